@@ -1,0 +1,29 @@
+// Package checkpoint keeps named positions inside the log they belong to: how far the reader with this name has come, in
+// which region, and who owns the name now.
+//
+// A checkpoint is a side value of the store. It is written in the same batch as the events that follow from what was
+// read, so it is never ahead of the log and never behind the reactions; a crash keeps both or neither.
+//
+//	Acquire("index", region)   epoch 7 -> 8          a commit: the owner before is fenced from here on
+//	   |
+//	 Lease     Stage(batch, scanned, delivered)      adds the record to the batch, expecting the revision
+//	   |       store.Commit(batch)                   that this owner wrote last
+//	   |       Committed(receipt) | Refused(err)     refused: someone else wrote since, *FencedError
+//	   v
+//	 side value "checkpoint/index"
+//
+//	+-------+---------+-------+-------+---------+-----------+--------+-------+---------+
+//	| magic | version | store | epoch | scanned | delivered | region | kinds | CRC-32C |
+//	|   4   |    1    | 16+4  |   8   |    8    |     8     |  4+n   | 4+m   |    4    |  bytes, little endian
+//	+-------+---------+-------+-------+---------+-----------+--------+-------+---------+
+//
+// A checkpoint is bound to the region it was made in, to the kinds that its reader handles, and to the history of the
+// store. One that does not fit is an error with evidence. It is never moved, and never started anew, without being told:
+// that is what [Reset], [Rewind], [Rebind] and [Delete] are for, and each of them fences the owner that runs.
+//
+// [Files] keeps the same records in files, for a follower that opened the store read-only and so cannot write to it.
+//
+// What it must not know: who pulls, what a handler is, who supervises.
+//
+// It starts no goroutine and takes no lock. A [Lease] belongs to one goroutine; everything else may be called from any.
+package checkpoint

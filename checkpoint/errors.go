@@ -1,0 +1,104 @@
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+// States of a checkpoint, for errors.Is. A checkpoint of another history is [store.ErrForeignHistory]; for bytes that
+// cannot be read see [ErrCorrupt] and [ErrNewerFormat].
+var (
+	// ErrNotFound: there is no checkpoint with this id.
+	ErrNotFound = errors.New("checkpoint: not found")
+	// ErrRegion: the checkpoint was made in another region. See RegionError.
+	ErrRegion = errors.New("checkpoint: made in another region")
+	// ErrKindsChanged: the reader handles other kinds than the one that made the checkpoint. See KindsError.
+	ErrKindsChanged = errors.New("checkpoint: handled kinds changed")
+	// ErrAhead: a position that the log has not reached. See AheadError.
+	ErrAhead = errors.New("checkpoint: position beyond the head of the log")
+	// ErrNotBackwards: a rewind would go forward and skip events. See RewindError.
+	ErrNotBackwards = errors.New("checkpoint: rewind goes only backwards")
+	// ErrFenced: someone else acquired or changed the checkpoint since; this owner may write no more. See FencedError.
+	ErrFenced = errors.New("checkpoint: fenced by a newer owner")
+)
+
+// RegionError says which two regions do not fit. [Rebind] accepts the new one.
+type RegionError struct {
+	ID            ID
+	Stored, Given string // identities, see [store.Region.Identity]
+}
+
+func (e *RegionError) Error() string {
+	return fmt.Sprintf("checkpoint %q: made in region %q, now read in %q", e.ID, e.Stored, e.Given)
+}
+
+// Unwrap returns [ErrRegion].
+func (e *RegionError) Unwrap() error { return ErrRegion }
+
+// KindsError says how the list of handled kinds changed. [Rebind] accepts the new one.
+type KindsError struct {
+	ID             ID
+	Added, Removed []string // sorted
+	// WasAll says that all kinds of the region were handled before, NowAll that they are now. No list can say what
+	// was added or removed then: it is all that the other list does not name.
+	WasAll, NowAll bool
+}
+
+func (e *KindsError) Error() string {
+	switch {
+	case e.WasAll:
+		return fmt.Sprintf("checkpoint %q: handled all kinds, now only %s", e.ID, strings.Join(e.Added, ", "))
+	case e.NowAll:
+		return fmt.Sprintf("checkpoint %q: handled only %s, now all kinds", e.ID, strings.Join(e.Removed, ", "))
+	default:
+		return fmt.Sprintf("checkpoint %q: handled kinds changed: added [%s], removed [%s]",
+			e.ID, strings.Join(e.Added, ", "), strings.Join(e.Removed, ", "))
+	}
+}
+
+// Unwrap returns [ErrKindsChanged].
+func (e *KindsError) Unwrap() error { return ErrKindsChanged }
+
+// AheadError says how far a position is beyond the log: the log was replaced by a shorter one, or the position is wrong.
+type AheadError struct {
+	ID             ID
+	Position, Head store.Position
+}
+
+func (e *AheadError) Error() string {
+	return fmt.Sprintf("checkpoint %q: position %d is beyond the head of the log, %d", e.ID, e.Position, e.Head)
+}
+
+// Unwrap returns [ErrAhead].
+func (e *AheadError) Unwrap() error { return ErrAhead }
+
+// RewindError says that a rewind would have gone forward.
+type RewindError struct {
+	ID           ID
+	Position, To store.Position // where it is, where it should go
+}
+
+func (e *RewindError) Error() string {
+	return fmt.Sprintf("checkpoint %q: is at %d, a rewind to %d would skip events", e.ID, e.Position, e.To)
+}
+
+// Unwrap returns [ErrNotBackwards].
+func (e *RewindError) Unwrap() error { return ErrNotBackwards }
+
+// FencedError says which owner was fenced. What it tried to commit was refused whole, reactions included.
+//
+// It does not wrap the conflict of the store that gave it away: a lost race is worth another try, this is not.
+type FencedError struct {
+	ID    ID
+	Epoch uint64 // of the owner that was refused
+}
+
+func (e *FencedError) Error() string {
+	return fmt.Sprintf("checkpoint %q: owner of epoch %d is fenced by a newer one", e.ID, e.Epoch)
+}
+
+// Unwrap returns [ErrFenced].
+func (e *FencedError) Unwrap() error { return ErrFenced }

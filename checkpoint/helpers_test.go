@@ -1,0 +1,69 @@
+package checkpoint_test
+
+import (
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/store"
+)
+
+var (
+	orders = store.Region{Entity: "order", Scope: "shop"}
+	bound  = checkpoint.Binding{Region: orders}
+)
+
+func open(t *testing.T) *store.Store {
+	t.Helper()
+	st, err := store.Open("", store.Options{InMemory: true})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, st.Close()) })
+	return st
+}
+
+// fill appends n events.
+func fill(t *testing.T, st *store.Store, n int) {
+	t.Helper()
+	for i := range n {
+		_, err := st.Append(t.Context(), store.At("order:"+strconv.Itoa(i%3), "shop"), store.Any, placed())
+		require.NoError(t, err)
+	}
+}
+
+func placed() store.Payload { return store.Raw{Type: "order.placed", Data: []byte("{}")} }
+
+func acquire(t *testing.T, st *store.Store, id checkpoint.ID, b checkpoint.Binding) *checkpoint.Lease {
+	t.Helper()
+	l, err := checkpoint.Acquire(t.Context(), st, id, b)
+	require.NoError(t, err)
+	return l
+}
+
+// move commits the checkpoint at p.
+func move(t *testing.T, st *store.Store, l *checkpoint.Lease, p store.Position) error {
+	t.Helper()
+	var b store.Batch
+	l.Stage(&b, p, p)
+	receipt, err := st.Commit(t.Context(), b)
+	if err != nil {
+		return l.Refused(err)
+	}
+	l.Committed(receipt)
+	return nil
+}
+
+func inspect(t *testing.T, st *store.Store, id checkpoint.ID) checkpoint.Info {
+	t.Helper()
+	info, err := checkpoint.Inspect(st, id)
+	require.NoError(t, err)
+	return info
+}
+
+// plant writes raw bytes where the checkpoint is kept.
+func plant(t *testing.T, st *store.Store, id checkpoint.ID, value []byte) {
+	t.Helper()
+	_, err := st.Commit(t.Context(), store.Batch{Sides: []store.SideWrite{{Key: "checkpoint/" + string(id), Value: value}}})
+	require.NoError(t, err)
+}

@@ -1,0 +1,59 @@
+package checkpoint_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/checkpoint"
+)
+
+func TestEachRuleOfIDsHasItsError(t *testing.T) {
+	for id, rule := range map[string]error{
+		"":                             checkpoint.ErrIDEmpty,
+		strings.Repeat("x", 256):       checkpoint.ErrIDTooLong,
+		strings.Repeat("é", 128):       checkpoint.ErrIDTooLong,
+		"a\xff":                        checkpoint.ErrIDNotUTF8,
+		"a\x00":                        checkpoint.ErrIDControl,
+		"a\nb":                         checkpoint.ErrIDControl,
+		"a\x7f":                        checkpoint.ErrIDControl,
+		"a\u0085":                      checkpoint.ErrIDControl,
+		"a/b":                          checkpoint.ErrIDPath,
+		`a\b`:                          checkpoint.ErrIDPath,
+		".":                            checkpoint.ErrIDPath,
+		"..":                           checkpoint.ErrIDPath,
+		"a|b":                          checkpoint.ErrIDSeparator,
+		"a=b":                          checkpoint.ErrIDSeparator,
+		"index":                        nil,
+		"Index 2: äöü, v1.0..2 (beta)": nil,
+		strings.Repeat("x", 255):       nil,
+		"...":                          nil,
+	} {
+		err := checkpoint.ID(id).Validate()
+		if rule == nil {
+			require.NoError(t, err, "%q", id)
+			continue
+		}
+		require.ErrorIs(t, err, rule, "%q", id)
+		var evidence *checkpoint.IDError
+		require.ErrorAs(t, err, &evidence)
+		require.Equal(t, checkpoint.IDError{ID: checkpoint.ID(id), Rule: rule}, *evidence)
+	}
+}
+
+func TestEveryCallRefusesABadID(t *testing.T) {
+	st, bad := open(t), checkpoint.ID("a/b")
+	_, err := checkpoint.Acquire(t.Context(), st, bad, bound)
+	require.ErrorIs(t, err, checkpoint.ErrIDPath)
+	_, err = checkpoint.Inspect(st, bad)
+	require.ErrorIs(t, err, checkpoint.ErrIDPath)
+	require.ErrorIs(t, checkpoint.Reset(t.Context(), st, bad), checkpoint.ErrIDPath)
+	require.ErrorIs(t, checkpoint.Rewind(t.Context(), st, bad, 0), checkpoint.ErrIDPath)
+	require.ErrorIs(t, checkpoint.Rebind(t.Context(), st, bad, orders, nil), checkpoint.ErrIDPath)
+	require.ErrorIs(t, checkpoint.Delete(t.Context(), st, bad), checkpoint.ErrIDPath)
+	files := checkpoint.Files{Dir: t.TempDir()}
+	require.ErrorIs(t, files.Save(bad, checkpoint.Record{}), checkpoint.ErrIDPath)
+	_, err = files.Load(bad, st.History(), bound)
+	require.ErrorIs(t, err, checkpoint.ErrIDPath)
+}

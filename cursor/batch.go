@@ -1,0 +1,108 @@
+package cursor
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/store"
+)
+
+// Witness tells a handler what stands behind it: a checkpoint, so that an event whose commit is not on disk comes again
+// even if the process dies.
+type Witness struct {
+	ID checkpoint.ID
+	// Epoch of the owner. Effects outside the store may carry it, to refuse those of an earlier owner.
+	Epoch uint64
+}
+
+// Batch is what a handler gets: one or more events in order, and a place for its reactions to them. It must not be used
+// after the handler has returned, nor by several goroutines at once.
+type Batch struct {
+	// Events is never empty. Read-only.
+	Events []store.Event
+
+	witness Witness
+	staged  []reaction
+	begun   int // the event that the handler works on, -1 when it never said
+}
+
+type reaction struct {
+	event    int
+	proposal store.Proposal
+}
+
+// NewBatch makes a batch by hand, to test a handler with. The zero Witness stands for a worker without a checkpoint.
+func NewBatch(events []store.Event, w Witness) *Batch {
+	return &Batch{Events: events, witness: w, begun: -1}
+}
+
+// Begin says that the handler is done with everything before Events[i] and works on that event now. If it panics, the
+// events before are committed with their reactions, and the error names this one. It panics itself when there is no
+// Events[i].
+func (b *Batch) Begin(i int) {
+	_ = b.Events[i]
+	b.begun = i
+}
+
+// React stages an event as a reaction to Events[i]. See [Batch.Propose].
+func (b *Batch) React(i int, at store.Coordinate, p store.Payload) {
+	b.Propose(i, store.Proposal{At: at, Payload: p})
+}
+
+// Propose stages an event as a reaction to Events[i], which becomes its cause whatever p.Causation says. It is committed
+// in the batch that moves the checkpoint past Events[i], or never: a handler that fails at that event or before takes it
+// back. Reactions are written in the order of their events, those to one event in the order of the calls. It panics when
+// there is no Events[i].
+func (b *Batch) Propose(i int, p store.Proposal) {
+	p.Causation = b.Events[i].Causation()
+	b.staged = append(b.staged, reaction{event: i, proposal: p})
+}
+
+// Staged gives the reactions as they would be committed.
+func (b *Batch) Staged() []store.Proposal { return b.proposals(0, len(b.Events)) }
+
+// AtLeastOnce gives the witness, and false when the worker has no checkpoint: then an event comes again after a failure,
+// but not after the end of the process.
+func (b *Batch) AtLeastOnce() (Witness, bool) { return b.witness, b.witness != Witness{} }
+
+// proposals gives the reactions to Events[from:to], nil when there are none.
+func (b *Batch) proposals(from, to int) []store.Proposal {
+	if !slices.IsSortedFunc(b.staged, byEvent) {
+		slices.SortStableFunc(b.staged, byEvent)
+	}
+	lo, _ := slices.BinarySearchFunc(b.staged, reaction{event: from}, byEvent)
+	hi, _ := slices.BinarySearchFunc(b.staged, reaction{event: to}, byEvent)
+	if lo == hi {
+		return nil
+	}
+	list := make([]store.Proposal, 0, hi-lo)
+	for _, r := range b.staged[lo:hi] {
+		list = append(list, r.proposal)
+	}
+	return list
+}
+
+func byEvent(x, y reaction) int { return cmp.Compare(x.event, y.event) }
+
+// EventError says at which event of a batch its handler failed.
+type EventError struct {
+	Index    int
+	Position store.Position // 0 until the runner has seen the error
+	Err      error
+}
+
+// Failed is what a handler returns when it failed at Events[i] and is done with those before: they are committed, with
+// their reactions. It is never nil, even if err is.
+func Failed(i int, err error) error { return &EventError{Index: i, Err: err} }
+
+func (e *EventError) Error() string {
+	if e.Position == 0 {
+		return fmt.Sprintf("cursor: event %d of the batch: %v", e.Index, e.Err)
+	}
+	return fmt.Sprintf("cursor: event %d of the batch, position %d: %v", e.Index, e.Position, e.Err)
+}
+
+// Unwrap returns the error of the handler.
+func (e *EventError) Unwrap() error { return e.Err }

@@ -1,0 +1,24 @@
+// Package cursor reads the log in order and moves a checkpoint along: pull, handle, commit.
+//
+//	store    1 2 3 4 5 6 7 8 9          head = 9
+//	             | .   |   |            the region matches 3, 6 and 8
+//	             v     v   v
+//	Cursor   All, Poll, PollBatch, PullBatch; Commit, Rollback         pulled by hand
+//	Runner   page -> Worker.Handle(Batch) -> reactions + checkpoint    one Step at a time
+//	                                          = ONE batch of the store
+//
+// Whatever the shape, positions strictly increase, every visible event of the region comes once in a pass, and nothing
+// beyond the head of the store comes at all. A position means "scanned to": everything up to it was delivered and
+// handled, or does not match. So a narrow region keeps up with a busy log, and a restart does not read it again.
+//
+// A [Worker] is the description of a reader that handles batches: a plain value. A [Runner] executes it, one step at a
+// time, on the goroutine of its caller. When a step fails, what was handled before the failure is committed, with its
+// reactions; the rest is read again by the next step. When the process dies, everything since the last commit is read
+// again. Reactions are in the log exactly once in both cases, because they and the checkpoint that says so are one
+// write, and because a runner whose checkpoint was acquired by another is refused with its reactions.
+//
+// What it must not know: actors and mailboxes, who retries and when, typed events.
+//
+// It starts no goroutine and takes no lock. A [Cursor], a [Runner] and a [Batch] belong to one goroutine at a time; a
+// [Worker] is a value that may be shared.
+package cursor

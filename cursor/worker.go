@@ -1,0 +1,190 @@
+package cursor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+const (
+	// defaultBatchSize makes the cost of a commit small beside that of handling, and a repeated batch bearable.
+	defaultBatchSize = 256
+	// MaxBatchSize bounds the memory of a batch.
+	MaxBatchSize = 1 << 16
+)
+
+// Action is what a handler wants after a batch that it handled without an error.
+type Action uint8
+
+const (
+	// Continue commits the batch and goes on.
+	Continue Action = iota
+	// Stop commits the batch and ends the worker.
+	Stop
+	// StopWithRollback ends the worker and commits nothing of the batch: the next owner gets it again.
+	StopWithRollback
+)
+
+// String gives the name of the action.
+func (a Action) String() string {
+	switch a {
+	case Continue:
+		return "continue"
+	case Stop:
+		return "stop"
+	case StopWithRollback:
+		return "stop with rollback"
+	default:
+		return fmt.Sprintf("action %d", uint8(a))
+	}
+}
+
+// Handler handles a batch of one or more events. It ends soon after ctx does, with an error; nothing is recorded then.
+//
+// An error made by [Failed] names the event, and those before it are committed. Any other error fails the whole batch;
+// so does a panic, unless [Batch.Begin] or the size of the batch tell where it was.
+type Handler func(ctx context.Context, b *Batch) (Action, error)
+
+// Worker describes a reader that handles batches of events in order. Name and Handle are required; the zero value of
+// everything else works. Once in use it must not be changed.
+//
+// A worker is built from a plain function: after a panic the same function is called again, with the state it left
+// behind.
+type Worker struct {
+	// Name names the worker in its group and is the ID of its checkpoint, so it obeys the rules of both.
+	Name string
+	// Region is where the worker reads, and what its checkpoint is bound to.
+	Region store.Region
+	// Kinds that Handle handles; empty means all kinds of the region. Only they are read. The list is kept with the
+	// checkpoint: a changed one is refused, since events passed over before would be missing.
+	Kinds []string
+	// Handle is called with one batch at a time.
+	Handle Handler
+	// BatchSize is the largest number of events in a batch; 0 means 256, the most is [MaxBatchSize].
+	BatchSize int
+	// Start is where a worker without a checkpoint begins.
+	Start store.Start
+	// Policy and StopTimeout are for the supervisor.
+	Policy      supervision.Policy
+	StopTimeout time.Duration
+	// SyncCheckpoints makes a batch without reactions wait until its checkpoint is safe from a power cut too.
+	// Otherwise such a checkpoint survives the death of the process at once, and a power cut some 10 ms later.
+	SyncCheckpoints bool
+	// Volatile means no checkpoint: each new runner begins at Start again, and reactions may be written twice.
+	Volatile bool
+}
+
+// Source is a child that runs as a worker.
+type Source interface {
+	supervision.Child
+	// CursorWorker gives the worker, or says what is wrong with it.
+	CursorWorker() (Worker, error)
+}
+
+var _ Source = Worker{}
+
+// Spec is what supervision knows of the worker.
+func (w Worker) Spec() supervision.Spec {
+	return supervision.Spec{Name: w.Name, Policy: w.Policy, StopTimeout: w.StopTimeout}
+}
+
+// CursorWorker returns w and what [Worker.Validate] says of it.
+func (w Worker) CursorWorker() (Worker, error) { return w, w.Validate() }
+
+// ErrWorker is what every [*WorkerError] is.
+var ErrWorker = errors.New("cursor: bad worker")
+
+// WorkerError says which field of a worker is wrong.
+type WorkerError struct {
+	Worker string
+	Field  string
+	Err    error // what is wrong; of the store, of checkpoint or of supervision where the rule is theirs
+}
+
+func (e *WorkerError) Error() string {
+	return fmt.Sprintf("cursor: worker %.64q: %s: %v", e.Worker, e.Field, e.Err)
+}
+
+// Unwrap gives [ErrWorker] and the reason.
+func (e *WorkerError) Unwrap() []error { return []error{ErrWorker, e.Err} }
+
+// Validate reports everything that is wrong with the worker, joined: a [*WorkerError] each.
+func (w Worker) Validate() error {
+	fault := func(field string, err error) error {
+		if err == nil {
+			return nil
+		}
+		return &WorkerError{Worker: w.Name, Field: field, Err: err}
+	}
+	return errors.Join(
+		fault("Spec", w.Spec().Validate()),
+		fault("Name", w.checkID()),
+		fault("Region", w.Region.Validate()),
+		fault("Kinds", w.checkKinds()),
+		fault("Handle", w.checkHandle()),
+		fault("BatchSize", w.checkBatchSize()),
+	)
+}
+
+func (w Worker) checkID() error {
+	if w.Volatile || w.Name == "" { // an empty name is reported already
+		return nil
+	}
+	return checkpoint.ID(w.Name).Validate()
+}
+
+func (w Worker) checkHandle() error {
+	if w.Handle == nil {
+		return &store.InvalidError{Field: "handle", Rule: "must not be nil"}
+	}
+	return nil
+}
+
+func (w Worker) checkBatchSize() error {
+	switch {
+	case w.BatchSize < 0:
+		return &store.InvalidError{Field: "batch size", Rule: "must not be negative", Value: fmt.Sprint(w.BatchSize)}
+	case w.BatchSize > MaxBatchSize:
+		return &store.LimitError{Field: "batch size", Limit: MaxBatchSize, Value: int64(w.BatchSize)}
+	}
+	return nil
+}
+
+// checkKinds wants every handled kind inside the region, since the others would be waited for in vain.
+func (w Worker) checkKinds() error {
+	for _, kind := range w.Kinds {
+		outside := len(w.Region.Kinds) > 0 && !slices.Contains(w.Region.Kinds, kind) ||
+			w.Region.Category != "" && store.Category(kind) != w.Region.Category
+		if outside {
+			return &store.InvalidError{Field: "kind", Rule: "lies outside the region of the worker", Value: kind}
+		}
+	}
+	return store.Region{Kinds: w.Kinds}.Validate()
+}
+
+// narrowed is the region to read: the declared one, less the kinds that are not handled.
+func (w Worker) narrowed() store.Region {
+	region := w.Region
+	if len(w.Kinds) > 0 {
+		// The kinds lie inside the region, category included, so they say all there is to say about kinds.
+		region.Kinds, region.Category = slices.Compact(slices.Sorted(slices.Values(w.Kinds))), ""
+	}
+	return region
+}
+
+func (w Worker) batchSize(limit int) int {
+	size := w.BatchSize
+	if size == 0 {
+		size = defaultBatchSize
+	}
+	if limit > 0 {
+		size = min(size, limit)
+	}
+	return size
+}

@@ -1,0 +1,174 @@
+package reactor_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/reactor"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+type pointed struct{}
+
+func (*pointed) Kind() string { return "pointed" }
+
+type embedding struct{ store.Payload }
+
+type namedBy string
+
+func (n namedBy) Kind() string { return "named" }
+
+type badKind struct{}
+
+func (badKind) Kind() string { return "line\nbreak" }
+
+// fault gives the error of a definition, and checks that both ways to use it report the same.
+func fault(t *testing.T, r *reactor.Reactor) error {
+	t.Helper()
+	_, err := r.CursorWorker()
+	require.Error(t, err)
+	_, reactErr := react(t, r)
+	require.EqualError(t, reactErr, err.Error())
+	return err
+}
+
+func TestAReactorWithoutRoutesIsRefused(t *testing.T) {
+	require.ErrorIs(t, fault(t, reactor.New("r")), reactor.ErrNoRoutes)
+}
+
+func TestAKindHandledTwiceIsRefused(t *testing.T) {
+	err := fault(t, reactor.New("r", reactor.On(reserve), reactor.On(ignore[placed])))
+	require.Equal(t, "order.placed", requireAs[*reactor.DuplicateKindError](t, err).Kind)
+}
+
+func TestANilHandlerIsRefused(t *testing.T) {
+	var none func(context.Context, reactor.Event[placed], *reactor.Reactions) error
+	err := fault(t, reactor.New("r", reactor.On(none)))
+	require.Equal(t, "order.placed", requireAs[*reactor.NilHandlerError](t, err).Kind)
+}
+
+func TestAPayloadTypeThatIsNoValueIsRefused(t *testing.T) {
+	for name, route := range map[string]reactor.Route{
+		"*reactor_test.pointed":  reactor.On(ignore[*pointed]),
+		"*reactor_test.placed":   reactor.On(ignore[*placed]),
+		"store.Payload":          reactor.On(ignore[store.Payload]),
+		"reactor_test.embedding": reactor.On(ignore[embedding]), // its Kind calls a nil interface
+	} {
+		err := fault(t, reactor.New("r", route))
+		require.Equal(t, name, requireAs[*reactor.PayloadTypeError](t, err).Type)
+	}
+}
+
+func TestAValueTypeNeedNotBeAStruct(t *testing.T) {
+	_, err := reactor.New("r", reactor.On(ignore[namedBy])).CursorWorker()
+	require.NoError(t, err)
+}
+
+func TestAKindThatTheStoreWouldRefuseIsRefused(t *testing.T) {
+	for _, route := range []reactor.Route{
+		reactor.On(ignore[badKind]),
+		reactor.On(ignore[store.Raw]), // its kind is in its content
+		{},
+	} {
+		require.ErrorIs(t, fault(t, reactor.New("r", route)), store.ErrInvalid)
+	}
+}
+
+func TestAHandledKindOutsideTheRegionIsRefused(t *testing.T) {
+	for _, region := range []store.Region{
+		{Kinds: []string{"order.cancelled"}},
+		{Category: "stock"},
+	} {
+		r := reactor.New("r", reactor.On(reserve))
+		r.Region = region
+		err := fault(t, r)
+		require.Equal(t, "Kinds", requireAs[*cursor.WorkerError](t, err).Field)
+		require.Equal(t, "order.placed", requireAs[*store.InvalidError](t, err).Value)
+	}
+}
+
+func TestARegionMayHoldMoreThanTheHandledKinds(t *testing.T) {
+	for _, region := range []store.Region{
+		{Kinds: []string{"order.cancelled", "order.placed"}},
+		{Category: "order"},
+		{Entity: "order", Scope: "shop"},
+	} {
+		r := reactor.New("r", reactor.On(reserve))
+		r.Region = region
+		w, err := r.CursorWorker()
+		require.NoError(t, err)
+		require.Equal(t, region, w.Region, "the declared region is the reactor's identity")
+		require.Equal(t, []string{"order.placed"}, w.Kinds)
+		_, err = react(t, r)
+		require.NoError(t, err)
+	}
+}
+
+func TestARegionThatTheStoreWouldRefuseIsRefused(t *testing.T) {
+	r := reactor.New("r", reactor.On(reserve))
+	r.Region = store.Region{MinVersion: 2, MaxVersion: 1}
+	require.ErrorIs(t, fault(t, r), store.ErrInvalid)
+}
+
+func TestLimitsOutOfRangeAreRefused(t *testing.T) {
+	for field, set := range map[string]func(*reactor.Reactor){
+		"MaxDepth":     func(r *reactor.Reactor) { r.MaxDepth = -1 },
+		"MaxReactions": func(r *reactor.Reactor) { r.MaxReactions = store.MaxBatchEvents + 1 },
+	} {
+		r := reactor.New("r", reactor.On(reserve))
+		set(r)
+		require.Equal(t, field, requireAs[*reactor.SettingError](t, fault(t, r)).Field)
+	}
+}
+
+func TestABadNameIsRefused(t *testing.T) {
+	for _, name := range []string{"", "a/b", "line\nbreak", strings.Repeat("x", 256)} {
+		err := fault(t, reactor.New(name, reactor.On(reserve)))
+		require.ErrorIs(t, err, supervision.ErrName, "%q", name)
+	}
+	err := fault(t, reactor.New("a=b", reactor.On(reserve)))
+	requireAs[*checkpoint.IDError](t, err)
+}
+
+func TestANegativeBatchSizeIsRefused(t *testing.T) {
+	r := reactor.New("r", reactor.On(reserve))
+	r.BatchSize = -1
+	require.Equal(t, "BatchSize", requireAs[*cursor.WorkerError](t, fault(t, r)).Field)
+}
+
+func TestAllFaultsAreReportedAtOnce(t *testing.T) {
+	r := reactor.New("r", reactor.On(reserve), reactor.On(reserve), reactor.On(ignore[*pointed]))
+	r.MaxDepth = -1
+	r.BatchSize = -1
+	err := fault(t, r)
+	requireAs[*reactor.DuplicateKindError](t, err)
+	requireAs[*reactor.PayloadTypeError](t, err)
+	requireAs[*reactor.SettingError](t, err)
+	requireAs[*cursor.WorkerError](t, err)
+	require.ErrorContains(t, err, `"r"`)
+}
+
+func TestTheWorkerGetsTheSettings(t *testing.T) {
+	r := reactor.New("r", reactor.On(ignore[cancelled]), reactor.On(reserve))
+	r.BatchSize = 7
+	r.Start = store.Now()
+	r.Policy = supervision.Policy{Attempts: 3}
+	r.StopTimeout = time.Minute
+	r.SyncCheckpoints = true
+	w, err := r.CursorWorker()
+	require.NoError(t, err)
+	require.Equal(t, "r", w.Name)
+	require.Equal(t, []string{"order.cancelled", "order.placed"}, w.Kinds)
+	require.Equal(t, 7, w.BatchSize)
+	require.Equal(t, store.Now(), w.Start)
+	require.True(t, w.SyncCheckpoints)
+	require.Equal(t, supervision.Spec{Name: "r", Policy: r.Policy, StopTimeout: time.Minute}, r.Spec())
+	require.Equal(t, r.Spec(), w.Spec())
+}

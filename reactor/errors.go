@@ -1,0 +1,119 @@
+package reactor
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+// ErrNoRoutes is the fault of a reactor that handles nothing.
+var ErrNoRoutes = errors.New("reactor: no routes")
+
+// DuplicateKindError is the fault of a reactor with two routes for one kind.
+type DuplicateKindError struct{ Kind string }
+
+func (e *DuplicateKindError) Error() string {
+	return fmt.Sprintf("reactor: kind %q has more than one route", e.Kind)
+}
+
+// NilHandlerError is the fault of a route without a function.
+type NilHandlerError struct{ Kind string }
+
+func (e *NilHandlerError) Error() string {
+	return fmt.Sprintf("reactor: the handler of kind %q is nil", e.Kind)
+}
+
+// PayloadTypeError is the fault of a route whose payload type cannot be handled.
+type PayloadTypeError struct {
+	Type string // as Go prints it
+	Rule string // the rule it breaks
+}
+
+func (e *PayloadTypeError) Error() string {
+	return fmt.Sprintf("reactor: payload type %s: %s", e.Type, e.Rule)
+}
+
+// SettingError says which setting of a reactor is out of range.
+type SettingError struct {
+	Field    string
+	Min, Max int // inclusive
+	Value    int
+}
+
+func (e *SettingError) Error() string {
+	return fmt.Sprintf("reactor: %s is %d, must be between %d and %d", e.Field, e.Value, e.Min, e.Max)
+}
+
+// UnseenError reports an event that the reactor was given and does not read: its kind has no route, or it
+// lies outside the region.
+type UnseenError struct {
+	Position store.Position
+	At       store.Coordinate
+	Kind     string
+	Region   store.Region // what the reactor reads
+}
+
+func (e *UnseenError) Error() string {
+	return fmt.Sprintf("reactor: event %d (%s at %s) is not among what the reactor reads (%s)",
+		e.Position, e.Kind, e.At, e.Region)
+}
+
+// DecodeError reports a payload that is not what the route's type expects, or that is encoded by a codec
+// other than JSON. It counts as an attempt at the event, like an error of its handler.
+type DecodeError struct {
+	Kind     string
+	Position store.Position
+	Err      error
+}
+
+func (e *DecodeError) Error() string {
+	return fmt.Sprintf("reactor: decode event %d (%s): %v", e.Position, e.Kind, e.Err)
+}
+
+func (e *DecodeError) Unwrap() error { return e.Err }
+
+// ReactionError names the reaction that the store would refuse, and why.
+type ReactionError struct {
+	Number int // of the reaction among those to the event, from 1
+	At     store.Coordinate
+	Kind   string // "" when there is no payload to ask
+	Err    error
+}
+
+func (e *ReactionError) Error() string {
+	return fmt.Sprintf("reactor: reaction %d (%q at %s): %v", e.Number, e.Kind, e.At, e.Err)
+}
+
+func (e *ReactionError) Unwrap() error { return e.Err }
+
+// DepthError reports a chain of causes that grew too long, most often reactors that answer each other for
+// ever. The chain starts at the event Correlation and is walked back from Event by its causes.
+type DepthError struct {
+	Limit       int
+	Depth       int // that the refused reaction would have had
+	Position    store.Position
+	Event       uuid.UUID // the event reacted to
+	Cause       uuid.UUID // its cause
+	Correlation uuid.UUID // the first event of the chain
+}
+
+func (e *DepthError) Error() string {
+	return fmt.Sprintf("reactor: a reaction to event %d (%s) would have depth %d, the limit is %d: the chain began with %s and came through %s",
+		e.Position, e.Event, e.Depth, e.Limit, e.Correlation, e.Cause)
+}
+
+// StormError reports an event with more reactions than the limit allows.
+type StormError struct {
+	Limit       int
+	Position    store.Position
+	Event       uuid.UUID // the event reacted to
+	Correlation uuid.UUID // the first event of its chain
+}
+
+func (e *StormError) Error() string {
+	return fmt.Sprintf("reactor: more than %d reactions to event %d (%s) of the chain that began with %s",
+		e.Limit, e.Position, e.Event, e.Correlation)
+}

@@ -1,0 +1,109 @@
+package reactor
+
+import (
+	"maps"
+
+	"github.com/penstock-io/penstock/reactor/internal/encode"
+	"github.com/penstock-io/penstock/store"
+)
+
+// Reaction is an event that a handler emitted.
+type Reaction struct {
+	At      store.Coordinate
+	Payload store.Payload
+	// Expect and Headers are set when it was emitted by [Reactions.Propose].
+	Expect  store.Expect
+	Headers map[string]string
+}
+
+// Reactions collects what a handler emits for one event. Nothing is written before the handler returned
+// without an error, and what it staged is dropped when it fails.
+//
+// Each reaction is encoded and checked when it is staged. The first one that breaks a rule or a limit fails
+// the event once the handler returns, as a [ReactionError], a [DepthError] or a [StormError]; those after it
+// are ignored.
+//
+// Reactions belongs to one call of one handler, and is not safe for concurrent use.
+type Reactions struct {
+	event  store.Event
+	limits limits
+	staged []staged
+	fault  error
+}
+
+// limits against loops and storms.
+type limits struct{ depth, perEvent int }
+
+// staged keeps the reaction as it was given beside its encoded form, which is what the store gets.
+type staged struct {
+	reaction Reaction
+	raw      store.Raw
+}
+
+// Append emits an event at a coordinate. The payload may be changed afterwards, except for the data of a
+// [store.Raw].
+func (r *Reactions) Append(at store.Coordinate, p store.Payload) {
+	r.Propose(store.Proposal{At: at, Payload: p})
+}
+
+// Propose emits an event with an expected version or headers. The proposal's causation is filled in.
+//
+// An expectation that does not hold refuses the commit, and the event is handled again.
+func (r *Reactions) Propose(p store.Proposal) {
+	if r.fault == nil {
+		r.fault = r.stage(p)
+	}
+}
+
+func (r *Reactions) stage(p store.Proposal) error {
+	if err := r.checkLimits(); err != nil {
+		return err
+	}
+	raw, err := encode.Payload(p.Payload)
+	if err == nil {
+		err = checkReaction(p.At, raw)
+	}
+	if err != nil {
+		return &ReactionError{Number: len(r.staged) + 1, At: p.At, Kind: raw.Type, Err: err}
+	}
+	r.staged = append(r.staged, staged{raw: raw, reaction: Reaction{
+		At: p.At, Payload: p.Payload, Expect: p.Expect, Headers: maps.Clone(p.Headers),
+	}})
+	return nil
+}
+
+func (r *Reactions) checkLimits() error {
+	e := r.event
+	if int64(e.Depth) >= int64(r.limits.depth) {
+		return &DepthError{
+			Limit: r.limits.depth, Depth: int(e.Depth) + 1, Position: e.Position,
+			Event: e.ID, Cause: e.Cause, Correlation: e.Correlation,
+		}
+	}
+	if len(r.staged) >= r.limits.perEvent {
+		return &StormError{Limit: r.limits.perEvent, Position: e.Position, Event: e.ID, Correlation: e.Correlation}
+	}
+	return nil
+}
+
+// checkReaction applies the store's rules ahead of the commit, where one refusal would concern the reactions
+// to a whole batch of events. What it leaves out (headers, the name of a codec) the commit still refuses.
+func checkReaction(at store.Coordinate, raw store.Raw) error {
+	switch {
+	case at.Entity == "":
+		return &store.InvalidError{Field: "entity", Rule: "must not be empty"}
+	case at.Scope == "":
+		return &store.InvalidError{Field: "scope", Rule: "must not be empty"}
+	case at.Scope == store.ReservedScope:
+		return &store.InvalidError{Field: "scope", Rule: "is reserved", Value: at.Scope}
+	case len(raw.Data) > store.MaxPayloadBytes:
+		return &store.LimitError{Field: "payload bytes", Limit: store.MaxPayloadBytes, Value: int64(len(raw.Data))}
+	}
+	// A region's names follow the same rules.
+	return store.Region{Entity: at.Entity, Scope: at.Scope, Kinds: []string{raw.Type}}.Validate()
+}
+
+// proposal gives the reaction in the form that a batch takes.
+func (s staged) proposal() store.Proposal {
+	return store.Proposal{At: s.reaction.At, Payload: s.raw, Expect: s.reaction.Expect, Headers: s.reaction.Headers}
+}

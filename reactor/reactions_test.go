@@ -1,0 +1,210 @@
+package reactor_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/reactor"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+type unencodable struct{ C chan int }
+
+func (unencodable) Kind() string { return "unencodable" }
+
+func TestAHandlerGetsTheEventAndItsDecodedBody(t *testing.T) {
+	given := event(7, `{"Order":"42","SKU":"lamp"}`)
+	var got reactor.Event[placed]
+	r := reactor.New("r", reactor.On(func(_ context.Context, e reactor.Event[placed], _ *reactor.Reactions) error {
+		got = e
+		return nil
+	}))
+	_, err := r.React(t.Context(), given)
+	require.NoError(t, err)
+	require.Equal(t, placed{Order: "42", SKU: "lamp"}, got.Body)
+	require.Equal(t, given, got.Event)
+}
+
+func TestAnEffectKeyIsTheReactorAndTheEvent(t *testing.T) {
+	var keys []string
+	note := reactor.On(func(_ context.Context, e reactor.Event[placed], _ *reactor.Reactions) error {
+		keys = append(keys, e.EffectKey())
+		return nil
+	})
+	for _, name := range []string{"a", "a", "b"} {
+		_, err := react(t, reactor.New(name, note))
+		require.NoError(t, err)
+	}
+	id := event(1, "").ID.String()
+	require.Equal(t, []string{"a/" + id, "a/" + id, "b/" + id}, keys)
+}
+
+func TestReactionsAreGivenInTheOrderOfTheirEmission(t *testing.T) {
+	r := reactor.New("r", reactor.On(func(_ context.Context, _ reactor.Event[placed], out *reactor.Reactions) error {
+		out.Append(store.At("stock:1", "shop"), reserved{"1"})
+		out.Propose(store.Proposal{
+			At: store.At("stock:2", "shop"), Payload: reserved{"2"},
+			Expect: store.Absent, Headers: map[string]string{"by": "r"},
+		})
+		return nil
+	}))
+	got, err := react(t, r)
+	require.NoError(t, err)
+	require.Equal(t, []reactor.Reaction{
+		{At: store.At("stock:1", "shop"), Payload: reserved{"1"}},
+		{
+			At: store.At("stock:2", "shop"), Payload: reserved{"2"},
+			Expect: store.Absent, Headers: map[string]string{"by": "r"},
+		},
+	}, got)
+}
+
+func TestAFailedHandlerEmitsNothingAndKeepsItsError(t *testing.T) {
+	cause := errors.New("no connection")
+	r := reactor.New("r", reactor.On(func(_ context.Context, _ reactor.Event[placed], out *reactor.Reactions) error {
+		out.Append(shop, reserved{"42"})
+		out.Append(store.At("", ""), reserved{"42"}) // the handler's own error says more than this fault
+		return cause
+	}))
+	got, err := react(t, r)
+	require.Empty(t, got)
+	require.Equal(t, cause, err)
+}
+
+func TestAnEventThatCannotBeDecodedIsAnError(t *testing.T) {
+	broken := event(3, `{"Order":`)
+	foreign := event(3, `{}`)
+	foreign.Codec = "protobuf"
+	called := false
+	r := reactor.New("r", reactor.On(func(context.Context, reactor.Event[placed], *reactor.Reactions) error {
+		called = true
+		return nil
+	}))
+	for _, e := range []store.Event{broken, foreign} {
+		_, err := r.React(t.Context(), e)
+		refused := requireAs[*reactor.DecodeError](t, err)
+		require.Equal(t, "order.placed", refused.Kind)
+		require.Equal(t, store.Position(3), refused.Position)
+		require.Error(t, refused.Err)
+	}
+	require.False(t, called, "the handler must not see half a payload")
+}
+
+func TestAnEventThatTheReactorDoesNotReadIsAnError(t *testing.T) {
+	r := reactor.New("r", reactor.On(ignore[cancelled]))
+	_, err := react(t, r)
+	requireAs[*reactor.UnseenError](t, err)
+
+	r = reactor.New("r", reactor.On(reserve))
+	r.Region.Scope = "elsewhere"
+	_, err = react(t, r)
+	unseen := requireAs[*reactor.UnseenError](t, err)
+	require.Equal(t, shop, unseen.At)
+}
+
+func TestAReactionThatTheStoreWouldRefuseFailsItsEvent(t *testing.T) {
+	big := store.Raw{Type: "big", Data: make([]byte, store.MaxPayloadBytes+1)}
+	for name, c := range map[string]struct {
+		at store.Coordinate
+		p  store.Payload
+	}{
+		"no entity":      {store.At("", "shop"), reserved{}},
+		"no scope":       {store.At("stock", ""), reserved{}},
+		"reserved scope": {store.At("stock", store.ReservedScope), reserved{}},
+		"control bytes":  {store.At("st\x00ck", "shop"), reserved{}},
+		"long entity":    {store.At(strings.Repeat("x", store.MaxEntityBytes+1), "shop"), reserved{}},
+		"no payload":     {shop, nil},
+		"bad kind":       {shop, badKind{}},
+		"no kind":        {shop, store.Raw{}},
+		"too big":        {shop, big},
+	} {
+		got, err := react(t, reactor.New("r", emit(c.p, c.at)))
+		require.Empty(t, got, name)
+		require.ErrorIs(t, err, store.ErrInvalid, name)
+		refused := requireAs[*reactor.ReactionError](t, err)
+		require.Equal(t, 1, refused.Number, name)
+		require.Equal(t, c.at, refused.At, name)
+	}
+}
+
+func TestAPayloadThatCannotBeEncodedFailsItsEvent(t *testing.T) {
+	_, err := react(t, reactor.New("r", emit(unencodable{}, shop)))
+	require.Equal(t, "unencodable", requireAs[*reactor.ReactionError](t, err).Kind)
+}
+
+func TestTheFirstBadReactionIsTheOneReported(t *testing.T) {
+	r := reactor.New("r", reactor.On(func(_ context.Context, _ reactor.Event[placed], out *reactor.Reactions) error {
+		out.Append(shop, reserved{"1"})
+		out.Append(store.At("", "first"), reserved{"2"})
+		out.Append(store.At("", "second"), reserved{"3"})
+		return nil
+	}))
+	_, err := react(t, r)
+	refused := requireAs[*reactor.ReactionError](t, err)
+	require.Equal(t, 2, refused.Number)
+	require.Equal(t, "first", refused.At.Scope)
+}
+
+func TestAReactionDeeperThanTheLimitFailsItsEvent(t *testing.T) {
+	e := event(9, `{}`)
+	e.Cause, e.Correlation = uuid.UUID{1}, uuid.UUID{2}
+	for limit, last := range map[int]uint32{0: 63, 1: 0, 5: 4} {
+		r := reactor.New("r", reactor.On(reserve))
+		r.MaxDepth = limit
+		e.Depth = last
+		_, err := r.React(t.Context(), e)
+		require.NoError(t, err, "depth %d is allowed", last+1)
+
+		e.Depth = last + 1
+		_, err = r.React(t.Context(), e)
+		require.Equal(t, reactor.DepthError{
+			Limit: int(last) + 1, Depth: int(last) + 2, Position: 9, Event: e.ID, Cause: e.Cause, Correlation: e.Correlation,
+		}, *requireAs[*reactor.DepthError](t, err))
+	}
+}
+
+func TestADeepEventMayBeHandledWhenNothingIsEmitted(t *testing.T) {
+	e := event(9, `{}`)
+	e.Depth = 1 << 31
+	_, err := reactor.New("r", reactor.On(ignore[placed])).React(t.Context(), e)
+	require.NoError(t, err)
+}
+
+func TestMoreReactionsThanTheLimitFailTheirEvent(t *testing.T) {
+	emitted := 0
+	flood := reactor.On(func(_ context.Context, _ reactor.Event[placed], out *reactor.Reactions) error {
+		for range emitted {
+			out.Append(shop, reserved{})
+		}
+		return nil
+	})
+	for limit, most := range map[int]int{0: 4096, 3: 3} {
+		r := reactor.New("r", flood)
+		r.MaxReactions = limit
+		emitted = most
+		got, err := react(t, r)
+		require.NoError(t, err)
+		require.Len(t, got, most)
+
+		emitted = most + 10
+		got, err = react(t, r)
+		require.Empty(t, got)
+		storm := requireAs[*reactor.StormError](t, err)
+		require.Equal(t, reactor.StormError{
+			Limit: most, Position: 1, Event: event(1, "").ID, Correlation: event(1, "").ID,
+		}, *storm)
+	}
+}
+
+func TestDirectivesAreThoseOfSupervision(t *testing.T) {
+	cause := errors.New("cause")
+	require.Equal(t, supervision.RetryAfter(time.Second, cause), reactor.RetryAfter(time.Second, cause))
+	require.Equal(t, supervision.Halt(cause), reactor.Halt(cause))
+}

@@ -1,0 +1,205 @@
+package reactor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+const (
+	defaultMaxDepth     = 64
+	defaultMaxReactions = 4096
+)
+
+// Reactor is a set of typed handlers that consume the log under one name. Its settings may be changed until
+// it is started; their zero values are right for most reactors.
+//
+// It is a [supervision.Child] and a [cursor.Source].
+type Reactor struct {
+	// Region is what the reactor reads, narrowed to the kinds it has routes for. Kinds or a category in it
+	// must leave room for every one of them. The zero value is the whole log, without Penstock's own events.
+	Region store.Region
+	// Start is where a reactor without a checkpoint begins.
+	Start store.Start
+	// BatchSize is the largest number of events whose reactions are committed together; 0 means the default
+	// of [cursor.Worker].
+	BatchSize int
+	// MaxDepth is the greatest [store.Event.Depth] that a reaction may have, which ends loops; 0 means 64.
+	MaxDepth int
+	// MaxReactions is the greatest number of reactions to one event, which ends storms; 0 means 4096, and
+	// [store.MaxBatchEvents] is the most, because the reactions to one event are never split.
+	MaxReactions int
+	// Policy is the ladder that an event climbs when it fails, and the intensity of restarts.
+	Policy supervision.Policy
+	// StopTimeout is how long its handler is waited for when the reactor is stopped.
+	StopTimeout time.Duration
+	// SyncCheckpoints forces a sync for checkpoints without reactions, too.
+	SyncCheckpoints bool
+
+	name   string
+	routes []Route
+}
+
+// New builds a reactor. The name is also the name of its worker and of its checkpoint: another name starts
+// from [Reactor.Start] again.
+//
+// It never fails: a fault of the definition is the error of [Reactor.CursorWorker] and of [Reactor.React].
+func New(name string, routes ...Route) *Reactor {
+	return &Reactor{name: name, routes: slices.Clone(routes)}
+}
+
+// Spec describes the reactor to its supervisor.
+func (r *Reactor) Spec() supervision.Spec {
+	return supervision.Spec{Name: r.name, Policy: r.Policy, StopTimeout: r.StopTimeout}
+}
+
+// CursorWorker gives the worker that runs the reactor as it is set now; later changes of the settings do not
+// reach it. The error joins all faults: those of the routes, a [SettingError], a [cursor.WorkerError] for what
+// the worker would refuse, such as the name or a handled kind outside the region.
+func (r *Reactor) CursorWorker() (cursor.Worker, error) {
+	_, w, err := r.define()
+	return w, err
+}
+
+// React calls the handler of e outside any worker and gives what it emits; nothing is written. An event that
+// the reactor does not read is an [UnseenError]. Faults of the reactor are those of [Reactor.CursorWorker].
+func (r *Reactor) React(ctx context.Context, e store.Event) ([]Reaction, error) {
+	d, _, err := r.define()
+	if err != nil {
+		return nil, err
+	}
+	if !d.reads.Matches(e) {
+		return nil, d.unseen(e)
+	}
+	out, err := d.react(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	var reactions []Reaction
+	for _, s := range out {
+		reactions = append(reactions, s.reaction)
+	}
+	return reactions, nil
+}
+
+// definition is a reactor without faults, and out of reach of later changes of its settings.
+type definition struct {
+	name   string
+	reads  store.Region // the region narrowed to the kinds that have routes
+	routes map[string]handler
+	limits limits
+}
+
+// define checks the reactor and reports all its faults at once.
+func (r *Reactor) define() (*definition, cursor.Worker, error) {
+	d := &definition{name: r.name, reads: r.Region, routes: make(map[string]handler, len(r.routes))}
+	d.limits = limits{depth: r.MaxDepth, perEvent: r.MaxReactions}
+	faults := []error{d.limits.complete()}
+	if len(r.routes) == 0 {
+		faults = append(faults, ErrNoRoutes)
+	}
+	for _, route := range r.routes {
+		faults = append(faults, d.add(route))
+	}
+	d.reads.Kinds, d.reads.Category = slices.Sorted(maps.Keys(d.routes)), ""
+	w := r.worker(d)
+	faults = append(faults, w.Validate())
+	if err := errors.Join(faults...); err != nil {
+		return nil, cursor.Worker{}, fmt.Errorf("reactor %q: %w", r.name, err)
+	}
+	return d, w, nil
+}
+
+func (r *Reactor) worker(d *definition) cursor.Worker {
+	return cursor.Worker{
+		Name:            r.name,
+		Region:          r.Region,
+		Kinds:           d.reads.Kinds,
+		Handle:          d.handle,
+		BatchSize:       r.BatchSize,
+		Start:           r.Start,
+		Policy:          r.Policy,
+		StopTimeout:     r.StopTimeout,
+		SyncCheckpoints: r.SyncCheckpoints,
+	}
+}
+
+// add takes a route in, or says why not.
+func (d *definition) add(route Route) error {
+	if err := route.check(); err != nil {
+		return err
+	}
+	if _, known := d.routes[route.kind]; known {
+		return &DuplicateKindError{Kind: route.kind}
+	}
+	d.routes[route.kind] = route.handle
+	return nil
+}
+
+// complete puts the defaults in and checks the rest.
+func (l *limits) complete() error {
+	if l.depth == 0 {
+		l.depth = defaultMaxDepth
+	}
+	if l.perEvent == 0 {
+		l.perEvent = defaultMaxReactions
+	}
+	return errors.Join(
+		checkSetting("MaxDepth", l.depth, 1, math.MaxInt32),
+		checkSetting("MaxReactions", l.perEvent, 1, store.MaxBatchEvents))
+}
+
+func checkSetting(field string, value, least, most int) error {
+	if value < least || value > most {
+		return &SettingError{Field: field, Min: least, Max: most, Value: value}
+	}
+	return nil
+}
+
+// handle is what the worker calls with each batch. The reactions to an event reach the batch only after its
+// handler succeeded, so an event that fails leaves nothing behind.
+func (d *definition) handle(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
+	for i, e := range b.Events {
+		if err := ctx.Err(); err != nil {
+			return cursor.Continue, cursor.Failed(i, err)
+		}
+		b.Begin(i)
+		out, err := d.react(ctx, e)
+		if err != nil {
+			return cursor.Continue, cursor.Failed(i, err)
+		}
+		for _, s := range out {
+			b.Propose(i, s.proposal())
+		}
+	}
+	return cursor.Continue, nil
+}
+
+// react handles one event and gives the reactions to it. The handler's own error comes before a fault of
+// what it staged: it may be a directive.
+func (d *definition) react(ctx context.Context, e store.Event) ([]staged, error) {
+	handle, ok := d.routes[e.Kind]
+	if !ok {
+		return nil, d.unseen(e)
+	}
+	out := &Reactions{event: e, limits: d.limits}
+	if err := handle(ctx, d.name, e, out); err != nil {
+		return nil, err
+	}
+	if out.fault != nil {
+		return nil, out.fault
+	}
+	return out.staged, nil
+}
+
+func (d *definition) unseen(e store.Event) error {
+	return &UnseenError{Position: e.Position, At: e.Coordinate, Kind: e.Kind, Region: d.reads}
+}

@@ -1,0 +1,117 @@
+package store
+
+import "github.com/google/uuid"
+
+// Expect is the version that an entity (or the revision that a side value) must have for a commit to be
+// accepted. The zero value accepts any.
+type Expect uint64
+
+const (
+	// Any accepts every state.
+	Any Expect = 0
+	// Absent demands that the entity has no event, or that the side value does not exist.
+	Absent Expect = ^Expect(0)
+)
+
+// Exactly demands version v; Exactly(0) is [Absent].
+func Exactly(v uint64) Expect {
+	if v == 0 {
+		return Absent
+	}
+	return Expect(v)
+}
+
+// accepts reports whether the actual version (0: none) satisfies the expectation.
+func (x Expect) accepts(actual uint64) bool {
+	switch x {
+	case Any:
+		return true
+	case Absent:
+		return actual == 0
+	default:
+		return uint64(x) == actual
+	}
+}
+
+// Proposal is an event that a caller wants to be committed.
+type Proposal struct {
+	At      Coordinate
+	Payload Payload
+	// Expect is judged against the entity's version at this place of the batch: events of the same
+	// entity that precede in the batch count.
+	Expect Expect
+	// Headers are kept with the event, sorted by name; at most [MaxHeaderBytes] in all.
+	Headers map[string]string
+	// Causation links it to the event it reacts to.
+	Causation Causation
+}
+
+// Condition demands that the log holds no event of Region after position After.
+type Condition struct {
+	Region Region
+	After  Position
+}
+
+// SideWrite sets or deletes a side value: a last-write-wins record in the same log that takes no
+// position, matches no region and does not move [Store.Head]. Checkpoints live there.
+type SideWrite struct {
+	Key    string // 1 to MaxSideKeyBytes bytes without control characters
+	Value  []byte // at most MaxSideValueBytes
+	Delete bool
+	// Expect is judged against the value's revision.
+	Expect Expect
+}
+
+// Batch is the unit of a commit: all of it becomes durable, or nothing of it, over crashes too.
+type Batch struct {
+	// Key is the idempotency key of the commit, unique in the whole store; "" for none. A second commit
+	// with the same key and the same content (coordinate, kind, schema version, codec, payload and headers
+	// of each event) answers with the first one's receipt and changes nothing, side values included; one
+	// with other content is refused with a [KeyConflictError].
+	Key        string
+	Events     []Proposal
+	Sides      []SideWrite
+	Conditions []Condition
+	// Lazy lets a batch of nothing but side values be acknowledged once it is written to the operating
+	// system: it forces no sync of its own but rides the next one, at most 10 ms later. It survives the
+	// death of the process at once, a power cut after that sync. A batch with events is never lazy.
+	Lazy bool
+}
+
+// Recorded is what became of one event of a batch.
+type Recorded struct {
+	ID       uuid.UUID
+	Position Position
+	Version  uint64
+}
+
+// Receipt is the answer to a commit.
+type Receipt struct {
+	// History the positions belong to.
+	History History
+	// Sequence is the number of the commit, which is also the revision of the side values it wrote. It
+	// counts every commit of the store, and is never used twice.
+	Sequence uint64
+	// Events in the order of the batch, nil when it had none. Read-only.
+	Events []Recorded
+	// Sync is the mode under which the commit was acknowledged.
+	Sync SyncMode
+	// Duplicate says that the idempotency key was known, and that this is the first commit's receipt.
+	Duplicate bool
+}
+
+// Position of the last event of the batch, 0 when it had none.
+func (r Receipt) Position() Position {
+	if len(r.Events) == 0 {
+		return 0
+	}
+	return r.Events[len(r.Events)-1].Position
+}
+
+// SideValue is the present state of a side value.
+type SideValue struct {
+	Key   string
+	Value []byte // read-only
+	// Revision is the sequence of the commit that wrote it.
+	Revision uint64
+}

@@ -1,0 +1,39 @@
+package store
+
+import (
+	"context"
+	"fmt"
+)
+
+// Append commits one event. It is [Store.Commit] for the common case, and has its errors.
+func (s *Store) Append(ctx context.Context, at Coordinate, expect Expect, payload Payload) (Receipt, error) {
+	one := [1]Proposal{{At: at, Expect: expect, Payload: payload}}
+	return s.Commit(ctx, Batch{Events: one[:]})
+}
+
+// Commit makes b part of the log, all of it or nothing, and returns when the promise of the sync mode holds.
+//
+// Errors: [InvalidError] or [LimitError] for a field that breaks a rule; [ConflictError], [SideConflictError],
+// [ConditionError] and [KeyConflictError] for what the batch demanded and did not find; [ErrReadOnly],
+// [ErrClosed], [ErrDiskFull]: in all these cases nothing was written. When ctx ends while the commit is queued the
+// error wraps the context's error and [ErrOutcomeUnknown]: the commit itself goes on. When writing or syncing
+// fails it wraps [ErrPoisoned] and [ErrOutcomeUnknown]; a later call finds [ErrPoisoned] alone.
+//
+// Many goroutines may call it; those that wait at the same time share one write and one sync. The goroutine
+// that happens to do the writing for all is one of the callers, and waits for that write even if its ctx ends.
+func (s *Store) Commit(ctx context.Context, b Batch) (Receipt, error) {
+	if s.options.ReadOnly {
+		return Receipt{}, ErrReadOnly
+	}
+	if err := ctx.Err(); err != nil {
+		return Receipt{}, fmt.Errorf("store: commit: %w", err)
+	}
+	o := newOp()
+	if err := o.encode(&b); err != nil {
+		return Receipt{}, err
+	}
+	if err := s.committer.submit(ctx, o); err != nil {
+		return Receipt{}, err
+	}
+	return o.receipt, o.err
+}

@@ -1,0 +1,185 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// maxGroupBytes bounds what one turn of the committer writes, so that a flood does not delay the first caller
+// of the flood; a larger single commit makes a group of its own.
+const maxGroupBytes = 4 << 20
+
+// committer is a role, not a goroutine: a caller that finds it free takes it, commits everything that is
+// queued, its own commit included, and hands the role to a waiting caller when more has queued meanwhile. No
+// clock is involved: what queues while one group is being synced makes the next group.
+//
+// mu guards the queue and who has the role; it is never held during I/O. Everything that only the holder of the
+// role touches lives in writer.
+type committer struct {
+	writer *writer
+
+	mu      sync.Mutex
+	queue   []*op
+	leading bool
+	closed  bool
+	idle    *sync.Cond // signalled when the role becomes free
+	timer   *time.Timer
+	spare   []*op // the queue's other slice, owned by the holder of the role
+}
+
+func newCommitter(w *writer) *committer {
+	c := &committer{writer: w}
+	c.idle = sync.NewCond(&c.mu)
+	return c
+}
+
+// submit queues o and waits until it is done. An error means that there is no answer in o.
+func (c *committer) submit(ctx context.Context, o *op) error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return ErrClosed
+	}
+	c.queue = append(c.queue, o)
+	if !c.leading {
+		c.leading = true
+		c.mu.Unlock()
+		c.lead(o)
+		return nil
+	}
+	c.mu.Unlock()
+
+	select {
+	case <-o.wake:
+	case <-ctx.Done():
+		if err := c.abandon(ctx, o); err != nil {
+			return err
+		}
+	}
+	if !o.done { // woken to lead
+		c.lead(o)
+	}
+	return nil
+}
+
+// abandon gives up waiting for o, unless it is done or was just chosen to lead: then it returns nil.
+func (c *committer) abandon(ctx context.Context, o *op) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if o.done || o.lead {
+		return nil
+	}
+	o.abandoned = true
+	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, ctx.Err())
+}
+
+// lead commits groups until own is done, then passes the role on.
+func (c *committer) lead(own *op) {
+	for {
+		group := c.take()
+		c.writer.commit(group)
+		if c.answer(group, own) {
+			return
+		}
+	}
+}
+
+// take removes the next group from the queue. A commit whose judgement must read what the commits before it wrote
+// (it has conditions, or a key that stands in the group already) starts a group of its own.
+func (c *committer) take() []*op {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, bytes := 0, 0
+	var keys map[string]struct{}
+	for n < len(c.queue) {
+		o := c.queue[n]
+		bytes += o.size
+		if n > 0 && (len(o.conditions) > 0 || bytes > maxGroupBytes) {
+			break
+		}
+		if o.key != "" {
+			if _, twice := keys[o.key]; twice {
+				break
+			}
+			if keys == nil {
+				keys = make(map[string]struct{})
+			}
+			keys[o.key] = struct{}{}
+		}
+		n++
+	}
+	group := c.queue[:n:n]
+	if n == len(c.queue) {
+		c.queue, c.spare = c.spare[:0], c.queue
+	} else {
+		c.queue = append([]*op(nil), c.queue[n:]...)
+	}
+	return group
+}
+
+// answer wakes the owners of a finished group. When own is done it passes on the role, or frees it, and returns true.
+func (c *committer) answer(group []*op, own *op) bool {
+	c.mu.Lock()
+	for _, o := range group {
+		o.done = true
+	}
+	c.mu.Unlock()
+	for i, o := range group {
+		group[i] = nil
+		if o != own {
+			o.wake <- struct{}{}
+		}
+	}
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.queue) == 0 {
+		c.leading = false
+		c.armTimer()
+		c.idle.Broadcast()
+		return true
+	}
+	if !own.done {
+		return false
+	}
+	for _, o := range c.queue {
+		if !o.abandoned {
+			o.lead = true
+			o.wake <- struct{}{}
+			return true
+		}
+	}
+	return false // nobody waits for what is queued: go on
+}
+
+// armTimer starts the clock for bytes that nobody waits for: lazy commits, and SyncInterval.
+func (c *committer) armTimer() {
+	delay, needed := c.writer.syncDelay()
+	if !needed || c.timer != nil || c.closed {
+		return
+	}
+	c.timer = time.AfterFunc(delay, func() {
+		c.mu.Lock()
+		c.timer = nil
+		c.mu.Unlock()
+		o := newOp() // an empty commit: it only syncs
+		_ = c.submit(context.Background(), o)
+	})
+}
+
+// close lets queued commits finish, refuses new ones, and keeps the role for ever.
+func (c *committer) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for c.leading {
+		c.idle.Wait()
+	}
+	c.leading = true
+	if c.timer != nil {
+		c.timer.Stop()
+		c.timer = nil
+	}
+}

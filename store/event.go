@@ -1,0 +1,188 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/penstock-io/penstock/store/internal/wal"
+)
+
+// Position is an event's place in the log: 1, 2, 3 and so on, without a hole, assigned when the event
+// is committed and never changed afterwards. 0 means "before everything".
+type Position uint64
+
+// Coordinate says where an event belongs: to an entity, the thing that has a history of its own
+// ("order:42"), and to a scope, the label that keeps tenants or parts of an application apart ("shop").
+//
+// An entity is 1 to [MaxEntityBytes] bytes of UTF-8 and may be structured by colons: a [Region] that
+// names "order" sees "order:42" too. A scope is 1 to [MaxScopeBytes] bytes. Neither may hold control
+// characters. The scope [ReservedScope] belongs to Penstock itself.
+type Coordinate struct {
+	Entity string
+	Scope  string
+}
+
+// At is shorthand for a Coordinate.
+func At(entity, scope string) Coordinate { return Coordinate{Entity: entity, Scope: scope} }
+
+// String gives "entity@scope".
+func (c Coordinate) String() string { return c.Entity + "@" + c.Scope }
+
+// Timestamp is hybrid logical time: milliseconds since 1970 in the upper 48 bits, a counter in the lower
+// 16. It grows strictly from event to event of one log, also when the wall clock steps back.
+type Timestamp uint64
+
+// Time gives the wall-clock part, with a resolution of a millisecond.
+func (t Timestamp) Time() time.Time { return time.UnixMilli(int64(t >> 16)).UTC() }
+
+// String gives the time in RFC 3339 and the counter.
+func (t Timestamp) String() string {
+	return fmt.Sprintf("%s+%d", t.Time().Format("2006-01-02T15:04:05.000Z07:00"), uint16(t))
+}
+
+// History names the chain of events that a position is valid in: the store, and its incarnation, which
+// starts anew when acknowledged events were lost (a power cut in a weak sync mode, a restored backup).
+// Whatever leaves the store together with a position must carry it, so that a mismatch is noticed.
+type History struct {
+	Store       uuid.UUID
+	Incarnation uint32
+}
+
+// String gives "store/incarnation".
+func (h History) String() string { return fmt.Sprintf("%s/%d", h.Store, h.Incarnation) }
+
+// Event is one committed event. It is a value; its Payload and what its methods return are read-only
+// and stay valid for ever, also after the store was closed.
+type Event struct {
+	ID         uuid.UUID // UUIDv7, strictly increasing with Position
+	Position   Position
+	Coordinate Coordinate
+	Kind       string
+	// SchemaVersion of the payload as its writer declared it, 0 when it declared none.
+	SchemaVersion uint16
+	// Version counts the events of the entity from 1.
+	Version uint64
+	Time    Timestamp
+	// Cause is the event that this one reacts to, uuid.Nil for one that came from outside.
+	Cause uuid.UUID
+	// Correlation is the ID of the first event of the causal chain; an event without a cause starts one.
+	Correlation uuid.UUID
+	// Depth is the number of causes between this event and the first of its chain, 0 for the first.
+	Depth uint32
+	// Codec names the encoding of Payload, "json" unless the writer chose another.
+	Codec   string
+	Payload []byte
+
+	headers    []byte
+	extensions []byte
+	hash       [32]byte
+}
+
+// Hash is the event's link in the SHA-256 chain of its entity: it covers the entity's previous hash, the
+// content and envelope of the event, its position, version, time and id.
+func (e Event) Hash() [32]byte { return e.hash }
+
+// Header gives the value of one header. Headers are decoded at each call: take [Event.Headers] to read
+// several.
+func (e Event) Header(name string) (value string, ok bool) {
+	for n, v := range wal.Pairs(e.headers) {
+		if string(n) == name {
+			return string(v), true
+		}
+	}
+	return "", false
+}
+
+// Headers decodes all headers into a new map, nil when there are none.
+func (e Event) Headers() map[string]string {
+	var m map[string]string
+	for n, v := range wal.Pairs(e.headers) {
+		if m == nil {
+			m = make(map[string]string)
+		}
+		m[string(n)] = string(v)
+	}
+	return m
+}
+
+// Causation is what an effect of this event must carry: this event as its cause, the same correlation,
+// one step deeper.
+func (e Event) Causation() Causation {
+	return Causation{Cause: e.ID, Correlation: e.Correlation, Depth: e.Depth + 1}
+}
+
+// Decode decodes the payload into v with the codec named by the event, which must be "json"; payloads of
+// other codecs are the caller's to decode.
+func (e Event) Decode(v any) error {
+	if e.Codec != CodecJSON {
+		return &InvalidError{Field: "codec", Rule: `only "json" can be decoded here`, Value: e.Codec}
+	}
+	if err := json.Unmarshal(e.Payload, v); err != nil {
+		return fmt.Errorf("store: event %d (%s): decode: %w", e.Position, e.Kind, err)
+	}
+	return nil
+}
+
+// Causation links a proposed event to the event it reacts to. The zero value means that it came from
+// outside. See [Event.Causation].
+type Causation struct {
+	Cause       uuid.UUID
+	Correlation uuid.UUID
+	Depth       uint32
+}
+
+// CodecJSON is the codec of payloads that do not bring their own.
+const CodecJSON = "json"
+
+// Payload is what an event says. Its kind is the durable name of its type: a dotted string such as
+// "order.placed", 1 to [MaxKindBytes] bytes without control characters. The part before the first dot
+// is its category. The Go type may be renamed freely, its kind may not.
+//
+// A payload is encoded as JSON. One that has a method SchemaVersion() uint16 gets that version recorded.
+type Payload interface {
+	Kind() string
+}
+
+// Raw is a payload that is encoded already.
+type Raw struct {
+	Type  string // the kind
+	Codec string // "" means "json"
+	// SchemaVersion is recorded as is.
+	SchemaVersion uint16
+	Data          []byte
+}
+
+// Kind returns r.Type.
+func (r Raw) Kind() string { return r.Type }
+
+// Category is the part of a kind before its first dot, the whole kind if it has none.
+func Category(kind string) string {
+	category, _, _ := strings.Cut(kind, ".")
+	return category
+}
+
+// encodePayload gives kind, codec, schema version and bytes of a payload.
+func encodePayload(p Payload) (kind, codec string, schema uint16, data []byte, err error) {
+	switch r := p.(type) {
+	case nil:
+		return "", "", 0, nil, &InvalidError{Field: "payload", Rule: "must not be nil"}
+	case Raw:
+		codec = r.Codec
+		if codec == "" {
+			codec = CodecJSON
+		}
+		return r.Type, codec, r.SchemaVersion, r.Data, nil
+	}
+	data, err = json.Marshal(p)
+	if err != nil {
+		return "", "", 0, nil, fmt.Errorf("store: encode payload of kind %q: %w", p.Kind(), err)
+	}
+	if v, ok := p.(interface{ SchemaVersion() uint16 }); ok {
+		schema = v.SchemaVersion()
+	}
+	return p.Kind(), CodecJSON, schema, data, nil
+}

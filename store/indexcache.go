@@ -1,0 +1,100 @@
+package store
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/penstock-io/penstock/store/internal/index"
+	"github.com/penstock-io/penstock/store/internal/wal"
+)
+
+// maxIndexBytes bounds the memory of loaded indexes of sealed segments.
+const maxIndexBytes = 64 << 20
+
+// indexCache loads the indexes of sealed segments on first use and drops the least recently used ones. mu is held
+// while an index is being loaded, so that two readers do not load the same one; no other lock is taken under it.
+type indexCache struct {
+	clock  atomic.Uint64
+	mu     sync.Mutex
+	loaded []*segment
+	bytes  int64
+}
+
+// indexOf gives the index of a segment.
+func (s *Store) indexOf(g *segment) (index.Index, error) {
+	if l := g.index.Load(); l != nil {
+		l.used.Store(s.indexes.clock.Add(1))
+		return l.Index, nil
+	}
+	return s.indexes.load(g)
+}
+
+func (c *indexCache) load(g *segment) (index.Index, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l := g.index.Load(); l != nil {
+		return l.Index, nil
+	}
+	l, err := readIndex(g)
+	if err != nil {
+		return nil, err
+	}
+	l.used.Store(c.clock.Add(1))
+	g.index.Store(l)
+	c.loaded = append(c.loaded, g)
+	c.bytes += l.bytes
+	for c.bytes > maxIndexBytes && len(c.loaded) > 1 {
+		c.evict()
+	}
+	return l.Index, nil
+}
+
+// evict drops the index that was not used for the longest time.
+func (c *indexCache) evict() {
+	oldest := 0
+	for i, g := range c.loaded {
+		if g.index.Load().used.Load() < c.loaded[oldest].index.Load().used.Load() {
+			oldest = i
+		}
+	}
+	g := c.loaded[oldest]
+	c.bytes -= g.index.Load().bytes
+	g.index.Store(nil)
+	c.loaded = append(c.loaded[:oldest], c.loaded[oldest+1:]...)
+}
+
+// readIndex reads the index of a sealed segment from its footer, or rebuilds it from the data when the footer is
+// damaged.
+func readIndex(g *segment) (*loadedIndex, error) {
+	t := g.trailer.Load()
+	blob, err := g.bytes(int64(t.DataEnd), int64(t.DataEnd)+int64(t.IndexLen))
+	if err == nil && wal.Checksum(blob) == t.IndexSum {
+		if sealed, err := index.OpenSealed(blob); err == nil {
+			return &loadedIndex{Index: sealed, bytes: int64(len(blob))}, nil
+		}
+	}
+	scan, err := scanSegment(g, int64(t.DataEnd))
+	if err != nil {
+		return nil, err
+	}
+	// A rebuilt index costs some 40 bytes an event in memory.
+	return &loadedIndex{Index: scan.active, bytes: 40 * int64(scan.active.Len())}, nil
+}
+
+// readSides reads the table of the side values whose newest record in this segment is where it says.
+func readSides(g *segment) ([]index.Side, error) {
+	t := g.trailer.Load()
+	from := int64(t.DataEnd) + int64(t.IndexLen)
+	blob, err := g.bytes(from, from+int64(t.SidesLen))
+	if err == nil && wal.Checksum(blob) == t.SidesSum {
+		if sides, err := index.Sides(blob); err == nil {
+			return sides, nil
+		}
+	}
+	scan, err := scanSegment(g, int64(t.DataEnd))
+	if err != nil {
+		return nil, err
+	}
+	_, blob = scan.active.Footer()
+	return index.Sides(blob)
+}

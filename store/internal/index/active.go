@@ -1,0 +1,184 @@
+package index
+
+import (
+	"strings"
+	"sync"
+)
+
+// Active is the index of a segment that is still written: one goroutine at a
+// time adds, any number of others ask. It lives in memory only; after a crash
+// the segment is read again.
+type Active struct {
+	// mu guards the maps and the headers of the slices. Bytes behind a header
+	// are only ever appended to, so a header copied under mu stays valid and is
+	// read without it.
+	mu       sync.RWMutex
+	offsets  u32s
+	lists    [listFields]map[string]*list
+	entities map[string]*entity
+	keys     map[string]uint32
+	sides    map[string]uint32
+}
+
+// A list holds the ordinals of one term.
+type list struct {
+	ords  u32s
+	wider *list // of the term that includes this one: order:42 -> order; nil at the top
+}
+
+// An entity is known exactly, beside the namespace that it also is.
+type entity struct {
+	last  uint32
+	lists *list
+}
+
+// NewActive returns an index without events.
+func NewActive() *Active {
+	a := &Active{
+		entities: map[string]*entity{},
+		keys:     map[string]uint32{},
+		sides:    map[string]uint32{},
+	}
+	for f := range a.lists {
+		a.lists[f] = map[string]*list{}
+	}
+	return a
+}
+
+// Add gives the next ordinal to the event whose record lies at offset. A segment
+// has less than 2^32 events, its offsets being below 4 GiB. The cost for known
+// terms is three map look-ups and one append per posting list, whatever the
+// number of events.
+func (a *Active) Add(offset uint32, t Terms) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	ord := uint32(a.offsets.len())
+	a.offsets = a.offsets.append(offset)
+
+	e := a.entity(t.Entity)
+	e.last = ord
+	e.lists.add(ord)
+	a.list(fieldScope, t.Scope).add(ord)
+	a.list(fieldKind, t.Kind).add(ord)
+}
+
+// AddKey records where the record of an idempotency key lies. A key occurs once
+// per segment; were it to come twice, the later record counts. The string is
+// kept.
+func (a *Active) AddKey(key string, offset uint32) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.keys[key] = offset
+}
+
+// SetSide records where the newest record of a side value's key lies. The string
+// is kept.
+func (a *Active) SetSide(key string, offset uint32) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.sides[key] = offset
+}
+
+// Len implements Index.
+func (a *Active) Len() uint32 {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return uint32(a.offsets.len())
+}
+
+// Offset implements Index.
+func (a *Active) Offset(ord uint32) uint32 {
+	a.mu.RLock()
+	offsets := a.offsets
+	a.mu.RUnlock()
+	return offsets.get(int(ord))
+}
+
+// Select implements Index.
+func (a *Active) Select(q Query, from, to uint32, limit int, dst []uint32) (ords []uint32, next uint32) {
+	c, to := a.plan(q, from, to)
+	return collect(c, from, to, limit, dst)
+}
+
+// Count implements Index.
+func (a *Active) Count(q Query, from, to uint32, limit int) int {
+	c, to := a.plan(q, from, to)
+	return tally(c, from, to, limit)
+}
+
+// LastOf implements Index. It is exact.
+func (a *Active) LastOf(entity string) (ord uint32, ok bool) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	e, ok := a.entities[entity]
+	if !ok {
+		return 0, false
+	}
+	return e.last, true
+}
+
+// FindKey implements Index. It is exact.
+func (a *Active) FindKey(key string) (offset uint32, ok bool) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	offset, ok = a.keys[key]
+	return offset, ok
+}
+
+// plan copies the headers of the lists that q needs, and bounds to by the number
+// of events they hold.
+func (a *Active) plan(q Query, from, to uint32) (cursor, uint32) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	to = min(to, uint32(a.offsets.len()))
+	return plan(q, a, from, to), to
+}
+
+// find implements finder; mu is held.
+func (a *Active) find(f field, text string) cursor {
+	l, ok := a.lists[f][text]
+	if !ok {
+		return nil
+	}
+	return &sparse{ords: l.ords}
+}
+
+// entity returns what is known of an entity, from its first event on.
+func (a *Active) entity(name string) *entity {
+	if e, ok := a.entities[name]; ok {
+		return e
+	}
+	name = strings.Clone(name) // it must not pin the buffer that it was cut from
+	e := &entity{lists: a.newList(fieldNamespace, namespace(name))}
+	a.entities[name] = e
+	return e
+}
+
+// list returns the list of a term, from its first event on.
+func (a *Active) list(f field, text string) *list {
+	if l, ok := a.lists[f][text]; ok {
+		return l
+	}
+	return a.newList(f, strings.Clone(text))
+}
+
+// newList returns the list of a term whose text may be kept. An entity's list may
+// exist before the entity does: it is a namespace of another one.
+func (a *Active) newList(f field, text string) *list {
+	if l, ok := a.lists[f][text]; ok {
+		return l
+	}
+	l := &list{}
+	if f, text, ok := f.wider(text); ok {
+		l.wider = a.newList(f, text)
+	}
+	a.lists[f][text] = l
+	return l
+}
+
+// add appends ord to the list and to all that include it.
+func (l *list) add(ord uint32) {
+	for ; l != nil; l = l.wider {
+		l.ords = l.ords.append(ord)
+	}
+}

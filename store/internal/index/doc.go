@@ -1,0 +1,71 @@
+// Package index tells which events of one segment match a region, by their
+// place in the segment, at a cost that follows the answer and not the segment.
+//
+// Events have dense ordinals 0, 1, 2 … in the order they were added. Every
+// term of an event (its scope, its kind, the category of its kind, and each
+// namespace level of its entity) has a posting list: the ascending ordinals of
+// the events that carry it. A query intersects lists, the shortest leading, and
+// seeks in them; it never walks a list from its start.
+//
+//	Add(offset, {order:42, shop, order.placed})
+//	     |
+//	     +- entity   order:42     -> 7 19 20 …      every list is a run of
+//	     |           order        -> 0 1 3 7 …      4-byte little-endian
+//	     +- scope    shop         -> 0 1 2 3 …      ordinals, appended to
+//	     +- kind     order.placed -> 0 7 …
+//	                 order        -> 0 1 3 7 …      (category)
+//	     |
+//	  Active  -- Footer -->  bytes  -- OpenSealed -->  Sealed
+//
+// Active is the growing index: one writer, any number of readers beside it.
+// Sealed is immutable and answers from the footer bytes in place: it copies no
+// posting and builds no map, so its heap cost is those bytes. Both give the
+// same answers.
+//
+// # Exactness
+//
+// Select never misses a matching event. It returns an event that does not match
+// in two cases only, so a caller reads the event and asks Query.Matches:
+//
+//   - the query's entity is deeper than eight levels: the list of its first
+//     eight levels answers;
+//   - a sealed index knows terms, entities and keys by a 64-bit hash: a text
+//     that does not occur in the segment is taken for one that does, once in
+//     2^64 for every text in the table. Two texts of one segment are never
+//     confused: the footer is written with a salt under which all their hashes
+//     differ.
+//
+// # The index blob
+//
+// All integers are little-endian.
+//
+//	header    magic "pnx1", salt u32, events u32, terms u32, entities u32, keys u32
+//	offsets   events   x { record offset u32 }
+//	terms     terms    x { hash u64, count u32, place u32 }   ascending hashes
+//	entities  entities x { hash u64, last ordinal u32 }       ascending hashes
+//	keys      keys     x { hash u64, record offset u32 }      ascending hashes
+//	postings  the lists of the terms, in the order of the terms, without gaps
+//
+// The shape of a list follows from its count. One ordinal is the place field
+// itself and takes no room in postings. Otherwise place counts 4-byte words from
+// the start of postings to a bitmap of all events, padded to whole 8-byte words,
+// where that is smaller, and else to the ordinals as u32.
+//
+// The hash is FNV-1a 64 with the salt xored into the offset basis, over the text
+// and then one byte that names the table or field, finished by the 64-bit mixer
+// of MurmurHash3. The salt is the smallest that separates the segment's texts.
+//
+// # The sides blob
+//
+//	header    magic "pns1", count u32
+//	sides     count x { record offset u32, length u32, key }  ascending keys
+//
+// # What it does not know
+//
+// Files, checksums, payloads, positions, other segments, and what is visible to
+// whom: the caller adds events before it publishes them, asks only below what is
+// published, and protects the blobs with a checksum.
+//
+// The package starts no goroutine. It has one lock, in Active, held for map
+// look-ups and appends and never while a list is read.
+package index

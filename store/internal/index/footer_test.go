@@ -1,0 +1,93 @@
+package index
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// shop is a segment of events over entities of two levels.
+func shop(events, entities int) model {
+	m := model{keys: map[string]uint32{}, sides: map[string]uint32{}}
+	kinds := []string{"order.placed", "order.paid", "order.shipped", "stock.reserved", "stock.released"}
+	for i := range events {
+		name := fmt.Sprintf("order:%d", i*7919%entities)
+		m.events = append(m.events, Terms{name, "shop", kinds[i/3%len(kinds)]})
+		m.offsets = append(m.offsets, uint32(i)*356)
+	}
+	return m
+}
+
+func TestTheFooterOfAHundredEntitiesTakesAtMost24BytesPerEvent(t *testing.T) {
+	const events = 100_000
+	blob, _ := shop(events, 100).active().Footer()
+	t.Logf("%.2f bytes per event", float64(len(blob))/events)
+	require.LessOrEqual(t, len(blob), 24*events)
+}
+
+// golden holds a list of each shape: one event, ordinals, a bitmap; a key and two
+// side values.
+func golden() model {
+	return model{
+		events: []Terms{
+			{"order:1", "shop", "order.placed"},
+			{"order:2", "shop", "order.placed"},
+			{"order:1", "shop", "order.paid"},
+			{"stock:lamp", "shop", "reserved"},
+			{"order:1:item", "shop", "order.shipped"},
+		},
+		offsets: []uint32{128, 484, 840, 1196, 1552},
+		keys:    map[string]uint32{"pay-1": 840},
+		sides:   map[string]uint32{"checkpoint/a": 2048, "checkpoint/b": 4096},
+	}
+}
+
+func TestVersionOneBlobsAreWrittenAndReadAsEver(t *testing.T) {
+	wantIndex, err := os.ReadFile("testdata/v1.index")
+	require.NoError(t, err)
+	wantSides, err := os.ReadFile("testdata/v1.sides")
+	require.NoError(t, err)
+	index, sides := golden().active().Footer()
+	require.Equal(t, wantIndex, index)
+	require.Equal(t, wantSides, sides)
+
+	sealed, err := OpenSealed(wantIndex)
+	require.NoError(t, err)
+	ords, next := sealed.Select(Query{Entity: "order:1", Kinds: []string{"order.paid", "order.shipped"}}, 0, 5, 9, nil)
+	require.Equal(t, []uint32{2, 4}, ords)
+	require.Equal(t, uint32(5), next)
+	last, ok := sealed.LastOf("order:1")
+	require.True(t, ok)
+	require.Equal(t, uint32(2), last)
+	offset, ok := sealed.FindKey("pay-1")
+	require.True(t, ok)
+	require.Equal(t, uint32(840), offset)
+}
+
+// These two have the same FNV-1a 64 hash from the standard offset basis.
+const collider1, collider2 = "8yn0iYCKYHlIj4-BwPqk", "GReLUrM4wMqfg9yzV3KQ"
+
+func TestTextsWithTheSameHashAreToldApartByAnotherSalt(t *testing.T) {
+	require.Equal(t, hash(0, fieldEntity, collider1), hash(0, fieldEntity, collider2))
+	m := model{
+		events:  []Terms{{collider1, "s", collider2}, {collider2, "s", collider1}, {"x", "s", "k"}},
+		offsets: []uint32{10, 20, 30},
+		keys:    map[string]uint32{collider1: 10, collider2: 20},
+	}
+	for _, x := range both(t, m) {
+		for ord, text := range []string{collider1, collider2} {
+			last, ok := x.LastOf(text)
+			require.True(t, ok)
+			require.Equal(t, uint32(ord), last)
+			offset, ok := x.FindKey(text)
+			require.True(t, ok)
+			require.Equal(t, m.offsets[ord], offset)
+			ords, _ := x.Select(Query{Entity: text}, 0, 3, 3, nil)
+			require.Equal(t, []uint32{uint32(ord)}, ords)
+			ords, _ = x.Select(Query{Kinds: []string{text}}, 0, 3, 3, nil)
+			require.Equal(t, []uint32{1 - uint32(ord)}, ords)
+		}
+	}
+}

@@ -1,0 +1,199 @@
+package index
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// A model is the segment as plain slices.
+type model struct {
+	events  []Terms
+	offsets []uint32
+	keys    map[string]uint32
+	sides   map[string]uint32
+}
+
+func (m model) active() *Active {
+	a := NewActive()
+	for i, t := range m.events {
+		a.Add(m.offsets[i], t)
+	}
+	for key, offset := range m.keys {
+		a.AddKey(key, offset)
+	}
+	for key, offset := range m.sides {
+		a.SetSide(key, offset)
+	}
+	return a
+}
+
+// find filters by brute force.
+func (m model) find(q Query, from, to uint32) []uint32 {
+	found := []uint32{}
+	for ord := from; ord < min(to, uint32(len(m.events))); ord++ {
+		if q.Matches(m.events[ord]) {
+			found = append(found, ord)
+		}
+	}
+	return found
+}
+
+func (m model) lastOf(entity string) (uint32, bool) {
+	for ord := len(m.events) - 1; ord >= 0; ord-- {
+		if m.events[ord].Entity == entity {
+			return uint32(ord), true
+		}
+	}
+	return 0, false
+}
+
+// firstLevels is what an index can tell of a query.
+func firstLevels(q Query) Query {
+	levels := strings.Split(q.Entity, ":")
+	q.Entity = strings.Join(levels[:min(len(levels), 8)], ":")
+	return q
+}
+
+var (
+	entities = rapid.OneOf(
+		rapid.SampledFrom([]string{"", ":", "::", "a", "a:", "a::b", ":a", "b", "ab", "a:b", "a:b:c", "b:a:b", "a:bc"}),
+		rapid.StringOfN(rapid.RuneFrom([]rune("ab:")), 0, 6, -1),
+		rapid.Map(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", ""}), 7, 11),
+			func(levels []string) string { return "a:" + strings.Join(levels, ":") }),
+		rapid.SampledFrom([]string{"d:2:3:4:5:6:7:8", "d:2:3:4:5:6:7:8:9", "d:2:3:4:5:6:7:8:9:10", "d:2:3:4:5:6:7:8:x"}),
+	)
+	scopes = rapid.SampledFrom([]string{"", "shop", "bank"})
+	kinds  = rapid.SampledFrom([]string{"", "a", "a.b", "a.c", "a.b.c", "b", "b.", ".", ".a", "c..d"})
+	keys   = rapid.StringOfN(rapid.RuneFrom([]rune("xyz")), 0, 3, -1)
+)
+
+func drawModel(t *rapid.T) model {
+	m := model{}
+	// The larger ones have bitmaps beside lists.
+	size := rapid.SampledFrom([]int{0, 1, 2, 10, 63, 64, 65, 300}).Draw(t, "events")
+	pool := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Terms {
+		return Terms{entities.Draw(t, "entity"), scopes.Draw(t, "scope"), kinds.Draw(t, "kind")}
+	}), 1, 40).Draw(t, "pool")
+	picks := rapid.SliceOfN(rapid.IntRange(0, len(pool)-1), size, size).Draw(t, "picks")
+	for i, pick := range picks {
+		m.events = append(m.events, pool[pick])
+		m.offsets = append(m.offsets, uint32(i)*7919)
+	}
+	m.keys = rapid.MapOfN(keys, rapid.Uint32(), 0, 10).Draw(t, "keys")
+	m.sides = rapid.MapOfN(keys, rapid.Uint32(), 0, 10).Draw(t, "sides")
+	return m
+}
+
+var queries = rapid.Custom(func(t *rapid.T) Query {
+	q := Query{}
+	if rapid.Bool().Draw(t, "by entity") {
+		q.Entity = entities.Draw(t, "entity")
+	}
+	if rapid.Bool().Draw(t, "by scope") {
+		q.Scope = scopes.Draw(t, "scope")
+	}
+	switch rapid.IntRange(0, 2).Draw(t, "by kind") {
+	case 1:
+		q.Kinds = rapid.SliceOfN(kinds, 0, 8).Draw(t, "kinds")
+	case 2:
+		q.Category = rapid.SampledFrom([]string{"a", "b", "c", "a.b", ""}).Draw(t, "category")
+	}
+	return q
+})
+
+// page reads [from, to) in pages and checks each.
+func page(t require.TestingT, x Index, q Query, from, to uint32, limit int) []uint32 {
+	found := []uint32{}
+	for from < to {
+		prefix := []uint32{99}
+		ords, next := x.Select(q, from, to, limit, prefix)
+		require.Equal(t, uint32(99), ords[0], "dst is appended to")
+		ords = ords[1:]
+		require.LessOrEqual(t, len(ords), limit)
+		require.True(t, next == to || len(ords) == limit, "a page that is not full ends the range")
+		require.Greater(t, next, from)
+		require.LessOrEqual(t, next, to)
+		found = append(found, ords...)
+		from = next
+	}
+	return found
+}
+
+func TestActiveAndSealedAnswerLikeAFilterOverAllEventsWithAnyPaging(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawModel(t)
+		active := m.active()
+		blob, sideBlob := active.Footer()
+		sealed, err := OpenSealed(blob)
+		require.NoError(t, err)
+		events := uint32(len(m.events))
+
+		for range 10 {
+			q := queries.Draw(t, "query")
+			from := rapid.Uint32Range(0, events).Draw(t, "from")
+			to := rapid.Uint32Range(from, events).Draw(t, "to")
+			limit := rapid.IntRange(1, 20).Draw(t, "limit")
+			want := m.find(firstLevels(q), from, to)
+			require.Subset(t, want, m.find(q, from, to), "no event is missed")
+			for _, x := range []Index{active, sealed} {
+				require.Equal(t, want, page(t, x, q, from, to, limit), "%T %+v", x, q)
+				require.Equal(t, min(len(want), limit), x.Count(q, from, to, limit), "%T %+v", x, q)
+				require.Equal(t, len(want), x.Count(q, from, to, 1<<30), "%T %+v", x, q)
+			}
+		}
+		for _, x := range []Index{active, sealed} {
+			checkPoints(t, m, x)
+		}
+		checkSides(t, m, sideBlob)
+	})
+}
+
+// checkPoints asks for everything that has one answer.
+func checkPoints(t *rapid.T, m model, x Index) {
+	require.Equal(t, len(m.events), int(x.Len()))
+	for ord, offset := range m.offsets {
+		require.Equal(t, offset, x.Offset(uint32(ord)))
+	}
+	asked := []string{entities.Draw(t, "some entity")}
+	for _, e := range m.events {
+		asked = append(asked, e.Entity)
+	}
+	for _, entity := range asked {
+		want, wantOK := m.lastOf(entity)
+		got, ok := x.LastOf(entity)
+		require.Equal(t, wantOK, ok, "%T %q", x, entity)
+		require.Equal(t, want, got, "%T %q", x, entity)
+	}
+	for key, want := range m.keys {
+		got, ok := x.FindKey(key)
+		require.True(t, ok)
+		require.Equal(t, want, got)
+	}
+	_, ok := x.FindKey("never added")
+	require.False(t, ok)
+}
+
+func checkSides(t *rapid.T, m model, blob []byte) {
+	sides, err := Sides(blob)
+	require.NoError(t, err)
+	got := map[string]uint32{}
+	for _, s := range sides {
+		got[s.Key] = s.Offset
+	}
+	require.Equal(t, m.sides, got)
+	require.True(t, slices.IsSortedFunc(sides, func(a, b Side) int { return strings.Compare(a.Key, b.Key) }))
+}
+
+func TestTheSameCallsGiveTheSameFooter(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawModel(t)
+		index1, sides1 := m.active().Footer()
+		index2, sides2 := m.active().Footer()
+		require.Equal(t, index1, index2)
+		require.Equal(t, sides1, sides2)
+	})
+}

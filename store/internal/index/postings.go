@@ -1,0 +1,122 @@
+package index
+
+import (
+	"encoding/binary"
+	"math"
+	"math/bits"
+	"sort"
+)
+
+// none is the ordinal behind all others. No event has it: an ordinal is less
+// than the number of events, which is a uint32 too.
+const none = math.MaxUint32
+
+// A cursor reads ascending ordinals. It belongs to one call and one goroutine.
+type cursor interface {
+	// seek moves to the first ordinal that is not below ord and returns it, or
+	// none. What it returns is never below ord, whatever bytes it reads: that
+	// makes every loop over seek end. From call to call ord does not fall.
+	seek(ord uint32) uint32
+
+	// size returns how many ordinals there are at most, to pick the shortest.
+	size() int
+
+	// count returns how many ordinals lie in [from, to), but at most limit. No
+	// seek before it went beyond from, and none follows.
+	count(from, to uint32, limit int) int
+}
+
+// everything is the cursor of a query without terms.
+type everything struct{}
+
+func (everything) seek(ord uint32) uint32 { return ord }
+func (everything) size() int              { return none }
+
+func (everything) count(from, to uint32, limit int) int { return min(int(to-from), limit) }
+
+// sparse is a cursor over ordinals written one after the other.
+type sparse struct {
+	ords u32s
+	at   int
+}
+
+func (s *sparse) seek(ord uint32) uint32 {
+	s.at = s.ords.reach(s.at, ord)
+	if s.at == s.ords.len() {
+		return none
+	}
+	return s.ords.get(s.at)
+}
+
+func (s *sparse) size() int { return s.ords.len() }
+
+// The second search starts where the first ended, so that even in a list that is
+// out of order the count is not negative.
+func (s *sparse) count(from, to uint32, limit int) int {
+	first := s.ords.reach(0, from)
+	return min(s.ords.reach(first, to)-first, limit)
+}
+
+// dense is a cursor over a bitmap of all events. A list gets one where it holds
+// more than one event in 32, so that a pass reads at most one word for every two
+// ordinals.
+type dense struct {
+	bits []byte // whole 8-byte words
+	ones int
+}
+
+func (d *dense) seek(ord uint32) uint32 {
+	at := int(ord/64) * 8
+	if at >= len(d.bits) {
+		return none
+	}
+	word := binary.LittleEndian.Uint64(d.bits[at:]) >> (ord % 64) << (ord % 64)
+	for word == 0 {
+		if at += 8; at == len(d.bits) {
+			return none
+		}
+		word = binary.LittleEndian.Uint64(d.bits[at:])
+	}
+	return uint32(at*8 + bits.TrailingZeros64(word))
+}
+
+func (d *dense) size() int { return d.ones }
+
+func (d *dense) count(from, to uint32, limit int) int {
+	n := 0
+	for n < limit && from < to {
+		word := binary.LittleEndian.Uint64(d.bits[int(from/64)*8:]) >> (from % 64)
+		width := min(64-from%64, to-from)
+		n += bits.OnesCount64(word << (64 - width))
+		from += width
+	}
+	return min(n, limit)
+}
+
+// u32s is a run of little-endian uint32, the form of lists and offsets in memory
+// and in the footer alike.
+type u32s []byte
+
+func (u u32s) len() int                { return len(u) / 4 }
+func (u u32s) get(i int) uint32        { return binary.LittleEndian.Uint32(u[i*4:]) }
+func (u u32s) append(v uint32) u32s    { return binary.LittleEndian.AppendUint32(u, v) }
+func (u u32s) slice(from, to int) u32s { return u[from*4 : to*4] }
+
+// reach returns the first place at or behind start whose value is not below v.
+func (u u32s) reach(start int, v uint32) int {
+	return gallop(start, u.len(), func(i int) bool { return u.get(i) >= v })
+}
+
+// gallop returns the first i in [start, end) that has reached its goal, or end.
+// It asks O(log of the distance from start) times, so that a pass over a list by
+// many small seeks costs no more than the list, and one far seek costs a binary
+// search. A place it returns below end was seen to have reached the goal, even
+// if the list is out of order.
+func gallop(start, end int, reached func(i int) bool) int {
+	at := start
+	for step := 1; at < end && !reached(at); step *= 2 {
+		start, at = at+1, at+step
+	}
+	end = min(at, end)
+	return start + sort.Search(end-start, func(i int) bool { return reached(start + i) })
+}

@@ -1,0 +1,119 @@
+package index
+
+import (
+	"slices"
+	"strings"
+)
+
+// maxLevels bounds the namespace levels of an entity that get a posting list,
+// and so the cost of adding an event. The first levels are the ones that count.
+const maxLevels = 8
+
+// Terms are what an event can be found by.
+type Terms struct {
+	Entity string // "order:42:item": every level at a colon is a namespace
+	Scope  string
+	Kind   string // "order.placed": the part before the first dot is its category
+}
+
+// Query selects events whose terms fulfil every field that is set. The zero
+// Query matches every event.
+type Query struct {
+	Entity   string   // this entity and the namespace below it, up to a colon; "" is any
+	Scope    string   // exactly this scope; "" is any
+	Kinds    []string // any of these kinds; empty is any
+	Category string   // kinds of this category, a kind without a dot being its own; "" is any
+}
+
+// Matches reports whether an event with terms t belongs to q.
+func (q Query) Matches(t Terms) bool {
+	return (q.Entity == "" || within(t.Entity, q.Entity)) &&
+		(q.Scope == "" || t.Scope == q.Scope) &&
+		(len(q.Kinds) == 0 || slices.Contains(q.Kinds, t.Kind)) &&
+		(q.Category == "" || category(t.Kind) == q.Category)
+}
+
+// Index is what Active and Sealed have in common. All methods may be called from
+// any number of goroutines.
+type Index interface {
+	// Len returns the number of events.
+	Len() uint32
+
+	// Offset returns the offset of event ord's record in the segment. It panics
+	// when ord is not below Len, as a slice does.
+	Offset(ord uint32) uint32
+
+	// Select appends to dst, ascending, the ordinals in [from, to) of events that
+	// match q, at most limit of them, and returns the place to go on from: to when
+	// there are no more, else the place behind the last one appended. An event
+	// may be returned that does not match in the cases the package names.
+	//
+	// The end of the range is never beyond Len: a greater to is taken as Len, so
+	// that going on from next cannot skip an event added meanwhile. With limit < 1 or an
+	// empty range nothing is appended and next is from.
+	Select(q Query, from, to uint32, limit int, dst []uint32) (ords []uint32, next uint32)
+
+	// Count returns how many events in [from, to) Select would find, but at most
+	// limit, where it stops counting.
+	Count(q Query, from, to uint32, limit int) int
+
+	// LastOf returns the last event whose entity is exactly this one. A Sealed
+	// answers by hash: the caller compares the entity in the record.
+	LastOf(entity string) (ord uint32, ok bool)
+
+	// FindKey returns the offset of the record of an idempotency key. A Sealed
+	// answers by hash: the caller compares the key in the record.
+	FindKey(key string) (offset uint32, ok bool)
+}
+
+// A field names one kind of text. Its values are hashed into the footer and
+// never change.
+type field byte
+
+const (
+	fieldNamespace field = 0 // an entity, or a namespace above it
+	fieldScope     field = 1
+	fieldKind      field = 2
+	fieldCategory  field = 3
+	listFields           = 4 // the fields above have posting lists
+
+	fieldEntity field = 4 // an exact entity, for its last event
+	fieldKey    field = 5 // an idempotency key
+)
+
+// wider returns the term that every event under this one also carries.
+func (f field) wider(text string) (field, string, bool) {
+	switch f {
+	case fieldNamespace:
+		colon := strings.LastIndexByte(text, ':')
+		return fieldNamespace, text[:max(colon, 0)], colon >= 0
+	case fieldKind:
+		return fieldCategory, category(text), true
+	default:
+		return 0, "", false
+	}
+}
+
+// namespace returns entity cut behind its first maxLevels levels: its deepest
+// level with a posting list.
+func namespace(entity string) string {
+	end := 0
+	for range maxLevels {
+		colon := strings.IndexByte(entity[end:], ':')
+		if colon < 0 {
+			return entity
+		}
+		end += colon + 1
+	}
+	return entity[:end-1]
+}
+
+func within(entity, namespace string) bool {
+	rest, ok := strings.CutPrefix(entity, namespace)
+	return ok && (rest == "" || rest[0] == ':')
+}
+
+func category(kind string) string {
+	before, _, _ := strings.Cut(kind, ".")
+	return before
+}

@@ -1,0 +1,265 @@
+package vfs
+
+import (
+	"io"
+	"io/fs"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestCreateRefusesATakenNameAndAMissingDirectory(t *testing.T) {
+	onEach(t, func(t *testing.T, fsys FS, dir string) {
+		putFile(t, fsys, in(dir, "a"), []byte("kept"))
+		_, err := fsys.Create(in(dir, "a"))
+		require.ErrorIs(t, err, fs.ErrExist)
+		require.Equal(t, "kept", string(getFile(t, fsys, in(dir, "a"))))
+
+		require.NoError(t, fsys.MkdirAll(in(dir, "sub")))
+		_, err = fsys.Create(in(dir, "sub"))
+		require.ErrorIs(t, err, fs.ErrExist)
+
+		_, err = fsys.Create(in(dir, "missing", "a"))
+		require.ErrorIs(t, err, fs.ErrNotExist)
+	})
+}
+
+func TestOpenNeedsAnExistingFile(t *testing.T) {
+	onEach(t, func(t *testing.T, fsys FS, dir string) {
+		for _, readOnly := range []bool{true, false} {
+			_, err := fsys.Open(in(dir, "a"), readOnly)
+			require.ErrorIs(t, err, fs.ErrNotExist)
+		}
+		names, err := fsys.List(dir)
+		require.NoError(t, err)
+		require.Empty(t, names)
+	})
+}
+
+func TestWhatIsWrittenIsReadAtOnceByEveryHandle(t *testing.T) {
+	onEach(t, func(t *testing.T, fsys FS, dir string) {
+		w := mustCreate(t, fsys, in(dir, "a"))
+		defer w.Close()
+		r, err := fsys.Open(in(dir, "a"), true)
+		require.NoError(t, err)
+		defer r.Close()
+		mustWrite(t, w, 3, []byte("abc"))
+		mustWrite(t, w, 4, []byte("X"))
+		mustWrite(t, w, 99, nil) // an empty write does not grow the file
+		require.NoError(t, w.Sync())
+
+		size, err := r.Size()
+		require.NoError(t, err)
+		require.EqualValues(t, 6, size)
+		got := make([]byte, 6)
+		_, err = r.ReadAt(got, 0)
+		require.NoError(t, err)
+		require.Equal(t, "\x00\x00\x00aXc", string(got))
+	})
+}
+
+func TestAReadBeyondTheEndIsShortWithEOF(t *testing.T) {
+	onEach(t, func(t *testing.T, fsys FS, dir string) {
+		f := mustCreate(t, fsys, in(dir, "a"))
+		defer f.Close()
+		mustWrite(t, f, 0, []byte("abc"))
+		got := make([]byte, 5)
+		n, err := f.ReadAt(got, 1)
+		require.Equal(t, io.EOF, err)
+		require.Equal(t, "bc", string(got[:n]))
+		n, err = f.ReadAt(got, 100)
+		require.Equal(t, io.EOF, err)
+		require.Zero(t, n)
+		_, err = f.ReadAt(nil, 3)
+		require.NoError(t, err)
+	})
+}
+
+func TestTruncateCutsAndGrowsWithZeros(t *testing.T) {
+	onEach(t, func(t *testing.T, fsys FS, dir string) {
+		f := mustCreate(t, fsys, in(dir, "a"))
+		defer f.Close()
+		mustWrite(t, f, 0, []byte("abcdef"))
+		require.NoError(t, f.Sync())
+		require.NoError(t, f.Truncate(2))
+		require.Equal(t, "ab", string(getFile(t, fsys, in(dir, "a"))))
+		require.NoError(t, f.Truncate(4))
+		require.NoError(t, f.Sync())
+		require.Equal(t, "ab\x00\x00", string(getFile(t, fsys, in(dir, "a"))))
+	})
+}
+
+func TestNegativeOffsetsAndSizesAreErrors(t *testing.T) {
+	onEach(t, func(t *testing.T, fsys FS, dir string) {
+		f := mustCreate(t, fsys, in(dir, "a"))
+		defer f.Close()
+		_, err := f.WriteAt([]byte("x"), -1)
+		require.Error(t, err)
+		_, err = f.ReadAt(make([]byte, 1), -1)
+		require.Error(t, err)
+		require.NotErrorIs(t, err, io.EOF)
+		require.Error(t, f.Truncate(-1))
+	})
+}
+
+func TestAReadOnlyFileRefusesChanges(t *testing.T) {
+	onEach(t, func(t *testing.T, fsys FS, dir string) {
+		putFile(t, fsys, in(dir, "a"), []byte("abc"))
+		f, err := fsys.Open(in(dir, "a"), true)
+		require.NoError(t, err)
+		defer f.Close()
+		_, err = f.WriteAt([]byte("x"), 0)
+		require.Error(t, err)
+		require.Error(t, f.Truncate(0))
+		require.Equal(t, "abc", string(getFile(t, fsys, in(dir, "a"))))
+
+		rw, err := fsys.Open(in(dir, "a"), false)
+		require.NoError(t, err)
+		defer rw.Close()
+		mustWrite(t, rw, 0, []byte("x"))
+		require.Equal(t, "xbc", string(getFile(t, fsys, in(dir, "a"))))
+	})
+}
+
+func TestAClosedFileFailsEveryCall(t *testing.T) {
+	onEach(t, func(t *testing.T, fsys FS, dir string) {
+		f := mustCreate(t, fsys, in(dir, "a"))
+		require.NoError(t, f.Close())
+		_, err := f.WriteAt([]byte("x"), 0)
+		require.ErrorIs(t, err, fs.ErrClosed)
+		_, err = f.ReadAt(make([]byte, 1), 0)
+		require.ErrorIs(t, err, fs.ErrClosed)
+		_, err = f.Size()
+		require.ErrorIs(t, err, fs.ErrClosed)
+		require.ErrorIs(t, f.Sync(), fs.ErrClosed)
+		require.ErrorIs(t, f.Truncate(0), fs.ErrClosed)
+		require.ErrorIs(t, f.Close(), fs.ErrClosed)
+	})
+}
+
+func TestRenameReplacesTheTarget(t *testing.T) {
+	onEach(t, func(t *testing.T, fsys FS, dir string) {
+		putFile(t, fsys, in(dir, "a"), []byte("new"))
+		putFile(t, fsys, in(dir, "b"), []byte("old"))
+		require.NoError(t, fsys.Rename(in(dir, "a"), in(dir, "b")))
+		require.Equal(t, "new", string(getFile(t, fsys, in(dir, "b"))))
+		require.NoError(t, fsys.Rename(in(dir, "b"), in(dir, "b")))
+		names, err := fsys.List(dir)
+		require.NoError(t, err)
+		require.Equal(t, []string{"b"}, names)
+		require.NoError(t, fsys.SyncDir(dir))
+	})
+}
+
+func TestRenameRefusesWhatItCannotDoAtomically(t *testing.T) {
+	onEach(t, func(t *testing.T, fsys FS, dir string) {
+		require.NoError(t, fsys.MkdirAll(in(dir, "sub")))
+		require.ErrorIs(t, fsys.Rename(in(dir, "none"), in(dir, "b")), fs.ErrNotExist)
+		putFile(t, fsys, in(dir, "a"), []byte("a"))
+		require.ErrorIs(t, fsys.Rename(in(dir, "a"), in(dir, "sub", "a")), ErrCrossDirectory)
+		require.Error(t, fsys.Rename(in(dir, "a"), in(dir, "sub")))
+		require.Equal(t, "a", string(getFile(t, fsys, in(dir, "a"))))
+	})
+}
+
+func TestRemoveTakesTheNameAway(t *testing.T) {
+	onEach(t, func(t *testing.T, fsys FS, dir string) {
+		putFile(t, fsys, in(dir, "a"), []byte("a"))
+		require.NoError(t, fsys.Remove(in(dir, "a")))
+		require.ErrorIs(t, fsys.Remove(in(dir, "a")), fs.ErrNotExist)
+		_, err := fsys.Open(in(dir, "a"), true)
+		require.ErrorIs(t, err, fs.ErrNotExist)
+		require.NoError(t, fsys.SyncDir(dir))
+		putFile(t, fsys, in(dir, "a"), []byte("again"))
+		require.Equal(t, "again", string(getFile(t, fsys, in(dir, "a"))))
+	})
+}
+
+func TestListGivesSortedFilesWithoutDirectories(t *testing.T) {
+	onEach(t, func(t *testing.T, fsys FS, dir string) {
+		require.NoError(t, fsys.MkdirAll(in(dir, "bb")))
+		for _, name := range []string{"c", "a", "b"} {
+			putFile(t, fsys, in(dir, name), []byte(name))
+		}
+		putFile(t, fsys, in(dir, "bb", "inner"), []byte("x"))
+		names, err := fsys.List(dir)
+		require.NoError(t, err)
+		require.Equal(t, []string{"a", "b", "c"}, names)
+		_, err = fsys.List(in(dir, "missing"))
+		require.ErrorIs(t, err, fs.ErrNotExist)
+	})
+}
+
+func TestMkdirAllCreatesTheWholeChainAndMayBeRepeated(t *testing.T) {
+	onEach(t, func(t *testing.T, fsys FS, dir string) {
+		for range 2 {
+			require.NoError(t, fsys.MkdirAll(in(dir, "x", "y", "z")))
+		}
+		putFile(t, fsys, in(dir, "x", "y", "z", "f"), []byte("f"))
+		require.Error(t, fsys.MkdirAll(in(dir, "x", "y", "z", "f")))
+		require.Error(t, fsys.MkdirAll(in(dir, "x", "y", "z", "f", "g")))
+	})
+}
+
+func TestALockExcludesASecondHolderInTheSameProcess(t *testing.T) {
+	onEach(t, func(t *testing.T, fsys FS, dir string) {
+		name := in(dir, "LOCK")
+		first, err := fsys.Lock(name)
+		require.NoError(t, err)
+		_, err = fsys.Lock(name)
+		require.ErrorIs(t, err, ErrLocked)
+		other, err := fsys.Lock(in(dir, "OTHER"))
+		require.NoError(t, err)
+		require.NoError(t, other.Close())
+
+		require.NoError(t, first.Close())
+		second, err := fsys.Lock(name)
+		require.NoError(t, err)
+		require.NoError(t, first.Close()) // must not end the second holder's lock
+		_, err = fsys.Lock(name)
+		require.ErrorIs(t, err, ErrLocked)
+		require.NoError(t, second.Close())
+
+		names, err := fsys.List(dir)
+		require.NoError(t, err)
+		require.Equal(t, []string{"LOCK", "OTHER"}, names)
+	})
+}
+
+func TestLockedSeesAHolderWithoutDisturbingIt(t *testing.T) {
+	onEach(t, func(t *testing.T, fsys FS, dir string) {
+		name := in(dir, "LOCK")
+		requireLocked := func(want bool) {
+			t.Helper()
+			got, err := fsys.Locked(name)
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+		}
+		requireLocked(false)
+		names, err := fsys.List(dir)
+		require.NoError(t, err)
+		require.Empty(t, names, "asking creates nothing")
+
+		l, err := fsys.Lock(name)
+		require.NoError(t, err)
+		requireLocked(true)
+		requireLocked(true)
+		_, err = fsys.Lock(name)
+		require.ErrorIs(t, err, ErrLocked)
+		require.NoError(t, l.Close())
+		requireLocked(false)
+		l, err = fsys.Lock(name)
+		require.NoError(t, err)
+		require.NoError(t, l.Close())
+	})
+}
+
+func TestLockNeedsTheDirectory(t *testing.T) {
+	onEach(t, func(t *testing.T, fsys FS, dir string) {
+		_, err := fsys.Lock(in(dir, "missing", "LOCK"))
+		require.ErrorIs(t, err, fs.ErrNotExist)
+		held, err := fsys.Locked(in(dir, "missing", "LOCK"))
+		require.NoError(t, err)
+		require.False(t, held)
+	})
+}

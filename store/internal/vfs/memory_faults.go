@@ -1,0 +1,189 @@
+package vfs
+
+import (
+	"fmt"
+	"io/fs"
+	"math"
+	"path/filepath"
+)
+
+// faults numbers a Memory's operations and decides which of them go wrong.
+type faults struct {
+	trace    []operation
+	cutAt    int
+	failures map[int]error
+	capacity int64
+	readOnly bool
+
+	cut        bool
+	inFlight   bool     // the operation that the cut interrupts is having its effect
+	unfinished []string // directories of an interrupted MkdirAll, parents first
+}
+
+func newFaults() faults {
+	return faults{failures: map[int]error{}, capacity: math.MaxInt64}
+}
+
+// operation is one numbered call, kept as values: formatting each would cost more
+// than the write itself.
+type operation struct {
+	verb, path, to string
+	off, size      int64
+}
+
+func (o operation) String() string {
+	s := o.verb + " " + filepath.Base(o.path)
+	switch o.verb {
+	case "rename":
+		return s + " " + filepath.Base(o.to)
+	case "write":
+		return fmt.Sprintf("%s %d+%d", s, o.off, o.size)
+	case "truncate":
+		return fmt.Sprintf("%s %d", s, o.size)
+	}
+	return s
+}
+
+// Ops returns how many operations took a number. Every Create, WriteAt, Truncate,
+// Sync, Rename, Remove, SyncDir and MkdirAll takes one, those that fail too, except
+// a call that cannot reach the disk (closed or read-only file, negative offset,
+// names in two directories) and those after the power cut.
+func (m *Memory) Ops() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.trace)
+}
+
+// Trace tells what the operations were, by base names, the one that the power cut
+// interrupted included: "create 1.seg", "write 1.seg 128+512" (offset + length),
+// "truncate 1.seg 4096", "sync 1.seg", "rename 1.tmp 1.seg", "remove 1.seg",
+// "syncdir data", "mkdir data". Element i is operation i+1.
+func (m *Memory) Trace() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	trace := make([]string, len(m.trace))
+	for i, op := range m.trace {
+		trace[i] = op.String()
+	}
+	return trace
+}
+
+// CutAt lets the power fail when operation n is about to be executed. That
+// operation and every later call, reads included, fails with ErrPowerCut; only
+// closing files and locks still succeeds. An n not above Ops never comes.
+func (m *Memory) CutAt(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.cutAt = n
+}
+
+// FailAt makes operation n fail with err and have no effect. Several n may be set.
+// After a failed Sync a later one succeeds and covers the same bytes, which is
+// kinder than a real disk.
+func (m *Memory) FailAt(n int, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failures[n] = err
+}
+
+// SetCapacity limits the sum of the sizes of all files, in bytes, as they are
+// visible. A write or truncate that would grow them beyond it, and a create while
+// not a byte is free, fails with ErrNoSpace and has no effect. Unlimited is
+// math.MaxInt64.
+func (m *Memory) SetCapacity(bytes int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.capacity = bytes
+}
+
+// SetReadOnly makes every operation, and Lock, fail with fs.ErrPermission.
+func (m *Memory) SetReadOnly(readOnly bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.readOnly = readOnly
+}
+
+// Corrupt flips the bits of xor in the byte of a file at off, visibly and durably.
+// Damage that lasts needs content that lasts, so it syncs the file first. It takes
+// no number.
+func (m *Memory) Corrupt(name string, off int64, xor byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n, err := m.find(name)
+	if err == nil && (off < 0 || off >= int64(len(n.visible))) {
+		err = fs.ErrInvalid
+	}
+	if err != nil {
+		return &fs.PathError{Op: "corrupt", Path: name, Err: err}
+	}
+	n.sync()
+	n.visible[off] ^= xor
+	n.durable[off] ^= xor
+	return nil
+}
+
+// Bytes returns a copy of a file's visible content, nil if there is no such file.
+// It works on a cut Memory too, where it shows what the program had written, the
+// operation in flight included; what the disk holds is a matter of Image.
+func (m *Memory) Bytes(name string) []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d, base := m.locate(name)
+	if d == nil || d.names[base] == nil {
+		return nil
+	}
+	return append([]byte{}, d.names[base].visible...)
+}
+
+// do numbers an operation and lets it have its effect, unless a fault forbids it.
+func (m *Memory) do(op operation, effect func() error) error {
+	if err := m.attempt(op, effect); err != nil {
+		return &fs.PathError{Op: op.verb, Path: op.path, Err: err}
+	}
+	return nil
+}
+
+// attempt runs the effect of the interrupted operation too: all effects but those
+// of syncs and MkdirAll, which look at cut themselves, are unsynced changes, and of
+// those Image keeps what it likes.
+func (m *Memory) attempt(op operation, effect func() error) error {
+	if m.cut {
+		return ErrPowerCut
+	}
+	m.trace = append(m.trace, op)
+	n := len(m.trace)
+	m.cut = n == m.cutAt
+	if injected, ok := m.failures[n]; ok && !m.cut {
+		delete(m.failures, n)
+		return injected
+	}
+	err := fs.ErrPermission
+	if !m.readOnly {
+		m.inFlight = m.cut
+		err = effect()
+		m.inFlight = false
+	}
+	if m.cut {
+		return ErrPowerCut
+	}
+	return err
+}
+
+// room tells whether the files may grow by so many bytes. It adds them up anew: a
+// running total would have to follow every rename and removal, and only a Memory
+// with a limit pays for this.
+func (m *Memory) room(grow int64) error {
+	if m.capacity == math.MaxInt64 || grow <= 0 {
+		return nil
+	}
+	free := m.capacity
+	for _, d := range m.dirs {
+		for _, n := range d.names {
+			free -= int64(len(n.visible))
+		}
+	}
+	if grow > free {
+		return ErrNoSpace
+	}
+	return nil
+}

@@ -1,0 +1,121 @@
+package wal
+
+// BatchHeader precedes the records that one turn of the committer wrote.
+type BatchHeader struct {
+	Length        uint32
+	Checksum      uint32
+	Previous      uint32 // checksum of the batch before
+	Segment       uint32
+	Incarnation   uint32 // of the writer
+	History       uint32
+	Durable       uint32 // offset in the segment known durable when it was written
+	FirstSequence uint64
+	FirstPosition uint64
+	Events        uint32
+	Commits       uint32
+	Flags         uint16
+	Offset        uint32 // of the batch in the segment
+}
+
+const batchMagic = "PBAT"
+
+// FinishBatch completes a batch whose first BatchHeaderSize bytes are reserved for the header and whose records
+// follow: it pads it, writes the header and sets h.Length and h.Checksum.
+func FinishBatch(b []byte, h *BatchHeader) []byte {
+	for len(b)%8 != 0 {
+		b = append(b, 0)
+	}
+	h.Length = uint32(len(b))
+	copy(b, batchMagic)
+	le.PutUint32(b[4:], h.Length)
+	le.PutUint32(b[12:], h.Previous)
+	le.PutUint32(b[16:], h.Segment)
+	le.PutUint32(b[20:], h.Incarnation)
+	le.PutUint32(b[24:], h.History)
+	le.PutUint32(b[28:], h.Durable)
+	le.PutUint64(b[32:], h.FirstSequence)
+	le.PutUint64(b[40:], h.FirstPosition)
+	le.PutUint32(b[48:], h.Events)
+	le.PutUint32(b[52:], h.Commits)
+	le.PutUint16(b[56:], h.Flags)
+	le.PutUint16(b[58:], 0)
+	le.PutUint32(b[60:], h.Offset)
+	h.Checksum = checksumAround(b, 8)
+	le.PutUint32(b[8:], h.Checksum)
+	return b
+}
+
+// BatchLength is the length that a batch header claims, 0 when b does not begin like one.
+func BatchLength(b []byte) int {
+	if len(b) < BatchHeaderSize || string(b[:4]) != batchMagic {
+		return 0
+	}
+	return int(le.Uint32(b[4:]))
+}
+
+// ParseBatch checks the batch at the start of b, which lies at the given offset of the given segment, and
+// returns its header and its bytes, header included. b may be longer. [ErrBad] when there is no valid batch.
+func ParseBatch(b []byte, segment uint32, offset int64) (h BatchHeader, batch []byte, err error) {
+	if len(b) < BatchHeaderSize || string(b[:4]) != batchMagic {
+		return h, nil, ErrBad
+	}
+	n := le.Uint32(b[4:])
+	if n < BatchHeaderSize || n%8 != 0 || uint64(n) > uint64(len(b)) {
+		return h, nil, ErrBad
+	}
+	h = BatchHeader{
+		Length:        n,
+		Checksum:      le.Uint32(b[8:]),
+		Previous:      le.Uint32(b[12:]),
+		Segment:       le.Uint32(b[16:]),
+		Incarnation:   le.Uint32(b[20:]),
+		History:       le.Uint32(b[24:]),
+		Durable:       le.Uint32(b[28:]),
+		FirstSequence: le.Uint64(b[32:]),
+		FirstPosition: le.Uint64(b[40:]),
+		Events:        le.Uint32(b[48:]),
+		Commits:       le.Uint32(b[52:]),
+		Flags:         le.Uint16(b[56:]),
+		Offset:        le.Uint32(b[60:]),
+	}
+	if h.Segment != segment || int64(h.Offset) != offset {
+		return h, nil, ErrBad
+	}
+	batch = b[:n:n]
+	if h.Checksum != checksumAround(batch, 8) {
+		return h, nil, ErrBad
+	}
+	return h, batch, nil
+}
+
+// Records calls f with each record of a checked batch and its offset within the batch, in order. It returns
+// the first error of f, and [ErrBad] when the records do not agree with the header.
+func Records(h *BatchHeader, batch []byte, f func(rec []byte, offset int) error) error {
+	var events, commits uint32
+	open := false
+	off := BatchHeaderSize
+	for len(batch)-off >= recordHeaderSize {
+		rec, n, err := ParseRecord(batch[off:])
+		if n == 0 { // padding
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if err := f(rec, off); err != nil {
+			return err
+		}
+		if Type(rec) == TypeEvent {
+			events++
+		}
+		open = !IsLast(rec)
+		if !open {
+			commits++
+		}
+		off += n
+	}
+	if open || events != h.Events || commits != h.Commits || len(batch)-off >= 8 {
+		return ErrBad
+	}
+	return nil
+}

@@ -1,0 +1,97 @@
+// Package wal is the format of the log: how events, side values and idempotency keys become bytes of a
+// segment file, and what of these bytes is to be believed after a crash. It works on byte slices only.
+//
+// # A segment file
+//
+//	0        128                                                                 capacity
+//	+--------+---------+---------+-- -- --+---------+------------------------------+
+//	| header | batch 1 | batch 2 |        | batch n | zeros, filled ahead of use   |
+//	+--------+---------+---------+-- -- --+---------+------------------------------+
+//
+// and once it is sealed, cut to size:
+//
+//	+--------+---------+-- -- --+---------+-------+-------+---------+
+//	| header | batch 1 |        | batch n | index | sides | trailer |
+//	+--------+---------+-- -- --+---------+-------+-------+---------+
+//
+// All numbers are little-endian, all checksums CRC-32C. A batch is what one turn of the committer wrote: one
+// or more commits, each a run of records whose last carries the flag "last of commit". Batches start at
+// multiples of 8 and never span segments. The header is written together with the first batch of its
+// segment. Index and sides are derived from the batches and can be rebuilt from them.
+//
+// # Header of a segment (128 bytes)
+//
+//	 0   8  magic "PENSTOCK"
+//	 8   2  format version, 1
+//	10   2  zero
+//	12   4  checksum of the 128 bytes without this field
+//	16  16  store id
+//	32   4  segment number, from 1
+//	36   4  history incarnation
+//	40   8  position that the first event in it has
+//	48   8  sequence that the first commit in it has
+//	56   8  hybrid time of the last event before it
+//	64   4  checksum of the last batch before it
+//	68  60  zero
+//
+// # Batch (header of 64 bytes, then records, then zeros up to a multiple of 8)
+//
+//	 0   4  magic "PBAT"
+//	 4   4  length of the batch, header and padding included
+//	 8   4  checksum of the batch without this field
+//	12   4  checksum of the batch before it
+//	16   4  segment number
+//	20   4  writer incarnation: one more at every opening
+//	24   4  history incarnation
+//	28   4  offset in this segment known durable when it was written
+//	32   8  sequence of its first commit
+//	40   8  position of its first event
+//	48   4  number of events
+//	52   4  number of commits
+//	56   2  flags: 1 written in a mode that acknowledges before the sync, 2 opening mark, 4 closing mark
+//	58   2  zero
+//	60   4  its own offset in the segment
+//
+// # Record (header of 10 bytes)
+//
+//	0   4  length of the record
+//	4   4  checksum of the bytes from 8 on
+//	8   1  type: 1 event, 2 side value, 3 side value deleted, 4 idempotency key
+//	9   1  flags: 1 last of its commit
+//
+// Event, the part filled in by the committer:
+//
+//	10   2  flags: 1 has a cause, 2 has a correlation other than its own id
+//	12   4  causal depth
+//	16   8  position
+//	24   8  version
+//	32   8  hybrid time
+//	40  16  id
+//	56  32  hash: SHA-256 of the entity's previous hash, the envelope digest, position, version, time, id
+//
+// and the part sealed by the caller, which the content digest covers:
+//
+//	88   2  schema version     90   2  entity length      92   2  scope length
+//	94   2  kind length        96   2  codec length       98   2  zero
+//	100  4  headers length    104   4  extensions length 108   4  payload length
+//	112     entity, scope, kind, codec, headers, payload, then cause, correlation (16 bytes each, when
+//	        flagged), extensions
+//
+// Headers are pairs of (length as uvarint, bytes) for name and value, sorted by name. Extensions are
+// (tag as uvarint, length as uvarint, bytes); tags not known are kept and handed on.
+//
+// Side value: 10 key length (2), 12 value length (4), 16 revision (8), 24 key, value. A deletion has no value.
+//
+// Idempotency key: 10 key length (2), 12 number of events (4), 16 first position (8), 24 sequence (8),
+// 32 content digest of the commit (32), 64 key.
+//
+// # What survives a crash
+//
+// Let D be the highest "known durable" mark in any valid batch of the last segment, also in batches behind a
+// bad one: a power cut may keep batch k+1 and lose batch k. A bad batch below D is damage and opens nothing. At
+// or above D the log ends there, and what follows was never acknowledged as durable. See [DurableBehind].
+//
+// # What it must not know
+//
+// Files, locks, goroutines, who commits and why, how events are found again.
+package wal

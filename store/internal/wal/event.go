@@ -1,0 +1,208 @@
+package wal
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"iter"
+)
+
+// Draft is what the caller of a commit knows of an event.
+type Draft struct {
+	Entity, Scope, Kind, Codec string
+	SchemaVersion              uint16
+	Depth                      uint32
+	Cause, Correlation         [16]byte // zero: none
+	Headers                    []byte   // encoded with AppendPair, sorted by name
+	Payload                    []byte
+}
+
+// Stamp is what the committer adds.
+type Stamp struct {
+	Position, Version, Time uint64
+	ID                      [16]byte
+	Hash                    [32]byte
+}
+
+// Event is a parsed event record. Its slices point into the record.
+type Event struct {
+	Stamp
+
+	SchemaVersion       uint16
+	Depth               uint32
+	Cause, Correlation  [16]byte
+	Envelope            []byte // entity, scope, kind and codec, without separators
+	EntityLen, ScopeLen int
+	KindLen             int
+	Headers             []byte
+	Payload             []byte
+	Extensions          []byte
+}
+
+// Entity gives the entity's bytes.
+func (e *Event) Entity() []byte { return e.Envelope[:e.EntityLen] }
+
+// Scope gives the scope's bytes.
+func (e *Event) Scope() []byte { return e.Envelope[e.EntityLen:][:e.ScopeLen] }
+
+// Kind gives the kind's bytes.
+func (e *Event) Kind() []byte { return e.Envelope[e.EntityLen+e.ScopeLen:][:e.KindLen] }
+
+// Codec gives the codec's bytes.
+func (e *Event) Codec() []byte { return e.Envelope[e.EntityLen+e.ScopeLen+e.KindLen:] }
+
+// AppendEvent appends the record of d without its stamp and checksum, which [StampEvent] fills in later.
+// Lengths must have been checked against the limits of the format: names below 64 KiB, the rest below 4 GiB.
+func AppendEvent(dst []byte, d *Draft) []byte {
+	start := len(dst)
+	var fixed [eventFixedSize]byte
+	fixed[8] = TypeEvent
+	var flags uint16
+	if d.Cause != ([16]byte{}) {
+		flags |= eventHasCause
+	}
+	if d.Correlation != ([16]byte{}) {
+		flags |= eventHasCorrelation
+	}
+	le.PutUint16(fixed[10:], flags)
+	le.PutUint32(fixed[12:], d.Depth)
+	le.PutUint16(fixed[88:], d.SchemaVersion)
+	le.PutUint16(fixed[90:], uint16(len(d.Entity)))
+	le.PutUint16(fixed[92:], uint16(len(d.Scope)))
+	le.PutUint16(fixed[94:], uint16(len(d.Kind)))
+	le.PutUint16(fixed[96:], uint16(len(d.Codec)))
+	le.PutUint32(fixed[100:], uint32(len(d.Headers)))
+	le.PutUint32(fixed[108:], uint32(len(d.Payload)))
+
+	dst = append(dst, fixed[:]...)
+	dst = append(dst, d.Entity...)
+	dst = append(dst, d.Scope...)
+	dst = append(dst, d.Kind...)
+	dst = append(dst, d.Codec...)
+	dst = append(dst, d.Headers...)
+	dst = append(dst, d.Payload...)
+	if flags&eventHasCause != 0 {
+		dst = append(dst, d.Cause[:]...)
+	}
+	if flags&eventHasCorrelation != 0 {
+		dst = append(dst, d.Correlation[:]...)
+	}
+	le.PutUint32(dst[start:], uint32(len(dst)-start))
+	return dst
+}
+
+// Digests of a record made by AppendEvent: content covers what a repeated commit must agree in (coordinate,
+// kind, codec, schema version, headers, payload); envelope covers content and the causal links.
+func Digests(rec []byte) (content, envelope [32]byte) {
+	end := eventFixedSize + int(le.Uint16(rec[90:])) + int(le.Uint16(rec[92:])) + int(le.Uint16(rec[94:])) +
+		int(le.Uint16(rec[96:])) + int(le.Uint32(rec[100:])) + int(le.Uint32(rec[108:]))
+	content = sha256.Sum256(rec[88:end])
+
+	var small [128]byte
+	b := append(small[:0], content[:]...)
+	b = append(b, rec[10:16]...)
+	b = append(b, rec[end:]...)
+	return content, sha256.Sum256(b)
+}
+
+// Chain computes the hash of an event from its entity's previous hash, its envelope digest and its stamp.
+func Chain(previous, envelope [32]byte, s *Stamp) [32]byte {
+	var b [32 + 32 + 24 + 16]byte
+	copy(b[0:], previous[:])
+	copy(b[32:], envelope[:])
+	le.PutUint64(b[64:], s.Position)
+	le.PutUint64(b[72:], s.Version)
+	le.PutUint64(b[80:], s.Time)
+	copy(b[88:], s.ID[:])
+	return sha256.Sum256(b[:])
+}
+
+// StampEvent completes a record made by AppendEvent; call [SealRecord] afterwards.
+func StampEvent(rec []byte, s *Stamp) {
+	le.PutUint64(rec[16:], s.Position)
+	le.PutUint64(rec[24:], s.Version)
+	le.PutUint64(rec[32:], s.Time)
+	copy(rec[40:], s.ID[:])
+	copy(rec[56:], s.Hash[:])
+}
+
+// ParseEvent reads an event from its record, which [ParseRecord] has checked. It fills e, whose slices then
+// point into rec.
+func ParseEvent(rec []byte, e *Event) error {
+	if len(rec) < eventFixedSize || rec[8] != TypeEvent {
+		return ErrBad
+	}
+	flags := le.Uint16(rec[10:])
+	e.Depth = le.Uint32(rec[12:])
+	e.Position = le.Uint64(rec[16:])
+	e.Version = le.Uint64(rec[24:])
+	e.Time = le.Uint64(rec[32:])
+	copy(e.ID[:], rec[40:])
+	copy(e.Hash[:], rec[56:])
+	e.SchemaVersion = le.Uint16(rec[88:])
+	e.EntityLen = int(le.Uint16(rec[90:]))
+	e.ScopeLen = int(le.Uint16(rec[92:]))
+	e.KindLen = int(le.Uint16(rec[94:]))
+	names := e.EntityLen + e.ScopeLen + e.KindLen + int(le.Uint16(rec[96:]))
+	headers, extensions, payload := int(le.Uint32(rec[100:])), int(le.Uint32(rec[104:])), int(le.Uint32(rec[108:]))
+	links := 0
+	if flags&eventHasCause != 0 {
+		links += 16
+	}
+	if flags&eventHasCorrelation != 0 {
+		links += 16
+	}
+	if eventFixedSize+names+headers+payload+links+extensions != len(rec) {
+		return ErrBad
+	}
+	rest := rec[eventFixedSize:]
+	e.Envelope, rest = cut(rest, names)
+	e.Headers, rest = cut(rest, headers)
+	e.Payload, rest = cut(rest, payload)
+	e.Cause = [16]byte{}
+	if flags&eventHasCause != 0 {
+		rest = rest[copy(e.Cause[:], rest):]
+	}
+	e.Correlation = e.ID
+	if flags&eventHasCorrelation != 0 {
+		rest = rest[copy(e.Correlation[:], rest):]
+	}
+	e.Extensions, _ = cut(rest, extensions)
+	return nil
+}
+
+// cut splits b at n and leaves the head no room to grow into the tail.
+func cut(b []byte, n int) (head, tail []byte) { return b[:n:n], b[n:] }
+
+// AppendPair appends one header.
+func AppendPair(dst []byte, name, value string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(name)))
+	dst = append(dst, name...)
+	dst = binary.AppendUvarint(dst, uint64(len(value)))
+	return append(dst, value...)
+}
+
+// Pairs iterates over encoded headers; it ends at the first malformed one.
+func Pairs(b []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, value []byte) bool) {
+		for len(b) > 0 {
+			name, rest, ok := cutString(b)
+			if !ok {
+				return
+			}
+			value, rest, ok := cutString(rest)
+			if !ok || !yield(name, value) {
+				return
+			}
+			b = rest
+		}
+	}
+}
+
+func cutString(b []byte) (s, rest []byte, ok bool) {
+	n, w := binary.Uvarint(b)
+	if w <= 0 || n > uint64(len(b)-w) {
+		return nil, nil, false
+	}
+	s, rest = cut(b[w:], int(n))
+	return s, rest, true
+}

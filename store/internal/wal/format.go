@@ -1,0 +1,67 @@
+package wal
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+)
+
+// Sizes and limits, in bytes.
+const (
+	SegmentHeaderSize = 128
+	BatchHeaderSize   = 64
+	TrailerSize       = 128
+	Version           = 1
+
+	recordHeaderSize = 10
+	eventFixedSize   = 112
+	sideFixedSize    = 24
+	keyFixedSize     = 64
+)
+
+// Types of a record.
+const (
+	TypeEvent      = 1
+	TypeSide       = 2
+	TypeSideDelete = 3
+	TypeKey        = 4
+)
+
+// Flags of a batch.
+const (
+	FlagWeak   = 1 // acknowledged before the sync
+	FlagOpened = 2 // first batch of a writer
+	FlagClosed = 4 // last batch of a writer that ended cleanly
+)
+
+const (
+	recordLast = 1 // flag of a record: the last of its commit
+
+	eventHasCause       = 1
+	eventHasCorrelation = 2
+)
+
+// Faults of bytes.
+var (
+	// ErrBad: the bytes are not what was written there: torn, damaged, or never written.
+	ErrBad = errors.New("wal: bad bytes")
+	// ErrNewer: a newer version of the format.
+	ErrNewer = errors.New("wal: newer format version")
+)
+
+//nolint:gochecknoglobals // a table that the standard library computes once; it is never written.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Checksum is the CRC-32C used everywhere in the format.
+func Checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
+
+// checksumAround is the checksum of b with the four bytes at off taken as absent.
+func checksumAround(b []byte, off int) uint32 {
+	return crc32.Update(crc32.Checksum(b[:off], castagnoli), castagnoli, b[off+4:])
+}
+
+//nolint:gochecknoglobals // an immutable byte order, shortened.
+var le = binary.LittleEndian
+
+// Align rounds n up to the multiple of 8 at which batches start.
+func Align(n int) int { return (n + 7) &^ 7 }

@@ -1,0 +1,116 @@
+package wal
+
+// SealRecord sets the flags and the checksum of a finished record; last marks the end of a commit.
+func SealRecord(rec []byte, last bool) {
+	rec[9] = 0
+	if last {
+		rec[9] = recordLast
+	}
+	le.PutUint32(rec[4:], Checksum(rec[8:]))
+}
+
+// ParseRecord checks the record at the start of b and returns its bytes. b may be longer. [ErrBad] says that
+// there is no valid record; n is the length it claims, which is 0 when even that makes no sense.
+func ParseRecord(b []byte) (rec []byte, n int, err error) {
+	if len(b) < recordHeaderSize {
+		return nil, 0, ErrBad
+	}
+	n = int(le.Uint32(b))
+	if n < recordHeaderSize {
+		return nil, 0, ErrBad
+	}
+	if n > len(b) {
+		return nil, n, ErrBad
+	}
+	rec = b[:n:n]
+	if le.Uint32(rec[4:]) != Checksum(rec[8:]) {
+		return nil, n, ErrBad
+	}
+	return rec, n, nil
+}
+
+// Type of a checked record.
+func Type(rec []byte) byte { return rec[8] }
+
+// IsLast reports whether a checked record ends its commit.
+func IsLast(rec []byte) bool { return rec[9]&recordLast != 0 }
+
+// Side is a parsed side-value record. Its slices point into the record.
+type Side struct {
+	Key, Value []byte
+	Revision   uint64
+	Deleted    bool
+}
+
+// AppendSide appends the record of a side value without its revision and checksum.
+func AppendSide(dst []byte, key string, value []byte, deleted bool) []byte {
+	var fixed [sideFixedSize]byte
+	fixed[8] = TypeSide
+	if deleted {
+		fixed[8] = TypeSideDelete
+	}
+	le.PutUint32(fixed[0:], uint32(sideFixedSize+len(key)+len(value)))
+	le.PutUint16(fixed[10:], uint16(len(key)))
+	le.PutUint32(fixed[12:], uint32(len(value)))
+	dst = append(dst, fixed[:]...)
+	dst = append(dst, key...)
+	return append(dst, value...)
+}
+
+// StampSide sets the revision; call [SealRecord] afterwards.
+func StampSide(rec []byte, revision uint64) { le.PutUint64(rec[16:], revision) }
+
+// ParseSide reads a side value from its checked record.
+func ParseSide(rec []byte) (Side, error) {
+	if len(rec) < sideFixedSize || (rec[8] != TypeSide && rec[8] != TypeSideDelete) {
+		return Side{}, ErrBad
+	}
+	keyLen, valueLen := int(le.Uint16(rec[10:])), int(le.Uint32(rec[12:]))
+	if sideFixedSize+keyLen+valueLen != len(rec) {
+		return Side{}, ErrBad
+	}
+	key, rest := cut(rec[sideFixedSize:], keyLen)
+	value, _ := cut(rest, valueLen)
+	return Side{Key: key, Value: value, Revision: le.Uint64(rec[16:]), Deleted: rec[8] == TypeSideDelete}, nil
+}
+
+// Key is a parsed idempotency-key record: which commit used the key, and for what.
+type Key struct {
+	Key           []byte
+	Events        uint32
+	FirstPosition uint64
+	Sequence      uint64
+	Digest        [32]byte // of the commit's content
+}
+
+// AppendKey appends a record of an idempotency key without its checksum.
+func AppendKey(dst []byte, key string, k *Key) []byte {
+	var fixed [keyFixedSize]byte
+	fixed[8] = TypeKey
+	le.PutUint32(fixed[0:], uint32(keyFixedSize+len(key)))
+	le.PutUint16(fixed[10:], uint16(len(key)))
+	le.PutUint32(fixed[12:], k.Events)
+	le.PutUint64(fixed[16:], k.FirstPosition)
+	le.PutUint64(fixed[24:], k.Sequence)
+	copy(fixed[32:], k.Digest[:])
+	dst = append(dst, fixed[:]...)
+	return append(dst, key...)
+}
+
+// KeySize is the length of the record of an idempotency key.
+func KeySize(key string) int { return keyFixedSize + len(key) }
+
+// ParseKey reads an idempotency key from its checked record.
+func ParseKey(rec []byte) (Key, error) {
+	if len(rec) < keyFixedSize || rec[8] != TypeKey || keyFixedSize+int(le.Uint16(rec[10:])) != len(rec) {
+		return Key{}, ErrBad
+	}
+	k := Key{
+		Key:           rec[keyFixedSize:],
+		Events:        le.Uint32(rec[12:]),
+		FirstPosition: le.Uint64(rec[16:]),
+		Sequence:      le.Uint64(rec[24:]),
+	}
+	copy(k.Digest[:], rec[32:])
+	return k, nil
+}

@@ -1,0 +1,61 @@
+package wal
+
+import "bytes"
+
+// Expected is what the next batch of a segment must say to continue the log.
+type Expected struct {
+	Segment     uint32
+	Offset      int64
+	Previous    uint32 // checksum of the last batch
+	Sequence    uint64
+	Position    uint64
+	Incarnation uint32 // at least
+}
+
+// Follows reports whether a batch with header h continues the log.
+func (x *Expected) Follows(h *BatchHeader) bool {
+	return h.Previous == x.Previous && h.FirstSequence == x.Sequence && h.FirstPosition == x.Position &&
+		h.Incarnation >= x.Incarnation && int64(h.Durable) <= x.Offset
+}
+
+// Advance moves the expectation behind the batch with header h.
+func (x *Expected) Advance(h *BatchHeader) {
+	x.Offset += int64(h.Length)
+	x.Previous = h.Checksum
+	x.Sequence += uint64(h.Commits)
+	x.Position += uint64(h.Events)
+	x.Incarnation = h.Incarnation
+}
+
+// Next parses the batch at x.Offset of the segment's bytes. ok is false when no valid batch continues the log
+// there.
+func Next(data []byte, x *Expected) (h BatchHeader, batch []byte, ok bool) {
+	if x.Offset > int64(len(data)) {
+		return h, nil, false
+	}
+	h, batch, err := ParseBatch(data[x.Offset:], x.Segment, x.Offset)
+	return h, batch, err == nil && x.Follows(&h)
+}
+
+// DurableBehind looks for valid batches of the segment at or behind offset from, whether or not they continue the
+// log, and returns the highest "known durable" mark among them, 0 when there is none. A mark above from says
+// that the bytes at from were durable once: whatever is bad there is damage and not a torn write.
+func DurableBehind(data []byte, segment uint32, from int64) int64 {
+	var mark int64
+	for off := from; off < int64(len(data)); {
+		i := bytes.Index(data[off:], []byte(batchMagic))
+		if i < 0 {
+			return mark
+		}
+		off += int64(i)
+		if off%8 == 0 {
+			if h, _, err := ParseBatch(data[off:], segment, off); err == nil {
+				mark = max(mark, int64(h.Durable))
+				off += int64(h.Length)
+				continue
+			}
+		}
+		off++
+	}
+	return mark
+}

@@ -1,0 +1,118 @@
+package wal
+
+// SegmentHeader says which part of which log a file holds.
+type SegmentHeader struct {
+	Store         [16]byte
+	Segment       uint32
+	History       uint32
+	FirstPosition uint64 // that the first event in it has
+	FirstSequence uint64 // that the first commit in it has
+	LastTime      uint64 // of the last event before it
+	Previous      uint32 // checksum of the last batch before it
+}
+
+const segmentMagic = "PENSTOCK"
+
+// AppendSegmentHeader appends the 128 bytes of h.
+func AppendSegmentHeader(dst []byte, h *SegmentHeader) []byte {
+	var b [SegmentHeaderSize]byte
+	copy(b[:], segmentMagic)
+	le.PutUint16(b[8:], Version)
+	copy(b[16:], h.Store[:])
+	le.PutUint32(b[32:], h.Segment)
+	le.PutUint32(b[36:], h.History)
+	le.PutUint64(b[40:], h.FirstPosition)
+	le.PutUint64(b[48:], h.FirstSequence)
+	le.PutUint64(b[56:], h.LastTime)
+	le.PutUint32(b[64:], h.Previous)
+	le.PutUint32(b[12:], checksumAround(b[:], 12))
+	return append(dst, b[:]...)
+}
+
+// ParseSegmentHeader reads a header; [ErrNewer] when the magic is right and the version is not ours.
+func ParseSegmentHeader(b []byte) (SegmentHeader, error) {
+	var h SegmentHeader
+	if len(b) < SegmentHeaderSize || string(b[:8]) != segmentMagic {
+		return h, ErrBad
+	}
+	if le.Uint16(b[8:]) > Version {
+		return h, ErrNewer
+	}
+	b = b[:SegmentHeaderSize]
+	if le.Uint32(b[12:]) != checksumAround(b, 12) {
+		return h, ErrBad
+	}
+	copy(h.Store[:], b[16:])
+	h.Segment = le.Uint32(b[32:])
+	h.History = le.Uint32(b[36:])
+	h.FirstPosition = le.Uint64(b[40:])
+	h.FirstSequence = le.Uint64(b[48:])
+	h.LastTime = le.Uint64(b[56:])
+	h.Previous = le.Uint32(b[64:])
+	return h, nil
+}
+
+// Trailer ends a sealed segment. Layout: magic "PENDSEAL", checksum of the rest (4), zero (4), then the fields
+// below in order.
+type Trailer struct {
+	DataEnd      uint64 // offset where the batches end and the index begins
+	NextPosition uint64
+	NextSequence uint64
+	LastTime     uint64
+	LastChecksum uint32 // of the last batch
+	Incarnation  uint32 // of the writer of the last batch
+	IndexLen     uint32
+	IndexSum     uint32
+	SidesLen     uint32
+	SidesSum     uint32
+	Weak         bool // the last batch was acknowledged before its sync
+}
+
+const trailerMagic = "PENDSEAL"
+
+// AppendTrailer appends the 128 bytes of t.
+func AppendTrailer(dst []byte, t *Trailer) []byte {
+	var b [TrailerSize]byte
+	copy(b[:], trailerMagic)
+	le.PutUint64(b[16:], t.DataEnd)
+	le.PutUint64(b[24:], t.NextPosition)
+	le.PutUint64(b[32:], t.NextSequence)
+	le.PutUint64(b[40:], t.LastTime)
+	le.PutUint32(b[48:], t.LastChecksum)
+	le.PutUint32(b[52:], t.Incarnation)
+	le.PutUint32(b[56:], t.IndexLen)
+	le.PutUint32(b[60:], t.IndexSum)
+	le.PutUint32(b[64:], t.SidesLen)
+	le.PutUint32(b[68:], t.SidesSum)
+	if t.Weak {
+		b[72] = 1
+	}
+	le.PutUint32(b[8:], Checksum(b[12:]))
+	return append(dst, b[:]...)
+}
+
+// ParseTrailer reads the trailer that ends a file of the given size.
+func ParseTrailer(b []byte, size int64) (Trailer, error) {
+	var t Trailer
+	if len(b) != TrailerSize || string(b[:8]) != trailerMagic || le.Uint32(b[8:]) != Checksum(b[12:]) {
+		return t, ErrBad
+	}
+	t = Trailer{
+		DataEnd:      le.Uint64(b[16:]),
+		NextPosition: le.Uint64(b[24:]),
+		NextSequence: le.Uint64(b[32:]),
+		LastTime:     le.Uint64(b[40:]),
+		LastChecksum: le.Uint32(b[48:]),
+		Incarnation:  le.Uint32(b[52:]),
+		IndexLen:     le.Uint32(b[56:]),
+		IndexSum:     le.Uint32(b[60:]),
+		SidesLen:     le.Uint32(b[64:]),
+		SidesSum:     le.Uint32(b[68:]),
+		Weak:         b[72] == 1,
+	}
+	if t.DataEnd < SegmentHeaderSize || t.DataEnd > uint64(size) ||
+		t.DataEnd+uint64(t.IndexLen)+uint64(t.SidesLen)+TrailerSize != uint64(size) {
+		return Trailer{}, ErrBad
+	}
+	return t, nil
+}

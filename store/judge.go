@@ -1,0 +1,202 @@
+package store
+
+import (
+	"fmt"
+
+	"github.com/penstock-io/penstock/store/internal/index"
+	"github.com/penstock-io/penstock/store/internal/wal"
+)
+
+// judge decides whether o may be committed on top of everything before it. If not, or if it was committed before, it
+// fills in the answer and returns true. The idempotency key comes first: a retry must get its receipt although
+// the entity has moved on since.
+func (w *writer) judge(o *op) (answered bool) {
+	if o.key != "" {
+		found, err := w.judgeKey(o)
+		if found || err != nil {
+			o.err = err
+			return true
+		}
+	}
+	if err := w.loadEntities(o); err != nil {
+		o.err = err
+		return true
+	}
+	if o.err = w.judgeExpectations(o); o.err != nil {
+		return true
+	}
+	if o.err = w.judgeConditions(o); o.err != nil {
+		return true
+	}
+	for i := range o.sides {
+		write := &o.sides[i].write
+		if actual := w.sideRevision(write.Key); !write.Expect.accepts(actual) {
+			o.err = &SideConflictError{Key: write.Key, Expected: write.Expect, Actual: actual}
+			return true
+		}
+	}
+	return false
+}
+
+func (w *writer) sideRevision(key string) uint64 {
+	if v, pending := w.pendingSides[key]; pending {
+		return v.Revision
+	}
+	v, _ := w.store.sides.get(key)
+	return v.Revision
+}
+
+// judgeKey looks for the commit that used the key first.
+func (w *writer) judgeKey(o *op) (found bool, err error) {
+	k, ok, err := w.store.findKey(o.key)
+	if err != nil || !ok {
+		return false, err
+	}
+	if k.Digest != o.content {
+		return true, &KeyConflictError{Key: o.key, Sequence: k.Sequence}
+	}
+	o.receipt, err = w.store.storedReceipt(k)
+	return true, err
+}
+
+// loadEntities makes sure that the versions of the entities of o are in memory.
+func (w *writer) loadEntities(o *op) error {
+	for i := range o.events {
+		name := o.events[i].terms.Entity
+		if _, known := w.entities[name]; known {
+			continue
+		}
+		state, found, err := w.store.lastOfEntity(name)
+		if err != nil {
+			return err
+		}
+		if found {
+			w.entities[name] = state
+		}
+	}
+	return nil
+}
+
+func (w *writer) judgeExpectations(o *op) error {
+	var ahead map[string]uint64 // events of an entity that precede in the batch
+	for i := range o.events {
+		e := &o.events[i]
+		actual := w.entities[e.terms.Entity].version + ahead[e.terms.Entity]
+		if !e.expect.accepts(actual) {
+			return &ConflictError{Entity: e.terms.Entity, Expected: e.expect, Actual: actual}
+		}
+		if len(o.events) > 1 {
+			if ahead == nil {
+				ahead = make(map[string]uint64)
+			}
+			ahead[e.terms.Entity]++
+		}
+	}
+	return nil
+}
+
+// judgeConditions reads the log: an op with conditions is the first of its group, so that everything before it is
+// written.
+func (w *writer) judgeConditions(o *op) error {
+	head := Position(w.next.Position - 1)
+	for _, c := range o.conditions {
+		for after := c.After; after < head; {
+			page, err := w.store.readPage(c.Region, after, head, 1)
+			if err != nil {
+				return err
+			}
+			if len(page.Events) > 0 {
+				return &ConditionError{Condition: c, Position: page.Events[0].Position}
+			}
+			after = page.Scanned
+		}
+	}
+	return nil
+}
+
+// findKey looks for an idempotency key in all segments, the newest first.
+func (s *Store) findKey(key string) (k wal.Key, ok bool, err error) {
+	segments := *s.segments.Load()
+	for i := len(segments) - 1; i >= 0; i-- {
+		idx, err := s.indexOf(segments[i])
+		if err != nil {
+			return k, false, err
+		}
+		offset, found := idx.FindKey(key)
+		if !found {
+			continue
+		}
+		rec, err := segments[i].record(int64(offset))
+		if err != nil {
+			return k, false, err
+		}
+		if k, err = wal.ParseKey(rec); err != nil {
+			return k, false, segments[i].corrupt(int64(offset), "not an idempotency key")
+		}
+		if string(k.Key) == key { // else another key with the same hash
+			return k, true, nil
+		}
+	}
+	return k, false, nil
+}
+
+// storedReceipt rebuilds the receipt of the commit that used a key, from the log.
+func (s *Store) storedReceipt(k wal.Key) (Receipt, error) {
+	r := Receipt{History: s.history, Sequence: k.Sequence, Sync: s.options.Sync, Duplicate: true}
+	last := Position(k.FirstPosition) + Position(k.Events) - 1
+	for p := Position(k.FirstPosition); p <= last; p++ {
+		e, err := s.eventAt(p)
+		if err != nil {
+			return Receipt{}, fmt.Errorf("stored receipt of key %q: %w", k.Key, err)
+		}
+		r.Events = append(r.Events, Recorded{ID: e.ID, Position: e.Position, Version: e.Version})
+	}
+	return r, nil
+}
+
+// lastOfEntity finds the state of an entity in the log.
+func (s *Store) lastOfEntity(name string) (state entityState, found bool, err error) {
+	segments := *s.segments.Load()
+	for i := len(segments) - 1; i >= 0; i-- {
+		idx, err := s.indexOf(segments[i])
+		if err != nil {
+			return state, false, err
+		}
+		ord, ok := idx.LastOf(name)
+		if !ok {
+			continue
+		}
+		e, err := s.eventIn(segments[i], idx, ord)
+		if err != nil {
+			return state, false, err
+		}
+		if e.Coordinate.Entity != name { // another entity with the same hash: look at them all
+			return s.scanForEntity(name)
+		}
+		return entityState{version: e.Version, hash: e.hash}, true, nil
+	}
+	return state, false, nil
+}
+
+// scanForEntity is lastOfEntity for names whose hash collides: it reads all events of the entity.
+func (s *Store) scanForEntity(name string) (state entityState, found bool, err error) {
+	segments := *s.segments.Load()
+	query := index.Query{Entity: name}
+	for _, seg := range segments {
+		idx, err := s.indexOf(seg)
+		if err != nil {
+			return state, false, err
+		}
+		ords, _ := idx.Select(query, 0, idx.Len(), int(idx.Len()), nil)
+		for _, ord := range ords {
+			e, err := s.eventIn(seg, idx, ord)
+			if err != nil {
+				return state, false, err
+			}
+			if e.Coordinate.Entity == name {
+				state, found = entityState{version: e.Version, hash: e.hash}, true
+			}
+		}
+	}
+	return state, found, nil
+}

@@ -1,0 +1,76 @@
+package store
+
+import "time"
+
+// SyncMode says what an acknowledged commit has survived.
+type SyncMode uint8
+
+const (
+	// SyncAlways acknowledges a commit after its bytes were synced to the disk; writers that wait at the
+	// same time share one sync. It survives a power cut.
+	SyncAlways SyncMode = iota
+	// SyncInterval acknowledges after write(2) and syncs every Options.SyncEvery while there is something
+	// to sync. A killed process loses nothing, a power cut at most the commits of the last interval.
+	SyncInterval
+	// SyncNever acknowledges after write(2) and leaves syncing to the operating system, to segment
+	// changes and to Close. A killed process loses nothing, a power cut what was not synced.
+	SyncNever
+)
+
+// String gives the name of the mode.
+func (m SyncMode) String() string {
+	switch m {
+	case SyncInterval:
+		return "interval"
+	case SyncNever:
+		return "never"
+	default:
+		return "always"
+	}
+}
+
+// Options of a store. The zero value is right for most programs.
+type Options struct {
+	// Sync is the durability of an acknowledgement.
+	Sync SyncMode
+	// SyncEvery is the period of SyncInterval; 0 means 100 ms, less than a millisecond is refused.
+	SyncEvery time.Duration
+	// SegmentBytes is the size at which segment files stop growing; 0 means 64 MiB. Segments are filled
+	// with zeros ahead of use (that halves the cost of a sync); the first takes 4 MiB or less, each
+	// following one twice as much up to this size. Between 64 KiB and 1 GiB.
+	SegmentBytes int64
+	// ReadOnly opens the directory beside its writer, or without one, and changes nothing in it.
+	ReadOnly bool
+	// InMemory keeps everything in the memory of this process and touches no disk: for tests. The
+	// directory is ignored, and Close loses the contents.
+	InMemory bool
+}
+
+const (
+	defaultSegmentBytes = 64 << 20
+	minSegmentBytes     = 64 << 10
+	maxSegmentBytes     = 1 << 30
+	firstSegmentBytes   = 4 << 20
+	defaultSyncEvery    = 100 * time.Millisecond
+	// lazySyncDelay bounds how long a lazy commit waits for a sync.
+	lazySyncDelay = 10 * time.Millisecond
+)
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Sync > SyncNever {
+		return o, &InvalidError{Field: "sync mode", Rule: "unknown"}
+	}
+	if o.SyncEvery == 0 {
+		o.SyncEvery = defaultSyncEvery
+	}
+	if o.SyncEvery < time.Millisecond {
+		return o, &InvalidError{Field: "sync interval", Rule: "must be at least 1ms", Value: o.SyncEvery.String()}
+	}
+	if o.SegmentBytes == 0 {
+		o.SegmentBytes = defaultSegmentBytes
+	}
+	if o.SegmentBytes < minSegmentBytes {
+		return o, &InvalidError{Field: "segment bytes", Rule: "must be at least 64 KiB"}
+	}
+	return o, checkMax("segment bytes", int(min(o.SegmentBytes, maxSegmentBytes+1)), maxSegmentBytes)
+}

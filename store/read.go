@@ -1,0 +1,288 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"sort"
+
+	"github.com/google/uuid"
+
+	"github.com/penstock-io/penstock/store/internal/index"
+)
+
+// Sizes of reading.
+const (
+	readPageEvents = 512      // events that Read fetches at a time
+	maxPageBytes   = 4 << 20  // a page ends when its events took as much
+	runBytes       = 64 << 10 // read from a file at a time
+	runGap         = 2 << 10  // bytes between two events worth reading over
+	maxPageHops    = 16       // segments that one page looks at
+)
+
+// Page is a stretch of the log as a region sees it.
+type Page struct {
+	// Events that match, in order of position.
+	Events []Event
+	// Scanned is the position up to which everything was looked at: a reader goes on behind it.
+	Scanned Position
+}
+
+// ReadPage gives the events of r behind after and up to upTo (0 or beyond the head: up to the head), at most limit
+// of them. It does a bounded amount of work: a page may hold fewer events, or none, with Scanned below upTo; a
+// reader goes on from there. A limit below 1 is refused with an [InvalidError], a bad region with its error; damage
+// that it meets is a [CorruptError].
+func (s *Store) ReadPage(ctx context.Context, r Region, after, upTo Position, limit int) (Page, error) {
+	if err := r.Validate(); err != nil {
+		return Page{}, err
+	}
+	if limit < 1 {
+		return Page{}, &InvalidError{Field: "limit", Rule: "must be at least 1", Value: fmt.Sprint(limit)}
+	}
+	if err := s.readable(ctx); err != nil {
+		return Page{}, err
+	}
+	head := s.Head()
+	if upTo == 0 || upTo > head {
+		upTo = head
+	}
+	if after >= upTo {
+		return Page{Scanned: after}, nil
+	}
+	return s.readPage(r, after, upTo, limit)
+}
+
+// Read iterates over the events of r from a start up to the head as it was when the iteration began. An error is
+// the last thing it yields.
+func (s *Store) Read(ctx context.Context, r Region, from Start) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		if err := s.read(ctx, r, from, yield); err != nil {
+			yield(Event{}, err)
+		}
+	}
+}
+
+func (s *Store) read(ctx context.Context, r Region, from Start, yield func(Event, error) bool) error {
+	if err := r.Validate(); err != nil {
+		return err
+	}
+	after, err := s.Resolve(ctx, from)
+	if err != nil {
+		return err
+	}
+	d := s.decoders.get()
+	defer s.decoders.put(d)
+	head := s.Head()
+	for after < head {
+		if err := s.readable(ctx); err != nil {
+			return err
+		}
+		d.events, after, err = s.fill(d, d.events[:0], r, after, head, readPageEvents)
+		if err != nil {
+			return s.readError(err)
+		}
+		for i := range d.events {
+			if !yield(d.events[i], nil) {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// Get finds an event by its id: [ErrNotFound] when there is none.
+func (s *Store) Get(ctx context.Context, id uuid.UUID) (Event, error) {
+	if err := s.readable(ctx); err != nil {
+		return Event{}, err
+	}
+	p, err := s.search(func(e *Event) bool { return bytes.Compare(e.ID[:], id[:]) >= 0 })
+	if err != nil {
+		return Event{}, err
+	}
+	if p <= s.Head() {
+		e, err := s.eventAt(p)
+		if err != nil || e.ID == id {
+			return e, s.readError(err)
+		}
+	}
+	return Event{}, fmt.Errorf("event %s: %w", id, ErrNotFound)
+}
+
+// GetAt gives the event at a position: [ErrNotFound] for 0 and for what lies behind the head.
+func (s *Store) GetAt(ctx context.Context, p Position) (Event, error) {
+	if err := s.readable(ctx); err != nil {
+		return Event{}, err
+	}
+	if p == 0 || p > s.Head() {
+		return Event{}, fmt.Errorf("position %d: %w", p, ErrNotFound)
+	}
+	e, err := s.eventAt(p)
+	return e, s.readError(err)
+}
+
+// Resolve gives the position behind which a start begins.
+func (s *Store) Resolve(ctx context.Context, from Start) (Position, error) {
+	if err := s.readable(ctx); err != nil {
+		return 0, err
+	}
+	switch from.kind {
+	case startNow:
+		return s.Head(), nil
+	case startSince:
+		ms := from.time.UnixMilli()
+		p, err := s.search(func(e *Event) bool { return e.Time.Time().UnixMilli() >= ms })
+		return p - 1, err
+	case startAfter:
+	}
+	return from.after, nil
+}
+
+// Count gives the number of events of r behind after and up to upTo (0: the head), at most limit. It asks the index
+// alone: a region with a version range, and one without a scope, may be overestimated by events that only reading
+// would exclude.
+func (s *Store) Count(ctx context.Context, r Region, after, upTo Position, limit int) (int, error) {
+	if err := r.Validate(); err != nil {
+		return 0, err
+	}
+	if err := s.readable(ctx); err != nil {
+		return 0, err
+	}
+	head := s.Head()
+	if upTo == 0 || upTo > head {
+		upTo = head
+	}
+	n := 0
+	for after < upTo && n < limit {
+		g, idx, from, to, err := s.stretch(after, upTo)
+		if err != nil {
+			return n, s.readError(err)
+		}
+		n += idx.Count(r.query(), from, to, limit-n)
+		after = g.first + Position(to) - 1
+	}
+	return n, nil
+}
+
+// readable reports why nothing can be read.
+func (s *Store) readable(ctx context.Context) error {
+	if s.closed.Load() {
+		return ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("store: read: %w", err)
+	}
+	if s.follower != nil {
+		if failed := s.follower.failed.Load(); failed != nil {
+			return *failed
+		}
+	}
+	return nil
+}
+
+// readError translates the error of a read that ran into Close.
+func (s *Store) readError(err error) error {
+	if err != nil && errors.Is(err, fs.ErrClosed) {
+		return ErrClosed
+	}
+	return err
+}
+
+func (s *Store) readPage(r Region, after, upTo Position, limit int) (Page, error) {
+	d := s.decoders.get()
+	defer s.decoders.put(d)
+	events, scanned, err := s.fill(d, nil, r, after, upTo, limit)
+	if err != nil {
+		return Page{}, s.readError(err)
+	}
+	return Page{Events: events, Scanned: scanned}, nil
+}
+
+// fill appends to dst the next events of r in (after, upTo].
+func (s *Store) fill(
+	d *decoder, dst []Event, r Region, after, upTo Position, limit int,
+) (events []Event, scanned Position, err error) {
+	query, bytesLeft := r.query(), int64(maxPageBytes)
+	for hops := 0; after < upTo && len(dst) < limit && bytesLeft > 0 && hops < maxPageHops; hops++ {
+		g, idx, from, to, err := s.stretch(after, upTo)
+		if err != nil {
+			return nil, after, err
+		}
+		var next uint32
+		d.ords, next = idx.Select(query, from, to, limit-len(dst), d.ords[:0])
+		after = g.first + Position(next) - 1
+		for ords := d.ords; len(ords) > 0; {
+			run := planRun(g, idx, ords)
+			before := len(dst)
+			dst, err = run.read(d, dst, r)
+			if err != nil {
+				return nil, after, err
+			}
+			bytesLeft -= run.end - run.start
+			ords = ords[len(run.ords):]
+			if bytesLeft <= 0 && len(dst) > before && len(ords) > 0 {
+				return dst, g.first + Position(run.ords[len(run.ords)-1]), nil
+			}
+		}
+	}
+	return dst, after, nil
+}
+
+// stretch finds the segment that holds the position behind after, and the ordinals [from, to) of (after, upTo] in it.
+func (s *Store) stretch(after, upTo Position) (g *segment, idx index.Index, from, to uint32, err error) {
+	segments := *s.segments.Load()
+	i := sort.Search(len(segments), func(i int) bool { return segments[i].first > after+1 }) - 1
+	if i < 0 {
+		return nil, nil, 0, 0, fmt.Errorf("position %d: %w", after+1, ErrNotFound)
+	}
+	g = segments[i]
+	if idx, err = s.indexOf(g); err != nil {
+		return nil, nil, 0, 0, err
+	}
+	last := upTo
+	if i+1 < len(segments) {
+		last = min(last, segments[i+1].first-1)
+	}
+	return g, idx, uint32(after + 1 - g.first), uint32(last + 1 - g.first), nil
+}
+
+func (s *Store) eventAt(p Position) (Event, error) {
+	g, idx, ord, _, err := s.stretch(p-1, p)
+	if err != nil {
+		return Event{}, err
+	}
+	return s.eventIn(g, idx, ord)
+}
+
+func (s *Store) eventIn(g *segment, idx index.Index, ord uint32) (Event, error) {
+	offset := int64(idx.Offset(ord))
+	rec, err := g.record(offset)
+	if err != nil {
+		return Event{}, err
+	}
+	d := s.decoders.get()
+	defer s.decoders.put(d)
+	var e Event
+	if !d.decode(rec, &e) || e.Position != g.first+Position(ord) {
+		return Event{}, g.corrupt(offset, "not the event that the index names")
+	}
+	return e, nil
+}
+
+// search gives the first visible position whose event satisfies pred, which must be false up to some event and true
+// from there on; one behind the head when it is true for none.
+func (s *Store) search(pred func(*Event) bool) (Position, error) {
+	first, head := (*s.segments.Load())[0].first, s.Head()
+	var failed error
+	n := sort.Search(int(head+1-first), func(i int) bool {
+		if failed != nil {
+			return true
+		}
+		e, err := s.eventAt(first + Position(i))
+		failed = err
+		return err == nil && pred(&e)
+	})
+	return first + Position(n), s.readError(failed)
+}

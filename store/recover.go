@@ -1,0 +1,472 @@
+package store
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	mathrand "math/rand/v2"
+	"path/filepath"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/penstock-io/penstock/store/internal/vfs"
+	"github.com/penstock-io/penstock/store/internal/wal"
+)
+
+// recovery is the opening of a log for writing, in steps:
+//
+//  1. list the segments; drop a last file that was made ahead and never begun;
+//  2. check header, chaining and footer of every sealed segment; rebuild and write a footer that is missing;
+//  3. scan the last segment whole and decide where the log ends;
+//  4. write once more what lies behind the last durable mark, fill the rest with zeros, sync;
+//  5. load the side values, oldest segment first;
+//  6. write an opening mark, which makes this writer's incarnation durable.
+//
+// A read-only store does 1 to 3 and 5 without changing anything.
+type recovery struct {
+	store    *Store
+	readOnly bool
+	limit    limit             // of a read-only store
+	header   wal.SegmentHeader // of the segment in hand
+	chain    wal.Expected      // what the next segment's header must say
+	lastTime uint64
+	history  uint32
+	flags    uint16
+	tail     *scan  // of the last segment, nil when it is sealed or there is none
+	tailSize int64  // of its file
+	rewrite  []byte // the tail's bytes, for step 4
+	lost     bool   // acknowledged events are known to be missing
+}
+
+// recover opens the log and returns its writer.
+func (s *Store) recover() (*writer, error) {
+	r := &recovery{store: s}
+	if err := r.load(); err != nil {
+		return nil, err
+	}
+	file, err := s.openStatus()
+	if err != nil {
+		return nil, err
+	}
+	s.statusFile = file
+	r.checkLoss()
+	if r.tail != nil {
+		if err := r.rewriteTail(); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.loadSides(); err != nil {
+		return nil, err
+	}
+	return r.start()
+}
+
+// load does steps 1 to 3.
+func (r *recovery) load() error {
+	numbers, err := r.list()
+	if err != nil {
+		return err
+	}
+	r.chain = wal.Expected{Sequence: 1, Position: 1}
+	for i, number := range numbers {
+		last := i == len(numbers)-1
+		if _, readable := r.limit.of(number); r.readOnly && !readable {
+			return nil
+		}
+		begun, err := r.loadSegment(number, i == 0, last)
+		if err != nil {
+			return err
+		}
+		if !begun && !last {
+			return &CorruptError{Segment: number, Reason: "segment is empty and others follow"}
+		}
+	}
+	return nil
+}
+
+// list gives the numbers of the segment files, which must follow each other.
+func (r *recovery) list() ([]uint32, error) {
+	names, err := r.store.fs.List(r.store.dir)
+	if err != nil {
+		return nil, err
+	}
+	var numbers []uint32
+	for _, name := range names {
+		if n, ok := segmentNumber(name); ok {
+			numbers = append(numbers, n)
+		}
+	}
+	slices.Sort(numbers)
+	for i, n := range numbers {
+		if n != numbers[0]+uint32(i) {
+			return nil, &CorruptError{Segment: numbers[0] + uint32(i), Reason: "segment file is missing"}
+		}
+	}
+	return numbers, nil
+}
+
+// loadSegment opens one segment; begun is false for a last file that holds nothing yet.
+func (r *recovery) loadSegment(number uint32, first, last bool) (begun bool, err error) {
+	file, err := r.store.fs.Open(r.store.segmentPath(number), r.readOnly)
+	if err != nil {
+		return false, err
+	}
+	keep := false
+	defer func() {
+		if !keep {
+			_ = file.Close()
+		}
+	}()
+	size, err := file.Size()
+	if err != nil {
+		return false, err
+	}
+	g := &segment{number: number, file: file}
+	begun, err = r.readHeader(g, size, last)
+	if err != nil {
+		return false, err
+	}
+	if !begun {
+		return false, r.dropUnbegun(number)
+	}
+	if err := r.checkHeader(g, first); err != nil {
+		return false, err
+	}
+	keep = true
+	r.store.addSegment(g)
+	if trailer, ok := readTrailer(g, size); ok {
+		r.sealed(g, &trailer)
+		return true, nil
+	}
+	if r.readOnly {
+		end, _ := r.limit.of(number)
+		size = min(size, end)
+	}
+	return true, r.scanTail(g, size, last)
+}
+
+// readHeader reads the header of a segment. A bad one in the last file is a torn first write, unless a batch behind it
+// proves that it was durable once.
+func (r *recovery) readHeader(g *segment, size int64, last bool) (begun bool, err error) {
+	b, err := g.bytes(0, min(size, wal.SegmentHeaderSize))
+	if err != nil {
+		return false, err
+	}
+	r.header, err = wal.ParseSegmentHeader(b)
+	if err == nil {
+		return true, nil
+	}
+	if errors.Is(err, wal.ErrNewer) {
+		return false, fmt.Errorf("segment %d: %w", g.number, ErrNewerFormat)
+	}
+	if !last {
+		return false, g.corrupt(0, "segment header does not match its checksum")
+	}
+	data, err := g.bytes(0, size)
+	if err != nil {
+		return false, err
+	}
+	if wal.DurableBehind(data, g.number, wal.SegmentHeaderSize) > 0 {
+		return false, g.corrupt(0, "segment header does not match its checksum")
+	}
+	return false, nil
+}
+
+func (r *recovery) dropUnbegun(number uint32) error {
+	if r.readOnly {
+		return nil
+	}
+	if err := r.store.fs.Remove(r.store.segmentPath(number)); err != nil {
+		return err
+	}
+	return r.store.fs.SyncDir(r.store.dir)
+}
+
+// checkHeader compares a segment's header with what came before it.
+func (r *recovery) checkHeader(g *segment, first bool) error {
+	h := &r.header
+	if first {
+		r.store.history.Store = h.Store
+		r.chain = wal.Expected{Sequence: h.FirstSequence, Position: h.FirstPosition, Previous: h.Previous}
+	}
+	switch {
+	case h.Segment != g.number:
+		return g.corrupt(0, fmt.Sprintf("header says segment %d", h.Segment))
+	case h.Store != r.store.history.Store:
+		return g.corrupt(0, "segment of another store")
+	case h.FirstPosition != r.chain.Position || h.FirstSequence != r.chain.Sequence || h.Previous != r.chain.Previous:
+		return g.corrupt(0, "segment does not continue the one before it")
+	}
+	g.first = Position(h.FirstPosition)
+	r.history = h.History
+	r.lastTime = max(r.lastTime, h.LastTime)
+	r.tail, r.flags = nil, 0
+	return nil
+}
+
+func readTrailer(g *segment, size int64) (t wal.Trailer, ok bool) {
+	if size < wal.TrailerSize {
+		return t, false
+	}
+	b, err := g.bytes(size-wal.TrailerSize, size)
+	if err != nil {
+		return t, false
+	}
+	t, err = wal.ParseTrailer(b, size)
+	return t, err == nil
+}
+
+func (r *recovery) sealed(g *segment, t *wal.Trailer) {
+	g.trailer.Store(t)
+	g.end.Store(int64(t.DataEnd))
+	r.lastTime, r.tail, r.flags = t.LastTime, nil, 0
+	if t.Weak {
+		r.flags = wal.FlagWeak
+	}
+	r.chain = wal.Expected{
+		Segment: g.number, Sequence: t.NextSequence, Position: t.NextPosition,
+		Previous: t.LastChecksum, Incarnation: t.Incarnation,
+	}
+}
+
+// scanTail scans a segment without a footer: the last one, or one whose footer a crash prevented.
+func (r *recovery) scanTail(g *segment, size int64, last bool) error {
+	data, err := g.bytes(0, size)
+	if err != nil {
+		return err
+	}
+	sc := newScan(g, &r.header)
+	sc.next.Incarnation = r.chain.Incarnation
+	if err := sc.run(data); err != nil {
+		return err
+	}
+	end := sc.next.Offset
+	if durable := max(sc.durable, wal.DurableBehind(data, g.number, end)); durable > end {
+		return g.corrupt(end, fmt.Sprintf("batch is bad, and a later one says that the log was durable up to %d", durable))
+	}
+	g.end.Store(end)
+	g.setActive(sc.active)
+	r.lastTime, r.history, r.flags = sc.lastTime, sc.history, sc.flags
+	r.chain = sc.next
+	r.tail, r.tailSize, r.rewrite = sc, size, data
+	if last || r.readOnly {
+		return nil
+	}
+	return r.finishSegment(g, sc)
+}
+
+// finishSegment writes the footer that a crash prevented. That the segment is whole, the header of the next one tells,
+// which is compared afterwards: so the footer must not be written before that, and it is only remembered here.
+func (r *recovery) finishSegment(g *segment, sc *scan) error {
+	next, err := r.peekHeader(g.number + 1)
+	if err != nil {
+		return err
+	}
+	if next != nil && (next.Previous != sc.next.Previous || next.FirstPosition != sc.next.Position) {
+		return g.corrupt(sc.next.Offset, "batch does not match its checksum or place")
+	}
+	if next == nil { // the next file was never begun: this one is the last
+		return nil
+	}
+	t := wal.Trailer{
+		DataEnd: uint64(sc.next.Offset), NextPosition: sc.next.Position, NextSequence: sc.next.Sequence,
+		LastTime: sc.lastTime, LastChecksum: sc.next.Previous, Incarnation: sc.next.Incarnation,
+		Weak: sc.flags&wal.FlagWeak != 0,
+	}
+	if err := writeFooter(g.file, &t, sc.active); err != nil {
+		return err
+	}
+	r.sealed(g, &t)
+	g.index.Store(nil)
+	return nil
+}
+
+// peekHeader reads the header of a segment ahead of its turn, nil when it is not good.
+func (r *recovery) peekHeader(number uint32) (*wal.SegmentHeader, error) {
+	file, err := r.store.fs.Open(r.store.segmentPath(number), true)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	b := make([]byte, wal.SegmentHeaderSize)
+	if n, err := file.ReadAt(b, 0); n < len(b) {
+		return nil, fmt.Errorf("read segment %d: %w", number, err)
+	}
+	h, err := wal.ParseSegmentHeader(b)
+	if err != nil {
+		return nil, nil //nolint:nilnil,nilerr // a file that was made ahead has no header yet
+	}
+	return &h, nil
+}
+
+// checkLoss finds out whether acknowledged events are gone. The status file proves it when it speaks of more than there is;
+// it proves the contrary when the machine was not restarted. In a mode that acknowledges before the sync, an unclean end
+// without that proof has to be taken for a loss.
+func (r *recovery) checkLoss() {
+	if len(*r.store.segments.Load()) == 0 {
+		return
+	}
+	t, ok := r.store.readStatus()
+	ok = ok && t.store == r.store.history.Store
+	if ok && uint64(t.head) >= r.chain.Position {
+		r.lost = true
+		return
+	}
+	weak, clean := r.flags&wal.FlagWeak != 0, r.flags&wal.FlagClosed != 0
+	sameBoot := ok && t.boot != [16]byte{} && t.boot == r.store.boot
+	r.lost = weak && !clean && !sameBoot
+}
+
+// rewriteTail makes durable what was read: the page cache may hold bytes that the disk does not, and after a failed sync
+// it will never write them on its own.
+func (r *recovery) rewriteTail() error {
+	file, from, end := r.tail.segment.file, r.tail.durable, r.tail.next.Offset
+	// Without a mark the header is not known durable either, and from is 0.
+	if _, err := file.WriteAt(r.rewrite[from:end], from); err != nil {
+		return err
+	}
+	if r.flags&wal.FlagClosed == 0 {
+		if err := fillZeros(file, end, r.tailSize); err != nil {
+			return err
+		}
+	}
+	return file.Sync()
+}
+
+// loadSides collects the side values of all segments.
+func (r *recovery) loadSides() error {
+	values := make(map[string]SideValue)
+	for _, g := range *r.store.segments.Load() {
+		if g.trailer.Load() == nil {
+			continue
+		}
+		sides, err := readSides(g)
+		if err != nil {
+			return err
+		}
+		for _, side := range sides {
+			rec, err := g.record(int64(side.Offset))
+			if err != nil {
+				return err
+			}
+			parsed, err := wal.ParseSide(rec)
+			if err != nil {
+				return g.corrupt(int64(side.Offset), "not a side value")
+			}
+			values[side.Key] = sideValue(side.Key, &parsed)
+		}
+	}
+	if r.tail != nil {
+		maps.Copy(values, r.tail.sides)
+	}
+	r.store.sides.merge(values)
+	return nil
+}
+
+// start makes the writer and writes its opening mark.
+func (r *recovery) start() (*writer, error) {
+	s := r.store
+	var seed [32]byte
+	if _, err := rand.Read(seed[:]); err != nil {
+		return nil, err
+	}
+	w := &writer{
+		store:        s,
+		next:         r.chain,
+		lastTime:     r.lastTime,
+		entities:     make(map[string]entityState),
+		pendingSides: make(map[string]SideValue),
+		random:       mathrand.NewChaCha8(seed),
+	}
+	w.next.Incarnation++
+	if s.history.Incarnation = r.history; r.lost || r.history == 0 {
+		s.history.Incarnation++
+	}
+	s.sequence.Store(w.next.Sequence)
+	s.head.Store(w.next.Position - 1)
+	if r.tail != nil {
+		w.segment, w.active, w.capacity = r.tail.segment, r.tail.active, r.tailSize
+		w.durable, w.entities = r.tail.next.Offset, r.tail.entities
+	} else if err := r.firstSegment(w); err != nil {
+		return nil, err
+	}
+	if err := w.mark(wal.FlagOpened); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// firstSegment begins a segment where there is none to go on with: in a new store, or behind a sealed one.
+func (r *recovery) firstSegment(w *writer) error {
+	s := r.store
+	if len(*s.segments.Load()) == 0 {
+		id, err := uuid.NewRandom()
+		if err != nil {
+			return err
+		}
+		s.history.Store = id
+	}
+	w.next.Segment = r.chain.Segment
+	p := prepareSegment(s.fs, s.dir, w.next.Segment+1, min(firstSegmentBytes, s.options.SegmentBytes))
+	if isFull(p.err) {
+		return fmt.Errorf("%w: %w", ErrDiskFull, p.err)
+	}
+	if p.err != nil {
+		return p.err
+	}
+	w.startSegment(p)
+	return nil
+}
+
+// mark writes and syncs a batch without commits.
+func (w *writer) mark(flags uint16) error {
+	if w.next.Offset+wal.BatchHeaderSize > w.capacity {
+		if err := w.roll(w.capacity); err != nil {
+			return err
+		}
+	}
+	g := w.begin()
+	if err := w.writeBatch(&g, flags); err != nil {
+		return err
+	}
+	if err := w.sync(); err != nil {
+		return err
+	}
+	w.segment.end.Store(w.next.Offset)
+	w.writeStatus()
+	return nil
+}
+
+// end is the last thing a writer does: a closing mark, and no trace of a segment that was made ahead.
+func (w *writer) end() error {
+	if w.poisoned() != nil {
+		return nil // what there is to say was said to the callers
+	}
+	if w.prepared != nil {
+		if p := <-w.prepared; p.err == nil {
+			_ = p.file.Close()
+			_ = w.store.fs.Remove(w.store.segmentPath(w.next.Segment + 1))
+		}
+		w.prepared = nil
+	}
+	if err := w.mark(wal.FlagClosed); err != nil {
+		return err
+	}
+	w.store.tasks.Wait() // the mark may have rolled over
+	return nil
+}
+
+func (s *Store) openStatus() (vfs.File, error) {
+	file, err := s.fs.Open(s.path(statusName), false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.fs.Create(s.path(statusName))
+	}
+	return file, err
+}
+
+func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
+
+func (s *Store) segmentPath(number uint32) string { return segmentName(s.dir, number) }

@@ -1,0 +1,168 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/penstock-io/penstock/store/internal/index"
+	"github.com/penstock-io/penstock/store/internal/vfs"
+	"github.com/penstock-io/penstock/store/internal/wal"
+)
+
+// prepared is the file of the next segment, filled with zeros and durable together with its name; or why there is none.
+type prepared struct {
+	file     vfs.File
+	capacity int64
+	err      error
+}
+
+// zeroChunk is written at a time when a segment is filled.
+const zeroChunk = 1 << 20
+
+// nextCapacity doubles the size of segments from the first to the full size.
+func nextCapacity(current, full int64) int64 { return min(full, 2*current) }
+
+// reserve makes sure that records of the given size fit into the active segment as one batch, and rolls over to the
+// next segment when they do not. After an error nothing has changed.
+func (w *writer) reserve(size int) error {
+	needed := int64(wal.Align(wal.BatchHeaderSize + size))
+	if w.next.Offset+needed <= w.capacity {
+		return nil
+	}
+	return w.roll(max(nextCapacity(w.capacity, w.store.options.SegmentBytes), wal.SegmentHeaderSize+needed+wal.BatchHeaderSize))
+}
+
+// roll makes the next segment the active one. The old one is synced before the first batch of the new one is written,
+// so that a batch in the new one proves that the old one is whole.
+func (w *writer) roll(capacity int64) error {
+	next := w.takePrepared(capacity)
+	if next.err != nil {
+		if isFull(next.err) {
+			return fmt.Errorf("%w: %w", ErrDiskFull, next.err)
+		}
+		return fmt.Errorf("store: prepare segment %d: %w", w.next.Segment+1, next.err)
+	}
+	if !w.unsyncedSince.IsZero() {
+		if err := w.sync(); err != nil {
+			_ = next.file.Close()
+			return w.poisonWith(err)
+		}
+	}
+	old, trailer, sealing := w.segment, w.trailer(), w.active
+	w.startSegment(next)
+	w.store.background(func() { w.store.seal(old, trailer, sealing) })
+	return nil
+}
+
+// trailer describes the active segment as its trailer will.
+func (w *writer) trailer() wal.Trailer {
+	return wal.Trailer{
+		DataEnd:      uint64(w.next.Offset),
+		NextPosition: w.next.Position,
+		NextSequence: w.next.Sequence,
+		LastTime:     w.lastTime,
+		LastChecksum: w.next.Previous,
+		Incarnation:  w.next.Incarnation,
+		Weak:         w.store.options.Sync != SyncAlways,
+	}
+}
+
+// startSegment makes a prepared file the active segment, which readers know from now on; its header goes out with its
+// first batch.
+func (w *writer) startSegment(p prepared) {
+	g := &segment{number: w.next.Segment + 1, first: Position(w.next.Position), file: p.file}
+	g.end.Store(wal.SegmentHeaderSize)
+	w.active = index.NewActive()
+	g.setActive(w.active)
+	w.segment, w.capacity, w.durable, w.headerPending = g, p.capacity, 0, true
+	w.next.Segment, w.next.Offset = g.number, wal.SegmentHeaderSize
+	w.store.addSegment(g)
+}
+
+// prepare makes the file of the next segment in the background.
+func (w *writer) prepare(capacity int64) {
+	ready := make(chan prepared, 1)
+	w.prepared = ready
+	number := w.next.Segment + 1
+	w.store.background(func() { ready <- prepareSegment(w.store.fs, w.store.dir, number, capacity) })
+}
+
+// takePrepared waits for the file that is being made, and makes one on the spot if there is none or it is too small.
+func (w *writer) takePrepared(capacity int64) prepared {
+	number := w.next.Segment + 1
+	if w.prepared != nil {
+		p := <-w.prepared
+		w.prepared = nil
+		if p.err == nil && p.capacity >= capacity {
+			return p
+		}
+		if p.err == nil {
+			_ = p.file.Close()
+		}
+	}
+	return prepareSegment(w.store.fs, w.store.dir, number, capacity)
+}
+
+// prepareSegment creates a file of zeros. What is left over of an earlier attempt is removed first: files are never
+// reused.
+func prepareSegment(fsys vfs.FS, dir string, number uint32, capacity int64) prepared {
+	name := segmentName(dir, number)
+	if err := fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return prepared{err: err}
+	}
+	file, err := fsys.Create(name)
+	if err != nil {
+		return prepared{err: err}
+	}
+	if err = fillZeros(file, 0, capacity); err == nil {
+		err = file.Sync()
+	}
+	if err == nil {
+		err = fsys.SyncDir(dir)
+	}
+	if err != nil {
+		_ = file.Close()
+		_ = fsys.Remove(name)
+		return prepared{err: err}
+	}
+	return prepared{file: file, capacity: capacity}
+}
+
+func fillZeros(file vfs.File, from, to int64) error {
+	zeros := make([]byte, min(zeroChunk, max(to-from, 0)))
+	for from < to {
+		n := min(to-from, zeroChunk)
+		if _, err := file.WriteAt(zeros[:n], from); err != nil {
+			return err
+		}
+		from += n
+	}
+	return nil
+}
+
+// seal ends a segment's file with its footer. Nothing depends on it: a footer that is missing or torn is rebuilt from
+// the batches, so an error leaves the growing index in use.
+func (s *Store) seal(g *segment, t wal.Trailer, active *index.Active) {
+	if err := writeFooter(g.file, &t, active); err != nil {
+		return
+	}
+	g.trailer.Store(&t)
+	g.index.Store(nil)
+}
+
+// writeFooter writes index, sides and trailer behind the batches and cuts the file to size. The trailer is found at the
+// end of a file only, so it counts only once the cut is done.
+func writeFooter(file vfs.File, t *wal.Trailer, active *index.Active) error {
+	idx, sides := active.Footer()
+	t.IndexLen, t.IndexSum = uint32(len(idx)), wal.Checksum(idx)
+	t.SidesLen, t.SidesSum = uint32(len(sides)), wal.Checksum(sides)
+	footer := append(append(idx, sides...), wal.AppendTrailer(nil, t)...)
+	if _, err := file.WriteAt(footer, int64(t.DataEnd)); err != nil {
+		return err
+	}
+	if err := file.Truncate(int64(t.DataEnd) + int64(len(footer))); err != nil {
+		return err
+	}
+	return file.Sync()
+}

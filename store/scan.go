@@ -1,0 +1,126 @@
+package store
+
+import (
+	"fmt"
+
+	"github.com/penstock-io/penstock/store/internal/index"
+	"github.com/penstock-io/penstock/store/internal/wal"
+)
+
+// scan walks over the batches of one segment and collects what an index and a writer need to know of them.
+type scan struct {
+	segment  *segment
+	next     wal.Expected
+	active   *index.Active
+	entities map[string]entityState
+	sides    map[string]SideValue // newest of this segment; Revision 0: deleted
+	lastTime uint64
+	durable  int64  // highest "known durable" mark seen
+	flags    uint16 // of the last batch
+	history  uint32 // of the last batch
+}
+
+// newScan starts behind the header of a segment. The incarnation of the writer before it is not known here: 0.
+func newScan(g *segment, h *wal.SegmentHeader) *scan {
+	return &scan{
+		segment:  g,
+		active:   index.NewActive(),
+		entities: make(map[string]entityState),
+		sides:    make(map[string]SideValue),
+		lastTime: h.LastTime,
+		history:  h.History,
+		next: wal.Expected{
+			Segment:  h.Segment,
+			Offset:   wal.SegmentHeaderSize,
+			Previous: h.Previous,
+			Sequence: h.FirstSequence,
+			Position: h.FirstPosition,
+		},
+	}
+}
+
+// scanSegment scans a sealed segment whose batches end at dataEnd; anything else there is damage.
+func scanSegment(g *segment, dataEnd int64) (*scan, error) {
+	data, err := g.bytes(0, dataEnd)
+	if err != nil {
+		return nil, err
+	}
+	h, err := wal.ParseSegmentHeader(data)
+	if err != nil {
+		return nil, g.corrupt(0, "segment header: "+err.Error())
+	}
+	sc := newScan(g, &h)
+	if err := sc.run(data); err != nil {
+		return nil, err
+	}
+	if sc.next.Offset != dataEnd {
+		return nil, g.corrupt(sc.next.Offset, "batch does not match its checksum or place")
+	}
+	return sc, nil
+}
+
+// run takes in the batches from sc.next on, up to the first that does not continue the log. data is the segment
+// from offset 0.
+func (sc *scan) run(data []byte) error {
+	for {
+		h, batch, ok := wal.Next(data, &sc.next)
+		if !ok {
+			return nil
+		}
+		if err := sc.add(&h, batch); err != nil {
+			return err
+		}
+	}
+}
+
+// add takes in one batch that continues the log.
+func (sc *scan) add(h *wal.BatchHeader, batch []byte) error {
+	at := sc.next.Offset
+	err := wal.Records(h, batch, func(rec []byte, offset int) error {
+		return sc.record(rec, uint32(at)+uint32(offset))
+	})
+	if err != nil {
+		return sc.segment.corrupt(at, fmt.Sprintf("batch with a good checksum and bad records: %v", err))
+	}
+	sc.durable = max(sc.durable, int64(h.Durable))
+	sc.flags, sc.history = h.Flags, h.History
+	sc.next.Advance(h)
+	return nil
+}
+
+func (sc *scan) record(rec []byte, offset uint32) error {
+	switch wal.Type(rec) {
+	case wal.TypeEvent:
+		var e wal.Event
+		if err := wal.ParseEvent(rec, &e); err != nil {
+			return err
+		}
+		t := index.Terms{Entity: string(e.Entity()), Scope: string(e.Scope()), Kind: string(e.Kind())}
+		sc.active.Add(offset, t)
+		sc.entities[t.Entity] = entityState{version: e.Version, hash: e.Hash}
+		sc.lastTime = e.Time
+	case wal.TypeKey:
+		k, err := wal.ParseKey(rec)
+		if err != nil {
+			return err
+		}
+		sc.active.AddKey(string(k.Key), offset)
+	case wal.TypeSide, wal.TypeSideDelete:
+		side, err := wal.ParseSide(rec)
+		if err != nil {
+			return err
+		}
+		key := string(side.Key)
+		sc.active.SetSide(key, offset)
+		sc.sides[key] = sideValue(key, &side)
+	}
+	return nil
+}
+
+// sideValue copies a parsed record; the zero value stands for a deletion.
+func sideValue(key string, side *wal.Side) SideValue {
+	if side.Deleted {
+		return SideValue{}
+	}
+	return SideValue{Key: key, Value: append([]byte(nil), side.Value...), Revision: side.Revision}
+}

@@ -1,0 +1,94 @@
+package store
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"github.com/penstock-io/penstock/store/internal/index"
+	"github.com/penstock-io/penstock/store/internal/vfs"
+	"github.com/penstock-io/penstock/store/internal/wal"
+)
+
+// segment is one file of the log as readers see it. A position p of the segment has the ordinal p - first.
+type segment struct {
+	number uint32
+	first  Position
+	file   vfs.File
+	end    atomic.Int64 // readers may look at the bytes before it
+
+	// index is the growing index of the active segment, or the loaded index of a sealed one; nil while it is not
+	// loaded.
+	index atomic.Pointer[loadedIndex]
+	// trailer is set when the segment is sealed, before index is dropped.
+	trailer atomic.Pointer[wal.Trailer]
+}
+
+const segmentSuffix = ".seg"
+
+func segmentName(dir string, number uint32) string {
+	return filepath.Join(dir, fmt.Sprintf("%010d%s", number, segmentSuffix))
+}
+
+// segmentNumber is the reverse of segmentName for a base name.
+func segmentNumber(name string) (uint32, bool) {
+	digits, isSegment := strings.CutSuffix(name, segmentSuffix)
+	if !isSegment || len(digits) != 10 {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(digits, 10, 32)
+	return uint32(n), err == nil && n > 0
+}
+
+func (g *segment) corrupt(offset int64, reason string) error {
+	return &CorruptError{Segment: g.number, Offset: offset, Reason: reason}
+}
+
+// bytes reads [from, to) of the file into fresh memory, which its caller may hand out.
+func (g *segment) bytes(from, to int64) ([]byte, error) {
+	b := make([]byte, to-from)
+	if n, err := g.file.ReadAt(b, from); n < len(b) {
+		return nil, fmt.Errorf("store: read segment %d at %d: %w", g.number, from, err)
+	}
+	return b, nil
+}
+
+// firstRecordBytes is read of a record whose length is not known yet.
+const firstRecordBytes = 512
+
+// record reads and checks the record at an offset.
+func (g *segment) record(offset int64) ([]byte, error) {
+	end := g.end.Load()
+	if offset < wal.SegmentHeaderSize || offset >= end {
+		return nil, g.corrupt(offset, "no record here")
+	}
+	b, err := g.bytes(offset, min(end, offset+firstRecordBytes))
+	if err != nil {
+		return nil, err
+	}
+	rec, n, err := wal.ParseRecord(b)
+	if err == nil {
+		return rec, nil
+	}
+	if n > len(b) && int64(n) <= end-offset {
+		if b, err = g.bytes(offset, offset+int64(n)); err != nil {
+			return nil, err
+		}
+		if rec, _, err = wal.ParseRecord(b); err == nil {
+			return rec, nil
+		}
+	}
+	return nil, g.corrupt(offset, "record does not match its checksum")
+}
+
+// loadedIndex is an index in memory.
+type loadedIndex struct {
+	index.Index
+	bytes int64         // it costs, 0 for a growing one
+	used  atomic.Uint64 // clock of the cache at the last use
+}
+
+// setActive gives the segment its growing index.
+func (g *segment) setActive(a *index.Active) { g.index.Store(&loadedIndex{Index: a}) }

@@ -1,0 +1,70 @@
+package store
+
+import (
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// sideTable holds the present side values. mu is held for map operations only, and no other lock is taken under it.
+type sideTable struct {
+	mu     sync.RWMutex
+	values map[string]SideValue
+}
+
+func (t *sideTable) get(key string) (SideValue, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	v, ok := t.values[key]
+	return v, ok
+}
+
+// merge applies the side writes of a group and empties them; a zero SideValue deletes.
+func (t *sideTable) merge(pending map[string]SideValue) {
+	if len(pending) == 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key, value := range pending {
+		if value.Revision == 0 {
+			delete(t.values, key)
+		} else {
+			t.values[value.Key] = value
+		}
+	}
+	clear(pending)
+}
+
+// Side gives the present value of a side key. It may be newer than the last sync when it was written by a lazy
+// batch.
+func (s *Store) Side(key string) (SideValue, bool) {
+	s.catchUp()
+	return s.sides.get(key)
+}
+
+// Sides iterates over the side values whose key starts with prefix, by key, as they were when it was called.
+func (s *Store) Sides(prefix string) iter.Seq[SideValue] {
+	s.catchUp()
+	s.sides.mu.RLock()
+	var keys []string
+	for key := range s.sides.values {
+		if strings.HasPrefix(key, prefix) {
+			keys = append(keys, key)
+		}
+	}
+	snapshot := make(map[string]SideValue, len(keys))
+	for _, key := range keys {
+		snapshot[key] = s.sides.values[key]
+	}
+	s.sides.mu.RUnlock()
+	return func(yield func(SideValue) bool) {
+		for _, key := range slices.Sorted(maps.Keys(snapshot)) {
+			if !yield(snapshot[key]) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,113 @@
+package store
+
+import (
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/penstock-io/penstock/store/internal/wal"
+)
+
+// status is what the writer tells readers in other processes: a file of 96 bytes that it overwrites after each group of
+// commits and never syncs. Readers trust it only while the writer's lock is held and the checksum is right. After
+// a crash it can only prove that acknowledged events were lost, never vouch for any.
+//
+//	0 magic "PENSTAT1", 8 checksum of the rest, 12 zero, 16 store id, 32 boot id, 48 history, 52 incarnation,
+//	56 segment, 60 zero, 64 visible offset in the segment, 72 head, 80 sequence of the next commit, 88 zero
+type status struct {
+	store       uuid.UUID
+	boot        [16]byte // of the machine, zero where unknown
+	history     uint32
+	incarnation uint32
+	segment     uint32
+	visible     int64
+	head        Position
+	sequence    uint64
+}
+
+const (
+	statusSize  = 96
+	statusMagic = "PENSTAT1"
+	statusName  = "STATUS"
+	lockName    = "LOCK"
+)
+
+func (t *status) encode(b *[statusSize]byte) {
+	*b = [statusSize]byte{}
+	copy(b[:], statusMagic)
+	copy(b[16:], t.store[:])
+	copy(b[32:], t.boot[:])
+	le := binary.LittleEndian
+	le.PutUint32(b[48:], t.history)
+	le.PutUint32(b[52:], t.incarnation)
+	le.PutUint32(b[56:], t.segment)
+	le.PutUint64(b[64:], uint64(t.visible))
+	le.PutUint64(b[72:], uint64(t.head))
+	le.PutUint64(b[80:], t.sequence)
+	le.PutUint32(b[8:], wal.Checksum(b[12:]))
+}
+
+func (t *status) decode(b []byte) bool {
+	le := binary.LittleEndian
+	if len(b) != statusSize || string(b[:8]) != statusMagic || le.Uint32(b[8:]) != wal.Checksum(b[12:]) {
+		return false
+	}
+	copy(t.store[:], b[16:])
+	copy(t.boot[:], b[32:])
+	t.history = le.Uint32(b[48:])
+	t.incarnation = le.Uint32(b[52:])
+	t.segment = le.Uint32(b[56:])
+	t.visible = int64(le.Uint64(b[64:]))
+	t.head = Position(le.Uint64(b[72:]))
+	t.sequence = le.Uint64(b[80:])
+	return true
+}
+
+// writeStatus overwrites the status file. It is not needed for correctness of this process, so an error is none of the
+// commit's.
+func (w *writer) writeStatus() {
+	s := w.store
+	t := status{
+		store:       s.history.Store,
+		boot:        s.boot,
+		history:     s.history.Incarnation,
+		incarnation: w.next.Incarnation,
+		segment:     w.next.Segment,
+		visible:     w.next.Offset,
+		head:        Position(w.next.Position - 1),
+		sequence:    w.next.Sequence,
+	}
+	t.encode(&s.statusBuf)
+	_, _ = s.statusFile.WriteAt(s.statusBuf[:], 0)
+}
+
+// readStatus gives the content of the status file, if there is one to be believed.
+func (s *Store) readStatus() (t status, ok bool) {
+	file, err := s.fs.Open(filepath.Join(s.dir, statusName), true)
+	if err != nil {
+		return t, false
+	}
+	defer file.Close()
+	var b [statusSize]byte
+	if n, _ := file.ReadAt(b[:], 0); n != statusSize {
+		return t, false
+	}
+	return t, t.decode(b[:])
+}
+
+// bootID identifies this run of the machine where the system tells (Linux); it changes when the power was cut, and not
+// when only a process died.
+func bootID() (id [16]byte) {
+	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return id
+	}
+	u, err := uuid.Parse(strings.TrimSpace(string(text)))
+	if err != nil {
+		return id
+	}
+	return u
+}

@@ -1,0 +1,198 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/penstock-io/penstock/store/internal/vfs"
+)
+
+// Store is an open log. Its methods may be called from many goroutines.
+type Store struct {
+	fs      vfs.FS
+	dir     string
+	options Options
+	history History
+	boot    [16]byte
+	inline  bool // background work runs in the committer's place: for tests that need one order of events
+
+	head     atomic.Uint64 // position of the last visible event
+	sequence atomic.Uint64 // of the next commit
+	segments atomic.Pointer[[]*segment]
+	indexes  indexCache
+	sides    sideTable
+	decoders decoderPool
+
+	announcer announcer
+	closed    atomic.Bool
+	closing   sync.Mutex // held by Close
+
+	// Of a writer.
+	committer  *committer
+	lock       io.Closer
+	statusFile vfs.File
+	statusBuf  [statusSize]byte
+	tasks      sync.WaitGroup // background work
+	taskMu     sync.Mutex     // one piece of it at a time
+
+	// Of a read-only store.
+	follower *follower
+}
+
+// Open opens the store in a directory, which it creates if need be, and recovers what a crash left.
+//
+// Opening for writing takes a lock that lasts until Close or the death of the process: [ErrLocked] if another has it. What
+// lies behind the last batch known durable is written once more and synced, so that everything that is visible after
+// Open is on disk. Errors: [ErrCorrupt] (a [CorruptError] with segment and offset) for damage to what was durable once;
+// [ErrNewerFormat]; [InvalidError] for bad options; the file system's errors, fs.ErrPermission for a read-only
+// directory among them. A failed Open changes nothing that recovery would not change as well.
+//
+// With Options.ReadOnly nothing is changed and no lock is taken: any number may read beside the writer. [ErrNotStore] when
+// there is nothing to read.
+func Open(dir string, o Options) (*Store, error) {
+	if o.InMemory {
+		return open(vfs.NewMemory(), "memory", o, false)
+	}
+	return open(vfs.Disk(), dir, o, false)
+}
+
+func open(fsys vfs.FS, dir string, o Options, inline bool) (*Store, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{fs: fsys, dir: dir, options: o, boot: bootID(), inline: inline}
+	s.sides.values = make(map[string]SideValue)
+	s.segments.Store(&[]*segment{})
+	if o.ReadOnly {
+		err = s.openReadOnly()
+	} else {
+		err = s.openWriter()
+	}
+	if err != nil {
+		s.release()
+		return nil, fmt.Errorf("open %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+func (s *Store) openWriter() error {
+	if err := s.fs.MkdirAll(s.dir); err != nil {
+		return err
+	}
+	lock, err := s.fs.Lock(s.path(lockName))
+	if errors.Is(err, vfs.ErrLocked) {
+		return ErrLocked
+	}
+	if err != nil {
+		return err
+	}
+	s.lock = lock
+	w, err := s.recover()
+	if err != nil {
+		return err
+	}
+	s.committer = newCommitter(w)
+	return nil
+}
+
+// addSegment makes a segment known to readers.
+func (s *Store) addSegment(g *segment) {
+	old := *s.segments.Load()
+	segments := append(old[:len(old):len(old)], g)
+	s.segments.Store(&segments)
+}
+
+// background runs a task of the writer beside the commits, one at a time. Close waits for it.
+func (s *Store) background(task func()) {
+	if s.inline {
+		task()
+		return
+	}
+	s.tasks.Go(func() {
+		s.taskMu.Lock()
+		defer s.taskMu.Unlock()
+		task()
+	})
+}
+
+// Head is the position of the last visible event, 0 when there is none. What is visible is durable under the sync mode.
+func (s *Store) Head() Position {
+	s.catchUp()
+	return Position(s.head.Load())
+}
+
+// History names the chain of events that positions of this store belong to.
+func (s *Store) History() History { return s.history }
+
+// Stats describes a store.
+type Stats struct {
+	Head     Position
+	Segments int
+	// Sequence of the last commit, side-only commits included.
+	Sequence uint64
+	// SideValues that exist.
+	SideValues int
+	// IndexBytes is the memory of loaded indexes of sealed segments.
+	IndexBytes int64
+	// Poisoned says that a write failed and that the store takes no more commits.
+	Poisoned bool
+}
+
+// Stats gives a description of the store as it is now.
+func (s *Store) Stats() Stats {
+	s.catchUp()
+	t := Stats{
+		Head:     Position(s.head.Load()),
+		Segments: len(*s.segments.Load()),
+		Sequence: s.sequence.Load() - 1,
+		Poisoned: s.committer != nil && s.committer.writer.poisoned() != nil,
+	}
+	s.sides.mu.RLock()
+	t.SideValues = len(s.sides.values)
+	s.sides.mu.RUnlock()
+	s.indexes.mu.Lock()
+	t.IndexBytes = s.indexes.bytes
+	s.indexes.mu.Unlock()
+	return t
+}
+
+// Close lets queued commits finish, refuses new ones with [ErrClosed], marks a clean end in the log, syncs it and gives
+// up the lock. Waiters and readers get [ErrClosed]. A second Close does nothing. An error means that the clean end could
+// not be recorded; what was acknowledged is not affected.
+func (s *Store) Close() error {
+	s.closing.Lock()
+	defer s.closing.Unlock()
+	if s.closed.Load() {
+		return nil
+	}
+	var err error
+	if s.committer != nil {
+		s.committer.close()
+		s.tasks.Wait()
+		err = s.committer.writer.end()
+	}
+	s.closed.Store(true)
+	s.announce()
+	s.release()
+	if err != nil {
+		return fmt.Errorf("close %s: %w", s.dir, err)
+	}
+	return nil
+}
+
+// release gives back files and lock.
+func (s *Store) release() {
+	for _, g := range *s.segments.Load() {
+		_ = g.file.Close()
+	}
+	if s.statusFile != nil {
+		_ = s.statusFile.Close()
+	}
+	if s.lock != nil {
+		_ = s.lock.Close()
+	}
+}

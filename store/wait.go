@@ -1,0 +1,83 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// followInterval is how often a read-only store looks for news.
+const followInterval = 20 * time.Millisecond
+
+// announcer wakes those who wait for the head to move. The head is a level: a waiter that comes late sees it at once, and
+// wake-ups may be merged.
+type announcer struct {
+	mu   sync.Mutex
+	next chan struct{} // closed by the next announcement; nil while nobody waits
+}
+
+func (a *announcer) wait() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.next == nil {
+		a.next = make(chan struct{})
+	}
+	return a.next
+}
+
+func (a *announcer) announce() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.next != nil {
+		close(a.next)
+		a.next = nil
+	}
+}
+
+// Wait returns the head as soon as it lies behind after. It returns ctx's error when ctx ends, [ErrClosed] when the store
+// is closed, and [ErrPoisoned] when the writer has failed and the head will not move again. It costs no polling, but
+// for a store opened read-only, which looks every 20 ms.
+func (s *Store) Wait(ctx context.Context, after Position) (Position, error) {
+	for {
+		news := s.announcer.wait()
+		if head := s.Head(); head > after {
+			return head, nil
+		}
+		if s.closed.Load() {
+			return s.Head(), ErrClosed
+		}
+		if s.follower != nil {
+			if failed := s.follower.failed.Load(); failed != nil {
+				return s.Head(), *failed
+			}
+			if err := s.pause(ctx, news); err != nil {
+				return s.Head(), err
+			}
+			continue
+		}
+		if err := s.committer.writer.poisoned(); err != nil {
+			return s.Head(), err
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return s.Head(), fmt.Errorf("store: wait: %w", ctx.Err())
+		}
+	}
+}
+
+// pause lets a follower wait until it is time to look again.
+func (s *Store) pause(ctx context.Context, news <-chan struct{}) error {
+	timer := time.NewTimer(followInterval)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-news: // closed
+	case <-ctx.Done():
+		return fmt.Errorf("store: wait: %w", ctx.Err())
+	}
+	return nil
+}
+
+func (s *Store) announce() { s.announcer.announce() }

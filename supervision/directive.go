@@ -1,0 +1,53 @@
+package supervision
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// RetryAfter returns an error that asks for the next try after exactly d, without backoff and jitter; a negative d
+// counts as 0. It is still an attempt: when the attempts are used up, the child halts. It wraps err, which may be nil.
+func RetryAfter(d time.Duration, err error) error {
+	return &directiveError{directive: Directive{Action: ActionRetry, Delay: max(0, d)}, err: err}
+}
+
+// Halt returns an error that halts the child at once, for failures that no retry and no restart can cure: a newer owner,
+// a closed store, a bug that needs a new release. It wraps err, which may be nil.
+func Halt(err error) error {
+	return &directiveError{directive: Directive{Action: ActionHalt}, err: err}
+}
+
+// A Directive is what an error decides about itself.
+type Directive struct {
+	Action Action        // ActionRetry or ActionHalt
+	Delay  time.Duration // of ActionRetry
+}
+
+// DirectiveOf returns the directive in err, made by [RetryAfter] or [Halt], however deeply it is wrapped. Of several, the
+// outermost decides, because who wrapped last knew most; in joined errors, the first.
+func DirectiveOf(err error) (Directive, bool) {
+	var d *directiveError
+	if !errors.As(err, &d) {
+		return Directive{}, false
+	}
+	return d.directive, true
+}
+
+type directiveError struct {
+	directive Directive
+	err       error // may be nil
+}
+
+func (e *directiveError) Error() string {
+	text := e.directive.Action.String()
+	if e.directive.Action == ActionRetry {
+		text = fmt.Sprintf("retry after %v", e.directive.Delay)
+	}
+	if e.err == nil {
+		return text
+	}
+	return text + ": " + e.err.Error()
+}
+
+func (e *directiveError) Unwrap() error { return e.err }

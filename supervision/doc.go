@@ -1,0 +1,32 @@
+// Package supervision decides what happens after a failure, and nothing else: it holds the shape of a supervision tree
+// and the arithmetic of restarts, as plain values. The same failures at the same times always give the same verdicts.
+//
+//	Group "shop"  OneForOne                    started top to bottom, stopped bottom to top
+//	  |-- "reserve-stock"  Policy{...}
+//	  |-- Group "search"
+//	        |-- "index"
+//
+//	          a failure of one child                         its Judge                    verdict
+//
+//	  error at an event  ------------------>  the ladder of that event  ---------->  Retry   after Delay
+//	                                             | attempts used up  ------------->  Halt
+//	  panic at an event  ------------------>  the ladder of that event  ---------->  Restart after Delay
+//	        | at more than three events          | attempts used up  ------------->  Halt
+//	        v
+//	  failure without an event  ----------->  Intensity within Period  ----------->  Restart after Delay
+//	                                             | over budget  ------------------>  Halt
+//	  no attempt (full disk, ...)  -------->  backoff without end  --------------->  Retry   after Delay
+//	  RetryAfter(d, err)  ----------------->  any of the above, but Delay = d
+//	  Halt(err)  -------------------------------------------------------------->     Halt
+//
+// A tree is described with [Group] and [Child] and checked with [Group.Validate]. Each running child has one [Judge],
+// which lives as long as the child is wanted, over all its restarts: whoever runs the tree tells it of failures and
+// successes and does what the [Verdict] says.
+//
+// What it must not know: actors, the store, what an event contains, how a child is started or stopped, and what time it
+// is. Every time is a passed [time.Time], every random number comes from a passed function.
+//
+// It starts no goroutine, takes no lock and owns no timer. Values ([Group], [Spec], [Policy], [Backoff]) may be shared
+// freely once built; a [Judge] and a [Window] belong to one goroutine. Nothing is kept on disk: after a crash of the
+// process every child begins with a new Judge.
+package supervision

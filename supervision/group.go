@@ -1,0 +1,155 @@
+package supervision
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+)
+
+// MaxDepth is how deep groups may be nested. No tree of workers needs as much; the limit exists because a slice of
+// children can contain itself, and following it without end would overflow the stack.
+const MaxDepth = 16
+
+// Errors of a tree, wrapped by the typed errors that carry the evidence.
+var (
+	ErrDuplicate = errors.New("supervision: duplicate name")
+	ErrChild     = errors.New("supervision: bad child")
+)
+
+// A Strategy says which children of a group are restarted when one of them fails.
+type Strategy int
+
+// OneForOne restarts the child that failed and leaves its siblings alone. It is the default, because workers share
+// nothing but the log.
+const OneForOne Strategy = 0
+
+// String returns the name of the constant.
+func (s Strategy) String() string {
+	if s == OneForOne {
+		return "OneForOne"
+	}
+	return fmt.Sprintf("Strategy(%d)", int(s))
+}
+
+// A Group is a named list of children under one strategy, and a Child itself, so that groups nest. Whoever runs a group
+// starts its children in order and stops them in reverse, one after the other: a child may rely on those before it.
+// An empty group is valid and does nothing.
+type Group struct {
+	// Name follows the rules of [Spec.Name].
+	Name string
+
+	// Strategy is [OneForOne] when left out.
+	Strategy Strategy
+
+	// Children have names that differ from each other. A group among them is a Group, not a *Group.
+	Children []Child
+
+	// Policy is the policy of every child, at any depth, that has a zero Policy of its own and no nearer group with one.
+	// Budgets are not shared: each child has its own.
+	Policy Policy
+
+	// StopTimeout is handed down to the children like Policy. It is the limit of each child, not of all together.
+	StopTimeout time.Duration
+}
+
+// Spec returns the group as its own parent sees it.
+func (g Group) Spec() Spec {
+	return Spec{Name: g.Name, Policy: g.Policy, StopTimeout: g.StopTimeout}
+}
+
+// Validate checks the whole tree and reports every violation it finds, joined, each with the path of its place: a
+// [*NameError], [*DuplicateError], [*ChildError] or [*LimitError].
+func (g Group) Validate() error {
+	return errors.Join(g.violations(g.Name, 1)...)
+}
+
+func (g Group) violations(path string, depth int) []error {
+	if depth > MaxDepth {
+		limit := fmt.Sprintf("at most %d", MaxDepth)
+		return located(path, &LimitError{Field: "depth of nested groups", Limit: limit, Value: depth})
+	}
+	found := located(path, g.Spec().violations()...)
+	if g.Strategy != OneForOne {
+		unknown := &LimitError{Field: "Strategy", Limit: "a known strategy", Value: g.Strategy}
+		found = append(found, located(path, unknown)...)
+	}
+	seen := make(map[string]bool, len(g.Children))
+	for i, c := range g.Children {
+		if err := checkChild(i, c); err != nil {
+			found = append(found, located(path, err)...)
+			continue
+		}
+		spec := c.Spec()
+		if seen[spec.Name] {
+			found = append(found, located(path, &DuplicateError{Name: spec.Name})...)
+		}
+		seen[spec.Name] = true
+
+		below := path + "/" + spec.Name
+		if sub, ok := c.(Group); ok {
+			found = append(found, sub.violations(below, depth+1)...)
+		} else {
+			found = append(found, located(below, spec.violations()...)...)
+		}
+	}
+	return found
+}
+
+// located adds the place in the tree to each error.
+func located(path string, errs ...error) []error {
+	var found []error
+	for _, err := range errs {
+		if err != nil {
+			found = append(found, fmt.Errorf("%q: %w", path, err))
+		}
+	}
+	return found
+}
+
+// checkChild refuses what cannot be asked for its Spec. A nil pointer inside a non-nil interface counts as nil: calling
+// a value receiver through it would panic.
+func checkChild(index int, c Child) error {
+	if c == nil {
+		return &ChildError{Index: index, Rule: ChildNil}
+	}
+	if v := reflect.ValueOf(c); v.Kind() == reflect.Pointer && v.IsNil() {
+		return &ChildError{Index: index, Rule: ChildNil}
+	}
+	if _, ok := c.(*Group); ok {
+		return &ChildError{Index: index, Rule: ChildGroupPointer}
+	}
+	return nil
+}
+
+// A DuplicateError names a child of a group whose name an earlier sibling has.
+type DuplicateError struct {
+	Name string
+}
+
+func (e *DuplicateError) Error() string { return fmt.Sprintf("%v: %q", ErrDuplicate, e.Name) }
+
+// Unwrap returns [ErrDuplicate].
+func (e *DuplicateError) Unwrap() error { return ErrDuplicate }
+
+// A ChildRule is a rule that an entry of Group.Children can break.
+type ChildRule string
+
+// The rules of children.
+const (
+	ChildNil          ChildRule = "is nil"
+	ChildGroupPointer ChildRule = "is a *Group, want a Group"
+)
+
+// A ChildError names an entry of Group.Children, counted from 0, and the rule it breaks.
+type ChildError struct {
+	Index int
+	Rule  ChildRule
+}
+
+func (e *ChildError) Error() string {
+	return fmt.Sprintf("%v: Children[%d] %s", ErrChild, e.Index, e.Rule)
+}
+
+// Unwrap returns [ErrChild].
+func (e *ChildError) Unwrap() error { return ErrChild }

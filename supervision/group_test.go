@@ -1,0 +1,105 @@
+package supervision_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/supervision"
+)
+
+func group(name string, children ...supervision.Child) supervision.Group {
+	return supervision.Group{Name: name, Children: children}
+}
+
+func TestSoundTreesAreAccepted(t *testing.T) {
+	for what, g := range map[string]supervision.Group{
+		"empty":  group("shop"),
+		"flat":   group("shop", worker{Name: "a"}, worker{Name: "b"}),
+		"nested": group("shop", worker{Name: "a"}, group("more", worker{Name: "b"}, group("none"))),
+		"the same name in different groups, and of a child and its parent": group(
+			"a", worker{Name: "a"}, group("x", worker{Name: "a"}), group("y", worker{Name: "a"})),
+	} {
+		t.Run(what, func(t *testing.T) { require.NoError(t, g.Validate()) })
+	}
+}
+
+func TestSiblingsWithTheSameNameAreRefused(t *testing.T) {
+	err := group("shop", group("in", worker{Name: "a"}, worker{Name: "b"}, group("a"))).Validate()
+
+	var duplicate *supervision.DuplicateError
+	require.ErrorAs(t, err, &duplicate)
+	require.Equal(t, "a", duplicate.Name)
+	require.ErrorIs(t, err, supervision.ErrDuplicate)
+	require.ErrorContains(t, err, `"shop/in"`, "the error tells the place in the tree")
+}
+
+func TestChildrenThatCannotBeAskedAreRefused(t *testing.T) {
+	var noGroup *supervision.Group
+	var noWorker *worker
+	for what, c := range map[string]struct {
+		child supervision.Child
+		rule  supervision.ChildRule
+	}{
+		"nil":              {nil, supervision.ChildNil},
+		"nil in a pointer": {noWorker, supervision.ChildNil},
+		"nil group":        {noGroup, supervision.ChildNil},
+		"pointer to group": {&supervision.Group{Name: "g"}, supervision.ChildGroupPointer},
+	} {
+		t.Run(what, func(t *testing.T) {
+			err := group("shop", worker{Name: "a"}, c.child).Validate()
+
+			var bad *supervision.ChildError
+			require.ErrorAs(t, err, &bad)
+			require.Equal(t, supervision.ChildError{Index: 1, Rule: c.rule}, *bad)
+			require.ErrorIs(t, err, supervision.ErrChild)
+			require.ErrorContains(t, err, "Children[1]")
+		})
+	}
+	require.NoError(t, group("shop", &worker{Name: "a"}).Validate(), "a pointer to another child is fine")
+}
+
+func TestEveryFaultyPlaceOfATreeIsNamed(t *testing.T) {
+	faulty := supervision.Policy{Attempts: -1, Period: -1}
+	err := supervision.Group{
+		Name: "shop", Strategy: 9, StopTimeout: -1,
+		Children: []supervision.Child{
+			worker{Name: "deep/down"},
+			group("in", worker{Name: "w", Policy: faulty}),
+		},
+	}.Validate()
+
+	for _, want := range []string{
+		`"shop": supervision: out of limits: StopTimeout is -1ns, want at least 0`,
+		`"shop": supervision: out of limits: Strategy is Strategy(9), want a known strategy`,
+		`"shop/deep/down": supervision: bad name: "deep/down" contains a '/'`,
+		`"shop/in/w": supervision: out of limits: Policy.Attempts is -1, want at least 0`,
+		`"shop/in/w": supervision: out of limits: Policy.Period is -1ns, want at least 0`,
+	} {
+		require.ErrorContains(t, err, want)
+	}
+	require.ErrorIs(t, group("").Validate(), supervision.ErrName, "the outermost group needs a name too")
+}
+
+func TestAGroupThatContainsItselfIsRefused(t *testing.T) {
+	children := make([]supervision.Child, 1)
+	children[0] = group("again", children...)
+
+	var limit *supervision.LimitError
+	require.ErrorAs(t, group("shop", children...).Validate(), &limit)
+	require.Equal(t, "depth of nested groups", limit.Field)
+}
+
+func TestTheDeepestAllowedTreeIsAccepted(t *testing.T) {
+	g := group("g")
+	for range supervision.MaxDepth - 1 {
+		g = group("g", g)
+	}
+	require.NoError(t, g.Validate())
+	require.ErrorIs(t, group("g", g).Validate(), supervision.ErrLimit)
+}
+
+func TestStrategiesHaveNames(t *testing.T) {
+	require.Equal(t, "OneForOne", supervision.OneForOne.String())
+	require.Equal(t, supervision.OneForOne, supervision.Group{}.Strategy)
+}

@@ -1,0 +1,206 @@
+package supervision
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// freePanics is at how many different events a child may panic within a Period before its panics are held against the
+// child rather than against the events: a few bad events are data, many are a bug.
+const freePanics = 3
+
+// A Judge remembers the failures of one child and gives a [Verdict] on each. It outlives restarts of the child. When an
+// operator resumes a halted child, or sends it back in the log, that is a new beginning and takes a new Judge.
+//
+// It keeps the last Intensity+1 restarts, and the attempts at each event that failed and was not passed yet: of a child
+// that handles events in order, those of the batch in hand. It belongs to one goroutine.
+type Judge struct {
+	policy Policy
+	random func() float64
+	clock  steady
+
+	ladders map[uint64]int // attempts at events that failed and were not passed since
+	waits   int            // failures that are no attempt, in a row
+	charged int            // failures counted against Intensity since the last quiet Period: gives the delay
+	budget  *Window        // the same ones within the last Period: gives the end
+	panics  []panicked     // the latest at each event, oldest first, at most freePanics+1 events
+	running time.Time      // when the child went on, or will, after the latest failure
+	verdict *Verdict       // the final one, once halted
+}
+
+type panicked struct {
+	event uint64
+	at    time.Time
+}
+
+// NewJudge returns the judge of a child that has not failed yet. The policy is one that [Policy.Validate] accepts; zero
+// fields get their defaults. random is the source of jitter as in [Backoff.Delay]; nil means none.
+func NewJudge(p Policy, random func() float64) *Judge {
+	p = p.WithDefaults()
+	return &Judge{
+		policy:  p,
+		random:  random,
+		ladders: make(map[uint64]int),
+		budget:  NewWindow(p.Intensity, p.Period),
+	}
+}
+
+// Failed judges a failure that happened at a time.
+//
+//   - An error at an event is retried in place. A panic at an event restarts the child. Both are attempts at that event,
+//     with growing delays; the last attempt allowed halts the child ([*ExhaustedError]).
+//   - A failure without an event restarts the child, with growing delays, and counts against Intensity; so does a panic
+//     at an event once there were panics at more than three events within the Period. One more than Intensity within the
+//     Period halts the child ([*IntensityError]).
+//   - A failure that is no attempt is retried in place, with growing delays, without end.
+//   - An error made by [Halt] halts at once. One made by [RetryAfter] is counted as above, and then sets the delay.
+//
+// The verdict on a halted child is the one that halted it, whatever comes.
+func (j *Judge) Failed(at time.Time, f Failure) Verdict {
+	if j.verdict != nil {
+		return *j.verdict
+	}
+	now := j.observe(at)
+	v := j.judge(now, f)
+	j.running = now.Add(v.Delay)
+	if v.Action == ActionHalt {
+		j.verdict = &v
+	}
+	return v
+}
+
+// Succeeded says that at a time everything up to and including the event was handled and committed, or, with event 0,
+// that the child started: the attempts at those events are forgotten, and so are the waits. What counts against
+// Intensity is not: only time heals that.
+func (j *Judge) Succeeded(at time.Time, event uint64) {
+	if j.verdict != nil {
+		return
+	}
+	j.observe(at)
+	j.waits = 0
+	maps.DeleteFunc(j.ladders, func(failed uint64, _ int) bool { return failed <= event })
+}
+
+// observe makes at a time that never goes back, and starts the delays over when the child has run for a Period since
+// its latest failure. The time spent waiting for a retry or restart is not running: else a Backoff.Max beyond the
+// Period would make every failure the first one.
+func (j *Judge) observe(at time.Time) time.Time {
+	now := j.clock.read(at)
+	if now.Sub(j.running) >= j.policy.Period {
+		j.waits, j.charged = 0, 0
+	}
+	return now
+}
+
+func (j *Judge) judge(now time.Time, f Failure) Verdict {
+	d, directed := DirectiveOf(f.Err)
+	if directed && d.Action == ActionHalt {
+		return j.ordered(now, f)
+	}
+	var v Verdict
+	switch {
+	case f.NoAttempt && !f.Panic:
+		v = j.wait(f)
+	case f.Event == 0:
+		v = j.restart(now, f)
+	default:
+		v = j.attempt(now, f)
+	}
+	if directed && v.Action != ActionHalt {
+		v.Delay = d.Delay
+	}
+	return v
+}
+
+// ordered answers an error that demands to halt.
+func (j *Judge) ordered(now time.Time, f Failure) Verdict {
+	if f.Event == 0 {
+		n, _ := j.charge(now)
+		return halt(n, f.cause())
+	}
+	n := j.ladders[f.Event] + 1
+	return halt(n, f.about("attempt %d", n))
+}
+
+// wait answers a failure that is no attempt.
+func (j *Judge) wait(f Failure) Verdict {
+	j.waits++
+	return Verdict{
+		Action:  ActionRetry,
+		Delay:   j.delay(j.waits),
+		Attempt: j.waits,
+		Reason:  f.about("no attempt, waiting (%d)", j.waits),
+	}
+}
+
+// restart answers a failure that belongs to no event.
+func (j *Judge) restart(now time.Time, f Failure) Verdict {
+	n, over := j.charge(now)
+	if over {
+		return halt(n, j.overBudget(f))
+	}
+	return Verdict{
+		Action:  ActionRestart,
+		Delay:   j.delay(j.charged),
+		Attempt: n,
+		Reason:  f.about("restart %d of %d within %v", n, j.policy.Intensity, j.policy.Period),
+	}
+}
+
+// attempt answers an error or panic at an event.
+func (j *Judge) attempt(now time.Time, f Failure) Verdict {
+	n := j.ladders[f.Event] + 1
+	j.ladders[f.Event] = n
+	if n >= j.policy.Attempts {
+		return halt(n, &ExhaustedError{Event: f.Event, Attempts: n, Err: f.cause()})
+	}
+	v := Verdict{Action: ActionRetry, Attempt: n, Reason: f.about("attempt %d of %d", n, j.policy.Attempts)}
+	steps := n
+	if f.Panic {
+		v.Action = ActionRestart
+		if j.tooManyPanics(now, f.Event) {
+			if _, over := j.charge(now); over {
+				return halt(n, j.overBudget(f))
+			}
+			steps = max(n, j.charged)
+		}
+	}
+	v.Delay = j.delay(steps)
+	return v
+}
+
+// charge counts a failure against Intensity. It returns how many there are within the Period, and whether that is too
+// many.
+func (j *Judge) charge(now time.Time) (count int, over bool) {
+	j.charged++
+	count = j.budget.Add(now)
+	return count, count > max(0, j.policy.Intensity)
+}
+
+// tooManyPanics notes a panic at an event and says whether the child, not the event, is to blame. Who may never be
+// restarted is to blame from the first one.
+func (j *Judge) tooManyPanics(now time.Time, event uint64) bool {
+	j.panics = slices.DeleteFunc(j.panics, func(p panicked) bool {
+		return p.event == event || now.Sub(p.at) >= j.policy.Period
+	})
+	if len(j.panics) > freePanics {
+		j.panics = slices.Delete(j.panics, 0, 1)
+	}
+	j.panics = append(j.panics, panicked{event: event, at: now})
+	return len(j.panics) > freePanics || j.policy.Intensity < 0
+}
+
+func (j *Judge) overBudget(f Failure) error {
+	last := f.cause()
+	if f.Event != 0 {
+		last = f.about("attempt %d", j.ladders[f.Event])
+	}
+	return &IntensityError{Restarts: max(0, j.policy.Intensity), Period: j.policy.Period, Last: last}
+}
+
+func (j *Judge) delay(attempt int) time.Duration { return j.policy.Backoff.Delay(attempt, j.random) }
+
+func halt(attempt int, reason error) Verdict {
+	return Verdict{Action: ActionHalt, Attempt: attempt, Reason: reason}
+}

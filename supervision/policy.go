@@ -1,0 +1,99 @@
+package supervision
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// The defaults of a [Policy].
+const (
+	// DefaultIntensity and DefaultPeriod ride out a dependency that is away for a minute (ten restarts take 65 to 91 s
+	// with the default Backoff) and halt a child that cannot start at all within two.
+	DefaultIntensity = 10
+	DefaultPeriod    = 5 * time.Minute
+
+	// DefaultAttempts tries an event for 41 to 61 s with the default Backoff: longer than the restart of a dependency
+	// takes, and a bad event holds up those behind it for about a minute.
+	DefaultAttempts = 10
+)
+
+// MaxIntensity is the largest allowed Intensity: every restart within the Period is remembered.
+const MaxIntensity = 1000
+
+// ErrLimit is what every [*LimitError] wraps.
+var ErrLimit = errors.New("supervision: out of limits")
+
+// A Policy says how the failures of one child are answered. The zero Policy works: each zero field has a default.
+type Policy struct {
+	// Intensity is how many restarts are allowed within any Period; one more failure halts the child. It counts
+	// failures that belong to no event, and panics once they happen at more than three different events within the
+	// Period. Zero means [DefaultIntensity]. Negative means never restart: the first panic, or the first failure
+	// without an event, halts. At most [MaxIntensity].
+	Intensity int
+
+	// Period is the length of the sliding window of Intensity. A child that ran for a Period without any failure starts
+	// again with the shortest delay. Zero means [DefaultPeriod].
+	Period time.Duration
+
+	// Backoff gives the delays before retries and restarts.
+	Backoff Backoff
+
+	// Attempts is how often one event is tried altogether, errors and panics counted together, before the child halts.
+	// One means no second try; zero means [DefaultAttempts].
+	Attempts int
+}
+
+// WithDefaults returns p with every zero field set to its default.
+func (p Policy) WithDefaults() Policy {
+	if p.Intensity == 0 {
+		p.Intensity = DefaultIntensity
+	}
+	if p.Period <= 0 {
+		p.Period = DefaultPeriod
+	}
+	if p.Attempts <= 0 {
+		p.Attempts = DefaultAttempts
+	}
+	p.Backoff = p.Backoff.WithDefaults()
+	return p
+}
+
+// Validate reports every number out of its limits, joined: a [*LimitError] each.
+func (p Policy) Validate() error {
+	return errors.Join(p.violations()...)
+}
+
+func (p Policy) violations() []error {
+	var intensity error
+	if p.Intensity > MaxIntensity {
+		intensity = &LimitError{Field: "Policy.Intensity", Limit: fmt.Sprintf("at most %d", MaxIntensity), Value: p.Intensity}
+	}
+	return append(
+		p.Backoff.violations("Policy.Backoff"),
+		intensity,
+		atLeastZero("Policy.Period", p.Period),
+		atLeastZero("Policy.Attempts", p.Attempts),
+	)
+}
+
+// A LimitError names a number out of its limits.
+type LimitError struct {
+	Field string // where it is, as in "Policy.Period"
+	Limit string // what is allowed, as in "at least 0"
+	Value any    // what was given
+}
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("%v: %s is %v, want %s", ErrLimit, e.Field, e.Value, e.Limit)
+}
+
+// Unwrap returns [ErrLimit].
+func (e *LimitError) Unwrap() error { return ErrLimit }
+
+func atLeastZero[N int | time.Duration](field string, value N) error {
+	if value < 0 {
+		return &LimitError{Field: field, Limit: "at least 0", Value: value}
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package supervision
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// MaxNameLength is the longest allowed name, in bytes: what every file system and every metrics system can hold.
+const MaxNameLength = 255
+
+// DefaultStopTimeout is how long a child may take to end when its Spec says nothing: long enough for a handler in the
+// middle of a network call to notice its cancelled context, short enough for the grace period of the usual process
+// managers (10 s and more).
+const DefaultStopTimeout = 5 * time.Second
+
+// ErrName is what every [*NameError] wraps.
+var ErrName = errors.New("supervision: bad name")
+
+// A Child is something that can be supervised: a worker, or a [Group] of them. Implementations have value receivers and
+// no side effects; Spec may be called many times and must answer the same each time.
+type Child interface {
+	Spec() Spec
+}
+
+// A Spec is what supervision knows of a child. Only the name is required.
+type Spec struct {
+	// Name names the child among its siblings, in status, logs and errors. It is not empty, at most [MaxNameLength]
+	// bytes of valid UTF-8, and contains no control character and no '/', because names joined by '/' are the path of a
+	// child in the tree.
+	Name string
+
+	// Policy says how failures of the child are answered. The zero Policy means the Policy of the child's group; where
+	// no group says anything, the defaults of [Policy].
+	Policy Policy
+
+	// StopTimeout is how long to wait for the child to end after its context was cancelled, before it is reported as
+	// hung. Zero means the StopTimeout of the child's group; where no group says anything, [DefaultStopTimeout].
+	StopTimeout time.Duration
+}
+
+// Inherit returns s with a zero Policy and a zero StopTimeout taken from the group above. A Policy is inherited whole or
+// not at all, so that Intensity and Period, or Initial and Max, always come from the same hand.
+func (s Spec) Inherit(group Spec) Spec {
+	if s.Policy == (Policy{}) {
+		s.Policy = group.Policy
+	}
+	if s.StopTimeout == 0 {
+		s.StopTimeout = group.StopTimeout
+	}
+	return s
+}
+
+// WithDefaults returns s with every field that is still zero set to its default. Call it after the last Inherit.
+func (s Spec) WithDefaults() Spec {
+	s.Policy = s.Policy.WithDefaults()
+	if s.StopTimeout == 0 {
+		s.StopTimeout = DefaultStopTimeout
+	}
+	return s
+}
+
+// Validate checks the name and the numbers. It reports every violation it finds, joined: a [*NameError] or a
+// [*LimitError] each.
+func (s Spec) Validate() error {
+	return errors.Join(s.violations()...)
+}
+
+// violations has nil where a rule is kept, here and below: errors.Join drops those.
+func (s Spec) violations() []error {
+	found := append(s.Policy.violations(), atLeastZero("StopTimeout", s.StopTimeout))
+	return append(found, checkName(s.Name))
+}
+
+// A NameRule is a rule that a name can break.
+type NameRule string
+
+// The rules of names, in the order in which they are checked.
+const (
+	NameEmpty   NameRule = "is empty"
+	NameTooLong NameRule = "is longer than 255 bytes"
+	NameNotUTF8 NameRule = "is not valid UTF-8"
+	NameControl NameRule = "contains a control character"
+	NameSlash   NameRule = "contains a '/'"
+)
+
+// A NameError is a name together with the first rule it breaks.
+type NameError struct {
+	Name string
+	Rule NameRule
+}
+
+// Error shows at most the first 64 characters of the name.
+func (e *NameError) Error() string {
+	return fmt.Sprintf("%v: %.64q %s", ErrName, e.Name, e.Rule)
+}
+
+// Unwrap returns [ErrName].
+func (e *NameError) Unwrap() error { return ErrName }
+
+func checkName(name string) error {
+	broken := func(r NameRule) error { return &NameError{Name: name, Rule: r} }
+	switch {
+	case name == "":
+		return broken(NameEmpty)
+	case len(name) > MaxNameLength:
+		return broken(NameTooLong)
+	case !utf8.ValidString(name):
+		return broken(NameNotUTF8)
+	case strings.ContainsFunc(name, unicode.IsControl):
+		return broken(NameControl)
+	case strings.Contains(name, "/"):
+		return broken(NameSlash)
+	}
+	return nil
+}

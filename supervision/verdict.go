@@ -1,0 +1,137 @@
+package supervision
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// An Action is what to do with a child that failed.
+type Action int
+
+// The actions. The zero value is none of them, so that a forgotten verdict is not taken for one.
+const (
+	// ActionRetry repeats the step that failed, in the same running child.
+	ActionRetry Action = iota + 1
+
+	// ActionRestart ends the running child and starts a fresh one under the same Judge.
+	ActionRestart
+
+	// ActionHalt ends the child for good. Its Judge never says anything else again.
+	ActionHalt
+)
+
+// String returns "retry", "restart" or "halt".
+func (a Action) String() string {
+	switch a {
+	case ActionRetry:
+		return "retry"
+	case ActionRestart:
+		return "restart"
+	case ActionHalt:
+		return "halt"
+	default:
+		return fmt.Sprintf("Action(%d)", int(a))
+	}
+}
+
+// A Failure is one thing that went wrong in a child.
+type Failure struct {
+	// Err is the error, or the value of the panic as an error. It is kept, wrapped, in the Reason of the verdict.
+	Err error
+
+	// Event is the position of the event at which it happened; 0 means that it belongs to no event, as in construction,
+	// loading and acquiring.
+	Event uint64
+
+	// Panic says that the child panicked, so that its state cannot be trusted.
+	Panic bool
+
+	// Stack is the stack of a panic, if known. It is found again as the Stack of a [*PanicError].
+	Stack []byte
+
+	// NoAttempt says that it is nobody's fault and goes away by itself, as a full disk does: the step is retried with
+	// backoff for ever and nothing is counted against the event or the child. A panic is always counted.
+	NoAttempt bool
+}
+
+// cause is the error that all reasons wrap; never nil.
+func (f Failure) cause() error {
+	err := f.Err
+	if err == nil {
+		err = errUnknown
+	}
+	if f.Panic {
+		return &PanicError{Err: err, Stack: f.Stack}
+	}
+	return err
+}
+
+// about prefixes the cause of f with a description and, where there is one, the event.
+func (f Failure) about(format string, args ...any) error {
+	text := fmt.Sprintf(format, args...)
+	if f.Event != 0 {
+		text = fmt.Sprintf("event %d, %s", f.Event, text)
+	}
+	return fmt.Errorf("%s: %w", text, f.cause())
+}
+
+var errUnknown = errors.New("supervision: failure without an error")
+
+// A Verdict is the answer to a [Failure].
+type Verdict struct {
+	Action Action
+
+	// Delay is how long to wait before a retry or restart.
+	Delay time.Duration
+
+	// Attempt is the number of the failure, from 1, in what it was counted against: the attempts at its event; for a
+	// failure without an event, the failures within the Period; for one that is no attempt, the waits in a row.
+	Attempt int
+
+	// Reason wraps the error of the failure and tells the event and the count. It is never nil. At ActionHalt it is an
+	// [*ExhaustedError], an [*IntensityError], or wraps the error made by [Halt].
+	Reason error
+}
+
+// An ExhaustedError says that the attempts at an event are used up.
+type ExhaustedError struct {
+	Event    uint64 // position
+	Attempts int    // made, the last one included
+	Err      error  // of the last attempt
+}
+
+func (e *ExhaustedError) Error() string {
+	return fmt.Sprintf("event %d, attempts used up (%d), last error: %v", e.Event, e.Attempts, e.Err)
+}
+
+// Unwrap returns the error of the last attempt.
+func (e *ExhaustedError) Unwrap() error { return e.Err }
+
+// An IntensityError says that a child would have to be restarted more often than its policy allows.
+type IntensityError struct {
+	Restarts int           // within the Period, before the failure that was one too many
+	Period   time.Duration // of the policy
+	Last     error         // the failure that was one too many
+}
+
+func (e *IntensityError) Error() string {
+	if e.Restarts == 0 {
+		return fmt.Sprintf("no restart allowed, error: %v", e.Last)
+	}
+	return fmt.Sprintf("restarts within %v used up (%d), last error: %v", e.Period, e.Restarts, e.Last)
+}
+
+// Unwrap returns the last failure.
+func (e *IntensityError) Unwrap() error { return e.Last }
+
+// A PanicError is a panic as an error. Its text leaves out the stack.
+type PanicError struct {
+	Err   error  // the value of the panic
+	Stack []byte // nil if unknown
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Err) }
+
+// Unwrap returns the value of the panic.
+func (e *PanicError) Unwrap() error { return e.Err }

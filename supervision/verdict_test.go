@@ -1,0 +1,66 @@
+package supervision_test
+
+import (
+	"errors"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/supervision"
+)
+
+func TestReasonsTellEventCountAndLastError(t *testing.T) {
+	for want, f := range map[string]supervision.Failure{
+		"event 42, attempt 1 of 3: no stock":                   errorAt(42),
+		"event 42, attempt 1 of 3: panic: no stock":            panicAt(42),
+		"restart 1 of 2 within 1m0s: no stock":                 noEvent,
+		"restart 1 of 2 within 1m0s: panic: no stock":          panicAt(0),
+		"event 42, no attempt, waiting (1): no stock":          noAttempt,
+		"event 42, attempt 1: halt: no stock":                  {Event: 42, Err: supervision.Halt(errStock)},
+		"halt: no stock":                                       {Err: supervision.Halt(errStock)},
+		"restart 1 of 2 within 1m0s: retry after 1s: no stock": {Err: supervision.RetryAfter(time.Second, errStock)},
+	} {
+		require.EqualError(t, newBench(strict).fail(f).Reason, want)
+	}
+}
+
+func TestTheStackOfAPanicIsFoundInTheReason(t *testing.T) {
+	p := strict
+	p.Attempts = 2
+	b := newBench(p)
+	f := panicAt(42)
+	f.Stack = []byte("goroutine 1")
+	for _, v := range []supervision.Verdict{b.fail(f), b.fail(f)} {
+		var panicked *supervision.PanicError
+		require.ErrorAs(t, v.Reason, &panicked)
+		require.Equal(t, "goroutine 1", string(panicked.Stack))
+		require.NotContains(t, v.Reason.Error(), "goroutine")
+	}
+}
+
+func TestAFailureWithoutAnErrorStillHasAReason(t *testing.T) {
+	for _, f := range []supervision.Failure{{}, {Event: 42}, {Panic: true}, {NoAttempt: true}} {
+		v := newBench(strict).fail(f)
+		require.ErrorContains(t, v.Reason, "failure without an error")
+	}
+}
+
+func TestActionsHaveNames(t *testing.T) {
+	for want, a := range map[string]supervision.Action{
+		"retry": supervision.ActionRetry, "restart": supervision.ActionRestart, "halt": supervision.ActionHalt, "Action(0)": 0,
+	} {
+		require.Equal(t, want, a.String())
+	}
+}
+
+func TestErrorsUnwrapToTheLastError(t *testing.T) {
+	for _, err := range []error{
+		&supervision.ExhaustedError{Event: 1, Attempts: 2, Err: io.EOF},
+		&supervision.IntensityError{Restarts: 1, Period: time.Second, Last: io.EOF},
+		&supervision.PanicError{Err: io.EOF},
+	} {
+		require.Equal(t, io.EOF, errors.Unwrap(err))
+	}
+}
