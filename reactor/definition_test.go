@@ -55,14 +55,18 @@ func TestANilHandlerIsRefused(t *testing.T) {
 }
 
 func TestAPayloadTypeThatIsNoValueIsRefused(t *testing.T) {
-	for name, route := range map[string]reactor.Route{
-		"*reactor_test.pointed":  reactor.On(ignore[*pointed]),
-		"*reactor_test.placed":   reactor.On(ignore[*placed]),
-		"store.Payload":          reactor.On(ignore[store.Payload]),
-		"reactor_test.embedding": reactor.On(ignore[embedding]), // its Kind calls a nil interface
+	for _, c := range []struct {
+		route      reactor.Route
+		name, rule string
+	}{
+		{reactor.On(ignore[*pointed]), "*reactor_test.pointed", "a value type"},
+		{reactor.On(ignore[*placed]), "*reactor_test.placed", "a value type"},
+		{reactor.On(ignore[store.Payload]), "store.Payload", "a value type"},
+		{reactor.On(ignore[embedding]), "reactor_test.embedding", "panics"}, // its Kind calls a nil interface
 	} {
-		err := fault(t, reactor.New("r", route))
-		require.Equal(t, name, requireAs[*reactor.PayloadTypeError](t, err).Type)
+		refused := requireAs[*reactor.PayloadTypeError](t, fault(t, reactor.New("r", c.route)))
+		require.Equal(t, c.name, refused.Type)
+		require.Contains(t, refused.Rule, c.rule)
 	}
 }
 
@@ -108,6 +112,11 @@ func TestARegionMayHoldMoreThanTheHandledKinds(t *testing.T) {
 		require.Equal(t, []string{"order.placed"}, w.Kinds)
 		_, err = react(t, r)
 		require.NoError(t, err)
+
+		other := event(1, `{}`)
+		other.Kind = "order.cancelled"
+		_, err = r.React(t.Context(), other)
+		require.NoError(t, requireAs[*reactor.UnseenError](t, err).Region.Validate())
 	}
 }
 
@@ -134,7 +143,7 @@ func TestABadNameIsRefused(t *testing.T) {
 		require.ErrorIs(t, err, supervision.ErrName, "%q", name)
 	}
 	err := fault(t, reactor.New("a=b", reactor.On(reserve)))
-	requireAs[*checkpoint.IDError](t, err)
+	require.ErrorAs(t, err, new(*checkpoint.IDError))
 }
 
 func TestANegativeBatchSizeIsRefused(t *testing.T) {
@@ -143,15 +152,29 @@ func TestANegativeBatchSizeIsRefused(t *testing.T) {
 	require.Equal(t, "BatchSize", requireAs[*cursor.WorkerError](t, fault(t, r)).Field)
 }
 
+func TestLaterChangesDoNotReachAReactorOrItsWorker(t *testing.T) {
+	routes := []reactor.Route{reactor.On(reserve)}
+	r := reactor.New("r", routes...)
+	routes[0] = reactor.Route{}
+	w, err := r.CursorWorker()
+	require.NoError(t, err)
+
+	r.MaxReactions = -1
+	b := cursor.NewBatch([]store.Event{event(1, `{"Order":"42","SKU":"lamp"}`)}, cursor.Witness{})
+	_, err = w.Handle(t.Context(), b)
+	require.NoError(t, err)
+	require.Len(t, b.Staged(), 1)
+}
+
 func TestAllFaultsAreReportedAtOnce(t *testing.T) {
 	r := reactor.New("r", reactor.On(reserve), reactor.On(reserve), reactor.On(ignore[*pointed]))
 	r.MaxDepth = -1
 	r.BatchSize = -1
 	err := fault(t, r)
-	requireAs[*reactor.DuplicateKindError](t, err)
-	requireAs[*reactor.PayloadTypeError](t, err)
-	requireAs[*reactor.SettingError](t, err)
-	requireAs[*cursor.WorkerError](t, err)
+	require.ErrorAs(t, err, new(*reactor.DuplicateKindError))
+	require.ErrorAs(t, err, new(*reactor.PayloadTypeError))
+	require.ErrorAs(t, err, new(*reactor.SettingError))
+	require.ErrorAs(t, err, new(*cursor.WorkerError))
 	require.ErrorContains(t, err, `"r"`)
 }
 

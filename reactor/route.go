@@ -57,7 +57,7 @@ func On[T store.Payload](handle func(ctx context.Context, e Event[T], out *React
 func kindOf[T store.Payload]() (kind string, err error) {
 	t := reflect.TypeFor[T]()
 	if k := t.Kind(); k == reflect.Pointer || k == reflect.Interface {
-		return "", &PayloadTypeError{Type: t.String(), Rule: "must be a value type, not a " + k.String()}
+		return "", &PayloadTypeError{Type: t.String(), Rule: "must be a value type"}
 	}
 	defer func() {
 		if v := recover(); v != nil {

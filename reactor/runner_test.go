@@ -155,7 +155,7 @@ func TestABadReactionNamesItsEventAmongABatch(t *testing.T) {
 	appendAll(t, st, placed{"1", "lamp"}, placed{"2", "\x00"}, placed{"3", "sofa"})
 	err := step(t, runner(t, st, reactor.New("r", reactor.On(reserve))))
 	require.Equal(t, store.Position(2), requireAs[*cursor.HandlerError](t, err).Event)
-	requireAs[*reactor.ReactionError](t, err)
+	require.ErrorAs(t, err, new(*reactor.ReactionError))
 	require.Equal(t, []string{"1"}, orders(t, read(t, st, "stock.reserved")))
 }
 
@@ -180,7 +180,7 @@ func TestAnUndecodableEventIsNeverSkipped(t *testing.T) {
 	for range 3 {
 		failed := requireAs[*cursor.HandlerError](t, step(t, run))
 		require.Equal(t, store.Position(1), failed.Event)
-		requireAs[*reactor.DecodeError](t, failed)
+		require.ErrorAs(t, failed, new(*reactor.DecodeError))
 		require.Empty(t, read(t, st, "stock.reserved"))
 	}
 }
@@ -277,6 +277,19 @@ func TestHeadersAndPayloadAreTakenWhenTheReactionIsStaged(t *testing.T) {
 	got := read(t, st, "stock.reserved")
 	require.Equal(t, []string{"1"}, orders(t, got))
 	require.Equal(t, map[string]string{"by": "r"}, got[0].Headers())
+}
+
+func TestAnExpectationThatDoesNotHoldRefusesTheReaction(t *testing.T) {
+	st := openStore(t)
+	appendAll(t, st, placed{"1", "lamp"})
+	run := runner(t, st, reactor.New("r", reactor.On(
+		func(_ context.Context, e reactor.Event[placed], out *reactor.Reactions) error {
+			out.Propose(store.Proposal{At: e.Coordinate, Payload: reserved{"1"}, Expect: store.Absent})
+			return nil
+		})))
+	require.Equal(t, shop.Entity, requireAs[*store.ConflictError](t, step(t, run)).Entity)
+	require.Empty(t, read(t, st, "stock.reserved"))
+	require.Equal(t, store.Position(0), run.Delivered())
 }
 
 // versioned declares the version of its schema.

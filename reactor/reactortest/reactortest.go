@@ -28,19 +28,19 @@ import (
 //
 // The events lie at the region of the reactor, or at entity "entity" and scope "test" where the region names
 // none; [At] gives a payload a coordinate of its own.
-func React(t testing.TB, r *reactor.Reactor, payloads ...store.Payload) []reactor.Reaction {
-	t.Helper()
-	reactions, err := ReactErr(t, r, payloads...)
+func React(tb testing.TB, r *reactor.Reactor, payloads ...store.Payload) []reactor.Reaction {
+	tb.Helper()
+	reactions, err := ReactErr(tb, r, payloads...)
 	if err != nil {
-		t.Fatalf("reactortest: %v", err)
+		tb.Fatalf("reactortest: %v", err)
 	}
 	return reactions
 }
 
 // ReactErr is [React] for tests of failure: it returns the first error, wrapped, with the reactions to the
 // events before the one that failed.
-func ReactErr(t testing.TB, r *reactor.Reactor, payloads ...store.Payload) ([]reactor.Reaction, error) {
-	t.Helper()
+func ReactErr(tb testing.TB, r *reactor.Reactor, payloads ...store.Payload) ([]reactor.Reaction, error) {
+	tb.Helper()
 	if _, err := r.CursorWorker(); err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func ReactErr(t testing.TB, r *reactor.Reactor, payloads ...store.Payload) ([]re
 		if err != nil {
 			return all, fmt.Errorf("payload %d: %w", i+1, err)
 		}
-		reactions, err := r.React(t.Context(), e)
+		reactions, err := r.React(tb.Context(), e)
 		if err != nil {
 			return all, fmt.Errorf("payload %d (%s at %s): %w", i+1, e.Kind, e.Coordinate, err)
 		}

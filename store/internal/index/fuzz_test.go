@@ -118,6 +118,54 @@ func TestAnIndexCutOffOrGrownAnywhereIsRefused(t *testing.T) {
 	require.ErrorIs(t, err, ErrCorrupt)
 }
 
+func TestAnIndexThatBreaksARuleOfItsLayoutIsRefused(t *testing.T) {
+	// termOf returns a row of a list with one ordinal, or of one with more.
+	termOf := func(s *Sealed, single bool) []byte {
+		for i := range s.terms.len() {
+			if row, count, _ := s.term(i); (count == 1) == single {
+				return row
+			}
+		}
+		panic("no such list")
+	}
+	put := binary.LittleEndian.PutUint32
+	for _, c := range []struct {
+		reason string
+		damage func(*Sealed)
+	}{
+		{"list without events", func(s *Sealed) { put(termOf(s, true)[8:], 0) }},
+		{"or with more than there are", func(s *Sealed) { put(termOf(s, false)[8:], s.events+1) }},
+		{"event beyond the last", func(s *Sealed) { put(termOf(s, true)[12:], s.events) }},
+		{"does not follow the one before", func(s *Sealed) { put(termOf(s, false)[12:], 1) }},
+		{"value out of range", func(s *Sealed) { put(s.entities.row(1)[8:], s.events) }},
+		{"do not ascend", func(s *Sealed) { copy(s.terms.row(1)[:8], s.terms.row(0)[:8]) }},
+		{"do not ascend", func(s *Sealed) { copy(s.entities.row(0)[:8], s.entities.row(1)[:8]) }},
+		{"do not ascend", func(s *Sealed) { copy(s.keys.row(1)[:8], s.keys.row(0)[:8]) }},
+	} {
+		m := golden()
+		m.keys["pay-2"] = 484
+		blob, _ := m.active().Footer()
+		s, err := OpenSealed(blob)
+		require.NoError(t, err)
+		c.damage(s) // in place
+		_, err = OpenSealed(blob)
+		require.ErrorIs(t, err, ErrCorrupt, c.reason)
+		require.ErrorContains(t, err, c.reason)
+	}
+}
+
+func TestSideValuesOutOfOrderOrTwiceAreRefused(t *testing.T) {
+	for _, keys := range []string{"ba", "aa"} {
+		blob := []byte("pns1\x02\x00\x00\x00")
+		for _, key := range keys {
+			blob = append(blob, 7, 0, 0, 0, 1, 0, 0, 0, byte(key))
+		}
+		_, err := Sides(blob)
+		require.ErrorIs(t, err, ErrCorrupt)
+		require.ErrorContains(t, err, "keys do not ascend")
+	}
+}
+
 func TestAClaimedSizeIsNotAllocated(t *testing.T) {
 	huge := func(magic string, fields int) []byte {
 		b := []byte(magic)

@@ -76,3 +76,26 @@ func TestARangeEndsAtTheLastEventAndAnEmptyOneMovesNothing(t *testing.T) {
 		require.Equal(t, uint32(4), next)
 	}
 }
+
+func TestAQueryOfEightLevelsIsExactAndOfNineAnswersForItsFirstEight(t *testing.T) {
+	const seven = "1:2:3:4:5:6:7"
+	m := model{offsets: []uint32{0, 1, 2, 3}}
+	for _, entity := range []string{seven, seven + ":8", seven + ":8:9", seven + ":x"} {
+		m.events = append(m.events, Terms{entity, "s", "k"})
+	}
+	for _, x := range both(t, m) {
+		for query, want := range map[string][]uint32{
+			seven:             {0, 1, 2, 3},
+			seven + ":8":      {1, 2},
+			seven + ":x":      {3},
+			seven + ":8:9":    {1, 2},
+			seven + ":8:none": {1, 2},
+		} {
+			ords, _ := x.Select(Query{Entity: query}, 0, 4, 9, nil)
+			require.Equal(t, want, ords, "%T %s", x, query)
+		}
+		ord, ok := x.LastOf(seven + ":8:9")
+		require.True(t, ok)
+		require.Equal(t, uint32(2), ord, "the last event of an entity is exact at any depth")
+	}
+}
