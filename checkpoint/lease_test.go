@@ -153,14 +153,22 @@ func TestACheckpointThatDoesNotFitIsRefusedAndNothingIsWritten(t *testing.T) {
 		is    error
 		as    error
 	}{
-		"region": {with(func(r *checkpoint.Record) { r.Region = store.Region{Scope: "x"}.Identity() }), checkpoint.ErrRegion,
-			&checkpoint.RegionError{ID: "index", Stored: store.Region{Scope: "x"}.Identity(), Given: orders.Identity()}},
-		"kinds": {with(func(r *checkpoint.Record) { r.Kinds = []string{"b", "c"} }), checkpoint.ErrKindsChanged,
-			&checkpoint.KindsError{ID: "index", Added: []string{"a"}, Removed: []string{"c"}}},
-		"all kinds before": {with(func(r *checkpoint.Record) { r.Kinds = nil }), checkpoint.ErrKindsChanged,
-			&checkpoint.KindsError{ID: "index", Added: []string{"a", "b"}, WasAll: true}},
-		"ahead": {with(func(r *checkpoint.Record) { r.Scanned = 6 }), checkpoint.ErrAhead,
-			&checkpoint.AheadError{ID: "index", Position: 6, Head: 5}},
+		"region": {
+			with(func(r *checkpoint.Record) { r.Region = store.Region{Scope: "x"}.Identity() }), checkpoint.ErrRegion,
+			&checkpoint.RegionError{ID: "index", Stored: store.Region{Scope: "x"}.Identity(), Given: orders.Identity()},
+		},
+		"kinds": {
+			with(func(r *checkpoint.Record) { r.Kinds = []string{"b", "c"} }), checkpoint.ErrKindsChanged,
+			&checkpoint.KindsError{ID: "index", Added: []string{"a"}, Removed: []string{"c"}},
+		},
+		"all kinds before": {
+			with(func(r *checkpoint.Record) { r.Kinds = nil }), checkpoint.ErrKindsChanged,
+			&checkpoint.KindsError{ID: "index", Added: []string{"a", "b"}, WasAll: true},
+		},
+		"ahead": {
+			with(func(r *checkpoint.Record) { r.Scanned = 6 }), checkpoint.ErrAhead,
+			&checkpoint.AheadError{ID: "index", Position: 6, Head: 5},
+		},
 		"other store":       {with(func(r *checkpoint.Record) { r.History.Store = uuid.New() }), store.ErrForeignHistory, nil},
 		"later incarnation": {with(func(r *checkpoint.Record) { r.History.Incarnation++ }), store.ErrForeignHistory, nil},
 		"corrupt":           {newer, checkpoint.ErrCorrupt, nil},

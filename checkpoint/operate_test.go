@@ -120,7 +120,8 @@ func TestACorruptCheckpointIsListedWithItsErrorAndCanOnlyBeDeleted(t *testing.T)
 		require.Equal(t, inspect(t, st, info.ID), info)
 	}
 	require.Equal(t, []checkpoint.ID{"a", "b", "c"}, ids)
-	for range checkpoint.List(st) {
+	for _, err := range checkpoint.List(st) {
+		require.NoError(t, err)
 		break // may be left at any time
 	}
 

@@ -108,7 +108,7 @@ func (r *Runner) Step(ctx context.Context, upTo store.Position, limit int) (Outc
 	}
 	if len(page.Events) == 0 {
 		r.at = r.at.pass(nil, page.Scanned)
-		return Outcome{CaughtUp: true}, nil
+		return Outcome{CaughtUp: r.at.scanned >= upTo}, nil
 	}
 	out, err := r.process(ctx, page)
 	out.CaughtUp = r.at.scanned >= upTo
@@ -190,8 +190,7 @@ func (r *Runner) write(ctx context.Context, b *Batch, scanned store.Position, fr
 		scanned = b.Events[to-1].Position
 	}
 	next := r.at.pass(b.Events[from:to], scanned)
-	batch := store.Batch{Events: b.proposals(from, to)}
-	batch.Lazy = len(batch.Events) == 0 && !r.worker.SyncCheckpoints
+	batch := r.batch(b.proposals(from, to))
 	var err error
 	switch {
 	case r.lease != nil:
@@ -205,6 +204,11 @@ func (r *Runner) write(ctx context.Context, b *Batch, scanned store.Position, fr
 	return err
 }
 
+// batch is lazy where only a checkpoint is at stake: a power cut then repeats some handling, never a reaction.
+func (r *Runner) batch(events []store.Proposal) store.Batch {
+	return store.Batch{Events: events, Lazy: len(events) == 0 && !r.worker.SyncCheckpoints}
+}
+
 // Flush writes the position to the checkpoint where it has moved past events that do not match: at a clean stop, and
 // when the checkpoint has fallen far behind. It does nothing when there is nothing new. Once begun it is not cut short by
 // ctx. If it is never called, or the process dies, the next runner only looks at those events again.
@@ -215,7 +219,7 @@ func (r *Runner) Flush(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("cursor: worker %q: flush: %w", r.worker.Name, err)
 	}
-	if err := commitWith(ctx, r.st, r.lease, store.Batch{Lazy: !r.worker.SyncCheckpoints}, r.at); err != nil {
+	if err := commitWith(ctx, r.st, r.lease, r.batch(nil), r.at); err != nil {
 		return &CommitError{Worker: r.worker.Name, Err: err}
 	}
 	return nil

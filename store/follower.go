@@ -84,11 +84,14 @@ func (s *Store) openReadOnly() error {
 // catchUp takes in what a writer added since the last call. A store that writes is always up to date.
 func (s *Store) catchUp() {
 	f := s.follower
-	if f == nil || s.closed.Load() || f.failed.Load() != nil {
+	if f == nil {
 		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if s.closed.Load() || f.failed.Load() != nil {
+		return
+	}
 	if err := f.follow(s); err != nil {
 		f.failed.Store(&err)
 		s.announce()

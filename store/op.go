@@ -27,7 +27,7 @@ type op struct {
 	err     error
 
 	// wake receives one token when done or lead turns true. done, lead and abandoned are guarded by
-	// Store.mu.
+	// committer.mu.
 	wake      chan struct{}
 	done      bool
 	lead      bool // the owner must take over the committer's role
@@ -56,7 +56,7 @@ func (o *op) encode(b *Batch) error {
 	if err := checkBatch(b); err != nil {
 		return err
 	}
-	o.key, o.conditions = b.Key, b.Conditions
+	o.key, o.conditions = b.Key, cloneConditions(b.Conditions)
 	o.lazy = b.Lazy && len(b.Events) == 0
 	o.events = o.oneEvent[:0]
 	if len(b.Events) > 1 {
@@ -84,6 +84,15 @@ func (o *op) encode(b *Batch) error {
 		o.size += wal.KeySize(o.key)
 	}
 	return checkMax("batch bytes", o.size, MaxBatchBytes)
+}
+
+// cloneConditions makes a copy that stays the same when the caller goes on without waiting for the answer.
+func cloneConditions(conditions []Condition) []Condition {
+	conditions = slices.Clone(conditions)
+	for i := range conditions {
+		conditions[i].Region.Kinds = slices.Clone(conditions[i].Region.Kinds)
+	}
+	return conditions
 }
 
 func (o *op) addEvent(p *Proposal) (content [32]byte, err error) {

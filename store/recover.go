@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	mathrand "math/rand/v2"
@@ -18,7 +19,7 @@ import (
 
 // recovery is the opening of a log for writing, in steps:
 //
-//  1. list the segments; drop a last file that was made ahead and never begun;
+//  1. list the segments; drop files at the end that were made ahead and never begun;
 //  2. check header, chaining and footer of every sealed segment; rebuild and write a footer that is missing;
 //  3. scan the last segment whole and decide where the log ends;
 //  4. write once more what lies behind the last durable mark, fill the rest with zeros, sync;
@@ -35,6 +36,7 @@ type recovery struct {
 	lastTime uint64
 	history  uint32
 	flags    uint16
+	unbegun  []uint32
 	tail     *scan  // of the last segment, nil when it is sealed or there is none
 	tailSize int64  // of its file
 	rewrite  []byte // the tail's bytes, for step 4
@@ -72,19 +74,14 @@ func (r *recovery) load() error {
 	}
 	r.chain = wal.Expected{Sequence: 1, Position: 1}
 	for i, number := range numbers {
-		last := i == len(numbers)-1
 		if _, readable := r.limit.of(number); r.readOnly && !readable {
 			return nil
 		}
-		begun, err := r.loadSegment(number, i == 0, last)
-		if err != nil {
+		if err := r.loadSegment(number, i == 0, i == len(numbers)-1); err != nil {
 			return err
 		}
-		if !begun && !last {
-			return &CorruptError{Segment: number, Reason: "segment is empty and others follow"}
-		}
 	}
-	return nil
+	return r.dropUnbegun()
 }
 
 // list gives the numbers of the segment files, which must follow each other.
@@ -108,11 +105,11 @@ func (r *recovery) list() ([]uint32, error) {
 	return numbers, nil
 }
 
-// loadSegment opens one segment; begun is false for a last file that holds nothing yet.
-func (r *recovery) loadSegment(number uint32, first, last bool) (begun bool, err error) {
+// loadSegment opens one segment. Files at the end that hold nothing yet are remembered as unbegun.
+func (r *recovery) loadSegment(number uint32, first, last bool) error {
 	file, err := r.store.fs.Open(r.store.segmentPath(number), r.readOnly)
 	if err != nil {
-		return false, err
+		return err
 	}
 	keep := false
 	defer func() {
@@ -122,35 +119,39 @@ func (r *recovery) loadSegment(number uint32, first, last bool) (begun bool, err
 	}()
 	size, err := file.Size()
 	if err != nil {
-		return false, err
+		return err
 	}
 	g := &segment{number: number, file: file}
-	begun, err = r.readHeader(g, size, last)
+	begun, err := r.readHeader(g, size)
 	if err != nil {
-		return false, err
+		return err
 	}
 	if !begun {
-		return false, r.dropUnbegun(number)
+		r.unbegun = append(r.unbegun, number)
+		return nil
+	}
+	if len(r.unbegun) > 0 {
+		return &CorruptError{Segment: r.unbegun[0], Reason: "segment header is bad, and a later segment was begun"}
 	}
 	if err := r.checkHeader(g, first); err != nil {
-		return false, err
+		return err
 	}
 	keep = true
 	r.store.addSegment(g)
 	if trailer, ok := readTrailer(g, size); ok {
 		r.sealed(g, &trailer)
-		return true, nil
+		return nil
 	}
 	if r.readOnly {
 		end, _ := r.limit.of(number)
 		size = min(size, end)
 	}
-	return true, r.scanTail(g, size, last)
+	return r.scanTail(g, size, last)
 }
 
-// readHeader reads the header of a segment. A bad one in the last file is a torn first write, unless a batch behind it
-// proves that it was durable once.
-func (r *recovery) readHeader(g *segment, size int64, last bool) (begun bool, err error) {
+// readHeader reads the header of a segment. A bad one is a torn first write, unless a footer or a batch behind it proves
+// that it was durable once.
+func (r *recovery) readHeader(g *segment, size int64) (begun bool, err error) {
 	b, err := g.bytes(0, min(size, wal.SegmentHeaderSize))
 	if err != nil {
 		return false, err
@@ -162,27 +163,32 @@ func (r *recovery) readHeader(g *segment, size int64, last bool) (begun bool, er
 	if errors.Is(err, wal.ErrNewer) {
 		return false, fmt.Errorf("segment %d: %w", g.number, ErrNewerFormat)
 	}
-	if !last {
-		return false, g.corrupt(0, "segment header does not match its checksum")
-	}
 	data, err := g.bytes(0, size)
 	if err != nil {
 		return false, err
 	}
-	if wal.DurableBehind(data, g.number, wal.SegmentHeaderSize) > 0 {
+	_, sealed := readTrailer(g, size)
+	if sealed || wal.DurableBehind(data, g.number, wal.SegmentHeaderSize) > 0 {
 		return false, g.corrupt(0, "segment header does not match its checksum")
 	}
 	return false, nil
 }
 
-func (r *recovery) dropUnbegun(number uint32) error {
+// dropUnbegun removes the files at the end that were never begun. Without a sync for every group there may be two: the
+// bytes of the one may be lost although the next was made ahead. The last goes first, so that a crash leaves no hole.
+func (r *recovery) dropUnbegun() error {
 	if r.readOnly {
 		return nil
 	}
-	if err := r.store.fs.Remove(r.store.segmentPath(number)); err != nil {
-		return err
+	for _, number := range slices.Backward(r.unbegun) {
+		if err := r.store.fs.Remove(r.store.segmentPath(number)); err != nil {
+			return err
+		}
+		if err := r.store.fs.SyncDir(r.store.dir); err != nil {
+			return err
+		}
 	}
-	return r.store.fs.SyncDir(r.store.dir)
+	return nil
 }
 
 // checkHeader compares a segment's header with what came before it.
@@ -222,7 +228,7 @@ func readTrailer(g *segment, size int64) (t wal.Trailer, ok bool) {
 func (r *recovery) sealed(g *segment, t *wal.Trailer) {
 	g.trailer.Store(t)
 	g.end.Store(int64(t.DataEnd))
-	r.lastTime, r.tail, r.flags = t.LastTime, nil, 0
+	r.lastTime, r.history, r.tail, r.flags = t.LastTime, t.History, nil, 0
 	if t.Weak {
 		r.flags = wal.FlagWeak
 	}
@@ -235,6 +241,11 @@ func (r *recovery) sealed(g *segment, t *wal.Trailer) {
 // scanTail scans a segment without a footer: the last one, or one whose footer a crash prevented.
 func (r *recovery) scanTail(g *segment, size int64, last bool) error {
 	data, err := g.bytes(0, size)
+	if r.readOnly && errors.Is(err, io.EOF) { // the writer beside us has just sealed it and cut it to size
+		if size, err = g.file.Size(); err == nil {
+			data, err = g.bytes(0, size)
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -274,7 +285,7 @@ func (r *recovery) finishSegment(g *segment, sc *scan) error {
 	t := wal.Trailer{
 		DataEnd: uint64(sc.next.Offset), NextPosition: sc.next.Position, NextSequence: sc.next.Sequence,
 		LastTime: sc.lastTime, LastChecksum: sc.next.Previous, Incarnation: sc.next.Incarnation,
-		Weak: sc.flags&wal.FlagWeak != 0,
+		Weak: sc.flags&wal.FlagWeak != 0, History: sc.history,
 	}
 	if err := writeFooter(g.file, &t, sc.active); err != nil {
 		return err
@@ -292,7 +303,7 @@ func (r *recovery) peekHeader(number uint32) (*wal.SegmentHeader, error) {
 	}
 	defer file.Close()
 	b := make([]byte, wal.SegmentHeaderSize)
-	if n, err := file.ReadAt(b, 0); n < len(b) {
+	if n, err := file.ReadAt(b, 0); n < len(b) && !errors.Is(err, io.EOF) { // a short file is a bad header
 		return nil, fmt.Errorf("read segment %d: %w", number, err)
 	}
 	h, err := wal.ParseSegmentHeader(b)
@@ -341,6 +352,9 @@ func (r *recovery) loadSides() error {
 	values := make(map[string]SideValue)
 	for _, g := range *r.store.segments.Load() {
 		if g.trailer.Load() == nil {
+			if err := r.scanSides(g, values); err != nil {
+				return err
+			}
 			continue
 		}
 		sides, err := readSides(g)
@@ -359,10 +373,21 @@ func (r *recovery) loadSides() error {
 			values[side.Key] = sideValue(side.Key, &parsed)
 		}
 	}
-	if r.tail != nil {
-		maps.Copy(values, r.tail.sides)
-	}
 	r.store.sides.merge(values)
+	return nil
+}
+
+// scanSides adds the side values of a segment without a footer: the last one, or, for a reader, one that its writer has
+// not sealed yet.
+func (r *recovery) scanSides(g *segment, values map[string]SideValue) error {
+	sc := r.tail
+	if sc == nil || sc.segment != g {
+		var err error
+		if sc, err = scanSegment(g, g.end.Load()); err != nil {
+			return err
+		}
+	}
+	maps.Copy(values, sc.sides)
 	return nil
 }
 
@@ -442,15 +467,15 @@ func (w *writer) mark(flags uint16) error {
 
 // end is the last thing a writer does: a closing mark, and no trace of a segment that was made ahead.
 func (w *writer) end() error {
-	if w.poisoned() != nil {
-		return nil // what there is to say was said to the callers
-	}
 	if w.prepared != nil {
 		if p := <-w.prepared; p.err == nil {
 			_ = p.file.Close()
 			_ = w.store.fs.Remove(w.store.segmentPath(w.next.Segment + 1))
 		}
 		w.prepared = nil
+	}
+	if w.poisoned() != nil {
+		return nil // what there is to say was said to the callers
 	}
 	if err := w.mark(wal.FlagClosed); err != nil {
 		return err

@@ -65,6 +65,7 @@ func (w *writer) trailer() wal.Trailer {
 		LastChecksum: w.next.Previous,
 		Incarnation:  w.next.Incarnation,
 		Weak:         w.store.options.Sync != SyncAlways,
+		History:      w.store.history.Incarnation,
 	}
 }
 

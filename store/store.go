@@ -177,6 +177,10 @@ func (s *Store) Close() error {
 	}
 	s.closed.Store(true)
 	s.announce()
+	if s.follower != nil { // let a catching-up under way end, and see closed afterwards
+		s.follower.mu.Lock()
+		defer s.follower.mu.Unlock()
+	}
 	s.release()
 	if err != nil {
 		return fmt.Errorf("close %s: %w", s.dir, err)
@@ -186,6 +190,7 @@ func (s *Store) Close() error {
 
 // release gives back files and lock.
 func (s *Store) release() {
+	s.tasks.Wait()
 	for _, g := range *s.segments.Load() {
 		_ = g.file.Close()
 	}

@@ -154,7 +154,6 @@ func (m *Memory) attempt(op operation, effect func() error) error {
 	n := len(m.trace)
 	m.cut = n == m.cutAt
 	if injected, ok := m.failures[n]; ok && !m.cut {
-		delete(m.failures, n)
 		return injected
 	}
 	err := fs.ErrPermission

@@ -297,6 +297,40 @@ func TestARenameIsOldOrNewAndNothingBetween(t *testing.T) {
 	require.Equal(t, map[string]bool{"old": true, "old+new": true, "new": true}, seen)
 }
 
+func TestALostNameChangeTakesThoseThatBuiltOnItWithIt(t *testing.T) {
+	states := func(change func(m *Memory)) map[string]bool {
+		m := newMemory(t)
+		putFile(t, m, "data/a", []byte("old"))
+		putFile(t, m, "data/b", []byte("new"))
+		require.NoError(t, m.SyncDir("data"))
+		change(m)
+		seen := map[string]bool{}
+		for _, seed := range randomSeeds() {
+			img, state := m.Image(seed), ""
+			for _, name := range namesIn(t, img, "data") {
+				state += name + "=" + string(img.Bytes("data/"+name)) + " "
+			}
+			seen[state] = true
+		}
+		return seen
+	}
+	require.Equal(t, map[string]bool{"a=old b=new ": true, "b=new c=old ": true, "b=new d=old ": true},
+		states(func(m *Memory) {
+			require.NoError(t, m.Rename("data/a", "data/c"))
+			require.NoError(t, m.Rename("data/c", "data/d"))
+		}), "one file has one name")
+	require.Equal(t, map[string]bool{"a=old b=new ": true, "a=new ": true, "": true},
+		states(func(m *Memory) {
+			require.NoError(t, m.Rename("data/b", "data/a"))
+			require.NoError(t, m.Remove("data/a"))
+		}), "what was removed is the new file")
+	require.Equal(t, map[string]bool{"a=old b=new ": true, "b=new c=old ": true, "a=new c=old ": true},
+		states(func(m *Memory) {
+			require.NoError(t, m.Rename("data/a", "data/c"))
+			require.NoError(t, m.Rename("data/b", "data/a"))
+		}), "the old file is moved away before it is replaced")
+}
+
 func TestAnImageIsAFreshDiskThatDependsOnTheSeedOnly(t *testing.T) {
 	m, f := newFile(t, fill('.', 8192))
 	_, err := m.Lock("data/LOCK")
@@ -316,7 +350,7 @@ func TestAnImageIsAFreshDiskThatDependsOnTheSeedOnly(t *testing.T) {
 
 		g, err := img.Open("data/a", false)
 		require.NoError(t, err)
-		mustWrite(t, g, 0, fill('z', 10000))
+		mustWrite(t, g, 0, fill('z', 8192))
 		require.Equal(t, got, m.Image(seed).Bytes("data/a"), "writing to it changes nothing here")
 		require.Equal(t, got, img.Image(KeepNothing).Bytes("data/a"))
 	}

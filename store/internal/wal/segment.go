@@ -53,7 +53,7 @@ func ParseSegmentHeader(b []byte) (SegmentHeader, error) {
 }
 
 // Trailer ends a sealed segment. Layout: magic "PENDSEAL", checksum of the rest (4), zero (4), then the fields
-// below in order.
+// below in order, Weak as 1 or 0 in four bytes.
 type Trailer struct {
 	DataEnd      uint64 // offset where the batches end and the index begins
 	NextPosition uint64
@@ -65,7 +65,8 @@ type Trailer struct {
 	IndexSum     uint32
 	SidesLen     uint32
 	SidesSum     uint32
-	Weak         bool // the last batch was acknowledged before its sync
+	Weak         bool   // the last batch was acknowledged before its sync
+	History      uint32 // of the writer of the last batch; the header's may be older
 }
 
 const trailerMagic = "PENDSEAL"
@@ -87,6 +88,7 @@ func AppendTrailer(dst []byte, t *Trailer) []byte {
 	if t.Weak {
 		b[72] = 1
 	}
+	le.PutUint32(b[76:], t.History)
 	le.PutUint32(b[8:], Checksum(b[12:]))
 	return append(dst, b[:]...)
 }
@@ -109,6 +111,7 @@ func ParseTrailer(b []byte, size int64) (Trailer, error) {
 		SidesLen:     le.Uint32(b[64:]),
 		SidesSum:     le.Uint32(b[68:]),
 		Weak:         b[72] == 1,
+		History:      le.Uint32(b[76:]),
 	}
 	if t.DataEnd < SegmentHeaderSize || t.DataEnd > uint64(size) ||
 		t.DataEnd+uint64(t.IndexLen)+uint64(t.SidesLen)+TrailerSize != uint64(size) {

@@ -1,0 +1,50 @@
+// Package actors runs workers as actors under supervision: it is what starts, stops and watches everything, and the only
+// package that knows protoactor.
+//
+//	System                       Start, Stop, Status, WaitApplied, Done, Err
+//	  |
+//	root                         stops the group first, then the store actor
+//	  |-- store                  answers pulls; parks those that find nothing
+//	  |-- group "shop"           starts in order, stops in reverse, judges failures
+//	        |-- worker "reserve-stock"
+//	        |-- group "search"
+//	              |-- worker "search-index"
+//
+// # One worker
+//
+//	      pull {scanned, region}                      +-------------+
+//	  +---------------------------------------------> | store actor |  parks the pull if there is nothing,
+//	  |   bounds {up to P}                            +-------------+  wakes it when the head moves over
+//	  |  <-------------------------------------------------+            an event of its region
+//	+--------+
+//	| worker |  read a page, handle, commit reactions + checkpoint as one batch; again up to P; then pull again
+//	+--------+
+//	  |   failed {event, error}                       +-------------+
+//	  +---------------------------------------------> | group actor |  retry after a delay | stop, and respawn as a
+//	     retry                                        +-------------+  fresh actor | halt
+//
+// One pull in flight is the back-pressure. The mailbox holds nothing that matters: a worker's state is its checkpoint, read
+// when the actor starts and written with each batch. Whatever kills an actor, the next one repeats at most the batch whose
+// reactions were never written.
+//
+// Every message between a worker and the others carries the worker's generation, because a process identifier is only a
+// name: a late answer would reach the next actor of that name.
+//
+// # Failures
+//
+// A handler's error is retried in place, its panic restarts the worker as a fresh actor (one built from plain functions keeps
+// the state these have). How often and how fast says its supervision.Policy. A handler of batches that does not say which
+// event failed is given halves of the batch until the event stands alone. A full disk is waited for, and is nobody's fault; a
+// lost race of expectations is handled again. A worker whose checkpoint was acquired by somebody else halts. A halted worker
+// is an error in Status, WaitApplied, Err and Stop; the others go on. When the store itself fails, all stop and Err says why.
+//
+// # What it must not know
+//
+// Segment formats and codecs, typed events, how a batch becomes reactions.
+//
+// # Goroutines
+//
+// An actor has a goroutine only while it handles a message, so an idle worker has none. A System has one of its own, the
+// waker, which waits for the head and ends when the system stops. Timers of delays belong to the actor that waits and are
+// stopped with it.
+package actors

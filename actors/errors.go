@@ -1,0 +1,73 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+// States and misuse, for errors.Is.
+var (
+	// ErrOptions: the options make no sense.
+	ErrOptions = errors.New("actors: bad options")
+	// ErrNoStore: the store is nil.
+	ErrNoStore = errors.New("actors: no store")
+	// ErrUnknownWorker: the system has no worker of that name.
+	ErrUnknownWorker = errors.New("actors: unknown worker")
+	// ErrInsideHandler: the call would wait for the handler it was made from.
+	ErrInsideHandler = errors.New("actors: called from inside a handler")
+	// ErrStopped: the system was stopped.
+	ErrStopped = errors.New("actors: stopped")
+	// ErrEnded: the worker ended because its handler said so.
+	ErrEnded = errors.New("actors: worker has ended")
+	// ErrHalted: the worker was halted by its policy. See HaltedError.
+	ErrHalted = errors.New("actors: worker is halted")
+	// ErrHung: a handler did not return when its context was cancelled. See HungError.
+	ErrHung = errors.New("actors: handler does not return")
+	// ErrChild: a child of the group cannot be run. See ChildError.
+	ErrChild = errors.New("actors: cannot run child")
+)
+
+// ChildError names a child of the tree that cannot be run, and why.
+type ChildError struct {
+	Path string // names from the top group down, joined by "/"
+	Err  error
+}
+
+func (e *ChildError) Error() string { return fmt.Sprintf("actors: child %q: %v", e.Path, e.Err) }
+
+// Unwrap gives ErrChild and the reason.
+func (e *ChildError) Unwrap() []error { return []error{ErrChild, e.Err} }
+
+// HaltedError says which worker was halted, and why.
+type HaltedError struct {
+	Worker string
+	Reason error // a supervision error with the event, the attempts and the last error
+}
+
+func (e *HaltedError) Error() string {
+	return fmt.Sprintf("actors: worker %q is halted: %v", e.Worker, e.Reason)
+}
+
+// Unwrap gives ErrHalted and the reason.
+func (e *HaltedError) Unwrap() []error { return []error{ErrHalted, e.Reason} }
+
+// HungError names the workers whose handlers were still running when Stop gave up on them.
+type HungError struct {
+	Workers []string
+	// Events are the positions of the first event of the batch that each of them has in hand.
+	Events []store.Position
+}
+
+func (e *HungError) Error() string {
+	parts := make([]string, len(e.Workers))
+	for i, name := range e.Workers {
+		parts[i] = fmt.Sprintf("%q (behind position %d)", name, e.Events[i])
+	}
+	return "actors: handlers did not return: " + strings.Join(parts, ", ")
+}
+
+// Is makes errors.Is(err, ErrHung) true.
+func (e *HungError) Is(target error) bool { return target == ErrHung }

@@ -1,0 +1,296 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/zap"
+
+	"github.com/penstock-io/penstock/supervision"
+)
+
+// group is the actor that supervises the children of one group. A child that has to be restarted is stopped and, when it is
+// gone and the delay is over, spawned anew: so a worker never runs beside its predecessor.
+type group struct {
+	sys      *System
+	plan     *plan
+	child    int // its place in the group above
+	gen      uint64
+	parent   *actor.PID
+	children []*child
+	living   map[string]*child // children that have an actor, by its id
+	pending  int               // children that are not ready for the first time
+	faults   []error
+	begun    bool
+	stopping bool
+}
+
+// child is what a group knows of one child over all its incarnations.
+type child struct {
+	index int
+	plan  *plan
+	pid   *actor.PID // nil while there is no actor
+	gen   uint64     // of the actor, or of the one to come
+	judge *supervision.Judge
+	limit int // of the first batch of the next incarnation
+	then  after
+	delay time.Duration
+	timer *time.Timer
+}
+
+// after says what to do once the actor of a child is gone.
+type after uint8
+
+const (
+	leave   after = iota // nothing: it is halted, has ended, or is being stopped
+	revive               // spawn it anew after the delay
+	missing              // nobody asked it to go
+)
+
+func newGroup(sys *System, p *plan, index int, gen uint64, parent *actor.PID) *group {
+	return &group{
+		sys: sys, plan: p, child: index, gen: gen, parent: parent, living: make(map[string]*child),
+	}
+}
+
+// Receive implements actor.Actor.
+func (g *group) Receive(c actor.Context) {
+	switch m := c.Message().(type) {
+	case *actor.Started:
+		g.start(c)
+	case *ready:
+		g.ready(c, m)
+	case *begin:
+		g.begin(c)
+	case *failed:
+		if ch := g.current(m.child, m.gen); ch != nil {
+			g.failed(c, ch, m)
+		}
+	case *recovered:
+		if ch := g.current(m.child, m.gen); ch != nil {
+			ch.judge.Succeeded(time.Now(), uint64(m.event))
+			ch.limit = 0
+		}
+	case *ended:
+		if ch := g.current(m.child, m.gen); ch != nil {
+			g.ended(c, ch)
+		}
+	case *respawn:
+		if !g.stopping && g.children[m.child].gen == m.gen && g.children[m.child].pid == nil {
+			g.spawn(c, m.child)
+		}
+	case *drain:
+		g.stopping = true
+		g.stopNext(c)
+	case *actor.Terminated:
+		g.terminated(c, m.Who)
+	}
+}
+
+// current gives a child if the generation is that of its actor.
+func (g *group) current(index int, gen uint64) *child {
+	if index < len(g.children) && g.children[index].gen == gen && g.children[index].pid != nil {
+		return g.children[index]
+	}
+	return nil
+}
+
+// start spawns all children; they acquire side by side, so that they share syncs, and wait for begin.
+func (g *group) start(c actor.Context) {
+	g.pending = len(g.plan.children)
+	for i, p := range g.plan.children {
+		ch := &child{index: i, plan: p}
+		if p.cell != nil {
+			ch.judge = supervision.NewJudge(p.spec.Policy, rand.Float64)
+		}
+		g.children = append(g.children, ch)
+	}
+	for i := range g.children {
+		g.spawn(c, i)
+	}
+	g.announce(c)
+}
+
+func (g *group) spawn(c actor.Context, i int) {
+	ch := g.children[i]
+	ch.gen, ch.then = g.sys.generation(), missing
+	gen, self := ch.gen, c.Self()
+	var props *actor.Props
+	if ch.plan.cell == nil {
+		props = g.sys.props(func() actor.Actor { return newGroup(g.sys, ch.plan, i, gen, self) })
+	} else {
+		limit := ch.limit
+		ch.plan.cell.set(Starting, nil)
+		props = g.sys.props(func() actor.Actor { return newWorker(g.sys, ch.plan, i, gen, self, limit) })
+	}
+	pid, err := c.SpawnNamed(props, ch.plan.name)
+	if err != nil {
+		c.Send(self, &ready{child: i, gen: gen, err: fmt.Errorf("spawn: %w", err)})
+		return
+	}
+	ch.pid = pid
+	g.living[pid.Id] = ch
+}
+
+// announce tells the group above once that all children are ready, or which are not.
+func (g *group) announce(c actor.Context) {
+	if g.pending == 0 && !g.begun {
+		c.Send(g.parent, &ready{child: g.child, gen: g.gen, err: errors.Join(g.faults...)})
+	}
+}
+
+func (g *group) ready(c actor.Context, m *ready) {
+	if g.stopping || g.children[m.child].gen != m.gen {
+		return
+	}
+	ch := g.children[m.child]
+	if !g.begun {
+		if m.err != nil {
+			g.faults = append(g.faults, &ChildError{Path: ch.plan.path, Err: m.err})
+		}
+		g.pending--
+		g.announce(c)
+		return
+	}
+	if m.err != nil {
+		g.failed(c, ch, &failed{failure: supervision.Failure{Err: m.err}, limit: ch.limit})
+		return
+	}
+	ch.judge.Succeeded(time.Now(), 0)
+	g.sys.log.Info("worker restarted", workerField(ch.plan))
+	c.Send(ch.pid, &begin{})
+}
+
+// begin lets the children go, in order.
+func (g *group) begin(c actor.Context) {
+	g.begun = true
+	for _, ch := range g.children {
+		c.Send(ch.pid, &begin{})
+	}
+}
+
+// failed judges the failure of a worker and does what the verdict says.
+func (g *group) failed(c actor.Context, ch *child, m *failed) {
+	ch.limit = m.limit
+	if m.halve {
+		ch.plan.cell.failing(Restarting, m.failure.Err, 0)
+		g.stopChild(c, ch, revive, 0)
+		return
+	}
+	v := ch.judge.Failed(time.Now(), m.failure)
+	fields := []zap.Field{
+		workerField(ch.plan), errorField(v.Reason), zap.Int("attempt", v.Attempt), zap.Duration("delay", v.Delay),
+	}
+	if len(m.failure.Stack) > 0 {
+		fields = append(fields, zap.ByteString("stack", m.failure.Stack))
+	}
+	switch v.Action {
+	case supervision.ActionRetry:
+		g.sys.log.Warn("worker retries", fields...)
+		ch.plan.cell.failing(Retrying, v.Reason, v.Attempt)
+		c.Send(ch.pid, &verdict{gen: ch.gen, delay: v.Delay})
+	case supervision.ActionRestart:
+		g.sys.log.Warn("worker restarts", fields...)
+		ch.plan.cell.failing(Restarting, v.Reason, v.Attempt)
+		g.stopChild(c, ch, revive, v.Delay)
+	case supervision.ActionHalt:
+		g.sys.log.Error("worker halted", fields...)
+		ch.plan.cell.set(Halted, v.Reason)
+		g.stopChild(c, ch, leave, 0)
+	}
+}
+
+func (g *group) ended(c actor.Context, ch *child) {
+	g.sys.log.Info("worker ended", workerField(ch.plan))
+	ch.plan.cell.set(Ended, nil)
+	g.stopChild(c, ch, leave, 0)
+}
+
+// stopChild stops the actor of a child, if there is one, and says what comes then.
+func (g *group) stopChild(c actor.Context, ch *child, then after, delay time.Duration) {
+	ch.then, ch.delay = then, delay
+	if ch.pid == nil {
+		g.gone(c, ch)
+		return
+	}
+	c.Send(g.sys.storeActor, &forget{worker: ch.pid})
+	c.Stop(ch.pid)
+}
+
+// HandleFailure implements actor.SupervisorStrategy: an actor of ours has panicked outside a handler. It runs on the
+// group's goroutine.
+func (g *group) HandleFailure(
+	_ *actor.ActorSystem, s actor.Supervisor, pid *actor.PID, _ *actor.RestartStatistics, reason, _ any,
+) {
+	if ch := g.living[pid.Id]; ch != nil {
+		g.crashed(ch, crash(reason))
+	}
+	s.StopChildren(pid)
+}
+
+// crashed judges a panic of our own code; the actor is being stopped.
+func (g *group) crashed(ch *child, failure supervision.Failure) {
+	g.sys.log.Error("actor panicked", workerField(ch.plan), errorField(failure.Err), zap.ByteString("stack", failure.Stack))
+	if ch.judge == nil || !g.begun {
+		g.sys.fail(failure.Err)
+		ch.then = leave
+		return
+	}
+	v := ch.judge.Failed(time.Now(), failure)
+	if v.Action == supervision.ActionHalt {
+		ch.plan.cell.set(Halted, v.Reason)
+		ch.then = leave
+		return
+	}
+	ch.plan.cell.failing(Restarting, v.Reason, v.Attempt)
+	ch.then, ch.delay = revive, v.Delay
+}
+
+func (g *group) terminated(c actor.Context, who *actor.PID) {
+	ch := g.living[who.Id]
+	if ch == nil {
+		return
+	}
+	delete(g.living, who.Id)
+	ch.pid = nil
+	if g.stopping {
+		g.stopNext(c)
+	} else {
+		g.gone(c, ch)
+	}
+}
+
+// gone goes on when the actor of a child is no more.
+func (g *group) gone(c actor.Context, ch *child) {
+	switch ch.then {
+	case leave:
+	case revive:
+		root, self, index, gen := c.ActorSystem().Root, c.Self(), ch.index, ch.gen
+		ch.timer = time.AfterFunc(ch.delay, func() { root.Send(self, &respawn{child: index, gen: gen}) })
+	case missing:
+		g.sys.fail(fmt.Errorf("actors: child %q disappeared", ch.plan.path))
+	}
+}
+
+// stopNext stops the last child that still runs, and the group itself when there is none.
+func (g *group) stopNext(c actor.Context) {
+	for len(g.children) > 0 {
+		ch := g.children[len(g.children)-1]
+		if ch.timer != nil {
+			ch.timer.Stop()
+		}
+		if ch.pid != nil {
+			ch.then = leave
+			c.Send(ch.pid, &drain{})
+			return
+		}
+		if ch.plan.cell != nil {
+			ch.plan.cell.set(Stopped, nil)
+		}
+		g.children = g.children[:len(g.children)-1]
+	}
+	c.Stop(c.Self())
+}

@@ -1,0 +1,90 @@
+package actors
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+func workerField(p *plan) zap.Field { return zap.String("worker", p.path) }
+
+func errorField(err error) zap.Field { return zap.Error(err) }
+
+// bridge hands protoactor's log records to zap. Its level of concern is not ours: what it reports at Info about failures is
+// a warning, and a dead letter, which is normal when a worker stops with a pull under way, is for debugging.
+type bridge struct {
+	log    *zap.Logger
+	prefix string
+}
+
+func newBridge(log *zap.Logger) *slog.Logger {
+	return slog.New(&bridge{log: log.Named("protoactor")})
+}
+
+// Enabled implements slog.Handler.
+func (b *bridge) Enabled(_ context.Context, level slog.Level) bool {
+	return b.log.Core().Enabled(min(zapLevel(level), zapcore.WarnLevel)) || b.log.Core().Enabled(zapLevel(level))
+}
+
+// Handle implements slog.Handler.
+func (b *bridge) Handle(_ context.Context, r slog.Record) error {
+	level := zapLevel(r.Level)
+	switch {
+	case strings.Contains(r.Message, "DeadLetter"):
+		level = zapcore.DebugLevel
+	case strings.Contains(r.Message, "Recovering"):
+		level = zapcore.WarnLevel
+	case level == zapcore.InfoLevel:
+		level = zapcore.DebugLevel
+	}
+	entry := b.log.Check(level, r.Message)
+	if entry == nil {
+		return nil
+	}
+	fields := make([]zap.Field, 0, r.NumAttrs())
+	r.Attrs(func(a slog.Attr) bool {
+		fields = append(fields, b.field(a))
+		return true
+	})
+	entry.Write(fields...)
+	return nil
+}
+
+// WithAttrs implements slog.Handler.
+func (b *bridge) WithAttrs(attrs []slog.Attr) slog.Handler {
+	fields := make([]zap.Field, len(attrs))
+	for i, a := range attrs {
+		fields[i] = b.field(a)
+	}
+	return &bridge{log: b.log.With(fields...), prefix: b.prefix}
+}
+
+// WithGroup implements slog.Handler.
+func (b *bridge) WithGroup(name string) slog.Handler {
+	return &bridge{log: b.log, prefix: b.prefix + name + "."}
+}
+
+func (b *bridge) field(a slog.Attr) zap.Field {
+	value := a.Value.Resolve().Any()
+	if pid, ok := value.(*actor.PID); ok {
+		return zap.String(b.prefix+a.Key, pid.GetId())
+	}
+	return zap.Any(b.prefix+a.Key, value)
+}
+
+func zapLevel(l slog.Level) zapcore.Level {
+	switch {
+	case l >= slog.LevelError:
+		return zapcore.ErrorLevel
+	case l >= slog.LevelWarn:
+		return zapcore.WarnLevel
+	case l >= slog.LevelInfo:
+		return zapcore.InfoLevel
+	default:
+		return zapcore.DebugLevel
+	}
+}

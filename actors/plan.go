@@ -1,0 +1,83 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+// plan is a child of the tree, checked and with its inherited settings: a group with children, or a worker with its cell.
+type plan struct {
+	name     string
+	path     string
+	spec     supervision.Spec
+	children []*plan // of a group
+	worker   cursor.Worker
+	cell     *cell // of a worker, nil for a group
+}
+
+// errNotSource and errTwice are reasons of a ChildError.
+var (
+	errNotSource = errors.New("is neither a group nor a source of a worker")
+	errTwice     = errors.New("has the name, and so the checkpoint, of another worker")
+)
+
+// planTree checks the whole tree and reports all faults at once: nothing is started of a tree that has any.
+func planTree(top supervision.Group) (*plan, []*plan, error) {
+	if err := top.Validate(); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrChild, err)
+	}
+	b := planner{names: make(map[string]bool)}
+	root := b.group(top, top.Spec(), top.Name)
+	if err := errors.Join(b.faults...); err != nil {
+		return nil, nil, err
+	}
+	return root, b.workers, nil
+}
+
+type planner struct {
+	names   map[string]bool
+	workers []*plan
+	faults  []error
+}
+
+func (b *planner) fault(path string, err error) {
+	b.faults = append(b.faults, &ChildError{Path: path, Err: err})
+}
+
+func (b *planner) group(g supervision.Group, spec supervision.Spec, path string) *plan {
+	p := &plan{name: spec.Name, path: path, spec: spec}
+	for _, child := range g.Children {
+		inherited := child.Spec().Inherit(spec)
+		below := path + "/" + inherited.Name
+		if sub, isGroup := child.(supervision.Group); isGroup {
+			p.children = append(p.children, b.group(sub, inherited, below))
+		} else if w := b.worker(child, inherited, below); w != nil {
+			p.children = append(p.children, w)
+		}
+	}
+	return p
+}
+
+func (b *planner) worker(child supervision.Child, spec supervision.Spec, path string) *plan {
+	source, ok := child.(cursor.Source)
+	if !ok {
+		b.fault(path, fmt.Errorf("%T %w", child, errNotSource))
+		return nil
+	}
+	w, err := source.CursorWorker()
+	if err != nil {
+		b.fault(path, err)
+		return nil
+	}
+	if b.names[w.Name] {
+		b.fault(path, errTwice)
+		return nil
+	}
+	b.names[w.Name] = true
+	p := &plan{name: spec.Name, path: path, spec: spec.WithDefaults(), worker: w, cell: newCell(w.Name)}
+	b.workers = append(b.workers, p)
+	return p
+}

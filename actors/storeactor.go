@@ -1,0 +1,201 @@
+package actors
+
+import (
+	"context"
+	"strings"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+// wakeScan is how many new events the store actor looks at to find out whom they concern. Beyond that it wakes everybody:
+// a wake-up too many costs a poll.
+const wakeScan = 4096
+
+// storeActor answers pulls with bounds and parks those that find nothing. It reads events only to find the parked pulls that
+// they match; workers read their pages themselves.
+type storeActor struct {
+	sys      *System
+	seen     store.Position // the head as of the last look: no parked pull matches an event up to here
+	segments int
+	parked   map[string]*parkedPull            // by id of the worker's actor
+	byTerm   map[term]map[*parkedPull]struct{} // by a term that every event of the region has
+}
+
+type parkedPull struct {
+	*pull
+	terms []term
+}
+
+// term is something that an event has: field 'e' an entity or namespace, 's' a scope, 'k' a kind, 'c' a category, 'a'
+// anything.
+type term struct {
+	field byte
+	text  string
+}
+
+func newStoreActor(sys *System) *storeActor {
+	return &storeActor{
+		sys: sys, parked: make(map[string]*parkedPull), byTerm: make(map[term]map[*parkedPull]struct{}),
+	}
+}
+
+// Receive implements actor.Actor.
+func (a *storeActor) Receive(c actor.Context) {
+	switch m := c.Message().(type) {
+	case *pull:
+		a.pull(c, m)
+	case *forget:
+		a.unpark(m.worker.Id)
+	case *headMoved:
+		a.sys.waking.Store(false) // before the look: a later move sends again
+		a.look(c)
+	}
+}
+
+// pull answers with the head, if that lies behind what the worker has seen; a poll of its region costs the worker next to
+// nothing. Otherwise it parks the pull.
+func (a *storeActor) pull(c actor.Context, m *pull) {
+	if head := a.sys.store.Head(); head > m.after {
+		c.Send(m.worker, &bounds{gen: m.gen, upTo: head})
+		return
+	}
+	if len(a.parked) == 0 {
+		a.seen = m.after
+	} else if m.after > a.seen {
+		a.look(c)
+	}
+	a.park(m)
+	if a.sys.store.Head() > a.seen {
+		a.look(c)
+	}
+}
+
+func (a *storeActor) park(m *pull) {
+	a.unpark(m.worker.Id)
+	p := &parkedPull{pull: m, terms: termsOf(m.region)}
+	a.parked[m.worker.Id] = p
+	for _, t := range p.terms {
+		if a.byTerm[t] == nil {
+			a.byTerm[t] = make(map[*parkedPull]struct{})
+		}
+		a.byTerm[t][p] = struct{}{}
+	}
+}
+
+func (a *storeActor) unpark(id string) {
+	p := a.parked[id]
+	if p == nil {
+		return
+	}
+	delete(a.parked, id)
+	for _, t := range p.terms {
+		delete(a.byTerm[t], p)
+		if len(a.byTerm[t]) == 0 {
+			delete(a.byTerm, t)
+		}
+	}
+}
+
+// look finds out whom the events behind seen concern, and wakes them.
+func (a *storeActor) look(c actor.Context) {
+	head := a.sys.store.Head()
+	for a.seen < head && len(a.parked) > 0 {
+		if head-a.seen > wakeScan {
+			a.wakeAll(c, head)
+			break
+		}
+		page, err := a.sys.store.ReadPage(context.Background(), store.Region{}, a.seen, head, wakeScan)
+		if err != nil { // the workers will meet it, and say where
+			a.wakeAll(c, head)
+			break
+		}
+		for i := range page.Events {
+			a.wakeFor(c, &page.Events[i], head)
+		}
+		a.seen = page.Scanned
+	}
+	a.seen = max(a.seen, head)
+	a.wakeTerm(c, term{field: 's', text: store.ReservedScope}, head) // which reading everything leaves out
+	a.persistParked(c)
+}
+
+// wakeFor wakes the parked pulls whose region e lies in.
+func (a *storeActor) wakeFor(c actor.Context, e *store.Event, head store.Position) {
+	visit := func(t term) {
+		for p := range a.byTerm[t] {
+			if p.region.Matches(*e) {
+				a.wake(c, p, head)
+			}
+		}
+	}
+	visit(term{field: 'a'})
+	visit(term{'s', e.Coordinate.Scope})
+	visit(term{'k', e.Kind})
+	visit(term{'c', store.Category(e.Kind)})
+	entity := e.Coordinate.Entity
+	for i := 0; i < len(entity); i++ {
+		if entity[i] == ':' {
+			visit(term{'e', entity[:i]})
+		}
+	}
+	visit(term{'e', entity})
+}
+
+func (a *storeActor) wakeTerm(c actor.Context, t term, head store.Position) {
+	for p := range a.byTerm[t] {
+		a.wake(c, p, head)
+	}
+}
+
+func (a *storeActor) wakeAll(c actor.Context, head store.Position) {
+	for _, p := range a.parked {
+		a.wake(c, p, head)
+	}
+}
+
+func (a *storeActor) wake(c actor.Context, p *parkedPull, head store.Position) {
+	a.unpark(p.worker.Id)
+	c.Send(p.worker, &bounds{gen: p.gen, upTo: head})
+}
+
+// persistParked lets parked workers write how far they have looked, once per segment: otherwise the checkpoint of a worker
+// with a rare region would fall behind for ever, and a restart would look at all segments since.
+func (a *storeActor) persistParked(c actor.Context) {
+	segments := a.sys.store.Stats().Segments
+	if segments == a.segments {
+		return
+	}
+	first := a.segments == 0
+	a.segments = segments
+	if first {
+		return
+	}
+	for _, p := range a.parked {
+		c.Send(p.worker, &persist{})
+	}
+}
+
+// termsOf gives terms such that every event of the region has one of them: the rarest kind of term that the region names.
+func termsOf(r store.Region) []term {
+	switch {
+	case r.Scope == store.ReservedScope:
+		return []term{{'s', r.Scope}}
+	case strings.Contains(r.Entity, ":"):
+		return []term{{'e', r.Entity}}
+	case len(r.Kinds) > 0:
+		terms := make([]term, len(r.Kinds))
+		for i, kind := range r.Kinds {
+			terms[i] = term{'k', kind}
+		}
+		return terms
+	case r.Entity != "":
+		return []term{{'e', r.Entity}}
+	case r.Category != "":
+		return []term{{'c', r.Category}}
+	case r.Scope != "":
+		return []term{{'s', r.Scope}}
+	}
+	return []term{{field: 'a'}}
+}

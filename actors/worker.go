@@ -1,0 +1,265 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+// freeRaces is how often in a row a worker handles an event again at once because the state that its reactions expected
+// was changed by somebody else; from then on it is an attempt at the event, so that an expectation that can never hold
+// ends somewhere.
+const freeRaces = 3
+
+// worker is the actor of one incarnation of a worker. Its handler runs inside Receive, on the actor's goroutine.
+type worker struct {
+	sys    *System
+	plan   *plan
+	child  int // its place in the group
+	gen    uint64
+	parent *actor.PID
+
+	ctx      context.Context //nolint:containedctx // of the handlers: ends when Stop gives up draining
+	runner   *cursor.Runner
+	upTo     store.Position // there may be something up to here
+	limit    int            // of the next batch; 0: the worker's own
+	races    int
+	troubled bool // it failed since it was last told to go on
+	timer    *time.Timer
+}
+
+// insideKey marks the context of a handler with its worker.
+type insideKey struct{}
+
+func newWorker(sys *System, p *plan, child int, gen uint64, parent *actor.PID, limit int) *worker {
+	w := &worker{sys: sys, plan: p, child: child, gen: gen, parent: parent, limit: limit}
+	w.ctx = context.WithValue(sys.handlers, insideKey{}, w)
+	return w
+}
+
+// Receive implements actor.Actor.
+func (w *worker) Receive(c actor.Context) {
+	switch m := c.Message().(type) {
+	case *actor.Started:
+		w.acquire(c)
+	case *actor.Stopping:
+		w.stopTimer()
+	case *begin:
+		w.pull(c)
+	case *bounds:
+		if m.gen == w.gen {
+			w.upTo = m.upTo
+			w.step(c)
+		}
+	case *step:
+		if m.gen == w.gen {
+			w.step(c)
+		}
+	case *verdict:
+		if m.gen == w.gen {
+			w.wait(c, m.delay)
+		}
+	case *retry:
+		if m.gen == w.gen {
+			w.step(c)
+		}
+	case *persist:
+		w.settle()
+	case *drain:
+		w.drain(c)
+	}
+}
+
+// acquire takes over the checkpoint, and so fences whoever had it.
+func (w *worker) acquire(c actor.Context) {
+	runner, err := cursor.NewRunner(w.sys.acquisition(), w.sys.store, w.plan.worker)
+	if err == nil {
+		w.runner = runner
+		w.plan.cell.acquired(runner.Position(), runner.Region())
+	}
+	c.Send(w.parent, &ready{child: w.child, gen: w.gen, err: err})
+}
+
+// pull asks the store actor for news. The worker does nothing until the answer comes.
+func (w *worker) pull(c actor.Context) {
+	if w.sys.draining.Load() {
+		return
+	}
+	w.plan.cell.moved(Idle, w.runner.Position(), 0)
+	c.Send(w.sys.storeActor, &pull{worker: c.Self(), gen: w.gen, after: w.runner.Position(), region: w.runner.Region()})
+}
+
+// step handles one batch. Between two steps the mailbox is served, so that drain is never behind more than one batch.
+func (w *worker) step(c actor.Context) {
+	if w.sys.draining.Load() {
+		return // no new batch; drain is on its way
+	}
+	w.plan.cell.moved(Running, w.runner.Position(), 0)
+	out, err := w.runStep(c)
+	if out.Committed > 0 || err == nil {
+		w.progress(c, &out)
+	}
+	switch {
+	case err != nil:
+		w.fail(c, err)
+	case out.Action == cursor.Stop, out.Action == cursor.StopWithRollback:
+		w.end(c)
+	case out.CaughtUp:
+		w.pull(c)
+	default:
+		c.Send(c.Self(), &step{w.gen})
+	}
+}
+
+// runStep is the frame by which Stop recognises that it is called from inside a handler. A handler that ends its
+// goroutine takes this call along: the dispatcher gives the actor a new one, and the next step reports it.
+func (w *worker) runStep(c actor.Context) (out cursor.Outcome, err error) {
+	returned := false
+	defer func() {
+		if !returned {
+			c.Send(c.Self(), &step{w.gen})
+		}
+	}()
+	out, err = w.runner.Step(w.ctx, w.upTo, w.limit)
+	returned = true
+	return out, err
+}
+
+// progress notes what was committed.
+func (w *worker) progress(c actor.Context, out *cursor.Outcome) {
+	w.plan.cell.moved(Running, w.runner.Position(), out.Committed)
+	if out.Committed == 0 {
+		return
+	}
+	w.races = 0
+	if w.limit > 0 { // the bad event is behind: grow again
+		w.limit *= 2
+		if w.limit >= cursor.MaxBatchSize {
+			w.limit = 0
+		}
+	}
+	if w.troubled {
+		w.troubled = false
+		c.Send(w.parent, &recovered{child: w.child, gen: w.gen, event: w.runner.Position()})
+	}
+}
+
+// fail decides what kind of failure err is, and asks the group what to do about it.
+func (w *worker) fail(c actor.Context, err error) {
+	if w.ctx.Err() != nil {
+		return // cancelled by Stop: nothing is recorded
+	}
+	var handler *cursor.HandlerError
+	switch {
+	case errors.Is(err, checkpoint.ErrFenced):
+		w.report(c, supervision.Failure{Err: supervision.Halt(err)})
+	case errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrPoisoned):
+		w.sys.fail(err)
+		w.report(c, supervision.Failure{Err: supervision.Halt(err)})
+	case errors.Is(err, store.ErrDiskFull):
+		w.report(c, supervision.Failure{Err: err, NoAttempt: true})
+	case errors.As(err, &handler):
+		w.failHandler(c, handler)
+	case errors.Is(err, store.ErrConflict):
+		w.failRace(c, err)
+	default: // reading failed
+		w.report(c, supervision.Failure{Err: err, Event: 0})
+	}
+}
+
+// failHandler handles a batch that failed as a whole in halves, and charges an event that is known.
+func (w *worker) failHandler(c actor.Context, err *cursor.HandlerError) {
+	switch {
+	case err.Event != 0 || err.Size <= 1:
+		w.report(c, supervision.Failure{
+			Err: err, Event: uint64(err.Event), Panic: err.Panic, Stack: err.Stack,
+		})
+	case err.Panic:
+		w.troubled = true
+		c.Send(w.parent, &failed{
+			child: w.child, gen: w.gen, halve: true, limit: err.Size / 2,
+			failure: supervision.Failure{Err: err, Panic: true, Stack: err.Stack},
+		})
+	default:
+		w.troubled = true
+		w.limit = err.Size / 2
+		c.Send(c.Self(), &step{w.gen})
+	}
+}
+
+func (w *worker) failRace(c actor.Context, err error) {
+	w.races++
+	if w.races <= freeRaces {
+		c.Send(c.Self(), &step{w.gen})
+		return
+	}
+	failure := supervision.Failure{Err: err}
+	var commit *cursor.CommitError
+	if errors.As(err, &commit) {
+		failure.Event = uint64(commit.Event)
+	}
+	w.report(c, failure)
+}
+
+// report asks the group for a verdict; until it comes the worker does nothing.
+func (w *worker) report(c actor.Context, f supervision.Failure) {
+	w.troubled = true
+	c.Send(w.parent, &failed{child: w.child, gen: w.gen, failure: f, limit: w.limit})
+}
+
+// wait goes on after a delay, without blocking the mailbox.
+func (w *worker) wait(c actor.Context, delay time.Duration) {
+	root, self, gen := c.ActorSystem().Root, c.Self(), w.gen
+	w.stopTimer()
+	w.timer = time.AfterFunc(delay, func() { root.Send(self, &retry{gen}) })
+}
+
+func (w *worker) stopTimer() {
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}
+
+// end is the end that the handler asked for.
+func (w *worker) end(c actor.Context) {
+	w.flush()
+	c.Send(w.parent, &ended{child: w.child, gen: w.gen})
+}
+
+// drain ends the actor between two batches.
+func (w *worker) drain(c actor.Context) {
+	w.stopTimer()
+	c.Send(w.sys.storeActor, &forget{worker: c.Self()})
+	w.settle()
+	w.plan.cell.set(Stopped, nil)
+	c.Stop(c.Self())
+}
+
+// settle moves the checkpoint up to the head if nothing in between matches, and writes it. What it cannot write is read
+// again by the next incarnation, so errors only cost time.
+func (w *worker) settle() {
+	if w.runner == nil || w.ctx.Err() != nil {
+		return
+	}
+	head := w.sys.store.Head()
+	waiting, err := w.sys.store.Count(w.ctx, w.runner.Region(), w.runner.Position(), head, 1)
+	if err == nil && waiting == 0 {
+		if _, err = w.runner.Step(w.ctx, head, 1); err == nil {
+			w.plan.cell.settled(w.runner.Position())
+		}
+	}
+	w.flush()
+}
+
+func (w *worker) flush() {
+	if err := w.runner.Flush(w.ctx); err != nil && w.ctx.Err() == nil {
+		w.sys.log.Debug("position not written", workerField(w.plan), errorField(err))
+	}
+}

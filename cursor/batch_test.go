@@ -1,0 +1,90 @@
+package cursor_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+)
+
+func handmade(n int) []store.Event {
+	events := make([]store.Event, n)
+	for i := range events {
+		events[i] = store.Event{
+			ID: uuid.UUID{15: byte(i + 1)}, Position: store.Position(10 * (i + 1)), Correlation: uuid.UUID{0: 1, 15: byte(i)}, Depth: uint32(i),
+		}
+	}
+	return events
+}
+
+func TestReactionsCarryTheirCauseAndComeInTheOrderOfTheirEvents(t *testing.T) {
+	b := cursor.NewBatch(handmade(3), cursor.Witness{})
+	require.Empty(t, b.Staged())
+	react(b, 2)
+	react(b, 0)
+	b.Propose(2, store.Proposal{
+		At: store.At("a", "b"), Payload: placed{}, Expect: store.Absent, Headers: map[string]string{"k": "v"},
+		Causation: store.Causation{Depth: 77},
+	})
+	staged := b.Staged()
+	require.Len(t, staged, 3)
+	for i, event := range []int{0, 2, 2} {
+		require.Equal(t, b.Events[event].Causation(), staged[i].Causation)
+	}
+	require.Equal(t, reserved{For: 10}, staged[0].Payload)
+	require.Equal(t, reserved{For: 30}, staged[1].Payload)
+	require.Equal(t, store.Absent, staged[2].Expect)
+	require.Equal(t, map[string]string{"k": "v"}, staged[2].Headers)
+}
+
+func TestThereIsNoReactingToAnEventThatIsNotThere(t *testing.T) {
+	b := cursor.NewBatch(handmade(1), cursor.Witness{})
+	for _, i := range []int{-1, 1} {
+		require.Panics(t, func() { b.Begin(i) })
+		require.Panics(t, func() { react(b, i) })
+	}
+}
+
+func TestFailedIsNeverNilAndUnwraps(t *testing.T) {
+	cause := errors.New("cause")
+	err := fmt.Errorf("wrapped: %w", cursor.Failed(3, cause))
+	require.ErrorIs(t, err, cause)
+	var named *cursor.EventError
+	require.ErrorAs(t, err, &named)
+	require.Equal(t, 3, named.Index)
+	require.Error(t, cursor.Failed(0, nil))
+	require.NotEmpty(t, cursor.Failed(0, nil).Error())
+}
+
+func TestOnlyAWorkerWithACheckpointHasAWitness(t *testing.T) {
+	for _, volatile := range []bool{false, true} {
+		st := open(t)
+		fill(t, st, 1, 0)
+		var witness cursor.Witness
+		var ok bool
+		w := cursor.Worker{Name: "reserve", Volatile: volatile, Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+			witness, ok = b.AtLeastOnce()
+			return cursor.Continue, nil
+		}}
+		runner(t, st, w)
+		r := runner(t, st, w)
+		drain(t, r)
+		require.Equal(t, !volatile, ok)
+		if !volatile {
+			require.Equal(t, cursor.Witness{ID: "reserve", Epoch: 2}, witness)
+			require.Equal(t, uint64(2), r.Epoch())
+			continue
+		}
+		require.Zero(t, r.Epoch())
+		require.Zero(t, r.Stored())
+		require.NoError(t, r.Flush(t.Context()))
+		_, found := st.Side("checkpoint/reserve")
+		require.False(t, found)
+	}
+}

@@ -1,0 +1,89 @@
+package cursor_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+func TestEachFaultOfAWorkerIsNamed(t *testing.T) {
+	good := cursor.Worker{Name: "reserve", Handle: reactAll}
+	for name, c := range map[string]struct {
+		change func(*cursor.Worker)
+		field  string
+		is     error
+	}{
+		"empty name":       {func(w *cursor.Worker) { w.Name = "" }, "Spec", supervision.ErrName},
+		"slash":            {func(w *cursor.Worker) { w.Name = "a/b" }, "Spec", supervision.ErrName},
+		"separator":        {func(w *cursor.Worker) { w.Name = "a=b" }, "Name", checkpoint.ErrIDSeparator},
+		"policy":           {func(w *cursor.Worker) { w.Policy.Attempts = -1 }, "Spec", supervision.ErrLimit},
+		"stop timeout":     {func(w *cursor.Worker) { w.StopTimeout = -1 }, "Spec", supervision.ErrLimit},
+		"region":           {func(w *cursor.Worker) { w.Region = store.Region{MinVersion: 2, MaxVersion: 1} }, "Region", store.ErrInvalid},
+		"empty kind":       {func(w *cursor.Worker) { w.Kinds = []string{""} }, "Kinds", store.ErrInvalid},
+		"kind outside":     {func(w *cursor.Worker) { w.Region.Kinds, w.Kinds = []string{"a"}, []string{"a", "b"} }, "Kinds", store.ErrInvalid},
+		"category outside": {func(w *cursor.Worker) { w.Region.Category, w.Kinds = "a", []string{"b.c"} }, "Kinds", store.ErrInvalid},
+		"no handler":       {func(w *cursor.Worker) { w.Handle = nil }, "Handle", store.ErrInvalid},
+		"negative size":    {func(w *cursor.Worker) { w.BatchSize = -1 }, "BatchSize", store.ErrInvalid},
+		"size too large":   {func(w *cursor.Worker) { w.BatchSize = cursor.MaxBatchSize + 1 }, "BatchSize", store.ErrInvalid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := good
+			c.change(&w)
+			_, err := w.CursorWorker()
+			require.ErrorIs(t, err, cursor.ErrWorker)
+			require.ErrorIs(t, err, c.is)
+			var fault *cursor.WorkerError
+			require.ErrorAs(t, err, &fault)
+			require.Equal(t, c.field, fault.Field)
+			require.NotEmpty(t, err.Error())
+
+			st := open(t)
+			_, err = cursor.NewRunner(t.Context(), st, w)
+			require.ErrorIs(t, err, c.is)
+			_, found := st.Side("checkpoint/" + w.Name)
+			require.False(t, found, "nothing is written")
+		})
+	}
+	_, err := good.CursorWorker()
+	require.NoError(t, err)
+	free := cursor.Worker{Name: "a=b", Volatile: true, Handle: reactAll}
+	require.NoError(t, free.Validate(), "a name that is no id of a checkpoint follows only the rules of supervision")
+}
+
+func TestAWorkerIsASupervisedChild(t *testing.T) {
+	w := cursor.Worker{Name: "a", Policy: supervision.Policy{Attempts: 3}, StopTimeout: time.Minute}
+	require.Equal(t, supervision.Spec{Name: "a", Policy: w.Policy, StopTimeout: time.Minute}, w.Spec())
+}
+
+func TestTheRegionReadIsNarrowedToTheHandledKinds(t *testing.T) {
+	st := open(t)
+	w := cursor.Worker{Region: store.Region{Scope: "shop", Category: "order"}, Kinds: []string{"order.b", "order.a", "order.b"}, Handle: reactAll}
+	r := runner(t, st, w)
+	require.Equal(t, store.Region{Scope: "shop", Kinds: []string{"order.a", "order.b"}}, r.Region())
+	require.Equal(t, w.Region.Identity(), record(t, st, "reserve").Region, "bound to the region as declared")
+	require.Equal(t, []string{"order.a", "order.b"}, record(t, st, "reserve").Kinds)
+	require.Equal(t, "reserve", r.Name())
+}
+
+func TestAWorkerThatDoesNotFitItsCheckpointIsRefused(t *testing.T) {
+	st := open(t)
+	w := cursor.Worker{Name: "reserve", Region: orders, Kinds: []string{"a", "b"}, Handle: reactAll}
+	runner(t, st, w)
+	other := w
+	other.Kinds = []string{"b", "c"}
+	_, err := cursor.NewRunner(t.Context(), st, other)
+	var kinds *checkpoint.KindsError
+	require.ErrorAs(t, err, &kinds)
+	require.Equal(t, []string{"c"}, kinds.Added)
+	require.Equal(t, []string{"a"}, kinds.Removed)
+	other = w
+	other.Region = stocks
+	_, err = cursor.NewRunner(t.Context(), st, other)
+	require.ErrorIs(t, err, checkpoint.ErrRegion)
+}

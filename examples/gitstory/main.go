@@ -1,0 +1,161 @@
+// Command gitstory tells the history of a git repository: who wrote it, which files change most, and which files
+// change together.
+//
+//	go run ./examples/gitstory [-repo DIR] [-data DIR] [-hotspot N] [-top N] [-crash-after N]
+//
+// It appends every commit and every changed file to a log, as typed events, while three supervised reactors read that log
+// and answer with events of their own:
+//
+//	git log --numstat -z
+//	     |          one commit = one batch, with the hash in its idempotency key: a second run appends only what is new
+//	     v
+//	commit.recorded  commit:<hash>  ---+---> contributors --> author.credited  author:<name and mail>
+//	                                   +---> pairs ---------> pair.changed     pair:<path>:<path>
+//	file.changed     file:<path>  ---------> hotspots ------> hotspot.found    hotspot:<path>
+//	                                                              |
+//	table  <------------------------- read from the log ----------+
+//
+// # Why it may be killed anywhere
+//
+// No reactor keeps anything in memory. What a program would usually count, the log counts: an entity numbers its events from
+// 1, and since a commit changes a path once, the version of a file.changed event is how often that path has changed so
+// far. So hotspots is one comparison: the event whose version is the threshold is the one that made its file a hotspot.
+// There is one such event per path, it is handled until its batch is committed, and hotspot.found is in that batch beside the
+// checkpoint: it is in the log once, wherever the program died. The table is counted the same way, from the versions of
+// what the reactors wrote. Nothing is rebuilt at a start, because there is nothing to lose.
+//
+// Try it: -crash-after 5 kills the process with SIGKILL when the fifth batch is handled and not yet committed, the worst
+// moment there is. Run it again as often as you like; the numbers are those of git.
+//
+// # What it makes of git
+//
+// It follows HEAD, oldest commit first, without the mailmap. A merge counts as a commit without files, as git log shows
+// it. A renamed file counts under its new path, which the event gives together with the old one. A binary file has no
+// lines. Names are percent-encoded where they are not printable UTF-8. Commits of more than 16 files make no pairs:
+// a reformatting says nothing about what belongs together.
+//
+// The log only grows. A commit that a rebase drops from HEAD stays in the table, and one whose numbers git sees differently
+// today (another .gitattributes, another threshold of renames) keeps those of its first telling.
+//
+// By default the log lies in the repository's git directory, in a folder gitstory, which may be deleted at any time. A
+// log belongs to one repository, named by the path of its git directory: another one is refused.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+
+	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	err := run(ctx, parseFlags(), os.Stdout, os.Stderr)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "gitstory:", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	repo, data string
+	hotspot    uint64
+	top        int
+	crashAfter int
+}
+
+func parseFlags() options {
+	var o options
+	flag.StringVar(&o.repo, "repo", ".", "a `directory` of the git repository")
+	flag.StringVar(&o.data, "data", "", "the `directory` of the log (default: gitstory in the git directory)")
+	flag.Uint64Var(&o.hotspot, "hotspot", 20, "`changes` that make a file a hotspot, at least 1")
+	flag.IntVar(&o.top, "top", 10, "`rows` of each table")
+	flag.IntVar(&o.crashAfter, "crash-after", 0, "die by SIGKILL when this many `batches` are handled; 0: never")
+	flag.Parse()
+	if flag.NArg() > 0 || o.hotspot == 0 || o.top < 0 || o.crashAfter < 0 {
+		flag.Usage()
+		os.Exit(2)
+	}
+	return o
+}
+
+// run tells the story of the repository and prints it to out. How far it is goes to status.
+func run(ctx context.Context, o options, out io.Writer, status *os.File) error {
+	repo, err := openRepository(ctx, o.repo)
+	if err != nil {
+		return err
+	}
+	if o.data == "" {
+		o.data = filepath.Join(repo.home, "gitstory")
+	}
+	// A power cut may take the last tenth of a second. The next run finds the same commits in git and appends them again, so
+	// there is no need to wait for the disk at each one.
+	st, err := store.Open(o.data, store.Options{Sync: store.SyncInterval})
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+
+	if err := tell(ctx, st, repo, o, status); err != nil {
+		return err
+	}
+	return printStory(ctx, out, st, o)
+}
+
+// tell appends what git knows while the reactors work, and returns when these have handled all of it.
+func tell(ctx context.Context, st *store.Store, repo repository, o options, status *os.File) (err error) {
+	head, err := repo.head(ctx)
+	if err != nil || head == "" {
+		return err
+	}
+	commits, err := repo.count(ctx, head)
+	if err != nil {
+		return err
+	}
+	progress := newProgress(status, commits)
+	defer progress.close()
+	crash := crashAfter(o.crashAfter)
+
+	var workers []string
+	story := supervision.Group{Name: "story"}
+	for _, r := range reactors(repo.scope(), o.hotspot) {
+		workers = append(workers, r.Spec().Name)
+		story.Children = append(story.Children, observed{Reactor: r, handled: func(events int) {
+			progress.handled(events)
+			crash.batch()
+		}})
+	}
+	sys, err := actors.Start(ctx, st, actors.Options{}, story)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if stopped := sys.Stop(context.WithoutCancel(ctx)); err == nil {
+			err = stopped // a halted worker is an error, though nobody may have waited for it
+		}
+	}()
+
+	if err := appendHistory(ctx, st, repo.scope(), repo.history(ctx, head), progress); err != nil {
+		return err
+	}
+	return waitForAll(ctx, sys, st, workers)
+}
+
+// waitForAll waits until each worker has handled everything in the log, or until one cannot.
+func waitForAll(ctx context.Context, sys *actors.System, st *store.Store, workers []string) error {
+	everything := store.Receipt{History: st.History(), Events: []store.Recorded{{Position: st.Head()}}}
+	for _, name := range workers {
+		if err := sys.WaitApplied(ctx, name, everything); err != nil {
+			return fmt.Errorf("wait for %s: %w", name, err)
+		}
+	}
+	return nil
+}

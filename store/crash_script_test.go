@@ -1,0 +1,212 @@
+package store
+
+import (
+	"fmt"
+	"testing/synctest"
+	"time"
+)
+
+// crashStep is one call of a script, or one end and reopening. It is made from what the oracle knows at the time, so that a
+// step that failed without a trace can be taken again.
+type crashStep func(r *crashRun) error
+
+// crashScript is everything that a writer does, in an order that fills a segment of 64 KiB per round.
+func crashScript(rounds int) []crashStep {
+	steps := []crashStep{(*crashRun).open}
+	for round := range rounds {
+		steps = append(steps, crashRound(round)...)
+		switch round % 4 {
+		case 0:
+			steps = append(steps, (*crashRun).killAndReopen)
+		case 1:
+			steps = append(steps, (*crashRun).sleep)
+		case 2:
+			steps = append(steps, (*crashRun).closeAndReopen)
+		}
+	}
+	return append(steps, (*crashRun).end)
+}
+
+func crashRound(round int) []crashStep {
+	i := round * 100
+	return []crashStep{
+		one(proposal("order:1", i, 40)),
+		one(proposal(fmt.Sprintf("order:%d", round), i+1, 700)),
+		several(i+2, 300, 4000, 90),
+		lazySides(i+3, 5000),
+		sides(i + 4),
+		withKey(i+5, 1200),
+		repeatOfTheLastKey,
+		one(proposal("stock:lamp", i+6, 9000+round*700)),
+		effect,
+		inOneGroup(i+7, 2500),
+		conflicts,
+		conditions(i + 8),
+		lazySides(i+9, 12000),
+		lazySides(i+10, 12000),
+		(*crashRun).sleep,
+		deletion,
+		several(i+11, 2500, 20, 3000),
+		one(proposal("stock:lamp", i+12, 0)),
+	}
+}
+
+func one(p Proposal) crashStep {
+	return func(r *crashRun) error {
+		p.Expect = Absent
+		if v := r.replay(len(r.commits)).versions[p.At.Entity]; v > 0 {
+			p.Expect = Exactly(v)
+		}
+		return r.submit(Batch{Events: []Proposal{p}})
+	}
+}
+
+// several commits events of three entities and a side value that says how far they reach.
+func several(i int, sizes ...int) crashStep {
+	return func(r *crashRun) error {
+		b := Batch{}
+		for j, size := range sizes {
+			p := proposal([]string{"order:1", "stock:lamp", "order:1", "saga"}[(i+j)%4], i+j, size)
+			p.Headers = map[string]string{"from": "test", "n": fmt.Sprint(i + j)}
+			b.Events = append(b.Events, p)
+		}
+		last := len(r.replay(len(r.commits)).events) + len(sizes)
+		b.Sides = []SideWrite{{Key: "checkpoint", Value: fmt.Appendf(nil, "at %d", last)}}
+		return r.submit(b)
+	}
+}
+
+func lazySides(i, size int) crashStep {
+	return func(r *crashRun) error {
+		value := payload(i, size).Data
+		return r.submit(Batch{Lazy: true, Sides: []SideWrite{{Key: fmt.Sprintf("lazy/%d", i%3), Value: value}}})
+	}
+}
+
+// sides writes two side values under the condition that they are as they were.
+func sides(i int) crashStep {
+	return func(r *crashRun) error {
+		var b Batch
+		now := r.replay(len(r.commits)).sides
+		for _, key := range []string{"swapped", "gone"} {
+			b.Sides = append(b.Sides, SideWrite{Key: key, Value: fmt.Append(nil, i), Expect: Exactly(now[key].Revision)})
+		}
+		return r.submit(b)
+	}
+}
+
+func deletion(r *crashRun) error {
+	return r.submit(Batch{Sides: []SideWrite{{Key: "gone", Delete: true}}})
+}
+
+func withKey(i, size int) crashStep {
+	return func(r *crashRun) error {
+		return r.submit(Batch{
+			Key:    fmt.Sprintf("key-%d", i),
+			Events: []Proposal{proposal("order:1", i, size), proposal("keyed", i, size)},
+			Sides:  []SideWrite{{Key: "keyed", Value: fmt.Append(nil, i)}},
+		})
+	}
+}
+
+func repeatOfTheLastKey(r *crashRun) error {
+	for i := len(r.commits) - 1; i >= 0; i-- {
+		b := r.commits[i].batch
+		if b.Key == "" {
+			continue
+		}
+		if err := r.verifyKeys(r.st, len(r.commits)); err != nil {
+			return err
+		}
+		b.Events = b.Events[:1]
+		return r.refused(b, ErrKeyConflict)
+	}
+	return nil
+}
+
+// effect commits an event that says which one caused it.
+func effect(r *crashRun) error {
+	p := proposal("effect", len(r.commits), 100)
+	for i := len(r.commits) - 1; i >= 0; i-- {
+		if c := &r.commits[i]; c.acked && len(c.receipt.Events) > 0 {
+			p.Causation = Causation{Cause: c.receipt.Events[0].ID, Depth: 1}
+			break
+		}
+	}
+	return r.submit(Batch{Events: []Proposal{p}})
+}
+
+func inOneGroup(i, size int) crashStep {
+	return func(r *crashRun) error {
+		return r.submitGroup(
+			Batch{Events: []Proposal{proposal("order:1", i, size), proposal("group", i, size)}},
+			Batch{Key: fmt.Sprintf("group-%d", i), Events: []Proposal{proposal("group", i+1, size)}},
+			Batch{Sides: []SideWrite{{Key: "group", Value: fmt.Append(nil, i)}}},
+			Batch{
+				Events: []Proposal{proposal("order:1", i+2, 10)},
+				Sides:  []SideWrite{{Key: "group", Value: fmt.Append(nil, i+1)}},
+			},
+		)
+	}
+}
+
+func conflicts(r *crashRun) error {
+	p := proposal("order:1", 0, 10)
+	p.Expect = Absent
+	if err := r.refused(Batch{Events: []Proposal{p}}, ErrConflict); err != nil {
+		return err
+	}
+	return r.refused(Batch{Sides: []SideWrite{{Key: "group", Expect: Absent}}}, ErrConflict)
+}
+
+// conditions commits under a condition that holds, and tries to under one that does not.
+func conditions(i int) crashStep {
+	return func(r *crashRun) error {
+		b := Batch{
+			Events:     []Proposal{proposal("order:1", i, 200)},
+			Conditions: []Condition{{Region: Region{Entity: "order"}}},
+		}
+		if err := r.refused(b, ErrConflict); err != nil {
+			return err
+		}
+		b.Conditions[0].After = r.st.Head()
+		return r.submit(b)
+	}
+}
+
+// sleep lets the clock of lazy and periodic syncs run out.
+func (r *crashRun) sleep() error {
+	time.Sleep(2 * defaultSyncEvery)
+	synctest.Wait()
+	if err := r.st.committer.writer.poisoned(); err != nil {
+		return err
+	}
+	if r.mode != SyncNever {
+		r.floor = len(r.commits)
+	}
+	return nil
+}
+
+func (r *crashRun) killAndReopen() error {
+	r.kill()
+	return r.open()
+}
+
+func (r *crashRun) closeAndReopen() error {
+	if r.st != nil {
+		err := r.end()
+		r.st = nil
+		if err != nil {
+			return err
+		}
+	}
+	return r.open()
+}
+
+func (r *crashRun) end() error {
+	if err := r.st.Close(); err != nil {
+		return err
+	}
+	r.floor = len(r.commits)
+	return nil
+}

@@ -1,0 +1,309 @@
+package wal_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/store/internal/index"
+	"github.com/penstock-io/penstock/store/internal/wal"
+)
+
+// The golden files are two segments of one log as version 1 writes them: v1.seg is sealed, v1-open.seg is the one
+// behind it, with zeros ahead and a clean end. They must be readable for ever; -update is for a change of this test,
+// never for a change of the format.
+var update = flag.Bool("update", false, "write the golden files anew")
+
+const (
+	sealedFile = "testdata/v1.seg"
+	openFile   = "testdata/v1-open.seg"
+)
+
+var (
+	goldenStore = [16]byte{0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x47, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff, 0x01}
+	outside     = [16]byte{0x01, 0x8f, 0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0, 0, 0, 0, 0x42}
+)
+
+// goldenTime is the hybrid time of an event: a millisecond per position, in 2024.
+func goldenTime(position uint64) uint64 { return (1_720_000_000_000 + position) << 16 }
+
+// goldenID is a UUIDv7 of that time.
+func goldenID(position uint64) (id [16]byte) {
+	ms := goldenTime(position) >> 16
+	for i := range 6 {
+		id[i] = byte(ms >> (40 - 8*i))
+	}
+	id[6], id[8], id[15] = 0x70, 0x80, byte(position)
+	return id
+}
+
+type goldenEvent struct {
+	draft   wal.Draft
+	version uint64
+}
+
+// goldenEvents of the log, positions from 1.
+func goldenEvents() []goldenEvent {
+	return []goldenEvent{
+		{wal.Draft{Entity: "order:1", Scope: "shop", Kind: "order.placed", Codec: "json", Payload: []byte(`{"sku":"lamp"}`)}, 1},
+		{wal.Draft{
+			Entity: "stock:lamp", Scope: "shop", Kind: "stock.reserved", Codec: "json", SchemaVersion: 3, Depth: 1,
+			Cause: goldenID(1), Correlation: goldenID(1), Payload: []byte(`{"order":1}`),
+			Headers: wal.AppendPair(wal.AppendPair(nil, "tenant", "münchen"), "trace", ""),
+		}, 1},
+		{wal.Draft{Entity: "order:1", Scope: "shop", Kind: "order.paid", Codec: "binary", Payload: []byte{0, 1, 2, 0xff}}, 2},
+		{wal.Draft{Entity: "order:2", Scope: "branch", Kind: "order.placed", Codec: "json", Correlation: outside}, 1},
+		{wal.Draft{Entity: "order:1", Scope: "shop", Kind: "order.shipped", Codec: "json", Payload: []byte(`{}`)}, 3},
+	}
+}
+
+// goldenCommits says how the log was written: each element is one commit.
+var goldenCommits = []struct {
+	batch  int // commits of the same number share a batch
+	events int
+	key    string
+	sides  []goldenSide
+}{
+	{batch: 0, events: 1, key: "place-1"},
+	{batch: 1, events: 2, sides: []goldenSide{{"checkpoint", "at 3", false}}},
+	{batch: 1, sides: []goldenSide{{"gone", "soon", false}, {"kept", "\x00\x01", false}}},
+	{batch: 2, sides: []goldenSide{{"gone", "", true}}},
+	{batch: 2, events: 1},
+	// the second segment
+	{batch: 3, events: 1, key: "ship-1", sides: []goldenSide{{"checkpoint", "at 5", false}}},
+}
+
+const goldenSealedBatches = 3
+
+type goldenSide struct {
+	key, value string
+	deleted    bool
+}
+
+// goldenLog writes segments as a store does, with fixed ids and times.
+type goldenLog struct {
+	data     []byte
+	active   *index.Active
+	next     wal.Expected
+	durable  uint32
+	chains   map[string][32]byte
+	events   []goldenEvent
+	position uint64
+	sequence uint64
+}
+
+func (g *goldenLog) begin(segment uint32) {
+	g.next.Segment, g.next.Offset, g.durable, g.active = segment, wal.SegmentHeaderSize, 0, index.NewActive()
+	g.data = wal.AppendSegmentHeader(nil, &wal.SegmentHeader{
+		Store: goldenStore, Segment: segment, History: 1, FirstPosition: g.next.Position, FirstSequence: g.next.Sequence,
+		LastTime: goldenTime(g.position) * min(g.position, 1), Previous: g.next.Previous,
+	})
+}
+
+func (g *goldenLog) batch(number int, flags uint16) {
+	start := len(g.data)
+	h := wal.BatchHeader{
+		Previous: g.next.Previous, Segment: g.next.Segment, Incarnation: 1, History: 1, Durable: g.durable, Flags: flags,
+		FirstSequence: g.next.Sequence, FirstPosition: g.next.Position, Offset: uint32(start),
+	}
+	b := make([]byte, wal.BatchHeaderSize)
+	for _, c := range goldenCommits {
+		if c.batch != number {
+			continue
+		}
+		h.Commits++
+		g.sequence++
+		first := g.position + 1
+		digests := []byte(nil)
+		for i := range c.events {
+			var content [32]byte
+			b, content = g.event(b, start, i == c.events-1 && c.key == "" && c.sides == nil)
+			digests = append(digests, content[:]...)
+			h.Events++
+		}
+		b = g.keyAndSides(b, start, c.key, c.sides, wal.Key{
+			Events: uint32(c.events), FirstPosition: first, Sequence: g.sequence, Digest: sha(digests),
+		})
+	}
+	b = wal.FinishBatch(b, &h)
+	g.data = append(g.data, b...)
+	g.next.Advance(&h)
+	g.durable = uint32(g.next.Offset)
+}
+
+func (g *goldenLog) event(b []byte, start int, last bool) (_ []byte, content [32]byte) {
+	g.position++
+	e := g.events[g.position-1]
+	rec := wal.AppendEvent(nil, &e.draft)
+	content, envelope := wal.Digests(rec)
+	s := wal.Stamp{Position: g.position, Version: e.version, Time: goldenTime(g.position), ID: goldenID(g.position)}
+	s.Hash = wal.Chain(g.chains[e.draft.Entity], envelope, &s)
+	g.chains[e.draft.Entity] = s.Hash
+	wal.StampEvent(rec, &s)
+	wal.SealRecord(rec, last)
+	g.active.Add(uint32(start+len(b)), index.Terms{Entity: e.draft.Entity, Scope: e.draft.Scope, Kind: e.draft.Kind})
+	return append(b, rec...), content
+}
+
+func (g *goldenLog) keyAndSides(b []byte, start int, key string, sides []goldenSide, k wal.Key) []byte {
+	if key != "" {
+		rec := wal.AppendKey(nil, key, &k)
+		wal.SealRecord(rec, sides == nil)
+		g.active.AddKey(key, uint32(start+len(b)))
+		b = append(b, rec...)
+	}
+	for i, side := range sides {
+		rec := wal.AppendSide(nil, side.key, []byte(side.value), side.deleted)
+		wal.StampSide(rec, k.Sequence)
+		wal.SealRecord(rec, i == len(sides)-1)
+		g.active.SetSide(side.key, uint32(start+len(b)))
+		b = append(b, rec...)
+	}
+	return b
+}
+
+func (g *goldenLog) seal() []byte {
+	idx, sides := g.active.Footer()
+	t := wal.Trailer{
+		DataEnd: uint64(len(g.data)), NextPosition: g.next.Position, NextSequence: g.next.Sequence,
+		LastTime: goldenTime(g.position), LastChecksum: g.next.Previous, Incarnation: 1, History: 1,
+		IndexLen: uint32(len(idx)), IndexSum: wal.Checksum(idx), SidesLen: uint32(len(sides)), SidesSum: wal.Checksum(sides),
+	}
+	return append(append(append(g.data, idx...), sides...), wal.AppendTrailer(nil, &t)...)
+}
+
+// goldenFiles are the two segments as this version of the code writes them.
+func goldenFiles() (sealed, open []byte) {
+	g := &goldenLog{chains: map[string][32]byte{}, events: goldenEvents(), next: wal.Expected{Position: 1, Sequence: 1}}
+	g.begin(1)
+	g.batch(-1, wal.FlagOpened)
+	for n := range goldenSealedBatches {
+		g.batch(n, 0)
+	}
+	sealed = g.seal()
+	g.begin(2)
+	g.batch(goldenSealedBatches, 0)
+	g.batch(-1, wal.FlagClosed)
+	return sealed, append(g.data, make([]byte, 2048)...)
+}
+
+func TestVersionOneIsWrittenAsEver(t *testing.T) {
+	sealed, open := goldenFiles()
+	for name, want := range map[string][]byte{sealedFile: sealed, openFile: open} {
+		if *update {
+			require.NoError(t, os.WriteFile(filepath.FromSlash(name), want, 0o600))
+		}
+		got, err := os.ReadFile(filepath.FromSlash(name))
+		require.NoError(t, err)
+		require.Equal(t, want, got, name)
+	}
+}
+
+// story is a log told record by record.
+func story(t *testing.T, name string, x wal.Expected) (lines []string, end wal.Expected) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.FromSlash(name))
+	require.NoError(t, err)
+	h, err := wal.ParseSegmentHeader(data)
+	require.NoError(t, err)
+	require.EqualValues(t, goldenStore, h.Store)
+	require.EqualValues(t, 1, h.History)
+	require.Equal(t, x.Segment, h.Segment)
+	require.Equal(t, x.Position, h.FirstPosition)
+	require.Equal(t, x.Sequence, h.FirstSequence)
+	require.Equal(t, x.Previous, h.Previous)
+	for {
+		b, whole, ok := wal.Next(data, &x)
+		if !ok {
+			return lines, x
+		}
+		lines = append(lines, fmt.Sprintf("batch at %d, durable to %d, flags %d", b.Offset, b.Durable, b.Flags))
+		for _, rec := range records(t, &b, whole) {
+			lines = append(lines, tell(t, rec))
+		}
+		x.Advance(&b)
+	}
+}
+
+func tell(t *testing.T, rec []byte) string {
+	t.Helper()
+	end := ""
+	if wal.IsLast(rec) {
+		end = "."
+	}
+	switch wal.Type(rec) {
+	case wal.TypeEvent:
+		var e wal.Event
+		require.NoError(t, wal.ParseEvent(rec, &e))
+		require.Equal(t, goldenTime(e.Position), e.Time)
+		require.Equal(t, goldenID(e.Position), e.ID)
+		line := fmt.Sprintf("event %d %s@%s v%d %s %s/%d %q", e.Position, e.Entity(), e.Scope(), e.Version, e.Kind(),
+			e.Codec(), e.SchemaVersion, e.Payload)
+		for name, value := range wal.Pairs(e.Headers) {
+			line += fmt.Sprintf(" %s=%s", name, value)
+		}
+		return line + fmt.Sprintf(" cause %x correlation %x depth %d hash %.4x", e.Cause[15], e.Correlation[15], e.Depth, e.Hash) + end
+	case wal.TypeKey:
+		key, err := wal.ParseKey(rec)
+		require.NoError(t, err)
+		return fmt.Sprintf("key %s of commit %d, %d from %d, %.4x", key.Key, key.Sequence, key.Events, key.FirstPosition, key.Digest) + end
+	default:
+		side, err := wal.ParseSide(rec)
+		require.NoError(t, err)
+		return fmt.Sprintf("side %s=%q in commit %d, deleted %v", side.Key, side.Value, side.Revision, side.Deleted) + end
+	}
+}
+
+func TestTheGoldenSegmentsAreReadRecordByRecord(t *testing.T) {
+	sealed, x := story(t, sealedFile, wal.Expected{Segment: 1, Offset: wal.SegmentHeaderSize, Position: 1, Sequence: 1})
+	require.Equal(t, []string{
+		`batch at 128, durable to 0, flags 2`,
+		`batch at 192, durable to 192, flags 0`,
+		`event 1 order:1@shop v1 order.placed json/0 "{\"sku\":\"lamp\"}" cause 0 correlation 1 depth 0 hash d4df9b6b`,
+		`key place-1 of commit 1, 1 from 1, 795633c9.`,
+		`batch at 480, durable to 480, flags 0`,
+		`event 2 stock:lamp@shop v1 stock.reserved json/3 "{\"order\":1}" tenant=münchen trace= cause 1 correlation 1 depth 1 hash 489d2a85`,
+		`event 3 order:1@shop v2 order.paid binary/0 "\x00\x01\x02\xff" cause 0 correlation 3 depth 0 hash e936ab9a`,
+		`side checkpoint="at 3" in commit 2, deleted false.`,
+		`side gone="soon" in commit 3, deleted false`,
+		`side kept="\x00\x01" in commit 3, deleted false.`,
+		`batch at 1000, durable to 1000, flags 0`,
+		`side gone="" in commit 4, deleted true.`,
+		`event 4 order:2@branch v1 order.placed json/0 "" cause 0 correlation 42 depth 0 hash fde6be98.`,
+	}, sealed)
+	data, err := os.ReadFile(filepath.FromSlash(sealedFile))
+	require.NoError(t, err)
+	trailer, err := wal.ParseTrailer(data[len(data)-wal.TrailerSize:], int64(len(data)))
+	require.NoError(t, err)
+	require.EqualValues(t, x.Offset, trailer.DataEnd)
+	require.Equal(t, x.Position, trailer.NextPosition)
+	require.Equal(t, x.Sequence, trailer.NextSequence)
+	require.Equal(t, x.Previous, trailer.LastChecksum)
+	require.Equal(t, goldenTime(4), trailer.LastTime)
+	require.EqualValues(t, 1, trailer.History)
+
+	footer := data[trailer.DataEnd:]
+	idx, err := index.OpenSealed(footer[:trailer.IndexLen])
+	require.NoError(t, err)
+	require.EqualValues(t, 4, idx.Len())
+	ords, _ := idx.Select(index.Query{Entity: "order"}, 0, 4, 10, nil)
+	require.Equal(t, []uint32{0, 2, 3}, ords)
+	sides, err := index.Sides(footer[trailer.IndexLen:][:trailer.SidesLen])
+	require.NoError(t, err)
+	require.Len(t, sides, 3)
+
+	open, _ := story(t, openFile, wal.Expected{
+		Segment: 2, Offset: wal.SegmentHeaderSize, Position: x.Position, Sequence: x.Sequence, Previous: x.Previous,
+	})
+	require.Equal(t, []string{
+		`batch at 128, durable to 0, flags 0`,
+		`event 5 order:1@shop v3 order.shipped json/0 "{}" cause 0 correlation 5 depth 0 hash f9ac70f2`,
+		`key ship-1 of commit 6, 1 from 5, 7933473c`,
+		`side checkpoint="at 5" in commit 6, deleted false.`,
+		`batch at 448, durable to 448, flags 4`,
+	}, open)
+}

@@ -1,0 +1,262 @@
+package wal_test
+
+import (
+	"encoding/binary"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/penstock-io/penstock/store/internal/wal"
+)
+
+func TestAnEventIsReadAsItWasWritten(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d, s, last := drawDraft(t), drawStamp(t), rapid.Bool().Draw(t, "last")
+		rec := record(&d, &s, last)
+
+		got, n, err := wal.ParseRecord(append(rec, blob(t, "behind")...))
+		require.NoError(t, err)
+		require.Equal(t, rec, got)
+		require.Equal(t, len(rec), n)
+		require.EqualValues(t, wal.TypeEvent, wal.Type(got))
+		require.Equal(t, last, wal.IsLast(got))
+
+		e := wal.Event{Cause: [16]byte{9}, Extensions: []byte("left over")}
+		require.NoError(t, wal.ParseEvent(got, &e))
+		require.Equal(t, s, e.Stamp)
+		require.Equal(t, d.Entity, string(e.Entity()))
+		require.Equal(t, d.Scope, string(e.Scope()))
+		require.Equal(t, d.Kind, string(e.Kind()))
+		require.Equal(t, d.Codec, string(e.Codec()))
+		require.Equal(t, d.SchemaVersion, e.SchemaVersion)
+		require.Equal(t, d.Depth, e.Depth)
+		require.Equal(t, d.Cause, e.Cause)
+		require.Equal(t, string(d.Headers), string(e.Headers))
+		require.Equal(t, string(d.Payload), string(e.Payload))
+		require.Empty(t, e.Extensions)
+		if d.Correlation == ([16]byte{}) {
+			require.Equal(t, s.ID, e.Correlation, "an event without a correlation starts one")
+		} else {
+			require.Equal(t, d.Correlation, e.Correlation)
+		}
+	})
+}
+
+func TestUnknownExtensionsAreHandedOn(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d, s := drawDraft(t), drawStamp(t)
+		extensions := blob(t, "extensions")
+		rec := append(wal.AppendEvent(nil, &d), extensions...)
+		binary.LittleEndian.PutUint32(rec[0:], uint32(len(rec)))
+		binary.LittleEndian.PutUint32(rec[104:], uint32(len(extensions)))
+		wal.StampEvent(rec, &s)
+		wal.SealRecord(rec, true)
+
+		var e wal.Event
+		require.NoError(t, wal.ParseEvent(rec, &e))
+		require.Equal(t, string(extensions), string(e.Extensions))
+		require.Equal(t, string(d.Payload), string(e.Payload))
+		require.Equal(t, d.Cause, e.Cause)
+	})
+}
+
+func TestTheSlicesOfAnEventHaveNoRoomToGrowIntoEachOther(t *testing.T) {
+	rec := record(&wal.Draft{Entity: "e", Headers: wal.AppendPair(nil, "a", "b"), Payload: []byte("p"), Cause: [16]byte{1}},
+		&wal.Stamp{}, true)
+	before := string(rec)
+	var e wal.Event
+	require.NoError(t, wal.ParseEvent(rec, &e))
+	_ = append(e.Envelope, 'x')
+	_ = append(e.Headers, 'x')
+	_ = append(e.Payload, 'x')
+	require.Equal(t, before, string(rec))
+}
+
+func TestASideValueIsReadAsItWasWritten(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		key, value := rapid.StringN(0, 40, 120).Draw(t, "key"), blob(t, "value")
+		deleted, revision := rapid.Bool().Draw(t, "deleted"), number(t, "revision")
+		rec := wal.AppendSide(nil, key, value, deleted)
+		wal.StampSide(rec, revision)
+		wal.SealRecord(rec, true)
+
+		rec, _, err := wal.ParseRecord(rec)
+		require.NoError(t, err)
+		side, err := wal.ParseSide(rec)
+		require.NoError(t, err)
+		require.Equal(t, key, string(side.Key))
+		require.Equal(t, string(value), string(side.Value))
+		require.Equal(t, revision, side.Revision)
+		require.Equal(t, deleted, side.Deleted)
+	})
+}
+
+func TestAnIdempotencyKeyIsReadAsItWasWritten(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		key := rapid.StringN(0, 40, 120).Draw(t, "key")
+		want := wal.Key{
+			Key: []byte(key), Events: rapid.Uint32().Draw(t, "events"), FirstPosition: number(t, "position"),
+			Sequence: number(t, "sequence"), Digest: id32(t, "digest"),
+		}
+		rec := wal.AppendKey(nil, key, &want)
+		wal.SealRecord(rec, true)
+		require.Len(t, rec, wal.KeySize(key))
+
+		rec, _, err := wal.ParseRecord(rec)
+		require.NoError(t, err)
+		got, err := wal.ParseKey(rec)
+		require.NoError(t, err)
+		require.Equal(t, string(want.Key), string(got.Key))
+		want.Key, got.Key = nil, nil
+		require.Equal(t, want, got)
+	})
+}
+
+func TestABatchIsReadAsItWasWritten(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := wal.BatchHeader{
+			Previous: rapid.Uint32().Draw(t, "previous"), Segment: rapid.Uint32().Draw(t, "segment"),
+			Incarnation: rapid.Uint32().Draw(t, "incarnation"), History: rapid.Uint32().Draw(t, "history"),
+			Durable: rapid.Uint32().Draw(t, "durable"), FirstSequence: number(t, "sequence"),
+			FirstPosition: number(t, "position"), Flags: rapid.Uint16().Draw(t, "flags"), Offset: rapid.Uint32().Draw(t, "offset"),
+		}
+		var want [][]byte
+		for range rapid.IntRange(0, 5).Draw(t, "commits") {
+			h.Commits++
+			n := rapid.IntRange(1, 3).Draw(t, "events")
+			for i := range n {
+				d, s := drawDraft(t), drawStamp(t)
+				want = append(want, record(&d, &s, i == n-1))
+				h.Events++
+			}
+		}
+		b := batch(&h, want...)
+		require.Zero(t, len(b)%8)
+		require.Equal(t, len(b), wal.BatchLength(b))
+
+		got, whole, err := wal.ParseBatch(append(b, blob(t, "behind")...), h.Segment, int64(h.Offset))
+		require.NoError(t, err)
+		require.Equal(t, h, got)
+		require.Equal(t, b, whole)
+		require.Equal(t, want, records(t, &got, whole))
+
+		_, _, err = wal.ParseBatch(b, h.Segment+1, int64(h.Offset))
+		require.ErrorIs(t, err, wal.ErrBad, "a batch of another segment")
+		_, _, err = wal.ParseBatch(b, h.Segment, int64(h.Offset)+8)
+		require.ErrorIs(t, err, wal.ErrBad, "a batch from another place")
+	})
+}
+
+func TestRecordsThatDisagreeWithTheirHeaderAreRefused(t *testing.T) {
+	h, b := small()
+	nothing := func([]byte, int) error { return nil }
+	require.NoError(t, wal.Records(&h, b, nothing))
+
+	more := h
+	more.Events++
+	require.ErrorIs(t, wal.Records(&more, b, nothing), wal.ErrBad)
+	more = h
+	more.Commits++
+	require.ErrorIs(t, wal.Records(&more, b, nothing), wal.ErrBad)
+
+	open := record(&wal.Draft{Entity: "e"}, &wal.Stamp{}, false)
+	h.Commits = 0
+	require.ErrorIs(t, wal.Records(&h, batch(&h, open), nothing), wal.ErrBad, "a commit that never ends")
+	h.Events, h.Commits = 0, 0
+	require.ErrorIs(t, wal.Records(&h, batch(&h, make([]byte, 8)), nothing), wal.ErrBad, "padding of a whole word")
+}
+
+func TestASegmentHeaderAndATrailerAreReadAsTheyWereWritten(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := wal.SegmentHeader{
+			Store: id16(t, "store"), Segment: rapid.Uint32().Draw(t, "segment"), History: rapid.Uint32().Draw(t, "history"),
+			FirstPosition: number(t, "position"), FirstSequence: number(t, "sequence"), LastTime: number(t, "time"),
+			Previous: rapid.Uint32().Draw(t, "previous"),
+		}
+		b := wal.AppendSegmentHeader(nil, &h)
+		require.Len(t, b, wal.SegmentHeaderSize)
+		got, err := wal.ParseSegmentHeader(append(b, 1, 2, 3))
+		require.NoError(t, err)
+		require.Equal(t, h, got)
+
+		want := wal.Trailer{
+			DataEnd:      uint64(wal.SegmentHeaderSize + rapid.IntRange(0, 1<<30).Draw(t, "data")),
+			NextPosition: number(t, "position"), NextSequence: number(t, "sequence"), LastTime: number(t, "time"),
+			LastChecksum: rapid.Uint32().Draw(t, "checksum"), Incarnation: rapid.Uint32().Draw(t, "incarnation"),
+			IndexLen: rapid.Uint32().Draw(t, "index"), IndexSum: rapid.Uint32().Draw(t, "index sum"),
+			SidesLen: rapid.Uint32().Draw(t, "sides"), SidesSum: rapid.Uint32().Draw(t, "sides sum"),
+			Weak: rapid.Bool().Draw(t, "weak"), History: rapid.Uint32().Draw(t, "history"),
+		}
+		size := int64(want.DataEnd) + int64(want.IndexLen) + int64(want.SidesLen) + wal.TrailerSize
+		b = wal.AppendTrailer(nil, &want)
+		require.Len(t, b, wal.TrailerSize)
+		trailer, err := wal.ParseTrailer(b, size)
+		require.NoError(t, err)
+		require.Equal(t, want, trailer)
+		_, err = wal.ParseTrailer(b, size+1)
+		require.ErrorIs(t, err, wal.ErrBad, "the trailer of a file of another size")
+	})
+}
+
+func TestANewerSegmentIsToldFromABadOne(t *testing.T) {
+	b := wal.AppendSegmentHeader(nil, &wal.SegmentHeader{Segment: 1})
+	b[8]++
+	_, err := wal.ParseSegmentHeader(b)
+	require.ErrorIs(t, err, wal.ErrNewer)
+}
+
+func TestTheContentDigestCoversWhatARetryMustAgreeInAndNothingElse(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d := drawDraft(t)
+		content, envelope := wal.Digests(wal.AppendEvent(nil, &d))
+
+		links := d
+		links.Depth++
+		links.Cause[0] ^= 1
+		links.Cause[15] |= 1
+		same, changed := wal.Digests(wal.AppendEvent(nil, &links))
+		require.Equal(t, content, same)
+		require.NotEqual(t, envelope, changed)
+
+		other := d
+		switch rapid.IntRange(0, 6).Draw(t, "field") {
+		case 0:
+			other.Entity, other.Scope = d.Entity+"x", d.Scope
+		case 1:
+			other.Scope += "x"
+		case 2:
+			other.Kind += "x"
+		case 3:
+			other.Codec += "x"
+		case 4:
+			other.SchemaVersion++
+		case 5:
+			other.Headers = wal.AppendPair(append([]byte(nil), d.Headers...), "x", "")
+		case 6:
+			other.Payload = append(append([]byte(nil), d.Payload...), 'x')
+		}
+		changed, _ = wal.Digests(wal.AppendEvent(nil, &other))
+		require.NotEqual(t, content, changed)
+	})
+	moved, _ := wal.Digests(wal.AppendEvent(nil, &wal.Draft{Entity: "ab", Scope: "c"}))
+	content, _ := wal.Digests(wal.AppendEvent(nil, &wal.Draft{Entity: "a", Scope: "bc"}))
+	require.NotEqual(t, content, moved, "the same bytes, divided in another way")
+}
+
+func TestTheChainCoversThePreviousHashAndTheWholeStamp(t *testing.T) {
+	stamp := wal.Stamp{Position: 1, Version: 2, Time: 3, ID: [16]byte{4}}
+	link := wal.Chain([32]byte{5}, [32]byte{6}, &stamp)
+	seen := map[[32]byte]bool{link: true}
+	for _, change := range []func(*wal.Stamp){
+		func(s *wal.Stamp) { s.Position++ }, func(s *wal.Stamp) { s.Version++ },
+		func(s *wal.Stamp) { s.Time++ }, func(s *wal.Stamp) { s.ID[15]++ },
+	} {
+		other := stamp
+		change(&other)
+		seen[wal.Chain([32]byte{5}, [32]byte{6}, &other)] = true
+	}
+	seen[wal.Chain([32]byte{1}, [32]byte{6}, &stamp)] = true
+	seen[wal.Chain([32]byte{5}, [32]byte{1}, &stamp)] = true
+	require.Len(t, seen, 7)
+}

@@ -1,0 +1,151 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/store/internal/vfs"
+)
+
+// powerCuts simulates the power cuts of one sync mode.
+type powerCuts struct {
+	t      *testing.T
+	mode   SyncMode
+	script []crashStep
+	seeds  int // random images beside the special ones
+
+	cuts, recoveryCuts *atomic.Int64
+}
+
+func crashRounds() int {
+	if soaking() {
+		return 9
+	}
+	return 3
+}
+
+func TestAPowerCutAtAnyOperationLeavesThePromisedPrefix(t *testing.T) {
+	const shards = 4
+	seeds := 3
+	if soaking() {
+		seeds = 12
+	}
+	for _, mode := range []SyncMode{SyncAlways, SyncInterval, SyncNever} {
+		var cuts, recoveryCuts atomic.Int64
+		t.Run(mode.String(), func(t *testing.T) {
+			for shard := range shards {
+				t.Run(fmt.Sprint(shard), func(t *testing.T) {
+					t.Parallel()
+					synctest.Test(t, func(t *testing.T) {
+						p := powerCuts{
+							t: t, mode: mode, script: crashScript(crashRounds()), seeds: seeds,
+							cuts: &cuts, recoveryCuts: &recoveryCuts,
+						}
+						ops := p.dryRun()
+						for n := 1 + shard; n <= ops; n += shards {
+							p.cutAt(n)
+						}
+					})
+				})
+			}
+		})
+		t.Logf("sync %s: %d power cuts, %d of them during a recovery", mode, cuts.Load()+recoveryCuts.Load(), recoveryCuts.Load())
+	}
+}
+
+// dryRun counts the operations of the script.
+func (p *powerCuts) dryRun() int {
+	r := newCrashRun(vfs.NewMemory(), p.mode)
+	for i, step := range p.script {
+		require.NoError(p.t, step(r), "step %d", i)
+	}
+	require.Greater(p.t, len(r.commits), 30)
+	return r.disk.Ops()
+}
+
+// cutAt runs the script up to operation n and looks at the disks that the next boot may find.
+func (p *powerCuts) cutAt(n int) {
+	r := newCrashRun(vfs.NewMemory(), p.mode)
+	r.disk.CutAt(n)
+	for _, step := range p.script {
+		if err := step(r); err != nil {
+			require.True(p.t, errors.Is(err, vfs.ErrPowerCut) || errors.Is(err, ErrPoisoned), "operation %d: %v", n, err)
+			break
+		}
+	}
+	require.Equal(p.t, n, r.disk.Ops())
+	r.kill()
+	at := fmt.Sprintf("sync %s, cut at operation %d (%s)", p.mode, n, last(r.disk.Trace()))
+	for seed := range 4 + uint64(p.seeds) {
+		if seed > vfs.KeepFirst {
+			seed += uint64(n * p.seeds)
+		}
+		where := fmt.Sprintf("%s, image %d", at, seed)
+		img := powerCutImage(p.t, r.disk, seed)
+		if seed == vfs.KeepAll || seed == vfs.KeepLast || seed == uint64(n*p.seeds)+vfs.KeepFirst+1 {
+			p.cutRecovery(&r.oracle, img, where)
+		}
+		p.recover(r.oracle.clone(), img, where)
+	}
+}
+
+func last(trace []string) string { return trace[len(trace)-1] }
+
+// recover opens the disk, compares, goes on writing and opens it once more.
+func (p *powerCuts) recover(o *oracle, disk *vfs.Memory, where string) {
+	p.cuts.Add(1)
+	r := &crashRun{oracle: *o, disk: disk, options: Options{Sync: p.mode, SegmentBytes: minSegmentBytes}}
+	p.check(r, where)
+	for i, step := range []crashStep{
+		one(proposal("order:1", 1, 300)), several(7000, 10, 4000, 800), withKey(9000, 100), inOneGroup(7001, 40), sides(7002),
+	} {
+		require.NoError(p.t, step(r), "%s: step %d after recovery", where, i)
+	}
+	if p.mode == SyncAlways {
+		r.kill()
+		r.disk = powerCutImage(p.t, r.disk, vfs.KeepNothing)
+	} else {
+		require.NoError(p.t, r.end(), where)
+	}
+	p.check(r, where+", second opening")
+	require.NoError(p.t, r.end(), where)
+}
+
+// check opens the disk of r and compares it with the oracle.
+func (p *powerCuts) check(r *crashRun, where string) {
+	var err error
+	r.st, err = open(r.disk, crashDir, r.options, true)
+	require.NoError(p.t, err, where)
+	k, err := r.verify(r.st, r.floor)
+	require.NoError(p.t, err, where)
+	require.NoError(p.t, r.verifyHistory(r.st, k), where)
+	r.found(k, r.st.History())
+}
+
+// cutRecovery cuts the power a second time, at every operation of the recovery from the first cut.
+func (p *powerCuts) cutRecovery(o *oracle, disk *vfs.Memory, where string) {
+	for m := 1; ; m++ {
+		img := disk.Image(vfs.KeepAll)
+		img.CutAt(m)
+		r := &crashRun{oracle: *o, disk: img, options: Options{Sync: p.mode, SegmentBytes: minSegmentBytes}}
+		st, err := open(img, crashDir, r.options, true)
+		if err == nil {
+			killStore(st)
+		}
+		if img.Ops() < m {
+			require.NoError(p.t, err, where)
+			return
+		}
+		p.recoveryCuts.Add(1)
+		seed := uint64(m+len(o.commits)) % 8
+		at := fmt.Sprintf("%s, recovery cut at operation %d (%s), image %d", where, m, last(img.Trace()), seed)
+		r.disk = powerCutImage(p.t, img, seed)
+		p.check(r, at)
+		r.kill()
+	}
+}
