@@ -35,5 +35,6 @@ func (s *Store) Commit(ctx context.Context, b Batch) (Receipt, error) {
 	if err := s.committer.submit(ctx, o); err != nil {
 		return Receipt{}, err
 	}
+	o.release()
 	return o.receipt, o.err
 }

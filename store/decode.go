@@ -10,45 +10,43 @@ import (
 // run is a stretch of a segment that is read at once: the events with the given ordinals and what lies between.
 type run struct {
 	segment    *segment
-	index      index.Index
 	ords       []uint32
+	extents    []index.Extent
 	start, end int64
 }
 
 // planRun takes as many of the ordinals as lie close together.
-func planRun(g *segment, idx index.Index, ords []uint32) run {
-	readable, events := g.end.Load(), idx.Len()
-	endOf := func(ord uint32, offset int64) int64 {
-		end := min(readable, offset+runBytes)
-		if ord+1 < events { // else side values may follow
-			end = min(end, int64(idx.Offset(ord+1)))
+func planRun(g *segment, ords []uint32, extents []index.Extent) run {
+	readable := g.end.Load()
+	endOf := func(x index.Extent) int64 {
+		end := min(readable, int64(x.Start)+runBytes) // side values may follow, more than are worth reading
+		if x.Next != 0 {
+			end = min(end, int64(x.Next))
 		}
 		return end
 	}
-	start := int64(idx.Offset(ords[0]))
-	r := run{segment: g, index: idx, start: start, end: endOf(ords[0], start)}
+	r := run{segment: g, start: int64(extents[0].Start), end: endOf(extents[0])}
 	n := 1
 	for ; n < len(ords); n++ {
-		offset := int64(idx.Offset(ords[n]))
-		if offset-r.end > runGap || offset-start > runBytes {
+		offset := int64(extents[n].Start)
+		if offset-r.end > runGap || offset-r.start > runBytes {
 			break
 		}
-		r.end = endOf(ords[n], offset)
+		r.end = endOf(extents[n])
 	}
-	r.ords = ords[:n]
+	r.ords, r.extents = ords[:n], extents[:n]
 	return r
 }
 
-// read appends the events of the run that reg admits. Their slices point into one fresh buffer, which lives as long
-// as any of them.
-func (r *run) read(d *decoder, dst []Event, reg Region) ([]Event, error) {
+// read appends the events of the run that f admits. Their slices point into one fresh buffer, which lives as long as any
+// of them.
+func (r *run) read(d *decoder, dst []Event, f *filter) ([]Event, error) {
 	buf, err := r.segment.bytes(r.start, r.end)
 	if err != nil {
 		return nil, err
 	}
-	query := reg.query()
-	for _, ord := range r.ords {
-		offset := int64(r.index.Offset(ord))
+	for i, ord := range r.ords {
+		offset := int64(r.extents[i].Start)
 		rec, n, err := wal.ParseRecord(buf[offset-r.start:])
 		if err != nil && n > int(r.end-offset) { // longer than what was read
 			rec, err = r.segment.record(offset)
@@ -61,11 +59,29 @@ func (r *run) read(d *decoder, dst []Event, reg Region) ([]Event, error) {
 		if !d.decode(rec, e) || e.Position != r.segment.first+Position(ord) {
 			return nil, r.segment.corrupt(offset, "not the event that the index names")
 		}
-		if !reg.admits(*e) || !query.Matches(d.last.terms) {
+		if !f.admits(e) {
 			dst = dst[:len(dst)-1]
 		}
 	}
 	return dst, nil
+}
+
+// filter is a region ready for use. The index is asked with its query; what the index cannot know, or knows by hash only,
+// is checked on the event.
+type filter struct {
+	region Region
+	query  index.Query
+	any    bool // the query has no term
+}
+
+func newFilter(r Region) *filter {
+	q := r.query()
+	return &filter{region: r, query: q, any: q.Entity == "" && q.Scope == "" && q.Category == "" && len(q.Kinds) == 0}
+}
+
+func (f *filter) admits(e *Event) bool {
+	return f.region.admits(e) && (f.any ||
+		f.query.Matches(index.Terms{Entity: e.Coordinate.Entity, Scope: e.Coordinate.Scope, Kind: e.Kind}))
 }
 
 // maxNames bounds the names that a decoder remembers.
@@ -76,8 +92,10 @@ const maxNames = 8192
 type decoder struct {
 	names  map[string]*names
 	last   *names
-	events []Event  // scratch of Read
-	ords   []uint32 // scratch of fill
+	record wal.Event // scratch of decode, and so on
+	events []Event
+	ords   []uint32
+	extent []index.Extent
 }
 
 // names are the strings of an event's envelope.
@@ -99,34 +117,28 @@ func (p *decoderPool) get() *decoder {
 
 func (p *decoderPool) put(d *decoder) {
 	clear(d.events[:cap(d.events)]) // let go of payloads
-	d.events = d.events[:0]
+	d.events, d.record = d.events[:0], wal.Event{}
 	p.pool.Put(d)
 }
 
 // decode fills e from a checked record of an event.
 func (d *decoder) decode(rec []byte, e *Event) bool {
-	var w wal.Event
-	if wal.ParseEvent(rec, &w) != nil {
+	w := &d.record
+	if wal.ParseEvent(rec, w) != nil {
 		return false
 	}
-	n := d.lookup(&w)
-	*e = Event{
-		ID:            w.ID,
-		Position:      Position(w.Position),
-		Coordinate:    Coordinate{Entity: n.terms.Entity, Scope: n.terms.Scope},
-		Kind:          n.terms.Kind,
-		SchemaVersion: w.SchemaVersion,
-		Version:       w.Version,
-		Time:          Timestamp(w.Time),
-		Cause:         w.Cause,
-		Correlation:   w.Correlation,
-		Depth:         w.Depth,
-		Codec:         n.codec,
-		Payload:       w.Payload,
-		headers:       w.Headers,
-		extensions:    w.Extensions,
-		hash:          w.Hash,
-	}
+	n := d.lookup(w)
+	e.ID = w.ID
+	e.Position = Position(w.Position)
+	e.Coordinate.Entity, e.Coordinate.Scope = n.terms.Entity, n.terms.Scope
+	e.Kind = n.terms.Kind
+	e.SchemaVersion = w.SchemaVersion
+	e.Version = w.Version
+	e.Time = Timestamp(w.Time)
+	e.Cause, e.Correlation, e.Depth = w.Cause, w.Correlation, w.Depth
+	e.Codec = n.codec
+	e.Payload, e.headers, e.extensions = w.Payload, w.Headers, w.Extensions
+	e.hash = w.Hash
 	return true
 }
 

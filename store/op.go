@@ -3,6 +3,7 @@ package store
 import (
 	"crypto/sha256"
 	"slices"
+	"sync"
 
 	"github.com/google/uuid"
 
@@ -51,6 +52,28 @@ type opSide struct {
 
 func newOp() *op { return &op{wake: make(chan struct{}, 1)} }
 
+// maxPooledBytes is the size up to which the buffers of records are kept for the next commit.
+const maxPooledBytes = 1 << 20
+
+//nolint:gochecknoglobals // free memory has no state worth owning
+var recordBuffers sync.Pool
+
+func recordBuffer() []byte {
+	if b, ok := recordBuffers.Get().(*[]byte); ok {
+		return (*b)[:0]
+	}
+	return nil
+}
+
+// release gives the records' memory back once nobody looks at it any more.
+func (o *op) release() {
+	if cap(o.records) > 0 && cap(o.records) <= maxPooledBytes {
+		b := o.records
+		recordBuffers.Put(&b)
+	}
+	o.records = nil
+}
+
 // encode checks and encodes b; it is the only place where a caller's input becomes bytes.
 func (o *op) encode(b *Batch) error {
 	if err := checkBatch(b); err != nil {
@@ -58,6 +81,7 @@ func (o *op) encode(b *Batch) error {
 	}
 	o.key, o.conditions = b.Key, cloneConditions(b.Conditions)
 	o.lazy = b.Lazy && len(b.Events) == 0
+	o.records = recordBuffer()
 	o.events = o.oneEvent[:0]
 	if len(b.Events) > 1 {
 		o.events = make([]opEvent, 0, len(b.Events))
@@ -73,6 +97,9 @@ func (o *op) encode(b *Batch) error {
 		}
 		if err := checkMax("batch bytes", len(o.records), MaxBatchBytes); err != nil {
 			return err
+		}
+		if i == 0 { // a guess at the rest
+			o.records = slices.Grow(o.records, min((len(b.Events)-1)*(len(o.records)+16), maxGroupBytes))
 		}
 	}
 	digest.Sum(o.content[:0])
@@ -126,9 +153,6 @@ func (o *op) addEvent(p *Proposal) (content [32]byte, err error) {
 		return content, err
 	}
 	start := len(o.records)
-	if o.records == nil {
-		o.records = make([]byte, 0, 224+len(d.Entity)+len(d.Scope)+len(d.Kind)+len(d.Headers)+len(d.Payload))
-	}
 	o.records = wal.AppendEvent(o.records, &d)
 	content, envelope := wal.Digests(o.records[start:])
 	o.events = append(o.events, opEvent{

@@ -193,7 +193,8 @@ func (s *Store) readError(err error) error {
 func (s *Store) readPage(r Region, after, upTo Position, limit int) (Page, error) {
 	d := s.decoders.get()
 	defer s.decoders.put(d)
-	events, scanned, err := s.fill(d, nil, r, after, upTo, limit)
+	waiting := min(uint64(limit), uint64(upTo-after), readPageEvents)
+	events, scanned, err := s.fill(d, make([]Event, 0, waiting), r, after, upTo, limit)
 	if err != nil {
 		return Page{}, s.readError(err)
 	}
@@ -204,24 +205,25 @@ func (s *Store) readPage(r Region, after, upTo Position, limit int) (Page, error
 func (s *Store) fill(
 	d *decoder, dst []Event, r Region, after, upTo Position, limit int,
 ) (events []Event, scanned Position, err error) {
-	query, bytesLeft := r.query(), int64(maxPageBytes)
+	f, bytesLeft := newFilter(r), int64(maxPageBytes)
 	for hops := 0; after < upTo && len(dst) < limit && bytesLeft > 0 && hops < maxPageHops; hops++ {
 		g, idx, from, to, err := s.stretch(after, upTo)
 		if err != nil {
 			return nil, after, err
 		}
 		var next uint32
-		d.ords, next = idx.Select(query, from, to, limit-len(dst), d.ords[:0])
+		d.ords, next = idx.Select(f.query, from, to, limit-len(dst), d.ords[:0])
+		d.extent = idx.Extents(d.ords, d.extent[:0])
 		after = g.first + Position(next) - 1
-		for ords := d.ords; len(ords) > 0; {
-			run := planRun(g, idx, ords)
+		for ords, extents := d.ords, d.extent; len(ords) > 0; {
+			run := planRun(g, ords, extents)
 			before := len(dst)
-			dst, err = run.read(d, dst, r)
+			dst, err = run.read(d, dst, f)
 			if err != nil {
 				return nil, after, err
 			}
 			bytesLeft -= run.end - run.start
-			ords = ords[len(run.ords):]
+			ords, extents = ords[len(run.ords):], extents[len(run.ords):]
 			if bytesLeft <= 0 && len(dst) > before && len(ords) > 0 {
 				return dst, g.first + Position(run.ords[len(run.ords)-1]), nil
 			}

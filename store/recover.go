@@ -5,15 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	mathrand "math/rand/v2"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
-	"github.com/penstock-io/penstock/store/internal/vfs"
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
@@ -49,12 +48,10 @@ func (s *Store) recover() (*writer, error) {
 	if err := r.load(); err != nil {
 		return nil, err
 	}
-	file, err := s.openStatus()
-	if err != nil {
+	r.checkLoss()
+	if err := s.openStatus(); err != nil {
 		return nil, err
 	}
-	s.statusFile = file
-	r.checkLoss()
 	if r.tail != nil {
 		if err := r.rewriteTail(); err != nil {
 			return nil, err
@@ -209,7 +206,7 @@ func (r *recovery) checkHeader(g *segment, first bool) error {
 	g.first = Position(h.FirstPosition)
 	r.history = h.History
 	r.lastTime = max(r.lastTime, h.LastTime)
-	r.tail, r.flags = nil, 0
+	r.tail = nil
 	return nil
 }
 
@@ -260,7 +257,10 @@ func (r *recovery) scanTail(g *segment, size int64, last bool) error {
 	}
 	g.end.Store(end)
 	g.setActive(sc.active)
-	r.lastTime, r.history, r.flags = sc.lastTime, sc.history, sc.flags
+	r.lastTime, r.history = sc.lastTime, sc.history
+	if end > wal.SegmentHeaderSize { // else the first batch is torn behind a good header, and the last one is that before it
+		r.flags = sc.flags
+	}
 	r.chain = sc.next
 	r.tail, r.tailSize, r.rewrite = sc, size, data
 	if last || r.readOnly {
@@ -322,7 +322,7 @@ func (r *recovery) checkLoss() {
 	}
 	t, ok := r.store.readStatus()
 	ok = ok && t.store == r.store.history.Store
-	if ok && uint64(t.head) >= r.chain.Position {
+	if ok && t.history >= r.history && uint64(t.head) >= r.chain.Position { // an older history's loss was noticed then
 		r.lost = true
 		return
 	}
@@ -339,7 +339,7 @@ func (r *recovery) rewriteTail() error {
 	if _, err := file.WriteAt(r.rewrite[from:end], from); err != nil {
 		return err
 	}
-	if r.flags&wal.FlagClosed == 0 {
+	if r.tail.flags&wal.FlagClosed == 0 {
 		if err := fillZeros(file, end, r.tailSize); err != nil {
 			return err
 		}
@@ -454,7 +454,7 @@ func (w *writer) mark(flags uint16) error {
 		}
 	}
 	g := w.begin()
-	if err := w.writeBatch(&g, flags); err != nil {
+	if err := w.writeBatch(&g, flags, time.Now()); err != nil {
 		return err
 	}
 	if err := w.sync(); err != nil {
@@ -482,14 +482,6 @@ func (w *writer) end() error {
 	}
 	w.store.tasks.Wait() // the mark may have rolled over
 	return nil
-}
-
-func (s *Store) openStatus() (vfs.File, error) {
-	file, err := s.fs.Open(s.path(statusName), false)
-	if errors.Is(err, fs.ErrNotExist) {
-		return s.fs.Create(s.path(statusName))
-	}
-	return file, err
 }
 
 func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }

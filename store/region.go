@@ -60,14 +60,11 @@ func (r Region) Validate() error {
 
 // Matches reports whether e lies in the region.
 func (r Region) Matches(e Event) bool {
-	if !r.query().Matches(index.Terms{Entity: e.Coordinate.Entity, Scope: e.Coordinate.Scope, Kind: e.Kind}) {
-		return false
-	}
-	return r.admits(e)
+	return newFilter(r).admits(&e)
 }
 
 // admits checks what the index does not know: the version range, and the reserved scope.
-func (r Region) admits(e Event) bool {
+func (r *Region) admits(e *Event) bool {
 	if r.Scope == "" && e.Coordinate.Scope == ReservedScope {
 		return false
 	}

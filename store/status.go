@@ -2,12 +2,15 @@ package store
 
 import (
 	"encoding/binary"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/google/uuid"
 
+	"github.com/penstock-io/penstock/store/internal/vfs"
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
@@ -80,8 +83,32 @@ func (w *writer) writeStatus() {
 		head:        Position(w.next.Position - 1),
 		sequence:    w.next.Sequence,
 	}
-	t.encode(&s.statusBuf)
-	_, _ = s.statusFile.WriteAt(s.statusBuf[:], 0)
+	var b [statusSize]byte
+	t.encode(&b)
+	if s.statusMap != nil {
+		copy(s.statusMap, b[:])
+		return
+	}
+	_, _ = s.statusFile.WriteAt(b[:], 0)
+}
+
+// openStatus opens the status file, and maps it where the system can: that saves a system call per group.
+func (s *Store) openStatus() error {
+	file, err := s.fs.Open(s.path(statusName), false)
+	if errors.Is(err, fs.ErrNotExist) {
+		file, err = s.fs.Create(s.path(statusName))
+	}
+	if err != nil {
+		return err
+	}
+	s.statusFile = file
+	if m, ok := file.(vfs.Mapper); ok {
+		if err := file.Truncate(statusSize); err != nil {
+			return err
+		}
+		s.statusMap, s.unmapStatus, _ = m.Map(statusSize) // without a map it is written
+	}
+	return nil
 }
 
 // readStatus gives the content of the status file, if there is one to be believed.

@@ -31,12 +31,13 @@ type Store struct {
 	closing   sync.Mutex // held by Close
 
 	// Of a writer.
-	committer  *committer
-	lock       io.Closer
-	statusFile vfs.File
-	statusBuf  [statusSize]byte
-	tasks      sync.WaitGroup // background work
-	taskMu     sync.Mutex     // one piece of it at a time
+	committer   *committer
+	lock        io.Closer
+	statusFile  vfs.File
+	statusMap   []byte // the file in memory, where the system can do that
+	unmapStatus func() error
+	tasks       sync.WaitGroup // background work
+	taskMu      sync.Mutex     // one piece of it at a time
 
 	// Of a read-only store.
 	follower *follower
@@ -193,6 +194,9 @@ func (s *Store) release() {
 	s.tasks.Wait()
 	for _, g := range *s.segments.Load() {
 		_ = g.file.Close()
+	}
+	if s.unmapStatus != nil {
+		_ = s.unmapStatus()
 	}
 	if s.statusFile != nil {
 		_ = s.statusFile.Close()

@@ -71,7 +71,7 @@ func (w *writer) commit(ops []*op) {
 	for _, o := range ops {
 		w.apply(&g, o, now)
 	}
-	err := w.write(&g)
+	err := w.write(&g, now)
 	if err == nil && w.mustSync(ops, now) {
 		err = w.sync()
 	}
@@ -239,14 +239,14 @@ func (w *writer) mint(t uint64) (id uuid.UUID) {
 }
 
 // write finishes the batch and writes it; a group of which nothing was accepted leaves no trace.
-func (w *writer) write(g *group) error {
+func (w *writer) write(g *group, now time.Time) error {
 	if g.commits == 0 {
 		return nil
 	}
-	return w.writeBatch(g, 0)
+	return w.writeBatch(g, 0, now)
 }
 
-func (w *writer) writeBatch(g *group, flags uint16) error {
+func (w *writer) writeBatch(g *group, flags uint16, now time.Time) error {
 	if w.store.options.Sync != SyncAlways {
 		flags |= wal.FlagWeak
 	}
@@ -272,7 +272,7 @@ func (w *writer) writeBatch(g *group, flags uint16) error {
 	w.headerPending = false
 	w.next.Advance(&h)
 	if w.unsyncedSince.IsZero() {
-		w.unsyncedSince = time.Now()
+		w.unsyncedSince = now
 	}
 	return nil
 }

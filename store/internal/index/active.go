@@ -94,6 +94,14 @@ func (a *Active) Offset(ord uint32) uint32 {
 	return offsets.get(int(ord))
 }
 
+// Extents implements Index.
+func (a *Active) Extents(ords []uint32, dst []Extent) []Extent {
+	a.mu.RLock()
+	offsets := a.offsets
+	a.mu.RUnlock()
+	return extents(offsets, ords, dst)
+}
+
 // Select implements Index.
 func (a *Active) Select(q Query, from, to uint32, limit int, dst []uint32) (ords []uint32, next uint32) {
 	c, to := a.plan(q, from, to)

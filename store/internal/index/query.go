@@ -43,6 +43,11 @@ type Index interface {
 	// when ord is not below Len, as a slice does.
 	Offset(ord uint32) uint32
 
+	// Extents appends to dst, for each of the ascending ordinals, the offset of the event's
+	// record and the offset of the record of the event behind it, which is at or beyond
+	// the end of the former; 0 when there is none. It panics like Offset.
+	Extents(ords []uint32, dst []Extent) []Extent
+
 	// Select appends to dst, ascending, the ordinals in [from, to) of events that
 	// match q, at most limit of them, and returns the place to go on from: to when
 	// there are no more, else the place behind the last one appended. An event
@@ -64,6 +69,23 @@ type Index interface {
 	// FindKey returns the offset of the record of an idempotency key. A Sealed
 	// answers by hash: the caller compares the key in the record.
 	FindKey(key string) (offset uint32, ok bool)
+}
+
+// An Extent bounds the record of an event in its segment: it starts at Start and ends
+// at or before Next, which is 0 when no event follows.
+type Extent struct{ Start, Next uint32 }
+
+// extents implements Extents on a snapshot of the offsets.
+func extents(offsets u32s, ords []uint32, dst []Extent) []Extent {
+	last := offsets.len() - 1
+	for _, ord := range ords {
+		x := Extent{Start: offsets.get(int(ord))}
+		if int(ord) < last {
+			x.Next = offsets.get(int(ord) + 1)
+		}
+		dst = append(dst, x)
+	}
+	return dst
 }
 
 // A field names one kind of text. Its values are hashed into the footer and

@@ -143,6 +143,9 @@ func (s *Sealed) Len() uint32 { return s.events }
 // Offset implements Index.
 func (s *Sealed) Offset(ord uint32) uint32 { return s.offsets.get(int(ord)) }
 
+// Extents implements Index.
+func (s *Sealed) Extents(ords []uint32, dst []Extent) []Extent { return extents(s.offsets, ords, dst) }
+
 // Select implements Index.
 func (s *Sealed) Select(q Query, from, to uint32, limit int, dst []uint32) (ords []uint32, next uint32) {
 	to = min(to, s.events)

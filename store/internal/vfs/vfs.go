@@ -93,3 +93,11 @@ type File interface {
 func sameDirectory(a, b string) bool {
 	return filepath.Dir(filepath.Clean(a)) == filepath.Dir(filepath.Clean(b))
 }
+
+// A Mapper is a File that can be mapped into memory, so that stores into the bytes are
+// seen by whoever reads the file, without a system call. They are not durable.
+type Mapper interface {
+	// Map maps the first size bytes, which the file must have. The file may be
+	// closed before unmap is called; the bytes must not be touched after.
+	Map(size int) (b []byte, unmap func() error, err error)
+}
