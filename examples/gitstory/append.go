@@ -25,7 +25,7 @@ func appendHistory(
 			}
 			fresh = fresh || added
 		}
-		p.read(fresh)
+		p.appended(fresh)
 	}
 	return nil
 }

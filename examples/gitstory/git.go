@@ -90,10 +90,10 @@ func logArguments(head string) []string {
 // it. An error is the last thing it yields.
 func (r repository) history(ctx context.Context, head string) iter.Seq2[commit, error] {
 	return func(yield func(commit, error) bool) {
-		ctx, cancel := context.WithCancel(ctx)
+		running, cancel := context.WithCancel(ctx)
 		defer cancel()
 		var complaint bytes.Buffer
-		cmd := r.git(ctx, logArguments(head)...)
+		cmd := r.git(running, logArguments(head)...)
 		cmd.Stderr = &complaint
 		out, err := cmd.StdoutPipe()
 		if err == nil {
@@ -108,14 +108,14 @@ func (r repository) history(ctx context.Context, head string) iter.Seq2[commit, 
 			cancel()
 		}
 		err = cmd.Wait()
-		if left {
-			return
-		}
-		// When git dies its output ends too early: the reason is what git says, not what the reader misses.
-		if err != nil && failed == nil || errors.Is(failed, io.ErrUnexpectedEOF) && complaint.Len() > 0 {
-			failed = gitError("log", err, &complaint)
-		}
-		if failed != nil {
+		switch {
+		case left:
+		case ctx.Err() != nil:
+			yield(commit{}, fmt.Errorf("git log: %w", ctx.Err()))
+		case err != nil && (failed == nil || complaint.Len() > 0):
+			// When git dies its output ends too early: the reason is what git says, not what the reader misses.
+			yield(commit{}, gitError("log", err, &complaint))
+		case failed != nil:
 			yield(commit{}, failed)
 		}
 	}

@@ -39,10 +39,13 @@
 //
 // By default the log lies in the repository's git directory, in a folder gitstory, which may be deleted at any time. A
 // log belongs to one repository, named by the path of its git directory: another one is refused.
+//
+// The program starts no goroutine: it appends on the one it has, and the reactors run on those of package actors.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -52,13 +55,15 @@ import (
 
 	"github.com/penstock-io/penstock/actors"
 	"github.com/penstock-io/penstock/store"
-	"github.com/penstock-io/penstock/supervision"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	err := run(ctx, parseFlags(), os.Stdout, os.Stderr)
+	if errors.Is(err, context.Canceled) {
+		err = errors.New("interrupted; run it again to go on")
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "gitstory:", err)
 		os.Exit(1)
@@ -104,10 +109,25 @@ func run(ctx context.Context, o options, out io.Writer, status *os.File) error {
 	}
 	defer st.Close()
 
+	if err := checkOwner(ctx, st, repo); err != nil {
+		return err
+	}
 	if err := tell(ctx, st, repo, o, status); err != nil {
 		return err
 	}
 	return printStory(ctx, out, st, o)
+}
+
+// checkOwner refuses a log that tells of another repository.
+func checkOwner(ctx context.Context, st *store.Store, repo repository) error {
+	first, err := st.ReadPage(ctx, store.Region{}, 0, 0, 1)
+	if err != nil || len(first.Events) == 0 {
+		return err
+	}
+	if owner := first.Events[0].Coordinate.Scope; owner != repo.scope() {
+		return fmt.Errorf("the log tells of the repository %s, not of %s: give -data another directory", owner, repo.scope())
+	}
+	return nil
 }
 
 // tell appends what git knows while the reactors work, and returns when these have handled all of it.
@@ -120,20 +140,15 @@ func tell(ctx context.Context, st *store.Store, repo repository, o options, stat
 	if err != nil {
 		return err
 	}
-	progress := newProgress(status, commits)
-	defer progress.close()
+	progress := newProgress(status)
+	defer progress.end()
 	crash := crashAfter(o.crashAfter)
 
-	var workers []string
-	story := supervision.Group{Name: "story"}
-	for _, r := range reactors(repo.scope(), o.hotspot) {
-		workers = append(workers, r.Spec().Name)
-		story.Children = append(story.Children, observed{Reactor: r, handled: func(events int) {
-			progress.handled(events)
-			crash.batch()
-		}})
-	}
-	sys, err := actors.Start(ctx, st, actors.Options{}, story)
+	tree := supervise(reactors(repo.scope(), o.hotspot), func(events int) {
+		progress.handled(events)
+		crash.batch()
+	})
+	sys, err := actors.Start(ctx, st, actors.Options{}, tree)
 	if err != nil {
 		return err
 	}
@@ -143,18 +158,33 @@ func tell(ctx context.Context, st *store.Store, repo repository, o options, stat
 		}
 	}()
 
+	progress.begin(appending, commits)
 	if err := appendHistory(ctx, st, repo.scope(), repo.history(ctx, head), progress); err != nil {
 		return err
 	}
-	return waitForAll(ctx, sys, st, workers)
+	progress.begin(catchingUp, lag(sys))
+	if err := waitForAll(ctx, sys, st); err != nil {
+		return err
+	}
+	progress.complete()
+	return nil
+}
+
+// lag is the number of events that wait for a reactor.
+func lag(sys *actors.System) int {
+	sum := 0
+	for _, w := range sys.Status().Workers {
+		sum += w.Lag
+	}
+	return sum
 }
 
 // waitForAll waits until each worker has handled everything in the log, or until one cannot.
-func waitForAll(ctx context.Context, sys *actors.System, st *store.Store, workers []string) error {
+func waitForAll(ctx context.Context, sys *actors.System, st *store.Store) error {
 	everything := store.Receipt{History: st.History(), Events: []store.Recorded{{Position: st.Head()}}}
-	for _, name := range workers {
-		if err := sys.WaitApplied(ctx, name, everything); err != nil {
-			return fmt.Errorf("wait for %s: %w", name, err)
+	for _, w := range sys.Status().Workers {
+		if err := sys.WaitApplied(ctx, w.Name, everything); err != nil {
+			return fmt.Errorf("wait for %s: %w", w.Name, err)
 		}
 	}
 	return nil

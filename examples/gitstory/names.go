@@ -25,6 +25,8 @@ func pairEntity(a, b string) string { return entity("pair:" + a + ":" + b) }
 
 func entity(name string) string { return shorten(name, store.MaxEntityBytes) }
 
+const hexDigits = "0123456789ABCDEF"
+
 // escape percent-encodes the bytes of everything that is not a printable character, and the two signs that have a
 // meaning here: the percent sign and the colon.
 func escape(name string) string {
@@ -34,7 +36,9 @@ func escape(name string) string {
 		broken := r == utf8.RuneError && size == 1
 		if broken || r == '%' || r == ':' || !unicode.IsPrint(r) {
 			for _, c := range []byte(name[:size]) {
-				fmt.Fprintf(&b, "%%%02X", c)
+				b.WriteByte('%')
+				b.WriteByte(hexDigits[c>>4])
+				b.WriteByte(hexDigits[c&15])
 			}
 		} else {
 			b.WriteString(name[:size])

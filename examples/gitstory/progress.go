@@ -2,72 +2,109 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 )
 
-// progress tells how far the work is: as a bar on a terminal, as a line for each tenth elsewhere. Its methods may be called by
-// several goroutines at the same time.
+// progress tells how far the work is, one stage after the other: as a bar on a terminal, as a line for each tenth elsewhere.
+// Its methods may be called by several goroutines at the same time.
 type progress struct {
-	bar   *progressbar.ProgressBar // nil when not on a terminal
-	lines io.Writer
+	status   *os.File
+	terminal bool
 
-	mu      sync.Mutex
-	commits int // to be read
-	seen    int // of them
-	fresh   int // of those, not in the log before
-	events  int // handled by all reactors
+	mu    sync.Mutex
+	stage stage
+	total int // steps of the stage
+	done  int // of them
+	bar   *progressbar.ProgressBar
+
+	fresh  int // commits that were not in the log before
+	events int // handled by all reactors
 }
 
-func newProgress(status *os.File, commits int) *progress {
-	p := &progress{lines: status, commits: commits}
-	if term.IsTerminal(int(status.Fd())) {
-		p.bar = progressbar.NewOptions(commits,
-			progressbar.OptionSetWriter(status),
-			progressbar.OptionSetDescription("commits"),
-			progressbar.OptionShowCount(),
-			progressbar.OptionFullWidth(),
-			progressbar.OptionOnCompletion(func() { fmt.Fprintln(status) }))
-	}
-	return p
+type stage string
+
+const (
+	appending   stage = "commits appended"
+	catchingUp  stage = "events handled"
+	barInterval       = 50 * time.Millisecond
+)
+
+func newProgress(status *os.File) *progress {
+	return &progress{status: status, terminal: term.IsTerminal(int(status.Fd()))}
 }
 
-// read counts a commit.
-func (p *progress) read(fresh bool) {
+// begin ends the stage before, if there is one, and begins another.
+func (p *progress) begin(s stage, steps int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.seen++
+	p.endStage()
+	p.stage, p.total, p.done = s, steps, 0
+	if p.terminal && steps > 0 {
+		p.bar = progressbar.NewOptions(steps,
+			progressbar.OptionSetWriter(p.status),
+			progressbar.OptionSetDescription(string(s)),
+			progressbar.OptionShowCount(),
+			progressbar.OptionSetWidth(30),
+			progressbar.OptionThrottle(barInterval))
+	}
+}
+
+// appended counts a commit of git that is in the log now.
+func (p *progress) appended(fresh bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if fresh {
 		p.fresh++
 	}
-	switch {
-	case p.bar != nil:
-		_ = p.bar.Add(1)
-	case p.seen*10/p.commits > (p.seen-1)*10/p.commits:
-		fmt.Fprintf(p.lines, "read %d of %d commits\n", p.seen, p.commits)
-	}
+	p.step(1)
 }
 
-// handled counts the events of a batch.
+// handled counts the events of a batch. While commits are appended they do not move the bar.
 func (p *progress) handled(events int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.events += events
-	if p.bar != nil {
-		p.bar.Describe(fmt.Sprintf("commits, %d events handled", p.events))
+	if p.stage == catchingUp {
+		p.step(events)
 	}
 }
 
-// close ends the bar and says what was done.
-func (p *progress) close() {
+func (p *progress) step(n int) {
+	before := p.done
+	p.done = min(p.total, p.done+n)
+	switch {
+	case p.total == 0:
+	case p.bar != nil:
+		_ = p.bar.Set(p.done)
+	case p.done*10/p.total > before*10/p.total:
+		fmt.Fprintf(p.status, "%s: %d of %d\n", p.stage, p.done, p.total)
+	}
+}
+
+// complete fills the bar: it lacks what was handled while its length was asked for.
+func (p *progress) complete() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.bar != nil && !p.bar.IsFinished() {
-		_ = p.bar.Exit()
+	p.step(p.total - p.done)
+}
+
+func (p *progress) endStage() {
+	if p.bar != nil {
+		_ = p.bar.Exit() // leaves it as it stands
+		p.bar = nil
+		fmt.Fprintln(p.status)
 	}
-	fmt.Fprintf(p.lines, "%d new commits, %d events handled\n", p.fresh, p.events)
+}
+
+// end says what was done.
+func (p *progress) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.endStage()
+	fmt.Fprintf(p.status, "new commits: %d, events handled: %d\n", p.fresh, p.events)
 }

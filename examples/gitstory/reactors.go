@@ -7,6 +7,7 @@ import (
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
 )
 
 const (
@@ -62,6 +63,15 @@ func pair(_ context.Context, e reactor.Event[Recorded], out *reactor.Reactions) 
 		}
 	}
 	return nil
+}
+
+// supervise makes them one group, in which a failure of one does not touch the others.
+func supervise(all []*reactor.Reactor, handled func(events int)) supervision.Group {
+	group := supervision.Group{Name: "story", Strategy: supervision.OneForOne}
+	for _, r := range all {
+		group.Children = append(group.Children, observed{Reactor: r, handled: handled})
+	}
+	return group
 }
 
 // observed is a reactor that tells of each batch that it has handled, before that batch is committed.

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -19,30 +20,29 @@ func printStory(ctx context.Context, out io.Writer, st *store.Store, o options) 
 		return err
 	}
 	fmt.Fprintf(out, "%d commits by %d authors\n", s.commits, len(s.authors))
-	table(out, "commits\tadded\tdeleted\tauthor", s.authors, o.top, func(a authorRow) string {
-		return fmt.Sprintf("%d\t%d\t%d\t%s", a.commits, a.added, a.deleted, a.name)
-	})
-	table(out, "changes\thotspot since\tfile", s.files, o.top, func(f fileRow) string {
-		return fmt.Sprintf("%d\t%.10s\t%s", f.changes, f.since, f.path)
-	})
-	table(out, "together\tfiles", s.pairs, o.top, func(p pairRow) string {
-		return fmt.Sprintf("%d\t%s, %s", p.times, p.a, p.b)
-	})
-	return nil
+	return errors.Join(
+		table(out, "commits\tadded\tdeleted\t  author", s.authors, o.top, func(a authorRow) string {
+			return fmt.Sprintf("%d\t%d\t%d\t  %s", a.commits, a.added, a.deleted, a.name)
+		}),
+		table(out, "changes\thotspot since\t  file", s.files, o.top, func(f fileRow) string {
+			return fmt.Sprintf("%d\t%.10s\t  %s", f.changes, f.since, f.path)
+		}),
+		table(out, "together\t  files", s.pairs, o.top, func(p pairRow) string {
+			return fmt.Sprintf("%d\t  %s, %s", p.times, p.a, p.b)
+		}))
 }
 
-// table prints rows whose cells are separated by tabs. Numbers stand at the right of their columns; the last cell, a name,
-// ends its row.
-func table[R any](out io.Writer, head string, rows []R, top int, line func(R) string) {
+// table prints rows whose cells are separated by tabs: numbers at the right of their columns, and a name at the end.
+func table[R any](out io.Writer, head string, rows []R, top int, line func(R) string) error {
 	if len(rows) == 0 {
-		return
+		return nil
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "\n%s\n", head)
 	for _, r := range rows[:min(top, len(rows))] {
 		fmt.Fprintln(w, line(r))
 	}
-	w.Flush()
+	return w.Flush()
 }
 
 // story is what the log says of a repository, each table with the largest number first, then by name.

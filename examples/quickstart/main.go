@@ -1,0 +1,78 @@
+// Command quickstart takes an order, lets a reactor reserve stock for it, and shows what is reserved and why.
+//
+//	go run ./examples/quickstart [directory]
+//
+// Run it twice: the second run goes on where the first one stopped.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+
+	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/reactor"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+type Placed struct{ SKU string }
+
+func (Placed) Kind() string { return "order.placed" }
+
+type Reserved struct{ Order string }
+
+func (Reserved) Kind() string { return "stock.reserved" }
+
+func reserve(_ context.Context, e reactor.Event[Placed], out *reactor.Reactions) error {
+	out.Append(store.At("stock:"+e.Body.SKU, "shop"), Reserved{Order: e.Coordinate.Entity})
+	return nil // the reaction and the checkpoint are written together, or not at all
+}
+
+func run(ctx context.Context, dir string) error {
+	st, err := store.Open(dir, store.Options{})
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+
+	stock := reactor.New("reserve-stock", reactor.On(reserve))
+	sys, err := actors.Start(ctx, st, actors.Options{}, supervision.Group{Name: "shop", Children: []supervision.Child{stock}})
+	if err != nil {
+		return err
+	}
+	defer sys.Stop(ctx)
+
+	fmt.Printf("%s holds %d events, reserve-stock goes on behind %d\n", dir, st.Head(), sys.Status().Workers[0].Position)
+	order := fmt.Sprintf("order:%d", st.Head()+1) // the head only grows, so no other order has this number
+	receipt, err := st.Append(ctx, store.At(order, "shop"), store.Absent, Placed{SKU: "lamp"})
+	if err != nil {
+		return err
+	}
+	if err := sys.WaitApplied(ctx, "reserve-stock", receipt); err != nil {
+		return err
+	}
+	for e, err := range st.Read(ctx, store.Region{Entity: "stock"}, store.Beginning()) {
+		if err != nil {
+			return err
+		}
+		cause, err := st.Get(ctx, e.Cause)
+		if err != nil {
+			return err
+		}
+		fmt.Println(e.Position, e.Coordinate, e.Kind, "because of", cause.Position, cause.Coordinate, cause.Kind)
+	}
+	return nil
+}
+
+func main() {
+	dir := filepath.Join(os.TempDir(), "penstock-quickstart")
+	if len(os.Args) > 1 {
+		dir = os.Args[1]
+	}
+	if err := run(context.Background(), dir); err != nil {
+		log.Fatal(err)
+	}
+}

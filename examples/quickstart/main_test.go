@@ -1,0 +1,50 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// runAsMain makes the test binary behave as the program.
+const runAsMain = "QUICKSTART_RUN_AS_MAIN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(runAsMain) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func TestEachRunInOneDirectoryGoesOnWhereTheOneBeforeStopped(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	reservations := ""
+	for run := range 3 {
+		order := 2*run + 1
+		reservations += fmt.Sprintf("%d stock:lamp@shop stock.reserved because of %d order:%d@shop order.placed\n",
+			order+1, order, order)
+		begin := fmt.Sprintf("%s holds %d events, reserve-stock goes on behind %d\n", dir, 2*run, 2*run)
+		require.Equal(t, begin+reservations, quickstart(t, dir))
+	}
+}
+
+func quickstart(t *testing.T, dir string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], dir)
+	cmd.Env = append(os.Environ(), runAsMain+"=1", "GORACE=atexit_sleep_ms=0")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	return string(out)
+}
+
+func TestADirectoryThatCannotBeOneIsAnError(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	require.Error(t, run(t.Context(), file))
+}
