@@ -3,7 +3,6 @@ package reactor
 import (
 	"maps"
 
-	"github.com/penstock-io/penstock/reactor/internal/encode"
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -37,7 +36,7 @@ type limits struct{ depth, perEvent int }
 // staged keeps the reaction as it was given beside its encoded form, which is what the store gets.
 type staged struct {
 	reaction Reaction
-	raw      store.Raw
+	proposal store.Proposal
 }
 
 // Append emits an event at a coordinate. The payload may be changed afterwards, except for the data of a
@@ -59,17 +58,23 @@ func (r *Reactions) stage(p store.Proposal) error {
 	if err := r.checkLimits(); err != nil {
 		return err
 	}
-	raw, err := encode.Payload(p.Payload)
-	if err == nil {
-		err = checkReaction(p.At, raw)
-	}
+	p.Headers = maps.Clone(p.Headers)
+	encoded, err := p.Encode()
 	if err != nil {
-		return &ReactionError{Number: len(r.staged) + 1, At: p.At, Kind: raw.Type, Err: err}
+		return &ReactionError{Number: len(r.staged) + 1, At: p.At, Kind: payloadKind(p.Payload), Err: err}
 	}
-	r.staged = append(r.staged, staged{raw: raw, reaction: Reaction{
-		At: p.At, Payload: p.Payload, Expect: p.Expect, Headers: maps.Clone(p.Headers),
-	}})
+	r.staged = append(r.staged, staged{
+		reaction: Reaction{At: p.At, Payload: p.Payload, Expect: p.Expect, Headers: p.Headers},
+		proposal: encoded,
+	})
 	return nil
+}
+
+func payloadKind(p store.Payload) string {
+	if p == nil {
+		return ""
+	}
+	return p.Kind()
 }
 
 func (r *Reactions) checkLimits() error {
@@ -84,26 +89,4 @@ func (r *Reactions) checkLimits() error {
 		return &StormError{Limit: r.limits.perEvent, Position: e.Position, Event: e.ID, Correlation: e.Correlation}
 	}
 	return nil
-}
-
-// checkReaction applies the store's rules ahead of the commit, where one refusal would concern the reactions
-// to a whole batch of events. What it leaves out (headers, the name of a codec) the commit still refuses.
-func checkReaction(at store.Coordinate, raw store.Raw) error {
-	switch {
-	case at.Entity == "":
-		return &store.InvalidError{Field: "entity", Rule: "must not be empty"}
-	case at.Scope == "":
-		return &store.InvalidError{Field: "scope", Rule: "must not be empty"}
-	case at.Scope == store.ReservedScope:
-		return &store.InvalidError{Field: "scope", Rule: "is reserved", Value: at.Scope}
-	case len(raw.Data) > store.MaxPayloadBytes:
-		return &store.LimitError{Field: "payload bytes", Limit: store.MaxPayloadBytes, Value: int64(len(raw.Data))}
-	}
-	// A region's names follow the same rules.
-	return store.Region{Entity: at.Entity, Scope: at.Scope, Kinds: []string{raw.Type}}.Validate()
-}
-
-// proposal gives the reaction in the form that a batch takes.
-func (s staged) proposal() store.Proposal {
-	return store.Proposal{At: s.reaction.At, Payload: s.raw, Expect: s.reaction.Expect, Headers: s.reaction.Headers}
 }

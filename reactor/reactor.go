@@ -177,7 +177,7 @@ func (d *definition) handle(ctx context.Context, b *cursor.Batch) (cursor.Action
 			return cursor.Continue, cursor.Failed(i, err)
 		}
 		for _, s := range out {
-			b.Propose(i, s.proposal())
+			b.Propose(i, s.proposal)
 		}
 	}
 	return cursor.Continue, nil

@@ -33,9 +33,6 @@ type op struct {
 	done      bool
 	lead      bool // the owner must take over the committer's role
 	abandoned bool // the owner stopped waiting
-
-	oneEvent    [1]opEvent
-	oneRecorded [1]Recorded
 }
 
 type opEvent struct {
@@ -50,28 +47,32 @@ type opSide struct {
 	size  int
 }
 
-func newOp() *op { return &op{wake: make(chan struct{}, 1)} }
-
-// maxPooledBytes is the size up to which the buffers of records are kept for the next commit.
+// maxPooledBytes is the size up to which the memory of an op is kept for the next one.
 const maxPooledBytes = 1 << 20
 
-//nolint:gochecknoglobals // free memory has no state worth owning
-var recordBuffers sync.Pool
+// opPool hands the memory of ops from commit to commit. Each store has its own: a channel made in a testing/synctest
+// bubble must not come up outside of it.
+type opPool struct{ pool sync.Pool }
 
-func recordBuffer() []byte {
-	if b, ok := recordBuffers.Get().(*[]byte); ok {
-		return (*b)[:0]
+func newOp() *op { return &op{wake: make(chan struct{}, 1)} }
+
+func (p *opPool) get() *op {
+	if o, ok := p.pool.Get().(*op); ok {
+		return o
 	}
-	return nil
+	return newOp()
 }
 
-// release gives the records' memory back once nobody looks at it any more.
-func (o *op) release() {
-	if cap(o.records) > 0 && cap(o.records) <= maxPooledBytes {
-		b := o.records
-		recordBuffers.Put(&b)
+// put gives an op back once nobody else looks at it: it is done, and its token was taken. The receipt's events are not
+// part of it.
+func (p *opPool) put(o *op) {
+	if cap(o.records) > maxPooledBytes {
+		return
 	}
-	o.records = nil
+	clear(o.events)
+	clear(o.sides)
+	*o = op{wake: o.wake, events: o.events[:0], sides: o.sides[:0], records: o.records[:0]}
+	p.pool.Put(o)
 }
 
 // encode checks and encodes b; it is the only place where a caller's input becomes bytes.
@@ -81,11 +82,7 @@ func (o *op) encode(b *Batch) error {
 	}
 	o.key, o.conditions = b.Key, cloneConditions(b.Conditions)
 	o.lazy = b.Lazy && len(b.Events) == 0
-	o.records = recordBuffer()
-	o.events = o.oneEvent[:0]
-	if len(b.Events) > 1 {
-		o.events = make([]opEvent, 0, len(b.Events))
-	}
+	o.events = slices.Grow(o.events, len(b.Events))
 	digest := sha256.New()
 	for i := range b.Events {
 		content, err := o.addEvent(&b.Events[i])
@@ -123,33 +120,8 @@ func cloneConditions(conditions []Condition) []Condition {
 }
 
 func (o *op) addEvent(p *Proposal) (content [32]byte, err error) {
-	if err := checkCoordinate(p.At); err != nil {
-		return content, err
-	}
-	d := wal.Draft{
-		Entity: p.At.Entity,
-		Scope:  p.At.Scope,
-		Depth:  p.Causation.Depth,
-		Cause:  p.Causation.Cause,
-	}
-	d.Kind, d.Codec, d.SchemaVersion, d.Payload, err = encodePayload(p.Payload)
+	d, err := p.draft()
 	if err != nil {
-		return content, err
-	}
-	d.Correlation = p.Causation.Correlation
-	if d.Correlation == uuid.Nil {
-		d.Correlation = d.Cause
-	}
-	if err := checkText("kind", d.Kind, MaxKindBytes); err != nil {
-		return content, err
-	}
-	if err := checkText("codec", d.Codec, MaxCodecBytes); err != nil {
-		return content, err
-	}
-	if err := checkMax("payload bytes", len(d.Payload), MaxPayloadBytes); err != nil {
-		return content, err
-	}
-	if d.Headers, err = encodeHeaders(p.Headers); err != nil {
 		return content, err
 	}
 	start := len(o.records)
@@ -175,6 +147,49 @@ func (o *op) addSide(w *SideWrite) {
 		write: SideWrite{Key: w.Key, Value: slices.Clone(value), Delete: w.Delete, Expect: w.Expect},
 		size:  len(o.records) - start,
 	})
+}
+
+// draft checks and encodes a proposal.
+func (p *Proposal) draft() (d wal.Draft, err error) {
+	if err := checkCoordinate(p.At); err != nil {
+		return d, err
+	}
+	d = wal.Draft{
+		Entity:      p.At.Entity,
+		Scope:       p.At.Scope,
+		Depth:       p.Causation.Depth,
+		Cause:       p.Causation.Cause,
+		Correlation: p.Causation.Correlation,
+	}
+	if d.Correlation == uuid.Nil {
+		d.Correlation = d.Cause
+	}
+	d.Kind, d.Codec, d.SchemaVersion, d.Payload, err = encodePayload(p.Payload)
+	if err != nil {
+		return d, err
+	}
+	if err := checkText("kind", d.Kind, MaxKindBytes); err != nil {
+		return d, err
+	}
+	if err := checkText("codec", d.Codec, MaxCodecBytes); err != nil {
+		return d, err
+	}
+	if err := checkMax("payload bytes", len(d.Payload), MaxPayloadBytes); err != nil {
+		return d, err
+	}
+	d.Headers, err = encodeHeaders(p.Headers)
+	return d, err
+}
+
+// Encode applies the rules of [Store.Commit] to the proposal and returns it with its payload as [Raw]: for who wants to know
+// ahead of the commit, and to encode only once. Errors are those of Commit.
+func (p Proposal) Encode() (Proposal, error) {
+	d, err := p.draft()
+	if err != nil {
+		return p, err
+	}
+	p.Payload = Raw{Type: d.Kind, Codec: d.Codec, SchemaVersion: d.SchemaVersion, Data: d.Payload}
+	return p, nil
 }
 
 // checkBatch checks what does not need encoding.

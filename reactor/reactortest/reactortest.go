@@ -19,7 +19,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/penstock-io/penstock/reactor"
-	"github.com/penstock-io/penstock/reactor/internal/encode"
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -92,13 +91,11 @@ func (l *log) append(p store.Payload) (store.Event, error) {
 	if given, ok := p.(located); ok {
 		at, p = given.at, given.Payload
 	}
-	raw, err := encode.Payload(p)
+	encoded, err := store.Proposal{At: at, Payload: p}.Encode()
 	if err != nil {
 		return store.Event{}, err
 	}
-	if raw.Codec == "" {
-		raw.Codec = store.CodecJSON
-	}
+	raw := encoded.Payload.(store.Raw)
 	l.head++
 	l.versions[at.Entity]++
 	id := eventID(l.head)
