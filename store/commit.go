@@ -28,13 +28,15 @@ func (s *Store) Commit(ctx context.Context, b Batch) (Receipt, error) {
 	if err := ctx.Err(); err != nil {
 		return Receipt{}, fmt.Errorf("store: commit: %w", err)
 	}
-	o := newOp()
+	o := s.ops.get()
 	if err := o.encode(&b); err != nil {
+		s.ops.put(o)
 		return Receipt{}, err
 	}
 	if err := s.committer.submit(ctx, o); err != nil {
-		return Receipt{}, err
+		return Receipt{}, err // the committer may still hold o
 	}
-	o.release()
-	return o.receipt, o.err
+	receipt, err := o.receipt, o.err
+	s.ops.put(o)
+	return receipt, err
 }

@@ -57,6 +57,7 @@ func (c *committer) submit(ctx context.Context, o *op) error {
 		if err := c.abandon(ctx, o); err != nil {
 			return err
 		}
+		<-o.wake // on its way
 	}
 	if !o.done { // woken to lead
 		c.lead(o)

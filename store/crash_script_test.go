@@ -30,28 +30,28 @@ func crashScript(rounds int) []crashStep {
 func crashRound(round int) []crashStep {
 	i := round * 100
 	return []crashStep{
-		one(proposal("order:1", i, 40)),
-		one(proposal(fmt.Sprintf("order:%d", round), i+1, 700)),
-		several(i+2, 300, 4000, 90),
-		lazySides(i+3, 5000),
-		sides(i + 4),
-		withKey(i+5, 1200),
-		repeatOfTheLastKey,
-		one(proposal("stock:lamp", i+6, 9000+round*700)),
-		effect,
-		inOneGroup(i+7, 2500),
-		conflicts,
-		conditions(i + 8),
-		lazySides(i+9, 12000),
-		lazySides(i+10, 12000),
+		commitOne(crashProposal("order:1", i, 40)),
+		commitOne(crashProposal(fmt.Sprintf("order:%d", round), i+1, 700)),
+		commitSeveral(i+2, 300, 4000, 90),
+		commitLazy(i+3, 5000),
+		commitSides(i + 4),
+		commitWithKey(i+5, 1200),
+		repeatLastKey,
+		commitOne(crashProposal("stock:lamp", i+6, 9000+round*700)),
+		commitEffect,
+		commitGroup(i+7, 2500),
+		meetConflicts,
+		meetConditions(i + 8),
+		commitLazy(i+9, 12000),
+		commitLazy(i+10, 12000),
 		(*crashRun).sleep,
-		deletion,
-		several(i+11, 2500, 20, 3000),
-		one(proposal("stock:lamp", i+12, 0)),
+		commitDeletion,
+		commitSeveral(i+11, 2500, 20, 3000),
+		commitOne(crashProposal("stock:lamp", i+12, 0)),
 	}
 }
 
-func one(p Proposal) crashStep {
+func commitOne(p Proposal) crashStep {
 	return func(r *crashRun) error {
 		p.Expect = Absent
 		if v := r.replay(len(r.commits)).versions[p.At.Entity]; v > 0 {
@@ -61,12 +61,12 @@ func one(p Proposal) crashStep {
 	}
 }
 
-// several commits events of three entities and a side value that says how far they reach.
-func several(i int, sizes ...int) crashStep {
+// commitSeveral commits events of three entities and a side value that says how far they reach.
+func commitSeveral(i int, sizes ...int) crashStep {
 	return func(r *crashRun) error {
 		b := Batch{}
 		for j, size := range sizes {
-			p := proposal([]string{"order:1", "stock:lamp", "order:1", "saga"}[(i+j)%4], i+j, size)
+			p := crashProposal([]string{"order:1", "stock:lamp", "order:1", "saga"}[(i+j)%4], i+j, size)
 			p.Headers = map[string]string{"from": "test", "n": fmt.Sprint(i + j)}
 			b.Events = append(b.Events, p)
 		}
@@ -76,15 +76,15 @@ func several(i int, sizes ...int) crashStep {
 	}
 }
 
-func lazySides(i, size int) crashStep {
+func commitLazy(i, size int) crashStep {
 	return func(r *crashRun) error {
-		value := payload(i, size).Data
+		value := crashPayload(i, size).Data
 		return r.submit(Batch{Lazy: true, Sides: []SideWrite{{Key: fmt.Sprintf("lazy/%d", i%3), Value: value}}})
 	}
 }
 
-// sides writes two side values under the condition that they are as they were.
-func sides(i int) crashStep {
+// commitSides writes two side values under the condition that they are as they were.
+func commitSides(i int) crashStep {
 	return func(r *crashRun) error {
 		var b Batch
 		now := r.replay(len(r.commits)).sides
@@ -95,21 +95,21 @@ func sides(i int) crashStep {
 	}
 }
 
-func deletion(r *crashRun) error {
+func commitDeletion(r *crashRun) error {
 	return r.submit(Batch{Sides: []SideWrite{{Key: "gone", Delete: true}}})
 }
 
-func withKey(i, size int) crashStep {
+func commitWithKey(i, size int) crashStep {
 	return func(r *crashRun) error {
 		return r.submit(Batch{
 			Key:    fmt.Sprintf("key-%d", i),
-			Events: []Proposal{proposal("order:1", i, size), proposal("keyed", i, size)},
+			Events: []Proposal{crashProposal("order:1", i, size), crashProposal("keyed", i, size)},
 			Sides:  []SideWrite{{Key: "keyed", Value: fmt.Append(nil, i)}},
 		})
 	}
 }
 
-func repeatOfTheLastKey(r *crashRun) error {
+func repeatLastKey(r *crashRun) error {
 	for i := len(r.commits) - 1; i >= 0; i-- {
 		b := r.commits[i].batch
 		if b.Key == "" {
@@ -118,15 +118,16 @@ func repeatOfTheLastKey(r *crashRun) error {
 		if err := r.verifyKeys(r.st, len(r.commits)); err != nil {
 			return err
 		}
-		b.Events = b.Events[:1]
+		b.Events = append(b.Events[:0:0], b.Events...)
+		b.Events[0].Payload = crashPayload(i, 7)
 		return r.refused(b, ErrKeyConflict)
 	}
 	return nil
 }
 
-// effect commits an event that says which one caused it.
-func effect(r *crashRun) error {
-	p := proposal("effect", len(r.commits), 100)
+// commitEffect commits an event that says which one caused it.
+func commitEffect(r *crashRun) error {
+	p := crashProposal("effect", len(r.commits), 100)
 	for i := len(r.commits) - 1; i >= 0; i-- {
 		if c := &r.commits[i]; c.acked && len(c.receipt.Events) > 0 {
 			p.Causation = Causation{Cause: c.receipt.Events[0].ID, Depth: 1}
@@ -136,38 +137,42 @@ func effect(r *crashRun) error {
 	return r.submit(Batch{Events: []Proposal{p}})
 }
 
-func inOneGroup(i, size int) crashStep {
+func commitGroup(i, size int) crashStep {
 	return func(r *crashRun) error {
 		return r.submitGroup(
-			Batch{Events: []Proposal{proposal("order:1", i, size), proposal("group", i, size)}},
-			Batch{Key: fmt.Sprintf("group-%d", i), Events: []Proposal{proposal("group", i+1, size)}},
+			Batch{Events: []Proposal{crashProposal("order:1", i, size), crashProposal("group", i, size)}},
+			Batch{Key: fmt.Sprintf("group-%d", i), Events: []Proposal{crashProposal("group", i+1, size)}},
 			Batch{Sides: []SideWrite{{Key: "group", Value: fmt.Append(nil, i)}}},
 			Batch{
-				Events: []Proposal{proposal("order:1", i+2, 10)},
+				Events: []Proposal{crashProposal("order:1", i+2, 10)},
 				Sides:  []SideWrite{{Key: "group", Value: fmt.Append(nil, i+1)}},
 			},
 		)
 	}
 }
 
-func conflicts(r *crashRun) error {
-	p := proposal("order:1", 0, 10)
-	p.Expect = Absent
+// meetConflicts expects what is not so.
+func meetConflicts(r *crashRun) error {
+	now := r.replay(len(r.commits))
+	p := crashProposal("order:1", 0, 10)
+	p.Expect = Exactly(now.versions["order:1"] + 1)
 	if err := r.refused(Batch{Events: []Proposal{p}}, ErrConflict); err != nil {
 		return err
 	}
-	return r.refused(Batch{Sides: []SideWrite{{Key: "group", Expect: Absent}}}, ErrConflict)
+	return r.refused(Batch{Sides: []SideWrite{{Key: "group", Expect: Exactly(now.sides["group"].Revision + 1)}}}, ErrConflict)
 }
 
-// conditions commits under a condition that holds, and tries to under one that does not.
-func conditions(i int) crashStep {
+// meetConditions commits under a condition that holds, and tries to under one that does not.
+func meetConditions(i int) crashStep {
 	return func(r *crashRun) error {
 		b := Batch{
-			Events:     []Proposal{proposal("order:1", i, 200)},
+			Events:     []Proposal{crashProposal("order:1", i, 200)},
 			Conditions: []Condition{{Region: Region{Entity: "order"}}},
 		}
-		if err := r.refused(b, ErrConflict); err != nil {
-			return err
+		if r.replay(len(r.commits)).versions["order:1"] > 0 {
+			if err := r.refused(b, ErrConflict); err != nil {
+				return err
+			}
 		}
 		b.Conditions[0].After = r.st.Head()
 		return r.submit(b)

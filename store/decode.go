@@ -48,8 +48,11 @@ func (r *run) read(d *decoder, dst []Event, f *filter) ([]Event, error) {
 	for i, ord := range r.ords {
 		offset := int64(r.extents[i].Start)
 		rec, n, err := wal.ParseRecord(buf[offset-r.start:])
-		if err != nil && n > int(r.end-offset) { // longer than what was read
-			rec, err = r.segment.record(offset)
+		if err != nil && n > int(r.end-offset) { // longer than what was read, so the last of the run
+			if rec, err = r.segment.record(offset); err != nil {
+				return nil, err
+			}
+			r.end = offset + int64(n)
 		}
 		if err != nil {
 			return nil, r.segment.corrupt(offset, "record does not match its checksum")

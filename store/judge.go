@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/penstock-io/penstock/store/internal/index"
 	"github.com/penstock-io/penstock/store/internal/wal"
@@ -116,9 +117,8 @@ func (w *writer) judgeConditions(o *op) error {
 
 // findKey looks for an idempotency key in all segments, the newest first.
 func (s *Store) findKey(key string) (k wal.Key, ok bool, err error) {
-	segments := *s.segments.Load()
-	for i := len(segments) - 1; i >= 0; i-- {
-		idx, err := s.indexOf(segments[i])
+	for _, g := range slices.Backward(*s.segments.Load()) {
+		idx, err := s.indexOf(g)
 		if err != nil {
 			return k, false, err
 		}
@@ -126,12 +126,12 @@ func (s *Store) findKey(key string) (k wal.Key, ok bool, err error) {
 		if !found {
 			continue
 		}
-		rec, err := segments[i].record(int64(offset))
+		rec, err := g.record(int64(offset))
 		if err != nil {
 			return k, false, err
 		}
 		if k, err = wal.ParseKey(rec); err != nil {
-			return k, false, segments[i].corrupt(int64(offset), "not an idempotency key")
+			return k, false, g.corrupt(int64(offset), "not an idempotency key")
 		}
 		if string(k.Key) == key { // else another key with the same hash
 			return k, true, nil
@@ -156,9 +156,8 @@ func (s *Store) storedReceipt(k wal.Key) (Receipt, error) {
 
 // lastOfEntity finds the state of an entity in the log.
 func (s *Store) lastOfEntity(name string) (state entityState, found bool, err error) {
-	segments := *s.segments.Load()
-	for i := len(segments) - 1; i >= 0; i-- {
-		idx, err := s.indexOf(segments[i])
+	for _, g := range slices.Backward(*s.segments.Load()) {
+		idx, err := s.indexOf(g)
 		if err != nil {
 			return state, false, err
 		}
@@ -166,7 +165,7 @@ func (s *Store) lastOfEntity(name string) (state entityState, found bool, err er
 		if !ok {
 			continue
 		}
-		e, err := s.eventIn(segments[i], idx, ord)
+		e, err := s.eventIn(g, idx, ord)
 		if err != nil {
 			return state, false, err
 		}

@@ -16,8 +16,12 @@ import (
 type powerCuts struct {
 	t      *testing.T
 	mode   SyncMode
+	mixed  bool // every opening has another mode
 	script []crashStep
 	seeds  int // random images beside the special ones
+
+	background bool // segments are made and sealed beside the commits
+	once       bool // the recovery is not cut
 
 	cuts, recoveryCuts *atomic.Int64
 }
@@ -35,15 +39,16 @@ func TestAPowerCutAtAnyOperationLeavesThePromisedPrefix(t *testing.T) {
 	if soaking() {
 		seeds = 12
 	}
-	for _, mode := range []SyncMode{SyncAlways, SyncInterval, SyncNever} {
+	for _, mode := range []string{"always", "interval", "never", "mixed"} {
 		var cuts, recoveryCuts atomic.Int64
-		t.Run(mode.String(), func(t *testing.T) {
+		t.Run(mode, func(t *testing.T) {
 			for shard := range shards {
 				t.Run(fmt.Sprint(shard), func(t *testing.T) {
 					t.Parallel()
 					synctest.Test(t, func(t *testing.T) {
 						p := powerCuts{
-							t: t, mode: mode, script: crashScript(crashRounds()), seeds: seeds,
+							t: t, mode: modeNamed(mode), script: crashScript(crashRounds()), seeds: seeds,
+							mixed: mode == "mixed", once: mode == "mixed" && !soaking(),
 							cuts: &cuts, recoveryCuts: &recoveryCuts,
 						}
 						ops := p.dryRun()
@@ -58,9 +63,49 @@ func TestAPowerCutAtAnyOperationLeavesThePromisedPrefix(t *testing.T) {
 	}
 }
 
+// The order of operations is another in each run here: segments are made and sealed beside the commits.
+func TestAPowerCutBesideBackgroundWorkLeavesThePromisedPrefix(t *testing.T) {
+	for _, mode := range []SyncMode{SyncAlways, SyncInterval, SyncNever} {
+		var cuts, recoveryCuts atomic.Int64
+		t.Run(mode.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := powerCuts{
+					t: t, mode: mode, script: crashScript(crashRounds()), background: true, once: true,
+					cuts: &cuts, recoveryCuts: &recoveryCuts,
+				}
+				for n := range p.dryRun() {
+					p.cutAt(n + 1)
+				}
+			})
+			t.Logf("sync %s: %d power cuts", mode, cuts.Load()+recoveryCuts.Load())
+		})
+	}
+}
+
+func modeNamed(name string) SyncMode {
+	for _, mode := range []SyncMode{SyncInterval, SyncNever} {
+		if mode.String() == name {
+			return mode
+		}
+	}
+	return SyncAlways
+}
+
+func (p *powerCuts) newRun() *crashRun {
+	r := newCrashRun(vfs.NewMemory(), p.mode)
+	r.background, r.mixed = p.background, p.mixed
+	return r
+}
+
+// resumed is a run that goes on with another disk, in the mode in which the first one was.
+func resumed(o *crashOracle, disk *vfs.Memory) *crashRun {
+	return &crashRun{crashOracle: *o, disk: disk, options: Options{Sync: o.mode, SegmentBytes: minSegmentBytes}}
+}
+
 // dryRun counts the operations of the script.
 func (p *powerCuts) dryRun() int {
-	r := newCrashRun(vfs.NewMemory(), p.mode)
+	r := p.newRun()
 	for i, step := range p.script {
 		require.NoError(p.t, step(r), "step %d", i)
 	}
@@ -70,7 +115,7 @@ func (p *powerCuts) dryRun() int {
 
 // cutAt runs the script up to operation n and looks at the disks that the next boot may find.
 func (p *powerCuts) cutAt(n int) {
-	r := newCrashRun(vfs.NewMemory(), p.mode)
+	r := p.newRun()
 	r.disk.CutAt(n)
 	for _, step := range p.script {
 		if err := step(r); err != nil {
@@ -78,35 +123,35 @@ func (p *powerCuts) cutAt(n int) {
 			break
 		}
 	}
-	require.Equal(p.t, n, r.disk.Ops())
 	r.kill()
-	at := fmt.Sprintf("sync %s, cut at operation %d (%s)", p.mode, n, last(r.disk.Trace()))
+	require.Equal(p.t, n, r.disk.Ops())
+	at := fmt.Sprintf("sync %s, cut at operation %d (%s)", r.mode, n, lastOf(r.disk.Trace()))
 	for seed := range 4 + uint64(p.seeds) {
 		if seed > vfs.KeepFirst {
 			seed += uint64(n * p.seeds)
 		}
 		where := fmt.Sprintf("%s, image %d", at, seed)
 		img := powerCutImage(p.t, r.disk, seed)
-		if seed == vfs.KeepAll || seed == vfs.KeepLast || seed == uint64(n*p.seeds)+vfs.KeepFirst+1 {
-			p.cutRecovery(&r.oracle, img, where)
+		if !p.once && (seed == vfs.KeepAll || seed == vfs.KeepLast || seed == uint64(n*p.seeds)+vfs.KeepFirst+1) {
+			p.cutRecovery(&r.crashOracle, img, where)
 		}
-		p.recover(r.oracle.clone(), img, where)
+		p.recover(r.crashOracle.clone(), img, where)
 	}
 }
 
-func last(trace []string) string { return trace[len(trace)-1] }
+func lastOf(trace []string) string { return trace[len(trace)-1] }
 
 // recover opens the disk, compares, goes on writing and opens it once more.
-func (p *powerCuts) recover(o *oracle, disk *vfs.Memory, where string) {
+func (p *powerCuts) recover(o *crashOracle, disk *vfs.Memory, where string) {
 	p.cuts.Add(1)
-	r := &crashRun{oracle: *o, disk: disk, options: Options{Sync: p.mode, SegmentBytes: minSegmentBytes}}
+	r := resumed(o, disk)
 	p.check(r, where)
 	for i, step := range []crashStep{
-		one(proposal("order:1", 1, 300)), several(7000, 10, 4000, 800), withKey(9000, 100), inOneGroup(7001, 40), sides(7002),
+		commitOne(crashProposal("order:1", 1, 300)), commitSeveral(7000, 10, 4000, 800), commitWithKey(9000, 100), commitGroup(7001, 40), commitSides(7002),
 	} {
 		require.NoError(p.t, step(r), "%s: step %d after recovery", where, i)
 	}
-	if p.mode == SyncAlways {
+	if r.mode == SyncAlways {
 		r.kill()
 		r.disk = powerCutImage(p.t, r.disk, vfs.KeepNothing)
 	} else {
@@ -128,11 +173,11 @@ func (p *powerCuts) check(r *crashRun, where string) {
 }
 
 // cutRecovery cuts the power a second time, at every operation of the recovery from the first cut.
-func (p *powerCuts) cutRecovery(o *oracle, disk *vfs.Memory, where string) {
+func (p *powerCuts) cutRecovery(o *crashOracle, disk *vfs.Memory, where string) {
 	for m := 1; ; m++ {
 		img := disk.Image(vfs.KeepAll)
 		img.CutAt(m)
-		r := &crashRun{oracle: *o, disk: img, options: Options{Sync: p.mode, SegmentBytes: minSegmentBytes}}
+		r := resumed(o, img)
 		st, err := open(img, crashDir, r.options, true)
 		if err == nil {
 			killStore(st)
@@ -143,7 +188,7 @@ func (p *powerCuts) cutRecovery(o *oracle, disk *vfs.Memory, where string) {
 		}
 		p.recoveryCuts.Add(1)
 		seed := uint64(m+len(o.commits)) % 8
-		at := fmt.Sprintf("%s, recovery cut at operation %d (%s), image %d", where, m, last(img.Trace()), seed)
+		at := fmt.Sprintf("%s, recovery cut at operation %d (%s), image %d", where, m, lastOf(img.Trace()), seed)
 		r.disk = powerCutImage(p.t, img, seed)
 		p.check(r, at)
 		r.kill()

@@ -217,14 +217,13 @@ func (s *Store) fill(
 		after = g.first + Position(next) - 1
 		for ords, extents := d.ords, d.extent; len(ords) > 0; {
 			run := planRun(g, ords, extents)
-			before := len(dst)
 			dst, err = run.read(d, dst, f)
 			if err != nil {
 				return nil, after, err
 			}
 			bytesLeft -= run.end - run.start
 			ords, extents = ords[len(run.ords):], extents[len(run.ords):]
-			if bytesLeft <= 0 && len(dst) > before && len(ords) > 0 {
+			if bytesLeft <= 0 && len(ords) > 0 {
 				return dst, g.first + Position(run.ords[len(run.ords)-1]), nil
 			}
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	mathrand "math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -22,7 +21,7 @@ import (
 //  2. check header, chaining and footer of every sealed segment; rebuild and write a footer that is missing;
 //  3. scan the last segment whole and decide where the log ends;
 //  4. write once more what lies behind the last durable mark, fill the rest with zeros, sync;
-//  5. load the side values, oldest segment first;
+//  5. load the side values, newest segment first;
 //  6. write an opening mark, which makes this writer's incarnation durable.
 //
 // A read-only store does 1 to 3 and 5 without changing anything.
@@ -81,7 +80,7 @@ func (r *recovery) load() error {
 	return r.dropUnbegun()
 }
 
-// list gives the numbers of the segment files, which must follow each other.
+// list gives the numbers of the segment files, which must follow each other from 1 on.
 func (r *recovery) list() ([]uint32, error) {
 	names, err := r.store.fs.List(r.store.dir)
 	if err != nil {
@@ -95,8 +94,8 @@ func (r *recovery) list() ([]uint32, error) {
 	}
 	slices.Sort(numbers)
 	for i, n := range numbers {
-		if n != numbers[0]+uint32(i) {
-			return nil, &CorruptError{Segment: numbers[0] + uint32(i), Reason: "segment file is missing"}
+		if n != uint32(i)+1 {
+			return nil, &CorruptError{Segment: uint32(i) + 1, Reason: "segment file is missing"}
 		}
 	}
 	return numbers, nil
@@ -301,14 +300,14 @@ func (r *recovery) peekHeader(number uint32) (*wal.SegmentHeader, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	b := make([]byte, wal.SegmentHeaderSize)
 	if n, err := file.ReadAt(b, 0); n < len(b) && !errors.Is(err, io.EOF) { // a short file is a bad header
 		return nil, fmt.Errorf("read segment %d: %w", number, err)
 	}
 	h, err := wal.ParseSegmentHeader(b)
 	if err != nil {
-		return nil, nil //nolint:nilnil,nilerr // a file that was made ahead has no header yet
+		return nil, nil //nolint:nilnil // a file that was made ahead has no header yet
 	}
 	return &h, nil
 }
@@ -347,10 +346,11 @@ func (r *recovery) rewriteTail() error {
 	return file.Sync()
 }
 
-// loadSides collects the side values of all segments.
+// loadSides collects the side values of all segments, from the newest on, so that damage to one that was superseded since
+// hurts nobody.
 func (r *recovery) loadSides() error {
 	values := make(map[string]SideValue)
-	for _, g := range *r.store.segments.Load() {
+	for _, g := range slices.Backward(*r.store.segments.Load()) {
 		if g.trailer.Load() == nil {
 			if err := r.scanSides(g, values); err != nil {
 				return err
@@ -362,6 +362,9 @@ func (r *recovery) loadSides() error {
 			return err
 		}
 		for _, side := range sides {
+			if _, newer := values[side.Key]; newer {
+				continue
+			}
 			rec, err := g.record(int64(side.Offset))
 			if err != nil {
 				return err
@@ -387,7 +390,11 @@ func (r *recovery) scanSides(g *segment, values map[string]SideValue) error {
 			return err
 		}
 	}
-	maps.Copy(values, sc.sides)
+	for key, value := range sc.sides {
+		if _, newer := values[key]; !newer {
+			values[key] = value
+		}
+	}
 	return nil
 }
 
@@ -449,7 +456,7 @@ func (r *recovery) firstSegment(w *writer) error {
 // mark writes and syncs a batch without commits.
 func (w *writer) mark(flags uint16) error {
 	if w.next.Offset+wal.BatchHeaderSize > w.capacity {
-		if err := w.roll(w.capacity); err != nil {
+		if err := w.roll(nextCapacity(w.capacity, w.store.options.SegmentBytes)); err != nil {
 			return err
 		}
 	}
@@ -476,6 +483,11 @@ func (w *writer) end() error {
 	}
 	if w.poisoned() != nil {
 		return nil // what there is to say was said to the callers
+	}
+	if !w.unsyncedSince.IsZero() { // so that the mark tells damage from a torn write for everything before it
+		if err := w.sync(); err != nil {
+			return err
+		}
 	}
 	if err := w.mark(wal.FlagClosed); err != nil {
 		return err

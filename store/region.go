@@ -64,7 +64,7 @@ func (r Region) Matches(e Event) bool {
 }
 
 // admits checks what the index does not know: the version range, and the reserved scope.
-func (r *Region) admits(e *Event) bool {
+func (r Region) admits(e *Event) bool {
 	if r.Scope == "" && e.Coordinate.Scope == ReservedScope {
 		return false
 	}

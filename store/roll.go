@@ -20,8 +20,9 @@ type prepared struct {
 // zeroChunk is written at a time when a segment is filled.
 const zeroChunk = 1 << 20
 
-// nextCapacity doubles the size of segments from the first to the full size.
-func nextCapacity(current, full int64) int64 { return min(full, 2*current) }
+// nextCapacity doubles the size of segments from the first to the full size. The current one may be next to nothing: cut
+// to size by a sealing that a crash interrupted.
+func nextCapacity(current, full int64) int64 { return min(full, max(minSegmentBytes, 2*current)) }
 
 // reserve makes sure that records of the given size fit into the active segment as one batch, and rolls over to the
 // next segment when they do not. After an error nothing has changed.
@@ -43,16 +44,29 @@ func (w *writer) roll(capacity int64) error {
 		}
 		return fmt.Errorf("store: prepare segment %d: %w", w.next.Segment+1, next.err)
 	}
-	if !w.unsyncedSince.IsZero() {
-		if err := w.sync(); err != nil {
-			_ = next.file.Close()
-			return w.poisonWith(err)
-		}
+	if err := w.finish(); err != nil {
+		_ = next.file.Close()
+		return w.poisonWith(err)
 	}
 	old, trailer, sealing := w.segment, w.trailer(), w.active
 	w.startSegment(next)
 	w.store.background(func() { w.store.seal(old, trailer, sealing) })
 	return nil
+}
+
+// finish makes all of the active segment durable. One for which no commit was accepted has no batch, and not even
+// the header that goes out with the first.
+func (w *writer) finish() error {
+	if w.headerPending {
+		if _, err := w.segment.file.WriteAt(w.appendHeader(nil), 0); err != nil {
+			return fmt.Errorf("write segment %d: %w", w.next.Segment, err)
+		}
+		return w.sync()
+	}
+	if w.unsyncedSince.IsZero() {
+		return nil
+	}
+	return w.sync()
 }
 
 // trailer describes the active segment as its trailer will.

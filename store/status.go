@@ -117,7 +117,7 @@ func (s *Store) readStatus() (t status, ok bool) {
 	if err != nil {
 		return t, false
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	var b [statusSize]byte
 	if n, _ := file.ReadAt(b[:], 0); n != statusSize {
 		return t, false

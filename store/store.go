@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -25,6 +26,7 @@ type Store struct {
 	indexes  indexCache
 	sides    sideTable
 	decoders decoderPool
+	ops      opPool
 
 	announcer announcer
 	closed    atomic.Bool
@@ -102,8 +104,7 @@ func (s *Store) openWriter() error {
 
 // addSegment makes a segment known to readers.
 func (s *Store) addSegment(g *segment) {
-	old := *s.segments.Load()
-	segments := append(old[:len(old):len(old)], g)
+	segments := append(slices.Clip(*s.segments.Load()), g)
 	s.segments.Store(&segments)
 }
 

@@ -108,19 +108,23 @@ func (w *writer) poisonWith(cause error) error {
 func (w *writer) begin() group {
 	w.buf = w.buf[:0]
 	if w.headerPending {
-		w.buf = wal.AppendSegmentHeader(w.buf, &wal.SegmentHeader{
-			Store:         w.store.history.Store,
-			Segment:       w.next.Segment,
-			History:       w.store.history.Incarnation,
-			FirstPosition: w.next.Position,
-			FirstSequence: w.next.Sequence,
-			LastTime:      w.lastTime,
-			Previous:      w.next.Previous,
-		})
+		w.buf = w.appendHeader(w.buf)
 	}
 	g := group{start: len(w.buf)}
 	w.buf = append(w.buf, make([]byte, wal.BatchHeaderSize)...)
 	return g
+}
+
+func (w *writer) appendHeader(b []byte) []byte {
+	return wal.AppendSegmentHeader(b, &wal.SegmentHeader{
+		Store:         w.store.history.Store,
+		Segment:       w.next.Segment,
+		History:       w.store.history.Incarnation,
+		FirstPosition: w.next.Position,
+		FirstSequence: w.next.Sequence,
+		LastTime:      w.lastTime,
+		Previous:      w.next.Previous,
+	})
 }
 
 // apply judges one commit against the state that includes all before it, and adds its records to the group.
@@ -148,10 +152,7 @@ func (w *writer) applyEvents(g *group, o *op, now time.Time) {
 	if len(o.events) == 0 {
 		return
 	}
-	o.receipt.Events = o.oneRecorded[:0]
-	if len(o.events) > 1 {
-		o.receipt.Events = make([]Recorded, 0, len(o.events))
-	}
+	o.receipt.Events = make([]Recorded, 0, len(o.events))
 	records := o.records
 	for i := range o.events {
 		e := &o.events[i]

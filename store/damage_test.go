@@ -1,0 +1,426 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/store/internal/vfs"
+	"github.com/penstock-io/penstock/store/internal/wal"
+)
+
+// writtenDisk is a disk after a script of so many rounds, closed cleanly, and what must be on it.
+func writtenDisk(t *testing.T, mode SyncMode, rounds int) (disk *vfs.Memory, o *crashOracle) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newCrashRun(vfs.NewMemory(), mode)
+		for _, step := range crashScript(rounds) {
+			require.NoError(t, step(r))
+		}
+		disk, o = r.disk.Image(vfs.KeepAll), &r.crashOracle
+	})
+	return disk, o
+}
+
+// smallDisk holds a few small commits in one segment. It ends without a clean close, or with one.
+func smallDisk(t *testing.T, mode SyncMode, closed bool) (*vfs.Memory, *crashOracle) {
+	r := newCrashRun(vfs.NewMemory(), mode)
+	require.NoError(t, r.open())
+	for i := range 4 {
+		require.NoError(t, commitSeveral(i, 10, 50)(r))
+		require.NoError(t, commitWithKey(i, 20)(r))
+	}
+	if closed {
+		require.NoError(t, r.end())
+	} else {
+		r.kill()
+	}
+	return r.disk.Image(vfs.KeepAll), &r.crashOracle
+}
+
+func segmentFile(number uint32) string { return segmentName(crashDir, number) }
+
+// batchStarts walks over the batches of a segment file and returns where they start, and where the last one ends.
+func batchStarts(t *testing.T, disk *vfs.Memory, number uint32) (starts []int64, end int64) {
+	data := disk.Bytes(segmentFile(number))
+	h, err := wal.ParseSegmentHeader(data)
+	require.NoError(t, err)
+	x := newScan(nil, &h).next
+	for {
+		b, _, ok := wal.Next(data, &x)
+		if !ok {
+			require.NotEmpty(t, starts)
+			return starts, x.Offset
+		}
+		starts = append(starts, x.Offset)
+		x.Advance(&b)
+	}
+}
+
+func tryOpen(disk *vfs.Memory, mode SyncMode) (*Store, error) {
+	return open(disk, crashDir, Options{Sync: mode, SegmentBytes: minSegmentBytes}, true)
+}
+
+// damaged is a copy of the disk with one byte of a file changed.
+func damaged(t require.TestingT, disk *vfs.Memory, name string, at int64, xor byte) *vfs.Memory {
+	img := disk.Image(vfs.KeepAll)
+	require.NoError(t, img.Corrupt(name, at, xor))
+	return img
+}
+
+// replaced is a copy of the disk with another content of a file.
+func replaced(t require.TestingT, disk *vfs.Memory, name string, content []byte) *vfs.Memory {
+	img := disk.Image(vfs.KeepAll)
+	file, err := img.Open(name, false)
+	require.NoError(t, err)
+	require.NoError(t, file.Truncate(int64(len(content))))
+	_, err = file.WriteAt(content, 0)
+	require.NoError(t, err)
+	require.NoError(t, file.Close())
+	return img.Image(vfs.KeepAll)
+}
+
+// requireCorrupt checks that opening fails and names the place.
+func requireCorrupt(t *testing.T, disk *vfs.Memory, mode SyncMode, segment uint32, offset int64, what string) {
+	t.Helper()
+	_, err := tryOpen(disk, mode)
+	var corrupt *CorruptError
+	require.ErrorAs(t, err, &corrupt, what)
+	require.ErrorIs(t, err, ErrCorrupt)
+	require.Equal(t, segment, corrupt.Segment, "%s: %v", what, err)
+	require.Equal(t, offset, corrupt.Offset, "%s: %v", what, err)
+}
+
+// requireCommits opens a disk, compares it with the oracle, and requires k commits.
+func requireCommits(t *testing.T, disk *vfs.Memory, o *crashOracle, k int, what string) {
+	t.Helper()
+	st, err := tryOpen(disk, o.mode)
+	require.NoError(t, err, what)
+	got, err := o.verify(st, 0)
+	require.NoError(t, err, what)
+	require.Equal(t, k, got, what)
+	require.NoError(t, o.verifyHistory(st, got), what)
+	require.NoError(t, st.Close(), what)
+}
+
+// refusals opens the disk with each byte below end damaged and requires that it is refused.
+func refusals(t *testing.T, disk *vfs.Memory, mode SyncMode, starts []int64, end int64) {
+	for at, batch := int64(0), 0; at < end; at++ {
+		for batch < len(starts) && starts[batch] <= at {
+			batch++
+		}
+		place := int64(0)
+		if batch > 0 {
+			place = starts[batch-1]
+		}
+		img, what := damaged(t, disk, segmentFile(1), at, 1<<(at%8)), fmt.Sprintf("sync %s, byte %d", mode, at)
+		if at == 8 || at == 9 { // format version
+			_, err := tryOpen(img, mode)
+			require.True(t, errors.Is(err, ErrNewerFormat) || errors.Is(err, ErrCorrupt), "%s: %v", what, err)
+			continue
+		}
+		requireCorrupt(t, img, mode, 1, place, what)
+	}
+}
+
+func TestDamageBelowTheDurableMarkRefusesToOpenAndNamesThePlace(t *testing.T) {
+	disk, _ := smallDisk(t, SyncAlways, false)
+	starts, _ := batchStarts(t, disk, 1)
+	refusals(t, disk, SyncAlways, starts, starts[len(starts)-1])
+}
+
+func TestAfterACleanCloseNoDamageBeforeTheClosingMarkIsTakenForATornWrite(t *testing.T) {
+	for _, mode := range []SyncMode{SyncAlways, SyncInterval, SyncNever} {
+		disk, _ := smallDisk(t, mode, true)
+		starts, _ := batchStarts(t, disk, 1)
+		refusals(t, disk, mode, starts, starts[len(starts)-1])
+	}
+}
+
+func TestABadBatchAtTheDurableMarkEndsTheLogThere(t *testing.T) {
+	disk, o := smallDisk(t, SyncAlways, false)
+	starts, end := batchStarts(t, disk, 1)
+	for at := starts[len(starts)-1]; at < end; at++ {
+		img := damaged(t, disk, segmentFile(1), at, 0x10)
+		requireCommits(t, img, o, len(o.commits)-1, fmt.Sprintf("byte %d", at))
+	}
+}
+
+func TestALastFileCutShortHoldsThePrefixThatIsLeft(t *testing.T) {
+	disk, o := smallDisk(t, SyncAlways, true)
+	starts, end := batchStarts(t, disk, 1)
+	content := disk.Bytes(segmentFile(1))
+	for size := int64(0); size <= end+64; size++ {
+		img := replaced(t, disk, segmentFile(1), content[:size])
+		k := -1 // the opening mark holds no commit
+		for _, start := range append(starts[1:], end) {
+			if start <= size {
+				k++
+			}
+		}
+		if size < starts[0] { // as if it had never been begun
+			st, err := tryOpen(img, o.mode)
+			require.NoError(t, err, "size %d", size)
+			require.Zero(t, st.Head())
+			require.NotEqual(t, o.history.Store, st.History().Store)
+			continue
+		}
+		requireCommits(t, img, o, min(max(k, 0), len(o.commits)), fmt.Sprintf("size %d", size))
+		if next := img.Bytes(segmentFile(2)); next != nil { // there was no room for a mark
+			require.GreaterOrEqual(t, len(next), minSegmentBytes, "size %d", size)
+		}
+	}
+}
+
+func TestATruncatedLastOfManyFilesHoldsThePrefixThatIsLeft(t *testing.T) {
+	disk, o := writtenDisk(t, SyncAlways, 2)
+	number := lastSegment(t, disk)
+	require.Greater(t, number, uint32(1))
+	content := disk.Bytes(segmentFile(number))
+	for _, size := range []int{0, 1, 127, 128, 129, 191, 192, 200, 1000, 3000} {
+		img := replaced(t, disk, segmentFile(number), content[:min(size, len(content))])
+		st, err := tryOpen(img, o.mode)
+		require.NoError(t, err, "size %d", size)
+		k, err := o.verify(st, 1)
+		require.NoError(t, err, "size %d", size)
+		require.NoError(t, o.verifyHistory(st, k), "size %d", size)
+		require.NoError(t, commitOne(crashProposal("order:1", 1, 10))(&crashRun{st: st, crashOracle: crashOracle{
+			mode: o.mode, commits: o.commits[:k],
+		}}), "size %d", size)
+		require.NoError(t, st.Close())
+	}
+}
+
+func lastSegment(t *testing.T, disk *vfs.Memory) uint32 {
+	names, err := disk.List(crashDir)
+	require.NoError(t, err)
+	last := uint32(0)
+	for _, name := range names {
+		if n, ok := segmentNumber(name); ok {
+			last = max(last, n)
+		}
+	}
+	return last
+}
+
+func TestDamageInsideASealedSegmentIsTheErrorOfTheReadThatMeetsIt(t *testing.T) {
+	disk, o := writtenDisk(t, SyncAlways, 2)
+	whole := o.replay(len(o.commits))
+	data := disk.Bytes(segmentFile(1))
+	trailer, err := wal.ParseTrailer(data[len(data)-wal.TrailerSize:], int64(len(data)))
+	require.NoError(t, err)
+	for p := Position(1); uint64(p) < trailer.NextPosition; p++ {
+		offset := offsetOf(t, disk, p)
+		img := damaged(t, disk, segmentFile(1), offset+60, 0x04)
+		st := mustOpen(t, img, o.mode)
+		_, err := st.GetAt(t.Context(), p)
+		var corrupt *CorruptError
+		require.ErrorAs(t, err, &corrupt)
+		require.Equal(t, CorruptError{Segment: 1, Offset: offset, Reason: corrupt.Reason}, *corrupt)
+		for other := Position(1); other <= st.Head(); other++ {
+			if other == p {
+				continue
+			}
+			e, err := st.GetAt(t.Context(), other)
+			require.NoError(t, err, "damage at %d, read %d", p, other)
+			require.NoError(t, compareEvent(&e, other, &whole.events[other-1]))
+		}
+		require.ErrorIs(t, readAll(st, Beginning()), ErrCorrupt)
+		require.NoError(t, readAll(st, After(Position(trailer.NextPosition-1))))
+		require.NoError(t, st.Close())
+	}
+}
+
+func TestDamageToASupersededSideValueHurtsNobodyAndToALiveOneRefusesToOpen(t *testing.T) {
+	r := newCrashRun(vfs.NewMemory(), SyncAlways)
+	require.NoError(t, r.open())
+	for i, key := range []string{"old", "live", "deleted"} {
+		require.NoError(t, r.submit(Batch{Sides: []SideWrite{{Key: key, Value: crashPayload(i, 100).Data}}}))
+	}
+	offsets, _ := batchStarts(t, r.disk, 1)
+	for i := 0; r.st.Stats().Segments < 2; i++ {
+		require.NoError(t, commitSeveral(i, 9000)(r))
+	}
+	require.NoError(t, r.submit(Batch{Sides: []SideWrite{{Key: "old", Value: []byte("new")}, {Key: "deleted", Delete: true}}}))
+	require.NoError(t, r.end())
+	for i, start := range offsets[1:] {
+		img := damaged(t, r.disk, segmentFile(1), start+wal.BatchHeaderSize+50, 0x20)
+		if i == 1 {
+			requireCorrupt(t, img, SyncAlways, 1, start+wal.BatchHeaderSize, "the live one")
+			continue
+		}
+		requireCommits(t, img, &r.crashOracle, len(r.commits), "a superseded one")
+	}
+}
+
+// offsetOf finds the record of an event of the first segment.
+func offsetOf(t *testing.T, disk *vfs.Memory, p Position) int64 {
+	st := mustOpen(t, disk.Image(vfs.KeepAll), SyncAlways)
+	defer st.Close()
+	g := (*st.segments.Load())[0]
+	idx, err := st.indexOf(g)
+	require.NoError(t, err)
+	return int64(idx.Offset(uint32(p - g.first)))
+}
+
+func readAll(st *Store, from Start) error {
+	for _, err := range st.Read(context.Background(), Region{}, from) {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestADamagedFooterIsRebuiltFromTheData(t *testing.T) {
+	disk, o := writtenDisk(t, SyncAlways, 2)
+	data := disk.Bytes(segmentFile(1))
+	trailer, err := wal.ParseTrailer(data[len(data)-wal.TrailerSize:], int64(len(data)))
+	require.NoError(t, err)
+	for at := int64(trailer.DataEnd); at < int64(len(data)); at += 5 {
+		img := damaged(t, disk, segmentFile(1), at, 0x41)
+		requireCommits(t, img, o, len(o.commits), fmt.Sprintf("byte %d", at))
+		if at >= int64(len(data)-wal.TrailerSize) {
+			require.Equal(t, data, img.Bytes(segmentFile(1)), "the trailer was written anew")
+		}
+	}
+	for _, size := range []int{int(trailer.DataEnd), int(trailer.DataEnd) + 10, len(data) - 1} {
+		img := replaced(t, disk, segmentFile(1), data[:size])
+		requireCommits(t, img, o, len(o.commits), fmt.Sprintf("cut to %d", size))
+		require.Equal(t, data, img.Bytes(segmentFile(1)))
+	}
+}
+
+func TestDamageOfASealedHeaderRefusesToOpen(t *testing.T) {
+	for _, mode := range []SyncMode{SyncAlways, SyncNever} {
+		disk, _ := writtenDisk(t, mode, 2)
+		for number := range lastSegment(t, disk) {
+			for at := int64(0); at < wal.SegmentHeaderSize; at++ {
+				if at != 8 && at != 9 {
+					what := fmt.Sprintf("sync %s, segment %d, byte %d", mode, number+1, at)
+					requireCorrupt(t, damaged(t, disk, segmentFile(number+1), at, 0x80), mode, number+1, 0, what)
+				}
+			}
+		}
+	}
+}
+
+func TestDamageOfTheHeaderOfASealedLastSegmentRefusesToOpen(t *testing.T) {
+	r := newCrashRun(vfs.NewMemory(), SyncNever)
+	require.NoError(t, r.open())
+	for r.st.Stats().Segments < 3 {
+		require.NoError(t, commitSeveral(1, 6000)(r))
+	}
+	r.kill()
+	disk := replaced(t, r.disk, segmentFile(3), make([]byte, minSegmentBytes)) // made ahead and not begun
+	st := mustOpen(t, disk.Image(vfs.KeepAll), SyncNever)
+	require.NoError(t, st.Close())
+	requireCorrupt(t, damaged(t, disk, segmentFile(2), 20, 0x80), SyncNever, 2, 0, "segment 2")
+}
+
+func TestDataOfASealedSegmentThatEndsEarlyIsDamage(t *testing.T) {
+	disk, _ := writtenDisk(t, SyncAlways, 2)
+	starts, _ := batchStarts(t, disk, 1)
+	data := disk.Bytes(segmentFile(1))
+	for _, start := range starts {
+		requireCorrupt(t, replaced(t, disk, segmentFile(1), data[:start]), SyncAlways, 1, start, "cut between batches")
+	}
+}
+
+func TestAMissingSegmentFileRefusesToOpen(t *testing.T) {
+	disk, o := writtenDisk(t, SyncAlways, 3)
+	number := lastSegment(t, disk)
+	require.Greater(t, number, uint32(2))
+	for missing := uint32(1); missing < number; missing++ {
+		img := disk.Image(vfs.KeepAll)
+		require.NoError(t, img.Remove(segmentFile(missing)))
+		requireCorrupt(t, img, SyncAlways, missing, 0, fmt.Sprint("segment ", missing))
+	}
+	img := disk.Image(vfs.KeepAll)
+	require.NoError(t, img.Remove(segmentFile(number)))
+	st := mustOpen(t, img, SyncAlways)
+	k, err := o.verify(st, 1)
+	require.NoError(t, err)
+	require.Less(t, k, len(o.commits))
+	require.NoError(t, o.verifyHistory(st, k), "the status file knows what is gone")
+}
+
+func TestASegmentOfANewerVersionRefusesToOpen(t *testing.T) {
+	disk, _ := writtenDisk(t, SyncAlways, 2)
+	for number := range lastSegment(t, disk) {
+		_, err := tryOpen(damaged(t, disk, segmentFile(number+1), 8, 0x02), SyncAlways)
+		require.ErrorIs(t, err, ErrNewerFormat)
+		require.NotErrorIs(t, err, ErrCorrupt)
+	}
+}
+
+func TestASegmentOfAnotherStoreOrPlaceRefusesToOpen(t *testing.T) {
+	disk, _ := writtenDisk(t, SyncAlways, 3)
+	other, _ := writtenDisk(t, SyncAlways, 3)
+	requireCorrupt(t, replaced(t, disk, segmentFile(1), other.Bytes(segmentFile(1))), SyncAlways, 2, 0, "foreign first segment")
+	for number := uint32(2); number <= lastSegment(t, disk); number++ {
+		img := replaced(t, disk, segmentFile(number), other.Bytes(segmentFile(number)))
+		requireCorrupt(t, img, SyncAlways, number, 0, "foreign segment")
+		_, err := tryOpen(img, SyncAlways)
+		require.ErrorContains(t, err, "another store")
+		img = replaced(t, disk, segmentFile(number), disk.Bytes(segmentFile(1)))
+		requireCorrupt(t, img, SyncAlways, number, 0, "another place")
+	}
+}
+
+// Two copies of one store that went on separately have segments of the same store, number and positions.
+func TestASegmentOfACopyThatWentOnSeparatelyRefusesToOpen(t *testing.T) {
+	r := afterAFewCommits(t, SyncAlways)
+	require.NoError(t, r.end())
+	var copies [2]*vfs.Memory
+	for i := range copies {
+		c := resumed(r.clone(), r.disk.Image(vfs.KeepAll))
+		require.NoError(t, c.open())
+		for c.st.Stats().Segments < 3 {
+			require.NoError(t, commitSeveral(i, 9000, 10)(c))
+		}
+		require.NoError(t, c.end())
+		copies[i] = c.disk
+	}
+	for _, number := range []uint32{2, 3} {
+		img := replaced(t, copies[0], segmentFile(number), copies[1].Bytes(segmentFile(number)))
+		requireCorrupt(t, img, SyncAlways, number, 0, "the other copy's")
+	}
+}
+
+func TestACommitThatNeedsDamagedRecordsIsRefusedAndOthersAreNot(t *testing.T) {
+	disk, o := writtenDisk(t, SyncAlways, 2)
+	st := mustOpen(t, disk.Image(vfs.KeepAll), o.mode)
+	g := (*st.segments.Load())[0]
+	idx, err := st.indexOf(g)
+	require.NoError(t, err)
+	i := 0
+	for o.commits[i].batch.Key == "" {
+		i++
+	}
+	keyed := o.commits[i].batch
+	keyAt, found := idx.FindKey(keyed.Key)
+	require.True(t, found)
+	ord, found := idx.LastOf("order:0")
+	require.True(t, found)
+	eventAt := idx.Offset(ord)
+	require.NoError(t, st.Close())
+
+	img := damaged(t, disk, segmentFile(1), int64(keyAt)+40, 0x02)
+	require.NoError(t, img.Corrupt(segmentFile(1), int64(eventAt)+40, 0x02))
+	st = mustOpen(t, img, o.mode)
+	head, sequence := st.Head(), st.Stats().Sequence
+	for _, refused := range []Batch{keyed, {Events: []Proposal{crashProposal("order:0", 1, 10)}}} {
+		_, err := st.Commit(t.Context(), refused)
+		require.ErrorIs(t, err, ErrCorrupt)
+		require.NotErrorIs(t, err, ErrPoisoned)
+		require.Equal(t, head, st.Head())
+		require.Equal(t, sequence, st.Stats().Sequence)
+	}
+	_, err = st.Commit(t.Context(), Batch{Key: "another", Events: []Proposal{crashProposal("order:1", 1, 10)}})
+	require.NoError(t, err)
+	require.NoError(t, st.Close())
+}

@@ -1,0 +1,116 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+type Placed struct {
+	SKU string `json:"sku"`
+}
+
+func (Placed) Kind() string { return "order.placed" }
+
+type Shipped struct{}
+
+func (Shipped) Kind() string { return "order.shipped" }
+
+func ExampleOpen() {
+	dir, err := os.MkdirTemp("", "penstock")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	dir = filepath.Join(dir, "data") // Open makes it
+
+	st, err := store.Open(dir, store.Options{})
+	if err != nil {
+		panic(err)
+	}
+	_, err = store.Open(dir, store.Options{}) // one writer for each directory
+	fmt.Println(errors.Is(err, store.ErrLocked))
+
+	if _, err := st.Append(context.Background(), store.At("order:42", "shop"), store.Absent, Placed{SKU: "lamp"}); err != nil {
+		panic(err)
+	}
+	if err := st.Close(); err != nil {
+		panic(err)
+	}
+
+	st, err = store.Open(dir, store.Options{ReadOnly: true})
+	if err != nil {
+		panic(err)
+	}
+	defer st.Close()
+	fmt.Println(st.Head())
+	// Output:
+	// true
+	// 1
+}
+
+// A commit with an idempotency key may be repeated until it has an answer: it happens once.
+func ExampleStore_Commit() {
+	ctx := context.Background()
+	st, err := store.Open("", store.Options{InMemory: true})
+	if err != nil {
+		panic(err)
+	}
+	defer st.Close()
+
+	order := store.At("order:42", "shop")
+	place := store.Batch{
+		Key: "request-7",
+		Events: []store.Proposal{
+			{At: order, Expect: store.Absent, Payload: Placed{SKU: "lamp"}},
+			{At: store.At("stock:lamp", "shop"), Payload: Placed{SKU: "lamp"}},
+		},
+		Sides: []store.SideWrite{{Key: "seen/request-7", Value: []byte("yes")}},
+	}
+	for range 2 {
+		receipt, err := st.Commit(ctx, place)
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(receipt.Position(), receipt.Duplicate)
+	}
+
+	_, err = st.Append(ctx, order, store.Absent, Placed{SKU: "sofa"})
+	var conflict *store.ConflictError
+	fmt.Println(errors.As(err, &conflict), conflict.Actual)
+	// Output:
+	// 2 false
+	// 2 true
+	// true 1
+}
+
+func ExampleStore_Read() {
+	ctx := context.Background()
+	st, err := store.Open("", store.Options{InMemory: true})
+	if err != nil {
+		panic(err)
+	}
+	defer st.Close()
+
+	for _, id := range []string{"order:1", "order:2"} {
+		if _, err := st.Append(ctx, store.At(id, "shop"), store.Absent, Placed{SKU: "lamp"}); err != nil {
+			panic(err)
+		}
+	}
+	if _, err := st.Append(ctx, store.At("order:1", "shop"), store.Exactly(1), Shipped{}); err != nil {
+		panic(err)
+	}
+	for e, err := range st.Read(ctx, store.Region{Entity: "order:1"}, store.Beginning()) {
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(e.Position, e.Coordinate, e.Version, e.Kind)
+	}
+	// Output:
+	// 1 order:1@shop 1 order.placed
+	// 3 order:1@shop 2 order.shipped
+}

@@ -1,0 +1,91 @@
+package store
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/store/internal/wal"
+)
+
+// goldenDir is a directory with the two segments that the format's golden files hold: a sealed one and the last.
+func goldenDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for number, name := range []string{"v1.seg", "v1-open.seg"} {
+		b, err := os.ReadFile(filepath.Join("internal", "wal", "testdata", name))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(segmentName(dir, uint32(number+1)), b, 0o600))
+	}
+	return dir
+}
+
+func requireGolden(t *testing.T, s *Store) {
+	t.Helper()
+	require.Equal(t, History{Store: uuid.MustParse("11223344-5566-4788-99aa-bbccddeeff01"), Incarnation: 1}, s.History())
+	require.Equal(t, Stats{Head: 5, Segments: 2, Sequence: 6, SideValues: 2, IndexBytes: s.Stats().IndexBytes}, s.Stats())
+	events := all(t, s, Region{})
+	require.Equal(t, []string{"order:1", "stock:lamp", "order:1", "order:2", "order:1"}, entities(events))
+	requireOrder(t, events)
+	requireChains(t, events)
+	require.Equal(t, map[string]string{"tenant": "münchen", "trace": ""}, events[1].Headers())
+	require.Equal(t, events[0].ID, events[1].Cause)
+	require.Equal(t, []byte{0, 1, 2, 0xff}, events[2].Payload)
+	require.Equal(t, "binary", events[2].Codec)
+	require.EqualValues(t, 3, events[1].SchemaVersion)
+	require.Equal(t, []string{"order:1", "order:1", "order:2", "order:1"}, entities(all(t, s, Region{Category: "order"})))
+	require.Equal(t, "at 5", sideText(s, "checkpoint"))
+	require.Equal(t, "\x00\x01", sideText(s, "kept"))
+	require.Equal(t, "-", sideText(s, "gone"))
+}
+
+func TestADirectoryOfVersionOneOpensAndGoesOn(t *testing.T) {
+	dir := goldenDir(t)
+	r := diskLog(t, dir, Options{ReadOnly: true})
+	requireGolden(t, r)
+	require.NoError(t, r.Close())
+
+	s := diskLog(t, dir, Options{SegmentBytes: minSegmentBytes})
+	requireGolden(t, s)
+	place := Batch{Key: "place-1", Events: []Proposal{
+		{At: At("order:1", "shop"), Payload: Raw{Type: "order.placed", Data: []byte(`{"sku":"lamp"}`)}},
+	}}
+	stored := write(t, s, place)
+	require.True(t, stored.Duplicate)
+	require.Equal(t, Receipt{
+		History: s.History(), Sequence: 1, Duplicate: true, Events: []Recorded{{ID: all(t, s, Region{})[0].ID, Position: 1, Version: 1}},
+	}, stored)
+	place.Events[0].At.Scope = "other"
+	_, err := s.Commit(t.Context(), place)
+	require.ErrorIs(t, err, ErrKeyConflict)
+
+	next, err := s.Append(t.Context(), At("order:1", "shop"), Exactly(3), note{})
+	require.NoError(t, err)
+	require.Equal(t, Position(6), next.Position())
+	require.Equal(t, uint64(7), next.Sequence)
+	_, err = s.Append(t.Context(), At("order:2", "branch"), Exactly(1), note{})
+	require.NoError(t, err)
+	requireChains(t, all(t, s, Region{}))
+}
+
+func TestAnyByteOfAGoldenDirectoryMattersOrIsDerived(t *testing.T) {
+	dir := goldenDir(t)
+	name := segmentName(dir, 2)
+	good, err := os.ReadFile(name)
+	require.NoError(t, err)
+	end := wal.SegmentHeaderSize
+	for n := wal.BatchLength(good[end:]); n > 0; n = wal.BatchLength(good[end:]) {
+		end += n
+	}
+	// The last batch is the closing mark, and says that all before it was durable: nothing of it may change.
+	for at := 0; at < end-wal.BatchHeaderSize; at += 3 {
+		bad := append([]byte(nil), good...)
+		bad[at] ^= 0x10
+		require.NoError(t, os.WriteFile(name, bad, 0o600))
+		_, err := Open(dir, Options{ReadOnly: true})
+		require.Error(t, err, "byte %d", at)
+	}
+}

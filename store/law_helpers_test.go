@@ -1,0 +1,235 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/store/internal/vfs"
+	"github.com/penstock-io/penstock/store/internal/wal"
+)
+
+const logDir = "log"
+
+// note is a payload as a program has it.
+type note struct{ Text string }
+
+func (note) Kind() string { return "note.taken" }
+
+// smallSegments makes a log roll over after some hundred small events.
+func smallSegments(mode SyncMode) Options { return Options{Sync: mode, SegmentBytes: minSegmentBytes} }
+
+// openLog opens a store that is closed when the test ends.
+func openLog(t *testing.T, fsys vfs.FS, o Options) *Store {
+	t.Helper()
+	s, err := open(fsys, logDir, o, false)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// memoryLog opens a new store in memory.
+func memoryLog(t *testing.T) *Store {
+	t.Helper()
+	return openLog(t, vfs.NewMemory(), Options{})
+}
+
+// reopen closes a store and opens it again.
+func reopen(t *testing.T, s *Store) *Store {
+	t.Helper()
+	require.NoError(t, s.Close())
+	return openLog(t, s.fs, s.options)
+}
+
+// put commits an event and demands that it works.
+func put(t *testing.T, s *Store, entity string) Receipt {
+	t.Helper()
+	r, err := s.Append(t.Context(), At(entity, "test"), Any, note{Text: "about " + entity})
+	require.NoError(t, err)
+	return r
+}
+
+// write commits a batch and demands that it works.
+func write(t *testing.T, s *Store, b Batch) Receipt {
+	t.Helper()
+	r, err := s.Commit(t.Context(), b)
+	require.NoError(t, err)
+	return r
+}
+
+// eventsOf makes proposals, one for each entity.
+func eventsOf(entities ...string) (proposals []Proposal) {
+	for _, entity := range entities {
+		proposals = append(proposals, Proposal{At: At(entity, "test"), Payload: note{Text: "about " + entity}})
+	}
+	return proposals
+}
+
+// all reads the events of a region.
+func all(t *testing.T, s *Store, r Region) (events []Event) {
+	t.Helper()
+	for e, err := range s.Read(t.Context(), r, Beginning()) {
+		require.NoError(t, err)
+		events = append(events, e)
+	}
+	return events
+}
+
+// entities names the entities of events.
+func entities(events []Event) (names []string) {
+	for _, e := range events {
+		names = append(names, e.Coordinate.Entity)
+	}
+	return names
+}
+
+// grow appends events until the log has so many segments.
+func grow(t *testing.T, s *Store, segments int) {
+	t.Helper()
+	filler := Raw{Type: "filler", Data: make([]byte, 8<<10)}
+	for i := 0; s.Stats().Segments < segments; i++ {
+		_, err := s.Append(t.Context(), At(fmt.Sprintf("filler:%d", i%7), "test"), Any, filler)
+		require.NoError(t, err)
+	}
+}
+
+// requireChains recomputes the hash chain of every entity from what readers see.
+func requireChains(t require.TestingT, events []Event) {
+	last := make(map[string][32]byte)
+	for _, e := range events {
+		d := wal.Draft{
+			Entity: e.Coordinate.Entity, Scope: e.Coordinate.Scope, Kind: e.Kind, Codec: e.Codec, Headers: e.headers,
+			SchemaVersion: e.SchemaVersion, Depth: e.Depth, Cause: e.Cause, Payload: e.Payload,
+		}
+		if e.Correlation != e.ID {
+			d.Correlation = e.Correlation
+		}
+		_, envelope := wal.Digests(wal.AppendEvent(nil, &d))
+		stamp := wal.Stamp{Position: uint64(e.Position), Version: e.Version, Time: uint64(e.Time), ID: e.ID}
+		last[d.Entity] = wal.Chain(last[d.Entity], envelope, &stamp)
+		require.Equal(t, last[d.Entity], e.Hash(), "event %d", e.Position)
+	}
+}
+
+// untouched demands that f writes nothing.
+func untouched(t *testing.T, s *Store, f func()) {
+	t.Helper()
+	segment := s.committer.writer.segment
+	head, sequence, end := s.Head(), s.Stats().Sequence, segment.end.Load()
+	f()
+	require.Equal(t, head, s.Head())
+	require.Equal(t, sequence, s.Stats().Sequence)
+	require.Equal(t, end, segment.end.Load())
+	require.Same(t, segment, s.committer.writer.segment)
+}
+
+// answer is what a commit on another goroutine came back with.
+type answer struct {
+	receipt Receipt
+	err     error
+}
+
+// async commits on another goroutine.
+func async(ctx context.Context, s *Store, b Batch) <-chan answer {
+	got := make(chan answer, 1)
+	go func() {
+		r, err := s.Commit(ctx, b)
+		got <- answer{r, err}
+	}()
+	return got
+}
+
+// pending demands that there is no answer yet; call it in a bubble that has come to rest.
+func pending(t *testing.T, answers ...<-chan answer) {
+	t.Helper()
+	for i, got := range answers {
+		select {
+		case a := <-got:
+			require.Fail(t, "answered too early", "answer %d: %+v", i, a)
+		default:
+		}
+	}
+}
+
+// syncGate is a file system that counts the syncs of files and, while shut, lets none through without a token.
+type syncGate struct {
+	vfs.FS
+	syncs  atomic.Int64
+	writes atomic.Int64 // to segments
+	shut   atomic.Bool
+	opened sync.Once
+	tokens chan struct{}
+}
+
+func newSyncGate() *syncGate {
+	return &syncGate{FS: vfs.NewMemory(), tokens: make(chan struct{})}
+}
+
+// open lets every sync through from now on.
+func (g *syncGate) open() {
+	g.opened.Do(func() {
+		g.shut.Store(false)
+		close(g.tokens)
+	})
+}
+
+// step lets one sync through.
+func (g *syncGate) step() { g.tokens <- struct{}{} }
+
+func (g *syncGate) Create(name string) (vfs.File, error) { return g.wrap(g.FS.Create(name)) }
+
+func (g *syncGate) Open(name string, readOnly bool) (vfs.File, error) {
+	return g.wrap(g.FS.Open(name, readOnly))
+}
+
+func (g *syncGate) wrap(f vfs.File, err error) (vfs.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	return gatedFile{f, g}, nil
+}
+
+type gatedFile struct {
+	vfs.File
+	gate *syncGate
+}
+
+func (f gatedFile) Sync() error {
+	if f.gate.shut.Load() {
+		<-f.gate.tokens
+	}
+	f.gate.syncs.Add(1)
+	return f.File.Sync()
+}
+
+func (f gatedFile) WriteAt(b []byte, off int64) (int, error) {
+	if len(b) != statusSize {
+		f.gate.writes.Add(1)
+	}
+	return f.File.WriteAt(b, off)
+}
+
+// disk is the memory behind a gate.
+func (g *syncGate) disk() *vfs.Memory { return g.FS.(*vfs.Memory) }
+
+// sideText gives the value of a side key as text, "-" when there is none.
+func sideText(s *Store, key string) string {
+	v, ok := s.Side(key)
+	if !ok {
+		return "-"
+	}
+	return string(v.Value)
+}
+
+// sideKeys lists the side keys with a prefix.
+func sideKeys(s *Store, prefix string) (keys []string) {
+	for v := range s.Sides(prefix) {
+		keys = append(keys, v.Key)
+	}
+	return slices.Clip(keys)
+}
