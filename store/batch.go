@@ -94,7 +94,7 @@ type Receipt struct {
 	Sequence uint64
 	// Events in the order of the batch, nil when it had none. Read-only.
 	Events []Recorded
-	// Sync is the mode under which the commit was acknowledged.
+	// Sync is the mode under which the commit was acknowledged; [SyncInterval] for a lazy one under [SyncAlways].
 	Sync SyncMode
 	// Duplicate says that the idempotency key was known, and that this is the first commit's receipt.
 	Duplicate bool

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -52,10 +53,17 @@ func TestAnExpectationThatDoesNotHoldNamesTheActualVersionAndWritesNothing(t *te
 		actual uint64
 		holds  bool
 	}{
-		{"two", Any, 2, true}, {"new", Any, 0, true}, {"none", Absent, 0, true}, {"nil", Exactly(0), 0, true},
+		{"two", Any, 2, true},
+		{"new", Any, 0, true},
+		{"none", Absent, 0, true},
+		{"nil", Exactly(0), 0, true},
 		{"two", Exactly(3), 3, true}, // the first row made it three
-		{"two", Absent, 4, false}, {"two", Exactly(0), 4, false}, {"two", Exactly(3), 4, false},
-		{"two", Exactly(5), 4, false}, {"other", Exactly(1), 0, false}, {"tw", Exactly(4), 0, false},
+		{"two", Absent, 4, false},
+		{"two", Exactly(0), 4, false},
+		{"two", Exactly(3), 4, false},
+		{"two", Exactly(5), 4, false},
+		{"other", Exactly(1), 0, false},
+		{"tw", Exactly(4), 0, false},
 	} {
 		propose := func() error {
 			_, err := s.Append(t.Context(), At(c.entity, "test"), c.expect, note{})
@@ -160,16 +168,31 @@ func TestAConditionHoldsWhileNoEventOfItsRegionLiesBehindItsPosition(t *testing.
 	}
 }
 
-func TestOfWritersWithTheSameConditionOneWins(t *testing.T) {
-	s := memoryLog(t)
-	won := race(16, func(int) error {
-		_, err := s.Commit(t.Context(), Batch{
-			Events: eventsOf("seat:1"), Conditions: []Condition{{Region: Region{Entity: "seat:1"}}},
-		})
-		return err
+func TestOfWritersThatQueueWithTheSameConditionOneWins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, gate := gatedLog(t, Options{})
+		leader := async(t.Context(), s, Batch{Events: eventsOf("leader")})
+		synctest.Wait()
+		var rivals []<-chan answer
+		for range 8 {
+			rivals = append(rivals, async(t.Context(), s, Batch{
+				Events: eventsOf("seat:1"), Conditions: []Condition{{Region: Region{Entity: "seat:1"}}},
+			}))
+		}
+		synctest.Wait()
+		gate.open()
+		require.NoError(t, (<-leader).err)
+		won := 0
+		for _, rival := range rivals {
+			if err := (<-rival).err; err == nil {
+				won++
+			} else {
+				require.ErrorIs(t, err, ErrConflict)
+			}
+		}
+		require.Equal(t, 1, won)
+		require.Equal(t, Position(2), s.Head())
 	})
-	require.Equal(t, 1, won)
-	require.Equal(t, Position(1), s.Head())
 }
 
 // race runs f on n goroutines at once and counts those that returned no error.

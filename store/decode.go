@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/penstock-io/penstock/store/internal/index"
@@ -38,35 +39,35 @@ func planRun(g *segment, ords []uint32, extents []index.Extent) run {
 	return r
 }
 
-// read appends the events of the run that f admits. Their slices point into one fresh buffer, which lives as long as any
-// of them.
-func (r *run) read(d *decoder, dst []Event, f *filter) ([]Event, error) {
+// read appends the events of the run that f admits, up to the first that cannot be read, and says how many of the run it
+// looked at. The slices of the events point into one fresh buffer, which lives as long as any of them.
+func (r *run) read(d *decoder, dst []Event, f *filter) (events []Event, looked int, err error) {
 	buf, err := r.segment.bytes(r.start, r.end)
 	if err != nil {
-		return nil, err
+		return dst, 0, err
 	}
 	for i, ord := range r.ords {
 		offset := int64(r.extents[i].Start)
 		rec, n, err := wal.ParseRecord(buf[offset-r.start:])
 		if err != nil && n > int(r.end-offset) { // longer than what was read, so the last of the run
 			if rec, err = r.segment.record(offset); err != nil {
-				return nil, err
+				return dst, i, err
 			}
 			r.end = offset + int64(n)
 		}
 		if err != nil {
-			return nil, r.segment.corrupt(offset, "record does not match its checksum")
+			return dst, i, r.segment.corrupt(offset, "record does not match its checksum")
 		}
-		dst = append(dst, Event{})
+		dst = slices.Grow(dst, 1)[:len(dst)+1] // decode sets every field
 		e := &dst[len(dst)-1]
 		if !d.decode(rec, e) || e.Position != r.segment.first+Position(ord) {
-			return nil, r.segment.corrupt(offset, "not the event that the index names")
+			return dst[:len(dst)-1], i, r.segment.corrupt(offset, "not the event that the index names")
 		}
 		if !f.admits(e) {
 			dst = dst[:len(dst)-1]
 		}
 	}
-	return dst, nil
+	return dst, len(r.ords), nil
 }
 
 // filter is a region ready for use. The index is asked with its query; what the index cannot know, or knows by hash only,

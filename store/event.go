@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -176,6 +177,9 @@ func encodePayload(p Payload) (kind, codec string, schema uint16, data []byte, e
 			codec = CodecJSON
 		}
 		return r.Type, codec, r.SchemaVersion, r.Data, nil
+	}
+	if v := reflect.ValueOf(p); v.Kind() == reflect.Pointer && v.IsNil() { // Kind may have a value receiver
+		return "", "", 0, nil, &InvalidError{Field: "payload", Rule: "must not be nil"}
 	}
 	data, err = json.Marshal(p)
 	if err != nil {

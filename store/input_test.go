@@ -183,16 +183,24 @@ func TestABatchIsLimitedInAllAndTheLargestIsReadBack(t *testing.T) {
 
 func TestOptionsOutOfBoundsAreRefused(t *testing.T) {
 	for _, o := range []Options{
-		{Sync: SyncNever + 1}, {SyncEvery: time.Millisecond - 1}, {SyncEvery: -time.Second}, {SegmentBytes: minSegmentBytes - 1},
-		{SegmentBytes: -1}, {SegmentBytes: maxSegmentBytes + 1}, {SegmentBytes: math.MaxInt64},
+		{Sync: SyncNever + 1},
+		{SyncEvery: time.Millisecond - 1},
+		{SyncEvery: -time.Second},
+		{SegmentBytes: minSegmentBytes - 1},
+		{SegmentBytes: -1},
+		{SegmentBytes: maxSegmentBytes + 1},
+		{SegmentBytes: math.MaxInt64},
 	} {
 		o.InMemory = true
 		_, err := Open("", o)
 		require.ErrorIs(t, err, ErrInvalid, "%+v", o)
 	}
 	for _, o := range []Options{
-		{SyncEvery: time.Millisecond}, {SegmentBytes: minSegmentBytes}, {SegmentBytes: maxSegmentBytes},
-		{Sync: SyncInterval}, {Sync: SyncNever},
+		{SyncEvery: time.Millisecond},
+		{SegmentBytes: minSegmentBytes},
+		{SegmentBytes: maxSegmentBytes},
+		{Sync: SyncInterval},
+		{Sync: SyncNever},
 	} {
 		o.InMemory = true
 		s, err := Open("", o)

@@ -201,34 +201,45 @@ func (s *Store) readPage(r Region, after, upTo Position, limit int) (Page, error
 	return Page{Events: events, Scanned: scanned}, nil
 }
 
-// fill appends to dst the next events of r in (after, upTo].
+// fill appends to dst the next events of r in (after, upTo]. It fails only if the very next event cannot be read: what is good
+// before a bad one is given first.
 func (s *Store) fill(
 	d *decoder, dst []Event, r Region, after, upTo Position, limit int,
 ) (events []Event, scanned Position, err error) {
-	f, bytesLeft := newFilter(r), int64(maxPageBytes)
-	for hops := 0; after < upTo && len(dst) < limit && bytesLeft > 0 && hops < maxPageHops; hops++ {
-		g, idx, from, to, err := s.stretch(after, upTo)
+	f, bytesLeft, scanned := newFilter(r), int64(maxPageBytes), after
+	for hops := 0; scanned < upTo && len(dst) < limit && bytesLeft > 0 && hops < maxPageHops; hops++ {
+		g, idx, from, to, err := s.stretch(scanned, upTo)
 		if err != nil {
-			return nil, after, err
+			return dst, scanned, unlessMoved(err, after, scanned)
 		}
 		var next uint32
 		d.ords, next = idx.Select(f.query, from, to, limit-len(dst), d.ords[:0])
 		d.extent = idx.Extents(d.ords, d.extent[:0])
-		after = g.first + Position(next) - 1
-		for ords, extents := d.ords, d.extent; len(ords) > 0; {
+		for ords, extents := d.ords, d.extent; len(ords) > 0 && bytesLeft > 0; {
 			run := planRun(g, ords, extents)
-			dst, err = run.read(d, dst, f)
+			var looked int
+			dst, looked, err = run.read(d, dst, f)
 			if err != nil {
-				return nil, after, err
+				scanned = max(scanned, g.first+Position(ords[looked])-1)
+				return dst, scanned, unlessMoved(err, after, scanned)
 			}
+			scanned = g.first + Position(ords[looked-1])
 			bytesLeft -= run.end - run.start
-			ords, extents = ords[len(run.ords):], extents[len(run.ords):]
-			if bytesLeft <= 0 && len(ords) > 0 {
-				return dst, g.first + Position(run.ords[len(run.ords)-1]), nil
-			}
+			ords, extents = ords[looked:], extents[looked:]
+		}
+		if bytesLeft > 0 {
+			scanned = g.first + Position(next) - 1
 		}
 	}
-	return dst, after, nil
+	return dst, scanned, nil
+}
+
+// unlessMoved puts off an error until the next call when this one got anywhere.
+func unlessMoved(err error, after, scanned Position) error {
+	if scanned > after {
+		return nil
+	}
+	return err
 }
 
 // stretch finds the segment that holds the position behind after, and the ordinals [from, to) of (after, upTo] in it.

@@ -65,9 +65,19 @@ func TestRegionsThatSelectByTheSameTermsHaveOneIdentity(t *testing.T) {
 	require.Equal(t, Region{Kinds: []string{"a", "b"}}.Identity(), Region{Kinds: []string{"b", "a", "b"}}.Identity())
 	seen := map[string]Region{}
 	for _, r := range []Region{
-		{}, {Entity: "a"}, {Scope: "a"}, {Category: "a"}, {Kinds: []string{"a"}}, {Kinds: []string{"a", "b"}},
-		{Kinds: []string{"ab"}}, {Entity: "a", Scope: "b"}, {Entity: "ab"}, {MinVersion: 1}, {MaxVersion: 1},
-		{MinVersion: 1, MaxVersion: 1}, {Scope: "ab"},
+		{},
+		{Entity: "a"},
+		{Scope: "a"},
+		{Category: "a"},
+		{Kinds: []string{"a"}},
+		{Kinds: []string{"a", "b"}},
+		{Kinds: []string{"ab"}},
+		{Entity: "a", Scope: "b"},
+		{Entity: "ab"},
+		{MinVersion: 1},
+		{MaxVersion: 1},
+		{MinVersion: 1, MaxVersion: 1},
+		{Scope: "ab"},
 	} {
 		require.NotContains(t, seen, r.Identity())
 		seen[r.Identity()] = r
@@ -237,4 +247,38 @@ func TestASegmentForWhichEverythingWasRefusedIsPartOfTheLog(t *testing.T) {
 		require.Len(t, all(t, openLog(t, disk.Image(vfs.KeepNothing), s.options), Region{}), 2)
 		s = reopen(t, s)
 	}
+}
+
+func TestWhatIsGoodBeforeDamageIsReadAndTheErrorComesAfter(t *testing.T) {
+	disk := vfs.NewMemory()
+	s, err := open(disk, "d", Options{SegmentBytes: minSegmentBytes}, true)
+	require.NoError(t, err)
+	defer s.Close()
+	for i := range 10 {
+		_, err := s.Append(t.Context(), At("a", "s"), Any, Raw{Type: "k.x", Data: []byte{byte(i)}})
+		require.NoError(t, err)
+	}
+	g := (*s.segments.Load())[0]
+	idx, err := s.indexOf(g)
+	require.NoError(t, err)
+	require.NoError(t, disk.Corrupt(segmentName("d", 1), int64(idx.Offset(6))+20, 0x10)) // the seventh event
+
+	page, err := s.ReadPage(t.Context(), Region{}, 0, 0, 100)
+	require.NoError(t, err)
+	require.Len(t, page.Events, 6)
+	require.Equal(t, Position(6), page.Scanned)
+	_, err = s.ReadPage(t.Context(), Region{}, page.Scanned, 0, 100)
+	var damage *CorruptError
+	require.ErrorAs(t, err, &damage)
+	require.Equal(t, uint32(1), damage.Segment)
+
+	var read []Position
+	for e, err := range s.Read(t.Context(), Region{}, Beginning()) {
+		if err != nil {
+			require.ErrorIs(t, err, ErrCorrupt)
+			break
+		}
+		read = append(read, e.Position)
+	}
+	require.Len(t, read, 6)
 }

@@ -94,7 +94,7 @@ func (s *Store) openWriter() error {
 		return err
 	}
 	s.lock = lock
-	w, err := s.recover()
+	w, err := s.recoverLog()
 	if err != nil {
 		return err
 	}

@@ -137,6 +137,9 @@ func (w *writer) apply(g *group, o *op, now time.Time) {
 	}
 	sequence := w.next.Sequence + uint64(g.commits)
 	o.receipt = Receipt{History: w.store.history, Sequence: sequence, Sync: w.store.options.Sync}
+	if o.lazy && o.receipt.Sync == SyncAlways {
+		o.receipt.Sync = SyncInterval
+	}
 	first := w.next.Position + uint64(g.events)
 	w.applyEvents(g, o, now)
 	if o.key != "" {
