@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/zap"
 
 	"github.com/penstock-io/penstock/supervision"
 )
@@ -15,31 +16,38 @@ type crashed struct {
 	stack []byte
 }
 
-// armour wraps the Receive of every actor. A panic while stopping would bring the actor back to life or leave its parent
-// waiting for ever, so it is swallowed; any other one gets its stack.
-func armour(next actor.ReceiverFunc) actor.ReceiverFunc {
-	return func(c actor.ReceiverContext, envelope *actor.MessageEnvelope) {
-		defer func() {
-			value := recover()
-			if value == nil {
-				return
-			}
-			switch envelope.Message.(type) {
-			case *actor.Stopping, *actor.Stopped, *actor.Restarting:
-			default:
-				panic(&crashed{value: value, stack: debug.Stack()})
-			}
-		}()
-		next(c, envelope)
+// Error is what protoactor logs of it.
+func (c *crashed) Error() string { return fmt.Sprint("panic: ", c.value) }
+
+// armour is deferred first thing by the Receive of every actor. A panic while stopping would bring the actor back to life or
+// leave its parent waiting for ever, so it is only logged; any other one gets its stack.
+func (s *System) armour(c actor.Context) {
+	value := recover()
+	if value == nil {
+		return
+	}
+	stack := debug.Stack()
+	switch c.Message().(type) {
+	case *actor.Stopping, *actor.Stopped, *actor.Restarting:
+		s.log.Error("actor panicked while stopping", zap.String("actor", c.Self().GetId()), zap.Any("panic", value),
+			zap.ByteString("stack", stack))
+	default:
+		panic(&crashed{value: value, stack: stack})
 	}
 }
 
 // crash makes a failure of what HandleFailure was given.
 func crash(reason any) supervision.Failure {
+	f := supervision.Failure{Panic: true}
 	if c, ok := reason.(*crashed); ok {
-		return supervision.Failure{Err: fmt.Errorf("actors: panic: %v", c.value), Panic: true, Stack: c.stack}
+		reason, f.Stack = c.value, c.stack
 	}
-	return supervision.Failure{Err: fmt.Errorf("actors: panic: %v", reason), Panic: true}
+	if err, ok := reason.(error); ok {
+		f.Err = fmt.Errorf("actors: panic: %w", err)
+	} else {
+		f.Err = fmt.Errorf("actors: panic: %v", reason)
+	}
+	return f
 }
 
 // dispatcher runs an actor's mailbox on a goroutine of its own, like the default one, and gives it a new one when a handler

@@ -61,27 +61,32 @@ func newCell(name string) *cell { return &cell{name: name, since: time.Now()} }
 func (c *cell) set(state State, reason error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.enter(state, reason) {
+		c.notify()
+	}
+}
+
+// enter changes the state, unless it is final. It is called under mu.
+func (c *cell) enter(state State, reason error) (entered bool) {
 	if c.state == Halted || c.state == Ended {
-		return
+		return false
 	}
 	if c.state != state {
 		c.since = time.Now()
 	}
 	c.state, c.reason = state, reason
-	c.notify()
+	return true
 }
 
 // moved notes progress.
 func (c *cell) moved(state State, position store.Position, handled int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state != state {
-		c.since = time.Now()
-	}
-	c.state, c.reason, c.attempt = state, nil, 0
+	news := position != c.position || state != c.state
+	c.enter(state, nil)
+	c.attempt, c.position = 0, position
 	c.handled += uint64(handled)
-	if position != c.position {
-		c.position = position
+	if news {
 		c.notify()
 	}
 }
@@ -94,14 +99,17 @@ func (c *cell) acquired(position store.Position, region store.Region) {
 	c.notify()
 }
 
+// failing notes that it waits for another try, and why.
 func (c *cell) failing(state State, reason error, attempt int) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.attempt = attempt
 	if state == Restarting {
 		c.restarts++
 	}
-	c.mu.Unlock()
-	c.set(state, reason)
+	if c.enter(state, reason) {
+		c.notify()
+	}
 }
 
 // notify wakes those who wait for a change. It is called under mu.
@@ -112,13 +120,19 @@ func (c *cell) notify() {
 	}
 }
 
-// view is a consistent copy.
+// view is a consistent copy. changed is only there for those who asked to watch.
 type view struct {
 	state    State
 	reason   error
 	position store.Position
 	region   store.Region
 	changed  <-chan struct{}
+}
+
+func (c *cell) view() view {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return view{state: c.state, reason: c.reason, position: c.position, region: c.region}
 }
 
 func (c *cell) watch() view {

@@ -34,9 +34,10 @@
 //
 // A handler's error is retried in place, its panic restarts the worker as a fresh actor (one built from plain functions keeps
 // the state these have). How often and how fast says its supervision.Policy. A handler of batches that does not say which
-// event failed is given halves of the batch until the event stands alone. A full disk is waited for, and is nobody's fault; a
-// lost race of expectations is handled again. A worker whose checkpoint was acquired by somebody else halts. A halted worker
-// is an error in Status, WaitApplied, Err and Stop; the others go on. When the store itself fails, all stop and Err says why.
+// event failed is given halves of the batch until the event stands alone; only then an attempt is counted. A full disk is
+// waited for, and is nobody's fault; a lost race of expectations is handled again. A worker whose checkpoint was acquired by
+// somebody else halts. A halted worker is an error in Status, WaitApplied, Err and Stop; the others go on. When the store
+// itself fails, nothing can be committed any more: the handlers' contexts are cancelled, all workers stop, and Err says why.
 //
 // # What it must not know
 //

@@ -26,7 +26,7 @@ var (
 	ErrHalted = errors.New("actors: worker is halted")
 	// ErrHung: a handler did not return when its context was cancelled. See HungError.
 	ErrHung = errors.New("actors: handler does not return")
-	// ErrChild: a child of the group cannot be run. See ChildError.
+	// ErrChild: the tree, or a child of it, cannot be run. See ChildError.
 	ErrChild = errors.New("actors: cannot run child")
 )
 
@@ -57,14 +57,14 @@ func (e *HaltedError) Unwrap() []error { return []error{ErrHalted, e.Reason} }
 // HungError names the workers whose handlers were still running when Stop gave up on them.
 type HungError struct {
 	Workers []string
-	// Events are the positions of the first event of the batch that each of them has in hand.
-	Events []store.Position
+	// Positions up to which each of them has committed: the batch in hand lies behind.
+	Positions []store.Position
 }
 
 func (e *HungError) Error() string {
 	parts := make([]string, len(e.Workers))
 	for i, name := range e.Workers {
-		parts[i] = fmt.Sprintf("%q (behind position %d)", name, e.Events[i])
+		parts[i] = fmt.Sprintf("%q (behind position %d)", name, e.Positions[i])
 	}
 	return "actors: handlers did not return: " + strings.Join(parts, ", ")
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"go.uber.org/zap"
 
+	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
 
@@ -58,6 +59,7 @@ func newGroup(sys *System, p *plan, index int, gen uint64, parent *actor.PID) *g
 
 // Receive implements actor.Actor.
 func (g *group) Receive(c actor.Context) {
+	defer g.sys.armour(c)
 	switch m := c.Message().(type) {
 	case *actor.Started:
 		g.start(c)
@@ -82,6 +84,8 @@ func (g *group) Receive(c actor.Context) {
 		if !g.stopping && g.children[m.child].gen == m.gen && g.children[m.child].pid == nil {
 			g.spawn(c, m.child)
 		}
+	case *actor.Stopping:
+		g.stopTimers()
 	case *drain:
 		g.stopping = true
 		g.stopNext(c)
@@ -122,9 +126,9 @@ func (g *group) spawn(c actor.Context, i int) {
 	if ch.plan.cell == nil {
 		props = g.sys.props(func() actor.Actor { return newGroup(g.sys, ch.plan, i, gen, self) })
 	} else {
-		limit := ch.limit
+		limit, again := ch.limit, g.begun
 		ch.plan.cell.set(Starting, nil)
-		props = g.sys.props(func() actor.Actor { return newWorker(g.sys, ch.plan, i, gen, self, limit) })
+		props = g.sys.props(func() actor.Actor { return newWorker(g.sys, ch.plan, i, gen, self, limit, again) })
 	}
 	pid, err := c.SpawnNamed(props, ch.plan.name)
 	if err != nil {
@@ -147,16 +151,18 @@ func (g *group) ready(c actor.Context, m *ready) {
 		return
 	}
 	ch := g.children[m.child]
-	if !g.begun {
-		if m.err != nil {
-			g.faults = append(g.faults, &ChildError{Path: ch.plan.path, Err: m.err})
-		}
+	switch {
+	case !g.begun:
+		g.addFault(ch, m.err)
 		g.pending--
 		g.announce(c)
 		return
-	}
-	if m.err != nil {
-		g.failed(c, ch, &failed{failure: supervision.Failure{Err: m.err}, limit: ch.limit})
+	case storeFailure(m.err):
+		g.sys.fail(m.err)
+		return
+	case m.err != nil:
+		full := errors.Is(m.err, store.ErrDiskFull)
+		g.failed(c, ch, &failed{failure: supervision.Failure{Err: m.err, NoAttempt: full}, limit: ch.limit})
 		return
 	}
 	ch.judge.Succeeded(time.Now(), 0)
@@ -164,11 +170,24 @@ func (g *group) ready(c actor.Context, m *ready) {
 	c.Send(ch.pid, &begin{})
 }
 
+// addFault keeps why a child cannot start. A group below names its children itself.
+func (g *group) addFault(ch *child, err error) {
+	if err != nil && ch.plan.cell != nil {
+		err = &ChildError{Path: ch.plan.path, Err: err}
+	}
+	g.faults = append(g.faults, err)
+}
+
 // begin lets the children go, in order.
 func (g *group) begin(c actor.Context) {
+	if g.stopping {
+		return // an actor has panicked meanwhile, and may be gone
+	}
 	g.begun = true
 	for _, ch := range g.children {
-		c.Send(ch.pid, &begin{})
+		if ch.pid != nil {
+			c.Send(ch.pid, &begin{})
+		}
 	}
 }
 
@@ -176,8 +195,7 @@ func (g *group) begin(c actor.Context) {
 func (g *group) failed(c actor.Context, ch *child, m *failed) {
 	ch.limit = m.limit
 	if m.halve {
-		ch.plan.cell.failing(Restarting, m.failure.Err, 0)
-		g.stopChild(c, ch, revive, 0)
+		g.halve(c, ch, m)
 		return
 	}
 	v := ch.judge.Failed(time.Now(), m.failure)
@@ -203,6 +221,15 @@ func (g *group) failed(c actor.Context, ch *child, m *failed) {
 	}
 }
 
+// halve restarts a worker that panicked in a batch and did not say where: with half of it, and at once, since nobody knows
+// yet whom to blame. A batch can be halved 16 times at most before something is committed or an event stands alone.
+func (g *group) halve(c actor.Context, ch *child, m *failed) {
+	g.sys.log.Warn("batch panicked, worker restarts with half of it", workerField(ch.plan), errorField(m.failure.Err),
+		zap.Int("limit", m.limit), zap.ByteString("stack", m.failure.Stack))
+	ch.plan.cell.failing(Restarting, m.failure.Err, 0)
+	g.stopChild(c, ch, revive, 0)
+}
+
 func (g *group) ended(c actor.Context, ch *child) {
 	g.sys.log.Info("worker ended", workerField(ch.plan))
 	ch.plan.cell.set(Ended, nil)
@@ -216,7 +243,6 @@ func (g *group) stopChild(c actor.Context, ch *child, then after, delay time.Dur
 		g.gone(c, ch)
 		return
 	}
-	c.Send(g.sys.storeActor, &forget{worker: ch.pid})
 	c.Stop(ch.pid)
 }
 
@@ -234,7 +260,10 @@ func (g *group) HandleFailure(
 // crashed judges a panic of our own code; the actor is being stopped.
 func (g *group) crashed(ch *child, failure supervision.Failure) {
 	g.sys.log.Error("actor panicked", workerField(ch.plan), errorField(failure.Err), zap.ByteString("stack", failure.Stack))
-	if ch.judge == nil || !g.begun {
+	switch {
+	case g.stopping:
+		return
+	case ch.judge == nil || !g.begun:
 		g.sys.fail(failure.Err)
 		ch.then = leave
 		return
@@ -256,6 +285,9 @@ func (g *group) terminated(c actor.Context, who *actor.PID) {
 	}
 	delete(g.living, who.Id)
 	ch.pid = nil
+	if ch.plan.cell != nil { // all that the worker sent has arrived before
+		c.Send(g.sys.storeActor, &forget{worker: who})
+	}
 	if g.stopping {
 		g.stopNext(c)
 	} else {
@@ -293,4 +325,12 @@ func (g *group) stopNext(c actor.Context) {
 		g.children = g.children[:len(g.children)-1]
 	}
 	c.Stop(c.Self())
+}
+
+func (g *group) stopTimers() {
+	for _, ch := range g.children {
+		if ch.timer != nil {
+			ch.timer.Stop()
+		}
+	}
 }

@@ -25,9 +25,10 @@ func newBridge(log *zap.Logger) *slog.Logger {
 	return slog.New(&bridge{log: log.Named("protoactor")})
 }
 
-// Enabled implements slog.Handler.
+// Enabled implements slog.Handler. A record at Info may turn out to be a warning.
 func (b *bridge) Enabled(_ context.Context, level slog.Level) bool {
-	return b.log.Core().Enabled(min(zapLevel(level), zapcore.WarnLevel)) || b.log.Core().Enabled(zapLevel(level))
+	l := zapLevel(level)
+	return b.log.Core().Enabled(l) || l == zapcore.InfoLevel && b.log.Core().Enabled(zapcore.WarnLevel)
 }
 
 // Handle implements slog.Handler.

@@ -18,13 +18,11 @@ type plan struct {
 	cell     *cell // of a worker, nil for a group
 }
 
-// errNotSource and errTwice are reasons of a ChildError.
-var (
-	errNotSource = errors.New("is neither a group nor a source of a worker")
-	errTwice     = errors.New("has the name, and so the checkpoint, of another worker")
-)
+// errNotSource is the reason of a ChildError.
+var errNotSource = errors.New("is neither a group nor a source of a worker")
 
-// planTree checks the whole tree and reports all faults at once: nothing is started of a tree that has any.
+// planTree checks the tree, and then all its workers, and reports all faults of the first check that finds any: nothing is
+// started of such a tree.
 func planTree(top supervision.Group) (*plan, []*plan, error) {
 	if err := top.Validate(); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrChild, err)
@@ -73,7 +71,7 @@ func (b *planner) worker(child supervision.Child, spec supervision.Spec, path st
 		return nil
 	}
 	if b.names[w.Name] {
-		b.fault(path, errTwice)
+		b.fault(path, fmt.Errorf("has the checkpoint of another worker: %w", &supervision.DuplicateError{Name: w.Name}))
 		return nil
 	}
 	b.names[w.Name] = true

@@ -18,6 +18,7 @@ type root struct {
 
 // Receive implements actor.Actor.
 func (r *root) Receive(c actor.Context) {
+	defer r.sys.armour(c)
 	switch m := c.Message().(type) {
 	case *actor.Started:
 		r.start(c)
@@ -28,34 +29,42 @@ func (r *root) Receive(c actor.Context) {
 	case *storeFailed:
 		r.sys.fail(m.err)
 	case *drain:
-		if r.group != nil {
-			c.Send(r.group, m)
-		}
+		r.drain(c, m)
 	case *actor.Terminated:
-		switch {
-		case m.Who.Equal(r.group):
-			r.group = nil
+		if m.Who.Equal(r.group) {
 			c.Stop(r.store)
-		case m.Who.Equal(r.store):
+		} else {
 			c.Stop(c.Self())
 		}
 	case *actor.Stopped:
-		r.sys.finish()
+		r.sys.finish(nil)
 	}
+}
+
+// drain stops the group first; the store actor follows when it is gone.
+func (r *root) drain(c actor.Context, m *drain) {
+	if r.group == nil { // it could not be spawned
+		c.Stop(c.Self())
+		return
+	}
+	c.Send(r.group, m)
 }
 
 // start spawns the store actor and the tree. The names are free, since the actor system is ours alone.
 func (r *root) start(c actor.Context) {
 	store, err := c.SpawnNamed(r.sys.props(func() actor.Actor { return newStoreActor(r.sys) }), "store")
-	if err == nil {
-		r.store, r.sys.storeActor = store, store
-		self := c.Self()
-		r.group, err = c.SpawnNamed(
-			r.sys.props(func() actor.Actor { return newGroup(r.sys, r.plan, 0, 0, self) }), "group")
-	}
 	if err != nil {
 		r.sys.started <- fmt.Errorf("actors: spawn: %w", err)
+		return
 	}
+	r.store, r.sys.storeActor = store, store
+	self := c.Self()
+	group, err := c.SpawnNamed(r.sys.props(func() actor.Actor { return newGroup(r.sys, r.plan, 0, 0, self) }), "group")
+	if err != nil {
+		r.sys.started <- fmt.Errorf("actors: spawn: %w", err)
+		return
+	}
+	r.group = group
 }
 
 // HandleFailure implements actor.SupervisorStrategy: the store actor or the top group has panicked, which only a fault of

@@ -13,12 +13,15 @@ import (
 // a wake-up too many costs a poll.
 const wakeScan = 4096
 
+// wakePages bounds the work in bytes: large events fill a page of the store before wakeScan is reached.
+const wakePages = 4
+
 // storeActor answers pulls with bounds and parks those that find nothing. It reads events only to find the parked pulls that
 // they match; workers read their pages themselves.
 type storeActor struct {
 	sys      *System
-	seen     store.Position // the head as of the last look: no parked pull matches an event up to here
-	segments int
+	seen     store.Position                    // the head as of the last look: no parked pull matches an event up to here
+	segments int                               // of the store, when parked workers last wrote how far they had looked
 	parked   map[string]*parkedPull            // by id of the worker's actor
 	byTerm   map[term]map[*parkedPull]struct{} // by a term that every event of the region has
 }
@@ -37,12 +40,16 @@ type term struct {
 
 func newStoreActor(sys *System) *storeActor {
 	return &storeActor{
-		sys: sys, parked: make(map[string]*parkedPull), byTerm: make(map[term]map[*parkedPull]struct{}),
+		sys:      sys,
+		segments: sys.store.Stats().Segments,
+		parked:   make(map[string]*parkedPull),
+		byTerm:   make(map[term]map[*parkedPull]struct{}),
 	}
 }
 
 // Receive implements actor.Actor.
 func (a *storeActor) Receive(c actor.Context) {
+	defer a.sys.armour(c)
 	switch m := c.Message().(type) {
 	case *pull:
 		a.pull(c, m)
@@ -55,7 +62,8 @@ func (a *storeActor) Receive(c actor.Context) {
 }
 
 // pull answers with the head, if that lies behind what the worker has seen; a poll of its region costs the worker next to
-// nothing. Otherwise it parks the pull.
+// nothing. Otherwise it parks the pull, and only then looks at what is new: a look before would count events as seen that
+// came since the worker looked, and it would sleep through them.
 func (a *storeActor) pull(c actor.Context, m *pull) {
 	if head := a.sys.store.Head(); head > m.after {
 		c.Send(m.worker, &bounds{gen: m.gen, upTo: head})
@@ -63,8 +71,6 @@ func (a *storeActor) pull(c actor.Context, m *pull) {
 	}
 	if len(a.parked) == 0 {
 		a.seen = m.after
-	} else if m.after > a.seen {
-		a.look(c)
 	}
 	a.park(m)
 	if a.sys.store.Head() > a.seen {
@@ -101,35 +107,62 @@ func (a *storeActor) unpark(id string) {
 // look finds out whom the events behind seen concern, and wakes them.
 func (a *storeActor) look(c actor.Context) {
 	head := a.sys.store.Head()
-	for a.seen < head && len(a.parked) > 0 {
-		if head-a.seen > wakeScan {
+	if len(a.parked) > 0 && head > a.seen {
+		a.wakeReserved(c, head)
+		a.wakeMatching(c, head)
+	}
+	a.seen = max(a.seen, head)
+	a.persistParked(c)
+}
+
+// wakeMatching reads what is new and wakes those whom it concerns; everybody, when there is too much of it, or when it
+// cannot be read: then the workers meet the damage too, and say where.
+func (a *storeActor) wakeMatching(c actor.Context, head store.Position) {
+	pages := 0
+	for at := a.seen; at < head && len(a.parked) > 0; pages++ {
+		if head-at > wakeScan || pages == wakePages {
 			a.wakeAll(c, head)
-			break
+			return
 		}
-		page, err := a.sys.store.ReadPage(context.Background(), store.Region{}, a.seen, head, wakeScan)
-		if err != nil { // the workers will meet it, and say where
+		page, err := a.sys.store.ReadPage(context.Background(), store.Region{}, at, head, wakeScan)
+		if err != nil {
 			a.wakeAll(c, head)
-			break
+			return
 		}
 		for i := range page.Events {
 			a.wakeFor(c, &page.Events[i], head)
 		}
-		a.seen = page.Scanned
+		at = page.Scanned
 	}
-	a.seen = max(a.seen, head)
-	a.wakeTerm(c, term{field: 's', text: store.ReservedScope}, head) // which reading everything leaves out
-	a.persistParked(c)
+}
+
+// wakeReserved wakes those who read Penstock's own events, which reading everything leaves out.
+func (a *storeActor) wakeReserved(c actor.Context, head store.Position) {
+	t := term{field: 's', text: store.ReservedScope}
+	if len(a.byTerm[t]) == 0 {
+		return
+	}
+	n, err := a.sys.store.Count(context.Background(), store.Region{Scope: store.ReservedScope}, a.seen, head, 1)
+	if n > 0 || err != nil {
+		for p := range a.byTerm[t] {
+			a.wake(c, p, head)
+		}
+	}
 }
 
 // wakeFor wakes the parked pulls whose region e lies in.
 func (a *storeActor) wakeFor(c actor.Context, e *store.Event, head store.Position) {
-	visit := func(t term) {
+	eachTerm(e, func(t term) {
 		for p := range a.byTerm[t] {
-			if p.region.Matches(*e) {
+			if e.Position > p.after && p.region.Matches(*e) {
 				a.wake(c, p, head)
 			}
 		}
-	}
+	})
+}
+
+// eachTerm calls visit with all terms that an event has.
+func eachTerm(e *store.Event, visit func(term)) {
 	visit(term{field: 'a'})
 	visit(term{'s', e.Coordinate.Scope})
 	visit(term{'k', e.Kind})
@@ -141,12 +174,6 @@ func (a *storeActor) wakeFor(c actor.Context, e *store.Event, head store.Positio
 		}
 	}
 	visit(term{'e', entity})
-}
-
-func (a *storeActor) wakeTerm(c actor.Context, t term, head store.Position) {
-	for p := range a.byTerm[t] {
-		a.wake(c, p, head)
-	}
 }
 
 func (a *storeActor) wakeAll(c actor.Context, head store.Position) {
@@ -167,11 +194,7 @@ func (a *storeActor) persistParked(c actor.Context) {
 	if segments == a.segments {
 		return
 	}
-	first := a.segments == 0
 	a.segments = segments
-	if first {
-		return
-	}
 	for _, p := range a.parked {
 		c.Send(p.worker, &persist{})
 	}

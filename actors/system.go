@@ -27,7 +27,6 @@ type System struct {
 	byName  map[string]*plan
 
 	actors     *actor.ActorSystem
-	base       *actor.Props
 	root       *actor.PID
 	storeActor *actor.PID // set before the first worker exists
 	started    chan error // one answer
@@ -35,26 +34,33 @@ type System struct {
 
 	handlers context.Context //nolint:containedctx // parent of the handlers' contexts
 	kill     context.CancelCauseFunc
-	draining atomic.Bool // no worker begins another batch
 	waking   atomic.Bool // headMoved is under way
 	lastGen  atomic.Uint64
 
+	stop     sync.Once
+	stopping chan struct{} // closed: no worker begins another batch
+
 	waker     sync.WaitGroup
+	life      context.Context //nolint:containedctx // of the waker
 	stopWaker context.CancelFunc
 
-	mu      sync.Mutex
-	failure error // of the store, or of ourselves
-	stopped error // what Stop reports, once done is closed
-	done    chan struct{}
-	end     sync.Once
+	mu       sync.Mutex
+	failure  error       // of the store, or of ourselves
+	deadline *time.Timer // for handlers to return, once there is a failure
+
+	end  sync.Once
+	hung error         // a HungError, or nil; set before done is closed
+	done chan struct{} // closed: the system has stopped
 }
 
 // Start runs the workers of a tree over a store, and returns when all of them have acquired their checkpoints. Groups start
 // their children in order.
 //
-// Anything wrong with the tree, its workers or their checkpoints fails Start with all faults joined ([ErrChild], a
-// [ChildError] each, wrapping the error of supervision, cursor, reactor or checkpoint), and nothing runs: no handler has been
-// called. ctx bounds the start only; the system lives until [System.Stop]. The caller closes the store, afterwards.
+// Anything wrong with the tree, its workers or their checkpoints fails Start, and nothing runs: no handler has been called.
+// These three are looked at in turn, and all faults of the first that has any are joined. They wrap [ErrChild] and the errors
+// of supervision, cursor, reactor, checkpoint or store; what concerns one child is a [ChildError]. Checkpoints that were
+// acquired before another one failed stay acquired: whoever had them is fenced. Other errors are [ErrNoStore] and
+// [ErrOptions]. ctx bounds the start only; the system lives until [System.Stop]. The caller closes the store, afterwards.
 func Start(ctx context.Context, st *store.Store, o Options, tree supervision.Group) (*System, error) {
 	if st == nil {
 		return nil, ErrNoStore
@@ -70,12 +76,18 @@ func Start(ctx context.Context, st *store.Store, o Options, tree supervision.Gro
 	s := newSystem(st, o, workers)
 	s.start.Store(&ctx)
 	_, err = s.actors.Root.SpawnNamed(s.props(func() actor.Actor { return &root{sys: s, plan: top} }), rootName)
-	if err == nil {
-		err = <-s.started
+	if err != nil {
+		return nil, fmt.Errorf("actors: spawn: %w", err)
+	}
+	select {
+	case err = <-s.started:
+	case <-s.done: // an actor of ours has panicked
+		err = s.Err()
 	}
 	s.start.Store(nil)
 	if err != nil {
-		return nil, errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
+		s.shut(nil)
+		return nil, err
 	}
 	s.watchHead()
 	s.actors.Root.Send(s.root, &begin{})
@@ -88,29 +100,29 @@ const rootName = "penstock"
 
 func newSystem(st *store.Store, o Options, workers []*plan) *System {
 	s := &System{
-		store:   st,
-		options: o,
-		log:     o.Logger,
-		workers: workers,
-		byName:  make(map[string]*plan, len(workers)),
-		started: make(chan error, 1),
-		done:    make(chan struct{}),
+		store:    st,
+		options:  o,
+		log:      o.Logger,
+		workers:  workers,
+		byName:   make(map[string]*plan, len(workers)),
+		started:  make(chan error, 1),
+		stopping: make(chan struct{}),
+		done:     make(chan struct{}),
 	}
 	for _, p := range workers {
 		s.byName[p.worker.Name] = p
 	}
-	s.stopWaker = func() {}
+	s.life, s.stopWaker = context.WithCancel(context.Background())
 	s.handlers, s.kill = context.WithCancelCause(context.Background())
 	s.actors = actor.NewActorSystem(
 		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return newBridge(o.Logger) }))
 	s.root = s.actors.NewLocalPID(rootName)
-	s.base = actor.PropsFromProducer(nil, actor.WithDispatcher(dispatcher{}), actor.WithReceiverMiddleware(armour))
 	return s
 }
 
 // props makes the properties of an actor of ours.
 func (s *System) props(producer actor.Producer) *actor.Props {
-	return s.base.Clone(actor.WithProducer(producer))
+	return actor.PropsFromProducer(producer, actor.WithDispatcher(dispatcher{}))
 }
 
 // generation gives a number that no actor had before.
@@ -127,17 +139,15 @@ func (s *System) acquisition() context.Context {
 // watchHead starts the waker: the one goroutine of a system, which waits for the head and tells the store actor. It ends with
 // the system, or when the store does.
 func (s *System) watchHead() {
-	ctx, cancel := context.WithCancel(context.Background())
-	s.stopWaker = cancel
 	head := s.store.Head()
 	s.waker.Go(func() {
 		for {
-			next, err := s.store.Wait(ctx, head)
-			if ctx.Err() != nil {
+			next, err := s.store.Wait(s.life, head)
+			if s.life.Err() != nil {
 				return
 			}
 			if err != nil {
-				s.actors.Root.Send(s.root, &storeFailed{err})
+				s.actors.Root.Send(s.root, &storeFailed{err: err})
 				return
 			}
 			head = next
@@ -148,28 +158,76 @@ func (s *System) watchHead() {
 	})
 }
 
-// fail ends the system because of something that no restart cures.
+// fail ends the system because of something that no restart cures. Nothing that handlers do now can be committed, so their
+// contexts are cancelled; if they do not return, the system ends without them.
 func (s *System) fail(err error) {
 	s.mu.Lock()
 	first := s.failure == nil
 	if first {
 		s.failure = err
+		s.deadline = time.AfterFunc(s.options.KillTimeout, s.giveUp)
 	}
 	s.mu.Unlock()
 	if first {
 		s.log.Error("system fails", errorField(err))
 		s.drain()
+		s.kill(err)
 	}
 }
 
 func (s *System) drain() {
-	s.draining.Store(true)
-	s.actors.Root.Send(s.root, &drain{})
+	s.stop.Do(func() {
+		close(s.stopping)
+		s.actors.Root.Send(s.root, &drain{})
+	})
 }
 
-// finish is called when the root actor is gone.
-func (s *System) finish() {
-	s.end.Do(func() { close(s.done) })
+func (s *System) isStopping() bool { return closed(s.stopping) }
+
+func (s *System) isDone() bool { return closed(s.done) }
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// finish is called when the root actor is gone, or without an end of it when handlers hang. The first call counts.
+func (s *System) finish(hung error) {
+	s.end.Do(func() {
+		s.hung = hung
+		for _, p := range s.workers {
+			if hung == nil || p.cell.view().state != Running {
+				p.cell.set(Stopped, nil)
+			}
+		}
+		s.stopWaker()
+		s.mu.Lock()
+		if s.deadline != nil {
+			s.deadline.Stop()
+		}
+		s.mu.Unlock()
+		close(s.done)
+	})
+}
+
+// giveUp ends the system although handlers have not returned. Their actors end when they do.
+func (s *System) giveUp() {
+	if s.isDone() {
+		return
+	}
+	hung := &HungError{}
+	for _, p := range s.workers {
+		if v := p.cell.view(); v.state == Running {
+			hung.Workers = append(hung.Workers, p.worker.Name)
+			hung.Positions = append(hung.Positions, v.position)
+		}
+	}
+	s.log.Error("handlers do not return", errorField(hung))
+	s.finish(hung)
 }
 
 // Done is closed when the system has stopped: after Stop, or by itself when the store failed, and then [System.Err] says why.
@@ -177,15 +235,19 @@ func (s *System) Done() <-chan struct{} { return s.done }
 
 // Err joins the failure of the store, if there was one, and a [HaltedError] for each halted worker; nil while all is well.
 func (s *System) Err() error {
-	s.mu.Lock()
-	errs := []error{s.failure}
-	s.mu.Unlock()
+	errs := []error{s.failed()}
 	for _, p := range s.workers {
-		if v := p.cell.watch(); v.state == Halted {
+		if v := p.cell.view(); v.state == Halted {
 			errs = append(errs, &HaltedError{Worker: p.worker.Name, Reason: v.reason})
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (s *System) failed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failure
 }
 
 // Stop ends the system in good order. No worker begins another batch. Those that have one in hand may finish it until
@@ -194,54 +256,43 @@ func (s *System) Err() error {
 // each worker writes its position.
 //
 // The error joins what [System.Err] says with a [HungError] that names the workers whose handlers did not return: their
-// goroutines are still there. A second Stop waits for the first and says the same. From inside a handler it returns
-// [ErrInsideHandler] at once and does nothing.
+// goroutines are still there, and should such a handler return without an error after all, its batch is committed as long as
+// the store is open. A second Stop waits for the first and says the same.
+//
+// From inside a handler it returns [ErrInsideHandler] at once and does nothing. A handler is recognised by the context it
+// was given, and on its own goroutine also without that. A goroutine that it started must pass that context on: if the handler
+// waits for a Stop that it cannot be seen in, it has to be cancelled like any that takes too long.
 func (s *System) Stop(ctx context.Context) error {
 	if s.insideHandler(ctx) {
 		return ErrInsideHandler
 	}
+	s.shut(ctx.Done())
+	return errors.Join(s.hung, s.Err())
+}
+
+// shut drains until the timeout or until it is cut short, then cancels the handlers, and at last gives up on them.
+func (s *System) shut(cut <-chan struct{}) {
 	s.drain()
-	if !s.waitDone(ctx.Done(), s.options.DrainTimeout) {
+	if !s.waitDone(cut, s.options.DrainTimeout) {
 		s.kill(ErrStopped)
 		if !s.waitDone(nil, s.options.KillTimeout) {
 			s.giveUp()
 		}
 	}
 	s.kill(ErrStopped)
-	s.stopWaker()
 	s.waker.Wait()
-	s.mu.Lock()
-	hung := s.stopped
-	s.mu.Unlock()
-	return errors.Join(hung, s.Err())
 }
 
-func (s *System) waitDone(cancelled <-chan struct{}, d time.Duration) bool {
+func (s *System) waitDone(cut <-chan struct{}, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-s.done:
 		return true
 	case <-timer.C:
-	case <-cancelled:
+	case <-cut:
 	}
 	return false
-}
-
-// giveUp notes which handlers did not return.
-func (s *System) giveUp() {
-	hung := &HungError{}
-	for _, p := range s.workers {
-		if v := p.cell.watch(); v.state == Running {
-			hung.Workers = append(hung.Workers, p.worker.Name)
-			hung.Events = append(hung.Events, v.position)
-		}
-	}
-	s.mu.Lock()
-	s.stopped = hung
-	s.mu.Unlock()
-	s.log.Error("handlers do not return", errorField(hung))
-	s.finish()
 }
 
 // insideHandler reports whether the caller is a handler: by the context that handlers are given, or, should another one be
@@ -272,67 +323,4 @@ func onHandlerStack() bool {
 			return false
 		}
 	}
-}
-
-// WaitApplied returns when the worker has handled everything up to the event of the receipt, or when nothing up to there
-// concerns it. It returns at once with a [HaltedError], [ErrEnded] or [ErrStopped] when that will not happen any more, with
-// [store.ErrForeignHistory] for the receipt of another store, with [ErrUnknownWorker], and with [ErrInsideHandler] when the
-// worker would wait for itself. ctx bounds the wait. After a commit without events it returns at once.
-func (s *System) WaitApplied(ctx context.Context, worker string, r store.Receipt) error {
-	p := s.byName[worker]
-	if p == nil {
-		return fmt.Errorf("%w: %q", ErrUnknownWorker, worker)
-	}
-	if r.History != s.store.History() {
-		return fmt.Errorf("wait for %q: receipt of %s: %w", worker, r.History, store.ErrForeignHistory)
-	}
-	if s.waitsForItself(ctx, worker) {
-		return ErrInsideHandler
-	}
-	for {
-		v := p.cell.watch()
-		if applied, err := s.applied(ctx, v, r.Position()); err != nil || applied {
-			return err
-		}
-		switch v.state {
-		case Halted:
-			return &HaltedError{Worker: worker, Reason: v.reason}
-		case Ended:
-			return fmt.Errorf("wait for %q: %w", worker, ErrEnded)
-		case Stopped:
-			return fmt.Errorf("wait for %q: %w", worker, ErrStopped)
-		case Starting, Idle, Running, Retrying, Restarting:
-		}
-		select {
-		case <-v.changed:
-		case <-s.done:
-			return fmt.Errorf("wait for %q: %w", worker, errors.Join(ErrStopped, s.Err()))
-		case <-ctx.Done():
-			return fmt.Errorf("wait for %q to reach %d: %w", worker, r.Position(), ctx.Err())
-		}
-	}
-}
-
-// applied reports whether everything of the worker's region up to p is handled.
-func (s *System) applied(ctx context.Context, v view, p store.Position) (bool, error) {
-	if v.position >= p {
-		return true, nil
-	}
-	if v.state == Starting && v.position == 0 {
-		return false, nil // where it begins is not known yet
-	}
-	waiting, err := s.store.Count(ctx, v.region, v.position, p, 1)
-	if err != nil {
-		return false, fmt.Errorf("actors: wait for position %d: %w", p, err)
-	}
-	return waiting == 0, nil
-}
-
-// waitsForItself reports whether the caller is a handler of the worker. A handler that passes a context of its own is taken
-// for one.
-func (s *System) waitsForItself(ctx context.Context, name string) bool {
-	if w, ok := ctx.Value(insideKey{}).(*worker); ok {
-		return w.sys == s && w.plan.worker.Name == name
-	}
-	return onHandlerStack()
 }

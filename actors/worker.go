@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/zap"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
@@ -31,21 +32,23 @@ type worker struct {
 	upTo     store.Position // there may be something up to here
 	limit    int            // of the next batch; 0: the worker's own
 	races    int
-	troubled bool // it failed since it was last told to go on
+	troubled bool // a failure was reported, and what succeeded since was not
 	timer    *time.Timer
 }
 
 // insideKey marks the context of a handler with its worker.
 type insideKey struct{}
 
-func newWorker(sys *System, p *plan, child int, gen uint64, parent *actor.PID, limit int) *worker {
-	w := &worker{sys: sys, plan: p, child: child, gen: gen, parent: parent, limit: limit}
+// newWorker makes an incarnation. One that follows another is troubled by the failure of that one.
+func newWorker(sys *System, p *plan, child int, gen uint64, parent *actor.PID, limit int, troubled bool) *worker {
+	w := &worker{sys: sys, plan: p, child: child, gen: gen, parent: parent, limit: limit, troubled: troubled}
 	w.ctx = context.WithValue(sys.handlers, insideKey{}, w)
 	return w
 }
 
 // Receive implements actor.Actor.
 func (w *worker) Receive(c actor.Context) {
+	defer w.sys.armour(c)
 	switch m := c.Message().(type) {
 	case *actor.Started:
 		w.acquire(c)
@@ -68,10 +71,10 @@ func (w *worker) Receive(c actor.Context) {
 		}
 	case *retry:
 		if m.gen == w.gen {
-			w.step(c)
+			w.retry(c)
 		}
 	case *persist:
-		w.settle()
+		w.persist(c)
 	case *drain:
 		w.drain(c)
 	}
@@ -89,7 +92,8 @@ func (w *worker) acquire(c actor.Context) {
 
 // pull asks the store actor for news. The worker does nothing until the answer comes.
 func (w *worker) pull(c actor.Context) {
-	if w.sys.draining.Load() {
+	if w.sys.isStopping() {
+		w.plan.cell.set(Stopped, nil)
 		return
 	}
 	w.plan.cell.moved(Idle, w.runner.Position(), 0)
@@ -98,8 +102,9 @@ func (w *worker) pull(c actor.Context) {
 
 // step handles one batch. Between two steps the mailbox is served, so that drain is never behind more than one batch.
 func (w *worker) step(c actor.Context) {
-	if w.sys.draining.Load() {
-		return // no new batch; drain is on its way
+	if w.sys.isStopping() {
+		w.plan.cell.set(Stopped, nil) // whatever it waits for: no new batch; drain is on its way
+		return
 	}
 	w.plan.cell.moved(Running, w.runner.Position(), 0)
 	out, err := w.runStep(c)
@@ -114,7 +119,7 @@ func (w *worker) step(c actor.Context) {
 	case out.CaughtUp:
 		w.pull(c)
 	default:
-		c.Send(c.Self(), &step{w.gen})
+		c.Send(c.Self(), &step{gen: w.gen})
 	}
 }
 
@@ -124,7 +129,7 @@ func (w *worker) runStep(c actor.Context) (out cursor.Outcome, err error) {
 	returned := false
 	defer func() {
 		if !returned {
-			c.Send(c.Self(), &step{w.gen})
+			c.Send(c.Self(), &step{gen: w.gen})
 		}
 	}()
 	out, err = w.runner.Step(w.ctx, w.upTo, w.limit)
@@ -152,21 +157,22 @@ func (w *worker) progress(c actor.Context, out *cursor.Outcome) {
 }
 
 // fail decides what kind of failure err is, and asks the group what to do about it.
+//
+// What the handler says comes first: it may use stores and checkpoints of its own, and their errors mean nothing here.
 func (w *worker) fail(c actor.Context, err error) {
-	if w.ctx.Err() != nil {
-		return // cancelled by Stop: nothing is recorded
-	}
 	var handler *cursor.HandlerError
 	switch {
-	case errors.Is(err, checkpoint.ErrFenced):
-		w.report(c, supervision.Failure{Err: supervision.Halt(err)})
-	case errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrPoisoned):
-		w.sys.fail(err)
-		w.report(c, supervision.Failure{Err: supervision.Halt(err)})
-	case errors.Is(err, store.ErrDiskFull):
-		w.report(c, supervision.Failure{Err: err, NoAttempt: true})
+	case w.ctx.Err() != nil: // cancelled by Stop: nothing is recorded
+		w.plan.cell.set(Stopped, nil)
 	case errors.As(err, &handler):
 		w.failHandler(c, handler)
+	case errors.Is(err, checkpoint.ErrFenced):
+		w.report(c, supervision.Failure{Err: supervision.Halt(err)})
+	case storeFailure(err):
+		w.sys.fail(err) // which drains this worker too
+		w.plan.cell.set(Stopped, nil)
+	case errors.Is(err, store.ErrDiskFull):
+		w.report(c, supervision.Failure{Err: err, NoAttempt: true})
 	case errors.Is(err, store.ErrConflict):
 		w.failRace(c, err)
 	default: // reading failed
@@ -174,30 +180,38 @@ func (w *worker) fail(c actor.Context, err error) {
 	}
 }
 
-// failHandler handles a batch that failed as a whole in halves, and charges an event that is known.
+// storeFailure reports whether the store will take no commit any more.
+func storeFailure(err error) bool {
+	return errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrPoisoned)
+}
+
+// failHandler charges an event that is known. A batch that failed as a whole is handled again in halves, and nothing is
+// charged until the event stands alone; a handler that says when to try again, or never, is obeyed at once.
 func (w *worker) failHandler(c actor.Context, err *cursor.HandlerError) {
-	switch {
-	case err.Event != 0 || err.Size <= 1:
-		w.report(c, supervision.Failure{
-			Err: err, Event: uint64(err.Event), Panic: err.Panic, Stack: err.Stack,
-		})
-	case err.Panic:
-		w.troubled = true
-		c.Send(w.parent, &failed{
-			child: w.child, gen: w.gen, halve: true, limit: err.Size / 2,
-			failure: supervision.Failure{Err: err, Panic: true, Stack: err.Stack},
-		})
-	default:
-		w.troubled = true
-		w.limit = err.Size / 2
-		c.Send(c.Self(), &step{w.gen})
+	failure := supervision.Failure{Err: err, Event: uint64(err.Event), Panic: err.Panic, Stack: err.Stack}
+	directive, directed := supervision.DirectiveOf(err)
+	if err.Event != 0 || directed && directive.Action == supervision.ActionHalt {
+		w.report(c, failure)
+		return
 	}
+	w.limit = err.Size / 2
+	if err.Panic {
+		c.Send(w.parent, &failed{child: w.child, gen: w.gen, halve: true, limit: w.limit, failure: failure})
+		return
+	}
+	w.sys.log.Warn("batch failed, worker halves it", workerField(w.plan), errorField(err), zap.Int("limit", w.limit))
+	if directive.Delay == 0 {
+		c.Send(c.Self(), &step{gen: w.gen})
+		return
+	}
+	w.plan.cell.failing(Retrying, err, 0)
+	w.wait(c, directive.Delay)
 }
 
 func (w *worker) failRace(c actor.Context, err error) {
 	w.races++
 	if w.races <= freeRaces {
-		c.Send(c.Self(), &step{w.gen})
+		c.Send(c.Self(), &step{gen: w.gen})
 		return
 	}
 	failure := supervision.Failure{Err: err}
@@ -218,7 +232,16 @@ func (w *worker) report(c actor.Context, f supervision.Failure) {
 func (w *worker) wait(c actor.Context, delay time.Duration) {
 	root, self, gen := c.ActorSystem().Root, c.Self(), w.gen
 	w.stopTimer()
-	w.timer = time.AfterFunc(delay, func() { root.Send(self, &retry{gen}) })
+	w.timer = time.AfterFunc(delay, func() { root.Send(self, &retry{gen: gen}) })
+}
+
+// retry tries again what failed.
+func (w *worker) retry(c actor.Context) {
+	if w.runner == nil {
+		w.acquire(c)
+	} else {
+		w.step(c)
+	}
 }
 
 func (w *worker) stopTimer() {
@@ -229,37 +252,46 @@ func (w *worker) stopTimer() {
 
 // end is the end that the handler asked for.
 func (w *worker) end(c actor.Context) {
-	w.flush()
+	_ = w.flush()
 	c.Send(w.parent, &ended{child: w.child, gen: w.gen})
 }
 
 // drain ends the actor between two batches.
 func (w *worker) drain(c actor.Context) {
 	w.stopTimer()
-	c.Send(w.sys.storeActor, &forget{worker: c.Self()})
-	w.settle()
+	_ = w.settle()
 	w.plan.cell.set(Stopped, nil)
 	c.Stop(c.Self())
 }
 
-// settle moves the checkpoint up to the head if nothing in between matches, and writes it. What it cannot write is read
-// again by the next incarnation, so errors only cost time.
-func (w *worker) settle() {
-	if w.runner == nil || w.ctx.Err() != nil {
-		return
+// persist writes how far a parked worker has looked. That is a commit, so it may find out that there is a newer owner.
+func (w *worker) persist(c actor.Context) {
+	if err := w.settle(); errors.Is(err, checkpoint.ErrFenced) {
+		w.fail(c, err)
 	}
+}
+
+// settle moves the checkpoint up to the head if nothing in between matches, and writes it, also after the contexts of the
+// handlers were cancelled. What it cannot write is read again by the next incarnation, so errors only cost time.
+func (w *worker) settle() error {
+	if w.runner == nil {
+		return nil
+	}
+	ctx := context.WithoutCancel(w.ctx)
 	head := w.sys.store.Head()
-	waiting, err := w.sys.store.Count(w.ctx, w.runner.Region(), w.runner.Position(), head, 1)
-	if err == nil && waiting == 0 {
-		if _, err = w.runner.Step(w.ctx, head, 1); err == nil {
+	waiting, err := w.sys.waiting(ctx, w.runner.Region(), w.runner.Position(), head)
+	if err == nil && !waiting { // so the step calls no handler
+		if _, err = w.runner.Step(ctx, head, 1); err == nil {
 			w.plan.cell.settled(w.runner.Position())
 		}
 	}
-	w.flush()
+	return w.flush()
 }
 
-func (w *worker) flush() {
-	if err := w.runner.Flush(w.ctx); err != nil && w.ctx.Err() == nil {
+func (w *worker) flush() error {
+	err := w.runner.Flush(context.WithoutCancel(w.ctx))
+	if err != nil {
 		w.sys.log.Debug("position not written", workerField(w.plan), errorField(err))
 	}
+	return err
 }

@@ -1,0 +1,272 @@
+package actors_test
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/store"
+)
+
+// killOracle knows what was said of every append, and so what must be in the log, may be, or must not.
+type killOracle struct {
+	fates map[string]*killFate
+	names []string // of fates, in the order in which they were heard first
+
+	acks, duplicates, refused, errors, panics int
+}
+
+// killFate is what was heard of an append.
+type killFate struct {
+	op      killOp
+	got     []store.Recorded // nil: not acknowledged
+	refused bool
+}
+
+func newKillOracle() *killOracle { return &killOracle{fates: make(map[string]*killFate)} }
+
+// pending are the appends that may be tried again.
+func (o *killOracle) pending() (ops []killOp) {
+	for _, name := range o.names {
+		if f := o.fates[name]; f.op.Keyed && f.got == nil && !f.refused {
+			ops = append(ops, f.op)
+		}
+	}
+	return ops
+}
+
+func (o *killOracle) hear(t *testing.T, round int, s killSaid) {
+	t.Helper()
+	switch s.Say {
+	case killIntent:
+		if o.fates[s.Op.Name] == nil {
+			o.fates[s.Op.Name] = &killFate{op: *s.Op}
+			o.names = append(o.names, s.Op.Name)
+		}
+	case killAck:
+		o.fates[s.Op.Name].got = s.Got
+		o.acks++
+		if s.Dup {
+			o.duplicates++
+		}
+	case killRefused:
+		o.fates[s.Op.Name].refused = true
+		o.refused++
+	case killError:
+		o.errors++
+	case killPanic:
+		o.panics++
+	case killFatal:
+		t.Errorf("round %d: %s", round, s.Text)
+	case killOpening, killOpened, killUp:
+	}
+}
+
+// peek checks what a kill has left, without mending it.
+func (o *killOracle) peek(t *testing.T, dir string) {
+	t.Helper()
+	st, err := store.Open(dir, store.Options{ReadOnly: true})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, st.Close()) }()
+	o.check(t, st)
+}
+
+// judge checks what the last kill has left, lets the reactors catch up, and checks again, twice: before and after one more
+// opening. It gives the number of events, and how many of them are reactions.
+func (o *killOracle) judge(t *testing.T, dir string) (events, reactions int) {
+	t.Helper()
+	st, err := store.Open(dir, store.Options{SegmentBytes: killMinSegment})
+	require.NoError(t, err)
+	o.check(t, st)
+	o.catchUp(t, st)
+	log := o.check(t, st)
+	for worker, at := range killCheckpoints(t, st) {
+		require.Equal(t, st.Head(), at, "%s has written at its clean stop how far it came", worker)
+	}
+	require.NoError(t, st.Close())
+
+	again, err := store.Open(dir, store.Options{SegmentBytes: killMinSegment})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, again.Close()) }()
+	require.Equal(t, len(log), len(o.check(t, again)))
+	for i, e := range killRead(t, again) {
+		require.Equal(t, log[i].ID, e.ID, "position %d", e.Position)
+		require.Equal(t, log[i].Hash(), e.Hash(), "position %d", e.Position)
+	}
+	for _, e := range log {
+		if strings.HasPrefix(e.Kind, "out.") {
+			reactions++
+		}
+	}
+	return len(log), reactions
+}
+
+// catchUp runs the system until every worker has handled everything, reactions to reactions included.
+func (o *killOracle) catchUp(t *testing.T, st *store.Store) {
+	t.Helper()
+	sys, err := actors.Start(t.Context(), st, actors.Options{}, killTree(func(killSaid) {}))
+	require.NoError(t, err)
+	for head := store.Position(0); head != st.Head(); {
+		head = st.Head()
+		upToHead := store.Receipt{History: st.History(), Events: []store.Recorded{{Position: head}}}
+		for worker := range killReads() {
+			require.NoError(t, sys.WaitApplied(t.Context(), worker, upToHead))
+		}
+	}
+	for _, w := range sys.Status().Workers {
+		require.NoError(t, w.Reason, "%s", w.Path)
+		require.Zero(t, w.Lag, "%s", w.Path)
+		require.NotEqual(t, actors.Halted, w.State, "%s", w.Path)
+	}
+	require.NoError(t, sys.Stop(t.Context()))
+}
+
+// check holds at any moment: also in what a kill has left, before anything was caught up with.
+func (o *killOracle) check(t *testing.T, st *store.Store) []store.Event {
+	t.Helper()
+	log := killRead(t, st)
+	requireKillEnvelopes(t, st, log)
+	o.requireInputs(t, log)
+	outputs := 0
+	checkpoints := killCheckpoints(t, st)
+	for worker, region := range killReads() {
+		outputs += requireKillReactions(t, log, worker, region, checkpoints[worker])
+	}
+	inputs := 0
+	for _, e := range log {
+		if strings.HasPrefix(e.Kind, "in.") {
+			inputs++
+		}
+	}
+	require.Equal(t, len(log), inputs+outputs, "the log holds inputs and reactions, and nothing else")
+	return log
+}
+
+func killRead(t *testing.T, st *store.Store) (log []store.Event) {
+	t.Helper()
+	for e, err := range st.Read(t.Context(), store.Region{}, store.Beginning()) {
+		require.NoError(t, err)
+		log = append(log, e)
+	}
+	return log
+}
+
+// killCheckpoints gives the position of every checkpoint; none lies beyond the head.
+func killCheckpoints(t *testing.T, st *store.Store) map[string]store.Position {
+	t.Helper()
+	at := make(map[string]store.Position)
+	for info, err := range checkpoint.List(st) {
+		require.NoError(t, err)
+		require.LessOrEqual(t, info.Record.Scanned, st.Head(), "checkpoint %s", info.ID)
+		require.LessOrEqual(t, info.Record.Delivered, info.Record.Scanned, "checkpoint %s", info.ID)
+		require.Contains(t, killReads(), string(info.ID))
+		at[string(info.ID)] = info.Record.Scanned
+	}
+	return at
+}
+
+// requireKillEnvelopes: positions 1 to n, the same event by position and by reading, ids and times that grow, versions of
+// each entity from 1.
+func requireKillEnvelopes(t *testing.T, st *store.Store, log []store.Event) {
+	t.Helper()
+	require.Equal(t, st.Head(), store.Position(len(log)))
+	versions := make(map[string]uint64)
+	var id uuid.UUID
+	var last store.Timestamp
+	for i, e := range log {
+		require.Equal(t, store.Position(i+1), e.Position)
+		same, err := st.GetAt(t.Context(), e.Position)
+		require.NoError(t, err)
+		require.True(t, same.ID == e.ID && same.Hash() == e.Hash(), "two readings of position %d", e.Position)
+		require.Positive(t, slices.Compare(e.ID[:], id[:]), "id at position %d", e.Position)
+		require.Greater(t, e.Time, last, "time at position %d", e.Position)
+		id, last = e.ID, e.Time
+		versions[e.Coordinate.Entity]++
+		require.Equal(t, versions[e.Coordinate.Entity], e.Version, "%s at position %d", e.Coordinate, e.Position)
+	}
+}
+
+// requireInputs: what was acknowledged is there once, exactly as acknowledged; what was not, whole and once or not at all;
+// what was refused is not there.
+func (o *killOracle) requireInputs(t *testing.T, log []store.Event) {
+	t.Helper()
+	found := make(map[string][]store.Event)
+	for _, e := range log {
+		if strings.HasPrefix(e.Kind, "in.") {
+			var in killInput
+			require.NoError(t, json.Unmarshal(e.Payload, &in))
+			found[in.Op] = append(found[in.Op], e)
+		}
+	}
+	for name := range found {
+		require.NotNil(t, o.fates[name], "nobody meant to append %s", name)
+	}
+	for name, f := range o.fates {
+		events := found[name]
+		switch {
+		case f.refused:
+			require.Zero(t, len(events), "number of events of append %s, which was refused", name)
+		case f.got != nil:
+			require.Equal(t, len(f.got), len(events), "number of events of append %s, which was acknowledged", name)
+			for i, e := range events {
+				require.Equal(t, f.got[i], store.Recorded{ID: e.ID, Position: e.Position, Version: e.Version}, "append %s", name)
+			}
+		}
+		if len(events) > 0 {
+			requireKillInput(t, &f.op, events)
+		}
+	}
+}
+
+// requireKillInput: the events are those of the append, side by side, and began a chain of causes.
+func requireKillInput(t *testing.T, op *killOp, events []store.Event) {
+	t.Helper()
+	require.Equal(t, len(op.Entities), len(events), "number of events of append %s", op.Name)
+	for i, e := range events {
+		require.Equal(t, store.At(op.Entities[i], killScope), e.Coordinate, "append %s", op.Name)
+		require.Equal(t, op.Kind, e.Kind, "append %s", op.Name)
+		require.Equal(t, string(op.payload(i).Data), string(e.Payload), "append %s", op.Name)
+		require.Equal(t, events[0].Position+store.Position(i), e.Position, "append %s", op.Name)
+		require.Equal(t, uuid.Nil, e.Cause, "append %s", op.Name)
+		require.Equal(t, e.ID, e.Correlation, "append %s", op.Name)
+		require.Zero(t, e.Depth, "append %s", op.Name)
+	}
+	if op.Expect {
+		require.Equal(t, op.Version+1, events[0].Version, "append %s", op.Name)
+	}
+}
+
+// requireKillReactions: the reactions of a worker are exactly those to the events of its region up to its checkpoint, each
+// once, in the order of their causes, and linked to them. It gives their number.
+func requireKillReactions(
+	t *testing.T, log []store.Event, worker string, region store.Region, upTo store.Position,
+) (found int) {
+	t.Helper()
+	var want []store.Proposal
+	for _, e := range log[:upTo] {
+		if region.Matches(e) {
+			want = append(want, killReactions(worker, e)...)
+		}
+	}
+	for _, e := range log {
+		if e.Kind != "out."+worker {
+			continue
+		}
+		require.Less(t, found, len(want), "position %d: a reaction of %s to what lies behind its checkpoint %d: %s",
+			e.Position, worker, upTo, e.Payload)
+		p := want[found]
+		require.Equal(t, string(p.Payload.(store.Raw).Data), string(e.Payload), "%s, position %d", worker, e.Position)
+		require.Equal(t, p.At, e.Coordinate, "%s, position %d", worker, e.Position)
+		require.Equal(t, p.Causation, store.Causation{Cause: e.Cause, Correlation: e.Correlation, Depth: e.Depth},
+			"%s, position %d", worker, e.Position)
+		found++
+	}
+	require.Equal(t, len(want), found, "number of reactions of %s to the events up to its checkpoint %d", worker, upTo)
+	return found
+}

@@ -1,0 +1,185 @@
+package actors_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+// stranger is a child that nobody can run.
+type stranger struct{ name string }
+
+func (s stranger) Spec() supervision.Spec { return supervision.Spec{Name: s.name} }
+
+// childErrors gives the paths of all ChildErrors in a tree of errors.
+func childErrors(err error) (paths []string) {
+	var e *actors.ChildError
+	if child, ok := err.(*actors.ChildError); ok { //nolint:errorlint // this walks the tree itself
+		e = child
+		paths = append(paths, e.Path)
+	}
+	switch u := err.(type) { //nolint:errorlint // this walks the tree itself
+	case interface{ Unwrap() []error }:
+		for _, below := range u.Unwrap() {
+			paths = append(paths, childErrors(below)...)
+		}
+	case interface{ Unwrap() error }:
+		paths = append(paths, childErrors(u.Unwrap())...)
+	}
+	return paths
+}
+
+func TestATreeOrACheckpointWithFaultsStartsNothing(t *testing.T) {
+	broken := func(name string) cursor.Worker { return cursor.Worker{Name: name} }
+	sub := func(name string, children ...supervision.Child) supervision.Group {
+		return supervision.Group{Name: name, Children: children}
+	}
+	otherRegion := func(name string) cursor.Worker {
+		w := reacting(name)
+		w.Region = store.Region{Entity: "other"}
+		return w
+	}
+	otherKinds := reacting("kinds")
+	otherKinds.Kinds = []string{"in.new"}
+	var nilWorker *cursor.Worker
+
+	for name, c := range map[string]struct {
+		children []supervision.Child
+		want     []error
+		paths    []string
+	}{
+		"name of a group": {children: []supervision.Child{sub("a/b")}, want: []error{actors.ErrChild, supervision.ErrName}},
+		"nil child":       {children: []supervision.Child{nil, nilWorker}, want: []error{actors.ErrChild, supervision.ErrChild}},
+		"one name twice in a group": {
+			children: []supervision.Child{reacting("a"), reacting("a")},
+			want:     []error{actors.ErrChild, supervision.ErrDuplicate},
+		},
+		"one name in two groups": {
+			children: []supervision.Child{sub("x", reacting("a")), sub("y", reacting("a"))},
+			want:     []error{actors.ErrChild, supervision.ErrDuplicate}, paths: []string{"test/y/a"},
+		},
+		"not a worker": {
+			children: []supervision.Child{sub("x", stranger{"s"})},
+			want:     []error{actors.ErrChild}, paths: []string{"test/x/s"},
+		},
+		"bad workers": {
+			children: []supervision.Child{broken("a"), sub("x", broken("b"), stranger{"s"})},
+			want:     []error{actors.ErrChild, cursor.ErrWorker}, paths: []string{"test/a", "test/x/b", "test/x/s"},
+		},
+		"checkpoints": {
+			children: []supervision.Child{otherRegion("region"), sub("x", otherKinds, reacting("ahead"))},
+			want:     []error{actors.ErrChild, checkpoint.ErrRegion, checkpoint.ErrKindsChanged, checkpoint.ErrAhead},
+			paths:    []string{"test/region", "test/x/ahead", "test/x/kinds"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			requireNothingStarts(t, c.children, c.want, c.paths)
+		})
+	}
+}
+
+// requireNothingStarts starts the children together with one that has no fault.
+func requireNothingStarts(t *testing.T, children []supervision.Child, want []error, paths []string) {
+	t.Helper()
+	st := memory(t, store.Options{})
+	prepareCheckpoints(t, st)
+	receipt := appendInputs(t, st, 3)
+	called := make(chan struct{}, 100)
+	good := handling("good", func(context.Context, *cursor.Batch) error {
+		called <- struct{}{}
+		return nil
+	})
+	sys, err := actors.Start(t.Context(), st, actors.Options{}, tree(append(children, good)...))
+	require.Nil(t, sys)
+	for _, w := range want {
+		require.ErrorIs(t, err, w)
+	}
+	require.ElementsMatch(t, paths, childErrors(err))
+	require.Empty(t, called)
+	require.Empty(t, reactions(t, st, "good"))
+
+	// The store is as good as before.
+	require.NoError(t, start(t, st, good).WaitApplied(t.Context(), "good", receipt))
+	requireExactlyOnce(t, st, "good")
+}
+
+// prepareCheckpoints leaves checkpoints that do not fit: in another region, of other kinds, beyond the head.
+func prepareCheckpoints(t *testing.T, st *store.Store) {
+	t.Helper()
+	kinds := reacting("kinds")
+	kinds.Kinds = []string{"in.made"}
+	sys, err := actors.Start(t.Context(), st, actors.Options{}, tree(reacting("region"), kinds))
+	require.NoError(t, err)
+	require.NoError(t, sys.Stop(t.Context()))
+	ahead := checkpoint.Record{History: st.History(), Region: inputs.Identity(), Epoch: 1, Scanned: 1 << 40}
+	_, err = st.Commit(t.Context(), store.Batch{Sides: []store.SideWrite{{Key: "checkpoint/ahead", Value: ahead.Encode()}}})
+	require.NoError(t, err)
+}
+
+func TestStartRefusesBadOptionsAMissingStoreAndAnEndedContext(t *testing.T) {
+	st := memory(t, store.Options{})
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, c := range map[string]struct {
+		ctx  context.Context //nolint:containedctx // it is what the row is about
+		st   *store.Store
+		o    actors.Options
+		want error
+	}{
+		"no store":               {t.Context(), nil, actors.Options{}, actors.ErrNoStore},
+		"negative drain timeout": {t.Context(), st, actors.Options{DrainTimeout: -1}, actors.ErrOptions},
+		"negative kill timeout":  {t.Context(), st, actors.Options{KillTimeout: -time.Second}, actors.ErrOptions},
+		"ended context":          {ended, st, actors.Options{}, context.Canceled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sys, err := actors.Start(c.ctx, c.st, c.o, tree(reacting("w")))
+			require.Nil(t, sys)
+			require.ErrorIs(t, err, c.want)
+		})
+	}
+	require.NoError(t, start(t, st, reacting("w")).WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
+}
+
+func TestStartOnAClosedStoreSaysSo(t *testing.T) {
+	st, err := store.Open("", store.Options{InMemory: true})
+	require.NoError(t, err)
+	require.NoError(t, st.Close())
+	_, err = actors.Start(t.Context(), st, actors.Options{}, tree(reacting("w")))
+	require.ErrorIs(t, err, store.ErrClosed)
+	require.Equal(t, []string{"test/w"}, childErrors(err))
+}
+
+func TestAnEmptyTreeStartsAndStops(t *testing.T) {
+	st := memory(t, store.Options{})
+	sys := start(t, st, supervision.Group{Name: "empty"})
+	require.Empty(t, sys.Status().Workers)
+	require.NoError(t, sys.Stop(t.Context()))
+}
+
+func TestTheContextOfStartDoesNotEndTheSystem(t *testing.T) {
+	st := memory(t, store.Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	failing := true
+	sys, err := actors.Start(ctx, st, actors.Options{}, tree(handling("w", func(context.Context, *cursor.Batch) error {
+		if failing { // so that it acquires again, without the context of Start
+			failing = false
+			panic(errBroken)
+		}
+		return nil
+	})))
+	require.NoError(t, err)
+	cancel()
+	require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
+	require.Equal(t, 1, statusOf(t, sys, "w").Restarts)
+	require.NoError(t, sys.Stop(t.Context()))
+	require.True(t, errors.Is(sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)), actors.ErrStopped))
+}

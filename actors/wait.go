@@ -1,0 +1,100 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+// WaitApplied returns when the worker has handled everything up to the event of the receipt, or when nothing up to there
+// concerns it. It returns at once with a [HaltedError], [ErrEnded] or [ErrStopped] when that will not happen any more, with
+// [store.ErrForeignHistory] for the receipt of another store, with [ErrUnknownWorker], and with [ErrInsideHandler] when the
+// worker would wait for itself; in the handler of another worker it may be called with the handler's context. ctx bounds the
+// wait. After a commit without events it returns at once.
+func (s *System) WaitApplied(ctx context.Context, worker string, r store.Receipt) error {
+	p := s.byName[worker]
+	if p == nil {
+		return fmt.Errorf("%w: %q", ErrUnknownWorker, worker)
+	}
+	if r.History != s.store.History() {
+		return fmt.Errorf("wait for %q: receipt of %s: %w", worker, r.History, store.ErrForeignHistory)
+	}
+	if s.waitsForItself(ctx, worker) {
+		return ErrInsideHandler
+	}
+	for {
+		v := p.cell.watch()
+		applied, err := s.applied(ctx, v, r.Position())
+		if applied {
+			return nil
+		}
+		if never := s.never(v, worker); never != nil {
+			return never
+		}
+		if err != nil {
+			return fmt.Errorf("wait for %q to reach %d: %w", worker, r.Position(), err)
+		}
+		stopping := s.stopping
+		if v.state == Running {
+			stopping = nil // the batch in hand may be what is waited for
+		}
+		select {
+		case <-v.changed:
+		case <-stopping:
+		case <-s.done:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %q to reach %d: %w", worker, r.Position(), ctx.Err())
+		}
+	}
+}
+
+// never says why a worker will handle no more events, nil if it may.
+func (s *System) never(v view, worker string) error {
+	switch {
+	case v.state == Halted:
+		return &HaltedError{Worker: worker, Reason: v.reason}
+	case v.state == Ended:
+		return fmt.Errorf("wait for %q: %w", worker, ErrEnded)
+	case v.state == Stopped, s.isDone(), v.state != Running && s.isStopping():
+		return fmt.Errorf("wait for %q: %w", worker, errors.Join(ErrStopped, s.failed()))
+	}
+	return nil
+}
+
+// applied reports whether everything of the worker's region up to p is handled. A parked worker does not move with the head,
+// so that its position alone does not tell.
+func (s *System) applied(ctx context.Context, v view, p store.Position) (bool, error) {
+	if v.position >= p {
+		return true, nil
+	}
+	waiting, err := s.waiting(ctx, v.region, v.position, p)
+	return err == nil && !waiting, err
+}
+
+// waiting reports whether there is an event of r behind after and up to upTo. The index answers no for certain; where it says
+// yes, only reading knows versions and the reserved scope.
+func (s *System) waiting(ctx context.Context, r store.Region, after, upTo store.Position) (bool, error) {
+	n, err := s.store.Count(ctx, r, after, upTo, 1)
+	if n == 0 || err != nil {
+		return false, err
+	}
+	for after < upTo {
+		page, err := s.store.ReadPage(ctx, r, after, upTo, 1)
+		if len(page.Events) > 0 || err != nil {
+			return err == nil, err
+		}
+		after = page.Scanned
+	}
+	return false, nil
+}
+
+// waitsForItself reports whether the caller is a handler of the worker. A handler that passes a context of its own is taken
+// for one.
+func (s *System) waitsForItself(ctx context.Context, name string) bool {
+	if w, ok := ctx.Value(insideKey{}).(*worker); ok {
+		return w.sys == s && w.plan.worker.Name == name
+	}
+	return onHandlerStack()
+}

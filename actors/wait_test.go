@@ -1,0 +1,116 @@
+package actors_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+)
+
+func TestWaitAppliedReturnsWhenNothingUpToTheReceiptConcernsTheWorker(t *testing.T) {
+	for name, region := range map[string]store.Region{
+		"another entity":           {Entity: "in"},
+		"another kind":             {Kinds: []string{"in.made"}},
+		"another scope":            {Scope: "elsewhere"},
+		"a later version":          {Entity: "noise", MinVersion: 3},
+		"the reserved scope":       {Scope: store.ReservedScope},
+		"another category of kind": {Category: "in"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st := memory(t, store.Options{})
+				appendAll(t, st, noise(1))
+				w := reacting("w")
+				w.Region = region
+				sys := start(t, st, w)
+				synctest.Wait()
+				before := statusOf(t, sys, "w")
+				receipt := appendAll(t, st, noise(1))
+				synctest.Wait()
+				require.Equal(t, before.Position, statusOf(t, sys, "w").Position, "it was woken for nothing")
+				began := time.Now()
+				require.NoError(t, sys.WaitApplied(t.Context(), "w", receipt))
+				require.Zero(t, time.Since(began))
+			})
+		})
+	}
+}
+
+func TestWaitAppliedAnswersAtOnceWhatWillNeverHappen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, other := memory(t, store.Options{}), memory(t, store.Options{})
+		sys := start(t, st, reacting("w"))
+		receipt := appendInputs(t, st, 1)
+		require.ErrorIs(t, sys.WaitApplied(t.Context(), "nobody", receipt), actors.ErrUnknownWorker)
+		foreign := appendInputs(t, other, 1)
+		require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", foreign), store.ErrForeignHistory)
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", receipt))
+		sides, err := st.Commit(t.Context(), store.Batch{Sides: []store.SideWrite{{Key: "k"}}})
+		require.NoError(t, err)
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", sides), "a commit without events")
+
+		require.NoError(t, sys.Stop(t.Context()))
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", receipt), "what is done is done")
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendAll(t, st, noise(1))), "it is none of its business")
+		require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)), actors.ErrStopped)
+	})
+}
+
+func TestWaitAppliedOfAnUnhandledEventEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		slow, _, release := deaf()
+		sys := start(t, st, slow)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		began := time.Now()
+		require.ErrorIs(t, sys.WaitApplied(ctx, "slow", appendInputs(t, st, 1)), context.DeadlineExceeded)
+		require.Equal(t, time.Minute, time.Since(began))
+		close(release)
+	})
+}
+
+func TestAHandlerMayWaitForAnotherWorker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		var sys *actors.System
+		first := reacting("first")
+		second := handling("second", func(ctx context.Context, b *cursor.Batch) error {
+			last := b.Events[len(b.Events)-1]
+			self := store.Receipt{History: st.History(), Events: []store.Recorded{{Position: last.Position}}}
+			return sys.WaitApplied(ctx, "first", self)
+		})
+		sys = start(t, st, second, first)
+		require.NoError(t, sys.WaitApplied(t.Context(), "second", appendInputs(t, st, 5)))
+		requireExactlyOnce(t, st, "second")
+	})
+}
+
+// The worker that is waited for comes before the one that waits, so that it is asked to stop only afterwards.
+func TestAHandlerThatWaitsForAnotherWorkerDoesNotHoldUpStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		var sys *actors.System
+		bad := handling("bad", func(context.Context, *cursor.Batch) error { return errBroken })
+		bad.Policy = steady(10, time.Hour)
+		result := make(chan error, 1)
+		waiting := handling("waiting", func(ctx context.Context, b *cursor.Batch) error {
+			self := store.Receipt{History: st.History(), Events: []store.Recorded{{Position: b.Events[0].Position}}}
+			result <- sys.WaitApplied(ctx, "bad", self)
+			return nil
+		})
+		sys = start(t, st, bad, waiting)
+		appendInputs(t, st, 1)
+		synctest.Wait()
+		began := time.Now()
+		require.NoError(t, sys.Stop(t.Context()))
+		require.ErrorIs(t, <-result, actors.ErrStopped)
+		require.Zero(t, time.Since(began))
+	})
+}
