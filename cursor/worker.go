@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
@@ -70,9 +69,8 @@ type Worker struct {
 	BatchSize int
 	// Start is where a worker without a checkpoint begins.
 	Start store.Start
-	// Policy and StopTimeout are for the supervisor.
-	Policy      supervision.Policy
-	StopTimeout time.Duration
+	// Policy is for the supervisor.
+	Policy supervision.Policy
 	// SyncCheckpoints makes a batch without reactions wait until its checkpoint is safe from a power cut too.
 	// Otherwise such a checkpoint survives the death of the process at once, and a power cut some 10 ms later.
 	SyncCheckpoints bool
@@ -91,7 +89,7 @@ var _ Source = Worker{}
 
 // Spec is what supervision knows of the worker.
 func (w Worker) Spec() supervision.Spec {
-	return supervision.Spec{Name: w.Name, Policy: w.Policy, StopTimeout: w.StopTimeout}
+	return supervision.Spec{Name: w.Name, Policy: w.Policy}
 }
 
 // CursorWorker returns w and what [Worker.Validate] says of it.

@@ -2,7 +2,6 @@ package cursor_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -23,7 +22,6 @@ func TestEachFaultOfAWorkerIsNamed(t *testing.T) {
 		"slash":            {func(w *cursor.Worker) { w.Name = "a/b" }, "Spec", supervision.ErrName},
 		"separator":        {func(w *cursor.Worker) { w.Name = "a=b" }, "Name", checkpoint.ErrIDSeparator},
 		"policy":           {func(w *cursor.Worker) { w.Policy.Attempts = -1 }, "Spec", supervision.ErrLimit},
-		"stop timeout":     {func(w *cursor.Worker) { w.StopTimeout = -1 }, "Spec", supervision.ErrLimit},
 		"region":           {func(w *cursor.Worker) { w.Region = store.Region{MinVersion: 2, MaxVersion: 1} }, "Region", store.ErrInvalid},
 		"empty kind":       {func(w *cursor.Worker) { w.Kinds = []string{""} }, "Kinds", store.ErrInvalid},
 		"kind outside":     {func(w *cursor.Worker) { w.Region.Kinds, w.Kinds = []string{"a"}, []string{"a", "b"} }, "Kinds", store.ErrInvalid},
@@ -57,8 +55,8 @@ func TestEachFaultOfAWorkerIsNamed(t *testing.T) {
 }
 
 func TestAWorkerIsASupervisedChild(t *testing.T) {
-	w := cursor.Worker{Name: "a", Policy: supervision.Policy{Attempts: 3}, StopTimeout: time.Minute}
-	require.Equal(t, supervision.Spec{Name: "a", Policy: w.Policy, StopTimeout: time.Minute}, w.Spec())
+	w := cursor.Worker{Name: "a", Policy: supervision.Policy{Attempts: 3}}
+	require.Equal(t, supervision.Spec{Name: "a", Policy: w.Policy}, w.Spec())
 }
 
 func TestTheRegionReadIsNarrowedToTheHandledKinds(t *testing.T) {

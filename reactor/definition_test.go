@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -183,7 +182,6 @@ func TestTheWorkerGetsTheSettings(t *testing.T) {
 	r.BatchSize = 7
 	r.Start = store.Now()
 	r.Policy = supervision.Policy{Attempts: 3}
-	r.StopTimeout = time.Minute
 	r.SyncCheckpoints = true
 	w, err := r.CursorWorker()
 	require.NoError(t, err)
@@ -192,6 +190,6 @@ func TestTheWorkerGetsTheSettings(t *testing.T) {
 	require.Equal(t, 7, w.BatchSize)
 	require.Equal(t, store.Now(), w.Start)
 	require.True(t, w.SyncCheckpoints)
-	require.Equal(t, supervision.Spec{Name: "r", Policy: r.Policy, StopTimeout: time.Minute}, r.Spec())
+	require.Equal(t, supervision.Spec{Name: "r", Policy: r.Policy}, r.Spec())
 	require.Equal(t, r.Spec(), w.Spec())
 }

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"time"
 
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
@@ -39,8 +38,6 @@ type Reactor struct {
 	MaxReactions int
 	// Policy is the ladder that an event climbs when it fails, and the intensity of restarts.
 	Policy supervision.Policy
-	// StopTimeout is how long its handler is waited for when the reactor is stopped.
-	StopTimeout time.Duration
 	// SyncCheckpoints forces a sync for checkpoints without reactions, too.
 	SyncCheckpoints bool
 
@@ -58,7 +55,7 @@ func New(name string, routes ...Route) *Reactor {
 
 // Spec describes the reactor to its supervisor.
 func (r *Reactor) Spec() supervision.Spec {
-	return supervision.Spec{Name: r.name, Policy: r.Policy, StopTimeout: r.StopTimeout}
+	return supervision.Spec{Name: r.name, Policy: r.Policy}
 }
 
 // CursorWorker gives the worker that runs the reactor as it is set now; later changes of the settings do not
@@ -127,7 +124,6 @@ func (r *Reactor) worker(d *definition) cursor.Worker {
 		BatchSize:       r.BatchSize,
 		Start:           r.Start,
 		Policy:          r.Policy,
-		StopTimeout:     r.StopTimeout,
 		SyncCheckpoints: r.SyncCheckpoints,
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"time"
 )
 
 // MaxDepth is how deep groups may be nested. No tree of workers needs as much; the limit exists because a slice of
@@ -48,14 +47,11 @@ type Group struct {
 	// Policy is the policy of every child, at any depth, that has a zero Policy of its own and no nearer group with one.
 	// Budgets are not shared: each child has its own.
 	Policy Policy
-
-	// StopTimeout is handed down to the children like Policy. It is the limit of each child, not of all together.
-	StopTimeout time.Duration
 }
 
 // Spec returns the group as its own parent sees it.
 func (g Group) Spec() Spec {
-	return Spec{Name: g.Name, Policy: g.Policy, StopTimeout: g.StopTimeout}
+	return Spec{Name: g.Name, Policy: g.Policy}
 }
 
 // Validate checks the whole tree and reports every violation it finds, joined, each with the path of its place: a

@@ -62,7 +62,7 @@ func TestChildrenThatCannotBeAskedAreRefused(t *testing.T) {
 func TestEveryFaultyPlaceOfATreeIsNamed(t *testing.T) {
 	faulty := supervision.Policy{Attempts: -1, Period: -1}
 	err := supervision.Group{
-		Name: "shop", Strategy: 9, StopTimeout: -1,
+		Name: "shop", Strategy: 9,
 		Children: []supervision.Child{
 			worker{Name: "deep/down"},
 			group("in", worker{Name: "w", Policy: faulty}),
@@ -70,7 +70,6 @@ func TestEveryFaultyPlaceOfATreeIsNamed(t *testing.T) {
 	}.Validate()
 
 	for _, want := range []string{
-		`"shop": supervision: out of limits: StopTimeout is -1ns, want at least 0`,
 		`"shop": supervision: out of limits: Strategy is Strategy(9), want a known strategy`,
 		`"shop/deep/down": supervision: bad name: "deep/down" contains a '/'`,
 		`"shop/in/w": supervision: out of limits: Policy.Attempts is -1, want at least 0`,

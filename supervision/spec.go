@@ -4,18 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 )
 
 // MaxNameLength is the longest allowed name, in bytes: what every file system and every metrics system can hold.
 const MaxNameLength = 255
-
-// DefaultStopTimeout is how long a child may take to end when its Spec says nothing: long enough for a handler in the
-// middle of a network call to notice its cancelled context, short enough for the grace period of the usual process
-// managers (10 s and more).
-const DefaultStopTimeout = 5 * time.Second
 
 // ErrName is what every [*NameError] wraps.
 var ErrName = errors.New("supervision: bad name")
@@ -36,20 +30,13 @@ type Spec struct {
 	// Policy says how failures of the child are answered. The zero Policy means the Policy of the child's group; where
 	// no group says anything, the defaults of [Policy].
 	Policy Policy
-
-	// StopTimeout is how long to wait for the child to end after its context was cancelled, before it is reported as
-	// hung. Zero means the StopTimeout of the child's group; where no group says anything, [DefaultStopTimeout].
-	StopTimeout time.Duration
 }
 
-// Inherit returns s with a zero Policy and a zero StopTimeout taken from the group above. A Policy is inherited whole or
+// Inherit returns s with a zero Policy taken from the group above. A Policy is inherited whole or
 // not at all, so that Intensity and Period, or Initial and Max, always come from the same hand.
 func (s Spec) Inherit(group Spec) Spec {
 	if s.Policy == (Policy{}) {
 		s.Policy = group.Policy
-	}
-	if s.StopTimeout == 0 {
-		s.StopTimeout = group.StopTimeout
 	}
 	return s
 }
@@ -57,9 +44,6 @@ func (s Spec) Inherit(group Spec) Spec {
 // WithDefaults returns s with every field that is still zero set to its default. Call it after the last Inherit.
 func (s Spec) WithDefaults() Spec {
 	s.Policy = s.Policy.WithDefaults()
-	if s.StopTimeout == 0 {
-		s.StopTimeout = DefaultStopTimeout
-	}
 	return s
 }
 
@@ -71,8 +55,7 @@ func (s Spec) Validate() error {
 
 // violations has nil where a rule is kept, here and below: errors.Join drops those.
 func (s Spec) violations() []error {
-	found := append(s.Policy.violations(), atLeastZero("StopTimeout", s.StopTimeout))
-	return append(found, checkName(s.Name))
+	return append(s.Policy.violations(), checkName(s.Name))
 }
 
 // A NameRule is a rule that a name can break.

@@ -58,7 +58,6 @@ func TestNumbersOutOfLimitsNameFieldLimitAndValue(t *testing.T) {
 		want *supervision.LimitError // nil: allowed
 	}{
 		{supervision.Spec{Name: "w"}, nil},
-		{supervision.Spec{Name: "w", StopTimeout: -1}, &supervision.LimitError{Field: "StopTimeout", Limit: "at least 0", Value: time.Duration(-1)}},
 		{policy(supervision.Policy{Intensity: -1}), nil},
 		{policy(supervision.Policy{Intensity: 1000}), nil},
 		{policy(supervision.Policy{Intensity: 1001}), &supervision.LimitError{Field: "Policy.Intensity", Limit: "at most 1000", Value: 1001}},
@@ -94,22 +93,22 @@ func TestNumbersOutOfLimitsNameFieldLimitAndValue(t *testing.T) {
 }
 
 func TestAllViolationsAreReportedAtOnce(t *testing.T) {
-	err := supervision.Spec{StopTimeout: -1, Policy: supervision.Policy{Attempts: -1, Period: -1}}.Validate()
-	for _, want := range []string{"name", "StopTimeout", "Attempts", "Period"} {
+	err := supervision.Spec{Policy: supervision.Policy{Attempts: -1, Period: -1}}.Validate()
+	for _, want := range []string{"name", "Attempts", "Period"} {
 		require.ErrorContains(t, err, want)
 	}
 }
 
 func TestAChildInheritsOnlyWhatItLeavesOut(t *testing.T) {
-	group := supervision.Spec{Name: "g", Policy: supervision.Policy{Attempts: 7}, StopTimeout: time.Hour}
+	group := supervision.Spec{Name: "g", Policy: supervision.Policy{Attempts: 7}}
 	own := supervision.Policy{Intensity: 2}
 
 	require.Equal(t,
-		supervision.Spec{Name: "w", Policy: group.Policy, StopTimeout: time.Hour},
+		supervision.Spec{Name: "w", Policy: group.Policy},
 		supervision.Spec{Name: "w"}.Inherit(group))
 	require.Equal(t,
-		supervision.Spec{Name: "w", Policy: own, StopTimeout: time.Second},
-		supervision.Spec{Name: "w", Policy: own, StopTimeout: time.Second}.Inherit(group),
+		supervision.Spec{Name: "w", Policy: own},
+		supervision.Spec{Name: "w", Policy: own}.Inherit(group),
 		"a policy of its own is kept whole: Attempts does not come from the group")
 }
 
@@ -122,7 +121,6 @@ func TestTheZeroSpecHasTheDocumentedDefaults(t *testing.T) {
 			Backoff:   supervision.Backoff{Initial: 100 * time.Millisecond, Max: 30 * time.Second, Jitter: 0.2},
 			Attempts:  10,
 		},
-		StopTimeout: 5 * time.Second,
 	}, supervision.Spec{Name: "w"}.WithDefaults())
 }
 
@@ -133,7 +131,6 @@ func TestDefaultsKeepWhatIsSet(t *testing.T) {
 			Intensity: -1, Period: 1, Attempts: 1,
 			Backoff: supervision.Backoff{Initial: 2, Max: 3, Jitter: 0.5},
 		},
-		StopTimeout: 4,
 	}
 	require.Equal(t, set, set.WithDefaults())
 }
