@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -47,4 +48,17 @@ func TestADirectoryThatCannotBeOneIsAnError(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	require.Error(t, run(t.Context(), file))
+}
+
+func TestTheCodeInTheReadmeIsThisProgram(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	require.NoError(t, err)
+	program, err := os.ReadFile("main.go")
+	require.NoError(t, err)
+
+	_, rest, found := strings.Cut(string(readme), "```go\n")
+	require.True(t, found)
+	code, _, found := strings.Cut(rest, "```")
+	require.True(t, found)
+	require.Contains(t, string(program), code)
 }
