@@ -53,11 +53,11 @@ fuzz: ## every fuzz target in turn (T=30s each)
 		(cd "$$dir" && go test -run '^$$' -fuzz "^$$name\$$" -fuzztime=$(T)) || exit 1; \
 	done
 
-bench: ## measure, and keep the numbers in bench/results (BENCH=. COUNT=6)
+bench: ## measure, and keep numbers and table in bench/results (BENCH=. COUNT=6; leave the machine alone)
 	@mkdir -p bench/results
-	cd bench && set -o pipefail && \
-	go test -run '^$$' -bench '$(BENCH)' -benchmem -count=$(or $(COUNT),6) -timeout=$(TIMEOUT) ./... | \
-	tee "results/$$(git describe --always --dirty).txt"
+	cd bench && set -o pipefail && out=results/$$(git describe --always --dirty) && \
+	go test -run '^$$' -bench '$(BENCH)' -benchtime=1x -count=$(or $(COUNT),6) -timeout=$(TIMEOUT) . | tee "$$out.txt" && \
+	go run ./table <"$$out.txt" | tee "$$out.md"
 
 benchstat: ## compare two results (OLD=bench/results/a.txt NEW=bench/results/b.txt)
 	$(TOOL) benchstat $(OLD) $(NEW)
