@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -144,7 +145,7 @@ func TestACancelledWaitIsAnUnknownOutcomeThatTheKeyResolves(t *testing.T) {
 				synctest.Wait()
 				pending(t, queued)
 
-				if cause == context.Canceled {
+				if errors.Is(cause, context.Canceled) {
 					cancel()
 				} else {
 					time.Sleep(2 * time.Second)

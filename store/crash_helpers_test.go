@@ -172,8 +172,8 @@ func chained(previous [32]byte, e *Event) [32]byte {
 	if e.Correlation != e.ID {
 		d.Correlation = e.Correlation
 	}
-	_, envelope := wal.Digests(wal.AppendEvent(nil, &d))
-	return wal.Chain(previous, envelope,
+	rec := wal.AppendEvent(nil, &d)
+	return wal.Chain(previous, wal.Content(rec), rec,
 		&wal.Stamp{Position: uint64(e.Position), Version: e.Version, Time: uint64(e.Time), ID: e.ID})
 }
 
@@ -335,7 +335,7 @@ func (r *crashRun) book(b Batch, receipt Receipt, err error) error {
 		return err
 	}
 	r.history = receipt.History
-	if r.mode == SyncAlways && !(b.Lazy && len(b.Events) == 0) {
+	if r.mode == SyncAlways && (!b.Lazy || len(b.Events) > 0) {
 		r.floor = len(r.commits)
 	}
 	if receipt.Duplicate || receipt.Sequence != uint64(len(r.commits)) || len(receipt.Events) != len(b.Events) {

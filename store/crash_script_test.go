@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"testing/synctest"
 	"time"
 )
@@ -110,8 +111,8 @@ func commitWithKey(i, size int) crashStep {
 }
 
 func repeatLastKey(r *crashRun) error {
-	for i := len(r.commits) - 1; i >= 0; i-- {
-		b := r.commits[i].batch
+	for i, c := range slices.Backward(r.commits) {
+		b := c.batch
 		if b.Key == "" {
 			continue
 		}

@@ -43,9 +43,10 @@ func smallDisk(t *testing.T, mode SyncMode, closed bool) (*vfs.Memory, *crashOra
 
 func segmentFile(number uint32) string { return segmentName(crashDir, number) }
 
-// batchStarts walks over the batches of a segment file and returns where they start, and where the last one ends.
-func batchStarts(t *testing.T, disk *vfs.Memory, number uint32) (starts []int64, end int64) {
-	data := disk.Bytes(segmentFile(number))
+// batchStarts walks over the batches of the first segment and returns where they start, and where the last one ends.
+func batchStarts(t *testing.T, disk *vfs.Memory) (starts []int64, end int64) {
+	t.Helper()
+	data := disk.Bytes(segmentFile(1))
 	h, err := wal.ParseSegmentHeader(data)
 	require.NoError(t, err)
 	x := newScan(nil, &h).next
@@ -128,21 +129,21 @@ func refusals(t *testing.T, disk *vfs.Memory, mode SyncMode, starts []int64, end
 
 func TestDamageBelowTheDurableMarkRefusesToOpenAndNamesThePlace(t *testing.T) {
 	disk, _ := smallDisk(t, SyncAlways, false)
-	starts, _ := batchStarts(t, disk, 1)
+	starts, _ := batchStarts(t, disk)
 	refusals(t, disk, SyncAlways, starts, starts[len(starts)-1])
 }
 
 func TestAfterACleanCloseNoDamageBeforeTheClosingMarkIsTakenForATornWrite(t *testing.T) {
 	for _, mode := range []SyncMode{SyncAlways, SyncInterval, SyncNever} {
 		disk, _ := smallDisk(t, mode, true)
-		starts, _ := batchStarts(t, disk, 1)
+		starts, _ := batchStarts(t, disk)
 		refusals(t, disk, mode, starts, starts[len(starts)-1])
 	}
 }
 
 func TestABadBatchAtTheDurableMarkEndsTheLogThere(t *testing.T) {
 	disk, o := smallDisk(t, SyncAlways, false)
-	starts, end := batchStarts(t, disk, 1)
+	starts, end := batchStarts(t, disk)
 	for at := starts[len(starts)-1]; at < end; at++ {
 		img := damaged(t, disk, segmentFile(1), at, 0x10)
 		requireCommits(t, img, o, len(o.commits)-1, fmt.Sprintf("byte %d", at))
@@ -151,7 +152,7 @@ func TestABadBatchAtTheDurableMarkEndsTheLogThere(t *testing.T) {
 
 func TestALastFileCutShortHoldsThePrefixThatIsLeft(t *testing.T) {
 	disk, o := smallDisk(t, SyncAlways, true)
-	starts, end := batchStarts(t, disk, 1)
+	starts, end := batchStarts(t, disk)
 	content := disk.Bytes(segmentFile(1))
 	for size := int64(0); size <= end+64; size++ {
 		img := replaced(t, disk, segmentFile(1), content[:size])
@@ -240,7 +241,7 @@ func TestDamageToASupersededSideValueHurtsNobodyAndToALiveOneRefusesToOpen(t *te
 	for i, key := range []string{"old", "live", "deleted"} {
 		require.NoError(t, r.submit(Batch{Sides: []SideWrite{{Key: key, Value: crashPayload(i, 100).Data}}}))
 	}
-	offsets, _ := batchStarts(t, r.disk, 1)
+	offsets, _ := batchStarts(t, r.disk)
 	for i := 0; r.st.Stats().Segments < 2; i++ {
 		require.NoError(t, commitSeveral(i, 9000)(r))
 	}
@@ -298,7 +299,7 @@ func TestDamageOfASealedHeaderRefusesToOpen(t *testing.T) {
 	for _, mode := range []SyncMode{SyncAlways, SyncNever} {
 		disk, _ := writtenDisk(t, mode, 2)
 		for number := range lastSegment(t, disk) {
-			for at := int64(0); at < wal.SegmentHeaderSize; at++ {
+			for at := range int64(wal.SegmentHeaderSize) {
 				if at != 8 && at != 9 {
 					what := fmt.Sprintf("sync %s, segment %d, byte %d", mode, number+1, at)
 					requireCorrupt(t, damaged(t, disk, segmentFile(number+1), at, 0x80), mode, number+1, 0, what)
@@ -323,7 +324,7 @@ func TestDamageOfTheHeaderOfASealedLastSegmentRefusesToOpen(t *testing.T) {
 
 func TestDataOfASealedSegmentThatEndsEarlyIsDamage(t *testing.T) {
 	disk, _ := writtenDisk(t, SyncAlways, 2)
-	starts, _ := batchStarts(t, disk, 1)
+	starts, _ := batchStarts(t, disk)
 	data := disk.Bytes(segmentFile(1))
 	for _, start := range starts {
 		requireCorrupt(t, replaced(t, disk, segmentFile(1), data[:start]), SyncAlways, 1, start, "cut between batches")

@@ -84,7 +84,7 @@ type Event struct {
 }
 
 // Hash is the event's link in the SHA-256 chain of its entity: it covers the entity's previous hash, the
-// content and envelope of the event, its position, version, time and id.
+// content of the event and its causal links, its position, version, time and id.
 func (e Event) Hash() [32]byte { return e.hash }
 
 // Header gives the value of one header. Headers are decoded at each call: take [Event.Headers] to read

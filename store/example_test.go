@@ -25,7 +25,7 @@ func ExampleOpen() {
 	if err != nil {
 		panic(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	dir = filepath.Join(dir, "data") // Open makes it
 
 	st, err := store.Open(dir, store.Options{})

@@ -112,7 +112,7 @@ func TestAFullDiskRefusesTheNextSegmentWritesNothingAndReadsGoOn(t *testing.T) {
 		for i := 0; err == nil; i++ {
 			err = commitOne(crashProposal("order:1", i, 5000))(r)
 		}
-		full := &crashRun{crashOracle: *r.clone(), st: r.st}
+		full := r.clone()
 		for i := range 3 {
 			require.ErrorIs(t, err, ErrDiskFull)
 			require.ErrorIs(t, err, syscall.ENOSPC)

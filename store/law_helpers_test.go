@@ -109,9 +109,9 @@ func requireChains(t require.TestingT, events []Event) {
 		if e.Correlation != e.ID {
 			d.Correlation = e.Correlation
 		}
-		_, envelope := wal.Digests(wal.AppendEvent(nil, &d))
+		rec := wal.AppendEvent(nil, &d)
 		stamp := wal.Stamp{Position: uint64(e.Position), Version: e.Version, Time: uint64(e.Time), ID: e.ID}
-		last[d.Entity] = wal.Chain(last[d.Entity], envelope, &stamp)
+		last[d.Entity] = wal.Chain(last[d.Entity], wal.Content(rec), rec, &stamp)
 		require.Equal(t, last[d.Entity], e.Hash(), "event %d", e.Position)
 	}
 }

@@ -374,7 +374,7 @@ func TestAnyHistoryMeansWhatAPlainLogMeans(t *testing.T) {
 			"reopen": m.Reopen, "kill": m.Kill, "read": m.Read, "point": m.Point,
 		})
 		var events []Event
-		for e, err := range m.store.Read(context.Background(), Region{}, Beginning()) {
+		for e, err := range m.store.Read(t.Context(), Region{}, Beginning()) {
 			require.NoError(t, err)
 			events = append(events, e)
 		}

@@ -36,10 +36,10 @@ type op struct {
 }
 
 type opEvent struct {
-	terms    index.Terms
-	expect   Expect
-	size     int // of its record
-	envelope [32]byte
+	terms   index.Terms
+	expect  Expect
+	size    int // of its record
+	content [32]byte
 }
 
 type opSide struct {
@@ -120,18 +120,18 @@ func cloneConditions(conditions []Condition) []Condition {
 }
 
 func (o *op) addEvent(p *Proposal) (content [32]byte, err error) {
-	d, err := p.draft()
+	d, err := encodeProposal(p)
 	if err != nil {
 		return content, err
 	}
 	start := len(o.records)
 	o.records = wal.AppendEvent(o.records, &d)
-	content, envelope := wal.Digests(o.records[start:])
+	content = wal.Content(o.records[start:])
 	o.events = append(o.events, opEvent{
-		terms:    index.Terms{Entity: d.Entity, Scope: d.Scope, Kind: d.Kind},
-		expect:   p.Expect,
-		size:     len(o.records) - start,
-		envelope: envelope,
+		terms:   index.Terms{Entity: d.Entity, Scope: d.Scope, Kind: d.Kind},
+		expect:  p.Expect,
+		size:    len(o.records) - start,
+		content: content,
 	})
 	return content, nil
 }
@@ -149,8 +149,8 @@ func (o *op) addSide(w *SideWrite) {
 	})
 }
 
-// draft checks and encodes a proposal.
-func (p *Proposal) draft() (d wal.Draft, err error) {
+// encodeProposal checks and encodes a proposal.
+func encodeProposal(p *Proposal) (d wal.Draft, err error) {
 	if err := checkCoordinate(p.At); err != nil {
 		return d, err
 	}
@@ -184,7 +184,7 @@ func (p *Proposal) draft() (d wal.Draft, err error) {
 // Encode applies the rules of [Store.Commit] to the proposal and returns it with its payload as [Raw]: for who wants to know
 // ahead of the commit, and to encode only once. Errors are those of Commit.
 func (p Proposal) Encode() (Proposal, error) {
-	d, err := p.draft()
+	d, err := encodeProposal(&p)
 	if err != nil {
 		return p, err
 	}

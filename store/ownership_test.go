@@ -81,10 +81,10 @@ func digest(s *Store) string {
 		if err != nil {
 			return err.Error()
 		}
-		fmt.Fprintln(h, e.Position, e.ID, e.Coordinate, e.Version, e.Hash(), len(e.Payload))
+		h.Write(fmt.Appendln(nil, e.Position, e.ID, e.Coordinate, e.Version, e.Hash(), len(e.Payload)))
 	}
 	for v := range s.Sides("") {
-		fmt.Fprintf(h, "%s=%s@%d\n", v.Key, v.Value, v.Revision)
+		h.Write(fmt.Appendf(nil, "%s=%s@%d\n", v.Key, v.Value, v.Revision))
 	}
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
@@ -319,7 +319,7 @@ func TestReadersOpenedAtAnyMomentSeeAPrefixAndCatchUp(t *testing.T) {
 		for i := range 400 {
 			b := raw(Raw{Type: "filler", Data: make([]byte, 5<<10)})
 			b.Sides = []SideWrite{{Key: "head", Value: []byte(fmt.Sprint(i + 1))}, {Key: fmt.Sprint("side:", i%50)}}
-			if _, err := s.Commit(context.Background(), b); err != nil {
+			if _, err := s.Commit(t.Context(), b); err != nil {
 				t.Error(err)
 			}
 		}

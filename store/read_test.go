@@ -103,8 +103,10 @@ func TestReadingMayNestAndEndEarly(t *testing.T) {
 	s := openLog(t, vfs.NewMemory(), smallSegments(SyncAlways))
 	grow(t, s, 3)
 	n := 0
-	for outer := range s.Read(t.Context(), Region{}, Beginning()) {
-		for inner := range s.Read(t.Context(), Region{}, After(outer.Position)) {
+	for outer, err := range s.Read(t.Context(), Region{}, Beginning()) {
+		require.NoError(t, err)
+		for inner, err := range s.Read(t.Context(), Region{}, After(outer.Position)) {
+			require.NoError(t, err)
 			require.Equal(t, outer.Position+1, inner.Position)
 			break
 		}
@@ -143,8 +145,8 @@ func TestAStartIsAPositionTheHeadOrATime(t *testing.T) {
 		require.Zero(t, resolve(Beginning()))
 		require.Zero(t, resolve(Start{}))
 		require.Equal(t, Position(99), resolve(After(99)))
-		for range s.Read(t.Context(), Region{}, After(99)) {
-			require.Fail(t, "an event behind the head")
+		for e, err := range s.Read(t.Context(), Region{}, After(99)) {
+			require.Fail(t, "read behind the head", "event %d, error %v", e.Position, err)
 		}
 	})
 }

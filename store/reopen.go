@@ -182,7 +182,7 @@ func (w *writer) end() error {
 		w.prepared = nil
 	}
 	if w.poisoned() != nil {
-		return nil // what there is to say was said to the callers
+		return nil //nolint:nilerr // what there is to say was said to the callers
 	}
 	if !w.unsyncedSince.IsZero() { // so that the mark tells damage from a torn write for everything before it
 		if err := w.sync(); err != nil {

@@ -32,7 +32,7 @@ func requireNothingBehind(t *testing.T, disk *vfs.Memory, end int64, what string
 
 func TestLaterBatchesThatSurviveAnEarlierOneAreNeverSeen(t *testing.T) {
 	r := manySmall(t)
-	starts, end := batchStarts(t, r.disk, 1)
+	starts, end := batchStarts(t, r.disk)
 	img := powerCutImage(t, r.disk, vfs.KeepLast)
 	data := img.Bytes(segmentFile(1))
 	require.Equal(t, r.disk.Bytes(segmentFile(1))[starts[10]:], data[starts[10]:], "the last batch survived")
@@ -44,7 +44,7 @@ func TestLaterBatchesThatSurviveAnEarlierOneAreNeverSeen(t *testing.T) {
 
 func TestTheLogEndsAtTheFirstHoleWhereverItIs(t *testing.T) {
 	r := manySmall(t)
-	starts, end := batchStarts(t, r.disk, 1)
+	starts, end := batchStarts(t, r.disk)
 	whole := r.disk.Bytes(segmentFile(1))
 	ends := append(starts[1:], end)
 	for hole := 1; hole < len(starts); hole++ {

@@ -170,7 +170,7 @@ func (w *writer) applyEvents(g *group, o *op, now time.Time) {
 			Time:     w.lastTime,
 			ID:       w.mint(w.lastTime),
 		}
-		stamp.Hash = wal.Chain(state.hash, e.envelope, &stamp)
+		stamp.Hash = wal.Chain(state.hash, e.content, rec, &stamp)
 		wal.StampEvent(rec, &stamp)
 		wal.SealRecord(rec, i == len(o.events)-1 && o.key == "" && len(o.sides) == 0)
 

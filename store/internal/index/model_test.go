@@ -43,8 +43,8 @@ func (m model) find(q Query, from, to uint32) []uint32 {
 }
 
 func (m model) lastOf(entity string) (uint32, bool) {
-	for ord := len(m.events) - 1; ord >= 0; ord-- {
-		if m.events[ord].Entity == entity {
+	for ord, e := range slices.Backward(m.events) {
+		if e.Entity == entity {
 			return uint32(ord), true
 		}
 	}

@@ -97,10 +97,9 @@ func (d *dense) count(from, to uint32, limit int) int {
 // and in the footer alike.
 type u32s []byte
 
-func (u u32s) len() int                { return len(u) / 4 }
-func (u u32s) get(i int) uint32        { return binary.LittleEndian.Uint32(u[i*4:]) }
-func (u u32s) append(v uint32) u32s    { return binary.LittleEndian.AppendUint32(u, v) }
-func (u u32s) slice(from, to int) u32s { return u[from*4 : to*4] }
+func (u u32s) len() int             { return len(u) / 4 }
+func (u u32s) get(i int) uint32     { return binary.LittleEndian.Uint32(u[i*4:]) }
+func (u u32s) append(v uint32) u32s { return binary.LittleEndian.AppendUint32(u, v) }
 
 // reach returns the first place at or behind start whose value is not below v.
 func (u u32s) reach(start int, v uint32) int {

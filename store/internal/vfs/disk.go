@@ -135,7 +135,7 @@ func (disk) Lock(name string) (io.Closer, error) {
 		// Whoever asked Locked may be holding its shared lock for a moment. The
 		// system offers no wait with a time limit, so this polls; it happens only
 		// when a store is opened.
-		time.Sleep(lockPoll)
+		time.Sleep(lockPoll) //nolint:forbidigo // there is no state to wait for, as said above
 	}
 }
 

@@ -27,7 +27,7 @@ func asNobody(t *testing.T, f func()) {
 
 func TestLockInAReadOnlyDirectoryIsRefusedEvenIfTheFileExists(t *testing.T) {
 	// Not t.TempDir: its parent is closed to others, which would refuse by itself.
-	dir, err := os.MkdirTemp("", "vfs")
+	dir, err := os.MkdirTemp("", "vfs") //nolint:usetesting // as said above
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		_ = os.Chmod(dir, 0o700)

@@ -38,6 +38,7 @@ func NewMemory() *Memory {
 	}
 }
 
+// MkdirAll is one operation; a power cut in it leaves the first few of the missing directories.
 func (m *Memory) MkdirAll(dir string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -58,6 +59,7 @@ func (m *Memory) MkdirAll(dir string) error {
 	})
 }
 
+// Create fails on a disk that is full to the last byte.
 func (m *Memory) Create(name string) (File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -75,6 +77,7 @@ func (m *Memory) Create(name string) (File, error) {
 	return &memoryFile{fs: m, inode: n, name: name}, nil
 }
 
+// Open takes no number: it changes nothing.
 func (m *Memory) Open(name string, readOnly bool) (File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -85,6 +88,7 @@ func (m *Memory) Open(name string, readOnly bool) (File, error) {
 	return &memoryFile{fs: m, inode: n, name: name, readOnly: readOnly}, nil
 }
 
+// Remove leaves the content to those who have the file open.
 func (m *Memory) Remove(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -99,6 +103,7 @@ func (m *Memory) Remove(name string) error {
 	})
 }
 
+// Rename onto the same name changes nothing, and takes a number all the same.
 func (m *Memory) Rename(oldName, newName string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -122,6 +127,7 @@ func (m *Memory) Rename(oldName, newName string) error {
 	})
 }
 
+// List shows names that are not durable yet, too.
 func (m *Memory) List(dir string) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -135,6 +141,7 @@ func (m *Memory) List(dir string) ([]string, error) {
 	return slices.Sorted(maps.Keys(d.names)), nil
 }
 
+// SyncDir is one operation; a power cut in it leaves each of the changes kept or lost.
 func (m *Memory) SyncDir(dir string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -179,6 +186,7 @@ func (m *Memory) lockable(name string) error {
 	return err
 }
 
+// Locked takes no number: it changes nothing.
 func (m *Memory) Locked(name string) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

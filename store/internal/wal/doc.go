@@ -67,7 +67,8 @@
 //	24   8  version
 //	32   8  hybrid time
 //	40  16  id
-//	56  32  hash: SHA-256 of the entity's previous hash, the envelope digest, position, version, time, id
+//	56  32  hash: SHA-256 of the entity's previous hash, the content digest, position, version, time, id, the
+//	        bytes 10 to 16, and all behind the payload; the content digest is that of the bytes from 88 to there
 //
 // and the part sealed by the caller, which the content digest covers:
 //

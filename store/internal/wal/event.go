@@ -90,30 +90,29 @@ func AppendEvent(dst []byte, d *Draft) []byte {
 	return dst
 }
 
-// Digests of a record made by AppendEvent: content covers what a repeated commit must agree in (coordinate,
-// kind, codec, schema version, headers, payload); envelope covers content and the causal links.
-func Digests(rec []byte) (content, envelope [32]byte) {
-	end := eventFixedSize + int(le.Uint16(rec[90:])) + int(le.Uint16(rec[92:])) + int(le.Uint16(rec[94:])) +
-		int(le.Uint16(rec[96:])) + int(le.Uint32(rec[100:])) + int(le.Uint32(rec[108:]))
-	content = sha256.Sum256(rec[88:end])
+// Content is the digest of what a repeated commit must agree in: coordinate, kind, codec, schema version, headers and payload
+// of a record made by AppendEvent.
+func Content(rec []byte) [32]byte { return sha256.Sum256(rec[88:contentEnd(rec)]) }
 
-	var small [128]byte
-	b := append(small[:0], content[:]...)
-	b = append(b, rec[10:16]...)
-	b = append(b, rec[end:]...)
-	return content, sha256.Sum256(b)
+// contentEnd is where the causal links and extensions of a record begin.
+func contentEnd(rec []byte) int {
+	return eventFixedSize + int(le.Uint16(rec[90:])) + int(le.Uint16(rec[92:])) + int(le.Uint16(rec[94:])) +
+		int(le.Uint16(rec[96:])) + int(le.Uint32(rec[100:])) + int(le.Uint32(rec[108:]))
 }
 
-// Chain computes the hash of an event from its entity's previous hash, its envelope digest and its stamp.
-func Chain(previous, envelope [32]byte, s *Stamp) [32]byte {
-	var b [32 + 32 + 24 + 16]byte
-	copy(b[0:], previous[:])
-	copy(b[32:], envelope[:])
-	le.PutUint64(b[64:], s.Position)
-	le.PutUint64(b[72:], s.Version)
-	le.PutUint64(b[80:], s.Time)
-	copy(b[88:], s.ID[:])
-	return sha256.Sum256(b[:])
+// Chain computes the hash of an event: it covers the entity's previous hash, the content digest, the stamp, and the causal
+// links and extensions of the record.
+func Chain(previous, content [32]byte, rec []byte, s *Stamp) [32]byte {
+	var small [192]byte
+	b := append(small[:0], previous[:]...)
+	b = append(b, content[:]...)
+	b = le.AppendUint64(b, s.Position)
+	b = le.AppendUint64(b, s.Version)
+	b = le.AppendUint64(b, s.Time)
+	b = append(b, s.ID[:]...)
+	b = append(b, rec[10:16]...) // flags and depth
+	b = append(b, rec[contentEnd(rec):]...)
+	return sha256.Sum256(b)
 }
 
 // StampEvent completes a record made by AppendEvent; call [SealRecord] afterwards.

@@ -139,9 +139,9 @@ func (g *goldenLog) event(b []byte, start int, last bool) (_ []byte, content [32
 	g.position++
 	e := g.events[g.position-1]
 	rec := wal.AppendEvent(nil, &e.draft)
-	content, envelope := wal.Digests(rec)
+	content = wal.Content(rec)
 	s := wal.Stamp{Position: g.position, Version: e.version, Time: goldenTime(g.position), ID: goldenID(g.position)}
-	s.Hash = wal.Chain(g.chains[e.draft.Entity], envelope, &s)
+	s.Hash = wal.Chain(g.chains[e.draft.Entity], content, rec, &s)
 	g.chains[e.draft.Entity] = s.Hash
 	wal.StampEvent(rec, &s)
 	wal.SealRecord(rec, last)
@@ -263,17 +263,17 @@ func TestTheGoldenSegmentsAreReadRecordByRecord(t *testing.T) {
 	require.Equal(t, []string{
 		`batch at 128, durable to 0, flags 2`,
 		`batch at 192, durable to 192, flags 0`,
-		`event 1 order:1@shop v1 order.placed json/0 "{\"sku\":\"lamp\"}" cause 0 correlation 1 depth 0 hash d4df9b6b`,
+		`event 1 order:1@shop v1 order.placed json/0 "{\"sku\":\"lamp\"}" cause 0 correlation 1 depth 0 hash cbbba206`,
 		`key place-1 of commit 1, 1 from 1, 795633c9.`,
 		`batch at 480, durable to 480, flags 0`,
-		`event 2 stock:lamp@shop v1 stock.reserved json/3 "{\"order\":1}" tenant=münchen trace= cause 1 correlation 1 depth 1 hash 489d2a85`,
-		`event 3 order:1@shop v2 order.paid binary/0 "\x00\x01\x02\xff" cause 0 correlation 3 depth 0 hash e936ab9a`,
+		`event 2 stock:lamp@shop v1 stock.reserved json/3 "{\"order\":1}" tenant=münchen trace= cause 1 correlation 1 depth 1 hash 5dde9ba8`,
+		`event 3 order:1@shop v2 order.paid binary/0 "\x00\x01\x02\xff" cause 0 correlation 3 depth 0 hash 96c009f3`,
 		`side checkpoint="at 3" in commit 2, deleted false.`,
 		`side gone="soon" in commit 3, deleted false`,
 		`side kept="\x00\x01" in commit 3, deleted false.`,
 		`batch at 1000, durable to 1000, flags 0`,
 		`side gone="" in commit 4, deleted true.`,
-		`event 4 order:2@branch v1 order.placed json/0 "" cause 0 correlation 42 depth 0 hash fde6be98.`,
+		`event 4 order:2@branch v1 order.placed json/0 "" cause 0 correlation 42 depth 0 hash 7c4bd377.`,
 	}, sealed)
 	data, err := os.ReadFile(filepath.FromSlash(sealedFile))
 	require.NoError(t, err)
@@ -301,7 +301,7 @@ func TestTheGoldenSegmentsAreReadRecordByRecord(t *testing.T) {
 	})
 	require.Equal(t, []string{
 		`batch at 128, durable to 0, flags 0`,
-		`event 5 order:1@shop v3 order.shipped json/0 "{}" cause 0 correlation 5 depth 0 hash f9ac70f2`,
+		`event 5 order:1@shop v3 order.shipped json/0 "{}" cause 0 correlation 5 depth 0 hash 0c3c0933`,
 		`key ship-1 of commit 6, 1 from 5, 7933473c`,
 		`side checkpoint="at 5" in commit 6, deleted false.`,
 		`batch at 448, durable to 448, flags 4`,

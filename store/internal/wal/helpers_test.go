@@ -1,9 +1,10 @@
 package wal_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
+	"slices"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -21,11 +22,8 @@ func record(d *wal.Draft, s *wal.Stamp, last bool) []byte {
 
 // batch makes a finished batch of finished records.
 func batch(h *wal.BatchHeader, records ...[]byte) []byte {
-	b := make([]byte, wal.BatchHeaderSize)
-	for _, rec := range records {
-		b = append(b, rec...)
-	}
-	return wal.FinishBatch(b, h)
+	room := make([]byte, wal.BatchHeaderSize)
+	return wal.FinishBatch(slices.Concat(append([][]byte{room}, records...)...), h)
 }
 
 // small is a batch of everything that a batch may hold.
@@ -97,23 +95,26 @@ func records(t require.TestingT, h *wal.BatchHeader, b []byte) (all [][]byte) {
 }
 
 // use reads everything that a record may claim to be, within its bounds.
-func use(rec []byte) string {
+func use(rec []byte) {
+	var read bytes.Buffer
 	var e wal.Event
-	said := ""
 	if wal.ParseEvent(rec, &e) == nil {
-		said = fmt.Sprint(len(e.Entity()), len(e.Scope()), len(e.Kind()), len(e.Codec()), len(e.Payload), len(e.Extensions))
-		for name, value := range wal.Pairs(e.Headers) {
-			said += string(name) + string(value)
+		for _, part := range [][]byte{e.Entity(), e.Scope(), e.Kind(), e.Codec(), e.Payload, e.Extensions} {
+			read.Write(part)
 		}
-		wal.Digests(rec)
+		for name, value := range wal.Pairs(e.Headers) {
+			read.Write(name)
+			read.Write(value)
+		}
+		wal.Content(rec)
 	}
 	if side, err := wal.ParseSide(rec); err == nil {
-		said += string(side.Key) + string(side.Value)
+		read.Write(side.Key)
+		read.Write(side.Value)
 	}
 	if key, err := wal.ParseKey(rec); err == nil {
-		said += string(key.Key)
+		read.Write(key.Key)
 	}
-	return said
 }
 
 // reseal makes the checksum of arbitrary bytes right, so that a parser looks behind it.

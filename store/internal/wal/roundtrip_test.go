@@ -209,15 +209,17 @@ func TestANewerSegmentIsToldFromABadOne(t *testing.T) {
 func TestTheContentDigestCoversWhatARetryMustAgreeInAndNothingElse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := drawDraft(t)
-		content, envelope := wal.Digests(wal.AppendEvent(nil, &d))
+		rec := wal.AppendEvent(nil, &d)
+		content := wal.Content(rec)
 
 		links := d
 		links.Depth++
 		links.Cause[0] ^= 1
 		links.Cause[15] |= 1
-		same, changed := wal.Digests(wal.AppendEvent(nil, &links))
-		require.Equal(t, content, same)
-		require.NotEqual(t, envelope, changed)
+		linked := wal.AppendEvent(nil, &links)
+		require.Equal(t, content, wal.Content(linked))
+		var none [32]byte
+		require.NotEqual(t, wal.Chain(none, content, rec, &wal.Stamp{}), wal.Chain(none, content, linked, &wal.Stamp{}))
 
 		other := d
 		switch rapid.IntRange(0, 6).Draw(t, "field") {
@@ -236,17 +238,17 @@ func TestTheContentDigestCoversWhatARetryMustAgreeInAndNothingElse(t *testing.T)
 		case 6:
 			other.Payload = append(append([]byte(nil), d.Payload...), 'x')
 		}
-		changed, _ = wal.Digests(wal.AppendEvent(nil, &other))
-		require.NotEqual(t, content, changed)
+		require.NotEqual(t, content, wal.Content(wal.AppendEvent(nil, &other)))
 	})
-	moved, _ := wal.Digests(wal.AppendEvent(nil, &wal.Draft{Entity: "ab", Scope: "c"}))
-	content, _ := wal.Digests(wal.AppendEvent(nil, &wal.Draft{Entity: "a", Scope: "bc"}))
+	moved := wal.Content(wal.AppendEvent(nil, &wal.Draft{Entity: "ab", Scope: "c"}))
+	content := wal.Content(wal.AppendEvent(nil, &wal.Draft{Entity: "a", Scope: "bc"}))
 	require.NotEqual(t, content, moved, "the same bytes, divided in another way")
 }
 
 func TestTheChainCoversThePreviousHashAndTheWholeStamp(t *testing.T) {
 	stamp := wal.Stamp{Position: 1, Version: 2, Time: 3, ID: [16]byte{4}}
-	link := wal.Chain([32]byte{5}, [32]byte{6}, &stamp)
+	rec := wal.AppendEvent(nil, &wal.Draft{Entity: "a"})
+	link := wal.Chain([32]byte{5}, [32]byte{6}, rec, &stamp)
 	seen := map[[32]byte]bool{link: true}
 	for _, change := range []func(*wal.Stamp){
 		func(s *wal.Stamp) { s.Position++ }, func(s *wal.Stamp) { s.Version++ },
@@ -254,9 +256,9 @@ func TestTheChainCoversThePreviousHashAndTheWholeStamp(t *testing.T) {
 	} {
 		other := stamp
 		change(&other)
-		seen[wal.Chain([32]byte{5}, [32]byte{6}, &other)] = true
+		seen[wal.Chain([32]byte{5}, [32]byte{6}, rec, &other)] = true
 	}
-	seen[wal.Chain([32]byte{1}, [32]byte{6}, &stamp)] = true
-	seen[wal.Chain([32]byte{5}, [32]byte{1}, &stamp)] = true
+	seen[wal.Chain([32]byte{1}, [32]byte{6}, rec, &stamp)] = true
+	seen[wal.Chain([32]byte{5}, [32]byte{1}, rec, &stamp)] = true
 	require.Len(t, seen, 7)
 }

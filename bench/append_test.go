@@ -1,0 +1,102 @@
+package bench
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+// BenchmarkDurableAppend: writers in closed loops, each acknowledgement after the sync.
+func BenchmarkDurableAppend(b *testing.B) {
+	wanted := map[int]string{1: "x-limit>=0.9", 16: "x-pebble>=1.2", 256: "x-pebble>=2", 1024: "x-pebble>=2"}
+	for _, writers := range []int{1, 16, 256, 1024} {
+		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
+			f := newFigures(b)
+			for b.Loop() {
+				limit := turn(b, durableLimit(writers, recordBytes), writers, 1)
+				peer := turn(b, durablePebble(writers), writers, 1)
+				ours := turn(b, appendPenstock(store.Options{}), writers, 1)
+				f.compare("ev/s", limit.perSecond, peer.perSecond, ours.perSecond, wanted[writers])
+				f.add("limit-p99-us", micros(limit.p99))
+				f.add("pebble-p99-us", micros(peer.p99))
+				f.add("penstock-p50-us", micros(ours.p50))
+				f.add("penstock-p99-us", micros(ours.p99))
+			}
+			f.report()
+		})
+	}
+}
+
+// BenchmarkUnsyncedAppend: one writer, acknowledged when the operating system has the bytes.
+func BenchmarkUnsyncedAppend(b *testing.B) {
+	wanted := map[int]string{1: "x-pebble>=0.7", 1000: "x-pebble>=1.3"}
+	for _, batch := range []int{1, 1000} {
+		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {
+			f := newFigures(b)
+			for b.Loop() {
+				limit := turn(b, unsyncedLimit(batch), 1, batch)
+				peer := turn(b, unsyncedPebble(batch), 1, batch)
+				open := appendPenstock(store.Options{Sync: store.SyncNever})
+				if batch > 1 {
+					open = commitPenstock(store.Options{Sync: store.SyncNever}, batch)
+				}
+				ours := turn(b, open, 1, batch)
+				f.compare("ev/s", limit.perSecond, peer.perSecond, ours.perSecond, wanted[batch])
+			}
+			f.report()
+		})
+	}
+}
+
+// compare notes what limit, Pebble and Penstock did, and the ratios; wanted is one of the ratios with its target.
+func (f *figures) compare(unit string, limit, peer, ours float64, wanted string) {
+	f.add("limit-"+unit, limit)
+	f.add("pebble-"+unit, peer)
+	f.add("penstock-"+unit, ours)
+	for name, ratio := range map[string]float64{"x-limit": ours / limit, "x-pebble": ours / peer} {
+		if len(wanted) > len(name) && wanted[:len(name)] == name {
+			name = wanted
+		}
+		f.add(name, ratio)
+	}
+}
+
+func openStore(b *testing.B, dir string, o store.Options) *store.Store {
+	b.Helper()
+	st, err := store.Open(dir, o)
+	must(b, err)
+	return st
+}
+
+// appendPenstock appends one event at a time.
+func appendPenstock(o store.Options) opener {
+	return func(b *testing.B, dir string) contestant {
+		b.Helper()
+		st, ctx := openStore(b, dir, o), b.Context()
+		return contestant{close: st.Close, op: func(_, i int) error {
+			_, err := st.Append(ctx, coordinates[i%entities], store.Any, event(i))
+			return err
+		}}
+	}
+}
+
+// commitPenstock commits batches.
+func commitPenstock(o store.Options, batch int) opener {
+	return func(b *testing.B, dir string) contestant {
+		b.Helper()
+		st, ctx := openStore(b, dir, o), b.Context()
+		return contestant{close: st.Close, op: func(_, i int) error {
+			_, err := st.Commit(ctx, store.Batch{Events: proposals(i*batch, batch)})
+			return err
+		}}
+	}
+}
+
+func proposals(i, n int) []store.Proposal {
+	list := make([]store.Proposal, n)
+	for k := range list {
+		list[k] = proposal(i + k)
+	}
+	return list
+}

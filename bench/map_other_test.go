@@ -1,0 +1,8 @@
+//go:build !unix
+
+package bench
+
+import "os"
+
+// mapFile gives the content of a file.
+func mapFile(name string) ([]byte, error) { return os.ReadFile(name) }

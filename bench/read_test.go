@@ -1,0 +1,104 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+// BenchmarkReadAll: the whole log from the page cache, checksums verified, metadata decoded.
+func BenchmarkReadAll(b *testing.B) {
+	l := openLibrary(b)
+	frames, err := os.Open(l.frames)
+	must(b, err)
+	defer frames.Close()
+	f := newFigures(b)
+	for b.Loop() {
+		db, st := l.reopened(b)
+		limit := rate(b, *logEvents, func() (int, error) { return replayLimit(frames) })
+		peer := rate(b, *logEvents, func() (int, error) { return replayPebble(db) })
+		ours := rate(b, *logEvents, func() (int, error) { return replayPenstock(b, st, store.Region{}) })
+		f.compare("ev/s", limit, peer, ours, "x-pebble>=5")
+		must(b, db.Close())
+		must(b, st.Close())
+	}
+	f.report()
+}
+
+// BenchmarkReadMatching: the events of one entity of a hundred, in a store that was just opened, and once more.
+func BenchmarkReadMatching(b *testing.B) {
+	l := openLibrary(b)
+	frames, err := mapFile(l.frames)
+	must(b, err)
+	offsets := entityOffsets(matchingEntity)
+	f := newFigures(b)
+	for b.Loop() {
+		db, st := l.reopened(b)
+		limit := rate(b, len(offsets), func() (int, error) { return matchLimit(frames, offsets) })
+		peer := func() (int, error) { return matchPebble(db, matchingEntity) }
+		ours := func() (int, error) {
+			return replayPenstock(b, st, store.Region{Entity: coordinates[matchingEntity].Entity})
+		}
+		firstPeer, firstOurs := rate(b, len(offsets), peer), rate(b, len(offsets), ours)
+		f.add("pebble-first-ev/s", firstPeer)
+		f.add("penstock-first-ev/s", firstOurs)
+		f.add("x-pebble-first>=5", firstOurs/firstPeer)
+		f.compare("ev/s", limit, rate(b, len(offsets), peer), rate(b, len(offsets), ours), "x-pebble>=5")
+		must(b, db.Close())
+		must(b, st.Close())
+	}
+	f.report()
+}
+
+const matchingEntity = 42
+
+// rate times a reader that must find the given number of events.
+func rate(b *testing.B, events int, read func() (int, error)) float64 {
+	b.Helper()
+	began := time.Now()
+	n, err := read()
+	took := time.Since(began)
+	must(b, err)
+	if n != events {
+		must(b, fmt.Errorf("read %d events, want %d", n, events))
+	}
+	return perSecond(n, took)
+}
+
+func replayPenstock(b *testing.B, st *store.Store, r store.Region) (events int, err error) {
+	b.Helper()
+	for e, err := range st.Read(b.Context(), r, store.Beginning()) {
+		if err != nil {
+			return events, err
+		}
+		if len(e.Payload) == payloadBytes {
+			events++
+		}
+	}
+	return events, nil
+}
+
+func entityOffsets(entity int) []int64 {
+	var offsets []int64
+	for i := entity; i < *logEvents; i += entities {
+		offsets = append(offsets, int64(i)*(frameBytes+recordBytes))
+	}
+	return offsets
+}
+
+// matchLimit checks and decodes the records at known offsets of a mapped file.
+func matchLimit(frames []byte, offsets []int64) (events int, err error) {
+	for _, at := range offsets {
+		rec, ok, err := frame(frames[at:])
+		if err != nil || !ok {
+			return events, err
+		}
+		if _, e := decodeRecord(rec); e == matchingEntity {
+			events++
+		}
+	}
+	return events, nil
+}

@@ -1,0 +1,128 @@
+package bench
+
+import (
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+// BenchmarkWakeUp: from the acknowledgement of an append to the waiter that runs, in a process that is idle in between.
+// The limit is a condition variable, with a write in front of it and a sync where Penstock has one.
+func BenchmarkWakeUp(b *testing.B) {
+	for _, mode := range []store.SyncMode{store.SyncNever, store.SyncAlways} {
+		b.Run("sync="+mode.String(), func(b *testing.B) {
+			f := newFigures(b)
+			for b.Loop() {
+				limit := wakeTurn(b, openBell(mode == store.SyncAlways))
+				ours := wakeTurn(b, openWait(store.Options{Sync: mode}))
+				f.add("limit-p50-us", micros(limit.p50))
+				f.add("limit-p99-us", micros(limit.p99))
+				f.add("penstock-p50-us", micros(ours.p50))
+				f.add("penstock-p99-us", micros(ours.p99))
+				f.add("x-limit-p50<=2.5", float64(ours.p50)/float64(limit.p50))
+				f.add("x-limit-p99<=2", float64(ours.p99)/float64(limit.p99))
+			}
+			f.report()
+		})
+	}
+}
+
+// waker is a store with somebody waiting: wait returns once ring has been called as often as it says, or was stopped.
+type waker struct {
+	ring  func() error
+	wait  func(rung int) error
+	close func() error // wait returns an error from then on
+}
+
+// wakeTurn rings at random intervals and takes the time from the return of ring to that of wait.
+func wakeTurn(b *testing.B, open func(b *testing.B, dir string) waker) outcome {
+	b.Helper()
+	dir, remove := newDir(b)
+	defer remove()
+	w := open(b, dir)
+	woken := make(chan time.Time)
+	go func() {
+		defer close(woken)
+		for rung := 1; w.wait(rung) == nil; rung++ {
+			woken <- time.Now()
+		}
+	}()
+	took := make([]time.Duration, int(2*turnTime.Milliseconds()))
+	for i := range took {
+		time.Sleep(spacing())
+		must(b, w.ring())
+		acknowledged := time.Now()
+		took[i] = (<-woken).Sub(acknowledged)
+	}
+	must(b, w.close())
+	for range woken {
+	}
+	return outcome{p50: quantile(took, 0.5), p99: quantile(took, 0.99)}
+}
+
+// spacing between two events in an idle process.
+func spacing() time.Duration { return time.Duration(200+rand.IntN(3800)) * time.Microsecond }
+
+var errStopped = errors.New("stopped")
+
+// openBell is a counter under a mutex with a condition variable.
+func openBell(synced bool) func(b *testing.B, dir string) waker {
+	return func(b *testing.B, dir string) waker {
+		b.Helper()
+		z := newZeroed(b, dir)
+		var mu sync.Mutex
+		moved := sync.NewCond(&mu)
+		count, closed := 0, false
+		return waker{
+			ring: func() (err error) {
+				_, err = z.append(count, synced)
+				mu.Lock()
+				count++
+				moved.Broadcast()
+				mu.Unlock()
+				return err
+			},
+			wait: func(rung int) error {
+				mu.Lock()
+				defer mu.Unlock()
+				for count < rung && !closed {
+					moved.Wait()
+				}
+				if closed {
+					return errStopped
+				}
+				return nil
+			},
+			close: func() error {
+				mu.Lock()
+				closed = true
+				moved.Broadcast()
+				mu.Unlock()
+				return z.file.Close()
+			},
+		}
+	}
+}
+
+func openWait(o store.Options) func(b *testing.B, dir string) waker {
+	return func(b *testing.B, dir string) waker {
+		b.Helper()
+		st, ctx, i := openStore(b, dir, o), b.Context(), 0
+		return waker{
+			ring: func() error {
+				i++
+				_, err := st.Append(ctx, coordinates[0], store.Any, event(i))
+				return err
+			},
+			wait: func(rung int) error {
+				_, err := st.Wait(ctx, store.Position(rung-1))
+				return err
+			},
+			close: st.Close,
+		}
+	}
+}
