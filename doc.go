@@ -9,7 +9,7 @@
 //     reaction happens exactly once; an effect outside it happens at least once, with a stable key by which
 //     the other side can recognise a repetition.
 //   - A checkpoint is never ahead of the log, because it lives in the log.
-//   - Failure is a state with a reason and a time (retrying, parked, halted), never a silence.
+//   - Failure is a state with a reason and a time (retrying, restarting, halted), never a silence.
 //
 // One event's way through the packages:
 //
@@ -27,7 +27,7 @@
 //
 //	actors            runs workers as actors under supervisors; the only package that knows an actor library
 //	  |
-//	reactor           typed events, routes, reactions; reactor/saga, reactor/reactortest
+//	reactor           typed events, routes, reactions; reactor/reactortest
 //	  |
 //	cursor            pull, handle, commit: synchronous, without goroutines
 //	  |       \

@@ -12,7 +12,7 @@ type State uint8
 
 // The states of a worker.
 const (
-	// Starting: it acquires its checkpoint.
+	// Starting: it acquires its checkpoint, or has not looked for events yet.
 	Starting State = iota
 	// Idle: it has handled everything and waits for news.
 	Idle
@@ -22,7 +22,8 @@ const (
 	Retrying
 	// Restarting: it waits to be started as a fresh actor.
 	Restarting
-	// Halted: its policy gave it up. It needs a human.
+	// Halted: its policy gave it up, and this system runs it no more. The next Start tries the event again, with a fresh
+	// count of attempts; there is no way to resume a single worker.
 	Halted
 	// Ended: its handler said that it is done.
 	Ended

@@ -16,6 +16,8 @@ var (
 	ErrNoStore = errors.New("actors: no store")
 	// ErrUnknownWorker: the system has no worker of that name.
 	ErrUnknownWorker = errors.New("actors: unknown worker")
+	// ErrEmptyReceipt: the receipt is the zero value, which a commit that failed returns.
+	ErrEmptyReceipt = errors.New("actors: empty receipt (was the error of the commit checked?)")
 	// ErrInsideHandler: the call would wait for the handler it was made from.
 	ErrInsideHandler = errors.New("actors: called from inside a handler")
 	// ErrStopped: the system was stopped.

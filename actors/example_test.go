@@ -9,6 +9,7 @@ import (
 
 	"github.com/penstock-io/penstock/actors"
 	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
@@ -37,7 +38,6 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer sys.Stop(ctx)
 
 	var last store.Receipt
 	for _, order := range []string{"order:1", "order:2"} {
@@ -54,9 +54,83 @@ func Example() {
 		}
 		fmt.Println(e.Coordinate, e.Kind)
 	}
+	if err := sys.Stop(ctx); err != nil { // says which worker was halted, if one was
+		log.Fatal(err)
+	}
 	// Output:
 	// invoice:order:1@shop invoice.sent
 	// invoice:order:2@shop invoice.sent
+}
+
+type Placed struct{ SKU string }
+
+func (Placed) Kind() string { return "order.placed" }
+
+type Reserved struct{ SKU string }
+
+func (Reserved) Kind() string { return "stock.reserved" }
+
+type Packed struct{}
+
+func (Packed) Kind() string { return "parcel.packed" }
+
+// To wait for a chain of workers, wait for one after the other: the reaction of the first is what the second answers.
+func ExampleSystem_WaitApplied_chain() {
+	ctx := context.Background()
+	st, err := store.Open("", store.Options{InMemory: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer st.Close()
+
+	reserve := func(_ context.Context, e reactor.Event[Placed], out *reactor.Reactions) error {
+		out.Append(store.At("stock:"+e.Body.SKU, "shop"), Reserved(e.Body))
+		return nil
+	}
+	pack := func(_ context.Context, e reactor.Event[Reserved], out *reactor.Reactions) error {
+		out.Append(store.At("parcel:"+e.Body.SKU, "shop"), Packed{})
+		return nil
+	}
+	sys, err := actors.Start(ctx, st, actors.Options{}, supervision.Group{Name: "shop", Children: []supervision.Child{
+		reactor.New("reserve", reactor.On(reserve)),
+		reactor.New("pack", reactor.On(pack)),
+	}})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	order, err := st.Append(ctx, store.At("order:1", "shop"), store.Absent, Placed{SKU: "lamp"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := sys.WaitApplied(ctx, "reserve", order); err != nil {
+		log.Fatal(err)
+	}
+	for e, err := range st.Read(ctx, store.Region{Entity: "stock"}, store.After(order.Position())) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		if e.Cause != order.Events[0].ID {
+			continue // the reaction to another order
+		}
+		reaction := store.Receipt{History: st.History(), Events: []store.Recorded{{Position: e.Position}}}
+		if err := sys.WaitApplied(ctx, "pack", reaction); err != nil {
+			log.Fatal(err)
+		}
+	}
+	for e, err := range st.Read(ctx, store.Region{}, store.Beginning()) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(e.Position, e.Coordinate, e.Kind)
+	}
+	if err := sys.Stop(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// 1 order:1@shop order.placed
+	// 2 stock:lamp@shop stock.reserved
+	// 3 parcel:lamp@shop parcel.packed
 }
 
 // A worker that is given up is an error for everybody who asks, with the event that it could not handle.
@@ -80,7 +154,6 @@ func ExampleSystem_WaitApplied_halted() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer sys.Stop(ctx)
 
 	receipt, err := st.Append(ctx, store.At("order:1", "shop"), store.Absent, store.Raw{Type: "order.placed"})
 	if err != nil {
@@ -92,7 +165,9 @@ func ExampleSystem_WaitApplied_halted() {
 		fmt.Println("halted at event", exhausted.Event, "after", exhausted.Attempts, "attempts")
 	}
 	fmt.Println(sys.Status().Workers[0].State)
+	fmt.Println(sys.Stop(ctx))
 	// Output:
 	// halted at event 1 after 3 attempts
 	// halted
+	// actors: worker "mailer" is halted: event 1, attempts used up (3), last error: mail server is gone
 }

@@ -27,7 +27,7 @@ func planTree(top supervision.Group) (*plan, []*plan, error) {
 	if err := top.Validate(); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrChild, err)
 	}
-	b := planner{names: make(map[string]bool)}
+	b := planner{paths: make(map[string]string)}
 	root := b.group(top, top.Spec(), top.Name)
 	if err := errors.Join(b.faults...); err != nil {
 		return nil, nil, err
@@ -36,7 +36,7 @@ func planTree(top supervision.Group) (*plan, []*plan, error) {
 }
 
 type planner struct {
-	names   map[string]bool
+	paths   map[string]string // of the workers so far, by their names
 	workers []*plan
 	faults  []error
 }
@@ -70,11 +70,11 @@ func (b *planner) worker(child supervision.Child, spec supervision.Spec, path st
 		b.fault(path, err)
 		return nil
 	}
-	if b.names[w.Name] {
-		b.fault(path, fmt.Errorf("has the checkpoint of another worker: %w", &supervision.DuplicateError{Name: w.Name}))
+	if other, taken := b.paths[w.Name]; taken {
+		b.fault(path, fmt.Errorf("has the name, and so the checkpoint, of %q: %w", other, &supervision.DuplicateError{Name: w.Name}))
 		return nil
 	}
-	b.names[w.Name] = true
+	b.paths[w.Name] = path
 	p := &plan{name: spec.Name, path: path, spec: spec.WithDefaults(), worker: w, cell: newCell(w.Name)}
 	b.workers = append(b.workers, p)
 	return p

@@ -67,6 +67,41 @@ func TestARetryHoldsUpNobodyElseUntilItsLadderEndsAndHaltsTheWorker(t *testing.T
 	})
 }
 
+func TestTheReasonTellsEventAndAttemptAndThenWhatTheHandlerSaid(t *testing.T) {
+	for name, c := range map[string]struct {
+		fail  func() error
+		want  string
+		stack bool
+	}{
+		"error":       {fail: func() error { return errBroken }, want: "event 1, attempt 1 of 5: broken"},
+		"named error": {fail: func() error { return cursor.Failed(0, errBroken) }, want: "event 1, attempt 1 of 5: broken"},
+		"directive": {
+			fail: func() error { return supervision.RetryAfter(time.Hour, errBroken) },
+			want: "event 1, attempt 1 of 5: retry after 1h0m0s: broken",
+		},
+		"panic": {fail: func() error { panic(errBroken) }, want: "event 1, attempt 1 of 5: panic: broken", stack: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st := memory(t, store.Options{})
+				bad := handling("bad", func(context.Context, *cursor.Batch) error { return c.fail() })
+				bad.Policy = steady(5, time.Hour)
+				sys := start(t, st, bad)
+				appendInputs(t, st, 1)
+				synctest.Wait()
+				reason := statusOf(t, sys, "bad").Reason
+				require.EqualError(t, reason, c.want)
+				require.ErrorIs(t, reason, errBroken)
+				var panicked *supervision.PanicError
+				require.Equal(t, c.stack, errors.As(reason, &panicked))
+				if c.stack {
+					require.Contains(t, string(panicked.Stack), "retry_test.go")
+				}
+			})
+		})
+	}
+}
+
 func requireExhausted(t *testing.T, err error, worker string, event uint64, attempts int, where string) {
 	t.Helper()
 	var halted *actors.HaltedError

@@ -87,6 +87,15 @@ func TestATreeOrACheckpointWithFaultsStartsNothing(t *testing.T) {
 	}
 }
 
+func TestANameTakenTwiceIsToldWithBothPlaces(t *testing.T) {
+	group := func(name string) supervision.Group {
+		return supervision.Group{Name: name, Children: []supervision.Child{reacting("a")}}
+	}
+	_, err := actors.Start(t.Context(), memory(t, store.Options{}), actors.Options{}, tree(group("x"), group("y")))
+	require.EqualError(t, err, `actors: child "test/y/a": has the name, and so the checkpoint, of "test/x/a": `+
+		`supervision: duplicate name: "a"`)
+}
+
 // requireNothingStarts starts the children together with one that has no fault.
 func requireNothingStarts(t *testing.T, children []supervision.Child, want []error, paths []string) {
 	t.Helper()

@@ -18,8 +18,8 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// deaf is a worker named slow that handles one event at a time and does not look at its context: entered tells each event, and each
-// waits for a token of release.
+// deaf is a worker named slow that handles one event at a time and does not look at its context: entered tells each event,
+// and each waits for a token of release.
 func deaf() (w cursor.Worker, entered chan store.Position, release chan struct{}) {
 	entered, release = make(chan store.Position, 100), make(chan struct{})
 	w = handling("slow", func(_ context.Context, b *cursor.Batch) error {

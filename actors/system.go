@@ -54,7 +54,8 @@ type System struct {
 }
 
 // Start runs the workers of a tree over a store, and returns when all of them have acquired their checkpoints. Groups start
-// their children in order.
+// their children in order. A worker's name is that of its checkpoint, so it is unique in the whole tree, not just in its group.
+// A worker that was halted in an earlier run begins anew and tries the event again.
 //
 // Anything wrong with the tree, its workers or their checkpoints fails Start, and nothing runs: no handler has been called.
 // These three are looked at in turn, and all faults of the first that has any are joined. They wrap [ErrChild] and the errors
@@ -258,6 +259,9 @@ func (s *System) failed() error {
 // The error joins what [System.Err] says with a [HungError] that names the workers whose handlers did not return: their
 // goroutines are still there, and should such a handler return without an error after all, its batch is committed as long as
 // the store is open. A second Stop waits for the first and says the same.
+//
+// A ctx that has ended already means no drain: do not pass the one that told the program to stop, but
+// context.WithoutCancel of it.
 //
 // From inside a handler it returns [ErrInsideHandler] at once and does nothing. A handler is recognised by the context it
 // was given, and on its own goroutine also without that. A goroutine that it started must pass that context on: if the handler

@@ -9,14 +9,22 @@ import (
 )
 
 // WaitApplied returns when the worker has handled everything up to the event of the receipt, or when nothing up to there
-// concerns it. It returns at once with a [HaltedError], [ErrEnded] or [ErrStopped] when that will not happen any more, with
-// [store.ErrForeignHistory] for the receipt of another store, with [ErrUnknownWorker], and with [ErrInsideHandler] when the
-// worker would wait for itself; in the handler of another worker it may be called with the handler's context. ctx bounds the
-// wait. After a commit without events it returns at once.
+// concerns it. The worker is given by its name, not by its path: names are unique in the whole tree. It returns at once with
+// a [HaltedError], [ErrEnded] or [ErrStopped] when that will not happen any more, with [store.ErrForeignHistory] for the
+// receipt of another store, with [ErrEmptyReceipt], with [ErrUnknownWorker], and with [ErrInsideHandler] when the worker would
+// wait for itself; in the handler of another worker it may be called with the handler's context. ctx bounds the wait. After a
+// commit without events it returns at once.
+//
+// It does not wait for what other workers do about the reactions of this one: these lie behind the receipt. To wait for a
+// chain, wait for its first worker, find the reaction, which names what it answers as its Cause, and wait for the next worker
+// with a receipt of that event; see the example.
 func (s *System) WaitApplied(ctx context.Context, worker string, r store.Receipt) error {
 	p := s.byName[worker]
 	if p == nil {
 		return fmt.Errorf("%w: %q", ErrUnknownWorker, worker)
+	}
+	if r.History == (store.History{}) {
+		return fmt.Errorf("wait for %q: %w", worker, ErrEmptyReceipt)
 	}
 	if r.History != s.store.History() {
 		return fmt.Errorf("wait for %q: receipt of %s: %w", worker, r.History, store.ErrForeignHistory)

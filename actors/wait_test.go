@@ -48,6 +48,7 @@ func TestWaitAppliedAnswersAtOnceWhatWillNeverHappen(t *testing.T) {
 		sys := start(t, st, reacting("w"))
 		receipt := appendInputs(t, st, 1)
 		require.ErrorIs(t, sys.WaitApplied(t.Context(), "nobody", receipt), actors.ErrUnknownWorker)
+		require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", store.Receipt{}), actors.ErrEmptyReceipt)
 		foreign := appendInputs(t, other, 1)
 		require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", foreign), store.ErrForeignHistory)
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", receipt))

@@ -186,9 +186,10 @@ func storeFailure(err error) bool {
 }
 
 // failHandler charges an event that is known. A batch that failed as a whole is handled again in halves, and nothing is
-// charged until the event stands alone; a handler that says when to try again, or never, is obeyed at once.
+// charged until the event stands alone; a handler that says when to try again, or never, is obeyed at once. The reason adds
+// event, attempt and panic to an error, so it is given what the handler said.
 func (w *worker) failHandler(c actor.Context, err *cursor.HandlerError) {
-	failure := supervision.Failure{Err: err, Event: uint64(err.Event), Panic: err.Panic, Stack: err.Stack}
+	failure := supervision.Failure{Err: err.Cause(), Event: uint64(err.Event), Panic: err.Panic, Stack: err.Stack}
 	directive, directed := supervision.DirectiveOf(err)
 	if err.Event != 0 || directed && directive.Action == supervision.ActionHalt {
 		w.report(c, failure)

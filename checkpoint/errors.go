@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/penstock-io/penstock/store"
@@ -25,20 +26,29 @@ var (
 	ErrFenced = errors.New("checkpoint: fenced by a newer owner")
 )
 
-// RegionError says which two regions do not fit. [Rebind] accepts the new one.
+// RegionError says which two regions do not fit. [Rebind] accepts the new one, and another ID begins anew.
 type RegionError struct {
 	ID            ID
 	Stored, Given string // identities, see [store.Region.Identity]
 }
 
 func (e *RegionError) Error() string {
-	return fmt.Sprintf("checkpoint %q: made in region %q, now read in %q", e.ID, e.Stored, e.Given)
+	return fmt.Sprintf("checkpoint %q: made in region (%s), now read in (%s): checkpoint.Rebind accepts that",
+		e.ID, describe(e.Stored), describe(e.Given))
+}
+
+// describe makes the identity of a region readable.
+func describe(identity string) string {
+	if r, ok := store.RegionOf(identity); ok {
+		return r.String()
+	}
+	return strconv.Quote(identity)
 }
 
 // Unwrap returns [ErrRegion].
 func (e *RegionError) Unwrap() error { return ErrRegion }
 
-// KindsError says how the list of handled kinds changed. [Rebind] accepts the new one.
+// KindsError says how the list of handled kinds changed. [Rebind] accepts the new one, and another ID begins anew.
 type KindsError struct {
 	ID             ID
 	Added, Removed []string // sorted
@@ -48,15 +58,15 @@ type KindsError struct {
 }
 
 func (e *KindsError) Error() string {
+	added, removed := strings.Join(e.Added, ", "), strings.Join(e.Removed, ", ")
+	change := fmt.Sprintf("handled kinds changed, added [%s], removed [%s]", added, removed)
 	switch {
 	case e.WasAll:
-		return fmt.Sprintf("checkpoint %q: handled all kinds, now only %s", e.ID, strings.Join(e.Added, ", "))
+		change = "handled all kinds, now only " + added
 	case e.NowAll:
-		return fmt.Sprintf("checkpoint %q: handled only %s, now all kinds", e.ID, strings.Join(e.Removed, ", "))
-	default:
-		return fmt.Sprintf("checkpoint %q: handled kinds changed: added [%s], removed [%s]",
-			e.ID, strings.Join(e.Added, ", "), strings.Join(e.Removed, ", "))
+		change = "handled only " + removed + ", now all kinds"
 	}
+	return fmt.Sprintf("checkpoint %q: %s: checkpoint.Rebind accepts that", e.ID, change)
 }
 
 // Unwrap returns [ErrKindsChanged].

@@ -252,3 +252,20 @@ func TestACheckpointSurvivesAReopen(t *testing.T) {
 	require.NoError(t, move(t, st, l, 3))
 	require.ErrorIs(t, move(t, st, old, 3), checkpoint.ErrFenced)
 }
+
+func TestWhatDoesNotFitIsToldInWordsAndWithTheWayOut(t *testing.T) {
+	region := &checkpoint.RegionError{
+		ID: "index", Stored: store.Region{Entity: "order", MaxVersion: 5}.Identity(), Given: store.Region{}.Identity(),
+	}
+	require.EqualError(t, region,
+		`checkpoint "index": made in region (entity=order versions=..5), now read in (everything): checkpoint.Rebind accepts that`)
+	region.Stored = "\x09later"
+	require.ErrorContains(t, region, `made in region ("\tlater"), now`)
+	for want, err := range map[string]*checkpoint.KindsError{
+		"handled kinds changed, added [a], removed [b, c]": {ID: "index", Added: []string{"a"}, Removed: []string{"b", "c"}},
+		"handled all kinds, now only a, b":                 {ID: "index", Added: []string{"a", "b"}, WasAll: true},
+		"handled only c, now all kinds":                    {ID: "index", Removed: []string{"c"}, NowAll: true},
+	} {
+		require.EqualError(t, err, `checkpoint "index": `+want+`: checkpoint.Rebind accepts that`)
+	}
+}

@@ -52,7 +52,7 @@ func infoOf(side store.SideValue) (Info, error) {
 	return info, nil
 }
 
-// Reset sets the checkpoint to 0: its reader handles everything again. It is also the answer to a position beyond the
+// Reset sets the checkpoint to 0: its reader handles everything again, as one does that rebuilds a projection. It is also the answer to a position beyond the
 // head, and to a foreign history, since 0 is valid in any.
 //
 // Like each of the calls that follow it is a commit of its own that raises the epoch: a reader that runs is fenced, and
@@ -85,6 +85,7 @@ func Rewind(ctx context.Context, st *store.Store, id ID, to store.Position) erro
 }
 
 // Rebind keeps the position and binds the checkpoint to another region and other kinds (none: all kinds of the region).
+// Those of a reactor are the Region and the Kinds of its CursorWorker.
 // Events before the position that match only now are not delivered: rewind to have them. A reader that runs is fenced,
 // see [Reset].
 func Rebind(ctx context.Context, st *store.Store, id ID, region store.Region, kinds []string) error {

@@ -23,6 +23,7 @@ type Batch struct {
 	// Events is never empty. Read-only.
 	Events []store.Event
 
+	events  []store.Event // as the runner gave them, whatever the handler does to Events
 	witness Witness
 	staged  []reaction
 	begun   int // the event that the handler works on, -1 when it never said
@@ -35,14 +36,14 @@ type reaction struct {
 
 // NewBatch makes a batch by hand, to test a handler with. The zero Witness stands for a worker without a checkpoint.
 func NewBatch(events []store.Event, w Witness) *Batch {
-	return &Batch{Events: events, witness: w, begun: -1}
+	return &Batch{Events: events, events: events, witness: w, begun: -1}
 }
 
 // Begin says that the handler is done with everything before Events[i] and works on that event now. If it panics, the
 // events before are committed with their reactions, and the error names this one. It panics itself when there is no
 // Events[i].
 func (b *Batch) Begin(i int) {
-	_ = b.Events[i]
+	_ = b.events[i]
 	b.begun = i
 }
 
@@ -56,12 +57,12 @@ func (b *Batch) React(i int, at store.Coordinate, p store.Payload) {
 // back. Reactions are written in the order of their events, those to one event in the order of the calls. It panics when
 // there is no Events[i].
 func (b *Batch) Propose(i int, p store.Proposal) {
-	p.Causation = b.Events[i].Causation()
+	p.Causation = b.events[i].Causation()
 	b.staged = append(b.staged, reaction{event: i, proposal: p})
 }
 
 // Staged gives the reactions as they would be committed.
-func (b *Batch) Staged() []store.Proposal { return b.proposals(0, len(b.Events)) }
+func (b *Batch) Staged() []store.Proposal { return b.proposals(0, len(b.events)) }
 
 // AtLeastOnce gives the witness, and false when the worker has no checkpoint: then an event comes again after a failure,
 // but not after the end of the process.
@@ -94,7 +95,9 @@ type EventError struct {
 }
 
 // Failed is what a handler returns when it failed at Events[i] and is done with those before: they are committed, with
-// their reactions. It is never nil, even if err is.
+// their reactions, and never come again. A handler that keeps something outside the store must therefore have saved what
+// those before changed; one that saves once for the whole batch returns the plain error instead, and all of it comes
+// again. Failed is never nil, even if err is.
 func Failed(i int, err error) error { return &EventError{Index: i, Err: err} }
 
 func (e *EventError) Error() string {

@@ -1,5 +1,9 @@
 // Package cursor reads the log in order and moves a checkpoint along: pull, handle, commit.
 //
+// Most programs need only [Worker], [Batch] and [Failed]: they describe a worker and give it to package actors, which runs
+// it. A [Cursor] is for a loop of one's own; what only pulls from one takes a [Canal], so that its test can be given events
+// made by hand. A [Runner] is for who runs workers.
+//
 //	store    1 2 3 4 5 6 7 8 9          head = 9
 //	             | .   |   |            the region matches 3, 6 and 8
 //	             v     v   v

@@ -34,10 +34,19 @@ func (e *HandlerError) Error() string {
 	if e.Event == 0 {
 		return fmt.Sprintf("cursor: worker %q: handler %s in a batch of %d: %v", e.Worker, what, e.Size, e.Err)
 	}
-	return fmt.Sprintf("cursor: worker %q: handler %s at event %d: %v", e.Worker, what, e.Event, e.Err)
+	return fmt.Sprintf("cursor: worker %q: handler %s at event %d: %v", e.Worker, what, e.Event, e.Cause())
 }
 
-// Unwrap returns the error of the handler or of the store, or the value of the panic if that is an error.
+// Cause is what the handler itself said: Err, without the [EventError] around it that names the same event.
+func (e *HandlerError) Cause() error {
+	//nolint:errorlint // one that is wrapped further in is part of what the handler said
+	if named, ok := e.Err.(*EventError); ok && named.Err != nil && named.Position != 0 && named.Position == e.Event {
+		return named.Err
+	}
+	return e.Err
+}
+
+// Unwrap returns the error of the handler or of the store, or the value of the panic.
 func (e *HandlerError) Unwrap() error { return e.Err }
 
 // CommitError says that a commit failed, and not because of the handler.
@@ -93,9 +102,9 @@ func (r *Runner) handle(ctx context.Context, b *Batch) (action Action, failed *f
 
 func panicError(value any) error {
 	if err, ok := value.(error); ok {
-		return fmt.Errorf("panic: %w", err)
+		return err
 	}
-	return fmt.Errorf("panic: %v", value)
+	return fmt.Errorf("%v", value)
 }
 
 // panicked must be called while the stack of the panic is still there.
@@ -108,21 +117,21 @@ func (r *Runner) panicked(b *Batch, err error) *failure {
 func (r *Runner) failed(b *Batch, err error) *failure {
 	at := -1
 	var named *EventError
-	if errors.As(err, &named) && named.Index >= 0 && named.Index < len(b.Events) {
+	if errors.As(err, &named) && named.Index >= 0 && named.Index < len(b.events) {
 		at = named.Index
-		named.Position = b.Events[at].Position
+		named.Position = b.events[at].Position
 	}
 	return r.failureAt(b, at, err)
 }
 
 // failureAt takes -1 for an event that is not known. In a batch of one it always is.
 func (r *Runner) failureAt(b *Batch, at int, err error) *failure {
-	if len(b.Events) == 1 {
+	if len(b.events) == 1 {
 		at = 0
 	}
-	f := &failure{at: max(at, 0), err: &HandlerError{Worker: r.worker.Name, Size: len(b.Events), Err: err}}
+	f := &failure{at: max(at, 0), err: &HandlerError{Worker: r.worker.Name, Size: len(b.events), Err: err}}
 	if at >= 0 {
-		f.err.Event = b.Events[at].Position
+		f.err.Event = b.events[at].Position
 	}
 	return f
 }
@@ -137,10 +146,11 @@ func refused(err error) bool {
 func (r *Runner) commitError(b *Batch, from, to int, err error) error {
 	var event store.Position
 	if to-from == 1 && refused(err) {
-		event = b.Events[from].Position
+		event = b.events[from].Position
 	}
 	if errors.Is(err, store.ErrInvalid) && len(b.proposals(from, to)) > 0 {
-		return &HandlerError{Worker: r.worker.Name, Event: event, Size: len(b.Events), Err: err}
+		err = fmt.Errorf("reactions are refused: %w", err)
+		return &HandlerError{Worker: r.worker.Name, Event: event, Size: len(b.events), Err: err}
 	}
 	return &CommitError{Worker: r.worker.Name, Event: event, Err: err}
 }

@@ -25,19 +25,21 @@ func stepWith(t *testing.T, ctx context.Context, h cursor.Handler, limit int) (*
 	return st, r, out, err
 }
 
-func TestWhatWasHandledBeforeTheFailureIsCommitted(t *testing.T) {
-	failAt := func(i int, fail func() error) cursor.Handler {
-		return func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
-			for k := range b.Events {
-				b.Begin(k)
-				react(b, k)
-				if k == i {
-					return cursor.Stop, fail()
-				}
+// failAt handles what is before Events[i] and fails there.
+func failAt(i int, fail func() error) cursor.Handler {
+	return func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+		for k := range b.Events {
+			b.Begin(k)
+			react(b, k)
+			if k == i {
+				return cursor.Stop, fail()
 			}
-			return cursor.Continue, nil
 		}
+		return cursor.Continue, nil
 	}
+}
+
+func TestWhatWasHandledBeforeTheFailureIsCommitted(t *testing.T) {
 	type row struct {
 		handler   cursor.Handler
 		limit     int
@@ -114,7 +116,7 @@ func TestAfterAFailureTheNextStepReadsFromTheLastCommittedEvent(t *testing.T) {
 
 func TestAPanicWithoutAnErrorIsToldInWords(t *testing.T) {
 	_, _, _, err := stepWith(t, t.Context(), func(context.Context, *cursor.Batch) (cursor.Action, error) { panic("no good") }, 0)
-	require.ErrorContains(t, err, "panic: no good")
+	require.ErrorContains(t, err, "handler panicked in a batch of 5: no good")
 }
 
 func TestAnUnknownActionIsAFailure(t *testing.T) {
@@ -205,4 +207,20 @@ func TestAHandlerThatIsDoneIsCommittedAlthoughItsContextEnded(t *testing.T) {
 	require.Equal(t, []store.Position{1, 2, 3, 4, 5}, reactions(t, st))
 	require.Equal(t, store.Position(5), r.Stored())
 	require.NoError(t, r.Flush(ctx), "nothing to flush")
+}
+
+func TestTheTextOfAFailureNamesItsEventOnce(t *testing.T) {
+	for want, handler := range map[string]cursor.Handler{
+		`handler failed at event 3: broken`:            failAt(2, func() error { return cursor.Failed(2, errBroken) }),
+		`handler panicked at event 3: broken`:          failAt(2, func() error { panic(errBroken) }),
+		`handler panicked at event 3: a word`:          failAt(2, func() error { panic("a word") }),
+		`handler failed in a batch of 5: broken`:       failAt(2, func() error { return errBroken }),
+		`handler failed at event 3: shop: position 3:`: failAt(2, func() error { return fmt.Errorf("shop: position 3: %w", cursor.Failed(2, errBroken)) }),
+		`handler failed in a batch of 5: cursor: event 9 of the batch: broken`: failAt(2, func() error {
+			return cursor.Failed(9, errBroken)
+		}),
+	} {
+		_, _, _, err := stepWith(t, t.Context(), handler, 0)
+		require.ErrorContains(t, err, `cursor: worker "reserve": `+want)
+	}
 }

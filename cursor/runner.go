@@ -186,10 +186,10 @@ func (r *Runner) commit(ctx context.Context, b *Batch, scanned store.Position, f
 
 // write is one commit: the reactions to Events[from:to] and the checkpoint behind them.
 func (r *Runner) write(ctx context.Context, b *Batch, scanned store.Position, from, to int) error {
-	if to < len(b.Events) {
-		scanned = b.Events[to-1].Position
+	if to < len(b.events) {
+		scanned = b.events[to-1].Position
 	}
-	next := r.at.pass(b.Events[from:to], scanned)
+	next := r.at.pass(b.events[from:to], scanned)
 	batch := r.batch(b.proposals(from, to))
 	var err error
 	switch {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
@@ -50,18 +51,22 @@ func (a Action) String() string {
 // so does a panic, unless [Batch.Begin] or the size of the batch tell where it was.
 type Handler func(ctx context.Context, b *Batch) (Action, error)
 
-// Worker describes a reader that handles batches of events in order. Name and Handle are required; the zero value of
+// Worker describes a reader that handles batches of events in order: a projection, or reactions that need the whole batch. Name and Handle are required; the zero value of
 // everything else works. Once in use it must not be changed.
 //
 // A worker is built from a plain function: after a panic the same function is called again, with the state it left
-// behind.
+// behind. To have everything handled again, as for a projection that is rebuilt, stop the worker and call
+// checkpoint.Reset with its name.
 type Worker struct {
 	// Name names the worker in its group and is the ID of its checkpoint, so it obeys the rules of both.
 	Name string
-	// Region is where the worker reads, and what its checkpoint is bound to.
+	// Region is where the worker reads, and what its checkpoint is bound to: another one is a checkpoint.RegionError.
 	Region store.Region
 	// Kinds that Handle handles; empty means all kinds of the region. Only they are read. The list is kept with the
 	// checkpoint: a changed one is refused, since events passed over before would be missing.
+	//
+	// Prefer it to Region.Kinds, which selects the same events: where the list changes, a checkpoint.KindsError says what
+	// was added and removed. Region.Kinds is for a [Cursor], which has no other.
 	Kinds []string
 	// Handle is called with one batch at a time.
 	Handle Handler
@@ -74,7 +79,8 @@ type Worker struct {
 	// SyncCheckpoints makes a batch without reactions wait until its checkpoint is safe from a power cut too.
 	// Otherwise such a checkpoint survives the death of the process at once, and a power cut some 10 ms later.
 	SyncCheckpoints bool
-	// Volatile means no checkpoint: each new runner begins at Start again, and reactions may be written twice.
+	// Volatile means no checkpoint: each new runner begins at Start again, and reactions may be written twice. It suits a
+	// projection that keeps its own position, in the transaction in which it saves: Start is then store.After(that).
 	Volatile bool
 }
 
@@ -106,7 +112,11 @@ type WorkerError struct {
 }
 
 func (e *WorkerError) Error() string {
-	return fmt.Sprintf("cursor: worker %.64q: %s: %v", e.Worker, e.Field, e.Err)
+	text := strings.TrimPrefix(e.Err.Error(), "store: ")
+	if !strings.HasPrefix(text, e.Field) {
+		text = e.Field + ": " + text
+	}
+	return fmt.Sprintf("cursor: worker %.64q: %s", e.Worker, text)
 }
 
 // Unwrap gives [ErrWorker] and the reason.
@@ -139,7 +149,7 @@ func (w Worker) checkID() error {
 
 func (w Worker) checkHandle() error {
 	if w.Handle == nil {
-		return &store.InvalidError{Field: "handle", Rule: "must not be nil"}
+		return &store.InvalidError{Field: "Handle", Rule: "must not be nil"}
 	}
 	return nil
 }
@@ -147,9 +157,9 @@ func (w Worker) checkHandle() error {
 func (w Worker) checkBatchSize() error {
 	switch {
 	case w.BatchSize < 0:
-		return &store.InvalidError{Field: "batch size", Rule: "must not be negative", Value: fmt.Sprint(w.BatchSize)}
+		return &store.InvalidError{Field: "BatchSize", Rule: "must not be negative", Value: fmt.Sprint(w.BatchSize)}
 	case w.BatchSize > MaxBatchSize:
-		return &store.LimitError{Field: "batch size", Limit: MaxBatchSize, Value: int64(w.BatchSize)}
+		return &store.LimitError{Field: "BatchSize", Limit: MaxBatchSize, Value: int64(w.BatchSize)}
 	}
 	return nil
 }
@@ -160,7 +170,7 @@ func (w Worker) checkKinds() error {
 		outside := len(w.Region.Kinds) > 0 && !slices.Contains(w.Region.Kinds, kind) ||
 			w.Region.Category != "" && store.Category(kind) != w.Region.Category
 		if outside {
-			return &store.InvalidError{Field: "kind", Rule: "lies outside the region of the worker", Value: kind}
+			return &store.InvalidError{Field: "Kinds", Rule: "lies outside the region of the worker", Value: kind}
 		}
 	}
 	return store.Region{Kinds: w.Kinds}.Validate()

@@ -54,6 +54,19 @@ func TestEachFaultOfAWorkerIsNamed(t *testing.T) {
 	require.NoError(t, free.Validate(), "a name that is no id of a checkpoint follows only the rules of supervision")
 }
 
+func TestTheTextOfAFaultNamesItsFieldOnce(t *testing.T) {
+	for want, w := range map[string]cursor.Worker{
+		"Handle: must not be nil":                                  {},
+		`BatchSize "-1": must not be negative`:                     {BatchSize: -1},
+		"BatchSize is 65537, the limit is 65536":                   {BatchSize: cursor.MaxBatchSize + 1},
+		`Kinds "b": lies outside the region of the worker`:         {Region: store.Region{Kinds: []string{"a"}}, Kinds: []string{"b"}},
+		"Region: region versions: minimum must not exceed maximum": {Region: store.Region{MinVersion: 2, MaxVersion: 1}},
+	} {
+		w.Name = "w"
+		require.Contains(t, w.Validate().Error()+"\n", `cursor: worker "w": `+want+"\n")
+	}
+}
+
 func TestAWorkerIsASupervisedChild(t *testing.T) {
 	w := cursor.Worker{Name: "a", Policy: supervision.Policy{Attempts: 3}}
 	require.Equal(t, supervision.Spec{Name: "a", Policy: w.Policy}, w.Spec())

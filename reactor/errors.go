@@ -101,7 +101,8 @@ type DepthError struct {
 }
 
 func (e *DepthError) Error() string {
-	return fmt.Sprintf("reactor: a reaction to event %d (%s) would have depth %d, the limit is %d: the chain began with %s and came through %s",
+	return fmt.Sprintf("reactor: a reaction to event %d (%s) would have depth %d, the limit is %d: "+
+		"the chain began with %s and came through %s",
 		e.Position, e.Event, e.Depth, e.Limit, e.Correlation, e.Cause)
 }
 

@@ -48,6 +48,11 @@ type Reactor struct {
 // New builds a reactor. The name is also the name of its worker and of its checkpoint: another name starts
 // from [Reactor.Start] again.
 //
+// The kinds of the routes are bound to the checkpoint. With a route more or less, whoever starts the reactor is refused
+// with a checkpoint.KindsError, because events of a new kind have been passed over, until checkpoint.Rebind accepts the kinds
+// (the Region and Kinds of [Reactor.CursorWorker] are what it wants). The events passed over are not delivered then:
+// checkpoint.Rewind brings them, together with those handled since.
+//
 // It never fails: a fault of the definition is the error of [Reactor.CursorWorker] and of [Reactor.React].
 func New(name string, routes ...Route) *Reactor {
 	return &Reactor{name: name, routes: slices.Clone(routes)}

@@ -3,7 +3,8 @@ package store
 import "github.com/google/uuid"
 
 // Expect is the version that an entity (or the revision that a side value) must have for a commit to be
-// accepted. The zero value accepts any.
+// accepted. The zero value accepts any. The version of an entity counts its events in all scopes: an order:1 in
+// another scope is the same order:1.
 type Expect uint64
 
 const (

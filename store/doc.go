@@ -1,5 +1,18 @@
 // Package store is a durable, embedded event log: one directory, one writer process, any number of readers.
 //
+// # Use
+//
+//	st, err := store.Open("data", store.Options{})  // a directory, made if need be; check err here and below
+//	receipt, err := st.Append(ctx, store.At("order:42", "shop"), store.Absent, Placed{SKU: "lamp"})
+//	for e, err := range st.Read(ctx, store.Region{Entity: "order"}, store.Beginning()) {
+//		fmt.Println(e.Position, e.Coordinate, e.Version, e.Kind)
+//	}
+//	err = st.Close()
+//
+// Placed is any type with a method Kind() string; it is encoded as JSON, and [Event.Decode] reads it back. [Store.Commit] takes
+// several events at once, [Absent] and [Exactly] refuse to write over what somebody else wrote since, [Store.Wait] waits for
+// news.
+//
 // # The promise
 //
 // What was acknowledged is on disk, as far as the sync mode says. What a crash leaves is a prefix of the log: never a hole,

@@ -100,11 +100,13 @@ func (e *ConditionError) Is(target error) bool { return target == ErrConflict }
 // KeyConflictError says which idempotency key was used before with other content.
 type KeyConflictError struct {
 	Key      string
-	Sequence uint64 // of the commit that used it
+	Sequence uint64   // of the commit that used it
+	Position Position // of the first event of that commit
 }
 
 func (e *KeyConflictError) Error() string {
-	return fmt.Sprintf("store: idempotency key %q was used by commit %d with other content", e.Key, e.Sequence)
+	return fmt.Sprintf("store: idempotency key %q was used with other content by commit %d, whose first event is %d",
+		e.Key, e.Sequence, e.Position)
 }
 
 // Is makes errors.Is(err, ErrKeyConflict) true.

@@ -17,11 +17,14 @@ import (
 type Position uint64
 
 // Coordinate says where an event belongs: to an entity, the thing that has a history of its own
-// ("order:42"), and to a scope, the label that keeps tenants or parts of an application apart ("shop").
+// ("order:42"), and to a scope, the label of a tenant or of a part of an application ("shop").
 //
 // An entity is 1 to [MaxEntityBytes] bytes of UTF-8 and may be structured by colons: a [Region] that
 // names "order" sees "order:42" too. A scope is 1 to [MaxScopeBytes] bytes. Neither may hold control
 // characters. The scope [ReservedScope] belongs to Penstock itself.
+//
+// Scope is a label to select by; it does not separate histories: versions and expectations count per entity
+// whatever the scope, so put the tenant into the entity ("acme:order:1") where ids could meet.
 type Coordinate struct {
 	Entity string
 	Scope  string
@@ -65,7 +68,7 @@ type Event struct {
 	Kind       string
 	// SchemaVersion of the payload as its writer declared it, 0 when it declared none.
 	SchemaVersion uint16
-	// Version counts the events of the entity from 1.
+	// Version counts the events of the entity from 1, over all scopes.
 	Version uint64
 	Time    Timestamp
 	// Cause is the event that this one reacts to, uuid.Nil for one that came from outside.

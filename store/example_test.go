@@ -114,3 +114,54 @@ func ExampleStore_Read() {
 	// 1 order:1@shop 1 order.placed
 	// 3 order:1@shop 2 order.shipped
 }
+
+// What is decided from the history of an entity is appended only if that history is still the same; if somebody was faster,
+// read and decide again.
+func ExampleExactly() {
+	ctx := context.Background()
+	st, err := store.Open("", store.Options{InMemory: true})
+	if err != nil {
+		panic(err)
+	}
+	defer st.Close()
+
+	order := store.At("order:42", "shop")
+	for try := 1; ; try++ {
+		version, err := lastVersion(ctx, st, order.Entity)
+		if err != nil {
+			panic(err)
+		}
+		if try == 1 { // meanwhile, somewhere else
+			if _, err := st.Append(ctx, order, store.Any, Placed{SKU: "lamp"}); err != nil {
+				panic(err)
+			}
+		}
+		receipt, err := st.Append(ctx, order, store.Exactly(version), Shipped{}) // Exactly(0) is Absent
+		if errors.Is(err, store.ErrConflict) {
+			fmt.Println(err)
+			continue
+		}
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println("appended as version", receipt.Events[0].Version)
+		return
+	}
+	// Output:
+	// store: entity "order:42" is at version 1, expected absent
+	// appended as version 2
+}
+
+// lastVersion gives 0 for an entity without events.
+func lastVersion(ctx context.Context, st *store.Store, entity string) (uint64, error) {
+	var version uint64
+	for e, err := range st.Read(ctx, store.Region{Entity: entity}, store.Beginning()) {
+		if err != nil {
+			return 0, err
+		}
+		if e.Coordinate.Entity == entity { // and not "order:42:item:1"
+			version = e.Version
+		}
+	}
+	return version, nil
+}

@@ -40,7 +40,7 @@ func requirePoisoned(t require.TestingT, r *crashRun) {
 	want := r.replay(r.acked())
 	require.NoError(t, r.verifyEvents(r.st, &want))
 	require.NoError(t, r.verifySides(r.st, &want))
-	require.NoError(t, r.st.Close())
+	require.ErrorIs(t, r.st.Close(), ErrPoisoned)
 	_, err = r.st.GetAt(context.Background(), 1)
 	require.ErrorIs(t, err, ErrClosed)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -16,6 +17,7 @@ import (
 type follower struct {
 	mu     sync.Mutex
 	tail   *scan        // of the last segment, nil when that is sealed
+	behind []*segment   // before the tail, read whole and not known to be sealed: their indexes are still the growing ones
 	chain  wal.Expected // what the next segment must continue
 	failed atomic.Pointer[error]
 }
@@ -26,6 +28,7 @@ type limit struct {
 	segment   uint32
 	offset    int64
 	unbounded bool
+	vouched   bool // what lies before it was written since the machine was started, so it must be there
 }
 
 func (l limit) of(segment uint32) (end int64, readable bool) {
@@ -50,7 +53,8 @@ func (s *Store) limit() (limit, error) {
 	}
 	for range statusRetries {
 		if t, ok := s.readStatus(); ok {
-			return limit{segment: t.segment, offset: t.visible}, nil
+			vouched := t.boot == s.boot && t.boot != [16]byte{}
+			return limit{segment: t.segment, offset: t.visible, vouched: vouched}, nil
 		}
 	}
 	return limit{unbounded: true}, nil
@@ -92,13 +96,15 @@ func (s *Store) catchUp() {
 	if s.closed.Load() || f.failed.Load() != nil {
 		return
 	}
-	if err := f.follow(s); err != nil {
+	err := f.follow(s)
+	if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNewerFormat) { // else it may go better the next time
 		f.failed.Store(&err)
 		s.announce()
 	}
 }
 
-// follow reads to the end of what may be read, over segment changes. An error is final: the log is damaged or gone.
+// follow reads to the end of what may be read, over segment changes. An error of the
+// log itself is final; any other may be gone the next time.
 func (f *follower) follow(s *Store) error {
 	l, err := s.limit()
 	if err != nil {
@@ -106,35 +112,74 @@ func (f *follower) follow(s *Store) error {
 	}
 	for {
 		if f.tail != nil {
-			if err := f.extend(s, l); err != nil {
+			if sure, err := f.extend(s, l); err != nil || !sure {
 				return err
 			}
 		}
-		if more, err := f.nextSegment(s, l); err != nil || !more {
+		if more, err := f.nextSegment(s, l); err != nil {
 			return err
+		} else if !more {
+			return f.damage(l)
 		}
 	}
 }
 
-// extend takes in the new batches of the last segment and publishes them.
-func (f *follower) extend(s *Store, l limit) error {
+// damage reports that the log ends before the place up to which its writer made it visible: a bad batch there was not torn
+// by a write under way, and nothing behind it will ever be reached.
+func (f *follower) damage(l limit) error {
+	at, offset := f.chain.Segment, f.chain.Offset
+	if !l.vouched || at > l.segment || (at == l.segment && offset >= l.offset) {
+		return nil
+	}
+	if at == l.segment && f.tail == nil { // sealed, so whole
+		return nil
+	}
+	if at+1 == l.segment && l.offset <= wal.SegmentHeaderSize { // begun, but nothing was accepted for it yet
+		return nil
+	}
+	return &CorruptError{Segment: at, Offset: offset, Reason: "batch is bad, and the writer says that the log goes on"}
+}
+
+// dropIndexes lets the segments behind the tail go over to the indexes in their footers, which are loaded and dropped as
+// needed. One that the writer is still sealing waits for the next time.
+func (f *follower) dropIndexes() {
+	f.behind = slices.DeleteFunc(f.behind, func(g *segment) bool {
+		size, err := g.file.Size()
+		if err != nil {
+			return false
+		}
+		t, ok := readTrailer(g, size)
+		if !ok || int64(t.DataEnd) != g.end.Load() {
+			return false
+		}
+		g.trailer.Store(&t)
+		g.index.Store(nil)
+		return true
+	})
+}
+
+// extend takes in the new batches of the last segment and publishes them, if somebody vouches for them.
+func (f *follower) extend(s *Store, l limit) (sure bool, err error) {
 	g := f.tail.segment
 	size, err := g.file.Size()
 	if err != nil {
-		return err
+		return false, err
 	}
 	end, _ := l.of(g.number)
 	for end = min(end, size); ; {
 		h, batch, err := batchAt(g, &f.tail.next, end)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if batch == nil {
 			break
 		}
 		if err := f.tail.add(&h, batch); err != nil {
-			return err
+			return false, err
 		}
+	}
+	if sure, err = s.published(l, g.number, f.tail.next.Offset); err != nil || !sure {
+		return false, err
 	}
 	f.chain = f.tail.next
 	g.end.Store(f.tail.next.Offset)
@@ -144,7 +189,18 @@ func (f *follower) extend(s *Store, l limit) error {
 		s.head.Store(head)
 		s.announce()
 	}
-	return nil
+	return true, nil
+}
+
+// published reports whether a writer vouches for what was read up to an offset. Where none was there when reading began, one
+// may have started since, and what it writes first is not synced yet.
+func (s *Store) published(l limit, segment uint32, offset int64) (bool, error) {
+	if !l.unbounded {
+		end, _ := l.of(segment)
+		return offset <= end, nil
+	}
+	locked, err := s.fs.Locked(s.path(lockName))
+	return !locked, err
 }
 
 // batchAt reads the batch that continues the log, nil when there is none before end.
@@ -163,7 +219,7 @@ func batchAt(g *segment, x *wal.Expected, end int64) (h wal.BatchHeader, batch [
 	if b, err = g.bytes(x.Offset, x.Offset+int64(n)); err != nil {
 		return h, nil, err
 	}
-	h, batch, err = wal.ParseBatch(b, x.Segment, x.Offset)
+	h, batch, err = wal.ParseBatch(b, x.Seed, x.Segment, x.Offset)
 	if err != nil || !x.Follows(&h) {
 		return h, nil, nil //nolint:nilerr // not written yet, or torn: the log ends here for now
 	}
@@ -191,6 +247,10 @@ func (f *follower) nextSegment(s *Store, l limit) (more bool, err error) {
 			h.FirstSequence == f.chain.Sequence && h.Previous == f.chain.Previous && h.Store == s.history.Store {
 			g.first = Position(h.FirstPosition)
 			g.end.Store(wal.SegmentHeaderSize)
+			if f.tail != nil {
+				f.behind = append(f.behind, f.tail.segment)
+				f.dropIndexes()
+			}
 			f.tail = newScan(g, &h)
 			f.tail.next.Incarnation = f.chain.Incarnation
 			f.chain = f.tail.next

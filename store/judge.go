@@ -54,7 +54,7 @@ func (w *writer) judgeKey(o *op) (found bool, err error) {
 		return false, err
 	}
 	if k.Digest != o.content {
-		return true, &KeyConflictError{Key: o.key, Sequence: k.Sequence}
+		return true, &KeyConflictError{Key: o.key, Sequence: k.Sequence, Position: Position(k.FirstPosition)}
 	}
 	o.receipt, err = w.store.storedReceipt(k)
 	return true, err

@@ -80,7 +80,7 @@ func TestAKeyUsedBeforeWithOtherContentIsAConflict(t *testing.T) {
 			require.NotErrorIs(t, err, ErrConflict, name)
 			var conflict *KeyConflictError
 			require.ErrorAs(t, err, &conflict)
-			require.Equal(t, KeyConflictError{Key: "key", Sequence: r.Sequence}, *conflict)
+			require.Equal(t, KeyConflictError{Key: "key", Sequence: r.Sequence, Position: r.Events[0].Position}, *conflict)
 			require.NotEmpty(t, err.Error())
 		})
 	}

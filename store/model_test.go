@@ -213,7 +213,9 @@ func (m *machine) Commit(t *rapid.T) {
 	r, err := m.store.Commit(context.Background(), b)
 	if known, ok := m.model.keys[b.Key]; ok {
 		if known.content != content(b) {
-			require.Equal(t, &KeyConflictError{Key: b.Key, Sequence: known.receipt.Sequence}, err)
+			require.Equal(t, &KeyConflictError{
+				Key: b.Key, Sequence: known.receipt.Sequence, Position: known.receipt.Events[0].Position,
+			}, err)
 			return
 		}
 		m.requireStored(t, known, r, err)

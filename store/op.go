@@ -102,6 +102,9 @@ func (o *op) encode(b *Batch) error {
 	digest.Sum(o.content[:0])
 	for i := range b.Sides {
 		o.addSide(&b.Sides[i])
+		if err := checkMax("batch bytes", len(o.records), MaxBatchBytes); err != nil {
+			return err
+		}
 	}
 	o.size = len(o.records)
 	if o.key != "" {

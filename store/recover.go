@@ -113,6 +113,9 @@ func (r *recovery) loadSegment(number uint32, first, last bool) error {
 		return err
 	}
 	g := &segment{number: number, file: file}
+	if size > maxFileBytes { // it would have to fit into memory
+		return g.corrupt(maxFileBytes, fmt.Sprintf("file has %d bytes, more than a segment can have", size))
+	}
 	begun, err := r.readHeader(g, size)
 	if err != nil {
 		return err
@@ -159,7 +162,8 @@ func (r *recovery) readHeader(g *segment, size int64) (begun bool, err error) {
 		return false, err
 	}
 	_, sealed := readTrailer(g, size)
-	if sealed || wal.DurableBehind(data, g.number, wal.SegmentHeaderSize) > 0 {
+	if sealed || wal.Marked(data, g.number) ||
+		wal.DurableBehind(data, wal.Seed(r.store.history.Store), g.number, wal.SegmentHeaderSize) > 0 {
 		return false, g.corrupt(0, "segment header does not match its checksum")
 	}
 	return false, nil
@@ -246,7 +250,7 @@ func (r *recovery) scanTail(g *segment, size int64, last bool) error {
 		return err
 	}
 	end := sc.next.Offset
-	if durable := max(sc.durable, wal.DurableBehind(data, g.number, end)); durable > end {
+	if durable := max(sc.durable, wal.DurableBehind(data, sc.next.Seed, g.number, end)); durable > end {
 		return g.corrupt(end, fmt.Sprintf("batch is bad, and a later one says that the log was durable up to %d", durable))
 	}
 	g.end.Store(end)
@@ -281,10 +285,15 @@ func (r *recovery) finishSegment(g *segment, sc *scan) error {
 		LastTime: sc.lastTime, LastChecksum: sc.next.Previous, Incarnation: sc.next.Incarnation,
 		Weak: sc.flags&wal.FlagWeak != 0, History: sc.history,
 	}
-	if err := writeFooter(g.file, &t, sc.active); err != nil {
+	err = writeFooter(g.file, &t, sc.active)
+	if err != nil && !isFull(err) {
 		return err
 	}
 	r.sealed(g, &t)
+	if err != nil { // go on with the growing index, as after a sealing that failed; the next opening tries again
+		g.trailer.Store(nil)
+		return nil
+	}
 	g.index.Store(nil)
 	return nil
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/penstock-io/penstock/store/internal/index"
@@ -75,12 +76,15 @@ func (r Region) query() index.Query {
 	return index.Query{Entity: r.Entity, Scope: r.Scope, Kinds: r.Kinds, Category: r.Category}
 }
 
-// Identity is the canonical form of the region: two regions that select by the same terms have the same
+// identityVersion begins every identity.
+const identityVersion = 1
+
+// Identity is the canonical form of the region, which [RegionOf] reads: two regions that select by the same terms have the same
 // identity, two that do not never share one (every part is preceded by its length). It binds a checkpoint
 // to the region it was made in.
 func (r Region) Identity() string {
 	kinds := slices.Compact(slices.Sorted(slices.Values(r.Kinds)))
-	b := []byte{1}
+	b := []byte{identityVersion}
 	for _, s := range []string{r.Entity, r.Scope, r.Category} {
 		b = binary.AppendUvarint(b, uint64(len(s)))
 		b = append(b, s...)
@@ -95,7 +99,52 @@ func (r Region) Identity() string {
 	return string(b)
 }
 
-// String describes the region for people.
+// RegionOf is the reverse of [Region.Identity]: the region with this identity, its kinds sorted and each named once.
+// It is false for a string that no region has as its identity.
+func RegionOf(identity string) (Region, bool) {
+	if identity == "" || identity[0] != identityVersion {
+		return Region{}, false
+	}
+	d := identityDecoder{rest: identity[1:]}
+	r := Region{Entity: d.text(), Scope: d.text(), Category: d.text(), MinVersion: d.number(), MaxVersion: d.number()}
+	for n := d.number(); n > 0 && !d.bad; n-- {
+		r.Kinds = append(r.Kinds, d.text())
+	}
+	// Any other way to write the same region, and whatever lies behind it, is not its identity.
+	if d.bad || r.Identity() != identity {
+		return Region{}, false
+	}
+	return r, true
+}
+
+// identityDecoder reads the parts of an identity. After the first that is not there it is bad and gives zeros.
+type identityDecoder struct {
+	rest string
+	bad  bool
+}
+
+func (d *identityDecoder) number() uint64 {
+	v, n := binary.Uvarint([]byte(d.rest[:min(len(d.rest), binary.MaxVarintLen64)]))
+	if n <= 0 {
+		d.rest, d.bad = "", true
+		return 0
+	}
+	d.rest = d.rest[n:]
+	return v
+}
+
+func (d *identityDecoder) text() string {
+	n := d.number()
+	if n > uint64(len(d.rest)) {
+		d.rest, d.bad = "", true
+		return ""
+	}
+	s := d.rest[:n]
+	d.rest = d.rest[n:]
+	return s
+}
+
+// String describes the region for people, as in "entity=order kinds=order.placed,order.shipped versions=2..".
 func (r Region) String() string {
 	var parts []string
 	add := func(name, value string) {
@@ -107,8 +156,23 @@ func (r Region) String() string {
 	add("scope", r.Scope)
 	add("category", r.Category)
 	add("kinds", strings.Join(r.Kinds, ","))
+	add("versions", r.versions())
 	if len(parts) == 0 {
 		return "everything"
 	}
 	return strings.Join(parts, " ")
+}
+
+// versions gives "2..5", "2.." or "..5", "" when neither side is bounded.
+func (r Region) versions() string {
+	if r.MinVersion == 0 && r.MaxVersion == 0 {
+		return ""
+	}
+	bound := func(v uint64) string {
+		if v == 0 {
+			return ""
+		}
+		return strconv.FormatUint(v, 10)
+	}
+	return bound(r.MinVersion) + ".." + bound(r.MaxVersion)
 }

@@ -125,6 +125,7 @@ func (r *recovery) start() (*writer, error) {
 	} else if err := r.firstSegment(w); err != nil {
 		return nil, err
 	}
+	w.next.Seed = wal.Seed(s.history.Store)
 	if err := w.mark(wal.FlagOpened); err != nil {
 		return nil, err
 	}
@@ -181,8 +182,8 @@ func (w *writer) end() error {
 		}
 		w.prepared = nil
 	}
-	if w.poisoned() != nil {
-		return nil //nolint:nilerr // what there is to say was said to the callers
+	if failed := w.poison.Load(); failed != nil {
+		return *failed // a sync in the background that failed has told nobody yet
 	}
 	if !w.unsyncedSince.IsZero() { // so that the mark tells damage from a torn write for everything before it
 		if err := w.sync(); err != nil {

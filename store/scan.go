@@ -30,6 +30,7 @@ func newScan(g *segment, h *wal.SegmentHeader) *scan {
 		lastTime: h.LastTime,
 		history:  h.History,
 		next: wal.Expected{
+			Seed:     wal.Seed(h.Store),
 			Segment:  h.Segment,
 			Offset:   wal.SegmentHeaderSize,
 			Previous: h.Previous,

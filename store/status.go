@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 
 	"github.com/google/uuid"
@@ -85,11 +86,20 @@ func (w *writer) writeStatus() {
 	}
 	var b [statusSize]byte
 	t.encode(&b)
-	if s.statusMap != nil {
-		copy(s.statusMap, b[:])
+	if s.statusMap != nil && copyMapped(s.statusMap, b[:]) {
 		return
 	}
+	s.statusMap = nil // release unmaps it
 	_, _ = s.statusFile.WriteAt(b[:], 0)
+}
+
+// copyMapped copies into mapped memory. It reports false where that faults: the file was cut short by somebody, or the
+// disk has no room for the page. Such a fault would end the process otherwise.
+func copyMapped(dst, src []byte) (ok bool) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() { ok = recover() == nil }()
+	copy(dst, src)
+	return true
 }
 
 // openStatus opens the status file, and maps it where the system can: that saves a system call per group.

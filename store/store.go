@@ -50,7 +50,7 @@ type Store struct {
 // Opening for writing takes a lock that lasts until Close or the death of the process: [ErrLocked] if another has it. What
 // lies behind the last batch known durable is written once more and synced, so that everything that is visible after
 // Open is on disk. Errors: [ErrCorrupt] (a [CorruptError] with segment and offset) for damage to what was durable once;
-// [ErrNewerFormat]; [InvalidError] for bad options; the file system's errors, fs.ErrPermission for a read-only
+// [ErrNewerFormat]; [InvalidError] for bad options and an empty name; the file system's errors, fs.ErrPermission for a read-only
 // directory among them. A failed Open changes nothing that recovery would not change as well.
 //
 // With Options.ReadOnly nothing is changed and no lock is taken: any number may read beside the writer. [ErrNotStore] when
@@ -58,6 +58,9 @@ type Store struct {
 func Open(dir string, o Options) (*Store, error) {
 	if o.InMemory {
 		return open(vfs.NewMemory(), "memory", o, false)
+	}
+	if dir == "" {
+		return nil, &InvalidError{Field: "directory", Rule: "must not be empty"}
 	}
 	return open(vfs.Disk(), dir, o, false)
 }
@@ -164,7 +167,8 @@ func (s *Store) Stats() Stats {
 
 // Close lets queued commits finish, refuses new ones with [ErrClosed], marks a clean end in the log, syncs it and gives
 // up the lock. Waiters and readers get [ErrClosed]. A second Close does nothing. An error means that the clean end could
-// not be recorded; what was acknowledged is not affected.
+// not be recorded; what was acknowledged is not affected, as far as the sync mode says. After a failed write or sync it
+// wraps [ErrPoisoned]: a sync in the background may have failed without telling anybody.
 func (s *Store) Close() error {
 	s.closing.Lock()
 	defer s.closing.Unlock()

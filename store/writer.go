@@ -163,7 +163,7 @@ func (w *writer) applyEvents(g *group, o *op, now time.Time) {
 		records = records[e.size:]
 
 		state := w.entity(e.terms.Entity)
-		w.lastTime = max(w.lastTime+1, uint64(now.UnixMilli())<<16)
+		w.lastTime = max(w.lastTime+1, uint64(max(0, now.UnixMilli()))<<16)
 		stamp := wal.Stamp{
 			Position: w.next.Position + uint64(g.events),
 			Version:  state.version + 1,
@@ -267,7 +267,7 @@ func (w *writer) writeBatch(g *group, flags uint16, now time.Time) error {
 		Flags:         flags,
 		Offset:        uint32(w.next.Offset),
 	}
-	batch := wal.FinishBatch(w.buf[g.start:], &h)
+	batch := wal.FinishBatch(w.buf[g.start:], &h, w.next.Seed)
 	whole := append(w.buf[:g.start], batch...) // the same bytes unless padding made them move
 	w.buf = whole
 	if _, err := w.segment.file.WriteAt(whole, w.next.Offset-int64(g.start)); err != nil {

@@ -1,6 +1,9 @@
 // Package supervision decides what happens after a failure, and nothing else: it holds the shape of a supervision tree
 // and the arithmetic of restarts, as plain values. The same failures at the same times always give the same verdicts.
 //
+// Most programs need only [Group], [Policy], [Halt] and [RetryAfter]: the tree that package actors runs, how its workers are
+// retried, and what a handler may say about its error. The rest is for who runs trees.
+//
 //	Group "shop"  OneForOne                    started top to bottom, stopped bottom to top
 //	  |-- "reserve-stock"  Policy{...}
 //	  |-- Group "search"

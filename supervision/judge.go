@@ -10,8 +10,8 @@ import (
 // child rather than against the events: a few bad events are data, many are a bug.
 const freePanics = 3
 
-// A Judge remembers the failures of one child and gives a [Verdict] on each. It outlives restarts of the child. When an
-// operator resumes a halted child, or sends it back in the log, that is a new beginning and takes a new Judge.
+// A Judge remembers the failures of one child and gives a [Verdict] on each. It outlives restarts of the child. Whoever
+// starts a halted child again, or sends one back in the log, makes a new beginning and takes a new Judge.
 //
 // It keeps the last Intensity+1 restarts, and the attempts at each event that failed and was not passed yet: of a child
 // that handles events in order, those of the batch in hand. It belongs to one goroutine.

@@ -3,6 +3,11 @@
 //
 //	go run ./examples/gitstory [-repo DIR] [-data DIR] [-hotspot N] [-top N] [-crash-after N]
 //
+// Kill it on the way, and watch the next run go on where the log says:
+//
+//	go run ./examples/gitstory -data DIR -crash-after 3
+//	go run ./examples/gitstory -data DIR
+//
 // It appends every commit and every changed file to a log, as typed events, while three supervised reactors read that log
 // and answer with events of their own:
 //
@@ -24,8 +29,8 @@
 // checkpoint: it is in the log once, wherever the program died. The table is counted the same way, from the versions of
 // what the reactors wrote. Nothing is rebuilt at a start, because there is nothing to lose.
 //
-// Try it: -crash-after 5 kills the process with SIGKILL when the fifth batch is handled and not yet committed, the worst
-// moment there is. Run it again as often as you like; the numbers are those of git.
+// -crash-after 5 kills the process with SIGKILL when the fifth batch is handled and not yet committed, the worst moment there
+// is. Run it again as often as you like; the numbers are those of git.
 //
 // # What it makes of git
 //
@@ -52,8 +57,11 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 
 	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -140,11 +148,15 @@ func tell(ctx context.Context, st *store.Store, repo repository, o options, stat
 	if err != nil {
 		return err
 	}
+	all := reactors(repo.scope(), o.hotspot)
+	if err := tellWhere(st, o.data, all, status); err != nil {
+		return err
+	}
 	progress := newProgress(status)
 	defer progress.end()
-	crash := crashAfter(o.crashAfter)
+	crash := crashAfter(o.crashAfter, progress.say)
 
-	tree := supervise(reactors(repo.scope(), o.hotspot), func(events int) {
+	tree := supervise(all, func(events int) {
 		progress.handled(events)
 		crash.batch()
 	})
@@ -167,7 +179,23 @@ func tell(ctx context.Context, st *store.Store, repo repository, o options, stat
 		return err
 	}
 	progress.complete()
+	crash.survived()
 	return nil
+}
+
+// tellWhere says what the log holds and where the reactors will go on.
+func tellWhere(st *store.Store, data string, all []*reactor.Reactor, status io.Writer) error {
+	places := make([]string, len(all))
+	for i, r := range all {
+		name := r.Spec().Name
+		info, err := checkpoint.Inspect(st, checkpoint.ID(name))
+		if err != nil && !errors.Is(err, checkpoint.ErrNotFound) {
+			return err
+		}
+		places[i] = fmt.Sprintf("%s behind %d", name, info.Record.Scanned)
+	}
+	_, err := fmt.Fprintf(status, "%s holds %d events; going on: %s\n", data, st.Head(), strings.Join(places, ", "))
+	return err
 }
 
 // lag is the number of events that wait for a reactor.

@@ -137,6 +137,27 @@ func TestASecondRunAppendsOnlyWhatIsNew(t *testing.T) {
 	requireTruth(t, data, askGit(t, repo))
 }
 
+func TestTheProgramTellsWhereItGoesOnAndWhenItDies(t *testing.T) {
+	repo, data := newRepository(t, 60), t.TempDir()
+	status, completed := start(t, repo, data, "-crash-after", "1").finish(t)
+	require.False(t, completed)
+	require.Contains(t, status, data+" holds 0 events; going on: contributors behind 0, hotspots-20 behind 0, pairs behind 0\n")
+	require.True(t, strings.HasSuffix(status, "dying now, at batch 1\n"), status)
+
+	complete(t, repo, data)
+	status, completed = start(t, repo, data, "-crash-after", "1").finish(t)
+	require.True(t, completed)
+	end := head(t, data)
+	require.Contains(t, status, fmt.Sprintf(
+		"%s holds %d events; going on: contributors behind %[2]d, hotspots-20 behind %[2]d, pairs behind %[2]d\n", data, end))
+	require.Contains(t, status, "nothing new to handle, so nothing to crash in\n")
+
+	addCommit(t, repo)
+	status, completed = start(t, repo, data, "-crash-after", "100").finish(t)
+	require.True(t, completed)
+	require.Contains(t, status, "so there was no batch 100 to crash in\n")
+}
+
 func head(t *testing.T, data string) store.Position {
 	t.Helper()
 	st, err := store.Open(data, store.Options{ReadOnly: true})

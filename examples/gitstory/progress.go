@@ -29,7 +29,7 @@ type progress struct {
 type stage string
 
 const (
-	appending   stage = "commits appended"
+	appending   stage = "commits compared"
 	catchingUp  stage = "events handled"
 	barInterval       = 50 * time.Millisecond
 )
@@ -54,7 +54,7 @@ func (p *progress) begin(s stage, steps int) {
 	}
 }
 
-// appended counts a commit of git that is in the log now.
+// appended counts a commit of git that is in the log: since now, if it is fresh.
 func (p *progress) appended(fresh bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -99,6 +99,14 @@ func (p *progress) endStage() {
 		p.bar = nil
 		fmt.Fprintln(p.status)
 	}
+}
+
+// say ends the stage and gives text a line of its own.
+func (p *progress) say(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.endStage()
+	fmt.Fprintln(p.status, text)
 }
 
 // end says what was done.

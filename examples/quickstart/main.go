@@ -6,7 +6,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"log"
 	"os"
@@ -31,19 +34,19 @@ func reserve(_ context.Context, e reactor.Event[Placed], out *reactor.Reactions)
 	return nil // the reaction and the checkpoint are written together, or not at all
 }
 
-func run(ctx context.Context, dir string) error {
+func run(ctx context.Context, dir string) (err error) {
 	st, err := store.Open(dir, store.Options{})
 	if err != nil {
 		return err
 	}
-	defer st.Close()
+	defer func() { err = errors.Join(err, st.Close()) }()
 
 	stock := reactor.New("reserve-stock", reactor.On(reserve))
 	sys, err := actors.Start(ctx, st, actors.Options{}, supervision.Group{Name: "shop", Children: []supervision.Child{stock}})
 	if err != nil {
 		return err
 	}
-	defer sys.Stop(ctx)
+	defer func() { err = errors.Join(err, sys.Stop(context.WithoutCancel(ctx))) }()
 
 	fmt.Printf("%s holds %d events, reserve-stock goes on behind %d\n", dir, st.Head(), sys.Status().Workers[0].Position)
 	order := fmt.Sprintf("order:%d", st.Head()+1) // the head only grows, so no other order has this number
@@ -68,10 +71,8 @@ func run(ctx context.Context, dir string) error {
 }
 
 func main() {
-	dir := filepath.Join(os.TempDir(), "penstock-quickstart")
-	if len(os.Args) > 1 {
-		dir = os.Args[1]
-	}
+	flag.Parse()
+	dir := cmp.Or(flag.Arg(0), filepath.Join(os.TempDir(), "penstock-quickstart"))
 	if err := run(context.Background(), dir); err != nil {
 		log.Fatal(err)
 	}

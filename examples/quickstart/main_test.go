@@ -50,6 +50,16 @@ func TestADirectoryThatCannotBeOneIsAnError(t *testing.T) {
 	require.Error(t, run(t.Context(), file))
 }
 
+func TestAWordThatLooksLikeAnOptionIsNotADirectory(t *testing.T) {
+	t.Chdir(t.TempDir())
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "--data")
+	cmd.Env = append(os.Environ(), runAsMain+"=1")
+	said, err := cmd.CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(said), "-data")
+	require.NoDirExists(t, "--data")
+}
+
 func TestTheCodeInTheReadmeIsThisProgram(t *testing.T) {
 	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
 	require.NoError(t, err)

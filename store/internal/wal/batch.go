@@ -20,8 +20,8 @@ type BatchHeader struct {
 const batchMagic = "PBAT"
 
 // FinishBatch completes a batch whose first BatchHeaderSize bytes are reserved for the header and whose records
-// follow: it pads it, writes the header and sets h.Length and h.Checksum.
-func FinishBatch(b []byte, h *BatchHeader) []byte {
+// follow: it pads it, writes the header and sets h.Length and h.Checksum. seed is that of the store, see [Seed].
+func FinishBatch(b []byte, h *BatchHeader, seed uint32) []byte {
 	for len(b)%8 != 0 {
 		b = append(b, 0)
 	}
@@ -40,7 +40,7 @@ func FinishBatch(b []byte, h *BatchHeader) []byte {
 	le.PutUint16(b[56:], h.Flags)
 	le.PutUint16(b[58:], 0)
 	le.PutUint32(b[60:], h.Offset)
-	h.Checksum = checksumAround(b, 8)
+	h.Checksum = checksumAround(b, 8, seed)
 	le.PutUint32(b[8:], h.Checksum)
 	return b
 }
@@ -55,16 +55,26 @@ func BatchLength(b []byte) int {
 
 // ParseBatch checks the batch at the start of b, which lies at the given offset of the given segment, and
 // returns its header and its bytes, header included. b may be longer. [ErrBad] when there is no valid batch.
-func ParseBatch(b []byte, segment uint32, offset int64) (h BatchHeader, batch []byte, err error) {
-	if len(b) < BatchHeaderSize || string(b[:4]) != batchMagic {
+func ParseBatch(b []byte, seed, segment uint32, offset int64) (h BatchHeader, batch []byte, err error) {
+	h, ok := parseBatchHeader(b, segment, offset)
+	if !ok {
 		return h, nil, ErrBad
 	}
-	n := le.Uint32(b[4:])
-	if n < BatchHeaderSize || n%8 != 0 || uint64(n) > uint64(len(b)) {
+	batch = b[:h.Length:h.Length]
+	if h.Checksum != checksumAround(batch, 8, seed) {
 		return h, nil, ErrBad
+	}
+	return h, batch, nil
+}
+
+// parseBatchHeader reads a header that may be one of the given place, without looking at the checksum.
+func parseBatchHeader(b []byte, segment uint32, offset int64) (h BatchHeader, ok bool) {
+	n := BatchLength(b)
+	if n < BatchHeaderSize || n%8 != 0 || n > len(b) {
+		return h, false
 	}
 	h = BatchHeader{
-		Length:        n,
+		Length:        uint32(n),
 		Checksum:      le.Uint32(b[8:]),
 		Previous:      le.Uint32(b[12:]),
 		Segment:       le.Uint32(b[16:]),
@@ -78,14 +88,7 @@ func ParseBatch(b []byte, segment uint32, offset int64) (h BatchHeader, batch []
 		Flags:         le.Uint16(b[56:]),
 		Offset:        le.Uint32(b[60:]),
 	}
-	if h.Segment != segment || int64(h.Offset) != offset {
-		return h, nil, ErrBad
-	}
-	batch = b[:n:n]
-	if h.Checksum != checksumAround(batch, 8) {
-		return h, nil, ErrBad
-	}
-	return h, batch, nil
+	return h, h.Segment == segment && int64(h.Offset) == offset
 }
 
 // Records calls f with each record of a checked batch and its offset within the batch, in order. It returns

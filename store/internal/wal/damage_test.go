@@ -22,10 +22,10 @@ func flips(b []byte, f func(bit int)) {
 func TestNoFlippedBitOfABatchIsAccepted(t *testing.T) {
 	h, b := small()
 	b = append(b, make([]byte, 64)...) // a length that grew must not be accepted either
-	_, _, err := wal.ParseBatch(b, h.Segment, int64(h.Offset))
+	_, _, err := wal.ParseBatch(b, 0, h.Segment, int64(h.Offset))
 	require.NoError(t, err)
 	flips(b[:h.Length], func(bit int) {
-		if _, _, err := wal.ParseBatch(b, h.Segment, int64(h.Offset)); err == nil {
+		if _, _, err := wal.ParseBatch(b, 0, h.Segment, int64(h.Offset)); err == nil {
 			t.Fatalf("bit %d flipped and accepted", bit)
 		}
 	})
@@ -63,7 +63,7 @@ func TestNoFlippedBitOfASegmentHeaderOrATrailerIsAccepted(t *testing.T) {
 func TestWhatIsCutOffIsNotAccepted(t *testing.T) {
 	h, b := small()
 	for n := range b {
-		_, _, err := wal.ParseBatch(b[:n], h.Segment, int64(h.Offset))
+		_, _, err := wal.ParseBatch(b[:n], 0, h.Segment, int64(h.Offset))
 		require.ErrorIs(t, err, wal.ErrBad, n)
 	}
 	for _, rec := range records(t, &h, b) {
@@ -109,7 +109,7 @@ func TestAWalkEndsAtTheFirstBadBatchAndTheMarksBehindItTellDamageFromATornWrite(
 	data, offsets := log(n)
 	got, end := walk(data)
 	require.Equal(t, n, got)
-	require.Zero(t, wal.DurableBehind(data, 1, end))
+	require.Zero(t, wal.DurableBehind(data, 0, 1, end))
 
 	for bad := range n {
 		data[offsets[bad]+70] ^= 1
@@ -117,14 +117,14 @@ func TestAWalkEndsAtTheFirstBadBatchAndTheMarksBehindItTellDamageFromATornWrite(
 		require.Equal(t, bad, got)
 		require.Equal(t, offsets[bad], end)
 		if bad == n-1 {
-			require.Zero(t, wal.DurableBehind(data, 1, end), "nothing behind it: torn")
+			require.Zero(t, wal.DurableBehind(data, 0, 1, end), "nothing behind it: torn")
 		} else {
-			require.Equal(t, offsets[n-1], wal.DurableBehind(data, 1, end), "the highest mark counts")
+			require.Equal(t, offsets[n-1], wal.DurableBehind(data, 0, 1, end), "the highest mark counts")
 		}
 		data[offsets[bad]+70] ^= 1
 	}
-	require.Zero(t, wal.DurableBehind(data, 2, 0), "batches of another segment say nothing of this one")
-	require.Zero(t, wal.DurableBehind(data, 1, math.MaxInt64))
+	require.Zero(t, wal.DurableBehind(data, 0, 2, 0), "batches of another segment say nothing of this one")
+	require.Zero(t, wal.DurableBehind(data, 0, 1, math.MaxInt64))
 }
 
 func TestABatchThatDoesNotContinueTheLogEndsTheWalk(t *testing.T) {

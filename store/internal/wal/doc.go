@@ -38,7 +38,7 @@
 //
 //	 0   4  magic "PBAT"
 //	 4   4  length of the batch, header and padding included
-//	 8   4  checksum of the batch without this field
+//	 8   4  checksum of the batch without this field, begun with the checksum of the store id
 //	12   4  checksum of the batch before it
 //	16   4  segment number
 //	20   4  writer incarnation: one more at every opening

@@ -60,7 +60,7 @@ func FuzzParsersOfRecordsTakeAnyBytes(f *testing.F) {
 func FuzzBatchesAreWholeOrRefused(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		h, whole, err := wal.ParseBatch(b, 2, 128)
+		h, whole, err := wal.ParseBatch(b, 0, 2, 128)
 		if err == nil {
 			if int(h.Length) != len(whole) || len(whole) > len(b) {
 				t.Fatalf("claims %d, has %d of %d bytes", h.Length, len(whole), len(b))
@@ -69,8 +69,8 @@ func FuzzBatchesAreWholeOrRefused(f *testing.F) {
 		}
 		if len(b) >= wal.BatchHeaderSize { // a batch of any records, with a good checksum
 			h := wal.BatchHeader{Segment: 2, Offset: 128, Events: uint32(b[0]), Commits: uint32(b[1])}
-			own := wal.FinishBatch(append([]byte(nil), b...), &h)
-			got, whole, err := wal.ParseBatch(own, 2, 128)
+			own := wal.FinishBatch(append([]byte(nil), b...), &h, 0)
+			got, whole, err := wal.ParseBatch(own, 0, 2, 128)
 			if err != nil || got != h {
 				t.Fatalf("a finished batch is refused: %v", err)
 			}
@@ -91,7 +91,7 @@ func FuzzSegmentsAreWalkedToAnEnd(f *testing.F) {
 			}
 			x.Advance(&h)
 		}
-		mark := wal.DurableBehind(b, 1, 0)
+		mark := wal.DurableBehind(b, 0, 1, 0)
 		if mark < 0 || x.Offset > int64(len(b)) {
 			t.Fatalf("mark %d, end %d of %d", mark, x.Offset, len(b))
 		}
@@ -128,7 +128,7 @@ func TestParsingAllocatesNothingWhateverIsClaimed(t *testing.T) {
 			_ = wal.ParseEvent(claim, &e)
 			_, _ = wal.ParseSide(claim)
 			_, _ = wal.ParseKey(claim)
-			_, _, _ = wal.ParseBatch(claim, 1, 0)
+			_, _, _ = wal.ParseBatch(claim, 0, 1, 0)
 		}
 	})
 	if allocated != 0 {

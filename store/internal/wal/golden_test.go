@@ -129,7 +129,7 @@ func (g *goldenLog) batch(number int, flags uint16) {
 			Events: uint32(c.events), FirstPosition: first, Sequence: g.sequence, Digest: sha(digests),
 		})
 	}
-	b = wal.FinishBatch(b, &h)
+	b = wal.FinishBatch(b, &h, wal.Seed(goldenStore))
 	g.data = append(g.data, b...)
 	g.next.Advance(&h)
 	g.durable = uint32(g.next.Offset)
@@ -178,7 +178,7 @@ func (g *goldenLog) seal() []byte {
 
 // goldenFiles are the two segments as this version of the code writes them.
 func goldenFiles() (sealed, open []byte) {
-	g := &goldenLog{chains: map[string][32]byte{}, events: goldenEvents(), next: wal.Expected{Position: 1, Sequence: 1}}
+	g := &goldenLog{chains: map[string][32]byte{}, events: goldenEvents(), next: wal.Expected{Seed: wal.Seed(goldenStore), Position: 1, Sequence: 1}}
 	g.begin(1)
 	g.batch(-1, wal.FlagOpened)
 	for n := range goldenSealedBatches {
@@ -259,7 +259,7 @@ func tell(t *testing.T, rec []byte) string {
 }
 
 func TestTheGoldenSegmentsAreReadRecordByRecord(t *testing.T) {
-	sealed, x := story(t, sealedFile, wal.Expected{Segment: 1, Offset: wal.SegmentHeaderSize, Position: 1, Sequence: 1})
+	sealed, x := story(t, sealedFile, wal.Expected{Seed: wal.Seed(goldenStore), Segment: 1, Offset: wal.SegmentHeaderSize, Position: 1, Sequence: 1})
 	require.Equal(t, []string{
 		`batch at 128, durable to 0, flags 2`,
 		`batch at 192, durable to 192, flags 0`,
@@ -297,6 +297,7 @@ func TestTheGoldenSegmentsAreReadRecordByRecord(t *testing.T) {
 	require.Len(t, sides, 3)
 
 	open, _ := story(t, openFile, wal.Expected{
+		Seed:    wal.Seed(goldenStore),
 		Segment: 2, Offset: wal.SegmentHeaderSize, Position: x.Position, Sequence: x.Sequence, Previous: x.Previous,
 	})
 	require.Equal(t, []string{

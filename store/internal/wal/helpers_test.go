@@ -23,7 +23,7 @@ func record(d *wal.Draft, s *wal.Stamp, last bool) []byte {
 // batch makes a finished batch of finished records.
 func batch(h *wal.BatchHeader, records ...[]byte) []byte {
 	room := make([]byte, wal.BatchHeaderSize)
-	return wal.FinishBatch(slices.Concat(append([][]byte{room}, records...)...), h)
+	return wal.FinishBatch(slices.Concat(append([][]byte{room}, records...)...), h, 0)
 }
 
 // small is a batch of everything that a batch may hold.

@@ -135,15 +135,15 @@ func TestABatchIsReadAsItWasWritten(t *testing.T) {
 		require.Zero(t, len(b)%8)
 		require.Equal(t, len(b), wal.BatchLength(b))
 
-		got, whole, err := wal.ParseBatch(append(b, blob(t, "behind")...), h.Segment, int64(h.Offset))
+		got, whole, err := wal.ParseBatch(append(b, blob(t, "behind")...), 0, h.Segment, int64(h.Offset))
 		require.NoError(t, err)
 		require.Equal(t, h, got)
 		require.Equal(t, b, whole)
 		require.Equal(t, want, records(t, &got, whole))
 
-		_, _, err = wal.ParseBatch(b, h.Segment+1, int64(h.Offset))
+		_, _, err = wal.ParseBatch(b, 0, h.Segment+1, int64(h.Offset))
 		require.ErrorIs(t, err, wal.ErrBad, "a batch of another segment")
-		_, _, err = wal.ParseBatch(b, h.Segment, int64(h.Offset)+8)
+		_, _, err = wal.ParseBatch(b, 0, h.Segment, int64(h.Offset)+8)
 		require.ErrorIs(t, err, wal.ErrBad, "a batch from another place")
 	})
 }

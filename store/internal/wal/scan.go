@@ -4,6 +4,7 @@ import "bytes"
 
 // Expected is what the next batch of a segment must say to continue the log.
 type Expected struct {
+	Seed        uint32 // of the store
 	Segment     uint32
 	Offset      int64
 	Previous    uint32 // checksum of the last batch
@@ -33,14 +34,14 @@ func Next(data []byte, x *Expected) (h BatchHeader, batch []byte, ok bool) {
 	if x.Offset > int64(len(data)) {
 		return h, nil, false
 	}
-	h, batch, err := ParseBatch(data[x.Offset:], x.Segment, x.Offset)
+	h, batch, err := ParseBatch(data[x.Offset:], x.Seed, x.Segment, x.Offset)
 	return h, batch, err == nil && x.Follows(&h)
 }
 
 // DurableBehind looks for valid batches of the segment at or behind offset from, whether or not they continue the
 // log, and returns the highest "known durable" mark among them, 0 when there is none. A mark above from says
 // that the bytes at from were durable once: whatever is bad there is damage and not a torn write.
-func DurableBehind(data []byte, segment uint32, from int64) int64 {
+func DurableBehind(data []byte, seed, segment uint32, from int64) int64 {
 	var mark int64
 	for off := from; off < int64(len(data)); {
 		i := bytes.Index(data[off:], []byte(batchMagic))
@@ -49,7 +50,7 @@ func DurableBehind(data []byte, segment uint32, from int64) int64 {
 		}
 		off += int64(i)
 		if off%8 == 0 {
-			if h, _, err := ParseBatch(data[off:], segment, off); err == nil {
+			if h, _, err := ParseBatch(data[off:], seed, segment, off); err == nil {
 				mark = max(mark, int64(h.Durable))
 				off += int64(h.Length)
 				continue
@@ -58,4 +59,21 @@ func DurableBehind(data []byte, segment uint32, from int64) int64 {
 		off++
 	}
 	return mark
+}
+
+// Marked reports whether a segment whose header cannot be read was durable once: it follows the headers of the batches from
+// the first on, without their checksums, and looks for a "known durable" mark. So it needs no seed, which stands in the header
+// that is gone, and does not see what lies inside of a batch.
+func Marked(data []byte, segment uint32) bool {
+	for off := int64(SegmentHeaderSize); off < int64(len(data)); {
+		h, ok := parseBatchHeader(data[off:], segment, off)
+		if !ok {
+			return false
+		}
+		if h.Durable > 0 {
+			return true
+		}
+		off += int64(h.Length)
+	}
+	return false
 }

@@ -25,7 +25,7 @@ func AppendSegmentHeader(dst []byte, h *SegmentHeader) []byte {
 	le.PutUint64(b[48:], h.FirstSequence)
 	le.PutUint64(b[56:], h.LastTime)
 	le.PutUint32(b[64:], h.Previous)
-	le.PutUint32(b[12:], checksumAround(b[:], 12))
+	le.PutUint32(b[12:], checksumAround(b[:], 12, 0))
 	return append(dst, b[:]...)
 }
 
@@ -39,7 +39,7 @@ func ParseSegmentHeader(b []byte) (SegmentHeader, error) {
 		return h, ErrNewer
 	}
 	b = b[:SegmentHeaderSize]
-	if le.Uint32(b[12:]) != checksumAround(b, 12) {
+	if le.Uint32(b[12:]) != checksumAround(b, 12, 0) {
 		return h, ErrBad
 	}
 	copy(h.Store[:], b[16:])

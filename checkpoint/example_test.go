@@ -1,0 +1,73 @@
+package checkpoint_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/store"
+)
+
+// A reader that now handles one kind more is refused its checkpoint until somebody says what to do about the events that
+// it has passed over.
+func ExampleRebind() {
+	ctx := context.Background()
+	st, err := store.Open("", store.Options{InMemory: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer st.Close()
+
+	reader := checkpoint.Binding{Region: store.Region{Entity: "order"}, Kinds: []string{"order.placed"}}
+	if _, err := checkpoint.Acquire(ctx, st, "invoices", reader); err != nil {
+		log.Fatal(err)
+	}
+
+	reader.Kinds = append(reader.Kinds, "order.cancelled")
+	_, err = checkpoint.Acquire(ctx, st, "invoices", reader)
+	fmt.Println(err)
+
+	if err := checkpoint.Rebind(ctx, st, "invoices", reader.Region, reader.Kinds); err != nil {
+		log.Fatal(err)
+	}
+	_, err = checkpoint.Acquire(ctx, st, "invoices", reader) // checkpoint.Rewind before it would bring the cancellations so far
+	fmt.Println(err)
+	// Output:
+	// checkpoint "invoices": handled kinds changed, added [order.cancelled], removed []: checkpoint.Rebind accepts that
+	// <nil>
+}
+
+// What an operator looks at: how far each reader has come, and in which region.
+func ExampleList() {
+	ctx := context.Background()
+	st, err := store.Open("", store.Options{InMemory: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer st.Close()
+	if _, err := st.Append(ctx, store.At("order:42", "shop"), store.Absent, placed()); err != nil {
+		log.Fatal(err)
+	}
+	for _, id := range []checkpoint.ID{"invoices", "search"} {
+		b := checkpoint.Binding{Region: store.Region{Entity: "order", MinVersion: 1}, Start: store.Now()}
+		if _, err := checkpoint.Acquire(ctx, st, id, b); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if err := checkpoint.Reset(ctx, st, "search"); err != nil {
+		log.Fatal(err)
+	}
+
+	for info, err := range checkpoint.List(st) {
+		if err != nil {
+			fmt.Println(err) // of this one; the others follow
+			continue
+		}
+		region, _ := store.RegionOf(info.Record.Region)
+		fmt.Println(info.ID, "is at", info.Record.Scanned, "in", region)
+	}
+	// Output:
+	// invoices is at 1 in entity=order versions=1..
+	// search is at 0 in entity=order versions=1..
+}
