@@ -50,6 +50,7 @@ type cell struct {
 	since    time.Time
 	position store.Position
 	region   store.Region
+	begun    bool   // an incarnation has acquired its checkpoint
 	handled  uint64 // events, since Start
 	restarts int
 	attempt  int
@@ -96,7 +97,7 @@ func (c *cell) moved(state State, position store.Position, handled int) {
 func (c *cell) acquired(position store.Position, region store.Region) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.position, c.region = position, region
+	c.position, c.region, c.begun = position, region, true
 	c.notify()
 }
 
@@ -127,13 +128,14 @@ type view struct {
 	reason   error
 	position store.Position
 	region   store.Region
+	acquired bool // position and region are known
 	changed  <-chan struct{}
 }
 
 func (c *cell) view() view {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return view{state: c.state, reason: c.reason, position: c.position, region: c.region}
+	return view{state: c.state, reason: c.reason, position: c.position, region: c.region, acquired: c.begun}
 }
 
 func (c *cell) watch() view {
@@ -142,7 +144,7 @@ func (c *cell) watch() view {
 	if c.changed == nil {
 		c.changed = make(chan struct{})
 	}
-	return view{c.state, c.reason, c.position, c.region, c.changed}
+	return view{c.state, c.reason, c.position, c.region, c.begun, c.changed}
 }
 
 // settled notes a position that was reached without handling anything.

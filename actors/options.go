@@ -9,7 +9,8 @@ import (
 
 // Options of a system. The zero value works.
 type Options struct {
-	// Logger gets every transition of a worker, and what protoactor has to say. nil means no logs.
+	// Logger gets every transition of a worker, and what protoactor has to say. nil means no logs. A hook of it must not
+	// call Stop: it runs on the goroutine that Stop waits for.
 	Logger *zap.Logger
 	// DrainTimeout is how long Stop lets handlers finish the batch in hand before it cancels their contexts; 0 means
 	// 10 s.

@@ -65,12 +65,13 @@ func (a *storeActor) Receive(c actor.Context) {
 // nothing. Otherwise it parks the pull, and only then looks at what is new: a look before would count events as seen that
 // came since the worker looked, and it would sleep through them.
 func (a *storeActor) pull(c actor.Context, m *pull) {
-	if head := a.sys.store.Head(); head > m.after {
+	head := a.sys.store.Head()
+	if head > m.after {
 		c.Send(m.worker, &bounds{gen: m.gen, upTo: head})
 		return
 	}
 	if len(a.parked) == 0 {
-		a.seen = m.after
+		a.seen = head // not m.after: who starts beyond the head would let all others sleep until it gets there
 	}
 	a.park(m)
 	if a.sys.store.Head() > a.seen {

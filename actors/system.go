@@ -220,15 +220,23 @@ func (s *System) giveUp() {
 	if s.isDone() {
 		return
 	}
+	hung := s.busy(func(state State) bool { return state == Running })
+	if len(hung.Workers) == 0 { // it is not a handler that takes so long: a disk, or somebody's logger
+		hung = s.busy(func(state State) bool { return state != Halted && state != Ended && state != Stopped })
+	}
+	s.log.Error("handlers do not return", errorField(hung))
+	s.finish(hung)
+}
+
+func (s *System) busy(in func(State) bool) *HungError {
 	hung := &HungError{}
 	for _, p := range s.workers {
-		if v := p.cell.view(); v.state == Running {
+		if v := p.cell.view(); in(v.state) {
 			hung.Workers = append(hung.Workers, p.worker.Name)
 			hung.Positions = append(hung.Positions, v.position)
 		}
 	}
-	s.log.Error("handlers do not return", errorField(hung))
-	s.finish(hung)
+	return hung
 }
 
 // Done is closed when the system has stopped: after Stop, or by itself when the store failed, and then [System.Err] says why.

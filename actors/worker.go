@@ -27,7 +27,8 @@ type worker struct {
 	gen    uint64
 	parent *actor.PID
 
-	ctx      context.Context //nolint:containedctx // of the handlers: ends when Stop gives up draining
+	ctx      context.Context //nolint:containedctx // of the handlers: ends when Stop gives up draining, or with the actor
+	cancel   context.CancelFunc
 	runner   *cursor.Runner
 	upTo     store.Position // there may be something up to here
 	limit    int            // of the next batch; 0: the worker's own
@@ -42,7 +43,7 @@ type insideKey struct{}
 // newWorker makes an incarnation. One that follows another is troubled by the failure of that one.
 func newWorker(sys *System, p *plan, child int, gen uint64, parent *actor.PID, limit int, troubled bool) *worker {
 	w := &worker{sys: sys, plan: p, child: child, gen: gen, parent: parent, limit: limit, troubled: troubled}
-	w.ctx = context.WithValue(sys.handlers, insideKey{}, w)
+	w.ctx, w.cancel = context.WithCancel(context.WithValue(sys.handlers, insideKey{}, w))
 	return w
 }
 
@@ -54,6 +55,7 @@ func (w *worker) Receive(c actor.Context) {
 		w.acquire(c)
 	case *actor.Stopping:
 		w.stopTimer()
+		w.cancel() // what a handler that panicked has left behind must not run beside the next incarnation
 	case *begin:
 		w.pull(c)
 	case *bounds:
@@ -82,12 +84,22 @@ func (w *worker) Receive(c actor.Context) {
 
 // acquire takes over the checkpoint, and so fences whoever had it.
 func (w *worker) acquire(c actor.Context) {
-	runner, err := cursor.NewRunner(w.sys.acquisition(), w.sys.store, w.plan.worker)
+	runner, err := cursor.NewRunner(w.sys.acquisition(), w.sys.store, w.resumed())
 	if err == nil {
 		w.runner = runner
 		w.plan.cell.acquired(runner.Position(), runner.Region())
 	}
 	c.Send(w.parent, &ready{child: w.child, gen: w.gen, err: err})
+}
+
+// resumed is the worker to run. One without a checkpoint goes on where the incarnation before it came to: at its start events
+// would be skipped, or come again and again, with their reactions.
+func (w *worker) resumed() cursor.Worker {
+	again := w.plan.worker
+	if v := w.plan.cell.view(); again.Volatile && v.acquired {
+		again.Start = store.After(v.position)
+	}
+	return again
 }
 
 // pull asks the store actor for news. The worker does nothing until the answer comes.
@@ -280,6 +292,9 @@ func (w *worker) settle() error {
 	}
 	ctx := context.WithoutCancel(w.ctx)
 	head := w.sys.store.Head()
+	if head <= w.runner.Position() { // 0 too, which to the store means the head as it is by then
+		return w.flush()
+	}
 	waiting, err := w.sys.waiting(ctx, w.runner.Region(), w.runner.Position(), head)
 	if err == nil && !waiting { // so the step calls no handler
 		if _, err = w.runner.Step(ctx, head, 1); err == nil {

@@ -26,12 +26,14 @@ type Batch struct {
 	events  []store.Event // as the runner gave them, whatever the handler does to Events
 	witness Witness
 	staged  []reaction
-	begun   int // the event that the handler works on, -1 when it never said
+	begun   int         // the event that the handler works on, -1 when it never said
+	fault   *EventError // of the first event with a reaction that cannot be encoded, or nil
 }
 
 type reaction struct {
 	event    int
-	proposal store.Proposal
+	proposal store.Proposal // encoded
+	given    store.Payload
 }
 
 // NewBatch makes a batch by hand, to test a handler with. The zero Witness stands for a worker without a checkpoint.
@@ -56,13 +58,29 @@ func (b *Batch) React(i int, at store.Coordinate, p store.Payload) {
 // in the batch that moves the checkpoint past Events[i], or never: a handler that fails at that event or before takes it
 // back. Reactions are written in the order of their events, those to one event in the order of the calls. It panics when
 // there is no Events[i].
+//
+// The payload is encoded here and may be changed afterwards, except for the data of a [store.Raw]. One that the store would
+// refuse fails the handler at Events[i] once it returns.
 func (b *Batch) Propose(i int, p store.Proposal) {
 	p.Causation = b.events[i].Causation()
-	b.staged = append(b.staged, reaction{event: i, proposal: p})
+	given := p.Payload
+	if _, encoded := given.(store.Raw); !encoded {
+		var err error
+		if p, err = p.Encode(); err != nil && (b.fault == nil || i < b.fault.Index) {
+			b.fault = &EventError{Index: i, Err: err}
+		}
+	}
+	b.staged = append(b.staged, reaction{event: i, proposal: p, given: given})
 }
 
-// Staged gives the reactions as they would be committed.
-func (b *Batch) Staged() []store.Proposal { return b.proposals(0, len(b.events)) }
+// Staged gives the reactions in the order in which they would be committed.
+func (b *Batch) Staged() []store.Proposal {
+	list := b.proposals(0, len(b.events))
+	for i := range list {
+		list[i].Payload = b.staged[i].given
+	}
+	return list
+}
 
 // AtLeastOnce gives the witness, and false when the worker has no checkpoint: then an event comes again after a failure,
 // but not after the end of the process.
@@ -90,7 +108,7 @@ func byEvent(x, y reaction) int { return cmp.Compare(x.event, y.event) }
 // EventError says at which event of a batch its handler failed.
 type EventError struct {
 	Index    int
-	Position store.Position // 0 until the runner has seen the error
+	Position store.Position // 0 in what the handler returns; the runner wraps that, or a copy, in one that has it
 	Err      error
 }
 

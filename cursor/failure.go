@@ -90,14 +90,17 @@ func (r *Runner) handle(ctx context.Context, b *Batch) (action Action, failed *f
 		r.abandoned = r.panicked(b, ErrGoexit).err
 	}()
 	action, err := r.worker.Handle(ctx, b)
-	returned = true
 	if err == nil && action > StopWithRollback {
 		err = fmt.Errorf("cursor: handler returned an unknown %s", action)
 	}
 	if err != nil {
-		return Continue, r.failed(b, err)
+		action, failed = Continue, r.failed(b, err) // may panic: an error has methods too
 	}
-	return action, nil
+	if b.fault != nil && (failed == nil || b.fault.Index < failed.at) {
+		action, failed = Continue, r.failed(b, b.fault)
+	}
+	returned = true
+	return action, failed
 }
 
 func panicError(value any) error {
@@ -119,7 +122,11 @@ func (r *Runner) failed(b *Batch, err error) *failure {
 	var named *EventError
 	if errors.As(err, &named) && named.Index >= 0 && named.Index < len(b.events) {
 		at = named.Index
-		named.Position = b.events[at].Position
+		// A copy gets the position: the handler may return the same error again, elsewhere, while this one is read.
+		if err == error(named) { //nolint:errorlint // only the outermost error is replaced
+			err = named.Err
+		}
+		err = &EventError{Index: at, Position: b.events[at].Position, Err: err}
 	}
 	return r.failureAt(b, at, err)
 }

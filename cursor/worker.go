@@ -79,8 +79,9 @@ type Worker struct {
 	// SyncCheckpoints makes a batch without reactions wait until its checkpoint is safe from a power cut too.
 	// Otherwise such a checkpoint survives the death of the process at once, and a power cut some 10 ms later.
 	SyncCheckpoints bool
-	// Volatile means no checkpoint: each new runner begins at Start again, and reactions may be written twice. It suits a
-	// projection that keeps its own position, in the transaction in which it saves: Start is then store.After(that).
+	// Volatile means no checkpoint: each new runner begins at Start again, and reactions may be written twice. Within the
+	// life of a system a restart goes on where the worker came to. It suits a projection that keeps its own position, in the
+	// transaction in which it saves: Start is then store.After(that).
 	Volatile bool
 }
 

@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"maps"
+	"reflect"
 
 	"github.com/penstock-io/penstock/store"
 )
@@ -72,6 +73,9 @@ func (r *Reactions) stage(p store.Proposal) error {
 
 func payloadKind(p store.Payload) string {
 	if p == nil {
+		return ""
+	}
+	if v := reflect.ValueOf(p); v.Kind() == reflect.Pointer && v.IsNil() { // Kind may have a value receiver
 		return ""
 	}
 	return p.Kind()

@@ -186,7 +186,7 @@ func encodePayload(p Payload) (kind, codec string, schema uint16, data []byte, e
 	}
 	data, err = json.Marshal(p)
 	if err != nil {
-		return "", "", 0, nil, fmt.Errorf("store: encode payload of kind %q: %w", p.Kind(), err)
+		return "", "", 0, nil, fmt.Errorf("%w: payload of kind %q cannot be encoded: %w", ErrInvalid, p.Kind(), err)
 	}
 	if v, ok := p.(interface{ SchemaVersion() uint16 }); ok {
 		schema = v.SchemaVersion()

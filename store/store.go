@@ -57,7 +57,7 @@ type Store struct {
 // there is nothing to read.
 func Open(dir string, o Options) (*Store, error) {
 	if o.InMemory {
-		return open(vfs.NewMemory(), "memory", o, false)
+		return open(vfs.NewMemory().Untraced(), "memory", o, false)
 	}
 	if dir == "" {
 		return nil, &InvalidError{Field: "directory", Rule: "must not be empty"}

@@ -17,25 +17,28 @@ func appendHistory(
 		if err != nil {
 			return err
 		}
-		fresh := false
-		for _, b := range c.batches(scope) {
-			added, err := appendNew(ctx, st, b)
-			if err != nil {
-				return fmt.Errorf("append commit %s: %w", c.hash, err)
-			}
-			fresh = fresh || added
+		fresh, err := appendNew(ctx, st, c.batches(scope)...)
+		if err != nil {
+			return fmt.Errorf("append commit %s: %w", c.hash, err)
 		}
 		p.appended(fresh)
 	}
 	return nil
 }
 
-// appendNew commits a batch unless its key is known. One that git tells differently today than at first is known as well:
-// the key names a commit, and a commit never changes, only how git counts it.
-func appendNew(ctx context.Context, st *store.Store, b store.Batch) (added bool, err error) {
-	receipt, err := st.Commit(ctx, b)
-	if errors.Is(err, store.ErrKeyConflict) {
-		return false, nil
+// appendNew commits the batches of a commit whose keys are not known. Where git tells the commit differently today than at
+// first, it ends: the key names a commit, and a commit never changes, only how git counts it, so the first telling stands,
+// and the rest of this one would mix with it.
+func appendNew(ctx context.Context, st *store.Store, batches ...store.Batch) (added bool, err error) {
+	for _, b := range batches {
+		receipt, err := st.Commit(ctx, b)
+		if errors.Is(err, store.ErrKeyConflict) {
+			return added, nil
+		}
+		if err != nil {
+			return added, err
+		}
+		added = added || !receipt.Duplicate
 	}
-	return err == nil && !receipt.Duplicate, err
+	return added, nil
 }

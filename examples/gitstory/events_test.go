@@ -119,6 +119,21 @@ func TestACommitThatGitCountsDifferentlyTodayKeepsItsFirstNumbers(t *testing.T) 
 	require.EqualValues(t, 2, st.Head())
 }
 
+func TestACommitThatGitSplitsDifferentlyTodayKeepsItsFirstFiles(t *testing.T) {
+	st, err := store.Open("", store.Options{InMemory: true})
+	require.NoError(t, err)
+	defer st.Close()
+	for _, files := range []int{10, eventsPerBatch + 10} { // today no renames are found
+		c := commit{hash: "h"}
+		for i := range files {
+			c.changes = append(c.changes, change{path: fmt.Sprint(i), added: 1})
+		}
+		_, err := appendNew(t.Context(), st, c.batches("repo")...)
+		require.NoError(t, err)
+	}
+	require.EqualValues(t, 11, st.Head())
+}
+
 func TestContributorsCreditsTheAuthorOfACommit(t *testing.T) {
 	r := reactors("repo", 2)[0]
 	got := reactortest.React(t, r, Recorded{Hash: "h", Author: "Ada", Added: 3, Deleted: 1, Paths: []string{"a"}, Files: 1})

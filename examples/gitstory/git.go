@@ -81,7 +81,7 @@ func logArguments(head string) []string {
 	return []string{
 		"-c", "log.showRoot=true", "-c", "log.showSignature=false",
 		"log", "--reverse", "--topo-order", "-z", "--numstat", "--find-renames",
-		"--no-color", "--no-ext-diff", "--no-textconv", "--encoding=UTF-8",
+		"--no-relative", "--no-color", "--no-ext-diff", "--no-textconv", "--encoding=UTF-8",
 		"--format=tformat:%x01%H%x00%an%x00%ae%x00%aI%x00%P%x00%s", head, "--",
 	}
 }

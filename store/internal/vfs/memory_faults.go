@@ -9,6 +9,8 @@ import (
 
 // faults numbers a Memory's operations and decides which of them go wrong.
 type faults struct {
+	ops      int
+	untraced bool
 	trace    []operation
 	cutAt    int
 	failures map[int]error
@@ -51,7 +53,15 @@ func (o operation) String() string {
 func (m *Memory) Ops() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return len(m.trace)
+	return m.ops
+}
+
+// Untraced ends the record of operations, which grows without limit.
+func (m *Memory) Untraced() *Memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.untraced, m.trace = true, nil
+	return m
 }
 
 // Trace tells what the operations were, by base names, the one that the power cut
@@ -150,8 +160,11 @@ func (m *Memory) attempt(op operation, effect func() error) error {
 	if m.cut {
 		return ErrPowerCut
 	}
-	m.trace = append(m.trace, op)
-	n := len(m.trace)
+	m.ops++
+	n := m.ops
+	if !m.untraced {
+		m.trace = append(m.trace, op)
+	}
 	m.cut = n == m.cutAt
 	if injected, ok := m.failures[n]; ok && !m.cut {
 		return injected

@@ -1,0 +1,264 @@
+package actors_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+func TestAPanicOfAWorkerWithoutACheckpointSkipsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		var seen []store.Position
+		panicked := false
+		w := cursor.Worker{Name: "w", Region: inputs, Volatile: true, Start: store.Now(), Policy: steady(5, time.Second),
+			Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+				if !panicked {
+					panicked = true
+					panic("once")
+				}
+				for _, e := range b.Events {
+					seen = append(seen, e.Position)
+				}
+				return cursor.Continue, nil
+			}}
+		sys := start(t, st, w)
+		r := appendInputs(t, st, 1)
+		time.Sleep(time.Minute)
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", r))
+		require.Equal(t, []store.Position{1}, seen)
+	})
+}
+
+func TestAWorkerThatStartsBeyondTheHeadLetsTheOthersWakeUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		ahead := cursor.Worker{Name: "ahead", Volatile: true, Start: store.After(1000),
+			Handle: func(context.Context, *cursor.Batch) (cursor.Action, error) { return cursor.Continue, nil }}
+		appendInputs(t, st, 1)
+		sys := start(t, st, ahead, handling("w", func(context.Context, *cursor.Batch) error {
+			time.Sleep(time.Second) // the other one is parked by then
+			return nil
+		}))
+		time.Sleep(time.Minute)
+		r := appendInputs(t, st, 1)
+		ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
+		defer cancel()
+		require.NoError(t, sys.WaitApplied(ctx, "w", r))
+	})
+}
+
+type nan struct{ V float64 }
+
+func (nan) Kind() string { return "out.nan" }
+
+func TestAReactionThatCannotBeEncodedIsAnAttemptAtItsEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		w := cursor.Worker{Name: "w", Region: inputs, Policy: steady(3, time.Second),
+			Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+				for i, e := range b.Events {
+					v := 1.0
+					if e.Position == 3 {
+						v = math.NaN()
+					}
+					b.React(i, store.At("out:w", "test"), nan{v})
+				}
+				return cursor.Continue, nil
+			}}
+		sys := start(t, st, w)
+		appendInputs(t, st, 5)
+		time.Sleep(time.Hour)
+		s := statusOf(t, sys, "w")
+		t.Logf("%+v", s)
+		var ex *supervision.ExhaustedError
+		require.ErrorAs(t, s.Reason, &ex)
+		require.EqualValues(t, 3, ex.Event)
+		require.EqualValues(t, 2, s.Position)
+	})
+}
+
+type goexit struct{}
+
+func (goexit) Kind() string                 { return "out.goexit" }
+func (goexit) MarshalJSON() ([]byte, error) { runtime.Goexit(); return nil, nil }
+
+func TestAPayloadThatEndsItsGoroutineIsAnAttemptAtItsEvent(t *testing.T) {
+	st := memory(t, store.Options{})
+	var calls atomic.Int64
+	w := cursor.Worker{Name: "w", Region: inputs, Policy: steady(3, time.Second),
+		Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+			calls.Add(1)
+			b.React(0, store.At("out:w", "test"), goexit{})
+			return cursor.Continue, nil
+		}}
+	sys := start(t, st, w)
+	appendInputs(t, st, 1)
+	<-time.After(500 * time.Millisecond)
+	t.Logf("calls %d %+v", calls.Load(), statusOf(t, sys, "w"))
+	require.Less(t, calls.Load(), int64(10))
+}
+
+type boom struct{}
+
+func (boom) Kind() string                 { return "out.boom" }
+func (boom) MarshalJSON() ([]byte, error) { panic("marshal") }
+
+func TestAPayloadThatPanicsIsAnAttemptAtItsEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		w := cursor.Worker{Name: "w", Region: inputs, Policy: steady(3, time.Second),
+			Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+				for i, e := range b.Events {
+					if e.Position == 3 {
+						b.React(i, store.At("out:w", "test"), boom{})
+					}
+				}
+				return cursor.Continue, nil
+			}}
+		sys := start(t, st, w)
+		appendInputs(t, st, 5)
+		time.Sleep(time.Hour)
+		s := statusOf(t, sys, "w")
+		t.Logf("%+v", s)
+		require.EqualValues(t, 2, s.Position)
+	})
+}
+
+type typedNil struct{ err error }
+
+func (e *typedNil) Error() string { return "x" }
+func (e *typedNil) Unwrap() error { return e.err }
+
+func TestAnErrorWhoseMethodsPanicIsAnAttemptAtItsEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		w := handling("w", func(_ context.Context, b *cursor.Batch) error {
+			var e *typedNil
+			return e
+		})
+		w.BatchSize = 1
+		w.Policy = steady(3, time.Second)
+		sys := start(t, st, w)
+		appendInputs(t, st, 5)
+		time.Sleep(time.Hour)
+		s := statusOf(t, sys, "w")
+		t.Logf("%+v", s)
+		var ex *supervision.ExhaustedError
+		require.ErrorAs(t, s.Reason, &ex)
+	})
+}
+
+func TestAHandlerMayReturnTheSameErrorAgain(t *testing.T) {
+	st := memory(t, store.Options{})
+	shared := cursor.Failed(0, errBroken)
+	w := handling("w", func(_ context.Context, b *cursor.Batch) error { return shared })
+	w.Policy = steady(1000, time.Millisecond)
+	v := handling("v", func(_ context.Context, b *cursor.Batch) error { return shared })
+	v.Policy = steady(1000, time.Millisecond)
+	sys := start(t, st, w, v)
+	appendInputs(t, st, 5)
+	for range 50 {
+		<-time.After(2 * time.Millisecond)
+		for _, s := range sys.Status().Workers {
+			_ = fmt.Sprint(s.Reason)
+		}
+	}
+}
+
+func TestStopCallsNoHandlerForTheFirstEventOfTheLog(t *testing.T) {
+	var hits int
+	for i := range 500 {
+		st, err := store.Open("", store.Options{InMemory: true})
+		require.NoError(t, err)
+		release := make(chan struct{})
+		w := cursor.Worker{Name: "w", Region: inputs, Handle: func(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
+			select {
+			case <-ctx.Done():
+			case <-release:
+			}
+			return cursor.Continue, ctx.Err()
+		}}
+		sys, err := actors.Start(t.Context(), st, actors.Options{DrainTimeout: 5 * time.Millisecond, KillTimeout: 100 * time.Millisecond}, tree(w))
+		require.NoError(t, err)
+		done := make(chan error, 1)
+		go func() { done <- sys.Stop(context.Background()) }()
+		spin(i % 200)
+		_, err = st.Append(context.Background(), store.At("in:1", "test"), store.Any, store.Raw{Type: "in.made", Data: []byte("1")})
+		require.NoError(t, err)
+		err = <-done
+		close(release)
+		if errors.Is(err, actors.ErrHung) {
+			hits++
+			t.Logf("iteration %d: %v %+v", i, err, sys.Status())
+		}
+		st.Close()
+		if hits > 0 {
+			t.FailNow()
+		}
+	}
+}
+
+var sink atomic.Int64
+
+func spin(n int) {
+	for range n * 20 {
+		sink.Add(1)
+	}
+}
+
+func TestABadEventEndsAWorkerWithoutACheckpointToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		calls := 0
+		w := cursor.Worker{Name: "w", Region: inputs, Volatile: true, Policy: steady(3, time.Second),
+			Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+				calls++
+				if calls > 3000 {
+					return cursor.Stop, nil
+				}
+				reactAll("w", b)
+				for _, e := range b.Events {
+					if e.Position == 700 {
+						panic("poison")
+					}
+				}
+				return cursor.Continue, nil
+			}}
+		appendInputs(t, st, 800)
+		sys := start(t, st, w)
+		time.Sleep(time.Hour)
+		s := statusOf(t, sys, "w")
+		t.Logf("calls %d reactions %d %+v", calls, st.Head()-800, s)
+		require.Less(t, calls, 200)
+	})
+}
+
+func TestAPayloadMayBeChangedOnceItIsStaged(t *testing.T) {
+	st := memory(t, store.Options{})
+	w := cursor.Worker{Name: "w", Region: inputs, Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+		var p reacted
+		for i, e := range b.Events {
+			p.For = e.Position
+			b.React(i, store.At("out:w", "test"), &p)
+		}
+		return cursor.Continue, nil
+	}}
+	r := appendInputs(t, st, 3)
+	sys := start(t, st, w)
+	require.NoError(t, sys.WaitApplied(t.Context(), "w", r))
+	requireExactlyOnce(t, st, "w")
+}
