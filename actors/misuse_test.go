@@ -24,7 +24,8 @@ func TestAPanicOfAWorkerWithoutACheckpointSkipsNothing(t *testing.T) {
 		st := memory(t, store.Options{})
 		var seen []store.Position
 		panicked := false
-		w := cursor.Worker{Name: "w", Region: inputs, Volatile: true, Start: store.Now(), Policy: steady(5, time.Second),
+		w := cursor.Worker{
+			Name: "w", Region: inputs, Volatile: true, Start: store.Now(), Policy: steady(5, time.Second),
 			Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
 				if !panicked {
 					panicked = true
@@ -34,7 +35,8 @@ func TestAPanicOfAWorkerWithoutACheckpointSkipsNothing(t *testing.T) {
 					seen = append(seen, e.Position)
 				}
 				return cursor.Continue, nil
-			}}
+			},
+		}
 		sys := start(t, st, w)
 		r := appendInputs(t, st, 1)
 		time.Sleep(time.Minute)
@@ -46,8 +48,10 @@ func TestAPanicOfAWorkerWithoutACheckpointSkipsNothing(t *testing.T) {
 func TestAWorkerThatStartsBeyondTheHeadLetsTheOthersWakeUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
-		ahead := cursor.Worker{Name: "ahead", Volatile: true, Start: store.After(1000),
-			Handle: func(context.Context, *cursor.Batch) (cursor.Action, error) { return cursor.Continue, nil }}
+		ahead := cursor.Worker{
+			Name: "ahead", Volatile: true, Start: store.After(1000),
+			Handle: func(context.Context, *cursor.Batch) (cursor.Action, error) { return cursor.Continue, nil },
+		}
 		appendInputs(t, st, 1)
 		sys := start(t, st, ahead, handling("w", func(context.Context, *cursor.Batch) error {
 			time.Sleep(time.Second) // the other one is parked by then
@@ -68,7 +72,8 @@ func (nan) Kind() string { return "out.nan" }
 func TestAReactionThatCannotBeEncodedIsAnAttemptAtItsEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
-		w := cursor.Worker{Name: "w", Region: inputs, Policy: steady(3, time.Second),
+		w := cursor.Worker{
+			Name: "w", Region: inputs, Policy: steady(3, time.Second),
 			Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
 				for i, e := range b.Events {
 					v := 1.0
@@ -78,7 +83,8 @@ func TestAReactionThatCannotBeEncodedIsAnAttemptAtItsEvent(t *testing.T) {
 					b.React(i, store.At("out:w", "test"), nan{v})
 				}
 				return cursor.Continue, nil
-			}}
+			},
+		}
 		sys := start(t, st, w)
 		appendInputs(t, st, 5)
 		time.Sleep(time.Hour)
@@ -99,12 +105,14 @@ func (goexit) MarshalJSON() ([]byte, error) { runtime.Goexit(); return nil, nil 
 func TestAPayloadThatEndsItsGoroutineIsAnAttemptAtItsEvent(t *testing.T) {
 	st := memory(t, store.Options{})
 	var calls atomic.Int64
-	w := cursor.Worker{Name: "w", Region: inputs, Policy: steady(3, time.Second),
+	w := cursor.Worker{
+		Name: "w", Region: inputs, Policy: steady(3, time.Second),
 		Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
 			calls.Add(1)
 			b.React(0, store.At("out:w", "test"), goexit{})
 			return cursor.Continue, nil
-		}}
+		},
+	}
 	sys := start(t, st, w)
 	appendInputs(t, st, 1)
 	<-time.After(500 * time.Millisecond)
@@ -120,7 +128,8 @@ func (boom) MarshalJSON() ([]byte, error) { panic("marshal") }
 func TestAPayloadThatPanicsIsAnAttemptAtItsEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
-		w := cursor.Worker{Name: "w", Region: inputs, Policy: steady(3, time.Second),
+		w := cursor.Worker{
+			Name: "w", Region: inputs, Policy: steady(3, time.Second),
 			Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
 				for i, e := range b.Events {
 					if e.Position == 3 {
@@ -128,7 +137,8 @@ func TestAPayloadThatPanicsIsAnAttemptAtItsEvent(t *testing.T) {
 					}
 				}
 				return cursor.Continue, nil
-			}}
+			},
+		}
 		sys := start(t, st, w)
 		appendInputs(t, st, 5)
 		time.Sleep(time.Hour)
@@ -138,16 +148,16 @@ func TestAPayloadThatPanicsIsAnAttemptAtItsEvent(t *testing.T) {
 	})
 }
 
-type typedNil struct{ err error }
+type typedNilError struct{ err error }
 
-func (e *typedNil) Error() string { return "x" }
-func (e *typedNil) Unwrap() error { return e.err }
+func (e *typedNilError) Error() string { return "x" }
+func (e *typedNilError) Unwrap() error { return e.err }
 
 func TestAnErrorWhoseMethodsPanicIsAnAttemptAtItsEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		w := handling("w", func(_ context.Context, b *cursor.Batch) error {
-			var e *typedNil
+			var e *typedNilError
 			return e
 		})
 		w.BatchSize = 1
@@ -195,9 +205,9 @@ func TestStopCallsNoHandlerForTheFirstEventOfTheLog(t *testing.T) {
 		sys, err := actors.Start(t.Context(), st, actors.Options{DrainTimeout: 5 * time.Millisecond, KillTimeout: 100 * time.Millisecond}, tree(w))
 		require.NoError(t, err)
 		done := make(chan error, 1)
-		go func() { done <- sys.Stop(context.Background()) }()
+		go func() { done <- sys.Stop(t.Context()) }()
 		spin(i % 200)
-		_, err = st.Append(context.Background(), store.At("in:1", "test"), store.Any, store.Raw{Type: "in.made", Data: []byte("1")})
+		_, err = st.Append(t.Context(), store.At("in:1", "test"), store.Any, store.Raw{Type: "in.made", Data: []byte("1")})
 		require.NoError(t, err)
 		err = <-done
 		close(release)
@@ -224,7 +234,8 @@ func TestABadEventEndsAWorkerWithoutACheckpointToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		calls := 0
-		w := cursor.Worker{Name: "w", Region: inputs, Volatile: true, Policy: steady(3, time.Second),
+		w := cursor.Worker{
+			Name: "w", Region: inputs, Volatile: true, Policy: steady(3, time.Second),
 			Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
 				calls++
 				if calls > 3000 {
@@ -237,7 +248,8 @@ func TestABadEventEndsAWorkerWithoutACheckpointToo(t *testing.T) {
 					}
 				}
 				return cursor.Continue, nil
-			}}
+			},
+		}
 		appendInputs(t, st, 800)
 		sys := start(t, st, w)
 		time.Sleep(time.Hour)

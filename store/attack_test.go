@@ -82,7 +82,7 @@ func TestAPayloadThatLooksLikeABatchDoesNotTurnATornWriteIntoDamage(t *testing.T
 		data = append(data, fake...)
 	}
 	disk.CutAt(disk.Ops() + 2) // in the sync
-	_, err = s.Append(context.Background(), At("e", "test"), Any, Raw{Type: "f", Data: data})
+	_, err = s.Append(t.Context(), At("e", "test"), Any, Raw{Type: "f", Data: data})
 	require.ErrorIs(t, err, ErrOutcomeUnknown)
 	for seed := range uint64(200) {
 		image := disk.Image(seed)

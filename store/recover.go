@@ -285,16 +285,16 @@ func (r *recovery) finishSegment(g *segment, sc *scan) error {
 		LastTime: sc.lastTime, LastChecksum: sc.next.Previous, Incarnation: sc.next.Incarnation,
 		Weak: sc.flags&wal.FlagWeak != 0, History: sc.history,
 	}
-	err = writeFooter(g.file, &t, sc.active)
-	if err != nil && !isFull(err) {
-		return err
-	}
-	r.sealed(g, &t)
-	if err != nil { // go on with the growing index, as after a sealing that failed; the next opening tries again
+	switch err := writeFooter(g.file, &t, sc.active); {
+	case isFull(err): // go on with the growing index, as after a sealing that failed; the next opening tries again
+		r.sealed(g, &t)
 		g.trailer.Store(nil)
-		return nil
+	case err != nil:
+		return err
+	default:
+		r.sealed(g, &t)
+		g.index.Store(nil)
 	}
-	g.index.Store(nil)
 	return nil
 }
 
