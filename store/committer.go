@@ -51,16 +51,29 @@ func (c *committer) submit(ctx context.Context, o *op) error {
 	}
 	c.mu.Unlock()
 
+	if err := c.wait(ctx, o); err != nil {
+		return err
+	}
+	if !o.done { // woken to lead
+		c.lead(o)
+	}
+	return nil
+}
+
+// wait returns when o is done or has to lead, or with an error when ctx ends before.
+func (c *committer) wait(ctx context.Context, o *op) error {
+	ended := ctx.Done()
+	if ended == nil { // the usual case for background work, and a select costs more than the rest of this
+		<-o.wake
+		return nil
+	}
 	select {
 	case <-o.wake:
-	case <-ctx.Done():
+	case <-ended:
 		if err := c.abandon(ctx, o); err != nil {
 			return err
 		}
 		<-o.wake // on its way
-	}
-	if !o.done { // woken to lead
-		c.lead(o)
 	}
 	return nil
 }
