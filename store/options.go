@@ -35,9 +35,9 @@ type Options struct {
 	Sync SyncMode
 	// SyncEvery is the period of SyncInterval; 0 means 100 ms, less than a millisecond is refused.
 	SyncEvery time.Duration
-	// SegmentBytes is the size at which segment files stop growing; 0 means 64 MiB. Segments are filled
-	// with zeros ahead of use (that halves the cost of a sync); the first takes 4 MiB or less, each
-	// following one twice as much up to this size. Between 64 KiB and 1 GiB.
+	// SegmentBytes is the size at which segment files stop growing; 0 means 64 MiB. The first takes 4 MiB or less, each
+	// following one twice as much up to this size. They are filled with zeros ahead of use, which halves the cost of a sync;
+	// in the weaker modes their room is only reserved. Between 64 KiB and 1 GiB.
 	SegmentBytes int64
 	// ReadOnly opens the directory beside its writer, or without one, and changes nothing in it.
 	ReadOnly bool

@@ -143,7 +143,7 @@ func (r *recovery) firstSegment(w *writer) error {
 		s.history.Store = id
 	}
 	w.next.Segment = r.chain.Segment
-	p := prepareSegment(s.fs, s.dir, w.next.Segment+1, min(firstSegmentBytes, s.options.SegmentBytes))
+	p := s.prepareSegment(w.next.Segment+1, min(firstSegmentBytes, s.options.SegmentBytes))
 	if isFull(p.err) {
 		return fmt.Errorf("%w: %w", ErrDiskFull, p.err)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// prepared is the file of the next segment, filled with zeros and durable together with its name; or why there is none.
+// prepared is the file of the next segment, made of zeros and durable together with its name; or why there is none.
 type prepared struct {
 	file     vfs.File
 	capacity int64
@@ -100,7 +100,7 @@ func (w *writer) prepare(capacity int64) {
 	ready := make(chan prepared, 1)
 	w.prepared = ready
 	number := w.next.Segment + 1
-	w.store.background(func() { ready <- prepareSegment(w.store.fs, w.store.dir, number, capacity) })
+	w.store.background(func() { ready <- w.store.prepareSegment(number, capacity) })
 }
 
 // takePrepared waits for the file that is being made, and makes one on the spot if there is none or it is too small.
@@ -116,13 +116,13 @@ func (w *writer) takePrepared(capacity int64) prepared {
 			_ = p.file.Close()
 		}
 	}
-	return prepareSegment(w.store.fs, w.store.dir, number, capacity)
+	return w.store.prepareSegment(number, capacity)
 }
 
 // prepareSegment creates a file of zeros. What is left over of an earlier attempt is removed first: files are never
-// reused.
-func prepareSegment(fsys vfs.FS, dir string, number uint32, capacity int64) prepared {
-	name := segmentName(dir, number)
+// reused. Written zeros make the sync of an append half as long; where nobody waits for syncs, room is all that is needed.
+func (s *Store) prepareSegment(number uint32, capacity int64) prepared {
+	fsys, dir, name := s.fs, s.dir, s.segmentPath(number)
 	if err := fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return prepared{err: err}
 	}
@@ -130,7 +130,12 @@ func prepareSegment(fsys vfs.FS, dir string, number uint32, capacity int64) prep
 	if err != nil {
 		return prepared{err: err}
 	}
-	if err = fillZeros(file, 0, capacity); err == nil {
+	if s.options.Sync == SyncAlways {
+		err = fillZeros(file, 0, capacity)
+	} else {
+		err = file.Allocate(capacity)
+	}
+	if err == nil {
 		err = file.Sync()
 	}
 	if err == nil {

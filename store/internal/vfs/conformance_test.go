@@ -3,6 +3,8 @@ package vfs
 import (
 	"io"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -73,6 +75,34 @@ func TestAReadBeyondTheEndIsShortWithEOF(t *testing.T) {
 		_, err = f.ReadAt(nil, 3)
 		require.NoError(t, err)
 	})
+}
+
+func TestAllocateGivesZerosToWriteInto(t *testing.T) {
+	onEach(t, func(t *testing.T, fsys FS, dir string) {
+		const size = 1<<20 + 4096
+		f := mustCreate(t, fsys, in(dir, "a"))
+		defer f.Close()
+		require.NoError(t, f.Allocate(size))
+		require.NoError(t, f.Sync())
+		got, err := f.Size()
+		require.NoError(t, err)
+		require.EqualValues(t, size, got)
+		mustWrite(t, f, 1<<20, []byte("abc"))
+		b := make([]byte, 8)
+		_, err = f.ReadAt(b, 1<<20-2)
+		require.NoError(t, err)
+		require.Equal(t, "\x00\x00abc\x00\x00\x00", string(b))
+	})
+}
+
+func TestAllZerosAreWrittenWhereTheSystemCannotAllocate(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "a"))
+	require.NoError(t, err)
+	defer f.Close()
+	require.NoError(t, writeZeros(f, 1<<20+1))
+	b, err := os.ReadFile(f.Name())
+	require.NoError(t, err)
+	require.Equal(t, make([]byte, 1<<20+1), b)
 }
 
 func TestTruncateCutsAndGrowsWithZeros(t *testing.T) {

@@ -128,6 +128,9 @@ func (f *memoryFile) Truncate(size int64) error {
 	})
 }
 
+// Allocate implements File: a Memory counts the size of a file, not what was written.
+func (f *memoryFile) Allocate(size int64) error { return f.Truncate(size) }
+
 func (f *memoryFile) Sync() error {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()

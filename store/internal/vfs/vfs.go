@@ -85,6 +85,12 @@ type File interface {
 	// Truncate sets the size in bytes; a longer file reads as zeros at its end.
 	Truncate(size int64) error
 
+	// Allocate makes an empty file that long, reading as zeros, with room for it on the
+	// disk, so that writing into it later cannot fail for want of room. On linux that is
+	// fallocate, which writes nothing; elsewhere, and where the file system cannot do
+	// it, zeros are written.
+	Allocate(size int64) error
+
 	// Size returns the current size in bytes.
 	Size() (int64, error)
 }
