@@ -22,13 +22,17 @@ func BenchmarkIdleWorkers(b *testing.B) {
 	for b.Loop() {
 		none, alone, crowd := newArm(b, 0), newArm(b, 1), f.crowd(workers)
 		f.woken(crowd)
-		appendInTurns(b, none, alone, crowd)
+		silent, waking := newBareArm(b, false), newBareArm(b, true)
+		appendInTurns(b, none, alone, crowd, silent, waking)
+		f.add("limit-none-us", micros(quantile(silent.took, 0.5)))
+		f.add("limit-wake-us", micros(quantile(waking.took, 0.5)))
+		f.add("limit-x-none", float64(quantile(waking.took, 0.5))/float64(quantile(silent.took, 0.5)))
 		f.add("append-none-us", micros(quantile(none.took, 0.5)))
 		f.add("append-one-us", micros(quantile(alone.took, 0.5)))
 		f.add("append-idle-us", micros(quantile(crowd.took, 0.5)))
 		f.add("x-none<=1.05", float64(quantile(crowd.took, 0.5))/float64(quantile(none.took, 0.5)))
 		f.add("x-one", float64(quantile(crowd.took, 0.5))/float64(quantile(alone.took, 0.5)))
-		for _, a := range []*arm{none, alone, crowd} {
+		for _, a := range []*arm{none, alone, crowd, silent, waking} {
 			a.close(b)
 		}
 	}
@@ -41,6 +45,43 @@ type arm struct {
 	sys    *actors.System // nil without workers
 	remove func()
 	took   []time.Duration // by appends
+
+	// Of a limit: a file that is written and synced, and, if somebody waits, a channel that wakes a goroutine and one on
+	// which that answers.
+	bare        *zeroed
+	wake, awake chan struct{}
+}
+
+// newBareArm is the least that an append can do, with or without a goroutine to wake after it.
+func newBareArm(b *testing.B, waking bool) *arm {
+	b.Helper()
+	dir, remove := newDir(b)
+	a := &arm{bare: newZeroed(b, dir), remove: remove}
+	if waking {
+		a.wake, a.awake = make(chan struct{}, 1), make(chan struct{}, 1)
+		go func() {
+			for range a.wake {
+				a.awake <- struct{}{}
+			}
+		}()
+	}
+	return a
+}
+
+// appendBare appends a record and wakes the goroutine that waits, if any, before it returns.
+func (a *arm) appendBare(b *testing.B, rec []byte) time.Duration {
+	b.Helper()
+	began := time.Now()
+	must(b, a.bare.write(appendFrame(nil, rec)))
+	must(b, datasync(a.bare.file))
+	if a.wake != nil {
+		a.wake <- struct{}{}
+	}
+	took := time.Since(began)
+	if a.wake != nil {
+		<-a.awake
+	}
+	return took
 }
 
 func newArm(b *testing.B, workers int) *arm {
@@ -81,6 +122,14 @@ func (a *arm) settle(b *testing.B) {
 
 func (a *arm) close(b *testing.B) {
 	b.Helper()
+	if a.wake != nil {
+		close(a.wake)
+	}
+	if a.bare != nil {
+		must(b, a.bare.file.Close())
+		a.remove()
+		return
+	}
 	if a.sys != nil {
 		must(b, a.sys.Stop(b.Context()))
 	}
@@ -140,6 +189,9 @@ func appendInTurns(b *testing.B, arms ...*arm) {
 // appendTo appends an event for a worker, waits until that has handled it, and gives the time of the append alone.
 func appendTo(b *testing.B, a *arm, worker int) time.Duration {
 	b.Helper()
+	if a.bare != nil {
+		return a.appendBare(b, make([]byte, recordBytes))
+	}
 	began := time.Now()
 	receipt, err := a.st.Append(b.Context(), idleAt(worker), store.Any, event(0))
 	took := time.Since(began)
