@@ -302,8 +302,8 @@ func TestACallerMayReuseWhatItHandedIn(t *testing.T) {
 		Sides:  []SideWrite{{Key: "k", Value: value}},
 	}
 	r := write(t, s, b)
-	copy(data, "XXXXXXX")
-	copy(value, "XXXXX")
+	copy(data, "-------")
+	copy(value, "-----")
 	headers["h"] = "X"
 	b.Events[0].At.Entity = "X"
 	for range 2 {
