@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
@@ -45,24 +46,19 @@ func TestAPanicOfAWorkerWithoutACheckpointSkipsNothing(t *testing.T) {
 	})
 }
 
-func TestAWorkerThatStartsBeyondTheHeadLetsTheOthersWakeUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		st := memory(t, store.Options{})
-		ahead := cursor.Worker{
-			Name: "ahead", Volatile: true, Start: store.After(1000),
-			Handle: func(context.Context, *cursor.Batch) (cursor.Action, error) { return cursor.Continue, nil },
-		}
-		appendInputs(t, st, 1)
-		sys := start(t, st, ahead, handling("w", func(context.Context, *cursor.Batch) error {
-			time.Sleep(time.Second) // the other one is parked by then
-			return nil
-		}))
-		time.Sleep(time.Minute)
-		r := appendInputs(t, st, 1)
-		ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
-		defer cancel()
-		require.NoError(t, sys.WaitApplied(ctx, "w", r))
+func TestAWorkerThatWouldStartBeyondTheHeadDoesNotStart(t *testing.T) {
+	st := memory(t, store.Options{})
+	appendInputs(t, st, 1)
+	ahead := cursor.Worker{
+		Name: "ahead", Volatile: true, Start: store.After(1000),
+		Handle: func(context.Context, *cursor.Batch) (cursor.Action, error) { return cursor.Continue, nil },
+	}
+	_, err := actors.Start(t.Context(), st, actors.Options{}, supervision.Group{
+		Name: "g", Children: []supervision.Child{ahead},
 	})
+	require.ErrorIs(t, err, checkpoint.ErrAhead)
+	_, err = cursor.Open(t.Context(), st, store.Region{}, cursor.Options{Start: store.After(1000)})
+	require.ErrorIs(t, err, checkpoint.ErrAhead)
 }
 
 type nan struct{ V float64 }

@@ -74,11 +74,14 @@ func (e *KindsError) Unwrap() error { return ErrKindsChanged }
 
 // AheadError says how far a position is beyond the log: the log was replaced by a shorter one, or the position is wrong.
 type AheadError struct {
-	ID             ID
+	ID             ID // empty for the start of a reader without a checkpoint
 	Position, Head store.Position
 }
 
 func (e *AheadError) Error() string {
+	if e.ID == "" {
+		return fmt.Sprintf("checkpoint: start behind %d is beyond the head of the log, %d", e.Position, e.Head)
+	}
 	return fmt.Sprintf("checkpoint %q: position %d is beyond the head of the log, %d", e.ID, e.Position, e.Head)
 }
 

@@ -55,18 +55,19 @@ func (p place) pass(events []store.Event, scanned store.Position) place {
 func placeOf(r checkpoint.Record) place { return place{scanned: r.Scanned, delivered: r.Delivered} }
 
 // Open returns a cursor. With an ID it acquires the checkpoint, a commit that fences whoever used the ID before, and
-// goes on where that one committed last; the errors are those of [checkpoint.Acquire]. There is nothing to close.
+// goes on where that one committed last; the errors are those of [checkpoint.Acquire]. Without one, a start beyond the head is
+// a [checkpoint.AheadError]. There is nothing to close.
 func Open(ctx context.Context, st *store.Store, region store.Region, o Options) (*Cursor, error) {
 	if err := region.Validate(); err != nil {
 		return nil, fmt.Errorf("cursor: %w", err)
 	}
 	c := &Cursor{st: st, region: region, lazy: !o.SyncCheckpoints}
 	if o.ID == "" {
-		start, err := st.Resolve(ctx, o.Start)
+		start, err := startAt(ctx, st, o.Start)
 		if err != nil {
-			return nil, fmt.Errorf("cursor: find the start: %w", err)
+			return nil, fmt.Errorf("cursor: %w", err)
 		}
-		c.at = place{scanned: start, delivered: start}
+		c.at = start
 	} else {
 		lease, err := checkpoint.Acquire(ctx, st, o.ID, checkpoint.Binding{Region: region, Start: o.Start})
 		if err != nil {
@@ -76,6 +77,19 @@ func Open(ctx context.Context, st *store.Store, region store.Region, o Options) 
 	}
 	c.kept = c.at
 	return c, nil
+}
+
+// startAt is where a reader without a checkpoint begins. A position that the log has not reached is of another log, or wrong:
+// to wait until it is reached would be to skip what comes before.
+func startAt(ctx context.Context, st *store.Store, from store.Start) (place, error) {
+	start, err := st.Resolve(ctx, from)
+	if err != nil {
+		return place{}, fmt.Errorf("find the start: %w", err)
+	}
+	if head := st.Head(); start > head {
+		return place{}, &checkpoint.AheadError{Position: start, Head: head}
+	}
+	return place{scanned: start, delivered: start}, nil
 }
 
 // Position up to which everything that matches was delivered.

@@ -7,7 +7,7 @@
 //	store    1 2 3 4 5 6 7 8 9          head = 9
 //	             | .   |   |            the region matches 3, 6 and 8
 //	             v     v   v
-//	Cursor   All, Poll, PollBatch, PullBatch; Commit, Rollback         pulled by hand
+//	Cursor   All, Poll, PollBatch, PullBatch; Commit, Rollback         pulled by hand; Subscription: the same, lossy
 //	Runner   page -> Worker.Handle(Batch) -> reactions + checkpoint    one Step at a time
 //	                                          = ONE batch of the store
 //

@@ -39,11 +39,11 @@ func NewRunner(ctx context.Context, st *store.Store, w Worker) (*Runner, error) 
 	}
 	r := &Runner{st: st, worker: w, region: w.narrowed()}
 	if w.Volatile {
-		start, err := st.Resolve(ctx, w.Start)
+		start, err := startAt(ctx, st, w.Start)
 		if err != nil {
-			return nil, fmt.Errorf("cursor: worker %q: find the start: %w", w.Name, err)
+			return nil, fmt.Errorf("cursor: worker %q: %w", w.Name, err)
 		}
-		r.at = place{scanned: start, delivered: start}
+		r.at = start
 		return r, nil
 	}
 	binding := checkpoint.Binding{Region: w.Region, Kinds: w.Kinds, Start: w.Start}
