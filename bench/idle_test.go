@@ -23,7 +23,10 @@ func BenchmarkIdleWorkers(b *testing.B) {
 		none, alone, crowd := newArm(b, 0), newArm(b, 1), f.crowd(workers)
 		f.woken(crowd)
 		silent, waking := newBareArm(b, false), newBareArm(b, true)
-		appendInTurns(b, none, alone, crowd, silent, waking)
+		unmatched := &arm{st: crowd.st} // the same store, and events that concern nobody
+		appendInTurns(b, none, alone, crowd, unmatched, silent, waking)
+		f.add("append-unmatched-us", micros(quantile(unmatched.took, 0.5)))
+		f.add("x-unmatched", float64(quantile(crowd.took, 0.5))/float64(quantile(unmatched.took, 0.5)))
 		f.add("limit-none-us", micros(quantile(silent.took, 0.5)))
 		f.add("limit-wake-us", micros(quantile(waking.took, 0.5)))
 		f.add("limit-x-none", float64(quantile(waking.took, 0.5))/float64(quantile(silent.took, 0.5)))
@@ -192,8 +195,12 @@ func appendTo(b *testing.B, a *arm, worker int) time.Duration {
 	if a.bare != nil {
 		return a.appendBare(b, make([]byte, recordBytes))
 	}
+	at := idleAt(worker)
+	if a.sys == nil {
+		at.Entity = "nobody:0"
+	}
 	began := time.Now()
-	receipt, err := a.st.Append(b.Context(), idleAt(worker), store.Any, event(0))
+	receipt, err := a.st.Append(b.Context(), at, store.Any, event(0))
 	took := time.Since(began)
 	must(b, err)
 	if a.sys != nil {
