@@ -49,7 +49,7 @@
 //	LOCK             locked while a writer is open; the file stays
 //	STATUS           how far readers in other processes may read; overwritten after each group, never synced
 //	0000000001.seg   sealed: batches, index, side values, trailer
-//	0000000002.seg   active: batches, then zeros, filled ahead of use
+//	0000000002.seg   active: batches, then zeros: written ahead of use in SyncAlways, reserved in the other modes
 //	0000000003.seg   made ahead while the active one is more than half full; removed by Close
 //
 // # After a crash
