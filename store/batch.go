@@ -45,6 +45,25 @@ type Proposal struct {
 	Headers map[string]string
 	// Causation links it to the event it reacts to.
 	Causation Causation
+
+	// reserved is the entity that Audit gave it, "" for a proposal of a caller.
+	reserved string
+}
+
+// auditKinds is how the kinds of audit events begin.
+const auditKinds = ReservedScope + "."
+
+// Audit proposes an event about a worker in [ReservedScope], at the entity "worker:" and the worker's name. It is for
+// Penstock's own packages, which tell in the same batch as a checkpoint what became of an event, and the only way into
+// that scope: a proposal that a caller makes there is refused.
+//
+// The other fields may be set as for any proposal, and every rule and limit of [Store.Commit] holds. Two more are
+// judged there and in [Proposal.Encode], with an [InvalidError]: the kind must begin with "penstock.", and the
+// coordinate must be the one that Audit gave. Events of that entity count its versions like those of any other, in
+// whatever scope.
+func Audit(worker string, p Payload) Proposal {
+	entity := "worker:" + worker
+	return Proposal{At: At(entity, ReservedScope), Payload: p, reserved: entity}
 }
 
 // Condition demands that the log holds no event of Region after position After.

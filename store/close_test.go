@@ -31,6 +31,9 @@ func TestEverythingAfterCloseIsAnError(t *testing.T) {
 		"Get":      func() error { _, err := s.Get(ctx, r.Events[0].ID); return err },
 		"GetAt":    func() error { _, err := s.GetAt(ctx, 1); return err },
 		"Count":    func() error { _, err := s.Count(ctx, Region{}, 0, 0, 1); return err },
+		"GetAll":   func() error { _, err := s.GetAll(ctx, []Position{1}); return err },
+		"Bytes":    func() error { _, err := s.Bytes(ctx, 0, 0); return err },
+		"Version":  func() error { _, err := s.Version(ctx, "a"); return err },
 		"Resolve":  func() error { _, err := s.Resolve(ctx, Now()); return err },
 		"Since":    func() error { _, err := s.Resolve(ctx, Since(time.Unix(0, 0))); return err },
 		"Wait":     func() error { _, err := s.Wait(ctx, 1); return err },
@@ -109,6 +112,8 @@ func TestCloseMayComeAtAnyMomentFromAnybody(t *testing.T) {
 			func() error { _, err := s.ReadPage(ctx, Region{Entity: "a"}, 0, 0, 50); return err },
 			func() error { _, err := s.Get(ctx, uuid.New()); return ignore(err, ErrNotFound) },
 			func() error { _, err := s.Count(ctx, Region{Scope: "test"}, 0, 0, 1000); return err },
+			func() error { _, err := s.Bytes(ctx, 0, 0); return err },
+			func() error { _, err := s.Version(ctx, "a"); return err },
 			func() (failed error) {
 				for _, err := range s.Read(ctx, Region{}, Beginning()) {
 					failed = err

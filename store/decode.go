@@ -71,7 +71,7 @@ func (r *run) read(d *decoder, dst []Event, f *filter) (events []Event, looked i
 }
 
 // filter is a region ready for use. The index is asked with its query; what the index cannot know, or knows by hash only,
-// is checked on the event.
+// is checked on the event. A nil filter admits every event, those of the reserved scope too.
 type filter struct {
 	region Region
 	query  index.Query
@@ -84,7 +84,7 @@ func newFilter(r Region) *filter {
 }
 
 func (f *filter) admits(e *Event) bool {
-	return f.region.admits(e) && (f.any ||
+	return f == nil || f.region.admits(e) && (f.any ||
 		f.query.Matches(index.Terms{Entity: e.Coordinate.Entity, Scope: e.Coordinate.Scope, Kind: e.Kind}))
 }
 

@@ -165,6 +165,7 @@ func (f *follower) extend(s *Store, l limit) (sure bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	f.tail.active.Settle(uint32(Position(s.head.Load()) + 1 - g.first))
 	end, _ := l.of(g.number)
 	for end = min(end, size); ; {
 		h, batch, err := batchAt(g, &f.tail.next, end)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/penstock-io/penstock/store/internal/index"
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
@@ -152,50 +151,4 @@ func (s *Store) storedReceipt(k wal.Key) (Receipt, error) {
 		r.Events = append(r.Events, Recorded{ID: e.ID, Position: e.Position, Version: e.Version})
 	}
 	return r, nil
-}
-
-// lastOfEntity finds the state of an entity in the log.
-func (s *Store) lastOfEntity(name string) (state entityState, found bool, err error) {
-	for _, g := range slices.Backward(*s.segments.Load()) {
-		idx, err := s.indexOf(g)
-		if err != nil {
-			return state, false, err
-		}
-		ord, ok := idx.LastOf(name)
-		if !ok {
-			continue
-		}
-		e, err := s.eventIn(g, idx, ord)
-		if err != nil {
-			return state, false, err
-		}
-		if e.Coordinate.Entity != name { // another entity with the same hash: look at them all
-			return s.scanForEntity(name)
-		}
-		return entityState{version: e.Version, hash: e.hash}, true, nil
-	}
-	return state, false, nil
-}
-
-// scanForEntity is lastOfEntity for names whose hash collides: it reads all events of the entity.
-func (s *Store) scanForEntity(name string) (state entityState, found bool, err error) {
-	segments := *s.segments.Load()
-	query := index.Query{Entity: name}
-	for _, seg := range segments {
-		idx, err := s.indexOf(seg)
-		if err != nil {
-			return state, false, err
-		}
-		ords, _ := idx.Select(query, 0, idx.Len(), int(idx.Len()), nil)
-		for _, ord := range ords {
-			e, err := s.eventIn(seg, idx, ord)
-			if err != nil {
-				return state, false, err
-			}
-			if e.Coordinate.Entity == name {
-				state, found = entityState{version: e.Version, hash: e.hash}, true
-			}
-		}
-	}
-	return state, found, nil
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"strings"
 	"unicode/utf8"
 )
 
@@ -45,15 +46,30 @@ func checkMax(field string, value, limit int) error {
 	return nil
 }
 
-func checkCoordinate(c Coordinate) error {
-	if err := checkText("entity", c.Entity, MaxEntityBytes); err != nil {
+// checkCoordinate lets a proposal into the reserved scope only at the entity that [Audit] gave it.
+func checkCoordinate(p *Proposal) error {
+	if err := checkText("entity", p.At.Entity, MaxEntityBytes); err != nil {
 		return err
 	}
-	if err := checkText("scope", c.Scope, MaxScopeBytes); err != nil {
+	if err := checkText("scope", p.At.Scope, MaxScopeBytes); err != nil {
 		return err
 	}
-	if c.Scope == ReservedScope {
-		return &InvalidError{Field: "scope", Rule: "is reserved", Value: c.Scope}
+	switch {
+	case p.reserved == "" && p.At.Scope == ReservedScope:
+		return &InvalidError{Field: "scope", Rule: "is reserved", Value: p.At.Scope}
+	case p.reserved != "" && p.At != At(p.reserved, ReservedScope):
+		return &InvalidError{Field: "audit coordinate", Rule: "must not be changed", Value: p.At.String()}
+	}
+	return nil
+}
+
+// checkKind applies the rules for kinds, and to audit events the one that is theirs.
+func checkKind(p *Proposal, kind string) error {
+	if err := checkText("kind", kind, MaxKindBytes); err != nil {
+		return err
+	}
+	if p.reserved != "" && !strings.HasPrefix(kind, auditKinds) {
+		return &InvalidError{Field: "audit kind", Rule: `must begin with "` + auditKinds + `"`, Value: kind}
 	}
 	return nil
 }

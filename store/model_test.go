@@ -374,6 +374,7 @@ func TestAnyHistoryMeansWhatAPlainLogMeans(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"": m.Check, "commit": m.Commit, "commit again": m.Commit, "commit once more": m.Commit, "retry": m.Retry,
 			"reopen": m.Reopen, "kill": m.Kill, "read": m.Read, "point": m.Point,
+			"many": m.Many, "measure": m.Measure,
 		})
 		var events []Event
 		for e, err := range m.store.Read(t.Context(), Region{}, Beginning()) {

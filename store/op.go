@@ -154,7 +154,7 @@ func (o *op) addSide(w *SideWrite) {
 
 // encodeProposal checks and encodes a proposal.
 func encodeProposal(p *Proposal) (d wal.Draft, err error) {
-	if err := checkCoordinate(p.At); err != nil {
+	if err := checkCoordinate(p); err != nil {
 		return d, err
 	}
 	d = wal.Draft{
@@ -171,7 +171,7 @@ func encodeProposal(p *Proposal) (d wal.Draft, err error) {
 	if err != nil {
 		return d, err
 	}
-	if err := checkText("kind", d.Kind, MaxKindBytes); err != nil {
+	if err := checkKind(p, d.Kind); err != nil {
 		return d, err
 	}
 	if err := checkText("codec", d.Codec, MaxCodecBytes); err != nil {
@@ -185,7 +185,7 @@ func encodeProposal(p *Proposal) (d wal.Draft, err error) {
 }
 
 // Encode applies the rules of [Store.Commit] to the proposal and returns it with its payload as [Raw]: for who wants to know
-// ahead of the commit, and to encode only once. Errors are those of Commit.
+// ahead of the commit, and to encode only once. Errors are those of Commit. What [Audit] made stays an audit event.
 func (p Proposal) Encode() (Proposal, error) {
 	d, err := encodeProposal(&p)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/penstock-io/penstock/store/internal/index"
 )
 
-// ReservedScope is the scope of Penstock's own audit events. Callers cannot append to it, and only a
-// region that names it sees it.
+// ReservedScope is the scope of Penstock's own audit events, which [Audit] proposes. Callers cannot append to it
+// otherwise, and only a region that names it sees it.
 const ReservedScope = "penstock"
 
 // Region selects events. All fields that are set must match; the zero Region matches every event outside

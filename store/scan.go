@@ -57,6 +57,7 @@ func scanSegment(g *segment, dataEnd int64) (*scan, error) {
 	if sc.next.Offset != dataEnd {
 		return nil, g.corrupt(sc.next.Offset, "batch does not match its checksum or place")
 	}
+	sc.active.Settle(sc.active.Len()) // what is sealed is visible
 	return sc, nil
 }
 

@@ -104,8 +104,9 @@ func (w *writer) poisonWith(cause error) error {
 	return err
 }
 
-// begin reserves the headers in the buffer.
+// begin reserves the headers in the buffer. Everything before the group is visible.
 func (w *writer) begin() group {
+	w.active.Settle(uint32(w.next.Position - uint64(w.segment.first)))
 	w.buf = w.buf[:0]
 	if w.headerPending {
 		w.buf = w.appendHeader(w.buf)

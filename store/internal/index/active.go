@@ -14,6 +14,7 @@ type Active struct {
 	// read without it.
 	mu       sync.RWMutex
 	offsets  u32s
+	settled  uint32 // the events before it are visible
 	lists    [listFields]map[string]*list
 	entities map[string]*entity
 	keys     map[string]uint32
@@ -29,6 +30,7 @@ type list struct {
 // An entity is known exactly, beside the namespace that it also is.
 type entity struct {
 	last  uint32
+	seen  uint32 // one more than the last that was settled when last was added, 0 for none
 	lists *list
 }
 
@@ -55,11 +57,22 @@ func (a *Active) Add(offset uint32, t Terms) {
 	ord := uint32(a.offsets.len())
 	a.offsets = a.offsets.append(offset)
 
-	e := a.entity(t.Entity)
+	e, known := a.entity(t.Entity)
+	if known && e.last < a.settled {
+		e.seen = e.last + 1
+	}
 	e.last = ord
 	e.lists.add(ord)
 	a.list(fieldScope, t.Scope).add(ord)
 	a.list(fieldKind, t.Kind).add(ord)
+}
+
+// Settle says that the first n events are visible, for LastSettled. It is called before events are added that are not
+// visible at once; n is the number of all events, or as it was the last time.
+func (a *Active) Settle(n uint32) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.settled = n
 }
 
 // AddKey records where the record of an idempotency key lies. A key occurs once
@@ -125,6 +138,21 @@ func (a *Active) LastOf(entity string) (ord uint32, ok bool) {
 	return e.last, true
 }
 
+// LastSettled implements Index. It is exact.
+func (a *Active) LastSettled(entity string) (ord uint32, ok bool) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	e, ok := a.entities[entity]
+	switch {
+	case !ok:
+		return 0, false
+	case e.last < a.settled:
+		return e.last, true
+	default:
+		return e.seen - 1, e.seen > 0
+	}
+}
+
 // FindKey implements Index. It is exact.
 func (a *Active) FindKey(key string) (offset uint32, ok bool) {
 	a.mu.RLock()
@@ -151,15 +179,15 @@ func (a *Active) find(f field, text string) cursor {
 	return &sparse{ords: l.ords}
 }
 
-// entity returns what is known of an entity, from its first event on.
-func (a *Active) entity(name string) *entity {
+// entity returns what is known of an entity, from its first event on, and whether there was one before.
+func (a *Active) entity(name string) (e *entity, known bool) {
 	if e, ok := a.entities[name]; ok {
-		return e
+		return e, true
 	}
 	name = strings.Clone(name) // it must not pin the buffer that it was cut from
-	e := &entity{lists: a.newList(fieldNamespace, namespace(name))}
+	e = &entity{lists: a.newList(fieldNamespace, namespace(name))}
 	a.entities[name] = e
-	return e
+	return e, false
 }
 
 // list returns the list of a term, from its first event on.

@@ -177,6 +177,40 @@ func checkPoints(t *rapid.T, m model, x Index) {
 	require.False(t, ok)
 }
 
+func TestTheLastSettledEventPrecedesTheGroupInHand(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m, a := model{}, NewActive()
+		names := []string{"a", "a:b", "b"}
+		settled := 0
+		for range rapid.IntRange(1, 12).Draw(t, "groups") {
+			if rapid.Bool().Draw(t, "published") { // else what was added stays hidden
+				settled = len(m.events)
+			}
+			a.Settle(uint32(settled))
+			for range rapid.IntRange(0, 4).Draw(t, "size") {
+				e := Terms{Entity: rapid.SampledFrom(names).Draw(t, "entity"), Scope: "s", Kind: "k"}
+				a.Add(uint32(len(m.events)), e)
+				m.events = append(m.events, e)
+			}
+			for _, name := range append(names, "never") {
+				want, wantOK := model{events: m.events[:settled]}.lastOf(name)
+				got, ok := a.LastSettled(name)
+				require.Equal(t, wantOK, ok, name)
+				require.True(t, !ok || got == want, "%s: %d, not %d", name, got, want)
+			}
+		}
+		blob, _ := a.Footer()
+		sealed, err := OpenSealed(blob)
+		require.NoError(t, err)
+		for _, name := range append(names, "never") {
+			want, wantOK := sealed.LastOf(name)
+			got, ok := sealed.LastSettled(name)
+			require.Equal(t, wantOK, ok)
+			require.Equal(t, want, got)
+		}
+	})
+}
+
 func checkSides(t *rapid.T, m model, blob []byte) {
 	sides, err := Sides(blob)
 	require.NoError(t, err)

@@ -66,6 +66,10 @@ type Index interface {
 	// answers by hash: the caller compares the entity in the record.
 	LastOf(entity string) (ord uint32, ok bool)
 
+	// LastSettled is LastOf among the events that were visible when Settle was last
+	// called: none before the first call, and all of them in a Sealed.
+	LastSettled(entity string) (ord uint32, ok bool)
+
 	// FindKey returns the offset of the record of an idempotency key. A Sealed
 	// answers by hash: the caller compares the key in the record.
 	FindKey(key string) (offset uint32, ok bool)

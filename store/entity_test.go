@@ -1,0 +1,170 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/store/internal/vfs"
+)
+
+// version asks and demands an answer.
+func version(t *testing.T, s *Store, entity string) uint64 {
+	t.Helper()
+	v, err := s.Version(t.Context(), entity)
+	require.NoError(t, err)
+	return v
+}
+
+func TestTheVersionOfAnEntityCountsItsEventsInAllScopesAndNotThoseBelowIt(t *testing.T) {
+	s := openLog(t, vfs.NewMemory(), smallSegments(SyncAlways))
+	require.Zero(t, version(t, s, "order"))
+	for _, entity := range []string{"order", "order:1", "order", "order:1:x", "orders"} {
+		_, err := s.Append(t.Context(), At(entity, fmt.Sprint("scope ", s.Head())), Any, note{})
+		require.NoError(t, err)
+	}
+	grow(t, s, 4)
+	for range 2 {
+		for entity, want := range map[string]uint64{
+			"order": 2, "order:1": 1, "order:1:x": 1, "orders": 1, "orde": 0, "order:": 0,
+		} {
+			require.Equal(t, want, version(t, s, entity), entity)
+		}
+		s = reopen(t, s)
+	}
+}
+
+func TestTheVersionOfWhatCannotBeAnEntityIsAnError(t *testing.T) {
+	s := memoryLog(t)
+	for _, entity := range []string{"", "a\nb", "\xff", long(MaxEntityBytes + 1)} {
+		_, err := s.Version(t.Context(), entity)
+		require.ErrorIs(t, err, ErrInvalid)
+	}
+}
+
+func TestTheVersionStaysThatOfTheHeadWhileAGroupIsBeingSynced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := newSyncGate()
+		s := openLog(t, gate, Options{})
+		put(t, s, "a")
+		put(t, s, "a")
+		gate.shut.Store(true)
+		t.Cleanup(gate.open)
+		hidden := async(t.Context(), s, Batch{Events: eventsOf("a", "a", "a:1", "new", "a")})
+		synctest.Wait()
+		pending(t, hidden)
+		require.Equal(t, uint64(2), version(t, s, "a"))
+		require.Zero(t, version(t, s, "new"))
+		require.Zero(t, version(t, s, "a:1"))
+		gate.open()
+		require.NoError(t, (<-hidden).err)
+		require.Equal(t, uint64(5), version(t, s, "a"))
+		require.Equal(t, uint64(1), version(t, s, "new"))
+	})
+}
+
+func TestTheVersionIsTheVisibleOneAlsoInTheFirstGroupAfterAReopenOrARollover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := newSyncGate()
+		s := openLog(t, gate, smallSegments(SyncAlways))
+		put(t, s, "a")
+		s = reopen(t, s)
+		for _, prepare := range []func(){func() {}, func() { grow(t, s, s.Stats().Segments+1) }} {
+			prepare()
+			synctest.Wait() // until the next segment is made and the last is sealed
+			before := version(t, s, "a")
+			gate.shut.Store(true)
+			hidden := async(t.Context(), s, Batch{Events: eventsOf("a", "a")})
+			synctest.Wait()
+			pending(t, hidden)
+			require.Equal(t, before, version(t, s, "a"))
+			gate.shut.Store(false)
+			gate.step()
+			require.NoError(t, (<-hidden).err)
+			require.Equal(t, before+2, version(t, s, "a"))
+		}
+	})
+}
+
+func TestTheVersionAfterAFailedWriteIsThatOfWhatIsVisible(t *testing.T) {
+	disk := vfs.NewMemory()
+	s := openLog(t, disk, Options{})
+	put(t, s, "a")
+	disk.FailAt(disk.Ops()+1, errors.New("broken"))
+	_, err := s.Commit(t.Context(), Batch{Events: eventsOf("a", "b")})
+	require.ErrorIs(t, err, ErrPoisoned)
+	require.Equal(t, uint64(1), version(t, s, "a"))
+	require.Zero(t, version(t, s, "b"))
+}
+
+func TestVersionBesideWritersIsAlwaysThatOfAHead(t *testing.T) {
+	s := openLog(t, vfs.NewMemory(), smallSegments(SyncNever))
+	ctx, cancel := context.WithCancel(t.Context())
+	var readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			var last uint64
+			for ctx.Err() == nil {
+				v, err := s.Version(t.Context(), "a")
+				if err != nil || v < last || v%3 != 0 {
+					t.Errorf("version %d after %d: %v", v, last, err) // a batch holds three: nobody may see a part of it
+					return
+				}
+				last = v
+			}
+		})
+	}
+	for i := range uint64(3000) {
+		b := Batch{Events: eventsOf("a", "b", "a", "a")}
+		b.Events[1].Payload = Raw{Type: "filler", Data: make([]byte, i%512)}
+		write(t, s, b)
+		require.Equal(t, 3*(i+1), version(t, s, "a"), "what was acknowledged counts")
+	}
+	cancel()
+	readers.Wait()
+	require.Greater(t, s.Stats().Segments, 3)
+}
+
+func TestAReadOnlyStoreKnowsTheVersionAsOfItsHead(t *testing.T) {
+	disk := vfs.NewMemory()
+	s := openLog(t, disk, smallSegments(SyncAlways))
+	put(t, s, "a")
+	o := s.options
+	o.ReadOnly = true
+	reader := openLog(t, disk, o)
+	for i := range uint64(5) {
+		require.Equal(t, i+1, version(t, reader, "a"))
+		put(t, s, "a")
+		grow(t, s, s.Stats().Segments+int(i%2))
+	}
+}
+
+func TestAReadOnlyStoreKeepsToItsHeadWhenNobodyVouchesForWhatItRead(t *testing.T) {
+	disk := vfs.NewMemory()
+	s := openLog(t, disk, Options{})
+	put(t, s, "a")
+	o := s.options
+	o.ReadOnly = true
+	reader := openLog(t, disk, o)
+	put(t, s, "a")
+	put(t, s, "b")
+	for range 2 {
+		// As if no writer had been there when it began to read.
+		sure, err := reader.follower.extend(reader, limit{unbounded: true})
+		require.NoError(t, err)
+		require.False(t, sure)
+		for entity, want := range map[string]uint64{"a": 1, "b": 0} {
+			state, _, err := reader.lastOfEntity(entity)
+			require.NoError(t, err)
+			require.Equal(t, want, state.version, entity)
+		}
+		put(t, s, "a")
+	}
+	require.Equal(t, uint64(4), version(t, reader, "a"))
+	require.Equal(t, uint64(1), version(t, reader, "b"))
+}

@@ -1,0 +1,90 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"sort"
+
+	"github.com/penstock-io/penstock/store/internal/wal"
+)
+
+// Bytes gives how many bytes of the log lie behind event after, up to and including event upTo (0 or beyond the head:
+// the head); 0 when after is not below it. It measures, on disk, from the first byte of the event that follows after to
+// the last byte of upTo: exactly what a reader of every event has to get through. What lies between counts, whatever it
+// is: side values, idempotency keys, headers and padding of batches, events that no region of the reader matches.
+// Headers and indexes of segments do not, nor does anything behind upTo.
+//
+// It costs the indexes of the first and the last segment that it touches, a few bytes of the record of upTo and one
+// addition for each segment between, whatever the number of events. Errors: ctx's error, [ErrClosed], [ErrNotFound] for
+// events that lie before the log, [CorruptError] for damage to what it reads.
+func (s *Store) Bytes(ctx context.Context, after, upTo Position) (int64, error) {
+	if err := s.readable(ctx); err != nil {
+		return 0, err
+	}
+	head := s.Head()
+	if upTo == 0 || upTo > head {
+		upTo = head
+	}
+	if after >= upTo {
+		return 0, nil
+	}
+	n, err := s.bytesBetween(after+1, upTo)
+	return n, s.readError(err)
+}
+
+// bytesBetween measures from the first byte of one event to the last byte of another.
+func (s *Store) bytesBetween(first, last Position) (int64, error) {
+	segments := *s.segments.Load()
+	holder := func(p Position) int {
+		return sort.Search(len(segments), func(i int) bool { return segments[i].first > p }) - 1
+	}
+	i, j := holder(first), holder(last)
+	if i < 0 {
+		return 0, fmt.Errorf("position %d: %w", first, ErrNotFound)
+	}
+	start, _, err := s.extent(segments[i], first)
+	if err != nil {
+		return 0, err
+	}
+	end, err := s.recordEnd(segments[j], last)
+	if err != nil {
+		return 0, err
+	}
+	n := end - start
+	for _, g := range segments[i:j] { // whole by now: the log has gone on behind it
+		n += g.end.Load() - wal.SegmentHeaderSize
+	}
+	return n, nil
+}
+
+// extent gives the offset of an event's record in its segment, and a place that the record does not reach beyond.
+func (s *Store) extent(g *segment, p Position) (start, bound int64, err error) {
+	idx, err := s.indexOf(g)
+	if err != nil {
+		return 0, 0, err
+	}
+	x := idx.Extents([]uint32{uint32(p - g.first)}, nil)[0]
+	if bound = g.end.Load(); x.Next != 0 {
+		bound = min(bound, int64(x.Next))
+	}
+	return int64(x.Start), bound, nil
+}
+
+// lengthBytes at the start of a record tell how long it is.
+const lengthBytes = 16
+
+// recordEnd gives the offset behind an event's record. It reads the length that the record claims, and not the record.
+func (s *Store) recordEnd(g *segment, p Position) (int64, error) {
+	start, bound, err := s.extent(g, p)
+	if err != nil {
+		return 0, err
+	}
+	b, err := g.bytes(start, min(bound, start+lengthBytes))
+	if err != nil {
+		return 0, err
+	}
+	if _, n, _ := wal.ParseRecord(b); n > 0 && start+int64(n) <= bound {
+		return start + int64(n), nil
+	}
+	return 0, g.corrupt(start, "record has an impossible length")
+}

@@ -1,0 +1,202 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/penstock-io/penstock/store/internal/vfs"
+	"github.com/penstock-io/penstock/store/internal/wal"
+)
+
+// place is where the record of an event lies, counted over the batches of all segments.
+type place struct{ start, end int64 }
+
+// places finds the records of all events by reading the files from end to end.
+func places(t require.TestingT, s *Store) (found []place) {
+	var base int64
+	for _, g := range *s.segments.Load() {
+		data, err := g.bytes(0, g.end.Load())
+		require.NoError(t, err)
+		for at := int64(wal.SegmentHeaderSize); at < int64(len(data)); {
+			h, batch, err := wal.ParseBatch(data[at:], wal.Seed(s.history.Store), g.number, at)
+			require.NoError(t, err)
+			err = wal.Records(&h, batch, func(rec []byte, offset int) error {
+				if wal.Type(rec) == wal.TypeEvent {
+					start := base + at + int64(offset)
+					found = append(found, place{start, start + int64(len(rec))})
+				}
+				return nil
+			})
+			require.NoError(t, err)
+			at += int64(h.Length)
+		}
+		base += g.end.Load() - wal.SegmentHeaderSize
+	}
+	return found
+}
+
+// requireBytes compares what Bytes says of a stretch with the files.
+func requireBytes(t require.TestingT, s *Store, at []place, after, upTo Position) {
+	var want int64
+	last := min(upTo, Position(len(at)))
+	if upTo == 0 {
+		last = Position(len(at))
+	}
+	if after < last {
+		want = at[last-1].end - at[after].start
+	}
+	got, err := s.Bytes(context.Background(), after, upTo)
+	require.NoError(t, err)
+	require.Equal(t, want, got, "after %d up to %d of %d", after, upTo, len(at))
+}
+
+func TestTheBytesBetweenTwoEventsAreThoseOnDiskWithWhatLiesBetween(t *testing.T) {
+	s := openLog(t, vfs.NewMemory(), smallSegments(SyncAlways))
+	n, err := s.Bytes(t.Context(), 0, 0)
+	require.NoError(t, err)
+	require.Zero(t, n)
+	for i := range 40 { // over several segments, some with nothing but side values
+		large := Raw{Type: "large", Data: make([]byte, 1000*(i%9))}
+		write(t, s, Batch{Key: fmt.Sprint("key ", i), Events: append(eventsOf("a"), raw(large).Events...)})
+		for range i % 4 {
+			write(t, s, sideOf(SideWrite{Key: "k", Value: make([]byte, 6000*(i%7))}))
+		}
+	}
+	require.Greater(t, s.Stats().Segments, 5)
+	for range 2 {
+		at := places(t, s)
+		require.Len(t, at, 80)
+		for after := range Position(82) {
+			for upTo := range Position(83) {
+				requireBytes(t, s, at, after, upTo)
+			}
+		}
+		s = reopen(t, s)
+	}
+}
+
+func TestSideValuesBehindTheLastEventAreNoBytesToRead(t *testing.T) {
+	s := memoryLog(t)
+	put(t, s, "a")
+	before, err := s.Bytes(t.Context(), 0, 0)
+	require.NoError(t, err)
+	rec := before // one record and nothing else
+	write(t, s, sideOf(SideWrite{Key: "k", Value: make([]byte, MaxSideValueBytes)}))
+	got, err := s.Bytes(t.Context(), 0, 0)
+	require.NoError(t, err)
+	require.Equal(t, rec, got)
+	put(t, s, "a")
+	got, err = s.Bytes(t.Context(), 1, 0)
+	require.NoError(t, err)
+	require.Equal(t, rec, got, "nor are those before the first")
+	got, err = s.Bytes(t.Context(), 0, 0)
+	require.NoError(t, err)
+	require.Greater(t, got, int64(MaxSideValueBytes), "those between are")
+}
+
+func TestARecordWithAnImpossibleLengthIsTheErrorOfTheMeasureThatMeetsIt(t *testing.T) {
+	disk := vfs.NewMemory()
+	s := openLog(t, disk, smallSegments(SyncAlways))
+	grow(t, s, 3)
+	at := places(t, s)
+	require.NoError(t, disk.Corrupt(s.segmentPath(1), secondRecord(t, s)+2, 0x40))
+	_, err := s.Bytes(t.Context(), 0, 2)
+	var corrupt *CorruptError
+	require.ErrorAs(t, err, &corrupt)
+	require.Equal(t, uint32(1), corrupt.Segment)
+	requireBytes(t, s, at, 0, 1)
+	requireBytes(t, s, at, 1, 0)
+}
+
+// secondRecord gives the offset of the second event in the first segment.
+func secondRecord(t *testing.T, s *Store) int64 {
+	t.Helper()
+	idx, err := s.indexOf((*s.segments.Load())[0])
+	require.NoError(t, err)
+	return int64(idx.Offset(1))
+}
+
+func TestEventsAtManyPositionsAreThoseAtEach(t *testing.T) {
+	s := openLog(t, vfs.NewMemory(), smallSegments(SyncAlways))
+	write(t, s, Batch{Events: []Proposal{Audit("w", parked{1})}})
+	for i := range 700 { // more than a page in one segment
+		put(t, s, fmt.Sprint("e:", i))
+	}
+	grow(t, s, 4)
+	for range 2 {
+		for step := range Position(70) {
+			var positions []Position
+			var want []Event
+			for p := step%5 + 1; p <= s.Head(); p += step + 1 {
+				e, err := s.GetAt(t.Context(), p)
+				require.NoError(t, err)
+				positions, want = append(positions, p), append(want, e)
+			}
+			got, err := s.GetAll(t.Context(), positions)
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+		}
+		s = reopen(t, s)
+	}
+	none, err := s.GetAll(t.Context(), nil)
+	require.NoError(t, err)
+	require.Nil(t, none)
+}
+
+func TestPositionsThatDoNotAscendOrHoldNoEventAreRefused(t *testing.T) {
+	s := memoryLog(t)
+	for range 3 {
+		put(t, s, "a")
+	}
+	for _, positions := range [][]Position{{1, 1}, {2, 1}, {1, 2, 2}, {0, 0}} {
+		_, err := s.GetAll(t.Context(), positions)
+		require.ErrorIs(t, err, ErrInvalid, positions)
+	}
+	for _, positions := range [][]Position{{0}, {0, 1}, {4}, {1, 2, 3, 4}, {3, ^Position(0)}} {
+		got, err := s.GetAll(t.Context(), positions)
+		require.ErrorIs(t, err, ErrNotFound, positions)
+		require.Nil(t, got)
+	}
+}
+
+func TestDamageToOneOfManyEventsIsTheErrorOfAll(t *testing.T) {
+	disk := vfs.NewMemory()
+	s := openLog(t, disk, smallSegments(SyncAlways))
+	grow(t, s, 3)
+	require.NoError(t, disk.Corrupt(s.segmentPath(1), secondRecord(t, s)+100, 0x40))
+	got, err := s.GetAll(t.Context(), []Position{1, 2, 3})
+	require.ErrorIs(t, err, ErrCorrupt)
+	require.Nil(t, got)
+	got, err = s.GetAll(t.Context(), []Position{1, 3, s.Head()})
+	require.NoError(t, err)
+	require.Len(t, got, 3)
+}
+
+// Many asks for the events at some positions.
+func (m *machine) Many(t *rapid.T) {
+	var positions []Position
+	var want []Event
+	chance := rapid.SampledFrom([]int{0, 1, 5}).Draw(t, "one of")
+	for _, e := range m.model.events {
+		if rapid.IntRange(0, chance).Draw(t, "taken") == 0 {
+			positions, want = append(positions, e.Position), append(want, e)
+		}
+	}
+	got, err := m.store.GetAll(context.Background(), positions)
+	require.NoError(t, err)
+	requireSame(t, want, got)
+}
+
+// Measure asks for sizes and versions.
+func (m *machine) Measure(t *rapid.T) {
+	requireBytes(t, m.store, places(t, m.store), m.drawPosition(t, "after"), m.drawPosition(t, "up to"))
+	for _, entity := range append(modelEntities, "never") {
+		v, err := m.store.Version(context.Background(), entity)
+		require.NoError(t, err)
+		require.Equal(t, m.model.versions[entity], v, entity)
+	}
+}
