@@ -143,7 +143,6 @@ func TestEachFailureOfAStepIsToldForWhatItIs(t *testing.T) {
 	type told struct {
 		event         uint64
 		halt, waiting bool
-		again         int // limit of a step at once
 	}
 	for name, c := range map[string]struct {
 		err  error
@@ -155,9 +154,9 @@ func TestEachFailureOfAStepIsToldForWhatItIs(t *testing.T) {
 		"fenced for the handler":     {handler(7, 1, &checkpoint.FencedError{ID: "x"}), told{event: 7}},
 		"closed for the handler":     {handler(7, 1, store.ErrClosed), told{event: 7}},
 		"damage":                     {fmt.Errorf("read: %w", store.ErrCorrupt), told{}},
-		"handler, event unknown":     {handler(0, 16, errBoom), told{again: 8}},
 		"handler halts, unknown":     {handler(0, 16, supervision.Halt(errBoom)), told{halt: true}},
-		"lost race":                  {commit(&store.ConflictError{}), told{again: 1}},
+		"key":                        {&cursor.KeyError{Worker: "w", Err: errBoom}, told{halt: true}},
+		"no room":                    {&cursor.ParkLimitError{Worker: "w"}, told{halt: true}},
 		"handler lost its own races": {handler(7, 1, &store.ConflictError{}), told{event: 7}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -169,11 +168,6 @@ func TestEachFailureOfAStepIsToldForWhatItIs(t *testing.T) {
 			w := newWorker(sys, workers[1], 0, 1, nil, 1, false)
 			w.fail(ctx, c.err)
 			require.Len(t, ctx.messages, 1)
-			if c.want.again > 0 {
-				require.IsType(t, &step{}, ctx.messages[0])
-				require.Equal(t, c.want.again, w.limit)
-				return
-			}
 			f := ctx.messages[0].(*failed).failure
 			d, directed := supervision.DirectiveOf(f.Err)
 			require.Equal(t, c.want, told{event: f.Event, halt: directed && d.Action == supervision.ActionHalt, waiting: f.NoAttempt})
@@ -188,13 +182,13 @@ func TestAWorkerThatCouldNotAcquireTriesAgainInPlace(t *testing.T) {
 	sys := newSystem(openMemory(t), Options{Logger: zap.NewNop()}, workers)
 	ctx := &sent{}
 	w := newWorker(sys, workers[1], 0, 1, nil, 0, true)
-	w.retry(ctx)
+	w.retry(ctx, 0)
 	require.NoError(t, ctx.messages[0].(*ready).err)
 	require.NotNil(t, w.runner)
 
 	g := newGroup(sys, &plan{}, 0, 0, nil)
 	g.begun = true
-	g.children = []*child{{plan: workers[1], gen: 1, pid: ctx.Self(), judge: supervision.NewJudge(supervision.Policy{}, nil)}}
+	g.children = []*child{{plan: workers[1], gen: 1, pid: ctx.Self(), judge: supervision.NewJudge(supervision.Spec{}, nil)}}
 	ctx = &sent{}
 	g.ready(ctx, &ready{gen: 1, err: fmt.Errorf("acquire: %w", store.ErrDiskFull)})
 	require.IsType(t, &verdict{}, ctx.messages[0])

@@ -56,11 +56,51 @@ func (e *HaltedError) Error() string {
 // Unwrap gives ErrHalted and the reason.
 func (e *HaltedError) Unwrap() []error { return []error{ErrHalted, e.Reason} }
 
+// ErrParked and ErrSkipped: the event was set aside, or given up. See ParkedError and SkippedError.
+var (
+	ErrParked  = errors.New("actors: event is parked")
+	ErrSkipped = errors.New("actors: event was skipped")
+)
+
+// ParkedError says that an event was set aside, and why.
+type ParkedError struct {
+	Worker string
+	Event  store.Position
+	Held   bool   // it did not fail itself, but waits behind a parked event of its key
+	Err    string // the text of the last error
+}
+
+func (e *ParkedError) Error() string {
+	if e.Held {
+		return fmt.Sprintf("actors: worker %q holds event %d behind a parked event of its key", e.Worker, e.Event)
+	}
+	return fmt.Sprintf("actors: worker %q has parked event %d: %s", e.Worker, e.Event, e.Err)
+}
+
+// Unwrap returns [ErrParked].
+func (e *ParkedError) Unwrap() error { return ErrParked }
+
+// SkippedError says that an event was given up, and why.
+type SkippedError struct {
+	Worker string
+	Event  store.Position
+	Err    string // the text of the last error
+}
+
+func (e *SkippedError) Error() string {
+	return fmt.Sprintf("actors: worker %q has skipped event %d: %s", e.Worker, e.Event, e.Err)
+}
+
+// Unwrap returns [ErrSkipped].
+func (e *SkippedError) Unwrap() error { return ErrSkipped }
+
 // HungError names the workers whose handlers were still running when Stop gave up on them.
 type HungError struct {
 	Workers []string
 	// Positions up to which each of them has committed: the batch in hand lies behind.
 	Positions []store.Position
+	// Stack of the handler, when it is one worker's: as the goroutine profile shows it.
+	Stack []byte
 }
 
 func (e *HungError) Error() string {

@@ -144,7 +144,7 @@ func ExampleSystem_WaitApplied_halted() {
 
 	mailer := cursor.Worker{
 		Name:   "mailer",
-		Policy: supervision.Policy{Attempts: 3, Backoff: supervision.Backoff{Initial: time.Millisecond}},
+		Policy: supervision.Policy{Attempts: 3, Exhausted: supervision.ActionHalt, Backoff: supervision.Backoff{Initial: time.Millisecond}},
 		Handle: func(context.Context, *cursor.Batch) (cursor.Action, error) {
 			return cursor.Continue, errors.New("mail server is gone")
 		},

@@ -27,6 +27,8 @@ type group struct {
 	faults   []error
 	begun    bool
 	stopping bool
+	round    *round // a restart of several children, or nil
+	rounds   uint64
 }
 
 // child is what a group knows of one child over all its incarnations.
@@ -40,15 +42,17 @@ type child struct {
 	then  after
 	delay time.Duration
 	timer *time.Timer
+	hung  bool // given up, although its actor is still there
 }
 
 // after says what to do once the actor of a child is gone.
 type after uint8
 
 const (
-	leave   after = iota // nothing: it is halted, has ended, or is being stopped
-	revive               // spawn it anew after the delay
-	missing              // nobody asked it to go
+	leave    after = iota // nothing: it is halted, has ended, or is being stopped
+	comeBack              // spawn it anew after the delay
+	inRound               // the round goes on
+	missing               // nobody asked it to go
 )
 
 func newGroup(sys *System, p *plan, index int, gen uint64, parent *actor.PID) *group {
@@ -67,23 +71,18 @@ func (g *group) Receive(c actor.Context) {
 		g.ready(c, m)
 	case *begin:
 		g.begin(c)
-	case *failed:
-		if ch := g.current(m.child, m.gen); ch != nil {
-			g.failed(c, ch, m)
-		}
-	case *recovered:
-		if ch := g.current(m.child, m.gen); ch != nil {
-			ch.judge.Succeeded(time.Now(), uint64(m.event))
-			ch.limit = 0
-		}
-	case *ended:
-		if ch := g.current(m.child, m.gen); ch != nil {
-			g.ended(c, ch)
-		}
 	case *respawn:
 		if !g.stopping && g.children[m.child].gen == m.gen && g.children[m.child].pid == nil {
 			g.spawn(c, m.child)
 		}
+	case *revive:
+		if g.round != nil && g.round.number == m.round && !g.stopping {
+			g.reviveRound(c)
+		}
+	case *enable:
+		m.reply <- g.enable(c, m.worker)
+	case *halt:
+		g.halt(c, m.reason)
 	case *actor.Stopping:
 		g.stopTimers()
 	case *drain:
@@ -91,6 +90,41 @@ func (g *group) Receive(c actor.Context) {
 		g.stopNext(c)
 	case *actor.Terminated:
 		g.terminated(c, m.Who)
+	default:
+		g.receiveFromChild(c, m)
+	}
+}
+
+// receiveFromChild handles what counts only from the present incarnation of a child.
+func (g *group) receiveFromChild(c actor.Context, message any) {
+	switch m := message.(type) {
+	case *failed:
+		if ch := g.current(m.child, m.gen); ch != nil {
+			g.failed(c, ch, m)
+		}
+	case *again:
+		if ch := g.current(m.child, m.gen); ch != nil {
+			ch.plan.cell.failing(Restarting, nil, 0)
+			g.restart(c, ch, 0)
+		}
+	case *recovered:
+		if ch := g.current(m.child, m.gen); ch != nil {
+			ch.judge.Succeeded(time.Now(), uint64(m.event))
+			ch.limit = 0
+		}
+	case *passed:
+		if ch := g.current(m.child, m.gen); ch != nil {
+			ch.judge.Passed(time.Now(), uint64(m.event))
+			ch.limit = 0
+		}
+	case *ended:
+		if ch := g.current(m.child, m.gen); ch != nil {
+			g.ended(c, ch)
+		}
+	case *stopOver:
+		if ch := g.current(m.child, m.gen); ch != nil {
+			g.stopOver(c, ch)
+		}
 	}
 }
 
@@ -102,20 +136,29 @@ func (g *group) current(index int, gen uint64) *child {
 	return nil
 }
 
-// start spawns all children; they acquire side by side, so that they share syncs, and wait for begin.
+// start spawns all children; they acquire side by side, so that they share syncs, and wait for begin. What was halted or
+// has ended before the group was restarted stays so.
 func (g *group) start(c actor.Context) {
-	g.pending = len(g.plan.children)
 	for i, p := range g.plan.children {
-		ch := &child{index: i, plan: p}
-		if p.cell != nil {
-			ch.judge = supervision.NewJudge(p.spec.Policy, rand.Float64)
-		}
-		g.children = append(g.children, ch)
+		p.owner.take(c.Self(), 0)
+		g.children = append(g.children, &child{index: i, plan: p, judge: supervision.NewJudge(p.spec, rand.Float64)})
 	}
-	for i := range g.children {
-		g.spawn(c, i)
+	for i, ch := range g.children {
+		if !ch.over() {
+			g.pending++
+			g.spawn(c, i)
+		}
 	}
 	g.announce(c)
+}
+
+// over reports whether a worker has come to an end that only an operator takes back.
+func (ch *child) over() bool {
+	if ch.plan.cell == nil {
+		return false
+	}
+	state := ch.plan.cell.view().state
+	return state == Halted || state == Ended
 }
 
 func (g *group) spawn(c actor.Context, i int) {
@@ -126,9 +169,8 @@ func (g *group) spawn(c actor.Context, i int) {
 	if ch.plan.cell == nil {
 		props = g.sys.props(func() actor.Actor { return newGroup(g.sys, ch.plan, i, gen, self) })
 	} else {
-		limit, again := ch.limit, g.begun
-		ch.plan.cell.set(Starting, nil)
-		props = g.sys.props(func() actor.Actor { return newWorker(g.sys, ch.plan, i, gen, self, limit, again) })
+		limit, later := ch.limit, ch.plan.cell.begin()
+		props = g.sys.props(func() actor.Actor { return newWorker(g.sys, ch.plan, i, gen, self, limit, later) })
 	}
 	pid, err := c.SpawnNamed(props, ch.plan.name)
 	if err != nil {
@@ -167,6 +209,11 @@ func (g *group) ready(c actor.Context, m *ready) {
 	}
 	ch.judge.Succeeded(time.Now(), 0)
 	g.sys.log.Info("worker restarted", workerField(ch.plan))
+	if g.round != nil && g.round.has(ch) {
+		g.round.missing--
+		g.beginRound(c)
+		return
+	}
 	c.Send(ch.pid, &begin{})
 }
 
@@ -191,33 +238,88 @@ func (g *group) begin(c actor.Context) {
 	}
 }
 
-// failed judges the failure of a worker and does what the verdict says.
+// failed judges the failure of a child and does what the verdict says.
 func (g *group) failed(c actor.Context, ch *child, m *failed) {
 	ch.limit = m.limit
 	if m.halve {
 		g.halve(c, ch, m)
 		return
 	}
+	if m.deaths > 0 {
+		ch.judge.Remember(uint64(m.failure.Event), m.deaths)
+	}
 	v := ch.judge.Failed(time.Now(), m.failure)
+	g.logVerdict(ch, v, m.failure.Stack)
+	switch v.Action {
+	case supervision.ActionRetry:
+		g.retry(c, ch, m.first, v)
+	case supervision.ActionPark, supervision.ActionSkip:
+		c.Send(ch.pid, &verdict{
+			gen: ch.gen, first: m.first, action: v.Action, attempt: v.Attempt, reason: v.Reason, restart: m.failure.Panic,
+		})
+	case supervision.ActionRestart:
+		ch.failing(Restarting, v, m.failure.Stack)
+		g.restart(c, ch, v.Delay)
+	case supervision.ActionHalt:
+		g.giveUp(c, ch, v.Reason, m.failure.Stack)
+	case supervision.ActionEscalate:
+		ch.failing(Restarting, v, m.failure.Stack)
+		g.stopChild(c, ch, leave, 0)
+		c.Send(g.parent, &failed{child: g.child, gen: g.gen, failure: supervision.Failure{
+			Err: fmt.Errorf("child %q: %w", ch.plan.path, v.Reason),
+		}})
+	}
+}
+
+// retry lets a worker try again what failed. One that is not there, because it could not acquire, is started again.
+func (g *group) retry(c actor.Context, ch *child, first store.Position, v supervision.Verdict) {
+	if ch.plan.cell == nil {
+		g.restart(c, ch, v.Delay)
+		return
+	}
+	ch.plan.cell.failing(Retrying, v.Reason, v.Attempt)
+	c.Send(ch.pid, &verdict{gen: ch.gen, first: first, action: v.Action, delay: v.Delay})
+}
+
+// failing shows on the worker, or on all of a group, what becomes of it.
+func (ch *child) failing(state State, v supervision.Verdict, stack []byte) {
+	ch.plan.each(func(p *plan) {
+		p.cell.note(stack)
+		p.cell.failing(state, v.Reason, v.Attempt)
+	})
+}
+
+// giveUp halts a worker, or all of a group.
+func (g *group) giveUp(c actor.Context, ch *child, reason error, stack []byte) {
+	if ch.plan.cell == nil {
+		c.Send(ch.pid, &halt{reason: reason})
+		return
+	}
+	ch.plan.cell.note(stack)
+	ch.plan.cell.set(Halted, reason)
+	g.stopChild(c, ch, leave, 0)
+}
+
+func (g *group) logVerdict(ch *child, v supervision.Verdict, stack []byte) {
 	fields := []zap.Field{
 		workerField(ch.plan), errorField(v.Reason), zap.Int("attempt", v.Attempt), zap.Duration("delay", v.Delay),
 	}
-	if len(m.failure.Stack) > 0 {
-		fields = append(fields, zap.ByteString("stack", m.failure.Stack))
+	if len(stack) > 0 {
+		fields = append(fields, zap.ByteString("stack", stack))
 	}
 	switch v.Action {
 	case supervision.ActionRetry:
 		g.sys.log.Warn("worker retries", fields...)
-		ch.plan.cell.failing(Retrying, v.Reason, v.Attempt)
-		c.Send(ch.pid, &verdict{gen: ch.gen, delay: v.Delay})
 	case supervision.ActionRestart:
 		g.sys.log.Warn("worker restarts", fields...)
-		ch.plan.cell.failing(Restarting, v.Reason, v.Attempt)
-		g.stopChild(c, ch, revive, v.Delay)
 	case supervision.ActionHalt:
 		g.sys.log.Error("worker halted", fields...)
-		ch.plan.cell.set(Halted, v.Reason)
-		g.stopChild(c, ch, leave, 0)
+	case supervision.ActionPark:
+		g.sys.log.Error("event parked", fields...)
+	case supervision.ActionSkip:
+		g.sys.log.Error("event skipped", fields...)
+	case supervision.ActionEscalate:
+		g.sys.log.Error("failure escalates", fields...)
 	}
 }
 
@@ -227,13 +329,66 @@ func (g *group) halve(c actor.Context, ch *child, m *failed) {
 	g.sys.log.Warn("batch panicked, worker restarts with half of it", workerField(ch.plan), errorField(m.failure.Err),
 		zap.Int("limit", m.limit), zap.ByteString("stack", m.failure.Stack))
 	ch.plan.cell.failing(Restarting, m.failure.Err, 0)
-	g.stopChild(c, ch, revive, 0)
+	g.stopChild(c, ch, comeBack, 0)
 }
 
+// ended takes note that a worker is done. A permanent one is started again.
 func (g *group) ended(c actor.Context, ch *child) {
-	g.sys.log.Info("worker ended", workerField(ch.plan))
-	ch.plan.cell.set(Ended, nil)
-	g.stopChild(c, ch, leave, 0)
+	v := ch.judge.Ended(time.Now())
+	switch {
+	case v.Reason == nil:
+		g.sys.log.Info("worker ended", workerField(ch.plan))
+		ch.plan.cell.set(Ended, nil)
+		g.stopChild(c, ch, leave, 0)
+	case v.Action == supervision.ActionRestart:
+		g.logVerdict(ch, v, nil)
+		ch.failing(Restarting, v, nil)
+		g.stopChild(c, ch, comeBack, v.Delay)
+	default:
+		g.logVerdict(ch, v, nil)
+		g.giveUp(c, ch, v.Reason, nil)
+	}
+}
+
+// enable starts a halted worker again, with a fresh judge.
+func (g *group) enable(c actor.Context, name string) error {
+	for _, ch := range g.children {
+		if ch.plan.cell == nil || ch.plan.worker.Name != name {
+			continue
+		}
+		switch {
+		case g.stopping:
+			return ErrStopped
+		case ch.pid != nil && ch.hung:
+			return fmt.Errorf("actors: worker %q: %w", name, ErrHung)
+		case ch.pid != nil || !ch.plan.cell.reopen():
+			return nil // somebody else was faster
+		}
+		ch.judge, ch.limit = supervision.NewJudge(ch.plan.spec, rand.Float64), 0
+		g.sys.log.Info("worker enabled", workerField(ch.plan))
+		g.spawn(c, ch.index)
+		return nil
+	}
+	return fmt.Errorf("%w: %q", ErrUnknownWorker, name)
+}
+
+// halt ends all children for good.
+func (g *group) halt(c actor.Context, reason error) {
+	g.round = nil
+	for _, ch := range g.children {
+		if ch.timer != nil {
+			ch.timer.Stop()
+		}
+		if ch.plan.cell == nil {
+			if ch.pid != nil {
+				c.Send(ch.pid, &halt{reason: reason})
+			}
+			continue
+		}
+		ch.plan.cell.set(Halted, reason)
+		ch.plan.cell.abort()
+		g.stopChild(c, ch, leave, 0)
+	}
 }
 
 // stopChild stops the actor of a child, if there is one, and says what comes then.
@@ -263,19 +418,19 @@ func (g *group) crashed(ch *child, failure supervision.Failure) {
 	switch {
 	case g.stopping:
 		return
-	case ch.judge == nil || !g.begun:
+	case ch.plan.cell == nil || !g.begun:
 		g.sys.fail(failure.Err)
 		ch.then = leave
 		return
 	}
 	v := ch.judge.Failed(time.Now(), failure)
-	if v.Action == supervision.ActionHalt {
+	if v.Action != supervision.ActionRestart {
 		ch.plan.cell.set(Halted, v.Reason)
 		ch.then = leave
 		return
 	}
-	ch.plan.cell.failing(Restarting, v.Reason, v.Attempt)
-	ch.then, ch.delay = revive, v.Delay
+	ch.failing(Restarting, v, failure.Stack)
+	ch.then, ch.delay = comeBack, v.Delay
 }
 
 func (g *group) terminated(c actor.Context, who *actor.PID) {
@@ -284,7 +439,7 @@ func (g *group) terminated(c actor.Context, who *actor.PID) {
 		return
 	}
 	delete(g.living, who.Id)
-	ch.pid = nil
+	ch.pid, ch.hung = nil, false
 	if ch.plan.cell != nil { // all that the worker sent has arrived before
 		c.Send(g.sys.storeActor, &forget{worker: who})
 	}
@@ -299,7 +454,9 @@ func (g *group) terminated(c actor.Context, who *actor.PID) {
 func (g *group) gone(c actor.Context, ch *child) {
 	switch ch.then {
 	case leave:
-	case revive:
+	case inRound:
+		g.stopRound(c)
+	case comeBack:
 		root, self, index, gen := c.ActorSystem().Root, c.Self(), ch.index, ch.gen
 		ch.timer = time.AfterFunc(ch.delay, func() { root.Send(self, &respawn{child: index, gen: gen}) })
 	case missing:
@@ -317,6 +474,7 @@ func (g *group) stopNext(c actor.Context) {
 		if ch.pid != nil {
 			ch.then = leave
 			c.Send(ch.pid, &drain{})
+			g.bound(c, ch, ch.plan.spec.StopTimeout)
 			return
 		}
 		if ch.plan.cell != nil {

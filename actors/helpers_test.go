@@ -155,7 +155,8 @@ func record(tb testing.TB, st *store.Store, worker string) checkpoint.Info {
 // steady has delays without a need for luck: the jitter of 1 ns is none.
 func steady(attempts int, delay time.Duration) supervision.Policy {
 	return supervision.Policy{
-		Attempts: attempts,
-		Backoff:  supervision.Backoff{Initial: delay, Max: delay, Jitter: 1e-12},
+		Exhausted: supervision.ActionHalt,
+		Attempts:  attempts,
+		Backoff:   supervision.Backoff{Initial: delay, Max: delay, Jitter: 1e-12},
 	}
 }

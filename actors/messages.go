@@ -1,10 +1,12 @@
 package actors
 
 import (
+	"context"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
@@ -42,10 +44,42 @@ type (
 		err error
 	}
 
-	// step lets a worker handle the next batch.
+	// step lets a worker go on: take what there is to handle, or pull.
 	step struct {
 		quiet
 		gen uint64
+	}
+	// handle gives a lane a task; handled gives it back.
+	handle struct {
+		quiet
+		task *cursor.Task
+	}
+	handled struct {
+		quiet
+		lane *actor.PID
+		task *cursor.Task
+	}
+	// write lets a worker with lanes commit what is handled by then.
+	write struct {
+		quiet
+		gen uint64
+	}
+	// control asks a worker to do something between two batches. The answer fits into reply.
+	control struct {
+		quiet
+		do    func(ctx context.Context, w *worker) error
+		reply chan error
+	}
+	// unpause tells a worker that the time of its pause is over.
+	unpause struct {
+		quiet
+		gen uint64
+	}
+	// enable asks a group to start a halted worker again.
+	enable struct {
+		quiet
+		worker string
+		reply  chan error
 	}
 	// begin lets a worker that has acquired its checkpoint pull for the first time.
 	begin struct{ quiet }
@@ -53,10 +87,11 @@ type (
 	drain struct{ quiet }
 	// persist lets a parked worker write how far it has looked.
 	persist struct{ quiet }
-	// retry lets a worker that failed go on when its delay is over.
+	// retry lets a worker try again what failed when its delay is over; first as in failed.
 	retry struct {
 		quiet
-		gen uint64
+		gen   uint64
+		first store.Position
 	}
 
 	// ready tells a supervisor that a child has acquired all it needs, or why it could not.
@@ -66,33 +101,68 @@ type (
 		gen   uint64
 		err   error
 	}
-	// failed asks a supervisor what to do; the worker waits for the answer.
+	// failed asks a supervisor what to do. Events of other keys go on meanwhile.
 	failed struct {
 		quiet
 		child   int
 		gen     uint64
+		first   store.Position // names what failed, to the worker; 0: nothing it has in hand
+		deaths  int            // of processes that handled the event before
 		failure supervision.Failure
 		limit   int  // of the next batch, 0 for none
 		halve   bool // a panic in a batch: the next incarnation gets a smaller one, and nothing is charged
 	}
-	// recovered tells a supervisor that events up to a position are done after a failure.
+	// recovered tells a supervisor that events up to a position are done after a failure; passed that just this one is.
 	recovered struct {
 		quiet
 		child int
 		gen   uint64
 		event store.Position
 	}
-	// verdict answers failed when the worker may go on after a delay.
+	passed struct {
+		quiet
+		child int
+		gen   uint64
+		event store.Position
+	}
+	// verdict answers failed when the worker is to retry, park or skip.
 	verdict struct {
 		quiet
+		gen     uint64
+		first   store.Position
+		action  supervision.Action
+		delay   time.Duration
+		attempt int
+		reason  error
+		restart bool // afterwards the worker asks to be started afresh, see again
+	}
+	// again tells a supervisor that a worker did what the verdict on a panic said, and wants to be started afresh.
+	again struct {
+		quiet
+		child int
 		gen   uint64
-		delay time.Duration
 	}
 	// ended tells a supervisor that a worker ended because its handler said so.
 	ended struct {
 		quiet
 		child int
 		gen   uint64
+	}
+	// halt ends all children of a group for good, but not the group; enable can start its workers again.
+	halt struct {
+		quiet
+		reason error
+	}
+	// stopOver tells a supervisor that the time of a child to stop is over.
+	stopOver struct {
+		quiet
+		child int
+		gen   uint64
+	}
+	// revive tells a supervisor that the delay of a restart of several children is over.
+	revive struct {
+		quiet
+		round uint64
 	}
 	// respawn tells a supervisor that the delay of a restart is over.
 	respawn struct {

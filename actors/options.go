@@ -17,11 +17,19 @@ type Options struct {
 	DrainTimeout time.Duration
 	// KillTimeout is how long Stop then waits for handlers to return before it reports them as hung; 0 means 5 s.
 	KillTimeout time.Duration
+	// WatchdogInterval is how often the system looks for workers that are behind and do not move; 0 means 30 s, a negative
+	// one never.
+	WatchdogInterval time.Duration
+	// StallAfter is how long a worker that is behind may stand still, neither paused nor waiting for a retry, before the
+	// watchdog reports it; 0 means 1 min.
+	StallAfter time.Duration
 }
 
 const (
 	defaultDrainTimeout = 10 * time.Second
 	defaultKillTimeout  = 5 * time.Second
+	defaultWatchdog     = 30 * time.Second
+	defaultStallAfter   = time.Minute
 )
 
 func (o Options) withDefaults() (Options, error) {
@@ -33,6 +41,15 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.KillTimeout == 0 {
 		o.KillTimeout = defaultKillTimeout
+	}
+	if o.WatchdogInterval == 0 {
+		o.WatchdogInterval = defaultWatchdog
+	}
+	if o.StallAfter == 0 {
+		o.StallAfter = defaultStallAfter
+	}
+	if o.StallAfter < 0 {
+		return o, fmt.Errorf("%w: negative StallAfter", ErrOptions)
 	}
 	if o.DrainTimeout < 0 || o.KillTimeout < 0 {
 		return o, fmt.Errorf("%w: negative timeout", ErrOptions)

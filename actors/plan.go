@@ -15,7 +15,10 @@ type plan struct {
 	spec     supervision.Spec
 	children []*plan // of a group
 	worker   cursor.Worker
-	cell     *cell // of a worker, nil for a group
+	cell     *cell                // of a worker, nil for a group
+	seat     seat                 // of a worker
+	owner    seat                 // the actor of the group above
+	strategy supervision.Strategy // of a group
 }
 
 // errNotSource is the reason of a ChildError.
@@ -46,7 +49,7 @@ func (b *planner) fault(path string, err error) {
 }
 
 func (b *planner) group(g supervision.Group, spec supervision.Spec, path string) *plan {
-	p := &plan{name: spec.Name, path: path, spec: spec}
+	p := &plan{name: spec.Name, path: path, spec: spec, strategy: g.Strategy}
 	for _, child := range g.Children {
 		inherited := child.Spec().Inherit(spec)
 		below := path + "/" + inherited.Name
@@ -75,7 +78,22 @@ func (b *planner) worker(child supervision.Child, spec supervision.Spec, path st
 		return nil
 	}
 	b.paths[w.Name] = path
-	p := &plan{name: spec.Name, path: path, spec: spec.WithDefaults(), worker: w, cell: newCell(w.Name)}
+	spec = spec.WithDefaults()
+	if w.Volatile && spec.Policy.Exhausted == supervision.ActionPark {
+		spec.Policy.Exhausted = supervision.ActionHalt // there is no place to set anything aside
+	}
+	p := &plan{name: spec.Name, path: path, spec: spec, worker: w, cell: newCell(w.Name)}
+	p.cell.path = path
 	b.workers = append(b.workers, p)
 	return p
+}
+
+// each visits the workers of the plan, in order.
+func (p *plan) each(visit func(*plan)) {
+	if p.cell != nil {
+		visit(p)
+	}
+	for _, below := range p.children {
+		below.each(visit)
+	}
 }

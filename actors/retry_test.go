@@ -23,7 +23,7 @@ func TestARetryHoldsUpNobodyElseUntilItsLadderEndsAndHaltsTheWorker(t *testing.T
 			tries = append(tries, time.Now())
 			return errBroken
 		})
-		bad.Policy = supervision.Policy{Attempts: 6, Backoff: supervision.Backoff{Initial: time.Hour, Max: 8 * time.Hour, Jitter: 0.1}}
+		bad.Policy = supervision.Policy{Exhausted: supervision.ActionHalt, Attempts: 6, Backoff: supervision.Backoff{Initial: time.Hour, Max: 8 * time.Hour, Jitter: 0.1}}
 		sys := start(t, st, reacting("before"), bad, reacting("after"))
 		began := time.Now()
 		receipt := appendInputs(t, st, 1)
@@ -270,7 +270,7 @@ func TestAfterABadBatchTheNextOnesGrowToTheFullSizeAgain(t *testing.T) {
 		w.BatchSize = 8
 		sys := start(t, st, w)
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 31)))
-		require.Equal(t, []int{8, 4, 2, 1, 2, 4, 8, 8, 8}, sizes)
+		require.Equal(t, []int{8, 4, 2, 1, 2, 4, 1, 8, 8, 7}, sizes)
 	})
 }
 

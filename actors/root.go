@@ -26,6 +26,9 @@ func (r *root) Receive(c actor.Context) {
 		r.sys.started <- m.err
 	case *begin:
 		c.Send(r.group, m)
+	case *failed: // the top group escalates: nobody is left to restart it
+		r.sys.log.Error("failure escalates beyond the top group, all workers halt", errorField(m.failure.Err))
+		c.Send(r.group, &halt{reason: m.failure.Err})
 	case *storeFailed:
 		r.sys.fail(m.err)
 	case *drain:

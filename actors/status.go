@@ -2,8 +2,10 @@ package actors
 
 import (
 	"context"
+	"fmt"
 	"time"
 
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -24,15 +26,26 @@ type WorkerStatus struct {
 	// Path is the names of the groups above it and its own, joined by "/".
 	Path  string
 	State State
-	// Reason of the state, when the worker is in trouble: it wraps the last error, and says at which event.
+	// Reason of the state, when the worker is in trouble or paused: it wraps the last error, and says at which event.
 	Reason error
 	// Since is when it came into the state.
 	Since time.Time
-	// Position up to which everything that concerns the worker is handled and committed.
+	// Position up to which everything that concerns the worker is handled and committed, or set aside.
 	Position store.Position
 	// Lag is the number of events that wait for it, exact below MaxLag. A region with a version range may be
-	// overestimated.
+	// overestimated. What is parked does not count.
 	Lag int
+	// LagTime is how long the oldest of them has waited, to the millisecond; LagBytes how much of the log lies behind
+	// Position, whoever it concerns. Both are 0 where nothing waits.
+	LagTime  time.Duration
+	LagBytes int64
+	// Holding is the oldest event that waits, and HoldingKey its key; 0 where nothing waits.
+	Holding    store.Position
+	HoldingKey string
+	// Stalled says that the watchdog found it behind and not moving.
+	Stalled bool
+	// Parked is the number of events set aside, Held how many of them only wait behind others of their key.
+	Parked, Held int
 	// Handled counts events since Start, Restarts fresh actors since Start; Attempt is the number of the failed attempt
 	// while it is retrying or restarting.
 	Handled  uint64
@@ -40,31 +53,179 @@ type WorkerStatus struct {
 	Attempt  int
 }
 
-// Status describes the system and all its workers. It does not wait for any of them.
+// Status describes the system and all its workers. It does not wait for any of them; for each one that is behind it reads one
+// event.
 func (s *System) Status() Status {
 	status := Status{Head: s.store.Head(), Workers: make([]WorkerStatus, len(s.workers)), Err: s.Err()}
 	for i, p := range s.workers {
-		w, region := p.cell.status()
-		w.Path = p.path
-		if lag, err := s.store.Count(context.Background(), region, w.Position, status.Head, MaxLag); err == nil {
-			w.Lag = lag
-		}
-		status.Workers[i] = w
+		status.Workers[i] = s.statusOf(p, status.Head)
 	}
 	return status
 }
 
-func (c *cell) status() (WorkerStatus, store.Region) {
+func (s *System) statusOf(p *plan, head store.Position) WorkerStatus {
+	w, v := p.cell.status()
+	if !v.acquired {
+		return w
+	}
+	ctx := context.Background()
+	if n, err := s.store.Count(ctx, v.region, v.scanned, head, MaxLag); err == nil {
+		w.Lag = min(MaxLag, n+len(v.undone))
+	}
+	if w.Lag == 0 {
+		return w
+	}
+	e, err := s.next(ctx, v, head)
+	if err != nil || e.Position == 0 {
+		return w
+	}
+	w.Holding, w.HoldingKey = e.Position, keyOf(p, e)
+	w.LagTime = max(0, time.Since(e.Time.Time()))
+	if n, err := s.store.Bytes(ctx, e.Position-1, head); err == nil {
+		w.LagBytes = n
+	}
+	return w
+}
+
+// next gives the oldest event that waits for a worker, a zero one if there is none.
+func (s *System) next(ctx context.Context, v view, head store.Position) (store.Event, error) {
+	if len(v.undone) > 0 {
+		return s.store.GetAt(ctx, v.undone[0])
+	}
+	for at := v.scanned; at < head; {
+		page, err := s.store.ReadPage(ctx, v.region, at, head, 1)
+		if err != nil || len(page.Events) > 0 {
+			return first(page.Events), err
+		}
+		at = page.Scanned
+	}
+	return store.Event{}, nil
+}
+
+func first(events []store.Event) store.Event {
+	if len(events) == 0 {
+		return store.Event{}
+	}
+	return events[0]
+}
+
+// keyOf asks the worker's function, which may panic.
+func keyOf(p *plan, e store.Event) (key string) {
+	defer func() { _ = recover() }()
+	if p.worker.Key == nil {
+		return e.Coordinate.Entity
+	}
+	return p.worker.Key(e)
+}
+
+func (c *cell) status() (WorkerStatus, view) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return WorkerStatus{
 		Name:     c.name,
+		Path:     c.path,
 		State:    c.state,
 		Reason:   c.reason,
 		Since:    c.since,
 		Position: c.position,
+		Stalled:  c.stalled,
+		Parked:   c.parked,
+		Held:     c.held,
 		Handled:  c.handled,
 		Restarts: c.restarts,
 		Attempt:  c.attempt,
-	}, c.region
+	}, c.copy()
+}
+
+// StalledError is the reason of a transition by which the watchdog tells that a worker is behind and does not move.
+type StalledError struct {
+	Worker string
+	Event  store.Position // that holds it
+	Key    string         // of the event
+	For    time.Duration
+}
+
+func (e *StalledError) Error() string {
+	return fmt.Sprintf("actors: worker %q has stood at event %d (key %q) for %v", e.Worker, e.Event, e.Key, e.For)
+}
+
+// startWatchdog looks at all workers from time to time. The timer is set again when a look is over, and not after the end.
+func (s *System) startWatchdog() {
+	if s.options.WatchdogInterval < 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.isDone() {
+		s.watchdog = time.AfterFunc(s.options.WatchdogInterval, func() {
+			s.lookForStalls()
+			s.startWatchdog()
+		})
+	}
+}
+
+func (s *System) lookForStalls() {
+	head := s.store.Head()
+	for _, p := range s.workers {
+		still, stands := p.cell.stands(s.options.StallAfter)
+		if !stands {
+			continue
+		}
+		w := s.statusOf(p, head)
+		if w.Holding == 0 {
+			continue
+		}
+		err := &StalledError{Worker: w.Name, Event: w.Holding, Key: w.HoldingKey, For: still.Round(time.Millisecond)}
+		if p.cell.stall(w.Position, err) {
+			s.log.Warn("worker is behind and does not move", workerField(p), errorField(err))
+		}
+	}
+}
+
+// stands reports how long a worker that could work has not moved, and whether that is too long and was not told yet.
+func (c *cell) stands(limit time.Duration) (time.Duration, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	still := time.Since(c.movedAt)
+	working := c.state == Idle || c.state == Running || c.state == Starting
+	return still, working && !c.stalled && still >= limit
+}
+
+// stall notes that it stands at a position, unless it moved meanwhile.
+func (c *cell) stall(position store.Position, reason error) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.position != position {
+		return false
+	}
+	c.stalled = true
+	c.watch.tell(Transition{
+		Time: time.Now(), Worker: c.name, Path: c.path, From: c.state, To: c.state, Reason: reason, Position: c.position,
+	})
+	return true
+}
+
+// setAside reports whether an event of a worker is parked or held, or was skipped.
+func (s *System) setAside(ctx context.Context, name string, event store.Position) error {
+	id := checkpoint.ID(name)
+	if parked, ok, err := checkpoint.ParkedAt(s.store, id, event); ok || err != nil {
+		if err != nil {
+			return err
+		}
+		return &ParkedError{Worker: name, Event: event, Held: parked.Held, Err: parked.Error}
+	}
+	skips := checkpoint.AuditRegion(id, checkpoint.AuditSkipped, checkpoint.AuditDiscarded)
+	n, err := s.store.Count(ctx, skips, event, 0, 1)
+	if n == 0 || err != nil {
+		return err
+	}
+	for e, err := range s.store.Read(ctx, skips, store.After(event)) {
+		if err != nil {
+			return err
+		}
+		if a, err := checkpoint.DecodeAudit(e); err == nil && a.Position == event {
+			return &SkippedError{Worker: name, Event: event, Err: a.Error}
+		}
+	}
+	return nil
 }

@@ -307,11 +307,16 @@ func TestStatusWaitsForNobody(t *testing.T) {
 		slowly, badly, well := s.Workers[0], s.Workers[1], s.Workers[2]
 		require.True(t, errors.Is(badly.Reason, errBroken))
 		badly.Reason = nil
+		require.Positive(t, slowly.LagBytes)
+		require.Equal(t, slowly.LagBytes, badly.LagBytes)
+		slowly.LagBytes, badly.LagBytes = 0, 0
 		require.Equal(t, actors.WorkerStatus{
-			Name: "slow", Path: "test/g/slow", State: actors.Running, Since: began, Lag: 3,
+			Name: "slow", Path: "test/g/slow", State: actors.Running, Since: began, Lag: 3, LagTime: time.Minute,
+			Holding: 1, HoldingKey: "in:0",
 		}, slowly)
 		require.Equal(t, actors.WorkerStatus{
-			Name: "bad", Path: "test/bad", State: actors.Retrying, Since: began, Lag: 3, Attempt: 1,
+			Name: "bad", Path: "test/bad", State: actors.Retrying, Since: began, Lag: 3, LagTime: time.Minute,
+			Holding: 1, HoldingKey: "in:0", Attempt: 1,
 		}, badly)
 		require.Equal(t, actors.WorkerStatus{
 			Name: "good", Path: "test/good", State: actors.Idle, Since: began, Position: well.Position, Handled: 3,

@@ -44,7 +44,10 @@ type System struct {
 	life      context.Context //nolint:containedctx // of the waker
 	stopWaker context.CancelFunc
 
+	watchers watchers
+
 	mu       sync.Mutex
+	watchdog *time.Timer // nil when it is off, or over
 	failure  error       // of the store, or of ourselves
 	deadline *time.Timer // for handlers to return, once there is a failure
 
@@ -91,6 +94,7 @@ func Start(ctx context.Context, st *store.Store, o Options, tree supervision.Gro
 		return nil, err
 	}
 	s.watchHead()
+	s.startWatchdog()
 	s.actors.Root.Send(s.root, &begin{})
 	s.log.Info("started", zap.Int("workers", len(workers)))
 	return s, nil
@@ -109,9 +113,11 @@ func newSystem(st *store.Store, o Options, workers []*plan) *System {
 		started:  make(chan error, 1),
 		stopping: make(chan struct{}),
 		done:     make(chan struct{}),
+		watchers: &watcherList{list: make(map[*watcher]struct{})},
 	}
 	for _, p := range workers {
 		s.byName[p.worker.Name] = p
+		p.cell.watch = s.watchers
 	}
 	s.life, s.stopWaker = context.WithCancel(context.Background())
 	s.handlers, s.kill = context.WithCancelCause(context.Background())
@@ -207,6 +213,10 @@ func (s *System) finish(hung error) {
 		}
 		s.stopWaker()
 		s.mu.Lock()
+		if s.watchdog != nil {
+			s.watchdog.Stop()
+			s.watchdog = nil
+		}
 		if s.deadline != nil {
 			s.deadline.Stop()
 		}
@@ -220,18 +230,18 @@ func (s *System) giveUp() {
 	if s.isDone() {
 		return
 	}
-	hung := s.busy(func(state State) bool { return state == Running })
+	hung := s.busy(func(v view) bool { return v.state == Running || v.hung })
 	if len(hung.Workers) == 0 { // it is not a handler that takes so long: a disk, or somebody's logger
-		hung = s.busy(func(state State) bool { return state != Halted && state != Ended && state != Stopped })
+		hung = s.busy(func(v view) bool { return v.state != Halted && v.state != Ended && v.state != Stopped })
 	}
 	s.log.Error("handlers do not return", errorField(hung))
 	s.finish(hung)
 }
 
-func (s *System) busy(in func(State) bool) *HungError {
+func (s *System) busy(in func(view) bool) *HungError {
 	hung := &HungError{}
 	for _, p := range s.workers {
-		if v := p.cell.view(); in(v.state) {
+		if v := p.cell.view(); in(v) {
 			hung.Workers = append(hung.Workers, p.worker.Name)
 			hung.Positions = append(hung.Positions, v.position)
 		}
@@ -316,7 +326,7 @@ func (s *System) insideHandler(ctx context.Context) bool {
 	return onHandlerStack()
 }
 
-// onHandlerStack looks for the frame of a worker's step below the caller.
+// onHandlerStack looks for the frame of a worker's handler below the caller.
 func onHandlerStack() bool {
 	pcs := make([]uintptr, 64)
 	for skip := 2; ; skip += len(pcs) {
@@ -324,7 +334,7 @@ func onHandlerStack() bool {
 		frames := runtime.CallersFrames(pcs[:n])
 		for {
 			frame, more := frames.Next()
-			if strings.HasSuffix(frame.Function, "actors.(*worker).runStep") {
+			if strings.HasSuffix(frame.Function, "actors.(*worker).handle") {
 				return true
 			}
 			if !more {

@@ -4,16 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/penstock-io/penstock/store"
 )
 
-// WaitApplied returns when the worker has handled everything up to the event of the receipt, or when nothing up to there
-// concerns it. The worker is given by its name, not by its path: names are unique in the whole tree. It returns at once with
-// a [HaltedError], [ErrEnded] or [ErrStopped] when that will not happen any more, with [store.ErrForeignHistory] for the
+// WaitApplied returns when the worker has handled every event of the receipt that concerns it, and everything before them
+// that it handles in order with them: without lanes that is everything. The worker is given by its name, not by its path:
+// names are unique in the whole tree. Where an event of the receipt was set aside it returns a [ParkedError] or a
+// [SkippedError] at once. It returns at once, too, with
+// a [HaltedError], [ErrEnded] or [ErrStopped] when nothing will happen any more, with [store.ErrForeignHistory] for the
 // receipt of another store, with [ErrEmptyReceipt], with [ErrUnknownWorker], and with [ErrInsideHandler] when the worker would
 // wait for itself; in the handler of another worker it may be called with the handler's context. ctx bounds the wait. After a
-// commit without events it returns at once.
+// commit without events it returns at once. While the worker is paused it waits.
 //
 // It does not wait for what other workers do about the reactions of this one: these lie behind the receipt. To wait for a
 // chain, wait for its first worker, find the reaction, which names what it answers as its Cause, and wait for the next worker
@@ -33,9 +36,12 @@ func (s *System) WaitApplied(ctx context.Context, worker string, r store.Receipt
 		return ErrInsideHandler
 	}
 	for {
-		v := p.cell.watch()
-		applied, err := s.applied(ctx, v, r.Position())
-		if applied {
+		v := p.cell.await()
+		applied, err := s.applied(ctx, p, v, r)
+		switch {
+		case errors.Is(err, ErrParked), errors.Is(err, ErrSkipped):
+			return err
+		case applied:
 			return nil
 		}
 		if never := s.never(v, worker); never != nil {
@@ -71,14 +77,32 @@ func (s *System) never(v view, worker string) error {
 	return nil
 }
 
-// applied reports whether everything of the worker's region up to p is handled. A parked worker does not move with the head,
-// so that its position alone does not tell.
-func (s *System) applied(ctx context.Context, v view, p store.Position) (bool, error) {
-	if v.position >= p {
+// applied reports whether the events of a receipt that concern the worker are done. A parked pull does not move with the
+// head, so that the worker's position alone does not tell. Where events are set aside, each event of the receipt is asked for.
+func (s *System) applied(ctx context.Context, p *plan, v view, r store.Receipt) (bool, error) {
+	if len(r.Events) == 0 {
 		return true, nil
 	}
-	waiting, err := s.waiting(ctx, v.region, v.position, p)
-	return err == nil && !waiting, err
+	from, to := r.Events[0].Position, r.Position()
+	if v.scanned < to {
+		waiting, err := s.waiting(ctx, v.region, v.scanned, to)
+		if waiting || err != nil {
+			return false, err
+		}
+	}
+	i, _ := slices.BinarySearch(v.undone, from)
+	if i < len(v.undone) && v.undone[i] <= to {
+		return false, nil
+	}
+	if p.worker.Volatile {
+		return true, nil
+	}
+	for _, e := range r.Events {
+		if err := s.setAside(ctx, p.worker.Name, e.Position); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // waiting reports whether there is an event of r behind after and up to upTo. The index answers no for certain; where it says

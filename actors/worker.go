@@ -3,10 +3,10 @@ package actors
 import (
 	"context"
 	"errors"
+	"runtime/pprof"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
-	"go.uber.org/zap"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
@@ -14,36 +14,53 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// freeRaces is how often in a row a worker handles an event again at once because the state that its reactions expected
-// was changed by somebody else; from then on it is an attempt at the event, so that an expectation that can never hold
-// ends somewhere.
-const freeRaces = 3
-
-// worker is the actor of one incarnation of a worker. Its handler runs inside Receive, on the actor's goroutine.
+// worker is the actor of one incarnation of a worker. Without lanes its handler runs inside Receive, on the actor's
+// goroutine; with lanes each runs inside the Receive of a child.
 type worker struct {
 	sys    *System
 	plan   *plan
 	child  int // its place in the group
 	gen    uint64
 	parent *actor.PID
+	limit  int  // of the first batch; 0: the worker's own
+	later  bool // another incarnation was before it in this system
 
-	ctx      context.Context //nolint:containedctx // of the handlers: ends when Stop gives up draining, or with the actor
-	cancel   context.CancelFunc
-	runner   *cursor.Runner
+	ctx    context.Context //nolint:containedctx // of the handlers: ends when Stop gives up draining, or with the actor
+	cancel context.CancelFunc
+	labels context.Context //nolint:containedctx // of the goroutines of the handlers, in profiles
+	runner *cursor.Runner
+
 	upTo     store.Position // there may be something up to here
-	limit    int            // of the next batch; 0: the worker's own
-	races    int
-	troubled bool // a failure was reported, and what succeeded since was not
-	timer    *time.Timer
+	lanes    []*actor.PID   // that have nothing to do
+	pulling  bool           // the store actor has a pull, and answers when there is news
+	writing  bool           // a message to commit is under way
+	resting  bool           // it waits for room on the disk, or for a verdict on a failure without an event
+	ending   bool           // its handler wants it to end
+	draining bool           // the system wants it to end
+	crashed  *cursor.HandlerError
+	failures []*cursor.HandlerError // of tasks that wait for their commit
+	trouble  map[store.Position]int // events that failed and are not done, with their lost races
+	timers   map[store.Position]*time.Timer
+	controls []*control
+	pause    *checkpoint.Pause
+	wake     *time.Timer // ends the pause
 }
 
 // insideKey marks the context of a handler with its worker.
 type insideKey struct{}
 
-// newWorker makes an incarnation. One that follows another is troubled by the failure of that one.
-func newWorker(sys *System, p *plan, child int, gen uint64, parent *actor.PID, limit int, troubled bool) *worker {
-	w := &worker{sys: sys, plan: p, child: child, gen: gen, parent: parent, limit: limit, troubled: troubled}
+// profileLabel is the name under which goroutines of handlers have the name of their worker in profiles.
+const profileLabel = "penstock.worker"
+
+// newWorker makes an incarnation.
+func newWorker(sys *System, p *plan, child int, gen uint64, parent *actor.PID, limit int, later bool) *worker {
+	w := &worker{
+		sys: sys, plan: p, child: child, gen: gen, parent: parent, limit: limit, later: later,
+		trouble: make(map[store.Position]int), timers: make(map[store.Position]*time.Timer),
+	}
 	w.ctx, w.cancel = context.WithCancel(context.WithValue(sys.handlers, insideKey{}, w))
+	w.labels = pprof.WithLabels(context.Background(), pprof.Labels(profileLabel, p.worker.Name))
+	p.cell.arm(w.cancel)
 	return w
 }
 
@@ -52,33 +69,50 @@ func (w *worker) Receive(c actor.Context) {
 	defer w.sys.armour(c)
 	switch m := c.Message().(type) {
 	case *actor.Started:
+		w.plan.seat.take(c.Self(), w.gen)
 		w.acquire(c)
 	case *actor.Stopping:
-		w.stopTimer()
-		w.cancel() // what a handler that panicked has left behind must not run beside the next incarnation
+		w.stop()
 	case *begin:
-		w.pull(c)
+		w.begin(c)
 	case *bounds:
 		if m.gen == w.gen {
-			w.upTo = m.upTo
+			w.upTo, w.pulling = m.upTo, false
 			w.step(c)
 		}
 	case *step:
 		if m.gen == w.gen {
 			w.step(c)
 		}
+	case *handled:
+		w.lanes = append(w.lanes, m.lane)
+		w.finish(c, m.task)
+	case *write:
+		if m.gen == w.gen {
+			w.writing = false
+			w.commit(c)
+			w.step(c)
+		}
 	case *verdict:
 		if m.gen == w.gen {
-			w.wait(c, m.delay)
+			w.obey(c, m)
 		}
 	case *retry:
 		if m.gen == w.gen {
-			w.retry(c)
+			w.retry(c, m.first)
+		}
+	case *control:
+		w.controls = append(w.controls, m)
+		w.step(c)
+	case *unpause:
+		if m.gen == w.gen {
+			w.unpause(c)
 		}
 	case *persist:
 		w.persist(c)
 	case *drain:
-		w.drain(c)
+		w.draining = true
+		w.step(c)
 	}
 }
 
@@ -87,198 +121,247 @@ func (w *worker) acquire(c actor.Context) {
 	runner, err := cursor.NewRunner(w.sys.acquisition(), w.sys.store, w.resumed())
 	if err == nil {
 		w.runner = runner
+		if w.later {
+			runner.Trust()
+		}
+		runner.Limit(w.limit)
 		w.plan.cell.acquired(runner.Position(), runner.Region())
+		w.publish()
+		err = w.loadPause()
 	}
 	c.Send(w.parent, &ready{child: w.child, gen: w.gen, err: err})
 }
 
 // resumed is the worker to run. One without a checkpoint goes on where the incarnation before it came to: at its start events
-// would be skipped, or come again and again, with their reactions.
+// would be skipped, or come again and again, with their reactions. One that was widened while it ran stays so.
 func (w *worker) resumed() cursor.Worker {
 	again := w.plan.worker
+	again.Policy = w.plan.spec.Policy // with what it inherits
 	if v := w.plan.cell.view(); again.Volatile && v.acquired {
 		again.Start = store.After(v.position)
 	}
 	return again
 }
 
-// pull asks the store actor for news. The worker does nothing until the answer comes.
-func (w *worker) pull(c actor.Context) {
-	if w.sys.isStopping() {
-		w.plan.cell.set(Stopped, nil)
-		return
+// begin makes the lanes and goes to work.
+func (w *worker) begin(c actor.Context) {
+	if n := w.plan.worker.Lanes; n > 1 {
+		for range n {
+			props := w.sys.props(func() actor.Actor { return &lane{w: w} })
+			w.lanes = append(w.lanes, c.Spawn(props))
+		}
 	}
-	w.plan.cell.moved(Idle, w.runner.Position(), 0)
-	c.Send(w.sys.storeActor, &pull{worker: c.Self(), gen: w.gen, after: w.runner.Position(), region: w.runner.Region()})
+	w.rest(c)
+	w.step(c)
 }
 
-// step handles one batch. Between two steps the mailbox is served, so that drain is never behind more than one batch.
+// step is the one place that decides what comes next. It returns soon: without lanes after one batch, so that the mailbox
+// is served between two.
 func (w *worker) step(c actor.Context) {
-	if w.sys.isStopping() {
-		w.plan.cell.set(Stopped, nil) // whatever it waits for: no new batch; drain is on its way
+	if w.runner == nil {
+		if w.draining {
+			w.plan.cell.set(Stopped, nil)
+			c.Stop(c.Self())
+		}
 		return
 	}
-	w.plan.cell.moved(Running, w.runner.Position(), 0)
-	out, err := w.runStep(c)
-	if out.Committed > 0 || err == nil {
-		w.progress(c, &out)
+	if w.quiet(c) {
+		return
+	}
+	caughtUp, err := w.runner.Fill(w.ctx, w.upTo)
+	if err != nil {
+		w.fail(c, err)
+		return
+	}
+	for w.free() {
+		t, err := w.runner.Next(w.ctx, 0)
+		if err != nil {
+			w.fail(c, err)
+			return
+		}
+		if t == nil {
+			break
+		}
+		w.plan.cell.moved(Running, w.runner.Position(), 0)
+		if !w.laned() {
+			w.runStep(c, t)
+			return
+		}
+		c.Send(w.lane(), &handle{task: t})
 	}
 	switch {
-	case err != nil:
-		w.fail(c, err)
-	case out.Action == cursor.Stop, out.Action == cursor.StopWithRollback:
-		w.end(c)
-	case out.CaughtUp:
+	case w.runner.InHand() > 0:
+	case w.runner.Dirty():
+		w.write(c)
+	case caughtUp && w.runner.Idle():
 		w.pull(c)
-	default:
-		c.Send(c.Self(), &step{gen: w.gen})
 	}
+}
+
+// quiet reports whether no new batch may begin. What was waiting for that is done when nothing is in hand any more.
+func (w *worker) quiet(c actor.Context) bool {
+	stopping := w.sys.isStopping()
+	if !stopping && !w.draining && !w.ending && w.crashed == nil && !w.resting && w.pause == nil && len(w.controls) == 0 {
+		return false
+	}
+	if w.runner.InHand() > 0 || w.writing {
+		return true
+	}
+	switch {
+	case w.draining:
+		w.drain(c)
+	case stopping:
+		w.plan.cell.set(Stopped, nil) // whatever it waits for: no new batch; drain is on its way
+	case w.crashed != nil:
+		w.reportCrash(c)
+	case len(w.controls) > 0:
+		w.control(c)
+	case w.ending:
+		w.end(c)
+	}
+	return true
+}
+
+// pull asks the store actor for news. The worker handles nothing until the answer comes, except what is to be handled again.
+func (w *worker) pull(c actor.Context) {
+	w.plan.cell.moved(Idle, w.runner.Position(), 0)
+	w.publish()
+	if w.pulling {
+		return
+	}
+	w.pulling = true
+	c.Send(w.sys.storeActor, &pull{worker: c.Self(), gen: w.gen, after: w.runner.Reached(), region: w.runner.Region()})
 }
 
 // runStep is the frame by which Stop recognises that it is called from inside a handler. A handler that ends its
-// goroutine takes this call along: the dispatcher gives the actor a new one, and the next step reports it.
-func (w *worker) runStep(c actor.Context) (out cursor.Outcome, err error) {
+// goroutine takes this call along: the dispatcher gives the actor a new one, which finds the task given back.
+func (w *worker) runStep(c actor.Context, t *cursor.Task) {
 	returned := false
 	defer func() {
 		if !returned {
-			c.Send(c.Self(), &step{gen: w.gen})
+			w.finish(c, t)
 		}
 	}()
-	out, err = w.runner.Step(w.ctx, w.upTo, w.limit)
+	w.handle(t)
 	returned = true
-	return out, err
+	w.finish(c, t)
+}
+
+// finish takes a task back and sees to its commit. With lanes, one commit takes all that is handled by then.
+func (w *worker) finish(c actor.Context, t *cursor.Task) {
+	w.runner.Finish(t)
+	var failure *cursor.HandlerError
+	switch err := t.Err(); {
+	case errors.As(err, &failure) && failure.Panic:
+		w.crashed = failure
+	case failure != nil:
+		w.failures = append(w.failures, failure)
+	case err != nil: // cancelled by Stop: nothing is recorded
+	case t.Action() != cursor.Continue:
+		w.ending = true
+	}
+	if w.laned() {
+		w.write(c)
+		w.step(c)
+		return
+	}
+	w.commit(c)
+	c.Send(c.Self(), &step{gen: w.gen})
+}
+
+// write has all that is handled committed once the mailbox was served.
+func (w *worker) write(c actor.Context) {
+	if !w.writing {
+		w.writing = true
+		c.Send(c.Self(), &write{gen: w.gen})
+	}
+}
+
+// commit writes what is handled, and then tells of what failed.
+func (w *worker) commit(c actor.Context) {
+	n, err := w.runner.Commit(w.ctx)
+	w.progress(c, n)
+	if err != nil {
+		w.fail(c, err)
+	}
+	var commit *cursor.CommitError
+	if errors.As(err, &commit) && commit.Event == 0 {
+		return // the failures are told when what was handled before them is written
+	}
+	failures := w.failures
+	w.failures = nil
+	for _, failure := range failures {
+		if w.runner.Failed(failure.First) { // or it will be met again, behind what was refused
+			w.failHandler(c, failure)
+		}
+	}
 }
 
 // progress notes what was committed.
-func (w *worker) progress(c actor.Context, out *cursor.Outcome) {
-	w.plan.cell.moved(Running, w.runner.Position(), out.Committed)
-	if out.Committed == 0 {
+func (w *worker) progress(c actor.Context, n int) {
+	w.plan.cell.moved(Running, w.runner.Position(), n)
+	w.publish()
+	if n == 0 {
 		return
 	}
-	w.races = 0
-	if w.limit > 0 { // the bad event is behind: grow again
-		w.limit *= 2
-		if w.limit >= cursor.MaxBatchSize {
-			w.limit = 0
-		}
-	}
-	if w.troubled {
-		w.troubled = false
+	if w.later { // what failed before this incarnation is not known here, but its attempts are remembered
+		w.later = w.laned()
 		c.Send(w.parent, &recovered{child: w.child, gen: w.gen, event: w.runner.Position()})
 	}
-}
-
-// fail decides what kind of failure err is, and asks the group what to do about it.
-//
-// What the handler says comes first: it may use stores and checkpoints of its own, and their errors mean nothing here.
-func (w *worker) fail(c actor.Context, err error) {
-	var handler *cursor.HandlerError
-	switch {
-	case w.ctx.Err() != nil: // cancelled by Stop: nothing is recorded
-		w.plan.cell.set(Stopped, nil)
-	case errors.As(err, &handler):
-		w.failHandler(c, handler)
-	case errors.Is(err, checkpoint.ErrFenced):
-		w.report(c, supervision.Failure{Err: supervision.Halt(err)})
-	case storeFailure(err):
-		w.sys.fail(err) // which drains this worker too
-		w.plan.cell.set(Stopped, nil)
-	case errors.Is(err, store.ErrDiskFull):
-		w.report(c, supervision.Failure{Err: err, NoAttempt: true})
-	case errors.Is(err, store.ErrConflict):
-		w.failRace(c, err)
-	default: // reading failed
-		w.report(c, supervision.Failure{Err: err, Event: 0})
+	for event := range w.trouble {
+		if event == 0 || w.runner.Done(event) {
+			delete(w.trouble, event)
+			c.Send(w.parent, &passed{child: w.child, gen: w.gen, event: event})
+		}
 	}
 }
 
-// storeFailure reports whether the store will take no commit any more.
-func storeFailure(err error) bool {
-	return errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrPoisoned)
-}
-
-// failHandler charges an event that is known. A batch that failed as a whole is handled again in halves, and nothing is
-// charged until the event stands alone; a handler that says when to try again, or never, is obeyed at once. The reason adds
-// event, attempt and panic to an error, so it is given what the handler said.
-func (w *worker) failHandler(c actor.Context, err *cursor.HandlerError) {
-	failure := supervision.Failure{Err: err.Cause(), Event: uint64(err.Event), Panic: err.Panic, Stack: err.Stack}
-	directive, directed := supervision.DirectiveOf(err)
-	if err.Event != 0 || directed && directive.Action == supervision.ActionHalt {
-		w.report(c, failure)
-		return
-	}
-	w.limit = err.Size / 2
-	if err.Panic {
-		c.Send(w.parent, &failed{child: w.child, gen: w.gen, halve: true, limit: w.limit, failure: failure})
-		return
-	}
-	w.sys.log.Warn("batch failed, worker halves it", workerField(w.plan), errorField(err), zap.Int("limit", w.limit))
-	if directive.Delay == 0 {
-		c.Send(c.Self(), &step{gen: w.gen})
-		return
-	}
-	w.plan.cell.failing(Retrying, err, 0)
-	w.wait(c, directive.Delay)
-}
-
-func (w *worker) failRace(c actor.Context, err error) {
-	w.races++
-	if w.races <= freeRaces {
-		c.Send(c.Self(), &step{gen: w.gen})
-		return
-	}
-	failure := supervision.Failure{Err: err}
-	var commit *cursor.CommitError
-	if errors.As(err, &commit) {
-		failure.Event = uint64(commit.Event)
-	}
-	w.report(c, failure)
-}
-
-// report asks the group for a verdict; until it comes the worker does nothing.
-func (w *worker) report(c actor.Context, f supervision.Failure) {
-	w.troubled = true
-	c.Send(w.parent, &failed{child: w.child, gen: w.gen, failure: f, limit: w.limit})
-}
-
-// wait goes on after a delay, without blocking the mailbox.
-func (w *worker) wait(c actor.Context, delay time.Duration) {
-	root, self, gen := c.ActorSystem().Root, c.Self(), w.gen
-	w.stopTimer()
-	w.timer = time.AfterFunc(delay, func() { root.Send(self, &retry{gen: gen}) })
-}
-
-// retry tries again what failed.
-func (w *worker) retry(c actor.Context) {
-	if w.runner == nil {
-		w.acquire(c)
-	} else {
-		w.step(c)
-	}
-}
-
-func (w *worker) stopTimer() {
-	if w.timer != nil {
-		w.timer.Stop()
-	}
-}
-
-// end is the end that the handler asked for.
-func (w *worker) end(c actor.Context) {
-	_ = w.flush()
-	c.Send(w.parent, &ended{child: w.child, gen: w.gen})
+// publish tells the outside exactly what is done.
+func (w *worker) publish() {
+	scanned, undone := w.runner.Progress()
+	parked, held := w.runner.Parked()
+	w.plan.cell.progress(w.runner.Position(), scanned, undone, parked, held)
 }
 
 // drain ends the actor between two batches.
 func (w *worker) drain(c actor.Context) {
-	w.stopTimer()
 	_ = w.settle()
+	if err := w.runner.Close(context.WithoutCancel(w.ctx)); err != nil {
+		w.sys.log.Debug("position not written", workerField(w.plan), errorField(err))
+	}
 	w.plan.cell.set(Stopped, nil)
 	c.Stop(c.Self())
 }
 
+// end is the end that the handler asked for.
+func (w *worker) end(c actor.Context) {
+	_ = w.runner.Close(context.WithoutCancel(w.ctx))
+	c.Send(w.parent, &ended{child: w.child, gen: w.gen})
+}
+
+// stop ends what belongs to the incarnation. What a handler that panicked has left behind must not run beside the next one.
+func (w *worker) stop() {
+	for _, t := range w.timers {
+		t.Stop()
+	}
+	if w.wake != nil {
+		w.wake.Stop()
+	}
+	for _, m := range w.controls {
+		m.reply <- errAgain
+	}
+	w.controls = nil
+	if w.runner != nil && w.runner.InHand() == 0 && w.plan.cell.view().state == Halted {
+		_ = w.runner.Close(context.WithoutCancel(w.ctx)) // refused where another owner is the reason
+	}
+	w.cancel()
+}
+
 // persist writes how far a parked worker has looked. That is a commit, so it may find out that there is a newer owner.
 func (w *worker) persist(c actor.Context) {
+	if w.runner == nil || w.runner.InHand() > 0 || !w.pulling {
+		return
+	}
 	if err := w.settle(); errors.Is(err, checkpoint.ErrFenced) {
 		w.fail(c, err)
 	}
@@ -287,27 +370,35 @@ func (w *worker) persist(c actor.Context) {
 // settle moves the checkpoint up to the head if nothing in between matches, and writes it, also after the contexts of the
 // handlers were cancelled. What it cannot write is read again by the next incarnation, so errors only cost time.
 func (w *worker) settle() error {
-	if w.runner == nil {
-		return nil
-	}
 	ctx := context.WithoutCancel(w.ctx)
-	head := w.sys.store.Head()
-	if head <= w.runner.Position() { // 0 too, which to the store means the head as it is by then
-		return w.flush()
-	}
-	waiting, err := w.sys.waiting(ctx, w.runner.Region(), w.runner.Position(), head)
-	if err == nil && !waiting { // so the step calls no handler
-		if _, err = w.runner.Step(ctx, head, 1); err == nil {
-			w.plan.cell.settled(w.runner.Position())
+	if head := w.sys.store.Head(); head > w.runner.Reached() && w.runner.Waiting() == 0 {
+		waiting, err := w.sys.waiting(ctx, w.runner.Region(), w.runner.Reached(), head)
+		if err == nil && !waiting {
+			if _, err = w.runner.Fill(ctx, head); err == nil {
+				w.plan.cell.settled(w.runner.Position())
+				w.publish()
+			}
 		}
 	}
-	return w.flush()
-}
-
-func (w *worker) flush() error {
-	err := w.runner.Flush(context.WithoutCancel(w.ctx))
+	err := w.runner.Flush(ctx)
 	if err != nil {
 		w.sys.log.Debug("position not written", workerField(w.plan), errorField(err))
 	}
 	return err
+}
+
+// storeFailure reports whether the store will take no commit any more.
+func storeFailure(err error) bool {
+	return errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrPoisoned)
+}
+
+// report asks the group for a verdict.
+func (w *worker) report(c actor.Context, first store.Position, f supervision.Failure) {
+	if _, known := w.trouble[first]; !known {
+		w.trouble[first] = 0
+	}
+	if first == 0 {
+		w.resting = true
+	}
+	c.Send(w.parent, &failed{child: w.child, gen: w.gen, first: first, failure: f, limit: w.limit})
 }

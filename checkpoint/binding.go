@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/penstock-io/penstock/store"
 )
@@ -15,6 +16,31 @@ type Binding struct {
 	Kinds []string
 	// Start is where a checkpoint that does not exist yet begins.
 	Start store.Start
+	// NewKinds says what becomes of a changed list of kinds.
+	NewKinds NewKinds
+	// KeyVersion names the version of the function that gives events their keys.
+	KeyVersion uint32
+}
+
+// NewKinds says what becomes of a changed list of kinds. A kind that is not handled any more is just left out.
+type NewKinds uint8
+
+const (
+	// RefuseNewKinds makes a changed list a [*KindsError].
+	RefuseNewKinds NewKinds = iota
+	// NewKindsFromNow reads kinds that were added from the present position on.
+	NewKindsFromNow
+	// NewKindsBackfill first reads the past of kinds that were added, in order, each event once, and then goes on.
+	NewKindsBackfill
+)
+
+// Reads is what is read: the region, narrowed to the kinds that are handled.
+func (b Binding) Reads() store.Region {
+	region := b.Region
+	if kinds := canonical(b.Kinds); len(kinds) > 0 {
+		region.Kinds, region.Category = slices.Clone(kinds), ""
+	}
+	return region
 }
 
 // validate reports the first rule of the store that the binding breaks.
@@ -22,7 +48,16 @@ func (b Binding) validate() error {
 	if err := b.Region.Validate(); err != nil {
 		return err
 	}
+	if b.NewKinds > NewKindsBackfill {
+		return &store.InvalidError{Field: "NewKinds", Rule: "is none of the known values", Value: fmt.Sprint(b.NewKinds)}
+	}
 	return store.Region{Kinds: b.Kinds}.Validate()
+}
+
+// reads is what the reader of a record reads.
+func (r Record) reads() (store.Region, bool) {
+	region, ok := store.RegionOf(r.Region)
+	return Binding{Region: region, Kinds: r.Kinds}.Reads(), ok
 }
 
 // check compares the binding with what is stored.
@@ -31,7 +66,7 @@ func (b Binding) check(id ID, r Record) error {
 		return &RegionError{ID: id, Stored: r.Region, Given: given}
 	}
 	kinds := canonical(b.Kinds)
-	if slices.Equal(kinds, r.Kinds) {
+	if slices.Equal(kinds, r.Kinds) || b.NewKinds != RefuseNewKinds {
 		return nil
 	}
 	return &KindsError{
@@ -46,6 +81,39 @@ func (b Binding) check(id ID, r Record) error {
 // apply writes the binding into r.
 func (b Binding) apply(r *Record) {
 	r.Region, r.Kinds = b.Region.Identity(), slices.Clone(canonical(b.Kinds))
+	r.KeyVersion = b.KeyVersion
+}
+
+// contains checks that a reader of the wider region sees everything that one of the former does.
+func (b Binding) contains(id ID, former store.Region) error {
+	wider := b.Reads()
+	var part string
+	switch {
+	case wider.Entity != "" && wider.Entity != former.Entity && !strings.HasPrefix(former.Entity, wider.Entity+":"):
+		part = "entity"
+	case wider.Scope != "" && wider.Scope != former.Scope, former.Scope == store.ReservedScope && wider.Scope == "":
+		part = "scope"
+	case wider.MinVersion > former.MinVersion,
+		wider.MaxVersion != 0 && (former.MaxVersion == 0 || wider.MaxVersion < former.MaxVersion):
+		part = "versions"
+	case !containsKinds(wider, former):
+		part = "kinds"
+	default:
+		return nil
+	}
+	return &RebuildError{ID: id, Part: part, Stored: former, Given: wider}
+}
+
+func containsKinds(wider, former store.Region) bool {
+	switch {
+	case wider.Category != "":
+		return former.Category == wider.Category || len(former.Kinds) > 0 && !slices.ContainsFunc(former.Kinds,
+			func(kind string) bool { return store.Category(kind) != wider.Category })
+	case len(wider.Kinds) > 0:
+		return len(former.Kinds) > 0 && !slices.ContainsFunc(former.Kinds,
+			func(kind string) bool { return !slices.Contains(wider.Kinds, kind) })
+	}
+	return true
 }
 
 // without gives the kinds that are not in others; both lists are sorted.

@@ -22,6 +22,12 @@ var (
 	ErrAhead = errors.New("checkpoint: position beyond the head of the log")
 	// ErrNotBackwards: a rewind would go forward and skip events. See RewindError.
 	ErrNotBackwards = errors.New("checkpoint: rewind goes only backwards")
+	// ErrNotForward: a skip would go back. See SkipError.
+	ErrNotForward = errors.New("checkpoint: skip goes only forward")
+	// ErrRebuild: the new region leaves out what the present one has. See RebuildError.
+	ErrRebuild = errors.New("checkpoint: needs a rebuild")
+	// ErrKeyVersion: the keys of what is parked or in hand are of another version. See KeyVersionError.
+	ErrKeyVersion = errors.New("checkpoint: keys are of another version")
 	// ErrFenced: someone else acquired or changed the checkpoint since; this owner may write no more. See FencedError.
 	ErrFenced = errors.New("checkpoint: fenced by a newer owner")
 )
@@ -33,7 +39,7 @@ type RegionError struct {
 }
 
 func (e *RegionError) Error() string {
-	return fmt.Sprintf("checkpoint %q: made in region (%s), now read in (%s): checkpoint.Rebind accepts that",
+	return fmt.Sprintf("checkpoint %q: made in region (%s), now read in (%s): checkpoint.Widen reads what is new from the beginning, checkpoint.Rebind goes on",
 		e.ID, describe(e.Stored), describe(e.Given))
 }
 
@@ -115,3 +121,48 @@ func (e *FencedError) Error() string {
 
 // Unwrap returns [ErrFenced].
 func (e *FencedError) Unwrap() error { return ErrFenced }
+
+// SkipError says that a skip would have gone back.
+type SkipError struct {
+	ID           ID
+	Position, To store.Position // where it is, where it should go
+}
+
+func (e *SkipError) Error() string {
+	return fmt.Sprintf("checkpoint %q: is at %d, a skip to %d would go back", e.ID, e.Position, e.To)
+}
+
+// Unwrap returns [ErrNotForward].
+func (e *SkipError) Unwrap() error { return ErrNotForward }
+
+// RebuildError says which part of a region leaves out what the former one has. What was handled cannot be taken back:
+// another ID, or [Reset] and [Rebind], begin anew.
+type RebuildError struct {
+	ID            ID
+	Part          string // "entity", "scope", "versions" or "kinds"
+	Stored, Given store.Region
+}
+
+func (e *RebuildError) Error() string {
+	return fmt.Sprintf("checkpoint %q: the %s of the region (%s) leave out something of the former one (%s): it needs a rebuild",
+		e.ID, e.Part, e.Given, e.Stored)
+}
+
+// Unwrap returns [ErrRebuild].
+func (e *RebuildError) Unwrap() error { return ErrRebuild }
+
+// KeyVersionError says that events are parked, or in hand of a worker with lanes, under keys of another version: which of
+// them must wait for which could not be told any more. Let the former version finish them first.
+type KeyVersionError struct {
+	ID            ID
+	Stored, Given uint32
+	Events        int // parked, held and in hand
+}
+
+func (e *KeyVersionError) Error() string {
+	return fmt.Sprintf("checkpoint %q: %d events are set aside or in hand under keys of version %d, now given is %d",
+		e.ID, e.Events, e.Stored, e.Given)
+}
+
+// Unwrap returns [ErrKeyVersion].
+func (e *KeyVersionError) Unwrap() error { return ErrKeyVersion }

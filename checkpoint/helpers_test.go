@@ -45,7 +45,7 @@ func acquire(t *testing.T, st *store.Store, id checkpoint.ID, b checkpoint.Bindi
 func move(t *testing.T, st *store.Store, l *checkpoint.Lease, p store.Position) error {
 	t.Helper()
 	var b store.Batch
-	l.Stage(&b, p, p)
+	l.Stage(&b, checkpoint.Move{Scanned: p, Delivered: p, Clean: true})
 	receipt, err := st.Commit(t.Context(), b)
 	if err != nil {
 		return l.Refused(err)

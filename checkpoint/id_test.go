@@ -49,7 +49,7 @@ func TestEveryCallRefusesABadID(t *testing.T) {
 	_, err = checkpoint.Inspect(st, bad)
 	require.ErrorIs(t, err, checkpoint.ErrIDPath)
 	require.ErrorIs(t, checkpoint.Reset(t.Context(), st, bad), checkpoint.ErrIDPath)
-	require.ErrorIs(t, checkpoint.Rewind(t.Context(), st, bad, 0), checkpoint.ErrIDPath)
+	require.ErrorIs(t, checkpoint.Rewind(t.Context(), st, bad, 0, false), checkpoint.ErrIDPath)
 	require.ErrorIs(t, checkpoint.Rebind(t.Context(), st, bad, orders, nil), checkpoint.ErrIDPath)
 	require.ErrorIs(t, checkpoint.Delete(t.Context(), st, bad), checkpoint.ErrIDPath)
 	files := checkpoint.Files{Dir: t.TempDir()}

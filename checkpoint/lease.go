@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/penstock-io/penstock/store"
 )
@@ -17,6 +18,9 @@ type Lease struct {
 	record   Record // as the store has it
 	staged   Record // as the commit in flight, if any, will leave it
 	revision uint64
+
+	pass, stagedPass Pass
+	unclean          bool
 }
 
 // Acquire takes ownership of a checkpoint. It is itself a commit, synced like any other, that raises the epoch by one; a
@@ -33,20 +37,69 @@ func Acquire(ctx context.Context, st *store.Store, id ID, b Binding) (*Lease, er
 		return nil, fmt.Errorf("checkpoint %q: %w", id, err)
 	}
 	for {
-		record, revision, err := current(ctx, st, id, b)
+		l, batch, err := takeOver(ctx, st, id, b)
 		if err != nil {
 			return nil, err
 		}
-		record.Epoch++
-		revision, err = write(ctx, st, id, record, revision)
+		receipt, err := st.Commit(ctx, batch)
 		if lostRace(err, id) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("checkpoint %q: write: %w", id, err)
 		}
-		return &Lease{id: id, record: record, staged: record, revision: revision}, nil
+		l.Committed(receipt)
+		return l, nil
 	}
+}
+
+// takeOver makes the lease of the next owner, and the batch that makes it valid.
+func takeOver(ctx context.Context, st *store.Store, id ID, b Binding) (*Lease, store.Batch, error) {
+	record, revision, err := current(ctx, st, id, b)
+	if err != nil {
+		return nil, store.Batch{}, err
+	}
+	l := &Lease{id: id, record: record, revision: revision, unclean: revision != 0 && !record.Clean}
+	if l.pass, err = PassOf(st, id); err != nil {
+		return nil, store.Batch{}, err
+	}
+	next, pass := record, l.pass
+	next.Clean = false
+	next.Epoch++
+	if kinds := canonical(b.Kinds); revision != 0 && !slices.Equal(kinds, record.Kinds) {
+		former, _ := record.reads()
+		if b.NewKinds == NewKindsBackfill {
+			next, pass = widened(next, pass, former)
+		}
+		next.Kinds = slices.Clone(kinds)
+	}
+	if next.KeyVersion != b.KeyVersion {
+		if n := keyed(st, id, record); n > 0 {
+			err := &KeyVersionError{ID: id, Stored: record.KeyVersion, Given: b.KeyVersion, Events: n}
+			return nil, store.Batch{}, err
+		}
+		next.KeyVersion = b.KeyVersion
+	}
+	var batch store.Batch
+	l.stage(&batch, next, pass)
+	return l, batch, nil
+}
+
+// keyed counts the events whose keys matter.
+func keyed(st *store.Store, id ID, r Record) int {
+	n := len(r.Pending)
+	for range ParkedEvents(st, id) {
+		n++
+	}
+	return n
+}
+
+// widened goes back to the beginning for what a wider region has and the former one had not. What was in hand comes in its
+// place.
+func widened(r Record, p Pass, former store.Region) (Record, Pass) {
+	pass := p.Widened(r.Scanned, former, r.Pending)
+	r.Scanned, r.Delivered, r.Pending = 0, 0, nil
+	return r, pass
 }
 
 // current gives the checked record with the revision it has, or a new one with revision 0.
@@ -92,18 +145,129 @@ func (l *Lease) ID() ID { return l.id }
 // Record is the checkpoint as this owner committed it last, or found it. Read-only.
 func (l *Lease) Record() Record { return l.record }
 
-// Stage adds the checkpoint, moved to scanned and delivered, to the batch. A position less than the present one leaves it
-// where it is: a lease never moves a checkpoint backwards. Of several calls the last counts, and only one may be in a
-// batch. When the batch is committed tell it with [Lease.Committed], when not pass the error through [Lease.Refused].
-func (l *Lease) Stage(b *store.Batch, scanned, delivered store.Position) {
-	l.staged = l.record
-	l.staged.Scanned = max(l.staged.Scanned, scanned)
-	l.staged.Delivered = max(l.staged.Delivered, delivered)
-	b.Sides = append(b.Sides, store.SideWrite{
-		Key:    l.id.key(),
-		Value:  l.staged.Encode(),
-		Expect: store.Exactly(l.revision),
-	})
+// Pass is what is special about the present way through the log, as this owner committed it last, or found it. Read-only.
+func (l *Lease) Pass() Pass { return l.pass }
+
+// Unclean reports whether the owner before did not end in good order: one of the events it had in hand may be the reason.
+func (l *Lease) Unclean() bool { return l.unclean }
+
+// Relocate takes over the position of a reader that keeps it itself. It becomes part of the next commit.
+func (l *Lease) Relocate(at store.Position) {
+	l.record.Scanned, l.record.Delivered, l.record.Pending = at, at, nil
+}
+
+// Move is what an ordinary commit says about the checkpoint; see the fields of [Record].
+type Move struct {
+	Scanned, Delivered store.Position
+	Pending            []store.Position
+	Clean              bool
+	Trying             store.Position
+	Tries              uint32
+}
+
+// Stage adds the checkpoint, moved, to the batch. A position less than the present one leaves it where it is: only the
+// calls that say so move a checkpoint backwards. Of several calls of Stage and its sisters the last counts, and only one
+// may be in a batch. When the batch is committed tell it with [Lease.Committed], when not pass the error through
+// [Lease.Refused].
+func (l *Lease) Stage(b *store.Batch, m Move) {
+	next, pass := l.record, l.pass
+	next.Scanned = max(next.Scanned, m.Scanned)
+	next.Delivered = max(next.Delivered, m.Delivered)
+	next.Pending, next.Clean, next.Trying, next.Tries = m.Pending, m.Clean, m.Trying, m.Tries
+	if !pass.Empty() && next.Floor() >= pass.End() {
+		pass = Pass{}
+	}
+	l.stage(b, next, pass)
+}
+
+func (l *Lease) stage(b *store.Batch, next Record, pass Pass) {
+	l.staged, l.stagedPass = next, pass
+	b.Sides = append(b.Sides, store.SideWrite{Key: l.id.key(), Value: next.Encode(), Expect: store.Exactly(l.revision)})
+	if !l.pass.Empty() || !pass.Empty() {
+		b.Sides = append(b.Sides, pass.write(l.id))
+	}
+}
+
+// StageRewind adds the checkpoint, moved back behind position to. reads is the region that is read, undone are the events
+// that were not handled yet although they lie before the present position, ascending. Errors, with nothing added:
+// [*RewindError], [*AheadError].
+func (l *Lease) StageRewind(
+	b *store.Batch, to store.Position, reads store.Region, undone []store.Position, emit bool,
+) error {
+	end := max(l.record.Scanned, l.pass.End())
+	if to > end {
+		return &RewindError{ID: l.id, Position: l.record.Floor(), To: to}
+	}
+	next, pass := rewound(l.record, l.pass, to, reads, undone, emit)
+	l.stage(b, next, pass)
+	return nil
+}
+
+func rewound(
+	r Record, p Pass, to store.Position, reads store.Region, undone []store.Position, emit bool,
+) (Record, Pass) {
+	pass, at := p.Rewound(r.Scanned, to, reads, union(undone, r.Pending), emit)
+	r.Scanned, r.Delivered, r.Pending, r.Trying, r.Tries = at, at, nil, 0, 0
+	return r, pass
+}
+
+// StageReset adds the checkpoint as that of a reader that begins at the beginning.
+func (l *Lease) StageReset(b *store.Batch) {
+	next := l.record
+	next.Scanned, next.Delivered, next.Pending, next.Trying, next.Tries = 0, 0, nil, 0, 0
+	l.stage(b, next, Pass{})
+}
+
+// StageSkip adds the checkpoint, moved forward to a position: what lies before is done. Errors, with nothing added:
+// [*SkipError], [*AheadError] for what lies beyond head.
+func (l *Lease) StageSkip(b *store.Batch, to, head store.Position) error {
+	next, pass, err := skipped(l.id, l.record, l.pass, to, head)
+	if err == nil {
+		l.stage(b, next, pass)
+	}
+	return err
+}
+
+func skipped(id ID, r Record, p Pass, to, head store.Position) (Record, Pass, error) {
+	switch {
+	case to < r.Scanned:
+		return r, p, &SkipError{ID: id, Position: r.Scanned, To: to}
+	case to > head:
+		return r, p, &AheadError{ID: id, Position: to, Head: head}
+	}
+	r.Scanned, r.Delivered, r.Pending, r.Trying, r.Tries = to, max(r.Delivered, min(r.Scanned, to)), nil, 0, 0
+	if to >= p.End() {
+		p = Pass{}
+	}
+	return r, p, nil
+}
+
+// StageWiden adds the checkpoint, bound to a region and kinds that contain the present ones: it goes back to the beginning
+// of the log for what is new, see [Pass]. Anything else is a [*RebuildError], with nothing added.
+func (l *Lease) StageWiden(b *store.Batch, wider Binding) error {
+	next, pass, err := widen(l.id, l.record, l.pass, wider)
+	if err == nil {
+		l.stage(b, next, pass)
+	}
+	return err
+}
+
+func widen(id ID, r Record, p Pass, wider Binding) (Record, Pass, error) {
+	former, ok := r.reads()
+	if !ok {
+		return r, p, fmt.Errorf("checkpoint %q: %w: region", id, ErrCorrupt)
+	}
+	if err := wider.contains(id, former); err != nil {
+		return r, p, err
+	}
+	next, pass := r, p
+	if wider.Reads().Identity() != former.Identity() {
+		next, pass = widened(r, p, former)
+	}
+	version := next.KeyVersion
+	wider.apply(&next)
+	next.KeyVersion = version
+	return next, pass, nil
 }
 
 // Committed takes over what was staged. A duplicate receipt changes nothing, as the store wrote nothing for it.
@@ -111,7 +275,7 @@ func (l *Lease) Committed(r store.Receipt) {
 	if r.Duplicate {
 		return
 	}
-	l.record, l.revision = l.staged, r.Sequence
+	l.record, l.pass, l.revision = l.staged, l.stagedPass, r.Sequence
 }
 
 // Refused makes a [*FencedError] of the conflict that a newer owner causes; every other error is returned as it is.
@@ -120,19 +284,6 @@ func (l *Lease) Refused(err error) error {
 		return &FencedError{ID: l.id, Epoch: l.record.Epoch}
 	}
 	return err
-}
-
-// write commits the record alone, where the revision is still the given one (0: no record), and gives the new revision.
-func write(ctx context.Context, st *store.Store, id ID, r Record, revision uint64) (uint64, error) {
-	receipt, err := st.Commit(ctx, store.Batch{Sides: []store.SideWrite{{
-		Key:    id.key(),
-		Value:  r.Encode(),
-		Expect: store.Exactly(revision),
-	}}})
-	if err != nil {
-		return 0, fmt.Errorf("checkpoint %q: write: %w", id, err)
-	}
-	return receipt.Sequence, nil
 }
 
 // lostRace reports whether a commit was refused because the checkpoint had changed.

@@ -58,7 +58,7 @@ func TestAnOlderOwnerIsRefusedWithItsReactions(t *testing.T) {
 	require.Equal(t, store.Position(1), young.Record().Scanned, "it has what the older one committed")
 
 	b := store.Batch{Events: []store.Proposal{{At: store.At("stock:1", "shop"), Payload: placed()}}}
-	old.Stage(&b, 2, 2)
+	old.Stage(&b, checkpoint.Move{Scanned: 2, Delivered: 2, Clean: true})
 	_, err := st.Commit(t.Context(), b)
 	err = old.Refused(err)
 	var fenced *checkpoint.FencedError
@@ -97,7 +97,7 @@ func TestWhatIsStagedCountsOnlyOnceCommitted(t *testing.T) {
 	fill(t, st, 5)
 	l := acquire(t, st, "index", bound)
 	var dropped store.Batch
-	l.Stage(&dropped, 5, 5)
+	l.Stage(&dropped, checkpoint.Move{Scanned: 5, Delivered: 5, Clean: true})
 	require.Equal(t, store.Position(0), l.Record().Scanned)
 	l.Committed(store.Receipt{Duplicate: true, Sequence: 1})
 	require.Equal(t, store.Position(0), l.Record().Scanned, "a duplicate wrote no side values")
@@ -258,7 +258,7 @@ func TestWhatDoesNotFitIsToldInWordsAndWithTheWayOut(t *testing.T) {
 		ID: "index", Stored: store.Region{Entity: "order", MaxVersion: 5}.Identity(), Given: store.Region{}.Identity(),
 	}
 	require.EqualError(t, region,
-		`checkpoint "index": made in region (entity=order versions=..5), now read in (everything): checkpoint.Rebind accepts that`)
+		`checkpoint "index": made in region (entity=order versions=..5), now read in (everything): checkpoint.Widen reads what is new from the beginning, checkpoint.Rebind goes on`)
 	region.Stored = "\x09later"
 	require.ErrorContains(t, region, `made in region ("\tlater"), now`)
 	for want, err := range map[string]*checkpoint.KindsError{

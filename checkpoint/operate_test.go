@@ -14,7 +14,7 @@ import (
 func TestEveryOperatorCallFencesTheReaderThatRuns(t *testing.T) {
 	for name, call := range map[string]func(context.Context, *store.Store) error{
 		"reset":  func(ctx context.Context, st *store.Store) error { return checkpoint.Reset(ctx, st, "index") },
-		"rewind": func(ctx context.Context, st *store.Store) error { return checkpoint.Rewind(ctx, st, "index", 2) },
+		"rewind": func(ctx context.Context, st *store.Store) error { return checkpoint.Rewind(ctx, st, "index", 2, false) },
 		"rebind": func(ctx context.Context, st *store.Store) error {
 			return checkpoint.Rebind(ctx, st, "index", store.Region{}, nil)
 		},
@@ -37,7 +37,7 @@ func TestEveryOperatorCallFencesTheReaderThatRuns(t *testing.T) {
 func TestOperatorCallsWantACheckpoint(t *testing.T) {
 	st := open(t)
 	require.ErrorIs(t, checkpoint.Reset(t.Context(), st, "index"), checkpoint.ErrNotFound)
-	require.ErrorIs(t, checkpoint.Rewind(t.Context(), st, "index", 0), checkpoint.ErrNotFound)
+	require.ErrorIs(t, checkpoint.Rewind(t.Context(), st, "index", 0, false), checkpoint.ErrNotFound)
 	require.ErrorIs(t, checkpoint.Rebind(t.Context(), st, "index", orders, nil), checkpoint.ErrNotFound)
 	require.ErrorIs(t, checkpoint.Delete(t.Context(), st, "index"), checkpoint.ErrNotFound)
 }
@@ -48,19 +48,19 @@ func TestRewindGoesOnlyBackwardsAndNeverBeyondTheHead(t *testing.T) {
 	require.NoError(t, move(t, st, acquire(t, st, "index", bound), 3))
 
 	require.Equal(t, &checkpoint.RewindError{ID: "index", Position: 3, To: 4},
-		checkpoint.Rewind(t.Context(), st, "index", 4))
+		checkpoint.Rewind(t.Context(), st, "index", 4, false))
 	require.Equal(t, uint64(1), inspect(t, st, "index").Record.Epoch, "nothing was written")
 
-	require.NoError(t, checkpoint.Rewind(t.Context(), st, "index", 2))
+	require.NoError(t, checkpoint.Rewind(t.Context(), st, "index", 2, false))
 	r := inspect(t, st, "index").Record
 	require.Equal(t, store.Position(2), r.Scanned)
 	require.Equal(t, store.Position(2), r.Delivered)
 
 	r.Scanned = 100
 	plant(t, st, "index", r.Encode())
-	require.Equal(t, &checkpoint.AheadError{ID: "index", Position: 50, Head: 5},
-		checkpoint.Rewind(t.Context(), st, "index", 50))
-	require.NoError(t, checkpoint.Rewind(t.Context(), st, "index", 5), "a position that is ahead can be brought back")
+	require.Equal(t, &checkpoint.AheadError{ID: "index", Position: 50, Head: st.Head()},
+		checkpoint.Rewind(t.Context(), st, "index", 50, false))
+	require.NoError(t, checkpoint.Rewind(t.Context(), st, "index", 5, false), "a position that is ahead can be brought back")
 	acquire(t, st, "index", bound)
 }
 
@@ -70,7 +70,7 @@ func TestResetBeginsAgainAlsoInAForeignHistory(t *testing.T) {
 		History: store.History{Store: uuid.New()}, Region: orders.Identity(), Epoch: 4, Scanned: 77, Delivered: 70,
 	}
 	plant(t, st, "index", foreign.Encode())
-	require.ErrorIs(t, checkpoint.Rewind(t.Context(), st, "index", 0), store.ErrForeignHistory)
+	require.ErrorIs(t, checkpoint.Rewind(t.Context(), st, "index", 0, false), store.ErrForeignHistory)
 	require.ErrorIs(t, checkpoint.Rebind(t.Context(), st, "index", orders, nil), store.ErrForeignHistory)
 	require.NoError(t, checkpoint.Reset(t.Context(), st, "index"))
 	require.Equal(t, checkpoint.Record{History: st.History(), Region: orders.Identity(), Epoch: 5},

@@ -3,8 +3,6 @@ package checkpoint
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"hash/crc32"
 	"slices"
 
 	"github.com/penstock-io/penstock/store"
@@ -28,33 +26,48 @@ type Record struct {
 	// Epoch counts the owners and the operator calls; each gets the next number.
 	Epoch uint64
 	// Scanned is the position up to which there is nothing more to deliver: all that matches was delivered and
-	// handled. Reading goes on behind it.
+	// handled, but for Pending. Reading goes on behind it.
 	Scanned store.Position
 	// Delivered is the position of the last event that was delivered; where the reader started, when there is none
 	// yet. Never more than Scanned.
 	Delivered store.Position
+	// Pending are the positions of events up to Scanned that were delivered and are not done, ascending, at most
+	// [MaxPending]: with lanes, other events behind them may be done.
+	Pending []store.Position
+	// Clean says that the owner ended in good order: no event was in the hands of a handler.
+	Clean bool
+	// Trying is the event that an owner was about to handle alone, because the one before had died at an unknown event;
+	// Tries is how often that was begun and no end of it recorded. 0: none.
+	Trying store.Position
+	Tries  uint32
+	// KeyVersion of the function that gives events their keys.
+	KeyVersion uint32
 }
 
 const (
 	magic         = "PSCP"
-	formatVersion = 1
-	// fixedBytes precede the region: magic, version, store, incarnation, epoch, scanned, delivered.
-	fixedBytes = len(magic) + 1 + 16 + 4 + 8 + 8 + 8
-	crcBytes   = 4
+	formatVersion = 2
 )
 
-func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
+// MaxPending is the most positions in Record.Pending.
+const MaxPending = 4096
+
+// Floor is the position up to which everything that matches is done.
+func (r Record) Floor() store.Position {
+	if len(r.Pending) > 0 {
+		return r.Pending[0] - 1
+	}
+	return r.Scanned
+}
+
+// Done reports whether the event at a position, if it matches, is done.
+func (r Record) Done(p store.Position) bool { return p <= r.Scanned && !contains(r.Pending, p) }
 
 // Encode gives the bytes of the record. Equal records have equal bytes.
 func (r Record) Encode() []byte {
 	kinds := canonical(r.Kinds)
-	size := fixedBytes + 4 + len(r.Region) + 4 + crcBytes
-	for _, k := range kinds {
-		size += 4 + len(k)
-	}
-	b := make([]byte, 0, size)
-	b = append(b, magic...)
-	b = append(b, formatVersion)
+	b := make([]byte, 0, 128+len(r.Region)+3*len(r.Pending))
+	b = append(append(b, magic...), formatVersion)
 	b = append(b, r.History.Store[:]...)
 	b = binary.LittleEndian.AppendUint32(b, r.History.Incarnation)
 	b = binary.LittleEndian.AppendUint64(b, r.Epoch)
@@ -65,91 +78,49 @@ func (r Record) Encode() []byte {
 	for _, k := range kinds {
 		b = appendText(b, k)
 	}
-	return binary.LittleEndian.AppendUint32(b, checksum(b))
+	b = appendFlag(b, r.Clean)
+	b = binary.LittleEndian.AppendUint64(b, uint64(r.Trying))
+	b = binary.LittleEndian.AppendUint32(b, r.Tries)
+	b = binary.LittleEndian.AppendUint32(b, r.KeyVersion)
+	return seal(appendPositions(b, r.Pending))
 }
 
-func appendText(b []byte, s string) []byte {
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(s)))
-	return append(b, s...)
-}
-
-// Decode is the inverse of [Record.Encode]. It returns an error that wraps [ErrCorrupt] or [ErrNewerFormat]; it accepts
-// exactly the bytes that Encode gives, and allocates no more than a small multiple of len(b).
+// Decode is the inverse of [Record.Encode]. It returns an error that wraps [ErrCorrupt] or [ErrNewerFormat]; of the present
+// format it accepts exactly the bytes that Encode gives, and it allocates no more than a small multiple of len(b). Records
+// of the first format, which ended behind the kinds, count as left in good order.
 func Decode(b []byte) (Record, error) {
-	if len(b) < len(magic)+1+crcBytes {
-		return Record{}, fmt.Errorf("%w: %d bytes are too few", ErrCorrupt, len(b))
+	version, body, err := open(b, magic, formatVersion)
+	if err != nil {
+		return Record{}, err
 	}
-	// Every version begins with magic and version and ends with the checksum, so that a damaged version number is
-	// told from a newer one.
-	body, sum := b[:len(b)-crcBytes], binary.LittleEndian.Uint32(b[len(b)-crcBytes:])
-	if checksum(body) != sum {
-		return Record{}, fmt.Errorf("%w: checksum does not fit", ErrCorrupt)
+	in := reader{rest: body}
+	r := Record{Clean: true}
+	copy(r.History.Store[:], in.take(len(r.History.Store)))
+	r.History.Incarnation = in.u32()
+	r.Epoch = in.u64()
+	r.Scanned, r.Delivered = store.Position(in.u64()), store.Position(in.u64())
+	r.Region, r.Kinds = in.text(), in.kinds()
+	if version > 1 {
+		r.Clean, r.Trying, r.Tries, r.KeyVersion = in.flag(), store.Position(in.u64()), in.u32(), in.u32()
+		r.Pending = in.positions()
+		in.bad = in.bad || len(r.Pending) > MaxPending || len(r.Pending) > 0 && r.Pending[len(r.Pending)-1] > r.Scanned
 	}
-	if string(body[:len(magic)]) != magic {
-		return Record{}, fmt.Errorf("%w: it does not begin with %q", ErrCorrupt, magic)
+	if err := in.end(); err != nil {
+		return Record{}, err
 	}
-	switch version := body[len(magic)]; {
-	case version > formatVersion:
-		return Record{}, fmt.Errorf("%w: format %d, known is %d", ErrNewerFormat, version, formatVersion)
-	case version < formatVersion:
-		return Record{}, fmt.Errorf("%w: format %d does not exist", ErrCorrupt, version)
-	}
-	return decodeBody(body)
+	return r, nil
 }
 
-func decodeBody(body []byte) (Record, error) {
-	if len(body) < fixedBytes {
-		return Record{}, fmt.Errorf("%w: it ends in the fixed part", ErrCorrupt)
-	}
-	var r Record
-	b := body[len(magic)+1:]
-	b = b[copy(r.History.Store[:], b):]
-	r.History.Incarnation = binary.LittleEndian.Uint32(b)
-	r.Epoch = binary.LittleEndian.Uint64(b[4:])
-	r.Scanned = store.Position(binary.LittleEndian.Uint64(b[12:]))
-	r.Delivered = store.Position(binary.LittleEndian.Uint64(b[20:]))
-	var ok bool
-	if r.Region, b, ok = cutText(b[28:]); !ok {
-		return Record{}, fmt.Errorf("%w: it ends in the region", ErrCorrupt)
-	}
-	var err error
-	r.Kinds, err = decodeKinds(b)
-	return r, err
-}
-
-// decodeKinds wants the list to be the rest of the record.
-func decodeKinds(b []byte) ([]string, error) {
-	if len(b) < 4 {
-		return nil, fmt.Errorf("%w: it ends before the kinds", ErrCorrupt)
-	}
-	n, b := binary.LittleEndian.Uint32(b), b[4:]
-	// The count is not believed: nothing is allocated for kinds that are not there.
-	var kinds []string
-	for range n {
-		kind, rest, ok := cutText(b)
-		if !ok {
-			return nil, fmt.Errorf("%w: it ends in the kinds", ErrCorrupt)
-		}
+// kinds reads a sorted list. The count is not believed: nothing is allocated for kinds that are not there.
+func (r *reader) kinds() (kinds []string) {
+	for n := r.u32(); n > 0 && !r.bad; n-- {
+		kind := r.text()
 		if len(kinds) > 0 && kinds[len(kinds)-1] >= kind {
-			return nil, fmt.Errorf("%w: kinds are not in order", ErrCorrupt)
+			r.bad = true
 		}
-		kinds, b = append(kinds, kind), rest
+		kinds = append(kinds, kind)
 	}
-	if len(b) > 0 {
-		return nil, fmt.Errorf("%w: %d bytes too many", ErrCorrupt, len(b))
-	}
-	return kinds, nil
-}
-
-func cutText(b []byte) (s string, rest []byte, ok bool) {
-	if len(b) < 4 {
-		return "", nil, false
-	}
-	n, b := binary.LittleEndian.Uint32(b), b[4:]
-	if uint64(n) > uint64(len(b)) {
-		return "", nil, false
-	}
-	return string(b[:n]), b[n:], true
+	return kinds
 }
 
 // canonical gives kinds sorted and without repetition, nil when there are none; kinds itself where it is so already.

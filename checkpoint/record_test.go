@@ -67,7 +67,29 @@ func TestTheFormatOfVersionOneStaysAsItIs(t *testing.T) {
 		"\xaa\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xbb" + "\x01\x00\x00\x00" +
 		"\x02\x00\x00\x00\x00\x00\x00\x00" + "\x03\x00\x00\x00\x00\x00\x00\x00" + "\x04\x00\x00\x00\x00\x00\x00\x00" +
 		"\x01\x00\x00\x00r" + "\x01\x00\x00\x00" + "\x01\x00\x00\x00k" + "CRC!")
+	got, err := checkpoint.Decode(seal(want))
+	require.NoError(t, err)
+	r.Clean = true
+	require.Equal(t, r, got)
+}
+
+func TestTheFormatOfVersionTwoStaysAsItIs(t *testing.T) {
+	r := checkpoint.Record{
+		History: store.History{Store: uuid.UUID{0: 0xaa, 15: 0xbb}, Incarnation: 1},
+		Region:  "r", Kinds: []string{"k"}, Epoch: 2, Scanned: 300, Delivered: 4,
+		Pending: []store.Position{7, 300}, Clean: true, Trying: 5, Tries: 6, KeyVersion: 8,
+	}
+	want := []byte("PSCP\x02" +
+		"\xaa\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xbb" + "\x01\x00\x00\x00" +
+		"\x02\x00\x00\x00\x00\x00\x00\x00" + "\x2c\x01\x00\x00\x00\x00\x00\x00" + "\x04\x00\x00\x00\x00\x00\x00\x00" +
+		"\x01\x00\x00\x00r" + "\x01\x00\x00\x00" + "\x01\x00\x00\x00k" + "\x01" + "\x05\x00\x00\x00\x00\x00\x00\x00" +
+		"\x06\x00\x00\x00" + "\x08\x00\x00\x00" + "\x02\x07\xa5\x02" + "CRC!")
 	require.Equal(t, seal(want), r.Encode())
+	got, err := checkpoint.Decode(seal(want))
+	require.NoError(t, err)
+	require.Equal(t, r, got)
+	require.Equal(t, store.Position(6), got.Floor())
+	require.True(t, got.Done(6) && got.Done(299) && !got.Done(7) && !got.Done(300) && !got.Done(301))
 }
 
 func TestNoFlippedBitIsAccepted(t *testing.T) {

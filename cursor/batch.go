@@ -2,6 +2,7 @@ package cursor
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 
@@ -28,6 +29,11 @@ type Batch struct {
 	staged  []reaction
 	begun   int         // the event that the handler works on, -1 when it never said
 	fault   *EventError // of the first event with a reaction that cannot be encoded, or nil
+
+	replayed func(store.Event) bool // nil where nothing is
+	emit     bool                   // reactions to what is replayed are written
+	restart  func()                 // of the timeout; nil without one
+	trace    func(context.Context, *store.Event) []store.Event
 }
 
 type reaction struct {
@@ -47,6 +53,25 @@ func NewBatch(events []store.Event, w Witness) *Batch {
 func (b *Batch) Begin(i int) {
 	_ = b.events[i]
 	b.begun = i
+	if b.restart != nil {
+		b.restart()
+	}
+}
+
+// Replayed reports whether Events[i] is handled again because the worker was rewound behind it: it was handled before, with
+// its reactions. What is staged for it now is dropped, unless the rewind asked to emit again.
+func (b *Batch) Replayed(i int) bool { return b.replayed != nil && b.replayed(b.events[i]) }
+
+// muted reports whether the reactions to Events[i] are dropped.
+func (b *Batch) muted(i int) bool { return !b.emit && b.Replayed(i) }
+
+// Trace gives the chain of causes of Events[i], nearest first, as far as the store has them, at most 64. It is empty for a
+// batch made by hand.
+func (b *Batch) Trace(ctx context.Context, i int) []store.Event {
+	if b.trace == nil {
+		return nil
+	}
+	return b.trace(ctx, &b.events[i])
 }
 
 // React stages an event as a reaction to Events[i]. See [Batch.Propose].
@@ -62,6 +87,9 @@ func (b *Batch) React(i int, at store.Coordinate, p store.Payload) {
 // The payload is encoded here and may be changed afterwards, except for the data of a [store.Raw]. One that the store would
 // refuse fails the handler at Events[i] once it returns.
 func (b *Batch) Propose(i int, p store.Proposal) {
+	if b.muted(i) {
+		return
+	}
 	p.Causation = b.events[i].Causation()
 	given := p.Payload
 	if _, encoded := given.(store.Raw); !encoded {

@@ -26,6 +26,8 @@ type Options struct {
 	// SyncCheckpoints makes Commit wait until a power cut cannot undo it. Otherwise it survives the death of the
 	// process at once, and a power cut some 10 ms later.
 	SyncCheckpoints bool
+	// Gaps is how many gap observations are kept until [Cursor.TakeGaps]; 0 keeps none.
+	Gaps int
 }
 
 // Cursor reads the events of a region in order, pulled by hand. It is not safe for concurrent use.
@@ -36,6 +38,7 @@ type Cursor struct {
 	lazy   bool
 	at     place
 	kept   place // as of the last Commit
+	gaps   gaps
 }
 
 // place is how far a reader has come.
@@ -52,6 +55,11 @@ func (p place) pass(events []store.Event, scanned store.Position) place {
 	return place{scanned: max(p.scanned, scanned), delivered: p.delivered}
 }
 
+// move is the checkpoint of a reader that has nothing in hand.
+func (p place) move() checkpoint.Move {
+	return checkpoint.Move{Scanned: p.scanned, Delivered: p.delivered, Clean: true}
+}
+
 func placeOf(r checkpoint.Record) place { return place{scanned: r.Scanned, delivered: r.Delivered} }
 
 // Open returns a cursor. With an ID it acquires the checkpoint, a commit that fences whoever used the ID before, and
@@ -61,7 +69,10 @@ func Open(ctx context.Context, st *store.Store, region store.Region, o Options) 
 	if err := region.Validate(); err != nil {
 		return nil, fmt.Errorf("cursor: %w", err)
 	}
-	c := &Cursor{st: st, region: region, lazy: !o.SyncCheckpoints}
+	if err := checkRange("Gaps", o.Gaps, MaxGaps); err != nil {
+		return nil, fmt.Errorf("cursor: %w", err)
+	}
+	c := &Cursor{st: st, region: region, lazy: !o.SyncCheckpoints, gaps: gaps{limit: o.Gaps}}
 	if o.ID == "" {
 		start, err := startAt(ctx, st, o.Start)
 		if err != nil {
@@ -118,6 +129,7 @@ func (c *Cursor) All(ctx context.Context) iter.Seq2[store.Event, error] {
 // the cursor: the page is of no use then.
 func (c *Cursor) deliver(page store.Page, yield func(store.Event, error) bool) (more bool) {
 	for i, e := range page.Events {
+		c.gaps.observe(c.at.delivered, e.Position, nil)
 		here := c.at.pass(page.Events[i:i+1], e.Position)
 		c.at = here
 		if !yield(e, nil) {
@@ -155,9 +167,16 @@ func (c *Cursor) PollBatch(ctx context.Context, limit int) ([]store.Event, error
 	if err != nil {
 		return nil, err
 	}
+	for i := range page.Events {
+		c.gaps.observe(c.at.delivered, page.Events[i].Position, nil)
+		c.at.delivered = page.Events[i].Position
+	}
 	c.at = c.at.pass(page.Events, page.Scanned)
 	return page.Events, nil
 }
+
+// TakeGaps gives the gaps observed since the last call, oldest first, and how many were dropped since to make room.
+func (c *Cursor) TakeGaps() (taken []Gap, dropped uint64) { return c.gaps.take() }
 
 // PullBatch is [Cursor.PollBatch], but waits up to the given time for the first event; a wait of 0 or less only looks.
 // It sleeps until the head moves and asks nobody meanwhile. A context that ends is an error, a wait that is over is not.
@@ -194,7 +213,7 @@ func (c *Cursor) Commit(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("cursor: commit: %w", err)
 		}
-		if err := commitWith(ctx, c.st, c.lease, store.Batch{Lazy: c.lazy}, c.at); err != nil {
+		if err := commitWith(ctx, c.st, c.lease, store.Batch{Lazy: c.lazy}, c.at.move()); err != nil {
 			return fmt.Errorf("cursor: commit: %w", err)
 		}
 	}
@@ -204,18 +223,6 @@ func (c *Cursor) Commit(ctx context.Context) error {
 
 // Rollback goes back to the position committed last, or to the start.
 func (c *Cursor) Rollback() { c.at = c.kept }
-
-// commitWith commits the batch together with the checkpoint moved to p. The context cannot end the wait: who does not
-// know what became of its commit cannot know the revision either, and would take itself for fenced.
-func commitWith(ctx context.Context, st *store.Store, lease *checkpoint.Lease, b store.Batch, p place) error {
-	lease.Stage(&b, p.scanned, p.delivered)
-	receipt, err := st.Commit(context.WithoutCancel(ctx), b)
-	if err != nil {
-		return lease.Refused(err)
-	}
-	lease.Committed(receipt)
-	return nil
-}
 
 // nextPage reads on until it has an event or has looked at everything up to upTo, at least once: a closed store is
 // noticed although there is nothing to read.

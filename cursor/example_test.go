@@ -133,13 +133,14 @@ func ExampleWorker() {
 		fmt.Println(err)
 		return
 	}
-	for range 2 {
+	for range 3 {
 		out, err := r.Step(ctx, 0, 0)
 		fmt.Println(out.Committed, "committed:", err)
 	}
 	fmt.Println(totals.Orders, "up to", totals.UpTo)
 	// Output:
 	// 0 committed: cursor: worker "totals": handler failed in a batch of 3: connection lost after the save
-	// 3 committed: <nil>
+	// 1 committed: <nil>
+	// 2 committed: <nil>
 	// map[order:1:2 order:2:1] up to 3
 }

@@ -1,10 +1,8 @@
 package cursor
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 
 	"github.com/penstock-io/penstock/store"
 )
@@ -18,18 +16,27 @@ type HandlerError struct {
 	Worker string
 	// Event is the position of the event it failed at, 0 when that is not known.
 	Event store.Position
+	// First is the position of the first event that is not done: that of Event, or the first one of the batch.
+	First store.Position
 	// Size is the number of events that were handled together.
 	Size int
 	// Panic says that it panicked, or ended its goroutine; Stack is where.
 	Panic bool
 	Stack []byte
-	Err   error
+	// Timeout says that the time of Worker.Timeout was over when it failed.
+	Timeout bool
+	// Deaths is how often the process ended while it handled the event alone.
+	Deaths int
+	Err    error
 }
 
 func (e *HandlerError) Error() string {
 	what := "failed"
-	if e.Panic {
+	switch {
+	case e.Panic:
 		what = "panicked"
+	case e.Timeout:
+		what = "failed after its timeout"
 	}
 	if e.Event == 0 {
 		return fmt.Sprintf("cursor: worker %q: handler %s in a batch of %d: %v", e.Worker, what, e.Size, e.Err)
@@ -66,98 +73,3 @@ func (e *CommitError) Error() string {
 
 // Unwrap returns the error of the store or of the checkpoint.
 func (e *CommitError) Unwrap() error { return e.Err }
-
-// failure is a failed handler: at is the index of the first event that is not done.
-type failure struct {
-	at  int
-	err *HandlerError
-}
-
-// handle calls the handler and says what it wants, or how it failed.
-//
-// A handler that ends its goroutine takes the caller of Step along, and nobody can hold it: the failure is kept for the
-// next Step, so that it is told in any case.
-func (r *Runner) handle(ctx context.Context, b *Batch) (action Action, failed *failure) {
-	returned := false
-	defer func() {
-		if returned {
-			return
-		}
-		if value := recover(); value != nil {
-			action, failed = Continue, r.panicked(b, panicError(value))
-			return
-		}
-		r.abandoned = r.panicked(b, ErrGoexit).err
-	}()
-	action, err := r.worker.Handle(ctx, b)
-	if err == nil && action > StopWithRollback {
-		err = fmt.Errorf("cursor: handler returned an unknown %s", action)
-	}
-	if err != nil {
-		action, failed = Continue, r.failed(b, err) // may panic: an error has methods too
-	}
-	if b.fault != nil && (failed == nil || b.fault.Index < failed.at) {
-		action, failed = Continue, r.failed(b, b.fault)
-	}
-	returned = true
-	return action, failed
-}
-
-func panicError(value any) error {
-	if err, ok := value.(error); ok {
-		return err
-	}
-	return fmt.Errorf("%v", value)
-}
-
-// panicked must be called while the stack of the panic is still there.
-func (r *Runner) panicked(b *Batch, err error) *failure {
-	f := r.failureAt(b, b.begun, err)
-	f.err.Panic, f.err.Stack = true, debug.Stack()
-	return f
-}
-
-func (r *Runner) failed(b *Batch, err error) *failure {
-	at := -1
-	var named *EventError
-	if errors.As(err, &named) && named.Index >= 0 && named.Index < len(b.events) {
-		at = named.Index
-		// A copy gets the position: the handler may return the same error again, elsewhere, while this one is read.
-		if err == error(named) { //nolint:errorlint // only the outermost error is replaced
-			err = named.Err
-		}
-		err = &EventError{Index: at, Position: b.events[at].Position, Err: err}
-	}
-	return r.failureAt(b, at, err)
-}
-
-// failureAt takes -1 for an event that is not known. In a batch of one it always is.
-func (r *Runner) failureAt(b *Batch, at int, err error) *failure {
-	if len(b.events) == 1 {
-		at = 0
-	}
-	f := &failure{at: max(at, 0), err: &HandlerError{Worker: r.worker.Name, Size: len(b.events), Err: err}}
-	if at >= 0 {
-		f.err.Event = b.events[at].Position
-	}
-	return f
-}
-
-// refused reports whether the store will take no batch with this content, but may take a part of it.
-func refused(err error) bool {
-	return errors.Is(err, store.ErrInvalid) || errors.Is(err, store.ErrConflict)
-}
-
-// commitError names the event where there is one to blame: invalid reactions are a fault of the handler, a lost race is
-// not.
-func (r *Runner) commitError(b *Batch, from, to int, err error) error {
-	var event store.Position
-	if to-from == 1 && refused(err) {
-		event = b.events[from].Position
-	}
-	if errors.Is(err, store.ErrInvalid) && len(b.proposals(from, to)) > 0 {
-		err = fmt.Errorf("reactions are refused: %w", err)
-		return &HandlerError{Worker: r.worker.Name, Event: event, Size: len(b.events), Err: err}
-	}
-	return &CommitError{Worker: r.worker.Name, Event: event, Err: err}
-}

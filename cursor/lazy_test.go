@@ -11,9 +11,9 @@ import (
 func TestOnlyACheckpointAloneDoesNotWaitForItsSync(t *testing.T) {
 	reaction := []store.Proposal{{At: store.At("stock:1", "shop")}}
 	var r Runner
-	require.True(t, r.batch(nil).Lazy)
-	require.False(t, r.batch(reaction).Lazy)
+	require.True(t, r.lazy(store.Batch{}))
+	require.False(t, r.lazy(store.Batch{Events: reaction}))
 	r.worker.SyncCheckpoints = true
-	require.False(t, r.batch(nil).Lazy)
-	require.False(t, r.batch(reaction).Lazy)
+	require.False(t, r.lazy(store.Batch{}))
+	require.False(t, r.lazy(store.Batch{Events: reaction}))
 }

@@ -40,6 +40,7 @@ func (w *world) acquire() {
 	if w.runner != nil {
 		w.older = append(w.older, w.runner)
 	}
+	r.Trust() // nothing in here kills the process, and an event may be in hand more often than one that does
 	w.runner = r
 }
 

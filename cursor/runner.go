@@ -2,13 +2,22 @@ package cursor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
 )
 
-// Runner executes a [Worker] step by step, on the goroutine of its caller. It is not safe for concurrent use.
+// Runner executes a [Worker]. It belongs to one goroutine; only [Task.Run] may be called on others.
+//
+//	Fill        the log  ->  window: queues of events, by key where there are lanes
+//	Next        window   ->  Task
+//	Task.Run    the handler, on any goroutine
+//	Finish      Task     ->  what is handled waits for the commit; what failed waits for Again, Park or Skip
+//	Commit      reactions + what is parked + checkpoint = one batch of the store
+//
+// [Runner.Step] is these five in a row, for a worker that handles one batch at a time.
 //
 // It needs no close: whoever makes the next runner of the same name fences this one.
 type Runner struct {
@@ -16,9 +25,22 @@ type Runner struct {
 	worker Worker
 	region store.Region
 	lease  *checkpoint.Lease // nil for a volatile worker
-	at     place
-	// abandoned is the failure of a handler that ended its goroutine, and with it the step that should have told.
-	abandoned error
+	at     place             // read into the window up to here
+	window
+	parked   parkedEvents
+	finished []*Task // handled, not committed
+	inHand   int     // tasks that are with a handler
+	extra    extra   // rides the next commit
+	turn     bool
+	current  *Task // of Step, while its handler runs
+
+	// After an end that nobody saw, events up to suspectTo are handled alone, at most suspect of them.
+	suspect   int
+	suspectTo store.Position
+	trying    store.Position
+	tries     uint32
+	clean     bool // what the next commit says about the end
+	gaps      gaps
 }
 
 // Outcome is what a step did. It is valid beside an error too.
@@ -32,27 +54,99 @@ type Outcome struct {
 }
 
 // NewRunner checks the worker and acquires its checkpoint, which fences the runner before. Errors: [*WorkerError], those
-// of [checkpoint.Acquire], those of the store.
+// of [checkpoint.Acquire], those of the store, and that of Worker.Locate.
+//
+// If the runner before did not end in good order ([Runner.Close]), one of the events it had in hand may have killed the
+// process. They are handled one by one then, each noted durably before. Each end of the process at the same event is an
+// attempt: when Policy.Attempts are used up, the event fails with [ErrDeadly] instead of being handled. [Runner.Trust] is for who knows better.
 func NewRunner(ctx context.Context, st *store.Store, w Worker) (*Runner, error) {
 	if err := w.Validate(); err != nil {
 		return nil, err
 	}
-	r := &Runner{st: st, worker: w, region: w.narrowed()}
+	r := &Runner{st: st, worker: w, region: w.narrowed(), gaps: gaps{limit: w.Gaps}}
 	if w.Volatile {
 		start, err := startAt(ctx, st, w.Start)
 		if err != nil {
 			return nil, fmt.Errorf("cursor: worker %q: %w", w.Name, err)
 		}
 		r.at = start
+		r.reset(start.scanned)
 		return r, nil
 	}
-	binding := checkpoint.Binding{Region: w.Region, Kinds: w.Kinds, Start: w.Start}
-	lease, err := checkpoint.Acquire(ctx, st, checkpoint.ID(w.Name), binding)
+	lease, err := checkpoint.Acquire(ctx, st, checkpoint.ID(w.Name), w.binding())
 	if err != nil {
 		return nil, fmt.Errorf("cursor: worker %q: %w", w.Name, err)
 	}
-	r.lease, r.at = lease, placeOf(lease.Record())
+	r.lease = lease
+	if lease.Unclean() {
+		r.suspect, r.suspectTo = r.windowSize(), st.Head()
+		r.trying, r.tries = lease.Record().Trying, lease.Record().Tries
+	}
+	if err := r.locate(ctx); err != nil {
+		return nil, fmt.Errorf("cursor: worker %q: %w", w.Name, err)
+	}
+	if err := r.restore(ctx); err != nil {
+		return nil, fmt.Errorf("cursor: worker %q: %w", w.Name, err)
+	}
 	return r, nil
+}
+
+// locate takes the position from a worker that keeps it itself.
+func (r *Runner) locate(ctx context.Context) error {
+	if r.worker.Locate == nil {
+		return nil
+	}
+	at, err := r.worker.Locate(ctx, r.witness())
+	if err != nil {
+		return fmt.Errorf("locate: %w", err)
+	}
+	if head := r.st.Head(); at > head {
+		return &checkpoint.AheadError{ID: r.lease.ID(), Position: at, Head: head}
+	}
+	r.lease.Relocate(at)
+	return nil
+}
+
+// reset empties the window. Everything up to high counts as done.
+func (r *Runner) reset(high store.Position) {
+	r.window = window{high: high, queues: make(map[string]*queue), limit: r.limit}
+	r.finished, r.extra = nil, extra{}
+}
+
+// restore begins where the checkpoint says: with what was delivered and is not done, and with what is parked.
+func (r *Runner) restore(ctx context.Context) error {
+	record := r.lease.Record()
+	r.at = placeOf(record)
+	r.reset(record.Scanned)
+	if err := r.loadParked(); err != nil {
+		return err
+	}
+	for _, p := range record.Pending {
+		e, err := r.st.GetAt(ctx, p)
+		if err != nil {
+			return fmt.Errorf("read what is not done: %w", err)
+		}
+		key := ""
+		if r.laned() {
+			if key, err = r.keyOf(&e); err != nil {
+				return err
+			}
+		}
+		r.undone = append(r.undone, p)
+		r.push(key, e)
+	}
+	return nil
+}
+
+// Trust tells the runner that the end of the one before was seen, and that no event killed it.
+func (r *Runner) Trust() { r.suspect, r.trying, r.tries = 0, 0, 0 }
+
+// Limit bounds the first batch of each queue: for who knows that a bigger one failed. Batches that succeed grow again.
+func (r *Runner) Limit(n int) {
+	r.limit = n
+	for _, q := range r.queues {
+		q.limit = n
+	}
 }
 
 // Name of the worker.
@@ -61,18 +155,45 @@ func (r *Runner) Name() string { return r.worker.Name }
 // Region that is read: the region of the worker, less the kinds it does not handle.
 func (r *Runner) Region() store.Region { return r.region }
 
-// Position up to which everything that matches is handled and committed.
-func (r *Runner) Position() store.Position { return r.at.scanned }
+// Position up to which everything that matches is handled and committed, or set aside.
+func (r *Runner) Position() store.Position {
+	if len(r.undone) > 0 {
+		return r.undone[0] - 1
+	}
+	return r.at.scanned
+}
+
+// Progress says exactly what is done: everything up to the first position, less the others (ascending, read-only).
+func (r *Runner) Progress() (scanned store.Position, undone []store.Position) {
+	m := r.move(r.undone, r.high)
+	return m.Scanned, m.Pending
+}
 
 // Delivered is the position of the last event that was handled and committed; where reading started, before the first.
-func (r *Runner) Delivered() store.Position { return r.at.delivered }
+func (r *Runner) Delivered() store.Position { return r.move(r.undone, r.high).Delivered }
+
+// Reached is how far the log was read.
+func (r *Runner) Reached() store.Position { return r.at.scanned }
+
+// Waiting is the number of events that were read and are not done.
+func (r *Runner) Waiting() int { return len(r.undone) }
+
+// InHand is the number of tasks that were taken and not given back.
+func (r *Runner) InHand() int { return r.inHand }
+
+// Dirty reports whether there is something for [Runner.Commit] to write.
+func (r *Runner) Dirty() bool { return len(r.finished) > 0 || !r.extra.empty() }
 
 // Epoch of the owner, 0 for a volatile worker.
 func (r *Runner) Epoch() uint64 { return r.record().Epoch }
 
 // Stored is the position in the checkpoint. It falls behind [Runner.Position] while nothing matches; see [Runner.Flush].
 // It is 0 for a volatile worker.
-func (r *Runner) Stored() store.Position { return r.record().Scanned }
+func (r *Runner) Stored() store.Position { return r.record().Floor() }
+
+// TakeGaps gives the gaps observed since the last call, oldest first, and how many were dropped to make room since the
+// runner was made.
+func (r *Runner) TakeGaps() (taken []Gap, dropped uint64) { return r.gaps.take() }
 
 func (r *Runner) record() checkpoint.Record {
 	if r.lease == nil {
@@ -84,143 +205,113 @@ func (r *Runner) record() checkpoint.Record {
 // Step reads the next events up to position upTo (0, or more than the head: the head), at most BatchSize of them and at
 // most limit if that is positive, has them handled, and commits their reactions and the checkpoint in one batch of the
 // store. Only what exceeds the limits of such a batch takes several, split between events. Where there is nothing to
-// read it returns at once.
+// read it returns at once. With lanes, a step handles the events of one key.
 //
-// After an error the next Step begins behind the last committed event. The errors:
+// After an error the next Step tries again what failed; a batch that failed without naming an event is tried in halves.
+// The errors:
 //   - [*HandlerError]: the handler failed, or the store refuses its reactions as invalid. The events before the one it
-//     names are committed.
+//     names are committed. [Runner.Park] and [Runner.Skip] set the event aside.
 //   - [*CommitError]: the commit failed, and not because of the handler: a lost race, a full disk, a closed store, a
-//     newer owner ([checkpoint.ErrFenced]). The events before the one it names are committed.
+//     newer owner ([checkpoint.ErrFenced]). The events before the one it names are committed. Where it names none, what
+//     was handled is not handled again: the next Step tries to write it.
 //   - the error of ctx, if that ended before or in the handler. Nothing is committed. A handler that was done
 //     nevertheless, without an error, is committed; a commit is never cut short.
+//   - [*KeyError], [*ParkLimitError]: nothing can go on without order, or room to set events aside.
 //   - an error of reading, which wraps that of the store.
 func (r *Runner) Step(ctx context.Context, upTo store.Position, limit int) (Outcome, error) {
-	if err := r.abandoned; err != nil {
-		r.abandoned = nil
-		return Outcome{}, err
-	}
 	if head := r.st.Head(); upTo == 0 || upTo > head {
 		upTo = head
 	}
-	page, err := r.read(ctx, upTo, limit)
+	if t := r.current; t != nil { // the handler took its goroutine along
+		r.current = nil
+		return r.finishStep(ctx, t, upTo)
+	}
+	for _, q := range r.stuck() {
+		r.release(q)
+	}
+	if len(r.finished) > 0 {
+		if n, err := r.Commit(ctx); err != nil {
+			return Outcome{Committed: n}, err
+		}
+	}
+	if _, err := r.fill(ctx, upTo, limit); err != nil {
+		return Outcome{}, err
+	}
+	t, err := r.Next(ctx, limit)
 	if err != nil {
 		return Outcome{}, err
 	}
-	if len(page.Events) == 0 {
-		r.at = r.at.pass(nil, page.Scanned)
-		return Outcome{CaughtUp: r.at.scanned >= upTo}, nil
+	if t == nil { // all that was read is held behind what is parked, or left out
+		n, err := r.Commit(ctx)
+		return Outcome{Committed: n, CaughtUp: r.caughtUp(upTo)}, err
 	}
-	out, err := r.process(ctx, page)
-	out.CaughtUp = r.at.scanned >= upTo
+	r.current = t
+	t.Run(ctx)
+	r.current = nil
+	return r.finishStep(ctx, t, upTo)
+}
+
+func (r *Runner) finishStep(ctx context.Context, t *Task, upTo store.Position) (Outcome, error) {
+	out := Outcome{Handled: t.Size(), Action: t.action}
+	r.Finish(t)
+	if t.cancelled != nil || t.action == StopWithRollback {
+		return out, t.cancelled
+	}
+	var err error
+	if out.Committed, err = r.Commit(ctx); err != nil {
+		// A failure of the handler behind what could not be committed is not told: it will be met again.
+		out.Action = Continue
+	} else {
+		err = t.Err()
+	}
+	out.CaughtUp = r.caughtUp(upTo)
 	return out, err
 }
 
-func (r *Runner) read(ctx context.Context, upTo store.Position, limit int) (store.Page, error) {
-	if err := ctx.Err(); err != nil {
-		return store.Page{}, fmt.Errorf("cursor: worker %q: %w", r.worker.Name, err)
-	}
-	page, err := nextPage(ctx, r.st, r.region, r.at.scanned, upTo, r.worker.batchSize(limit))
-	if err != nil {
-		return store.Page{}, fmt.Errorf("cursor: worker %q: %w", r.worker.Name, err)
-	}
-	return page, nil
+func (r *Runner) caughtUp(upTo store.Position) bool {
+	return r.at.scanned >= upTo && len(r.undone) == 0 && !r.parked.draining()
 }
 
-// process has the events of the page handled and commits those that were.
-func (r *Runner) process(ctx context.Context, page store.Page) (Outcome, error) {
-	out := Outcome{Handled: len(page.Events)}
-	b := NewBatch(page.Events, r.witness())
-	action, failed := r.handle(ctx, b)
-	if failed != nil && ctx.Err() != nil {
-		return out, fmt.Errorf("cursor: worker %q: %w", r.worker.Name, ctx.Err())
-	}
-	out.Action = action
-	if action == StopWithRollback {
-		return out, nil
-	}
-	good := len(page.Events)
-	if failed != nil {
-		good = failed.at
-	}
-	var err error
-	if good > 0 {
-		out.Committed, err = r.commit(ctx, b, page.Scanned, 0, good)
-	}
-	if err != nil {
-		// A failure of the handler behind what could not be committed is not told: it will be met again.
-		out.Action = Continue
-		return out, err
-	}
-	if failed != nil {
-		return out, failed.err
-	}
-	return out, nil
+// Idle reports whether nothing can be taken or committed: everything that was read is done or waits for a decision.
+func (r *Runner) Idle() bool {
+	return r.inHand == 0 && !r.Dirty() && len(r.ready) == 0 && !r.parked.draining()
 }
 
-func (r *Runner) witness() Witness {
-	if r.lease == nil {
-		return Witness{}
-	}
-	return Witness{ID: r.lease.ID(), Epoch: r.Epoch()}
-}
-
-// commit writes Events[from:to] of b, with everything up to scanned if they are the last, and says how many of them are
-// committed. What the store refuses because of its content is halved until the culprit is alone: batches that are too
-// large get through in pieces, and events before the culprit too.
-func (r *Runner) commit(ctx context.Context, b *Batch, scanned store.Position, from, to int) (int, error) {
-	err := r.write(ctx, b, scanned, from, to)
-	if err == nil {
-		return to - from, nil
-	}
-	if to-from == 1 || !refused(err) {
-		return 0, r.commitError(b, from, to, err)
-	}
-	middle := from + (to-from)/2
-	done, err := r.commit(ctx, b, scanned, from, middle)
-	if err != nil {
-		return done, err
-	}
-	rest, err := r.commit(ctx, b, scanned, middle, to)
-	return done + rest, err
-}
-
-// write is one commit: the reactions to Events[from:to] and the checkpoint behind them.
-func (r *Runner) write(ctx context.Context, b *Batch, scanned store.Position, from, to int) error {
-	if to < len(b.events) {
-		scanned = b.events[to-1].Position
-	}
-	next := r.at.pass(b.events[from:to], scanned)
-	batch := r.batch(b.proposals(from, to))
-	var err error
-	switch {
-	case r.lease != nil:
-		err = commitWith(ctx, r.st, r.lease, batch, next)
-	case len(batch.Events) > 0:
-		_, err = r.st.Commit(context.WithoutCancel(ctx), batch)
-	}
-	if err == nil {
-		r.at = next
-	}
-	return err
-}
-
-// batch is lazy where only a checkpoint is at stake: a power cut then repeats some handling, never a reaction.
-func (r *Runner) batch(events []store.Proposal) store.Batch {
-	return store.Batch{Events: events, Lazy: len(events) == 0 && !r.worker.SyncCheckpoints}
-}
-
-// Flush writes the position to the checkpoint where it has moved past events that do not match: at a clean stop, and
-// when the checkpoint has fallen far behind. It does nothing when there is nothing new. Once begun it is not cut short by
-// ctx. If it is never called, or the process dies, the next runner only looks at those events again.
+// Flush writes the position to the checkpoint where it has moved past events that do not match: when the checkpoint has
+// fallen far behind. It does nothing when there is nothing new. Once begun it is not cut short by ctx. If it is never
+// called, or the process dies, the next runner only looks at those events again.
 func (r *Runner) Flush(ctx context.Context) error {
-	if r.lease == nil || placeOf(r.lease.Record()) == r.at {
+	if r.lease == nil {
+		return nil
+	}
+	m := r.move(r.undone, r.high)
+	record := r.lease.Record()
+	if m.Scanned == record.Scanned && m.Delivered == record.Delivered && m.Clean == record.Clean && !r.Dirty() {
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("cursor: worker %q: flush: %w", r.worker.Name, err)
 	}
-	if err := commitWith(ctx, r.st, r.lease, r.batch(nil), r.at); err != nil {
+	if r.Dirty() {
+		_, err := r.Commit(ctx)
+		return err
+	}
+	if err := r.write(ctx, nil, store.Batch{Lazy: r.lazy(store.Batch{})}, nil); err != nil {
 		return &CommitError{Worker: r.worker.Name, Err: err}
 	}
 	return nil
+}
+
+// ErrInHand is the error of a call that needs all tasks to be given back, and committed where they can be.
+var ErrInHand = errors.New("cursor: worker has events in hand")
+
+// Close flushes and notes in the checkpoint that the runner ends in good order, with no event in the hands of a handler. The
+// runner may go on being used; then the note is taken back by its next commit.
+func (r *Runner) Close(ctx context.Context) error {
+	if r.inHand > 0 {
+		return fmt.Errorf("cursor: worker %q: close: %w", r.worker.Name, ErrInHand)
+	}
+	r.clean = true
+	defer func() { r.clean = false }()
+	return r.Flush(ctx)
 }

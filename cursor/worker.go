@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
@@ -17,6 +18,8 @@ const (
 	defaultBatchSize = 256
 	// MaxBatchSize bounds the memory of a batch.
 	MaxBatchSize = 1 << 16
+	// MaxLanes bounds the goroutines of a worker.
+	MaxLanes = 1024
 )
 
 // Action is what a handler wants after a batch that it handled without an error.
@@ -74,6 +77,24 @@ type Worker struct {
 	BatchSize int
 	// Start is where a worker without a checkpoint begins.
 	Start store.Start
+	// Lanes is how many events of different keys are handled at the same time; 0 and 1 mean one after the other, in the
+	// order of the log. With more, events of one key stay in order and those of other keys overtake; a batch then holds
+	// events of one key only, and the next one of that key begins when the former is committed. Handle is called from as
+	// many goroutines. At most [MaxLanes].
+	Lanes int
+	// Key of an event: what must stay in order. It decides what overtakes what, and which later events are held back
+	// behind one that is parked. nil means the entity. It must give the same key for the same event always; one that
+	// panics halts the worker.
+	Key func(store.Event) string
+	// KeyVersion names the version of Key. A worker with parked events or with events in hand refuses to start with
+	// another one: their keys would no longer fit.
+	KeyVersion uint32
+	// Timeout bounds the handling of one event: when it is over, the context of the handler ends, and if the handler
+	// then returns an error, that is an attempt at the event. It counts from the call of the handler, and anew from each
+	// [Batch.Begin]: a handler that never calls that has it for the whole batch. 0 means none.
+	Timeout time.Duration
+	// NewKinds says what becomes of a changed list of Kinds. The zero value refuses it.
+	NewKinds checkpoint.NewKinds
 	// Policy is for the supervisor.
 	Policy supervision.Policy
 	// SyncCheckpoints makes a batch without reactions wait until its checkpoint is safe from a power cut too.
@@ -83,6 +104,12 @@ type Worker struct {
 	// life of a system a restart goes on where the worker came to. It suits a projection that keeps its own position, in the
 	// transaction in which it saves: Start is then store.After(that).
 	Volatile bool
+	// Locate is for a worker that keeps its position itself, in the transaction in which it saves. It is called each time
+	// the checkpoint was acquired, before the first event is read, and says up to which position everything is handled;
+	// the checkpoint is then only a copy, to show. Such a worker cannot be rewound from here.
+	Locate func(ctx context.Context, w Witness) (store.Position, error)
+	// Gaps is how many gap observations are kept until they are taken; 0 keeps none. See [Gap].
+	Gaps int
 }
 
 // Source is a child that runs as a worker.
@@ -93,6 +120,13 @@ type Source interface {
 }
 
 var _ Source = Worker{}
+
+// binding is what the worker says to its checkpoint.
+func (w Worker) binding() checkpoint.Binding {
+	return checkpoint.Binding{
+		Region: w.Region, Kinds: w.Kinds, Start: w.Start, NewKinds: w.NewKinds, KeyVersion: w.KeyVersion,
+	}
+}
 
 // Spec is what supervision knows of the worker.
 func (w Worker) Spec() supervision.Spec {
@@ -138,6 +172,10 @@ func (w Worker) Validate() error {
 		fault("Kinds", w.checkKinds()),
 		fault("Handle", w.checkHandle()),
 		fault("BatchSize", w.checkBatchSize()),
+		fault("Lanes", checkRange("Lanes", w.Lanes, MaxLanes)),
+		fault("Gaps", checkRange("Gaps", w.Gaps, MaxGaps)),
+		fault("Timeout", w.checkTimeout()),
+		fault("Locate", w.checkLocate()),
 	)
 }
 
@@ -155,14 +193,45 @@ func (w Worker) checkHandle() error {
 	return nil
 }
 
-func (w Worker) checkBatchSize() error {
+func (w Worker) checkBatchSize() error { return checkRange("BatchSize", w.BatchSize, MaxBatchSize) }
+
+// checkRange wants 0 to most.
+func checkRange(field string, value, most int) error {
 	switch {
-	case w.BatchSize < 0:
-		return &store.InvalidError{Field: "BatchSize", Rule: "must not be negative", Value: fmt.Sprint(w.BatchSize)}
-	case w.BatchSize > MaxBatchSize:
-		return &store.LimitError{Field: "BatchSize", Limit: MaxBatchSize, Value: int64(w.BatchSize)}
+	case value < 0:
+		return &store.InvalidError{Field: field, Rule: "must not be negative", Value: fmt.Sprint(value)}
+	case value > most:
+		return &store.LimitError{Field: field, Limit: int64(most), Value: int64(value)}
 	}
 	return nil
+}
+
+func (w Worker) checkTimeout() error {
+	if w.Timeout < 0 {
+		return &store.InvalidError{Field: "Timeout", Rule: "must not be negative", Value: w.Timeout.String()}
+	}
+	return nil
+}
+
+// checkLocate wants one place only to keep the position, and a single order of events to keep it by.
+func (w Worker) checkLocate() error {
+	switch {
+	case w.Locate == nil:
+		return nil
+	case w.Volatile:
+		return &store.InvalidError{Field: "Locate", Rule: "excludes Volatile"}
+	case w.Lanes > 1:
+		return &store.InvalidError{Field: "Locate", Rule: "excludes Lanes"}
+	}
+	return nil
+}
+
+// key of an event, see Worker.Key.
+func (w Worker) key(e *store.Event) string {
+	if w.Key == nil {
+		return e.Coordinate.Entity
+	}
+	return w.Key(*e)
 }
 
 // checkKinds wants every handled kind inside the region, since the others would be waited for in vain.

@@ -7,7 +7,7 @@ import (
 )
 
 // RetryAfter returns an error that asks for the next try after exactly d, without backoff and jitter; a negative d
-// counts as 0. It is still an attempt: when the attempts are used up, the child halts. It wraps err, which may be nil.
+// counts as 0. It is still an attempt: when the attempts are used up, Policy.Exhausted decides. It wraps err, which may be nil.
 func RetryAfter(d time.Duration, err error) error {
 	return &directiveError{directive: Directive{Action: ActionRetry, Delay: max(0, d)}, err: err}
 }
@@ -18,13 +18,25 @@ func Halt(err error) error {
 	return &directiveError{directive: Directive{Action: ActionHalt}, err: err}
 }
 
+// Park returns an error that sets the event aside at once: it is kept with its error, what follows of its key is held back,
+// and the child goes on. It wraps err, which may be nil.
+func Park(err error) error {
+	return &directiveError{directive: Directive{Action: ActionPark}, err: err}
+}
+
+// Skip returns an error that gives up the event at once: it counts as done, which is recorded, and the child goes on. It
+// wraps err, which may be nil.
+func Skip(err error) error {
+	return &directiveError{directive: Directive{Action: ActionSkip}, err: err}
+}
+
 // A Directive is what an error decides about itself.
 type Directive struct {
-	Action Action        // ActionRetry or ActionHalt
+	Action Action        // ActionRetry, ActionPark, ActionSkip or ActionHalt
 	Delay  time.Duration // of ActionRetry
 }
 
-// DirectiveOf returns the directive in err, made by [RetryAfter] or [Halt], however deeply it is wrapped. Of several, the
+// DirectiveOf returns the directive in err, made by [RetryAfter], [Park], [Skip] or [Halt], however deeply it is wrapped. Of several, the
 // outermost decides, because who wrapped last knew most; in joined errors, the first.
 func DirectiveOf(err error) (Directive, bool) {
 	var d *directiveError

@@ -36,16 +36,16 @@ func ExampleGroup() {
 }
 
 func ExampleJudge() {
-	judge := supervision.NewJudge(supervision.Policy{
+	judge := supervision.NewJudge(supervision.Spec{Policy: supervision.Policy{
 		Attempts: 3,
 		Backoff:  supervision.Backoff{Initial: time.Second},
-	}, nil) // rand.Float64 in a program: here without jitter
+	}}, nil) // rand.Float64 in a program: here without jitter
 
 	failure := supervision.Failure{Event: 42, Err: errors.New("warehouse does not answer")}
 	for at := time.Unix(0, 0); ; {
 		v := judge.Failed(at, failure)
 		fmt.Println(v.Action, v.Delay, "-", v.Reason)
-		if v.Action == supervision.ActionHalt {
+		if v.Action == supervision.ActionPark {
 			break
 		}
 		at = at.Add(v.Delay)
@@ -54,11 +54,11 @@ func ExampleJudge() {
 	// Output:
 	// retry 1s - event 42, attempt 1 of 3: warehouse does not answer
 	// retry 2s - event 42, attempt 2 of 3: warehouse does not answer
-	// halt 0s - event 42, attempts used up (3), last error: warehouse does not answer
+	// park 0s - event 42, attempts used up (3), last error: warehouse does not answer
 }
 
 func ExampleRetryAfter() {
-	judge := supervision.NewJudge(supervision.Policy{}, nil)
+	judge := supervision.NewJudge(supervision.Spec{}, nil)
 
 	err := fmt.Errorf("reserve: %w", supervision.RetryAfter(time.Minute, errors.New("too many requests")))
 	v := judge.Failed(time.Unix(0, 0), supervision.Failure{Event: 7, Err: err})

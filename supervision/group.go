@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"time"
 )
 
 // MaxDepth is how deep groups may be nested. No tree of workers needs as much; the limit exists because a slice of
@@ -19,16 +20,41 @@ var (
 // A Strategy says which children of a group are restarted when one of them fails.
 type Strategy int
 
-// OneForOne restarts the child that failed and leaves its siblings alone. It is the default, because workers share
-// nothing but the log.
-const OneForOne Strategy = 0
+const (
+	// OneForOne restarts the child that failed and leaves its siblings alone. It is the default, because workers share
+	// nothing but the log.
+	OneForOne Strategy = iota
+	// OneForAll restarts all children: for those that share something which a failure of one leaves in doubt.
+	OneForAll
+	// RestForOne restarts the child that failed and those after it: for children that rely on those before them.
+	RestForOne
+)
 
 // String returns the name of the constant.
 func (s Strategy) String() string {
-	if s == OneForOne {
+	switch s {
+	case OneForOne:
 		return "OneForOne"
+	case OneForAll:
+		return "OneForAll"
+	case RestForOne:
+		return "RestForOne"
+	default:
+		return fmt.Sprintf("Strategy(%d)", int(s))
 	}
-	return fmt.Sprintf("Strategy(%d)", int(s))
+}
+
+// Affected gives the half-open range of children that are restarted when one of them fails. They are stopped in reverse and
+// started in order.
+func (s Strategy) Affected(failed, children int) (from, to int) {
+	switch s {
+	case OneForAll:
+		return 0, children
+	case RestForOne:
+		return failed, children
+	default:
+		return failed, failed + 1
+	}
 }
 
 // A Group is a named list of children under one strategy, and a Child itself, so that groups nest. Whoever runs a group
@@ -45,13 +71,17 @@ type Group struct {
 	Children []Child
 
 	// Policy is the policy of every child, at any depth, that has a zero Policy of its own and no nearer group with one.
-	// Budgets are not shared: each child has its own.
+	// Budgets are not shared: each child has its own. The group itself has one too: for the failures that its children
+	// escalate.
 	Policy Policy
+
+	// StopTimeout is that of every child that has none of its own, and bounds the stop of the group. See [Spec].
+	StopTimeout time.Duration
 }
 
 // Spec returns the group as its own parent sees it.
 func (g Group) Spec() Spec {
-	return Spec{Name: g.Name, Policy: g.Policy}
+	return Spec{Name: g.Name, Policy: g.Policy, StopTimeout: g.StopTimeout}
 }
 
 // Validate checks the whole tree and reports every violation it finds, joined, each with the path of its place: a
@@ -66,7 +96,7 @@ func (g Group) violations(path string, depth int) []error {
 		return located(path, &LimitError{Field: "depth of nested groups", Limit: limit, Value: depth})
 	}
 	found := located(path, g.Spec().violations()...)
-	if g.Strategy != OneForOne {
+	if g.Strategy < OneForOne || g.Strategy > RestForOne {
 		unknown := &LimitError{Field: "Strategy", Limit: "a known strategy", Value: g.Strategy}
 		found = append(found, located(path, unknown)...)
 	}

@@ -1,6 +1,7 @@
 package supervision
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -16,9 +17,10 @@ const freePanics = 3
 // It keeps the last Intensity+1 restarts, and the attempts at each event that failed and was not passed yet: of a child
 // that handles events in order, those of the batch in hand. It belongs to one goroutine.
 type Judge struct {
-	policy Policy
-	random func() float64
-	clock  steady
+	policy  Policy
+	restart Restart
+	random  func() float64
+	clock   steady
 
 	ladders map[uint64]int // attempts at events that failed and were not passed since
 	waits   int            // failures that are no attempt, in a row
@@ -34,12 +36,13 @@ type panicked struct {
 	at    time.Time
 }
 
-// NewJudge returns the judge of a child that has not failed yet. The policy is one that [Policy.Validate] accepts; zero
-// fields get their defaults. random is the source of jitter as in [Backoff.Delay]; nil means none.
-func NewJudge(p Policy, random func() float64) *Judge {
-	p = p.WithDefaults()
+// NewJudge returns the judge of a child that has not failed yet. The spec is one that [Spec.Validate] accepts; zero fields
+// of its policy get their defaults. random is the source of jitter as in [Backoff.Delay]; nil means none.
+func NewJudge(s Spec, random func() float64) *Judge {
+	p := s.Policy.WithDefaults()
 	return &Judge{
 		policy:  p,
+		restart: s.Restart,
 		random:  random,
 		ladders: make(map[uint64]int),
 		budget:  NewWindow(p.Intensity, p.Period),
@@ -49,11 +52,12 @@ func NewJudge(p Policy, random func() float64) *Judge {
 // Failed judges a failure that happened at a time.
 //
 //   - An error at an event is retried in place. A panic at an event restarts the child. Both are attempts at that event,
-//     with growing delays; the last attempt allowed halts the child ([*ExhaustedError]).
+//     with growing delays; after the last one allowed Policy.Exhausted decides ([*ExhaustedError]).
 //   - A failure without an event restarts the child, with growing delays, and counts against Intensity; so does a panic
 //     at an event once there were panics at more than three events within the Period. One more than Intensity within the
-//     Period halts the child ([*IntensityError]).
+//     Period halts the child, or escalates ([*IntensityError]).
 //   - A failure that is no attempt is retried in place, with growing delays, without end.
+//   - An error made by [Park] or [Skip] at an event does that at once; without an event it is an ordinary error.
 //   - An error made by [Halt] halts at once. One made by [RetryAfter] is counted as above, and then sets the delay.
 //
 // The verdict on a halted child is the one that halted it, whatever comes.
@@ -64,10 +68,43 @@ func (j *Judge) Failed(at time.Time, f Failure) Verdict {
 	now := j.observe(at)
 	v := j.judge(now, f)
 	j.running = now.Add(v.Delay)
-	if v.Action == ActionHalt {
+	if v.Action == ActionHalt || v.Action == ActionEscalate {
 		j.verdict = &v
 	}
 	return v
+}
+
+// Ended judges the end of a child that is done: ActionRestart for a permanent one, which counts against Intensity, and
+// ActionHalt without a reason for all others.
+func (j *Judge) Ended(at time.Time) Verdict {
+	if j.verdict != nil {
+		return *j.verdict
+	}
+	if j.restart != Permanent {
+		return Verdict{Action: ActionHalt}
+	}
+	return j.Failed(at, Failure{Err: errEnded})
+}
+
+var errEnded = errors.New("supervision: permanent child ended")
+
+// Remember notes attempts at an event that are known from elsewhere: those that ended the process. They count for the
+// failures that follow, unless more are known already.
+func (j *Judge) Remember(event uint64, attempts int) {
+	if event != 0 && attempts > j.ladders[event] {
+		j.ladders[event] = attempts
+	}
+}
+
+// Passed says that at a time exactly this event is done: others before it, of other keys, may still be failing. Event 0 is
+// for what belongs to no event. The waits are forgotten too.
+func (j *Judge) Passed(at time.Time, event uint64) {
+	if j.verdict != nil {
+		return
+	}
+	j.observe(at)
+	j.waits = 0
+	delete(j.ladders, event)
 }
 
 // Succeeded says that at a time everything up to and including the event was handled and committed, or, with event 0,
@@ -98,16 +135,22 @@ func (j *Judge) judge(now time.Time, f Failure) Verdict {
 	if directed && d.Action == ActionHalt {
 		return j.ordered(now, f)
 	}
+	if directed && f.Event != 0 && (d.Action == ActionPark || d.Action == ActionSkip) {
+		n := j.ladders[f.Event] + 1
+		delete(j.ladders, f.Event)
+		v := Verdict{Action: d.Action, Attempt: n, Reason: f.about("attempt %d", n)}
+		return j.afresh(now, f, v)
+	}
 	var v Verdict
 	switch {
 	case f.NoAttempt && !f.Panic:
 		v = j.wait(f)
 	case f.Event == 0:
-		v = j.restart(now, f)
+		v = j.restartChild(now, f)
 	default:
 		v = j.attempt(now, f)
 	}
-	if directed && v.Action != ActionHalt {
+	if directed && d.Action == ActionRetry && (v.Action == ActionRetry || v.Action == ActionRestart) {
 		v.Delay = d.Delay
 	}
 	return v
@@ -134,11 +177,14 @@ func (j *Judge) wait(f Failure) Verdict {
 	}
 }
 
-// restart answers a failure that belongs to no event.
-func (j *Judge) restart(now time.Time, f Failure) Verdict {
+// restartChild answers a failure that belongs to no event.
+func (j *Judge) restartChild(now time.Time, f Failure) Verdict {
+	if j.restart == Temporary {
+		return halt(1, f.about("temporary, never restarted"))
+	}
 	n, over := j.charge(now)
 	if over {
-		return halt(n, j.overBudget(f))
+		return j.giveUp(n, f)
 	}
 	return Verdict{
 		Action:  ActionRestart,
@@ -153,21 +199,45 @@ func (j *Judge) attempt(now time.Time, f Failure) Verdict {
 	n := j.ladders[f.Event] + 1
 	j.ladders[f.Event] = n
 	if n >= j.policy.Attempts {
-		return halt(n, &ExhaustedError{Event: f.Event, Attempts: n, Err: f.cause()})
+		delete(j.ladders, f.Event)
+		v := Verdict{Action: j.policy.Exhausted, Attempt: n, Reason: &ExhaustedError{Event: f.Event, Attempts: n, Err: f.cause()}}
+		return j.afresh(now, f, v)
 	}
 	v := Verdict{Action: ActionRetry, Attempt: n, Reason: f.about("attempt %d of %d", n, j.policy.Attempts)}
 	steps := n
 	if f.Panic {
 		v.Action = ActionRestart
-		if j.tooManyPanics(now, f.Event) {
-			if _, over := j.charge(now); over {
-				return halt(n, j.overBudget(f))
-			}
+		if v = j.afresh(now, f, v); v.Action != ActionRestart {
+			return v
+		}
+		if len(j.panics) > freePanics {
 			steps = max(n, j.charged)
 		}
 	}
 	v.Delay = j.delay(steps)
 	return v
+}
+
+// afresh says what becomes of a verdict after which the child has to be started afresh if the failure was a panic: panics at
+// many events are charged to the child, and a temporary one is never started again.
+func (j *Judge) afresh(now time.Time, f Failure, v Verdict) Verdict {
+	if !f.Panic || v.Action == ActionHalt {
+		return v
+	}
+	if j.restart == Temporary {
+		return halt(v.Attempt, f.about("temporary, never restarted"))
+	}
+	if j.tooManyPanics(now, f.Event) {
+		if _, over := j.charge(now); over {
+			return j.giveUp(v.Attempt, f)
+		}
+	}
+	return v
+}
+
+// giveUp answers a failure that exceeds the budget.
+func (j *Judge) giveUp(n int, f Failure) Verdict {
+	return Verdict{Action: j.policy.OverBudget, Attempt: n, Reason: j.overBudget(f)}
 }
 
 // charge counts a failure against Intensity. It returns how many there are within the Period, and whether that is too
@@ -194,7 +264,7 @@ func (j *Judge) tooManyPanics(now time.Time, event uint64) bool {
 func (j *Judge) overBudget(f Failure) error {
 	last := f.cause()
 	if f.Event != 0 {
-		last = f.about("attempt %d", j.ladders[f.Event])
+		last = f.about("attempt %d", max(1, j.ladders[f.Event]))
 	}
 	return &IntensityError{Restarts: max(0, j.policy.Intensity), Period: j.policy.Period, Last: last}
 }

@@ -178,7 +178,7 @@ func compareAll(t *testing.T, p supervision.Policy, alphabet []step, length int)
 	seen = make(map[string]int)
 	for n := range int(math.Pow(float64(len(alphabet)), float64(length))) {
 		histories++
-		judge, clock := supervision.NewJudge(p, nil), time.Duration(0)
+		judge, clock := supervision.NewJudge(supervision.Spec{Policy: halting(p)}, nil), time.Duration(0)
 		h := make([]entry, 0, length)
 		for range length {
 			s := alphabet[n%len(alphabet)]

@@ -27,7 +27,7 @@ type bench struct {
 }
 
 func newBench(p supervision.Policy) *bench {
-	return &bench{Judge: supervision.NewJudge(p, nil), now: start}
+	return &bench{Judge: supervision.NewJudge(supervision.Spec{Policy: halting(p)}, nil), now: start}
 }
 
 // fail fails at the bench's time and moves it past the delay.
@@ -343,7 +343,7 @@ func TestTheDefaultsRideOutAMinuteAndEndWithinTwo(t *testing.T) {
 		"shortest": always(0), "longest": always(math.Nextafter(1, 0)), "no jitter": nil,
 	} {
 		t.Run(what, func(t *testing.T) {
-			judge, now := supervision.NewJudge(supervision.Policy{}, random), start
+			judge, now := supervision.NewJudge(supervision.Spec{}, random), start
 			for {
 				v := judge.Failed(now, noEvent)
 				if v.Action == supervision.ActionHalt {
@@ -358,6 +358,14 @@ func TestTheDefaultsRideOutAMinuteAndEndWithinTwo(t *testing.T) {
 }
 
 func TestJitterComesFromThePassedSource(t *testing.T) {
-	judge := supervision.NewJudge(strict, always(0))
+	judge := supervision.NewJudge(supervision.Spec{Policy: strict}, always(0))
 	require.Equal(t, 800*time.Millisecond, judge.Failed(start, errorAt(1)).Delay)
+}
+
+// halting is the policy with the end of an event's attempts as the end of the child, unless it says otherwise.
+func halting(p supervision.Policy) supervision.Policy {
+	if p.Exhausted == 0 {
+		p.Exhausted = supervision.ActionHalt
+	}
+	return p
 }

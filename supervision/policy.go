@@ -3,6 +3,9 @@ package supervision
 import (
 	"errors"
 	"fmt"
+	"math"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -39,9 +42,30 @@ type Policy struct {
 	// Backoff gives the delays before retries and restarts.
 	Backoff Backoff
 
-	// Attempts is how often one event is tried altogether, errors and panics counted together, before the child halts.
+	// Attempts is how often one event is tried altogether, errors and panics counted together, before Exhausted decides.
 	// One means no second try; zero means [DefaultAttempts].
 	Attempts int
+
+	// Exhausted says what becomes of an event whose attempts are used up: [ActionPark] (zero means that), [ActionSkip] or
+	// [ActionHalt].
+	Exhausted Action
+
+	// OverBudget says what becomes of a child that would have to be restarted more often than Intensity allows:
+	// [ActionHalt] (zero means that), or [ActionEscalate] for the group above to be restarted.
+	OverBudget Action
+}
+
+// Once is the policy of a child that is restarted one time in its life, however long that is, and then halts. What is tried
+// in place is not restarted: that is for Attempts.
+func Once() Policy { return Bounded(1, math.MaxInt64) }
+
+// Bounded is the policy of a child that is restarted at most n times within a sliding window, and then halts. None at all
+// when n is not positive.
+func Bounded(n int, window time.Duration) Policy {
+	if n <= 0 {
+		n = -1
+	}
+	return Policy{Intensity: n, Period: window}
 }
 
 // WithDefaults returns p with every zero field set to its default.
@@ -54,6 +78,12 @@ func (p Policy) WithDefaults() Policy {
 	}
 	if p.Attempts <= 0 {
 		p.Attempts = DefaultAttempts
+	}
+	if p.Exhausted == 0 {
+		p.Exhausted = ActionPark
+	}
+	if p.OverBudget == 0 {
+		p.OverBudget = ActionHalt
 	}
 	p.Backoff = p.Backoff.WithDefaults()
 	return p
@@ -74,7 +104,21 @@ func (p Policy) violations() []error {
 		intensity,
 		atLeastZero("Policy.Period", p.Period),
 		atLeastZero("Policy.Attempts", p.Attempts),
+		oneOf("Policy.Exhausted", p.Exhausted, ActionPark, ActionSkip, ActionHalt),
+		oneOf("Policy.OverBudget", p.OverBudget, ActionHalt, ActionEscalate),
 	)
+}
+
+// oneOf accepts the actions that are allowed, and the zero value.
+func oneOf(field string, a Action, allowed ...Action) error {
+	if a == 0 || slices.Contains(allowed, a) {
+		return nil
+	}
+	names := make([]string, len(allowed))
+	for i, action := range allowed {
+		names[i] = action.String()
+	}
+	return &LimitError{Field: field, Limit: strings.Join(names, " or "), Value: a}
 }
 
 // A LimitError names a number out of its limits.

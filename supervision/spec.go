@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -30,11 +31,49 @@ type Spec struct {
 	// Policy says how failures of the child are answered. The zero Policy means the Policy of the child's group; where
 	// no group says anything, the defaults of [Policy].
 	Policy Policy
+
+	// Restart says when the child is started again. It is not inherited.
+	Restart Restart
+
+	// StopTimeout is how long the child may take to finish what it has in hand when it is stopped, before the contexts of
+	// its handlers are cancelled; of a group, all of it. When its siblings bring it down for a restart, it is cancelled at
+	// once and given up after this time. Zero means that of the group; where no group says anything, the default of
+	// whoever runs the tree.
+	StopTimeout time.Duration
 }
 
-// Inherit returns s with a zero Policy taken from the group above. A Policy is inherited whole or
+// Restart says when a child is started again.
+type Restart int
+
+const (
+	// Transient: after a failure. When the child ends because it is done, it stays so.
+	Transient Restart = iota
+	// Permanent: also when it ends because it is done. That counts against Intensity.
+	Permanent
+	// Temporary: never. The first failure that a restart would answer halts it.
+	Temporary
+)
+
+// String returns the name of the constant.
+func (r Restart) String() string {
+	switch r {
+	case Transient:
+		return "Transient"
+	case Permanent:
+		return "Permanent"
+	case Temporary:
+		return "Temporary"
+	default:
+		return fmt.Sprintf("Restart(%d)", int(r))
+	}
+}
+
+// Inherit returns s with a zero Policy and a zero StopTimeout taken from the group above. A Policy is inherited whole or
 // not at all, so that Intensity and Period, or Initial and Max, always come from the same hand.
 func (s Spec) Inherit(group Spec) Spec {
+	if s.StopTimeout == 0 {
+		s.StopTimeout = group.StopTimeout
+	}
 	if s.Policy == (Policy{}) {
 		s.Policy = group.Policy
 	}
@@ -55,7 +94,11 @@ func (s Spec) Validate() error {
 
 // violations has nil where a rule is kept, here and below: errors.Join drops those.
 func (s Spec) violations() []error {
-	return append(s.Policy.violations(), checkName(s.Name))
+	var restart error
+	if s.Restart < Transient || s.Restart > Temporary {
+		restart = &LimitError{Field: "Restart", Limit: "a known kind", Value: s.Restart}
+	}
+	return append(s.Policy.violations(), checkName(s.Name), restart, atLeastZero("StopTimeout", s.StopTimeout))
 }
 
 // A NameRule is a rule that a name can break.

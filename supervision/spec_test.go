@@ -120,6 +120,7 @@ func TestTheZeroSpecHasTheDocumentedDefaults(t *testing.T) {
 			Period:    5 * time.Minute,
 			Backoff:   supervision.Backoff{Initial: 100 * time.Millisecond, Max: 30 * time.Second, Jitter: 0.2},
 			Attempts:  10,
+			Exhausted: supervision.ActionPark, OverBudget: supervision.ActionHalt,
 		},
 	}, supervision.Spec{Name: "w"}.WithDefaults())
 }
@@ -128,7 +129,7 @@ func TestDefaultsKeepWhatIsSet(t *testing.T) {
 	set := supervision.Spec{
 		Name: "w",
 		Policy: supervision.Policy{
-			Intensity: -1, Period: 1, Attempts: 1,
+			Intensity: -1, Period: 1, Attempts: 1, Exhausted: supervision.ActionSkip, OverBudget: supervision.ActionEscalate,
 			Backoff: supervision.Backoff{Initial: 2, Max: 3, Jitter: 0.5},
 		},
 	}

@@ -19,9 +19,19 @@ const (
 
 	// ActionHalt ends the child for good. Its Judge never says anything else again.
 	ActionHalt
+
+	// ActionPark sets the event aside; the child goes on. After a panic it is started afresh, since its state cannot be
+	// trusted.
+	ActionPark
+
+	// ActionSkip gives up the event; the child goes on, after a panic as with ActionPark.
+	ActionSkip
+
+	// ActionEscalate ends the child and hands the failure to the group above it. Final, like ActionHalt.
+	ActionEscalate
 )
 
-// String returns "retry", "restart" or "halt".
+// String returns the name of the action in lower case.
 func (a Action) String() string {
 	switch a {
 	case ActionRetry:
@@ -30,6 +40,12 @@ func (a Action) String() string {
 		return "restart"
 	case ActionHalt:
 		return "halt"
+	case ActionPark:
+		return "park"
+	case ActionSkip:
+		return "skip"
+	case ActionEscalate:
+		return "escalate"
 	default:
 		return fmt.Sprintf("Action(%d)", int(a))
 	}
@@ -89,7 +105,7 @@ type Verdict struct {
 	// failure without an event, the failures within the Period; for one that is no attempt, the waits in a row.
 	Attempt int
 
-	// Reason wraps the error of the failure and tells the event and the count. It is never nil. At ActionHalt it is an
+	// Reason wraps the error of the failure and tells the event and the count. It is never nil. At ActionHalt and ActionEscalate it is an
 	// [*ExhaustedError], an [*IntensityError], or wraps the error made by [Halt].
 	Reason error
 }

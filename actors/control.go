@@ -1,0 +1,305 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+)
+
+// The calls in this file change what a worker does, between two batches: with lanes, when all have given back what they
+// have in hand. Each is one commit with an audit event in the reserved scope, so it survives a restart, and a crash leaves
+// it whole or not at all. ctx bounds the wait for the worker, not the change: after its error the change may still come.
+//
+// They return [ErrUnknownWorker], [ErrStopped], a [HaltedError], [ErrEnded], [ErrInsideHandler] when called from a
+// handler of the same worker, cursor.ErrNoCheckpoint for a volatile worker, and what each of them says.
+
+// errAgain tells who waits for a control that the incarnation it was sent to is gone.
+var errAgain = errors.New("actors: worker was restarted")
+
+// Pause lets a worker finish the batch in hand and then rest until a time, or with the zero time until [System.Resume].
+// Nothing is lost: its events wait. The reason, at most checkpoint.MaxReasonBytes, is shown in its status.
+func (s *System) Pause(ctx context.Context, name string, until time.Time, reason string) error {
+	return s.control(ctx, name, func(ctx context.Context, w *worker) error {
+		if err := w.runner.Pause(ctx, until, reason); err != nil {
+			return err
+		}
+		return w.loadPause()
+	})
+}
+
+// Resume ends the pause of a worker. One that is halted is started again, with a fresh count of attempts and restarts.
+func (s *System) Resume(ctx context.Context, name string, reason string) error {
+	if p := s.byName[name]; p != nil && p.cell.view().state == Halted {
+		return s.enable(ctx, p)
+	}
+	return s.control(ctx, name, func(ctx context.Context, w *worker) error {
+		if err := w.runner.Resume(ctx, reason); err != nil {
+			return err
+		}
+		return w.loadPause()
+	})
+}
+
+// Rewind goes back to where from says: everything that matches behind it is handled again. Handlers see that an event was
+// handled before; the reactions to it are dropped, unless emit is set. What was parked behind it comes in its place in the
+// log, for the first time. Errors: checkpoint.RewindError for what lies ahead of the worker, cursor.ErrOwnPosition.
+func (s *System) Rewind(ctx context.Context, name string, to store.Start, emit bool, reason string) error {
+	return s.move(ctx, name, to, func(ctx context.Context, r *cursor.Runner, p store.Position) error {
+		return r.Rewind(ctx, p, emit, reason)
+	})
+}
+
+// SkipTo goes forward: what lies before and was not handled yet never is. Errors: checkpoint.SkipError for what lies
+// behind the worker, cursor.ErrOwnPosition.
+func (s *System) SkipTo(ctx context.Context, name string, to store.Start, reason string) error {
+	return s.move(ctx, name, to, func(ctx context.Context, r *cursor.Runner, p store.Position) error {
+		return r.SkipTo(ctx, p, reason)
+	})
+}
+
+func (s *System) move(
+	ctx context.Context, name string, to store.Start, do func(context.Context, *cursor.Runner, store.Position) error,
+) error {
+	position, err := s.store.Resolve(ctx, to)
+	if err != nil {
+		return fmt.Errorf("actors: worker %q: find the position: %w", name, err)
+	}
+	return s.control(ctx, name, func(ctx context.Context, w *worker) error { return do(ctx, w.runner, position) })
+}
+
+// Reset begins anew at the beginning of the log as if the worker had never run: everything is handled, and emitted, again.
+func (s *System) Reset(ctx context.Context, name, reason string) error {
+	return s.control(ctx, name, func(ctx context.Context, w *worker) error { return w.runner.Reset(ctx, reason) })
+}
+
+// Widen makes the worker read a region that contains the present one: more kinds, a wider scope, a shorter entity prefix.
+// What matches only now is handled first, from the beginning of the log, in order, each event once. It outlasts this system:
+// the program must declare the wider region when it starts the worker again. What does not contain the present region is a
+// checkpoint.RebuildError.
+func (s *System) Widen(ctx context.Context, name string, region store.Region, kinds []string, reason string) error {
+	return s.control(ctx, name, func(ctx context.Context, w *worker) error {
+		if err := w.runner.Widen(ctx, region, kinds, reason); err != nil {
+			return err
+		}
+		w.plan.worker.Region, w.plan.worker.Kinds = region, kinds
+		w.plan.cell.acquired(w.runner.Position(), w.runner.Region())
+		return nil
+	})
+}
+
+// Replay lets parked events be handled again: the parked event of each key that is selected, then what is held behind it. It
+// gives what it concerns, by position, and returns when that is durably marked, before it is handled; a crash in between
+// does not stop it. A dry run changes nothing. Errors: cursor.ErrNotParked.
+func (s *System) Replay(
+	ctx context.Context, name string, which cursor.Which, dryRun bool, reason string,
+) (chosen []checkpoint.Parked, err error) {
+	err = s.control(ctx, name, func(ctx context.Context, w *worker) (err error) {
+		chosen, err = w.runner.Replay(ctx, which, dryRun, reason)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return chosen, nil
+}
+
+// Discard gives up a parked event for good; what is held behind it is handled. Errors: cursor.ErrNotParked.
+func (s *System) Discard(ctx context.Context, name string, event store.Position, reason string) error {
+	return s.control(ctx, name, func(ctx context.Context, w *worker) error { return w.runner.Discard(ctx, event, reason) })
+}
+
+// Parked iterates over the events that a worker has set aside, by position, with those held behind them.
+func (s *System) Parked(name string) iter.Seq2[checkpoint.Parked, error] {
+	return func(yield func(checkpoint.Parked, error) bool) {
+		p := s.byName[name]
+		if p == nil {
+			yield(checkpoint.Parked{}, fmt.Errorf("%w: %q", ErrUnknownWorker, name))
+			return
+		}
+		if p.worker.Volatile {
+			return
+		}
+		for parked, err := range checkpoint.ParkedEvents(s.store, checkpoint.ID(name)) {
+			if !yield(parked, err) {
+				return
+			}
+		}
+	}
+}
+
+// TakeGaps gives the gaps that a worker with cursor.Worker.Gaps observed since the last call, oldest first, and how many
+// were dropped since it was started to make room.
+func (s *System) TakeGaps(ctx context.Context, name string) (gaps []cursor.Gap, dropped uint64, err error) {
+	err = s.control(ctx, name, func(_ context.Context, w *worker) error {
+		gaps, dropped = w.runner.TakeGaps()
+		return nil
+	})
+	return gaps, dropped, err
+}
+
+// seat says which actor runs a worker now.
+type seat struct {
+	mu  sync.Mutex
+	pid *actor.PID
+	gen uint64
+}
+
+func (s *seat) take(pid *actor.PID, gen uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pid, s.gen = pid, gen
+}
+
+func (s *seat) actor() *actor.PID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pid
+}
+
+func (s *seat) generation() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gen
+}
+
+// control has the worker's actor do something, and waits for its answer. An incarnation that is gone before it answered
+// is asked again as the next one: every call here may be made twice.
+func (s *System) control(ctx context.Context, name string, do func(context.Context, *worker) error) error {
+	p := s.byName[name]
+	if p == nil {
+		return fmt.Errorf("%w: %q", ErrUnknownWorker, name)
+	}
+	if s.waitsForItself(ctx, name) {
+		return ErrInsideHandler
+	}
+	for {
+		v := p.cell.await()
+		if never := s.never(v, name); never != nil {
+			return never
+		}
+		m := &control{do: do, reply: make(chan error, 1)}
+		s.actors.Root.Send(p.seat.actor(), m)
+		err := s.answer(ctx, p, v, m)
+		if !errors.Is(err, errAgain) {
+			return err
+		}
+	}
+}
+
+// answer waits for the answer of one incarnation, errAgain when it is gone without one.
+func (s *System) answer(ctx context.Context, p *plan, v view, m *control) error {
+	generation := p.seat.generation()
+	for {
+		select {
+		case err := <-m.reply:
+			return err
+		case <-v.changed:
+			v = p.cell.await()
+			if never := s.never(v, p.worker.Name); never != nil {
+				select {
+				case err := <-m.reply:
+					return err
+				default:
+					return never
+				}
+			}
+			if p.seat.generation() != generation {
+				return errAgain
+			}
+		case <-s.done:
+			return fmt.Errorf("actors: worker %q: %w", p.worker.Name, errors.Join(ErrStopped, s.failed()))
+		case <-ctx.Done():
+			return fmt.Errorf("actors: worker %q: %w", p.worker.Name, ctx.Err())
+		}
+	}
+}
+
+// enable has the group start a halted worker again.
+func (s *System) enable(ctx context.Context, p *plan) error {
+	m := &enable{worker: p.worker.Name, reply: make(chan error, 1)}
+	s.actors.Root.Send(p.owner.actor(), m)
+	select {
+	case err := <-m.reply:
+		return err
+	case <-s.done:
+		return ErrStopped
+	case <-ctx.Done():
+		return fmt.Errorf("actors: worker %q: %w", p.worker.Name, ctx.Err())
+	}
+}
+
+// control does what was asked, now that nothing is in hand.
+func (w *worker) control(c actor.Context) {
+	for _, m := range w.controls {
+		err := m.do(context.WithoutCancel(w.ctx), w)
+		m.reply <- err
+		if errors.Is(err, checkpoint.ErrFenced) || storeFailure(err) {
+			w.fail(c, err)
+		}
+	}
+	w.controls = nil
+	w.publish()
+	if w.pulling { // it may be for another region, or from another position
+		c.Send(w.sys.storeActor, &forget{worker: c.Self()})
+		w.pulling = false
+	}
+	w.upTo = max(w.upTo, w.sys.store.Head())
+	w.rest(c)
+	c.Send(c.Self(), &step{gen: w.gen})
+}
+
+// loadPause reads whether the worker is paused.
+func (w *worker) loadPause() error {
+	if w.plan.worker.Volatile {
+		return nil
+	}
+	p, paused, err := checkpoint.PauseOf(w.sys.store, checkpoint.ID(w.plan.worker.Name))
+	if err != nil {
+		return err
+	}
+	w.pause = nil
+	if paused {
+		w.pause = &p
+	}
+	return nil
+}
+
+// rest shows a pause, and sees to its end.
+func (w *worker) rest(c actor.Context) {
+	if w.wake != nil {
+		w.wake.Stop()
+		w.wake = nil
+	}
+	if w.pause == nil {
+		return
+	}
+	w.plan.cell.set(Paused, &PausedError{Until: w.pause.Until, Reason: w.pause.Reason})
+	if until := w.pause.Until; !until.IsZero() {
+		root, self, gen := c.ActorSystem().Root, c.Self(), w.gen
+		w.wake = time.AfterFunc(time.Until(until), func() { root.Send(self, &unpause{gen: gen}) })
+	}
+}
+
+// unpause goes on when the time of the pause is over. The clock may have been set back meanwhile.
+func (w *worker) unpause(c actor.Context) {
+	if w.pause == nil || w.pause.Until.IsZero() || time.Now().Before(w.pause.Until) {
+		w.rest(c)
+		return
+	}
+	w.controls = append(w.controls, &control{reply: make(chan error, 1), do: func(ctx context.Context, w *worker) error {
+		if err := w.runner.Resume(ctx, "its time was over"); err != nil {
+			return err
+		}
+		return w.loadPause()
+	}})
+	w.step(c)
+}

@@ -1,0 +1,109 @@
+package checkpoint
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+)
+
+// Everything that is kept begins with a magic of four bytes and a version, and ends with a checksum, in every version: so a
+// damaged version number is told from a newer one.
+const (
+	magicBytes = 4
+	crcBytes   = 4
+)
+
+func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
+
+// seal completes bytes that begin with magic and version.
+func seal(b []byte) []byte { return binary.LittleEndian.AppendUint32(b, checksum(b)) }
+
+// open checks the envelope and gives the version, at most newest, with what lies inside.
+func open(b []byte, magic string, newest byte) (version byte, body []byte, err error) {
+	if len(b) < magicBytes+1+crcBytes {
+		return 0, nil, fmt.Errorf("%w: %d bytes are too few", ErrCorrupt, len(b))
+	}
+	body, sum := b[:len(b)-crcBytes], binary.LittleEndian.Uint32(b[len(b)-crcBytes:])
+	if checksum(body) != sum {
+		return 0, nil, fmt.Errorf("%w: checksum does not fit", ErrCorrupt)
+	}
+	if string(body[:magicBytes]) != magic {
+		return 0, nil, fmt.Errorf("%w: it does not begin with %q", ErrCorrupt, magic)
+	}
+	switch version = body[magicBytes]; {
+	case version > newest:
+		return 0, nil, fmt.Errorf("%w: format %d, known is %d", ErrNewerFormat, version, newest)
+	case version == 0:
+		return 0, nil, fmt.Errorf("%w: format 0 does not exist", ErrCorrupt)
+	}
+	return version, body[magicBytes+1:], nil
+}
+
+// reader reads fields one after the other. After the first that is not there it is bad and gives zeros.
+type reader struct {
+	rest []byte
+	bad  bool
+}
+
+// end gives the error of what was read, which must be all there is.
+func (r *reader) end() error {
+	switch {
+	case r.bad:
+		return fmt.Errorf("%w: it ends too early", ErrCorrupt)
+	case len(r.rest) > 0:
+		return fmt.Errorf("%w: %d bytes too many", ErrCorrupt, len(r.rest))
+	}
+	return nil
+}
+
+func (r *reader) take(n int) []byte {
+	if r.bad || n < 0 || n > len(r.rest) {
+		r.rest, r.bad = nil, true
+		return make([]byte, min(max(n, 0), 16))
+	}
+	b := r.rest[:n]
+	r.rest = r.rest[n:]
+	return b
+}
+
+func (r *reader) flag() bool {
+	v := r.take(1)[0]
+	r.bad = r.bad || v > 1
+	return v == 1
+}
+
+func (r *reader) u32() uint32 { return binary.LittleEndian.Uint32(r.take(4)) }
+
+func (r *reader) u64() uint64 { return binary.LittleEndian.Uint64(r.take(8)) }
+
+// number reads a uvarint in its shortest form.
+func (r *reader) number() uint64 {
+	v, n := binary.Uvarint(r.rest)
+	if r.bad || n <= 0 || n > 1 && r.rest[n-1] == 0 {
+		r.rest, r.bad = nil, true
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+func (r *reader) text() string {
+	n := r.u32()
+	if uint64(n) > uint64(len(r.rest)) {
+		r.rest, r.bad = nil, true
+		return ""
+	}
+	return string(r.take(int(n)))
+}
+
+func appendText(b []byte, s string) []byte {
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(s)))
+	return append(b, s...)
+}
+
+func appendFlag(b []byte, v bool) []byte {
+	if v {
+		return append(b, 1)
+	}
+	return append(b, 0)
+}

@@ -1,0 +1,124 @@
+package checkpoint
+
+import (
+	"encoding/binary"
+	"fmt"
+	"iter"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+// MaxErrorBytes is how much of the text of an error is kept with a parked event.
+const MaxErrorBytes = 4096
+
+const (
+	parkedPrefix  = "parked/"
+	parkedMagic   = "PSPK"
+	parkedVersion = 1
+)
+
+// Parked is an event that a worker has set aside: because it failed for good, or because it lies behind one of its key that
+// did.
+type Parked struct {
+	Position  store.Position
+	Key       string
+	Held      bool      // it did not fail, but waits behind a parked event of its key
+	Replaying bool      // it is to be handled again
+	Error     string    // of the last attempt, at most MaxErrorBytes
+	Attempts  int       // made when it was parked
+	Since     time.Time // when it was set aside; to the millisecond
+}
+
+func (id ID) parkedPrefix() string { return parkedPrefix + string(id) + "/" }
+
+func (id ID) parkedKey(p store.Position) string {
+	return fmt.Sprintf("%s%016x", id.parkedPrefix(), uint64(p))
+}
+
+// Write gives the side write that keeps p for a worker.
+func (p Parked) Write(id ID) store.SideWrite {
+	b := append([]byte(parkedMagic), parkedVersion)
+	b = binary.LittleEndian.AppendUint64(b, uint64(p.Position))
+	b = appendText(b, p.Key)
+	b = appendFlag(appendFlag(b, p.Held), p.Replaying)
+	b = appendText(b, clip(p.Error))
+	b = binary.LittleEndian.AppendUint32(b, uint32(p.Attempts))
+	b = binary.LittleEndian.AppendUint64(b, uint64(p.Since.UnixMilli()))
+	return store.SideWrite{Key: id.parkedKey(p.Position), Value: seal(b)}
+}
+
+// clip cuts a text to MaxErrorBytes, between characters.
+func clip(s string) string {
+	if len(s) <= MaxErrorBytes {
+		return s
+	}
+	s = s[:MaxErrorBytes]
+	for !utf8.ValidString(s) && len(s) > MaxErrorBytes-utf8.UTFMax {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// Unpark gives the side write that takes an event off the list.
+func Unpark(id ID, p store.Position) store.SideWrite {
+	return store.SideWrite{Key: id.parkedKey(p), Delete: true}
+}
+
+// ParkedEvents gives what a worker has set aside, by position, as it is when the loop begins. One that cannot be read comes
+// with its error and its position.
+func ParkedEvents(st *store.Store, id ID) iter.Seq2[Parked, error] {
+	return func(yield func(Parked, error) bool) {
+		for side := range st.Sides(id.parkedPrefix()) {
+			p, err := decodeParked(side.Value)
+			if err != nil {
+				at, _ := strconv.ParseUint(strings.TrimPrefix(side.Key, id.parkedPrefix()), 16, 64)
+				p, err = Parked{Position: store.Position(at)}, fmt.Errorf("checkpoint %q: parked event %d: %w", id, at, err)
+			}
+			if !yield(p, err) {
+				return
+			}
+		}
+	}
+}
+
+// ParkedAt gives what a worker has set aside at a position, and false if that is nothing.
+func ParkedAt(st *store.Store, id ID, at store.Position) (Parked, bool, error) {
+	side, ok := st.Side(id.parkedKey(at))
+	if !ok {
+		return Parked{}, false, nil
+	}
+	p, err := decodeParked(side.Value)
+	if err != nil {
+		return Parked{}, false, fmt.Errorf("checkpoint %q: parked event %d: %w", id, at, err)
+	}
+	return p, true, nil
+}
+
+func decodeParked(b []byte) (Parked, error) {
+	_, body, err := open(b, parkedMagic, parkedVersion)
+	if err != nil {
+		return Parked{}, err
+	}
+	in := reader{rest: body}
+	p := Parked{Position: store.Position(in.u64()), Key: in.text(), Held: in.flag(), Replaying: in.flag(), Error: in.text()}
+	p.Attempts, p.Since = int(in.u32()), time.UnixMilli(int64(in.u64())).UTC()
+	if err := in.end(); err != nil {
+		return Parked{}, err
+	}
+	return p, nil
+}
+
+// dropParked gives the side writes that take everything behind a position off the list, and the positions, ascending.
+func dropParked(st *store.Store, id ID, behind store.Position) (sides []store.SideWrite, positions []store.Position) {
+	for p := range ParkedEvents(st, id) { // one that cannot be read has its position too
+		if p.Position > behind {
+			sides = append(sides, Unpark(id, p.Position))
+			positions = append(positions, p.Position)
+		}
+	}
+	return sides, positions
+}

@@ -1,0 +1,348 @@
+package cursor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/store"
+)
+
+const (
+	// MaxParkedKeys is for how many keys a worker sets events aside. With one more it halts: what fails that often is not
+	// the events.
+	MaxParkedKeys = 1000
+	// MaxParked is how many events a worker sets aside and holds behind those, altogether.
+	MaxParked = 10_000
+)
+
+// ErrNoCheckpoint is the error of a worker without a checkpoint that is asked to keep something.
+var ErrNoCheckpoint = errors.New("cursor: worker has no checkpoint to keep it beside")
+
+// ErrNotParked says that no event is parked at a position, or for a key.
+var ErrNotParked = errors.New("cursor: not parked")
+
+// ParkLimitError says that a worker has no room to set one more event aside.
+type ParkLimitError struct {
+	Worker string
+	Field  string // "parked keys" or "parked events"
+	Limit  int
+	Event  store.Position
+}
+
+func (e *ParkLimitError) Error() string {
+	return fmt.Sprintf("cursor: worker %q: no room to set event %d aside: the limit of %s is %d", e.Worker, e.Event, e.Field, e.Limit)
+}
+
+// parkedEvents is what a worker has set aside, as its side values say.
+type parkedEvents struct {
+	keys map[string]*parkedKey
+	at   map[store.Position]*checkpoint.Parked
+}
+
+// parkedKey is what is set aside of one key: the event that failed, and those held behind it.
+type parkedKey struct {
+	entries []*checkpoint.Parked // ascending
+	queue   queue                // of those that are handled again, one stretch at a time
+}
+
+func (k *parkedKey) replaying() bool { return len(k.entries) > 0 && k.entries[0].Replaying }
+
+// draining reports whether something is to be handled again and does not wait for a decision.
+func (p *parkedEvents) draining() bool {
+	for _, k := range p.keys {
+		if k.replaying() && !k.queue.blocked {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *parkedEvents) add(e *checkpoint.Parked) {
+	k := p.keys[e.Key]
+	if k == nil {
+		k = &parkedKey{queue: queue{key: e.Key, parked: true}}
+		p.keys[e.Key] = k
+	}
+	k.entries = append(k.entries, e)
+	p.at[e.Position] = e
+}
+
+// drop removes the first n entries of a key.
+func (p *parkedEvents) drop(key string, n int) {
+	k := p.keys[key]
+	for _, e := range k.entries[:n] {
+		delete(p.at, e.Position)
+	}
+	if k.entries = k.entries[n:]; len(k.entries) == 0 {
+		delete(p.keys, key)
+	}
+}
+
+// loadParked reads what is set aside from the side values.
+func (r *Runner) loadParked() error {
+	r.parked = parkedEvents{keys: make(map[string]*parkedKey), at: make(map[store.Position]*checkpoint.Parked)}
+	for e, err := range checkpoint.ParkedEvents(r.st, r.lease.ID()) {
+		if err != nil {
+			return fmt.Errorf("read what is parked: %w", err)
+		}
+		r.parked.add(&e)
+	}
+	return nil
+}
+
+// Parked is how many events are set aside, and how many of them are only held behind others of their key.
+func (r *Runner) Parked() (parked, held int) {
+	for _, e := range r.parked.at {
+		if e.Held {
+			held++
+		}
+	}
+	return len(r.parked.at), held
+}
+
+// Park sets an event that failed aside, and holds back what follows of its key. first is the HandlerError.First or
+// CommitError.Event of the failure. It is durable with the next [Runner.Commit]. Errors: [ErrNoCheckpoint], [*ParkLimitError],
+// [*KeyError], and then nothing is changed.
+func (r *Runner) Park(first store.Position, reason error, attempts int) error {
+	q := r.slot(first)
+	switch {
+	case q == nil:
+		return fmt.Errorf("cursor: worker %q: park %d: %w", r.worker.Name, first, errNotFailed)
+	case r.lease == nil:
+		return fmt.Errorf("cursor: worker %q: park %d: %w", r.worker.Name, first, ErrNoCheckpoint)
+	}
+	e := q.events[0]
+	if q.parked {
+		return r.parkAgain(q, reason, attempts)
+	}
+	key, err := r.keyOf(&e)
+	if err != nil {
+		return err
+	}
+	if err := r.checkRoom(key, e.Position); err != nil {
+		return err
+	}
+	entry := &checkpoint.Parked{
+		Position: e.Position, Key: key, Error: reason.Error(), Attempts: attempts, Since: time.Now(),
+	}
+	r.parked.add(entry)
+	r.extra.write(entry.Write(r.lease.ID()))
+	r.extra.done = insert(r.extra.done, e.Position)
+	r.audit(&e, checkpoint.Audit{
+		Action: checkpoint.AuditParked, Position: e.Position, Key: key, Error: reason.Error(), Attempts: attempts,
+	})
+	r.pop(q, 1)
+	r.release(q)
+	return r.holdBehind(q, key)
+}
+
+var errNotFailed = errors.New("the event has not failed")
+
+// insert keeps the list ascending.
+func insert(list []store.Position, p store.Position) []store.Position {
+	i, _ := slices.BinarySearch(list, p)
+	return slices.Insert(list, i, p)
+}
+
+// holdBehind takes the events of a key out of a queue.
+func (r *Runner) holdBehind(q *queue, key string) error {
+	var rest []store.Event
+	for i := range q.events {
+		e := &q.events[i]
+		k, err := r.keyOf(e)
+		if err != nil {
+			return err
+		}
+		if k != key {
+			rest = append(rest, *e)
+			continue
+		}
+		r.bytes -= len(e.Payload)
+		if err := r.hold(key, e); err != nil {
+			return err
+		}
+	}
+	q.events = rest
+	r.forget(q)
+	return nil
+}
+
+// hold keeps an event behind those of its key that are set aside. If these are being handled again, it follows them.
+func (r *Runner) hold(key string, e *store.Event) error {
+	if err := r.checkRoom(key, e.Position); err != nil {
+		return err
+	}
+	entry := &checkpoint.Parked{
+		Position: e.Position, Key: key, Held: true, Replaying: r.parked.keys[key].replaying(), Since: time.Now(),
+	}
+	r.parked.add(entry)
+	r.extra.write(entry.Write(r.lease.ID()))
+	r.extra.done = insert(r.extra.done, e.Position)
+	return nil
+}
+
+func (r *Runner) checkRoom(key string, event store.Position) error {
+	if r.parked.keys[key] == nil && len(r.parked.keys) >= MaxParkedKeys {
+		return &ParkLimitError{Worker: r.worker.Name, Field: "parked keys", Limit: MaxParkedKeys, Event: event}
+	}
+	if len(r.parked.at) >= MaxParked {
+		return &ParkLimitError{Worker: r.worker.Name, Field: "parked events", Limit: MaxParked, Event: event}
+	}
+	return nil
+}
+
+// parkAgain puts back what was handled again and failed for good.
+func (r *Runner) parkAgain(q *queue, reason error, attempts int) error {
+	k := r.parked.keys[q.key]
+	head := k.entries[0]
+	head.Held, head.Error, head.Attempts, head.Since = false, reason.Error(), attempts, time.Now()
+	for _, entry := range k.entries {
+		entry.Replaying = false
+		r.extra.write(entry.Write(r.lease.ID()))
+	}
+	r.audit(&q.events[0], checkpoint.Audit{
+		Action: checkpoint.AuditParked, Position: head.Position, Key: q.key, Error: reason.Error(), Attempts: attempts,
+	})
+	q.events, q.blocked, q.limit = nil, false, 0
+	return nil
+}
+
+// Skip gives up an event that failed: it counts as done, and an audit event says so. first is as in [Runner.Park]. It is
+// durable with the next [Runner.Commit].
+func (r *Runner) Skip(first store.Position, reason error, attempts int) error {
+	q := r.slot(first)
+	if q == nil {
+		return fmt.Errorf("cursor: worker %q: skip %d: %w", r.worker.Name, first, errNotFailed)
+	}
+	e := q.events[0]
+	r.audit(&e, checkpoint.Audit{
+		Action: checkpoint.AuditSkipped, Position: e.Position, Error: reason.Error(), Attempts: attempts,
+	})
+	if q.parked {
+		r.extra.write(checkpoint.Unpark(r.lease.ID(), e.Position))
+		q.blocked = false
+		r.replayed(q, 1)
+		return nil
+	}
+	r.extra.done = insert(r.extra.done, e.Position)
+	r.pop(q, 1)
+	r.release(q)
+	return nil
+}
+
+// audit adds an audit event to the next commit, as an effect of an event if there is one.
+func (r *Runner) audit(e *store.Event, a checkpoint.Audit) {
+	r.extra.audits = append(r.extra.audits, r.audited(e, a))
+}
+
+func (r *Runner) audited(e *store.Event, a checkpoint.Audit) store.Proposal {
+	a.Worker = checkpoint.ID(r.worker.Name)
+	p := a.Proposal()
+	if e != nil {
+		p.Causation = e.Causation()
+	}
+	return p
+}
+
+// unpark adds to a batch that a parked event was handled after all.
+func (r *Runner) unpark(b *store.Batch, e *store.Event) {
+	b.Sides = append(b.Sides, checkpoint.Unpark(r.lease.ID(), e.Position))
+	if entry := r.parked.at[e.Position]; entry != nil && !entry.Held {
+		b.Events = append(b.Events, r.audited(e, checkpoint.Audit{
+			Action: checkpoint.AuditReplayed, Position: e.Position, Key: entry.Key,
+		}))
+	}
+}
+
+// replayed drops what was handled again from the list of what is set aside.
+func (r *Runner) replayed(q *queue, n int) {
+	key := r.parked.keys[q.key]
+	r.parked.drop(q.key, n)
+	if key.queue.events = q.events[n:]; len(key.queue.events) == 0 {
+		key.queue.events = nil
+	}
+}
+
+// nextReplay gives a key whose parked events are to be handled again, with its next events read from the log.
+func (r *Runner) nextReplay(ctx context.Context) (*queue, error) {
+	if len(r.parked.keys) == 0 {
+		return nil, nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.parked.keys)) {
+		k := r.parked.keys[name]
+		if !k.replaying() || k.queue.busy || k.queue.blocked {
+			continue
+		}
+		if len(k.queue.events) == 0 {
+			if err := r.loadReplay(ctx, k); err != nil {
+				return nil, err
+			}
+		}
+		return &k.queue, nil
+	}
+	return nil, nil
+}
+
+func (r *Runner) loadReplay(ctx context.Context, k *parkedKey) error {
+	n := min(len(k.entries), r.worker.batchSize(0))
+	for _, entry := range k.entries[:n] {
+		e, err := r.st.GetAt(ctx, entry.Position)
+		if err != nil {
+			return fmt.Errorf("cursor: worker %q: read parked event %d: %w", r.worker.Name, entry.Position, err)
+		}
+		k.queue.events = append(k.queue.events, e)
+	}
+	return nil
+}
+
+func compareText(a, b string) int { return cmp.Compare(a, b) }
+
+// Which selects what is set aside: the event at Position with all that is held behind it, or the events of Key, or All.
+type Which struct {
+	Position store.Position
+	Key      string
+	All      bool
+}
+
+// String describes the selection.
+func (w Which) String() string {
+	switch {
+	case w.All:
+		return "all"
+	case w.Position > 0:
+		return fmt.Sprintf("event %d", w.Position)
+	default:
+		return fmt.Sprintf("key %q", w.Key)
+	}
+}
+
+// choose gives the keys that are selected, sorted.
+func (r *Runner) choose(which Which) ([]string, error) {
+	var keys []string
+	switch {
+	case which.All:
+		keys = slices.Sorted(maps.Keys(r.parked.keys))
+	case which.Position > 0:
+		entry := r.parked.at[which.Position]
+		if entry == nil {
+			return nil, fmt.Errorf("cursor: worker %q: %s: %w", r.worker.Name, which, ErrNotParked)
+		}
+		if head := r.parked.keys[entry.Key].entries[0]; head != entry {
+			return nil, fmt.Errorf("cursor: worker %q: %s is only held behind event %d of its key: %w",
+				r.worker.Name, which, head.Position, ErrNotParked)
+		}
+		keys = []string{entry.Key}
+	case r.parked.keys[which.Key] != nil:
+		keys = []string{which.Key}
+	default:
+		return nil, fmt.Errorf("cursor: worker %q: %s: %w", r.worker.Name, strings.ToValidUTF8(which.String(), "?"), ErrNotParked)
+	}
+	return keys, nil
+}
