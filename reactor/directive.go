@@ -13,3 +13,10 @@ func RetryAfter(d time.Duration, err error) error { return supervision.RetryAfte
 // Halt makes an error with which a handler stops its reactor at this event, visibly and without another
 // attempt. See [supervision.Halt].
 func Halt(err error) error { return supervision.Halt(err) }
+
+// Park makes an error with which a handler sets this event aside at once: the events of its key that follow are held
+// back, all others go on, and an operator decides when it is handled again. See [supervision.Park].
+func Park(err error) error { return supervision.Park(err) }
+
+// Skip makes an error with which a handler gives up this event at once, which is recorded. See [supervision.Skip].
+func Skip(err error) error { return supervision.Skip(err) }

@@ -3,6 +3,7 @@ package reactor
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -75,6 +76,31 @@ func (e *DecodeError) Error() string {
 
 func (e *DecodeError) Unwrap() error { return e.Err }
 
+// UpcasterError says which upcaster of a route breaks the chain of versions.
+type UpcasterError struct {
+	Kind string
+	From uint16
+	Rule string
+}
+
+func (e *UpcasterError) Error() string {
+	return fmt.Sprintf("reactor: kind %q: the upcaster from version %d %s", e.Kind, e.From, e.Rule)
+}
+
+// SchemaError reports an event whose schema version the route cannot read. A newer one is parked at once, an older one is
+// an attempt at the event.
+type SchemaError struct {
+	Kind           string
+	Position       store.Position
+	Version        uint16 // of the event
+	Oldest, Newest uint16 // that can be read
+}
+
+func (e *SchemaError) Error() string {
+	return fmt.Sprintf("reactor: event %d (%s) has schema version %d, known are %d to %d",
+		e.Position, e.Kind, e.Version, e.Oldest, e.Newest)
+}
+
 // ReactionError names the reaction that the store would refuse, and why.
 type ReactionError struct {
 	Number int // of the reaction among those to the event, from 1
@@ -98,23 +124,49 @@ type DepthError struct {
 	Event       uuid.UUID // the event reacted to
 	Cause       uuid.UUID // its cause
 	Correlation uuid.UUID // the first event of the chain
+	// Chain is the event reacted to and its causes, nearest first, as far as the store has them; nil outside a worker.
+	Chain []store.Event
 }
 
 func (e *DepthError) Error() string {
 	return fmt.Sprintf("reactor: a reaction to event %d (%s) would have depth %d, the limit is %d: "+
-		"the chain began with %s and came through %s",
-		e.Position, e.Event, e.Depth, e.Limit, e.Correlation, e.Cause)
+		"the chain began with %s and came through %s%s",
+		e.Position, e.Event, e.Depth, e.Limit, e.Correlation, e.Cause, describe(e.Chain))
 }
 
 // StormError reports an event with more reactions than the limit allows.
 type StormError struct {
 	Limit       int
 	Position    store.Position
-	Event       uuid.UUID // the event reacted to
-	Correlation uuid.UUID // the first event of its chain
+	Event       uuid.UUID     // the event reacted to
+	Correlation uuid.UUID     // the first event of its chain
+	Chain       []store.Event // as in DepthError
 }
 
 func (e *StormError) Error() string {
-	return fmt.Sprintf("reactor: more than %d reactions to event %d (%s) of the chain that began with %s",
-		e.Limit, e.Position, e.Event, e.Correlation)
+	return fmt.Sprintf("reactor: more than %d reactions to event %d (%s) of the chain that began with %s%s",
+		e.Limit, e.Position, e.Event, e.Correlation, describe(e.Chain))
+}
+
+// maxDescribed is how many events of a chain are told in words.
+const maxDescribed = 8
+
+// describe tells the nearest events of a chain.
+func describe(chain []store.Event) string {
+	if len(chain) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString(":")
+	for i, e := range chain {
+		if i == maxDescribed {
+			fmt.Fprintf(&b, " <- and %d more", len(chain)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteString(" <-")
+		}
+		fmt.Fprintf(&b, " %s@%s (%d)", e.Kind, e.Coordinate.Entity, e.Position)
+	}
+	return b.String()
 }

@@ -7,7 +7,9 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"time"
 
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
@@ -36,6 +38,19 @@ type Reactor struct {
 	// MaxReactions is the greatest number of reactions to one event, which ends storms; 0 means 4096, and
 	// [store.MaxBatchEvents] is the most, because the reactions to one event are never split.
 	MaxReactions int
+	// Lanes is how many events of different keys are handled at the same time; 0 and 1 mean one after the other, in the
+	// order of the log. The handlers are then called from as many goroutines, but never two at a time for one key. See
+	// [cursor.Worker].
+	Lanes int
+	// Key of an event: what must stay in order, and what is held back behind a parked event. nil means the entity.
+	// KeyVersion names its version: see [cursor.Worker].
+	Key        func(store.Event) string
+	KeyVersion uint32
+	// Timeout bounds the handling of one event: then the context of the handler ends. 0 means none.
+	Timeout time.Duration
+	// NewKinds says what becomes of kinds that were added or left out since the reactor ran last: checkpoint.RefuseNewKinds
+	// (the zero value), checkpoint.NewKindsFromNow or checkpoint.NewKindsBackfill.
+	NewKinds checkpoint.NewKinds
 	// Policy is the ladder that an event climbs when it fails, and the intensity of restarts.
 	Policy supervision.Policy
 	// SyncCheckpoints forces a sync for checkpoints without reactions, too.
@@ -49,9 +64,8 @@ type Reactor struct {
 // from [Reactor.Start] again.
 //
 // The kinds of the routes are bound to the checkpoint. With a route more or less, whoever starts the reactor is refused
-// with a checkpoint.KindsError, because events of a new kind have been passed over, until checkpoint.Rebind accepts the kinds
-// (the Region and Kinds of [Reactor.CursorWorker] are what it wants). The events passed over are not delivered then:
-// checkpoint.Rewind brings them, together with those handled since.
+// with a checkpoint.KindsError, because events of a new kind have been passed over, unless NewKinds says whether they are
+// handled from now on, or those of the past first.
 //
 // It never fails: a fault of the definition is the error of [Reactor.CursorWorker] and of [Reactor.React].
 func New(name string, routes ...Route) *Reactor {
@@ -81,7 +95,7 @@ func (r *Reactor) React(ctx context.Context, e store.Event) ([]Reaction, error) 
 	if !d.reads.Matches(e) {
 		return nil, d.unseen(e)
 	}
-	out, err := d.react(ctx, e)
+	out, err := d.react(ctx, call{reactor: d.name, event: e})
 	if err != nil {
 		return nil, err
 	}
@@ -130,6 +144,11 @@ func (r *Reactor) worker(d *definition) cursor.Worker {
 		Start:           r.Start,
 		Policy:          r.Policy,
 		SyncCheckpoints: r.SyncCheckpoints,
+		Lanes:           r.Lanes,
+		Key:             r.Key,
+		KeyVersion:      r.KeyVersion,
+		Timeout:         r.Timeout,
+		NewKinds:        r.NewKinds,
 	}
 }
 
@@ -173,9 +192,9 @@ func (d *definition) handle(ctx context.Context, b *cursor.Batch) (cursor.Action
 			return cursor.Continue, cursor.Failed(i, err)
 		}
 		b.Begin(i)
-		out, err := d.react(ctx, e)
+		out, err := d.react(ctx, call{reactor: d.name, event: e, replayed: b.Replayed(i)})
 		if err != nil {
-			return cursor.Continue, cursor.Failed(i, err)
+			return cursor.Continue, cursor.Failed(i, traced(ctx, b, i, err))
 		}
 		for _, s := range out {
 			b.Propose(i, s.proposal)
@@ -186,19 +205,33 @@ func (d *definition) handle(ctx context.Context, b *cursor.Batch) (cursor.Action
 
 // react handles one event and gives the reactions to it. The handler's own error comes before a fault of
 // what it staged: it may be a directive.
-func (d *definition) react(ctx context.Context, e store.Event) ([]staged, error) {
+func (d *definition) react(ctx context.Context, c call) ([]staged, error) {
+	e := c.event
 	handle, ok := d.routes[e.Kind]
 	if !ok {
 		return nil, d.unseen(e)
 	}
 	out := &Reactions{event: e, limits: d.limits}
-	if err := handle(ctx, d.name, e, out); err != nil {
+	if err := handle(ctx, c, out); err != nil {
 		return nil, err
 	}
 	if out.fault != nil {
 		return nil, out.fault
 	}
 	return out.staged, nil
+}
+
+// traced adds the chain of causes to the errors that are about it.
+func traced(ctx context.Context, b *cursor.Batch, i int, err error) error {
+	var depth *DepthError
+	var storm *StormError
+	switch {
+	case errors.As(err, &depth):
+		depth.Chain = append([]store.Event{b.Events[i]}, b.Trace(ctx, i)...)
+	case errors.As(err, &storm):
+		storm.Chain = append([]store.Event{b.Events[i]}, b.Trace(ctx, i)...)
+	}
+	return err
 }
 
 func (d *definition) unseen(e store.Event) error {

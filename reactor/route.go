@@ -13,8 +13,14 @@ type Event[T store.Payload] struct {
 	store.Event
 	Body T
 
-	reactor string
+	reactor  string
+	replayed bool
 }
+
+// Replayed reports whether the event is handled again because the reactor was rewound behind it: it was handled before, and
+// what the handler emits now is dropped, unless the rewind asked to emit again. Effects outside the store are the handler's
+// to repeat or not; [Event.EffectKey] is the same as before.
+func (e Event[T]) Replayed() bool { return e.replayed }
 
 // EffectKey names the effect of this event in this reactor: the reactor's name and the event's id. It is
 // the same at every retry and after every restart, so whoever is asked for an effect outside the store can
@@ -29,35 +35,51 @@ type Route struct {
 }
 
 // handler is a handler whose payload type is forgotten.
-type handler func(ctx context.Context, reactor string, e store.Event, out *Reactions) error
+type handler func(ctx context.Context, c call, out *Reactions) error
+
+// call is one event for a handler.
+type call struct {
+	reactor  string
+	event    store.Event
+	replayed bool
+}
 
 // On routes events whose kind is that of T's zero value to handle, which gets the payload decoded from JSON.
 // T must be a value type, and its Kind must not depend on its content.
 //
 // The handler may be called again for the same event: after an error, a panic, a crash, a refused commit.
 // It should return soon after ctx ends; an error it returns then is not counted as an attempt.
-func On[T store.Payload](handle func(ctx context.Context, e Event[T], out *Reactions) error) Route {
-	kind, err := kindOf[T]()
+//
+// Where T has a method SchemaVersion() uint16, events of older versions need upcasters, one for each step up to the present
+// version; an event older than these reach is a [SchemaError], and so is a newer one, which is parked at once.
+func On[T store.Payload](
+	handle func(ctx context.Context, e Event[T], out *Reactions) error, upcasters ...Upcaster,
+) Route {
+	kind, version, err := kindOf[T]()
 	if err == nil && handle == nil {
 		err = &NilHandlerError{Kind: kind}
+	}
+	var read schema
+	if err == nil {
+		read, err = newSchema(kind, version, upcasters)
 	}
 	if err != nil {
 		return Route{kind: kind, fault: err}
 	}
-	return Route{kind: kind, handle: func(ctx context.Context, reactor string, e store.Event, out *Reactions) error {
-		typed := Event[T]{Event: e, reactor: reactor}
-		if err := e.Decode(&typed.Body); err != nil {
-			return &DecodeError{Kind: e.Kind, Position: e.Position, Err: err}
+	return Route{kind: kind, handle: func(ctx context.Context, c call, out *Reactions) error {
+		typed := Event[T]{Event: c.event, reactor: c.reactor, replayed: c.replayed}
+		if err := read.decode(c.event, &typed.Body); err != nil {
+			return err
 		}
 		return handle(ctx, typed, out)
 	}}
 }
 
 // kindOf asks the zero value of T, which for pointers and interfaces would be nil.
-func kindOf[T store.Payload]() (kind string, err error) {
+func kindOf[T store.Payload]() (kind string, version uint16, err error) {
 	t := reflect.TypeFor[T]()
 	if k := t.Kind(); k == reflect.Pointer || k == reflect.Interface {
-		return "", &PayloadTypeError{Type: t.String(), Rule: "must be a value type"}
+		return "", 0, &PayloadTypeError{Type: t.String(), Rule: "must be a value type"}
 	}
 	defer func() {
 		if v := recover(); v != nil {
@@ -65,7 +87,10 @@ func kindOf[T store.Payload]() (kind string, err error) {
 		}
 	}()
 	var zero T
-	return zero.Kind(), nil
+	if v, ok := any(zero).(interface{ SchemaVersion() uint16 }); ok {
+		version = v.SchemaVersion()
+	}
+	return zero.Kind(), version, nil
 }
 
 // check reports the fault of the route, if it has one.
