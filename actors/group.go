@@ -241,7 +241,7 @@ func (g *group) begin(c actor.Context) {
 // failed judges the failure of a child and does what the verdict says.
 func (g *group) failed(c actor.Context, ch *child, m *failed) {
 	ch.limit = m.limit
-	if m.halve {
+	if m.halve && ch.plan.spec.Restart != supervision.Temporary {
 		g.halve(c, ch, m)
 		return
 	}
@@ -329,7 +329,7 @@ func (g *group) halve(c actor.Context, ch *child, m *failed) {
 	g.sys.log.Warn("batch panicked, worker restarts with half of it", workerField(ch.plan), errorField(m.failure.Err),
 		zap.Int("limit", m.limit), zap.ByteString("stack", m.failure.Stack))
 	ch.plan.cell.failing(Restarting, m.failure.Err, 0)
-	g.stopChild(c, ch, comeBack, 0)
+	g.restart(c, ch, 0)
 }
 
 // ended takes note that a worker is done. A permanent one is started again.
@@ -361,11 +361,15 @@ func (g *group) enable(c actor.Context, name string) error {
 			return ErrStopped
 		case ch.pid != nil && ch.hung:
 			return fmt.Errorf("actors: worker %q: %w", name, ErrHung)
-		case ch.pid != nil || !ch.plan.cell.reopen():
+		case !ch.plan.cell.reopen():
 			return nil // somebody else was faster
 		}
 		ch.judge, ch.limit = supervision.NewJudge(ch.plan.spec, rand.Float64), 0
 		g.sys.log.Info("worker enabled", workerField(ch.plan))
+		if ch.pid != nil { // it is still on its way out
+			ch.then, ch.delay = comeBack, 0
+			return nil
+		}
 		g.spawn(c, ch.index)
 		return nil
 	}

@@ -86,7 +86,7 @@ func (g *group) stopOver(c actor.Context, ch *child) {
 	ch.hung, ch.then = true, leave
 	ch.plan.each(func(p *plan) {
 		v := p.cell.view()
-		if v.state == Halted || v.state == Ended || v.state == Stopped {
+		if v.state != Running {
 			return
 		}
 		stack := stackOf(p.worker.Name)

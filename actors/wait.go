@@ -71,7 +71,7 @@ func (s *System) never(v view, worker string) error {
 		return &HaltedError{Worker: worker, Reason: v.reason}
 	case v.state == Ended:
 		return fmt.Errorf("wait for %q: %w", worker, ErrEnded)
-	case v.state == Stopped, s.isDone(), v.state != Running && s.isStopping():
+	case s.isDone(), v.state != Running && s.isStopping():
 		return fmt.Errorf("wait for %q: %w", worker, errors.Join(ErrStopped, s.failed()))
 	}
 	return nil

@@ -160,8 +160,7 @@ func (w *worker) begin(c actor.Context) {
 func (w *worker) step(c actor.Context) {
 	if w.runner == nil {
 		if w.draining {
-			w.plan.cell.set(Stopped, nil)
-			c.Stop(c.Self())
+			w.drained(c)
 		}
 		return
 	}
@@ -329,7 +328,16 @@ func (w *worker) drain(c actor.Context) {
 	if err := w.runner.Close(context.WithoutCancel(w.ctx)); err != nil {
 		w.sys.log.Debug("position not written", workerField(w.plan), errorField(err))
 	}
-	w.plan.cell.set(Stopped, nil)
+	w.drained(c)
+}
+
+// drained ends the actor: for good, or to be restarted with its siblings.
+func (w *worker) drained(c actor.Context) {
+	if w.sys.isStopping() {
+		w.plan.cell.set(Stopped, nil)
+	} else {
+		w.plan.cell.set(Restarting, w.plan.cell.view().reason)
+	}
 	c.Stop(c.Self())
 }
 

@@ -95,8 +95,10 @@ type Worker struct {
 	Timeout time.Duration
 	// NewKinds says what becomes of a changed list of Kinds. The zero value refuses it.
 	NewKinds checkpoint.NewKinds
-	// Policy is for the supervisor.
-	Policy supervision.Policy
+	// Policy, Restart and StopTimeout are for the supervisor; see [supervision.Spec].
+	Policy      supervision.Policy
+	Restart     supervision.Restart
+	StopTimeout time.Duration
 	// SyncCheckpoints makes a batch without reactions wait until its checkpoint is safe from a power cut too.
 	// Otherwise such a checkpoint survives the death of the process at once, and a power cut some 10 ms later.
 	SyncCheckpoints bool
@@ -130,7 +132,7 @@ func (w Worker) binding() checkpoint.Binding {
 
 // Spec is what supervision knows of the worker.
 func (w Worker) Spec() supervision.Spec {
-	return supervision.Spec{Name: w.Name, Policy: w.Policy}
+	return supervision.Spec{Name: w.Name, Policy: w.Policy, Restart: w.Restart, StopTimeout: w.StopTimeout}
 }
 
 // CursorWorker returns w and what [Worker.Validate] says of it.

@@ -53,6 +53,9 @@ type Reactor struct {
 	NewKinds checkpoint.NewKinds
 	// Policy is the ladder that an event climbs when it fails, and the intensity of restarts.
 	Policy supervision.Policy
+	// Restart and StopTimeout are for the supervisor too; see [supervision.Spec].
+	Restart     supervision.Restart
+	StopTimeout time.Duration
 	// SyncCheckpoints forces a sync for checkpoints without reactions, too.
 	SyncCheckpoints bool
 
@@ -74,7 +77,7 @@ func New(name string, routes ...Route) *Reactor {
 
 // Spec describes the reactor to its supervisor.
 func (r *Reactor) Spec() supervision.Spec {
-	return supervision.Spec{Name: r.name, Policy: r.Policy}
+	return supervision.Spec{Name: r.name, Policy: r.Policy, Restart: r.Restart, StopTimeout: r.StopTimeout}
 }
 
 // CursorWorker gives the worker that runs the reactor as it is set now; later changes of the settings do not
@@ -143,6 +146,8 @@ func (r *Reactor) worker(d *definition) cursor.Worker {
 		BatchSize:       r.BatchSize,
 		Start:           r.Start,
 		Policy:          r.Policy,
+		Restart:         r.Restart,
+		StopTimeout:     r.StopTimeout,
 		SyncCheckpoints: r.SyncCheckpoints,
 		Lanes:           r.Lanes,
 		Key:             r.Key,

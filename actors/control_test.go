@@ -1,0 +1,181 @@
+package actors_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+func TestAPausedWorkerRestsOverRestartsUntilItIsResumedOrItsTimeIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		sys := start(t, st, reacting("w"))
+		require.NoError(t, sys.Pause(t.Context(), "w", time.Time{}, "the warehouse moves"))
+		appendInputs(t, st, 3)
+		time.Sleep(time.Hour)
+		s := statusOf(t, sys, "w")
+		require.Equal(t, actors.Paused, s.State)
+		require.ErrorContains(t, s.Reason, "the warehouse moves")
+		require.Equal(t, 3, s.Lag)
+		require.NoError(t, sys.Stop(t.Context()))
+
+		sys = start(t, st, reacting("w"))
+		time.Sleep(time.Hour)
+		require.Equal(t, actors.Paused, statusOf(t, sys, "w").State)
+		require.Empty(t, reactions(t, st, "w"))
+		require.NoError(t, sys.Resume(t.Context(), "w", ""))
+		receipt := appendInputs(t, st, 1)
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", receipt))
+
+		require.NoError(t, sys.Pause(t.Context(), "w", time.Now().Add(time.Hour), "lunch"))
+		began := time.Now()
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
+		require.Equal(t, time.Hour, time.Since(began))
+		requireExactlyOnce(t, st, "w")
+		require.Equal(t, []string{
+			checkpoint.AuditPaused, checkpoint.AuditResumed, checkpoint.AuditPaused, checkpoint.AuditResumed,
+		}, audits(t, st, "w"))
+	})
+}
+
+func TestARewoundWorkerHandlesAgainAndEmitsOnlyIfAsked(t *testing.T) {
+	for _, lanes := range []int{1, 3} {
+		synctest.Test(t, func(t *testing.T) {
+			st := memory(t, store.Options{})
+			var again, fresh atomic.Int32
+			w := handling("w", func(_ context.Context, b *cursor.Batch) error {
+				for i := range b.Events {
+					if b.Replayed(i) {
+						again.Add(1)
+					} else {
+						fresh.Add(1)
+					}
+				}
+				return nil
+			})
+			w.Lanes = lanes
+			sys := start(t, st, w)
+			require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 9)))
+			require.NoError(t, sys.Rewind(t.Context(), "w", store.After(4), false, "handler mended"))
+			require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 2)))
+			synctest.Wait()
+			require.Equal(t, []int32{5, 11}, []int32{again.Load(), fresh.Load()})
+			requirePerKey(t, st, "w")
+
+			require.NoError(t, sys.Rewind(t.Context(), "w", store.Beginning(), true, ""))
+			require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
+			synctest.Wait()
+			require.Equal(t, []int32{16, 12}, []int32{again.Load(), fresh.Load()})
+			require.Len(t, reactions(t, st, "w"), 12+11)
+			pass, err := checkpoint.PassOf(st, "w")
+			require.NoError(t, err)
+			require.True(t, pass.Empty(), "it is over")
+			require.ErrorIs(t, sys.SkipTo(t.Context(), "w", store.After(1), ""), checkpoint.ErrNotForward)
+		})
+	}
+}
+
+func TestWhatWasParkedComesInItsPlaceAfterARewindAndEmitsForTheFirstTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		ill := sick()
+		sys := start(t, st, poisoned("w", ill, 3))
+		appendInputs(t, st, 14)
+		time.Sleep(time.Minute)
+		require.Equal(t, []store.Position{3, 10}, parkedPositions(t, sys, "w"))
+		ill.Store(false)
+		require.NoError(t, sys.Rewind(t.Context(), "w", store.Beginning(), false, ""))
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
+		require.Empty(t, parkedOf(t, sys, "w"))
+		requirePerKey(t, st, "w")
+	})
+}
+
+func TestSkippingLeavesEventsOutAndResettingBeginsAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		sys := start(t, st, reacting("w"))
+		require.NoError(t, sys.Pause(t.Context(), "w", time.Time{}, ""))
+		third := appendInputs(t, st, 5).Events[2].Position
+		require.NoError(t, sys.SkipTo(t.Context(), "w", store.After(third), "too late for them"))
+		require.NoError(t, sys.Resume(t.Context(), "w", ""))
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
+		all := positions(t, st, inputs)
+		require.Equal(t, all[3:], reactions(t, st, "w"))
+		require.ErrorIs(t, sys.SkipTo(t.Context(), "w", store.After(1<<40), ""), checkpoint.ErrAhead)
+		require.NoError(t, sys.Reset(t.Context(), "w", "all of it after all"))
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
+		require.Equal(t, append(all[3:], positions(t, st, inputs)...), reactions(t, st, "w"))
+	})
+}
+
+func TestAWidenedWorkerHandlesExactlyTheNewPastOnceAndThenGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		w := reacting("w")
+		w.Region = store.Region{Entity: "in:2"}
+		sys := start(t, st, w)
+		first := appendInputs(t, st, 14)
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", first))
+		require.ErrorIs(t, sys.Widen(t.Context(), "w", store.Region{Entity: "in:3"}, nil, ""), checkpoint.ErrRebuild)
+		require.NoError(t, sys.Widen(t.Context(), "w", inputs, nil, "all of them"))
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 3)))
+		require.Equal(t, []store.Position{3, 10}, reactions(t, st, "w")[:2])
+		require.IsIncreasing(t, reactions(t, st, "w")[2:])
+		requirePerKey(t, st, "w")
+
+		require.NoError(t, sys.Stop(t.Context()))
+		_, err := actors.Start(t.Context(), st, actors.Options{}, tree(w))
+		require.ErrorIs(t, err, checkpoint.ErrRegion, "it outlasts the system")
+		w.Region = inputs
+		sys = start(t, st, w)
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
+		requirePerKey(t, st, "w")
+	})
+}
+
+func TestAHaltedWorkerIsEnabledAgainAtRunTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		ill := sick()
+		w := poisoned("w", ill, 2)
+		w.Policy.Exhausted = supervision.ActionHalt
+		sys := start(t, st, w)
+		receipt := appendInputs(t, st, 3)
+		require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", receipt), actors.ErrHalted)
+		require.ErrorIs(t, sys.Pause(t.Context(), "w", time.Time{}, ""), actors.ErrHalted)
+		ill.Store(false)
+		require.NoError(t, sys.Resume(t.Context(), "w", ""))
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", receipt))
+		require.NoError(t, sys.Err())
+		requireExactlyOnce(t, st, "w")
+	})
+}
+
+func TestControlsAreRefusedFromInsideAHandlerAndOfNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		var sys *actors.System
+		got := make(chan error, 1)
+		w := handling("w", func(ctx context.Context, _ *cursor.Batch) error {
+			got <- sys.Pause(ctx, "w", time.Time{}, "")
+			return nil
+		})
+		sys = start(t, st, w)
+		require.ErrorIs(t, sys.Pause(t.Context(), "x", time.Time{}, ""), actors.ErrUnknownWorker)
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
+		require.ErrorIs(t, <-got, actors.ErrInsideHandler)
+		require.NoError(t, sys.Stop(t.Context()))
+		require.ErrorIs(t, sys.Pause(t.Context(), "w", time.Time{}, ""), actors.ErrStopped)
+	})
+}

@@ -1,0 +1,266 @@
+package actors_test
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+// poisoned is a worker that reacts to each input, but fails at those that bad names while it is sick.
+func poisoned(name string, sick *atomic.Bool, bad ...store.Position) cursor.Worker {
+	return cursor.Worker{
+		Name: name, Region: inputs, Policy: supervision.Policy{Attempts: 2, Backoff: supervision.Backoff{Initial: time.Second}},
+		Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+			for i, e := range b.Events {
+				b.Begin(i)
+				if sick.Load() && slices.Contains(bad, e.Position) {
+					return cursor.Continue, cursor.Failed(i, errBroken)
+				}
+				react(name, b, i)
+			}
+			return cursor.Continue, nil
+		},
+	}
+}
+
+func sick() *atomic.Bool {
+	var b atomic.Bool
+	b.Store(true)
+	return &b
+}
+
+func parkedOf(tb testing.TB, sys *actors.System, worker string) (list []checkpoint.Parked) {
+	tb.Helper()
+	for p, err := range sys.Parked(worker) {
+		require.NoError(tb, err)
+		list = append(list, p)
+	}
+	return list
+}
+
+func parkedPositions(tb testing.TB, sys *actors.System, worker string) (list []store.Position) {
+	tb.Helper()
+	for _, p := range parkedOf(tb, sys, worker) {
+		list = append(list, p.Position)
+	}
+	return list
+}
+
+func audits(tb testing.TB, st *store.Store, worker string) (actions []string) {
+	tb.Helper()
+	for e, err := range st.Read(tb.Context(), checkpoint.AuditRegion(checkpoint.ID(worker)), store.Beginning()) {
+		require.NoError(tb, err)
+		a, err := checkpoint.DecodeAudit(e)
+		require.NoError(tb, err)
+		require.Equal(tb, checkpoint.ID(worker), a.Worker)
+		actions = append(actions, a.Action)
+	}
+	return actions
+}
+
+// Inputs 1 to 21 have seven keys: 3, 10 and 17 share one.
+func TestWhatFailsForGoodIsParkedWithWhatFollowsOfItsKeyAndAllElseGoesOn(t *testing.T) {
+	for _, lanes := range []int{1, 4} {
+		synctest.Test(t, func(t *testing.T) {
+			st := memory(t, store.Options{})
+			ill := sick()
+			w := poisoned("w", ill, 3)
+			w.Lanes = lanes
+			sys := start(t, st, w)
+			receipt := appendInputs(t, st, 21)
+			var parked *actors.ParkedError
+			require.ErrorAs(t, sys.WaitApplied(t.Context(), "w", receipt), &parked)
+			require.Equal(t, store.Position(3), parked.Event)
+			time.Sleep(time.Minute)
+			require.Equal(t, []store.Position{3, 10, 17}, parkedPositions(t, sys, "w"))
+			list := parkedOf(t, sys, "w")
+			require.False(t, list[0].Held)
+			require.Equal(t, 2, list[0].Attempts)
+			require.Contains(t, list[0].Error, "broken")
+			require.True(t, list[1].Held && list[2].Held)
+			require.Equal(t, "in:2", list[1].Key)
+			require.Len(t, reactions(t, st, "w"), 18)
+			require.NotContains(t, reactions(t, st, "w"), store.Position(10))
+			s := statusOf(t, sys, "w")
+			require.Equal(t, actors.Idle, s.State)
+			require.Equal(t, []int{3, 2, 0}, []int{s.Parked, s.Held, s.Lag})
+			require.Equal(t, []string{checkpoint.AuditParked}, audits(t, st, "w"))
+
+			ill.Store(false)
+			chosen, err := sys.Replay(t.Context(), "w", cursor.Which{All: true}, true, "look first")
+			require.NoError(t, err)
+			require.Len(t, chosen, 3)
+			require.Equal(t, []store.Position{3, 10, 17}, parkedPositions(t, sys, "w"), "a dry run changes nothing")
+			_, err = sys.Replay(t.Context(), "w", cursor.Which{Position: 3}, false, "mended")
+			require.NoError(t, err)
+			require.NoError(t, sys.WaitApplied(t.Context(), "w", appendAll(t, st, input(2))))
+			require.Empty(t, parkedOf(t, sys, "w"))
+			requirePerKey(t, st, "w")
+			require.Equal(t, []string{checkpoint.AuditParked, checkpoint.AuditReplay, checkpoint.AuditReplayed}, audits(t, st, "w"))
+		})
+	}
+}
+
+// requirePerKey wants one reaction to each input, those to inputs of one key in order.
+func requirePerKey(tb testing.TB, st *store.Store, worker string) {
+	tb.Helper()
+	got := reactions(tb, st, worker)
+	sorted := slices.Sorted(slices.Values(got))
+	require.Equal(tb, positions(tb, st, inputs), sorted, "each once")
+	last := make(map[string]store.Position)
+	for _, p := range got {
+		e, err := st.GetAt(tb.Context(), p)
+		require.NoError(tb, err)
+		require.Less(tb, last[e.Coordinate.Entity], p, "order of %s", e.Coordinate.Entity)
+		last[e.Coordinate.Entity] = p
+	}
+}
+
+func TestWhatIsParkedOutlastsARestartAndAReplayGoesOnAfterOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		ill := sick()
+		sys := start(t, st, poisoned("w", ill, 3, 10))
+		appendInputs(t, st, 21)
+		time.Sleep(time.Minute)
+		require.NoError(t, sys.Stop(t.Context()))
+
+		sys = start(t, st, poisoned("w", ill, 3, 10))
+		require.Equal(t, []store.Position{3, 10, 17}, parkedPositions(t, sys, "w"))
+		appendAll(t, st, input(2))
+		time.Sleep(time.Minute)
+		require.Len(t, parkedOf(t, sys, "w"), 4, "what comes later is held behind")
+
+		_, err := sys.Replay(t.Context(), "w", cursor.Which{Key: "in:2"}, false, "")
+		require.NoError(t, err)
+		require.NoError(t, sys.Stop(t.Context()))
+		ill.Store(false)
+		sys = start(t, st, poisoned("w", ill))
+		time.Sleep(time.Minute)
+		require.Empty(t, parkedOf(t, sys, "w"))
+		requirePerKey(t, st, "w")
+	})
+}
+
+func TestAReplayThatFailsAgainIsParkedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		sys := start(t, st, poisoned("w", sick(), 3, 10))
+		appendInputs(t, st, 21)
+		time.Sleep(time.Minute)
+		_, err := sys.Replay(t.Context(), "w", cursor.Which{All: true}, false, "")
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		require.Equal(t, []store.Position{3, 10, 17}, parkedPositions(t, sys, "w"))
+		require.False(t, parkedOf(t, sys, "w")[0].Replaying)
+
+		require.ErrorIs(t, sys.Discard(t.Context(), "w", 10, ""), cursor.ErrNotParked)
+		require.NoError(t, sys.Discard(t.Context(), "w", 3, "nobody needs it"))
+		time.Sleep(time.Minute)
+		require.Equal(t, []store.Position{10, 17}, parkedPositions(t, sys, "w"), "the next one fails too")
+		require.False(t, parkedOf(t, sys, "w")[0].Held)
+		_, err = sys.Replay(t.Context(), "w", cursor.Which{Key: "nobody"}, false, "")
+		require.ErrorIs(t, err, cursor.ErrNotParked)
+	})
+}
+
+func TestHandlersDecideToParkOrToSkipAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		calls := 0
+		w := cursor.Worker{Name: "w", Region: inputs, Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+			for i, e := range b.Events {
+				switch e.Position {
+				case 2:
+					calls++
+					return cursor.Continue, cursor.Failed(i, supervision.Park(errBroken))
+				case 4:
+					calls++
+					return cursor.Continue, cursor.Failed(i, supervision.Skip(errBroken))
+				}
+			}
+			return cursor.Continue, nil
+		}}
+		sys := start(t, st, w)
+		receipts := [5]store.Receipt{}
+		for i := range receipts {
+			receipts[i] = appendAll(t, st, input(i))
+		}
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", receipts[4]))
+		require.Equal(t, 2, calls)
+		require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", receipts[1]), actors.ErrParked)
+		var skipped *actors.SkippedError
+		require.ErrorAs(t, sys.WaitApplied(t.Context(), "w", receipts[3]), &skipped)
+		require.Equal(t, store.Position(4), skipped.Event)
+		require.Equal(t, []string{checkpoint.AuditParked, checkpoint.AuditSkipped}, audits(t, st, "w"))
+	})
+}
+
+func TestAPanicThatUsesUpTheAttemptsParksTheEventAndStartsTheWorkerAfresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		w := poisoned("w", new(atomic.Bool))
+		inner := w.Handle
+		w.Handle = func(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
+			for i, e := range b.Events {
+				b.Begin(i)
+				if e.Position == 3 {
+					panic("poison")
+				}
+				react("w", b, i)
+			}
+			b.Events = nil
+			return inner(ctx, b)
+		}
+		sys := start(t, st, w)
+		appendInputs(t, st, 9)
+		time.Sleep(time.Minute)
+		require.Equal(t, []store.Position{3}, parkedPositions(t, sys, "w"))
+		require.Equal(t, []store.Position{1, 2, 4, 5, 6, 7, 8, 9}, reactions(t, st, "w"))
+		require.Equal(t, 2, statusOf(t, sys, "w").Restarts)
+		require.NoError(t, sys.Err())
+	})
+}
+
+func TestAVolatileWorkerHaltsWhereOthersPark(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		w := poisoned("w", sick(), 1)
+		w.Volatile = true
+		sys := start(t, st, w)
+		receipt := appendInputs(t, st, 1)
+		require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", receipt), actors.ErrHalted)
+	})
+}
+
+func TestATimeoutEndsTheContextOfTheHandlerAndIsAnAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		w := handling("w", func(ctx context.Context, b *cursor.Batch) error {
+			if b.Events[0].Position == 2 {
+				<-ctx.Done()
+				return context.Cause(ctx)
+			}
+			return nil
+		})
+		w.BatchSize, w.Timeout, w.Policy = 1, time.Minute, supervision.Policy{Attempts: 2, Backoff: supervision.Backoff{Initial: time.Second}}
+		sys := start(t, st, w)
+		appendInputs(t, st, 3)
+		time.Sleep(time.Hour)
+		list := parkedOf(t, sys, "w")
+		require.Len(t, list, 1)
+		require.Contains(t, list[0].Error, "timeout")
+		require.Equal(t, []store.Position{1, 3}, reactions(t, st, "w"))
+	})
+}
