@@ -44,7 +44,7 @@ func TestAPausedWorkerRestsOverRestartsUntilItIsResumedOrItsTimeIsOver(t *testin
 		requireExactlyOnce(t, st, "w")
 		require.Equal(t, []string{
 			checkpoint.AuditPaused, checkpoint.AuditResumed, checkpoint.AuditPaused, checkpoint.AuditResumed,
-		}, audits(t, st, "w"))
+		}, audits(t, st))
 	})
 }
 
@@ -70,7 +70,7 @@ func TestARewoundWorkerHandlesAgainAndEmitsOnlyIfAsked(t *testing.T) {
 			require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 2)))
 			synctest.Wait()
 			require.Equal(t, []int32{5, 11}, []int32{again.Load(), fresh.Load()})
-			requirePerKey(t, st, "w")
+			requirePerKey(t, st)
 
 			require.NoError(t, sys.Rewind(t.Context(), "w", store.Beginning(), true, ""))
 			require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
@@ -89,15 +89,15 @@ func TestWhatWasParkedComesInItsPlaceAfterARewindAndEmitsForTheFirstTime(t *test
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		ill := sick()
-		sys := start(t, st, poisoned("w", ill, 3))
+		sys := start(t, st, poisoned(ill, 3))
 		appendInputs(t, st, 14)
 		time.Sleep(time.Minute)
-		require.Equal(t, []store.Position{3, 10}, parkedPositions(t, sys, "w"))
+		require.Equal(t, []store.Position{3, 10}, parkedPositions(t, sys))
 		ill.Store(false)
 		require.NoError(t, sys.Rewind(t.Context(), "w", store.Beginning(), false, ""))
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
-		require.Empty(t, parkedOf(t, sys, "w"))
-		requirePerKey(t, st, "w")
+		require.Empty(t, parkedOf(t, sys))
+		requirePerKey(t, st)
 	})
 }
 
@@ -132,7 +132,7 @@ func TestAWidenedWorkerHandlesExactlyTheNewPastOnceAndThenGoesOn(t *testing.T) {
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 3)))
 		require.Equal(t, []store.Position{3, 10}, reactions(t, st, "w")[:2])
 		require.IsIncreasing(t, reactions(t, st, "w")[2:])
-		requirePerKey(t, st, "w")
+		requirePerKey(t, st)
 
 		require.NoError(t, sys.Stop(t.Context()))
 		_, err := actors.Start(t.Context(), st, actors.Options{}, tree(w))
@@ -140,7 +140,7 @@ func TestAWidenedWorkerHandlesExactlyTheNewPastOnceAndThenGoesOn(t *testing.T) {
 		w.Region = inputs
 		sys = start(t, st, w)
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
-		requirePerKey(t, st, "w")
+		requirePerKey(t, st)
 	})
 }
 
@@ -148,7 +148,7 @@ func TestAHaltedWorkerIsEnabledAgainAtRunTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		ill := sick()
-		w := poisoned("w", ill, 2)
+		w := poisoned(ill, 2)
 		w.Policy.Exhausted = supervision.ActionHalt
 		sys := start(t, st, w)
 		receipt := appendInputs(t, st, 3)

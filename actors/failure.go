@@ -31,16 +31,16 @@ func (w *worker) fail(c actor.Context, err error) {
 	case errors.As(err, &handler):
 		w.failHandler(c, handler)
 	case errors.Is(err, checkpoint.ErrFenced), errors.As(err, &key), errors.As(err, &room):
-		w.report(c, 0, supervision.Failure{Err: supervision.Halt(err)})
+		w.report(c, 0, 0, supervision.Failure{Err: supervision.Halt(err)})
 	case storeFailure(err):
 		w.sys.fail(err) // which drains this worker too
 	case w.ctx.Err() != nil: // cancelled by Stop: nothing is recorded
 	case errors.Is(err, store.ErrDiskFull):
-		w.report(c, 0, supervision.Failure{Err: err, NoAttempt: true})
+		w.report(c, 0, 0, supervision.Failure{Err: err, NoAttempt: true})
 	case errors.As(err, &commit) && commit.Event > 0:
 		w.failRace(c, commit)
 	default: // reading failed
-		w.report(c, 0, supervision.Failure{Err: err})
+		w.report(c, 0, 0, supervision.Failure{Err: err})
 	}
 }
 
@@ -50,12 +50,7 @@ func (w *worker) failHandler(c actor.Context, err *cursor.HandlerError) {
 	failure := supervision.Failure{Err: err.Cause(), Event: uint64(err.Event), Panic: err.Panic, Stack: err.Stack}
 	directive, directed := supervision.DirectiveOf(err)
 	if err.Event != 0 || directed && directive.Action == supervision.ActionHalt {
-		if _, known := w.trouble[err.First]; !known {
-			w.trouble[err.First] = 0
-		}
-		c.Send(w.parent, &failed{
-			child: w.child, gen: w.gen, first: err.First, deaths: err.Deaths, failure: failure, limit: w.limit,
-		})
+		w.report(c, err.First, err.Deaths, failure)
 		return
 	}
 	limit := max(1, err.Size/2)
@@ -86,10 +81,7 @@ func (w *worker) failRace(c actor.Context, commit *cursor.CommitError) {
 		w.runner.Again(commit.Event)
 		return
 	}
-	c.Send(w.parent, &failed{
-		child: w.child, gen: w.gen, first: commit.Event, limit: w.limit,
-		failure: supervision.Failure{Err: commit, Event: uint64(commit.Event)},
-	})
+	w.report(c, commit.Event, 0, supervision.Failure{Err: commit, Event: uint64(commit.Event)})
 }
 
 // obey does what the group says about a failure.
@@ -105,7 +97,7 @@ func (w *worker) obey(c actor.Context, v *verdict) {
 		return
 	}
 	if err != nil {
-		w.report(c, 0, supervision.Failure{Err: supervision.Halt(errors.Join(err, v.reason))})
+		w.report(c, 0, 0, supervision.Failure{Err: supervision.Halt(errors.Join(err, v.reason))})
 		return
 	}
 	delete(w.trouble, v.first)

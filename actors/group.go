@@ -246,7 +246,7 @@ func (g *group) failed(c actor.Context, ch *child, m *failed) {
 		return
 	}
 	if m.deaths > 0 {
-		ch.judge.Remember(uint64(m.failure.Event), m.deaths)
+		ch.judge.Remember(m.failure.Event, m.deaths)
 	}
 	v := ch.judge.Failed(time.Now(), m.failure)
 	g.logVerdict(ch, v, m.failure.Stack)
@@ -258,12 +258,12 @@ func (g *group) failed(c actor.Context, ch *child, m *failed) {
 			gen: ch.gen, first: m.first, action: v.Action, attempt: v.Attempt, reason: v.Reason, restart: m.failure.Panic,
 		})
 	case supervision.ActionRestart:
-		ch.failing(Restarting, v, m.failure.Stack)
+		ch.restarting(v, m.failure.Stack)
 		g.restart(c, ch, v.Delay)
 	case supervision.ActionHalt:
 		g.giveUp(c, ch, v.Reason, m.failure.Stack)
 	case supervision.ActionEscalate:
-		ch.failing(Restarting, v, m.failure.Stack)
+		ch.restarting(v, m.failure.Stack)
 		g.stopChild(c, ch, leave, 0)
 		c.Send(g.parent, &failed{child: g.child, gen: g.gen, failure: supervision.Failure{
 			Err: fmt.Errorf("child %q: %w", ch.plan.path, v.Reason),
@@ -281,11 +281,11 @@ func (g *group) retry(c actor.Context, ch *child, first store.Position, v superv
 	c.Send(ch.pid, &verdict{gen: ch.gen, first: first, action: v.Action, delay: v.Delay})
 }
 
-// failing shows on the worker, or on all of a group, what becomes of it.
-func (ch *child) failing(state State, v supervision.Verdict, stack []byte) {
+// restarting shows on the worker, or on all of a group, that it is about to be restarted.
+func (ch *child) restarting(v supervision.Verdict, stack []byte) {
 	ch.plan.each(func(p *plan) {
 		p.cell.note(stack)
-		p.cell.failing(state, v.Reason, v.Attempt)
+		p.cell.failing(Restarting, v.Reason, v.Attempt)
 	})
 }
 
@@ -342,7 +342,7 @@ func (g *group) ended(c actor.Context, ch *child) {
 		g.stopChild(c, ch, leave, 0)
 	case v.Action == supervision.ActionRestart:
 		g.logVerdict(ch, v, nil)
-		ch.failing(Restarting, v, nil)
+		ch.restarting(v, nil)
 		g.stopChild(c, ch, comeBack, v.Delay)
 	default:
 		g.logVerdict(ch, v, nil)
@@ -433,7 +433,7 @@ func (g *group) crashed(ch *child, failure supervision.Failure) {
 		ch.then = leave
 		return
 	}
-	ch.failing(Restarting, v, failure.Stack)
+	ch.restarting(v, failure.Stack)
 	ch.then, ch.delay = comeBack, v.Delay
 }
 

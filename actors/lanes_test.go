@@ -18,9 +18,9 @@ import (
 )
 
 // slow is a worker with lanes whose handler takes a second for each batch.
-func slow(name string, lanes int) (cursor.Worker, *sync.Map) {
+func slow(lanes int) cursor.Worker {
 	var busy sync.Map // keys in hand
-	w := handling(name, func(_ context.Context, b *cursor.Batch) error {
+	w := handling("w", func(_ context.Context, b *cursor.Batch) error {
 		key := b.Events[0].Coordinate.Entity
 		if _, already := busy.LoadOrStore(key, true); already {
 			panic("two at a time for " + key)
@@ -35,18 +35,18 @@ func slow(name string, lanes int) (cursor.Worker, *sync.Map) {
 		return nil
 	})
 	w.Lanes, w.BatchSize = lanes, 1
-	return w, &busy
+	return w
 }
 
 func TestLanesHandleDifferentKeysAtOnceAndEachKeyInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
-		w, _ := slow("w", 7)
+		w := slow(7)
 		sys := start(t, st, w)
 		began := time.Now()
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 21)))
 		require.Equal(t, 3*time.Second, time.Since(began))
-		requirePerKey(t, st, "w")
+		requirePerKey(t, st)
 	})
 }
 
@@ -82,7 +82,7 @@ func TestARetryInOneLaneHoldsUpOnlyItsKeyAndStatusNamesIt(t *testing.T) {
 		again.Lanes = 2
 		sys = start(t, st, again)
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", receipt))
-		requirePerKey(t, st, "w")
+		requirePerKey(t, st)
 	})
 }
 
@@ -108,7 +108,7 @@ func TestAPanicInOneLaneLosesNothingThatOthersHaveDone(t *testing.T) {
 		w.Lanes, w.BatchSize = 4, 1
 		sys := start(t, st, w)
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 14)))
-		requirePerKey(t, st, "w")
+		requirePerKey(t, st)
 		for p, n := range handled {
 			if p != 4 {
 				require.Equal(t, 1, n, "event %d", p)
@@ -131,7 +131,7 @@ func TestAHandlerInALaneThatEndsItsGoroutineIsAFailure(t *testing.T) {
 		sys := start(t, st, w)
 		appendInputs(t, st, 7)
 		time.Sleep(time.Hour)
-		require.Equal(t, []store.Position{2}, parkedPositions(t, sys, "w"))
+		require.Equal(t, []store.Position{2}, parkedPositions(t, sys))
 		require.Len(t, reactions(t, st, "w"), 6)
 	})
 }
@@ -139,7 +139,7 @@ func TestAHandlerInALaneThatEndsItsGoroutineIsAFailure(t *testing.T) {
 func TestStopLetsLanesFinishAndWritesWhatIsDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
-		w, _ := slow("w", 3)
+		w := slow(3)
 		sys := start(t, st, w)
 		appendInputs(t, st, 7)
 		synctest.Wait()

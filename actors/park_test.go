@@ -18,16 +18,16 @@ import (
 )
 
 // poisoned is a worker that reacts to each input, but fails at those that bad names while it is sick.
-func poisoned(name string, sick *atomic.Bool, bad ...store.Position) cursor.Worker {
+func poisoned(sick *atomic.Bool, bad ...store.Position) cursor.Worker {
 	return cursor.Worker{
-		Name: name, Region: inputs, Policy: supervision.Policy{Attempts: 2, Backoff: supervision.Backoff{Initial: time.Second}},
+		Name: "w", Region: inputs, Policy: supervision.Policy{Attempts: 2, Backoff: supervision.Backoff{Initial: time.Second}},
 		Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
 			for i, e := range b.Events {
 				b.Begin(i)
 				if sick.Load() && slices.Contains(bad, e.Position) {
 					return cursor.Continue, cursor.Failed(i, errBroken)
 				}
-				react(name, b, i)
+				react("w", b, i)
 			}
 			return cursor.Continue, nil
 		},
@@ -40,30 +40,30 @@ func sick() *atomic.Bool {
 	return &b
 }
 
-func parkedOf(tb testing.TB, sys *actors.System, worker string) (list []checkpoint.Parked) {
+func parkedOf(tb testing.TB, sys *actors.System) (list []checkpoint.Parked) {
 	tb.Helper()
-	for p, err := range sys.Parked(worker) {
+	for p, err := range sys.Parked("w") {
 		require.NoError(tb, err)
 		list = append(list, p)
 	}
 	return list
 }
 
-func parkedPositions(tb testing.TB, sys *actors.System, worker string) (list []store.Position) {
+func parkedPositions(tb testing.TB, sys *actors.System) (list []store.Position) {
 	tb.Helper()
-	for _, p := range parkedOf(tb, sys, worker) {
+	for _, p := range parkedOf(tb, sys) {
 		list = append(list, p.Position)
 	}
 	return list
 }
 
-func audits(tb testing.TB, st *store.Store, worker string) (actions []string) {
+func audits(tb testing.TB, st *store.Store) (actions []string) {
 	tb.Helper()
-	for e, err := range st.Read(tb.Context(), checkpoint.AuditRegion(checkpoint.ID(worker)), store.Beginning()) {
+	for e, err := range st.Read(tb.Context(), checkpoint.AuditRegion("w"), store.Beginning()) {
 		require.NoError(tb, err)
 		a, err := checkpoint.DecodeAudit(e)
 		require.NoError(tb, err)
-		require.Equal(tb, checkpoint.ID(worker), a.Worker)
+		require.Equal(tb, checkpoint.ID("w"), a.Worker)
 		actions = append(actions, a.Action)
 	}
 	return actions
@@ -75,7 +75,7 @@ func TestWhatFailsForGoodIsParkedWithWhatFollowsOfItsKeyAndAllElseGoesOn(t *test
 		synctest.Test(t, func(t *testing.T) {
 			st := memory(t, store.Options{})
 			ill := sick()
-			w := poisoned("w", ill, 3)
+			w := poisoned(ill, 3)
 			w.Lanes = lanes
 			sys := start(t, st, w)
 			receipt := appendInputs(t, st, 21)
@@ -83,8 +83,8 @@ func TestWhatFailsForGoodIsParkedWithWhatFollowsOfItsKeyAndAllElseGoesOn(t *test
 			require.ErrorAs(t, sys.WaitApplied(t.Context(), "w", receipt), &parked)
 			require.Equal(t, store.Position(3), parked.Event)
 			time.Sleep(time.Minute)
-			require.Equal(t, []store.Position{3, 10, 17}, parkedPositions(t, sys, "w"))
-			list := parkedOf(t, sys, "w")
+			require.Equal(t, []store.Position{3, 10, 17}, parkedPositions(t, sys))
+			list := parkedOf(t, sys)
 			require.False(t, list[0].Held)
 			require.Equal(t, 2, list[0].Attempts)
 			require.Contains(t, list[0].Error, "broken")
@@ -95,27 +95,27 @@ func TestWhatFailsForGoodIsParkedWithWhatFollowsOfItsKeyAndAllElseGoesOn(t *test
 			s := statusOf(t, sys, "w")
 			require.Equal(t, actors.Idle, s.State)
 			require.Equal(t, []int{3, 2, 0}, []int{s.Parked, s.Held, s.Lag})
-			require.Equal(t, []string{checkpoint.AuditParked}, audits(t, st, "w"))
+			require.Equal(t, []string{checkpoint.AuditParked}, audits(t, st))
 
 			ill.Store(false)
 			chosen, err := sys.Replay(t.Context(), "w", cursor.Which{All: true}, true, "look first")
 			require.NoError(t, err)
 			require.Len(t, chosen, 3)
-			require.Equal(t, []store.Position{3, 10, 17}, parkedPositions(t, sys, "w"), "a dry run changes nothing")
+			require.Equal(t, []store.Position{3, 10, 17}, parkedPositions(t, sys), "a dry run changes nothing")
 			_, err = sys.Replay(t.Context(), "w", cursor.Which{Position: 3}, false, "mended")
 			require.NoError(t, err)
 			require.NoError(t, sys.WaitApplied(t.Context(), "w", appendAll(t, st, input(2))))
-			require.Empty(t, parkedOf(t, sys, "w"))
-			requirePerKey(t, st, "w")
-			require.Equal(t, []string{checkpoint.AuditParked, checkpoint.AuditReplay, checkpoint.AuditReplayed}, audits(t, st, "w"))
+			require.Empty(t, parkedOf(t, sys))
+			requirePerKey(t, st)
+			require.Equal(t, []string{checkpoint.AuditParked, checkpoint.AuditReplay, checkpoint.AuditReplayed}, audits(t, st))
 		})
 	}
 }
 
 // requirePerKey wants one reaction to each input, those to inputs of one key in order.
-func requirePerKey(tb testing.TB, st *store.Store, worker string) {
+func requirePerKey(tb testing.TB, st *store.Store) {
 	tb.Helper()
-	got := reactions(tb, st, worker)
+	got := reactions(tb, st, "w")
 	sorted := slices.Sorted(slices.Values(got))
 	require.Equal(tb, positions(tb, st, inputs), sorted, "each once")
 	last := make(map[string]store.Position)
@@ -131,45 +131,45 @@ func TestWhatIsParkedOutlastsARestartAndAReplayGoesOnAfterOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		ill := sick()
-		sys := start(t, st, poisoned("w", ill, 3, 10))
+		sys := start(t, st, poisoned(ill, 3, 10))
 		appendInputs(t, st, 21)
 		time.Sleep(time.Minute)
 		require.NoError(t, sys.Stop(t.Context()))
 
-		sys = start(t, st, poisoned("w", ill, 3, 10))
-		require.Equal(t, []store.Position{3, 10, 17}, parkedPositions(t, sys, "w"))
+		sys = start(t, st, poisoned(ill, 3, 10))
+		require.Equal(t, []store.Position{3, 10, 17}, parkedPositions(t, sys))
 		appendAll(t, st, input(2))
 		time.Sleep(time.Minute)
-		require.Len(t, parkedOf(t, sys, "w"), 4, "what comes later is held behind")
+		require.Len(t, parkedOf(t, sys), 4, "what comes later is held behind")
 
 		_, err := sys.Replay(t.Context(), "w", cursor.Which{Key: "in:2"}, false, "")
 		require.NoError(t, err)
 		require.NoError(t, sys.Stop(t.Context()))
 		ill.Store(false)
-		sys = start(t, st, poisoned("w", ill))
+		sys = start(t, st, poisoned(ill))
 		time.Sleep(time.Minute)
-		require.Empty(t, parkedOf(t, sys, "w"))
-		requirePerKey(t, st, "w")
+		require.Empty(t, parkedOf(t, sys))
+		requirePerKey(t, st)
 	})
 }
 
 func TestAReplayThatFailsAgainIsParkedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
-		sys := start(t, st, poisoned("w", sick(), 3, 10))
+		sys := start(t, st, poisoned(sick(), 3, 10))
 		appendInputs(t, st, 21)
 		time.Sleep(time.Minute)
 		_, err := sys.Replay(t.Context(), "w", cursor.Which{All: true}, false, "")
 		require.NoError(t, err)
 		time.Sleep(time.Minute)
-		require.Equal(t, []store.Position{3, 10, 17}, parkedPositions(t, sys, "w"))
-		require.False(t, parkedOf(t, sys, "w")[0].Replaying)
+		require.Equal(t, []store.Position{3, 10, 17}, parkedPositions(t, sys))
+		require.False(t, parkedOf(t, sys)[0].Replaying)
 
 		require.ErrorIs(t, sys.Discard(t.Context(), "w", 10, ""), cursor.ErrNotParked)
 		require.NoError(t, sys.Discard(t.Context(), "w", 3, "nobody needs it"))
 		time.Sleep(time.Minute)
-		require.Equal(t, []store.Position{10, 17}, parkedPositions(t, sys, "w"), "the next one fails too")
-		require.False(t, parkedOf(t, sys, "w")[0].Held)
+		require.Equal(t, []store.Position{10, 17}, parkedPositions(t, sys), "the next one fails too")
+		require.False(t, parkedOf(t, sys)[0].Held)
 		_, err = sys.Replay(t.Context(), "w", cursor.Which{Key: "nobody"}, false, "")
 		require.ErrorIs(t, err, cursor.ErrNotParked)
 	})
@@ -203,14 +203,14 @@ func TestHandlersDecideToParkOrToSkipAtOnce(t *testing.T) {
 		var skipped *actors.SkippedError
 		require.ErrorAs(t, sys.WaitApplied(t.Context(), "w", receipts[3]), &skipped)
 		require.Equal(t, store.Position(4), skipped.Event)
-		require.Equal(t, []string{checkpoint.AuditParked, checkpoint.AuditSkipped}, audits(t, st, "w"))
+		require.Equal(t, []string{checkpoint.AuditParked, checkpoint.AuditSkipped}, audits(t, st))
 	})
 }
 
 func TestAPanicThatUsesUpTheAttemptsParksTheEventAndStartsTheWorkerAfresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
-		w := poisoned("w", new(atomic.Bool))
+		w := poisoned(new(atomic.Bool))
 		inner := w.Handle
 		w.Handle = func(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
 			for i, e := range b.Events {
@@ -226,7 +226,7 @@ func TestAPanicThatUsesUpTheAttemptsParksTheEventAndStartsTheWorkerAfresh(t *tes
 		sys := start(t, st, w)
 		appendInputs(t, st, 9)
 		time.Sleep(time.Minute)
-		require.Equal(t, []store.Position{3}, parkedPositions(t, sys, "w"))
+		require.Equal(t, []store.Position{3}, parkedPositions(t, sys))
 		require.Equal(t, []store.Position{1, 2, 4, 5, 6, 7, 8, 9}, reactions(t, st, "w"))
 		require.Equal(t, 2, statusOf(t, sys, "w").Restarts)
 		require.NoError(t, sys.Err())
@@ -236,7 +236,7 @@ func TestAPanicThatUsesUpTheAttemptsParksTheEventAndStartsTheWorkerAfresh(t *tes
 func TestAVolatileWorkerHaltsWhereOthersPark(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
-		w := poisoned("w", sick(), 1)
+		w := poisoned(sick(), 1)
 		w.Volatile = true
 		sys := start(t, st, w)
 		receipt := appendInputs(t, st, 1)
@@ -258,7 +258,7 @@ func TestATimeoutEndsTheContextOfTheHandlerAndIsAnAttempt(t *testing.T) {
 		sys := start(t, st, w)
 		appendInputs(t, st, 3)
 		time.Sleep(time.Hour)
-		list := parkedOf(t, sys, "w")
+		list := parkedOf(t, sys)
 		require.Len(t, list, 1)
 		require.Contains(t, list[0].Error, "timeout")
 		require.Equal(t, []store.Position{1, 3}, reactions(t, st, "w"))

@@ -65,9 +65,10 @@ func TestAStrategySaysWhoIsRestartedWithWhom(t *testing.T) {
 func TestAGroupRestartCancelsSiblingsAndTakesSubgroupsAlong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
-		cancelled := 0
+		cancelled, entered := 0, make(chan struct{})
 		waiting := handling("deep", func(ctx context.Context, _ *cursor.Batch) error {
 			if cancelled == 0 {
+				close(entered)
 				<-ctx.Done()
 				cancelled++
 				return ctx.Err()
@@ -75,7 +76,14 @@ func TestAGroupRestartCancelsSiblingsAndTakesSubgroupsAlong(t *testing.T) {
 			return nil
 		})
 		group := supervision.Group{Name: "g", Strategy: supervision.OneForAll, Children: []supervision.Child{
-			supervision.Group{Name: "sub", Children: []supervision.Child{waiting, reacting("beside")}}, fragile("b", 1),
+			supervision.Group{Name: "sub", Children: []supervision.Child{waiting, reacting("beside")}},
+			handling("b", func(context.Context, *cursor.Batch) error {
+				if cancelled == 0 {
+					<-entered
+					panic("while another is in hand")
+				}
+				return nil
+			}),
 		}}
 		sys := start(t, st, group, reacting("outside"))
 		receipt := appendInputs(t, st, 3)
@@ -94,13 +102,22 @@ func TestASiblingThatDoesNotReturnIsHaltedWithItsStackAndNeverRunTwice(t *testin
 		st := memory(t, store.Options{})
 		deafOne, entered, release := deaf()
 		deafOne.Name = "deaf"
+		held, failures := make(chan struct{}), 0
+		fails := handling("b", func(context.Context, *cursor.Batch) error {
+			<-held
+			if failures++; failures == 1 {
+				panic("while another is in hand")
+			}
+			return nil
+		})
 		group := supervision.Group{
 			Name: "g", Strategy: supervision.OneForAll, StopTimeout: time.Minute,
-			Children: []supervision.Child{deafOne, reacting("a"), fragile("b", 1)},
+			Children: []supervision.Child{deafOne, reacting("a"), fails},
 		}
 		sys := start(t, st, group)
 		receipt := appendInputs(t, st, 3)
 		<-entered
+		close(held)
 		require.NoError(t, sys.WaitApplied(t.Context(), "b", receipt))
 		require.NoError(t, sys.WaitApplied(t.Context(), "a", receipt))
 		s := statusOf(t, sys, "deaf")
@@ -196,6 +213,7 @@ func TestAWatcherSeesEveryTransitionWithItsReason(t *testing.T) {
 		w := fragile("w", 1)
 		w.BatchSize = 1
 		sys := start(t, st, w)
+		synctest.Wait()
 		ctx, cancel := context.WithCancel(t.Context())
 		seen := make(chan []actors.Transition)
 		watch := sys.Watch(ctx)
@@ -291,7 +309,7 @@ func TestAWorkerWhosePredecessorDiedHandlesOneByOneAndGivesUpWhatKillsTheProcess
 			History: st.History(), Events: []store.Recorded{{Position: 3}},
 		}), actors.ErrParked)
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
-		require.Contains(t, parkedOf(t, sys, "w")[0].Error, "process ended")
+		require.Contains(t, parkedOf(t, sys)[0].Error, "process ended")
 		require.NoError(t, sys.Stop(t.Context()))
 		require.True(t, record(t, st, "w").Record.Clean)
 	})

@@ -401,12 +401,12 @@ func storeFailure(err error) bool {
 }
 
 // report asks the group for a verdict.
-func (w *worker) report(c actor.Context, first store.Position, f supervision.Failure) {
+func (w *worker) report(c actor.Context, first store.Position, deaths int, f supervision.Failure) {
 	if _, known := w.trouble[first]; !known {
 		w.trouble[first] = 0
 	}
 	if first == 0 {
 		w.resting = true
 	}
-	c.Send(w.parent, &failed{child: w.child, gen: w.gen, first: first, failure: f, limit: w.limit})
+	c.Send(w.parent, &failed{child: w.child, gen: w.gen, first: first, deaths: deaths, failure: f, limit: w.limit})
 }

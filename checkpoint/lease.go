@@ -88,7 +88,7 @@ func takeOver(ctx context.Context, st *store.Store, id ID, b Binding) (*Lease, s
 // keyed counts the events whose keys matter.
 func keyed(st *store.Store, id ID, r Record) int {
 	n := len(r.Pending)
-	for range ParkedEvents(st, id) {
+	for range st.Sides(id.parkedPrefix()) {
 		n++
 	}
 	return n

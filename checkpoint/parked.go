@@ -114,8 +114,8 @@ func decodeParked(b []byte) (Parked, error) {
 
 // dropParked gives the side writes that take everything behind a position off the list, and the positions, ascending.
 func dropParked(st *store.Store, id ID, behind store.Position) (sides []store.SideWrite, positions []store.Position) {
-	for p := range ParkedEvents(st, id) { // one that cannot be read has its position too
-		if p.Position > behind {
+	for p, err := range ParkedEvents(st, id) {
+		if p.Position > behind || err != nil && p.Position == 0 { // one that cannot be read has its position too
 			sides = append(sides, Unpark(id, p.Position))
 			positions = append(positions, p.Position)
 		}

@@ -3,33 +3,56 @@ package checkpoint
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/penstock-io/penstock/store"
 )
 
-// Layer is the events up to a position that lie in a region.
+// Layer is events that were handled before the present pass, or before this place of it: those behind From, up to UpTo,
+// that lie in Region, less the ones in Except (ascending, all within these bounds).
 type Layer struct {
-	UpTo   store.Position
-	Region store.Region
+	From, UpTo store.Position
+	Region     store.Region
+	Except     []store.Position
 }
 
-func (l Layer) covers(e *store.Event) bool { return e.Position <= l.UpTo && l.Region.Matches(*e) }
+func (l Layer) covers(e *store.Event) bool {
+	return l.From < e.Position && e.Position <= l.UpTo && !contains(l.Except, e.Position) && l.Region.Matches(*e)
+}
+
+// between is the part of the layer behind from and up to upTo, less what is undone.
+func (l Layer) between(from, upTo store.Position, undone []store.Position) Layer {
+	l.From, l.UpTo = max(l.From, from), min(l.UpTo, upTo)
+	l.Except = within(union(l.Except, undone), l.From, l.UpTo)
+	return l
+}
+
+// holds reports whether whatever other covers is covered by l, as far as that shows without the events.
+func (l Layer) holds(other Layer) bool {
+	if l.From > other.From || l.UpTo < other.UpTo || l.Region.Identity() != other.Region.Identity() {
+		return false
+	}
+	return !slices.ContainsFunc(within(l.Except, other.From, other.UpTo), func(p store.Position) bool {
+		return !contains(other.Except, p)
+	})
+}
 
 // Pass says what is special about the present way through the log, after a rewind or a widening. The zero value is an
 // ordinary first pass. It is kept in a side value of its own until the checkpoint is behind its end.
 //
-//	rewound from 9 to 3       handled before: 1 2 3 [4 5 6 7 8 9]       replayed: 4 to 9, less what was not handled yet
-//	widened at 9              handled before: the old region up to 9    delivered from 1 on: what only the new one has
+//	rewound from 9 to 3       position 3    Emitted: 4 to 9, less what was not handled    everything from 4 on is delivered
+//	widened at 9              position 0    Skip: 1 to 9 of the former region             of 1 to 9, only the rest is delivered
+//
+// What a reader passed over without handling it, because it started or was sent behind it, counts as handled; what is
+// parked counts as handled by Skip, since it is handled from its list.
+//
+// Each layer says what was so when it was made, and stays so: what is done since is told by the position.
 type Pass struct {
-	// Skip: what one of these covers was handled before and is not delivered again, except for Owed (ascending), which was
-	// in hand.
+	// Skip: what one of these covers is not delivered.
 	Skip []Layer
-	Owed []store.Position
-	// Emitted: what one of these covers was handled before. It is delivered as a replay, except for Excluded (ascending),
-	// which was parked, held or in hand and has not emitted anything.
-	Emitted  []Layer
-	Excluded []store.Position
+	// Emitted: what one of these covers is delivered as a replay.
+	Emitted []Layer
 	// Emit says that replays emit again.
 	Emit bool
 }
@@ -47,71 +70,59 @@ func (p Pass) End() store.Position {
 }
 
 // Delivers reports whether an event of the region is delivered in this pass.
-func (p Pass) Delivers(e store.Event) bool {
-	return !covered(p.Skip, &e) || contains(p.Owed, e.Position)
-}
+func (p Pass) Delivers(e store.Event) bool { return !covered(p.Skip, &e) }
 
 // Replayed reports whether an event was handled before this pass.
-func (p Pass) Replayed(e store.Event) bool {
-	return covered(p.Emitted, &e) && !contains(p.Excluded, e.Position)
-}
+func (p Pass) Replayed(e store.Event) bool { return covered(p.Emitted, &e) }
 
 func covered(layers []Layer, e *store.Event) bool {
 	return slices.ContainsFunc(layers, func(l Layer) bool { return l.covers(e) })
 }
 
-// Rewound gives the pass of a reader of a region that has scanned up to a position, but for what is undone, and goes back
-// behind position to; and where it begins.
+// Rewound gives the pass of a reader that has scanned a region up to a position, but for what is undone, and goes back
+// behind position to; and where it begins. undone, ascending, are the events in hand, wherever they lie, and what was
+// parked behind to and is parked no more. It begins further back than to where something in hand or a back-fill does, and
+// is delivered only that before to.
 func (p Pass) Rewound(
 	scanned, to store.Position, reads store.Region, undone []store.Position, emit bool,
 ) (Pass, store.Position) {
-	next := Pass{Emit: emit, Emitted: slices.Clone(p.Emitted)}
-	// What is behind `to` in a layer that is skipped was handled too. What lies before stays to be skipped where the
-	// back-fill has not come by yet.
-	for _, l := range p.Skip {
-		if l.UpTo > scanned && l.UpTo > to {
-			next.Emitted = append(next.Emitted, l)
-		}
-		if scanned < to {
-			l.UpTo = min(l.UpTo, to)
-			next.Skip = append(next.Skip, l)
-		}
-	}
-	next.Emitted = append(next.Emitted, Layer{UpTo: scanned, Region: reads})
-	next.Excluded = union(union(behind(p.Excluded, scanned), behind(p.Owed, scanned)), undone)
-	if len(next.Skip) > 0 {
-		next.Owed = behind(p.Owed, scanned)
-	}
 	at := min(scanned, to)
-	next.Emitted = slices.DeleteFunc(next.Emitted, func(l Layer) bool { return l.UpTo <= at })
+	if len(undone) > 0 {
+		at = min(at, undone[0]-1)
+	}
+	next := Pass{Emit: emit}
+	for _, l := range p.Emitted {
+		if l.UpTo > at {
+			next.Emitted = add(next.Emitted, l)
+		}
+	}
+	for _, l := range append([]Layer{{UpTo: scanned, Region: reads}}, p.Skip...) {
+		next.Skip = add(next.Skip, l.between(at, to, undone))
+		next.Emitted = add(next.Emitted, l.between(to, math.MaxUint64, undone))
+	}
+	if next.Empty() {
+		next = Pass{}
+	}
 	return next, at
 }
 
-// behind gives the positions beyond p.
-func behind(list []store.Position, p store.Position) []store.Position {
-	i, found := slices.BinarySearch(list, p)
-	if found {
-		i++
-	}
-	return slices.Clone(list[i:])
-}
-
-// Widened gives the pass of a reader that has scanned a region up to a position, but for what is undone, and from now on
-// reads one that contains it, from the beginning.
+// Widened gives the pass of a reader that has scanned a region up to a position, but for what is undone (ascending), and
+// from now on reads one that contains it, from the beginning.
 func (p Pass) Widened(scanned store.Position, before store.Region, undone []store.Position) Pass {
-	next := Pass{Emitted: p.Emitted, Excluded: p.Excluded, Emit: p.Emit}
-	if scanned == 0 {
-		next.Skip, next.Owed = p.Skip, p.Owed
-		return next
-	}
-	next.Owed = union(behind(p.Owed, scanned), undone)
-	next.Skip = append(next.Skip, Layer{UpTo: scanned, Region: before})
-	for _, l := range p.Skip {
-		if l.UpTo > scanned {
-			next.Skip = append(next.Skip, l)
-		}
+	next := Pass{Emitted: p.Emitted, Emit: p.Emit}
+	for _, l := range append([]Layer{{UpTo: scanned, Region: before}}, p.Skip...) {
+		// What was delivered from a former layer since is undone or covered by the first one, if that region has it.
+		next.Skip = add(next.Skip, l.between(0, math.MaxUint64, undone))
 	}
 	return next
+}
+
+// add adds a layer, unless it covers nothing or another one has all of it.
+func add(layers []Layer, l Layer) []Layer {
+	if l.UpTo <= l.From || slices.ContainsFunc(layers, func(o Layer) bool { return o.holds(l) }) {
+		return layers
+	}
+	return append(slices.DeleteFunc(layers, l.holds), l)
 }
 
 const (
@@ -134,26 +145,27 @@ func (p Pass) encode() []byte {
 	b := append([]byte(passMagic), passVersion)
 	b = appendLayers(b, p.Skip)
 	b = appendLayers(b, p.Emitted)
-	b = appendFlag(b, p.Emit)
-	return seal(appendPositions(appendPositions(b, p.Owed), p.Excluded))
+	return seal(appendFlag(b, p.Emit))
 }
 
 func appendLayers(b []byte, layers []Layer) []byte {
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(layers)))
 	for _, l := range layers {
+		b = binary.LittleEndian.AppendUint64(b, uint64(l.From))
 		b = binary.LittleEndian.AppendUint64(b, uint64(l.UpTo))
 		b = appendText(b, l.Region.Identity())
+		b = appendPositions(b, l.Except)
 	}
 	return b
 }
 
+// layers reads as many as there are; the number is not believed.
 func (r *reader) layers() (layers []Layer) {
 	for n := r.u32(); n > 0 && !r.bad; n-- {
-		l := Layer{UpTo: store.Position(r.u64())}
-		identity := r.text()
-		region, ok := store.RegionOf(identity)
-		r.bad = r.bad || !ok
-		l.Region = region
+		l := Layer{From: store.Position(r.u64()), UpTo: store.Position(r.u64())}
+		region, ok := store.RegionOf(r.text())
+		l.Region, l.Except = region, r.positions()
+		r.bad = r.bad || !ok || l.UpTo <= l.From || len(within(l.Except, l.From, l.UpTo)) < len(l.Except)
 		layers = append(layers, l)
 	}
 	return layers
@@ -166,14 +178,14 @@ func decodePass(b []byte) (Pass, error) {
 	}
 	in := reader{rest: body}
 	p := Pass{Skip: in.layers(), Emitted: in.layers(), Emit: in.flag()}
-	p.Owed, p.Excluded = in.positions(), in.positions()
+	in.bad = in.bad || p.Empty() // is not written
 	if err := in.end(); err != nil {
 		return Pass{}, err
 	}
 	return p, nil
 }
 
-// PassOf gives the pass of a checkpoint.
+// PassOf gives the pass of a checkpoint, or an error that wraps [ErrCorrupt] or [ErrNewerFormat].
 func PassOf(st *store.Store, id ID) (Pass, error) {
 	side, ok := st.Side(id.passKey())
 	if !ok {

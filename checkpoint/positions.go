@@ -47,3 +47,14 @@ func contains(list []store.Position, p store.Position) bool {
 func union(a, b []store.Position) []store.Position {
 	return slices.Compact(slices.Sorted(slices.Values(slices.Concat(a, b))))
 }
+
+// within gives the positions of an ascending list behind from, up to upTo.
+func within(list []store.Position, from, upTo store.Position) []store.Position {
+	var part []store.Position
+	for _, p := range list {
+		if from < p && p <= upTo {
+			part = append(part, p)
+		}
+	}
+	return part
+}

@@ -46,11 +46,11 @@ type Spec struct {
 type Restart int
 
 const (
-	// Transient: after a failure. When the child ends because it is done, it stays so.
+	// Transient children are started again after a failure. When they end because they are done, they stay so.
 	Transient Restart = iota
-	// Permanent: also when it ends because it is done. That counts against Intensity.
+	// Permanent children are started again also when they end because they are done. That counts against Intensity.
 	Permanent
-	// Temporary: never. The first failure that a restart would answer halts it.
+	// Temporary children never are. The first failure that a restart would answer halts them.
 	Temporary
 )
 
