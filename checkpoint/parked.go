@@ -28,6 +28,7 @@ type Parked struct {
 	Key       string
 	Held      bool      // it did not fail, but waits behind a parked event of its key
 	Replaying bool      // it is to be handled again
+	Emitted   bool      // it was handled once before, with its reactions, and set aside in a replay
 	Error     string    // of the last attempt, at most MaxErrorBytes
 	Attempts  int       // made when it was parked
 	Since     time.Time // when it was set aside; to the millisecond
@@ -44,7 +45,7 @@ func (p Parked) Write(id ID) store.SideWrite {
 	b := append([]byte(parkedMagic), parkedVersion)
 	b = binary.LittleEndian.AppendUint64(b, uint64(p.Position))
 	b = appendText(b, p.Key)
-	b = appendFlag(appendFlag(b, p.Held), p.Replaying)
+	b = appendFlag(appendFlag(appendFlag(b, p.Held), p.Replaying), p.Emitted)
 	b = appendText(b, clip(p.Error))
 	b = binary.LittleEndian.AppendUint32(b, uint32(p.Attempts))
 	b = binary.LittleEndian.AppendUint64(b, uint64(p.Since.UnixMilli()))
@@ -104,7 +105,7 @@ func decodeParked(b []byte) (Parked, error) {
 		return Parked{}, err
 	}
 	in := reader{rest: body}
-	p := Parked{Position: store.Position(in.u64()), Key: in.text(), Held: in.flag(), Replaying: in.flag(), Error: in.text()}
+	p := Parked{Position: store.Position(in.u64()), Key: in.text(), Held: in.flag(), Replaying: in.flag(), Emitted: in.flag(), Error: in.text()}
 	p.Attempts, p.Since = int(in.u32()), time.UnixMilli(int64(in.u64())).UTC()
 	if err := in.end(); err != nil {
 		return Parked{}, err
@@ -112,13 +113,17 @@ func decodeParked(b []byte) (Parked, error) {
 	return p, nil
 }
 
-// dropParked gives the side writes that take everything behind a position off the list, and the positions, ascending.
-func dropParked(st *store.Store, id ID, behind store.Position) (sides []store.SideWrite, positions []store.Position) {
+// dropParked gives the side writes that take everything behind a position off the list, and the positions of what never
+// emitted, ascending. One that cannot be read has its position, and counts as that.
+func dropParked(st *store.Store, id ID, behind store.Position) (sides []store.SideWrite, fresh []store.Position) {
 	for p, err := range ParkedEvents(st, id) {
-		if p.Position > behind || err != nil && p.Position == 0 { // one that cannot be read has its position too
-			sides = append(sides, Unpark(id, p.Position))
-			positions = append(positions, p.Position)
+		if p.Position <= behind {
+			continue
+		}
+		sides = append(sides, Unpark(id, p.Position))
+		if err != nil || !p.Emitted {
+			fresh = append(fresh, p.Position)
 		}
 	}
-	return sides, positions
+	return sides, fresh
 }

@@ -89,9 +89,12 @@ func (r *Runner) Rewind(ctx context.Context, to store.Position, emit bool, reaso
 	}
 	var b store.Batch
 	undone := slices.Clone(r.record().Pending)
-	for p := range r.parked.at {
-		if p > to {
-			b.Sides = append(b.Sides, checkpoint.Unpark(r.lease.ID(), p))
+	for p, entry := range r.parked.at {
+		if p <= to {
+			continue
+		}
+		b.Sides = append(b.Sides, checkpoint.Unpark(r.lease.ID(), p))
+		if !entry.Emitted {
 			undone = append(undone, p)
 		}
 	}
@@ -145,10 +148,6 @@ func (r *Runner) Widen(ctx context.Context, region store.Region, kinds []string,
 	if err := wider.Validate(); err != nil {
 		return err
 	}
-	// The commit before makes the checkpoint say how far the present region was read.
-	if err := r.Flush(ctx); err != nil {
-		return err
-	}
 	var b store.Batch
 	if err := r.lease.StageWiden(&b, wider.binding()); err != nil {
 		return err
@@ -168,7 +167,11 @@ func (r *Runner) movable(ctx context.Context, what string) error {
 	if r.worker.Locate != nil {
 		return fmt.Errorf("cursor: worker %q: %s: %w", r.worker.Name, what, ErrOwnPosition)
 	}
-	return r.settled(ctx, what)
+	if err := r.settled(ctx, what); err != nil {
+		return err
+	}
+	// So the checkpoint says how far the log was read.
+	return r.Flush(ctx)
 }
 
 // restart commits a move and begins where it leads.

@@ -130,7 +130,7 @@ func (r *Runner) Park(first store.Position, reason error, attempts int) error {
 		return err
 	}
 	entry := &checkpoint.Parked{
-		Position: e.Position, Key: key, Error: reason.Error(), Attempts: attempts, Since: time.Now(),
+		Position: e.Position, Key: key, Error: reason.Error(), Attempts: attempts, Since: time.Now(), Emitted: r.replays(&e),
 	}
 	r.parked.add(entry)
 	r.extra.write(entry.Write(r.lease.ID()))
@@ -181,11 +181,24 @@ func (r *Runner) hold(key string, e *store.Event) error {
 	}
 	entry := &checkpoint.Parked{
 		Position: e.Position, Key: key, Held: true, Replaying: r.parked.keys[key].replaying(), Since: time.Now(),
+		Emitted: r.replays(e),
 	}
 	r.parked.add(entry)
 	r.extra.write(entry.Write(r.lease.ID()))
 	r.extra.done = insert(r.extra.done, e.Position)
 	return nil
+}
+
+// replays reports whether an event of the present pass is a replay whose reactions are dropped.
+func (r *Runner) replays(e *store.Event) bool {
+	pass := r.pass()
+	return !pass.Emit && pass.Replayed(*e)
+}
+
+// emitted reports whether the reactions to a parked event were written before.
+func (r *Runner) emitted(e store.Event) bool {
+	entry := r.parked.at[e.Position]
+	return entry != nil && entry.Emitted
 }
 
 func (r *Runner) checkRoom(key string, event store.Position) error {

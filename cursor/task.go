@@ -84,9 +84,11 @@ func (r *Runner) nextQueue(ctx context.Context) (*queue, error) {
 func (r *Runner) newBatch(t *Task) *Batch {
 	b := NewBatch(t.events, r.witness())
 	b.trace = r.trace
-	if pass := r.pass(); !pass.Empty() && !t.queue.parked {
-		b.replayed = pass.Replayed
-		b.emit = pass.Emit
+	switch pass := r.pass(); {
+	case t.queue.parked:
+		b.replayed = r.emitted
+	case !pass.Empty():
+		b.replayed, b.emit = pass.Replayed, pass.Emit
 	}
 	return b
 }
