@@ -76,7 +76,7 @@ func (w *worker) reportCrash(c actor.Context) {
 
 func (w *worker) failRace(c actor.Context, commit *cursor.CommitError) {
 	races := w.trouble[commit.Event] + 1
-	w.trouble[commit.Event] = races
+	w.note(commit.Event, races)
 	if races <= freeRaces {
 		w.runner.Again(commit.Event)
 		return
@@ -114,6 +114,9 @@ func (w *worker) wait(c actor.Context, first store.Position, delay time.Duration
 	root, self, gen := c.ActorSystem().Root, c.Self(), w.gen
 	if t := w.timers[first]; t != nil {
 		t.Stop()
+	}
+	if w.timers == nil {
+		w.timers = make(map[store.Position]*time.Timer)
 	}
 	w.timers[first] = time.AfterFunc(delay, func() { root.Send(self, &retry{gen: gen, first: first}) })
 }

@@ -56,10 +56,8 @@ const profileLabel = "penstock.worker"
 func newWorker(sys *System, p *plan, child int, gen uint64, parent *actor.PID, limit int, later bool) *worker {
 	w := &worker{
 		sys: sys, plan: p, child: child, gen: gen, parent: parent, limit: limit, later: later,
-		trouble: make(map[store.Position]int), timers: make(map[store.Position]*time.Timer),
 	}
 	w.ctx, w.cancel = context.WithCancel(context.WithValue(sys.handlers, insideKey{}, w))
-	w.labels = pprof.WithLabels(context.Background(), pprof.Labels(profileLabel, p.worker.Name))
 	p.cell.arm(w.cancel)
 	return w
 }
@@ -182,6 +180,9 @@ func (w *worker) step(c actor.Context) {
 			break
 		}
 		w.plan.cell.moved(Running, w.runner.Position(), 0)
+		if w.labels == nil { // a worker that never handles anything needs none
+			w.labels = pprof.WithLabels(context.Background(), pprof.Labels(profileLabel, w.plan.worker.Name))
+		}
 		if !w.laned() {
 			w.runStep(c, t)
 			return
@@ -403,10 +404,18 @@ func storeFailure(err error) bool {
 // report asks the group for a verdict.
 func (w *worker) report(c actor.Context, first store.Position, deaths int, f supervision.Failure) {
 	if _, known := w.trouble[first]; !known {
-		w.trouble[first] = 0
+		w.note(first, 0)
 	}
 	if first == 0 {
 		w.resting = true
 	}
 	c.Send(w.parent, &failed{child: w.child, gen: w.gen, first: first, deaths: deaths, failure: f, limit: w.limit})
+}
+
+// note keeps that an event failed, and how many races were lost for it. Most workers never need the map.
+func (w *worker) note(event store.Position, races int) {
+	if w.trouble == nil {
+		w.trouble = make(map[store.Position]int)
+	}
+	w.trouble[event] = races
 }

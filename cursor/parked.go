@@ -65,6 +65,9 @@ func (p *parkedEvents) draining() bool {
 }
 
 func (p *parkedEvents) add(e *checkpoint.Parked) {
+	if p.keys == nil { // most workers have nothing set aside
+		p.keys, p.at = make(map[string]*parkedKey), make(map[store.Position]*checkpoint.Parked)
+	}
 	k := p.keys[e.Key]
 	if k == nil {
 		k = &parkedKey{queue: queue{key: e.Key, parked: true}}
@@ -87,7 +90,7 @@ func (p *parkedEvents) drop(key string, n int) {
 
 // loadParked reads what is set aside from the side values.
 func (r *Runner) loadParked() error {
-	r.parked = parkedEvents{keys: make(map[string]*parkedKey), at: make(map[store.Position]*checkpoint.Parked)}
+	r.parked = parkedEvents{}
 	for e, err := range checkpoint.ParkedEvents(r.st, r.lease.ID()) {
 		if err != nil {
 			return fmt.Errorf("read what is parked: %w", err)
@@ -195,10 +198,18 @@ func (r *Runner) replays(e *store.Event) bool {
 	return !pass.Emit && pass.Replayed(*e)
 }
 
-// emitted reports whether the reactions to a parked event were written before.
-func (r *Runner) emitted(e store.Event) bool {
-	entry := r.parked.at[e.Position]
-	return entry != nil && entry.Emitted
+// emittedOf tells the parked events whose reactions were written before.
+func (r *Runner) emittedOf(events []store.Event) func(store.Event) bool {
+	var emitted []store.Position
+	for i := range events {
+		if entry := r.parked.at[events[i].Position]; entry != nil && entry.Emitted {
+			emitted = append(emitted, entry.Position)
+		}
+	}
+	if emitted == nil {
+		return nil
+	}
+	return func(e store.Event) bool { return slices.Contains(emitted, e.Position) }
 }
 
 func (r *Runner) checkRoom(key string, event store.Position) error {

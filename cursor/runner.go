@@ -109,7 +109,7 @@ func (r *Runner) locate(ctx context.Context) error {
 
 // reset empties the window. Everything up to high counts as done.
 func (r *Runner) reset(high store.Position) {
-	r.window = window{high: high, queues: make(map[string]*queue), limit: r.limit}
+	r.window = window{high: high, limit: r.limit}
 	r.finished, r.extra = nil, extra{}
 }
 

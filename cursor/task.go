@@ -85,8 +85,8 @@ func (r *Runner) newBatch(t *Task) *Batch {
 	b := NewBatch(t.events, r.witness())
 	b.trace = r.trace
 	switch pass := r.pass(); {
-	case t.queue.parked:
-		b.replayed = r.emitted
+	case t.queue.parked: // the handler may run beside changes of the list
+		b.replayed = r.emittedOf(t.events)
 	case !pass.Empty():
 		b.replayed, b.emit = pass.Replayed, pass.Emit
 	}

@@ -38,6 +38,9 @@ type queue struct {
 func (w *window) push(key string, events ...store.Event) {
 	q := w.queues[key]
 	if q == nil {
+		if w.queues == nil { // a worker that waits has none
+			w.queues = make(map[string]*queue)
+		}
 		q = &queue{key: key, limit: w.limit}
 		w.queues[key] = q
 	}

@@ -1,0 +1,214 @@
+package actors_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+// storm is many workers in all kinds of trouble at once.
+type storm struct {
+	st      *store.Store
+	seed    uint64
+	workers []string
+
+	mu     sync.Mutex
+	random *rand.Rand
+	calm   bool
+}
+
+func (s *storm) chance(percent int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.calm && s.random.IntN(100) < percent
+}
+
+func (s *storm) pick(n int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.random.IntN(n)
+}
+
+// poison is 5 % of the events of each worker, other ones for each. It fails for as long as the storm lasts.
+func (s *storm) poison(worker string, p store.Position) bool {
+	h := rand.New(rand.NewPCG(s.seed, uint64(p)<<20+uint64(len(worker))<<10+uint64(worker[len(worker)-1])))
+	return h.IntN(100) < 5 && !s.isCalm()
+}
+
+func (s *storm) isCalm() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calm
+}
+
+func (s *storm) tree() supervision.Group {
+	top := supervision.Group{Name: "storm", Policy: supervision.Policy{
+		Attempts: 3, Intensity: 1000, Backoff: supervision.Backoff{Initial: 10 * time.Millisecond, Max: time.Second},
+	}}
+	strategies := []supervision.Strategy{supervision.OneForOne, supervision.RestForOne, supervision.OneForAll}
+	const each = 10
+	for at := 0; at < len(s.workers); at += each {
+		g := supervision.Group{Name: "g" + strconv.Itoa(at), Strategy: strategies[at/each%3]}
+		for i, name := range s.workers[at : at+each] {
+			g.Children = append(g.Children, s.worker(name, i))
+		}
+		top.Children = append(top.Children, g)
+	}
+	return top
+}
+
+func (s *storm) worker(name string, i int) cursor.Worker {
+	return cursor.Worker{
+		Name: name, Region: inputs, Lanes: i % 4, BatchSize: 8,
+		Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+			for i, e := range b.Events {
+				b.Begin(i)
+				switch {
+				case s.poison(name, e.Position) && !b.Replayed(i):
+					return cursor.Continue, cursor.Failed(i, errBroken)
+				case s.chance(1) && s.chance(20):
+					panic("storm")
+				}
+				react(name, b, i)
+			}
+			return cursor.Continue, nil
+		},
+	}
+}
+
+// trouble does something to a worker.
+func (s *storm) trouble(tb testing.TB, sys *actors.System) {
+	tb.Helper()
+	ctx := tb.Context()
+	name := s.workers[s.pick(len(s.workers))]
+	var err error
+	switch s.pick(5) {
+	case 0:
+		err = sys.Pause(ctx, name, time.Now().Add(time.Second), "storm")
+	case 1:
+		err = sys.Resume(ctx, name, "")
+	case 2:
+		to := statusOf(tb, sys, name).Position
+		if to > 0 {
+			to = store.Position(s.pick(int(to)))
+		}
+		err = sys.Rewind(ctx, name, store.After(to), false, "storm")
+	case 3:
+		_, err = sys.Replay(ctx, name, cursor.Which{All: true}, false, "storm")
+	case 4:
+		_, err = checkpoint.Inspect(s.st, checkpoint.ID(name))
+	}
+	require.NoError(tb, err)
+}
+
+// calmDown lets everything be handled, the parked events too.
+func (s *storm) calmDown(tb testing.TB, sys *actors.System) {
+	tb.Helper()
+	s.mu.Lock()
+	s.calm = true
+	s.mu.Unlock()
+	for _, name := range s.workers {
+		require.NoError(tb, sys.Resume(tb.Context(), name, ""))
+		_, err := sys.Replay(tb.Context(), name, cursor.Which{All: true}, false, "")
+		require.NoError(tb, err)
+	}
+	last := appendInputs(tb, s.st, 7)
+	for _, name := range s.workers {
+		for _, p := range []store.Receipt{last} {
+			require.NoError(tb, sys.WaitApplied(tb.Context(), name, p), name)
+		}
+	}
+	synctest.Wait()
+}
+
+// count tells what the storm was like.
+func (s *storm) count(tb testing.TB, sys *actors.System) map[string]int {
+	tb.Helper()
+	seen := make(map[string]int)
+	for e, err := range s.st.Read(tb.Context(), store.Region{Scope: store.ReservedScope}, store.Beginning()) {
+		require.NoError(tb, err)
+		a, err := checkpoint.DecodeAudit(e)
+		require.NoError(tb, err)
+		seen[a.Action]++
+	}
+	for _, w := range sys.Status().Workers {
+		seen["restarts"] += w.Restarts
+	}
+	return seen
+}
+
+func (s *storm) check(tb testing.TB, sys *actors.System) {
+	tb.Helper()
+	want := positions(tb, s.st, inputs)
+	keys := make(map[store.Position]string)
+	for e, err := range s.st.Read(tb.Context(), inputs, store.Beginning()) {
+		require.NoError(tb, err)
+		keys[e.Position] = e.Coordinate.Entity
+	}
+	for _, name := range s.workers {
+		got := reactions(tb, s.st, name)
+		last := make(map[string]store.Position)
+		for _, p := range got {
+			require.Less(tb, last[keys[p]], p, "%s: order of %s", name, keys[p])
+			last[keys[p]] = p
+		}
+		slices.Sort(got)
+		require.Equal(tb, want, got, name)
+		w := statusOf(tb, sys, name)
+		require.Zero(tb, w.Parked+w.Lag, name)
+	}
+}
+
+// The number of workers is 100, or 1000 with PENSTOCK_SOAK=1. Kills are those of the actors here; those of the process are in
+// the kill loop.
+func TestAStormOfPoisonPanicsPausesRewindsAndRestartsLosesAndDoublesNothing(t *testing.T) {
+	n, seed := 100, uint64(time.Now().UnixNano())
+	if os.Getenv("PENSTOCK_SOAK") != "" {
+		n = 1000
+	}
+	if given := os.Getenv("PENSTOCK_SEED"); given != "" {
+		seed, _ = strconv.ParseUint(given, 10, 64)
+	}
+	t.Logf("PENSTOCK_SEED=%d, %d workers", seed, n)
+	synctest.Test(t, func(t *testing.T) {
+		s := &storm{st: memory(t, store.Options{Sync: store.SyncNever}), seed: seed, random: rand.New(rand.NewPCG(seed, 1))}
+		for i := range n {
+			s.workers = append(s.workers, fmt.Sprintf("w%d", i))
+		}
+		sys := start(t, s.st, s.tree())
+		for round := range 10 {
+			appendInputs(t, s.st, 14)
+			for range n / 4 {
+				s.trouble(t, sys)
+			}
+			time.Sleep(time.Duration(s.pick(3000)) * time.Millisecond)
+			if round == 4 {
+				require.NoError(t, sys.Stop(t.Context()))
+				sys = start(t, s.st, s.tree())
+			}
+		}
+		s.calmDown(t, sys)
+		seen := s.count(t, sys)
+		t.Logf("seen: %v", seen)
+		for _, what := range []string{"restarts", "parked", "replayed", "rewound", "paused"} {
+			require.Positive(t, seen[what], what)
+		}
+		s.check(t, sys)
+		require.NoError(t, sys.Stop(t.Context()))
+	})
+}
