@@ -1,7 +1,8 @@
 // Package actors runs workers as actors under supervision: it is what starts, stops and watches everything, and the only
 // package that knows protoactor.
 //
-//	System                       Start, Stop, Status, WaitApplied, Done, Err
+//	System                       Start, Stop, Status, Watch, WaitApplied, Done, Err
+//	  |                          Pause, Resume, Rewind, SkipTo, Reset, Widen, Parked, Replay, Discard
 //	  |
 //	root                         stops the group first, then the store actor
 //	  |-- store                  answers pulls; parks those that find nothing
@@ -20,12 +21,16 @@
 //	| worker |  read a page, handle, commit reactions + checkpoint as one batch; again up to P; then pull again
 //	+--------+
 //	  |   failed {event, error}                       +-------------+
-//	  +---------------------------------------------> | group actor |  retry after a delay | stop, and respawn as a
-//	     retry                                        +-------------+  fresh actor | halt
+//	  +---------------------------------------------> | group actor |  retry after a delay | park | skip | stop, and
+//	     verdict                                      +-------------+  respawn as a fresh actor | halt | escalate
 //
 // One pull in flight is the back-pressure. The mailbox holds nothing that matters: a worker's state is its checkpoint, read
 // when the actor starts and written with each batch. Whatever kills an actor, the next one repeats at most the batch whose
 // reactions were never written.
+//
+// With lanes a worker has a child actor for each, which runs the handler for one batch of one key and gives it back; the
+// worker commits what is done by then, all of it in one batch of the store. An event that waits for a retry holds up its key
+// alone.
 //
 // Every message between a worker and the others carries the worker's generation, because a process identifier is only a
 // name: a late answer would reach the next actor of that name.
@@ -34,9 +39,13 @@
 //
 // A handler's error is retried in place, its panic restarts the worker as a fresh actor (one built from plain functions keeps
 // the state these have). How often and how fast says its supervision.Policy. A handler of batches that does not say which
-// event failed is given halves of the batch until the event stands alone; only then an attempt is counted. A full disk is
+// event failed is given halves of the batch until the event stands alone; only then an attempt is counted. When the attempts at
+// an event are used up it is set aside, with what follows of its key, or the worker skips it or halts. A full disk is
 // waited for, and is nobody's fault; a lost race of expectations is handled again. A worker whose checkpoint was acquired by
-// somebody else halts. A halted worker is an error in Status, WaitApplied, Err and Stop; the others go on. When the store
+// somebody else halts. A halted worker is an error in Status, WaitApplied, Err and Stop until it is resumed; the others go on.
+// A failure restarts one child, all children of its group, or those after it, as the strategy says; siblings are cancelled,
+// stopped in reverse, and started in order. One whose handler does not return in time is halted with its stack, and never run
+// beside itself. When the store
 // itself fails, nothing can be committed any more: the handlers' contexts are cancelled, all workers stop, and Err says why.
 //
 // # What it must not know
@@ -46,6 +55,6 @@
 // # Goroutines
 //
 // An actor has a goroutine only while it handles a message, so an idle worker has none. A System has one of its own, the
-// waker, which waits for the head and ends when the system stops. Timers of delays belong to the actor that waits and are
+// waker, which waits for the head and ends when the system stops; the watchdog is a timer that ends with the system. Timers of delays belong to the actor that waits and are
 // stopped with it.
 package actors

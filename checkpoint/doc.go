@@ -12,14 +12,24 @@
 //	   v
 //	 side value "checkpoint/index"
 //
-//	+-------+---------+-------+-------+---------+-----------+--------+-------+---------+
-//	| magic | version | store | epoch | scanned | delivered | region | kinds | CRC-32C |
-//	|   4   |    1    | 16+4  |   8   |    8    |     8     |  4+n   | 4+m   |    4    |  bytes, little endian
-//	+-------+---------+-------+-------+---------+-----------+--------+-------+---------+
+//	+-------+---------+-------+-------+---------+-----------+--------+-------+
+//	| magic | version | store | epoch | scanned | delivered | region | kinds |
+//	|   4   |    1    | 16+4  |   8   |    8    |     8     |  4+n   | 4+m   |  bytes, little endian
+//	+-------+---------+-------+-------+---------+-----------+--------+-------+
+//	| clean | trying | tries | key version | pending (uvarint steps) | CRC-32C |
+//	|   1   |   8    |   4   |      4      |           n             |    4    |
+//	+-------+--------+-------+-------------+-------------------------+---------+
+//
+// Pending are events that were delivered and are not done although later ones are: with lanes, keys overtake each other. So
+// a restart repeats nothing that was done.
+//
+// Beside the checkpoint lie what is special about the present way through the log ([Pass], after a rewind or a widening),
+// the events that were set aside ([Parked]), and a [Pause]; each is a side value of its own, written in the same batches.
+// What is done to a worker, or to one of its events, is told by an [Audit] event in the reserved scope.
 //
 // A checkpoint is bound to the region it was made in, to the kinds that its reader handles, and to the history of the
 // store. One that does not fit is an error with evidence. It is never moved, and never started anew, without being told:
-// that is what [Reset], [Rewind], [Rebind] and [Delete] are for, and each of them fences the owner that runs.
+// that is what [Reset], [Rewind], [SkipTo], [Widen], [Rebind] and [Delete] are for, and each of them fences the owner that runs.
 //
 // [Files] keeps the same records in files, for a follower that opened the store read-only and so cannot write to it.
 //

@@ -8,8 +8,10 @@
 //	             | .   |   |            the region matches 3, 6 and 8
 //	             v     v   v
 //	Cursor   All, Poll, PollBatch, PullBatch; Commit, Rollback         pulled by hand; Subscription: the same, lossy
-//	Runner   page -> Worker.Handle(Batch) -> reactions + checkpoint    one Step at a time
-//	                                          = ONE batch of the store
+//	Runner   page -> queues -> Worker.Handle(Batch) -> reactions + checkpoint     one Step, or one Task of each lane, at a time
+//	                   ^  |                             + what is set aside = ONE batch of the store
+//	                   |  +-- an event that failed: Again, or Park with what follows of its key, or Skip
+//	                   +----- Replay: what was set aside is handled again
 //
 // Whatever the shape, positions strictly increase, every visible event of the region comes once in a pass, and nothing
 // beyond the head of the store comes at all. A position means "scanned to": everything up to it was delivered and
@@ -17,12 +19,16 @@
 //
 // A [Worker] is the description of a reader that handles batches: a plain value. A [Runner] executes it, one step at a
 // time, on the goroutine of its caller. When a step fails, what was handled before the failure is committed, with its
-// reactions; the rest is read again by the next step. When the process dies, everything since the last commit is read
+// reactions; the rest waits in the runner. When the process dies, everything since the last commit is read
 // again. Reactions are in the log exactly once in both cases, because they and the checkpoint that says so are one
 // write, and because a runner whose checkpoint was acquired by another is refused with its reactions.
 //
 // What it must not know: actors and mailboxes, who retries and when, typed events.
 //
-// It starts no goroutine and takes no lock. A [Cursor], a [Runner] and a [Batch] belong to one goroutine at a time; a
+// Lanes: events of one key are a queue of their own, and while one is handled, or waits for another try, the others go on.
+// The checkpoint then names the events that are not done one by one, so a restart repeats nothing that was done. Pause,
+// Rewind, SkipTo, Reset, Widen, Replay and Discard change what a runner does next, each as one commit with an audit event.
+//
+// It starts no goroutine and takes no lock; [Task.Run] may be called on any goroutine. A [Cursor], a [Runner] and a [Batch] belong to one goroutine at a time; a
 // [Worker] is a value that may be shared.
 package cursor

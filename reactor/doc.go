@@ -22,8 +22,13 @@
 // A limit of depth ends loops of reactors that answer each other, a limit per event ends storms.
 //
 // The error of a handler is an attempt: the event is tried again after a backoff, as the [supervision.Policy]
-// says, unless the error is a directive made by [RetryAfter] or [Halt]. An event that cannot be decoded is
-// such an attempt too, and is never skipped.
+// says, unless the error is a directive made by [RetryAfter], [Park], [Skip] or [Halt]. When the attempts are used up the
+// event is set aside with what follows of its key, and the reactor goes on. An event that cannot be decoded is such an
+// attempt too; one of a newer schema version than the program knows is set aside at once. Older versions are raised by
+// upcasters, see [On].
+//
+// After a rewind, events that were handled before come again as replays ([Event.Replayed]), and reactions to them are
+// dropped unless the rewind asked for them.
 //
 // The package must not know: positions and checkpoints, files, actors, clocks. It starts no goroutine and
 // holds no lock; handlers run one after the other on the goroutine of the worker that runs the reactor.

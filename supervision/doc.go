@@ -1,7 +1,7 @@
 // Package supervision decides what happens after a failure, and nothing else: it holds the shape of a supervision tree
 // and the arithmetic of restarts, as plain values. The same failures at the same times always give the same verdicts.
 //
-// Most programs need only [Group], [Policy], [Halt] and [RetryAfter]: the tree that package actors runs, how its workers are
+// Most programs need only [Group], [Policy], [Park], [Skip], [Halt] and [RetryAfter]: the tree that package actors runs, how its workers are
 // retried, and what a handler may say about its error. The rest is for who runs trees.
 //
 //	Group "shop"  OneForOne                    started top to bottom, stopped bottom to top
@@ -12,14 +12,15 @@
 //	          a failure of one child                         its Judge                    verdict
 //
 //	  error at an event  ------------------>  the ladder of that event  ---------->  Retry   after Delay
-//	                                             | attempts used up  ------------->  Halt
+//	                                             | attempts used up  ------------->  Park, Skip or Halt (Exhausted)
 //	  panic at an event  ------------------>  the ladder of that event  ---------->  Restart after Delay
-//	        | at more than three events          | attempts used up  ------------->  Halt
+//	        | at more than three events          | attempts used up  ------------->  Park, Skip or Halt (Exhausted)
 //	        v
 //	  failure without an event  ----------->  Intensity within Period  ----------->  Restart after Delay
-//	                                             | over budget  ------------------>  Halt
+//	                                             | over budget  ------------------>  Halt or Escalate (OverBudget)
 //	  no attempt (full disk, ...)  -------->  backoff without end  --------------->  Retry   after Delay
 //	  RetryAfter(d, err)  ----------------->  any of the above, but Delay = d
+//	  Park(err), Skip(err) at an event  -------------------------------------------->  Park, Skip
 //	  Halt(err)  -------------------------------------------------------------->     Halt
 //
 // A tree is described with [Group] and [Child] and checked with [Group.Validate]. Each running child has one [Judge],

@@ -67,7 +67,11 @@ func pair(_ context.Context, e reactor.Event[Recorded], out *reactor.Reactions) 
 
 // supervise makes them one group, in which a failure of one does not touch the others.
 func supervise(all []*reactor.Reactor, handled func(events int)) supervision.Group {
-	group := supervision.Group{Name: "story", Strategy: supervision.OneForOne}
+	group := supervision.Group{
+		Name: "story", Strategy: supervision.OneForOne,
+		// A commit that is left out would make every number wrong: better no table than that one.
+		Policy: supervision.Policy{Exhausted: supervision.ActionHalt},
+	}
 	for _, r := range all {
 		group.Children = append(group.Children, observed{Reactor: r, handled: handled})
 	}
