@@ -180,9 +180,7 @@ func (w *worker) step(c actor.Context) {
 			break
 		}
 		w.plan.cell.moved(Running, w.runner.Position(), 0)
-		if w.labels == nil { // a worker that never handles anything needs none
-			w.labels = pprof.WithLabels(context.Background(), pprof.Labels(profileLabel, w.plan.worker.Name))
-		}
+		w.label()
 		if !w.laned() {
 			w.runStep(c, t)
 			return
@@ -195,6 +193,13 @@ func (w *worker) step(c actor.Context) {
 		w.write(c)
 	case caughtUp && w.runner.Idle():
 		w.pull(c)
+	}
+}
+
+// label makes the labels of the handlers. A worker that never handles anything needs none.
+func (w *worker) label() {
+	if w.labels == nil {
+		w.labels = pprof.WithLabels(context.Background(), pprof.Labels(profileLabel, w.plan.worker.Name))
 	}
 }
 

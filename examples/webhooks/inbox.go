@@ -1,0 +1,70 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+)
+
+// maxBody is the largest request that is taken in.
+const maxBody = 1 << 20
+
+// inbox is the HTTP side.
+func inbox(st *store.Store, sys *actors.System) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /inbox/{key}", func(w http.ResponseWriter, r *http.Request) { accept(st, w, r) })
+	mux.HandleFunc("POST /replay", func(w http.ResponseWriter, r *http.Request) {
+		chosen, err := sys.Replay(r.Context(), worker, cursor.Which{All: true}, false, "asked by HTTP")
+		answer(w, len(chosen), err)
+	})
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
+		s := sys.Status().Workers[0]
+		answer(w, map[string]any{
+			"state": s.State.String(), "position": s.Position, "lag": s.Lag, "parked": s.Parked, "waiting": s.LagTime.String(),
+		}, nil)
+	})
+	return mux
+}
+
+// accept appends the request. Its sender gets 202 only when the event is on disk; the header Idempotency-Key makes it safe
+// to send it again when the answer was lost.
+func accept(st *store.Store, w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
+		return
+	}
+	if !json.Valid(body) {
+		http.Error(w, "the body is not JSON", http.StatusBadRequest)
+		return
+	}
+	receipt, err := st.Commit(r.Context(), store.Batch{
+		Key: r.Header.Get("Idempotency-Key"),
+		Events: []store.Proposal{{
+			At:      store.At("hook:"+r.PathValue("key"), "webhooks"),
+			Payload: requested{Body: body, ContentType: r.Header.Get("Content-Type")},
+		}},
+	})
+	switch {
+	case errors.Is(err, store.ErrInvalid):
+		http.Error(w, err.Error(), http.StatusBadRequest)
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+	default:
+		w.WriteHeader(http.StatusAccepted)
+		_ = json.NewEncoder(w).Encode(receipt.Position())
+	}
+}
+
+func answer(w http.ResponseWriter, value any, err error) {
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusConflict)
+		return
+	}
+	_ = json.NewEncoder(w).Encode(value)
+}

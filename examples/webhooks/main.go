@@ -1,0 +1,74 @@
+// Command webhooks takes in HTTP requests and delivers each to a target, in the order of their keys, until the target has
+// accepted it: an outbox.
+//
+//	POST /inbox/KEY   the body becomes an event; 202 when it is on disk
+//	POST /replay      what was set aside is delivered again
+//	GET  /status      lag, what is being retried, what is set aside
+//
+// Every delivery carries the header Idempotency-Key, which is the same at every retry and after every restart: a target
+// that has seen it need not do it twice. A target that answers 4xx will never accept the request: it is set aside with
+// those that follow of its key. Everything else (5xx, no answer in time) is retried with growing delays.
+//
+//	go run ./examples/webhooks -data DIR -target http://localhost:9000/hook
+//	curl -d '{"paid":true}' localhost:8080/inbox/order-42
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+func main() {
+	data := flag.String("data", "webhooks.data", "directory of the log")
+	address := flag.String("listen", "localhost:8080", "where requests come in")
+	target := flag.String("target", "", "URL to deliver to")
+	flag.Parse()
+	if *target == "" {
+		fmt.Fprintln(os.Stderr, "webhooks: -target is missing")
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	policy := supervision.Policy{Attempts: 20, Backoff: supervision.Backoff{Initial: time.Second, Max: time.Minute}}
+	if err := serve(ctx, *data, *address, deliverer(*target, 10*time.Second, policy)); err != nil {
+		fmt.Fprintln(os.Stderr, "webhooks:", err)
+		os.Exit(1)
+	}
+}
+
+// serve runs the inbox and the deliveries until ctx ends.
+func serve(ctx context.Context, data, address string, deliver supervision.Child) (err error) {
+	st, err := store.Open(data, store.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	sys, err := actors.Start(ctx, st, actors.Options{}, supervision.Group{Name: "webhooks", Children: []supervision.Child{deliver}})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, sys.Stop(context.WithoutCancel(ctx))) }()
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	fmt.Println("listening on", listener.Addr())
+	server := &http.Server{Handler: inbox(st, sys), ReadHeaderTimeout: 10 * time.Second}
+	unhook := context.AfterFunc(ctx, func() { _ = server.Shutdown(context.WithoutCancel(ctx)) })
+	defer unhook()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

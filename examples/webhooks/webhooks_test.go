@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+// target is a receiver with moods. It keeps what it has accepted, and the keys of everything it was asked.
+type target struct {
+	mu       sync.Mutex
+	mood     string // "fine", "failing", "hanging", "strict"
+	hung     int
+	accepted map[string][]int
+	asked    map[string]map[string]bool // effect keys by body
+	changed  chan struct{}
+	release  chan struct{}
+}
+
+func (tg *target) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var body struct {
+		N      int
+		Poison bool
+	}
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	hook := r.Header.Get("Webhook-Key")
+	tg.mu.Lock()
+	defer tg.mu.Unlock()
+	defer tg.notify()
+	id := fmt.Sprint(hook, body.N)
+	if tg.asked[id] == nil {
+		tg.asked[id] = make(map[string]bool)
+	}
+	tg.asked[id][r.Header.Get("Idempotency-Key")] = true
+	switch {
+	case tg.mood == "failing":
+		w.WriteHeader(http.StatusBadGateway)
+	case tg.mood == "hanging":
+		tg.hung++
+		tg.notify()
+		tg.mu.Unlock()
+		select {
+		case <-r.Context().Done():
+		case <-tg.release:
+		}
+		tg.mu.Lock()
+	case tg.mood == "strict" && body.Poison:
+		w.WriteHeader(http.StatusUnprocessableEntity)
+	default:
+		tg.accepted[hook] = append(tg.accepted[hook], body.N)
+	}
+}
+
+// notify is called under mu.
+func (tg *target) notify() {
+	close(tg.changed)
+	tg.changed = make(chan struct{})
+}
+
+func (tg *target) become(mood string) {
+	tg.mu.Lock()
+	defer tg.mu.Unlock()
+	tg.mood = mood
+}
+
+// await waits until the target has come so far.
+func (tg *target) await(t *testing.T, reached func() bool) {
+	t.Helper()
+	for {
+		tg.mu.Lock()
+		done, changed := reached(), tg.changed
+		tg.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-changed:
+		case <-t.Context().Done():
+			t.Fatal("the target was never asked")
+		}
+	}
+}
+
+func (tg *target) total() (n int) {
+	for _, list := range tg.accepted {
+		n += len(list)
+	}
+	return n
+}
+
+func post(t *testing.T, url, body string) *http.Response {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+	require.NoError(t, err)
+	answer, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	require.NoError(t, answer.Body.Close())
+	return answer
+}
+
+func TestDeliveriesArriveInOrderOfTheirKeyHoweverTheTargetBehaves(t *testing.T) {
+	tg := &target{
+		mood: "failing", accepted: make(map[string][]int), asked: make(map[string]map[string]bool),
+		changed: make(chan struct{}), release: make(chan struct{}),
+	}
+	receiver := httptest.NewServer(tg)
+	defer receiver.Close()
+	defer close(tg.release)
+	st, err := store.Open(t.TempDir(), store.Options{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, st.Close()) }()
+	policy := supervision.Policy{Attempts: 1000, Backoff: supervision.Backoff{Initial: time.Millisecond, Max: 5 * time.Millisecond}}
+	sys, err := actors.Start(t.Context(), st, actors.Options{}, supervision.Group{
+		Name: "test", Children: []supervision.Child{deliverer(receiver.URL, 50*time.Millisecond, policy)},
+	})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, sys.Stop(context.WithoutCancel(t.Context()))) }()
+	in := httptest.NewServer(inbox(st, sys))
+	defer in.Close()
+
+	var last store.Position
+	send := func(key string, n int, poison bool) {
+		answer := post(t, in.URL+"/inbox/"+key, fmt.Sprintf(`{"N":%d,"Poison":%t}`, n, poison))
+		require.Equal(t, http.StatusAccepted, answer.StatusCode)
+		if key == "b" {
+			last = st.Head()
+		}
+	}
+	for n := range 5 {
+		for _, key := range []string{"a", "b", "c"} {
+			send(key, n, key == "b" && n == 2)
+		}
+	}
+	tg.await(t, func() bool { return len(tg.asked) >= 3 })
+	tg.become("hanging")
+	tg.await(t, func() bool { return tg.hung >= 3 })
+	tg.become("strict")
+	tg.await(t, func() bool { return tg.total() == 12 })
+	require.Equal(t, map[string][]int{"hook:a": {0, 1, 2, 3, 4}, "hook:b": {0, 1}, "hook:c": {0, 1, 2, 3, 4}}, tg.accepted)
+
+	held := store.Receipt{History: st.History(), Events: []store.Recorded{{Position: last}}}
+	require.ErrorIs(t, sys.WaitApplied(t.Context(), worker, held), actors.ErrParked)
+	require.Equal(t, 3, sys.Status().Workers[0].Parked)
+	tg.become("fine")
+	require.Equal(t, http.StatusOK, post(t, in.URL+"/replay", "").StatusCode)
+	tg.await(t, func() bool { return tg.total() == 15 })
+	require.Equal(t, []int{0, 1, 2, 3, 4}, tg.accepted["hook:b"])
+	for id, keys := range tg.asked {
+		require.Len(t, keys, 1, "%s was asked with different effect keys", id)
+	}
+	require.Len(t, tg.asked, 15)
+	require.Equal(t, http.StatusBadRequest, post(t, in.URL+"/inbox/a", "no JSON").StatusCode)
+}
