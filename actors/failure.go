@@ -84,9 +84,18 @@ func (w *worker) failRace(c actor.Context, commit *cursor.CommitError) {
 	w.report(c, commit.Event, 0, supervision.Failure{Err: commit, Event: uint64(commit.Event)})
 }
 
-// obey does what the group says about a failure.
+// obey does what the group says about a failure. If the worker was moved meanwhile, the event does not wait for the verdict
+// any more: it comes again, and so does its failure.
 func (w *worker) obey(c actor.Context, v *verdict) {
 	var err error
+	switch moved := v.first > 0 && w.runner != nil && !w.runner.Failed(v.first); {
+	case moved && v.restart:
+		c.Send(w.parent, &again{child: w.child, gen: w.gen})
+		return
+	case moved:
+		w.step(c)
+		return
+	}
 	switch v.action {
 	case supervision.ActionPark:
 		err = w.runner.Park(v.first, v.reason, v.attempt)

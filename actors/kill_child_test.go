@@ -2,6 +2,7 @@ package actors_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,6 +21,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/store"
@@ -173,6 +175,9 @@ func (k *killTrouble) strike(worker string, p store.Position) error {
 	case sum%37 == 0 && attempt <= 2:
 		k.say(killSaid{Say: killError, Text: at})
 		return fmt.Errorf("error on purpose: %s", at)
+	case sum%41 == 2 && attempt == 1 && worker != "narrow" && worker != "quiet":
+		k.say(killSaid{Say: killError, Text: at})
+		return supervision.Park(fmt.Errorf("parked on purpose: %s", at))
 	case sum%61 == 1 && attempt == 1:
 		k.say(killSaid{Say: killPanic, Text: at})
 		panic("panic on purpose: " + at)
@@ -208,6 +213,39 @@ func killWorker(k *killTrouble, name string) cursor.Worker {
 	}
 }
 
+func killLanes(n int, r *reactor.Reactor) *reactor.Reactor {
+	r.Lanes, r.BatchSize = n, 16
+	return r
+}
+
+// killReplay lets everything be handled again that a worker has set aside, and says how much that is.
+func killReplay(ctx context.Context, sys *actors.System, worker string) int {
+	chosen, err := sys.Replay(ctx, worker, cursor.Which{All: true}, false, "")
+	if err != nil {
+		return 0
+	}
+	return len(chosen)
+}
+
+// trouble replays what is parked and rewinds, each time the log has grown a little.
+func (c *killChild) trouble() {
+	ctx := context.Background()
+	for head := c.store.Head(); ; {
+		next, err := c.store.Wait(ctx, head+100)
+		if err != nil {
+			return
+		}
+		head = next
+		for _, worker := range []string{"single", "batch", "ledger", "chain"} {
+			if err := c.sys.Rewind(ctx, worker, store.After(head/2), false, "on purpose"); err != nil &&
+				!errors.Is(err, checkpoint.ErrNotBackwards) {
+				c.fatal(err)
+			}
+			killReplay(ctx, c.sys, worker)
+		}
+	}
+}
+
 // killTree is the tree that every process of the loop runs. Restarts are quick and as good as unlimited.
 func killTree(say func(killSaid)) supervision.Group {
 	k := &killTrouble{say: say, tried: make(map[string]int)}
@@ -220,10 +258,10 @@ func killTree(say func(killSaid)) supervision.Group {
 		},
 		Children: []supervision.Child{
 			reactor.New("single", killRoute[killSingle](k, "single")),
-			reactor.New("batch", killRoute[killBatch](k, "batch")),
+			killLanes(4, reactor.New("batch", killRoute[killBatch](k, "batch"))),
 			supervision.Group{Name: "nested", Children: []supervision.Child{
 				reactor.New("ledger", killRoute[killLedger](k, "ledger")),
-				reactor.New("chain", killRoute[killFromSingle](k, "chain"), killRoute[killFromBatch](k, "chain")),
+				killLanes(3, reactor.New("chain", killRoute[killFromSingle](k, "chain"), killRoute[killFromBatch](k, "chain"))),
 				supervision.Group{Name: "deep", Children: []supervision.Child{
 					killWorker(k, "narrow"), killWorker(k, "quiet"),
 				}},
@@ -271,6 +309,9 @@ func (c *killChild) fatal(err error) { c.say(killSaid{Say: killFatal, Text: err.
 
 // Write takes the log of the system, of which only errors come here.
 func (c *killChild) Write(entry []byte) (int, error) {
+	if bytes.Contains(entry, []byte("event parked")) && bytes.Contains(entry, []byte("on purpose")) {
+		return len(entry), nil
+	}
 	c.fatal(fmt.Errorf("logged: %s", entry))
 	return len(entry), nil
 }
@@ -294,6 +335,7 @@ func (c *killChild) run() {
 		return
 	}
 	c.say(killSaid{Say: killUp})
+	go c.trouble()
 	for _, op := range c.brief.Pending {
 		go c.append(op)
 	}
