@@ -300,7 +300,7 @@ func TestStatusWaitsForNobody(t *testing.T) {
 		<-entered
 		require.NoError(t, sys.WaitApplied(t.Context(), "good", receipt))
 		synctest.Wait()
-		time.Sleep(time.Minute)
+		time.Sleep(50 * time.Second)
 		s := sys.Status()
 		require.Equal(t, st.Head(), s.Head)
 		require.NoError(t, s.Err)
@@ -311,11 +311,11 @@ func TestStatusWaitsForNobody(t *testing.T) {
 		require.Equal(t, slowly.LagBytes, badly.LagBytes)
 		slowly.LagBytes, badly.LagBytes = 0, 0
 		require.Equal(t, actors.WorkerStatus{
-			Name: "slow", Path: "test/g/slow", State: actors.Running, Since: began, Lag: 3, LagTime: time.Minute,
+			Name: "slow", Path: "test/g/slow", State: actors.Running, Since: began, Lag: 3, LagTime: 50 * time.Second,
 			Holding: 1, HoldingKey: "in:0",
 		}, slowly)
 		require.Equal(t, actors.WorkerStatus{
-			Name: "bad", Path: "test/bad", State: actors.Retrying, Since: began, Lag: 3, LagTime: time.Minute,
+			Name: "bad", Path: "test/bad", State: actors.Retrying, Since: began, Lag: 3, LagTime: 50 * time.Second,
 			Holding: 1, HoldingKey: "in:0", Attempt: 1,
 		}, badly)
 		require.Equal(t, actors.WorkerStatus{
