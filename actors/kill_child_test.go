@@ -218,13 +218,9 @@ func killLanes(n int, r *reactor.Reactor) *reactor.Reactor {
 	return r
 }
 
-// killReplay lets everything be handled again that a worker has set aside, and says how much that is.
-func killReplay(ctx context.Context, sys *actors.System, worker string) int {
-	chosen, err := sys.Replay(ctx, worker, cursor.Which{All: true}, false, "")
-	if err != nil {
-		return 0
-	}
-	return len(chosen)
+// killReplay lets everything be handled again that a worker has set aside. A worker that is being stopped refuses.
+func killReplay(ctx context.Context, sys *actors.System, worker string) {
+	_, _ = sys.Replay(ctx, worker, cursor.Which{All: true}, false, "")
 }
 
 // trouble replays what is parked and rewinds, each time the log has grown a little.

@@ -19,9 +19,9 @@ func keep(t *testing.T, st *store.Store, sides ...store.SideWrite) {
 	require.NoError(t, err)
 }
 
-func parkedPositions(t *testing.T, st *store.Store, id checkpoint.ID) (list []store.Position) {
+func parkedPositions(t *testing.T, st *store.Store) (list []store.Position) {
 	t.Helper()
-	for p, err := range checkpoint.ParkedEvents(st, id) {
+	for p, err := range checkpoint.ParkedEvents(st, "index") {
 		require.NoError(t, err)
 		list = append(list, p.Position)
 	}
@@ -47,7 +47,7 @@ func TestWhatIsKeptBesideACheckpointIsReadAsItWasWritten(t *testing.T) {
 	pause := checkpoint.Pause{Since: since, Until: since.Add(time.Hour), Reason: "lunch"}
 	keep(t, st, parked.Write("index"), checkpoint.Parked{Position: 20, Error: strings.Repeat("ä", 4000)}.Write("index"),
 		checkpoint.Parked{Position: 1}.Write("index2"), pause.Write("index"))
-	require.Equal(t, []store.Position{20, 300}, parkedPositions(t, st, "index"))
+	require.Equal(t, []store.Position{20, 300}, parkedPositions(t, st))
 	got, found, err := checkpoint.ParkedAt(st, "index", 300)
 	require.NoError(t, err)
 	require.True(t, found)
@@ -65,7 +65,7 @@ func TestWhatIsKeptBesideACheckpointIsReadAsItWasWritten(t *testing.T) {
 	_, found, err = checkpoint.PauseOf(st, "index")
 	require.NoError(t, err)
 	require.False(t, found)
-	require.Equal(t, []store.Position{300}, parkedPositions(t, st, "index"))
+	require.Equal(t, []store.Position{300}, parkedPositions(t, st))
 	require.Error(t, checkpoint.Pause{Reason: strings.Repeat("x", checkpoint.MaxReasonBytes+1)}.Validate())
 }
 
@@ -104,7 +104,7 @@ func TestOperatorCallsLeaveAnAuditEventAndDealWithWhatIsParked(t *testing.T) {
 	keep(t, st, checkpoint.Parked{Position: 2}.Write("index"), checkpoint.Parked{Position: 4}.Write("index"))
 
 	require.NoError(t, checkpoint.Rewind(t.Context(), st, "index", 3, true))
-	require.Equal(t, []store.Position{2}, parkedPositions(t, st, "index"), "what lies behind comes again in its place")
+	require.Equal(t, []store.Position{2}, parkedPositions(t, st), "what lies behind comes again in its place")
 	require.Equal(t, checkpoint.Audit{Action: checkpoint.AuditRewound, Worker: "index", Position: 5, To: 3, Emit: true}, lastAudit(t, st, "index"))
 	pass, err := checkpoint.PassOf(st, "index")
 	require.NoError(t, err)
@@ -134,7 +134,7 @@ func TestOperatorCallsLeaveAnAuditEventAndDealWithWhatIsParked(t *testing.T) {
 	require.False(t, pass.Delivers(five), "it was handled in the former region")
 
 	require.NoError(t, checkpoint.Delete(t.Context(), st, "index"))
-	require.Empty(t, parkedPositions(t, st, "index"))
+	require.Empty(t, parkedPositions(t, st))
 	require.Equal(t, checkpoint.AuditDeleted, lastAudit(t, st, "index").Action)
 }
 
