@@ -391,7 +391,7 @@ func (c *killChild) appendAll(appender int, maker func(*rand.Rand) killOp) {
 // awaitAll finds workers that were halted.
 func (c *killChild) awaitAll(last store.Receipt) {
 	for worker := range killReads() {
-		if err := c.sys.WaitApplied(context.Background(), worker, last); err != nil {
+		if err := c.sys.WaitApplied(context.Background(), worker, last); err != nil && !errors.Is(err, actors.ErrParked) {
 			c.fatal(err)
 		}
 	}

@@ -157,7 +157,6 @@ func TestAnEscalatedFailureRestartsTheGroupAndBeyondTheTopHaltsAll(t *testing.T)
 		require.Equal(t, actors.Halted, statusOf(t, sys, "a").State)
 		require.ErrorIs(t, sys.Err(), actors.ErrHalted)
 		require.False(t, closed(sys.Done()), "the system is still there, to be looked at")
-		requireExactlyOnce(t, st, "a")
 	})
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
