@@ -215,7 +215,9 @@ func killWorker(k *killTrouble, name string) cursor.Worker {
 
 // killParks says whose events are set aside: not those of the long chain, which has so few keys that it would soon be held
 // as a whole, nor those of workers that do not say at which event they fail.
-func killParks(worker string) bool { return worker == "single" || worker == "batch" || worker == "ledger" }
+func killParks(worker string) bool {
+	return worker == "single" || worker == "batch" || worker == "ledger"
+}
 
 func killLanes(n int, r *reactor.Reactor) *reactor.Reactor {
 	r.Lanes, r.BatchSize = n, 16
