@@ -116,6 +116,11 @@ func containsKinds(wider, former store.Region) bool {
 	return true
 }
 
+// kindsAdded reports whether a list of kinds (none: all) has one that the former list has not.
+func kindsAdded(kinds, former []string) bool {
+	return len(former) > 0 && (len(kinds) == 0 || len(without(kinds, former)) > 0)
+}
+
 // without gives the kinds that are not in others; both lists are sorted.
 func without(kinds, others []string) []string {
 	var rest []string

@@ -68,7 +68,7 @@ func takeOver(ctx context.Context, st *store.Store, id ID, b Binding) (*Lease, s
 	next.Epoch++
 	if kinds := canonical(b.Kinds); revision != 0 && !slices.Equal(kinds, record.Kinds) {
 		former, _ := record.reads()
-		if b.NewKinds == NewKindsBackfill {
+		if b.NewKinds == NewKindsBackfill && kindsAdded(kinds, record.Kinds) {
 			next, pass = widened(next, pass, former)
 		}
 		next.Kinds = slices.Clone(kinds)
@@ -189,8 +189,8 @@ func (l *Lease) stage(b *store.Batch, next Record, pass Pass) {
 }
 
 // StageRewind adds the checkpoint, moved back behind position to. reads is the region that is read, undone are the events
-// that were not handled yet although they lie before the present position, ascending. Errors, with nothing added:
-// [*RewindError], [*AheadError].
+// in hand and those that were parked behind to and are not any more, ascending; see [Pass.Rewound]. A position that
+// neither the reader nor the pass it is in has reached is a [*RewindError], with nothing added.
 func (l *Lease) StageRewind(
 	b *store.Batch, to store.Position, reads store.Region, undone []store.Position, emit bool,
 ) error {

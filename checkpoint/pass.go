@@ -110,9 +110,11 @@ func (p Pass) Rewound(
 // from now on reads one that contains it, from the beginning.
 func (p Pass) Widened(scanned store.Position, before store.Region, undone []store.Position) Pass {
 	next := Pass{Emitted: p.Emitted, Emit: p.Emit}
-	for _, l := range append([]Layer{{UpTo: scanned, Region: before}}, p.Skip...) {
-		// What was delivered from a former layer since is undone or covered by the first one, if that region has it.
-		next.Skip = add(next.Skip, l.between(0, math.MaxUint64, undone))
+	next.Skip = add(nil, Layer{UpTo: scanned, Region: before}.between(0, scanned, undone))
+	for _, l := range p.Skip {
+		if l.UpTo > scanned { // or the one above has all of it, and what was done of its exceptions since
+			next.Skip = add(next.Skip, l)
+		}
 	}
 	return next
 }

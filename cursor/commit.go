@@ -61,11 +61,14 @@ func (r *Runner) Commit(ctx context.Context) (int, error) {
 		spans = append(spans, span{task: t, from: t.committed, to: t.good})
 	}
 	before := committed(r.finished)
-	err := r.commit(ctx, spans)
+	culprit, err := r.commit(ctx, spans)
 	n := committed(r.finished) - before
 	r.finished = slices.DeleteFunc(r.finished, func(t *Task) bool {
-		if t.committed < t.good && !t.queue.blocked {
-			return false // nobody refused it: it is written another time
+		if t.committed < t.good && t != culprit {
+			return false // it is written another time, or refused then
+		}
+		if t == culprit {
+			t.queue.blocked = true
 		}
 		r.done(t)
 		return true
@@ -99,34 +102,34 @@ func (r *Runner) done(t *Task) {
 }
 
 // commit writes the spans. What the store refuses because of its content is halved until the culprit is alone: batches
-// that are too large get through in pieces, and all that does not stand behind the culprit too.
-func (r *Runner) commit(ctx context.Context, spans []span) error {
+// that are too large get through in pieces, and all that does not stand behind the culprit too. An error that is nobody's
+// fault is told before that of a culprit, which is met again; so is a second culprit.
+func (r *Runner) commit(ctx context.Context, spans []span) (culprit *Task, err error) {
 	n := size(spans)
 	if n == 0 {
-		return nil
+		return nil, nil
 	}
-	err := r.writeSpans(ctx, spans)
-	if err == nil {
-		return nil
+	if err = r.writeSpans(ctx, spans); err == nil {
+		return nil, nil
 	}
 	if !refused(err) {
-		return &CommitError{Worker: r.worker.Name, Err: err}
+		return nil, &CommitError{Worker: r.worker.Name, Err: err}
 	}
 	if n == 1 {
 		t := spans[0].task
-		t.queue.blocked = true
-		return r.commitError(t, spans[0].from, err)
+		return t, r.commitError(t, spans[0].from, err)
 	}
 	former, latter := halves(spans, n/2)
-	first := r.commit(ctx, former)
-	if first != nil && !refused(first) {
-		return first
+	culprit, err = r.commit(ctx, former)
+	if err != nil && culprit == nil {
+		return nil, err
 	}
 	latter = slices.DeleteFunc(latter, func(s span) bool { return s.task.committed < s.from }) // stands behind the culprit
-	if err := r.commit(ctx, latter); first == nil {
-		first = err
+	second, later := r.commit(ctx, latter)
+	if err == nil || later != nil && second == nil {
+		return second, later
 	}
-	return first
+	return culprit, err
 }
 
 func size(spans []span) (n int) {
@@ -214,7 +217,8 @@ func (r *Runner) move(undone []store.Position, high store.Position) checkpoint.M
 		m.Pending, m.Delivered = undone[:n], min(m.Delivered, high)
 	}
 	if r.suspect > 0 && r.trying > 0 {
-		if _, open := slices.BinarySearch(undone, r.trying); open {
+		_, open := slices.BinarySearch(undone, r.trying)
+		if entry := r.parked.at[r.trying]; open || entry != nil && entry.Replaying {
 			m.Trying, m.Tries = r.trying, r.tries
 		}
 	}

@@ -25,6 +25,7 @@ type Task struct {
 	events []store.Event
 	batch  *Batch
 	deaths int // of processes that handled the event alone
+	marked bool
 
 	action    Action
 	failed    *failure
@@ -52,9 +53,9 @@ func (r *Runner) Next(ctx context.Context, limit int) (*Task, error) {
 		n = min(n, q.limit)
 	}
 	t := &Task{runner: r, queue: q}
-	if r.suspect > 0 && !q.parked {
+	if r.suspect > 0 {
 		n = 1
-		if t.deaths, err = r.mark(ctx, q.events[0].Position); err != nil {
+		if err := r.mark(ctx, t, q.events[0].Position); err != nil {
 			r.list(q)
 			return nil, err
 		}
@@ -94,20 +95,21 @@ func (r *Runner) newBatch(t *Task) *Batch {
 }
 
 // mark notes durably that an event is about to be handled alone, and says how often that ended with the process before.
-func (r *Runner) mark(ctx context.Context, event store.Position) (deaths int, err error) {
+func (r *Runner) mark(ctx context.Context, t *Task, event store.Position) error {
 	if r.trying != event {
 		r.trying, r.tries = event, 0
 	}
-	deaths = int(r.tries)
-	if deaths >= r.attempts() {
-		return deaths, nil // it will not be handled
+	t.deaths = int(r.tries)
+	if t.deaths >= r.attempts() {
+		return nil // it will not be handled
 	}
 	r.tries++
 	if err := r.write(ctx, nil, store.Batch{}, nil); err != nil {
 		r.tries--
-		return 0, &CommitError{Worker: r.worker.Name, Err: err}
+		return &CommitError{Worker: r.worker.Name, Err: err}
 	}
-	return deaths, nil
+	t.marked = true
+	return nil
 }
 
 // attempts is how often the process may end while one event is handled before the event is taken for the reason.
@@ -205,6 +207,9 @@ func (t *Task) First() store.Position { return t.events[0].Position }
 // do with it.
 func (r *Runner) Finish(t *Task) {
 	r.inHand--
+	if t.marked { // the process lives: what became of the event is no death
+		r.tries--
+	}
 	q := t.queue
 	if t.action == StopWithRollback {
 		t.good = 0

@@ -55,9 +55,9 @@ func (w *window) push(key string, events ...store.Event) {
 	w.list(q)
 }
 
-// list lets a queue be handled if nothing stands against it.
+// list lets a queue be handled if nothing stands against it. One of parked events has a list of its own.
 func (w *window) list(q *queue) {
-	if q.listed || q.busy || q.blocked || len(q.events) == 0 {
+	if q.parked || q.listed || q.busy || q.blocked || len(q.events) == 0 {
 		return
 	}
 	q.listed = true
