@@ -44,6 +44,9 @@ type Options struct {
 	// InMemory keeps everything in the memory of this process and touches no disk: for tests. The
 	// directory is ignored, and Close loses the contents.
 	InMemory bool
+	// Disk keeps everything on a disk in memory instead, whose power can be cut, and on which the directory lies: for tests
+	// of crashes.
+	Disk *Disk
 }
 
 const (

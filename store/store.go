@@ -56,11 +56,15 @@ type Store struct {
 // With Options.ReadOnly nothing is changed and no lock is taken: any number may read beside the writer. [ErrNotStore] when
 // there is nothing to read.
 func Open(dir string, o Options) (*Store, error) {
-	if o.InMemory {
+	switch {
+	case o.InMemory && o.Disk != nil:
+		return nil, &InvalidError{Field: "disk", Rule: "excludes InMemory"}
+	case o.InMemory:
 		return open(vfs.NewMemory().Untraced(), "memory", o, false)
-	}
-	if dir == "" {
+	case dir == "":
 		return nil, &InvalidError{Field: "directory", Rule: "must not be empty"}
+	case o.Disk != nil:
+		return open(o.Disk.memory, dir, o, false)
 	}
 	return open(vfs.Disk(), dir, o, false)
 }
@@ -71,6 +75,9 @@ func open(fsys vfs.FS, dir string, o Options, inline bool) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{fs: fsys, dir: dir, options: o, boot: bootID(), inline: inline}
+	if o.Disk != nil {
+		s.boot = o.Disk.bootID()
+	}
 	s.sides.values = make(map[string]SideValue)
 	s.segments.Store(&[]*segment{})
 	if o.ReadOnly {
