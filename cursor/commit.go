@@ -186,17 +186,17 @@ func (r *Runner) writeSpans(ctx context.Context, spans []span) error {
 // write is one commit: what is in the batch, and the checkpoint behind the positions that are done by it. Where only a
 // checkpoint is at stake it is lazy: a power cut then repeats some handling, never a reaction.
 func (r *Runner) write(ctx context.Context, spans []span, b store.Batch, done []store.Position) error {
-	undone, high := r.after(done)
+	next := r.after(done)
 	b.Lazy = len(spans) > 0 && r.lazy(b) || b.Lazy
 	var err error
 	switch {
 	case r.lease != nil:
-		err = commitWith(ctx, r.st, r.lease, b, r.move(undone, high))
+		err = commitWith(ctx, r.st, r.lease, b, r.move(next))
 	case len(b.Events) > 0:
 		_, err = r.st.Commit(context.WithoutCancel(ctx), b)
 	}
 	if err == nil {
-		r.undone, r.high = undone, high
+		r.frontier = next
 	}
 	return err
 }
@@ -204,21 +204,13 @@ func (r *Runner) write(ctx context.Context, spans []span, b store.Batch, done []
 // lazy reports whether a batch need not wait for its sync.
 func (r *Runner) lazy(b store.Batch) bool { return len(b.Events) == 0 && !r.worker.SyncCheckpoints }
 
-// move is the checkpoint when the given positions are undone. While some are, it does not count as scanned what lies
-// behind the last event that is done: those events are read again, and need not be listed.
-func (r *Runner) move(undone []store.Position, high store.Position) checkpoint.Move {
-	m := checkpoint.Move{Scanned: r.at.scanned, Delivered: r.at.delivered, Clean: r.clean}
-	if len(undone) > 0 {
-		m.Scanned = max(undone[0]-1, high)
-		n, _ := slices.BinarySearch(undone, m.Scanned)
-		if n < len(undone) && undone[n] == m.Scanned {
-			n++
-		}
-		m.Pending, m.Delivered = undone[:n], min(m.Delivered, high)
-	}
+// move is the checkpoint that says what a frontier does.
+func (r *Runner) move(f frontier) checkpoint.Move {
+	kept, pending := f.checkpoint(r.at)
+	m := checkpoint.Move{Scanned: kept.scanned, Delivered: kept.delivered, Pending: pending, Clean: r.clean}
 	if r.suspect > 0 && r.trying > 0 {
-		_, open := slices.BinarySearch(undone, r.trying)
-		if entry := r.parked.at[r.trying]; open || entry != nil && entry.Replaying {
+		entry := r.parked.at[r.trying]
+		if f.has(r.trying) || entry != nil && entry.Replaying {
 			m.Trying, m.Tries = r.trying, r.tries
 		}
 	}
@@ -301,7 +293,6 @@ func (r *Runner) Failed(first store.Position) bool { return r.slot(first) != nil
 
 // Done reports whether an event that was read is done, or set aside.
 func (r *Runner) Done(p store.Position) bool {
-	_, open := slices.BinarySearch(r.undone, p)
 	entry := r.parked.at[p]
-	return p <= r.at.scanned && !open && (entry == nil || !entry.Replaying)
+	return p <= r.at.scanned && !r.has(p) && (entry == nil || !entry.Replaying)
 }

@@ -50,7 +50,7 @@ func (r *Runner) control(ctx context.Context, b store.Batch, a checkpoint.Audit)
 // note is control for what leaves the checkpoint as it is.
 func (r *Runner) note(ctx context.Context, a checkpoint.Audit, sides ...store.SideWrite) error {
 	b := store.Batch{Sides: sides}
-	r.lease.Stage(&b, r.move(r.undone, r.high))
+	r.lease.Stage(&b, r.move(r.frontier))
 	return r.control(ctx, b, a)
 }
 

@@ -109,7 +109,7 @@ func (r *Runner) locate(ctx context.Context) error {
 
 // reset empties the window. Everything up to high counts as done.
 func (r *Runner) reset(high store.Position) {
-	r.window = window{high: high, limit: r.limit}
+	r.window = window{frontier: frontier{high: high}, limit: r.limit}
 	r.finished, r.extra = nil, extra{}
 }
 
@@ -132,7 +132,7 @@ func (r *Runner) restore(ctx context.Context) error {
 				return err
 			}
 		}
-		r.undone = append(r.undone, p)
+		r.read(p)
 		r.push(key, e)
 	}
 	return nil
@@ -157,20 +157,17 @@ func (r *Runner) Region() store.Region { return r.region }
 
 // Position up to which everything that matches is handled and committed, or set aside.
 func (r *Runner) Position() store.Position {
-	if len(r.undone) > 0 {
-		return r.undone[0] - 1
-	}
-	return r.at.scanned
+	return r.floor(r.at.scanned)
 }
 
 // Progress says exactly what is done: everything up to the first position, less the others (ascending, read-only).
 func (r *Runner) Progress() (scanned store.Position, undone []store.Position) {
-	m := r.move(r.undone, r.high)
+	m := r.move(r.frontier)
 	return m.Scanned, m.Pending
 }
 
 // Delivered is the position of the last event that was handled and committed; where reading started, before the first.
-func (r *Runner) Delivered() store.Position { return r.move(r.undone, r.high).Delivered }
+func (r *Runner) Delivered() store.Position { return r.move(r.frontier).Delivered }
 
 // Reached is how far the log was read.
 func (r *Runner) Reached() store.Position { return r.at.scanned }
@@ -284,7 +281,7 @@ func (r *Runner) Flush(ctx context.Context) error {
 	if r.lease == nil {
 		return nil
 	}
-	m := r.move(r.undone, r.high)
+	m := r.move(r.frontier)
 	record := r.lease.Record()
 	if m.Scanned == record.Scanned && m.Delivered == record.Delivered && m.Clean == record.Clean && !r.Dirty() {
 		return nil

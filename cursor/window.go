@@ -15,9 +15,8 @@ const windowBytes = 64 << 20
 // window holds the events that were read and are not committed as done, in queues of which each is handled in order. A
 // worker without lanes has one queue for everything; with lanes there is one for each key.
 type window struct {
-	undone []store.Position // ascending; those that only wait for the next commit included
-	high   store.Position   // the last position that is done, whatever is undone before it
-	bytes  int              // of the payloads in the queues
+	frontier
+	bytes  int // of the payloads in the queues
 	queues map[string]*queue
 	ready  []*queue // that can be handled, in the order in which they became so
 	limit  int      // of the first batch of a new queue, 0 for none
@@ -91,26 +90,6 @@ func (w *window) forget(q *queue) {
 	if len(q.events) == 0 && !q.busy && !q.parked && w.queues[q.key] == q {
 		delete(w.queues, q.key)
 	}
-}
-
-// after gives what is undone once the given positions, ascending, are done, and the last position that is done then.
-func (w *window) after(done []store.Position) (undone []store.Position, high store.Position) {
-	if len(done) == 0 {
-		return w.undone, w.high
-	}
-	high = max(w.high, done[len(done)-1])
-	if len(done) == len(w.undone) {
-		return nil, high
-	}
-	undone = make([]store.Position, 0, len(w.undone)-len(done))
-	for _, p := range w.undone {
-		if len(done) > 0 && done[0] == p {
-			done = done[1:]
-			continue
-		}
-		undone = append(undone, p)
-	}
-	return undone, high
 }
 
 // Fill reads on up to position upTo (0, or more than the head: the head) as far as there is room, and puts what it finds
@@ -189,7 +168,7 @@ func (r *Runner) deliver(events []store.Event) error {
 		if err != nil {
 			return err
 		}
-		r.undone = append(r.undone, e.Position)
+		r.read(e.Position)
 		switch {
 		case r.parked.keys[key] != nil:
 			if err := r.hold(key, e); err != nil {
@@ -213,7 +192,7 @@ func (r *Runner) pushAll(events []store.Event) error {
 	}
 	r.undone = slices.Grow(r.undone, len(events))
 	for i := range events {
-		r.undone = append(r.undone, events[i].Position)
+		r.read(events[i].Position)
 	}
 	r.push("", events...)
 	return nil
