@@ -49,7 +49,7 @@ func (w *worker) fail(c actor.Context, err error) {
 func (w *worker) failHandler(c actor.Context, err *cursor.HandlerError) {
 	failure := supervision.Failure{Err: err.Cause(), Event: uint64(err.Event), Panic: err.Panic, Stack: err.Stack}
 	directive, directed := supervision.DirectiveOf(err)
-	if err.Event != 0 || directed && directive.Action == supervision.ActionHalt {
+	if err.Event != 0 || directed && (directive.Action == supervision.ActionHalt || directive.NoAttempt) {
 		w.report(c, err.First, err.Deaths, failure)
 		return
 	}

@@ -16,6 +16,8 @@ type Witness struct {
 	ID checkpoint.ID
 	// Epoch of the owner. Effects outside the store may carry it, to refuse those of an earlier owner.
 	Epoch uint64
+	// History that positions belong to. A position that leaves the store means nothing without it.
+	History store.History
 }
 
 // Batch is what a handler gets: one or more events in order, and a place for its reactions to them. It must not be used
@@ -30,6 +32,7 @@ type Batch struct {
 	begun   int         // the event that the handler works on, -1 when it never said
 	fault   *EventError // of the first event with a reaction that cannot be encoded, or nil
 
+	parked   bool                   // the events come from the list of what was set aside
 	replayed func(store.Event) bool // nil where nothing is
 	emit     bool                   // reactions to what is replayed are written
 	restart  func()                 // of the timeout; nil without one
@@ -61,6 +64,10 @@ func (b *Batch) Begin(i int) {
 // Replayed reports whether Events[i] is handled again because the worker was rewound behind it: it was handled before, with
 // its reactions. What is staged for it now is dropped, unless the rewind asked to emit again.
 func (b *Batch) Replayed(i int) bool { return b.replayed != nil && b.replayed(b.events[i]) }
+
+// Parked reports whether the events were set aside, and are handled again because an operator said so: they lie before others
+// that are done, and maybe behind some that are not.
+func (b *Batch) Parked() bool { return b.parked }
 
 // muted reports whether the reactions to Events[i] are dropped.
 func (b *Batch) muted(i int) bool { return !b.emit && b.Replayed(i) }

@@ -187,7 +187,7 @@ func (r *Runner) writeSpans(ctx context.Context, spans []span) error {
 // checkpoint is at stake it is lazy: a power cut then repeats some handling, never a reaction.
 func (r *Runner) write(ctx context.Context, spans []span, b store.Batch, done []store.Position) error {
 	next := r.after(done)
-	b.Lazy = len(spans) > 0 && r.lazy(b) || b.Lazy
+	b.Lazy = len(spans) > 0 && !unparks(spans) && r.lazy(b) || b.Lazy
 	var err error
 	switch {
 	case r.lease != nil:
@@ -199,6 +199,12 @@ func (r *Runner) write(ctx context.Context, spans []span, b store.Batch, done []
 		r.frontier = next
 	}
 	return err
+}
+
+// unparks reports whether spans have events that were set aside. That they are no more is never lazy: who keeps more than the
+// checkpoint may forget them then.
+func unparks(spans []span) bool {
+	return slices.ContainsFunc(spans, func(s span) bool { return s.task.queue.parked })
 }
 
 // lazy reports whether a batch need not wait for its sync.

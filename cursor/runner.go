@@ -91,12 +91,20 @@ func NewRunner(ctx context.Context, st *store.Store, w Worker) (*Runner, error) 
 	return r, nil
 }
 
-// locate takes the position from a worker that keeps it itself.
+// locate takes the position from a worker that keeps it itself. A rewind or widening of the checkpoint means nothing to it,
+// and is refused rather than forgotten.
 func (r *Runner) locate(ctx context.Context) error {
 	if r.worker.Locate == nil {
 		return nil
 	}
-	at, err := r.worker.Locate(ctx, r.witness())
+	if !r.lease.Pass().Empty() {
+		return fmt.Errorf("the checkpoint was rewound or widened (checkpoint.Reset takes that back): %w", ErrOwnPosition)
+	}
+	start, err := startAt(ctx, r.st, r.worker.Start)
+	if err != nil {
+		return err
+	}
+	at, err := r.worker.Locate(ctx, r.witness(), start.scanned)
 	if err != nil {
 		return fmt.Errorf("locate: %w", err)
 	}

@@ -87,7 +87,7 @@ func (r *Runner) newBatch(t *Task) *Batch {
 	b.trace = r.trace
 	switch pass := r.pass(); {
 	case t.queue.parked: // the handler may run beside changes of the list
-		b.replayed = r.emittedOf(t.events)
+		b.parked, b.replayed = true, r.emittedOf(t.events)
 	case !pass.Empty():
 		b.replayed, b.emit = pass.Replayed, pass.Emit
 	}
@@ -306,7 +306,7 @@ func (r *Runner) witness() Witness {
 	if r.lease == nil {
 		return Witness{}
 	}
-	return Witness{ID: r.lease.ID(), Epoch: r.Epoch()}
+	return Witness{ID: r.lease.ID(), Epoch: r.Epoch(), History: r.st.History()}
 }
 
 func (r *Runner) pass() checkpoint.Pass {

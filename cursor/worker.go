@@ -107,9 +107,11 @@ type Worker struct {
 	// transaction in which it saves: Start is then store.After(that).
 	Volatile bool
 	// Locate is for a worker that keeps its position itself, in the transaction in which it saves. It is called each time
-	// the checkpoint was acquired, before the first event is read, and says up to which position everything is handled;
-	// the checkpoint is then only a copy, to show. Such a worker cannot be rewound from here.
-	Locate func(ctx context.Context, w Witness) (store.Position, error)
+	// the checkpoint was acquired, before the first event is read, and says up to which position everything is handled; start
+	// is the answer where nothing was kept yet. The position is kept with Witness.History, since in another one it means
+	// nothing, and with Witness.Epoch, so that an earlier owner can be refused. The checkpoint is only a copy, to show. Such a
+	// worker has no lanes, and cannot be rewound or widened from here. Package reactor/projector does all that for a database.
+	Locate func(ctx context.Context, w Witness, start store.Position) (store.Position, error)
 	// Gaps is how many gap observations are kept until they are taken; 0 keeps none. See [Gap].
 	Gaps int
 }
@@ -224,6 +226,8 @@ func (w Worker) checkLocate() error {
 		return &store.InvalidError{Field: "Locate", Rule: "excludes Volatile"}
 	case w.Lanes > 1:
 		return &store.InvalidError{Field: "Locate", Rule: "excludes Lanes"}
+	case w.NewKinds == checkpoint.NewKindsBackfill:
+		return &store.InvalidError{Field: "Locate", Rule: "excludes NewKindsBackfill"}
 	}
 	return nil
 }

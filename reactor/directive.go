@@ -10,6 +10,10 @@ import (
 // place of the policy's backoff. The attempt counts. See [supervision.RetryAfter].
 func RetryAfter(d time.Duration, err error) error { return supervision.RetryAfter(d, err) }
 
+// Wait makes an error with which a handler says that something it needs is away: the event is tried again with growing
+// delays for as long as it takes, and no attempt is counted. See [supervision.Wait].
+func Wait(err error) error { return supervision.Wait(err) }
+
 // Halt makes an error with which a handler stops its reactor at this event, visibly and without another
 // attempt. See [supervision.Halt].
 func Halt(err error) error { return supervision.Halt(err) }

@@ -159,8 +159,8 @@ func (r *Reactor) worker(d *definition) cursor.Worker {
 
 // add takes a route in, or says why not.
 func (d *definition) add(route Route) error {
-	if err := route.check(); err != nil {
-		return err
+	if route.fault != nil {
+		return route.fault
 	}
 	if _, known := d.routes[route.kind]; known {
 		return &DuplicateKindError{Kind: route.kind}

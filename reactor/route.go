@@ -55,24 +55,54 @@ type call struct {
 func On[T store.Payload](
 	handle func(ctx context.Context, e Event[T], out *Reactions) error, upcasters ...Upcaster,
 ) Route {
-	kind, version, err := kindOf[T]()
-	if err == nil && handle == nil {
-		err = &NilHandlerError{Kind: kind}
+	d := NewDecoder[T](upcasters...)
+	route := Route{kind: d.kind, fault: d.fault}
+	if route.fault == nil && handle == nil {
+		route.fault = &NilHandlerError{Kind: d.kind}
 	}
-	var read schema
-	if err == nil {
-		read, err = newSchema(kind, version, upcasters)
-	}
-	if err != nil {
-		return Route{kind: kind, fault: err}
-	}
-	return Route{kind: kind, handle: func(ctx context.Context, c call, out *Reactions) error {
-		typed := Event[T]{Event: c.event, reactor: c.reactor, replayed: c.replayed}
-		if err := read.decode(c.event, &typed.Body); err != nil {
-			return err
+	if route.fault == nil {
+		route.handle = func(ctx context.Context, c call, out *Reactions) error {
+			typed, err := d.Decode(c.reactor, c.event, c.replayed)
+			if err != nil {
+				return err
+			}
+			return handle(ctx, typed, out)
 		}
-		return handle(ctx, typed, out)
-	}}
+	}
+	return route
+}
+
+// Decoder reads the payloads of one kind: the one way from an event of the store to a typed one, of whatever schema version.
+// It is for packages that lead events to handlers of another shape than those of [On].
+type Decoder[T store.Payload] struct {
+	kind   string
+	schema schema
+	fault  error
+}
+
+// NewDecoder makes a decoder for the kind of T's zero value. It never fails: see [Decoder.Fault].
+func NewDecoder[T store.Payload](upcasters ...Upcaster) Decoder[T] {
+	kind, version, err := kindOf[T]()
+	d := Decoder[T]{kind: kind, fault: err}
+	if err == nil {
+		d.fault = store.Region{Kinds: []string{kind}}.Validate()
+	}
+	if d.fault == nil {
+		d.schema, d.fault = newSchema(kind, version, upcasters)
+	}
+	return d
+}
+
+// Kind that is decoded; empty where T cannot be asked.
+func (d Decoder[T]) Kind() string { return d.kind }
+
+// Fault says what is wrong with T or the upcasters: a [PayloadTypeError], an [UpcasterError], or a kind that the store refuses.
+func (d Decoder[T]) Fault() error { return d.fault }
+
+// Decode gives the event that a worker handles, or a [DecodeError] or [SchemaError]. A decoder with a fault must not be used.
+func (d Decoder[T]) Decode(worker string, e store.Event, replayed bool) (Event[T], error) {
+	typed := Event[T]{Event: e, reactor: worker, replayed: replayed}
+	return typed, d.schema.decode(e, &typed.Body)
 }
 
 // kindOf asks the zero value of T, which for pointers and interfaces would be nil.
@@ -91,12 +121,4 @@ func kindOf[T store.Payload]() (kind string, version uint16, err error) {
 		version = v.SchemaVersion()
 	}
 	return zero.Kind(), version, nil
-}
-
-// check reports the fault of the route, if it has one.
-func (r Route) check() error {
-	if r.fault != nil {
-		return r.fault
-	}
-	return store.Region{Kinds: []string{r.kind}}.Validate()
 }

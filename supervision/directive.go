@@ -30,13 +30,20 @@ func Skip(err error) error {
 	return &directiveError{directive: Directive{Action: ActionSkip}, err: err}
 }
 
-// A Directive is what an error decides about itself.
-type Directive struct {
-	Action Action        // ActionRetry, ActionPark, ActionSkip or ActionHalt
-	Delay  time.Duration // of ActionRetry
+// Wait returns an error that says that it is nobody's fault and goes away by itself, as when a database is down: the event
+// is tried again with growing delays for as long as it takes, and no attempt is counted. It wraps err, which may be nil.
+func Wait(err error) error {
+	return &directiveError{directive: Directive{Action: ActionRetry, NoAttempt: true}, err: err}
 }
 
-// DirectiveOf returns the directive in err, made by [RetryAfter], [Park], [Skip] or [Halt], however deeply it is wrapped. Of several, the
+// A Directive is what an error decides about itself.
+type Directive struct {
+	Action    Action        // ActionRetry, ActionPark, ActionSkip or ActionHalt
+	Delay     time.Duration // of ActionRetry
+	NoAttempt bool          // of ActionRetry: it does not count, and the delay is that of the backoff
+}
+
+// DirectiveOf returns the directive in err, made by [RetryAfter], [Wait], [Park], [Skip] or [Halt], however deeply it is wrapped. Of several, the
 // outermost decides, because who wrapped last knew most; in joined errors, the first.
 func DirectiveOf(err error) (Directive, bool) {
 	var d *directiveError
@@ -53,7 +60,10 @@ type directiveError struct {
 
 func (e *directiveError) Error() string {
 	text := e.directive.Action.String()
-	if e.directive.Action == ActionRetry {
+	switch {
+	case e.directive.NoAttempt:
+		text = "wait"
+	case e.directive.Action == ActionRetry:
 		text = fmt.Sprintf("retry after %v", e.directive.Delay)
 	}
 	if e.err == nil {

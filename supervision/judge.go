@@ -56,7 +56,7 @@ func NewJudge(s Spec, random func() float64) *Judge {
 //   - A failure without an event restarts the child, with growing delays, and counts against Intensity; so does a panic
 //     at an event once there were panics at more than three events within the Period. One more than Intensity within the
 //     Period halts the child, or escalates ([*IntensityError]).
-//   - A failure that is no attempt is retried in place, with growing delays, without end.
+//   - A failure that is no attempt, or an error made by [Wait], is retried in place, with growing delays, without end.
 //   - An error made by [Park] or [Skip] at an event does that at once; without an event it is an ordinary error.
 //   - An error made by [Halt] halts at once. One made by [RetryAfter] is counted as above, and then sets the delay.
 //
@@ -143,14 +143,14 @@ func (j *Judge) judge(now time.Time, f Failure) Verdict {
 	}
 	var v Verdict
 	switch {
-	case f.NoAttempt && !f.Panic:
+	case (f.NoAttempt || d.NoAttempt) && !f.Panic:
 		v = j.wait(f)
 	case f.Event == 0:
 		v = j.restartChild(now, f)
 	default:
 		v = j.attempt(now, f)
 	}
-	if directed && d.Action == ActionRetry && (v.Action == ActionRetry || v.Action == ActionRestart) {
+	if directed && d.Action == ActionRetry && !d.NoAttempt && (v.Action == ActionRetry || v.Action == ActionRestart) {
 		v.Delay = d.Delay
 	}
 	return v

@@ -18,6 +18,7 @@ type step struct {
 	name    string
 	failure supervision.Failure // Err set: it fails
 	success uint64              // not 0: everything up to it succeeds
+	passed  uint64              // not 0: just this event is done
 	passes  time.Duration       // before it
 }
 
@@ -39,11 +40,16 @@ type answer struct {
 	charged bool // against the intensity; of the model only
 }
 
+// final says whether nothing else is ever answered.
+func (a answer) final() bool {
+	return a.action == supervision.ActionHalt || a.action == supervision.ActionEscalate
+}
+
 // expect is the model: it answers the last entry of a history by searching the whole history, with no state of its own.
-func expect(p supervision.Policy, h []entry) answer {
-	past, now := h[:len(h)-1], h[len(h)-1]
+func expect(spec supervision.Spec, h []entry) answer {
+	past, now, p := h[:len(h)-1], h[len(h)-1], spec.Policy
 	for _, e := range past {
-		if e.failed() && e.answer.action == supervision.ActionHalt {
+		if e.failed() && e.answer.final() {
 			return e.answer
 		}
 	}
@@ -52,6 +58,7 @@ func expect(p supervision.Policy, h []entry) answer {
 	attempt := 1 + attemptsIn(past, f.Event)
 	within, crashes := chargedIn(past, now.at, p.Period)
 	within, crashes = within+1, crashes+1 // if this one is charged as well
+	blamed := f.Event == 0 || f.Panic && panickedEvents(h, now.at, p.Period) > 3
 
 	var a answer
 	switch {
@@ -59,41 +66,60 @@ func expect(p supervision.Policy, h []entry) answer {
 		if f.Event == 0 {
 			attempt = within
 		}
-		return answer{action: supervision.ActionHalt, attempt: attempt, reason: "directive"}
-	case f.NoAttempt:
+		return answer{action: supervision.ActionHalt, attempt: attempt, reason: "other"}
+	case waits(f):
 		waits := 1 + waitsIn(past, now.at, p.Period)
-		a = answer{action: supervision.ActionRetry, delay: doubled(waits), attempt: waits}
+		return answer{action: supervision.ActionRetry, delay: doubled(waits), attempt: waits}
 	case f.Event == 0:
-		a = answer{action: supervision.ActionRestart, delay: doubled(crashes), attempt: within, charged: true}
-	case attempt >= p.Attempts:
+		a = answer{action: supervision.ActionRestart, delay: doubled(crashes), attempt: within}
+		if spec.Restart == supervision.Temporary {
+			a.attempt = 1
+		}
+	case directed && d.Action != supervision.ActionRetry:
+		a = answer{action: d.Action, attempt: attempt}
+	case attempt >= p.Attempts && p.Exhausted == supervision.ActionHalt:
 		return answer{action: supervision.ActionHalt, attempt: attempt, reason: "exhausted"}
-	case f.Panic && panickedEvents(h, now.at, p.Period) > 3:
-		a = answer{action: supervision.ActionRestart, delay: doubled(max(attempt, crashes)), attempt: attempt, charged: true}
+	case attempt >= p.Attempts:
+		a = answer{action: p.Exhausted, attempt: attempt}
+	case f.Panic && blamed:
+		a = answer{action: supervision.ActionRestart, delay: doubled(max(attempt, crashes)), attempt: attempt}
 	case f.Panic:
 		a = answer{action: supervision.ActionRestart, delay: doubled(attempt), attempt: attempt}
 	default:
 		a = answer{action: supervision.ActionRetry, delay: doubled(attempt), attempt: attempt}
 	}
-	if a.charged && within > p.Intensity {
-		return answer{action: supervision.ActionHalt, attempt: a.attempt, reason: "intensity"}
+	if (f.Panic || f.Event == 0) && spec.Restart == supervision.Temporary {
+		return answer{action: supervision.ActionHalt, attempt: a.attempt, reason: "other"}
 	}
-	if directed {
+	if a.charged = blamed; blamed && within > p.Intensity {
+		return answer{action: p.OverBudget, attempt: a.attempt, reason: "intensity"}
+	}
+	if directed && d.Action == supervision.ActionRetry && (a.action == supervision.ActionRetry || a.action == supervision.ActionRestart) {
 		a.delay = d.Delay
 	}
 	return a
 }
 
+// waits says whether a failure is no attempt.
+func waits(f supervision.Failure) bool {
+	d, _ := supervision.DirectiveOf(f.Err)
+	return (f.NoAttempt || d.NoAttempt) && !f.Panic
+}
+
 // doubled is the delay of the strict policy, which has no cap within reach.
 func doubled(n int) time.Duration { return time.Second << (n - 1) }
 
-// attemptsIn counts the attempts at an event since it was last passed.
+// attemptsIn counts the attempts at an event since it was last passed, set aside or given up.
 func attemptsIn(h []entry, event uint64) (n int) {
 	for _, e := range h {
 		switch {
-		case e.success >= event && e.success != 0:
+		case e.success >= event && e.success != 0, e.passed == event && event != 0:
 			n = 0
-		case e.failed() && e.failure.Event == event && event != 0 && !e.failure.NoAttempt:
+		case e.failed() && e.failure.Event == event && event != 0 && !waits(e.failure):
 			n++
+			if e.answer.action == supervision.ActionPark || e.answer.action == supervision.ActionSkip {
+				n = 0
+			}
 		}
 	}
 	return n
@@ -102,10 +128,10 @@ func attemptsIn(h []entry, event uint64) (n int) {
 // waitsIn counts the waits since the last success or quiet period.
 func waitsIn(h []entry, now, period time.Duration) (n int) {
 	for i, e := range h {
-		if e.success != 0 || quietBefore(h[:i], e.at, period) {
+		if e.success != 0 || e.passed != 0 || quietBefore(h[:i], e.at, period) {
 			n = 0
 		}
-		if e.failed() && e.failure.NoAttempt {
+		if e.failed() && waits(e.failure) {
 			n++
 		}
 	}
@@ -158,14 +184,14 @@ func panickedEvents(h []entry, now, period time.Duration) int {
 // observed reduces a verdict to what the model predicts.
 func observed(v supervision.Verdict) answer {
 	a := answer{action: v.Action, delay: v.Delay, attempt: v.Attempt}
-	if v.Action == supervision.ActionHalt {
+	if a.final() {
 		switch {
 		case errors.As(v.Reason, new(*supervision.ExhaustedError)):
 			a.reason = "exhausted"
 		case errors.As(v.Reason, new(*supervision.IntensityError)):
 			a.reason = "intensity"
 		default:
-			a.reason = "directive"
+			a.reason = "other"
 		}
 	}
 	return a
@@ -173,12 +199,12 @@ func observed(v supervision.Verdict) answer {
 
 // compareAll walks through every history of the given length over an alphabet, and compares judge and model at every
 // failure. It returns how many histories there were and how often each action was seen.
-func compareAll(t *testing.T, p supervision.Policy, alphabet []step, length int) (histories int, seen map[string]int) {
+func compareAll(t *testing.T, spec supervision.Spec, alphabet []step, length int) (histories int, seen map[string]int) {
 	t.Helper()
 	seen = make(map[string]int)
 	for n := range int(math.Pow(float64(len(alphabet)), float64(length))) {
 		histories++
-		judge, clock := supervision.NewJudge(supervision.Spec{Policy: halting(p)}, nil), time.Duration(0)
+		judge, clock := supervision.NewJudge(spec, nil), time.Duration(0)
 		h := make([]entry, 0, length)
 		for range length {
 			s := alphabet[n%len(alphabet)]
@@ -189,8 +215,10 @@ func compareAll(t *testing.T, p supervision.Policy, alphabet []step, length int)
 			switch {
 			case s.success != 0:
 				judge.Succeeded(start.Add(clock), s.success)
+			case s.passed != 0:
+				judge.Passed(start.Add(clock), s.passed)
 			case last.failed():
-				last.answer = expect(p, h)
+				last.answer = expect(spec, h)
 				got := observed(judge.Failed(start.Add(clock), s.failure))
 				got.charged = last.answer.charged
 				if got != last.answer {
@@ -214,36 +242,70 @@ func spell(h []entry) string {
 
 func fails(name string, f supervision.Failure) step { return step{name: name, failure: f} }
 
+// specs is every combination of what a spec can say, over a policy. A permanent child differs from a transient one only when
+// it ends by itself.
+func specs(p supervision.Policy) (all []supervision.Spec) {
+	for _, restart := range []supervision.Restart{supervision.Transient, supervision.Temporary} {
+		for _, exhausted := range []supervision.Action{supervision.ActionPark, supervision.ActionSkip, supervision.ActionHalt} {
+			for _, over := range []supervision.Action{supervision.ActionHalt, supervision.ActionEscalate} {
+				p.Exhausted, p.OverBudget = exhausted, over
+				all = append(all, supervision.Spec{Name: "w", Restart: restart, Policy: p})
+			}
+		}
+	}
+	return all
+}
+
+// compareSpecs is compareAll for every combination, and wants each answer that it has to have seen somewhere.
+func compareSpecs(t *testing.T, p supervision.Policy, alphabet []step, length int, wanted ...string) {
+	t.Helper()
+	histories, all := 0, make(map[string]int)
+	for _, spec := range specs(p) {
+		n, seen := compareAll(t, spec, alphabet, length)
+		histories += n
+		for action, count := range seen {
+			all[action] += count
+		}
+	}
+	requireAllSeen(t, histories, all, wanted...)
+}
+
 func TestTheJudgeAgreesWithTheModelInEveryShortHistory(t *testing.T) {
 	p := strict
 	p.Period = 10 * time.Second // short enough for delays to matter
-	histories, seen := compareAll(t, p, []step{
+	at := func(event uint64, err error) supervision.Failure { return supervision.Failure{Event: event, Err: err} }
+	compareSpecs(t, p, []step{
 		fails("error at 1", errorAt(1)),
 		fails("error at 2", errorAt(2)),
 		fails("panic at 2", panicAt(2)),
 		fails("no event", noEvent),
 		fails("wait at 2", supervision.Failure{Event: 2, Err: errStock, NoAttempt: true}),
-		fails("retry after at 1", supervision.Failure{Event: 1, Err: supervision.RetryAfter(11*time.Second, errStock)}),
-		fails("halt at 2", supervision.Failure{Event: 2, Err: supervision.Halt(errStock)}),
+		fails("asks to wait at 1", at(1, supervision.Wait(errStock))),
+		fails("retry after at 1", at(1, supervision.RetryAfter(11*time.Second, errStock))),
+		fails("park at 2", at(2, supervision.Park(errStock))),
+		fails("skip at 1", at(1, supervision.Skip(errStock))),
+		fails("park, no event", at(0, supervision.Park(errStock))),
+		fails("halt at 2", at(2, supervision.Halt(errStock))),
+		fails("halt, no event", at(0, supervision.Halt(errStock))),
 		{name: "success at 1", success: 1},
-		{name: "success at 2", success: 2},
+		{name: "2 passed", passed: 2},
 		{name: "quiet", passes: 10 * time.Second},
-	}, 5)
-	requireAllSeen(t, histories, seen, "retry", "restart", "haltexhausted", "haltintensity", "haltdirective")
+	}, 4, "retry", "restart", "park", "skip", "haltexhausted", "haltintensity", "haltother", "escalateintensity")
 }
 
 func TestTheJudgeAgreesWithTheModelInEveryShortHistoryOfPanics(t *testing.T) {
 	p := strict
 	p.Intensity, p.Period = 1, 20*time.Second
-	histories, seen := compareAll(t, p, []step{
+	parks := panicAt(4)
+	parks.Err = supervision.Park(errStock)
+	compareSpecs(t, p, []step{
 		fails("panic at 1", panicAt(1)),
 		fails("panic at 2", panicAt(2)),
 		fails("panic at 3", panicAt(3)),
-		fails("panic at 4", panicAt(4)),
+		fails("panic at 4 that parks", parks),
 		fails("panic at 5", panicAt(5)),
 		{name: "success at 5, later", success: 5, passes: 15 * time.Second},
-	}, 6)
-	requireAllSeen(t, histories, seen, "restart", "haltexhausted", "haltintensity")
+	}, 6, "restart", "park", "skip", "haltexhausted", "haltintensity", "haltother", "escalateintensity")
 }
 
 // requireAllSeen guards against an alphabet that cannot reach what it is meant to test.
