@@ -49,12 +49,8 @@ type span struct {
 // that the store does not take. The event and what follows it wait for [Runner.Again], [Runner.Park] or [Runner.Skip], and
 // all others are committed. After any other error what was handled stays, and the next Commit tries to write it.
 func (r *Runner) Commit(ctx context.Context) (int, error) {
-	if !r.extra.empty() {
-		b := r.extra.batch()
-		if err := r.write(ctx, nil, b, r.extra.done); err != nil {
-			return 0, &CommitError{Worker: r.worker.Name, Err: err}
-		}
-		r.extra = extra{}
+	if err := r.commitExtra(ctx); err != nil {
+		return 0, err
 	}
 	spans := make([]span, 0, len(r.finished))
 	for _, t := range r.finished {
@@ -74,6 +70,18 @@ func (r *Runner) Commit(ctx context.Context) (int, error) {
 		return true
 	})
 	return n, err
+}
+
+// commitExtra writes what has no task.
+func (r *Runner) commitExtra(ctx context.Context) error {
+	if r.extra.empty() {
+		return nil
+	}
+	if err := r.write(ctx, nil, r.extra.batch(), r.extra.done); err != nil {
+		return &CommitError{Worker: r.worker.Name, Err: err}
+	}
+	r.extra = extra{}
+	return nil
 }
 
 func committed(tasks []*Task) (n int) {

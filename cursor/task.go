@@ -38,11 +38,17 @@ type Task struct {
 // nothing waits, or everything that waits stands behind what is in hand. A worker without lanes has one task in hand at
 // a time.
 //
-// An error is that of the commit by which a worker whose predecessor died notes which event it is about to try.
+// An error is that of the commit by which a worker whose predecessor died notes which event it is about to try, or of that by
+// which one that keeps its position itself notes what was set aside.
 func (r *Runner) Next(ctx context.Context, limit int) (*Task, error) {
 	alone := !r.laned() || r.suspect > 0
 	if alone && (r.inHand > 0 || len(r.finished) > 0) {
 		return nil, nil
+	}
+	if r.worker.Locate != nil { // its own position may pass what is set aside or held, so the log must know of that before
+		if err := r.commitExtra(ctx); err != nil {
+			return nil, err
+		}
 	}
 	q, err := r.nextQueue(ctx)
 	if q == nil || err != nil {

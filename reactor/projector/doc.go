@@ -1,0 +1,28 @@
+// Package projector keeps tables of a database up to date with the log, exactly once: a handler gets the transaction in which
+// the position is kept, too, so what it writes and how far it has come are one commit of the database.
+//
+//	log        1  2  3  4  5  6  7  8           the projector has handled everything up to 5
+//	                          |
+//	transaction    UPDATE penstock_position SET position = 8 WHERE worker, history and epoch are ours AND position = 5
+//	               handlers of 6, 7, 8 with the same *sql.Tx
+//	               COMMIT                       all of it, or nothing
+//	                          |
+//	log        checkpoint of the worker         a copy of the position, for Status and Lag
+//
+// After a crash the row says where to go on, whatever the copy says. An owner that was replaced finds another epoch in the row,
+// and its transaction changes nothing. A row of another store, or of another incarnation of it, is refused: positions mean
+// nothing there.
+//
+// Events that were set aside and are handled again come out of order. They leave the position as it is, and are noted one by one
+// in penstock_done, in the same transaction.
+//
+// A projector emits no events: two stores cannot commit as one. A reactor does that, whose checkpoint lies in the log.
+//
+// It speaks SQL that PostgreSQL and SQLite understand, with parameters $1, $2, ...; MySQL has other ones. The position is the
+// first row that a transaction writes, so SQLite takes its lock at once and never has to give up a transaction in the middle;
+// with more than one writer give it a busy timeout.
+//
+// What it must not know: actors, who supervises, what the tables of the user are.
+//
+// It starts no goroutine. A [Projector] runs in one worker at a time; the database may be shared.
+package projector

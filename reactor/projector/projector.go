@@ -1,0 +1,144 @@
+package projector
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/reactor"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+// ErrNoDatabase is the fault of a projector without a database.
+var ErrNoDatabase = errors.New("projector: no database")
+
+// Projector is a set of typed handlers that write events into a database. Its settings may be changed until it is started;
+// their zero values are right for most.
+//
+// It is a [supervision.Child] and a [cursor.Source]. A worker of it keeps its position itself, so it can be paused, and its
+// parked events replayed, but rewinding, resetting and widening it is refused with cursor.ErrOwnPosition: see
+// [Projector.Forget].
+type Projector struct {
+	// Region is what is read, narrowed to the kinds that have routes.
+	Region store.Region
+	// Start is where a projector begins for which the database has no row yet.
+	Start store.Start
+	// BatchSize is the largest number of events of a transaction; 0 means the default of [cursor.Worker].
+	BatchSize int
+	// Key of an event: what is held back behind an event that is parked. nil means the entity. See [cursor.Worker].
+	Key        func(store.Event) string
+	KeyVersion uint32
+	// Timeout bounds a transaction: then the context of its handlers ends and it is rolled back. 0 means none.
+	Timeout time.Duration
+	// Policy is the ladder that an event climbs when it fails, and the intensity of restarts. A database that cannot be
+	// reached is waited for, and is no attempt at an event.
+	//
+	// Where it says [supervision.ActionSkip], an event that was skipped is tried once more after a restart, unless one behind
+	// it was committed before.
+	Policy supervision.Policy
+	// Restart and StopTimeout are for the supervisor; see [supervision.Spec].
+	Restart     supervision.Restart
+	StopTimeout time.Duration
+
+	name   string
+	db     *sql.DB
+	routes []Route
+}
+
+// New builds a projector. The name is that of its worker, of its checkpoint, and of its row in the database.
+//
+// It never fails: a fault of the definition is the error of [Projector.CursorWorker], and so of whoever starts it.
+func New(name string, db *sql.DB, routes ...Route) *Projector {
+	return &Projector{name: name, db: db, routes: slices.Clone(routes)}
+}
+
+// Route leads the events of one kind to their handler. It is made by [On].
+type Route struct {
+	kind  string
+	apply func(context.Context, *sql.Tx, call) error
+	fault error
+}
+
+// call is one event for a handler.
+type call struct {
+	worker string
+	event  store.Event
+}
+
+// On routes events whose kind is that of T's zero value to handle, which writes through tx and nothing else: what it writes is
+// committed together with the position, or not at all. It must not commit or roll back tx, nor use it after it has returned.
+// The handler may be called again for the same event, but never after its writes were committed.
+//
+// T and the upcasters are as for [reactor.On].
+func On[T store.Payload](
+	handle func(ctx context.Context, tx *sql.Tx, e reactor.Event[T]) error, upcasters ...reactor.Upcaster,
+) Route {
+	d := reactor.NewDecoder[T](upcasters...)
+	r := Route{kind: d.Kind(), fault: d.Fault()}
+	if r.fault == nil && handle == nil {
+		r.fault = &reactor.NilHandlerError{Kind: d.Kind()}
+	}
+	r.apply = func(ctx context.Context, tx *sql.Tx, c call) error {
+		e, err := d.Decode(c.worker, c.event, false)
+		if err != nil {
+			return err
+		}
+		return handle(ctx, tx, e)
+	}
+	return r
+}
+
+// Spec describes the projector to its supervisor.
+func (p *Projector) Spec() supervision.Spec {
+	return supervision.Spec{Name: p.name, Policy: p.Policy, Restart: p.Restart, StopTimeout: p.StopTimeout}
+}
+
+// CursorWorker gives the worker that runs the projector as it is set now. The error joins all faults: [ErrNoDatabase], those
+// of the routes as for a reactor, and a [cursor.WorkerError] for what the worker would refuse.
+func (p *Projector) CursorWorker() (cursor.Worker, error) {
+	l := &ledger{db: p.db, worker: p.name, routes: make(map[string]Route, len(p.routes))}
+	var faults []error
+	if p.db == nil {
+		faults = append(faults, ErrNoDatabase)
+	}
+	if len(p.routes) == 0 {
+		faults = append(faults, reactor.ErrNoRoutes)
+	}
+	for _, r := range p.routes {
+		_, known := l.routes[r.kind]
+		switch {
+		case r.fault != nil:
+			faults = append(faults, r.fault)
+		case known:
+			faults = append(faults, &reactor.DuplicateKindError{Kind: r.kind})
+		}
+		l.routes[r.kind] = r
+	}
+	w := cursor.Worker{
+		Name: p.name, Region: p.Region, Kinds: slices.Sorted(maps.Keys(l.routes)),
+		Handle: l.handle, Locate: l.locate,
+		Start: p.Start, BatchSize: p.BatchSize, Key: p.Key, KeyVersion: p.KeyVersion, Timeout: p.Timeout,
+		Policy: p.Policy, Restart: p.Restart, StopTimeout: p.StopTimeout,
+	}
+	if err := errors.Join(append(faults, w.Validate())...); err != nil {
+		return cursor.Worker{}, fmt.Errorf("projector %q: %w", p.name, err)
+	}
+	return w, nil
+}
+
+// Forget removes what the database knows of the projector, in a transaction of the caller's: together with what the handlers
+// have written, that is how to build it anew. The projector must not run meanwhile, or halts; the next one begins at Start.
+func (p *Projector) Forget(ctx context.Context, tx *sql.Tx) error {
+	for _, table := range []string{"penstock_position", "penstock_done"} {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE worker = $1", p.name); err != nil {
+			return fmt.Errorf("projector %q: forget: %w", p.name, err)
+		}
+	}
+	return nil
+}

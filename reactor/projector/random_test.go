@@ -1,0 +1,116 @@
+package projector_test
+
+import (
+	"errors"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+)
+
+// ordeal is a projector whose handlers, database and disk fail at random.
+type ordeal struct {
+	*rand.Rand
+	calm bool
+	disk *store.Disk
+	st   *store.Store
+	r    *cursor.Runner
+}
+
+func (o *ordeal) chance(percent int) bool { return !o.calm && o.IntN(100) < percent }
+
+func (o *ordeal) trouble(store.Event) error {
+	switch {
+	case o.chance(2):
+		return errBroken
+	case o.chance(1):
+		panic(errBroken)
+	}
+	return nil
+}
+
+// boot opens what is there, as after the death of the process.
+func (o *ordeal) boot(t *testing.T, make func() *cursor.Runner) {
+	t.Helper()
+	if o.st != nil {
+		o.disk.Cut()
+		_ = o.st.Close()
+		o.disk = o.disk.Rebooted(o.Uint64())
+	}
+	o.st = openStore(t, o.disk)
+	o.r = make()
+}
+
+// step lets the runner try something, and decides about what failed.
+func (o *ordeal) step(t *testing.T) (caughtUp bool) {
+	t.Helper()
+	out, err := o.r.Step(t.Context(), 0, 1+o.IntN(20))
+	var failure *cursor.HandlerError
+	if errors.As(err, &failure) && failure.Event != 0 && errors.Is(err, errBroken) && o.chance(50) {
+		if err := o.r.Park(failure.First, err, 1); err != nil {
+			require.ErrorIs(t, err, store.ErrPowerCut)
+		}
+	}
+	if o.chance(10) || o.calm {
+		_, err := o.r.Replay(t.Context(), cursor.Which{All: true}, false, "")
+		require.True(t, err == nil || !o.calm, "%v", err)
+	}
+	return err == nil && out.CaughtUp
+}
+
+func TestTheTablesAreExactWhateverFailsInWhateverOrder(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	if given := os.Getenv("PENSTOCK_SEED"); given != "" {
+		seed, _ = strconv.ParseUint(given, 10, 64)
+	}
+	rounds := 15
+	if os.Getenv("PENSTOCK_SOAK") != "" {
+		rounds = 400
+	}
+	for round := range rounds {
+		t.Logf("PENSTOCK_SEED=%d", seed+uint64(round))
+		db, f := newFlaky(t)
+		o := &ordeal{Rand: rand.New(rand.NewPCG(seed+uint64(round), 1)), disk: store.NewDisk()}
+		p := totals(db, &handlers{trouble: o.trouble})
+		p.BatchSize = 1 + o.IntN(16)
+		boot := func() { o.boot(t, func() *cursor.Runner { return newRunner(t, o.st, p) }) }
+		boot()
+		f.fail = func(string) bool { return o.chance(2) }
+		for range 60 {
+			switch {
+			case o.chance(10):
+				appendOrders(t, o.st, o.IntN(12))
+			case o.chance(5):
+				o.quietly(boot)
+			case o.chance(5):
+				o.disk.CutAt(o.disk.Ops() + 1 + o.IntN(6))
+				o.step(t)
+				o.quietly(boot)
+			default:
+				o.step(t)
+			}
+		}
+		o.calm = true
+		appendOrders(t, o.st, 3)
+		for done := false; !done; {
+			caughtUp := o.step(t)
+			parked, _ := o.r.Parked()
+			done = caughtUp && parked == 0
+		}
+		requireExact(t, o.st, db)
+		require.NoError(t, o.st.Close())
+	}
+}
+
+// quietly does something without trouble.
+func (o *ordeal) quietly(do func()) {
+	o.calm = true
+	do()
+	o.calm = false
+}
