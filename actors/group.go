@@ -210,8 +210,10 @@ func (g *group) ready(c actor.Context, m *ready) {
 	ch.judge.Succeeded(time.Now(), 0)
 	g.sys.log.Info("worker restarted", workerField(ch.plan))
 	if g.round != nil && g.round.has(ch) {
-		g.round.missing--
-		g.beginRound(c)
+		if g.round.reviving { // else it was started by a round before this one, and is about to be stopped
+			g.round.missing--
+			g.beginRound(c)
+		}
 		return
 	}
 	c.Send(ch.pid, &begin{})
@@ -457,14 +459,15 @@ func (g *group) terminated(c actor.Context, who *actor.PID) {
 // gone goes on when the actor of a child is no more.
 func (g *group) gone(c actor.Context, ch *child) {
 	switch ch.then {
-	case leave:
-	case inRound:
-		g.stopRound(c)
+	case leave, inRound:
 	case comeBack:
 		root, self, index, gen := c.ActorSystem().Root, c.Self(), ch.index, ch.gen
 		ch.timer = time.AfterFunc(ch.delay, func() { root.Send(self, &respawn{child: index, gen: gen}) })
 	case missing:
 		g.sys.fail(fmt.Errorf("actors: child %q disappeared", ch.plan.path))
+	}
+	if g.round != nil && g.round.has(ch) { // whatever became of it: the round waits for it no more
+		g.stopRound(c)
 	}
 }
 

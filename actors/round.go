@@ -12,7 +12,9 @@ type round struct {
 	number   uint64
 	from, to int // half-open
 	delay    time.Duration
-	missing  int // children that are not ready
+	stopped  bool // all are gone, and the delay runs or is over
+	reviving bool // they are being started
+	missing  int  // children that are not ready
 }
 
 func (r *round) has(ch *child) bool { return ch.index >= r.from && ch.index < r.to }
@@ -20,7 +22,7 @@ func (r *round) has(ch *child) bool { return ch.index >= r.from && ch.index < r.
 // restart restarts what the strategy of the group says when a child has failed.
 func (g *group) restart(c actor.Context, ch *child, delay time.Duration) {
 	from, to := g.plan.strategy.Affected(ch.index, len(g.children))
-	if to-from == 1 && ch.plan.cell != nil {
+	if to-from == 1 && ch.plan.cell != nil && (g.round == nil || !g.round.has(ch)) {
 		g.stopChild(c, ch, comeBack, delay)
 		return
 	}
@@ -42,7 +44,7 @@ func (g *group) restart(c actor.Context, ch *child, delay time.Duration) {
 
 // stopRound stops the last child of the round that still runs, and waits for the delay when there is none.
 func (g *group) stopRound(c actor.Context) {
-	if g.round == nil {
+	if g.round == nil || g.round.stopped {
 		return
 	}
 	for i := g.round.to - 1; i >= g.round.from; i-- {
@@ -62,6 +64,7 @@ func (g *group) stopRound(c actor.Context) {
 		g.bound(c, ch, timeout)
 		return
 	}
+	g.round.stopped = true
 	root, self, number := c.ActorSystem().Root, c.Self(), g.round.number
 	first := g.children[g.round.from]
 	first.timer = time.AfterFunc(g.round.delay, func() { root.Send(self, &revive{round: number}) })
@@ -100,7 +103,7 @@ func (g *group) stopOver(c actor.Context, ch *child) {
 
 // reviveRound starts what was stopped. What is halted, has ended or hangs is left as it is.
 func (g *group) reviveRound(c actor.Context) {
-	g.round.missing = 0
+	g.round.missing, g.round.reviving = 0, true
 	for i := g.round.from; i < g.round.to; i++ {
 		if ch := g.children[i]; ch.pid == nil && !ch.over() {
 			g.round.missing++

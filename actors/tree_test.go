@@ -313,3 +313,36 @@ func TestAWorkerWhosePredecessorDiedHandlesOneByOneAndGivesUpWhatKillsTheProcess
 		require.True(t, record(t, st, "w").Record.Clean)
 	})
 }
+
+// Each of them asks for a restart of its own, while the other one's is under way.
+func TestChildrenThatFailTogetherAllComeBack(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			st := memory(t, store.Options{})
+			gate := make(chan struct{})
+			failing := func(name string) cursor.Worker {
+				calls := 0
+				return handling(name, func(context.Context, *cursor.Batch) error {
+					if calls++; calls == 1 {
+						<-gate
+						panic(errBroken)
+					}
+					return nil
+				})
+			}
+			sys := start(t, st, supervision.Group{Name: "g", Strategy: supervision.RestForOne, Children: []supervision.Child{
+				failing("a"), failing("b"), failing("c"),
+			}})
+			last := appendInputs(t, st, 3)
+			synctest.Wait()
+			close(gate)
+			time.Sleep(time.Minute)
+			for _, name := range []string{"a", "b", "c"} {
+				require.Equal(t, actors.Idle, statusOf(t, sys, name).State, name)
+				require.NoError(t, sys.WaitApplied(t.Context(), name, last))
+				requireExactlyOnce(t, st, name)
+			}
+			require.NoError(t, sys.Stop(t.Context()))
+		})
+	}
+}

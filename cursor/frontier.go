@@ -25,8 +25,11 @@ type frontier struct {
 	high   store.Position   // the last position that is done, whatever is undone before it
 }
 
-// read adds an event behind all others.
-func (f *frontier) read(p store.Position) { f.undone = append(f.undone, p) }
+// read gives the frontier once an event behind all others was read.
+func (f frontier) read(p store.Position) frontier {
+	f.undone = append(f.undone, p)
+	return f
+}
 
 // after gives the frontier once the given positions, ascending, are done as well. All of them are undone now.
 func (f frontier) after(done []store.Position) frontier {

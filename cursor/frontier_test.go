@@ -38,7 +38,7 @@ func (m *frontierModel) read(t *rapid.T) {
 	n := rapid.IntRange(0, len(m.log)-m.next).Draw(t, "events")
 	for _, p := range m.log[m.next : m.next+n] {
 		if !m.open[p] && !m.done[p] { // a reader leaves out what it has in hand already
-			m.f.read(p)
+			m.f = m.f.read(p)
 			m.open[p] = true
 		}
 		m.at = place{scanned: p, delivered: p}
@@ -75,7 +75,7 @@ func (m *frontierModel) restart(_ *rapid.T) {
 	m.at, m.f = kept, frontier{high: kept.scanned}
 	m.open = map[store.Position]bool{}
 	for _, p := range pending {
-		m.f.read(p)
+		m.f = m.f.read(p)
 		m.open[p] = true
 	}
 	m.next, _ = slices.BinarySearch(m.log, kept.scanned+1)
@@ -112,7 +112,7 @@ func TestACheckpointRepeatsWhatIsNotDoneAndNothingElseHoweverKeysOvertake(t *tes
 func TestOneSlowEventDoesNotMakeTheCheckpointGrow(t *testing.T) {
 	var f frontier
 	for p := store.Position(1); p <= 10_000; p++ {
-		f.read(p)
+		f = f.read(p)
 		if p > 1 {
 			f = f.after([]store.Position{p})
 		}

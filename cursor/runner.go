@@ -140,7 +140,7 @@ func (r *Runner) restore(ctx context.Context) error {
 				return err
 			}
 		}
-		r.read(p)
+		r.frontier = r.read(p)
 		r.push(key, e)
 	}
 	return nil

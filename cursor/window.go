@@ -168,7 +168,7 @@ func (r *Runner) deliver(events []store.Event) error {
 		if err != nil {
 			return err
 		}
-		r.read(e.Position)
+		r.frontier = r.read(e.Position)
 		switch {
 		case r.parked.keys[key] != nil:
 			if err := r.hold(key, e); err != nil {
@@ -192,7 +192,7 @@ func (r *Runner) pushAll(events []store.Event) error {
 	}
 	r.undone = slices.Grow(r.undone, len(events))
 	for i := range events {
-		r.read(events[i].Position)
+		r.frontier = r.read(events[i].Position)
 	}
 	r.push("", events...)
 	return nil

@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS penstock_done (
 	PRIMARY KEY (worker, position)
 )`
 
-// ErrForgotten: the row of the projector was removed while it ran.
+// ErrForgotten says that the row of the projector was removed while it ran.
 var ErrForgotten = errors.New("projector: its row in the database is gone")
 
 // ledger is what one worker knows of its rows. It is used by the handler alone, and by locate, which runs while no handler

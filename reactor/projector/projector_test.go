@@ -316,15 +316,14 @@ func TestATransactionThatTakesTooLongIsAnAttemptAtItsEvent(t *testing.T) {
 	defer st.Close()
 	appendOrders(t, st, 4)
 	slow := true
-	p := totals(db, &handlers{})
-	routes := projector.On(func(ctx context.Context, tx *sql.Tx, e reactor.Event[paid]) error {
+	route := projector.On(func(ctx context.Context, tx *sql.Tx, e reactor.Event[paid]) error {
 		if e.Position == 3 && slow {
 			<-ctx.Done()
 			return ctx.Err()
 		}
 		return (&handlers{}).paid(ctx, tx, e)
 	})
-	p = projector.New("totals", db, routes, projector.On((&handlers{}).refunded))
+	p := projector.New("totals", db, route, projector.On((&handlers{}).refunded))
 	p.Timeout = 20 * time.Millisecond
 	r := newRunner(t, st, p)
 	var failure *cursor.HandlerError

@@ -36,7 +36,7 @@ func (o *ordeal) trouble(store.Event) error {
 }
 
 // boot opens what is there, as after the death of the process.
-func (o *ordeal) boot(t *testing.T, make func() *cursor.Runner) {
+func (o *ordeal) boot(t *testing.T, run func() *cursor.Runner) {
 	t.Helper()
 	if o.st != nil {
 		o.disk.Cut()
@@ -44,7 +44,7 @@ func (o *ordeal) boot(t *testing.T, make func() *cursor.Runner) {
 		o.disk = o.disk.Rebooted(o.Uint64())
 	}
 	o.st = openStore(t, o.disk)
-	o.r = make()
+	o.r = run()
 }
 
 // step lets the runner try something, and decides about what failed.

@@ -1,14 +1,3 @@
-// Package reactortest runs the handlers of a reactor over payloads and gives what they emit: without a store,
-// without actors, without time.
-//
-//	got := reactortest.React(t, reactor.New("r", reactor.On(stock.placed)), Placed{"42", "lamp"})
-//	require.Equal(t, []reactor.Reaction{{At: store.At("stock:lamp", "shop"), Payload: Reserved{"42"}}}, got)
-//
-// Payloads are encoded and decoded again on their way, so a field that JSON does not carry is missed here
-// as it would be in the log. The events are the same at every run: positions 1, 2, 3 and so on, ids
-// made from the position, one millisecond between one event and the next, each the first of its chain.
-//
-// The package must not know stores, cursors' runners or actors. It starts no goroutine.
 package reactortest
 
 import (

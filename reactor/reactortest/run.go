@@ -1,0 +1,296 @@
+package reactortest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+// maxSteps is how many steps in a row are taken for reactors that answer each other for ever.
+const maxSteps = 100_000
+
+// Run is a tree of workers over a store in memory, which does nothing by itself: the test says when a worker handles its next
+// batch, when time passes, and when the power fails. Whatever goes wrong that a test did not ask for fails the test.
+//
+// It works on the goroutine of its caller alone, handlers included, and is not safe for concurrent use.
+type Run struct {
+	tb     testing.TB
+	tree   supervision.Child
+	disk   *store.Disk
+	st     *store.Store
+	now    time.Time
+	random *rand.Rand // nil: lanes take their turns in the order of the log
+	top    *group
+	all    []*worker
+
+	given  int            // events appended by the test
+	seen   store.Position // what Then has looked at
+	boots  int
+	seed   uint64 // of what a power cut leaves
+	closed bool
+}
+
+// Start opens a new store and lets the workers of a tree, which may be a single reactor, acquire their checkpoints: nothing is
+// handled yet. It fails the test where actors.Start would fail. The store is closed when the test ends.
+func Start(tb testing.TB, tree supervision.Child) *Run {
+	tb.Helper()
+	return start(tb, tree, 0, 0)
+}
+
+func start(tb testing.TB, tree supervision.Child, cutAt int, seed uint64) *Run {
+	tb.Helper()
+	r := &Run{
+		tb: tb, tree: tree, disk: store.NewDisk(), now: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), seed: seed,
+	}
+	if cutAt > 0 {
+		r.disk.CutAt(cutAt)
+	}
+	tb.Cleanup(r.close)
+	r.boot()
+	return r
+}
+
+// close ends the store, of which nothing is needed any more.
+func (r *Run) close() {
+	if !r.closed && r.st != nil {
+		_ = r.st.Close()
+	}
+	r.closed = true
+}
+
+// boot opens the store and the tree, again if the power fails meanwhile.
+func (r *Run) boot() {
+	r.tb.Helper()
+	for {
+		st, err := store.Open("data", store.Options{Disk: r.disk, SegmentBytes: 64 << 10})
+		if err == nil {
+			r.st = st
+			err = r.plant()
+		}
+		if err == nil {
+			return
+		}
+		if !crashed(err) {
+			r.tb.Fatalf("reactortest: start: %v", err)
+		}
+		r.reboot()
+	}
+}
+
+// plant makes the tree anew, as a process does that has just begun.
+func (r *Run) plant() error {
+	r.all = nil
+	top, err := r.plan(r.tree)
+	if err != nil {
+		return err
+	}
+	r.top = top
+	for _, w := range r.all {
+		if err := w.acquire(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reboot cuts the power, if that did not happen yet, and takes the disk as the next boot may find it.
+func (r *Run) reboot() {
+	r.disk.Cut()
+	if r.st != nil {
+		_ = r.st.Close()
+	}
+	r.st = nil
+	r.boots++
+	r.disk = r.disk.Rebooted(r.seed + uint64(r.boots))
+}
+
+// crashed reports whether a process with this error has to begin anew.
+func crashed(err error) bool {
+	return errors.Is(err, store.ErrPowerCut) || errors.Is(err, store.ErrPoisoned) || errors.Is(err, store.ErrClosed)
+}
+
+// guard does something, again after a boot if the power fails meanwhile.
+func (r *Run) guard(do func() error) error {
+	r.tb.Helper()
+	for {
+		err := do()
+		if !crashed(err) {
+			return err
+		}
+		r.reboot()
+		r.boot()
+	}
+}
+
+func (r *Run) ctx() context.Context { return r.tb.Context() }
+
+// Now is the present moment of the run. It begins at 2000-01-01 and moves with [Run.Advance] alone. Events carry the time of
+// package time, which in a bubble of testing/synctest begins at the same moment.
+func (r *Run) Now() time.Time { return r.now }
+
+// Store gives the store, to read from. It is another one after a crash.
+func (r *Run) Store() *store.Store { return r.st }
+
+// Disk gives the disk under the store, to let it fail or fill up. It is another one after a crash.
+func (r *Run) Disk() *store.Disk { return r.disk }
+
+// Shuffle lets workers with lanes take what can be handled at the same time in an order drawn from a seed; before, they take
+// it in the order of the log. Another seed is another interleaving.
+func (r *Run) Shuffle(seed uint64) { r.random = rand.New(rand.NewPCG(seed, 0)) }
+
+// Given appends events, one commit each, at coordinates as for [React]: those of [At], or "entity" in scope "test". Nobody
+// handles them yet.
+func (r *Run) Given(payloads ...store.Payload) {
+	r.tb.Helper()
+	for _, p := range payloads {
+		at := home(store.Region{})
+		if given, ok := p.(located); ok {
+			at, p = given.at, given.Payload
+		}
+		r.given++
+		key := fmt.Sprint("reactortest ", r.given) // after a crash it is appended once all the same
+		err := r.guard(func() error {
+			_, err := r.st.Commit(r.ctx(), store.Batch{Key: key, Events: []store.Proposal{{At: at, Payload: p}}})
+			return err
+		})
+		if err != nil {
+			r.tb.Fatalf("reactortest: given event %d: %v", r.given, err)
+		}
+	}
+}
+
+// Step lets a worker handle and commit its next batch, one of each lane, and says what came of it. A worker that waits for
+// another try, is paused or halted, or has nothing to handle, does nothing.
+func (r *Run) Step(name string) Outcome {
+	r.tb.Helper()
+	var out Outcome
+	err := r.guard(func() (err error) {
+		out, err = r.worker(name).step()
+		return err
+	})
+	if err != nil {
+		r.tb.Fatalf("reactortest: step of %q: %v", name, err)
+	}
+	return out
+}
+
+// Settle lets all workers handle whatever there is to handle at this moment, in turns. Those that wait for another try go on
+// waiting: see [Run.Advance].
+func (r *Run) Settle() {
+	r.tb.Helper()
+	for steps := 0; ; {
+		idle := true
+		for i := 0; i < len(r.all); i++ { // a crash makes them anew
+			name, before := r.all[i].name(), r.all[i].mark()
+			out := r.Step(name)
+			idle = idle && out == Outcome{} && r.all[i].mark() == before
+			steps++
+		}
+		if idle {
+			return
+		}
+		if steps > maxSteps {
+			r.tb.Fatalf("reactortest: the workers do not settle after %d steps: do they answer each other for ever?", steps)
+		}
+	}
+}
+
+// Advance lets time pass: all that falls due is done in the order of its time, other workers react to it, and what is left to
+// do at the end is done too.
+func (r *Run) Advance(d time.Duration) {
+	r.tb.Helper()
+	end := r.now.Add(d)
+	for {
+		r.Settle()
+		next := end
+		for _, w := range r.all {
+			if due := w.next(); !due.IsZero() && due.Before(next) {
+				next = due
+			}
+		}
+		if !next.After(r.now) && r.now.Equal(end) {
+			return
+		}
+		r.now = maxTime(r.now, next)
+		if r.now.Equal(end) {
+			r.Settle()
+			return
+		}
+	}
+}
+
+func maxTime(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// worker finds a worker by its name.
+func (r *Run) worker(name string) *worker {
+	r.tb.Helper()
+	i := slices.IndexFunc(r.all, func(w *worker) bool { return w.name() == name })
+	if i < 0 {
+		r.tb.Fatalf("reactortest: no worker is named %q", name)
+	}
+	return r.all[i]
+}
+
+// Status says how a worker stands.
+func (r *Run) Status(name string) Status {
+	r.tb.Helper()
+	var s Status
+	err := r.guard(func() (err error) {
+		s, err = r.worker(name).status()
+		return err
+	})
+	if err != nil {
+		r.tb.Fatalf("reactortest: status of %q: %v", name, err)
+	}
+	return s
+}
+
+// Parked gives what a worker has set aside, by position, with what is held behind it.
+func (r *Run) Parked(name string) []checkpoint.Parked {
+	r.tb.Helper()
+	var all []checkpoint.Parked
+	err := r.guard(func() error {
+		all = nil
+		for p, err := range checkpoint.ParkedEvents(r.st, checkpoint.ID(r.worker(name).name())) {
+			if err != nil {
+				return err
+			}
+			all = append(all, p)
+		}
+		return nil
+	})
+	if err != nil {
+		r.tb.Fatalf("reactortest: what %q has set aside: %v", name, err)
+	}
+	return all
+}
+
+// Control does something with a worker between two of its batches, as an operator does through the running system: Pause,
+// Resume, Rewind, SkipTo, Reset, Widen, Replay and Discard of [cursor.Runner]. It gives what do returns. After a crash in the
+// middle of it do is called once more.
+func (r *Run) Control(name string, do func(ctx context.Context, worker *cursor.Runner) error) error {
+	r.tb.Helper()
+	return r.guard(func() error { return r.worker(name).control(do) })
+}
+
+// Resume starts a halted worker again, with a fresh count of attempts, and ends the pause of any other.
+func (r *Run) Resume(name string) {
+	r.tb.Helper()
+	if err := r.guard(func() error { return r.worker(name).resume() }); err != nil {
+		r.tb.Fatalf("reactortest: resume %q: %v", name, err)
+	}
+}

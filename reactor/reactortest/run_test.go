@@ -1,0 +1,309 @@
+package reactortest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/reactor"
+	"github.com/penstock-io/penstock/reactor/reactortest"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+var errDown = errors.New("the warehouse is down")
+
+type ordered struct{ SKU string }
+
+func (ordered) Kind() string { return "order.placed" }
+
+type reserved struct{ Order string }
+
+func (reserved) Kind() string { return "stock.reserved" }
+
+type billed struct{ Order string }
+
+func (billed) Kind() string { return "order.billed" }
+
+// warehouse is the world outside.
+type warehouse struct {
+	fail  func(order string) error // may panic
+	calls int
+}
+
+func (w *warehouse) reserve(_ context.Context, e reactor.Event[ordered], out *reactor.Reactions) error {
+	out.Append(store.At("stock:"+e.Body.SKU, "shop"), reserved{Order: e.Coordinate.Entity})
+	w.calls++
+	if w.fail == nil || e.Replayed() {
+		return nil
+	}
+	return w.fail(e.Coordinate.Entity)
+}
+
+func bill(_ context.Context, e reactor.Event[reserved], out *reactor.Reactions) error {
+	out.Append(store.At("bill:"+e.Body.Order, "shop"), billed{Order: e.Body.Order})
+	return nil
+}
+
+func shop(w *warehouse) supervision.Group {
+	return supervision.Group{Name: "shop", Children: []supervision.Child{
+		reactor.New("stock", reactor.On(w.reserve)), reactor.New("billing", reactor.On(bill)),
+	}}
+}
+
+func order(n int) store.Payload {
+	return reactortest.At(store.At(fmt.Sprintf("order:%d", n), "shop"), ordered{SKU: "lamp"})
+}
+
+// once fails the first time it is called.
+func once(err error) func(string) error {
+	return func(string) error {
+		defer func() { err = nil }()
+		return err
+	}
+}
+
+func TestNothingIsHandledUntilTheTestSaysSo(t *testing.T) {
+	run := reactortest.Start(t, shop(&warehouse{}))
+	run.Given(order(1), order(2))
+	run.Then()
+	require.Equal(t, reactortest.Ready, run.Status("stock").State)
+	require.Equal(t, 2, run.Status("stock").Lag)
+
+	require.Equal(t, reactortest.Outcome{Handled: 2, Committed: 2}, run.Step("stock"))
+	run.Then(reserved{"order:1"}, reactortest.At(store.At("stock:lamp", "shop"), reserved{"order:2"}))
+	require.Equal(t, reactortest.Status{State: reactortest.Idle, Position: 2}, run.Status("stock"))
+	require.Equal(t, reactortest.Outcome{}, run.Step("stock"))
+
+	run.Settle()
+	run.Then(billed{"order:1"}, billed{"order:2"})
+	require.Equal(t, []billed{{"order:1"}, {"order:2"}}, reactortest.Of[billed](run))
+}
+
+func TestARetryComesWhenItsTimeHasCome(t *testing.T) {
+	w := &warehouse{fail: func(string) error { return errDown }}
+	run := reactortest.Start(t, shop(w))
+	run.Given(order(1))
+	run.Settle()
+	s := run.Status("stock")
+	require.Equal(t, reactortest.Retrying, s.State)
+	require.ErrorIs(t, s.Reason, errDown)
+	require.Equal(t, 1, s.Attempt)
+	require.Equal(t, run.Now().Add(100*time.Millisecond), s.Due)
+
+	run.Advance(99 * time.Millisecond)
+	require.Equal(t, 1, w.calls)
+	run.Advance(time.Millisecond)
+	require.Equal(t, 2, w.calls)
+	require.Equal(t, 2, run.Status("stock").Attempt)
+	w.fail = nil
+	run.Advance(time.Minute)
+	run.Then(reserved{"order:1"}, billed{"order:1"})
+}
+
+func TestWhatIsParkedWaitsForAReplay(t *testing.T) {
+	w := &warehouse{fail: func(order string) error {
+		if order == "order:1" {
+			return reactor.Park(errDown)
+		}
+		return nil
+	}}
+	run := reactortest.Start(t, shop(w))
+	run.Given(order(1), order(2), order(1))
+	run.Settle()
+	run.Then(reserved{"order:2"}, billed{"order:2"})
+	parked := run.Parked("stock")
+	require.Len(t, parked, 2)
+	require.ErrorContains(t, errors.New(parked[0].Error), "the warehouse is down")
+	require.True(t, parked[1].Held)
+	require.Equal(t, 1, run.Status("stock").Held)
+
+	w.fail = nil
+	require.NoError(t, run.Control("stock", func(ctx context.Context, r *cursor.Runner) error {
+		_, err := r.Replay(ctx, cursor.Which{Key: "order:1"}, false, "it is up again")
+		return err
+	}))
+	run.Settle()
+	run.Then(reserved{"order:1"}, reserved{"order:1"}, billed{"order:1"}, billed{"order:1"})
+	require.Empty(t, run.Parked("stock"))
+}
+
+func TestAPanicRestartsAndASecondOneHaltsWhereThePolicySaysSo(t *testing.T) {
+	w := &warehouse{fail: func(string) error { panic(errDown) }}
+	tree := shop(w)
+	tree.Policy = supervision.Policy{Attempts: 2, Exhausted: supervision.ActionHalt}
+	run := reactortest.Start(t, tree)
+	run.Given(order(1))
+	run.Settle()
+	require.Equal(t, reactortest.Restarting, run.Status("stock").State)
+	run.Advance(time.Hour)
+	s := run.Status("stock")
+	require.Equal(t, reactortest.Halted, s.State)
+	require.ErrorIs(t, s.Reason, errDown)
+	require.Equal(t, 1, s.Restarts)
+	require.Error(t, run.Control("stock", func(context.Context, *cursor.Runner) error { return nil }))
+
+	w.fail = nil
+	run.Resume("stock")
+	run.Settle()
+	run.Then(reserved{"order:1"}, billed{"order:1"})
+}
+
+func TestGroupsRestartWhatTheirStrategySays(t *testing.T) {
+	for strategy, want := range map[supervision.Strategy][]int{
+		supervision.OneForOne: {0, 1, 0}, supervision.OneForAll: {1, 1, 1}, supervision.RestForOne: {0, 1, 1},
+	} {
+		w := &warehouse{fail: func(string) error { return nil }}
+		crash := once(errDown)
+		w.fail = func(string) error {
+			if crash("") != nil {
+				panic(errDown)
+			}
+			return nil
+		}
+		run := reactortest.Start(t, supervision.Group{Name: "shop", Strategy: strategy, Children: []supervision.Child{
+			reactor.New("before", reactor.On(bill)), reactor.New("stock", reactor.On(w.reserve)), reactor.New("after", reactor.On(bill)),
+		}})
+		run.Given(order(1))
+		run.Advance(time.Minute)
+		for i, name := range []string{"before", "stock", "after"} {
+			require.Equal(t, want[i], run.Status(name).Restarts, "%s of %v", name, strategy)
+		}
+		require.Equal(t, []reserved{{"order:1"}}, reactortest.Of[reserved](run))
+	}
+}
+
+func TestAFailureEscalatesToTheGroupAboveAndHaltsAllBeyondTheTop(t *testing.T) {
+	w := &warehouse{fail: func(string) error { panic(errDown) }}
+	stock := reactor.New("stock", reactor.On(w.reserve))
+	stock.Policy = supervision.Policy{Intensity: -1, OverBudget: supervision.ActionEscalate}
+	top := supervision.Group{
+		Name: "top", Strategy: supervision.OneForAll, Policy: supervision.Policy{Intensity: 1, OverBudget: supervision.ActionEscalate},
+		Children: []supervision.Child{
+			reactor.New("billing", reactor.On(bill)), supervision.Group{Name: "below", Children: []supervision.Child{stock}},
+		},
+	}
+	run := reactortest.Start(t, top)
+	run.Given(order(1))
+	run.Settle()
+	require.Equal(t, reactortest.Restarting, run.Status("billing").State, "the group is restarted with its siblings")
+	run.Advance(time.Hour)
+	for _, name := range []string{"billing", "stock"} {
+		require.Equal(t, reactortest.Halted, run.Status(name).State)
+		require.ErrorIs(t, run.Status(name).Reason, errDown)
+	}
+}
+
+func TestAPauseEndsWhenItsTimeIsOver(t *testing.T) {
+	run := reactortest.Start(t, shop(&warehouse{}))
+	require.NoError(t, run.Control("stock", func(ctx context.Context, r *cursor.Runner) error {
+		return r.Pause(ctx, run.Now().Add(time.Hour), "stocktaking")
+	}))
+	run.Given(order(1))
+	run.Advance(59 * time.Minute)
+	require.Equal(t, reactortest.Paused, run.Status("stock").State)
+	run.Crash(1)
+	run.Advance(time.Minute)
+	run.Then(reserved{"order:1"}, billed{"order:1"})
+}
+
+func TestAFullDiskIsWaitedFor(t *testing.T) {
+	run := reactortest.Start(t, shop(&warehouse{}))
+	for n := range 200 {
+		run.Given(order(n))
+	}
+	run.Disk().SetCapacity(1)
+	run.Settle()
+	s := run.Status("stock")
+	if s.State == reactortest.Retrying { // else there was room in the segment
+		require.ErrorIs(t, s.Reason, store.ErrDiskFull)
+	}
+	run.Disk().SetCapacity(1 << 30)
+	run.Advance(time.Minute)
+	require.Len(t, reactortest.Of[billed](run), 200)
+}
+
+func TestAHandlerMayEndItsReactor(t *testing.T) {
+	run := reactortest.Start(t, cursor.Worker{Name: "one", Handle: func(context.Context, *cursor.Batch) (cursor.Action, error) {
+		return cursor.Stop, nil
+	}})
+	run.Given(order(1))
+	run.Settle()
+	require.Equal(t, reactortest.Ended, run.Status("one").State)
+	run.Given(order(2))
+	require.Equal(t, reactortest.Outcome{}, run.Step("one"))
+}
+
+// Lanes that are shuffled keep the order of their keys alone.
+func TestShuffledLanesKeepTheOrderOfTheirKeys(t *testing.T) {
+	orders := make(map[string]bool)
+	for seed := range uint64(20) {
+		stock := reactor.New("stock", reactor.On((&warehouse{}).reserve))
+		stock.Lanes, stock.BatchSize = 3, 1
+		run := reactortest.Start(t, stock)
+		run.Shuffle(seed)
+		for range 2 {
+			run.Given(order(1), order(2), order(3))
+		}
+		run.Settle()
+		got := reactortest.Of[reserved](run)
+		require.ElementsMatch(t, []reserved{{"order:1"}, {"order:1"}, {"order:2"}, {"order:2"}, {"order:3"}, {"order:3"}}, got)
+		orders[fmt.Sprint(got)] = true
+	}
+	require.Greater(t, len(orders), 3)
+}
+
+func TestThePowerMayBeCutAnywhereInALongStory(t *testing.T) {
+	healed := false
+	tree := func() supervision.Child {
+		healed = false
+		w := &warehouse{fail: func(order string) error {
+			switch {
+			case order == "order:1" && !healed:
+				return reactor.Park(errDown)
+			case order == "order:2" && !healed:
+				return errDown
+			}
+			return nil
+		}}
+		g := shop(w)
+		g.Children[0].(*reactor.Reactor).Lanes = 3
+		g.Policy = supervision.Policy{Attempts: 20}
+		return g
+	}
+	reactortest.EveryCrash(t, tree, func(run *reactortest.Run) {
+		for n := range 12 {
+			run.Given(order(n % 4))
+		}
+		run.Settle()
+		healed = true
+		run.Advance(time.Minute)
+		require.NoError(t, run.Control("stock", func(ctx context.Context, r *cursor.Runner) error {
+			_, err := r.Replay(ctx, cursor.Which{All: true}, false, "")
+			return err
+		}))
+		run.Settle()
+		require.NoError(t, run.Control("billing", func(ctx context.Context, r *cursor.Runner) error {
+			return r.Rewind(ctx, 3, false, "")
+		}))
+		run.Given(order(5))
+		run.Settle()
+		require.Len(t, reactortest.Of[billed](run), 13)
+	})
+}
+
+// plain is a child that is no worker.
+type plain struct{}
+
+func (plain) Spec() supervision.Spec { return supervision.Spec{Name: "plain"} }
+
+func volatile() cursor.Worker {
+	return cursor.Worker{Name: "v", Volatile: true, Handle: func(context.Context, *cursor.Batch) (cursor.Action, error) {
+		return cursor.Continue, nil
+	}}
+}
