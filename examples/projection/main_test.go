@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bufio"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+// runAsMain makes the test binary behave as the program.
+const runAsMain = "PROJECTION_RUN_AS_MAIN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(runAsMain) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// ran is what became of a run.
+type ran struct {
+	killed     bool
+	projecting bool          // the projector had begun
+	took       time.Duration // since everything was open
+}
+
+// runKilled runs the program and kills it a while after everything is open, unless it is done before.
+func runKilled(t *testing.T, data string, entries int, after time.Duration) (r ran) {
+	t.Helper()
+	p := exec.CommandContext(t.Context(), os.Args[0], "-data", data, "-entries", strconv.Itoa(entries))
+	p.Env = append(os.Environ(), runAsMain+"=1", "GORACE=atexit_sleep_ms=0")
+	status, err := p.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, p.Start())
+	var up time.Time
+	for lines := bufio.NewScanner(status); lines.Scan(); {
+		switch line := lines.Text(); {
+		case line == "up":
+			up = time.Now()
+			timer := time.AfterFunc(after, func() { _ = p.Process.Kill() })
+			defer timer.Stop()
+		case strings.Contains(line, "the tables have"):
+			r.projecting = true
+		default:
+			require.NotContains(t, line, "projection:", "it should have been killed, and failed instead")
+		}
+	}
+	r.killed, r.took = p.Wait() != nil, time.Since(up)
+	return r
+}
+
+func TestKilledInALoopItBooksEachEntryOnce(t *testing.T) {
+	kills, projecting, entries, wanted := 0, 0, 0, 25
+	if os.Getenv("PENSTOCK_SOAK") != "" {
+		wanted = 500
+	}
+	data := t.TempDir()
+	took := 100 * time.Millisecond // of a run that was not killed
+	for kills < wanted {
+		entries += 1000
+		r := runKilled(t, data, entries, time.Duration(rand.Int64N(int64(took))))
+		switch {
+		case !r.killed:
+			took = r.took
+		case r.projecting:
+			projecting++
+			fallthrough
+		default:
+			kills++
+		}
+	}
+	require.GreaterOrEqual(t, projecting, wanted/5)
+	var out strings.Builder
+	require.NoError(t, run(t.Context(), data, store.Position(entries), &out, null(t)))
+	require.Contains(t, out.String(), strconv.Itoa(entries)+" entries         0.00\n")
+	requireExact(t, data, entries)
+	t.Logf("%d kills, %d of them with the projector at work, %d entries", kills, projecting, entries)
+}
+
+func null(t *testing.T) *os.File {
+	t.Helper()
+	f, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = f.Close() })
+	return f
+}
+
+// requireExact compares the tables with the log.
+func requireExact(t *testing.T, data string, entries int) {
+	t.Helper()
+	st, err := store.Open(filepath.Join(data, "log"), store.Options{})
+	require.NoError(t, err)
+	defer st.Close()
+	db, err := openDatabase(t.Context(), filepath.Join(data, "balances.db"))
+	require.NoError(t, err)
+	defer db.Close()
+	want, sums := []store.Position{}, map[string]int64{}
+	for e, err := range st.Read(t.Context(), store.Region{Entity: "account"}, store.Beginning()) {
+		require.NoError(t, err)
+		var body credited
+		require.NoError(t, e.Decode(&body))
+		if e.Kind == "account.debited" {
+			body.Cents = -body.Cents
+		}
+		want = append(want, e.Position)
+		sums[e.Coordinate.Entity] += body.Cents
+	}
+	require.Len(t, want, entries)
+
+	rows, err := db.QueryContext(t.Context(), "SELECT position FROM entry ORDER BY position")
+	require.NoError(t, err)
+	defer rows.Close()
+	got := []store.Position{}
+	for rows.Next() {
+		var p int64
+		require.NoError(t, rows.Scan(&p))
+		got = append(got, store.Position(p))
+	}
+	require.NoError(t, rows.Err())
+	require.Equal(t, want, got)
+	for account, cents := range sums {
+		var kept int64
+		require.NoError(t, db.QueryRowContext(t.Context(), "SELECT cents FROM balance WHERE account = $1", account).Scan(&kept))
+		require.Equal(t, cents, kept, account)
+	}
+}
+
+func TestItGoesOnWhereItWas(t *testing.T) {
+	data := t.TempDir()
+	for _, entries := range []store.Position{100, 1000} {
+		require.NoError(t, run(t.Context(), data, entries, io.Discard, null(t)))
+		requireExact(t, data, int(entries))
+	}
+}
