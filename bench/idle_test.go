@@ -12,6 +12,9 @@ import (
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
+
+	"github.com/penstock-io/penstock/bench/limit"
+	"github.com/penstock-io/penstock/bench/machine"
 )
 
 // BenchmarkIdleWorkers: what 10,000 workers that have nothing to do cost: memory, goroutines, and the time of an append that
@@ -51,7 +54,7 @@ type arm struct {
 
 	// Of a limit: a file that is written and synced, and, if somebody waits, a channel that wakes a goroutine and one on
 	// which that answers.
-	bare        *zeroed
+	bare        *limit.Zeroed
 	wake, awake chan struct{}
 }
 
@@ -75,8 +78,8 @@ func newBareArm(b *testing.B, waking bool) *arm {
 func (a *arm) appendBare(b *testing.B, rec []byte) time.Duration {
 	b.Helper()
 	began := time.Now()
-	must(b, a.bare.write(appendFrame(nil, rec)))
-	must(b, datasync(a.bare.file))
+	must(b, a.bare.Write(limit.AppendFrame(nil, rec)))
+	must(b, a.bare.Sync())
 	if a.wake != nil {
 		a.wake <- struct{}{}
 	}
@@ -129,7 +132,7 @@ func (a *arm) close(b *testing.B) {
 		close(a.wake)
 	}
 	if a.bare != nil {
-		must(b, a.bare.file.Close())
+		must(b, a.bare.Close())
 		a.remove()
 		return
 	}
@@ -143,13 +146,13 @@ func (a *arm) close(b *testing.B) {
 // crowd starts idle workers and notes what they hold.
 func (f *figures) crowd(workers int) *arm {
 	debug.FreeOSMemory()
-	heap, rss, goroutines := memoryInUse(), resident(), runtime.NumGoroutine()
+	heap, rss, goroutines := memoryInUse(), machine.Resident(), runtime.NumGoroutine()
 	began := time.Now()
 	a := newArm(f.b, workers)
 	f.add("start-ms", millis(time.Since(began)))
 	debug.FreeOSMemory()
 	f.add("heap-MB<=60", (memoryInUse()-heap)/1e6)
-	f.add("rss-MB", float64(resident()-rss)/1e6)
+	f.add("rss-MB", float64(machine.Resident()-rss)/1e6)
 	f.add("goroutines<=10", float64(runtime.NumGoroutine()-goroutines))
 	return a
 }

@@ -8,7 +8,10 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
+
 	"github.com/penstock-io/penstock/store"
+
+	"github.com/penstock-io/penstock/bench/limit"
 )
 
 // loadBatch is how many events are written at once where writing is not what is measured.
@@ -55,7 +58,7 @@ func writeFrames(name string, events int) (err error) {
 	var buf []byte
 	for i := range events {
 		encodeRecord(rec, i)
-		buf = appendFrame(buf[:0], rec)
+		buf = limit.AppendFrame(buf[:0], rec)
 		if _, err := w.Write(buf); err != nil {
 			return err
 		}

@@ -4,9 +4,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"runtime"
 	"testing"
 	"time"
+
+	"github.com/penstock-io/penstock/bench/machine"
 )
 
 var (
@@ -38,10 +39,7 @@ func run(m *testing.M) int {
 // describeMachine prints lines that benchstat understands as properties of the run. The testing package adds the
 // processor.
 func describeMachine() {
-	fmt.Println("go:", runtime.Version())
-	fmt.Println("cores:", runtime.GOMAXPROCS(0))
-	fmt.Println("kernel:", kernel())
-	fmt.Println("fs:", fileSystem(scratch))
+	_ = machine.Describe(os.Stdout, scratch)
 	fmt.Println("turn:", *turnTime)
 	fmt.Println("events:", *logEvents)
 }

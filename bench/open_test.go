@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/store"
+
+	"github.com/penstock-io/penstock/bench/limit"
 )
 
 // BenchmarkOpen: a log of half of -events events, after a clean close and after a kill; the memory that the open store
@@ -75,7 +77,7 @@ func scanSegmentLimit(b *testing.B, dir string) float64 {
 		}
 	}
 	began := time.Now()
-	sum := crc32.Checksum(largest, castagnoli)
+	sum := crc32.Checksum(largest, limit.Castagnoli)
 	took := time.Since(began)
 	runtime.KeepAlive(sum)
 	return millis(took)

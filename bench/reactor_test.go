@@ -11,6 +11,8 @@ import (
 
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/store"
+
+	"github.com/penstock-io/penstock/bench/limit"
 )
 
 // placed and reserved are some 250 bytes of JSON each.
@@ -131,14 +133,14 @@ func reactLimit(b *testing.B, events, batch int) float64 {
 		must(b, json.Unmarshal(inputs[i%loadBatch], &in))
 		out, err := json.Marshal(reserved{Order: in.Order, SKU: in.SKU, Quantity: in.Quantity, Note: in.Note})
 		must(b, err)
-		buf = appendFrame(append(buf, payload(i)[:metadataBytes]...), out)
+		buf = limit.AppendFrame(append(buf, payload(i)[:metadataBytes]...), out)
 		if (i+1)%batch == 0 || i == events-1 {
-			must(b, errors.Join(z.write(buf), datasync(z.file)))
+			must(b, errors.Join(z.Write(buf), z.Sync()))
 			buf = buf[:0]
 		}
 	}
 	took := time.Since(began)
-	must(b, z.file.Close())
+	must(b, z.Close())
 	return perSecond(events, took)
 }
 
@@ -170,9 +172,9 @@ func reactionTurn(b *testing.B) (limit, appends, ours []time.Duration) {
 	sys := start(b, st, reactor.New("reserve", reactor.On(reserve)))
 	for i := range int(turnTime.Milliseconds()) {
 		time.Sleep(spacing())
-		first, err := z.append(i, true)
+		first, err := appendRecord(z, i, true)
 		must(b, err)
-		second, err := z.append(i, true)
+		second, err := appendRecord(z, i, true)
 		must(b, err)
 		limit = append(limit, first+second)
 
@@ -187,6 +189,6 @@ func reactionTurn(b *testing.B) (limit, appends, ours []time.Duration) {
 	}
 	must(b, sys.Stop(b.Context()))
 	must(b, st.Close())
-	must(b, z.file.Close())
+	must(b, z.Close())
 	return limit, appends, ours
 }

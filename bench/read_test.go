@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/store"
+
+	"github.com/penstock-io/penstock/bench/limit"
 )
 
 // BenchmarkReadAll: the whole log from the page cache, checksums verified, metadata decoded.
@@ -84,7 +86,7 @@ func replayPenstock(b *testing.B, st *store.Store, r store.Region) (events int, 
 func entityOffsets(entity int) []int64 {
 	var offsets []int64
 	for i := entity; i < *logEvents; i += entities {
-		offsets = append(offsets, int64(i)*(frameBytes+recordBytes))
+		offsets = append(offsets, int64(i)*(limit.FrameBytes+recordBytes))
 	}
 	return offsets
 }

@@ -79,7 +79,7 @@ func openBell(synced bool) func(b *testing.B, dir string) waker {
 		count, closed := 0, false
 		return waker{
 			ring: func() (err error) {
-				_, err = z.append(count, synced)
+				_, err = appendRecord(z, count, synced)
 				mu.Lock()
 				count++
 				moved.Broadcast()
@@ -102,7 +102,7 @@ func openBell(synced bool) func(b *testing.B, dir string) waker {
 				closed = true
 				moved.Broadcast()
 				mu.Unlock()
-				return z.file.Close()
+				return z.Close()
 			},
 		}
 	}

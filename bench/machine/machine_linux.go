@@ -1,4 +1,4 @@
-package bench
+package machine
 
 import (
 	"bytes"
@@ -31,8 +31,8 @@ func fileSystem(dir string) string {
 	return fmt.Sprintf("type %#x", s.Type)
 }
 
-// resident is the memory of the process in RAM, in bytes.
-func resident() int64 {
+// Resident is the memory of the process in RAM, in bytes.
+func Resident() int64 {
 	var total, rss int64
 	b, err := os.ReadFile("/proc/self/statm")
 	if err == nil {
@@ -43,5 +43,3 @@ func resident() int64 {
 	}
 	return rss * int64(os.Getpagesize())
 }
-
-func datasync(f *os.File) error { return syscall.Fdatasync(int(f.Fd())) }

@@ -1,0 +1,144 @@
+// Package limit is what a durable log in Go cannot do without: frame, checksum, write, fdatasync. What it lacks, an index, a hash
+// chain, readers, is what the others are measured for.
+package limit
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+// Castagnoli is the table of CRC-32C.
+var Castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// FrameBytes precede a record in a file: its length and its CRC-32C.
+const FrameBytes = 8
+
+// journalBytes is the size of the file that a journal writes round and round: it is filled with zeros once, and never grows.
+const journalBytes = 64 << 20
+
+// AppendFrame adds a record with its length and checksum.
+func AppendFrame(dst, rec []byte) []byte {
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(rec)))
+	dst = binary.LittleEndian.AppendUint32(dst, crc32.Checksum(rec, Castagnoli))
+	return append(dst, rec...)
+}
+
+// Zeroed is a file filled with zeros ahead, that is written round and round.
+type Zeroed struct {
+	file *os.File
+	end  int64
+}
+
+// NewZeroed makes the file in a directory.
+func NewZeroed(dir string) (*Zeroed, error) {
+	file, err := os.Create(filepath.Join(dir, "journal"))
+	if err != nil {
+		return nil, err
+	}
+	zeros := make([]byte, 1<<20)
+	for range journalBytes / len(zeros) {
+		if _, err = file.Write(zeros); err != nil {
+			return nil, errors.Join(err, file.Close())
+		}
+	}
+	return &Zeroed{file: file}, file.Sync()
+}
+
+// Write puts frames behind those written before.
+func (z *Zeroed) Write(buf []byte) error {
+	if z.end+int64(len(buf)) > journalBytes {
+		z.end = 0
+	}
+	n, err := z.file.WriteAt(buf, z.end)
+	z.end += int64(n)
+	return err
+}
+
+// Sync makes what was written durable.
+func (z *Zeroed) Sync() error { return Datasync(z.file) }
+
+// Close closes the file.
+func (z *Zeroed) Close() error { return z.file.Close() }
+
+// Journal is the limit of a durable append. One goroutine takes what waits, frames it, and does one write and one
+// fdatasync for the whole group. There is no index, no hash, and nobody is told but the writers.
+type Journal struct {
+	zeroed *Zeroed
+	buf    []byte
+	gone   chan struct{} // closed when the goroutine has ended
+
+	mu      sync.Mutex
+	arrival sync.Cond
+	group   *group
+	closed  bool
+}
+
+// group is what is written at once. Its fields but done are guarded by the journal's mu until it is taken.
+type group struct {
+	records [][]byte
+	done    chan struct{}
+	err     error // valid once done is closed
+}
+
+// NewJournal starts a journal over a file, which it closes.
+func NewJournal(z *Zeroed) *Journal {
+	j := &Journal{zeroed: z, group: &group{done: make(chan struct{})}, gone: make(chan struct{})}
+	j.arrival.L = &j.mu
+	go j.run()
+	return j
+}
+
+// Append returns when the record is durable.
+func (j *Journal) Append(rec []byte) error {
+	j.mu.Lock()
+	g := j.group
+	g.records = append(g.records, rec)
+	if len(g.records) == 1 {
+		j.arrival.Signal()
+	}
+	j.mu.Unlock()
+	<-g.done
+	return g.err
+}
+
+func (j *Journal) run() {
+	defer close(j.gone)
+	spare := &group{}
+	for {
+		j.mu.Lock()
+		for len(j.group.records) == 0 && !j.closed {
+			j.arrival.Wait()
+		}
+		g := j.group
+		j.group = &group{records: spare.records[:0], done: make(chan struct{})}
+		j.mu.Unlock()
+		if len(g.records) == 0 {
+			return
+		}
+		g.err = j.commit(g.records)
+		spare = g
+		close(g.done)
+	}
+}
+
+func (j *Journal) commit(records [][]byte) error {
+	j.buf = j.buf[:0]
+	for _, rec := range records {
+		j.buf = AppendFrame(j.buf, rec)
+	}
+	return errors.Join(j.zeroed.Write(j.buf), j.zeroed.Sync())
+}
+
+// Close ends the goroutine and closes the file.
+func (j *Journal) Close() error {
+	j.mu.Lock()
+	j.closed = true
+	j.arrival.Signal()
+	j.mu.Unlock()
+	<-j.gone
+	return j.zeroed.Close()
+}
