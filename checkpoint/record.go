@@ -32,7 +32,7 @@ type Record struct {
 	// yet. Never more than Scanned.
 	Delivered store.Position
 	// Pending are the positions of events up to Scanned that were delivered and are not done, ascending, at most
-	// [MaxPending]: with lanes, other events behind them may be done.
+	// [MaxPending]: with lanes, or behind one that was set aside, other events behind them may be done.
 	Pending []store.Position
 	// Clean says that the owner ended in good order: no event was in the hands of a handler.
 	Clean bool
@@ -49,8 +49,9 @@ const (
 	formatVersion = 2
 )
 
-// MaxPending is the most positions in Record.Pending.
-const MaxPending = 4096
+// MaxPending is the most positions in Record.Pending: as many as the longest batch has, of which any may be done first. So
+// a record is well below the limit of a side value.
+const MaxPending = 1 << 16
 
 // Floor is the position up to which everything that matches is done.
 func (r Record) Floor() store.Position {

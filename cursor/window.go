@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
 )
 
 // windowBytes bounds the payloads that a worker with lanes holds in memory while they wait for a lane.
 const windowBytes = 64 << 20
+
+// maxWindow bounds how many events of a worker with lanes are undone, and so the size of its checkpoint.
+const maxWindow = 4096
 
 // window holds the events that were read and are not committed as done, in queues of which each is handled in order. A
 // worker without lanes has one queue for everything; with lanes there is one for each key.
@@ -143,7 +145,7 @@ func (r *Runner) windowSize() int {
 	if !r.laned() {
 		return r.worker.batchSize(0)
 	}
-	return min(checkpoint.MaxPending, r.worker.Lanes*r.worker.batchSize(0))
+	return min(maxWindow, r.worker.Lanes*r.worker.batchSize(0))
 }
 
 func (r *Runner) laned() bool { return r.worker.Lanes > 1 }
