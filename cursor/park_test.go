@@ -3,6 +3,7 @@ package cursor_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -64,4 +65,74 @@ func TestParkingInALongBatchLeavesACheckpointThatCanBeRead(t *testing.T) {
 	require.Len(t, record(t, st, "reserve").Pending, 6000, "the last one is held, and so done")
 	drain(t, runner(t, st, w))
 	require.Len(t, reactions(t, st), 6000)
+}
+
+// moodyKey is the entity, but panics at one event while it is sick.
+func moodyKey(bad store.Position, sick *bool) func(store.Event) string {
+	return func(e store.Event) string {
+		if *sick && e.Position == bad {
+			panic(errBroken)
+		}
+		return e.Coordinate.Entity
+	}
+}
+
+func TestAFailureOfTheKeyOfOneEventRepeatsNoneOfThoseBefore(t *testing.T) {
+	for _, lanes := range []int{1, 4} {
+		st := open(t)
+		keyed(t, st, "bad", "bad")
+		sick := true
+		r := runner(t, st, cursor.Worker{
+			Region: orders, Handle: brokenAt(1), Lanes: lanes, BatchSize: 8, Key: moodyKey(6, &sick),
+		})
+		park(t, r, 1)
+		keyed(t, st, "a", "bad", "b", "a") // behind the audit event: 4 a, 5 bad, 6 b, 7 a
+		_, err := r.Fill(t.Context(), 0)
+		var failed *cursor.KeyError
+		require.ErrorAs(t, err, &failed)
+		require.Equal(t, store.Position(6), failed.Event)
+		for range 3 {
+			_, _ = r.Fill(t.Context(), 0)
+			require.Equal(t, 2, r.Waiting(), "4 and the held 5")
+		}
+		sick = false
+		drain(t, r)
+		require.Equal(t, []store.Position{4, 6, 7}, slices.Sorted(slices.Values(reactions(t, st))))
+		_, held := r.Parked()
+		require.Equal(t, 2, held)
+	}
+}
+
+func TestParkingThatIsRefusedChangesNothing(t *testing.T) {
+	st := open(t)
+	keyed(t, st, "bad", "bad", "other", "bad", "bad")
+	sick := true
+	r := runner(t, st, cursor.Worker{Region: orders, Handle: brokenAt(1), Key: moodyKey(4, &sick)})
+	failing(t, r)
+	var failed *cursor.KeyError
+	require.ErrorAs(t, r.Park(1, errBroken, 3), &failed)
+	parked, _ := r.Parked()
+	require.Zero(t, parked)
+	require.False(t, r.Dirty())
+	require.Equal(t, 5, r.Waiting())
+	sick = false
+	require.NoError(t, r.Park(1, errBroken, 3))
+	drain(t, r)
+	require.Equal(t, []store.Position{3}, reactions(t, st))
+}
+
+func TestThereIsNoRoomForMoreThanTheLimitOfParkedEvents(t *testing.T) {
+	st := open(t)
+	keys := slices.Repeat([]string{"bad"}, cursor.MaxParked+1)
+	keyed(t, st, keys...)
+	w := cursor.Worker{Region: orders, BatchSize: cursor.MaxBatchSize, Handle: brokenAt(1)}
+	r := runner(t, st, w)
+	failing(t, r)
+	var full *cursor.ParkLimitError
+	require.ErrorAs(t, r.Park(1, errBroken, 3), &full)
+	require.Equal(t, cursor.MaxParked, full.Limit)
+	require.False(t, r.Dirty(), "nothing is changed")
+	require.NoError(t, r.Skip(1, errBroken, 3))
+	drain(t, r)
+	require.Len(t, reactions(t, st), cursor.MaxParked)
 }

@@ -125,11 +125,11 @@ func (r *Runner) Park(first store.Position, reason error, attempts int) error {
 	if q.parked {
 		return r.parkAgain(q, reason, attempts)
 	}
-	key, err := r.keyOf(&e)
+	key, behind, err := r.sameKey(q)
 	if err != nil {
 		return err
 	}
-	if err := r.checkRoom(key, e.Position); err != nil {
+	if err := r.checkRoom(key, 1+len(behind), e.Position); err != nil {
 		return err
 	}
 	entry := &checkpoint.Parked{
@@ -143,7 +143,8 @@ func (r *Runner) Park(first store.Position, reason error, attempts int) error {
 	})
 	r.pop(q, 1)
 	r.release(q)
-	return r.holdBehind(q, key)
+	r.holdBehind(q, key, behind)
+	return nil
 }
 
 var errNotFailed = errors.New("the event has not failed")
@@ -154,34 +155,44 @@ func insert(list []store.Position, p store.Position) []store.Position {
 	return slices.Insert(list, i, p)
 }
 
-// holdBehind takes the events of a key out of a queue.
-func (r *Runner) holdBehind(q *queue, key string) error {
+// sameKey gives the key of the first event of a queue, and which of the others have it too, ascending.
+func (r *Runner) sameKey(q *queue) (key string, behind []store.Position, err error) {
+	if key, err = r.keyOf(&q.events[0]); err != nil {
+		return "", nil, err
+	}
+	for i := range q.events[1:] {
+		e := &q.events[1+i]
+		k, err := r.keyOf(e)
+		if err != nil {
+			return "", nil, err
+		}
+		if k == key {
+			behind = append(behind, e.Position)
+		}
+	}
+	return key, behind, nil
+}
+
+// holdBehind takes the given events out of a queue and holds them behind those of their key.
+func (r *Runner) holdBehind(q *queue, key string, behind []store.Position) {
 	var rest []store.Event
 	for i := range q.events {
 		e := &q.events[i]
-		k, err := r.keyOf(e)
-		if err != nil {
-			return err
-		}
-		if k != key {
+		if len(behind) == 0 || behind[0] != e.Position {
 			rest = append(rest, *e)
 			continue
 		}
+		behind = behind[1:]
 		r.bytes -= len(e.Payload)
-		if err := r.hold(key, e); err != nil {
-			return err
-		}
+		r.hold(key, e)
 	}
 	q.events = rest
 	r.forget(q)
-	return nil
 }
 
-// hold keeps an event behind those of its key that are set aside. If these are being handled again, it follows them.
-func (r *Runner) hold(key string, e *store.Event) error {
-	if err := r.checkRoom(key, e.Position); err != nil {
-		return err
-	}
+// hold keeps an event behind those of its key that are set aside: there is room. If these are being handled again, it follows
+// them.
+func (r *Runner) hold(key string, e *store.Event) {
 	entry := &checkpoint.Parked{
 		Position: e.Position, Key: key, Held: true, Replaying: r.parked.keys[key].replaying(), Since: time.Now(),
 		Emitted: r.replays(e),
@@ -189,7 +200,6 @@ func (r *Runner) hold(key string, e *store.Event) error {
 	r.parked.add(entry)
 	r.extra.write(entry.Write(r.lease.ID()))
 	r.extra.done = insert(r.extra.done, e.Position)
-	return nil
 }
 
 // replays reports whether an event of the present pass is a replay whose reactions are dropped.
@@ -212,11 +222,12 @@ func (r *Runner) emittedOf(events []store.Event) func(store.Event) bool {
 	return func(e store.Event) bool { return slices.Contains(emitted, e.Position) }
 }
 
-func (r *Runner) checkRoom(key string, event store.Position) error {
+// checkRoom reports whether n events of a key can be set aside, of which one is named.
+func (r *Runner) checkRoom(key string, n int, event store.Position) error {
 	if r.parked.keys[key] == nil && len(r.parked.keys) >= MaxParkedKeys {
 		return &ParkLimitError{Worker: r.worker.Name, Field: "parked keys", Limit: MaxParkedKeys, Event: event}
 	}
-	if len(r.parked.at) >= MaxParked {
+	if len(r.parked.at)+n > MaxParked {
 		return &ParkLimitError{Worker: r.worker.Name, Field: "parked events", Limit: MaxParked, Event: event}
 	}
 	return nil

@@ -116,7 +116,9 @@ func (r *Runner) fill(ctx context.Context, upTo store.Position, limit int) (caug
 		if err != nil {
 			return false, fmt.Errorf("cursor: worker %q: %w", r.worker.Name, err)
 		}
-		if err := r.deliver(page.Events); err != nil {
+		n, err := r.deliver(page.Events)
+		if err != nil { // what was read before the one that could not be delivered is not read again
+			r.at = r.at.pass(page.Events[:n], page.Events[n].Position-1)
 			return false, err
 		}
 		r.at = r.at.pass(page.Events, page.Scanned)
@@ -150,58 +152,70 @@ func (r *Runner) windowSize() int {
 
 func (r *Runner) laned() bool { return r.worker.Lanes > 1 }
 
-// deliver sorts events into the queues. What the pass leaves out is dropped, and what belongs to a key with parked events
-// is held behind them.
-func (r *Runner) deliver(events []store.Event) error {
-	if r.gaps.limit > 0 {
-		r.observe(events)
-	}
+// deliver sorts events into the queues, and says how many it did. What the pass leaves out is dropped, and what belongs to a
+// key with parked events is held behind them.
+func (r *Runner) deliver(events []store.Event) (n int, err error) {
 	pass := r.pass()
 	if !r.laned() && pass.Empty() && len(r.parked.keys) == 0 {
-		return r.pushAll(events)
+		r.observe(events)
+		r.pushAll(events)
+		return len(events), nil
 	}
 	var plain []store.Event
-	for i := range events {
-		e := &events[i]
-		if !pass.Empty() && !pass.Delivers(*e) || r.parked.at[e.Position] != nil {
-			continue
+	for n < len(events) && err == nil {
+		e := &events[n]
+		if (pass.Empty() || pass.Delivers(*e)) && r.parked.at[e.Position] == nil {
+			plain, err = r.assign(plain, e)
 		}
-		key, err := r.keyOf(e)
-		if err != nil {
-			return err
-		}
-		r.frontier = r.read(e.Position)
-		switch {
-		case r.parked.keys[key] != nil:
-			if err := r.hold(key, e); err != nil {
-				return err
-			}
-		case r.laned():
-			r.push(key, *e)
-		default:
-			plain = append(plain, *e)
+		if err == nil {
+			n++
 		}
 	}
 	if len(plain) > 0 {
 		r.push("", plain...)
 	}
-	return nil
+	r.observe(events[:n])
+	return n, err
 }
 
-func (r *Runner) pushAll(events []store.Event) error {
+// assign holds an event, puts it in the queue of its key, or adds it to those of a worker that has one queue only.
+func (r *Runner) assign(plain []store.Event, e *store.Event) ([]store.Event, error) {
+	key, err := r.keyOf(e)
+	if err != nil {
+		return plain, err
+	}
+	if r.parked.keys[key] != nil {
+		if err := r.checkRoom(key, 1, e.Position); err != nil {
+			return plain, err
+		}
+		r.frontier = r.read(e.Position)
+		r.hold(key, e)
+		return plain, nil
+	}
+	r.frontier = r.read(e.Position)
+	if !r.laned() {
+		return append(plain, *e), nil
+	}
+	r.push(key, *e)
+	return plain, nil
+}
+
+func (r *Runner) pushAll(events []store.Event) {
 	if len(events) == 0 {
-		return nil
+		return
 	}
 	r.undone = slices.Grow(r.undone, len(events))
 	for i := range events {
 		r.frontier = r.read(events[i].Position)
 	}
 	r.push("", events...)
-	return nil
 }
 
 // observe notes gaps. Nothing in the store is cancelled yet, so that there are no ranges to tell it of.
 func (r *Runner) observe(events []store.Event) {
+	if r.gaps.limit == 0 {
+		return
+	}
 	before := r.at.delivered
 	for i := range events {
 		r.gaps.observe(before, events[i].Position, nil)
