@@ -136,3 +136,19 @@ func TestThereIsNoRoomForMoreThanTheLimitOfParkedEvents(t *testing.T) {
 	drain(t, r)
 	require.Len(t, reactions(t, st), cursor.MaxParked)
 }
+
+func TestTheLimitOfTheFirstBatchHoldsForParkedEventsToo(t *testing.T) {
+	st := open(t)
+	keyed(t, st, "bad", "bad", "bad", "bad")
+	w := cursor.Worker{Region: orders, Handle: brokenAt(1)}
+	r := runner(t, st, w)
+	park(t, r, 1)
+	_, err := r.Replay(t.Context(), cursor.Which{All: true}, false, "")
+	require.NoError(t, err)
+	r = runner(t, st, w)
+	r.Trust()
+	r.Limit(2)
+	task, err := r.Next(t.Context(), 0)
+	require.NoError(t, err)
+	require.Equal(t, 2, task.Size())
+}

@@ -149,11 +149,15 @@ func (r *Runner) restore(ctx context.Context) error {
 // Trust tells the runner that the end of the one before was seen, and that no event killed it.
 func (r *Runner) Trust() { r.suspect, r.trying, r.tries = 0, 0, 0 }
 
-// Limit bounds the first batch of each queue: for who knows that a bigger one failed. Batches that succeed grow again.
+// Limit bounds the first batch of each queue, those of parked events included: for who knows that a bigger one failed.
+// Batches that succeed grow again.
 func (r *Runner) Limit(n int) {
 	r.limit = n
 	for _, q := range r.queues {
 		q.limit = n
+	}
+	for _, k := range r.parked.keys {
+		k.queue.limit = n
 	}
 }
 
