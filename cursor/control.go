@@ -221,6 +221,7 @@ func (r *Runner) markReplaying(ctx context.Context, which Which, chosen []checkp
 	}
 	for _, entry := range chosen {
 		r.parked.at[entry.Position].Replaying = true
+		r.parked.note(entry.Key)
 	}
 	return nil
 }

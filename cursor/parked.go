@@ -42,8 +42,10 @@ func (e *ParkLimitError) Error() string {
 
 // parkedEvents is what a worker has set aside, as its side values say.
 type parkedEvents struct {
-	keys map[string]*parkedKey
-	at   map[store.Position]*checkpoint.Parked
+	keys    map[string]*parkedKey
+	at      map[store.Position]*checkpoint.Parked
+	replays map[string]*parkedKey // the keys of which the first event is to be handled again
+	held    int                   // events that did not fail
 }
 
 // parkedKey is what is set aside of one key: the event that failed, and those held behind it.
@@ -56,8 +58,8 @@ func (k *parkedKey) replaying() bool { return len(k.entries) > 0 && k.entries[0]
 
 // draining reports whether something is to be handled again and does not wait for a decision.
 func (p *parkedEvents) draining() bool {
-	for _, k := range p.keys {
-		if k.replaying() && !k.queue.blocked {
+	for _, k := range p.replays {
+		if !k.queue.blocked {
 			return true
 		}
 	}
@@ -67,6 +69,7 @@ func (p *parkedEvents) draining() bool {
 func (p *parkedEvents) add(e *checkpoint.Parked) {
 	if p.keys == nil { // most workers have nothing set aside
 		p.keys, p.at = make(map[string]*parkedKey), make(map[store.Position]*checkpoint.Parked)
+		p.replays = make(map[string]*parkedKey)
 	}
 	k := p.keys[e.Key]
 	if k == nil {
@@ -75,6 +78,10 @@ func (p *parkedEvents) add(e *checkpoint.Parked) {
 	}
 	k.entries = append(k.entries, e)
 	p.at[e.Position] = e
+	if e.Held {
+		p.held++
+	}
+	p.note(e.Key)
 }
 
 // drop removes the first n entries of a key.
@@ -82,10 +89,38 @@ func (p *parkedEvents) drop(key string, n int) {
 	k := p.keys[key]
 	for _, e := range k.entries[:n] {
 		delete(p.at, e.Position)
+		if e.Held {
+			p.held--
+		}
 	}
 	if k.entries = k.entries[n:]; len(k.entries) == 0 {
 		delete(p.keys, key)
 	}
+	p.note(key)
+}
+
+// note keeps whether a key is to be handled again, after a change.
+func (p *parkedEvents) note(key string) {
+	if k := p.keys[key]; k != nil && k.replaying() {
+		p.replays[key] = k
+	} else {
+		delete(p.replays, key)
+	}
+}
+
+// fail notes that the first entry of a key failed for good when it was handled again: all of them wait for another replay.
+func (p *parkedEvents) fail(key string, reason error, attempts int) *parkedKey {
+	k := p.keys[key]
+	if k.entries[0].Held {
+		p.held--
+	}
+	failed := k.entries[0]
+	failed.Held, failed.Error, failed.Attempts, failed.Since = false, reason.Error(), attempts, time.Now()
+	for _, e := range k.entries {
+		e.Replaying = false
+	}
+	p.note(key)
+	return k
 }
 
 // loadParked reads what is set aside from the side values.
@@ -101,14 +136,7 @@ func (r *Runner) loadParked() error {
 }
 
 // Parked is how many events are set aside, and how many of them are only held behind others of their key.
-func (r *Runner) Parked() (parked, held int) {
-	for _, e := range r.parked.at {
-		if e.Held {
-			held++
-		}
-	}
-	return len(r.parked.at), held
-}
+func (r *Runner) Parked() (parked, held int) { return len(r.parked.at), r.parked.held }
 
 // Park sets an event that failed aside, and holds back what follows of its key. first is the HandlerError.First or
 // CommitError.Event of the failure. It is durable with the next [Runner.Commit]. Errors: [ErrNoCheckpoint], [*ParkLimitError],
@@ -219,7 +247,10 @@ func (r *Runner) emittedOf(events []store.Event) func(store.Event) bool {
 	if emitted == nil {
 		return nil
 	}
-	return func(e store.Event) bool { return slices.Contains(emitted, e.Position) }
+	return func(e store.Event) bool {
+		_, found := slices.BinarySearch(emitted, e.Position)
+		return found
+	}
 }
 
 // checkRoom reports whether n events of a key can be set aside, of which one is named.
@@ -235,15 +266,12 @@ func (r *Runner) checkRoom(key string, n int, event store.Position) error {
 
 // parkAgain puts back what was handled again and failed for good.
 func (r *Runner) parkAgain(q *queue, reason error, attempts int) error {
-	k := r.parked.keys[q.key]
-	head := k.entries[0]
-	head.Held, head.Error, head.Attempts, head.Since = false, reason.Error(), attempts, time.Now()
+	k := r.parked.fail(q.key, reason, attempts)
 	for _, entry := range k.entries {
-		entry.Replaying = false
 		r.extra.write(entry.Write(r.lease.ID()))
 	}
 	r.audit(&q.events[0], checkpoint.Audit{
-		Action: checkpoint.AuditParked, Position: head.Position, Key: q.key, Error: reason.Error(), Attempts: attempts,
+		Action: checkpoint.AuditParked, Position: k.entries[0].Position, Key: q.key, Error: reason.Error(), Attempts: attempts,
 	})
 	q.events, q.blocked, q.limit = nil, false, 0
 	return nil
@@ -305,24 +333,23 @@ func (r *Runner) replayed(q *queue, n int) {
 	}
 }
 
-// nextReplay gives a key whose parked events are to be handled again, with its next events read from the log.
+// nextReplay gives the first key whose parked events are to be handled again, with its next events read from the log.
 func (r *Runner) nextReplay(ctx context.Context) (*queue, error) {
-	if len(r.parked.keys) == 0 {
+	var next *parkedKey
+	for name, k := range r.parked.replays {
+		if !k.queue.busy && !k.queue.blocked && (next == nil || name < next.queue.key) {
+			next = k
+		}
+	}
+	if next == nil {
 		return nil, nil
 	}
-	for _, name := range slices.Sorted(maps.Keys(r.parked.keys)) {
-		k := r.parked.keys[name]
-		if !k.replaying() || k.queue.busy || k.queue.blocked {
-			continue
+	if len(next.queue.events) == 0 {
+		if err := r.loadReplay(ctx, next); err != nil {
+			return nil, err
 		}
-		if len(k.queue.events) == 0 {
-			if err := r.loadReplay(ctx, k); err != nil {
-				return nil, err
-			}
-		}
-		return &k.queue, nil
 	}
-	return nil, nil
+	return &next.queue, nil
 }
 
 func (r *Runner) loadReplay(ctx context.Context, k *parkedKey) error {
