@@ -15,9 +15,12 @@ type extra struct {
 	sides  map[string]store.SideWrite // the last write of a key counts
 	audits []store.Proposal
 	done   []store.Position
+	lived  bool // the process outlived an event that was marked, and the checkpoint does not say so
 }
 
-func (x *extra) empty() bool { return len(x.sides) == 0 && len(x.audits) == 0 && len(x.done) == 0 }
+func (x *extra) empty() bool {
+	return len(x.sides) == 0 && len(x.audits) == 0 && len(x.done) == 0 && !x.lived
+}
 
 func (x *extra) write(w store.SideWrite) {
 	if x.sides == nil {
@@ -77,7 +80,9 @@ func (r *Runner) commitExtra(ctx context.Context) error {
 	if r.extra.empty() {
 		return nil
 	}
-	if err := r.write(ctx, nil, r.extra.batch(), r.extra.done); err != nil {
+	b := r.extra.batch()
+	b.Lazy = len(b.Sides) == 0 && len(r.extra.done) == 0 && r.lazy(b)
+	if err := r.write(ctx, nil, b, r.extra.done); err != nil {
 		return &CommitError{Worker: r.worker.Name, Err: err}
 	}
 	r.extra = extra{}
@@ -224,7 +229,7 @@ func (r *Runner) move(f frontier) checkpoint.Move {
 	m := checkpoint.Move{Scanned: kept.scanned, Delivered: kept.delivered, Pending: pending, Clean: r.clean}
 	if r.suspect > 0 && r.trying > 0 {
 		entry := r.parked.at[r.trying]
-		if f.has(r.trying) || entry != nil && entry.Replaying {
+		if r.trying > r.at.scanned || f.has(r.trying) || entry != nil && entry.Replaying {
 			m.Trying, m.Tries = r.trying, r.tries
 		}
 	}

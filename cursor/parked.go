@@ -151,6 +151,7 @@ func (r *Runner) Park(first store.Position, reason error, attempts int) error {
 	}
 	e := q.events[0]
 	if q.parked {
+		r.forgive(first)
 		return r.parkAgain(q, reason, attempts)
 	}
 	key, behind, err := r.sameKey(q)
@@ -169,10 +170,18 @@ func (r *Runner) Park(first store.Position, reason error, attempts int) error {
 	r.audit(&e, checkpoint.Audit{
 		Action: checkpoint.AuditParked, Position: e.Position, Key: key, Error: reason.Error(), Attempts: attempts,
 	})
+	r.forgive(first)
 	r.pop(q, 1)
 	r.release(q)
 	r.holdBehind(q, key, behind)
 	return nil
+}
+
+// forgive forgets how often the process died at an event about which it is decided now.
+func (r *Runner) forgive(event store.Position) {
+	if r.trying == event {
+		r.trying, r.tries = 0, 0
+	}
 }
 
 var errNotFailed = errors.New("the event has not failed")
@@ -285,6 +294,7 @@ func (r *Runner) Skip(first store.Position, reason error, attempts int) error {
 		return fmt.Errorf("cursor: worker %q: skip %d: %w", r.worker.Name, first, errNotFailed)
 	}
 	e := q.events[0]
+	r.forgive(first)
 	r.audit(&e, checkpoint.Audit{
 		Action: checkpoint.AuditSkipped, Position: e.Position, Error: reason.Error(), Attempts: attempts,
 	})
@@ -337,22 +347,22 @@ func (r *Runner) replayed(q *queue, n int) {
 func (r *Runner) nextReplay(ctx context.Context) (*queue, error) {
 	var next *parkedKey
 	for name, k := range r.parked.replays {
-		if !k.queue.busy && !k.queue.blocked && (next == nil || name < next.queue.key) {
+		if k.queue.free() && (next == nil || name < next.queue.key) {
 			next = k
 		}
 	}
 	if next == nil {
 		return nil, nil
 	}
-	if len(next.queue.events) == 0 {
-		if err := r.loadReplay(ctx, next); err != nil {
-			return nil, err
-		}
-	}
-	return &next.queue, nil
+	return &next.queue, r.load(ctx, &next.queue)
 }
 
-func (r *Runner) loadReplay(ctx context.Context, k *parkedKey) error {
+// load reads the next parked events of a queue, if it is one of those and has none.
+func (r *Runner) load(ctx context.Context, q *queue) error {
+	if !q.parked || len(q.events) > 0 {
+		return nil
+	}
+	k := r.parked.keys[q.key]
 	n := min(len(k.entries), r.worker.batchSize(0))
 	for _, entry := range k.entries[:n] {
 		e, err := r.st.GetAt(ctx, entry.Position)

@@ -34,7 +34,7 @@ type Runner struct {
 	turn     bool
 	current  *Task // of Step, while its handler runs
 
-	// After an end that nobody saw, events up to suspectTo are handled alone, at most suspect of them.
+	// After an end that nobody saw, events up to suspectTo are handled alone, at most suspect of them besides parked ones.
 	suspect   int
 	suspectTo store.Position
 	trying    store.Position
@@ -314,13 +314,14 @@ func (r *Runner) Flush(ctx context.Context) error {
 // ErrInHand is the error of a call that needs all tasks to be given back, and committed where they can be.
 var ErrInHand = errors.New("cursor: worker has events in hand")
 
-// Close flushes and notes in the checkpoint that the runner ends in good order, with no event in the hands of a handler. The
-// runner may go on being used; then the note is taken back by its next commit.
+// Close flushes and notes in the checkpoint that the runner ends in good order, with no event in the hands of a handler. One
+// that has not passed yet what may have killed the process before leaves that to the next. The runner may go on being used;
+// then the note is taken back by its next commit.
 func (r *Runner) Close(ctx context.Context) error {
 	if r.inHand > 0 {
 		return fmt.Errorf("cursor: worker %q: close: %w", r.worker.Name, ErrInHand)
 	}
-	r.clean = true
+	r.clean = !r.suspicious()
 	defer func() { r.clean = false }()
 	return r.Flush(ctx)
 }

@@ -41,7 +41,8 @@ type Task struct {
 // An error is that of the commit by which a worker whose predecessor died notes which event it is about to try, or of that by
 // which one that keeps its position itself notes what was set aside.
 func (r *Runner) Next(ctx context.Context, limit int) (*Task, error) {
-	alone := !r.laned() || r.suspect > 0
+	suspicious := r.suspicious()
+	alone := !r.laned() || suspicious
 	if alone && (r.inHand > 0 || len(r.finished) > 0) {
 		return nil, nil
 	}
@@ -59,7 +60,7 @@ func (r *Runner) Next(ctx context.Context, limit int) (*Task, error) {
 		n = min(n, q.limit)
 	}
 	t := &Task{runner: r, queue: q}
-	if r.suspect > 0 {
+	if suspicious {
 		n = 1
 		if err := r.mark(ctx, t, q.events[0].Position); err != nil {
 			r.list(q)
@@ -73,8 +74,12 @@ func (r *Runner) Next(ctx context.Context, limit int) (*Task, error) {
 	return t, nil
 }
 
-// nextQueue takes turns between what is parked and has to be handled again, and what is new.
+// nextQueue takes turns between what is parked and has to be handled again, and what is new. The event at which the process
+// ended comes first: were others tried before it, its deaths could not be counted.
 func (r *Runner) nextQueue(ctx context.Context) (*queue, error) {
+	if q := r.tried(); q != nil {
+		return q, r.load(ctx, q)
+	}
 	r.turn = !r.turn
 	if r.turn {
 		if q, err := r.nextReplay(ctx); q != nil || err != nil {
@@ -86,6 +91,34 @@ func (r *Runner) nextQueue(ctx context.Context) (*queue, error) {
 		return q, nil
 	}
 	return r.nextReplay(ctx)
+}
+
+// tried gives the queue of the event that was tried last, if a process died at it and it can be handled now.
+func (r *Runner) tried() *queue {
+	if r.suspect == 0 || r.tries == 0 {
+		return nil
+	}
+	if entry := r.parked.at[r.trying]; entry != nil {
+		if k := r.parked.replays[entry.Key]; k != nil && k.entries[0] == entry && k.queue.free() {
+			return &k.queue
+		}
+		return nil
+	}
+	for _, q := range r.ready {
+		if len(q.events) > 0 && q.events[0].Position == r.trying && q.free() {
+			return q
+		}
+	}
+	return nil
+}
+
+// suspicious reports whether the next event may be the one that killed the process before. It ends once everything is passed
+// that may have been in hand then.
+func (r *Runner) suspicious() bool {
+	if r.suspect > 0 && r.floor(r.at.scanned) >= r.suspectTo && len(r.parked.replays) == 0 {
+		r.Trust()
+	}
+	return r.suspect > 0
 }
 
 func (r *Runner) newBatch(t *Task) *Batch {
@@ -213,12 +246,13 @@ func (t *Task) First() store.Position { return t.events[0].Position }
 // do with it.
 func (r *Runner) Finish(t *Task) {
 	r.inHand--
-	if t.marked { // the process lives: what became of the event is no death
-		r.tries--
-	}
 	q := t.queue
 	if t.action == StopWithRollback {
 		t.good = 0
+	}
+	if t.marked { // the process lives: what became of the event is no death
+		r.tries--
+		r.extra.lived = r.extra.lived || t.good == 0
 	}
 	if t.failed != nil && t.cancelled == nil {
 		q.blocked = true

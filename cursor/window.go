@@ -35,6 +35,9 @@ type queue struct {
 	limit   int  // of the next batch, 0 for none
 }
 
+// free reports whether nothing stands against handling a queue.
+func (q *queue) free() bool { return !q.busy && !q.blocked }
+
 // push adds an event to the queue of a key.
 func (w *window) push(key string, events ...store.Event) {
 	q := w.queues[key]
@@ -71,7 +74,7 @@ func (w *window) take() *queue {
 		q := w.ready[0]
 		w.ready = w.ready[1:]
 		q.listed = false
-		if !q.busy && !q.blocked && len(q.events) > 0 {
+		if q.free() && len(q.events) > 0 {
 			return q
 		}
 	}
