@@ -35,7 +35,8 @@ type Batch struct {
 	parked   bool                   // the events come from the list of what was set aside
 	replayed func(store.Event) bool // nil where nothing is
 	emit     bool                   // reactions to what is replayed are written
-	restart  func()                 // of the timeout; nil without one
+	restart  func() (over bool)     // of the timeout, if it is not over; nil without one
+	late     int                    // the first event that was begun when the timeout was over, 0 for none
 	trace    func(context.Context, *store.Event) []store.Event
 }
 
@@ -56,8 +57,8 @@ func NewBatch(events []store.Event, w Witness) *Batch {
 func (b *Batch) Begin(i int) {
 	_ = b.events[i]
 	b.begun = i
-	if b.restart != nil {
-		b.restart()
+	if b.restart != nil && b.restart() && b.late == 0 {
+		b.late = i
 	}
 }
 

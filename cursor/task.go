@@ -167,7 +167,7 @@ func (t *Task) Run(ctx context.Context) {
 		timer := time.AfterFunc(d, func() { cancel(ErrTimeout) })
 		defer timer.Stop()
 		defer cancel(nil)
-		t.batch.restart = func() { timer.Reset(d) }
+		t.batch.restart = func() bool { timer.Reset(d); return limited.Err() != nil }
 		ctx = limited
 	}
 	returned := false
@@ -215,9 +215,21 @@ func (t *Task) settle(parent, ctx context.Context) {
 		return
 	}
 	t.good = t.failed.at
-	if cause := context.Cause(ctx); errors.Is(cause, ErrTimeout) && !errors.Is(t.failed.err.Err, ErrTimeout) {
+	if cause := context.Cause(ctx); !errors.Is(cause, ErrTimeout) {
+		return
+	}
+	if t.robbed() {
+		t.failed = nil
+	} else if !errors.Is(t.failed.err.Err, ErrTimeout) {
 		t.failed.err.Timeout = true
 	}
+}
+
+// robbed reports whether the event that failed had no time, because one before it took more than its own and was done
+// nevertheless. It is handled again, as if it had not been tried.
+func (t *Task) robbed() bool {
+	at, b := t.failed.at, t.batch
+	return at > 0 && !t.failed.err.Panic && (b.late > 0 && b.late <= at || b.begun >= 0 && b.begun < at)
 }
 
 // Err is how the handler failed, a [*HandlerError], or the error of the context that Run was given if that ended; nil if

@@ -91,7 +91,8 @@ type Worker struct {
 	KeyVersion uint32
 	// Timeout bounds the handling of one event: when it is over, the context of the handler ends, and if the handler
 	// then returns an error, that is an attempt at the event. It counts from the call of the handler, and anew from each
-	// [Batch.Begin]: a handler that never calls that has it for the whole batch. 0 means none.
+	// [Batch.Begin]: a handler that never calls that has it for the whole batch. If an event took longer and is done in the
+	// end, what follows it in the batch is handled again with a context of its own. 0 means none.
 	Timeout time.Duration
 	// NewKinds says what becomes of a changed list of Kinds. The zero value refuses it.
 	NewKinds checkpoint.NewKinds
