@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 )
@@ -151,4 +152,31 @@ func TestTheLimitOfTheFirstBatchHoldsForParkedEventsToo(t *testing.T) {
 	task, err := r.Next(t.Context(), 0)
 	require.NoError(t, err)
 	require.Equal(t, 2, task.Size())
+}
+
+func TestWhatWasInHandOfAKindThatIsNotHandledAnyMoreIsLeftOut(t *testing.T) {
+	st := open(t)
+	_, err := st.Append(t.Context(), store.At("order:1", "shop"), store.Any, cancelled{})
+	require.NoError(t, err)
+	keyed(t, st, "2")
+	w := cursor.Worker{Region: orders, Handle: brokenAt(1), Lanes: 2, Kinds: []string{"order.cancelled", "order.placed"}}
+	r := runner(t, st, w)
+	_, err = r.Fill(t.Context(), 0)
+	require.NoError(t, err)
+	for range 2 {
+		task, err := r.Next(t.Context(), 0)
+		require.NoError(t, err)
+		task.Run(t.Context())
+		r.Finish(task)
+	}
+	_, err = r.Commit(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []store.Position{1}, record(t, st, "reserve").Pending)
+
+	w.Kinds, w.NewKinds = []string{"order.placed"}, checkpoint.NewKindsFromNow
+	r = runner(t, st, w)
+	drain(t, r)
+	require.Equal(t, []store.Position{2}, reactions(t, st))
+	require.NoError(t, r.Close(t.Context()))
+	require.Empty(t, record(t, st, "reserve").Pending)
 }

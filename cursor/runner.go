@@ -134,6 +134,9 @@ func (r *Runner) restore(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read what is not done: %w", err)
 		}
+		if !r.region.Matches(e) { // its kind is not handled any more
+			continue
+		}
 		key := ""
 		if r.laned() {
 			if key, err = r.keyOf(&e); err != nil {
