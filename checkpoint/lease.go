@@ -170,22 +170,29 @@ type Move struct {
 // may be in a batch. When the batch is committed tell it with [Lease.Committed], when not pass the error through
 // [Lease.Refused].
 func (l *Lease) Stage(b *store.Batch, m Move) {
-	next, pass := l.record, l.pass
+	next := l.record
 	next.Scanned = max(next.Scanned, m.Scanned)
 	next.Delivered = max(next.Delivered, m.Delivered)
 	next.Pending, next.Clean, next.Trying, next.Tries = m.Pending, m.Clean, m.Trying, m.Tries
-	if !pass.Empty() && next.Floor() >= pass.End() {
-		pass = Pass{}
+	if !l.pass.Empty() && next.Floor() >= l.pass.End() {
+		l.stage(b, next, Pass{})
+		return
 	}
-	l.stage(b, next, pass)
+	// A pass may be long, and is kept as it is.
+	l.staged, l.stagedPass = next, l.pass
+	b.Sides = append(b.Sides, l.write(next))
 }
 
 func (l *Lease) stage(b *store.Batch, next Record, pass Pass) {
 	l.staged, l.stagedPass = next, pass
-	b.Sides = append(b.Sides, store.SideWrite{Key: l.id.key(), Value: next.Encode(), Expect: store.Exactly(l.revision)})
+	b.Sides = append(b.Sides, l.write(next))
 	if !l.pass.Empty() || !pass.Empty() {
 		b.Sides = append(b.Sides, pass.write(l.id))
 	}
+}
+
+func (l *Lease) write(next Record) store.SideWrite {
+	return store.SideWrite{Key: l.id.key(), Value: next.Encode(), Expect: store.Exactly(l.revision)}
 }
 
 // StageRewind adds the checkpoint, moved back behind position to. reads is the region that is read, undone are the events

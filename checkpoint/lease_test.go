@@ -269,3 +269,25 @@ func TestWhatDoesNotFitIsToldInWordsAndWithTheWayOut(t *testing.T) {
 		require.EqualError(t, err, `checkpoint "index": `+want+`: checkpoint.Rebind accepts that`)
 	}
 }
+
+func TestAnOrdinaryCommitDoesNotWriteThePassAgain(t *testing.T) {
+	st := open(t)
+	fill(t, st, 9)
+	l := acquire(t, st, "index", bound)
+	require.NoError(t, move(t, st, l, 9))
+	require.NoError(t, checkpoint.Rewind(t.Context(), st, "index", 2, false))
+	l = acquire(t, st, "index", bound)
+	require.False(t, l.Pass().Empty())
+	var b store.Batch
+	l.Stage(&b, checkpoint.Move{Scanned: 5, Delivered: 5})
+	require.Len(t, b.Sides, 1)
+	require.NoError(t, move(t, st, l, 5))
+	require.False(t, l.Pass().Empty())
+	b = store.Batch{}
+	l.Stage(&b, checkpoint.Move{Scanned: 9, Delivered: 9})
+	require.Len(t, b.Sides, 2, "its end is written")
+	require.NoError(t, move(t, st, l, 9))
+	pass, err := checkpoint.PassOf(st, "index")
+	require.NoError(t, err)
+	require.True(t, pass.Empty() && l.Pass().Empty())
+}
