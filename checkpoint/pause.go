@@ -55,9 +55,17 @@ func PauseOf(st *store.Store, id ID) (Pause, bool, error) {
 	if !ok {
 		return Pause{}, false, nil
 	}
-	_, body, err := open(side.Value, pauseMagic, pauseVersion)
+	p, err := decodePause(side.Value)
 	if err != nil {
 		return Pause{}, false, fmt.Errorf("checkpoint %q: pause: %w", id, err)
+	}
+	return p, true, nil
+}
+
+func decodePause(b []byte) (Pause, error) {
+	_, body, err := open(b, pauseMagic, pauseVersion)
+	if err != nil {
+		return Pause{}, err
 	}
 	in := reader{rest: body}
 	p := Pause{Since: time.UnixMilli(int64(in.u64())).UTC()}
@@ -66,7 +74,7 @@ func PauseOf(st *store.Store, id ID) (Pause, bool, error) {
 	}
 	p.Reason = in.text()
 	if err := in.end(); err != nil {
-		return Pause{}, false, fmt.Errorf("checkpoint %q: pause: %w", id, err)
+		return Pause{}, err
 	}
-	return p, true, nil
+	return p, nil
 }

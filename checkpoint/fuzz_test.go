@@ -1,0 +1,62 @@
+package checkpoint
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+// fuzzSealed gives what is fuzzed to a decoder, as it is and with a checksum that fits. What is accepted must be encoded to
+// the same bytes.
+func fuzzSealed(f *testing.F, seeds [][]byte, again func(b []byte) ([]byte, error)) {
+	for _, seed := range seeds {
+		f.Add(seed)
+	}
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		inputs := [][]byte{b}
+		if len(b) >= crcBytes {
+			inputs = append(inputs, seal(append([]byte(nil), b[:len(b)-crcBytes]...)))
+		}
+		for _, in := range inputs {
+			if out, err := again(in); err == nil {
+				require.Equal(t, in, out)
+			}
+		}
+	})
+}
+
+func FuzzOnlyAParkedEventAsItIsWrittenIsAccepted(f *testing.F) {
+	seeds := [][]byte{
+		Parked{}.Write("w").Value,
+		Parked{Position: 7, Key: "k", Held: true, Replaying: true, Emitted: true, Since: time.UnixMilli(1)}.Write("w").Value,
+		Parked{Position: 1 << 40, Key: "order:1", Error: "broken", Attempts: 3, Since: time.UnixMilli(1 << 40)}.Write("w").Value,
+	}
+	fuzzSealed(f, seeds, func(b []byte) ([]byte, error) {
+		p, err := decodeParked(b)
+		return p.Write("w").Value, err
+	})
+}
+
+func FuzzOnlyAPauseAsItIsWrittenIsAccepted(f *testing.F) {
+	seeds := [][]byte{Pause{}.Write("w").Value, Pause{Since: time.UnixMilli(1), Until: time.UnixMilli(2), Reason: "lunch"}.Write("w").Value}
+	fuzzSealed(f, seeds, func(b []byte) ([]byte, error) {
+		p, err := decodePause(b)
+		return p.Write("w").Value, err
+	})
+}
+
+func FuzzOnlyAPassAsItIsWrittenIsAccepted(f *testing.F) {
+	layer := Layer{From: 3, UpTo: 900, Region: store.Region{Entity: "a", Kinds: []string{"k.x", "k.y"}}, Except: []store.Position{4, 300, 900}}
+	seeds := [][]byte{
+		Pass{Skip: []Layer{layer}}.encode(),
+		Pass{Skip: []Layer{{UpTo: 2}}, Emitted: []Layer{layer, {UpTo: 1, Region: store.Region{Category: "k"}}}, Emit: true}.encode(),
+	}
+	fuzzSealed(f, seeds, func(b []byte) ([]byte, error) {
+		p, err := decodePass(b)
+		return p.encode(), err
+	})
+}
