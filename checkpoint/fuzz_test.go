@@ -53,7 +53,7 @@ func FuzzOnlyAPassAsItIsWrittenIsAccepted(f *testing.F) {
 	layer := Layer{From: 3, UpTo: 900, Region: store.Region{Entity: "a", Kinds: []string{"k.x", "k.y"}}, Except: []store.Position{4, 300, 900}}
 	seeds := [][]byte{
 		Pass{Skip: []Layer{layer}}.encode(),
-		Pass{Skip: []Layer{{UpTo: 2}}, Emitted: []Layer{layer, {UpTo: 1, Region: store.Region{Category: "k"}}}, Emit: true}.encode(),
+		Pass{Skip: []Layer{{UpTo: 2}}, Emitted: []Layer{layer, {UpTo: 1, Region: store.Region{Category: "k"}}}, Emit: []Span{{UpTo: 1}, {From: 3, UpTo: 1 << 40}}}.encode(),
 	}
 	fuzzSealed(f, seeds, func(b []byte) ([]byte, error) {
 		p, err := decodePass(b)

@@ -53,9 +53,12 @@ type Pass struct {
 	Skip []Layer
 	// Emitted: what one of these covers is delivered as a replay.
 	Emitted []Layer
-	// Emit says that replays emit again.
-	Emit bool
+	// Emit is where replays emit again: ascending, and apart from each other.
+	Emit []Span
 }
+
+// Span is the positions behind From, up to UpTo.
+type Span struct{ From, UpTo store.Position }
 
 // Empty reports whether there is nothing special.
 func (p Pass) Empty() bool { return len(p.Skip) == 0 && len(p.Emitted) == 0 }
@@ -75,6 +78,12 @@ func (p Pass) Delivers(e store.Event) bool { return !covered(p.Skip, &e) }
 // Replayed reports whether an event was handled before this pass.
 func (p Pass) Replayed(e store.Event) bool { return covered(p.Emitted, &e) }
 
+// Mutes reports whether the reactions to an event are dropped: it is a replay, and nobody asked for them.
+func (p Pass) Mutes(e store.Event) bool {
+	asked := slices.ContainsFunc(p.Emit, func(s Span) bool { return s.From < e.Position && e.Position <= s.UpTo })
+	return !asked && p.Replayed(e)
+}
+
 func covered(layers []Layer, e *store.Event) bool {
 	return slices.ContainsFunc(layers, func(l Layer) bool { return l.covers(e) })
 }
@@ -82,7 +91,7 @@ func covered(layers []Layer, e *store.Event) bool {
 // Rewound gives the pass of a reader that has scanned a region up to a position, but for what is undone, and goes back
 // behind position to; and where it begins. undone, ascending, are the events in hand, wherever they lie, and what was
 // parked behind to and is parked no more. It begins further back than to where something in hand or a back-fill does, and
-// is delivered only that before to.
+// is delivered only that before to, and emits if it would have.
 func (p Pass) Rewound(
 	scanned, to store.Position, reads store.Region, undone []store.Position, emit bool,
 ) (Pass, store.Position) {
@@ -90,7 +99,7 @@ func (p Pass) Rewound(
 	if len(undone) > 0 {
 		at = min(at, undone[0]-1)
 	}
-	next := Pass{Emit: emit}
+	next := Pass{Emit: p.emitting(at, to, emit)}
 	for _, l := range p.Emitted {
 		if l.UpTo > at {
 			next.Emitted = add(next.Emitted, l)
@@ -104,6 +113,23 @@ func (p Pass) Rewound(
 		next = Pass{}
 	}
 	return next, at
+}
+
+// emitting is where replays emit: up to position to and behind at as now, and from there on as is said.
+func (p Pass) emitting(at, to store.Position, emit bool) (spans []Span) {
+	for _, s := range p.Emit {
+		if s.From, s.UpTo = max(s.From, at), min(s.UpTo, to); s.From < s.UpTo {
+			spans = append(spans, s)
+		}
+	}
+	if !emit {
+		return spans
+	}
+	if n := len(spans); n > 0 && spans[n-1].UpTo == to {
+		spans[n-1].UpTo = math.MaxUint64
+		return spans
+	}
+	return append(spans, Span{From: to, UpTo: math.MaxUint64})
 }
 
 // Widened gives the pass of a reader that has scanned a region up to a position, but for what is undone (ascending), and
@@ -147,7 +173,12 @@ func (p Pass) encode() []byte {
 	b := append([]byte(passMagic), passVersion)
 	b = appendLayers(b, p.Skip)
 	b = appendLayers(b, p.Emitted)
-	return seal(appendFlag(b, p.Emit))
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(p.Emit)))
+	for _, s := range p.Emit {
+		b = binary.LittleEndian.AppendUint64(b, uint64(s.From))
+		b = binary.LittleEndian.AppendUint64(b, uint64(s.UpTo))
+	}
+	return seal(b)
 }
 
 func appendLayers(b []byte, layers []Layer) []byte {
@@ -173,13 +204,23 @@ func (r *reader) layers() (layers []Layer) {
 	return layers
 }
 
+// spans reads as many as there are.
+func (r *reader) spans() (spans []Span) {
+	for n := r.u32(); n > 0 && !r.bad; n-- {
+		s := Span{From: store.Position(r.u64()), UpTo: store.Position(r.u64())}
+		r.bad = r.bad || s.UpTo <= s.From || len(spans) > 0 && s.From <= spans[len(spans)-1].UpTo
+		spans = append(spans, s)
+	}
+	return spans
+}
+
 func decodePass(b []byte) (Pass, error) {
 	_, body, err := open(b, passMagic, passVersion)
 	if err != nil {
 		return Pass{}, err
 	}
 	in := reader{rest: body}
-	p := Pass{Skip: in.layers(), Emitted: in.layers(), Emit: in.flag()}
+	p := Pass{Skip: in.layers(), Emitted: in.layers(), Emit: in.spans()}
 	in.bad = in.bad || p.Empty() // is not written
 	if err := in.end(); err != nil {
 		return Pass{}, err

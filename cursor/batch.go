@@ -34,7 +34,7 @@ type Batch struct {
 
 	parked   bool                   // the events come from the list of what was set aside
 	replayed func(store.Event) bool // nil where nothing is
-	emit     bool                   // reactions to what is replayed are written
+	mutes    func(store.Event) bool // reactions to it are dropped; nil where none are
 	restart  func() (over bool)     // of the timeout, if it is not over; nil without one
 	late     int                    // the first event that was begun when the timeout was over, 0 for none
 	trace    func(context.Context, *store.Event) []store.Event
@@ -71,7 +71,7 @@ func (b *Batch) Replayed(i int) bool { return b.replayed != nil && b.replayed(b.
 func (b *Batch) Parked() bool { return b.parked }
 
 // muted reports whether the reactions to Events[i] are dropped.
-func (b *Batch) muted(i int) bool { return !b.emit && b.Replayed(i) }
+func (b *Batch) muted(i int) bool { return b.mutes != nil && b.mutes(b.events[i]) }
 
 // Trace gives the chain of causes of Events[i], nearest first, as far as the store has them, at most 64. It is empty for a
 // batch made by hand.

@@ -240,10 +240,7 @@ func (r *Runner) hold(key string, e *store.Event) {
 }
 
 // replays reports whether an event of the present pass is a replay whose reactions are dropped.
-func (r *Runner) replays(e *store.Event) bool {
-	pass := r.pass()
-	return !pass.Emit && pass.Replayed(*e)
-}
+func (r *Runner) replays(e *store.Event) bool { return r.pass().Mutes(*e) }
 
 // emittedOf tells the parked events whose reactions were written before.
 func (r *Runner) emittedOf(events []store.Event) func(store.Event) bool {

@@ -127,8 +127,9 @@ func (r *Runner) newBatch(t *Task) *Batch {
 	switch pass := r.pass(); {
 	case t.queue.parked: // the handler may run beside changes of the list
 		b.parked, b.replayed = true, r.emittedOf(t.events)
+		b.mutes = b.replayed
 	case !pass.Empty():
-		b.replayed, b.emit = pass.Replayed, pass.Emit
+		b.replayed, b.mutes = pass.Replayed, pass.Mutes
 	}
 	return b
 }
