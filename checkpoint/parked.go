@@ -29,6 +29,7 @@ type Parked struct {
 	Held      bool      // it did not fail, but waits behind a parked event of its key
 	Replaying bool      // it is to be handled again
 	Emitted   bool      // it was handled once before, with its reactions, and set aside in a replay
+	Again     bool      // which was to emit again
 	Error     string    // of the last attempt, at most MaxErrorBytes
 	Attempts  int       // made when it was parked
 	Since     time.Time // when it was set aside; to the millisecond
@@ -45,7 +46,9 @@ func (p Parked) Write(id ID) store.SideWrite {
 	b := append([]byte(parkedMagic), parkedVersion)
 	b = binary.LittleEndian.AppendUint64(b, uint64(p.Position))
 	b = appendText(b, p.Key)
-	b = appendFlag(appendFlag(appendFlag(b, p.Held), p.Replaying), p.Emitted)
+	for _, flag := range []bool{p.Held, p.Replaying, p.Emitted, p.Again} {
+		b = appendFlag(b, flag)
+	}
 	b = appendText(b, clip(p.Error))
 	b = binary.LittleEndian.AppendUint32(b, uint32(p.Attempts))
 	b = binary.LittleEndian.AppendUint64(b, uint64(p.Since.UnixMilli()))
@@ -105,8 +108,8 @@ func decodeParked(b []byte) (Parked, error) {
 		return Parked{}, err
 	}
 	in := reader{rest: body}
-	p := Parked{Position: store.Position(in.u64()), Key: in.text(), Held: in.flag(), Replaying: in.flag(), Emitted: in.flag(), Error: in.text()}
-	p.Attempts, p.Since = int(in.u32()), time.UnixMilli(int64(in.u64())).UTC()
+	p := Parked{Position: store.Position(in.u64()), Key: in.text(), Held: in.flag(), Replaying: in.flag(), Emitted: in.flag(), Again: in.flag()}
+	p.Error, p.Attempts, p.Since = in.text(), int(in.u32()), time.UnixMilli(int64(in.u64())).UTC()
 	if err := in.end(); err != nil {
 		return Parked{}, err
 	}

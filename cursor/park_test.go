@@ -180,3 +180,44 @@ func TestWhatWasInHandOfAKindThatIsNotHandledAnyMoreIsLeftOut(t *testing.T) {
 	require.NoError(t, r.Close(t.Context()))
 	require.Empty(t, record(t, st, "reserve").Pending)
 }
+
+func TestAReplayThatIsToEmitIsStillAReplayWhenItIsParked(t *testing.T) {
+	st := open(t)
+	keyed(t, st, "a", "b")
+	sick, replayed := false, map[store.Position]bool{}
+	w := cursor.Worker{Region: orders, Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+		for i, e := range b.Events {
+			if sick && e.Position == 1 {
+				return cursor.Continue, cursor.Failed(i, errBroken)
+			}
+			replayed[e.Position] = b.Replayed(i)
+			react(b, i)
+		}
+		return cursor.Continue, nil
+	}}
+	r := runner(t, st, w)
+	drain(t, r)
+	require.NoError(t, r.Rewind(t.Context(), 0, true, ""))
+	sick = true
+	park(t, r, 1)
+	sick = false
+	_, err := r.Replay(t.Context(), cursor.Which{All: true}, false, "")
+	require.NoError(t, err)
+	drain(t, r)
+	require.Equal(t, []store.Position{1, 2, 1, 2}, ascendingTwice(reactions(t, st)))
+	require.Equal(t, map[store.Position]bool{1: true, 2: true}, replayed)
+
+	require.NoError(t, r.Rewind(t.Context(), 0, true, ""))
+	sick = true
+	park(t, r, 1)
+	sick = false
+	require.NoError(t, r.Rewind(t.Context(), 0, false, ""))
+	drain(t, r)
+	require.Len(t, reactions(t, st), 4, "it was decided anew that nothing emits")
+}
+
+// ascendingTwice sorts the second half, which comes in any order.
+func ascendingTwice(list []store.Position) []store.Position {
+	slices.Sort(list[len(list)/2:])
+	return list
+}

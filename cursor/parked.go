@@ -162,8 +162,9 @@ func (r *Runner) Park(first store.Position, reason error, attempts int) error {
 		return err
 	}
 	entry := &checkpoint.Parked{
-		Position: e.Position, Key: key, Error: reason.Error(), Attempts: attempts, Since: time.Now(), Emitted: r.replays(&e),
+		Position: e.Position, Key: key, Error: reason.Error(), Attempts: attempts, Since: time.Now(),
 	}
+	entry.Emitted, entry.Again = r.emitted(&e)
 	r.parked.add(entry)
 	r.extra.write(entry.Write(r.lease.ID()))
 	r.extra.done = insert(r.extra.done, e.Position)
@@ -232,29 +233,38 @@ func (r *Runner) holdBehind(q *queue, key string, behind []store.Position) {
 func (r *Runner) hold(key string, e *store.Event) {
 	entry := &checkpoint.Parked{
 		Position: e.Position, Key: key, Held: true, Replaying: r.parked.keys[key].replaying(), Since: time.Now(),
-		Emitted: r.replays(e),
 	}
+	entry.Emitted, entry.Again = r.emitted(e)
 	r.parked.add(entry)
 	r.extra.write(entry.Write(r.lease.ID()))
 	r.extra.done = insert(r.extra.done, e.Position)
 }
 
-// replays reports whether an event of the present pass is a replay whose reactions are dropped.
-func (r *Runner) replays(e *store.Event) bool { return r.pass().Mutes(*e) }
+// emitted reports whether an event of the present pass is a replay, and whether it emits again.
+func (r *Runner) emitted(e *store.Event) (before, again bool) {
+	pass := r.pass()
+	before = pass.Replayed(*e)
+	return before, before && !pass.Mutes(*e)
+}
 
-// emittedOf tells the parked events whose reactions were written before.
-func (r *Runner) emittedOf(events []store.Event) func(store.Event) bool {
-	var emitted []store.Position
+// emittedOf tells the parked events whose reactions were written before, and of these the ones that do not emit again.
+func (r *Runner) emittedOf(events []store.Event) (before, muted func(store.Event) bool) {
+	var emitted, silent []store.Position
 	for i := range events {
 		if entry := r.parked.at[events[i].Position]; entry != nil && entry.Emitted {
 			emitted = append(emitted, entry.Position)
+			if !entry.Again {
+				silent = append(silent, entry.Position)
+			}
 		}
 	}
-	if emitted == nil {
-		return nil
-	}
+	return among(emitted), among(silent)
+}
+
+// among reports whether an event is in an ascending list.
+func among(list []store.Position) func(store.Event) bool {
 	return func(e store.Event) bool {
-		_, found := slices.BinarySearch(emitted, e.Position)
+		_, found := slices.BinarySearch(list, e.Position)
 		return found
 	}
 }

@@ -126,8 +126,8 @@ func (r *Runner) newBatch(t *Task) *Batch {
 	b.trace = r.trace
 	switch pass := r.pass(); {
 	case t.queue.parked: // the handler may run beside changes of the list
-		b.parked, b.replayed = true, r.emittedOf(t.events)
-		b.mutes = b.replayed
+		b.parked = true
+		b.replayed, b.mutes = r.emittedOf(t.events)
 	case !pass.Empty():
 		b.replayed, b.mutes = pass.Replayed, pass.Mutes
 	}
