@@ -226,7 +226,7 @@ func (r *Runner) markReplaying(ctx context.Context, which Which, chosen []checkp
 	return nil
 }
 
-// Discard gives up a parked event for good; what is held behind it is handled. Errors: [ErrNotParked].
+// Discard gives up a parked event for good; what is held of its key is handled. Errors: [ErrNotParked].
 func (r *Runner) Discard(ctx context.Context, event store.Position, reason string) error {
 	if err := r.settled(ctx, "discard"); err != nil {
 		return err
@@ -235,21 +235,22 @@ func (r *Runner) Discard(ctx context.Context, event store.Position, reason strin
 	if err != nil {
 		return err
 	}
-	k := r.parked.keys[keys[0]]
+	k, given := r.parked.keys[keys[0]], r.parked.at[event]
 	sides := []store.SideWrite{checkpoint.Unpark(r.lease.ID(), event)}
-	for _, entry := range k.entries[1:] {
-		follower := *entry
-		follower.Replaying = true
-		sides = append(sides, follower.Write(r.lease.ID()))
+	for _, entry := range k.entries {
+		if follower := *entry; entry != given {
+			follower.Replaying = true
+			sides = append(sides, follower.Write(r.lease.ID()))
+		}
 	}
 	a := checkpoint.Audit{Action: checkpoint.AuditDiscarded, Position: event, Key: keys[0], Reason: reason}
 	if err := r.note(ctx, a, sides...); err != nil {
 		return err
 	}
-	for _, entry := range k.entries[1:] {
+	for _, entry := range k.entries {
 		entry.Replaying = true
 	}
 	k.queue = queue{key: keys[0], parked: true}
-	r.parked.drop(keys[0], 1)
+	r.parked.remove(given)
 	return nil
 }

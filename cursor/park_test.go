@@ -221,3 +221,32 @@ func ascendingTwice(list []store.Position) []store.Position {
 	slices.Sort(list[len(list)/2:])
 	return list
 }
+
+// A back-fill finds earlier events of a key that has a parked one.
+func TestAParkedEventCanBeGivenUpAlthoughEarlierOnesAreHeldWithIt(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		st := open(t)
+		_, err := st.Append(t.Context(), store.At("order:bad", "shop"), store.Any, cancelled{})
+		require.NoError(t, err)
+		keyed(t, st, "bad", "bad")
+		w := cursor.Worker{Region: orders, Handle: brokenAt(2), Kinds: []string{"order.placed"}}
+		r := runner(t, st, w)
+		park(t, r, 2)
+		w.Kinds = nil
+		require.NoError(t, r.Widen(t.Context(), orders, nil, ""))
+		drain(t, r)
+		parked, held := r.Parked()
+		require.Equal(t, []int{3, 2}, []int{parked, held})
+		if restart {
+			r = runner(t, st, w)
+		}
+		require.ErrorIs(t, r.Discard(t.Context(), 1, ""), cursor.ErrNotParked)
+		_, err = r.Replay(t.Context(), cursor.Which{Position: 2}, true, "")
+		require.NoError(t, err)
+		require.NoError(t, r.Discard(t.Context(), 2, ""))
+		drain(t, r)
+		require.Equal(t, []store.Position{1, 3}, slices.Sorted(slices.Values(reactions(t, st))))
+		parked, held = r.Parked()
+		require.Equal(t, []int{0, 0}, []int{parked, held})
+	}
+}

@@ -50,7 +50,7 @@ type parkedEvents struct {
 
 // parkedKey is what is set aside of one key: the event that failed, and those held behind it.
 type parkedKey struct {
-	entries []*checkpoint.Parked // ascending
+	entries []*checkpoint.Parked // ascending, but for those of a back-fill, which come last until the next runner
 	queue   queue                // of those that are handled again, one stretch at a time
 }
 
@@ -97,6 +97,15 @@ func (p *parkedEvents) drop(key string, n int) {
 		delete(p.keys, key)
 	}
 	p.note(key)
+}
+
+// remove removes an entry of a key, wherever it stands.
+func (p *parkedEvents) remove(e *checkpoint.Parked) {
+	k := p.keys[e.Key]
+	i := slices.Index(k.entries, e)
+	copy(k.entries[1:i+1], k.entries[:i])
+	k.entries[0] = e
+	p.drop(e.Key, 1)
 }
 
 // note keeps whether a key is to be handled again, after a change.
@@ -261,8 +270,9 @@ func (r *Runner) emittedOf(events []store.Event) (before, muted func(store.Event
 	return among(emitted), among(silent)
 }
 
-// among reports whether an event is in an ascending list.
+// among reports whether an event is in a list.
 func among(list []store.Position) func(store.Event) bool {
+	slices.Sort(list)
 	return func(e store.Event) bool {
 		_, found := slices.BinarySearch(list, e.Position)
 		return found
@@ -413,9 +423,8 @@ func (r *Runner) choose(which Which) ([]string, error) {
 		if entry == nil {
 			return nil, fmt.Errorf("cursor: worker %q: %s: %w", r.worker.Name, which, ErrNotParked)
 		}
-		if head := r.parked.keys[entry.Key].entries[0]; head != entry {
-			return nil, fmt.Errorf("cursor: worker %q: %s is only held behind event %d of its key: %w",
-				r.worker.Name, which, head.Position, ErrNotParked)
+		if entry.Held {
+			return nil, fmt.Errorf("cursor: worker %q: %s is only held behind others of its key: %w", r.worker.Name, which, ErrNotParked)
 		}
 		keys = []string{entry.Key}
 	case r.parked.keys[which.Key] != nil:
