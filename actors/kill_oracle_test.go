@@ -194,7 +194,7 @@ func (d killDone) emitted(e store.Event) bool {
 	if p, parked := d.parked[e.Position]; parked {
 		return p.Emitted
 	}
-	return d.record.Done(e.Position) || d.pass.Replayed(e)
+	return d.record.Done(e.Position) || d.pass.Replayed(e) || !d.pass.Delivers(e)
 }
 
 // killCheckpoints gives every checkpoint; none lies beyond the head.
