@@ -175,3 +175,47 @@ func TestAHungLaneIsNamedByStop(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+func TestEventsThatAreHeldDoNotFillTheWindowWhileAHandlerTakesItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		release := make(chan struct{})
+		w := handling("w", func(_ context.Context, b *cursor.Batch) error {
+			switch b.Events[0].Coordinate.Entity {
+			case "in:0":
+				return supervision.Park(errBroken)
+			case "in:1":
+				<-release
+			}
+			return nil
+		})
+		w.Lanes, w.BatchSize = 2, 1 // two events may be undone
+		sys := start(t, st, w)
+		_ = sys.WaitApplied(t.Context(), "w", appendAll(t, st, input(0)))
+		appendAll(t, st, input(1), input(0))
+		synctest.Wait()
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendAll(t, st, input(2))))
+		require.Equal(t, store.Position(3), statusOf(t, sys, "w").Holding)
+		close(release)
+	})
+}
+
+func TestNewEventsAreHandledWhileAHandlerOfAnotherKeyTakesItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		release := make(chan struct{})
+		w := handling("w", func(_ context.Context, b *cursor.Batch) error {
+			if b.Events[0].Coordinate.Entity == "in:1" {
+				<-release
+			}
+			return nil
+		})
+		w.Lanes = 2
+		sys := start(t, st, w)
+		appendAll(t, st, input(1))
+		synctest.Wait()
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendAll(t, st, input(2))))
+		require.Equal(t, store.Position(1), statusOf(t, sys, "w").Holding)
+		close(release)
+	})
+}

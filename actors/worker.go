@@ -188,10 +188,9 @@ func (w *worker) step(c actor.Context) {
 		c.Send(w.lane(), &handle{task: t})
 	}
 	switch {
-	case w.runner.InHand() > 0:
-	case w.runner.Dirty():
+	case w.runner.Dirty(): // also while lanes are at work: what is held fills the window until it is written
 		w.write(c)
-	case caughtUp && w.runner.Idle():
+	case caughtUp && (w.laned() || w.runner.Idle()):
 		w.pull(c)
 	}
 }
@@ -227,10 +226,13 @@ func (w *worker) quiet(c actor.Context) bool {
 	return true
 }
 
-// pull asks the store actor for news. The worker handles nothing until the answer comes, except what is to be handled again.
+// pull asks the store actor for news. Until the answer comes the worker handles nothing but what its lanes have in hand, and
+// what is to be handled again.
 func (w *worker) pull(c actor.Context) {
-	w.plan.cell.moved(Idle, w.runner.Position(), 0)
-	w.publish()
+	if w.runner.Idle() {
+		w.plan.cell.moved(Idle, w.runner.Position(), 0)
+		w.publish()
+	}
 	if w.pulling {
 		return
 	}
