@@ -367,6 +367,7 @@ func (g *group) enable(c actor.Context, name string) error {
 			return nil // somebody else was faster
 		}
 		ch.judge, ch.limit = supervision.NewJudge(ch.plan.spec, rand.Float64), 0
+		ch.plan.suspicious.Store(false)
 		g.sys.log.Info("worker enabled", workerField(ch.plan))
 		if ch.pid != nil { // it is still on its way out
 			ch.then, ch.delay = comeBack, 0

@@ -3,6 +3,7 @@ package actors
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/supervision"
@@ -19,6 +20,8 @@ type plan struct {
 	seat     seat                 // of a worker
 	owner    seat                 // the actor of the group above
 	strategy supervision.Strategy // of a group
+
+	suspicious atomic.Bool // the worker has not passed yet what may have killed the process before
 }
 
 // errNotSource is the reason of a ChildError.

@@ -314,6 +314,29 @@ func TestAWorkerWhosePredecessorDiedHandlesOneByOneAndGivesUpWhatKillsTheProcess
 	})
 }
 
+func TestARestartDoesNotMakeAWorkerTrustWhatMayHaveKilledTheProcessBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		appendInputs(t, st, 5)
+		var sizes []int
+		w := handling("w", func(_ context.Context, b *cursor.Batch) error {
+			if sizes = append(sizes, len(b.Events)); len(sizes) == 2 {
+				panic(errBroken)
+			}
+			return nil
+		})
+		r, err := cursor.NewRunner(t.Context(), st, w)
+		require.NoError(t, err)
+		_, err = r.Fill(t.Context(), 0)
+		require.NoError(t, err)
+		_, err = r.Next(t.Context(), 0) // and the process dies
+		require.NoError(t, err)
+		sys := start(t, st, w)
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
+		require.Equal(t, []int{1, 1, 1, 1, 1, 1}, sizes[:6], "the second event twice")
+	})
+}
+
 // Each of them asks for a restart of its own, while the other one's is under way.
 func TestChildrenThatFailTogetherAllComeBack(t *testing.T) {
 	for range 20 {

@@ -119,7 +119,7 @@ func (w *worker) acquire(c actor.Context) {
 	runner, err := cursor.NewRunner(w.sys.acquisition(), w.sys.store, w.resumed())
 	if err == nil {
 		w.runner = runner
-		if w.later {
+		if w.later && !w.plan.suspicious.Load() {
 			runner.Trust()
 		}
 		runner.Limit(w.limit)
@@ -328,6 +328,7 @@ func (w *worker) publish() {
 	scanned, undone := w.runner.Progress()
 	parked, held := w.runner.Parked()
 	w.plan.cell.progress(w.runner.Position(), scanned, undone, parked, held)
+	w.plan.suspicious.Store(w.runner.Suspicious())
 }
 
 // drain ends the actor between two batches.

@@ -324,7 +324,7 @@ func (r *Runner) Close(ctx context.Context) error {
 	if r.inHand > 0 {
 		return fmt.Errorf("cursor: worker %q: close: %w", r.worker.Name, ErrInHand)
 	}
-	r.clean = !r.suspicious()
+	r.clean = !r.Suspicious()
 	defer func() { r.clean = false }()
 	return r.Flush(ctx)
 }

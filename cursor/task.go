@@ -41,7 +41,7 @@ type Task struct {
 // An error is that of the commit by which a worker whose predecessor died notes which event it is about to try, or of that by
 // which one that keeps its position itself notes what was set aside.
 func (r *Runner) Next(ctx context.Context, limit int) (*Task, error) {
-	suspicious := r.suspicious()
+	suspicious := r.Suspicious()
 	alone := !r.laned() || suspicious
 	if alone && (r.inHand > 0 || len(r.finished) > 0) {
 		return nil, nil
@@ -112,9 +112,9 @@ func (r *Runner) tried() *queue {
 	return nil
 }
 
-// suspicious reports whether the next event may be the one that killed the process before. It ends once everything is passed
+// Suspicious reports whether the next event may be the one that killed the process before. It ends once everything is passed
 // that may have been in hand then.
-func (r *Runner) suspicious() bool {
+func (r *Runner) Suspicious() bool {
 	if r.suspect > 0 && r.floor(r.at.scanned) >= r.suspectTo && len(r.parked.replays) == 0 {
 		r.Trust()
 	}
