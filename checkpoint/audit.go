@@ -19,8 +19,8 @@ const (
 	AuditRewound   = "rewound"    // the worker went back
 	AuditReset     = "reset"      // the worker begins anew
 	AuditSkippedTo = "skipped-to" // the worker left events out
-	AuditWidened   = "widened"    // the worker reads a wider region, its past included
-	AuditRebound   = "rebound"    // the worker reads another region from now on
+	AuditWidened   = "widened"    // the worker reads a wider region or more kinds, their past included
+	AuditRebound   = "rebound"    // the worker reads another region or other kinds from now on
 	AuditDeleted   = "deleted"    // the checkpoint was removed
 )
 

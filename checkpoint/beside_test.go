@@ -28,9 +28,9 @@ func parkedPositions(t *testing.T, st *store.Store) (list []store.Position) {
 	return list
 }
 
-func lastAudit(t *testing.T, st *store.Store, id checkpoint.ID) (last checkpoint.Audit) {
+func lastAudit(t *testing.T, st *store.Store) (last checkpoint.Audit) {
 	t.Helper()
-	for e, err := range st.Read(t.Context(), checkpoint.AuditRegion(id), store.Beginning()) {
+	for e, err := range st.Read(t.Context(), checkpoint.AuditRegion("index"), store.Beginning()) {
 		require.NoError(t, err)
 		last, err = checkpoint.DecodeAudit(e)
 		require.NoError(t, err)
@@ -105,7 +105,7 @@ func TestOperatorCallsLeaveAnAuditEventAndDealWithWhatIsParked(t *testing.T) {
 
 	require.NoError(t, checkpoint.Rewind(t.Context(), st, "index", 3, true))
 	require.Equal(t, []store.Position{2}, parkedPositions(t, st), "what lies behind comes again in its place")
-	require.Equal(t, checkpoint.Audit{Action: checkpoint.AuditRewound, Worker: "index", Position: 5, To: 3, Emit: true}, lastAudit(t, st, "index"))
+	require.Equal(t, checkpoint.Audit{Action: checkpoint.AuditRewound, Worker: "index", Position: 5, To: 3, Emit: true}, lastAudit(t, st))
 	pass, err := checkpoint.PassOf(st, "index")
 	require.NoError(t, err)
 	four, err := st.GetAt(t.Context(), 4)
@@ -119,7 +119,7 @@ func TestOperatorCallsLeaveAnAuditEventAndDealWithWhatIsParked(t *testing.T) {
 	require.ErrorIs(t, checkpoint.SkipTo(t.Context(), st, "index", 1), checkpoint.ErrNotForward)
 	require.ErrorIs(t, checkpoint.SkipTo(t.Context(), st, "index", 1<<40), checkpoint.ErrAhead)
 	require.NoError(t, checkpoint.SkipTo(t.Context(), st, "index", 6))
-	require.Equal(t, checkpoint.AuditSkippedTo, lastAudit(t, st, "index").Action)
+	require.Equal(t, checkpoint.AuditSkippedTo, lastAudit(t, st).Action)
 	pass, err = checkpoint.PassOf(st, "index")
 	require.NoError(t, err)
 	require.True(t, pass.Empty())
@@ -135,7 +135,7 @@ func TestOperatorCallsLeaveAnAuditEventAndDealWithWhatIsParked(t *testing.T) {
 
 	require.NoError(t, checkpoint.Delete(t.Context(), st, "index"))
 	require.Empty(t, parkedPositions(t, st))
-	require.Equal(t, checkpoint.AuditDeleted, lastAudit(t, st, "index").Action)
+	require.Equal(t, checkpoint.AuditDeleted, lastAudit(t, st).Action)
 }
 
 func TestARegionThatLeavesSomethingOutNeedsARebuild(t *testing.T) {

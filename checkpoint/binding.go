@@ -30,7 +30,8 @@ const (
 	RefuseNewKinds NewKinds = iota
 	// NewKindsFromNow reads kinds that were added from the present position on.
 	NewKindsFromNow
-	// NewKindsBackfill first reads the past of kinds that were added, in order, each event once, and then goes on.
+	// NewKindsBackfill first reads the past of kinds that were added, in order, each event once, and then goes on. What was
+	// handled of a kind before it was left out is not remembered: if that kind is added again, all of it is new.
 	NewKindsBackfill
 )
 

@@ -27,7 +27,7 @@ type Lease struct {
 // lost race against another owner is tried again until ctx ends. The record of the lease is the checkpoint as of that
 // point: what the former owner had committed is in it, and what it had not will be refused.
 //
-// An id without a checkpoint begins at b.Start. Otherwise the checkpoint must fit: [*RegionError], [*KindsError],
+// An id without a checkpoint begins at b.Start. Where b.NewKinds lets the kinds change, an audit event says so. Otherwise the checkpoint must fit: [*RegionError], [*KindsError],
 // [*AheadError], [store.ErrForeignHistory], [ErrCorrupt] and [ErrNewerFormat] are returned with nothing written.
 func Acquire(ctx context.Context, st *store.Store, id ID, b Binding) (*Lease, error) {
 	if err := id.Validate(); err != nil {
@@ -66,12 +66,11 @@ func takeOver(ctx context.Context, st *store.Store, id ID, b Binding) (*Lease, s
 	next, pass := record, l.pass
 	next.Clean = false
 	next.Epoch++
+	var batch store.Batch
 	if kinds := canonical(b.Kinds); revision != 0 && !slices.Equal(kinds, record.Kinds) {
-		former, _ := record.reads()
-		if b.NewKinds == NewKindsBackfill && kindsAdded(kinds, record.Kinds) {
-			next, pass = widened(next, pass, former)
-		}
-		next.Kinds = slices.Clone(kinds)
+		var audit Audit
+		next, pass, audit = rekinded(id, next, pass, b)
+		batch.Events = append(batch.Events, audit.Proposal())
 	}
 	if next.KeyVersion != b.KeyVersion {
 		if n := keyed(st, id, record); n > 0 {
@@ -80,9 +79,21 @@ func takeOver(ctx context.Context, st *store.Store, id ID, b Binding) (*Lease, s
 		}
 		next.KeyVersion = b.KeyVersion
 	}
-	var batch store.Batch
 	l.stage(&batch, next, pass)
 	return l, batch, nil
+}
+
+// rekinded gives what is said of other kinds, as b wants it.
+func rekinded(id ID, r Record, p Pass, b Binding) (Record, Pass, Audit) {
+	audit := Audit{Action: AuditRebound, Worker: id, Position: r.Floor(), Region: b.Reads().String()}
+	kinds := canonical(b.Kinds)
+	if b.NewKinds == NewKindsBackfill && kindsAdded(kinds, r.Kinds) {
+		former, _ := r.reads()
+		r, p = widened(r, p, former)
+		audit.Action = AuditWidened
+	}
+	r.Kinds = slices.Clone(kinds)
+	return r, p, audit
 }
 
 // keyed counts the events whose keys matter.

@@ -291,3 +291,18 @@ func TestAnOrdinaryCommitDoesNotWriteThePassAgain(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, pass.Empty() && l.Pass().Empty())
 }
+
+func TestAnAuditEventTellsThatTheKindsChanged(t *testing.T) {
+	st := open(t)
+	acquire(t, st, "index", checkpoint.Binding{Region: orders, Kinds: []string{"a"}})
+	require.Zero(t, st.Head())
+	b := checkpoint.Binding{Region: orders, Kinds: []string{"b"}, NewKinds: checkpoint.NewKindsFromNow}
+	acquire(t, st, "index", b)
+	require.Equal(t, checkpoint.Audit{Action: checkpoint.AuditRebound, Worker: "index", Region: b.Reads().String()}, lastAudit(t, st))
+	b.Kinds, b.NewKinds = []string{"a", "b"}, checkpoint.NewKindsBackfill
+	acquire(t, st, "index", b)
+	require.Equal(t, checkpoint.Audit{Action: checkpoint.AuditWidened, Worker: "index", Region: b.Reads().String()}, lastAudit(t, st))
+	head := st.Head()
+	acquire(t, st, "index", b)
+	require.Equal(t, head, st.Head())
+}

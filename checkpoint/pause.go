@@ -8,7 +8,7 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// MaxReasonBytes is the longest reason that can be given for what is done to a worker.
+// MaxReasonBytes is the longest reason of a pause. Those of other calls are cut at MaxErrorBytes.
 const MaxReasonBytes = 1024
 
 const (
