@@ -202,8 +202,8 @@ func (m *misfortune) calm() bool {
 	}
 	m.decide()
 	for m.runner == runner && m.runner.Dirty() {
-		if !m.commit() && len(m.failed) == 0 {
-			return false
+		if known := len(m.failed); !m.commit() && len(m.failed) == known {
+			return false // the disk is full
 		}
 	}
 	if m.runner != runner || !m.through(m.ledger.fold(m.st)) {
