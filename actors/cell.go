@@ -102,6 +102,10 @@ func (c *cell) begin() (later bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	later = c.begun
+	if later {
+		c.restarts++
+	}
+	c.hung = false
 	if c.enter(Starting, nil) {
 		c.notify()
 	}
@@ -220,9 +224,6 @@ func (c *cell) failing(state State, reason error, attempt int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.attempt = attempt
-	if state == Restarting {
-		c.restarts++
-	}
 	if c.enter(state, reason) {
 		c.notify()
 	}

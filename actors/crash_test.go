@@ -188,7 +188,7 @@ func TestAWorkerThatCouldNotAcquireTriesAgainInPlace(t *testing.T) {
 
 	g := newGroup(sys, &plan{}, 0, 0, nil)
 	g.begun = true
-	g.children = []*child{{plan: workers[1], gen: 1, pid: ctx.Self(), judge: supervision.NewJudge(supervision.Spec{}, nil)}}
+	g.children = []*child{{plan: workers[1], gen: 1, then: missing, pid: ctx.Self(), judge: supervision.NewJudge(supervision.Spec{}, nil)}}
 	ctx = &sent{}
 	g.ready(ctx, &ready{gen: 1, err: fmt.Errorf("acquire: %w", store.ErrDiskFull)})
 	require.IsType(t, &verdict{}, ctx.messages[0])

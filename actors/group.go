@@ -23,10 +23,11 @@ type group struct {
 	parent   *actor.PID
 	children []*child
 	living   map[string]*child // children that have an actor, by its id
-	pending  int               // children that are not ready for the first time
 	faults   []error
 	begun    bool
 	stopping bool
+	renewing bool   // it is stopped to be started again, and does not wait for who hangs
+	rested   bool   // and has told the group above that only such are left
 	round    *round // a restart of several children, or nil
 	rounds   uint64
 }
@@ -43,15 +44,18 @@ type child struct {
 	delay time.Duration
 	timer *time.Timer
 	hung  bool // given up, although its actor is still there
+
+	awaited bool // the others begin when it is ready too
+	rested  bool // a group that is stopped but for those that hang: it is renewed instead of spawned
 }
 
 // after says what to do once the actor of a child is gone.
 type after uint8
 
 const (
-	leave    after = iota // nothing: it is halted, has ended, or is being stopped
-	comeBack              // spawn it anew after the delay
-	inRound               // the round goes on
+	leave    after = iota // nothing: it is halted, or has ended
+	comeBack              // start it anew after the delay
+	inRound               // the next one is stopped
 	missing               // nobody asked it to go
 )
 
@@ -72,8 +76,8 @@ func (g *group) Receive(c actor.Context) {
 	case *begin:
 		g.begin(c)
 	case *respawn:
-		if !g.stopping && g.children[m.child].gen == m.gen && g.children[m.child].pid == nil {
-			g.spawn(c, m.child)
+		if ch := g.children[m.child]; !g.stopping && ch.gen == m.gen && ch.then == comeBack {
+			g.revive(c, ch)
 		}
 	case *revive:
 		if g.round != nil && g.round.number == m.round && !g.stopping {
@@ -86,8 +90,9 @@ func (g *group) Receive(c actor.Context) {
 	case *actor.Stopping:
 		g.stopTimers()
 	case *drain:
-		g.stopping = true
-		g.stopNext(c)
+		g.drain(c, m)
+	case *renew:
+		g.renew(c)
 	case *actor.Terminated:
 		g.terminated(c, m.Who)
 	default:
@@ -125,6 +130,11 @@ func (g *group) receiveFromChild(c actor.Context, message any) {
 		if ch := g.current(m.child, m.gen); ch != nil {
 			g.stopOver(c, ch)
 		}
+	case *rested:
+		if ch := g.current(m.child, m.gen); ch != nil {
+			ch.rested = true
+			g.gone(c, ch)
+		}
 	}
 }
 
@@ -136,20 +146,53 @@ func (g *group) current(index int, gen uint64) *child {
 	return nil
 }
 
-// start spawns all children; they acquire side by side, so that they share syncs, and wait for begin. What was halted or
-// has ended before the group was restarted stays so.
+// start begins with all children.
 func (g *group) start(c actor.Context) {
 	for i, p := range g.plan.children {
-		p.owner.take(c.Self(), 0)
-		g.children = append(g.children, &child{index: i, plan: p, judge: supervision.NewJudge(p.spec, rand.Float64)})
+		p.owner.take(c.Self(), g.gen)
+		g.children = append(g.children, &child{index: i, plan: p})
 	}
-	for i, ch := range g.children {
-		if !ch.over() {
-			g.pending++
-			g.spawn(c, i)
-		}
+	g.startChildren(c)
+}
+
+// startChildren spawns all children; they acquire side by side, so that they share syncs, and wait for begin. What was halted
+// or has ended before the group was restarted stays so.
+func (g *group) startChildren(c actor.Context) {
+	g.begun, g.faults = false, nil
+	for _, ch := range g.children {
+		ch.judge, ch.limit = supervision.NewJudge(ch.plan.spec, rand.Float64), 0
+		ch.awaited = g.revive(c, ch)
 	}
-	g.announce(c)
+	g.goOn(c)
+}
+
+// revive starts a child that is stopped, and reports whether it will be ready. One that is over or hangs stays as it is, and
+// so does a temporary one that ran before.
+func (g *group) revive(c actor.Context, ch *child) bool {
+	switch {
+	case ch.over(), ch.hung:
+		return false
+	case ch.retired():
+		ch.plan.cell.set(Halted, errTemporary)
+		return false
+	case ch.rested:
+		ch.rested, ch.then = false, missing
+		c.Send(ch.pid, &renew{})
+		return true
+	case ch.pid != nil:
+		return false
+	}
+	g.spawn(c, ch.index)
+	return true
+}
+
+// retired reports whether a worker must not be started once more.
+func (ch *child) retired() bool {
+	if ch.plan.cell == nil || ch.plan.spec.Restart != supervision.Temporary {
+		return false
+	}
+	v := ch.plan.cell.view()
+	return v.acquired && v.state != Starting
 }
 
 // over reports whether a worker has come to an end that only an operator takes back.
@@ -181,23 +224,36 @@ func (g *group) spawn(c actor.Context, i int) {
 	g.living[pid.Id] = ch
 }
 
-// announce tells the group above once that all children are ready, or which are not.
-func (g *group) announce(c actor.Context) {
-	if g.pending == 0 && !g.begun {
+// goOn goes on when nobody is awaited any more: a new group tells the one above that it is ready, or why it is not; in any
+// other one a round begins.
+func (g *group) goOn(c actor.Context) {
+	for _, ch := range g.children {
+		if ch.awaited {
+			return
+		}
+	}
+	switch r := g.round; {
+	case r != nil && !r.started:
+	case !g.begun:
+		g.endRound()
 		c.Send(g.parent, &ready{child: g.child, gen: g.gen, err: errors.Join(g.faults...)})
+	case r != nil:
+		g.beginRound(c)
 	}
 }
 
+// ready takes note that a child has acquired what it needs, or could not. While the system starts that is a fault of the
+// tree; later it is a failure of the child.
 func (g *group) ready(c actor.Context, m *ready) {
-	if g.stopping || g.children[m.child].gen != m.gen {
+	ch := g.children[m.child]
+	if g.stopping || ch.gen != m.gen || ch.then != missing { // the last: it is being stopped
 		return
 	}
-	ch := g.children[m.child]
 	switch {
-	case !g.begun:
+	case g.sys.isStarting():
 		g.addFault(ch, m.err)
-		g.pending--
-		g.announce(c)
+		ch.awaited = false
+		g.goOn(c)
 		return
 	case storeFailure(m.err):
 		g.sys.fail(m.err)
@@ -209,14 +265,13 @@ func (g *group) ready(c actor.Context, m *ready) {
 	}
 	ch.judge.Succeeded(time.Now(), 0)
 	g.sys.log.Info("worker restarted", workerField(ch.plan))
-	if g.round != nil && g.round.has(ch) {
-		if g.round.reviving { // else it was started by a round before this one, and is about to be stopped
-			g.round.missing--
-			g.beginRound(c)
-		}
-		return
+	switch {
+	case ch.awaited:
+		ch.awaited = false
+		g.goOn(c)
+	case g.begun: // else it begins with the others
+		c.Send(ch.pid, &begin{})
 	}
-	c.Send(ch.pid, &begin{})
 }
 
 // addFault keeps why a child cannot start. A group below names its children itself.
@@ -234,7 +289,7 @@ func (g *group) begin(c actor.Context) {
 	}
 	g.begun = true
 	for _, ch := range g.children {
-		if ch.pid != nil {
+		if ch.pid != nil && !ch.hung {
 			c.Send(ch.pid, &begin{})
 		}
 	}
@@ -252,6 +307,9 @@ func (g *group) failed(c actor.Context, ch *child, m *failed) {
 	}
 	v := ch.judge.Failed(time.Now(), m.failure)
 	g.logVerdict(ch, v, m.failure.Stack)
+	if g.stopping && v.Action != supervision.ActionHalt {
+		return
+	}
 	switch v.Action {
 	case supervision.ActionRetry:
 		g.retry(c, ch, m.first, v)
@@ -295,6 +353,10 @@ func (ch *child) restarting(v supervision.Verdict, stack []byte) {
 func (g *group) giveUp(c actor.Context, ch *child, reason error, stack []byte) {
 	if ch.plan.cell == nil {
 		c.Send(ch.pid, &halt{reason: reason})
+		if ch.awaited {
+			ch.awaited = false
+			g.goOn(c)
+		}
 		return
 	}
 	ch.plan.cell.note(stack)
@@ -338,6 +400,8 @@ func (g *group) halve(c actor.Context, ch *child, m *failed) {
 func (g *group) ended(c actor.Context, ch *child) {
 	v := ch.judge.Ended(time.Now())
 	switch {
+	case g.stopping && v.Action == supervision.ActionRestart:
+		c.Stop(ch.pid)
 	case v.Reason == nil:
 		g.sys.log.Info("worker ended", workerField(ch.plan))
 		ch.plan.cell.set(Ended, nil)
@@ -359,53 +423,27 @@ func (g *group) enable(c actor.Context, name string) error {
 			continue
 		}
 		switch {
-		case g.stopping:
-			return ErrStopped
 		case ch.pid != nil && ch.hung:
 			return fmt.Errorf("actors: worker %q: %w", name, ErrHung)
+		case g.stopping:
+			return errAgain // once the group is there again
 		case !ch.plan.cell.reopen():
 			return nil // somebody else was faster
 		}
 		ch.judge, ch.limit = supervision.NewJudge(ch.plan.spec, rand.Float64), 0
 		ch.plan.suspicious.Store(false)
 		g.sys.log.Info("worker enabled", workerField(ch.plan))
-		if ch.pid != nil { // it is still on its way out
+		switch {
+		case g.round != nil && !g.round.started && g.round.has(ch):
+			// the round starts it with the others
+		case ch.pid != nil: // it is still on its way out
 			ch.then, ch.delay = comeBack, 0
-			return nil
+		default:
+			g.spawn(c, ch.index)
 		}
-		g.spawn(c, ch.index)
 		return nil
 	}
 	return fmt.Errorf("%w: %q", ErrUnknownWorker, name)
-}
-
-// halt ends all children for good.
-func (g *group) halt(c actor.Context, reason error) {
-	g.round = nil
-	for _, ch := range g.children {
-		if ch.timer != nil {
-			ch.timer.Stop()
-		}
-		if ch.plan.cell == nil {
-			if ch.pid != nil {
-				c.Send(ch.pid, &halt{reason: reason})
-			}
-			continue
-		}
-		ch.plan.cell.set(Halted, reason)
-		ch.plan.cell.abort()
-		g.stopChild(c, ch, leave, 0)
-	}
-}
-
-// stopChild stops the actor of a child, if there is one, and says what comes then.
-func (g *group) stopChild(c actor.Context, ch *child, then after, delay time.Duration) {
-	ch.then, ch.delay = then, delay
-	if ch.pid == nil {
-		g.gone(c, ch)
-		return
-	}
-	c.Stop(ch.pid)
 }
 
 // HandleFailure implements actor.SupervisorStrategy: an actor of ours has panicked outside a handler. It runs on the
@@ -425,78 +463,20 @@ func (g *group) crashed(ch *child, failure supervision.Failure) {
 	switch {
 	case g.stopping:
 		return
-	case ch.plan.cell == nil || !g.begun:
+	case ch.plan.cell == nil || g.sys.isStarting():
 		g.sys.fail(failure.Err)
 		ch.then = leave
 		return
 	}
 	v := ch.judge.Failed(time.Now(), failure)
-	if v.Action != supervision.ActionRestart {
-		ch.plan.cell.set(Halted, v.Reason)
-		ch.then = leave
-		return
-	}
-	ch.restarting(v, failure.Stack)
-	ch.then, ch.delay = comeBack, v.Delay
-}
-
-func (g *group) terminated(c actor.Context, who *actor.PID) {
-	ch := g.living[who.Id]
-	if ch == nil {
-		return
-	}
-	delete(g.living, who.Id)
-	ch.pid, ch.hung = nil, false
-	if ch.plan.cell != nil { // all that the worker sent has arrived before
-		c.Send(g.sys.storeActor, &forget{worker: who})
-	}
-	if g.stopping {
-		g.stopNext(c)
+	then := comeBack
+	if v.Action == supervision.ActionRestart {
+		ch.restarting(v, failure.Stack)
 	} else {
-		g.gone(c, ch)
+		ch.plan.cell.set(Halted, v.Reason)
+		then = leave
 	}
-}
-
-// gone goes on when the actor of a child is no more.
-func (g *group) gone(c actor.Context, ch *child) {
-	switch ch.then {
-	case leave, inRound:
-	case comeBack:
-		root, self, index, gen := c.ActorSystem().Root, c.Self(), ch.index, ch.gen
-		ch.timer = time.AfterFunc(ch.delay, func() { root.Send(self, &respawn{child: index, gen: gen}) })
-	case missing:
-		g.sys.fail(fmt.Errorf("actors: child %q disappeared", ch.plan.path))
-	}
-	if g.round != nil && g.round.has(ch) { // whatever became of it: the round waits for it no more
-		g.stopRound(c)
-	}
-}
-
-// stopNext stops the last child that still runs, and the group itself when there is none.
-func (g *group) stopNext(c actor.Context) {
-	for len(g.children) > 0 {
-		ch := g.children[len(g.children)-1]
-		if ch.timer != nil {
-			ch.timer.Stop()
-		}
-		if ch.pid != nil {
-			ch.then = leave
-			c.Send(ch.pid, &drain{})
-			g.bound(c, ch, ch.plan.spec.StopTimeout)
-			return
-		}
-		if ch.plan.cell != nil {
-			ch.plan.cell.set(Stopped, nil)
-		}
-		g.children = g.children[:len(g.children)-1]
-	}
-	c.Stop(c.Self())
-}
-
-func (g *group) stopTimers() {
-	for _, ch := range g.children {
-		if ch.timer != nil {
-			ch.timer.Stop()
-		}
+	if ch.then != inRound {
+		ch.then, ch.delay = then, v.Delay
 	}
 }

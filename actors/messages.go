@@ -83,8 +83,18 @@ type (
 	}
 	// begin lets a worker that has acquired its checkpoint pull for the first time.
 	begin struct{ quiet }
-	// drain lets an actor end in good order.
-	drain struct{ quiet }
+	// drain lets an actor end in good order. renew: it is started again then, so a group does not wait for who hangs.
+	drain struct {
+		quiet
+		renew bool
+	}
+	// rested tells a supervisor that a group is stopped but for those that hang; renew lets it start the others again.
+	rested struct {
+		quiet
+		child int
+		gen   uint64
+	}
+	renew struct{ quiet }
 	// persist lets a parked worker write how far it has looked.
 	persist struct{ quiet }
 	// retry lets a worker try again what failed when its delay is over; first as in failed.

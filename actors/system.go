@@ -189,6 +189,8 @@ func (s *System) drain() {
 	})
 }
 
+func (s *System) isStarting() bool { return s.start.Load() != nil }
+
 func (s *System) isStopping() bool { return closed(s.stopping) }
 
 func (s *System) isDone() bool { return closed(s.done) }

@@ -35,6 +35,7 @@ type worker struct {
 	pulling  bool           // the store actor has a pull, and answers when there is news
 	writing  bool           // a message to commit is under way
 	resting  bool           // it waits for room on the disk, or for a verdict on a failure without an event
+	begun    bool           // it may handle events
 	ending   bool           // its handler wants it to end
 	draining bool           // the system wants it to end
 	crashed  *cursor.HandlerError
@@ -72,7 +73,9 @@ func (w *worker) Receive(c actor.Context) {
 	case *actor.Stopping:
 		w.stop()
 	case *begin:
-		w.begin(c)
+		if !w.begun {
+			w.begin(c)
+		}
 	case *bounds:
 		if m.gen == w.gen {
 			w.upTo, w.pulling = m.upTo, false
@@ -143,6 +146,7 @@ func (w *worker) resumed() cursor.Worker {
 
 // begin makes the lanes and goes to work.
 func (w *worker) begin(c actor.Context) {
+	w.begun = true
 	if n := w.plan.worker.Lanes; n > 1 {
 		for range n {
 			props := w.sys.props(func() actor.Actor { return &lane{w: w} })
@@ -205,7 +209,7 @@ func (w *worker) label() {
 // quiet reports whether no new batch may begin. What was waiting for that is done when nothing is in hand any more.
 func (w *worker) quiet(c actor.Context) bool {
 	stopping := w.sys.isStopping()
-	if !stopping && !w.draining && !w.ending && w.crashed == nil && !w.resting && w.pause == nil && len(w.controls) == 0 {
+	if w.begun && !stopping && !w.draining && !w.ending && w.crashed == nil && !w.resting && w.pause == nil && len(w.controls) == 0 {
 		return false
 	}
 	if w.runner.InHand() > 0 || w.writing {
@@ -331,8 +335,13 @@ func (w *worker) publish() {
 	w.plan.suspicious.Store(w.runner.Suspicious())
 }
 
-// drain ends the actor between two batches.
+// drain ends the actor between two batches. What the handler said about the end outlasts a restart with the siblings: the
+// group hears of it first.
 func (w *worker) drain(c actor.Context) {
+	if w.ending && !w.sys.isStopping() {
+		w.end(c)
+		return
+	}
 	_ = w.settle()
 	if err := w.runner.Close(context.WithoutCancel(w.ctx)); err != nil {
 		w.sys.log.Debug("position not written", workerField(w.plan), errorField(err))

@@ -37,7 +37,7 @@ type Spec struct {
 
 	// StopTimeout is how long the child may take to finish what it has in hand when it is stopped, before the contexts of
 	// its handlers are cancelled; of a group, all of it. When its siblings bring it down for a restart, it is cancelled at
-	// once and given up after this time. Zero means that of the group; where no group says anything, the default of
+	// once and given up after this time; of a group, each of its children after its own. Zero means that of the group; where no group says anything, the default of
 	// whoever runs the tree.
 	StopTimeout time.Duration
 }
@@ -50,7 +50,8 @@ const (
 	Transient Restart = iota
 	// Permanent children are started again also when they end because they are done. That counts against Intensity.
 	Permanent
-	// Temporary children never are. The first failure that a restart would answer halts them.
+	// Temporary children never are. The first failure that a restart would answer halts them, and so does a restart of their
+	// siblings that takes them along.
 	Temporary
 )
 

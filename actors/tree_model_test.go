@@ -1,0 +1,297 @@
+package actors_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+// conduct is what a worker of a random tree does with its first event. All workers do so at the same moment, in an order
+// that nobody knows.
+type conduct uint8
+
+const (
+	fine      conduct = iota
+	panics            // once
+	escalates         // once: its first panic is too much for its budget, and goes to the group above
+	exceeds           // its budget of panics, and halts
+	temporary         // panics, and is never started again
+	halts             // until all is calm
+	ends              // says that it is done
+	waits             // until its context ends, once
+	ignores           // its context, until it is released
+	unable            // is fine, but if it is ever started again it cannot, and halts
+	conducts
+)
+
+func (c conduct) String() string {
+	return [...]string{"fine", "panics", "escalates", "exceeds", "temporary", "halts", "ends", "waits", "ignores", "unable"}[c]
+}
+
+// leaf is a worker of a random tree.
+type leaf struct {
+	name    string
+	conduct conduct
+	st      *store.Store
+	starts  atomic.Int32
+	calls   atomic.Int32
+	inside  atomic.Int32
+	twice   atomic.Bool
+	calm    *atomic.Bool
+	release chan struct{}
+}
+
+func (l *leaf) handle(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
+	if l.inside.Add(1) > 1 {
+		l.twice.Store(true)
+	}
+	defer l.inside.Add(-1)
+	first := l.calls.Add(1) == 1
+	if first {
+		time.Sleep(time.Second)
+	}
+	reactAll(l.name, b)
+	switch {
+	case l.calm.Load():
+	case l.conduct == halts:
+		return cursor.Continue, supervision.Halt(errBroken)
+	case l.conduct == ends:
+		return cursor.Stop, nil
+	case !first:
+	case l.conduct == panics, l.conduct == escalates, l.conduct == exceeds, l.conduct == temporary:
+		panic(l.conduct)
+	case l.conduct == waits:
+		<-ctx.Done()
+		return cursor.Continue, ctx.Err()
+	case l.conduct == ignores:
+		<-l.release
+	}
+	return cursor.Continue, nil
+}
+
+func (l *leaf) worker() cursor.Worker {
+	w := cursor.Worker{Name: l.name, Region: inputs, Handle: l.handle}
+	switch l.conduct {
+	case escalates:
+		w.Policy = supervision.Policy{Intensity: -1, OverBudget: supervision.ActionEscalate}
+	case exceeds:
+		w.Policy = supervision.Policy{Intensity: -1}
+	case temporary:
+		w.Restart = supervision.Temporary
+	case unable:
+		w.Policy = supervision.Policy{Intensity: 2, Backoff: supervision.Backoff{Initial: time.Second}}
+		w.Locate = l.locate
+	}
+	return w
+}
+
+// locate is what a worker does that keeps its position elsewhere: here it is the one in the checkpoint.
+func (l *leaf) locate(_ context.Context, _ cursor.Witness, _ store.Position) (store.Position, error) {
+	if l.starts.Add(1) > 1 && !l.calm.Load() {
+		return 0, errBroken
+	}
+	info, err := checkpoint.Inspect(l.st, checkpoint.ID(l.name))
+	return info.Record.Scanned, err
+}
+
+// branch is a leaf, or a group of branches.
+type branch struct {
+	leaf     *leaf
+	strategy supervision.Strategy
+	children []*branch
+}
+
+func (b *branch) leaves() (all []*leaf) {
+	if b.leaf != nil {
+		return []*leaf{b.leaf}
+	}
+	for _, child := range b.children {
+		all = append(all, child.leaves()...)
+	}
+	return all
+}
+
+func (b *branch) child(name string) supervision.Child {
+	if b.leaf != nil {
+		return b.leaf.worker()
+	}
+	g := supervision.Group{Name: name, Strategy: b.strategy}
+	for i, child := range b.children {
+		g.Children = append(g.Children, child.child("g"+strconv.Itoa(i)))
+	}
+	return g
+}
+
+func (b *branch) String() string {
+	if b.leaf != nil {
+		return b.leaf.name + " " + b.leaf.conduct.String()
+	}
+	var parts []string
+	for _, child := range b.children {
+		parts = append(parts, child.String())
+	}
+	return fmt.Sprintf("%s(%s)", b.strategy, strings.Join(parts, ", "))
+}
+
+// swept notes all leaves that a failure below b takes along: those that certainly are, and those that only are if the failure
+// of a leaf that escalates is told before that leaf is swept itself. It reports whether a failure leaves b.
+func (b *branch) swept(surely, perhaps map[*leaf]bool) (escalated bool) {
+	for i, child := range b.children {
+		fails := child.leaf != nil && child.leaf.conduct == panics
+		if child.leaf == nil {
+			fails = child.swept(surely, perhaps)
+		}
+		escalated = escalated || child.leaf != nil && child.leaf.conduct == escalates
+		if !fails {
+			continue
+		}
+		from, to := b.strategy.Affected(i, len(b.children))
+		for _, taken := range b.children[from:to] {
+			for _, l := range taken.leaves() {
+				perhaps[l] = true
+				if child.leaf != nil {
+					surely[l] = true
+				}
+			}
+		}
+	}
+	return escalated
+}
+
+// grove makes random trees.
+type grove struct {
+	random *rand.Rand
+	st     *store.Store
+	calm   atomic.Bool
+	leaves int
+	max    int
+}
+
+func (g *grove) branch(depth int) *branch {
+	b := &branch{strategy: supervision.Strategy(g.random.IntN(3))}
+	for range 1 + g.random.IntN(3) {
+		if depth < 3 && g.random.IntN(3) == 0 {
+			b.children = append(b.children, g.branch(depth+1))
+		} else if g.leaves < g.max {
+			b.children = append(b.children, &branch{leaf: g.leaf(depth)})
+		}
+	}
+	return b
+}
+
+func (g *grove) leaf(depth int) *leaf {
+	g.leaves++
+	l := &leaf{name: fmt.Sprintf("w%d", g.leaves), st: g.st, calm: &g.calm, release: make(chan struct{})}
+	l.conduct = conduct(g.random.IntN(int(conducts)))
+	if depth == 1 && l.conduct == escalates { // everything would halt
+		l.conduct = panics
+	}
+	return l
+}
+
+// wanted are the states in which a leaf may be when everything has come to rest.
+func wanted(l *leaf, surely, perhaps map[*leaf]bool) []actors.State {
+	swept := func(if_, not actors.State) []actors.State {
+		switch {
+		case surely[l]:
+			return []actors.State{if_}
+		case perhaps[l]:
+			return []actors.State{if_, not}
+		}
+		return []actors.State{not}
+	}
+	switch l.conduct {
+	case exceeds:
+		if perhaps[l] { // before it was told
+			return []actors.State{actors.Halted, actors.Idle}
+		}
+		return []actors.State{actors.Halted}
+	case temporary, halts:
+		return []actors.State{actors.Halted}
+	case ends:
+		return []actors.State{actors.Ended}
+	case waits:
+		return swept(actors.Idle, actors.Running)
+	case ignores:
+		return swept(actors.Halted, actors.Running)
+	case unable:
+		return swept(actors.Halted, actors.Idle)
+	default:
+		return []actors.State{actors.Idle}
+	}
+}
+
+// growAndShake runs one tree: all its workers do their worst at once, and when it has come to rest each is in the state that
+// the strategies say. Then those that halted are resumed, and all is handled exactly once.
+func growAndShake(t *testing.T, seed uint64) {
+	st := memory(t, store.Options{Sync: store.SyncNever})
+	g := &grove{st: st, random: rand.New(rand.NewPCG(seed, 7)), max: 6}
+	top := g.branch(1)
+	told := fmt.Sprintf("PENSTOCK_SEED=%d: %v", seed, top)
+	sys, err := actors.Start(t.Context(), st, actors.Options{WatchdogInterval: -1}, top.child("top").(supervision.Group))
+	require.NoError(t, err)
+	defer sys.Stop(context.WithoutCancel(t.Context()))
+	first := appendInputs(t, st, 1)
+	time.Sleep(time.Hour)
+	surely, perhaps := make(map[*leaf]bool), make(map[*leaf]bool)
+	top.swept(surely, perhaps)
+	for _, l := range top.leaves() {
+		require.Contains(t, wanted(l, surely, perhaps), statusOf(t, sys, l.name).State, "%s: %s", told, l.name)
+	}
+	g.calm.Store(true)
+	for _, l := range top.leaves() {
+		close(l.release)
+	}
+	synctest.Wait()
+	second := appendInputs(t, st, 1)
+	for _, l := range top.leaves() {
+		require.False(t, l.twice.Load(), "%s: %s ran beside itself", told, l.name)
+		if s := statusOf(t, sys, l.name).State; s == actors.Ended || s == actors.Running { // for ever
+			continue
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		require.NoError(t, sys.Resume(ctx, l.name, ""), "%s: resume %s", told, l.name)
+		cancel()
+	}
+	for _, l := range top.leaves() {
+		if s := statusOf(t, sys, l.name).State; s == actors.Ended || s == actors.Running {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		require.NoError(t, sys.WaitApplied(ctx, l.name, first), "%s: %s", told, l.name)
+		require.NoError(t, sys.WaitApplied(ctx, l.name, second), "%s: %s", told, l.name)
+		cancel()
+		requireExactlyOnce(t, st, l.name)
+	}
+}
+
+// Set PENSTOCK_SEED to repeat one tree, and PENSTOCK_SOAK=1 for many.
+func TestWhateverTheWorkersOfATreeDoAtOnceEachEndsUpAsItsStrategiesSay(t *testing.T) {
+	n, seed := 150, uint64(time.Now().UnixNano())
+	if os.Getenv("PENSTOCK_SOAK") != "" {
+		n = 10_000
+	}
+	if given := os.Getenv("PENSTOCK_SEED"); given != "" {
+		n = 1
+		seed, _ = strconv.ParseUint(given, 10, 64)
+	}
+	t.Logf("PENSTOCK_SEED=%d and following, %d trees", seed, n)
+	for i := range n {
+		synctest.Test(t, func(t *testing.T) { growAndShake(t, seed+uint64(i)) })
+	}
+}
