@@ -91,6 +91,7 @@ func (s *System) Widen(ctx context.Context, name string, region store.Region, ki
 			return err
 		}
 		w.plan.worker.Region, w.plan.worker.Kinds = region, kinds
+		w.publish() // first: what is new is not done, and then it belongs to the worker
 		w.plan.cell.acquired(w.runner.Position(), w.runner.Region())
 		return nil
 	})
@@ -146,33 +147,50 @@ func (s *System) TakeGaps(ctx context.Context, name string) (gaps []cursor.Gap, 
 	return gaps, dropped, err
 }
 
-// seat says which actor runs a worker now.
+// seat says which actor runs a worker or a group now.
 type seat struct {
-	mu  sync.Mutex
-	pid *actor.PID
-	gen uint64
+	mu    sync.Mutex
+	pid   *actor.PID
+	gen   uint64
+	taken chan struct{} // closed when another one takes it; nil while nobody waits
 }
 
 func (s *seat) take(pid *actor.PID, gen uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pid, s.gen = pid, gen
+	if s.taken != nil {
+		close(s.taken)
+		s.taken = nil
+	}
 }
 
-func (s *seat) actor() *actor.PID {
+// actor gives the actor with its generation.
+func (s *seat) actor() (*actor.PID, uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.pid
+	return s.pid, s.gen
 }
 
-func (s *seat) generation() uint64 {
+// await is actor for who waits for the next one.
+func (s *seat) await() (*actor.PID, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.gen
+	if s.taken == nil {
+		s.taken = make(chan struct{})
+	}
+	return s.pid, s.taken
 }
 
-// control has the worker's actor do something, and waits for its answer. An incarnation that is gone before it answered
-// is asked again as the next one: every call here may be made twice.
+func newControl(do func(context.Context, *worker) error) *control {
+	return &control{do: do, reply: make(chan error, 1)}
+}
+
+// claim decides between the worker that is about to begin and the caller that gives it up: the first one has it.
+func (m *control) claim() bool { return m.claimed.CompareAndSwap(false, true) }
+
+// control has the worker's actor do something, and waits for its answer. An incarnation that is gone before it began is
+// asked again as the next one.
 func (s *System) control(ctx context.Context, name string, do func(context.Context, *worker) error) error {
 	p := s.byName[name]
 	if p == nil {
@@ -186,34 +204,29 @@ func (s *System) control(ctx context.Context, name string, do func(context.Conte
 		if never := s.never(v, name); never != nil {
 			return never
 		}
-		m := &control{do: do, reply: make(chan error, 1)}
-		s.actors.Root.Send(p.seat.actor(), m)
-		err := s.answer(ctx, p, v, m)
+		m := newControl(do)
+		pid, generation := p.seat.actor()
+		s.actors.Root.Send(pid, m)
+		err := s.answer(ctx, p, v, generation, m)
 		if !errors.Is(err, errAgain) {
 			return err
 		}
 	}
 }
 
-// answer waits for the answer of one incarnation, errAgain when it is gone without one.
-func (s *System) answer(ctx context.Context, p *plan, v view, m *control) error {
-	generation := p.seat.generation()
+// answer waits for the answer of one incarnation, errAgain when it is gone without having begun.
+func (s *System) answer(ctx context.Context, p *plan, v view, generation uint64, m *control) error {
 	for {
+		if _, now := p.seat.actor(); now != generation && m.claim() {
+			return errAgain
+		}
 		select {
 		case err := <-m.reply:
 			return err
 		case <-v.changed:
 			v = p.cell.await()
-			if never := s.never(v, p.worker.Name); never != nil {
-				select {
-				case err := <-m.reply:
-					return err
-				default:
-					return never
-				}
-			}
-			if p.seat.generation() != generation {
-				return errAgain
+			if never := s.never(v, p.worker.Name); never != nil && m.claim() {
+				return never
 			}
 		case <-s.done:
 			return fmt.Errorf("actors: worker %q: %w", p.worker.Name, errors.Join(ErrStopped, s.failed()))
@@ -223,30 +236,48 @@ func (s *System) answer(ctx context.Context, p *plan, v view, m *control) error 
 	}
 }
 
-// enable has the group start a halted worker again.
+// enable has the group start a halted worker again. A group that is being restarted is asked again when it is back: to ask
+// twice does no harm.
 func (s *System) enable(ctx context.Context, p *plan) error {
-	m := &enable{worker: p.worker.Name, reply: make(chan error, 1)}
-	s.actors.Root.Send(p.owner.actor(), m)
-	select {
-	case err := <-m.reply:
-		return err
-	case <-s.done:
-		return ErrStopped
-	case <-ctx.Done():
-		return fmt.Errorf("actors: worker %q: %w", p.worker.Name, ctx.Err())
+	for {
+		owner, next := p.owner.await()
+		m := &enable{worker: p.worker.Name, reply: make(chan error, 1)}
+		s.actors.Root.Send(owner, m)
+		reply := m.reply
+	waiting:
+		for {
+			select {
+			case err := <-reply:
+				if !errors.Is(err, errAgain) {
+					return err
+				}
+				reply = nil
+			case <-next:
+				break waiting
+			case <-s.done:
+				return ErrStopped
+			case <-ctx.Done():
+				return fmt.Errorf("actors: worker %q: %w", p.worker.Name, ctx.Err())
+			}
+		}
 	}
 }
 
-// control does what was asked, now that nothing is in hand.
+// control does what was asked, now that nothing is in hand. Who asked is told when everybody else can see it, too.
 func (w *worker) control(c actor.Context) {
-	for _, m := range w.controls {
-		err := m.do(context.WithoutCancel(w.ctx), w)
-		m.reply <- err
+	controls := w.controls
+	w.controls = nil
+	var answers []func()
+	for _, m := range controls {
+		if !m.claim() {
+			continue
+		}
+		err := w.perform(m)
+		answers = append(answers, func() { m.reply <- err })
 		if errors.Is(err, checkpoint.ErrFenced) || storeFailure(err) {
 			w.fail(c, err)
 		}
 	}
-	w.controls = nil
 	w.publish()
 	if w.pulling { // it may be for another region, or from another position
 		c.Send(w.sys.storeActor, &forget{worker: c.Self()})
@@ -254,7 +285,23 @@ func (w *worker) control(c actor.Context) {
 	}
 	w.upTo = max(w.upTo, w.sys.store.Head())
 	w.rest(c)
+	for _, answer := range answers {
+		answer()
+	}
 	c.Send(c.Self(), &step{gen: w.gen})
+}
+
+// perform does one thing. Should it panic, which would be a fault of ours, who asked is told all the same.
+func (w *worker) perform(m *control) (err error) {
+	returned := false
+	defer func() {
+		if !returned {
+			m.reply <- fmt.Errorf("actors: worker %q: %w", w.plan.worker.Name, store.ErrOutcomeUnknown)
+		}
+	}()
+	err = m.do(context.WithoutCancel(w.ctx), w)
+	returned = true
+	return err
 }
 
 // loadPause reads whether the worker is paused.
@@ -280,6 +327,9 @@ func (w *worker) rest(c actor.Context) {
 		w.wake = nil
 	}
 	if w.pause == nil {
+		if w.plan.cell.view().state == Paused {
+			w.plan.cell.moved(Running, w.runner.Position(), 0)
+		}
 		return
 	}
 	w.plan.cell.set(Paused, &PausedError{Until: w.pause.Until, Reason: w.pause.Reason})
@@ -295,11 +345,11 @@ func (w *worker) unpause(c actor.Context) {
 		w.rest(c)
 		return
 	}
-	w.controls = append(w.controls, &control{reply: make(chan error, 1), do: func(ctx context.Context, w *worker) error {
+	w.controls = append(w.controls, newControl(func(ctx context.Context, w *worker) error {
 		if err := w.runner.Resume(ctx, "its time was over"); err != nil {
 			return err
 		}
 		return w.loadPause()
-	}})
+	}))
 	w.step(c)
 }

@@ -179,3 +179,86 @@ func TestControlsAreRefusedFromInsideAHandlerAndOfNobody(t *testing.T) {
 		require.ErrorIs(t, sys.Pause(t.Context(), "w", time.Time{}, ""), actors.ErrStopped)
 	})
 }
+
+func TestAWorkerIsResumedAlsoWhileItsGroupIsBeingRestarted(t *testing.T) {
+	for name, when := range map[string]time.Duration{"is stopping": 2 * time.Second, "waits to be started": 10 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st := memory(t, store.Options{})
+				ill := sick()
+				bad := poisoned(ill, 1)
+				bad.Policy.Exhausted, bad.Policy.Attempts = supervision.ActionHalt, 1
+				stubborn := handling("stubborn", func(ctx context.Context, _ *cursor.Batch) error {
+					<-ctx.Done()
+					time.Sleep(3 * time.Second)
+					return nil
+				})
+				fails := fragile("fails", 1)
+				inner := fails.Handle
+				fails.Handle = func(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
+					time.Sleep(time.Second)
+					return inner(ctx, b)
+				}
+				fails.Policy.Backoff = supervision.Backoff{Initial: time.Minute, Max: time.Minute}
+				sys := start(t, st, supervision.Group{Name: "g", Strategy: supervision.OneForAll, Children: []supervision.Child{
+					supervision.Group{Name: "sub", Children: []supervision.Child{bad, stubborn}}, fails,
+				}})
+				receipt := appendInputs(t, st, 1)
+				time.Sleep(when)
+				require.Equal(t, actors.Halted, statusOf(t, sys, "w").State)
+				ill.Store(false)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				require.NoError(t, sys.Resume(ctx, "w", ""))
+				require.NoError(t, sys.WaitApplied(ctx, "w", receipt))
+				require.NoError(t, sys.WaitApplied(ctx, "fails", receipt))
+			})
+		})
+	}
+}
+
+func TestAGroupThatWaitsToBeStartedAgainHaltsWithTheOneAbove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		escalates := func(name string) cursor.Worker {
+			w := fragile(name, 1)
+			w.Policy = escalating(supervision.Policy{Intensity: -1})
+			return w
+		}
+		later := escalates("later")
+		inner := later.Handle
+		later.Handle = func(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
+			time.Sleep(time.Minute)
+			return inner(ctx, b)
+		}
+		sys := start(t, st, supervision.Group{
+			Name: "sub", Children: []supervision.Child{escalates("w")},
+			Policy: supervision.Policy{Backoff: supervision.Backoff{Initial: time.Hour, Max: time.Hour}},
+		}, later)
+		receipt := appendInputs(t, st, 1)
+		time.Sleep(3 * time.Hour)
+		require.Equal(t, actors.Halted, statusOf(t, sys, "w").State)
+		require.Equal(t, actors.Halted, statusOf(t, sys, "later").State)
+		require.NoError(t, sys.Resume(t.Context(), "w", ""))
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", receipt))
+	})
+}
+
+func TestWhatACallHasChangedShowsWhenItReturns(t *testing.T) {
+	st := memory(t, store.Options{Sync: store.SyncNever})
+	var handled atomic.Int32
+	sys := start(t, st, handling("w", func(_ context.Context, b *cursor.Batch) error {
+		handled.Add(int32(len(b.Events)))
+		return nil
+	}))
+	receipt := appendInputs(t, st, 1)
+	for i := range int32(300) {
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", receipt))
+		require.Equal(t, i+1, handled.Load(), "it waits for what comes again")
+		require.NoError(t, sys.Pause(t.Context(), "w", time.Time{}, ""))
+		require.Equal(t, actors.Paused, statusOf(t, sys, "w").State)
+		require.NoError(t, sys.Resume(t.Context(), "w", ""))
+		require.NotEqual(t, actors.Paused, statusOf(t, sys, "w").State)
+		require.NoError(t, sys.Rewind(t.Context(), "w", store.Beginning(), false, ""))
+	}
+}

@@ -149,7 +149,6 @@ func (g *group) current(index int, gen uint64) *child {
 // start begins with all children.
 func (g *group) start(c actor.Context) {
 	for i, p := range g.plan.children {
-		p.owner.take(c.Self(), g.gen)
 		g.children = append(g.children, &child{index: i, plan: p})
 	}
 	g.startChildren(c)
@@ -159,11 +158,19 @@ func (g *group) start(c actor.Context) {
 // or has ended before the group was restarted stays so.
 func (g *group) startChildren(c actor.Context) {
 	g.begun, g.faults = false, nil
+	g.sit(c)
 	for _, ch := range g.children {
 		ch.judge, ch.limit = supervision.NewJudge(ch.plan.spec, rand.Float64), 0
 		ch.awaited = g.revive(c, ch)
 	}
 	g.goOn(c)
+}
+
+// sit tells that the group takes care of its children now.
+func (g *group) sit(c actor.Context) {
+	for _, p := range g.plan.children {
+		p.owner.take(c.Self(), g.gen)
+	}
 }
 
 // revive starts a child that is stopped, and reports whether it will be ready. One that is over or hangs stays as it is, and

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -64,11 +65,12 @@ type (
 		quiet
 		gen uint64
 	}
-	// control asks a worker to do something between two batches. The answer fits into reply.
+	// control asks a worker to do something between two batches, once. The answer fits into reply.
 	control struct {
 		quiet
-		do    func(ctx context.Context, w *worker) error
-		reply chan error
+		do      func(ctx context.Context, w *worker) error
+		reply   chan error
+		claimed atomic.Bool
 	}
 	// unpause tells a worker that the time of its pause is over.
 	unpause struct {

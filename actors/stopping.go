@@ -14,14 +14,13 @@ func (g *group) halt(c actor.Context, reason error) {
 	g.begun = true // nobody waits for all of them any more
 	if g.rested {
 		g.stopping, g.renewing, g.rested = false, false, false
+		g.sit(c)
 	}
 	for _, ch := range g.children {
 		ch.stopTimer()
 		ch.awaited, ch.rested = false, false
 		if ch.plan.cell == nil {
-			if ch.pid != nil {
-				c.Send(ch.pid, &halt{reason: reason})
-			}
+			g.haltGroup(c, ch, reason)
 			continue
 		}
 		ch.plan.cell.set(Halted, reason)
@@ -29,6 +28,18 @@ func (g *group) halt(c actor.Context, reason error) {
 		if !g.stopping {
 			g.stopChild(c, ch, leave, 0)
 		}
+	}
+}
+
+// haltGroup ends all children of a child. It is there itself, for those that are resumed.
+func (g *group) haltGroup(c actor.Context, ch *child, reason error) {
+	if ch.pid != nil {
+		c.Send(ch.pid, &halt{reason: reason})
+		return
+	}
+	ch.plan.each(func(p *plan) { p.cell.set(Halted, reason) })
+	if !g.stopping {
+		g.spawn(c, ch.index)
 	}
 }
 

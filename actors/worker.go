@@ -374,7 +374,9 @@ func (w *worker) stop() {
 		w.wake.Stop()
 	}
 	for _, m := range w.controls {
-		m.reply <- errAgain
+		if m.claim() {
+			m.reply <- errAgain
+		}
 	}
 	w.controls = nil
 	if w.runner != nil && w.runner.InHand() == 0 && w.plan.cell.view().state == Halted {

@@ -1,0 +1,48 @@
+package actors
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+)
+
+// A call that was made twice would rewind twice, and then what was emitted in between would be emitted again.
+func TestACallIsNeverMadeTwiceAlsoIfTheWorkerIsRestartedMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, workers, err := planTree(nested(fine))
+		require.NoError(t, err)
+		sys, p := newSystem(openMemory(t), Options{Logger: zap.NewNop()}, workers), workers[1]
+		pid := actor.NewPID("nonhost", "w")
+		p.seat.take(pid, 1)
+
+		m := newControl(nil)
+		asked := make(chan error)
+		ask := func(generation uint64) { asked <- sys.answer(t.Context(), p, p.cell.await(), generation, m) }
+		go ask(1)
+		synctest.Wait()
+		require.True(t, m.claim(), "the worker begins with it")
+		p.seat.take(pid, 2)
+		p.cell.begin()
+		time.Sleep(time.Hour)
+		require.Empty(t, asked)
+		m.reply <- nil
+		require.NoError(t, <-asked)
+
+		m = newControl(nil)
+		go ask(2)
+		synctest.Wait()
+		p.seat.take(pid, 3)
+		p.cell.set(Idle, nil)
+		require.ErrorIs(t, <-asked, errAgain)
+		require.False(t, m.claim(), "the worker must not begin with it any more")
+
+		m = newControl(nil) // sent to the third, which is gone before anybody waits
+		p.seat.take(pid, 4)
+		go ask(3)
+		require.ErrorIs(t, <-asked, errAgain)
+	})
+}
