@@ -147,9 +147,13 @@ func (c *cell) note(stack []byte) {
 	c.stack = stack
 }
 
-// enter changes the state, unless it is final. It is called under mu.
+// enter changes the state, unless it is final. What a worker still does that is about to be restarted does not show. It is
+// called under mu.
 func (c *cell) enter(state State, reason error) (entered bool) {
-	if c.state == Halted || c.state == Ended {
+	switch {
+	case c.state == Halted, c.state == Ended:
+		return false
+	case c.state == Restarting && (state == Running || state == Idle || state == Retrying || state == Paused):
 		return false
 	}
 	c.transit(state, reason)

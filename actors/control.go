@@ -53,32 +53,42 @@ func (s *System) Resume(ctx context.Context, name string, reason string) error {
 // handled before; the reactions to it are dropped, unless emit is set. What was parked behind it comes in its place in the
 // log, for the first time. Errors: checkpoint.RewindError for what lies ahead of the worker, cursor.ErrOwnPosition.
 func (s *System) Rewind(ctx context.Context, name string, to store.Start, emit bool, reason string) error {
-	return s.move(ctx, name, to, func(ctx context.Context, r *cursor.Runner, p store.Position) error {
-		return r.Rewind(ctx, p, emit, reason)
+	return s.move(ctx, name, to, func(ctx context.Context, w *worker, p store.Position) error {
+		return w.sentBack(w.runner.Rewind(ctx, p, emit, reason))
 	})
 }
 
 // SkipTo goes forward: what lies before and was not handled yet never is. Errors: checkpoint.SkipError for what lies
 // behind the worker, cursor.ErrOwnPosition.
 func (s *System) SkipTo(ctx context.Context, name string, to store.Start, reason string) error {
-	return s.move(ctx, name, to, func(ctx context.Context, r *cursor.Runner, p store.Position) error {
-		return r.SkipTo(ctx, p, reason)
+	return s.move(ctx, name, to, func(ctx context.Context, w *worker, p store.Position) error {
+		return w.runner.SkipTo(ctx, p, reason)
 	})
 }
 
 func (s *System) move(
-	ctx context.Context, name string, to store.Start, do func(context.Context, *cursor.Runner, store.Position) error,
+	ctx context.Context, name string, to store.Start, do func(context.Context, *worker, store.Position) error,
 ) error {
 	position, err := s.store.Resolve(ctx, to)
 	if err != nil {
 		return fmt.Errorf("actors: worker %q: find the position: %w", name, err)
 	}
-	return s.control(ctx, name, func(ctx context.Context, w *worker) error { return do(ctx, w.runner, position) })
+	return s.control(ctx, name, func(ctx context.Context, w *worker) error { return do(ctx, w, position) })
 }
 
 // Reset begins anew at the beginning of the log as if the worker had never run: everything is handled, and emitted, again.
 func (s *System) Reset(ctx context.Context, name, reason string) error {
-	return s.control(ctx, name, func(ctx context.Context, w *worker) error { return w.runner.Reset(ctx, reason) })
+	return s.control(ctx, name, func(ctx context.Context, w *worker) error {
+		return w.sentBack(w.runner.Reset(ctx, reason))
+	})
+}
+
+// sentBack notes that the worker begins anew somewhere, unless that failed.
+func (w *worker) sentBack(err error) error {
+	if err == nil {
+		w.anew, w.trouble = true, nil
+	}
+	return err
 }
 
 // Widen makes the worker read a region that contains the present one: more kinds, a wider scope, a shorter entity prefix.
@@ -87,7 +97,7 @@ func (s *System) Reset(ctx context.Context, name, reason string) error {
 // checkpoint.RebuildError.
 func (s *System) Widen(ctx context.Context, name string, region store.Region, kinds []string, reason string) error {
 	return s.control(ctx, name, func(ctx context.Context, w *worker) error {
-		if err := w.runner.Widen(ctx, region, kinds, reason); err != nil {
+		if err := w.sentBack(w.runner.Widen(ctx, region, kinds, reason)); err != nil {
 			return err
 		}
 		w.plan.worker.Region, w.plan.worker.Kinds = region, kinds
@@ -278,6 +288,11 @@ func (w *worker) control(c actor.Context) {
 			w.fail(c, err)
 		}
 	}
+	if w.anew {
+		w.anew = false
+		c.Send(w.parent, &anew{child: w.child, gen: w.gen})
+	}
+	w.forgetWaits()
 	w.publish()
 	if w.pulling { // it may be for another region, or from another position
 		c.Send(w.sys.storeActor, &forget{worker: c.Self()})
@@ -332,24 +347,32 @@ func (w *worker) rest(c actor.Context) {
 		}
 		return
 	}
-	w.plan.cell.set(Paused, &PausedError{Until: w.pause.Until, Reason: w.pause.Reason})
+	w.showPause()
 	if until := w.pause.Until; !until.IsZero() {
 		root, self, gen := c.ActorSystem().Root, c.Self(), w.gen
 		w.wake = time.AfterFunc(time.Until(until), func() { root.Send(self, &unpause{gen: gen}) })
 	}
 }
 
-// unpause goes on when the time of the pause is over. The clock may have been set back meanwhile.
+// showPause shows that the worker rests.
+func (w *worker) showPause() {
+	w.plan.cell.set(Paused, &PausedError{Until: w.pause.Until, Reason: w.pause.Reason})
+}
+
+// unpause goes on when the time of the pause is over. The clock may have been set back meanwhile. If that cannot be written
+// now the worker goes on all the same: whoever reads of the pause sees that its time is over.
 func (w *worker) unpause(c actor.Context) {
 	if w.pause == nil || w.pause.Until.IsZero() || time.Now().Before(w.pause.Until) {
 		w.rest(c)
 		return
 	}
 	w.controls = append(w.controls, newControl(func(ctx context.Context, w *worker) error {
-		if err := w.runner.Resume(ctx, "its time was over"); err != nil {
-			return err
+		err := w.runner.Resume(ctx, "its time was over")
+		if err != nil {
+			w.sys.log.Warn("end of the pause not written", workerField(w.plan), errorField(err))
 		}
-		return w.loadPause()
+		w.pause = nil
+		return err
 	}))
 	w.step(c)
 }

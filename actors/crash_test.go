@@ -129,11 +129,14 @@ func (levelled) Enabled(zapcore.Level) bool { return true }
 // sent is a context of an actor that only keeps what is sent.
 type sent struct {
 	actor.Context
+	sys      *System
 	messages []any
 }
 
 func (c *sent) Send(_ *actor.PID, m any) { c.messages = append(c.messages, m) }
 func (c *sent) Self() *actor.PID         { return actor.NewPID("", "w") }
+
+func (c *sent) ActorSystem() *actor.ActorSystem { return c.sys.actors }
 
 func TestEachFailureOfAStepIsToldForWhatItIs(t *testing.T) {
 	handler := func(event store.Position, size int, err error) error {
@@ -192,7 +195,11 @@ func TestAWorkerThatCouldNotAcquireTriesAgainInPlace(t *testing.T) {
 	ctx = &sent{}
 	g.ready(ctx, &ready{gen: 1, err: fmt.Errorf("acquire: %w", store.ErrDiskFull)})
 	require.IsType(t, &verdict{}, ctx.messages[0])
+	w = newWorker(sys, workers[1], 0, 1, nil, 0, true)
+	ctx.sys = sys
+	w.obey(ctx, ctx.messages[0].(*verdict))
 	require.Equal(t, Retrying, workers[1].cell.view().state)
+	w.stop()
 }
 
 // Otherwise the attempts at its event would be remembered for ever.
@@ -203,6 +210,7 @@ func TestARestartedWorkerTellsWhatItHasPassed(t *testing.T) {
 	sys := newSystem(st, Options{Logger: zap.NewNop()}, workers)
 	w := newWorker(sys, workers[1], 0, 1, nil, 0, true)
 	w.acquire(&sent{})
+	w.begun = true
 	w.upTo = appendOne(t, st).Position()
 	ctx := &sent{}
 	w.step(ctx)

@@ -2,6 +2,8 @@ package actors
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -63,8 +65,7 @@ func (w *worker) failHandler(c actor.Context, err *cursor.HandlerError) {
 		w.runner.Again(err.First)
 		return
 	}
-	w.plan.cell.failing(Retrying, err, 0)
-	w.wait(c, err.First, directive.Delay)
+	w.wait(c, err.First, waiting{reason: err}, directive.Delay)
 }
 
 // reportCrash tells of a panic once everything else in hand is committed: the worker is started afresh.
@@ -102,7 +103,7 @@ func (w *worker) obey(c actor.Context, v *verdict) {
 	case supervision.ActionSkip:
 		err = w.runner.Skip(v.first, v.reason, v.attempt)
 	default:
-		w.wait(c, v.first, v.delay)
+		w.wait(c, v.first, waiting{reason: v.reason, attempt: v.attempt}, v.delay)
 		return
 	}
 	if err != nil {
@@ -118,21 +119,51 @@ func (w *worker) obey(c actor.Context, v *verdict) {
 	c.Send(c.Self(), &step{gen: w.gen})
 }
 
+// waiting is something that failed and is tried again after a delay.
+type waiting struct {
+	timer   *time.Timer
+	reason  error
+	attempt int
+}
+
 // wait goes on with what failed after a delay, without blocking the mailbox.
-func (w *worker) wait(c actor.Context, first store.Position, delay time.Duration) {
+func (w *worker) wait(c actor.Context, first store.Position, what waiting, delay time.Duration) {
+	if w.gone {
+		return
+	}
 	root, self, gen := c.ActorSystem().Root, c.Self(), w.gen
-	if t := w.timers[first]; t != nil {
-		t.Stop()
+	if former, ok := w.waits[first]; ok {
+		former.timer.Stop()
 	}
-	if w.timers == nil {
-		w.timers = make(map[store.Position]*time.Timer)
+	if w.waits == nil {
+		w.waits = make(map[store.Position]waiting)
 	}
-	w.timers[first] = time.AfterFunc(delay, func() { root.Send(self, &retry{gen: gen, first: first}) })
+	what.timer = time.AfterFunc(delay, func() { root.Send(self, &retry{gen: gen, first: first}) })
+	w.waits[first] = what
+	w.showWait()
+}
+
+// showWait shows what the worker waits for first, unless it rests anyway.
+func (w *worker) showWait() {
+	if w.pause == nil && len(w.waits) > 0 {
+		what := w.waits[slices.Min(slices.Collect(maps.Keys(w.waits)))]
+		w.plan.cell.failing(Retrying, what.reason, what.attempt)
+	}
+}
+
+// forgetWaits drops what waited in vain: after the worker was sent elsewhere it does not wait any more.
+func (w *worker) forgetWaits() {
+	for first, what := range w.waits {
+		if first > 0 && !w.runner.Failed(first) {
+			what.timer.Stop()
+			delete(w.waits, first)
+		}
+	}
 }
 
 // retry tries again what failed.
 func (w *worker) retry(c actor.Context, first store.Position) {
-	delete(w.timers, first)
+	delete(w.waits, first)
 	switch {
 	case w.runner == nil:
 		w.acquire(c)

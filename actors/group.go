@@ -122,6 +122,10 @@ func (g *group) receiveFromChild(c actor.Context, message any) {
 			ch.judge.Passed(time.Now(), uint64(m.event))
 			ch.limit = 0
 		}
+	case *anew:
+		if ch := g.current(m.child, m.gen); ch != nil {
+			ch.judge, ch.limit = supervision.NewJudge(ch.plan.spec, rand.Float64), 0
+		}
 	case *ended:
 		if ch := g.current(m.child, m.gen); ch != nil {
 			g.ended(c, ch)
@@ -344,8 +348,9 @@ func (g *group) retry(c actor.Context, ch *child, first store.Position, v superv
 		g.restart(c, ch, v.Delay)
 		return
 	}
-	ch.plan.cell.failing(Retrying, v.Reason, v.Attempt)
-	c.Send(ch.pid, &verdict{gen: ch.gen, first: first, action: v.Action, delay: v.Delay})
+	c.Send(ch.pid, &verdict{
+		gen: ch.gen, first: first, action: v.Action, delay: v.Delay, attempt: v.Attempt, reason: v.Reason,
+	})
 }
 
 // restarting shows on the worker, or on all of a group, that it is about to be restarted.

@@ -137,6 +137,12 @@ type (
 		gen   uint64
 		event store.Position
 	}
+	// anew tells a supervisor that a worker was sent back in the log: what it failed at before does not count.
+	anew struct {
+		quiet
+		child int
+		gen   uint64
+	}
 	// verdict answers failed when the worker is to retry, park or skip.
 	verdict struct {
 		quiet

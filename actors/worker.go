@@ -41,10 +41,12 @@ type worker struct {
 	crashed  *cursor.HandlerError
 	failures []*cursor.HandlerError // of tasks that wait for their commit
 	trouble  map[store.Position]int // events that failed and are not done, with their lost races
-	timers   map[store.Position]*time.Timer
+	waits    map[store.Position]waiting
 	controls []*control
 	pause    *checkpoint.Pause
 	wake     *time.Timer // ends the pause
+	anew     bool        // it was sent back, and what it failed at before does not count
+	gone     bool        // its actor is being stopped
 }
 
 // insideKey marks the context of a handler with its worker.
@@ -226,17 +228,22 @@ func (w *worker) quiet(c actor.Context) bool {
 		w.control(c)
 	case w.ending:
 		w.end(c)
+	case w.pause != nil && w.plan.cell.view().state != Paused:
+		w.showPause()
 	}
 	return true
 }
 
 // pull asks the store actor for news. Until the answer comes the worker handles nothing but what its lanes have in hand, and
-// what is to be handled again.
+// what is to be handled again. While something waits for a verdict it does not look idle.
 func (w *worker) pull(c actor.Context) {
-	if w.runner.Idle() {
+	switch {
+	case len(w.waits) > 0:
+		w.showWait()
+	case w.runner.Waiting() == 0:
 		w.plan.cell.moved(Idle, w.runner.Position(), 0)
-		w.publish()
 	}
+	w.publish()
 	if w.pulling {
 		return
 	}
@@ -310,7 +317,9 @@ func (w *worker) commit(c actor.Context) {
 
 // progress notes what was committed.
 func (w *worker) progress(c actor.Context, n int) {
-	w.plan.cell.moved(Running, w.runner.Position(), n)
+	if w.pause == nil {
+		w.plan.cell.moved(Running, w.runner.Position(), n)
+	}
 	w.publish()
 	if n == 0 {
 		return
@@ -353,8 +362,8 @@ func (w *worker) drain(c actor.Context) {
 func (w *worker) drained(c actor.Context) {
 	if w.sys.isStopping() {
 		w.plan.cell.set(Stopped, nil)
-	} else {
-		w.plan.cell.set(Restarting, w.plan.cell.view().reason)
+	} else if w.plan.cell.view().state != Restarting {
+		w.plan.cell.set(Restarting, nil)
 	}
 	c.Stop(c.Self())
 }
@@ -367,8 +376,9 @@ func (w *worker) end(c actor.Context) {
 
 // stop ends what belongs to the incarnation. What a handler that panicked has left behind must not run beside the next one.
 func (w *worker) stop() {
-	for _, t := range w.timers {
-		t.Stop()
+	w.gone = true
+	for _, what := range w.waits {
+		what.timer.Stop()
 	}
 	if w.wake != nil {
 		w.wake.Stop()

@@ -1,0 +1,162 @@
+package actors_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+func TestAWorkerWithLanesThatOnlyWaitsForARetryDoesNotLookIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		w := handling("w", func(_ context.Context, b *cursor.Batch) error {
+			if b.Events[0].Position <= 2 {
+				return errBroken
+			}
+			return nil
+		})
+		w.Lanes, w.Policy = 3, steady(5, time.Hour)
+		sys := start(t, st, w)
+		for range 2 {
+			appendInputs(t, st, 7)
+			time.Sleep(time.Minute)
+			s := statusOf(t, sys, "w")
+			require.Equal(t, actors.Retrying, s.State)
+			require.ErrorIs(t, s.Reason, errBroken)
+			require.ErrorContains(t, s.Reason, "event 1,")
+			require.Equal(t, 1, s.Attempt)
+		}
+		time.Sleep(time.Hour)
+		require.Equal(t, 2, statusOf(t, sys, "w").Attempt)
+	})
+}
+
+func TestAPausedWorkerLooksPausedWhateverItsFailuresDo(t *testing.T) {
+	for name, fail := range map[string]func() error{
+		"retries": func() error { return errBroken },
+		"parks":   func() error { return supervision.Park(errBroken) },
+		"panics":  func() error { panic(errBroken) },
+	} {
+		for _, lanes := range []int{1, 3} {
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					st := memory(t, store.Options{})
+					entered, release, ill := make(chan struct{}, 10), make(chan struct{}), sick()
+					w := handling("w", func(context.Context, *cursor.Batch) error {
+						if ill.Load() {
+							entered <- struct{}{}
+							<-release
+							return fail()
+						}
+						return nil
+					})
+					w.Lanes, w.Policy = lanes, steady(5, time.Minute)
+					sys := start(t, st, w)
+					receipt := appendInputs(t, st, 1)
+					<-entered
+					paused := make(chan error)
+					go func() { paused <- sys.Pause(t.Context(), "w", time.Time{}, "look at it") }()
+					synctest.Wait()
+					close(release)
+					require.NoError(t, <-paused)
+					for range 3 {
+						time.Sleep(time.Hour)
+						s := statusOf(t, sys, "w")
+						require.Equal(t, actors.Paused, s.State)
+						require.ErrorContains(t, s.Reason, "look at it")
+					}
+					require.Empty(t, entered, "it rests")
+					ill.Store(false)
+					require.NoError(t, sys.Resume(t.Context(), "w", ""))
+					if name != "parks" {
+						require.NoError(t, sys.WaitApplied(t.Context(), "w", receipt))
+					}
+				})
+			})
+		}
+	}
+}
+
+// Until the disk has room it cannot be written that the pause is over.
+func TestAPauseEndsOnAFullDiskTooAndNothingSpins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := store.NewDisk()
+		st, err := store.Open("data", store.Options{Disk: disk, SegmentBytes: 64 << 10})
+		require.NoError(t, err)
+		defer func() { require.NoError(t, st.Close()) }()
+		sys := start(t, st, reacting("w"))
+		require.NoError(t, sys.Pause(t.Context(), "w", time.Now().Add(time.Hour), "lunch"))
+		disk.SetCapacity(1)
+		for err == nil {
+			_, err = st.Append(t.Context(), elsewhere, store.Any, store.Raw{Type: "noise", Data: make([]byte, 1000)})
+		}
+		require.ErrorIs(t, err, store.ErrDiskFull)
+		for err = nil; err == nil; {
+			_, err = st.Append(t.Context(), elsewhere, store.Any, store.Raw{Type: "noise"})
+		}
+		time.Sleep(2 * time.Hour)
+		require.NotEqual(t, actors.Paused, statusOf(t, sys, "w").State)
+		disk.SetCapacity(1 << 30)
+		time.Sleep(time.Minute)
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
+		require.NoError(t, sys.Stop(t.Context()))
+	})
+}
+
+func TestAWorkerThatIsSentBackHasAFreshCountOfAttempts(t *testing.T) {
+	for name, back := range map[string]func(context.Context, *actors.System) error{
+		"rewound": func(ctx context.Context, sys *actors.System) error {
+			return sys.Rewind(ctx, "w", store.Beginning(), false, "")
+		},
+		"reset": func(ctx context.Context, sys *actors.System) error { return sys.Reset(ctx, "w", "") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st := memory(t, store.Options{})
+				ill := sick()
+				w := poisoned(ill, 2)
+				w.Policy = steady(5, time.Hour)
+				sys := start(t, st, w)
+				appendInputs(t, st, 3)
+				time.Sleep(210 * time.Minute)
+				require.Equal(t, 4, statusOf(t, sys, "w").Attempt)
+				began := time.Now()
+				require.NoError(t, back(t.Context(), sys))
+				require.Zero(t, time.Since(began), "it does not wait for the delay of the retry")
+				synctest.Wait()
+				require.Equal(t, 1, statusOf(t, sys, "w").Attempt)
+				time.Sleep(59 * time.Minute)
+				require.Equal(t, 1, statusOf(t, sys, "w").Attempt, "the delay begins anew, too")
+				time.Sleep(2 * time.Minute)
+				require.Equal(t, 2, statusOf(t, sys, "w").Attempt)
+			})
+		})
+	}
+}
+
+func TestASiblingThatIsRestartedDoesNotShowAReasonOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		failing := fragile("fails", 1)
+		failing.Policy = steady(5, time.Hour)
+		sys := start(t, st, supervision.Group{Name: "g", Strategy: supervision.OneForAll, Children: []supervision.Child{
+			reacting("w"), failing,
+		}})
+		require.NoError(t, sys.Pause(t.Context(), "w", time.Time{}, "lunch"))
+		appendInputs(t, st, 1)
+		time.Sleep(time.Minute)
+		s := statusOf(t, sys, "w")
+		require.Equal(t, actors.Restarting, s.State)
+		require.NoError(t, s.Reason)
+		time.Sleep(time.Hour)
+		require.Equal(t, actors.Paused, statusOf(t, sys, "w").State)
+	})
+}
