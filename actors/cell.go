@@ -233,6 +233,13 @@ func (c *cell) failing(state State, reason error, attempt int) {
 	}
 }
 
+// decided notes that something was set aside or given up, which nothing else here may show.
+func (c *cell) decided() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.notify()
+}
+
 // notify wakes those who wait for a change. It is called under mu.
 func (c *cell) notify() {
 	if c.changed != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -203,29 +202,4 @@ func (c *cell) stall(position store.Position, reason error) bool {
 		Time: time.Now(), Worker: c.name, Path: c.path, From: c.state, To: c.state, Reason: reason, Position: c.position,
 	})
 	return true
-}
-
-// setAside reports whether an event of a worker is parked or held, or was skipped.
-func (s *System) setAside(ctx context.Context, name string, event store.Position) error {
-	id := checkpoint.ID(name)
-	if parked, ok, err := checkpoint.ParkedAt(s.store, id, event); ok || err != nil {
-		if err != nil {
-			return err
-		}
-		return &ParkedError{Worker: name, Event: event, Held: parked.Held, Err: parked.Error}
-	}
-	skips := checkpoint.AuditRegion(id, checkpoint.AuditSkipped, checkpoint.AuditDiscarded)
-	n, err := s.store.Count(ctx, skips, event, 0, 1)
-	if n == 0 || err != nil {
-		return err
-	}
-	for e, err := range s.store.Read(ctx, skips, store.After(event)) {
-		if err != nil {
-			return err
-		}
-		if a, err := checkpoint.DecodeAudit(e); err == nil && a.Position == event {
-			return &SkippedError{Worker: name, Event: event, Err: a.Error}
-		}
-	}
-	return nil
 }

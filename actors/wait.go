@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -78,31 +80,81 @@ func (s *System) never(v view, worker string) error {
 }
 
 // applied reports whether the events of a receipt that concern the worker are done. A parked pull does not move with the
-// head, so that the worker's position alone does not tell. Where events are set aside, each event of the receipt is asked for.
-func (s *System) applied(ctx context.Context, p *plan, v view, r store.Receipt) (bool, error) {
+// head, so that the worker's position alone does not tell. Where one was set aside that is the error, whatever becomes of the
+// others; while it is being handled again it is not done.
+func (s *System) applied(ctx context.Context, p *plan, v view, r store.Receipt) (done bool, err error) {
 	if len(r.Events) == 0 {
 		return true, nil
 	}
-	from, to := r.Events[0].Position, r.Position()
-	if v.scanned < to {
+	done = true
+	if to := r.Position(); v.scanned < to {
 		waiting, err := s.waiting(ctx, v.region, v.scanned, to)
-		if waiting || err != nil {
+		if err != nil {
 			return false, err
 		}
-	}
-	i, _ := slices.BinarySearch(v.undone, from)
-	if i < len(v.undone) && v.undone[i] <= to {
-		return false, nil
-	}
-	if p.worker.Volatile {
-		return true, nil
+		done = !waiting
 	}
 	for _, e := range r.Events {
-		if err := s.setAside(ctx, p.worker.Name, e.Position); err != nil {
-			return false, err
+		if _, undone := slices.BinarySearch(v.undone, e.Position); undone {
+			done = false
+		} else if e.Position <= v.scanned && !p.worker.Volatile {
+			replaying, err := s.setAside(p.worker.Name, e.Position)
+			if err != nil {
+				return false, err
+			}
+			done = done && !replaying
 		}
 	}
-	return true, nil
+	if p.worker.Volatile {
+		return done, nil
+	}
+	return done, s.givenUp(ctx, p.worker.Name, v, r)
+}
+
+// setAside gives a [*ParkedError] for an event that is parked or held, unless it is being handled again.
+func (s *System) setAside(worker string, event store.Position) (replaying bool, err error) {
+	parked, ok, err := checkpoint.ParkedAt(s.store, checkpoint.ID(worker), event)
+	switch {
+	case err != nil, !ok:
+		return false, err
+	case parked.Replaying:
+		return true, nil
+	}
+	return false, &ParkedError{Worker: worker, Event: event, Held: parked.Held, Err: parked.Error}
+}
+
+// givenUp gives a [*SkippedError] for the first event of a receipt that was skipped or discarded, unless the worker was sent
+// back behind it since.
+func (s *System) givenUp(ctx context.Context, worker string, v view, r store.Receipt) error {
+	region := checkpoint.AuditRegion(checkpoint.ID(worker), checkpoint.AuditSkipped, checkpoint.AuditDiscarded)
+	first := r.Events[0].Position
+	if n, err := s.store.Count(ctx, region, first, 0, 1); n == 0 || err != nil {
+		return err
+	}
+	region = checkpoint.AuditRegion(checkpoint.ID(worker), checkpoint.AuditSkipped, checkpoint.AuditDiscarded,
+		checkpoint.AuditRewound, checkpoint.AuditReset, checkpoint.AuditDeleted)
+	given := make(map[store.Position]string) // up, and why
+	for e, err := range s.store.Read(ctx, region, store.After(first)) {
+		if err != nil {
+			return err
+		}
+		a, err := checkpoint.DecodeAudit(e)
+		if err != nil {
+			return err
+		}
+		switch a.Action {
+		case checkpoint.AuditSkipped, checkpoint.AuditDiscarded:
+			given[a.Position] = a.Error
+		default: // To is 0 but for a rewind
+			maps.DeleteFunc(given, func(p store.Position, _ string) bool { return p > a.To })
+		}
+	}
+	for _, e := range r.Events {
+		if why, ok := given[e.Position]; ok && e.Position <= v.scanned {
+			return &SkippedError{Worker: worker, Event: e.Position, Err: why}
+		}
+	}
+	return nil
 }
 
 // waiting reports whether there is an event of r behind after and up to upTo. The index answers no for certain; where it says

@@ -11,6 +11,7 @@ import (
 	"github.com/penstock-io/penstock/actors"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
 )
 
 func TestWaitAppliedReturnsWhenNothingUpToTheReceiptConcernsTheWorker(t *testing.T) {
@@ -112,6 +113,95 @@ func TestAHandlerThatWaitsForAnotherWorkerDoesNotHoldUpStop(t *testing.T) {
 		began := time.Now()
 		require.NoError(t, sys.Stop(t.Context()))
 		require.ErrorIs(t, <-result, actors.ErrStopped)
+		require.Zero(t, time.Since(began))
+	})
+}
+
+func TestWaitAppliedForgetsThatAnEventWasSkippedOnceItIsHandledAfterAll(t *testing.T) {
+	for name, back := range map[string]func(*actors.System) error{
+		"rewound": func(sys *actors.System) error {
+			return sys.Rewind(context.Background(), "w", store.After(1), false, "")
+		},
+		"reset": func(sys *actors.System) error { return sys.Reset(context.Background(), "w", "") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st := memory(t, store.Options{})
+				ill := sick()
+				w := poisoned(ill, 1, 2)
+				w.Policy.Exhausted = supervision.ActionSkip
+				sys := start(t, st, w)
+				first, second := appendInputs(t, st, 1), appendInputs(t, st, 1)
+				require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", first), actors.ErrSkipped)
+				require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", second), actors.ErrSkipped)
+				ill.Store(false)
+				require.NoError(t, back(sys))
+				require.NoError(t, sys.WaitApplied(t.Context(), "w", second))
+				if name == "reset" {
+					require.NoError(t, sys.WaitApplied(t.Context(), "w", first))
+				} else {
+					require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", first), actors.ErrSkipped, "it lies before")
+				}
+			})
+		})
+	}
+}
+
+func TestWaitAppliedWaitsForWhatIsBeingReplayed(t *testing.T) {
+	for name, mended := range map[string]bool{"handled": true, "parked again": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st := memory(t, store.Options{})
+				ill := sick()
+				w := handling("w", func(_ context.Context, b *cursor.Batch) error {
+					if ill.Load() {
+						return supervision.Park(errBroken)
+					}
+					time.Sleep(time.Minute)
+					if !mended {
+						return supervision.Park(errBroken)
+					}
+					return nil
+				})
+				w.BatchSize = 1
+				sys := start(t, st, w)
+				first := appendAll(t, st, input(2))
+				require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", first), actors.ErrParked)
+				ill.Store(false)
+				began := time.Now()
+				_, err := sys.Replay(t.Context(), "w", cursor.Which{All: true}, false, "")
+				require.NoError(t, err)
+				behind := appendAll(t, st, input(2))
+				for i, receipt := range []store.Receipt{first, behind} {
+					err := sys.WaitApplied(t.Context(), "w", receipt)
+					if mended {
+						require.NoError(t, err)
+						require.Equal(t, time.Duration(i+1)*time.Minute, time.Since(began))
+					} else {
+						require.ErrorIs(t, err, actors.ErrParked)
+						require.Equal(t, time.Minute, time.Since(began))
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestWaitAppliedTellsAtOnceOfAParkedEventWhileAnotherOfTheReceiptWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		w := handling("w", func(_ context.Context, b *cursor.Batch) error {
+			if b.Events[0].Position == 1 {
+				return errBroken
+			}
+			return supervision.Park(errBroken)
+		})
+		w.Lanes, w.Policy = 2, steady(5, time.Hour)
+		sys := start(t, st, w)
+		receipt, began := appendInputs(t, st, 2), time.Now()
+		var parked *actors.ParkedError
+		require.ErrorAs(t, sys.WaitApplied(t.Context(), "w", receipt), &parked)
+		require.Equal(t, store.Position(2), parked.Event)
 		require.Zero(t, time.Since(began))
 	})
 }
