@@ -165,6 +165,9 @@ func (c *cell) transit(state State, reason error) {
 	from := c.state
 	if from != state {
 		c.since = time.Now()
+		if state.working() && !from.working() { // it may have stood for as long as it liked
+			c.movedAt, c.stalled = c.since, false
+		}
 	}
 	c.state, c.reason = state, reason
 	if from != state || reason != nil {

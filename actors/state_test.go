@@ -160,3 +160,53 @@ func TestASiblingThatIsRestartedDoesNotShowAReasonOfItsOwn(t *testing.T) {
 		require.Equal(t, actors.Paused, statusOf(t, sys, "w").State)
 	})
 }
+
+func TestTheWatchdogDoesNotMistakeRestForAStall(t *testing.T) {
+	for name, rest := range map[string]func(*testing.T, *actors.System, *store.Store){
+		"idle": func(*testing.T, *actors.System, *store.Store) { time.Sleep(time.Hour) },
+		"paused": func(t *testing.T, sys *actors.System, st *store.Store) {
+			require.NoError(t, sys.Pause(t.Context(), "w", time.Time{}, ""))
+			appendInputs(t, st, 1)
+			time.Sleep(time.Hour)
+			require.NoError(t, sys.Resume(t.Context(), "w", ""))
+		},
+		"all is parked": func(t *testing.T, sys *actors.System, st *store.Store) {
+			appendAll(t, st, store.Proposal{At: store.At("in:ill", "test"), Payload: reacted{}})
+			time.Sleep(time.Hour)
+		},
+		"waits for a retry": func(t *testing.T, sys *actors.System, st *store.Store) {
+			appendAll(t, st, store.Proposal{At: store.At("in:late", "test"), Payload: reacted{}})
+			time.Sleep(time.Hour)
+		},
+	} {
+		for _, lanes := range []int{1, 3} {
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					st := memory(t, store.Options{})
+					late := 0
+					w := handling("w", func(_ context.Context, b *cursor.Batch) error {
+						time.Sleep(10 * time.Second)
+						switch b.Events[0].Coordinate.Entity {
+						case "in:ill":
+							return supervision.Park(errBroken)
+						case "in:late":
+							if late++; late == 1 {
+								return supervision.RetryAfter(50*time.Minute, errBroken)
+							}
+						}
+						return nil
+					})
+					w.BatchSize, w.Lanes = 1, lanes
+					sys := startWith(t, st, actors.Options{WatchdogInterval: time.Second, StallAfter: time.Minute}, w)
+					told := collect(t, sys)
+					rest(t, sys, st)
+					require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 3)))
+					for _, tr := range told() {
+						var stalled *actors.StalledError
+						require.NotErrorAs(t, tr.Reason, &stalled)
+					}
+				})
+			})
+		}
+	}
+}

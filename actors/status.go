@@ -31,8 +31,8 @@ type WorkerStatus struct {
 	Since time.Time
 	// Position up to which everything that concerns the worker is handled and committed, or set aside.
 	Position store.Position
-	// Lag is the number of events that wait for it, exact below MaxLag. A region with a version range may be
-	// overestimated. What is parked does not count.
+	// Lag is the number of events that wait for it, exact below MaxLag. What is parked does not count. A region with a
+	// version range may be overestimated, and so may a worker that was widened, until it is where it was before.
 	Lag int
 	// LagTime is how long the oldest of them has waited, to the millisecond; LagBytes how much of the log lies behind
 	// Position, whoever it concerns. Both are 0 where nothing waits.
@@ -171,8 +171,8 @@ func (s *System) lookForStalls() {
 			continue
 		}
 		w := s.statusOf(p, head)
-		if w.Holding == 0 {
-			continue
+		if still = min(still, w.LagTime); w.Holding == 0 || still < s.options.StallAfter {
+			continue // it had nothing to do
 		}
 		err := &StalledError{Worker: w.Name, Event: w.Holding, Key: w.HoldingKey, For: still.Round(time.Millisecond)}
 		if p.cell.stall(w.Position, err) {
@@ -186,9 +186,11 @@ func (c *cell) stands(limit time.Duration) (time.Duration, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	still := time.Since(c.movedAt)
-	working := c.state == Idle || c.state == Running || c.state == Starting
-	return still, working && !c.stalled && still >= limit
+	return still, c.state.working() && !c.stalled && still >= limit
 }
+
+// working reports whether a worker in that state has no reason to stand still but that it has nothing to do.
+func (s State) working() bool { return s == Idle || s == Running || s == Starting }
 
 // stall notes that it stands at a position, unless it moved meanwhile.
 func (c *cell) stall(position store.Position, reason error) bool {

@@ -222,8 +222,8 @@ func (s *System) finish(hung error) {
 		if s.deadline != nil {
 			s.deadline.Stop()
 		}
+		close(s.done) // under the lock, so that the watchdog is not set again
 		s.mu.Unlock()
-		close(s.done)
 	})
 }
 
