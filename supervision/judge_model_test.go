@@ -3,7 +3,10 @@ package supervision_test
 import (
 	"errors"
 	"math"
+	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +22,8 @@ type step struct {
 	failure supervision.Failure // Err set: it fails
 	success uint64              // not 0: everything up to it succeeds
 	passed  uint64              // not 0: just this event is done
+	deaths  int                 // not 0: of processes, at event 1, that are remembered
+	ended   bool                // the child is done
 	passes  time.Duration       // before it
 }
 
@@ -30,6 +35,16 @@ type entry struct {
 }
 
 func (e entry) failed() bool { return e.failure.Err != nil }
+
+var errChildEnded = errors.New("ended")
+
+// under is the step as it counts for a child of a kind: only a permanent one fails by its end.
+func (s step) under(r supervision.Restart) step {
+	if s.ended && r == supervision.Permanent {
+		s.failure = supervision.Failure{Err: errChildEnded}
+	}
+	return s
+}
 
 // answer is a verdict with its reason reduced to its type.
 type answer struct {
@@ -58,7 +73,7 @@ func expect(spec supervision.Spec, h []entry) answer {
 	attempt := 1 + attemptsIn(past, f.Event)
 	within, crashes := chargedIn(past, now.at, p.Period)
 	within, crashes = within+1, crashes+1 // if this one is charged as well
-	blamed := f.Event == 0 || f.Panic && panickedEvents(h, now.at, p.Period) > 3
+	blamed := f.Event == 0 || f.Panic && (panickedEvents(h, now.at, p.Period) > 3 || p.Intensity < 0)
 
 	var a answer
 	switch {
@@ -67,16 +82,20 @@ func expect(spec supervision.Spec, h []entry) answer {
 			attempt = within
 		}
 		return answer{action: supervision.ActionHalt, attempt: attempt, reason: "other"}
+	case directed && f.Event != 0 && d.Action != supervision.ActionRetry:
+		a = answer{action: d.Action, attempt: attempt}
 	case waits(f):
 		waits := 1 + waitsIn(past, now.at, p.Period)
-		return answer{action: supervision.ActionRetry, delay: doubled(waits), attempt: waits}
+		a = answer{action: supervision.ActionRetry, delay: doubled(waits), attempt: waits}
+		if directed && d.Action == supervision.ActionRetry && !d.NoAttempt {
+			a.delay = d.Delay
+		}
+		return a
 	case f.Event == 0:
 		a = answer{action: supervision.ActionRestart, delay: doubled(crashes), attempt: within}
 		if spec.Restart == supervision.Temporary {
 			a.attempt = 1
 		}
-	case directed && d.Action != supervision.ActionRetry:
-		a = answer{action: d.Action, attempt: attempt}
 	case attempt >= p.Attempts && p.Exhausted == supervision.ActionHalt:
 		return answer{action: supervision.ActionHalt, attempt: attempt, reason: "exhausted"}
 	case attempt >= p.Attempts:
@@ -91,10 +110,10 @@ func expect(spec supervision.Spec, h []entry) answer {
 	if (f.Panic || f.Event == 0) && spec.Restart == supervision.Temporary {
 		return answer{action: supervision.ActionHalt, attempt: a.attempt, reason: "other"}
 	}
-	if a.charged = blamed; blamed && within > p.Intensity {
+	if a.charged = blamed; blamed && within > max(0, p.Intensity) {
 		return answer{action: p.OverBudget, attempt: a.attempt, reason: "intensity"}
 	}
-	if directed && d.Action == supervision.ActionRetry && (a.action == supervision.ActionRetry || a.action == supervision.ActionRestart) {
+	if directed && d.Action == supervision.ActionRetry && !d.NoAttempt && (a.action == supervision.ActionRetry || a.action == supervision.ActionRestart) {
 		a.delay = d.Delay
 	}
 	return a
@@ -103,7 +122,8 @@ func expect(spec supervision.Spec, h []entry) answer {
 // waits says whether a failure is no attempt.
 func waits(f supervision.Failure) bool {
 	d, _ := supervision.DirectiveOf(f.Err)
-	return (f.NoAttempt || d.NoAttempt) && !f.Panic
+	decided := f.Event != 0 && (d.Action == supervision.ActionPark || d.Action == supervision.ActionSkip)
+	return (f.NoAttempt || d.NoAttempt) && !f.Panic && !decided
 }
 
 // doubled is the delay of the strict policy, which has no cap within reach.
@@ -115,6 +135,8 @@ func attemptsIn(h []entry, event uint64) (n int) {
 		switch {
 		case e.success >= event && e.success != 0, e.passed == event && event != 0:
 			n = 0
+		case e.deaths > n && event == 1:
+			n = e.deaths
 		case e.failed() && e.failure.Event == event && event != 0 && !waits(e.failure):
 			n++
 			if e.answer.action == supervision.ActionPark || e.answer.action == supervision.ActionSkip {
@@ -197,39 +219,55 @@ func observed(v supervision.Verdict) answer {
 	return a
 }
 
-// compareAll walks through every history of the given length over an alphabet, and compares judge and model at every
-// failure. It returns how many histories there were and how often each action was seen.
+// compareAll walks through every history of the given length over an alphabet. It returns how many histories there were and
+// how often each action was seen.
 func compareAll(t *testing.T, spec supervision.Spec, alphabet []step, length int) (histories int, seen map[string]int) {
 	t.Helper()
 	seen = make(map[string]int)
 	for n := range int(math.Pow(float64(len(alphabet)), float64(length))) {
 		histories++
-		judge, clock := supervision.NewJudge(spec, nil), time.Duration(0)
-		h := make([]entry, 0, length)
-		for range length {
+		compare(t, spec, length, seen, func() step {
 			s := alphabet[n%len(alphabet)]
 			n /= len(alphabet)
-			clock += s.passes
-			h = append(h, entry{step: s, at: clock})
-			last := &h[len(h)-1]
-			switch {
-			case s.success != 0:
-				judge.Succeeded(start.Add(clock), s.success)
-			case s.passed != 0:
-				judge.Passed(start.Add(clock), s.passed)
-			case last.failed():
-				last.answer = expect(spec, h)
-				got := observed(judge.Failed(start.Add(clock), s.failure))
-				got.charged = last.answer.charged
-				if got != last.answer {
-					require.Equal(t, last.answer, got, "history: %s", spell(h))
-				}
-				seen[got.action.String()+got.reason]++
-				clock += got.delay
-			}
-		}
+			return s
+		})
 	}
 	return histories, seen
+}
+
+// compare walks through one history, and compares judge and model at every failure.
+func compare(t *testing.T, spec supervision.Spec, length int, seen map[string]int, next func() step) {
+	t.Helper()
+	judge, clock := supervision.NewJudge(spec, nil), time.Duration(0)
+	h := make([]entry, 0, length)
+	for range length {
+		s := next().under(spec.Restart)
+		clock += s.passes
+		h = append(h, entry{step: s, at: clock})
+		last := &h[len(h)-1]
+		switch {
+		case s.success != 0:
+			judge.Succeeded(start.Add(clock), s.success)
+		case s.passed != 0:
+			judge.Passed(start.Add(clock), s.passed)
+		case s.deaths != 0:
+			judge.Remember(1, s.deaths)
+		case last.failed():
+			last.answer = expect(spec, h)
+			var got answer
+			if s.ended {
+				got = observed(judge.Ended(start.Add(clock)))
+			} else {
+				got = observed(judge.Failed(start.Add(clock), s.failure))
+			}
+			got.charged = last.answer.charged
+			if got != last.answer {
+				require.Equal(t, last.answer, got, "%+v, history: %s", spec, spell(h))
+			}
+			seen[got.action.String()+got.reason]++
+			clock += got.delay
+		}
+	}
 }
 
 func spell(h []entry) string {
@@ -291,6 +329,71 @@ func TestTheJudgeAgreesWithTheModelInEveryShortHistory(t *testing.T) {
 		{name: "2 passed", passed: 2},
 		{name: "quiet", passes: 10 * time.Second},
 	}, 4, "retry", "restart", "park", "skip", "haltexhausted", "haltintensity", "haltother", "escalateintensity")
+}
+
+// everything is each thing that can happen: all kinds of failures, with all that an error can say, with and without an event,
+// and all that heals.
+func everything() (all []step) {
+	for event, where := range []string{"no event", "event 1", "event 2"} {
+		for says, err := range map[string]error{
+			"nothing": errStock, "retry after": supervision.RetryAfter(11*time.Second, errStock), "wait": supervision.Wait(errStock),
+			"park": supervision.Park(errStock), "skip": supervision.Skip(errStock), "halt": supervision.Halt(errStock),
+		} {
+			for kind, f := range map[string]supervision.Failure{"error": {}, "panic": {Panic: true}, "no attempt": {NoAttempt: true}} {
+				f.Event, f.Err = uint64(event), err
+				all = append(all, fails(kind+" at "+where+" that says "+says, f))
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b step) int { return strings.Compare(a.name, b.name) }) // so that a seed gives the same again
+	return append(all,
+		step{name: "success at 1", success: 1}, step{name: "success at 2", success: 2}, step{name: "1 passed", passed: 1},
+		step{name: "quiet", passes: 10 * time.Second}, step{name: "a while", passes: 4 * time.Second},
+		step{name: "ended", ended: true}, step{name: "two deaths at 1", deaths: 2},
+	)
+}
+
+// kinds is specs for every kind of child, also one that may never be restarted.
+func kinds(p supervision.Policy) (all []supervision.Spec) {
+	for _, restart := range []supervision.Restart{supervision.Transient, supervision.Permanent, supervision.Temporary} {
+		for _, intensity := range []int{-1, 1} {
+			p.Intensity = intensity
+			for _, s := range specs(p)[:6] {
+				s.Restart = restart
+				all = append(all, s)
+			}
+		}
+	}
+	return all
+}
+
+func TestTheJudgeAgreesWithTheModelInEveryPairOfThingsThatCanHappenAndInRandomHistories(t *testing.T) {
+	p := strict
+	p.Period, p.Attempts = 10*time.Second, 3
+	seed := uint64(time.Now().UnixNano())
+	if given := os.Getenv("PENSTOCK_SEED"); given != "" {
+		seed, _ = strconv.ParseUint(given, 10, 64)
+	}
+	t.Logf("PENSTOCK_SEED=%d", seed)
+	random := rand.New(rand.NewPCG(seed, 1))
+	all, seen, histories := everything(), make(map[string]int), 0
+	for _, spec := range kinds(p) {
+		n, actions := compareAll(t, spec, all, 2)
+		histories += n
+		for action, count := range actions {
+			seen[action] += count
+		}
+		for range 1000 {
+			histories++
+			few := make([]step, 5) // so that things happen again
+			for i := range few {
+				few[i] = all[random.IntN(len(all))]
+			}
+			compare(t, spec, 12, seen, func() step { return few[random.IntN(len(few))] })
+		}
+	}
+	requireAllSeen(t, histories, seen, "retry", "restart", "park", "skip",
+		"haltexhausted", "haltintensity", "haltother", "escalateintensity")
 }
 
 func TestTheJudgeAgreesWithTheModelInEveryShortHistoryOfPanics(t *testing.T) {
