@@ -2,11 +2,13 @@ package actors_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -246,43 +248,44 @@ func growAndShake(t *testing.T, seed uint64) {
 	sys, err := actors.Start(t.Context(), st, actors.Options{WatchdogInterval: -1}, top.child("top").(supervision.Group))
 	require.NoError(t, err)
 	defer sys.Stop(context.WithoutCancel(t.Context()))
-	first := appendInputs(t, st, 1)
+	appendInputs(t, st, 1)
 	time.Sleep(time.Hour)
 	surely, perhaps := make(map[*leaf]bool), make(map[*leaf]bool)
 	top.swept(surely, perhaps)
 	for _, l := range top.leaves() {
 		require.Contains(t, wanted(l, surely, perhaps), statusOf(t, sys, l.name).State, "%s: %s", told, l.name)
 	}
+	g.calmDown(t, st, sys, top.leaves(), told)
+}
+
+// calmDown lets all workers do what they should, resumes those that halted, and sees that each handles each event once.
+func (g *grove) calmDown(t *testing.T, st *store.Store, sys *actors.System, leaves []*leaf, told string) {
+	t.Helper()
 	g.calm.Store(true)
-	for _, l := range top.leaves() {
+	for _, l := range leaves {
 		close(l.release)
 	}
-	synctest.Wait()
-	second := appendInputs(t, st, 1)
-	for _, l := range top.leaves() {
+	time.Sleep(time.Hour)
+	last := appendInputs(t, st, 1)
+	time.Sleep(time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	for _, l := range leaves {
 		require.False(t, l.twice.Load(), "%s: %s ran beside itself", told, l.name)
 		if s := statusOf(t, sys, l.name).State; s == actors.Ended || s == actors.Running { // for ever
 			continue
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		require.NoError(t, sys.Resume(ctx, l.name, ""), "%s: resume %s", told, l.name)
-		cancel()
-	}
-	for _, l := range top.leaves() {
-		if s := statusOf(t, sys, l.name).State; s == actors.Ended || s == actors.Running {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-		require.NoError(t, sys.WaitApplied(ctx, l.name, first), "%s: %s", told, l.name)
-		require.NoError(t, sys.WaitApplied(ctx, l.name, second), "%s: %s", told, l.name)
-		cancel()
+		require.NoError(t, sys.Resume(ctx, l.name, ""), "%s: resume %s", told, l.name) // it may have been paused, too
+		require.NoError(t, sys.WaitApplied(ctx, l.name, last), "%s: %s", told, l.name)
 		requireExactlyOnce(t, st, l.name)
 	}
 }
 
-// Set PENSTOCK_SEED to repeat one tree, and PENSTOCK_SOAK=1 for many.
-func TestWhateverTheWorkersOfATreeDoAtOnceEachEndsUpAsItsStrategiesSay(t *testing.T) {
-	n, seed := 150, uint64(time.Now().UnixNano())
+// eachSeed runs n trees in bubbles. Set PENSTOCK_SEED to repeat one, and PENSTOCK_SOAK=1 for many.
+func eachSeed(t *testing.T, n int, run func(*testing.T, uint64)) {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
 	if os.Getenv("PENSTOCK_SOAK") != "" {
 		n = 2000
 	}
@@ -292,6 +295,98 @@ func TestWhateverTheWorkersOfATreeDoAtOnceEachEndsUpAsItsStrategiesSay(t *testin
 	}
 	t.Logf("PENSTOCK_SEED=%d and following, %d trees", seed, n)
 	for i := range n {
-		synctest.Test(t, func(t *testing.T) { growAndShake(t, seed+uint64(i)) })
+		synctest.Test(t, func(t *testing.T) { run(t, seed+uint64(i)) })
 	}
+}
+
+func TestWhateverTheWorkersOfATreeDoAtOnceEachEndsUpAsItsStrategiesSay(t *testing.T) {
+	eachSeed(t, 150, growAndShake)
+}
+
+// meddle has operators do things to random workers at random times, until ctx ends. Each call has to return by then.
+func (g *grove) meddle(ctx context.Context, t *testing.T, sys *actors.System, leaves []*leaf, told string) (wait func()) {
+	var all sync.WaitGroup
+	for range 3 {
+		random := rand.New(rand.NewPCG(g.random.Uint64(), 1))
+		all.Go(func() {
+			for {
+				select {
+				case <-time.After(time.Duration(random.IntN(3000)) * time.Millisecond):
+				case <-ctx.Done():
+					return
+				}
+				name := leaves[random.IntN(len(leaves))].name
+				var err error
+				switch random.IntN(5) {
+				case 0:
+					err = sys.Pause(ctx, name, time.Now().Add(time.Duration(random.IntN(5000)-500)*time.Millisecond), "")
+				case 1, 2:
+					err = sys.Resume(ctx, name, "")
+				case 3:
+					err = sys.Rewind(ctx, name, store.Beginning(), false, "")
+				case 4:
+					_, err = sys.Replay(ctx, name, cursor.Which{All: true}, false, "")
+				}
+				allowed := err == nil || ctx.Err() != nil
+				for _, refusal := range []error{
+					actors.ErrHalted, actors.ErrHung, actors.ErrEnded, actors.ErrStopped, cursor.ErrOwnPosition,
+				} {
+					allowed = allowed || errors.Is(err, refusal)
+				}
+				if !allowed {
+					t.Errorf("%s: %s: %v", told, name, err)
+				}
+			}
+		})
+	}
+	return all.Wait
+}
+
+// growAndStop runs one tree while operators meddle, and at some moment stops it, with all that is under way, or lets all become
+// calm.
+func growAndStop(t *testing.T, seed uint64) {
+	st := memory(t, store.Options{Sync: store.SyncNever})
+	g := &grove{st: st, random: rand.New(rand.NewPCG(seed, 8)), max: 6}
+	top := g.branch(1)
+	told := fmt.Sprintf("PENSTOCK_SEED=%d: %v", seed, top)
+	sys, err := actors.Start(t.Context(), st, actors.Options{WatchdogInterval: -1}, top.child("top").(supervision.Group))
+	require.NoError(t, err)
+	leaves := top.leaves()
+	ctx, cancel := context.WithCancel(t.Context())
+	wait := func() {}
+	if len(leaves) > 0 {
+		wait = g.meddle(ctx, t, sys, leaves, told)
+	}
+	appendInputs(t, st, 3)
+	time.Sleep(time.Duration(g.random.IntN(20_000)) * time.Millisecond)
+	if g.random.IntN(2) == 0 {
+		cancel()
+		wait()
+		g.calmDown(t, st, sys, leaves, told)
+		require.NoError(t, sys.Stop(t.Context()), told)
+		return
+	}
+	began := time.Now()
+	err = sys.Stop(t.Context())
+	require.LessOrEqual(t, time.Since(began), 15*time.Second, told)
+	for _, l := range leaves {
+		require.False(t, l.twice.Load(), "%s: %s ran beside itself", told, l.name)
+		switch state := statusOf(t, sys, l.name).State; state {
+		case actors.Halted:
+			require.ErrorIs(t, err, actors.ErrHalted, told)
+		case actors.Running:
+			require.ErrorIs(t, err, actors.ErrHung, told)
+		default:
+			require.Contains(t, []actors.State{actors.Stopped, actors.Ended}, state, "%s: %s", told, l.name)
+		}
+	}
+	cancel()
+	wait()
+	for _, l := range leaves {
+		close(l.release)
+	}
+}
+
+func TestATreeWithWhichOperatorsMeddleCanBeStoppedAtAnyTimeAndLosesNothing(t *testing.T) {
+	eachSeed(t, 150, growAndStop)
 }
