@@ -348,7 +348,7 @@ func (w *worker) rest(c actor.Context) {
 		return
 	}
 	w.showPause()
-	if until := w.pause.Until; !until.IsZero() {
+	if until := w.pause.Until; !until.IsZero() && !w.gone {
 		root, self, gen := c.ActorSystem().Root, c.Self(), w.gen
 		w.wake = time.AfterFunc(time.Until(until), func() { root.Send(self, &unpause{gen: gen}) })
 	}

@@ -212,9 +212,11 @@ func TestARestartedWorkerTellsWhatItHasPassed(t *testing.T) {
 	w.acquire(&sent{})
 	w.begun = true
 	w.upTo = appendOne(t, st).Position()
+	w.inherit([]uint64{1, 2})
 	ctx := &sent{}
 	w.step(ctx)
-	require.Equal(t, &recovered{event: 1, gen: 1}, ctx.messages[0])
+	require.Equal(t, []any{&recovered{gen: 1}, &passed{event: 1, gen: 1}}, ctx.messages[:2])
+	require.Contains(t, w.trouble, store.Position(2))
 }
 
 func TestAStepThatMeetsAFailedStoreEndsTheSystem(t *testing.T) {

@@ -114,7 +114,7 @@ func (g *group) receiveFromChild(c actor.Context, message any) {
 		}
 	case *recovered:
 		if ch := g.current(m.child, m.gen); ch != nil {
-			ch.judge.Succeeded(time.Now(), uint64(m.event))
+			ch.judge.Succeeded(time.Now(), 0)
 			ch.limit = 0
 		}
 	case *passed:
@@ -124,7 +124,7 @@ func (g *group) receiveFromChild(c actor.Context, message any) {
 		}
 	case *anew:
 		if ch := g.current(m.child, m.gen); ch != nil {
-			ch.judge, ch.limit = supervision.NewJudge(ch.plan.spec, rand.Float64), 0
+			g.judgeAnew(c, ch)
 		}
 	case *ended:
 		if ch := g.current(m.child, m.gen); ch != nil {
@@ -223,8 +223,12 @@ func (g *group) spawn(c actor.Context, i int) {
 	if ch.plan.cell == nil {
 		props = g.sys.props(func() actor.Actor { return newGroup(g.sys, ch.plan, i, gen, self) })
 	} else {
-		limit, later := ch.limit, ch.plan.cell.begin()
-		props = g.sys.props(func() actor.Actor { return newWorker(g.sys, ch.plan, i, gen, self, limit, later) })
+		limit, later, failing := ch.limit, ch.plan.cell.begin(), ch.judge.Failing()
+		props = g.sys.props(func() actor.Actor {
+			w := newWorker(g.sys, ch.plan, i, gen, self, limit, later)
+			w.inherit(failing)
+			return w
+		})
 	}
 	pid, err := c.SpawnNamed(props, ch.plan.name)
 	if err != nil {
@@ -428,6 +432,12 @@ func (g *group) ended(c actor.Context, ch *child) {
 	}
 }
 
+// judgeAnew forgets the failures of a child. The groups above do so too: what their children escalated is looked into.
+func (g *group) judgeAnew(c actor.Context, ch *child) {
+	ch.judge, ch.limit = supervision.NewJudge(ch.plan.spec, rand.Float64), 0
+	c.Send(g.parent, &anew{child: g.child, gen: g.gen})
+}
+
 // enable starts a halted worker again, with a fresh judge.
 func (g *group) enable(c actor.Context, name string) error {
 	for _, ch := range g.children {
@@ -442,7 +452,7 @@ func (g *group) enable(c actor.Context, name string) error {
 		case !ch.plan.cell.reopen():
 			return nil // somebody else was faster
 		}
-		ch.judge, ch.limit = supervision.NewJudge(ch.plan.spec, rand.Float64), 0
+		g.judgeAnew(c, ch)
 		ch.plan.suspicious.Store(false)
 		g.sys.log.Info("worker enabled", workerField(ch.plan))
 		switch {

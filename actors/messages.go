@@ -124,12 +124,12 @@ type (
 		limit   int  // of the next batch, 0 for none
 		halve   bool // a panic in a batch: the next incarnation gets a smaller one, and nothing is charged
 	}
-	// recovered tells a supervisor that events up to a position are done after a failure; passed that just this one is.
+	// recovered tells a supervisor that something is done by a worker that was restarted; passed that an event is done that
+	// failed before.
 	recovered struct {
 		quiet
 		child int
 		gen   uint64
-		event store.Position
 	}
 	passed struct {
 		quiet
@@ -137,7 +137,8 @@ type (
 		gen   uint64
 		event store.Position
 	}
-	// anew tells a supervisor that a worker was sent back in the log: what it failed at before does not count.
+	// anew tells a supervisor that what a child failed at before does not count: an operator sent it back in the log, or
+	// resumed a worker below it.
 	anew struct {
 		quiet
 		child int

@@ -264,3 +264,36 @@ func TestATimeoutEndsTheContextOfTheHandlerAndIsAnAttempt(t *testing.T) {
 		require.Equal(t, []store.Position{1, 3}, reactions(t, st, "w"))
 	})
 }
+
+// What is handled meanwhile of other keys must not make the worker forget how often the replay has failed.
+func TestAReplayThatPanicsUsesUpItsAttemptsWhateverElseIsHandled(t *testing.T) {
+	for _, lanes := range []int{1, 3} {
+		synctest.Test(t, func(t *testing.T) {
+			st := memory(t, store.Options{})
+			var panics atomic.Int32
+			w := handling("w", func(_ context.Context, b *cursor.Batch) error {
+				if b.Events[0].Position == 3 {
+					time.Sleep(time.Second)
+					panics.Add(1)
+					panic("poison")
+				}
+				return nil
+			})
+			w.Lanes, w.BatchSize = lanes, 1
+			w.Policy = supervision.Policy{Attempts: 3, Backoff: supervision.Backoff{Initial: time.Second}}
+			sys := start(t, st, w)
+			appendInputs(t, st, 7)
+			time.Sleep(time.Minute)
+			require.Equal(t, int32(3), panics.Load())
+			_, err := sys.Replay(t.Context(), "w", cursor.Which{All: true}, false, "")
+			require.NoError(t, err)
+			for range 300 {
+				appendInputs(t, st, 1)
+				time.Sleep(300 * time.Millisecond)
+			}
+			require.Equal(t, int32(6), panics.Load())
+			require.Len(t, parkedOf(t, sys), 1)
+			require.False(t, parkedOf(t, sys)[0].Replaying)
+		})
+	}
+}

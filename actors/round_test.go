@@ -200,3 +200,27 @@ func TestATemporaryWorkerIsNotStartedAgainWithItsSiblingsButWhenItIsResumed(t *t
 		require.NoError(t, sys.WaitApplied(t.Context(), "temporary", receipt))
 	})
 }
+
+func TestAGroupWithAWorkerThatWasResumedIsJudgedAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		what := "first"
+		w := handling("w", func(context.Context, *cursor.Batch) error {
+			if what != "" {
+				panic(what)
+			}
+			return nil
+		})
+		w.Policy = escalating(supervision.Policy{Intensity: -1})
+		sys := start(t, st, supervision.Group{
+			Name: "sub", Policy: supervision.Policy{Intensity: -1}, Children: []supervision.Child{w, reacting("beside")},
+		})
+		receipt := appendInputs(t, st, 1)
+		require.ErrorContains(t, sys.WaitApplied(t.Context(), "w", receipt), "first")
+		what = ""
+		require.NoError(t, sys.Resume(t.Context(), "w", ""))
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", receipt))
+		what = "second"
+		require.ErrorContains(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)), "second")
+	})
+}

@@ -14,8 +14,8 @@ import (
 // WaitApplied returns when the worker has handled every event of the receipt that concerns it, and everything before them
 // that it handles in order with them: without lanes that is everything. The worker is given by its name, not by its path:
 // names are unique in the whole tree. Where an event of the receipt was set aside it returns a [ParkedError] or a
-// [SkippedError] at once. It returns at once, too, with
-// a [HaltedError], [ErrEnded] or [ErrStopped] when nothing will happen any more, with [store.ErrForeignHistory] for the
+// [SkippedError] at once; while it is being replayed, and after a rewind or a reset behind it, it is waited for. It returns at
+// once, too, with a [HaltedError], [ErrEnded] or [ErrStopped] when nothing will happen any more, with [store.ErrForeignHistory] for the
 // receipt of another store, with [ErrEmptyReceipt], with [ErrUnknownWorker], and with [ErrInsideHandler] when the worker would
 // wait for itself; in the handler of another worker it may be called with the handler's context. ctx bounds the wait. After a
 // commit without events it returns at once. While the worker is paused it waits.

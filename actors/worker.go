@@ -324,9 +324,9 @@ func (w *worker) progress(c actor.Context, n int) {
 	if n == 0 {
 		return
 	}
-	if w.later { // what failed before this incarnation is not known here, but its attempts are remembered
-		w.later = w.laned()
-		c.Send(w.parent, &recovered{child: w.child, gen: w.gen, event: w.runner.Position()})
+	if w.later {
+		w.later = false
+		c.Send(w.parent, &recovered{child: w.child, gen: w.gen})
 	}
 	for event := range w.trouble {
 		if event == 0 || w.runner.Done(event) {
@@ -439,6 +439,13 @@ func (w *worker) report(c actor.Context, first store.Position, deaths int, f sup
 		w.resting = true
 	}
 	c.Send(w.parent, &failed{child: w.child, gen: w.gen, first: first, deaths: deaths, failure: f, limit: w.limit})
+}
+
+// inherit keeps which events failed before this incarnation.
+func (w *worker) inherit(failing []uint64) {
+	for _, event := range failing {
+		w.note(store.Position(event), 0)
+	}
 }
 
 // note keeps that an event failed, and how many races were lost for it. Most workers never need the map.

@@ -96,6 +96,9 @@ func (j *Judge) Remember(event uint64, attempts int) {
 	}
 }
 
+// Failing gives the events that failed and were not passed since, in order: for who has to tell when they are.
+func (j *Judge) Failing() []uint64 { return slices.Sorted(maps.Keys(j.ladders)) }
+
 // Passed says that at a time exactly this event is done: others before it, of other keys, may still be failing. Event 0 is
 // for what belongs to no event. The waits are forgotten too.
 func (j *Judge) Passed(at time.Time, event uint64) {

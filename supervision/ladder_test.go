@@ -110,7 +110,9 @@ func TestAttemptsKnownFromBeforeCountAndPassingOneEventForgetsOnlyThatOne(t *tes
 	j.Remember(1, 1)
 	require.Equal(t, 3, j.Failed(now, at(1)).Attempt)
 	require.Equal(t, 1, j.Failed(now, at(2)).Attempt)
+	require.Equal(t, []uint64{1, 2}, j.Failing())
 	j.Passed(now, 2)
+	require.Equal(t, []uint64{1}, j.Failing())
 	require.Equal(t, 1, j.Failed(now, at(2)).Attempt)
 	require.Equal(t, supervision.ActionPark, j.Failed(now, at(1)).Action)
 }
