@@ -44,8 +44,10 @@ func TestAGroupIsStoppedInReverseAndNobodyBeginsBeforeAllAreThereAgain(t *testin
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		sys := start(t, st, supervision.Group{Name: "g", Strategy: supervision.OneForAll, Children: []supervision.Child{
-			reacting("a"), supervision.Group{Name: "sub", Children: []supervision.Child{reacting("b"), reacting("c")}},
-			fragile("d", 1), reacting("e"),
+			reacting("a"),
+			supervision.Group{Name: "sub", Children: []supervision.Child{reacting("b"), reacting("c")}},
+			fragile("d", 1),
+			reacting("e"),
 		}})
 		synctest.Wait()
 		told := collect(t, sys)

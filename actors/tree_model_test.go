@@ -98,6 +98,7 @@ func (l *leaf) worker() cursor.Worker {
 	case unable:
 		w.Policy = supervision.Policy{Intensity: 2, Backoff: supervision.Backoff{Initial: time.Second}}
 		w.Locate = l.locate
+	default:
 	}
 	return w
 }

@@ -118,11 +118,11 @@ func TestAHandlerThatWaitsForAnotherWorkerDoesNotHoldUpStop(t *testing.T) {
 }
 
 func TestWaitAppliedForgetsThatAnEventWasSkippedOnceItIsHandledAfterAll(t *testing.T) {
-	for name, back := range map[string]func(*actors.System) error{
-		"rewound": func(sys *actors.System) error {
-			return sys.Rewind(context.Background(), "w", store.After(1), false, "")
+	for name, back := range map[string]func(context.Context, *actors.System) error{
+		"rewound": func(ctx context.Context, sys *actors.System) error {
+			return sys.Rewind(ctx, "w", store.After(1), false, "")
 		},
-		"reset": func(sys *actors.System) error { return sys.Reset(context.Background(), "w", "") },
+		"reset": func(ctx context.Context, sys *actors.System) error { return sys.Reset(ctx, "w", "") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -135,7 +135,7 @@ func TestWaitAppliedForgetsThatAnEventWasSkippedOnceItIsHandledAfterAll(t *testi
 				require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", first), actors.ErrSkipped)
 				require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", second), actors.ErrSkipped)
 				ill.Store(false)
-				require.NoError(t, back(sys))
+				require.NoError(t, back(t.Context(), sys))
 				require.NoError(t, sys.WaitApplied(t.Context(), "w", second))
 				if name == "reset" {
 					require.NoError(t, sys.WaitApplied(t.Context(), "w", first))
