@@ -17,7 +17,8 @@ import (
 
 // The calls in this file change what a worker does, between two batches: with lanes, when all have given back what they
 // have in hand. Each is one commit with an audit event in the reserved scope, so it survives a restart, and a crash leaves
-// it whole or not at all. ctx bounds the wait for the worker, not the change: after its error the change may still come.
+// it whole or not at all. ctx bounds the wait for the worker: a change that has not begun when it ends never comes; if one
+// has, the error wraps store.ErrOutcomeUnknown, too.
 //
 // They return [ErrUnknownWorker], [ErrStopped], a [HaltedError], [ErrEnded], [ErrInsideHandler] when called from a
 // handler of the same worker, cursor.ErrNoCheckpoint for a volatile worker, and what each of them says.
@@ -241,7 +242,11 @@ func (s *System) answer(ctx context.Context, p *plan, v view, generation uint64,
 		case <-s.done:
 			return fmt.Errorf("actors: worker %q: %w", p.worker.Name, errors.Join(ErrStopped, s.failed()))
 		case <-ctx.Done():
-			return fmt.Errorf("actors: worker %q: %w", p.worker.Name, ctx.Err())
+			err := ctx.Err()
+			if !m.claim() {
+				err = errors.Join(err, store.ErrOutcomeUnknown)
+			}
+			return fmt.Errorf("actors: worker %q: %w", p.worker.Name, err)
 		}
 	}
 }

@@ -262,3 +262,21 @@ func TestWhatACallHasChangedShowsWhenItReturns(t *testing.T) {
 		require.NoError(t, sys.Rewind(t.Context(), "w", store.Beginning(), false, ""))
 	}
 }
+
+func TestACallWhoseContextEndsBeforeTheWorkerHasTimeForItNeverComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		slow, entered, release := deaf()
+		sys := start(t, st, slow)
+		receipt := appendInputs(t, st, 1)
+		<-entered
+		short, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		require.ErrorIs(t, sys.Reset(short, "slow", ""), context.DeadlineExceeded)
+		require.ErrorIs(t, sys.Pause(short, "slow", time.Time{}, ""), context.DeadlineExceeded)
+		close(release)
+		require.NoError(t, sys.WaitApplied(t.Context(), "slow", receipt))
+		require.NoError(t, sys.WaitApplied(t.Context(), "slow", appendInputs(t, st, 1)))
+		requireExactlyOnce(t, st, "slow")
+	})
+}

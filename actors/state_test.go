@@ -94,17 +94,10 @@ func TestAPauseEndsOnAFullDiskTooAndNothingSpins(t *testing.T) {
 		defer func() { require.NoError(t, st.Close()) }()
 		sys := start(t, st, reacting("w"))
 		require.NoError(t, sys.Pause(t.Context(), "w", time.Now().Add(time.Hour), "lunch"))
-		disk.SetCapacity(1)
-		for err == nil {
-			_, err = st.Append(t.Context(), elsewhere, store.Any, store.Raw{Type: "noise", Data: make([]byte, 1000)})
-		}
-		require.ErrorIs(t, err, store.ErrDiskFull)
-		for err = nil; err == nil; {
-			_, err = st.Append(t.Context(), elsewhere, store.Any, store.Raw{Type: "noise"})
-		}
+		room := full(t, st, disk)
 		time.Sleep(2 * time.Hour)
 		require.NotEqual(t, actors.Paused, statusOf(t, sys, "w").State)
-		disk.SetCapacity(1 << 30)
+		room()
 		time.Sleep(time.Minute)
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
 		require.NoError(t, sys.Stop(t.Context()))
