@@ -33,6 +33,7 @@ type Batch struct {
 	fault   *EventError // of the first event with a reaction that cannot be encoded, or nil
 
 	parked   bool                   // the events come from the list of what was set aside
+	aside    []store.Position       // for who keeps the position: left out since the batch before
 	replayed func(store.Event) bool // nil where nothing is
 	mutes    func(store.Event) bool // reactions to it are dropped; nil where none are
 	restart  func() (over bool)     // of the timeout, if it is not over; nil without one
@@ -69,6 +70,12 @@ func (b *Batch) Replayed(i int) bool { return b.replayed != nil && b.replayed(b.
 // Parked reports whether the events were set aside, and are handled again because an operator said so: they lie before others
 // that are done, and maybe behind some that are not.
 func (b *Batch) Parked() bool { return b.parked }
+
+// Aside gives, ascending, the positions that a worker with a Locate passes over when it moves its position to the last event
+// of the batch: of what is set aside since the batch before, so that it is not in this one. Who keeps the position
+// keeps these too, and knows then what is not handled before it. There may be some that it knows already. It is nil for
+// other workers.
+func (b *Batch) Aside() []store.Position { return b.aside }
 
 // muted reports whether the reactions to Events[i] are dropped.
 func (b *Batch) muted(i int) bool { return b.mutes != nil && b.mutes(b.events[i]) }

@@ -110,6 +110,9 @@ func (r *Runner) done(t *Task) {
 		return
 	}
 	r.suspect = max(0, r.suspect-t.committed)
+	if t.committed > 0 {
+		r.passed = t.events[t.committed-1].Position
+	}
 	r.pop(q, t.committed)
 	r.list(q)
 }

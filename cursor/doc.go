@@ -23,6 +23,10 @@
 // again. Reactions are in the log exactly once in both cases, because they and the checkpoint that says so are one
 // write, and because a runner whose checkpoint was acquired by another is refused with its reactions.
 //
+// A worker with a Locate keeps its position itself, where it saves what it makes: the database of a projection. It is asked for
+// it by each new runner, see [Locating], and its batches say what is set aside ([Batch.Aside], [Batch.Parked]), so that what it
+// keeps can be exact without the log.
+//
 // What it must not know: actors and mailboxes, who retries and when, typed events.
 //
 // Lanes: events of one key are a queue of their own, and while one is handled, or waits for another try, the others go on.

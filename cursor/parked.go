@@ -84,6 +84,12 @@ func (p *parkedEvents) add(e *checkpoint.Parked) {
 	p.note(e.Key)
 }
 
+// sort puts the entries of a key in order, when its replay has not begun.
+func (p *parkedEvents) sort(key string) {
+	slices.SortFunc(p.keys[key].entries, func(a, b *checkpoint.Parked) int { return cmp.Compare(a.Position, b.Position) })
+	p.note(key)
+}
+
 // drop removes the first n entries of a key.
 func (p *parkedEvents) drop(key string, n int) {
 	k := p.keys[key]
@@ -175,6 +181,9 @@ func (r *Runner) Park(first store.Position, reason error, attempts int) error {
 	}
 	entry.Emitted, entry.Again = r.emitted(&e)
 	r.parked.add(entry)
+	if r.worker.Locate != nil {
+		r.parked.sort(key)
+	}
 	r.extra.write(entry.Write(r.lease.ID()))
 	r.extra.done = insert(r.extra.done, e.Position)
 	r.audit(&e, checkpoint.Audit{
@@ -364,7 +373,7 @@ func (r *Runner) replayed(q *queue, n int) {
 func (r *Runner) nextReplay(ctx context.Context) (*queue, error) {
 	var next *parkedKey
 	for name, k := range r.parked.replays {
-		if k.queue.free() && (next == nil || name < next.queue.key) {
+		if k.queue.free() && !r.early(k) && (next == nil || name < next.queue.key) {
 			next = k
 		}
 	}

@@ -26,6 +26,7 @@ type Runner struct {
 	region store.Region
 	lease  *checkpoint.Lease // nil for a volatile worker
 	at     place             // read into the window up to here
+	passed store.Position    // the last event that was committed as handled, or where the runner began
 	window
 	parked   parkedEvents
 	finished []*Task // handled, not committed
@@ -91,30 +92,6 @@ func NewRunner(ctx context.Context, st *store.Store, w Worker) (*Runner, error) 
 	return r, nil
 }
 
-// locate takes the position from a worker that keeps it itself. A rewind or widening of the checkpoint means nothing to it,
-// and is refused rather than forgotten.
-func (r *Runner) locate(ctx context.Context) error {
-	if r.worker.Locate == nil {
-		return nil
-	}
-	if !r.lease.Pass().Empty() {
-		return fmt.Errorf("the checkpoint was rewound or widened (checkpoint.Reset takes that back): %w", ErrOwnPosition)
-	}
-	start, err := startAt(ctx, r.st, r.worker.Start)
-	if err != nil {
-		return err
-	}
-	at, err := r.worker.Locate(ctx, r.witness(), start.scanned)
-	if err != nil {
-		return fmt.Errorf("locate: %w", err)
-	}
-	if head := r.st.Head(); at > head {
-		return &checkpoint.AheadError{ID: r.lease.ID(), Position: at, Head: head}
-	}
-	r.lease.Relocate(at)
-	return nil
-}
-
 // reset empties the window. Everything up to high counts as done.
 func (r *Runner) reset(high store.Position) {
 	r.window = window{frontier: frontier{high: high}, limit: r.limit}
@@ -124,7 +101,7 @@ func (r *Runner) reset(high store.Position) {
 // restore begins where the checkpoint says: with what was delivered and is not done, and with what is parked.
 func (r *Runner) restore(ctx context.Context) error {
 	record := r.lease.Record()
-	r.at = placeOf(record)
+	r.at, r.passed = placeOf(record), record.Scanned
 	r.reset(record.Scanned)
 	if err := r.loadParked(); err != nil {
 		return err

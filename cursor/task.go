@@ -124,6 +124,9 @@ func (r *Runner) Suspicious() bool {
 func (r *Runner) newBatch(t *Task) *Batch {
 	b := NewBatch(t.events, r.witness())
 	b.trace = r.trace
+	if r.worker.Locate != nil && !t.queue.parked {
+		b.aside = r.asideUpTo(t.events[len(t.events)-1].Position)
+	}
 	switch pass := r.pass(); {
 	case t.queue.parked: // the handler may run beside changes of the list
 		b.parked = true

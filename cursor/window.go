@@ -187,7 +187,7 @@ func (r *Runner) assign(plain []store.Event, e *store.Event) ([]store.Event, err
 	if err != nil {
 		return plain, err
 	}
-	if r.parked.keys[key] != nil {
+	if r.holds(key, e.Position) {
 		if err := r.checkRoom(key, 1, e.Position); err != nil {
 			return plain, err
 		}

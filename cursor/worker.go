@@ -108,11 +108,10 @@ type Worker struct {
 	// transaction in which it saves: Start is then store.After(that).
 	Volatile bool
 	// Locate is for a worker that keeps its position itself, in the transaction in which it saves. It is called each time
-	// the checkpoint was acquired, before the first event is read, and says up to which position everything is handled; start
-	// is the answer where nothing was kept yet. The position is kept with Witness.History, since in another one it means
-	// nothing, and with Witness.Epoch, so that an earlier owner can be refused. The checkpoint is only a copy, to show. Such a
-	// worker has no lanes, and cannot be rewound or widened from here. Package reactor/projector does all that for a database.
-	Locate func(ctx context.Context, w Witness, start store.Position) (store.Position, error)
+	// the checkpoint was acquired, before the first event is read, and says behind which position to read; see [Locating].
+	// The checkpoint is only a copy then, to show. Such a worker has no lanes, and cannot be rewound or widened from here.
+	// Package reactor/projector does all that for a database.
+	Locate func(ctx context.Context, at Locating) (store.Position, error)
 	// Gaps is how many gap observations are kept until they are taken; 0 keeps none. See [Gap].
 	Gaps int
 }

@@ -9,12 +9,20 @@
 //	                          |
 //	log        checkpoint of the worker         a copy of the position, for Status and Lag
 //
-// After a crash the row says where to go on, whatever the copy says. An owner that was replaced finds another epoch in the row,
+// After a crash the row says where to go on, whatever the copy says. Where the answer to a COMMIT was lost, the row tells what became
+// of it. An owner that was replaced finds another epoch in the row,
 // and its transaction changes nothing. A row of another store, or of another incarnation of it, is refused: positions mean
 // nothing there.
 //
-// Events that were set aside and are handled again come out of order. They leave the position as it is, and are noted one by one
-// in penstock_done, in the same transaction.
+// Events that were set aside and are handled again come out of order, and leave the position as it is. So the position has
+// exceptions, row by row in penstock_exception: what lies before it and is not in the tables, because it is parked or held; and what
+// lies behind it and already is.
+//
+//	position 8, exceptions 4 and 9        in the tables are 1 2 3 5 6 7 8 9
+//
+// They are written in the transactions of which they tell, so the database alone says exactly which events it has. The list
+// of what is set aside, in the log, may lag behind that, may be lost, or may know more, where the database was restored from an
+// older copy: what the database lacks and the list has not, comes again, unless it was given up.
 //
 // A projector emits no events: two stores cannot commit as one. A reactor does that, whose checkpoint lies in the log.
 //
@@ -23,6 +31,10 @@
 // with more than one writer give it a busy timeout.
 //
 // What it must not know: actors, who supervises, what the tables of the user are.
+//
+// A handler must return the errors that the transaction gives it. One that keeps an error to itself and goes on may write
+// outside of the transaction, where the database has ended that because of the error (SQLite does so when the disk is full, or
+// for a statement OR ROLLBACK).
 //
 // It starts no goroutine. A [Projector] runs in one worker at a time; the database may be shared.
 package projector

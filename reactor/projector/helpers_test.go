@@ -6,12 +6,14 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
 	"modernc.org/sqlite"
 
@@ -39,17 +41,31 @@ const tables = `
 CREATE TABLE IF NOT EXISTS handled (position BIGINT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS totals (entity TEXT PRIMARY KEY, cents BIGINT NOT NULL)`
 
-// newDatabase gives an empty database: SQLite, or PostgreSQL where PENSTOCK_POSTGRES_DSN names one.
+// newDatabase gives an empty database: SQLite, or PostgreSQL where PENSTOCK_POSTGRES_DSN names one, such as
+// postgres://user:password@localhost:5432/database. What is there stays as it is.
 func newDatabase(tb testing.TB) *sql.DB {
 	tb.Helper()
 	if dsn := os.Getenv("PENSTOCK_POSTGRES_DSN"); dsn != "" {
-		db, err := sql.Open("pgx", dsn)
-		require.NoError(tb, err)
-		_, err = db.ExecContext(tb.Context(), "DROP TABLE IF EXISTS penstock_position, penstock_done, handled, totals")
-		require.NoError(tb, err)
-		return prepared(tb, db)
+		return prepared(tb, newSchema(tb, dsn))
 	}
 	return prepared(tb, sql.OpenDB(&flaky{name: sqliteName(tb)}))
+}
+
+// newSchema makes a schema of PostgreSQL for the test, and drops it in the end.
+func newSchema(tb testing.TB, dsn string) *sql.DB {
+	tb.Helper()
+	config, err := pgx.ParseConfig(dsn)
+	require.NoError(tb, err)
+	outside := stdlib.OpenDB(*config)
+	schema := fmt.Sprintf("penstock_test_%d", rand.Uint64())
+	_, err = outside.ExecContext(tb.Context(), "CREATE SCHEMA "+schema)
+	require.NoError(tb, err)
+	tb.Cleanup(func() {
+		_, err := outside.ExecContext(context.WithoutCancel(tb.Context()), "DROP SCHEMA "+schema+" CASCADE")
+		require.NoError(tb, errors.Join(err, outside.Close()))
+	})
+	config.RuntimeParams["search_path"] = schema
+	return stdlib.OpenDB(*config)
 }
 
 // newFlaky gives an empty SQLite database whose connections fail as told.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/store"
@@ -36,11 +37,14 @@ type Projector struct {
 	KeyVersion uint32
 	// Timeout bounds a transaction: then the context of its handlers ends and it is rolled back. 0 means none.
 	Timeout time.Duration
+	// NewKinds says what becomes of kinds whose routes were added or left out: checkpoint.RefuseNewKinds (the zero value) or
+	// checkpoint.NewKindsFromNow. To have the past of a new kind, build the tables anew: see [Projector.Forget].
+	NewKinds checkpoint.NewKinds
 	// Policy is the ladder that an event climbs when it fails, and the intensity of restarts. A database that cannot be
-	// reached is waited for, and is no attempt at an event.
+	// reached is waited for, and is no attempt at an event. A commit that it refuses is one, as for a deferred constraint.
 	//
-	// Where it says [supervision.ActionSkip], an event that was skipped is tried once more after a restart, unless one behind
-	// it was committed before.
+	// An event that was skipped or discarded is tried again after a restart if no event behind it has been committed, and
+	// so is one behind the position of a database that was restored from an older copy.
 	Policy supervision.Policy
 	// Restart and StopTimeout are for the supervisor; see [supervision.Spec].
 	Restart     supervision.Restart
@@ -102,7 +106,7 @@ func (p *Projector) Spec() supervision.Spec {
 // CursorWorker gives the worker that runs the projector as it is set now. The error joins all faults: [ErrNoDatabase], those
 // of the routes as for a reactor, and a [cursor.WorkerError] for what the worker would refuse.
 func (p *Projector) CursorWorker() (cursor.Worker, error) {
-	l := &ledger{db: p.db, worker: p.name, routes: make(map[string]Route, len(p.routes))}
+	l := &ledger{db: p.db, table: table{worker: p.name}, routes: make(map[string]Route, len(p.routes))}
 	var faults []error
 	if p.db == nil {
 		faults = append(faults, ErrNoDatabase)
@@ -123,7 +127,7 @@ func (p *Projector) CursorWorker() (cursor.Worker, error) {
 	w := cursor.Worker{
 		Name: p.name, Region: p.Region, Kinds: slices.Sorted(maps.Keys(l.routes)),
 		Handle: l.handle, Locate: l.locate,
-		Start: p.Start, BatchSize: p.BatchSize, Key: p.Key, KeyVersion: p.KeyVersion, Timeout: p.Timeout,
+		Start: p.Start, BatchSize: p.BatchSize, Key: p.Key, KeyVersion: p.KeyVersion, NewKinds: p.NewKinds, Timeout: p.Timeout,
 		Policy: p.Policy, Restart: p.Restart, StopTimeout: p.StopTimeout,
 	}
 	if err := errors.Join(append(faults, w.Validate())...); err != nil {
@@ -133,9 +137,10 @@ func (p *Projector) CursorWorker() (cursor.Worker, error) {
 }
 
 // Forget removes what the database knows of the projector, in a transaction of the caller's: together with what the handlers
-// have written, that is how to build it anew. The projector must not run meanwhile, or halts; the next one begins at Start.
+// have written, that is how to build it anew. The next projector begins at Start; what is parked stays parked until it is
+// replayed. One that runs meanwhile halts with [ErrForgotten] at its next batch, and begins anew when it is resumed.
 func (p *Projector) Forget(ctx context.Context, tx *sql.Tx) error {
-	for _, table := range []string{"penstock_position", "penstock_done"} {
+	for _, table := range []string{"penstock_position", "penstock_exception"} {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE worker = $1", p.name); err != nil {
 			return fmt.Errorf("projector %q: forget: %w", p.name, err)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 )
@@ -82,8 +83,18 @@ func TestTheTablesAreExactWhateverFailsInWhateverOrder(t *testing.T) {
 		boot := func() { o.boot(t, func() *cursor.Runner { return newRunner(t, o.st, p) }) }
 		boot()
 		f.fail = func(string) bool { return o.chance(2) }
+		copied := copyOf(t, db)
 		for range 60 {
 			switch {
+			case o.chance(3):
+				o.quietly(func() { copied = copyOf(t, db) })
+			case o.chance(3): // the database is restored while nothing runs
+				o.quietly(func() { copied.restore(t, db); boot() })
+			case o.chance(2): // the log forgets what is set aside
+				o.quietly(func() {
+					require.NoError(t, checkpoint.Reset(t.Context(), o.st, "totals"))
+					boot()
+				})
 			case o.chance(10):
 				appendOrders(t, o.st, o.IntN(12))
 			case o.chance(5):

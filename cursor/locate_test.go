@@ -1,0 +1,244 @@
+package cursor_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+)
+
+var errRefused = errors.New("refused")
+
+// keeper keeps a position as a database would, and notes what it is told.
+type keeper struct {
+	position store.Position
+	asked    []cursor.Locating
+	given    [][]store.Position // batches that were handled
+	aside    [][]store.Position // beside each
+	parked   []bool
+	bad      map[store.Position]bool
+	unknown  []store.Position // of aside, to the log, when the handler was called
+	st       *store.Store
+}
+
+func (k *keeper) worker() cursor.Worker {
+	return cursor.Worker{Name: "keeper", Region: orders, Handle: k.handle, BatchSize: 4, Locate: k.locate}
+}
+
+func (k *keeper) locate(_ context.Context, at cursor.Locating) (store.Position, error) {
+	k.asked = append(k.asked, at)
+	return k.position, nil
+}
+
+func (k *keeper) handle(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+	for i, e := range b.Events {
+		if k.bad[e.Position] {
+			return cursor.Continue, cursor.Failed(i, errRefused)
+		}
+	}
+	for _, p := range b.Aside() {
+		if _, ok, _ := checkpoint.ParkedAt(k.st, "keeper", p); !ok {
+			k.unknown = append(k.unknown, p)
+		}
+	}
+	k.given, k.aside, k.parked = append(k.given, at(b.Events)), append(k.aside, b.Aside()), append(k.parked, b.Parked())
+	if !b.Parked() {
+		k.position = b.Events[len(b.Events)-1].Position
+	}
+	return cursor.Continue, nil
+}
+
+// runner trusts the end of the one before, so that batches are whole.
+func (k *keeper) runner(t *testing.T, st *store.Store) *cursor.Runner {
+	t.Helper()
+	k.st = st
+	r := runner(t, st, k.worker())
+	r.Trust()
+	return r
+}
+
+// parkAll steps until caught up, and parks what fails.
+func parkAll(t *testing.T, r *cursor.Runner) {
+	t.Helper()
+	for {
+		out, err := r.Step(t.Context(), 0, 0)
+		var failure *cursor.HandlerError
+		if errors.As(err, &failure) {
+			require.NoError(t, r.Park(failure.First, err, 1))
+			continue
+		}
+		require.NoError(t, err)
+		if out.CaughtUp {
+			return
+		}
+	}
+}
+
+func TestAWorkerThatKeepsItsPositionIsAskedForItByEachRunner(t *testing.T) {
+	st := open(t)
+	fill(t, st, 12, 0)
+	k := &keeper{}
+	w := k.worker()
+	w.Start = store.After(3)
+	drain(t, runner(t, st, w))
+	require.Equal(t, []store.Position{1, 2, 3, 4}, k.given[0], "its answer counts, not Start")
+	k.position = 7
+	k.given = nil
+	r := runner(t, st, w)
+	r.Trust()
+	drain(t, r)
+	require.Equal(t, [][]store.Position{{8, 9, 10, 11}, {12}}, k.given, "nor does the checkpoint")
+	for i, asked := range k.asked {
+		require.Equal(t, cursor.Locating{
+			Witness: cursor.Witness{ID: "keeper", Epoch: uint64(i + 1), History: st.History()}, Start: 3,
+		}, withoutStore(asked))
+	}
+	k.position = 99
+	_, err := cursor.NewRunner(t.Context(), st, w)
+	require.ErrorIs(t, err, checkpoint.ErrAhead)
+}
+
+// withoutStore keeps what is exported.
+func withoutStore(l cursor.Locating) cursor.Locating {
+	return cursor.Locating{Witness: l.Witness, Start: l.Start, Aside: l.Aside}
+}
+
+// The keys are those of order:0 to order:4: with 3 goes 8, and with 4 goes 9.
+func TestABatchTellsWhatItsPositionPassesWithoutIt(t *testing.T) {
+	st := open(t)
+	fill(t, st, 12, 0)
+	k := &keeper{bad: map[store.Position]bool{3: true}}
+	r := k.runner(t, st)
+	parkAll(t, r)
+	require.Equal(t, [][]store.Position{{1, 2}, {4}, {5, 6, 7}, {9, 10, 11, 12}}[2:], k.given[len(k.given)-2:])
+	var passed []store.Position
+	for i, aside := range k.aside {
+		for _, p := range aside {
+			require.Less(t, p, k.given[i][len(k.given[i])-1])
+			passed = append(passed, p)
+		}
+	}
+	require.Equal(t, []store.Position{3, 8}, passed, "each once")
+	require.Empty(t, k.unknown, "who keeps only its position may pass them: they are in the log before")
+
+	k.bad, k.given, k.aside, k.parked = nil, nil, nil, nil
+	r = k.runner(t, st)
+	require.Equal(t, []store.Position{3, 8}, k.asked[1].Aside)
+	_, err := r.Replay(t.Context(), cursor.Which{All: true}, false, "")
+	require.NoError(t, err)
+	drain(t, r)
+	require.Equal(t, [][]store.Position{{3, 8}}, k.given)
+	require.Equal(t, []bool{true}, k.parked)
+	require.Equal(t, [][]store.Position{nil}, k.aside)
+}
+
+func TestWhatAWorkerLookedAtInVainItDoesNotLookAtAgainThoughItsPositionIsBehind(t *testing.T) {
+	st := open(t)
+	fill(t, st, 3, 100) // the last event that matches is 203
+	k := &keeper{}
+	r := k.runner(t, st)
+	drain(t, r)
+	require.NoError(t, r.Close(t.Context()))
+	require.Equal(t, store.Position(203), k.position)
+	require.Equal(t, store.Position(303), k.runner(t, st).Reached())
+	k.position = 202
+	require.Equal(t, store.Position(202), k.runner(t, st).Reached(), "203 is to be handled again")
+}
+
+func TestOnlyWhatLiesBehindAParkedEventIsHeldWhereThePositionWentBack(t *testing.T) {
+	st := open(t)
+	fill(t, st, 12, 0)
+	k := &keeper{bad: map[store.Position]bool{8: true}}
+	parkAll(t, k.runner(t, st))
+	k.position, k.given = 0, nil
+	r := k.runner(t, st)
+	drain(t, r)
+	require.Equal(t, [][]store.Position{{1, 2, 3, 4}, {5, 6, 7}, {9, 10, 11, 12}}, k.given)
+	parked, held := r.Parked()
+	require.Equal(t, []int{1, 0}, []int{parked, held})
+
+	k.position, k.bad = 0, map[store.Position]bool{3: true} // of the same key
+	r = k.runner(t, st)
+	parkAll(t, r)
+	k.bad, k.given = nil, nil
+	_, err := r.Replay(t.Context(), cursor.Which{Position: 3}, false, "")
+	require.NoError(t, err)
+	drain(t, r)
+	require.Equal(t, [][]store.Position{{3, 8}}, k.given, "in their order")
+}
+
+func TestWhatWasSkippedOrDiscardedIsGivenUpUntilItIsSetAsideAgain(t *testing.T) {
+	st := open(t)
+	fill(t, st, 12, 0)
+	k := &keeper{bad: map[store.Position]bool{1: true, 2: true, 4: true, 5: true}}
+	r := k.runner(t, st)
+	for _, first := range []store.Position{1, 2, 4, 5} {
+		for !r.Failed(first) {
+			_, err := r.Step(t.Context(), 0, 0)
+			require.Error(t, err)
+		}
+		if first == 4 {
+			require.NoError(t, r.Skip(first, errRefused, 1))
+		} else {
+			require.NoError(t, r.Park(first, errRefused, 1))
+		}
+		_, err := r.Commit(t.Context())
+		require.NoError(t, err)
+	}
+	for _, p := range []store.Position{1, 5} {
+		require.NoError(t, r.Discard(t.Context(), p, ""))
+	}
+	givenUp := func() []store.Position {
+		all := []store.Position{1, 2, 3, 4, 5}
+		list, err := k.asked[len(k.asked)-1].GivenUp(t.Context(), all)
+		require.NoError(t, err)
+		require.Equal(t, []store.Position{1, 2, 3, 4, 5}, all)
+		return list
+	}
+	require.Equal(t, []store.Position{1, 4, 5}, givenUp())
+
+	k.position = 4 // 5 comes again, and fails again
+	parkAll(t, k.runner(t, st))
+	require.Equal(t, []store.Position{1, 4}, givenUp())
+	list, err := cursor.Locating{}.GivenUp(t.Context(), []store.Position{1})
+	require.NoError(t, err)
+	require.Empty(t, list, "made by hand it knows nothing")
+}
+
+func TestACheckpointThatWasRewoundIsRefusedByAWorkerThatKeepsItsPosition(t *testing.T) {
+	st := open(t)
+	fill(t, st, 12, 0)
+	k := &keeper{}
+	r := k.runner(t, st)
+	drain(t, r)
+	require.ErrorIs(t, r.Rewind(t.Context(), 3, false, ""), cursor.ErrOwnPosition)
+	require.NoError(t, checkpoint.Rewind(t.Context(), st, "keeper", 3, false))
+	_, err := cursor.NewRunner(t.Context(), st, k.worker())
+	require.ErrorIs(t, err, cursor.ErrOwnPosition)
+	require.NoError(t, checkpoint.Reset(t.Context(), st, "keeper"))
+	k.given = nil
+	drain(t, k.runner(t, st))
+	require.Empty(t, k.given)
+}
+
+func TestAWorkerThatKeepsItsPositionHasOneOrderAndNoBackfill(t *testing.T) {
+	for name, change := range map[string]func(*cursor.Worker){
+		"Lanes":             func(w *cursor.Worker) { w.Lanes = 2 },
+		"Volatile":          func(w *cursor.Worker) { w.Volatile = true },
+		"NewKindsBackfill":  func(w *cursor.Worker) { w.NewKinds = checkpoint.NewKindsBackfill },
+		"nothing at all ok": func(*cursor.Worker) {},
+	} {
+		w := (&keeper{}).worker()
+		change(&w)
+		if name == "nothing at all ok" {
+			require.NoError(t, w.Validate())
+			continue
+		}
+		require.ErrorContains(t, w.Validate(), "excludes "+name)
+	}
+}

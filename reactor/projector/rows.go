@@ -1,0 +1,210 @@
+package projector
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+)
+
+// Schema creates the two tables that a projector keeps for itself, where they do not exist yet. A projector executes it when it
+// starts; it is public for databases whose program may not create tables.
+//
+// Up to the position everything is in the tables of the user, but for the exceptions; behind it nothing is, but for the exceptions.
+const Schema = `CREATE TABLE IF NOT EXISTS penstock_position (
+	worker      TEXT   NOT NULL PRIMARY KEY,
+	store       TEXT   NOT NULL,
+	incarnation BIGINT NOT NULL,
+	epoch       BIGINT NOT NULL,
+	position    BIGINT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS penstock_exception (
+	worker   TEXT   NOT NULL,
+	position BIGINT NOT NULL,
+	PRIMARY KEY (worker, position)
+)`
+
+var (
+	// ErrForgotten says that the rows of the projector were removed while it ran, or replaced by older ones.
+	ErrForgotten = errors.New("projector: its rows in the database are gone, or older than what it has written")
+
+	// errMoved: the row is not what it was taken for.
+	errMoved = errors.New("projector: its row in the database was changed")
+)
+
+// rows is what the database says about a worker.
+type rows struct {
+	position store.Position
+	except   map[store.Position]bool // which events differ from what position says of them
+}
+
+// handled reports whether the event at p is in the tables of the user.
+func (r *rows) handled(p store.Position) bool { return (p <= r.position) != r.except[p] }
+
+// owed gives what lies before the position and is not handled, ascending.
+func (r *rows) owed() (owed []store.Position) {
+	for p := range r.except {
+		if p <= r.position {
+			owed = append(owed, p)
+		}
+	}
+	slices.Sort(owed)
+	return owed
+}
+
+// change is what a transaction does to the rows.
+type change struct {
+	to   store.Position
+	due  []int            // indexes of the events to handle
+	flip []store.Position // become exceptions, or are none any more
+}
+
+// change says what is to be done for events. What is handled again after it was set aside leaves the position alone: what
+// lies before it may not be handled yet.
+func (r *rows) change(events []store.Event, parked bool, aside []store.Position) change {
+	c := change{to: r.position}
+	if !parked {
+		c.to = max(c.to, events[len(events)-1].Position)
+	}
+	for i := range events {
+		p := events[i].Position
+		if r.handled(p) {
+			continue
+		}
+		c.due = append(c.due, i)
+		if parked || p <= r.position {
+			c.flip = append(c.flip, p)
+		}
+	}
+	passed := func(p store.Position) bool { return r.position < p && p <= c.to }
+	for p := range r.except {
+		if passed(p) {
+			c.flip = append(c.flip, p) // handled before: now the position says so
+		}
+	}
+	for _, p := range aside {
+		if passed(p) && !r.except[p] {
+			c.flip = append(c.flip, p) // not handled: the position no more says so
+		}
+	}
+	return c
+}
+
+// apply takes over what a transaction has done.
+func (r *rows) apply(c change) {
+	r.position = c.to
+	for _, p := range c.flip {
+		if r.except[p] {
+			delete(r.except, p)
+		} else {
+			r.except[p] = true
+		}
+	}
+}
+
+// table is the access to the rows of one worker, for one owner.
+type table struct {
+	worker string
+	owner  cursor.Witness
+}
+
+// acquire makes the row the owner's, or one for it that begins at start. It writes first, so that it has the lock.
+func (t table) acquire(ctx context.Context, tx *sql.Tx, start store.Position) error {
+	id, incarnation, epoch := t.owner.History.Store.String(), int64(t.owner.History.Incarnation), int64(t.owner.Epoch)
+	n, err := changed(tx.ExecContext(ctx, `INSERT INTO penstock_position (worker, store, incarnation, epoch, position)
+		VALUES ($1, $2, $3, $4, $5) ON CONFLICT (worker) DO NOTHING`, t.worker, id, incarnation, epoch, int64(start)))
+	if err != nil || n > 0 {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE penstock_position SET epoch = $1
+		WHERE worker = $2 AND store = $3 AND incarnation = $4 AND epoch < $5`, epoch, t.worker, id, incarnation, epoch)
+	return err
+}
+
+// read reads the rows, if they are the owner's.
+func (t table) read(ctx context.Context, tx *sql.Tx) (*rows, error) {
+	position, err := t.check(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	r := &rows{position: position, except: make(map[store.Position]bool)}
+	list, err := tx.QueryContext(ctx, "SELECT position FROM penstock_exception WHERE worker = $1", t.worker)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = list.Close() }()
+	for list.Next() {
+		var p int64
+		if err := list.Scan(&p); err != nil {
+			return nil, err
+		}
+		r.except[store.Position(p)] = true
+	}
+	return r, list.Err()
+}
+
+// check reads the position, or says why the row is not the owner's.
+func (t table) check(ctx context.Context, tx *sql.Tx) (store.Position, error) {
+	var id string
+	var incarnation, epoch, position int64
+	err := tx.QueryRowContext(ctx, "SELECT store, incarnation, epoch, position FROM penstock_position WHERE worker = $1", t.worker).
+		Scan(&id, &incarnation, &epoch, &position)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return 0, ErrForgotten
+	case err != nil:
+		return 0, err
+	}
+	known, err := uuid.Parse(id)
+	if history := (store.History{Store: known, Incarnation: uint32(incarnation)}); err != nil || history != t.owner.History {
+		return 0, fmt.Errorf("the row is of history %s/%d, this is %s: %w", id, incarnation, t.owner.History, store.ErrForeignHistory)
+	}
+	if uint64(epoch) != t.owner.Epoch { // newer; or the checkpoint was deleted, and who is newer cannot be told any more
+		return 0, fmt.Errorf("the row is of epoch %d: %w", epoch, &checkpoint.FencedError{ID: t.owner.ID, Epoch: t.owner.Epoch})
+	}
+	return store.Position(position), nil
+}
+
+// move writes the position, if the row is still the owner's and where it left it. It is the first statement of a transaction,
+// and holds the row until the end of it.
+func (t table) move(ctx context.Context, tx *sql.Tx, r *rows, c change) error {
+	n, err := changed(tx.ExecContext(ctx, `UPDATE penstock_position SET position = $1
+		WHERE worker = $2 AND store = $3 AND incarnation = $4 AND epoch = $5 AND position = $6`,
+		int64(c.to), t.worker, t.owner.History.Store.String(), int64(t.owner.History.Incarnation), int64(t.owner.Epoch), int64(r.position)))
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		_, err := t.check(ctx, tx)
+		return errors.Join(errMoved, err)
+	}
+	return t.flip(ctx, tx, r, c.flip)
+}
+
+func (t table) flip(ctx context.Context, tx *sql.Tx, r *rows, positions []store.Position) error {
+	for _, p := range positions {
+		statement := "INSERT INTO penstock_exception (worker, position) VALUES ($1, $2)"
+		if r.except[p] {
+			statement = "DELETE FROM penstock_exception WHERE worker = $1 AND position = $2"
+		}
+		if _, err := tx.ExecContext(ctx, statement, t.worker, int64(p)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// changed is the number of rows that a statement has changed.
+func changed(r sql.Result, err error) (int64, error) {
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
