@@ -11,6 +11,7 @@ import (
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/reactor/projector"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
 )
 
 const tables = `
@@ -37,6 +38,7 @@ func balances(db *sql.DB) *projector.Projector {
 			return book(ctx, tx, e.Event, -e.Body.Cents)
 		}))
 	p.Region = store.Region{Entity: "account", Scope: "bank"}
+	p.Policy.Exhausted = supervision.ActionHalt // without one entry every balance of its account would be wrong
 	return p
 }
 
