@@ -119,9 +119,7 @@ func (g *group) stopNext(c actor.Context) {
 		switch {
 		case ch.pid == nil:
 			ch.stopTimer()
-			if ch.plan.cell != nil && g.sys.isStopping() {
-				ch.plan.cell.set(Stopped, nil)
-			}
+			g.down(ch)
 		case ch.hung, ch.rested:
 			remain = true
 		case ch.then == inRound:
@@ -137,6 +135,17 @@ func (g *group) stopNext(c actor.Context) {
 		return
 	}
 	c.Stop(c.Self())
+}
+
+// down shows on a worker that has no actor that it is stopped for good, or with its group, which is about to be restarted.
+func (g *group) down(ch *child) {
+	switch cell := ch.plan.cell; {
+	case cell == nil:
+	case g.sys.isStopping():
+		cell.set(Stopped, nil)
+	default:
+		cell.set(Restarting, cell.view().reason)
+	}
 }
 
 // renew starts the children again, as a new group would.

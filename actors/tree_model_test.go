@@ -104,7 +104,7 @@ func (l *leaf) worker() cursor.Worker {
 }
 
 // locate is what a worker does that keeps its position elsewhere: here it is the one in the checkpoint.
-func (l *leaf) locate(_ context.Context, _ cursor.Witness, _ store.Position) (store.Position, error) {
+func (l *leaf) locate(context.Context, cursor.Locating) (store.Position, error) {
 	if l.starts.Add(1) > 1 && !l.calm.Load() {
 		return 0, errBroken
 	}

@@ -369,3 +369,20 @@ func TestChildrenThatFailTogetherAllComeBack(t *testing.T) {
 		})
 	}
 }
+
+func TestAWorkerShowsWhyItsGroupIsAboutToBeRestarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		w := handling("w", func(context.Context, *cursor.Batch) error { panic(errBroken) })
+		w.Policy = supervision.Policy{Intensity: -1, OverBudget: supervision.ActionEscalate}
+		sys := start(t, st, supervision.Group{Name: "below", Children: []supervision.Child{w},
+			Policy: supervision.Policy{Backoff: supervision.Backoff{Initial: time.Minute, Max: time.Minute}},
+		})
+		appendInputs(t, st, 1)
+		synctest.Wait()
+		s := statusOf(t, sys, "w")
+		require.Equal(t, actors.Restarting, s.State)
+		require.ErrorIs(t, s.Reason, errBroken)
+		require.NoError(t, sys.Stop(t.Context()))
+	})
+}
