@@ -2,7 +2,7 @@ package reactortest_test
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -17,38 +17,76 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/reactor/reactortest"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// fate is what happens at the attempts at an event, one after the other; then it succeeds.
-type fate []string
-
-// play is a tree whose handlers do what their fates say, drawn from a seed, and count their calls.
+// A play is a tree of workers and a script, drawn from a seed and played twice: by the actors in a bubble, and step by step.
+// What the handlers do at each attempt at each event, and what an operator does meanwhile, is in the seed.
+//
+//	plain     one after the other
+//	laned     in three lanes
+//	bulk      a batch handler, which does not say at which event it fails
+//	halting   whose events are not parked
+//	once      never restarted
+//	again     ends itself now and then, and is started again
+//	resting   before a sibling, which is restarted with it
+//	climbing  escalates, so that its whole group is restarted
 type play struct {
 	mu    sync.Mutex
-	fates map[string]fate // by worker and event
+	fates map[string][]string // at the attempts at an event, by worker and event; then all goes well
 	calls map[string]int
+	acts  []act
 }
 
-func newPlay(seed uint64, events int) *play {
+// act is what an operator does.
+type act struct {
+	what   string
+	worker string
+	pick   int
+}
+
+// sibling begins the names of those who are restarted with others: how often they are called depends on when.
+const sibling = "sibling"
+
+var (
+	players = []string{"plain", "laned", "bulk", "halting", "once", "again", "resting", "climbing"}
+	fates   = map[string][]string{
+		"plain":    {"error", "error", "panic", "park", "skip", "later", "wait", "too many", "race", "race", "race"},
+		"laned":    {"error", "error", "park", "skip", "later", "wait", "too many"}, // of lanes that panic together, one counts
+		"bulk":     {"error", "error", "panic", "park", "skip", "later", "wait"},
+		"halting":  {"error", "panic", "park", "race", "halt"},
+		"once":     {"error", "park", "panic"},
+		"again":    {"stop", "back", "error", "panic"},
+		"resting":  {"error", "panic", "park"},
+		"climbing": {"error", "panic", "later"},
+	}
+	operations = []string{"append", "append", "append", "pause", "rest", "resume", "rewind", "emit", "replay", "discard", "skip", "reset"}
+)
+
+const (
+	playEvents = 24
+	playActs   = 12
+)
+
+func newPlay(seed uint64) *play {
 	random := rand.New(rand.NewPCG(seed, 1))
-	p := &play{fates: make(map[string]fate), calls: make(map[string]int)}
-	ways := []string{"error", "error", "panic", "park", "skip", "later", "wait", "too many"}
-	for _, worker := range []string{"a", "b", "c", "halting"} {
-		for n := range events {
-			for random.IntN(4) == 0 {
-				at := fmt.Sprint(worker, n)
-				way := ways[random.IntN(len(ways))]
-				if worker == "b" && way == "panic" {
-					way = "error" // of lanes that panic at the same time, one counts
-				}
-				p.fates[at] = append(p.fates[at], way)
+	p := &play{fates: make(map[string][]string), calls: make(map[string]int)}
+	for _, worker := range players {
+		for n := range playEvents + 3*playActs {
+			for at := fmt.Sprint(worker, n); random.IntN(4) == 0; {
+				p.fates[at] = append(p.fates[at], fates[worker][random.IntN(len(fates[worker]))])
 			}
 		}
+	}
+	for range playActs {
+		p.acts = append(p.acts, act{
+			operations[random.IntN(len(operations))], players[random.IntN(len(players))], random.IntN(1000),
+		})
 	}
 	return p
 }
@@ -75,127 +113,226 @@ type answered struct {
 
 func (answered) Kind() string { return "out.answered" }
 
-func (p *play) reactor(name string, lanes int) *reactor.Reactor {
+// fail is what a fate says.
+func fail(fate string) error {
+	switch fate {
+	case "error":
+		return errDown
+	case "panic":
+		panic(errDown)
+	case "park":
+		return reactor.Park(errDown)
+	case "skip":
+		return reactor.Skip(errDown)
+	case "halt":
+		return reactor.Halt(errDown)
+	case "later":
+		return reactor.RetryAfter(time.Second, errDown)
+	case "wait":
+		return reactor.Wait(errDown)
+	}
+	return nil
+}
+
+func (p *play) reactor(name string) *reactor.Reactor {
 	r := reactor.New(name, reactor.On(func(_ context.Context, e reactor.Event[numbered], out *reactor.Reactions) error {
-		out.Append(store.At(name+":"+e.Coordinate.Entity, "test"), answered{N: e.Body.N, By: name})
-		switch p.next(name, e.Body.N) {
-		case "error":
-			return errDown
-		case "panic":
-			panic(errDown)
-		case "park":
-			return reactor.Park(errDown)
-		case "skip":
-			return reactor.Skip(errDown)
-		case "later":
-			return reactor.RetryAfter(time.Second, errDown)
-		case "wait":
-			return reactor.Wait(errDown)
-		case "too many":
-			for range 3 {
-				out.Append(e.Coordinate, answered{})
-			}
+		at, fate := store.At(name+":"+e.Coordinate.Entity, "test"), p.next(name, e.Body.N)
+		expect := store.Any
+		if fate == "race" {
+			expect = store.Exactly(1000)
 		}
-		return nil
+		out.Propose(store.Proposal{At: at, Payload: answered{N: e.Body.N, By: name}, Expect: expect})
+		for range 3 * strings.Count(fate, "too many") {
+			out.Append(at, answered{})
+		}
+		return fail(fate)
 	}))
-	r.Lanes, r.MaxReactions, r.BatchSize = lanes, 3, 4
+	r.MaxReactions, r.BatchSize = 3, 4
 	return r
 }
 
-// sibling is restarted at any time, so how often it is called differs.
-const sibling = "sibling"
+func (p *play) batches(name string) cursor.Worker {
+	return cursor.Worker{Name: name, Region: store.Region{Category: "in"}, BatchSize: 5, Handle: func(
+		_ context.Context, b *cursor.Batch,
+	) (cursor.Action, error) {
+		for i, e := range b.Events {
+			var in numbered
+			if err := json.Unmarshal(e.Payload, &in); err != nil {
+				return cursor.Continue, err
+			}
+			b.React(i, store.At(name+":"+e.Coordinate.Entity, "test"), answered{N: in.N, By: name})
+			switch fate := p.next(name, in.N); fate {
+			case "stop":
+				return cursor.Stop, nil
+			case "back":
+				return cursor.StopWithRollback, nil
+			default:
+				if err := fail(fate); err != nil {
+					return cursor.Continue, err
+				}
+			}
+		}
+		return cursor.Continue, nil
+	}}
+}
 
 func (p *play) tree() supervision.Group {
 	policy := supervision.Policy{
-		Attempts: 3, Intensity: 1000,
+		Attempts: 5, Intensity: 1000,
 		Backoff: supervision.Backoff{Initial: time.Second, Max: 4 * time.Second, Jitter: 1e-12},
 	}
-	halting := p.reactor("halting", 1)
+	laned, halting, once, climbing := p.reactor("laned"), p.reactor("halting"), p.reactor("once"), p.reactor("climbing")
+	laned.Lanes = 3
 	halting.Policy = supervision.Policy{Attempts: 2, Exhausted: supervision.ActionHalt, Backoff: policy.Backoff}
+	once.Restart = supervision.Temporary
+	climbing.Policy = supervision.Policy{Attempts: 3, Intensity: -1, OverBudget: supervision.ActionEscalate, Backoff: policy.Backoff}
+	again := p.batches("again")
+	again.Restart, again.BatchSize = supervision.Permanent, 1
 	return supervision.Group{Name: "play", Policy: policy, Children: []supervision.Child{
-		p.reactor("a", 1), p.reactor("b", 3), halting,
-		supervision.Group{Name: "below", Strategy: supervision.RestForOne, Children: []supervision.Child{
-			p.reactor("c", 1), p.reactor(sibling, 1), // which nothing happens to but that it is restarted with c
+		p.reactor("plain"), laned, p.batches("bulk"), halting, once, again,
+		supervision.Group{Name: "rest", Strategy: supervision.RestForOne, Children: []supervision.Child{
+			p.reactor("resting"), p.reactor(sibling + "-1"),
+		}},
+		supervision.Group{Name: "all", Strategy: supervision.OneForAll, Children: []supervision.Child{
+			p.reactor(sibling + "-2"),
+			supervision.Group{
+				Name: "inner", Policy: supervision.Policy{Intensity: 3, Period: time.Minute, Backoff: policy.Backoff},
+				Children: []supervision.Child{climbing},
+			},
 		}},
 	}}
 }
 
+// player is who plays: the actors, or the run of a test.
+type player interface {
+	store() *store.Store
+	give(from, count int)
+	wait(d time.Duration)
+	status(worker string) standing // but for the name
+	do(worker string, a act, to store.Position) error
+}
+
 // ending is what a play comes to.
 type ending struct {
+	story   [][]standing // after each act
+	said    []string     // what came of each act
 	emitted map[string][]int
 	parked  map[string][]string
-	states  map[string]string
 	calls   map[string]int
 }
 
-// look fills in what is in the log.
-func (e *ending) look(t *testing.T, st *store.Store) {
+// perform plays a play. The pauses between the acts have fractions of their own, so that nothing falls due at the time of an act.
+func (p *play) perform(t *testing.T, by player) (e ending) {
 	t.Helper()
+	given := 0
+	give := func(count int) {
+		by.give(given, count)
+		given += count
+	}
+	give(playEvents)
+	for i, a := range p.acts {
+		by.wait(7*time.Second + time.Duration(i+1)*13*time.Millisecond)
+		said := "not done"
+		state := by.status(a.worker).state
+		switch {
+		case a.what == "append":
+			give(3)
+			said = "done"
+		case state == "restarting" || state == "halted" && a.what != "resume": // who would have to be waited for
+		case a.what == "replay" && (a.worker == "halting" || a.worker == "once"): // how many keys are handled before a halt differs
+		default:
+			said = fmt.Sprint(by.do(a.worker, a, inputAt(t, by.store(), a.pick)) == nil)
+		}
+		by.wait(0)
+		e.said = append(e.said, fmt.Sprint(a, " ", said))
+		e.story = append(e.story, p.look(t, by))
+	}
+	by.wait(time.Hour)
+	e.story = append(e.story, p.look(t, by))
+	e.calls = p.calls
 	maps.DeleteFunc(e.calls, func(at string, _ int) bool { return strings.HasPrefix(at, sibling) })
-	e.emitted = make(map[string][]int)
+	e.emitted, e.parked = emittedIn(t, by.store()), make(map[string][]string)
+	for _, worker := range players {
+		for parked, err := range checkpoint.ParkedEvents(by.store(), checkpoint.ID(worker)) {
+			require.NoError(t, err)
+			e.parked[worker] = append(e.parked[worker], fmt.Sprint(parked.Position, parked.Held, parked.Attempts, parked.Error))
+		}
+	}
+	return e
+}
+
+// standing is how a worker stands.
+type standing struct {
+	worker, state     string
+	attempt           int
+	lag, parked, held int
+	replaying         bool
+}
+
+// look says how everybody stands who works in one lane.
+func (p *play) look(t *testing.T, by player) (all []standing) {
+	t.Helper()
+	for _, worker := range players {
+		if worker == "laned" {
+			continue
+		}
+		s := by.status(worker)
+		s.worker, s.replaying = worker, replaying(t, by.store(), worker)
+		if s.state != "retrying" && s.state != "restarting" {
+			s.attempt = 0
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// requireSame compares how everybody stands. An actor that waits to try something again may write or ask for news meanwhile, and
+// shows as running or idle then: whether one that has something to do waits for it is taken from the other side.
+func requireSame(t *testing.T, want, got []standing, message ...any) {
+	t.Helper()
+	for i, s := range want {
+		if (s.state == "idle" || s.state == "running") && (s.lag > 0 || s.replaying) {
+			s.state, s.attempt = got[i].state, got[i].attempt
+		}
+		require.Equal(t, s, got[i], message...)
+	}
+}
+
+func replaying(t *testing.T, st *store.Store, worker string) bool {
+	t.Helper()
+	for parked, err := range checkpoint.ParkedEvents(st, checkpoint.ID(worker)) {
+		require.NoError(t, err)
+		if parked.Replaying {
+			return true
+		}
+	}
+	return false
+}
+
+// inputAt gives the position of one of the inputs.
+func inputAt(t *testing.T, st *store.Store, pick int) store.Position {
+	t.Helper()
+	var inputs []store.Position
+	for e, err := range st.Read(t.Context(), store.Region{Category: "in"}, store.Beginning()) {
+		require.NoError(t, err)
+		inputs = append(inputs, e.Position)
+	}
+	return inputs[pick%len(inputs)]
+}
+
+func emittedIn(t *testing.T, st *store.Store) map[string][]int {
+	t.Helper()
+	emitted := make(map[string][]int)
 	for event, err := range st.Read(t.Context(), store.Region{Category: "out"}, store.Beginning()) {
 		require.NoError(t, err)
 		var body answered
 		require.NoError(t, event.Decode(&body))
-		e.emitted[event.Coordinate.Entity] = append(e.emitted[event.Coordinate.Entity], body.N)
+		emitted[event.Coordinate.Entity] = append(emitted[event.Coordinate.Entity], body.N)
 	}
+	return emitted
 }
 
-const playEvents = 24
-
-func inputOf(n int) store.Payload {
-	return reactortest.At(store.At(fmt.Sprintf("in:%d", n%5), "test"), numbered{N: n})
-}
-
-func playStepByStep(t *testing.T, seed uint64) (e ending) {
-	t.Helper()
-	p := newPlay(seed, playEvents)
-	run := reactortest.Start(t, p.tree())
-	for n := range playEvents {
-		run.Given(inputOf(n))
-	}
-	run.Advance(time.Hour)
-	e.parked, e.states, e.calls = map[string][]string{}, map[string]string{}, p.calls
-	e.look(t, run.Store())
-	for _, name := range []string{"a", "b", "c", "halting", sibling} {
-		e.states[name] = string(run.Status(name).State)
-		for _, parked := range run.Parked(name) {
-			e.parked[name] = append(e.parked[name], fmt.Sprint(parked.Position, parked.Held, parked.Attempts))
-		}
-	}
-	return e
-}
-
-func playByActors(t *testing.T, seed uint64) (e ending) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		p := newPlay(seed, playEvents)
-		st, err := store.Open("", store.Options{InMemory: true})
-		require.NoError(t, err)
-		defer st.Close()
-		for n := range playEvents {
-			_, err := st.Append(t.Context(), store.At(fmt.Sprintf("in:%d", n%5), "test"), store.Any, numbered{N: n})
-			require.NoError(t, err)
-		}
-		sys, err := actors.Start(t.Context(), st, actors.Options{}, p.tree())
-		require.NoError(t, err)
-		time.Sleep(time.Hour)
-		e.parked, e.states = map[string][]string{}, map[string]string{}
-		for _, w := range sys.Status().Workers {
-			e.states[w.Name] = w.State.String()
-			for parked, err := range sys.Parked(w.Name) {
-				require.NoError(t, err)
-				e.parked[w.Name] = append(e.parked[w.Name], fmt.Sprint(parked.Position, parked.Held, parked.Attempts))
-			}
-		}
-		if err := sys.Stop(t.Context()); err != nil {
-			require.ErrorIs(t, err, actors.ErrHalted)
-		}
-		e.calls = p.calls
-		e.look(t, st)
-	})
-	return e
-}
+func inputOf(n int) store.Coordinate { return store.At(fmt.Sprintf("in:%d", n%5), "test") }
 
 // What a test of a reactor shows must be what happens when the actors run it.
 func TestARunComesToWhatTheActorsComeTo(t *testing.T) {
@@ -206,92 +343,28 @@ func TestARunComesToWhatTheActorsComeTo(t *testing.T) {
 	if os.Getenv("PENSTOCK_SOAK") != "" {
 		plays = 3000
 	}
-	states := make(map[string]int)
+	seen := make(map[string]int)
 	for n := range plays {
 		seed := seed + uint64(n)
-		want, got := playByActors(t, seed), playStepByStep(t, seed)
-		require.Equal(t, want, got, "PENSTOCK_SEED=%d", seed)
-		for _, state := range want.states {
-			states[state]++
-		}
-		states["parked"] += len(slices.Concat(slices.Collect(maps.Values(want.parked))...))
-	}
-	t.Logf("%d plays: %v", plays, states)
-}
-
-// failing is a test that may fail.
-type failing struct {
-	testing.TB
-	said string
-}
-
-func (f *failing) Helper() {}
-
-func (f *failing) Fatalf(format string, args ...any) {
-	f.said = fmt.Sprintf(format, args...)
-	panic(errFailed)
-}
-
-var errFailed = errors.New("the test failed")
-
-func fails(t *testing.T, do func(tb testing.TB)) (said string) {
-	t.Helper()
-	f := &failing{TB: t}
-	defer func() {
-		require.Equal(t, errFailed, recover())
-		said = f.said
-	}()
-	do(f)
-	return ""
-}
-
-func TestAReactorThatKeepsItsStateInMemoryDoesNotSurviveEveryCrash(t *testing.T) {
-	said := fails(t, func(tb testing.TB) {
-		reactortest.EveryCrash(tb, func() supervision.Child {
-			count := 0
-			return reactor.New("counter", reactor.On(func(_ context.Context, e reactor.Event[ordered], out *reactor.Reactions) error {
-				count++
-				out.Append(store.At("count", "shop"), numbered{N: count})
-				return nil
-			}))
-		}, func(run *reactortest.Run) {
-			run.Given(order(1))
-			run.Settle()
-			run.Given(order(2))
-			run.Settle()
+		var want ending
+		synctest.Test(t, func(t *testing.T) {
+			p := newPlay(seed)
+			want = p.perform(t, startActors(t, p.tree()))
 		})
-	})
-	require.Contains(t, said, "after a power cut at operation")
-}
-
-func TestThenTellsWhatWasEmittedInstead(t *testing.T) {
-	run := reactortest.Start(t, shop(&warehouse{}))
-	_ = run
-	said := fails(t, func(tb testing.TB) {
-		run := reactortest.Start(tb, shop(&warehouse{}))
-		run.Given(order(1))
-		run.Settle()
-		run.Then(reactortest.At(store.At("stock:chair", "shop"), reserved{"order:1"}))
-	})
-	require.Contains(t, said, `stock.reserved at stock:lamp@shop {"Order":"order:1"}`)
-	require.Contains(t, said, `stock.reserved at stock:chair@shop {"Order":"order:1"}`)
-}
-
-func TestWhatCannotRunFailsTheTest(t *testing.T) {
-	for want, tree := range map[string]supervision.Child{
-		"no routes":        reactor.New("empty"),
-		"is neither":       plain{},
-		"duplicate name":   supervision.Group{Name: "g", Children: []supervision.Child{reactor.New("x", reactor.On(bill)), reactor.New("x", reactor.On(bill))}},
-		"bad name":         supervision.Group{},
-		"is volatile":      volatile(),
-		"named \"nobody\"": nil,
-	} {
-		said := fails(t, func(tb testing.TB) {
-			if tree == nil {
-				reactortest.Start(tb, shop(&warehouse{})).Step("nobody")
+		p := newPlay(seed)
+		got := p.perform(t, stepper{t: t, run: reactortest.Start(t, p.tree())})
+		for i := range want.story {
+			requireSame(t, want.story[i], got.story[i], "after act %d of %v, PENSTOCK_SEED=%d", i+1, want.said, seed)
+			for _, s := range want.story[i] {
+				seen[s.state]++
 			}
-			reactortest.Start(tb, tree)
-		})
-		require.Contains(t, said, want)
+		}
+		want.story, got.story = nil, nil
+		require.Equal(t, want, got, "PENSTOCK_SEED=%d", seed)
+		for _, said := range want.said {
+			seen[said[strings.LastIndex(said, "}")+2:]]++
+		}
+		seen["parked"] += len(slices.Concat(slices.Collect(maps.Values(want.parked))...))
 	}
+	t.Logf("%d plays: %v", plays, seen)
 }

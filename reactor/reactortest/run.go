@@ -32,9 +32,12 @@ type Run struct {
 	top    *group
 	all    []*worker
 
-	given  int            // events appended by the test
-	seen   store.Position // what Then has looked at
+	wider  map[string]cursor.Worker // what workers were widened to
+	given  int                      // events appended by the test
+	seen   store.Position           // what Then has looked at
 	boots  int
+	ops    int    // of the disks before the present one
+	cuts   []int  // planned power cuts, each counted in operations from the start after the one before
 	seed   uint64 // of what a power cut leaves
 	closed bool
 }
@@ -43,20 +46,18 @@ type Run struct {
 // handled yet. It fails the test where actors.Start would fail. The store is closed when the test ends.
 func Start(tb testing.TB, tree supervision.Child) *Run {
 	tb.Helper()
-	return start(tb, tree, 0, 0)
-}
-
-func start(tb testing.TB, tree supervision.Child, cutAt int, seed uint64) *Run {
-	tb.Helper()
-	r := &Run{
-		tb: tb, tree: tree, disk: store.NewDisk(), now: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), seed: seed,
-	}
-	if cutAt > 0 {
-		r.disk.CutAt(cutAt)
-	}
+	r := newRun(tb, tree)
 	tb.Cleanup(r.close)
 	r.boot()
 	return r
+}
+
+func newRun(tb testing.TB, tree supervision.Child) *Run {
+	tb.Helper()
+	return &Run{
+		tb: tb, tree: tree, disk: store.NewDisk(), now: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC),
+		wider: make(map[string]cursor.Worker),
+	}
 }
 
 // close ends the store, of which nothing is needed any more.
@@ -102,17 +103,6 @@ func (r *Run) plant() error {
 	return nil
 }
 
-// reboot cuts the power, if that did not happen yet, and takes the disk as the next boot may find it.
-func (r *Run) reboot() {
-	r.disk.Cut()
-	if r.st != nil {
-		_ = r.st.Close()
-	}
-	r.st = nil
-	r.boots++
-	r.disk = r.disk.Rebooted(r.seed + uint64(r.boots))
-}
-
 // crashed reports whether a process with this error has to begin anew.
 func crashed(err error) bool {
 	return errors.Is(err, store.ErrPowerCut) || errors.Is(err, store.ErrPoisoned) || errors.Is(err, store.ErrClosed)
@@ -143,8 +133,9 @@ func (r *Run) Store() *store.Store { return r.st }
 // Disk gives the disk under the store, to let it fail or fill up. It is another one after a crash.
 func (r *Run) Disk() *store.Disk { return r.disk }
 
-// Shuffle lets workers with lanes take what can be handled at the same time in an order drawn from a seed; before, they take
-// it in the order of the log. Another seed is another interleaving.
+// Shuffle lets the lanes of a worker get on at different speeds, drawn from a seed: a step handles what some of them have in
+// hand, in any order, and commits that, while the others lag behind. Before, all lanes take a step together, in the order of the
+// log. Another seed is another interleaving.
 func (r *Run) Shuffle(seed uint64) { r.random = rand.New(rand.NewPCG(seed, 0)) }
 
 // Given appends events, one commit each, at coordinates as for [React]: those of [At], or "entity" in scope "test". Nobody
@@ -238,11 +229,18 @@ func maxTime(a, b time.Time) time.Time {
 // worker finds a worker by its name.
 func (r *Run) worker(name string) *worker {
 	r.tb.Helper()
-	i := slices.IndexFunc(r.all, func(w *worker) bool { return w.name() == name })
-	if i < 0 {
+	w := r.find(name)
+	if w == nil {
 		r.tb.Fatalf("reactortest: no worker is named %q", name)
 	}
-	return r.all[i]
+	return w
+}
+
+func (r *Run) find(name string) *worker {
+	if i := slices.IndexFunc(r.all, func(w *worker) bool { return w.name() == name }); i >= 0 {
+		return r.all[i]
+	}
+	return nil
 }
 
 // Status says how a worker stands.
@@ -277,20 +275,4 @@ func (r *Run) Parked(name string) []checkpoint.Parked {
 		r.tb.Fatalf("reactortest: what %q has set aside: %v", name, err)
 	}
 	return all
-}
-
-// Control does something with a worker between two of its batches, as an operator does through the running system: Pause,
-// Resume, Rewind, SkipTo, Reset, Widen, Replay and Discard of [cursor.Runner]. It gives what do returns. After a crash in the
-// middle of it do is called once more.
-func (r *Run) Control(name string, do func(ctx context.Context, worker *cursor.Runner) error) error {
-	r.tb.Helper()
-	return r.guard(func() error { return r.worker(name).control(do) })
-}
-
-// Resume starts a halted worker again, with a fresh count of attempts, and ends the pause of any other.
-func (r *Run) Resume(name string) {
-	r.tb.Helper()
-	if err := r.guard(func() error { return r.worker(name).resume() }); err != nil {
-		r.tb.Fatalf("reactortest: resume %q: %v", name, err)
-	}
 }

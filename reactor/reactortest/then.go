@@ -14,20 +14,11 @@ import (
 )
 
 // Then fails the test unless the workers emitted exactly these payloads since the last Then, or since the start, in this order.
-// A payload with a coordinate ([At]) must lie there; the others may lie anywhere.
+// A payload with a coordinate ([At]) must lie there; the others may lie anywhere. After a crash workers go on one event at a time,
+// so that what several of them emit may come in another order: from then on the order is not compared.
 func (r *Run) Then(payloads ...store.Payload) {
 	r.tb.Helper()
-	var got, want []string
-	events := r.emitted(r.seen)
-	for i, e := range events {
-		at := ""
-		if i < len(payloads) {
-			if _, ok := payloads[i].(located); ok {
-				at = place(e.Coordinate)
-			}
-		}
-		got = append(got, describe(at, e.Kind, e.Payload))
-	}
+	var want []thing
 	for i, p := range payloads {
 		at := ""
 		if given, ok := p.(located); ok {
@@ -38,30 +29,75 @@ func (r *Run) Then(payloads ...store.Payload) {
 			r.tb.Fatalf("reactortest: payload %d: %v", i+1, err)
 		}
 		raw := encoded.Payload.(store.Raw)
-		want = append(want, describe(at, raw.Type, raw.Data))
+		want = append(want, thing{kind: raw.Type, at: at, body: compact(raw.Data)})
 	}
-	if !slices.Equal(got, want) {
+	var got []thing
+	for _, e := range r.emitted(r.seen) {
+		got = append(got, thing{kind: e.Kind, at: place(e.Coordinate), body: compact(e.Payload)})
+	}
+	if r.boots > 0 {
+		got = sorted(got, want)
+	}
+	if !slices.EqualFunc(got, want, thing.is) {
 		r.tb.Fatalf("reactortest: the workers emitted\n%s\nwanted\n%s", list(got), list(want))
 	}
 	r.seen = r.st.Head()
 }
 
-func place(at store.Coordinate) string { return fmt.Sprint(" at ", at) }
+// thing is an event as it is compared.
+type thing struct{ kind, at, body string }
 
-// describe makes payloads comparable that differ in nothing but blanks.
-func describe(at, kind string, payload []byte) string {
-	var compact bytes.Buffer
-	if json.Compact(&compact, payload) == nil {
-		payload = compact.Bytes()
-	}
-	return fmt.Sprintf("%s%s %s", kind, at, payload)
+func (t thing) String() string { return t.kind + t.at + " " + t.body }
+
+// is reports whether t is what was wanted, which may be anywhere.
+func (t thing) is(want thing) bool {
+	return t.kind == want.kind && t.body == want.body && (want.at == "" || want.at == t.at)
 }
 
-func list(lines []string) string {
-	if len(lines) == 0 {
+// sorted brings things in the order in which they are wanted, those first that are wanted at one place only.
+func sorted(got, want []thing) []thing {
+	got = slices.Clone(got)
+	found := make(map[int]thing, len(want))
+	for _, anywhere := range []bool{false, true} {
+		for i, w := range want {
+			if (w.at == "") != anywhere {
+				continue
+			}
+			if n := slices.IndexFunc(got, func(t thing) bool { return t.is(w) }); n >= 0 {
+				found[i] = got[n]
+				got = slices.Delete(got, n, n+1)
+			}
+		}
+	}
+	var all []thing
+	for i := range want {
+		if t, ok := found[i]; ok {
+			all = append(all, t)
+		}
+	}
+	return append(all, got...)
+}
+
+func place(at store.Coordinate) string { return fmt.Sprint(" at ", at) }
+
+// compact makes payloads comparable that differ in nothing but blanks.
+func compact(payload []byte) string {
+	var b bytes.Buffer
+	if json.Compact(&b, payload) == nil {
+		payload = b.Bytes()
+	}
+	return string(payload)
+}
+
+func list[T any](things []T) string {
+	if len(things) == 0 {
 		return "  nothing"
 	}
-	return "  " + strings.Join(lines, "\n  ")
+	lines := make([]string, len(things))
+	for i, t := range things {
+		lines[i] = fmt.Sprint("  ", t)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // read reads events of a region behind a position, again after a boot if the power fails meanwhile.
@@ -105,7 +141,7 @@ func Of[T store.Payload](r *Run) []T {
 }
 
 // final is what a run comes to, without what may differ from run to run: for each entity, and each entity that it answers,
-// the payloads in order; what is set aside; who is halted or has ended.
+// the payloads in order; what is set aside; who is halted or has ended, and who is behind.
 func (r *Run) final() []string {
 	r.tb.Helper()
 	events := r.read(store.Region{}, 0)
@@ -117,19 +153,14 @@ func (r *Run) final() []string {
 		if cause, ok := causes[e.Cause]; ok {
 			at += " for " + cause.Coordinate.String()
 		}
-		all[at] = append(all[at], at+": "+describe("", e.Kind, e.Payload))
+		all[at] = append(all[at], at+": "+e.Kind+" "+compact(e.Payload))
 	}
 	ordered := true
-	for _, w := range r.all {
+	for i := range r.all {
+		w := r.all[i] // a crash makes another one of the same name
 		ordered = ordered && (w.worker.Lanes <= 1 || w.worker.Key == nil)
 		at := fmt.Sprintf("worker %q", w.name())
-		for _, p := range r.Parked(w.name()) {
-			i := slices.IndexFunc(events, func(e store.Event) bool { return e.Position == p.Position })
-			all[at] = append(all[at], fmt.Sprintf("%s has parked %s %d", at, events[i].Coordinate, events[i].Version))
-		}
-		if w.final != "" {
-			all[at] = append(all[at], fmt.Sprintf("%s is %s", at, w.final))
-		}
+		all[at] = r.finalOf(at, w.name(), events)
 	}
 	var lines []string
 	for _, at := range slices.Sorted(maps.Keys(all)) {
@@ -137,6 +168,27 @@ func (r *Run) final() []string {
 			slices.Sort(all[at])
 		}
 		lines = append(lines, all[at]...)
+	}
+	return lines
+}
+
+// finalOf is what a worker comes to.
+func (r *Run) finalOf(at, name string, events []store.Event) (lines []string) {
+	r.tb.Helper()
+	for _, p := range r.Parked(name) {
+		what := "has parked"
+		if p.Held {
+			what = "holds"
+		}
+		i := slices.IndexFunc(events, func(e store.Event) bool { return e.Position == p.Position })
+		lines = append(lines, fmt.Sprintf("%s %s %s %d", at, what, events[i].Coordinate, events[i].Version))
+	}
+	s := r.Status(name)
+	if s.State == Halted || s.State == Ended {
+		lines = append(lines, fmt.Sprintf("%s is %s", at, s.State))
+	}
+	if s.Lag > 0 {
+		lines = append(lines, fmt.Sprintf("%s is %d events behind", at, s.Lag))
 	}
 	return lines
 }

@@ -1,0 +1,94 @@
+package reactortest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/reactor"
+	"github.com/penstock-io/penstock/reactor/reactortest"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+// failing is a test that may fail.
+type failing struct {
+	testing.TB
+	said string
+}
+
+func (f *failing) Helper() {}
+
+func (f *failing) Fatalf(format string, args ...any) {
+	f.said = fmt.Sprintf(format, args...)
+	panic(errFailed)
+}
+
+var errFailed = errors.New("the test failed")
+
+func fails(t *testing.T, do func(tb testing.TB)) (said string) {
+	t.Helper()
+	f := &failing{TB: t}
+	defer func() {
+		require.Equal(t, errFailed, recover())
+		said = f.said
+	}()
+	do(f)
+	return ""
+}
+
+func TestAReactorThatKeepsItsStateInMemoryDoesNotSurviveEveryCrash(t *testing.T) {
+	said := fails(t, func(tb testing.TB) {
+		reactortest.EveryCrash(tb, func() supervision.Child {
+			count := 0
+			return reactor.New("counter", reactor.On(func(_ context.Context, e reactor.Event[ordered], out *reactor.Reactions) error {
+				count++
+				out.Append(store.At("count", "shop"), numbered{N: count})
+				return nil
+			}))
+		}, func(run *reactortest.Run) {
+			run.Given(order(1))
+			run.Settle()
+			run.Given(order(2))
+			run.Settle()
+		})
+	})
+	require.Contains(t, said, "with the power cut at operation")
+}
+
+func TestThenTellsWhatWasEmittedInstead(t *testing.T) {
+	run := reactortest.Start(t, shop(&warehouse{}))
+	_ = run
+	said := fails(t, func(tb testing.TB) {
+		run := reactortest.Start(tb, shop(&warehouse{}))
+		run.Given(order(1))
+		run.Settle()
+		run.Then(reactortest.At(store.At("stock:chair", "shop"), reserved{"order:1"}))
+	})
+	require.Contains(t, said, `stock.reserved at stock:lamp@shop {"Order":"order:1"}`)
+	require.Contains(t, said, `stock.reserved at stock:chair@shop {"Order":"order:1"}`)
+}
+
+func TestWhatCannotRunFailsTheTest(t *testing.T) {
+	for want, tree := range map[string]supervision.Child{
+		"no routes":      reactor.New("empty"),
+		"is neither":     plain{},
+		"duplicate name": supervision.Group{Name: "g", Children: []supervision.Child{reactor.New("x", reactor.On(bill)), reactor.New("x", reactor.On(bill))}},
+		"bad name":       supervision.Group{},
+		`name: "x"`: supervision.Group{Name: "g", Children: []supervision.Child{
+			reactor.New("x", reactor.On(bill)), supervision.Group{Name: "below", Children: []supervision.Child{reactor.New("x", reactor.On(bill))}},
+		}},
+		"named \"nobody\"": nil,
+	} {
+		said := fails(t, func(tb testing.TB) {
+			if tree == nil {
+				reactortest.Start(tb, shop(&warehouse{})).Step("nobody")
+			}
+			reactortest.Start(tb, tree)
+		})
+		require.Contains(t, said, want)
+	}
+}

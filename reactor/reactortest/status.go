@@ -1,0 +1,131 @@
+package reactortest
+
+import (
+	"math"
+	"time"
+
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+)
+
+// State of a worker.
+type State string
+
+// The states of a worker.
+const (
+	Idle       State = "idle"       // nothing waits
+	Ready      State = "ready"      // it has events to handle
+	Retrying   State = "retrying"   // it waits to try an event again, or for the disk; in other lanes it may be Ready
+	Restarting State = "restarting" // it waits to be started afresh
+	Paused     State = "paused"     // an operator has paused it
+	Halted     State = "halted"     // its policy has ended it
+	Ended      State = "ended"      // its handler has ended it
+)
+
+// Status is how a worker stands.
+type Status struct {
+	State State
+	// Reason of the state, where it is in trouble: as in actors.WorkerStatus. It wraps the last error.
+	Reason error
+	// Event is what a worker that is Retrying tries next, 0 where its trouble belongs to no event; Attempt is the number of
+	// the attempt that failed, also of one that is Restarting.
+	Event   store.Position
+	Attempt int
+	// Due is when it goes on, zero if that is not a matter of time.
+	Due time.Time
+	// Restarts counts fresh starts since the last crash.
+	Restarts int
+	// Position up to which everything is handled, or set aside; Lag is how many events wait.
+	Position store.Position
+	Lag      int
+	// Parked is how many events are set aside, Held how many of them only wait behind others of their key.
+	Parked, Held int
+}
+
+// Outcome is what a step did. The zero value means that there was nothing to do.
+type Outcome struct {
+	Handled, Committed int
+	Failed             bool // Status says what is done about it
+	Restarted          bool // it was started afresh
+}
+
+// progress is how far a worker has come.
+type progress struct {
+	position, scanned store.Position
+	undone            int
+	parked, held      int
+	region            store.Region
+}
+
+func progressOf(r *cursor.Runner) progress {
+	p := progress{position: r.Position(), region: r.Region()}
+	var undone []store.Position
+	p.scanned, undone = r.Progress()
+	p.undone = len(undone)
+	p.parked, p.held = r.Parked()
+	return p
+}
+
+// progress of the present incarnation, or of the last one.
+func (w *worker) progress() progress {
+	if w.runner != nil {
+		w.reached = progressOf(w.runner)
+	}
+	return w.reached
+}
+
+// status describes the worker.
+func (w *worker) status() (Status, error) {
+	p := w.progress()
+	s := Status{
+		State: w.state(), Due: w.next(), Restarts: w.restarts, Position: p.position, Parked: p.parked, Held: p.held,
+	}
+	n, err := w.run.st.Count(w.run.ctx(), p.region, max(p.scanned, p.position), w.run.st.Head(), math.MaxInt)
+	s.Lag = n + p.undone
+	switch s.State {
+	case Retrying:
+		first, wait := w.firstWait()
+		s.Event, s.Attempt, s.Reason = first, wait.attempt, wait.reason
+	case Restarting:
+		s.Attempt, s.Reason = w.attempt, w.reason
+	case Halted:
+		s.Reason = w.reason
+	case Idle:
+		if s.Lag > 0 || !w.runner.Idle() {
+			s.State = Ready
+		}
+	}
+	return s, err
+}
+
+// state is Idle also where there is something to handle.
+func (w *worker) state() State {
+	_, paused := w.pause()
+	switch {
+	case w.final != "":
+		return w.final
+	case paused:
+		return Paused
+	case w.runner == nil:
+		return Restarting
+	case len(w.waits) > 0:
+		return Retrying
+	}
+	return Idle
+}
+
+// mark is what changes when a worker has done something.
+type mark struct {
+	boots, restarts, waiting, parked int
+	reached, position                store.Position
+	final                            State
+}
+
+func (w *worker) mark() mark {
+	m := mark{boots: w.run.boots, restarts: w.restarts, final: w.final}
+	if w.runner != nil {
+		m.waiting, m.reached, m.position = w.runner.Waiting(), w.runner.Reached(), w.runner.Position()
+		m.parked, _ = w.runner.Parked()
+	}
+	return m
+}
