@@ -13,18 +13,22 @@ import (
 
 // Crash cuts the power now, and starts everything again: what was acknowledged is there, and whatever the workers keep in
 // memory is gone, the counts of attempts too. The seed decides what is left of what was not synced.
+//
+// In a handler it is the death of the process at this event: nothing of the batch in hand is committed, whatever the handler
+// returns. An event that does so each time is found out, as by the actors: it fails with [cursor.ErrDeadly].
 func (r *Run) Crash(seed uint64) {
 	r.tb.Helper()
 	r.seed = seed
+	if r.inside {
+		r.dying = true
+		return
+	}
 	r.reboot()
 	r.boot()
 }
 
 // CrashAt cuts the power at the n-th operation of the disk from now, counted from 1, in whatever call that comes; the call goes
 // on after a start as if nothing had been. An n that is not reached before the next crash never comes.
-//
-// A handler may call it too: CrashAt(1) ends the process before what the handler does can be committed. One that does so each
-// time is found out, as by the actors: the event fails with [cursor.ErrDeadly] when its attempts are used up.
 func (r *Run) CrashAt(n int) { r.disk.CutAt(r.disk.Ops() + n) }
 
 // Crashes is how often the power was cut so far.
@@ -37,7 +41,7 @@ func (r *Run) reboot() {
 	if r.st != nil {
 		_ = r.st.Close()
 	}
-	r.st = nil
+	r.st, r.dying = nil, false
 	r.boots++
 	r.ops += ops
 	r.disk = r.disk.Rebooted(r.seed + uint64(r.boots))
@@ -74,6 +78,9 @@ const (
 //
 // The scenario knows nothing of the crashes: Given appends each event once, and all other calls go on after the start. It may
 // check what it likes on the way, as long as a crash leaves it true, as [Run.Then] is.
+//
+// A crash in the middle of the handling of an event that is handled alone, as it is after a crash, is an attempt at it. So with
+// a policy of one attempt events are set aside that would not be without a crash.
 //
 // The same means: each entity has the same events, and those of them that answer one entity are in the same order. Where a worker
 // with lanes has keys of its own, no order is compared.

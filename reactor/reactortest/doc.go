@@ -17,13 +17,19 @@
 //	warehouse.down = false
 //	run.Advance(time.Minute)                                                       // what falls due is tried again
 //
-// [Run.Crash] and [Run.CrashAt] cut the power; [EveryCrash] does so at each operation of a whole scenario, and wants the same
-// result each time.
+// [Run.Crash] and [Run.CrashAt] cut the power, and [Run.Disk] fails or fills up. [EveryCrash] is the strongest test: it cuts the
+// power at each operation of a whole scenario, and wants the same result each time.
 //
 // What is the same as in package actors: the runner that reads, handles and commits, the judge that answers failures, retries,
-// restarts, groups and their strategies, parking, lanes. What differs: there is no jitter in the delays, nothing happens at the
-// same time, so that handlers of different lanes take turns, and the end of a process is the end of the power.
-// A Timeout of a reactor still runs on the clock of package time: give it to tests in a bubble of testing/synctest.
+// restarts, groups and their strategies, parking, lanes, what an operator does. A test plays the same scripts with both.
+//
+// What differs:
+//   - There is no jitter in the delays.
+//   - Nothing happens at the same time. The lanes of a worker take turns, in an order that [Run.Shuffle] draws. What the judge
+//     says is done at once, where an actor may handle events of other keys before it hears of it.
+//   - The end of a process is the end of the power, and so is an error of the disk other than that it is full.
+//   - A handler cannot be interrupted. A Timeout of a reactor still runs on the clock of package time, as do the times of events
+//     and of what is parked: in a bubble of testing/synctest a handler that waits for its context is tested without waiting.
 //
 // Payloads are encoded and decoded again on their way, so a field that JSON does not carry is missed here as it would be in the
 // log. To [React] the events are the same at every run: positions 1, 2, 3 and so on, ids made from the position, one

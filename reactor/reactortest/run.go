@@ -38,6 +38,8 @@ type Run struct {
 	boots  int
 	ops    int    // of the disks before the present one
 	cuts   []int  // planned power cuts, each counted in operations from the start after the one before
+	inside bool   // a handler is running
+	dying  bool   // and has ended the process
 	seed   uint64 // of what a power cut leaves
 	closed bool
 }
@@ -105,12 +107,18 @@ func (r *Run) plant() error {
 
 // crashed reports whether a process with this error has to begin anew.
 func crashed(err error) bool {
-	return errors.Is(err, store.ErrPowerCut) || errors.Is(err, store.ErrPoisoned) || errors.Is(err, store.ErrClosed)
+	return errors.Is(err, errDied) || errors.Is(err, store.ErrPowerCut) || errors.Is(err, store.ErrPoisoned) || errors.Is(err, store.ErrClosed)
 }
+
+// errDied is the error of a handler that has ended the process.
+var errDied = errors.New("reactortest: the process has died")
 
 // guard does something, again after a boot if the power fails meanwhile.
 func (r *Run) guard(do func() error) error {
 	r.tb.Helper()
+	if r.inside {
+		r.tb.Fatalf("reactortest: of a Run, a handler may call Crash, CrashAt, Now, Disk and Store only")
+	}
 	for {
 		err := do()
 		if !crashed(err) {

@@ -79,11 +79,21 @@ func (w *worker) handle(tasks []*cursor.Task) (out Outcome, err error) {
 	for _, t := range slices.Clone(tasks) {
 		w.hand = slices.DeleteFunc(w.hand, func(other *cursor.Task) bool { return other == t })
 		out.Handled += t.Size()
-		t.Run(w.run.ctx())
+		w.call(t)
+		if w.run.dying {
+			return out, errDied
+		}
 		w.runner.Finish(t)
 		w.tasks = append(w.tasks, t)
 	}
 	return w.commit(out)
+}
+
+// call runs the handler. It may end the test, and with it the goroutine.
+func (w *worker) call(t *cursor.Task) {
+	w.run.inside = true
+	defer func() { w.run.inside = false }()
+	t.Run(w.run.ctx())
 }
 
 // commit writes what is handled, and then sees to what failed: not before, since that may lie behind what could not be
