@@ -124,10 +124,7 @@ func TestWhatIsParkedWaitsForAReplay(t *testing.T) {
 	require.Equal(t, 1, run.Status("stock").Held)
 
 	w.fail = nil
-	require.NoError(t, run.Control("stock", func(ctx context.Context, r *cursor.Runner) error {
-		_, err := r.Replay(ctx, cursor.Which{Key: "order:1"}, false, "it is up again")
-		return err
-	}))
+	require.Len(t, run.Replay("stock", cursor.Which{Key: "order:1"}), 2)
 	run.Settle()
 	run.Then(reserved{"order:1"}, reserved{"order:1"}, billed{"order:1"}, billed{"order:1"})
 	require.Empty(t, run.Parked("stock"))
@@ -201,31 +198,13 @@ func TestAFailureEscalatesToTheGroupAboveAndHaltsAllBeyondTheTop(t *testing.T) {
 
 func TestAPauseEndsWhenItsTimeIsOver(t *testing.T) {
 	run := reactortest.Start(t, shop(&warehouse{}))
-	require.NoError(t, run.Control("stock", func(ctx context.Context, r *cursor.Runner) error {
-		return r.Pause(ctx, run.Now().Add(time.Hour), "stocktaking")
-	}))
+	run.Pause("stock", run.Now().Add(time.Hour))
 	run.Given(order(1))
 	run.Advance(59 * time.Minute)
 	require.Equal(t, reactortest.Paused, run.Status("stock").State)
 	run.Crash(1)
 	run.Advance(time.Minute)
 	run.Then(reserved{"order:1"}, billed{"order:1"})
-}
-
-func TestAFullDiskIsWaitedFor(t *testing.T) {
-	run := reactortest.Start(t, shop(&warehouse{}))
-	for n := range 200 {
-		run.Given(order(n))
-	}
-	run.Disk().SetCapacity(1)
-	run.Settle()
-	s := run.Status("stock")
-	if s.State == reactortest.Retrying { // else there was room in the segment
-		require.ErrorIs(t, s.Reason, store.ErrDiskFull)
-	}
-	run.Disk().SetCapacity(1 << 30)
-	run.Advance(time.Minute)
-	require.Len(t, reactortest.Of[billed](run), 200)
 }
 
 func TestAHandlerMayEndItsReactor(t *testing.T) {
@@ -283,14 +262,9 @@ func TestThePowerMayBeCutAnywhereInALongStory(t *testing.T) {
 		run.Settle()
 		healed = true
 		run.Advance(time.Minute)
-		require.NoError(t, run.Control("stock", func(ctx context.Context, r *cursor.Runner) error {
-			_, err := r.Replay(ctx, cursor.Which{All: true}, false, "")
-			return err
-		}))
+		run.Replay("stock", cursor.Which{All: true})
 		run.Settle()
-		require.NoError(t, run.Control("billing", func(ctx context.Context, r *cursor.Runner) error {
-			return r.Rewind(ctx, 3, false, "")
-		}))
+		run.Rewind("billing", 3, false)
 		run.Given(order(5))
 		run.Settle()
 		require.Len(t, reactortest.Of[billed](run), 13)
@@ -301,9 +275,3 @@ func TestThePowerMayBeCutAnywhereInALongStory(t *testing.T) {
 type plain struct{}
 
 func (plain) Spec() supervision.Spec { return supervision.Spec{Name: "plain"} }
-
-func volatile() cursor.Worker {
-	return cursor.Worker{Name: "v", Volatile: true, Handle: func(context.Context, *cursor.Batch) (cursor.Action, error) {
-		return cursor.Continue, nil
-	}}
-}
