@@ -9,6 +9,11 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/reactor"
+	"github.com/penstock-io/penstock/reactor/reactortest"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
 )
 
 // runAsMain makes the test binary behave as the program.
@@ -42,6 +47,17 @@ func quickstart(t *testing.T, dir string) string {
 	out, err := cmd.Output()
 	require.NoError(t, err)
 	return string(out)
+}
+
+func TestAnOrderIsReservedOnceWheneverThePowerFails(t *testing.T) {
+	tree := func() supervision.Child { return reactor.New("reserve-stock", reactor.On(reserve)) }
+	reactortest.EveryCrash(t, tree, func(run *reactortest.Run) {
+		for _, order := range []string{"order:1", "order:2"} {
+			run.Given(reactortest.At(store.At(order, "shop"), Placed{SKU: "lamp"}))
+			run.Settle()
+			run.Then(reactortest.At(store.At("stock:lamp", "shop"), Reserved{Order: order}))
+		}
+	})
 }
 
 func TestADirectoryThatCannotBeOneIsAnError(t *testing.T) {

@@ -14,6 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/reactor/reactortest"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
@@ -113,11 +115,66 @@ func post(t *testing.T, url, body string) *http.Response {
 	return answer
 }
 
-func TestDeliveriesArriveInOrderOfTheirKeyHoweverTheTargetBehaves(t *testing.T) {
-	tg := &target{
-		mood: "failing", accepted: make(map[string][]int), asked: make(map[string]map[string]bool),
+func newTarget(mood string) *target {
+	return &target{
+		mood: mood, accepted: make(map[string][]int), asked: make(map[string]map[string]bool),
 		changed: make(chan struct{}), release: make(chan struct{}),
 	}
+}
+
+// request is one that has come in for a key.
+func request(key string, n int, poison bool) store.Payload {
+	return reactortest.At(store.At("hook:"+key, "webhooks"), requested{Body: fmt.Appendf(nil, `{"N":%d,"Poison":%t}`, n, poison)})
+}
+
+func TestATargetThatIsInTroubleIsAskedAgainForAsLongAsThePolicySays(t *testing.T) {
+	tg := newTarget("failing")
+	receiver := httptest.NewServer(tg)
+	defer receiver.Close()
+	policy := supervision.Policy{Attempts: 20, Backoff: supervision.Backoff{Initial: time.Second, Max: time.Minute}}
+	run := reactortest.Start(t, deliverer(receiver.URL, 0, policy))
+	run.Given(request("a", 0, false))
+	run.Advance(10 * time.Minute)
+	s := run.Status(worker)
+	require.Equal(t, reactortest.Retrying, s.State)
+	require.ErrorContains(t, s.Reason, "502 Bad Gateway")
+	tg.become("fine")
+	run.Advance(time.Minute)
+	run.Then(delivered{Status: http.StatusOK})
+
+	tg.become("failing")
+	run.Given(request("a", 1, false))
+	run.Advance(time.Hour)
+	require.Len(t, run.Parked(worker), 1)
+	require.Equal(t, 20, run.Parked(worker)[0].Attempts)
+}
+
+// Whenever the power fails, each request is delivered and noted once as delivered; the target may be asked again, with the same
+// effect key.
+func TestDeliveriesSurviveEveryCrash(t *testing.T) {
+	var tg *target
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { tg.ServeHTTP(w, r) }))
+	defer receiver.Close()
+	tree := func() supervision.Child {
+		tg = newTarget("strict")
+		return deliverer(receiver.URL, 0, supervision.Policy{})
+	}
+	reactortest.EveryCrash(t, tree, func(run *reactortest.Run) {
+		run.Given(request("a", 0, false), request("b", 0, true), request("b", 1, false))
+		run.Settle()
+		run.Then(reactortest.At(store.At("hook:a", "webhooks"), delivered{Status: http.StatusOK}))
+		tg.become("fine")
+		require.Len(t, run.Replay(worker, cursor.Which{All: true}), 2)
+		run.Settle()
+		run.Then(delivered{Status: http.StatusOK}, delivered{Status: http.StatusOK})
+		for id, keys := range tg.asked {
+			require.Len(t, keys, 1, "%s was asked with different effect keys", id)
+		}
+	})
+}
+
+func TestDeliveriesArriveInOrderOfTheirKeyHoweverTheTargetBehaves(t *testing.T) {
+	tg := newTarget("failing")
 	receiver := httptest.NewServer(tg)
 	defer receiver.Close()
 	defer close(tg.release)
