@@ -32,7 +32,7 @@ import (
 //	laned     in three lanes
 //	bulk      a batch handler, which does not say at which event it fails
 //	halting   whose events are not parked
-//	once      never restarted
+//	once      a batch handler that is never restarted
 //	again     ends itself now and then, and is started again
 //	resting   before a sibling, which is restarted with it
 //	climbing  escalates, so that its whole group is restarted
@@ -184,7 +184,7 @@ func (p *play) tree() supervision.Group {
 		Attempts: 5, Intensity: 1000,
 		Backoff: supervision.Backoff{Initial: time.Second, Max: 4 * time.Second, Jitter: 1e-12},
 	}
-	laned, halting, once, climbing := p.reactor("laned"), p.reactor("halting"), p.reactor("once"), p.reactor("climbing")
+	laned, halting, once, climbing := p.reactor("laned"), p.reactor("halting"), p.batches("once"), p.reactor("climbing")
 	laned.Lanes = 3
 	halting.Policy = supervision.Policy{Attempts: 2, Exhausted: supervision.ActionHalt, Backoff: policy.Backoff}
 	once.Restart = supervision.Temporary
@@ -276,6 +276,7 @@ type standing struct {
 	worker, state     string
 	attempt           int
 	lag, parked, held int
+	restarts          int
 	replaying         bool
 }
 
@@ -288,6 +289,9 @@ func (p *play) look(t *testing.T, by player) (all []standing) {
 		}
 		s := by.status(worker)
 		s.worker, s.replaying = worker, replaying(t, by.store(), worker)
+		if worker == "climbing" {
+			s.restarts = 0 // each group above counts too
+		}
 		if s.state != "retrying" && s.state != "restarting" {
 			s.attempt = 0
 		}

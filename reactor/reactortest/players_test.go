@@ -33,7 +33,7 @@ func (s stepper) wait(d time.Duration) { s.run.Advance(d) }
 
 func (s stepper) status(worker string) standing {
 	is := s.run.Status(worker)
-	return standing{state: string(is.State), attempt: is.Attempt, lag: is.Lag, parked: is.Parked, held: is.Held}
+	return standing{state: string(is.State), attempt: is.Attempt, lag: is.Lag, parked: is.Parked, held: is.Held, restarts: is.Restarts}
 }
 
 func (s stepper) do(worker string, a act, to store.Position) error {
@@ -76,7 +76,7 @@ func startActors(t *testing.T, tree supervision.Group) acting {
 	sys, err := actors.Start(t.Context(), st, actors.Options{}, tree)
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		if err := sys.Stop(context.Background()); err != nil {
+		if err := sys.Stop(context.WithoutCancel(t.Context())); err != nil {
 			require.ErrorIs(t, err, actors.ErrHalted)
 		}
 		require.NoError(t, st.Close())
@@ -104,7 +104,9 @@ func (p acting) wait(d time.Duration) {
 func (p acting) status(worker string) standing {
 	for _, w := range p.sys.Status().Workers {
 		if w.Name == worker {
-			return standing{state: w.State.String(), attempt: w.Attempt, lag: w.Lag, parked: w.Parked, held: w.Held}
+			return standing{
+				state: w.State.String(), attempt: w.Attempt, lag: w.Lag, parked: w.Parked, held: w.Held, restarts: w.Restarts,
+			}
 		}
 	}
 	return standing{}

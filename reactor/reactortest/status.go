@@ -82,18 +82,16 @@ func (w *worker) status() (Status, error) {
 	}
 	n, err := w.run.st.Count(w.run.ctx(), p.region, max(p.scanned, p.position), w.run.st.Head(), math.MaxInt)
 	s.Lag = n + p.undone
-	switch s.State {
-	case Retrying:
+	switch {
+	case s.State == Retrying:
 		first, wait := w.firstWait()
 		s.Event, s.Attempt, s.Reason = first, wait.attempt, wait.reason
-	case Restarting:
+	case s.State == Restarting:
 		s.Attempt, s.Reason = w.attempt, w.reason
-	case Halted:
+	case s.State == Halted:
 		s.Reason = w.reason
-	case Idle:
-		if s.Lag > 0 || !w.runner.Idle() {
-			s.State = Ready
-		}
+	case s.State == Idle && (s.Lag > 0 || !w.runner.Idle()):
+		s.State = Ready
 	}
 	return s, err
 }

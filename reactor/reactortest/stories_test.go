@@ -98,6 +98,8 @@ func TestAHaltedWorkerShowsWhatWaitsForIt(t *testing.T) {
 	require.Equal(t, 1, s.Parked)
 }
 
+func reset(ctx context.Context, r *cursor.Runner) error { return r.Reset(ctx, "reactortest") }
+
 // An operator who does something to a worker that waits to be started does not make it start earlier.
 func TestWhatAnOperatorDoesDoesNotShortenTheWaitForARestart(t *testing.T) {
 	w := &warehouse{fail: func(string) error { panic(errDown) }}
@@ -105,7 +107,7 @@ func TestWhatAnOperatorDoesDoesNotShortenTheWaitForARestart(t *testing.T) {
 	run.Given(order(1))
 	run.Settle()
 	due := run.Status("stock").Due
-	require.NoError(t, run.Control("stock", func(ctx context.Context, r *cursor.Runner) error { return r.Reset(ctx, "") }))
+	require.NoError(t, run.Control("stock", reset))
 	s := run.Status("stock")
 	require.Equal(t, reactortest.Restarting, s.State)
 	require.Equal(t, due, s.Due)

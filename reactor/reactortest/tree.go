@@ -3,6 +3,7 @@ package reactortest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/penstock-io/penstock/cursor"
@@ -92,7 +93,8 @@ func (r *Run) child(child supervision.Child, spec supervision.Spec, above *group
 func (g *group) restart(failed int, delay time.Duration) {
 	from, to := g.strategy.Affected(failed, len(g.children))
 	waiting := g.round.due.After(g.run.now)
-	if _, single := g.children[failed].(*worker); single && to-from == 1 && !(waiting && g.round.has(failed)) {
+	joins := waiting && g.round.has(failed)
+	if _, single := g.children[failed].(*worker); single && to-from == 1 && !joins {
 		g.children[failed].stop(delay)
 		return
 	}
@@ -149,8 +151,8 @@ func (g *group) tell(v supervision.Verdict) {
 }
 
 func (g *group) close() {
-	for i := len(g.children) - 1; i >= 0; i-- {
-		g.children[i].close()
+	for _, child := range slices.Backward(g.children) {
+		child.close()
 	}
 }
 
