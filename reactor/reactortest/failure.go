@@ -160,5 +160,4 @@ func (w *worker) stop(delay time.Duration) {
 	}
 	w.afresh()
 	w.restart = w.run.now.Add(delay)
-	w.restarts++
 }

@@ -101,6 +101,7 @@ func unbound(err error) bool {
 // start makes the next incarnation. What keeps it from its checkpoint is a failure without an event.
 func (w *worker) start() error {
 	w.restart = time.Time{}
+	w.restarts++
 	err := w.acquire()
 	if err == nil || crashed(err) {
 		return err
@@ -183,7 +184,11 @@ func (w *worker) control(do func(context.Context, *cursor.Runner) error) error {
 			return err
 		}
 	}
+	head := w.run.st.Head()
 	err := do(w.run.ctx(), w.runner)
+	if err == nil {
+		err = w.sentBack(head)
+	}
 	for event := range w.waits { // the worker may have been moved away from what it waited for
 		if event > 0 && !w.runner.Failed(event) {
 			delete(w.waits, event)
@@ -195,6 +200,24 @@ func (w *worker) control(do func(context.Context, *cursor.Runner) error) error {
 	return err
 }
 
+// sentBack lets the judge forget what came before where the log says behind a position that the worker was sent back.
+func (w *worker) sentBack(head store.Position) error {
+	moves := checkpoint.AuditRegion(checkpoint.ID(w.name()), checkpoint.AuditRewound, checkpoint.AuditReset)
+	n, err := w.run.st.Count(w.run.ctx(), moves, head, w.run.st.Head(), 1)
+	if n > 0 {
+		w.judgeAnew()
+	}
+	return err
+}
+
+// judgeAnew forgets the failures of the worker, and what the groups above know of them.
+func (w *worker) judgeAnew() {
+	w.judge, w.limit = supervision.NewJudge(w.spec, nil), 0
+	for g := w.group; g != nil; g = g.above {
+		g.judge = supervision.NewJudge(g.spec, nil)
+	}
+}
+
 var errEnded = errors.New("reactortest: the handler has ended the worker")
 
 // resume starts a halted worker again, with a fresh judge, or ends a pause.
@@ -202,8 +225,8 @@ func (w *worker) resume() error {
 	if w.final != Halted {
 		return w.control(func(ctx context.Context, r *cursor.Runner) error { return r.Resume(ctx, "reactortest") })
 	}
-	w.final, w.reason, w.attempt, w.limit = "", nil, 0, 0
-	w.judge = supervision.NewJudge(w.spec, nil)
+	w.final, w.reason, w.attempt = "", nil, 0
+	w.judgeAnew()
 	w.restart = w.run.now
 	return nil
 }
