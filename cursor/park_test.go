@@ -250,3 +250,18 @@ func TestAParkedEventCanBeGivenUpAlthoughEarlierOnesAreHeldWithIt(t *testing.T) 
 		require.Equal(t, []int{0, 0}, []int{parked, held})
 	}
 }
+
+func TestABatchOfParkedEventsFitsInMemory(t *testing.T) {
+	st := open(t)
+	for range 6 {
+		_, err := st.Append(t.Context(), store.At("order:bad", "shop"), store.Any, store.Raw{Type: "order.placed", Data: make([]byte, store.MaxPayloadBytes)})
+		require.NoError(t, err)
+	}
+	r := runner(t, st, cursor.Worker{Region: orders, Handle: brokenAt(1)})
+	park(t, r, 1)
+	drain(t, r)
+	require.NoError(t, r.Discard(t.Context(), 1, ""))
+	task, err := r.Next(t.Context(), 0)
+	require.NoError(t, err)
+	require.Equal(t, 4, task.Size(), "of 5")
+}

@@ -383,19 +383,21 @@ func (r *Runner) nextReplay(ctx context.Context) (*queue, error) {
 	return &next.queue, r.load(ctx, &next.queue)
 }
 
-// load reads the next parked events of a queue, if it is one of those and has none.
+// load reads the next parked events of a queue, if it is one of those and has none: as many as a batch has and memory holds.
 func (r *Runner) load(ctx context.Context, q *queue) error {
 	if !q.parked || len(q.events) > 0 {
 		return nil
 	}
 	k := r.parked.keys[q.key]
 	n := min(len(k.entries), r.worker.batchSize(0))
-	for _, entry := range k.entries[:n] {
-		e, err := r.st.GetAt(ctx, entry.Position)
+	for bytes := 0; len(q.events) < n && bytes < windowBytes; {
+		at := k.entries[len(q.events)].Position
+		e, err := r.st.GetAt(ctx, at)
 		if err != nil {
-			return fmt.Errorf("cursor: worker %q: read parked event %d: %w", r.worker.Name, entry.Position, err)
+			return fmt.Errorf("cursor: worker %q: read parked event %d: %w", r.worker.Name, at, err)
 		}
-		k.queue.events = append(k.queue.events, e)
+		bytes += len(e.Payload)
+		q.events = append(q.events, e)
 	}
 	return nil
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// windowBytes bounds the payloads that a worker with lanes holds in memory while they wait for a lane.
+// windowBytes bounds the payloads that a worker with lanes holds in memory while they wait for a lane, and those of a batch of
+// parked events.
 const windowBytes = 64 << 20
 
 // maxWindow bounds how many events of a worker with lanes are undone, and so the size of its checkpoint.
