@@ -181,3 +181,14 @@ func TestAnOwnerThatDidNotEndInGoodOrderIsKnown(t *testing.T) {
 	require.NoError(t, move(t, st, l, 0)) // says clean
 	require.False(t, acquire(t, st, "index", checkpoint.Binding{}).Unclean())
 }
+
+func TestEveryEndOfAPauseIsKeptAsItIs(t *testing.T) {
+	st := open(t)
+	for _, until := range []time.Time{{}, time.Unix(0, 0).UTC(), time.UnixMilli(-1).UTC(), time.UnixMilli(1 << 40).UTC()} {
+		keep(t, st, checkpoint.Pause{Since: until, Until: until}.Write("index"))
+		got, _, err := checkpoint.PauseOf(st, "index")
+		require.NoError(t, err)
+		require.Equal(t, checkpoint.Pause{Since: until, Until: until}, got)
+		require.Equal(t, until.IsZero(), got.Until.IsZero())
+	}
+}

@@ -38,11 +38,7 @@ func (id ID) pauseKey() string { return pausePrefix + string(id) }
 func (p Pause) Write(id ID) store.SideWrite {
 	b := append([]byte(pauseMagic), pauseVersion)
 	b = binary.LittleEndian.AppendUint64(b, uint64(p.Since.UnixMilli()))
-	until := int64(0)
-	if !p.Until.IsZero() {
-		until = p.Until.UnixMilli()
-	}
-	b = binary.LittleEndian.AppendUint64(b, uint64(until))
+	b = binary.LittleEndian.AppendUint64(b, uint64(p.Until.UnixMilli()))
 	return store.SideWrite{Key: id.pauseKey(), Value: seal(appendText(b, p.Reason))}
 }
 
@@ -68,11 +64,7 @@ func decodePause(b []byte) (Pause, error) {
 		return Pause{}, err
 	}
 	in := reader{rest: body}
-	p := Pause{Since: time.UnixMilli(int64(in.u64())).UTC()}
-	if until := int64(in.u64()); until != 0 {
-		p.Until = time.UnixMilli(until).UTC()
-	}
-	p.Reason = in.text()
+	p := Pause{Since: time.UnixMilli(int64(in.u64())).UTC(), Until: time.UnixMilli(int64(in.u64())).UTC(), Reason: in.text()}
 	if err := in.end(); err != nil {
 		return Pause{}, err
 	}
