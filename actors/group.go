@@ -28,6 +28,8 @@ type group struct {
 	stopping bool
 	renewing bool   // it is stopped to be started again, and does not wait for who hangs
 	rested   bool   // and has told the group above that only such are left
+	left     int    // children from here on are stopped, while it is stopping
+	awaited  int    // children that are
 	round    *round // a restart of several children, or nil
 	rounds   uint64
 }
@@ -165,7 +167,7 @@ func (g *group) startChildren(c actor.Context) {
 	g.sit(c)
 	for _, ch := range g.children {
 		ch.judge, ch.limit = supervision.NewJudge(ch.plan.spec, rand.Float64), 0
-		ch.awaited = g.revive(c, ch)
+		g.await(ch, g.revive(c, ch))
 	}
 	g.goOn(c)
 }
@@ -239,13 +241,22 @@ func (g *group) spawn(c actor.Context, i int) {
 	g.living[pid.Id] = ch
 }
 
+// await says whether a child is awaited: the others begin when it is ready, too.
+func (g *group) await(ch *child, awaited bool) {
+	switch {
+	case awaited && !ch.awaited:
+		g.awaited++
+	case !awaited && ch.awaited:
+		g.awaited--
+	}
+	ch.awaited = awaited
+}
+
 // goOn goes on when nobody is awaited any more: a new group tells the one above that it is ready, or why it is not; in any
 // other one a round begins.
 func (g *group) goOn(c actor.Context) {
-	for _, ch := range g.children {
-		if ch.awaited {
-			return
-		}
+	if g.awaited > 0 {
+		return
 	}
 	switch r := g.round; {
 	case r != nil && !r.started:
@@ -267,7 +278,7 @@ func (g *group) ready(c actor.Context, m *ready) {
 	switch {
 	case g.sys.isStarting():
 		g.addFault(ch, m.err)
-		ch.awaited = false
+		g.await(ch, false)
 		g.goOn(c)
 		return
 	case storeFailure(m.err):
@@ -282,7 +293,7 @@ func (g *group) ready(c actor.Context, m *ready) {
 	g.sys.log.Info("worker restarted", workerField(ch.plan))
 	switch {
 	case ch.awaited:
-		ch.awaited = false
+		g.await(ch, false)
 		g.goOn(c)
 	case g.begun: // else it begins with the others
 		c.Send(ch.pid, &begin{})
@@ -370,7 +381,7 @@ func (g *group) giveUp(c actor.Context, ch *child, reason error, stack []byte) {
 	if ch.plan.cell == nil {
 		c.Send(ch.pid, &halt{reason: reason})
 		if ch.awaited {
-			ch.awaited = false
+			g.await(ch, false)
 			g.goOn(c)
 		}
 		return

@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -14,6 +13,7 @@ import (
 type round struct {
 	number   uint64
 	from, to int // half-open
+	left     int // those from here on are stopped
 	delay    time.Duration
 	timer    *time.Timer
 	started  bool // nobody is stopped any more
@@ -41,9 +41,9 @@ func (g *group) restart(c actor.Context, ch *child, delay time.Duration) {
 	}
 	g.endRound()
 	g.rounds++
-	g.round = &round{number: g.rounds, from: from, to: to, delay: delay}
+	g.round = &round{number: g.rounds, from: from, to: to, left: to, delay: delay}
 	for _, sibling := range g.children[from:to] {
-		sibling.awaited = false
+		g.await(sibling, false)
 		if sibling.pid == nil {
 			sibling.stopTimer()
 			sibling.then = inRound
@@ -76,8 +76,8 @@ func (g *group) stopRound(c actor.Context) {
 	if g.round == nil || g.round.started {
 		return
 	}
-	for _, ch := range slices.Backward(g.children[g.round.from:g.round.to]) {
-		switch {
+	for r := g.round; r.left > r.from; r.left-- {
+		switch ch := g.children[r.left-1]; {
 		case ch.pid == nil, ch.hung, ch.rested:
 		case ch.then == inRound:
 			return // it is on its way
@@ -145,7 +145,7 @@ func (g *group) stopOver(c actor.Context, ch *child) {
 func (g *group) reviveRound(c actor.Context) {
 	g.round.started = true
 	for _, ch := range g.children[g.round.from:g.round.to] {
-		ch.awaited = g.revive(c, ch)
+		g.await(ch, g.revive(c, ch))
 	}
 	g.goOn(c)
 }

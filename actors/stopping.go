@@ -18,7 +18,8 @@ func (g *group) halt(c actor.Context, reason error) {
 	}
 	for _, ch := range g.children {
 		ch.stopTimer()
-		ch.awaited, ch.rested = false, false
+		g.await(ch, false)
+		ch.rested = false
 		if ch.plan.cell == nil {
 			g.haltGroup(c, ch, reason)
 			continue
@@ -87,7 +88,7 @@ func (g *group) gone(c actor.Context, ch *child) {
 	switch ch.then {
 	case leave:
 		if ch.awaited {
-			ch.awaited = false
+			g.await(ch, false)
 			g.goOn(c)
 		}
 	case inRound:
@@ -103,7 +104,7 @@ func (g *group) gone(c actor.Context, ch *child) {
 
 // drain stops all children, and then the group.
 func (g *group) drain(c actor.Context, m *drain) {
-	g.stopping, g.renewing, g.rested = true, m.renew, false
+	g.stopping, g.renewing, g.rested, g.left = true, m.renew, false, len(g.children)
 	g.endRound()
 	g.stopNext(c)
 }
@@ -114,14 +115,12 @@ func (g *group) stopNext(c actor.Context) {
 	if g.rested {
 		return
 	}
-	remain := false
-	for _, ch := range slices.Backward(g.children) {
-		switch {
+	for ; g.left > 0; g.left-- {
+		switch ch := g.children[g.left-1]; {
 		case ch.pid == nil:
 			ch.stopTimer()
 			g.down(ch)
 		case ch.hung, ch.rested:
-			remain = true
 		case ch.then == inRound:
 			return // it is on its way
 		default:
@@ -129,6 +128,7 @@ func (g *group) stopNext(c actor.Context) {
 			return
 		}
 	}
+	remain := slices.ContainsFunc(g.children, func(ch *child) bool { return ch.pid != nil })
 	if remain && g.renewing {
 		g.rested = true
 		c.Send(g.parent, &rested{child: g.child, gen: g.gen})
