@@ -23,6 +23,7 @@ import (
 
 // storm is many workers in all kinds of trouble at once.
 type storm struct {
+	disk    *store.Disk
 	st      *store.Store
 	seed    uint64
 	workers []string
@@ -174,32 +175,53 @@ func (s *storm) check(tb testing.TB, sys *actors.System) {
 	}
 }
 
-// The number of workers is 100, or 1000 with PENSTOCK_SOAK=1. Kills are those of the actors here; those of the process are in
-// the kill loop.
-func TestAStormOfPoisonPanicsPausesRewindsAndRestartsLosesAndDoublesNothing(t *testing.T) {
-	n, seed := 100, uint64(time.Now().UnixNano())
-	if os.Getenv("PENSTOCK_SOAK") != "" {
-		n = 1000
+// boot opens the store on what the disk holds, and starts the workers.
+func (s *storm) boot(t *testing.T) *actors.System {
+	t.Helper()
+	var err error
+	s.st, err = store.Open("data", store.Options{Disk: s.disk})
+	require.NoError(t, err)
+	sys, err := actors.Start(t.Context(), s.st, actors.Options{}, s.tree())
+	require.NoError(t, err)
+	return sys
+}
+
+// kill cuts the power in the middle of everything.
+func (s *storm) kill(t *testing.T, sys *actors.System) *actors.System {
+	t.Helper()
+	s.disk.CutAt(s.disk.Ops() + 1 + s.pick(20))
+	time.Sleep(time.Duration(s.pick(50)) * time.Millisecond)
+	s.disk.Cut()
+	_ = sys.Stop(t.Context())
+	_ = s.st.Close()
+	s.disk = s.disk.Rebooted(uint64(s.pick(1 << 30)))
+	return s.boot(t)
+}
+
+// There are 1,000 workers, and 100 under the race detector. Their process dies four times.
+func TestAStormOfPoisonPanicsPausesRewindsAndKillsLosesAndDoublesNothing(t *testing.T) {
+	n, seed := 1000, uint64(time.Now().UnixNano())
+	if underRace {
+		n = 100
 	}
 	if given := os.Getenv("PENSTOCK_SEED"); given != "" {
 		seed, _ = strconv.ParseUint(given, 10, 64)
 	}
 	t.Logf("PENSTOCK_SEED=%d, %d workers", seed, n)
 	synctest.Test(t, func(t *testing.T) {
-		s := &storm{st: memory(t, store.Options{Sync: store.SyncNever}), seed: seed, random: rand.New(rand.NewPCG(seed, 1))}
+		s := &storm{disk: store.NewDisk(), seed: seed, random: rand.New(rand.NewPCG(seed, 1))}
 		for i := range n {
 			s.workers = append(s.workers, fmt.Sprintf("w%d", i))
 		}
-		sys := start(t, s.st, s.tree())
+		sys := s.boot(t)
 		for round := range 10 {
 			appendInputs(t, s.st, 14)
 			for range n / 4 {
 				s.trouble(t, sys)
 			}
 			time.Sleep(time.Duration(s.pick(3000)) * time.Millisecond)
-			if round == 4 {
-				require.NoError(t, sys.Stop(t.Context()))
-				sys = start(t, s.st, s.tree())
+			if round%2 == 1 && round < 9 {
+				sys = s.kill(t, sys)
 			}
 		}
 		s.calmDown(t, sys)
@@ -210,5 +232,6 @@ func TestAStormOfPoisonPanicsPausesRewindsAndRestartsLosesAndDoublesNothing(t *t
 		}
 		s.check(t, sys)
 		require.NoError(t, sys.Stop(t.Context()))
+		require.NoError(t, s.st.Close())
 	})
 }
