@@ -375,7 +375,8 @@ func TestAWorkerShowsWhyItsGroupIsAboutToBeRestarted(t *testing.T) {
 		st := memory(t, store.Options{})
 		w := handling("w", func(context.Context, *cursor.Batch) error { panic(errBroken) })
 		w.Policy = supervision.Policy{Intensity: -1, OverBudget: supervision.ActionEscalate}
-		sys := start(t, st, supervision.Group{Name: "below", Children: []supervision.Child{w},
+		sys := start(t, st, supervision.Group{
+			Name: "below", Children: []supervision.Child{w},
 			Policy: supervision.Policy{Backoff: supervision.Backoff{Initial: time.Minute, Max: time.Minute}},
 		})
 		appendInputs(t, st, 1)

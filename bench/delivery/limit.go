@@ -109,4 +109,3 @@ func limitReaction() Contestant {
 		return latencies(took), z.Close()
 	}}
 }
-

@@ -17,8 +17,11 @@ func Rows() []Row {
 			Name: "react", What: "one reactor handles a log of orders: JSON in, one reaction per event, JSON out", Figures: []string{eventsPerSecond},
 			Contestants: slices.Concat([]Contestant{limitReactor(), penstockReactor("penstock", 0), penstockReactor("penstock, batches of 4096", 4096)},
 				jetStreamReactor(), []Contestant{sqlBacklog(true), channelReactor(), protoactorReactor()}),
-			Targets: []Target{{Relation: ">=", Bound: 200_000}, {Against: "jetstream", Relation: ">=", Bound: 10},
-				{Against: "jetstream, sync always", Relation: ">=", Bound: 10}},
+			Targets: []Target{
+				{Relation: ">=", Bound: 200_000},
+				{Against: "jetstream", Relation: ">=", Bound: 10},
+				{Against: "jetstream, sync always", Relation: ">=", Bound: 10},
+			},
 		},
 		{
 			Name: "react when idle", What: "from the start of an append to its durable reaction, in an idle process",

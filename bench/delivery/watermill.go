@@ -85,7 +85,9 @@ func (o offsets) AckMessageQuery(p sql.AckMessageQueryParams) (sql.Query, error)
 }
 
 // ConsumedMessageQuery is for several subscribers of a group; there is one.
-func (offsets) ConsumedMessageQuery(sql.ConsumedMessageQueryParams) (sql.Query, error) { return sql.Query{}, nil }
+func (offsets) ConsumedMessageQuery(sql.ConsumedMessageQueryParams) (sql.Query, error) {
+	return sql.Query{}, nil
+}
 
 // sqlBus is Watermill over SQLite.
 type sqlBus struct {
