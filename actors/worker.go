@@ -222,10 +222,10 @@ func (w *worker) quiet(c actor.Context) bool {
 		w.drain(c)
 	case stopping:
 		w.plan.cell.set(Stopped, nil) // whatever it waits for: no new batch; drain is on its way
+	case len(w.controls) > 0: // before it is started afresh: who pauses one that panics all the time must not be too late
+		w.control(c)
 	case w.crashed != nil:
 		w.reportCrash(c)
-	case len(w.controls) > 0:
-		w.control(c)
 	case w.ending:
 		w.end(c)
 	case w.pause != nil && w.plan.cell.view().state != Paused:

@@ -1,0 +1,34 @@
+package actors
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+func TestASlowWatcherMissesTheOldestTransitionsAndIsToldHowMany(t *testing.T) {
+	w := &watcher{news: make(chan struct{}, 1)}
+	tell := func(from, to int) {
+		for i := from; i < to; i++ {
+			w.push(Transition{Position: store.Position(i)})
+		}
+	}
+	next := 0 // every transition is either there, in order, or counted before the one that follows
+	for _, to := range []int{10, 2000, 2000 + watchBuffer, 9000, 9001} {
+		tell(next, to)
+		require.Len(t, w.news, 1)
+		<-w.news
+		taken := w.take()
+		require.LessOrEqual(t, len(taken), watchBuffer)
+		for i, tr := range taken {
+			if i > 0 {
+				require.Zero(t, tr.Missed)
+			}
+			require.Equal(t, store.Position(next+tr.Missed), tr.Position)
+			next = int(tr.Position) + 1
+		}
+		require.Equal(t, to, next)
+	}
+}
