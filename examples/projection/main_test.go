@@ -28,35 +28,39 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// What the program says when everything is open, and when the projector has begun.
+const (
+	isUp         = "up"
+	isProjecting = "the tables have"
+)
+
 // ran is what became of a run.
 type ran struct {
 	killed     bool
 	projecting bool          // the projector had begun
-	took       time.Duration // since everything was open
+	took       time.Duration // since it said what was waited for
 }
 
-// runKilled runs the program and kills it a while after everything is open, unless it is done before.
-func runKilled(t *testing.T, data string, entries int, after time.Duration) (r ran) {
+// runKilled runs the program and kills it a while after it has said something, unless it is done before.
+func runKilled(t *testing.T, data string, entries int, said string, after time.Duration) (r ran) {
 	t.Helper()
 	p := exec.CommandContext(t.Context(), os.Args[0], "-data", data, "-entries", strconv.Itoa(entries))
 	p.Env = append(os.Environ(), runAsMain+"=1", "GORACE=atexit_sleep_ms=0")
 	status, err := p.StderrPipe()
 	require.NoError(t, err)
 	require.NoError(t, p.Start())
-	var up time.Time
+	var since time.Time
 	for lines := bufio.NewScanner(status); lines.Scan(); {
-		switch line := lines.Text(); {
-		case line == "up":
-			up = time.Now()
+		line := lines.Text()
+		require.NotContains(t, line, "projection:", "it should have been killed, and failed instead")
+		r.projecting = r.projecting || strings.Contains(line, isProjecting)
+		if since.IsZero() && strings.Contains(line, said) {
+			since = time.Now()
 			timer := time.AfterFunc(after, func() { _ = p.Process.Kill() })
 			defer timer.Stop()
-		case strings.Contains(line, "the tables have"):
-			r.projecting = true
-		default:
-			require.NotContains(t, line, "projection:", "it should have been killed, and failed instead")
 		}
 	}
-	r.killed, r.took = p.Wait() != nil, time.Since(up)
+	r.killed, r.took = p.Wait() != nil, time.Since(since)
 	return r
 }
 
@@ -66,13 +70,14 @@ func TestKilledInALoopItBooksEachEntryOnce(t *testing.T) {
 		wanted = 500
 	}
 	data := t.TempDir()
-	took := 100 * time.Millisecond // of a run that was not killed
-	for kills < wanted {
+	took := map[string]time.Duration{isUp: 100 * time.Millisecond, isProjecting: 50 * time.Millisecond} // when not killed
+	for round := 0; kills < wanted; round++ {
 		entries += 1000
-		r := runKilled(t, data, entries, time.Duration(rand.Int64N(int64(took))))
+		said := []string{isUp, isProjecting}[round%2]
+		r := runKilled(t, data, entries, said, time.Duration(rand.Int64N(int64(took[said]))))
 		switch {
 		case !r.killed:
-			took = r.took
+			took[said] = r.took
 		case r.projecting:
 			projecting++
 			fallthrough
