@@ -198,7 +198,7 @@ func TestStopCallsNoHandlerForTheFirstEventOfTheLog(t *testing.T) {
 			}
 			return cursor.Continue, ctx.Err()
 		}}
-		sys, err := actors.Start(t.Context(), st, actors.Options{DrainTimeout: 5 * time.Millisecond, KillTimeout: 100 * time.Millisecond}, tree(w))
+		sys, err := actors.Start(t.Context(), st, actors.Options{DrainTimeout: 5 * time.Millisecond, KillTimeout: 10 * time.Second}, tree(w))
 		require.NoError(t, err)
 		done := make(chan error, 1)
 		go func() { done <- sys.Stop(t.Context()) }()
