@@ -50,7 +50,7 @@ func (s stepper) do(worker string, a act, to store.Position) error {
 		case "rewind", "emit":
 			return r.Rewind(ctx, to, a.what == "emit", "")
 		case "replay":
-			_, err := r.Replay(ctx, cursor.Which{All: true}, false, "")
+			_, err := r.Replay(ctx, a.key(), false, "")
 			return err
 		case "discard":
 			return r.Discard(ctx, to, "")
@@ -125,7 +125,7 @@ func (p acting) do(worker string, a act, to store.Position) (err error) {
 	case "rewind", "emit":
 		err = p.sys.Rewind(ctx, worker, store.After(to), a.what == "emit", "")
 	case "replay":
-		_, err = p.sys.Replay(ctx, worker, cursor.Which{All: true}, false, "")
+		_, err = p.sys.Replay(ctx, worker, a.key(), false, "")
 	case "discard":
 		err = p.sys.Discard(ctx, worker, to, "")
 	case "skip":
