@@ -230,6 +230,9 @@ func (c *cell) progress(position, scanned store.Position, undone []store.Positio
 func (c *cell) failing(state State, reason error, attempt int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if state == Retrying && c.state == Retrying && c.reason == reason { //nolint:errorlint // the very same one was told
+		return
+	}
 	c.attempt = attempt
 	if c.enter(state, reason) {
 		c.notify()

@@ -144,9 +144,9 @@ func (w *worker) wait(c actor.Context, first store.Position, what waiting, delay
 	w.showWait()
 }
 
-// showWait shows what the worker waits for first, unless it rests anyway.
+// showWait shows what the worker waits for first, unless it rests anyway or a lane is at work.
 func (w *worker) showWait() {
-	if w.pause == nil && len(w.waits) > 0 {
+	if w.pause == nil && len(w.waits) > 0 && (w.runner == nil || w.runner.InHand() == 0) {
 		what := w.waits[slices.Min(slices.Collect(maps.Keys(w.waits)))]
 		w.plan.cell.failing(Retrying, what.reason, what.attempt)
 	}

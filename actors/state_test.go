@@ -203,3 +203,40 @@ func TestTheWatchdogDoesNotMistakeRestForAStall(t *testing.T) {
 		}
 	}
 }
+
+func TestAWorkerWithLanesLooksBusyWhileAnyOfThemIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		ill := sick()
+		w := handling("w", func(_ context.Context, b *cursor.Batch) error {
+			switch b.Events[0].Coordinate.Entity {
+			case "in:0":
+				if ill.Load() {
+					return supervision.Park(errBroken)
+				}
+				time.Sleep(time.Hour)
+			case "in:2":
+				return errBroken
+			}
+			return nil
+		})
+		w.Lanes, w.Policy = 3, steady(50, 10*time.Hour)
+		sys := start(t, st, w)
+		appendAll(t, st, input(0))
+		synctest.Wait()
+		ill.Store(false)
+		_, err := sys.Replay(t.Context(), "w", cursor.Which{All: true}, false, "")
+		require.NoError(t, err)
+		synctest.Wait()
+		require.Equal(t, actors.Running, statusOf(t, sys, "w").State, "what was parked is in hand")
+		for i := range 3 {
+			appendAll(t, st, input(i+1))
+			time.Sleep(time.Minute)
+			require.Equal(t, actors.Running, statusOf(t, sys, "w").State, "whatever becomes of other events")
+		}
+		told := collect(t, sys)
+		time.Sleep(time.Hour)
+		require.Equal(t, actors.Retrying, statusOf(t, sys, "w").State, "now it only waits")
+		require.Len(t, told(), 1)
+	})
+}

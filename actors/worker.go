@@ -198,6 +198,8 @@ func (w *worker) step(c actor.Context) {
 		w.write(c)
 	case caughtUp && (w.laned() || w.runner.Idle()):
 		w.pull(c)
+	default:
+		w.showWait()
 	}
 }
 
@@ -240,7 +242,7 @@ func (w *worker) pull(c actor.Context) {
 	switch {
 	case len(w.waits) > 0:
 		w.showWait()
-	case w.runner.Waiting() == 0:
+	case w.runner.Waiting() == 0 && w.runner.Idle(): // parked events may be in hand
 		w.plan.cell.moved(Idle, w.runner.Position(), 0)
 	}
 	w.publish()
