@@ -219,3 +219,31 @@ func TestNewEventsAreHandledWhileAHandlerOfAnotherKeyTakesItsTime(t *testing.T) 
 		close(release)
 	})
 }
+
+// One of them ends the incarnation; the others would be forgotten with it.
+func TestEachOfSeveralPanicsAtOnceIsAnAttemptAtItsEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		var mu sync.Mutex
+		calls := make(map[store.Position]int)
+		sys := start(t, st, cursor.Worker{
+			Name: "w", Region: inputs, Lanes: 4, BatchSize: 1,
+			Policy: supervision.Policy{Attempts: 3, Intensity: 1000},
+			Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+				mu.Lock()
+				calls[b.Events[0].Position]++
+				mu.Unlock()
+				time.Sleep(time.Second) // so that all lanes are at work
+				panic(errBroken)
+			},
+		})
+		appendInputs(t, st, 4)
+		time.Sleep(time.Hour)
+		require.Equal(t, 4, statusOf(t, sys, "w").Parked)
+		mu.Lock()
+		defer mu.Unlock()
+		for event, n := range calls { // what is to be set aside as the incarnation ends may come once more
+			require.LessOrEqual(t, n, 4, "event %d", event)
+		}
+	})
+}

@@ -272,8 +272,12 @@ func (w *worker) finish(c actor.Context, t *cursor.Task) {
 	w.runner.Finish(t)
 	var failure *cursor.HandlerError
 	switch err := t.Err(); {
-	case errors.As(err, &failure) && failure.Panic:
+	case errors.As(err, &failure) && failure.Panic && w.crashed == nil:
 		w.crashed = failure
+	case failure != nil && failure.Panic: // of another lane: one of them ends the incarnation, and each is an attempt
+		second := *failure
+		second.Panic = false
+		w.failures = append(w.failures, &second)
 	case failure != nil:
 		w.failures = append(w.failures, failure)
 	case err != nil: // cancelled by Stop: nothing is recorded

@@ -124,11 +124,13 @@ func (w *worker) settle(out Outcome, tasks []*cursor.Task) (Outcome, error) {
 		switch {
 		case !errors.As(t.Err(), &failure):
 			w.ending = w.ending || t.Action() != cursor.Continue
-		case failure.Panic:
+		case failure.Panic && panicked == nil:
 			panicked, out.Failed = failure, true
 		case w.runner.Failed(failure.First): // or it will be met again, behind what was refused
 			out.Failed = true
-			if err := w.failHandler(failure); err != nil || w.runner != runner {
+			failed := *failure
+			failed.Panic = false // of another lane: one of them ends the incarnation, and each is an attempt
+			if err := w.failHandler(&failed); err != nil || w.runner != runner {
 				return out, err
 			}
 		}
