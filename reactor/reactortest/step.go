@@ -150,9 +150,9 @@ func (w *worker) moved(n int) {
 		return
 	}
 	w.attempt, w.reason = 0, nil
-	if w.recovering { // what failed before this incarnation is not known here, but its attempts are remembered
-		w.recovering, w.limit = w.laned(), 0
-		w.judge.Succeeded(w.run.now, uint64(w.runner.Position()))
+	if w.recovering {
+		w.recovering, w.limit = false, 0
+		w.judge.Succeeded(w.run.now, 0)
 	}
 	for event := range w.trouble {
 		if event == 0 || w.runner.Done(event) {

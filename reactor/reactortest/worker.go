@@ -51,8 +51,6 @@ func (w *worker) name() string { return w.spec.Name }
 
 func (w *worker) id() checkpoint.ID { return checkpoint.ID(w.name()) }
 
-func (w *worker) laned() bool { return w.worker.Lanes > 1 }
-
 // afresh forgets what one incarnation knows. Tasks that are in hand were not handled: they are as good as never taken.
 func (w *worker) afresh() {
 	w.progress()
@@ -73,6 +71,9 @@ func (w *worker) acquire() error {
 	if w.later {
 		runner.Trust()
 		w.judge.Succeeded(w.run.now, 0)
+	}
+	for _, event := range w.judge.Failing() { // before this incarnation
+		w.trouble[store.Position(event)] = 0
 	}
 	runner.Limit(w.limit)
 	w.runner, w.began, w.recovering, w.later = runner, w.limit, w.later, true
