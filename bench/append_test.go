@@ -5,6 +5,9 @@ import (
 	"testing"
 
 	"github.com/penstock-io/penstock/store"
+
+	"github.com/penstock-io/penstock/bench/figures"
+	"github.com/penstock-io/penstock/bench/workload"
 )
 
 // BenchmarkDurableAppend: writers in closed loops, each acknowledgement after the sync.
@@ -12,16 +15,16 @@ func BenchmarkDurableAppend(b *testing.B) {
 	wanted := map[int]string{1: "x-limit>=0.9", 16: "x-pebble>=1.2", 256: "x-pebble>=2", 1024: "x-pebble>=2"}
 	for _, writers := range []int{1, 16, 256, 1024} {
 		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
-			f := newFigures(b)
+			f := newRecorder(b)
 			for b.Loop() {
-				limit := turn(b, durableLimit(writers, recordBytes), writers, 1)
+				limit := turn(b, durableLimit(writers, workload.RecordBytes), writers, 1)
 				peer := turn(b, durablePebble(writers), writers, 1)
 				ours := turn(b, appendPenstock(store.Options{}), writers, 1)
-				f.compare("ev/s", limit.perSecond, peer.perSecond, ours.perSecond, wanted[writers])
-				f.add("limit-p99-us", micros(limit.p99))
-				f.add("pebble-p99-us", micros(peer.p99))
-				f.add("penstock-p50-us", micros(ours.p50))
-				f.add("penstock-p99-us", micros(ours.p99))
+				f.compare("ev/s", limit.PerSecond, peer.PerSecond, ours.PerSecond, wanted[writers])
+				f.add("limit-p99-us", figures.Micros(limit.P99))
+				f.add("pebble-p99-us", figures.Micros(peer.P99))
+				f.add("penstock-p50-us", figures.Micros(ours.P50))
+				f.add("penstock-p99-us", figures.Micros(ours.P99))
 			}
 			f.report()
 		})
@@ -33,7 +36,7 @@ func BenchmarkUnsyncedAppend(b *testing.B) {
 	wanted := map[int]string{1: "x-pebble>=0.7", 1000: "x-pebble>=1.3"}
 	for _, batch := range []int{1, 1000} {
 		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {
-			f := newFigures(b)
+			f := newRecorder(b)
 			for b.Loop() {
 				limit := turn(b, unsyncedLimit(batch), 1, batch)
 				peer := turn(b, unsyncedPebble(batch), 1, batch)
@@ -42,7 +45,7 @@ func BenchmarkUnsyncedAppend(b *testing.B) {
 					open = commitPenstock(store.Options{Sync: store.SyncNever}, batch)
 				}
 				ours := turn(b, open, 1, batch)
-				f.compare("ev/s", limit.perSecond, peer.perSecond, ours.perSecond, wanted[batch])
+				f.compare("ev/s", limit.PerSecond, peer.PerSecond, ours.PerSecond, wanted[batch])
 			}
 			f.report()
 		})
@@ -50,7 +53,7 @@ func BenchmarkUnsyncedAppend(b *testing.B) {
 }
 
 // compare notes what limit, Pebble and Penstock did, and the ratios; wanted is one of the ratios with its target.
-func (f *figures) compare(unit string, limit, peer, ours float64, wanted string) {
+func (f *recorder) compare(unit string, limit, peer, ours float64, wanted string) {
 	f.add("limit-"+unit, limit)
 	f.add("pebble-"+unit, peer)
 	f.add("penstock-"+unit, ours)
@@ -75,7 +78,7 @@ func appendPenstock(o store.Options) opener {
 		b.Helper()
 		st, ctx := openStore(b, dir, o), b.Context()
 		return contestant{close: st.Close, op: func(_, i int) error {
-			_, err := st.Append(ctx, coordinates[i%entities], store.Any, event(i))
+			_, err := st.Append(ctx, workload.Coordinates[i%workload.Entities], store.Any, workload.Event(i))
 			return err
 		}}
 	}
@@ -87,16 +90,8 @@ func commitPenstock(o store.Options, batch int) opener {
 		b.Helper()
 		st, ctx := openStore(b, dir, o), b.Context()
 		return contestant{close: st.Close, op: func(_, i int) error {
-			_, err := st.Commit(ctx, store.Batch{Events: proposals(i*batch, batch)})
+			_, err := st.Commit(ctx, store.Batch{Events: workload.Proposals(i*batch, batch, workload.Proposal)})
 			return err
 		}}
 	}
-}
-
-func proposals(i, n int) []store.Proposal {
-	list := make([]store.Proposal, n)
-	for k := range list {
-		list[k] = proposal(i + k)
-	}
-	return list
 }

@@ -2,52 +2,34 @@ package bench
 
 import (
 	"os"
-	"slices"
+	"path/filepath"
 	"testing"
-	"time"
+
+	"github.com/penstock-io/penstock/bench/delivery"
+	"github.com/penstock-io/penstock/bench/figures"
 )
 
-// figures collects what a benchmark measured in each round.
-type figures struct {
+// recorder collects what a benchmark measured in each round.
+type recorder struct {
 	b      *testing.B
 	values map[string][]float64
 }
 
-func newFigures(b *testing.B) *figures {
+func newRecorder(b *testing.B) *recorder {
 	b.Helper()
-	return &figures{b: b, values: make(map[string][]float64)}
+	return &recorder{b: b, values: make(map[string][]float64)}
 }
 
 // add notes a figure of this round. A unit that ends in ">=1.2" or "<=50" says what is wanted.
-func (f *figures) add(unit string, value float64) { f.values[unit] = append(f.values[unit], value) }
+func (f *recorder) add(unit string, value float64) { f.values[unit] = append(f.values[unit], value) }
 
 // report gives the medians over the rounds.
-func (f *figures) report() {
+func (f *recorder) report() {
 	f.b.ReportMetric(0, "ns/op") // the time of a round means nothing
 	for unit, values := range f.values {
-		f.b.ReportMetric(median(values), unit)
+		f.b.ReportMetric(figures.Median(values), unit)
 	}
 }
-
-func median(values []float64) float64 { return quantile(values, 0.5) }
-
-// quantile sorts values.
-func quantile[T float64 | time.Duration](values []T, q float64) T {
-	if len(values) == 0 {
-		return 0
-	}
-	slices.Sort(values)
-	if n := len(values); q == 0.5 && n%2 == 0 {
-		return (values[n/2-1] + values[n/2]) / 2
-	}
-	return values[min(int(q*float64(len(values))), len(values)-1)]
-}
-
-func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
-
-func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-
-func perSecond(n int, d time.Duration) float64 { return float64(n) / d.Seconds() }
 
 // must ends the benchmark when something fails that is not measured.
 func must(b *testing.B, err error) {
@@ -63,4 +45,14 @@ func newDir(b *testing.B) (dir string, remove func()) {
 	dir, err := os.MkdirTemp(scratch, "turn-") //nolint:usetesting // on the file system that is described, and removed after each turn
 	must(b, err)
 	return dir, func() { must(b, os.RemoveAll(dir)) }
+}
+
+// deliver gives a contestant a turn.
+func deliver(b *testing.B, run delivery.Run) delivery.Result {
+	b.Helper()
+	dir, remove := newDir(b)
+	defer remove()
+	res, err := run(b.Context(), delivery.Turn{Dir: dir, Library: filepath.Join(dir, "library"), Time: *turnTime})
+	must(b, err)
+	return res
 }

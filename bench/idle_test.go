@@ -1,43 +1,38 @@
 package bench
 
 import (
-	"context"
-	"fmt"
 	"runtime"
 	"runtime/debug"
 	"testing"
 	"time"
 
-	"github.com/penstock-io/penstock/actors"
-	"github.com/penstock-io/penstock/cursor"
-	"github.com/penstock-io/penstock/store"
-	"github.com/penstock-io/penstock/supervision"
-
-	"github.com/penstock-io/penstock/bench/limit"
+	"github.com/penstock-io/penstock/bench/delivery"
+	"github.com/penstock-io/penstock/bench/figures"
 	"github.com/penstock-io/penstock/bench/machine"
+	"github.com/penstock-io/penstock/bench/workload"
 )
 
 // BenchmarkIdleWorkers: what 10,000 workers that have nothing to do cost: memory, goroutines, and the time of an append that
 // concerns one of them, beside an append to a store without workers and to one with that worker alone.
 func BenchmarkIdleWorkers(b *testing.B) {
 	const workers = 10_000
-	f := newFigures(b)
+	f := newRecorder(b)
 	for b.Loop() {
 		none, alone, crowd := newArm(b, 0), newArm(b, 1), f.crowd(workers)
 		f.woken(crowd)
 		silent, waking := newBareArm(b, false), newBareArm(b, true)
-		unmatched := &arm{st: crowd.st} // the same store, and events that concern nobody
+		unmatched := &arm{Idle: &delivery.Idle{Store: crowd.Store}} // the same store, and events that concern nobody
 		appendInTurns(b, none, alone, crowd, unmatched, silent, waking)
-		f.add("append-unmatched-us", micros(quantile(unmatched.took, 0.5)))
-		f.add("x-unmatched", float64(quantile(crowd.took, 0.5))/float64(quantile(unmatched.took, 0.5)))
-		f.add("limit-none-us", micros(quantile(silent.took, 0.5)))
-		f.add("limit-wake-us", micros(quantile(waking.took, 0.5)))
-		f.add("limit-x-none", float64(quantile(waking.took, 0.5))/float64(quantile(silent.took, 0.5)))
-		f.add("append-none-us", micros(quantile(none.took, 0.5)))
-		f.add("append-one-us", micros(quantile(alone.took, 0.5)))
-		f.add("append-idle-us", micros(quantile(crowd.took, 0.5)))
-		f.add("x-none<=1.05", float64(quantile(crowd.took, 0.5))/float64(quantile(none.took, 0.5)))
-		f.add("x-one", float64(quantile(crowd.took, 0.5))/float64(quantile(alone.took, 0.5)))
+		f.add("append-unmatched-us", figures.Micros(figures.Quantile(unmatched.took, 0.5)))
+		f.add("x-unmatched", float64(figures.Quantile(crowd.took, 0.5))/float64(figures.Quantile(unmatched.took, 0.5)))
+		f.add("limit-none-us", figures.Micros(figures.Quantile(silent.took, 0.5)))
+		f.add("limit-wake-us", figures.Micros(figures.Quantile(waking.took, 0.5)))
+		f.add("limit-x-none", float64(figures.Quantile(waking.took, 0.5))/float64(figures.Quantile(silent.took, 0.5)))
+		f.add("append-none-us", figures.Micros(figures.Quantile(none.took, 0.5)))
+		f.add("append-one-us", figures.Micros(figures.Quantile(alone.took, 0.5)))
+		f.add("append-idle-us", figures.Micros(figures.Quantile(crowd.took, 0.5)))
+		f.add("x-none<=1.05", float64(figures.Quantile(crowd.took, 0.5))/float64(figures.Quantile(none.took, 0.5)))
+		f.add("x-one", float64(figures.Quantile(crowd.took, 0.5))/float64(figures.Quantile(alone.took, 0.5)))
 		for _, a := range []*arm{none, alone, crowd, silent, waking} {
 			a.close(b)
 		}
@@ -45,16 +40,15 @@ func BenchmarkIdleWorkers(b *testing.B) {
 	f.report()
 }
 
-// arm is a store with a number of workers, each of which waits for events of an entity of its own.
+// arm is a store with a number of workers, or the limit of one.
 type arm struct {
-	st     *store.Store
-	sys    *actors.System // nil without workers
-	remove func()
-	took   []time.Duration // by appends
+	*delivery.Idle // nil for a limit
+	remove         func()
+	took           []time.Duration // by appends
 
 	// Of a limit: a file that is written and synced, and, if somebody waits, a channel that wakes a goroutine and one on
 	// which that answers.
-	bare        *limit.Zeroed
+	bare        *machine.Zeroed
 	wake, awake chan struct{}
 }
 
@@ -78,7 +72,7 @@ func newBareArm(b *testing.B, waking bool) *arm {
 func (a *arm) appendBare(b *testing.B, rec []byte) time.Duration {
 	b.Helper()
 	began := time.Now()
-	must(b, a.bare.Write(limit.AppendFrame(nil, rec)))
+	must(b, a.bare.Write(machine.AppendFrame(nil, rec)))
 	must(b, a.bare.Sync())
 	if a.wake != nil {
 		a.wake <- struct{}{}
@@ -93,37 +87,9 @@ func (a *arm) appendBare(b *testing.B, rec []byte) time.Duration {
 func newArm(b *testing.B, workers int) *arm {
 	b.Helper()
 	dir, remove := newDir(b)
-	a := &arm{st: openStore(b, dir, store.Options{}), remove: remove}
-	if workers == 0 {
-		return a
-	}
-	children := make([]supervision.Child, workers)
-	for w := range children {
-		children[w] = cursor.Worker{
-			Name:   idleName(w),
-			Region: store.Region{Entity: idleAt(w).Entity, Scope: eventScope},
-			Handle: func(context.Context, *cursor.Batch) (cursor.Action, error) { return cursor.Continue, nil },
-		}
-	}
-	a.sys = start(b, a.st, children...)
-	a.settle(b)
-	return a
-}
-
-func idleName(worker int) string { return fmt.Sprintf("worker-%d", worker) }
-
-func idleAt(worker int) store.Coordinate { return store.At(fmt.Sprintf("idle:%d", worker), eventScope) }
-
-// settle waits until all workers are idle.
-func (a *arm) settle(b *testing.B) {
-	b.Helper()
-	for busy := true; busy; {
-		busy = false
-		for _, w := range a.sys.Status().Workers {
-			busy = busy || w.State != actors.Idle
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	idle, err := delivery.NewIdle(b.Context(), dir, workers)
+	must(b, err)
+	return &arm{Idle: idle, remove: remove}
 }
 
 func (a *arm) close(b *testing.B) {
@@ -133,37 +99,33 @@ func (a *arm) close(b *testing.B) {
 	}
 	if a.bare != nil {
 		must(b, a.bare.Close())
-		a.remove()
-		return
+	} else {
+		must(b, a.Close(b.Context()))
 	}
-	if a.sys != nil {
-		must(b, a.sys.Stop(b.Context()))
-	}
-	must(b, a.st.Close())
 	a.remove()
 }
 
 // crowd starts idle workers and notes what they hold.
-func (f *figures) crowd(workers int) *arm {
+func (f *recorder) crowd(workers int) *arm {
 	debug.FreeOSMemory()
-	heap, rss, goroutines := memoryInUse(), machine.Resident(), runtime.NumGoroutine()
+	heap, rss, goroutines := machine.MemoryInUse(), machine.Resident(), runtime.NumGoroutine()
 	began := time.Now()
 	a := newArm(f.b, workers)
-	f.add("start-ms", millis(time.Since(began)))
+	f.add("start-ms", figures.Millis(time.Since(began)))
 	debug.FreeOSMemory()
-	f.add("heap-MB<=60", (memoryInUse()-heap)/1e6)
+	f.add("heap-MB<=60", (machine.MemoryInUse()-heap)/1e6)
 	f.add("rss-MB", float64(machine.Resident()-rss)/1e6)
 	f.add("goroutines<=10", float64(runtime.NumGoroutine()-goroutines))
 	return a
 }
 
 // woken counts the workers that an append which concerns one of them has woken: those that came into their state since.
-func (f *figures) woken(a *arm) {
-	before := a.sys.Status().Workers
+func (f *recorder) woken(a *arm) {
+	before := a.System.Status().Workers
 	appendTo(f.b, a, len(before)/2)
-	a.settle(f.b)
+	a.Settle()
 	woken := 0
-	for i, w := range a.sys.Status().Workers {
+	for i, w := range a.System.Status().Workers {
 		if !w.Since.Equal(before[i].Since) {
 			woken++
 		}
@@ -196,26 +158,9 @@ func appendInTurns(b *testing.B, arms ...*arm) {
 func appendTo(b *testing.B, a *arm, worker int) time.Duration {
 	b.Helper()
 	if a.bare != nil {
-		return a.appendBare(b, make([]byte, recordBytes))
+		return a.appendBare(b, make([]byte, workload.RecordBytes))
 	}
-	at := idleAt(worker)
-	if a.sys == nil {
-		at.Entity = "nobody:0"
-	}
-	began := time.Now()
-	receipt, err := a.st.Append(b.Context(), at, store.Any, event(0))
-	took := time.Since(began)
+	took, err := a.Append(b.Context(), worker)
 	must(b, err)
-	if a.sys != nil {
-		must(b, a.sys.WaitApplied(b.Context(), idleName(worker), receipt))
-	}
 	return took
-}
-
-// memoryInUse is what is reachable and the stacks, in bytes.
-func memoryInUse() float64 {
-	heap := heapInUse()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return heap + float64(m.StackInuse)
 }

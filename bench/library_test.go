@@ -8,14 +8,12 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
-
 	"github.com/penstock-io/penstock/store"
 
-	"github.com/penstock-io/penstock/bench/limit"
+	"github.com/penstock-io/penstock/bench/delivery"
+	"github.com/penstock-io/penstock/bench/machine"
+	"github.com/penstock-io/penstock/bench/workload"
 )
-
-// loadBatch is how many events are written at once where writing is not what is measured.
-const loadBatch = 1000
 
 // library is the same log in three forms, to be read. It is built when it is first wanted, and used by all benchmarks of
 // the run.
@@ -38,9 +36,7 @@ func openLibrary(b *testing.B) *library {
 	l.pebble, l.events = filepath.Join(scratch, "pebble"), filepath.Join(scratch, "events")
 	must(b, writeFrames(l.frames, *logEvents))
 	must(b, loadPebble(b, l.pebble, *logEvents))
-	st := openStore(b, l.events, store.Options{Sync: store.SyncNever})
-	must(b, loadEvents(b, st, *logEvents))
-	must(b, st.Close())
+	must(b, delivery.PenstockLog(b.Context(), l.events, *logEvents, workload.Proposal))
 	l.built = true
 	return l
 }
@@ -54,11 +50,11 @@ func writeFrames(name string, events int) (err error) {
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	w := bufio.NewWriterSize(file, 1<<20)
-	rec := make([]byte, recordBytes)
+	rec := make([]byte, workload.RecordBytes)
 	var buf []byte
 	for i := range events {
-		encodeRecord(rec, i)
-		buf = limit.AppendFrame(buf[:0], rec)
+		workload.EncodeRecord(rec, i)
+		buf = machine.AppendFrame(buf[:0], rec)
 		if _, err := w.Write(buf); err != nil {
 			return err
 		}
@@ -69,22 +65,12 @@ func writeFrames(name string, events int) (err error) {
 func loadPebble(b *testing.B, dir string, events int) error {
 	b.Helper()
 	db := openPebble(b, dir)
-	for i := 0; i < events; i += loadBatch {
-		if err := pebbleBatch(db, i, min(loadBatch, events-i), true); err != nil {
+	for i := 0; i < events; i += workload.LoadBatch {
+		if err := pebbleBatch(db, i, min(workload.LoadBatch, events-i), true); err != nil {
 			return err
 		}
 	}
 	return errors.Join(db.Flush(), db.Close())
-}
-
-func loadEvents(b *testing.B, st *store.Store, events int) error {
-	b.Helper()
-	for i := 0; i < events; i += loadBatch {
-		if _, err := st.Commit(b.Context(), store.Batch{Events: proposals(i, min(loadBatch, events-i))}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // reopened gives the stores of the library, freshly opened.

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 
@@ -39,7 +40,10 @@ func run(m *testing.M) int {
 // describeMachine prints lines that benchstat understands as properties of the run. The testing package adds the
 // processor.
 func describeMachine() {
-	_ = machine.Describe(os.Stdout, scratch)
+	fmt.Println("go:", runtime.Version())
+	fmt.Println("cores:", runtime.GOMAXPROCS(0))
+	fmt.Println("kernel:", machine.Kernel())
+	fmt.Println("fs:", machine.FileSystem(scratch))
 	fmt.Println("turn:", *turnTime)
 	fmt.Println("events:", *logEvents)
 }

@@ -12,7 +12,9 @@ import (
 
 	"github.com/penstock-io/penstock/store"
 
-	"github.com/penstock-io/penstock/bench/limit"
+	"github.com/penstock-io/penstock/bench/figures"
+	"github.com/penstock-io/penstock/bench/machine"
+	"github.com/penstock-io/penstock/bench/workload"
 )
 
 // BenchmarkOpen: a log of half of -events events, after a clean close and after a kill; the memory that the open store
@@ -20,7 +22,7 @@ import (
 func BenchmarkOpen(b *testing.B) {
 	events := *logEvents / 2
 	clean, killed := shelve(b, events)
-	f := newFigures(b)
+	f := newRecorder(b)
 	for b.Loop() {
 		f.openClean(clean, events)
 		f.add("killed-ms", f.openKilled(killed))
@@ -35,26 +37,26 @@ func shelve(b *testing.B, events int) (clean, killed string) {
 	dir, _ := newDir(b)
 	clean, killed = filepath.Join(dir, "clean"), filepath.Join(dir, "killed")
 	st := openStore(b, clean, store.Options{})
-	must(b, loadEvents(b, st, events))
+	must(b, workload.Load(b.Context(), st, events, workload.Proposal))
 	must(b, copyDir(killed, clean))
 	must(b, st.Close())
 	b.Cleanup(func() { must(b, os.RemoveAll(dir)) })
 	return clean, killed
 }
 
-func (f *figures) openClean(dir string, events int) {
-	before := heapInUse()
+func (f *recorder) openClean(dir string, events int) {
+	before := machine.HeapInUse()
 	began := time.Now()
 	st := openStore(f.b, dir, store.Options{})
-	f.add("clean-ms<=50", millis(time.Since(began)))
-	f.add("heap-B/event<=16", (heapInUse()-before)/float64(events))
-	_, err := replayPenstock(f.b, st, store.Region{Entity: coordinates[matchingEntity].Entity})
+	f.add("clean-ms<=50", figures.Millis(time.Since(began)))
+	f.add("heap-B/event<=16", (machine.HeapInUse()-before)/float64(events))
+	_, err := replayPenstock(f.b, st, store.Region{Entity: workload.Coordinates[matchingEntity].Entity})
 	must(f.b, err)
-	f.add("heap-read-B/event", (heapInUse()-before)/float64(events))
+	f.add("heap-read-B/event", (machine.HeapInUse()-before)/float64(events))
 	must(f.b, st.Close())
 }
 
-func (f *figures) openKilled(template string) float64 {
+func (f *recorder) openKilled(template string) float64 {
 	dir, remove := newDir(f.b)
 	defer remove()
 	must(f.b, copyDir(filepath.Join(dir, "log"), template))
@@ -62,7 +64,7 @@ func (f *figures) openKilled(template string) float64 {
 	st := openStore(f.b, filepath.Join(dir, "log"), store.Options{})
 	took := time.Since(began)
 	must(f.b, st.Close())
-	return millis(took)
+	return figures.Millis(took)
 }
 
 func scanSegmentLimit(b *testing.B, dir string) float64 {
@@ -77,10 +79,10 @@ func scanSegmentLimit(b *testing.B, dir string) float64 {
 		}
 	}
 	began := time.Now()
-	sum := crc32.Checksum(largest, limit.Castagnoli)
+	sum := crc32.Checksum(largest, machine.Castagnoli)
 	took := time.Since(began)
 	runtime.KeepAlive(sum)
-	return millis(took)
+	return figures.Millis(took)
 }
 
 func readInto(dst *[]byte, name string) error {
@@ -118,13 +120,4 @@ func copyFile(to, from string) error {
 	}
 	_, err = io.Copy(dst, src)
 	return errors.Join(err, dst.Sync(), dst.Close())
-}
-
-// heapInUse is what is reachable, in bytes.
-func heapInUse() float64 {
-	runtime.GC()
-	runtime.GC() // what finalizers and pools gave up in the first
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return float64(m.HeapAlloc)
 }

@@ -5,20 +5,14 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/penstock-io/penstock/bench/delivery"
+	"github.com/penstock-io/penstock/bench/workload"
 )
-
-// quiet keeps Pebble's reports out of the results.
-type quiet struct{}
-
-func (quiet) Infof(string, ...any)           {}
-func (quiet) Errorf(string, ...any)          {}
-func (quiet) Fatalf(format string, _ ...any) { panic("pebble: " + format) }
 
 func openPebble(b *testing.B, dir string) *pebble.DB {
 	b.Helper()
-	cache := pebble.NewCache(256 << 20)
-	defer cache.Unref()
-	db, err := pebble.Open(dir, &pebble.Options{Logger: quiet{}, MemTableSize: 64 << 20, Cache: cache})
+	db, err := delivery.OpenPebble(dir)
 	must(b, err)
 	return db
 }
@@ -30,26 +24,11 @@ func durablePebble(writers int) opener {
 		db := openPebble(b, dir)
 		records := make([][]byte, writers)
 		for w := range records {
-			records[w] = make([]byte, recordBytes)
+			records[w] = make([]byte, workload.RecordBytes)
 		}
 		return contestant{close: db.Close, op: func(w, i int) error {
-			encodeRecord(records[w], i)
-			return db.Set(recordKey(i), records[w], pebble.Sync)
-		}}
-	}
-}
-
-// checkpointPebble overwrites one small value per writer, each time synced.
-func checkpointPebble(writers int) opener {
-	return func(b *testing.B, dir string) contestant {
-		b.Helper()
-		db := openPebble(b, dir)
-		keys := make([][]byte, writers)
-		for w := range keys {
-			keys[w] = recordKey(w)
-		}
-		return contestant{close: db.Close, op: func(w, i int) error {
-			return db.Set(keys[w], payload(i)[:checkpointBytes], pebble.Sync)
+			workload.EncodeRecord(records[w], i)
+			return db.Set(workload.RecordKey(i), records[w], pebble.Sync)
 		}}
 	}
 }
@@ -69,15 +48,15 @@ func unsyncedPebble(batch int) opener {
 func pebbleBatch(db *pebble.DB, i, n int, index bool) error {
 	batch := db.NewBatch()
 	for k := i; k < i+n; k++ {
-		rec := make([]byte, recordBytes)
-		encodeRecord(rec, k)
-		if err := batch.Set(recordKey(k), rec, nil); err != nil {
+		rec := make([]byte, workload.RecordBytes)
+		workload.EncodeRecord(rec, k)
+		if err := batch.Set(workload.RecordKey(k), rec, nil); err != nil {
 			return err
 		}
 		if !index {
 			continue
 		}
-		if err := batch.Set(entityKey(k%entities, k), nil, nil); err != nil {
+		if err := batch.Set(entityKey(k%workload.Entities, k), nil, nil); err != nil {
 			return err
 		}
 	}
@@ -97,7 +76,7 @@ func replayPebble(db *pebble.DB) (events int, err error) {
 		return 0, err
 	}
 	for ok := iter.First(); ok; ok = iter.Next() {
-		if i, _ := decodeRecord(iter.Value()); i != events {
+		if i, _ := workload.DecodeRecord(iter.Value()); i != events {
 			break
 		}
 		events++
@@ -121,7 +100,7 @@ func matchPebble(db *pebble.DB, entity int) (events int, err error) {
 		if !records.SeekGE(index.Key()[2:]) {
 			break
 		}
-		if _, e := decodeRecord(records.Value()); e == entity {
+		if _, e := workload.DecodeRecord(records.Value()); e == entity {
 			events++
 		}
 	}

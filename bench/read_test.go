@@ -8,7 +8,9 @@ import (
 
 	"github.com/penstock-io/penstock/store"
 
-	"github.com/penstock-io/penstock/bench/limit"
+	"github.com/penstock-io/penstock/bench/figures"
+	"github.com/penstock-io/penstock/bench/machine"
+	"github.com/penstock-io/penstock/bench/workload"
 )
 
 // BenchmarkReadAll: the whole log from the page cache, checksums verified, metadata decoded.
@@ -17,7 +19,7 @@ func BenchmarkReadAll(b *testing.B) {
 	frames, err := os.Open(l.frames)
 	must(b, err)
 	defer frames.Close()
-	f := newFigures(b)
+	f := newRecorder(b)
 	for b.Loop() {
 		db, st := l.reopened(b)
 		limit := rate(b, *logEvents, func() (int, error) { return replayLimit(frames) })
@@ -36,13 +38,13 @@ func BenchmarkReadMatching(b *testing.B) {
 	frames, err := mapFile(l.frames)
 	must(b, err)
 	offsets := entityOffsets(matchingEntity)
-	f := newFigures(b)
+	f := newRecorder(b)
 	for b.Loop() {
 		db, st := l.reopened(b)
 		limit := rate(b, len(offsets), func() (int, error) { return matchLimit(frames, offsets) })
 		peer := func() (int, error) { return matchPebble(db, matchingEntity) }
 		ours := func() (int, error) {
-			return replayPenstock(b, st, store.Region{Entity: coordinates[matchingEntity].Entity})
+			return replayPenstock(b, st, store.Region{Entity: workload.Coordinates[matchingEntity].Entity})
 		}
 		firstPeer, firstOurs := rate(b, len(offsets), peer), rate(b, len(offsets), ours)
 		f.add("pebble-first-ev/s", firstPeer)
@@ -67,7 +69,7 @@ func rate(b *testing.B, events int, read func() (int, error)) float64 {
 	if n != events {
 		must(b, fmt.Errorf("read %d events, want %d", n, events))
 	}
-	return perSecond(n, took)
+	return figures.PerSecond(n, took)
 }
 
 func replayPenstock(b *testing.B, st *store.Store, r store.Region) (events int, err error) {
@@ -76,7 +78,7 @@ func replayPenstock(b *testing.B, st *store.Store, r store.Region) (events int, 
 		if err != nil {
 			return events, err
 		}
-		if len(e.Payload) == payloadBytes {
+		if len(e.Payload) == workload.PayloadBytes {
 			events++
 		}
 	}
@@ -85,8 +87,8 @@ func replayPenstock(b *testing.B, st *store.Store, r store.Region) (events int, 
 
 func entityOffsets(entity int) []int64 {
 	var offsets []int64
-	for i := entity; i < *logEvents; i += entities {
-		offsets = append(offsets, int64(i)*(limit.FrameBytes+recordBytes))
+	for i := entity; i < *logEvents; i += workload.Entities {
+		offsets = append(offsets, int64(i)*(machine.FrameBytes+workload.RecordBytes))
 	}
 	return offsets
 }
@@ -94,11 +96,11 @@ func entityOffsets(entity int) []int64 {
 // matchLimit checks and decodes the records at known offsets of a mapped file.
 func matchLimit(frames []byte, offsets []int64) (events int, err error) {
 	for _, at := range offsets {
-		rec, ok, err := frame(frames[at:])
+		rec, ok, err := machine.Frame(frames[at:])
 		if err != nil || !ok {
 			return events, err
 		}
-		if _, e := decodeRecord(rec); e == matchingEntity {
+		if _, e := workload.DecodeRecord(rec); e == matchingEntity {
 			events++
 		}
 	}

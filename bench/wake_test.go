@@ -2,12 +2,14 @@ package bench
 
 import (
 	"errors"
-	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/penstock-io/penstock/store"
+
+	"github.com/penstock-io/penstock/bench/figures"
+	"github.com/penstock-io/penstock/bench/workload"
 )
 
 // BenchmarkWakeUp: from the acknowledgement of an append to the waiter that runs, in a process that is idle in between.
@@ -15,16 +17,16 @@ import (
 func BenchmarkWakeUp(b *testing.B) {
 	for _, mode := range []store.SyncMode{store.SyncNever, store.SyncAlways} {
 		b.Run("sync="+mode.String(), func(b *testing.B) {
-			f := newFigures(b)
+			f := newRecorder(b)
 			for b.Loop() {
 				limit := wakeTurn(b, openBell(mode == store.SyncAlways))
 				ours := wakeTurn(b, openWait(store.Options{Sync: mode}))
-				f.add("limit-p50-us", micros(limit.p50))
-				f.add("limit-p99-us", micros(limit.p99))
-				f.add("penstock-p50-us", micros(ours.p50))
-				f.add("penstock-p99-us", micros(ours.p99))
-				f.add("x-limit-p50<=2.5", float64(ours.p50)/float64(limit.p50))
-				f.add("x-limit-p99<=2", float64(ours.p99)/float64(limit.p99))
+				f.add("limit-p50-us", figures.Micros(limit.P50))
+				f.add("limit-p99-us", figures.Micros(limit.P99))
+				f.add("penstock-p50-us", figures.Micros(ours.P50))
+				f.add("penstock-p99-us", figures.Micros(ours.P99))
+				f.add("x-limit-p50<=2.5", float64(ours.P50)/float64(limit.P50))
+				f.add("x-limit-p99<=2", float64(ours.P99)/float64(limit.P99))
 			}
 			f.report()
 		})
@@ -39,7 +41,7 @@ type waker struct {
 }
 
 // wakeTurn rings at random intervals and takes the time from the return of ring to that of wait.
-func wakeTurn(b *testing.B, open func(b *testing.B, dir string) waker) outcome {
+func wakeTurn(b *testing.B, open func(b *testing.B, dir string) waker) workload.Outcome {
 	b.Helper()
 	dir, remove := newDir(b)
 	defer remove()
@@ -53,7 +55,7 @@ func wakeTurn(b *testing.B, open func(b *testing.B, dir string) waker) outcome {
 	}()
 	took := make([]time.Duration, int(2*turnTime.Milliseconds()))
 	for i := range took {
-		time.Sleep(spacing())
+		time.Sleep(workload.Spacing())
 		must(b, w.ring())
 		acknowledged := time.Now()
 		took[i] = (<-woken).Sub(acknowledged)
@@ -61,11 +63,8 @@ func wakeTurn(b *testing.B, open func(b *testing.B, dir string) waker) outcome {
 	must(b, w.close())
 	for range woken {
 	}
-	return outcome{p50: quantile(took, 0.5), p99: quantile(took, 0.99)}
+	return workload.Outcome{P50: figures.Quantile(took, 0.5), P99: figures.Quantile(took, 0.99)}
 }
-
-// spacing between two events in an idle process.
-func spacing() time.Duration { return time.Duration(200+rand.IntN(3800)) * time.Microsecond }
 
 var errStopped = errors.New("stopped")
 
@@ -115,7 +114,7 @@ func openWait(o store.Options) func(b *testing.B, dir string) waker {
 		return waker{
 			ring: func() error {
 				i++
-				_, err := st.Append(ctx, coordinates[0], store.Any, event(i))
+				_, err := st.Append(ctx, workload.Coordinates[0], store.Any, workload.Event(i))
 				return err
 			},
 			wait: func(rung int) error {

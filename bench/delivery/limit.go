@@ -1,111 +1,163 @@
 package delivery
 
 import (
+	"context"
 	"errors"
-	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/penstock-io/penstock/bench/limit"
+	"github.com/penstock-io/penstock/bench/figures"
+	"github.com/penstock-io/penstock/bench/machine"
+	"github.com/penstock-io/penstock/bench/workload"
 )
 
-const (
-	checkpointBytes = 64
-	batchSize       = 256
-)
+// CheckpointBytes is a checkpoint as the limit and plain stores write it.
+const CheckpointBytes = 64
 
-const bare = "fdatasync, nothing else"
-
-// limitCheckpoints: writers that share a journal.
-func limitCheckpoints(workers int) Contestant {
-	return Contestant{Name: "limit", Promise: bare, Run: func(env Env) ([]float64, error) {
-		z, err := limit.NewZeroed(env.Dir)
+// LimitCheckpoints writes checkpoints to a journal: one goroutine takes what waits, one write and one fdatasync per group.
+func LimitCheckpoints(workers int) Run {
+	return func(_ context.Context, t Turn) (Result, error) {
+		z, err := machine.NewZeroed(t.Dir)
 		if err != nil {
 			return nil, err
 		}
-		j := limit.NewJournal(z)
-		rate, err := closedLoops(workers, env.Turn, func(int) error { return j.Append(make([]byte, checkpointBytes)) })
-		return []float64{rate}, errors.Join(err, j.Close())
-	}}
-}
-
-// closedLoops lets workers do something again and again, and counts after half a turn for a turn.
-func closedLoops(workers int, turn time.Duration, do func(worker int) error) (perSec float64, err error) {
-	var done atomic.Int64
-	var stop atomic.Bool
-	var wait sync.WaitGroup
-	errs := make([]error, workers)
-	for w := range workers {
-		wait.Go(func() {
-			for !stop.Load() && errs[w] == nil {
-				errs[w] = do(w)
-				done.Add(1)
-			}
+		j := machine.NewJournal(z)
+		o, err := workload.Drive(workers, t.Time, func(_, i int) error {
+			return j.Append(workload.Payload(i)[:CheckpointBytes])
 		})
+		return checkpoints(o), errors.Join(err, j.Close())
 	}
-	perSec = during(turn, done.Load)
-	stop.Store(true)
-	wait.Wait()
-	return perSec, errors.Join(errs...)
 }
 
-// during reads a counter after half a turn, and a turn later.
-func during(turn time.Duration, count func() int64) (perSec float64) {
-	time.Sleep(turn / 2)
-	before, began := count(), time.Now()
-	time.Sleep(turn)
-	return perSecond(int(count()-before), time.Since(began))
+func checkpoints(o workload.Outcome) Result {
+	return Result{unitCheckpoints: o.PerSecond, unitP50: figures.Micros(o.P50), unitP99: figures.Micros(o.P99)}
 }
 
-// limitReactor: the same JSON on one goroutine, and one write and fdatasync per batch.
-func limitReactor() Contestant {
-	return Contestant{Name: "limit", Promise: "the same JSON, one write and fdatasync per 256", Run: func(env Env) ([]float64, error) {
-		z, err := limit.NewZeroed(env.Dir)
+// LimitReactor decodes and encodes the same JSON on one goroutine, and does one write and one fdatasync per batch.
+func LimitReactor(events, batch int) Run {
+	return func(_ context.Context, t Turn) (Result, error) {
+		z, err := machine.NewZeroed(t.Dir)
 		if err != nil {
 			return nil, err
 		}
-		inputs := make([][]byte, loadBatch)
+		inputs := make([][]byte, workload.LoadBatch)
 		for i := range inputs {
-			inputs[i] = orderJSON(i)
+			inputs[i] = workload.OrderJSON(i)
 		}
 		var buf []byte
 		began := time.Now()
-		for i := range env.Events {
-			out, err := answerJSON(inputs[i%loadBatch])
+		for i := range events {
+			_, out, err := workload.ReactJSON(inputs[i%len(inputs)])
 			if err != nil {
-				return nil, err
+				return nil, errors.Join(err, z.Close())
 			}
-			buf = limit.AppendFrame(buf, out)
-			if (i+1)%batchSize == 0 || i == env.Events-1 {
+			buf = machine.AppendFrame(append(buf, workload.Payload(i)[:workload.MetadataBytes]...), out)
+			if (i+1)%batch == 0 || i == events-1 {
 				if err := errors.Join(z.Write(buf), z.Sync()); err != nil {
-					return nil, err
+					return nil, errors.Join(err, z.Close())
 				}
 				buf = buf[:0]
 			}
 		}
-		return []float64{perSecond(env.Events, time.Since(began))}, z.Close()
-	}}
+		return Result{unitEvents: figures.PerSecond(events, time.Since(began))}, z.Close()
+	}
 }
 
-// limitReaction: two writes with an fdatasync each.
-func limitReaction() Contestant {
-	return Contestant{Name: "limit", Promise: "two writes, each with fdatasync", Run: func(env Env) ([]float64, error) {
-		z, err := limit.NewZeroed(env.Dir)
-		if err != nil {
+// LimitReaction does two writes with an fdatasync each.
+func LimitReaction(_ context.Context, t Turn) (Result, error) {
+	z, err := machine.NewZeroed(t.Dir)
+	if err != nil {
+		return nil, err
+	}
+	rec := make([]byte, workload.RecordBytes)
+	res, err := idly(t, func(i int) (time.Duration, error) {
+		workload.EncodeRecord(rec, i)
+		first, err1 := z.Append(rec, true)
+		second, err2 := z.Append(rec, true)
+		return first + second, errors.Join(err1, err2)
+	})
+	return res, errors.Join(err, z.Close())
+}
+
+// idly takes samples in a process that is idle in between.
+func idly(t Turn, sample func(i int) (time.Duration, error)) (Result, error) {
+	took := make([]time.Duration, max(20, int(t.Time.Milliseconds())))
+	for i := range took {
+		time.Sleep(workload.Spacing())
+		var err error
+		if took[i], err = sample(i); err != nil {
 			return nil, err
 		}
-		var took []time.Duration
-		for i := range samples(env) {
-			rec := limit.AppendFrame(nil, orderJSON(i))
-			time.Sleep(spacing())
-			began := time.Now()
-			for range 2 {
-				if err := errors.Join(z.Write(rec), z.Sync()); err != nil {
-					return nil, err
-				}
-			}
-			took = append(took, time.Since(began))
+	}
+	return latencies(took), nil
+}
+
+// ChannelHop sends events to a goroutine on a channel, and asks it and waits for the answer.
+func ChannelHop(_ context.Context, _ Turn) (Result, error) {
+	const n = 1 << 20
+	in, ask, done := make(chan int, 1024), make(chan chan int), make(chan int)
+	go func() {
+		sum := 0
+		for range n {
+			sum += <-in
 		}
-		return latencies(took), z.Close()
-	}}
+		done <- sum
+		for reply := range ask {
+			reply <- sum
+		}
+	}()
+	began := time.Now()
+	for i := range n {
+		in <- i
+	}
+	<-done
+	tell := time.Since(began)
+	reply := make(chan int)
+	trips, err := roundTrips(func() error {
+		ask <- reply
+		<-reply
+		return nil
+	})
+	close(ask)
+	return hop(float64(tell)/n, trips), err
+}
+
+// hop is what one event costs in nanoseconds, and a question and its answer in microseconds.
+func hop(nanos float64, trips []time.Duration) Result {
+	return Result{
+		unitHop:       nanos,
+		"trip-p50-us": figures.Micros(figures.Quantile(trips, 0.5)),
+		"trip-p99-us": figures.Micros(figures.Quantile(trips, 0.99)),
+	}
+}
+
+func roundTrips(ask func() error) ([]time.Duration, error) {
+	took := make([]time.Duration, 20_000)
+	for i := range took {
+		began := time.Now()
+		if err := ask(); err != nil {
+			return nil, err
+		}
+		took[i] = time.Since(began)
+	}
+	return took, nil
+}
+
+// ChannelIdle keeps goroutines that wait on a channel each.
+func ChannelIdle(workers int) Run {
+	return func(context.Context, Turn) (Result, error) {
+		idle := watchMemory(workers)
+		gates := make([]chan int, workers)
+		for w := range gates {
+			gates[w] = make(chan int, 1)
+			go func() {
+				for range gates[w] {
+				}
+			}()
+		}
+		res := idle.result()
+		for _, gate := range gates {
+			close(gate)
+		}
+		return res, nil
+	}
 }

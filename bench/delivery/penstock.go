@@ -2,206 +2,305 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
 
 	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
+
+	"github.com/penstock-io/penstock/bench/figures"
+	"github.com/penstock-io/penstock/bench/workload"
 )
 
-const synced = "synced, exactly once in the log"
-
-func openPenstock(dir string) (*store.Store, error) { return store.Open(dir, store.Options{}) }
-
-func startPenstock(st *store.Store, children ...supervision.Child) (*actors.System, error) {
-	return actors.Start(context.Background(), st, actors.Options{}, supervision.Group{Name: "bench", Children: children})
+// house is an open store with a system over it.
+type house struct {
+	st  *store.Store
+	sys *actors.System
 }
 
-// within opens a store, and closes it after use.
-func within(dir string, use func(*store.Store) ([]float64, error)) (figures []float64, err error) {
-	st, err := openPenstock(dir)
+// openHouse opens a store and starts workers.
+func openHouse(ctx context.Context, dir string, children ...supervision.Child) (*house, error) {
+	st, err := store.Open(dir, store.Options{})
 	if err != nil {
 		return nil, err
 	}
-	figures, err = use(st)
-	if closed := st.Close(); err == nil {
-		err = closed
+	sys, err := Supervise(ctx, st, children...)
+	if err != nil {
+		return nil, errors.Join(err, st.Close())
 	}
-	return figures, err
+	return &house{st: st, sys: sys}, nil
 }
 
-// loadOrders fills a store. Nobody waits for it here.
-func loadOrders(st *store.Store, events int) error {
-	for i := 0; i < events; i += loadBatch {
-		list := make([]store.Proposal, min(loadBatch, events-i))
-		for k := range list {
-			list[k] = store.Proposal{At: OrderAt(i + k), Payload: Order(i + k)}
-		}
-		if _, err := st.Commit(context.Background(), store.Batch{Events: list}); err != nil {
-			return err
-		}
-	}
-	return nil
+func (h *house) close(ctx context.Context) error { return errors.Join(h.sys.Stop(ctx), h.st.Close()) }
+
+// Supervise runs children in a group of their own.
+func Supervise(ctx context.Context, st *store.Store, children ...supervision.Child) (*actors.System, error) {
+	return actors.Start(ctx, st, actors.Options{}, supervision.Group{Name: "bench", Children: children})
 }
 
-// everything is the receipt of whatever is in the log.
-func everything(st *store.Store) store.Receipt {
+// Everything is the receipt of whatever is in the log.
+func Everything(st *store.Store) store.Receipt {
 	return store.Receipt{History: st.History(), Events: []store.Recorded{{Position: st.Head()}}}
 }
 
-// penstockCheckpoints: workers that handle one event, wait for its synced checkpoint, and go on.
-func penstockCheckpoints(workers int) Contestant {
-	return Contestant{Name: "penstock", Promise: "synced, after each event", Run: func(env Env) ([]float64, error) {
-		return within(env.Dir, func(st *store.Store) ([]float64, error) {
-			if err := loadOrders(st, max(loadBatch, int(20_000*env.Turn.Seconds()))); err != nil {
-				return nil, err
+// PenstockLog fills a directory with events.
+func PenstockLog(ctx context.Context, dir string, events int, proposal func(i int) store.Proposal) error {
+	st, err := store.Open(dir, store.Options{Sync: store.SyncNever})
+	if err != nil {
+		return err
+	}
+	return errors.Join(workload.Load(ctx, st, events, proposal), st.Close())
+}
+
+// PenstockCheckpoints lets workers under supervision read the same log, longer than they can read in a turn; each waits
+// for its synced checkpoint before it takes the next event.
+func PenstockCheckpoints(workers int) Run {
+	return func(ctx context.Context, t Turn) (Result, error) {
+		events := logForCheckpoints(t)
+		if err := PenstockLog(ctx, t.Dir, events, workload.Proposal); err != nil {
+			return nil, err
+		}
+		var handled atomic.Int64
+		children := make([]supervision.Child, workers)
+		for w := range children {
+			children[w] = cursor.Worker{
+				Name:            fmt.Sprintf("worker-%d", w),
+				BatchSize:       1,
+				SyncCheckpoints: true,
+				Handle: func(context.Context, *cursor.Batch) (cursor.Action, error) {
+					handled.Add(1)
+					return cursor.Continue, nil
+				},
 			}
-			var handled atomic.Int64
-			children := make([]supervision.Child, workers)
-			for w := range children {
-				children[w] = cursor.Worker{
-					Name: fmt.Sprintf("worker-%d", w), BatchSize: 1, SyncCheckpoints: true,
-					Handle: func(context.Context, *cursor.Batch) (cursor.Action, error) {
-						handled.Add(1)
-						return cursor.Continue, nil
-					},
-				}
-			}
-			sys, err := startPenstock(st, children...)
+		}
+		h, err := openHouse(ctx, t.Dir, children...)
+		if err != nil {
+			return nil, err
+		}
+		rate := sampleRate(t, &handled)
+		if handled.Load() == int64(events*workers) {
+			err = errShortLog
+		}
+		return Result{unitCheckpoints: rate}, errors.Join(err, h.close(ctx))
+	}
+}
+
+// logForCheckpoints is how many events no worker can handle one by one in a turn.
+func logForCheckpoints(t Turn) int { return max(workload.LoadBatch, int(30_000*t.Time.Seconds())) }
+
+var errShortLog = errors.New("the log was too short for the turn")
+
+// sampleRate is how fast a counter grows in a turn, after half a turn to warm up.
+func sampleRate(t Turn, counter *atomic.Int64) float64 {
+	time.Sleep(t.Time / 2)
+	before, began := counter.Load(), time.Now()
+	time.Sleep(t.Time)
+	return figures.PerSecond(int(counter.Load()-before), time.Since(began))
+}
+
+// PreparePenstock makes a log to be read in turns.
+func PreparePenstock(events int) Run {
+	return func(ctx context.Context, t Turn) (Result, error) {
+		dir, filled := t.shelf(fmt.Sprintf("penstock-%d", events))
+		if filled {
+			return nil, nil
+		}
+		return nil, PenstockLog(ctx, dir, events, workload.Proposal)
+	}
+}
+
+// PenstockRead reads a prepared log, without a worker: what catching up cannot be faster than.
+func PenstockRead(events int) Run {
+	return func(ctx context.Context, t Turn) (Result, error) {
+		dir, _ := t.shelf(fmt.Sprintf("penstock-%d", events))
+		st, err := store.Open(dir, store.Options{})
+		if err != nil {
+			return nil, err
+		}
+		n, began := 0, time.Now()
+		for e, err := range st.Read(ctx, store.Region{}, store.Beginning()) {
 			if err != nil {
-				return nil, err
+				return nil, errors.Join(err, st.Close())
 			}
-			rate := during(env.Turn, handled.Load)
-			return []float64{rate}, sys.Stop(context.Background())
-		})
+			if len(e.Payload) == workload.PayloadBytes {
+				n++
+			}
+		}
+		rate := figures.PerSecond(n, time.Since(began))
+		if n != events {
+			return nil, errors.Join(fmt.Errorf("read %d events, want %d", n, events), st.Close())
+		}
+		return Result{unitEvents: rate}, st.Close()
+	}
+}
+
+// PenstockCatchUp lets a worker under supervision handle a prepared log, a checkpoint per batch of 256.
+func PenstockCatchUp(events int) Run {
+	return func(ctx context.Context, t Turn) (Result, error) {
+		dir, _ := t.shelf(fmt.Sprintf("penstock-%d", events))
+		st, err := store.Open(dir, store.Options{})
+		if err != nil {
+			return nil, err
+		}
+		rate, err := CatchUp(ctx, st, "catch-up", events)
+		return Result{unitEvents: rate}, errors.Join(err, st.Close())
+	}
+}
+
+// CatchUp gives the events per second from the first event handled to the last checkpoint, and removes that checkpoint.
+func CatchUp(ctx context.Context, st *store.Store, name string, events int) (rate float64, err error) {
+	c := newCounting(name, events)
+	sys, err := Supervise(ctx, st, c.worker)
+	if err != nil {
+		return 0, err
+	}
+	select {
+	case <-c.done:
+	case <-sys.Done():
+		return 0, sys.Err()
+	}
+	err = sys.WaitApplied(ctx, name, Everything(st))
+	rate = figures.PerSecond(events, time.Since(c.began))
+	return rate, errors.Join(err, sys.Stop(ctx), checkpoint.Delete(ctx, st, checkpoint.ID(name)))
+}
+
+// counting is a worker that looks at every event and counts it.
+type counting struct {
+	worker  cursor.Worker
+	began   time.Time // when the first batch came
+	handled int
+	done    chan struct{} // closed when all have come
+}
+
+func newCounting(name string, events int) *counting {
+	c := &counting{done: make(chan struct{})}
+	c.worker = cursor.Worker{Name: name, Handle: func(_ context.Context, batch *cursor.Batch) (cursor.Action, error) {
+		if c.handled == 0 {
+			c.began = time.Now()
+		}
+		for i := range batch.Events {
+			if len(batch.Events[i].Payload) == workload.PayloadBytes {
+				c.handled++
+			}
+		}
+		if c.handled == events {
+			close(c.done)
+		}
+		return cursor.Continue, nil
 	}}
+	return c
 }
 
-// penstockCatchUp: one worker that handles a whole log, with a checkpoint per 256.
-func penstockCatchUp() Contestant {
-	return Contestant{Name: "penstock", Promise: "in the log after each batch, synced within 10 ms", Run: func(env Env) ([]float64, error) {
-		return within(env.Dir, func(st *store.Store) ([]float64, error) {
-			if err := loadOrders(st, env.Events); err != nil {
-				return nil, err
-			}
-			began := time.Now()
-			sys, err := startPenstock(st, cursor.Worker{Name: "catch-up", BatchSize: batchSize, Handle: nothing})
-			if err != nil {
-				return nil, err
-			}
-			err = sys.WaitApplied(context.Background(), "catch-up", everything(st))
-			took := time.Since(began)
-			if stopped := sys.Stop(context.Background()); err == nil {
-				err = stopped
-			}
-			return []float64{perSecond(env.Events, took)}, err
-		})
-	}}
-}
-
-func nothing(context.Context, *cursor.Batch) (cursor.Action, error) { return cursor.Continue, nil }
-
-// penstockByHand: the same without actors, in a loop over a cursor.Runner.
-func penstockByHand() Contestant {
-	return Contestant{Name: "penstock, no actors", Promise: "the same, in a loop of the caller's", Run: func(env Env) ([]float64, error) {
-		return within(env.Dir, func(st *store.Store) ([]float64, error) {
-			if err := loadOrders(st, env.Events); err != nil {
-				return nil, err
-			}
-			ctx := context.Background()
-			began := time.Now()
-			r, err := cursor.NewRunner(ctx, st, cursor.Worker{Name: "by-hand", BatchSize: batchSize, Handle: nothing})
-			for caughtUp := false; err == nil && !caughtUp; {
-				var out cursor.Outcome
-				out, err = r.Step(ctx, 0, 0)
-				caughtUp = out.CaughtUp
-			}
-			return []float64{perSecond(env.Events, time.Since(began))}, err
-		})
-	}}
-}
-
-func reserve(_ context.Context, e reactor.Event[Placed], out *reactor.Reactions) error {
-	out.Append(store.At("stock:"+e.Body.SKU, Scope), Answer(e.Body))
-	return nil
-}
-
-// penstockReactor: one reactor that catches up.
-func penstockReactor(name string, batch int) Contestant {
-	return Contestant{Name: name, Promise: synced, Run: func(env Env) ([]float64, error) {
-		return within(env.Dir, func(st *store.Store) ([]float64, error) {
-			if err := loadOrders(st, env.Events); err != nil {
-				return nil, err
-			}
-			inputs := everything(st)
-			r := reactor.New("reserve", reactor.On(reserve))
-			r.BatchSize = batch
-			began := time.Now()
-			sys, err := startPenstock(st, r)
-			if err != nil {
-				return nil, err
-			}
-			err = sys.WaitApplied(context.Background(), "reserve", inputs)
-			took := time.Since(began)
-			if stopped := sys.Stop(context.Background()); err == nil {
-				err = stopped
-			}
-			if got := int(st.Head()); err == nil && got != 2*env.Events {
-				err = fmt.Errorf("%d events in the log, want %d", got, 2*env.Events)
-			}
-			return []float64{perSecond(env.Events, took)}, err
-		})
-	}}
-}
-
-// penstockReaction: from the start of an append to its durable reaction, on an idle system.
-func penstockReaction() Contestant {
-	return Contestant{Name: "penstock", Promise: synced, Run: func(env Env) ([]float64, error) {
-		return within(env.Dir, func(st *store.Store) ([]float64, error) {
-			ctx := context.Background()
-			sys, err := startPenstock(st, reactor.New("reserve", reactor.On(reserve)))
-			if err != nil {
-				return nil, err
-			}
-			var took []time.Duration
-			for i := range samples(env) {
-				time.Sleep(spacing())
-				began := time.Now()
-				receipt, err := st.Append(ctx, OrderAt(i), store.Any, Order(i))
-				if err == nil {
-					err = sys.WaitApplied(ctx, "reserve", receipt)
-				}
+// PenstockHop takes the worker's own loop twice, over the same log with the same handler and checkpoints: under
+// supervision, where an actor asks for each page of 256 and is told of each commit, and in a plain loop. The difference is
+// what the actors cost.
+func PenstockHop(events int) Run {
+	return func(ctx context.Context, t Turn) (Result, error) {
+		dir, _ := t.shelf(fmt.Sprintf("penstock-%d", events))
+		st, err := store.Open(dir, store.Options{})
+		if err != nil {
+			return nil, err
+		}
+		runs := []func(context.Context, *store.Store, string, int) (float64, error){CatchUp, stepByStep}
+		var costs [2][]float64
+		var differences []float64
+		for i := range 6 {
+			var cost [2]float64
+			for k := range runs {
+				k = (k + i) % len(runs) // each is first as often
+				rate, err := runs[k](ctx, st, "hop", events)
 				if err != nil {
-					return nil, err
+					return nil, errors.Join(err, st.Close())
 				}
-				took = append(took, time.Since(began))
+				cost[k] = 1e9 / rate
+				costs[k] = append(costs[k], cost[k])
 			}
-			return latencies(took), sys.Stop(ctx)
-		})
-	}}
+			differences = append(differences, cost[0]-cost[1])
+		}
+		return Result{
+			unitHop:           figures.Median(differences),
+			"actors-ns/event": figures.Median(costs[0]), "loop-ns/event": figures.Median(costs[1]),
+		}, st.Close()
+	}
 }
 
-// penstockIdle: workers that wait.
-func penstockIdle() Contestant {
-	return Contestant{Name: "penstock", Promise: "a checkpoint, a region, a place in the tree", Run: func(env Env) ([]float64, error) {
-		return within(env.Dir, func(st *store.Store) ([]float64, error) {
-			before := footprint()
-			children := make([]supervision.Child, idlers)
-			for w := range children {
-				name := fmt.Sprintf("worker-%d", w)
-				children[w] = cursor.Worker{Name: name, Region: store.Region{Entity: name}, Handle: nothing}
-			}
-			sys, err := startPenstock(st, children...)
-			if err != nil {
-				return nil, err
-			}
-			time.Sleep(100 * time.Millisecond) // until all of them wait
-			after := footprint()
-			return after.since(before), sys.Stop(context.Background())
-		})
-	}}
+// stepByStep is CatchUp without actors.
+func stepByStep(ctx context.Context, st *store.Store, name string, events int) (rate float64, err error) {
+	c := newCounting(name, events)
+	r, err := cursor.NewRunner(ctx, st, c.worker)
+	if err != nil {
+		return 0, err
+	}
+	for c.handled < events {
+		if _, err := r.Step(ctx, 0, 0); err != nil {
+			return 0, err
+		}
+	}
+	rate = figures.PerSecond(events, time.Since(c.began))
+	return rate, errors.Join(r.Close(ctx), checkpoint.Delete(ctx, st, checkpoint.ID(name)))
+}
+
+// PenstockReactor lets a reactor under supervision catch up with a log of orders: JSON in, one reaction per event, JSON
+// out, each batch durable with its checkpoint.
+func PenstockReactor(events, batch int) Run {
+	return func(ctx context.Context, t Turn) (Result, error) {
+		if err := PenstockLog(ctx, t.Dir, events, workload.OrderProposal); err != nil {
+			return nil, err
+		}
+		var began time.Time
+		r := reactor.New("reserve", reactor.On(
+			func(ctx context.Context, e reactor.Event[workload.Placed], out *reactor.Reactions) error {
+				if began.IsZero() {
+					began = time.Now()
+				}
+				return workload.Reserve(ctx, e, out)
+			}))
+		r.BatchSize = batch
+		st, err := store.Open(t.Dir, store.Options{})
+		if err != nil {
+			return nil, err
+		}
+		inputs := Everything(st)
+		sys, err := Supervise(ctx, st, r)
+		if err != nil {
+			return nil, errors.Join(err, st.Close())
+		}
+		err = sys.WaitApplied(ctx, "reserve", inputs)
+		took := time.Since(began)
+		err = errors.Join(err, sys.Stop(ctx))
+		if got := int(st.Head()); err == nil && got != 2*events {
+			err = fmt.Errorf("%d events in the log, want %d", got, 2*events)
+		}
+		return Result{unitEvents: figures.PerSecond(events, took)}, errors.Join(err, st.Close())
+	}
+}
+
+// PenstockReaction takes the time from the start of an append to its durable reaction, which a reader sees; the part until
+// the acknowledgement of the append apart.
+func PenstockReaction(ctx context.Context, t Turn) (Result, error) {
+	h, err := openHouse(ctx, t.Dir, reactor.New("reserve", reactor.On(workload.Reserve)))
+	if err != nil {
+		return nil, err
+	}
+	var appends []time.Duration
+	res, err := idly(t, func(i int) (time.Duration, error) {
+		began := time.Now()
+		receipt, err := h.st.Append(ctx, workload.OrderAt(i), store.Any, workload.Order(i))
+		if err != nil {
+			return 0, err
+		}
+		appends = append(appends, time.Since(began))
+		_, err = h.st.Wait(ctx, receipt.Position())
+		return time.Since(began), err
+	})
+	if err == nil {
+		res["append-p50-us"] = figures.Micros(figures.Quantile(appends, 0.5))
+	}
+	return res, errors.Join(err, h.close(ctx))
 }

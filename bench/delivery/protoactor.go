@@ -1,7 +1,8 @@
 package delivery
 
 import (
-	"io"
+	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -9,123 +10,113 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 )
 
-const memory = "none: messages in memory"
-
 func newActors() *actor.ActorSystem {
 	return actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
-		return slog.New(slog.NewTextHandler(io.Discard, nil))
+		return slog.New(slog.DiscardHandler)
 	}))
 }
 
-// protoactorReactor: an actor that gets orders and tells the answers to another one.
-func protoactorReactor() Contestant {
-	return Contestant{Name: "protoactor", Promise: memory, Run: func(env Env) ([]float64, error) {
-		sys := newActors()
-		done := make(chan struct{})
-		answers := 0
-		sink := sys.Root.Spawn(actor.PropsFromFunc(func(c actor.Context) {
-			if _, ok := c.Message().([]byte); ok {
-				if answers++; answers == env.Events {
-					close(done)
-				}
-			}
-		}))
-		worker := sys.Root.Spawn(actor.PropsFromFunc(func(c actor.Context) {
-			if data, ok := c.Message().([]byte); ok {
-				out, err := answerJSON(data)
-				if err != nil {
-					panic(err)
-				}
-				c.Send(sink, out)
-			}
-		}))
-		inputs := make([][]byte, loadBatch)
-		for i := range inputs {
-			inputs[i] = orderJSON(i)
+// Messages of the actor that is measured.
+type (
+	tell struct{ n int }
+	page struct{ events []int }
+	ask  struct{ reply chan<- int } // an answer on a channel
+	call struct{}                   // an answer to a future
+)
+
+// counter adds up what it is told. One value belongs to one actor, which alone touches sum.
+type counter struct{ sum int }
+
+func (c *counter) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *tell:
+		c.sum += m.n
+	case *page:
+		for _, n := range m.events {
+			c.sum += n
 		}
+	case *ask:
+		m.reply <- c.sum
+	case *call:
+		ctx.Respond(c.sum)
+	}
+}
+
+// pageEvents is the size of a page, as Penstock's workers pull them.
+const pageEvents = 256
+
+// ActorHop sends a plain actor events, one by one or in pages of 256, and asks it and waits for the answer: a channel in
+// the message where inPages, else a future.
+func ActorHop(inPages bool) Run {
+	return func(context.Context, Turn) (Result, error) {
+		const n = 1 << 20
+		system := newActors()
+		root := system.Root
+		pid := root.Spawn(actor.PropsFromProducer(func() actor.Actor { return &counter{} }))
+		defer func() { _ = root.StopFuture(pid).Wait() }()
+
+		messages := make([]any, 0, n)
+		if inPages {
+			events := make([]int, pageEvents)
+			for range n / pageEvents {
+				messages = append(messages, &page{events: events})
+			}
+		} else {
+			one := &tell{n: 1}
+			for range n {
+				messages = append(messages, one)
+			}
+		}
+		reply := make(chan int, 1)
 		began := time.Now()
-		for i := range env.Events {
-			sys.Root.Send(worker, inputs[i%loadBatch])
+		for _, m := range messages {
+			root.Send(pid, m)
 		}
-		<-done
+		root.Send(pid, &ask{reply: reply})
+		<-reply
 		took := time.Since(began)
-		sys.Shutdown()
-		return []float64{perSecond(env.Events, took)}, nil
-	}}
-}
-
-// protoactorIdle: bare actors.
-func protoactorIdle() Contestant {
-	return Contestant{Name: "protoactor", Promise: "an empty actor", Run: func(Env) ([]float64, error) {
-		before := footprint()
-		sys := newActors()
-		props := actor.PropsFromFunc(func(actor.Context) {})
-		for range idlers {
-			sys.Root.Spawn(props)
-		}
-		time.Sleep(100 * time.Millisecond)
-		figures := footprint().since(before)
-		sys.Shutdown()
-		return figures, nil
-	}}
-}
-
-// goroutineIdle: a goroutine each that waits for a channel.
-func goroutineIdle() Contestant {
-	return Contestant{Name: "goroutine", Promise: "a goroutine that waits for its channel", Run: func(Env) ([]float64, error) {
-		before := footprint()
-		stop := make(chan struct{})
-		inboxes := make([]chan []byte, idlers)
-		var wait sync.WaitGroup
-		for i := range inboxes {
-			inboxes[i] = make(chan []byte)
-			wait.Go(func() {
-				select {
-				case <-inboxes[i]:
-				case <-stop:
-				}
-			})
-		}
-		time.Sleep(100 * time.Millisecond)
-		figures := footprint().since(before)
-		close(stop)
-		wait.Wait()
-		return figures, nil
-	}}
-}
-
-// protoactorHop: what protoactor itself takes.
-func protoactorHop() Contestant {
-	return Contestant{Name: "protoactor", Promise: memory, Run: func(env Env) ([]float64, error) {
-		sys := newActors()
-		done := make(chan struct{})
-		got, want := 0, max(env.Events, 100_000)
-		counter := sys.Root.Spawn(actor.PropsFromFunc(func(c actor.Context) {
-			switch c.Message().(type) {
-			case int:
-				if got++; got == want {
-					close(done)
-				}
-			case string:
-				c.Respond("answer")
+		trips, err := roundTrips(func() error {
+			if inPages {
+				root.Send(pid, &ask{reply: reply})
+				<-reply
+				return nil
 			}
-		}))
-		message := any(1)
-		began := time.Now()
-		for range want {
-			sys.Root.Send(counter, message)
-		}
-		<-done
-		tell := time.Since(began)
-		trips := want / 100
-		began = time.Now()
-		for range trips {
-			if _, err := sys.Root.RequestFuture(counter, "question", time.Minute).Result(); err != nil {
+			_, err := root.RequestFuture(pid, &call{}, time.Second).Result()
+			return err
+		})
+		return hop(float64(took)/n, trips), err
+	}
+}
+
+// ActorIdle keeps plain actors that have been started and wait.
+func ActorIdle(workers int) Run {
+	return func(_ context.Context, _ Turn) (Result, error) {
+		system := newActors()
+		var started sync.WaitGroup
+		started.Add(workers)
+		props := actor.PropsFromProducer(func() actor.Actor { return &waiting{started: &started} })
+		watched := watchMemory(workers)
+		pids := make([]*actor.PID, workers)
+		for i := range pids {
+			var err error
+			if pids[i], err = system.Root.SpawnNamed(props, fmt.Sprintf("worker-%d", i)); err != nil {
 				return nil, err
 			}
 		}
-		trip := time.Since(began)
-		sys.Shutdown()
-		return []float64{float64(tell) / float64(want), micros(trip) / float64(trips)}, nil
-	}}
+		started.Wait()
+		res := watched.result()
+		for _, pid := range pids {
+			_ = system.Root.StopFuture(pid).Wait()
+		}
+		return res, nil
+	}
+}
+
+// waiting is an actor with nothing to do.
+type waiting struct{ started *sync.WaitGroup }
+
+func (w *waiting) Receive(ctx actor.Context) {
+	if _, ok := ctx.Message().(*actor.Started); ok {
+		w.started.Done()
+	}
 }

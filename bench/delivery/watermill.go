@@ -2,255 +2,333 @@ package delivery
 
 import (
 	"context"
-	stdsql "database/sql"
+	"database/sql"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
-	"github.com/ThreeDotsLabs/watermill-sql/v4/pkg/sql"
+	wsql "github.com/ThreeDotsLabs/watermill-sql/v4/pkg/sql"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/pubsub/gochannel"
-	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/penstock-io/penstock/bench/workload"
 )
 
+// Topics.
 const (
 	ordersTopic = "orders"
 	stockTopic  = "stock"
-	// pollInterval is how often the SQL subscriber looks when it found nothing; its default is a second.
-	pollInterval = 10 * time.Millisecond
 )
 
-// channelReactor: Watermill's router over its in-process Pub/Sub.
-func channelReactor() Contestant {
-	return Contestant{Name: "watermill, in process", Promise: memory, Run: func(env Env) ([]float64, error) {
-		log := watermill.NopLogger{}
-		channel := gochannel.NewGoChannel(gochannel.Config{OutputChannelBuffer: 4 * batchSize}, log)
-		router, err := message.NewRouter(message.RouterConfig{}, log)
+// reserveHandler is the handler of a Watermill router.
+func reserveHandler(m *message.Message) (*message.Message, error) {
+	_, out, err := workload.ReactJSON(m.Payload)
+	return message.NewMessage(watermill.NewUUID(), out), err
+}
+
+// WatermillMemory runs a router over Watermill's channels in memory: in order, one message in flight, since otherwise every
+// message is handled by a goroutine of its own in any order. What a crash finds in memory is lost.
+func WatermillMemory(events int) Run {
+	return func(ctx context.Context, t Turn) (Result, error) {
+		pubsub := gochannel.NewGoChannel(gochannel.Config{
+			OutputChannelBuffer: pageEvents, BlockPublishUntilSubscriberAck: true,
+		}, watermill.NopLogger{})
+		router, err := message.NewRouter(message.RouterConfig{}, watermill.NopLogger{})
 		if err != nil {
 			return nil, err
 		}
-		router.AddHandler("reserve", ordersTopic, channel, stockTopic, channel, func(m *message.Message) ([]*message.Message, error) {
-			out, err := answerJSON(m.Payload)
-			return []*message.Message{message.NewMessage(watermill.NewShortUUID(), out)}, err
-		})
-		answers, err := channel.Subscribe(context.Background(), stockTopic)
+		reactions, err := pubsub.Subscribe(ctx, stockTopic)
 		if err != nil {
 			return nil, err
 		}
-		go func() { _ = router.Run(context.Background()) }()
-		<-router.Running()
-		began := time.Now()
 		go func() {
-			for i := range env.Events {
-				_ = channel.Publish(ordersTopic, message.NewMessage(watermill.NewShortUUID(), orderJSON(i)))
+			for m := range reactions {
+				m.Ack()
 			}
 		}()
-		for range env.Events {
-			m := <-answers
+		router.AddHandler("reserve", ordersTopic, pubsub, stockTopic, pubsub, func(m *message.Message) ([]*message.Message, error) {
+			out, err := reserveHandler(m)
+			return []*message.Message{out}, err
+		})
+		ended := make(chan error, 1)
+		go func() { ended <- router.Run(ctx) }()
+		<-router.Running()
+
+		p := newProgress(events, t.Time)
+		for err == nil && !p.over() {
+			err = pubsub.Publish(ordersTopic, orderMessages(p.done, 1)...)
+			p.done++
+		}
+		res := p.rate()
+		return res, errors.Join(err, router.Close(), <-ended, pubsub.Close())
+	}
+}
+
+func orderMessages(i, n int) []*message.Message {
+	list := make([]*message.Message, n)
+	for k := range list {
+		list[k] = message.NewMessage(watermill.NewUUID(), workload.OrderJSON(i+k))
+	}
+	return list
+}
+
+// openSQLite opens a database whose commits are synced. Transactions take the lock to write when they begin: one that
+// first reads and then writes, as the subscriber's do, would else fail when another has written meanwhile.
+func openSQLite(dir string, synchronous string) (*sql.DB, error) {
+	pragmas := []string{
+		"journal_mode(WAL)", "synchronous(" + synchronous + ")", "busy_timeout(10000)", "cache_size(-65536)",
+	}
+	return sql.Open("sqlite", "file:"+filepath.Join(dir, "watermill.db")+"?_txlock=immediate&_pragma="+strings.Join(pragmas, "&_pragma="))
+}
+
+// newPublisher publishes to a database or within a transaction.
+func newPublisher(db wsql.ContextExecutor) (*wsql.Publisher, error) {
+	return wsql.NewPublisher(db, wsql.PublisherConfig{SchemaAdapter: newSchema(0)}, watermill.NopLogger{})
+}
+
+// polls is how often a subscriber with nothing to do looks for messages: about as fast as Go's timers can.
+const polls = time.Millisecond
+
+// newSubscriber reads batches in a transaction each, at whose end it notes how far it has come. committed hears of
+// each transaction.
+func newSubscriber(db *sql.DB, group string, size int, committed func(noMessages bool, err error)) (*wsql.Subscriber, error) {
+	return wsql.NewSubscriber(wsql.BeginnerFromStdSQL(db), wsql.SubscriberConfig{
+		ConsumerGroup: group, SchemaAdapter: newSchema(size), OffsetsAdapter: offsets{}, InitializeSchema: true,
+		BackoffManager: backoff{committed}, AckDeadline: new(time.Duration),
+	}, watermill.NopLogger{})
+}
+
+// backoff tells of each transaction of a subscriber, after it was committed.
+type backoff struct {
+	committed func(noMessages bool, err error)
+}
+
+func (b backoff) HandleError(_ watermill.LoggerAdapter, noMessages bool, err error) time.Duration {
+	b.committed(noMessages, err)
+	if noMessages || err != nil {
+		return polls
+	}
+	return 0
+}
+
+// PrepareWatermill fills a table with messages.
+func PrepareWatermill(shelf string, events int, payload func(i int) []byte) Run {
+	return func(ctx context.Context, t Turn) (Result, error) {
+		dir, filled := t.shelf(shelf)
+		if filled {
+			return nil, nil
+		}
+		db, err := openShelf(ctx, dir, "OFF")
+		if err != nil {
+			return nil, err
+		}
+		for i := 0; i < events && err == nil; i += workload.LoadBatch {
+			list := make([]*message.Message, min(workload.LoadBatch, events-i))
+			for k := range list {
+				list[k] = message.NewMessage(watermill.NewUUID(), payload(i+k))
+			}
+			err = publishTo(wsql.BeginnerFromStdSQL(db), list...)
+		}
+		return nil, errors.Join(err, db.Close())
+	}
+}
+
+func eventPayload(i int) []byte { return workload.Payload(i) }
+
+func orderPayload(i int) []byte { return workload.OrderJSON(i) }
+
+func publishTo(db wsql.ContextExecutor, list ...*message.Message) error {
+	p, err := newPublisher(db)
+	if err != nil {
+		return err
+	}
+	return p.Publish(ordersTopic, list...)
+}
+
+// WatermillCatchUp lets a subscriber handle a prepared table, its position kept per batch of 256.
+func WatermillCatchUp(shelf string, events int) Run {
+	return func(ctx context.Context, t Turn) (Result, error) {
+		dir, _ := t.shelf(shelf)
+		return subscribe(ctx, t, dir, events, pageEvents, loop, func(m *message.Message) error {
+			if len(m.Payload) != workload.PayloadBytes {
+				return fmt.Errorf("%d bytes", len(m.Payload))
+			}
+			return nil
+		})
+	}
+}
+
+// WatermillReactor runs a router over a prepared table of orders. The reaction is published in the transaction of the
+// subscriber, which Watermill puts into the context of the message: one commit per batch.
+func WatermillReactor(shelf string, events, size int) Run {
+	return func(ctx context.Context, t Turn) (Result, error) {
+		dir, _ := t.shelf(shelf)
+		return subscribe(ctx, t, dir, events, size, route, reserveInTx)
+	}
+}
+
+func reserveInTx(m *message.Message) error {
+	out, err := reserveHandler(m)
+	if err != nil {
+		return err
+	}
+	tx, ok := wsql.TxFromContext(m.Context())
+	if !ok {
+		return errors.New("no transaction in the context")
+	}
+	p, err := newPublisher(tx)
+	if err != nil {
+		return err
+	}
+	return p.Publish(stockTopic, out)
+}
+
+// runner lets a handler have the messages of the orders' topic until it is stopped.
+type runner func(ctx context.Context, sub message.Subscriber, handle func(*message.Message) error) (stop func() error, err error)
+
+// subscribe lets a handler have the messages in a directory, from the first to the last or as far as it comes.
+func subscribe(ctx context.Context, t Turn, dir string, events, size int, run runner, handle func(*message.Message) error) (res Result, err error) {
+	db, err := openShelf(ctx, dir, "FULL")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	var handled, kept atomic.Int64
+	var failed atomic.Pointer[error]
+	first, all := make(chan struct{}), make(chan struct{})
+	sub, err := newSubscriber(db, "group-"+fmt.Sprint(time.Now().UnixNano()), size, func(noMessages bool, err error) {
+		if err != nil && ctx.Err() == nil {
+			failed.CompareAndSwap(nil, &err)
+		}
+		if err != nil || noMessages {
+			return
+		}
+		if kept.Swap(handled.Load()) < int64(events) && handled.Load() == int64(events) {
+			close(all)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	stop, err := run(ctx, sub, func(m *message.Message) error {
+		if handled.Load() == 0 {
+			close(first)
+		}
+		err := handle(m)
+		handled.Add(1)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	<-first
+	p := newProgress(events, t.Time)
+	select {
+	case <-all:
+	case <-time.After(time.Until(p.ends)):
+	}
+	p.done = int(kept.Load())
+	res = p.rate()
+	if e := failed.Load(); e != nil {
+		err = *e
+	}
+	return res, errors.Join(err, stop())
+}
+
+// route starts a router with one handler for orders.
+func route(ctx context.Context, sub message.Subscriber, handle func(*message.Message) error) (stop func() error, err error) {
+	router, err := message.NewRouter(message.RouterConfig{}, watermill.NopLogger{})
+	if err != nil {
+		return nil, err
+	}
+	router.AddConsumerHandler("reserve", ordersTopic, sub, handle)
+	ended := make(chan error, 1)
+	go func() { ended <- router.Run(ctx) }()
+	<-router.Running()
+	return func() error { return errors.Join(router.Close(), <-ended) }, nil
+}
+
+// loop takes messages from the subscriber itself, without a router.
+func loop(ctx context.Context, sub message.Subscriber, handle func(*message.Message) error) (stop func() error, err error) {
+	messages, err := sub.Subscribe(ctx, ordersTopic)
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		for m := range messages {
+			if handle(m) != nil {
+				m.Nack()
+				continue
+			}
 			m.Ack()
 		}
-		took := time.Since(began)
-		return []float64{perSecond(env.Events, took)}, errors.Join(router.Close(), channel.Close())
-	}}
+	}()
+	return sub.Close, nil
 }
 
-// messages and offsets are the tables of watermill-sql in SQLite. It has adapters for MySQL, whose statements SQLite mostly
-// understands, and takes others.
-type messages struct{ sql.DefaultMySQLSchema }
-
-func (m messages) SchemaInitializingQueries(p sql.SchemaInitializingQueriesParams) ([]sql.Query, error) {
-	return []sql.Query{{Query: "CREATE TABLE IF NOT EXISTS " + m.MessagesTable(p.Topic) + ` (
-		"offset" INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL, created_at TEXT DEFAULT CURRENT_TIMESTAMP,
-		payload BLOB, metadata BLOB)`}}, nil
-}
-
-func (messages) SubscribeIsolationLevel() stdsql.IsolationLevel { return stdsql.LevelDefault }
-
-type offsets struct{ sql.DefaultMySQLOffsetsAdapter }
-
-func (o offsets) NextOffsetQuery(p sql.NextOffsetQueryParams) (sql.Query, error) {
-	return sql.Query{
-		Query: "SELECT COALESCE((SELECT offset_acked FROM " + o.MessagesOffsetsTable(p.Topic) + " WHERE consumer_group=?), 0)",
-		Args:  []any{p.ConsumerGroup},
-	}, nil
-}
-
-func (o offsets) AckMessageQuery(p sql.AckMessageQueryParams) (sql.Query, error) {
-	return sql.Query{
-		Query: "INSERT OR REPLACE INTO " + o.MessagesOffsetsTable(p.Topic) + " (offset_consumed, offset_acked, consumer_group) VALUES (?, ?, ?)",
-		Args:  []any{p.LastRow.Offset, p.LastRow.Offset, p.ConsumerGroup},
-	}, nil
-}
-
-// ConsumedMessageQuery is for several subscribers of a group; there is one.
-func (offsets) ConsumedMessageQuery(sql.ConsumedMessageQueryParams) (sql.Query, error) {
-	return sql.Query{}, nil
-}
-
-// sqlBus is Watermill over SQLite.
-type sqlBus struct {
-	db         *stdsql.DB
-	publisher  *sql.Publisher
-	subscriber *sql.Subscriber
-}
-
-func openSQL(dir string) (*sqlBus, error) {
-	db, err := stdsql.Open("sqlite", "file:"+filepath.ToSlash(filepath.Join(dir, "bus.db"))+
-		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=cache_size(-65536)")
+// WatermillReaction takes the time from the start of a publication to the commit of the transaction that holds the
+// reaction. The subscriber looks for messages every millisecond.
+func WatermillReaction(ctx context.Context, t Turn) (res Result, err error) {
+	db, err := openShelf(ctx, t.Dir, "FULL")
 	if err != nil {
 		return nil, err
 	}
-	b := &sqlBus{db: db}
-	schema := messages{sql.DefaultMySQLSchema{SubscribeBatchSize: batchSize}}
-	if b.publisher, err = publisherOf(sql.BeginnerFromStdSQL(db), true); err != nil {
+	defer func() { err = errors.Join(err, db.Close()) }()
+	reacted := make(chan error, 1)
+	sub, err := newSubscriber(db, "group", pageEvents, func(noMessages bool, err error) {
+		if ctx.Err() == nil && (err != nil || !noMessages) {
+			reacted <- err
+		}
+	})
+	if err != nil {
 		return nil, err
 	}
-	b.subscriber, err = sql.NewSubscriber(sql.BeginnerFromStdSQL(db), sql.SubscriberConfig{
-		ConsumerGroup: "reserve", PollInterval: pollInterval, SchemaAdapter: schema, OffsetsAdapter: offsets{}, InitializeSchema: true,
-	}, watermill.NopLogger{})
-	return b, err
-}
-
-func publisherOf(db sql.ContextExecutor, create bool) (*sql.Publisher, error) {
-	return sql.NewPublisher(db, sql.PublisherConfig{SchemaAdapter: messages{}, AutoInitializeSchema: create}, watermill.NopLogger{})
-}
-
-func (b *sqlBus) close() error {
-	return errors.Join(b.subscriber.Close(), b.publisher.Close(), b.db.Close())
-}
-
-// load publishes orders, many at once.
-func (b *sqlBus) load(from, events int) error {
-	for i := from; i < from+events; {
-		var batch []*message.Message
-		for ; i < from+events && len(batch) < loadBatch; i++ {
-			batch = append(batch, message.NewMessage(watermill.NewShortUUID(), orderJSON(i)))
-		}
-		if err := b.publisher.Publish(ordersTopic, batch...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// react answers each order in the transaction that reads and acknowledges it, 256 of them in one: how Watermill does it
-// exactly once.
-func (b *sqlBus) react(ctx context.Context, events int, answer bool) error {
-	orders, err := b.subscriber.Subscribe(ctx, ordersTopic)
+	stop, err := route(ctx, sub, reserveInTx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for range events {
-		m := <-orders
-		if answer {
-			if err := publishAnswer(m); err != nil {
-				return err
-			}
-		}
-		m.Ack()
-	}
-	return nil
-}
-
-func publishAnswer(m *message.Message) error {
-	tx, ok := sql.TxFromContext(m.Context())
-	if !ok {
-		return errors.New("the message has no transaction")
-	}
-	out, err := answerJSON(m.Payload)
-	if err != nil {
-		return err
-	}
-	p, err := publisherOf(tx, false)
-	if err != nil {
-		return err
-	}
-	return p.Publish(stockTopic, message.NewMessage(watermill.NewShortUUID(), out))
-}
-
-// await returns when a count in the database has reached a number: when it is committed.
-func (b *sqlBus) await(query string, n int) error {
-	for got := -1; got < n; {
-		if err := b.db.QueryRow(query).Scan(&got); err != nil {
-			return err
-		}
-		if got < n {
-			time.Sleep(200 * time.Microsecond)
-		}
-	}
-	return nil
-}
-
-// sqlFraction makes the log of the SQL contestant shorter: it would take minutes.
-const sqlFraction = 10
-
-// sqlBacklog: a log that is there, handled by one subscriber, with an answer to each order or without.
-func sqlBacklog(answer bool) Contestant {
-	return Contestant{Name: "watermill, SQLite", Promise: "synced, exactly once in the database", Run: func(env Env) ([]float64, error) {
-		b, err := openSQL(env.Dir)
-		if err != nil {
-			return nil, err
-		}
-		events := max(1, env.Events/sqlFraction)
-		if err := b.prepare(); err != nil {
-			return nil, err
-		}
-		if err := b.load(0, events); err != nil {
-			return nil, err
-		}
-		ctx, cancel := context.WithCancel(context.Background())
-		defer cancel()
+	res, err = idly(t, func(i int) (time.Duration, error) {
+		list := orderMessages(i, 1)
 		began := time.Now()
-		err = b.react(ctx, events, answer)
-		if err == nil {
-			err = b.await("SELECT COALESCE(MAX(offset_acked), 0) FROM `watermill_offsets_orders`", events)
+		if err := publishTo(wsql.BeginnerFromStdSQL(db), list...); err != nil {
+			return 0, err
 		}
-		took := time.Since(began)
-		return []float64{perSecond(events, took)}, errors.Join(err, b.close())
-	}}
+		err := <-reacted
+		return time.Since(began), err
+	})
+	return res, errors.Join(err, stop())
 }
 
-// prepare makes the tables of both topics.
-func (b *sqlBus) prepare() error {
-	queries, err := messages{}.SchemaInitializingQueries(sql.SchemaInitializingQueriesParams{Topic: stockTopic})
+// openShelf opens a database that has the tables of all topics.
+func openShelf(ctx context.Context, dir, synchronous string) (*sql.DB, error) {
+	db, err := openTables(ctx, dir, synchronous)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("sqlite: %w", err)
 	}
-	_, err = b.db.Exec(queries[0].Query)
-	return errors.Join(err, b.subscriber.SubscribeInitialize(ordersTopic))
+	return db, nil
 }
 
-// sqlReaction: from the publish of an order until its answer is committed, on an idle system.
-func sqlReaction() Contestant {
-	promise := fmt.Sprintf("synced, exactly once in the database; polls every %v", pollInterval)
-	return Contestant{Name: "watermill, SQLite", Promise: promise, Run: func(env Env) ([]float64, error) {
-		b, err := openSQL(env.Dir)
+// WatermillIdle keeps handlers of a router that wait, each for a topic of its own in memory.
+func WatermillIdle(workers int) Run {
+	return func(ctx context.Context, _ Turn) (Result, error) {
+		pubsub := gochannel.NewGoChannel(gochannel.Config{}, watermill.NopLogger{})
+		watched := watchMemory(workers)
+		router, err := message.NewRouter(message.RouterConfig{}, watermill.NopLogger{})
 		if err != nil {
 			return nil, err
 		}
-		if err := b.prepare(); err != nil {
-			return nil, err
+		for w := range workers {
+			name := fmt.Sprintf("worker-%d", w)
+			router.AddConsumerHandler(name, name, pubsub, func(*message.Message) error { return nil })
 		}
-		ctx, cancel := context.WithCancel(context.Background())
-		defer cancel()
-		n := min(samples(env), 200)
-		reacted := make(chan error, 1)
-		go func() { reacted <- b.react(ctx, n, true) }()
-		var took []time.Duration
-		for i := range n {
-			time.Sleep(spacing())
-			began := time.Now()
-			err := b.load(i, 1)
-			if err == nil {
-				err = b.await("SELECT COUNT(*) FROM `watermill_stock`", i+1)
-			}
-			if err != nil {
-				return nil, err
-			}
-			took = append(took, time.Since(began))
-		}
-		return latencies(took), errors.Join(<-reacted, b.close())
-	}}
+		ended := make(chan error, 1)
+		go func() { ended <- router.Run(ctx) }()
+		<-router.Running()
+		res := watched.result()
+		return res, errors.Join(router.Close(), <-ended, pubsub.Close())
+	}
 }

@@ -1,16 +1,3 @@
-// Package machine says what the machine is that figures belong to.
+// Package machine tells what the machine of a measurement is, and the least that a durable write costs on it: a file that
+// is filled with zeros ahead and synced, and a journal that shares its syncs among all writers.
 package machine
-
-import (
-	"fmt"
-	"io"
-	"runtime"
-)
-
-// Describe writes a line for each property of the machine, and of the file system that a directory lies on, in a form that
-// benchstat takes for properties of a run.
-func Describe(w io.Writer, dir string) error {
-	_, err := fmt.Fprintf(w, "go: %s\ncores: %d\nkernel: %s\nfs: %s\n",
-		runtime.Version(), runtime.GOMAXPROCS(0), kernel(), fileSystem(dir))
-	return err
-}

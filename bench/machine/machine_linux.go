@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"runtime"
 	"syscall"
 )
 
-func kernel() string {
+// Kernel names the operating system and its release.
+func Kernel() string {
 	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
 	if err != nil {
 		return "linux"
@@ -15,8 +17,8 @@ func kernel() string {
 	return "linux " + string(bytes.TrimSpace(release))
 }
 
-// fileSystem names the kind of file system that a directory lies on.
-func fileSystem(dir string) string {
+// FileSystem names the kind of file system that a directory lies on.
+func FileSystem(dir string) string {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(dir, &s); err != nil {
 		return "unknown"
@@ -42,4 +44,24 @@ func Resident() int64 {
 		return 0
 	}
 	return rss * int64(os.Getpagesize())
+}
+
+// Datasync waits until the data of a file is on disk.
+func Datasync(f *os.File) error { return syscall.Fdatasync(int(f.Fd())) }
+
+// Settle writes out what earlier work has left in the page cache, so that later work does not pay for it.
+func Settle() { syscall.Sync() }
+
+// Processor names the model of the processor.
+func Processor() string {
+	info, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return runtime.GOARCH
+	}
+	for line := range bytes.Lines(info) {
+		if name, model, ok := bytes.Cut(line, []byte(":")); ok && bytes.HasPrefix(name, []byte("model name")) {
+			return string(bytes.TrimSpace(model))
+		}
+	}
+	return runtime.GOARCH
 }

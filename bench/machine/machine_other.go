@@ -2,11 +2,25 @@
 
 package machine
 
-import "runtime"
+import (
+	"os"
+	"runtime"
+)
 
-func kernel() string { return runtime.GOOS }
+// Kernel names the operating system.
+func Kernel() string { return runtime.GOOS }
 
-func fileSystem(string) string { return "unknown" }
+// FileSystem is not known here.
+func FileSystem(string) string { return "unknown" }
 
-// Resident is the memory of the process in RAM, in bytes; not known here.
+// Resident is not known here.
 func Resident() int64 { return 0 }
+
+// Datasync waits until a file is on disk.
+func Datasync(f *os.File) error { return f.Sync() }
+
+// Settle does nothing here.
+func Settle() {}
+
+// Processor is not known here but for its kind.
+func Processor() string { return runtime.GOARCH }

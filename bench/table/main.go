@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/penstock-io/penstock/bench/figures"
 )
 
 func main() {
@@ -69,16 +71,16 @@ func write(w io.Writer, rows []*row) error {
 	var out strings.Builder
 	fmt.Fprintln(&out, "| row | measured | wanted | got | |\n|---|---|---|---|---|")
 	for _, b := range rows {
-		figures, targets := b.split()
+		measured, targets := b.split()
 		if len(targets) == 0 {
 			targets = []target{{}}
 		}
 		for i, t := range targets {
 			name := b.name
 			if i > 0 {
-				name, figures = "", ""
+				name, measured = "", ""
 			}
-			fmt.Fprintf(&out, "| %s | %s | %s | %s | %s |\n", name, figures, t.wanted(), t.got(), t.verdict())
+			fmt.Fprintf(&out, "| %s | %s | %s | %s | %s |\n", name, measured, t.wanted(), t.got(), t.verdict())
 		}
 	}
 	_, err := io.WriteString(w, out.String())
@@ -92,40 +94,33 @@ type target struct {
 }
 
 func (t target) wanted() string {
-	return strings.TrimSpace(t.unit + " " + strings.NewReplacer(">=", "≥", "<=", "≤").Replace(t.relation) + " " + t.bound)
+	return strings.TrimSpace(t.unit + " " + figures.Wanted(t.relation, t.bound))
 }
 
 func (t target) got() string {
 	if t.relation == "" {
 		return ""
 	}
-	return short(t.value)
+	return figures.Short(t.value)
 }
 
 func (t target) verdict() string {
-	bound, _ := strconv.ParseFloat(t.bound, 64)
-	switch {
-	case t.relation == "":
-		return ""
-	case t.relation == ">=" && t.value >= bound, t.relation == "<=" && t.value <= bound:
-		return "met"
-	default:
-		return "**missed**"
-	}
+	bound, _ := strconv.ParseFloat(t.bound, 64) // none without a relation
+	return figures.Verdict(t.value, t.relation, bound)
 }
 
 // split parts the figures from those that are wanted to reach something.
-func (b *row) split() (figures string, targets []target) {
+func (b *row) split() (measured string, targets []target) {
 	var list []string
 	for unit, values := range b.values {
-		t := target{unit: unit, value: median(values)}
+		t := target{unit: unit, value: figures.Median(values)}
 		for _, relation := range []string{">=", "<="} {
 			if name, bound, ok := strings.Cut(unit, relation); ok {
 				t.unit, t.relation, t.bound = name, relation, bound
 			}
 		}
 		if t.relation == "" {
-			list = append(list, unit+" "+short(t.value))
+			list = append(list, unit+" "+figures.Short(t.value))
 		} else {
 			targets = append(targets, t)
 		}
@@ -133,24 +128,4 @@ func (b *row) split() (figures string, targets []target) {
 	slices.Sort(list)
 	slices.SortFunc(targets, func(x, y target) int { return strings.Compare(x.unit, y.unit) })
 	return strings.Join(list, ", "), targets
-}
-
-func median(values []float64) float64 {
-	slices.Sort(values)
-	n := len(values)
-	return (values[(n-1)/2] + values[n/2]) / 2
-}
-
-// short gives three digits or so.
-func short(v float64) string {
-	switch {
-	case v >= 1e6:
-		return fmt.Sprintf("%.2f M", v/1e6)
-	case v >= 1e4:
-		return fmt.Sprintf("%.0f k", v/1e3)
-	case v >= 100:
-		return fmt.Sprintf("%.0f", v)
-	default:
-		return strconv.FormatFloat(v, 'g', 3, 64)
-	}
 }

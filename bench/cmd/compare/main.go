@@ -1,112 +1,129 @@
-// Command compare measures what it costs to hand events to a worker, Penstock beside its peers in the same run, prints the table,
-// and keeps it with a chart and the raw figures in a folder.
+// Command compare measures how fast events are delivered, handled and remembered, by Penstock and by others in the same
+// run. It prints a table with what is wanted and what was reached, and keeps that, a chart and every single figure:
 //
-//	go run ./cmd/compare                   # in the folder bench; some minutes; leave the machine alone meanwhile
-//	go run ./cmd/compare -quick            # seconds: to see that everything runs; its figures mean nothing
-//	go run ./cmd/compare -rows "react"     # only the rows whose names begin so
+//	go run ./cmd/compare                      # everything; leave the machine alone for half an hour
+//	go run ./cmd/compare -rows reactor        # the rows whose name matches
+//	go run ./cmd/compare -quick               # whether it works; the figures mean nothing
+//
+// Files are written to results/delivery-*.md, .svg and .json, and named after the commit. Logs are written to the directory
+// of the environment's TMPDIR, or to -dir, which should lie on the disk that is of interest.
 package main
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
 	"github.com/penstock-io/penstock/bench/delivery"
-	"github.com/penstock-io/penstock/bench/machine"
 )
 
-type options struct {
-	rounds int
-	env    delivery.Env
-	rows   string
-	out    string
-	quick  bool
-}
-
 func main() {
-	var o options
-	flag.IntVar(&o.rounds, "rounds", 5, "how many `rounds`; a figure is their median")
-	flag.IntVar(&o.env.Events, "events", 200_000, "`events` of the logs that are handled")
-	flag.DurationVar(&o.env.Turn, "turn", time.Second, "how long a turn lasts where it lasts for a time")
-	flag.StringVar(&o.env.Dir, "dir", "", "a `directory` on the disk that is of interest (default: that of temporary files)")
-	flag.StringVar(&o.rows, "rows", "", "only the rows whose `names` begin so")
-	flag.StringVar(&o.out, "out", "results", "the `folder` for table, chart and figures; empty: none are kept")
-	flag.BoolVar(&o.quick, "quick", false, "one short round")
-	flag.Parse()
-	if err := run(o); err != nil {
+	if err := run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "compare:", err)
 		os.Exit(1)
 	}
 }
 
-// kept is what is written as JSON.
-type kept struct {
-	Version string
-	Machine []string
-	Rounds  int
-	Events  int
-	Turn    string
-	Rows    []delivery.Measured
+// settings are the flags.
+type settings struct {
+	dir, out string
+	rows     *regexp.Regexp
+	rounds   int
+	turn     time.Duration
+	sizes    delivery.Sizes
+	quick    bool
+	verbose  bool
 }
 
-func run(o options) (err error) {
-	if o.quick {
-		o.rounds, o.env.Events, o.env.Turn = 1, 2000, 50*time.Millisecond
+func parse(args []string, stderr io.Writer) (s settings, err error) {
+	flags := flag.NewFlagSet("compare", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&s.dir, "dir", os.TempDir(), "directory for logs, on the disk that is of interest")
+	flags.StringVar(&s.out, "out", "results", "directory for table, chart and figures")
+	rows := flags.String("rows", ".", "regular expression: the rows to measure")
+	flags.IntVar(&s.rounds, "rounds", 5, "turns of each contestant")
+	flags.DurationVar(&s.turn, "turn", time.Second, "how long a contestant is measured in a turn")
+	events := flags.Int("events", delivery.Full().Events, "events of the large log")
+	flags.BoolVar(&s.quick, "quick", false, "one round of the least of everything, to see that it works")
+	flags.BoolVar(&s.verbose, "v", false, "tell of each turn on standard error")
+	if err := flags.Parse(args); err != nil {
+		return s, err
 	}
-	if o.env.Dir, err = os.MkdirTemp(o.env.Dir, "penstock-compare-"); err != nil {
-		return err
+	s.sizes = delivery.Full()
+	s.sizes.Events = *events
+	if s.quick {
+		s.sizes, s.rounds, s.turn = delivery.Quick(), 1, 50*time.Millisecond
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(o.env.Dir)) }()
-	var rows []delivery.Row
-	for _, r := range delivery.Rows() {
-		if strings.HasPrefix(r.Name, o.rows) {
-			rows = append(rows, r)
-		}
-	}
-	if len(rows) == 0 {
-		return fmt.Errorf("no row begins with %q", o.rows)
-	}
-	k := kept{Version: version(), Rounds: o.rounds, Events: o.env.Events, Turn: o.env.Turn.String()}
-	var about strings.Builder
-	if err := machine.Describe(&about, o.env.Dir); err != nil {
-		return err
-	}
-	k.Machine = strings.Split(strings.TrimSpace(about.String()), "\n")
-	if k.Rows, err = delivery.Measure(rows, o.rounds, o.env, func(what string) { fmt.Fprintln(os.Stderr, what) }); err != nil {
-		return err
-	}
-	table := k.table()
-	fmt.Print(table)
-	if o.out == "" {
-		return nil
-	}
-	return k.keep(o.out, table)
+	s.rows, err = regexp.Compile(*rows)
+	return s, err
 }
 
-// keep writes the table, the chart and the figures.
-func (k kept) keep(dir, table string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	name := filepath.Join(dir, "delivery-"+k.Version)
-	figures, err := json.MarshalIndent(k, "", "\t")
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	s, err := parse(args, stderr)
 	if err != nil {
 		return err
 	}
-	return errors.Join(
-		os.WriteFile(name+".md", []byte(table), 0o644),
-		os.WriteFile(name+".json", append(figures, '\n'), 0o644),
-		chart(k.Rows, name+".svg"))
+	dir, err := os.MkdirTemp(s.dir, "penstock-compare-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	o := delivery.Options{Dir: dir, Rounds: s.rounds, Time: s.turn, Settle: !s.quick}
+	if s.verbose {
+		o.Log = stderr
+	}
+	r := report{Machine: describe(dir), Rounds: s.rounds, Turn: s.turn.String()}
+	for _, row := range delivery.Rows(s.sizes) {
+		if !s.rows.MatchString(row.Name) {
+			continue
+		}
+		fmt.Fprintf(stderr, "%s  %s\n", time.Now().Format(time.TimeOnly), row.Title)
+		m, err := row.Measure(ctx, o)
+		if err != nil {
+			return err
+		}
+		r.Rows = append(r.Rows, m)
+	}
+	if len(r.Rows) == 0 {
+		return fmt.Errorf("no row matches %q", s.rows)
+	}
+	if _, err := io.WriteString(stdout, r.markdown()); err != nil {
+		return err
+	}
+	return r.keep(s.out, "delivery-"+commit())
 }
 
-// version names the state of the repository that was measured.
-func version() string {
+// keep writes the files of a report.
+func (r report) keep(dir, name string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	chart, err := r.chart()
+	if err != nil {
+		return err
+	}
+	figures, err := r.json()
+	if err != nil {
+		return err
+	}
+	for suffix, content := range map[string][]byte{".md": []byte(r.markdown()), ".svg": chart, ".json": figures} {
+		if err := os.WriteFile(filepath.Join(dir, name+suffix), content, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// commit names the state of the work tree, as far as git knows it.
+func commit() string {
 	out, err := exec.Command("git", "describe", "--always", "--dirty").Output()
 	if err != nil {
 		return "unknown"

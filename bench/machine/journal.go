@@ -1,31 +1,15 @@
-// Package limit is what a durable log in Go cannot do without: frame, checksum, write, fdatasync. What it lacks, an index, a hash
-// chain, readers, is what the others are measured for.
-package limit
+package machine
 
 import (
-	"encoding/binary"
 	"errors"
-	"hash/crc32"
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 )
-
-// Castagnoli is the table of CRC-32C.
-var Castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// FrameBytes precede a record in a file: its length and its CRC-32C.
-const FrameBytes = 8
 
 // journalBytes is the size of the file that a journal writes round and round: it is filled with zeros once, and never grows.
 const journalBytes = 64 << 20
-
-// AppendFrame adds a record with its length and checksum.
-func AppendFrame(dst, rec []byte) []byte {
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(rec)))
-	dst = binary.LittleEndian.AppendUint32(dst, crc32.Checksum(rec, Castagnoli))
-	return append(dst, rec...)
-}
 
 // Zeroed is a file filled with zeros ahead, that is written round and round.
 type Zeroed struct {
@@ -41,14 +25,17 @@ func NewZeroed(dir string) (*Zeroed, error) {
 	}
 	zeros := make([]byte, 1<<20)
 	for range journalBytes / len(zeros) {
-		if _, err = file.Write(zeros); err != nil {
+		if _, err := file.Write(zeros); err != nil {
 			return nil, errors.Join(err, file.Close())
 		}
 	}
-	return &Zeroed{file: file}, file.Sync()
+	if err := file.Sync(); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return &Zeroed{file: file}, nil
 }
 
-// Write puts frames behind those written before.
+// Write writes without a sync.
 func (z *Zeroed) Write(buf []byte) error {
 	if z.end+int64(len(buf)) > journalBytes {
 		z.end = 0
@@ -58,11 +45,21 @@ func (z *Zeroed) Write(buf []byte) error {
 	return err
 }
 
-// Sync makes what was written durable.
+// Sync waits until what was written is on disk.
 func (z *Zeroed) Sync() error { return Datasync(z.file) }
 
 // Close closes the file.
 func (z *Zeroed) Close() error { return z.file.Close() }
+
+// Append frames a record, writes it, syncs it on demand, and gives the time that took.
+func (z *Zeroed) Append(rec []byte, sync bool) (time.Duration, error) {
+	began := time.Now()
+	err := z.Write(AppendFrame(nil, rec))
+	if err == nil && sync {
+		err = z.Sync()
+	}
+	return time.Since(began), err
+}
 
 // Journal is the limit of a durable append. One goroutine takes what waits, frames it, and does one write and one
 // fdatasync for the whole group. There is no index, no hash, and nobody is told but the writers.
@@ -84,7 +81,7 @@ type group struct {
 	err     error // valid once done is closed
 }
 
-// NewJournal starts a journal over a file, which it closes.
+// NewJournal starts the goroutine of a journal.
 func NewJournal(z *Zeroed) *Journal {
 	j := &Journal{zeroed: z, group: &group{done: make(chan struct{})}, gone: make(chan struct{})}
 	j.arrival.L = &j.mu
@@ -92,7 +89,7 @@ func NewJournal(z *Zeroed) *Journal {
 	return j
 }
 
-// Append returns when the record is durable.
+// Append returns when the record is on disk.
 func (j *Journal) Append(rec []byte) error {
 	j.mu.Lock()
 	g := j.group

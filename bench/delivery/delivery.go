@@ -1,0 +1,200 @@
+// Package delivery measures how fast events are delivered, handled and remembered: by Penstock, by the least that a
+// machine can do, and by systems that are used for the same from Go.
+//
+// A [Row] is one piece of work with several contestants. In a round each of them has one turn, in an order that moves on
+// by one each round, so that all meet the same machine and only ratios within a round count:
+//
+//	prepare    logs that are only read, once for the row
+//	round 1    limit | penstock | jetstream | watermill     a turn opens the contestant, lets it do the work,
+//	round 2    penstock | jetstream | watermill | limit     and closes it
+//
+// Every contestant is used as its documentation tells those who want it fast: what it offers in batches is taken in
+// batches, what it acknowledges later is awaited later. What an acknowledgement is worth differs; [Contestant].Promise
+// says it, and Durable says whether it outlives a power cut.
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/penstock-io/penstock/bench/figures"
+	"github.com/penstock-io/penstock/bench/machine"
+)
+
+// Turn is what a contestant has to work with.
+type Turn struct {
+	Dir     string        // empty, removed after the turn
+	Library string        // the same in all turns of a row, for logs that are only read
+	Time    time.Duration // how long it works where it does not work until it is done
+}
+
+// Result is what was measured in one turn: the figure of the row, under [Row].Unit, and others under names of their own.
+type Result map[string]float64
+
+// Run takes a turn.
+type Run func(ctx context.Context, t Turn) (Result, error)
+
+// Contestant is one way of doing the work of a row.
+type Contestant struct {
+	Name    string
+	Promise string // what it is worth when the contestant says that a piece of work is done
+	Durable bool   // whether that outlives a power cut
+	Prepare Run    // makes what its turns find in the library; nil for none
+	Run     Run
+}
+
+// Target is what is wanted of a row.
+type Target struct {
+	Name     string
+	Relation string // ">=" or "<="; empty for a ratio that is only shown
+	Bound    float64
+	Of       func(Round) float64
+}
+
+// Round is what was measured in one round, by the names of contestants.
+type Round map[string]Result
+
+// Row is one piece of work.
+type Row struct {
+	Name        string
+	Title       string
+	Does        string // what a contestant does in its turn
+	Unit        string
+	Less        bool // is better
+	Contestants []Contestant
+	Targets     []Target
+}
+
+// Options of a measurement. Dir, Rounds and Time are required.
+type Options struct {
+	Dir    string // on the disk of interest
+	Rounds int
+	Time   time.Duration
+	Settle bool      // write out before each turn what earlier ones have left in the page cache
+	Log    io.Writer // hears of each turn; nil for nobody
+}
+
+// Measured is a row with what was measured.
+type Measured struct {
+	Row    Row
+	Rounds []Round
+}
+
+// Figure is the median of a figure of a contestant over the rounds, and whether it has that figure.
+func (m Measured) Figure(contestant, unit string) (float64, bool) {
+	var values []float64
+	for _, r := range m.Rounds {
+		if v, ok := r[contestant][unit]; ok {
+			values = append(values, v)
+		}
+	}
+	return figures.Median(values), len(values) > 0
+}
+
+// Reached is the median of a target over the rounds.
+func (m Measured) Reached(t Target) float64 {
+	var values []float64
+	for _, r := range m.Rounds {
+		values = append(values, t.Of(r))
+	}
+	return figures.Median(values)
+}
+
+// Measure lets the contestants of a row take their turns.
+func (r Row) Measure(ctx context.Context, o Options) (m Measured, err error) {
+	m.Row = r
+	library, err := os.MkdirTemp(o.Dir, "library-")
+	if err != nil {
+		return m, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(library)) }()
+	t := Turn{Library: library, Time: o.Time}
+	for _, c := range r.Contestants {
+		if c.Prepare == nil {
+			continue
+		}
+		if _, err := c.Prepare(ctx, t); err != nil {
+			return m, fmt.Errorf("%s: %s: prepare: %w", r.Name, c.Name, err)
+		}
+	}
+	for round := range o.Rounds {
+		results := make(Round)
+		for k := range r.Contestants {
+			c := r.Contestants[(k+round)%len(r.Contestants)]
+			if results[c.Name], err = c.turn(ctx, t, o); err != nil {
+				return m, fmt.Errorf("%s: %s: %w", r.Name, c.Name, err)
+			}
+			if o.Log != nil {
+				fmt.Fprintf(o.Log, "%s round %d: %s: %v\n", r.Name, round+1, c.Name, results[c.Name])
+			}
+		}
+		m.Rounds = append(m.Rounds, results)
+	}
+	return m, nil
+}
+
+// turn gives a contestant an empty directory, and a process without garbage.
+func (c Contestant) turn(ctx context.Context, t Turn, o Options) (res Result, err error) {
+	if t.Dir, err = os.MkdirTemp(o.Dir, "turn-"); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(t.Dir)) }()
+	runtime.GC()
+	if o.Settle {
+		machine.Settle()
+	}
+	return c.Run(ctx, t)
+}
+
+// shelf is a directory of the library, and whether it is there already.
+func (t Turn) shelf(name string) (dir string, filled bool) {
+	dir = filepath.Join(t.Library, name)
+	_, err := os.Stat(dir)
+	return dir, err == nil
+}
+
+// ratio of a figure of two contestants.
+func ratio(unit, ours, theirs string) func(Round) float64 {
+	return func(r Round) float64 { return r[ours][unit] / r[theirs][unit] }
+}
+
+// reached is a figure of Penstock.
+func reached(unit string) func(Round) float64 {
+	return func(r Round) float64 { return r[penstock][unit] }
+}
+
+// latencies are the figures of rows about time.
+func latencies(took []time.Duration) Result {
+	return Result{
+		unitP50: figures.Micros(figures.Quantile(took, 0.5)),
+		unitP99: figures.Micros(figures.Quantile(took, 0.99)),
+	}
+}
+
+// progress counts what is handled. It is over when everything is, or when the time is up.
+type progress struct {
+	began time.Time
+	ends  time.Time
+	want  int
+	done  int
+}
+
+// patience is how many turns a contestant may take for its log. A slow one is measured by how far it came.
+const patience = 2
+
+func newProgress(want int, turn time.Duration) *progress {
+	now := time.Now()
+	return &progress{began: now, ends: now.Add(patience * turn), want: want}
+}
+
+func (p *progress) over() bool { return p.done >= p.want || time.Now().After(p.ends) }
+
+func (p *progress) rate() Result {
+	return Result{unitEvents: figures.PerSecond(p.done, time.Since(p.began)), "handled": float64(p.done)}
+}

@@ -1,0 +1,65 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestATargetIsTheMedianOfTheRatiosWithinTheRounds(t *testing.T) {
+	m := Measured{Rounds: []Round{
+		{"us": {"n/s": 10}, "them": {"n/s": 1}},
+		{"us": {"n/s": 200}, "them": {"n/s": 100}}, // a machine that is ten times as fast for a while
+		{"us": {"n/s": 12}, "them": {"n/s": 4}},
+	}}
+	if got := m.Reached(Target{Of: ratio("n/s", "us", "them")}); got != 3 {
+		t.Errorf("reached %v, want 3", got)
+	}
+	if got, _ := m.Figure("us", "n/s"); got != 12 {
+		t.Errorf("figure %v, want 12", got)
+	}
+	if _, ok := m.Figure("us", "other"); ok {
+		t.Error("a figure that nobody measured is there")
+	}
+}
+
+func TestTheOrderOfContestantsMovesOnWithTheRounds(t *testing.T) {
+	var order []string
+	prepared := 0
+	take := func(name string) Run {
+		return func(_ context.Context, turn Turn) (Result, error) {
+			order = append(order, name)
+			left, err := os.ReadDir(turn.Dir)
+			if err != nil || len(left) > 0 {
+				t.Errorf("%s begins in a directory with %v: %v", name, left, err)
+			}
+			return Result{}, os.WriteFile(turn.Dir+"/rest", nil, 0o600)
+		}
+	}
+	r := Row{Contestants: []Contestant{
+		{Name: "a", Run: take("a"), Prepare: func(context.Context, Turn) (Result, error) { prepared++; return nil, nil }},
+		{Name: "b", Run: take("b")},
+		{Name: "c", Run: take("c")},
+	}}
+	dir := t.TempDir()
+	if _, err := r.Measure(t.Context(), Options{Dir: dir, Rounds: 3, Time: time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"a", "b", "c", "b", "c", "a", "c", "a", "b"}; !slices.Equal(order, want) {
+		t.Errorf("turns %v, want %v", order, want)
+	}
+	if left, _ := os.ReadDir(dir); len(left) > 0 || prepared != 1 {
+		t.Errorf("left %v; prepared %d times, want once", left, prepared)
+	}
+}
+
+func TestAContestantThatFailsEndsTheMeasurement(t *testing.T) {
+	broken := errors.New("broken")
+	r := Row{Contestants: []Contestant{{Name: "a", Run: func(context.Context, Turn) (Result, error) { return nil, broken }}}}
+	if _, err := r.Measure(t.Context(), Options{Dir: t.TempDir(), Rounds: 1}); !errors.Is(err, broken) {
+		t.Fatal(err)
+	}
+}
