@@ -12,7 +12,7 @@ BENCH    ?= .
 TIMEOUT  ?= 60m
 
 .DEFAULT_GOAL := help
-.PHONY: help check fmt fmt-check no-sleep vet lint test race crash fuzz bench benchstat build-all vuln ci
+.PHONY: help check fmt fmt-check no-sleep vet lint test race crash fuzz bench benchstat compare build-all vuln ci
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ bench: ## measure, and keep numbers and table in bench/results (BENCH=. COUNT=6;
 	cd bench && set -o pipefail && out=results/$$(git describe --always --dirty) && \
 	go test -run '^$$' -bench '$(BENCH)' -benchtime=1x -count=$(or $(COUNT),6) -timeout=$(TIMEOUT) . | tee "$$out.txt" && \
 	go run ./table <"$$out.txt" | tee "$$out.md"
+
+compare: ## deliver events beside JetStream, Watermill and others, and keep table and chart in bench/results (ARGS='-rows reactor')
+	cd bench && go run ./cmd/compare $(ARGS)
 
 benchstat: ## compare two results (OLD=bench/results/a.txt NEW=bench/results/b.txt)
 	$(TOOL) benchstat $(OLD) $(NEW)
