@@ -169,8 +169,9 @@ func (c *cell) transit(state State, reason error) {
 			c.movedAt, c.stalled = c.since, false
 		}
 	}
+	again := c.reason != nil && reason != nil && c.reason.Error() == reason.Error()
 	c.state, c.reason = state, reason
-	if from != state || reason != nil {
+	if from != state || reason != nil && !again {
 		c.watch.tell(Transition{
 			Time: time.Now(), Worker: c.name, Path: c.path, From: from, To: state, Reason: reason, Stack: c.stack,
 			Attempt: c.attempt, Position: c.position,

@@ -50,7 +50,7 @@ func (s *System) Resume(ctx context.Context, name string, reason string) error {
 	})
 }
 
-// Rewind goes back to where from says: everything that matches behind it is handled again. Handlers see that an event was
+// Rewind goes back to where to says: everything that matches after it is handled again. Handlers see that an event was
 // handled before; the reactions to it are dropped, unless emit is set. What was parked behind it comes in its place in the
 // log, for the first time. Errors: checkpoint.RewindError for what lies ahead of the worker, cursor.ErrOwnPosition.
 func (s *System) Rewind(ctx context.Context, name string, to store.Start, emit bool, reason string) error {

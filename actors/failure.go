@@ -112,6 +112,7 @@ func (w *worker) obey(c actor.Context, v *verdict) {
 	}
 	delete(w.trouble, v.first)
 	w.commit(c)
+	w.plan.cell.setAside(v)
 	w.plan.cell.decided()
 	if v.restart {
 		c.Send(w.parent, &again{child: w.child, gen: w.gen})

@@ -2,6 +2,7 @@ package actors_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -296,4 +297,35 @@ func TestAReplayThatPanicsUsesUpItsAttemptsWhateverElseIsHandled(t *testing.T) {
 			require.False(t, parkedOf(t, sys)[0].Replaying)
 		})
 	}
+}
+
+func TestWhoWatchesIsToldWhatIsSetAsideAndWhatIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		sys := start(t, st, cursor.Worker{Name: "w", Region: inputs, Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+			switch b.Events[0].Position {
+			case 1:
+				return cursor.Continue, cursor.Failed(0, supervision.Park(errBroken))
+			case 2:
+				return cursor.Continue, cursor.Failed(0, supervision.Skip(errBroken))
+			}
+			return cursor.Continue, nil
+		}})
+		watched := sys.Watch(t.Context())
+		appendInputs(t, st, 3)
+		time.Sleep(time.Second)
+		require.NoError(t, sys.Stop(t.Context()))
+		told := make(map[store.Position]error)
+		for tr := range watched {
+			var parked *actors.ParkedError
+			var skipped *actors.SkippedError
+			switch {
+			case errors.As(tr.Reason, &parked):
+				told[parked.Event] = actors.ErrParked
+			case errors.As(tr.Reason, &skipped):
+				told[skipped.Event] = actors.ErrSkipped
+			}
+		}
+		require.Equal(t, map[store.Position]error{1: actors.ErrParked, 2: actors.ErrSkipped}, told)
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
 )
 
 // MaxLag is how far lag is counted: a worker with this lag is at least that far behind.
@@ -179,6 +180,19 @@ func (s *System) lookForStalls() {
 			s.log.Warn("worker is behind and does not move", workerField(p), errorField(err))
 		}
 	}
+}
+
+// setAside tells those who watch that an event was set aside, or given up.
+func (c *cell) setAside(v *verdict) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var reason error = &ParkedError{Worker: c.name, Event: v.first, Err: v.reason.Error()}
+	if v.action == supervision.ActionSkip {
+		reason = &SkippedError{Worker: c.name, Event: v.first, Err: v.reason.Error()}
+	}
+	c.watch.tell(Transition{
+		Time: time.Now(), Worker: c.name, Path: c.path, From: c.state, To: c.state, Reason: reason, Attempt: v.attempt, Position: c.position,
+	})
 }
 
 // stands reports how long a worker that could work has not moved, and whether that is too long and was not told yet.

@@ -12,7 +12,9 @@ import (
 // watchBuffer is how many transitions wait for a slow watcher.
 const watchBuffer = 1024
 
-// Transition tells that a worker came into a state, or into the same one for another reason.
+// Transition tells that a worker came into a state, or into the same one for another reason; or that it has set an event aside
+// or given one up, with a [ParkedError] or [SkippedError] as the reason and without another state. With lanes it shows the oldest
+// event that is being retried, and a worker that handles others meanwhile comes into the same state again and again.
 type Transition struct {
 	Time     time.Time
 	Worker   string

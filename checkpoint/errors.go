@@ -54,7 +54,8 @@ func describe(identity string) string {
 // Unwrap returns [ErrRegion].
 func (e *RegionError) Unwrap() error { return ErrRegion }
 
-// KindsError says how the list of handled kinds changed. [Rebind] accepts the new one, and another ID begins anew.
+// KindsError says how the list of handled kinds changed. Binding.NewKinds says what becomes of that, [Rebind] accepts the new
+// list, and another ID begins anew.
 type KindsError struct {
 	ID             ID
 	Added, Removed []string // sorted
@@ -72,7 +73,7 @@ func (e *KindsError) Error() string {
 	case e.NowAll:
 		change = "handled only " + removed + ", now all kinds"
 	}
-	return fmt.Sprintf("checkpoint %q: %s: checkpoint.Rebind accepts that", e.ID, change)
+	return fmt.Sprintf("checkpoint %q: %s: say with NewKinds whether the past of new kinds is handled, or accept the change with checkpoint.Rebind", e.ID, change)
 }
 
 // Unwrap returns [ErrKindsChanged].

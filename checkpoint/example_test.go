@@ -34,7 +34,7 @@ func ExampleRebind() {
 	_, err = checkpoint.Acquire(ctx, st, "invoices", reader) // checkpoint.Rewind before it would bring the cancellations so far
 	fmt.Println(err)
 	// Output:
-	// checkpoint "invoices": handled kinds changed, added [order.cancelled], removed []: checkpoint.Rebind accepts that
+	// checkpoint "invoices": handled kinds changed, added [order.cancelled], removed []: say with NewKinds whether the past of new kinds is handled, or accept the change with checkpoint.Rebind
 	// <nil>
 }
 

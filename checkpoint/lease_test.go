@@ -266,7 +266,7 @@ func TestWhatDoesNotFitIsToldInWordsAndWithTheWayOut(t *testing.T) {
 		"handled all kinds, now only a, b":                 {ID: "index", Added: []string{"a", "b"}, WasAll: true},
 		"handled only c, now all kinds":                    {ID: "index", Removed: []string{"c"}, NowAll: true},
 	} {
-		require.EqualError(t, err, `checkpoint "index": `+want+`: checkpoint.Rebind accepts that`)
+		require.EqualError(t, err, `checkpoint "index": `+want+`: say with NewKinds whether the past of new kinds is handled, or accept the change with checkpoint.Rebind`)
 	}
 }
 

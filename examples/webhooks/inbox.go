@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 
@@ -25,7 +26,7 @@ func inbox(st *store.Store, sys *actors.System) http.Handler {
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
 		s := sys.Status().Workers[0]
 		answer(w, map[string]any{
-			"state": s.State.String(), "position": s.Position, "lag": s.Lag, "parked": s.Parked, "waiting": s.LagTime.String(),
+			"state": s.State.String(), "reason": fmt.Sprint(s.Reason), "position": s.Position, "lag": s.Lag, "parked": s.Parked - s.Held, "held": s.Held, "waiting": s.LagTime.String(),
 		}, nil)
 	})
 	return mux

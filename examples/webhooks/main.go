@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"time"
@@ -36,6 +37,10 @@ func main() {
 	flag.Parse()
 	if *target == "" {
 		fmt.Fprintln(os.Stderr, "webhooks: -target is missing")
+		os.Exit(2)
+	}
+	if to, err := url.Parse(*target); err != nil || to.Scheme != "http" && to.Scheme != "https" || to.Host == "" {
+		fmt.Fprintf(os.Stderr, "webhooks: -target %q is not an http or https URL\n", *target)
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
