@@ -12,8 +12,8 @@ import (
 func TestATargetIsTheMedianOfTheRatiosWithinTheRounds(t *testing.T) {
 	m := Measured{Rounds: []Round{
 		{"us": {"n/s": 10}, "them": {"n/s": 1}},
-		{"us": {"n/s": 200}, "them": {"n/s": 100}}, // a machine that is ten times as fast for a while
 		{"us": {"n/s": 12}, "them": {"n/s": 4}},
+		{"us": {"n/s": 200}, "them": {"n/s": 100}}, // a machine that is ten times as fast for a while
 	}}
 	if got := m.Reached(Target{Of: ratio("n/s", "us", "them")}); got != 3 {
 		t.Errorf("reached %v, want 3", got)
