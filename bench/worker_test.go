@@ -47,7 +47,7 @@ func BenchmarkCatchUp(b *testing.B) {
 			for b.Loop() {
 				st := openStore(b, dir, store.Options{})
 				limit := rate(b, events, func() (int, error) { return replayPenstock(b, st, store.Region{}) })
-				ours, err := delivery.CatchUp(b.Context(), st, "catch-up", events)
+				ours, err := delivery.CatchUp(b.Context(), st, "catch-up", events, false)
 				must(b, err)
 				f.add("read-ev/s", limit)
 				f.add("penstock-ev/s", ours)
