@@ -1,0 +1,89 @@
+// Package drive decides what happens next to a worker and to a tree of workers. It is pure: it is
+// called with what happened, and returns what to do about it. Package actors carries that out with
+// mailboxes, timers and goroutines, package reactortest step by step in virtual time; both have the
+// same decisions, because they are made here.
+//
+// It is no interface for programs: its names and signatures follow the needs of those two packages
+// and change without notice.
+//
+// # A tree
+//
+// [Tree] is one machine for all groups of a tree: strategies, rounds, delays, stops, escalations,
+// handlers that do not return, and resumes. A failure that escalates is a call inside of it, so
+// that there is no moment at which one group knows of it and another does not.
+//
+// The workers are its leaves, numbered depth first, so each group is an interval of leaves. At any
+// time a leaf has at most one incarnation. These are its phases:
+//
+//	          spawned           acquired           begun
+//	Down -------------> Starting --------> Ready --------> Up
+//	^ ^  \                 |                 |              |
+//	| |   delayed          +--------+--------+--------------+
+//	| |    \                        |                |
+//	| |     Delayed --> Starting    | drained        | canceled
+//	| |                             v                v
+//	| +----------------------- Draining -------> Canceled --------> Hung
+//	|         gone                     canceled   |  timed out       |
+//	+---------------------------------------------+------------------+
+//	                           gone
+//
+// and all the moves between them:
+//
+//	Down      spawned    Starting   an actor is made, and acquires the checkpoint
+//	Delayed   spawned    Starting
+//	Starting  acquired   Ready      it waits for its siblings, where these are started with it
+//	Ready     begun      Up         it handles events
+//	Starting  drained    Draining   it is to end in good order
+//	Ready     drained    Draining
+//	Up        drained    Draining
+//	Starting  canceled   Canceled   it is to end, and the contexts of its handlers have ended
+//	Ready     canceled   Canceled
+//	Up        canceled   Canceled
+//	Draining  canceled   Canceled
+//	Canceled  timed out  Hung       its handler does not return: it is halted, and never run beside it
+//	Starting  gone       Down       it disappeared: the system fails
+//	Ready     gone       Down
+//	Up        gone       Down
+//	Draining  gone       Down
+//	Canceled  gone       Down
+//	Hung      gone       Down
+//	Down      delayed    Delayed    it comes back alone, after the delay of its restart
+//	Delayed   called off Down       a round, a halt or the stop has taken it over
+//
+// Several leaves are started or stopped together in a round: an interval of leaves. Rounds never
+// overlap: one that would is joined with the other, to a round over both with the longer delay. The
+// first round starts all leaves, the last one stops them; all others restart what a strategy says.
+//
+//	          all down           due               all ready
+//	Stopping ---------> Waiting -----> Acquiring ------------> Over
+//	   ^  \                |               |  \ all ready       ^
+//	   |   \               |               |   +------> Held ---+
+//	   |    \ stopped      | joined        |                begun
+//	   |     \             |               |
+//	   +------\------------+---------------+
+//	           +------------------------------------> Over
+//
+// and all the moves:
+//
+//	Stopping  all down   Waiting    leaves are drained in reverse, each when the one after it is down
+//	Waiting   due        Acquiring  all are spawned in order, and acquire side by side
+//	Acquiring all ready  Over       all begin in order
+//	Stopping  joined     Stopping   with another one that overlaps it
+//	Waiting   joined     Stopping
+//	Acquiring joined     Stopping
+//	Acquiring held       Held       the first round: all are ready, and wait for Begin
+//	Held      all ready  Over
+//	Stopping  stopped    Over       the last round: nothing has an actor any more
+//
+// A restart of a group is a round over its leaves with fresh judges for all that is below it. One
+// of several siblings is a round over these; workers among them keep their judges.
+//
+// # A worker
+//
+// (Its phases are described where its machine is.)
+//
+// # What it must not know
+//
+// Actors, mailboxes, goroutines, locks, timers, the clock (moments are passed), chance (a function
+// is passed), logging. It is not safe for concurrent use; each value belongs to one goroutine.
+package drive
