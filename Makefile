@@ -7,12 +7,15 @@ SHELL    := /bin/bash
 TOOL     := go tool -modfile=.tools.mod
 GOLANGCI := go tool -modfile=.golangci.mod golangci-lint
 
+# Modules beside the product: they have the drivers and terminal libraries that the product must not require.
+MODULES := $(sort $(patsubst ./%/go.mod,%,$(shell find . -mindepth 2 -name go.mod -not -path './bench/*')))
+
 T        ?= 30s
 BENCH    ?= .
 TIMEOUT  ?= 60m
 
 .DEFAULT_GOAL := help
-.PHONY: help check fmt fmt-check no-sleep vet lint test race crash fuzz bench benchstat compare build-all vuln ci
+.PHONY: help check fmt fmt-check no-sleep vet lint test test-modules race crash fuzz bench benchstat compare build-all vuln ci
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +34,7 @@ no-sleep:
 
 vet:
 	go vet ./...
+	@for m in $(MODULES) bench; do echo "$$m"; go vet -C "$$m" ./... || exit 1; done
 
 lint: ## golangci-lint: staticcheck, the import rules, and the rest of .golangci.yml
 	$(GOLANGCI) run ./...
@@ -38,11 +42,17 @@ lint: ## golangci-lint: staticcheck, the import rules, and the rest of .golangci
 test: ## go test ./...
 	go test ./...
 
+test-modules: ## the same for the modules beside the product: examples, and the projector against real databases
+	@for m in $(MODULES); do go test -C "$$m" ./... || exit 1; done
+
 race: ## the tests in random order under the race detector (needs a C compiler)
 	go test -race -shuffle=on ./...
+	@for m in $(MODULES); do go test -C "$$m" -race -shuffle=on ./... || exit 1; done
 
 crash: ## the long kill loop and power-cut soak (COUNT=1 TIMEOUT=60m)
-	PENSTOCK_SOAK=1 go test -v -run 'Crash|PowerCut|Kill' -count=$(or $(COUNT),1) -timeout=$(TIMEOUT) ./...
+	@for m in . $(MODULES); do \
+		PENSTOCK_SOAK=1 go test -C "$$m" -v -run 'Crash|PowerCut|Kill' -count=$(or $(COUNT),1) -timeout=$(TIMEOUT) ./... || exit 1; \
+	done
 
 fuzz: ## every fuzz target in turn (T=30s each)
 	@targets=$$(grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's/:func /:/'); \

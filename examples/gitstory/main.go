@@ -1,12 +1,12 @@
 // Command gitstory tells the history of a git repository: who wrote it, which files change most, and which files
 // change together.
 //
-//	go run ./examples/gitstory [-repo DIR] [-data DIR] [-hotspot N] [-top N] [-crash-after N]
+//	go run -C examples/gitstory . [-repo DIR] [-data DIR] [-hotspot N] [-top N] [-crash-after N]
 //
 // Kill it on the way, and watch the next run go on where the log says:
 //
-//	go run ./examples/gitstory -data DIR -crash-after 3
-//	go run ./examples/gitstory -data DIR
+//	go run -C examples/gitstory . -data DIR -crash-after 3
+//	go run -C examples/gitstory . -data DIR
 //
 // It appends every commit and every changed file to a log, as typed events, while three supervised reactors read that log
 // and answer with events of their own:

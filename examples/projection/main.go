@@ -2,8 +2,8 @@
 // position behind it are one transaction of the database, so whenever the program is killed, each transfer is in the tables
 // once.
 //
-//	go run ./examples/projection                     # a log of 100,000 entries, and their balances
-//	go run ./examples/projection -entries 200000     # goes on where it was; kill it at any time and run it again
+//	go run -C examples/projection .                     # a log of 100,000 entries, and their balances
+//	go run -C examples/projection . -entries 200000     # goes on where it was; kill it at any time and run it again
 //
 // The log and the database lie in the folder projection.data; -data names another.
 package main

@@ -9,7 +9,7 @@
 // that has seen it need not do it twice. A target that answers 4xx will never accept the request: it is set aside with
 // those that follow of its key. Everything else (5xx, no answer in time) is retried with growing delays.
 //
-//	go run ./examples/webhooks -data DIR -target http://localhost:9000/hook
+//	go run -C examples/webhooks . -data DIR -target http://localhost:9000/hook
 //	curl -d '{"paid":true}' localhost:8080/inbox/order-42
 package main
 
