@@ -96,7 +96,7 @@ func (o *killOp) payload(i int) store.Raw {
 func (o *killOp) batch() store.Batch {
 	var b store.Batch
 	if o.Keyed {
-		b.Key = o.Name
+		b.IdempotencyKey = o.Name
 	}
 	for i, entity := range o.Entities {
 		b.Events = append(b.Events, store.Proposal{At: store.At(entity, killScope), Payload: o.payload(i)})

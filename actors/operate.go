@@ -46,7 +46,7 @@ func (s *System) Resume(ctx context.Context, name string, reason string) error {
 // Rewind goes back to where to says: everything that matches after it is handled again. Handlers see that an event was
 // handled before; the reactions to it are dropped, unless emit is set. What was parked behind it comes in its place in the
 // log, for the first time. Errors: checkpoint.RewindError for what lies ahead of the worker, cursor.ErrOwnPosition.
-func (s *System) Rewind(ctx context.Context, name string, to store.Start, emit bool, reason string) error {
+func (s *System) Rewind(ctx context.Context, name string, to store.From, emit bool, reason string) error {
 	return s.move(ctx, name, to, func(ctx context.Context, w *worker, p store.Position) error {
 		return w.sentBack(w.runner.Rewind(ctx, p, emit, reason))
 	})
@@ -54,14 +54,14 @@ func (s *System) Rewind(ctx context.Context, name string, to store.Start, emit b
 
 // SkipTo goes forward: what lies before and was not handled yet never is. Errors: checkpoint.SkipError for what lies
 // behind the worker, cursor.ErrOwnPosition.
-func (s *System) SkipTo(ctx context.Context, name string, to store.Start, reason string) error {
+func (s *System) SkipTo(ctx context.Context, name string, to store.From, reason string) error {
 	return s.move(ctx, name, to, func(ctx context.Context, w *worker, p store.Position) error {
 		return w.runner.SkipTo(ctx, p, reason)
 	})
 }
 
 func (s *System) move(
-	ctx context.Context, name string, to store.Start, do func(context.Context, *worker, store.Position) error,
+	ctx context.Context, name string, to store.From, do func(context.Context, *worker, store.Position) error,
 ) error {
 	position, err := s.store.Resolve(ctx, to)
 	if err != nil {

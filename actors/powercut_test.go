@@ -166,7 +166,7 @@ func (c *cutRun) script() []func(context.Context) error {
 func (c *cutRun) append(from, to int) func(context.Context) error {
 	return func(ctx context.Context) error {
 		for n := from; n <= to; n++ {
-			_, err := c.st.Commit(ctx, store.Batch{Key: fmt.Sprint("input ", n), Events: []store.Proposal{
+			_, err := c.st.Commit(ctx, store.Batch{IdempotencyKey: fmt.Sprint("input ", n), Events: []store.Proposal{
 				{At: store.At(fmt.Sprintf("in:%c", 'a'+n%3), "test"), Payload: cutInput{N: n}},
 			}})
 			if err != nil {

@@ -129,7 +129,7 @@ func prepareCheckpoints(t *testing.T, st *store.Store) {
 	sys, err := actors.Start(t.Context(), st, actors.Options{}, tree(reacting("region"), kinds))
 	require.NoError(t, err)
 	require.NoError(t, sys.Stop(t.Context()))
-	ahead := checkpoint.Record{History: st.History(), Region: inputs.Identity(), Epoch: 1, Scanned: 1 << 40}
+	ahead := checkpoint.Record{Origin: st.Origin(), Region: inputs.Identity(), Epoch: 1, Scanned: 1 << 40}
 	_, err = st.Commit(t.Context(), store.Batch{Sides: []store.SideWrite{{Key: "checkpoint/ahead", Value: ahead.Encode()}}})
 	require.NoError(t, err)
 }

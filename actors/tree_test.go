@@ -305,7 +305,7 @@ func TestAWorkerWhosePredecessorDiedHandlesOneByOneAndGivesUpWhatKillsTheProcess
 		require.Equal(t, store.Position(3), record(t, st, "w").Record.Trying)
 		sys := start(t, st, w)
 		require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", store.Receipt{
-			History: st.History(), Events: []store.Recorded{{Position: 3}},
+			Origin: st.Origin(), Events: []store.Recorded{{Position: 3}},
 		}), actors.ErrParked)
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
 		require.Contains(t, parkedOf(t, sys)[0].Error, "process ended")

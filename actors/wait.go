@@ -28,11 +28,11 @@ func (s *System) WaitApplied(ctx context.Context, worker string, r store.Receipt
 	if p == nil {
 		return fmt.Errorf("%w: %q", ErrUnknownWorker, worker)
 	}
-	if r.History == (store.History{}) {
+	if r.Origin == (store.Origin{}) {
 		return fmt.Errorf("wait for %q: %w", worker, ErrEmptyReceipt)
 	}
-	if r.History != s.store.History() {
-		return fmt.Errorf("wait for %q: receipt of %s: %w", worker, r.History, store.ErrForeignHistory)
+	if r.Origin != s.store.Origin() {
+		return fmt.Errorf("wait for %q: receipt of %s: %w", worker, r.Origin, store.ErrForeignHistory)
 	}
 	if s.waitsForItself(ctx, worker) {
 		return ErrInsideHandler

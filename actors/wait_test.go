@@ -85,7 +85,7 @@ func TestAHandlerMayWaitForAnotherWorker(t *testing.T) {
 		first := reacting("first")
 		second := handling("second", func(ctx context.Context, b *cursor.Batch) error {
 			last := b.Events[len(b.Events)-1]
-			self := store.Receipt{History: st.History(), Events: []store.Recorded{{Position: last.Position}}}
+			self := store.Receipt{Origin: st.Origin(), Events: []store.Recorded{{Position: last.Position}}}
 			return sys.WaitApplied(ctx, "first", self)
 		})
 		sys = start(t, st, second, first)
@@ -103,7 +103,7 @@ func TestAHandlerThatWaitsForAnotherWorkerDoesNotHoldUpStop(t *testing.T) {
 		bad.Policy = steady(10, time.Hour)
 		result := make(chan error, 1)
 		waiting := handling("waiting", func(ctx context.Context, b *cursor.Batch) error {
-			self := store.Receipt{History: st.History(), Events: []store.Recorded{{Position: b.Events[0].Position}}}
+			self := store.Receipt{Origin: st.Origin(), Events: []store.Recorded{{Position: b.Events[0].Position}}}
 			result <- sys.WaitApplied(ctx, "bad", self)
 			return nil
 		})

@@ -15,7 +15,7 @@ type Binding struct {
 	// Kinds it handles; empty means all kinds of the region. Order and repetitions mean nothing.
 	Kinds []string
 	// Start is where a checkpoint that does not exist yet begins.
-	Start store.Start
+	Start store.From
 	// NewKinds says what becomes of a changed list of kinds.
 	NewKinds NewKinds
 	// KeyVersion names the version of the function that gives events their keys.
@@ -136,13 +136,13 @@ func without(kinds, others []string) []string {
 // checkHistory accepts a record that lies in the log itself. An earlier incarnation of the same store is no stranger
 // there: whatever was cut or restored, log and record are a prefix of one history. Another store, or an incarnation that
 // has not been, means that the record was carried here from somewhere else.
-func checkHistory(id ID, r Record, now store.History) error {
-	if r.History.Store == now.Store && r.History.Incarnation <= now.Incarnation {
+func checkHistory(id ID, r Record, now store.Origin) error {
+	if r.Origin.Store == now.Store && r.Origin.Incarnation <= now.Incarnation {
 		return nil
 	}
 	return foreign(id, r, now)
 }
 
-func foreign(id ID, r Record, now store.History) error {
-	return fmt.Errorf("checkpoint %q: made in history %s, this is %s: %w", id, r.History, now, store.ErrForeignHistory)
+func foreign(id ID, r Record, now store.Origin) error {
+	return fmt.Errorf("checkpoint %q: made in history %s, this is %s: %w", id, r.Origin, now, store.ErrForeignHistory)
 }

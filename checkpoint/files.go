@@ -24,7 +24,7 @@ type Files struct {
 // Load reads a checkpoint and checks that it fits: history must be that of the store as it is open now, exactly, since a
 // file outlives a store that was cut or restored. b.Start is not looked at: an id without a file is [ErrNotFound], and
 // the caller begins where it likes. Other errors are those of [Acquire] except [*AheadError].
-func (f Files) Load(id ID, history store.History, b Binding) (Record, error) {
+func (f Files) Load(id ID, history store.Origin, b Binding) (Record, error) {
 	if err := id.Validate(); err != nil {
 		return Record{}, err
 	}
@@ -42,7 +42,7 @@ func (f Files) Load(id ID, history store.History, b Binding) (Record, error) {
 	if err != nil {
 		return Record{}, fmt.Errorf("checkpoint %q: file %s: %w", id, f.path(id), err)
 	}
-	if r.History != history {
+	if r.Origin != history {
 		return Record{}, foreign(id, r, history)
 	}
 	if err := b.check(id, r); err != nil {

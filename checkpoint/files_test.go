@@ -27,12 +27,12 @@ func theFile(t *testing.T, dir string) string {
 
 func TestASavedFileIsLoadedAsItWas(t *testing.T) {
 	files, r := checkpoint.Files{Dir: t.TempDir()}, sample()
-	_, err := files.Load("index", r.History, sampleBinding)
+	_, err := files.Load("index", r.Origin, sampleBinding)
 	require.ErrorIs(t, err, checkpoint.ErrNotFound)
 	for range 2 {
 		r.Scanned++
 		require.NoError(t, files.Save("index", r))
-		got, err := files.Load("index", r.History, sampleBinding)
+		got, err := files.Load("index", r.Origin, sampleBinding)
 		require.NoError(t, err)
 		require.Equal(t, r, got)
 	}
@@ -45,16 +45,16 @@ func TestAFileThatDoesNotFitIsRefused(t *testing.T) {
 
 	other := sampleBinding
 	other.Region = store.Region{}
-	_, err := files.Load("index", r.History, other)
+	_, err := files.Load("index", r.Origin, other)
 	require.Equal(t, &checkpoint.RegionError{ID: "index", Stored: r.Region, Given: store.Region{}.Identity()}, err)
 
-	_, err = files.Load("index", r.History, bound)
+	_, err = files.Load("index", r.Origin, bound)
 	require.Equal(t, &checkpoint.KindsError{ID: "index", Removed: r.Kinds, NowAll: true}, err)
 
-	for _, history := range []store.History{
-		{Store: uuid.New(), Incarnation: r.History.Incarnation},
-		{Store: r.History.Store, Incarnation: r.History.Incarnation + 1}, // a file outlives a cut of the log
-		{Store: r.History.Store, Incarnation: r.History.Incarnation - 1},
+	for _, history := range []store.Origin{
+		{Store: uuid.New(), Incarnation: r.Origin.Incarnation},
+		{Store: r.Origin.Store, Incarnation: r.Origin.Incarnation + 1}, // a file outlives a cut of the log
+		{Store: r.Origin.Store, Incarnation: r.Origin.Incarnation - 1},
 	} {
 		_, err = files.Load("index", history, sampleBinding)
 		require.ErrorIs(t, err, store.ErrForeignHistory)
@@ -72,7 +72,7 @@ func TestADamagedFileIsNoticed(t *testing.T) {
 		bad[i] ^= 0x10
 		for _, b := range [][]byte{bad, good[:i]} {
 			require.NoError(t, os.WriteFile(path, b, 0o600))
-			_, err := files.Load("index", r.History, sampleBinding)
+			_, err := files.Load("index", r.Origin, sampleBinding)
 			require.ErrorIs(t, err, checkpoint.ErrCorrupt)
 		}
 	}
@@ -82,12 +82,12 @@ func TestAHalfWrittenTemporaryFileChangesNothing(t *testing.T) {
 	files, r := checkpoint.Files{Dir: t.TempDir()}, sample()
 	require.NoError(t, files.Save("index", r))
 	require.NoError(t, os.WriteFile(theFile(t, files.Dir)+".tmp", []byte("half"), 0o600))
-	got, err := files.Load("index", r.History, sampleBinding)
+	got, err := files.Load("index", r.Origin, sampleBinding)
 	require.NoError(t, err)
 	require.Equal(t, r, got)
 	r.Scanned++
 	require.NoError(t, files.Save("index", r))
-	got, err = files.Load("index", r.History, sampleBinding)
+	got, err = files.Load("index", r.Origin, sampleBinding)
 	require.NoError(t, err)
 	require.Equal(t, r, got)
 	theFile(t, files.Dir)

@@ -54,6 +54,6 @@ func TestEveryCallRefusesABadID(t *testing.T) {
 	require.ErrorIs(t, checkpoint.Delete(t.Context(), st, bad), checkpoint.ErrIDPath)
 	files := checkpoint.Files{Dir: t.TempDir()}
 	require.ErrorIs(t, files.Save(bad, checkpoint.Record{}), checkpoint.ErrIDPath)
-	_, err = files.Load(bad, st.History(), bound)
+	_, err = files.Load(bad, st.Origin(), bound)
 	require.ErrorIs(t, err, checkpoint.ErrIDPath)
 }

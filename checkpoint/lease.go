@@ -129,12 +129,12 @@ func current(ctx context.Context, st *store.Store, id ID, b Binding) (Record, ui
 	if head := st.Head(); info.Record.Scanned > head {
 		return Record{}, 0, &AheadError{ID: id, Position: info.Record.Scanned, Head: head}
 	}
-	info.Record.History = st.History()
+	info.Record.Origin = st.Origin()
 	return info.Record, info.Revision, nil
 }
 
 func fits(st *store.Store, id ID, r Record, b Binding) error {
-	if err := checkHistory(id, r, st.History()); err != nil {
+	if err := checkHistory(id, r, st.Origin()); err != nil {
 		return err
 	}
 	return b.check(id, r)
@@ -145,7 +145,7 @@ func fresh(ctx context.Context, st *store.Store, id ID, b Binding) (Record, erro
 	if err != nil {
 		return Record{}, fmt.Errorf("checkpoint %q: find the start: %w", id, err)
 	}
-	r := Record{History: st.History(), Scanned: at, Delivered: at}
+	r := Record{Origin: st.Origin(), Scanned: at, Delivered: at}
 	b.apply(&r)
 	return r, nil
 }

@@ -16,7 +16,7 @@ func TestAFreshCheckpointBeginsAtItsStart(t *testing.T) {
 	st := open(t)
 	fill(t, st, 5)
 	for id, c := range map[checkpoint.ID]struct {
-		start store.Start
+		start store.From
 		want  store.Position
 	}{
 		"beginning": {store.Beginning(), 0},
@@ -25,7 +25,7 @@ func TestAFreshCheckpointBeginsAtItsStart(t *testing.T) {
 	} {
 		l := acquire(t, st, id, checkpoint.Binding{Region: orders, Kinds: []string{"b", "a", "b"}, Start: c.start})
 		want := checkpoint.Record{
-			History: st.History(), Region: orders.Identity(), Kinds: []string{"a", "b"},
+			Origin: st.Origin(), Region: orders.Identity(), Kinds: []string{"a", "b"},
 			Epoch: 1, Scanned: c.want, Delivered: c.want,
 		}
 		require.Equal(t, want, l.Record())
@@ -140,7 +140,7 @@ func TestOfManyWhoAcquireAtOnceEachGetsItsEpochAndTheLastMayCommit(t *testing.T)
 func TestACheckpointThatDoesNotFitIsRefusedAndNothingIsWritten(t *testing.T) {
 	st := open(t)
 	fill(t, st, 5)
-	good := checkpoint.Record{History: st.History(), Region: orders.Identity(), Kinds: []string{"a", "b"}, Epoch: 3, Scanned: 5}
+	good := checkpoint.Record{Origin: st.Origin(), Region: orders.Identity(), Kinds: []string{"a", "b"}, Epoch: 3, Scanned: 5}
 	with := func(change func(*checkpoint.Record)) []byte {
 		r := good
 		change(&r)
@@ -169,8 +169,8 @@ func TestACheckpointThatDoesNotFitIsRefusedAndNothingIsWritten(t *testing.T) {
 			with(func(r *checkpoint.Record) { r.Scanned = 6 }), checkpoint.ErrAhead,
 			&checkpoint.AheadError{ID: "index", Position: 6, Head: 5},
 		},
-		"other store":       {with(func(r *checkpoint.Record) { r.History.Store = uuid.New() }), store.ErrForeignHistory, nil},
-		"later incarnation": {with(func(r *checkpoint.Record) { r.History.Incarnation++ }), store.ErrForeignHistory, nil},
+		"other store":       {with(func(r *checkpoint.Record) { r.Origin.Store = uuid.New() }), store.ErrForeignHistory, nil},
+		"later incarnation": {with(func(r *checkpoint.Record) { r.Origin.Incarnation++ }), store.ErrForeignHistory, nil},
 		"corrupt":           {newer, checkpoint.ErrCorrupt, nil},
 		"newer format":      {seal(newer), checkpoint.ErrNewerFormat, nil},
 	} {
@@ -207,12 +207,12 @@ func TestTheSameRegionInOtherWordsFits(t *testing.T) {
 func TestACheckpointOfAnEarlierIncarnationOfTheSameLogFits(t *testing.T) {
 	st := open(t)
 	fill(t, st, 2)
-	now := st.History()
-	earlier := store.History{Store: now.Store, Incarnation: now.Incarnation - 1}
-	plant(t, st, "index", checkpoint.Record{History: earlier, Region: orders.Identity(), Scanned: 1}.Encode())
+	now := st.Origin()
+	earlier := store.Origin{Store: now.Store, Incarnation: now.Incarnation - 1}
+	plant(t, st, "index", checkpoint.Record{Origin: earlier, Region: orders.Identity(), Scanned: 1}.Encode())
 	l := acquire(t, st, "index", bound)
 	require.Equal(t, store.Position(1), l.Record().Scanned)
-	require.Equal(t, now, l.Record().History)
+	require.Equal(t, now, l.Record().Origin)
 }
 
 func TestAStartBeyondTheHeadIsRefused(t *testing.T) {

@@ -65,7 +65,7 @@ func Reset(ctx context.Context, st *store.Store, id ID) error {
 		c.audit = Audit{Action: AuditReset, Position: c.record.Floor()}
 		c.sides, _ = dropParked(st, id, 0)
 		r := &c.record
-		r.History, r.Scanned, r.Delivered, r.Pending, r.Trying, r.Tries = st.History(), 0, 0, nil, 0, 0
+		r.Origin, r.Scanned, r.Delivered, r.Pending, r.Trying, r.Tries = st.Origin(), 0, 0, nil, 0, 0
 		c.pass = Pass{}
 		return nil
 	})
@@ -77,7 +77,7 @@ func Reset(ctx context.Context, st *store.Store, id ID) error {
 // [*AheadError]. A reader that runs is fenced, see [Reset].
 func Rewind(ctx context.Context, st *store.Store, id ID, to store.Position, emit bool) error {
 	return update(ctx, st, id, func(c *change) error {
-		if err := checkHistory(id, c.record, st.History()); err != nil {
+		if err := checkHistory(id, c.record, st.Origin()); err != nil {
 			return err
 		}
 		if to > max(c.record.Scanned, c.pass.End()) {
@@ -94,7 +94,7 @@ func Rewind(ctx context.Context, st *store.Store, id ID, to store.Position, emit
 		var undone []store.Position
 		c.sides, undone = dropParked(st, id, to)
 		c.record, c.pass = rewound(c.record, c.pass, to, reads, undone, emit)
-		c.record.History = st.History()
+		c.record.Origin = st.Origin()
 		return nil
 	})
 }
@@ -103,7 +103,7 @@ func Rewind(ctx context.Context, st *store.Store, id ID, to store.Position, emit
 // [*SkipError], [*AheadError]. A reader that runs is fenced, see [Reset].
 func SkipTo(ctx context.Context, st *store.Store, id ID, to store.Position) error {
 	return update(ctx, st, id, func(c *change) (err error) {
-		if err := checkHistory(id, c.record, st.History()); err != nil {
+		if err := checkHistory(id, c.record, st.Origin()); err != nil {
 			return err
 		}
 		c.audit = Audit{Action: AuditSkippedTo, Position: c.record.Floor(), To: to}
@@ -121,7 +121,7 @@ func Widen(ctx context.Context, st *store.Store, id ID, region store.Region, kin
 		return fmt.Errorf("checkpoint %q: %w", id, err)
 	}
 	return update(ctx, st, id, func(c *change) (err error) {
-		if err := checkHistory(id, c.record, st.History()); err != nil {
+		if err := checkHistory(id, c.record, st.Origin()); err != nil {
 			return err
 		}
 		c.audit = Audit{Action: AuditWidened, Position: c.record.Floor(), Region: wider.Reads().String()}
@@ -140,7 +140,7 @@ func Rebind(ctx context.Context, st *store.Store, id ID, region store.Region, ki
 		return fmt.Errorf("checkpoint %q: %w", id, err)
 	}
 	return update(ctx, st, id, func(c *change) error {
-		if err := checkHistory(id, c.record, st.History()); err != nil {
+		if err := checkHistory(id, c.record, st.Origin()); err != nil {
 			return err
 		}
 		c.audit = Audit{Action: AuditRebound, Position: c.record.Floor(), Region: b.Reads().String()}

@@ -67,13 +67,13 @@ func TestRewindGoesOnlyBackwardsAndNeverBeyondTheHead(t *testing.T) {
 func TestResetBeginsAgainAlsoInAForeignHistory(t *testing.T) {
 	st := open(t)
 	foreign := checkpoint.Record{
-		History: store.History{Store: uuid.New()}, Region: orders.Identity(), Epoch: 4, Scanned: 77, Delivered: 70,
+		Origin: store.Origin{Store: uuid.New()}, Region: orders.Identity(), Epoch: 4, Scanned: 77, Delivered: 70,
 	}
 	plant(t, st, "index", foreign.Encode())
 	require.ErrorIs(t, checkpoint.Rewind(t.Context(), st, "index", 0, false), store.ErrForeignHistory)
 	require.ErrorIs(t, checkpoint.Rebind(t.Context(), st, "index", orders, nil), store.ErrForeignHistory)
 	require.NoError(t, checkpoint.Reset(t.Context(), st, "index"))
-	require.Equal(t, checkpoint.Record{History: st.History(), Region: orders.Identity(), Epoch: 5},
+	require.Equal(t, checkpoint.Record{Origin: st.Origin(), Region: orders.Identity(), Epoch: 5},
 		inspect(t, st, "index").Record)
 	acquire(t, st, "index", bound)
 }

@@ -17,8 +17,8 @@ var (
 
 // Record is what a checkpoint says.
 type Record struct {
-	// History that the positions belong to.
-	History store.History
+	// Origin that the positions belong to.
+	Origin store.Origin
 	// Region is the identity ([store.Region.Identity]) of the region it is bound to.
 	Region string
 	// Kinds that the reader handles, sorted, each once. Empty means all kinds of the region.
@@ -69,8 +69,8 @@ func (r Record) Encode() []byte {
 	kinds := canonical(r.Kinds)
 	b := make([]byte, 0, 128+len(r.Region)+3*len(r.Pending))
 	b = append(append(b, magic...), formatVersion)
-	b = append(b, r.History.Store[:]...)
-	b = binary.LittleEndian.AppendUint32(b, r.History.Incarnation)
+	b = append(b, r.Origin.Store[:]...)
+	b = binary.LittleEndian.AppendUint32(b, r.Origin.Incarnation)
 	b = binary.LittleEndian.AppendUint64(b, r.Epoch)
 	b = binary.LittleEndian.AppendUint64(b, uint64(r.Scanned))
 	b = binary.LittleEndian.AppendUint64(b, uint64(r.Delivered))
@@ -96,8 +96,8 @@ func Decode(b []byte) (Record, error) {
 	}
 	in := reader{rest: body}
 	r := Record{Clean: true}
-	copy(r.History.Store[:], in.take(len(r.History.Store)))
-	r.History.Incarnation = in.u32()
+	copy(r.Origin.Store[:], in.take(len(r.Origin.Store)))
+	r.Origin.Incarnation = in.u32()
 	r.Epoch = in.u64()
 	r.Scanned, r.Delivered = store.Position(in.u64()), store.Position(in.u64())
 	r.Region, r.Kinds = in.text(), in.kinds()

@@ -16,7 +16,7 @@ import (
 
 func sample() checkpoint.Record {
 	return checkpoint.Record{
-		History:   store.History{Store: uuid.UUID{1, 2, 3}, Incarnation: 4},
+		Origin:    store.Origin{Store: uuid.UUID{1, 2, 3}, Incarnation: 4},
 		Region:    orders.Identity(),
 		Kinds:     []string{"order.cancelled", "order.placed"},
 		Epoch:     7,
@@ -34,7 +34,7 @@ func seal(b []byte) []byte {
 func TestARecordComesBackAsItWasWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := checkpoint.Record{
-			History: store.History{
+			Origin: store.Origin{
 				Store:       uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "store")),
 				Incarnation: rapid.Uint32().Draw(t, "incarnation"),
 			},
@@ -60,8 +60,8 @@ func TestARecordComesBackAsItWasWritten(t *testing.T) {
 
 func TestTheFormatOfVersionOneStaysAsItIs(t *testing.T) {
 	r := checkpoint.Record{
-		History: store.History{Store: uuid.UUID{0: 0xaa, 15: 0xbb}, Incarnation: 1},
-		Region:  "r", Kinds: []string{"k"}, Epoch: 2, Scanned: 3, Delivered: 4,
+		Origin: store.Origin{Store: uuid.UUID{0: 0xaa, 15: 0xbb}, Incarnation: 1},
+		Region: "r", Kinds: []string{"k"}, Epoch: 2, Scanned: 3, Delivered: 4,
 	}
 	want := []byte("PSCP\x01" +
 		"\xaa\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xbb" + "\x01\x00\x00\x00" +
@@ -75,8 +75,8 @@ func TestTheFormatOfVersionOneStaysAsItIs(t *testing.T) {
 
 func TestTheFormatOfVersionTwoStaysAsItIs(t *testing.T) {
 	r := checkpoint.Record{
-		History: store.History{Store: uuid.UUID{0: 0xaa, 15: 0xbb}, Incarnation: 1},
-		Region:  "r", Kinds: []string{"k"}, Epoch: 2, Scanned: 300, Delivered: 4,
+		Origin: store.Origin{Store: uuid.UUID{0: 0xaa, 15: 0xbb}, Incarnation: 1},
+		Region: "r", Kinds: []string{"k"}, Epoch: 2, Scanned: 300, Delivered: 4,
 		Pending: []store.Position{7, 300}, Clean: true, Trying: 5, Tries: 6, KeyVersion: 8,
 	}
 	want := []byte("PSCP\x02" +

@@ -16,8 +16,8 @@ type Witness struct {
 	ID checkpoint.ID
 	// Epoch of the owner. Effects outside the store may carry it, to refuse those of an earlier owner.
 	Epoch uint64
-	// History that positions belong to. A position that leaves the store means nothing without it.
-	History store.History
+	// Origin that positions belong to. A position that leaves the store means nothing without it.
+	Origin store.Origin
 }
 
 // Batch is what a handler gets: one or more events in order, and a place for its reactions to them. It must not be used

@@ -22,7 +22,7 @@ type Options struct {
 	// ID names the checkpoint. Empty means none: Commit and Rollback work within the life of the cursor.
 	ID checkpoint.ID
 	// Start is where a cursor without a checkpoint begins.
-	Start store.Start
+	Start store.From
 	// SyncCheckpoints makes Commit wait until a power cut cannot undo it. Otherwise it survives the death of the
 	// process at once, and a power cut some 10 ms later.
 	SyncCheckpoints bool
@@ -92,7 +92,7 @@ func Open(ctx context.Context, st *store.Store, region store.Region, o Options) 
 
 // startAt is where a reader without a checkpoint begins. A position that the log has not reached is of another log, or wrong:
 // to wait until it is reached would be to skip what comes before.
-func startAt(ctx context.Context, st *store.Store, from store.Start) (place, error) {
+func startAt(ctx context.Context, st *store.Store, from store.From) (place, error) {
 	start, err := st.Resolve(ctx, from)
 	if err != nil {
 		return place{}, fmt.Errorf("find the start: %w", err)

@@ -15,7 +15,7 @@ import (
 // the worker keeps its position may be an older copy), it gets again by answering with a position before that; it leaves
 // out then what it has handled.
 //
-// The position is kept with Witness.History, since in another history it means nothing, and with Witness.Epoch, so that an
+// The position is kept with Witness.Origin, since in another history it means nothing, and with Witness.Epoch, so that an
 // earlier owner can be refused.
 type Locating struct {
 	Witness

@@ -95,7 +95,7 @@ func TestAWorkerThatKeepsItsPositionIsAskedForItByEachRunner(t *testing.T) {
 	require.Equal(t, [][]store.Position{{8, 9, 10, 11}, {12}}, k.given, "nor does the checkpoint")
 	for i, asked := range k.asked {
 		require.Equal(t, cursor.Locating{
-			Witness: cursor.Witness{ID: "keeper", Epoch: uint64(i + 1), History: st.History()}, Start: 3,
+			Witness: cursor.Witness{ID: "keeper", Epoch: uint64(i + 1), Origin: st.Origin()}, Start: 3,
 		}, withoutStore(asked))
 	}
 	k.position = 99

@@ -362,7 +362,7 @@ func (r *Runner) witness() Witness {
 	if r.lease == nil {
 		return Witness{}
 	}
-	return Witness{ID: r.lease.ID(), Epoch: r.Epoch(), History: r.st.History()}
+	return Witness{ID: r.lease.ID(), Epoch: r.Epoch(), Origin: r.st.Origin()}
 }
 
 func (r *Runner) pass() checkpoint.Pass {

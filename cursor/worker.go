@@ -76,7 +76,7 @@ type Worker struct {
 	// BatchSize is the largest number of events in a batch; 0 means 256, the most is [MaxBatchSize].
 	BatchSize int
 	// Start is where a worker without a checkpoint begins.
-	Start store.Start
+	Start store.From
 	// Lanes is how many events of different keys are handled at the same time; 0 and 1 mean one after the other, in the
 	// order of the log. With more, events of one key stay in order and those of other keys overtake; a batch then holds
 	// events of one key only, and the next one of that key begins when the former is committed. Handle is called from as

@@ -29,7 +29,7 @@ type Reactor struct {
 	// must leave room for every one of them. The zero value is the whole log, without Penstock's own events.
 	Region store.Region
 	// Start is where a reactor without a checkpoint begins.
-	Start store.Start
+	Start store.From
 	// BatchSize is the largest number of events whose reactions are committed together; 0 means the default
 	// of [cursor.Worker].
 	BatchSize int

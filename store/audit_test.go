@@ -88,12 +88,12 @@ func TestAnAuditEventCarriesItsCauseAndHeadersAndRepeatsUnderItsKey(t *testing.T
 	p.Causation, p.Headers = cause.Causation(), map[string]string{"why": "because"}
 	encoded, err := p.Encode()
 	require.NoError(t, err)
-	r := write(t, s, Batch{Key: "k", Events: []Proposal{encoded}})
-	again := write(t, s, Batch{Key: "k", Events: []Proposal{p}})
+	r := write(t, s, Batch{IdempotencyKey: "k", Events: []Proposal{encoded}})
+	again := write(t, s, Batch{IdempotencyKey: "k", Events: []Proposal{p}})
 	require.True(t, again.Duplicate)
 	require.Equal(t, r.Events, again.Events)
-	_, err = s.Commit(t.Context(), Batch{Key: "k", Events: []Proposal{Audit("other", parked{1})}})
-	require.ErrorIs(t, err, ErrKeyConflict)
+	_, err = s.Commit(t.Context(), Batch{IdempotencyKey: "k", Events: []Proposal{Audit("other", parked{1})}})
+	require.ErrorIs(t, err, ErrIdempotencyKeyReused)
 
 	got := all(t, s, audits)
 	require.Len(t, got, 1)

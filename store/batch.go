@@ -84,14 +84,14 @@ type SideWrite struct {
 
 // Batch is the unit of a commit: all of it becomes durable, or nothing of it, over crashes too.
 type Batch struct {
-	// Key is the idempotency key of the commit, unique in the whole store; "" for none. A second commit
+	// IdempotencyKey of the commit, unique in the whole store; "" for none. A second commit
 	// with the same key and the same content (coordinate, kind, schema version, codec, payload and headers
 	// of each event) answers with the first one's receipt and changes nothing, side values included; one
-	// with other content is refused with a [KeyConflictError].
-	Key        string
-	Events     []Proposal
-	Sides      []SideWrite
-	Conditions []Condition
+	// with other content is refused with an [IdempotencyKeyReusedError].
+	IdempotencyKey string
+	Events         []Proposal
+	Sides          []SideWrite
+	Conditions     []Condition
 	// Lazy lets a batch of nothing but side values be acknowledged once it is written to the operating
 	// system: it forces no sync of its own but rides the next one, at most 10 ms later. It survives the
 	// death of the process at once, a power cut after that sync. A batch with events is never lazy.
@@ -107,8 +107,8 @@ type Recorded struct {
 
 // Receipt is the answer to a commit.
 type Receipt struct {
-	// History the positions belong to.
-	History History
+	// Origin the positions belong to.
+	Origin Origin
 	// Sequence is the number of the commit, which is also the revision of the side values it wrote. It
 	// counts every commit of the store, and is never used twice.
 	Sequence uint64

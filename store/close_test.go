@@ -84,7 +84,7 @@ func TestCloseMakesLazyCommitsDurable(t *testing.T) {
 func TestACleanCloseLeavesNoFileOfASegmentThatWasMadeAhead(t *testing.T) {
 	disk := vfs.NewMemory()
 	s := openLog(t, disk, smallSegments(SyncAlways))
-	for s.committer.writer.prepared == nil {
+	for s.committer.writer.preallocated == nil {
 		write(t, s, raw(Raw{Type: "filler", Data: make([]byte, 4<<10)}))
 	}
 	require.NoError(t, s.Close())

@@ -14,7 +14,7 @@ func (s *Store) Append(ctx context.Context, at Coordinate, expect Expect, payloa
 // Commit makes b part of the log, all of it or nothing, and returns when the promise of the sync mode holds.
 //
 // Errors: [InvalidError] or [LimitError] for a field that breaks a rule; [ConflictError], [SideConflictError],
-// [ConditionError] and [KeyConflictError] for what the batch demanded and did not find; [ErrReadOnly],
+// [ConditionError] and [IdempotencyKeyReusedError] for what the batch demanded and did not find; [ErrReadOnly],
 // [ErrClosed], [ErrDiskFull]: in all these cases nothing was written. When ctx ends while the commit is queued the
 // error wraps the context's error and [ErrOutcomeUnknown]: the commit itself goes on. When writing or syncing
 // fails it wraps [ErrPoisoned] and [ErrOutcomeUnknown]; a later call finds [ErrPoisoned] alone.

@@ -15,7 +15,7 @@ func TestAReceiptSaysWhatBecameOfEachEvent(t *testing.T) {
 	s := memoryLog(t)
 	put(t, s, "b")
 	r := write(t, s, Batch{Events: eventsOf("a", "b", "a"), Sides: []SideWrite{{Key: "k"}}})
-	require.Equal(t, s.History(), r.History)
+	require.Equal(t, s.Origin(), r.Origin)
 	require.Equal(t, uint64(2), r.Sequence)
 	require.Equal(t, SyncAlways, r.Sync)
 	require.False(t, r.Duplicate)
@@ -128,7 +128,7 @@ func TestABatchIsRefusedAsAWhole(t *testing.T) {
 		"version":   {Events: append(eventsOf("b"), Proposal{At: At("a", "test"), Expect: Absent, Payload: note{}})},
 		"condition": {Events: good, Conditions: []Condition{{}}},
 		"side":      {Events: good, Sides: []SideWrite{{Key: "x"}, {Key: "y", Expect: Exactly(1)}}},
-		"key":       {Events: append(eventsOf("b"), Proposal{At: At("", "test"), Payload: note{}}), Key: "key"},
+		"key":       {Events: append(eventsOf("b"), Proposal{At: At("", "test"), Payload: note{}}), IdempotencyKey: "key"},
 	} {
 		untouched(t, s, func() {
 			_, err := s.Commit(t.Context(), b)
@@ -136,7 +136,7 @@ func TestABatchIsRefusedAsAWhole(t *testing.T) {
 			require.Empty(t, sideKeys(s, ""), name)
 		})
 	}
-	r := write(t, s, Batch{Key: "key", Events: good})
+	r := write(t, s, Batch{IdempotencyKey: "key", Events: good})
 	require.False(t, r.Duplicate, "the key of a refused batch is free")
 	require.Equal(t, uint64(1), r.Events[0].Version)
 }

@@ -87,7 +87,7 @@ func TestNoAnswerLeavesBeforeEverythingItObservedIsDurable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, gate := gatedLog(t, Options{})
 		gate.shut.Store(false)
-		write(t, s, Batch{Key: "known", Events: eventsOf("known")})
+		write(t, s, Batch{IdempotencyKey: "known", Events: eventsOf("known")})
 		gate.shut.Store(true)
 
 		leader := async(t.Context(), s, Batch{Events: eventsOf("leader")})
@@ -101,7 +101,7 @@ func TestNoAnswerLeavesBeforeEverythingItObservedIsDurable(t *testing.T) {
 		synctest.Wait()
 		side := async(t.Context(), s, Batch{Sides: []SideWrite{{Key: "side", Expect: Absent}}})
 		synctest.Wait()
-		repeated := async(t.Context(), s, Batch{Key: "known", Events: eventsOf("known")})
+		repeated := async(t.Context(), s, Batch{IdempotencyKey: "known", Events: eventsOf("known")})
 		synctest.Wait()
 
 		gate.step()
@@ -140,7 +140,7 @@ func TestACancelledWaitIsAnUnknownOutcomeThatTheKeyResolves(t *testing.T) {
 				synctest.Wait()
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
-				b := Batch{Key: "key", Events: eventsOf("queued", "queued")}
+				b := Batch{IdempotencyKey: "key", Events: eventsOf("queued", "queued")}
 				queued := async(ctx, s, b)
 				synctest.Wait()
 				pending(t, queued)
@@ -275,7 +275,7 @@ func TestManyWritersSomeOfWhomLeaveLoseAndDoubleNothing(t *testing.T) {
 
 // stubborn commits with a context that may end at any moment, until it has an answer.
 func stubborn(t *testing.T, s *Store, rng *rand.Rand, entity string, i int) Receipt {
-	b := Batch{Key: fmt.Sprint(entity, "/", i), Events: []Proposal{{
+	b := Batch{IdempotencyKey: fmt.Sprint(entity, "/", i), Events: []Proposal{{
 		At: At(entity, "test"), Expect: Exactly(uint64(i)), Payload: note{Text: fmt.Sprint(i)},
 	}}}
 	for {

@@ -36,8 +36,8 @@ type crashOracle struct {
 	mixed   bool // every opening has another mode
 	commits []submitted
 	groups  int
-	floor   int     // commits that were promised to survive a power cut
-	history History // of the last acknowledgement
+	floor   int    // commits that were promised to survive a power cut
+	history Origin // of the last acknowledgement
 }
 
 // crashState is what the first commits of an oracle add up to.
@@ -69,7 +69,7 @@ func (o *crashOracle) acked() int {
 }
 
 // found takes note that a log with the first k commits was opened: what is visible then is durable.
-func (o *crashOracle) found(k int, h History) {
+func (o *crashOracle) found(k int, h Origin) {
 	o.commits, o.floor, o.history = o.commits[:k:k], k, h
 }
 
@@ -219,17 +219,17 @@ func (o *crashOracle) verifyEntities(st *Store, want *crashState) error {
 func (o *crashOracle) verifyKeys(st *Store, k int) error {
 	for i := range o.commits[:k] {
 		c := &o.commits[i]
-		if c.batch.Key == "" {
+		if c.batch.IdempotencyKey == "" {
 			continue
 		}
 		got, err := st.Commit(context.Background(), c.batch)
 		switch {
 		case err != nil:
-			return fmt.Errorf("repeat of key %s: %w", c.batch.Key, err)
+			return fmt.Errorf("repeat of key %s: %w", c.batch.IdempotencyKey, err)
 		case !got.Duplicate || got.Sequence != uint64(i+1) || len(got.Events) != len(c.batch.Events):
-			return fmt.Errorf("repeat of key %s: %+v", c.batch.Key, got)
+			return fmt.Errorf("repeat of key %s: %+v", c.batch.IdempotencyKey, got)
 		case c.acked && !slices.Equal(got.Events, c.receipt.Events):
-			return fmt.Errorf("repeat of key %s has another receipt: %+v, want %+v", c.batch.Key, got, c.receipt)
+			return fmt.Errorf("repeat of key %s has another receipt: %+v, want %+v", c.batch.IdempotencyKey, got, c.receipt)
 		}
 	}
 	return nil
@@ -238,7 +238,7 @@ func (o *crashOracle) verifyKeys(st *Store, k int) error {
 // verifyHistory checks the incarnation of a log that was opened with k commits: it is a new one when acknowledged events are
 // missing, and the old one when nothing can be.
 func (o *crashOracle) verifyHistory(st *Store, k int) error {
-	got, acked := st.History(), o.acked()
+	got, acked := st.Origin(), o.acked()
 	if acked == 0 {
 		return nil
 	}
@@ -281,7 +281,7 @@ func (r *crashRun) open() error {
 	if got := int(st.Stats().Sequence); got < r.acked() || got > len(r.commits) {
 		return fmt.Errorf("reopened with %d commits, acknowledged are %d", got, r.acked())
 	}
-	r.found(int(st.Stats().Sequence), st.History())
+	r.found(int(st.Stats().Sequence), st.Origin())
 	return nil
 }
 
@@ -334,7 +334,7 @@ func (r *crashRun) book(b Batch, receipt Receipt, err error) error {
 	if err != nil {
 		return err
 	}
-	r.history = receipt.History
+	r.history = receipt.Origin
 	if r.mode == SyncAlways && (!b.Lazy || len(b.Events) > 0) {
 		r.floor = len(r.commits)
 	}

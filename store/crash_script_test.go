@@ -103,9 +103,9 @@ func commitDeletion(r *crashRun) error {
 func commitWithKey(i, size int) crashStep {
 	return func(r *crashRun) error {
 		return r.submit(Batch{
-			Key:    fmt.Sprintf("key-%d", i),
-			Events: []Proposal{crashProposal("order:1", i, size), crashProposal("keyed", i, size)},
-			Sides:  []SideWrite{{Key: "keyed", Value: fmt.Append(nil, i)}},
+			IdempotencyKey: fmt.Sprintf("key-%d", i),
+			Events:         []Proposal{crashProposal("order:1", i, size), crashProposal("keyed", i, size)},
+			Sides:          []SideWrite{{Key: "keyed", Value: fmt.Append(nil, i)}},
 		})
 	}
 }
@@ -113,7 +113,7 @@ func commitWithKey(i, size int) crashStep {
 func repeatLastKey(r *crashRun) error {
 	for i, c := range slices.Backward(r.commits) {
 		b := c.batch
-		if b.Key == "" {
+		if b.IdempotencyKey == "" {
 			continue
 		}
 		if err := r.verifyKeys(r.st, len(r.commits)); err != nil {
@@ -121,7 +121,7 @@ func repeatLastKey(r *crashRun) error {
 		}
 		b.Events = append(b.Events[:0:0], b.Events...)
 		b.Events[0].Payload = crashPayload(i, 7)
-		return r.refused(b, ErrKeyConflict)
+		return r.refused(b, ErrIdempotencyKeyReused)
 	}
 	return nil
 }
@@ -142,7 +142,7 @@ func commitGroup(i, size int) crashStep {
 	return func(r *crashRun) error {
 		return r.submitGroup(
 			Batch{Events: []Proposal{crashProposal("order:1", i, size), crashProposal("group", i, size)}},
-			Batch{Key: fmt.Sprintf("group-%d", i), Events: []Proposal{crashProposal("group", i+1, size)}},
+			Batch{IdempotencyKey: fmt.Sprintf("group-%d", i), Events: []Proposal{crashProposal("group", i+1, size)}},
 			Batch{Sides: []SideWrite{{Key: "group", Value: fmt.Append(nil, i)}}},
 			Batch{
 				Events: []Proposal{crashProposal("order:1", i+2, 10)},

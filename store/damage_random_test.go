@@ -78,7 +78,7 @@ func damageAtRandom(t *rapid.T, disk *vfs.Memory, name string) *vfs.Memory {
 
 // requireNothingWrong reads all that can be read: it is what was written, or a typed error.
 func requireNothingWrong(t require.TestingT, st *Store, o *crashOracle) {
-	if o.history.Store != st.History().Store { // nothing was left, a new store was made
+	if o.history.Store != st.Origin().Store { // nothing was left, a new store was made
 		require.Zero(t, st.Head())
 		return
 	}

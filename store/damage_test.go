@@ -166,7 +166,7 @@ func TestALastFileCutShortHoldsThePrefixThatIsLeft(t *testing.T) {
 			st, err := tryOpen(img, o.mode)
 			require.NoError(t, err, "size %d", size)
 			require.Zero(t, st.Head())
-			require.NotEqual(t, o.history.Store, st.History().Store)
+			require.NotEqual(t, o.history.Store, st.Origin().Store)
 			continue
 		}
 		requireCommits(t, img, o, min(max(k, 0), len(o.commits)), fmt.Sprintf("size %d", size))
@@ -267,7 +267,7 @@ func offsetOf(t *testing.T, disk *vfs.Memory, p Position) int64 {
 	return int64(idx.Offset(uint32(p - g.first)))
 }
 
-func readAll(st *Store, from Start) error {
+func readAll(st *Store, from From) error {
 	for _, err := range st.Read(context.Background(), Region{}, from) {
 		if err != nil {
 			return err
@@ -399,11 +399,11 @@ func TestACommitThatNeedsDamagedRecordsIsRefusedAndOthersAreNot(t *testing.T) {
 	idx, err := st.indexOf(g)
 	require.NoError(t, err)
 	i := 0
-	for o.commits[i].batch.Key == "" {
+	for o.commits[i].batch.IdempotencyKey == "" {
 		i++
 	}
 	keyed := o.commits[i].batch
-	keyAt, found := idx.FindKey(keyed.Key)
+	keyAt, found := idx.FindKey(keyed.IdempotencyKey)
 	require.True(t, found)
 	ord, found := idx.LastOf("order:0")
 	require.True(t, found)
@@ -421,7 +421,7 @@ func TestACommitThatNeedsDamagedRecordsIsRefusedAndOthersAreNot(t *testing.T) {
 		require.Equal(t, head, st.Head())
 		require.Equal(t, sequence, st.Stats().Sequence)
 	}
-	_, err = st.Commit(t.Context(), Batch{Key: "another", Events: []Proposal{crashProposal("order:1", 1, 10)}})
+	_, err = st.Commit(t.Context(), Batch{IdempotencyKey: "another", Events: []Proposal{crashProposal("order:1", 1, 10)}})
 	require.NoError(t, err)
 	require.NoError(t, st.Close())
 }

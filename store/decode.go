@@ -8,16 +8,16 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// run is a stretch of a segment that is read at once: the events with the given ordinals and what lies between.
-type run struct {
+// readSpan is a stretch of a segment that is read at once: the events with the given ordinals and what lies between.
+type readSpan struct {
 	segment    *segment
 	ords       []uint32
 	extents    []index.Extent
 	start, end int64
 }
 
-// planRun takes as many of the ordinals as lie close together.
-func planRun(g *segment, ords []uint32, extents []index.Extent) run {
+// planSpan takes as many of the ordinals as lie close together.
+func planSpan(g *segment, ords []uint32, extents []index.Extent) readSpan {
 	readable := g.end.Load()
 	endOf := func(x index.Extent) int64 {
 		end := min(readable, int64(x.Start)+runBytes) // side values may follow, more than are worth reading
@@ -26,7 +26,7 @@ func planRun(g *segment, ords []uint32, extents []index.Extent) run {
 		}
 		return end
 	}
-	r := run{segment: g, start: int64(extents[0].Start), end: endOf(extents[0])}
+	r := readSpan{segment: g, start: int64(extents[0].Start), end: endOf(extents[0])}
 	n := 1
 	for ; n < len(ords); n++ {
 		offset := int64(extents[n].Start)
@@ -41,7 +41,7 @@ func planRun(g *segment, ords []uint32, extents []index.Extent) run {
 
 // read appends the events of the run that f admits, up to the first that cannot be read, and says how many of the run it
 // looked at. The slices of the events point into one fresh buffer, which lives as long as any of them.
-func (r *run) read(d *decoder, dst []Event, f *filter) (events []Event, looked int, err error) {
+func (r *readSpan) read(d *decoder, dst []Event, f *filter) (events []Event, looked int, err error) {
 	buf, err := r.segment.bytes(r.start, r.end)
 	if err != nil {
 		return dst, 0, err

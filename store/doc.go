@@ -60,7 +60,7 @@
 // in memory only, so Open writes it once more, fills the rest with zeros and syncs before anything is visible. Of sealed
 // segments it checks header, chaining and trailer; a footer that is missing is written anew, one that is damaged is
 // rebuilt in memory when it is needed. Damage to the events of a sealed segment is the error of the read that meets it. When
-// acknowledged events are gone, or may be, the [History] begins a new incarnation.
+// acknowledged events are gone, or may be, the [Origin] begins a new incarnation.
 //
 // A read-only store applies the same rules and changes nothing. Beside a living writer it trusts the status file for how far
 // it may look, and looks again at each call, and every 20 ms in [Store.Wait].

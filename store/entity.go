@@ -39,7 +39,7 @@ func (s *Store) lastOfEntity(name string) (state entityState, found bool, err er
 		}
 		ord, ok := idx.LastOf(name)
 		if ok && g.first+Position(ord) > head {
-			ord, ok = idx.LastSettled(name)
+			ord, ok = idx.LastPublished(name)
 		}
 		if !ok {
 			continue

@@ -35,8 +35,8 @@ var (
 	// ErrConflict: an expectation or condition did not hold. See ConflictError, SideConflictError,
 	// ConditionError.
 	ErrConflict = errors.New("store: conflict")
-	// ErrKeyConflict: an idempotency key was used before with other content. See KeyConflictError.
-	ErrKeyConflict = errors.New("store: idempotency key was used with other content")
+	// ErrIdempotencyKeyReused: an idempotency key was used before with other content. See IdempotencyKeyReusedError.
+	ErrIdempotencyKeyReused = errors.New("store: idempotency key was used with other content")
 	// ErrInvalid: a field breaks a rule. See InvalidError and LimitError.
 	ErrInvalid = errors.New("store: invalid")
 )
@@ -97,20 +97,20 @@ func (e *ConditionError) Error() string {
 // Is makes errors.Is(err, ErrConflict) true.
 func (e *ConditionError) Is(target error) bool { return target == ErrConflict }
 
-// KeyConflictError says which idempotency key was used before with other content.
-type KeyConflictError struct {
+// IdempotencyKeyReusedError says which idempotency key was used before with other content.
+type IdempotencyKeyReusedError struct {
 	Key      string
 	Sequence uint64   // of the commit that used it
 	Position Position // of the first event of that commit
 }
 
-func (e *KeyConflictError) Error() string {
+func (e *IdempotencyKeyReusedError) Error() string {
 	return fmt.Sprintf("store: idempotency key %q was used with other content by commit %d, whose first event is %d",
 		e.Key, e.Sequence, e.Position)
 }
 
-// Is makes errors.Is(err, ErrKeyConflict) true.
-func (e *KeyConflictError) Is(target error) bool { return target == ErrKeyConflict }
+// Is makes errors.Is(err, ErrIdempotencyKeyReused) true.
+func (e *IdempotencyKeyReusedError) Is(target error) bool { return target == ErrIdempotencyKeyReused }
 
 // LimitError says which field exceeds its limit.
 type LimitError struct {

@@ -206,7 +206,7 @@ func TestPayloadsStayAsTheyAreWhateverHappensLater(t *testing.T) {
 func TestTextForms(t *testing.T) {
 	require.Equal(t, "order:1@shop", At("order:1", "shop").String())
 	require.Equal(t, "2024-07-03T09:46:40.001Z+7", (Timestamp(1_720_000_000_001)<<16 + 7).String())
-	require.Equal(t, "00000000-0000-0000-0000-000000000000/3", History{Incarnation: 3}.String())
+	require.Equal(t, "00000000-0000-0000-0000-000000000000/3", Origin{Incarnation: 3}.String())
 	require.Equal(t, "everything", Region{}.String())
 	require.Equal(t, "entity=a scope=b category=c", Region{Entity: "a", Scope: "b", Category: "c"}.String())
 	for mode, want := range map[SyncMode]string{SyncAlways: "always", SyncInterval: "interval", SyncNever: "never"} {

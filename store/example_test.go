@@ -64,7 +64,7 @@ func ExampleStore_Commit() {
 
 	order := store.At("order:42", "shop")
 	place := store.Batch{
-		Key: "request-7",
+		IdempotencyKey: "request-7",
 		Events: []store.Proposal{
 			{At: order, Expect: store.Absent, Payload: Placed{SKU: "lamp"}},
 			{At: store.At("stock:lamp", "shop"), Payload: Placed{SKU: "lamp"}},

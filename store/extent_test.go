@@ -22,7 +22,7 @@ func places(t require.TestingT, s *Store) (found []place) {
 		data, err := g.bytes(0, g.end.Load())
 		require.NoError(t, err)
 		for at := int64(wal.SegmentHeaderSize); at < int64(len(data)); {
-			h, batch, err := wal.ParseBatch(data[at:], wal.Seed(s.history.Store), g.number, at)
+			h, batch, err := wal.ParseBatch(data[at:], wal.Seed(s.origin.Store), g.number, at)
 			require.NoError(t, err)
 			err = wal.Records(&h, batch, func(rec []byte, offset int) error {
 				if wal.Type(rec) == wal.TypeEvent {
@@ -61,7 +61,7 @@ func TestTheBytesBetweenTwoEventsAreThoseOnDiskWithWhatLiesBetween(t *testing.T)
 	require.Zero(t, n)
 	for i := range 40 { // over several segments, some with nothing but side values
 		large := Raw{Type: "large", Data: make([]byte, 1000*(i%9))}
-		write(t, s, Batch{Key: fmt.Sprint("key ", i), Events: append(eventsOf("a"), raw(large).Events...)})
+		write(t, s, Batch{IdempotencyKey: fmt.Sprint("key ", i), Events: append(eventsOf("a"), raw(large).Events...)})
 		for range i % 4 {
 			write(t, s, sideOf(SideWrite{Key: "k", Value: make([]byte, 6000*(i%7))}))
 		}

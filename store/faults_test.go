@@ -52,8 +52,8 @@ func requireReopened(t require.TestingT, r *crashRun, where string) {
 	r.st = st
 	k, err := r.verify(st, r.acked())
 	require.NoError(t, err, where)
-	require.Equal(t, r.history, st.History(), where)
-	r.found(k, st.History())
+	require.Equal(t, r.history, st.Origin(), where)
+	r.found(k, st.Origin())
 	st, err = open(powerCutImage(t, r.disk, vfs.KeepNothing), crashDir, r.options, true)
 	require.NoError(t, err, where)
 	_, err = r.verify(st, r.floor)

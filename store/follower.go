@@ -15,11 +15,11 @@ import (
 // head or waits for it takes in what is new. While the writer's lock is held, its status file says how far the log may be
 // read; without a writer the recovery rules say so, and nothing is changed.
 type follower struct {
-	mu     sync.Mutex
-	tail   *scan        // of the last segment, nil when that is sealed
-	behind []*segment   // before the tail, read whole and not known to be sealed: their indexes are still the growing ones
-	chain  wal.Expected // what the next segment must continue
-	failed atomic.Pointer[error]
+	mu      sync.Mutex
+	tail    *scan        // of the last segment, nil when that is sealed
+	sealing []*segment   // before the tail, read whole and not known to be sealed: their indexes are still the growing ones
+	chain   wal.Expected // what the next segment must continue
+	failed  atomic.Pointer[error]
 }
 
 // limit is how far a reader may look: whole segments below segment, and that one up to offset. unbounded when there is no
@@ -78,7 +78,7 @@ func (s *Store) openReadOnly() error {
 	if err := r.loadSides(); err != nil {
 		return err
 	}
-	s.history.Incarnation = r.history
+	s.origin.Incarnation = r.incarnation
 	s.sequence.Store(r.chain.Sequence)
 	s.head.Store(r.chain.Position - 1)
 	s.follower = &follower{tail: r.tail, chain: r.chain}
@@ -143,7 +143,7 @@ func (f *follower) damage(l limit) error {
 // dropIndexes lets the segments behind the tail go over to the indexes in their footers, which are loaded and dropped as
 // needed. One that the writer is still sealing waits for the next time.
 func (f *follower) dropIndexes() {
-	f.behind = slices.DeleteFunc(f.behind, func(g *segment) bool {
+	f.sealing = slices.DeleteFunc(f.sealing, func(g *segment) bool {
 		size, err := g.file.Size()
 		if err != nil {
 			return false
@@ -165,7 +165,7 @@ func (f *follower) extend(s *Store, l limit) (sure bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	f.tail.active.Settle(uint32(Position(s.head.Load()) + 1 - g.first))
+	f.tail.active.PublishUpTo(uint32(Position(s.head.Load()) + 1 - g.first))
 	end, _ := l.of(g.number)
 	for end = min(end, size); ; {
 		h, batch, err := batchAt(g, &f.tail.next, end)
@@ -245,15 +245,15 @@ func (f *follower) nextSegment(s *Store, l limit) (more bool, err error) {
 	if err == nil {
 		var h wal.SegmentHeader
 		if h, err = wal.ParseSegmentHeader(b); err == nil && h.FirstPosition == f.chain.Position &&
-			h.FirstSequence == f.chain.Sequence && h.Previous == f.chain.Previous && h.Store == s.history.Store {
+			h.FirstSequence == f.chain.Sequence && h.Previous == f.chain.Previous && h.Store == s.origin.Store {
 			g.first = Position(h.FirstPosition)
 			g.end.Store(wal.SegmentHeaderSize)
 			if f.tail != nil {
-				f.behind = append(f.behind, f.tail.segment)
+				f.sealing = append(f.sealing, f.tail.segment)
 				f.dropIndexes()
 			}
 			f.tail = newScan(g, &h)
-			f.tail.next.Incarnation = f.chain.Incarnation
+			f.tail.next.WriterEpoch = f.chain.WriterEpoch
 			f.chain = f.tail.next
 			g.setActive(f.tail.active)
 			s.addSegment(g)

@@ -25,7 +25,7 @@ func goldenDir(t *testing.T) string {
 
 func requireGolden(t *testing.T, s *Store) {
 	t.Helper()
-	require.Equal(t, History{Store: uuid.MustParse("11223344-5566-4788-99aa-bbccddeeff01"), Incarnation: 1}, s.History())
+	require.Equal(t, Origin{Store: uuid.MustParse("11223344-5566-4788-99aa-bbccddeeff01"), Incarnation: 1}, s.Origin())
 	require.Equal(t, Stats{Head: 5, Segments: 2, Sequence: 6, SideValues: 2, IndexBytes: s.Stats().IndexBytes}, s.Stats())
 	events := all(t, s, Region{})
 	require.Equal(t, []string{"order:1", "stock:lamp", "order:1", "order:2", "order:1"}, entities(events))
@@ -50,17 +50,17 @@ func TestADirectoryOfVersionOneOpensAndGoesOn(t *testing.T) {
 
 	s := diskLog(t, dir, Options{SegmentBytes: minSegmentBytes})
 	requireGolden(t, s)
-	place := Batch{Key: "place-1", Events: []Proposal{
+	place := Batch{IdempotencyKey: "place-1", Events: []Proposal{
 		{At: At("order:1", "shop"), Payload: Raw{Type: "order.placed", Data: []byte(`{"sku":"lamp"}`)}},
 	}}
 	stored := write(t, s, place)
 	require.True(t, stored.Duplicate)
 	require.Equal(t, Receipt{
-		History: s.History(), Sequence: 1, Duplicate: true, Events: []Recorded{{ID: all(t, s, Region{})[0].ID, Position: 1, Version: 1}},
+		Origin: s.Origin(), Sequence: 1, Duplicate: true, Events: []Recorded{{ID: all(t, s, Region{})[0].ID, Position: 1, Version: 1}},
 	}, stored)
 	place.Events[0].At.Scope = "other"
 	_, err := s.Commit(t.Context(), place)
-	require.ErrorIs(t, err, ErrKeyConflict)
+	require.ErrorIs(t, err, ErrIdempotencyKeyReused)
 
 	next, err := s.Append(t.Context(), At("order:1", "shop"), Exactly(3), note{})
 	require.NoError(t, err)

@@ -41,7 +41,7 @@ func header(name, value string) Batch {
 
 func sideOf(writes ...SideWrite) Batch { return Batch{Sides: writes} }
 
-func keyOf(key string) Batch { return Batch{Key: key, Events: eventsOf("a")} }
+func keyOf(key string) Batch { return Batch{IdempotencyKey: key, Events: eventsOf("a")} }
 
 func where(r Region) Batch {
 	return Batch{Events: eventsOf("a"), Conditions: []Condition{{After: math.MaxUint64}, {Region: r, After: math.MaxUint64}}}
@@ -76,7 +76,7 @@ func TestInputThatBreaksARuleIsRefusedByFieldAndWritesNothing(t *testing.T) {
 		{"header name", header("\xff", "v")},
 		{"idempotency key", keyOf("a\nb")},
 		{"idempotency key", keyOf("\xff")},
-		{"idempotency key", Batch{Key: "key", Sides: []SideWrite{{Key: "k"}}}},
+		{"idempotency key", Batch{IdempotencyKey: "key", Sides: []SideWrite{{Key: "k"}}}},
 		{"side key", sideOf(SideWrite{})},
 		{"side key", sideOf(SideWrite{Key: "a\x01"})},
 		{"side key", sideOf(SideWrite{Key: "\xff"})},
@@ -117,7 +117,7 @@ var limits = []struct {
 	{"scope bytes", MaxScopeBytes, func(n int) Batch { return scope(long(n)) }},
 	{"kind bytes", MaxKindBytes, func(n int) Batch { return raw(Raw{Type: long(n)}) }},
 	{"codec bytes", MaxCodecBytes, func(n int) Batch { return raw(Raw{Type: "a", Codec: long(n)}) }},
-	{"idempotency key bytes", MaxKeyBytes, func(n int) Batch { return keyOf(long(n)) }},
+	{"idempotency key bytes", MaxIdempotencyKeyBytes, func(n int) Batch { return keyOf(long(n)) }},
 	{"header bytes", MaxHeaderBytes, func(n int) Batch { return header("name", long(n-len("nameokok"))) }},
 	{"payload bytes", MaxPayloadBytes, func(n int) Batch { return raw(Raw{Type: "a", Data: make([]byte, n)}) }},
 	{"side key bytes", MaxSideKeyBytes, func(n int) Batch { return sideOf(SideWrite{Key: long(n)}) }},

@@ -10,9 +10,9 @@ import (
 // judge decides whether o may be committed on top of everything before it. If not, or if it was committed before, it
 // fills in the answer and returns true. The idempotency key comes first: a retry must get its receipt although
 // the entity has moved on since.
-func (w *writer) judge(o *op) (answered bool) {
+func (w *writer) admit(o *op) (answered bool) {
 	if o.key != "" {
-		found, err := w.judgeKey(o)
+		found, err := w.admitKey(o)
 		if found || err != nil {
 			o.err = err
 			return true
@@ -22,10 +22,10 @@ func (w *writer) judge(o *op) (answered bool) {
 		o.err = err
 		return true
 	}
-	if o.err = w.judgeExpectations(o); o.err != nil {
+	if o.err = w.admitVersions(o); o.err != nil {
 		return true
 	}
-	if o.err = w.judgeConditions(o); o.err != nil {
+	if o.err = w.admitConditions(o); o.err != nil {
 		return true
 	}
 	for i := range o.sides {
@@ -47,13 +47,13 @@ func (w *writer) sideRevision(key string) uint64 {
 }
 
 // judgeKey looks for the commit that used the key first.
-func (w *writer) judgeKey(o *op) (found bool, err error) {
+func (w *writer) admitKey(o *op) (found bool, err error) {
 	k, ok, err := w.store.findKey(o.key)
 	if err != nil || !ok {
 		return false, err
 	}
 	if k.Digest != o.content {
-		return true, &KeyConflictError{Key: o.key, Sequence: k.Sequence, Position: Position(k.FirstPosition)}
+		return true, &IdempotencyKeyReusedError{Key: o.key, Sequence: k.Sequence, Position: Position(k.FirstPosition)}
 	}
 	o.receipt, err = w.store.storedReceipt(k)
 	return true, err
@@ -77,7 +77,7 @@ func (w *writer) loadEntities(o *op) error {
 	return nil
 }
 
-func (w *writer) judgeExpectations(o *op) error {
+func (w *writer) admitVersions(o *op) error {
 	var ahead map[string]uint64 // events of an entity that precede in the batch
 	for i := range o.events {
 		e := &o.events[i]
@@ -97,7 +97,7 @@ func (w *writer) judgeExpectations(o *op) error {
 
 // judgeConditions reads the log: an op with conditions is the first of its group, so that everything before it is
 // written.
-func (w *writer) judgeConditions(o *op) error {
+func (w *writer) admitConditions(o *op) error {
 	head := Position(w.next.Position - 1)
 	for _, c := range o.conditions {
 		for after := c.After; after < head; {
@@ -141,7 +141,7 @@ func (s *Store) findKey(key string) (k wal.Key, ok bool, err error) {
 
 // storedReceipt rebuilds the receipt of the commit that used a key, from the log.
 func (s *Store) storedReceipt(k wal.Key) (Receipt, error) {
-	r := Receipt{History: s.history, Sequence: k.Sequence, Sync: s.options.Sync, Duplicate: true}
+	r := Receipt{Origin: s.origin, Sequence: k.Sequence, Sync: s.options.Sync, Duplicate: true}
 	last := Position(k.FirstPosition) + Position(k.Events) - 1
 	for p := Position(k.FirstPosition); p <= last; p++ {
 		e, err := s.eventAt(p)

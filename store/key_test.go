@@ -11,7 +11,7 @@ import (
 
 // keyed is a batch whose every part that counts as content differs from the zero value.
 func keyed() Batch {
-	return Batch{Key: "key", Events: []Proposal{
+	return Batch{IdempotencyKey: "key", Events: []Proposal{
 		{
 			At: At("a", "test"), Payload: Raw{Type: "k.a", Codec: "c", SchemaVersion: 2, Data: []byte("data")},
 			Headers: map[string]string{"h": "v"},
@@ -76,11 +76,11 @@ func TestAKeyUsedBeforeWithOtherContentIsAConflict(t *testing.T) {
 		change(&b)
 		untouched(t, s, func() {
 			_, err := s.Commit(t.Context(), b)
-			require.ErrorIs(t, err, ErrKeyConflict, name)
+			require.ErrorIs(t, err, ErrIdempotencyKeyReused, name)
 			require.NotErrorIs(t, err, ErrConflict, name)
-			var conflict *KeyConflictError
+			var conflict *IdempotencyKeyReusedError
 			require.ErrorAs(t, err, &conflict)
-			require.Equal(t, KeyConflictError{Key: "key", Sequence: r.Sequence, Position: r.Events[0].Position}, *conflict)
+			require.Equal(t, IdempotencyKeyReusedError{Key: "key", Sequence: r.Sequence, Position: r.Events[0].Position}, *conflict)
 			require.NotEmpty(t, err.Error())
 		})
 	}
@@ -91,7 +91,7 @@ func TestOfConcurrentCommitsWithOneKeyOneWinsAndTheOthersGetItsReceipt(t *testin
 	receipts := make([]Receipt, 32)
 	race(len(receipts), func(i int) (err error) {
 		receipts[i], err = s.Commit(t.Context(), Batch{
-			Key: "key", Events: []Proposal{{At: At("a", "test"), Expect: Absent, Payload: note{}}},
+			IdempotencyKey: "key", Events: []Proposal{{At: At("a", "test"), Expect: Absent, Payload: note{}}},
 		})
 		return err
 	})
@@ -111,8 +111,8 @@ func TestOfConcurrentCommitsWithOneKeyOneWinsAndTheOthersGetItsReceipt(t *testin
 func TestKeysAreOfTheWholeStoreAndTellApartByEveryByte(t *testing.T) {
 	s := memoryLog(t)
 	for _, key := range []string{"a", "b", "ab", "A", "a ", "ä"} {
-		require.False(t, write(t, s, Batch{Key: key, Events: eventsOf("x")}).Duplicate, key)
+		require.False(t, write(t, s, Batch{IdempotencyKey: key, Events: eventsOf("x")}).Duplicate, key)
 	}
-	_, err := s.Commit(t.Context(), Batch{Key: "a", Events: eventsOf("y")})
-	require.ErrorIs(t, err, ErrKeyConflict)
+	_, err := s.Commit(t.Context(), Batch{IdempotencyKey: "a", Events: eventsOf("y")})
+	require.ErrorIs(t, err, ErrIdempotencyKeyReused)
 }

@@ -7,18 +7,18 @@ import (
 
 // Limits of what can be committed. All are in bytes of UTF-8 unless the name says otherwise.
 const (
-	MaxEntityBytes    = 512
-	MaxScopeBytes     = 255
-	MaxKindBytes      = 255
-	MaxCodecBytes     = 64
-	MaxKeyBytes       = 512
-	MaxHeaderBytes    = 64 << 10 // all names and values of one event
-	MaxPayloadBytes   = 16 << 20
-	MaxBatchBytes     = 64 << 20 // one commit as it is written
-	MaxBatchEvents    = 1 << 16  // events in one commit
-	MaxBatchSides     = 1 << 16  // side values in one commit
-	MaxSideKeyBytes   = 1024
-	MaxSideValueBytes = 1 << 20
+	MaxEntityBytes         = 512
+	MaxScopeBytes          = 255
+	MaxKindBytes           = 255
+	MaxCodecBytes          = 64
+	MaxIdempotencyKeyBytes = 512
+	MaxHeaderBytes         = 64 << 10 // all names and values of one event
+	MaxPayloadBytes        = 16 << 20
+	MaxBatchBytes          = 64 << 20 // one commit as it is written
+	MaxBatchEvents         = 1 << 16  // events in one commit
+	MaxBatchSides          = 1 << 16  // side values in one commit
+	MaxSideKeyBytes        = 1024
+	MaxSideValueBytes      = 1 << 20
 )
 
 // checkText applies the rules for names: not empty, within the limit, UTF-8, no control characters.

@@ -100,8 +100,8 @@ func (l *plainLog) commit(t *rapid.T, b Batch, r Receipt) {
 			l.sides[side.Key] = SideValue{Key: side.Key, Value: side.Value, Revision: r.Sequence}
 		}
 	}
-	if b.Key != "" {
-		l.keys[b.Key] = plainKey{content(b), r}
+	if b.IdempotencyKey != "" {
+		l.keys[b.IdempotencyKey] = plainKey{content(b), r}
 	}
 }
 
@@ -143,7 +143,7 @@ func (m *machine) draw(t *rapid.T) (b Batch) {
 		b.Events = append(b.Events, m.drawProposal(t))
 	}
 	if len(b.Events) > 0 && rapid.IntRange(0, 3).Draw(t, "with key") == 0 {
-		b.Key = rapid.SampledFrom(modelKeys).Draw(t, "key")
+		b.IdempotencyKey = rapid.SampledFrom(modelKeys).Draw(t, "key")
 	}
 	if rapid.IntRange(0, 4).Draw(t, "with condition") == 0 {
 		b.Conditions = []Condition{{Region: drawRegion(t), After: m.drawPosition(t, "after")}}
@@ -211,10 +211,10 @@ func (m *machine) drawPosition(t *rapid.T, name string) Position {
 func (m *machine) Commit(t *rapid.T) {
 	b := m.draw(t)
 	r, err := m.store.Commit(context.Background(), b)
-	if known, ok := m.model.keys[b.Key]; ok {
+	if known, ok := m.model.keys[b.IdempotencyKey]; ok {
 		if known.content != content(b) {
-			require.Equal(t, &KeyConflictError{
-				Key: b.Key, Sequence: known.receipt.Sequence, Position: known.receipt.Events[0].Position,
+			require.Equal(t, &IdempotencyKeyReusedError{
+				Key: b.IdempotencyKey, Sequence: known.receipt.Sequence, Position: known.receipt.Events[0].Position,
 			}, err)
 			return
 		}
@@ -244,7 +244,7 @@ func (m *machine) Retry(t *rapid.T) {
 	}
 	key := rapid.SampledFrom(slices.Sorted(maps.Keys(m.model.keys))).Draw(t, "key")
 	known := m.model.keys[key]
-	b := Batch{Key: key}
+	b := Batch{IdempotencyKey: key}
 	for _, recorded := range known.receipt.Events {
 		e, err := m.store.GetAt(context.Background(), recorded.Position)
 		require.NoError(t, err)
@@ -389,10 +389,10 @@ func TestAnyHistoryMeansWhatAPlainLogMeans(t *testing.T) {
 // requireEveryKey demands that each key is known and refuses other content.
 func requireEveryKey(t *rapid.T, m *machine) {
 	for key, known := range m.model.keys {
-		_, err := m.store.Commit(context.Background(), Batch{Key: key, Events: []Proposal{{
+		_, err := m.store.Commit(context.Background(), Batch{IdempotencyKey: key, Events: []Proposal{{
 			At: At("never", "s"), Payload: Raw{Type: "k"},
 		}}})
-		var conflict *KeyConflictError
+		var conflict *IdempotencyKeyReusedError
 		require.True(t, errors.As(err, &conflict))
 		require.Equal(t, known.receipt.Sequence, conflict.Sequence)
 	}

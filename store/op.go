@@ -80,7 +80,7 @@ func (o *op) encode(b *Batch) error {
 	if err := checkBatch(b); err != nil {
 		return err
 	}
-	o.key, o.conditions = b.Key, cloneConditions(b.Conditions)
+	o.key, o.conditions = b.IdempotencyKey, cloneConditions(b.Conditions)
 	o.lazy = b.Lazy && len(b.Events) == 0
 	o.events = slices.Grow(o.events, len(b.Events))
 	digest := sha256.New()
@@ -89,7 +89,7 @@ func (o *op) encode(b *Batch) error {
 		if err != nil {
 			return err
 		}
-		if b.Key != "" {
+		if b.IdempotencyKey != "" {
 			digest.Write(content[:])
 		}
 		if err := checkMax("batch bytes", len(o.records), MaxBatchBytes); err != nil {
@@ -206,12 +206,12 @@ func checkBatch(b *Batch) error {
 	if err := checkMax("batch side values", len(b.Sides), MaxBatchSides); err != nil {
 		return err
 	}
-	if b.Key != "" {
-		if err := checkText("idempotency key", b.Key, MaxKeyBytes); err != nil {
+	if b.IdempotencyKey != "" {
+		if err := checkText("idempotency key", b.IdempotencyKey, MaxIdempotencyKeyBytes); err != nil {
 			return err
 		}
 		if len(b.Events) == 0 {
-			return &InvalidError{Field: "idempotency key", Rule: "needs an event in the batch", Value: b.Key}
+			return &InvalidError{Field: "idempotency key", Rule: "needs an event in the batch", Value: b.IdempotencyKey}
 		}
 	}
 	for _, c := range b.Conditions {

@@ -57,7 +57,7 @@ func (s *Store) ReadPage(ctx context.Context, r Region, after, upTo Position, li
 
 // Read iterates over the events of r from a start up to the head as it was when the iteration began. An error is
 // the last thing it yields.
-func (s *Store) Read(ctx context.Context, r Region, from Start) iter.Seq2[Event, error] {
+func (s *Store) Read(ctx context.Context, r Region, from From) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		if err := s.read(ctx, r, from, yield); err != nil {
 			yield(Event{}, err)
@@ -65,7 +65,7 @@ func (s *Store) Read(ctx context.Context, r Region, from Start) iter.Seq2[Event,
 	}
 }
 
-func (s *Store) read(ctx context.Context, r Region, from Start, yield func(Event, error) bool) error {
+func (s *Store) read(ctx context.Context, r Region, from From, yield func(Event, error) bool) error {
 	if err := r.Validate(); err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (s *Store) GetAll(ctx context.Context, positions []Position) ([]Event, erro
 
 // fillAt appends to dst the events at the first of the positions, those of one segment, at most a page.
 func (s *Store) fillAt(d *decoder, dst []Event, positions []Position) ([]Event, error) {
-	g, idx, from, to, err := s.stretch(positions[0]-1, positions[len(positions)-1])
+	g, idx, from, to, err := s.segmentRange(positions[0]-1, positions[len(positions)-1])
 	if err != nil {
 		return dst, err
 	}
@@ -174,7 +174,7 @@ func (s *Store) fillAt(d *decoder, dst []Event, positions []Position) ([]Event, 
 	}
 	d.extent = idx.Extents(d.ords, d.extent[:0])
 	for ords, extents := d.ords, d.extent; len(ords) > 0; {
-		run := planRun(g, ords, extents)
+		run := planSpan(g, ords, extents)
 		var looked int
 		if dst, looked, err = run.read(d, dst, nil); err != nil {
 			return dst, err
@@ -185,18 +185,18 @@ func (s *Store) fillAt(d *decoder, dst []Event, positions []Position) ([]Event, 
 }
 
 // Resolve gives the position behind which a start begins.
-func (s *Store) Resolve(ctx context.Context, from Start) (Position, error) {
+func (s *Store) Resolve(ctx context.Context, from From) (Position, error) {
 	if err := s.readable(ctx); err != nil {
 		return 0, err
 	}
 	switch from.kind {
-	case startNow:
+	case fromNow:
 		return s.Head(), nil
-	case startSince:
+	case fromSince:
 		ms := from.time.UnixMilli()
 		p, err := s.search(func(e *Event) bool { return e.Time.Time().UnixMilli() >= ms })
 		return p - 1, err
-	case startAfter:
+	case fromAfter:
 	}
 	return from.after, nil
 }
@@ -217,7 +217,7 @@ func (s *Store) Count(ctx context.Context, r Region, after, upTo Position, limit
 	}
 	n := 0
 	for after < upTo && n < limit {
-		g, idx, from, to, err := s.stretch(after, upTo)
+		g, idx, from, to, err := s.segmentRange(after, upTo)
 		if err != nil {
 			return n, s.readError(err)
 		}
@@ -269,20 +269,20 @@ func (s *Store) fill(
 ) (events []Event, scanned Position, err error) {
 	f, bytesLeft, scanned := newFilter(r), int64(maxPageBytes), after
 	for hops := 0; scanned < upTo && len(dst) < limit && bytesLeft > 0 && hops < maxPageHops; hops++ {
-		g, idx, from, to, err := s.stretch(scanned, upTo)
+		g, idx, from, to, err := s.segmentRange(scanned, upTo)
 		if err != nil {
-			return dst, scanned, unlessMoved(err, after, scanned)
+			return dst, scanned, deferIfProgress(err, after, scanned)
 		}
 		var next uint32
 		d.ords, next = idx.Select(f.query, from, to, limit-len(dst), d.ords[:0])
 		d.extent = idx.Extents(d.ords, d.extent[:0])
 		for ords, extents := d.ords, d.extent; len(ords) > 0 && bytesLeft > 0; {
-			run := planRun(g, ords, extents)
+			run := planSpan(g, ords, extents)
 			var looked int
 			dst, looked, err = run.read(d, dst, f)
 			if err != nil {
 				scanned = max(scanned, g.first+Position(ords[looked])-1)
-				return dst, scanned, unlessMoved(err, after, scanned)
+				return dst, scanned, deferIfProgress(err, after, scanned)
 			}
 			scanned = g.first + Position(ords[looked-1])
 			bytesLeft -= run.end - run.start
@@ -295,16 +295,16 @@ func (s *Store) fill(
 	return dst, scanned, nil
 }
 
-// unlessMoved puts off an error until the next call when this one got anywhere.
-func unlessMoved(err error, after, scanned Position) error {
+// deferIfProgress puts off an error until the next call when this one got anywhere.
+func deferIfProgress(err error, after, scanned Position) error {
 	if scanned > after {
 		return nil
 	}
 	return err
 }
 
-// stretch finds the segment that holds the position behind after, and the ordinals [from, to) of (after, upTo] in it.
-func (s *Store) stretch(after, upTo Position) (g *segment, idx index.Index, from, to uint32, err error) {
+// segmentRange finds the segment that holds the position behind after, and the ordinals [from, to) of (after, upTo] in it.
+func (s *Store) segmentRange(after, upTo Position) (g *segment, idx index.Index, from, to uint32, err error) {
 	segments := *s.segments.Load()
 	i := sort.Search(len(segments), func(i int) bool { return segments[i].first > after+1 }) - 1
 	if i < 0 {
@@ -322,7 +322,7 @@ func (s *Store) stretch(after, upTo Position) (g *segment, idx index.Index, from
 }
 
 func (s *Store) eventAt(p Position) (Event, error) {
-	g, idx, ord, _, err := s.stretch(p-1, p)
+	g, idx, ord, _, err := s.segmentRange(p-1, p)
 	if err != nil {
 		return Event{}, err
 	}

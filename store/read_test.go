@@ -121,7 +121,7 @@ func TestReadingMayNestAndEndEarly(t *testing.T) {
 func TestAStartIsAPositionTheHeadOrATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := openLog(t, vfs.NewMemory(), smallSegments(SyncAlways))
-		resolve := func(from Start) Position {
+		resolve := func(from From) Position {
 			p, err := s.Resolve(t.Context(), from)
 			require.NoError(t, err)
 			return p
@@ -143,7 +143,7 @@ func TestAStartIsAPositionTheHeadOrATime(t *testing.T) {
 		require.Equal(t, s.Head(), resolve(Now()))
 		require.Equal(t, Position(7), resolve(After(7)))
 		require.Zero(t, resolve(Beginning()))
-		require.Zero(t, resolve(Start{}))
+		require.Zero(t, resolve(From{}))
 		require.Equal(t, Position(99), resolve(After(99)))
 		for e, err := range s.Read(t.Context(), Region{}, After(99)) {
 			require.Fail(t, "read behind the head", "event %d, error %v", e.Position, err)

@@ -17,23 +17,23 @@ import (
 //  3. scan the last segment whole and decide where the log ends;
 //  4. write once more what lies behind the last durable mark, fill the rest with zeros, sync;
 //  5. load the side values, newest segment first;
-//  6. write an opening mark, which makes this writer's incarnation durable.
+//  6. write an opening mark, which makes this writer's epoch durable.
 //
 // A read-only store does 1 to 3 and 5 without changing anything.
 type recovery struct {
-	store    *Store
-	readOnly bool
-	limit    limit             // of a read-only store
-	header   wal.SegmentHeader // of the segment in hand
-	chain    wal.Expected      // what the next segment's header must say
-	lastTime uint64
-	history  uint32
-	flags    uint16
-	unbegun  []uint32
-	tail     *scan  // of the last segment, nil when it is sealed or there is none
-	tailSize int64  // of its file
-	rewrite  []byte // the tail's bytes, for step 4
-	lost     bool   // acknowledged events are known to be missing
+	store       *Store
+	readOnly    bool
+	limit       limit             // of a read-only store
+	header      wal.SegmentHeader // of the segment in hand
+	chain       wal.Expected      // what the next segment's header must say
+	lastTime    uint64
+	incarnation uint32
+	flags       uint16
+	unstarted   []uint32
+	tail        *scan  // of the last segment, nil when it is sealed or there is none
+	tailSize    int64  // of its file
+	rewrite     []byte // the tail's bytes, for step 4
+	lost        bool   // acknowledged events are known to be missing
 }
 
 // recoverLog opens the log and returns its writer.
@@ -72,7 +72,7 @@ func (r *recovery) load() error {
 			return err
 		}
 	}
-	return r.dropUnbegun()
+	return r.dropUnstarted()
 }
 
 // list gives the numbers of the segment files, which must follow each other from 1 on.
@@ -96,7 +96,7 @@ func (r *recovery) list() ([]uint32, error) {
 	return numbers, nil
 }
 
-// loadSegment opens one segment. Files at the end that hold nothing yet are remembered as unbegun.
+// loadSegment opens one segment. Files at the end that hold nothing yet are remembered as unstarted.
 func (r *recovery) loadSegment(number uint32, first, last bool) error {
 	file, err := r.store.fs.Open(r.store.segmentPath(number), r.readOnly)
 	if err != nil {
@@ -121,11 +121,11 @@ func (r *recovery) loadSegment(number uint32, first, last bool) error {
 		return err
 	}
 	if !begun {
-		r.unbegun = append(r.unbegun, number)
+		r.unstarted = append(r.unstarted, number)
 		return nil
 	}
-	if len(r.unbegun) > 0 {
-		return &CorruptError{Segment: r.unbegun[0], Reason: "segment header is bad, and a later segment was begun"}
+	if len(r.unstarted) > 0 {
+		return &CorruptError{Segment: r.unstarted[0], Reason: "segment header is bad, and a later segment was begun"}
 	}
 	if err := r.checkHeader(g, first); err != nil {
 		return err
@@ -163,7 +163,7 @@ func (r *recovery) readHeader(g *segment, size int64) (begun bool, err error) {
 	}
 	_, sealed := readTrailer(g, size)
 	if sealed || wal.Marked(data, g.number) ||
-		wal.DurableBehind(data, wal.Seed(r.store.history.Store), g.number, wal.SegmentHeaderSize) > 0 {
+		wal.DurableAfter(data, wal.Seed(r.store.origin.Store), g.number, wal.SegmentHeaderSize) > 0 {
 		return false, g.corrupt(0, "segment header does not match its checksum")
 	}
 	return false, nil
@@ -171,11 +171,11 @@ func (r *recovery) readHeader(g *segment, size int64) (begun bool, err error) {
 
 // dropUnbegun removes the files at the end that were never begun. Without a sync for every group there may be two: the
 // bytes of the one may be lost although the next was made ahead. The last goes first, so that a crash leaves no hole.
-func (r *recovery) dropUnbegun() error {
+func (r *recovery) dropUnstarted() error {
 	if r.readOnly {
 		return nil
 	}
-	for _, number := range slices.Backward(r.unbegun) {
+	for _, number := range slices.Backward(r.unstarted) {
 		if err := r.store.fs.Remove(r.store.segmentPath(number)); err != nil {
 			return err
 		}
@@ -190,19 +190,19 @@ func (r *recovery) dropUnbegun() error {
 func (r *recovery) checkHeader(g *segment, first bool) error {
 	h := &r.header
 	if first {
-		r.store.history.Store = h.Store
+		r.store.origin.Store = h.Store
 		r.chain = wal.Expected{Sequence: h.FirstSequence, Position: h.FirstPosition, Previous: h.Previous}
 	}
 	switch {
 	case h.Segment != g.number:
 		return g.corrupt(0, fmt.Sprintf("header says segment %d", h.Segment))
-	case h.Store != r.store.history.Store:
+	case h.Store != r.store.origin.Store:
 		return g.corrupt(0, "segment of another store")
 	case h.FirstPosition != r.chain.Position || h.FirstSequence != r.chain.Sequence || h.Previous != r.chain.Previous:
 		return g.corrupt(0, "segment does not continue the one before it")
 	}
 	g.first = Position(h.FirstPosition)
-	r.history = h.History
+	r.incarnation = h.Incarnation
 	r.lastTime = max(r.lastTime, h.LastTime)
 	r.tail = nil
 	return nil
@@ -223,13 +223,13 @@ func readTrailer(g *segment, size int64) (t wal.Trailer, ok bool) {
 func (r *recovery) sealed(g *segment, t *wal.Trailer) {
 	g.trailer.Store(t)
 	g.end.Store(int64(t.DataEnd))
-	r.lastTime, r.history, r.tail, r.flags = t.LastTime, t.History, nil, 0
+	r.lastTime, r.incarnation, r.tail, r.flags = t.LastTime, t.Incarnation, nil, 0
 	if t.Weak {
 		r.flags = wal.FlagWeak
 	}
 	r.chain = wal.Expected{
 		Segment: g.number, Sequence: t.NextSequence, Position: t.NextPosition,
-		Previous: t.LastChecksum, Incarnation: t.Incarnation,
+		Previous: t.LastChecksum, WriterEpoch: t.WriterEpoch,
 	}
 }
 
@@ -245,17 +245,17 @@ func (r *recovery) scanTail(g *segment, size int64, last bool) error {
 		return err
 	}
 	sc := newScan(g, &r.header)
-	sc.next.Incarnation = r.chain.Incarnation
+	sc.next.WriterEpoch = r.chain.WriterEpoch
 	if err := sc.run(data); err != nil {
 		return err
 	}
 	end := sc.next.Offset
-	if durable := max(sc.durable, wal.DurableBehind(data, sc.next.Seed, g.number, end)); durable > end {
+	if durable := max(sc.durable, wal.DurableAfter(data, sc.next.Seed, g.number, end)); durable > end {
 		return g.corrupt(end, fmt.Sprintf("batch is bad, and a later one says that the log was durable up to %d", durable))
 	}
 	g.end.Store(end)
 	g.setActive(sc.active)
-	r.lastTime, r.history = sc.lastTime, sc.history
+	r.lastTime, r.incarnation = sc.lastTime, sc.incarnation
 	if end > wal.SegmentHeaderSize { // else the first batch is torn behind a good header, and the last one is that before it
 		r.flags = sc.flags
 	}
@@ -282,8 +282,8 @@ func (r *recovery) finishSegment(g *segment, sc *scan) error {
 	}
 	t := wal.Trailer{
 		DataEnd: uint64(sc.next.Offset), NextPosition: sc.next.Position, NextSequence: sc.next.Sequence,
-		LastTime: sc.lastTime, LastChecksum: sc.next.Previous, Incarnation: sc.next.Incarnation,
-		Weak: sc.flags&wal.FlagWeak != 0, History: sc.history,
+		LastTime: sc.lastTime, LastChecksum: sc.next.Previous, WriterEpoch: sc.next.WriterEpoch,
+		Weak: sc.flags&wal.FlagWeak != 0, Incarnation: sc.incarnation,
 	}
 	switch err := writeFooter(g.file, &t, sc.active); {
 	case isFull(err): // go on with the growing index, as after a sealing that failed; the next opening tries again

@@ -20,8 +20,8 @@ func (r *recovery) checkLoss() {
 		return
 	}
 	t, ok := r.store.readStatus()
-	ok = ok && t.store == r.store.history.Store
-	if ok && t.history >= r.history && uint64(t.head) >= r.chain.Position { // an older history's loss was noticed then
+	ok = ok && t.store == r.store.origin.Store
+	if ok && t.incarnation >= r.incarnation && uint64(t.head) >= r.chain.Position { // an older history's loss was noticed then
 		r.lost = true
 		return
 	}
@@ -113,9 +113,9 @@ func (r *recovery) start() (*writer, error) {
 		pendingSides: make(map[string]SideValue),
 		random:       mathrand.NewChaCha8(seed),
 	}
-	w.next.Incarnation++
-	if s.history.Incarnation = r.history; r.lost || r.history == 0 {
-		s.history.Incarnation++
+	w.next.WriterEpoch++
+	if s.origin.Incarnation = r.incarnation; r.lost || r.incarnation == 0 {
+		s.origin.Incarnation++
 	}
 	s.sequence.Store(w.next.Sequence)
 	s.head.Store(w.next.Position - 1)
@@ -125,7 +125,7 @@ func (r *recovery) start() (*writer, error) {
 	} else if err := r.firstSegment(w); err != nil {
 		return nil, err
 	}
-	w.next.Seed = wal.Seed(s.history.Store)
+	w.next.Seed = wal.Seed(s.origin.Store)
 	if err := w.mark(wal.FlagOpened); err != nil {
 		return nil, err
 	}
@@ -140,10 +140,10 @@ func (r *recovery) firstSegment(w *writer) error {
 		if err != nil {
 			return err
 		}
-		s.history.Store = id
+		s.origin.Store = id
 	}
 	w.next.Segment = r.chain.Segment
-	p := s.prepareSegment(w.next.Segment+1, min(firstSegmentBytes, s.options.SegmentBytes))
+	p := s.preallocateSegment(w.next.Segment+1, min(firstSegmentBytes, s.options.SegmentBytes))
 	if isFull(p.err) {
 		return fmt.Errorf("%w: %w", ErrDiskFull, p.err)
 	}
@@ -175,12 +175,12 @@ func (w *writer) mark(flags uint16) error {
 
 // end is the last thing a writer does: a closing mark, and no trace of a segment that was made ahead.
 func (w *writer) end() error {
-	if w.prepared != nil {
-		if p := <-w.prepared; p.err == nil {
+	if w.preallocated != nil {
+		if p := <-w.preallocated; p.err == nil {
 			_ = p.file.Close()
 			_ = w.store.fs.Remove(w.store.segmentPath(w.next.Segment + 1))
 		}
-		w.prepared = nil
+		w.preallocated = nil
 	}
 	if failed := w.poison.Load(); failed != nil {
 		return *failed // a sync in the background that failed has told nobody yet

@@ -10,8 +10,8 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// prepared is the file of the next segment, made of zeros and durable together with its name; or why there is none.
-type prepared struct {
+// preallocated is the file of the next segment, made of zeros and durable together with its name; or why there is none.
+type preallocated struct {
 	file     vfs.File
 	capacity int64
 	err      error
@@ -37,7 +37,7 @@ func (w *writer) reserve(size int) error {
 // roll makes the next segment the active one. The old one is synced before the first batch of the new one is written,
 // so that a batch in the new one proves that the old one is whole.
 func (w *writer) roll(capacity int64) error {
-	next := w.takePrepared(capacity)
+	next := w.takePreallocated(capacity)
 	if next.err != nil {
 		if isFull(next.err) {
 			return fmt.Errorf("%w: %w", ErrDiskFull, next.err)
@@ -77,15 +77,15 @@ func (w *writer) trailer() wal.Trailer {
 		NextSequence: w.next.Sequence,
 		LastTime:     w.lastTime,
 		LastChecksum: w.next.Previous,
-		Incarnation:  w.next.Incarnation,
+		WriterEpoch:  w.next.WriterEpoch,
 		Weak:         w.store.options.Sync != SyncAlways,
-		History:      w.store.history.Incarnation,
+		Incarnation:  w.store.origin.Incarnation,
 	}
 }
 
-// startSegment makes a prepared file the active segment, which readers know from now on; its header goes out with its
+// startSegment makes a preallocated file the active segment, which readers know from now on; its header goes out with its
 // first batch.
-func (w *writer) startSegment(p prepared) {
+func (w *writer) startSegment(p preallocated) {
 	g := &segment{number: w.next.Segment + 1, first: Position(w.next.Position), file: p.file}
 	g.end.Store(wal.SegmentHeaderSize)
 	w.active = index.NewActive()
@@ -96,19 +96,19 @@ func (w *writer) startSegment(p prepared) {
 }
 
 // prepare makes the file of the next segment in the background.
-func (w *writer) prepare(capacity int64) {
-	ready := make(chan prepared, 1)
-	w.prepared = ready
+func (w *writer) preallocate(capacity int64) {
+	ready := make(chan preallocated, 1)
+	w.preallocated = ready
 	number := w.next.Segment + 1
-	w.store.background(func() { ready <- w.store.prepareSegment(number, capacity) })
+	w.store.background(func() { ready <- w.store.preallocateSegment(number, capacity) })
 }
 
 // takePrepared waits for the file that is being made, and makes one on the spot if there is none or it is too small.
-func (w *writer) takePrepared(capacity int64) prepared {
+func (w *writer) takePreallocated(capacity int64) preallocated {
 	number := w.next.Segment + 1
-	if w.prepared != nil {
-		p := <-w.prepared
-		w.prepared = nil
+	if w.preallocated != nil {
+		p := <-w.preallocated
+		w.preallocated = nil
 		if p.err == nil && p.capacity >= capacity {
 			return p
 		}
@@ -116,19 +116,19 @@ func (w *writer) takePrepared(capacity int64) prepared {
 			_ = p.file.Close()
 		}
 	}
-	return w.store.prepareSegment(number, capacity)
+	return w.store.preallocateSegment(number, capacity)
 }
 
 // prepareSegment creates a file of zeros. What is left over of an earlier attempt is removed first: files are never
 // reused. Written zeros make the sync of an append half as long; where nobody waits for syncs, room is all that is needed.
-func (s *Store) prepareSegment(number uint32, capacity int64) prepared {
+func (s *Store) preallocateSegment(number uint32, capacity int64) preallocated {
 	fsys, dir, name := s.fs, s.dir, s.segmentPath(number)
 	if err := fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return prepared{err: err}
+		return preallocated{err: err}
 	}
 	file, err := fsys.Create(name)
 	if err != nil {
-		return prepared{err: err}
+		return preallocated{err: err}
 	}
 	if s.options.Sync == SyncAlways {
 		err = fillZeros(file, 0, capacity)
@@ -144,9 +144,9 @@ func (s *Store) prepareSegment(number uint32, capacity int64) prepared {
 	if err != nil {
 		_ = file.Close()
 		_ = fsys.Remove(name)
-		return prepared{err: err}
+		return preallocated{err: err}
 	}
-	return prepared{file: file, capacity: capacity}
+	return preallocated{file: file, capacity: capacity}
 }
 
 func fillZeros(file vfs.File, from, to int64) error {

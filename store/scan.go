@@ -9,26 +9,26 @@ import (
 
 // scan walks over the batches of one segment and collects what an index and a writer need to know of them.
 type scan struct {
-	segment  *segment
-	next     wal.Expected
-	active   *index.Active
-	entities map[string]entityState
-	sides    map[string]SideValue // newest of this segment; Revision 0: deleted
-	lastTime uint64
-	durable  int64  // highest "known durable" mark seen
-	flags    uint16 // of the last batch
-	history  uint32 // of the last batch
+	segment     *segment
+	next        wal.Expected
+	active      *index.Active
+	entities    map[string]entityState
+	sides       map[string]SideValue // newest of this segment; Revision 0: deleted
+	lastTime    uint64
+	durable     int64  // highest "known durable" mark seen
+	flags       uint16 // of the last batch
+	incarnation uint32 // of the last batch
 }
 
-// newScan starts behind the header of a segment. The incarnation of the writer before it is not known here: 0.
+// newScan starts behind the header of a segment. The epoch of the writer before it is not known here: 0.
 func newScan(g *segment, h *wal.SegmentHeader) *scan {
 	return &scan{
-		segment:  g,
-		active:   index.NewActive(),
-		entities: make(map[string]entityState),
-		sides:    make(map[string]SideValue),
-		lastTime: h.LastTime,
-		history:  h.History,
+		segment:     g,
+		active:      index.NewActive(),
+		entities:    make(map[string]entityState),
+		sides:       make(map[string]SideValue),
+		lastTime:    h.LastTime,
+		incarnation: h.Incarnation,
 		next: wal.Expected{
 			Seed:     wal.Seed(h.Store),
 			Segment:  h.Segment,
@@ -57,7 +57,7 @@ func scanSegment(g *segment, dataEnd int64) (*scan, error) {
 	if sc.next.Offset != dataEnd {
 		return nil, g.corrupt(sc.next.Offset, "batch does not match its checksum or place")
 	}
-	sc.active.Settle(sc.active.Len()) // what is sealed is visible
+	sc.active.PublishUpTo(sc.active.Len()) // what is sealed is visible
 	return sc, nil
 }
 
@@ -85,7 +85,7 @@ func (sc *scan) add(h *wal.BatchHeader, batch []byte) error {
 		return sc.segment.corrupt(at, fmt.Sprintf("batch with a good checksum and bad records: %v", err))
 	}
 	sc.durable = max(sc.durable, int64(h.Durable))
-	sc.flags, sc.history = h.Flags, h.History
+	sc.flags, sc.incarnation = h.Flags, h.Incarnation
 	sc.next.Advance(h)
 	return nil
 }

@@ -3,28 +3,28 @@ package store
 import "time"
 
 // Start is where a reader begins. The zero value begins at the first event.
-type Start struct {
-	kind  startKind
+type From struct {
+	kind  fromKind
 	after Position
 	time  time.Time
 }
 
-type startKind uint8
+type fromKind uint8
 
 const (
-	startAfter startKind = iota
-	startNow
-	startSince
+	fromAfter fromKind = iota
+	fromNow
+	fromSince
 )
 
 // Beginning starts at the first event.
-func Beginning() Start { return Start{} }
+func Beginning() From { return From{} }
 
 // After starts at the first event behind position p.
-func After(p Position) Start { return Start{after: p} }
+func After(p Position) From { return From{after: p} }
 
 // Now starts behind the head as it is when reading begins.
-func Now() Start { return Start{kind: startNow} }
+func Now() From { return From{kind: fromNow} }
 
 // Since starts at the first event whose time, cut to milliseconds, is t or later.
-func Since(t time.Time) Start { return Start{kind: startSince, time: t} }
+func Since(t time.Time) From { return From{kind: fromSince, time: t} }

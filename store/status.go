@@ -19,13 +19,13 @@ import (
 // commits and never syncs. Readers trust it only while the writer's lock is held and the checksum is right. After
 // a crash it can only prove that acknowledged events were lost, never vouch for any.
 //
-//	0 magic "PENSTAT1", 8 checksum of the rest, 12 zero, 16 store id, 32 boot id, 48 history, 52 incarnation,
+//	0 magic "PENSTAT1", 8 checksum of the rest, 12 zero, 16 store id, 32 boot id, 48 incarnation, 52 writer epoch,
 //	56 segment, 60 zero, 64 visible offset in the segment, 72 head, 80 sequence of the next commit, 88 zero
 type status struct {
 	store       uuid.UUID
 	boot        [16]byte // of the machine, zero where unknown
-	history     uint32
 	incarnation uint32
+	writerEpoch uint32
 	segment     uint32
 	visible     int64
 	head        Position
@@ -45,8 +45,8 @@ func (t *status) encode(b *[statusSize]byte) {
 	copy(b[16:], t.store[:])
 	copy(b[32:], t.boot[:])
 	le := binary.LittleEndian
-	le.PutUint32(b[48:], t.history)
-	le.PutUint32(b[52:], t.incarnation)
+	le.PutUint32(b[48:], t.incarnation)
+	le.PutUint32(b[52:], t.writerEpoch)
 	le.PutUint32(b[56:], t.segment)
 	le.PutUint64(b[64:], uint64(t.visible))
 	le.PutUint64(b[72:], uint64(t.head))
@@ -61,8 +61,8 @@ func (t *status) decode(b []byte) bool {
 	}
 	copy(t.store[:], b[16:])
 	copy(t.boot[:], b[32:])
-	t.history = le.Uint32(b[48:])
-	t.incarnation = le.Uint32(b[52:])
+	t.incarnation = le.Uint32(b[48:])
+	t.writerEpoch = le.Uint32(b[52:])
 	t.segment = le.Uint32(b[56:])
 	t.visible = int64(le.Uint64(b[64:]))
 	t.head = Position(le.Uint64(b[72:]))
@@ -75,10 +75,10 @@ func (t *status) decode(b []byte) bool {
 func (w *writer) writeStatus() {
 	s := w.store
 	t := status{
-		store:       s.history.Store,
+		store:       s.origin.Store,
 		boot:        s.boot,
-		history:     s.history.Incarnation,
-		incarnation: w.next.Incarnation,
+		incarnation: s.origin.Incarnation,
+		writerEpoch: w.next.WriterEpoch,
 		segment:     w.next.Segment,
 		visible:     w.next.Offset,
 		head:        Position(w.next.Position - 1),

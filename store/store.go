@@ -16,7 +16,7 @@ type Store struct {
 	fs      vfs.FS
 	dir     string
 	options Options
-	history History
+	origin  Origin
 	boot    [16]byte
 	inline  bool // background work runs in the committer's place: for tests that need one order of events
 
@@ -137,8 +137,8 @@ func (s *Store) Head() Position {
 	return Position(s.head.Load())
 }
 
-// History names the chain of events that positions of this store belong to.
-func (s *Store) History() History { return s.history }
+// Origin names the chain of events that positions of this store belong to.
+func (s *Store) Origin() Origin { return s.origin }
 
 // Stats describes a store.
 type Stats struct {

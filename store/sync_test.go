@@ -152,11 +152,11 @@ func TestALossInAWeakModeStartsANewIncarnationThatStaysNew(t *testing.T) {
 		gate := newSyncGate()
 		s := openLog(t, gate, smallSegments(SyncNever))
 		put(t, s, "a")
-		first := s.History()
+		first := s.Origin()
 
 		disk := gate.disk().Image(vfs.KeepNothing)
 		s = openLog(t, disk, smallSegments(SyncAlways))
-		second := s.History()
+		second := s.Origin()
 		require.Equal(t, first.Store, second.Store)
 		require.Greater(t, second.Incarnation, first.Incarnation)
 		// The segment that began in the first incarnation ends in the second. When it is the last one with anything in
@@ -165,6 +165,6 @@ func TestALossInAWeakModeStartsANewIncarnationThatStaysNew(t *testing.T) {
 		require.NoError(t, s.Close())
 		require.NoError(t, disk.Remove(segmentName(logDir, 2)))
 		s = openLog(t, disk, smallSegments(SyncAlways))
-		require.Greater(t, s.History().Incarnation, second.Incarnation)
+		require.Greater(t, s.Origin().Incarnation, second.Incarnation)
 	})
 }

@@ -64,7 +64,7 @@ func TestTheLogEndsAtTheFirstHoleWhereverItIs(t *testing.T) {
 			requireNothingBehind(t, img, from+wal.BatchHeaderSize, what)
 
 			p.st = st
-			p.found(k, st.History())
+			p.found(k, st.Origin())
 			require.NoError(t, commitSeveral(hole, 10, 300+hole*40)(p), what) // as long as one that was lost
 			p.kill()
 			requireReopened(t, p, what)
@@ -119,10 +119,10 @@ func TestANewIncarnationBeginsWhenAcknowledgedEventsMayBeLostAndNotElse(t *testi
 	} {
 		t.Run(fmt.Sprintf("%s/%s", test.name, test.mode), func(t *testing.T) {
 			r := afterAFewCommits(t, test.mode)
-			require.Equal(t, uint32(1), r.st.History().Incarnation)
+			require.Equal(t, uint32(1), r.st.Origin().Incarnation)
 			st := mustOpen(t, test.ending.disk(t, r), test.mode)
-			require.Equal(t, test.started, st.History().Incarnation)
-			require.Equal(t, r.history.Store, st.History().Store)
+			require.Equal(t, test.started, st.Origin().Incarnation)
+			require.Equal(t, r.history.Store, st.Origin().Store)
 			require.NoError(t, st.Close())
 		})
 	}
@@ -139,7 +139,7 @@ func TestALossIsNoticedOnceAndNeverForgotten(t *testing.T) {
 			p := newCrashRun(restoreStatus(t, file, r.disk), SyncAlways)
 			for opening := range 6 {
 				require.NoError(t, p.open())
-				require.Equal(t, uint32(2), p.st.History().Incarnation, "opening %d", opening)
+				require.Equal(t, uint32(2), p.st.Origin().Incarnation, "opening %d", opening)
 				require.NoError(t, commitSeveral(opening, 30000)(p)) // soon in another segment
 				require.Equal(t, uint32(2), p.history.Incarnation)
 				p.disk = later.disk(t, p)

@@ -29,7 +29,7 @@ type writer struct {
 	unsyncedSince time.Time     // when the first byte behind durable was written; zero: there is none
 	lastTime      uint64        // hybrid time of the last event
 	entities      map[string]entityState
-	prepared      chan prepared // the file of the next segment, once it is being made
+	preallocated  chan preallocated // the file of the next segment, once it is being made
 	random        *rand.ChaCha8
 	buf           []byte
 	pendingSides  map[string]SideValue // of the group in hand; a nil Value with revision 0 means deleted
@@ -106,7 +106,7 @@ func (w *writer) poisonWith(cause error) error {
 
 // begin reserves the headers in the buffer. Everything before the group is visible.
 func (w *writer) begin() group {
-	w.active.Settle(uint32(w.next.Position - uint64(w.segment.first)))
+	w.active.PublishUpTo(uint32(w.next.Position - uint64(w.segment.first)))
 	w.buf = w.buf[:0]
 	if w.headerPending {
 		w.buf = w.appendHeader(w.buf)
@@ -118,9 +118,9 @@ func (w *writer) begin() group {
 
 func (w *writer) appendHeader(b []byte) []byte {
 	return wal.AppendSegmentHeader(b, &wal.SegmentHeader{
-		Store:         w.store.history.Store,
+		Store:         w.store.origin.Store,
 		Segment:       w.next.Segment,
-		History:       w.store.history.Incarnation,
+		Incarnation:   w.store.origin.Incarnation,
 		FirstPosition: w.next.Position,
 		FirstSequence: w.next.Sequence,
 		LastTime:      w.lastTime,
@@ -133,11 +133,11 @@ func (w *writer) apply(g *group, o *op, now time.Time) {
 	if len(o.events) == 0 && len(o.sides) == 0 {
 		return // asks for nothing but a sync
 	}
-	if answered := w.judge(o); answered {
+	if answered := w.admit(o); answered {
 		return
 	}
 	sequence := w.next.Sequence + uint64(g.commits)
-	o.receipt = Receipt{History: w.store.history, Sequence: sequence, Sync: w.store.options.Sync}
+	o.receipt = Receipt{Origin: w.store.origin, Sequence: sequence, Sync: w.store.options.Sync}
 	if o.lazy && o.receipt.Sync == SyncAlways {
 		o.receipt.Sync = SyncInterval
 	}
@@ -258,8 +258,8 @@ func (w *writer) writeBatch(g *group, flags uint16, now time.Time) error {
 	h := wal.BatchHeader{
 		Previous:      w.next.Previous,
 		Segment:       w.next.Segment,
-		Incarnation:   w.next.Incarnation,
-		History:       w.store.history.Incarnation,
+		WriterEpoch:   w.next.WriterEpoch,
+		Incarnation:   w.store.origin.Incarnation,
 		Durable:       uint32(w.durable),
 		FirstSequence: w.next.Sequence,
 		FirstPosition: w.next.Position,
@@ -334,8 +334,8 @@ func (w *writer) publish() {
 		s.head.Store(head)
 		s.announce()
 	}
-	if w.prepared == nil && w.next.Offset > w.capacity/2 {
-		w.prepare(nextCapacity(w.capacity, s.options.SegmentBytes))
+	if w.preallocated == nil && w.next.Offset > w.capacity/2 {
+		w.preallocate(nextCapacity(w.capacity, s.options.SegmentBytes))
 	}
 }
 

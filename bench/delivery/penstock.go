@@ -46,7 +46,7 @@ func Supervise(ctx context.Context, st *store.Store, children ...supervision.Chi
 
 // Everything is the receipt of whatever is in the log.
 func Everything(st *store.Store) store.Receipt {
-	return store.Receipt{History: st.History(), Events: []store.Recorded{{Position: st.Head()}}}
+	return store.Receipt{Origin: st.Origin(), Events: []store.Recorded{{Position: st.Head()}}}
 }
 
 // PenstockLog fills a directory with events.

@@ -32,7 +32,7 @@ func appendHistory(
 func appendNew(ctx context.Context, st *store.Store, batches ...store.Batch) (added bool, err error) {
 	for _, b := range batches {
 		receipt, err := st.Commit(ctx, b)
-		if errors.Is(err, store.ErrKeyConflict) {
+		if errors.Is(err, store.ErrIdempotencyKeyReused) {
 			return added, nil
 		}
 		if err != nil {

@@ -90,7 +90,7 @@ func (c commit) batches(scope string) []store.Batch {
 	var batches []store.Batch
 	for part := range slices.Chunk(events, eventsPerBatch) {
 		key := fmt.Sprintf("git:%s:%s:%d", scope, c.hash, len(batches)+1)
-		batches = append(batches, store.Batch{Key: key, Events: part})
+		batches = append(batches, store.Batch{IdempotencyKey: key, Events: part})
 	}
 	return batches
 }

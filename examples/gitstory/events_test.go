@@ -70,7 +70,7 @@ func TestACommitIsOneBatchWithItsFilesSorted(t *testing.T) {
 	}
 	headers := map[string]string{"author": "Ada <a@x>"}
 	require.Equal(t, []store.Batch{{
-		Key: "git:repo:h:1",
+		IdempotencyKey: "git:repo:h:1",
 		Events: []store.Proposal{
 			{At: store.At("commit:h", "repo"), Headers: headers, Payload: Recorded{
 				Hash: "h", Author: "Ada <a@x>", When: "now", Subject: "s", Parents: 1, Files: 3, Added: 5, Deleted: 1,
@@ -95,7 +95,7 @@ func TestAHugeCommitIsSplitIntoBatchesWithKeysOfTheirOwn(t *testing.T) {
 	for range 2 {
 		for i, b := range batches {
 			require.LessOrEqual(t, len(b.Events), eventsPerBatch)
-			require.Equal(t, fmt.Sprintf("git:repo:h:%d", i+1), b.Key)
+			require.Equal(t, fmt.Sprintf("git:repo:h:%d", i+1), b.IdempotencyKey)
 			_, err := appendNew(t.Context(), st, b)
 			require.NoError(t, err)
 		}

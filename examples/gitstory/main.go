@@ -209,7 +209,7 @@ func lag(sys *actors.System) int {
 
 // waitForAll waits until each worker has handled everything in the log, or until one cannot.
 func waitForAll(ctx context.Context, sys *actors.System, st *store.Store) error {
-	everything := store.Receipt{History: st.History(), Events: []store.Recorded{{Position: st.Head()}}}
+	everything := store.Receipt{Origin: st.Origin(), Events: []store.Recorded{{Position: st.Head()}}}
 	for _, w := range sys.Status().Workers {
 		if err := sys.WaitApplied(ctx, w.Name, everything); err != nil {
 			return fmt.Errorf("wait for %s: %w", w.Name, err)

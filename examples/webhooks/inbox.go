@@ -45,7 +45,7 @@ func accept(st *store.Store, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	receipt, err := st.Commit(r.Context(), store.Batch{
-		Key: r.Header.Get("Idempotency-Key"),
+		IdempotencyKey: r.Header.Get("Idempotency-Key"),
 		Events: []store.Proposal{{
 			At:      store.At("hook:"+r.PathValue("key"), "webhooks"),
 			Payload: requested{Body: body, ContentType: r.Header.Get("Content-Type")},

@@ -210,7 +210,7 @@ func TestDeliveriesArriveInOrderOfTheirKeyHoweverTheTargetBehaves(t *testing.T) 
 	tg.await(t, func() bool { return tg.total() == 12 })
 	require.Equal(t, map[string][]int{"hook:a": {0, 1, 2, 3, 4}, "hook:b": {0, 1}, "hook:c": {0, 1, 2, 3, 4}}, tg.accepted)
 
-	held := store.Receipt{History: st.History(), Events: []store.Recorded{{Position: last}}}
+	held := store.Receipt{Origin: st.Origin(), Events: []store.Recorded{{Position: last}}}
 	require.ErrorIs(t, sys.WaitApplied(t.Context(), worker, held), actors.ErrParked)
 	require.Equal(t, 3, sys.Status().Workers[0].Parked)
 	tg.become("fine")

@@ -29,7 +29,7 @@ type Projector struct {
 	// Region is what is read, narrowed to the kinds that have routes.
 	Region store.Region
 	// Start is where a projector begins for which the database has no row yet.
-	Start store.Start
+	Start store.From
 	// BatchSize is the largest number of events of a transaction; 0 means the default of [cursor.Worker].
 	BatchSize int
 	// Key of an event: what is held back behind an event that is parked. nil means the entity. See [cursor.Worker].

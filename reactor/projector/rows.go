@@ -117,7 +117,7 @@ type table struct {
 
 // acquire makes the row the owner's, or one for it that begins at start. It writes first, so that it has the lock.
 func (t table) acquire(ctx context.Context, tx *sql.Tx, start store.Position) error {
-	id, incarnation, epoch := t.owner.History.Store.String(), int64(t.owner.History.Incarnation), int64(t.owner.Epoch)
+	id, incarnation, epoch := t.owner.Origin.Store.String(), int64(t.owner.Origin.Incarnation), int64(t.owner.Epoch)
 	n, err := changed(tx.ExecContext(ctx, `INSERT INTO penstock_position (worker, store, incarnation, epoch, position)
 		VALUES ($1, $2, $3, $4, $5) ON CONFLICT (worker) DO NOTHING`, t.worker, id, incarnation, epoch, int64(start)))
 	if err != nil || n > 0 {
@@ -163,8 +163,8 @@ func (t table) check(ctx context.Context, tx *sql.Tx) (store.Position, error) {
 		return 0, err
 	}
 	known, err := uuid.Parse(id)
-	if history := (store.History{Store: known, Incarnation: uint32(incarnation)}); err != nil || history != t.owner.History {
-		return 0, fmt.Errorf("the row is of history %s/%d, this is %s: %w", id, incarnation, t.owner.History, store.ErrForeignHistory)
+	if history := (store.Origin{Store: known, Incarnation: uint32(incarnation)}); err != nil || history != t.owner.Origin {
+		return 0, fmt.Errorf("the row is of history %s/%d, this is %s: %w", id, incarnation, t.owner.Origin, store.ErrForeignHistory)
 	}
 	if uint64(epoch) != t.owner.Epoch { // newer; or the checkpoint was deleted, and who is newer cannot be told any more
 		return 0, fmt.Errorf("the row is of epoch %d: %w", epoch, &checkpoint.FencedError{ID: t.owner.ID, Epoch: t.owner.Epoch})
@@ -177,7 +177,7 @@ func (t table) check(ctx context.Context, tx *sql.Tx) (store.Position, error) {
 func (t table) move(ctx context.Context, tx *sql.Tx, r *rows, c change) error {
 	n, err := changed(tx.ExecContext(ctx, `UPDATE penstock_position SET position = $1
 		WHERE worker = $2 AND store = $3 AND incarnation = $4 AND epoch = $5 AND position = $6`,
-		int64(c.to), t.worker, t.owner.History.Store.String(), int64(t.owner.History.Incarnation), int64(t.owner.Epoch), int64(r.position)))
+		int64(c.to), t.worker, t.owner.Origin.Store.String(), int64(t.owner.Origin.Incarnation), int64(t.owner.Epoch), int64(r.position)))
 	if err != nil {
 		return err
 	}

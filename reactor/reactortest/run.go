@@ -158,7 +158,7 @@ func (r *Run) Given(payloads ...store.Payload) {
 		r.given++
 		key := fmt.Sprint("reactortest ", r.given) // after a crash it is appended once all the same
 		err := r.guard(func() error {
-			_, err := r.st.Commit(r.ctx(), store.Batch{Key: key, Events: []store.Proposal{{At: at, Payload: p}}})
+			_, err := r.st.Commit(r.ctx(), store.Batch{IdempotencyKey: key, Events: []store.Proposal{{At: at, Payload: p}}})
 			return err
 		})
 		if err != nil {

@@ -29,7 +29,7 @@ func start(t *testing.T, st *store.Store, p *projector.Projector) *actors.System
 
 // everything is a receipt for all that is in the log.
 func everything(st *store.Store) store.Receipt {
-	return store.Receipt{History: st.History(), Events: []store.Recorded{{Position: st.Head()}}}
+	return store.Receipt{Origin: st.Origin(), Events: []store.Recorded{{Position: st.Head()}}}
 }
 
 func TestErrorsPanicsAndLostAnswersUnderASystemLeaveTheTablesExact(t *testing.T) {

@@ -67,9 +67,9 @@ func (a *Active) Add(offset uint32, t Terms) {
 	a.list(fieldKind, t.Kind).add(ord)
 }
 
-// Settle says that the first n events are visible, for LastSettled. It is called before events are added that are not
+// PublishUpTo says that the first n events are visible, for LastPublished. It is called before events are added that are not
 // visible at once; n is the number of all events, or as it was the last time.
-func (a *Active) Settle(n uint32) {
+func (a *Active) PublishUpTo(n uint32) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.settled = n
@@ -138,8 +138,8 @@ func (a *Active) LastOf(entity string) (ord uint32, ok bool) {
 	return e.last, true
 }
 
-// LastSettled implements Index. It is exact.
-func (a *Active) LastSettled(entity string) (ord uint32, ok bool) {
+// LastPublished implements Index. It is exact.
+func (a *Active) LastPublished(entity string) (ord uint32, ok bool) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	e, ok := a.entities[entity]

@@ -186,7 +186,7 @@ func TestTheLastSettledEventPrecedesTheGroupInHand(t *testing.T) {
 			if rapid.Bool().Draw(t, "published") { // else what was added stays hidden
 				settled = len(m.events)
 			}
-			a.Settle(uint32(settled))
+			a.PublishUpTo(uint32(settled))
 			for range rapid.IntRange(0, 4).Draw(t, "size") {
 				e := Terms{Entity: rapid.SampledFrom(names).Draw(t, "entity"), Scope: "s", Kind: "k"}
 				a.Add(uint32(len(m.events)), e)
@@ -194,7 +194,7 @@ func TestTheLastSettledEventPrecedesTheGroupInHand(t *testing.T) {
 			}
 			for _, name := range append(names, "never") {
 				want, wantOK := model{events: m.events[:settled]}.lastOf(name)
-				got, ok := a.LastSettled(name)
+				got, ok := a.LastPublished(name)
 				require.Equal(t, wantOK, ok, name)
 				require.True(t, !ok || got == want, "%s: %d, not %d", name, got, want)
 			}
@@ -204,7 +204,7 @@ func TestTheLastSettledEventPrecedesTheGroupInHand(t *testing.T) {
 		require.NoError(t, err)
 		for _, name := range append(names, "never") {
 			want, wantOK := sealed.LastOf(name)
-			got, ok := sealed.LastSettled(name)
+			got, ok := sealed.LastPublished(name)
 			require.Equal(t, wantOK, ok)
 			require.Equal(t, want, got)
 		}

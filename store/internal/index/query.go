@@ -66,9 +66,9 @@ type Index interface {
 	// answers by hash: the caller compares the entity in the record.
 	LastOf(entity string) (ord uint32, ok bool)
 
-	// LastSettled is LastOf among the events that were visible when Settle was last
+	// LastPublished is LastOf among the events that were visible when PublishUpTo was last
 	// called: none before the first call, and all of them in a Sealed.
-	LastSettled(entity string) (ord uint32, ok bool)
+	LastPublished(entity string) (ord uint32, ok bool)
 
 	// FindKey returns the offset of the record of an idempotency key. A Sealed
 	// answers by hash: the caller compares the key in the record.

@@ -163,8 +163,8 @@ func (s *Sealed) LastOf(entity string) (ord uint32, ok bool) {
 	return s.entities.value(hash(s.salt, fieldEntity, entity))
 }
 
-// LastSettled implements Index: all events of a sealed segment are visible.
-func (s *Sealed) LastSettled(entity string) (ord uint32, ok bool) { return s.LastOf(entity) }
+// LastPublished implements Index: all events of a sealed segment are visible.
+func (s *Sealed) LastPublished(entity string) (ord uint32, ok bool) { return s.LastOf(entity) }
 
 // FindKey implements Index. It goes by the hash of key.
 func (s *Sealed) FindKey(key string) (offset uint32, ok bool) {

@@ -6,8 +6,8 @@ type BatchHeader struct {
 	Checksum      uint32
 	Previous      uint32 // checksum of the batch before
 	Segment       uint32
-	Incarnation   uint32 // of the writer
-	History       uint32
+	WriterEpoch   uint32 // of the writer
+	Incarnation   uint32
 	Durable       uint32 // offset in the segment known durable when it was written
 	FirstSequence uint64
 	FirstPosition uint64
@@ -30,8 +30,8 @@ func FinishBatch(b []byte, h *BatchHeader, seed uint32) []byte {
 	le.PutUint32(b[4:], h.Length)
 	le.PutUint32(b[12:], h.Previous)
 	le.PutUint32(b[16:], h.Segment)
-	le.PutUint32(b[20:], h.Incarnation)
-	le.PutUint32(b[24:], h.History)
+	le.PutUint32(b[20:], h.WriterEpoch)
+	le.PutUint32(b[24:], h.Incarnation)
 	le.PutUint32(b[28:], h.Durable)
 	le.PutUint64(b[32:], h.FirstSequence)
 	le.PutUint64(b[40:], h.FirstPosition)
@@ -78,8 +78,8 @@ func parseBatchHeader(b []byte, segment uint32, offset int64) (h BatchHeader, ok
 		Checksum:      le.Uint32(b[8:]),
 		Previous:      le.Uint32(b[12:]),
 		Segment:       le.Uint32(b[16:]),
-		Incarnation:   le.Uint32(b[20:]),
-		History:       le.Uint32(b[24:]),
+		WriterEpoch:   le.Uint32(b[20:]),
+		Incarnation:   le.Uint32(b[24:]),
 		Durable:       le.Uint32(b[28:]),
 		FirstSequence: le.Uint64(b[32:]),
 		FirstPosition: le.Uint64(b[40:]),

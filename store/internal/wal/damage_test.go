@@ -43,7 +43,7 @@ func TestNoFlippedBitOfARecordIsAccepted(t *testing.T) {
 }
 
 func TestNoFlippedBitOfASegmentHeaderOrATrailerIsAccepted(t *testing.T) {
-	header := wal.AppendSegmentHeader(nil, &wal.SegmentHeader{Store: [16]byte{1}, Segment: 2, History: 3, FirstPosition: 4})
+	header := wal.AppendSegmentHeader(nil, &wal.SegmentHeader{Store: [16]byte{1}, Segment: 2, Incarnation: 3, FirstPosition: 4})
 	flips(header, func(bit int) {
 		if _, err := wal.ParseSegmentHeader(header); err == nil {
 			t.Fatalf("header: bit %d flipped and accepted", bit)
@@ -82,7 +82,7 @@ func log(n int) (data []byte, offsets []int64) {
 		offsets = append(offsets, int64(len(data)))
 		rec := record(&wal.Draft{Entity: "e", Payload: make([]byte, 50*i)}, &wal.Stamp{Position: uint64(i + 1)}, true)
 		h := wal.BatchHeader{
-			Previous: previous, Segment: 1, Incarnation: 1, History: 1, Durable: uint32(len(data)), FirstSequence: uint64(i + 1),
+			Previous: previous, Segment: 1, WriterEpoch: 1, Incarnation: 1, Durable: uint32(len(data)), FirstSequence: uint64(i + 1),
 			FirstPosition: uint64(i + 1), Events: 1, Commits: 1, Offset: uint32(len(data)),
 		}
 		data = append(data, batch(&h, rec)...)
@@ -109,7 +109,7 @@ func TestAWalkEndsAtTheFirstBadBatchAndTheMarksBehindItTellDamageFromATornWrite(
 	data, offsets := log(n)
 	got, end := walk(data)
 	require.Equal(t, n, got)
-	require.Zero(t, wal.DurableBehind(data, 0, 1, end))
+	require.Zero(t, wal.DurableAfter(data, 0, 1, end))
 
 	for bad := range n {
 		data[offsets[bad]+70] ^= 1
@@ -117,28 +117,28 @@ func TestAWalkEndsAtTheFirstBadBatchAndTheMarksBehindItTellDamageFromATornWrite(
 		require.Equal(t, bad, got)
 		require.Equal(t, offsets[bad], end)
 		if bad == n-1 {
-			require.Zero(t, wal.DurableBehind(data, 0, 1, end), "nothing behind it: torn")
+			require.Zero(t, wal.DurableAfter(data, 0, 1, end), "nothing behind it: torn")
 		} else {
-			require.Equal(t, offsets[n-1], wal.DurableBehind(data, 0, 1, end), "the highest mark counts")
+			require.Equal(t, offsets[n-1], wal.DurableAfter(data, 0, 1, end), "the highest mark counts")
 		}
 		data[offsets[bad]+70] ^= 1
 	}
-	require.Zero(t, wal.DurableBehind(data, 0, 2, 0), "batches of another segment say nothing of this one")
-	require.Zero(t, wal.DurableBehind(data, 0, 1, math.MaxInt64))
+	require.Zero(t, wal.DurableAfter(data, 0, 2, 0), "batches of another segment say nothing of this one")
+	require.Zero(t, wal.DurableAfter(data, 0, 1, math.MaxInt64))
 }
 
 func TestABatchThatDoesNotContinueTheLogEndsTheWalk(t *testing.T) {
-	h := wal.BatchHeader{Previous: 7, Segment: 1, Incarnation: 2, Durable: 128, FirstSequence: 3, FirstPosition: 4, Offset: 256}
-	x := wal.Expected{Segment: 1, Offset: 256, Previous: 7, Sequence: 3, Position: 4, Incarnation: 2}
+	h := wal.BatchHeader{Previous: 7, Segment: 1, WriterEpoch: 2, Durable: 128, FirstSequence: 3, FirstPosition: 4, Offset: 256}
+	x := wal.Expected{Segment: 1, Offset: 256, Previous: 7, Sequence: 3, Position: 4, WriterEpoch: 2}
 	require.True(t, x.Follows(&h))
 	newer := h
-	newer.Incarnation++
+	newer.WriterEpoch++
 	require.True(t, x.Follows(&newer), "a later writer goes on")
 	for name, change := range map[string]func(*wal.BatchHeader){
 		"checksum of the one before":   func(h *wal.BatchHeader) { h.Previous++ },
 		"sequence":                     func(h *wal.BatchHeader) { h.FirstSequence++ },
 		"position":                     func(h *wal.BatchHeader) { h.FirstPosition-- },
-		"an earlier writer":            func(h *wal.BatchHeader) { h.Incarnation-- },
+		"an earlier writer":            func(h *wal.BatchHeader) { h.WriterEpoch-- },
 		"durable behind its own start": func(h *wal.BatchHeader) { h.Durable = 257 },
 	} {
 		other := h

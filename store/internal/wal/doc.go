@@ -27,7 +27,7 @@
 //	12   4  checksum of the 128 bytes without this field
 //	16  16  store id
 //	32   4  segment number, from 1
-//	36   4  history incarnation
+//	36   4  incarnation of the log
 //	40   8  position that the first event in it has
 //	48   8  sequence that the first commit in it has
 //	56   8  hybrid time of the last event before it
@@ -41,8 +41,8 @@
 //	 8   4  checksum of the batch without this field, begun with the checksum of the store id
 //	12   4  checksum of the batch before it
 //	16   4  segment number
-//	20   4  writer incarnation: one more at every opening
-//	24   4  history incarnation
+//	20   4  writer epoch: one more at every opening
+//	24   4  incarnation of the log
 //	28   4  offset in this segment known durable when it was written
 //	32   8  sequence of its first commit
 //	40   8  position of its first event
@@ -90,7 +90,7 @@
 //
 // Let D be the highest "known durable" mark in any valid batch of the last segment, also in batches behind a
 // bad one: a power cut may keep batch k+1 and lose batch k. A bad batch below D is damage and opens nothing. At
-// or above D the log ends there, and what follows was never acknowledged as durable. See [DurableBehind].
+// or above D the log ends there, and what follows was never acknowledged as durable. See [DurableAfter].
 //
 // # What it must not know
 //

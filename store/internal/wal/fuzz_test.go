@@ -91,7 +91,7 @@ func FuzzSegmentsAreWalkedToAnEnd(f *testing.F) {
 			}
 			x.Advance(&h)
 		}
-		mark := wal.DurableBehind(b, 0, 1, 0)
+		mark := wal.DurableAfter(b, 0, 1, 0)
 		if mark < 0 || x.Offset > int64(len(b)) {
 			t.Fatalf("mark %d, end %d of %d", mark, x.Offset, len(b))
 		}

@@ -99,7 +99,7 @@ type goldenLog struct {
 func (g *goldenLog) begin(segment uint32) {
 	g.next.Segment, g.next.Offset, g.durable, g.active = segment, wal.SegmentHeaderSize, 0, index.NewActive()
 	g.data = wal.AppendSegmentHeader(nil, &wal.SegmentHeader{
-		Store: goldenStore, Segment: segment, History: 1, FirstPosition: g.next.Position, FirstSequence: g.next.Sequence,
+		Store: goldenStore, Segment: segment, Incarnation: 1, FirstPosition: g.next.Position, FirstSequence: g.next.Sequence,
 		LastTime: goldenTime(g.position) * min(g.position, 1), Previous: g.next.Previous,
 	})
 }
@@ -107,7 +107,7 @@ func (g *goldenLog) begin(segment uint32) {
 func (g *goldenLog) batch(number int, flags uint16) {
 	start := len(g.data)
 	h := wal.BatchHeader{
-		Previous: g.next.Previous, Segment: g.next.Segment, Incarnation: 1, History: 1, Durable: g.durable, Flags: flags,
+		Previous: g.next.Previous, Segment: g.next.Segment, WriterEpoch: 1, Incarnation: 1, Durable: g.durable, Flags: flags,
 		FirstSequence: g.next.Sequence, FirstPosition: g.next.Position, Offset: uint32(start),
 	}
 	b := make([]byte, wal.BatchHeaderSize)
@@ -170,7 +170,7 @@ func (g *goldenLog) seal() []byte {
 	idx, sides := g.active.Footer()
 	t := wal.Trailer{
 		DataEnd: uint64(len(g.data)), NextPosition: g.next.Position, NextSequence: g.next.Sequence,
-		LastTime: goldenTime(g.position), LastChecksum: g.next.Previous, Incarnation: 1, History: 1,
+		LastTime: goldenTime(g.position), LastChecksum: g.next.Previous, WriterEpoch: 1, Incarnation: 1,
 		IndexLen: uint32(len(idx)), IndexSum: wal.Checksum(idx), SidesLen: uint32(len(sides)), SidesSum: wal.Checksum(sides),
 	}
 	return append(append(append(g.data, idx...), sides...), wal.AppendTrailer(nil, &t)...)
@@ -211,7 +211,7 @@ func story(t *testing.T, name string, x wal.Expected) (lines []string, end wal.E
 	h, err := wal.ParseSegmentHeader(data)
 	require.NoError(t, err)
 	require.EqualValues(t, goldenStore, h.Store)
-	require.EqualValues(t, 1, h.History)
+	require.EqualValues(t, 1, h.Incarnation)
 	require.Equal(t, x.Segment, h.Segment)
 	require.Equal(t, x.Position, h.FirstPosition)
 	require.Equal(t, x.Sequence, h.FirstSequence)
@@ -284,7 +284,7 @@ func TestTheGoldenSegmentsAreReadRecordByRecord(t *testing.T) {
 	require.Equal(t, x.Sequence, trailer.NextSequence)
 	require.Equal(t, x.Previous, trailer.LastChecksum)
 	require.Equal(t, goldenTime(4), trailer.LastTime)
-	require.EqualValues(t, 1, trailer.History)
+	require.EqualValues(t, 1, trailer.Incarnation)
 
 	footer := data[trailer.DataEnd:]
 	idx, err := index.OpenSealed(footer[:trailer.IndexLen])

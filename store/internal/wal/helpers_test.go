@@ -38,7 +38,7 @@ func small() (wal.BatchHeader, []byte) {
 	wal.StampSide(side, 4)
 	wal.SealRecord(side, true)
 	h := wal.BatchHeader{
-		Previous: 7, Segment: 2, Incarnation: 3, History: 1, Durable: 128, FirstSequence: 4, FirstPosition: 5,
+		Previous: 7, Segment: 2, WriterEpoch: 3, Incarnation: 1, Durable: 128, FirstSequence: 4, FirstPosition: 5,
 		Events: 1, Commits: 1, Offset: 128,
 	}
 	return h, batch(&h, event, key, side)

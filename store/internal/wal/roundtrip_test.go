@@ -117,7 +117,7 @@ func TestABatchIsReadAsItWasWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := wal.BatchHeader{
 			Previous: rapid.Uint32().Draw(t, "previous"), Segment: rapid.Uint32().Draw(t, "segment"),
-			Incarnation: rapid.Uint32().Draw(t, "incarnation"), History: rapid.Uint32().Draw(t, "history"),
+			WriterEpoch: rapid.Uint32().Draw(t, "writer epoch"), Incarnation: rapid.Uint32().Draw(t, "incarnation"),
 			Durable: rapid.Uint32().Draw(t, "durable"), FirstSequence: number(t, "sequence"),
 			FirstPosition: number(t, "position"), Flags: rapid.Uint16().Draw(t, "flags"), Offset: rapid.Uint32().Draw(t, "offset"),
 		}
@@ -170,7 +170,7 @@ func TestRecordsThatDisagreeWithTheirHeaderAreRefused(t *testing.T) {
 func TestASegmentHeaderAndATrailerAreReadAsTheyWereWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := wal.SegmentHeader{
-			Store: id16(t, "store"), Segment: rapid.Uint32().Draw(t, "segment"), History: rapid.Uint32().Draw(t, "history"),
+			Store: id16(t, "store"), Segment: rapid.Uint32().Draw(t, "segment"), Incarnation: rapid.Uint32().Draw(t, "incarnation"),
 			FirstPosition: number(t, "position"), FirstSequence: number(t, "sequence"), LastTime: number(t, "time"),
 			Previous: rapid.Uint32().Draw(t, "previous"),
 		}
@@ -183,10 +183,10 @@ func TestASegmentHeaderAndATrailerAreReadAsTheyWereWritten(t *testing.T) {
 		want := wal.Trailer{
 			DataEnd:      uint64(wal.SegmentHeaderSize + rapid.IntRange(0, 1<<30).Draw(t, "data")),
 			NextPosition: number(t, "position"), NextSequence: number(t, "sequence"), LastTime: number(t, "time"),
-			LastChecksum: rapid.Uint32().Draw(t, "checksum"), Incarnation: rapid.Uint32().Draw(t, "incarnation"),
+			LastChecksum: rapid.Uint32().Draw(t, "checksum"), WriterEpoch: rapid.Uint32().Draw(t, "writer epoch"),
 			IndexLen: rapid.Uint32().Draw(t, "index"), IndexSum: rapid.Uint32().Draw(t, "index sum"),
 			SidesLen: rapid.Uint32().Draw(t, "sides"), SidesSum: rapid.Uint32().Draw(t, "sides sum"),
-			Weak: rapid.Bool().Draw(t, "weak"), History: rapid.Uint32().Draw(t, "history"),
+			Weak: rapid.Bool().Draw(t, "weak"), Incarnation: rapid.Uint32().Draw(t, "incarnation"),
 		}
 		size := int64(want.DataEnd) + int64(want.IndexLen) + int64(want.SidesLen) + wal.TrailerSize
 		b = wal.AppendTrailer(nil, &want)

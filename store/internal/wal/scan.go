@@ -10,13 +10,13 @@ type Expected struct {
 	Previous    uint32 // checksum of the last batch
 	Sequence    uint64
 	Position    uint64
-	Incarnation uint32 // at least
+	WriterEpoch uint32 // at least
 }
 
 // Follows reports whether a batch with header h continues the log.
 func (x *Expected) Follows(h *BatchHeader) bool {
 	return h.Previous == x.Previous && h.FirstSequence == x.Sequence && h.FirstPosition == x.Position &&
-		h.Incarnation >= x.Incarnation && int64(h.Durable) <= x.Offset
+		h.WriterEpoch >= x.WriterEpoch && int64(h.Durable) <= x.Offset
 }
 
 // Advance moves the expectation behind the batch with header h.
@@ -25,7 +25,7 @@ func (x *Expected) Advance(h *BatchHeader) {
 	x.Previous = h.Checksum
 	x.Sequence += uint64(h.Commits)
 	x.Position += uint64(h.Events)
-	x.Incarnation = h.Incarnation
+	x.WriterEpoch = h.WriterEpoch
 }
 
 // Next parses the batch at x.Offset of the segment's bytes. ok is false when no valid batch continues the log
@@ -38,10 +38,10 @@ func Next(data []byte, x *Expected) (h BatchHeader, batch []byte, ok bool) {
 	return h, batch, err == nil && x.Follows(&h)
 }
 
-// DurableBehind looks for valid batches of the segment at or behind offset from, whether or not they continue the
+// DurableAfter looks for valid batches of the segment at or behind offset from, whether or not they continue the
 // log, and returns the highest "known durable" mark among them, 0 when there is none. A mark above from says
 // that the bytes at from were durable once: whatever is bad there is damage and not a torn write.
-func DurableBehind(data []byte, seed, segment uint32, from int64) int64 {
+func DurableAfter(data []byte, seed, segment uint32, from int64) int64 {
 	var mark int64
 	for off := from; off < int64(len(data)); {
 		i := bytes.Index(data[off:], []byte(batchMagic))

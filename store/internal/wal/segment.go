@@ -4,7 +4,7 @@ package wal
 type SegmentHeader struct {
 	Store         [16]byte
 	Segment       uint32
-	History       uint32
+	Incarnation   uint32
 	FirstPosition uint64 // that the first event in it has
 	FirstSequence uint64 // that the first commit in it has
 	LastTime      uint64 // of the last event before it
@@ -20,7 +20,7 @@ func AppendSegmentHeader(dst []byte, h *SegmentHeader) []byte {
 	le.PutUint16(b[8:], Version)
 	copy(b[16:], h.Store[:])
 	le.PutUint32(b[32:], h.Segment)
-	le.PutUint32(b[36:], h.History)
+	le.PutUint32(b[36:], h.Incarnation)
 	le.PutUint64(b[40:], h.FirstPosition)
 	le.PutUint64(b[48:], h.FirstSequence)
 	le.PutUint64(b[56:], h.LastTime)
@@ -44,7 +44,7 @@ func ParseSegmentHeader(b []byte) (SegmentHeader, error) {
 	}
 	copy(h.Store[:], b[16:])
 	h.Segment = le.Uint32(b[32:])
-	h.History = le.Uint32(b[36:])
+	h.Incarnation = le.Uint32(b[36:])
 	h.FirstPosition = le.Uint64(b[40:])
 	h.FirstSequence = le.Uint64(b[48:])
 	h.LastTime = le.Uint64(b[56:])
@@ -60,13 +60,13 @@ type Trailer struct {
 	NextSequence uint64
 	LastTime     uint64
 	LastChecksum uint32 // of the last batch
-	Incarnation  uint32 // of the writer of the last batch
+	WriterEpoch  uint32 // of the writer of the last batch
 	IndexLen     uint32
 	IndexSum     uint32
 	SidesLen     uint32
 	SidesSum     uint32
 	Weak         bool   // the last batch was acknowledged before its sync
-	History      uint32 // of the writer of the last batch; the header's may be older
+	Incarnation  uint32 // of the writer of the last batch; the header's may be older
 }
 
 const trailerMagic = "PENDSEAL"
@@ -80,7 +80,7 @@ func AppendTrailer(dst []byte, t *Trailer) []byte {
 	le.PutUint64(b[32:], t.NextSequence)
 	le.PutUint64(b[40:], t.LastTime)
 	le.PutUint32(b[48:], t.LastChecksum)
-	le.PutUint32(b[52:], t.Incarnation)
+	le.PutUint32(b[52:], t.WriterEpoch)
 	le.PutUint32(b[56:], t.IndexLen)
 	le.PutUint32(b[60:], t.IndexSum)
 	le.PutUint32(b[64:], t.SidesLen)
@@ -88,7 +88,7 @@ func AppendTrailer(dst []byte, t *Trailer) []byte {
 	if t.Weak {
 		b[72] = 1
 	}
-	le.PutUint32(b[76:], t.History)
+	le.PutUint32(b[76:], t.Incarnation)
 	le.PutUint32(b[8:], Checksum(b[12:]))
 	return append(dst, b[:]...)
 }
@@ -105,13 +105,13 @@ func ParseTrailer(b []byte, size int64) (Trailer, error) {
 		NextSequence: le.Uint64(b[32:]),
 		LastTime:     le.Uint64(b[40:]),
 		LastChecksum: le.Uint32(b[48:]),
-		Incarnation:  le.Uint32(b[52:]),
+		WriterEpoch:  le.Uint32(b[52:]),
 		IndexLen:     le.Uint32(b[56:]),
 		IndexSum:     le.Uint32(b[60:]),
 		SidesLen:     le.Uint32(b[64:]),
 		SidesSum:     le.Uint32(b[68:]),
 		Weak:         b[72] == 1,
-		History:      le.Uint32(b[76:]),
+		Incarnation:  le.Uint32(b[76:]),
 	}
 	if t.DataEnd < SegmentHeaderSize || t.DataEnd > uint64(size) ||
 		t.DataEnd+uint64(t.IndexLen)+uint64(t.SidesLen)+TrailerSize != uint64(size) {
