@@ -12,20 +12,21 @@
 // handlers that do not return, and resumes. A failure that escalates is a call inside of it, so
 // that there is no moment at which one group knows of it and another does not.
 //
-// The workers are its leaves, numbered depth first, so each group is an interval of leaves. At any
-// time a leaf has at most one incarnation. These are its phases:
+// The workers are its leaves, numbered depth first, so each group is an interval of leaves. A leaf
+// has at most one incarnation at any time. These are its phases:
 //
-//	          spawned           acquired           begun
-//	Down -------------> Starting --------> Ready --------> Up
-//	^ ^  \                 |                 |              |
-//	| |   delayed          +--------+--------+--------------+
-//	| |    \                        |                |
-//	| |     Delayed --> Starting    | drained        | canceled
-//	| |                             v                v
-//	| +----------------------- Draining -------> Canceled --------> Hung
-//	|         gone                     canceled   |  timed out       |
-//	+---------------------------------------------+------------------+
-//	                           gone
+//	Delayed --------+
+//	   ^  | called  | spawned
+//	   |  | off     |
+//	   |  v         v
+//	  Down ----> Starting --------> Ready --------> Up
+//	   ^  spawned   |     acquired    |    begun    |
+//	   |            +--------+--------+-------------+
+//	   |                     | drained              | cancelled
+//	   |                     v                      v
+//	   +----------------- Draining ------------> Cancelled ------------> Hung
+//	   |  gone                      cancelled       |        timed out    |
+//	   +--------------------------------------------+---------------------+
 //
 // and all the moves between them:
 //
@@ -36,44 +37,44 @@
 //	Starting  drained    Draining   it is to end in good order
 //	Ready     drained    Draining
 //	Up        drained    Draining
-//	Starting  canceled   Canceled   it is to end, and the contexts of its handlers have ended
-//	Ready     canceled   Canceled
-//	Up        canceled   Canceled
-//	Draining  canceled   Canceled
-//	Canceled  timed out  Hung       its handler does not return: it is halted, and never run beside it
+//	Starting  cancelled  Cancelled  it is to end, and the contexts of its handlers have ended
+//	Ready     cancelled  Cancelled
+//	Up        cancelled  Cancelled
+//	Draining  cancelled  Cancelled
+//	Cancelled timed out  Hung       its handler does not return: it is halted, and never run beside it
 //	Starting  gone       Down       it disappeared: the system fails
 //	Ready     gone       Down
 //	Up        gone       Down
 //	Draining  gone       Down
-//	Canceled  gone       Down
+//	Cancelled gone       Down
 //	Hung      gone       Down
-//	Down      delayed    Delayed    it comes back alone, after the delay of its restart
+//	Down      postponed  Delayed    it comes back alone, after the delay of its restart
 //	Delayed   called off Down       a round, a halt or the stop has taken it over
 //
 // Several leaves are started or stopped together in a round: an interval of leaves. Rounds never
-// overlap: one that would is joined with the other, to a round over both with the longer delay. The
-// first round starts all leaves, the last one stops them; all others restart what a strategy says.
+// overlap: one that would replaces the others, over all leaves that they concern. The first round
+// starts all leaves, the last one stops them; all others restart what a strategy says.
 //
-//	          all down           due               all ready
-//	Stopping ---------> Waiting -----> Acquiring ------------> Over
-//	   ^  \                |               |  \ all ready       ^
-//	   |   \               |               |   +------> Held ---+
-//	   |    \ stopped      | joined        |                begun
-//	   |     \             |               |
-//	   +------\------------+---------------+
-//	           +------------------------------------> Over
+//	Stopping -----------> Waiting -----> Acquiring ------> Over
+//	   |      all down             due      |  all ready    ^
+//	   |                                    | held          |
+//	   |                                    v        begun  |
+//	   |                                   Held ------------+
+//	   +----------------------------------------------------+
+//	          all gone
 //
 // and all the moves:
 //
 //	Stopping  all down   Waiting    leaves are drained in reverse, each when the one after it is down
 //	Waiting   due        Acquiring  all are spawned in order, and acquire side by side
 //	Acquiring all ready  Over       all begin in order
-//	Stopping  joined     Stopping   with another one that overlaps it
-//	Waiting   joined     Stopping
-//	Acquiring joined     Stopping
 //	Acquiring held       Held       the first round: all are ready, and wait for Begin
-//	Held      all ready  Over
-//	Stopping  stopped    Over       the last round: nothing has an actor any more
+//	Held      begun      Over
+//	Stopping  all gone   Over       the last round: those that hung are down, too
+//	Stopping  replaced   Over       by a round that overlaps it, or because all its leaves halt
+//	Waiting   replaced   Over
+//	Acquiring replaced   Over
+//	Held      replaced   Over
 //
 // A restart of a group is a round over its leaves with fresh judges for all that is below it. One
 // of several siblings is a round over these; workers among them keep their judges.

@@ -1,0 +1,101 @@
+package drive
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+// Node is a child of a tree, checked and with its inherited settings: a group, or a worker, which is
+// a leaf.
+type Node struct {
+	// Name of the child, and Path: the names of the groups above it and its own, joined by "/".
+	Name, Path string
+	Spec       supervision.Spec
+	Strategy   supervision.Strategy // of a group
+	Children   []*Node              // of a group
+	// Leaf numbers the workers of the tree depth first, from 0; it is -1 for a group.
+	Leaf   int
+	Worker cursor.Worker // of a leaf; Name is that of its checkpoint
+}
+
+// IsLeaf reports whether the node is a worker.
+func (n *Node) IsLeaf() bool { return n.Leaf >= 0 }
+
+// Leaves returns the workers below the node, in order.
+func (n *Node) Leaves() (all []*Node) {
+	n.Each(func(below *Node) {
+		if below.IsLeaf() {
+			all = append(all, below)
+		}
+	})
+	return all
+}
+
+// Each visits the node and all below it, depth first.
+func (n *Node) Each(visit func(*Node)) {
+	visit(n)
+	for _, child := range n.Children {
+		child.Each(visit)
+	}
+}
+
+// Problem is a child that cannot be run, and why.
+type Problem struct {
+	Path string
+	Err  error
+}
+
+// ErrNotSource is the reason of a child that is neither a group nor a cursor.Source.
+var ErrNotSource = errors.New("is neither a group nor a source of a worker")
+
+// Plan makes the nodes of a tree that supervision.Group.Validate accepts. It finds all problems of
+// its workers: one without a definition, or two with one checkpoint.
+func Plan(top supervision.Group) (*Node, []Problem) {
+	p := planner{paths: make(map[string]string)}
+	root := p.group(top, top.Spec(), top.Name)
+	return root, p.problems
+}
+
+type planner struct {
+	paths    map[string]string // of the workers so far, by their names
+	problems []Problem
+}
+
+func (p *planner) group(g supervision.Group, spec supervision.Spec, path string) *Node {
+	n := &Node{Name: spec.Name, Path: path, Spec: spec, Strategy: g.Strategy, Leaf: -1}
+	for _, child := range g.Children {
+		inherited := child.Spec().Inherit(spec)
+		below := path + "/" + inherited.Name
+		if sub, isGroup := child.(supervision.Group); isGroup {
+			n.Children = append(n.Children, p.group(sub, inherited, below))
+		} else if w, err := p.worker(child, inherited.WithDefaults(), below); err != nil {
+			p.problems = append(p.problems, Problem{Path: below, Err: err})
+		} else {
+			n.Children = append(n.Children, w)
+		}
+	}
+	return n
+}
+
+func (p *planner) worker(child supervision.Child, spec supervision.Spec, path string) (*Node, error) {
+	source, ok := child.(cursor.Source)
+	if !ok {
+		return nil, fmt.Errorf("%T %w", child, ErrNotSource)
+	}
+	w, err := source.CursorWorker()
+	if err != nil {
+		return nil, err
+	}
+	if other, taken := p.paths[w.Name]; taken {
+		return nil, fmt.Errorf("has the name, and so the checkpoint, of %q: %w", other, &supervision.DuplicateError{Name: w.Name})
+	}
+	if w.Volatile && spec.Policy.Exhausted == supervision.ActionPark {
+		spec.Policy.Exhausted = supervision.ActionHalt // without a checkpoint nothing can be parked
+	}
+	n := &Node{Name: spec.Name, Path: path, Spec: spec, Leaf: len(p.paths), Worker: w}
+	p.paths[w.Name] = path
+	return n, nil
+}

@@ -1,0 +1,380 @@
+package drive
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+// leaf returns the number of a leaf by its name.
+func (w *world) leaf(name string) int {
+	i := slices.IndexFunc(w.tree.leaves, func(l leaf) bool { return l.node.Name == name })
+	w.require(i >= 0, "no leaf %q", name)
+	return i
+}
+
+// trouble lets something happen to a leaf.
+func (w *world) trouble(name string, kind eventKind) *world {
+	w.t.Helper()
+	w.happen(event{kind, w.leaf(name)})
+	return w
+}
+
+// starts lists how often each leaf was started.
+func (w *world) starts() (list []int) {
+	for _, a := range w.actors {
+		list = append(list, a.starts)
+	}
+	return list
+}
+
+// states lists what each leaf looks like.
+func (w *world) states() string {
+	var list []string
+	for _, s := range w.shown {
+		list = append(list, s.String())
+	}
+	return strings.Join(list, " ")
+}
+
+func TestAStrategySaysWhichLeavesAreRestartedWithTheOneThatFailed(t *testing.T) {
+	for text, want := range map[string][]int{
+		"t(a x b)":             {1, 2, 1},
+		"t*(a x b)":            {2, 2, 2},
+		"t>(a x b)":            {1, 2, 2},
+		"t*(g(a x) b)":         {1, 2, 1},
+		"t*(g>(a x b) c)":      {1, 2, 2, 1},
+		"t(a g*(b h(c) x) d)":  {1, 2, 2, 2, 1},
+		"t*(a g>(b x h(c)) d)": {1, 1, 2, 2, 1},
+	} {
+		w := running(t, text).trouble("x", fails)
+		w.settle()
+		require.Equal(t, want, w.starts(), text)
+	}
+}
+
+func TestAFailureThatEscalatesRestartsTheGroupAsTheStrategyOfTheOneAboveSays(t *testing.T) {
+	for text, want := range map[string][]int{
+		"t(a g(b X) c)":          {1, 2, 2, 1},
+		"t*(a g(b X) c)":         {2, 2, 2, 2},
+		"t>(a g(b X) c)":         {1, 2, 2, 2},
+		"t(a m(G(b X) c) d)":     {1, 2, 2, 2, 1},
+		"t(a m*(G(b X) h(c)) d)": {1, 2, 2, 2, 1},
+		"t(a m>(b G(X)) d)":      {1, 2, 2, 1},
+	} {
+		w := running(t, text).trouble("X", fails)
+		w.settle()
+		require.Equal(t, want, w.starts(), text)
+		require.NotContains(t, w.states(), "halted", text)
+	}
+}
+
+func TestBeyondTheTopAnEscalatedFailureHaltsAllLeavesAtOnceButThoseThatHaveEnded(t *testing.T) {
+	for _, text := range []string{"t(X b c)", "t*(G(X) b c)", "t(M(G(X)) b c)"} {
+		w := running(t, text).trouble("c", ends).trouble("X", fails)
+		require.Equal(t, "halted halted ended", w.states(), text)
+		w.settle()
+		require.Equal(t, []int{1, 1, 1}, w.starts(), text)
+		require.Contains(t, w.notes, NoteBeyondTop)
+		w.trouble("X", resumed).trouble("b", resumed).settle()
+		require.Equal(t, "starting starting ended", w.states(), text)
+	}
+}
+
+// budget gives a leaf a policy of a few restarts.
+func budget(intensity int) func(*supervision.Spec) {
+	return func(s *supervision.Spec) { s.Policy.Intensity = intensity }
+}
+
+// runningWith is running with changed settings of the children with these names.
+func runningWith(t testing.TB, text string, change map[string]func(*supervision.Spec)) *world {
+	root := sprout(text)
+	root.Each(func(n *Node) {
+		if f := change[n.Name]; f != nil {
+			f(&n.Spec)
+		}
+	})
+	w := worldOf(t, NewTree(root, TreeOptions{KillTimeout: killTimeout}))
+	w.settle()
+	w.do(w.tree.Begin())
+	return w
+}
+
+func TestAGroupThatIsRestartedJudgesAllBelowAfreshAndSiblingsAmongWorkersDoNot(t *testing.T) {
+	change := map[string]func(*supervision.Spec){"a": budget(1), "b": budget(1)}
+	w := runningWith(t, "t*(a g(b) x)", change)
+	for _, name := range []string{"a", "b", "x", "b", "a"} {
+		require.NotContains(t, w.states(), "halted")
+		w.trouble(name, fails).settle()
+	}
+	require.Equal(t, Halted, w.shown[w.leaf("a")], "its second failure")
+	require.NotEqual(t, Halted, w.shown[w.leaf("b")], "its first one since its group was restarted")
+}
+
+func TestAFailureThatComesWhileItsGroupIsAboutToBeRestartedCountsForNothing(t *testing.T) {
+	w := runningWith(t, "t(g(X Y))", map[string]func(*supervision.Spec){"g": budget(1)})
+	w.trouble("X", fails).trouble("Y", fails).settle()
+	require.Equal(t, []int{2, 2}, w.starts(), "a second failure would have been too much for g")
+	w.trouble("Y", fails).settle()
+	require.Equal(t, "halted halted", w.states())
+}
+
+func TestLeavesAreStoppedInReverseAndBeginInOrderOnceAllAreReady(t *testing.T) {
+	w := running(t, "t*(a g(b c) x)")
+	w.trouble("x", fails)
+	for _, name := range []string{"x", "c", "b", "a"} { // drain of the next one is checked by the world
+		require.True(t, w.actors[w.leaf(name)].drained, name)
+		require.Equal(t, name != "x", w.actors[w.leaf(name)].aborted, name)
+		w.trouble(name, goes)
+		require.Equal(t, Restarting, w.shown[w.leaf(name)])
+	}
+	require.Equal(t, begun.Add(time.Second), w.tree.Due(w.leaf("b")))
+	w.happen(event{kind: timePasses})
+	for _, name := range []string{"x", "b", "c", "a"} {
+		require.NotContains(t, fmt.Sprint(w.actors), "begun:true")
+		w.trouble(name, acquires)
+	}
+	for _, a := range w.actors {
+		require.True(t, a.begun)
+	}
+}
+
+func TestRoundsThatOverlapBecomeOneWithTheLongerDelay(t *testing.T) {
+	slow := func(s *supervision.Spec) {
+		s.Policy.Backoff = supervision.Backoff{Initial: time.Minute, Max: time.Minute}
+	}
+	w := runningWith(t, "t(m*(g>(a x b) y) c)", map[string]func(*supervision.Spec){"y": slow})
+	w.trouble("x", fails).trouble("b", goes).trouble("y", fails)
+	require.True(t, w.tree.leaves[0].round == w.tree.leaves[w.leaf("b")].round)
+	w.settle()
+	require.Equal(t, []int{2, 2, 2, 2, 1}, w.starts())
+	require.Equal(t, begun.Add(time.Minute), w.now)
+
+	w = running(t, "t>(g*(x b) h*(y c))")
+	w.trouble("y", fails).trouble("x", fails)
+	require.True(t, w.tree.leaves[0].round != w.tree.leaves[2].round)
+	w.settle()
+	require.Equal(t, []int{2, 2, 2, 2}, w.starts())
+}
+
+func TestALeafThatWaitsForItsOwnDelayIsTakenAlongByARound(t *testing.T) {
+	slow := func(s *supervision.Spec) { s.Policy.Backoff = supervision.Backoff{Initial: time.Hour, Max: time.Hour} }
+	w := runningWith(t, "t(m*(g(a b) x))", map[string]func(*supervision.Spec){"a": slow})
+	w.trouble("a", fails).trouble("a", goes)
+	require.Equal(t, begun.Add(time.Hour), w.tree.Due(w.leaf("a")))
+	w.trouble("x", fails).settle()
+	require.Equal(t, []int{2, 2, 2}, w.starts())
+	require.Equal(t, begun.Add(time.Second), w.now)
+}
+
+func TestAHandlerThatDoesNotReturnIsCancelledThenItsLeafHaltsAndIsNotRunBesideItself(t *testing.T) {
+	w := running(t, "t*(a x)")
+	w.trouble("x", fails).trouble("x", goes)
+	require.True(t, w.actors[0].aborted && w.actors[0].drained)
+	w.happen(event{kind: timePasses})
+	require.True(t, w.actors[0].hung)
+	require.Equal(t, begun.Add(killTimeout), w.now)
+	require.Equal(t, Halted, w.shown[0])
+	_, err := w.tree.Resume(w.now, 0)
+	require.ErrorIs(t, err, ErrHung)
+	w.happen(event{kind: timePasses})
+	w.trouble("x", acquires)
+	require.True(t, w.actors[1].begun, "it does not wait for the one that hangs")
+	w.trouble("a", goes).trouble("a", resumed).settle()
+	require.Equal(t, []int{2, 2}, w.starts())
+
+	w = running(t, "t*(x b)") // the one that failed has other handlers, which are not cancelled at once
+	w.trouble("x", fails).trouble("b", goes)
+	require.True(t, w.actors[0].drained && !w.actors[0].aborted)
+	w.happen(event{kind: timePasses})
+	require.True(t, w.actors[0].aborted && !w.actors[0].hung)
+	w.happen(event{kind: timePasses})
+	require.True(t, w.actors[0].hung)
+}
+
+func TestWithTheSystemALeafIsCancelledAfterItsStopTimeoutAndAGroupAfterThatOfTheGroup(t *testing.T) {
+	stop := func(d time.Duration) func(*supervision.Spec) { return func(s *supervision.Spec) { s.StopTimeout = d } }
+	w := runningWith(t, "t(a g(b c) d)", map[string]func(*supervision.Spec){"g": stop(time.Minute), "d": stop(time.Second)})
+	w.happen(event{kind: stops})
+	require.False(t, w.actors[3].aborted)
+	w.happen(event{kind: timePasses})
+	require.True(t, w.actors[3].aborted)
+	w.trouble("d", goes)
+	require.True(t, w.actors[2].drained && !w.actors[2].aborted)
+	w.happen(event{kind: timePasses})
+	require.Equal(t, begun.Add(time.Minute+time.Second), w.now)
+	require.True(t, w.actors[1].aborted && w.actors[2].aborted)
+	require.False(t, w.actors[0].aborted)
+	w.settle()
+	require.True(t, w.stopped)
+	require.Equal(t, "stopped stopped stopped stopped", w.states())
+	_, err := w.tree.Resume(w.now, 0)
+	require.ErrorIs(t, err, ErrStopping)
+}
+
+func TestATemporaryWorkerIsNotStartedWithItsSiblingsButWhenItIsResumed(t *testing.T) {
+	temporary := func(s *supervision.Spec) { s.Restart = supervision.Temporary }
+	w := runningWith(t, "t*(a x)", map[string]func(*supervision.Spec){"a": temporary})
+	w.trouble("x", fails).settle()
+	require.Equal(t, "halted starting", w.states())
+	w.trouble("a", resumed).settle()
+	require.Equal(t, "starting starting", w.states())
+	require.Equal(t, Resumed, w.actors[0].spawn.Cause)
+}
+
+func TestAPermanentWorkerThatEndsIsStartedAgainAloneAndThatCounts(t *testing.T) {
+	permanent := func(s *supervision.Spec) { s.Restart, s.Policy.Intensity = supervision.Permanent, 1 }
+	w := runningWith(t, "t*(a b)", map[string]func(*supervision.Spec){"a": permanent})
+	w.trouble("a", ends).settle()
+	require.Equal(t, []int{2, 1}, w.starts())
+	w.trouble("a", ends).settle()
+	require.Equal(t, "halted starting", w.states())
+	w.trouble("b", ends).settle()
+	require.Equal(t, "halted ended", w.states())
+}
+
+func TestWhatAHandlerSaidAboutTheEndOutlastsARestartWithTheSiblings(t *testing.T) {
+	w := running(t, "t*(a x)")
+	w.trouble("x", fails).trouble("a", ends)
+	w.settle()
+	require.Equal(t, "ended starting", w.states())
+}
+
+func TestSiblingsWaitForOneThatHasNoRoomToAcquire(t *testing.T) {
+	w := running(t, "t*(a x)")
+	w.trouble("x", fails).trouble("x", goes).trouble("a", goes)
+	w.happen(event{kind: timePasses})
+	w.trouble("x", acquires).trouble("a", diskFull)
+	require.Equal(t, supervision.ActionRetry, w.asked[0][0].Action, "it tries again in place")
+	require.False(t, w.actors[1].begun)
+	w.trouble("a", acquires)
+	require.True(t, w.actors[0].begun && w.actors[1].begun)
+}
+
+func TestAnIncarnationThatFindsANewerOwnerHaltsAndOnlyOneThatIsResumedMayTakeOver(t *testing.T) {
+	w := running(t, "t(x)")
+	require.Equal(t, FirstStart, w.actors[0].spawn.Cause)
+	w.trouble("x", fails).trouble("x", goes)
+	w.happen(event{kind: timePasses})
+	require.Equal(t, Restart, w.actors[0].spawn.Cause)
+	w.trouble("x", takenOver)
+	require.Equal(t, "halted", w.states())
+	w.trouble("x", goes).trouble("x", resumed)
+	require.Equal(t, Resumed, w.actors[0].spawn.Cause)
+}
+
+func TestAStoreThatFailsEndsTheSystemAndNoWorkerIsToBlame(t *testing.T) {
+	for _, err := range []error{store.ErrClosed, store.ErrPoisoned} {
+		w := running(t, "t(x)")
+		w.trouble("x", fails).trouble("x", goes)
+		w.happen(event{kind: timePasses})
+		w.do(w.tree.Acquired(w.now, 0, w.actors[0].gen, err))
+		require.ErrorIs(t, w.failed, err)
+		require.Equal(t, Starting, w.shown[0])
+	}
+}
+
+func TestReportsOfAnIncarnationThatIsNoMoreAreIgnored(t *testing.T) {
+	w := running(t, "t*(a x)")
+	old := w.actors[0].gen
+	w.trouble("x", fails).settle()
+	before := w.String()
+	tree := w.tree
+	for name, input := range map[string]func() []Effect{
+		"acquired": func() []Effect { return tree.Acquired(w.now, 0, old, errBroken) },
+		"failed": func() []Effect {
+			return tree.Failed(w.now, 0, old, Report{Failure: supervision.Failure{Err: errBroken}})
+		},
+		"recovered": func() []Effect { return tree.Recovered(w.now, 0, old) },
+		"passed":    func() []Effect { return tree.Passed(w.now, 0, old, 1) },
+		"rewound":   func() []Effect { return tree.Rewound(0, old) },
+		"restart":   func() []Effect { return tree.RestartMe(w.now, 0, old) },
+		"ended":     func() []Effect { return tree.Ended(w.now, 0, old) },
+		"gone":      func() []Effect { return tree.Gone(w.now, 0, old) },
+		"crashed":   func() []Effect { return tree.Crashed(w.now, 0, old, supervision.Failure{}) },
+	} {
+		require.Empty(t, input(), name)
+		require.Equal(t, before, w.String(), name)
+	}
+}
+
+func TestALeafThatDisappearsEndsTheSystem(t *testing.T) {
+	w := running(t, "t(a b)").trouble("b", goes)
+	require.ErrorContains(t, w.failed, "t/b disappeared")
+}
+
+func TestAPanicOfABatchHalvesTheNextOneAndAnEventThatIsDoneEndsThat(t *testing.T) {
+	w := running(t, "t(a)")
+	f := supervision.Failure{Err: errBroken, Panic: true}
+	w.do(w.tree.Failed(w.now, 0, w.actors[0].gen, Report{Failure: f, Halve: true, Limit: 8}))
+	w.settle()
+	require.Equal(t, begun, w.now, "at once")
+	require.Equal(t, 8, w.actors[0].spawn.Limit)
+	f.Event = 7
+	w.do(w.tree.Failed(w.now, 0, w.actors[0].gen, Report{Failure: f, First: 7, Limit: 8}))
+	w.settle()
+	require.Equal(t, []uint64{7}, w.actors[0].spawn.Failing)
+	w.do(w.tree.Passed(w.now, 0, w.actors[0].gen, 7))
+	w.trouble("a", asksAgain).settle()
+	require.Equal(t, Spawn{Leaf: 0, Gen: 4, Cause: Restart, Later: true, Failing: w.actors[0].spawn.Failing}, w.actors[0].spawn)
+	require.Empty(t, w.actors[0].spawn.Failing)
+}
+
+func TestAVerdictAfterWhichTheWorkerContinuesIsSentToIt(t *testing.T) {
+	w := running(t, "t(a)")
+	gen := w.actors[0].gen
+	for _, err := range []error{errBroken, supervision.Park(errBroken), supervision.Skip(errBroken)} {
+		w.do(w.tree.Failed(w.now, 0, gen, Report{Failure: supervision.Failure{Err: err, Event: 3}, First: 3}))
+	}
+	var got []supervision.Action
+	for _, v := range w.asked[0] {
+		require.Equal(t, store.Position(3), v.First)
+		require.False(t, v.RestartMe)
+		got = append(got, v.Action)
+	}
+	require.Equal(t, []supervision.Action{supervision.ActionRetry, supervision.ActionPark, supervision.ActionSkip}, got)
+	f := supervision.Failure{Err: supervision.Park(errBroken), Event: 3, Panic: true}
+	w.do(w.tree.Failed(w.now, 0, gen, Report{Failure: f, First: 3}))
+	require.True(t, w.asked[0][3].RestartMe)
+}
+
+func TestAnOperatorWhoMovesAWorkerLetsTheGroupsAboveForgetToo(t *testing.T) {
+	w := runningWith(t, "t(m(g(X b)))", map[string]func(*supervision.Spec){"g": budget(1)})
+	w.trouble("X", fails).settle()
+	w.do(w.tree.Rewound(1, w.actors[1].gen))
+	w.trouble("X", fails).settle()
+	require.NotContains(t, w.states(), "halted")
+	w.trouble("X", fails).settle()
+	require.Equal(t, "halted halted", w.states())
+}
+
+// One of ten thousand workers that fails concerns no other one.
+func TestAFailureCostsWhatItConcernsNotWhatThereIs(t *testing.T) {
+	const leaves, failing = 10_000, 5_000
+	group := "g(" + strings.TrimSpace(strings.Repeat("a ", 100)) + ")"
+	tree := grown("t(" + strings.TrimSpace(strings.Repeat(group+" ", leaves/100)) + ")")
+	require.Len(t, tree.Start(begun), 2*leaves, "show, spawn")
+	for i := range leaves {
+		tree.Acquired(begun, i, tree.leaves[i].gen, nil)
+	}
+	require.Len(t, tree.Begin(), leaves)
+	now := begun
+	fail := func() []Effect {
+		f := supervision.Failure{Err: errBroken, Panic: true}
+		effects := tree.Failed(now, failing, tree.leaves[failing].gen, Report{Failure: f})
+		effects = append(effects, tree.Gone(now, failing, tree.leaves[failing].gen)...)
+		now, _ = tree.Next()
+		effects = append(effects, tree.Tick(now)...)
+		return append(effects, tree.Acquired(now, failing, tree.leaves[failing].gen, nil)...)
+	}
+	require.Len(t, fail(), 4+2+2, "note, show, abort, kill; show, spawn; note, begin")
+	now = now.Add(time.Hour)
+	require.Less(t, testing.AllocsPerRun(5, func() { fail() }), 60.0)
+}

@@ -1,0 +1,421 @@
+package drive
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+var (
+	errBroken = errors.New("broken")
+	begun     = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+)
+
+const killTimeout = 5 * time.Second
+
+// sprout reads a tree such as "t(a g*(b c))": a group that ends in "*" is one-for-all, in ">" rest-
+// for-one; a name that begins with a capital escalates its first failure, a group in "!" halts.
+func sprout(text string) *Node {
+	s := &sprouting{text: text}
+	return s.node("")
+}
+
+type sprouting struct {
+	text   string
+	leaves int
+}
+
+func (s *sprouting) node(path string) *Node {
+	end := strings.IndexAny(s.text, "() ")
+	if end < 0 {
+		end = len(s.text)
+	}
+	name := s.text[:end]
+	s.text = s.text[end:]
+	n := &Node{Leaf: -1, Spec: supervision.Spec{Policy: steady()}}
+	for ; strings.ContainsAny(name, "*>!"); name = name[:len(name)-1] {
+		switch name[len(name)-1] {
+		case '*':
+			n.Strategy = supervision.OneForAll
+		case '>':
+			n.Strategy = supervision.RestForOne
+		case '!':
+			n.Spec.Policy.Intensity = -1
+		}
+	}
+	if name[0] < 'a' {
+		n.Spec.Policy.Intensity, n.Spec.Policy.OverBudget = -1, supervision.ActionEscalate
+	}
+	n.Name, n.Spec.Name, n.Path = name, name, strings.TrimPrefix(path+"/"+name, "/")
+	if !strings.HasPrefix(s.text, "(") {
+		n.Leaf = s.leaves
+		n.Worker.Name = name
+		s.leaves++
+		return n
+	}
+	for s.text[0] != ')' {
+		s.text = s.text[1:]
+		n.Children = append(n.Children, s.node(n.Path))
+	}
+	s.text = s.text[1:]
+	return n
+}
+
+// steady has ten restarts, a second apart.
+func steady() supervision.Policy {
+	return supervision.Policy{
+		Period: time.Hour, Attempts: 3, Backoff: supervision.Backoff{Initial: time.Second, Max: time.Second},
+	}
+}
+
+func grown(text string) *Tree { return NewTree(sprout(text), TreeOptions{KillTimeout: killTimeout}) }
+
+// world runs a tree as a transport would, and holds it to the invariants. What happens next is up to
+// the test.
+type world struct {
+	t       testing.TB
+	tree    *Tree
+	now     time.Time
+	actors  []actorModel
+	shown   []State
+	started int
+	stopped bool
+	failed  error
+	asked   map[int][]Verdict // by leaf
+	notes   []NoteKind
+}
+
+// actorModel is the incarnation of a leaf, if gen is not 0.
+type actorModel struct {
+	gen                                       uint64
+	acquired, begun, drained, killed, aborted bool
+	hung                                      bool
+	starts                                    int
+	spawn                                     Spawn
+}
+
+func newWorld(t testing.TB, text string) *world {
+	return worldOf(t, grown(text))
+}
+
+func worldOf(t testing.TB, tree *Tree) *world {
+	w := &world{t: t, tree: tree, now: begun, asked: make(map[int][]Verdict)}
+	w.actors = make([]actorModel, len(tree.leaves))
+	w.shown = make([]State, len(tree.leaves))
+	w.do(tree.Start(w.now))
+	return w
+}
+
+// running is a world in which all leaves are up.
+func running(t testing.TB, text string) *world {
+	w := newWorld(t, text)
+	w.settle()
+	require.Equal(t, 1, w.started)
+	w.do(w.tree.Begin())
+	return w
+}
+
+// require fails without the cost of arguments that are not needed.
+func (w *world) require(ok bool, format string, args ...any) {
+	if !ok {
+		w.t.Helper()
+		w.t.Fatalf(format+": %s", append(args, w)...)
+	}
+}
+
+// do carries out effects.
+func (w *world) do(effects []Effect) {
+	w.t.Helper()
+	for _, e := range effects {
+		w.one(e)
+	}
+}
+
+func (w *world) one(e Effect) {
+	w.t.Helper()
+	switch e := e.(type) {
+	case Spawn:
+		w.spawn(e)
+	case Begin:
+		a := w.actor(e.Leaf, e.Gen)
+		w.require(a.acquired && !a.begun, "begin of %d", e.Leaf)
+		a.begun = true
+	case Drain:
+		a := w.actor(e.Leaf, e.Gen)
+		w.require(!a.drained && !a.killed, "drain of %d again", e.Leaf)
+		a.drained = true
+		w.requireReverse(e.Leaf)
+	case Abort:
+		w.actor(e.Leaf, e.Gen).aborted = true
+	case Kill:
+		w.actor(e.Leaf, e.Gen).killed = true
+	case Verdict:
+		w.actor(e.Leaf, e.Gen)
+		w.asked[e.Leaf] = append(w.asked[e.Leaf], e)
+	case Show:
+		if w.shown[e.Leaf].MayBecome(e.State) {
+			w.shown[e.Leaf] = e.State
+		}
+	case Hang:
+		a := w.actor(e.Leaf, e.Gen)
+		w.require(a.aborted && (a.drained || a.killed), "hang of %d", e.Leaf)
+		a.hung = true
+		if w.shown[e.Leaf].MayBecome(Halted) {
+			w.shown[e.Leaf] = Halted
+		}
+	case AllStarted:
+		w.started++
+	case AllStopped:
+		w.require(!w.stopped, "stopped twice")
+		w.stopped = true
+	case Fail:
+		w.failed = e.Err
+	case Note:
+		w.notes = append(w.notes, e.Kind)
+	}
+}
+
+func (w *world) spawn(e Spawn) {
+	w.t.Helper()
+	old := w.actors[e.Leaf]
+	w.require(old.gen == 0, "leaf %d beside itself", e.Leaf)
+	w.require(!w.stopped && w.tree.final == nil, "leaf %d started while stopping", e.Leaf)
+	w.require(w.shown[e.Leaf] == Starting, "leaf %d looks %v", e.Leaf, w.shown[e.Leaf])
+	w.actors[e.Leaf] = actorModel{gen: e.Gen, starts: old.starts + 1, spawn: e}
+}
+
+// actor returns the incarnation that an effect is for.
+func (w *world) actor(leaf int, gen uint64) *actorModel {
+	w.t.Helper()
+	a := &w.actors[leaf]
+	w.require(a.gen == gen, "effect for an incarnation of %d that is no more", leaf)
+	return a
+}
+
+// requireReverse wants all leaves of the round that are stopped after this one to be gone, or hung.
+func (w *world) requireReverse(leaf int) {
+	w.t.Helper()
+	r := w.tree.leaves[leaf].round
+	w.require(r != nil, "leaf %d drained alone", leaf)
+	for i := leaf + 1; i < r.to; i++ {
+		w.require(w.actors[i].gen == 0 || w.actors[i].hung, "leaf %d drained before %d is gone", leaf, i)
+	}
+}
+
+// event is something that may happen next.
+type event struct {
+	kind eventKind
+	leaf int
+}
+
+type eventKind uint8
+
+const (
+	acquires eventKind = iota
+	cannotAcquire
+	diskFull
+	takenOver
+	fails     // without an event
+	orders    // to halt
+	asksAgain // for a restart, after an event was parked
+	ends
+	crashes
+	goes
+	resumed
+	timePasses
+	stops
+	begins
+)
+
+func (e event) String() string {
+	return [...]string{
+		"acquires", "cannotAcquire", "diskFull", "takenOver", "fails", "orders", "asksAgain", "ends", "crashes", "goes",
+		"resumed", "timePasses", "stops", "begins",
+	}[e.kind] + fmt.Sprint(e.leaf)
+}
+
+// trouble reports whether the event is one of which only few are tried in a row.
+func (e event) trouble() bool {
+	switch e.kind {
+	case acquires, goes, timePasses, begins:
+		return false
+	default:
+		return true
+	}
+}
+
+// possible lists what may happen next.
+func (w *world) possible() (list []event) {
+	for i, a := range w.actors {
+		add := func(kinds ...eventKind) {
+			for _, k := range kinds {
+				list = append(list, event{k, i})
+			}
+		}
+		switch {
+		case a.gen == 0:
+		case a.drained || a.killed:
+			add(goes)
+		case !a.acquired:
+			add(acquires, cannotAcquire, diskFull, takenOver, crashes)
+		case a.begun:
+			add(fails, orders, asksAgain, ends, crashes)
+		}
+		if w.tree.leaves[i].fate == halted && w.tree.leaves[i].phase != leafHung && w.tree.final == nil && w.started > 0 &&
+			len(w.tree.problems) == 0 {
+			add(resumed)
+		}
+	}
+	if _, ok := w.tree.Next(); ok {
+		list = append(list, event{kind: timePasses})
+	}
+	if w.tree.final == nil {
+		list = append(list, event{kind: stops})
+	}
+	if w.started > 0 && w.tree.leaves[0].round != nil && w.tree.leaves[0].round.stage == roundHeld && len(w.tree.problems) == 0 {
+		list = append(list, event{kind: begins})
+	}
+	return list
+}
+
+// happen lets something happen.
+func (w *world) happen(e event) {
+	w.t.Helper()
+	a := &w.actors[e.leaf]
+	f := supervision.Failure{Err: errBroken, Panic: true}
+	switch e.kind {
+	case acquires:
+		a.acquired = true
+		w.do(w.tree.Acquired(w.now, e.leaf, a.gen, nil))
+	case cannotAcquire:
+		w.do(w.tree.Acquired(w.now, e.leaf, a.gen, errBroken))
+	case diskFull:
+		w.do(w.tree.Acquired(w.now, e.leaf, a.gen, store.ErrDiskFull))
+	case takenOver:
+		w.do(w.tree.Acquired(w.now, e.leaf, a.gen, &checkpoint.FencedError{}))
+	case fails:
+		w.do(w.tree.Failed(w.now, e.leaf, a.gen, Report{Failure: f}))
+	case orders:
+		w.do(w.tree.Failed(w.now, e.leaf, a.gen, Report{Failure: supervision.Failure{Err: supervision.Halt(errBroken)}}))
+	case asksAgain:
+		w.do(w.tree.RestartMe(w.now, e.leaf, a.gen))
+	case ends:
+		w.do(w.tree.Ended(w.now, e.leaf, a.gen))
+	case crashes:
+		w.do(w.tree.Crashed(w.now, e.leaf, a.gen, f))
+	case goes:
+		gen := a.gen
+		*a = actorModel{starts: a.starts}
+		w.do(w.tree.Gone(w.now, e.leaf, gen))
+	case resumed:
+		effects, err := w.tree.Resume(w.now, e.leaf)
+		w.require(err == nil, "resume of %d: %v", e.leaf, err)
+		w.require(w.tree.leaves[e.leaf].fate == live, "leaf %d is not live once it is resumed", e.leaf)
+		w.do(effects)
+	case timePasses:
+		at, _ := w.tree.Next()
+		w.now = at
+		w.do(w.tree.Tick(w.now))
+	case stops:
+		w.do(w.tree.Stop(w.now))
+	case begins:
+		w.do(w.tree.Begin())
+	}
+}
+
+// settle lets everything go well until nothing more happens.
+func (w *world) settle() {
+	w.t.Helper()
+	for range 10_000 {
+		list := slices.DeleteFunc(w.possible(), func(e event) bool { return e.trouble() || e.kind == begins })
+		if len(list) == 0 {
+			return
+		}
+		w.happen(list[0])
+	}
+	w.require(false, "it never comes to rest")
+}
+
+// requireRest wants a world that has come to rest to be one that an operator can deal with, and that
+// can be stopped.
+func (w *world) requireRest() {
+	w.t.Helper()
+	if w.failed == nil && w.tree.final == nil && len(w.tree.problems) == 0 {
+		w.settle()
+		w.requireAtRest()
+		for i := range w.actors {
+			if w.tree.leaves[i].fate == halted {
+				w.happen(event{resumed, i})
+				w.settle()
+			}
+		}
+		w.requireAtRest()
+		for i, l := range w.tree.leaves {
+			w.require(l.phase == leafUp || l.fate == ended, "leaf %d could not be resumed", i)
+		}
+	}
+	if w.tree.final == nil {
+		w.settle()
+		w.require(w.started == 1 || w.failed != nil, "the start was not answered")
+		w.happen(event{kind: stops})
+	}
+	w.settle()
+	w.require(w.stopped, "it does not stop")
+	for i, s := range w.shown {
+		w.require(s == Stopped || s == Halted || s == Ended || w.failed != nil || len(w.tree.problems) > 0, "leaf %d looks %v", i, s)
+	}
+	_, waits := w.tree.Next()
+	w.require(!waits, "something is due after the end")
+}
+
+func (w *world) requireAtRest() {
+	w.t.Helper()
+	if r := w.tree.leaves[0].round; r != nil && r.stage == roundHeld { // of the first start
+		w.happen(event{kind: begins})
+	}
+	_, waits := w.tree.Next()
+	w.require(!waits, "something is due")
+	for i, l := range w.tree.leaves {
+		w.require(l.round == nil, "leaf %d is in a round", i)
+		switch l.fate {
+		case live:
+			w.require(l.phase == leafUp && w.shown[i] == Starting, "leaf %d is live", i)
+		case halted:
+			w.require(l.phase == leafDown && w.shown[i] == Halted, "leaf %d is halted", i)
+		case ended:
+			w.require(l.phase == leafDown && w.shown[i] == Ended, "leaf %d has ended", i)
+		}
+	}
+}
+
+// String describes all that decides about what may happen next.
+func (w *world) String() string {
+	var b strings.Builder
+	numbers := make(map[*round]int)
+	for i := range w.tree.leaves {
+		l, a := &w.tree.leaves[i], w.actors[i]
+		fmt.Fprintf(&b, "%s %v %v%d%d f%t a%t q%t d%v s%v A%t%t%t%t%t%t", l.node.Name, l.phase, l.round == nil, l.fate, l.cause,
+			l.fresh, l.aborted, l.acquired, l.delay, w.shown[i], a.acquired, a.begun, a.drained, a.killed, a.aborted, a.hung)
+		if r := l.round; r != nil {
+			if numbers[r] == 0 {
+				numbers[r] = len(numbers) + 1
+			}
+			fmt.Fprintf(&b, " r%d %v %d-%d-%d n%d d%v", r.kind, r.stage, r.from, r.left, r.to, r.settling, r.delay)
+		}
+		b.WriteString("; ")
+	}
+	for _, one := range w.tree.timers.list {
+		fmt.Fprintf(&b, "%v ", one.at.Sub(w.now))
+	}
+	fmt.Fprint(&b, w.started, w.stopped, w.failed, len(w.tree.problems))
+	return b.String()
+}
