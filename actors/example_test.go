@@ -11,13 +11,14 @@ import (
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 	"github.com/penstock-io/penstock/supervision"
 )
 
 // A worker answers each order with an invoice. Invoice and checkpoint are one write, so that there is one for each order.
 func Example() {
 	ctx := context.Background()
-	st, err := store.Open("", store.Options{InMemory: true})
+	st, err := storetest.Open(store.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -77,7 +78,7 @@ func (Packed) Kind() string { return "parcel.packed" }
 // To wait for a chain of workers, wait for one after the other: the reaction of the first is what the second answers.
 func ExampleSystem_WaitApplied_chain() {
 	ctx := context.Background()
-	st, err := store.Open("", store.Options{InMemory: true})
+	st, err := storetest.Open(store.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -136,7 +137,7 @@ func ExampleSystem_WaitApplied_chain() {
 // A worker that is given up is an error for everybody who asks, with the event that it could not handle.
 func ExampleSystem_WaitApplied_halted() {
 	ctx := context.Background()
-	st, err := store.Open("", store.Options{InMemory: true})
+	st, err := storetest.Open(store.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -11,11 +11,12 @@ import (
 	"github.com/penstock-io/penstock/actors"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 	"github.com/penstock-io/penstock/supervision"
 )
 
 // full is a store on a disk that has no room any more, and what gives it room.
-func full(t *testing.T, st *store.Store, disk *store.Disk) (room func()) {
+func full(t *testing.T, st *store.Store, disk *storetest.Disk) (room func()) {
 	t.Helper()
 	disk.SetCapacity(1)
 	for _, size := range []int{1000, 0} {
@@ -32,8 +33,8 @@ func TestAGroupThatIsRestartedOnAFullDiskWaitsForRoom(t *testing.T) {
 	for name, stop := range map[string]bool{"comes back": false, "is stopped": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				disk := store.NewDisk()
-				st, err := store.Open("data", store.Options{Disk: disk, SegmentBytes: 64 << 10})
+				disk := storetest.NewDisk()
+				st, err := disk.Open("data", store.Options{SegmentBytes: 64 << 10})
 				require.NoError(t, err)
 				defer func() { require.NoError(t, st.Close()) }()
 				gate, first := make(chan struct{}), true

@@ -14,6 +14,7 @@ import (
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 	"github.com/penstock-io/penstock/supervision"
 )
 
@@ -55,8 +56,7 @@ func appendInputs(tb testing.TB, st *store.Store, n int) store.Receipt {
 
 func memory(tb testing.TB, o store.Options) *store.Store {
 	tb.Helper()
-	o.InMemory = true
-	st, err := store.Open("", o)
+	st, err := storetest.Open(o)
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, st.Close()) })
 	return st

@@ -17,6 +17,7 @@ import (
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 	"github.com/penstock-io/penstock/supervision"
 )
 
@@ -188,7 +189,7 @@ func TestAHandlerMayReturnTheSameErrorAgain(t *testing.T) {
 func TestStopCallsNoHandlerForTheFirstEventOfTheLog(t *testing.T) {
 	var hits int
 	for i := range 500 {
-		st, err := store.Open("", store.Options{InMemory: true})
+		st, err := storetest.Open(store.Options{})
 		require.NoError(t, err)
 		release := make(chan struct{})
 		w := cursor.Worker{Name: "w", Region: inputs, Handle: func(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {

@@ -19,6 +19,7 @@ import (
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 	"github.com/penstock-io/penstock/supervision"
 )
 
@@ -50,7 +51,7 @@ type cutRun struct {
 	tb     testing.TB
 	seed   uint64
 	random *rand.Rand
-	disk   *store.Disk
+	disk   *storetest.Disk
 	st     *store.Store
 	sys    *actors.System
 	steps  int
@@ -65,7 +66,7 @@ type cutRun struct {
 func newCutRun(tb testing.TB, seed uint64) *cutRun {
 	tb.Helper()
 	return &cutRun{
-		tb: tb, seed: seed, random: rand.New(rand.NewPCG(seed, 1)), disk: store.NewDisk(), attempts: make(map[string]int),
+		tb: tb, seed: seed, random: rand.New(rand.NewPCG(seed, 1)), disk: storetest.NewDisk(), attempts: make(map[string]int),
 	}
 }
 
@@ -238,7 +239,7 @@ func (c *cutRun) settle(context.Context) error {
 // up opens and starts what is not running.
 func (c *cutRun) up(ctx context.Context) (err error) {
 	if c.st == nil {
-		if c.st, err = store.Open("data", store.Options{Disk: c.disk, SegmentBytes: 64 << 10}); err != nil {
+		if c.st, err = c.disk.Open("data", store.Options{SegmentBytes: 64 << 10}); err != nil {
 			c.st = nil
 			return err
 		}
@@ -273,7 +274,7 @@ func (c *cutRun) run(ctx context.Context) {
 			i++
 			continue
 		}
-		expected := errors.Is(err, store.ErrPowerCut) || errors.Is(err, errDisk) || errors.Is(err, store.ErrPoisoned) ||
+		expected := errors.Is(err, storetest.ErrPowerCut) || errors.Is(err, errDisk) || errors.Is(err, store.ErrPoisoned) ||
 			errors.Is(err, actors.ErrStopped)
 		require.True(c.tb, expected, "step %d: %v", i, err)
 		c.down(ctx)
@@ -308,7 +309,7 @@ func (c *cutRun) look(ctx context.Context) error {
 }
 
 // cutResult runs the script to its end, with something done to the disk beforehand.
-func cutResult(t *testing.T, seed uint64, prepare func(*store.Disk)) (result map[string][]int, ops, boots int) {
+func cutResult(t *testing.T, seed uint64, prepare func(*storetest.Disk)) (result map[string][]int, ops, boots int) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		c := newCutRun(t, seed)
@@ -331,18 +332,18 @@ func TestAfterAPowerCutARunningSystemEndsWhereItWouldHaveWithoutOne(t *testing.T
 	if os.Getenv("PENSTOCK_SOAK") != "" {
 		stride, outcomes = 1, 8
 	}
-	want, ops, boots := cutResult(t, seed, func(*store.Disk) {})
+	want, ops, boots := cutResult(t, seed, func(*storetest.Disk) {})
 	require.Zero(t, boots)
 	requireCutResult(t, want)
 	t.Logf("PENSTOCK_SEED=%d, %d operations", seed, ops)
 	cuts, failures := 0, 0
 	for n := 1 + int(seed%uint64(stride)); n <= ops; n += stride {
 		for outcome := range outcomes {
-			got, _, boots := cutResult(t, seed+uint64(n*outcomes+outcome), func(d *store.Disk) { d.CutAt(n) })
+			got, _, boots := cutResult(t, seed+uint64(n*outcomes+outcome), func(d *storetest.Disk) { d.CutAt(n) })
 			require.Equal(t, want, got, "PENSTOCK_SEED=%d, cut at operation %d, outcome %d", seed, n, outcome)
 			cuts += boots
 		}
-		got, _, boots := cutResult(t, seed+uint64(n), func(d *store.Disk) { d.FailAt(n, errDisk) })
+		got, _, boots := cutResult(t, seed+uint64(n), func(d *storetest.Disk) { d.FailAt(n, errDisk) })
 		require.Equal(t, want, got, "PENSTOCK_SEED=%d, operation %d fails", seed, n)
 		failures += boots
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 	"github.com/penstock-io/penstock/supervision"
 )
 
@@ -159,7 +160,7 @@ func TestStartRefusesBadOptionsAMissingStoreAndAnEndedContext(t *testing.T) {
 }
 
 func TestStartOnAClosedStoreSaysSo(t *testing.T) {
-	st, err := store.Open("", store.Options{InMemory: true})
+	st, err := storetest.Open(store.Options{})
 	require.NoError(t, err)
 	require.NoError(t, st.Close())
 	_, err = actors.Start(t.Context(), st, actors.Options{}, tree(reacting("w")))

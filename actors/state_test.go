@@ -11,6 +11,7 @@ import (
 	"github.com/penstock-io/penstock/actors"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 	"github.com/penstock-io/penstock/supervision"
 )
 
@@ -88,8 +89,8 @@ func TestAPausedWorkerLooksPausedWhateverItsFailuresDo(t *testing.T) {
 // Until the disk has room it cannot be written that the pause is over.
 func TestAPauseEndsOnAFullDiskTooAndNothingSpins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		disk := store.NewDisk()
-		st, err := store.Open("data", store.Options{Disk: disk, SegmentBytes: 64 << 10})
+		disk := storetest.NewDisk()
+		st, err := disk.Open("data", store.Options{SegmentBytes: 64 << 10})
 		require.NoError(t, err)
 		defer func() { require.NoError(t, st.Close()) }()
 		sys := start(t, st, reacting("w"))

@@ -18,12 +18,13 @@ import (
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 	"github.com/penstock-io/penstock/supervision"
 )
 
 // storm is many workers in all kinds of trouble at once.
 type storm struct {
-	disk    *store.Disk
+	disk    *storetest.Disk
 	st      *store.Store
 	seed    uint64
 	workers []string
@@ -179,7 +180,7 @@ func (s *storm) check(tb testing.TB, sys *actors.System) {
 func (s *storm) boot(t *testing.T) *actors.System {
 	t.Helper()
 	var err error
-	s.st, err = store.Open("data", store.Options{Disk: s.disk})
+	s.st, err = s.disk.Open("data", store.Options{})
 	require.NoError(t, err)
 	sys, err := actors.Start(t.Context(), s.st, actors.Options{}, s.tree())
 	require.NoError(t, err)
@@ -209,7 +210,7 @@ func TestAStormOfPoisonPanicsPausesRewindsAndKillsLosesAndDoublesNothing(t *test
 	}
 	t.Logf("PENSTOCK_SEED=%d, %d workers", seed, n)
 	synctest.Test(t, func(t *testing.T) {
-		s := &storm{disk: store.NewDisk(), seed: seed, random: rand.New(rand.NewPCG(seed, 1))}
+		s := &storm{disk: storetest.NewDisk(), seed: seed, random: rand.New(rand.NewPCG(seed, 1))}
 		for i := range n {
 			s.workers = append(s.workers, fmt.Sprintf("w%d", i))
 		}

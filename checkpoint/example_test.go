@@ -7,13 +7,14 @@ import (
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 )
 
 // A reader that now handles one kind more is refused its checkpoint until somebody says what to do about the events that
 // it has passed over.
 func ExampleRebind() {
 	ctx := context.Background()
-	st, err := store.Open("", store.Options{InMemory: true})
+	st, err := storetest.Open(store.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -41,7 +42,7 @@ func ExampleRebind() {
 // What an operator looks at: how far each reader has come, and in which region.
 func ExampleList() {
 	ctx := context.Background()
-	st, err := store.Open("", store.Options{InMemory: true})
+	st, err := storetest.Open(store.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}

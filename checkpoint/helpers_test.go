@@ -8,6 +8,7 @@ import (
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 )
 
 var (
@@ -17,7 +18,7 @@ var (
 
 func open(t *testing.T) *store.Store {
 	t.Helper()
-	st, err := store.Open("", store.Options{InMemory: true})
+	st, err := storetest.Open(store.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, st.Close()) })
 	return st

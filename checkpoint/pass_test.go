@@ -10,6 +10,7 @@ import (
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 )
 
 // widths are bindings of which each contains the one before.
@@ -40,7 +41,7 @@ type passModel struct {
 }
 
 func newPassModel(t *rapid.T) *passModel {
-	st, err := store.Open("", store.Options{InMemory: true})
+	st, err := storetest.Open(store.Options{})
 	require.NoError(t, err)
 	m := &passModel{st: st, due: positions{}, inHand: positions{}, parked: positions{}, ever: positions{}, asked: positions{}}
 	for range rapid.IntRange(1, 16).Draw(t, "events") {

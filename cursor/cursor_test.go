@@ -14,6 +14,7 @@ import (
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -29,7 +30,7 @@ func openCursor(t tb, st *store.Store, r store.Region, o cursor.Options) *cursor
 
 func TestEveryShapeDeliversTheSameEventsOnceAndInOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		st, err := store.Open("", store.Options{InMemory: true})
+		st, err := storetest.Open(store.Options{})
 		require.NoError(t, err)
 		defer st.Close()
 		n := rapid.IntRange(0, 60).Draw(t, "events")

@@ -7,11 +7,12 @@ import (
 
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 )
 
 func Example() {
 	ctx := context.Background()
-	st, err := store.Open("", store.Options{InMemory: true})
+	st, err := storetest.Open(store.Options{})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -46,7 +47,7 @@ func Example() {
 
 func ExampleRunner() {
 	ctx := context.Background()
-	st, err := store.Open("", store.Options{InMemory: true})
+	st, err := storetest.Open(store.Options{})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -100,7 +101,7 @@ func (t *Totals) Apply(events []store.Event) {
 // has saved.
 func ExampleWorker() {
 	ctx := context.Background()
-	st, err := store.Open("", store.Options{InMemory: true})
+	st, err := storetest.Open(store.Options{})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -11,6 +11,7 @@ import (
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 )
 
 var (
@@ -45,7 +46,7 @@ type tb interface {
 
 func open(t *testing.T) *store.Store {
 	t.Helper()
-	st, err := store.Open("", store.Options{InMemory: true})
+	st, err := storetest.Open(store.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, st.Close()) })
 	return st

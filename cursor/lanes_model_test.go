@@ -14,6 +14,7 @@ import (
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 )
 
 // busy is a runner in the hands of somebody who does everything that may be done with it, in any order.
@@ -166,7 +167,7 @@ func (b *busy) heal() {
 
 func TestWithLanesParksRewindsAndCrashesEachEventEmitsOnceAndInOrderOfItsKey(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		st, err := store.Open("", store.Options{InMemory: true, Sync: store.SyncNever})
+		st, err := storetest.Open(store.Options{Sync: store.SyncNever})
 		require.NoError(t, err)
 		defer st.Close()
 		b := &busy{

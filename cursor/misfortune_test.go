@@ -14,6 +14,7 @@ import (
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 	"github.com/penstock-io/penstock/supervision"
 )
 
@@ -23,7 +24,7 @@ var errDisk = errors.New("the disk is broken")
 type misfortune struct {
 	t       *testing.T
 	ledger  *ledger
-	disk    *store.Disk
+	disk    *storetest.Disk
 	st      *store.Store
 	random  *rand.Rand
 	worker  cursor.Worker
@@ -80,7 +81,7 @@ func (m *misfortune) through(err error) bool {
 	case err == nil:
 		return true
 	case errors.Is(err, store.ErrDiskFull):
-	case errors.Is(err, store.ErrPowerCut), errors.Is(err, store.ErrPoisoned), errors.Is(err, errDisk):
+	case errors.Is(err, storetest.ErrPowerCut), errors.Is(err, store.ErrPoisoned), errors.Is(err, errDisk):
 		m.boot()
 	case errors.As(err, &handler):
 		m.failed = append(m.failed, handler.First)
@@ -98,7 +99,7 @@ func (m *misfortune) boot() {
 		m.disk = m.disk.Rebooted(m.random.Uint64())
 	}
 	var err error
-	m.st, err = store.Open("data", store.Options{Disk: m.disk, SegmentBytes: 64 << 10})
+	m.st, err = m.disk.Open("data", store.Options{SegmentBytes: 64 << 10})
 	if m.through(err) { // or the disk failed at another operation than the one that was told
 		m.open()
 	}
@@ -364,7 +365,7 @@ func TestWhateverFailsIsMovedOrSetAsideEachEventEmitsAsOftenAsItShouldAndInOrder
 
 // meet is one history.
 func meet(t *testing.T, seed uint64) {
-	m := &misfortune{t: t, disk: store.NewDisk(), ledger: newLedger(t, true), sick: seed, random: rand.New(rand.NewPCG(seed, 0))}
+	m := &misfortune{t: t, disk: storetest.NewDisk(), ledger: newLedger(t, true), sick: seed, random: rand.New(rand.NewPCG(seed, 0))}
 	m.worker = cursor.Worker{
 		Name: "w", Region: store.Region{Entity: "in"}, Kinds: []string{"a.x"}, Handle: m.handle, Policy: supervision.Policy{Attempts: 2},
 		Lanes: 1 + m.random.IntN(4), BatchSize: 1 + m.random.IntN(4),

@@ -9,11 +9,12 @@ import (
 
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 )
 
 func subscribed(t *testing.T, region store.Region, window int) (*store.Store, *cursor.Subscription) {
 	t.Helper()
-	st, err := store.Open("", store.Options{InMemory: true})
+	st, err := storetest.Open(store.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, st.Close()) })
 	happen(t, st, "before", 3)

@@ -8,10 +8,11 @@ import (
 
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 )
 
 func TestAHandlerMayUseUpTheListOfItsEvents(t *testing.T) {
-	st, err := store.Open("", store.Options{InMemory: true})
+	st, err := storetest.Open(store.Options{})
 	require.NoError(t, err)
 	defer st.Close()
 	for range 3 {

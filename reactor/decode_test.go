@@ -15,6 +15,7 @@ import (
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/reactor/reactortest"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 	"github.com/penstock-io/penstock/supervision"
 )
 
@@ -111,7 +112,7 @@ type ping struct{ N int }
 func (ping) Kind() string { return "ping" }
 
 func TestALoopIsParkedWithItsChainInTheError(t *testing.T) {
-	st, err := store.Open("", store.Options{InMemory: true})
+	st, err := storetest.Open(store.Options{})
 	require.NoError(t, err)
 	defer st.Close()
 	loop := reactor.New("loop", reactor.On(func(_ context.Context, e reactor.Event[ping], out *reactor.Reactions) error {
@@ -140,7 +141,7 @@ func TestNewKindsAreHandledFromNowOrWithTheirPast(t *testing.T) {
 		checkpoint.NewKindsFromNow:  {1, 4, 5},
 		checkpoint.NewKindsBackfill: {1, 2, 4, 5},
 	} {
-		st, err := store.Open("", store.Options{InMemory: true})
+		st, err := storetest.Open(store.Options{})
 		require.NoError(t, err)
 		var seen []store.Position
 		pings := reactor.On(func(_ context.Context, e reactor.Event[ping], _ *reactor.Reactions) error {

@@ -9,6 +9,7 @@ import (
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 )
 
 type Placed struct{ Order, SKU string }
@@ -61,7 +62,7 @@ func (s *Stock) cancelled(_ context.Context, e reactor.Event[Cancelled], out *re
 // A reactor reserves stock for orders. Package actors would run it in the background; here it is run by hand.
 func Example() {
 	ctx := context.Background()
-	st, err := store.Open("", store.Options{InMemory: true})
+	st, err := storetest.Open(store.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 )
 
 type Placed struct {
@@ -56,7 +57,7 @@ func ExampleOpen() {
 // A commit with an idempotency key may be repeated until it has an answer: it happens once.
 func ExampleStore_Commit() {
 	ctx := context.Background()
-	st, err := store.Open("", store.Options{InMemory: true})
+	st, err := storetest.Open(store.Options{})
 	if err != nil {
 		panic(err)
 	}
@@ -90,7 +91,7 @@ func ExampleStore_Commit() {
 
 func ExampleStore_Read() {
 	ctx := context.Background()
-	st, err := store.Open("", store.Options{InMemory: true})
+	st, err := storetest.Open(store.Options{})
 	if err != nil {
 		panic(err)
 	}
@@ -119,7 +120,7 @@ func ExampleStore_Read() {
 // read and decide again.
 func ExampleExactly() {
 	ctx := context.Background()
-	st, err := store.Open("", store.Options{InMemory: true})
+	st, err := storetest.Open(store.Options{})
 	if err != nil {
 		panic(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/store/internal/vfs"
 )
 
 type badJSON struct{ C chan int }
@@ -191,8 +193,8 @@ func TestOptionsOutOfBoundsAreRefused(t *testing.T) {
 		{SegmentBytes: maxSegmentBytes + 1},
 		{SegmentBytes: math.MaxInt64},
 	} {
-		o.InMemory = true
-		_, err := Open("", o)
+		o.Device = &vfs.Device{FS: vfs.NewMemory()}
+		_, err := Open(logDir, o)
 		require.ErrorIs(t, err, ErrInvalid, "%+v", o)
 	}
 	for _, o := range []Options{
@@ -202,8 +204,8 @@ func TestOptionsOutOfBoundsAreRefused(t *testing.T) {
 		{Sync: SyncInterval},
 		{Sync: SyncNever},
 	} {
-		o.InMemory = true
-		s, err := Open("", o)
+		o.Device = &vfs.Device{FS: vfs.NewMemory()}
+		s, err := Open(logDir, o)
 		require.NoError(t, err, "%+v", o)
 		require.NoError(t, s.Close())
 	}

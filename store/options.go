@@ -1,6 +1,10 @@
 package store
 
-import "time"
+import (
+	"time"
+
+	"github.com/penstock-io/penstock/store/internal/vfs"
+)
 
 // SyncMode says what an acknowledged commit has survived.
 type SyncMode uint8
@@ -41,12 +45,9 @@ type Options struct {
 	SegmentBytes int64
 	// ReadOnly opens the directory beside its writer, or without one, and changes nothing in it.
 	ReadOnly bool
-	// InMemory keeps everything in the memory of this process and touches no disk: for tests. The
-	// directory is ignored, and Close loses the contents.
-	InMemory bool
-	// Disk keeps everything on a disk in memory instead, whose power can be cut, and on which the directory lies: for tests
-	// of crashes.
-	Disk *Disk
+	// Device is where the directory lies, nil for the machine's own file system. It is the seam for tests: only package storetest
+	// can make one, and its functions set it.
+	Device *vfs.Device
 }
 
 const (

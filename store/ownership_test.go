@@ -279,7 +279,7 @@ func TestThereMustBeAStoreToReadOne(t *testing.T) {
 	entries, err := os.ReadDir(empty)
 	require.NoError(t, err)
 	require.Empty(t, entries)
-	_, err = Open("", Options{ReadOnly: true, InMemory: true})
+	_, err = Open(logDir, Options{ReadOnly: true, Device: &vfs.Device{FS: vfs.NewMemory()}})
 	require.ErrorIs(t, err, ErrNotStore)
 }
 

@@ -56,27 +56,24 @@ type Store struct {
 // With Options.ReadOnly nothing is changed and no lock is taken: any number may read beside the writer. [ErrNotStore] when
 // there is nothing to read.
 func Open(dir string, o Options) (*Store, error) {
-	switch {
-	case o.InMemory && o.Disk != nil:
-		return nil, &InvalidError{Field: "disk", Rule: "excludes InMemory"}
-	case o.InMemory:
-		return open(vfs.NewMemory().Untraced(), "memory", o, false)
-	case dir == "":
+	if dir == "" {
 		return nil, &InvalidError{Field: "directory", Rule: "must not be empty"}
-	case o.Disk != nil:
-		return open(o.Disk.memory, dir, o, false)
 	}
-	return open(vfs.Disk(), dir, o, false)
+	if o.Device != nil {
+		return open(o.Device.FS, dir, o, false)
+	}
+	return open(vfs.OS(), dir, o, false)
 }
 
+// open is Open on any file system. inline lets background work run in the committer's place.
 func open(fsys vfs.FS, dir string, o Options, inline bool) (*Store, error) {
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{fs: fsys, dir: dir, options: o, boot: bootID(), inline: inline}
-	if o.Disk != nil {
-		s.boot = o.Disk.bootID()
+	if o.Device != nil {
+		s.boot = o.Device.Boot
 	}
 	s.sides.values = make(map[string]SideValue)
 	s.segments.Store(&[]*segment{})

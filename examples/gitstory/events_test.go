@@ -15,6 +15,7 @@ import (
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/reactor/reactortest"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 )
 
 func drawName(t *rapid.T) string {
@@ -88,7 +89,7 @@ func TestAHugeCommitIsSplitIntoBatchesWithKeysOfTheirOwn(t *testing.T) {
 	for i := range eventsPerBatch + 5 {
 		c.changes = append(c.changes, change{path: fmt.Sprintf("%s/%05d", strings.Repeat("\xff", 4000), i), added: 1})
 	}
-	st, err := store.Open("", store.Options{InMemory: true})
+	st, err := storetest.Open(store.Options{})
 	require.NoError(t, err)
 	defer st.Close()
 	batches := c.batches("repo")
@@ -104,7 +105,7 @@ func TestAHugeCommitIsSplitIntoBatchesWithKeysOfTheirOwn(t *testing.T) {
 }
 
 func TestACommitThatGitCountsDifferentlyTodayKeepsItsFirstNumbers(t *testing.T) {
-	st, err := store.Open("", store.Options{InMemory: true})
+	st, err := storetest.Open(store.Options{})
 	require.NoError(t, err)
 	defer st.Close()
 	for _, c := range []struct {
@@ -120,7 +121,7 @@ func TestACommitThatGitCountsDifferentlyTodayKeepsItsFirstNumbers(t *testing.T) 
 }
 
 func TestACommitThatGitSplitsDifferentlyTodayKeepsItsFirstFiles(t *testing.T) {
-	st, err := store.Open("", store.Options{InMemory: true})
+	st, err := storetest.Open(store.Options{})
 	require.NoError(t, err)
 	defer st.Close()
 	for _, files := range []int{10, eventsPerBatch + 10} { // today no renames are found
@@ -175,7 +176,7 @@ func TestPairsAreMadeOfEachTwoFilesOfASmallCommit(t *testing.T) {
 }
 
 func TestAnObserverHearsOfABatchBeforeItIsCommitted(t *testing.T) {
-	st, err := store.Open("", store.Options{InMemory: true})
+	st, err := storetest.Open(store.Options{})
 	require.NoError(t, err)
 	defer st.Close()
 	_, err = appendNew(t.Context(), st, commit{hash: "h"}.batches("repo")[0])

@@ -12,6 +12,7 @@ import (
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor/reactortest"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 	"github.com/penstock-io/penstock/supervision"
 )
 
@@ -71,7 +72,7 @@ type acting struct {
 
 func startActors(t *testing.T, tree supervision.Group) acting {
 	t.Helper()
-	st, err := store.Open("", store.Options{InMemory: true})
+	st, err := storetest.Open(store.Options{})
 	require.NoError(t, err)
 	sys, err := actors.Start(t.Context(), st, actors.Options{}, tree)
 	require.NoError(t, err)

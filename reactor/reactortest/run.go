@@ -12,6 +12,7 @@ import (
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 	"github.com/penstock-io/penstock/supervision"
 )
 
@@ -25,7 +26,7 @@ const maxSteps = 100_000
 type Run struct {
 	tb     testing.TB
 	tree   supervision.Child
-	disk   *store.Disk
+	disk   *storetest.Disk
 	st     *store.Store
 	now    time.Time
 	random *rand.Rand // nil: lanes take their turns in the order of the log
@@ -57,7 +58,7 @@ func Start(tb testing.TB, tree supervision.Child) *Run {
 func newRun(tb testing.TB, tree supervision.Child) *Run {
 	tb.Helper()
 	return &Run{
-		tb: tb, tree: tree, disk: store.NewDisk(), now: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC),
+		tb: tb, tree: tree, disk: storetest.NewDisk(), now: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC),
 		wider: make(map[string]cursor.Worker),
 	}
 }
@@ -74,7 +75,7 @@ func (r *Run) close() {
 func (r *Run) boot() {
 	r.tb.Helper()
 	for {
-		st, err := store.Open("data", store.Options{Disk: r.disk, SegmentBytes: 64 << 10})
+		st, err := r.disk.Open("data", store.Options{SegmentBytes: 64 << 10})
 		if err == nil {
 			r.st = st
 			err = r.plant()
@@ -107,7 +108,7 @@ func (r *Run) plant() error {
 
 // crashed reports whether a process with this error has to begin anew.
 func crashed(err error) bool {
-	return errors.Is(err, errDied) || errors.Is(err, store.ErrPowerCut) || errors.Is(err, store.ErrPoisoned) || errors.Is(err, store.ErrClosed)
+	return errors.Is(err, errDied) || errors.Is(err, storetest.ErrPowerCut) || errors.Is(err, store.ErrPoisoned) || errors.Is(err, store.ErrClosed)
 }
 
 // errDied is the error of a handler that has ended the process.
@@ -139,7 +140,7 @@ func (r *Run) Now() time.Time { return r.now }
 func (r *Run) Store() *store.Store { return r.st }
 
 // Disk gives the disk under the store, to let it fail or fill up. It is another one after a crash.
-func (r *Run) Disk() *store.Disk { return r.disk }
+func (r *Run) Disk() *storetest.Disk { return r.disk }
 
 // Shuffle lets the lanes of a worker get on at different speeds, drawn from a seed: a step handles what some of them have in
 // hand, in any order, and commits that, while the others lag behind. Before, all lanes take a step together, in the order of the

@@ -13,6 +13,7 @@ import (
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor/projector"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 	"github.com/penstock-io/penstock/supervision"
 )
 
@@ -106,7 +107,7 @@ func replayAll(tb testing.TB, r *cursor.Runner) {
 }
 
 func TestADatabaseRestoredFromAnOlderCopyGetsWhatWasReplayedSince(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, store.NewDisk())
+	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
 	appendOrders(t, st, 12) // positions 2 to 13; order:2 has 4, 8 and 12
 	h, heal := broken(4)
@@ -131,7 +132,7 @@ func TestADatabaseRestoredFromAnOlderCopyGetsWhatWasReplayedSince(t *testing.T) 
 }
 
 func TestARestoredDatabaseGetsTheEventsBeforeAParkedOneInTheirOrder(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, store.NewDisk())
+	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
 	appendOrders(t, st, 0)
 	h, heal := broken(12)
@@ -166,7 +167,7 @@ func TestARestoredDatabaseGetsTheEventsBeforeAParkedOneInTheirOrder(t *testing.T
 
 // An event fails that lies before one of its key which is set aside, and is being replayed.
 func TestInARestoredDatabaseAnEventMayFailBeforeAParkedOne(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, store.NewDisk())
+	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
 	appendOrders(t, st, 0)
 	h, heal := broken(8)
@@ -205,7 +206,7 @@ func TestWhatTheLogForgetsToHaveSetAsideComesAgain(t *testing.T) {
 			return errors.Join(checkpoint.Rewind(t.Context(), st, "totals", 3, false), checkpoint.Reset(t.Context(), st, "totals"))
 		},
 	} {
-		db, st := newDatabase(t), openStore(t, store.NewDisk())
+		db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 		defer st.Close()
 		appendOrders(t, st, 12)
 		h, heal := broken(4)
@@ -226,7 +227,7 @@ func TestWhatTheLogForgetsToHaveSetAsideComesAgain(t *testing.T) {
 }
 
 func TestWhatWasDiscardedStaysOut(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, store.NewDisk())
+	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
 	appendOrders(t, st, 12)
 	h, heal := broken(4)
@@ -246,7 +247,7 @@ func TestWhatWasDiscardedStaysOut(t *testing.T) {
 
 // The parked event is the first one, so the position is before it until another event is handled.
 func TestWhatWasReplayedAheadOfThePositionIsNotHandledAgain(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, store.NewDisk())
+	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
 	appendOrders(t, st, 1) // position 2
 	h, heal := broken(2)
@@ -270,7 +271,7 @@ func TestWhatWasReplayedAheadOfThePositionIsNotHandledAgain(t *testing.T) {
 }
 
 func TestRowsThatArePutBackUnderAWorkerEndIt(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, store.NewDisk())
+	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
 	p := totals(db, &handlers{})
 	appendOrders(t, st, 5)
@@ -298,7 +299,7 @@ func TestRowsThatArePutBackUnderAWorkerEndIt(t *testing.T) {
 
 // A system restarts a worker with the same description: nothing of the runner before may be believed.
 func TestAReplayThatTheLogNeverLearnsOfIsNotHandledAgainByAnyRunner(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, store.NewDisk())
+	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
 	appendOrders(t, st, 12)
 	h, heal := broken(4)
@@ -327,7 +328,7 @@ func TestAReplayThatTheLogNeverLearnsOfIsNotHandledAgainByAnyRunner(t *testing.T
 }
 
 func TestARunnerThatWasReplacedWritesNothingThoughTheyShareADescription(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, store.NewDisk())
+	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
 	appendOrders(t, st, 5)
 	w, err := totals(db, &handlers{}).CursorWorker()
@@ -344,7 +345,7 @@ func TestARunnerThatWasReplacedWritesNothingThoughTheyShareADescription(t *testi
 // A deferred constraint, or a transaction that failed and whose handler did not say so, shows at the commit.
 func TestACommitThatIsRefusedBecauseOfAnEventIsAnAttemptAtIt(t *testing.T) {
 	db, f := newFlaky(t)
-	st := openStore(t, store.NewDisk())
+	st := openStore(t, storetest.NewDisk())
 	defer st.Close()
 	appendOrders(t, st, 12)
 	poisoned := false

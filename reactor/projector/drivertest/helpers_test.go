@@ -21,6 +21,7 @@ import (
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/reactor/projector"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 )
 
 var (
@@ -177,9 +178,9 @@ func totals(db *sql.DB, h *handlers) *projector.Projector {
 	return projector.New("totals", db, projector.On(h.paid), projector.On(h.refunded))
 }
 
-func openStore(tb testing.TB, disk *store.Disk) *store.Store {
+func openStore(tb testing.TB, disk *storetest.Disk) *store.Store {
 	tb.Helper()
-	st, err := store.Open("data", store.Options{Disk: disk})
+	st, err := disk.Open("data", store.Options{})
 	require.NoError(tb, err)
 	return st
 }

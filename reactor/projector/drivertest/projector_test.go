@@ -15,11 +15,12 @@ import (
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/reactor/projector"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 	"github.com/penstock-io/penstock/supervision"
 )
 
 func TestEachEventIsInTheTablesOnceAlsoAfterRestarts(t *testing.T) {
-	disk, db := store.NewDisk(), newDatabase(t)
+	disk, db := storetest.NewDisk(), newDatabase(t)
 	for range 3 {
 		st := openStore(t, disk)
 		appendOrders(t, st, 600)
@@ -36,7 +37,7 @@ func TestEachEventIsInTheTablesOnceAlsoAfterRestarts(t *testing.T) {
 }
 
 func TestAnEventThatFailsLeavesThoseBeforeItCommittedAndNothingOfItself(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, store.NewDisk())
+	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
 	appendOrders(t, st, 10)
 	fails := true
@@ -59,7 +60,7 @@ func TestAnEventThatFailsLeavesThoseBeforeItCommittedAndNothingOfItself(t *testi
 }
 
 func TestAPanicLeavesNothingOfItsBatch(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, store.NewDisk())
+	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
 	appendOrders(t, st, 10)
 	panics := 0
@@ -81,7 +82,7 @@ func TestAPanicLeavesNothingOfItsBatch(t *testing.T) {
 }
 
 func TestAnOwnerThatWasReplacedWritesNothing(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, store.NewDisk())
+	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
 	appendOrders(t, st, 10)
 	former := newRunner(t, st, totals(db, &handlers{}))
@@ -96,12 +97,12 @@ func TestAnOwnerThatWasReplacedWritesNothing(t *testing.T) {
 }
 
 func TestTheRowOfAnotherHistoryIsRefused(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, store.NewDisk())
+	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	appendOrders(t, st, 10)
 	stepAll(t, newRunner(t, st, totals(db, &handlers{})))
 	require.NoError(t, st.Close())
 
-	st = openStore(t, store.NewDisk())
+	st = openStore(t, storetest.NewDisk())
 	defer st.Close()
 	appendOrders(t, st, 20)
 	p := totals(db, &handlers{})
@@ -127,7 +128,7 @@ func forget(t *testing.T, db *sql.DB, p *projector.Projector) {
 }
 
 func TestWhatIsForgottenWhileItRunsEndsTheWorkerAndIsBuiltAnewByTheNext(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, store.NewDisk())
+	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
 	appendOrders(t, st, 10)
 	p := totals(db, &handlers{})
@@ -142,7 +143,7 @@ func TestWhatIsForgottenWhileItRunsEndsTheWorkerAndIsBuiltAnewByTheNext(t *testi
 }
 
 func TestAProjectorWithoutARowBeginsAtItsStartHoweverFarItsCheckpointIs(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, store.NewDisk())
+	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
 	appendOrders(t, st, 10)
 	p := totals(db, &handlers{})
@@ -155,7 +156,7 @@ func TestAProjectorWithoutARowBeginsAtItsStartHoweverFarItsCheckpointIs(t *testi
 }
 
 func TestParkedEventsAreWrittenOnceWhenTheyAreReplayedWhereverTheProcessDies(t *testing.T) {
-	db, disk := newDatabase(t), store.NewDisk()
+	db, disk := newDatabase(t), storetest.NewDisk()
 	st := openStore(t, disk)
 	appendOrders(t, st, 12) // positions 2 to 13; order:2 has 4, 8 and 12
 	healed := false
@@ -183,7 +184,7 @@ func TestParkedEventsAreWrittenOnceWhenTheyAreReplayedWhereverTheProcessDies(t *
 	require.NoError(t, err)
 	disk.Cut() // the database commits, the log cannot
 	_, err = r.Step(t.Context(), 0, 0)
-	require.ErrorIs(t, err, store.ErrPowerCut)
+	require.ErrorIs(t, err, storetest.ErrPowerCut)
 	_ = st.Close()
 	requireRows("")
 
@@ -205,7 +206,7 @@ func TestParkedEventsAreWrittenOnceWhenTheyAreReplayedWhereverTheProcessDies(t *
 
 // Events that are held behind a parked one lie behind others that were read and are not done.
 func TestAReplayDoesNotMoveThePositionOverWhatIsNotDone(t *testing.T) {
-	db, disk := newDatabase(t), store.NewDisk()
+	db, disk := newDatabase(t), storetest.NewDisk()
 	st := openStore(t, disk)
 	appendOrders(t, st, 12) // positions 2 to 13; order:0 has 2, 6 and 10
 	broken := true
@@ -238,7 +239,7 @@ func TestAReplayDoesNotMoveThePositionOverWhatIsNotDone(t *testing.T) {
 // The position in the database passes what is parked or held, so the log must know of that first.
 func TestNothingThatIsSetAsideIsLostWhereverThePowerIsCut(t *testing.T) {
 	for cut, reached := 1, true; reached; cut++ {
-		db, disk := newDatabase(t), store.NewDisk()
+		db, disk := newDatabase(t), storetest.NewDisk()
 		st := openStore(t, disk)
 		appendOrders(t, st, 12)
 		broken := true
@@ -279,7 +280,7 @@ func TestNothingThatIsSetAsideIsLostWhereverThePowerIsCut(t *testing.T) {
 func TestADatabaseThatIsAwayIsWaitedForAndNoFaultOfAnEvent(t *testing.T) {
 	for _, where := range []string{"begin", "commit", "answer"} {
 		db, f := newFlaky(t)
-		st := openStore(t, store.NewDisk())
+		st := openStore(t, storetest.NewDisk())
 		defer st.Close()
 		appendOrders(t, st, 10)
 		r := newRunner(t, st, totals(db, &handlers{}))
@@ -303,7 +304,7 @@ func TestADatabaseThatIsAwayIsWaitedForAndNoFaultOfAnEvent(t *testing.T) {
 // A connection that breaks under a handler looks like a failure of the handler.
 func TestAConnectionThatBreaksUnderAHandlerIsNoFaultOfTheEvent(t *testing.T) {
 	db, f := newFlaky(t)
-	st := openStore(t, store.NewDisk())
+	st := openStore(t, storetest.NewDisk())
 	defer st.Close()
 	appendOrders(t, st, 1)
 	f.fail = func(at string) bool { return at == "ping" }
@@ -314,7 +315,7 @@ func TestAConnectionThatBreaksUnderAHandlerIsNoFaultOfTheEvent(t *testing.T) {
 }
 
 func TestATransactionThatTakesTooLongIsAnAttemptAtItsEvent(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, store.NewDisk())
+	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
 	appendOrders(t, st, 4)
 	slow := true
@@ -358,7 +359,7 @@ func (versioned) Kind() string          { return "order.priced" }
 func (versioned) SchemaVersion() uint16 { return 1 }
 
 func TestOlderPayloadsAreRaisedAndNewerOnesParked(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, store.NewDisk())
+	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
 	for version := range uint16(3) {
 		_, err := st.Append(t.Context(), store.At("order:1", "shop"), store.Any,

@@ -13,13 +13,14 @@ import (
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 )
 
 // ordeal is a projector whose handlers, database and disk fail at random.
 type ordeal struct {
 	*rand.Rand
 	calm bool
-	disk *store.Disk
+	disk *storetest.Disk
 	st   *store.Store
 	r    *cursor.Runner
 }
@@ -55,7 +56,7 @@ func (o *ordeal) step(t *testing.T) (caughtUp bool) {
 	var failure *cursor.HandlerError
 	if errors.As(err, &failure) && failure.Event != 0 && errors.Is(err, errBroken) && o.chance(50) {
 		if err := o.r.Park(failure.First, err, 1); err != nil {
-			require.ErrorIs(t, err, store.ErrPowerCut)
+			require.ErrorIs(t, err, storetest.ErrPowerCut)
 		}
 	}
 	if o.chance(10) || o.calm {
@@ -77,7 +78,7 @@ func TestTheTablesAreExactWhateverFailsInWhateverOrder(t *testing.T) {
 	for round := range rounds {
 		t.Logf("PENSTOCK_SEED=%d", seed+uint64(round))
 		db, f := newFlaky(t)
-		o := &ordeal{Rand: rand.New(rand.NewPCG(seed+uint64(round), 1)), disk: store.NewDisk()}
+		o := &ordeal{Rand: rand.New(rand.NewPCG(seed+uint64(round), 1)), disk: storetest.NewDisk()}
 		p := totals(db, &handlers{trouble: o.trouble})
 		p.BatchSize = 1 + o.IntN(16)
 		boot := func() { o.boot(t, func() *cursor.Runner { return newRunner(t, o.st, p) }) }

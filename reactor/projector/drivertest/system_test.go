@@ -14,6 +14,7 @@ import (
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor/projector"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 	"github.com/penstock-io/penstock/supervision"
 )
 
@@ -34,7 +35,7 @@ func everything(st *store.Store) store.Receipt {
 
 func TestErrorsPanicsAndLostAnswersUnderASystemLeaveTheTablesExact(t *testing.T) {
 	db, f := newFlaky(t)
-	st := openStore(t, store.NewDisk())
+	st := openStore(t, storetest.NewDisk())
 	defer st.Close()
 	var calls, commits atomic.Int64
 	f.fail = func(at string) bool { return at == "answer" && commits.Add(1)%7 == 0 }
@@ -59,7 +60,7 @@ func TestErrorsPanicsAndLostAnswersUnderASystemLeaveTheTablesExact(t *testing.T)
 }
 
 func TestASecondSystemTakesTheProjectorOver(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, store.NewDisk())
+	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
 	former := start(t, st, totals(db, &handlers{}))
 	for range 5 {
@@ -77,7 +78,7 @@ func TestASecondSystemTakesTheProjectorOver(t *testing.T) {
 }
 
 func TestAProjectorThatIsForgottenWhileItRunsIsBuiltAnewWhenItIsResumed(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, store.NewDisk())
+	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
 	p := totals(db, &handlers{})
 	appendOrders(t, st, 100)
@@ -93,7 +94,7 @@ func TestAProjectorThatIsForgottenWhileItRunsIsBuiltAnewWhenItIsResumed(t *testi
 }
 
 func TestAProjectorIsNotRewoundFromTheLog(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, store.NewDisk())
+	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
 	appendOrders(t, st, 10)
 	sys := start(t, st, totals(db, &handlers{}))
@@ -103,7 +104,7 @@ func TestAProjectorIsNotRewoundFromTheLog(t *testing.T) {
 }
 
 func TestARouteMayBeAddedFromNowOn(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, store.NewDisk())
+	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
 	h := &handlers{}
 	appendOrders(t, st, 3) // 2 and 3 are paid, 4 is refunded
@@ -128,7 +129,7 @@ func TestARouteMayBeAddedFromNowOn(t *testing.T) {
 // A restart cannot help where the row is another's, and where the database is away nothing else does.
 func TestADatabaseThatRefusesTheOwnerHaltsTheWorkerAndOneThatIsAwayIsWaitedFor(t *testing.T) {
 	db, f := newFlaky(t)
-	st := openStore(t, store.NewDisk())
+	st := openStore(t, storetest.NewDisk())
 	defer st.Close()
 	appendOrders(t, st, 3)
 	w, err := totals(db, &handlers{}).CursorWorker()
@@ -151,7 +152,7 @@ func TestADatabaseThatRefusesTheOwnerHaltsTheWorkerAndOneThatIsAwayIsWaitedFor(t
 
 // The transaction ends with the goroutine of its handler.
 func TestAHandlerThatEndsItsGoroutineLeavesNothingBehind(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, store.NewDisk())
+	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
 	db.SetMaxOpenConns(1)
 	appendOrders(t, st, 4)

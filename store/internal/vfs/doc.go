@@ -1,5 +1,5 @@
 // Package vfs is the small seam between an append-only log and the file system,
-// with two sides: [Disk], the machine's own, and [Memory], a disk in memory whose
+// with two sides: [OS], the machine's own, and [Memory], a disk in memory whose
 // power can be cut before any operation and which can then be looked at in every
 // state a real one might have been left in.
 //
@@ -47,6 +47,6 @@
 // # Boundaries
 //
 // The package knows nothing of segments, records, checksums or recovery. It starts
-// no goroutine. Memory has one mutex and calls nothing while holding it; Disk has
+// no goroutine. Memory has one mutex and calls nothing while holding it; OS has
 // no state at all.
 package vfs

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 
 // holdLock says on stdout how Lock went, and then keeps what it has until stdin ends.
 func holdLock(name string) {
-	_, err := Disk().Lock(name)
+	_, err := OS().Lock(name)
 	fmt.Println(err)
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
@@ -58,7 +58,7 @@ func startHolder(t *testing.T, name string) (kill func(), outcome string) {
 
 // onEach runs a test against both file systems, in an empty directory.
 func onEach(t *testing.T, test func(t *testing.T, fsys FS, dir string)) {
-	t.Run("disk", func(t *testing.T) { test(t, Disk(), t.TempDir()) })
+	t.Run("disk", func(t *testing.T) { test(t, OS(), t.TempDir()) })
 	t.Run("memory", func(t *testing.T) {
 		m := NewMemory()
 		require.NoError(t, m.MkdirAll("data"))

@@ -14,9 +14,9 @@ import (
 func TestFilesAndDirectoriesHaveTheirModes(t *testing.T) {
 	dir := in(t.TempDir(), "data")
 	defer syscall.Umask(syscall.Umask(0)) // which would hide bits too many
-	require.NoError(t, Disk().MkdirAll(dir))
-	putFile(t, Disk(), in(dir, "a"), nil)
-	l, err := Disk().Lock(in(dir, "LOCK"))
+	require.NoError(t, OS().MkdirAll(dir))
+	putFile(t, OS(), in(dir, "a"), nil)
+	l, err := OS().Lock(in(dir, "LOCK"))
 	require.NoError(t, err)
 	require.NoError(t, l.Close())
 	for name, want := range map[string]fs.FileMode{"": 0o755, "a": 0o644, "LOCK": 0o644} {

@@ -16,17 +16,17 @@ func TestALockExcludesAnotherProcessAndEndsWithItsDeath(t *testing.T) {
 	kill, outcome := startHolder(t, name)
 	require.Equal(t, "<nil>", outcome)
 
-	_, err := Disk().Lock(name)
+	_, err := OS().Lock(name)
 	require.ErrorIs(t, err, ErrLocked)
-	held, err := Disk().Locked(name)
+	held, err := OS().Locked(name)
 	require.NoError(t, err)
 	require.True(t, held)
 
 	kill()
-	held, err = Disk().Locked(name)
+	held, err = OS().Locked(name)
 	require.NoError(t, err)
 	require.False(t, held)
-	l, err := Disk().Lock(name)
+	l, err := OS().Lock(name)
 	require.NoError(t, err)
 
 	_, outcome = startHolder(t, name)
@@ -45,7 +45,7 @@ func TestLockOutlastsTheGlanceOfSomebodyWhoAsksLocked(t *testing.T) {
 			time.Sleep(lockPatience - 2*lockPoll)
 			_ = glance.Close()
 		}()
-		l, err := Disk().Lock(name)
+		l, err := OS().Lock(name)
 		require.NoError(t, err)
 		require.NoError(t, l.Close())
 	})
@@ -54,10 +54,10 @@ func TestLockOutlastsTheGlanceOfSomebodyWhoAsksLocked(t *testing.T) {
 func TestLockGivesUpAfterItsPatience(t *testing.T) {
 	name := in(t.TempDir(), "LOCK")
 	synctest.Test(t, func(t *testing.T) {
-		holder, err := Disk().Lock(name)
+		holder, err := OS().Lock(name)
 		require.NoError(t, err)
 		start := time.Now()
-		_, err = Disk().Lock(name)
+		_, err = OS().Lock(name)
 		require.ErrorIs(t, err, ErrLocked)
 		require.Equal(t, 250*time.Millisecond, time.Since(start))
 		require.NoError(t, holder.Close())

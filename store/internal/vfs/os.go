@@ -25,14 +25,14 @@ const (
 	lockPoll     = 5 * time.Millisecond
 )
 
-// Disk returns the machine's file system. Files are created 0o644 and directories
+// OS returns the machine's file system. Files are created 0o644 and directories
 // 0o755, less the umask. Sync is fdatasync on linux and os.File.Sync elsewhere,
 // which on darwin flushes the drive's cache too.
-func Disk() FS { return disk{} }
+func OS() FS { return osFS{} }
 
-type disk struct{}
+type osFS struct{}
 
-func (d disk) MkdirAll(dir string) error {
+func (d osFS) MkdirAll(dir string) error {
 	dir = filepath.Clean(dir)
 	info, err := os.Stat(dir)
 	switch {
@@ -69,27 +69,27 @@ func mkdir(dir string) error {
 	return err
 }
 
-func (disk) Create(name string) (File, error) {
+func (osFS) Create(name string) (File, error) {
 	return openDiskFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 }
 
-func (disk) Open(name string, readOnly bool) (File, error) {
+func (osFS) Open(name string, readOnly bool) (File, error) {
 	if readOnly {
 		return openDiskFile(name, os.O_RDONLY)
 	}
 	return openDiskFile(name, os.O_RDWR)
 }
 
-func (disk) Remove(name string) error { return os.Remove(name) }
+func (osFS) Remove(name string) error { return os.Remove(name) }
 
-func (disk) Rename(oldName, newName string) error {
+func (osFS) Rename(oldName, newName string) error {
 	if !sameDirectory(oldName, newName) {
 		return &os.LinkError{Op: "rename", Old: oldName, New: newName, Err: ErrCrossDirectory}
 	}
 	return os.Rename(oldName, newName)
 }
 
-func (disk) List(dir string) ([]string, error) {
+func (osFS) List(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir) // sorted by name
 	if err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func (disk) List(dir string) ([]string, error) {
 	return names, nil
 }
 
-func (disk) SyncDir(dir string) error {
+func (osFS) SyncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil // a directory cannot be flushed there
 	}
@@ -114,7 +114,7 @@ func (disk) SyncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-func (disk) Lock(name string) (io.Closer, error) {
+func (osFS) Lock(name string) (io.Closer, error) {
 	// An existing lock file in a read-only directory would open well enough, so the
 	// directory is asked itself.
 	if err := writable(filepath.Dir(name)); err != nil {
@@ -139,7 +139,7 @@ func (disk) Lock(name string) (io.Closer, error) {
 	}
 }
 
-func (disk) Locked(name string) (bool, error) {
+func (osFS) Locked(name string) (bool, error) {
 	// A shared lock is refused exactly while somebody holds the exclusive one, and
 	// two callers of Locked do not see each other.
 	probe := flock.New(name, flock.SetFlag(os.O_RDONLY))

@@ -1,4 +1,4 @@
-package store_test
+package storetest_test
 
 import (
 	"errors"
@@ -7,16 +7,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 )
 
 var errDisk = errors.New("the disk is broken")
 
 func TestADiskKeepsWhatWasAcknowledgedWhenItsPowerIsCut(t *testing.T) {
 	for cut := 1; ; cut++ {
-		disk := store.NewDisk()
+		disk := storetest.NewDisk()
 		disk.CutAt(cut)
 		var acknowledged []store.Position
-		st, err := store.Open("data", store.Options{Disk: disk, SegmentBytes: 64 << 10})
+		st, err := disk.Open("data", store.Options{SegmentBytes: 64 << 10})
 		for err == nil && len(acknowledged) < 5 {
 			var r store.Receipt
 			if r, err = st.Append(t.Context(), store.At("a", "test"), store.Any, store.Raw{Type: "a.made"}); err == nil {
@@ -30,46 +31,59 @@ func TestADiskKeepsWhatWasAcknowledgedWhenItsPowerIsCut(t *testing.T) {
 			return
 		}
 		if err != nil {
-			require.ErrorIs(t, err, store.ErrPowerCut)
+			require.ErrorIs(t, err, storetest.ErrPowerCut)
 		}
 		after := disk.Rebooted(uint64(cut))
-		st, err = store.Open("data", store.Options{Disk: after})
+		st, err = after.Open("data", store.Options{})
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, st.Head(), store.Position(len(acknowledged)))
 		require.NoError(t, st.Close())
 	}
 }
 
-func TestADiskFailsAndFillsUpWhenTold(t *testing.T) {
-	disk := store.NewDisk()
-	st, err := store.Open("data", store.Options{Disk: disk})
+func TestADiskFailsAndFillsUpOnDemand(t *testing.T) {
+	disk := storetest.NewDisk()
+	st, err := disk.Open("data", store.Options{})
 	require.NoError(t, err)
 	disk.FailAt(disk.Ops()+1, errDisk)
 	_, err = st.Append(t.Context(), store.At("a", "test"), store.Any, store.Raw{Type: "a.made"})
 	require.ErrorIs(t, err, errDisk)
 	require.Error(t, st.Close())
 
-	disk = store.NewDisk()
+	disk = storetest.NewDisk()
 	disk.SetCapacity(1)
-	_, err = store.Open("data", store.Options{Disk: disk})
+	_, err = disk.Open("data", store.Options{})
 	require.ErrorIs(t, err, store.ErrDiskFull)
 
-	_, err = store.Open("data", store.Options{Disk: disk, InMemory: true})
+	_, err = disk.Open("", store.Options{})
 	require.ErrorIs(t, err, store.ErrInvalid)
 }
 
 // A weak mode may lose acknowledged commits in a power cut, and positions that were handed out must not mean others then.
 func TestAPowerCutOfADiskInAWeakModeBeginsANewIncarnation(t *testing.T) {
-	disk := store.NewDisk()
-	st, err := store.Open("data", store.Options{Disk: disk, Sync: store.SyncNever})
+	disk := storetest.NewDisk()
+	st, err := disk.Open("data", store.Options{Sync: store.SyncNever})
 	require.NoError(t, err)
 	first := st.Origin()
 	_, err = st.Append(t.Context(), store.At("a", "test"), store.Any, store.Raw{Type: "a.made"})
 	require.NoError(t, err)
 	disk.Cut()
 	_ = st.Close()
-	st, err = store.Open("data", store.Options{Disk: disk.Rebooted(0), Sync: store.SyncNever})
+	st, err = disk.Rebooted(0).Open("data", store.Options{Sync: store.SyncNever})
 	require.NoError(t, err)
 	require.NotEqual(t, first, st.Origin())
 	require.NoError(t, st.Close())
+}
+
+func TestEachStoreInMemoryIsOneOfItsOwn(t *testing.T) {
+	first, err := storetest.Open(store.Options{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, first.Close()) }()
+	_, err = first.Append(t.Context(), store.At("a", "test"), store.Absent, store.Raw{Type: "a.made"})
+	require.NoError(t, err)
+	second, err := storetest.Open(store.Options{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, second.Close()) }()
+	require.Zero(t, second.Head())
+	require.NotEqual(t, first.Origin(), second.Origin())
 }
