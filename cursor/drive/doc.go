@@ -81,7 +81,64 @@
 //
 // # A worker
 //
-// (Its phases are described where its machine is.)
+// [Worker] is one incarnation of a worker over its [Engine]. It takes batches in one phase only; in
+// all others nothing new begins, and what is in flight ends first.
+//
+//	           acquired        begun          failed without an event
+//	Acquiring ---------> Ready -------> Working <-----------------> Waiting
+//	                       \             ^   |       delay over        |
+//	           begun, paused \   resumed |   | paused           paused |
+//	                          +--------> Paused <---------------------+
+//
+//	                   handler panicked          reported
+//	Working, Waiting ---------------> Crashed -----------> Leaving
+//	                 ---------------> Ending  ----------->
+//	                   handler is done
+//
+//	         close           drain            drained
+//	each one ------> Closing ------> Draining --------> Down
+//
+// and all the moves between them:
+//
+//	Acquiring acquired                 Ready     it has an engine, and waits for its siblings
+//	Acquiring drain                    Draining
+//	Ready     begin                    Working
+//	Ready     begin, paused            Paused
+//	Ready     close                    Closing   the system stops, and an order to drain follows
+//	Ready     drain                    Draining
+//	Working   failed without an event  Waiting   there is no room, or nothing can be read
+//	Working   paused                   Paused
+//	Working   handler panicked         Crashed   what is in flight ends first
+//	Working   handler is done          Ending    likewise
+//	Working   close                    Closing
+//	Working   drain                    Draining
+//	Waiting   delay over               Working
+//	Waiting   paused                   Paused
+//	Waiting   handler panicked         Crashed
+//	Waiting   handler is done          Ending
+//	Waiting   close                    Closing
+//	Waiting   drain                    Draining
+//	Paused    resumed                  Working
+//	Paused    resumed, still waiting   Waiting
+//	Paused    close                    Closing
+//	Paused    drain                    Draining
+//	Crashed   crash reported           Leaving   the supervisor orders it to drain
+//	Crashed   close                    Closing
+//	Crashed   drain                    Draining
+//	Ending    handler panicked         Crashed
+//	Ending    end reported             Leaving
+//	Ending    end reported, drain      Draining
+//	Ending    close                    Closing
+//	Leaving   close                    Closing
+//	Leaving   drain                    Draining
+//	Closing   drain                    Draining
+//	Draining  handler is done          Ending    an end outlasts an order to drain: it is reported first
+//	Draining  drained                  Down
+//
+// What happens is reported to it by its methods; then [Worker.Next] says what to do, by rules that
+// are tried in one order. Only [Worker.Commit] writes what was handled, whatever it is written for,
+// and a failure is reported once nothing of what was handled before it is unwritten: no change by
+// an operator, no flush and no end can come between the two.
 //
 // # What it must not know
 //

@@ -1,0 +1,69 @@
+package drive
+
+import (
+	"context"
+
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+)
+
+// An Engine is what a [Worker] drives: a [cursor.Runner], see [EngineOf], or a fake one in tests of
+// the decisions. It belongs to the goroutine of the worker.
+type Engine interface {
+	// Fill reads on up to a position, and reports whether everything up to there was read.
+	Fill(ctx context.Context, upTo store.Position) (caughtUp bool, err error)
+	// Take returns the next batch to handle, nil when there is none that may begin now.
+	Take(ctx context.Context) (Task, error)
+	Finish(t Task)
+	Commit(ctx context.Context) (committed int, err error)
+	Flush(ctx context.Context) error
+	Close(ctx context.Context) error
+
+	// Again, Park and Skip decide about an event that failed, which Failed reports.
+	Again(first store.Position)
+	Park(first store.Position, reason error, attempts int) error
+	Skip(first store.Position, reason error, attempts int) error
+	Failed(first store.Position) bool
+	// Done reports whether an event that was read is done, or parked.
+	Done(event store.Position) bool
+
+	// InFlight is the number of tasks that were taken and are not finished.
+	InFlight() int
+	// Pending is the number of events that were read and are not done.
+	Pending() int
+	// Scanned is how far the log was read.
+	Scanned() store.Position
+	// Dirty reports whether a commit has something to write; Idle that there is nothing to take or
+	// to commit.
+	Dirty() bool
+	Idle() bool
+}
+
+// A Task is a batch that is with a handler: a [*cursor.Task].
+type Task interface {
+	// Err is how the handler failed: a [*cursor.HandlerError], or the error of a context that
+	// ended, of which nothing is recorded.
+	Err() error
+	Action() cursor.Action
+}
+
+// EngineOf returns the engine that is a runner.
+func EngineOf(r *cursor.Runner) Engine { return runner{r} }
+
+// runner is one pointer, so that it becomes an Engine without an allocation.
+type runner struct{ *cursor.Runner }
+
+// Take returns a nil interface where there is no task: a nil *cursor.Task would be one.
+func (r runner) Take(ctx context.Context) (Task, error) {
+	t, err := r.Next(ctx, 0)
+	if t == nil {
+		return nil, err
+	}
+	return t, err
+}
+
+func (r runner) Finish(t Task) { r.Runner.Finish(t.(*cursor.Task)) }
+
+func (r runner) InFlight() int           { return r.InHand() }
+func (r runner) Pending() int            { return r.Waiting() }
+func (r runner) Scanned() store.Position { return r.Reached() }

@@ -1,0 +1,115 @@
+package drive
+
+import (
+	"errors"
+	"time"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+// outcome is what becomes of a failure.
+type outcome uint8
+
+const (
+	outcomeNothing     outcome = iota // it was cancelled: nothing is recorded
+	outcomeCharged                    // the supervisor decides
+	outcomeRace                       // handled again at once, for freeRaces times
+	outcomeHalved                     // the batch is handled again in halves, after a delay if it says so
+	outcomeReplaced                   // likewise by another incarnation, since it panicked
+	outcomeStoreFailed                // the store takes no commit any more
+)
+
+// ruling is a outcome with what it needs.
+type ruling struct {
+	outcome outcome
+	first   store.Position // names the failure; 0: it belongs to no event
+	deaths  int
+	limit   int // of the next batch, 0 for that of the incarnation
+	delay   time.Duration
+	failure supervision.Failure
+}
+
+// classify says what becomes of an error of an engine.
+//
+// It looks for the outermost error that a runner makes, and what lies below that is the user's
+// where the runner says so: a handler, a key or a place may use stores and runners of its own, and
+// what their errors say decides nothing here.
+func classify(err error, cancelled bool) ruling {
+	source := origin(err)
+	switch source := source.(type) { //nolint:errorlint // origin has unwrapped what may be
+	case *cursor.HandlerError:
+		return classifyHandler(source)
+	case *cursor.KeyError, *cursor.ParkLimitError:
+		return charged(supervision.Halt(err), false)
+	}
+	switch full := errors.Is(err, store.ErrDiskFull); {
+	case errors.Is(err, checkpoint.ErrFenced):
+		return charged(supervision.Halt(err), false)
+	case storeFailed(err):
+		return ruling{outcome: outcomeStoreFailed}
+	case cancelled:
+		return ruling{outcome: outcomeNothing}
+	case !full && refusedEvent(source) > 0:
+		event := refusedEvent(source)
+		return ruling{outcome: outcomeRace, first: event, failure: supervision.Failure{Err: source, Event: uint64(event)}}
+	default:
+		return charged(err, full)
+	}
+}
+
+// charged is the ruling on a failure that belongs to no event.
+func charged(err error, noAttempt bool) ruling {
+	return ruling{outcome: outcomeCharged, failure: supervision.Failure{Err: err, NoAttempt: noAttempt}}
+}
+
+// refusedEvent is the event whose reactions a commit refused, 0 for none.
+func refusedEvent(err error) store.Position {
+	if e, ok := err.(*cursor.CommitError); ok { //nolint:errorlint // it comes from origin
+		return e.Event
+	}
+	return 0
+}
+
+// classifyHandler charges an event that is known. A batch that failed as a whole is handled again
+// in halves, and nothing is charged until the event stands alone; a handler that says when to try
+// again, or never, is obeyed at once.
+func classifyHandler(e *cursor.HandlerError) ruling {
+	r := ruling{
+		outcome: outcomeCharged, first: e.First, deaths: e.Deaths,
+		failure: supervision.Failure{Err: e.Cause(), Event: uint64(e.Event), Panic: e.Panic, Stack: e.Stack},
+	}
+	d, directed := supervision.DirectiveOf(e)
+	if e.Event != 0 || directed && (d.Action == supervision.ActionHalt || d.NoAttempt) {
+		return r
+	}
+	r.outcome, r.limit, r.delay = outcomeHalved, max(1, e.Size/2), d.Delay
+	if e.Panic {
+		r.outcome = outcomeReplaced
+	}
+	return r
+}
+
+// origin returns the outermost error in a chain that a runner makes, err where there is none.
+func origin(err error) error {
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		switch e.(type) { //nolint:errorlint // this is the walk
+		case *cursor.HandlerError, *cursor.CommitError, *cursor.KeyError, *cursor.ParkLimitError:
+			return e
+		}
+	}
+	return err
+}
+
+// storeFailed reports whether the store takes no commit any more.
+func storeFailed(err error) bool {
+	return errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrPoisoned)
+}
+
+// unnamed reports whether a commit failed as a whole: what it would have written is kept.
+func unnamed(err error) bool {
+	e, ok := origin(err).(*cursor.CommitError) //nolint:errorlint // origin has unwrapped what may be
+	return ok && e.Event == 0
+}

@@ -1,0 +1,134 @@
+package drive
+
+import (
+	"time"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+// StepKind says what a [Step] orders.
+type StepKind uint8
+
+// What a worker does next. The transport does it and calls the method that is named here, at once
+// or later; meanwhile Next orders what does not depend on it.
+const (
+	stepNone  StepKind = iota // of a rule that does not apply
+	stepAgain                 // of one that changed something: the rules are tried from the top
+	// StepWait: nothing until Step.Until (zero: until something happens).
+	StepWait
+	// StepReport: pass Step.Update to the supervisor.
+	StepReport
+	// StepAcquire: take over the checkpoint; then Acquired or Refused.
+	StepAcquire
+	// StepRun: have Step.Task handled, on any goroutine; then Finished.
+	StepRun
+	// StepCommit: call Commit. Until then what was handled gathers for it.
+	StepCommit
+	// StepFlush: call Flush.
+	StepFlush
+	// StepForget: take the pull back.
+	StepForget
+	// StepOperate: do what operators ordered, or where Step.Err is set, which is why nothing can be
+	// written, answer them with that; then Operated.
+	StepOperate
+	// StepUnpause: the time of the pause is over: write that, unless Step.Err is set; then
+	// Operated.
+	StepUnpause
+	// StepPull: call Available once there may be something after what the engine has scanned.
+	StepPull
+	// StepDrained: the worker is down.
+	StepDrained
+)
+
+// String returns the name of the kind in lower case.
+func (k StepKind) String() string {
+	return [...]string{
+		"none", "again", "wait", "report", "acquire", "run", "commit", "flush", "forget", "operate", "unpause",
+		"pull", "drained",
+	}[k]
+}
+
+// A Step is one order to the transport of a worker.
+type Step struct {
+	Kind   StepKind
+	Task   Task      // of StepRun
+	Until  time.Time // of StepWait
+	Update *Update   // of StepReport
+	Err    error     // of StepOperate and StepUnpause
+}
+
+// Intake says what the transport can do with batches now.
+type Intake uint8
+
+const (
+	// Take: it can run one more.
+	Take Intake = iota
+	// ReadAhead: it cannot, but what waits may be read meanwhile.
+	ReadAhead
+	// Finish: the turn is over. Only what follows from what has happened is ordered.
+	Finish
+)
+
+// UpdateKind says what a [Update] reports.
+type UpdateKind uint8
+
+// What a worker reports to its supervisor.
+const (
+	// UpdateAcquired: it has acquired what it needs, or could not because of Err, and waits for a
+	// decision about event 0.
+	UpdateAcquired UpdateKind = iota
+	// UpdateFailed: it waits for a decision about First.
+	UpdateFailed
+	// UpdateHalve: a batch panicked and nobody knows at which event. It wants to be replaced by an
+	// incarnation with the limit Limit; nothing is charged.
+	UpdateHalve
+	// UpdateHalved: likewise after an error, for the log: it does so in place.
+	UpdateHalved
+	// UpdateRecovered: one that had one before it has done something.
+	UpdateRecovered
+	// UpdatePassed: Event, which had failed, is done.
+	UpdatePassed
+	// UpdateMoved: an operator moved it; what it failed at before does not count.
+	UpdateMoved
+	// UpdateDecided: what Decision says is written: an event was parked or skipped.
+	UpdateDecided
+	// UpdateRestart: likewise, and it wants to be replaced, since it panicked.
+	UpdateRestart
+	// UpdateEnded: its handler is done.
+	UpdateEnded
+	// UpdateStoreFailed: the store takes no commit any more, because of Err.
+	UpdateStoreFailed
+)
+
+// Update is something that a supervisor has to know. It is never changed after it was handed out.
+type Update struct {
+	Kind  UpdateKind
+	First store.Position // names what failed, to the worker; 0: nothing that is in flight
+	// Deaths is how often the process ended while it handled the event before.
+	Deaths   int
+	Limit    int // of the first batch of the next incarnation, 0 for none
+	Failure  supervision.Failure
+	Event    store.Position
+	Decision Decision
+	Err      error
+}
+
+// Decision is what a supervisor says about a failure that was reported.
+type Decision struct {
+	First   store.Position // of the report
+	Action  supervision.Action
+	Delay   time.Duration // of ActionRetry
+	Attempt int
+	Reason  error
+	// Restart: the worker is replaced once the event is parked or skipped.
+	Restart bool
+}
+
+// Operation is what became of the orders of operators.
+type Operation struct {
+	Pause *checkpoint.Pause // now; nil for none
+	Moved bool              // what failed before does not count
+	Head  store.Position    // there may be something up to here
+}

@@ -1,0 +1,324 @@
+package drive
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+)
+
+// Incarnation says what one incarnation of a worker begins with.
+type Incarnation struct {
+	Lanes int // 0 and 1 mean one batch after the other
+	Limit int // of its first batch, 0 for the size of the worker
+	// Later says that another incarnation was before it: then its first progress is reported.
+	Later bool
+	// Failing are the events that failed before it and are not done.
+	Failing []uint64
+}
+
+// Worker decides what one incarnation of a worker does next. What happened is reported by its
+// methods; then Next says what to do, until it says StepWait. It belongs to one goroutine.
+type Worker struct {
+	of     Incarnation
+	engine Engine // nil in workerAcquiring, and in what follows it without an engine
+	phase  workerPhase
+	drain  drainOrder
+	commit commitState
+	pull   pullState
+	ops    opsState
+	flush  flushState
+	fill   fillState
+
+	upTo  store.Position    // there may be something up to here
+	pause *checkpoint.Pause // as it is in the store, nil for none
+
+	updates  []*Update              // not handed out yet, oldest first
+	crash    *cursor.HandlerError   // to be reported, in workerCrashed
+	failures []*cursor.HandlerError // of tasks whose commit is not settled
+	decided  []Decision             // to park or skip, that the next commit writes
+	refusal  error                  // of the last commit, while it is commitRefused
+	failing  map[store.Position]*trouble
+	state    State // as the worker shows it
+}
+
+// The small facts beside the phase.
+type (
+	drainOrder  uint8
+	commitState uint8
+	pullState   uint8
+	opsState    uint8
+	flushState  uint8
+	fillState   uint8
+)
+
+const (
+	noDrain    drainOrder = iota
+	drainOnce             // another incarnation may follow
+	drainFinal            // the system stops
+)
+
+const (
+	commitSettled commitState = iota // nothing waits for it
+	commitDue                        // Next is about to order it
+	commitOrdered
+	commitRefused // nothing can be written now: it is tried again when a delay is over
+)
+
+const (
+	pullNone pullState = iota
+	pullOut            // the transport answers it by Available
+)
+
+const (
+	opsNone opsState = iota
+	opsWaiting
+)
+
+const (
+	flushNone flushState = iota
+	flushDue
+)
+
+const (
+	fillStale fillState = iota // something happened since the last Fill
+	fillPart                   // the window is full
+	fillWhole                  // everything up to upTo is read
+)
+
+// NewWorker returns a worker that has nothing yet.
+func NewWorker(of Incarnation) *Worker {
+	w := &Worker{of: of}
+	for _, event := range of.Failing {
+		w.troubleAt(store.Position(event))
+	}
+	return w
+}
+
+// Acquired reports that the worker has an engine, and whether it is paused.
+func (w *Worker) Acquired(e Engine, pause *checkpoint.Pause) {
+	w.engine, w.pause = e, pause
+	if w.phase == workerAcquiring {
+		w.enter(workerReady)
+	}
+	w.report(Update{Kind: UpdateAcquired})
+}
+
+// Refused reports that the worker could not acquire its checkpoint. The supervisor decides about
+// event 0.
+func (w *Worker) Refused(err error) {
+	w.troubleAt(0).step = troubleJudged
+	w.report(Update{Kind: UpdateAcquired, Limit: w.of.Limit, Err: err})
+}
+
+// Begin lets a worker that has acquired its checkpoint take batches.
+func (w *Worker) Begin() {
+	switch {
+	case w.phase != workerReady:
+	case w.pause != nil:
+		w.enter(workerPaused)
+		w.state = Paused
+	default:
+		w.enter(workerWorking)
+	}
+}
+
+// Available answers a pull: there may be something up to a position.
+func (w *Worker) Available(upTo store.Position) {
+	w.upTo, w.pull, w.fill = upTo, pullNone, fillStale
+}
+
+// Finished takes back a task that was run.
+func (w *Worker) Finished(t Task) {
+	w.engine.Finish(t)
+	w.fill = fillStale
+	if w.commit == commitSettled {
+		w.commit = commitDue
+	}
+	//nolint:errorlint // what a handler says may wrap another worker's failure
+	failure, failed := t.Err().(*cursor.HandlerError)
+	switch {
+	case failed && failure.Panic:
+		w.panicked(failure)
+	case failed:
+		w.failures = append(w.failures, failure)
+	case t.Err() != nil: // cancelled: nothing is recorded
+	case t.Action() != cursor.Continue:
+		w.done()
+	}
+}
+
+// panicked ends the incarnation. Only one panic does: those of other lanes, and one that meets an
+// end of another reason, are attempts at their events like errors.
+func (w *Worker) panicked(failure *cursor.HandlerError) {
+	switch w.phase {
+	case workerWorking, workerWaiting, workerEnding:
+		if w.drain == noDrain {
+			w.enter(workerCrashed)
+			w.crash = failure
+			return
+		}
+	}
+	w.failures = append(w.failures, asError(failure))
+}
+
+// asError is a panic that is charged like an error.
+func asError(panicked *cursor.HandlerError) *cursor.HandlerError {
+	failure := *panicked
+	failure.Panic = false
+	return &failure
+}
+
+// done notes that the handler wants the worker to end. That outlasts an order to drain that was not
+// because of it: the supervisor hears of it first, and starts no other incarnation.
+func (w *Worker) done() {
+	switch {
+	case w.phase == workerWorking, w.phase == workerWaiting, w.phase == workerDraining && w.drain == drainOnce:
+		w.enter(workerEnding)
+	}
+}
+
+// Operate reports that operators have orders.
+func (w *Worker) Operate() {
+	w.ops = opsWaiting
+	w.retryCommit()
+}
+
+// Operated reports that the orders were carried out.
+func (w *Worker) Operated(o Operation) {
+	w.ops, w.fill, w.pause = opsNone, fillStale, o.Pause
+	w.upTo = max(w.upTo, o.Head)
+	if o.Moved {
+		w.report(Update{Kind: UpdateMoved})
+	}
+	w.forgive(o.Moved)
+	switch w.phase {
+	case workerWorking, workerWaiting, workerPaused:
+		w.enter(w.resting())
+	}
+	switch {
+	case w.pause != nil:
+		w.state = Paused
+	case w.state == Paused:
+		w.state = Running
+	}
+}
+
+// resting is the phase of a worker that has begun and is not about to end.
+func (w *Worker) resting() workerPhase {
+	switch {
+	case w.pause != nil:
+		return workerPaused
+	case w.blocked():
+		return workerWaiting
+	}
+	return workerWorking
+}
+
+// Persist lets a worker that has nothing to do write how far it has read.
+func (w *Worker) Persist() {
+	if w.pull == pullOut && w.engine.InFlight() == 0 {
+		w.flush = flushDue
+	}
+}
+
+// CloseIntake reports that the system stops, and Drain will follow: nothing new begins.
+func (w *Worker) CloseIntake() {
+	switch w.phase {
+	case workerAcquiring, workerClosing, workerDraining, workerDown:
+	case workerCrashed:
+		w.failures, w.crash = append(w.failures, asError(w.crash)), nil
+		w.enter(workerClosing)
+	default:
+		w.enter(workerClosing)
+	}
+}
+
+// Drain orders the worker to end when what is in flight has ended. For good means that no other
+// incarnation follows in this system.
+func (w *Worker) Drain(forGood bool) {
+	if w.phase == workerDown {
+		return
+	}
+	w.drain = max(w.drain, drainOnce)
+	if forGood {
+		w.drain = drainFinal
+	}
+	w.retryCommit()
+	switch {
+	case w.phase == workerEnding && !forGood: // the end is reported first
+	case w.phase == workerCrashed:
+		w.failures, w.crash = append(w.failures, asError(w.crash)), nil
+		w.enter(workerDraining)
+	default:
+		w.enter(workerDraining)
+	}
+}
+
+// retryCommit has one more try made at a commit that was refused.
+func (w *Worker) retryCommit() {
+	if w.commit == commitRefused {
+		w.commit = commitDue
+	}
+}
+
+// Commit writes what is handled and decided, and then reports what failed: not before, since that
+// may lie after what could not be written. It is the only place that commits for a worker, so that
+// no commit of another cause can lose a failure. It returns how many events are done by it.
+func (w *Worker) Commit(ctx context.Context, now time.Time) int {
+	n, err := w.engine.Commit(ctx)
+	w.commit, w.refusal, w.fill = commitSettled, nil, fillStale
+	w.progressed(n)
+	if err != nil {
+		w.fail(ctx, now, err)
+	}
+	switch {
+	case err != nil && unnamed(err):
+		w.commit, w.refusal = commitRefused, err
+		return n
+	case w.engine.Dirty(): // an event was refused; the rest is written without it
+		w.commit = commitDue
+		return n
+	}
+	w.reportDecided()
+	failures := w.failures
+	w.failures = nil
+	for _, failure := range failures {
+		if w.engine.Failed(failure.First) { // or it will be met again, after what was refused
+			w.fail(ctx, now, failure)
+		}
+	}
+	return n
+}
+
+// Flush writes how far the worker has read; with upTo, up to which nothing concerns it, it reads on
+// first. Where the worker drains, that closes its engine. What cannot be written is read again by
+// the next incarnation.
+func (w *Worker) Flush(ctx context.Context, now time.Time, upTo store.Position) error {
+	w.flush = flushNone
+	write := w.engine.Flush
+	if w.phase == workerDraining {
+		w.enter(workerDown)
+		write = w.engine.Close
+	}
+	if w.commit == commitRefused { // a commit here would not report what failed before it
+		return w.refusal
+	}
+	if upTo > w.engine.Scanned() && w.engine.Pending() == 0 {
+		if _, err := w.engine.Fill(ctx, upTo); err != nil {
+			return err
+		}
+	}
+	err := write(ctx)
+	if errors.Is(err, checkpoint.ErrFenced) && w.phase != workerDown {
+		w.fail(ctx, now, err)
+	}
+	return err
+}
+
+// State is what the worker shows of itself, as of the last call; Starting until it has begun. What
+// its supervisor shows counts more.
+func (w *Worker) State() State { return w.state }
