@@ -192,7 +192,7 @@ type killDone struct {
 // emitted reports whether the reactions to an event must be in the log.
 func (d killDone) emitted(e store.Event) bool {
 	if p, parked := d.parked[e.Position]; parked {
-		return p.Emitted
+		return p.Replay
 	}
 	return d.record.Done(e.Position) || d.pass.Replayed(e) || !d.pass.Delivers(e)
 }

@@ -42,7 +42,7 @@ func TestWhatIsKeptBesideACheckpointIsReadAsItWasWritten(t *testing.T) {
 	st := open(t)
 	since := time.UnixMilli(1_700_000_000_123).UTC()
 	parked := checkpoint.Parked{
-		Position: 300, Key: "order:1", Held: true, Replaying: true, Emitted: true, Again: true, Error: "broken", Attempts: 7, Since: since,
+		Position: 300, Key: "order:1", Held: true, Replaying: true, Replay: true, EmitAgain: true, Error: "broken", Attempts: 7, Since: since,
 	}
 	pause := checkpoint.Pause{Since: since, Until: since.Add(time.Hour), Reason: "lunch"}
 	keep(t, st, parked.Write("index"), checkpoint.Parked{Position: 20, Error: strings.Repeat("ä", 4000)}.Write("index"),

@@ -97,12 +97,13 @@ func (e *AheadError) Unwrap() error { return ErrAhead }
 
 // RewindError says that a rewind would have gone forward.
 type RewindError struct {
-	ID           ID
-	Position, To store.Position // where it is, where it should go
+	ID ID
+	// Position is how far the log was read, now or before an earlier rewind; To, where it should go, lies after that.
+	Position, To store.Position
 }
 
 func (e *RewindError) Error() string {
-	return fmt.Sprintf("checkpoint %q: is at %d, a rewind to %d would skip events", e.ID, e.Position, e.To)
+	return fmt.Sprintf("checkpoint %q: has read up to %d, a rewind to %d would skip events", e.ID, e.Position, e.To)
 }
 
 // Unwrap returns [ErrNotBackwards].
@@ -125,12 +126,13 @@ func (e *FencedError) Unwrap() error { return ErrFenced }
 
 // SkipError says that a skip would have gone back.
 type SkipError struct {
-	ID           ID
-	Position, To store.Position // where it is, where it should go
+	ID ID
+	// Position is how far the log was read; To, where it should go, lies before that.
+	Position, To store.Position
 }
 
 func (e *SkipError) Error() string {
-	return fmt.Sprintf("checkpoint %q: is at %d, a skip to %d would go back", e.ID, e.Position, e.To)
+	return fmt.Sprintf("checkpoint %q: has read up to %d, a skip to %d would go back", e.ID, e.Position, e.To)
 }
 
 // Unwrap returns [ErrNotForward].

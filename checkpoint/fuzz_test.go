@@ -32,7 +32,7 @@ func fuzzSealed(f *testing.F, seeds [][]byte, again func(b []byte) ([]byte, erro
 func FuzzOnlyAParkedEventAsItIsWrittenIsAccepted(f *testing.F) {
 	seeds := [][]byte{
 		Parked{}.Write("w").Value,
-		Parked{Position: 7, Key: "k", Held: true, Replaying: true, Emitted: true, Since: time.UnixMilli(1)}.Write("w").Value,
+		Parked{Position: 7, Key: "k", Held: true, Replaying: true, Replay: true, Since: time.UnixMilli(1)}.Write("w").Value,
 		Parked{Position: 1 << 40, Key: "order:1", Error: "broken", Attempts: 3, Since: time.UnixMilli(1 << 40)}.Write("w").Value,
 	}
 	fuzzSealed(f, seeds, func(b []byte) ([]byte, error) {
@@ -50,10 +50,11 @@ func FuzzOnlyAPauseAsItIsWrittenIsAccepted(f *testing.F) {
 }
 
 func FuzzOnlyAPassAsItIsWrittenIsAccepted(f *testing.F) {
-	layer := Layer{From: 3, UpTo: 900, Region: store.Region{Entity: "a", Kinds: []string{"k.x", "k.y"}}, Except: []store.Position{4, 300, 900}}
+	long := layer{from: 3, upTo: 900, region: store.Region{Entity: "a", Kinds: []string{"k.x", "k.y"}}, except: []store.Position{4, 300, 900}}
+	short := layer{upTo: 1, region: store.Region{Category: "k"}}
 	seeds := [][]byte{
-		Pass{Skip: []Layer{layer}}.encode(),
-		Pass{Skip: []Layer{{UpTo: 2}}, Emitted: []Layer{layer, {UpTo: 1, Region: store.Region{Category: "k"}}}, Emit: []Span{{UpTo: 1}, {From: 3, UpTo: 1 << 40}}}.encode(),
+		Pass{skip: []layer{long}}.encode(),
+		Pass{skip: []layer{{upTo: 2}}, handled: []layer{long, short}, emit: []span{{upTo: 1}, {from: 3, upTo: 1 << 40}}}.encode(),
 	}
 	fuzzSealed(f, seeds, func(b []byte) ([]byte, error) {
 		p, err := decodePass(b)

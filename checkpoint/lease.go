@@ -108,7 +108,7 @@ func keyed(st *store.Store, id ID, r Record) int {
 // widened goes back to the beginning for what a wider region has and the former one had not. What was in hand comes in its
 // place.
 func widened(r Record, p Pass, former store.Region) (Record, Pass) {
-	pass := p.Widened(r.Scanned, former, r.Pending)
+	pass := p.widened(r.Scanned, former, r.Pending)
 	r.Scanned, r.Delivered, r.Pending = 0, 0, nil
 	return r, pass
 }
@@ -214,7 +214,7 @@ func (l *Lease) StageRewind(
 ) error {
 	end := max(l.record.Scanned, l.pass.End())
 	if to > end {
-		return &RewindError{ID: l.id, Position: l.record.Floor(), To: to}
+		return &RewindError{ID: l.id, Position: end, To: to}
 	}
 	next, pass := rewound(l.record, l.pass, to, reads, undone, emit)
 	l.stage(b, next, pass)
@@ -224,7 +224,7 @@ func (l *Lease) StageRewind(
 func rewound(
 	r Record, p Pass, to store.Position, reads store.Region, undone []store.Position, emit bool,
 ) (Record, Pass) {
-	pass, at := p.Rewound(r.Scanned, to, reads, union(undone, r.Pending), emit)
+	pass, at := p.rewound(r.Scanned, to, reads, union(undone, r.Pending), emit)
 	r.Scanned, r.Delivered, r.Pending, r.Trying, r.Tries = at, at, nil, 0, 0
 	return r, pass
 }

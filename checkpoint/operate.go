@@ -63,7 +63,7 @@ func infoOf(side store.SideValue) (Info, error) {
 func Reset(ctx context.Context, st *store.Store, id ID) error {
 	return update(ctx, st, id, func(c *change) error {
 		c.audit = Audit{Action: AuditReset, Position: c.record.Floor()}
-		c.sides, _ = dropParked(st, id, 0)
+		c.sides, _ = unparkAfter(st, id, 0)
 		r := &c.record
 		r.Origin, r.Scanned, r.Delivered, r.Pending, r.Trying, r.Tries = st.Origin(), 0, 0, nil, 0, 0
 		c.pass = Pass{}
@@ -80,8 +80,8 @@ func Rewind(ctx context.Context, st *store.Store, id ID, to store.Position, emit
 		if err := checkHistory(id, c.record, st.Origin()); err != nil {
 			return err
 		}
-		if to > max(c.record.Scanned, c.pass.End()) {
-			return &RewindError{ID: id, Position: c.record.Scanned, To: to}
+		if end := max(c.record.Scanned, c.pass.End()); to > end {
+			return &RewindError{ID: id, Position: end, To: to}
 		}
 		if head := st.Head(); to > head {
 			return &AheadError{ID: id, Position: to, Head: head}
@@ -92,7 +92,7 @@ func Rewind(ctx context.Context, st *store.Store, id ID, to store.Position, emit
 		}
 		c.audit = Audit{Action: AuditRewound, Position: c.record.Floor(), To: to, Emit: emit}
 		var undone []store.Position
-		c.sides, undone = dropParked(st, id, to)
+		c.sides, undone = unparkAfter(st, id, to)
 		c.record, c.pass = rewound(c.record, c.pass, to, reads, undone, emit)
 		c.record.Origin = st.Origin()
 		return nil
@@ -158,7 +158,7 @@ func Delete(ctx context.Context, st *store.Store, id ID) error {
 		if info.Revision == 0 {
 			return err
 		}
-		sides, _ := dropParked(st, id, 0)
+		sides, _ := unparkAfter(st, id, 0)
 		sides = append(sides, Pass{}.write(id), Resume(id),
 			store.SideWrite{Key: id.key(), Delete: true, Expect: store.Exactly(info.Revision)})
 		audit := Audit{Action: AuditDeleted, Worker: id, Position: info.Record.Floor()}

@@ -21,18 +21,21 @@ const (
 	parkedVersion = 1
 )
 
-// Parked is an event that a worker has set aside: because it failed for good, or because it lies behind one of its key that
-// did.
+// Parked is an event that a worker keeps apart: it failed for good, or it is held because an earlier
+// event of its key did.
 type Parked struct {
 	Position  store.Position
 	Key       string
-	Held      bool      // it did not fail, but waits behind a parked event of its key
-	Replaying bool      // it is to be handled again
-	Emitted   bool      // it was handled once before, with its reactions, and set aside in a replay
-	Again     bool      // which was to emit again
+	Held      bool // it did not fail, but waits for a parked event of its key
+	Replaying bool // it is about to be handled again, from the list
+	// Replay says that it had been handled once, with its reactions, before a rewind; it was parked
+	// when it was handled again.
+	Replay bool
+	// EmitAgain says of a Replay that its reactions are written once more: the rewind said so.
+	EmitAgain bool
 	Error     string    // of the last attempt, at most MaxErrorBytes
 	Attempts  int       // made when it was parked
-	Since     time.Time // when it was set aside; to the millisecond
+	Since     time.Time // when it was parked; to the millisecond
 }
 
 func (id ID) parkedPrefix() string { return parkedPrefix + string(id) + "/" }
@@ -41,12 +44,12 @@ func (id ID) parkedKey(p store.Position) string {
 	return fmt.Sprintf("%s%016x", id.parkedPrefix(), uint64(p))
 }
 
-// Write gives the side write that keeps p for a worker.
+// Write returns the side write that keeps p for a worker.
 func (p Parked) Write(id ID) store.SideWrite {
 	b := append([]byte(parkedMagic), parkedVersion)
 	b = binary.LittleEndian.AppendUint64(b, uint64(p.Position))
 	b = appendText(b, p.Key)
-	for _, flag := range []bool{p.Held, p.Replaying, p.Emitted, p.Again} {
+	for _, flag := range []bool{p.Held, p.Replaying, p.Replay, p.EmitAgain} {
 		b = appendFlag(b, flag)
 	}
 	b = appendText(b, clip(p.Error))
@@ -67,13 +70,13 @@ func clip(s string) string {
 	return s
 }
 
-// Unpark gives the side write that takes an event off the list.
+// Unpark returns the side write that takes an event off the list.
 func Unpark(id ID, p store.Position) store.SideWrite {
 	return store.SideWrite{Key: id.parkedKey(p), Delete: true}
 }
 
-// ParkedEvents gives what a worker has set aside, by position, as it is when the loop begins. One that cannot be read comes
-// with its error and its position.
+// ParkedEvents yields the parked events of a worker, by position, as they are when the loop begins.
+// One that cannot be read comes with its error and its position.
 func ParkedEvents(st *store.Store, id ID) iter.Seq2[Parked, error] {
 	return func(yield func(Parked, error) bool) {
 		for side := range st.Sides(id.parkedPrefix()) {
@@ -89,7 +92,7 @@ func ParkedEvents(st *store.Store, id ID) iter.Seq2[Parked, error] {
 	}
 }
 
-// ParkedAt gives what a worker has set aside at a position, and false if that is nothing.
+// ParkedAt returns the parked event at a position, and false if there is none.
 func ParkedAt(st *store.Store, id ID, at store.Position) (Parked, bool, error) {
 	side, ok := st.Side(id.parkedKey(at))
 	if !ok {
@@ -108,7 +111,8 @@ func decodeParked(b []byte) (Parked, error) {
 		return Parked{}, err
 	}
 	in := reader{rest: body}
-	p := Parked{Position: store.Position(in.u64()), Key: in.text(), Held: in.flag(), Replaying: in.flag(), Emitted: in.flag(), Again: in.flag()}
+	p := Parked{Position: store.Position(in.u64()), Key: in.text()}
+	p.Held, p.Replaying, p.Replay, p.EmitAgain = in.flag(), in.flag(), in.flag(), in.flag()
 	p.Error, p.Attempts, p.Since = in.text(), int(in.u32()), time.UnixMilli(int64(in.u64())).UTC()
 	if err := in.end(); err != nil {
 		return Parked{}, err
@@ -116,15 +120,15 @@ func decodeParked(b []byte) (Parked, error) {
 	return p, nil
 }
 
-// dropParked gives the side writes that take everything behind a position off the list, and the positions of what never
-// emitted, ascending. One that cannot be read has its position, and counts as that.
-func dropParked(st *store.Store, id ID, behind store.Position) (sides []store.SideWrite, fresh []store.Position) {
+// unparkAfter returns the side writes that take everything after a position off the list, and the
+// positions of what never emitted, ascending. An entry that cannot be read counts as one of those.
+func unparkAfter(st *store.Store, id ID, after store.Position) (sides []store.SideWrite, fresh []store.Position) {
 	for p, err := range ParkedEvents(st, id) {
-		if p.Position <= behind {
+		if p.Position <= after {
 			continue
 		}
 		sides = append(sides, Unpark(id, p.Position))
-		if err != nil || !p.Emitted {
+		if err != nil || !p.Replay {
 			fresh = append(fresh, p.Position)
 		}
 	}

@@ -9,105 +9,107 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// Layer is events that were handled before the present pass, or before this place of it: those behind From, up to UpTo,
-// that lie in Region, less the ones in Except (ascending, all within these bounds).
-type Layer struct {
-	From, UpTo store.Position
-	Region     store.Region
-	Except     []store.Position
+// Pass says what is special about the present way through the log, after a rewind or a widening. The
+// zero value is an ordinary first pass. It is kept in a side value of its own until the checkpoint has
+// passed its end.
+//
+//	rewound from 9 to 3   position 3   handled: 4 to 9, less what was not      from 4 on all is delivered
+//	widened at 9          position 0   skip: 1 to 9 of the former region       of 1 to 9 only the rest is
+//
+// What a reader passed over without handling it, because it started after it or was sent past it, counts
+// as handled. What is parked counts as handled in skip, since it is handled from its list.
+//
+// A layer states what was so when it was made and is never updated: what is done after that follows from
+// the position of the checkpoint.
+type Pass struct {
+	skip    []layer // an event in one of these is not delivered
+	handled []layer // an event in one of these is delivered as a replay
+	emit    []span  // where replays emit again: ascending, and apart from each other
 }
 
-func (l Layer) covers(e *store.Event) bool {
-	return l.From < e.Position && e.Position <= l.UpTo && !contains(l.Except, e.Position) && l.Region.Matches(*e)
+// layer is events that were handled before the present pass, or earlier in it: those after from, up to
+// upTo, that lie in region, less the ones in except (ascending, all within these bounds).
+type layer struct {
+	from, upTo store.Position
+	region     store.Region
+	except     []store.Position
 }
 
-// between is the part of the layer behind from and up to upTo, less what is undone.
-func (l Layer) between(from, upTo store.Position, undone []store.Position) Layer {
-	l.From, l.UpTo = max(l.From, from), min(l.UpTo, upTo)
-	l.Except = within(union(l.Except, undone), l.From, l.UpTo)
+// span is the positions after from, up to upTo.
+type span struct{ from, upTo store.Position }
+
+func (l layer) covers(e *store.Event) bool {
+	return l.from < e.Position && e.Position <= l.upTo && !contains(l.except, e.Position) && l.region.Matches(*e)
+}
+
+// between is the part of the layer after from and up to upTo, less what is pending.
+func (l layer) between(from, upTo store.Position, pending []store.Position) layer {
+	l.from, l.upTo = max(l.from, from), min(l.upTo, upTo)
+	l.except = within(union(l.except, pending), l.from, l.upTo)
 	return l
 }
 
 // holds reports whether whatever other covers is covered by l, as far as that shows without the events.
-func (l Layer) holds(other Layer) bool {
-	if l.From > other.From || l.UpTo < other.UpTo || l.Region.Identity() != other.Region.Identity() {
+func (l layer) holds(other layer) bool {
+	if l.from > other.from || l.upTo < other.upTo || l.region.Identity() != other.region.Identity() {
 		return false
 	}
-	return !slices.ContainsFunc(within(l.Except, other.From, other.UpTo), func(p store.Position) bool {
-		return !contains(other.Except, p)
+	return !slices.ContainsFunc(within(l.except, other.from, other.upTo), func(p store.Position) bool {
+		return !contains(other.except, p)
 	})
 }
 
-// Pass says what is special about the present way through the log, after a rewind or a widening. The zero value is an
-// ordinary first pass. It is kept in a side value of its own until the checkpoint is behind its end.
-//
-//	rewound from 9 to 3       position 3    Emitted: 4 to 9, less what was not handled    everything from 4 on is delivered
-//	widened at 9              position 0    Skip: 1 to 9 of the former region             of 1 to 9, only the rest is delivered
-//
-// What a reader passed over without handling it, because it started or was sent behind it, counts as handled; what is
-// parked counts as handled by Skip, since it is handled from its list.
-//
-// Each layer says what was so when it was made, and stays so: what is done since is told by the position.
-type Pass struct {
-	// Skip: what one of these covers is not delivered.
-	Skip []Layer
-	// Emitted: what one of these covers is delivered as a replay.
-	Emitted []Layer
-	// Emit is where replays emit again: ascending, and apart from each other.
-	Emit []Span
+// Empty reports whether there is nothing special.
+func (p Pass) Empty() bool { return len(p.skip) == 0 && len(p.handled) == 0 }
+
+// Delivers reports whether an event of the region is delivered in this pass.
+func (p Pass) Delivers(e store.Event) bool { return !covered(p.skip, &e) }
+
+// Replayed reports whether an event was handled before this pass.
+func (p Pass) Replayed(e store.Event) bool { return covered(p.handled, &e) }
+
+// Mutes reports whether the reactions to an event are dropped: it is a replay, and the rewind did not say
+// that it emits again.
+func (p Pass) Mutes(e store.Event) bool {
+	emits := slices.ContainsFunc(p.emit, func(s span) bool { return s.from < e.Position && e.Position <= s.upTo })
+	return !emits && p.Replayed(e)
 }
 
-// Span is the positions behind From, up to UpTo.
-type Span struct{ From, UpTo store.Position }
+func covered(layers []layer, e *store.Event) bool {
+	return slices.ContainsFunc(layers, func(l layer) bool { return l.covers(e) })
+}
 
-// Empty reports whether there is nothing special.
-func (p Pass) Empty() bool { return len(p.Skip) == 0 && len(p.Emitted) == 0 }
-
-// End is the position behind which the pass says nothing.
+// End is the last position that the pass says something about.
 func (p Pass) End() store.Position {
 	var end store.Position
-	for _, l := range slices.Concat(p.Skip, p.Emitted) {
-		end = max(end, l.UpTo)
+	for _, l := range slices.Concat(p.skip, p.handled) {
+		end = max(end, l.upTo)
 	}
 	return end
 }
 
-// Delivers reports whether an event of the region is delivered in this pass.
-func (p Pass) Delivers(e store.Event) bool { return !covered(p.Skip, &e) }
-
-// Replayed reports whether an event was handled before this pass.
-func (p Pass) Replayed(e store.Event) bool { return covered(p.Emitted, &e) }
-
-// Mutes reports whether the reactions to an event are dropped: it is a replay, and nobody asked for them.
-func (p Pass) Mutes(e store.Event) bool {
-	asked := slices.ContainsFunc(p.Emit, func(s Span) bool { return s.From < e.Position && e.Position <= s.UpTo })
-	return !asked && p.Replayed(e)
-}
-
-func covered(layers []Layer, e *store.Event) bool {
-	return slices.ContainsFunc(layers, func(l Layer) bool { return l.covers(e) })
-}
-
-// Rewound gives the pass of a reader that has scanned a region up to a position, but for what is undone, and goes back
-// behind position to; and where it begins. undone, ascending, are the events in hand, wherever they lie, and what was
-// parked behind to and is parked no more. It begins further back than to where something in hand or a back-fill does, and
-// is delivered only that before to, and emits if it would have.
-func (p Pass) Rewound(
-	scanned, to store.Position, reads store.Region, undone []store.Position, emit bool,
+// rewound returns the pass of a reader that has read a region up to scanned and goes back to position to,
+// and the position where that pass begins. pending, ascending, is what was not handled: events in flight,
+// wherever they lie, and what was parked after to and leaves the list.
+//
+// The pass begins before to where an event is pending there, or where a back-fill was still before to. In
+// that part only what was not handled is delivered, and it emits as it would have without the rewind.
+func (p Pass) rewound(
+	scanned, to store.Position, reads store.Region, pending []store.Position, emit bool,
 ) (Pass, store.Position) {
 	at := min(scanned, to)
-	if len(undone) > 0 {
-		at = min(at, undone[0]-1)
+	if len(pending) > 0 {
+		at = min(at, pending[0]-1)
 	}
-	next := Pass{Emit: p.emitting(at, to, emit)}
-	for _, l := range p.Emitted {
-		if l.UpTo > at {
-			next.Emitted = add(next.Emitted, l)
+	next := Pass{emit: p.emitting(at, to, emit)}
+	for _, l := range p.handled {
+		if l.upTo > at {
+			next.handled = add(next.handled, l)
 		}
 	}
-	for _, l := range append([]Layer{{UpTo: scanned, Region: reads}}, p.Skip...) {
-		next.Skip = add(next.Skip, l.between(at, to, undone))
-		next.Emitted = add(next.Emitted, l.between(to, math.MaxUint64, undone))
+	for _, l := range append([]layer{{upTo: scanned, region: reads}}, p.skip...) {
+		next.skip = add(next.skip, l.between(at, to, pending))
+		next.handled = add(next.handled, l.between(to, math.MaxUint64, pending))
 	}
 	if next.Empty() {
 		next = Pass{}
@@ -115,39 +117,40 @@ func (p Pass) Rewound(
 	return next, at
 }
 
-// emitting is where replays emit: up to position to and behind at as now, and from there on as is said.
-func (p Pass) emitting(at, to store.Position, emit bool) (spans []Span) {
-	for _, s := range p.Emit {
-		if s.From, s.UpTo = max(s.From, at), min(s.UpTo, to); s.From < s.UpTo {
+// emitting returns where replays emit after a rewind to position to: between at and to where they do now,
+// and after to everywhere or nowhere, as emit says.
+func (p Pass) emitting(at, to store.Position, emit bool) (spans []span) {
+	for _, s := range p.emit {
+		if s.from, s.upTo = max(s.from, at), min(s.upTo, to); s.from < s.upTo {
 			spans = append(spans, s)
 		}
 	}
 	if !emit {
 		return spans
 	}
-	if n := len(spans); n > 0 && spans[n-1].UpTo == to {
-		spans[n-1].UpTo = math.MaxUint64
+	if n := len(spans); n > 0 && spans[n-1].upTo == to {
+		spans[n-1].upTo = math.MaxUint64
 		return spans
 	}
-	return append(spans, Span{From: to, UpTo: math.MaxUint64})
+	return append(spans, span{from: to, upTo: math.MaxUint64})
 }
 
-// Widened gives the pass of a reader that has scanned a region up to a position, but for what is undone (ascending), and
-// from now on reads one that contains it, from the beginning.
-func (p Pass) Widened(scanned store.Position, before store.Region, undone []store.Position) Pass {
-	next := Pass{Emitted: p.Emitted, Emit: p.Emit}
-	next.Skip = add(nil, Layer{UpTo: scanned, Region: before}.between(0, scanned, undone))
-	for _, l := range p.Skip {
-		if l.UpTo > scanned { // or the one above has all of it, and what was done of its exceptions since
-			next.Skip = add(next.Skip, l)
+// widened returns the pass of a reader that has read the region before up to scanned, but for what is
+// pending (ascending), and from now on reads one that contains it, from the beginning of the log.
+func (p Pass) widened(scanned store.Position, before store.Region, pending []store.Position) Pass {
+	next := Pass{handled: p.handled, emit: p.emit}
+	next.skip = add(nil, layer{upTo: scanned, region: before}.between(0, scanned, pending))
+	for _, l := range p.skip {
+		if l.upTo > scanned { // else the layer above has all of it, and what was done of its exceptions since
+			next.skip = add(next.skip, l)
 		}
 	}
 	return next
 }
 
 // add adds a layer, unless it covers nothing or another one has all of it.
-func add(layers []Layer, l Layer) []Layer {
-	if l.UpTo <= l.From || slices.ContainsFunc(layers, func(o Layer) bool { return o.holds(l) }) {
+func add(layers []layer, l layer) []layer {
+	if l.upTo <= l.from || slices.ContainsFunc(layers, func(o layer) bool { return o.holds(l) }) {
 		return layers
 	}
 	return append(slices.DeleteFunc(layers, l.holds), l)
@@ -161,7 +164,7 @@ const (
 
 func (id ID) passKey() string { return passPrefix + string(id) }
 
-// write gives the side write that keeps the pass, or takes the kept one away when there is nothing special.
+// write returns the side write that keeps the pass, or removes the kept one when there is nothing special.
 func (p Pass) write(id ID) store.SideWrite {
 	if p.Empty() {
 		return store.SideWrite{Key: id.passKey(), Delete: true}
@@ -171,44 +174,44 @@ func (p Pass) write(id ID) store.SideWrite {
 
 func (p Pass) encode() []byte {
 	b := append([]byte(passMagic), passVersion)
-	b = appendLayers(b, p.Skip)
-	b = appendLayers(b, p.Emitted)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(p.Emit)))
-	for _, s := range p.Emit {
-		b = binary.LittleEndian.AppendUint64(b, uint64(s.From))
-		b = binary.LittleEndian.AppendUint64(b, uint64(s.UpTo))
+	b = appendLayers(b, p.skip)
+	b = appendLayers(b, p.handled)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(p.emit)))
+	for _, s := range p.emit {
+		b = binary.LittleEndian.AppendUint64(b, uint64(s.from))
+		b = binary.LittleEndian.AppendUint64(b, uint64(s.upTo))
 	}
 	return seal(b)
 }
 
-func appendLayers(b []byte, layers []Layer) []byte {
+func appendLayers(b []byte, layers []layer) []byte {
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(layers)))
 	for _, l := range layers {
-		b = binary.LittleEndian.AppendUint64(b, uint64(l.From))
-		b = binary.LittleEndian.AppendUint64(b, uint64(l.UpTo))
-		b = appendText(b, l.Region.Identity())
-		b = appendPositions(b, l.Except)
+		b = binary.LittleEndian.AppendUint64(b, uint64(l.from))
+		b = binary.LittleEndian.AppendUint64(b, uint64(l.upTo))
+		b = appendText(b, l.region.Identity())
+		b = appendPositions(b, l.except)
 	}
 	return b
 }
 
-// layers reads as many as there are; the number is not believed.
-func (r *reader) layers() (layers []Layer) {
+// layers reads as many as there are; the count in the bytes is not trusted.
+func (r *reader) layers() (layers []layer) {
 	for n := r.u32(); n > 0 && !r.bad; n-- {
-		l := Layer{From: store.Position(r.u64()), UpTo: store.Position(r.u64())}
+		l := layer{from: store.Position(r.u64()), upTo: store.Position(r.u64())}
 		region, ok := store.RegionOf(r.text())
-		l.Region, l.Except = region, r.positions()
-		r.bad = r.bad || !ok || l.UpTo <= l.From || len(within(l.Except, l.From, l.UpTo)) < len(l.Except)
+		l.region, l.except = region, r.positions()
+		r.bad = r.bad || !ok || l.upTo <= l.from || len(within(l.except, l.from, l.upTo)) < len(l.except)
 		layers = append(layers, l)
 	}
 	return layers
 }
 
 // spans reads as many as there are.
-func (r *reader) spans() (spans []Span) {
+func (r *reader) spans() (spans []span) {
 	for n := r.u32(); n > 0 && !r.bad; n-- {
-		s := Span{From: store.Position(r.u64()), UpTo: store.Position(r.u64())}
-		r.bad = r.bad || s.UpTo <= s.From || len(spans) > 0 && s.From <= spans[len(spans)-1].UpTo
+		s := span{from: store.Position(r.u64()), upTo: store.Position(r.u64())}
+		r.bad = r.bad || s.upTo <= s.from || len(spans) > 0 && s.from <= spans[len(spans)-1].upTo
 		spans = append(spans, s)
 	}
 	return spans
@@ -220,7 +223,7 @@ func decodePass(b []byte) (Pass, error) {
 		return Pass{}, err
 	}
 	in := reader{rest: body}
-	p := Pass{Skip: in.layers(), Emitted: in.layers(), Emit: in.spans()}
+	p := Pass{skip: in.layers(), handled: in.layers(), emit: in.spans()}
 	in.bad = in.bad || p.Empty() // is not written
 	if err := in.end(); err != nil {
 		return Pass{}, err
@@ -228,7 +231,7 @@ func decodePass(b []byte) (Pass, error) {
 	return p, nil
 }
 
-// PassOf gives the pass of a checkpoint, or an error that wraps [ErrCorrupt] or [ErrNewerFormat].
+// PassOf returns the pass of a checkpoint, or an error that wraps [ErrCorrupt] or [ErrNewerFormat].
 func PassOf(st *store.Store, id ID) (Pass, error) {
 	side, ok := st.Side(id.passKey())
 	if !ok {

@@ -94,7 +94,7 @@ func (r *Runner) Rewind(ctx context.Context, to store.Position, emit bool, reaso
 			continue
 		}
 		b.Sides = append(b.Sides, checkpoint.Unpark(r.lease.ID(), p))
-		if !entry.Emitted {
+		if !entry.Replay {
 			undone = append(undone, p)
 		}
 	}

@@ -137,8 +137,8 @@ func (l *ledger) check() {
 		require.NoError(l.t, err)
 		l.parked[p.Position] = p
 		o := l.events[p.Position]
-		if o.had != p.Emitted || o.ask != p.Again {
-			l.t.Fatalf("event %d is parked as one that emitted: %v, again: %v; so it is: %v, %v", p.Position, p.Emitted, p.Again, o.had, o.ask)
+		if o.had != p.Replay || o.ask != p.EmitAgain {
+			l.t.Fatalf("event %d is parked as one that emitted: %v, again: %v; so it is: %v, %v", p.Position, p.Replay, p.EmitAgain, o.had, o.ask)
 		}
 	}
 	for p, o := range l.events {

@@ -179,7 +179,7 @@ func (r *Runner) Park(first store.Position, reason error, attempts int) error {
 	entry := &checkpoint.Parked{
 		Position: e.Position, Key: key, Error: reason.Error(), Attempts: attempts, Since: time.Now(),
 	}
-	entry.Emitted, entry.Again = r.emitted(&e)
+	entry.Replay, entry.EmitAgain = r.emitted(&e)
 	r.parked.add(entry)
 	if r.worker.Locate != nil {
 		r.parked.sort(key)
@@ -252,7 +252,7 @@ func (r *Runner) hold(key string, e *store.Event) {
 	entry := &checkpoint.Parked{
 		Position: e.Position, Key: key, Held: true, Replaying: r.parked.keys[key].replaying(), Since: time.Now(),
 	}
-	entry.Emitted, entry.Again = r.emitted(e)
+	entry.Replay, entry.EmitAgain = r.emitted(e)
 	r.parked.add(entry)
 	r.extra.write(entry.Write(r.lease.ID()))
 	r.extra.done = insert(r.extra.done, e.Position)
@@ -269,9 +269,9 @@ func (r *Runner) emitted(e *store.Event) (before, again bool) {
 func (r *Runner) emittedOf(events []store.Event) (before, muted func(store.Event) bool) {
 	var emitted, silent []store.Position
 	for i := range events {
-		if entry := r.parked.at[events[i].Position]; entry != nil && entry.Emitted {
+		if entry := r.parked.at[events[i].Position]; entry != nil && entry.Replay {
 			emitted = append(emitted, entry.Position)
-			if !entry.Again {
+			if !entry.EmitAgain {
 				silent = append(silent, entry.Position)
 			}
 		}

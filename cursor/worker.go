@@ -61,7 +61,7 @@ type Handler func(ctx context.Context, b *Batch) (Action, error)
 // behind. To have everything handled again, as for a projection that is rebuilt, stop the worker and call
 // checkpoint.Reset with its name.
 type Worker struct {
-	// Name names the worker in its group and is the ID of its checkpoint, so it obeys the rules of both.
+	// Name names the worker in its group and is the ID of its checkpoint. The rules are those of [supervision.Spec].
 	Name string
 	// Region is where the worker reads, and what its checkpoint is bound to: another one is a checkpoint.RegionError.
 	Region store.Region
@@ -171,7 +171,6 @@ func (w Worker) Validate() error {
 	}
 	return errors.Join(
 		fault("Spec", w.Spec().Validate()),
-		fault("Name", w.checkID()),
 		fault("Region", w.Region.Validate()),
 		fault("Kinds", w.checkKinds()),
 		fault("Handle", w.checkHandle()),
@@ -181,13 +180,6 @@ func (w Worker) Validate() error {
 		fault("Timeout", w.checkTimeout()),
 		fault("Locate", w.checkLocate()),
 	)
-}
-
-func (w Worker) checkID() error {
-	if w.Volatile || w.Name == "" { // an empty name is reported already
-		return nil
-	}
-	return checkpoint.ID(w.Name).Validate()
 }
 
 func (w Worker) checkHandle() error {

@@ -1,9 +1,12 @@
 package cursor_test
 
 import (
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
@@ -20,8 +23,8 @@ func TestEachFaultOfAWorkerIsNamed(t *testing.T) {
 	}{
 		"empty name":       {func(w *cursor.Worker) { w.Name = "" }, "Spec", supervision.ErrName},
 		"slash":            {func(w *cursor.Worker) { w.Name = "a/b" }, "Spec", supervision.ErrName},
-		"separator":        {func(w *cursor.Worker) { w.Name = "a=b" }, "Name", checkpoint.ErrIDSeparator},
-		"policy":           {func(w *cursor.Worker) { w.Policy.Attempts = -1 }, "Spec", supervision.ErrLimit},
+		"separator":        {func(w *cursor.Worker) { w.Name = "a=b" }, "Spec", supervision.ErrName},
+		"policy":           {func(w *cursor.Worker) { w.Policy.Attempts = -1 }, "Spec", supervision.ErrSetting},
 		"region":           {func(w *cursor.Worker) { w.Region = store.Region{MinVersion: 2, MaxVersion: 1} }, "Region", store.ErrInvalid},
 		"empty kind":       {func(w *cursor.Worker) { w.Kinds = []string{""} }, "Kinds", store.ErrInvalid},
 		"kind outside":     {func(w *cursor.Worker) { w.Region.Kinds, w.Kinds = []string{"a"}, []string{"a", "b"} }, "Kinds", store.ErrInvalid},
@@ -50,8 +53,23 @@ func TestEachFaultOfAWorkerIsNamed(t *testing.T) {
 	}
 	_, err := good.CursorWorker()
 	require.NoError(t, err)
-	free := cursor.Worker{Name: "a=b", Volatile: true, Handle: reactAll}
-	require.NoError(t, free.Validate(), "a name that is no id of a checkpoint follows only the rules of supervision")
+	volatile := cursor.Worker{Name: "a=b", Volatile: true, Handle: reactAll}
+	require.ErrorIs(t, volatile.Validate(), supervision.ErrName, "a worker without a checkpoint follows the same rules")
+}
+
+func TestSupervisionAndCheckpointHaveTheSameRulesForNames(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		part := rapid.SampledFrom([]string{"a", ".", "/", `\`, "|", "=", "é", "\u0085", "\u009b", "\n", "\x7f", "\xff", " ", ":"})
+		name := strings.Join(rapid.SliceOfN(part, 0, 4).Draw(t, "name"), "")
+		name += strings.Repeat("x", rapid.SampledFrom([]int{0, 0, 251, 252, 253, 254, 255}).Draw(t, "more"))
+		var bad *supervision.NameError
+		var id *checkpoint.IDError
+		named := errors.As(supervision.Spec{Name: name}.Validate(), &bad)
+		require.Equal(t, errors.As(checkpoint.ID(name).Validate(), &id), named, "%q", name)
+		if named {
+			require.Equal(t, id.Rule.Error(), bad.Rule)
+		}
+	})
 }
 
 func TestTheTextOfAFaultNamesItsFieldOnce(t *testing.T) {

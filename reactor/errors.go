@@ -37,17 +37,6 @@ func (e *PayloadTypeError) Error() string {
 	return fmt.Sprintf("reactor: payload type %s: %s", e.Type, e.Rule)
 }
 
-// SettingError says which setting of a reactor is out of range.
-type SettingError struct {
-	Field    string
-	Min, Max int // inclusive
-	Value    int
-}
-
-func (e *SettingError) Error() string {
-	return fmt.Sprintf("reactor: %s is %d, must be between %d and %d", e.Field, e.Value, e.Min, e.Max)
-}
-
 // UnseenError reports an event that the reactor was given and does not read: its kind has no route, or it
 // lies outside the region.
 type UnseenError struct {

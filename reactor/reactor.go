@@ -81,7 +81,7 @@ func (r *Reactor) Spec() supervision.Spec {
 }
 
 // CursorWorker gives the worker that runs the reactor as it is set now; later changes of the settings do not
-// reach it. The error joins all faults: those of the routes, a [SettingError], a [cursor.WorkerError] for what
+// reach it. The error joins all faults: those of the routes, a [supervision.SettingError], a [cursor.WorkerError] for what
 // the worker would refuse, such as the name or a handled kind outside the region.
 func (r *Reactor) CursorWorker() (cursor.Worker, error) {
 	_, w, err := r.define()
@@ -184,7 +184,7 @@ func (l *limits) complete() error {
 
 func checkSetting(field string, value, least, most int) error {
 	if value < least || value > most {
-		return &SettingError{Field: field, Min: least, Max: most, Value: value}
+		return &supervision.SettingError{Field: field, Limit: fmt.Sprintf("%d to %d", least, most), Value: value}
 	}
 	return nil
 }

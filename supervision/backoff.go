@@ -48,11 +48,11 @@ func (b Backoff) WithDefaults() Backoff {
 	return b
 }
 
-// Delay returns how long to wait after failure number attempt, counted from 1: Initial, twice that, and so on up to Max.
+// delay returns how long to wait after failure number attempt, counted from 1: Initial, twice that, and so on up to Max.
 // The delay is drawn evenly from the jitter interval around that value, cut off at Max: it is never longer than Max, and
 // delays at the cap stay spread instead of piling up on Max itself. random returns numbers in [0, 1), as rand.Float64
 // does; without one (nil) there is no jitter.
-func (b Backoff) Delay(attempt int, random func() float64) time.Duration {
+func (b Backoff) delay(attempt int, random func() float64) time.Duration {
 	b = b.WithDefaults()
 	middle := b.doubled(attempt)
 	if random == nil {
@@ -87,10 +87,10 @@ func fraction(d time.Duration, f float64) time.Duration {
 func (b Backoff) violations(field string) []error {
 	var order, jitter error
 	if b.Max > 0 && b.Initial > b.Max {
-		order = &LimitError{Field: field + ".Initial", Limit: fmt.Sprintf("at most Max, %v", b.Max), Value: b.Initial}
+		order = &SettingError{Field: field + ".Initial", Limit: fmt.Sprintf("at most Max, %v", b.Max), Value: b.Initial}
 	}
 	if b.Jitter < 0 || b.Jitter > 1 || math.IsNaN(b.Jitter) {
-		jitter = &LimitError{Field: field + ".Jitter", Limit: "0 to 1", Value: b.Jitter}
+		jitter = &SettingError{Field: field + ".Jitter", Limit: "0 to 1", Value: b.Jitter}
 	}
 	return []error{
 		atLeastZero(field+".Initial", b.Initial),

@@ -31,6 +31,6 @@
 // is. Every time is a passed [time.Time], every random number comes from a passed function.
 //
 // It starts no goroutine, takes no lock and owns no timer. Values ([Group], [Spec], [Policy], [Backoff]) may be shared
-// freely once built; a [Judge] and a [Window] belong to one goroutine. Nothing is kept on disk: after a crash of the
+// freely once built; a [Judge] belongs to one goroutine. Nothing is kept on disk: after a crash of the
 // process every child begins with a new Judge.
 package supervision

@@ -85,7 +85,7 @@ func (g Group) Spec() Spec {
 }
 
 // Validate checks the whole tree and reports every violation it finds, joined, each with the path of its place: a
-// [*NameError], [*DuplicateError], [*ChildError] or [*LimitError].
+// [*NameError], [*DuplicateError], [*ChildError] or [*SettingError].
 func (g Group) Validate() error {
 	return errors.Join(g.violations(g.Name, 1)...)
 }
@@ -93,11 +93,11 @@ func (g Group) Validate() error {
 func (g Group) violations(path string, depth int) []error {
 	if depth > MaxDepth {
 		limit := fmt.Sprintf("at most %d", MaxDepth)
-		return located(path, &LimitError{Field: "depth of nested groups", Limit: limit, Value: depth})
+		return located(path, &SettingError{Field: "depth of nested groups", Limit: limit, Value: depth})
 	}
 	found := located(path, g.Spec().violations()...)
 	if g.Strategy < OneForOne || g.Strategy > RestForOne {
-		unknown := &LimitError{Field: "Strategy", Limit: "a known strategy", Value: g.Strategy}
+		unknown := &SettingError{Field: "Strategy", Limit: "a known strategy", Value: g.Strategy}
 		found = append(found, located(path, unknown)...)
 	}
 	seen := make(map[string]bool, len(g.Children))
@@ -137,13 +137,13 @@ func located(path string, errs ...error) []error {
 // a value receiver through it would panic.
 func checkChild(index int, c Child) error {
 	if c == nil {
-		return &ChildError{Index: index, Rule: ChildNil}
+		return &ChildError{Index: index, Rule: "is nil"}
 	}
 	if v := reflect.ValueOf(c); v.Kind() == reflect.Pointer && v.IsNil() {
-		return &ChildError{Index: index, Rule: ChildNil}
+		return &ChildError{Index: index, Rule: "is nil"}
 	}
 	if _, ok := c.(*Group); ok {
-		return &ChildError{Index: index, Rule: ChildGroupPointer}
+		return &ChildError{Index: index, Rule: "is a *Group, want a Group"}
 	}
 	return nil
 }
@@ -158,19 +158,10 @@ func (e *DuplicateError) Error() string { return fmt.Sprintf("%v: %q", ErrDuplic
 // Unwrap returns [ErrDuplicate].
 func (e *DuplicateError) Unwrap() error { return ErrDuplicate }
 
-// A ChildRule is a rule that an entry of Group.Children can break.
-type ChildRule string
-
-// The rules of children.
-const (
-	ChildNil          ChildRule = "is nil"
-	ChildGroupPointer ChildRule = "is a *Group, want a Group"
-)
-
 // A ChildError names an entry of Group.Children, counted from 0, and the rule it breaks.
 type ChildError struct {
 	Index int
-	Rule  ChildRule
+	Rule  string // as in "is nil"
 }
 
 func (e *ChildError) Error() string {

@@ -39,12 +39,12 @@ func TestChildrenThatCannotBeAskedAreRefused(t *testing.T) {
 	var noWorker *worker
 	for what, c := range map[string]struct {
 		child supervision.Child
-		rule  supervision.ChildRule
+		rule  string
 	}{
-		"nil":              {nil, supervision.ChildNil},
-		"nil in a pointer": {noWorker, supervision.ChildNil},
-		"nil group":        {noGroup, supervision.ChildNil},
-		"pointer to group": {&supervision.Group{Name: "g"}, supervision.ChildGroupPointer},
+		"nil":              {nil, "is nil"},
+		"nil in a pointer": {noWorker, "is nil"},
+		"nil group":        {noGroup, "is nil"},
+		"pointer to group": {&supervision.Group{Name: "g"}, "is a *Group, want a Group"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			err := group("shop", worker{Name: "a"}, c.child).Validate()
@@ -71,7 +71,7 @@ func TestEveryFaultyPlaceOfATreeIsNamed(t *testing.T) {
 
 	for _, want := range []string{
 		`"shop": supervision: out of limits: Strategy is Strategy(9), want a known strategy`,
-		`"shop/deep/down": supervision: bad name: "deep/down" contains a '/'`,
+		`"shop/deep/down": supervision: bad name: "deep/down" looks like a path: it contains '/' or '\'`,
 		`"shop/in/w": supervision: out of limits: Policy.Attempts is -1, want at least 0`,
 		`"shop/in/w": supervision: out of limits: Policy.Period is -1ns, want at least 0`,
 	} {
@@ -84,7 +84,7 @@ func TestAGroupThatContainsItselfIsRefused(t *testing.T) {
 	children := make([]supervision.Child, 1)
 	children[0] = group("again", children...)
 
-	var limit *supervision.LimitError
+	var limit *supervision.SettingError
 	require.ErrorAs(t, group("shop", children...).Validate(), &limit)
 	require.Equal(t, "depth of nested groups", limit.Field)
 }
@@ -95,7 +95,7 @@ func TestTheDeepestAllowedTreeIsAccepted(t *testing.T) {
 		g = group("g", g)
 	}
 	require.NoError(t, g.Validate())
-	require.ErrorIs(t, group("g", g).Validate(), supervision.ErrLimit)
+	require.ErrorIs(t, group("g", g).Validate(), supervision.ErrSetting)
 }
 
 func TestStrategiesHaveNames(t *testing.T) {

@@ -25,7 +25,7 @@ type Judge struct {
 	ladders map[uint64]int // attempts at events that failed and were not passed since
 	waits   int            // failures that are no attempt, in a row
 	charged int            // failures counted against Intensity since the last quiet Period: gives the delay
-	budget  *Window        // the same ones within the last Period: gives the end
+	budget  *window        // the same ones within the last Period: gives the end
 	panics  []panicked     // the latest at each event, oldest first, at most freePanics+1 events
 	running time.Time      // when the child went on, or will, after the latest failure
 	verdict *Verdict       // the final one, once halted
@@ -37,7 +37,7 @@ type panicked struct {
 }
 
 // NewJudge returns the judge of a child that has not failed yet. The spec is one that [Spec.Validate] accepts; zero fields
-// of its policy get their defaults. random is the source of jitter as in [Backoff.Delay]; nil means none.
+// of its policy get their defaults. random is the source of jitter in [0, 1), as rand.Float64 is; nil means none.
 func NewJudge(s Spec, random func() float64) *Judge {
 	p := s.Policy.WithDefaults()
 	return &Judge{
@@ -45,7 +45,7 @@ func NewJudge(s Spec, random func() float64) *Judge {
 		restart: s.Restart,
 		random:  random,
 		ladders: make(map[uint64]int),
-		budget:  NewWindow(p.Intensity, p.Period),
+		budget:  newWindow(p.Intensity, p.Period),
 	}
 }
 
@@ -247,7 +247,7 @@ func (j *Judge) giveUp(n int, f Failure) Verdict {
 // many.
 func (j *Judge) charge(now time.Time) (count int, over bool) {
 	j.charged++
-	count = j.budget.Add(now)
+	count = j.budget.add(now)
 	return count, count > max(0, j.policy.Intensity)
 }
 
@@ -272,7 +272,7 @@ func (j *Judge) overBudget(f Failure) error {
 	return &IntensityError{Restarts: max(0, j.policy.Intensity), Period: j.policy.Period, Last: last}
 }
 
-func (j *Judge) delay(attempt int) time.Duration { return j.policy.Backoff.Delay(attempt, j.random) }
+func (j *Judge) delay(attempt int) time.Duration { return j.policy.Backoff.delay(attempt, j.random) }
 
 func halt(attempt int, reason error) Verdict {
 	return Verdict{Action: ActionHalt, Attempt: attempt, Reason: reason}

@@ -26,6 +26,11 @@ type bench struct {
 	now time.Time
 }
 
+// start is when the clocks of these tests begin.
+var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+func always(r float64) func() float64 { return func() float64 { return r } }
+
 func newBench(p supervision.Policy) *bench {
 	return &bench{Judge: supervision.NewJudge(supervision.Spec{Policy: halting(p)}, nil), now: start}
 }

@@ -2,6 +2,7 @@ package supervision_test
 
 import (
 	"errors"
+	"math"
 	"testing"
 	"time"
 
@@ -126,19 +127,19 @@ func TestAStrategyAffectsOneOrAllOrTheRest(t *testing.T) {
 	}
 }
 
-func TestTheNamedPoliciesBoundRestarts(t *testing.T) {
+func TestIntensityBoundsRestartsWithinAnyPeriodHoweverLong(t *testing.T) {
 	now := time.Unix(0, 0)
-	once := supervision.NewJudge(supervision.Spec{Policy: supervision.Once()}, nil)
+	once := supervision.NewJudge(supervision.Spec{Policy: supervision.Policy{Intensity: 1, Period: math.MaxInt64}}, nil)
 	require.Equal(t, supervision.ActionRestart, once.Failed(now, supervision.Failure{Err: errLadder}).Action)
 	require.Equal(t, supervision.ActionHalt, once.Failed(now.AddDate(200, 0, 0), supervision.Failure{Err: errLadder}).Action)
 
-	bounded := supervision.NewJudge(supervision.Spec{Policy: supervision.Bounded(2, time.Hour)}, nil)
+	bounded := supervision.NewJudge(supervision.Spec{Policy: supervision.Policy{Intensity: 2, Period: time.Hour}}, nil)
 	for hour := range 5 {
 		require.Equal(t, supervision.ActionRestart,
 			bounded.Failed(now.Add(time.Duration(hour)*time.Hour), supervision.Failure{Err: errLadder}).Action)
 	}
 	require.Equal(t, supervision.ActionHalt,
-		supervision.NewJudge(supervision.Spec{Policy: supervision.Bounded(0, time.Hour)}, nil).Failed(now, panicky(1)).Action)
+		supervision.NewJudge(supervision.Spec{Policy: supervision.Policy{Intensity: -1, Period: time.Hour}}, nil).Failed(now, panicky(1)).Action)
 }
 
 func TestUnknownActionsStrategiesAndKindsAreRefused(t *testing.T) {
@@ -148,9 +149,9 @@ func TestUnknownActionsStrategiesAndKindsAreRefused(t *testing.T) {
 		"Restart":           {Name: "w", Restart: 7},
 		"StopTimeout":       {Name: "w", StopTimeout: -1},
 	} {
-		var limit *supervision.LimitError
+		var limit *supervision.SettingError
 		require.ErrorAs(t, spec.Validate(), &limit, field)
 		require.Equal(t, field, limit.Field)
 	}
-	require.ErrorIs(t, supervision.Group{Name: "g", Strategy: 3}.Validate(), supervision.ErrLimit)
+	require.ErrorIs(t, supervision.Group{Name: "g", Strategy: 3}.Validate(), supervision.ErrSetting)
 }

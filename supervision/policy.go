@@ -3,7 +3,6 @@ package supervision
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -24,8 +23,8 @@ const (
 // MaxIntensity is the largest allowed Intensity: every restart within the Period is remembered.
 const MaxIntensity = 1000
 
-// ErrLimit is what every [*LimitError] wraps.
-var ErrLimit = errors.New("supervision: out of limits")
+// ErrSetting is what every [*SettingError] wraps.
+var ErrSetting = errors.New("supervision: out of limits")
 
 // A Policy says how the failures of one child are answered. The zero Policy works: each zero field has a default.
 type Policy struct {
@@ -55,19 +54,6 @@ type Policy struct {
 	OverBudget Action
 }
 
-// Once is the policy of a child that is restarted one time in its life, however long that is, and then halts. What is tried
-// in place is not restarted: that is for Attempts.
-func Once() Policy { return Bounded(1, math.MaxInt64) }
-
-// Bounded is the policy of a child that is restarted at most n times within a sliding window, and then halts. None at all
-// when n is not positive.
-func Bounded(n int, window time.Duration) Policy {
-	if n <= 0 {
-		n = -1
-	}
-	return Policy{Intensity: n, Period: window}
-}
-
 // WithDefaults returns p with every zero field set to its default.
 func (p Policy) WithDefaults() Policy {
 	if p.Intensity == 0 {
@@ -89,7 +75,7 @@ func (p Policy) WithDefaults() Policy {
 	return p
 }
 
-// Validate reports every number out of its limits, joined: a [*LimitError] each.
+// Validate reports every number out of its limits, joined: a [*SettingError] each.
 func (p Policy) Validate() error {
 	return errors.Join(p.violations()...)
 }
@@ -97,7 +83,7 @@ func (p Policy) Validate() error {
 func (p Policy) violations() []error {
 	var intensity error
 	if p.Intensity > MaxIntensity {
-		intensity = &LimitError{Field: "Policy.Intensity", Limit: fmt.Sprintf("at most %d", MaxIntensity), Value: p.Intensity}
+		intensity = &SettingError{Field: "Policy.Intensity", Limit: fmt.Sprintf("at most %d", MaxIntensity), Value: p.Intensity}
 	}
 	return append(
 		p.Backoff.violations("Policy.Backoff"),
@@ -118,26 +104,26 @@ func oneOf(field string, a Action, allowed ...Action) error {
 	for i, action := range allowed {
 		names[i] = action.String()
 	}
-	return &LimitError{Field: field, Limit: strings.Join(names, " or "), Value: a}
+	return &SettingError{Field: field, Limit: strings.Join(names, " or "), Value: a}
 }
 
-// A LimitError names a number out of its limits.
-type LimitError struct {
+// A SettingError names a number out of its limits.
+type SettingError struct {
 	Field string // where it is, as in "Policy.Period"
 	Limit string // what is allowed, as in "at least 0"
 	Value any    // what was given
 }
 
-func (e *LimitError) Error() string {
-	return fmt.Sprintf("%v: %s is %v, want %s", ErrLimit, e.Field, e.Value, e.Limit)
+func (e *SettingError) Error() string {
+	return fmt.Sprintf("%v: %s is %v, want %s", ErrSetting, e.Field, e.Value, e.Limit)
 }
 
-// Unwrap returns [ErrLimit].
-func (e *LimitError) Unwrap() error { return ErrLimit }
+// Unwrap returns [ErrSetting].
+func (e *SettingError) Unwrap() error { return ErrSetting }
 
 func atLeastZero[N int | time.Duration](field string, value N) error {
 	if value < 0 {
-		return &LimitError{Field: field, Limit: "at least 0", Value: value}
+		return &SettingError{Field: field, Limit: "at least 0", Value: value}
 	}
 	return nil
 }

@@ -3,17 +3,8 @@ package supervision
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 )
-
-// MaxNameLength is the longest allowed name, in bytes: what every file system and every metrics system can hold.
-const MaxNameLength = 255
-
-// ErrName is what every [*NameError] wraps.
-var ErrName = errors.New("supervision: bad name")
 
 // A Child is something that can be supervised: a worker, or a [Group] of them. Implementations have value receivers and
 // no side effects; Spec may be called many times and must answer the same each time.
@@ -23,9 +14,9 @@ type Child interface {
 
 // A Spec is what supervision knows of a child. Only the name is required.
 type Spec struct {
-	// Name names the child among its siblings, in status, logs and errors. It is not empty, at most [MaxNameLength]
-	// bytes of valid UTF-8, and contains no control character and no '/', because names joined by '/' are the path of a
-	// child in the tree.
+	// Name names the child among its siblings, in status, logs and errors. It is 1 to [MaxNameLength] bytes of valid
+	// UTF-8 without control characters, contains none of '/', '\', '|' and '=', and is neither "." nor "..": it stands
+	// in a path, a key and a log line as it is. Names joined by '/' are the path of a child in the tree.
 	Name string
 
 	// Policy says how failures of the child are answered. The zero Policy means the Policy of the child's group; where
@@ -88,7 +79,7 @@ func (s Spec) WithDefaults() Spec {
 }
 
 // Validate checks the name and the numbers. It reports every violation it finds, joined: a [*NameError] or a
-// [*LimitError] each.
+// [*SettingError] each.
 func (s Spec) Validate() error {
 	return errors.Join(s.violations()...)
 }
@@ -97,50 +88,7 @@ func (s Spec) Validate() error {
 func (s Spec) violations() []error {
 	var restart error
 	if s.Restart < Transient || s.Restart > Temporary {
-		restart = &LimitError{Field: "Restart", Limit: "a known kind", Value: s.Restart}
+		restart = &SettingError{Field: "Restart", Limit: "a known kind", Value: s.Restart}
 	}
 	return append(s.Policy.violations(), checkName(s.Name), restart, atLeastZero("StopTimeout", s.StopTimeout))
-}
-
-// A NameRule is a rule that a name can break.
-type NameRule string
-
-// The rules of names, in the order in which they are checked.
-const (
-	NameEmpty   NameRule = "is empty"
-	NameTooLong NameRule = "is longer than 255 bytes"
-	NameNotUTF8 NameRule = "is not valid UTF-8"
-	NameControl NameRule = "contains a control character"
-	NameSlash   NameRule = "contains a '/'"
-)
-
-// A NameError is a name together with the first rule it breaks.
-type NameError struct {
-	Name string
-	Rule NameRule
-}
-
-// Error shows at most the first 64 characters of the name.
-func (e *NameError) Error() string {
-	return fmt.Sprintf("%v: %.64q %s", ErrName, e.Name, e.Rule)
-}
-
-// Unwrap returns [ErrName].
-func (e *NameError) Unwrap() error { return ErrName }
-
-func checkName(name string) error {
-	broken := func(r NameRule) error { return &NameError{Name: name, Rule: r} }
-	switch {
-	case name == "":
-		return broken(NameEmpty)
-	case len(name) > MaxNameLength:
-		return broken(NameTooLong)
-	case !utf8.ValidString(name):
-		return broken(NameNotUTF8)
-	case strings.ContainsFunc(name, unicode.IsControl):
-		return broken(NameControl)
-	case strings.Contains(name, "/"):
-		return broken(NameSlash)
-	}
-	return nil
 }

@@ -17,20 +17,26 @@ type worker supervision.Spec
 func (w worker) Spec() supervision.Spec { return supervision.Spec(w) }
 
 func TestEachRuleOfNamesHasItsOwnError(t *testing.T) {
+	const path = `looks like a path: it contains '/' or '\', or is "." or ".."`
 	for _, c := range []struct {
 		what, name string
-		want       supervision.NameRule
+		want       string
 	}{
-		{"empty", "", supervision.NameEmpty},
-		{"one byte too long", strings.Repeat("x", 256), supervision.NameTooLong},
-		{"one byte too long, in runes short", strings.Repeat("é", 128), supervision.NameTooLong},
+		{"empty", "", "is empty"},
+		{"one byte too long", strings.Repeat("x", 256), "is longer than 255 bytes"},
+		{"one byte too long, in runes short", strings.Repeat("é", 128), "is longer than 255 bytes"},
 		{"longest", strings.Repeat("x", 255), ""},
-		{"broken UTF-8", "a\xffb", supervision.NameNotUTF8},
-		{"newline", "a\nb", supervision.NameControl},
-		{"nul", "\x00", supervision.NameControl},
-		{"delete", "a\x7f", supervision.NameControl},
-		{"control character above ASCII", "a\u0085b", supervision.NameControl},
-		{"slash", "a/b", supervision.NameSlash},
+		{"broken UTF-8", "a\xffb", "is not valid UTF-8"},
+		{"newline", "a\nb", "contains a control character"},
+		{"nul", "\x00", "contains a control character"},
+		{"delete", "a\x7f", "contains a control character"},
+		{"control character above ASCII", "a\u0085b", "contains a control character"},
+		{"slash", "a/b", path},
+		{"backslash", `a\b`, path},
+		{"this directory", ".", path},
+		{"the directory above", "..", path},
+		{"bar", "a|b", "contains a separator: '|' or '='"},
+		{"equals sign", "a=b", "contains a separator: '|' or '='"},
 		{"plain", "reserve-stock", ""},
 		{"spaces and umlauts", "Lager für Köln", ""},
 	} {
@@ -44,7 +50,7 @@ func TestEachRuleOfNamesHasItsOwnError(t *testing.T) {
 			require.ErrorAs(t, err, &bad)
 			require.Equal(t, supervision.NameError{Name: c.name, Rule: c.want}, *bad)
 			require.ErrorIs(t, err, supervision.ErrName)
-			require.Contains(t, err.Error(), string(c.want))
+			require.Contains(t, err.Error(), c.want)
 			require.Less(t, len(err.Error()), 400, "a huge name does not flood the log")
 		})
 	}
@@ -55,40 +61,40 @@ func TestNumbersOutOfLimitsNameFieldLimitAndValue(t *testing.T) {
 	backoff := func(b supervision.Backoff) supervision.Spec { return policy(supervision.Policy{Backoff: b}) }
 	for _, c := range []struct {
 		spec supervision.Spec
-		want *supervision.LimitError // nil: allowed
+		want *supervision.SettingError // nil: allowed
 	}{
 		{supervision.Spec{Name: "w"}, nil},
 		{policy(supervision.Policy{Intensity: -1}), nil},
 		{policy(supervision.Policy{Intensity: 1000}), nil},
-		{policy(supervision.Policy{Intensity: 1001}), &supervision.LimitError{Field: "Policy.Intensity", Limit: "at most 1000", Value: 1001}},
-		{policy(supervision.Policy{Period: -time.Second}), &supervision.LimitError{Field: "Policy.Period", Limit: "at least 0", Value: -time.Second}},
-		{policy(supervision.Policy{Attempts: -2}), &supervision.LimitError{Field: "Policy.Attempts", Limit: "at least 0", Value: -2}},
-		{backoff(supervision.Backoff{Initial: -1}), &supervision.LimitError{Field: "Policy.Backoff.Initial", Limit: "at least 0", Value: time.Duration(-1)}},
-		{backoff(supervision.Backoff{Max: -1}), &supervision.LimitError{Field: "Policy.Backoff.Max", Limit: "at least 0", Value: time.Duration(-1)}},
+		{policy(supervision.Policy{Intensity: 1001}), &supervision.SettingError{Field: "Policy.Intensity", Limit: "at most 1000", Value: 1001}},
+		{policy(supervision.Policy{Period: -time.Second}), &supervision.SettingError{Field: "Policy.Period", Limit: "at least 0", Value: -time.Second}},
+		{policy(supervision.Policy{Attempts: -2}), &supervision.SettingError{Field: "Policy.Attempts", Limit: "at least 0", Value: -2}},
+		{backoff(supervision.Backoff{Initial: -1}), &supervision.SettingError{Field: "Policy.Backoff.Initial", Limit: "at least 0", Value: time.Duration(-1)}},
+		{backoff(supervision.Backoff{Max: -1}), &supervision.SettingError{Field: "Policy.Backoff.Max", Limit: "at least 0", Value: time.Duration(-1)}},
 		{
 			backoff(supervision.Backoff{Initial: 2 * time.Second, Max: time.Second}),
-			&supervision.LimitError{Field: "Policy.Backoff.Initial", Limit: "at most Max, 1s", Value: 2 * time.Second},
+			&supervision.SettingError{Field: "Policy.Backoff.Initial", Limit: "at most Max, 1s", Value: 2 * time.Second},
 		},
 		{backoff(supervision.Backoff{Initial: time.Hour}), nil},
 		{backoff(supervision.Backoff{Max: time.Millisecond}), nil},
 		{backoff(supervision.Backoff{Jitter: 1}), nil},
-		{backoff(supervision.Backoff{Jitter: -0.1}), &supervision.LimitError{Field: "Policy.Backoff.Jitter", Limit: "0 to 1", Value: -0.1}},
-		{backoff(supervision.Backoff{Jitter: 1.1}), &supervision.LimitError{Field: "Policy.Backoff.Jitter", Limit: "0 to 1", Value: 1.1}},
+		{backoff(supervision.Backoff{Jitter: -0.1}), &supervision.SettingError{Field: "Policy.Backoff.Jitter", Limit: "0 to 1", Value: -0.1}},
+		{backoff(supervision.Backoff{Jitter: 1.1}), &supervision.SettingError{Field: "Policy.Backoff.Jitter", Limit: "0 to 1", Value: 1.1}},
 	} {
 		err := c.spec.Validate()
 		if c.want == nil {
 			require.NoError(t, err)
 			continue
 		}
-		var limit *supervision.LimitError
+		var limit *supervision.SettingError
 		require.ErrorAs(t, err, &limit)
 		require.Equal(t, c.want, limit)
-		require.ErrorIs(t, err, supervision.ErrLimit)
+		require.ErrorIs(t, err, supervision.ErrSetting)
 		require.Contains(t, err.Error(), c.want.Field)
 		require.Contains(t, err.Error(), c.want.Limit)
 	}
-	require.ErrorIs(t, backoff(supervision.Backoff{Jitter: math.NaN()}).Validate(), supervision.ErrLimit)
-	require.ErrorIs(t, supervision.Policy{Attempts: -1}.Validate(), supervision.ErrLimit)
+	require.ErrorIs(t, backoff(supervision.Backoff{Jitter: math.NaN()}).Validate(), supervision.ErrSetting)
+	require.ErrorIs(t, supervision.Policy{Attempts: -1}.Validate(), supervision.ErrSetting)
 	require.NoError(t, supervision.Policy{}.Validate())
 }
 

@@ -5,24 +5,24 @@ import (
 	"time"
 )
 
-// A Window counts what happened within the last period. It keeps at most limit+1 times: it can tell how many there were
+// window counts what happened within the last period. It keeps at most limit+1 times: it can tell how many there were
 // up to the limit, and that there were more, but not how many more. It belongs to one goroutine.
-type Window struct {
+type window struct {
 	limit  int
 	period time.Duration
 	clock  steady
-	times  []time.Time // oldest first, all less than period old at the last Add
+	times  []time.Time // oldest first, all less than period old at the last add
 }
 
-// NewWindow returns an empty window. A limit below 0 counts as 0.
-func NewWindow(limit int, period time.Duration) *Window {
-	return &Window{limit: max(0, limit), period: period}
+// newWindow returns an empty window. A limit below 0 counts as 0.
+func newWindow(limit int, period time.Duration) *window {
+	return &window{limit: max(0, limit), period: period}
 }
 
-// Add counts something that happened at t and returns how many there were less than a period before t, this one
+// add counts something that happened at t and returns how many there were less than a period before t, this one
 // included, but never more than limit+1. Where t lies before the t of an earlier call, no time has passed since then:
 // a clock that is set back neither forgets what was counted nor keeps it for longer than a period of the time to come.
-func (w *Window) Add(t time.Time) int {
+func (w *window) add(t time.Time) int {
 	now := w.clock.read(t)
 	gone := 0
 	for gone < len(w.times) && now.Sub(w.times[gone]) >= w.period {
