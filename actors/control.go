@@ -206,7 +206,7 @@ func (w *worker) rest(c actor.Context) {
 	}
 	if w.pause == nil {
 		if w.plan.cell.view().state == Paused {
-			w.plan.cell.moved(Running, w.runner.Position(), 0)
+			w.plan.cell.moved(Running, w.runner.Progress().Position, 0)
 		}
 		return
 	}

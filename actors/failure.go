@@ -52,7 +52,7 @@ func (w *worker) failHandler(c actor.Context, err *cursor.HandlerError) {
 	failure := supervision.Failure{Err: err.Cause(), Event: uint64(err.Event), Panic: err.Panic, Stack: err.Stack}
 	directive, directed := supervision.DirectiveOf(err)
 	if err.Event != 0 || directed && (directive.Action == supervision.ActionHalt || directive.NoAttempt) {
-		w.report(c, err.First, err.Deaths, failure)
+		w.report(c, err.First, err.Crashes, failure)
 		return
 	}
 	limit := max(1, err.Size/2)
@@ -62,7 +62,7 @@ func (w *worker) failHandler(c actor.Context, err *cursor.HandlerError) {
 	}
 	w.sys.log.Warn("batch failed, worker halves it", workerField(w.plan), errorField(err), zap.Int("limit", limit))
 	if directive.Delay == 0 {
-		w.runner.Again(err.First)
+		w.runner.Retry(err.First)
 		return
 	}
 	w.wait(c, err.First, waiting{reason: err}, directive.Delay)
@@ -79,7 +79,7 @@ func (w *worker) failRace(c actor.Context, commit *cursor.CommitError) {
 	races := w.trouble[commit.Event] + 1
 	w.note(commit.Event, races)
 	if races <= freeRaces {
-		w.runner.Again(commit.Event)
+		w.runner.Retry(commit.Event)
 		return
 	}
 	w.report(c, commit.Event, 0, supervision.Failure{Err: commit, Event: uint64(commit.Event)})
@@ -89,7 +89,7 @@ func (w *worker) failRace(c actor.Context, commit *cursor.CommitError) {
 // any more: it comes again, and so does its failure.
 func (w *worker) obey(c actor.Context, v *verdict) {
 	var err error
-	switch moved := v.first > 0 && w.runner != nil && !w.runner.Failed(v.first); {
+	switch moved := v.first > 0 && w.runner != nil && !w.runner.IsFailed(v.first); {
 	case moved && v.restart:
 		c.Send(w.parent, &again{child: w.child, gen: w.gen})
 		return
@@ -147,7 +147,7 @@ func (w *worker) wait(c actor.Context, first store.Position, what waiting, delay
 
 // showWait shows what the worker waits for first, unless it rests anyway or a lane is at work.
 func (w *worker) showWait() {
-	if w.pause == nil && len(w.waits) > 0 && (w.runner == nil || w.runner.InHand() == 0) {
+	if w.pause == nil && len(w.waits) > 0 && (w.runner == nil || w.runner.Progress().InFlight == 0) {
 		what := w.waits[slices.Min(slices.Collect(maps.Keys(w.waits)))]
 		w.plan.cell.failing(Retrying, what.reason, what.attempt)
 	}
@@ -156,7 +156,7 @@ func (w *worker) showWait() {
 // forgetWaits drops what waited in vain: after the worker was sent elsewhere it does not wait any more.
 func (w *worker) forgetWaits() {
 	for first, what := range w.waits {
-		if first > 0 && !w.runner.Failed(first) {
+		if first > 0 && !w.runner.IsFailed(first) {
 			what.timer.Stop()
 			delete(w.waits, first)
 		}
@@ -176,7 +176,7 @@ func (w *worker) retry(c actor.Context, first store.Position) {
 			w.commit(c)
 		}
 	default:
-		w.runner.Again(first)
+		w.runner.Retry(first)
 	}
 	w.step(c)
 }

@@ -226,7 +226,7 @@ func killLanes(n int, r *reactor.Reactor) *reactor.Reactor {
 
 // killReplay lets everything be handled again that a worker has set aside. A worker that is being stopped refuses.
 func killReplay(ctx context.Context, sys *actors.System, worker string) {
-	_, _ = sys.Replay(ctx, worker, cursor.Which{All: true}, false, "")
+	_, _ = sys.Replay(ctx, worker, cursor.ParkedFilter{All: true}, false, "")
 }
 
 // trouble replays what is parked and rewinds, each time the log has grown a little.

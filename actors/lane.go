@@ -35,7 +35,9 @@ func (w *worker) handle(t *cursor.Task) {
 func (w *worker) laned() bool { return w.plan.worker.Lanes > 1 }
 
 // free reports whether a batch can be handled now.
-func (w *worker) free() bool { return !w.laned() && w.runner.InHand() == 0 || len(w.lanes) > 0 }
+func (w *worker) free() bool {
+	return !w.laned() && w.runner.Progress().InFlight == 0 || len(w.lanes) > 0
+}
 
 // lane takes a lane that has nothing to do.
 func (w *worker) lane() *actor.PID {

@@ -171,7 +171,7 @@ func TestAnErrorWhoseMethodsPanicIsAnAttemptAtItsEvent(t *testing.T) {
 
 func TestAHandlerMayReturnTheSameErrorAgain(t *testing.T) {
 	st := memory(t, store.Options{})
-	shared := cursor.Failed(0, errBroken)
+	shared := cursor.FailedAt(0, errBroken)
 	w := handling("w", func(_ context.Context, b *cursor.Batch) error { return shared })
 	w.Policy = steady(1000, time.Millisecond)
 	v := handling("v", func(_ context.Context, b *cursor.Batch) error { return shared })

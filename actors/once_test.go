@@ -44,7 +44,7 @@ func clumsy(name string, seed uint64) cursor.Worker {
 				case 1, 4:
 					runtime.Goexit()
 				case 2:
-					return cursor.Continue, cursor.Failed(i, errBroken)
+					return cursor.Continue, cursor.FailedAt(i, errBroken)
 				case 5:
 					return cursor.Continue, errBroken
 				}

@@ -45,7 +45,7 @@ func (s *System) Resume(ctx context.Context, name string, reason string) error {
 
 // Rewind goes back to where to says: everything that matches after it is handled again. Handlers see that an event was
 // handled before; the reactions to it are dropped, unless emit is set. What was parked behind it comes in its place in the
-// log, for the first time. Errors: checkpoint.RewindError for what lies ahead of the worker, cursor.ErrOwnPosition.
+// log, for the first time. Errors: checkpoint.RewindError for what lies ahead of the worker, cursor.ErrExternalPosition.
 func (s *System) Rewind(ctx context.Context, name string, to store.From, emit bool, reason string) error {
 	return s.move(ctx, name, to, func(ctx context.Context, w *worker, p store.Position) error {
 		return w.sentBack(w.runner.Rewind(ctx, p, emit, reason))
@@ -53,7 +53,7 @@ func (s *System) Rewind(ctx context.Context, name string, to store.From, emit bo
 }
 
 // SkipTo goes forward: what lies before and was not handled yet never is. Errors: checkpoint.SkipError for what lies
-// behind the worker, cursor.ErrOwnPosition.
+// behind the worker, cursor.ErrExternalPosition.
 func (s *System) SkipTo(ctx context.Context, name string, to store.From, reason string) error {
 	return s.move(ctx, name, to, func(ctx context.Context, w *worker, p store.Position) error {
 		return w.runner.SkipTo(ctx, p, reason)
@@ -96,7 +96,7 @@ func (s *System) Widen(ctx context.Context, name string, region store.Region, ki
 		}
 		w.plan.worker.Region, w.plan.worker.Kinds = region, kinds
 		w.publish() // first: what is new is not done, and then it belongs to the worker
-		w.plan.cell.acquired(w.runner.Position(), w.runner.Region())
+		w.plan.cell.acquired(w.runner.Progress().Position, w.runner.Region())
 		return nil
 	})
 }
@@ -105,7 +105,7 @@ func (s *System) Widen(ctx context.Context, name string, region store.Region, ki
 // gives what it concerns, by position, and returns when that is durably marked, before it is handled; a crash in between
 // does not stop it. A dry run changes nothing. Errors: cursor.ErrNotParked.
 func (s *System) Replay(
-	ctx context.Context, name string, which cursor.Which, dryRun bool, reason string,
+	ctx context.Context, name string, which cursor.ParkedFilter, dryRun bool, reason string,
 ) (chosen []checkpoint.Parked, err error) {
 	err = s.control(ctx, name, func(ctx context.Context, w *worker) (err error) {
 		chosen, err = w.runner.Replay(ctx, which, dryRun, reason)

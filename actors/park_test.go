@@ -26,7 +26,7 @@ func poisoned(sick *atomic.Bool, bad ...store.Position) cursor.Worker {
 			for i, e := range b.Events {
 				b.Begin(i)
 				if sick.Load() && slices.Contains(bad, e.Position) {
-					return cursor.Continue, cursor.Failed(i, errBroken)
+					return cursor.Continue, cursor.FailedAt(i, errBroken)
 				}
 				react("w", b, i)
 			}
@@ -99,11 +99,11 @@ func TestWhatFailsForGoodIsParkedWithWhatFollowsOfItsKeyAndAllElseGoesOn(t *test
 			require.Equal(t, []string{checkpoint.AuditParked}, audits(t, st))
 
 			ill.Store(false)
-			chosen, err := sys.Replay(t.Context(), "w", cursor.Which{All: true}, true, "look first")
+			chosen, err := sys.Replay(t.Context(), "w", cursor.ParkedFilter{All: true}, true, "look first")
 			require.NoError(t, err)
 			require.Len(t, chosen, 3)
 			require.Equal(t, []store.Position{3, 10, 17}, parkedPositions(t, sys), "a dry run changes nothing")
-			_, err = sys.Replay(t.Context(), "w", cursor.Which{Position: 3}, false, "mended")
+			_, err = sys.Replay(t.Context(), "w", cursor.ParkedFilter{Position: 3}, false, "mended")
 			require.NoError(t, err)
 			require.NoError(t, sys.WaitApplied(t.Context(), "w", appendAll(t, st, input(2))))
 			require.Empty(t, parkedOf(t, sys))
@@ -143,7 +143,7 @@ func TestWhatIsParkedOutlastsARestartAndAReplayGoesOnAfterOne(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.Len(t, parkedOf(t, sys), 4, "what comes later is held behind")
 
-		_, err := sys.Replay(t.Context(), "w", cursor.Which{Key: "in:2"}, false, "")
+		_, err := sys.Replay(t.Context(), "w", cursor.ParkedFilter{Key: "in:2"}, false, "")
 		require.NoError(t, err)
 		require.NoError(t, sys.Stop(t.Context()))
 		ill.Store(false)
@@ -160,7 +160,7 @@ func TestAReplayThatFailsAgainIsParkedAgain(t *testing.T) {
 		sys := start(t, st, poisoned(sick(), 3, 10))
 		appendInputs(t, st, 21)
 		time.Sleep(time.Minute)
-		_, err := sys.Replay(t.Context(), "w", cursor.Which{All: true}, false, "")
+		_, err := sys.Replay(t.Context(), "w", cursor.ParkedFilter{All: true}, false, "")
 		require.NoError(t, err)
 		time.Sleep(time.Minute)
 		require.Equal(t, []store.Position{3, 10, 17}, parkedPositions(t, sys))
@@ -171,7 +171,7 @@ func TestAReplayThatFailsAgainIsParkedAgain(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.Equal(t, []store.Position{10, 17}, parkedPositions(t, sys), "the next one fails too")
 		require.False(t, parkedOf(t, sys)[0].Held)
-		_, err = sys.Replay(t.Context(), "w", cursor.Which{Key: "nobody"}, false, "")
+		_, err = sys.Replay(t.Context(), "w", cursor.ParkedFilter{Key: "nobody"}, false, "")
 		require.ErrorIs(t, err, cursor.ErrNotParked)
 	})
 }
@@ -185,10 +185,10 @@ func TestHandlersDecideToParkOrToSkipAtOnce(t *testing.T) {
 				switch e.Position {
 				case 2:
 					calls++
-					return cursor.Continue, cursor.Failed(i, supervision.Park(errBroken))
+					return cursor.Continue, cursor.FailedAt(i, supervision.Park(errBroken))
 				case 4:
 					calls++
-					return cursor.Continue, cursor.Failed(i, supervision.Skip(errBroken))
+					return cursor.Continue, cursor.FailedAt(i, supervision.Skip(errBroken))
 				}
 			}
 			return cursor.Continue, nil
@@ -286,7 +286,7 @@ func TestAReplayThatPanicsUsesUpItsAttemptsWhateverElseIsHandled(t *testing.T) {
 			appendInputs(t, st, 7)
 			time.Sleep(time.Minute)
 			require.Equal(t, int32(3), panics.Load())
-			_, err := sys.Replay(t.Context(), "w", cursor.Which{All: true}, false, "")
+			_, err := sys.Replay(t.Context(), "w", cursor.ParkedFilter{All: true}, false, "")
 			require.NoError(t, err)
 			for range 300 {
 				appendInputs(t, st, 1)
@@ -305,9 +305,9 @@ func TestWhoWatchesIsToldWhatIsSetAsideAndWhatIsGivenUp(t *testing.T) {
 		sys := start(t, st, cursor.Worker{Name: "w", Region: inputs, Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
 			switch b.Events[0].Position {
 			case 1:
-				return cursor.Continue, cursor.Failed(0, supervision.Park(errBroken))
+				return cursor.Continue, cursor.FailedAt(0, supervision.Park(errBroken))
 			case 2:
-				return cursor.Continue, cursor.Failed(0, supervision.Skip(errBroken))
+				return cursor.Continue, cursor.FailedAt(0, supervision.Skip(errBroken))
 			}
 			return cursor.Continue, nil
 		}})

@@ -96,12 +96,12 @@ func (c *cutRun) worker(name string, r store.Region) cursor.Worker {
 		for i, e := range b.Events {
 			var in cutInput
 			if err := json.Unmarshal(e.Payload, &in); err != nil {
-				return cursor.Continue, cursor.Failed(i, err)
+				return cursor.Continue, cursor.FailedAt(i, err)
 			}
 			b.Begin(i)
 			b.React(i, store.At(name+":"+e.Coordinate.Entity, "test"), cutOutput(in))
 			if err := c.trouble(name, in.N, b.Replayed(i)); err != nil {
-				return cursor.Continue, cursor.Failed(i, err)
+				return cursor.Continue, cursor.FailedAt(i, err)
 			}
 		}
 		return cursor.Continue, nil
@@ -151,13 +151,13 @@ func (c *cutRun) script() []func(context.Context) error {
 			return c.sys.Resume(ctx, "plain", reason)
 		}),
 		c.settle,
-		c.replay("plain", cursor.Which{Key: "in:b"}), // still poison: set aside once more
+		c.replay("plain", cursor.ParkedFilter{Key: "in:b"}), // still poison: set aside once more
 		c.settle,
 		c.rewind("plain", 1, 2, false), // with what is parked
 		c.append(25, 30), c.settle,
 		c.heal,
-		c.replay("laned", cursor.Which{All: true}),
-		c.replay("plain", cursor.Which{All: true}),
+		c.replay("laned", cursor.ParkedFilter{All: true}),
+		c.replay("plain", cursor.ParkedFilter{All: true}),
 		c.append(31, 36), c.settle,
 		c.rewind("chained", 0, 1, true), c.settle, c.look,
 	}
@@ -203,7 +203,7 @@ func (c *cutRun) rewind(worker string, part, of store.Position, emit bool) func(
 	})
 }
 
-func (c *cutRun) replay(worker string, which cursor.Which) func(context.Context) error {
+func (c *cutRun) replay(worker string, which cursor.ParkedFilter) func(context.Context) error {
 	return c.once(worker, checkpoint.AuditReplay, func(ctx context.Context, reason string) error {
 		_, err := c.sys.Replay(ctx, worker, which, false, reason)
 		return err

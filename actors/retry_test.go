@@ -74,7 +74,7 @@ func TestTheReasonTellsEventAndAttemptAndThenWhatTheHandlerSaid(t *testing.T) {
 		stack bool
 	}{
 		"error":       {fail: func() error { return errBroken }, want: "event 1, attempt 1 of 5: broken"},
-		"named error": {fail: func() error { return cursor.Failed(0, errBroken) }, want: "event 1, attempt 1 of 5: broken"},
+		"named error": {fail: func() error { return cursor.FailedAt(0, errBroken) }, want: "event 1, attempt 1 of 5: broken"},
 		"directive": {
 			fail: func() error { return supervision.RetryAfter(time.Hour, errBroken) },
 			want: "event 1, attempt 1 of 5: retry after 1h0m0s: broken",
@@ -144,7 +144,7 @@ func TestStopDoesNotWaitForADelay(t *testing.T) {
 
 func TestWhatAHandlerOrdersIsDoneAtOnceAlsoForAWholeBatch(t *testing.T) {
 	for name, in := range map[string]func(error) error{
-		"event": func(err error) error { return cursor.Failed(0, err) },
+		"event": func(err error) error { return cursor.FailedAt(0, err) },
 		"batch": func(err error) error { return err },
 	} {
 		t.Run(name+" halts", func(t *testing.T) {
@@ -190,7 +190,7 @@ func TestWhatWasHandledBeforeTheBadEventIsCommittedWhileThatIsRetried(t *testing
 			for i, e := range b.Events {
 				if e.Position == 3 && failures > 0 {
 					failures--
-					return cursor.Failed(i, errBroken)
+					return cursor.FailedAt(i, errBroken)
 				}
 			}
 			return nil

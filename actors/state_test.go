@@ -226,7 +226,7 @@ func TestAWorkerWithLanesLooksBusyWhileAnyOfThemIs(t *testing.T) {
 		appendAll(t, st, input(0))
 		synctest.Wait()
 		ill.Store(false)
-		_, err := sys.Replay(t.Context(), "w", cursor.Which{All: true}, false, "")
+		_, err := sys.Replay(t.Context(), "w", cursor.ParkedFilter{All: true}, false, "")
 		require.NoError(t, err)
 		synctest.Wait()
 		require.Equal(t, actors.Running, statusOf(t, sys, "w").State, "what was parked is in hand")

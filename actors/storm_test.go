@@ -82,7 +82,7 @@ func (s *storm) worker(name string, i int) cursor.Worker {
 				b.Begin(i)
 				switch {
 				case s.poison(name, e.Position) && !b.Replayed(i):
-					return cursor.Continue, cursor.Failed(i, errBroken)
+					return cursor.Continue, cursor.FailedAt(i, errBroken)
 				case s.chance(1) && s.chance(20):
 					panic("storm")
 				}
@@ -111,7 +111,7 @@ func (s *storm) trouble(tb testing.TB, sys *actors.System) {
 		}
 		err = sys.Rewind(ctx, name, store.After(to), false, "storm")
 	case 3:
-		_, err = sys.Replay(ctx, name, cursor.Which{All: true}, false, "storm")
+		_, err = sys.Replay(ctx, name, cursor.ParkedFilter{All: true}, false, "storm")
 	case 4:
 		_, err = checkpoint.Inspect(s.st, checkpoint.ID(name))
 	}
@@ -126,7 +126,7 @@ func (s *storm) calmDown(tb testing.TB, sys *actors.System) {
 	s.mu.Unlock()
 	for _, name := range s.workers {
 		require.NoError(tb, sys.Resume(tb.Context(), name, ""))
-		_, err := sys.Replay(tb.Context(), name, cursor.Which{All: true}, false, "")
+		_, err := sys.Replay(tb.Context(), name, cursor.ParkedFilter{All: true}, false, "")
 		require.NoError(tb, err)
 	}
 	last := appendInputs(tb, s.st, 7)

@@ -103,14 +103,14 @@ func (l *leaf) worker() cursor.Worker {
 		w.Restart = supervision.Temporary
 	case unable:
 		w.Policy = supervision.Policy{Intensity: 2, Backoff: supervision.Backoff{Initial: time.Second}}
-		w.Locate = l.locate
+		w.ExternalPosition = l.locate
 	default:
 	}
 	return w
 }
 
 // locate is what a worker does that keeps its position elsewhere: here it is the one in the checkpoint.
-func (l *leaf) locate(context.Context, cursor.Locating) (store.Position, error) {
+func (l *leaf) locate(context.Context, cursor.ResumeState) (store.Position, error) {
 	if l.starts.Add(1) > 1 && !l.calm.Load() {
 		return 0, errBroken
 	}
@@ -340,11 +340,11 @@ func (g *grove) meddle(ctx context.Context, t *testing.T, sys *actors.System, le
 				case 3:
 					err = sys.Rewind(ctx, name, store.Beginning(), false, "")
 				case 4:
-					_, err = sys.Replay(ctx, name, cursor.Which{All: true}, false, "")
+					_, err = sys.Replay(ctx, name, cursor.ParkedFilter{All: true}, false, "")
 				}
 				allowed := err == nil || ctx.Err() != nil
 				for _, refusal := range []error{
-					actors.ErrHalted, actors.ErrHung, actors.ErrEnded, actors.ErrStopped, cursor.ErrOwnPosition,
+					actors.ErrHalted, actors.ErrHung, actors.ErrEnded, actors.ErrStopped, cursor.ErrExternalPosition,
 				} {
 					allowed = allowed || errors.Is(err, refusal)
 				}

@@ -169,7 +169,7 @@ func TestWaitAppliedWaitsForWhatIsBeingReplayed(t *testing.T) {
 				require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", first), actors.ErrParked)
 				ill.Store(false)
 				began := time.Now()
-				_, err := sys.Replay(t.Context(), "w", cursor.Which{All: true}, false, "")
+				_, err := sys.Replay(t.Context(), "w", cursor.ParkedFilter{All: true}, false, "")
 				require.NoError(t, err)
 				behind := appendAll(t, st, input(2))
 				for i, receipt := range []store.Receipt{first, behind} {

@@ -125,10 +125,10 @@ func (w *worker) acquire(c actor.Context) {
 	if err == nil {
 		w.runner = runner
 		if w.later && !w.plan.suspicious.Load() {
-			runner.Trust()
+			runner.ClearCrashGuard()
 		}
 		runner.Limit(w.limit)
-		w.plan.cell.acquired(runner.Position(), runner.Region())
+		w.plan.cell.acquired(runner.Progress().Position, runner.Region())
 		w.publish()
 		err = w.loadPause()
 	}
@@ -185,7 +185,7 @@ func (w *worker) step(c actor.Context) {
 		if t == nil {
 			break
 		}
-		w.plan.cell.moved(Running, w.runner.Position(), 0)
+		w.plan.cell.moved(Running, w.runner.Progress().Position, 0)
 		w.label()
 		if !w.laned() {
 			w.runStep(c, t)
@@ -216,7 +216,7 @@ func (w *worker) quiet(c actor.Context) bool {
 	if w.begun && !stopping && !w.draining && !w.ending && w.crashed == nil && !w.resting && w.pause == nil && len(w.controls) == 0 {
 		return false
 	}
-	if w.runner.InHand() > 0 || w.writing {
+	if w.runner.Progress().InFlight > 0 || w.writing {
 		return true
 	}
 	switch {
@@ -242,15 +242,15 @@ func (w *worker) pull(c actor.Context) {
 	switch {
 	case len(w.waits) > 0:
 		w.showWait()
-	case w.runner.Waiting() == 0 && w.runner.Idle(): // parked events may be in hand
-		w.plan.cell.moved(Idle, w.runner.Position(), 0)
+	case w.runner.Progress().Queued == 0 && w.runner.Idle(): // parked events may be in hand
+		w.plan.cell.moved(Idle, w.runner.Progress().Position, 0)
 	}
 	w.publish()
 	if w.pulling {
 		return
 	}
 	w.pulling = true
-	c.Send(w.sys.storeActor, &pull{worker: c.Self(), gen: w.gen, after: w.runner.Reached(), region: w.runner.Region()})
+	c.Send(w.sys.storeActor, &pull{worker: c.Self(), gen: w.gen, after: w.runner.Progress().Read, region: w.runner.Region()})
 }
 
 // runStep is the frame by which Stop recognises that it is called from inside a handler. A handler that ends its
@@ -315,7 +315,7 @@ func (w *worker) commit(c actor.Context) {
 	failures := w.failures
 	w.failures = nil
 	for _, failure := range failures {
-		if w.runner.Failed(failure.First) { // or it will be met again, behind what was refused
+		if w.runner.IsFailed(failure.First) { // or it will be met again, behind what was refused
 			w.failHandler(c, failure)
 		}
 	}
@@ -324,7 +324,7 @@ func (w *worker) commit(c actor.Context) {
 // progress notes what was committed.
 func (w *worker) progress(c actor.Context, n int) {
 	if w.pause == nil {
-		w.plan.cell.moved(Running, w.runner.Position(), n)
+		w.plan.cell.moved(Running, w.runner.Progress().Position, n)
 	}
 	w.publish()
 	if n == 0 {
@@ -335,7 +335,7 @@ func (w *worker) progress(c actor.Context, n int) {
 		c.Send(w.parent, &recovered{child: w.child, gen: w.gen})
 	}
 	for event := range w.trouble {
-		if event == 0 || w.runner.Done(event) {
+		if event == 0 || w.runner.IsDone(event) {
 			delete(w.trouble, event)
 			c.Send(w.parent, &passed{child: w.child, gen: w.gen, event: event})
 		}
@@ -344,10 +344,9 @@ func (w *worker) progress(c actor.Context, n int) {
 
 // publish tells the outside exactly what is done.
 func (w *worker) publish() {
-	scanned, undone := w.runner.Progress()
-	parked, held := w.runner.Parked()
-	w.plan.cell.progress(w.runner.Position(), scanned, undone, parked, held)
-	w.plan.suspicious.Store(w.runner.Suspicious())
+	p := w.runner.Progress()
+	w.plan.cell.progress(p.Position, p.Scanned, p.Pending, p.Parked, p.Held)
+	w.plan.suspicious.Store(w.runner.Guarded())
 }
 
 // drain ends the actor between two batches. What the handler said about the end outlasts a restart with the siblings: the
@@ -395,7 +394,7 @@ func (w *worker) stop() {
 		}
 	}
 	w.controls = nil
-	if w.runner != nil && w.runner.InHand() == 0 && w.plan.cell.view().state == Halted {
+	if w.runner != nil && w.runner.Progress().InFlight == 0 && w.plan.cell.view().state == Halted {
 		_ = w.runner.Close(context.WithoutCancel(w.ctx)) // refused where another owner is the reason
 	}
 	w.cancel()
@@ -403,7 +402,7 @@ func (w *worker) stop() {
 
 // persist writes how far a parked worker has looked. That is a commit, so it may find out that there is a newer owner.
 func (w *worker) persist(c actor.Context) {
-	if w.runner == nil || w.runner.InHand() > 0 || !w.pulling {
+	if w.runner == nil || w.runner.Progress().InFlight > 0 || !w.pulling {
 		return
 	}
 	if err := w.settle(); errors.Is(err, checkpoint.ErrFenced) {
@@ -415,11 +414,11 @@ func (w *worker) persist(c actor.Context) {
 // handlers were cancelled. What it cannot write is read again by the next incarnation, so errors only cost time.
 func (w *worker) settle() error {
 	ctx := context.WithoutCancel(w.ctx)
-	if head := w.sys.store.Head(); head > w.runner.Reached() && w.runner.Waiting() == 0 {
-		waiting, err := w.sys.waiting(ctx, w.runner.Region(), w.runner.Reached(), head)
+	if head := w.sys.store.Head(); head > w.runner.Progress().Read && w.runner.Progress().Queued == 0 {
+		waiting, err := w.sys.waiting(ctx, w.runner.Region(), w.runner.Progress().Read, head)
 		if err == nil && !waiting {
 			if _, err = w.runner.Fill(ctx, head); err == nil {
-				w.plan.cell.settled(w.runner.Position())
+				w.plan.cell.settled(w.runner.Progress().Position)
 				w.publish()
 			}
 		}

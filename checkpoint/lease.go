@@ -162,8 +162,8 @@ func (l *Lease) Pass() Pass { return l.pass }
 // Unclean reports whether the owner before did not end in good order: one of the events it had in hand may be the reason.
 func (l *Lease) Unclean() bool { return l.unclean }
 
-// Relocate takes over the position of a reader that keeps it itself. It becomes part of the next commit.
-func (l *Lease) Relocate(at store.Position) {
+// SetPosition takes over the position of a reader that keeps it itself. It becomes part of the next commit.
+func (l *Lease) SetPosition(at store.Position) {
 	l.record.Scanned, l.record.Delivered, l.record.Pending = at, at, nil
 }
 

@@ -10,9 +10,9 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// Witness tells a handler what stands behind it: a checkpoint, so that an event whose commit is not on disk comes again
+// Ownership tells a handler what stands behind it: a checkpoint, so that an event whose commit is not on disk comes again
 // even if the process dies.
-type Witness struct {
+type Ownership struct {
 	ID checkpoint.ID
 	// Epoch of the owner. Effects outside the store may carry it, to refuse those of an earlier owner.
 	Epoch uint64
@@ -27,7 +27,7 @@ type Batch struct {
 	Events []store.Event
 
 	events  []store.Event // as the runner gave them, whatever the handler does to Events
-	witness Witness
+	witness Ownership
 	staged  []reaction
 	begun   int         // the event that the handler works on, -1 when it never said
 	fault   *EventError // of the first event with a reaction that cannot be encoded, or nil
@@ -47,8 +47,8 @@ type reaction struct {
 	given    store.Payload
 }
 
-// NewBatch makes a batch by hand, to test a handler with. The zero Witness stands for a worker without a checkpoint.
-func NewBatch(events []store.Event, w Witness) *Batch {
+// NewBatch makes a batch by hand, to test a handler with. The zero Ownership stands for a worker without a checkpoint.
+func NewBatch(events []store.Event, w Ownership) *Batch {
 	return &Batch{Events: events, events: events, witness: w, begun: -1}
 }
 
@@ -71,11 +71,11 @@ func (b *Batch) Replayed(i int) bool { return b.replayed != nil && b.replayed(b.
 // that are done, and maybe behind some that are not.
 func (b *Batch) Parked() bool { return b.parked }
 
-// Aside gives, ascending, the positions that a worker with a Locate passes over when it moves its position to the last event
+// PassedOver returns, ascending, the positions that a worker with an ExternalPosition passes over when it moves its position to the last event
 // of the batch: of what is set aside since the batch before, so that it is not in this one. Who keeps the position
 // keeps these too, and knows then what is not handled before it. There may be some that it knows already. It is nil for
 // other workers.
-func (b *Batch) Aside() []store.Position { return b.aside }
+func (b *Batch) PassedOver() []store.Position { return b.aside }
 
 // muted reports whether the reactions to Events[i] are dropped.
 func (b *Batch) muted(i int) bool { return b.mutes != nil && b.mutes(b.events[i]) }
@@ -127,7 +127,7 @@ func (b *Batch) Staged() []store.Proposal {
 
 // AtLeastOnce gives the witness, and false when the worker has no checkpoint: then an event comes again after a failure,
 // but not after the end of the process.
-func (b *Batch) AtLeastOnce() (Witness, bool) { return b.witness, b.witness != Witness{} }
+func (b *Batch) AtLeastOnce() (Ownership, bool) { return b.witness, b.witness != Ownership{} }
 
 // proposals gives the reactions to Events[from:to], nil when there are none.
 func (b *Batch) proposals(from, to int) []store.Proposal {
@@ -155,11 +155,11 @@ type EventError struct {
 	Err      error
 }
 
-// Failed is what a handler returns when it failed at Events[i] and is done with those before: they are committed, with
+// FailedAt is what a handler returns when it failed at Events[i] and is done with those before: they are committed, with
 // their reactions, and never come again. A handler that keeps something outside the store must therefore have saved what
 // those before changed; one that saves once for the whole batch returns the plain error instead, and all of it comes
-// again. Failed is never nil, even if err is.
-func Failed(i int, err error) error { return &EventError{Index: i, Err: err} }
+// again. FailedAt is never nil, even if err is.
+func FailedAt(i int, err error) error { return &EventError{Index: i, Err: err} }
 
 func (e *EventError) Error() string {
 	if e.Position == 0 {

@@ -24,7 +24,7 @@ func handmade(n int) []store.Event {
 }
 
 func TestReactionsCarryTheirCauseAndComeInTheOrderOfTheirEvents(t *testing.T) {
-	b := cursor.NewBatch(handmade(3), cursor.Witness{})
+	b := cursor.NewBatch(handmade(3), cursor.Ownership{})
 	require.Empty(t, b.Staged())
 	react(b, 2)
 	react(b, 0)
@@ -44,7 +44,7 @@ func TestReactionsCarryTheirCauseAndComeInTheOrderOfTheirEvents(t *testing.T) {
 }
 
 func TestThereIsNoReactingToAnEventThatIsNotThere(t *testing.T) {
-	b := cursor.NewBatch(handmade(1), cursor.Witness{})
+	b := cursor.NewBatch(handmade(1), cursor.Ownership{})
 	for _, i := range []int{-1, 1} {
 		require.Panics(t, func() { b.Begin(i) })
 		require.Panics(t, func() { react(b, i) })
@@ -53,20 +53,20 @@ func TestThereIsNoReactingToAnEventThatIsNotThere(t *testing.T) {
 
 func TestFailedIsNeverNilAndUnwraps(t *testing.T) {
 	cause := errors.New("cause")
-	err := fmt.Errorf("wrapped: %w", cursor.Failed(3, cause))
+	err := fmt.Errorf("wrapped: %w", cursor.FailedAt(3, cause))
 	require.ErrorIs(t, err, cause)
 	var named *cursor.EventError
 	require.ErrorAs(t, err, &named)
 	require.Equal(t, 3, named.Index)
-	require.Error(t, cursor.Failed(0, nil))
-	require.NotEmpty(t, cursor.Failed(0, nil).Error())
+	require.Error(t, cursor.FailedAt(0, nil))
+	require.NotEmpty(t, cursor.FailedAt(0, nil).Error())
 }
 
 func TestOnlyAWorkerWithACheckpointHasAWitness(t *testing.T) {
 	for _, volatile := range []bool{false, true} {
 		st := open(t)
 		fill(t, st, 1, 0)
-		var witness cursor.Witness
+		var witness cursor.Ownership
 		var ok bool
 		w := cursor.Worker{Name: "reserve", Volatile: volatile, Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
 			witness, ok = b.AtLeastOnce()
@@ -77,12 +77,12 @@ func TestOnlyAWorkerWithACheckpointHasAWitness(t *testing.T) {
 		drain(t, r)
 		require.Equal(t, !volatile, ok)
 		if !volatile {
-			require.Equal(t, cursor.Witness{ID: "reserve", Epoch: 2, Origin: st.Origin()}, witness)
-			require.Equal(t, uint64(2), r.Epoch())
+			require.Equal(t, cursor.Ownership{ID: "reserve", Epoch: 2, Origin: st.Origin()}, witness)
+			require.Equal(t, uint64(2), r.Progress().Epoch)
 			continue
 		}
-		require.Zero(t, r.Epoch())
-		require.Zero(t, r.Stored())
+		require.Zero(t, r.Progress().Epoch)
+		require.Zero(t, r.Progress().Stored)
 		require.NoError(t, r.Flush(t.Context()))
 		_, found := st.Side("checkpoint/reserve")
 		require.False(t, found)

@@ -49,7 +49,7 @@ type span struct {
 // committed, also beside an error. A commit is never cut short by ctx.
 //
 // A [*CommitError] or [*HandlerError] that names an event means that its reactions are refused: a lost race, or content
-// that the store does not take. The event and what follows it wait for [Runner.Again], [Runner.Park] or [Runner.Skip], and
+// that the store does not take. The event and what follows it wait for [Runner.Retry], [Runner.Park] or [Runner.Skip], and
 // all others are committed. After any other error what was handled stays, and the next Commit tries to write it.
 func (r *Runner) Commit(ctx context.Context) (int, error) {
 	if err := r.commitExtra(ctx); err != nil {
@@ -72,6 +72,7 @@ func (r *Runner) Commit(ctx context.Context) (int, error) {
 		r.done(t)
 		return true
 	})
+	r.expireGuard()
 	return n, err
 }
 
@@ -296,8 +297,8 @@ func (r *Runner) stuck() (stuck []*queue) {
 	return stuck
 }
 
-// Again lets an event that failed, the HandlerError.First or CommitError.Event of the failure, be handled again.
-func (r *Runner) Again(first store.Position) {
+// Retry lets an event that failed, the HandlerError.First or CommitError.Event of the failure, be handled again.
+func (r *Runner) Retry(first store.Position) {
 	if q := r.slot(first); q != nil {
 		r.release(q)
 	}
@@ -310,11 +311,11 @@ func (r *Runner) release(q *queue) {
 	}
 }
 
-// Failed reports whether the event at a position failed and waits for [Runner.Again], [Runner.Park] or [Runner.Skip].
-func (r *Runner) Failed(first store.Position) bool { return r.slot(first) != nil }
+// IsFailed reports whether the event at a position failed and waits for [Runner.Retry], [Runner.Park] or [Runner.Skip].
+func (r *Runner) IsFailed(first store.Position) bool { return r.slot(first) != nil }
 
-// Done reports whether an event that was read is done, or set aside.
-func (r *Runner) Done(p store.Position) bool {
+// IsDone reports whether an event that was read is done, or set aside.
+func (r *Runner) IsDone(p store.Position) bool {
 	entry := r.parked.at[p]
 	return p <= r.at.scanned && !r.has(p) && (entry == nil || !entry.Replaying)
 }

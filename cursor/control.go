@@ -11,10 +11,10 @@ import (
 )
 
 // The calls in this file change what the worker does from now on. Each is one commit with an audit event in the reserved
-// scope; after a crash it is there whole or not at all. They need the tasks to be given back, or return [ErrInHand].
+// scope; after a crash it is there whole or not at all. They need the tasks to be given back, or return [ErrInFlight].
 
-// ErrOwnPosition is the error of a call that moves a worker which keeps its position itself, see Worker.Locate.
-var ErrOwnPosition = fmt.Errorf("cursor: worker keeps its position elsewhere: move it there")
+// ErrExternalPosition is the error of a call that moves a worker which keeps its position itself, see Worker.ExternalPosition.
+var ErrExternalPosition = fmt.Errorf("cursor: worker keeps its position elsewhere: move it there")
 
 // settled makes sure that nothing is in hand and nothing waits to be written.
 func (r *Runner) settled(ctx context.Context, what string) error {
@@ -22,14 +22,14 @@ func (r *Runner) settled(ctx context.Context, what string) error {
 	switch {
 	case r.lease == nil:
 		err = ErrNoCheckpoint
-	case r.inHand > 0:
-		err = ErrInHand
+	case r.inFlight > 0:
+		err = ErrInFlight
 	default:
 		if r.Dirty() {
 			_, err = r.Commit(ctx)
 		}
 		if err == nil && len(r.finished) > 0 {
-			err = ErrInHand
+			err = ErrInFlight
 		}
 	}
 	if err != nil {
@@ -82,7 +82,7 @@ func (r *Runner) Resume(ctx context.Context, reason string) error {
 // Rewind goes back to a position: everything that matches behind it is handled again. Handlers see [Batch.Replayed] for
 // what had been handled before, and the reactions to that are dropped unless emit says that they are to be written again.
 // What was parked or held behind the position, and what was not handled yet, comes in its place in the log, for the first
-// time. Errors: [*checkpoint.RewindError], [*checkpoint.AheadError], [ErrOwnPosition].
+// time. Errors: [*checkpoint.RewindError], [*checkpoint.AheadError], [ErrExternalPosition].
 func (r *Runner) Rewind(ctx context.Context, to store.Position, emit bool, reason string) error {
 	if err := r.movable(ctx, "rewind"); err != nil {
 		return err
@@ -99,7 +99,7 @@ func (r *Runner) Rewind(ctx context.Context, to store.Position, emit bool, reaso
 		}
 	}
 	slices.Sort(undone)
-	from := r.Position()
+	from := r.position()
 	if err := r.lease.StageRewind(&b, to, r.region, undone, emit); err != nil {
 		return err
 	}
@@ -117,19 +117,19 @@ func (r *Runner) Reset(ctx context.Context, reason string) error {
 	for p := range r.parked.at {
 		b.Sides = append(b.Sides, checkpoint.Unpark(r.lease.ID(), p))
 	}
-	a := checkpoint.Audit{Action: checkpoint.AuditReset, Position: r.Position(), Reason: reason}
+	a := checkpoint.Audit{Action: checkpoint.AuditReset, Position: r.position(), Reason: reason}
 	r.lease.StageReset(&b)
 	return r.restart(ctx, b, a)
 }
 
 // SkipTo goes forward to a position: what lies before it and is not handled yet never is. What is parked stays. Errors:
-// [*checkpoint.SkipError], [*checkpoint.AheadError], [ErrOwnPosition].
+// [*checkpoint.SkipError], [*checkpoint.AheadError], [ErrExternalPosition].
 func (r *Runner) SkipTo(ctx context.Context, to store.Position, reason string) error {
 	if err := r.movable(ctx, "skip"); err != nil {
 		return err
 	}
 	var b store.Batch
-	a := checkpoint.Audit{Action: checkpoint.AuditSkippedTo, Position: r.Position(), To: to, Reason: reason}
+	a := checkpoint.Audit{Action: checkpoint.AuditSkippedTo, Position: r.position(), To: to, Reason: reason}
 	if err := r.lease.StageSkip(&b, to, r.st.Head()); err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func (r *Runner) Widen(ctx context.Context, region store.Region, kinds []string,
 	if err := r.lease.StageWiden(&b, wider.binding()); err != nil {
 		return err
 	}
-	a := checkpoint.Audit{Action: checkpoint.AuditWidened, Position: r.Position(), Region: region.String(), Reason: reason}
+	a := checkpoint.Audit{Action: checkpoint.AuditWidened, Position: r.position(), Region: region.String(), Reason: reason}
 	former, formerRegion := r.worker, r.region
 	r.worker, r.region = wider, wider.narrowed()
 	if err := r.restart(ctx, b, a); err != nil {
@@ -164,8 +164,8 @@ func (r *Runner) Widen(ctx context.Context, region store.Region, kinds []string,
 
 // movable is settled, for a worker whose position is kept here.
 func (r *Runner) movable(ctx context.Context, what string) error {
-	if r.worker.Locate != nil {
-		return fmt.Errorf("cursor: worker %q: %s: %w", r.worker.Name, what, ErrOwnPosition)
+	if r.worker.ExternalPosition != nil {
+		return fmt.Errorf("cursor: worker %q: %s: %w", r.worker.Name, what, ErrExternalPosition)
 	}
 	if err := r.settled(ctx, what); err != nil {
 		return err
@@ -179,14 +179,14 @@ func (r *Runner) restart(ctx context.Context, b store.Batch, a checkpoint.Audit)
 	if err := r.control(ctx, b, a); err != nil {
 		return err
 	}
-	r.Trust()
+	r.ClearCrashGuard()
 	return r.restore(ctx)
 }
 
 // Replay lets what is set aside be handled again, between the batches of what is new, with a fresh count of attempts: the
 // parked event of each key that is selected, and then what is held behind it. It gives what it concerns, by position. A
 // dry run changes nothing. Once it is committed a crash does not stop it: the next runner goes on. Errors: [ErrNotParked].
-func (r *Runner) Replay(ctx context.Context, which Which, dryRun bool, reason string) ([]checkpoint.Parked, error) {
+func (r *Runner) Replay(ctx context.Context, which ParkedFilter, dryRun bool, reason string) ([]checkpoint.Parked, error) {
 	if err := r.settled(ctx, "replay"); err != nil {
 		return nil, err
 	}
@@ -207,7 +207,7 @@ func (r *Runner) Replay(ctx context.Context, which Which, dryRun bool, reason st
 	return chosen, r.markReplaying(ctx, which, chosen, reason)
 }
 
-func (r *Runner) markReplaying(ctx context.Context, which Which, chosen []checkpoint.Parked, reason string) error {
+func (r *Runner) markReplaying(ctx context.Context, which ParkedFilter, chosen []checkpoint.Parked, reason string) error {
 	var sides []store.SideWrite
 	for _, entry := range chosen {
 		entry.Replaying = true
@@ -231,7 +231,7 @@ func (r *Runner) Discard(ctx context.Context, event store.Position, reason strin
 	if err := r.settled(ctx, "discard"); err != nil {
 		return err
 	}
-	keys, err := r.choose(Which{Position: event})
+	keys, err := r.choose(ParkedFilter{Position: event})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,6 @@
 // Package cursor reads the log in order and moves a checkpoint along: pull, handle, commit.
 //
-// Most programs need only [Worker], [Batch] and [Failed]: they describe a worker and give it to package actors, which runs
+// Most programs need only [Worker], [Batch] and [FailedAt]: they describe a worker and give it to package actors, which runs
 // it. A [Cursor] is for a loop of one's own; what only pulls from one takes a [Canal], so that its test can be given events
 // made by hand. A [Runner] is for who runs workers.
 //
@@ -23,8 +23,8 @@
 // again. Reactions are in the log exactly once in both cases, because they and the checkpoint that says so are one
 // write, and because a runner whose checkpoint was acquired by another is refused with its reactions.
 //
-// A worker with a Locate keeps its position itself, where it saves what it makes: the database of a projection. It is asked for
-// it by each new runner, see [Locating], and its batches say what is set aside ([Batch.Aside], [Batch.Parked]), so that what it
+// A worker with an ExternalPosition keeps its position itself, where it saves what it makes: the database of a projection. It is asked for
+// it by each new runner, see [ResumeState], and its batches say what is set aside ([Batch.PassedOver], [Batch.Parked]), so that what it
 // keeps can be exact without the log.
 //
 // What it must not know: actors and mailboxes, who retries and when, typed events.

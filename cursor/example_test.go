@@ -74,7 +74,7 @@ func ExampleRunner() {
 	}
 	out, err := r.Step(ctx, 0, 0)
 	fmt.Printf("%+v %v\n", out, err)
-	fmt.Println("head", st.Head(), "checkpoint", r.Stored())
+	fmt.Println("head", st.Head(), "checkpoint", r.Progress().Stored)
 	// Output:
 	// {Handled:1 Committed:1 Action:continue CaughtUp:true} <nil>
 	// head 2 checkpoint 1

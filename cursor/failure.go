@@ -25,9 +25,9 @@ type HandlerError struct {
 	Stack []byte
 	// Timeout says that the time of Worker.Timeout was over when it failed.
 	Timeout bool
-	// Deaths is how often the process ended while it handled the event alone.
-	Deaths int
-	Err    error
+	// Crashes is how often the process ended while it handled the event alone.
+	Crashes int
+	Err     error
 }
 
 func (e *HandlerError) Error() string {

@@ -49,13 +49,13 @@ func TestWhatWasHandledBeforeTheFailureIsCommitted(t *testing.T) {
 	}
 	for name, c := range map[string]row{
 		"named error": {
-			handler: failAt(2, func() error { return fmt.Errorf("wrapped: %w", cursor.Failed(2, errBroken)) }),
+			handler: failAt(2, func() error { return fmt.Errorf("wrapped: %w", cursor.FailedAt(2, errBroken)) }),
 			event:   3, committed: 2,
 		},
-		"named error at the first":    {handler: failAt(0, func() error { return cursor.Failed(0, errBroken) }), event: 1},
+		"named error at the first":    {handler: failAt(0, func() error { return cursor.FailedAt(0, errBroken) }), event: 1},
 		"error without a name":        {handler: failAt(2, func() error { return errBroken })},
-		"name of no event":            {handler: failAt(2, func() error { return cursor.Failed(5, errBroken) })},
-		"negative name":               {handler: failAt(2, func() error { return cursor.Failed(-1, errBroken) })},
+		"name of no event":            {handler: failAt(2, func() error { return cursor.FailedAt(5, errBroken) })},
+		"negative name":               {handler: failAt(2, func() error { return cursor.FailedAt(-1, errBroken) })},
 		"error in a batch of one":     {handler: failAt(0, func() error { return errBroken }), limit: 1, event: 1},
 		"panic while at an event":     {handler: failAt(2, func() error { panic(errBroken) }), event: 3, committed: 2, panicked: true},
 		"panic without a name":        {handler: func(context.Context, *cursor.Batch) (cursor.Action, error) { panic(errBroken) }, panicked: true},
@@ -81,7 +81,7 @@ func TestWhatWasHandledBeforeTheFailureIsCommitted(t *testing.T) {
 			require.Equal(t, cursor.Continue, out.Action)
 			require.Equal(t, c.committed, out.Committed)
 			require.Len(t, reactions(t, st), c.committed)
-			require.Equal(t, store.Position(c.committed), r.Position())
+			require.Equal(t, store.Position(c.committed), r.Progress().Position)
 			require.Equal(t, store.Position(c.committed), record(t, st, "reserve").Scanned)
 		})
 	}
@@ -89,7 +89,7 @@ func TestWhatWasHandledBeforeTheFailureIsCommitted(t *testing.T) {
 
 func reactThenFailAtSecond(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
 	_, _ = reactAll(ctx, b)
-	return cursor.Continue, cursor.Failed(1, errBroken)
+	return cursor.Continue, cursor.FailedAt(1, errBroken)
 }
 
 func TestAfterAFailureTheNextStepReadsFromTheLastCommittedEvent(t *testing.T) {
@@ -101,7 +101,7 @@ func TestAfterAFailureTheNextStepReadsFromTheLastCommittedEvent(t *testing.T) {
 		got = append(got, at(b.Events))
 		if failures > 0 {
 			failures--
-			return cursor.Continue, cursor.Failed(1, errBroken)
+			return cursor.Continue, cursor.FailedAt(1, errBroken)
 		}
 		return reactAll(ctx, b)
 	}})
@@ -167,7 +167,7 @@ func TestAHandlerThatEndsItsGoroutineIsAFailureOfTheNextStep(t *testing.T) {
 func TestAnEndedContextRecordsNothing(t *testing.T) {
 	for name, end := range map[string]func() error{
 		"error":       func() error { return errBroken },
-		"named error": func() error { return cursor.Failed(2, errBroken) },
+		"named error": func() error { return cursor.FailedAt(2, errBroken) },
 		"panic":       func() error { panic(errBroken) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -182,7 +182,7 @@ func TestAnEndedContextRecordsNothing(t *testing.T) {
 			require.NotErrorAs(t, err, &failed)
 			require.Equal(t, 0, out.Committed)
 			require.Empty(t, reactions(t, st))
-			require.Equal(t, store.Position(0), r.Position())
+			require.Equal(t, store.Position(0), r.Progress().Position)
 
 			called := false
 			r = runner(t, st, cursor.Worker{Region: orders, Handle: func(context.Context, *cursor.Batch) (cursor.Action, error) {
@@ -205,19 +205,19 @@ func TestAHandlerThatIsDoneIsCommittedAlthoughItsContextEnded(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 5, out.Committed)
 	require.Equal(t, []store.Position{1, 2, 3, 4, 5}, reactions(t, st))
-	require.Equal(t, store.Position(5), r.Stored())
+	require.Equal(t, store.Position(5), r.Progress().Stored)
 	require.NoError(t, r.Flush(ctx), "nothing to flush")
 }
 
 func TestTheTextOfAFailureNamesItsEventOnce(t *testing.T) {
 	for want, handler := range map[string]cursor.Handler{
-		`handler failed at event 3: broken`:            failAt(2, func() error { return cursor.Failed(2, errBroken) }),
+		`handler failed at event 3: broken`:            failAt(2, func() error { return cursor.FailedAt(2, errBroken) }),
 		`handler panicked at event 3: broken`:          failAt(2, func() error { panic(errBroken) }),
 		`handler panicked at event 3: a word`:          failAt(2, func() error { panic("a word") }),
 		`handler failed in a batch of 5: broken`:       failAt(2, func() error { return errBroken }),
-		`handler failed at event 3: shop: position 3:`: failAt(2, func() error { return fmt.Errorf("shop: position 3: %w", cursor.Failed(2, errBroken)) }),
+		`handler failed at event 3: shop: position 3:`: failAt(2, func() error { return fmt.Errorf("shop: position 3: %w", cursor.FailedAt(2, errBroken)) }),
 		`handler failed in a batch of 5: cursor: event 9 of the batch: broken`: failAt(2, func() error {
-			return cursor.Failed(9, errBroken)
+			return cursor.FailedAt(9, errBroken)
 		}),
 	} {
 		_, _, _, err := stepWith(t, t.Context(), handler, 0)

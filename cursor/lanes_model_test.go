@@ -19,15 +19,15 @@ import (
 
 // busy is a runner in the hands of somebody who does everything that may be done with it, in any order.
 type busy struct {
-	t       *rapid.T
-	st      *store.Store
-	random  *rand.Rand
-	worker  cursor.Worker
-	runner  *cursor.Runner
-	inHand  []*cursor.Task
-	failed  []store.Position // waiting for a decision
-	sick    map[store.Position]bool
-	skipped map[store.Position]bool
+	t        *rapid.T
+	st       *store.Store
+	random   *rand.Rand
+	worker   cursor.Worker
+	runner   *cursor.Runner
+	inFlight []*cursor.Task
+	failed   []store.Position // waiting for a decision
+	sick     map[store.Position]bool
+	skipped  map[store.Position]bool
 }
 
 func (b *busy) handle(_ context.Context, batch *cursor.Batch) (cursor.Action, error) {
@@ -40,7 +40,7 @@ func (b *busy) handle(_ context.Context, batch *cursor.Batch) (cursor.Action, er
 			case 1:
 				return cursor.Continue, errBroken // names no event
 			default:
-				return cursor.Continue, cursor.Failed(i, errBroken)
+				return cursor.Continue, cursor.FailedAt(i, errBroken)
 			}
 		}
 		batch.React(i, store.At("out", "shop"), reserved{For: e.Position})
@@ -51,8 +51,8 @@ func (b *busy) handle(_ context.Context, batch *cursor.Batch) (cursor.Action, er
 func (b *busy) open() {
 	r, err := cursor.NewRunner(b.t.Context(), b.st, b.worker)
 	require.NoError(b.t, err)
-	r.Trust()
-	b.runner, b.inHand, b.failed = r, nil, nil
+	r.ClearCrashGuard()
+	b.runner, b.inFlight, b.failed = r, nil, nil
 }
 
 func (b *busy) append() {
@@ -72,17 +72,17 @@ func (b *busy) take() {
 	require.NoError(b.t, err)
 	if task != nil {
 		task.Run(b.t.Context())
-		b.inHand = append(b.inHand, task)
+		b.inFlight = append(b.inFlight, task)
 	}
 }
 
 func (b *busy) giveBack() {
-	if len(b.inHand) == 0 {
+	if len(b.inFlight) == 0 {
 		return
 	}
-	i := b.random.IntN(len(b.inHand))
-	task := b.inHand[i]
-	b.inHand = slices.Delete(b.inHand, i, i+1)
+	i := b.random.IntN(len(b.inFlight))
+	task := b.inFlight[i]
+	b.inFlight = slices.Delete(b.inFlight, i, i+1)
 	b.runner.Finish(task)
 	var failure *cursor.HandlerError
 	if errors.As(task.Err(), &failure) {
@@ -97,7 +97,7 @@ func (b *busy) commit() {
 
 func (b *busy) decide() {
 	for _, first := range b.failed {
-		if !b.runner.Failed(first) {
+		if !b.runner.IsFailed(first) {
 			continue
 		}
 		switch b.random.IntN(4) {
@@ -108,9 +108,9 @@ func (b *busy) decide() {
 				require.NoError(b.t, b.runner.Skip(first, errBroken, 3))
 				b.skipped[first] = true
 			}
-			b.runner.Again(first)
+			b.runner.Retry(first)
 		default:
-			b.runner.Again(first)
+			b.runner.Retry(first)
 		}
 	}
 	b.failed = nil
@@ -118,7 +118,7 @@ func (b *busy) decide() {
 
 // settle gives everything back, so that the runner may be moved.
 func (b *busy) settle() {
-	for len(b.inHand) > 0 {
+	for len(b.inFlight) > 0 {
 		b.giveBack()
 	}
 	b.commit()
@@ -128,7 +128,7 @@ func (b *busy) settle() {
 
 func (b *busy) rewind() {
 	b.settle()
-	to := store.Position(b.random.IntN(int(b.runner.Position()) + 1))
+	to := store.Position(b.random.IntN(int(b.runner.Progress().Position) + 1))
 	require.NoError(b.t, b.runner.Rewind(b.t.Context(), to, false, ""))
 	b.failed = nil
 }
@@ -145,7 +145,7 @@ func (b *busy) widen() {
 
 func (b *busy) replay() {
 	b.settle()
-	_, err := b.runner.Replay(b.t.Context(), cursor.Which{All: true}, false, "")
+	_, err := b.runner.Replay(b.t.Context(), cursor.ParkedFilter{All: true}, false, "")
 	require.NoError(b.t, err)
 }
 

@@ -10,27 +10,27 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// Locating is what a worker that keeps its position itself is told when it is asked for it. It answers behind which position to
+// ResumeState is what a worker that keeps its position itself is told when it is asked for it. It answers behind which position to
 // read. What is not handled before its position, and not set aside here either (the log may have lost that, or the place where
 // the worker keeps its position may be an older copy), it gets again by answering with a position before that; it leaves
 // out then what it has handled.
 //
-// The position is kept with Witness.Origin, since in another history it means nothing, and with Witness.Epoch, so that an
+// The position is kept with Ownership.Origin, since in another history it means nothing, and with Ownership.Epoch, so that an
 // earlier owner can be refused.
-type Locating struct {
-	Witness
+type ResumeState struct {
+	Ownership
 	// Start is where a worker begins that has kept nothing yet: Worker.Start as it is now.
 	Start store.Position
-	// Aside is, ascending, what is set aside: parked, or held behind that. It is handled when it is replayed, and not
+	// Parked is, ascending, what is set aside: parked, or held behind that. It is handled when it is replayed, and not
 	// delivered before.
-	Aside []store.Position
+	Parked []store.Position
 
 	st *store.Store
 }
 
-// GivenUp tells which of some events, ascending, were given up: skipped or discarded, and not set aside again since. It reads
+// Skipped tells which of some events, ascending, were given up: skipped or discarded, and not set aside again since. It reads
 // the audit events of the worker.
-func (l Locating) GivenUp(ctx context.Context, events []store.Position) ([]store.Position, error) {
+func (l ResumeState) Skipped(ctx context.Context, events []store.Position) ([]store.Position, error) {
 	if len(events) == 0 || l.st == nil {
 		return nil, nil
 	}
@@ -55,11 +55,11 @@ func (l Locating) GivenUp(ctx context.Context, events []store.Position) ([]store
 // locate takes the position from a worker that keeps it itself. A rewind or widening of the checkpoint means nothing to it,
 // and is refused rather than forgotten.
 func (r *Runner) locate(ctx context.Context) error {
-	if r.worker.Locate == nil {
+	if r.worker.ExternalPosition == nil {
 		return nil
 	}
 	if !r.lease.Pass().Empty() {
-		return fmt.Errorf("the checkpoint was rewound or widened (checkpoint.Reset takes that back): %w", ErrOwnPosition)
+		return fmt.Errorf("the checkpoint was rewound or widened (checkpoint.Reset takes that back): %w", ErrExternalPosition)
 	}
 	start, err := startAt(ctx, r.st, r.worker.Start)
 	if err != nil {
@@ -68,8 +68,8 @@ func (r *Runner) locate(ctx context.Context) error {
 	if err := r.loadParked(); err != nil {
 		return err
 	}
-	at, err := r.worker.Locate(ctx, Locating{
-		Witness: r.witness(), Start: start.scanned, Aside: slices.Sorted(maps.Keys(r.parked.at)), st: r.st,
+	at, err := r.worker.ExternalPosition(ctx, ResumeState{
+		Ownership: r.witness(), Start: start.scanned, Parked: slices.Sorted(maps.Keys(r.parked.at)), st: r.st,
 	})
 	if err != nil {
 		return fmt.Errorf("locate: %w", err)
@@ -80,7 +80,7 @@ func (r *Runner) locate(ctx context.Context) error {
 	if record := r.lease.Record(); record.Delivered <= at && at < record.Scanned && len(record.Pending) == 0 {
 		return nil // the checkpoint has looked further, and found nothing that matches
 	}
-	r.lease.Relocate(at)
+	r.lease.SetPosition(at)
 	return nil
 }
 
@@ -99,11 +99,11 @@ func (r *Runner) asideUpTo(last store.Position) (aside []store.Position) {
 // lie before what is set aside need not: it comes by there again where its own position is an older one.
 func (r *Runner) holds(key string, event store.Position) bool {
 	k := r.parked.keys[key]
-	return k != nil && (r.worker.Locate == nil || event > k.entries[0].Position)
+	return k != nil && (r.worker.ExternalPosition == nil || event > k.entries[0].Position)
 }
 
 // early reports whether events of the key may have to be handled before those that are set aside: where the position of the
 // worker itself lies before them.
 func (r *Runner) early(k *parkedKey) bool {
-	return r.worker.Locate != nil && k.entries[0].Position > r.Position()
+	return r.worker.ExternalPosition != nil && k.entries[0].Position > r.position()
 }

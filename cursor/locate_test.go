@@ -17,7 +17,7 @@ var errRefused = errors.New("refused")
 // keeper keeps a position as a database would, and notes what it is told.
 type keeper struct {
 	position store.Position
-	asked    []cursor.Locating
+	asked    []cursor.ResumeState
 	given    [][]store.Position // batches that were handled
 	aside    [][]store.Position // beside each
 	parked   []bool
@@ -27,10 +27,10 @@ type keeper struct {
 }
 
 func (k *keeper) worker() cursor.Worker {
-	return cursor.Worker{Name: "keeper", Region: orders, Handle: k.handle, BatchSize: 4, Locate: k.locate}
+	return cursor.Worker{Name: "keeper", Region: orders, Handle: k.handle, BatchSize: 4, ExternalPosition: k.locate}
 }
 
-func (k *keeper) locate(_ context.Context, at cursor.Locating) (store.Position, error) {
+func (k *keeper) locate(_ context.Context, at cursor.ResumeState) (store.Position, error) {
 	k.asked = append(k.asked, at)
 	return k.position, nil
 }
@@ -38,15 +38,15 @@ func (k *keeper) locate(_ context.Context, at cursor.Locating) (store.Position, 
 func (k *keeper) handle(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
 	for i, e := range b.Events {
 		if k.bad[e.Position] {
-			return cursor.Continue, cursor.Failed(i, errRefused)
+			return cursor.Continue, cursor.FailedAt(i, errRefused)
 		}
 	}
-	for _, p := range b.Aside() {
+	for _, p := range b.PassedOver() {
 		if _, ok, _ := checkpoint.ParkedAt(k.st, "keeper", p); !ok {
 			k.unknown = append(k.unknown, p)
 		}
 	}
-	k.given, k.aside, k.parked = append(k.given, at(b.Events)), append(k.aside, b.Aside()), append(k.parked, b.Parked())
+	k.given, k.aside, k.parked = append(k.given, at(b.Events)), append(k.aside, b.PassedOver()), append(k.parked, b.Parked())
 	if !b.Parked() {
 		k.position = b.Events[len(b.Events)-1].Position
 	}
@@ -58,7 +58,7 @@ func (k *keeper) runner(t *testing.T, st *store.Store) *cursor.Runner {
 	t.Helper()
 	k.st = st
 	r := runner(t, st, k.worker())
-	r.Trust()
+	r.ClearCrashGuard()
 	return r
 }
 
@@ -90,12 +90,12 @@ func TestAWorkerThatKeepsItsPositionIsAskedForItByEachRunner(t *testing.T) {
 	k.position = 7
 	k.given = nil
 	r := runner(t, st, w)
-	r.Trust()
+	r.ClearCrashGuard()
 	drain(t, r)
 	require.Equal(t, [][]store.Position{{8, 9, 10, 11}, {12}}, k.given, "nor does the checkpoint")
 	for i, asked := range k.asked {
-		require.Equal(t, cursor.Locating{
-			Witness: cursor.Witness{ID: "keeper", Epoch: uint64(i + 1), Origin: st.Origin()}, Start: 3,
+		require.Equal(t, cursor.ResumeState{
+			Ownership: cursor.Ownership{ID: "keeper", Epoch: uint64(i + 1), Origin: st.Origin()}, Start: 3,
 		}, withoutStore(asked))
 	}
 	k.position = 99
@@ -104,8 +104,8 @@ func TestAWorkerThatKeepsItsPositionIsAskedForItByEachRunner(t *testing.T) {
 }
 
 // withoutStore keeps what is exported.
-func withoutStore(l cursor.Locating) cursor.Locating {
-	return cursor.Locating{Witness: l.Witness, Start: l.Start, Aside: l.Aside}
+func withoutStore(l cursor.ResumeState) cursor.ResumeState {
+	return cursor.ResumeState{Ownership: l.Ownership, Start: l.Start, Parked: l.Parked}
 }
 
 // The keys are those of order:0 to order:4: with 3 goes 8, and with 4 goes 9.
@@ -128,8 +128,8 @@ func TestABatchTellsWhatItsPositionPassesWithoutIt(t *testing.T) {
 
 	k.bad, k.given, k.aside, k.parked = nil, nil, nil, nil
 	r = k.runner(t, st)
-	require.Equal(t, []store.Position{3, 8}, k.asked[1].Aside)
-	_, err := r.Replay(t.Context(), cursor.Which{All: true}, false, "")
+	require.Equal(t, []store.Position{3, 8}, k.asked[1].Parked)
+	_, err := r.Replay(t.Context(), cursor.ParkedFilter{All: true}, false, "")
 	require.NoError(t, err)
 	drain(t, r)
 	require.Equal(t, [][]store.Position{{3, 8}}, k.given)
@@ -145,9 +145,9 @@ func TestWhatAWorkerLookedAtInVainItDoesNotLookAtAgainThoughItsPositionIsBehind(
 	drain(t, r)
 	require.NoError(t, r.Close(t.Context()))
 	require.Equal(t, store.Position(203), k.position)
-	require.Equal(t, store.Position(303), k.runner(t, st).Reached())
+	require.Equal(t, store.Position(303), k.runner(t, st).Progress().Read)
 	k.position = 202
-	require.Equal(t, store.Position(202), k.runner(t, st).Reached(), "203 is to be handled again")
+	require.Equal(t, store.Position(202), k.runner(t, st).Progress().Read, "203 is to be handled again")
 }
 
 func TestOnlyWhatLiesBehindAParkedEventIsHeldWhereThePositionWentBack(t *testing.T) {
@@ -159,14 +159,14 @@ func TestOnlyWhatLiesBehindAParkedEventIsHeldWhereThePositionWentBack(t *testing
 	r := k.runner(t, st)
 	drain(t, r)
 	require.Equal(t, [][]store.Position{{1, 2, 3, 4}, {5, 6, 7}, {9, 10, 11, 12}}, k.given)
-	parked, held := r.Parked()
+	parked, held := r.Progress().Parked, r.Progress().Held
 	require.Equal(t, []int{1, 0}, []int{parked, held})
 
 	k.position, k.bad = 0, map[store.Position]bool{3: true} // of the same key
 	r = k.runner(t, st)
 	parkAll(t, r)
 	k.bad, k.given = nil, nil
-	_, err := r.Replay(t.Context(), cursor.Which{Position: 3}, false, "")
+	_, err := r.Replay(t.Context(), cursor.ParkedFilter{Position: 3}, false, "")
 	require.NoError(t, err)
 	drain(t, r)
 	require.Equal(t, [][]store.Position{{3, 8}}, k.given, "in their order")
@@ -178,7 +178,7 @@ func TestWhatWasSkippedOrDiscardedIsGivenUpUntilItIsSetAsideAgain(t *testing.T) 
 	k := &keeper{bad: map[store.Position]bool{1: true, 2: true, 4: true, 5: true}}
 	r := k.runner(t, st)
 	for _, first := range []store.Position{1, 2, 4, 5} {
-		for !r.Failed(first) {
+		for !r.IsFailed(first) {
 			_, err := r.Step(t.Context(), 0, 0)
 			require.Error(t, err)
 		}
@@ -195,7 +195,7 @@ func TestWhatWasSkippedOrDiscardedIsGivenUpUntilItIsSetAsideAgain(t *testing.T) 
 	}
 	givenUp := func() []store.Position {
 		all := []store.Position{1, 2, 3, 4, 5}
-		list, err := k.asked[len(k.asked)-1].GivenUp(t.Context(), all)
+		list, err := k.asked[len(k.asked)-1].Skipped(t.Context(), all)
 		require.NoError(t, err)
 		require.Equal(t, []store.Position{1, 2, 3, 4, 5}, all)
 		return list
@@ -205,7 +205,7 @@ func TestWhatWasSkippedOrDiscardedIsGivenUpUntilItIsSetAsideAgain(t *testing.T) 
 	k.position = 4 // 5 comes again, and fails again
 	parkAll(t, k.runner(t, st))
 	require.Equal(t, []store.Position{1, 4}, givenUp())
-	list, err := cursor.Locating{}.GivenUp(t.Context(), []store.Position{1})
+	list, err := cursor.ResumeState{}.Skipped(t.Context(), []store.Position{1})
 	require.NoError(t, err)
 	require.Empty(t, list, "made by hand it knows nothing")
 }
@@ -216,10 +216,10 @@ func TestACheckpointThatWasRewoundIsRefusedByAWorkerThatKeepsItsPosition(t *test
 	k := &keeper{}
 	r := k.runner(t, st)
 	drain(t, r)
-	require.ErrorIs(t, r.Rewind(t.Context(), 3, false, ""), cursor.ErrOwnPosition)
+	require.ErrorIs(t, r.Rewind(t.Context(), 3, false, ""), cursor.ErrExternalPosition)
 	require.NoError(t, checkpoint.Rewind(t.Context(), st, "keeper", 3, false))
 	_, err := cursor.NewRunner(t.Context(), st, k.worker())
-	require.ErrorIs(t, err, cursor.ErrOwnPosition)
+	require.ErrorIs(t, err, cursor.ErrExternalPosition)
 	require.NoError(t, checkpoint.Reset(t.Context(), st, "keeper"))
 	k.given = nil
 	drain(t, k.runner(t, st))

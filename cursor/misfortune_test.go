@@ -22,18 +22,18 @@ var errDisk = errors.New("the disk is broken")
 
 // misfortune is a runner on a disk that fails, in the hands of somebody who does everything that may be done with it.
 type misfortune struct {
-	t       *testing.T
-	ledger  *ledger
-	disk    *storetest.Disk
-	st      *store.Store
-	random  *rand.Rand
-	worker  cursor.Worker
-	runner  *cursor.Runner
-	inHand  map[*cursor.Task][]string
-	taken   []string         // keys of the task that is run
-	failed  []store.Position // waiting for a decision
-	healthy bool
-	sick    uint64
+	t        *testing.T
+	ledger   *ledger
+	disk     *storetest.Disk
+	st       *store.Store
+	random   *rand.Rand
+	worker   cursor.Worker
+	runner   *cursor.Runner
+	inFlight map[*cursor.Task][]string
+	taken    []string         // keys of the task that is run
+	failed   []store.Position // waiting for a decision
+	healthy  bool
+	sick     uint64
 }
 
 // sickness is what happens at an event, always the same until all get well.
@@ -61,7 +61,7 @@ func (m *misfortune) handle(_ context.Context, b *cursor.Batch) (cursor.Action, 
 		case "unnamed":
 			return cursor.Continue, errBroken
 		case "named":
-			return cursor.Continue, cursor.Failed(i, errBroken)
+			return cursor.Continue, cursor.FailedAt(i, errBroken)
 		case "refused":
 			p.At.Entity = ""
 		case "race":
@@ -116,9 +116,9 @@ func (m *misfortune) open() {
 		return // there was another boot
 	}
 	if m.random.IntN(2) == 0 {
-		r.Trust()
+		r.ClearCrashGuard()
 	}
-	m.runner, m.inHand, m.failed = r, make(map[*cursor.Task][]string), nil
+	m.runner, m.inFlight, m.failed = r, make(map[*cursor.Task][]string), nil
 	if m.through(m.ledger.fold(m.st)) {
 		m.ledger.narrow = m.ledger.narrow && len(m.worker.Kinds) > 0 // of the first one no audit event tells
 		m.ledger.check()
@@ -147,17 +147,17 @@ func (m *misfortune) take() {
 	}
 	m.taken = nil
 	task.Run(m.t.Context())
-	for _, others := range m.inHand {
+	for _, others := range m.inFlight {
 		for _, key := range m.taken {
 			require.NotContains(m.t, others, key, "a key is in two hands")
 		}
 	}
-	m.inHand[task] = m.taken
+	m.inFlight[task] = m.taken
 }
 
 func (m *misfortune) giveBack() {
-	tasks := make([]*cursor.Task, 0, len(m.inHand))
-	for task := range m.inHand {
+	tasks := make([]*cursor.Task, 0, len(m.inFlight))
+	for task := range m.inFlight {
 		tasks = append(tasks, task)
 	}
 	if len(tasks) == 0 {
@@ -165,7 +165,7 @@ func (m *misfortune) giveBack() {
 	}
 	slices.SortFunc(tasks, func(a, b *cursor.Task) int { return int(a.First()) - int(b.First()) })
 	task := tasks[m.random.IntN(len(tasks))]
-	delete(m.inHand, task)
+	delete(m.inFlight, task)
 	m.runner.Finish(task)
 	m.through(task.Err())
 }
@@ -179,7 +179,7 @@ func (m *misfortune) decide() {
 	failed := m.failed
 	m.failed = nil
 	for _, first := range failed {
-		if !m.runner.Failed(first) {
+		if !m.runner.IsFailed(first) {
 			continue
 		}
 		switch m.random.IntN(5) {
@@ -190,7 +190,7 @@ func (m *misfortune) decide() {
 		case 3:
 			m.failed = append(m.failed, first) // another time
 		default:
-			m.runner.Again(first)
+			m.runner.Retry(first)
 		}
 	}
 }
@@ -198,7 +198,7 @@ func (m *misfortune) decide() {
 // calm gives everything back and has it written, so that the runner may be moved.
 func (m *misfortune) calm() bool {
 	runner := m.runner
-	for len(m.inHand) > 0 {
+	for len(m.inFlight) > 0 {
 		m.giveBack()
 	}
 	m.decide()
@@ -211,7 +211,8 @@ func (m *misfortune) calm() bool {
 		return false
 	}
 	m.ledger.check()
-	parked, held := m.runner.Parked()
+	p := m.runner.Progress()
+	parked, held := p.Parked, p.Held
 	for _, entry := range m.ledger.parked {
 		parked--
 		if entry.Held {
@@ -247,12 +248,12 @@ func (m *misfortune) rewind() {
 	m.control(func() error {
 		pass, err := checkpoint.PassOf(m.st, "w")
 		require.NoError(m.t, err)
-		end := max(m.runner.Position(), pass.End()) // of what was handled ever
+		end := max(m.runner.Progress().Position, pass.End()) // of what was handled ever
 		to, emit := store.Position(m.random.IntN(int(end)+1)), m.random.IntN(2) == 0
 		if m.random.IntN(3) > 0 {
 			return m.runner.Rewind(m.t.Context(), to, emit, "")
 		}
-		if err := checkpoint.Rewind(m.t.Context(), m.st, "w", min(to, max(m.runner.Stored(), pass.End())), emit); err != nil {
+		if err := checkpoint.Rewind(m.t.Context(), m.st, "w", min(to, max(m.runner.Progress().Stored, pass.End())), emit); err != nil {
 			return err
 		}
 		m.open()
@@ -266,7 +267,7 @@ func (m *misfortune) reset() {
 
 func (m *misfortune) skipTo() {
 	m.control(func() error {
-		from := m.runner.Reached()
+		from := m.runner.Progress().Read
 		return m.runner.SkipTo(m.t.Context(), from+store.Position(m.random.IntN(int(m.st.Head()-from)+1)), "")
 	})
 }
@@ -286,9 +287,9 @@ func (m *misfortune) widen() {
 
 func (m *misfortune) replay() {
 	m.control(func() error {
-		which := cursor.Which{All: true}
+		which := cursor.ParkedFilter{All: true}
 		if m.random.IntN(2) == 0 {
-			which = cursor.Which{Key: fmt.Sprintf("in:%d", m.random.IntN(3))}
+			which = cursor.ParkedFilter{Key: fmt.Sprintf("in:%d", m.random.IntN(3))}
 		}
 		_, err := m.runner.Replay(m.t.Context(), which, false, "")
 		if errors.Is(err, cursor.ErrNotParked) {
@@ -322,9 +323,9 @@ func (m *misfortune) write()    { m.commit() }
 func (m *misfortune) heal() {
 	m.healthy = true
 	m.boot()
-	m.runner.Trust()
+	m.runner.ClearCrashGuard()
 	for round := 0; ; round++ {
-		_, err := m.runner.Replay(m.t.Context(), cursor.Which{All: true}, false, "")
+		_, err := m.runner.Replay(m.t.Context(), cursor.ParkedFilter{All: true}, false, "")
 		require.NoError(m.t, err)
 		for caughtUp := false; !caughtUp; {
 			require.NoError(m.t, m.ledger.fold(m.st))
@@ -332,7 +333,7 @@ func (m *misfortune) heal() {
 			require.NoError(m.t, err)
 			caughtUp = out.CaughtUp
 		}
-		if parked, _ := m.runner.Parked(); parked == 0 {
+		if m.runner.Progress().Parked == 0 {
 			break
 		}
 		require.Less(m.t, round, 10)

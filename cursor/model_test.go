@@ -40,7 +40,7 @@ func (w *world) acquire() {
 	if w.runner != nil {
 		w.older = append(w.older, w.runner)
 	}
-	r.Trust() // nothing in here kills the process, and an event may be in hand more often than one that does
+	r.ClearCrashGuard() // nothing in here kills the process, and an event may be in hand more often than one that does
 	w.runner = r
 }
 
@@ -72,7 +72,7 @@ func (w *world) handle(ctx context.Context, b *cursor.Batch) (cursor.Action, err
 	case "error":
 		return cursor.Continue, errBroken
 	case "named":
-		return cursor.Continue, cursor.Failed(at, errBroken)
+		return cursor.Continue, cursor.FailedAt(at, errBroken)
 	case "panic":
 		panic(errBroken)
 	case "panic at":
@@ -103,11 +103,11 @@ func (w *world) step(r *cursor.Runner) error {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	defer cancel()
 	ctx = context.WithValue(ctx, cancelKey{}, cancel)
-	before := r.Position()
+	before := r.Progress().Position
 	limit := rapid.IntRange(0, 5).Draw(w.t, "limit")
 	out, err := r.Step(ctx, store.Position(rapid.IntRange(0, 50).Draw(w.t, "up to")), limit)
-	if r.Position() < before {
-		w.t.Fatalf("position went back from %d to %d", before, r.Position())
+	if r.Progress().Position < before {
+		w.t.Fatalf("position went back from %d to %d", before, r.Progress().Position)
 	}
 	if out.Committed > out.Handled {
 		w.t.Fatalf("committed %d of %d", out.Committed, out.Handled)

@@ -30,7 +30,7 @@ func brokenAt(bad store.Position) cursor.Handler {
 		for i, e := range b.Events {
 			b.Begin(i)
 			if e.Position == bad {
-				return cursor.Continue, cursor.Failed(i, errBroken)
+				return cursor.Continue, cursor.FailedAt(i, errBroken)
 			}
 			react(b, i)
 		}
@@ -94,12 +94,12 @@ func TestAFailureOfTheKeyOfOneEventRepeatsNoneOfThoseBefore(t *testing.T) {
 		require.Equal(t, store.Position(6), failed.Event)
 		for range 3 {
 			_, _ = r.Fill(t.Context(), 0)
-			require.Equal(t, 2, r.Waiting(), "4 and the held 5")
+			require.Equal(t, 2, r.Progress().Queued, "4 and the held 5")
 		}
 		sick = false
 		drain(t, r)
 		require.Equal(t, []store.Position{4, 6, 7}, slices.Sorted(slices.Values(reactions(t, st))))
-		_, held := r.Parked()
+		held := r.Progress().Held
 		require.Equal(t, 2, held)
 	}
 }
@@ -112,10 +112,10 @@ func TestParkingThatIsRefusedChangesNothing(t *testing.T) {
 	failing(t, r)
 	var failed *cursor.KeyError
 	require.ErrorAs(t, r.Park(1, errBroken, 3), &failed)
-	parked, _ := r.Parked()
+	parked := r.Progress().Parked
 	require.Zero(t, parked)
 	require.False(t, r.Dirty())
-	require.Equal(t, 5, r.Waiting())
+	require.Equal(t, 5, r.Progress().Queued)
 	sick = false
 	require.NoError(t, r.Park(1, errBroken, 3))
 	drain(t, r)
@@ -144,10 +144,10 @@ func TestTheLimitOfTheFirstBatchHoldsForParkedEventsToo(t *testing.T) {
 	w := cursor.Worker{Region: orders, Handle: brokenAt(1)}
 	r := runner(t, st, w)
 	park(t, r, 1)
-	_, err := r.Replay(t.Context(), cursor.Which{All: true}, false, "")
+	_, err := r.Replay(t.Context(), cursor.ParkedFilter{All: true}, false, "")
 	require.NoError(t, err)
 	r = runner(t, st, w)
-	r.Trust()
+	r.ClearCrashGuard()
 	r.Limit(2)
 	task, err := r.Next(t.Context(), 0)
 	require.NoError(t, err)
@@ -188,7 +188,7 @@ func TestAReplayThatIsToEmitIsStillAReplayWhenItIsParked(t *testing.T) {
 	w := cursor.Worker{Region: orders, Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
 		for i, e := range b.Events {
 			if sick && e.Position == 1 {
-				return cursor.Continue, cursor.Failed(i, errBroken)
+				return cursor.Continue, cursor.FailedAt(i, errBroken)
 			}
 			replayed[e.Position] = b.Replayed(i)
 			react(b, i)
@@ -201,7 +201,7 @@ func TestAReplayThatIsToEmitIsStillAReplayWhenItIsParked(t *testing.T) {
 	sick = true
 	park(t, r, 1)
 	sick = false
-	_, err := r.Replay(t.Context(), cursor.Which{All: true}, false, "")
+	_, err := r.Replay(t.Context(), cursor.ParkedFilter{All: true}, false, "")
 	require.NoError(t, err)
 	drain(t, r)
 	require.Equal(t, []store.Position{1, 2, 1, 2}, ascendingTwice(reactions(t, st)))
@@ -235,18 +235,18 @@ func TestAParkedEventCanBeGivenUpAlthoughEarlierOnesAreHeldWithIt(t *testing.T) 
 		w.Kinds = nil
 		require.NoError(t, r.Widen(t.Context(), orders, nil, ""))
 		drain(t, r)
-		parked, held := r.Parked()
+		parked, held := r.Progress().Parked, r.Progress().Held
 		require.Equal(t, []int{3, 2}, []int{parked, held})
 		if restart {
 			r = runner(t, st, w)
 		}
 		require.ErrorIs(t, r.Discard(t.Context(), 1, ""), cursor.ErrNotParked)
-		_, err = r.Replay(t.Context(), cursor.Which{Position: 2}, true, "")
+		_, err = r.Replay(t.Context(), cursor.ParkedFilter{Position: 2}, true, "")
 		require.NoError(t, err)
 		require.NoError(t, r.Discard(t.Context(), 2, ""))
 		drain(t, r)
 		require.Equal(t, []store.Position{1, 3}, slices.Sorted(slices.Values(reactions(t, st))))
-		parked, held = r.Parked()
+		parked, held = r.Progress().Parked, r.Progress().Held
 		require.Equal(t, []int{0, 0}, []int{parked, held})
 	}
 }

@@ -150,9 +150,6 @@ func (r *Runner) loadParked() error {
 	return nil
 }
 
-// Parked is how many events are set aside, and how many of them are only held behind others of their key.
-func (r *Runner) Parked() (parked, held int) { return len(r.parked.at), r.parked.held }
-
 // Park sets an event that failed aside, and holds back what follows of its key. first is the HandlerError.First or
 // CommitError.Event of the failure. It is durable with the next [Runner.Commit]. Errors: [ErrNoCheckpoint], [*ParkLimitError],
 // [*KeyError], and then nothing is changed.
@@ -181,7 +178,7 @@ func (r *Runner) Park(first store.Position, reason error, attempts int) error {
 	}
 	entry.Replay, entry.EmitAgain = r.emitted(&e)
 	r.parked.add(entry)
-	if r.worker.Locate != nil {
+	if r.worker.ExternalPosition != nil {
 		r.parked.sort(key)
 	}
 	r.extra.write(entry.Write(r.lease.ID()))
@@ -404,15 +401,15 @@ func (r *Runner) load(ctx context.Context, q *queue) error {
 
 func compareText(a, b string) int { return cmp.Compare(a, b) }
 
-// Which selects what is set aside: the event at Position with all that is held behind it, or the events of Key, or All.
-type Which struct {
+// ParkedFilter selects what is set aside: the event at Position with all that is held behind it, or the events of Key, or All.
+type ParkedFilter struct {
 	Position store.Position
 	Key      string
 	All      bool
 }
 
 // String describes the selection.
-func (w Which) String() string {
+func (w ParkedFilter) String() string {
 	switch {
 	case w.All:
 		return "all"
@@ -424,7 +421,7 @@ func (w Which) String() string {
 }
 
 // choose gives the keys that are selected, sorted.
-func (r *Runner) choose(which Which) ([]string, error) {
+func (r *Runner) choose(which ParkedFilter) ([]string, error) {
 	var keys []string
 	switch {
 	case which.All:

@@ -30,7 +30,7 @@ type Runner struct {
 	window
 	parked   parkedEvents
 	finished []*Task // handled, not committed
-	inHand   int     // tasks that are with a handler
+	inFlight int     // tasks that are with a handler
 	extra    extra   // rides the next commit
 	turn     bool
 	current  *Task // of Step, while its handler runs
@@ -55,11 +55,11 @@ type Outcome struct {
 }
 
 // NewRunner checks the worker and acquires its checkpoint, which fences the runner before. Errors: [*WorkerError], those
-// of [checkpoint.Acquire], those of the store, and that of Worker.Locate.
+// of [checkpoint.Acquire], those of the store, and that of Worker.ExternalPosition.
 //
 // If the runner before did not end in good order ([Runner.Close]), one of the events it had in hand may have killed the
 // process. They are handled one by one then, each noted durably before. Each end of the process at the same event is an
-// attempt: when Policy.Attempts are used up, the event fails with [ErrDeadly] instead of being handled. [Runner.Trust] is for who knows better.
+// attempt: when Policy.Attempts are used up, the event fails with [ErrCrashLoop] instead of being handled. [Runner.ClearCrashGuard] is for who knows better.
 func NewRunner(ctx context.Context, st *store.Store, w Worker) (*Runner, error) {
 	if err := w.Validate(); err != nil {
 		return nil, err
@@ -126,8 +126,8 @@ func (r *Runner) restore(ctx context.Context) error {
 	return nil
 }
 
-// Trust tells the runner that the end of the one before was seen, and that no event killed it.
-func (r *Runner) Trust() { r.suspect, r.trying, r.tries = 0, 0, 0 }
+// ClearCrashGuard tells the runner that the end of the one before was seen, and that no event killed it.
+func (r *Runner) ClearCrashGuard() { r.suspect, r.trying, r.tries = 0, 0, 0 }
 
 // Limit bounds the first batch of each queue, those of parked events included: for who knows that a bigger one failed.
 // Batches that succeed grow again.
@@ -141,44 +141,11 @@ func (r *Runner) Limit(n int) {
 	}
 }
 
-// Name of the worker.
-func (r *Runner) Name() string { return r.worker.Name }
-
 // Region that is read: the region of the worker, less the kinds it does not handle.
 func (r *Runner) Region() store.Region { return r.region }
 
-// Position up to which everything that matches is handled and committed, or set aside.
-func (r *Runner) Position() store.Position {
-	return r.floor(r.at.scanned)
-}
-
-// Progress says exactly what is done: everything up to the first position, less the others (ascending, read-only).
-func (r *Runner) Progress() (scanned store.Position, undone []store.Position) {
-	m := r.move(r.frontier)
-	return m.Scanned, m.Pending
-}
-
-// Delivered is the position of the last event that was handled and committed; where reading started, before the first.
-func (r *Runner) Delivered() store.Position { return r.move(r.frontier).Delivered }
-
-// Reached is how far the log was read.
-func (r *Runner) Reached() store.Position { return r.at.scanned }
-
-// Waiting is the number of events that were read and are not done.
-func (r *Runner) Waiting() int { return len(r.undone) }
-
-// InHand is the number of tasks that were taken and not given back.
-func (r *Runner) InHand() int { return r.inHand }
-
 // Dirty reports whether there is something for [Runner.Commit] to write.
 func (r *Runner) Dirty() bool { return len(r.finished) > 0 || !r.extra.empty() }
-
-// Epoch of the owner, 0 for a volatile worker.
-func (r *Runner) Epoch() uint64 { return r.record().Epoch }
-
-// Stored is the position in the checkpoint. It falls behind [Runner.Position] while nothing matches; see [Runner.Flush].
-// It is 0 for a volatile worker.
-func (r *Runner) Stored() store.Position { return r.record().Floor() }
 
 // TakeGaps gives the gaps observed since the last call, oldest first, and how many were dropped to make room since the
 // runner was made.
@@ -263,7 +230,7 @@ func (r *Runner) caughtUp(upTo store.Position) bool {
 
 // Idle reports whether nothing can be taken or committed: everything that was read is done or waits for a decision.
 func (r *Runner) Idle() bool {
-	return r.inHand == 0 && !r.Dirty() && len(r.ready) == 0 && !r.parked.draining()
+	return r.inFlight == 0 && !r.Dirty() && len(r.ready) == 0 && !r.parked.draining()
 }
 
 // Flush writes the position to the checkpoint where it has moved past events that do not match: when the checkpoint has
@@ -291,17 +258,17 @@ func (r *Runner) Flush(ctx context.Context) error {
 	return nil
 }
 
-// ErrInHand is the error of a call that needs all tasks to be given back, and committed where they can be.
-var ErrInHand = errors.New("cursor: worker has events in hand")
+// ErrInFlight is the error of a call that needs all tasks to be given back, and committed where they can be.
+var ErrInFlight = errors.New("cursor: worker has events in hand")
 
 // Close flushes and notes in the checkpoint that the runner ends in good order, with no event in the hands of a handler. One
 // that has not passed yet what may have killed the process before leaves that to the next. The runner may go on being used;
 // then the note is taken back by its next commit.
 func (r *Runner) Close(ctx context.Context) error {
-	if r.inHand > 0 {
-		return fmt.Errorf("cursor: worker %q: close: %w", r.worker.Name, ErrInHand)
+	if r.inFlight > 0 {
+		return fmt.Errorf("cursor: worker %q: close: %w", r.worker.Name, ErrInFlight)
 	}
-	r.clean = !r.Suspicious()
+	r.clean = !r.Guarded()
 	defer func() { r.clean = false }()
 	return r.Flush(ctx)
 }

@@ -47,7 +47,7 @@ func TestABatchWithoutReactionsMovesTheCheckpointAndNoHead(t *testing.T) {
 		r := runner(t, st, cursor.Worker{SyncCheckpoints: synced, Handle: nothing})
 		drain(t, r)
 		require.Equal(t, store.Position(4), st.Head())
-		require.Equal(t, store.Position(4), r.Stored())
+		require.Equal(t, store.Position(4), r.Progress().Stored)
 		require.Equal(t, store.Position(4), record(t, st, "reserve").Scanned)
 	}
 }
@@ -114,7 +114,7 @@ func TestStopCommitsTheBatchAndStopWithRollbackDoesNot(t *testing.T) {
 			require.Equal(t, cursor.Outcome{Handled: 2, Committed: committed, Action: action, CaughtUp: committed == 2}, out)
 			require.Len(t, reactions(t, st), committed)
 			require.Equal(t, store.Position(committed), record(t, st, "reserve").Scanned)
-			require.Equal(t, store.Position(committed), r.Position())
+			require.Equal(t, store.Position(committed), r.Progress().Position)
 		})
 	}
 }
@@ -130,12 +130,12 @@ func TestScannedToMovesPastEventsThatDoNotMatch(t *testing.T) {
 		require.NoError(t, err)
 	}
 	drain(t, r)
-	require.Equal(t, store.Position(101), r.Position())
-	require.Equal(t, store.Position(1), r.Delivered())
-	require.Equal(t, store.Position(1), r.Stored(), "in memory only")
+	require.Equal(t, store.Position(101), r.Progress().Position)
+	require.Equal(t, store.Position(1), r.Progress().Delivered)
+	require.Equal(t, store.Position(1), r.Progress().Stored, "in memory only")
 
 	require.NoError(t, r.Flush(t.Context()))
-	require.Equal(t, store.Position(101), r.Stored())
+	require.Equal(t, store.Position(101), r.Progress().Stored)
 	info, err := checkpoint.Inspect(st, "reserve")
 	require.NoError(t, err)
 	require.Equal(t, store.Position(101), info.Record.Scanned)
@@ -145,7 +145,7 @@ func TestScannedToMovesPastEventsThatDoNotMatch(t *testing.T) {
 	again, err := checkpoint.Inspect(st, "reserve")
 	require.NoError(t, err)
 	require.Equal(t, info.Revision, again.Revision, "nothing new, nothing written")
-	require.Equal(t, store.Position(101), runner(t, st, cursor.Worker{Region: orders, Handle: nothing}).Position())
+	require.Equal(t, store.Position(101), runner(t, st, cursor.Worker{Region: orders, Handle: nothing}).Progress().Position)
 	fill(t, st, 1, 1)
 	drain(t, runner(t, st, cursor.Worker{Region: orders, Handle: nothing}))
 	require.Equal(t, store.Position(103), record(t, st, "reserve").Scanned, "a real commit takes the rest of the page along")
@@ -224,8 +224,8 @@ func TestACrashBetweenHandlingAndCommitRepeatsTheBatchAndNotItsReactions(t *test
 	defer st.Close()
 	crash = false
 	r = runner(t, st, w)
-	require.Equal(t, store.Position(2), r.Position())
-	require.Equal(t, uint64(2), r.Epoch())
+	require.Equal(t, store.Position(2), r.Progress().Position)
+	require.Equal(t, uint64(2), r.Progress().Epoch)
 	drain(t, r)
 	require.Equal(t, 4, handled, "event 3 twice")
 	require.Equal(t, []store.Position{1, 2, 3}, reactions(t, st), "its reaction once")
@@ -236,7 +236,7 @@ func TestWithoutACheckpointANewRunnerBeginsAtItsStart(t *testing.T) {
 	fill(t, st, 2, 0)
 	w := cursor.Worker{Region: orders, Volatile: true, Start: store.After(1), Handle: reactAll}
 	r := runner(t, st, w)
-	require.Equal(t, store.Position(1), r.Position())
+	require.Equal(t, store.Position(1), r.Progress().Position)
 	drain(t, r)
 	require.Equal(t, []store.Position{2}, reactions(t, st))
 	drain(t, r)

@@ -46,7 +46,7 @@ func TestACleanEndDoesNotHideWhatKilledTheProcessBefore(t *testing.T) {
 	require.NoError(t, r.Close(t.Context()))
 	die(t, st, w, 1)
 	_, err = runner(t, st, w).Step(t.Context(), 0, 0)
-	require.ErrorIs(t, err, cursor.ErrDeadly)
+	require.ErrorIs(t, err, cursor.ErrCrashLoop)
 }
 
 func TestEventsThatCameAfterTheEndAreNotSuspect(t *testing.T) {
@@ -90,7 +90,7 @@ func TestTheDeathsOfAnEventAreCountedAlthoughOthersFailBeforeIt(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, store.Position(2), task.First())
 	task.Run(t.Context())
-	require.ErrorIs(t, task.Err(), cursor.ErrDeadly)
+	require.ErrorIs(t, task.Err(), cursor.ErrCrashLoop)
 }
 
 func TestAnEventThatKilledTheProcessIsHandledWhenItIsReplayed(t *testing.T) {
@@ -105,9 +105,9 @@ func TestAnEventThatKilledTheProcessIsHandledWhenItIsReplayed(t *testing.T) {
 	die(t, st, w, 1)
 	r := runner(t, st, w)
 	_, err := r.Step(t.Context(), 0, 0)
-	require.ErrorIs(t, err, cursor.ErrDeadly)
+	require.ErrorIs(t, err, cursor.ErrCrashLoop)
 	require.NoError(t, r.Park(1, err, 1))
-	_, err = r.Replay(t.Context(), cursor.Which{All: true}, false, "")
+	_, err = r.Replay(t.Context(), cursor.ParkedFilter{All: true}, false, "")
 	require.NoError(t, err)
 	drain(t, r)
 	require.Equal(t, 1, calls)

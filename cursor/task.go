@@ -14,8 +14,8 @@ import (
 // ErrTimeout is the cause of the end of a handler's context when Worker.Timeout is over.
 var ErrTimeout = errors.New("cursor: timeout of the handler")
 
-// ErrDeadly is the reason of an event that is not tried again because the process ended each time it was.
-var ErrDeadly = errors.New("cursor: the process ended each time while this event was handled")
+// ErrCrashLoop is the reason of an event that is not tried again because the process ended each time it was.
+var ErrCrashLoop = errors.New("cursor: the process ended each time while this event was handled")
 
 // Task is a batch to handle, made by [Runner.Next]. Run may be called on any goroutine; everything else is for the one
 // that the runner belongs to.
@@ -41,12 +41,13 @@ type Task struct {
 // An error is that of the commit by which a worker whose predecessor died notes which event it is about to try, or of that by
 // which one that keeps its position itself notes what was set aside.
 func (r *Runner) Next(ctx context.Context, limit int) (*Task, error) {
-	suspicious := r.Suspicious()
+	r.expireGuard()
+	suspicious := r.Guarded()
 	alone := !r.laned() || suspicious
-	if alone && (r.inHand > 0 || len(r.finished) > 0) {
+	if alone && (r.inFlight > 0 || len(r.finished) > 0) {
 		return nil, nil
 	}
-	if r.worker.Locate != nil { // its own position may pass what is set aside or held, so the log must know of that before
+	if r.worker.ExternalPosition != nil { // its own position may pass what is set aside or held, so the log must know of that before
 		if err := r.commitExtra(ctx); err != nil {
 			return nil, err
 		}
@@ -70,7 +71,7 @@ func (r *Runner) Next(ctx context.Context, limit int) (*Task, error) {
 	t.events = q.events[:n:n]
 	t.batch = r.newBatch(t)
 	q.busy = true
-	r.inHand++
+	r.inFlight++
 	return t, nil
 }
 
@@ -112,19 +113,25 @@ func (r *Runner) tried() *queue {
 	return nil
 }
 
-// Suspicious reports whether the next event may be the one that killed the process before. It ends once everything is passed
-// that may have been in hand then.
-func (r *Runner) Suspicious() bool {
-	if r.suspect > 0 && r.floor(r.at.scanned) >= r.suspectTo && len(r.parked.replays) == 0 {
-		r.Trust()
+// Guarded reports whether the next event may be the one that killed the process before. It ends once everything is passed
+// that may have been in flight then.
+func (r *Runner) Guarded() bool { return r.suspect > 0 && !r.passedGuard() }
+
+func (r *Runner) passedGuard() bool {
+	return r.floor(r.at.scanned) >= r.suspectTo && len(r.parked.replays) == 0
+}
+
+// expireGuard ends the guard for good once it is passed: a replay that begins later is none of its business.
+func (r *Runner) expireGuard() {
+	if r.suspect > 0 && r.passedGuard() {
+		r.ClearCrashGuard()
 	}
-	return r.suspect > 0
 }
 
 func (r *Runner) newBatch(t *Task) *Batch {
 	b := NewBatch(t.events, r.witness())
 	b.trace = r.trace
-	if r.worker.Locate != nil && !t.queue.parked {
+	if r.worker.ExternalPosition != nil && !t.queue.parked {
 		b.aside = r.asideUpTo(t.events[len(t.events)-1].Position)
 	}
 	switch pass := r.pass(); {
@@ -162,7 +169,7 @@ func (r *Runner) attempts() int { return r.worker.Policy.WithDefaults().Attempts
 // its goroutine with runtime.Goexit, Run does not return, but Finish may be called all the same.
 func (t *Task) Run(ctx context.Context) {
 	if t.deaths >= t.runner.attempts() {
-		t.fail(t.batch, 0, ErrDeadly)
+		t.fail(t.batch, 0, ErrCrashLoop)
 		return
 	}
 	parent := ctx
@@ -258,10 +265,10 @@ func (t *Task) Size() int { return len(t.events) }
 func (t *Task) First() store.Position { return t.events[0].Position }
 
 // Finish takes back a task that has run. What was handled is written by the next [Runner.Commit]. If the handler failed,
-// what it failed at stays where it is, with all behind it, until [Runner.Again], [Runner.Park] or [Runner.Skip] say what to
+// what it failed at stays where it is, with all behind it, until [Runner.Retry], [Runner.Park] or [Runner.Skip] say what to
 // do with it.
 func (r *Runner) Finish(t *Task) {
-	r.inHand--
+	r.inFlight--
 	q := t.queue
 	if t.action == StopWithRollback {
 		t.good = 0
@@ -308,7 +315,7 @@ func (t *Task) panicked(err error) *failure {
 
 func (t *Task) fail(b *Batch, at int, err error) {
 	t.failed = t.failureAt(at, &EventError{Index: at, Position: b.events[at].Position, Err: err})
-	t.failed.err.Deaths = t.deaths
+	t.failed.err.Crashes = t.deaths
 }
 
 func (t *Task) failedAt(err error) *failure {
@@ -332,7 +339,7 @@ func (t *Task) failureAt(at int, err error) *failure {
 	}
 	first := max(at, 0)
 	f := &failure{at: first, err: &HandlerError{
-		Worker: t.runner.worker.Name, First: t.events[first].Position, Size: len(t.events), Deaths: t.deaths, Err: err,
+		Worker: t.runner.worker.Name, First: t.events[first].Position, Size: len(t.events), Crashes: t.deaths, Err: err,
 	}}
 	if at >= 0 {
 		f.err.Event = t.events[at].Position
@@ -358,11 +365,11 @@ func (r *Runner) trace(ctx context.Context, e *store.Event) []store.Event {
 const maxTrace = 64
 
 // witness tells the handler of its checkpoint.
-func (r *Runner) witness() Witness {
+func (r *Runner) witness() Ownership {
 	if r.lease == nil {
-		return Witness{}
+		return Ownership{}
 	}
-	return Witness{ID: r.lease.ID(), Epoch: r.Epoch(), Origin: r.st.Origin()}
+	return Ownership{ID: r.lease.ID(), Epoch: r.record().Epoch, Origin: r.st.Origin()}
 }
 
 func (r *Runner) pass() checkpoint.Pass {

@@ -20,11 +20,11 @@ func TestAnEventIsNotChargedForTheTimeThatTheOneBeforeItTook(t *testing.T) {
 			r := runner(t, st, cursor.Worker{Region: orders, Timeout: 10 * time.Millisecond, Handle: func(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
 				for i, e := range b.Events {
 					if lookFirst && ctx.Err() != nil {
-						return cursor.Continue, cursor.Failed(i, ctx.Err())
+						return cursor.Continue, cursor.FailedAt(i, ctx.Err())
 					}
 					b.Begin(i)
 					if !lookFirst && ctx.Err() != nil {
-						return cursor.Continue, cursor.Failed(i, ctx.Err())
+						return cursor.Continue, cursor.FailedAt(i, ctx.Err())
 					}
 					if slow && e.Position == 2 {
 						<-ctx.Done() // and it is done in the end

@@ -29,5 +29,5 @@ func TestAHandlerMayUseUpTheListOfItsEvents(t *testing.T) {
 	out, err := r.Step(t.Context(), 0, 0)
 	require.NoError(t, err)
 	require.Equal(t, 3, out.Committed)
-	require.Equal(t, store.Position(3), r.Delivered())
+	require.Equal(t, store.Position(3), r.Progress().Delivered)
 }

@@ -50,7 +50,7 @@ func (a Action) String() string {
 
 // Handler handles a batch of one or more events. It ends soon after ctx does, with an error; nothing is recorded then.
 //
-// An error made by [Failed] names the event, and those before it are committed. Any other error fails the whole batch;
+// An error made by [FailedAt] names the event, and those before it are committed. Any other error fails the whole batch;
 // so does a panic, unless [Batch.Begin] or the size of the batch tell where it was.
 type Handler func(ctx context.Context, b *Batch) (Action, error)
 
@@ -108,10 +108,10 @@ type Worker struct {
 	// transaction in which it saves: Start is then store.After(that).
 	Volatile bool
 	// Locate is for a worker that keeps its position itself, in the transaction in which it saves. It is called each time
-	// the checkpoint was acquired, before the first event is read, and says behind which position to read; see [Locating].
+	// the checkpoint was acquired, before the first event is read, and says behind which position to read; see [ResumeState].
 	// The checkpoint is only a copy then, to show. Such a worker has no lanes, and cannot be rewound or widened from here.
 	// Package reactor/projector does all that for a database.
-	Locate func(ctx context.Context, at Locating) (store.Position, error)
+	ExternalPosition func(ctx context.Context, at ResumeState) (store.Position, error)
 	// Gaps is how many gap observations are kept until they are taken; 0 keeps none. See [Gap].
 	Gaps int
 }
@@ -178,7 +178,7 @@ func (w Worker) Validate() error {
 		fault("Lanes", checkRange("Lanes", w.Lanes, MaxLanes)),
 		fault("Gaps", checkRange("Gaps", w.Gaps, MaxGaps)),
 		fault("Timeout", w.checkTimeout()),
-		fault("Locate", w.checkLocate()),
+		fault("ExternalPosition", w.checkLocate()),
 	)
 }
 
@@ -212,14 +212,14 @@ func (w Worker) checkTimeout() error {
 // checkLocate wants one place only to keep the position, and a single order of events to keep it by.
 func (w Worker) checkLocate() error {
 	switch {
-	case w.Locate == nil:
+	case w.ExternalPosition == nil:
 		return nil
 	case w.Volatile:
-		return &store.InvalidError{Field: "Locate", Rule: "excludes Volatile"}
+		return &store.InvalidError{Field: "ExternalPosition", Rule: "excludes Volatile"}
 	case w.Lanes > 1:
-		return &store.InvalidError{Field: "Locate", Rule: "excludes Lanes"}
+		return &store.InvalidError{Field: "ExternalPosition", Rule: "excludes Lanes"}
 	case w.NewKinds == checkpoint.NewKindsBackfill:
-		return &store.InvalidError{Field: "Locate", Rule: "excludes NewKindsBackfill"}
+		return &store.InvalidError{Field: "ExternalPosition", Rule: "excludes NewKindsBackfill"}
 	}
 	return nil
 }

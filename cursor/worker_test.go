@@ -97,7 +97,6 @@ func TestTheRegionReadIsNarrowedToTheHandledKinds(t *testing.T) {
 	require.Equal(t, store.Region{Scope: "shop", Kinds: []string{"order.a", "order.b"}}, r.Region())
 	require.Equal(t, w.Region.Identity(), record(t, st, "reserve").Region, "bound to the region as declared")
 	require.Equal(t, []string{"order.a", "order.b"}, record(t, st, "reserve").Kinds)
-	require.Equal(t, "reserve", r.Name())
 }
 
 func TestAWorkerThatDoesNotFitItsCheckpointIsRefused(t *testing.T) {

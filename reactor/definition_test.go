@@ -156,7 +156,7 @@ func TestLaterChangesDoNotReachAReactorOrItsWorker(t *testing.T) {
 	require.NoError(t, err)
 
 	r.MaxReactions = -1
-	b := cursor.NewBatch([]store.Event{event(1, `{"Order":"42","SKU":"lamp"}`)}, cursor.Witness{})
+	b := cursor.NewBatch([]store.Event{event(1, `{"Order":"42","SKU":"lamp"}`)}, cursor.Ownership{})
 	_, err = w.Handle(t.Context(), b)
 	require.NoError(t, err)
 	require.Len(t, b.Staged(), 1)

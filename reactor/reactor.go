@@ -7,9 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"time"
 
-	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
@@ -25,14 +23,7 @@ const (
 //
 // It is a [supervision.Child] and a [cursor.Source].
 type Reactor struct {
-	// Region is what the reactor reads, narrowed to the kinds it has routes for. Kinds or a category in it
-	// must leave room for every one of them. The zero value is the whole log, without Penstock's own events.
-	Region store.Region
-	// Start is where a reactor without a checkpoint begins.
-	Start store.From
-	// BatchSize is the largest number of events whose reactions are committed together; 0 means the default
-	// of [cursor.Worker].
-	BatchSize int
+	cursor.Settings
 	// MaxDepth is the greatest [store.Event.Depth] that a reaction may have, which ends loops; 0 means 64.
 	MaxDepth int
 	// MaxReactions is the greatest number of reactions to one event, which ends storms; 0 means 4096, and
@@ -42,20 +33,6 @@ type Reactor struct {
 	// order of the log. The handlers are then called from as many goroutines, but never two at a time for one key. See
 	// [cursor.Worker].
 	Lanes int
-	// Key of an event: what must stay in order, and what is held back behind a parked event. nil means the entity.
-	// KeyVersion names its version: see [cursor.Worker].
-	Key        func(store.Event) string
-	KeyVersion uint32
-	// Timeout bounds the handling of one event: then the context of the handler ends. 0 means none.
-	Timeout time.Duration
-	// NewKinds says what becomes of kinds that were added or left out since the reactor ran last: checkpoint.RefuseNewKinds
-	// (the zero value), checkpoint.NewKindsFromNow or checkpoint.NewKindsBackfill.
-	NewKinds checkpoint.NewKinds
-	// Policy is the ladder that an event climbs when it fails, and the intensity of restarts.
-	Policy supervision.Policy
-	// Restart and StopTimeout are for the supervisor too; see [supervision.Spec].
-	Restart     supervision.Restart
-	StopTimeout time.Duration
 	// SyncCheckpoints forces a sync for checkpoints without reactions, too.
 	SyncCheckpoints bool
 
@@ -77,7 +54,7 @@ func New(name string, routes ...Route) *Reactor {
 
 // Spec describes the reactor to its supervisor.
 func (r *Reactor) Spec() supervision.Spec {
-	return supervision.Spec{Name: r.name, Policy: r.Policy, Restart: r.Restart, StopTimeout: r.StopTimeout}
+	return cursor.Worker{Name: r.name}.With(r.Settings).Spec()
 }
 
 // CursorWorker gives the worker that runs the reactor as it is set now; later changes of the settings do not
@@ -139,22 +116,8 @@ func (r *Reactor) define() (*definition, cursor.Worker, error) {
 
 func (r *Reactor) worker(d *definition) cursor.Worker {
 	return cursor.Worker{
-		Name:            r.name,
-		Region:          r.Region,
-		Kinds:           d.reads.Kinds,
-		Handle:          d.handle,
-		BatchSize:       r.BatchSize,
-		Start:           r.Start,
-		Policy:          r.Policy,
-		Restart:         r.Restart,
-		StopTimeout:     r.StopTimeout,
-		SyncCheckpoints: r.SyncCheckpoints,
-		Lanes:           r.Lanes,
-		Key:             r.Key,
-		KeyVersion:      r.KeyVersion,
-		Timeout:         r.Timeout,
-		NewKinds:        r.NewKinds,
-	}
+		Name: r.name, Kinds: d.reads.Kinds, Handle: d.handle, Lanes: r.Lanes, SyncCheckpoints: r.SyncCheckpoints,
+	}.With(r.Settings)
 }
 
 // add takes a route in, or says why not.
@@ -194,12 +157,12 @@ func checkSetting(field string, value, least, most int) error {
 func (d *definition) handle(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
 	for i, e := range b.Events {
 		if err := ctx.Err(); err != nil {
-			return cursor.Continue, cursor.Failed(i, err)
+			return cursor.Continue, cursor.FailedAt(i, err)
 		}
 		b.Begin(i)
 		out, err := d.react(ctx, call{reactor: d.name, event: e, replayed: b.Replayed(i)})
 		if err != nil {
-			return cursor.Continue, cursor.Failed(i, traced(ctx, b, i, err))
+			return cursor.Continue, cursor.FailedAt(i, traced(ctx, b, i, err))
 		}
 		for _, s := range out {
 			b.Propose(i, s.proposal)

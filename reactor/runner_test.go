@@ -71,7 +71,7 @@ func TestReactionsAndCheckpointAreOneCommit(t *testing.T) {
 	require.NoError(t, step(t, run))
 
 	require.Len(t, read(t, st, "stock.reserved"), 3)
-	require.Equal(t, store.Position(3), run.Delivered())
+	require.Equal(t, store.Position(3), run.Progress().Delivered)
 	require.Equal(t, before+1, revision(t, st), "the checkpoint was written by the one commit that followed")
 	next, err := st.Append(t.Context(), shop, store.Any, cancelled{})
 	require.NoError(t, err)
@@ -133,7 +133,7 @@ func TestReactionsOfAFailedEventAreDroppedAndThoseBeforeItKept(t *testing.T) {
 	require.True(t, ok, "the directive reaches whoever runs the reactor")
 	require.Equal(t, supervision.ActionHalt, directive.Action)
 	require.Len(t, read(t, st, "stock.reserved"), 1)
-	require.Equal(t, store.Position(1), run.Delivered())
+	require.Equal(t, store.Position(1), run.Progress().Delivered)
 
 	down = false
 	require.NoError(t, step(t, run))
@@ -290,7 +290,7 @@ func TestAnExpectationThatDoesNotHoldRefusesTheReaction(t *testing.T) {
 		})))
 	require.Equal(t, shop.Entity, requireAs[*store.ConflictError](t, step(t, run)).Entity)
 	require.Empty(t, read(t, st, "stock.reserved"))
-	require.Equal(t, store.Position(0), run.Delivered())
+	require.Equal(t, store.Position(0), run.Progress().Delivered)
 }
 
 // versioned declares the version of its schema.

@@ -20,7 +20,7 @@ func inbox(st *store.Store, sys *actors.System) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /inbox/{key}", func(w http.ResponseWriter, r *http.Request) { accept(st, w, r) })
 	mux.HandleFunc("POST /replay", func(w http.ResponseWriter, r *http.Request) {
-		chosen, err := sys.Replay(r.Context(), worker, cursor.Which{All: true}, false, "asked by HTTP")
+		chosen, err := sys.Replay(r.Context(), worker, cursor.ParkedFilter{All: true}, false, "asked by HTTP")
 		answer(w, len(chosen), err)
 	})
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {

@@ -164,7 +164,7 @@ func TestDeliveriesSurviveEveryCrash(t *testing.T) {
 		run.Settle()
 		run.Then(reactortest.At(store.At("hook:a", "webhooks"), delivered{Status: http.StatusOK}))
 		tg.become("fine")
-		require.Len(t, run.Replay(worker, cursor.Which{All: true}), 2)
+		require.Len(t, run.Replay(worker, cursor.ParkedFilter{All: true}), 2)
 		run.Settle()
 		run.Then(delivered{Status: http.StatusOK}, delivered{Status: http.StatusOK})
 		for id, keys := range tg.asked {

@@ -28,8 +28,8 @@ type ledger struct {
 }
 
 // locate makes the row ours, and says how far it is. An older owner finds that out with its next transaction.
-func (l *ledger) locate(ctx context.Context, at cursor.Locating) (store.Position, error) {
-	l.owner, l.rows = at.Witness, nil
+func (l *ledger) locate(ctx context.Context, at cursor.ResumeState) (store.Position, error) {
+	l.owner, l.rows = at.Ownership, nil
 	_, create := l.db.ExecContext(ctx, Schema) // it may be forbidden where the tables are there
 	var from store.Position
 	var found *rows
@@ -53,12 +53,12 @@ func (l *ledger) locate(ctx context.Context, at cursor.Locating) (store.Position
 // settle looks for events that the database lacks and the log will not give again by itself, because they are not set aside
 // there any more. Those that were given up are no more owed; before the first of the others the reading begins: of an
 // event that was replayed after the copy was made from which the database was restored, or lost from the list in the log.
-func (l *ledger) settle(ctx context.Context, tx *sql.Tx, r *rows, at cursor.Locating) (from store.Position, err error) {
+func (l *ledger) settle(ctx context.Context, tx *sql.Tx, r *rows, at cursor.ResumeState) (from store.Position, err error) {
 	missing := slices.DeleteFunc(r.owed(), func(p store.Position) bool {
-		_, aside := slices.BinarySearch(at.Aside, p)
+		_, aside := slices.BinarySearch(at.Parked, p)
 		return aside
 	})
-	given, err := at.GivenUp(ctx, missing)
+	given, err := at.Skipped(ctx, missing)
 	if err != nil {
 		return 0, err
 	}
@@ -116,7 +116,7 @@ func (l *ledger) handle(ctx context.Context, b *cursor.Batch) (cursor.Action, er
 		n, failure = failed, err
 	}
 	if failure != nil {
-		return cursor.Continue, cursor.Failed(n, failure)
+		return cursor.Continue, cursor.FailedAt(n, failure)
 	}
 	return cursor.Continue, nil
 }
@@ -128,7 +128,7 @@ func (l *ledger) apply(ctx context.Context, b *cursor.Batch, events []store.Even
 		return -1, directed(err)
 	}
 	failed = -1
-	c := r.change(events, b.Parked(), b.Aside())
+	c := r.change(events, b.Parked(), b.PassedOver())
 	err = l.within(ctx, func(tx *sql.Tx) error {
 		if err := l.move(ctx, tx, r, c); err != nil {
 			return err

@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
-	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/store"
@@ -23,32 +21,18 @@ var ErrNoDatabase = errors.New("projector: no database")
 // their zero values are right for most.
 //
 // It is a [supervision.Child] and a [cursor.Source]. A worker of it keeps its position itself, so it can be paused, and its
-// parked events replayed, but rewinding, resetting and widening it is refused with cursor.ErrOwnPosition: see
-// [Projector.Forget].
+// parked events replayed, but rewinding, resetting and widening it is refused with cursor.ErrExternalPosition: see
+// [Projector.Forget]. To have the past of a new kind, build the tables again: checkpoint.NewKindsBackfill is refused.
+//
+// BatchSize is the largest number of events of a transaction. Timeout bounds a transaction: then the context of its handlers
+// ends and it is rolled back. Start is where a projector begins for which the database has no row yet. A database that
+// cannot be reached is waited for, and is no attempt at an event. A commit that it refuses is one, as for a deferred
+// constraint.
+//
+// An event that was skipped or discarded is tried again after a restart if no event after it has been committed, and so is
+// one after the position of a database that was restored from an older copy.
 type Projector struct {
-	// Region is what is read, narrowed to the kinds that have routes.
-	Region store.Region
-	// Start is where a projector begins for which the database has no row yet.
-	Start store.From
-	// BatchSize is the largest number of events of a transaction; 0 means the default of [cursor.Worker].
-	BatchSize int
-	// Key of an event: what is held back behind an event that is parked. nil means the entity. See [cursor.Worker].
-	Key        func(store.Event) string
-	KeyVersion uint32
-	// Timeout bounds a transaction: then the context of its handlers ends and it is rolled back. 0 means none.
-	Timeout time.Duration
-	// NewKinds says what becomes of kinds whose routes were added or left out: checkpoint.RefuseNewKinds (the zero value) or
-	// checkpoint.NewKindsFromNow. To have the past of a new kind, build the tables anew: see [Projector.Forget].
-	NewKinds checkpoint.NewKinds
-	// Policy is the ladder that an event climbs when it fails, and the intensity of restarts. A database that cannot be
-	// reached is waited for, and is no attempt at an event. A commit that it refuses is one, as for a deferred constraint.
-	//
-	// An event that was skipped or discarded is tried again after a restart if no event behind it has been committed, and
-	// so is one behind the position of a database that was restored from an older copy.
-	Policy supervision.Policy
-	// Restart and StopTimeout are for the supervisor; see [supervision.Spec].
-	Restart     supervision.Restart
-	StopTimeout time.Duration
+	cursor.Settings
 
 	name   string
 	db     *sql.DB
@@ -100,7 +84,7 @@ func On[T store.Payload](
 
 // Spec describes the projector to its supervisor.
 func (p *Projector) Spec() supervision.Spec {
-	return supervision.Spec{Name: p.name, Policy: p.Policy, Restart: p.Restart, StopTimeout: p.StopTimeout}
+	return cursor.Worker{Name: p.name}.With(p.Settings).Spec()
 }
 
 // CursorWorker gives the worker that runs the projector as it is set now. The error joins all faults: [ErrNoDatabase], those
@@ -125,11 +109,8 @@ func (p *Projector) CursorWorker() (cursor.Worker, error) {
 		l.routes[r.kind] = r
 	}
 	w := cursor.Worker{
-		Name: p.name, Region: p.Region, Kinds: slices.Sorted(maps.Keys(l.routes)),
-		Handle: l.handle, Locate: l.locate,
-		Start: p.Start, BatchSize: p.BatchSize, Key: p.Key, KeyVersion: p.KeyVersion, NewKinds: p.NewKinds, Timeout: p.Timeout,
-		Policy: p.Policy, Restart: p.Restart, StopTimeout: p.StopTimeout,
-	}
+		Name: p.name, Kinds: slices.Sorted(maps.Keys(l.routes)), Handle: l.handle, ExternalPosition: l.locate,
+	}.With(p.Settings)
 	if err := errors.Join(append(faults, w.Validate())...); err != nil {
 		return cursor.Worker{}, fmt.Errorf("projector %q: %w", p.name, err)
 	}

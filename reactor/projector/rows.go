@@ -112,7 +112,7 @@ func (r *rows) apply(c change) {
 // table is the access to the rows of one worker, for one owner.
 type table struct {
 	worker string
-	owner  cursor.Witness
+	owner  cursor.Ownership
 }
 
 // acquire makes the row the owner's, or one for it that begins at start. It writes first, so that it has the lock.

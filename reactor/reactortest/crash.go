@@ -15,7 +15,7 @@ import (
 // memory is gone, the counts of attempts too. The seed decides what is left of what was not synced.
 //
 // In a handler it is the death of the process at this event: nothing of the batch in hand is committed, whatever the handler
-// returns. An event that does so each time is found out, as by the actors: it fails with [cursor.ErrDeadly].
+// returns. An event that does so each time is found out, as by the actors: it fails with [cursor.ErrCrashLoop].
 func (r *Run) Crash(seed uint64) {
 	r.tb.Helper()
 	r.seed = seed

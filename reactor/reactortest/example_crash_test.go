@@ -24,7 +24,7 @@ func ExampleEveryCrash() {
 		run.Given(Sold{Item: "lamp"})
 		run.Advance(time.Minute)
 		carrier.down = false
-		run.Replay("shipping", cursor.Which{All: true})
+		run.Replay("shipping", cursor.ParkedFilter{All: true})
 		run.Settle()
 		run.Then(Shipped{Item: "lamp"})
 	})

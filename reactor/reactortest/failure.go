@@ -38,7 +38,7 @@ func (w *worker) fail(out Outcome, err error) (Outcome, error) {
 func (w *worker) failRace(commit *cursor.CommitError) error {
 	w.trouble[commit.Event]++
 	if w.trouble[commit.Event] <= freeRaces {
-		w.runner.Again(commit.Event)
+		w.runner.Retry(commit.Event)
 		return nil
 	}
 	return w.judged(supervision.Failure{Err: commit, Event: uint64(commit.Event)}, commit.Event, 0)
@@ -50,7 +50,7 @@ func (w *worker) failHandler(err *cursor.HandlerError) error {
 	f := supervision.Failure{Err: err.Cause(), Event: uint64(err.Event), Panic: err.Panic, Stack: err.Stack}
 	switch {
 	case err.Event != 0 || directed && (d.Action == supervision.ActionHalt || d.NoAttempt):
-		return w.judged(f, err.First, err.Deaths)
+		return w.judged(f, err.First, err.Crashes)
 	case err.Panic && w.spec.Restart == supervision.Temporary:
 		return w.judged(f, 0, 0)
 	case err.Panic:
@@ -59,7 +59,7 @@ func (w *worker) failHandler(err *cursor.HandlerError) error {
 	case d.Delay > 0:
 		w.waits[err.First] = wait{due: w.run.now.Add(d.Delay), reason: err}
 	default:
-		w.runner.Again(err.First)
+		w.runner.Retry(err.First)
 	}
 	return nil
 }
@@ -148,7 +148,7 @@ func (w *worker) end() {
 
 // close notes that the incarnation ends in good order. What it cannot write is read again.
 func (w *worker) close() {
-	if w.runner != nil && w.runner.InHand() == 0 {
+	if w.runner != nil && w.runner.Progress().InFlight == 0 {
 		_ = w.runner.Close(w.run.ctx())
 	}
 }

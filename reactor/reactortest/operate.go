@@ -61,7 +61,7 @@ func (r *Run) Resume(name string) {
 
 // Replay lets what a worker has set aside be handled again, as new events are: by [Run.Step] and [Run.Settle]. It gives what it
 // concerns, by position.
-func (r *Run) Replay(name string, which cursor.Which) (chosen []checkpoint.Parked) {
+func (r *Run) Replay(name string, which cursor.ParkedFilter) (chosen []checkpoint.Parked) {
 	r.tb.Helper()
 	r.operate(name, "replay", func(ctx context.Context, w *cursor.Runner) (err error) {
 		chosen, err = w.Replay(ctx, which, false, "reactortest")

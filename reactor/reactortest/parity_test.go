@@ -51,7 +51,7 @@ type act struct {
 }
 
 // key is what is replayed.
-func (a act) key() cursor.Which { return cursor.Which{Key: inputOf(a.pick).Entity} }
+func (a act) key() cursor.ParkedFilter { return cursor.ParkedFilter{Key: inputOf(a.pick).Entity} }
 
 // sibling begins the names of those who are restarted with others: how often they are called depends on when.
 const sibling = "sibling"

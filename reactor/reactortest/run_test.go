@@ -124,7 +124,7 @@ func TestWhatIsParkedWaitsForAReplay(t *testing.T) {
 	require.Equal(t, 1, run.Status("stock").Held)
 
 	w.fail = nil
-	require.Len(t, run.Replay("stock", cursor.Which{Key: "order:1"}), 2)
+	require.Len(t, run.Replay("stock", cursor.ParkedFilter{Key: "order:1"}), 2)
 	run.Settle()
 	run.Then(reserved{"order:1"}, reserved{"order:1"}, billed{"order:1"}, billed{"order:1"})
 	require.Empty(t, run.Parked("stock"))
@@ -262,7 +262,7 @@ func TestThePowerMayBeCutAnywhereInALongStory(t *testing.T) {
 		run.Settle()
 		healed = true
 		run.Advance(time.Minute)
-		run.Replay("stock", cursor.Which{All: true})
+		run.Replay("stock", cursor.ParkedFilter{All: true})
 		run.Settle()
 		run.Rewind("billing", 3, false)
 		run.Given(order(5))

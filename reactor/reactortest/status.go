@@ -58,12 +58,10 @@ type progress struct {
 }
 
 func progressOf(r *cursor.Runner) progress {
-	p := progress{position: r.Position(), region: r.Region()}
-	var undone []store.Position
-	p.scanned, undone = r.Progress()
-	p.undone = len(undone)
-	p.parked, p.held = r.Parked()
-	return p
+	p := r.Progress()
+	return progress{
+		position: p.Position, scanned: p.Scanned, undone: len(p.Pending), parked: p.Parked, held: p.Held, region: r.Region(),
+	}
 }
 
 // progress of the present incarnation, or of the last one.
@@ -122,8 +120,8 @@ type mark struct {
 func (w *worker) mark() mark {
 	m := mark{boots: w.run.boots, restarts: w.restarts, final: w.final}
 	if w.runner != nil {
-		m.waiting, m.reached, m.position = w.runner.Waiting(), w.runner.Reached(), w.runner.Position()
-		m.parked, _ = w.runner.Parked()
+		p := w.runner.Progress()
+		m.waiting, m.reached, m.position, m.parked = p.Queued, p.Read, p.Position, p.Parked
 	}
 	return m
 }

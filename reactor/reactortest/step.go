@@ -41,7 +41,7 @@ func (w *worker) release() {
 		}
 		delete(w.waits, event)
 		if event > 0 {
-			w.runner.Again(event)
+			w.runner.Retry(event)
 		}
 	}
 }
@@ -126,7 +126,7 @@ func (w *worker) settle(out Outcome, tasks []*cursor.Task) (Outcome, error) {
 			w.ending = w.ending || t.Action() != cursor.Continue
 		case failure.Panic && panicked == nil:
 			panicked, out.Failed = failure, true
-		case w.runner.Failed(failure.First): // or it will be met again, behind what was refused
+		case w.runner.IsFailed(failure.First): // or it will be met again, behind what was refused
 			out.Failed = true
 			failed := *failure
 			failed.Panic = false // of another lane: one of them ends the incarnation, and each is an attempt
@@ -155,7 +155,7 @@ func (w *worker) moved(n int) {
 		w.judge.Succeeded(w.run.now, 0)
 	}
 	for event := range w.trouble {
-		if event == 0 || w.runner.Done(event) {
+		if event == 0 || w.runner.IsDone(event) {
 			delete(w.trouble, event)
 			w.judge.Passed(w.run.now, uint64(event))
 			w.limit = 0

@@ -33,7 +33,7 @@ func TestAnEventThatKillsTheProcessIsSetAside(t *testing.T) {
 	run.Then(reserved{"order:1"}, reserved{"order:3"})
 	parked := run.Parked("stock")
 	require.Len(t, parked, 1)
-	require.Contains(t, parked[0].Error, cursor.ErrDeadly.Error())
+	require.Contains(t, parked[0].Error, cursor.ErrCrashLoop.Error())
 	require.Equal(t, 4, run.Crashes(), "once in the batch of all, and three times alone")
 }
 
@@ -233,7 +233,7 @@ func TestThePowerMayBeCutInAnythingThatAnOperatorDoes(t *testing.T) {
 		run.Pause("stock", run.Now().Add(time.Hour))
 		run.Given(order(4))
 		run.Settle()
-		require.Len(t, run.Replay("stock", cursor.Which{Key: "order:2"}), 2)
+		require.Len(t, run.Replay("stock", cursor.ParkedFilter{Key: "order:2"}), 2)
 		run.Advance(2 * time.Hour)
 		require.Empty(t, run.Parked("stock"))
 		run.Widen("billing", store.Region{Entity: "stock"}, reserved{}.Kind())

@@ -69,7 +69,7 @@ func (w *worker) acquire() error {
 		return err
 	}
 	if w.later {
-		runner.Trust()
+		runner.ClearCrashGuard()
 		w.judge.Succeeded(w.run.now, 0)
 	}
 	for _, event := range w.judge.Failing() { // before this incarnation
@@ -191,7 +191,7 @@ func (w *worker) control(do func(context.Context, *cursor.Runner) error) error {
 		err = w.sentBack(head)
 	}
 	for event := range w.waits { // the worker may have been moved away from what it waited for
-		if event > 0 && !w.runner.Failed(event) {
+		if event > 0 && !w.runner.IsFailed(event) {
 			delete(w.waits, event)
 		}
 	}

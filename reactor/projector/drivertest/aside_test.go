@@ -99,10 +99,10 @@ func stepParking(tb testing.TB, r *cursor.Runner) {
 
 func replayAll(tb testing.TB, r *cursor.Runner) {
 	tb.Helper()
-	_, err := r.Replay(tb.Context(), cursor.Which{All: true}, false, "")
+	_, err := r.Replay(tb.Context(), cursor.ParkedFilter{All: true}, false, "")
 	require.NoError(tb, err)
 	stepAll(tb, r)
-	parked, _ := r.Parked()
+	parked := r.Progress().Parked
 	require.Zero(tb, parked)
 }
 
@@ -156,12 +156,12 @@ func TestARestoredDatabaseGetsTheEventsBeforeAParkedOneInTheirOrder(t *testing.T
 	p.BatchSize = 2
 	heal()
 	r := newRunner(t, st, p)
-	_, err := r.Replay(t.Context(), cursor.Which{All: true}, false, "before the others are there again")
+	_, err := r.Replay(t.Context(), cursor.ParkedFilter{All: true}, false, "before the others are there again")
 	require.NoError(t, err)
 	stepAll(t, r)
 	requireExact(t, st, db)
 	require.IsIncreasing(t, order, "the replay waits for what lies before")
-	parked, _ := r.Parked()
+	parked := r.Progress().Parked
 	require.Zero(t, parked)
 }
 
@@ -188,7 +188,7 @@ func TestInARestoredDatabaseAnEventMayFailBeforeAParkedOne(t *testing.T) {
 		return trouble(e)
 	}
 	r := newRunner(t, st, p)
-	_, err := r.Replay(t.Context(), cursor.Which{All: true}, false, "")
+	_, err := r.Replay(t.Context(), cursor.ParkedFilter{All: true}, false, "")
 	require.NoError(t, err)
 	stepParking(t, r)
 	requireExact(t, st, db, 4, 8, 12)
@@ -218,7 +218,7 @@ func TestWhatTheLogForgetsToHaveSetAsideComesAgain(t *testing.T) {
 		r := newRunner(t, st, p)
 		stepParking(t, r)
 		requireExact(t, st, db, 4, 8, 12)
-		parked, held := r.Parked()
+		parked, held := r.Progress().Parked, r.Progress().Held
 		require.Equal(t, []int{3, 2}, []int{parked, held}, name)
 		heal()
 		replayAll(t, r)
@@ -313,7 +313,7 @@ func TestAReplayThatTheLogNeverLearnsOfIsNotHandledAgainByAnyRunner(t *testing.T
 	r := runner()
 	stepParking(t, r)
 	heal()
-	_, err = r.Replay(t.Context(), cursor.Which{All: true}, false, "")
+	_, err = r.Replay(t.Context(), cursor.ParkedFilter{All: true}, false, "")
 	require.NoError(t, err)
 	for range 4 {
 		task, err := r.Next(t.Context(), 0)

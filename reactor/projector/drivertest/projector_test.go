@@ -180,7 +180,7 @@ func TestParkedEventsAreWrittenOnceWhenTheyAreReplayedWhereverTheProcessDies(t *
 	requireRows("4 8 12")
 
 	healed = true
-	_, err = r.Replay(t.Context(), cursor.Which{All: true}, false, "healed")
+	_, err = r.Replay(t.Context(), cursor.ParkedFilter{All: true}, false, "healed")
 	require.NoError(t, err)
 	disk.Cut() // the database commits, the log cannot
 	_, err = r.Step(t.Context(), 0, 0)
@@ -192,10 +192,10 @@ func TestParkedEventsAreWrittenOnceWhenTheyAreReplayedWhereverTheProcessDies(t *
 	defer st.Close()
 	requireExact(t, st, db)
 	r = newRunner(t, st, totals(db, h))
-	parked, _ := r.Parked()
+	parked := r.Progress().Parked
 	require.Equal(t, 3, parked, "the log does not know yet")
 	stepAll(t, r)
-	parked, _ = r.Parked()
+	parked = r.Progress().Parked
 	require.Zero(t, parked)
 	requireExact(t, st, db)
 	appendOrders(t, st, 3)
@@ -221,7 +221,7 @@ func TestAReplayDoesNotMoveThePositionOverWhatIsNotDone(t *testing.T) {
 	_, err := r.Step(t.Context(), 0, 0)
 	require.ErrorIs(t, err, errBroken)
 	require.NoError(t, r.Park(2, err, 1))
-	_, err = r.Replay(t.Context(), cursor.Which{All: true}, false, "")
+	_, err = r.Replay(t.Context(), cursor.ParkedFilter{All: true}, false, "")
 	require.NoError(t, err)
 	broken = false
 	for column(t, db, "SELECT position FROM penstock_exception") == "" {
@@ -267,8 +267,8 @@ func TestNothingThatIsSetAsideIsLostWhereverThePowerIsCut(t *testing.T) {
 		st = openStore(t, disk.Rebooted(uint64(cut)))
 		r = newRunner(t, st, p)
 		stepAll(t, r)
-		if parked, _ := r.Parked(); parked > 0 {
-			_, err = r.Replay(t.Context(), cursor.Which{All: true}, false, "")
+		if r.Progress().Parked > 0 {
+			_, err = r.Replay(t.Context(), cursor.ParkedFilter{All: true}, false, "")
 			require.NoError(t, err)
 			stepAll(t, r)
 		}

@@ -60,7 +60,7 @@ func (o *ordeal) step(t *testing.T) (caughtUp bool) {
 		}
 	}
 	if o.chance(10) || o.calm {
-		_, err := o.r.Replay(t.Context(), cursor.Which{All: true}, false, "")
+		_, err := o.r.Replay(t.Context(), cursor.ParkedFilter{All: true}, false, "")
 		require.True(t, err == nil || !o.calm, "%v", err)
 	}
 	return err == nil && out.CaughtUp
@@ -112,7 +112,7 @@ func TestTheTablesAreExactWhateverFailsInWhateverOrder(t *testing.T) {
 		appendOrders(t, o.st, 3)
 		for done := false; !done; {
 			caughtUp := o.step(t)
-			parked, _ := o.r.Parked()
+			parked := o.r.Progress().Parked
 			done = caughtUp && parked == 0
 		}
 		requireExact(t, o.st, db)

@@ -99,7 +99,7 @@ func TestAProjectorIsNotRewoundFromTheLog(t *testing.T) {
 	appendOrders(t, st, 10)
 	sys := start(t, st, totals(db, &handlers{}))
 	require.NoError(t, sys.WaitApplied(t.Context(), "totals", everything(st)))
-	require.ErrorIs(t, sys.Reset(t.Context(), "totals", ""), cursor.ErrOwnPosition)
+	require.ErrorIs(t, sys.Reset(t.Context(), "totals", ""), cursor.ErrExternalPosition)
 	require.NoError(t, sys.Stop(t.Context()))
 }
 

@@ -1,0 +1,40 @@
+package cursor
+
+import "github.com/penstock-io/penstock/store"
+
+// Progress is how far a [Runner] has come: a snapshot, made without allocation. Pending shares memory with the runner, which
+// never changes it in place: read-only, and valid for ever.
+type Progress struct {
+	// Position up to which everything that matches is handled and committed, or parked.
+	Position store.Position
+	// Scanned and Pending say exactly what is done: everything up to Scanned, less Pending (ascending). They are what the
+	// next commit would write to the checkpoint.
+	Scanned store.Position
+	Pending []store.Position
+	// Delivered is the last event that was handled and committed; where reading started, before the first.
+	Delivered store.Position
+	// Read is how far the log was read, and Queued how many of the events read are not done.
+	Read   store.Position
+	Queued int
+	// InFlight is the number of tasks that [Runner.Next] returned and [Runner.Finish] has not got back.
+	InFlight int
+	// Parked is the number of parked events; Held of them did not fail, but follow one of their key that did.
+	Parked, Held int
+	// Stored is the position in the checkpoint. It falls behind Position while nothing matches; see [Runner.Flush]. Epoch is
+	// that of the owner. Both are 0 for a volatile worker.
+	Stored store.Position
+	Epoch  uint64
+}
+
+// Progress returns how far the runner has come.
+func (r *Runner) Progress() Progress {
+	m, record := r.move(r.frontier), r.record()
+	return Progress{
+		Position: r.position(), Scanned: m.Scanned, Pending: m.Pending, Delivered: m.Delivered,
+		Read: r.at.scanned, Queued: len(r.undone), InFlight: r.inFlight,
+		Parked: len(r.parked.at), Held: r.parked.held,
+		Stored: record.Floor(), Epoch: record.Epoch,
+	}
+}
+
+func (r *Runner) position() store.Position { return r.floor(r.at.scanned) }
