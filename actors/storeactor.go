@@ -2,7 +2,6 @@ package actors
 
 import (
 	"context"
-	"strings"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -20,22 +19,15 @@ const wakePages = 4
 // they match; workers read their pages themselves.
 type storeActor struct {
 	sys      *System
-	seen     store.Position                    // the head as of the last look: no parked pull matches an event up to here
-	segments int                               // of the store, when parked workers last wrote how far they had looked
-	parked   map[string]*parkedPull            // by id of the worker's actor
-	byTerm   map[term]map[*parkedPull]struct{} // by a term that every event of the region has
+	seen     store.Position                          // the head as of the last look: no parked pull matches an event up to here
+	segments int                                     // of the store, when parked workers last wrote how far they had looked
+	parked   map[string]*parkedPull                  // by id of the worker's actor
+	byTerm   map[store.Term]map[*parkedPull]struct{} // by a term that every event of the region has
 }
 
 type parkedPull struct {
 	*pull
-	terms []term
-}
-
-// term is something that an event has: field 'e' an entity or namespace, 's' a scope, 'k' a kind, 'c' a category, 'a'
-// anything.
-type term struct {
-	field byte
-	text  string
+	terms []store.Term
 }
 
 func newStoreActor(sys *System) *storeActor {
@@ -43,7 +35,7 @@ func newStoreActor(sys *System) *storeActor {
 		sys:      sys,
 		segments: sys.store.Stats().Segments,
 		parked:   make(map[string]*parkedPull),
-		byTerm:   make(map[term]map[*parkedPull]struct{}),
+		byTerm:   make(map[store.Term]map[*parkedPull]struct{}),
 	}
 }
 
@@ -81,7 +73,7 @@ func (a *storeActor) pull(c actor.Context, m *pull) {
 
 func (a *storeActor) park(m *pull) {
 	a.unpark(m.worker.Id)
-	p := &parkedPull{pull: m, terms: termsOf(m.region)}
+	p := &parkedPull{pull: m, terms: m.region.Terms()}
 	a.parked[m.worker.Id] = p
 	for _, t := range p.terms {
 		if a.byTerm[t] == nil {
@@ -139,11 +131,12 @@ func (a *storeActor) wakeMatching(c actor.Context, head store.Position) {
 
 // wakeReserved wakes those who read Penstock's own events, which reading everything leaves out.
 func (a *storeActor) wakeReserved(c actor.Context, head store.Position) {
-	t := term{field: 's', text: store.ReservedScope}
+	reserved := store.Region{Scope: store.ReservedScope}
+	t := reserved.Terms()[0]
 	if len(a.byTerm[t]) == 0 {
 		return
 	}
-	n, err := a.sys.store.Count(context.Background(), store.Region{Scope: store.ReservedScope}, a.seen, head, 1)
+	n, err := a.sys.store.Count(context.Background(), reserved, a.seen, head, 1)
 	if n > 0 || err != nil {
 		for p := range a.byTerm[t] {
 			a.wake(c, p, head)
@@ -153,28 +146,13 @@ func (a *storeActor) wakeReserved(c actor.Context, head store.Position) {
 
 // wakeFor wakes the parked pulls whose region e lies in.
 func (a *storeActor) wakeFor(c actor.Context, e *store.Event, head store.Position) {
-	eachTerm(e, func(t term) {
+	for t := range e.Terms() {
 		for p := range a.byTerm[t] {
 			if e.Position > p.after && p.region.Matches(*e) {
 				a.wake(c, p, head)
 			}
 		}
-	})
-}
-
-// eachTerm calls visit with all terms that an event has.
-func eachTerm(e *store.Event, visit func(term)) {
-	visit(term{field: 'a'})
-	visit(term{'s', e.Coordinate.Scope})
-	visit(term{'k', e.Kind})
-	visit(term{'c', store.Category(e.Kind)})
-	entity := e.Coordinate.Entity
-	for i := 0; i < len(entity); i++ {
-		if entity[i] == ':' {
-			visit(term{'e', entity[:i]})
-		}
 	}
-	visit(term{'e', entity})
 }
 
 func (a *storeActor) wakeAll(c actor.Context, head store.Position) {
@@ -199,27 +177,4 @@ func (a *storeActor) persistParked(c actor.Context) {
 	for _, p := range a.parked {
 		c.Send(p.worker, &persist{})
 	}
-}
-
-// termsOf gives terms such that every event of the region has one of them: the rarest kind of term that the region names.
-func termsOf(r store.Region) []term {
-	switch {
-	case r.Scope == store.ReservedScope:
-		return []term{{'s', r.Scope}}
-	case strings.Contains(r.Entity, ":"):
-		return []term{{'e', r.Entity}}
-	case len(r.Kinds) > 0:
-		terms := make([]term, len(r.Kinds))
-		for i, kind := range r.Kinds {
-			terms[i] = term{'k', kind}
-		}
-		return terms
-	case r.Entity != "":
-		return []term{{'e', r.Entity}}
-	case r.Category != "":
-		return []term{{'c', r.Category}}
-	case r.Scope != "":
-		return []term{{'s', r.Scope}}
-	}
-	return []term{{field: 'a'}}
 }

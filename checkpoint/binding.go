@@ -3,7 +3,6 @@ package checkpoint
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/penstock-io/penstock/store"
 )
@@ -85,36 +84,30 @@ func (b Binding) apply(r *Record) {
 	r.KeyVersion = b.KeyVersion
 }
 
-// contains checks that a reader of the wider region sees everything that one of the former does.
+// contains checks that a reader of the wider region sees everything that one of the former does. A region contains another
+// when each of its fields does, so the fields are compared one by one to name the one that does not.
 func (b Binding) contains(id ID, former store.Region) error {
 	wider := b.Reads()
-	var part string
-	switch {
-	case wider.Entity != "" && wider.Entity != former.Entity && !strings.HasPrefix(former.Entity, wider.Entity+":"):
-		part = "entity"
-	case wider.Scope != "" && wider.Scope != former.Scope, former.Scope == store.ReservedScope && wider.Scope == "":
-		part = "scope"
-	case wider.MinVersion > former.MinVersion,
-		wider.MaxVersion != 0 && (former.MaxVersion == 0 || wider.MaxVersion < former.MaxVersion):
-		part = "versions"
-	case !containsKinds(wider, former):
-		part = "kinds"
-	default:
-		return nil
+	for _, field := range []struct {
+		name          string
+		wider, former store.Region
+	}{
+		{"entity", store.Region{Entity: wider.Entity}, store.Region{Entity: former.Entity}},
+		{"scope", store.Region{Scope: wider.Scope}, store.Region{Scope: former.Scope}},
+		{
+			"versions",
+			store.Region{MinVersion: wider.MinVersion, MaxVersion: wider.MaxVersion},
+			store.Region{MinVersion: former.MinVersion, MaxVersion: former.MaxVersion},
+		},
+	} {
+		if !field.wider.Contains(field.former) {
+			return &RebuildError{ID: id, Part: field.name, Stored: former, Given: wider}
+		}
 	}
-	return &RebuildError{ID: id, Part: part, Stored: former, Given: wider}
-}
-
-func containsKinds(wider, former store.Region) bool {
-	switch {
-	case wider.Category != "":
-		return former.Category == wider.Category || len(former.Kinds) > 0 && !slices.ContainsFunc(former.Kinds,
-			func(kind string) bool { return store.Category(kind) != wider.Category })
-	case len(wider.Kinds) > 0:
-		return len(former.Kinds) > 0 && !slices.ContainsFunc(former.Kinds,
-			func(kind string) bool { return !slices.Contains(wider.Kinds, kind) })
+	if !wider.Contains(former) {
+		return &RebuildError{ID: id, Part: "kinds", Stored: former, Given: wider}
 	}
-	return true
+	return nil
 }
 
 // kindsAdded reports whether a list of kinds (none: all) has one that the former list has not.

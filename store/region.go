@@ -72,6 +72,41 @@ func (r Region) admits(e *Event) bool {
 	return e.Version >= r.MinVersion && (r.MaxVersion == 0 || e.Version <= r.MaxVersion)
 }
 
+// Contains reports whether r is at least as wide as other: every event that other matches, r matches too. It compares field by
+// field, so a false may be wrong for a region that can match no event.
+func (r Region) Contains(other Region) bool {
+	return r.containsEntity(other) && r.containsScope(other) && r.containsVersions(other) && r.containsKinds(other)
+}
+
+func (r Region) containsEntity(other Region) bool {
+	return r.Entity == "" || r.Entity == other.Entity || strings.HasPrefix(other.Entity, r.Entity+":")
+}
+
+// containsScope holds that no scope means every scope but the reserved one.
+func (r Region) containsScope(other Region) bool {
+	return r.Scope == other.Scope || r.Scope == "" && other.Scope != ReservedScope
+}
+
+func (r Region) containsVersions(other Region) bool {
+	return r.MinVersion <= max(1, other.MinVersion) && // versions begin with 1
+		(r.MaxVersion == 0 || other.MaxVersion != 0 && other.MaxVersion <= r.MaxVersion)
+}
+
+func (r Region) containsKinds(other Region) bool {
+	if r.Category == "" && len(r.Kinds) == 0 {
+		return true
+	}
+	if other.Category != "" || len(other.Kinds) == 0 {
+		return r.Category != "" && r.Category == other.Category
+	}
+	return !slices.ContainsFunc(other.Kinds, func(kind string) bool {
+		if r.Category != "" {
+			return Category(kind) != r.Category
+		}
+		return !slices.Contains(r.Kinds, kind)
+	})
+}
+
 func (r Region) query() index.Query {
 	return index.Query{Entity: r.Entity, Scope: r.Scope, Kinds: r.Kinds, Category: r.Category}
 }
