@@ -1,6 +1,10 @@
 package store
 
-import "github.com/google/uuid"
+import (
+	"fmt"
+
+	"github.com/google/uuid"
+)
 
 // Expect is the version that an entity (or the revision that a side value) must have for a commit to be
 // accepted. The zero value accepts any. The version of an entity counts its events in all scopes: an order:1 in
@@ -31,6 +35,18 @@ func (x Expect) accepts(actual uint64) bool {
 		return actual == 0
 	default:
 		return uint64(x) == actual
+	}
+}
+
+// String gives "any", "absent" or the version.
+func (x Expect) String() string {
+	switch x {
+	case Any:
+		return "any"
+	case Absent:
+		return "absent"
+	default:
+		return fmt.Sprintf("%d", uint64(x))
 	}
 }
 

@@ -31,7 +31,6 @@ func TestEverythingAfterCloseIsAnError(t *testing.T) {
 		"Get":      func() error { _, err := s.Get(ctx, r.Events[0].ID); return err },
 		"GetAt":    func() error { _, err := s.GetAt(ctx, 1); return err },
 		"Count":    func() error { _, err := s.Count(ctx, Region{}, 0, 0, 1); return err },
-		"GetAll":   func() error { _, err := s.GetAll(ctx, []Position{1}); return err },
 		"Bytes":    func() error { _, err := s.Bytes(ctx, 0, 0); return err },
 		"Version":  func() error { _, err := s.Version(ctx, "a"); return err },
 		"Resolve":  func() error { _, err := s.Resolve(ctx, Now()); return err },
@@ -90,7 +89,7 @@ func TestACleanCloseLeavesNoFileOfASegmentThatWasMadeAhead(t *testing.T) {
 	require.NoError(t, s.Close())
 	names, err := disk.List(logDir)
 	require.NoError(t, err)
-	require.Equal(t, []string{"0000000001.seg", lockName, statusName}, names)
+	require.Equal(t, []string{"0000000001.seg", lockName, beaconName}, names)
 }
 
 // acceptable says whether err is what a call may get while the store is being closed.

@@ -28,15 +28,15 @@ func (s *Store) Commit(ctx context.Context, b Batch) (Receipt, error) {
 	if err := ctx.Err(); err != nil {
 		return Receipt{}, fmt.Errorf("store: commit: %w", err)
 	}
-	o := s.ops.get()
-	if err := o.encode(&b); err != nil {
-		s.ops.put(o)
+	req := s.requests.get()
+	if err := req.encode(&b); err != nil {
+		s.requests.put(req)
 		return Receipt{}, err
 	}
-	if err := s.committer.submit(ctx, o); err != nil {
-		return Receipt{}, err // the committer may still hold o
+	if err := s.committer.submit(ctx, req); err != nil {
+		return Receipt{}, err // the committer may still hold req
 	}
-	receipt, err := o.receipt, o.err
-	s.ops.put(o)
+	receipt, err := req.receipt, req.err
+	s.requests.put(req)
 	return receipt, err
 }

@@ -317,7 +317,7 @@ func TestACallerMayReuseWhatItHandedIn(t *testing.T) {
 }
 
 func TestACommitThatNobodyWaitsForKeepsItsConditions(t *testing.T) {
-	o := newOp()
+	o := newRequest()
 	conditions := []Condition{{Region: Region{Kinds: []string{"kind"}}, After: 7}}
 	require.NoError(t, o.encode(&Batch{Events: eventsOf("a"), Conditions: conditions}))
 	conditions[0].Region.Kinds[0] = "changed"

@@ -7,10 +7,6 @@ import (
 	"time"
 )
 
-// maxGroupBytes bounds what one turn of the committer writes, so that a flood does not delay the first caller
-// of the flood; a larger single commit makes a group of its own.
-const maxGroupBytes = 4 << 20
-
 // committer is a role, not a goroutine: a caller that finds it free takes it, commits everything that is
 // queued, its own commit included, and hands the role to a waiting caller when more has queued meanwhile. No
 // clock is involved: what queues while one group is being synced makes the next group.
@@ -21,12 +17,12 @@ type committer struct {
 	writer *writer
 
 	mu      sync.Mutex
-	queue   []*op
+	queue   []*request
 	leading bool
 	closed  bool
 	idle    *sync.Cond // signalled when the role becomes free
 	timer   *time.Timer
-	spare   []*op // the queue's other slice, owned by the holder of the role
+	spare   []*request // the queue's other slice, owned by the holder of the role
 }
 
 func newCommitter(w *writer) *committer {
@@ -35,62 +31,62 @@ func newCommitter(w *writer) *committer {
 	return c
 }
 
-// submit queues o and waits until it is done. An error means that there is no answer in o.
-func (c *committer) submit(ctx context.Context, o *op) error {
+// submit queues req and waits until it is done. An error means that there is no answer in req.
+func (c *committer) submit(ctx context.Context, req *request) error {
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
 		return ErrClosed
 	}
-	c.queue = append(c.queue, o)
+	c.queue = append(c.queue, req)
 	if !c.leading {
 		c.leading = true
 		c.mu.Unlock()
-		c.lead(o)
+		c.lead(req)
 		return nil
 	}
 	c.mu.Unlock()
 
-	if err := c.wait(ctx, o); err != nil {
+	if err := c.wait(ctx, req); err != nil {
 		return err
 	}
-	if !o.done { // woken to lead
-		c.lead(o)
+	if !req.done { // woken to lead
+		c.lead(req)
 	}
 	return nil
 }
 
-// wait returns when o is done or has to lead, or with an error when ctx ends before.
-func (c *committer) wait(ctx context.Context, o *op) error {
+// wait returns when req is done or has to lead, or with an error when ctx ends before.
+func (c *committer) wait(ctx context.Context, req *request) error {
 	ended := ctx.Done()
 	if ended == nil { // the usual case for background work, and a select costs more than the rest of this
-		<-o.wake
+		<-req.wake
 		return nil
 	}
 	select {
-	case <-o.wake:
+	case <-req.wake:
 	case <-ended:
-		if err := c.abandon(ctx, o); err != nil {
+		if err := c.abandon(ctx, req); err != nil {
 			return err
 		}
-		<-o.wake // on its way
+		<-req.wake // on its way
 	}
 	return nil
 }
 
-// abandon gives up waiting for o, unless it is done or was just chosen to lead: then it returns nil.
-func (c *committer) abandon(ctx context.Context, o *op) error {
+// abandon gives up waiting for req, unless it is done or was just chosen to lead: then it returns nil.
+func (c *committer) abandon(ctx context.Context, req *request) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if o.done || o.lead {
+	if req.done || req.lead {
 		return nil
 	}
-	o.abandoned = true
+	req.abandoned = true
 	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, ctx.Err())
 }
 
 // lead commits groups until own is done, then passes the role on.
-func (c *committer) lead(own *op) {
+func (c *committer) lead(own *request) {
 	for {
 		group := c.take()
 		c.writer.commit(group)
@@ -102,25 +98,25 @@ func (c *committer) lead(own *op) {
 
 // take removes the next group from the queue. A commit whose judgement must read what the commits before it wrote
 // (it has conditions, or a key that stands in the group already) starts a group of its own.
-func (c *committer) take() []*op {
+func (c *committer) take() []*request {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n, bytes := 0, 0
 	var keys map[string]struct{}
 	for n < len(c.queue) {
-		o := c.queue[n]
-		bytes += o.size
-		if n > 0 && (len(o.conditions) > 0 || bytes > maxGroupBytes) {
+		req := c.queue[n]
+		bytes += req.size
+		if n > 0 && (len(req.conditions) > 0 || bytes > maxGroupBytes) {
 			break
 		}
-		if o.key != "" {
-			if _, twice := keys[o.key]; twice {
+		if req.key != "" {
+			if _, twice := keys[req.key]; twice {
 				break
 			}
 			if keys == nil {
 				keys = make(map[string]struct{})
 			}
-			keys[o.key] = struct{}{}
+			keys[req.key] = struct{}{}
 		}
 		n++
 	}
@@ -128,22 +124,22 @@ func (c *committer) take() []*op {
 	if n == len(c.queue) {
 		c.queue, c.spare = c.spare[:0], c.queue
 	} else {
-		c.queue = append([]*op(nil), c.queue[n:]...)
+		c.queue = append([]*request(nil), c.queue[n:]...)
 	}
 	return group
 }
 
 // answer wakes the owners of a finished group. When own is done it passes on the role, or frees it, and returns true.
-func (c *committer) answer(group []*op, own *op) bool {
+func (c *committer) answer(group []*request, own *request) bool {
 	c.mu.Lock()
-	for _, o := range group {
-		o.done = true
+	for _, req := range group {
+		req.done = true
 	}
 	c.mu.Unlock()
-	for i, o := range group {
+	for i, req := range group {
 		group[i] = nil
-		if o != own {
-			o.wake <- struct{}{}
+		if req != own {
+			req.wake <- struct{}{}
 		}
 	}
 
@@ -158,10 +154,10 @@ func (c *committer) answer(group []*op, own *op) bool {
 	if !own.done {
 		return false
 	}
-	for _, o := range c.queue {
-		if !o.abandoned {
-			o.lead = true
-			o.wake <- struct{}{}
+	for _, req := range c.queue {
+		if !req.abandoned {
+			req.lead = true
+			req.wake <- struct{}{}
 			return true
 		}
 	}
@@ -178,8 +174,8 @@ func (c *committer) armTimer() {
 		c.mu.Lock()
 		c.timer = nil
 		c.mu.Unlock()
-		o := newOp() // an empty commit: it only syncs
-		_ = c.submit(context.Background(), o)
+		req := newRequest() // an empty commit: it only syncs
+		_ = c.submit(context.Background(), req)
 	})
 }
 

@@ -310,9 +310,9 @@ func (r *crashRun) submit(b Batch) error {
 
 // submitGroup commits batches as callers that wait at the same time do: in one write.
 func (r *crashRun) submitGroup(batches ...Batch) error {
-	ops := make([]*op, len(batches))
+	ops := make([]*request, len(batches))
 	for i := range batches {
-		ops[i] = newOp()
+		ops[i] = newRequest()
 		if err := ops[i].encode(&batches[i]); err != nil {
 			return err
 		}
@@ -358,14 +358,14 @@ func (r *crashRun) refused(b Batch, target error) error {
 
 // rebooted is the disk of a machine that was started again: its status file speaks of an earlier boot.
 func rebooted(t require.TestingT, disk *vfs.Memory) *vfs.Memory {
-	file, err := disk.Open(crashDir+"/"+statusName, false)
+	file, err := disk.Open(crashDir+"/"+beaconName, false)
 	if err != nil {
 		return disk
 	}
 	defer file.Close()
-	var b [statusSize]byte
-	var s status
-	if n, _ := file.ReadAt(b[:], 0); n < statusSize || !s.decode(b[:]) {
+	var b [beaconSize]byte
+	var s beacon
+	if n, _ := file.ReadAt(b[:], 0); n < beaconSize || !s.decode(b[:]) {
 		return disk
 	}
 	s.boot = uuid.UUID{1}

@@ -1,95 +1,11 @@
 package store
 
 import (
-	"slices"
 	"sync"
 
 	"github.com/penstock-io/penstock/store/internal/index"
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
-
-// readSpan is a stretch of a segment that is read at once: the events with the given ordinals and what lies between.
-type readSpan struct {
-	segment    *segment
-	ords       []uint32
-	extents    []index.Extent
-	start, end int64
-}
-
-// planSpan takes as many of the ordinals as lie close together.
-func planSpan(g *segment, ords []uint32, extents []index.Extent) readSpan {
-	readable := g.end.Load()
-	endOf := func(x index.Extent) int64 {
-		end := min(readable, int64(x.Start)+runBytes) // side values may follow, more than are worth reading
-		if x.Next != 0 {
-			end = min(end, int64(x.Next))
-		}
-		return end
-	}
-	r := readSpan{segment: g, start: int64(extents[0].Start), end: endOf(extents[0])}
-	n := 1
-	for ; n < len(ords); n++ {
-		offset := int64(extents[n].Start)
-		if offset-r.end > runGap || offset-r.start > runBytes {
-			break
-		}
-		r.end = endOf(extents[n])
-	}
-	r.ords, r.extents = ords[:n], extents[:n]
-	return r
-}
-
-// read appends the events of the run that f admits, up to the first that cannot be read, and says how many of the run it
-// looked at. The slices of the events point into one fresh buffer, which lives as long as any of them.
-func (r *readSpan) read(d *decoder, dst []Event, f *filter) (events []Event, looked int, err error) {
-	buf, err := r.segment.bytes(r.start, r.end)
-	if err != nil {
-		return dst, 0, err
-	}
-	for i, ord := range r.ords {
-		offset := int64(r.extents[i].Start)
-		rec, n, err := wal.ParseRecord(buf[offset-r.start:])
-		if err != nil && n > int(r.end-offset) { // longer than what was read, so the last of the run
-			if rec, err = r.segment.record(offset); err != nil {
-				return dst, i, err
-			}
-			r.end = offset + int64(n)
-		}
-		if err != nil {
-			return dst, i, r.segment.corrupt(offset, "record does not match its checksum")
-		}
-		dst = slices.Grow(dst, 1)[:len(dst)+1] // decode sets every field
-		e := &dst[len(dst)-1]
-		if !d.decode(rec, e) || e.Position != r.segment.first+Position(ord) {
-			return dst[:len(dst)-1], i, r.segment.corrupt(offset, "not the event that the index names")
-		}
-		if !f.admits(e) {
-			dst = dst[:len(dst)-1]
-		}
-	}
-	return dst, len(r.ords), nil
-}
-
-// filter is a region ready for use. The index is asked with its query; what the index cannot know, or knows by hash only,
-// is checked on the event. A nil filter admits every event, those of the reserved scope too.
-type filter struct {
-	region Region
-	query  index.Query
-	any    bool // the query has no term
-}
-
-func newFilter(r Region) *filter {
-	q := r.query()
-	return &filter{region: r, query: q, any: q.Entity == "" && q.Scope == "" && q.Category == "" && len(q.Kinds) == 0}
-}
-
-func (f *filter) admits(e *Event) bool {
-	return f == nil || f.region.admits(e) && (f.any ||
-		f.query.Matches(index.Terms{Entity: e.Coordinate.Entity, Scope: e.Coordinate.Scope, Kind: e.Kind}))
-}
-
-// maxNames bounds the names that a decoder remembers.
-const maxNames = 8192
 
 // decoder turns records into events and remembers the strings in them, so that a million events of one entity share
 // one string. It serves one goroutine at a time.

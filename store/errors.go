@@ -142,15 +142,3 @@ func (e *InvalidError) Error() string {
 
 // Is makes errors.Is(err, ErrInvalid) true.
 func (e *InvalidError) Is(target error) bool { return target == ErrInvalid }
-
-// String gives "any", "absent" or the version.
-func (x Expect) String() string {
-	switch x {
-	case Any:
-		return "any"
-	case Absent:
-		return "absent"
-	default:
-		return fmt.Sprintf("%d", uint64(x))
-	}
-}

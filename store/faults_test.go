@@ -107,7 +107,7 @@ func TestAFailedStatusWriteHarmsNothing(t *testing.T) {
 func TestAFullDiskRefusesTheNextSegmentWritesNothingAndReadsGoOn(t *testing.T) {
 	for _, mode := range []SyncMode{SyncAlways, SyncNever} {
 		r := afterAFewCommits(t, mode)
-		r.disk.SetCapacity(minSegmentBytes + statusSize + 1000) // what there is, and a bit
+		r.disk.SetCapacity(minSegmentBytes + beaconSize + 1000) // what there is, and a bit
 		var err error
 		for i := 0; err == nil; i++ {
 			err = commitOne(crashProposal("order:1", i, 5000))(r)

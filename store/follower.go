@@ -42,17 +42,14 @@ func (l limit) of(segment uint32) (end int64, readable bool) {
 	}
 }
 
-// statusRetries is how often a torn status file is read again.
-const statusRetries = 100
-
 // limit asks the writer, if there is one.
 func (s *Store) limit() (limit, error) {
 	locked, err := s.fs.Locked(s.path(lockName))
 	if err != nil || !locked {
 		return limit{unbounded: true}, err
 	}
-	for range statusRetries {
-		if t, ok := s.readStatus(); ok {
+	for range beaconRetries {
+		if t, ok := s.readBeacon(); ok {
 			vouched := t.boot == s.boot && t.boot != [16]byte{}
 			return limit{segment: t.segment, offset: t.visible, vouched: vouched}, nil
 		}

@@ -8,9 +8,6 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// maxIndexBytes bounds the memory of loaded indexes of sealed segments.
-const maxIndexBytes = 64 << 20
-
 // indexCache loads the indexes of sealed segments on first use and drops the least recently used ones. mu is held
 // while an index is being loaded, so that two readers do not load the same one; no other lock is taken under it.
 type indexCache struct {
@@ -79,22 +76,4 @@ func readIndex(g *segment) (*loadedIndex, error) {
 	}
 	// A rebuilt index costs some 40 bytes an event in memory.
 	return &loadedIndex{Index: scan.active, bytes: 40 * int64(scan.active.Len())}, nil
-}
-
-// readSides reads the table of the side values whose newest record in this segment is where it says.
-func readSides(g *segment) ([]index.Side, error) {
-	t := g.trailer.Load()
-	from := int64(t.DataEnd) + int64(t.IndexLen)
-	blob, err := g.bytes(from, from+int64(t.SidesLen))
-	if err == nil && wal.Checksum(blob) == t.SidesSum {
-		if sides, err := index.Sides(blob); err == nil {
-			return sides, nil
-		}
-	}
-	scan, err := scanSegment(g, int64(t.DataEnd))
-	if err != nil {
-		return nil, err
-	}
-	_, blob = scan.active.Footer()
-	return index.Sides(blob)
 }

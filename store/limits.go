@@ -1,11 +1,9 @@
 package store
 
-import (
-	"strings"
-	"unicode/utf8"
-)
+import "time"
 
-// Limits of what can be committed. All are in bytes of UTF-8 unless the name says otherwise.
+// Limits of what can be committed. All are in bytes of UTF-8 unless the name says otherwise. What exceeds one is refused with a
+// [LimitError].
 const (
 	MaxEntityBytes         = 512
 	MaxScopeBytes          = 255
@@ -21,55 +19,35 @@ const (
 	MaxSideValueBytes      = 1 << 20
 )
 
-// checkText applies the rules for names: not empty, within the limit, UTF-8, no control characters.
-func checkText(field, s string, limit int) error {
-	switch {
-	case s == "":
-		return &InvalidError{Field: field, Rule: "must not be empty"}
-	case len(s) > limit:
-		return &LimitError{Field: field + " bytes", Limit: int64(limit), Value: int64(len(s))}
-	case !utf8.ValidString(s):
-		return &InvalidError{Field: field, Rule: "must be UTF-8", Value: s}
-	}
-	for i := range len(s) {
-		if s[i] < 0x20 || s[i] == 0x7f {
-			return &InvalidError{Field: field, Rule: "must not hold control characters", Value: s}
-		}
-	}
-	return nil
-}
+// Bounds of what the store does at a time and keeps in memory. The sizes of segments are a policy of their own: see rollover.go.
+const (
+	// maxGroupBytes bounds what one turn of the committer writes, so that a flood does not delay the first caller of the flood;
+	// a larger single commit makes a group of its own.
+	maxGroupBytes = 4 << 20
+	// maxPooledBytes is the size up to which the memory of a request is kept for the next one.
+	maxPooledBytes = 1 << 20
 
-func checkMax(field string, value, limit int) error {
-	if value > limit {
-		return &LimitError{Field: field, Limit: int64(limit), Value: int64(value)}
-	}
-	return nil
-}
+	readPageEvents = 512      // events that Read fetches at a time
+	maxPageBytes   = 4 << 20  // a page ends when its events took as much
+	maxPageHops    = 16       // segments that one page looks at
+	spanBytes      = 64 << 10 // read from a file at a time
+	spanGap        = 2 << 10  // bytes between two events worth reading over
 
-// checkCoordinate lets a proposal into the reserved scope only at the entity that [Audit] gave it.
-func checkCoordinate(p *Proposal) error {
-	if err := checkText("entity", p.At.Entity, MaxEntityBytes); err != nil {
-		return err
-	}
-	if err := checkText("scope", p.At.Scope, MaxScopeBytes); err != nil {
-		return err
-	}
-	switch {
-	case p.reserved == "" && p.At.Scope == ReservedScope:
-		return &InvalidError{Field: "scope", Rule: "is reserved", Value: p.At.Scope}
-	case p.reserved != "" && p.At != At(p.reserved, ReservedScope):
-		return &InvalidError{Field: "audit coordinate", Rule: "must not be changed", Value: p.At.String()}
-	}
-	return nil
-}
+	// maxIndexBytes bounds the memory of loaded indexes of sealed segments.
+	maxIndexBytes = 64 << 20
+	// maxNames bounds the strings that a decoder remembers.
+	maxNames = 8192
+	// maxFileBytes is more than the file of a segment ever has: batches, then an index smaller than they are.
+	maxFileBytes = 2*maxSegmentBytes + 2*MaxBatchBytes
+	// beaconRetries is how often a beacon that was read while it was overwritten is read again.
+	beaconRetries = 100
+)
 
-// checkKind applies the rules for kinds, and to audit events the one that is theirs.
-func checkKind(p *Proposal, kind string) error {
-	if err := checkText("kind", kind, MaxKindBytes); err != nil {
-		return err
-	}
-	if p.reserved != "" && !strings.HasPrefix(kind, auditKinds) {
-		return &InvalidError{Field: "audit kind", Rule: `must begin with "` + auditKinds + `"`, Value: kind}
-	}
-	return nil
-}
+// Times.
+const (
+	defaultSyncEvery = 100 * time.Millisecond
+	// lazySyncDelay bounds how long a lazy commit waits for a sync.
+	lazySyncDelay = 10 * time.Millisecond
+	// followInterval is how often a waiting read-only store looks whether its writer has written.
+	followInterval = 20 * time.Millisecond
+)

@@ -208,7 +208,7 @@ func (f gatedFile) Sync() error {
 }
 
 func (f gatedFile) WriteAt(b []byte, off int64) (int, error) {
-	if len(b) != statusSize {
+	if len(b) != beaconSize {
 		f.gate.writes.Add(1)
 	}
 	return f.File.WriteAt(b, off)

@@ -50,16 +50,6 @@ type Options struct {
 	Device *vfs.Device
 }
 
-const (
-	defaultSegmentBytes = 64 << 20
-	minSegmentBytes     = 64 << 10
-	maxSegmentBytes     = 1 << 30
-	firstSegmentBytes   = 4 << 20
-	defaultSyncEvery    = 100 * time.Millisecond
-	// lazySyncDelay bounds how long a lazy commit waits for a sync.
-	lazySyncDelay = 10 * time.Millisecond
-)
-
 func (o Options) withDefaults() (Options, error) {
 	if o.Sync > SyncNever {
 		return o, &InvalidError{Field: "sync mode", Rule: "unknown"}

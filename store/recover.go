@@ -1,9 +1,10 @@
 package store
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
+	mathrand "math/rand/v2"
 	"path/filepath"
 	"slices"
 
@@ -43,7 +44,7 @@ func (s *Store) recoverLog() (*writer, error) {
 		return nil, err
 	}
 	r.checkLoss()
-	if err := s.openStatus(); err != nil {
+	if err := s.openBeacon(); err != nil {
 		return nil, err
 	}
 	if r.tail != nil {
@@ -233,89 +234,40 @@ func (r *recovery) sealed(g *segment, t *wal.Trailer) {
 	}
 }
 
-// scanTail scans a segment without a footer: the last one, or one whose footer a crash prevented.
-func (r *recovery) scanTail(g *segment, size int64, last bool) error {
-	data, err := g.bytes(0, size)
-	if r.readOnly && errors.Is(err, io.EOF) { // the writer beside us has just sealed it and cut it to size
-		if size, err = g.file.Size(); err == nil {
-			data, err = g.bytes(0, size)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	sc := newScan(g, &r.header)
-	sc.next.WriterEpoch = r.chain.WriterEpoch
-	if err := sc.run(data); err != nil {
-		return err
-	}
-	end := sc.next.Offset
-	if durable := max(sc.durable, wal.DurableAfter(data, sc.next.Seed, g.number, end)); durable > end {
-		return g.corrupt(end, fmt.Sprintf("batch is bad, and a later one says that the log was durable up to %d", durable))
-	}
-	g.end.Store(end)
-	g.setActive(sc.active)
-	r.lastTime, r.incarnation = sc.lastTime, sc.incarnation
-	if end > wal.SegmentHeaderSize { // else the first batch is torn behind a good header, and the last one is that before it
-		r.flags = sc.flags
-	}
-	r.chain = sc.next
-	r.tail, r.tailSize, r.rewrite = sc, size, data
-	if last || r.readOnly {
-		return nil
-	}
-	return r.finishSegment(g, sc)
-}
-
-// finishSegment writes the footer that a crash prevented. That the segment is whole, the header of the next one tells,
-// which is compared afterwards: so the footer must not be written before that, and it is only remembered here.
-func (r *recovery) finishSegment(g *segment, sc *scan) error {
-	next, err := r.peekHeader(g.number + 1)
-	if err != nil {
-		return err
-	}
-	if next != nil && (next.Previous != sc.next.Previous || next.FirstPosition != sc.next.Position) {
-		return g.corrupt(sc.next.Offset, "batch does not match its checksum or place")
-	}
-	if next == nil { // the next file was never begun: this one is the last
-		return nil
-	}
-	t := wal.Trailer{
-		DataEnd: uint64(sc.next.Offset), NextPosition: sc.next.Position, NextSequence: sc.next.Sequence,
-		LastTime: sc.lastTime, LastChecksum: sc.next.Previous, WriterEpoch: sc.next.WriterEpoch,
-		Weak: sc.flags&wal.FlagWeak != 0, Incarnation: sc.incarnation,
-	}
-	switch err := writeFooter(g.file, &t, sc.active); {
-	case isFull(err): // go on with the growing index, as after a sealing that failed; the next opening tries again
-		r.sealed(g, &t)
-		g.trailer.Store(nil)
-	case err != nil:
-		return err
-	default:
-		r.sealed(g, &t)
-		g.index.Store(nil)
-	}
-	return nil
-}
-
-// peekHeader reads the header of a segment ahead of its turn, nil when it is not good.
-func (r *recovery) peekHeader(number uint32) (*wal.SegmentHeader, error) {
-	file, err := r.store.fs.Open(r.store.segmentPath(number), true)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }()
-	b := make([]byte, wal.SegmentHeaderSize)
-	if n, err := file.ReadAt(b, 0); n < len(b) && !errors.Is(err, io.EOF) { // a short file is a bad header
-		return nil, fmt.Errorf("read segment %d: %w", number, err)
-	}
-	h, err := wal.ParseSegmentHeader(b)
-	if err != nil {
-		return nil, nil //nolint:nilnil // a file that was made ahead has no header yet
-	}
-	return &h, nil
-}
-
 func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
 
 func (s *Store) segmentPath(number uint32) string { return segmentName(s.dir, number) }
+
+// start makes the writer and writes its opening mark.
+func (r *recovery) start() (*writer, error) {
+	s := r.store
+	var seed [32]byte
+	if _, err := rand.Read(seed[:]); err != nil {
+		return nil, err
+	}
+	w := &writer{
+		store:        s,
+		next:         r.chain,
+		lastTime:     r.lastTime,
+		entities:     make(map[string]entityState),
+		pendingSides: make(map[string]SideValue),
+		random:       mathrand.NewChaCha8(seed),
+	}
+	w.next.WriterEpoch++
+	if s.origin.Incarnation = r.incarnation; r.lost || r.incarnation == 0 {
+		s.origin.Incarnation++
+	}
+	s.sequence.Store(w.next.Sequence)
+	s.head.Store(w.next.Position - 1)
+	if r.tail != nil {
+		w.segment, w.active, w.capacity = r.tail.segment, r.tail.active, r.tailSize
+		w.durable, w.entities = r.tail.next.Offset, r.tail.entities
+	} else if err := r.firstSegment(w); err != nil {
+		return nil, err
+	}
+	w.next.Seed = wal.Seed(s.origin.Store)
+	if err := w.mark(wal.FlagOpened); err != nil {
+		return nil, err
+	}
+	return w, nil
+}

@@ -28,9 +28,6 @@ type segment struct {
 
 const segmentSuffix = ".seg"
 
-// maxFileBytes is more than the file of a segment ever has: batches, then an index smaller than they are.
-const maxFileBytes = 2*maxSegmentBytes + 2*MaxBatchBytes
-
 func segmentName(dir string, number uint32) string {
 	return filepath.Join(dir, fmt.Sprintf("%010d%s", number, segmentSuffix))
 }

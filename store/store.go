@@ -26,7 +26,7 @@ type Store struct {
 	indexes  indexCache
 	sides    sideTable
 	decoders decoderPool
-	ops      opPool
+	requests requestPool
 
 	announcer announcer
 	closed    atomic.Bool
@@ -35,9 +35,9 @@ type Store struct {
 	// Of a writer.
 	committer   *committer
 	lock        io.Closer
-	statusFile  vfs.File
-	statusMap   []byte // the file in memory, where the system can do that
-	unmapStatus func() error
+	beaconFile  vfs.File
+	beaconMap   []byte // the file in memory, where the system can do that
+	unmapBeacon func() error
 	tasks       sync.WaitGroup // background work
 	taskMu      sync.Mutex     // one piece of it at a time
 
@@ -137,38 +137,6 @@ func (s *Store) Head() Position {
 // Origin names the chain of events that positions of this store belong to.
 func (s *Store) Origin() Origin { return s.origin }
 
-// Stats describes a store.
-type Stats struct {
-	Head     Position
-	Segments int
-	// Sequence of the last commit, side-only commits included.
-	Sequence uint64
-	// SideValues that exist.
-	SideValues int
-	// IndexBytes is the memory of loaded indexes of sealed segments.
-	IndexBytes int64
-	// Poisoned says that a write failed and that the store takes no more commits.
-	Poisoned bool
-}
-
-// Stats gives a description of the store as it is now.
-func (s *Store) Stats() Stats {
-	s.catchUp()
-	t := Stats{
-		Head:     Position(s.head.Load()),
-		Segments: len(*s.segments.Load()),
-		Sequence: s.sequence.Load() - 1,
-		Poisoned: s.committer != nil && s.committer.writer.poisoned() != nil,
-	}
-	s.sides.mu.RLock()
-	t.SideValues = len(s.sides.values)
-	s.sides.mu.RUnlock()
-	s.indexes.mu.Lock()
-	t.IndexBytes = s.indexes.bytes
-	s.indexes.mu.Unlock()
-	return t
-}
-
 // Close lets queued commits finish, refuses new ones with [ErrClosed], marks a clean end in the log, syncs it and gives
 // up the lock. Waiters and readers get [ErrClosed]. A second Close does nothing. An error means that the clean end could
 // not be recorded; what was acknowledged is not affected, as far as the sync mode says. After a failed write or sync it
@@ -204,11 +172,11 @@ func (s *Store) release() {
 	for _, g := range *s.segments.Load() {
 		_ = g.file.Close()
 	}
-	if s.unmapStatus != nil {
-		_ = s.unmapStatus()
+	if s.unmapBeacon != nil {
+		_ = s.unmapBeacon()
 	}
-	if s.statusFile != nil {
-		_ = s.statusFile.Close()
+	if s.beaconFile != nil {
+		_ = s.beaconFile.Close()
 	}
 	if s.lock != nil {
 		_ = s.lock.Close()

@@ -7,9 +7,6 @@ import (
 	"time"
 )
 
-// followInterval is how often a read-only store looks for news.
-const followInterval = 20 * time.Millisecond
-
 // announcer wakes those who wait for the head to move. The head is a level: a waiter that comes late sees it at once, and
 // wake-ups may be merged.
 type announcer struct {

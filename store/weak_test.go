@@ -132,7 +132,7 @@ func TestALossIsNoticedOnceAndNeverForgotten(t *testing.T) {
 	r := afterAFewCommits(t, SyncNever)
 	r.kill()
 	lossy := powerCutImage(t, r.disk, vfs.KeepNothing)
-	require.NoError(t, lossy.Remove(crashDir+"/"+statusName))
+	require.NoError(t, lossy.Remove(crashDir+"/"+beaconName))
 	for _, later := range []ending{closedAndRebooted, killed, powerCut, powerCutKeepingAll} {
 		for _, file := range []*vfs.Memory{lossy, r.disk.Image(vfs.KeepNothing)} {
 			// The status file of the lost history is still there, or none is.
@@ -150,10 +150,10 @@ func TestALossIsNoticedOnceAndNeverForgotten(t *testing.T) {
 
 // restoreStatus is a copy of the disk whose status file, if it has one, is that of another disk.
 func restoreStatus(t *testing.T, disk, from *vfs.Memory) *vfs.Memory {
-	if disk.Bytes(crashDir+"/"+statusName) == nil {
+	if disk.Bytes(crashDir+"/"+beaconName) == nil {
 		return disk.Image(vfs.KeepAll)
 	}
-	return rebooted(t, replaced(t, disk, crashDir+"/"+statusName, from.Bytes(crashDir+"/"+statusName)))
+	return rebooted(t, replaced(t, disk, crashDir+"/"+beaconName, from.Bytes(crashDir+"/"+beaconName)))
 }
 
 func TestALossIsNoticedWhereOnlyTheHeaderOfASegmentSurvives(t *testing.T) {
@@ -166,7 +166,7 @@ func TestALossIsNoticedWhereOnlyTheHeaderOfASegmentSurvives(t *testing.T) {
 	data := append([]byte(nil), r.disk.Bytes(segmentFile(2))...)
 	clear(data[512:])
 	img := rebooted(t, replaced(t, r.disk, segmentFile(2), data))
-	require.NoError(t, img.Remove(crashDir+"/"+statusName))
+	require.NoError(t, img.Remove(crashDir+"/"+beaconName))
 	st := mustOpen(t, img, SyncNever)
 	k, err := r.verify(st, 1)
 	require.NoError(t, err)

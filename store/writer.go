@@ -42,8 +42,8 @@ type entityState struct {
 	hash    [32]byte
 }
 
-// group is a batch under construction.
-type group struct {
+// openBatch is a batch under construction.
+type openBatch struct {
 	start   int // of the batch in writer.buf
 	events  uint32
 	commits uint32
@@ -51,40 +51,40 @@ type group struct {
 
 // commit judges, writes and publishes a group and fills in the answers. No answer leaves it before everything that
 // the answer observed is durable under the mode.
-func (w *writer) commit(ops []*op) {
+func (w *writer) commit(requests []*request) {
 	if err := w.poisoned(); err != nil {
-		fail(ops, err)
+		fail(requests, err)
 		return
 	}
 	size := 0
-	for _, o := range ops {
-		size += o.size
+	for _, req := range requests {
+		size += req.size
 	}
 	if size > 0 {
 		if err := w.reserve(size); err != nil {
-			fail(ops, err)
+			fail(requests, err)
 			return
 		}
 	}
 	now := time.Now()
 	g := w.begin()
-	for _, o := range ops {
-		w.apply(&g, o, now)
+	for _, req := range requests {
+		w.apply(&g, req, now)
 	}
 	err := w.write(&g, now)
-	if err == nil && w.mustSync(ops, now) {
+	if err == nil && w.mustSync(requests, now) {
 		err = w.sync()
 	}
 	if err != nil {
-		fail(ops, w.poisonWith(err))
+		fail(requests, w.poisonWith(err))
 		return
 	}
 	w.publish()
 }
 
-func fail(ops []*op, err error) {
-	for _, o := range ops {
-		o.receipt, o.err = Receipt{}, err
+func fail(requests []*request, err error) {
+	for _, req := range requests {
+		req.receipt, req.err = Receipt{}, err
 	}
 }
 
@@ -105,13 +105,13 @@ func (w *writer) poisonWith(cause error) error {
 }
 
 // begin reserves the headers in the buffer. Everything before the group is visible.
-func (w *writer) begin() group {
+func (w *writer) begin() openBatch {
 	w.active.PublishUpTo(uint32(w.next.Position - uint64(w.segment.first)))
 	w.buf = w.buf[:0]
 	if w.headerPending {
 		w.buf = w.appendHeader(w.buf)
 	}
-	g := group{start: len(w.buf)}
+	g := openBatch{start: len(w.buf)}
 	w.buf = append(w.buf, make([]byte, wal.BatchHeaderSize)...)
 	return g
 }
@@ -129,37 +129,37 @@ func (w *writer) appendHeader(b []byte) []byte {
 }
 
 // apply judges one commit against the state that includes all before it, and adds its records to the group.
-func (w *writer) apply(g *group, o *op, now time.Time) {
-	if len(o.events) == 0 && len(o.sides) == 0 {
+func (w *writer) apply(g *openBatch, req *request, now time.Time) {
+	if len(req.events) == 0 && len(req.sides) == 0 {
 		return // asks for nothing but a sync
 	}
-	if answered := w.admit(o); answered {
+	if answered := w.admit(req); answered {
 		return
 	}
 	sequence := w.next.Sequence + uint64(g.commits)
-	o.receipt = Receipt{Origin: w.store.origin, Sequence: sequence, Sync: w.store.options.Sync}
-	if o.lazy && o.receipt.Sync == SyncAlways {
-		o.receipt.Sync = SyncInterval
+	req.receipt = Receipt{Origin: w.store.origin, Sequence: sequence, Sync: w.store.options.Sync}
+	if req.lazy && req.receipt.Sync == SyncAlways {
+		req.receipt.Sync = SyncInterval
 	}
 	first := w.next.Position + uint64(g.events)
-	w.applyEvents(g, o, now)
-	if o.key != "" {
-		w.applyKey(g, o, &wal.Key{
-			Events: uint32(len(o.events)), FirstPosition: first, Sequence: sequence, Digest: o.content,
+	w.applyEvents(g, req, now)
+	if req.key != "" {
+		w.applyKey(g, req, &wal.Key{
+			Events: uint32(len(req.events)), FirstPosition: first, Sequence: sequence, Digest: req.content,
 		})
 	}
-	w.applySides(g, o, sequence)
+	w.applySides(g, req, sequence)
 	g.commits++
 }
 
-func (w *writer) applyEvents(g *group, o *op, now time.Time) {
-	if len(o.events) == 0 {
+func (w *writer) applyEvents(g *openBatch, req *request, now time.Time) {
+	if len(req.events) == 0 {
 		return
 	}
-	o.receipt.Events = make([]Recorded, 0, len(o.events))
-	records := o.records
-	for i := range o.events {
-		e := &o.events[i]
+	req.receipt.Events = make([]Recorded, 0, len(req.events))
+	records := req.records
+	for i := range req.events {
+		e := &req.events[i]
 		rec := records[:e.size]
 		records = records[e.size:]
 
@@ -173,36 +173,36 @@ func (w *writer) applyEvents(g *group, o *op, now time.Time) {
 		}
 		stamp.Hash = wal.Chain(state.hash, e.content, rec, &stamp)
 		wal.StampEvent(rec, &stamp)
-		wal.SealRecord(rec, i == len(o.events)-1 && o.key == "" && len(o.sides) == 0)
+		wal.SealRecord(rec, i == len(req.events)-1 && req.key == "" && len(req.sides) == 0)
 
 		w.active.Add(w.offset(g), e.terms)
 		w.buf = append(w.buf, rec...)
 		w.entities[e.terms.Entity] = entityState{version: stamp.Version, hash: stamp.Hash}
-		o.receipt.Events = append(o.receipt.Events,
+		req.receipt.Events = append(req.receipt.Events,
 			Recorded{ID: stamp.ID, Position: Position(stamp.Position), Version: stamp.Version})
 		g.events++
 	}
 }
 
-func (w *writer) applyKey(g *group, o *op, k *wal.Key) {
-	w.active.AddKey(o.key, w.offset(g))
+func (w *writer) applyKey(g *openBatch, req *request, k *wal.Key) {
+	w.active.AddKey(req.key, w.offset(g))
 	start := len(w.buf)
-	w.buf = wal.AppendKey(w.buf, o.key, k)
-	wal.SealRecord(w.buf[start:], len(o.sides) == 0)
+	w.buf = wal.AppendKey(w.buf, req.key, k)
+	wal.SealRecord(w.buf[start:], len(req.sides) == 0)
 }
 
-func (w *writer) applySides(g *group, o *op, revision uint64) {
+func (w *writer) applySides(g *openBatch, req *request, revision uint64) {
 	eventBytes := 0
-	for i := range o.events {
-		eventBytes += o.events[i].size
+	for i := range req.events {
+		eventBytes += req.events[i].size
 	}
-	records := o.records[eventBytes:]
-	for i := range o.sides {
-		side := &o.sides[i]
+	records := req.records[eventBytes:]
+	for i := range req.sides {
+		side := &req.sides[i]
 		rec := records[:side.size]
 		records = records[side.size:]
 		wal.StampSide(rec, revision)
-		wal.SealRecord(rec, i == len(o.sides)-1)
+		wal.SealRecord(rec, i == len(req.sides)-1)
 		w.active.SetSide(side.write.Key, w.offset(g))
 		w.buf = append(w.buf, rec...)
 		value := SideValue{Key: side.write.Key, Value: side.write.Value, Revision: revision}
@@ -214,7 +214,7 @@ func (w *writer) applySides(g *group, o *op, revision uint64) {
 }
 
 // offset in the segment of the next byte of the batch.
-func (w *writer) offset(g *group) uint32 {
+func (w *writer) offset(g *openBatch) uint32 {
 	return uint32(w.next.Offset) + uint32(len(w.buf)-g.start)
 }
 
@@ -244,14 +244,14 @@ func (w *writer) mint(t uint64) (id uuid.UUID) {
 }
 
 // write finishes the batch and writes it; a group of which nothing was accepted leaves no trace.
-func (w *writer) write(g *group, now time.Time) error {
+func (w *writer) write(g *openBatch, now time.Time) error {
 	if g.commits == 0 {
 		return nil
 	}
 	return w.writeBatch(g, 0, now)
 }
 
-func (w *writer) writeBatch(g *group, flags uint16, now time.Time) error {
+func (w *writer) writeBatch(g *openBatch, flags uint16, now time.Time) error {
 	if w.store.options.Sync != SyncAlways {
 		flags |= wal.FlagWeak
 	}
@@ -283,16 +283,16 @@ func (w *writer) writeBatch(g *group, flags uint16, now time.Time) error {
 }
 
 // mustSync reports whether the answers of the group have to wait for a sync.
-func (w *writer) mustSync(ops []*op, now time.Time) bool {
+func (w *writer) mustSync(requests []*request, now time.Time) bool {
 	if w.unsyncedSince.IsZero() {
 		return false
 	}
 	if delay, needed := w.syncDelay(); needed && now.Sub(w.unsyncedSince) >= delay {
 		return true
 	}
-	for _, o := range ops {
-		flush := len(o.events) == 0 && len(o.sides) == 0
-		if flush || (w.store.options.Sync == SyncAlways && !o.lazy) {
+	for _, req := range requests {
+		flush := len(req.events) == 0 && len(req.sides) == 0
+		if flush || (w.store.options.Sync == SyncAlways && !req.lazy) {
 			return true
 		}
 	}
@@ -329,14 +329,12 @@ func (w *writer) publish() {
 	w.segment.end.Store(w.next.Offset)
 	s.sides.merge(w.pendingSides)
 	s.sequence.Store(w.next.Sequence)
-	w.writeStatus()
+	w.writeBeacon()
 	if head := w.next.Position - 1; head != s.head.Load() {
 		s.head.Store(head)
 		s.announce()
 	}
-	if w.preallocated == nil && w.next.Offset > w.capacity/2 {
-		w.preallocate(nextCapacity(w.capacity, s.options.SegmentBytes))
-	}
+	w.preallocateAhead()
 }
 
 // isFull reports whether err says that the disk has no room.

@@ -7,31 +7,31 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// judge decides whether o may be committed on top of everything before it. If not, or if it was committed before, it
+// admit decides whether req may be committed on top of everything before it. If not, or if it was committed before, it
 // fills in the answer and returns true. The idempotency key comes first: a retry must get its receipt although
 // the entity has moved on since.
-func (w *writer) admit(o *op) (answered bool) {
-	if o.key != "" {
-		found, err := w.admitKey(o)
+func (w *writer) admit(req *request) (answered bool) {
+	if req.key != "" {
+		found, err := w.admitKey(req)
 		if found || err != nil {
-			o.err = err
+			req.err = err
 			return true
 		}
 	}
-	if err := w.loadEntities(o); err != nil {
-		o.err = err
+	if err := w.loadEntities(req); err != nil {
+		req.err = err
 		return true
 	}
-	if o.err = w.admitVersions(o); o.err != nil {
+	if req.err = w.admitVersions(req); req.err != nil {
 		return true
 	}
-	if o.err = w.admitConditions(o); o.err != nil {
+	if req.err = w.admitConditions(req); req.err != nil {
 		return true
 	}
-	for i := range o.sides {
-		write := &o.sides[i].write
+	for i := range req.sides {
+		write := &req.sides[i].write
 		if actual := w.sideRevision(write.Key); !write.Expect.accepts(actual) {
-			o.err = &SideConflictError{Key: write.Key, Expected: write.Expect, Actual: actual}
+			req.err = &SideConflictError{Key: write.Key, Expected: write.Expect, Actual: actual}
 			return true
 		}
 	}
@@ -46,23 +46,23 @@ func (w *writer) sideRevision(key string) uint64 {
 	return v.Revision
 }
 
-// judgeKey looks for the commit that used the key first.
-func (w *writer) admitKey(o *op) (found bool, err error) {
-	k, ok, err := w.store.findKey(o.key)
+// admitKey looks for the commit that used the key first.
+func (w *writer) admitKey(req *request) (found bool, err error) {
+	k, ok, err := w.store.findKey(req.key)
 	if err != nil || !ok {
 		return false, err
 	}
-	if k.Digest != o.content {
-		return true, &IdempotencyKeyReusedError{Key: o.key, Sequence: k.Sequence, Position: Position(k.FirstPosition)}
+	if k.Digest != req.content {
+		return true, &IdempotencyKeyReusedError{Key: req.key, Sequence: k.Sequence, Position: Position(k.FirstPosition)}
 	}
-	o.receipt, err = w.store.storedReceipt(k)
+	req.receipt, err = w.store.storedReceipt(k)
 	return true, err
 }
 
-// loadEntities makes sure that the versions of the entities of o are in memory.
-func (w *writer) loadEntities(o *op) error {
-	for i := range o.events {
-		name := o.events[i].terms.Entity
+// loadEntities makes sure that the versions of the entities of req are in memory.
+func (w *writer) loadEntities(req *request) error {
+	for i := range req.events {
+		name := req.events[i].terms.Entity
 		if _, known := w.entities[name]; known {
 			continue
 		}
@@ -77,15 +77,15 @@ func (w *writer) loadEntities(o *op) error {
 	return nil
 }
 
-func (w *writer) admitVersions(o *op) error {
+func (w *writer) admitVersions(req *request) error {
 	var ahead map[string]uint64 // events of an entity that precede in the batch
-	for i := range o.events {
-		e := &o.events[i]
+	for i := range req.events {
+		e := &req.events[i]
 		actual := w.entities[e.terms.Entity].version + ahead[e.terms.Entity]
 		if !e.expect.accepts(actual) {
 			return &ConflictError{Entity: e.terms.Entity, Expected: e.expect, Actual: actual}
 		}
-		if len(o.events) > 1 {
+		if len(req.events) > 1 {
 			if ahead == nil {
 				ahead = make(map[string]uint64)
 			}
@@ -95,11 +95,11 @@ func (w *writer) admitVersions(o *op) error {
 	return nil
 }
 
-// judgeConditions reads the log: an op with conditions is the first of its group, so that everything before it is
+// admitConditions reads the log: a request with conditions is the first of its group, so that everything before it is
 // written.
-func (w *writer) admitConditions(o *op) error {
+func (w *writer) admitConditions(req *request) error {
 	head := Position(w.next.Position - 1)
-	for _, c := range o.conditions {
+	for _, c := range req.conditions {
 		for after := c.After; after < head; {
 			page, err := w.store.readPage(c.Region, after, head, 1)
 			if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/google/uuid"
 	"github.com/penstock-io/penstock/store/internal/index"
 	"github.com/penstock-io/penstock/store/internal/vfs"
 	"github.com/penstock-io/penstock/store/internal/wal"
@@ -16,6 +17,16 @@ type preallocated struct {
 	capacity int64
 	err      error
 }
+
+// The size policy. A store begins with a small segment, so that small stores stay small, and doubles from segment to segment up
+// to Options.SegmentBytes: see nextCapacity. The file of the next segment is made when the active one is half full: see
+// writer.preallocateAhead.
+const (
+	defaultSegmentBytes = 64 << 20 // of Options.SegmentBytes
+	minSegmentBytes     = 64 << 10 // of Options.SegmentBytes
+	maxSegmentBytes     = 1 << 30  // of Options.SegmentBytes
+	firstSegmentBytes   = 4 << 20  // of the first file of a store, and of the first after sealed ones at open
+)
 
 // zeroChunk is written at a time when a segment is filled.
 const zeroChunk = 1 << 20
@@ -95,7 +106,14 @@ func (w *writer) startSegment(p preallocated) {
 	w.store.addSegment(g)
 }
 
-// prepare makes the file of the next segment in the background.
+// preallocateAhead has the file of the next segment made, once, when the active one is half full.
+func (w *writer) preallocateAhead() {
+	if w.preallocated == nil && w.next.Offset > w.capacity/2 {
+		w.preallocate(nextCapacity(w.capacity, w.store.options.SegmentBytes))
+	}
+}
+
+// preallocate makes the file of the next segment in the background.
 func (w *writer) preallocate(capacity int64) {
 	ready := make(chan preallocated, 1)
 	w.preallocated = ready
@@ -103,7 +121,7 @@ func (w *writer) preallocate(capacity int64) {
 	w.store.background(func() { ready <- w.store.preallocateSegment(number, capacity) })
 }
 
-// takePrepared waits for the file that is being made, and makes one on the spot if there is none or it is too small.
+// takePreallocated waits for the file that is being made, and makes one on the spot if there is none or it is too small.
 func (w *writer) takePreallocated(capacity int64) preallocated {
 	number := w.next.Segment + 1
 	if w.preallocated != nil {
@@ -119,7 +137,7 @@ func (w *writer) takePreallocated(capacity int64) preallocated {
 	return w.store.preallocateSegment(number, capacity)
 }
 
-// prepareSegment creates a file of zeros. What is left over of an earlier attempt is removed first: files are never
+// preallocateSegment creates a file of zeros. What is left over of an earlier attempt is removed first: files are never
 // reused. Written zeros make the sync of an append half as long; where nobody waits for syncs, room is all that is needed.
 func (s *Store) preallocateSegment(number uint32, capacity int64) preallocated {
 	fsys, dir, name := s.fs, s.dir, s.segmentPath(number)
@@ -185,4 +203,26 @@ func writeFooter(file vfs.File, t *wal.Trailer, active *index.Active) error {
 		return err
 	}
 	return file.Sync()
+}
+
+// firstSegment begins a segment where there is none to go on with: in a new store, or behind a sealed one.
+func (r *recovery) firstSegment(w *writer) error {
+	s := r.store
+	if len(*s.segments.Load()) == 0 {
+		id, err := uuid.NewRandom()
+		if err != nil {
+			return err
+		}
+		s.origin.Store = id
+	}
+	w.next.Segment = r.chain.Segment
+	p := s.preallocateSegment(w.next.Segment+1, min(firstSegmentBytes, s.options.SegmentBytes))
+	if isFull(p.err) {
+		return fmt.Errorf("%w: %w", ErrDiskFull, p.err)
+	}
+	if p.err != nil {
+		return p.err
+	}
+	w.startSegment(p)
+	return nil
 }

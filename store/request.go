@@ -11,13 +11,13 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// op is one commit on its way through the committer. The caller's goroutine fills and encodes it, so that
+// request is one commit on its way through the committer. The caller's goroutine fills and encodes it, so that
 // validation, JSON and the content hash cost the committer nothing.
-type op struct {
+type request struct {
 	key        string
 	content    [32]byte // digest of the events, set when there is a key
-	events     []opEvent
-	sides      []opSide
+	events     []requestEvent
+	sides      []requestSide
 	conditions []Condition
 	lazy       bool
 	records    []byte // of the events, then of the side values
@@ -35,82 +35,79 @@ type op struct {
 	abandoned bool // the owner stopped waiting
 }
 
-type opEvent struct {
+type requestEvent struct {
 	terms   index.Terms
 	expect  Expect
 	size    int // of its record
 	content [32]byte
 }
 
-type opSide struct {
+type requestSide struct {
 	write SideWrite
 	size  int
 }
 
-// maxPooledBytes is the size up to which the memory of an op is kept for the next one.
-const maxPooledBytes = 1 << 20
-
-// opPool hands the memory of ops from commit to commit. Each store has its own: a channel made in a testing/synctest
+// opPool hands the memory of group from commit to commit. Each store has its own: a channel made in a testing/synctest
 // bubble must not come up outside of it.
-type opPool struct{ pool sync.Pool }
+type requestPool struct{ pool sync.Pool }
 
-func newOp() *op { return &op{wake: make(chan struct{}, 1)} }
+func newRequest() *request { return &request{wake: make(chan struct{}, 1)} }
 
-func (p *opPool) get() *op {
-	if o, ok := p.pool.Get().(*op); ok {
-		return o
+func (p *requestPool) get() *request {
+	if req, ok := p.pool.Get().(*request); ok {
+		return req
 	}
-	return newOp()
+	return newRequest()
 }
 
-// put gives an op back once nobody else looks at it: it is done, and its token was taken. The receipt's events are not
+// put returns a request once nobody else looks at it: it is done, and its token was taken. The receipt's events are not
 // part of it.
-func (p *opPool) put(o *op) {
-	if cap(o.records) > maxPooledBytes {
+func (p *requestPool) put(req *request) {
+	if cap(req.records) > maxPooledBytes {
 		return
 	}
-	clear(o.events)
-	clear(o.sides)
-	*o = op{wake: o.wake, events: o.events[:0], sides: o.sides[:0], records: o.records[:0]}
-	p.pool.Put(o)
+	clear(req.events)
+	clear(req.sides)
+	*req = request{wake: req.wake, events: req.events[:0], sides: req.sides[:0], records: req.records[:0]}
+	p.pool.Put(req)
 }
 
 // encode checks and encodes b; it is the only place where a caller's input becomes bytes.
-func (o *op) encode(b *Batch) error {
+func (req *request) encode(b *Batch) error {
 	if err := checkBatch(b); err != nil {
 		return err
 	}
-	o.key, o.conditions = b.IdempotencyKey, cloneConditions(b.Conditions)
-	o.lazy = b.Lazy && len(b.Events) == 0
-	o.events = slices.Grow(o.events, len(b.Events))
+	req.key, req.conditions = b.IdempotencyKey, cloneConditions(b.Conditions)
+	req.lazy = b.Lazy && len(b.Events) == 0
+	req.events = slices.Grow(req.events, len(b.Events))
 	digest := sha256.New()
 	for i := range b.Events {
-		content, err := o.addEvent(&b.Events[i])
+		content, err := req.addEvent(&b.Events[i])
 		if err != nil {
 			return err
 		}
 		if b.IdempotencyKey != "" {
 			digest.Write(content[:])
 		}
-		if err := checkMax("batch bytes", len(o.records), MaxBatchBytes); err != nil {
+		if err := checkMax("batch bytes", len(req.records), MaxBatchBytes); err != nil {
 			return err
 		}
 		if i == 0 { // a guess at the rest
-			o.records = slices.Grow(o.records, min((len(b.Events)-1)*(len(o.records)+16), maxGroupBytes))
+			req.records = slices.Grow(req.records, min((len(b.Events)-1)*(len(req.records)+16), maxGroupBytes))
 		}
 	}
-	digest.Sum(o.content[:0])
+	digest.Sum(req.content[:0])
 	for i := range b.Sides {
-		o.addSide(&b.Sides[i])
-		if err := checkMax("batch bytes", len(o.records), MaxBatchBytes); err != nil {
+		req.addSide(&b.Sides[i])
+		if err := checkMax("batch bytes", len(req.records), MaxBatchBytes); err != nil {
 			return err
 		}
 	}
-	o.size = len(o.records)
-	if o.key != "" {
-		o.size += wal.KeySize(o.key)
+	req.size = len(req.records)
+	if req.key != "" {
+		req.size += wal.KeySize(req.key)
 	}
-	return checkMax("batch bytes", o.size, MaxBatchBytes)
+	return checkMax("batch bytes", req.size, MaxBatchBytes)
 }
 
 // cloneConditions makes a copy that stays the same when the caller goes on without waiting for the answer.
@@ -122,33 +119,33 @@ func cloneConditions(conditions []Condition) []Condition {
 	return conditions
 }
 
-func (o *op) addEvent(p *Proposal) (content [32]byte, err error) {
+func (req *request) addEvent(p *Proposal) (content [32]byte, err error) {
 	d, err := encodeProposal(p)
 	if err != nil {
 		return content, err
 	}
-	start := len(o.records)
-	o.records = wal.AppendEvent(o.records, &d)
-	content = wal.Content(o.records[start:])
-	o.events = append(o.events, opEvent{
+	start := len(req.records)
+	req.records = wal.AppendEvent(req.records, &d)
+	content = wal.Content(req.records[start:])
+	req.events = append(req.events, requestEvent{
 		terms:   index.Terms{Entity: d.Entity, Scope: d.Scope, Kind: d.Kind},
 		expect:  p.Expect,
-		size:    len(o.records) - start,
+		size:    len(req.records) - start,
 		content: content,
 	})
 	return content, nil
 }
 
-func (o *op) addSide(w *SideWrite) {
-	start := len(o.records)
+func (req *request) addSide(w *SideWrite) {
+	start := len(req.records)
 	value := w.Value
 	if w.Delete {
 		value = nil
 	}
-	o.records = wal.AppendSide(o.records, w.Key, value, w.Delete)
-	o.sides = append(o.sides, opSide{
+	req.records = wal.AppendSide(req.records, w.Key, value, w.Delete)
+	req.sides = append(req.sides, requestSide{
 		write: SideWrite{Key: w.Key, Value: slices.Clone(value), Delete: w.Delete, Expect: w.Expect},
-		size:  len(o.records) - start,
+		size:  len(req.records) - start,
 	})
 }
 
@@ -193,56 +190,6 @@ func (p Proposal) Encode() (Proposal, error) {
 	}
 	p.Payload = Raw{Type: d.Kind, Codec: d.Codec, SchemaVersion: d.SchemaVersion, Data: d.Payload}
 	return p, nil
-}
-
-// checkBatch checks what does not need encoding.
-func checkBatch(b *Batch) error {
-	if len(b.Events) == 0 && len(b.Sides) == 0 {
-		return &InvalidError{Field: "batch", Rule: "must hold an event or a side value"}
-	}
-	if err := checkMax("batch events", len(b.Events), MaxBatchEvents); err != nil {
-		return err
-	}
-	if err := checkMax("batch side values", len(b.Sides), MaxBatchSides); err != nil {
-		return err
-	}
-	if b.IdempotencyKey != "" {
-		if err := checkText("idempotency key", b.IdempotencyKey, MaxIdempotencyKeyBytes); err != nil {
-			return err
-		}
-		if len(b.Events) == 0 {
-			return &InvalidError{Field: "idempotency key", Rule: "needs an event in the batch", Value: b.IdempotencyKey}
-		}
-	}
-	for _, c := range b.Conditions {
-		if err := c.Region.Validate(); err != nil {
-			return err
-		}
-	}
-	return checkSides(b.Sides)
-}
-
-func checkSides(sides []SideWrite) error {
-	for i := range sides {
-		w := &sides[i]
-		if err := checkText("side key", w.Key, MaxSideKeyBytes); err != nil {
-			return err
-		}
-		if err := checkMax("side value bytes", len(w.Value), MaxSideValueBytes); err != nil {
-			return err
-		}
-	}
-	if len(sides) < 2 {
-		return nil
-	}
-	seen := make(map[string]struct{}, len(sides))
-	for i := range sides {
-		if _, twice := seen[sides[i].Key]; twice {
-			return &InvalidError{Field: "side key", Rule: "stands twice in the batch", Value: sides[i].Key}
-		}
-		seen[sides[i].Key] = struct{}{}
-	}
-	return nil
 }
 
 func encodeHeaders(headers map[string]string) ([]byte, error) {

@@ -15,13 +15,13 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// status is what the writer tells readers in other processes: a file of 96 bytes that it overwrites after each group of
+// beacon is what the writer tells readers in other processes: a file of 96 bytes that it overwrites after each group of
 // commits and never syncs. Readers trust it only while the writer's lock is held and the checksum is right. After
 // a crash it can only prove that acknowledged events were lost, never vouch for any.
 //
 //	0 magic "PENSTAT1", 8 checksum of the rest, 12 zero, 16 store id, 32 boot id, 48 incarnation, 52 writer epoch,
 //	56 segment, 60 zero, 64 visible offset in the segment, 72 head, 80 sequence of the next commit, 88 zero
-type status struct {
+type beacon struct {
 	store       uuid.UUID
 	boot        [16]byte // of the machine, zero where unknown
 	incarnation uint32
@@ -33,15 +33,15 @@ type status struct {
 }
 
 const (
-	statusSize  = 96
-	statusMagic = "PENSTAT1"
-	statusName  = "STATUS"
+	beaconSize  = 96
+	beaconMagic = "PENSTAT1"
+	beaconName  = "STATUS"
 	lockName    = "LOCK"
 )
 
-func (t *status) encode(b *[statusSize]byte) {
-	*b = [statusSize]byte{}
-	copy(b[:], statusMagic)
+func (t *beacon) encode(b *[beaconSize]byte) {
+	*b = [beaconSize]byte{}
+	copy(b[:], beaconMagic)
 	copy(b[16:], t.store[:])
 	copy(b[32:], t.boot[:])
 	le := binary.LittleEndian
@@ -54,9 +54,9 @@ func (t *status) encode(b *[statusSize]byte) {
 	le.PutUint32(b[8:], wal.Checksum(b[12:]))
 }
 
-func (t *status) decode(b []byte) bool {
+func (t *beacon) decode(b []byte) bool {
 	le := binary.LittleEndian
-	if len(b) != statusSize || string(b[:8]) != statusMagic || le.Uint32(b[8:]) != wal.Checksum(b[12:]) {
+	if len(b) != beaconSize || string(b[:8]) != beaconMagic || le.Uint32(b[8:]) != wal.Checksum(b[12:]) {
 		return false
 	}
 	copy(t.store[:], b[16:])
@@ -70,11 +70,11 @@ func (t *status) decode(b []byte) bool {
 	return true
 }
 
-// writeStatus overwrites the status file. It is not needed for correctness of this process, so an error is none of the
+// writeBeacon overwrites the status file. It is not needed for correctness of this process, so an error is none of the
 // commit's.
-func (w *writer) writeStatus() {
+func (w *writer) writeBeacon() {
 	s := w.store
-	t := status{
+	t := beacon{
 		store:       s.origin.Store,
 		boot:        s.boot,
 		incarnation: s.origin.Incarnation,
@@ -84,13 +84,13 @@ func (w *writer) writeStatus() {
 		head:        Position(w.next.Position - 1),
 		sequence:    w.next.Sequence,
 	}
-	var b [statusSize]byte
+	var b [beaconSize]byte
 	t.encode(&b)
-	if s.statusMap != nil && copyMapped(s.statusMap, b[:]) {
+	if s.beaconMap != nil && copyMapped(s.beaconMap, b[:]) {
 		return
 	}
-	s.statusMap = nil // release unmaps it
-	_, _ = s.statusFile.WriteAt(b[:], 0)
+	s.beaconMap = nil // release unmaps it
+	_, _ = s.beaconFile.WriteAt(b[:], 0)
 }
 
 // copyMapped copies into mapped memory. It reports false where that faults: the file was cut short by somebody, or the
@@ -102,34 +102,34 @@ func copyMapped(dst, src []byte) (ok bool) {
 	return true
 }
 
-// openStatus opens the status file, and maps it where the system can: that saves a system call per group.
-func (s *Store) openStatus() error {
-	file, err := s.fs.Open(s.path(statusName), false)
+// openBeacon opens the status file, and maps it where the system can: that saves a system call per group.
+func (s *Store) openBeacon() error {
+	file, err := s.fs.Open(s.path(beaconName), false)
 	if errors.Is(err, fs.ErrNotExist) {
-		file, err = s.fs.Create(s.path(statusName))
+		file, err = s.fs.Create(s.path(beaconName))
 	}
 	if err != nil {
 		return err
 	}
-	s.statusFile = file
+	s.beaconFile = file
 	if m, ok := file.(vfs.Mapper); ok {
-		if err := file.Truncate(statusSize); err != nil {
+		if err := file.Truncate(beaconSize); err != nil {
 			return err
 		}
-		s.statusMap, s.unmapStatus, _ = m.Map(statusSize) // without a map it is written
+		s.beaconMap, s.unmapBeacon, _ = m.Map(beaconSize) // without a map it is written
 	}
 	return nil
 }
 
-// readStatus gives the content of the status file, if there is one to be believed.
-func (s *Store) readStatus() (t status, ok bool) {
-	file, err := s.fs.Open(filepath.Join(s.dir, statusName), true)
+// readBeacon returns the content of the status file, if there is one to be believed.
+func (s *Store) readBeacon() (t beacon, ok bool) {
+	file, err := s.fs.Open(filepath.Join(s.dir, beaconName), true)
 	if err != nil {
 		return t, false
 	}
 	defer func() { _ = file.Close() }()
-	var b [statusSize]byte
-	if n, _ := file.ReadAt(b[:], 0); n != statusSize {
+	var b [beaconSize]byte
+	if n, _ := file.ReadAt(b[:], 0); n != beaconSize {
 		return t, false
 	}
 	return t, t.decode(b[:])

@@ -120,74 +120,17 @@ func secondRecord(t *testing.T, s *Store) int64 {
 	return int64(idx.Offset(1))
 }
 
-func TestEventsAtManyPositionsAreThoseAtEach(t *testing.T) {
-	s := openLog(t, vfs.NewMemory(), smallSegments(SyncAlways))
-	write(t, s, Batch{Events: []Proposal{Audit("w", parked{1})}})
-	for i := range 700 { // more than a page in one segment
-		put(t, s, fmt.Sprint("e:", i))
-	}
-	grow(t, s, 4)
-	for range 2 {
-		for step := range Position(70) {
-			var positions []Position
-			var want []Event
-			for p := step%5 + 1; p <= s.Head(); p += step + 1 {
-				e, err := s.GetAt(t.Context(), p)
-				require.NoError(t, err)
-				positions, want = append(positions, p), append(want, e)
-			}
-			got, err := s.GetAll(t.Context(), positions)
-			require.NoError(t, err)
-			require.Equal(t, want, got)
-		}
-		s = reopen(t, s)
-	}
-	none, err := s.GetAll(t.Context(), nil)
-	require.NoError(t, err)
-	require.Nil(t, none)
-}
-
-func TestPositionsThatDoNotAscendOrHoldNoEventAreRefused(t *testing.T) {
-	s := memoryLog(t)
-	for range 3 {
-		put(t, s, "a")
-	}
-	for _, positions := range [][]Position{{1, 1}, {2, 1}, {1, 2, 2}, {0, 0}} {
-		_, err := s.GetAll(t.Context(), positions)
-		require.ErrorIs(t, err, ErrInvalid, positions)
-	}
-	for _, positions := range [][]Position{{0}, {0, 1}, {4}, {1, 2, 3, 4}, {3, ^Position(0)}} {
-		got, err := s.GetAll(t.Context(), positions)
-		require.ErrorIs(t, err, ErrNotFound, positions)
-		require.Nil(t, got)
-	}
-}
-
-func TestDamageToOneOfManyEventsIsTheErrorOfAll(t *testing.T) {
-	disk := vfs.NewMemory()
-	s := openLog(t, disk, smallSegments(SyncAlways))
-	grow(t, s, 3)
-	require.NoError(t, disk.Corrupt(s.segmentPath(1), secondRecord(t, s)+100, 0x40))
-	got, err := s.GetAll(t.Context(), []Position{1, 2, 3})
-	require.ErrorIs(t, err, ErrCorrupt)
-	require.Nil(t, got)
-	got, err = s.GetAll(t.Context(), []Position{1, 3, s.Head()})
-	require.NoError(t, err)
-	require.Len(t, got, 3)
-}
-
 // Many asks for the events at some positions.
 func (m *machine) Many(t *rapid.T) {
-	var positions []Position
-	var want []Event
+	var got, want []Event
 	chance := rapid.SampledFrom([]int{0, 1, 5}).Draw(t, "one of")
 	for _, e := range m.model.events {
 		if rapid.IntRange(0, chance).Draw(t, "taken") == 0 {
-			positions, want = append(positions, e.Position), append(want, e)
+			at, err := m.store.GetAt(context.Background(), e.Position)
+			require.NoError(t, err)
+			got, want = append(got, at), append(want, e)
 		}
 	}
-	got, err := m.store.GetAll(context.Background(), positions)
-	require.NoError(t, err)
 	requireSame(t, want, got)
 }
 

@@ -1,0 +1,88 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+)
+
+// Read iterates over the events of r from a start up to the head as it was when the iteration began. An error is
+// the last thing it yields.
+func (s *Store) Read(ctx context.Context, r Region, from From) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		if err := s.read(ctx, r, from, yield); err != nil {
+			yield(Event{}, err)
+		}
+	}
+}
+
+func (s *Store) read(ctx context.Context, r Region, from From, yield func(Event, error) bool) error {
+	if err := r.Validate(); err != nil {
+		return err
+	}
+	after, err := s.Resolve(ctx, from)
+	if err != nil {
+		return err
+	}
+	d := s.decoders.get()
+	defer s.decoders.put(d)
+	head := s.Head()
+	for after < head {
+		if err := s.readable(ctx); err != nil {
+			return err
+		}
+		d.events, after, err = s.fill(d, d.events[:0], r, after, head, readPageEvents)
+		if err != nil {
+			return s.readError(err)
+		}
+		for i := range d.events {
+			if !yield(d.events[i], nil) {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// Resolve gives the position behind which a start begins.
+func (s *Store) Resolve(ctx context.Context, from From) (Position, error) {
+	if err := s.readable(ctx); err != nil {
+		return 0, err
+	}
+	switch from.kind {
+	case fromNow:
+		return s.Head(), nil
+	case fromSince:
+		ms := from.time.UnixMilli()
+		p, err := s.search(func(e *Event) bool { return e.Time.Time().UnixMilli() >= ms })
+		return p - 1, err
+	case fromAfter:
+	}
+	return from.after, nil
+}
+
+// readable reports why nothing can be read.
+func (s *Store) readable(ctx context.Context) error {
+	if s.closed.Load() {
+		return ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("store: read: %w", err)
+	}
+	if s.follower != nil {
+		if failed := s.follower.failed.Load(); failed != nil {
+			return *failed
+		}
+	}
+	return nil
+}
+
+// readError translates the error of a read that ran into Close.
+func (s *Store) readError(err error) error {
+	if err != nil && errors.Is(err, fs.ErrClosed) {
+		return ErrClosed
+	}
+	return err
+}

@@ -1,0 +1,33 @@
+package store
+
+// Stats describes a store.
+type Stats struct {
+	Head     Position
+	Segments int
+	// Sequence of the last commit, side-only commits included.
+	Sequence uint64
+	// SideValues that exist.
+	SideValues int
+	// IndexBytes is the memory of loaded indexes of sealed segments.
+	IndexBytes int64
+	// Poisoned says that a write failed and that the store takes no more commits.
+	Poisoned bool
+}
+
+// Stats gives a description of the store as it is now.
+func (s *Store) Stats() Stats {
+	s.catchUp()
+	t := Stats{
+		Head:     Position(s.head.Load()),
+		Segments: len(*s.segments.Load()),
+		Sequence: s.sequence.Load() - 1,
+		Poisoned: s.committer != nil && s.committer.writer.poisoned() != nil,
+	}
+	s.sides.mu.RLock()
+	t.SideValues = len(s.sides.values)
+	s.sides.mu.RUnlock()
+	s.indexes.mu.Lock()
+	t.IndexBytes = s.indexes.bytes
+	s.indexes.mu.Unlock()
+	return t
+}

@@ -1,0 +1,109 @@
+package store
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// checkBatch checks what does not need encoding.
+func checkBatch(b *Batch) error {
+	if len(b.Events) == 0 && len(b.Sides) == 0 {
+		return &InvalidError{Field: "batch", Rule: "must hold an event or a side value"}
+	}
+	if err := checkMax("batch events", len(b.Events), MaxBatchEvents); err != nil {
+		return err
+	}
+	if err := checkMax("batch side values", len(b.Sides), MaxBatchSides); err != nil {
+		return err
+	}
+	if b.IdempotencyKey != "" {
+		if err := checkText("idempotency key", b.IdempotencyKey, MaxIdempotencyKeyBytes); err != nil {
+			return err
+		}
+		if len(b.Events) == 0 {
+			return &InvalidError{Field: "idempotency key", Rule: "needs an event in the batch", Value: b.IdempotencyKey}
+		}
+	}
+	for _, c := range b.Conditions {
+		if err := c.Region.Validate(); err != nil {
+			return err
+		}
+	}
+	return checkSides(b.Sides)
+}
+
+func checkSides(sides []SideWrite) error {
+	for i := range sides {
+		w := &sides[i]
+		if err := checkText("side key", w.Key, MaxSideKeyBytes); err != nil {
+			return err
+		}
+		if err := checkMax("side value bytes", len(w.Value), MaxSideValueBytes); err != nil {
+			return err
+		}
+	}
+	if len(sides) < 2 {
+		return nil
+	}
+	seen := make(map[string]struct{}, len(sides))
+	for i := range sides {
+		if _, twice := seen[sides[i].Key]; twice {
+			return &InvalidError{Field: "side key", Rule: "stands twice in the batch", Value: sides[i].Key}
+		}
+		seen[sides[i].Key] = struct{}{}
+	}
+	return nil
+}
+
+// checkCoordinate lets a proposal into the reserved scope only at the entity that [Audit] gave it.
+func checkCoordinate(p *Proposal) error {
+	if err := checkText("entity", p.At.Entity, MaxEntityBytes); err != nil {
+		return err
+	}
+	if err := checkText("scope", p.At.Scope, MaxScopeBytes); err != nil {
+		return err
+	}
+	switch {
+	case p.reserved == "" && p.At.Scope == ReservedScope:
+		return &InvalidError{Field: "scope", Rule: "is reserved", Value: p.At.Scope}
+	case p.reserved != "" && p.At != At(p.reserved, ReservedScope):
+		return &InvalidError{Field: "audit coordinate", Rule: "must not be changed", Value: p.At.String()}
+	}
+	return nil
+}
+
+// checkKind applies the rules for kinds, and to audit events the one that is theirs.
+func checkKind(p *Proposal, kind string) error {
+	if err := checkText("kind", kind, MaxKindBytes); err != nil {
+		return err
+	}
+	if p.reserved != "" && !strings.HasPrefix(kind, auditKinds) {
+		return &InvalidError{Field: "audit kind", Rule: `must begin with "` + auditKinds + `"`, Value: kind}
+	}
+	return nil
+}
+
+// checkText applies the rules for names: not empty, within the limit, UTF-8, no control characters.
+func checkText(field, s string, limit int) error {
+	switch {
+	case s == "":
+		return &InvalidError{Field: field, Rule: "must not be empty"}
+	case len(s) > limit:
+		return &LimitError{Field: field + " bytes", Limit: int64(limit), Value: int64(len(s))}
+	case !utf8.ValidString(s):
+		return &InvalidError{Field: field, Rule: "must be UTF-8", Value: s}
+	}
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] == 0x7f {
+			return &InvalidError{Field: field, Rule: "must not hold control characters", Value: s}
+		}
+	}
+	return nil
+}
+
+func checkMax(field string, value, limit int) error {
+	if value > limit {
+		return &LimitError{Field: field, Limit: int64(limit), Value: int64(value)}
+	}
+	return nil
+}
