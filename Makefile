@@ -1,29 +1,38 @@
 # Everything one does with this tree. `make` alone lists it.
 #
-# The tools live in .tools.mod and .golangci.mod, which want a Go as new as they are; go.mod stays with the product.
-# The first `make lint` builds golangci-lint (about a minute); later ones find it in the build cache.
+# The tools live in .tools.mod and .golangci.mod, which need a Go as new as they are; go.mod stays with the product.
+# The first `make lint` builds golangci-lint (some minutes); later ones find it in the build cache.
 
-SHELL    := /bin/bash
-TOOL     := go tool -modfile=.tools.mod
-GOLANGCI := go tool -modfile=.golangci.mod golangci-lint
+SHELL    := bash
+ROOT     := $(CURDIR)
+TOOL     := go tool -modfile=$(ROOT)/.tools.mod
+GOLANGCI := go tool -modfile=$(ROOT)/.golangci.mod golangci-lint
+
+# What a change must pass, cheap checks first. This is the only list: `make check` and .ci/run both run it.
+CHECKS := fmt-check no-sleep tidy-check vet test test-modules build-all vet-others lint race postgres vuln api
 
 # Modules beside the product: they have the drivers and terminal libraries that the product must not require.
+# bench is left out: it needs a newer Go, and its tests measure.
 MODULES := $(sort $(patsubst ./%/go.mod,%,$(shell find . -mindepth 2 -name go.mod -not -path './bench/*')))
 
 T        ?= 30s
 BENCH    ?= .
+COUNT    ?=
 TIMEOUT  ?= 60m
 
 .DEFAULT_GOAL := help
-.PHONY: help check fmt fmt-check no-sleep vet lint test test-modules race crash fuzz bench benchstat compare build-all vuln ci
+.PHONY: help checks check fmt tidy $(CHECKS) crash fuzz bench benchstat compare ci
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-check: fmt-check no-sleep vet lint race ## all that a commit must pass: format, vet, lint, tests under the race detector
+checks:
+	@echo $(CHECKS)
+
+check: $(CHECKS) ## all that a change must pass
 
 fmt: ## format the code and sort the imports
-	$(GOLANGCI) fmt ./...
+	@for m in . $(MODULES) bench; do (cd "$$m" && $(GOLANGCI) fmt ./...) || exit 1; done
 
 fmt-check:
 	@files=$$($(TOOL) gofumpt -l .) || exit 1; \
@@ -32,26 +41,51 @@ fmt-check:
 no-sleep:
 	@.ci/no-sleep
 
+tidy: ## go mod tidy in every module
+	@for m in . $(MODULES) bench; do go -C "$$m" mod tidy || exit 1; done
+
+tidy-check:
+	@for m in . $(MODULES) bench; do go -C "$$m" mod tidy -diff || exit 1; done
+
 vet:
-	go vet ./...
-	@for m in $(MODULES) bench; do echo "$$m"; go vet -C "$$m" ./... || exit 1; done
+	@for m in . $(MODULES) bench; do go -C "$$m" vet ./... || exit 1; done
 
-lint: ## golangci-lint: staticcheck, the import rules, and the rest of .golangci.yml
-	$(GOLANGCI) run ./...
-
-test: ## go test ./...
+test: ## the tests of the product
 	go test ./...
 
-test-modules: ## the same for the modules beside the product: examples, and the projector against real databases
-	@for m in $(MODULES); do go test -C "$$m" ./... || exit 1; done
+test-modules: ## the tests of the modules beside it: examples, and the projector against SQLite
+	@for m in $(MODULES); do go -C "$$m" test ./... || exit 1; done
+
+build-all: ## compile for linux, darwin and windows on amd64 and arm64, without cgo
+	@for os in linux darwin windows; do for arch in amd64 arm64; do \
+		echo "$$os/$$arch"; \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build ./... || exit 1; \
+	done; done
+
+vet-others: ## vet, tests included, for the systems on which files differ
+	@for os in darwin windows; do \
+		echo "$$os"; \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=amd64 go vet ./... || exit 1; \
+	done
+
+lint: ## golangci-lint: staticcheck, the import rules, and the rest of .golangci.yml
+	@for m in . $(MODULES); do echo "$$m"; (cd "$$m" && $(GOLANGCI) run ./...) || exit 1; done
 
 race: ## the tests in random order under the race detector (needs a C compiler)
-	go test -race -shuffle=on ./...
-	@for m in $(MODULES); do go test -C "$$m" -race -shuffle=on ./... || exit 1; done
+	@.ci/race . $(MODULES)
+
+postgres: ## the tests of the projector against PostgreSQL (installs it only where CI=true)
+	@.ci/postgres go -C reactor/projector/drivertest test -count=1 ./...
+
+vuln: ## look for known vulnerabilities (needs vuln.go.dev)
+	@.ci/vuln $(TOOL) govulncheck
+
+api: ## changes of the public API since the last tag
+	@.ci/api $(TOOL) apidiff
 
 crash: ## the long kill loop and power-cut soak (COUNT=1 TIMEOUT=60m)
 	@for m in . $(MODULES); do \
-		PENSTOCK_SOAK=1 go test -C "$$m" -v -run 'Crash|PowerCut|Kill' -count=$(or $(COUNT),1) -timeout=$(TIMEOUT) ./... || exit 1; \
+		PENSTOCK_SOAK=1 go -C "$$m" test -v -run 'Crash|PowerCut|Kill' -count=$(or $(COUNT),1) -timeout=$(TIMEOUT) ./... || exit 1; \
 	done
 
 fuzz: ## every fuzz target in turn (T=30s each)
@@ -75,14 +109,5 @@ compare: ## deliver events beside JetStream, Watermill and others, and keep tabl
 benchstat: ## compare two results (OLD=bench/results/a.txt NEW=bench/results/b.txt)
 	$(TOOL) benchstat $(OLD) $(NEW)
 
-build-all: ## compile for linux, darwin and windows on amd64 and arm64, without cgo
-	@for os in linux darwin windows; do for arch in amd64 arm64; do \
-		echo "$$os/$$arch"; \
-		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build ./... || exit 1; \
-	done; done
-
-vuln: ## look for known vulnerabilities (asks vuln.go.dev)
-	$(TOOL) govulncheck ./...
-
-ci: ## what the build server runs
+ci: ## what the build server runs: the checks of `make check`, each with its header and time
 	.ci/run
