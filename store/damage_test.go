@@ -2,8 +2,9 @@ package store
 
 import (
 	"context"
-	"errors"
+	"encoding/binary"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -118,11 +119,6 @@ func refusals(t *testing.T, disk *vfs.Memory, mode SyncMode, starts []int64, end
 			place = starts[batch-1]
 		}
 		img, what := damaged(t, disk, segmentFile(1), at, 1<<(at%8)), fmt.Sprintf("sync %s, byte %d", mode, at)
-		if at == 8 || at == 9 { // format version
-			_, err := tryOpen(img, mode)
-			require.True(t, errors.Is(err, ErrNewerFormat) || errors.Is(err, ErrCorrupt), "%s: %v", what, err)
-			continue
-		}
 		requireCorrupt(t, img, mode, 1, place, what)
 	}
 }
@@ -352,9 +348,27 @@ func TestAMissingSegmentFileRefusesToOpen(t *testing.T) {
 func TestASegmentOfANewerVersionRefusesToOpen(t *testing.T) {
 	disk, _ := writtenDisk(t, SyncAlways, 2)
 	for number := range lastSegment(t, disk) {
-		_, err := tryOpen(damaged(t, disk, segmentFile(number+1), 8, 0x02), SyncAlways)
+		name := segmentFile(number + 1)
+		content := disk.Bytes(name)
+		binary.LittleEndian.PutUint16(content[8:], wal.Version+1)
+		header := content[:wal.SegmentHeaderSize]
+		binary.LittleEndian.PutUint32(content[12:], wal.Checksum(slices.Concat(header[:12], header[16:])))
+		_, err := tryOpen(replaced(t, disk, name, content), SyncAlways)
 		require.ErrorIs(t, err, ErrNewerFormat)
 		require.NotErrorIs(t, err, ErrCorrupt)
+	}
+}
+
+func TestAFlippedBitOfTheVersionOfASegmentIsDamage(t *testing.T) {
+	disk, _ := writtenDisk(t, SyncAlways, 2)
+	for number := range lastSegment(t, disk) {
+		for bit := range 16 {
+			img := damaged(t, disk, segmentFile(number+1), 8+int64(bit/8), 1<<(bit%8))
+			requireCorrupt(t, img, SyncAlways, number+1, 0, fmt.Sprintf("segment %d, bit %d", number+1, bit))
+			_, err := open(img, crashDir, Options{ReadOnly: true}, true)
+			require.ErrorIs(t, err, ErrCorrupt)
+			require.NotErrorIs(t, err, ErrNewerFormat)
+		}
 	}
 }
 

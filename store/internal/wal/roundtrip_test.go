@@ -2,6 +2,7 @@ package wal_test
 
 import (
 	"encoding/binary"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -199,11 +200,31 @@ func TestASegmentHeaderAndATrailerAreReadAsTheyWereWritten(t *testing.T) {
 	})
 }
 
-func TestANewerSegmentIsToldFromABadOne(t *testing.T) {
-	b := wal.AppendSegmentHeader(nil, &wal.SegmentHeader{Segment: 1})
-	b[8]++
-	_, err := wal.ParseSegmentHeader(b)
-	require.ErrorIs(t, err, wal.ErrNewer)
+// withVersion sets the version of a segment header and makes its checksum right again.
+func withVersion(header []byte, version uint16) []byte {
+	b := slices.Clone(header)
+	binary.LittleEndian.PutUint16(b[8:], version)
+	binary.LittleEndian.PutUint32(b[12:], wal.Checksum(slices.Concat(b[:12], b[16:])))
+	return b
+}
+
+func TestASegmentHeaderOfANewerVersionIsDistinguishedFromADamagedOne(t *testing.T) {
+	good := wal.AppendSegmentHeader(nil, &wal.SegmentHeader{Segment: 1})
+	require.Equal(t, good, withVersion(good, wal.Version))
+	for bit := range 16 {
+		version := uint16(wal.Version) ^ 1<<bit
+		damaged := slices.Clone(good)
+		binary.LittleEndian.PutUint16(damaged[8:], version)
+		_, err := wal.ParseSegmentHeader(damaged)
+		require.Equal(t, wal.ErrBad, err, "flipped bit %d of the version", bit)
+
+		_, err = wal.ParseSegmentHeader(withVersion(good, version))
+		if version > wal.Version {
+			require.Equal(t, wal.ErrNewer, err, "version %d", version)
+		} else {
+			require.Equal(t, wal.ErrBad, err, "version %d was never written", version)
+		}
+	}
 }
 
 func TestTheContentDigestCoversWhatARetryMustAgreeInAndNothingElse(t *testing.T) {

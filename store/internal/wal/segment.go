@@ -29,17 +29,22 @@ func AppendSegmentHeader(dst []byte, h *SegmentHeader) []byte {
 	return append(dst, b[:]...)
 }
 
-// ParseSegmentHeader reads a header; [ErrNewer] when the magic is right and the version is not ours.
+// ParseSegmentHeader reads a header. [ErrNewer] when it is one of a version above [Version]. The version is believed only when
+// the checksum is right, or a flipped bit would pass for a newer program's work: so magic, version and checksum of these 128
+// bytes keep their places in every version.
 func ParseSegmentHeader(b []byte) (SegmentHeader, error) {
 	var h SegmentHeader
 	if len(b) < SegmentHeaderSize || string(b[:8]) != segmentMagic {
 		return h, ErrBad
 	}
-	if le.Uint16(b[8:]) > Version {
-		return h, ErrNewer
-	}
 	b = b[:SegmentHeaderSize]
 	if le.Uint32(b[12:]) != checksumAround(b, 12, 0) {
+		return h, ErrBad
+	}
+	switch version := le.Uint16(b[8:]); {
+	case version > Version:
+		return h, ErrNewer
+	case version < 1:
 		return h, ErrBad
 	}
 	copy(h.Store[:], b[16:])
