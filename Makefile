@@ -10,7 +10,7 @@ GOLANGCI := go tool -modfile=$(ROOT)/.golangci.mod golangci-lint
 
 # What a change must pass, cheap checks first. This is the only list: `make check` and .ci/run both run it.
 # Not yet in it, until the tree passes them: words shape.
-CHECKS := fmt-check no-sleep tidy-check vet test test-modules build-all vet-others lint race postgres vuln api
+CHECKS := fmt-check no-sleep links tidy-check vet test test-modules build-all vet-others lint race postgres vuln api
 
 # Modules beside the product: they have the drivers and terminal libraries that the product must not require.
 # bench is left out: it needs a newer Go, and its tests measure.
@@ -40,6 +40,9 @@ fmt-check:
 
 no-sleep:
 	@.ci/no-sleep
+
+links:
+	@.ci/links
 
 words: ## words that are never right here
 	@.ci/words
