@@ -64,6 +64,10 @@ func (r runner) Take(ctx context.Context) (Task, error) {
 
 func (r runner) Finish(t Task) { r.Runner.Finish(t.(*cursor.Task)) }
 
-func (r runner) InFlight() int           { return r.InHand() }
-func (r runner) Pending() int            { return r.Waiting() }
-func (r runner) Scanned() store.Position { return r.Reached() }
+func (r runner) Again(first store.Position)       { r.Retry(first) }
+func (r runner) Failed(first store.Position) bool { return r.IsFailed(first) }
+func (r runner) Done(event store.Position) bool   { return r.IsDone(event) }
+
+func (r runner) InFlight() int           { return r.Progress().InFlight }
+func (r runner) Pending() int            { return r.Progress().Queued }
+func (r runner) Scanned() store.Position { return r.Progress().Read }

@@ -78,7 +78,7 @@ func refusedEvent(err error) store.Position {
 // again, or never, is obeyed at once.
 func classifyHandler(e *cursor.HandlerError) ruling {
 	r := ruling{
-		outcome: outcomeCharged, first: e.First, deaths: e.Deaths,
+		outcome: outcomeCharged, first: e.First, deaths: e.Crashes,
 		failure: supervision.Failure{Err: e.Cause(), Event: uint64(e.Event), Panic: e.Panic, Stack: e.Stack},
 	}
 	d, directed := supervision.DirectiveOf(e)

@@ -79,7 +79,7 @@ func TestWhatBecomesOfAnError(t *testing.T) {
 
 func TestAChargeNamesTheEventAndWhatIsKnownOfIt(t *testing.T) {
 	r := classify(&cursor.HandlerError{
-		Worker: "w", First: 7, Event: 7, Size: 9, Deaths: 2, Panic: true, Stack: []byte("stack"),
+		Worker: "w", First: 7, Event: 7, Size: 9, Crashes: 2, Panic: true, Stack: []byte("stack"),
 		Err: &cursor.EventError{Position: 7, Err: errBroken},
 	}, false)
 	require.Equal(t, ruling{
