@@ -1,5 +1,5 @@
-// Command shape fails where Go code outgrows what a reader holds in mind: long files, long functions, types with many methods,
-// comments wider than a page. A limit of 0 is no limit.
+// Command shape fails where Go code outgrows what a reader holds in mind: long files, long
+// functions, types with many methods, comments wider than a page. A limit of 0 is no limit.
 //
 //	go run ./.ci/shape [-lines 400] [-func 60] [-methods 30] [-columns 100] [-except store.Store]
 //
@@ -130,7 +130,8 @@ func (s *survey) countMethods(except []string) {
 	}
 }
 
-// comments looks at lines that are nothing but a comment. Directives and addresses cannot be broken.
+// comments looks at lines that are nothing but a comment. Directives and addresses cannot be
+// broken.
 func (s *survey) comments(file *ast.File, lines []string) {
 	for _, group := range file.Comments {
 		for n := s.files.Position(group.Pos()).Line; n <= s.files.Position(group.End()).Line; n++ {

@@ -26,9 +26,10 @@ func appendHistory(
 	return nil
 }
 
-// appendNew commits the batches of a commit whose keys are not known. Where git tells the commit differently today than at
-// first, it ends: the key names a commit, and a commit never changes, only how git counts it, so the first telling stands,
-// and the rest of this one would mix with it.
+// appendNew commits the batches of a commit whose keys are not known. Where git counts a commit
+// differently today than at first, it stops: the key names a commit, and a commit never changes,
+// only how git counts it. What was appended first stands, and the rest of today's count would mix
+// with it.
 func appendNew(ctx context.Context, st *store.Store, batches ...store.Batch) (added bool, err error) {
 	for _, b := range batches {
 		receipt, err := st.Commit(ctx, b)

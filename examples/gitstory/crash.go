@@ -6,7 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// crash ends the process after a number of batches, as kill -9 would: nothing is flushed, no deferred call runs.
+// crash ends the process after a number of batches, as kill -9 would: nothing is flushed, no
+// deferred call runs.
 type crash struct {
 	after int64        // 0: never
 	say   func(string) // may be called by several goroutines
@@ -31,7 +32,7 @@ func (c *crash) batch() {
 	select {} // the signal is on its way; this batch is not committed
 }
 
-// survived says why a crash that was asked for did not happen.
+// survived reports why a crash that was requested did not happen.
 func (c *crash) survived() {
 	switch done := c.done.Load(); {
 	case c.after == 0:

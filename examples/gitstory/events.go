@@ -8,7 +8,7 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// Recorded is a commit, told by git.
+// Recorded is a commit, as git reports it.
 type Recorded struct {
 	Hash    string
 	Author  string // "name <mail>"
@@ -25,7 +25,7 @@ type Recorded struct {
 // Kind is commit.recorded.
 func (Recorded) Kind() string { return "commit.recorded" }
 
-// Changed is what a commit did to one file, told by git.
+// Changed is what a commit did to one file, as git reports it.
 type Changed struct {
 	Commit  string
 	Path    string
@@ -68,17 +68,19 @@ type Together struct {
 // Kind is pair.changed.
 func (Together) Kind() string { return "pair.changed" }
 
-// Limits that keep the largest commit below those of a batch and of a payload, with the longest paths too.
+// Limits that keep the largest commit below those of a batch and of a payload, with the longest
+// paths too.
 const (
 	eventsPerBatch = 1000
 	pathsPerCommit = 1000
 )
 
-// authorHeader is a header of all events that tell of a commit.
+// authorHeader is a header of all events about a commit.
 const authorHeader = "author"
 
-// batches turns a commit into events: one batch, or several for a commit of a great many files. The keys are the same at
-// every run, so a run that was killed between two batches leaves the rest to the next one.
+// batches turns a commit into events: one batch, or several for a commit of a great many files. The
+// keys are the same at every run, so a run that was killed between two batches leaves the rest to
+// the next one.
 func (c commit) batches(scope string) []store.Batch {
 	author := escape(c.author + " <" + c.mail + ">")
 	headers := map[string]string{authorHeader: author}
@@ -95,7 +97,7 @@ func (c commit) batches(scope string) []store.Batch {
 	return batches
 }
 
-// events gives the commit and its changes with names that the log can hold, sorted by path.
+// events returns the commit and its changes with names that the log can hold, sorted by path.
 func (c commit) events(author string) (Recorded, []Changed) {
 	r := Recorded{
 		Hash: c.hash, Author: author, When: c.when, Subject: c.subject,

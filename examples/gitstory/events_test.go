@@ -25,7 +25,7 @@ func drawName(t *rapid.T) string {
 	return strings.Join(rapid.SliceOfN(part, 1, 6).Draw(t, "name"), "")
 }
 
-func TestAnEscapedNameSaysEveryByte(t *testing.T) {
+func TestEscapingANameLosesNoByte(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		name := drawName(t)
 		back, err := url.PathUnescape(escape(name))
@@ -175,7 +175,7 @@ func TestPairsAreMadeOfEachTwoFilesOfASmallCommit(t *testing.T) {
 	require.Empty(t, reactortest.React(t, r, Recorded{Files: 0}))
 }
 
-func TestAnObserverHearsOfABatchBeforeItIsCommitted(t *testing.T) {
+func TestAnObserverIsCalledBeforeTheBatchIsCommitted(t *testing.T) {
 	st, err := storetest.Open(store.Options{})
 	require.NoError(t, err)
 	defer st.Close()

@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// repository is a git repository, asked through the git program.
+// repository is a git repository, read through the git program.
 type repository struct {
 	dir  string // where git is run
 	home string // the absolute path of the git directory
@@ -22,7 +22,7 @@ type repository struct {
 // openRepository finds the repository that dir stands in.
 func openRepository(ctx context.Context, dir string) (repository, error) {
 	r := repository{dir: dir}
-	home, err := r.ask(ctx, "rev-parse", "--absolute-git-dir")
+	home, err := r.output(ctx, "rev-parse", "--absolute-git-dir")
 	if err != nil {
 		return r, fmt.Errorf("no git repository in %s: %w", dir, err)
 	}
@@ -35,9 +35,9 @@ func (r repository) scope() string {
 	return scopeOf(strings.TrimSuffix(filepath.ToSlash(r.home), "/.git"))
 }
 
-// head gives the hash of the commit that HEAD names, "" when there is no commit yet.
+// head returns the hash of the commit that HEAD names, "" when there is no commit yet.
 func (r repository) head(ctx context.Context) (string, error) {
-	head, err := r.ask(ctx, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+	head, err := r.output(ctx, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() == 1 {
 		return "", nil
@@ -45,17 +45,17 @@ func (r repository) head(ctx context.Context) (string, error) {
 	return head, err
 }
 
-// count gives the number of commits that history will yield.
+// count returns the number of commits that history will yield.
 func (r repository) count(ctx context.Context, head string) (int, error) {
-	n, err := r.ask(ctx, "rev-list", "--count", head)
+	n, err := r.output(ctx, "rev-list", "--count", head)
 	if err != nil {
 		return 0, err
 	}
 	return strconv.Atoi(n)
 }
 
-// ask runs git and gives its answer without the final newline.
-func (r repository) ask(ctx context.Context, args ...string) (string, error) {
+// output runs git and returns what it prints, without the final newline.
+func (r repository) output(ctx context.Context, args ...string) (string, error) {
 	var out, complaint bytes.Buffer
 	cmd := r.git(ctx, args...)
 	cmd.Stdout, cmd.Stderr = &out, &complaint
@@ -76,7 +76,8 @@ func gitError(command string, err error, complaint *bytes.Buffer) error {
 	return fmt.Errorf("git %s: %w", command, err)
 }
 
-// logArguments make git write what reader reads, whatever the user's configuration says about the looks of a log.
+// logArguments make git write what reader reads, whatever the user's configuration says about the
+// looks of a log.
 func logArguments(head string) []string {
 	return []string{
 		"-c", "log.showRoot=true", "-c", "log.showSignature=false",
@@ -86,8 +87,8 @@ func logArguments(head string) []string {
 	}
 }
 
-// history iterates over the commits that head reaches, parents before children. It runs git meanwhile; leaving the loop ends
-// it. An error is the last thing it yields.
+// history iterates over the commits that head reaches, parents before children. It runs git
+// meanwhile; leaving the loop ends it. An error is the last thing it yields.
 func (r repository) history(ctx context.Context, head string) iter.Seq2[commit, error] {
 	return func(yield func(commit, error) bool) {
 		running, cancel := context.WithCancel(ctx)
@@ -113,7 +114,8 @@ func (r repository) history(ctx context.Context, head string) iter.Seq2[commit, 
 		case ctx.Err() != nil:
 			yield(commit{}, fmt.Errorf("git log: %w", ctx.Err()))
 		case err != nil && (failed == nil || complaint.Len() > 0):
-			// When git dies its output ends too early: the reason is what git says, not what the reader misses.
+			// When git dies its output ends too early: the reason is what git says, not what the reader
+			// misses.
 			yield(commit{}, gitError("log", err, &complaint))
 		case failed != nil:
 			yield(commit{}, failed)

@@ -1,18 +1,19 @@
-// Command gitstory tells the history of a git repository: who wrote it, which files change most, and which files
-// change together.
+// Command gitstory shows the history of a git repository: who wrote it, which files change most,
+// and which files change together.
 //
 //	go run -C examples/gitstory . [-repo DIR] [-data DIR] [-hotspot N] [-top N] [-crash-after N]
 //
-// Kill it on the way, and watch the next run go on where the log says:
+// Kill it on the way, and watch the next run continue where the log says:
 //
 //	go run -C examples/gitstory . -data DIR -crash-after 3
 //	go run -C examples/gitstory . -data DIR
 //
-// It appends every commit and every changed file to a log, as typed events, while three supervised reactors read that log
-// and answer with events of their own:
+// It appends every commit and every changed file to a log, as typed events, while three supervised
+// reactors read that log and emit events of their own:
 //
 //	git log --numstat -z
-//	     |          one commit = one batch, with the hash in its idempotency key: a second run appends only what is new
+//	     |          one commit = one batch, with its hash in the idempotency key:
+//	     |          a second run appends only what is new
 //	     v
 //	commit.recorded  commit:<hash>  ---+---> contributors --> author.credited  author:<name and mail>
 //	                                   +---> pairs ---------> pair.changed     pair:<path>:<path>
@@ -22,30 +23,37 @@
 //
 // # Why it may be killed anywhere
 //
-// No reactor keeps anything in memory. What a program would usually count, the log counts: an entity numbers its events from
-// 1, and since a commit changes a path once, the version of a file.changed event is how often that path has changed so
-// far. So hotspots is one comparison: the event whose version is the threshold is the one that made its file a hotspot.
-// There is one such event per path, it is handled until its batch is committed, and hotspot.found is in that batch beside the
-// checkpoint: it is in the log once, wherever the program died. The table is counted the same way, from the versions of
-// what the reactors wrote. Nothing is rebuilt at a start, because there is nothing to lose.
+// No reactor keeps anything in memory. What a program would usually count, the log counts: an
+// entity numbers its events from 1, and since a commit changes a path once, the version of a
+// file.changed event is how often that path has changed so far. So hotspots is one comparison: the
+// event whose version is the threshold is the one that made its file a hotspot. There is one such
+// event per path, it is handled until its batch is committed, and hotspot.found is in that batch
+// beside the checkpoint: it is in the log once, wherever the program died. The table is counted the
+// same way, from the versions of what the reactors wrote. Nothing is rebuilt at a start, because
+// there is nothing to lose.
 //
-// -crash-after 5 kills the process with SIGKILL when the fifth batch is handled and not yet committed, the worst moment there
-// is. Run it again as often as you like; the numbers are those of git.
+// -crash-after 5 kills the process with SIGKILL when the fifth batch is handled and not yet
+// committed, the worst moment there is. Run it again as often as you like; the numbers are those of
+// git.
 //
 // # What it makes of git
 //
-// It follows HEAD, oldest commit first, without the mailmap. A merge counts as a commit without files, as git log shows
-// it. A renamed file counts under its new path, which the event gives together with the old one. A binary file has no
-// lines. Names are percent-encoded where they are not printable UTF-8. Commits of more than 16 files make no pairs:
-// a reformatting says nothing about what belongs together.
+// It follows HEAD, oldest commit first, without the mailmap. A merge counts as a commit without
+// files, as git log shows it. A renamed file counts under its new path, which the event names
+// together with the old one. A binary file has no lines. Names are percent-encoded where they are
+// not printable UTF-8. Commits of more than 16 files make no pairs: a reformatting says nothing
+// about what belongs together.
 //
-// The log only grows. A commit that a rebase drops from HEAD stays in the table, and one whose numbers git sees differently
-// today (another .gitattributes, another threshold of renames) keeps those of its first telling.
+// The log only grows. A commit that a rebase drops from HEAD stays in the table, and one whose
+// numbers git sees differently today (another .gitattributes, another threshold of renames) keeps
+// those that were appended first.
 //
-// By default the log lies in the repository's git directory, in a folder gitstory, which may be deleted at any time. A
-// log belongs to one repository, named by the path of its git directory: another one is refused.
+// By default the log lies in the repository's git directory, in a folder gitstory, which may be
+// deleted at any time. A log belongs to one repository, named by the path of its git directory:
+// another one is refused.
 //
-// The program starts no goroutine: it appends on the one it has, and the reactors run on those of package actors.
+// The program starts no goroutine: it appends on the one it has, and the reactors run on those of
+// package actors.
 package main
 
 import (
@@ -70,7 +78,7 @@ func main() {
 	defer stop()
 	err := run(ctx, parseFlags(), os.Stdout, os.Stderr)
 	if errors.Is(err, context.Canceled) {
-		err = errors.New("interrupted; run it again to go on")
+		err = errors.New("interrupted; run it again to continue")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "gitstory:", err)
@@ -100,7 +108,8 @@ func parseFlags() options {
 	return o
 }
 
-// run tells the story of the repository and prints it to out. How far it is goes to status.
+// run brings the log up to date with the repository and prints the tables to out. Progress goes to
+// status.
 func run(ctx context.Context, o options, out io.Writer, status *os.File) error {
 	repo, err := openRepository(ctx, o.repo)
 	if err != nil {
@@ -109,8 +118,8 @@ func run(ctx context.Context, o options, out io.Writer, status *os.File) error {
 	if o.data == "" {
 		o.data = filepath.Join(repo.home, "gitstory")
 	}
-	// A power cut may take the last tenth of a second. The next run finds the same commits in git and appends them again, so
-	// there is no need to wait for the disk at each one.
+	// A power cut may take the last tenth of a second. The next run finds the same commits in git and
+	// appends them again, so there is no need to wait for the disk at each one.
 	st, err := store.Open(o.data, store.Options{Sync: store.SyncInterval})
 	if err != nil {
 		return err
@@ -120,26 +129,27 @@ func run(ctx context.Context, o options, out io.Writer, status *os.File) error {
 	if err := checkOwner(ctx, st, repo); err != nil {
 		return err
 	}
-	if err := tell(ctx, st, repo, o, status); err != nil {
+	if err := update(ctx, st, repo, o, status); err != nil {
 		return err
 	}
 	return printStory(ctx, out, st, o)
 }
 
-// checkOwner refuses a log that tells of another repository.
+// checkOwner refuses a log of another repository.
 func checkOwner(ctx context.Context, st *store.Store, repo repository) error {
 	first, err := st.ReadPage(ctx, store.Region{}, 0, 0, 1)
 	if err != nil || len(first.Events) == 0 {
 		return err
 	}
 	if owner := first.Events[0].Coordinate.Scope; owner != repo.scope() {
-		return fmt.Errorf("the log tells of the repository %s, not of %s: give -data another directory", owner, repo.scope())
+		return fmt.Errorf("the log is of the repository %s, not of %s: name another directory with -data", owner, repo.scope())
 	}
 	return nil
 }
 
-// tell appends what git knows while the reactors work, and returns when these have handled all of it.
-func tell(ctx context.Context, st *store.Store, repo repository, o options, status *os.File) (err error) {
+// update appends what git knows while the reactors work, and returns when they have handled all of
+// it.
+func update(ctx context.Context, st *store.Store, repo repository, o options, status *os.File) (err error) {
 	head, err := repo.head(ctx)
 	if err != nil || head == "" {
 		return err
@@ -149,7 +159,7 @@ func tell(ctx context.Context, st *store.Store, repo repository, o options, stat
 		return err
 	}
 	all := reactors(repo.scope(), o.hotspot)
-	if err := tellWhere(st, o.data, all, status); err != nil {
+	if err := printPositions(st, o.data, all, status); err != nil {
 		return err
 	}
 	progress := newProgress(status)
@@ -166,7 +176,7 @@ func tell(ctx context.Context, st *store.Store, repo repository, o options, stat
 	}
 	defer func() {
 		if stopped := sys.Stop(context.WithoutCancel(ctx)); err == nil {
-			err = stopped // a halted worker is an error, though nobody may have waited for it
+			err = stopped // a halted worker is an error, even if nothing waits for it
 		}
 	}()
 
@@ -183,8 +193,8 @@ func tell(ctx context.Context, st *store.Store, repo repository, o options, stat
 	return nil
 }
 
-// tellWhere says what the log holds and where the reactors will go on.
-func tellWhere(st *store.Store, data string, all []*reactor.Reactor, status io.Writer) error {
+// printPositions prints what the log holds and where the reactors resume.
+func printPositions(st *store.Store, data string, all []*reactor.Reactor, status io.Writer) error {
 	places := make([]string, len(all))
 	for i, r := range all {
 		name := r.Spec().Name
@@ -192,13 +202,13 @@ func tellWhere(st *store.Store, data string, all []*reactor.Reactor, status io.W
 		if err != nil && !errors.Is(err, checkpoint.ErrNotFound) {
 			return err
 		}
-		places[i] = fmt.Sprintf("%s behind %d", name, info.Record.Scanned)
+		places[i] = fmt.Sprintf("%s after %d", name, info.Record.Scanned)
 	}
-	_, err := fmt.Fprintf(status, "%s holds %d events; going on: %s\n", data, st.Head(), strings.Join(places, ", "))
+	_, err := fmt.Fprintf(status, "%s holds %d events; resuming: %s\n", data, st.Head(), strings.Join(places, ", "))
 	return err
 }
 
-// lag is the number of events that wait for a reactor.
+// lag is the number of events that the reactors have still to handle, summed over all.
 func lag(sys *actors.System) int {
 	sum := 0
 	for _, w := range sys.Status().Workers {

@@ -52,7 +52,7 @@ func start(t *testing.T, repo, data string, flags ...string) *program {
 	return p
 }
 
-// finish waits for the end and gives what the program said, whether it came to its end by itself.
+// finish waits for the end, and returns what the program printed and whether it ended by itself.
 func (p *program) finish(t *testing.T) (status string, completed bool) {
 	t.Helper()
 	text, err := io.ReadAll(p.status)
@@ -64,7 +64,8 @@ func (p *program) finish(t *testing.T) (status string, completed bool) {
 	return string(text), err == nil
 }
 
-// killAt kills the program from outside as soon as it has said the line, and reports whether it came to its end before.
+// killAt kills the program from outside as soon as it has printed the line, and reports whether it
+// ended before that.
 func (p *program) killAt(t *testing.T, line string) (completed bool) {
 	t.Helper()
 	for lines := bufio.NewScanner(p.status); lines.Scan(); {
@@ -85,30 +86,31 @@ func complete(t *testing.T, repo, data string) (out, status string) {
 	return p.out.String(), status
 }
 
-func TestKilledAnywhereItTellsTheStoryThatGitTells(t *testing.T) {
+func TestKilledAnywhereItsTablesAgreeWithGit(t *testing.T) {
 	rounds := 1
 	if os.Getenv("PENSTOCK_SOAK") != "" {
 		rounds = 20
 	}
 	repo := newRepository(t, 300)
-	truth := askGit(t, repo)
+	truth := countWithGit(t, repo)
 	kills := 0
 	for round := range rounds {
 		data := t.TempDir()
-		kills += tellWithKills(t, repo, data, truth.commits, round)
+		kills += runWithKills(t, repo, data, truth.commits, round)
 		out, status := complete(t, repo, data)
 		require.Contains(t, status, "new commits: 0, events handled: 0\n", "the run before had completed")
 		requireTruth(t, data, truth)
 		requireTables(t, out, truth)
 	}
-	t.Logf("%d commits, %d files, told %d times with %d kills", truth.commits, len(truth.changes), rounds, kills)
+	t.Logf("%d commits, %d files, %d rounds with %d kills", truth.commits, len(truth.changes), rounds, kills)
 	require.GreaterOrEqual(t, kills, 4*rounds)
 }
 
-// tellWithKills runs the program until it gets through: mostly killed by itself with a batch handled and not committed, now
-// and then from outside while it appends. The first runs die before they have committed anything. Later ones come further each
-// time: of more batches than there are reactors at least one is committed.
-func tellWithKills(t *testing.T, repo, data string, commits, round int) (kills int) {
+// runWithKills runs the program until it gets through: mostly killed by itself with a batch
+// handled and not committed, now and then from outside while it appends. The first runs die before
+// they have committed anything. Later ones come further each time: of more batches than there are
+// reactors at least one is committed.
+func runWithKills(t *testing.T, repo, data string, commits, round int) (kills int) {
 	t.Helper()
 	for completed := false; !completed; kills++ {
 		after := 1 + kills/2
@@ -134,14 +136,14 @@ func TestASecondRunAppendsOnlyWhatIsNew(t *testing.T) {
 	require.Contains(t, status, "new commits: 1, events handled: 3\n") // by contributors, hotspots and pairs
 	// The commit, its file, and the credit of its author.
 	require.Equal(t, before+3, head(t, data))
-	requireTruth(t, data, askGit(t, repo))
+	requireTruth(t, data, countWithGit(t, repo))
 }
 
-func TestTheProgramTellsWhereItGoesOnAndWhenItDies(t *testing.T) {
+func TestTheProgramPrintsWhereItResumesAndWhenItDies(t *testing.T) {
 	repo, data := newRepository(t, 60), t.TempDir()
 	status, completed := start(t, repo, data, "-crash-after", "1").finish(t)
 	require.False(t, completed)
-	require.Contains(t, status, data+" holds 0 events; going on: contributors behind 0, hotspots-20 behind 0, pairs behind 0\n")
+	require.Contains(t, status, data+" holds 0 events; resuming: contributors after 0, hotspots-20 after 0, pairs after 0\n")
 	require.True(t, strings.HasSuffix(status, "dying now, at batch 1\n"), status)
 
 	complete(t, repo, data)
@@ -149,7 +151,7 @@ func TestTheProgramTellsWhereItGoesOnAndWhenItDies(t *testing.T) {
 	require.True(t, completed)
 	end := head(t, data)
 	require.Contains(t, status, fmt.Sprintf(
-		"%s holds %d events; going on: contributors behind %[2]d, hotspots-20 behind %[2]d, pairs behind %[2]d\n", data, end))
+		"%s holds %d events; resuming: contributors after %[2]d, hotspots-20 after %[2]d, pairs after %[2]d\n", data, end))
 	require.Contains(t, status, "nothing new to handle, so nothing to crash in\n")
 
 	addCommit(t, repo)
@@ -173,7 +175,7 @@ func TestAnotherThresholdLooksAtTheWholeHistoryAgain(t *testing.T) {
 	require.NoError(t, run(t.Context(), o, io.Discard, devNull(t)))
 	st := reopen(t, data)
 	want := 0
-	for _, n := range askGit(t, repo).changes {
+	for _, n := range countWithGit(t, repo).changes {
 		if n >= 5 {
 			want++
 		}
@@ -190,7 +192,7 @@ func TestAnotherThresholdLooksAtTheWholeHistoryAgain(t *testing.T) {
 	require.Equal(t, want, got)
 }
 
-func TestTheLogLiesInTheGitDirectoryUnlessToldOtherwise(t *testing.T) {
+func TestTheLogLiesInTheGitDirectoryUnlessAnotherIsNamed(t *testing.T) {
 	repo := newRepository(t, 10)
 	o := options{repo: repo, hotspot: 5, top: 1}
 	require.NoError(t, run(t.Context(), o, io.Discard, devNull(t)))
@@ -215,18 +217,18 @@ func TestALogOfAnotherRepositoryIsRefusedAndLeftAlone(t *testing.T) {
 	complete(t, newRepository(t, 10), data)
 	before := head(t, data)
 	err := run(t.Context(), options{repo: newRepository(t, 5), data: data, hotspot: 1}, io.Discard, devNull(t))
-	require.ErrorContains(t, err, "the log tells of the repository")
+	require.ErrorContains(t, err, "the log is of the repository")
 	require.Equal(t, before, head(t, data))
 }
 
-func TestAnInterruptedRunIsGoneOnWith(t *testing.T) {
+func TestAnInterruptedRunIsContinuedByTheNext(t *testing.T) {
 	repo, data := newRepository(t, 60), t.TempDir()
 	ctx, interrupt := context.WithCancel(t.Context())
 	interrupt()
 	o := options{repo: repo, data: data, hotspot: hotspotThreshold, top: 1}
 	require.ErrorIs(t, run(ctx, o, io.Discard, devNull(t)), context.Canceled)
 	complete(t, repo, data)
-	requireTruth(t, data, askGit(t, repo))
+	requireTruth(t, data, countWithGit(t, repo))
 }
 
 func devNull(t *testing.T) *os.File {

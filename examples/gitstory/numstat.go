@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// commit is a commit as git tells it. All names are the bytes that git gave.
+// commit is a commit as git reports it. All names are the bytes that git printed.
 type commit struct {
 	hash         string
 	author, mail string
@@ -27,8 +27,8 @@ type change struct {
 	binary         bool   // it has no lines
 }
 
-// reader reads the output of git log with [logArguments]. Everything ends with a NUL, which no name and no subject can
-// hold, but for a newline ahead of the first file:
+// reader reads the output of git log with [logArguments]. Everything ends with a NUL, which no name
+// and no subject can hold, but for a newline ahead of the first file:
 //
 //	commit   \x01 hash NUL author NUL mail NUL date NUL parents NUL subject NUL  [ \n file file ... ]
 //	file     added \t deleted \t path NUL
@@ -42,7 +42,8 @@ const commitMark = '\x01'
 
 func newReader(in io.Reader) *reader { return &reader{in: bufio.NewReaderSize(in, 64<<10)} }
 
-// next gives the next commit, [io.EOF] after the last one, [io.ErrUnexpectedEOF] when the output ends within a commit.
+// next returns the next commit, [io.EOF] after the last one, [io.ErrUnexpectedEOF] when the output
+// ends within a commit.
 func (r *reader) next() (commit, error) {
 	mark, err := r.in.ReadByte()
 	if err != nil {
@@ -84,7 +85,7 @@ func (r *reader) header() (commit, error) {
 	return c, nil
 }
 
-// anotherFile looks whether the commit goes on.
+// anotherFile reports whether the commit has another file.
 func (r *reader) anotherFile() (bool, error) {
 	next, err := r.in.Peek(1)
 	switch {

@@ -34,7 +34,7 @@ const (
 	commitText = "\x01h2\x00\x00\x00\x00\x00\x00\n12\t3\ta b\x00-\t-\tpng\x004\t0\t\x00old\x00new\tname\x00"
 )
 
-func TestReaderKnowsMergesRenamesAndBinaryFiles(t *testing.T) {
+func TestReaderReadsMergesRenamesAndBinaryFiles(t *testing.T) {
 	want := []commit{
 		{hash: "h1", author: "Ada", mail: "a@x", when: "2026-01-02T03:04:05Z", parents: 2, subject: "Merge"},
 		{hash: "h2", changes: []change{
@@ -52,7 +52,7 @@ func TestReaderNeverTakesHalfACommitForAWholeOne(t *testing.T) {
 	text := mergeText + commitText
 	for end := len(mergeText) + 1; end < len(text); end++ {
 		got, err := readAll(strings.NewReader(text[:end]))
-		if err == nil { // git wrote the last NUL of a file, and would have gone on
+		if err == nil { // git wrote the last NUL of a file, and would have continued
 			require.Equal(t, byte(0), text[end-1])
 			continue
 		}
@@ -150,7 +150,7 @@ func TestHistoryIsEndedByItsContext(t *testing.T) {
 	require.ErrorIs(t, last, context.Canceled)
 }
 
-func TestHistorySaysWhatGitSaysWhenItFails(t *testing.T) {
+func TestTheErrorOfHistoryHoldsWhatGitPrinted(t *testing.T) {
 	repo, err := openRepository(t.Context(), emptyRepository(t))
 	require.NoError(t, err)
 	var failures []error

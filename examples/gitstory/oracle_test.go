@@ -14,7 +14,8 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// truth is what git says, counted by other commands and read in another way than the program does. Names are escaped.
+// truth is what git says, counted by other commands and read in another way than the program does.
+// Names are escaped.
 type truth struct {
 	commits  int
 	perName  map[string]int    // git shortlog -sn
@@ -25,7 +26,7 @@ type truth struct {
 	hotspots map[string]string // the commit that made each of them one
 }
 
-func askGit(t *testing.T, repo string) truth {
+func countWithGit(t *testing.T, repo string) truth {
 	t.Helper()
 	count, err := strconv.Atoi(strings.TrimSpace(git(t, repo, "", "rev-list", "--count", "HEAD")))
 	require.NoError(t, err)
@@ -38,8 +39,8 @@ func askGit(t *testing.T, repo string) truth {
 		w.perName[name] = int(n)
 	}
 	w.authors = shortlog(t, repo, "-sne")
-	w.askForLines(t, repo)
-	w.askForFiles(t, repo)
+	w.countLines(t, repo)
+	w.countFiles(t, repo)
 	return w
 }
 
@@ -56,7 +57,7 @@ func shortlog(t *testing.T, repo, flags string) map[string]uint64 {
 	return sums
 }
 
-func (w *truth) askForLines(t *testing.T, repo string) {
+func (w *truth) countLines(t *testing.T, repo string) {
 	t.Helper()
 	stat := regexp.MustCompile(`^ \d+ files? changed(?:, (\d+) insertions?\(\+\))?(?:, (\d+) deletions?\(-\))?$`)
 	author := ""
@@ -78,7 +79,7 @@ func (w *truth) askForLines(t *testing.T, repo string) {
 	}
 }
 
-func (w *truth) askForFiles(t *testing.T, repo string) {
+func (w *truth) countFiles(t *testing.T, repo string) {
 	t.Helper()
 	out := git(t, repo, "", "log", "--reverse", "--topo-order", "--name-only", "-z", "-M", "--format=%x01%H")
 	header := regexp.MustCompile("^\x01[0-9a-f]{40}$")
@@ -153,7 +154,8 @@ func requireTruth(t *testing.T, data string, want truth) {
 	requireOnce(t, st, want)
 }
 
-// requireOnce looks at the reactions one by one: each input has all of its reactions, and none of them twice.
+// requireOnce looks at the reactions one by one: each input has all of its reactions, and none of
+// them twice.
 func requireOnce(t *testing.T, st *store.Store, want truth) {
 	t.Helper()
 	var hotspots []string

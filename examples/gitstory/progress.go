@@ -10,8 +10,8 @@ import (
 	"golang.org/x/term"
 )
 
-// progress tells how far the work is, one stage after the other: as a bar on a terminal, as a line for each tenth elsewhere.
-// Its methods may be called by several goroutines at the same time.
+// progress shows how far the work is, one stage after the other: as a bar on a terminal, as a line
+// for each tenth elsewhere. Its methods may be called by several goroutines at the same time.
 type progress struct {
 	status   *os.File
 	terminal bool
@@ -86,7 +86,7 @@ func (p *progress) step(n int) {
 	}
 }
 
-// complete fills the bar: it lacks what was handled while its length was asked for.
+// complete fills the bar: it lacks what was handled while its length was queried.
 func (p *progress) complete() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -17,8 +17,8 @@ const (
 	batchSize = 64
 )
 
-// reactors gives the three, for one repository. The threshold is part of a name: another threshold is another question, and
-// its reactor begins at the first event.
+// reactors returns the three, for one repository. The threshold is part of a name: another
+// threshold is another question, and its reactor begins at the first event.
 func reactors(scope string, threshold uint64) []*reactor.Reactor {
 	all := []*reactor.Reactor{
 		reactor.New("contributors", reactor.On(credit)),
@@ -42,7 +42,8 @@ func credit(_ context.Context, e reactor.Event[Recorded], out *reactor.Reactions
 
 type hotspots struct{ threshold uint64 }
 
-// changed finds the change that makes a file a hotspot: the version of the event says how many there are so far.
+// changed finds the change that makes a file a hotspot: the version of the event says how many
+// there are so far.
 func (h hotspots) changed(_ context.Context, e reactor.Event[Changed], out *reactor.Reactions) error {
 	if e.Version == h.threshold {
 		out.Append(store.At(hotspotEntity(e.Body.Path), e.Coordinate.Scope),
@@ -78,13 +79,14 @@ func supervise(all []*reactor.Reactor, handled func(events int)) supervision.Gro
 	return group
 }
 
-// observed is a reactor that tells of each batch that it has handled, before that batch is committed.
+// observed is a reactor that reports each batch that it has handled, before that batch is
+// committed.
 type observed struct {
 	*reactor.Reactor
 	handled func(events int)
 }
 
-// CursorWorker gives the worker of the reactor, with an observer around its handler.
+// CursorWorker returns the worker of the reactor, with an observer around its handler.
 func (o observed) CursorWorker() (cursor.Worker, error) {
 	w, err := o.Reactor.CursorWorker()
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// git runs git on a repository, without the configuration of whoever runs the test.
+// git runs git on a repository, without the user's configuration.
 func git(t *testing.T, repo, input string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "git", append([]string{"-C", repo}, args...)...)
@@ -27,10 +27,10 @@ func git(t *testing.T, repo, input string, args ...string) string {
 // people write the commits. Two have one name, and one has signs in it that mean something to us.
 var people = []string{
 	"Ada Lovelace <ada@example.org>", "Ada Lovelace <ada@home.example>", "José Ñandú <jose@example.org>",
-	"100%: the author <p@example.org>", "bad\xe4byte <b@example.org>", "nobody <>",
+	"100%: the author <p@example.org>", "bad\xe4byte <b@example.org>", "anonymous <>",
 }
 
-// oddNames are legal in git. The two long ones differ behind the length of an entity.
+// oddNames are legal in git. The two long ones differ only past the length of an entity.
 var oddNames = []string{
 	"with space.txt", " leading", "-dash", `quote"s'.txt`, `back\slash`, "new\nline.txt", "\nfirst", "tab\there", "\x01mark",
 	"umlaut-ä.go", "latin1-\xe4.go", "100%.txt", "100%25.txt", "a:b.go", "bidi\u202e.txt", "日本語", "1\t2\tfake",
@@ -55,7 +55,7 @@ func newBuilder(seed uint64) *builder {
 	return b
 }
 
-// commit begins a commit on a branch, with these parents, and gives its mark.
+// commit begins a commit on a branch, with these parents, and returns its mark.
 func (b *builder) commit(branch, subject string, parents ...int) int {
 	b.mark++
 	person := people[min(b.random.IntN(len(people)), b.random.IntN(len(people)))]
@@ -88,7 +88,8 @@ func quoted(name string) string {
 	return `"` + q.String() + `"`
 }
 
-// edit changes some files: lines come and go, files vanish, move and come back. Low numbers are chosen more often.
+// edit changes some files: lines come and go, files vanish, move and come back. Low numbers are
+// chosen more often.
 func (b *builder) edit() {
 	touched := make(map[string]bool)
 	for range 1 + b.random.IntN(5) {
@@ -125,9 +126,9 @@ func (b *builder) lines(content string) string {
 	return content
 }
 
-// history writes some hundred commits to the branch main, with everything that occurs in real ones: roots without a common
-// ancestor, merges, empty commits, binary files, renamed files, odd subjects, and a commit of more files than fit
-// into one batch.
+// history writes some hundred commits to the branch main, with everything that occurs in real ones:
+// roots without a common ancestor, merges, empty commits, binary files, renamed files, odd
+// subjects, and a commit of more files than fit into one batch.
 func (b *builder) history(commits int) {
 	last := b.commit("main", "first")
 	b.write("image.png", "\x00\x01\x02")
@@ -163,7 +164,8 @@ func (b *builder) history(commits int) {
 	}
 }
 
-// isolate hides the configuration and the surroundings of whoever runs the test from git, and from the program.
+// isolate hides the configuration and the surroundings of the user from git, and from
+// the program.
 func isolate(t *testing.T) {
 	t.Helper()
 	t.Setenv("GIT_CONFIG_GLOBAL", os.DevNull)

@@ -32,7 +32,8 @@ func printStory(ctx context.Context, out io.Writer, st *store.Store, o options) 
 		}))
 }
 
-// table prints rows whose cells are separated by tabs: numbers at the right of their columns, and a name at the end.
+// table prints rows whose cells are separated by tabs: numbers at the right of their columns, and a
+// name at the end.
 func table[R any](out io.Writer, head string, rows []R, top int, line func(R) string) error {
 	if len(rows) == 0 {
 		return nil
@@ -45,7 +46,8 @@ func table[R any](out io.Writer, head string, rows []R, top int, line func(R) st
 	return w.Flush()
 }
 
-// story is what the log says of a repository, each table with the largest number first, then by name.
+// story is what the log says of a repository, each table with the largest number first, then by
+// name.
 type story struct {
 	commits int
 	authors []authorRow
@@ -70,7 +72,8 @@ type pairRow struct {
 	times uint64
 }
 
-// readStory counts nothing but lines: how often something happened is the version of its last event.
+// readStory counts nothing but lines: how often something happened is the version of its last
+// event.
 func readStory(ctx context.Context, st *store.Store, threshold uint64) (story, error) {
 	var s story
 	var err error

@@ -42,7 +42,8 @@ func balances(db *sql.DB) *projector.Projector {
 	return p
 }
 
-// book adds nothing to what it is given to make it safe: were an entry booked twice, the first statement would fail.
+// book needs no check of its own: were an entry booked twice, the first statement would
+// fail.
 func book(ctx context.Context, tx *sql.Tx, e store.Event, cents int64) error {
 	_, err := tx.ExecContext(ctx, "INSERT INTO entry (position, account, cents) VALUES ($1, $2, $3)",
 		int64(e.Position), e.Coordinate.Entity, cents)

@@ -1,9 +1,9 @@
-// Command projection keeps the balances of accounts in SQLite up to date with a log of transfers. Each batch of events and the
-// position behind it are one transaction of the database, so whenever the program is killed, each transfer is in the tables
-// once.
+// Command projection keeps the balances of accounts in SQLite up to date with a log of transfers.
+// Each batch of events and the position after it are one transaction of the database, so whenever
+// the program is killed, each transfer is in the tables once.
 //
-//	go run -C examples/projection .                     # a log of 100,000 entries, and their balances
-//	go run -C examples/projection . -entries 200000     # goes on where it was; kill it at any time and run it again
+//	go run -C examples/projection .                   # 100,000 entries and their balances
+//	go run -C examples/projection . -entries 200000   # continues; kill it at any time
 //
 // The log and the database lie in the folder projection.data; -data names another.
 package main
@@ -41,7 +41,8 @@ func main() {
 	}
 }
 
-// run fills the log, lets the tables catch up with it, and prints the balances to out. How far it is goes to status.
+// run fills the log, lets the tables catch up with it, and prints the balances to out. Progress
+// goes to status.
 func run(ctx context.Context, data string, entries store.Position, out io.Writer, status *os.File) (err error) {
 	st, err := store.Open(filepath.Join(data, "log"), store.Options{})
 	if err != nil {

@@ -28,20 +28,21 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// What the program says when everything is open, and when the projector has begun.
+// What the program prints when everything is open, and when the projector has begun.
 const (
 	isUp         = "up"
 	isProjecting = "the tables have"
 )
 
-// ran is what became of a run.
+// ran is the outcome of a run.
 type ran struct {
 	killed     bool
 	projecting bool          // the projector had begun
-	took       time.Duration // since it said what was waited for
+	took       time.Duration // since it printed the line
 }
 
-// runKilled runs the program and kills it a while after it has said something, unless it is done before.
+// runKilled runs the program and kills it a while after it has printed a line, unless it ends
+// before.
 func runKilled(t *testing.T, data string, entries int, said string, after time.Duration) (r ran) {
 	t.Helper()
 	p := exec.CommandContext(t.Context(), os.Args[0], "-data", data, "-entries", strconv.Itoa(entries))
@@ -141,7 +142,7 @@ func requireExact(t *testing.T, data string, entries int) {
 	}
 }
 
-func TestItGoesOnWhereItWas(t *testing.T) {
+func TestItContinuesWhereItStopped(t *testing.T) {
 	data := t.TempDir()
 	for _, entries := range []store.Position{100, 1000} {
 		require.NoError(t, run(t.Context(), data, entries, io.Discard, null(t)))

@@ -21,8 +21,8 @@ const (
 	transfersBatch = 500
 )
 
-// transfer moves money about until the log has enough entries. Both entries of a transfer are in one commit, so no crash leaves
-// half of one.
+// transfer moves money about until the log has enough entries. Both entries of a transfer are in
+// one commit, so no crash leaves half of one.
 func transfer(ctx context.Context, st *store.Store, entries store.Position) error {
 	for st.Head() < entries {
 		var b store.Batch

@@ -1,8 +1,9 @@
-// Command quickstart takes an order, lets a reactor reserve stock for it, and shows what is reserved and why.
+// Command quickstart takes an order, lets a reactor reserve stock for it, and shows what is
+// reserved and why.
 //
 //	go run ./examples/quickstart [directory]
 //
-// Run it twice: the second run goes on where the first one stopped.
+// Run it twice: the second run continues where the first one stopped.
 package main
 
 import (
@@ -48,7 +49,7 @@ func run(ctx context.Context, dir string) (err error) {
 	}
 	defer func() { err = errors.Join(err, sys.Stop(context.WithoutCancel(ctx))) }()
 
-	fmt.Printf("%s holds %d events, reserve-stock goes on behind %d\n", dir, st.Head(), sys.Status().Workers[0].Position)
+	fmt.Printf("%s holds %d events, reserve-stock continues after %d\n", dir, st.Head(), sys.Status().Workers[0].Position)
 	order := fmt.Sprintf("order:%d", st.Head()+1) // the head only grows, so no other order has this number
 	receipt, err := st.Append(ctx, store.At(order, "shop"), store.Absent, Placed{SKU: "lamp"})
 	if err != nil {

@@ -27,14 +27,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestEachRunInOneDirectoryGoesOnWhereTheOneBeforeStopped(t *testing.T) {
+func TestEachRunInOneDirectoryContinuesWhereTheOneBeforeStopped(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	reservations := ""
 	for run := range 3 {
 		order := 2*run + 1
 		reservations += fmt.Sprintf("%d stock:lamp@shop stock.reserved because of %d order:%d@shop order.placed\n",
 			order+1, order, order)
-		begin := fmt.Sprintf("%s holds %d events, reserve-stock goes on behind %d\n", dir, 2*run, 2*run)
+		begin := fmt.Sprintf("%s holds %d events, reserve-stock continues after %d\n", dir, 2*run, 2*run)
 		require.Equal(t, begin+reservations, quickstart(t, dir))
 	}
 }
@@ -70,9 +70,9 @@ func TestAWordThatLooksLikeAnOptionIsNotADirectory(t *testing.T) {
 	t.Chdir(t.TempDir())
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "--data")
 	cmd.Env = append(os.Environ(), runAsMain+"=1")
-	said, err := cmd.CombinedOutput()
+	printed, err := cmd.CombinedOutput()
 	require.Error(t, err)
-	require.Contains(t, string(said), "-data")
+	require.Contains(t, string(printed), "-data")
 	require.NoDirExists(t, "--data")
 }
 

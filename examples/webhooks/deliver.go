@@ -13,7 +13,8 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// requested is a delivery that is owed. Its entity is "hook:" and the key, so deliveries of one key stay in order.
+// requested is a delivery that is pending. Its entity is "hook:" and the key, so deliveries of one
+// key stay in order.
 type requested struct {
 	Body        json.RawMessage
 	ContentType string
@@ -47,25 +48,25 @@ type delivery struct {
 func (d *delivery) post(ctx context.Context, e reactor.Event[requested], out *reactor.Reactions) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, d.target, bytes.NewReader(e.Body.Body))
 	if err != nil {
-		return reactor.Halt(err) // the target is no URL: no request will ever get there
+		return reactor.Halt(err) // the target is not a URL, so no request will ever get there
 	}
 	request.Header.Set("Content-Type", e.Body.ContentType)
 	request.Header.Set("Idempotency-Key", e.EffectKey())
 	request.Header.Set("Webhook-Key", e.Coordinate.Entity)
-	answer, err := d.client.Do(request)
+	response, err := d.client.Do(request)
 	if err != nil {
 		return err
 	}
-	if err := answer.Body.Close(); err != nil {
+	if err := response.Body.Close(); err != nil {
 		return err
 	}
-	switch status := answer.StatusCode; {
+	switch status := response.StatusCode; {
 	case status < 300:
 		out.Append(e.Coordinate, delivered{Status: status})
 		return nil
 	case status >= 400 && status < 500:
-		return reactor.Park(fmt.Errorf("the target refuses it: %s", answer.Status))
+		return reactor.Park(fmt.Errorf("the target refused it: %s", response.Status))
 	default:
-		return fmt.Errorf("the target is in trouble: %s", answer.Status)
+		return fmt.Errorf("the target failed: %s", response.Status)
 	}
 }

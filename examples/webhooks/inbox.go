@@ -20,20 +20,22 @@ func inbox(st *store.Store, sys *actors.System) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /inbox/{key}", func(w http.ResponseWriter, r *http.Request) { accept(st, w, r) })
 	mux.HandleFunc("POST /replay", func(w http.ResponseWriter, r *http.Request) {
-		chosen, err := sys.Replay(r.Context(), worker, cursor.ParkedFilter{All: true}, false, "asked by HTTP")
-		answer(w, len(chosen), err)
+		chosen, err := sys.Replay(r.Context(), worker, cursor.ParkedFilter{All: true}, false, "requested by HTTP")
+		respond(w, len(chosen), err)
 	})
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
 		s := sys.Status().Workers[0]
-		answer(w, map[string]any{
-			"state": s.State.String(), "reason": fmt.Sprint(s.Reason), "position": s.Position, "lag": s.Lag, "parked": s.Parked - s.Held, "held": s.Held, "waiting": s.LagTime.String(),
+		respond(w, map[string]any{
+			"state": s.State.String(), "reason": fmt.Sprint(s.Reason), "position": s.Position,
+			"lag": s.Lag, "lagTime": s.LagTime.String(),
+			"parked": s.Parked, "failed": s.Parked - s.Held, "held": s.Held,
 		}, nil)
 	})
 	return mux
 }
 
-// accept appends the request. Its sender gets 202 only when the event is on disk; the header Idempotency-Key makes it safe
-// to send it again when the answer was lost.
+// accept appends the request. Its sender gets 202 only when the event is on disk; the header
+// Idempotency-Key makes it safe to send it again when the response was lost.
 func accept(st *store.Store, w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
@@ -62,7 +64,7 @@ func accept(st *store.Store, w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func answer(w http.ResponseWriter, value any, err error) {
+func respond(w http.ResponseWriter, value any, err error) {
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusConflict)
 		return

@@ -1,13 +1,14 @@
-// Command webhooks takes in HTTP requests and delivers each to a target, in the order of their keys, until the target has
-// accepted it: an outbox.
+// Command webhooks takes in HTTP requests and delivers each to a target, in the order of their
+// keys, until the target has accepted it: an outbox.
 //
 //	POST /inbox/KEY   the body becomes an event; 202 when it is on disk
-//	POST /replay      what was set aside is delivered again
-//	GET  /status      lag, what is being retried, what is set aside
+//	POST /replay      parked requests are delivered again
+//	GET  /status      state and reason, lag, how many are parked
 //
-// Every delivery carries the header Idempotency-Key, which is the same at every retry and after every restart: a target
-// that has seen it need not do it twice. A target that answers 4xx will never accept the request: it is set aside with
-// those that follow of its key. Everything else (5xx, no answer in time) is retried with growing delays.
+// Every delivery carries the header Idempotency-Key, which is the same at every retry and after
+// every restart: a target that has seen it need not do it twice. A target that answers 4xx will
+// never accept the request: it is parked, and later ones of its key are held. Everything else
+// (5xx, no answer in time) is retried with growing delays.
 //
 //	go run -C examples/webhooks . -data DIR -target http://localhost:9000/hook
 //	curl -d '{"paid":true}' localhost:8080/inbox/order-42

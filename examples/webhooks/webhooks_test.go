@@ -20,13 +20,14 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// target is a receiver with moods. It keeps what it has accepted, and the keys of everything it was asked.
+// target is a receiver that behaves as its mode says. It keeps what it has accepted, and the effect
+// keys of all requests.
 type target struct {
 	mu       sync.Mutex
-	mood     string // "fine", "failing", "hanging", "strict"
+	mode     string // "fine", "failing", "hanging", "strict"
 	hung     int
 	accepted map[string][]int
-	asked    map[string]map[string]bool // effect keys by body
+	keys     map[string]map[string]bool // effect keys by body
 	changed  chan struct{}
 	release  chan struct{}
 }
@@ -45,14 +46,14 @@ func (tg *target) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer tg.mu.Unlock()
 	defer tg.notify()
 	id := fmt.Sprint(hook, body.N)
-	if tg.asked[id] == nil {
-		tg.asked[id] = make(map[string]bool)
+	if tg.keys[id] == nil {
+		tg.keys[id] = make(map[string]bool)
 	}
-	tg.asked[id][r.Header.Get("Idempotency-Key")] = true
+	tg.keys[id][r.Header.Get("Idempotency-Key")] = true
 	switch {
-	case tg.mood == "failing":
+	case tg.mode == "failing":
 		w.WriteHeader(http.StatusBadGateway)
-	case tg.mood == "hanging":
+	case tg.mode == "hanging":
 		tg.hung++
 		tg.notify()
 		tg.mu.Unlock()
@@ -61,7 +62,7 @@ func (tg *target) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case <-tg.release:
 		}
 		tg.mu.Lock()
-	case tg.mood == "strict" && body.Poison:
+	case tg.mode == "strict" && body.Poison:
 		w.WriteHeader(http.StatusUnprocessableEntity)
 	default:
 		tg.accepted[hook] = append(tg.accepted[hook], body.N)
@@ -74,10 +75,10 @@ func (tg *target) notify() {
 	tg.changed = make(chan struct{})
 }
 
-func (tg *target) become(mood string) {
+func (tg *target) set(mode string) {
 	tg.mu.Lock()
 	defer tg.mu.Unlock()
-	tg.mood = mood
+	tg.mode = mode
 }
 
 // await waits until the target has come so far.
@@ -93,7 +94,7 @@ func (tg *target) await(t *testing.T, reached func() bool) {
 		select {
 		case <-changed:
 		case <-t.Context().Done():
-			t.Fatal("the target was never asked")
+			t.Fatal("the target was never reached")
 		}
 	}
 }
@@ -115,9 +116,9 @@ func post(t *testing.T, url, body string) *http.Response {
 	return answer
 }
 
-func newTarget(mood string) *target {
+func newTarget(mode string) *target {
 	return &target{
-		mood: mood, accepted: make(map[string][]int), asked: make(map[string]map[string]bool),
+		mode: mode, accepted: make(map[string][]int), keys: make(map[string]map[string]bool),
 		changed: make(chan struct{}), release: make(chan struct{}),
 	}
 }
@@ -127,7 +128,7 @@ func request(key string, n int, poison bool) store.Payload {
 	return reactortest.At(store.At("hook:"+key, "webhooks"), requested{Body: fmt.Appendf(nil, `{"N":%d,"Poison":%t}`, n, poison)})
 }
 
-func TestATargetThatIsInTroubleIsAskedAgainForAsLongAsThePolicySays(t *testing.T) {
+func TestAFailingTargetIsRetriedForAsLongAsThePolicySays(t *testing.T) {
 	tg := newTarget("failing")
 	receiver := httptest.NewServer(tg)
 	defer receiver.Close()
@@ -138,19 +139,19 @@ func TestATargetThatIsInTroubleIsAskedAgainForAsLongAsThePolicySays(t *testing.T
 	s := run.Status(worker)
 	require.Equal(t, reactortest.Retrying, s.State)
 	require.ErrorContains(t, s.Reason, "502 Bad Gateway")
-	tg.become("fine")
+	tg.set("fine")
 	run.Advance(time.Minute)
 	run.Then(delivered{Status: http.StatusOK})
 
-	tg.become("failing")
+	tg.set("failing")
 	run.Given(request("a", 1, false))
 	run.Advance(time.Hour)
 	require.Len(t, run.Parked(worker), 1)
 	require.Equal(t, 20, run.Parked(worker)[0].Attempts)
 }
 
-// Whenever the power fails, each request is delivered and noted once as delivered; the target may be asked again, with the same
-// effect key.
+// Whenever the power fails, each request is delivered, and recorded once as delivered; the target may
+// get it again, with the same effect key.
 func TestDeliveriesSurviveEveryCrash(t *testing.T) {
 	var tg *target
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { tg.ServeHTTP(w, r) }))
@@ -163,12 +164,12 @@ func TestDeliveriesSurviveEveryCrash(t *testing.T) {
 		run.Given(request("a", 0, false), request("b", 0, true), request("b", 1, false))
 		run.Settle()
 		run.Then(reactortest.At(store.At("hook:a", "webhooks"), delivered{Status: http.StatusOK}))
-		tg.become("fine")
+		tg.set("fine")
 		require.Len(t, run.Replay(worker, cursor.ParkedFilter{All: true}), 2)
 		run.Settle()
 		run.Then(delivered{Status: http.StatusOK}, delivered{Status: http.StatusOK})
-		for id, keys := range tg.asked {
-			require.Len(t, keys, 1, "%s was asked with different effect keys", id)
+		for id, keys := range tg.keys {
+			require.Len(t, keys, 1, "%s was requested with different effect keys", id)
 		}
 	})
 }
@@ -203,23 +204,23 @@ func TestDeliveriesArriveInOrderOfTheirKeyHoweverTheTargetBehaves(t *testing.T) 
 			send(key, n, key == "b" && n == 2)
 		}
 	}
-	tg.await(t, func() bool { return len(tg.asked) >= 3 })
-	tg.become("hanging")
+	tg.await(t, func() bool { return len(tg.keys) >= 3 })
+	tg.set("hanging")
 	tg.await(t, func() bool { return tg.hung >= 3 })
-	tg.become("strict")
+	tg.set("strict")
 	tg.await(t, func() bool { return tg.total() == 12 })
 	require.Equal(t, map[string][]int{"hook:a": {0, 1, 2, 3, 4}, "hook:b": {0, 1}, "hook:c": {0, 1, 2, 3, 4}}, tg.accepted)
 
 	held := store.Receipt{Origin: st.Origin(), Events: []store.Recorded{{Position: last}}}
 	require.ErrorIs(t, sys.WaitApplied(t.Context(), worker, held), actors.ErrParked)
 	require.Equal(t, 3, sys.Status().Workers[0].Parked)
-	tg.become("fine")
+	tg.set("fine")
 	require.Equal(t, http.StatusOK, post(t, in.URL+"/replay", "").StatusCode)
 	tg.await(t, func() bool { return tg.total() == 15 })
 	require.Equal(t, []int{0, 1, 2, 3, 4}, tg.accepted["hook:b"])
-	for id, keys := range tg.asked {
-		require.Len(t, keys, 1, "%s was asked with different effect keys", id)
+	for id, keys := range tg.keys {
+		require.Len(t, keys, 1, "%s was requested with different effect keys", id)
 	}
-	require.Len(t, tg.asked, 15)
+	require.Len(t, tg.keys, 15)
 	require.Equal(t, http.StatusBadRequest, post(t, in.URL+"/inbox/a", "no JSON").StatusCode)
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// What is set aside lies in the log, and what the database lacks because of that in the database: these tests let the two
-// disagree.
+// What is set aside lies in the log, and what the database lacks because of that in the database:
+// these tests let the two disagree.
 
 // copied is what all tables hold.
 type copied map[string][][]any
@@ -297,7 +297,8 @@ func TestRowsThatArePutBackUnderAWorkerEndIt(t *testing.T) {
 	requireExact(t, st, db)
 }
 
-// A system restarts a worker with the same description: nothing of the runner before may be believed.
+// A system restarts a worker with the same description: nothing of the runner before may be
+// believed.
 func TestAReplayThatTheLogNeverLearnsOfIsNotHandledAgainByAnyRunner(t *testing.T) {
 	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
@@ -342,7 +343,8 @@ func TestARunnerThatWasReplacedWritesNothingThoughTheyShareADescription(t *testi
 	require.Empty(t, column(t, db, "SELECT position FROM handled"))
 }
 
-// A deferred constraint, or a transaction that failed and whose handler did not say so, shows at the commit.
+// A deferred constraint, or a transaction that failed and whose handler did not say so, shows at
+// the commit.
 func TestACommitThatIsRefusedBecauseOfAnEventIsAnAttemptAtIt(t *testing.T) {
 	db, f := newFlaky(t)
 	st := openStore(t, storetest.NewDisk())

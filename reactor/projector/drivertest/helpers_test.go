@@ -37,13 +37,14 @@ type refunded struct{ Cents int }
 
 func (refunded) Kind() string { return "order.refunded" }
 
-// tables are what the handlers below write: a row for each event, which cannot be written twice, and a sum.
+// tables are what the handlers below write: a row for each event, which cannot be written twice,
+// and a sum.
 const tables = `
 CREATE TABLE IF NOT EXISTS handled (position BIGINT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS totals (entity TEXT PRIMARY KEY, cents BIGINT NOT NULL)`
 
-// newDatabase gives an empty database: SQLite, or PostgreSQL where PENSTOCK_POSTGRES_DSN names one, such as
-// postgres://user:password@localhost:5432/database. What is there stays as it is.
+// newDatabase gives an empty database: SQLite, or PostgreSQL where PENSTOCK_POSTGRES_DSN names one,
+// such as postgres://user:password@localhost:5432/database. What is there stays as it is.
 func newDatabase(tb testing.TB) *sql.DB {
 	tb.Helper()
 	if dsn := os.Getenv("PENSTOCK_POSTGRES_DSN"); dsn != "" {
@@ -90,8 +91,8 @@ func prepared(tb testing.TB, db *sql.DB) *sql.DB {
 	return db
 }
 
-// flaky opens connections to SQLite that fail where fail says so: at "begin", at "commit", which is not done then, and at
-// "answer", which is that of a commit that was.
+// flaky opens connections to SQLite that fail where fail says so: at "begin", at "commit", which is
+// not done then, and at "answer", which is that of a commit that was.
 type flaky struct {
 	name string
 	fail func(where string) bool

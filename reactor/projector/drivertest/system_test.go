@@ -126,7 +126,8 @@ func TestARouteMayBeAddedFromNowOn(t *testing.T) {
 	require.Equal(t, "2 3 6 7 8", column(t, db, "SELECT position FROM handled ORDER BY position"))
 }
 
-// A restart cannot help where the row is another's, and where the database is away nothing else does.
+// A restart cannot help where the row is another's, and where the database is away nothing else
+// does.
 func TestADatabaseThatRefusesTheOwnerHaltsTheWorkerAndOneThatIsAwayIsWaitedFor(t *testing.T) {
 	db, f := newFlaky(t)
 	st := openStore(t, storetest.NewDisk())
