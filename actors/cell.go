@@ -6,46 +6,25 @@ import (
 	"sync"
 	"time"
 
+	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/store"
 )
 
 // State of a worker.
-type State uint8
+type State = drive.State
 
-// The states of a worker.
+// The states of a worker; see package drive for what each of them means.
 const (
-	// Starting: it acquires its checkpoint, or has not looked for events yet.
-	Starting State = iota
-	// Idle: it has handled everything and waits for news.
-	Idle
-	// Running: it reads, handles or commits.
-	Running
-	// Retrying: it waits to try an event again, or for the store to have room. With lanes, other events may be handled
-	// meanwhile; then it is running.
-	Retrying
-	// Restarting: it waits to be started as a fresh actor.
-	Restarting
-	// Paused: an operator lets it rest. See PausedError.
-	Paused
-	// Halted: its policy gave it up. [System.Resume] starts it again, and so does the next Start, with a fresh count of
-	// attempts.
-	Halted
-	// Ended: its handler said that it is done.
-	Ended
-	// Stopped: the system was stopped.
-	Stopped
+	Starting   = drive.Starting
+	Idle       = drive.Idle
+	Running    = drive.Running
+	Retrying   = drive.Retrying
+	Restarting = drive.Restarting
+	Paused     = drive.Paused
+	Halted     = drive.Halted
+	Ended      = drive.Ended
+	Stopped    = drive.Stopped
 )
-
-// String gives the name of the state in lower case.
-func (s State) String() string {
-	names := [...]string{
-		"starting", "idle", "running", "retrying", "restarting", "paused", "halted", "ended", "stopped",
-	}
-	if int(s) < len(names) {
-		return names[s]
-	}
-	return "unknown"
-}
 
 // cell is what the outside may know of a worker. Its actor and its group write it, anybody reads it; it outlives restarts.
 // Its lock is held for a few assignments, and taken before that of watchers.
@@ -73,6 +52,7 @@ type cell struct {
 	attempt  int
 	hung     bool // its handler was given up
 	cancel   context.CancelFunc
+	aborted  uint64        // the latest incarnation whose handlers were cancelled
 	changed  chan struct{} // closed at the next change; nil while nobody waits
 }
 
@@ -81,47 +61,50 @@ func newCell(name string) *cell {
 	return &cell{name: name, since: now, movedAt: now}
 }
 
-// arm gives the cell what ends the contexts of the handlers of the present incarnation.
-func (c *cell) arm(cancel context.CancelFunc) {
+// arm gives the cell what ends the contexts of the handlers of an incarnation, which may have been
+// ordered before.
+func (c *cell) arm(gen uint64, cancel context.CancelFunc) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.cancel = cancel
+	if gen <= c.aborted {
+		cancel()
+	}
 }
 
-// abort ends the contexts of the handlers.
-func (c *cell) abort() {
+// abort ends the contexts of the handlers of an incarnation.
+func (c *cell) abort(gen uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.aborted = gen
 	if c.cancel != nil {
 		c.cancel()
 	}
 }
 
 // begin notes that an incarnation starts, and whether another one was before it.
-func (c *cell) begin() (later bool) {
+func (c *cell) begin(later bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	later = c.begun
 	if later {
 		c.restarts++
 	}
 	c.hung = false
-	if c.enter(Starting, nil) {
-		c.notify()
-	}
-	return later
+	c.notify()
 }
 
-// reopen lets a worker that was halted start again; false if it is not halted.
-func (c *cell) reopen() bool {
+// show enters a state that the tree says.
+func (c *cell) show(s drive.Show) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state != Halted {
-		return false
+	if s.State == Restarting {
+		c.attempt = s.Attempt
 	}
-	c.transit(Starting, nil)
-	c.notify()
-	return true
+	c.stack = s.Stack
+	if c.enter(s.State, s.Reason) {
+		c.notify()
+	}
+	c.stack = nil
 }
 
 // set changes the state, unless it is final.
@@ -133,27 +116,20 @@ func (c *cell) set(state State, reason error) {
 	}
 }
 
-// hang notes that a handler was given up.
-func (c *cell) hang() {
+// hang notes that a handler does not return. That is the reason why the worker is halted, unless it is
+// for another one.
+func (c *cell) hang(stack []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.hung = true
+	c.hung, c.stack = true, stack
+	reason := &HungError{Workers: []string{c.name}, Positions: []store.Position{c.position}, Stack: stack}
+	c.enter(Halted, reason)
+	c.notify()
 }
 
-// note keeps a stack for the transition that follows.
-func (c *cell) note(stack []byte) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.stack = stack
-}
-
-// enter changes the state, unless it is final. What a worker still does that is about to be restarted does not show. It is
-// called under mu.
+// enter changes the state, unless the present one may not become it. It is called under mu.
 func (c *cell) enter(state State, reason error) (entered bool) {
-	switch {
-	case c.state == Halted, c.state == Ended:
-		return false
-	case c.state == Restarting && (state == Running || state == Idle || state == Retrying || state == Paused):
+	if !c.state.MayBecome(state) {
 		return false
 	}
 	c.transit(state, reason)
@@ -165,7 +141,7 @@ func (c *cell) transit(state State, reason error) {
 	from := c.state
 	if from != state {
 		c.since = time.Now()
-		if state.working() && !from.working() { // it may have stood for as long as it liked
+		if working(state) && !working(from) { // it may have stood for as long as it liked
 			c.movedAt, c.stalled = c.since, false
 		}
 	}

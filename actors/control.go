@@ -10,6 +10,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -18,20 +19,15 @@ var errAgain = errors.New("actors: worker was restarted")
 
 // seat says which actor runs a worker or a group now.
 type seat struct {
-	mu    sync.Mutex
-	pid   *actor.PID
-	gen   uint64
-	taken chan struct{} // closed when another one takes it; nil while nobody waits
+	mu  sync.Mutex
+	pid *actor.PID
+	gen uint64
 }
 
 func (s *seat) take(pid *actor.PID, gen uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pid, s.gen = pid, gen
-	if s.taken != nil {
-		close(s.taken)
-		s.taken = nil
-	}
 }
 
 // actor gives the actor with its generation.
@@ -39,16 +35,6 @@ func (s *seat) actor() (*actor.PID, uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.pid, s.gen
-}
-
-// await is actor for who waits for the next one.
-func (s *seat) await() (*actor.PID, <-chan struct{}) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.taken == nil {
-		s.taken = make(chan struct{})
-	}
-	return s.pid, s.taken
 }
 
 func newControl(do func(context.Context, *worker) error) *control {
@@ -84,7 +70,7 @@ func (s *System) control(ctx context.Context, name string, do func(context.Conte
 }
 
 // answer waits for the answer of one incarnation, errAgain when it is gone without having begun.
-func (s *System) answer(ctx context.Context, p *plan, v view, generation uint64, m *control) error {
+func (s *System) answer(ctx context.Context, p *node, v view, generation uint64, m *control) error {
 	for {
 		if _, now := p.seat.actor(); now != generation && m.claim() {
 			return errAgain
@@ -109,31 +95,29 @@ func (s *System) answer(ctx context.Context, p *plan, v view, generation uint64,
 	}
 }
 
-// enable has the group start a halted worker again. A group that is being restarted is asked again when it is back: to ask
-// twice does no harm.
-func (s *System) enable(ctx context.Context, p *plan) error {
-	for {
-		owner, next := p.owner.await()
-		m := &enable{worker: p.worker.Name, reply: make(chan error, 1)}
-		s.actors.Root.Send(owner, m)
-		reply := m.reply
-	waiting:
-		for {
-			select {
-			case err := <-reply:
-				if !errors.Is(err, errAgain) {
-					return err
-				}
-				reply = nil
-			case <-next:
-				break waiting
-			case <-s.done:
-				return ErrStopped
-			case <-ctx.Done():
-				return fmt.Errorf("actors: worker %q: %w", p.worker.Name, ctx.Err())
-			}
-		}
+// enable has the supervisor start a halted worker again.
+func (s *System) enable(ctx context.Context, p *node) error {
+	m := &enable{leaf: p.Leaf, reply: make(chan error, 1)}
+	s.actors.Root.Send(s.supervisor, m)
+	select {
+	case err := <-m.reply:
+		return s.enabled(p, err)
+	case <-s.done:
+		return ErrStopped
+	case <-ctx.Done():
+		return fmt.Errorf("actors: worker %q: %w", p.worker.Name, ctx.Err())
 	}
+}
+
+func (s *System) enabled(p *node, err error) error {
+	switch {
+	case errors.Is(err, drive.ErrHung):
+		return fmt.Errorf("actors: worker %q: %w", p.worker.Name, ErrHung)
+	case errors.Is(err, drive.ErrStopping):
+		return ErrStopped
+	}
+	s.log.Info("worker enabled", workerField(p))
+	return err
 }
 
 // control does what was asked, now that nothing is in hand. Who asked is told when everybody else can see it, too.

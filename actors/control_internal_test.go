@@ -26,7 +26,7 @@ func TestACallIsNeverMadeTwiceAlsoIfTheWorkerIsRestartedMeanwhile(t *testing.T) 
 		synctest.Wait()
 		require.True(t, m.claim(), "the worker begins with it")
 		p.seat.take(pid, 2)
-		p.cell.begin()
+		p.cell.begin(true)
 		time.Sleep(time.Hour)
 		require.Empty(t, asked)
 		m.reply <- nil

@@ -51,9 +51,10 @@ func nested(h cursor.Handler) supervision.Group {
 
 func TestAPanicOfOurOwnActorsEndsTheSystemVisibly(t *testing.T) {
 	for id, message := range map[string]any{
-		"penstock/group":     &ready{child: 99},
-		"penstock/group/sub": &ready{child: 99},
-		"penstock/store":     &pull{},
+		"penstock/supervisor":          &ready{child: 99},
+		"penstock/supervisor/test":     &spawn{},
+		"penstock/supervisor/test/sub": &spawn{},
+		"penstock/store":               &pull{},
 	} {
 		t.Run(id, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -190,15 +191,9 @@ func TestAWorkerThatCouldNotAcquireTriesAgainInPlace(t *testing.T) {
 	require.NoError(t, ctx.messages[0].(*ready).err)
 	require.NotNil(t, w.runner)
 
-	g := newGroup(sys, &plan{}, 0, 0, nil)
-	g.begun = true
-	g.children = []*child{{plan: workers[1], gen: 1, then: missing, pid: ctx.Self(), judge: supervision.NewJudge(supervision.Spec{}, nil)}}
-	ctx = &sent{}
-	g.ready(ctx, &ready{gen: 1, err: fmt.Errorf("acquire: %w", store.ErrDiskFull)})
-	require.IsType(t, &verdict{}, ctx.messages[0])
 	w = newWorker(sys, workers[1], 0, 1, nil, 0, true)
 	ctx.sys = sys
-	w.obey(ctx, ctx.messages[0].(*verdict))
+	w.obey(ctx, &verdict{gen: 1, action: supervision.ActionRetry, delay: time.Hour, reason: store.ErrDiskFull})
 	require.Equal(t, Retrying, workers[1].cell.view().state)
 	w.stop()
 }

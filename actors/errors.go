@@ -94,9 +94,6 @@ func (e *SkippedError) Error() string {
 // Unwrap returns [ErrSkipped].
 func (e *SkippedError) Unwrap() error { return ErrSkipped }
 
-// errTemporary is the reason of a temporary worker that went down with its siblings.
-var errTemporary = errors.New("actors: temporary worker was stopped with its siblings, never restarted")
-
 // HungError names the workers whose handlers were still running when Stop gave up on them.
 type HungError struct {
 	Workers []string

@@ -14,7 +14,7 @@ type lane struct{ w *worker }
 
 // Receive implements actor.Actor.
 func (l *lane) Receive(c actor.Context) {
-	defer l.w.sys.armour(c)
+	defer l.w.sys.recoverPanic(c)
 	if m, ok := c.Message().(*handle); ok {
 		l.runStep(c, m.task)
 	}

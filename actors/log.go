@@ -8,9 +8,59 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/penstock-io/penstock/cursor/drive"
 )
 
-func workerField(p *plan) zap.Field { return zap.String("worker", p.path) }
+func workerField(p *node) zap.Field { return zap.String("worker", p.Path) }
+
+// note logs what the tree says about a worker or a group.
+func (s *System) note(n drive.Note) {
+	fields := []zap.Field{zap.String("worker", n.Path)}
+	if n.Err != nil {
+		fields = append(fields, errorField(n.Err))
+	}
+	switch n.Kind {
+	case drive.NoteRestarted, drive.NoteEnded, drive.NoteCrashed, drive.NoteBeyondTop:
+	case drive.NoteHalved:
+		fields = append(fields, zap.Int("limit", n.Limit))
+	default:
+		fields = append(fields, zap.Int("attempt", n.Attempt), zap.Duration("delay", n.Delay))
+	}
+	if len(n.Stack) > 0 {
+		fields = append(fields, zap.ByteString("stack", n.Stack))
+	}
+	level, message := noteText(n.Kind)
+	s.log.Log(level, message, fields...)
+}
+
+func noteText(k drive.NoteKind) (zapcore.Level, string) {
+	switch k {
+	case drive.NoteRetry:
+		return zapcore.WarnLevel, "worker retries"
+	case drive.NoteRestart:
+		return zapcore.WarnLevel, "worker restarts"
+	case drive.NoteHalt:
+		return zapcore.ErrorLevel, "worker halted"
+	case drive.NotePark:
+		return zapcore.ErrorLevel, "event parked"
+	case drive.NoteSkip:
+		return zapcore.ErrorLevel, "event skipped"
+	case drive.NoteEscalate:
+		return zapcore.ErrorLevel, "failure escalates"
+	case drive.NoteRestarted:
+		return zapcore.InfoLevel, "worker restarted"
+	case drive.NoteEnded:
+		return zapcore.InfoLevel, "worker ended"
+	case drive.NoteHalved:
+		return zapcore.WarnLevel, "batch panicked, worker restarts with half of it"
+	case drive.NoteCrashed:
+		return zapcore.ErrorLevel, "actor panicked"
+	case drive.NoteBeyondTop:
+		return zapcore.ErrorLevel, "failure escalates beyond the top group, all workers halt"
+	}
+	return zapcore.ErrorLevel, "unknown note"
+}
 
 func errorField(err error) zap.Field { return zap.Error(err) }
 

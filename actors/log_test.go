@@ -78,11 +78,11 @@ func TestTheStackOfAPanicIsInTheLog(t *testing.T) {
 //go:noinline
 func explode() { panic(errBoom) }
 
-// late panics while it is stopped, which without armour would leave its parent waiting for ever.
+// late panics while it is stopped, which without recoverPanic would leave its parent waiting for ever.
 type late struct{ sys *System }
 
 func (l late) Receive(c actor.Context) {
-	defer l.sys.armour(c)
+	defer l.sys.recoverPanic(c)
 	switch c.Message().(type) {
 	case *actor.Stopping, *actor.Stopped:
 		panic(errBoom)

@@ -8,6 +8,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
@@ -77,26 +78,16 @@ type (
 		quiet
 		gen uint64
 	}
-	// enable asks a group to start a halted worker again.
+	// enable has the supervisor start a halted worker again.
 	enable struct {
 		quiet
-		worker string
-		reply  chan error
+		leaf  int
+		reply chan error
 	}
 	// begin lets a worker that has acquired its checkpoint pull for the first time.
 	begin struct{ quiet }
-	// drain lets an actor end in good order. renew: it is started again then, so a group does not wait for who hangs.
-	drain struct {
-		quiet
-		renew bool
-	}
-	// rested tells a supervisor that a group is stopped but for those that hang; renew lets it start the others again.
-	rested struct {
-		quiet
-		child int
-		gen   uint64
-	}
-	renew struct{ quiet }
+	// drain lets an actor end in good order.
+	drain struct{ quiet }
 	// persist lets a parked worker write how far it has looked.
 	persist struct{ quiet }
 	// retry lets a worker try again what failed when its delay is over; first as in failed.
@@ -167,28 +158,48 @@ type (
 		child int
 		gen   uint64
 	}
-	// halt ends all children of a group for good, but not the group; enable can start its workers again.
-	halt struct {
+
+	// Between the supervisor and the containers of the groups. spawn, forward and kill are orders; arrived
+	// reports a container, gone an incarnation that has ended, after all that it sent, and groupGone a
+	// container that has. crashedWorker reports a panic of an incarnation, which is ending.
+	spawn struct {
 		quiet
-		reason error
+		node  *node
+		order drive.Spawn
 	}
-	// stopOver tells a supervisor that the time of a child to stop is over.
-	stopOver struct {
+	forward struct {
 		quiet
-		child int
-		gen   uint64
+		node    *node
+		gen     uint64
+		message any
 	}
-	// revive tells a supervisor that the delay of a restart of several children is over.
-	revive struct {
+	kill struct {
 		quiet
-		round uint64
+		node *node
+		gen  uint64
 	}
-	// respawn tells a supervisor that the delay of a restart is over.
-	respawn struct {
+	arrived struct {
 		quiet
-		child int
-		gen   uint64
+		group *drive.Node
+		pid   *actor.PID
 	}
+	gone struct {
+		quiet
+		leaf int
+		gen  uint64
+	}
+	groupGone struct {
+		quiet
+		pid *actor.PID
+	}
+	crashedWorker struct {
+		quiet
+		leaf    int
+		gen     uint64
+		failure supervision.Failure
+	}
+	// tick tells the supervisor that something may be due.
+	tick struct{ quiet }
 )
 
 // IgnoreDeadLetterLogging implements actor.IgnoreDeadLetterLogging.

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"runtime/pprof"
-
-	"github.com/penstock-io/penstock/store"
 )
 
 // stackOf gives the stacks of the goroutines that run handlers of a worker, as the goroutine profile shows them.
@@ -23,5 +21,3 @@ func stackOf(worker string) []byte {
 	}
 	return bytes.Join(found, []byte("\n\n"))
 }
-
-func positions(p ...store.Position) []store.Position { return p }

@@ -63,7 +63,7 @@ func (s *System) Status() Status {
 	return status
 }
 
-func (s *System) statusOf(p *plan, head store.Position) WorkerStatus {
+func (s *System) statusOf(p *node, head store.Position) WorkerStatus {
 	w, v := p.cell.status()
 	if !v.acquired {
 		return w
@@ -110,7 +110,7 @@ func first(events []store.Event) store.Event {
 }
 
 // keyOf asks the worker's function, which may panic.
-func keyOf(p *plan, e store.Event) (key string) {
+func keyOf(p *node, e store.Event) (key string) {
 	defer func() { _ = recover() }()
 	if p.worker.Key == nil {
 		return e.Coordinate.Entity
@@ -200,11 +200,11 @@ func (c *cell) stands(limit time.Duration) (time.Duration, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	still := time.Since(c.movedAt)
-	return still, c.state.working() && !c.stalled && still >= limit
+	return still, working(c.state) && !c.stalled && still >= limit
 }
 
 // working reports whether a worker in that state has no reason to stand still but that it has nothing to do.
-func (s State) working() bool { return s == Idle || s == Running || s == Starting }
+func working(s State) bool { return s == Idle || s == Running || s == Starting }
 
 // stall notes that it stands at a position, unless it moved meanwhile.
 func (c *cell) stall(position store.Position, reason error) bool {

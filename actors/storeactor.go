@@ -41,7 +41,7 @@ func newStoreActor(sys *System) *storeActor {
 
 // Receive implements actor.Actor.
 func (a *storeActor) Receive(c actor.Context) {
-	defer a.sys.armour(c)
+	defer a.sys.recoverPanic(c)
 	switch m := c.Message().(type) {
 	case *pull:
 		a.pull(c, m)

@@ -23,11 +23,12 @@ type System struct {
 	store   *store.Store
 	options Options
 	log     *zap.Logger
-	workers []*plan // in the order of the tree
-	byName  map[string]*plan
+	workers []*node // in the order of the tree
+	byName  map[string]*node
 
 	actors     *actor.ActorSystem
 	root       *actor.PID
+	supervisor *actor.PID
 	storeActor *actor.PID // set before the first worker exists
 	started    chan error // one answer
 	start      atomic.Pointer[context.Context]
@@ -79,7 +80,8 @@ func Start(ctx context.Context, st *store.Store, o Options, tree supervision.Gro
 	}
 	s := newSystem(st, o, workers)
 	s.start.Store(&ctx)
-	_, err = s.actors.Root.SpawnNamed(s.props(func() actor.Actor { return &root{sys: s, plan: top} }), rootName)
+	supervisor := func() actor.Actor { return newSupervisor(s, top) }
+	_, err = s.actors.Root.SpawnNamed(s.props(func() actor.Actor { return &root{sys: s, make: supervisor} }), rootName)
 	if err != nil {
 		return nil, fmt.Errorf("actors: spawn: %w", err)
 	}
@@ -100,16 +102,19 @@ func Start(ctx context.Context, st *store.Store, o Options, tree supervision.Gro
 	return s, nil
 }
 
-// rootName is the name of the root actor.
-const rootName = "penstock"
+// The names of the root actor, and of the supervisor below it.
+const (
+	rootName       = "penstock"
+	supervisorName = "supervisor"
+)
 
-func newSystem(st *store.Store, o Options, workers []*plan) *System {
+func newSystem(st *store.Store, o Options, workers []*node) *System {
 	s := &System{
 		store:    st,
 		options:  o,
 		log:      o.Logger,
 		workers:  workers,
-		byName:   make(map[string]*plan, len(workers)),
+		byName:   make(map[string]*node, len(workers)),
 		started:  make(chan error, 1),
 		stopping: make(chan struct{}),
 		done:     make(chan struct{}),
@@ -124,6 +129,7 @@ func newSystem(st *store.Store, o Options, workers []*plan) *System {
 	s.actors = actor.NewActorSystem(
 		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return newBridge(o.Logger) }))
 	s.root = s.actors.NewLocalPID(rootName)
+	s.supervisor = s.actors.NewLocalPID(rootName + "/" + supervisorName)
 	return s
 }
 
@@ -131,9 +137,6 @@ func newSystem(st *store.Store, o Options, workers []*plan) *System {
 func (s *System) props(producer actor.Producer) *actor.Props {
 	return actor.PropsFromProducer(producer, actor.WithDispatcher(dispatcher{}))
 }
-
-// generation gives a number that no actor had before.
-func (s *System) generation() uint64 { return s.lastGen.Add(1) }
 
 // acquisition is the context for acquiring checkpoints: the caller's during Start, unbounded for restarts.
 func (s *System) acquisition() context.Context {
@@ -189,7 +192,12 @@ func (s *System) drain() {
 	})
 }
 
-func (s *System) isStarting() bool { return s.start.Load() != nil }
+// crashed ends the system because an actor that no restart brings back has panicked.
+func (s *System) crashed(pid *actor.PID, failure supervision.Failure) {
+	s.log.Error("actor panicked", zap.String("actor", pid.Id), errorField(failure.Err),
+		zap.ByteString("stack", failure.Stack))
+	s.fail(failure.Err)
+}
 
 func (s *System) isStopping() bool { return closed(s.stopping) }
 

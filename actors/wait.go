@@ -82,7 +82,7 @@ func (s *System) never(v view, worker string) error {
 // applied reports whether the events of a receipt that concern the worker are done. A parked pull does not move with the
 // head, so that the worker's position alone does not tell. Where one was set aside that is the error, whatever becomes of the
 // others; while it is being handled again it is not done.
-func (s *System) applied(ctx context.Context, p *plan, v view, r store.Receipt) (done bool, err error) {
+func (s *System) applied(ctx context.Context, p *node, v view, r store.Receipt) (done bool, err error) {
 	if len(r.Events) == 0 {
 		return true, nil
 	}

@@ -18,7 +18,7 @@ import (
 // goroutine; with lanes each runs inside the Receive of a child.
 type worker struct {
 	sys    *System
-	plan   *plan
+	plan   *node
 	child  int // its place in the group
 	gen    uint64
 	parent *actor.PID
@@ -56,18 +56,18 @@ type insideKey struct{}
 const profileLabel = "penstock.worker"
 
 // newWorker makes an incarnation.
-func newWorker(sys *System, p *plan, child int, gen uint64, parent *actor.PID, limit int, later bool) *worker {
+func newWorker(sys *System, p *node, child int, gen uint64, parent *actor.PID, limit int, later bool) *worker {
 	w := &worker{
 		sys: sys, plan: p, child: child, gen: gen, parent: parent, limit: limit, later: later,
 	}
 	w.ctx, w.cancel = context.WithCancel(context.WithValue(sys.handlers, insideKey{}, w))
-	p.cell.arm(w.cancel)
+	p.cell.arm(gen, w.cancel)
 	return w
 }
 
 // Receive implements actor.Actor.
 func (w *worker) Receive(c actor.Context) {
-	defer w.sys.armour(c)
+	defer w.sys.recoverPanic(c)
 	switch m := c.Message().(type) {
 	case *actor.Started:
 		w.plan.seat.take(c.Self(), w.gen)
@@ -139,7 +139,7 @@ func (w *worker) acquire(c actor.Context) {
 // would be skipped, or come again and again, with their reactions. One that was widened while it ran stays so.
 func (w *worker) resumed() cursor.Worker {
 	again := w.plan.worker
-	again.Policy = w.plan.spec.Policy // with what it inherits
+	again.Policy = w.plan.Spec.Policy // with what it inherits
 	if v := w.plan.cell.view(); again.Volatile && v.acquired {
 		again.Start = store.After(v.position)
 	}
@@ -364,14 +364,7 @@ func (w *worker) drain(c actor.Context) {
 }
 
 // drained ends the actor: for good, or to be restarted with its siblings.
-func (w *worker) drained(c actor.Context) {
-	if w.sys.isStopping() {
-		w.plan.cell.set(Stopped, nil)
-	} else if w.plan.cell.view().state != Restarting {
-		w.plan.cell.set(Restarting, nil)
-	}
-	c.Stop(c.Self())
-}
+func (w *worker) drained(c actor.Context) { c.Stop(c.Self()) }
 
 // end is the end that the handler asked for.
 func (w *worker) end(c actor.Context) {

@@ -72,6 +72,7 @@ func (t *Tree) decide(now time.Time, l *leaf, v supervision.Verdict, stack []byt
 
 func (t *Tree) showRestarting(l *leaf, v supervision.Verdict, stack []byte) {
 	if l.fate == live {
+		l.shown = Restarting
 		t.emit(Show{Leaf: l.number, State: Restarting, Reason: v.Reason, Attempt: v.Attempt, Stack: stack})
 	}
 }
@@ -92,6 +93,7 @@ func (t *Tree) halve(now time.Time, l *leaf, report Report) {
 // halt ends a leaf until it is resumed.
 func (t *Tree) halt(now time.Time, l *leaf, v supervision.Verdict, stack []byte) {
 	l.fate = halted
+	l.shown = Halted
 	t.emit(Show{Leaf: l.number, State: Halted, Reason: v.Reason, Stack: stack})
 	if t.final == nil || l.phase.leaves() { // else it is drained in its turn
 		t.kill(now, l)

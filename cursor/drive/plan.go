@@ -18,7 +18,7 @@ type Node struct {
 	Children   []*Node              // of a group
 	// Leaf numbers the workers of the tree depth first, from 0; it is -1 for a group.
 	Leaf   int
-	Worker cursor.Worker // of a leaf; Name is that of its checkpoint
+	Worker *cursor.Worker // of a leaf, for whatever runs it; its Name is that of the checkpoint
 }
 
 // IsLeaf reports whether the node is a worker.
@@ -95,7 +95,7 @@ func (p *planner) worker(child supervision.Child, spec supervision.Spec, path st
 	if w.Volatile && spec.Policy.Exhausted == supervision.ActionPark {
 		spec.Policy.Exhausted = supervision.ActionHalt // without a checkpoint nothing can be parked
 	}
-	n := &Node{Name: spec.Name, Path: path, Spec: spec, Leaf: len(p.paths), Worker: w}
+	n := &Node{Name: spec.Name, Path: path, Spec: spec, Leaf: len(p.paths), Worker: &w}
 	p.paths[w.Name] = path
 	return n, nil
 }

@@ -44,6 +44,7 @@ type leaf struct {
 
 	phase leafPhase
 	fate  fate
+	shown State  // what the tree said last; the incarnation may look like another one meanwhile
 	gen   uint64 // of the latest incarnation
 	cause Cause  // of the next one
 	round *round // that it is part of, or nil
@@ -314,7 +315,9 @@ func (t *Tree) Gone(now time.Time, number int, gen uint64) []Effect {
 		t.showStopped(l)
 	case l.fate != live:
 	case r != nil && r.stage == roundStopping:
-		t.show(l, Restarting, nil)
+		if l.shown != Restarting { // which has a reason of its own
+			t.show(l, Restarting, nil)
+		}
 	default:
 		t.postpone(now, l)
 	}

@@ -58,7 +58,6 @@ func (s *sprouting) node(path string) *Node {
 	n.Name, n.Spec.Name, n.Path = name, name, strings.TrimPrefix(path+"/"+name, "/")
 	if !strings.HasPrefix(s.text, "(") {
 		n.Leaf = s.leaves
-		n.Worker.Name = name
 		s.leaves++
 		return n
 	}

@@ -19,9 +19,9 @@ type crashed struct {
 // Error is what protoactor logs of it.
 func (c *crashed) Error() string { return fmt.Sprint("panic: ", c.value) }
 
-// armour is deferred first thing by the Receive of every actor. A panic while stopping would bring the actor back to life or
+// recoverPanic is deferred first thing by the Receive of every actor. A panic while stopping would bring the actor back to life or
 // leave its parent waiting for ever, so it is only logged; any other one gets its stack.
-func (s *System) armour(c actor.Context) {
+func (s *System) recoverPanic(c actor.Context) {
 	value := recover()
 	if value == nil {
 		return
