@@ -167,12 +167,12 @@ func compareEvent(e *Event, position Position, want *expectedEvent) error {
 func chained(previous [32]byte, e *Event) [32]byte {
 	d := wal.Draft{
 		Entity: e.Coordinate.Entity, Scope: e.Coordinate.Scope, Kind: e.Kind, Codec: e.Codec,
-		SchemaVersion: e.SchemaVersion, Depth: e.Depth, Cause: e.Cause, Headers: e.headers, Payload: e.Payload,
+		SchemaVersion: e.SchemaVersion, Depth: e.Depth, Cause: e.Cause, Headers: e.headers(), Payload: e.Payload,
 	}
 	if e.Correlation != e.ID {
 		d.Correlation = e.Correlation
 	}
-	rec := wal.AppendEvent(nil, &d)
+	rec := wal.Extend(wal.AppendEvent(nil, &d), 0, extensionsOf(e))
 	return wal.Chain(previous, wal.Content(rec), rec,
 		&wal.Stamp{Position: uint64(e.Position), Version: e.Version, Time: uint64(e.Time), ID: e.ID})
 }

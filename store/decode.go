@@ -10,12 +10,13 @@ import (
 // decoder turns records into events and remembers the strings in them, so that a million events of one entity share
 // one string. It serves one goroutine at a time.
 type decoder struct {
-	names  map[string]*names
-	last   *names
-	record wal.Event // scratch of decode, and so on
-	events []Event
-	ords   []uint32
-	extent []index.Extent
+	names    map[string]*names
+	last     *names
+	emitters emitterCache
+	record   wal.Event // scratch of decode, and so on
+	events   []Event
+	ords     []uint32
+	extent   []index.Extent
 }
 
 // names are the strings of an event's envelope.
@@ -26,13 +27,18 @@ type names struct {
 }
 
 // decoderPool hands decoders from reader to reader.
-type decoderPool struct{ pool sync.Pool }
+type decoderPool struct {
+	sides *sideTable // of the store, with the names of emitters; set before the first get
+	pool  sync.Pool
+}
 
 func (p *decoderPool) get() *decoder {
 	if d, ok := p.pool.Get().(*decoder); ok {
 		return d
 	}
-	return &decoder{names: make(map[string]*names), last: &names{}}
+	return &decoder{
+		names: make(map[string]*names), last: &names{}, emitters: emitterCache{sides: p.sides},
+	}
 }
 
 func (p *decoderPool) put(d *decoder) {
@@ -57,8 +63,10 @@ func (d *decoder) decode(rec []byte, e *Event) bool {
 	e.Time = Timestamp(w.Time)
 	e.Cause, e.Correlation, e.Depth = w.Cause, w.Correlation, w.Depth
 	e.Codec = n.codec
-	e.Payload, e.headers, e.extensions = w.Payload, w.Headers, w.Extensions
-	e.hash = w.Hash
+	e.Payload, e.record, e.emitter = w.Payload, rec, nil
+	if len(w.Extensions) > 0 {
+		e.emitter = d.emitters.find(w.Extensions)
+	}
 	return true
 }
 

@@ -81,19 +81,33 @@ type Event struct {
 	Codec   string
 	Payload []byte
 
-	headers    []byte
-	extensions []byte
-	hash       [32]byte
+	// record is the whole record, which the payload is a part of: what few callers read is parsed
+	// when they do, and costs an event no room of its own. nil for an event made by hand.
+	record  []byte
+	emitter *emitterNames // nil for an event without one; shared and immutable
 }
 
 // Hash is the event's link in the SHA-256 chain of its entity: it covers the entity's previous hash, the
 // content of the event and its causal links, its position, version, time and id.
-func (e Event) Hash() [32]byte { return e.hash }
+func (e Event) Hash() [32]byte {
+	if len(e.record) == 0 {
+		return [32]byte{}
+	}
+	return wal.Hash(e.record)
+}
+
+// headers are the encoded ones.
+func (e *Event) headers() []byte {
+	if len(e.record) == 0 {
+		return nil
+	}
+	return wal.Headers(e.record)
+}
 
 // Header gives the value of one header. Headers are decoded at each call: take [Event.Headers] to read
 // several.
 func (e Event) Header(name string) (value string, ok bool) {
-	for n, v := range wal.Pairs(e.headers) {
+	for n, v := range wal.Pairs(e.headers()) {
 		if string(n) == name {
 			return string(v), true
 		}
@@ -104,7 +118,7 @@ func (e Event) Header(name string) (value string, ok bool) {
 // Headers decodes all headers into a new map, nil when there are none.
 func (e Event) Headers() map[string]string {
 	var m map[string]string
-	for n, v := range wal.Pairs(e.headers) {
+	for n, v := range wal.Pairs(e.headers()) {
 		if m == nil {
 			m = make(map[string]string)
 		}

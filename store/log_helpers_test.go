@@ -103,17 +103,24 @@ func requireChains(t require.TestingT, events []Event) {
 	last := make(map[string][32]byte)
 	for _, e := range events {
 		d := wal.Draft{
-			Entity: e.Coordinate.Entity, Scope: e.Coordinate.Scope, Kind: e.Kind, Codec: e.Codec, Headers: e.headers,
+			Entity: e.Coordinate.Entity, Scope: e.Coordinate.Scope, Kind: e.Kind, Codec: e.Codec, Headers: e.headers(),
 			SchemaVersion: e.SchemaVersion, Depth: e.Depth, Cause: e.Cause, Payload: e.Payload,
 		}
 		if e.Correlation != e.ID {
 			d.Correlation = e.Correlation
 		}
-		rec := wal.AppendEvent(nil, &d)
+		rec := wal.Extend(wal.AppendEvent(nil, &d), 0, extensionsOf(&e))
 		stamp := wal.Stamp{Position: uint64(e.Position), Version: e.Version, Time: uint64(e.Time), ID: e.ID}
 		last[d.Entity] = wal.Chain(last[d.Entity], wal.Content(rec), rec, &stamp)
 		require.Equal(t, last[d.Entity], e.Hash(), "event %d", e.Position)
 	}
+}
+
+func extensionsOf(e *Event) []byte {
+	if len(e.record) == 0 {
+		return nil
+	}
+	return wal.Extensions(e.record)
 }
 
 // untouched demands that f writes nothing.

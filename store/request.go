@@ -127,6 +127,10 @@ func (req *request) addEvent(p *Proposal) (content [32]byte, err error) {
 	start := len(req.records)
 	req.records = wal.AppendEvent(req.records, &d)
 	content = wal.Content(req.records[start:])
+	if p.Emitter != nil {
+		var room [32]byte
+		req.records = wal.Extend(req.records, start, appendEmitter(room[:0], p.Emitter))
+	}
 	req.events = append(req.events, requestEvent{
 		terms:   index.Terms{Entity: d.Entity, Scope: d.Scope, Kind: d.Kind},
 		expect:  p.Expect,
@@ -152,6 +156,9 @@ func (req *request) addSide(w *SideWrite) {
 // encodeProposal checks and encodes a proposal.
 func encodeProposal(p *Proposal) (d wal.Draft, err error) {
 	if err := checkCoordinate(p); err != nil {
+		return d, err
+	}
+	if err := checkEmitter(p.Emitter); err != nil {
 		return d, err
 	}
 	d = wal.Draft{

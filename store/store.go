@@ -76,6 +76,7 @@ func open(fsys vfs.FS, dir string, o Options, inline bool) (*Store, error) {
 		s.boot = o.Device.Boot
 	}
 	s.sides.values = make(map[string]SideValue)
+	s.decoders.sides = &s.sides
 	s.segments.Store(&[]*segment{})
 	if o.ReadOnly {
 		err = s.openReadOnly()

@@ -51,7 +51,7 @@ func (s *Store) lastOfEntity(name string) (state entityState, found bool, err er
 		if e.Coordinate.Entity != name { // another entity with the same hash: look at them all
 			return s.scanForEntity(name, head)
 		}
-		return entityState{version: e.Version, hash: e.hash}, true, nil
+		return entityState{version: e.Version, hash: e.Hash()}, true, nil
 	}
 	return state, false, nil
 }
@@ -75,7 +75,7 @@ func (s *Store) scanForEntity(name string, head Position) (state entityState, fo
 				return state, false, err
 			}
 			if e.Coordinate.Entity == name {
-				state, found = entityState{version: e.Version, hash: e.hash}, true
+				state, found = entityState{version: e.Version, hash: e.Hash()}, true
 			}
 		}
 	}

@@ -68,7 +68,8 @@
 //	32   8  hybrid time
 //	40  16  id
 //	56  32  hash: SHA-256 of the entity's previous hash, the content digest, position, version, time, id, the
-//	        bytes 10 to 16, and all behind the payload; the content digest is that of the bytes from 88 to there
+//	        bytes 10 to 16, and all after the payload; the content digest is that of the bytes from 88 to
+//	        there, with the length of the extensions taken as 0
 //
 // and the part sealed by the caller, which the content digest covers:
 //
@@ -78,8 +79,28 @@
 //	112     entity, scope, kind, codec, headers, payload, then cause, correlation (16 bytes each, when
 //	        flagged), extensions
 //
-// Headers are pairs of (length as uvarint, bytes) for name and value, sorted by name. Extensions are
-// (tag as uvarint, length as uvarint, bytes); tags not known are kept and handed on.
+// Headers are pairs of (length as uvarint, bytes) for name and value, sorted by name.
+//
+// # Extensions of an event
+//
+// A sequence of (tag as uvarint, length as uvarint, bytes). Tags that a program does not know are kept, and
+// covered by checksum and hash like the others.
+//
+//	+-----+--------+---------------------+-----+--------+- - - -+
+//	| tag | length | bytes               | tag | length | bytes |
+//	+-----+--------+---------------------+-----+--------+- - - -+
+//
+// Tag 1 says who wrote a reaction; the first one counts, and bytes after the attempt are ignored:
+//
+//	+---+----+----------------------+-----------------+-------------------+
+//	| 1 | 10 | id of the emitter, 8 | epoch (uvarint) | attempt (uvarint) |
+//	+---+----+----------------------+-----------------+-------------------+
+//
+// The names that an id stands for are the value of the side key "emitter/" and the id in hexadecimal: a pair, as
+// of headers, of worker and build. The id is the first 8 bytes of the SHA-256 of that value. The value is in the
+// log before the first event that has the id.
+//
+// # Other records
 //
 // Side value: 10 key length (2), 12 value length (4), 16 revision (8), 24 key, value. A deletion has no value.
 //

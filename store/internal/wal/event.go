@@ -90,9 +90,31 @@ func AppendEvent(dst []byte, d *Draft) []byte {
 	return dst
 }
 
-// Content is the digest of what a repeated commit must agree in: coordinate, kind, codec, schema version, headers and payload
-// of a record made by AppendEvent.
-func Content(rec []byte) [32]byte { return sha256.Sum256(rec[88:contentEnd(rec)]) }
+// Extend adds extensions, see [AppendExtension], to the record that [AppendEvent] has made of
+// dst[start:] and that has none. The content digest is the same before and after, and cheaper before.
+func Extend(dst []byte, start int, extensions []byte) []byte {
+	dst = append(dst, extensions...)
+	rec := dst[start:]
+	le.PutUint32(rec[104:], uint32(len(extensions)))
+	le.PutUint32(rec, uint32(len(rec)))
+	return dst
+}
+
+// Content is the digest of what a repeated commit must agree in: coordinate, kind, codec, schema
+// version, headers and payload of a record made by [AppendEvent]. Extensions are left out, their
+// length too: a retry may be another attempt, of another build.
+func Content(rec []byte) [32]byte {
+	end := contentEnd(rec)
+	if le.Uint32(rec[104:]) == 0 {
+		return sha256.Sum256(rec[88:end])
+	}
+	var none [4]byte
+	h := sha256.New()
+	h.Write(rec[88:104])
+	h.Write(none[:])
+	h.Write(rec[108:end])
+	return [32]byte(h.Sum(nil))
+}
 
 // contentEnd is where the causal links and extensions of a record begin.
 func contentEnd(rec []byte) int {
@@ -168,6 +190,19 @@ func ParseEvent(rec []byte, e *Event) error {
 	e.Extensions, _ = cut(rest, extensions)
 	return nil
 }
+
+// Hash of an event whose record [ParseEvent] has read.
+func Hash(rec []byte) [32]byte { return [32]byte(rec[56:88]) }
+
+// Headers of an event whose record [ParseEvent] has read.
+func Headers(rec []byte) []byte {
+	start := eventFixedSize + int(le.Uint16(rec[90:])) + int(le.Uint16(rec[92:])) + int(le.Uint16(rec[94:])) +
+		int(le.Uint16(rec[96:]))
+	return rec[start:][:le.Uint32(rec[100:])]
+}
+
+// Extensions of an event whose record [ParseEvent] has read.
+func Extensions(rec []byte) []byte { return rec[len(rec)-int(le.Uint32(rec[104:])):] }
 
 // cut splits b at n and leaves the head no room to grow into the tail.
 func cut(b []byte, n int) (head, tail []byte) { return b[:n:n], b[n:] }
