@@ -9,7 +9,7 @@ import (
 var (
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("store: closed")
-	// ErrLocked: another writer, of this process or another, has the directory open.
+	// ErrLocked: another writer, of this process or another, has the directory open. See LockedError.
 	ErrLocked = errors.New("store: directory is locked by another writer")
 	// ErrReadOnly: the store was opened with Options.ReadOnly.
 	ErrReadOnly = errors.New("store: opened read-only")
@@ -24,7 +24,7 @@ var (
 	ErrOutcomeUnknown = errors.New("store: outcome unknown")
 	// ErrNotFound: no such event.
 	ErrNotFound = errors.New("store: not found")
-	// ErrNotStore: the directory holds no store, and was opened read-only.
+	// ErrNotStore: the directory holds no store, and was opened read-only or with Options.MustExist. See NotStoreError.
 	ErrNotStore = errors.New("store: no store in this directory")
 	// ErrCorrupt: bytes on disk are not what was written. See CorruptError.
 	ErrCorrupt = errors.New("store: corrupt")
@@ -40,6 +40,28 @@ var (
 	// ErrInvalid: a field breaks a rule. See InvalidError and LimitError.
 	ErrInvalid = errors.New("store: invalid")
 )
+
+// LockedError says which process has the directory open for writing.
+type LockedError struct {
+	Owner Owner // zero where that process did not say
+}
+
+func (e *LockedError) Error() string {
+	return "store: directory is locked by another writer: " + e.Owner.String()
+}
+
+// Is makes errors.Is(err, ErrLocked) true.
+func (e *LockedError) Is(target error) bool { return target == ErrLocked }
+
+// NotStoreError names the directory that holds no store.
+type NotStoreError struct {
+	Directory string
+}
+
+func (e *NotStoreError) Error() string { return fmt.Sprintf("store: no store in directory %q", e.Directory) }
+
+// Is makes errors.Is(err, ErrNotStore) true.
+func (e *NotStoreError) Is(target error) bool { return target == ErrNotStore }
 
 // CorruptError names the place of damage.
 type CorruptError struct {

@@ -43,6 +43,9 @@ type Options struct {
 	// following one twice as much up to this size. They are filled with zeros ahead of use, which halves the cost of a sync;
 	// in the weaker modes their room is only reserved. Between 64 KiB and 1 GiB.
 	SegmentBytes int64
+	// MustExist refuses to create: opening a directory without a store is a [NotStoreError] and makes none. A store whose
+	// creation was cut off, so that no Open of it ever returned, counts as none.
+	MustExist bool
 	// ReadOnly opens the directory beside its writer, or without one, and changes nothing in it.
 	ReadOnly bool
 	// Device is where the directory lies, nil for the machine's own file system. It is the seam for tests: only package storetest

@@ -73,22 +73,30 @@ func (r *recovery) load() error {
 			return err
 		}
 	}
+	if r.store.options.MustExist && len(*r.store.segments.Load()) == 0 {
+		return &NotStoreError{Directory: r.store.dir}
+	}
 	return r.dropUnstarted()
 }
 
-// list gives the numbers of the segment files, which must follow each other from 1 on.
-func (r *recovery) list() ([]uint32, error) {
-	names, err := r.store.fs.List(r.store.dir)
-	if err != nil {
-		return nil, err
-	}
-	var numbers []uint32
+// segmentNumbers returns the numbers of the segment files in the directory, in order.
+func (s *Store) segmentNumbers() (numbers []uint32, err error) {
+	names, err := s.fs.List(s.dir)
 	for _, name := range names {
 		if n, ok := segmentNumber(name); ok {
 			numbers = append(numbers, n)
 		}
 	}
 	slices.Sort(numbers)
+	return numbers, err
+}
+
+// list returns the numbers of the segment files, which must follow each other from 1 on.
+func (r *recovery) list() ([]uint32, error) {
+	numbers, err := r.store.segmentNumbers()
+	if err != nil {
+		return nil, err
+	}
 	for i, n := range numbers {
 		if n != uint32(i)+1 {
 			return nil, &CorruptError{Segment: uint32(i) + 1, Reason: "segment file is missing"}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -91,22 +92,39 @@ func open(fsys vfs.FS, dir string, o Options, inline bool) (*Store, error) {
 }
 
 func (s *Store) openWriter() error {
-	if err := s.fs.MkdirAll(s.dir); err != nil {
+	if err := s.lockDirectory(); err != nil {
 		return err
 	}
-	lock, err := s.fs.Lock(s.path(lockName))
-	if errors.Is(err, vfs.ErrLocked) {
-		return ErrLocked
-	}
-	if err != nil {
-		return err
-	}
-	s.lock = lock
 	w, err := s.recoverLog()
 	if err != nil {
 		return err
 	}
 	s.committer = newCommitter(w)
+	return nil
+}
+
+// lockDirectory makes this process the owner of the directory, and makes the directory if there is none.
+func (s *Store) lockDirectory() error {
+	if s.options.MustExist {
+		// Before anything is made. Whether the files hold a store is seen under the lock.
+		if numbers, err := s.segmentNumbers(); errors.Is(err, fs.ErrNotExist) || err == nil && len(numbers) == 0 {
+			return &NotStoreError{Directory: s.dir}
+		} else if err != nil {
+			return err
+		}
+	}
+	if err := s.fs.MkdirAll(s.dir); err != nil {
+		return err
+	}
+	lock, err := s.fs.Lock(s.path(lockName))
+	if errors.Is(err, vfs.ErrLocked) {
+		return &LockedError{Owner: readOwner(s.fs, s.path(ownerName))}
+	}
+	if err != nil {
+		return err
+	}
+	s.lock = lock
+	s.writeOwner()
 	return nil
 }
 
@@ -180,6 +198,7 @@ func (s *Store) release() {
 		_ = s.beaconFile.Close()
 	}
 	if s.lock != nil {
+		s.removeOwner()
 		_ = s.lock.Close()
 	}
 }

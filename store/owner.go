@@ -1,0 +1,90 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/penstock-io/penstock/store/internal/vfs"
+)
+
+// Owner says which process has a directory open for writing. It is what that process says of itself, for people who look for
+// it: nothing decides by it.
+type Owner struct {
+	PID     int
+	Program string    // path of the executable
+	Started time.Time // when it opened the directory, to the second
+}
+
+// String returns what is known, as in "process 4711 (/usr/bin/shop), since 2006-01-02T15:04:05Z".
+func (o Owner) String() string {
+	if o.PID == 0 {
+		return "unknown process"
+	}
+	s := fmt.Sprintf("process %d", o.PID)
+	if o.Program != "" {
+		s += fmt.Sprintf(" (%s)", o.Program)
+	}
+	if !o.Started.IsZero() {
+		s += ", since " + o.Started.Format(time.RFC3339)
+	}
+	return s
+}
+
+// The file OWNER lies beside LOCK and says who holds it. It exists from just after the lock is taken until just before it is
+// released, so it is stale only after the death of its process; and as it is read only by those who find the lock taken, a
+// stale one misleads only between the taking of the lock and the writing of the file. It is never synced, and an error with it
+// is ignored: neither a full disk nor a crash with half of it written may keep a store from opening.
+//
+// The content is a JSON object with the members pid, program, started. Readers ignore other members.
+const (
+	ownerName     = "OWNER"
+	maxOwnerBytes = 4 << 10 // read of it, whatever its size
+)
+
+type ownerFile struct {
+	PID     int       `json:"pid"`
+	Program string    `json:"program,omitempty"`
+	Started time.Time `json:"started"`
+}
+
+// writeOwner names this process as the owner of the directory. The lock must be held.
+func (s *Store) writeOwner() {
+	program, err := os.Executable()
+	if err != nil {
+		program = os.Args[0]
+	}
+	content, err := json.Marshal(ownerFile{PID: os.Getpid(), Program: program, Started: time.Now().UTC().Truncate(time.Second)})
+	if err != nil {
+		return
+	}
+	s.removeOwner() // a stale one would be worse than none, should the disk be full
+	file, err := s.fs.Create(s.path(ownerName))
+	if err != nil {
+		return
+	}
+	_, err = file.WriteAt(append(content, '\n'), 0)
+	if closed := file.Close(); err != nil || closed != nil {
+		s.removeOwner()
+	}
+}
+
+// removeOwner takes the name away again. The lock must be held.
+func (s *Store) removeOwner() { _ = s.fs.Remove(s.path(ownerName)) }
+
+// readOwner returns what the holder of the lock says of itself; the zero Owner where it says nothing that can be read.
+func readOwner(fsys vfs.FS, name string) Owner {
+	file, err := fsys.Open(name, true)
+	if err != nil {
+		return Owner{}
+	}
+	defer func() { _ = file.Close() }()
+	b := make([]byte, maxOwnerBytes)
+	n, _ := file.ReadAt(b, 0) // what there is of it; a file that is cut short is not an object
+	var f ownerFile
+	if json.Unmarshal(b[:n], &f) != nil || f.PID <= 0 {
+		return Owner{}
+	}
+	return Owner(f)
+}

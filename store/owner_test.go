@@ -1,0 +1,179 @@
+package store
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/store/internal/vfs"
+)
+
+// requireLocked opens a directory that is locked and returns what the error says of its owner.
+func requireLocked(t *testing.T, dir string) Owner {
+	t.Helper()
+	_, err := Open(dir, Options{})
+	require.ErrorIs(t, err, ErrLocked)
+	var locked *LockedError
+	require.ErrorAs(t, err, &locked)
+	return locked.Owner
+}
+
+func requireNoOwner(t *testing.T, dir string) {
+	t.Helper()
+	_, err := os.Stat(filepath.Join(dir, ownerName))
+	require.ErrorIs(t, err, fs.ErrNotExist)
+}
+
+func TestALockedDirectoryNamesTheProcessThatHasItOpen(t *testing.T) {
+	dir, before := t.TempDir(), time.Now().Truncate(time.Second)
+	s := diskLog(t, dir, Options{})
+	executable, err := os.Executable()
+	require.NoError(t, err)
+	owner := requireLocked(t, dir)
+	require.Equal(t, os.Getpid(), owner.PID)
+	require.Equal(t, executable, owner.Program)
+	require.WithinRange(t, owner.Started, before, time.Now())
+	_, err = Open(dir, Options{})
+	require.ErrorContains(t, err, fmt.Sprintf("process %d (%s), since ", os.Getpid(), executable))
+	require.NoError(t, s.Close())
+	requireNoOwner(t, dir)
+
+	other, first := start(t, "writer", dir)
+	require.Equal(t, "open 0", first)
+	owner = requireLocked(t, dir)
+	require.Equal(t, other.cmd.Process.Pid, owner.PID)
+	require.Equal(t, executable, owner.Program)
+	other.ask("close")
+	requireNoOwner(t, dir)
+}
+
+func TestAReaderIsNoOwner(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, diskLog(t, dir, Options{}).Close())
+	diskLog(t, dir, Options{ReadOnly: true})
+	requireNoOwner(t, dir)
+	require.NoError(t, diskLog(t, dir, Options{}).Close(), "nothing is locked")
+}
+
+func TestAnOwnerThatWasKilledLeavesItsNameAndNoHarm(t *testing.T) {
+	dir := t.TempDir()
+	killed, _ := start(t, "writer", dir)
+	killed.ask("append 1")
+	killed.kill()
+	stale, err := os.ReadFile(filepath.Join(dir, ownerName))
+	require.NoError(t, err)
+	require.Contains(t, string(stale), fmt.Sprintf(`"pid":%d,`, killed.cmd.Process.Pid))
+
+	s := diskLog(t, dir, Options{})
+	require.Equal(t, os.Getpid(), requireLocked(t, dir).PID)
+	require.NoError(t, s.Close())
+	requireNoOwner(t, dir)
+}
+
+func TestWhatIsNoOwnerIsAnUnknownOne(t *testing.T) {
+	dir := t.TempDir()
+	diskLog(t, dir, Options{})
+	name := filepath.Join(dir, ownerName)
+	for _, content := range []string{
+		"", "{", "\x00\x00\x00", "[]", `{"pid":"1"}`, `{"pid":0}`, `{"pid":-1}`, `{"program":"x"}`,
+		`{"pid":1,"program":"` + strings.Repeat("x", maxOwnerBytes) + `"}`,
+	} {
+		require.NoError(t, os.WriteFile(name, []byte(content), 0o600))
+		require.Zero(t, requireLocked(t, dir), "%q", content)
+	}
+	_, err := Open(dir, Options{})
+	require.ErrorContains(t, err, "another writer: unknown process")
+	require.NoError(t, os.WriteFile(name, []byte(`{"pid":7,"admin":"unix:/run/x","started":"2026-01-02T03:04:05Z"}`), 0o600))
+	require.Equal(t, "process 7, since 2026-01-02T03:04:05Z", requireLocked(t, dir).String(), "other members are for later versions")
+	require.NoError(t, os.Remove(name))
+	require.Zero(t, requireLocked(t, dir))
+}
+
+func TestNoErrorWithTheNameOfTheOwnerKeepsAStoreFromOpening(t *testing.T) {
+	written := vfs.NewMemory()
+	s := openLog(t, written, Options{})
+	put(t, s, "a")
+	stale := written.Image(vfs.KeepAll) // as a killed process leaves it
+	require.NoError(t, s.Close())
+	for name, disk := range map[string]*vfs.Memory{"none": written.Image(vfs.KeepAll), "stale": stale} {
+		probe := disk.Image(vfs.KeepAll)
+		s := openLog(t, probe, Options{})
+		put(t, s, "a")
+		require.NoError(t, s.Close())
+		failed := 0
+		for i, op := range probe.Trace() {
+			if !strings.Contains(op, ownerName) {
+				continue
+			}
+			failed++
+			full := disk.Image(vfs.KeepAll)
+			full.FailAt(i+1, syscall.ENOSPC)
+			s := openLog(t, full, Options{})
+			require.Equal(t, Position(1), s.Head(), "%s, %s", name, op)
+			put(t, s, "a")
+			require.NoError(t, s.Close())
+		}
+		require.GreaterOrEqual(t, failed, 4, "%s: removed, created, written, removed", name)
+	}
+}
+
+func TestAStoreThatMustExistIsNotMade(t *testing.T) {
+	top := t.TempDir()
+	empty, locked, alien := filepath.Join(top, "empty"), filepath.Join(top, "locked"), filepath.Join(top, "alien")
+	for _, dir := range []string{empty, locked, alien} {
+		require.NoError(t, os.Mkdir(dir, 0o700))
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(locked, lockName), nil, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(alien, "1.seg"), []byte("x"), 0o600))
+	missing := filepath.Join(top, "missing")
+	everything := func() (all []any) {
+		_, err := os.Stat(missing)
+		return append(all, err, contents(t, empty), contents(t, locked), contents(t, alien))
+	}
+	for _, dir := range []string{empty, locked, alien, missing} {
+		before := everything()
+		_, err := Open(dir, Options{MustExist: true})
+		require.ErrorIs(t, err, ErrNotStore)
+		var none *NotStoreError
+		require.ErrorAs(t, err, &none)
+		require.Equal(t, dir, none.Directory)
+		require.Equal(t, before, everything())
+	}
+	require.NoError(t, diskLog(t, empty, Options{}).Close())
+	require.NoError(t, diskLog(t, empty, Options{MustExist: true}).Close())
+}
+
+func TestAStoreWhoseCreationWasCutOffDoesNotExistYet(t *testing.T) {
+	for cut := 1; ; cut++ {
+		disk := vfs.NewMemory()
+		disk.CutAt(cut)
+		s, err := open(disk, logDir, Options{}, true)
+		if err == nil {
+			require.NoError(t, err)
+			disk = disk.Image(vfs.KeepNothing)
+			_ = s.Close()
+			s, err = open(disk, logDir, Options{MustExist: true}, true)
+			require.NoError(t, err, "Open has returned once")
+			require.NoError(t, s.Close())
+			return
+		}
+		for seed := range uint64(4) {
+			img := disk.Image(seed)
+			if s, err = open(img, logDir, Options{MustExist: true}, true); err == nil { // its opening mark was kept
+				require.NoError(t, s.Close())
+				continue
+			}
+			require.ErrorIs(t, err, ErrNotStore, "cut at %d", cut)
+			s, err = open(img, logDir, Options{}, true)
+			require.NoError(t, err, "cut at %d", cut)
+			require.NoError(t, s.Close())
+		}
+	}
+}
