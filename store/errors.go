@@ -58,7 +58,9 @@ type NotStoreError struct {
 	Directory string
 }
 
-func (e *NotStoreError) Error() string { return fmt.Sprintf("store: no store in directory %q", e.Directory) }
+func (e *NotStoreError) Error() string {
+	return fmt.Sprintf("store: no store in directory %q", e.Directory)
+}
 
 // Is makes errors.Is(err, ErrNotStore) true.
 func (e *NotStoreError) Is(target error) bool { return target == ErrNotStore }
