@@ -1,0 +1,55 @@
+package checkpoint
+
+import (
+	"encoding/hex"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+// What lies beside the checkpoints of existing stores, as it was written. Records have theirs in record_test.go.
+const (
+	goldenPass = "505350410101000000000000000000000002000000000000000700000001000000000000000100000003000000000000" +
+		"008403000000000000100000000101610000000002036b2e78036b2e790304a802d80402000000000000000000000001" +
+		"0000000000000003000000000000000000000000010000f8fb0756"
+	goldenParked = "5053504b012c01000000000000070000006f726465723a31010101010600000062726f6b656e070000007b68e5cf8b01" +
+		"00001c445090"
+	goldenPause = "5053505a017b68e5cf8b01000040e6eacf8b010000050000006c756e6368941ba2b0"
+)
+
+func TestTheFormatsOfWhatLiesBesideACheckpointStayAsTheyAre(t *testing.T) {
+	at := time.UnixMilli(1_700_000_000_123).UTC()
+	handled := layer{
+		from: 3, upTo: 900, region: store.Region{Entity: "a", Kinds: []string{"k.x", "k.y"}}, except: []store.Position{4, 300, 900},
+	}
+	pass := Pass{skip: []layer{{upTo: 2}}, handled: []layer{handled}, emit: []span{{upTo: 1}, {from: 3, upTo: 1 << 40}}}
+	require.Equal(t, goldenPass, hex.EncodeToString(pass.encode()))
+	gotPass, err := decodePass(fromHex(t, goldenPass))
+	require.NoError(t, err)
+	require.Equal(t, pass, gotPass)
+
+	parked := Parked{
+		Position: 300, Key: "order:1", Held: true, Replaying: true, Replay: true, EmitAgain: true,
+		Error: "broken", Attempts: 7, Since: at,
+	}
+	require.Equal(t, goldenParked, hex.EncodeToString(parked.Write("w").Value))
+	gotParked, err := decodeParked(fromHex(t, goldenParked))
+	require.NoError(t, err)
+	require.Equal(t, parked, gotParked)
+
+	pause := Pause{Since: at, Until: time.UnixMilli(1_700_000_360_000).UTC(), Reason: "lunch"}
+	require.Equal(t, goldenPause, hex.EncodeToString(pause.Write("w").Value))
+	gotPause, err := decodePause(fromHex(t, goldenPause))
+	require.NoError(t, err)
+	require.Equal(t, pause, gotPause)
+}
+
+func fromHex(t *testing.T, text string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(text)
+	require.NoError(t, err)
+	return b
+}
