@@ -203,7 +203,7 @@ func (w *worker) rest(c actor.Context) {
 
 // showPause shows that the worker rests.
 func (w *worker) showPause() {
-	w.plan.cell.set(Paused, &PausedError{Until: w.pause.Until, Reason: w.pause.Reason})
+	w.plan.cell.set(Paused, &PausedError{Until: w.pause.Until, Reason: w.pause.Reason, By: w.pause.By})
 }
 
 // unpause goes on when the time of the pause is over. The clock may have been set back meanwhile. If that cannot be written
@@ -214,7 +214,7 @@ func (w *worker) unpause(c actor.Context) {
 		return
 	}
 	w.controls = append(w.controls, newControl(func(ctx context.Context, w *worker) error {
-		err := w.runner.Resume(ctx, "its time was over")
+		err := w.runner.Resume(ctx, checkpoint.Request{Reason: "its time was over"})
 		if err != nil {
 			w.sys.log.Warn("end of the pause not written", workerField(w.plan), errorField(err))
 		}

@@ -20,7 +20,7 @@ func TestAPausedWorkerRestsOverRestartsUntilItIsResumedOrItsTimeIsOver(t *testin
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		sys := start(t, st, reacting("w"))
-		require.NoError(t, sys.Pause(t.Context(), "w", time.Time{}, "the warehouse moves"))
+		require.NoError(t, sys.Pause(t.Context(), "w", time.Time{}, checkpoint.Request{Reason: "the warehouse moves"}))
 		appendInputs(t, st, 3)
 		time.Sleep(time.Hour)
 		s := statusOf(t, sys, "w")
@@ -33,11 +33,11 @@ func TestAPausedWorkerRestsOverRestartsUntilItIsResumedOrItsTimeIsOver(t *testin
 		time.Sleep(time.Hour)
 		require.Equal(t, actors.Paused, statusOf(t, sys, "w").State)
 		require.Empty(t, reactions(t, st, "w"))
-		require.NoError(t, sys.Resume(t.Context(), "w", ""))
+		require.NoError(t, sys.Resume(t.Context(), "w", checkpoint.Request{}))
 		receipt := appendInputs(t, st, 1)
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", receipt))
 
-		require.NoError(t, sys.Pause(t.Context(), "w", time.Now().Add(time.Hour), "lunch"))
+		require.NoError(t, sys.Pause(t.Context(), "w", time.Now().Add(time.Hour), checkpoint.Request{Reason: "lunch"}))
 		began := time.Now()
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
 		require.Equal(t, time.Hour, time.Since(began))
@@ -66,13 +66,13 @@ func TestARewoundWorkerHandlesAgainAndEmitsOnlyIfAsked(t *testing.T) {
 			w.Lanes = lanes
 			sys := start(t, st, w)
 			require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 9)))
-			require.NoError(t, sys.Rewind(t.Context(), "w", store.After(4), false, "handler mended"))
+			require.NoError(t, apply(t.Context(), sys, "w", checkpoint.Rewind{To: 4}))
 			require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 2)))
 			synctest.Wait()
 			require.Equal(t, []int32{5, 11}, []int32{again.Load(), fresh.Load()})
 			requirePerKey(t, st)
 
-			require.NoError(t, sys.Rewind(t.Context(), "w", store.Beginning(), true, ""))
+			require.NoError(t, apply(t.Context(), sys, "w", checkpoint.Rewind{Emit: true}))
 			require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
 			synctest.Wait()
 			require.Equal(t, []int32{16, 12}, []int32{again.Load(), fresh.Load()})
@@ -80,7 +80,7 @@ func TestARewoundWorkerHandlesAgainAndEmitsOnlyIfAsked(t *testing.T) {
 			pass, err := checkpoint.PassOf(st, "w")
 			require.NoError(t, err)
 			require.True(t, pass.Empty(), "it is over")
-			require.ErrorIs(t, sys.SkipTo(t.Context(), "w", store.After(1), ""), checkpoint.ErrNotForward)
+			require.ErrorIs(t, apply(t.Context(), sys, "w", checkpoint.SkipTo{To: 1}), checkpoint.ErrNotForward)
 		})
 	}
 }
@@ -94,7 +94,7 @@ func TestWhatWasParkedComesInItsPlaceAfterARewindAndEmitsForTheFirstTime(t *test
 		time.Sleep(time.Minute)
 		require.Equal(t, []store.Position{3, 10}, parkedPositions(t, sys))
 		ill.Store(false)
-		require.NoError(t, sys.Rewind(t.Context(), "w", store.Beginning(), false, ""))
+		require.NoError(t, apply(t.Context(), sys, "w", checkpoint.Rewind{}))
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
 		require.Empty(t, parkedOf(t, sys))
 		requirePerKey(t, st)
@@ -105,15 +105,15 @@ func TestSkippingLeavesEventsOutAndResettingBeginsAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		sys := start(t, st, reacting("w"))
-		require.NoError(t, sys.Pause(t.Context(), "w", time.Time{}, ""))
+		require.NoError(t, sys.Pause(t.Context(), "w", time.Time{}, checkpoint.Request{}))
 		third := appendInputs(t, st, 5).Events[2].Position
-		require.NoError(t, sys.SkipTo(t.Context(), "w", store.After(third), "too late for them"))
-		require.NoError(t, sys.Resume(t.Context(), "w", ""))
+		require.NoError(t, apply(t.Context(), sys, "w", checkpoint.SkipTo{To: third}))
+		require.NoError(t, sys.Resume(t.Context(), "w", checkpoint.Request{}))
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
 		all := positions(t, st, inputs)
 		require.Equal(t, all[3:], reactions(t, st, "w"))
-		require.ErrorIs(t, sys.SkipTo(t.Context(), "w", store.After(1<<40), ""), checkpoint.ErrAhead)
-		require.NoError(t, sys.Reset(t.Context(), "w", "all of it after all"))
+		require.ErrorIs(t, apply(t.Context(), sys, "w", checkpoint.SkipTo{To: 1 << 40}), checkpoint.ErrAhead)
+		require.NoError(t, apply(t.Context(), sys, "w", checkpoint.Reset{}))
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
 		require.Equal(t, append(all[3:], positions(t, st, inputs)...), reactions(t, st, "w"))
 	})
@@ -127,8 +127,8 @@ func TestAWidenedWorkerHandlesExactlyTheNewPastOnceAndThenGoesOn(t *testing.T) {
 		sys := start(t, st, w)
 		first := appendInputs(t, st, 14)
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", first))
-		require.ErrorIs(t, sys.Widen(t.Context(), "w", store.Region{Entity: "in:3"}, nil, ""), checkpoint.ErrRebuild)
-		require.NoError(t, sys.Widen(t.Context(), "w", inputs, nil, "all of them"))
+		require.ErrorIs(t, apply(t.Context(), sys, "w", checkpoint.Widen{Region: store.Region{Entity: "in:3"}}), checkpoint.ErrRebuild)
+		require.NoError(t, apply(t.Context(), sys, "w", checkpoint.Widen{Region: inputs}))
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 3)))
 		require.Equal(t, []store.Position{3, 10}, reactions(t, st, "w")[:2])
 		require.IsIncreasing(t, reactions(t, st, "w")[2:])
@@ -153,9 +153,9 @@ func TestAHaltedWorkerIsEnabledAgainAtRunTime(t *testing.T) {
 		sys := start(t, st, w)
 		receipt := appendInputs(t, st, 3)
 		require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", receipt), actors.ErrHalted)
-		require.ErrorIs(t, sys.Pause(t.Context(), "w", time.Time{}, ""), actors.ErrHalted)
+		require.ErrorIs(t, sys.Pause(t.Context(), "w", time.Time{}, checkpoint.Request{}), actors.ErrHalted)
 		ill.Store(false)
-		require.NoError(t, sys.Resume(t.Context(), "w", ""))
+		require.NoError(t, sys.Resume(t.Context(), "w", checkpoint.Request{}))
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", receipt))
 		require.NoError(t, sys.Err())
 		requireExactlyOnce(t, st, "w")
@@ -168,15 +168,15 @@ func TestControlsAreRefusedFromInsideAHandlerAndOfNobody(t *testing.T) {
 		var sys *actors.System
 		got := make(chan error, 1)
 		w := handling("w", func(ctx context.Context, _ *cursor.Batch) error {
-			got <- sys.Pause(ctx, "w", time.Time{}, "")
+			got <- sys.Pause(ctx, "w", time.Time{}, checkpoint.Request{})
 			return nil
 		})
 		sys = start(t, st, w)
-		require.ErrorIs(t, sys.Pause(t.Context(), "x", time.Time{}, ""), actors.ErrUnknownWorker)
+		require.ErrorIs(t, sys.Pause(t.Context(), "x", time.Time{}, checkpoint.Request{}), actors.ErrUnknownWorker)
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
 		require.ErrorIs(t, <-got, actors.ErrInsideHandler)
 		require.NoError(t, sys.Stop(t.Context()))
-		require.ErrorIs(t, sys.Pause(t.Context(), "w", time.Time{}, ""), actors.ErrStopped)
+		require.ErrorIs(t, sys.Pause(t.Context(), "w", time.Time{}, checkpoint.Request{}), actors.ErrStopped)
 	})
 }
 
@@ -209,7 +209,7 @@ func TestAWorkerIsResumedAlsoWhileItsGroupIsBeingRestarted(t *testing.T) {
 				ill.Store(false)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 				defer cancel()
-				require.NoError(t, sys.Resume(ctx, "w", ""))
+				require.NoError(t, sys.Resume(ctx, "w", checkpoint.Request{}))
 				require.NoError(t, sys.WaitApplied(ctx, "w", receipt))
 				require.NoError(t, sys.WaitApplied(ctx, "fails", receipt))
 			})
@@ -239,7 +239,7 @@ func TestAGroupThatWaitsToBeStartedAgainHaltsWithTheOneAbove(t *testing.T) {
 		time.Sleep(3 * time.Hour)
 		require.Equal(t, actors.Halted, statusOf(t, sys, "w").State)
 		require.Equal(t, actors.Halted, statusOf(t, sys, "later").State)
-		require.NoError(t, sys.Resume(t.Context(), "w", ""))
+		require.NoError(t, sys.Resume(t.Context(), "w", checkpoint.Request{}))
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", receipt))
 	})
 }
@@ -255,11 +255,11 @@ func TestWhatACallHasChangedShowsWhenItReturns(t *testing.T) {
 	for i := range int32(300) {
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", receipt))
 		require.Equal(t, i+1, handled.Load(), "it waits for what comes again")
-		require.NoError(t, sys.Pause(t.Context(), "w", time.Time{}, ""))
+		require.NoError(t, sys.Pause(t.Context(), "w", time.Time{}, checkpoint.Request{}))
 		require.Equal(t, actors.Paused, statusOf(t, sys, "w").State)
-		require.NoError(t, sys.Resume(t.Context(), "w", ""))
+		require.NoError(t, sys.Resume(t.Context(), "w", checkpoint.Request{}))
 		require.NotEqual(t, actors.Paused, statusOf(t, sys, "w").State)
-		require.NoError(t, sys.Rewind(t.Context(), "w", store.Beginning(), false, ""))
+		require.NoError(t, apply(t.Context(), sys, "w", checkpoint.Rewind{}))
 	}
 }
 
@@ -272,8 +272,8 @@ func TestACallWhoseContextEndsBeforeTheWorkerHasTimeForItNeverComes(t *testing.T
 		<-entered
 		short, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		require.ErrorIs(t, sys.Reset(short, "slow", ""), context.DeadlineExceeded)
-		require.ErrorIs(t, sys.Pause(short, "slow", time.Time{}, ""), context.DeadlineExceeded)
+		require.ErrorIs(t, apply(short, sys, "slow", checkpoint.Reset{}), context.DeadlineExceeded)
+		require.ErrorIs(t, sys.Pause(short, "slow", time.Time{}, checkpoint.Request{}), context.DeadlineExceeded)
 		close(release)
 		require.NoError(t, sys.WaitApplied(t.Context(), "slow", receipt))
 		require.NoError(t, sys.WaitApplied(t.Context(), "slow", appendInputs(t, st, 1)))

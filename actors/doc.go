@@ -2,7 +2,7 @@
 // package that knows protoactor.
 //
 //	System                       Start, Stop, Status, Watch, WaitApplied, Done, Err
-//	  |                          Pause, Resume, Rewind, SkipTo, Reset, Widen, Parked, Replay, Discard
+//	  |                          Pause, Resume, Apply, Parked, Replay, Discard
 //	  |
 //	root                         stops the group first, then the store actor
 //	  |-- store                  answers pulls; parks those that find nothing

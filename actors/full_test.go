@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/store/storetest"
@@ -67,7 +68,7 @@ func TestAGroupThatIsRestartedOnAFullDiskWaitsForRoom(t *testing.T) {
 				}
 				short, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
-				require.ErrorIs(t, sys.Pause(short, "a", time.Time{}, ""), context.DeadlineExceeded)
+				require.ErrorIs(t, sys.Pause(short, "a", time.Time{}, checkpoint.Request{}), context.DeadlineExceeded)
 				room()
 				last := appendInputs(t, st, 1)
 				for _, name := range []string{"a", "b", "fails"} {

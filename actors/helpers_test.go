@@ -160,3 +160,9 @@ func steady(attempts int, delay time.Duration) supervision.Policy {
 		Backoff:   supervision.Backoff{Initial: delay, Max: delay, Jitter: 1e-12},
 	}
 }
+
+// apply changes the checkpoint of a worker.
+func apply(ctx context.Context, sys *actors.System, worker string, c checkpoint.Change) error {
+	_, err := sys.Apply(ctx, worker, c, checkpoint.Request{})
+	return err
+}

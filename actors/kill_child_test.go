@@ -226,7 +226,7 @@ func killLanes(n int, r *reactor.Reactor) *reactor.Reactor {
 
 // killReplay lets everything be handled again that a worker has set aside. A worker that is being stopped refuses.
 func killReplay(ctx context.Context, sys *actors.System, worker string) {
-	_, _ = sys.Replay(ctx, worker, cursor.ParkedFilter{All: true}, false, "")
+	_, _ = sys.Replay(ctx, worker, cursor.ParkedFilter{All: true}, checkpoint.Request{})
 }
 
 // trouble replays what is parked and rewinds, each time the log has grown a little.
@@ -239,7 +239,7 @@ func (c *killChild) trouble() {
 		}
 		head = next
 		for _, worker := range []string{"single", "batch", "ledger", "chain"} {
-			if err := c.sys.Rewind(ctx, worker, store.After(head/2), false, "on purpose"); err != nil &&
+			if err := apply(ctx, c.sys, worker, checkpoint.Rewind{To: head / 2}); err != nil &&
 				!errors.Is(err, checkpoint.ErrNotBackwards) {
 				c.fatal(err)
 			}

@@ -60,7 +60,7 @@ func parkedPositions(tb testing.TB, sys *actors.System) (list []store.Position) 
 
 func audits(tb testing.TB, st *store.Store) (actions []string) {
 	tb.Helper()
-	for e, err := range st.Read(tb.Context(), checkpoint.AuditRegion("w"), store.Beginning()) {
+	for e, err := range checkpoint.Audits(tb.Context(), st, "w", 0) {
 		require.NoError(tb, err)
 		a, err := checkpoint.DecodeAudit(e)
 		require.NoError(tb, err)
@@ -99,11 +99,11 @@ func TestWhatFailsForGoodIsParkedWithWhatFollowsOfItsKeyAndAllElseGoesOn(t *test
 			require.Equal(t, []string{checkpoint.AuditParked}, audits(t, st))
 
 			ill.Store(false)
-			chosen, err := sys.Replay(t.Context(), "w", cursor.ParkedFilter{All: true}, true, "look first")
+			chosen, err := sys.Replay(t.Context(), "w", cursor.ParkedFilter{All: true}, checkpoint.Request{DryRun: true, Reason: "look first"})
 			require.NoError(t, err)
 			require.Len(t, chosen, 3)
 			require.Equal(t, []store.Position{3, 10, 17}, parkedPositions(t, sys), "a dry run changes nothing")
-			_, err = sys.Replay(t.Context(), "w", cursor.ParkedFilter{Position: 3}, false, "mended")
+			_, err = sys.Replay(t.Context(), "w", cursor.ParkedFilter{Position: 3}, checkpoint.Request{Reason: "mended"})
 			require.NoError(t, err)
 			require.NoError(t, sys.WaitApplied(t.Context(), "w", appendAll(t, st, input(2))))
 			require.Empty(t, parkedOf(t, sys))
@@ -143,7 +143,7 @@ func TestWhatIsParkedOutlastsARestartAndAReplayGoesOnAfterOne(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.Len(t, parkedOf(t, sys), 4, "what comes later is held behind")
 
-		_, err := sys.Replay(t.Context(), "w", cursor.ParkedFilter{Key: "in:2"}, false, "")
+		_, err := sys.Replay(t.Context(), "w", cursor.ParkedFilter{Key: "in:2"}, checkpoint.Request{})
 		require.NoError(t, err)
 		require.NoError(t, sys.Stop(t.Context()))
 		ill.Store(false)
@@ -160,18 +160,18 @@ func TestAReplayThatFailsAgainIsParkedAgain(t *testing.T) {
 		sys := start(t, st, poisoned(sick(), 3, 10))
 		appendInputs(t, st, 21)
 		time.Sleep(time.Minute)
-		_, err := sys.Replay(t.Context(), "w", cursor.ParkedFilter{All: true}, false, "")
+		_, err := sys.Replay(t.Context(), "w", cursor.ParkedFilter{All: true}, checkpoint.Request{})
 		require.NoError(t, err)
 		time.Sleep(time.Minute)
 		require.Equal(t, []store.Position{3, 10, 17}, parkedPositions(t, sys))
 		require.False(t, parkedOf(t, sys)[0].Replaying)
 
-		require.ErrorIs(t, sys.Discard(t.Context(), "w", 10, ""), cursor.ErrNotParked)
-		require.NoError(t, sys.Discard(t.Context(), "w", 3, "nobody needs it"))
+		require.ErrorIs(t, sys.Discard(t.Context(), "w", 10, checkpoint.Request{}), cursor.ErrNotParked)
+		require.NoError(t, sys.Discard(t.Context(), "w", 3, checkpoint.Request{Reason: "nobody needs it"}))
 		time.Sleep(time.Minute)
 		require.Equal(t, []store.Position{10, 17}, parkedPositions(t, sys), "the next one fails too")
 		require.False(t, parkedOf(t, sys)[0].Held)
-		_, err = sys.Replay(t.Context(), "w", cursor.ParkedFilter{Key: "nobody"}, false, "")
+		_, err = sys.Replay(t.Context(), "w", cursor.ParkedFilter{Key: "nobody"}, checkpoint.Request{})
 		require.ErrorIs(t, err, cursor.ErrNotParked)
 	})
 }
@@ -286,7 +286,7 @@ func TestAReplayThatPanicsUsesUpItsAttemptsWhateverElseIsHandled(t *testing.T) {
 			appendInputs(t, st, 7)
 			time.Sleep(time.Minute)
 			require.Equal(t, int32(3), panics.Load())
-			_, err := sys.Replay(t.Context(), "w", cursor.ParkedFilter{All: true}, false, "")
+			_, err := sys.Replay(t.Context(), "w", cursor.ParkedFilter{All: true}, checkpoint.Request{})
 			require.NoError(t, err)
 			for range 300 {
 				appendInputs(t, st, 1)

@@ -9,6 +9,7 @@ import (
 type PausedError struct {
 	Until  time.Time // zero: until it is resumed
 	Reason string
+	By     string // who decided, see checkpoint.Request
 }
 
 func (e *PausedError) Error() string {
@@ -16,5 +17,9 @@ func (e *PausedError) Error() string {
 	if !e.Until.IsZero() {
 		until = "until " + e.Until.Format(time.RFC3339)
 	}
-	return fmt.Sprintf("paused %s: %s", until, e.Reason)
+	by := ""
+	if e.By != "" {
+		by = " by " + e.By
+	}
+	return fmt.Sprintf("paused%s %s: %s", by, until, e.Reason)
 }

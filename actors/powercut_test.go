@@ -140,15 +140,17 @@ func (c *cutRun) script() []func(context.Context) error {
 	return []func(context.Context) error{
 		c.append(1, 16), c.settle,
 		c.once("plain", checkpoint.AuditPaused, func(ctx context.Context, reason string) error {
-			return c.sys.Pause(ctx, "plain", time.Time{}, reason)
+			return c.sys.Pause(ctx, "plain", time.Time{}, checkpoint.Request{Reason: reason})
 		}),
 		c.append(17, 24),
 		c.rewind("laned", 1, 3, false),
 		c.once("wide", checkpoint.AuditWidened, func(ctx context.Context, reason string) error {
-			return c.sys.Widen(ctx, "wide", store.Region{Entity: "in", Scope: "test"}, nil, reason)
+			wider := checkpoint.Widen{Region: store.Region{Entity: "in", Scope: "test"}}
+			_, err := c.sys.Apply(ctx, "wide", wider, checkpoint.Request{Reason: reason})
+			return err
 		}),
 		c.once("plain", checkpoint.AuditResumed, func(ctx context.Context, reason string) error {
-			return c.sys.Resume(ctx, "plain", reason)
+			return c.sys.Resume(ctx, "plain", checkpoint.Request{Reason: reason})
 		}),
 		c.settle,
 		c.replay("plain", cursor.ParkedFilter{Key: "in:b"}), // still poison: set aside once more
@@ -183,7 +185,7 @@ func (c *cutRun) once(worker, action string, do func(ctx context.Context, reason
 	c.steps++
 	reason := fmt.Sprint("step ", c.steps)
 	return func(ctx context.Context) error {
-		for e, err := range c.st.Read(ctx, checkpoint.AuditRegion(checkpoint.ID(worker), action), store.Beginning()) {
+		for e, err := range checkpoint.Audits(ctx, c.st, checkpoint.ID(worker), 0, action) {
 			if err != nil {
 				return err
 			}
@@ -199,13 +201,14 @@ func (c *cutRun) once(worker, action string, do func(ctx context.Context, reason
 func (c *cutRun) rewind(worker string, part, of store.Position, emit bool) func(context.Context) error {
 	return c.once(worker, checkpoint.AuditRewound, func(ctx context.Context, reason string) error {
 		to := statusOf(c.tb, c.sys, worker).Position * part / of
-		return c.sys.Rewind(ctx, worker, store.After(to), emit, reason)
+		_, err := c.sys.Apply(ctx, worker, checkpoint.Rewind{To: to, Emit: emit}, checkpoint.Request{Reason: reason})
+		return err
 	})
 }
 
 func (c *cutRun) replay(worker string, which cursor.ParkedFilter) func(context.Context) error {
 	return c.once(worker, checkpoint.AuditReplay, func(ctx context.Context, reason string) error {
-		_, err := c.sys.Replay(ctx, worker, which, false, reason)
+		_, err := c.sys.Replay(ctx, worker, which, checkpoint.Request{Reason: reason})
 		return err
 	})
 }

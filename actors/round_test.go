@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
@@ -94,10 +95,10 @@ func TestAWorkerThatHangsInAGroupBelowKeepsNobodyElseDown(t *testing.T) {
 			require.Equal(t, []uint64{2}, epochs(t, st, name), name)
 		}
 		require.ErrorIs(t, statusOf(t, sys, "slow").Reason, actors.ErrHung)
-		require.ErrorIs(t, sys.Resume(t.Context(), "slow", ""), actors.ErrHung)
+		require.ErrorIs(t, sys.Resume(t.Context(), "slow", checkpoint.Request{}), actors.ErrHung)
 		close(release)
 		synctest.Wait()
-		require.NoError(t, sys.Resume(t.Context(), "slow", ""))
+		require.NoError(t, sys.Resume(t.Context(), "slow", checkpoint.Request{}))
 		require.NoError(t, sys.WaitApplied(t.Context(), "slow", receipt))
 		requireExactlyOnce(t, st, "slow")
 		require.NoError(t, sys.Stop(t.Context()))
@@ -198,7 +199,7 @@ func TestATemporaryWorkerIsNotStartedAgainWithItsSiblingsButWhenItIsResumed(t *t
 		time.Sleep(time.Minute)
 		require.Equal(t, actors.Halted, statusOf(t, sys, "temporary").State)
 		require.ErrorContains(t, sys.Err(), "never restarted")
-		require.NoError(t, sys.Resume(t.Context(), "temporary", ""))
+		require.NoError(t, sys.Resume(t.Context(), "temporary", checkpoint.Request{}))
 		require.NoError(t, sys.WaitApplied(t.Context(), "temporary", receipt))
 	})
 }
@@ -220,7 +221,7 @@ func TestAGroupWithAWorkerThatWasResumedIsJudgedAnew(t *testing.T) {
 		receipt := appendInputs(t, st, 1)
 		require.ErrorContains(t, sys.WaitApplied(t.Context(), "w", receipt), "first")
 		what = ""
-		require.NoError(t, sys.Resume(t.Context(), "w", ""))
+		require.NoError(t, sys.Resume(t.Context(), "w", checkpoint.Request{}))
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", receipt))
 		what = "second"
 		require.ErrorContains(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)), "second")

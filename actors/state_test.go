@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/store/storetest"
@@ -64,7 +65,7 @@ func TestAPausedWorkerLooksPausedWhateverItsFailuresDo(t *testing.T) {
 					receipt := appendInputs(t, st, 1)
 					<-entered
 					paused := make(chan error)
-					go func() { paused <- sys.Pause(t.Context(), "w", time.Time{}, "look at it") }()
+					go func() { paused <- sys.Pause(t.Context(), "w", time.Time{}, checkpoint.Request{Reason: "look at it"}) }()
 					synctest.Wait()
 					close(release)
 					require.NoError(t, <-paused)
@@ -76,7 +77,7 @@ func TestAPausedWorkerLooksPausedWhateverItsFailuresDo(t *testing.T) {
 					}
 					require.Empty(t, entered, "it rests")
 					ill.Store(false)
-					require.NoError(t, sys.Resume(t.Context(), "w", ""))
+					require.NoError(t, sys.Resume(t.Context(), "w", checkpoint.Request{}))
 					if name != "parks" {
 						require.NoError(t, sys.WaitApplied(t.Context(), "w", receipt))
 					}
@@ -94,7 +95,7 @@ func TestAPauseEndsOnAFullDiskTooAndNothingSpins(t *testing.T) {
 		require.NoError(t, err)
 		defer func() { require.NoError(t, st.Close()) }()
 		sys := start(t, st, reacting("w"))
-		require.NoError(t, sys.Pause(t.Context(), "w", time.Now().Add(time.Hour), "lunch"))
+		require.NoError(t, sys.Pause(t.Context(), "w", time.Now().Add(time.Hour), checkpoint.Request{Reason: "lunch"}))
 		room := full(t, st, disk)
 		time.Sleep(2 * time.Hour)
 		require.NotEqual(t, actors.Paused, statusOf(t, sys, "w").State)
@@ -108,9 +109,9 @@ func TestAPauseEndsOnAFullDiskTooAndNothingSpins(t *testing.T) {
 func TestAWorkerThatIsSentBackHasAFreshCountOfAttempts(t *testing.T) {
 	for name, back := range map[string]func(context.Context, *actors.System) error{
 		"rewound": func(ctx context.Context, sys *actors.System) error {
-			return sys.Rewind(ctx, "w", store.Beginning(), false, "")
+			return apply(ctx, sys, "w", checkpoint.Rewind{})
 		},
-		"reset": func(ctx context.Context, sys *actors.System) error { return sys.Reset(ctx, "w", "") },
+		"reset": func(ctx context.Context, sys *actors.System) error { return apply(ctx, sys, "w", checkpoint.Reset{}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -144,7 +145,7 @@ func TestASiblingThatIsRestartedDoesNotShowAReasonOfItsOwn(t *testing.T) {
 		sys := start(t, st, supervision.Group{Name: "g", Strategy: supervision.OneForAll, Children: []supervision.Child{
 			reacting("w"), failing,
 		}})
-		require.NoError(t, sys.Pause(t.Context(), "w", time.Time{}, "lunch"))
+		require.NoError(t, sys.Pause(t.Context(), "w", time.Time{}, checkpoint.Request{Reason: "lunch"}))
 		appendInputs(t, st, 1)
 		time.Sleep(time.Minute)
 		s := statusOf(t, sys, "w")
@@ -159,10 +160,10 @@ func TestTheWatchdogDoesNotMistakeRestForAStall(t *testing.T) {
 	for name, rest := range map[string]func(*testing.T, *actors.System, *store.Store){
 		"idle": func(*testing.T, *actors.System, *store.Store) { time.Sleep(time.Hour) },
 		"paused": func(t *testing.T, sys *actors.System, st *store.Store) {
-			require.NoError(t, sys.Pause(t.Context(), "w", time.Time{}, ""))
+			require.NoError(t, sys.Pause(t.Context(), "w", time.Time{}, checkpoint.Request{}))
 			appendInputs(t, st, 1)
 			time.Sleep(time.Hour)
-			require.NoError(t, sys.Resume(t.Context(), "w", ""))
+			require.NoError(t, sys.Resume(t.Context(), "w", checkpoint.Request{}))
 		},
 		"all is parked": func(t *testing.T, sys *actors.System, st *store.Store) {
 			appendAll(t, st, store.Proposal{At: store.At("in:ill", "test"), Payload: reacted{}})
@@ -226,7 +227,7 @@ func TestAWorkerWithLanesLooksBusyWhileAnyOfThemIs(t *testing.T) {
 		appendAll(t, st, input(0))
 		synctest.Wait()
 		ill.Store(false)
-		_, err := sys.Replay(t.Context(), "w", cursor.ParkedFilter{All: true}, false, "")
+		_, err := sys.Replay(t.Context(), "w", cursor.ParkedFilter{All: true}, checkpoint.Request{})
 		require.NoError(t, err)
 		synctest.Wait()
 		require.Equal(t, actors.Running, statusOf(t, sys, "w").State, "what was parked is in hand")

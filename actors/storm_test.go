@@ -101,17 +101,17 @@ func (s *storm) trouble(tb testing.TB, sys *actors.System) {
 	var err error
 	switch s.pick(5) {
 	case 0:
-		err = sys.Pause(ctx, name, time.Now().Add(time.Second), "storm")
+		err = sys.Pause(ctx, name, time.Now().Add(time.Second), checkpoint.Request{Reason: "storm"})
 	case 1:
-		err = sys.Resume(ctx, name, "")
+		err = sys.Resume(ctx, name, checkpoint.Request{})
 	case 2:
 		to := statusOf(tb, sys, name).Position
 		if to > 0 {
 			to = store.Position(s.pick(int(to)))
 		}
-		err = sys.Rewind(ctx, name, store.After(to), false, "storm")
+		err = apply(ctx, sys, name, checkpoint.Rewind{To: to})
 	case 3:
-		_, err = sys.Replay(ctx, name, cursor.ParkedFilter{All: true}, false, "storm")
+		_, err = sys.Replay(ctx, name, cursor.ParkedFilter{All: true}, checkpoint.Request{Reason: "storm"})
 	case 4:
 		_, err = checkpoint.Inspect(s.st, checkpoint.ID(name))
 	}
@@ -125,8 +125,8 @@ func (s *storm) calmDown(tb testing.TB, sys *actors.System) {
 	s.calm = true
 	s.mu.Unlock()
 	for _, name := range s.workers {
-		require.NoError(tb, sys.Resume(tb.Context(), name, ""))
-		_, err := sys.Replay(tb.Context(), name, cursor.ParkedFilter{All: true}, false, "")
+		require.NoError(tb, sys.Resume(tb.Context(), name, checkpoint.Request{}))
+		_, err := sys.Replay(tb.Context(), name, cursor.ParkedFilter{All: true}, checkpoint.Request{})
 		require.NoError(tb, err)
 	}
 	last := appendInputs(tb, s.st, 7)

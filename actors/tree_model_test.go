@@ -285,8 +285,8 @@ func (g *grove) calmDown(t *testing.T, st *store.Store, sys *actors.System, leav
 		if s := statusOf(t, sys, l.name).State; s == actors.Ended || s == actors.Running { // for ever
 			continue
 		}
-		require.NoError(t, sys.Resume(ctx, l.name, ""), "%s: resume %s", told, l.name)
-		require.NoError(t, sys.Resume(ctx, l.name, ""), "%s: resume %s", told, l.name) // it may have been paused, too
+		require.NoError(t, sys.Resume(ctx, l.name, checkpoint.Request{}), "%s: resume %s", told, l.name)
+		require.NoError(t, sys.Resume(ctx, l.name, checkpoint.Request{}), "%s: resume %s", told, l.name) // it may have been paused, too
 		require.NoError(t, sys.WaitApplied(ctx, l.name, last), "%s: %s", told, l.name)
 		synctest.Wait() // for other lanes
 		got := reactions(t, st, l.name)
@@ -334,13 +334,13 @@ func (g *grove) meddle(ctx context.Context, t *testing.T, sys *actors.System, le
 				var err error
 				switch random.IntN(5) {
 				case 0:
-					err = sys.Pause(ctx, name, time.Now().Add(time.Duration(random.IntN(5000)-500)*time.Millisecond), "")
+					err = sys.Pause(ctx, name, time.Now().Add(time.Duration(random.IntN(5000)-500)*time.Millisecond), checkpoint.Request{})
 				case 1, 2:
-					err = sys.Resume(ctx, name, "")
+					err = sys.Resume(ctx, name, checkpoint.Request{})
 				case 3:
-					err = sys.Rewind(ctx, name, store.Beginning(), false, "")
+					err = apply(ctx, sys, name, checkpoint.Rewind{})
 				case 4:
-					_, err = sys.Replay(ctx, name, cursor.ParkedFilter{All: true}, false, "")
+					_, err = sys.Replay(ctx, name, cursor.ParkedFilter{All: true}, checkpoint.Request{})
 				}
 				allowed := err == nil || ctx.Err() != nil
 				for _, refusal := range []error{

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
@@ -125,10 +126,10 @@ func TestASiblingThatDoesNotReturnIsHaltedWithItsStackAndNeverRunTwice(t *testin
 		var hung *actors.HungError
 		require.ErrorAs(t, s.Reason, &hung)
 		require.Contains(t, string(hung.Stack), "handle")
-		require.ErrorIs(t, sys.Resume(t.Context(), "deaf", ""), actors.ErrHung)
+		require.ErrorIs(t, sys.Resume(t.Context(), "deaf", checkpoint.Request{}), actors.ErrHung)
 		close(release)
 		synctest.Wait()
-		require.NoError(t, sys.Resume(t.Context(), "deaf", ""))
+		require.NoError(t, sys.Resume(t.Context(), "deaf", checkpoint.Request{}))
 		require.NoError(t, sys.WaitApplied(t.Context(), "deaf", receipt))
 	})
 }

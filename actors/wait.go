@@ -108,7 +108,7 @@ func (s *System) applied(ctx context.Context, p *node, v view, r store.Receipt) 
 	if p.worker.Volatile {
 		return done, nil
 	}
-	return done, s.givenUp(ctx, p.worker.Name, v, r)
+	return done, s.skipped(ctx, p.worker.Name, v, r)
 }
 
 // setAside gives a [*ParkedError] for an event that is parked or held, unless it is being handled again.
@@ -123,18 +123,15 @@ func (s *System) setAside(worker string, event store.Position) (replaying bool, 
 	return false, &ParkedError{Worker: worker, Event: event, Held: parked.Held, Err: parked.Error}
 }
 
-// givenUp gives a [*SkippedError] for the first event of a receipt that was skipped or discarded, unless the worker was sent
-// back behind it since.
-func (s *System) givenUp(ctx context.Context, worker string, v view, r store.Receipt) error {
-	region := checkpoint.AuditRegion(checkpoint.ID(worker), checkpoint.AuditSkipped, checkpoint.AuditDiscarded)
+// skipped returns a [*SkippedError] for the first event of a receipt that was skipped or discarded, unless the worker was
+// sent back behind it since.
+func (s *System) skipped(ctx context.Context, worker string, v view, r store.Receipt) error {
 	first := r.Events[0].Position
-	if n, err := s.store.Count(ctx, region, first, 0, 1); n == 0 || err != nil {
-		return err
-	}
-	region = checkpoint.AuditRegion(checkpoint.ID(worker), checkpoint.AuditSkipped, checkpoint.AuditDiscarded,
+	why := make(map[store.Position]string) // by event
+	audits := checkpoint.Audits(ctx, s.store, checkpoint.ID(worker), first,
+		checkpoint.AuditSkipped, checkpoint.AuditDiscarded,
 		checkpoint.AuditRewound, checkpoint.AuditReset, checkpoint.AuditDeleted)
-	given := make(map[store.Position]string) // up, and why
-	for e, err := range s.store.Read(ctx, region, store.After(first)) {
+	for e, err := range audits {
 		if err != nil {
 			return err
 		}
@@ -144,14 +141,14 @@ func (s *System) givenUp(ctx context.Context, worker string, v view, r store.Rec
 		}
 		switch a.Action {
 		case checkpoint.AuditSkipped, checkpoint.AuditDiscarded:
-			given[a.Position] = a.Error
+			why[a.Position] = a.Error
 		default: // To is 0 but for a rewind
-			maps.DeleteFunc(given, func(p store.Position, _ string) bool { return p > a.To })
+			maps.DeleteFunc(why, func(p store.Position, _ string) bool { return p > a.To })
 		}
 	}
 	for _, e := range r.Events {
-		if why, ok := given[e.Position]; ok && e.Position <= v.scanned {
-			return &SkippedError{Worker: worker, Event: e.Position, Err: why}
+		if reason, ok := why[e.Position]; ok && e.Position <= v.scanned {
+			return &SkippedError{Worker: worker, Event: e.Position, Err: reason}
 		}
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
@@ -120,9 +121,9 @@ func TestAHandlerThatWaitsForAnotherWorkerDoesNotHoldUpStop(t *testing.T) {
 func TestWaitAppliedForgetsThatAnEventWasSkippedOnceItIsHandledAfterAll(t *testing.T) {
 	for name, back := range map[string]func(context.Context, *actors.System) error{
 		"rewound": func(ctx context.Context, sys *actors.System) error {
-			return sys.Rewind(ctx, "w", store.After(1), false, "")
+			return apply(ctx, sys, "w", checkpoint.Rewind{To: 1})
 		},
-		"reset": func(ctx context.Context, sys *actors.System) error { return sys.Reset(ctx, "w", "") },
+		"reset": func(ctx context.Context, sys *actors.System) error { return apply(ctx, sys, "w", checkpoint.Reset{}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -169,7 +170,7 @@ func TestWaitAppliedWaitsForWhatIsBeingReplayed(t *testing.T) {
 				require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", first), actors.ErrParked)
 				ill.Store(false)
 				began := time.Now()
-				_, err := sys.Replay(t.Context(), "w", cursor.ParkedFilter{All: true}, false, "")
+				_, err := sys.Replay(t.Context(), "w", cursor.ParkedFilter{All: true}, checkpoint.Request{})
 				require.NoError(t, err)
 				behind := appendAll(t, st, input(2))
 				for i, receipt := range []store.Receipt{first, behind} {

@@ -1,6 +1,10 @@
 package checkpoint
 
 import (
+	"cmp"
+	"context"
+	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -9,34 +13,42 @@ import (
 
 // What was done to a worker or to an event of it, as the action of an [Audit].
 const (
-	AuditParked    = "parked"     // an event failed for good and was set aside
-	AuditSkipped   = "skipped"    // an event failed for good and was given up
+	AuditParked    = "parked"     // an event failed for good and was parked
+	AuditSkipped   = "skipped"    // an event failed for good and was skipped
 	AuditReplay    = "replay"     // parked events are to be handled again
 	AuditReplayed  = "replayed"   // a parked event was handled after all
-	AuditDiscarded = "discarded"  // a parked event was given up
-	AuditPaused    = "paused"     // the worker is to rest
-	AuditResumed   = "resumed"    // the worker is to go on
+	AuditDiscarded = "discarded"  // a parked event was discarded
+	AuditPaused    = "paused"     // the worker was paused
+	AuditResumed   = "resumed"    // the pause of the worker ended
 	AuditRewound   = "rewound"    // the worker went back
-	AuditReset     = "reset"      // the worker begins anew
+	AuditReset     = "reset"      // the worker starts over at the beginning
 	AuditSkippedTo = "skipped-to" // the worker left events out
 	AuditWidened   = "widened"    // the worker reads a wider region or more kinds, their past included
 	AuditRebound   = "rebound"    // the worker reads another region or other kinds from now on
+	AuditRenamed   = "renamed"    // the checkpoint moved here from another name
 	AuditDeleted   = "deleted"    // the checkpoint was removed
 )
 
-// auditPrefix begins the kinds of audit events.
-const auditPrefix = "penstock."
+const (
+	// auditPrefix begins the kinds of audit events.
+	auditPrefix = "penstock."
+	// workerPrefix begins the entities of audit events; the name of the worker follows.
+	workerPrefix = "worker:"
+)
 
-// Audit is an event in the reserved scope that says what was done, at the entity "worker:" and the name of the worker. It is
-// committed in the same batch as what it tells of.
+// Audit is an event in the reserved scope that says what was done, at the entity "worker:" and the name
+// that the worker had then. It is committed in the same batch as what it reports. Read those of a worker
+// with [Audits].
 type Audit struct {
 	Action   string         `json:"-"`
 	Worker   ID             `json:"worker"`
+	From     ID             `json:"from,omitempty"`     // the name before a rename
 	Position store.Position `json:"position,omitempty"` // of the event, or where the worker was
 	To       store.Position `json:"to,omitempty"`       // where it was sent
 	Key      string         `json:"key,omitempty"`
 	Events   int            `json:"events,omitempty"` // how many it concerns
 	Reason   string         `json:"reason,omitempty"`
+	By       string         `json:"by,omitempty"` // who decided, see [Request]; empty for what the worker did itself
 	Error    string         `json:"error,omitempty"`
 	Attempts int            `json:"attempts,omitempty"`
 	Until    *time.Time     `json:"until,omitempty"`
@@ -53,18 +65,91 @@ func (a Audit) Proposal() store.Proposal {
 	return store.Audit(string(a.Worker), a)
 }
 
-// AuditRegion selects the audit events of a worker, of the actions given or of all.
-func AuditRegion(id ID, actions ...string) store.Region {
-	r := store.Region{Entity: "worker:" + string(id), Scope: store.ReservedScope}
-	for _, action := range actions {
-		r.Kinds = append(r.Kinds, auditPrefix+action)
-	}
-	return r
-}
-
 // DecodeAudit reads an audit event.
 func DecodeAudit(e store.Event) (Audit, error) {
 	a := Audit{Action: strings.TrimPrefix(e.Kind, auditPrefix)}
 	err := e.Decode(&a)
 	return a, err
+}
+
+// Audits yields the audit events of exactly one worker that follow a position, in order: of the actions
+// named, or of all. What a worker did under its former names is included, and what its neighbours did is
+// not, whatever their names look like. After an error it ends.
+//
+// Where no worker has such events it costs one look into the index.
+func Audits(
+	ctx context.Context, st *store.Store, id ID, after store.Position, actions ...string,
+) iter.Seq2[store.Event, error] {
+	region := store.Region{Scope: store.ReservedScope}
+	for _, action := range actions {
+		region.Kinds = append(region.Kinds, auditPrefix+action)
+	}
+	return func(yield func(store.Event, error) bool) {
+		n, err := st.Count(ctx, region, after, 0, 1)
+		if n == 0 && err == nil {
+			return
+		}
+		var names []ID
+		if err == nil {
+			names, err = namesOf(st, id)
+		}
+		if err != nil {
+			yield(store.Event{}, err)
+			return
+		}
+		var sources []iter.Seq2[store.Event, error]
+		for _, name := range names {
+			sources = append(sources, auditsUnder(ctx, st, region, name, after))
+		}
+		merge(sources, yield)
+	}
+}
+
+// auditsUnder yields the audit events that were written under one name. A region selects an entity with
+// everything below it, so that of "a" has those of "a:b" too: these are left out here.
+func auditsUnder(
+	ctx context.Context, st *store.Store, region store.Region, name ID, after store.Position,
+) iter.Seq2[store.Event, error] {
+	region.Entity = workerPrefix + string(name)
+	return func(yield func(store.Event, error) bool) {
+		for e, err := range st.Read(ctx, region, store.After(after)) {
+			if err == nil && e.Coordinate.Entity != region.Entity {
+				continue
+			}
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// merge yields the events of several ascending sources by position.
+func merge(sources []iter.Seq2[store.Event, error], yield func(store.Event, error) bool) {
+	if len(sources) == 1 {
+		sources[0](yield)
+		return
+	}
+	type head struct {
+		event store.Event
+		err   error
+		next  func() (store.Event, error, bool)
+	}
+	var heads []*head
+	for _, source := range sources {
+		next, stop := iter.Pull2(source)
+		defer stop()
+		if e, err, ok := next(); ok {
+			heads = append(heads, &head{event: e, err: err, next: next})
+		}
+	}
+	for len(heads) > 0 {
+		first := slices.MinFunc(heads, func(a, b *head) int { return cmp.Compare(a.event.Position, b.event.Position) })
+		if !yield(first.event, first.err) || first.err != nil {
+			return
+		}
+		var ok bool
+		if first.event, first.err, ok = first.next(); !ok {
+			heads = slices.DeleteFunc(heads, func(h *head) bool { return h == first })
+		}
+	}
 }

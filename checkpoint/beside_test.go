@@ -30,7 +30,7 @@ func parkedPositions(t *testing.T, st *store.Store) (list []store.Position) {
 
 func lastAudit(t *testing.T, st *store.Store) (last checkpoint.Audit) {
 	t.Helper()
-	for e, err := range st.Read(t.Context(), checkpoint.AuditRegion("index"), store.Beginning()) {
+	for e, err := range checkpoint.Audits(t.Context(), st, "index", 0) {
 		require.NoError(t, err)
 		last, err = checkpoint.DecodeAudit(e)
 		require.NoError(t, err)
@@ -103,7 +103,7 @@ func TestOperatorCallsLeaveAnAuditEventAndDealWithWhatIsParked(t *testing.T) {
 	require.NoError(t, move(t, st, l, 5))
 	keep(t, st, checkpoint.Parked{Position: 2}.Write("index"), checkpoint.Parked{Position: 4}.Write("index"))
 
-	require.NoError(t, checkpoint.Rewind(t.Context(), st, "index", 3, true))
+	require.NoError(t, apply(t.Context(), st, "index", checkpoint.Rewind{To: 3, Emit: true}))
 	require.Equal(t, []store.Position{2}, parkedPositions(t, st), "what lies behind comes again in its place")
 	require.Equal(t, checkpoint.Audit{Action: checkpoint.AuditRewound, Worker: "index", Position: 5, To: 3, Emit: true}, lastAudit(t, st))
 	pass, err := checkpoint.PassOf(st, "index")
@@ -116,16 +116,16 @@ func TestOperatorCallsLeaveAnAuditEventAndDealWithWhatIsParked(t *testing.T) {
 	require.True(t, pass.Replayed(five))
 	require.False(t, pass.Mutes(five))
 
-	require.ErrorIs(t, checkpoint.SkipTo(t.Context(), st, "index", 1), checkpoint.ErrNotForward)
-	require.ErrorIs(t, checkpoint.SkipTo(t.Context(), st, "index", 1<<40), checkpoint.ErrAhead)
-	require.NoError(t, checkpoint.SkipTo(t.Context(), st, "index", 6))
+	require.ErrorIs(t, apply(t.Context(), st, "index", checkpoint.SkipTo{To: 1}), checkpoint.ErrNotForward)
+	require.ErrorIs(t, apply(t.Context(), st, "index", checkpoint.SkipTo{To: 1 << 40}), checkpoint.ErrAhead)
+	require.NoError(t, apply(t.Context(), st, "index", checkpoint.SkipTo{To: 6}))
 	require.Equal(t, checkpoint.AuditSkippedTo, lastAudit(t, st).Action)
 	pass, err = checkpoint.PassOf(st, "index")
 	require.NoError(t, err)
 	require.True(t, pass.Empty())
 
-	require.ErrorIs(t, checkpoint.Widen(t.Context(), st, "index", store.Region{Entity: "stock"}, nil), checkpoint.ErrRebuild)
-	require.NoError(t, checkpoint.Widen(t.Context(), st, "index", store.Region{Entity: "order"}, nil))
+	require.ErrorIs(t, apply(t.Context(), st, "index", checkpoint.Widen{Region: store.Region{Entity: "stock"}}), checkpoint.ErrRebuild)
+	require.NoError(t, apply(t.Context(), st, "index", checkpoint.Widen{Region: store.Region{Entity: "order"}}))
 	r := inspect(t, st, "index").Record
 	require.Equal(t, store.Position(0), r.Scanned)
 	require.Equal(t, store.Region{Entity: "order"}.Identity(), r.Region)
@@ -133,7 +133,7 @@ func TestOperatorCallsLeaveAnAuditEventAndDealWithWhatIsParked(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, pass.Delivers(five), "it was handled in the former region")
 
-	require.NoError(t, checkpoint.Delete(t.Context(), st, "index"))
+	require.NoError(t, apply(t.Context(), st, "index", checkpoint.Delete{}))
 	require.Empty(t, parkedPositions(t, st))
 	require.Equal(t, checkpoint.AuditDeleted, lastAudit(t, st).Action)
 }
@@ -149,7 +149,7 @@ func TestARegionThatLeavesSomethingOutNeedsARebuild(t *testing.T) {
 	} {
 		st := open(t)
 		acquire(t, st, "index", checkpoint.Binding{Region: former})
-		err := checkpoint.Widen(t.Context(), st, "index", wider, nil)
+		err := apply(t.Context(), st, "index", checkpoint.Widen{Region: wider})
 		if part == "" {
 			require.NoError(t, err)
 			continue

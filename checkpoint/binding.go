@@ -7,7 +7,7 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// Binding is what a reader says about itself when it asks for its checkpoint.
+// Binding is what a reader says about itself when it acquires its checkpoint.
 type Binding struct {
 	// Region as the reader declares it.
 	Region store.Region
@@ -15,13 +15,21 @@ type Binding struct {
 	Kinds []string
 	// Start is where a checkpoint that does not exist yet begins.
 	Start store.From
-	// NewKinds says what becomes of a changed list of kinds.
+	// NewKinds says how a changed list of kinds is treated.
 	NewKinds NewKinds
 	// KeyVersion names the version of the function that gives events their keys.
 	KeyVersion uint32
+	// Formerly are names that the reader had before. Where the checkpoint still has one of them, it is renamed
+	// when it is acquired, see [Rename]. At most [MaxFormerNames].
+	Formerly []ID
+	// Stateful says that side values of the reader are its state, so that moving the checkpoint without them
+	// would tear them apart: see [StatefulError].
+	Stateful bool
+	// Pulled says that the reader is a program that pulls events itself, not a worker of a system.
+	Pulled bool
 }
 
-// NewKinds says what becomes of a changed list of kinds. A kind that is not handled any more is just left out.
+// NewKinds says how a changed list of kinds is treated. A kind that is not handled any more is just left out.
 type NewKinds uint8
 
 const (
@@ -29,8 +37,9 @@ const (
 	RefuseNewKinds NewKinds = iota
 	// NewKindsFromNow reads kinds that were added from the present position on.
 	NewKindsFromNow
-	// NewKindsBackfill first reads the past of kinds that were added, in order, each event once, and then goes on. What was
-	// handled of a kind before it was left out is not remembered: if that kind is added again, all of it is new.
+	// NewKindsBackfill first reads the past of kinds that were added, in order, each event once, and then resumes
+	// where it was. What was handled of a kind before it was left out is not remembered: if that kind is added
+	// again, all of it is new.
 	NewKindsBackfill
 )
 
@@ -52,6 +61,19 @@ func (b Binding) validate() error {
 		return &store.InvalidError{Field: "NewKinds", Rule: "is none of the known values", Value: fmt.Sprint(b.NewKinds)}
 	}
 	return store.Region{Kinds: b.Kinds}.Validate()
+}
+
+// validateNames reports the first bad name.
+func (b Binding) validateNames() error {
+	for _, name := range b.Formerly {
+		if err := name.Validate(); err != nil {
+			return err
+		}
+	}
+	if n := len(b.Formerly); n > MaxFormerNames {
+		return &store.LimitError{Field: "former names", Limit: MaxFormerNames, Value: int64(n)}
+	}
+	return nil
 }
 
 // reads is what the reader of a record reads.
@@ -78,44 +100,12 @@ func (b Binding) check(id ID, r Record) error {
 	}
 }
 
-// apply writes the binding into r.
-func (b Binding) apply(r *Record) {
-	r.Region, r.Kinds = b.Region.Identity(), slices.Clone(canonical(b.Kinds))
-	r.KeyVersion = b.KeyVersion
-}
-
-// contains checks that a reader of the wider region sees everything that one of the former does. A region contains another
-// when each of its fields does, so the fields are compared one by one to name the one that does not.
-func (b Binding) contains(id ID, former store.Region) error {
-	wider := b.Reads()
-	for _, field := range []struct {
-		name          string
-		wider, former store.Region
-	}{
-		{"entity", store.Region{Entity: wider.Entity}, store.Region{Entity: former.Entity}},
-		{"scope", store.Region{Scope: wider.Scope}, store.Region{Scope: former.Scope}},
-		{
-			"versions",
-			store.Region{MinVersion: wider.MinVersion, MaxVersion: wider.MaxVersion},
-			store.Region{MinVersion: former.MinVersion, MaxVersion: former.MaxVersion},
-		},
-	} {
-		if !field.wider.Contains(field.former) {
-			return &RebuildError{ID: id, Part: field.name, Stored: former, Given: wider}
-		}
-	}
-	if !wider.Contains(former) {
-		return &RebuildError{ID: id, Part: "kinds", Stored: former, Given: wider}
-	}
-	return nil
-}
-
 // kindsAdded reports whether a list of kinds (none: all) has one that the former list has not.
 func kindsAdded(kinds, former []string) bool {
 	return len(former) > 0 && (len(kinds) == 0 || len(without(kinds, former)) > 0)
 }
 
-// without gives the kinds that are not in others; both lists are sorted.
+// without returns the kinds that are not in others; both lists are sorted.
 func without(kinds, others []string) []string {
 	var rest []string
 	for _, k := range kinds {
@@ -127,15 +117,11 @@ func without(kinds, others []string) []string {
 }
 
 // checkHistory accepts a record that lies in the log itself. An earlier incarnation of the same store is no stranger
-// there: whatever was cut or restored, log and record are a prefix of one history. Another store, or an incarnation that
-// has not been, means that the record was carried here from somewhere else.
+// there: whatever was cut or restored, log and record are a prefix of one history. Another store, or an incarnation
+// that has not been, means that the record was carried here from somewhere else.
 func checkHistory(id ID, r Record, now store.Origin) error {
 	if r.Origin.Store == now.Store && r.Origin.Incarnation <= now.Incarnation {
 		return nil
 	}
-	return foreign(id, r, now)
-}
-
-func foreign(id ID, r Record, now store.Origin) error {
-	return fmt.Errorf("checkpoint %q: made in history %s, this is %s: %w", id, r.Origin, now, store.ErrForeignHistory)
+	return &OriginError{ID: id, Stored: r.Origin, Present: now}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/penstock-io/penstock/store/storetest"
 )
 
-// A reader that now handles one kind more is refused its checkpoint until somebody says what to do about the events that
-// it has passed over.
+// A reader that now handles one kind more is refused its checkpoint until an operator decides about the events that it
+// has passed over.
 func ExampleRebind() {
 	ctx := context.Background()
 	st, err := storetest.Open(store.Options{})
@@ -29,13 +29,17 @@ func ExampleRebind() {
 	_, err = checkpoint.Acquire(ctx, st, "invoices", reader)
 	fmt.Println(err)
 
-	if err := checkpoint.Rebind(ctx, st, "invoices", reader.Region, reader.Kinds); err != nil {
+	out, err := checkpoint.Apply(ctx, st, "invoices", checkpoint.Rebind{Region: reader.Region, Kinds: reader.Kinds},
+		checkpoint.Request{Reason: "cancellations count from now on", By: "ann"})
+	if err != nil {
 		log.Fatal(err)
 	}
-	_, err = checkpoint.Acquire(ctx, st, "invoices", reader) // checkpoint.Rewind before it would bring the cancellations so far
+	fmt.Println(out)
+	_, err = checkpoint.Acquire(ctx, st, "invoices", reader) // a checkpoint.Widen instead would bring the cancellations so far
 	fmt.Println(err)
 	// Output:
 	// checkpoint "invoices": handled kinds changed, added [order.cancelled], removed []: say with NewKinds whether the past of new kinds is handled, or accept the change with checkpoint.Rebind
+	// rebind to (entity=order kinds=order.cancelled,order.placed): from 0 to 0, undone by: rebind to (entity=order kinds=order.placed)
 	// <nil>
 }
 
@@ -56,7 +60,7 @@ func ExampleList() {
 			log.Fatal(err)
 		}
 	}
-	if err := checkpoint.Reset(ctx, st, "search"); err != nil {
+	if _, err := checkpoint.Apply(ctx, st, "search", checkpoint.Reset{}, checkpoint.Request{Reason: "new mapping"}); err != nil {
 		log.Fatal(err)
 	}
 

@@ -43,7 +43,7 @@ func (f Files) Load(id ID, history store.Origin, b Binding) (Record, error) {
 		return Record{}, fmt.Errorf("checkpoint %q: file %s: %w", id, f.path(id), err)
 	}
 	if r.Origin != history {
-		return Record{}, foreign(id, r, history)
+		return Record{}, &OriginError{ID: id, Stored: r.Origin, Present: history}
 	}
 	if err := b.check(id, r); err != nil {
 		return Record{}, err

@@ -1,6 +1,7 @@
 package checkpoint_test
 
 import (
+	"context"
 	"strconv"
 	"testing"
 
@@ -60,6 +61,12 @@ func inspect(t *testing.T, st *store.Store, id checkpoint.ID) checkpoint.Info {
 	info, err := checkpoint.Inspect(st, id)
 	require.NoError(t, err)
 	return info
+}
+
+// apply makes a change without reason and author.
+func apply(ctx context.Context, st *store.Store, id checkpoint.ID, c checkpoint.Change) error {
+	_, err := checkpoint.Apply(ctx, st, id, c, checkpoint.Request{})
+	return err
 }
 
 // plant writes raw bytes where the checkpoint is kept.

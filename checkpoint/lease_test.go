@@ -147,7 +147,7 @@ func TestACheckpointThatDoesNotFitIsRefusedAndNothingIsWritten(t *testing.T) {
 		return r.Encode()
 	}
 	newer := good.Encode()
-	newer[4]++
+	newer[4] = 200
 	for name, c := range map[string]struct {
 		value []byte
 		is    error
@@ -258,7 +258,7 @@ func TestWhatDoesNotFitIsToldInWordsAndWithTheWayOut(t *testing.T) {
 		ID: "index", Stored: store.Region{Entity: "order", MaxVersion: 5}.Identity(), Given: store.Region{}.Identity(),
 	}
 	require.EqualError(t, region,
-		`checkpoint "index": made in region (entity=order versions=..5), now read in (everything): checkpoint.Widen reads what is new from the beginning, checkpoint.Rebind goes on`)
+		`checkpoint "index": made in region (entity=order versions=..5), now read in (everything): checkpoint.Widen reads what is new from the beginning, checkpoint.Rebind continues at the present position`)
 	region.Stored = "\x09later"
 	require.ErrorContains(t, region, `made in region ("\tlater"), now`)
 	for want, err := range map[string]*checkpoint.KindsError{
@@ -275,7 +275,7 @@ func TestAnOrdinaryCommitDoesNotWriteThePassAgain(t *testing.T) {
 	fill(t, st, 9)
 	l := acquire(t, st, "index", bound)
 	require.NoError(t, move(t, st, l, 9))
-	require.NoError(t, checkpoint.Rewind(t.Context(), st, "index", 2, false))
+	require.NoError(t, apply(t.Context(), st, "index", checkpoint.Rewind{To: 2}))
 	l = acquire(t, st, "index", bound)
 	require.False(t, l.Pass().Empty())
 	var b store.Batch

@@ -13,12 +13,14 @@ import (
 
 func TestEveryOperatorCallFencesTheReaderThatRuns(t *testing.T) {
 	for name, call := range map[string]func(context.Context, *store.Store) error{
-		"reset":  func(ctx context.Context, st *store.Store) error { return checkpoint.Reset(ctx, st, "index") },
-		"rewind": func(ctx context.Context, st *store.Store) error { return checkpoint.Rewind(ctx, st, "index", 2, false) },
-		"rebind": func(ctx context.Context, st *store.Store) error {
-			return checkpoint.Rebind(ctx, st, "index", store.Region{}, nil)
+		"reset": func(ctx context.Context, st *store.Store) error { return apply(ctx, st, "index", checkpoint.Reset{}) },
+		"rewind": func(ctx context.Context, st *store.Store) error {
+			return apply(ctx, st, "index", checkpoint.Rewind{To: 2})
 		},
-		"delete": func(ctx context.Context, st *store.Store) error { return checkpoint.Delete(ctx, st, "index") },
+		"rebind": func(ctx context.Context, st *store.Store) error {
+			return apply(ctx, st, "index", checkpoint.Rebind{Region: store.Region{}})
+		},
+		"delete": func(ctx context.Context, st *store.Store) error { return apply(ctx, st, "index", checkpoint.Delete{}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			st := open(t)
@@ -36,10 +38,10 @@ func TestEveryOperatorCallFencesTheReaderThatRuns(t *testing.T) {
 
 func TestOperatorCallsWantACheckpoint(t *testing.T) {
 	st := open(t)
-	require.ErrorIs(t, checkpoint.Reset(t.Context(), st, "index"), checkpoint.ErrNotFound)
-	require.ErrorIs(t, checkpoint.Rewind(t.Context(), st, "index", 0, false), checkpoint.ErrNotFound)
-	require.ErrorIs(t, checkpoint.Rebind(t.Context(), st, "index", orders, nil), checkpoint.ErrNotFound)
-	require.ErrorIs(t, checkpoint.Delete(t.Context(), st, "index"), checkpoint.ErrNotFound)
+	require.ErrorIs(t, apply(t.Context(), st, "index", checkpoint.Reset{}), checkpoint.ErrNotFound)
+	require.ErrorIs(t, apply(t.Context(), st, "index", checkpoint.Rewind{}), checkpoint.ErrNotFound)
+	require.ErrorIs(t, apply(t.Context(), st, "index", checkpoint.Rebind{Region: orders}), checkpoint.ErrNotFound)
+	require.ErrorIs(t, apply(t.Context(), st, "index", checkpoint.Delete{}), checkpoint.ErrNotFound)
 }
 
 func TestRewindGoesOnlyBackwardsAndNeverBeyondTheHead(t *testing.T) {
@@ -48,10 +50,10 @@ func TestRewindGoesOnlyBackwardsAndNeverBeyondTheHead(t *testing.T) {
 	require.NoError(t, move(t, st, acquire(t, st, "index", bound), 3))
 
 	require.Equal(t, &checkpoint.RewindError{ID: "index", Position: 3, To: 4},
-		checkpoint.Rewind(t.Context(), st, "index", 4, false))
+		apply(t.Context(), st, "index", checkpoint.Rewind{To: 4}))
 	require.Equal(t, uint64(1), inspect(t, st, "index").Record.Epoch, "nothing was written")
 
-	require.NoError(t, checkpoint.Rewind(t.Context(), st, "index", 2, false))
+	require.NoError(t, apply(t.Context(), st, "index", checkpoint.Rewind{To: 2}))
 	r := inspect(t, st, "index").Record
 	require.Equal(t, store.Position(2), r.Scanned)
 	require.Equal(t, store.Position(2), r.Delivered)
@@ -59,8 +61,8 @@ func TestRewindGoesOnlyBackwardsAndNeverBeyondTheHead(t *testing.T) {
 	r.Scanned = 100
 	plant(t, st, "index", r.Encode())
 	require.Equal(t, &checkpoint.AheadError{ID: "index", Position: 50, Head: st.Head()},
-		checkpoint.Rewind(t.Context(), st, "index", 50, false))
-	require.NoError(t, checkpoint.Rewind(t.Context(), st, "index", 5, false), "a position that is ahead can be brought back")
+		apply(t.Context(), st, "index", checkpoint.Rewind{To: 50}))
+	require.NoError(t, apply(t.Context(), st, "index", checkpoint.Rewind{To: 5}), "a position that is ahead can be brought back")
 	acquire(t, st, "index", bound)
 }
 
@@ -70,9 +72,9 @@ func TestResetBeginsAgainAlsoInAForeignHistory(t *testing.T) {
 		Origin: store.Origin{Store: uuid.New()}, Region: orders.Identity(), Epoch: 4, Scanned: 77, Delivered: 70,
 	}
 	plant(t, st, "index", foreign.Encode())
-	require.ErrorIs(t, checkpoint.Rewind(t.Context(), st, "index", 0, false), store.ErrForeignHistory)
-	require.ErrorIs(t, checkpoint.Rebind(t.Context(), st, "index", orders, nil), store.ErrForeignHistory)
-	require.NoError(t, checkpoint.Reset(t.Context(), st, "index"))
+	require.ErrorIs(t, apply(t.Context(), st, "index", checkpoint.Rewind{}), store.ErrForeignHistory)
+	require.ErrorIs(t, apply(t.Context(), st, "index", checkpoint.Rebind{Region: orders}), store.ErrForeignHistory)
+	require.NoError(t, apply(t.Context(), st, "index", checkpoint.Reset{}))
 	require.Equal(t, checkpoint.Record{Origin: st.Origin(), Region: orders.Identity(), Epoch: 5},
 		inspect(t, st, "index").Record)
 	acquire(t, st, "index", bound)
@@ -83,8 +85,8 @@ func TestRebindKeepsThePosition(t *testing.T) {
 	fill(t, st, 5)
 	require.NoError(t, move(t, st, acquire(t, st, "index", bound), 3))
 	other := checkpoint.Binding{Region: store.Region{Scope: "shop"}, Kinds: []string{"b", "a"}}
-	require.ErrorIs(t, checkpoint.Rebind(t.Context(), st, "index", other.Region, []string{""}), store.ErrInvalid)
-	require.NoError(t, checkpoint.Rebind(t.Context(), st, "index", other.Region, other.Kinds))
+	require.ErrorIs(t, apply(t.Context(), st, "index", checkpoint.Rebind{Region: other.Region, Kinds: []string{""}}), store.ErrInvalid)
+	require.NoError(t, apply(t.Context(), st, "index", checkpoint.Rebind{Region: other.Region, Kinds: other.Kinds}))
 	require.Equal(t, store.Position(3), acquire(t, st, "index", other).Record().Scanned)
 	_, err := checkpoint.Acquire(t.Context(), st, "index", bound)
 	require.ErrorIs(t, err, checkpoint.ErrRegion)
@@ -94,7 +96,7 @@ func TestADeletedCheckpointBeginsAtItsStart(t *testing.T) {
 	st := open(t)
 	fill(t, st, 5)
 	require.NoError(t, move(t, st, acquire(t, st, "index", bound), 3))
-	require.NoError(t, checkpoint.Delete(t.Context(), st, "index"))
+	require.NoError(t, apply(t.Context(), st, "index", checkpoint.Delete{}))
 	_, err := checkpoint.Inspect(st, "index")
 	require.ErrorIs(t, err, checkpoint.ErrNotFound)
 	r := acquire(t, st, "index", bound).Record()
@@ -125,8 +127,8 @@ func TestACorruptCheckpointIsListedWithItsErrorAndCanOnlyBeDeleted(t *testing.T)
 		break // may be left at any time
 	}
 
-	require.ErrorIs(t, checkpoint.Reset(t.Context(), st, "b"), checkpoint.ErrCorrupt)
-	require.NoError(t, checkpoint.Delete(t.Context(), st, "b"))
+	require.ErrorIs(t, apply(t.Context(), st, "b", checkpoint.Reset{}), checkpoint.ErrCorrupt)
+	require.NoError(t, apply(t.Context(), st, "b", checkpoint.Delete{}))
 	acquire(t, st, "b", bound)
 }
 
@@ -137,7 +139,7 @@ func TestAnEndedContextWritesNothing(t *testing.T) {
 	cancel()
 	_, err := checkpoint.Acquire(ctx, st, "index", bound)
 	require.ErrorIs(t, err, context.Canceled)
-	require.ErrorIs(t, checkpoint.Reset(ctx, st, "index"), context.Canceled)
-	require.ErrorIs(t, checkpoint.Delete(ctx, st, "index"), context.Canceled)
+	require.ErrorIs(t, apply(ctx, st, "index", checkpoint.Reset{}), context.Canceled)
+	require.ErrorIs(t, apply(ctx, st, "index", checkpoint.Delete{}), context.Canceled)
 	require.Equal(t, before, inspect(t, st, "index").Record)
 }

@@ -119,18 +119,3 @@ func decodeParked(b []byte) (Parked, error) {
 	}
 	return p, nil
 }
-
-// unparkAfter returns the side writes that take everything after a position off the list, and the
-// positions of what never emitted, ascending. An entry that cannot be read counts as one of those.
-func unparkAfter(st *store.Store, id ID, after store.Position) (sides []store.SideWrite, fresh []store.Position) {
-	for p, err := range ParkedEvents(st, id) {
-		if p.Position <= after {
-			continue
-		}
-		sides = append(sides, Unpark(id, p.Position))
-		if err != nil || !p.Replay {
-			fresh = append(fresh, p.Position)
-		}
-	}
-	return sides, fresh
-}

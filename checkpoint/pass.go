@@ -79,8 +79,8 @@ func covered(layers []layer, e *store.Event) bool {
 	return slices.ContainsFunc(layers, func(l layer) bool { return l.covers(e) })
 }
 
-// End is the last position that the pass says something about.
-func (p Pass) End() store.Position {
+// end is the last position that the pass says something about.
+func (p Pass) end() store.Position {
 	var end store.Position
 	for _, l := range slices.Concat(p.skip, p.handled) {
 		end = max(end, l.upTo)

@@ -33,17 +33,17 @@ type passModel struct {
 	width  int
 	events []store.Event
 
-	due    positions // to be delivered, what is in hand included
-	inHand positions
-	parked positions
-	ever   positions // handled at some time
-	asked  positions // of these, to emit again
+	due      positions // to be delivered, what is in flight included
+	inFlight positions
+	parked   positions
+	ever     positions // handled at some time
+	asked    positions // of these, to emit again
 }
 
 func newPassModel(t *rapid.T) *passModel {
 	st, err := storetest.Open(store.Options{})
 	require.NoError(t, err)
-	m := &passModel{st: st, due: positions{}, inHand: positions{}, parked: positions{}, ever: positions{}, asked: positions{}}
+	m := &passModel{st: st, due: positions{}, inFlight: positions{}, parked: positions{}, ever: positions{}, asked: positions{}}
 	for range rapid.IntRange(1, 16).Draw(t, "events") {
 		at := store.At(rapid.SampledFrom([]string{"a:1", "b:1"}).Draw(t, "entity"), "shop")
 		kind := rapid.SampledFrom([]string{"k.x", "k.y", "k.z", "other"}).Draw(t, "kind")
@@ -63,7 +63,7 @@ func newPassModel(t *rapid.T) *passModel {
 
 func (m *passModel) reads() store.Region { return widths[m.width].Reads() }
 
-// wantAll makes due what lies in a region behind a position, unless it is parked.
+// wantAll makes due what lies in a region after a position, unless it is parked.
 func (m *passModel) wantAll(region store.Region, behind store.Position) {
 	for _, e := range m.events {
 		if e.Position > behind && region.Matches(e) && !m.parked[e.Position] {
@@ -83,7 +83,7 @@ func (m *passModel) read(t *rapid.T, upTo store.Position, outcome func(e store.E
 	record, pass := m.l.Record(), m.l.Pass()
 	var got, want []store.Position
 	for _, p := range m.due.sorted() {
-		if p <= upTo && !m.inHand[p] {
+		if p <= upTo && !m.inFlight[p] {
 			want = append(want, p)
 		}
 	}
@@ -102,13 +102,31 @@ func (m *passModel) read(t *rapid.T, upTo store.Position, outcome func(e store.E
 
 func (m *passModel) stage(t *rapid.T, at store.Position) {
 	var b store.Batch
-	m.l.Stage(&b, checkpoint.Move{Scanned: at, Delivered: at, Pending: m.inHand.sorted()})
+	for p := range m.parked {
+		b.Sides = append(b.Sides, checkpoint.Parked{Position: p}.Write("w"))
+	}
+	m.l.Stage(&b, checkpoint.Move{Scanned: at, Delivered: at, Pending: m.inFlight.sorted()})
 	m.commit(t, b)
+}
+
+// change commits a change of the reader as it is.
+func (m *passModel) change(t *rapid.T, c checkpoint.Change) checkpoint.Outcome {
+	var b store.Batch
+	r := m.l.Record()
+	move := checkpoint.Move{Scanned: r.Scanned, Delivered: r.Delivered, Pending: m.inFlight.sorted()}
+	dry, err := m.l.StageChange(t.Context(), m.st, &b, move, c, checkpoint.Request{DryRun: true})
+	require.NoError(t, err)
+	require.Equal(t, store.Batch{}, b, "a dry run adds nothing")
+	out, err := m.l.StageChange(t.Context(), m.st, &b, move, c, checkpoint.Request{})
+	require.NoError(t, err)
+	require.Equal(t, dry, out, "and reports what happens")
+	m.commit(t, b)
+	return out
 }
 
 func (m *passModel) done(p store.Position) {
 	delete(m.due, p)
-	delete(m.inHand, p)
+	delete(m.inFlight, p)
 	delete(m.asked, p)
 	m.ever[p] = true
 }
@@ -117,9 +135,9 @@ func (m *passModel) advance(t *rapid.T) {
 	at := m.l.Record().Scanned
 	upTo := store.Position(rapid.Uint64Range(uint64(at), uint64(m.st.Head())).Draw(t, "up to"))
 	m.read(t, upTo, func(e store.Event) {
-		switch outcome := rapid.SampledFrom([]string{"done", "in hand", "parked"}).Draw(t, "outcome"); {
-		case outcome == "in hand":
-			m.inHand[e.Position] = true
+		switch outcome := rapid.SampledFrom([]string{"done", "in flight", "parked"}).Draw(t, "outcome"); {
+		case outcome == "in flight":
+			m.inFlight[e.Position] = true
 		case outcome == "parked" && !m.ever[e.Position]:
 			delete(m.due, e.Position)
 			m.parked[e.Position] = true
@@ -129,10 +147,10 @@ func (m *passModel) advance(t *rapid.T) {
 	})
 }
 
-// settle ends one event in hand, or one that is parked, whose turn comes from its list.
+// settle ends one event in flight, or one that is parked, whose turn comes from its list.
 func (m *passModel) settle(t *rapid.T) {
-	if list := m.inHand.sorted(); len(list) > 0 {
-		m.done(rapid.SampledFrom(list).Draw(t, "in hand"))
+	if list := m.inFlight.sorted(); len(list) > 0 {
+		m.done(rapid.SampledFrom(list).Draw(t, "in flight"))
 		m.stage(t, 0)
 		return
 	}
@@ -140,41 +158,46 @@ func (m *passModel) settle(t *rapid.T) {
 		p := rapid.SampledFrom(list).Draw(t, "parked")
 		delete(m.parked, p)
 		m.ever[p] = true
+		_, err := m.st.Commit(t.Context(), store.Batch{Sides: []store.SideWrite{checkpoint.Unpark("w", p)}})
+		require.NoError(t, err)
 	}
 }
 
 func (m *passModel) rewind(t *rapid.T) {
 	end := max(m.l.Record().Scanned, m.l.Pass().End())
 	to := store.Position(rapid.Uint64Range(0, uint64(end)).Draw(t, "to"))
-	undone := m.inHand.sorted()
+	var unparked []store.Position
 	for _, p := range m.parked.sorted() {
 		if p > to {
-			undone = append(undone, p)
+			unparked = append(unparked, p)
 			delete(m.parked, p)
 		}
 	}
-	slices.Sort(undone)
 	emit := rapid.Bool().Draw(t, "emit")
 	for p := range m.ever {
 		m.asked[p] = m.asked[p] && p <= to || emit && p > to
 	}
-	var b store.Batch
-	require.NoError(t, m.l.StageRewind(&b, to, m.reads(), undone, emit))
-	m.commit(t, b)
-	m.inHand = positions{}
+	out := m.change(t, checkpoint.Rewind{To: to, Emit: emit})
+	var left []store.Position
+	for _, entry := range out.Parked {
+		left = append(left, entry.Position)
+	}
+	require.Equal(t, unparked, left)
+	m.inFlight = positions{}
 	m.wantAll(m.reads(), to)
+	m.counted(t, out, end)
 }
 
 func (m *passModel) widen(t *rapid.T) {
 	next := rapid.IntRange(m.width, len(widths)-1).Draw(t, "wider")
 	former := m.reads()
-	var b store.Batch
-	require.NoError(t, m.l.StageWiden(&b, widths[next]))
-	m.commit(t, b)
+	end := m.l.Record().Scanned
+	out := m.change(t, checkpoint.Widen{Region: widths[next].Region, Kinds: widths[next].Kinds})
 	if next == m.width {
 		return
 	}
-	m.width, m.inHand = next, positions{}
+	defer m.counted(t, out, end)
+	m.width, m.inFlight = next, positions{}
 	for _, e := range m.events {
 		if m.reads().Matches(e) && !former.Matches(e) {
 			m.due[e.Position] = true
@@ -186,14 +209,34 @@ func (m *passModel) widen(t *rapid.T) {
 func (m *passModel) skip(t *rapid.T) {
 	head := m.st.Head()
 	to := store.Position(rapid.Uint64Range(uint64(m.l.Record().Scanned), uint64(head)).Draw(t, "skip to"))
-	var b store.Batch
-	require.NoError(t, m.l.StageSkip(&b, to, head))
-	m.commit(t, b)
+	skipped := len(m.inFlight)
+	for _, p := range m.due.sorted() {
+		if p <= to && !m.inFlight[p] && !m.ever[p] {
+			skipped++
+		}
+	}
+	out := m.change(t, checkpoint.SkipTo{To: to})
+	require.Equal(t, skipped, out.Skipped)
 	for _, p := range m.due.sorted() {
 		if p <= to {
 			m.done(p)
 		}
 	}
+}
+
+// counted checks what an outcome says of the events up to a position that are due now.
+func (m *passModel) counted(t *rapid.T, out checkpoint.Outcome, upTo store.Position) {
+	again, first := 0, 0
+	for p := range m.due {
+		switch {
+		case p > upTo:
+		case m.ever[p]:
+			again++
+		default:
+			first++
+		}
+	}
+	require.Equal(t, []int{again, first}, []int{out.Again, out.New}, "handled again, for the first time: %s", out)
 }
 
 // reacquire is another owner, who knows only what is stored.
@@ -209,8 +252,8 @@ func (m *passModel) reacquire(t *rapid.T) {
 // finish handles all the rest.
 func (m *passModel) finish(t *rapid.T) {
 	m.read(t, m.st.Head(), func(e store.Event) { m.done(e.Position) })
-	require.Equal(t, m.inHand.sorted(), m.due.sorted())
-	for p := range m.inHand {
+	require.Equal(t, m.inFlight.sorted(), m.due.sorted())
+	for p := range m.inFlight {
 		m.done(p)
 	}
 	m.stage(t, m.st.Head())

@@ -8,44 +8,50 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// MaxReasonBytes is the longest reason of a pause. Those of other calls are cut at MaxErrorBytes.
-const MaxReasonBytes = 1024
-
 const (
-	pausePrefix  = "pause/"
-	pauseMagic   = "PSPZ"
-	pauseVersion = 1
+	pausePrefix = "pause/"
+	pauseMagic  = "PSPZ"
 )
 
-// Pause says that a worker is to rest.
+// Versions of the format of a pause.
+const (
+	pausePlain = 1
+	pauseBy    = 2 // and who decided; written only where that is known
+)
+
+// Pause keeps a worker from handling events.
 type Pause struct {
 	Since  time.Time // to the millisecond
 	Until  time.Time // to the millisecond; zero: until it is resumed
 	Reason string
+	By     string // who decided, see [Request]
 }
 
-// Validate reports a reason that is too long, as a store.LimitError.
-func (p Pause) Validate() error {
-	if len(p.Reason) > MaxReasonBytes {
-		return &store.LimitError{Field: "reason bytes", Limit: MaxReasonBytes, Value: int64(len(p.Reason))}
-	}
-	return nil
-}
+// Validate checks Reason and By as [Request.Validate] does.
+func (p Pause) Validate() error { return Request{Reason: p.Reason, By: p.By}.Validate() }
 
 func (id ID) pauseKey() string { return pausePrefix + string(id) }
 
-// Write gives the side write that keeps the pause of a worker.
+// Write returns the side write that keeps the pause of a worker.
 func (p Pause) Write(id ID) store.SideWrite {
-	b := append([]byte(pauseMagic), pauseVersion)
+	version := byte(pausePlain)
+	if p.By != "" {
+		version = pauseBy
+	}
+	b := append([]byte(pauseMagic), version)
 	b = binary.LittleEndian.AppendUint64(b, uint64(p.Since.UnixMilli()))
 	b = binary.LittleEndian.AppendUint64(b, uint64(p.Until.UnixMilli()))
-	return store.SideWrite{Key: id.pauseKey(), Value: seal(appendText(b, p.Reason))}
+	b = appendText(b, p.Reason)
+	if version == pauseBy {
+		b = appendText(b, p.By)
+	}
+	return store.SideWrite{Key: id.pauseKey(), Value: seal(b)}
 }
 
-// Resume gives the side write that takes a pause away.
+// Resume returns the side write that removes a pause.
 func Resume(id ID) store.SideWrite { return store.SideWrite{Key: id.pauseKey(), Delete: true} }
 
-// PauseOf gives the pause of a worker, and false when it has none.
+// PauseOf returns the pause of a worker, and false when it has none.
 func PauseOf(st *store.Store, id ID) (Pause, bool, error) {
 	side, ok := st.Side(id.pauseKey())
 	if !ok {
@@ -59,12 +65,16 @@ func PauseOf(st *store.Store, id ID) (Pause, bool, error) {
 }
 
 func decodePause(b []byte) (Pause, error) {
-	_, body, err := open(b, pauseMagic, pauseVersion)
+	version, body, err := open(b, pauseMagic, pauseBy)
 	if err != nil {
 		return Pause{}, err
 	}
 	in := reader{rest: body}
 	p := Pause{Since: time.UnixMilli(int64(in.u64())).UTC(), Until: time.UnixMilli(int64(in.u64())).UTC(), Reason: in.text()}
+	if version == pauseBy {
+		p.By = in.text()
+		in.bad = in.bad || p.By == "" // is not written
+	}
 	if err := in.end(); err != nil {
 		return Pause{}, err
 	}

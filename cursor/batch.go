@@ -14,6 +14,9 @@ import (
 // even if the process dies.
 type Ownership struct {
 	ID checkpoint.ID
+	// FirstName is the name that the checkpoint had first, which no rename changes: effects outside the store are
+	// told apart by it.
+	FirstName checkpoint.ID
 	// Epoch of the owner. Effects outside the store may carry it, to refuse those of an earlier owner.
 	Epoch uint64
 	// Origin that positions belong to. A position that leaves the store means nothing without it.

@@ -77,7 +77,7 @@ func TestOnlyAWorkerWithACheckpointHasAWitness(t *testing.T) {
 		drain(t, r)
 		require.Equal(t, !volatile, ok)
 		if !volatile {
-			require.Equal(t, cursor.Ownership{ID: "reserve", Epoch: 2, Origin: st.Origin()}, witness)
+			require.Equal(t, cursor.Ownership{ID: "reserve", FirstName: "reserve", Epoch: 2, Origin: st.Origin()}, witness)
 			require.Equal(t, uint64(2), r.Progress().Epoch)
 			continue
 		}

@@ -80,7 +80,7 @@ func Open(ctx context.Context, st *store.Store, region store.Region, o Options) 
 		}
 		c.at = start
 	} else {
-		lease, err := checkpoint.Acquire(ctx, st, o.ID, checkpoint.Binding{Region: region, Start: o.Start})
+		lease, err := checkpoint.Acquire(ctx, st, o.ID, checkpoint.Binding{Region: region, Start: o.Start, Pulled: true})
 		if err != nil {
 			return nil, fmt.Errorf("cursor: %w", err)
 		}

@@ -31,7 +31,7 @@
 //
 // Lanes: events of one key are a queue of their own, and while one is handled, or waits for another try, the others go on.
 // The checkpoint then names the events that are not done one by one, so a restart repeats nothing that was done. Pause,
-// Rewind, SkipTo, Reset, Widen, Replay and Discard change what a runner does next, each as one commit with an audit event.
+// Apply, Replay and Discard change what a runner does next, each as one commit with an audit event.
 //
 // It starts no goroutine and takes no lock; [Task.Run] may be called on any goroutine. A [Cursor], a [Runner] and a [Batch] belong to one goroutine at a time; a
 // [Worker] is a value that may be shared.

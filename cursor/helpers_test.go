@@ -139,3 +139,15 @@ func record(t tb, st *store.Store, id checkpoint.ID) checkpoint.Record {
 	require.NoError(t, err)
 	return info.Record
 }
+
+// apply changes the checkpoint of a worker that runs.
+func apply(ctx context.Context, r cursor.Operator, c checkpoint.Change) error {
+	_, err := r.Apply(ctx, c, checkpoint.Request{})
+	return err
+}
+
+// applyCold changes a checkpoint without its worker.
+func applyCold(ctx context.Context, st *store.Store, id checkpoint.ID, c checkpoint.Change) error {
+	_, err := checkpoint.Apply(ctx, st, id, c, checkpoint.Request{})
+	return err
+}

@@ -129,7 +129,7 @@ func (b *busy) settle() {
 func (b *busy) rewind() {
 	b.settle()
 	to := store.Position(b.random.IntN(int(b.runner.Progress().Position) + 1))
-	require.NoError(b.t, b.runner.Rewind(b.t.Context(), to, false, ""))
+	require.NoError(b.t, apply(b.t.Context(), b.runner, checkpoint.Rewind{To: to}))
 	b.failed = nil
 }
 
@@ -139,13 +139,13 @@ func (b *busy) widen() {
 		return
 	}
 	b.worker.Kinds = nil
-	require.NoError(b.t, b.runner.Widen(b.t.Context(), b.worker.Region, nil, ""))
+	require.NoError(b.t, apply(b.t.Context(), b.runner, checkpoint.Widen{Region: b.worker.Region}))
 	b.failed = nil
 }
 
 func (b *busy) replay() {
 	b.settle()
-	_, err := b.runner.Replay(b.t.Context(), cursor.ParkedFilter{All: true}, false, "")
+	_, err := b.runner.Replay(b.t.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})
 	require.NoError(b.t, err)
 }
 

@@ -24,6 +24,9 @@ type ResumeState struct {
 	// Parked is, ascending, what is set aside: parked, or held behind that. It is handled when it is replayed, and not
 	// delivered before.
 	Parked []store.Position
+	// Formerly are the names that the checkpoint had before, oldest first: the position may be kept under one of
+	// them still.
+	Formerly []checkpoint.ID
 
 	st *store.Store
 }
@@ -34,9 +37,10 @@ func (l ResumeState) Skipped(ctx context.Context, events []store.Position) ([]st
 	if len(events) == 0 || l.st == nil {
 		return nil, nil
 	}
-	region := checkpoint.AuditRegion(l.ID, checkpoint.AuditParked, checkpoint.AuditSkipped, checkpoint.AuditDiscarded)
 	last := make(map[store.Position]string)
-	for e, err := range l.st.Read(ctx, region, store.After(events[0])) {
+	audits := checkpoint.Audits(ctx, l.st, l.ID, events[0],
+		checkpoint.AuditParked, checkpoint.AuditSkipped, checkpoint.AuditDiscarded)
+	for e, err := range audits {
 		if err != nil {
 			return nil, fmt.Errorf("cursor: worker %q: read what was given up: %w", l.ID, err)
 		}
@@ -69,7 +73,8 @@ func (r *Runner) locate(ctx context.Context) error {
 		return err
 	}
 	at, err := r.worker.ExternalPosition(ctx, ResumeState{
-		Ownership: r.witness(), Start: start.scanned, Parked: slices.Sorted(maps.Keys(r.parked.at)), st: r.st,
+		Ownership: r.witness(), Start: start.scanned, Parked: slices.Sorted(maps.Keys(r.parked.at)),
+		Formerly: r.record().Formerly, st: r.st,
 	})
 	if err != nil {
 		return fmt.Errorf("locate: %w", err)

@@ -95,7 +95,7 @@ func TestAWorkerThatKeepsItsPositionIsAskedForItByEachRunner(t *testing.T) {
 	require.Equal(t, [][]store.Position{{8, 9, 10, 11}, {12}}, k.given, "nor does the checkpoint")
 	for i, asked := range k.asked {
 		require.Equal(t, cursor.ResumeState{
-			Ownership: cursor.Ownership{ID: "keeper", Epoch: uint64(i + 1), Origin: st.Origin()}, Start: 3,
+			Ownership: cursor.Ownership{ID: "keeper", FirstName: "keeper", Epoch: uint64(i + 1), Origin: st.Origin()}, Start: 3,
 		}, withoutStore(asked))
 	}
 	k.position = 99
@@ -129,7 +129,7 @@ func TestABatchTellsWhatItsPositionPassesWithoutIt(t *testing.T) {
 	k.bad, k.given, k.aside, k.parked = nil, nil, nil, nil
 	r = k.runner(t, st)
 	require.Equal(t, []store.Position{3, 8}, k.asked[1].Parked)
-	_, err := r.Replay(t.Context(), cursor.ParkedFilter{All: true}, false, "")
+	_, err := r.Replay(t.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})
 	require.NoError(t, err)
 	drain(t, r)
 	require.Equal(t, [][]store.Position{{3, 8}}, k.given)
@@ -166,7 +166,7 @@ func TestOnlyWhatLiesBehindAParkedEventIsHeldWhereThePositionWentBack(t *testing
 	r = k.runner(t, st)
 	parkAll(t, r)
 	k.bad, k.given = nil, nil
-	_, err := r.Replay(t.Context(), cursor.ParkedFilter{Position: 3}, false, "")
+	_, err := r.Replay(t.Context(), cursor.ParkedFilter{Position: 3}, checkpoint.Request{})
 	require.NoError(t, err)
 	drain(t, r)
 	require.Equal(t, [][]store.Position{{3, 8}}, k.given, "in their order")
@@ -191,7 +191,7 @@ func TestWhatWasSkippedOrDiscardedIsGivenUpUntilItIsSetAsideAgain(t *testing.T) 
 		require.NoError(t, err)
 	}
 	for _, p := range []store.Position{1, 5} {
-		require.NoError(t, r.Discard(t.Context(), p, ""))
+		require.NoError(t, r.Discard(t.Context(), p, checkpoint.Request{}))
 	}
 	givenUp := func() []store.Position {
 		all := []store.Position{1, 2, 3, 4, 5}
@@ -216,11 +216,11 @@ func TestACheckpointThatWasRewoundIsRefusedByAWorkerThatKeepsItsPosition(t *test
 	k := &keeper{}
 	r := k.runner(t, st)
 	drain(t, r)
-	require.ErrorIs(t, r.Rewind(t.Context(), 3, false, ""), cursor.ErrExternalPosition)
-	require.NoError(t, checkpoint.Rewind(t.Context(), st, "keeper", 3, false))
+	require.ErrorIs(t, apply(t.Context(), r, checkpoint.Rewind{To: 3}), cursor.ErrExternalPosition)
+	require.NoError(t, applyCold(t.Context(), st, "keeper", checkpoint.Rewind{To: 3}))
 	_, err := cursor.NewRunner(t.Context(), st, k.worker())
 	require.ErrorIs(t, err, cursor.ErrExternalPosition)
-	require.NoError(t, checkpoint.Reset(t.Context(), st, "keeper"))
+	require.NoError(t, applyCold(t.Context(), st, "keeper", checkpoint.Reset{}))
 	k.given = nil
 	drain(t, k.runner(t, st))
 	require.Empty(t, k.given)

@@ -246,14 +246,12 @@ func (m *misfortune) someParked() (list []store.Position) {
 
 func (m *misfortune) rewind() {
 	m.control(func() error {
-		pass, err := checkpoint.PassOf(m.st, "w")
-		require.NoError(m.t, err)
-		end := max(m.runner.Progress().Position, pass.End()) // of what was handled ever
+		end := m.furthest()
 		to, emit := store.Position(m.random.IntN(int(end)+1)), m.random.IntN(2) == 0
 		if m.random.IntN(3) > 0 {
-			return m.runner.Rewind(m.t.Context(), to, emit, "")
+			return apply(m.t.Context(), m.runner, checkpoint.Rewind{To: to, Emit: emit})
 		}
-		if err := checkpoint.Rewind(m.t.Context(), m.st, "w", min(to, max(m.runner.Progress().Stored, pass.End())), emit); err != nil {
+		if err := applyCold(m.t.Context(), m.st, "w", checkpoint.Rewind{To: min(to, m.stored()), Emit: emit}); err != nil {
 			return err
 		}
 		m.open()
@@ -261,14 +259,39 @@ func (m *misfortune) rewind() {
 	})
 }
 
+// furthest is how far a rewind of the runner may go: to the end of what was handled ever.
+func (m *misfortune) furthest() store.Position {
+	return rewindable(m, func(c checkpoint.Change, q checkpoint.Request) error {
+		_, err := m.runner.Apply(m.t.Context(), c, q)
+		return err
+	})
+}
+
+// stored is furthest for a reader that knows only the checkpoint.
+func (m *misfortune) stored() store.Position {
+	return rewindable(m, func(c checkpoint.Change, q checkpoint.Request) error {
+		_, err := checkpoint.Apply(m.t.Context(), m.st, "w", c, q)
+		return err
+	})
+}
+
+func rewindable(m *misfortune, apply func(checkpoint.Change, checkpoint.Request) error) store.Position {
+	head := m.st.Head()
+	var refused *checkpoint.RewindError
+	if errors.As(apply(checkpoint.Rewind{To: head}, checkpoint.Request{DryRun: true}), &refused) {
+		return refused.Position
+	}
+	return head
+}
+
 func (m *misfortune) reset() {
-	m.control(func() error { return m.runner.Reset(m.t.Context(), "") })
+	m.control(func() error { return apply(m.t.Context(), m.runner, checkpoint.Reset{}) })
 }
 
 func (m *misfortune) skipTo() {
 	m.control(func() error {
 		from := m.runner.Progress().Read
-		return m.runner.SkipTo(m.t.Context(), from+store.Position(m.random.IntN(int(m.st.Head()-from)+1)), "")
+		return apply(m.t.Context(), m.runner, checkpoint.SkipTo{To: from + store.Position(m.random.IntN(int(m.st.Head()-from)+1))})
 	})
 }
 
@@ -277,7 +300,7 @@ func (m *misfortune) widen() {
 		if len(m.worker.Kinds) == 0 {
 			return nil
 		}
-		err := m.runner.Widen(m.t.Context(), m.worker.Region, nil, "")
+		err := apply(m.t.Context(), m.runner, checkpoint.Widen{Region: m.worker.Region})
 		if err == nil || !errors.Is(err, store.ErrDiskFull) { // if it came about the next runner must know, if not it may
 			m.worker.Kinds, m.worker.NewKinds = nil, checkpoint.NewKindsBackfill
 		}
@@ -291,7 +314,7 @@ func (m *misfortune) replay() {
 		if m.random.IntN(2) == 0 {
 			which = cursor.ParkedFilter{Key: fmt.Sprintf("in:%d", m.random.IntN(3))}
 		}
-		_, err := m.runner.Replay(m.t.Context(), which, false, "")
+		_, err := m.runner.Replay(m.t.Context(), which, checkpoint.Request{})
 		if errors.Is(err, cursor.ErrNotParked) {
 			return nil
 		}
@@ -305,7 +328,7 @@ func (m *misfortune) discard() {
 		if len(list) == 0 {
 			return nil
 		}
-		err := m.runner.Discard(m.t.Context(), list[m.random.IntN(len(list))], "")
+		err := m.runner.Discard(m.t.Context(), list[m.random.IntN(len(list))], checkpoint.Request{})
 		if errors.Is(err, cursor.ErrNotParked) { // it is only held
 			return nil
 		}
@@ -325,7 +348,7 @@ func (m *misfortune) heal() {
 	m.boot()
 	m.runner.ClearCrashGuard()
 	for round := 0; ; round++ {
-		_, err := m.runner.Replay(m.t.Context(), cursor.ParkedFilter{All: true}, false, "")
+		_, err := m.runner.Replay(m.t.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})
 		require.NoError(m.t, err)
 		for caughtUp := false; !caughtUp; {
 			require.NoError(m.t, m.ledger.fold(m.st))

@@ -144,7 +144,7 @@ func TestTheLimitOfTheFirstBatchHoldsForParkedEventsToo(t *testing.T) {
 	w := cursor.Worker{Region: orders, Handle: brokenAt(1)}
 	r := runner(t, st, w)
 	park(t, r, 1)
-	_, err := r.Replay(t.Context(), cursor.ParkedFilter{All: true}, false, "")
+	_, err := r.Replay(t.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})
 	require.NoError(t, err)
 	r = runner(t, st, w)
 	r.ClearCrashGuard()
@@ -197,21 +197,21 @@ func TestAReplayThatIsToEmitIsStillAReplayWhenItIsParked(t *testing.T) {
 	}}
 	r := runner(t, st, w)
 	drain(t, r)
-	require.NoError(t, r.Rewind(t.Context(), 0, true, ""))
+	require.NoError(t, apply(t.Context(), r, checkpoint.Rewind{Emit: true}))
 	sick = true
 	park(t, r, 1)
 	sick = false
-	_, err := r.Replay(t.Context(), cursor.ParkedFilter{All: true}, false, "")
+	_, err := r.Replay(t.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})
 	require.NoError(t, err)
 	drain(t, r)
 	require.Equal(t, []store.Position{1, 2, 1, 2}, ascendingTwice(reactions(t, st)))
 	require.Equal(t, map[store.Position]bool{1: true, 2: true}, replayed)
 
-	require.NoError(t, r.Rewind(t.Context(), 0, true, ""))
+	require.NoError(t, apply(t.Context(), r, checkpoint.Rewind{Emit: true}))
 	sick = true
 	park(t, r, 1)
 	sick = false
-	require.NoError(t, r.Rewind(t.Context(), 0, false, ""))
+	require.NoError(t, apply(t.Context(), r, checkpoint.Rewind{}))
 	drain(t, r)
 	require.Len(t, reactions(t, st), 4, "it was decided anew that nothing emits")
 }
@@ -233,17 +233,17 @@ func TestAParkedEventCanBeGivenUpAlthoughEarlierOnesAreHeldWithIt(t *testing.T) 
 		r := runner(t, st, w)
 		park(t, r, 2)
 		w.Kinds = nil
-		require.NoError(t, r.Widen(t.Context(), orders, nil, ""))
+		require.NoError(t, apply(t.Context(), r, checkpoint.Widen{Region: orders}))
 		drain(t, r)
 		parked, held := r.Progress().Parked, r.Progress().Held
 		require.Equal(t, []int{3, 2}, []int{parked, held})
 		if restart {
 			r = runner(t, st, w)
 		}
-		require.ErrorIs(t, r.Discard(t.Context(), 1, ""), cursor.ErrNotParked)
-		_, err = r.Replay(t.Context(), cursor.ParkedFilter{Position: 2}, true, "")
+		require.ErrorIs(t, r.Discard(t.Context(), 1, checkpoint.Request{}), cursor.ErrNotParked)
+		_, err = r.Replay(t.Context(), cursor.ParkedFilter{Position: 2}, checkpoint.Request{DryRun: true})
 		require.NoError(t, err)
-		require.NoError(t, r.Discard(t.Context(), 2, ""))
+		require.NoError(t, r.Discard(t.Context(), 2, checkpoint.Request{}))
 		drain(t, r)
 		require.Equal(t, []store.Position{1, 3}, slices.Sorted(slices.Values(reactions(t, st))))
 		parked, held = r.Progress().Parked, r.Progress().Held
@@ -260,7 +260,7 @@ func TestABatchOfParkedEventsFitsInMemory(t *testing.T) {
 	r := runner(t, st, cursor.Worker{Region: orders, Handle: brokenAt(1)})
 	park(t, r, 1)
 	drain(t, r)
-	require.NoError(t, r.Discard(t.Context(), 1, ""))
+	require.NoError(t, r.Discard(t.Context(), 1, checkpoint.Request{}))
 	task, err := r.Next(t.Context(), 0)
 	require.NoError(t, err)
 	require.Equal(t, 4, task.Size(), "of 5")

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
@@ -40,7 +41,7 @@ func TestACleanEndDoesNotHideWhatKilledTheProcessBefore(t *testing.T) {
 	die(t, st, w, 1) // both in hand
 	die(t, st, w, 1) // alone
 	r := runner(t, st, w)
-	require.NoError(t, r.Resume(t.Context(), "")) // any commit
+	require.NoError(t, r.Resume(t.Context(), checkpoint.Request{})) // any commit
 	_, err := r.Fill(t.Context(), 0)
 	require.NoError(t, err)
 	require.NoError(t, r.Close(t.Context()))
@@ -107,7 +108,7 @@ func TestAnEventThatKilledTheProcessIsHandledWhenItIsReplayed(t *testing.T) {
 	_, err := r.Step(t.Context(), 0, 0)
 	require.ErrorIs(t, err, cursor.ErrCrashLoop)
 	require.NoError(t, r.Park(1, err, 1))
-	_, err = r.Replay(t.Context(), cursor.ParkedFilter{All: true}, false, "")
+	_, err = r.Replay(t.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})
 	require.NoError(t, err)
 	drain(t, r)
 	require.Equal(t, 1, calls)

@@ -369,7 +369,7 @@ func (r *Runner) witness() Ownership {
 	if r.lease == nil {
 		return Ownership{}
 	}
-	return Ownership{ID: r.lease.ID(), Epoch: r.record().Epoch, Origin: r.st.Origin()}
+	return Ownership{ID: r.lease.ID(), FirstName: r.lease.FirstName(), Epoch: r.record().Epoch, Origin: r.st.Origin()}
 }
 
 func (r *Runner) pass() checkpoint.Pass {

@@ -63,6 +63,9 @@ type Handler func(ctx context.Context, b *Batch) (Action, error)
 type Worker struct {
 	// Name names the worker in its group and is the ID of its checkpoint. The rules are those of [supervision.Spec].
 	Name string
+	// Formerly are names that the worker had in earlier versions of the program. Where its checkpoint still has one
+	// of them, the checkpoint is renamed when the worker starts, with all that belongs to it: see checkpoint.Rename.
+	Formerly []string
 	// Region is where the worker reads, and what its checkpoint is bound to: another one is a checkpoint.RegionError.
 	Region store.Region
 	// Kinds that Handle handles; empty means all kinds of the region. Only they are read. The list is kept with the
@@ -129,7 +132,15 @@ var _ Source = Worker{}
 func (w Worker) binding() checkpoint.Binding {
 	return checkpoint.Binding{
 		Region: w.Region, Kinds: w.Kinds, Start: w.Start, NewKinds: w.NewKinds, KeyVersion: w.KeyVersion,
+		Formerly: w.formerIDs(),
 	}
+}
+
+func (w Worker) formerIDs() (ids []checkpoint.ID) {
+	for _, name := range w.Formerly {
+		ids = append(ids, checkpoint.ID(name))
+	}
+	return ids
 }
 
 // Spec is what supervision knows of the worker.
@@ -171,6 +182,7 @@ func (w Worker) Validate() error {
 	}
 	return errors.Join(
 		fault("Spec", w.Spec().Validate()),
+		fault("Formerly", w.checkFormerly()),
 		fault("Region", w.Region.Validate()),
 		fault("Kinds", w.checkKinds()),
 		fault("Handle", w.checkHandle()),
@@ -180,6 +192,21 @@ func (w Worker) Validate() error {
 		fault("Timeout", w.checkTimeout()),
 		fault("ExternalPosition", w.checkLocate()),
 	)
+}
+
+func (w Worker) checkFormerly() error {
+	if w.Volatile && len(w.Formerly) > 0 {
+		return &store.InvalidError{Field: "Formerly", Rule: "excludes Volatile"}
+	}
+	if n := len(w.Formerly); n > checkpoint.MaxFormerNames {
+		return &store.LimitError{Field: "Formerly", Limit: checkpoint.MaxFormerNames, Value: int64(n)}
+	}
+	for _, id := range w.formerIDs() {
+		if err := id.Validate(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w Worker) checkHandle() error {

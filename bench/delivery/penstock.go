@@ -169,7 +169,7 @@ func CatchUp(ctx context.Context, st *store.Store, name string, events int, sync
 	}
 	err = sys.WaitApplied(ctx, name, Everything(st))
 	rate = figures.PerSecond(events, time.Since(c.began))
-	return rate, errors.Join(err, sys.Stop(ctx), checkpoint.Delete(ctx, st, checkpoint.ID(name)))
+	return rate, errors.Join(err, sys.Stop(ctx), remove(ctx, st, name))
 }
 
 // counting is a worker that looks at every event and counts it.
@@ -248,7 +248,7 @@ func stepByStep(ctx context.Context, st *store.Store, name string, events int) (
 		}
 	}
 	rate = figures.PerSecond(events, time.Since(c.began))
-	return rate, errors.Join(r.Close(ctx), checkpoint.Delete(ctx, st, checkpoint.ID(name)))
+	return rate, errors.Join(r.Close(ctx), remove(ctx, st, name))
 }
 
 // PenstockReactor lets a reactor under supervision catch up with a log of orders: JSON in, one reaction per event, JSON
@@ -308,4 +308,10 @@ func PenstockReaction(ctx context.Context, t Turn) (Result, error) {
 		res["append-p50-us"] = figures.Micros(figures.Quantile(appends, 0.5))
 	}
 	return res, errors.Join(err, h.close(ctx))
+}
+
+// remove deletes the checkpoint of a worker, so that the next round starts from scratch.
+func remove(ctx context.Context, st *store.Store, name string) error {
+	_, err := checkpoint.Apply(ctx, st, checkpoint.ID(name), checkpoint.Delete{}, checkpoint.Request{})
+	return err
 }

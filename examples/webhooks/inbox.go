@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 )
@@ -20,7 +21,7 @@ func inbox(st *store.Store, sys *actors.System) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /inbox/{key}", func(w http.ResponseWriter, r *http.Request) { accept(st, w, r) })
 	mux.HandleFunc("POST /replay", func(w http.ResponseWriter, r *http.Request) {
-		chosen, err := sys.Replay(r.Context(), worker, cursor.ParkedFilter{All: true}, false, "requested by HTTP")
+		chosen, err := sys.Replay(r.Context(), worker, cursor.ParkedFilter{All: true}, checkpoint.Request{Reason: "requested by HTTP"})
 		respond(w, len(chosen), err)
 	})
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {

@@ -9,44 +9,91 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// Control does one thing with a worker between two of its batches, as an operator does through the running system: SkipTo, Reset
-// and Discard of [cursor.Runner], and those that have a method here. It gives what do returns, or the reason of a worker that
-// is halted.
+// request says in the audit events that the run did it.
+func request() checkpoint.Request { return checkpoint.Request{By: "reactortest"} }
+
+// Control does something to a worker between two of its batches, as an operator does through the running system: what may
+// fail, or has no method here. It returns what do returns, or the reason of a worker that is halted.
 //
-// After a crash in the middle of it do is called once more; if the operation had been made before the crash, what it returns
-// then is not an error.
-func (r *Run) Control(name string, do func(ctx context.Context, worker *cursor.Runner) error) error {
+// After a crash in the middle of it do is called once more; if the operation had been made before the crash, what it
+// returns then is not an error.
+func (r *Run) Control(name string, do func(ctx context.Context, worker cursor.Operator) error) error {
 	r.tb.Helper()
 	head, boots := r.st.Head(), r.boots
-	err := r.guard(func() error { return r.worker(name).control(do) })
-	if err == nil || r.boots == boots {
-		return err
-	}
-	if len(r.read(operations(name), head)) > 0 {
+	err := r.guard(func() error {
+		return r.worker(name).control(func(ctx context.Context, w *cursor.Runner) error { return do(ctx, w) })
+	})
+	if err != nil && r.boots != boots && r.operated(name, head) {
 		return nil
 	}
 	return err
 }
 
-// operations selects the audit events of what an operator does with a worker. What it does by itself has others.
-func operations(name string) store.Region {
-	return checkpoint.AuditRegion(checkpoint.ID(name),
+// operated reports whether an operator has done something to a worker since the head was at a position. What a worker does
+// by itself has other audit events.
+func (r *Run) operated(name string, head store.Position) bool {
+	r.tb.Helper()
+	found, err := audited(r, name, head,
 		checkpoint.AuditReplay, checkpoint.AuditDiscarded, checkpoint.AuditPaused, checkpoint.AuditResumed,
-		checkpoint.AuditRewound, checkpoint.AuditReset, checkpoint.AuditSkippedTo, checkpoint.AuditWidened)
+		checkpoint.AuditRewound, checkpoint.AuditReset, checkpoint.AuditSkippedTo, checkpoint.AuditWidened,
+		checkpoint.AuditRebound)
+	if err != nil {
+		r.tb.Fatalf("reactortest: %v", err)
+	}
+	return found
+}
+
+// audited reports whether a worker has an audit event of one of the actions after a position.
+func audited(r *Run, name string, after store.Position, actions ...string) (bool, error) {
+	for _, err := range checkpoint.Audits(r.ctx(), r.st, checkpoint.ID(name), after, actions...) {
+		return err == nil, err
+	}
+	return false, nil
 }
 
 // operate is Control for what must not fail.
-func (r *Run) operate(name, what string, do func(ctx context.Context, worker *cursor.Runner) error) {
+func (r *Run) operate(name, what string, do func(ctx context.Context, worker cursor.Operator) error) {
 	r.tb.Helper()
 	if err := r.Control(name, do); err != nil {
 		r.tb.Fatalf("reactortest: %s %q: %v", what, name, err)
 	}
 }
 
-// Pause lets a worker rest until a time of the run, or with the zero time until [Run.Resume].
+// Apply changes the checkpoint of a worker: a checkpoint.Rewind, SkipTo, Reset, Widen or Rebind. What the worker reads
+// after a Widen or Rebind stays so over a crash, as in a program that declares it from now on. The outcome is empty if the
+// change was made by an attempt that crashed afterwards.
+func (r *Run) Apply(name string, c checkpoint.Change) (out checkpoint.Outcome) {
+	r.tb.Helper()
+	reads, rebound := rebinding(c)
+	if rebound {
+		r.wider[name] = reads
+	}
+	r.operate(name, c.String(), func(ctx context.Context, w cursor.Operator) (err error) {
+		out, err = w.Apply(ctx, c, request())
+		if err == nil && rebound {
+			declared := &r.worker(name).worker
+			declared.Region, declared.Kinds = reads.Region, reads.Kinds
+		}
+		return err
+	})
+	return out
+}
+
+// rebinding returns what a worker reads after a change, if that is another region or other kinds.
+func rebinding(c checkpoint.Change) (cursor.Worker, bool) {
+	switch c := c.(type) {
+	case checkpoint.Widen:
+		return cursor.Worker{Region: c.Region, Kinds: c.Kinds}, true
+	case checkpoint.Rebind:
+		return cursor.Worker{Region: c.Region, Kinds: c.Kinds}, true
+	}
+	return cursor.Worker{}, false
+}
+
+// Pause keeps a worker from handling events until a time of the run, or with the zero time until [Run.Resume].
 func (r *Run) Pause(name string, until time.Time) {
 	r.tb.Helper()
-	r.operate(name, "pause", func(ctx context.Context, w *cursor.Runner) error { return w.Pause(ctx, until, "reactortest") })
+	r.operate(name, "pause", func(ctx context.Context, w cursor.Operator) error { return w.Pause(ctx, until, request()) })
 }
 
 // Resume starts a halted worker again, with a fresh count of attempts, and ends the pause of any other.
@@ -56,38 +103,16 @@ func (r *Run) Resume(name string) {
 		_ = r.worker(name).resume() // touches no disk
 		return
 	}
-	r.operate(name, "resume", func(ctx context.Context, w *cursor.Runner) error { return w.Resume(ctx, "reactortest") })
+	r.operate(name, "resume", func(ctx context.Context, w cursor.Operator) error { return w.Resume(ctx, request()) })
 }
 
-// Replay lets what a worker has set aside be handled again, as new events are: by [Run.Step] and [Run.Settle]. It gives what it
-// concerns, by position.
+// Replay marks parked events of a worker to be handled again, as new events are: by [Run.Step] and [Run.Settle]. It returns
+// them by position.
 func (r *Run) Replay(name string, which cursor.ParkedFilter) (chosen []checkpoint.Parked) {
 	r.tb.Helper()
-	r.operate(name, "replay", func(ctx context.Context, w *cursor.Runner) (err error) {
-		chosen, err = w.Replay(ctx, which, false, "reactortest")
+	r.operate(name, "replay", func(ctx context.Context, w cursor.Operator) (err error) {
+		chosen, err = w.Replay(ctx, which, request())
 		return err
 	})
 	return chosen
-}
-
-// Rewind sends a worker back: everything behind a position is handled again, which handlers can see. The reactions to what had
-// been handled are dropped unless emit is set.
-func (r *Run) Rewind(name string, to store.Position, emit bool) {
-	r.tb.Helper()
-	r.operate(name, "rewind", func(ctx context.Context, w *cursor.Runner) error { return w.Rewind(ctx, to, emit, "reactortest") })
-}
-
-// Widen lets a worker read a region that contains the present one, and these kinds of it, the past included. It stays so after a
-// crash, as in a program that declares the wider region from now on.
-func (r *Run) Widen(name string, region store.Region, kinds ...string) {
-	r.tb.Helper()
-	r.wider[name] = cursor.Worker{Region: region, Kinds: kinds}
-	r.operate(name, "widen", func(ctx context.Context, w *cursor.Runner) error {
-		if err := w.Widen(ctx, region, kinds, "reactortest"); err != nil {
-			return err
-		}
-		declared := &r.worker(name).worker
-		declared.Region, declared.Kinds = region, kinds
-		return nil
-	})
 }

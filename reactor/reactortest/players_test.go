@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor/reactortest"
 	"github.com/penstock-io/penstock/store"
@@ -42,23 +43,23 @@ func (s stepper) do(worker string, a act, to store.Position) error {
 		s.run.Resume(worker)
 		return nil
 	}
-	return s.run.Control(worker, func(ctx context.Context, r *cursor.Runner) error {
+	return s.run.Control(worker, func(ctx context.Context, r cursor.Operator) error {
 		switch a.what {
 		case "pause":
-			return r.Pause(ctx, time.Time{}, "")
+			return r.Pause(ctx, time.Time{}, checkpoint.Request{})
 		case "rest":
-			return r.Pause(ctx, s.run.Now().Add(10*time.Second), "")
+			return r.Pause(ctx, s.run.Now().Add(10*time.Second), checkpoint.Request{})
 		case "rewind", "emit":
-			return r.Rewind(ctx, to, a.what == "emit", "")
+			return apply(ctx, r, checkpoint.Rewind{To: to, Emit: a.what == "emit"})
 		case "replay":
-			_, err := r.Replay(ctx, a.key(), false, "")
+			_, err := r.Replay(ctx, a.key(), checkpoint.Request{})
 			return err
 		case "discard":
-			return r.Discard(ctx, to, "")
+			return r.Discard(ctx, to, checkpoint.Request{})
 		case "skip":
-			return r.SkipTo(ctx, to, "")
+			return apply(ctx, r, checkpoint.SkipTo{To: to})
 		default:
-			return r.Reset(ctx, "")
+			return apply(ctx, r, checkpoint.Reset{})
 		}
 	})
 }
@@ -117,22 +118,33 @@ func (p acting) do(worker string, a act, to store.Position) (err error) {
 	ctx := p.t.Context()
 	switch a.what {
 	case "resume":
-		err = p.sys.Resume(ctx, worker, "")
+		err = p.sys.Resume(ctx, worker, checkpoint.Request{})
 		require.NoError(p.t, err)
 	case "pause":
-		err = p.sys.Pause(ctx, worker, time.Time{}, "")
+		err = p.sys.Pause(ctx, worker, time.Time{}, checkpoint.Request{})
 	case "rest":
-		err = p.sys.Pause(ctx, worker, time.Now().Add(10*time.Second), "")
+		err = p.sys.Pause(ctx, worker, time.Now().Add(10*time.Second), checkpoint.Request{})
 	case "rewind", "emit":
-		err = p.sys.Rewind(ctx, worker, store.After(to), a.what == "emit", "")
+		err = p.apply(ctx, worker, checkpoint.Rewind{To: to, Emit: a.what == "emit"})
 	case "replay":
-		_, err = p.sys.Replay(ctx, worker, a.key(), false, "")
+		_, err = p.sys.Replay(ctx, worker, a.key(), checkpoint.Request{})
 	case "discard":
-		err = p.sys.Discard(ctx, worker, to, "")
+		err = p.sys.Discard(ctx, worker, to, checkpoint.Request{})
 	case "skip":
-		err = p.sys.SkipTo(ctx, worker, store.After(to), "")
+		err = p.apply(ctx, worker, checkpoint.SkipTo{To: to})
 	default:
-		err = p.sys.Reset(ctx, worker, "")
+		err = p.apply(ctx, worker, checkpoint.Reset{})
 	}
+	return err
+}
+
+func (p acting) apply(ctx context.Context, worker string, c checkpoint.Change) error {
+	_, err := p.sys.Apply(ctx, worker, c, checkpoint.Request{})
+	return err
+}
+
+// apply changes the checkpoint of a worker of a run.
+func apply(ctx context.Context, r cursor.Operator, c checkpoint.Change) error {
+	_, err := r.Apply(ctx, c, checkpoint.Request{})
 	return err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/reactor/reactortest"
@@ -143,7 +144,7 @@ func TestAPanicRestartsAndASecondOneHaltsWhereThePolicySaysSo(t *testing.T) {
 	require.Equal(t, reactortest.Halted, s.State)
 	require.ErrorIs(t, s.Reason, errDown)
 	require.Equal(t, 1, s.Restarts)
-	require.Error(t, run.Control("stock", func(context.Context, *cursor.Runner) error { return nil }))
+	require.Error(t, run.Control("stock", func(context.Context, cursor.Operator) error { return nil }))
 
 	w.fail = nil
 	run.Resume("stock")
@@ -264,7 +265,7 @@ func TestThePowerMayBeCutAnywhereInALongStory(t *testing.T) {
 		run.Advance(time.Minute)
 		run.Replay("stock", cursor.ParkedFilter{All: true})
 		run.Settle()
-		run.Rewind("billing", 3, false)
+		run.Apply("billing", checkpoint.Rewind{To: 3})
 		run.Given(order(5))
 		run.Settle()
 		require.Len(t, reactortest.Of[billed](run), 13)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/reactor/reactortest"
@@ -98,7 +99,7 @@ func TestAHaltedWorkerShowsWhatWaitsForIt(t *testing.T) {
 	require.Equal(t, 1, s.Parked)
 }
 
-func reset(ctx context.Context, r *cursor.Runner) error { return r.Reset(ctx, "reactortest") }
+func reset(ctx context.Context, r cursor.Operator) error { return apply(ctx, r, checkpoint.Reset{}) }
 
 // An operator who does something to a worker that waits to be started does not make it start earlier.
 func TestWhatAnOperatorDoesDoesNotShortenTheWaitForARestart(t *testing.T) {
@@ -226,8 +227,8 @@ func TestThePowerMayBeCutInAnythingThatAnOperatorDoes(t *testing.T) {
 		}
 		run.Given(reactortest.At(store.At("order:9", "shop"), ordered{SKU: "desk"}))
 		run.Advance(time.Minute)
-		require.NoError(t, run.Control("stock", func(ctx context.Context, r *cursor.Runner) error {
-			return r.Discard(ctx, 2, "nobody wants it")
+		require.NoError(t, run.Control("stock", func(ctx context.Context, r cursor.Operator) error {
+			return r.Discard(ctx, 2, checkpoint.Request{Reason: "nobody wants it"})
 		}))
 		w.fail = nil
 		run.Pause("stock", run.Now().Add(time.Hour))
@@ -236,10 +237,10 @@ func TestThePowerMayBeCutInAnythingThatAnOperatorDoes(t *testing.T) {
 		require.Len(t, run.Replay("stock", cursor.ParkedFilter{Key: "order:2"}), 2)
 		run.Advance(2 * time.Hour)
 		require.Empty(t, run.Parked("stock"))
-		run.Widen("billing", store.Region{Entity: "stock"}, reserved{}.Kind())
+		run.Apply("billing", checkpoint.Widen{Region: store.Region{Entity: "stock"}, Kinds: []string{reserved{}.Kind()}})
 		run.Settle()
 		require.Len(t, reactortest.Of[billed](run), 9)
-		run.Rewind("billing", 0, true)
+		run.Apply("billing", checkpoint.Rewind{Emit: true})
 		run.Settle()
 		require.Len(t, reactortest.Of[billed](run), 18)
 	})

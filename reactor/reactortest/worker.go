@@ -203,9 +203,8 @@ func (w *worker) control(do func(context.Context, *cursor.Runner) error) error {
 
 // sentBack lets the judge forget what came before where the log says behind a position that the worker was sent back.
 func (w *worker) sentBack(head store.Position) error {
-	moves := checkpoint.AuditRegion(checkpoint.ID(w.name()), checkpoint.AuditRewound, checkpoint.AuditReset)
-	n, err := w.run.st.Count(w.run.ctx(), moves, head, w.run.st.Head(), 1)
-	if n > 0 {
+	moved, err := audited(w.run, w.name(), head, checkpoint.AuditRewound, checkpoint.AuditReset, checkpoint.AuditWidened)
+	if moved {
 		w.judgeAnew()
 	}
 	return err
@@ -224,7 +223,7 @@ var errEnded = errors.New("reactortest: the handler has ended the worker")
 // resume starts a halted worker again, with a fresh judge, or ends a pause.
 func (w *worker) resume() error {
 	if w.final != Halted {
-		return w.control(func(ctx context.Context, r *cursor.Runner) error { return r.Resume(ctx, "reactortest") })
+		return w.control(func(ctx context.Context, r *cursor.Runner) error { return r.Resume(ctx, request()) })
 	}
 	w.final, w.reason, w.attempt = "", nil, 0
 	w.judgeAnew()

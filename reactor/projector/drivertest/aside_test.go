@@ -99,7 +99,7 @@ func stepParking(tb testing.TB, r *cursor.Runner) {
 
 func replayAll(tb testing.TB, r *cursor.Runner) {
 	tb.Helper()
-	_, err := r.Replay(tb.Context(), cursor.ParkedFilter{All: true}, false, "")
+	_, err := r.Replay(tb.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})
 	require.NoError(tb, err)
 	stepAll(tb, r)
 	parked := r.Progress().Parked
@@ -156,7 +156,7 @@ func TestARestoredDatabaseGetsTheEventsBeforeAParkedOneInTheirOrder(t *testing.T
 	p.BatchSize = 2
 	heal()
 	r := newRunner(t, st, p)
-	_, err := r.Replay(t.Context(), cursor.ParkedFilter{All: true}, false, "before the others are there again")
+	_, err := r.Replay(t.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{Reason: "before the others are there again"})
 	require.NoError(t, err)
 	stepAll(t, r)
 	requireExact(t, st, db)
@@ -188,7 +188,7 @@ func TestInARestoredDatabaseAnEventMayFailBeforeAParkedOne(t *testing.T) {
 		return trouble(e)
 	}
 	r := newRunner(t, st, p)
-	_, err := r.Replay(t.Context(), cursor.ParkedFilter{All: true}, false, "")
+	_, err := r.Replay(t.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})
 	require.NoError(t, err)
 	stepParking(t, r)
 	requireExact(t, st, db, 4, 8, 12)
@@ -201,9 +201,9 @@ func TestInARestoredDatabaseAnEventMayFailBeforeAParkedOne(t *testing.T) {
 
 func TestWhatTheLogForgetsToHaveSetAsideComesAgain(t *testing.T) {
 	for name, forgets := range map[string]func(st *store.Store) error{
-		"reset": func(st *store.Store) error { return checkpoint.Reset(t.Context(), st, "totals") },
+		"reset": func(st *store.Store) error { return applyCold(t.Context(), st, "totals", checkpoint.Reset{}) },
 		"rewound and reset": func(st *store.Store) error {
-			return errors.Join(checkpoint.Rewind(t.Context(), st, "totals", 3, false), checkpoint.Reset(t.Context(), st, "totals"))
+			return errors.Join(applyCold(t.Context(), st, "totals", checkpoint.Rewind{To: 3}), applyCold(t.Context(), st, "totals", checkpoint.Reset{}))
 		},
 	} {
 		db, st := newDatabase(t), openStore(t, storetest.NewDisk())
@@ -234,7 +234,7 @@ func TestWhatWasDiscardedStaysOut(t *testing.T) {
 	p := totals(db, h)
 	r := newRunner(t, st, p)
 	stepParking(t, r)
-	require.NoError(t, r.Discard(t.Context(), 4, "nobody wants it"))
+	require.NoError(t, r.Discard(t.Context(), 4, checkpoint.Request{Reason: "nobody wants it"}))
 	stepAll(t, r)
 	requireExact(t, st, db, 4)
 
@@ -314,7 +314,7 @@ func TestAReplayThatTheLogNeverLearnsOfIsNotHandledAgainByAnyRunner(t *testing.T
 	r := runner()
 	stepParking(t, r)
 	heal()
-	_, err = r.Replay(t.Context(), cursor.ParkedFilter{All: true}, false, "")
+	_, err = r.Replay(t.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})
 	require.NoError(t, err)
 	for range 4 {
 		task, err := r.Next(t.Context(), 0)

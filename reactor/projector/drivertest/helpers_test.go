@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"modernc.org/sqlite"
 
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/reactor/projector"
@@ -268,4 +269,10 @@ func column(tb testing.TB, db *sql.DB, query string) string {
 	}
 	require.NoError(tb, rows.Err())
 	return strings.Join(all, " ")
+}
+
+// applyCold changes a checkpoint while no worker runs.
+func applyCold(ctx context.Context, st *store.Store, id checkpoint.ID, c checkpoint.Change) error {
+	_, err := checkpoint.Apply(ctx, st, id, c, checkpoint.Request{})
+	return err
 }

@@ -180,7 +180,7 @@ func TestParkedEventsAreWrittenOnceWhenTheyAreReplayedWhereverTheProcessDies(t *
 	requireRows("4 8 12")
 
 	healed = true
-	_, err = r.Replay(t.Context(), cursor.ParkedFilter{All: true}, false, "healed")
+	_, err = r.Replay(t.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{Reason: "healed"})
 	require.NoError(t, err)
 	disk.Cut() // the database commits, the log cannot
 	_, err = r.Step(t.Context(), 0, 0)
@@ -221,7 +221,7 @@ func TestAReplayDoesNotMoveThePositionOverWhatIsNotDone(t *testing.T) {
 	_, err := r.Step(t.Context(), 0, 0)
 	require.ErrorIs(t, err, errBroken)
 	require.NoError(t, r.Park(2, err, 1))
-	_, err = r.Replay(t.Context(), cursor.ParkedFilter{All: true}, false, "")
+	_, err = r.Replay(t.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})
 	require.NoError(t, err)
 	broken = false
 	for column(t, db, "SELECT position FROM penstock_exception") == "" {
@@ -268,7 +268,7 @@ func TestNothingThatIsSetAsideIsLostWhereverThePowerIsCut(t *testing.T) {
 		r = newRunner(t, st, p)
 		stepAll(t, r)
 		if r.Progress().Parked > 0 {
-			_, err = r.Replay(t.Context(), cursor.ParkedFilter{All: true}, false, "")
+			_, err = r.Replay(t.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})
 			require.NoError(t, err)
 			stepAll(t, r)
 		}

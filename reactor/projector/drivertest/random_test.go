@@ -60,7 +60,7 @@ func (o *ordeal) step(t *testing.T) (caughtUp bool) {
 		}
 	}
 	if o.chance(10) || o.calm {
-		_, err := o.r.Replay(t.Context(), cursor.ParkedFilter{All: true}, false, "")
+		_, err := o.r.Replay(t.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})
 		require.True(t, err == nil || !o.calm, "%v", err)
 	}
 	return err == nil && out.CaughtUp
@@ -93,7 +93,7 @@ func TestTheTablesAreExactWhateverFailsInWhateverOrder(t *testing.T) {
 				o.quietly(func() { copied.restore(t, db); boot() })
 			case o.chance(2): // the log forgets what is set aside
 				o.quietly(func() {
-					require.NoError(t, checkpoint.Reset(t.Context(), o.st, "totals"))
+					require.NoError(t, applyCold(t.Context(), o.st, "totals", checkpoint.Reset{}))
 					boot()
 				})
 			case o.chance(10):

@@ -1,6 +1,7 @@
 package drivertest
 
 import (
+	"context"
 	"errors"
 	"runtime"
 	"sync/atomic"
@@ -87,7 +88,7 @@ func TestAProjectorThatIsForgottenWhileItRunsIsBuiltAnewWhenItIsResumed(t *testi
 	forget(t, db, p)
 	appendOrders(t, st, 10)
 	require.ErrorIs(t, sys.WaitApplied(t.Context(), "totals", everything(st)), projector.ErrForgotten)
-	require.NoError(t, sys.Resume(t.Context(), "totals", "its tables are built anew"))
+	require.NoError(t, sys.Resume(t.Context(), "totals", checkpoint.Request{Reason: "its tables are built anew"}))
 	require.NoError(t, sys.WaitApplied(t.Context(), "totals", everything(st)))
 	require.NoError(t, sys.Stop(t.Context()))
 	requireExact(t, st, db)
@@ -99,7 +100,7 @@ func TestAProjectorIsNotRewoundFromTheLog(t *testing.T) {
 	appendOrders(t, st, 10)
 	sys := start(t, st, totals(db, &handlers{}))
 	require.NoError(t, sys.WaitApplied(t.Context(), "totals", everything(st)))
-	require.ErrorIs(t, sys.Reset(t.Context(), "totals", ""), cursor.ErrExternalPosition)
+	require.ErrorIs(t, applyTo(t.Context(), sys, "totals", checkpoint.Reset{}), cursor.ErrExternalPosition)
 	require.NoError(t, sys.Stop(t.Context()))
 }
 
@@ -180,4 +181,10 @@ func TestAHandlerThatEndsItsGoroutineLeavesNothingBehind(t *testing.T) {
 		}
 	}
 	requireExact(t, st, db)
+}
+
+// applyTo changes the checkpoint of a worker that runs.
+func applyTo(ctx context.Context, sys *actors.System, worker string, c checkpoint.Change) error {
+	_, err := sys.Apply(ctx, worker, c, checkpoint.Request{})
+	return err
 }

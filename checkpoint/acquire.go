@@ -1,0 +1,198 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+// Acquire takes ownership of a checkpoint. It is itself a commit, synced like any other, that raises the epoch by
+// one; a lost race against another owner is tried again until ctx ends. The record of the lease is the checkpoint
+// as of that point: what the former owner had committed is in it, and what it had not will be refused.
+//
+// An id without a checkpoint takes over that of one of b.Formerly, see [Rename], and else begins at b.Start. Where
+// b.NewKinds lets the kinds change, an audit event says so. Otherwise the checkpoint must fit: [*RegionError],
+// [*KindsError], [*KeyVersionError], [*AheadError], [*OriginError], [ErrCorrupt] and [ErrNewerFormat] are returned
+// with nothing written; so are [*RenamedError] for a name that another checkpoint has left, and [*ExistsError] where
+// more than one of id and b.Formerly exist.
+func Acquire(ctx context.Context, st *store.Store, id ID, b Binding) (*Lease, error) {
+	if err := errors.Join(id.Validate(), b.validateNames()); err != nil {
+		return nil, err
+	}
+	if err := b.validate(); err != nil {
+		return nil, fmt.Errorf("checkpoint %q: %w", id, err)
+	}
+	for {
+		t, err := takeOver(ctx, st, id, b)
+		if err != nil {
+			return nil, err
+		}
+		receipt, err := st.Commit(ctx, t.batch)
+		if lostRace(err, id, t.from) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("checkpoint %q: write: %w", id, err)
+		}
+		t.lease.Committed(receipt)
+		return t.lease, nil
+	}
+}
+
+// takeover is the lease of the next owner, and the batch that makes it valid.
+type takeover struct {
+	lease *Lease
+	batch store.Batch
+	from  ID // the name of the checkpoint until now
+}
+
+func takeOver(ctx context.Context, st *store.Store, id ID, b Binding) (*takeover, error) {
+	f, err := find(ctx, st, id, b)
+	if err != nil {
+		return nil, err
+	}
+	l := &Lease{id: id, record: f.record, revision: f.revision, unclean: !f.fresh && !f.record.Clean}
+	if l.pass, err = PassOf(st, f.name); err != nil {
+		return nil, err
+	}
+	t := &takeover{lease: l, from: f.name}
+	p := &plan{st: st, id: f.name, record: f.record, pass: l.pass}
+	p.record.Clean = false
+	p.record.Epoch++
+	p.record.Stateful, p.record.Pulled = b.Stateful, b.Pulled
+	if err := p.fit(b, f.fresh); err != nil {
+		return nil, err
+	}
+	if f.name != id {
+		if err := p.rename(id); err != nil {
+			return nil, err
+		}
+		p.sides = append(p.sides, store.SideWrite{Key: f.name.key(), Delete: true, Expect: store.Exactly(f.revision)})
+		l.revision = 0
+	}
+	t.batch = store.Batch{Sides: p.sides, Events: p.events(Request{})}
+	l.stage(&t.batch, p.record, p.pass)
+	return t, nil
+}
+
+// fit makes the record that of a reader whose kinds or keys have changed, where that is allowed.
+func (p *plan) fit(b Binding, fresh bool) error {
+	if kinds := canonical(b.Kinds); !fresh && !slices.Equal(kinds, p.record.Kinds) {
+		p.rekind(kinds, b)
+	}
+	if p.record.KeyVersion == b.KeyVersion {
+		return nil
+	}
+	if n := keyed(p.st, p.id, p.record); n > 0 {
+		return &KeyVersionError{ID: p.id, Stored: p.record.KeyVersion, Given: b.KeyVersion, Events: n}
+	}
+	p.record.KeyVersion = b.KeyVersion
+	return nil
+}
+
+// rekind binds the record to other kinds, and goes back for those that are new if b says so.
+func (p *plan) rekind(kinds []string, b Binding) {
+	a := Audit{Action: AuditRebound, Region: b.Reads().String()}
+	backfill := b.NewKinds == NewKindsBackfill && kindsAdded(kinds, p.record.Kinds)
+	if backfill {
+		a.Action = AuditWidened
+	}
+	p.note(a)
+	if former, _ := p.record.reads(); backfill {
+		p.record, p.pass = widened(p.record, p.pass, former)
+	}
+	p.record.Kinds = slices.Clone(kinds)
+}
+
+// keyed counts the events whose keys matter.
+func keyed(st *store.Store, id ID, r Record) int {
+	n := len(r.Pending)
+	for range st.Sides(id.parkedPrefix()) {
+		n++
+	}
+	return n
+}
+
+// found is the checkpoint that a reader resumes, under its name until now, or a fresh one with revision 0.
+type found struct {
+	name     ID
+	record   Record
+	revision uint64
+	fresh    bool
+}
+
+// find returns the checked record of the reader, whatever it was called.
+func find(ctx context.Context, st *store.Store, id ID, b Binding) (found, error) {
+	f, err := lookUp(st, id, b)
+	switch {
+	case err != nil:
+	case f.fresh:
+		f.record, err = fresh(ctx, st, id, b)
+	default:
+		err = fits(st, id, f.record, b)
+	}
+	if err != nil {
+		return found{}, err
+	}
+	// The head is read after the record, and only grows.
+	if head := st.Head(); f.record.Scanned > head {
+		return found{}, &AheadError{ID: id, Position: f.record.Scanned, Head: head}
+	}
+	f.record.Origin = st.Origin()
+	return f, nil
+}
+
+// lookUp finds the one checkpoint among the names of a reader.
+func lookUp(st *store.Store, id ID, b Binding) (found, error) {
+	f := found{name: id, fresh: true}
+	for _, name := range append([]ID{id}, b.Formerly...) {
+		info, err := Inspect(st, name)
+		switch {
+		case errors.Is(err, ErrNotFound), name == id && !f.fresh:
+			continue
+		case !f.fresh:
+			return found{}, &ExistsError{ID: f.name, Also: name}
+		case err != nil:
+			return found{}, err
+		}
+		f = found{name: name, record: info.Record, revision: info.Revision}
+	}
+	if !f.fresh {
+		return f, nil
+	}
+	// Read after the checkpoints: a rename writes both at once, so one that is seen nowhere is seen here.
+	for _, name := range append([]ID{id}, b.Formerly...) {
+		if now, ok, err := renamedTo(st, name); ok || err != nil {
+			return found{}, errors.Join(err, renamedError(name, now, ok))
+		}
+	}
+	return f, nil
+}
+
+func renamedError(name, now ID, ok bool) error {
+	if !ok {
+		return nil
+	}
+	return &RenamedError{ID: name, Now: now}
+}
+
+func fits(st *store.Store, id ID, r Record, b Binding) error {
+	if err := checkHistory(id, r, st.Origin()); err != nil {
+		return err
+	}
+	return b.check(id, r)
+}
+
+func fresh(ctx context.Context, st *store.Store, id ID, b Binding) (Record, error) {
+	at, err := st.Resolve(ctx, b.Start)
+	if err != nil {
+		return Record{}, fmt.Errorf("checkpoint %q: find the start: %w", id, err)
+	}
+	r := Record{Origin: st.Origin(), Scanned: at, Delivered: at}
+	b.keepIn(&r)
+	r.KeyVersion = b.KeyVersion
+	return r, nil
+}

@@ -1,0 +1,145 @@
+package checkpoint
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+// Rewind moves the checkpoint back to position To: everything that matches after it is handled again. Handlers
+// see that an event is a replay, and the reactions to it are dropped, unless Emit is set. What was parked after
+// To leaves the list and comes in its place in the log, for the first time.
+//
+// Errors: [*RewindError] for a position that was never reached, since a rewind to it would skip events;
+// [*AheadError] beyond the head of the log; [*StatefulError].
+type Rewind struct {
+	To   store.Position
+	Emit bool
+}
+
+// String describes the change.
+func (c Rewind) String() string {
+	if c.Emit {
+		return fmt.Sprintf("rewind to %d, emitting again", c.To)
+	}
+	return fmt.Sprintf("rewind to %d", c.To)
+}
+
+func (Rewind) validate() error { return nil }
+
+func (c Rewind) apply(ctx context.Context, p *plan) error {
+	if err := p.mayMove(c); err != nil {
+		return err
+	}
+	scanned := p.record.Scanned
+	end := max(scanned, p.pass.end())
+	if c.To > end {
+		return &RewindError{ID: p.id, Position: end, To: c.To}
+	}
+	if head := p.st.Head(); c.To > head {
+		return &AheadError{ID: p.id, Position: c.To, Head: head}
+	}
+	reads, ok := p.record.reads()
+	if !ok {
+		return fmt.Errorf("checkpoint %q: %w: region", p.id, ErrCorrupt)
+	}
+	p.note(Audit{Action: AuditRewound, To: c.To, Emit: c.Emit})
+	plain := p.pass.Empty()
+	pending := p.unpark(c.To)
+	pass, at := p.pass.rewound(scanned, c.To, reads, pending, c.Emit)
+	p.record.moveTo(at)
+	p.pass, p.record.Origin = pass, p.st.Origin()
+	if plain && len(pending) == 0 && len(p.out.Parked) == 0 {
+		p.out.Undo = SkipTo{To: scanned}
+	}
+	var err error
+	p.out.Again, p.out.New, err = p.tally(ctx, reads, pass, at, end)
+	return err
+}
+
+// Reset moves the checkpoint to 0, as if its reader had never run: it handles everything again, as one does
+// that rebuilds a projection, and emits everything again. What is parked leaves the list, since it comes again
+// too. It is also the answer to a position beyond the head, and to a foreign history, since 0 is valid in any.
+//
+// Error: [*StatefulError].
+type Reset struct{}
+
+// String describes the change.
+func (Reset) String() string { return "reset" }
+
+func (Reset) validate() error { return nil }
+
+func (c Reset) apply(ctx context.Context, p *plan) error {
+	if err := p.stateless(c); err != nil {
+		return err
+	}
+	p.note(Audit{Action: AuditReset})
+	scanned, plain := p.record.Scanned, p.pass.Empty()
+	end := max(scanned, p.pass.end())
+	pending := p.unpark(0)
+	ours := checkHistory(p.id, p.record, p.st.Origin()) == nil && scanned <= p.st.Head()
+	reads, ok := p.record.reads()
+	if ours && plain && len(pending) == 0 && len(p.out.Parked) == 0 {
+		p.out.Undo = SkipTo{To: scanned}
+	}
+	var err error
+	if p.out.Again, p.out.New = -1, -1; ours && ok {
+		asRewound, _ := p.pass.rewound(scanned, 0, reads, pending, true)
+		p.out.Again, p.out.New, err = p.tally(ctx, reads, asRewound, 0, end)
+	}
+	p.record.moveTo(0)
+	p.pass, p.record.Origin = Pass{}, p.st.Origin()
+	return err
+}
+
+// SkipTo moves the checkpoint forward to position To: what lies before and was not handled never is. What is
+// parked stays so.
+//
+// Errors: [*SkipError] for a position that was passed already, [*AheadError] beyond the head of the log,
+// [*StatefulError].
+type SkipTo struct{ To store.Position }
+
+// String describes the change.
+func (c SkipTo) String() string { return fmt.Sprintf("skip to %d", c.To) }
+
+func (SkipTo) validate() error { return nil }
+
+func (c SkipTo) apply(ctx context.Context, p *plan) error {
+	if err := p.mayMove(c); err != nil {
+		return err
+	}
+	from, head := p.record.Scanned, p.st.Head()
+	switch {
+	case c.To < from:
+		return &SkipError{ID: p.id, Position: from, To: c.To}
+	case c.To > head:
+		return &AheadError{ID: p.id, Position: c.To, Head: head}
+	}
+	p.note(Audit{Action: AuditSkippedTo, To: c.To})
+	p.out.Skipped = -1
+	if reads, ok := p.record.reads(); ok {
+		_, skipped, err := p.tally(ctx, reads, p.pass, from, c.To)
+		if err != nil {
+			return err
+		}
+		p.out.Skipped = skipped
+	}
+	if p.out.Skipped >= 0 {
+		p.out.Skipped += len(p.record.Pending)
+	}
+	if p.pass.Empty() && len(p.record.Pending) == 0 {
+		p.out.Undo = Rewind{To: from, Emit: true}
+	}
+	p.record.moveTo(c.To)
+	p.record.Delivered = from // nothing after it was
+	if c.To >= p.pass.end() {
+		p.pass = Pass{}
+	}
+	return nil
+}
+
+// moveTo makes a position the one up to which everything is done.
+func (r *Record) moveTo(at store.Position) {
+	r.Scanned, r.Delivered, r.Pending, r.Trying, r.Tries = at, at, nil, 0, 0
+}

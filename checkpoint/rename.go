@@ -1,0 +1,161 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+// MaxFormerNames is how many names a checkpoint remembers that it had before: each of its records has them.
+const MaxFormerNames = 16
+
+// Rename gives the checkpoint another name: the record, the pass, the pause and what is parked move in one
+// commit. An owner under the old name is fenced. The worker that has the new name resumes where that one
+// ended, and everything else is as if it had always had that name: its audit events include those of the
+// former names, and effect keys begin with the first one, so that the outside world sees no repetition.
+//
+// A program does the same when it says Formerly, see [Binding]. A worker that runs cannot be renamed: the
+// system knows it by its name ([ErrRunning]).
+//
+// Errors: [*ExistsError] where something has the new name, or had it before and still exists;
+// [*StatefulError]; a [store.LimitError] for more than [MaxFormerNames].
+type Rename struct{ To ID }
+
+// String describes the change.
+func (c Rename) String() string { return fmt.Sprintf("rename to %q", string(c.To)) }
+
+func (c Rename) validate() error { return c.To.Validate() }
+
+func (c Rename) apply(_ context.Context, p *plan) error {
+	if err := p.mayMove(c); err != nil {
+		return err
+	}
+	former := p.id
+	if err := p.rename(c.To); err != nil {
+		return err
+	}
+	p.out.Undo = Rename{To: former}
+	return nil
+}
+
+// rename moves everything to another name. What is parked and the pause move as the bytes they are.
+func (p *plan) rename(to ID) error {
+	from := p.id
+	if err := checkFree(p.st, to, from); err != nil {
+		return err
+	}
+	names := p.record.Formerly
+	if !slices.Contains(names, from) {
+		names = append(slices.Clone(names), from)
+	}
+	if len(names) > MaxFormerNames {
+		return fmt.Errorf("checkpoint %q: rename: %w", from,
+			&store.LimitError{Field: "former names", Limit: MaxFormerNames, Value: int64(len(names))})
+	}
+	p.record.Formerly = names
+	for side := range p.st.Sides(from.parkedPrefix()) {
+		key := to.parkedPrefix() + strings.TrimPrefix(side.Key, from.parkedPrefix())
+		p.sides = append(p.sides, store.SideWrite{Key: side.Key, Delete: true}, store.SideWrite{Key: key, Value: side.Value})
+	}
+	if side, ok := p.st.Side(from.pauseKey()); ok {
+		p.sides = append(p.sides, Resume(from), store.SideWrite{Key: to.pauseKey(), Value: side.Value})
+	}
+	if _, ok := p.st.Side(from.passKey()); ok {
+		p.sides = append(p.sides, Pass{}.write(from))
+	}
+	for _, name := range names {
+		if name != to {
+			p.sides = append(p.sides, forward(name, to))
+		}
+	}
+	p.sides = append(p.sides, store.SideWrite{Key: to.renamedKey(), Delete: true})
+	p.id = to
+	p.audits = append(p.audits, Audit{Action: AuditRenamed, Worker: to, From: from, Position: p.record.Floor()})
+	return nil
+}
+
+// checkFree makes sure that nothing has the name, but a checkpoint that had it before and takes it back.
+func checkFree(st *store.Store, name, by ID) error {
+	if now, ok, err := renamedTo(st, name); err != nil {
+		return err
+	} else if ok && now != by {
+		return &ExistsError{ID: name, Now: now}
+	}
+	for _, key := range []string{name.key(), name.passKey(), name.pauseKey()} {
+		if _, found := st.Side(key); found {
+			return &ExistsError{ID: name}
+		}
+	}
+	for range st.Sides(name.parkedPrefix()) {
+		return &ExistsError{ID: name}
+	}
+	return nil
+}
+
+// A name that a checkpoint has left points to the one it has now, so that no other checkpoint takes it: its
+// effect keys and audit events would be mixed up with those of the first.
+const (
+	renamedPrefix  = "renamed/"
+	renamedMagic   = "PSRN"
+	renamedVersion = 1
+)
+
+func (id ID) renamedKey() string { return renamedPrefix + string(id) }
+
+func forward(former, now ID) store.SideWrite {
+	b := append([]byte(renamedMagic), renamedVersion)
+	return store.SideWrite{Key: former.renamedKey(), Value: seal(appendText(b, string(now)))}
+}
+
+// renamedTo returns the present name of the checkpoint that has left a name.
+func renamedTo(st *store.Store, former ID) (ID, bool, error) {
+	side, ok := st.Side(former.renamedKey())
+	if !ok {
+		return "", false, nil
+	}
+	now, err := decodeRenamed(side.Value)
+	if err != nil {
+		return "", false, fmt.Errorf("checkpoint %q: new name: %w", former, err)
+	}
+	return now, true, nil
+}
+
+func decodeRenamed(b []byte) (ID, error) {
+	_, body, err := open(b, renamedMagic, renamedVersion)
+	if err != nil {
+		return "", err
+	}
+	in := reader{rest: body}
+	now := ID(in.text())
+	return now, in.end()
+}
+
+// forwardsTo returns the side writes that let go of all names that a checkpoint has left. It looks at every
+// such name, since the record that lists them may be unreadable.
+func forwardsTo(st *store.Store, id ID) (sides []store.SideWrite) {
+	for side := range st.Sides(renamedPrefix) {
+		if now, err := decodeRenamed(side.Value); err == nil && now == id {
+			sides = append(sides, store.SideWrite{Key: side.Key, Delete: true})
+		}
+	}
+	return sides
+}
+
+// namesOf returns the name with the names that its checkpoint had before.
+func namesOf(st *store.Store, id ID) ([]ID, error) {
+	info, err := Inspect(st, id)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, err
+	}
+	names := []ID{id}
+	for _, name := range info.Record.Formerly {
+		if name != id {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}

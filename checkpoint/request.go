@@ -1,0 +1,53 @@
+package checkpoint
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+const (
+	// MaxReasonBytes is the longest reason of a [Request].
+	MaxReasonBytes = 1024
+	// MaxByBytes is the longest By of a [Request].
+	MaxByBytes = 255
+)
+
+// Request says why something is done to a worker or to one of its events, and who decided that. Both
+// stand in the audit event. The zero value is allowed.
+type Request struct {
+	// Reason is free text: valid UTF-8, at most [MaxReasonBytes].
+	Reason string
+	// By names the person or the program that decided: valid UTF-8 without control characters, at most
+	// [MaxByBytes].
+	By string
+	// DryRun makes a call report what it would do. Nothing is written, and no owner is fenced.
+	DryRun bool
+}
+
+// Validate reports the first rule that the request breaks, as a [store.InvalidError] or a
+// [store.LimitError].
+func (q Request) Validate() error {
+	if err := checkText("reason", q.Reason, MaxReasonBytes); err != nil {
+		return err
+	}
+	if err := checkText("by", q.By, MaxByBytes); err != nil {
+		return err
+	}
+	if strings.ContainsFunc(q.By, unicode.IsControl) {
+		return &store.InvalidError{Field: "by", Rule: "must not hold control characters", Value: q.By}
+	}
+	return nil
+}
+
+func checkText(field, text string, limit int) error {
+	switch {
+	case len(text) > limit:
+		return &store.LimitError{Field: field + " bytes", Limit: int64(limit), Value: int64(len(text))}
+	case !utf8.ValidString(text):
+		return &store.InvalidError{Field: field, Rule: "must be UTF-8", Value: text}
+	}
+	return nil
+}
