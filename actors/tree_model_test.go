@@ -122,6 +122,7 @@ func (l *leaf) locate(context.Context, cursor.ResumeState) (store.Position, erro
 type branch struct {
 	leaf     *leaf
 	strategy supervision.Strategy
+	policy   supervision.Policy
 	children []*branch
 }
 
@@ -139,7 +140,7 @@ func (b *branch) child(name string) supervision.Child {
 	if b.leaf != nil {
 		return b.leaf.worker()
 	}
-	g := supervision.Group{Name: name, Strategy: b.strategy}
+	g := supervision.Group{Name: name, Strategy: b.strategy, Policy: b.policy}
 	for i, child := range b.children {
 		g.Children = append(g.Children, child.child("g"+strconv.Itoa(i)))
 	}
@@ -154,7 +155,11 @@ func (b *branch) String() string {
 	for _, child := range b.children {
 		parts = append(parts, child.String())
 	}
-	return fmt.Sprintf("%s(%s)", b.strategy, strings.Join(parts, ", "))
+	policy := ""
+	if b.policy.OverBudget == supervision.ActionEscalate {
+		policy = fmt.Sprintf("escalates over %d ", b.policy.Intensity)
+	}
+	return fmt.Sprintf("%s%s(%s)", policy, b.strategy, strings.Join(parts, ", "))
 }
 
 // swept notes all leaves that a failure below b takes along: those that certainly are, and those that only are if the failure
@@ -189,10 +194,16 @@ type grove struct {
 	calm   atomic.Bool
 	leaves int
 	max    int
+	climbs bool // groups of any level escalate, and so do workers of the top
 }
 
 func (g *grove) branch(depth int) *branch {
 	b := &branch{strategy: supervision.Strategy(g.random.IntN(3))}
+	if g.climbs {
+		b.policy = []supervision.Policy{{}, {Intensity: -1}, escalating(supervision.Policy{Intensity: -1}), {
+			Intensity: 2, OverBudget: supervision.ActionEscalate, Backoff: supervision.Backoff{Initial: time.Second},
+		}}[g.random.IntN(4)]
+	}
 	for range 1 + g.random.IntN(3) {
 		if depth < 3 && g.random.IntN(3) == 0 {
 			b.children = append(b.children, g.branch(depth+1))
@@ -207,7 +218,7 @@ func (g *grove) leaf(depth int) *leaf {
 	g.leaves++
 	l := &leaf{name: fmt.Sprintf("w%d", g.leaves), st: g.st, calm: &g.calm, release: make(chan struct{})}
 	l.conduct = conduct(g.random.IntN(int(conducts)))
-	if depth == 1 && l.conduct == escalates { // everything would halt
+	if depth == 1 && l.conduct == escalates && !g.climbs { // everything would halt
 		l.conduct = panics
 	}
 	if l.conduct != unable { // its position excludes lanes
@@ -268,6 +279,29 @@ func growAndShake(t *testing.T, seed uint64) {
 	g.calmDown(t, st, sys, top.leaves(), told)
 }
 
+// growAndClimb runs one tree in which failures escalate at any level, and beyond the top: whatever that
+// comes to, it comes to rest, shows what halted, and each worker can be resumed.
+func growAndClimb(t *testing.T, seed uint64) {
+	st := memory(t, store.Options{Sync: store.SyncNever})
+	g := &grove{st: st, random: rand.New(rand.NewPCG(seed, 9)), max: 6, climbs: true}
+	top := g.branch(1)
+	told := fmt.Sprintf("PENSTOCK_SEED=%d: %v", seed, top)
+	sys, err := actors.Start(t.Context(), st, actors.Options{WatchdogInterval: -1}, top.child("top").(supervision.Group))
+	require.NoError(t, err)
+	defer sys.Stop(context.WithoutCancel(t.Context()))
+	appendInputs(t, st, 1)
+	time.Sleep(time.Hour)
+	require.False(t, closed(sys.Done()), "%s: %v", told, sys.Err())
+	for _, l := range top.leaves() {
+		s := statusOf(t, sys, l.name)
+		waits := l.conduct == waits || l.conduct == ignores
+		require.True(t, s.State == actors.Idle || s.State == actors.Halted || s.State == actors.Ended ||
+			s.State == actors.Running && waits, "%s: %s is %v", told, l.name, s.State)
+		require.Equal(t, s.State == actors.Halted, s.Reason != nil, "%s: %s", told, l.name)
+	}
+	g.calmDown(t, st, sys, top.leaves(), told)
+}
+
 // calmDown lets all workers do what they should, resumes those that halted, and sees that each handles each event once.
 func (g *grove) calmDown(t *testing.T, st *store.Store, sys *actors.System, leaves []*leaf, told string) {
 	t.Helper()
@@ -318,6 +352,10 @@ func TestWhateverTheWorkersOfATreeDoAtOnceEachEndsUpAsItsStrategiesSay(t *testin
 	eachSeed(t, 150, growAndShake)
 }
 
+func TestWhateverEscalatesInATreeItComesToRestAndAfterwardsEveryWorkerCanBeResumed(t *testing.T) {
+	eachSeed(t, 150, growAndClimb)
+}
+
 // meddle has operators do things to random workers at random times, until ctx ends. Each call has to return by then.
 func (g *grove) meddle(ctx context.Context, t *testing.T, sys *actors.System, leaves []*leaf, told string) (wait func()) {
 	var all sync.WaitGroup
@@ -361,7 +399,7 @@ func (g *grove) meddle(ctx context.Context, t *testing.T, sys *actors.System, le
 // calm.
 func growAndStop(t *testing.T, seed uint64) {
 	st := memory(t, store.Options{Sync: store.SyncNever})
-	g := &grove{st: st, random: rand.New(rand.NewPCG(seed, 8)), max: 6}
+	g := &grove{st: st, random: rand.New(rand.NewPCG(seed, 8)), max: 6, climbs: seed%2 == 0}
 	top := g.branch(1)
 	told := fmt.Sprintf("PENSTOCK_SEED=%d: %v", seed, top)
 	sys, err := actors.Start(t.Context(), st, actors.Options{WatchdogInterval: -1}, top.child("top").(supervision.Group))
