@@ -7,9 +7,9 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// admit decides whether req may be committed on top of everything before it. If not, or if it was committed before, it
-// fills in the answer and returns true. The idempotency key comes first: a retry must get its receipt although
-// the entity has moved on since.
+// admit decides whether req may be committed on top of everything before it. If not, or if it was
+// committed before, it fills in the answer and returns true. The idempotency key comes first: a
+// retry must get its receipt although the entity has moved on since.
 func (w *writer) admit(req *request) (answered bool) {
 	if req.key != "" {
 		found, err := w.admitKey(req)
@@ -95,8 +95,8 @@ func (w *writer) admitVersions(req *request) error {
 	return nil
 }
 
-// admitConditions reads the log: a request with conditions is the first of its group, so that everything before it is
-// written.
+// admitConditions reads the log: a request with conditions is the first of its group, so that
+// everything before it is written.
 func (w *writer) admitConditions(req *request) error {
 	head := Position(w.next.Position - 1)
 	for _, c := range req.conditions {

@@ -69,7 +69,8 @@ func TestAPayloadThatLooksLikeABatchDoesNotTurnATornWriteIntoDamage(t *testing.T
 	require.NoError(t, err)
 	put(t, s, "acknowledged")
 	at := s.committer.writer.next.Offset
-	// The author of a payload guesses where it will lie, every offset in turn, and does not know the id of the store.
+	// The author of a payload guesses where it will lie, every offset in turn, and does not know the
+	// id of the store.
 	var data []byte
 	const prefix = wal.BatchHeaderSize + 112 + len("e") + len("test") + len("f") + len("json")
 	for len(data) < 4096 {

@@ -6,9 +6,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// Expect is the version that an entity (or the revision that a side value) must have for a commit to be
-// accepted. The zero value accepts any. The version of an entity counts its events in all scopes: an order:1 in
-// another scope is the same order:1.
+// Expect is the version that an entity (or the revision that a side value) must have for a commit
+// to be accepted. The zero value accepts any. The version of an entity counts its events in all
+// scopes: an order:1 in another scope is the same order:1.
 type Expect uint64
 
 const (
@@ -72,14 +72,15 @@ type Proposal struct {
 // auditKinds is how the kinds of audit events begin.
 const auditKinds = ReservedScope + "."
 
-// Audit proposes an event about a worker in [ReservedScope], at the entity "worker:" and the worker's name. It is for
-// Penstock's own packages, which tell in the same batch as a checkpoint what became of an event, and the only way into
-// that scope: a proposal that a caller makes there is refused.
+// Audit proposes an event about a worker in [ReservedScope], at the entity "worker:" and the
+// worker's name. It is for Penstock's own packages, which tell in the same batch as a checkpoint
+// what became of an event, and the only way into that scope: a proposal that a caller makes there
+// is refused.
 //
-// The other fields may be set as for any proposal, and every rule and limit of [Store.Commit] holds. Two more are
-// judged there and in [Proposal.Encode], with an [InvalidError]: the kind must begin with "penstock.", and the
-// coordinate must be the one that Audit gave. Events of that entity count its versions like those of any other, in
-// whatever scope.
+// The other fields may be set as for any proposal, and every rule and limit of [Store.Commit]
+// holds. Two more are judged there and in [Proposal.Encode], with an [InvalidError]: the kind must
+// begin with "penstock.", and the coordinate must be the one that Audit gave. Events of that entity
+// count its versions like those of any other, in whatever scope.
 func Audit(worker string, p Payload) Proposal {
 	entity := "worker:" + worker
 	return Proposal{At: At(entity, ReservedScope), Payload: p, reserved: entity}
@@ -103,17 +104,18 @@ type SideWrite struct {
 
 // Batch is the unit of a commit: all of it becomes durable, or nothing of it, over crashes too.
 type Batch struct {
-	// IdempotencyKey of the commit, unique in the whole store; "" for none. A second commit
-	// with the same key and the same content (coordinate, kind, schema version, codec, payload and headers
-	// of each event) answers with the first one's receipt and changes nothing, side values included; one
+	// IdempotencyKey of the commit, unique in the whole store; "" for none. A second commit with the
+	// same key and the same content (coordinate, kind, schema version, codec, payload and headers of
+	// each event) answers with the first one's receipt and changes nothing, side values included; one
 	// with other content is refused with an [IdempotencyKeyReusedError].
 	IdempotencyKey string
 	Events         []Proposal
 	Sides          []SideWrite
 	Conditions     []Condition
 	// Lazy lets a batch of nothing but side values be acknowledged once it is written to the operating
-	// system: it forces no sync of its own but rides the next one, at most 10 ms later. It survives the
-	// death of the process at once, a power cut after that sync. A batch with events is never lazy.
+	// system: it forces no sync of its own but rides the next one, at most 10 ms later. It survives
+	// the death of the process at once, a power cut after that sync. A batch with events is never
+	// lazy.
 	Lazy bool
 }
 
@@ -133,7 +135,8 @@ type Receipt struct {
 	Sequence uint64
 	// Events in the order of the batch, nil when it had none. Read-only.
 	Events []Recorded
-	// Sync is the mode under which the commit was acknowledged; [SyncInterval] for a lazy one under [SyncAlways].
+	// Sync is the mode under which the commit was acknowledged; [SyncInterval] for a lazy one under
+	// [SyncAlways].
 	Sync SyncMode
 	// Duplicate says that the idempotency key was known, and that this is the first commit's receipt.
 	Duplicate bool

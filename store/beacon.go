@@ -15,9 +15,10 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// beacon is what the writer tells readers in other processes: a file of 96 bytes that it overwrites after each group of
-// commits and never syncs. Readers trust it only while the writer's lock is held and the checksum is right. After
-// a crash it can only prove that acknowledged events were lost, never vouch for any.
+// beacon is what the writer tells readers in other processes: a file of 96 bytes that it overwrites
+// after each group of commits and never syncs. Readers trust it only while the writer's lock is
+// held and the checksum is right. After a crash it can only prove that acknowledged events were
+// lost, never vouch for any.
 //
 //	0 magic "PENSTAT1", 8 checksum of the rest, 12 zero, 16 store id, 32 boot id, 48 incarnation, 52 writer epoch,
 //	56 segment, 60 zero, 64 visible offset in the segment, 72 head, 80 sequence of the next commit, 88 zero
@@ -70,8 +71,8 @@ func (t *beacon) decode(b []byte) bool {
 	return true
 }
 
-// writeBeacon overwrites the status file. It is not needed for correctness of this process, so an error is none of the
-// commit's.
+// writeBeacon overwrites the status file. It is not needed for correctness of this process, so an
+// error is none of the commit's.
 func (w *writer) writeBeacon() {
 	s := w.store
 	t := beacon{
@@ -93,8 +94,8 @@ func (w *writer) writeBeacon() {
 	_, _ = s.beaconFile.WriteAt(b[:], 0)
 }
 
-// copyMapped copies into mapped memory. It reports false where that faults: the file was cut short by somebody, or the
-// disk has no room for the page. Such a fault would end the process otherwise.
+// copyMapped copies into mapped memory. It reports false where that faults: the file was cut short
+// by somebody, or the disk has no room for the page. Such a fault would end the process otherwise.
 func copyMapped(dst, src []byte) (ok bool) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() { ok = recover() == nil }()
@@ -102,7 +103,8 @@ func copyMapped(dst, src []byte) (ok bool) {
 	return true
 }
 
-// openBeacon opens the status file, and maps it where the system can: that saves a system call per group.
+// openBeacon opens the status file, and maps it where the system can: that saves a system call per
+// group.
 func (s *Store) openBeacon() error {
 	file, err := s.fs.Open(s.path(beaconName), false)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -135,8 +137,8 @@ func (s *Store) readBeacon() (t beacon, ok bool) {
 	return t, t.decode(b[:])
 }
 
-// bootID identifies this run of the machine where the system tells (Linux); it changes when the power was cut, and not
-// when only a process died.
+// bootID identifies this run of the machine where the system tells (Linux); it changes when the
+// power was cut, and not when only a process died.
 func bootID() (id [16]byte) {
 	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

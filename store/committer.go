@@ -7,12 +7,13 @@ import (
 	"time"
 )
 
-// committer is a role, not a goroutine: a caller that finds it free takes it, commits everything that is
-// queued, its own commit included, and hands the role to a waiting caller when more has queued meanwhile. No
-// clock is involved: what queues while one group is being synced makes the next group.
+// committer is a role, not a goroutine: a caller that finds it free takes it, commits everything
+// that is queued, its own commit included, and hands the role to a waiting caller when more has
+// queued meanwhile. No clock is involved: what queues while one group is being synced makes the
+// next group.
 //
-// mu guards the queue and who has the role; it is never held during I/O. Everything that only the holder of the
-// role touches lives in writer.
+// mu guards the queue and who has the role; it is never held during I/O. Everything that only the
+// holder of the role touches lives in writer.
 type committer struct {
 	writer *writer
 
@@ -74,7 +75,8 @@ func (c *committer) wait(ctx context.Context, req *request) error {
 	return nil
 }
 
-// abandon gives up waiting for req, unless it is done or was just chosen to lead: then it returns nil.
+// abandon gives up waiting for req, unless it is done or was just chosen to lead: then it returns
+// nil.
 func (c *committer) abandon(ctx context.Context, req *request) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -96,8 +98,9 @@ func (c *committer) lead(own *request) {
 	}
 }
 
-// take removes the next group from the queue. A commit whose judgement must read what the commits before it wrote
-// (it has conditions, or a key that stands in the group already) starts a group of its own.
+// take removes the next group from the queue. A commit whose judgement must read what the commits
+// before it wrote (it has conditions, or a key that stands in the group already) starts a group of
+// its own.
 func (c *committer) take() []*request {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -129,7 +132,8 @@ func (c *committer) take() []*request {
 	return group
 }
 
-// answer wakes the owners of a finished group. When own is done it passes on the role, or frees it, and returns true.
+// answer wakes the owners of a finished group. When own is done it passes on the role, or frees it,
+// and returns true.
 func (c *committer) answer(group []*request, own *request) bool {
 	c.mu.Lock()
 	for _, req := range group {

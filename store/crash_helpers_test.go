@@ -30,7 +30,8 @@ type submitted struct {
 	group   int     // commits with the same number were written as one batch of the log
 }
 
-// oracle knows what a log must hold: the commits in order, and how many of them a crash may not take.
+// oracle knows what a log must hold: the commits in order, and how many of them a crash may not
+// take.
 type crashOracle struct {
 	mode    SyncMode
 	mixed   bool // every opening has another mode
@@ -97,8 +98,8 @@ func (o *crashOracle) replay(k int) crashState {
 	return s
 }
 
-// verify compares a store with the oracle and returns the number of commits it holds, which must be at least floor, and
-// the first difference.
+// verify compares a store with the oracle and returns the number of commits it holds, which must be
+// at least floor, and the first difference.
 func (o *crashOracle) verify(st *Store, floor int) (k int, err error) {
 	k = int(st.Stats().Sequence)
 	switch {
@@ -235,8 +236,8 @@ func (o *crashOracle) verifyKeys(st *Store, k int) error {
 	return nil
 }
 
-// verifyHistory checks the incarnation of a log that was opened with k commits: it is a new one when acknowledged events are
-// missing, and the old one when nothing can be.
+// verifyHistory checks the incarnation of a log that was opened with k commits: it is a new one
+// when acknowledged events are missing, and the old one when nothing can be.
 func (o *crashOracle) verifyHistory(st *Store, k int) error {
 	got, acked := st.Origin(), o.acked()
 	if acked == 0 {
@@ -268,7 +269,8 @@ func newCrashRun(disk *vfs.Memory, mode SyncMode) *crashRun {
 	return &crashRun{disk: disk, crashOracle: crashOracle{mode: mode}, options: Options{Sync: mode, SegmentBytes: minSegmentBytes}}
 }
 
-// open opens the store and compares it with what the oracle knows; nothing but a power cut may have taken anything.
+// open opens the store and compares it with what the oracle knows; nothing but a power cut may have
+// taken anything.
 func (r *crashRun) open() error {
 	if r.mixed {
 		r.options.Sync = (r.mode + 1) % (SyncNever + 1)
@@ -285,7 +287,8 @@ func (r *crashRun) open() error {
 	return nil
 }
 
-// kill ends the store as the death of the process does: nothing is written, files and locks are gone.
+// kill ends the store as the death of the process does: nothing is written, files and locks are
+// gone.
 func (r *crashRun) kill() {
 	if r.st != nil {
 		killStore(r.st)
@@ -356,7 +359,8 @@ func (r *crashRun) refused(b Batch, target error) error {
 	return err
 }
 
-// rebooted is the disk of a machine that was started again: its status file speaks of an earlier boot.
+// rebooted is the disk of a machine that was started again: its status file speaks of an earlier
+// boot.
 func rebooted(t require.TestingT, disk *vfs.Memory) *vfs.Memory {
 	file, err := disk.Open(crashDir+"/"+beaconName, false)
 	if err != nil {

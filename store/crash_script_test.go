@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// crashStep is one call of a script, or one end and reopening. It is made from what the oracle knows at the time, so that a
-// step that failed without a trace can be taken again.
+// crashStep is one call of a script, or one end and reopening. It is made from what the oracle
+// knows at the time, so that a step that failed without a trace can be taken again.
 type crashStep func(r *crashRun) error
 
-// crashScript is everything that a writer does, in an order that fills a segment of 64 KiB per round.
+// crashScript is everything that a writer does, in an order that fills a segment of 64 KiB per
+// round.
 func crashScript(rounds int) []crashStep {
 	steps := []crashStep{(*crashRun).open}
 	for round := range rounds {

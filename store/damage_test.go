@@ -44,7 +44,8 @@ func smallDisk(t *testing.T, mode SyncMode, closed bool) (*vfs.Memory, *crashOra
 
 func segmentFile(number uint32) string { return segmentName(crashDir, number) }
 
-// batchStarts walks over the batches of the first segment and returns where they start, and where the last one ends.
+// batchStarts walks over the batches of the first segment and returns where they start, and where
+// the last one ends.
 func batchStarts(t *testing.T, disk *vfs.Memory) (starts []int64, end int64) {
 	t.Helper()
 	data := disk.Bytes(segmentFile(1))
@@ -386,7 +387,8 @@ func TestASegmentOfAnotherStoreOrPlaceRefusesToOpen(t *testing.T) {
 	}
 }
 
-// Two copies of one store that went on separately have segments of the same store, number and positions.
+// Two copies of one store that went on separately have segments of the same store, number and
+// positions.
 func TestASegmentOfACopyThatWentOnSeparatelyRefusesToOpen(t *testing.T) {
 	r := afterAFewCommits(t, SyncAlways)
 	require.NoError(t, r.end())

@@ -7,8 +7,8 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// decoder turns records into events and remembers the strings in them, so that a million events of one entity share
-// one string. It serves one goroutine at a time.
+// decoder turns records into events and remembers the strings in them, so that a million events of
+// one entity share one string. It serves one goroutine at a time.
 type decoder struct {
 	names    map[string]*names
 	last     *names
@@ -70,8 +70,8 @@ func (d *decoder) decode(rec []byte, e *Event) bool {
 	return true
 }
 
-// lookup finds or remembers the strings of an event. The same bytes may be divided in two ways, so the lengths are
-// compared as well.
+// lookup finds or remembers the strings of an event. The same bytes may be divided in two ways, so
+// the lengths are compared as well.
 func (d *decoder) lookup(w *wal.Event) *names {
 	if d.last.fits(w) && string(w.Envelope) == d.last.envelope {
 		return d.last

@@ -1,4 +1,5 @@
-// Package store is a durable, embedded event log: one directory, one writer process, any number of readers.
+// Package store is a durable, embedded event log: one directory, one writer process, any number of
+// readers.
 //
 // # Use
 //
@@ -9,16 +10,17 @@
 //	}
 //	err = st.Close()
 //
-// Placed is any type with a method Kind() string; it is encoded as JSON, and [Event.Decode] reads it back. [Store.Commit] takes
-// several events at once, [Absent] and [Exactly] refuse to write over what somebody else wrote since, [Store.Wait] waits for
-// news.
+// Placed is any type with a method Kind() string; it is encoded as JSON, and [Event.Decode] reads
+// it back. [Store.Commit] takes several events at once, [Absent] and [Exactly] refuse to write over
+// what somebody else wrote since, [Store.Wait] waits for news.
 //
 // # The promise
 //
-// What was acknowledged is on disk, as far as the sync mode says. What a crash leaves is a prefix of the log: never a hole,
-// never half a batch. A commit is a [Batch] of events, side values and conditions, all of it or nothing. Events have
-// positions 1, 2, 3 and so on, and each entity counts its own from 1; neither ever changes. An idempotency key makes a
-// commit happen once, however often it is tried. Readers see what is durable under the mode, up to [Store.Head].
+// What was acknowledged is on disk, as far as the sync mode says. What a crash leaves is a prefix
+// of the log: never a hole, never half a batch. A commit is a [Batch] of events, side values and
+// conditions, all of it or nothing. Events have positions 1, 2, 3 and so on, and each entity counts
+// its own from 1; neither ever changes. An idempotency key makes a commit happen once, however
+// often it is tried. Readers see what is durable under the mode, up to [Store.Head].
 //
 //	SyncAlways    an acknowledged commit has survived a power cut
 //	SyncInterval  it has survived the death of the process; a power cut takes at most the last interval
@@ -41,8 +43,9 @@
 //	     |
 //	  answers            receipts and refusals alike leave only now
 //
-// The index of the active segment grows while the batch is built; readers look at it only up to the head. A failed write or
-// sync ends the writer's life ([ErrPoisoned]): nobody knows then what the disk holds, and only opening reads it again.
+// The index of the active segment grows while the batch is built; readers look at it only up to the
+// head. A failed write or sync ends the writer's life ([ErrPoisoned]): nobody knows then what the
+// disk holds, and only opening reads it again.
 //
 // # The directory
 //
@@ -54,27 +57,31 @@
 //
 // # After a crash
 //
-// Every batch says which offset of its segment was known durable when it was written. Open reads the last segment whole. A
-// bad batch below the highest such mark was durable once: that is damage, and Open refuses with the place ([CorruptError]).
-// At or above it a bad batch was never promised to anybody, and the log ends before it. What lies behind the last mark may be
-// in memory only, so Open writes it once more, fills the rest with zeros and syncs before anything is visible. Of sealed
-// segments it checks header, chaining and trailer; a footer that is missing is written anew, one that is damaged is
-// rebuilt in memory when it is needed. Damage to the events of a sealed segment is the error of the read that meets it. When
-// acknowledged events are gone, or may be, the [Origin] begins a new incarnation.
+// Every batch says which offset of its segment was known durable when it was written. Open reads
+// the last segment whole. A bad batch below the highest such mark was durable once: that is damage,
+// and Open refuses with the place ([CorruptError]). At or above it a bad batch was never promised
+// to anybody, and the log ends before it. What lies behind the last mark may be in memory only, so
+// Open writes it once more, fills the rest with zeros and syncs before anything is visible. Of
+// sealed segments it checks header, chaining and trailer; a footer that is missing is written anew,
+// one that is damaged is rebuilt in memory when it is needed. Damage to the events of a sealed
+// segment is the error of the read that meets it. When acknowledged events are gone, or may be, the
+// [Origin] begins a new incarnation.
 //
-// A read-only store applies the same rules and changes nothing. Beside a living writer it trusts the status file for how far
-// it may look, and looks again at each call, and every 20 ms in [Store.Wait].
+// A read-only store applies the same rules and changes nothing. Beside a living writer it trusts
+// the status file for how far it may look, and looks again at each call, and every 20 ms in
+// [Store.Wait].
 //
 // # What it must not know
 //
-// Cursors, checkpoints, handlers, retries, actors: who reads, why, and what becomes of it. Codecs other than "json", and of
-// that one only encoding.
+// Cursors, checkpoints, handlers, retries, actors: who reads, why, and what becomes of it. Codecs
+// other than "json", and of that one only encoding.
 //
 // # Goroutines
 //
-// The store owns none that stays. Commits are written by their callers. The writer starts short tasks, one at a time, that
-// prepare the next segment or seal the last one; Close waits for them. One timer, armed while there are bytes that nobody
-// waits for (lazy batches, SyncInterval), commits nothing and thereby syncs; Close stops it.
+// The store owns none that stays. Commits are written by their callers. The writer starts short
+// tasks, one at a time, that prepare the next segment or seal the last one; Close waits for them.
+// One timer, armed while there are bytes that nobody waits for (lazy batches, SyncInterval),
+// commits nothing and thereby syncs; Close stops it.
 //
 // # Locks
 //
@@ -86,6 +93,7 @@
 //	Store.taskMu       a background task, whole; commits do not take it, but wait for the file that a task makes
 //	indexCache.mu      loading and dropping of indexes, I/O included; under it only the lock of the index being rebuilt
 //
-// One further in may be taken under one further out and never the other way round; those on the same level never meet. The
-// lock of a growing index is the innermost of all. What only the committer touches has no lock: the role is its lock.
+// One further in may be taken under one further out and never the other way round; those on the
+// same level never meet. The lock of a growing index is the innermost of all. What only the
+// committer touches has no lock: the role is its lock.
 package store

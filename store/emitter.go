@@ -34,8 +34,8 @@ type Emitter struct {
 	Attempt uint32
 }
 
-// NewEmitter returns the emitter that a build of a worker is, with its id. Epoch and attempt are the
-// caller's to set.
+// NewEmitter returns the emitter that a build of a worker is, with its id. Epoch and attempt are
+// the caller's to set.
 func NewEmitter(worker, build string) Emitter {
 	return Emitter{ID: wal.EmitterID(worker, build), Worker: worker, Build: build}
 }

@@ -13,8 +13,8 @@ var (
 	ErrLocked = errors.New("store: directory is locked by another writer")
 	// ErrReadOnly: the store was opened with Options.ReadOnly.
 	ErrReadOnly = errors.New("store: opened read-only")
-	// ErrPoisoned: a write or sync failed before; the store takes no more commits until it is reopened.
-	// Reading goes on.
+	// ErrPoisoned: a write or sync failed before; the store takes no more commits until it is
+	// reopened. Reading goes on.
 	ErrPoisoned = errors.New("store: an earlier write failed, reopen the store")
 	// ErrDiskFull: there is no room for the next segment. Nothing was written; the commit may be tried
 	// again when there is room. Reading goes on.
@@ -24,7 +24,8 @@ var (
 	ErrOutcomeUnknown = errors.New("store: outcome unknown")
 	// ErrNotFound: no such event.
 	ErrNotFound = errors.New("store: not found")
-	// ErrNotStore: the directory holds no store, and was opened read-only or with Options.MustExist. See NotStoreError.
+	// ErrNotStore: the directory holds no store, and was opened read-only or with Options.MustExist.
+	// See NotStoreError.
 	ErrNotStore = errors.New("store: no store in this directory")
 	// ErrCorrupt: bytes on disk are not what was written. See CorruptError.
 	ErrCorrupt = errors.New("store: corrupt")
@@ -35,7 +36,8 @@ var (
 	// ErrConflict: an expectation or condition did not hold. See ConflictError, SideConflictError,
 	// ConditionError.
 	ErrConflict = errors.New("store: conflict")
-	// ErrIdempotencyKeyReused: an idempotency key was used before with other content. See IdempotencyKeyReusedError.
+	// ErrIdempotencyKeyReused: an idempotency key was used before with other content. See
+	// IdempotencyKeyReusedError.
 	ErrIdempotencyKeyReused = errors.New("store: idempotency key was used with other content")
 	// ErrInvalid: a field breaks a rule. See InvalidError and LimitError.
 	ErrInvalid = errors.New("store: invalid")

@@ -12,19 +12,20 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// Position is an event's place in the log: 1, 2, 3 and so on, without a hole, assigned when the event
-// is committed and never changed afterwards. 0 means "before everything".
+// Position is an event's place in the log: 1, 2, 3 and so on, without a hole, assigned when the
+// event is committed and never changed afterwards. 0 means "before everything".
 type Position uint64
 
 // Coordinate says where an event belongs: to an entity, the thing that has a history of its own
 // ("order:42"), and to a scope, the label of a tenant or of a part of an application ("shop").
 //
-// An entity is 1 to [MaxEntityBytes] bytes of UTF-8 and may be structured by colons: a [Region] that
-// names "order" sees "order:42" too. A scope is 1 to [MaxScopeBytes] bytes. Neither may hold control
-// characters. The scope [ReservedScope] belongs to Penstock itself.
+// An entity is 1 to [MaxEntityBytes] bytes of UTF-8 and may be structured by colons: a [Region]
+// that names "order" sees "order:42" too. A scope is 1 to [MaxScopeBytes] bytes. Neither may hold
+// control characters. The scope [ReservedScope] belongs to Penstock itself.
 //
-// Scope is a label to select by; it does not separate histories: versions and expectations count per entity
-// whatever the scope, so put the tenant into the entity ("acme:order:1") where ids could meet.
+// Scope is a label to select by; it does not separate histories: versions and expectations count
+// per entity whatever the scope, so put the tenant into the entity ("acme:order:1") where ids could
+// meet.
 type Coordinate struct {
 	Entity string
 	Scope  string
@@ -36,7 +37,8 @@ func At(entity, scope string) Coordinate { return Coordinate{Entity: entity, Sco
 // String gives "entity@scope".
 func (c Coordinate) String() string { return c.Entity + "@" + c.Scope }
 
-// Timestamp is hybrid logical time: milliseconds since 1970 in the upper 48 bits, a counter in the lower
+// Timestamp is hybrid logical time: milliseconds since 1970 in the upper 48 bits, a counter in the
+// lower
 // 16. It grows strictly from event to event of one log, also when the wall clock steps back.
 type Timestamp uint64
 
@@ -48,9 +50,10 @@ func (t Timestamp) String() string {
 	return fmt.Sprintf("%s+%d", t.Time().Format("2006-01-02T15:04:05.000Z07:00"), uint16(t))
 }
 
-// Origin names the chain of events that a position is valid in: the store, and its incarnation, which
-// is counted up when acknowledged events were lost (a power cut in a weak sync mode, a restored backup).
-// Whatever leaves the store together with a position must carry it, so that a mismatch is noticed.
+// Origin names the chain of events that a position is valid in: the store, and its incarnation,
+// which is counted up when acknowledged events were lost (a power cut in a weak sync mode, a
+// restored backup). Whatever leaves the store together with a position must carry it, so that a
+// mismatch is noticed.
 type Origin struct {
 	Store       uuid.UUID
 	Incarnation uint32
@@ -59,8 +62,8 @@ type Origin struct {
 // String gives "store/incarnation".
 func (o Origin) String() string { return fmt.Sprintf("%s/%d", o.Store, o.Incarnation) }
 
-// Event is one committed event. It is a value; its Payload and what its methods return are read-only
-// and stay valid for ever, also after the store was closed.
+// Event is one committed event. It is a value; its Payload and what its methods return are
+// read-only and stay valid for ever, also after the store was closed.
 type Event struct {
 	ID         uuid.UUID // UUIDv7, strictly increasing with Position
 	Position   Position
@@ -73,7 +76,8 @@ type Event struct {
 	Time    Timestamp
 	// Cause is the event that this one reacts to, uuid.Nil for one that came from outside.
 	Cause uuid.UUID
-	// Correlation is the ID of the first event of the causal chain; an event without a cause starts one.
+	// Correlation is the ID of the first event of the causal chain; an event without a cause starts
+	// one.
 	Correlation uuid.UUID
 	// Depth is the number of causes between this event and the first of its chain, 0 for the first.
 	Depth uint32
@@ -87,8 +91,8 @@ type Event struct {
 	emitter *emitterNames // nil for an event without one; shared and immutable
 }
 
-// Hash is the event's link in the SHA-256 chain of its entity: it covers the entity's previous hash, the
-// content of the event and its causal links, its position, version, time and id.
+// Hash is the event's link in the SHA-256 chain of its entity: it covers the entity's previous
+// hash, the content of the event and its causal links, its position, version, time and id.
 func (e Event) Hash() [32]byte {
 	if len(e.record) == 0 {
 		return [32]byte{}
@@ -104,8 +108,8 @@ func (e *Event) headers() []byte {
 	return wal.Headers(e.record)
 }
 
-// Header gives the value of one header. Headers are decoded at each call: take [Event.Headers] to read
-// several.
+// Header gives the value of one header. Headers are decoded at each call: take [Event.Headers] to
+// read several.
 func (e Event) Header(name string) (value string, ok bool) {
 	for n, v := range wal.Pairs(e.headers()) {
 		if string(n) == name {
@@ -127,14 +131,14 @@ func (e Event) Headers() map[string]string {
 	return m
 }
 
-// Causation is what an effect of this event must carry: this event as its cause, the same correlation,
-// one step deeper.
+// Causation is what an effect of this event must carry: this event as its cause, the same
+// correlation, one step deeper.
 func (e Event) Causation() Causation {
 	return Causation{Cause: e.ID, Correlation: e.Correlation, Depth: e.Depth + 1}
 }
 
-// Decode decodes the payload into v with the codec named by the event, which must be "json"; payloads of
-// other codecs are the caller's to decode.
+// Decode decodes the payload into v with the codec named by the event, which must be "json";
+// payloads of other codecs are the caller's to decode.
 func (e Event) Decode(v any) error {
 	if e.Codec != CodecJSON {
 		return &InvalidError{Field: "codec", Rule: `only "json" can be decoded here`, Value: e.Codec}
@@ -145,8 +149,8 @@ func (e Event) Decode(v any) error {
 	return nil
 }
 
-// Causation links a proposed event to the event it reacts to. The zero value means that it came from
-// outside. See [Event.Causation].
+// Causation links a proposed event to the event it reacts to. The zero value means that it came
+// from outside. See [Event.Causation].
 type Causation struct {
 	Cause       uuid.UUID
 	Correlation uuid.UUID
@@ -157,10 +161,11 @@ type Causation struct {
 const CodecJSON = "json"
 
 // Payload is what an event says. Its kind is the durable name of its type: a dotted string such as
-// "order.placed", 1 to [MaxKindBytes] bytes without control characters. The part before the first dot
-// is its category. The Go type may be renamed freely, its kind may not.
+// "order.placed", 1 to [MaxKindBytes] bytes without control characters. The part before the first
+// dot is its category. The Go type may be renamed freely, its kind may not.
 //
-// A payload is encoded as JSON. One that has a method SchemaVersion() uint16 gets that version recorded.
+// A payload is encoded as JSON. One that has a method SchemaVersion() uint16 gets that version
+// recorded.
 type Payload interface {
 	Kind() string
 }

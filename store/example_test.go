@@ -116,8 +116,8 @@ func ExampleStore_Read() {
 	// 3 order:1@shop 2 order.shipped
 }
 
-// What is decided from the history of an entity is appended only if that history is still the same; if somebody was faster,
-// read and decide again.
+// What is decided from the history of an entity is appended only if that history is still the same;
+// if somebody was faster, read and decide again.
 func ExampleExactly() {
 	ctx := context.Background()
 	st, err := storetest.Open(store.Options{})

@@ -27,7 +27,8 @@ func afterAFewCommits(t *testing.T, mode SyncMode) *crashRun {
 	return r
 }
 
-// requirePoisoned checks a writer that failed once: no more commits, reading as before, and Close gives everything back.
+// requirePoisoned checks a writer that failed once: no more commits, reading as before, and Close
+// gives everything back.
 func requirePoisoned(t require.TestingT, r *crashRun) {
 	for range 2 {
 		_, err := r.st.Commit(context.Background(), Batch{Events: []Proposal{crashProposal("order:1", 1, 10)}})
@@ -45,7 +46,8 @@ func requirePoisoned(t require.TestingT, r *crashRun) {
 	require.ErrorIs(t, err, ErrClosed)
 }
 
-// requireReopened opens the disk again and compares: what was acknowledged is there, and survives a power cut now.
+// requireReopened opens the disk again and compares: what was acknowledged is there, and survives a
+// power cut now.
 func requireReopened(t require.TestingT, r *crashRun, where string) {
 	st, err := open(r.disk, crashDir, r.options, true)
 	require.NoError(t, err, where)
@@ -179,8 +181,8 @@ func TestAnyOperationMayFailOnceWithoutHarm(t *testing.T) {
 	}
 }
 
-// failingRun goes through the script while one operation fails, and does what a program would: it tries again what failed
-// without a trace, and reopens a poisoned store.
+// failingRun goes through the script while one operation fails, and does what a program would: it
+// tries again what failed without a trace, and reopens a poisoned store.
 type failingRun struct {
 	t        *testing.T
 	mode     SyncMode

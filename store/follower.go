@@ -11,9 +11,10 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// follower keeps a read-only store up to date with a writer in another process. It has no goroutine: whoever asks for the
-// head or waits for it takes in what is new. While the writer's lock is held, its status file says how far the log may be
-// read; without a writer the recovery rules say so, and nothing is changed.
+// follower keeps a read-only store up to date with a writer in another process. It has no
+// goroutine: whoever asks for the head or waits for it takes in what is new. While the writer's
+// lock is held, its status file says how far the log may be read; without a writer the recovery
+// rules say so, and nothing is changed.
 type follower struct {
 	mu      sync.Mutex
 	tail    *scan        // of the last segment, nil when that is sealed
@@ -22,8 +23,8 @@ type follower struct {
 	failed  atomic.Pointer[error]
 }
 
-// limit is how far a reader may look: whole segments below segment, and that one up to offset. unbounded when there is no
-// writer whose word could be taken.
+// limit is how far a reader may look: whole segments below segment, and that one up to offset.
+// unbounded when there is no writer whose word could be taken.
 type limit struct {
 	segment   uint32
 	offset    int64
@@ -82,7 +83,8 @@ func (s *Store) openReadOnly() error {
 	return nil
 }
 
-// catchUp takes in what a writer added since the last call. A store that writes is always up to date.
+// catchUp takes in what a writer added since the last call. A store that writes is always up to
+// date.
 func (s *Store) catchUp() {
 	f := s.follower
 	if f == nil {
@@ -121,8 +123,8 @@ func (f *follower) follow(s *Store) error {
 	}
 }
 
-// damage reports that the log ends before the place up to which its writer made it visible: a bad batch there was not torn
-// by a write under way, and nothing behind it will ever be reached.
+// damage reports that the log ends before the place up to which its writer made it visible: a bad
+// batch there was not torn by a write under way, and nothing behind it will ever be reached.
 func (f *follower) damage(l limit) error {
 	at, offset := f.chain.Segment, f.chain.Offset
 	if !l.vouched || at > l.segment || (at == l.segment && offset >= l.offset) {
@@ -137,8 +139,8 @@ func (f *follower) damage(l limit) error {
 	return &CorruptError{Segment: at, Offset: offset, Reason: "batch is bad, and the writer says that the log goes on"}
 }
 
-// dropIndexes lets the segments behind the tail go over to the indexes in their footers, which are loaded and dropped as
-// needed. One that the writer is still sealing waits for the next time.
+// dropIndexes lets the segments behind the tail go over to the indexes in their footers, which are
+// loaded and dropped as needed. One that the writer is still sealing waits for the next time.
 func (f *follower) dropIndexes() {
 	f.sealing = slices.DeleteFunc(f.sealing, func(g *segment) bool {
 		size, err := g.file.Size()
@@ -155,7 +157,8 @@ func (f *follower) dropIndexes() {
 	})
 }
 
-// extend takes in the new batches of the last segment and publishes them, if somebody vouches for them.
+// extend takes in the new batches of the last segment and publishes them, if somebody vouches for
+// them.
 func (f *follower) extend(s *Store, l limit) (sure bool, err error) {
 	g := f.tail.segment
 	size, err := g.file.Size()
@@ -190,8 +193,8 @@ func (f *follower) extend(s *Store, l limit) (sure bool, err error) {
 	return true, nil
 }
 
-// published reports whether a writer vouches for what was read up to an offset. Where none was there when reading began, one
-// may have started since, and what it writes first is not synced yet.
+// published reports whether a writer vouches for what was read up to an offset. Where none was
+// there when reading began, one may have started since, and what it writes first is not synced yet.
 func (s *Store) published(l limit, segment uint32, offset int64) (bool, error) {
 	if !l.unbounded {
 		end, _ := l.of(segment)

@@ -11,7 +11,8 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// goldenDir is a directory with the two segments that the format's golden files hold: a sealed one and the last.
+// goldenDir is a directory with the two segments that the format's golden files hold: a sealed one
+// and the last.
 func goldenDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -80,7 +81,8 @@ func TestAnyByteOfAGoldenDirectoryMattersOrIsDerived(t *testing.T) {
 	for n := wal.BatchLength(good[end:]); n > 0; n = wal.BatchLength(good[end:]) {
 		end += n
 	}
-	// The last batch is the closing mark, and says that all before it was durable: nothing of it may change.
+	// The last batch is the closing mark, and says that all before it was durable: nothing of it may
+	// change.
 	for at := 0; at < end-wal.BatchHeaderSize; at += 3 {
 		bad := append([]byte(nil), good...)
 		bad[at] ^= 0x10

@@ -8,8 +8,9 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// indexCache loads the indexes of sealed segments on first use and drops the least recently used ones. mu is held
-// while an index is being loaded, so that two readers do not load the same one; no other lock is taken under it.
+// indexCache loads the indexes of sealed segments on first use and drops the least recently used
+// ones. mu is held while an index is being loaded, so that two readers do not load the same one; no
+// other lock is taken under it.
 type indexCache struct {
 	clock  atomic.Uint64
 	mu     sync.Mutex
@@ -60,8 +61,8 @@ func (c *indexCache) evict() {
 	c.loaded = append(c.loaded[:oldest], c.loaded[oldest+1:]...)
 }
 
-// readIndex reads the index of a sealed segment from its footer, or rebuilds it from the data when the footer is
-// damaged.
+// readIndex reads the index of a sealed segment from its footer, or rebuilds it from the data when
+// the footer is damaged.
 func readIndex(g *segment) (*loadedIndex, error) {
 	t := g.trailer.Load()
 	blob, err := g.bytes(int64(t.DataEnd), int64(t.DataEnd)+int64(t.IndexLen))

@@ -38,7 +38,8 @@ func TestARepeatedKeyAnswersWithTheFirstReceiptAndChangesNothing(t *testing.T) {
 	s = reopen(t, s)
 	again(keyed())
 
-	// What is not content does not count, and is not looked at: neither expectations, conditions and side values, nor causes.
+	// What is not content does not count, and is not looked at: neither expectations, conditions and
+	// side values, nor causes.
 	b := keyed()
 	b.Events[0].Expect, b.Events[1].Expect = Absent, Exactly(77)
 	b.Events[0].Causation = Causation{Cause: uuid.New(), Depth: 3}

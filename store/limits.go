@@ -2,8 +2,8 @@ package store
 
 import "time"
 
-// Limits of what can be committed. All are in bytes of UTF-8 unless the name says otherwise. What exceeds one is refused with a
-// [LimitError].
+// Limits of what can be committed. All are in bytes of UTF-8 unless the name says otherwise. What
+// exceeds one is refused with a [LimitError].
 const (
 	MaxEntityBytes         = 512
 	MaxScopeBytes          = 255
@@ -19,10 +19,11 @@ const (
 	MaxSideValueBytes      = 1 << 20
 )
 
-// Bounds of what the store does at a time and keeps in memory. The sizes of segments are a policy of their own: see rollover.go.
+// Bounds of what the store does at a time and keeps in memory. The sizes of segments are a policy
+// of their own: see rollover.go.
 const (
-	// maxGroupBytes bounds what one turn of the committer writes, so that a flood does not delay the first caller of the flood;
-	// a larger single commit makes a group of its own.
+	// maxGroupBytes bounds what one turn of the committer writes, so that a flood does not delay the
+	// first caller of the flood; a larger single commit makes a group of its own.
 	maxGroupBytes = 4 << 20
 	// maxPooledBytes is the size up to which the memory of a request is kept for the next one.
 	maxPooledBytes = 1 << 20
@@ -37,7 +38,8 @@ const (
 	maxIndexBytes = 64 << 20
 	// maxNames bounds the strings that a decoder remembers.
 	maxNames = 8192
-	// maxFileBytes is more than the file of a segment ever has: batches, then an index smaller than they are.
+	// maxFileBytes is more than the file of a segment ever has: batches, then an index smaller than
+	// they are.
 	maxFileBytes = 2*maxSegmentBytes + 2*MaxBatchBytes
 	// beaconRetries is how often a beacon that was read while it was overwritten is read again.
 	beaconRetries = 100

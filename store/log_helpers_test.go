@@ -163,7 +163,8 @@ func pending(t *testing.T, answers ...<-chan answer) {
 	}
 }
 
-// syncGate is a file system that counts the syncs of files and, while shut, lets none through without a token.
+// syncGate is a file system that counts the syncs of files and, while shut, lets none through
+// without a token.
 type syncGate struct {
 	vfs.FS
 	syncs  atomic.Int64

@@ -40,9 +40,9 @@ func (s *Store) GetAt(ctx context.Context, p Position) (Event, error) {
 	return e, s.readError(err)
 }
 
-// Count gives the number of events of r behind after and up to upTo (0: the head), at most limit. It asks the index
-// alone: a region with a version range, and one without a scope, may be overestimated by events that only reading
-// would exclude.
+// Count gives the number of events of r behind after and up to upTo (0: the head), at most limit.
+// It asks the index alone: a region with a version range, and one without a scope, may be
+// overestimated by events that only reading would exclude.
 func (s *Store) Count(ctx context.Context, r Region, after, upTo Position, limit int) (int, error) {
 	if err := r.Validate(); err != nil {
 		return 0, err
@@ -89,8 +89,8 @@ func (s *Store) eventIn(g *segment, idx index.Index, ord uint32) (Event, error) 
 	return e, nil
 }
 
-// search gives the first visible position whose event satisfies pred, which must be false up to some event and true
-// from there on; one behind the head when it is true for none.
+// search gives the first visible position whose event satisfies pred, which must be false up to
+// some event and true from there on; one behind the head when it is true for none.
 func (s *Store) search(pred func(*Event) bool) (Position, error) {
 	first, head := (*s.segments.Load())[0].first, s.Head()
 	var failed error

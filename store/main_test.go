@@ -7,8 +7,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain runs the tests and looks for goroutines that outlive them. Some tests start this binary once more, as another
-// process that uses the same directory.
+// TestMain runs the tests and looks for goroutines that outlive them. Some tests start this binary
+// once more, as another process that uses the same directory.
 func TestMain(m *testing.M) {
 	if role := os.Getenv(roleEnv); role != "" {
 		os.Exit(playRole(role))

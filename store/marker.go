@@ -25,7 +25,8 @@ func (w *writer) mark(flags uint16) error {
 	return nil
 }
 
-// end is the last thing a writer does: a closing mark, and no trace of a segment that was made ahead.
+// end is the last thing a writer does: a closing mark, and no trace of a segment that was made
+// ahead.
 func (w *writer) end() error {
 	if w.preallocated != nil {
 		if p := <-w.preallocated; p.err == nil {

@@ -10,11 +10,12 @@ import (
 type SyncMode uint8
 
 const (
-	// SyncAlways acknowledges a commit after its bytes were synced to the disk; writers that wait at the
-	// same time share one sync. It survives a power cut.
+	// SyncAlways acknowledges a commit after its bytes were synced to the disk; writers that wait at
+	// the same time share one sync. It survives a power cut.
 	SyncAlways SyncMode = iota
-	// SyncInterval acknowledges after write(2) and syncs every Options.SyncEvery while there is something
-	// to sync. A killed process loses nothing, a power cut at most the commits of the last interval.
+	// SyncInterval acknowledges after write(2) and syncs every Options.SyncEvery while there is
+	// something to sync. A killed process loses nothing, a power cut at most the commits of the last
+	// interval.
 	SyncInterval
 	// SyncNever acknowledges after write(2) and leaves syncing to the operating system, to segment
 	// changes and to Close. A killed process loses nothing, a power cut what was not synced.
@@ -39,17 +40,18 @@ type Options struct {
 	Sync SyncMode
 	// SyncEvery is the period of SyncInterval; 0 means 100 ms, less than a millisecond is refused.
 	SyncEvery time.Duration
-	// SegmentBytes is the size at which segment files stop growing; 0 means 64 MiB. The first takes 4 MiB or less, each
-	// following one twice as much up to this size. They are filled with zeros ahead of use, which halves the cost of a sync;
-	// in the weaker modes their room is only reserved. Between 64 KiB and 1 GiB.
+	// SegmentBytes is the size at which segment files stop growing; 0 means 64 MiB. The first takes 4
+	// MiB or less, each following one twice as much up to this size. They are filled with zeros ahead
+	// of use, which halves the cost of a sync; in the weaker modes their room is only reserved.
+	// Between 64 KiB and 1 GiB.
 	SegmentBytes int64
-	// MustExist refuses to create: opening a directory without a store is a [NotStoreError] and makes none. A store whose
-	// creation was cut off, so that no Open of it ever returned, counts as none.
+	// MustExist refuses to create: opening a directory without a store is a [NotStoreError] and makes
+	// none. A store whose creation was cut off, so that no Open of it ever returned, counts as none.
 	MustExist bool
 	// ReadOnly opens the directory beside its writer, or without one, and changes nothing in it.
 	ReadOnly bool
-	// Device is where the directory lies, nil for the machine's own file system. It is the seam for tests: only package storetest
-	// can make one, and its functions set it.
+	// Device is where the directory lies, nil for the machine's own file system. It is the seam for
+	// tests: only package storetest can make one, and its functions set it.
 	Device *vfs.Device
 }
 

@@ -9,8 +9,8 @@ import (
 	"github.com/penstock-io/penstock/store/internal/vfs"
 )
 
-// Owner says which process has a directory open for writing. It is what that process says of itself, for people who look for
-// it: nothing decides by it.
+// Owner says which process has a directory open for writing. It is what that process says of
+// itself, for people who look for it: nothing decides by it.
 type Owner struct {
 	PID     int
 	Program string    // path of the executable
@@ -32,12 +32,14 @@ func (o Owner) String() string {
 	return s
 }
 
-// The file OWNER lies beside LOCK and says who holds it. It exists from just after the lock is taken until just before it is
-// released, so it is stale only after the death of its process; and as it is read only by those who find the lock taken, a
-// stale one misleads only between the taking of the lock and the writing of the file. It is never synced, and an error with it
-// is ignored: neither a full disk nor a crash with half of it written may keep a store from opening.
+// The file OWNER lies beside LOCK and says who holds it. It exists from just after the lock is
+// taken until just before it is released, so it is stale only after the death of its process; and
+// as it is read only by those who find the lock taken, a stale one misleads only between the taking
+// of the lock and the writing of the file. It is never synced, and an error with it is ignored:
+// neither a full disk nor a crash with half of it written may keep a store from opening.
 //
-// The content is a JSON object with the members pid, program, started. Readers ignore other members.
+// The content is a JSON object with the members pid, program, started. Readers ignore other
+// members.
 const (
 	ownerName     = "OWNER"
 	maxOwnerBytes = 4 << 10 // read of it, whatever its size
@@ -73,7 +75,8 @@ func (s *Store) writeOwner() {
 // removeOwner takes the name away again. The lock must be held.
 func (s *Store) removeOwner() { _ = s.fs.Remove(s.path(ownerName)) }
 
-// readOwner returns what the holder of the lock says of itself; the zero Owner where it says nothing that can be read.
+// readOwner returns what the holder of the lock says of itself; the zero Owner where it says
+// nothing that can be read.
 func readOwner(fsys vfs.FS, name string) Owner {
 	file, err := fsys.Open(name, true)
 	if err != nil {

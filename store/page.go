@@ -18,10 +18,10 @@ type Page struct {
 	Scanned Position
 }
 
-// ReadPage gives the events of r behind after and up to upTo (0 or beyond the head: up to the head), at most limit
-// of them. It does a bounded amount of work: a page may hold fewer events, or none, with Scanned below upTo; a
-// reader goes on from there. A limit below 1 is refused with an [InvalidError], a bad region with its error; damage
-// that it meets is a [CorruptError].
+// ReadPage gives the events of r behind after and up to upTo (0 or beyond the head: up to the
+// head), at most limit of them. It does a bounded amount of work: a page may hold fewer events, or
+// none, with Scanned below upTo; a reader goes on from there. A limit below 1 is refused with an
+// [InvalidError], a bad region with its error; damage that it meets is a [CorruptError].
 func (s *Store) ReadPage(ctx context.Context, r Region, after, upTo Position, limit int) (Page, error) {
 	if err := r.Validate(); err != nil {
 		return Page{}, err
@@ -53,8 +53,8 @@ func (s *Store) readPage(r Region, after, upTo Position, limit int) (Page, error
 	return Page{Events: events, Scanned: scanned}, nil
 }
 
-// fill appends to dst the next events of r in (after, upTo]. It fails only if the very next event cannot be read: what is good
-// before a bad one is given first.
+// fill appends to dst the next events of r in (after, upTo]. It fails only if the very next event
+// cannot be read: what is good before a bad one is given first.
 func (s *Store) fill(
 	d *decoder, dst []Event, r Region, after, upTo Position, limit int,
 ) (events []Event, scanned Position, err error) {
@@ -94,7 +94,8 @@ func deferIfProgress(err error, after, scanned Position) error {
 	return err
 }
 
-// segmentRange finds the segment that holds the position behind after, and the ordinals [from, to) of (after, upTo] in it.
+// segmentRange finds the segment that holds the position behind after, and the ordinals [from, to)
+// of (after, upTo] in it.
 func (s *Store) segmentRange(after, upTo Position) (g *segment, idx index.Index, from, to uint32, err error) {
 	segments := *s.segments.Load()
 	i := sort.Search(len(segments), func(i int) bool { return segments[i].first > after+1 }) - 1
@@ -112,7 +113,8 @@ func (s *Store) segmentRange(after, upTo Position) (g *segment, idx index.Index,
 	return g, idx, uint32(after + 1 - g.first), uint32(last + 1 - g.first), nil
 }
 
-// readSpan is a stretch of a segment that is read at once: the events with the given ordinals and what lies between.
+// readSpan is a stretch of a segment that is read at once: the events with the given ordinals and
+// what lies between.
 type readSpan struct {
 	segment    *segment
 	ords       []uint32
@@ -143,8 +145,9 @@ func planSpan(g *segment, ords []uint32, extents []index.Extent) readSpan {
 	return r
 }
 
-// read appends the events of the run that f admits, up to the first that cannot be read, and says how many of the run it
-// looked at. The slices of the events point into one fresh buffer, which lives as long as any of them.
+// read appends the events of the run that f admits, up to the first that cannot be read, and says
+// how many of the run it looked at. The slices of the events point into one fresh buffer, which
+// lives as long as any of them.
 func (r *readSpan) read(d *decoder, dst []Event, f *filter) (events []Event, looked int, err error) {
 	buf, err := r.segment.bytes(r.start, r.end)
 	if err != nil {
@@ -174,8 +177,9 @@ func (r *readSpan) read(d *decoder, dst []Event, f *filter) (events []Event, loo
 	return dst, len(r.ords), nil
 }
 
-// filter is a region ready for use. The index is asked with its query; what the index cannot know, or knows by hash only,
-// is checked on the event. A nil filter admits every event, those of the reserved scope too.
+// filter is a region ready for use. The index is asked with its query; what the index cannot know,
+// or knows by hash only, is checked on the event. A nil filter admits every event, those of the
+// reserved scope too.
 type filter struct {
 	region Region
 	query  index.Query

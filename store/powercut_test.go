@@ -63,7 +63,8 @@ func TestAPowerCutAtAnyOperationLeavesThePromisedPrefix(t *testing.T) {
 	}
 }
 
-// The order of operations is another in each run here: segments are made and sealed beside the commits.
+// The order of operations is another in each run here: segments are made and sealed beside the
+// commits.
 func TestAPowerCutBesideBackgroundWorkLeavesThePromisedPrefix(t *testing.T) {
 	for _, mode := range []SyncMode{SyncAlways, SyncInterval, SyncNever} {
 		var cuts, recoveryCuts atomic.Int64

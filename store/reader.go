@@ -8,8 +8,8 @@ import (
 	"iter"
 )
 
-// Read iterates over the events of r from a start up to the head as it was when the iteration began. An error is
-// the last thing it yields.
+// Read iterates over the events of r from a start up to the head as it was when the iteration
+// began. An error is the last thing it yields.
 func (s *Store) Read(ctx context.Context, r Region, from From) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		if err := s.read(ctx, r, from, yield); err != nil {

@@ -105,7 +105,8 @@ func (r *recovery) list() ([]uint32, error) {
 	return numbers, nil
 }
 
-// loadSegment opens one segment. Files at the end that hold nothing yet are remembered as unstarted.
+// loadSegment opens one segment. Files at the end that hold nothing yet are remembered as
+// unstarted.
 func (r *recovery) loadSegment(number uint32, first, last bool) error {
 	file, err := r.store.fs.Open(r.store.segmentPath(number), r.readOnly)
 	if err != nil {
@@ -152,8 +153,8 @@ func (r *recovery) loadSegment(number uint32, first, last bool) error {
 	return r.scanTail(g, size, last)
 }
 
-// readHeader reads the header of a segment. A bad one is a torn first write, unless a footer or a batch behind it proves
-// that it was durable once.
+// readHeader reads the header of a segment. A bad one is a torn first write, unless a footer or a
+// batch behind it proves that it was durable once.
 func (r *recovery) readHeader(g *segment, size int64) (begun bool, err error) {
 	b, err := g.bytes(0, min(size, wal.SegmentHeaderSize))
 	if err != nil {
@@ -178,8 +179,9 @@ func (r *recovery) readHeader(g *segment, size int64) (begun bool, err error) {
 	return false, nil
 }
 
-// dropUnbegun removes the files at the end that were never begun. Without a sync for every group there may be two: the
-// bytes of the one may be lost although the next was made ahead. The last goes first, so that a crash leaves no hole.
+// dropUnbegun removes the files at the end that were never begun. Without a sync for every group
+// there may be two: the bytes of the one may be lost although the next was made ahead. The last
+// goes first, so that a crash leaves no hole.
 func (r *recovery) dropUnstarted() error {
 	if r.readOnly {
 		return nil

@@ -7,8 +7,8 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// loadSides collects the side values of all segments, from the newest on, so that damage to one that was superseded since
-// hurts nobody.
+// loadSides collects the side values of all segments, from the newest on, so that damage to one
+// that was superseded since hurts nobody.
 func (r *recovery) loadSides() error {
 	values := make(map[string]SideValue)
 	for _, g := range slices.Backward(*r.store.segments.Load()) {
@@ -41,8 +41,8 @@ func (r *recovery) loadSides() error {
 	return nil
 }
 
-// scanSides adds the side values of a segment without a footer: the last one, or, for a reader, one that its writer has
-// not sealed yet.
+// scanSides adds the side values of a segment without a footer: the last one, or, for a reader, one
+// that its writer has not sealed yet.
 func (r *recovery) scanSides(g *segment, values map[string]SideValue) error {
 	sc := r.tail
 	if sc == nil || sc.segment != g {
@@ -59,7 +59,8 @@ func (r *recovery) scanSides(g *segment, values map[string]SideValue) error {
 	return nil
 }
 
-// readSides reads the table of the side values whose newest record in this segment is where it says.
+// readSides reads the table of the side values whose newest record in this segment is where it
+// says.
 func readSides(g *segment) ([]index.Side, error) {
 	t := g.trailer.Load()
 	from := int64(t.DataEnd) + int64(t.IndexLen)

@@ -42,8 +42,9 @@ func (r *recovery) scanTail(g *segment, size int64, last bool) error {
 	return r.finishSegment(g, sc)
 }
 
-// finishSegment writes the footer that a crash prevented. That the segment is whole, the header of the next one tells,
-// which is compared afterwards: so the footer must not be written before that, and it is only remembered here.
+// finishSegment writes the footer that a crash prevented. That the segment is whole, the header of
+// the next one tells, which is compared afterwards: so the footer must not be written before that,
+// and it is only remembered here.
 func (r *recovery) finishSegment(g *segment, sc *scan) error {
 	next, err := r.peekHeader(g.number + 1)
 	if err != nil {
@@ -91,9 +92,10 @@ func (r *recovery) peekHeader(number uint32) (*wal.SegmentHeader, error) {
 	return &h, nil
 }
 
-// checkLoss finds out whether acknowledged events are gone. The status file proves it when it speaks of more than there is;
-// it proves the contrary when the machine was not restarted. In a mode that acknowledges before the sync, an unclean end
-// without that proof has to be taken for a loss.
+// checkLoss finds out whether acknowledged events are gone. The status file proves it when it
+// speaks of more than there is; it proves the contrary when the machine was not restarted. In a
+// mode that acknowledges before the sync, an unclean end without that proof has to be taken for a
+// loss.
 func (r *recovery) checkLoss() {
 	if len(*r.store.segments.Load()) == 0 {
 		return
@@ -109,8 +111,8 @@ func (r *recovery) checkLoss() {
 	r.lost = weak && !clean && !sameBoot
 }
 
-// rewriteTail makes durable what was read: the page cache may hold bytes that the disk does not, and after a failed sync
-// it will never write them on its own.
+// rewriteTail makes durable what was read: the page cache may hold bytes that the disk does not,
+// and after a failed sync it will never write them on its own.
 func (r *recovery) rewriteTail() error {
 	file, from, end := r.tail.segment.file, r.tail.durable, r.tail.next.Offset
 	// Without a mark the header is not known durable either, and from is 0.

@@ -9,12 +9,12 @@ import (
 	"github.com/penstock-io/penstock/store/internal/index"
 )
 
-// ReservedScope is the scope of Penstock's own audit events, which [Audit] proposes. Callers cannot append to it
-// otherwise, and only a region that names it sees it.
+// ReservedScope is the scope of Penstock's own audit events, which [Audit] proposes. Callers cannot
+// append to it otherwise, and only a region that names it sees it.
 const ReservedScope = "penstock"
 
-// Region selects events. All fields that are set must match; the zero Region matches every event outside
-// the reserved scope.
+// Region selects events. All fields that are set must match; the zero Region matches every event
+// outside the reserved scope.
 type Region struct {
 	// Entity is a namespace: "order" matches the entities "order" and "order:42", not "orders".
 	Entity string
@@ -72,8 +72,9 @@ func (r Region) admits(e *Event) bool {
 	return e.Version >= r.MinVersion && (r.MaxVersion == 0 || e.Version <= r.MaxVersion)
 }
 
-// Contains reports whether r is at least as wide as other: every event that other matches, r matches too. It compares field by
-// field, so a false may be wrong for a region that can match no event.
+// Contains reports whether r is at least as wide as other: every event that other matches, r
+// matches too. It compares field by field, so a false may be wrong for a region that can match no
+// event.
 func (r Region) Contains(other Region) bool {
 	return r.containsEntity(other) && r.containsScope(other) && r.containsVersions(other) && r.containsKinds(other)
 }
@@ -114,9 +115,9 @@ func (r Region) query() index.Query {
 // identityVersion begins every identity.
 const identityVersion = 1
 
-// Identity is the canonical form of the region, which [RegionOf] reads: two regions that select by the same terms have the same
-// identity, two that do not never share one (every part is preceded by its length). It binds a checkpoint
-// to the region it was made in.
+// Identity is the canonical form of the region, which [RegionOf] reads: two regions that select by
+// the same terms have the same identity, two that do not never share one (every part is preceded by
+// its length). It binds a checkpoint to the region it was made in.
 func (r Region) Identity() string {
 	kinds := slices.Compact(slices.Sorted(slices.Values(r.Kinds)))
 	b := []byte{identityVersion}
@@ -134,8 +135,8 @@ func (r Region) Identity() string {
 	return string(b)
 }
 
-// RegionOf is the reverse of [Region.Identity]: the region with this identity, its kinds sorted and each named once.
-// It is false for a string that no region has as its identity.
+// RegionOf is the reverse of [Region.Identity]: the region with this identity, its kinds sorted and
+// each named once. It is false for a string that no region has as its identity.
 func RegionOf(identity string) (Region, bool) {
 	if identity == "" || identity[0] != identityVersion {
 		return Region{}, false
@@ -152,7 +153,8 @@ func RegionOf(identity string) (Region, bool) {
 	return r, true
 }
 
-// identityDecoder reads the parts of an identity. After the first that is not there it is bad and gives zeros.
+// identityDecoder reads the parts of an identity. After the first that is not there it is bad and
+// gives zeros.
 type identityDecoder struct {
 	rest string
 	bad  bool
@@ -179,7 +181,8 @@ func (d *identityDecoder) text() string {
 	return s
 }
 
-// String describes the region for people, as in "entity=order kinds=order.placed,order.shipped versions=2..".
+// String describes the region for people, as in "entity=order kinds=order.placed,order.shipped
+// versions=2..".
 func (r Region) String() string {
 	var parts []string
 	add := func(name, value string) {

@@ -11,8 +11,8 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// request is one commit on its way through the committer. The caller's goroutine fills and encodes it, so that
-// validation, JSON and the content hash cost the committer nothing.
+// request is one commit on its way through the committer. The caller's goroutine fills and encodes
+// it, so that validation, JSON and the content hash cost the committer nothing.
 type request struct {
 	key        string
 	content    [32]byte // digest of the events, set when there is a key
@@ -47,8 +47,8 @@ type requestSide struct {
 	size  int
 }
 
-// opPool hands the memory of group from commit to commit. Each store has its own: a channel made in a testing/synctest
-// bubble must not come up outside of it.
+// opPool hands the memory of group from commit to commit. Each store has its own: a channel made in
+// a testing/synctest bubble must not come up outside of it.
 type requestPool struct{ pool sync.Pool }
 
 func newRequest() *request { return &request{wake: make(chan struct{}, 1)} }
@@ -60,8 +60,8 @@ func (p *requestPool) get() *request {
 	return newRequest()
 }
 
-// put returns a request once nobody else looks at it: it is done, and its token was taken. The receipt's events are not
-// part of it.
+// put returns a request once nobody else looks at it: it is done, and its token was taken. The
+// receipt's events are not part of it.
 func (p *requestPool) put(req *request) {
 	if cap(req.records) > maxPooledBytes {
 		return
@@ -110,7 +110,8 @@ func (req *request) encode(b *Batch) error {
 	return checkMax("batch bytes", req.size, MaxBatchBytes)
 }
 
-// cloneConditions makes a copy that stays the same when the caller goes on without waiting for the answer.
+// cloneConditions makes a copy that stays the same when the caller goes on without waiting for the
+// answer.
 func cloneConditions(conditions []Condition) []Condition {
 	conditions = slices.Clone(conditions)
 	for i := range conditions {
@@ -188,8 +189,9 @@ func encodeProposal(p *Proposal) (d wal.Draft, err error) {
 	return d, err
 }
 
-// Encode applies the rules of [Store.Commit] to the proposal and returns it with its payload as [Raw]: for who wants to know
-// ahead of the commit, and to encode only once. Errors are those of Commit. What [Audit] made stays an audit event.
+// Encode applies the rules of [Store.Commit] to the proposal and returns it with its payload as
+// [Raw]: for who wants to know ahead of the commit, and to encode only once. Errors are those of
+// Commit. What [Audit] made stays an audit event.
 func (p Proposal) Encode() (Proposal, error) {
 	d, err := encodeProposal(&p)
 	if err != nil {

@@ -11,16 +11,17 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// preallocated is the file of the next segment, made of zeros and durable together with its name; or why there is none.
+// preallocated is the file of the next segment, made of zeros and durable together with its name;
+// or why there is none.
 type preallocated struct {
 	file     vfs.File
 	capacity int64
 	err      error
 }
 
-// The size policy. A store begins with a small segment, so that small stores stay small, and doubles from segment to segment up
-// to Options.SegmentBytes: see nextCapacity. The file of the next segment is made when the active one is half full: see
-// writer.preallocateAhead.
+// The size policy. A store begins with a small segment, so that small stores stay small, and
+// doubles from segment to segment up to Options.SegmentBytes: see nextCapacity. The file of the
+// next segment is made when the active one is half full: see writer.preallocateAhead.
 const (
 	defaultSegmentBytes = 64 << 20 // of Options.SegmentBytes
 	minSegmentBytes     = 64 << 10 // of Options.SegmentBytes
@@ -31,12 +32,12 @@ const (
 // zeroChunk is written at a time when a segment is filled.
 const zeroChunk = 1 << 20
 
-// nextCapacity doubles the size of segments from the first to the full size. The current one may be next to nothing: cut
-// to size by a sealing that a crash interrupted.
+// nextCapacity doubles the size of segments from the first to the full size. The current one may be
+// next to nothing: cut to size by a sealing that a crash interrupted.
 func nextCapacity(current, full int64) int64 { return min(full, max(minSegmentBytes, 2*current)) }
 
-// reserve makes sure that records of the given size fit into the active segment as one batch, and rolls over to the
-// next segment when they do not. After an error nothing has changed.
+// reserve makes sure that records of the given size fit into the active segment as one batch, and
+// rolls over to the next segment when they do not. After an error nothing has changed.
 func (w *writer) reserve(size int) error {
 	needed := int64(wal.Align(wal.BatchHeaderSize + size))
 	if w.next.Offset+needed <= w.capacity {
@@ -45,8 +46,8 @@ func (w *writer) reserve(size int) error {
 	return w.roll(max(nextCapacity(w.capacity, w.store.options.SegmentBytes), wal.SegmentHeaderSize+needed+wal.BatchHeaderSize))
 }
 
-// roll makes the next segment the active one. The old one is synced before the first batch of the new one is written,
-// so that a batch in the new one proves that the old one is whole.
+// roll makes the next segment the active one. The old one is synced before the first batch of the
+// new one is written, so that a batch in the new one proves that the old one is whole.
 func (w *writer) roll(capacity int64) error {
 	next := w.takePreallocated(capacity)
 	if next.err != nil {
@@ -65,8 +66,8 @@ func (w *writer) roll(capacity int64) error {
 	return nil
 }
 
-// finish makes all of the active segment durable. One for which no commit was accepted has no batch, and not even
-// the header that goes out with the first.
+// finish makes all of the active segment durable. One for which no commit was accepted has no
+// batch, and not even the header that goes out with the first.
 func (w *writer) finish() error {
 	if w.headerPending {
 		if _, err := w.segment.file.WriteAt(w.appendHeader(nil), 0); err != nil {
@@ -94,8 +95,8 @@ func (w *writer) trailer() wal.Trailer {
 	}
 }
 
-// startSegment makes a preallocated file the active segment, which readers know from now on; its header goes out with its
-// first batch.
+// startSegment makes a preallocated file the active segment, which readers know from now on; its
+// header goes out with its first batch.
 func (w *writer) startSegment(p preallocated) {
 	g := &segment{number: w.next.Segment + 1, first: Position(w.next.Position), file: p.file}
 	g.end.Store(wal.SegmentHeaderSize)
@@ -121,7 +122,8 @@ func (w *writer) preallocate(capacity int64) {
 	w.store.background(func() { ready <- w.store.preallocateSegment(number, capacity) })
 }
 
-// takePreallocated waits for the file that is being made, and makes one on the spot if there is none or it is too small.
+// takePreallocated waits for the file that is being made, and makes one on the spot if there is
+// none or it is too small.
 func (w *writer) takePreallocated(capacity int64) preallocated {
 	number := w.next.Segment + 1
 	if w.preallocated != nil {
@@ -137,8 +139,9 @@ func (w *writer) takePreallocated(capacity int64) preallocated {
 	return w.store.preallocateSegment(number, capacity)
 }
 
-// preallocateSegment creates a file of zeros. What is left over of an earlier attempt is removed first: files are never
-// reused. Written zeros make the sync of an append half as long; where nobody waits for syncs, room is all that is needed.
+// preallocateSegment creates a file of zeros. What is left over of an earlier attempt is removed
+// first: files are never reused. Written zeros make the sync of an append half as long; where
+// nobody waits for syncs, room is all that is needed.
 func (s *Store) preallocateSegment(number uint32, capacity int64) preallocated {
 	fsys, dir, name := s.fs, s.dir, s.segmentPath(number)
 	if err := fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -179,8 +182,8 @@ func fillZeros(file vfs.File, from, to int64) error {
 	return nil
 }
 
-// seal ends a segment's file with its footer. Nothing depends on it: a footer that is missing or torn is rebuilt from
-// the batches, so an error leaves the growing index in use.
+// seal ends a segment's file with its footer. Nothing depends on it: a footer that is missing or
+// torn is rebuilt from the batches, so an error leaves the growing index in use.
 func (s *Store) seal(g *segment, t wal.Trailer, active *index.Active) {
 	if err := writeFooter(g.file, &t, active); err != nil {
 		return
@@ -189,8 +192,8 @@ func (s *Store) seal(g *segment, t wal.Trailer, active *index.Active) {
 	g.index.Store(nil)
 }
 
-// writeFooter writes index, sides and trailer behind the batches and cuts the file to size. The trailer is found at the
-// end of a file only, so it counts only once the cut is done.
+// writeFooter writes index, sides and trailer behind the batches and cuts the file to size. The
+// trailer is found at the end of a file only, so it counts only once the cut is done.
 func writeFooter(file vfs.File, t *wal.Trailer, active *index.Active) error {
 	idx, sides := active.Footer()
 	t.IndexLen, t.IndexSum = uint32(len(idx)), wal.Checksum(idx)
@@ -205,7 +208,8 @@ func writeFooter(file vfs.File, t *wal.Trailer, active *index.Active) error {
 	return file.Sync()
 }
 
-// firstSegment begins a segment where there is none to go on with: in a new store, or behind a sealed one.
+// firstSegment begins a segment where there is none to go on with: in a new store, or behind a
+// sealed one.
 func (r *recovery) firstSegment(w *writer) error {
 	s := r.store
 	if len(*s.segments.Load()) == 0 {

@@ -7,7 +7,8 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// scan walks over the batches of one segment and collects what an index and a writer need to know of them.
+// scan walks over the batches of one segment and collects what an index and a writer need to know
+// of them.
 type scan struct {
 	segment     *segment
 	next        wal.Expected
@@ -20,7 +21,8 @@ type scan struct {
 	incarnation uint32 // of the last batch
 }
 
-// newScan starts behind the header of a segment. The epoch of the writer before it is not known here: 0.
+// newScan starts behind the header of a segment. The epoch of the writer before it is not known
+// here: 0.
 func newScan(g *segment, h *wal.SegmentHeader) *scan {
 	return &scan{
 		segment:     g,
@@ -61,8 +63,8 @@ func scanSegment(g *segment, dataEnd int64) (*scan, error) {
 	return sc, nil
 }
 
-// run takes in the batches from sc.next on, up to the first that does not continue the log. data is the segment
-// from offset 0.
+// run takes in the batches from sc.next on, up to the first that does not continue the log. data is
+// the segment from offset 0.
 func (sc *scan) run(data []byte) error {
 	for {
 		h, batch, ok := wal.Next(data, &sc.next)

@@ -12,15 +12,16 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// segment is one file of the log as readers see it. A position p of the segment has the ordinal p - first.
+// segment is one file of the log as readers see it. A position p of the segment has the ordinal p -
+// first.
 type segment struct {
 	number uint32
 	first  Position
 	file   vfs.File
 	end    atomic.Int64 // readers may look at the bytes before it
 
-	// index is the growing index of the active segment, or the loaded index of a sealed one; nil while it is not
-	// loaded.
+	// index is the growing index of the active segment, or the loaded index of a sealed one; nil while
+	// it is not loaded.
 	index atomic.Pointer[loadedIndex]
 	// trailer is set when the segment is sealed, before index is dropped.
 	trailer atomic.Pointer[wal.Trailer]

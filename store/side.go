@@ -8,7 +8,8 @@ import (
 	"sync"
 )
 
-// sideTable holds the present side values. mu is held for map operations only, and no other lock is taken under it.
+// sideTable holds the present side values. mu is held for map operations only, and no other lock is
+// taken under it.
 type sideTable struct {
 	mu     sync.RWMutex
 	values map[string]SideValue
@@ -38,14 +39,15 @@ func (t *sideTable) merge(pending map[string]SideValue) {
 	clear(pending)
 }
 
-// Side gives the present value of a side key. It may be newer than the last sync when it was written by a lazy
-// batch.
+// Side gives the present value of a side key. It may be newer than the last sync when it was
+// written by a lazy batch.
 func (s *Store) Side(key string) (SideValue, bool) {
 	s.catchUp()
 	return s.sides.get(key)
 }
 
-// Sides iterates over the side values whose key starts with prefix, by key, as they were when it was called.
+// Sides iterates over the side values whose key starts with prefix, by key, as they were when it
+// was called.
 func (s *Store) Sides(prefix string) iter.Seq[SideValue] {
 	s.catchUp()
 	s.sides.mu.RLock()

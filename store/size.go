@@ -8,15 +8,17 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// Bytes gives how many bytes of the log lie behind event after, up to and including event upTo (0 or beyond the head:
-// the head); 0 when after is not below it. It measures, on disk, from the first byte of the event that follows after to
-// the last byte of upTo: exactly what a reader of every event has to get through. What lies between counts, whatever it
-// is: side values, idempotency keys, headers and padding of batches, events that no region of the reader matches.
-// Headers and indexes of segments do not, nor does anything behind upTo.
+// Bytes gives how many bytes of the log lie behind event after, up to and including event upTo (0
+// or beyond the head: the head); 0 when after is not below it. It measures, on disk, from the first
+// byte of the event that follows after to the last byte of upTo: exactly what a reader of every
+// event has to get through. What lies between counts, whatever it is: side values, idempotency
+// keys, headers and padding of batches, events that no region of the reader matches. Headers and
+// indexes of segments do not, nor does anything behind upTo.
 //
-// It costs the indexes of the first and the last segment that it touches, a few bytes of the record of upTo and one
-// addition for each segment between, whatever the number of events. Errors: ctx's error, [ErrClosed], [ErrNotFound] for
-// events that lie before the log, [CorruptError] for damage to what it reads.
+// It costs the indexes of the first and the last segment that it touches, a few bytes of the record
+// of upTo and one addition for each segment between, whatever the number of events. Errors: ctx's
+// error, [ErrClosed], [ErrNotFound] for events that lie before the log, [CorruptError] for damage
+// to what it reads.
 func (s *Store) Bytes(ctx context.Context, after, upTo Position) (int64, error) {
 	if err := s.readable(ctx); err != nil {
 		return 0, err
@@ -57,7 +59,8 @@ func (s *Store) bytesBetween(first, last Position) (int64, error) {
 	return n, nil
 }
 
-// extent gives the offset of an event's record in its segment, and a place that the record does not reach beyond.
+// extent gives the offset of an event's record in its segment, and a place that the record does not
+// reach beyond.
 func (s *Store) extent(g *segment, p Position) (start, bound int64, err error) {
 	idx, err := s.indexOf(g)
 	if err != nil {
@@ -73,7 +76,8 @@ func (s *Store) extent(g *segment, p Position) (start, bound int64, err error) {
 // lengthBytes at the start of a record tell how long it is.
 const lengthBytes = 16
 
-// recordEnd gives the offset behind an event's record. It reads the length that the record claims, and not the record.
+// recordEnd gives the offset behind an event's record. It reads the length that the record claims,
+// and not the record.
 func (s *Store) recordEnd(g *segment, p Position) (int64, error) {
 	start, bound, err := s.extent(g, p)
 	if err != nil {

@@ -48,14 +48,15 @@ type Store struct {
 
 // Open opens the store in a directory, which it creates if need be, and recovers what a crash left.
 //
-// Opening for writing takes a lock that lasts until Close or the death of the process: [ErrLocked] if another has it. What
-// lies behind the last batch known durable is written once more and synced, so that everything that is visible after
-// Open is on disk. Errors: [ErrCorrupt] (a [CorruptError] with segment and offset) for damage to what was durable once;
-// [ErrNewerFormat]; [InvalidError] for bad options and an empty name; the file system's errors, fs.ErrPermission for a read-only
+// Opening for writing takes a lock that lasts until Close or the death of the process: [ErrLocked]
+// if another has it. What lies behind the last batch known durable is written once more and synced,
+// so that everything that is visible after Open is on disk. Errors: [ErrCorrupt] (a [CorruptError]
+// with segment and offset) for damage to what was durable once; [ErrNewerFormat]; [InvalidError]
+// for bad options and an empty name; the file system's errors, fs.ErrPermission for a read-only
 // directory among them. A failed Open changes nothing that recovery would not change as well.
 //
-// With Options.ReadOnly nothing is changed and no lock is taken: any number may read beside the writer. [ErrNotStore] when
-// there is nothing to read.
+// With Options.ReadOnly nothing is changed and no lock is taken: any number may read beside the
+// writer. [ErrNotStore] when there is nothing to read.
 func Open(dir string, o Options) (*Store, error) {
 	if dir == "" {
 		return nil, &InvalidError{Field: "directory", Rule: "must not be empty"}
@@ -103,7 +104,8 @@ func (s *Store) openWriter() error {
 	return nil
 }
 
-// lockDirectory makes this process the owner of the directory, and makes the directory if there is none.
+// lockDirectory makes this process the owner of the directory, and makes the directory if there is
+// none.
 func (s *Store) lockDirectory() error {
 	if s.options.MustExist {
 		// Before anything is made. Whether the files hold a store is seen under the lock.
@@ -147,7 +149,8 @@ func (s *Store) background(task func()) {
 	})
 }
 
-// Head is the position of the last visible event, 0 when there is none. What is visible is durable under the sync mode.
+// Head is the position of the last visible event, 0 when there is none. What is visible is durable
+// under the sync mode.
 func (s *Store) Head() Position {
 	s.catchUp()
 	return Position(s.head.Load())
@@ -156,10 +159,11 @@ func (s *Store) Head() Position {
 // Origin names the chain of events that positions of this store belong to.
 func (s *Store) Origin() Origin { return s.origin }
 
-// Close lets queued commits finish, refuses new ones with [ErrClosed], marks a clean end in the log, syncs it and gives
-// up the lock. Waiters and readers get [ErrClosed]. A second Close does nothing. An error means that the clean end could
-// not be recorded; what was acknowledged is not affected, as far as the sync mode says. After a failed write or sync it
-// wraps [ErrPoisoned]: a sync in the background may have failed without telling anybody.
+// Close lets queued commits finish, refuses new ones with [ErrClosed], marks a clean end in the
+// log, syncs it and gives up the lock. Waiters and readers get [ErrClosed]. A second Close does
+// nothing. An error means that the clean end could not be recorded; what was acknowledged is not
+// affected, as far as the sync mode says. After a failed write or sync it wraps [ErrPoisoned]: a
+// sync in the background may have failed without telling anybody.
 func (s *Store) Close() error {
 	s.closing.Lock()
 	defer s.closing.Unlock()

@@ -16,7 +16,8 @@ func isContext(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// afterPowerCut opens what a power cut at this moment would leave of a log whose disk kept nothing unsynced.
+// afterPowerCut opens what a power cut at this moment would leave of a log whose disk kept nothing
+// unsynced.
 func afterPowerCut(t *testing.T, gate *syncGate, o Options) *Store {
 	t.Helper()
 	return openLog(t, gate.disk().Image(vfs.KeepNothing), o)
@@ -159,8 +160,8 @@ func TestALossInAWeakModeStartsANewIncarnationThatStaysNew(t *testing.T) {
 		second := s.Origin()
 		require.Equal(t, first.Store, second.Store)
 		require.Greater(t, second.Incarnation, first.Incarnation)
-		// The segment that began in the first incarnation ends in the second. When it is the last one with anything in
-		// it, only its trailer can tell.
+		// The segment that began in the first incarnation ends in the second. When it is the last one
+		// with anything in it, only its trailer can tell.
 		grow(t, s, 2)
 		require.NoError(t, s.Close())
 		require.NoError(t, disk.Remove(segmentName(logDir, 2)))

@@ -5,12 +5,13 @@ import (
 	"strings"
 )
 
-// Term is one property that events can be looked up by: an entity or a namespace above it, a scope, a kind, a category, or being
-// an event at all. Terms are comparable, so that they may be the keys of a map: from the terms of regions to those that wait
-// for their events.
+// Term is one property that events can be looked up by: an entity or a namespace above it, a scope,
+// a kind, a category, or being an event at all. Terms are comparable, so that they may be the keys
+// of a map: from the terms of regions to those that wait for their events.
 //
-// Whatever event a region matches, at least one of the event's terms is among those of the region. The reverse does not hold:
-// sharing a term does not make an event match, so [Region.Matches] decides.
+// Whatever event a region matches, at least one of the event's terms is among those of the region.
+// The reverse does not hold: sharing a term does not make an event match, so [Region.Matches]
+// decides.
 type Term struct {
 	field termField
 	text  string
@@ -26,7 +27,8 @@ const (
 	termCategory
 )
 
-// Terms iterates over all terms that the event has, each once: as many as its entity has levels, and four more.
+// Terms iterates over all terms that the event has, each once: as many as its entity has levels,
+// and four more.
 func (e Event) Terms() iter.Seq[Term] {
 	entity, scope, kind := e.Coordinate.Entity, e.Coordinate.Scope, e.Kind
 	return func(yield func(Term) bool) {
@@ -43,8 +45,8 @@ func (e Event) Terms() iter.Seq[Term] {
 	}
 }
 
-// Terms returns terms such that every event of the region has one of them: those of the field that is likely to be rarest among
-// the events, so that few others have them too.
+// Terms returns terms such that every event of the region has one of them: those of the field that
+// is likely to be rarest among the events, so that few others have them too.
 func (r Region) Terms() []Term {
 	switch {
 	case r.Scope == ReservedScope:

@@ -8,7 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// smallWorld is every event that differs from the others in what a region of drawSmallRegion can tell apart.
+// smallWorld is every event that differs from the others in what a region of drawSmallRegion can
+// tell apart.
 func smallWorld() (events []Event) {
 	for _, entity := range []string{"a", "a:b", "a:b:c", "a:bc", "ab"} {
 		for _, scope := range []string{"s", "t", ReservedScope} {

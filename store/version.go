@@ -7,12 +7,14 @@ import (
 	"github.com/penstock-io/penstock/store/internal/index"
 )
 
-// Version gives the number of events that an entity has in all scopes, as of the head: the version of its last one, 0
-// when it has none. It may be used as [Exactly] of a commit, which is refused when somebody was faster.
+// Version gives the number of events that an entity has in all scopes, as of the head: the version
+// of its last one, 0 when it has none. It may be used as [Exactly] of a commit, which is refused
+// when somebody was faster.
 //
-// It costs a look-up in the index of each segment, from the newest back to the last that knows the entity (all of them
-// for one that has no event, which may load indexes from disk), and the read of one event. Errors: [InvalidError] and
-// [LimitError] for what cannot be an entity, [CorruptError] for damage to what it reads, ctx's error, [ErrClosed].
+// It costs a look-up in the index of each segment, from the newest back to the last that knows the
+// entity (all of them for one that has no event, which may load indexes from disk), and the read of
+// one event. Errors: [InvalidError] and [LimitError] for what cannot be an entity, [CorruptError]
+// for damage to what it reads, ctx's error, [ErrClosed].
 func (s *Store) Version(ctx context.Context, entity string) (uint64, error) {
 	if err := checkText("entity", entity, MaxEntityBytes); err != nil {
 		return 0, err
@@ -27,9 +29,9 @@ func (s *Store) Version(ctx context.Context, entity string) (uint64, error) {
 
 // lastOfEntity finds the state of an entity in the log, as of the head at one moment of the call.
 //
-// The index of the active segment may know more than is visible: the events of the group that is being written. Then
-// the last one before that group counts. It was the last visible one when that group began: after the head was looked
-// at here, or before it and the head had not moved since.
+// The index of the active segment may know more than is visible: the events of the group that is
+// being written. Then the last one before that group counts. It was the last visible one when that
+// group began: after the head was looked at here, or before it and the head had not moved since.
 func (s *Store) lastOfEntity(name string) (state entityState, found bool, err error) {
 	head := Position(s.head.Load())
 	for _, g := range slices.Backward(*s.segments.Load()) {
@@ -56,7 +58,8 @@ func (s *Store) lastOfEntity(name string) (state entityState, found bool, err er
 	return state, false, nil
 }
 
-// scanForEntity is lastOfEntity for names whose hash collides: it reads all events of the entity up to head.
+// scanForEntity is lastOfEntity for names whose hash collides: it reads all events of the entity up
+// to head.
 func (s *Store) scanForEntity(name string, head Position) (state entityState, found bool, err error) {
 	query := index.Query{Entity: name}
 	for _, g := range *s.segments.Load() {

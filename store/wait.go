@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// announcer wakes those who wait for the head to move. The head is a level: a waiter that comes late sees it at once, and
-// wake-ups may be merged.
+// announcer wakes those who wait for the head to move. The head is a level: a waiter that comes
+// late sees it at once, and wake-ups may be merged.
 type announcer struct {
 	mu   sync.Mutex
 	next chan struct{} // closed by the next announcement; nil while nobody waits
@@ -32,9 +32,10 @@ func (a *announcer) announce() {
 	}
 }
 
-// Wait returns the head as soon as it lies behind after. It returns ctx's error when ctx ends, [ErrClosed] when the store
-// is closed, and [ErrPoisoned] when the writer has failed and the head will not move again. It costs no polling, but
-// for a store opened read-only, which looks every 20 ms.
+// Wait returns the head as soon as it lies behind after. It returns ctx's error when ctx ends,
+// [ErrClosed] when the store is closed, and [ErrPoisoned] when the writer has failed and the head
+// will not move again. It costs no polling, but for a store opened read-only, which looks every 20
+// ms.
 func (s *Store) Wait(ctx context.Context, after Position) (Position, error) {
 	for {
 		news := s.announcer.wait()

@@ -15,8 +15,8 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// writer turns groups of commits into batches of the log. All of it belongs to the holder of the committer's role,
-// except poison, which anybody may read.
+// writer turns groups of commits into batches of the log. All of it belongs to the holder of the
+// committer's role, except poison, which anybody may read.
 type writer struct {
 	store *Store
 
@@ -49,8 +49,8 @@ type openBatch struct {
 	commits uint32
 }
 
-// commit judges, writes and publishes a group and fills in the answers. No answer leaves it before everything that
-// the answer observed is durable under the mode.
+// commit judges, writes and publishes a group and fills in the answers. No answer leaves it before
+// everything that the answer observed is durable under the mode.
 func (w *writer) commit(requests []*request) {
 	if err := w.poisoned(); err != nil {
 		fail(requests, err)
@@ -95,8 +95,8 @@ func (w *writer) poisoned() error {
 	return nil
 }
 
-// poisonWith ends the writer's life: after a failed write or sync nobody knows what the disk holds, and a second
-// sync may succeed without the bytes being there. Only reopening reads the truth.
+// poisonWith ends the writer's life: after a failed write or sync nobody knows what the disk holds,
+// and a second sync may succeed without the bytes being there. Only reopening reads the truth.
 func (w *writer) poisonWith(cause error) error {
 	err := fmt.Errorf("%w: %w: %w", ErrPoisoned, ErrOutcomeUnknown, cause)
 	w.poison.CompareAndSwap(nil, &err)
@@ -128,7 +128,8 @@ func (w *writer) appendHeader(b []byte) []byte {
 	})
 }
 
-// apply judges one commit against the state that includes all before it, and adds its records to the group.
+// apply judges one commit against the state that includes all before it, and adds its records to
+// the group.
 func (w *writer) apply(g *openBatch, req *request, now time.Time) {
 	if len(req.events) == 0 && len(req.sides) == 0 {
 		return // asks for nothing but a sync
@@ -227,8 +228,8 @@ func (w *writer) entity(name string) entityState {
 	return state
 }
 
-// mint makes a UUIDv7 from hybrid time: 48 bits of milliseconds, the 16 bits of the counter around the version and
-// variant marks, 58 random bits. As the time grows strictly, so do the ids.
+// mint makes a UUIDv7 from hybrid time: 48 bits of milliseconds, the 16 bits of the counter around
+// the version and variant marks, 58 random bits. As the time grows strictly, so do the ids.
 func (w *writer) mint(t uint64) (id uuid.UUID) {
 	ms, counter, random := t>>16, t&0xffff, w.random.Uint64()
 	for i := range 6 {

@@ -59,7 +59,8 @@ func TestADiskFailsAndFillsUpOnDemand(t *testing.T) {
 	require.ErrorIs(t, err, store.ErrInvalid)
 }
 
-// A weak mode may lose acknowledged commits in a power cut, and positions that were handed out must not mean others then.
+// A weak mode may lose acknowledged commits in a power cut, and positions that were handed out must
+// not mean others then.
 func TestAPowerCutOfADiskInAWeakModeBeginsANewIncarnation(t *testing.T) {
 	disk := storetest.NewDisk()
 	st, err := disk.Open("data", store.Options{Sync: store.SyncNever})

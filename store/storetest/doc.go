@@ -1,2 +1,3 @@
-// Package storetest is what tests of programs on a store need: stores in memory, on a disk whose power can be cut.
+// Package storetest is what tests of programs on a store need: stores in memory, on a disk whose
+// power can be cut.
 package storetest

@@ -67,8 +67,9 @@ func (a *Active) Add(offset uint32, t Terms) {
 	a.list(fieldKind, t.Kind).add(ord)
 }
 
-// PublishUpTo says that the first n events are visible, for LastPublished. It is called before events are added that are not
-// visible at once; n is the number of all events, or as it was the last time.
+// PublishUpTo says that the first n events are visible, for LastPublished. It is called before
+// events are added that are not visible at once; n is the number of all events, or as it was the
+// last time.
 func (a *Active) PublishUpTo(n uint32) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -179,7 +180,8 @@ func (a *Active) find(f field, text string) cursor {
 	return &sparse{ords: l.ords}
 }
 
-// entity returns what is known of an entity, from its first event on, and whether there was one before.
+// entity returns what is known of an entity, from its first event on, and whether there was one
+// before.
 func (a *Active) entity(name string) (e *entity, known bool) {
 	if e, ok := a.entities[name]; ok {
 		return e, true

@@ -19,8 +19,9 @@ type BatchHeader struct {
 
 const batchMagic = "PBAT"
 
-// FinishBatch completes a batch whose first BatchHeaderSize bytes are reserved for the header and whose records
-// follow: it pads it, writes the header and sets h.Length and h.Checksum. seed is that of the store, see [Seed].
+// FinishBatch completes a batch whose first BatchHeaderSize bytes are reserved for the header and
+// whose records follow: it pads it, writes the header and sets h.Length and h.Checksum. seed is
+// that of the store, see [Seed].
 func FinishBatch(b []byte, h *BatchHeader, seed uint32) []byte {
 	for len(b)%8 != 0 {
 		b = append(b, 0)
@@ -53,8 +54,9 @@ func BatchLength(b []byte) int {
 	return int(le.Uint32(b[4:]))
 }
 
-// ParseBatch checks the batch at the start of b, which lies at the given offset of the given segment, and
-// returns its header and its bytes, header included. b may be longer. [ErrBad] when there is no valid batch.
+// ParseBatch checks the batch at the start of b, which lies at the given offset of the given
+// segment, and returns its header and its bytes, header included. b may be longer. [ErrBad] when
+// there is no valid batch.
 func ParseBatch(b []byte, seed, segment uint32, offset int64) (h BatchHeader, batch []byte, err error) {
 	h, ok := parseBatchHeader(b, segment, offset)
 	if !ok {
@@ -67,7 +69,8 @@ func ParseBatch(b []byte, seed, segment uint32, offset int64) (h BatchHeader, ba
 	return h, batch, nil
 }
 
-// parseBatchHeader reads a header that may be one of the given place, without looking at the checksum.
+// parseBatchHeader reads a header that may be one of the given place, without looking at the
+// checksum.
 func parseBatchHeader(b []byte, segment uint32, offset int64) (h BatchHeader, ok bool) {
 	n := BatchLength(b)
 	if n < BatchHeaderSize || n%8 != 0 || n > len(b) {
@@ -91,8 +94,8 @@ func parseBatchHeader(b []byte, segment uint32, offset int64) (h BatchHeader, ok
 	return h, h.Segment == segment && int64(h.Offset) == offset
 }
 
-// Records calls f with each record of a checked batch and its offset within the batch, in order. It returns
-// the first error of f, and [ErrBad] when the records do not agree with the header.
+// Records calls f with each record of a checked batch and its offset within the batch, in order. It
+// returns the first error of f, and [ErrBad] when the records do not agree with the header.
 func Records(h *BatchHeader, batch []byte, f func(rec []byte, offset int) error) error {
 	var events, commits uint32
 	open := false

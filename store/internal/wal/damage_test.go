@@ -74,7 +74,8 @@ func TestWhatIsCutOffIsNotAccepted(t *testing.T) {
 	}
 }
 
-// log is a segment of n batches of one event each, every one of which says that all before it was durable.
+// log is a segment of n batches of one event each, every one of which says that all before it was
+// durable.
 func log(n int) (data []byte, offsets []int64) {
 	data = wal.AppendSegmentHeader(nil, &wal.SegmentHeader{Segment: 1, FirstPosition: 1, FirstSequence: 1})
 	previous := uint32(0)

@@ -1,5 +1,6 @@
-// Package wal is the format of the log: how events, side values and idempotency keys become bytes of a
-// segment file, and what of these bytes is to be believed after a crash. It works on byte slices only.
+// Package wal is the format of the log: how events, side values and idempotency keys become bytes
+// of a segment file, and what of these bytes is to be believed after a crash. It works on byte
+// slices only.
 //
 // # A segment file
 //
@@ -14,10 +15,11 @@
 //	| header | batch 1 |        | batch n | index | sides | trailer |
 //	+--------+---------+-- -- --+---------+-------+-------+---------+
 //
-// All numbers are little-endian, all checksums CRC-32C. A batch is what one turn of the committer wrote: one
-// or more commits, each a run of records whose last carries the flag "last of commit". Batches start at
-// multiples of 8 and never span segments. The header is written together with the first batch of its
-// segment. Index and sides are derived from the batches and can be rebuilt from them.
+// All numbers are little-endian, all checksums CRC-32C. A batch is what one turn of the committer
+// wrote: one or more commits, each a run of records whose last carries the flag "last of commit".
+// Batches start at multiples of 8 and never span segments. The header is written together with the
+// first batch of its segment. Index and sides are derived from the batches and can be rebuilt from
+// them.
 //
 // # Header of a segment (128 bytes)
 //
@@ -83,8 +85,8 @@
 //
 // # Extensions of an event
 //
-// A sequence of (tag as uvarint, length as uvarint, bytes). Tags that a program does not know are kept, and
-// covered by checksum and hash like the others.
+// A sequence of (tag as uvarint, length as uvarint, bytes). Tags that a program does not know are
+// kept, and covered by checksum and hash like the others.
 //
 //	+-----+--------+---------------------+-----+--------+- - - -+
 //	| tag | length | bytes               | tag | length | bytes |
@@ -96,22 +98,24 @@
 //	| 1 | 10 | id of the emitter, 8 | epoch (uvarint) | attempt (uvarint) |
 //	+---+----+----------------------+-----------------+-------------------+
 //
-// The names that an id stands for are the value of the side key "emitter/" and the id in hexadecimal: a pair, as
-// of headers, of worker and build. The id is the first 8 bytes of the SHA-256 of that value. The value is in the
-// log before the first event that has the id.
+// The names that an id stands for are the value of the side key "emitter/" and the id in
+// hexadecimal: a pair, as of headers, of worker and build. The id is the first 8 bytes of the
+// SHA-256 of that value. The value is in the log before the first event that has the id.
 //
 // # Other records
 //
-// Side value: 10 key length (2), 12 value length (4), 16 revision (8), 24 key, value. A deletion has no value.
+// Side value: 10 key length (2), 12 value length (4), 16 revision (8), 24 key, value. A deletion
+// has no value.
 //
-// Idempotency key: 10 key length (2), 12 number of events (4), 16 first position (8), 24 sequence (8),
-// 32 content digest of the commit (32), 64 key.
+// Idempotency key: 10 key length (2), 12 number of events (4), 16 first position (8), 24 sequence
+// (8), 32 content digest of the commit (32), 64 key.
 //
 // # What survives a crash
 //
-// Let D be the highest "known durable" mark in any valid batch of the last segment, also in batches behind a
-// bad one: a power cut may keep batch k+1 and lose batch k. A bad batch below D is damage and opens nothing. At
-// or above D the log ends there, and what follows was never acknowledged as durable. See [DurableAfter].
+// Let D be the highest "known durable" mark in any valid batch of the last segment, also in batches
+// behind a bad one: a power cut may keep batch k+1 and lose batch k. A bad batch below D is damage
+// and opens nothing. At or above D the log ends there, and what follows was never acknowledged as
+// durable. See [DurableAfter].
 //
 // # What it must not know
 //

@@ -50,8 +50,9 @@ func (e *Event) Kind() []byte { return e.Envelope[e.EntityLen+e.ScopeLen:][:e.Ki
 // Codec gives the codec's bytes.
 func (e *Event) Codec() []byte { return e.Envelope[e.EntityLen+e.ScopeLen+e.KindLen:] }
 
-// AppendEvent appends the record of d without its stamp and checksum, which [StampEvent] fills in later.
-// Lengths must have been checked against the limits of the format: names below 64 KiB, the rest below 4 GiB.
+// AppendEvent appends the record of d without its stamp and checksum, which [StampEvent] fills in
+// later. Lengths must have been checked against the limits of the format: names below 64 KiB, the
+// rest below 4 GiB.
 func AppendEvent(dst []byte, d *Draft) []byte {
 	start := len(dst)
 	var fixed [eventFixedSize]byte
@@ -91,7 +92,8 @@ func AppendEvent(dst []byte, d *Draft) []byte {
 }
 
 // Extend adds extensions, see [AppendExtension], to the record that [AppendEvent] has made of
-// dst[start:] and that has none. The content digest is the same before and after, and cheaper before.
+// dst[start:] and that has none. The content digest is the same before and after, and cheaper
+// before.
 func Extend(dst []byte, start int, extensions []byte) []byte {
 	dst = append(dst, extensions...)
 	rec := dst[start:]
@@ -122,8 +124,8 @@ func contentEnd(rec []byte) int {
 		int(le.Uint16(rec[96:])) + int(le.Uint32(rec[100:])) + int(le.Uint32(rec[108:]))
 }
 
-// Chain computes the hash of an event: it covers the entity's previous hash, the content digest, the stamp, and the causal
-// links and extensions of the record.
+// Chain computes the hash of an event: it covers the entity's previous hash, the content digest,
+// the stamp, and the causal links and extensions of the record.
 func Chain(previous, content [32]byte, rec []byte, s *Stamp) [32]byte {
 	var small [192]byte
 	b := append(small[:0], previous[:]...)
@@ -146,8 +148,8 @@ func StampEvent(rec []byte, s *Stamp) {
 	copy(rec[56:], s.Hash[:])
 }
 
-// ParseEvent reads an event from its record, which [ParseRecord] has checked. It fills e, whose slices then
-// point into rec.
+// ParseEvent reads an event from its record, which [ParseRecord] has checked. It fills e, whose
+// slices then point into rec.
 func ParseEvent(rec []byte, e *Event) error {
 	if len(rec) < eventFixedSize || rec[8] != TypeEvent {
 		return ErrBad

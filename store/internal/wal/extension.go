@@ -67,8 +67,8 @@ func AppendExtension(dst []byte, tag uint64, value []byte) []byte {
 
 // ParseEmitter looks for the emitter in the extensions of an event. Whoever wrote the record sealed
 // its extensions with a checksum, so a section that makes no sense is not damage but the work of
-// another program, and no reason to refuse an event that can be read: it has no emitter. Bytes after
-// the attempt are for versions to come.
+// another program, and no reason to refuse an event that can be read: it has no emitter. Bytes
+// after the attempt are for versions to come.
 func ParseEmitter(extensions []byte) (e Emitter, ok bool) {
 	value, ok := findExtension(extensions, tagEmitter)
 	if !ok || len(value) < EmitterIDSize {

@@ -55,13 +55,15 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // Checksum is the CRC-32C used everywhere in the format.
 func Checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 
-// checksumAround is the checksum, begun with a seed, of b with the four bytes at off taken as absent.
+// checksumAround is the checksum, begun with a seed, of b with the four bytes at off taken as
+// absent.
 func checksumAround(b []byte, off int, seed uint32) uint32 {
 	return crc32.Update(crc32.Update(seed, castagnoli, b[:off]), castagnoli, b[off+4:])
 }
 
-// Seed is what the checksums of the batches of a store begin with. A payload may hold any bytes, the copy of a batch among
-// them; as its author does not know the store's id, recovery does not take it for a batch of the log.
+// Seed is what the checksums of the batches of a store begin with. A payload may hold any bytes,
+// the copy of a batch among them; as its author does not know the store's id, recovery does not
+// take it for a batch of the log.
 func Seed(store [16]byte) uint32 { return Checksum(store[:]) }
 
 //nolint:gochecknoglobals // an immutable byte order, shortened.

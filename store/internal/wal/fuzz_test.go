@@ -6,8 +6,9 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// The formats hold lengths of up to 4 GiB. Slices that point into the input cannot allocate by them, so a parser that
-// panics nowhere and stays within its input allocates nothing that a claim could enlarge; allocation tests pin that down.
+// The formats hold lengths of up to 4 GiB. Slices that point into the input cannot allocate by
+// them, so a parser that panics nowhere and stays within its input allocates nothing that a claim
+// could enlarge; allocation tests pin that down.
 
 func seeds(f *testing.F) {
 	f.Helper()

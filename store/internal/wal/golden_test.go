@@ -13,9 +13,9 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// The golden files are two segments of one log as version 1 writes them: v1.seg is sealed, v1-open.seg is the one
-// after it, with zeros ahead and a clean end. They must be readable for ever; -update is for a change of this test,
-// never for a change of the format.
+// The golden files are two segments of one log as version 1 writes them: v1.seg is sealed,
+// v1-open.seg is the one after it, with zeros ahead and a clean end. They must be readable for
+// ever; -update is for a change of this test, never for a change of the format.
 var update = flag.Bool("update", false, "write the golden files again")
 
 const (

@@ -9,8 +9,9 @@ func SealRecord(rec []byte, last bool) {
 	le.PutUint32(rec[4:], Checksum(rec[8:]))
 }
 
-// ParseRecord checks the record at the start of b and returns its bytes. b may be longer. [ErrBad] says that
-// there is no valid record; n is the length it claims, which is 0 when even that makes no sense.
+// ParseRecord checks the record at the start of b and returns its bytes. b may be longer. [ErrBad]
+// says that there is no valid record; n is the length it claims, which is 0 when even that makes no
+// sense.
 func ParseRecord(b []byte) (rec []byte, n int, err error) {
 	if len(b) < recordHeaderSize {
 		return nil, 0, ErrBad

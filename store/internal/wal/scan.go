@@ -28,8 +28,8 @@ func (x *Expected) Advance(h *BatchHeader) {
 	x.WriterEpoch = h.WriterEpoch
 }
 
-// Next parses the batch at x.Offset of the segment's bytes. ok is false when no valid batch continues the log
-// there.
+// Next parses the batch at x.Offset of the segment's bytes. ok is false when no valid batch
+// continues the log there.
 func Next(data []byte, x *Expected) (h BatchHeader, batch []byte, ok bool) {
 	if x.Offset > int64(len(data)) {
 		return h, nil, false
@@ -38,9 +38,10 @@ func Next(data []byte, x *Expected) (h BatchHeader, batch []byte, ok bool) {
 	return h, batch, err == nil && x.Follows(&h)
 }
 
-// DurableAfter looks for valid batches of the segment at or behind offset from, whether or not they continue the
-// log, and returns the highest "known durable" mark among them, 0 when there is none. A mark above from says
-// that the bytes at from were durable once: whatever is bad there is damage and not a torn write.
+// DurableAfter looks for valid batches of the segment at or behind offset from, whether or not they
+// continue the log, and returns the highest "known durable" mark among them, 0 when there is none.
+// A mark above from says that the bytes at from were durable once: whatever is bad there is damage
+// and not a torn write.
 func DurableAfter(data []byte, seed, segment uint32, from int64) int64 {
 	var mark int64
 	for off := from; off < int64(len(data)); {
@@ -61,9 +62,10 @@ func DurableAfter(data []byte, seed, segment uint32, from int64) int64 {
 	return mark
 }
 
-// Marked reports whether a segment whose header cannot be read was durable once: it follows the headers of the batches from
-// the first on, without their checksums, and looks for a "known durable" mark. So it needs no seed, which stands in the header
-// that is gone, and does not see what lies inside of a batch.
+// Marked reports whether a segment whose header cannot be read was durable once: it follows the
+// headers of the batches from the first on, without their checksums, and looks for a "known
+// durable" mark. So it needs no seed, which stands in the header that is gone, and does not see
+// what lies inside of a batch.
 func Marked(data []byte, segment uint32) bool {
 	for off := int64(SegmentHeaderSize); off < int64(len(data)); {
 		h, ok := parseBatchHeader(data[off:], segment, off)

@@ -29,9 +29,10 @@ func AppendSegmentHeader(dst []byte, h *SegmentHeader) []byte {
 	return append(dst, b[:]...)
 }
 
-// ParseSegmentHeader reads a header. [ErrNewer] when it is one of a version above [Version]. The version is believed only when
-// the checksum is right, or a flipped bit would pass for a newer program's work: so magic, version and checksum of these 128
-// bytes keep their places in every version.
+// ParseSegmentHeader reads a header. [ErrNewer] when it is one of a version above [Version]. The
+// version is believed only when the checksum is right, or a flipped bit would pass for a newer
+// program's work: so magic, version and checksum of these 128 bytes keep their places in every
+// version.
 func ParseSegmentHeader(b []byte) (SegmentHeader, error) {
 	var h SegmentHeader
 	if len(b) < SegmentHeaderSize || string(b[:8]) != segmentMagic {
@@ -57,8 +58,8 @@ func ParseSegmentHeader(b []byte) (SegmentHeader, error) {
 	return h, nil
 }
 
-// Trailer ends a sealed segment. Layout: magic "PENDSEAL", checksum of the rest (4), zero (4), then the fields
-// below in order, Weak as 1 or 0 in four bytes.
+// Trailer ends a sealed segment. Layout: magic "PENDSEAL", checksum of the rest (4), zero (4), then
+// the fields below in order, Weak as 1 or 0 in four bytes.
 type Trailer struct {
 	DataEnd      uint64 // offset where the batches end and the index begins
 	NextPosition uint64
