@@ -3,7 +3,6 @@ package cursor
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/penstock-io/penstock/checkpoint"
@@ -29,19 +28,19 @@ type Batch struct {
 	// Events is never empty. Read-only.
 	Events []store.Event
 
-	events  []store.Event // as the runner gave them, whatever the handler does to Events
-	witness Ownership
-	staged  []reaction
-	begun   int         // the event that the handler works on, -1 when it never said
-	fault   *EventError // of the first event with a reaction that cannot be encoded, or nil
+	events    []store.Event // as the runner gave them, whatever the handler does to Events
+	ownership Ownership
+	staged    []reaction
+	begun     int         // the event that the handler works on, -1 when it never said
+	invalid   *EventError // of the first event with a reaction that cannot be encoded, or nil
 
-	parked   bool                   // the events come from the list of what was set aside
-	aside    []store.Position       // for who keeps the position: left out since the batch before
+	parked   bool                   // the events come from the list of what is parked
+	passed   []store.Position       // parked since the batch before, for a worker that keeps its position itself
 	replayed func(store.Event) bool // nil where nothing is
 	mutes    func(store.Event) bool // reactions to it are dropped; nil where none are
 	restart  func() (over bool)     // of the timeout, if it is not over; nil without one
 	late     int                    // the first event that was begun when the timeout was over, 0 for none
-	trace    func(context.Context, *store.Event) []store.Event
+	own      *owner                 // nil in a batch made by hand
 }
 
 type reaction struct {
@@ -52,7 +51,7 @@ type reaction struct {
 
 // NewBatch makes a batch by hand, to test a handler with. The zero Ownership stands for a worker without a checkpoint.
 func NewBatch(events []store.Event, w Ownership) *Batch {
-	return &Batch{Events: events, events: events, witness: w, begun: -1}
+	return &Batch{Events: events, events: events, ownership: w, begun: -1}
 }
 
 // Begin says that the handler is done with everything before Events[i] and works on that event now. If it panics, the
@@ -78,7 +77,7 @@ func (b *Batch) Parked() bool { return b.parked }
 // of the batch: of what is set aside since the batch before, so that it is not in this one. Who keeps the position
 // keeps these too, and knows then what is not handled before it. There may be some that it knows already. It is nil for
 // other workers.
-func (b *Batch) PassedOver() []store.Position { return b.aside }
+func (b *Batch) PassedOver() []store.Position { return b.passed }
 
 // muted reports whether the reactions to Events[i] are dropped.
 func (b *Batch) muted(i int) bool { return b.mutes != nil && b.mutes(b.events[i]) }
@@ -86,10 +85,10 @@ func (b *Batch) muted(i int) bool { return b.mutes != nil && b.mutes(b.events[i]
 // Trace gives the chain of causes of Events[i], nearest first, as far as the store has them, at most 64. It is empty for a
 // batch made by hand.
 func (b *Batch) Trace(ctx context.Context, i int) []store.Event {
-	if b.trace == nil {
+	if b.own == nil {
 		return nil
 	}
-	return b.trace(ctx, &b.events[i])
+	return b.own.trace(ctx, &b.events[i])
 }
 
 // React stages an event as a reaction to Events[i]. See [Batch.Propose].
@@ -112,8 +111,8 @@ func (b *Batch) Propose(i int, p store.Proposal) {
 	given := p.Payload
 	if _, encoded := given.(store.Raw); !encoded {
 		var err error
-		if p, err = p.Encode(); err != nil && (b.fault == nil || i < b.fault.Index) {
-			b.fault = &EventError{Index: i, Err: err}
+		if p, err = p.Encode(); err != nil && (b.invalid == nil || i < b.invalid.Index) {
+			b.invalid = &EventError{Index: i, Err: err}
 		}
 	}
 	b.staged = append(b.staged, reaction{event: i, proposal: p, given: given})
@@ -130,7 +129,7 @@ func (b *Batch) Staged() []store.Proposal {
 
 // AtLeastOnce gives the witness, and false when the worker has no checkpoint: then an event comes again after a failure,
 // but not after the end of the process.
-func (b *Batch) AtLeastOnce() (Ownership, bool) { return b.witness, b.witness != Ownership{} }
+func (b *Batch) AtLeastOnce() (Ownership, bool) { return b.ownership, b.ownership != Ownership{} }
 
 // proposals gives the reactions to Events[from:to], nil when there are none.
 func (b *Batch) proposals(from, to int) []store.Proposal {
@@ -150,26 +149,3 @@ func (b *Batch) proposals(from, to int) []store.Proposal {
 }
 
 func byEvent(x, y reaction) int { return cmp.Compare(x.event, y.event) }
-
-// EventError says at which event of a batch its handler failed.
-type EventError struct {
-	Index    int
-	Position store.Position // 0 in what the handler returns; the runner wraps that, or a copy, in one that has it
-	Err      error
-}
-
-// FailedAt is what a handler returns when it failed at Events[i] and is done with those before: they are committed, with
-// their reactions, and never come again. A handler that keeps something outside the store must therefore have saved what
-// those before changed; one that saves once for the whole batch returns the plain error instead, and all of it comes
-// again. FailedAt is never nil, even if err is.
-func FailedAt(i int, err error) error { return &EventError{Index: i, Err: err} }
-
-func (e *EventError) Error() string {
-	if e.Position == 0 {
-		return fmt.Sprintf("cursor: event %d of the batch: %v", e.Index, e.Err)
-	}
-	return fmt.Sprintf("cursor: event %d of the batch, position %d: %v", e.Index, e.Position, e.Err)
-}
-
-// Unwrap returns the error of the handler.
-func (e *EventError) Unwrap() error { return e.Err }

@@ -1,11 +1,8 @@
 package cursor
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"fmt"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/penstock-io/penstock/checkpoint"
@@ -16,10 +13,6 @@ import (
 // scope; after a crash it is there whole or not at all. They need all tasks to be given back, or return [ErrInFlight],
 // and a checkpoint, or return [ErrNoCheckpoint]. With a dry run nothing of the change is written; what was handled
 // before is committed all the same.
-
-// ErrExternalPosition is the error of a change of a worker that keeps its position elsewhere, see
-// Worker.ExternalPosition.
-var ErrExternalPosition = errors.New("cursor: worker keeps its position elsewhere: move it there")
 
 // Operator is what can be done to a worker between two of its batches. A [Runner] is one.
 type Operator interface {
@@ -39,25 +32,25 @@ var _ Operator = (*Runner)(nil)
 // Errors: those of the change, checkpoint.ErrRunning for the others, [ErrExternalPosition], and a [*WorkerError] for a
 // region that does not fit the worker.
 func (r *Runner) Apply(ctx context.Context, c checkpoint.Change, q checkpoint.Request) (checkpoint.Outcome, error) {
-	if r.worker.ExternalPosition != nil {
-		return checkpoint.Outcome{}, r.refuse("change the checkpoint", ErrExternalPosition)
+	if r.own.worker.ExternalPosition != nil {
+		return checkpoint.Outcome{}, r.own.wrap("change the checkpoint", ErrExternalPosition)
 	}
 	if err := settled(ctx, r, "change the checkpoint"); err != nil {
 		return checkpoint.Outcome{}, err
 	}
-	next, err := rebound(r.worker, c)
+	next, err := rebound(r.own.worker, c)
 	if err != nil {
 		return checkpoint.Outcome{}, err
 	}
 	var b store.Batch
-	out, err := r.lease.StageChange(ctx, r.st, &b, r.move(r.frontier), c, q)
+	out, err := r.own.lease.StageChange(ctx, r.own.st, &b, r.out.present(), c, q)
 	if err != nil || q.DryRun {
 		return out, err
 	}
-	if err := commitStaged(ctx, r.st, r.lease, b); err != nil {
-		return checkpoint.Outcome{}, &CommitError{Worker: r.worker.Name, Err: err}
+	if err := r.own.commit(ctx, b); err != nil {
+		return checkpoint.Outcome{}, &CommitError{Worker: r.own.worker.Name, Err: err}
 	}
-	r.worker, r.region = next, next.narrowed()
+	r.own.worker, r.own.region = next, next.narrowed()
 	r.ClearCrashGuard()
 	return out, r.restore(ctx)
 }
@@ -76,33 +69,29 @@ func rebound(w Worker, c checkpoint.Change) (Worker, error) {
 // settled makes sure that nothing is in flight and nothing waits to be written.
 func settled(ctx context.Context, r *Runner, what string) error {
 	switch {
-	case r.lease == nil:
-		return r.refuse(what, ErrNoCheckpoint)
+	case r.own.lease == nil:
+		return r.own.wrap(what, ErrNoCheckpoint)
 	case r.inFlight > 0:
-		return r.refuse(what, ErrInFlight)
+		return r.own.wrap(what, ErrInFlight)
 	}
 	if r.Dirty() {
 		if _, err := r.Commit(ctx); err != nil {
-			return r.refuse(what, err)
+			return r.own.wrap(what, err)
 		}
 	}
 	if len(r.finished) > 0 {
-		return r.refuse(what, ErrInFlight)
+		return r.own.wrap(what, ErrInFlight)
 	}
 	return nil
-}
-
-func (r *Runner) refuse(what string, err error) error {
-	return fmt.Errorf("cursor: worker %q: %s: %w", r.worker.Name, what, err)
 }
 
 // note commits an audit event and side values, with the checkpoint as it is.
 func note(ctx context.Context, r *Runner, a checkpoint.Audit, q checkpoint.Request, sides ...store.SideWrite) error {
 	a.Reason, a.By = q.Reason, q.By
-	b := store.Batch{Sides: sides, Events: []store.Proposal{r.audited(nil, a)}}
-	r.lease.Stage(&b, r.move(r.frontier))
-	if err := commitStaged(ctx, r.st, r.lease, b); err != nil {
-		return &CommitError{Worker: r.worker.Name, Err: err}
+	b := store.Batch{Sides: sides, Events: []store.Proposal{r.own.audited(nil, a)}}
+	r.own.lease.Stage(&b, r.out.present())
+	if err := r.own.commit(ctx, b); err != nil {
+		return &CommitError{Worker: r.own.worker.Name, Err: err}
 	}
 	return nil
 }
@@ -110,7 +99,7 @@ func note(ctx context.Context, r *Runner, a checkpoint.Audit, q checkpoint.Reque
 // requested is settled, with the request checked.
 func requested(ctx context.Context, r *Runner, what string, q checkpoint.Request) error {
 	if err := q.Validate(); err != nil {
-		return r.refuse(what, err)
+		return r.own.wrap(what, err)
 	}
 	return settled(ctx, r, what)
 }
@@ -126,7 +115,7 @@ func (r *Runner) Pause(ctx context.Context, until time.Time, q checkpoint.Reques
 	if !until.IsZero() {
 		a.Until = &until
 	}
-	return note(ctx, r, a, q, p.Write(r.lease.ID()))
+	return note(ctx, r, a, q, p.Write(r.own.lease.ID()))
 }
 
 // Resume ends a pause.
@@ -134,7 +123,7 @@ func (r *Runner) Resume(ctx context.Context, q checkpoint.Request) error {
 	if err := requested(ctx, r, "resume", q); err != nil || q.DryRun {
 		return err
 	}
-	return note(ctx, r, checkpoint.Audit{Action: checkpoint.AuditResumed}, q, checkpoint.Resume(r.lease.ID()))
+	return note(ctx, r, checkpoint.Audit{Action: checkpoint.AuditResumed}, q, checkpoint.Resume(r.own.lease.ID()))
 }
 
 // Replay marks parked events to be handled again, between the batches of new ones, with a fresh count of attempts: the
@@ -144,39 +133,31 @@ func (r *Runner) Replay(ctx context.Context, which ParkedFilter, q checkpoint.Re
 	if err := requested(ctx, r, "replay", q); err != nil {
 		return nil, err
 	}
-	keys, err := r.choose(which)
+	keys, err := r.selected(which)
 	if err != nil {
 		return nil, err
 	}
-	var chosen []checkpoint.Parked
-	for _, key := range keys {
-		for _, entry := range r.parked.keys[key].entries {
-			chosen = append(chosen, *entry)
-		}
-	}
-	slices.SortFunc(chosen, func(a, b checkpoint.Parked) int { return cmp.Compare(a.Position, b.Position) })
+	chosen := r.list.events(keys)
 	if q.DryRun || len(chosen) == 0 {
 		return chosen, nil
 	}
-	return chosen, markReplaying(ctx, r, which, chosen, q)
+	return chosen, markReplaying(ctx, r, which, keys, chosen, q)
 }
 
 func markReplaying(
-	ctx context.Context, r *Runner, which ParkedFilter, chosen []checkpoint.Parked, q checkpoint.Request,
+	ctx context.Context, r *Runner, which ParkedFilter, keys []string, chosen []checkpoint.Parked,
+	q checkpoint.Request,
 ) error {
 	var sides []store.SideWrite
 	for _, entry := range chosen {
 		entry.Replaying = true
-		sides = append(sides, entry.Write(r.lease.ID()))
+		sides = append(sides, entry.Write(r.own.lease.ID()))
 	}
 	a := checkpoint.Audit{Action: checkpoint.AuditReplay, Position: which.Position, Key: which.Key, Events: len(chosen)}
 	if err := note(ctx, r, a, q, sides...); err != nil {
 		return err
 	}
-	for _, entry := range chosen {
-		r.parked.at[entry.Position].Replaying = true
-		r.parked.note(entry.Key)
-	}
+	r.list.replay(keys)
 	return nil
 }
 
@@ -185,26 +166,31 @@ func (r *Runner) Discard(ctx context.Context, event store.Position, q checkpoint
 	if err := requested(ctx, r, "discard", q); err != nil {
 		return err
 	}
-	keys, err := r.choose(ParkedFilter{Position: event})
+	keys, err := r.selected(ParkedFilter{Position: event})
 	if err != nil || q.DryRun {
 		return err
 	}
-	k, given := r.parked.keys[keys[0]], r.parked.at[event]
-	sides := []store.SideWrite{checkpoint.Unpark(r.lease.ID(), event)}
+	k, given := r.list.keys[keys[0]], r.list.at[event]
+	sides := []store.SideWrite{checkpoint.Unpark(r.own.lease.ID(), event)}
 	for _, entry := range k.entries {
 		if follower := *entry; entry != given {
 			follower.Replaying = true
-			sides = append(sides, follower.Write(r.lease.ID()))
+			sides = append(sides, follower.Write(r.own.lease.ID()))
 		}
 	}
 	a := checkpoint.Audit{Action: checkpoint.AuditDiscarded, Position: event, Key: keys[0]}
 	if err := note(ctx, r, a, q, sides...); err != nil {
 		return err
 	}
-	for _, entry := range k.entries {
-		entry.Replaying = true
-	}
-	k.queue = queue{key: keys[0], parked: true}
-	r.parked.remove(given)
+	r.list.discard(given)
 	return nil
+}
+
+// selected returns the keys that a filter selects.
+func (r *Runner) selected(f ParkedFilter) ([]string, error) {
+	keys, err := f.keys(&r.list)
+	if err != nil {
+		return nil, r.own.wrap(strings.ToValidUTF8(f.String(), "?"), err)
+	}
+	return keys, nil
 }

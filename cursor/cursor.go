@@ -213,7 +213,9 @@ func (c *Cursor) Commit(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("cursor: commit: %w", err)
 		}
-		if err := commitWith(ctx, c.st, c.lease, store.Batch{Lazy: c.lazy}, c.at.move()); err != nil {
+		b := store.Batch{Lazy: c.lazy}
+		c.lease.Stage(&b, c.at.move())
+		if err := commitStaged(ctx, c.st, c.lease, b); err != nil {
 			return fmt.Errorf("cursor: commit: %w", err)
 		}
 	}

@@ -12,35 +12,36 @@ import (
 //	position   1  2  3  4  5  6  7  8  9        read so far: 9
 //	           x  x  .  x  .  x  .  .  .        x done, . undone
 //	floor         2                             everything up to here is done
-//	high                         6              the last one that is done
+//	lastDone                     6
 //	checkpoint    scanned 6, pending 3 5        7 to 9 are read again
 //
-// The checkpoint lists what is undone below high, and not what is done above the floor: one slow event does not make it
+// The checkpoint lists what is undone below lastDone, and not what is done above the floor: one slow event does not make it
 // grow, however far the others get ahead. Its size is bounded by how many events may be undone at once.
 //
-// It is a value: after gives the next one, and the present one stays what it was until that is written. The lists are shared
-// and never changed in place.
+// It is a value: after returns the next one, and the present one stays as it was until that is written. The two are built in
+// two buffers that take turns, so a list that was returned by checkpoint is valid until the commit after the next.
 type frontier struct {
-	undone []store.Position // ascending; those that only wait for the next commit included
-	high   store.Position   // the last position that is done, whatever is undone before it
+	undone   []store.Position // ascending; those that only wait for the next commit included
+	lastDone store.Position   // whatever is undone before it
 }
 
-// read gives the frontier once an event behind all others was read.
+// read returns the frontier once an event after all others was read.
 func (f frontier) read(p store.Position) frontier {
 	f.undone = append(f.undone, p)
 	return f
 }
 
-// after gives the frontier once the given positions, ascending, are done as well. All of them are undone now.
-func (f frontier) after(done []store.Position) frontier {
+// after returns the frontier once the given positions, ascending, are done as well. All of them are undone now. Its list is
+// built in the spare buffer, which must not be that of f.
+func (f frontier) after(done, spare []store.Position) frontier {
 	if len(done) == 0 {
 		return f
 	}
-	next := frontier{high: max(f.high, done[len(done)-1])}
+	next := frontier{undone: spare[:0], lastDone: max(f.lastDone, done[len(done)-1])}
 	if len(done) == len(f.undone) {
 		return next
 	}
-	next.undone = make([]store.Position, 0, len(f.undone)-len(done))
+	next.undone = slices.Grow(next.undone, len(f.undone)-len(done))
 	for _, p := range f.undone {
 		if len(done) > 0 && done[0] == p {
 			done = done[1:]
@@ -65,14 +66,14 @@ func (f frontier) has(p store.Position) bool {
 	return found
 }
 
-// checkpoint says the same from the point of view of who reads the log again: everything up to at.scanned is done but for
-// pending, and what lies behind is to be read. While something is undone, what lies behind high does not count as scanned:
-// it need not be listed then.
+// checkpoint says the same to a runner that reads the log again: everything up to kept.scanned is done except pending, and
+// what comes after it is to be read. While something is undone, what comes after lastDone does not count as scanned: then it
+// need not be listed.
 func (f frontier) checkpoint(at place) (kept place, pending []store.Position) {
 	if len(f.undone) == 0 {
 		return at, nil
 	}
-	kept = place{scanned: max(f.undone[0]-1, f.high), delivered: min(at.delivered, f.high)}
+	kept = place{scanned: max(f.undone[0]-1, f.lastDone), delivered: min(at.delivered, f.lastDone)}
 	n, found := slices.BinarySearch(f.undone, kept.scanned)
 	if found {
 		n++

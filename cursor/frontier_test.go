@@ -58,7 +58,7 @@ func (m *frontierModel) finish(t *rapid.T) {
 		}
 	}
 	before := slices.Clone(m.f.undone)
-	next := m.f.after(done)
+	next := m.f.after(done, nil)
 	require.Equal(t, before, slices.Clone(m.f.undone), "a commit that fails leaves everything as it was")
 	if rapid.Bool().Draw(t, "written") {
 		m.f = next
@@ -72,7 +72,7 @@ func (m *frontierModel) finish(t *rapid.T) {
 // restart is another reader that knows the checkpoint alone: it has in hand what is pending, and reads on.
 func (m *frontierModel) restart(_ *rapid.T) {
 	kept, pending := m.f.checkpoint(m.at)
-	m.at, m.f = kept, frontier{high: kept.scanned}
+	m.at, m.f = kept, frontier{lastDone: kept.scanned}
 	m.open = map[store.Position]bool{}
 	for _, p := range pending {
 		m.f = m.f.read(p)
@@ -114,7 +114,7 @@ func TestOneSlowEventDoesNotMakeTheCheckpointGrow(t *testing.T) {
 	for p := store.Position(1); p <= 10_000; p++ {
 		f = f.read(p)
 		if p > 1 {
-			f = f.after([]store.Position{p})
+			f = f.after([]store.Position{p}, nil)
 		}
 	}
 	kept, pending := f.checkpoint(place{scanned: 10_000, delivered: 10_000})

@@ -2,9 +2,6 @@ package cursor
 
 import "github.com/penstock-io/penstock/store"
 
-// MaxGaps is the most gap observations that can be kept.
-const MaxGaps = 1 << 16
-
 // Range is a range of positions, both inclusive.
 type Range struct{ From, To store.Position }
 

@@ -10,10 +10,10 @@ import (
 
 func TestOnlyACheckpointAloneDoesNotWaitForItsSync(t *testing.T) {
 	reaction := []store.Proposal{{At: store.At("stock:1", "shop")}}
-	var r Runner
-	require.True(t, r.lazy(store.Batch{}))
-	require.False(t, r.lazy(store.Batch{Events: reaction}))
-	r.worker.SyncCheckpoints = true
-	require.False(t, r.lazy(store.Batch{}))
-	require.False(t, r.lazy(store.Batch{Events: reaction}))
+	var o owner
+	require.True(t, o.lazy(store.Batch{}))
+	require.False(t, o.lazy(store.Batch{Events: reaction}))
+	o.worker.SyncCheckpoints = true
+	require.False(t, o.lazy(store.Batch{}))
+	require.False(t, o.lazy(store.Batch{Events: reaction}))
 }

@@ -2,13 +2,13 @@ package cursor
 
 import "github.com/penstock-io/penstock/store"
 
-// Progress is how far a [Runner] has come: a snapshot, made without allocation. Pending shares memory with the runner, which
-// never changes it in place: read-only, and valid for ever.
+// Progress is how far a [Runner] has come: a snapshot, made without allocation.
 type Progress struct {
 	// Position up to which everything that matches is handled and committed, or parked.
 	Position store.Position
 	// Scanned and Pending say exactly what is done: everything up to Scanned, less Pending (ascending). They are what the
-	// next commit would write to the checkpoint.
+	// next commit would write to the checkpoint. Pending shares memory with the runner: it is read-only, and valid until
+	// the runner's next commit.
 	Scanned store.Position
 	Pending []store.Position
 	// Delivered is the last event that was handled and committed; where reading started, before the first.
@@ -28,13 +28,15 @@ type Progress struct {
 
 // Progress returns how far the runner has come.
 func (r *Runner) Progress() Progress {
-	m, record := r.move(r.frontier), r.record()
-	return Progress{
-		Position: r.position(), Scanned: m.Scanned, Pending: m.Pending, Delivered: m.Delivered,
-		Read: r.at.scanned, Queued: len(r.undone), InFlight: r.inFlight,
-		Parked: len(r.parked.at), Held: r.parked.held,
-		Stored: record.Floor(), Epoch: record.Epoch,
+	kept, pending := r.win.done.checkpoint(r.win.at)
+	p := Progress{
+		Position: r.win.floor(), Scanned: kept.scanned, Pending: pending, Delivered: kept.delivered,
+		Read: r.win.at.scanned, Queued: len(r.win.done.undone), InFlight: r.inFlight,
+		Parked: len(r.list.at), Held: r.list.held,
 	}
+	if r.own.lease != nil {
+		record := r.own.lease.Record()
+		p.Stored, p.Epoch = record.Floor(), record.Epoch
+	}
+	return p
 }
-
-func (r *Runner) position() store.Position { return r.floor(r.at.scanned) }

@@ -11,6 +11,8 @@ import (
 // Settings are those that every reader of events has that is built on a [Worker] with handlers of its own: they are embedded
 // in a reactor and a projector. They mean what the fields of Worker with the same names mean; the zero values work.
 type Settings struct {
+	// Formerly are names that it had in earlier versions of the program; see [Worker].
+	Formerly []string
 	// Region is where it reads, narrowed to the kinds that it handles. Kinds or a category in it must leave room for every
 	// one of them. The zero value is the whole log, without Penstock's own events.
 	Region store.Region
@@ -36,7 +38,7 @@ type Settings struct {
 
 // With returns the worker with these settings in place of its own.
 func (w Worker) With(s Settings) Worker {
-	w.Region, w.Start, w.BatchSize = s.Region, s.Start, s.BatchSize
+	w.Formerly, w.Region, w.Start, w.BatchSize = s.Formerly, s.Region, s.Start, s.BatchSize
 	w.Key, w.KeyVersion, w.Timeout, w.NewKinds = s.Key, s.KeyVersion, s.Timeout, s.NewKinds
 	w.Policy, w.Restart, w.StopTimeout = s.Policy, s.Restart, s.StopTimeout
 	return w

@@ -9,10 +9,6 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// DefaultWindow is how many positions a [Subscription] may fall behind when nothing else is said: enough for a burst,
-// little enough that what is shown is still news.
-const DefaultWindow = 1024
-
 // Subscription is a lossy view of what happens now, for dashboards and the like: it begins at the head, and when its reader is
 // slower than the log it leaves out the oldest events and counts them. What it does deliver is in order, each event once.
 // It keeps no place in the log, buffers nothing and has nothing to close: a reader that stays away costs nothing. What must

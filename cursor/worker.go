@@ -5,21 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
-)
-
-const (
-	// defaultBatchSize makes the cost of a commit small beside that of handling, and a repeated batch bearable.
-	defaultBatchSize = 256
-	// MaxBatchSize bounds the memory of a batch.
-	MaxBatchSize = 1 << 16
-	// MaxLanes bounds the goroutines of a worker.
-	MaxLanes = 1024
 )
 
 // Action is what a handler wants after a batch that it handled without an error.
@@ -151,27 +141,6 @@ func (w Worker) Spec() supervision.Spec {
 // CursorWorker returns w and what [Worker.Validate] says of it.
 func (w Worker) CursorWorker() (Worker, error) { return w, w.Validate() }
 
-// ErrWorker is what every [*WorkerError] is.
-var ErrWorker = errors.New("cursor: bad worker")
-
-// WorkerError says which field of a worker is wrong.
-type WorkerError struct {
-	Worker string
-	Field  string
-	Err    error // what is wrong; of the store, of checkpoint or of supervision where the rule is theirs
-}
-
-func (e *WorkerError) Error() string {
-	text := strings.TrimPrefix(e.Err.Error(), "store: ")
-	if !strings.HasPrefix(text, e.Field) {
-		text = e.Field + ": " + text
-	}
-	return fmt.Sprintf("cursor: worker %.64q: %s", e.Worker, text)
-}
-
-// Unwrap gives [ErrWorker] and the reason.
-func (e *WorkerError) Unwrap() []error { return []error{ErrWorker, e.Err} }
-
 // Validate reports everything that is wrong with the worker, joined: a [*WorkerError] each.
 func (w Worker) Validate() error {
 	fault := func(field string, err error) error {
@@ -217,17 +186,6 @@ func (w Worker) checkHandle() error {
 }
 
 func (w Worker) checkBatchSize() error { return checkRange("BatchSize", w.BatchSize, MaxBatchSize) }
-
-// checkRange wants 0 to most.
-func checkRange(field string, value, most int) error {
-	switch {
-	case value < 0:
-		return &store.InvalidError{Field: field, Rule: "must not be negative", Value: fmt.Sprint(value)}
-	case value > most:
-		return &store.LimitError{Field: field, Limit: int64(most), Value: int64(value)}
-	}
-	return nil
-}
 
 func (w Worker) checkTimeout() error {
 	if w.Timeout < 0 {

@@ -1,0 +1,91 @@
+package cursor
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/store"
+)
+
+// ResumeState is what Worker.ExternalPosition gets each time the worker starts: what the log knows of it. The function returns
+// the position after which to read. What is neither handled before its position nor parked here it gets again by returning a
+// position before that, and leaves out what it has handled: the log may have lost the list of what is parked, or the place
+// where the worker keeps its position may be an older copy.
+//
+// The position is kept with Ownership.Origin, since in another history it means nothing, and with Ownership.Epoch, so that an
+// earlier owner can be refused.
+type ResumeState struct {
+	Ownership
+	// Start is where a worker begins that has kept nothing yet: Worker.Start as it is now.
+	Start store.Position
+	// Parked is, ascending, what is parked, those included that are only held. It is handled when it is replayed, and not
+	// delivered before.
+	Parked []store.Position
+	// Formerly are the names that the checkpoint had before, oldest first: the position may be kept under one of
+	// them still.
+	Formerly []checkpoint.ID
+
+	st *store.Store
+}
+
+// Skipped returns which of some events, ascending, were skipped or discarded, and not parked again since. It reads the audit
+// events of the worker.
+func (s ResumeState) Skipped(ctx context.Context, events []store.Position) ([]store.Position, error) {
+	if len(events) == 0 || s.st == nil {
+		return nil, nil
+	}
+	last := make(map[store.Position]string)
+	audits := checkpoint.Audits(ctx, s.st, s.ID, events[0],
+		checkpoint.AuditParked, checkpoint.AuditSkipped, checkpoint.AuditDiscarded)
+	for e, err := range audits {
+		if err != nil {
+			return nil, fmt.Errorf("cursor: worker %q: read what was skipped: %w", s.ID, err)
+		}
+		a, err := checkpoint.DecodeAudit(e)
+		if err != nil {
+			return nil, fmt.Errorf("cursor: worker %q: read what was skipped: %w", s.ID, err)
+		}
+		last[a.Position] = a.Action
+	}
+	return slices.DeleteFunc(slices.Clone(events), func(p store.Position) bool {
+		action, known := last[p]
+		return !known || action == checkpoint.AuditParked
+	}), nil
+}
+
+// resume takes the position from a worker that keeps it itself. A rewind or widening of the checkpoint means nothing to it,
+// and is refused rather than forgotten.
+func (r *Runner) resume(ctx context.Context) error {
+	own := &r.own
+	if !own.external() {
+		return nil
+	}
+	if !own.lease.Pass().Empty() {
+		return fmt.Errorf("the checkpoint was rewound or widened (checkpoint.Reset takes that back): %w", ErrExternalPosition)
+	}
+	start, err := startAt(ctx, own.st, own.worker.Start)
+	if err != nil {
+		return err
+	}
+	if err := r.park.load(); err != nil {
+		return err
+	}
+	at, err := own.worker.ExternalPosition(ctx, ResumeState{
+		Ownership: own.ownership(), Start: start.scanned, Parked: slices.Sorted(maps.Keys(r.list.at)),
+		Formerly: own.record().Formerly, st: own.st,
+	})
+	if err != nil {
+		return fmt.Errorf("external position: %w", err)
+	}
+	if head := own.st.Head(); at > head {
+		return &checkpoint.AheadError{ID: own.lease.ID(), Position: at, Head: head}
+	}
+	if record := own.lease.Record(); record.Delivered <= at && at < record.Scanned && len(record.Pending) == 0 {
+		return nil // the checkpoint has looked further, and found nothing that matches
+	}
+	own.lease.SetPosition(at)
+	return nil
+}

@@ -1,0 +1,55 @@
+package cursor
+
+import (
+	"fmt"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+const (
+	// defaultBatchSize makes the cost of a commit small beside that of handling, and a repeated batch bearable.
+	defaultBatchSize = 256
+	// MaxBatchSize bounds the memory of a batch.
+	MaxBatchSize = 1 << 16
+	// MaxLanes bounds the goroutines of a worker.
+	MaxLanes = 1024
+	// MaxKeyBytes is the longest key that Worker.Key may return.
+	MaxKeyBytes = 1024
+	// MaxGaps is the most gap observations that can be kept.
+	MaxGaps = 1 << 16
+	// MaxParkedKeys is for how many keys a worker parks events. With one more it halts: what fails that often is not the
+	// events.
+	MaxParkedKeys = 1000
+	// MaxParked is how many events a worker parks altogether: those that failed, and those held after them.
+	MaxParked = 10_000
+	// DefaultWindow is how many positions a [Subscription] may fall behind when nothing else is said: enough for a burst,
+	// and little enough that a dashboard shows the present.
+	DefaultWindow = 1024
+
+	// windowBytes bounds the payloads that a worker with lanes keeps in memory while they wait for a lane, and those of a
+	// batch of parked events.
+	windowBytes = 64 << 20
+	// maxWindow bounds how many events of a worker with lanes are undone, and so the size of its checkpoint.
+	maxWindow = 4096
+	// aheadEvents and aheadBytes bound what is read in one go for batches that are smaller. The bytes are aimed at, by the
+	// size of the events read before; a page of the store is the hard bound.
+	aheadEvents = 64
+	aheadBytes  = 256 << 10
+	// eventBytes is about what an event takes besides its payload.
+	eventBytes = 320
+	// smallBuffer is how many positions a buffer may have that a worker keeps while it rests.
+	smallBuffer = 64
+	// maxTrace is how many causes of an event are looked up.
+	maxTrace = 64
+)
+
+// checkRange requires 0 to most.
+func checkRange(field string, value, most int) error {
+	switch {
+	case value < 0:
+		return &store.InvalidError{Field: field, Rule: "must not be negative", Value: fmt.Sprint(value)}
+	case value > most:
+		return &store.LimitError{Field: field, Limit: int64(most), Value: int64(value)}
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package cursor
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/store"
+)
+
+// outbox writes: batches with the checkpoint that says what they leave done. What has no task waits in it for the next
+// commit: events that were parked, held or skipped.
+type outbox struct {
+	own   *owner
+	win   *window
+	list  *parkedList
+	guard *crashGuard
+
+	sides    map[string]store.SideWrite // the last write of a key counts
+	audits   []store.Proposal
+	done     []store.Position // ascending
+	survived bool             // the process outlived an event that was marked, and the checkpoint does not say so
+	clean    bool             // what the next commit says about the end
+
+	ranges    []taskRange      // buffer of write
+	positions []store.Position // buffer of writeRanges
+}
+
+func (o *outbox) empty() bool {
+	return len(o.sides) == 0 && len(o.audits) == 0 && len(o.done) == 0 && !o.survived
+}
+
+// discard drops what waits.
+func (o *outbox) discard() { o.sides, o.audits, o.done, o.survived = nil, nil, nil, false }
+
+func (o *outbox) side(w store.SideWrite) {
+	if o.sides == nil {
+		o.sides = make(map[string]store.SideWrite)
+	}
+	o.sides[w.Key] = w
+}
+
+func (o *outbox) audit(p store.Proposal) { o.audits = append(o.audits, p) }
+
+// finish lets an event that was read count as done.
+func (o *outbox) finish(p store.Position) {
+	i, _ := slices.BinarySearch(o.done, p)
+	o.done = slices.Insert(o.done, i, p)
+}
+
+// flush writes what has no task.
+func (o *outbox) flush(ctx context.Context) error {
+	if o.empty() {
+		return nil
+	}
+	b := store.Batch{Events: o.audits}
+	for _, w := range o.sides {
+		b.Sides = append(b.Sides, w)
+	}
+	slices.SortFunc(b.Sides, func(a, b store.SideWrite) int { return cmp.Compare(a.Key, b.Key) })
+	b.Lazy = len(b.Sides) == 0 && len(o.done) == 0 && o.own.lazy(b)
+	if err := o.write(ctx, b, o.done); err != nil {
+		return &CommitError{Worker: o.own.worker.Name, Err: err}
+	}
+	o.discard()
+	return nil
+}
+
+// write is one commit: what is in the batch, and the checkpoint after the positions that it makes done.
+func (o *outbox) write(ctx context.Context, b store.Batch, done []store.Position) error {
+	next := o.win.after(done)
+	var err error
+	switch {
+	case o.own.lease != nil:
+		o.own.lease.Stage(&b, o.move(next))
+		err = o.own.commit(ctx, b)
+	case len(b.Events) > 0:
+		_, err = o.own.st.Commit(context.WithoutCancel(ctx), b)
+	}
+	if err == nil {
+		o.win.advance(next, len(done))
+	}
+	return err
+}
+
+// move is the checkpoint that says what a frontier does.
+func (o *outbox) move(f frontier) checkpoint.Move {
+	kept, pending := f.checkpoint(o.win.at)
+	m := checkpoint.Move{Scanned: kept.scanned, Delivered: kept.delivered, Pending: pending, Clean: o.clean}
+	event := o.guard.event
+	if entry := o.list.at[event]; event > o.win.at.scanned || f.has(event) || entry != nil && entry.Replaying {
+		o.guard.stamp(&m)
+	}
+	return m
+}
+
+// present is the checkpoint that says what is done now.
+func (o *outbox) present() checkpoint.Move { return o.move(o.win.done) }

@@ -1,0 +1,127 @@
+package cursor
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/store"
+)
+
+// owner is what the parts of a runner share: the worker, the log that it reads and the checkpoint that it moves. Tasks read it
+// on other goroutines. That is safe because only [Runner.Widen] replaces worker and region, when no task is in flight.
+type owner struct {
+	st     *store.Store
+	worker Worker
+	region store.Region      // of the worker, less the kinds that it does not handle
+	lease  *checkpoint.Lease // nil for a volatile worker
+}
+
+// wrap adds the name of the worker and what it was doing to an error.
+func (o *owner) wrap(doing string, err error) error {
+	return fmt.Errorf("cursor: worker %q: %s: %w", o.worker.Name, doing, err)
+}
+
+func (o *owner) record() checkpoint.Record {
+	if o.lease == nil {
+		return checkpoint.Record{}
+	}
+	return o.lease.Record()
+}
+
+func (o *owner) pass() checkpoint.Pass {
+	if o.lease == nil {
+		return checkpoint.Pass{}
+	}
+	return o.lease.Pass()
+}
+
+func (o *owner) ownership() Ownership {
+	if o.lease == nil {
+		return Ownership{}
+	}
+	return Ownership{
+		ID: o.lease.ID(), FirstName: o.lease.FirstName(), Epoch: o.lease.Record().Epoch, Origin: o.st.Origin(),
+	}
+}
+
+// external reports whether the worker keeps its position itself.
+func (o *owner) external() bool { return o.worker.ExternalPosition != nil }
+
+func (o *owner) laned() bool { return o.worker.Lanes > 1 }
+
+// windowSize is how many events may be read and not done at once.
+func (o *owner) windowSize() int {
+	if !o.laned() {
+		return o.worker.batchSize(0)
+	}
+	return min(maxWindow, o.worker.Lanes*o.worker.batchSize(0))
+}
+
+// attempts is how often the process may end while one event is handled, before the event is taken for the reason.
+func (o *owner) attempts() int { return o.worker.Policy.WithDefaults().Attempts }
+
+// lazy reports whether a batch need not wait for its sync.
+func (o *owner) lazy(b store.Batch) bool { return len(b.Events) == 0 && !o.worker.SyncCheckpoints }
+
+// key of an event. A function that panics, or returns a key that is too long, is an error that names the event.
+func (o *owner) key(e *store.Event) (key string, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = &KeyError{Worker: o.worker.Name, Event: e.Position, Err: panicError(value)}
+		}
+	}()
+	key = o.worker.key(e)
+	if len(key) > MaxKeyBytes {
+		return "", &KeyError{Worker: o.worker.Name, Event: e.Position, Err: &store.LimitError{
+			Field: "key bytes", Limit: MaxKeyBytes, Value: int64(len(key)),
+		}}
+	}
+	return key, nil
+}
+
+// replayed reports whether the reactions to an event were written in an earlier pass, and whether it emits again.
+func (o *owner) replayed(e *store.Event) (before, again bool) {
+	pass := o.pass()
+	before = pass.Replayed(*e)
+	return before, before && !pass.Mutes(*e)
+}
+
+// audited is the audit event of something that happened to an event, or to none.
+func (o *owner) audited(e *store.Event, a checkpoint.Audit) store.Proposal {
+	a.Worker = checkpoint.ID(o.worker.Name)
+	p := a.Proposal()
+	if e != nil {
+		p.Causation = e.Causation()
+	}
+	return p
+}
+
+// trace returns the causes of an event, nearest first.
+func (o *owner) trace(ctx context.Context, e *store.Event) []store.Event {
+	var chain []store.Event
+	for cause := e.Cause; cause != (store.Event{}).Cause && len(chain) < maxTrace; {
+		event, err := o.st.Get(ctx, cause)
+		if err != nil {
+			break
+		}
+		chain = append(chain, event)
+		cause = event.Cause
+	}
+	return chain
+}
+
+// commit writes a batch that has its checkpoint. The context cannot end the wait: a runner that does not know the outcome of
+// its commit does not know the revision either, and would take itself for fenced.
+func (o *owner) commit(ctx context.Context, b store.Batch) error {
+	return commitStaged(ctx, o.st, o.lease, b)
+}
+
+func commitStaged(ctx context.Context, st *store.Store, lease *checkpoint.Lease, b store.Batch) error {
+	receipt, err := st.Commit(context.WithoutCancel(ctx), b)
+	if err != nil {
+		return lease.Refused(err)
+	}
+	lease.Committed(receipt)
+	return nil
+}

@@ -1,0 +1,188 @@
+package cursor
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/store"
+)
+
+// parking decides which events are parked, and writes what changes in the list to the outbox.
+type parking struct {
+	own  *owner
+	win  *window
+	list *parkedList
+	out  *outbox
+}
+
+// load reads the list from the side values.
+func (p *parking) load() error {
+	*p.list = parkedList{}
+	for e, err := range checkpoint.ParkedEvents(p.own.st, p.own.lease.ID()) {
+		if err != nil {
+			return fmt.Errorf("read what is parked: %w", err)
+		}
+		p.list.add(&e)
+	}
+	return nil
+}
+
+// holds reports whether an event has to wait for others of its key. For a worker that keeps its position itself, those before
+// the parked one need not: it passes them again where its own position is an older one.
+func (p *parking) holds(key string, event store.Position) bool {
+	k := p.list.keys[key]
+	return k != nil && (!p.own.external() || event > k.entries[0].Position)
+}
+
+// checkRoom reports whether n events of a key can be parked, one of which is named.
+func (p *parking) checkRoom(key string, n int, event store.Position) error {
+	if p.list.keys[key] == nil && len(p.list.keys) >= MaxParkedKeys {
+		return &ParkLimitError{Worker: p.own.worker.Name, Field: "parked keys", Limit: MaxParkedKeys, Event: event}
+	}
+	if len(p.list.at)+n > MaxParked {
+		return &ParkLimitError{Worker: p.own.worker.Name, Field: "parked events", Limit: MaxParked, Event: event}
+	}
+	return nil
+}
+
+// hold parks an event that did not fail, after those of its key: there is room. If these are being handled again, it follows
+// them.
+func (p *parking) hold(key string, e *store.Event) {
+	p.add(e, &checkpoint.Parked{Key: key, Held: true, Replaying: p.list.keys[key].replaying()})
+}
+
+// add parks an event: it counts as done once that is committed.
+func (p *parking) add(e *store.Event, entry *checkpoint.Parked) {
+	entry.Position, entry.Since = e.Position, time.Now()
+	entry.Replay, entry.EmitAgain = p.own.replayed(e)
+	p.list.add(entry)
+	p.out.side(entry.Write(p.own.lease.ID()))
+	p.out.finish(e.Position)
+}
+
+// park parks the first event of a queue, which failed, and holds what follows of its key in the queue. After an error nothing
+// is changed.
+func (p *parking) park(q *queue, reason error, attempts int) error {
+	e := q.events[0]
+	key, after, err := p.sameKey(q)
+	if err != nil {
+		return err
+	}
+	if err := p.checkRoom(key, 1+len(after), e.Position); err != nil {
+		return err
+	}
+	p.add(&e, &checkpoint.Parked{Key: key, Error: reason.Error(), Attempts: attempts})
+	if p.own.external() {
+		p.list.sort(key)
+	}
+	p.auditParked(&e, key, reason, attempts)
+	p.win.pop(q, 1)
+	p.holdAfter(q, key, after)
+	return nil
+}
+
+// parkAgain parks the first event of a queue of parked events once more: it failed for good when it was handled again.
+func (p *parking) parkAgain(q *queue, reason error, attempts int) {
+	entries := p.list.fail(q.key, reason, attempts)
+	for _, entry := range entries {
+		p.out.side(entry.Write(p.own.lease.ID()))
+	}
+	p.auditParked(&q.events[0], q.key, reason, attempts)
+	q.events, q.limit = nil, 0
+}
+
+func (p *parking) auditParked(e *store.Event, key string, reason error, attempts int) {
+	p.out.audit(p.own.audited(e, checkpoint.Audit{
+		Action: checkpoint.AuditParked, Position: e.Position, Key: key, Error: reason.Error(), Attempts: attempts,
+	}))
+}
+
+// skip discards the first event of a queue: it counts as done.
+func (p *parking) skip(q *queue, reason error, attempts int) {
+	e := q.events[0]
+	p.out.audit(p.own.audited(&e, checkpoint.Audit{
+		Action: checkpoint.AuditSkipped, Position: e.Position, Error: reason.Error(), Attempts: attempts,
+	}))
+	if q.parked {
+		p.out.side(checkpoint.Unpark(p.own.lease.ID(), e.Position))
+		p.list.handled(q, 1)
+		return
+	}
+	p.out.finish(e.Position)
+	p.win.pop(q, 1)
+}
+
+// sameKey returns the key of the first event of a queue, and which of the others have it too, ascending.
+func (p *parking) sameKey(q *queue) (key string, after []store.Position, err error) {
+	if key, err = p.own.key(&q.events[0]); err != nil {
+		return "", nil, err
+	}
+	for i := range q.events[1:] {
+		e := &q.events[1+i]
+		k, err := p.own.key(e)
+		if err != nil {
+			return "", nil, err
+		}
+		if k == key {
+			after = append(after, e.Position)
+		}
+	}
+	return key, after, nil
+}
+
+// holdAfter takes the given events out of a queue and holds them after those of their key.
+func (p *parking) holdAfter(q *queue, key string, after []store.Position) {
+	if len(after) == 0 {
+		return
+	}
+	var rest []store.Event
+	bytes := 0
+	for i := range q.events {
+		e := &q.events[i]
+		if len(after) == 0 || after[0] != e.Position {
+			rest = append(rest, *e)
+			continue
+		}
+		after = after[1:]
+		bytes += len(e.Payload)
+		p.hold(key, e)
+	}
+	p.win.keep(q, rest, bytes)
+}
+
+// passedOver returns, ascending, what is parked in (after, upTo].
+func (p *parking) passedOver(after, upTo store.Position) (parked []store.Position) {
+	for at := range p.list.at {
+		if after < at && at <= upTo {
+			parked = append(parked, at)
+		}
+	}
+	slices.Sort(parked)
+	return parked
+}
+
+// emittedOf returns which of some parked events have had their reactions written, and which of these do not emit again. The
+// functions do not read the list: they may run beside changes of it.
+func (p *parking) emittedOf(events []store.Event) (replayed, muted func(store.Event) bool) {
+	var emitted, silent []store.Position
+	for i := range events {
+		if entry := p.list.at[events[i].Position]; entry != nil && entry.Replay {
+			emitted = append(emitted, entry.Position)
+			if !entry.EmitAgain {
+				silent = append(silent, entry.Position)
+			}
+		}
+	}
+	return among(emitted), among(silent)
+}
+
+// among reports whether an event is in a list.
+func among(list []store.Position) func(store.Event) bool {
+	slices.Sort(list)
+	return func(e store.Event) bool {
+		_, found := slices.BinarySearch(list, e.Position)
+		return found
+	}
+}

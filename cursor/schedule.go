@@ -1,0 +1,80 @@
+package cursor
+
+import "context"
+
+// schedule decides which queue is handled next.
+type schedule struct {
+	win     *window
+	list    *parkedList
+	replays *replays
+	guard   *crashGuard
+
+	replayFirst bool // this time
+}
+
+// next takes turns between what is parked and has to be handled again, and what is new. The event at which the process ended
+// comes first: were others tried before it, the ends of processes at it could not be counted. It returns nil when nothing
+// can be handled now.
+func (s *schedule) next(ctx context.Context) (*queue, error) {
+	if q, err := s.marked(ctx); q != nil || err != nil {
+		return q, err
+	}
+	s.replayFirst = !s.replayFirst
+	if s.replayFirst {
+		if q, err := s.replays.next(ctx, s.win.floor()); q != nil || err != nil {
+			return q, err
+		}
+		return s.win.take(), nil
+	}
+	if q := s.win.take(); q != nil {
+		return q, nil
+	}
+	return s.replays.next(ctx, s.win.floor())
+}
+
+// marked returns the queue of the event at which a process ended, if that can be handled now.
+func (s *schedule) marked(ctx context.Context) (*queue, error) {
+	event := s.guard.marked()
+	switch {
+	case event == 0:
+		return nil, nil
+	case s.list.at[event] != nil:
+		return s.replays.at(ctx, event)
+	}
+	return s.win.readyAt(event), nil
+}
+
+// back puts a queue back that was returned by next and is not handled.
+func (s *schedule) back(q *queue) { s.win.list(q) }
+
+// release lets a queue be handled again, after the decision about its first event.
+func (s *schedule) release(q *queue) {
+	q.blocked = false
+	s.win.list(q)
+}
+
+// undecided returns the queues that wait for a decision.
+func (s *schedule) undecided() (waiting []*queue) {
+	for q := range s.win.queues() {
+		if q.undecided() {
+			waiting = append(waiting, q)
+		}
+	}
+	for _, k := range s.list.keys {
+		if k.queue.undecided() {
+			waiting = append(waiting, &k.queue)
+		}
+	}
+	return waiting
+}
+
+// limitTo bounds the next batch of each queue.
+func (s *schedule) limitTo(n int) {
+	s.win.limitTo(n)
+	for _, k := range s.list.keys {
+		k.queue.limit = n
+	}
+}
+
+// idle reports whether nothing can be taken.
+func (s *schedule) idle() bool { return s.win.ready.empty() && !s.list.draining() }

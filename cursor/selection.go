@@ -1,0 +1,56 @@
+package cursor
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/store"
+)
+
+// ParkedFilter selects parked events: the one at Position with all that is held after it, or those of Key, or All.
+type ParkedFilter struct {
+	Position store.Position
+	Key      string
+	All      bool
+}
+
+// String describes the selection.
+func (f ParkedFilter) String() string {
+	switch {
+	case f.All:
+		return "all"
+	case f.Position > 0:
+		return fmt.Sprintf("event %d", f.Position)
+	default:
+		return fmt.Sprintf("key %q", f.Key)
+	}
+}
+
+// keys returns the keys that are selected from a list, sorted. The error wraps [ErrNotParked].
+func (f ParkedFilter) keys(list *parkedList) ([]string, error) {
+	switch entry := list.at[f.Position]; {
+	case f.All:
+		return slices.Sorted(maps.Keys(list.keys)), nil
+	case f.Position == 0 && list.keys[f.Key] != nil:
+		return []string{f.Key}, nil
+	case f.Position == 0 || entry == nil:
+		return nil, ErrNotParked
+	case entry.Held:
+		return nil, fmt.Errorf("only held after others of its key: %w", ErrNotParked)
+	default:
+		return []string{entry.Key}, nil
+	}
+}
+
+// events returns copies of the entries of some keys, by position.
+func (p *parkedList) events(keys []string) (chosen []checkpoint.Parked) {
+	for _, key := range keys {
+		for _, entry := range p.keys[key].entries {
+			chosen = append(chosen, *entry)
+		}
+	}
+	slices.SortFunc(chosen, byPosition)
+	return chosen
+}

@@ -1,0 +1,255 @@
+package cursor
+
+import (
+	"context"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+// Outcome is what a step did. It is valid beside an error too.
+type Outcome struct {
+	Handled   int // events given to the handler
+	Committed int // events whose reactions and checkpoint are committed
+	// Action that the handler returned; Continue when there was nothing to handle.
+	Action Action
+	// CaughtUp says that there is nothing left up to the position that was given.
+	CaughtUp bool
+}
+
+// Step reads the next events up to position upTo (0, or more than the head: the head), at most BatchSize of them and at
+// most limit if that is positive, has them handled, and commits their reactions and the checkpoint in one batch of the
+// store. Only what exceeds the limits of such a batch takes several, split between events. Where there is nothing to
+// read it returns at once. With lanes, a step handles the events of one key.
+//
+// After an error the next Step tries again what failed; a batch that failed without naming an event is tried in halves.
+// The errors:
+//   - [*HandlerError]: the handler failed, or the store refuses its reactions as invalid. The events before the one it
+//     names are committed. [Runner.Park] and [Runner.Skip] decide about the event.
+//   - [*CommitError]: the commit failed, and not because of the handler: a lost race, a full disk, a closed store, a
+//     newer owner ([checkpoint.ErrFenced]). The events before the one it names are committed. Where it names none, what
+//     was handled is not handled again: the next Step tries to write it.
+//   - the error of ctx, if that ended before or in the handler. Nothing is committed. A handler that was done
+//     nevertheless, without an error, is committed; a commit is never cut short.
+//   - [*KeyError], [*ParkLimitError]: nothing can be handled without order, or room to park events.
+//   - an error of reading, which wraps that of the store.
+func (r *Runner) Step(ctx context.Context, upTo store.Position, limit int) (Outcome, error) {
+	upTo = r.bounded(upTo)
+	if t := r.current; t != nil { // the handler took its goroutine along
+		r.current = nil
+		return r.finishStep(ctx, t, upTo)
+	}
+	for _, q := range r.next.undecided() {
+		r.next.release(q)
+	}
+	if len(r.finished) > 0 {
+		if n, err := r.Commit(ctx); err != nil {
+			return Outcome{Committed: n}, err
+		}
+	}
+	if _, err := r.feed.fill(ctx, upTo, limit); err != nil {
+		return Outcome{}, err
+	}
+	t, err := r.Next(ctx, limit)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if t == nil { // all that was read is held after what is parked, or left out
+		n, err := r.Commit(ctx)
+		return Outcome{Committed: n, CaughtUp: r.caughtUp(upTo)}, err
+	}
+	r.current = t
+	t.Run(ctx)
+	r.current = nil
+	return r.finishStep(ctx, t, upTo)
+}
+
+func (r *Runner) finishStep(ctx context.Context, t *Task, upTo store.Position) (Outcome, error) {
+	out := Outcome{Handled: t.Size(), Action: t.action}
+	r.Finish(t)
+	if t.cancelled != nil || t.action == StopWithRollback {
+		return out, t.cancelled
+	}
+	var err error
+	if out.Committed, err = r.Commit(ctx); err != nil {
+		// A failure of the handler after what could not be committed is not returned: it will be met again.
+		out.Action = Continue
+	} else {
+		err = t.Err()
+	}
+	out.CaughtUp = r.caughtUp(upTo)
+	return out, err
+}
+
+func (r *Runner) caughtUp(upTo store.Position) bool {
+	return r.win.at.scanned >= upTo && len(r.win.done.undone) == 0 && !r.list.draining()
+}
+
+// bounded is a position to read up to, not beyond the head.
+func (r *Runner) bounded(upTo store.Position) store.Position {
+	if head := r.own.st.Head(); upTo == 0 || upTo > head {
+		return head
+	}
+	return upTo
+}
+
+// Fill reads on up to position upTo (0, or more than the head: the head) as far as there is room, and puts what it finds
+// where [Runner.Next] takes it from. It reports whether everything up to there was read.
+func (r *Runner) Fill(ctx context.Context, upTo store.Position) (caughtUp bool, err error) {
+	return r.feed.fill(ctx, r.bounded(upTo), 0)
+}
+
+// Next takes the next batch of at most limit events (0 for Worker.BatchSize) that can be handled now, or nil: then
+// nothing waits, or everything that waits comes after what is in flight. A worker without lanes has one task in flight at
+// a time.
+//
+// An error is that of the commit by which a worker whose predecessor died notes which event it is about to try, or of that by
+// which one that keeps its position itself notes what was parked.
+func (r *Runner) Next(ctx context.Context, limit int) (*Task, error) {
+	r.expireGuard()
+	guarded := r.Guarded()
+	if (guarded || !r.own.laned()) && (r.inFlight > 0 || len(r.finished) > 0) {
+		return nil, nil
+	}
+	if r.own.external() { // its own position may pass what is parked or held, so the log must know of that before
+		if err := r.out.flush(ctx); err != nil {
+			return nil, err
+		}
+	}
+	q, err := r.next.next(ctx)
+	if q == nil || err != nil {
+		return nil, err
+	}
+	t := &Task{own: &r.own, queue: q}
+	n := min(len(q.events), r.own.worker.batchSize(limit))
+	if q.limit > 0 {
+		n = min(n, q.limit)
+	}
+	if guarded {
+		n = 1
+		if err := r.markAttempt(ctx, t, q.events[0].Position); err != nil {
+			r.next.back(q)
+			return nil, err
+		}
+	}
+	t.events = q.events[:n:n]
+	r.prepare(t)
+	q.busy = true
+	r.inFlight++
+	return t, nil
+}
+
+// prepare makes the batch of a task.
+func (r *Runner) prepare(t *Task) {
+	t.batch = Batch{Events: t.events, events: t.events, ownership: r.own.ownership(), begun: -1, own: &r.own}
+	if r.own.external() && !t.queue.parked {
+		t.batch.passed = r.park.passedOver(r.lastHandled, t.events[len(t.events)-1].Position)
+	}
+	switch pass := r.own.pass(); {
+	case t.queue.parked: // the handler may run beside changes of the list
+		t.batch.parked = true
+		t.batch.replayed, t.batch.mutes = r.park.emittedOf(t.events)
+	case !pass.Empty():
+		t.batch.replayed, t.batch.mutes = pass.Replayed, pass.Mutes
+	}
+}
+
+// markAttempt notes durably that an event is about to be handled alone, and counts how often that ended with the process.
+func (r *Runner) markAttempt(ctx context.Context, t *Task, event store.Position) error {
+	t.crashes = r.guard.begin(event)
+	if t.looping() { // it will not be handled
+		r.guard.survived()
+		return nil
+	}
+	if err := r.out.write(ctx, store.Batch{}, nil); err != nil {
+		r.guard.survived()
+		return &CommitError{Worker: r.own.worker.Name, Err: err}
+	}
+	t.marked = true
+	return nil
+}
+
+func (r *Runner) expireGuard() { r.guard.expire(r.win.floor(), r.list.replaying()) }
+
+// Finish takes back a task that has run. What was handled is written by the next [Runner.Commit]. If the handler failed,
+// what it failed at stays where it is, with all that follows it, until [Runner.Retry], [Runner.Park] or [Runner.Skip] decides
+// about it.
+func (r *Runner) Finish(t *Task) {
+	r.inFlight--
+	q := t.queue
+	if t.action == StopWithRollback {
+		t.good = 0
+	}
+	if t.marked { // the process lives: whatever became of the event, it was no crash
+		r.guard.survived()
+		r.out.survived = r.out.survived || t.good == 0
+	}
+	if t.failed != nil && t.cancelled == nil {
+		q.blocked = true
+		if t.failed.err.Event == 0 {
+			q.limit = max(1, len(t.events)/2)
+		}
+	}
+	if t.good > 0 {
+		r.finished = append(r.finished, t) // the queue stays busy until the commit
+		return
+	}
+	q.busy = false
+	if t.action != StopWithRollback {
+		r.next.back(q)
+	}
+}
+
+// Commit writes everything that was handled and parked: the reactions and the checkpoint in one batch of the store, several
+// only where the limits of a batch are exceeded, split between events. It returns how many handled events are committed, also
+// beside an error. A commit is never cut short by ctx.
+//
+// A [*CommitError] or [*HandlerError] that names an event means that its reactions are refused: a lost race, or content
+// that the store does not take. The event and what follows it wait for [Runner.Retry], [Runner.Park] or [Runner.Skip], and
+// all others are committed. After any other error what was handled stays, and the next Commit tries to write it.
+func (r *Runner) Commit(ctx context.Context) (int, error) {
+	if err := r.out.flush(ctx); err != nil {
+		return 0, err
+	}
+	before := committed(r.finished)
+	rejected, err := r.out.writeTasks(ctx, r.finished)
+	n := committed(r.finished) - before
+	waiting := r.finished[:0]
+	for _, t := range r.finished {
+		if t.committed < t.good && t != rejected {
+			waiting = append(waiting, t) // it is written another time, or refused then
+			continue
+		}
+		t.queue.blocked = t.queue.blocked || t == rejected
+		r.release(t)
+	}
+	clear(r.finished[len(waiting):])
+	r.finished = waiting
+	r.expireGuard()
+	return n, err
+}
+
+func committed(tasks []*Task) (n int) {
+	for _, t := range tasks {
+		n += t.committed
+	}
+	return n
+}
+
+// release returns the queue of a task that is committed, as far as it can be, to the schedule.
+func (r *Runner) release(t *Task) {
+	q := t.queue
+	if q.limit > 0 && t.committed == len(t.events) { // what failed is passed
+		q.grow()
+	}
+	q.busy = false
+	if q.parked {
+		r.list.handled(q, t.committed)
+		return
+	}
+	r.guard.committed(t.committed)
+	if t.committed > 0 {
+		r.lastHandled = t.events[t.committed-1].Position
+	}
+	r.win.pop(q, t.committed)
+	r.win.list(q)
+}

@@ -1,0 +1,144 @@
+package cursor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/store"
+)
+
+// taskRange is the part of a task that a batch of the store takes: events[from:to].
+type taskRange struct {
+	task     *Task
+	from, to int
+}
+
+// writeTasks writes what is handled of some tasks, and notes in each how much of it is committed. The task whose reactions
+// are refused is returned with the error that says so.
+func (o *outbox) writeTasks(ctx context.Context, tasks []*Task) (rejected *Task, err error) {
+	o.ranges = o.ranges[:0]
+	for _, t := range tasks {
+		o.ranges = append(o.ranges, taskRange{task: t, from: t.committed, to: t.good})
+	}
+	rejected, err = o.writeHalved(ctx, o.ranges)
+	clear(o.ranges)
+	return rejected, err
+}
+
+// writeHalved writes ranges. What the store refuses because of its content is halved until the rejected event is alone:
+// batches that are too large get through in pieces, and so does all that does not follow the rejected event in its task. An
+// error that is not about an event is returned rather than that of a rejected one, which is met again; so is a second
+// rejection.
+func (o *outbox) writeHalved(ctx context.Context, ranges []taskRange) (rejected *Task, err error) {
+	n := size(ranges)
+	if n == 0 {
+		return nil, nil
+	}
+	if err = o.writeRanges(ctx, ranges); err == nil {
+		return nil, nil
+	}
+	if !refused(err) {
+		return nil, &CommitError{Worker: o.own.worker.Name, Err: err}
+	}
+	if n == 1 {
+		t := ranges[0].task
+		return t, t.refusal(ranges[0].from, err)
+	}
+	former, latter := halves(ranges, n/2)
+	rejected, err = o.writeHalved(ctx, former)
+	if err != nil && rejected == nil {
+		return nil, err
+	}
+	follows := func(s taskRange) bool { return s.task.committed < s.from }
+	second, later := o.writeHalved(ctx, slices.DeleteFunc(latter, follows))
+	if err == nil || later != nil && second == nil {
+		return second, later
+	}
+	return rejected, err
+}
+
+func size(ranges []taskRange) (n int) {
+	for _, s := range ranges {
+		n += s.to - s.from
+	}
+	return n
+}
+
+// halves cuts ranges after n events.
+func halves(ranges []taskRange, n int) (former, latter []taskRange) {
+	for _, s := range ranges {
+		middle := min(s.to, s.from+n)
+		n -= middle - s.from
+		if middle > s.from {
+			former = append(former, taskRange{s.task, s.from, middle})
+		}
+		if middle < s.to {
+			latter = append(latter, taskRange{s.task, middle, s.to})
+		}
+	}
+	return former, latter
+}
+
+// writeRanges is one commit. Where only a checkpoint is at stake it is lazy: a power cut then repeats some handling, never a
+// reaction. That an event is not parked any more is never lazy: a worker that keeps more than the checkpoint may forget the
+// event then.
+func (o *outbox) writeRanges(ctx context.Context, ranges []taskRange) error {
+	var b store.Batch
+	unparks := false
+	done := o.positions[:0]
+	for _, s := range ranges {
+		if reactions := s.task.batch.proposals(s.from, s.to); b.Events == nil {
+			b.Events = reactions
+		} else {
+			b.Events = append(b.Events, reactions...)
+		}
+		unparks = unparks || s.task.queue.parked
+		for i := s.from; i < s.to; i++ {
+			if s.task.queue.parked {
+				o.unpark(&b, &s.task.events[i])
+			} else {
+				done = append(done, s.task.events[i].Position)
+			}
+		}
+	}
+	if len(ranges) > 1 {
+		slices.Sort(done)
+	}
+	o.positions = small(done)
+	b.Lazy = !unparks && o.own.lazy(b)
+	if err := o.write(ctx, b, done); err != nil {
+		return err
+	}
+	for _, s := range ranges {
+		s.task.committed = s.to
+	}
+	return nil
+}
+
+// unpark adds to a batch that a parked event was handled after all.
+func (o *outbox) unpark(b *store.Batch, e *store.Event) {
+	b.Sides = append(b.Sides, checkpoint.Unpark(o.own.lease.ID(), e.Position))
+	if entry := o.list.at[e.Position]; entry != nil && !entry.Held {
+		b.Events = append(b.Events, o.own.audited(e, checkpoint.Audit{
+			Action: checkpoint.AuditReplayed, Position: e.Position, Key: entry.Key,
+		}))
+	}
+}
+
+// refused reports whether the store will take no batch with this content, but may take a part of it.
+func refused(err error) bool {
+	return errors.Is(err, store.ErrInvalid) || errors.Is(err, store.ErrConflict)
+}
+
+// refusal names the event whose reactions are refused: invalid ones are a failure of the handler, a lost race is not.
+func (t *Task) refusal(at int, err error) error {
+	event, worker := t.events[at].Position, t.own.worker.Name
+	if errors.Is(err, store.ErrInvalid) && len(t.batch.proposals(at, at+1)) > 0 {
+		err = fmt.Errorf("reactions are refused: %w", err)
+		return &HandlerError{Worker: worker, Event: event, First: event, Size: len(t.events), Err: err}
+	}
+	return &CommitError{Worker: worker, Event: event, Err: err}
+}
