@@ -189,10 +189,11 @@ func (c *cell) acquired(position store.Position, region store.Region) {
 }
 
 // progress notes exactly what is done.
-func (c *cell) progress(position, scanned store.Position, undone []store.Position, parked, held int) {
+func (c *cell) progress(position, scanned store.Position, undone []store.Position, parked, held, handled int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	news := position != c.position || scanned != c.scanned || len(undone) != len(c.undone) || parked != c.parked
+	news := position != c.position || scanned != c.scanned || len(undone) != len(c.undone) || parked != c.parked || handled > 0
+	c.handled += uint64(handled)
 	c.move(position)
 	c.scanned, c.parked, c.held = scanned, parked, held
 	if len(undone) > 0 || len(c.undone) > 0 {

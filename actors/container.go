@@ -61,9 +61,7 @@ func (g *container) start(c actor.Context) {
 func (g *container) spawn(c actor.Context, m *spawn) {
 	n, gen := m.node, m.order.Gen
 	props := g.sys.props(func() actor.Actor {
-		w := newWorker(g.sys, n, n.Leaf, gen, g.supervisor, m.order.Limit, m.order.Later)
-		w.inherit(m.order.Failing)
-		return w
+		return newWorker(g.sys, n, g.supervisor, m.order)
 	})
 	pid, err := c.SpawnNamed(props, n.Name)
 	if err != nil {

@@ -120,40 +120,44 @@ func (s *System) enabled(p *node, err error) error {
 	return err
 }
 
-// control does what was asked, now that nothing is in hand. Who asked is told when everybody else can see it, too.
-func (w *worker) control(c actor.Context) {
+// operate does what was asked, now that nothing is in flight; where nothing can be written, that is
+// the answer. The callers are answered when everybody else can see it, too.
+func (w *worker) operate(unwritten error) {
 	controls := w.controls
 	w.controls = nil
-	var answers []func()
+	var (
+		answers []func()
+		failure error
+	)
 	for _, m := range controls {
 		if !m.claim() {
 			continue
 		}
-		err := w.perform(m)
-		answers = append(answers, func() { m.reply <- err })
-		if errors.Is(err, checkpoint.ErrFenced) || storeFailure(err) {
-			w.fail(c, err)
+		err := unwritten
+		if err == nil {
+			err = w.perform(m)
+			failure = errors.Join(failure, err)
 		}
+		answers = append(answers, func() { m.reply <- err })
 	}
-	if w.anew {
-		w.anew = false
-		c.Send(w.parent, &anew{child: w.child, gen: w.gen})
-	}
-	w.forgetWaits()
-	w.publish()
-	if w.pulling { // it may be for another region, or from another position
-		c.Send(w.sys.storeActor, &forget{worker: c.Self()})
-		w.pulling = false
-	}
-	w.upTo = max(w.upTo, w.sys.store.Head())
-	w.rest(c)
+	w.operated(failure)
 	for _, answer := range answers {
 		answer()
 	}
-	c.Send(c.Self(), &step{gen: w.gen})
 }
 
-// perform does one thing. Should it panic, which would be a fault of ours, who asked is told all the same.
+// operated lets core continue after orders.
+func (w *worker) operated(failure error) {
+	w.core.Operated(w.ctx, time.Now(), drive.Operation{
+		Pause: w.pause, Moved: w.moved, Head: w.sys.store.Head(), Err: failure,
+	})
+	w.moved = false
+	w.publish(0)
+	w.show()
+}
+
+// perform does one thing. Should it panic, which would be an error of ours, the caller is answered all
+// the same.
 func (w *worker) perform(m *control) (err error) {
 	returned := false
 	defer func() {
@@ -167,59 +171,33 @@ func (w *worker) perform(m *control) (err error) {
 }
 
 // loadPause reads whether the worker is paused.
-func (w *worker) loadPause() error {
+func (w *worker) loadPause() (*checkpoint.Pause, error) {
 	if w.plan.worker.Volatile {
-		return nil
+		return nil, nil
 	}
 	p, paused, err := checkpoint.PauseOf(w.sys.store, checkpoint.ID(w.plan.worker.Name))
+	if err != nil || !paused {
+		return nil, err
+	}
+	return &p, nil
+}
+
+// reloadPause reads it again after it was changed.
+func (w *worker) reloadPause() (err error) {
+	w.pause, err = w.loadPause()
+	return err
+}
+
+// unpause ends a pause whose time is over. If that cannot be written now the worker continues all the
+// same: all who read of the pause see that its time is over.
+func (w *worker) unpause(unwritten error) {
+	err := unwritten
+	if err == nil {
+		err = w.runner.Resume(context.WithoutCancel(w.ctx), checkpoint.Request{Reason: "its time was over"})
+	}
 	if err != nil {
-		return err
+		w.sys.log.Warn("end of the pause not written", workerField(w.plan), errorField(err))
 	}
 	w.pause = nil
-	if paused {
-		w.pause = &p
-	}
-	return nil
-}
-
-// rest shows a pause, and sees to its end.
-func (w *worker) rest(c actor.Context) {
-	if w.wake != nil {
-		w.wake.Stop()
-		w.wake = nil
-	}
-	if w.pause == nil {
-		if w.plan.cell.view().state == Paused {
-			w.plan.cell.moved(Running, w.runner.Progress().Position, 0)
-		}
-		return
-	}
-	w.showPause()
-	if until := w.pause.Until; !until.IsZero() && !w.gone {
-		root, self, gen := c.ActorSystem().Root, c.Self(), w.gen
-		w.wake = time.AfterFunc(time.Until(until), func() { root.Send(self, &unpause{gen: gen}) })
-	}
-}
-
-// showPause shows that the worker rests.
-func (w *worker) showPause() {
-	w.plan.cell.set(Paused, &PausedError{Until: w.pause.Until, Reason: w.pause.Reason, By: w.pause.By})
-}
-
-// unpause goes on when the time of the pause is over. The clock may have been set back meanwhile. If that cannot be written
-// now the worker goes on all the same: whoever reads of the pause sees that its time is over.
-func (w *worker) unpause(c actor.Context) {
-	if w.pause == nil || w.pause.Until.IsZero() || time.Now().Before(w.pause.Until) {
-		w.rest(c)
-		return
-	}
-	w.controls = append(w.controls, newControl(func(ctx context.Context, w *worker) error {
-		err := w.runner.Resume(ctx, checkpoint.Request{Reason: "its time was over"})
-		if err != nil {
-			w.sys.log.Warn("end of the pause not written", workerField(w.plan), errorField(err))
-		}
-		w.pause = nil
-		return err
-	}))
-	w.step(c)
+	w.operated(err)
 }

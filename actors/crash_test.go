@@ -3,7 +3,7 @@ package actors
 import (
 	"context"
 	"errors"
-	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,8 +13,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/store/storetest"
 	"github.com/penstock-io/penstock/supervision"
@@ -140,91 +140,63 @@ func (c *sent) Self() *actor.PID         { return actor.NewPID("", "w") }
 
 func (c *sent) ActorSystem() *actor.ActorSystem { return c.sys.actors }
 
-func TestEachFailureOfAStepIsToldForWhatItIs(t *testing.T) {
-	handler := func(event store.Position, size int, err error) error {
-		return &cursor.HandlerError{Worker: "w", Event: event, Size: size, Err: err}
-	}
-	commit := func(err error) error { return &cursor.CommitError{Worker: "w", Err: err} }
-	type told struct {
-		event         uint64
-		halt, waiting bool
-	}
-	for name, c := range map[string]struct {
-		err  error
-		want told
-	}{
-		"disk full":                  {commit(store.ErrDiskFull), told{waiting: true}},
-		"disk full for the handler":  {handler(7, 1, store.ErrDiskFull), told{event: 7}},
-		"fenced":                     {commit(&checkpoint.FencedError{ID: "w"}), told{halt: true}},
-		"fenced for the handler":     {handler(7, 1, &checkpoint.FencedError{ID: "x"}), told{event: 7}},
-		"closed for the handler":     {handler(7, 1, store.ErrClosed), told{event: 7}},
-		"damage":                     {fmt.Errorf("read: %w", store.ErrCorrupt), told{}},
-		"handler halts, unknown":     {handler(0, 16, supervision.Halt(errBoom)), told{halt: true}},
-		"key":                        {&cursor.KeyError{Worker: "w", Err: errBoom}, told{halt: true}},
-		"no room":                    {&cursor.ParkLimitError{Worker: "w"}, told{halt: true}},
-		"handler lost its own races": {handler(7, 1, &store.ConflictError{}), told{event: 7}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			top, workers, err := planTree(nested(fine))
-			require.NoError(t, err)
-			require.NotNil(t, top)
-			sys := newSystem(openMemory(t), Options{Logger: zap.NewNop()}, workers)
-			ctx := &sent{}
-			w := newWorker(sys, workers[1], 0, 1, nil, 1, false)
-			w.fail(ctx, c.err)
-			require.Len(t, ctx.messages, 1)
-			f := ctx.messages[0].(*failed).failure
-			d, directed := supervision.DirectiveOf(f.Err)
-			require.Equal(t, c.want, told{event: f.Event, halt: directed && d.Action == supervision.ActionHalt, waiting: f.NoAttempt})
-		})
-	}
+// mended starts worker 1 of a tree by hand, as an incarnation that is not the first.
+func mended(t *testing.T, failing ...uint64) (*worker, *sent) {
+	_, workers, err := planTree(nested(fine))
+	require.NoError(t, err)
+	sys := newSystem(openMemory(t), Options{Logger: zap.NewNop(), KillTimeout: time.Hour}, workers)
+	w := newWorker(sys, workers[1], nil, drive.Spawn{Gen: 1, Later: true, Failing: failing})
+	return w, &sent{sys: sys}
 }
 
 // A full disk may also keep a restarted worker from its checkpoint.
 func TestAWorkerThatCouldNotAcquireTriesAgainInPlace(t *testing.T) {
-	_, workers, err := planTree(nested(fine))
-	require.NoError(t, err)
-	sys := newSystem(openMemory(t), Options{Logger: zap.NewNop()}, workers)
-	ctx := &sent{}
-	w := newWorker(sys, workers[1], 0, 1, nil, 0, true)
-	w.retry(ctx, 0)
-	require.NoError(t, ctx.messages[0].(*ready).err)
-	require.NotNil(t, w.runner)
+	w, ctx := mended(t)
+	w.core.Refused(store.ErrDiskFull)
+	w.turn(ctx)
+	require.ErrorIs(t, ctx.messages[0].(*ready).err, store.ErrDiskFull)
+	require.Nil(t, w.runner)
 
-	w = newWorker(sys, workers[1], 0, 1, nil, 0, true)
-	ctx.sys = sys
-	w.obey(ctx, &verdict{gen: 1, action: supervision.ActionRetry, delay: time.Hour, reason: store.ErrDiskFull})
-	require.Equal(t, Retrying, workers[1].cell.view().state)
+	w.happened(ctx, &verdict{gen: 1, action: supervision.ActionRetry, delay: time.Hour, reason: store.ErrDiskFull})
+	w.turn(ctx)
+	require.Equal(t, Retrying, w.plan.cell.view().state)
+	require.Nil(t, w.runner)
+
+	w.happened(ctx, &verdict{gen: 1, action: supervision.ActionRetry, reason: store.ErrDiskFull})
+	w.turn(ctx)
+	require.NoError(t, ctx.messages[1].(*ready).err)
+	require.NotNil(t, w.runner)
 	w.stop()
 }
 
 // Otherwise the attempts at its event would be remembered for ever.
-func TestARestartedWorkerTellsWhatItHasPassed(t *testing.T) {
-	_, workers, err := planTree(nested(fine))
-	require.NoError(t, err)
-	st := openMemory(t)
-	sys := newSystem(st, Options{Logger: zap.NewNop()}, workers)
-	w := newWorker(sys, workers[1], 0, 1, nil, 0, true)
-	w.acquire(&sent{})
-	w.begun = true
-	w.upTo = appendOne(t, st).Position()
-	w.inherit([]uint64{1, 2})
-	ctx := &sent{}
-	w.step(ctx)
-	require.Equal(t, []any{&recovered{gen: 1}, &passed{event: 1, gen: 1}}, ctx.messages[:2])
-	require.Contains(t, w.trouble, store.Position(2))
+func TestARestartedWorkerReportsWhatItHasPassed(t *testing.T) {
+	w, ctx := mended(t, 1, 2)
+	appendOne(t, w.sys.store)
+	w.turn(ctx)
+	w.begin(ctx)
+	w.turn(ctx)
+	w.turn(ctx)
+	messages := slices.DeleteFunc(ctx.messages, func(m any) bool {
+		switch m.(type) {
+		case *ready, *step, *pull:
+			return true
+		}
+		return false
+	})
+	require.Equal(t, []any{
+		&recovered{child: w.child, gen: 1}, &passed{child: w.child, event: 1, gen: 1},
+	}, messages, "2 is not done")
+	w.stop()
 }
 
-func TestAStepThatMeetsAFailedStoreEndsTheSystem(t *testing.T) {
+func TestAWorkerThatMeetsAFailedStoreEndsTheSystem(t *testing.T) {
 	for _, cause := range []error{store.ErrClosed, store.ErrPoisoned} {
-		_, workers, err := planTree(nested(fine))
-		require.NoError(t, err)
-		sys := newSystem(openMemory(t), Options{Logger: zap.NewNop(), KillTimeout: time.Hour}, workers)
-		ctx := &sent{}
-		newWorker(sys, workers[1], 0, 1, nil, 0, false).fail(ctx, &cursor.CommitError{Worker: "w", Err: cause})
+		w, ctx := mended(t)
+		w.report(ctx, &drive.Update{Kind: drive.UpdateStoreFailed, Err: cause})
 		require.Empty(t, ctx.messages, "the worker is not to blame")
-		require.ErrorIs(t, sys.Err(), cause)
-		require.True(t, sys.isStopping())
-		sys.finish(nil)
+		require.ErrorIs(t, w.sys.Err(), cause)
+		require.True(t, w.sys.isStopping())
+		w.sys.finish(nil)
 	}
 }

@@ -1,29 +1,60 @@
 package actors
 
 import (
+	"context"
 	"runtime/pprof"
 
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/cursor/drive"
 )
 
-// lane is the actor that runs handlers for a worker with lanes, one batch at a time. It ends with its worker, when its
-// handler has returned: so no handler runs beside the next incarnation.
+// lane is the actor that runs handlers for a worker with lanes, one batch at a time. It ends with its
+// worker, when its handler has returned: so no handler runs beside the next incarnation.
 type lane struct{ w *worker }
 
 // Receive implements actor.Actor.
 func (l *lane) Receive(c actor.Context) {
 	defer l.w.sys.recoverPanic(c)
 	if m, ok := c.Message().(*handle); ok {
-		l.runStep(c, m.task)
+		l.run(c, m.task)
 	}
 }
 
-// runStep gives the task back also when the handler ends the goroutine; the dispatcher then gives the lane a new one.
-func (l *lane) runStep(c actor.Context, t *cursor.Task) {
+// run returns the task also when the handler ends the goroutine; the dispatcher then gives the lane a
+// new one.
+func (l *lane) run(c actor.Context, t *cursor.Task) {
 	defer c.Send(c.Parent(), &handled{lane: c.Self(), task: t})
 	l.w.handle(t)
+}
+
+// run has a batch handled, and says what can be done with the next one.
+func (w *worker) run(c actor.Context, t *cursor.Task) drive.Intake {
+	w.label()
+	if w.laned() {
+		last := len(w.lanes) - 1
+		c.Send(w.lanes[last], &handle{task: t})
+		w.lanes = w.lanes[:last]
+		return w.intake()
+	}
+	w.runHere(c, t)
+	return drive.Finish
+}
+
+// runHere is the frame by which Stop recognises that it is called from inside a handler. A handler
+// that ends its goroutine takes this call along: the dispatcher gives the actor a new one, which
+// finds the task finished.
+func (w *worker) runHere(c actor.Context, t *cursor.Task) {
+	returned := false
+	defer func() {
+		w.core.Finished(t)
+		if !returned {
+			c.Send(c.Self(), &step{gen: w.gen})
+		}
+	}()
+	w.handle(t)
+	returned = true
 }
 
 // handle calls the handler. It touches nothing of the worker that changes.
@@ -32,17 +63,19 @@ func (w *worker) handle(t *cursor.Task) {
 	t.Run(w.ctx)
 }
 
-func (w *worker) laned() bool { return w.plan.worker.Lanes > 1 }
-
-// free reports whether a batch can be handled now.
-func (w *worker) free() bool {
-	return !w.laned() && w.runner.Progress().InFlight == 0 || len(w.lanes) > 0
+// label makes the labels of the handlers. A worker that never handles anything needs none.
+func (w *worker) label() {
+	if w.labels == nil {
+		w.labels = pprof.WithLabels(context.Background(), pprof.Labels(profileLabel, w.plan.worker.Name))
+	}
 }
 
-// lane takes a lane that has nothing to do.
-func (w *worker) lane() *actor.PID {
-	last := len(w.lanes) - 1
-	pid := w.lanes[last]
-	w.lanes = w.lanes[:last]
-	return pid
+func (w *worker) laned() bool { return w.plan.worker.Lanes > 1 }
+
+// intake says whether a batch can be run now.
+func (w *worker) intake() drive.Intake {
+	if w.laned() && len(w.lanes) == 0 {
+		return drive.ReadAhead
+	}
+	return drive.Take
 }

@@ -73,11 +73,6 @@ type (
 		reply   chan error
 		claimed atomic.Bool
 	}
-	// unpause tells a worker that the time of its pause is over.
-	unpause struct {
-		quiet
-		gen uint64
-	}
 	// enable has the supervisor start a halted worker again.
 	enable struct {
 		quiet
@@ -90,11 +85,10 @@ type (
 	drain struct{ quiet }
 	// persist lets a parked worker write how far it has looked.
 	persist struct{ quiet }
-	// retry lets a worker try again what failed when its delay is over; first as in failed.
-	retry struct {
+	// wake says that something may be due for a worker.
+	wake struct {
 		quiet
-		gen   uint64
-		first store.Position
+		gen uint64
 	}
 
 	// ready tells a supervisor that a child has acquired all it needs, or why it could not.

@@ -28,7 +28,7 @@ func (s *System) Pause(ctx context.Context, name string, until time.Time, q chec
 		if err := w.runner.Pause(ctx, until, q); err != nil {
 			return err
 		}
-		return w.loadPause()
+		return w.reloadPause()
 	})
 }
 
@@ -44,7 +44,7 @@ func (s *System) Resume(ctx context.Context, name string, q checkpoint.Request) 
 		if err := w.runner.Resume(ctx, q); err != nil {
 			return err
 		}
-		return w.loadPause()
+		return w.reloadPause()
 	})
 }
 
@@ -75,22 +75,19 @@ func (s *System) Apply(
 func (w *worker) changed(c checkpoint.Change) {
 	switch c := c.(type) {
 	case checkpoint.Rewind, checkpoint.Reset:
-		w.sentBack()
+		w.moved = true
 	case checkpoint.Widen:
-		w.sentBack()
+		w.moved = true
 		w.rebound(c.Region, c.Kinds)
 	case checkpoint.Rebind:
 		w.rebound(c.Region, c.Kinds)
 	}
 }
 
-// sentBack notes that what failed before counts no more.
-func (w *worker) sentBack() { w.anew, w.trouble = true, nil }
-
 // rebound notes that the worker reads another region.
 func (w *worker) rebound(region store.Region, kinds []string) {
 	w.plan.worker.Region, w.plan.worker.Kinds = region, kinds
-	w.publish() // first: what is new is not done, and then it belongs to the worker
+	w.publish(0) // first: what is new is not done, and then it belongs to the worker
 	w.plan.cell.acquired(w.runner.Progress().Position, w.runner.Region())
 }
 

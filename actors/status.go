@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
@@ -183,16 +184,17 @@ func (s *System) lookForStalls() {
 }
 
 // setAside tells those who watch that an event was set aside, or given up.
-func (c *cell) setAside(v *verdict) {
+func (c *cell) setAside(d drive.Decision) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var reason error = &ParkedError{Worker: c.name, Event: v.first, Err: v.reason.Error()}
-	if v.action == supervision.ActionSkip {
-		reason = &SkippedError{Worker: c.name, Event: v.first, Err: v.reason.Error()}
+	var reason error = &ParkedError{Worker: c.name, Event: d.First, Err: d.Reason.Error()}
+	if d.Action == supervision.ActionSkip {
+		reason = &SkippedError{Worker: c.name, Event: d.First, Err: d.Reason.Error()}
 	}
 	c.watch.tell(Transition{
-		Time: time.Now(), Worker: c.name, Path: c.path, From: c.state, To: c.state, Reason: reason, Attempt: v.attempt, Position: c.position,
+		Time: time.Now(), Worker: c.name, Path: c.path, From: c.state, To: c.state, Reason: reason, Attempt: d.Attempt, Position: c.position,
 	})
+	c.notify()
 }
 
 // stands reports how long a worker that could work has not moved, and whether that is too long and was not told yet.

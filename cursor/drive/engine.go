@@ -27,12 +27,6 @@ type Engine interface {
 	// Done reports whether an event that was read is done, or parked.
 	Done(event store.Position) bool
 
-	// InFlight is the number of tasks that were taken and are not finished.
-	InFlight() int
-	// Pending is the number of events that were read and are not done.
-	Pending() int
-	// Scanned is how far the log was read.
-	Scanned() store.Position
 	// Dirty reports whether a commit has something to write; Idle that there is nothing to take or
 	// to commit.
 	Dirty() bool
@@ -67,7 +61,3 @@ func (r runner) Finish(t Task) { r.Runner.Finish(t.(*cursor.Task)) }
 func (r runner) Again(first store.Position)       { r.Retry(first) }
 func (r runner) Failed(first store.Position) bool { return r.IsFailed(first) }
 func (r runner) Done(event store.Position) bool   { return r.IsDone(event) }
-
-func (r runner) InFlight() int           { return r.Progress().InFlight }
-func (r runner) Pending() int            { return r.Progress().Queued }
-func (r runner) Scanned() store.Position { return r.Progress().Read }

@@ -46,6 +46,8 @@ func TestWhatBecomesOfAnError(t *testing.T) {
 		"batch that halts":                {err: whole(supervision.Halt(nil)), outcome: outcomeCharged, first: 7, halt: true},
 		"batch to park":                   {err: whole(supervision.Park(nil)), outcome: outcomeHalved, first: 7, limit: 4},
 		"handler's own store is closed":   {err: at(store.ErrClosed), outcome: outcomeCharged, first: 7},
+		"handler's own disk is full":      {err: at(store.ErrDiskFull), outcome: outcomeCharged, first: 7},
+		"handler lost a race of its own":  {err: at(&store.ConflictError{}), outcome: outcomeCharged, first: 7},
 		"handler's own checkpoint fenced": {err: at(checkpoint.ErrFenced), outcome: outcomeCharged, first: 7},
 		"handler's own runner commits":    {err: whole(commit(3, store.ErrDiskFull)), outcome: outcomeHalved, first: 7, limit: 4},
 		"lost race":                       {err: commit(7, store.ErrConflict), outcome: outcomeRace, first: 7},
@@ -62,6 +64,7 @@ func TestWhatBecomesOfAnError(t *testing.T) {
 		"key that panics":                 {err: fmt.Errorf("read: %w", key), outcome: outcomeCharged, halt: true},
 		"no room to park":                 {err: &cursor.ParkLimitError{Worker: "w"}, outcome: outcomeCharged, halt: true},
 		"reading fails":                   {err: errBroken, outcome: outcomeCharged},
+		"damage":                          {err: fmt.Errorf("read: %w", store.ErrCorrupt), outcome: outcomeCharged},
 		"reading is cancelled":            {err: errBroken, cancelled: true, outcome: outcomeNothing},
 	} {
 		t.Run(name, func(t *testing.T) {

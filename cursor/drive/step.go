@@ -131,4 +131,7 @@ type Operation struct {
 	Pause *checkpoint.Pause // now; nil for none
 	Moved bool              // what failed before does not count
 	Head  store.Position    // there may be something up to here
+	// Err is of one that failed, nil for none: it ends more than the order where there is a newer
+	// owner, or the store takes no commit any more.
+	Err error
 }

@@ -63,6 +63,16 @@ func (w *Worker) blocked() bool {
 	return own != nil && own.step != troubleTried
 }
 
+// judged reports whether the supervisor has something to decide.
+func (w *Worker) judged() bool {
+	for _, t := range w.failing {
+		if t.step == troubleJudged {
+			return true
+		}
+	}
+	return false
+}
+
 func (w *Worker) report(u Update) { w.updates = append(w.updates, &u) }
 
 // fail does what follows from an error of the engine.

@@ -33,8 +33,9 @@ type Worker struct {
 	flush  flushState
 	fill   fillState
 
-	upTo  store.Position    // there may be something up to here
-	pause *checkpoint.Pause // as it is in the store, nil for none
+	inFlight int               // tasks that were ordered to run and are not finished
+	upTo     store.Position    // there may be something up to here
+	pause    *checkpoint.Pause // as it is in the store, nil for none
 
 	updates  []*Update              // not handed out yet, oldest first
 	crash    *cursor.HandlerError   // to be reported, in workerCrashed
@@ -134,6 +135,7 @@ func (w *Worker) Available(upTo store.Position) {
 // Finished takes back a task that was run.
 func (w *Worker) Finished(t Task) {
 	w.engine.Finish(t)
+	w.inFlight--
 	w.fill = fillStale
 	if w.commit == commitSettled {
 		w.commit = commitDue
@@ -188,8 +190,11 @@ func (w *Worker) Operate() {
 }
 
 // Operated reports that the orders were carried out.
-func (w *Worker) Operated(o Operation) {
+func (w *Worker) Operated(ctx context.Context, now time.Time, o Operation) {
 	w.ops, w.fill, w.pause = opsNone, fillStale, o.Pause
+	if errors.Is(o.Err, checkpoint.ErrFenced) || storeFailed(o.Err) {
+		w.fail(ctx, now, o.Err)
+	}
 	w.upTo = max(w.upTo, o.Head)
 	if o.Moved {
 		w.report(Update{Kind: UpdateMoved})
@@ -220,7 +225,7 @@ func (w *Worker) resting() workerPhase {
 
 // Persist lets a worker that has nothing to do write how far it has read.
 func (w *Worker) Persist() {
-	if w.pull == pullOut && w.engine.InFlight() == 0 {
+	if w.pull == pullOut && w.inFlight == 0 {
 		w.flush = flushDue
 	}
 }
@@ -294,8 +299,8 @@ func (w *Worker) Commit(ctx context.Context, now time.Time) int {
 	return n
 }
 
-// Flush writes how far the worker has read; with upTo, up to which nothing concerns it, it reads on
-// first. Where the worker drains, that closes its engine. What cannot be written is read again by
+// Flush writes how far the worker has read; where upTo is set it reads on first: nothing up to there
+// concerns it, and nothing is queued. Where the worker drains, that closes its engine. What cannot be written is read again by
 // the next incarnation.
 func (w *Worker) Flush(ctx context.Context, now time.Time, upTo store.Position) error {
 	w.flush = flushNone
@@ -307,7 +312,7 @@ func (w *Worker) Flush(ctx context.Context, now time.Time, upTo store.Position) 
 	if w.commit == commitRefused { // a commit here would not report what failed before it
 		return w.refusal
 	}
-	if upTo > w.engine.Scanned() && w.engine.Pending() == 0 {
+	if upTo > 0 {
 		if _, err := w.engine.Fill(ctx, upTo); err != nil {
 			return err
 		}

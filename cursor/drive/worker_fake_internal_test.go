@@ -152,15 +152,9 @@ func (f *fakeEngine) decide(first store.Position) error {
 
 func (f *fakeEngine) Failed(first store.Position) bool { return f.failed[first] }
 func (f *fakeEngine) Done(event store.Position) bool   { return f.done[event] }
-func (f *fakeEngine) InFlight() int                    { return f.inFlight }
-func (f *fakeEngine) Scanned() store.Position          { return f.scanned }
 func (f *fakeEngine) Dirty() bool                      { return len(f.finished) > 0 || f.extra > 0 }
 func (f *fakeEngine) Idle() bool {
 	return f.inFlight == 0 && !f.Dirty() && (len(f.ready) == 0 || f.lanes <= 1 && len(f.failed) > 0)
-}
-
-func (f *fakeEngine) Pending() int {
-	return len(f.ready) + f.inFlight + len(f.finished) + len(f.failed)
 }
 
 // undone is what was read and is neither done nor given to anybody.

@@ -160,7 +160,7 @@ func (w *history) step() StepKind {
 			w.write()
 		}
 	case StepFlush:
-		require.Zero(w.t, w.engine.InFlight())
+		require.Zero(w.t, w.engine.inFlight)
 		_ = w.w.Flush(context.Background(), w.now, 0)
 	case StepOperate, StepUnpause:
 		w.operate(s)
@@ -173,7 +173,7 @@ func (w *history) step() StepKind {
 		}
 	case StepDrained:
 		w.down++
-		require.Zero(w.t, w.engine.InFlight())
+		require.Zero(w.t, w.engine.inFlight)
 	}
 	return s.Kind
 }
@@ -200,7 +200,7 @@ func (w *history) hear(u *Update) {
 
 // operate finds everything written, or is told why it is not.
 func (w *history) operate(s Step) {
-	require.Zero(w.t, w.engine.InFlight())
+	require.Zero(w.t, w.engine.inFlight)
 	require.True(w.t, s.Err != nil || !w.engine.Dirty())
 	o := Operation{Head: w.engine.head}
 	if s.Kind == StepOperate && s.Err == nil && !w.calm {
@@ -216,7 +216,7 @@ func (w *history) operate(s Step) {
 			}
 		}
 	}
-	w.w.Operated(o)
+	w.w.Operated(context.Background(), w.now, o)
 }
 
 // finish ends one of the tasks.

@@ -74,6 +74,8 @@ func (p *play) commit() {
 	p.Commit(context.Background(), p.now)
 }
 
+func (p *play) operated(o Operation) { p.Operated(context.Background(), p.now, o) }
+
 // full lets commits fail for want of room, until the function that is returned is called.
 func (p *play) full() (room func()) {
 	p.engine.commitErr = store.ErrDiskFull
@@ -214,12 +216,12 @@ func TestALostRaceThatACommitForAnOperatorMeetsIsHandledAgain(t *testing.T) {
 	p.Operate()
 	p.commit()
 	p.step(StepOperate)
-	p.Operated(Operation{Pause: &checkpoint.Pause{}})
+	p.operated(Operation{Pause: &checkpoint.Pause{}})
 	p.step(StepWait)
 	require.Equal(t, Paused, p.State())
 	p.Operate()
 	p.step(StepOperate)
-	p.Operated(Operation{})
+	p.operated(Operation{})
 	require.Equal(t, workerWaiting, p.phase)
 	p.now = p.now.Add(time.Minute)
 	p.finish(p.run(1), nil)
@@ -235,7 +237,7 @@ func TestAnOperatorIsAnsweredWithTheReasonWhyNothingCanBeWritten(t *testing.T) {
 	p.Operate()
 	p.commit()
 	require.ErrorIs(t, p.step(StepOperate).Err, store.ErrDiskFull)
-	p.Operated(Operation{})
+	p.operated(Operation{})
 	p.step(StepWait)
 	require.Equal(t, workerWaiting, p.phase)
 }
@@ -244,11 +246,11 @@ func TestAPauseThatIsOverEndsAlsoWhenThatCannotBeWritten(t *testing.T) {
 	p := beginPlay(t, Incarnation{}, 1)
 	p.Operate()
 	p.step(StepOperate)
-	p.Operated(Operation{Pause: &checkpoint.Pause{Until: p.now.Add(time.Hour)}})
+	p.operated(Operation{Pause: &checkpoint.Pause{Until: p.now.Add(time.Hour)}})
 	require.Equal(t, p.now.Add(time.Hour), p.step(StepWait).Until)
 	p.now = p.now.Add(time.Hour)
 	require.NoError(t, p.step(StepUnpause).Err)
-	p.Operated(Operation{})
+	p.operated(Operation{})
 	p.run(1)
 }
 
@@ -262,7 +264,7 @@ func TestAPauseIsOrderedBeforeACrashIsReported(t *testing.T) {
 	p.finish(two, nil)
 	p.Commit(t.Context(), p.now)
 	p.step(StepOperate)
-	p.Operated(Operation{Pause: &checkpoint.Pause{}})
+	p.operated(Operation{Pause: &checkpoint.Pause{}})
 	require.True(t, p.expect(UpdateFailed).Failure.Panic)
 	require.Equal(t, workerLeaving, p.phase)
 	p.Drain(false)
@@ -407,7 +409,7 @@ func TestADecisionAboutAnEventThatNoLongerWaitsIsNotCarriedOut(t *testing.T) {
 	p.Operate()
 	p.step(StepOperate)
 	p.engine.failed, p.engine.ready = make(map[store.Position]bool), []store.Position{1} // it was sent back
-	p.Operated(Operation{Moved: true})
+	p.operated(Operation{Moved: true})
 	p.expect(UpdateMoved)
 	p.Decide(p.now, Decision{First: 1, Action: supervision.ActionPark, Reason: errBroken, Restart: true})
 	p.expect(UpdateRestart)
@@ -490,10 +492,20 @@ func TestAnEventThatAnOperatorSkippedIsNotWaitedFor(t *testing.T) {
 	p.step(StepOperate)
 	require.NoError(t, p.engine.Skip(1, nil, 0))
 	p.engine.extra = 0
-	p.Operated(Operation{})
+	p.operated(Operation{})
 	p.step(StepPull)
 	require.True(t, p.step(StepWait).Until.IsZero())
 	require.Equal(t, Idle, p.State())
+}
+
+func TestAnOrderThatMeetsANewerOwnerHaltsTheWorker(t *testing.T) {
+	p := beginPlay(t, Incarnation{}, 1)
+	p.Operate()
+	p.step(StepOperate)
+	p.operated(Operation{Err: checkpoint.ErrFenced})
+	d, _ := supervision.DirectiveOf(p.expect(UpdateFailed).Failure.Err)
+	require.Equal(t, supervision.ActionHalt, d.Action)
+	p.step(StepWait)
 }
 
 func TestAFailedStoreClosesTheIntake(t *testing.T) {

@@ -87,7 +87,7 @@ func (w *Worker) open() bool {
 }
 
 func (w *Worker) nextInFlight(turn) Step {
-	if !w.open() && (w.engine.InFlight() > 0 || w.commit == commitOrdered) {
+	if !w.open() && (w.inFlight > 0 || w.commit == commitOrdered) {
 		return Step{Kind: StepWait, Until: w.until()}
 	}
 	return Step{}
@@ -183,7 +183,7 @@ func (w *Worker) nextEnd(t turn) Step {
 
 func (w *Worker) nextFlush(turn) Step {
 	switch {
-	case w.flush == flushNone, w.commit == commitOrdered, w.engine.InFlight() > 0:
+	case w.flush == flushNone, w.commit == commitOrdered, w.inFlight > 0:
 		return Step{}
 	case w.commit == commitRefused:
 		w.flush = flushNone
@@ -213,6 +213,7 @@ func (w *Worker) nextBatch(t turn) Step {
 		case err != nil:
 			return w.broken(t, err)
 		case task != nil:
+			w.inFlight++
 			return Step{Kind: StepRun, Task: task}
 		}
 	}
@@ -263,14 +264,14 @@ func (w *Worker) show(step Step) {
 		w.showDelay()
 	case step.Kind == StepRun:
 		w.state = Running
-	case w.engine.InFlight() > 0, w.phase == workerReady:
+	case w.inFlight > 0, w.commit == commitOrdered, w.phase == workerReady:
 	case w.phase == workerClosing:
 		w.state = Stopped
 	case w.phase == workerPaused:
 		w.state = Paused
 	case w.showDelay():
 	case step.Kind == StepPull || step.Kind == StepWait && w.pull == pullOut:
-		if w.phase == workerWorking && w.engine.Pending() == 0 && w.engine.Idle() {
+		if w.phase == workerWorking && w.engine.Idle() && !w.judged() {
 			w.state = Idle
 		}
 	}
