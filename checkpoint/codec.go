@@ -36,12 +36,16 @@ const (
 // A program that does not know former names would repeat effects under the new one. So a record that has some is of
 // a format that such a program refuses to read; all others are as they were before there were names.
 func (r Record) Encode() []byte {
+	return r.encode(make([]byte, 0, 128+len(r.Region)+3*len(r.Pending)))
+}
+
+// encode is Encode into an empty buffer.
+func (r Record) encode(b []byte) []byte {
 	kinds, flags := canonical(r.Kinds), r.flags()
 	version := byte(versionPending)
 	if flags != 0 || len(r.Formerly) > 0 {
 		version = versionNamed
 	}
-	b := make([]byte, 0, 128+len(r.Region)+3*len(r.Pending))
 	b = append(append(b, magic...), version)
 	b = append(b, r.Origin.Store[:]...)
 	b = binary.LittleEndian.AppendUint32(b, r.Origin.Incarnation)

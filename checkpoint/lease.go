@@ -21,6 +21,9 @@ type Lease struct {
 
 	pass, stagedPass Pass
 	unclean          bool
+
+	key   string // of the side value, made once
+	value []byte // of the last write, to be used again: the store copies it before a commit returns
 }
 
 // ID of the checkpoint.
@@ -113,8 +116,18 @@ func (l *Lease) stage(b *store.Batch, next Record, pass Pass) {
 	}
 }
 
+// maxKeptValue bounds the buffer that an owner keeps while it rests.
+const maxKeptValue = 1 << 10
+
 func (l *Lease) write(next Record) store.SideWrite {
-	return store.SideWrite{Key: l.id.key(), Value: next.Encode(), Expect: store.Exactly(l.revision)}
+	if l.key == "" {
+		l.key = l.id.key()
+	}
+	value := next.encode(l.value[:0])
+	if l.value = value; cap(value) > maxKeptValue {
+		l.value = nil
+	}
+	return store.SideWrite{Key: l.key, Value: value, Expect: store.Exactly(l.revision)}
 }
 
 // Committed takes over what was staged. A duplicate receipt changes nothing, as the store wrote nothing for it.

@@ -28,19 +28,30 @@ type Batch struct {
 	// Events is never empty. Read-only.
 	Events []store.Event
 
-	events    []store.Event // as the runner gave them, whatever the handler does to Events
-	ownership Ownership
+	own       *owner        // nil in a batch made by hand
+	events    []store.Event // as the runner set them, whatever the handler does to Events
+	ownership *Ownership    // nil without a checkpoint
 	staged    []reaction
 	begun     int         // the event that the handler works on, -1 when it never said
 	invalid   *EventError // of the first event with a reaction that cannot be encoded, or nil
 
-	parked   bool                   // the events come from the list of what is parked
-	passed   []store.Position       // parked since the batch before, for a worker that keeps its position itself
+	// These are rare, and pointers, so that other batches stay small.
+	again    *again    // of events that may have been handled before, or nil
+	deadline *deadline // nil without a timeout
+}
+
+// again says which events are handled again, and what for.
+type again struct {
+	parked   bool                   // they come from the list of what is parked
 	replayed func(store.Event) bool // nil where nothing is
 	mutes    func(store.Event) bool // reactions to it are dropped; nil where none are
-	restart  func() (over bool)     // of the timeout, if it is not over; nil without one
-	late     int                    // the first event that was begun when the timeout was over, 0 for none
-	own      *owner                 // nil in a batch made by hand
+	passed   []store.Position       // parked since the batch before, for a worker that keeps its position itself
+}
+
+// deadline is the timeout of an event.
+type deadline struct {
+	restart func() (over bool) // if it is not over
+	late    int                // the first event that was begun when it was over, 0 for none
 }
 
 type reaction struct {
@@ -51,7 +62,11 @@ type reaction struct {
 
 // NewBatch makes a batch by hand, to test a handler with. The zero Ownership stands for a worker without a checkpoint.
 func NewBatch(events []store.Event, w Ownership) *Batch {
-	return &Batch{Events: events, events: events, ownership: w, begun: -1}
+	b := &Batch{Events: events, events: events, begun: -1}
+	if w != (Ownership{}) {
+		b.ownership = &w
+	}
+	return b
 }
 
 // Begin says that the handler is done with everything before Events[i] and works on that event now. If it panics, the
@@ -60,27 +75,36 @@ func NewBatch(events []store.Event, w Ownership) *Batch {
 func (b *Batch) Begin(i int) {
 	_ = b.events[i]
 	b.begun = i
-	if b.restart != nil && b.restart() && b.late == 0 {
-		b.late = i
+	if d := b.deadline; d != nil && d.restart() && d.late == 0 {
+		d.late = i
 	}
 }
 
 // Replayed reports whether Events[i] is handled again because the worker was rewound behind it: it was handled before, with
 // its reactions. What is staged for it now is dropped, unless the rewind asked to emit again.
-func (b *Batch) Replayed(i int) bool { return b.replayed != nil && b.replayed(b.events[i]) }
+func (b *Batch) Replayed(i int) bool {
+	return b.again != nil && b.again.replayed != nil && b.again.replayed(b.events[i])
+}
 
 // Parked reports whether the events were set aside, and are handled again because an operator said so: they lie before others
 // that are done, and maybe behind some that are not.
-func (b *Batch) Parked() bool { return b.parked }
+func (b *Batch) Parked() bool { return b.again != nil && b.again.parked }
 
 // PassedOver returns, ascending, the positions that a worker with an ExternalPosition passes over when it moves its position to the last event
 // of the batch: of what is set aside since the batch before, so that it is not in this one. Who keeps the position
 // keeps these too, and knows then what is not handled before it. There may be some that it knows already. It is nil for
 // other workers.
-func (b *Batch) PassedOver() []store.Position { return b.passed }
+func (b *Batch) PassedOver() []store.Position {
+	if b.again == nil {
+		return nil
+	}
+	return b.again.passed
+}
 
 // muted reports whether the reactions to Events[i] are dropped.
-func (b *Batch) muted(i int) bool { return b.mutes != nil && b.mutes(b.events[i]) }
+func (b *Batch) muted(i int) bool {
+	return b.again != nil && b.again.mutes != nil && b.again.mutes(b.events[i])
+}
 
 // Trace gives the chain of causes of Events[i], nearest first, as far as the store has them, at most 64. It is empty for a
 // batch made by hand.
@@ -129,7 +153,12 @@ func (b *Batch) Staged() []store.Proposal {
 
 // AtLeastOnce gives the witness, and false when the worker has no checkpoint: then an event comes again after a failure,
 // but not after the end of the process.
-func (b *Batch) AtLeastOnce() (Ownership, bool) { return b.ownership, b.ownership != Ownership{} }
+func (b *Batch) AtLeastOnce() (Ownership, bool) {
+	if b.ownership == nil {
+		return Ownership{}, false
+	}
+	return *b.ownership, true
+}
 
 // proposals gives the reactions to Events[from:to], nil when there are none.
 func (b *Batch) proposals(from, to int) []store.Proposal {

@@ -2,7 +2,6 @@ package cursor
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/penstock-io/penstock/checkpoint"
@@ -133,9 +132,9 @@ func (r *Runner) Replay(ctx context.Context, which ParkedFilter, q checkpoint.Re
 	if err := requested(ctx, r, "replay", q); err != nil {
 		return nil, err
 	}
-	keys, err := r.selected(which)
+	keys, err := which.keys(&r.list)
 	if err != nil {
-		return nil, err
+		return nil, r.own.wrap("replay", err)
 	}
 	chosen := r.list.events(keys)
 	if q.DryRun || len(chosen) == 0 {
@@ -166,9 +165,12 @@ func (r *Runner) Discard(ctx context.Context, event store.Position, q checkpoint
 	if err := requested(ctx, r, "discard", q); err != nil {
 		return err
 	}
-	keys, err := r.selected(ParkedFilter{Position: event})
-	if err != nil || q.DryRun {
-		return err
+	keys, err := ParkedFilter{Position: event}.keys(&r.list)
+	if err != nil {
+		return r.own.wrap("discard", err)
+	}
+	if q.DryRun {
+		return nil
 	}
 	k, given := r.list.keys[keys[0]], r.list.at[event]
 	sides := []store.SideWrite{checkpoint.Unpark(r.own.lease.ID(), event)}
@@ -184,13 +186,4 @@ func (r *Runner) Discard(ctx context.Context, event store.Position, q checkpoint
 	}
 	r.list.discard(given)
 	return nil
-}
-
-// selected returns the keys that a filter selects.
-func (r *Runner) selected(f ParkedFilter) ([]string, error) {
-	keys, err := f.keys(&r.list)
-	if err != nil {
-		return nil, r.own.wrap(strings.ToValidUTF8(f.String(), "?"), err)
-	}
-	return keys, nil
 }

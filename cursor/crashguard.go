@@ -16,6 +16,9 @@ import (
 //
 // Normal running pays nothing.
 type crashGuard struct {
+	win  *window
+	list *parkedList
+
 	left    int            // so many events besides parked ones may still be the one; 0 means off
 	until   store.Position // and none after this
 	event   store.Position // the attempt mark: the event handled last while on, 0 for none
@@ -24,19 +27,19 @@ type crashGuard struct {
 
 // arm turns the guard on, with the mark that the process before left.
 func (g *crashGuard) arm(left int, until store.Position, r checkpoint.Record) {
-	*g = crashGuard{left: left, until: until, event: r.Trying, crashes: r.Tries}
+	g.left, g.until, g.event, g.crashes = left, until, r.Trying, r.Tries
 }
 
-func (g *crashGuard) clear() { *g = crashGuard{} }
+func (g *crashGuard) clear() { g.left, g.until, g.event, g.crashes = 0, 0, 0, 0 }
 
-// on reports whether the guard is on, for a runner that has done everything up to floor.
-func (g *crashGuard) on(floor store.Position, replaying bool) bool {
-	return g.left > 0 && (floor < g.until || replaying)
+// on reports whether something is not passed yet that may have been in flight.
+func (g *crashGuard) on() bool {
+	return g.left > 0 && (g.win.floor() < g.until || g.list.replaying())
 }
 
 // expire turns the guard off once it is passed, for good: a replay that begins later is none of its business.
-func (g *crashGuard) expire(floor store.Position, replaying bool) {
-	if g.left > 0 && !g.on(floor, replaying) {
+func (g *crashGuard) expire() {
+	if g.left > 0 && !g.on() {
 		g.clear()
 	}
 }

@@ -14,21 +14,11 @@ import (
 var errNotFailed = errors.New("the event has not failed")
 
 // IsFailed reports whether the event at a position failed and waits for [Runner.Retry], [Runner.Park] or [Runner.Skip].
-func (r *Runner) IsFailed(first store.Position) bool { return r.failedQueue(first) != nil }
-
-// failedQueue finds the queue that waits for a decision about an event, nil if there is none.
-func (r *Runner) failedQueue(first store.Position) *queue {
-	for _, q := range r.next.undecided() {
-		if q.events[0].Position == first {
-			return q
-		}
-	}
-	return nil
-}
+func (r *Runner) IsFailed(first store.Position) bool { return r.next.failed(first) != nil }
 
 // Retry lets an event that failed be handled again.
 func (r *Runner) Retry(first store.Position) {
-	if q := r.failedQueue(first); q != nil {
+	if q := r.next.failed(first); q != nil {
 		r.next.release(q)
 	}
 }
@@ -36,7 +26,7 @@ func (r *Runner) Retry(first store.Position) {
 // Park parks an event that failed, and holds what follows of its key. It is durable with the next [Runner.Commit]. Errors:
 // [ErrNoCheckpoint], [*ParkLimitError], [*KeyError], and then nothing is changed.
 func (r *Runner) Park(first store.Position, reason error, attempts int) error {
-	q := r.failedQueue(first)
+	q := r.next.failed(first)
 	switch {
 	case q == nil:
 		return r.own.wrap(fmt.Sprintf("park %d", first), errNotFailed)
@@ -57,7 +47,7 @@ func (r *Runner) Park(first store.Position, reason error, attempts int) error {
 // Skip discards an event that failed: it counts as done, and an audit event says so. It is durable with the next
 // [Runner.Commit].
 func (r *Runner) Skip(first store.Position, reason error, attempts int) error {
-	q := r.failedQueue(first)
+	q := r.next.failed(first)
 	if q == nil {
 		return r.own.wrap(fmt.Sprintf("skip %d", first), errNotFailed)
 	}

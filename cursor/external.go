@@ -74,7 +74,7 @@ func (r *Runner) resume(ctx context.Context) error {
 		return err
 	}
 	at, err := own.worker.ExternalPosition(ctx, ResumeState{
-		Ownership: own.ownership(), Start: start.scanned, Parked: slices.Sorted(maps.Keys(r.list.at)),
+		Ownership: *own.ownership, Start: start.scanned, Parked: slices.Sorted(maps.Keys(r.list.at)),
 		Formerly: own.record().Formerly, st: own.st,
 	})
 	if err != nil {

@@ -39,6 +39,8 @@ const (
 	eventBytes = 320
 	// smallBuffer is how many positions a buffer may have that a worker keeps while it rests.
 	smallBuffer = 64
+	// maxKeptSides is the same for side values.
+	maxKeptSides = 4
 	// maxTrace is how many causes of an event are looked up.
 	maxTrace = 64
 )

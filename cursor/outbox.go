@@ -23,8 +23,10 @@ type outbox struct {
 	survived bool             // the process outlived an event that was marked, and the checkpoint does not say so
 	clean    bool             // what the next commit says about the end
 
-	ranges    []taskRange      // buffer of write
-	positions []store.Position // buffer of writeRanges
+	// Buffers of a commit. The store has copied what they hold when it is done.
+	ranges    []taskRange
+	positions []store.Position
+	written   []store.SideWrite
 }
 
 func (o *outbox) empty() bool {
@@ -73,8 +75,12 @@ func (o *outbox) write(ctx context.Context, b store.Batch, done []store.Position
 	var err error
 	switch {
 	case o.own.lease != nil:
+		if len(b.Sides) == 0 {
+			b.Sides = o.written[:0]
+		}
 		o.own.lease.Stage(&b, o.move(next))
 		err = o.own.commit(ctx, b)
+		o.keep(b.Sides)
 	case len(b.Events) > 0:
 		_, err = o.own.st.Commit(context.WithoutCancel(ctx), b)
 	}
@@ -82,6 +88,29 @@ func (o *outbox) write(ctx context.Context, b store.Batch, done []store.Position
 		o.win.advance(next, len(done))
 	}
 	return err
+}
+
+// markAttempt notes durably that an event is about to be handled alone. It returns how many processes ended at it, and whether it
+// was marked: an event at which they ended too often is not handled.
+func (o *outbox) markAttempt(ctx context.Context, event store.Position) (crashes int, marked bool, err error) {
+	crashes = o.guard.begin(event)
+	if o.own.looping(crashes) {
+		o.guard.survived()
+		return crashes, false, nil
+	}
+	if err := o.write(ctx, store.Batch{}, nil); err != nil {
+		o.guard.survived()
+		return crashes, false, &CommitError{Worker: o.own.worker.Name, Err: err}
+	}
+	return crashes, true, nil
+}
+
+// keep lets a small list of side values be used again.
+func (o *outbox) keep(sides []store.SideWrite) {
+	clear(sides)
+	if o.written = sides[:0]; cap(sides) > maxKeptSides {
+		o.written = nil
+	}
 }
 
 // move is the checkpoint that says what a frontier does.

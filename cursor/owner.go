@@ -15,6 +15,22 @@ type owner struct {
 	worker Worker
 	region store.Region      // of the worker, less the kinds that it does not handle
 	lease  *checkpoint.Lease // nil for a volatile worker
+	// ownership is what batches are given; nil for a volatile worker. It is never written to after it was made.
+	ownership *Ownership
+}
+
+// hold takes a lease over.
+func (o *owner) hold(l *checkpoint.Lease) {
+	o.lease = l
+	o.ownership = &Ownership{ID: l.ID(), FirstName: l.FirstName(), Epoch: l.Record().Epoch, Origin: o.st.Origin()}
+}
+
+// bounded is a position to read up to, not beyond the head.
+func (o *owner) bounded(upTo store.Position) store.Position {
+	if head := o.st.Head(); upTo == 0 || upTo > head {
+		return head
+	}
+	return upTo
 }
 
 // wrap adds the name of the worker and what it was doing to an error.
@@ -36,15 +52,6 @@ func (o *owner) pass() checkpoint.Pass {
 	return o.lease.Pass()
 }
 
-func (o *owner) ownership() Ownership {
-	if o.lease == nil {
-		return Ownership{}
-	}
-	return Ownership{
-		ID: o.lease.ID(), FirstName: o.lease.FirstName(), Epoch: o.lease.Record().Epoch, Origin: o.st.Origin(),
-	}
-}
-
 // external reports whether the worker keeps its position itself.
 func (o *owner) external() bool { return o.worker.ExternalPosition != nil }
 
@@ -60,6 +67,9 @@ func (o *owner) windowSize() int {
 
 // attempts is how often the process may end while one event is handled, before the event is taken for the reason.
 func (o *owner) attempts() int { return o.worker.Policy.WithDefaults().Attempts }
+
+// looping reports whether the process ended so often at an event that it is not handled any more.
+func (o *owner) looping(crashes int) bool { return crashes > 0 && crashes >= o.attempts() }
 
 // lazy reports whether a batch need not wait for its sync.
 func (o *owner) lazy(b store.Batch) bool { return len(b.Events) == 0 && !o.worker.SyncCheckpoints }

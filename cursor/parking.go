@@ -163,9 +163,27 @@ func (p *parking) passedOver(after, upTo store.Position) (parked []store.Positio
 	return parked
 }
 
-// emittedOf returns which of some parked events have had their reactions written, and which of these do not emit again. The
-// functions do not read the list: they may run beside changes of it.
-func (p *parking) emittedOf(events []store.Event) (replayed, muted func(store.Event) bool) {
+// batch makes a batch of the first n events of a queue.
+func (p *parking) batch(q *queue, n int) Batch {
+	events := q.events[:n:n]
+	b := Batch{Events: events, events: events, own: p.own, ownership: p.own.ownership, begun: -1}
+	switch pass := p.own.pass(); {
+	case q.parked:
+		b.again = p.emittedOf(events)
+	case !pass.Empty():
+		b.again = &again{replayed: pass.Replayed, mutes: pass.Mutes}
+	}
+	if p.own.external() && !q.parked {
+		if passed := p.passedOver(p.win.lastHandled, events[n-1].Position); passed != nil {
+			b.again = &again{passed: passed}
+		}
+	}
+	return b
+}
+
+// emittedOf says which of some parked events have had their reactions written, and which of these do not emit again. The
+// functions do not read the list: the handler may run beside changes of it.
+func (p *parking) emittedOf(events []store.Event) *again {
 	var emitted, silent []store.Position
 	for i := range events {
 		if entry := p.list.at[events[i].Position]; entry != nil && entry.Replay {
@@ -175,7 +193,7 @@ func (p *parking) emittedOf(events []store.Event) (replayed, muted func(store.Ev
 			}
 		}
 	}
-	return among(emitted), among(silent)
+	return &again{parked: true, replayed: among(emitted), mutes: among(silent)}
 }
 
 // among reports whether an event is in a list.

@@ -37,6 +37,8 @@ type window struct {
 	done  frontier
 	spare []store.Position // the buffer in which the next frontier is built
 	at    place            // read up to here
+	// lastHandled is the last event that was committed as handled, or where a runner with a checkpoint began.
+	lastHandled store.Position
 
 	bytes int // of the payloads in the queues
 	limit int // of the first batch of a new queue, 0 for none

@@ -30,10 +30,9 @@ type Runner struct {
 	replay replays
 	next   schedule
 
-	lastHandled store.Position // the last event that was committed as handled, or where the runner began
-	inFlight    int            // tasks that are with a handler
-	finished    []*Task        // handled, not committed
-	current     *Task          // of Step, while its handler runs
+	inFlight int     // tasks that are with a handler
+	finished []*Task // handled, not committed
+	current  *Task   // of Step, while its handler runs
 }
 
 // NewRunner checks the worker and acquires its checkpoint, which fences the runner before. Errors: [*WorkerError], those
@@ -68,6 +67,7 @@ func NewRunner(ctx context.Context, st *store.Store, w Worker) (*Runner, error) 
 // compose connects the parts. Each knows only those that it is given here.
 func (r *Runner) compose() {
 	r.win.laned = r.own.laned()
+	r.guard = crashGuard{win: &r.win, list: &r.list}
 	r.out = outbox{own: &r.own, win: &r.win, list: &r.list, guard: &r.guard}
 	r.park = parking{own: &r.own, win: &r.win, list: &r.list, out: &r.out}
 	r.feed = feed{own: &r.own, win: &r.win, parking: &r.park, gaps: gaps{limit: r.own.worker.Gaps}}
@@ -81,7 +81,7 @@ func (r *Runner) acquire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.own.lease = lease
+	r.own.hold(lease)
 	if lease.Unclean() {
 		r.guard.arm(r.own.windowSize(), r.own.st.Head(), lease.Record())
 	}
@@ -96,7 +96,7 @@ func (r *Runner) restore(ctx context.Context) error {
 	record := r.own.lease.Record()
 	r.feed.ahead.drop()
 	r.win.reset(placeOf(record))
-	r.lastHandled = record.Scanned
+	r.win.lastHandled = record.Scanned
 	r.finished = nil
 	r.out.discard()
 	if err := r.park.load(); err != nil {
@@ -110,7 +110,7 @@ func (r *Runner) ClearCrashGuard() { r.guard.clear() }
 
 // Guarded reports whether the next event may be the one that killed the process before: then it is handled alone. That ends
 // once everything is passed that may have been in flight then.
-func (r *Runner) Guarded() bool { return r.guard.on(r.win.floor(), r.list.replaying()) }
+func (r *Runner) Guarded() bool { return r.guard.on() }
 
 // Limit bounds the first batch of each queue, those of parked events included: for callers that know that a bigger one
 // failed. Batches that succeed grow again.

@@ -1,6 +1,10 @@
 package cursor
 
-import "context"
+import (
+	"context"
+
+	"github.com/penstock-io/penstock/store"
+)
 
 // schedule decides which queue is handled next.
 type schedule struct {
@@ -53,6 +57,25 @@ func (s *schedule) release(q *queue) {
 	s.win.list(q)
 }
 
+// done takes back the queue of a task that is committed, as far as it can be.
+func (s *schedule) done(t *Task) {
+	q := t.queue
+	if q.limit > 0 && t.committed == t.Size() { // what failed is passed
+		q.grow()
+	}
+	q.busy = false
+	if q.parked {
+		s.list.handled(q, t.committed)
+		return
+	}
+	s.guard.committed(t.committed)
+	if t.committed > 0 {
+		s.win.lastHandled = t.at(t.committed - 1)
+	}
+	s.win.pop(q, t.committed)
+	s.win.list(q)
+}
+
 // undecided returns the queues that wait for a decision.
 func (s *schedule) undecided() (waiting []*queue) {
 	for q := range s.win.queues() {
@@ -68,12 +91,27 @@ func (s *schedule) undecided() (waiting []*queue) {
 	return waiting
 }
 
+// failed finds the queue that waits for a decision about an event, nil if there is none.
+func (s *schedule) failed(first store.Position) *queue {
+	for _, q := range s.undecided() {
+		if q.events[0].Position == first {
+			return q
+		}
+	}
+	return nil
+}
+
 // limitTo bounds the next batch of each queue.
 func (s *schedule) limitTo(n int) {
 	s.win.limitTo(n)
 	for _, k := range s.list.keys {
 		k.queue.limit = n
 	}
+}
+
+// caughtUp reports whether everything up to a position is done.
+func (s *schedule) caughtUp(upTo store.Position) bool {
+	return s.win.at.scanned >= upTo && len(s.win.done.undone) == 0 && !s.list.draining()
 }
 
 // idle reports whether nothing can be taken.

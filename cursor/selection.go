@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
@@ -36,9 +37,9 @@ func (f ParkedFilter) keys(list *parkedList) ([]string, error) {
 	case f.Position == 0 && list.keys[f.Key] != nil:
 		return []string{f.Key}, nil
 	case f.Position == 0 || entry == nil:
-		return nil, ErrNotParked
+		return nil, fmt.Errorf("%s: %w", strings.ToValidUTF8(f.String(), "?"), ErrNotParked)
 	case entry.Held:
-		return nil, fmt.Errorf("only held after others of its key: %w", ErrNotParked)
+		return nil, fmt.Errorf("%s is only held after others of its key: %w", f, ErrNotParked)
 	default:
 		return []string{entry.Key}, nil
 	}

@@ -33,7 +33,7 @@ type Outcome struct {
 //   - [*KeyError], [*ParkLimitError]: nothing can be handled without order, or room to park events.
 //   - an error of reading, which wraps that of the store.
 func (r *Runner) Step(ctx context.Context, upTo store.Position, limit int) (Outcome, error) {
-	upTo = r.bounded(upTo)
+	upTo = r.own.bounded(upTo)
 	if t := r.current; t != nil { // the handler took its goroutine along
 		r.current = nil
 		return r.finishStep(ctx, t, upTo)
@@ -55,7 +55,7 @@ func (r *Runner) Step(ctx context.Context, upTo store.Position, limit int) (Outc
 	}
 	if t == nil { // all that was read is held after what is parked, or left out
 		n, err := r.Commit(ctx)
-		return Outcome{Committed: n, CaughtUp: r.caughtUp(upTo)}, err
+		return Outcome{Committed: n, CaughtUp: r.next.caughtUp(upTo)}, err
 	}
 	r.current = t
 	t.Run(ctx)
@@ -76,26 +76,14 @@ func (r *Runner) finishStep(ctx context.Context, t *Task, upTo store.Position) (
 	} else {
 		err = t.Err()
 	}
-	out.CaughtUp = r.caughtUp(upTo)
+	out.CaughtUp = r.next.caughtUp(upTo)
 	return out, err
-}
-
-func (r *Runner) caughtUp(upTo store.Position) bool {
-	return r.win.at.scanned >= upTo && len(r.win.done.undone) == 0 && !r.list.draining()
-}
-
-// bounded is a position to read up to, not beyond the head.
-func (r *Runner) bounded(upTo store.Position) store.Position {
-	if head := r.own.st.Head(); upTo == 0 || upTo > head {
-		return head
-	}
-	return upTo
 }
 
 // Fill reads on up to position upTo (0, or more than the head: the head) as far as there is room, and puts what it finds
 // where [Runner.Next] takes it from. It reports whether everything up to there was read.
 func (r *Runner) Fill(ctx context.Context, upTo store.Position) (caughtUp bool, err error) {
-	return r.feed.fill(ctx, r.bounded(upTo), 0)
+	return r.feed.fill(ctx, r.own.bounded(upTo), 0)
 }
 
 // Next takes the next batch of at most limit events (0 for Worker.BatchSize) that can be handled now, or nil: then
@@ -105,7 +93,7 @@ func (r *Runner) Fill(ctx context.Context, upTo store.Position) (caughtUp bool, 
 // An error is that of the commit by which a worker whose predecessor died notes which event it is about to try, or of that by
 // which one that keeps its position itself notes what was parked.
 func (r *Runner) Next(ctx context.Context, limit int) (*Task, error) {
-	r.expireGuard()
+	r.guard.expire()
 	guarded := r.Guarded()
 	if (guarded || !r.own.laned()) && (r.inFlight > 0 || len(r.finished) > 0) {
 		return nil, nil
@@ -119,56 +107,23 @@ func (r *Runner) Next(ctx context.Context, limit int) (*Task, error) {
 	if q == nil || err != nil {
 		return nil, err
 	}
-	t := &Task{own: &r.own, queue: q}
+	t := &Task{queue: q}
 	n := min(len(q.events), r.own.worker.batchSize(limit))
 	if q.limit > 0 {
 		n = min(n, q.limit)
 	}
 	if guarded {
 		n = 1
-		if err := r.markAttempt(ctx, t, q.events[0].Position); err != nil {
+		if t.crashes, t.marked, err = r.out.markAttempt(ctx, q.events[0].Position); err != nil {
 			r.next.back(q)
 			return nil, err
 		}
 	}
-	t.events = q.events[:n:n]
-	r.prepare(t)
+	t.batch = r.park.batch(q, n)
 	q.busy = true
 	r.inFlight++
 	return t, nil
 }
-
-// prepare makes the batch of a task.
-func (r *Runner) prepare(t *Task) {
-	t.batch = Batch{Events: t.events, events: t.events, ownership: r.own.ownership(), begun: -1, own: &r.own}
-	if r.own.external() && !t.queue.parked {
-		t.batch.passed = r.park.passedOver(r.lastHandled, t.events[len(t.events)-1].Position)
-	}
-	switch pass := r.own.pass(); {
-	case t.queue.parked: // the handler may run beside changes of the list
-		t.batch.parked = true
-		t.batch.replayed, t.batch.mutes = r.park.emittedOf(t.events)
-	case !pass.Empty():
-		t.batch.replayed, t.batch.mutes = pass.Replayed, pass.Mutes
-	}
-}
-
-// markAttempt notes durably that an event is about to be handled alone, and counts how often that ended with the process.
-func (r *Runner) markAttempt(ctx context.Context, t *Task, event store.Position) error {
-	t.crashes = r.guard.begin(event)
-	if t.looping() { // it will not be handled
-		r.guard.survived()
-		return nil
-	}
-	if err := r.out.write(ctx, store.Batch{}, nil); err != nil {
-		r.guard.survived()
-		return &CommitError{Worker: r.own.worker.Name, Err: err}
-	}
-	t.marked = true
-	return nil
-}
-
-func (r *Runner) expireGuard() { r.guard.expire(r.win.floor(), r.list.replaying()) }
 
 // Finish takes back a task that has run. What was handled is written by the next [Runner.Commit]. If the handler failed,
 // what it failed at stays where it is, with all that follows it, until [Runner.Retry], [Runner.Park] or [Runner.Skip] decides
@@ -186,7 +141,7 @@ func (r *Runner) Finish(t *Task) {
 	if t.failed != nil && t.cancelled == nil {
 		q.blocked = true
 		if t.failed.err.Event == 0 {
-			q.limit = max(1, len(t.events)/2)
+			q.limit = max(1, t.Size()/2)
 		}
 	}
 	if t.good > 0 {
@@ -220,11 +175,11 @@ func (r *Runner) Commit(ctx context.Context) (int, error) {
 			continue
 		}
 		t.queue.blocked = t.queue.blocked || t == rejected
-		r.release(t)
+		r.next.done(t)
 	}
 	clear(r.finished[len(waiting):])
 	r.finished = waiting
-	r.expireGuard()
+	r.guard.expire()
 	return n, err
 }
 
@@ -233,23 +188,4 @@ func committed(tasks []*Task) (n int) {
 		n += t.committed
 	}
 	return n
-}
-
-// release returns the queue of a task that is committed, as far as it can be, to the schedule.
-func (r *Runner) release(t *Task) {
-	q := t.queue
-	if q.limit > 0 && t.committed == len(t.events) { // what failed is passed
-		q.grow()
-	}
-	q.busy = false
-	if q.parked {
-		r.list.handled(q, t.committed)
-		return
-	}
-	r.guard.committed(t.committed)
-	if t.committed > 0 {
-		r.lastHandled = t.events[t.committed-1].Position
-	}
-	r.win.pop(q, t.committed)
-	r.win.list(q)
 }

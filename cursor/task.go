@@ -13,13 +13,11 @@ import (
 // Task is a batch to handle, made by [Runner.Next]. Run may be called on any goroutine; everything else is for the one
 // that the runner belongs to, once Run has returned or has ended its goroutine.
 type Task struct {
-	own     *owner
 	queue   *queue
-	events  []store.Event
 	batch   Batch
 	crashes int // of processes that handled the event alone
-	marked  bool
 
+	marked    bool
 	action    Action
 	failed    *failure
 	cancelled error // of the context that Run was given
@@ -30,17 +28,17 @@ type Task struct {
 // Run calls the handler and keeps the outcome for [Runner.Finish]. A panic of the handler is kept too; if it ends its goroutine
 // with runtime.Goexit, Run does not return, but Finish may be called all the same.
 func (t *Task) Run(ctx context.Context) {
-	if t.looping() {
+	if t.batch.own.looping(t.crashes) {
 		t.fail(0, ErrCrashLoop)
 		return
 	}
 	parent := ctx
-	if d := t.own.worker.Timeout; d > 0 {
+	if d := t.batch.own.worker.Timeout; d > 0 {
 		limited, cancel := context.WithCancelCause(ctx)
 		timer := time.AfterFunc(d, func() { cancel(ErrTimeout) })
 		defer timer.Stop()
 		defer cancel(nil)
-		t.batch.restart = func() bool { timer.Reset(d); return limited.Err() != nil }
+		t.batch.deadline = &deadline{restart: func() bool { timer.Reset(d); return limited.Err() != nil }}
 		ctx = limited
 	}
 	returned := false
@@ -55,9 +53,6 @@ func (t *Task) Run(ctx context.Context) {
 	returned = true
 }
 
-// looping reports whether the process ended so often at the event that it is not handled any more.
-func (t *Task) looping() bool { return t.crashes > 0 && t.crashes >= t.own.attempts() }
-
 // call runs the handler and turns a panic into a failure.
 func (t *Task) call(ctx context.Context) {
 	defer func() {
@@ -65,7 +60,7 @@ func (t *Task) call(ctx context.Context) {
 			t.action, t.failed = Continue, t.panicked(panicError(value))
 		}
 	}()
-	action, err := t.own.worker.Handle(ctx, &t.batch)
+	action, err := t.batch.own.worker.Handle(ctx, &t.batch)
 	if err == nil && action > StopWithRollback {
 		err = fmt.Errorf("cursor: handler returned an unknown %s", action)
 	}
@@ -81,12 +76,12 @@ func (t *Task) call(ctx context.Context) {
 // classify decides how many events are done. When the caller's context ended, the failure of a handler says nothing about
 // its events.
 func (t *Task) classify(parent, ctx context.Context) {
-	t.good = len(t.events)
+	t.good = t.Size()
 	if t.failed == nil {
 		return
 	}
 	if err := parent.Err(); err != nil {
-		t.good, t.cancelled = 0, fmt.Errorf("cursor: worker %q: %w", t.own.worker.Name, err)
+		t.good, t.cancelled = 0, fmt.Errorf("cursor: worker %q: %w", t.batch.own.worker.Name, err)
 		return
 	}
 	t.good = t.failed.at
@@ -104,7 +99,8 @@ func (t *Task) classify(parent, ctx context.Context) {
 // done nevertheless. It is handled again, as if it had not been tried.
 func (t *Task) timedOutByPredecessor() bool {
 	at, b := t.failed.at, &t.batch
-	return at > 0 && !t.failed.err.Panic && (b.late > 0 && b.late <= at || b.begun >= 0 && b.begun < at)
+	late := b.deadline.late
+	return at > 0 && !t.failed.err.Panic && (late > 0 && late <= at || b.begun >= 0 && b.begun < at)
 }
 
 // Err is how the handler failed, a [*HandlerError], or the error of the context that Run was given if that ended; nil if
@@ -123,10 +119,13 @@ func (t *Task) Err() error {
 func (t *Task) Action() Action { return t.action }
 
 // Size is the number of events of the task.
-func (t *Task) Size() int { return len(t.events) }
+func (t *Task) Size() int { return len(t.batch.events) }
 
 // First is the position of the first event of the task.
-func (t *Task) First() store.Position { return t.events[0].Position }
+func (t *Task) First() store.Position { return t.at(0) }
+
+// at is the position of event i of the task.
+func (t *Task) at(i int) store.Position { return t.batch.events[i].Position }
 
 // failure is a failed handler: at is the index of the first event that is not done.
 type failure struct {
@@ -149,34 +148,34 @@ func (t *Task) panicked(err error) *failure {
 }
 
 func (t *Task) fail(at int, err error) {
-	t.failed = t.failureAt(at, &EventError{Index: at, Position: t.events[at].Position, Err: err})
+	t.failed = t.failureAt(at, &EventError{Index: at, Position: t.at(at), Err: err})
 }
 
 func (t *Task) failedAt(err error) *failure {
 	at := -1
 	var named *EventError
-	if errors.As(err, &named) && named.Index >= 0 && named.Index < len(t.events) {
+	if errors.As(err, &named) && named.Index >= 0 && named.Index < t.Size() {
 		at = named.Index
 		// A copy gets the position: the handler may return the same error again, elsewhere, while this one is read.
 		if err == error(named) { //nolint:errorlint // only the outermost error is replaced
 			err = named.Err
 		}
-		err = &EventError{Index: at, Position: t.events[at].Position, Err: err}
+		err = &EventError{Index: at, Position: t.at(at), Err: err}
 	}
 	return t.failureAt(at, err)
 }
 
 // failureAt takes -1 for an event that is not known. In a batch of one it always is.
 func (t *Task) failureAt(at int, err error) *failure {
-	if len(t.events) == 1 {
+	if t.Size() == 1 {
 		at = 0
 	}
 	first := max(at, 0)
 	f := &failure{at: first, err: &HandlerError{
-		Worker: t.own.worker.Name, First: t.events[first].Position, Size: len(t.events), Crashes: t.crashes, Err: err,
+		Worker: t.batch.own.worker.Name, First: t.at(first), Size: t.Size(), Crashes: t.crashes, Err: err,
 	}}
 	if at >= 0 {
-		f.err.Event = t.events[at].Position
+		f.err.Event = t.at(at)
 	}
 	return f
 }

@@ -98,9 +98,9 @@ func (o *outbox) writeRanges(ctx context.Context, ranges []taskRange) error {
 		unparks = unparks || s.task.queue.parked
 		for i := s.from; i < s.to; i++ {
 			if s.task.queue.parked {
-				o.unpark(&b, &s.task.events[i])
+				o.unpark(&b, &s.task.batch.events[i])
 			} else {
-				done = append(done, s.task.events[i].Position)
+				done = append(done, s.task.at(i))
 			}
 		}
 	}
@@ -135,10 +135,10 @@ func refused(err error) bool {
 
 // refusal names the event whose reactions are refused: invalid ones are a failure of the handler, a lost race is not.
 func (t *Task) refusal(at int, err error) error {
-	event, worker := t.events[at].Position, t.own.worker.Name
+	event, worker := t.at(at), t.batch.own.worker.Name
 	if errors.Is(err, store.ErrInvalid) && len(t.batch.proposals(at, at+1)) > 0 {
 		err = fmt.Errorf("reactions are refused: %w", err)
-		return &HandlerError{Worker: worker, Event: event, First: event, Size: len(t.events), Err: err}
+		return &HandlerError{Worker: worker, Event: event, First: event, Size: t.Size(), Err: err}
 	}
 	return &CommitError{Worker: worker, Event: event, Err: err}
 }
