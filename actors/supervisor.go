@@ -94,7 +94,7 @@ func (s *supervisor) reported(c actor.Context, now time.Time, message any) {
 	case *passed:
 		s.do(c, s.tree.Passed(now, m.child, m.gen, m.event))
 	case *anew:
-		s.do(c, s.tree.Rewound(m.child, m.gen))
+		s.do(c, s.tree.Rewound(m.child))
 	case *again:
 		s.do(c, s.tree.RestartMe(now, m.child, m.gen))
 	case *ended:

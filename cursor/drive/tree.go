@@ -283,10 +283,8 @@ func (t *Tree) Passed(now time.Time, number int, gen uint64, event store.Positio
 
 // Rewound says that an operator has moved a worker in the log: what it failed at before does not
 // count, and neither does what the groups above know of that.
-func (t *Tree) Rewound(number int, gen uint64) []Effect {
-	if l := t.reporter(number, gen); l != nil {
-		t.forgive(l)
-	}
+func (t *Tree) Rewound(number int) []Effect {
+	t.forgive(&t.leaves[number])
 	return nil
 }
 

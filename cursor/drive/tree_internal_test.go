@@ -294,7 +294,6 @@ func TestReportsOfAnIncarnationThatIsNoMoreAreIgnored(t *testing.T) {
 		},
 		"recovered": func() []Effect { return tree.Recovered(w.now, 0, old) },
 		"passed":    func() []Effect { return tree.Passed(w.now, 0, old, 1) },
-		"rewound":   func() []Effect { return tree.Rewound(0, old) },
 		"restart":   func() []Effect { return tree.RestartMe(w.now, 0, old) },
 		"ended":     func() []Effect { return tree.Ended(w.now, 0, old) },
 		"gone":      func() []Effect { return tree.Gone(w.now, 0, old) },
@@ -348,7 +347,7 @@ func TestAVerdictAfterWhichTheWorkerContinuesIsSentToIt(t *testing.T) {
 func TestAnOperatorWhoMovesAWorkerLetsTheGroupsAboveForgetToo(t *testing.T) {
 	w := runningWith(t, "t(m(g(X b)))", map[string]func(*supervision.Spec){"g": budget(1)})
 	w.trouble("X", fails).settle()
-	w.do(w.tree.Rewound(1, w.actors[1].gen))
+	w.do(w.tree.Rewound(1))
 	w.trouble("X", fails).settle()
 	require.NotContains(t, w.states(), "halted")
 	w.trouble("X", fails).settle()

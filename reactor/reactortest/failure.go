@@ -2,10 +2,10 @@ package reactortest
 
 import (
 	"errors"
-	"time"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
@@ -28,11 +28,12 @@ func (w *worker) fail(out Outcome, err error) (Outcome, error) {
 	case errors.As(err, &handler):
 		return out, w.failHandler(handler)
 	case errors.Is(err, checkpoint.ErrFenced), errors.As(err, &key), errors.As(err, &room):
-		return out, w.judged(supervision.Failure{Err: supervision.Halt(err)}, 0, 0)
+		return out, w.judged(drive.Report{Failure: supervision.Failure{Err: supervision.Halt(err)}, Limit: w.began})
 	case errors.As(err, &commit) && commit.Event > 0 && !errors.Is(err, store.ErrDiskFull):
 		return out, w.failRace(commit)
 	}
-	return out, w.judged(supervision.Failure{Err: err, NoAttempt: errors.Is(err, store.ErrDiskFull)}, 0, 0)
+	failure := supervision.Failure{Err: err, NoAttempt: errors.Is(err, store.ErrDiskFull)}
+	return out, w.judged(drive.Report{Failure: failure, Limit: w.began})
 }
 
 func (w *worker) failRace(commit *cursor.CommitError) error {
@@ -41,7 +42,8 @@ func (w *worker) failRace(commit *cursor.CommitError) error {
 		w.runner.Retry(commit.Event)
 		return nil
 	}
-	return w.judged(supervision.Failure{Err: commit, Event: uint64(commit.Event)}, commit.Event, 0)
+	failure := supervision.Failure{Err: commit, Event: uint64(commit.Event)}
+	return w.judged(drive.Report{Failure: failure, First: commit.Event, Limit: w.began})
 }
 
 // failHandler charges an event that is known, and lets a batch that failed as a whole be handled in halves.
@@ -50,114 +52,13 @@ func (w *worker) failHandler(err *cursor.HandlerError) error {
 	f := supervision.Failure{Err: err.Cause(), Event: uint64(err.Event), Panic: err.Panic, Stack: err.Stack}
 	switch {
 	case err.Event != 0 || directed && (d.Action == supervision.ActionHalt || d.NoAttempt):
-		return w.judged(f, err.First, err.Crashes)
-	case err.Panic && w.spec.Restart == supervision.Temporary:
-		return w.judged(f, 0, 0)
+		return w.judged(drive.Report{Failure: f, First: err.First, Crashes: err.Crashes, Limit: w.began})
 	case err.Panic:
-		w.limit, w.reason, w.attempt = max(1, err.Size/2), err.Cause(), 0
-		w.group.restart(w.index, 0)
+		return w.judged(drive.Report{Failure: f, Halve: true, Limit: max(1, err.Size/2)})
 	case d.Delay > 0:
 		w.waits[err.First] = wait{due: w.run.now.Add(d.Delay), reason: err}
 	default:
 		w.runner.Retry(err.First)
 	}
 	return nil
-}
-
-// judged does what the judge says about a failure.
-func (w *worker) judged(f supervision.Failure, first store.Position, deaths int) error {
-	if deaths > 0 {
-		w.judge.Remember(f.Event, deaths)
-	}
-	if _, known := w.trouble[first]; !known {
-		w.trouble[first] = 0
-	}
-	if w.runner != nil {
-		w.limit = w.began
-	}
-	v := w.judge.Failed(w.run.now, f)
-	switch v.Action {
-	case supervision.ActionRetry:
-		if due := w.run.now.Add(v.Delay); w.runner == nil {
-			w.restart, w.reason, w.attempt = due, v.Reason, v.Attempt
-		} else {
-			w.waits[first] = wait{due: due, attempt: v.Attempt, reason: v.Reason}
-		}
-	case supervision.ActionPark, supervision.ActionSkip:
-		return w.setAside(v, first, f.Panic)
-	case supervision.ActionRestart:
-		w.reason, w.attempt = v.Reason, v.Attempt
-		w.group.restart(w.index, v.Delay)
-	case supervision.ActionHalt:
-		w.halt(v.Reason)
-	case supervision.ActionEscalate:
-		w.reason, w.attempt = v.Reason, v.Attempt
-		w.group.escalate(w, v)
-	}
-	return nil
-}
-
-func (w *worker) setAside(v supervision.Verdict, first store.Position, panicked bool) error {
-	set := w.runner.Park
-	if v.Action == supervision.ActionSkip {
-		set = w.runner.Skip
-	}
-	if err := set(first, v.Reason, v.Attempt); err != nil {
-		w.halt(errors.Join(err, v.Reason))
-		return nil
-	}
-	delete(w.trouble, first)
-	runner := w.runner
-	if _, err := w.runner.Commit(w.run.ctx()); err != nil {
-		if _, err = w.fail(Outcome{}, err); err != nil || w.runner != runner {
-			return err
-		}
-	}
-	if panicked {
-		w.reason, w.attempt = nil, 0
-		w.group.restart(w.index, 0)
-	}
-	return nil
-}
-
-// halt ends the worker until it is resumed.
-func (w *worker) halt(reason error) {
-	if w.final != "" {
-		return
-	}
-	w.close() // refused where another owner is the reason
-	w.afresh()
-	w.final, w.reason = Halted, reason
-}
-
-// end is what the handler asked for.
-func (w *worker) end() {
-	w.close()
-	v := w.judge.Ended(w.run.now)
-	w.reason, w.attempt = v.Reason, v.Attempt
-	switch {
-	case v.Reason == nil:
-		w.afresh()
-		w.final = Ended
-	case v.Action == supervision.ActionRestart:
-		w.stop(v.Delay)
-	default:
-		w.halt(v.Reason)
-	}
-}
-
-// close notes that the incarnation ends in good order. What it cannot write is read again.
-func (w *worker) close() {
-	if w.runner != nil && w.runner.Progress().InFlight == 0 {
-		_ = w.runner.Close(w.run.ctx())
-	}
-}
-
-// stop ends the incarnation; the next one is started after a delay.
-func (w *worker) stop(delay time.Duration) {
-	if w.final != "" {
-		return
-	}
-	w.afresh()
-	w.restart = w.run.now.Add(delay)
 }

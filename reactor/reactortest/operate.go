@@ -33,10 +33,14 @@ func (r *Run) Control(name string, do func(ctx context.Context, worker cursor.Op
 // by itself has other audit events.
 func (r *Run) operated(name string, head store.Position) bool {
 	r.tb.Helper()
-	found, err := audited(r, name, head,
-		checkpoint.AuditReplay, checkpoint.AuditDiscarded, checkpoint.AuditPaused, checkpoint.AuditResumed,
-		checkpoint.AuditRewound, checkpoint.AuditReset, checkpoint.AuditSkippedTo, checkpoint.AuditWidened,
-		checkpoint.AuditRebound)
+	found := false
+	err := r.guard(func() (err error) {
+		found, err = audited(r, name, head,
+			checkpoint.AuditReplay, checkpoint.AuditDiscarded, checkpoint.AuditPaused, checkpoint.AuditResumed,
+			checkpoint.AuditRewound, checkpoint.AuditReset, checkpoint.AuditSkippedTo, checkpoint.AuditWidened,
+			checkpoint.AuditRebound)
+		return err
+	})
 	if err != nil {
 		r.tb.Fatalf("reactortest: %v", err)
 	}
@@ -99,7 +103,7 @@ func (r *Run) Pause(name string, until time.Time) {
 // Resume starts a halted worker again, with a fresh count of attempts, and ends the pause of any other.
 func (r *Run) Resume(name string) {
 	r.tb.Helper()
-	if r.worker(name).final == Halted {
+	if r.worker(name).shown == Halted {
 		_ = r.worker(name).resume() // touches no disk
 		return
 	}

@@ -35,7 +35,7 @@ func (s stepper) wait(d time.Duration) { s.run.Advance(d) }
 
 func (s stepper) status(worker string) standing {
 	is := s.run.Status(worker)
-	return standing{state: string(is.State), attempt: is.Attempt, lag: is.Lag, parked: is.Parked, held: is.Held, restarts: is.Restarts}
+	return standing{state: is.State.String(), attempt: is.Attempt, lag: is.Lag, parked: is.Parked, held: is.Held, restarts: is.Restarts}
 }
 
 func (s stepper) do(worker string, a act, to store.Position) error {

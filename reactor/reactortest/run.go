@@ -11,6 +11,7 @@ import (
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/store/storetest"
 	"github.com/penstock-io/penstock/supervision"
@@ -24,14 +25,14 @@ const maxSteps = 100_000
 //
 // It works on the goroutine of its caller alone, handlers included, and is not safe for concurrent use.
 type Run struct {
-	tb     testing.TB
-	tree   supervision.Child
-	disk   *storetest.Disk
-	st     *store.Store
-	now    time.Time
-	random *rand.Rand // nil: lanes take their turns in the order of the log
-	top    *group
-	all    []*worker
+	tb      testing.TB
+	tree    supervision.Child
+	disk    *storetest.Disk
+	st      *store.Store
+	now     time.Time
+	random  *rand.Rand  // nil: lanes take their turns in the order of the log
+	decides *drive.Tree // about the workers
+	all     []*worker
 
 	wider  map[string]cursor.Worker // what workers were widened to
 	given  int                      // events appended by the test
@@ -88,22 +89,6 @@ func (r *Run) boot() {
 		}
 		r.reboot()
 	}
-}
-
-// plant makes the tree anew, as a process does that has just begun.
-func (r *Run) plant() error {
-	r.all = nil
-	top, err := r.plan(r.tree)
-	if err != nil {
-		return err
-	}
-	r.top = top
-	for _, w := range r.all {
-		if err := w.acquire(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // crashed reports whether a process with this error has to begin anew.
@@ -188,6 +173,7 @@ func (r *Run) Step(name string) Outcome {
 func (r *Run) Settle() {
 	r.tb.Helper()
 	for steps := 0; ; {
+		r.fallDue()
 		idle := true
 		for i := 0; i < len(r.all); i++ { // a crash makes them anew
 			name, before := r.all[i].name(), r.all[i].mark()
@@ -211,12 +197,7 @@ func (r *Run) Advance(d time.Duration) {
 	end := r.now.Add(d)
 	for {
 		r.Settle()
-		next := end
-		for _, w := range r.all {
-			if due := w.next(); !due.IsZero() && due.Before(next) {
-				next = due
-			}
-		}
+		next := r.nextDue(end)
 		if !next.After(r.now) && r.now.Equal(end) {
 			return
 		}
@@ -225,6 +206,39 @@ func (r *Run) Advance(d time.Duration) {
 			r.Settle()
 			return
 		}
+	}
+}
+
+// nextDue is when something is due next, at the latest at the end.
+func (r *Run) nextDue(end time.Time) (next time.Time) {
+	r.tb.Helper()
+	err := r.guard(func() error {
+		next = end
+		if due, waits := r.decides.Next(); waits && due.Before(next) {
+			next = due
+		}
+		for _, w := range r.all {
+			pause, err := w.pause()
+			if err != nil {
+				return err
+			}
+			if due := w.next(pause); !due.IsZero() && due.Before(next) {
+				next = due
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		r.tb.Fatalf("reactortest: %v", err)
+	}
+	return next
+}
+
+// fallDue does what is due for the tree, which the steps of its workers do only when they are taken.
+func (r *Run) fallDue() {
+	r.tb.Helper()
+	if err := r.guard(r.tick); err != nil {
+		r.tb.Fatalf("reactortest: %v", err)
 	}
 }
 

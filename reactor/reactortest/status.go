@@ -5,21 +5,23 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/store"
 )
 
 // State of a worker.
-type State string
+type State = drive.State
 
-// The states of a worker.
+// The states of a worker, as those of package actors. Instead of Running there is Ready: it has events to handle.
 const (
-	Idle       State = "idle"       // nothing waits
-	Ready      State = "ready"      // it has events to handle
-	Retrying   State = "retrying"   // it waits to try an event again, or for the disk; in other lanes it may be Ready
-	Restarting State = "restarting" // it waits to be started afresh
-	Paused     State = "paused"     // an operator has paused it
-	Halted     State = "halted"     // its policy has ended it
-	Ended      State = "ended"      // its handler has ended it
+	Starting   = drive.Starting // it waits for those that are started with it
+	Idle       = drive.Idle
+	Ready      = drive.Ready
+	Retrying   = drive.Retrying // in other lanes it may be Ready
+	Restarting = drive.Restarting
+	Paused     = drive.Paused
+	Halted     = drive.Halted
+	Ended      = drive.Ended
 )
 
 // Status is how a worker stands.
@@ -74,9 +76,13 @@ func (w *worker) progress() progress {
 
 // status describes the worker.
 func (w *worker) status() (Status, error) {
+	pause, err := w.pause()
+	if err != nil {
+		return Status{}, err
+	}
 	p := w.progress()
 	s := Status{
-		State: w.state(), Due: w.next(), Restarts: w.restarts, Position: p.position, Parked: p.parked, Held: p.held,
+		State: w.state(pause != nil), Due: w.next(pause), Restarts: w.restarts, Position: p.position, Parked: p.parked, Held: p.held,
 	}
 	n, err := w.run.st.Count(w.run.ctx(), p.region, max(p.scanned, p.position), w.run.st.Head(), math.MaxInt)
 	s.Lag = n + p.undone
@@ -95,17 +101,18 @@ func (w *worker) status() (Status, error) {
 }
 
 // state is Idle also where there is something to handle.
-func (w *worker) state() State {
-	_, paused := w.pause()
+func (w *worker) state(paused bool) State {
 	switch {
-	case w.final != "":
-		return w.final
+	case w.over():
+		return w.shown
 	case paused:
 		return Paused
-	case w.runner == nil:
-		return Restarting
 	case len(w.waits) > 0:
 		return Retrying
+	case w.runner == nil:
+		return Restarting
+	case !w.begun:
+		return Starting
 	}
 	return Idle
 }
@@ -114,11 +121,12 @@ func (w *worker) state() State {
 type mark struct {
 	boots, restarts, waiting, parked int
 	reached, position                store.Position
-	final                            State
+	shown                            State
+	gen                              uint64
 }
 
 func (w *worker) mark() mark {
-	m := mark{boots: w.run.boots, restarts: w.restarts, final: w.final}
+	m := mark{boots: w.run.boots, restarts: w.restarts, shown: w.shown, gen: w.gen}
 	if w.runner != nil {
 		p := w.runner.Progress()
 		m.waiting, m.reached, m.position, m.parked = p.Queued, p.Read, p.Position, p.Parked

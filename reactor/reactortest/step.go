@@ -9,17 +9,21 @@ import (
 
 // step does what the worker's actor does between two messages. An error is a crash, or a fault of the test.
 func (w *worker) step() (Outcome, error) {
-	if !w.due() {
-		return Outcome{}, nil
+	if err := w.run.tick(); err != nil {
+		return Outcome{}, err
 	}
-	if _, paused := w.pause(); paused { // its time is over
+	if w.starts() {
+		return Outcome{Restarted: true}, w.start()
+	}
+	pause, err := w.pause()
+	if err != nil || !w.due(pause) {
+		return Outcome{}, err
+	}
+	if pause != nil { // its time is over
 		if err := w.resume(); err != nil {
 			return Outcome{}, err
 		}
 		return w.step()
-	}
-	if w.runner == nil {
-		return Outcome{Restarted: true}, w.start()
 	}
 	w.release()
 	if w.runner.Dirty() { // what could not be written before
@@ -139,7 +143,7 @@ func (w *worker) settle(out Outcome, tasks []*cursor.Task) (Outcome, error) {
 	case panicked != nil:
 		return out, w.failHandler(panicked)
 	case w.ending && len(w.hand) == 0:
-		w.end()
+		return out, w.end()
 	}
 	return out, nil
 }
@@ -151,14 +155,13 @@ func (w *worker) moved(n int) {
 	}
 	w.attempt, w.reason = 0, nil
 	if w.recovering {
-		w.recovering, w.limit = false, 0
-		w.judge.Succeeded(w.run.now, 0)
+		w.recovering = false
+		w.run.decides.Recovered(w.run.now, w.leaf, w.gen)
 	}
 	for event := range w.trouble {
 		if event == 0 || w.runner.IsDone(event) {
 			delete(w.trouble, event)
-			w.judge.Passed(w.run.now, uint64(event))
-			w.limit = 0
+			w.run.decides.Passed(w.run.now, w.leaf, w.gen, event)
 		}
 	}
 }

@@ -3,43 +3,40 @@ package reactortest
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
-	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// group is a group of the tree.
-type group struct {
-	run      *Run
-	above    *group // nil at the top
-	index    int    // in the group above
-	spec     supervision.Spec
-	strategy supervision.Strategy
-	children []node
-	judge    *supervision.Judge // of what its children escalate
-	round    round
+// plant makes the tree again, as a process does that has just started: all workers acquire their
+// checkpoints, and begin.
+func (r *Run) plant() error {
+	root, err := plan(r.tree)
+	if err != nil {
+		return err
+	}
+	r.all = nil
+	for _, leaf := range root.Leaves() {
+		r.all = append(r.all, &worker{run: r, leaf: leaf.Leaf, spec: leaf.Spec, worker: *leaf.Worker})
+	}
+	r.decides = drive.NewTree(root, drive.TreeOptions{})
+	if err := r.do(r.decides.Start(r.now)); err != nil {
+		return err
+	}
+	for _, w := range r.all {
+		if err := w.acquire(); err != nil {
+			return err
+		}
+		if err := r.do(r.decides.Acquired(r.now, w.leaf, w.gen, nil)); err != nil {
+			return err
+		}
+	}
+	return r.do(r.decides.Begin())
 }
 
-// round is a restart of several children that waits for its time.
-type round struct {
-	from, to int // half-open
-	delay    time.Duration
-	due      time.Time
-}
-
-// node is a worker or a group.
-type node interface {
-	close()                   // note that it ends in good order
-	stop(delay time.Duration) // end it, and begin anew after a delay
-	halt(reason error)
-}
-
-var errNotSource = errors.New("is neither a group nor a source of a worker")
-
-// plan makes the tree. A single worker gets a group around it.
-func (r *Run) plan(tree supervision.Child) (*group, error) {
+// plan checks the tree. A single worker gets a group around it.
+func plan(tree supervision.Child) (*drive.Node, error) {
 	top, ok := tree.(supervision.Group)
 	if !ok {
 		top = supervision.Group{Name: "test", Children: []supervision.Child{tree}}
@@ -47,132 +44,170 @@ func (r *Run) plan(tree supervision.Child) (*group, error) {
 	if err := top.Validate(); err != nil {
 		return nil, err
 	}
-	return r.group(top, top.Spec(), nil, 0)
+	root, problems := drive.Plan(top)
+	var errs []error
+	for _, p := range problems {
+		errs = append(errs, fmt.Errorf("child %q: %w", p.Path, p.Err))
+	}
+	return root, errors.Join(errs...)
 }
 
-func (r *Run) group(g supervision.Group, spec supervision.Spec, above *group, index int) (*group, error) {
-	made := &group{run: r, above: above, index: index, spec: spec, strategy: g.Strategy, judge: supervision.NewJudge(spec, nil)}
-	for i, child := range g.Children {
-		inherited := child.Spec().Inherit(spec)
-		var one node
-		var err error
-		if sub, ok := child.(supervision.Group); ok {
-			one, err = r.group(sub, inherited, made, i)
-		} else {
-			one, err = r.child(child, inherited.WithDefaults(), made, i)
+// tick does what is due for the tree.
+func (r *Run) tick() error { return r.do(r.decides.Tick(r.now)) }
+
+// do carries out what the tree says. An incarnation ends at once, and is reported while the rest of the
+// effects are still to come: they are about other workers.
+func (r *Run) do(effects []drive.Effect) error {
+	for _, effect := range effects {
+		if err := r.one(effect); err != nil {
+			return err
 		}
-		if err != nil {
-			return nil, err
-		}
-		made.children = append(made.children, one)
 	}
-	return made, nil
+	return nil
 }
 
-func (r *Run) child(child supervision.Child, spec supervision.Spec, above *group, index int) (*worker, error) {
-	source, ok := child.(cursor.Source)
-	if !ok {
-		return nil, fmt.Errorf("child %q: %T %w", spec.Name, child, errNotSource)
+func (r *Run) one(effect drive.Effect) error {
+	switch e := effect.(type) {
+	case drive.Spawn:
+		r.all[e.Leaf].spawn(e)
+	case drive.Begin:
+		r.all[e.Leaf].begun = true
+	case drive.Drain:
+		r.all[e.Leaf].close()
+		return r.all[e.Leaf].gone()
+	case drive.Kill:
+		w := r.all[e.Leaf]
+		if w.shown == Halted {
+			w.close() // refused where another owner is the reason
+		}
+		return w.gone()
+	case drive.Verdict:
+		return r.all[e.Leaf].obey(e)
+	case drive.Show:
+		r.all[e.Leaf].show(e)
+	case drive.Fail:
+		return e.Err
+	case drive.Hang: // no handler runs while time passes
+	case drive.Abort, drive.Note, drive.AllStarted, drive.AllStopped:
 	}
-	w, err := source.CursorWorker()
+	return nil
+}
+
+// spawn takes the order to start an incarnation, which the next step does.
+func (w *worker) spawn(e drive.Spawn) {
+	w.gen, w.spawned = e.Gen, &e
+	if e.Later {
+		w.restarts++
+	}
+}
+
+// gone ends the incarnation.
+func (w *worker) gone() error {
+	if w.gen == 0 {
+		return nil
+	}
+	gen := w.gen
+	w.forget()
+	w.gen, w.spawned, w.begun = 0, nil, false
+	return w.run.do(w.run.decides.Gone(w.run.now, w.leaf, gen))
+}
+
+// show keeps a state that the tree says. The reason of a restart is kept until the worker gets on.
+func (w *worker) show(e drive.Show) {
+	if !w.shown.MayBecome(e.State) {
+		return
+	}
+	if e.State != drive.Starting || w.shown == Halted {
+		w.reason, w.attempt = e.Reason, e.Attempt
+	}
+	w.shown = e.State
+}
+
+// start makes the incarnation that was ordered. What keeps it from its checkpoint is a failure without
+// an event.
+func (w *worker) start() error {
+	err := w.acquire()
+	if crashed(err) {
+		return err
+	}
+	return w.run.do(w.run.decides.Acquired(w.run.now, w.leaf, w.gen, err))
+}
+
+// starts reports whether an incarnation is to be started now.
+func (w *worker) starts() bool { return w.spawned != nil && !w.waits[0].due.After(w.run.now) }
+
+// over reports whether only an operator starts the worker again, if anything does.
+func (w *worker) over() bool { return w.shown == Halted || w.shown == Ended }
+
+// judged has the tree judge a failure, and does what it says.
+func (w *worker) judged(report drive.Report) error {
+	if _, known := w.trouble[report.First]; !known && !report.Halve {
+		w.trouble[report.First] = 0
+	}
+	return w.run.do(w.run.decides.Failed(w.run.now, w.leaf, w.gen, report))
+}
+
+// obey does what a verdict says after which the worker continues.
+func (w *worker) obey(v drive.Verdict) error {
+	if v.Action == supervision.ActionPark || v.Action == supervision.ActionSkip {
+		return w.park(v)
+	}
+	w.waits[v.First] = wait{due: w.run.now.Add(v.Delay), attempt: v.Attempt, reason: v.Reason}
+	return nil
+}
+
+// park parks or skips an event, and has the worker restarted if it panicked there.
+func (w *worker) park(v drive.Verdict) error {
+	decide := w.runner.Park
+	if v.Action == supervision.ActionSkip {
+		decide = w.runner.Skip
+	}
+	if err := decide(v.First, v.Reason, v.Attempt); err != nil {
+		failure := supervision.Failure{Err: supervision.Halt(errors.Join(err, v.Reason))}
+		return w.judged(drive.Report{Failure: failure, Limit: w.began})
+	}
+	delete(w.trouble, v.First)
+	runner := w.runner
+	if _, err := w.runner.Commit(w.run.ctx()); err != nil {
+		if _, err = w.fail(Outcome{}, err); err != nil || w.runner != runner {
+			return err
+		}
+	}
+	if v.RestartMe {
+		return w.run.do(w.run.decides.RestartMe(w.run.now, w.leaf, w.gen))
+	}
+	return nil
+}
+
+// end is what the handler said.
+func (w *worker) end() error {
+	w.close()
+	return w.run.do(w.run.decides.Ended(w.run.now, w.leaf, w.gen))
+}
+
+// close writes where the incarnation ends. What it cannot write is read again.
+func (w *worker) close() {
+	if w.runner != nil && w.runner.Progress().InFlight == 0 {
+		_ = w.runner.Close(w.run.ctx())
+	}
+}
+
+// enable starts a halted worker again, with a fresh count of attempts.
+func (w *worker) enable() error {
+	effects, err := w.run.decides.Resume(w.run.now, w.leaf)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if r.find(w.Name) != nil { // names are checkpoints, so they are unique in the whole tree
-		return nil, &supervision.DuplicateError{Name: w.Name}
-	}
-	if w.Volatile && spec.Policy.Exhausted == supervision.ActionPark {
-		spec.Policy.Exhausted = supervision.ActionHalt // there is no place to set anything aside
-	}
-	made := &worker{run: r, group: above, index: index, spec: spec, worker: w, judge: supervision.NewJudge(spec, nil)}
-	r.all = append(r.all, made)
-	return made, nil
+	return w.run.do(effects)
 }
 
-// restart starts afresh what the strategy says when a child has failed. A round that still waits takes it in.
-func (g *group) restart(failed int, delay time.Duration) {
-	from, to := g.strategy.Affected(failed, len(g.children))
-	waiting := g.round.due.After(g.run.now)
-	joins := waiting && g.round.has(failed)
-	if _, single := g.children[failed].(*worker); single && to-from == 1 && !joins {
-		g.children[failed].stop(delay)
-		return
+// restartDue is when the worker that has no incarnation is started, zero if that is not a matter of time.
+func (w *worker) restartDue() time.Time {
+	if first, acquires := w.waits[0]; acquires {
+		return first.due
 	}
-	if waiting {
-		from, to, delay = min(from, g.round.from), max(to, g.round.to), max(delay, g.round.delay)
+	if w.spawned != nil {
+		return w.run.now
 	}
-	g.round = round{from: from, to: to, delay: delay, due: g.run.now.Add(delay)}
-	for i := to - 1; i >= from; i-- {
-		if i != failed {
-			g.children[i].close()
-		}
-		g.children[i].stop(delay)
-	}
-}
-
-func (r round) has(child int) bool { return child >= r.from && child < r.to }
-
-// escalate ends a worker whose policy hands its failure to the group: it is a failure of the group to the one above.
-func (g *group) escalate(w *worker, v supervision.Verdict) {
-	w.stop(0)
-	g.fail(w.name(), v)
-}
-
-func (g *group) fail(child string, v supervision.Verdict) {
-	reason := fmt.Errorf("child %q: %w", child, v.Reason)
-	if g.above == nil {
-		g.halt(reason)
-		return
-	}
-	judged := g.judge.Failed(g.run.now, supervision.Failure{Err: reason})
-	switch judged.Action {
-	case supervision.ActionRestart, supervision.ActionRetry:
-		g.tell(judged)
-		g.above.restart(g.index, judged.Delay)
-	case supervision.ActionEscalate:
-		g.above.fail(g.spec.Name, judged)
-	default:
-		g.halt(judged.Reason)
-	}
-}
-
-// tell shows on all workers of the group why they are restarted.
-func (g *group) tell(v supervision.Verdict) {
-	for _, child := range g.children {
-		switch child := child.(type) {
-		case *worker:
-			if child.final == "" {
-				child.reason, child.attempt = v.Reason, v.Attempt
-			}
-		case *group:
-			child.tell(v)
-		}
-	}
-}
-
-func (g *group) close() {
-	for _, child := range slices.Backward(g.children) {
-		child.close()
-	}
-}
-
-// stop ends all children; they begin anew, with fresh counts, after a delay.
-func (g *group) stop(delay time.Duration) {
-	g.round = round{}
-	for _, child := range g.children {
-		child.stop(delay)
-		switch child := child.(type) {
-		case *worker:
-			child.judge, child.limit = supervision.NewJudge(child.spec, nil), 0
-		case *group:
-			child.judge = supervision.NewJudge(child.spec, nil)
-		}
-	}
-}
-
-// halt ends all children until they are resumed.
-func (g *group) halt(reason error) {
-	for _, child := range g.children {
-		child.halt(reason)
-	}
+	return w.run.decides.Due(w.leaf)
 }

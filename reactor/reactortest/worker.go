@@ -7,27 +7,27 @@ import (
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// worker is one worker over all its incarnations: what the actor of a worker does about messages and its group about failures,
-// in the same order, but called by the run.
+// worker is one worker over all its incarnations: what the actor of a worker does about messages, in the same order, but called
+// by the run.
 type worker struct {
 	run    *Run
-	group  *group
-	index  int // in the group
+	leaf   int // its number in the tree
 	spec   supervision.Spec
 	worker cursor.Worker
 
-	judge    *supervision.Judge
-	later    bool // another incarnation was before
-	limit    int  // of the first batch of the next incarnation
-	final    State
-	reason   error // of the final state, or of the restart
+	gen      uint64       // of the incarnation, 0 if there is none
+	spawned  *drive.Spawn // the order to start it, until it has acquired its checkpoint
+	begun    bool         // it may handle events
+	later    bool         // another incarnation was before
+	shown    State        // what the tree says
+	reason   error        // of that
 	attempt  int
 	restarts int
-	restart  time.Time // when it is started afresh
 	reached  progress
 
 	runner     *cursor.Runner // nil while it waits to be started
@@ -51,33 +51,40 @@ func (w *worker) name() string { return w.spec.Name }
 
 func (w *worker) id() checkpoint.ID { return checkpoint.ID(w.name()) }
 
-// afresh forgets what one incarnation knows. Tasks that are in hand were not handled: they are as good as never taken.
-func (w *worker) afresh() {
+// forget drops what one incarnation knows. Tasks that are in flight were not handled: they are as good as never taken.
+func (w *worker) forget() {
 	w.progress()
 	w.runner, w.hand, w.tasks, w.ending = nil, nil, nil, false
 	w.waits, w.trouble = make(map[store.Position]wait), make(map[store.Position]int)
 }
 
+// acquire makes the incarnation that was ordered.
 func (w *worker) acquire() error {
-	w.afresh()
+	if err := w.open(); err != nil {
+		return err
+	}
+	if w.spawned.Later {
+		w.runner.ClearCrashGuard()
+	}
+	for _, event := range w.spawned.Failing { // before this incarnation
+		w.trouble[store.Position(event)] = 0
+	}
+	w.runner.Limit(w.spawned.Limit)
+	w.began, w.recovering, w.later = w.spawned.Limit, w.spawned.Later, true
+	w.spawned = nil
+	return nil
+}
+
+// open acquires the checkpoint.
+func (w *worker) open() error {
+	w.forget()
 	runner, err := cursor.NewRunner(w.run.ctx(), w.run.st, w.resumed())
 	if wider, ok := w.run.wider[w.name()]; ok && unbound(err) {
 		w.worker.Region, w.worker.Kinds = wider.Region, wider.Kinds
 		runner, err = cursor.NewRunner(w.run.ctx(), w.run.st, w.resumed())
 	}
-	if err != nil {
-		return err
-	}
-	if w.later {
-		runner.ClearCrashGuard()
-		w.judge.Succeeded(w.run.now, 0)
-	}
-	for _, event := range w.judge.Failing() { // before this incarnation
-		w.trouble[store.Position(event)] = 0
-	}
-	runner.Limit(w.limit)
-	w.runner, w.began, w.recovering, w.later = runner, w.limit, w.later, true
-	return nil
+	w.runner = runner
+	return err
 }
 
 // resumed is the worker to run. One without a checkpoint goes on where the incarnation before it came to.
@@ -99,40 +106,27 @@ func unbound(err error) bool {
 	return errors.As(err, &region) || errors.As(err, &kinds)
 }
 
-// start makes the next incarnation. What keeps it from its checkpoint is a failure without an event.
-func (w *worker) start() error {
-	w.restart = time.Time{}
-	w.restarts++
-	err := w.acquire()
-	if err == nil || crashed(err) {
-		return err
-	}
-	return w.judged(supervision.Failure{Err: err, NoAttempt: errors.Is(err, store.ErrDiskFull)}, 0, 0)
-}
-
-// pause gives the pause that an operator ordered, and whether there is one.
-func (w *worker) pause() (checkpoint.Pause, bool) {
-	w.run.tb.Helper()
+// pause returns the pause that an operator ordered, nil if there is none.
+func (w *worker) pause() (*checkpoint.Pause, error) {
 	if w.worker.Volatile {
-		return checkpoint.Pause{}, false
+		return nil, nil
 	}
 	p, paused, err := checkpoint.PauseOf(w.run.st, w.id())
-	if err != nil {
-		w.run.tb.Fatalf("reactortest: %v", err)
+	if !paused || err != nil {
+		return nil, err
 	}
-	return p, paused
+	return &p, nil
 }
 
 // next is when the worker has something to do that it waits for, zero if it waits for nothing.
-func (w *worker) next() time.Time {
-	if w.final != "" {
+func (w *worker) next(pause *checkpoint.Pause) time.Time {
+	switch {
+	case w.over():
 		return time.Time{}
-	}
-	if p, paused := w.pause(); paused {
-		return p.Until
-	}
-	if w.runner == nil {
-		return w.restart
+	case pause != nil:
+		return pause.Until
+	case w.runner == nil:
+		return w.restartDue()
 	}
 	_, wait := w.firstWait()
 	return wait.due
@@ -152,18 +146,15 @@ func (w *worker) firstWait() (first store.Position, next wait) {
 }
 
 // due reports whether a step may do something now.
-func (w *worker) due() bool {
+func (w *worker) due(pause *checkpoint.Pause) bool {
 	now := w.run.now
-	if w.final != "" {
+	switch {
+	case w.over():
 		return false
+	case pause != nil:
+		return !pause.Until.IsZero() && !pause.Until.After(now)
 	}
-	if p, paused := w.pause(); paused {
-		return !p.Until.IsZero() && !p.Until.After(now)
-	}
-	if w.runner == nil {
-		return !w.restart.After(now)
-	}
-	return !w.waits[0].due.After(now)
+	return w.runner != nil && w.begun && !w.waits[0].due.After(now)
 }
 
 // control does something between two batches.
@@ -173,15 +164,15 @@ func (w *worker) control(do func(context.Context, *cursor.Runner) error) error {
 			return err
 		}
 	}
-	if w.final == Halted {
+	if w.shown == Halted {
 		return w.reason
 	}
-	if w.final != "" {
+	if w.over() {
 		return errEnded
 	}
 	waiting := w.runner == nil
-	if waiting { // the worker that comes next would do it: this one goes on waiting
-		if err := w.acquire(); err != nil {
+	if waiting { // the worker that comes next would do it: this one continues to wait
+		if err := w.open(); err != nil {
 			return err
 		}
 	}
@@ -196,7 +187,7 @@ func (w *worker) control(do func(context.Context, *cursor.Runner) error) error {
 		}
 	}
 	if waiting {
-		w.afresh()
+		w.forget()
 	}
 	return err
 }
@@ -205,28 +196,17 @@ func (w *worker) control(do func(context.Context, *cursor.Runner) error) error {
 func (w *worker) sentBack(head store.Position) error {
 	moved, err := audited(w.run, w.name(), head, checkpoint.AuditRewound, checkpoint.AuditReset, checkpoint.AuditWidened)
 	if moved {
-		w.judgeAnew()
+		w.run.decides.Rewound(w.leaf)
 	}
 	return err
-}
-
-// judgeAnew forgets the failures of the worker, and what the groups above know of them.
-func (w *worker) judgeAnew() {
-	w.judge, w.limit = supervision.NewJudge(w.spec, nil), 0
-	for g := w.group; g != nil; g = g.above {
-		g.judge = supervision.NewJudge(g.spec, nil)
-	}
 }
 
 var errEnded = errors.New("reactortest: the handler has ended the worker")
 
 // resume starts a halted worker again, with a fresh judge, or ends a pause.
 func (w *worker) resume() error {
-	if w.final != Halted {
-		return w.control(func(ctx context.Context, r *cursor.Runner) error { return r.Resume(ctx, request()) })
+	if w.shown == Halted {
+		return w.enable()
 	}
-	w.final, w.reason, w.attempt = "", nil, 0
-	w.judgeAnew()
-	w.restart = w.run.now
-	return nil
+	return w.control(func(ctx context.Context, r *cursor.Runner) error { return r.Resume(ctx, request()) })
 }
