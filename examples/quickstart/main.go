@@ -58,6 +58,11 @@ func run(ctx context.Context, dir string) (err error) {
 	if err := sys.WaitApplied(ctx, "reserve-stock", receipt); err != nil {
 		return err
 	}
+	return show(ctx, st)
+}
+
+// show prints what is reserved, and for which order.
+func show(ctx context.Context, st *store.Store) error {
 	for e, err := range st.Read(ctx, store.Region{Entity: "stock"}, store.Beginning()) {
 		if err != nil {
 			return err
