@@ -44,8 +44,8 @@ const tables = `
 CREATE TABLE IF NOT EXISTS handled (position BIGINT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS totals (entity TEXT PRIMARY KEY, cents BIGINT NOT NULL)`
 
-// newDatabase gives an empty database: SQLite, or PostgreSQL where PENSTOCK_POSTGRES_DSN names one,
-// such as postgres://user:password@localhost:5432/database. What is there stays as it is.
+// newDatabase returns an empty database: SQLite, or PostgreSQL where PENSTOCK_POSTGRES_DSN names
+// one, such as postgres://user:password@localhost:5432/database. What is there stays as it is.
 func newDatabase(tb testing.TB) *sql.DB {
 	tb.Helper()
 	if dsn := os.Getenv("PENSTOCK_POSTGRES_DSN"); dsn != "" {
@@ -71,7 +71,7 @@ func newSchema(tb testing.TB, dsn string) *sql.DB {
 	return stdlib.OpenDB(*config)
 }
 
-// newFlaky gives an empty SQLite database whose connections fail as told.
+// newFlaky returns an empty SQLite database whose connections fail where fail says so.
 func newFlaky(tb testing.TB) (*sql.DB, *flaky) {
 	tb.Helper()
 	f := &flaky{name: sqliteName(tb)}
@@ -151,7 +151,7 @@ func (tx *flakyTx) Commit() error {
 	return errors.Join(tx.Tx.Commit(), tx.flaky.fails("answer"))
 }
 
-// handlers write what they are given, and fail as told.
+// handlers write each event, and fail where trouble returns an error.
 type handlers struct {
 	trouble func(e store.Event) error // may panic
 }
@@ -187,7 +187,7 @@ func openStore(tb testing.TB, disk *storetest.Disk) *store.Store {
 	return st
 }
 
-// appendOrders adds n events of several orders, and one that concerns nobody.
+// appendOrders adds n events of several orders, and one that no route reads.
 func appendOrders(tb testing.TB, st *store.Store, n int) {
 	tb.Helper()
 	b := store.Batch{Events: []store.Proposal{{At: store.At("noise", "shop"), Payload: store.Raw{Type: "noise.made"}}}}

@@ -114,7 +114,7 @@ func TestTheRowOfAnotherHistoryIsRefused(t *testing.T) {
 	requireExact(t, st, db)
 }
 
-// forget is what a program does to build its tables anew.
+// forget is what a program does to rebuild its tables.
 func forget(t *testing.T, db *sql.DB, p *projector.Projector) {
 	t.Helper()
 	tx, err := db.BeginTx(t.Context(), nil)
@@ -127,7 +127,7 @@ func forget(t *testing.T, db *sql.DB, p *projector.Projector) {
 	require.NoError(t, tx.Commit())
 }
 
-func TestWhatIsForgottenWhileItRunsEndsTheWorkerAndIsBuiltAnewByTheNext(t *testing.T) {
+func TestForgettingARunningProjectorEndsItAndTheNextRebuildsItsTables(t *testing.T) {
 	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
 	appendOrders(t, st, 10)
@@ -204,7 +204,7 @@ func TestParkedEventsAreWrittenOnceWhenTheyAreReplayedWhereverTheProcessDies(t *
 	requireRows("")
 }
 
-// Events that are held behind a parked one lie behind others that were read and are not done.
+// Events that are held because of a parked one come after others that were read and are not done.
 func TestAReplayDoesNotMoveThePositionOverWhatIsNotDone(t *testing.T) {
 	db, disk := newDatabase(t), storetest.NewDisk()
 	st := openStore(t, disk)
@@ -237,7 +237,7 @@ func TestAReplayDoesNotMoveThePositionOverWhatIsNotDone(t *testing.T) {
 }
 
 // The position in the database passes what is parked or held, so the log must know of that first.
-func TestNothingThatIsSetAsideIsLostWhereverThePowerIsCut(t *testing.T) {
+func TestNothingParkedIsLostWhereverThePowerIsCut(t *testing.T) {
 	for cut, reached := 1, true; reached; cut++ {
 		db, disk := newDatabase(t), storetest.NewDisk()
 		st := openStore(t, disk)
@@ -277,15 +277,15 @@ func TestNothingThatIsSetAsideIsLostWhereverThePowerIsCut(t *testing.T) {
 	}
 }
 
-func TestADatabaseThatIsAwayIsWaitedForAndNoFaultOfAnEvent(t *testing.T) {
+func TestAnUnavailableDatabaseIsWaitedForAndIsNoAttemptAtAnEvent(t *testing.T) {
 	for _, where := range []string{"begin", "commit", "answer"} {
 		db, f := newFlaky(t)
 		st := openStore(t, storetest.NewDisk())
 		defer st.Close()
 		appendOrders(t, st, 10)
 		r := newRunner(t, st, totals(db, &handlers{}))
-		away := true
-		f.fail = func(at string) bool { return away && (at == where || at == "ping") }
+		unavailable := true
+		f.fail = func(at string) bool { return unavailable && (at == where || at == "ping") }
 		for range 20 {
 			_, err := r.Step(t.Context(), 0, 0)
 			if where == "answer" && err == nil {
@@ -295,14 +295,14 @@ func TestADatabaseThatIsAwayIsWaitedForAndNoFaultOfAnEvent(t *testing.T) {
 			d, _ := supervision.DirectiveOf(err)
 			require.Equal(t, supervision.Directive{Action: supervision.ActionRetry, NoAttempt: true}, d)
 		}
-		away = false
+		unavailable = false
 		stepAll(t, r)
 		requireExact(t, st, db)
 	}
 }
 
 // A connection that breaks under a handler looks like a failure of the handler.
-func TestAConnectionThatBreaksUnderAHandlerIsNoFaultOfTheEvent(t *testing.T) {
+func TestAConnectionThatBreaksUnderAHandlerIsNoAttemptAtTheEvent(t *testing.T) {
 	db, f := newFlaky(t)
 	st := openStore(t, storetest.NewDisk())
 	defer st.Close()

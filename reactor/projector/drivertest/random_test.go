@@ -16,18 +16,18 @@ import (
 	"github.com/penstock-io/penstock/store/storetest"
 )
 
-// ordeal is a projector whose handlers, database and disk fail at random.
-type ordeal struct {
+// misfortune is a projector whose handlers, database and disk fail at random.
+type misfortune struct {
 	*rand.Rand
-	calm bool
+	quiet bool
 	disk *storetest.Disk
 	st   *store.Store
 	r    *cursor.Runner
 }
 
-func (o *ordeal) chance(percent int) bool { return !o.calm && o.IntN(100) < percent }
+func (o *misfortune) chance(percent int) bool { return !o.quiet && o.IntN(100) < percent }
 
-func (o *ordeal) trouble(store.Event) error {
+func (o *misfortune) trouble(store.Event) error {
 	switch {
 	case o.chance(2):
 		return errBroken
@@ -38,7 +38,7 @@ func (o *ordeal) trouble(store.Event) error {
 }
 
 // boot opens what is there, as after the death of the process.
-func (o *ordeal) boot(t *testing.T, run func() *cursor.Runner) {
+func (o *misfortune) boot(t *testing.T, run func() *cursor.Runner) {
 	t.Helper()
 	if o.st != nil {
 		o.disk.Cut()
@@ -50,7 +50,7 @@ func (o *ordeal) boot(t *testing.T, run func() *cursor.Runner) {
 }
 
 // step lets the runner try something, and decides about what failed.
-func (o *ordeal) step(t *testing.T) (caughtUp bool) {
+func (o *misfortune) step(t *testing.T) (caughtUp bool) {
 	t.Helper()
 	out, err := o.r.Step(t.Context(), 0, 1+o.IntN(20))
 	var failure *cursor.HandlerError
@@ -59,9 +59,9 @@ func (o *ordeal) step(t *testing.T) (caughtUp bool) {
 			require.ErrorIs(t, err, storetest.ErrPowerCut)
 		}
 	}
-	if o.chance(10) || o.calm {
+	if o.chance(10) || o.quiet {
 		_, err := o.r.Replay(t.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})
-		require.True(t, err == nil || !o.calm, "%v", err)
+		require.True(t, err == nil || !o.quiet, "%v", err)
 	}
 	return err == nil && out.CaughtUp
 }
@@ -78,7 +78,7 @@ func TestTheTablesAreExactWhateverFailsInWhateverOrder(t *testing.T) {
 	for round := range rounds {
 		t.Logf("PENSTOCK_SEED=%d", seed+uint64(round))
 		db, f := newFlaky(t)
-		o := &ordeal{Rand: rand.New(rand.NewPCG(seed+uint64(round), 1)), disk: storetest.NewDisk()}
+		o := &misfortune{Rand: rand.New(rand.NewPCG(seed+uint64(round), 1)), disk: storetest.NewDisk()}
 		p := totals(db, &handlers{trouble: o.trouble})
 		p.BatchSize = 1 + o.IntN(16)
 		boot := func() { o.boot(t, func() *cursor.Runner { return newRunner(t, o.st, p) }) }
@@ -91,7 +91,7 @@ func TestTheTablesAreExactWhateverFailsInWhateverOrder(t *testing.T) {
 				o.quietly(func() { copied = copyOf(t, db) })
 			case o.chance(3): // the database is restored while nothing runs
 				o.quietly(func() { copied.restore(t, db); boot() })
-			case o.chance(2): // the log forgets what is set aside
+			case o.chance(2): // the log loses the list of parked events
 				o.quietly(func() {
 					require.NoError(t, applyCold(t.Context(), o.st, "totals", checkpoint.Reset{}))
 					boot()
@@ -108,7 +108,7 @@ func TestTheTablesAreExactWhateverFailsInWhateverOrder(t *testing.T) {
 				o.step(t)
 			}
 		}
-		o.calm = true
+		o.quiet = true
 		appendOrders(t, o.st, 3)
 		for done := false; !done; {
 			caughtUp := o.step(t)
@@ -121,8 +121,8 @@ func TestTheTablesAreExactWhateverFailsInWhateverOrder(t *testing.T) {
 }
 
 // quietly does something without trouble.
-func (o *ordeal) quietly(do func()) {
-	o.calm = true
+func (o *misfortune) quietly(do func()) {
+	o.quiet = true
 	do()
-	o.calm = false
+	o.quiet = false
 }

@@ -78,7 +78,7 @@ func TestASecondSystemTakesTheProjectorOver(t *testing.T) {
 	requireExact(t, st, db)
 }
 
-func TestAProjectorThatIsForgottenWhileItRunsIsBuiltAnewWhenItIsResumed(t *testing.T) {
+func TestAProjectorThatIsForgottenWhileItRunsRebuildsItsTablesWhenItIsResumed(t *testing.T) {
 	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
 	p := totals(db, &handlers{})
@@ -88,7 +88,7 @@ func TestAProjectorThatIsForgottenWhileItRunsIsBuiltAnewWhenItIsResumed(t *testi
 	forget(t, db, p)
 	appendOrders(t, st, 10)
 	require.ErrorIs(t, sys.WaitApplied(t.Context(), "totals", everything(st)), projector.ErrForgotten)
-	require.NoError(t, sys.Resume(t.Context(), "totals", checkpoint.Request{Reason: "its tables are built anew"}))
+	require.NoError(t, sys.Resume(t.Context(), "totals", checkpoint.Request{Reason: "its tables are rebuilt"}))
 	require.NoError(t, sys.WaitApplied(t.Context(), "totals", everything(st)))
 	require.NoError(t, sys.Stop(t.Context()))
 	requireExact(t, st, db)
@@ -127,9 +127,9 @@ func TestARouteMayBeAddedFromNowOn(t *testing.T) {
 	require.Equal(t, "2 3 6 7 8", column(t, db, "SELECT position FROM handled ORDER BY position"))
 }
 
-// A restart cannot help where the row is another's, and where the database is away nothing else
-// does.
-func TestADatabaseThatRefusesTheOwnerHaltsTheWorkerAndOneThatIsAwayIsWaitedFor(t *testing.T) {
+// A restart cannot help where the row is another's, and while the database is unavailable nothing
+// else does.
+func TestADatabaseThatRefusesTheOwnerHaltsTheWorkerAndAnUnavailableOneIsWaitedFor(t *testing.T) {
 	db, f := newFlaky(t)
 	st := openStore(t, storetest.NewDisk())
 	defer st.Close()

@@ -17,8 +17,8 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// What is set aside lies in the log, and what the database lacks because of that in the database:
-// these tests let the two disagree.
+// The list of parked events lies in the log, and the list of what the database lacks in the
+// database: in these tests the two disagree.
 
 // copied is what all tables hold.
 type copied map[string][][]any
@@ -46,7 +46,7 @@ func copyOf(tb testing.TB, db *sql.DB) copied {
 	return all
 }
 
-// restore puts the copy in the place of what is there.
+// restore replaces what is there by the copy.
 func (c copied) restore(tb testing.TB, db *sql.DB) {
 	tb.Helper()
 	tx, err := db.BeginTx(tb.Context(), nil)
@@ -124,7 +124,7 @@ func TestADatabaseRestoredFromAnOlderCopyGetsWhatWasReplayedSince(t *testing.T) 
 	requireExact(t, st, db)
 
 	older.restore(t, db)
-	for range 2 { // also when it is asked once more
+	for range 2 { // the second time there is nothing left to replay
 		stepAll(t, newRunner(t, st, p))
 		requireExact(t, st, db)
 		require.Empty(t, column(t, db, "SELECT position FROM penstock_exception"))
@@ -165,7 +165,7 @@ func TestARestoredDatabaseGetsTheEventsBeforeAParkedOneInTheirOrder(t *testing.T
 	require.Zero(t, parked)
 }
 
-// An event fails that lies before one of its key which is set aside, and is being replayed.
+// An event fails that lies before a parked one of its key while that is being replayed.
 func TestInARestoredDatabaseAnEventMayFailBeforeAParkedOne(t *testing.T) {
 	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
@@ -199,7 +199,7 @@ func TestInARestoredDatabaseAnEventMayFailBeforeAParkedOne(t *testing.T) {
 	requireExact(t, st, db)
 }
 
-func TestWhatTheLogForgetsToHaveSetAsideComesAgain(t *testing.T) {
+func TestAnEventThatTheLogNoLongerListsAsParkedIsHandledAgain(t *testing.T) {
 	for name, forgets := range map[string]func(st *store.Store) error{
 		"reset": func(st *store.Store) error { return applyCold(t.Context(), st, "totals", checkpoint.Reset{}) },
 		"rewound and reset": func(st *store.Store) error {
@@ -234,7 +234,7 @@ func TestWhatWasDiscardedStaysOut(t *testing.T) {
 	p := totals(db, h)
 	r := newRunner(t, st, p)
 	stepParking(t, r)
-	require.NoError(t, r.Discard(t.Context(), 4, checkpoint.Request{Reason: "nobody wants it"}))
+	require.NoError(t, r.Discard(t.Context(), 4, checkpoint.Request{Reason: "it is not needed"}))
 	stepAll(t, r)
 	requireExact(t, st, db, 4)
 
@@ -242,7 +242,7 @@ func TestWhatWasDiscardedStaysOut(t *testing.T) {
 	require.Equal(t, "4", column(t, db, "SELECT position FROM penstock_exception"))
 	stepAll(t, newRunner(t, st, p))
 	requireExact(t, st, db, 4)
-	require.Empty(t, column(t, db, "SELECT position FROM penstock_exception"), "it is not owed any more")
+	require.Empty(t, column(t, db, "SELECT position FROM penstock_exception"), "it is no longer missing")
 }
 
 // The parked event is the first one, so the position is before it until another event is handled.
@@ -270,7 +270,7 @@ func TestWhatWasReplayedAheadOfThePositionIsNotHandledAgain(t *testing.T) {
 	}
 }
 
-func TestRowsThatArePutBackUnderAWorkerEndIt(t *testing.T) {
+func TestARestoreUnderARunningWorkerEndsIt(t *testing.T) {
 	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
 	p := totals(db, &handlers{})
@@ -298,8 +298,8 @@ func TestRowsThatArePutBackUnderAWorkerEndIt(t *testing.T) {
 }
 
 // A system restarts a worker with the same description: nothing of the runner before may be
-// believed.
-func TestAReplayThatTheLogNeverLearnsOfIsNotHandledAgainByAnyRunner(t *testing.T) {
+// trusted.
+func TestAReplayThatIsNotInTheLogIsNotHandledAgainByAnyRunner(t *testing.T) {
 	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
 	appendOrders(t, st, 12)
@@ -343,8 +343,8 @@ func TestARunnerThatWasReplacedWritesNothingThoughTheyShareADescription(t *testi
 	require.Empty(t, column(t, db, "SELECT position FROM handled"))
 }
 
-// A deferred constraint, or a transaction that failed and whose handler did not say so, shows at
-// the commit.
+// A deferred constraint, or a transaction that failed without an error of its handler, is refused
+// at the commit.
 func TestACommitThatIsRefusedBecauseOfAnEventIsAnAttemptAtIt(t *testing.T) {
 	db, f := newFlaky(t)
 	st := openStore(t, storetest.NewDisk())
