@@ -52,7 +52,8 @@ func BenchmarkUnsyncedAppend(b *testing.B) {
 	}
 }
 
-// compare notes what limit, Pebble and Penstock did, and the ratios; wanted is one of the ratios with its target.
+// compare notes what limit, Pebble and Penstock did, and the ratios; wanted is one of the ratios
+// with its target.
 func (f *recorder) compare(unit string, limit, peer, ours float64, wanted string) {
 	f.add("limit-"+unit, limit)
 	f.add("pebble-"+unit, peer)

@@ -23,7 +23,7 @@ func newRecorder(b *testing.B) *recorder {
 // add notes a figure of this round. A unit that ends in ">=1.2" or "<=50" says what is wanted.
 func (f *recorder) add(unit string, value float64) { f.values[unit] = append(f.values[unit], value) }
 
-// report gives the medians over the rounds.
+// report returns the medians over the rounds.
 func (f *recorder) report() {
 	f.b.ReportMetric(0, "ns/op") // the time of a round means nothing
 	for unit, values := range f.values {
@@ -47,7 +47,7 @@ func newDir(b *testing.B) (dir string, remove func()) {
 	return dir, func() { must(b, os.RemoveAll(dir)) }
 }
 
-// deliver gives a contestant a turn.
+// deliver returns a contestant a turn.
 func deliver(b *testing.B, run delivery.Run) delivery.Result {
 	b.Helper()
 	dir, remove := newDir(b)

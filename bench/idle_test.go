@@ -12,8 +12,9 @@ import (
 	"github.com/penstock-io/penstock/bench/workload"
 )
 
-// BenchmarkIdleWorkers: what 10,000 workers that have nothing to do cost: memory, goroutines, and the time of an append that
-// concerns one of them, beside an append to a store without workers and to one with that worker alone.
+// BenchmarkIdleWorkers: what 10,000 workers that have nothing to do cost: memory, goroutines, and
+// the time of an append that concerns one of them, beside an append to a store without workers and
+// to one with that worker alone.
 func BenchmarkIdleWorkers(b *testing.B) {
 	const workers = 10_000
 	f := newRecorder(b)
@@ -21,7 +22,7 @@ func BenchmarkIdleWorkers(b *testing.B) {
 		none, alone, crowd := newArm(b, 0), newArm(b, 1), f.crowd(workers)
 		f.woken(crowd)
 		silent, waking := newBareArm(b, false), newBareArm(b, true)
-		unmatched := &arm{Idle: &delivery.Idle{Store: crowd.Store}} // the same store, and events that concern nobody
+		unmatched := &arm{Idle: &delivery.Idle{Store: crowd.Store}} // the same store, and events that match no worker
 		appendInTurns(b, none, alone, crowd, unmatched, silent, waking)
 		f.add("append-unmatched-us", figures.Micros(figures.Quantile(unmatched.took, 0.5)))
 		f.add("x-unmatched", float64(figures.Quantile(crowd.took, 0.5))/float64(figures.Quantile(unmatched.took, 0.5)))
@@ -46,8 +47,8 @@ type arm struct {
 	remove         func()
 	took           []time.Duration // by appends
 
-	// Of a limit: a file that is written and synced, and, if somebody waits, a channel that wakes a goroutine and one on
-	// which that answers.
+	// Of a limit: a file that is written and synced, and, if a goroutine waits, a channel that wakes a
+	// goroutine and one on which that answers.
 	bare        *machine.Zeroed
 	wake, awake chan struct{}
 }
@@ -119,7 +120,8 @@ func (f *recorder) crowd(workers int) *arm {
 	return a
 }
 
-// woken counts the workers that an append which concerns one of them has woken: those that came into their state since.
+// woken counts the workers that an append which concerns one of them has woken: those that came
+// into their state since.
 func (f *recorder) woken(a *arm) {
 	before := a.System.Status().Workers
 	appendTo(f.b, a, len(before)/2)
@@ -136,7 +138,8 @@ func (f *recorder) woken(a *arm) {
 	}
 }
 
-// appendInTurns appends to the arms in turns, at the same pace everywhere, until each had two turns' time or so.
+// appendInTurns appends to the arms in turns, at the same pace everywhere, until each had two
+// turns' time or so.
 func appendInTurns(b *testing.B, arms ...*arm) {
 	b.Helper()
 	const each = 4
@@ -154,7 +157,8 @@ func appendInTurns(b *testing.B, arms ...*arm) {
 	}
 }
 
-// appendTo appends an event for a worker, waits until that has handled it, and gives the time of the append alone.
+// appendTo appends an event for a worker, waits until that has handled it, and returns the time of
+// the append alone.
 func appendTo(b *testing.B, a *arm, worker int) time.Duration {
 	b.Helper()
 	if a.bare != nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/penstock-io/penstock/bench/workload"
 )
 
-// library is the same log in three forms, to be read. It is built when it is first wanted, and used by all benchmarks of
-// the run.
+// library is the same log in three forms, to be read. It is built when it is first wanted, and used
+// by all benchmarks of the run.
 type library struct {
 	built          bool
 	frames         string // a file
@@ -25,7 +25,7 @@ type library struct {
 
 var theLibrary library
 
-// openLibrary gives the library with -events events.
+// openLibrary returns the library with -events events.
 func openLibrary(b *testing.B) *library {
 	b.Helper()
 	l := &theLibrary
@@ -73,7 +73,7 @@ func loadPebble(b *testing.B, dir string, events int) error {
 	return errors.Join(db.Flush(), db.Close())
 }
 
-// reopened gives the stores of the library, freshly opened.
+// reopened returns the stores of the library, freshly opened.
 func (l *library) reopened(b *testing.B) (db *pebble.DB, st *store.Store) {
 	b.Helper()
 	return openPebble(b, l.pebble), openStore(b, l.events, store.Options{})

@@ -89,7 +89,7 @@ func newZeroed(b *testing.B, dir string) *machine.Zeroed {
 	return z
 }
 
-// appendRecord writes a record, syncs it on demand, and gives the time that took.
+// appendRecord writes a record, syncs it on demand, and returns the time that took.
 func appendRecord(z *machine.Zeroed, i int, sync bool) (time.Duration, error) {
 	rec := make([]byte, workload.RecordBytes)
 	workload.EncodeRecord(rec, i)

@@ -6,7 +6,8 @@ import (
 	"github.com/penstock-io/penstock/bench/workload"
 )
 
-// contestant appends events: op writes the i-th in the name of a writer, and returns when it is acknowledged.
+// contestant appends events: op writes the i-th in the name of a writer, and returns when it is
+// acknowledged.
 type contestant struct {
 	op    func(writer, i int) error
 	close func() error

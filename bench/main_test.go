@@ -37,8 +37,8 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// describeMachine prints lines that benchstat understands as properties of the run. The testing package adds the
-// processor.
+// describeMachine prints lines that benchstat understands as properties of the run. The testing
+// package adds the processor.
 func describeMachine() {
 	fmt.Println("go:", runtime.Version())
 	fmt.Println("cores:", runtime.GOMAXPROCS(0))

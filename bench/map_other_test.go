@@ -4,5 +4,5 @@ package bench
 
 import "os"
 
-// mapFile gives the content of a file.
+// mapFile returns the content of a file.
 func mapFile(name string) ([]byte, error) { return os.ReadFile(name) }

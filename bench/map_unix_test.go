@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// mapFile gives the content of a file, mapped until the process ends.
+// mapFile returns the content of a file, mapped until the process ends.
 func mapFile(name string) ([]byte, error) {
 	file, err := os.Open(name)
 	if err != nil {

@@ -17,8 +17,9 @@ import (
 	"github.com/penstock-io/penstock/bench/workload"
 )
 
-// BenchmarkOpen: a log of half of -events events, after a clean close and after a kill; the memory that the open store
-// holds, and holds after a query that has asked every index. The limit is to checksum one segment of full size.
+// BenchmarkOpen: a log of half of -events events, after a clean close and after a kill; the memory
+// that the open store holds, and holds after a query that has asked every index. The limit is to
+// checksum one segment of full size.
 func BenchmarkOpen(b *testing.B) {
 	events := *logEvents / 2
 	clean, killed := shelve(b, events)
@@ -91,7 +92,8 @@ func readInto(dst *[]byte, name string) error {
 	return err
 }
 
-// copyDir copies the files of a directory to a new one, and syncs them, so that reading them later waits for nothing.
+// copyDir copies the files of a directory to a new one, and syncs them, so that reading them later
+// waits for nothing.
 func copyDir(to, from string) error {
 	entries, err := os.ReadDir(from)
 	if err != nil {

@@ -63,7 +63,7 @@ func pebbleBatch(db *pebble.DB, i, n int, index bool) error {
 	return batch.Commit(pebble.NoSync)
 }
 
-// entityKey sorts behind all records.
+// entityKey sorts after all records.
 func entityKey(entity, i int) []byte {
 	key := append([]byte{0xff}, byte(entity))
 	return binary.BigEndian.AppendUint64(key, uint64(i))

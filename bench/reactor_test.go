@@ -7,8 +7,9 @@ import (
 	"github.com/penstock-io/penstock/bench/delivery"
 )
 
-// BenchmarkReactor: one reactor that catches up, JSON in, one reaction per event, JSON out, each batch durable. The limit
-// decodes and encodes the same JSON on one goroutine, and does one write and one fdatasync per batch.
+// BenchmarkReactor: one reactor that catches up, JSON in, one reaction per event, JSON out, each
+// batch durable. The limit decodes and encodes the same JSON on one goroutine, and does one write
+// and one fdatasync per batch.
 func BenchmarkReactor(b *testing.B) {
 	const target, unit = 200_000, "ev/s"
 	events := *logEvents / 10
@@ -27,8 +28,9 @@ func BenchmarkReactor(b *testing.B) {
 	}
 }
 
-// BenchmarkReaction: from the start of an append to the durable reaction, in a process that is idle in between. The limit is
-// two writes with an fdatasync each. "append" is the part until the acknowledgement.
+// BenchmarkReaction: from the start of an append to the durable reaction, in a process that is idle
+// in between. The limit is two writes with an fdatasync each. "append" is the part until the
+// acknowledgement.
 func BenchmarkReaction(b *testing.B) {
 	f := newRecorder(b)
 	for b.Loop() {

@@ -32,7 +32,8 @@ func BenchmarkReadAll(b *testing.B) {
 	f.report()
 }
 
-// BenchmarkReadMatching: the events of one entity of a hundred, in a store that was just opened, and once more.
+// BenchmarkReadMatching: the events of one entity of a hundred, in a store that was just opened,
+// and once more.
 func BenchmarkReadMatching(b *testing.B) {
 	l := openLibrary(b)
 	frames, err := mapFile(l.frames)

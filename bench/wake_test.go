@@ -12,8 +12,9 @@ import (
 	"github.com/penstock-io/penstock/bench/workload"
 )
 
-// BenchmarkWakeUp: from the acknowledgement of an append to the waiter that runs, in a process that is idle in between.
-// The limit is a condition variable, with a write in front of it and a sync where Penstock has one.
+// BenchmarkWakeUp: from the acknowledgement of an append to the waiter that runs, in a process that
+// is idle in between. The limit is a condition variable, with a write in front of it and a sync
+// where Penstock has one.
 func BenchmarkWakeUp(b *testing.B) {
 	for _, mode := range []store.SyncMode{store.SyncNever, store.SyncAlways} {
 		b.Run("sync="+mode.String(), func(b *testing.B) {
@@ -33,7 +34,8 @@ func BenchmarkWakeUp(b *testing.B) {
 	}
 }
 
-// waker is a store with somebody waiting: wait returns once ring has been called as often as it says, or was stopped.
+// waker is a store with a goroutine waiting: wait returns once ring has been called as often as it
+// says, or was stopped.
 type waker struct {
 	ring  func() error
 	wait  func(rung int) error

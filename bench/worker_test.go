@@ -10,8 +10,8 @@ import (
 	"github.com/penstock-io/penstock/bench/workload"
 )
 
-// BenchmarkCheckpoints: workers under supervision, each of which handles one event, waits for its durable checkpoint, and
-// goes on. The limit and Pebble do nothing but write checkpoints.
+// BenchmarkCheckpoints: workers under supervision, each of which handles one event, waits for its
+// durable checkpoint, and takes the next. The limit and Pebble do nothing but write checkpoints.
 func BenchmarkCheckpoints(b *testing.B) {
 	const unit = "ckpt/s"
 	wanted := map[int]float64{64: 100_000, 1000: 200_000}
@@ -32,7 +32,8 @@ func BenchmarkCheckpoints(b *testing.B) {
 	}
 }
 
-// BenchmarkCatchUp: one worker that handles a whole log, with a checkpoint per batch of 256, beside reading the same log.
+// BenchmarkCatchUp: one worker that handles a whole log, with a checkpoint per batch of 256, beside
+// reading the same log.
 func BenchmarkCatchUp(b *testing.B) {
 	for _, events := range []int{10_000, *logEvents} {
 		b.Run(fmt.Sprintf("events=%d", events), func(b *testing.B) {

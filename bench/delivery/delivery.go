@@ -1,16 +1,17 @@
-// Package delivery measures how fast events are delivered, handled and remembered: by Penstock, by the least that a
-// machine can do, and by systems that are used for the same from Go.
+// Package delivery measures how fast events are delivered, handled and remembered: by Penstock, by
+// the least that a machine can do, and by systems that are used for the same from Go.
 //
-// A [Row] is one piece of work with several contestants. In a round each of them has one turn, in an order that moves on
-// by one each round, so that all meet the same machine and only ratios within a round count:
+// A [Row] is one piece of work with several contestants. In a round each of them has one turn, in
+// an order that moves on by one each round, so that all meet the same machine and only ratios
+// within a round count:
 //
 //	prepare    logs that are only read, once for the row
-//	round 1    limit | penstock | jetstream | watermill     a turn opens the contestant, lets it do the work,
-//	round 2    penstock | jetstream | watermill | limit     and closes it
+//	round 1    limit | penstock | jetstream | watermill     a turn opens the contestant, lets it
+//	round 2    penstock | jetstream | watermill | limit     do the work, and closes it
 //
-// Every contestant is used as its documentation tells those who want it fast: what it offers in batches is taken in
-// batches, what it acknowledges later is awaited later. What an acknowledgement is worth differs; [Contestant].Promise
-// says it, and Durable says whether it outlives a power cut.
+// Every contestant is used as its documentation recommends for speed: what it offers in
+// batches is taken in batches, what it acknowledges later is awaited later. What an acknowledgement
+// is worth differs; [Contestant].Promise says it, and Durable says whether it outlives a power cut.
 package delivery
 
 import (
@@ -34,7 +35,8 @@ type Turn struct {
 	Time    time.Duration // how long it works where it does not work until it is done
 }
 
-// Result is what was measured in one turn: the figure of the row, under [Row].Unit, and others under names of their own.
+// Result is what was measured in one turn: the figure of the row, under [Row].Unit, and others
+// under names of their own.
 type Result map[string]float64
 
 // Run takes a turn.
@@ -77,7 +79,7 @@ type Options struct {
 	Rounds int
 	Time   time.Duration
 	Settle bool      // write out before each turn what earlier ones have left in the page cache
-	Log    io.Writer // hears of each turn; nil for nobody
+	Log    io.Writer // gets a line for each turn; nil means none
 }
 
 // Measured is a row with what was measured.
@@ -139,7 +141,7 @@ func (r Row) Measure(ctx context.Context, o Options) (m Measured, err error) {
 	return m, nil
 }
 
-// turn gives a contestant an empty directory, and a process without garbage.
+// turn returns a contestant an empty directory, and a process without garbage.
 func (c Contestant) turn(ctx context.Context, t Turn, o Options) (res Result, err error) {
 	if t.Dir, err = os.MkdirTemp(o.Dir, "turn-"); err != nil {
 		return nil, err
@@ -185,7 +187,8 @@ type progress struct {
 	done  int
 }
 
-// patience is how many turns a contestant may take for its log. A slow one is measured by how far it came.
+// patience is how many turns a contestant may take for its log. A slow one is measured by how far
+// it came.
 const patience = 2
 
 func newProgress(want int, turn time.Duration) *progress {

@@ -22,7 +22,7 @@ func TestATargetIsTheMedianOfTheRatiosWithinTheRounds(t *testing.T) {
 		t.Errorf("figure %v, want 12", got)
 	}
 	if _, ok := m.Figure("us", "other"); ok {
-		t.Error("a figure that nobody measured is there")
+		t.Error("a figure is there that was never measured")
 	}
 }
 

@@ -22,7 +22,8 @@ type Idle struct {
 	System *actors.System // nil without workers
 }
 
-// NewIdle starts the workers and waits until they are idle. Without workers there is no system either.
+// NewIdle starts the workers and waits until they are idle. Without workers there is no system
+// either.
 func NewIdle(ctx context.Context, dir string, workers int) (*Idle, error) {
 	st, err := store.Open(dir, store.Options{})
 	if err != nil || workers == 0 {
@@ -62,12 +63,12 @@ func (d *Idle) Settle() {
 	}
 }
 
-// Append appends an event for a worker, or for nobody where there is none, waits until that has handled it, and gives the
-// time of the append alone.
+// Append appends an event for a worker, or for none where there is none, waits until that has
+// handled it, and returns the time of the append alone.
 func (d *Idle) Append(ctx context.Context, worker int) (took time.Duration, err error) {
 	at := idleAt(worker)
 	if d.System == nil {
-		at.Entity = "nobody:0"
+		at.Entity = "unmatched:0"
 	}
 	began := time.Now()
 	receipt, err := d.Store.Append(ctx, at, store.Any, workload.Event(0))
@@ -86,7 +87,8 @@ func (d *Idle) Close(ctx context.Context) error {
 	return errors.Join(d.System.Stop(ctx), d.Store.Close())
 }
 
-// PenstockIdle keeps idle workers, and appends for one of them and, in turns, for the only worker of another store.
+// PenstockIdle keeps idle workers, and appends for one of them and, in turns, for the only worker
+// of another store.
 func PenstockIdle(workers int) Run {
 	return func(ctx context.Context, t Turn) (res Result, err error) {
 		watched := watchMemory(workers)
@@ -107,7 +109,7 @@ func PenstockIdle(workers int) Run {
 	}
 }
 
-// appendInTurns gives the medians of appends to two stores, which take turns of four.
+// appendInTurns returns the medians of appends to two stores, which take turns of four.
 func appendInTurns(ctx context.Context, t Turn, a, b *Idle) (ofA, ofB time.Duration, err error) {
 	var took [2][]time.Duration
 	for ends := time.Now().Add(t.Time); time.Now().Before(ends); {

@@ -18,9 +18,10 @@ import (
 	"github.com/penstock-io/penstock/bench/workload"
 )
 
-// JetStream is an embedded server with file storage and a client in the same process. With Always the server syncs
-// what it is sent before it acknowledges it; else, as is its default, every two minutes. With Pipe they talk over the pipe
-// that the server has for this, which is quicker; else over the loopback interface, which carries more.
+// JetStream is an embedded server with file storage and a client in the same process. With Always
+// the server syncs what it is sent before it acknowledges it; else, as is its default, every two
+// minutes. With Pipe they talk over the pipe that the server has for this, which is quicker; else
+// over the loopback interface, which carries more.
 type JetStream struct{ Always, Pipe bool }
 
 // jet is an open server with a client.
@@ -97,7 +98,8 @@ func (j *jet) consumer(ctx context.Context, name string, policy jetstream.AckPol
 	})
 }
 
-// prepare fills a shelf with events, unless it is filled. It never syncs: only what is measured does.
+// prepare fills a shelf with events, unless it is filled. It never syncs: only what is measured
+// does.
 func (JetStream) prepare(ctx context.Context, t Turn, shelf string, events int, message func(i int) *nats.Msg) error {
 	dir, filled := t.shelf(shelf)
 	if filled {
@@ -149,15 +151,16 @@ type (
 	keeper func(ctx context.Context, j *jet) (keep, error)
 )
 
-// Checkpoints lets workers with a consumer each take event after event, and wait until the server has answered their
-// acknowledgement.
+// Checkpoints lets workers with a consumer each take event after event, and wait until the server
+// has answered their acknowledgement.
 func (s JetStream) Checkpoints(workers int) Run {
 	return s.checkpoints(workers, jetstream.AckExplicitPolicy, func(context.Context, *jet) (keep, error) {
 		return func(ctx context.Context, _ int, m jetstream.Msg) error { return m.DoubleAck(ctx) }, nil
 	})
 }
 
-// KeyValueCheckpoints lets the same workers keep their positions in a key-value bucket, which is a stream.
+// KeyValueCheckpoints lets the same workers keep their positions in a key-value bucket, which is a
+// stream.
 func (s JetStream) KeyValueCheckpoints(workers int) Run {
 	return s.checkpoints(workers, jetstream.AckNonePolicy, func(ctx context.Context, j *jet) (keep, error) {
 		kv, err := j.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "checkpoints", Storage: jetstream.FileStorage})
@@ -254,8 +257,8 @@ func (s JetStream) CatchUp(events int) Run {
 	}
 }
 
-// consume fetches a stream in batches. Each is handled, then its last message is acknowledged, and with it all before; the
-// last of all waits for the server's answer.
+// consume fetches a stream in batches. Each is handled, then its last message is acknowledged, and
+// with it all before; the last of all waits for the server's answer.
 func (s JetStream) consume(ctx context.Context, t Turn, dir string, events, size int, handle func(j *jet, batch []jetstream.Msg) error) (res Result, err error) {
 	j, err := s.open(dir)
 	if err != nil {
@@ -306,10 +309,12 @@ func (s JetStream) PrepareReactor(events int) Run {
 	}
 }
 
-// Reactor consumes orders and publishes a reaction to each. When all reactions to a batch are acknowledged, the batch is.
+// Reactor consumes orders and publishes a reaction to each. When all reactions to a batch are
+// acknowledged, the batch is.
 //
-// Synced, they are published as what JetStream calls an atomic batch, for which it syncs once, where it syncs each message
-// on its own otherwise. Not synced, that would be slower than to publish one after the other without waiting.
+// Synced, they are published as what JetStream calls an atomic batch, for which it syncs once,
+// where it syncs each message on its own otherwise. Not synced, that would be slower than to
+// publish one after the other without waiting.
 func (s JetStream) Reactor(events, size int) Run {
 	return func(ctx context.Context, t Turn) (Result, error) {
 		dir, _ := t.shelf("jetstream-orders")
@@ -357,8 +362,8 @@ func publishAsync(ctx context.Context, j *jet, messages []*nats.Msg) error {
 	return nil
 }
 
-// publishAtomically publishes messages as one atomic batch, whose last message commits it. A batch that is not taken as a
-// whole is not acknowledged.
+// publishAtomically publishes messages as one atomic batch, whose last message commits it. A batch
+// that is not taken as a whole is not acknowledged.
 func publishAtomically(ctx context.Context, j *jet, messages []*nats.Msg) error {
 	id := nuid.Next()
 	for i, m := range messages {
@@ -385,8 +390,8 @@ func publishAtomically(ctx context.Context, j *jet, messages []*nats.Msg) error 
 	return nil
 }
 
-// Reaction takes the time from the start of a publication to the acknowledgement of the reaction that a consumer has
-// published.
+// Reaction takes the time from the start of a publication to the acknowledgement of the reaction
+// that a consumer has published.
 func (s JetStream) Reaction(ctx context.Context, t Turn) (res Result, err error) {
 	j, err := s.open(t.Dir)
 	if err != nil {

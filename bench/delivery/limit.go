@@ -13,7 +13,8 @@ import (
 // CheckpointBytes is a checkpoint as the limit and plain stores write it.
 const CheckpointBytes = 64
 
-// LimitCheckpoints writes checkpoints to a journal: one goroutine takes what waits, one write and one fdatasync per group.
+// LimitCheckpoints writes checkpoints to a journal: one goroutine takes what waits, one write and
+// one fdatasync per group.
 func LimitCheckpoints(workers int) Run {
 	return func(_ context.Context, t Turn) (Result, error) {
 		z, err := machine.NewZeroed(t.Dir)
@@ -32,7 +33,8 @@ func checkpoints(o workload.Outcome) Result {
 	return Result{unitCheckpoints: o.PerSecond, unitP50: figures.Micros(o.P50), unitP99: figures.Micros(o.P99)}
 }
 
-// LimitReactor decodes and encodes the same JSON on one goroutine, and does one write and one fdatasync per batch.
+// LimitReactor decodes and encodes the same JSON on one goroutine, and does one write and one
+// fdatasync per batch.
 func LimitReactor(events, batch int) Run {
 	return func(_ context.Context, t Turn) (Result, error) {
 		z, err := machine.NewZeroed(t.Dir)

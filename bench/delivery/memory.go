@@ -21,7 +21,8 @@ func watchMemory(workers int) memory {
 	return memory{workers: workers, bytes: bytes, goroutines: runtime.NumGoroutine()}
 }
 
-// settledMemory waits until what earlier turns have left behind is gone: goroutines that still end, pools, finalizers.
+// settledMemory waits until what earlier turns have left behind is gone: goroutines that still end,
+// pools, finalizers.
 func settledMemory() float64 {
 	last := machine.MemoryInUse()
 	for range 50 {

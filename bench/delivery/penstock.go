@@ -58,8 +58,8 @@ func PenstockLog(ctx context.Context, dir string, events int, proposal func(i in
 	return errors.Join(workload.Load(ctx, st, events, proposal), st.Close())
 }
 
-// PenstockCheckpoints lets workers under supervision read the same log, longer than they can read in a turn; each waits
-// for its synced checkpoint before it takes the next event.
+// PenstockCheckpoints lets workers under supervision read the same log, longer than they can read
+// in a turn; each waits for its synced checkpoint before it takes the next event.
 func PenstockCheckpoints(workers int) Run {
 	return func(ctx context.Context, t Turn) (Result, error) {
 		events := logForCheckpoints(t)
@@ -140,8 +140,8 @@ func PenstockRead(events int) Run {
 	}
 }
 
-// PenstockCatchUp lets a worker under supervision handle a prepared log, a checkpoint per batch of 256: synced each, or as
-// is the default within 10 ms.
+// PenstockCatchUp lets a worker under supervision handle a prepared log, a checkpoint per batch of
+// 256: synced each, or as is the default within 10 ms.
 func PenstockCatchUp(events int, synced bool) Run {
 	return func(ctx context.Context, t Turn) (Result, error) {
 		dir, _ := t.shelf(fmt.Sprintf("penstock-%d", events))
@@ -154,7 +154,8 @@ func PenstockCatchUp(events int, synced bool) Run {
 	}
 }
 
-// CatchUp gives the events per second from the first event handled to the last checkpoint, and removes that checkpoint.
+// CatchUp returns the events per second from the first event handled to the last checkpoint, and
+// removes that checkpoint.
 func CatchUp(ctx context.Context, st *store.Store, name string, events int, synced bool) (rate float64, err error) {
 	c := newCounting(name, events)
 	c.worker.SyncCheckpoints = synced
@@ -199,9 +200,9 @@ func newCounting(name string, events int) *counting {
 	return c
 }
 
-// PenstockHop takes the worker's own loop twice, over the same log with the same handler and checkpoints: under
-// supervision, where an actor asks for each page of 256 and is told of each commit, and in a plain loop. The difference is
-// what the actors cost.
+// PenstockHop takes the worker's own loop twice, over the same log with the same handler and
+// checkpoints: under supervision, where an actor requests each page of 256 and gets a message for
+// each commit, and in a plain loop. The difference is what the actors cost.
 func PenstockHop(events int) Run {
 	return func(ctx context.Context, t Turn) (Result, error) {
 		dir, _ := t.shelf(fmt.Sprintf("penstock-%d", events))
@@ -251,8 +252,8 @@ func stepByStep(ctx context.Context, st *store.Store, name string, events int) (
 	return rate, errors.Join(r.Close(ctx), remove(ctx, st, name))
 }
 
-// PenstockReactor lets a reactor under supervision catch up with a log of orders: JSON in, one reaction per event, JSON
-// out, each batch durable with its checkpoint.
+// PenstockReactor lets a reactor under supervision catch up with a log of orders: JSON in, one
+// reaction per event, JSON out, each batch durable with its checkpoint.
 func PenstockReactor(events, batch int) Run {
 	return func(ctx context.Context, t Turn) (Result, error) {
 		if err := PenstockLog(ctx, t.Dir, events, workload.OrderProposal); err != nil {
@@ -286,8 +287,8 @@ func PenstockReactor(events, batch int) Run {
 	}
 }
 
-// PenstockReaction takes the time from the start of an append to its durable reaction, which a reader sees; the part until
-// the acknowledgement of the append apart.
+// PenstockReaction takes the time from the start of an append to its durable reaction, which a
+// reader sees; the part until the acknowledgement of the append apart.
 func PenstockReaction(ctx context.Context, t Turn) (Result, error) {
 	h, err := openHouse(ctx, t.Dir, reactor.New("reserve", reactor.On(workload.Reserve)))
 	if err != nil {

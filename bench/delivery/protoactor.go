@@ -24,7 +24,7 @@ type (
 	call struct{}                   // an answer to a future
 )
 
-// counter adds up what it is told. One value belongs to one actor, which alone touches sum.
+// counter adds up the numbers that it is sent. One value belongs to one actor, which alone touches sum.
 type counter struct{ sum int }
 
 func (c *counter) Receive(ctx actor.Context) {
@@ -45,8 +45,8 @@ func (c *counter) Receive(ctx actor.Context) {
 // pageEvents is the size of a page, as Penstock's workers pull them.
 const pageEvents = 256
 
-// ActorHop sends a plain actor events, one by one or in pages of 256, and asks it and waits for the answer: a channel in
-// the message where inPages, else a future.
+// ActorHop sends a plain actor events, one by one or in pages of 256, and asks it and waits for the
+// answer: a channel in the message where inPages, else a future.
 func ActorHop(inPages bool) Run {
 	return func(context.Context, Turn) (Result, error) {
 		const n = 1 << 20

@@ -65,7 +65,7 @@ func checkpointRow(workers int, wanted float64) Row {
 	return Row{
 		Name: fmt.Sprintf("checkpoints-%d", workers), Unit: unitCheckpoints,
 		Title: fmt.Sprintf("Checkpoints, %d workers", workers),
-		Does:  "each worker handles an event, waits for its checkpoint, goes on; limit, Pebble and bbolt only write 64 bytes",
+		Does:  "each worker handles an event, waits for its checkpoint, takes the next; limit, Pebble and bbolt only write 64 bytes",
 		Contestants: []Contestant{
 			{Name: limit, Durable: true, Promise: promiseLimit, Run: LimitCheckpoints(workers)},
 			{

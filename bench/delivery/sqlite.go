@@ -10,8 +10,8 @@ import (
 	_ "modernc.org/sqlite" // the driver
 )
 
-// schema lets Watermill's SQL publisher and subscriber use SQLite: its MySQL schema, whose queries SQLite understands, with
-// tables in SQLite's words.
+// schema lets Watermill's SQL publisher and subscriber use SQLite: its MySQL schema, whose queries
+// SQLite understands, with tables in SQLite's words.
 type schema struct{ wsql.DefaultMySQLSchema }
 
 // newSchema reads batches of a size; 0 is for those that do not read.
@@ -27,8 +27,8 @@ func (s schema) SchemaInitializingQueries(p wsql.SchemaInitializingQueriesParams
 // SubscribeIsolationLevel is that of SQLite, which has only one.
 func (schema) SubscribeIsolationLevel() sql.IsolationLevel { return sql.LevelDefault }
 
-// offsets keeps one row per consumer group and topic: how far it has come. A transaction has the database to itself, so
-// nothing has to be locked or noted per message.
+// offsets keeps one row per consumer group and topic: how far it has come. A transaction has the
+// database to itself, so nothing has to be locked or noted per message.
 type offsets struct{}
 
 func (offsets) table(topic string) string { return "`watermill_offsets_" + topic + "`" }
@@ -61,7 +61,8 @@ func (offsets) BeforeSubscribingQueries(wsql.BeforeSubscribingQueriesParams) ([]
 	return nil, nil
 }
 
-// openTables opens the database in a directory and makes the tables that it lacks. Reactions of an earlier turn go.
+// openTables opens the database in a directory and makes the tables that it lacks. Reactions of an
+// earlier turn go.
 func openTables(ctx context.Context, dir, synchronous string) (*sql.DB, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err

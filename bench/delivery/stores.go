@@ -25,7 +25,8 @@ func OpenPebble(dir string) (*pebble.DB, error) {
 	return pebble.Open(dir, &pebble.Options{Logger: quiet{}, MemTableSize: 64 << 20, Cache: cache})
 }
 
-// PebbleCheckpoints overwrites one small value per worker, each time synced; Pebble shares its syncs.
+// PebbleCheckpoints overwrites one small value per worker, each time synced; Pebble shares its
+// syncs.
 func PebbleCheckpoints(workers int) Run {
 	return func(_ context.Context, t Turn) (Result, error) {
 		db, err := OpenPebble(t.Dir)
@@ -48,8 +49,8 @@ func checkpointKeys(workers int) [][]byte {
 	return keys
 }
 
-// BoltCheckpoints overwrites one small value per worker with Batch, which gathers what comes within 10 ms, at most 1000
-// calls, into one transaction; a transaction is synced.
+// BoltCheckpoints overwrites one small value per worker with Batch, which gathers what comes within
+// 10 ms, at most 1000 calls, into one transaction; a transaction is synced.
 func BoltCheckpoints(workers int) Run {
 	return func(_ context.Context, t Turn) (Result, error) {
 		db, err := bolt.Open(filepath.Join(t.Dir, "bolt"), 0o600, &bolt.Options{

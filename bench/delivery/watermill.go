@@ -30,8 +30,9 @@ func reserveHandler(m *message.Message) (*message.Message, error) {
 	return message.NewMessage(watermill.NewUUID(), out), err
 }
 
-// WatermillMemory runs a router over Watermill's channels in memory: in order, one message in flight, since otherwise every
-// message is handled by a goroutine of its own in any order. What a crash finds in memory is lost.
+// WatermillMemory runs a router over Watermill's channels in memory: in order, one message in
+// flight, since otherwise every message is handled by a goroutine of its own in any order. What a
+// crash finds in memory is lost.
 func WatermillMemory(events int) Run {
 	return func(ctx context.Context, t Turn) (Result, error) {
 		pubsub := gochannel.NewGoChannel(gochannel.Config{
@@ -76,8 +77,9 @@ func orderMessages(i, n int) []*message.Message {
 	return list
 }
 
-// openSQLite opens a database whose commits are synced. Transactions take the lock to write when they begin: one that
-// first reads and then writes, as the subscriber's do, would else fail when another has written meanwhile.
+// openSQLite opens a database whose commits are synced. Transactions take the lock to write when
+// they begin: one that first reads and then writes, as the subscriber's do, would else fail when
+// another has written meanwhile.
 func openSQLite(dir string, synchronous string) (*sql.DB, error) {
 	pragmas := []string{
 		"journal_mode(WAL)", "synchronous(" + synchronous + ")", "busy_timeout(10000)", "cache_size(-65536)",
@@ -90,11 +92,12 @@ func newPublisher(db wsql.ContextExecutor) (*wsql.Publisher, error) {
 	return wsql.NewPublisher(db, wsql.PublisherConfig{SchemaAdapter: newSchema(0)}, watermill.NopLogger{})
 }
 
-// polls is how often a subscriber with nothing to do looks for messages: about as fast as Go's timers can.
+// polls is how often a subscriber with nothing to do looks for messages: about as fast as Go's
+// timers can.
 const polls = time.Millisecond
 
-// newSubscriber reads batches in a transaction each, at whose end it notes how far it has come. committed hears of
-// each transaction.
+// newSubscriber reads batches in a transaction each, at whose end it notes how far it has come.
+// committed hears of each transaction.
 func newSubscriber(db *sql.DB, group string, size int, committed func(noMessages bool, err error)) (*wsql.Subscriber, error) {
 	return wsql.NewSubscriber(wsql.BeginnerFromStdSQL(db), wsql.SubscriberConfig{
 		ConsumerGroup: group, SchemaAdapter: newSchema(size), OffsetsAdapter: offsets{}, InitializeSchema: true,
@@ -102,7 +105,7 @@ func newSubscriber(db *sql.DB, group string, size int, committed func(noMessages
 	}, watermill.NopLogger{})
 }
 
-// backoff tells of each transaction of a subscriber, after it was committed.
+// backoff reports each transaction of a subscriber, after it was committed.
 type backoff struct {
 	committed func(noMessages bool, err error)
 }
@@ -162,8 +165,9 @@ func WatermillCatchUp(shelf string, events int) Run {
 	}
 }
 
-// WatermillReactor runs a router over a prepared table of orders. The reaction is published in the transaction of the
-// subscriber, which Watermill puts into the context of the message: one commit per batch.
+// WatermillReactor runs a router over a prepared table of orders. The reaction is published in the
+// transaction of the subscriber, which Watermill puts into the context of the message: one commit
+// per batch.
 func WatermillReactor(shelf string, events, size int) Run {
 	return func(ctx context.Context, t Turn) (Result, error) {
 		dir, _ := t.shelf(shelf)
@@ -190,7 +194,8 @@ func reserveInTx(m *message.Message) error {
 // runner lets a handler have the messages of the orders' topic until it is stopped.
 type runner func(ctx context.Context, sub message.Subscriber, handle func(*message.Message) error) (stop func() error, err error)
 
-// subscribe lets a handler have the messages in a directory, from the first to the last or as far as it comes.
+// subscribe lets a handler have the messages in a directory, from the first to the last or as far
+// as it comes.
 func subscribe(ctx context.Context, t Turn, dir string, events, size int, run runner, handle func(*message.Message) error) (res Result, err error) {
 	db, err := openShelf(ctx, dir, "FULL")
 	if err != nil {
@@ -270,8 +275,8 @@ func loop(ctx context.Context, sub message.Subscriber, handle func(*message.Mess
 	return sub.Close, nil
 }
 
-// WatermillReaction takes the time from the start of a publication to the commit of the transaction that holds the
-// reaction. The subscriber looks for messages every millisecond.
+// WatermillReaction takes the time from the start of a publication to the commit of the transaction
+// that holds the reaction. The subscriber looks for messages every millisecond.
 func WatermillReaction(ctx context.Context, t Turn) (res Result, err error) {
 	db, err := openShelf(ctx, t.Dir, "FULL")
 	if err != nil {

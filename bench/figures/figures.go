@@ -34,7 +34,7 @@ func Millis(d time.Duration) float64 { return float64(d) / float64(time.Millisec
 // PerSecond is how many of n fit into a second.
 func PerSecond(n int, d time.Duration) float64 { return float64(n) / d.Seconds() }
 
-// Short gives three digits or so.
+// Short returns three digits or so.
 func Short(v float64) string {
 	switch {
 	case math.IsInf(v, 0), math.IsNaN(v): // something was not done at all
@@ -50,7 +50,8 @@ func Short(v float64) string {
 	}
 }
 
-// Verdict says whether a value is at least (">=") or at most ("<=") what is wanted. No relation means that nothing is.
+// Verdict says whether a value is at least (">=") or at most ("<=") what is wanted. No relation
+// means that nothing is.
 func Verdict(value float64, relation string, bound float64) string {
 	switch {
 	case relation == "":

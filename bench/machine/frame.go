@@ -22,7 +22,7 @@ func AppendFrame(dst, rec []byte) []byte {
 // ErrFrame means a record that was damaged.
 var ErrFrame = errors.New("record does not match its checksum")
 
-// Frame gives the record at the start of buf, if it is there as a whole.
+// Frame returns the record at the start of buf, if it is there as a whole.
 func Frame(buf []byte) (rec []byte, ok bool, err error) {
 	if len(buf) < FrameBytes {
 		return nil, false, nil

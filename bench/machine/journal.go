@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// journalBytes is the size of the file that a journal writes round and round: it is filled with zeros once, and never grows.
+// journalBytes is the size of the file that a journal writes round and round: it is filled with
+// zeros once, and never grows.
 const journalBytes = 64 << 20
 
 // Zeroed is a file filled with zeros ahead, that is written round and round.
@@ -51,7 +52,7 @@ func (z *Zeroed) Sync() error { return Datasync(z.file) }
 // Close closes the file.
 func (z *Zeroed) Close() error { return z.file.Close() }
 
-// Append frames a record, writes it, syncs it on demand, and gives the time that took.
+// Append frames a record, writes it, syncs it on demand, and returns the time that took.
 func (z *Zeroed) Append(rec []byte, sync bool) (time.Duration, error) {
 	began := time.Now()
 	err := z.Write(AppendFrame(nil, rec))
@@ -61,8 +62,9 @@ func (z *Zeroed) Append(rec []byte, sync bool) (time.Duration, error) {
 	return time.Since(began), err
 }
 
-// Journal is the limit of a durable append. One goroutine takes what waits, frames it, and does one write and one
-// fdatasync for the whole group. There is no index, no hash, and nobody is told but the writers.
+// Journal is the limit of a durable append. One goroutine takes what waits, frames it, and does one
+// write and one fdatasync for the whole group. There is no index, no hash, and no reader is
+// notified.
 type Journal struct {
 	zeroed *Zeroed
 	buf    []byte
@@ -74,7 +76,8 @@ type Journal struct {
 	closed  bool
 }
 
-// group is what is written at once. Its fields but done are guarded by the journal's mu until it is taken.
+// group is what is written at once. Its fields but done are guarded by the journal's mu until it is
+// taken.
 type group struct {
 	records [][]byte
 	done    chan struct{}

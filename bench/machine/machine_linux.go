@@ -49,7 +49,8 @@ func Resident() int64 {
 // Datasync waits until the data of a file is on disk.
 func Datasync(f *os.File) error { return syscall.Fdatasync(int(f.Fd())) }
 
-// Settle writes out what earlier work has left in the page cache, so that later work does not pay for it.
+// Settle writes out what earlier work has left in the page cache, so that later work does not pay
+// for it.
 func Settle() { syscall.Sync() }
 
 // Processor names the model of the processor.

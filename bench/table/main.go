@@ -1,4 +1,5 @@
-// Command table makes a table of the output of the benchmarks: a line for each target, with the median of what was measured.
+// Command table makes a table of the output of the benchmarks: a line for each target, with the
+// median of what was measured.
 //
 //	go run ./table < results/f00ba4.txt
 package main
@@ -87,7 +88,8 @@ func write(w io.Writer, rows []*row) error {
 	return err
 }
 
-// target is a unit such as "x-pebble>=2" with the median of its values. The zero target stands for none.
+// target is a unit such as "x-pebble>=2" with the median of its values. The zero target stands for
+// none.
 type target struct {
 	unit, relation, bound string
 	value                 float64

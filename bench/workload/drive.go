@@ -15,8 +15,8 @@ type Outcome struct {
 	P50, P99  time.Duration
 }
 
-// Drive lets writers work in closed loops: for half a turn unmeasured, then for a turn. op does the i-th piece of work in
-// the name of a writer, and returns when it is acknowledged.
+// Drive lets writers work in closed loops: for half a turn unmeasured, then for a turn. op does the
+// i-th piece of work in the name of a writer, and returns when it is acknowledged.
 func Drive(writers int, turn time.Duration, op func(writer, i int) error) (Outcome, error) {
 	var (
 		next    atomic.Int64

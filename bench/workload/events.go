@@ -11,8 +11,8 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// The events that are written everywhere: 256 bytes that do not compress, of one of 100 entities. Stores that know nothing
-// of metadata get 100 bytes of it in front.
+// The events that are written everywhere: 256 bytes that do not compress, of one of 100 entities.
+// Stores that know nothing of metadata get 100 bytes of it in front.
 const (
 	PayloadBytes  = 256
 	MetadataBytes = 100
@@ -65,7 +65,7 @@ func EncodeRecord(buf []byte, i int) {
 	copy(buf[MetadataBytes:], Payload(i))
 }
 
-// DecodeRecord gives the number and the entity, as a reader of metadata would want them.
+// DecodeRecord returns the number and the entity, as a reader of metadata would want them.
 func DecodeRecord(rec []byte) (i, entity int) {
 	return int(binary.LittleEndian.Uint64(rec)), int(binary.LittleEndian.Uint64(rec[8:]))
 }

@@ -155,8 +155,8 @@ type bar struct {
 	colour    color.Color
 }
 
-// bars are horizontal, begin at the left edge, and have their values beside them. (Those of the library begin at zero,
-// which no logarithmic scale has.)
+// bars are horizontal, begin at the left edge, and have their values beside them. (Those of the
+// library begin at zero, which no logarithmic scale has.)
 type bars struct {
 	list  []bar
 	label text.Style
@@ -201,7 +201,7 @@ func (b bars) span() (least, greatest float64) {
 // decades are the ticks of a logarithmic scale, with a name for each power of ten.
 type decades struct{}
 
-// Ticks gives the powers of ten.
+// Ticks returns the powers of ten.
 func (decades) Ticks(least, greatest float64) []plot.Tick {
 	var list []plot.Tick
 	for v := math.Pow(10, math.Floor(math.Log10(least))); v <= greatest; v *= 10 {

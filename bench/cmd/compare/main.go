@@ -1,12 +1,14 @@
-// Command compare measures how fast events are delivered, handled and remembered, by Penstock and by others in the same
-// run. It prints a table with what is wanted and what was reached, and keeps that, a chart and every single figure:
+// Command compare measures how fast events are delivered, handled and remembered, by Penstock and
+// by others in the same run. It prints a table with what is wanted and what was reached, and keeps
+// that, a chart and every single figure:
 //
 //	go run ./cmd/compare                      # everything; leave the machine alone for half an hour
 //	go run ./cmd/compare -rows reactor        # the rows whose name matches
 //	go run ./cmd/compare -quick               # whether it works; the figures mean nothing
 //
-// Files are written to results/delivery-*.md, .svg and .json, and named after the commit. Logs are written to the directory
-// of the environment's TMPDIR, or to -dir, which should lie on the disk that is of interest.
+// Files are written to results/delivery-*.md, .svg and .json, and named after the commit. Logs are
+// written to the directory of the environment's TMPDIR, or to -dir, which should lie on the disk
+// that is of interest.
 package main
 
 import (

@@ -59,7 +59,7 @@ func TestTheQuickComparisonKeepsATableAChartAndAllFigures(t *testing.T) {
 	}
 }
 
-// read gives the one file with an ending in a directory.
+// read returns the one file with an ending in a directory.
 func read(t *testing.T, dir, ending string) string {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(dir, "delivery-*"+ending))
