@@ -20,9 +20,9 @@ import (
 type misfortune struct {
 	*rand.Rand
 	quiet bool
-	disk *storetest.Disk
-	st   *store.Store
-	r    *cursor.Runner
+	disk  *storetest.Disk
+	st    *store.Store
+	r     *cursor.Runner
 }
 
 func (o *misfortune) chance(percent int) bool { return !o.quiet && o.IntN(100) < percent }
