@@ -79,3 +79,122 @@ func TestAGroupThatIsRestartedOnAFullDiskWaitsForRoom(t *testing.T) {
 		})
 	}
 }
+
+// While a worker waits for room, whatever commits for it once there is some must not lose what failed
+// or was refused after what it writes.
+func TestAFailureThatWaitsForRoomIsNotLostToWhatCommitsFirst(t *testing.T) {
+	for name, lanes := range map[string]int{"in order": 1, "in lanes": 2} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st, disk := small(t)
+				gate, first := make(chan struct{}), sick()
+				w := cursor.Worker{Name: "w", Region: inputs, Lanes: lanes, Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+					<-gate
+					for i, e := range b.Events {
+						if e.Position == 3 && first.Swap(false) {
+							return cursor.Continue, cursor.FailedAt(i, errBroken)
+						}
+						react("w", b, i)
+					}
+					return cursor.Continue, nil
+				}}
+				sys := start(t, st, w)
+				receipt := appendInputs(t, st, 3)
+				room := waitForRoom(t, sys, st, disk, gate)
+				room()
+				require.NoError(t, sys.Pause(t.Context(), "w", time.Time{}, checkpoint.Request{Reason: "maintenance"}))
+				time.Sleep(time.Hour)
+				require.NoError(t, sys.Resume(t.Context(), "w", checkpoint.Request{Reason: "done"}))
+				requireAllApplied(t, sys, st, receipt)
+			})
+		})
+	}
+}
+
+func TestARaceThatIsLostOnceThereIsRoomIsHandledAgainAlsoWhenAnOperatorCausedTheCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, disk := small(t)
+		gate := make(chan struct{})
+		w := cursor.Worker{Name: "w", Region: inputs, Handle: func(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
+			version, err := st.Version(ctx, "out:w")
+			if err != nil {
+				return cursor.Continue, err
+			}
+			<-gate
+			for i, e := range b.Events {
+				b.Propose(i, store.Proposal{
+					At: store.At("out:w", "test"), Expect: store.Exactly(version + uint64(i)), Payload: reacted{For: e.Position},
+				})
+			}
+			return cursor.Continue, nil
+		}}
+		sys := start(t, st, w)
+		receipt := appendInputs(t, st, 3)
+		room := waitForRoom(t, sys, st, disk, gate)
+		room()
+		appendAll(t, st, store.Proposal{At: store.At("out:w", "test"), Payload: reacted{}}) // another writer is faster
+		require.NoError(t, sys.Pause(t.Context(), "w", time.Time{}, checkpoint.Request{Reason: "maintenance"}))
+		time.Sleep(time.Hour)
+		require.NoError(t, sys.Resume(t.Context(), "w", checkpoint.Request{Reason: "done"}))
+		short, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		require.NoError(t, sys.WaitApplied(short, "w", receipt))
+		require.Equal(t, []store.Position{0, 1, 2, 3}, reactions(t, st, "w"))
+	})
+}
+
+// A new segment has waiting workers write how far they have read.
+func TestAFailureThatWaitsForRoomIsNotLostToANewSegment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, disk := small(t)
+		gate, first := make(chan struct{}), sick()
+		w := cursor.Worker{Name: "w", Region: inputs, Lanes: 2, Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+			<-gate
+			if b.Events[0].Position == 2 && first.Swap(false) {
+				return cursor.Continue, cursor.FailedAt(0, errBroken)
+			}
+			reactAll("w", b)
+			return cursor.Continue, nil
+		}}
+		sys := start(t, st, w)
+		receipt := appendInputs(t, st, 2)
+		room := waitForRoom(t, sys, st, disk, gate)
+		room()
+		appendAll(t, st, noise(1000)) // begins a segment
+		requireAllApplied(t, sys, st, receipt)
+	})
+}
+
+// small is a store with small segments, on a disk that may fill up.
+func small(t *testing.T) (*store.Store, *storetest.Disk) {
+	disk := storetest.NewDisk()
+	st, err := disk.Open("data", store.Options{SegmentBytes: 64 << 10})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, st.Close()) })
+	return st, disk
+}
+
+// waitForRoom lets the handlers of a worker return when there is no room for what they did.
+func waitForRoom(t *testing.T, sys *actors.System, st *store.Store, disk *storetest.Disk, gate chan struct{}) (room func()) {
+	t.Helper()
+	synctest.Wait()
+	room = full(t, st, disk)
+	close(gate)
+	synctest.Wait()
+	s := statusOf(t, sys, "w")
+	require.Equal(t, actors.Retrying, s.State)
+	require.ErrorIs(t, s.Reason, store.ErrDiskFull)
+	return room
+}
+
+// requireAllApplied wants a day to be enough for everything, also what comes later.
+func requireAllApplied(t *testing.T, sys *actors.System, st *store.Store, receipt store.Receipt) {
+	t.Helper()
+	time.Sleep(24 * time.Hour)
+	more := appendInputs(t, st, 5)
+	short, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	require.NoError(t, sys.WaitApplied(short, "w", receipt))
+	require.NoError(t, sys.WaitApplied(short, "w", more))
+	require.ElementsMatch(t, positions(t, st, inputs), reactions(t, st, "w"))
+}
