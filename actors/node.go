@@ -19,6 +19,9 @@ type node struct {
 	cell        *cell
 	seat        seat
 
+	// epoch of the checkpoint that the latest incarnation acquired. Each incarnation uses it alone: the
+	// next one is spawned when it is gone.
+	epoch      uint64
 	suspicious atomic.Bool // the worker has not passed yet what may have killed the process before
 
 	// Of the container of its group: the present incarnation, nil and 0 while there is none.

@@ -3,7 +3,9 @@ package actors_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -192,4 +194,71 @@ func TestTheContextOfStartDoesNotEndTheSystem(t *testing.T) {
 	require.Equal(t, 1, statusOf(t, sys, "w").Restarts)
 	require.NoError(t, sys.Stop(t.Context()))
 	require.True(t, errors.Is(sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)), actors.ErrStopped))
+}
+
+// Two systems run the same worker, and the younger one owns it. Whatever the handler of the older one
+// does then, it never takes the worker back by itself.
+func TestAWorkerThatFailsNeverTakesItselfBackFromANewerOwner(t *testing.T) {
+	for name, end := range map[string]func() error{
+		"success": func() error { return nil },
+		"error":   func() error { return errBroken },
+		"panic":   func() error { panic("too late") },
+		"goexit":  func() error { runtime.Goexit(); return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st := memory(t, store.Options{})
+				entered, release, first := make(chan struct{}), make(chan struct{}), sick()
+				older := start(t, st, handling("w", func(context.Context, *cursor.Batch) error {
+					if !first.Swap(false) {
+						return nil
+					}
+					close(entered)
+					<-release
+					return end()
+				}))
+				appendInputs(t, st, 1)
+				<-entered
+				newer := start(t, st, reacting("w"))
+				close(release)
+				time.Sleep(time.Hour)
+				require.NoError(t, newer.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
+				require.Equal(t, actors.Idle, statusOf(t, newer, "w").State)
+				s := statusOf(t, older, "w")
+				require.Equal(t, actors.Halted, s.State)
+				require.ErrorIs(t, s.Reason, checkpoint.ErrFenced)
+				requireExactlyOnce(t, st, "w")
+
+				require.NoError(t, older.Resume(t.Context(), "w", checkpoint.Request{}), "an operator may")
+				time.Sleep(time.Hour)
+				require.NoError(t, older.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
+				synctest.Wait()
+				require.Equal(t, actors.Halted, statusOf(t, newer, "w").State)
+			})
+		})
+	}
+}
+
+// A restart that acquired its checkpoint but could not use it continues with what it has.
+func TestARestartThatFailsAfterItAcquiredIsNotFencedByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		calls, first := 0, true
+		w := handling("w", func(context.Context, *cursor.Batch) error {
+			if first {
+				first = false
+				panic("once")
+			}
+			return nil
+		})
+		w.ExternalPosition = func(context.Context, cursor.ResumeState) (store.Position, error) {
+			if calls++; calls == 2 {
+				return 0, errBroken
+			}
+			return 0, nil
+		}
+		sys := start(t, st, w)
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
+		require.Equal(t, 3, calls)
+	})
 }

@@ -54,6 +54,9 @@ func newWorker(sys *System, p *node, parent *actor.PID, s drive.Spawn) *worker {
 			Lanes: p.worker.Lanes, Limit: s.Limit, Later: s.Later, Failing: s.Failing,
 		}),
 	}
+	if s.Cause != drive.Restart { // it may take over from another owner
+		p.epoch = 0
+	}
 	w.ctx, w.cancel = context.WithCancel(context.WithValue(sys.handlers, insideKey{}, w))
 	p.cell.arm(s.Gen, w.cancel)
 	return w
@@ -177,9 +180,10 @@ func (w *worker) do(c actor.Context, next drive.Step) {
 	}
 }
 
-// acquire takes over the checkpoint, and so fences its owner before.
+// acquire takes over the checkpoint, and so fences its owner before. After a failure that must be the
+// incarnation before: else the newer owner keeps it.
 func (w *worker) acquire() {
-	runner, err := cursor.NewRunner(w.sys.acquisition(), w.sys.store, w.resumed())
+	runner, err := cursor.RestartRunner(w.sys.acquisition(), w.sys.store, w.resumed(), &w.plan.epoch)
 	if err == nil {
 		w.pause, err = w.loadPause()
 	}

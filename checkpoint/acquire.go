@@ -19,6 +19,20 @@ import (
 // with nothing written; so are [*RenamedError] for a name that another checkpoint has left, and [*ExistsError] where
 // more than one of id and b.Formerly exist.
 func Acquire(ctx context.Context, st *store.Store, id ID, b Binding) (*Lease, error) {
+	return acquire(ctx, st, id, b, anyEpoch)
+}
+
+// Reacquire is Acquire for an owner that starts again after it failed. It takes the checkpoint only as its own
+// epoch left it (0 is Acquire): where there is a newer owner, or an operator changed the checkpoint, it returns a
+// [*FencedError] with nothing written, and that owner is not disturbed.
+func Reacquire(ctx context.Context, st *store.Store, id ID, b Binding, epoch uint64) (*Lease, error) {
+	return acquire(ctx, st, id, b, epoch)
+}
+
+// anyEpoch stands for whatever owner there is. Epochs begin at 1.
+const anyEpoch = 0
+
+func acquire(ctx context.Context, st *store.Store, id ID, b Binding, epoch uint64) (*Lease, error) {
 	if err := errors.Join(id.Validate(), b.validateNames()); err != nil {
 		return nil, err
 	}
@@ -26,7 +40,7 @@ func Acquire(ctx context.Context, st *store.Store, id ID, b Binding) (*Lease, er
 		return nil, fmt.Errorf("checkpoint %q: %w", id, err)
 	}
 	for {
-		t, err := takeOver(ctx, st, id, b)
+		t, err := takeOver(ctx, st, id, b, epoch)
 		if err != nil {
 			return nil, err
 		}
@@ -49,10 +63,13 @@ type takeover struct {
 	from  ID // the name of the checkpoint until now
 }
 
-func takeOver(ctx context.Context, st *store.Store, id ID, b Binding) (*takeover, error) {
+func takeOver(ctx context.Context, st *store.Store, id ID, b Binding, epoch uint64) (*takeover, error) {
 	f, err := find(ctx, st, id, b)
 	if err != nil {
 		return nil, err
+	}
+	if epoch != anyEpoch && f.record.Epoch != epoch { // again after each lost race
+		return nil, &FencedError{ID: id, Epoch: epoch}
 	}
 	l := &Lease{id: id, record: f.record, revision: f.revision, unclean: !f.fresh && !f.record.Clean}
 	if l.pass, err = PassOf(st, f.name); err != nil {

@@ -49,6 +49,28 @@ func TestAcquiringMovesNoHeadAndWakesNobody(t *testing.T) {
 	require.Equal(t, store.Position(2), st.Head())
 }
 
+func TestAnOwnerThatStartsAgainNeverFencesANewerOne(t *testing.T) {
+	st := open(t)
+	fill(t, st, 3)
+	again := func(epoch uint64) (*checkpoint.Lease, error) {
+		return checkpoint.Reacquire(t.Context(), st, "index", bound, epoch)
+	}
+	require.NoError(t, move(t, st, acquire(t, st, "index", bound), 1))
+	own, err := again(1)
+	require.NoError(t, err)
+	require.Equal(t, uint64(2), own.Record().Epoch)
+	require.Equal(t, store.Position(1), own.Record().Scanned)
+
+	young := acquire(t, st, "index", bound)
+	_, err = again(2)
+	require.Equal(t, &checkpoint.FencedError{ID: "index", Epoch: 2}, err)
+	require.NoError(t, move(t, st, young, 2), "it was not disturbed")
+
+	require.NoError(t, apply(t.Context(), st, "index", checkpoint.Delete{}))
+	_, err = again(3)
+	require.ErrorIs(t, err, checkpoint.ErrFenced, "what is gone is not what it left")
+}
+
 func TestAnOlderOwnerIsRefusedWithItsReactions(t *testing.T) {
 	st := open(t)
 	fill(t, st, 3)

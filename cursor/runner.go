@@ -43,6 +43,14 @@ type Runner struct {
 // attempt: when Policy.Attempts are used up, the event fails with [ErrCrashLoop] instead of being handled.
 // [Runner.ClearCrashGuard] is for callers that know better.
 func NewRunner(ctx context.Context, st *store.Store, w Worker) (*Runner, error) {
+	return RestartRunner(ctx, st, w, new(uint64))
+}
+
+// RestartRunner is NewRunner for a supervisor that starts a worker again and again. Where epoch is that of the runner before,
+// it acquires the checkpoint only as that one left it, so that it never fences a newer owner: see [checkpoint.Reacquire]. Where
+// it is 0 it takes over from whichever owner there is. Once the checkpoint is acquired epoch is that of the new owner, also
+// where it cannot be run after all.
+func RestartRunner(ctx context.Context, st *store.Store, w Worker, epoch *uint64) (*Runner, error) {
 	if err := w.Validate(); err != nil {
 		return nil, err
 	}
@@ -56,7 +64,7 @@ func NewRunner(ctx context.Context, st *store.Store, w Worker) (*Runner, error) 
 			return r, nil
 		}
 	} else {
-		err = r.acquire(ctx)
+		err = r.acquire(ctx, epoch)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cursor: worker %q: %w", w.Name, err)
@@ -75,13 +83,14 @@ func (r *Runner) compose() {
 	r.next = schedule{win: &r.win, list: &r.list, replays: &r.replay, guard: &r.guard}
 }
 
-func (r *Runner) acquire(ctx context.Context) error {
+func (r *Runner) acquire(ctx context.Context, epoch *uint64) error {
 	w := r.own.worker
-	lease, err := checkpoint.Acquire(ctx, r.own.st, checkpoint.ID(w.Name), w.binding())
+	lease, err := checkpoint.Reacquire(ctx, r.own.st, checkpoint.ID(w.Name), w.binding(), *epoch)
 	if err != nil {
 		return err
 	}
 	r.own.hold(lease)
+	*epoch = lease.Record().Epoch
 	if lease.Unclean() {
 		r.guard.arm(r.own.windowSize(), r.own.st.Head(), lease.Record())
 	}
