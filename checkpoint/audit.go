@@ -62,7 +62,7 @@ func (a Audit) Kind() string { return auditPrefix + a.Action }
 // Proposal makes the event.
 func (a Audit) Proposal() store.Proposal {
 	a.Error, a.Reason = clip(a.Error), clip(a.Reason)
-	return store.Audit(string(a.Worker), a)
+	return store.Audit(workerPrefix+string(a.Worker), a)
 }
 
 // DecodeAudit reads an audit event.

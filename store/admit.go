@@ -3,13 +3,18 @@ package store
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// admit decides whether req may be committed on top of everything before it. If not, or if it was
-// committed before, it fills in the answer and returns true. The idempotency key comes first: a
-// retry must get its receipt although the entity has moved on since.
+// admit decides whether req may be committed on top of everything before it, the open batch
+// included. If not, or if it was committed before, it fills in the answer and returns true. It
+// changes nothing that a refusal would leave behind.
+//
+// The idempotency key comes first: a retry must get its receipt although the entity has new events
+// since. Reading the log for an answer happens on the committer's time, and so delays all commits;
+// it is needed only for a key or an entity that is not known, and for conditions.
 func (w *writer) admit(req *request) (answered bool) {
 	if req.key != "" {
 		found, err := w.admitKey(req)
@@ -25,28 +30,31 @@ func (w *writer) admit(req *request) (answered bool) {
 	if req.err = w.admitVersions(req); req.err != nil {
 		return true
 	}
-	if req.err = w.admitConditions(req); req.err != nil {
+	if req.err = w.store.checkConditions(req.conditions, Position(w.next.Position-1)); req.err != nil {
 		return true
 	}
+	req.err = w.admitSides(req)
+	return req.err != nil
+}
+
+// admitSides compares with the open batch first: what it writes is not in the table of the store
+// yet.
+func (w *writer) admitSides(req *request) error {
 	for i := range req.sides {
 		write := &req.sides[i].write
-		if actual := w.sideRevision(write.Key); !write.Expect.accepts(actual) {
-			req.err = &SideConflictError{Key: write.Key, Expected: write.Expect, Actual: actual}
-			return true
+		now, pending := w.pendingSides[write.Key]
+		if !pending {
+			now, _ = w.store.sides.get(write.Key)
+		}
+		if !write.Expect.accepts(now.Revision) {
+			return &SideConflictError{Key: write.Key, Expected: write.Expect, Actual: now.Revision}
 		}
 	}
-	return false
+	return nil
 }
 
-func (w *writer) sideRevision(key string) uint64 {
-	if v, pending := w.pendingSides[key]; pending {
-		return v.Revision
-	}
-	v, _ := w.store.sides.get(key)
-	return v.Revision
-}
-
-// admitKey looks for the commit that used the key first.
+// admitKey looks for the commit that used the key first. The open batch has no such commit: a key
+// that stands in a group already begins the next one, see committer.take.
 func (w *writer) admitKey(req *request) (found bool, err error) {
 	k, ok, err := w.store.findKey(req.key)
 	if err != nil || !ok {
@@ -59,7 +67,9 @@ func (w *writer) admitKey(req *request) (found bool, err error) {
 	return true, err
 }
 
-// loadEntities makes sure that the versions of the entities of req are in memory.
+// loadEntities makes sure that the states of the entities of req are in memory. What it reads is as
+// of the head, which is all there is: an entity with an event in the open batch is in memory
+// already.
 func (w *writer) loadEntities(req *request) error {
 	for i := range req.events {
 		name := req.events[i].terms.Entity
@@ -71,17 +81,22 @@ func (w *writer) loadEntities(req *request) error {
 			return err
 		}
 		if found {
-			w.entities[name] = state
+			w.entities[strings.Clone(name)] = &state // it must not pin the caller's memory
 		}
 	}
 	return nil
 }
 
+// admitVersions checks all expectations before any event of req is applied, so that a refusal needs
+// nothing undone.
 func (w *writer) admitVersions(req *request) error {
 	var ahead map[string]uint64 // events of an entity that precede in the batch
 	for i := range req.events {
 		e := &req.events[i]
-		actual := w.entities[e.terms.Entity].version + ahead[e.terms.Entity]
+		actual := ahead[e.terms.Entity]
+		if state := w.entities[e.terms.Entity]; state != nil {
+			actual += state.version
+		}
 		if !e.expect.accepts(actual) {
 			return &ConflictError{Entity: e.terms.Entity, Expected: e.expect, Actual: actual}
 		}
@@ -95,13 +110,12 @@ func (w *writer) admitVersions(req *request) error {
 	return nil
 }
 
-// admitConditions reads the log: a request with conditions is the first of its group, so that
-// everything before it is written.
-func (w *writer) admitConditions(req *request) error {
-	head := Position(w.next.Position - 1)
-	for _, c := range req.conditions {
+// checkConditions reads the log up to head. A request with conditions is the first of its group,
+// see committer.take, so that everything before it is written and visible.
+func (s *Store) checkConditions(conditions []Condition, head Position) error {
+	for _, c := range conditions {
 		for after := c.After; after < head; {
-			page, err := w.store.readPage(c.Region, after, head, 1)
+			page, err := s.readPage(c.Region, after, head, 1)
 			if err != nil {
 				return err
 			}

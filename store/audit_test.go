@@ -21,7 +21,7 @@ func TestAnAuditEventIsCommittedAndSeenOnlyByARegionThatNamesItsScope(t *testing
 	s := memoryLog(t)
 	put(t, s, "order:1")
 	r := write(t, s, Batch{
-		Events: []Proposal{Audit("mail", parked{1}), {At: At("order:2", "test"), Payload: note{}}},
+		Events: []Proposal{Audit("worker:mail", parked{1}), {At: At("order:2", "test"), Payload: note{}}},
 		Sides:  []SideWrite{{Key: "checkpoint", Value: []byte("1")}},
 	})
 	for range 2 {
@@ -56,7 +56,7 @@ func TestAnAuditEventMovesTheHeadAndWakesWhoWaits(t *testing.T) {
 		got := waitFor(t.Context(), s, 0)
 		synctest.Wait()
 		require.Empty(t, got)
-		write(t, s, Batch{Events: []Proposal{Audit("mail", parked{})}})
+		write(t, s, Batch{Events: []Proposal{Audit("worker:mail", parked{})}})
 		synctest.Wait()
 		require.Equal(t, waited{head: 1}, <-got)
 	})
@@ -64,11 +64,11 @@ func TestAnAuditEventMovesTheHeadAndWakesWhoWaits(t *testing.T) {
 
 func TestAuditEventsOfAWorkerCountVersionsAndHonourExpectations(t *testing.T) {
 	s := memoryLog(t)
-	first := Audit("mail", parked{1})
+	first := Audit("worker:mail", parked{1})
 	first.Expect = Absent
-	second := Audit("mail", parked{2})
+	second := Audit("worker:mail", parked{2})
 	second.Expect = Exactly(1)
-	write(t, s, Batch{Events: []Proposal{first, second, Audit("other", parked{3})}})
+	write(t, s, Batch{Events: []Proposal{first, second, Audit("worker:other", parked{3})}})
 	r := write(t, s, Batch{Events: eventsOf("worker:mail")})
 	require.Equal(t, uint64(3), r.Events[0].Version, "an entity has one history over all scopes")
 	s = reopen(t, s)
@@ -84,7 +84,7 @@ func TestAnAuditEventCarriesItsCauseAndHeadersAndRepeatsUnderItsKey(t *testing.T
 	put(t, s, "order:1")
 	cause, err := s.GetAt(t.Context(), 1)
 	require.NoError(t, err)
-	p := Audit("mail", parked{1})
+	p := Audit("worker:mail", parked{1})
 	p.Causation, p.Headers = cause.Causation(), map[string]string{"why": "because"}
 	encoded, err := p.Encode()
 	require.NoError(t, err)
@@ -92,7 +92,7 @@ func TestAnAuditEventCarriesItsCauseAndHeadersAndRepeatsUnderItsKey(t *testing.T
 	again := write(t, s, Batch{IdempotencyKey: "k", Events: []Proposal{p}})
 	require.True(t, again.Duplicate)
 	require.Equal(t, r.Events, again.Events)
-	_, err = s.Commit(t.Context(), Batch{IdempotencyKey: "k", Events: []Proposal{Audit("other", parked{1})}})
+	_, err = s.Commit(t.Context(), Batch{IdempotencyKey: "k", Events: []Proposal{Audit("worker:other", parked{1})}})
 	require.ErrorIs(t, err, ErrIdempotencyKeyReused)
 
 	got := all(t, s, audits)
@@ -107,7 +107,7 @@ func TestAnAuditEventCarriesItsCauseAndHeadersAndRepeatsUnderItsKey(t *testing.T
 func TestOnlyWhatAuditMadeEntersTheReservedScopeAndOnlyAsItWasMade(t *testing.T) {
 	s := memoryLog(t)
 	audit := func(change func(*Proposal)) Proposal {
-		p := Audit("mail", parked{1})
+		p := Audit("worker:mail", parked{1})
 		change(&p)
 		return p
 	}
@@ -119,11 +119,11 @@ func TestOnlyWhatAuditMadeEntersTheReservedScopeAndOnlyAsItWasMade(t *testing.T)
 		"another entity":      {audit(func(p *Proposal) { p.At.Entity = "worker:other" }), "audit coordinate"},
 		"another scope":       {audit(func(p *Proposal) { p.At.Scope = "test" }), "audit coordinate"},
 		"no scope":            {audit(func(p *Proposal) { p.At.Scope = "" }), "scope"},
-		"kind of a caller":    {Audit("mail", note{}), "audit kind"},
-		"kind without dot":    {Audit("mail", Raw{Type: "penstock"}), "audit kind"},
-		"kind that resembles": {Audit("mail", Raw{Type: "penstocks.parked"}), "audit kind"},
-		"no kind":             {Audit("mail", Raw{}), "kind"},
-		"no payload":          {Audit("mail", nil), "payload"},
+		"kind of a caller":    {Audit("worker:mail", note{}), "audit kind"},
+		"kind without dot":    {Audit("worker:mail", Raw{Type: "penstock"}), "audit kind"},
+		"kind that resembles": {Audit("worker:mail", Raw{Type: "penstocks.parked"}), "audit kind"},
+		"no kind":             {Audit("worker:mail", Raw{}), "kind"},
+		"no payload":          {Audit("worker:mail", nil), "payload"},
 		"bad worker":          {Audit("a\nb", parked{1}), "entity"},
 	} {
 		untouched(t, s, func() {
@@ -136,7 +136,7 @@ func TestOnlyWhatAuditMadeEntersTheReservedScopeAndOnlyAsItWasMade(t *testing.T)
 		})
 	}
 	untouched(t, s, func() {
-		_, err := s.Commit(t.Context(), Batch{Events: []Proposal{Audit(long(MaxEntityBytes), parked{1})}})
+		_, err := s.Commit(t.Context(), Batch{Events: []Proposal{Audit(long(MaxEntityBytes+1), parked{1})}})
 		var exceeded *LimitError
 		require.ErrorAs(t, err, &exceeded)
 		require.Equal(t, "entity bytes", exceeded.Field)

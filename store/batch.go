@@ -14,11 +14,11 @@ type Expect uint64
 const (
 	// Any accepts every state.
 	Any Expect = 0
-	// Absent demands that the entity has no event, or that the side value does not exist.
+	// Absent requires that the entity has no event, or that the side value does not exist.
 	Absent Expect = ^Expect(0)
 )
 
-// Exactly demands version v; Exactly(0) is [Absent].
+// Exactly requires version v; Exactly(0) is [Absent].
 func Exactly(v uint64) Expect {
 	if v == 0 {
 		return Absent
@@ -38,7 +38,7 @@ func (x Expect) accepts(actual uint64) bool {
 	}
 }
 
-// String gives "any", "absent" or the version.
+// String returns "any", "absent" or the version.
 func (x Expect) String() string {
 	switch x {
 	case Any:
@@ -50,11 +50,11 @@ func (x Expect) String() string {
 	}
 }
 
-// Proposal is an event that a caller wants to be committed.
+// Proposal is an event that a caller proposes to commit.
 type Proposal struct {
 	At      Coordinate
 	Payload Payload
-	// Expect is judged against the entity's version at this place of the batch: events of the same
+	// Expect is compared with the entity's version at this place of the batch: events of the same
 	// entity that precede in the batch count.
 	Expect Expect
 	// Headers are kept with the event, sorted by name; at most [MaxHeaderBytes] in all.
@@ -65,28 +65,26 @@ type Proposal struct {
 	// changed. Package cursor sets it in the reactions of a worker; elsewhere it is nil.
 	Emitter *Emitter
 
-	// reserved is the entity that Audit gave it, "" for a proposal of a caller.
+	// reserved is the entity that Audit set, "" for a proposal of a caller.
 	reserved string
 }
 
 // auditKinds is how the kinds of audit events begin.
 const auditKinds = ReservedScope + "."
 
-// Audit proposes an event about a worker in [ReservedScope], at the entity "worker:" and the
-// worker's name. It is for Penstock's own packages, which tell in the same batch as a checkpoint
-// what became of an event, and the only way into that scope: a proposal that a caller makes there
-// is refused.
+// Audit proposes an event in [ReservedScope], at an entity. It is for Penstock's own packages,
+// which record what was done to a worker or with an event in the same batch as the change itself,
+// and the only way into that scope: a proposal that a caller makes there is refused.
 //
 // The other fields may be set as for any proposal, and every rule and limit of [Store.Commit]
-// holds. Two more are judged there and in [Proposal.Encode], with an [InvalidError]: the kind must
-// begin with "penstock.", and the coordinate must be the one that Audit gave. Events of that entity
+// holds. Two more are applied there and in [Proposal.Encode], with an [InvalidError]: the kind must
+// begin with "penstock.", and the coordinate must be the one that Audit set. Events of that entity
 // count its versions like those of any other, in whatever scope.
-func Audit(worker string, p Payload) Proposal {
-	entity := "worker:" + worker
+func Audit(entity string, p Payload) Proposal {
 	return Proposal{At: At(entity, ReservedScope), Payload: p, reserved: entity}
 }
 
-// Condition demands that the log holds no event of Region after position After.
+// Condition requires that the log holds no event of Region after position After.
 type Condition struct {
 	Region Region
 	After  Position
@@ -98,7 +96,7 @@ type SideWrite struct {
 	Key    string // 1 to MaxSideKeyBytes bytes without control characters
 	Value  []byte // at most MaxSideValueBytes
 	Delete bool
-	// Expect is judged against the value's revision.
+	// Expect is compared with the value's revision.
 	Expect Expect
 }
 
@@ -119,7 +117,7 @@ type Batch struct {
 	Lazy bool
 }
 
-// Recorded is what became of one event of a batch.
+// Recorded is the outcome for one event of a batch.
 type Recorded struct {
 	ID       uuid.UUID
 	Position Position

@@ -15,13 +15,30 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// beacon is what the writer tells readers in other processes: a file of 96 bytes that it overwrites
-// after each group of commits and never syncs. Readers trust it only while the writer's lock is
-// held and the checksum is right. After a crash it can only prove that acknowledged events were
-// lost, never vouch for any.
+// The file STATUS is the writer's beacon for readers in other processes. It is 96 bytes that the
+// writer overwrites after each group of commits and never syncs, so that it costs a commit next to
+// nothing. All numbers are little-endian.
 //
-//	0 magic "PENSTAT1", 8 checksum of the rest, 12 zero, 16 store id, 32 boot id, 48 incarnation, 52 writer epoch,
-//	56 segment, 60 zero, 64 visible offset in the segment, 72 head, 80 sequence of the next commit, 88 zero
+//	 0   8  magic "PENSTAT1"
+//	 8   4  CRC-32C of the bytes from 12 on
+//	12   4  zero
+//	16  16  store id
+//	32  16  boot id of the machine, zero where the system has none
+//	48   4  incarnation of the log
+//	52   4  writer epoch
+//	56   4  active segment
+//	60   4  zero
+//	64   8  offset in the active segment up to which it is visible
+//	72   8  head
+//	80   8  sequence of the next commit
+//	88   8  zero
+//
+// Readers trust it only while the writer's lock is held and the checksum is right; one that was
+// read while it was overwritten fails the checksum and is read again. After a crash it can only
+// prove that acknowledged events were lost, never vouch for any: it may be older than the log, and
+// it may be newer, as it is not synced and the system writes files in any order.
+
+// beacon is the content of the file.
 type beacon struct {
 	store       uuid.UUID
 	boot        [16]byte // of the machine, zero where unknown
@@ -71,8 +88,8 @@ func (t *beacon) decode(b []byte) bool {
 	return true
 }
 
-// writeBeacon overwrites the status file. It is not needed for correctness of this process, so an
-// error is none of the commit's.
+// writeBeacon overwrites the beacon, before the head moves: what a reader in this process sees one
+// in another may see. This process does not depend on it, so an error is not one of the commit.
 func (w *writer) writeBeacon() {
 	s := w.store
 	t := beacon{
@@ -94,8 +111,9 @@ func (w *writer) writeBeacon() {
 	_, _ = s.beaconFile.WriteAt(b[:], 0)
 }
 
-// copyMapped copies into mapped memory. It reports false where that faults: the file was cut short
-// by somebody, or the disk has no room for the page. Such a fault would end the process otherwise.
+// copyMapped copies into mapped memory. It reports false where that is a memory fault, because
+// another program cut the file short or the disk has no room for the page: else the signal would
+// end the process.
 func copyMapped(dst, src []byte) (ok bool) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() { ok = recover() == nil }()
@@ -137,8 +155,8 @@ func (s *Store) readBeacon() (t beacon, ok bool) {
 	return t, t.decode(b[:])
 }
 
-// bootID identifies this run of the machine where the system tells (Linux); it changes when the
-// power was cut, and not when only a process died.
+// bootID identifies this run of the machine where the system reports it (Linux); it changes when
+// the power was cut, and not when only a process died.
 func bootID() (id [16]byte) {
 	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

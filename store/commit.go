@@ -18,7 +18,7 @@ func (s *Store) Append(ctx context.Context, at Coordinate, expect Expect, payloa
 // [SideConflictError], [ConditionError] and [IdempotencyKeyReusedError] for what the batch demanded
 // and did not find; [ErrReadOnly], [ErrClosed], [ErrDiskFull]: in all these cases nothing was
 // written. When ctx ends while the commit is queued the error wraps the context's error and
-// [ErrOutcomeUnknown]: the commit itself goes on. When writing or syncing fails it wraps
+// [ErrOutcomeUnknown]: the commit itself continues. When writing or syncing fails it wraps
 // [ErrPoisoned] and [ErrOutcomeUnknown]; a later call finds [ErrPoisoned] alone.
 //
 // Many goroutines may call it; those that wait at the same time share one write and one sync. The

@@ -9,21 +9,41 @@ import (
 
 // committer is a role, not a goroutine: a caller that finds it free takes it, commits everything
 // that is queued, its own commit included, and hands the role to a waiting caller when more has
-// queued meanwhile. No clock is involved: what queues while one group is being synced makes the
-// next group.
+// queued meanwhile.
 //
-// mu guards the queue and who has the role; it is never held during I/O. Everything that only the
-// holder of the role touches lives in writer.
+//	lock; queue = append(queue, mine)
+//	if the role is taken { unlock; wait for an answer, or to be handed the role }
+//	take the role; unlock
+//	until mine is answered {
+//		group = what is queued                  // all that came during the last sync
+//		admit, write, sync, publish the group   // no lock is held
+//		wake the owners of the group
+//	}
+//	hand the role to the owner of the first that is queued, or free it
+//
+// Why no goroutine of its own: a caller that is alone would pay for two switches between
+// goroutines, to the committer and back, which is a good part of a commit that needs no sync. A
+// store that is not used has no goroutine to stop, and a test of one in a synctest bubble none to
+// wait for. The price is that one of the callers does the work of all in its group. It does no more
+// than that: the role passes on as soon as its own commit is answered.
+//
+// Why no clock: a timer that collects commits for a while delays those that are alone, and gains
+// nothing where many wait, because what queues while one group is being synced makes the next. The
+// slower the disk, the larger the groups.
+//
+// Ownership: mu guards the queue and who has the role, and is never held during I/O. What only the
+// holder of the role touches lives in writer. closed, idle and timer belong to mu, spare to the
+// role.
 type committer struct {
 	writer *writer
 
 	mu      sync.Mutex
 	queue   []*request
-	leading bool
-	closed  bool
-	idle    *sync.Cond // signalled when the role becomes free
-	timer   *time.Timer
-	spare   []*request // the queue's other slice, owned by the holder of the role
+	leading bool        // the role is taken
+	closed  bool        // no request is accepted any more
+	idle    *sync.Cond  // signalled when the role becomes free, for close
+	timer   *time.Timer // armed while there are bytes to sync that no caller waits for
+	spare   []*request  // the queue's other slice, so that queueing allocates nothing
 }
 
 func newCommitter(w *writer) *committer {
@@ -51,16 +71,20 @@ func (c *committer) submit(ctx context.Context, req *request) error {
 	if err := c.wait(ctx, req); err != nil {
 		return err
 	}
-	if !req.done { // woken to lead
+	// Reading done without the lock is safe: it was set before the token was sent, or else the token
+	// handed over the role, and then no other goroutine can answer req.
+	if !req.done {
 		c.lead(req)
 	}
 	return nil
 }
 
-// wait returns when req is done or has to lead, or with an error when ctx ends before.
+// wait returns when req is done or has to lead, or with an error when ctx ends before. A request
+// that is waited for gets exactly one token: to lead, and then its owner answers it without one, or
+// as the answer. The channel has room for it, so no sender waits for an owner that has left.
 func (c *committer) wait(ctx context.Context, req *request) error {
 	ended := ctx.Done()
-	if ended == nil { // the usual case for background work, and a select costs more than the rest of this
+	if ended == nil { // a select costs more than the rest of this
 		<-req.wake
 		return nil
 	}
@@ -70,13 +94,13 @@ func (c *committer) wait(ctx context.Context, req *request) error {
 		if err := c.abandon(ctx, req); err != nil {
 			return err
 		}
-		<-req.wake // on its way
+		<-req.wake // it is on its way, and must not be left for the next use of req
 	}
 	return nil
 }
 
-// abandon gives up waiting for req, unless it is done or was just chosen to lead: then it returns
-// nil.
+// abandon ends the waiting for req, unless it is done or was just chosen to lead: then it returns
+// nil. An abandoned request stays queued and is committed; its memory is not used again.
 func (c *committer) abandon(ctx context.Context, req *request) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -98,7 +122,7 @@ func (c *committer) lead(own *request) {
 	}
 }
 
-// take removes the next group from the queue. A commit whose judgement must read what the commits
+// take removes the next group from the queue. A commit whose admission must read what the commits
 // before it wrote (it has conditions, or a key that stands in the group already) starts a group of
 // its own.
 func (c *committer) take() []*request {
@@ -165,10 +189,12 @@ func (c *committer) answer(group []*request, own *request) bool {
 			return true
 		}
 	}
-	return false // nobody waits for what is queued: go on
+	return false // no owner waits for what is queued, so the role stays here until it is committed
 }
 
-// armTimer starts the clock for bytes that nobody waits for: lazy commits, and SyncInterval.
+// armTimer starts the clock for bytes that no caller waits for: lazy commits, and SyncInterval. mu
+// is held, so that no other goroutine can take the role while the writer is looked at. When the
+// timer fires it submits an empty request like any caller, and so syncs in its turn.
 func (c *committer) armTimer() {
 	delay, needed := c.writer.syncDelay()
 	if !needed || c.timer != nil || c.closed {
@@ -178,12 +204,13 @@ func (c *committer) armTimer() {
 		c.mu.Lock()
 		c.timer = nil
 		c.mu.Unlock()
-		req := newRequest() // an empty commit: it only syncs
+		req := newRequest() // empty: it only syncs
 		_ = c.submit(context.Background(), req)
 	})
 }
 
-// close lets queued commits finish, refuses new ones, and keeps the role for ever.
+// close lets queued commits finish, refuses new ones, and keeps the role, so that
+// the writer belongs to the caller of close from then on.
 func (c *committer) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

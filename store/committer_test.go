@@ -159,7 +159,7 @@ func TestACancelledWaitIsAnUnknownOutcomeThatTheKeyResolves(t *testing.T) {
 				gate.open()
 				synctest.Wait()
 				require.NoError(t, (<-leader).err)
-				require.Equal(t, Position(3), s.Head(), "the queued write goes on")
+				require.Equal(t, Position(3), s.Head(), "the queued write continues")
 				retry := write(t, s, b)
 				require.True(t, retry.Duplicate)
 				require.Equal(t, uint64(2), retry.Sequence)

@@ -19,7 +19,7 @@ import (
 
 const crashDir = "data"
 
-// soaking reports whether the long form of the crash tests was asked for.
+// soaking reports whether the long form of the crash tests was requested.
 func soaking() bool { return os.Getenv("PENSTOCK_SOAK") == "1" }
 
 // submitted is a commit that the store accepted, or may have accepted.
@@ -69,7 +69,7 @@ func (o *crashOracle) acked() int {
 	return n
 }
 
-// found takes note that a log with the first k commits was opened: what is visible then is durable.
+// found records that a log with the first k commits was opened: what is visible then is durable.
 func (o *crashOracle) found(k int, h Origin) {
 	o.commits, o.floor, o.history = o.commits[:k:k], k, h
 }
@@ -126,7 +126,7 @@ func (o *crashOracle) verifyEvents(st *Store, want *crashState) error {
 	n, last, hashes := 0, Event{}, make(map[string][32]byte)
 	for e, err := range st.Read(context.Background(), Region{}, Beginning()) {
 		if err != nil {
-			return fmt.Errorf("read behind %d: %w", n, err)
+			return fmt.Errorf("read after %d: %w", n, err)
 		}
 		if n++; n > len(want.events) {
 			return fmt.Errorf("event %d was never submitted", n)
@@ -304,7 +304,7 @@ func killStore(st *Store) {
 	st.release()
 }
 
-// submit commits b and books what became of it.
+// submit commits b and records the outcome.
 func (r *crashRun) submit(b Batch) error {
 	r.groups++
 	receipt, err := r.st.Commit(context.Background(), b)
@@ -384,7 +384,7 @@ func powerCutImage(t require.TestingT, disk *vfs.Memory, seed uint64) *vfs.Memor
 	return rebooted(t, disk.Image(seed))
 }
 
-// payload gives n bytes that are different for each i.
+// payload returns n bytes that are different for each i.
 func crashPayload(i, n int) Raw {
 	data := bytes.Repeat([]byte{byte('a' + i%26), byte(i >> 8), byte(i)}, n/3+1)
 	return Raw{Type: fmt.Sprintf("order.k%d", i%3), Codec: "raw", Data: data[:n]}

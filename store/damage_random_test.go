@@ -47,7 +47,7 @@ func damageAndOpen(t *rapid.T, disks []*vfs.Memory, oracles []*crashOracle) {
 	require.NoError(t, st.Close())
 }
 
-// damageAtRandom flips bytes of a file, cuts it, or overwrites a stretch.
+// damageAtRandom flips bytes of a file, cuts it, or overwrites a range.
 func damageAtRandom(t *rapid.T, disk *vfs.Memory, name string) *vfs.Memory {
 	data := disk.Bytes(name)
 	if len(data) == 0 {

@@ -282,7 +282,7 @@ func TestADamagedFooterIsRebuiltFromTheData(t *testing.T) {
 		img := damaged(t, disk, segmentFile(1), at, 0x41)
 		requireCommits(t, img, o, len(o.commits), fmt.Sprintf("byte %d", at))
 		if at >= int64(len(data)-wal.TrailerSize) {
-			require.Equal(t, data, img.Bytes(segmentFile(1)), "the trailer was written anew")
+			require.Equal(t, data, img.Bytes(segmentFile(1)), "the trailer was written again")
 		}
 	}
 	for _, size := range []int{int(trailer.DataEnd), int(trailer.DataEnd) + 10, len(data) - 1} {
@@ -387,7 +387,7 @@ func TestASegmentOfAnotherStoreOrPlaceRefusesToOpen(t *testing.T) {
 	}
 }
 
-// Two copies of one store that went on separately have segments of the same store, number and
+// Two copies of one store that continued separately have segments of the same store, number and
 // positions.
 func TestASegmentOfACopyThatWentOnSeparatelyRefusesToOpen(t *testing.T) {
 	r := afterAFewCommits(t, SyncAlways)

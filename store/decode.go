@@ -13,7 +13,7 @@ type decoder struct {
 	names    map[string]*names
 	last     *names
 	emitters emitterCache
-	record   wal.Event // scratch of decode, and so on
+	record   wal.Event // scratch of decode; those below are of reading pages
 	events   []Event
 	ords     []uint32
 	extent   []index.Extent
@@ -26,7 +26,8 @@ type names struct {
 	codec    string
 }
 
-// decoderPool hands decoders from reader to reader.
+// decoderPool hands decoders from reader to reader: what one has remembered saves the next the same
+// allocations. It belongs to one store, as the emitters that it remembers do.
 type decoderPool struct {
 	sides *sideTable // of the store, with the names of emitters; set before the first get
 	pool  sync.Pool
@@ -42,12 +43,13 @@ func (p *decoderPool) get() *decoder {
 }
 
 func (p *decoderPool) put(d *decoder) {
-	clear(d.events[:cap(d.events)]) // let go of payloads
+	clear(d.events[:cap(d.events)]) // or the pool keeps payloads alive
 	d.events, d.record = d.events[:0], wal.Event{}
 	p.pool.Put(d)
 }
 
-// decode fills e from a checked record of an event.
+// decode fills every field of e from a checked record of an event. The slices of e point into rec,
+// which therefore must be fresh memory that no one writes to again.
 func (d *decoder) decode(rec []byte, e *Event) bool {
 	w := &d.record
 	if wal.ParseEvent(rec, w) != nil {

@@ -3,8 +3,8 @@
 //
 // # Use
 //
-//	st, err := store.Open("data", store.Options{})  // a directory, made if need be; check err here and below
-//	receipt, err := st.Append(ctx, store.At("order:42", "shop"), store.Absent, Placed{SKU: "lamp"})
+//	st, err := store.Open("data", store.Options{}) // a directory, made if need be; check err
+//	r, err := st.Append(ctx, store.At("order:42", "shop"), store.Absent, Placed{SKU: "lamp"})
 //	for e, err := range st.Read(ctx, store.Region{Entity: "order"}, store.Beginning()) {
 //		fmt.Println(e.Position, e.Coordinate, e.Version, e.Kind)
 //	}
@@ -12,7 +12,7 @@
 //
 // Placed is any type with a method Kind() string; it is encoded as JSON, and [Event.Decode] reads
 // it back. [Store.Commit] takes several events at once, [Absent] and [Exactly] refuse to write over
-// what somebody else wrote since, [Store.Wait] waits for news.
+// what another writer committed since, [Store.Wait] waits until there are new events.
 //
 // # The promise
 //
@@ -23,77 +23,87 @@
 // often it is tried. Readers see what is durable under the mode, up to [Store.Head].
 //
 //	SyncAlways    an acknowledged commit has survived a power cut
-//	SyncInterval  it has survived the death of the process; a power cut takes at most the last interval
-//	SyncNever     it has survived the death of the process; a power cut takes what the system had not written
+//	SyncInterval  it has survived the death of the process; a power cut takes at most the last
+//	              interval
+//	SyncNever     it has survived the death of the process; a power cut takes what the system had
+//	              not written
 //	Batch.Lazy    in SyncAlways, side values alone: as SyncInterval with 10 ms
 //
 // # One append
 //
-//	Append, Commit       the caller's goroutine checks, encodes and hashes
+//	Append, Commit       the caller's goroutine validates, encodes and hashes
 //	     |
-//	committer            queue; whoever finds the role of the committer free takes it and commits for all that queued:
+//	committer            queue; a caller that finds the role of the committer free takes it and
+//	     |               commits for all that are queued:
+//	  reserve            room in the active segment, or the next segment (made in the background)
+//	  admit              key, versions, conditions, side revisions, in the order of the queue
+//	  wal                those that are admitted become one batch: one write
 //	     |
-//	  reserve            room in the active segment, or the next segment (made ahead in the background)
-//	  judge              key, expectations, conditions, side revisions, in the order of the queue
-//	  wal                the accepted ones become one batch: one write
+//	  sync               one fdatasync for the whole group, where the mode or a caller requires it
 //	     |
-//	  sync               one fdatasync for the whole group, where the mode or a caller demands it
-//	     |
-//	  publish            side values, sequence, status file, then the head: readers and waiters see the events
-//	     |
+//	  publish            side values, sequence, beacon, then the head: readers and waiters see the
+//	     |               events
 //	  answers            receipts and refusals alike leave only now
 //
 // The index of the active segment grows while the batch is built; readers look at it only up to the
-// head. A failed write or sync ends the writer's life ([ErrPoisoned]): nobody knows then what the
-// disk holds, and only opening reads it again.
+// head. A failed write or sync ends the writer's life ([ErrPoisoned]): what the disk holds is
+// unknown then, and only opening reads it again.
 //
 // # The directory
 //
 //	LOCK             locked while a writer is open; the file stays
-//	STATUS           how far readers in other processes may read; overwritten after each group, never synced
+//	OWNER            which process that is, for people; removed by Close
+//	STATUS           how far readers in other processes may read; overwritten after each group,
+//	                 never synced
 //	0000000001.seg   sealed: batches, index, side values, trailer
-//	0000000002.seg   active: batches, then zeros: written ahead of use in SyncAlways, reserved in the other modes
+//	0000000002.seg   active: batches, then zeros: written ahead of use in SyncAlways, reserved in
+//	                 the other modes
 //	0000000003.seg   made ahead while the active one is more than half full; removed by Close
+//
+// Formats, byte for byte: the segments in internal/wal, the index and side values at their ends in
+// internal/index, STATUS in beacon.go, OWNER in owner.go.
 //
 // # After a crash
 //
 // Every batch says which offset of its segment was known durable when it was written. Open reads
 // the last segment whole. A bad batch below the highest such mark was durable once: that is damage,
-// and Open refuses with the place ([CorruptError]). At or above it a bad batch was never promised
-// to anybody, and the log ends before it. What lies behind the last mark may be in memory only, so
-// Open writes it once more, fills the rest with zeros and syncs before anything is visible. Of
-// sealed segments it checks header, chaining and trailer; a footer that is missing is written anew,
-// one that is damaged is rebuilt in memory when it is needed. Damage to the events of a sealed
-// segment is the error of the read that meets it. When acknowledged events are gone, or may be, the
+// and Open refuses with the place ([CorruptError]). At or above it no caller was ever promised that
+// the batch is durable, and the log ends before it. What lies after the last mark may be in memory
+// only, so Open writes it again, fills the rest with zeros and syncs before anything is visible. Of
+// sealed segments it checks header, chaining and trailer; a footer that is missing is written, one
+// that is damaged is rebuilt in memory when it is needed. Damage to the events of a sealed segment
+// is the error of the read that meets it. When acknowledged events are gone, or may be, the
 // [Origin] begins a new incarnation.
 //
 // A read-only store applies the same rules and changes nothing. Beside a living writer it trusts
-// the status file for how far it may look, and looks again at each call, and every 20 ms in
+// the beacon in STATUS for how far it may look, and looks again at each call, and every 20 ms in
 // [Store.Wait].
 //
 // # What it must not know
 //
-// Cursors, checkpoints, handlers, retries, actors: who reads, why, and what becomes of it. Codecs
-// other than "json", and of that one only encoding.
+// Cursors, checkpoints, handlers, retries, actors: which callers read, why, and with what result.
+// Codecs other than "json", which is the only one that it encodes and decodes.
 //
 // # Goroutines
 //
 // The store owns none that stays. Commits are written by their callers. The writer starts short
-// tasks, one at a time, that prepare the next segment or seal the last one; Close waits for them.
-// One timer, armed while there are bytes that nobody waits for (lazy batches, SyncInterval),
+// tasks, one at a time, that make the next segment or seal the last one; Close waits for them. One
+// timer, armed while there are bytes to sync that no caller waits for (lazy batches, SyncInterval),
 // commits nothing and thereby syncs; Close stops it.
 //
 // # Locks
 //
 //	Store.closing      Close, whole; taken before all others
 //	  committer.mu     queue and role; never held during I/O
-//	  follower.mu      a read-only store takes in news, I/O included
+//	  follower.mu      a read-only store catches up with its writer, I/O included
 //	    sideTable.mu   the map of side values
 //	    announcer.mu   the channel that waiters wait on
-//	Store.taskMu       a background task, whole; commits do not take it, but wait for the file that a task makes
-//	indexCache.mu      loading and dropping of indexes, I/O included; under it only the lock of the index being rebuilt
+//	Store.taskMu       a background task, whole; commits do not take it, but wait for the file that a
+//	                   task makes
+//	indexCache.mu      loading and dropping of indexes, I/O included
+//	  index.Active.mu  a growing index: maps and slice headers; the innermost of all
 //
 // One further in may be taken under one further out and never the other way round; those on the
-// same level never meet. The lock of a growing index is the innermost of all. What only the
-// committer touches has no lock: the role is its lock.
+// same level never meet. What only the committer touches has no lock: the role is its lock. What
+// readers and the writer share without a lock is argued at the fields of Store and segment.
 package store

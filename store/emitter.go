@@ -42,7 +42,7 @@ func NewEmitter(worker, build string) Emitter {
 
 // Stage adds to a batch what says which worker and build the id of e stands for, unless the store
 // has it. The batch must be committed before an event with the emitter, or with it: a crash keeps a
-// prefix of the log, so that whoever reads the event finds the names.
+// prefix of the log, so that every reader of the event finds the names.
 func (e Emitter) Stage(s *Store, b *Batch) {
 	if _, known := s.Side(e.ID.key()); known {
 		return

@@ -97,7 +97,7 @@ func TestOfAnEmitterWhoseNamesAreGoneTheIDRemains(t *testing.T) {
 	nameless := &Emitter{ID: e.ID, Epoch: 3, Attempt: 2}
 	requireEmitter(t, nameless, all(t, s, Region{})[0])
 
-	forged := wal.AppendEmitterNames(nil, "somebody-else", "rev")
+	forged := wal.AppendEmitterNames(nil, "another", "rev")
 	write(t, s, Batch{Sides: []SideWrite{{Key: e.ID.key(), Value: forged}}})
 	requireEmitter(t, nameless, all(t, s, Region{})[0])
 

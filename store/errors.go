@@ -14,10 +14,10 @@ var (
 	// ErrReadOnly: the store was opened with Options.ReadOnly.
 	ErrReadOnly = errors.New("store: opened read-only")
 	// ErrPoisoned: a write or sync failed before; the store takes no more commits until it is
-	// reopened. Reading goes on.
+	// reopened. Reading continues.
 	ErrPoisoned = errors.New("store: an earlier write failed, reopen the store")
 	// ErrDiskFull: there is no room for the next segment. Nothing was written; the commit may be tried
-	// again when there is room. Reading goes on.
+	// again when there is room. Reading continues.
 	ErrDiskFull = errors.New("store: disk full")
 	// ErrOutcomeUnknown: the caller stopped waiting (its context ended) or the sync failed; the commit
 	// may or may not be found after a reopen. An idempotency key makes a retry safe.

@@ -34,7 +34,7 @@ type Coordinate struct {
 // At is shorthand for a Coordinate.
 func At(entity, scope string) Coordinate { return Coordinate{Entity: entity, Scope: scope} }
 
-// String gives "entity@scope".
+// String returns "entity@scope".
 func (c Coordinate) String() string { return c.Entity + "@" + c.Scope }
 
 // Timestamp is hybrid logical time: milliseconds since 1970 in the upper 48 bits, a counter in the
@@ -42,10 +42,10 @@ func (c Coordinate) String() string { return c.Entity + "@" + c.Scope }
 // 16. It grows strictly from event to event of one log, also when the wall clock steps back.
 type Timestamp uint64
 
-// Time gives the wall-clock part, with a resolution of a millisecond.
+// Time returns the wall-clock part, with a resolution of a millisecond.
 func (t Timestamp) Time() time.Time { return time.UnixMilli(int64(t >> 16)).UTC() }
 
-// String gives the time in RFC 3339 and the counter.
+// String returns the time in RFC 3339 and the counter.
 func (t Timestamp) String() string {
 	return fmt.Sprintf("%s+%d", t.Time().Format("2006-01-02T15:04:05.000Z07:00"), uint16(t))
 }
@@ -59,11 +59,11 @@ type Origin struct {
 	Incarnation uint32
 }
 
-// String gives "store/incarnation".
+// String returns "store/incarnation".
 func (o Origin) String() string { return fmt.Sprintf("%s/%d", o.Store, o.Incarnation) }
 
 // Event is one committed event. It is a value; its Payload and what its methods return are
-// read-only and stay valid for ever, also after the store was closed.
+// read-only and stay valid forever, also after the store was closed.
 type Event struct {
 	ID         uuid.UUID // UUIDv7, strictly increasing with Position
 	Position   Position
@@ -108,7 +108,7 @@ func (e *Event) headers() []byte {
 	return wal.Headers(e.record)
 }
 
-// Header gives the value of one header. Headers are decoded at each call: take [Event.Headers] to
+// Header returns the value of one header. Headers are decoded at each call: take [Event.Headers] to
 // read several.
 func (e Event) Header(name string) (value string, ok bool) {
 	for n, v := range wal.Pairs(e.headers()) {
@@ -188,7 +188,7 @@ func Category(kind string) string {
 	return category
 }
 
-// encodePayload gives kind, codec, schema version and bytes of a payload.
+// encodePayload returns kind, codec, schema version and bytes of a payload.
 func encodePayload(p Payload) (kind, codec string, schema uint16, data []byte, err error) {
 	switch r := p.(type) {
 	case nil:

@@ -14,7 +14,8 @@ import (
 	"github.com/penstock-io/penstock/store/internal/vfs"
 )
 
-// requireOrder demands that positions have no hole, and that ids and times grow strictly with them.
+// requireOrder requires that positions have no hole, and that ids and times grow strictly with
+// them.
 func requireOrder(t *testing.T, events []Event) {
 	t.Helper()
 	for i, e := range events {
@@ -25,7 +26,7 @@ func requireOrder(t *testing.T, events []Event) {
 		case e.ID.Version() != 7 || e.ID.Variant() != uuid.RFC4122:
 			t.Fatalf("id of event %d: %s is no UUIDv7", i+1, e.ID)
 		case !e.Time.Time().Equal(time.Unix(sec, nsec)):
-			t.Fatalf("id of event %d tells another time than %s", i+1, e.Time)
+			t.Fatalf("id of event %d has another time than %s", i+1, e.Time)
 		case i > 0 && bytes.Compare(e.ID[:], events[i-1].ID[:]) <= 0:
 			t.Fatalf("id of event %d does not grow", i+1)
 		case i > 0 && e.Time <= events[i-1].Time:

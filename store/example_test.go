@@ -117,7 +117,7 @@ func ExampleStore_Read() {
 }
 
 // What is decided from the history of an entity is appended only if that history is still the same;
-// if somebody was faster, read and decide again.
+// if another writer was faster, read and decide again.
 func ExampleExactly() {
 	ctx := context.Background()
 	st, err := storetest.Open(store.Options{})
@@ -153,7 +153,7 @@ func ExampleExactly() {
 	// appended as version 2
 }
 
-// lastVersion gives 0 for an entity without events.
+// lastVersion returns 0 for an entity without events.
 func lastVersion(ctx context.Context, st *store.Store, entity string) (uint64, error) {
 	var version uint64
 	for e, err := range st.Read(ctx, store.Region{Entity: entity}, store.Beginning()) {

@@ -12,19 +12,37 @@ import (
 )
 
 // follower keeps a read-only store up to date with a writer in another process. It has no
-// goroutine: whoever asks for the head or waits for it takes in what is new. While the writer's
-// lock is held, its status file says how far the log may be read; without a writer the recovery
-// rules say so, and nothing is changed.
+// goroutine: a caller that queries the head or waits for it takes in what is new.
+//
+// The rules by which it believes what it reads:
+//
+//   - While the writer's lock is held, the beacon says how far the log may be read, and nothing
+//     after that is shown: it may not be durable yet, and a power cut could take it away again.
+//   - Without a writer nothing is being written, so the recovery rules say where the log ends. What
+//     they accept is shown although it may be in the page cache only: the next writer writes it
+//     again before it adds anything, and a power cut ends this process too.
+//   - Whether there is a writer is looked at before reading, and again before what was read without
+//     one is shown (published): one that started in between may have written and not synced yet.
+//   - A bad batch below what the beacon vouches for is damage; anywhere else it is a batch that is
+//     being written, and is looked at again the next time.
+//   - The beacon vouches only if it was written since the machine was started. After a power cut it
+//     may be older or newer than the log.
+//
+// Ownership: all fields but failed belong to the holder of mu, who also is the one that advances
+// the head, the segments and the side values of the Store. mu is held during I/O; readers take it
+// only to catch up. failed is set once, under mu, and read by all.
 type follower struct {
-	mu      sync.Mutex
-	tail    *scan        // of the last segment, nil when that is sealed
-	sealing []*segment   // before the tail, read whole and not known to be sealed: their indexes are still the growing ones
-	chain   wal.Expected // what the next segment must continue
+	mu   sync.Mutex
+	tail *scan // of the last segment, nil when that is sealed
+	// sealing are segments before the tail, read whole and not known to be sealed: their indexes are
+	// still the growing ones.
+	sealing []*segment
+	chain   wal.Expected // what the next batch or segment must continue
 	failed  atomic.Pointer[error]
 }
 
 // limit is how far a reader may look: whole segments below segment, and that one up to offset.
-// unbounded when there is no writer whose word could be taken.
+// unbounded when there is no writer to say so.
 type limit struct {
 	segment   uint32
 	offset    int64
@@ -43,7 +61,9 @@ func (l limit) of(segment uint32) (end int64, readable bool) {
 	}
 }
 
-// limit asks the writer, if there is one.
+// limit reads how far the writer lets readers look, if there is a writer. A beacon that stays
+// unreadable counts as none: an opening goes by the recovery rules then, and following shows
+// nothing new as long as the lock is held (published).
 func (s *Store) limit() (limit, error) {
 	locked, err := s.fs.Locked(s.path(lockName))
 	if err != nil || !locked {
@@ -96,14 +116,14 @@ func (s *Store) catchUp() {
 		return
 	}
 	err := f.follow(s)
-	if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNewerFormat) { // else it may go better the next time
+	if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNewerFormat) { // any other may be gone the next time
 		f.failed.Store(&err)
 		s.announce()
 	}
 }
 
-// follow reads to the end of what may be read, over segment changes. An error of the
-// log itself is final; any other may be gone the next time.
+// follow reads to the end of what may be read, over segment changes. An error of the log itself is
+// final; any other may be gone the next time.
 func (f *follower) follow(s *Store) error {
 	l, err := s.limit()
 	if err != nil {
@@ -124,7 +144,7 @@ func (f *follower) follow(s *Store) error {
 }
 
 // damage reports that the log ends before the place up to which its writer made it visible: a bad
-// batch there was not torn by a write under way, and nothing behind it will ever be reached.
+// batch there was not torn by a write under way, and nothing after it will ever be reached.
 func (f *follower) damage(l limit) error {
 	at, offset := f.chain.Segment, f.chain.Offset
 	if !l.vouched || at > l.segment || (at == l.segment && offset >= l.offset) {
@@ -133,14 +153,15 @@ func (f *follower) damage(l limit) error {
 	if at == l.segment && f.tail == nil { // sealed, so whole
 		return nil
 	}
-	if at+1 == l.segment && l.offset <= wal.SegmentHeaderSize { // begun, but nothing was accepted for it yet
+	if at+1 == l.segment && l.offset <= wal.SegmentHeaderSize { // the next is active, and has no batch yet
 		return nil
 	}
-	return &CorruptError{Segment: at, Offset: offset, Reason: "batch is bad, and the writer says that the log goes on"}
+	return &CorruptError{Segment: at, Offset: offset, Reason: "batch is bad, and the writer says that the log continues"}
 }
 
-// dropIndexes lets the segments behind the tail go over to the indexes in their footers, which are
-// loaded and dropped as needed. One that the writer is still sealing waits for the next time.
+// dropIndexes lets the segments before the tail change to the indexes in their footers, which are
+// loaded and dropped as needed. One that the writer is still sealing waits for the next time. As in
+// the writer, the trailer is stored before the index is dropped.
 func (f *follower) dropIndexes() {
 	f.sealing = slices.DeleteFunc(f.sealing, func(g *segment) bool {
 		size, err := g.file.Size()
@@ -157,8 +178,9 @@ func (f *follower) dropIndexes() {
 	})
 }
 
-// extend takes in the new batches of the last segment and publishes them, if somebody vouches for
-// them.
+// extend takes in the new batches of the last segment and publishes them, unless a writer has
+// started that does not vouch for them. What was read and is not published yet stays in the scan,
+// out of sight of readers, and is published by a later call.
 func (f *follower) extend(s *Store, l limit) (sure bool, err error) {
 	g := f.tail.segment
 	size, err := g.file.Size()
@@ -193,8 +215,8 @@ func (f *follower) extend(s *Store, l limit) (sure bool, err error) {
 	return true, nil
 }
 
-// published reports whether a writer vouches for what was read up to an offset. Where none was
-// there when reading began, one may have started since, and what it writes first is not synced yet.
+// published reports whether what was read up to an offset may be shown: because the writer says so,
+// or because there was no writer before it was read and there is none after.
 func (s *Store) published(l limit, segment uint32, offset int64) (bool, error) {
 	if !l.unbounded {
 		end, _ := l.of(segment)
@@ -227,7 +249,8 @@ func batchAt(g *segment, x *wal.Expected, end int64) (h wal.BatchHeader, batch [
 	return h, batch, nil
 }
 
-// nextSegment goes on to the next file when it was begun.
+// nextSegment continues with the next file once it is started, that is, once its header is there
+// and continues what was read: a header is written only after the segment before is durable.
 func (f *follower) nextSegment(s *Store, l limit) (more bool, err error) {
 	number := f.chain.Segment + 1
 	if _, readable := l.of(number); !readable {
@@ -264,5 +287,5 @@ func (f *follower) nextSegment(s *Store, l limit) (more bool, err error) {
 	if errors.Is(err, wal.ErrNewer) {
 		return false, fmt.Errorf("segment %d: %w", number, ErrNewerFormat)
 	}
-	return false, nil // made ahead, not begun
+	return false, nil // made ahead, not started
 }

@@ -2,7 +2,7 @@ package store
 
 import "time"
 
-// Start is where a reader begins. The zero value begins at the first event.
+// From is where a reader begins. The zero value begins at the first event.
 type From struct {
 	kind  fromKind
 	after Position
@@ -20,10 +20,10 @@ const (
 // Beginning starts at the first event.
 func Beginning() From { return From{} }
 
-// After starts at the first event behind position p.
+// After starts at the first event after position p.
 func After(p Position) From { return From{after: p} }
 
-// Now starts behind the head as it is when reading begins.
+// Now starts after the head as it is when reading begins.
 func Now() From { return From{kind: fromNow} }
 
 // Since starts at the first event whose time, cut to milliseconds, is t or later.

@@ -9,8 +9,16 @@ import (
 )
 
 // indexCache loads the indexes of sealed segments on first use and drops the least recently used
-// ones. mu is held while an index is being loaded, so that two readers do not load the same one; no
-// other lock is taken under it.
+// ones.
+//
+// mu is held while an index is being loaded, I/O included, so that two readers do not load the same
+// one: they would need the memory twice. The price is that loading one index keeps readers of
+// others that are not loaded waiting. Readers of loaded indexes take no lock. Under mu only the
+// lock of the index that is being rebuilt is taken.
+//
+// Dropping an index is safe beside its readers: they hold the index itself, which does not change,
+// and the collector frees it after the last of them. So the bound is on what the cache holds, not
+// on what is in use.
 type indexCache struct {
 	clock  atomic.Uint64
 	mu     sync.Mutex
@@ -18,7 +26,7 @@ type indexCache struct {
 	bytes  int64
 }
 
-// indexOf gives the index of a segment.
+// indexOf returns the index of a segment, loading it if need be.
 func (s *Store) indexOf(g *segment) (index.Index, error) {
 	if l := g.index.Load(); l != nil {
 		l.used.Store(s.indexes.clock.Add(1))
@@ -47,7 +55,8 @@ func (c *indexCache) load(g *segment) (index.Index, error) {
 	return l.Index, nil
 }
 
-// evict drops the index that was not used for the longest time.
+// evict drops the index that was not used for the longest time. mu is held, so that none of those
+// in loaded is nil.
 func (c *indexCache) evict() {
 	oldest := 0
 	for i, g := range c.loaded {

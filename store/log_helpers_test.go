@@ -46,7 +46,7 @@ func reopen(t *testing.T, s *Store) *Store {
 	return openLog(t, s.fs, s.options)
 }
 
-// put commits an event and demands that it works.
+// put commits an event and requires that it works.
 func put(t *testing.T, s *Store, entity string) Receipt {
 	t.Helper()
 	r, err := s.Append(t.Context(), At(entity, "test"), Any, note{Text: "about " + entity})
@@ -54,7 +54,7 @@ func put(t *testing.T, s *Store, entity string) Receipt {
 	return r
 }
 
-// write commits a batch and demands that it works.
+// write commits a batch and requires that it works.
 func write(t *testing.T, s *Store, b Batch) Receipt {
 	t.Helper()
 	r, err := s.Commit(t.Context(), b)
@@ -123,7 +123,7 @@ func extensionsOf(e *Event) []byte {
 	return wal.Extensions(e.record)
 }
 
-// untouched demands that f writes nothing.
+// untouched requires that f writes nothing.
 func untouched(t *testing.T, s *Store, f func()) {
 	t.Helper()
 	segment := s.committer.writer.segment
@@ -151,7 +151,7 @@ func async(ctx context.Context, s *Store, b Batch) <-chan answer {
 	return got
 }
 
-// pending demands that there is no answer yet; call it in a bubble that has come to rest.
+// pending requires that there is no answer yet; call it in a bubble that has come to rest.
 func pending(t *testing.T, answers ...<-chan answer) {
 	t.Helper()
 	for i, got := range answers {
@@ -222,10 +222,10 @@ func (f gatedFile) WriteAt(b []byte, off int64) (int, error) {
 	return f.File.WriteAt(b, off)
 }
 
-// disk is the memory behind a gate.
+// disk is the memory that a gate guards.
 func (g *syncGate) disk() *vfs.Memory { return g.FS.(*vfs.Memory) }
 
-// sideText gives the value of a side key as text, "-" when there is none.
+// sideText returns the value of a side key as text, "-" when there is none.
 func sideText(s *Store, key string) string {
 	v, ok := s.Side(key)
 	if !ok {

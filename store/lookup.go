@@ -10,7 +10,8 @@ import (
 	"github.com/penstock-io/penstock/store/internal/index"
 )
 
-// Get finds an event by its id: [ErrNotFound] when there is none.
+// Get returns the event with an id: [ErrNotFound] when there is none. Ids grow with positions, so
+// it is a binary search over positions that reads some 20 events in a log of a million.
 func (s *Store) Get(ctx context.Context, id uuid.UUID) (Event, error) {
 	if err := s.readable(ctx); err != nil {
 		return Event{}, err
@@ -28,7 +29,7 @@ func (s *Store) Get(ctx context.Context, id uuid.UUID) (Event, error) {
 	return Event{}, fmt.Errorf("event %s: %w", id, ErrNotFound)
 }
 
-// GetAt gives the event at a position: [ErrNotFound] for 0 and for what lies behind the head.
+// GetAt returns the event at a position: [ErrNotFound] for 0 and for what lies after the head.
 func (s *Store) GetAt(ctx context.Context, p Position) (Event, error) {
 	if err := s.readable(ctx); err != nil {
 		return Event{}, err
@@ -40,9 +41,10 @@ func (s *Store) GetAt(ctx context.Context, p Position) (Event, error) {
 	return e, s.readError(err)
 }
 
-// Count gives the number of events of r behind after and up to upTo (0: the head), at most limit.
-// It asks the index alone: a region with a version range, and one without a scope, may be
-// overestimated by events that only reading would exclude.
+// Count returns the number of events of r after after and up to upTo (0 or beyond the head: the
+// head), at most limit, where it stops counting. It queries the index alone: a region with a
+// version range, and one without a scope, may be overestimated by events that only reading would
+// exclude.
 func (s *Store) Count(ctx context.Context, r Region, after, upTo Position, limit int) (int, error) {
 	if err := r.Validate(); err != nil {
 		return 0, err
@@ -66,6 +68,7 @@ func (s *Store) Count(ctx context.Context, r Region, after, upTo Position, limit
 	return n, nil
 }
 
+// eventAt reads the event at a visible position.
 func (s *Store) eventAt(p Position) (Event, error) {
 	g, idx, ord, _, err := s.segmentRange(p-1, p)
 	if err != nil {
@@ -74,6 +77,8 @@ func (s *Store) eventAt(p Position) (Event, error) {
 	return s.eventIn(g, idx, ord)
 }
 
+// eventIn reads the event with an ordinal of a segment. That the record carries the position that
+// the index led to is checked, so a wrong index is never a wrong answer.
 func (s *Store) eventIn(g *segment, idx index.Index, ord uint32) (Event, error) {
 	offset := int64(idx.Offset(ord))
 	rec, err := g.record(offset)
@@ -89,8 +94,8 @@ func (s *Store) eventIn(g *segment, idx index.Index, ord uint32) (Event, error) 
 	return e, nil
 }
 
-// search gives the first visible position whose event satisfies pred, which must be false up to
-// some event and true from there on; one behind the head when it is true for none.
+// search returns the first visible position whose event satisfies pred, which must be false up to
+// some event and true from there on; one past the head when it is true for none.
 func (s *Store) search(pred func(*Event) bool) (Position, error) {
 	first, head := (*s.segments.Load())[0].first, s.Head()
 	var failed error

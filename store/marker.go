@@ -6,15 +6,26 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// mark writes and syncs a batch without commits.
+// A mark is a batch without commits. Each writer begins and, if it gets to it, ends with one.
+//
+// The opening mark makes the writer's epoch durable before the writer acknowledges anything. From
+// then on no batch of an earlier writer, which a disk may still hold beyond the end of the log, can
+// be taken for one that continues it.
+//
+// The closing mark says that the end was clean. In the modes that acknowledge before the sync that
+// is the proof that nothing acknowledged was lost; without it the next opening has to assume a
+// loss.
+
+// mark writes and syncs a batch without commits. It publishes no head, as it moves none, but tells
+// readers in other processes how far they may read now.
 func (w *writer) mark(flags uint16) error {
 	if w.next.Offset+wal.BatchHeaderSize > w.capacity {
 		if err := w.roll(nextCapacity(w.capacity, w.store.options.SegmentBytes)); err != nil {
 			return err
 		}
 	}
-	g := w.begin()
-	if err := w.writeBatch(&g, flags, time.Now()); err != nil {
+	b := w.begin()
+	if err := w.writeBatch(&b, flags, time.Now()); err != nil {
 		return err
 	}
 	if err := w.sync(); err != nil {
@@ -26,19 +37,16 @@ func (w *writer) mark(flags uint16) error {
 }
 
 // end is the last thing a writer does: a closing mark, and no trace of a segment that was made
-// ahead.
+// ahead. The committer is closed and background tasks have ended, so nothing else uses the writer.
 func (w *writer) end() error {
-	if w.preallocated != nil {
-		if p := <-w.preallocated; p.err == nil {
-			_ = p.file.Close()
-			_ = w.store.fs.Remove(w.store.segmentPath(w.next.Segment + 1))
-		}
-		w.preallocated = nil
-	}
+	w.dropPreallocated()
 	if failed := w.poison.Load(); failed != nil {
-		return *failed // a sync in the background that failed has told nobody yet
+		return *failed // no caller has seen it yet if it was a sync in the background that failed
 	}
-	if !w.unsyncedSince.IsZero() { // so that the mark tells damage from a torn write for everything before it
+	if !w.unsyncedSince.IsZero() {
+		// The closing mark says that all before it is durable. Were that not so when the mark is
+		// written, a power cut could keep the mark and lose a batch before it, and the next opening
+		// would call that damage.
 		if err := w.sync(); err != nil {
 			return err
 		}
@@ -46,6 +54,6 @@ func (w *writer) end() error {
 	if err := w.mark(wal.FlagClosed); err != nil {
 		return err
 	}
-	w.store.tasks.Wait() // the mark may have rolled over
+	w.store.tasks.Wait() // the mark may have rolled over, and then the old segment is being sealed
 	return nil
 }

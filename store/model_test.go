@@ -330,7 +330,7 @@ func requireSame(t *rapid.T, want, got []Event) {
 	}
 }
 
-// Point asks for single events and times.
+// Point looks up single events and times.
 func (m *machine) Point(t *rapid.T) {
 	ctx := context.Background()
 	p := m.drawPosition(t, "position")
@@ -386,7 +386,7 @@ func TestAnyHistoryMeansWhatAPlainLogMeans(t *testing.T) {
 	})
 }
 
-// requireEveryKey demands that each key is known and refuses other content.
+// requireEveryKey requires that each key is known and refuses other content.
 func requireEveryKey(t *rapid.T, m *machine) {
 	for key, known := range m.model.keys {
 		_, err := m.store.Commit(context.Background(), Batch{IdempotencyKey: key, Events: []Proposal{{

@@ -22,7 +22,7 @@ const (
 	SyncNever
 )
 
-// String gives the name of the mode.
+// String returns the name of the mode.
 func (m SyncMode) String() string {
 	switch m {
 	case SyncInterval:

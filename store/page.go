@@ -10,17 +10,17 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// Page is a stretch of the log as a region sees it.
+// Page is a part of the log as a region sees it.
 type Page struct {
 	// Events that match, in order of position.
 	Events []Event
-	// Scanned is the position up to which everything was looked at: a reader goes on behind it.
+	// Scanned is the position up to which everything was looked at: a reader continues after it.
 	Scanned Position
 }
 
-// ReadPage gives the events of r behind after and up to upTo (0 or beyond the head: up to the
+// ReadPage returns the events of r after after and up to upTo (0 or beyond the head: up to the
 // head), at most limit of them. It does a bounded amount of work: a page may hold fewer events, or
-// none, with Scanned below upTo; a reader goes on from there. A limit below 1 is refused with an
+// none, with Scanned below upTo; a reader continues from there. A limit below 1 is refused with an
 // [InvalidError], a bad region with its error; damage that it meets is a [CorruptError].
 func (s *Store) ReadPage(ctx context.Context, r Region, after, upTo Position, limit int) (Page, error) {
 	if err := r.Validate(); err != nil {
@@ -54,7 +54,9 @@ func (s *Store) readPage(r Region, after, upTo Position, limit int) (Page, error
 }
 
 // fill appends to dst the next events of r in (after, upTo]. It fails only if the very next event
-// cannot be read: what is good before a bad one is given first.
+// cannot be read: what is good before a bad one is returned first, and the error by the next call.
+// The head is fixed by upTo and the segments are loaded after it, so that what is appended
+// meanwhile changes nothing.
 func (s *Store) fill(
 	d *decoder, dst []Event, r Region, after, upTo Position, limit int,
 ) (events []Event, scanned Position, err error) {
@@ -86,7 +88,7 @@ func (s *Store) fill(
 	return dst, scanned, nil
 }
 
-// deferIfProgress puts off an error until the next call when this one got anywhere.
+// deferIfProgress leaves an error to the next call when this one got anywhere.
 func deferIfProgress(err error, after, scanned Position) error {
 	if scanned > after {
 		return nil
@@ -94,7 +96,7 @@ func deferIfProgress(err error, after, scanned Position) error {
 	return err
 }
 
-// segmentRange finds the segment that holds the position behind after, and the ordinals [from, to)
+// segmentRange finds the segment that holds the position after after, and the ordinals [from, to)
 // of (after, upTo] in it.
 func (s *Store) segmentRange(after, upTo Position) (g *segment, idx index.Index, from, to uint32, err error) {
 	segments := *s.segments.Load()
@@ -113,7 +115,7 @@ func (s *Store) segmentRange(after, upTo Position) (g *segment, idx index.Index,
 	return g, idx, uint32(after + 1 - g.first), uint32(last + 1 - g.first), nil
 }
 
-// readSpan is a stretch of a segment that is read at once: the events with the given ordinals and
+// readSpan is a range of a segment that is read at once: the events with the given ordinals and
 // what lies between.
 type readSpan struct {
 	segment    *segment
@@ -177,9 +179,9 @@ func (r *readSpan) read(d *decoder, dst []Event, f *filter) (events []Event, loo
 	return dst, len(r.ords), nil
 }
 
-// filter is a region ready for use. The index is asked with its query; what the index cannot know,
-// or knows by hash only, is checked on the event. A nil filter admits every event, those of the
-// reserved scope too.
+// filter is a region ready for use. The index is queried with its terms; what the index cannot
+// know, or knows by hash only, is checked on the event. A nil filter admits every event, those of
+// the reserved scope too.
 type filter struct {
 	region Region
 	query  index.Query

@@ -99,7 +99,7 @@ func (p *powerCuts) newRun() *crashRun {
 	return r
 }
 
-// resumed is a run that goes on with another disk, in the mode in which the first one was.
+// resumed is a run that continues with another disk, in the mode in which the first one was.
 func resumed(o *crashOracle, disk *vfs.Memory) *crashRun {
 	return &crashRun{crashOracle: *o, disk: disk, options: Options{Sync: o.mode, SegmentBytes: minSegmentBytes}}
 }
@@ -142,7 +142,7 @@ func (p *powerCuts) cutAt(n int) {
 
 func lastOf(trace []string) string { return trace[len(trace)-1] }
 
-// recover opens the disk, compares, goes on writing and opens it once more.
+// recover opens the disk, compares, continues writing and opens it once more.
 func (p *powerCuts) recover(o *crashOracle, disk *vfs.Memory, where string) {
 	p.cuts.Add(1)
 	r := resumed(o, disk)

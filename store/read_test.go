@@ -146,7 +146,7 @@ func TestAStartIsAPositionTheHeadOrATime(t *testing.T) {
 		require.Zero(t, resolve(From{}))
 		require.Equal(t, Position(99), resolve(After(99)))
 		for e, err := range s.Read(t.Context(), Region{}, After(99)) {
-			require.Fail(t, "read behind the head", "event %d, error %v", e.Position, err)
+			require.Fail(t, "read past the head", "event %d, error %v", e.Position, err)
 		}
 	})
 }
@@ -239,7 +239,7 @@ func TestASegmentForWhichEverythingWasRefusedIsPartOfTheLog(t *testing.T) {
 		return err
 	}
 	require.ErrorIs(t, large(100, Absent), ErrConflict)
-	require.Equal(t, 2, s.Stats().Segments, "the room was made before the commit was judged")
+	require.Equal(t, 2, s.Stats().Segments, "the room was made before the commit was refused")
 	require.ErrorIs(t, large(300, Absent), ErrConflict)
 	require.NoError(t, large(900, Exactly(1)))
 	require.Equal(t, 4, s.Stats().Segments)

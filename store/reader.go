@@ -46,7 +46,7 @@ func (s *Store) read(ctx context.Context, r Region, from From, yield func(Event,
 	return nil
 }
 
-// Resolve gives the position behind which a start begins.
+// Resolve returns the position after which a reader that starts there begins, as of now.
 func (s *Store) Resolve(ctx context.Context, from From) (Position, error) {
 	if err := s.readable(ctx); err != nil {
 		return 0, err

@@ -13,28 +13,37 @@ import (
 
 // recovery is the opening of a log for writing, in steps:
 //
-//  1. list the segments; drop files at the end that were made ahead and never begun;
-//  2. check header, chaining and footer of every sealed segment; rebuild and write a footer that is missing;
+//  1. list the segments; drop files at the end that were made ahead and never started;
+//  2. check header, chaining and footer of every sealed segment; write a footer that is missing;
 //  3. scan the last segment whole and decide where the log ends;
-//  4. write once more what lies behind the last durable mark, fill the rest with zeros, sync;
+//  4. write again what lies after the last durable mark, fill the rest with zeros, sync;
 //  5. load the side values, newest segment first;
 //  6. write an opening mark, which makes this writer's epoch durable.
 //
 // A read-only store does 1 to 3 and 5 without changing anything.
+//
+// Each step may be cut off by a crash and is then done again from the start: nothing is removed but
+// what no reader was ever shown, what is written again are the same bytes, and the segments are
+// started in the order of their numbers. Nothing is visible before the last step is durable.
+//
+// The goroutine in Open owns all of it, and the Store too: no other knows of it yet.
 type recovery struct {
-	store       *Store
-	readOnly    bool
-	limit       limit             // of a read-only store
-	header      wal.SegmentHeader // of the segment in hand
-	chain       wal.Expected      // what the next segment's header must say
-	lastTime    uint64
-	incarnation uint32
-	flags       uint16
-	unstarted   []uint32
-	tail        *scan  // of the last segment, nil when it is sealed or there is none
-	tailSize    int64  // of its file
-	rewrite     []byte // the tail's bytes, for step 4
-	lost        bool   // acknowledged events are known to be missing
+	store    *Store
+	readOnly bool
+	limit    limit             // of a read-only store
+	header   wal.SegmentHeader // of the segment that is being loaded
+
+	// What is known of the log up to and including the last segment that was loaded.
+	chain       wal.Expected // what the next segment's header must say
+	lastTime    uint64       // hybrid time of the last event
+	incarnation uint32       // of the log when the last batch was written
+	flags       uint16       // of the last batch
+
+	unstarted []uint32 // numbers of files at the end of which no batch was ever durable
+	tail      *scan    // of the last segment, nil when it is sealed or there is none
+	tailSize  int64    // of its file
+	tailBytes []byte   // its content, for step 4
+	lost      bool     // acknowledged events are known to be missing
 }
 
 // recoverLog opens the log and returns its writer.
@@ -91,7 +100,8 @@ func (s *Store) segmentNumbers() (numbers []uint32, err error) {
 	return numbers, err
 }
 
-// list returns the numbers of the segment files, which must follow each other from 1 on.
+// list returns the numbers of the segment files, which must follow each other from 1 on: a file
+// that is missing is damage, wherever it is.
 func (r *recovery) list() ([]uint32, error) {
 	numbers, err := r.store.segmentNumbers()
 	if err != nil {
@@ -105,8 +115,8 @@ func (r *recovery) list() ([]uint32, error) {
 	return numbers, nil
 }
 
-// loadSegment opens one segment. Files at the end that hold nothing yet are remembered as
-// unstarted.
+// loadSegment opens one segment and compares it with those before it. Files at the end that hold
+// nothing yet are remembered as unstarted.
 func (r *recovery) loadSegment(number uint32, first, last bool) error {
 	file, err := r.store.fs.Open(r.store.segmentPath(number), r.readOnly)
 	if err != nil {
@@ -126,16 +136,16 @@ func (r *recovery) loadSegment(number uint32, first, last bool) error {
 	if size > maxFileBytes { // it would have to fit into memory
 		return g.corrupt(maxFileBytes, fmt.Sprintf("file has %d bytes, more than a segment can have", size))
 	}
-	begun, err := r.readHeader(g, size)
+	started, err := r.readHeader(g, size)
 	if err != nil {
 		return err
 	}
-	if !begun {
+	if !started {
 		r.unstarted = append(r.unstarted, number)
 		return nil
 	}
 	if len(r.unstarted) > 0 {
-		return &CorruptError{Segment: r.unstarted[0], Reason: "segment header is bad, and a later segment was begun"}
+		return &CorruptError{Segment: r.unstarted[0], Reason: "segment header is bad, and a later segment was started"}
 	}
 	if err := r.checkHeader(g, first); err != nil {
 		return err
@@ -153,9 +163,14 @@ func (r *recovery) loadSegment(number uint32, first, last bool) error {
 	return r.scanTail(g, size, last)
 }
 
-// readHeader reads the header of a segment. A bad one is a torn first write, unless a footer or a
-// batch behind it proves that it was durable once.
-func (r *recovery) readHeader(g *segment, size int64) (begun bool, err error) {
+// readHeader reads the header of a segment. A bad one is a torn first write, unless a footer or the
+// mark of a batch after it proves that it was durable once: the header goes out with the first
+// batch, so whatever makes a later byte durable makes the header durable too.
+//
+// The seed of the batches is derived from the store id in the header, which is unreadable here. The
+// id of the segments before is used, and for the first segment of a store wal.Marked, which needs
+// none.
+func (r *recovery) readHeader(g *segment, size int64) (started bool, err error) {
 	b, err := g.bytes(0, min(size, wal.SegmentHeaderSize))
 	if err != nil {
 		return false, err
@@ -179,9 +194,9 @@ func (r *recovery) readHeader(g *segment, size int64) (begun bool, err error) {
 	return false, nil
 }
 
-// dropUnbegun removes the files at the end that were never begun. Without a sync for every group
-// there may be two: the bytes of the one may be lost although the next was made ahead. The last
-// goes first, so that a crash leaves no hole.
+// dropUnstarted removes the files at the end that were never started. Without a sync for every
+// group there may be two: the bytes of the one may be lost although the next was made ahead. The
+// last goes first, each durably, so that a crash in between leaves no hole in the numbers.
 func (r *recovery) dropUnstarted() error {
 	if r.readOnly {
 		return nil
@@ -197,7 +212,9 @@ func (r *recovery) dropUnstarted() error {
 	return nil
 }
 
-// checkHeader compares a segment's header with what came before it.
+// checkHeader compares a segment's header with what came before it. This is what proves that the
+// segment before is whole: its last checksum stands in this header, which was written only after
+// that segment was synced.
 func (r *recovery) checkHeader(g *segment, first bool) error {
 	h := &r.header
 	if first {
@@ -219,6 +236,8 @@ func (r *recovery) checkHeader(g *segment, first bool) error {
 	return nil
 }
 
+// readTrailer reads the trailer at the end of a file. The checksum and the lengths in it, which
+// must add up to the size of the file, leave no room for payloads that look like one.
 func readTrailer(g *segment, size int64) (t wal.Trailer, ok bool) {
 	if size < wal.TrailerSize {
 		return t, false
@@ -231,6 +250,8 @@ func readTrailer(g *segment, size int64) (t wal.Trailer, ok bool) {
 	return t, err == nil
 }
 
+// sealed records a segment whose trailer is good. Its batches are not read: what is damaged in them
+// is the error of the read that meets it.
 func (r *recovery) sealed(g *segment, t *wal.Trailer) {
 	g.trailer.Store(t)
 	g.end.Store(int64(t.DataEnd))
@@ -248,7 +269,11 @@ func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
 
 func (s *Store) segmentPath(number uint32) string { return segmentName(s.dir, number) }
 
-// start makes the writer and writes its opening mark.
+// start makes the writer and writes its opening mark. The epoch of the writer grows with every
+// opening; the incarnation of the log grows only when acknowledged events were lost, because from
+// then on positions that were handed out may mean other events.
+//
+// The maps of the scan become the writer's: the scan ends here.
 func (r *recovery) start() (*writer, error) {
 	s := r.store
 	var seed [32]byte
@@ -258,10 +283,9 @@ func (r *recovery) start() (*writer, error) {
 	w := &writer{
 		store:        s,
 		next:         r.chain,
-		lastTime:     r.lastTime,
-		entities:     make(map[string]entityState),
+		clock:        hybridClock{last: r.lastTime, random: mathrand.NewChaCha8(seed)},
+		entities:     make(map[string]*entityState),
 		pendingSides: make(map[string]SideValue),
-		random:       mathrand.NewChaCha8(seed),
 	}
 	w.next.WriterEpoch++
 	if s.origin.Incarnation = r.incarnation; r.lost || r.incarnation == 0 {

@@ -7,8 +7,10 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// loadSides collects the side values of all segments, from the newest on, so that damage to one
-// that was superseded since hurts nobody.
+// loadSides collects the side values of all segments, from the newest on: the first record of a key
+// that is met counts, and older ones are not read, so damage to a value that was superseded is no
+// reason to refuse. A deletion is kept in the map as the zero value until the end, to hide older
+// ones.
 func (r *recovery) loadSides() error {
 	values := make(map[string]SideValue)
 	for _, g := range slices.Backward(*r.store.segments.Load()) {
@@ -41,8 +43,8 @@ func (r *recovery) loadSides() error {
 	return nil
 }
 
-// scanSides adds the side values of a segment without a footer: the last one, or, for a reader, one
-// that its writer has not sealed yet.
+// scanSides adds the side values of a segment without a footer: the last one, one for whose footer
+// the disk has no room, or, for a reader, one that its writer has not sealed yet.
 func (r *recovery) scanSides(g *segment, values map[string]SideValue) error {
 	sc := r.tail
 	if sc == nil || sc.segment != g {
@@ -59,8 +61,8 @@ func (r *recovery) scanSides(g *segment, values map[string]SideValue) error {
 	return nil
 }
 
-// readSides reads the table of the side values whose newest record in this segment is where it
-// says.
+// readSides reads, from the footer of a sealed segment, where the newest record of each of its side
+// values lies. A table that is damaged is rebuilt from the batches.
 func readSides(g *segment) ([]index.Side, error) {
 	t := g.trailer.Load()
 	from := int64(t.DataEnd) + int64(t.IndexLen)

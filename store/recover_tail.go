@@ -8,10 +8,18 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// scanTail scans a segment without a footer: the last one, or one whose footer a crash prevented.
+// scanTail scans a segment without a footer, the last one or one whose footer a crash prevented,
+// and decides where its batches end.
+//
+// They end at the first batch that is bad. Whether that is a torn write or damage is told by the
+// marks "known durable" of the batches, also of those after the bad one, since a power cut may keep
+// a later write and lose an earlier one. Below the highest mark everything was durable once, so
+// what is bad there is damage. At or above it nothing was ever promised to a caller who was told
+// that it is durable, so the log may end there, and what lies after it is cut off: no position is
+// ever assigned twice, as nothing cut off was visible.
 func (r *recovery) scanTail(g *segment, size int64, last bool) error {
 	data, err := g.bytes(0, size)
-	if r.readOnly && errors.Is(err, io.EOF) { // the writer beside us has just sealed it and cut it to size
+	if r.readOnly && errors.Is(err, io.EOF) { // a writer beside this reader has just cut it to size
 		if size, err = g.file.Size(); err == nil {
 			data, err = g.bytes(0, size)
 		}
@@ -31,20 +39,20 @@ func (r *recovery) scanTail(g *segment, size int64, last bool) error {
 	g.end.Store(end)
 	g.setActive(sc.active)
 	r.lastTime, r.incarnation = sc.lastTime, sc.incarnation
-	if end > wal.SegmentHeaderSize { // else the first batch is torn behind a good header, and the last one is that before it
+	if end > wal.SegmentHeaderSize { // else the last batch is one of the segment before
 		r.flags = sc.flags
 	}
 	r.chain = sc.next
-	r.tail, r.tailSize, r.rewrite = sc, size, data
+	r.tail, r.tailSize, r.tailBytes = sc, size, data
 	if last || r.readOnly {
 		return nil
 	}
 	return r.finishSegment(g, sc)
 }
 
-// finishSegment writes the footer that a crash prevented. That the segment is whole, the header of
-// the next one tells, which is compared afterwards: so the footer must not be written before that,
-// and it is only remembered here.
+// finishSegment writes the footer that a crash prevented. A footer says that the segment is whole,
+// and what proves that is the header of the next segment, with the checksum of the last batch of
+// this one: so that header is read before its turn, and without it no footer is written.
 func (r *recovery) finishSegment(g *segment, sc *scan) error {
 	next, err := r.peekHeader(g.number + 1)
 	if err != nil {
@@ -53,7 +61,7 @@ func (r *recovery) finishSegment(g *segment, sc *scan) error {
 	if next != nil && (next.Previous != sc.next.Previous || next.FirstPosition != sc.next.Position) {
 		return g.corrupt(sc.next.Offset, "batch does not match its checksum or place")
 	}
-	if next == nil { // the next file was never begun: this one is the last
+	if next == nil { // the next file was never started: this one is the last
 		return nil
 	}
 	t := wal.Trailer{
@@ -62,7 +70,8 @@ func (r *recovery) finishSegment(g *segment, sc *scan) error {
 		Weak: sc.flags&wal.FlagWeak != 0, Incarnation: sc.incarnation,
 	}
 	switch err := writeFooter(g.file, &t, sc.active); {
-	case isFull(err): // go on with the growing index, as after a sealing that failed; the next opening tries again
+	case isFull(err):
+		// The growing index stays in use, as after a sealing that failed; the next opening tries again.
 		r.sealed(g, &t)
 		g.trailer.Store(nil)
 	case err != nil:
@@ -74,7 +83,7 @@ func (r *recovery) finishSegment(g *segment, sc *scan) error {
 	return nil
 }
 
-// peekHeader reads the header of a segment ahead of its turn, nil when it is not good.
+// peekHeader reads the header of a segment before its turn, nil when it is not good.
 func (r *recovery) peekHeader(number uint32) (*wal.SegmentHeader, error) {
 	file, err := r.store.fs.Open(r.store.segmentPath(number), true)
 	if err != nil {
@@ -92,17 +101,22 @@ func (r *recovery) peekHeader(number uint32) (*wal.SegmentHeader, error) {
 	return &h, nil
 }
 
-// checkLoss finds out whether acknowledged events are gone. The status file proves it when it
-// speaks of more than there is; it proves the contrary when the machine was not restarted. In a
-// mode that acknowledges before the sync, an unclean end without that proof has to be taken for a
-// loss.
+// checkLoss finds out whether acknowledged events are gone.
+//
+//	the beacon names a head beyond the log                         lost
+//	the beacon is of this boot: only the process died              nothing lost
+//	SyncAlways, or a clean end                                     nothing lost
+//	a mode that acknowledges before the sync, and an unclean end   lost, for all that is known
+//
+// The beacon is not synced, so an old one proves nothing by what it does not say. One of an earlier
+// incarnation is passed over: the loss that it shows was counted when that incarnation ended.
 func (r *recovery) checkLoss() {
 	if len(*r.store.segments.Load()) == 0 {
 		return
 	}
 	t, ok := r.store.readBeacon()
 	ok = ok && t.store == r.store.origin.Store
-	if ok && t.incarnation >= r.incarnation && uint64(t.head) >= r.chain.Position { // an older history's loss was noticed then
+	if ok && t.incarnation >= r.incarnation && uint64(t.head) >= r.chain.Position {
 		r.lost = true
 		return
 	}
@@ -111,12 +125,16 @@ func (r *recovery) checkLoss() {
 	r.lost = weak && !clean && !sameBoot
 }
 
-// rewriteTail makes durable what was read: the page cache may hold bytes that the disk does not,
-// and after a failed sync it will never write them on its own.
+// rewriteTail makes durable what was read and is about to become visible. What was read came from
+// the page cache, which is not the disk: after a failed sync the cache may hold bytes that it will
+// never write, as it takes them for clean. Writing the same bytes makes them dirty again.
+//
+// The zeros erase what lies after the end of the log, batches of the writer before included. After
+// a clean end there is nothing to erase.
 func (r *recovery) rewriteTail() error {
 	file, from, end := r.tail.segment.file, r.tail.durable, r.tail.next.Offset
 	// Without a mark the header is not known durable either, and from is 0.
-	if _, err := file.WriteAt(r.rewrite[from:end], from); err != nil {
+	if _, err := file.WriteAt(r.tailBytes[from:end], from); err != nil {
 		return err
 	}
 	if r.tail.flags&wal.FlagClosed == 0 {

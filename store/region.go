@@ -146,7 +146,7 @@ func RegionOf(identity string) (Region, bool) {
 	for n := d.number(); n > 0 && !d.bad; n-- {
 		r.Kinds = append(r.Kinds, d.text())
 	}
-	// Any other way to write the same region, and whatever lies behind it, is not its identity.
+	// Any other way to write the same region, and whatever lies after it, is not its identity.
 	if d.bad || r.Identity() != identity {
 		return Region{}, false
 	}
@@ -201,7 +201,7 @@ func (r Region) String() string {
 	return strings.Join(parts, " ")
 }
 
-// versions gives "2..5", "2.." or "..5", "" when neither side is bounded.
+// versions returns "2..5", "2.." or "..5", "" when neither side is bounded.
 func (r Region) versions() string {
 	if r.MinVersion == 0 && r.MaxVersion == 0 {
 		return ""

@@ -50,7 +50,7 @@ func TestWhatIsNotExactlyAnIdentityIsNoRegion(t *testing.T) {
 	_, ok := RegionOf(kinds(2, "a", "b"))
 	require.True(t, ok)
 	for name, bad := range map[string]string{
-		"something behind":     good + "\x00",
+		"something after it":   good + "\x00",
 		"another version":      "\x02" + good[1:],
 		"kinds out of order":   kinds(2, "b", "a"),
 		"a kind twice":         kinds(2, "a", "a"),

@@ -13,6 +13,11 @@ import (
 
 // request is one commit on its way through the committer. The caller's goroutine fills and encodes
 // it, so that validation, JSON and the content hash cost the committer nothing.
+//
+// Ownership passes with the queue: up to submit it is the caller's, from then on that of the holder
+// of the committer's role, who stamps the records in place and fills in the answer, and once it is
+// done the caller's again. A caller that stops waiting never gets it back, and so never sees it
+// reused while the committer works on it.
 type request struct {
 	key        string
 	content    [32]byte // digest of the events, set when there is a key
@@ -47,8 +52,8 @@ type requestSide struct {
 	size  int
 }
 
-// opPool hands the memory of group from commit to commit. Each store has its own: a channel made in
-// a testing/synctest bubble must not come up outside of it.
+// requestPool hands the memory of requests from commit to commit. Each store has its own: a channel
+// made in a testing/synctest bubble must not come up outside of it.
 type requestPool struct{ pool sync.Pool }
 
 func newRequest() *request { return &request{wake: make(chan struct{}, 1)} }
@@ -60,8 +65,8 @@ func (p *requestPool) get() *request {
 	return newRequest()
 }
 
-// put returns a request once nobody else looks at it: it is done, and its token was taken. The
-// receipt's events are not part of it.
+// put returns a request that no other goroutine looks at any more: it is done, and its token was
+// taken. The receipt's events, which the caller keeps, are not part of it.
 func (p *requestPool) put(req *request) {
 	if cap(req.records) > maxPooledBytes {
 		return
@@ -71,6 +76,9 @@ func (p *requestPool) put(req *request) {
 	*req = request{wake: req.wake, events: req.events[:0], sides: req.sides[:0], records: req.records[:0]}
 	p.pool.Put(req)
 }
+
+// flushes reports whether the request commits nothing and only waits for a sync.
+func (req *request) flushes() bool { return len(req.events) == 0 && len(req.sides) == 0 }
 
 // encode checks and encodes b; it is the only place where a caller's input becomes bytes.
 func (req *request) encode(b *Batch) error {
@@ -110,8 +118,8 @@ func (req *request) encode(b *Batch) error {
 	return checkMax("batch bytes", req.size, MaxBatchBytes)
 }
 
-// cloneConditions makes a copy that stays the same when the caller goes on without waiting for the
-// answer.
+// cloneConditions makes a copy that stays the same when the caller continues without waiting for
+// the answer.
 func cloneConditions(conditions []Condition) []Condition {
 	conditions = slices.Clone(conditions)
 	for i := range conditions {
@@ -190,8 +198,8 @@ func encodeProposal(p *Proposal) (d wal.Draft, err error) {
 }
 
 // Encode applies the rules of [Store.Commit] to the proposal and returns it with its payload as
-// [Raw]: for who wants to know ahead of the commit, and to encode only once. Errors are those of
-// Commit. What [Audit] made stays an audit event.
+// [Raw]: for callers that need to know before the commit, and to encode only once. Errors are those
+// of Commit. What [Audit] made stays an audit event.
 func (p Proposal) Encode() (Proposal, error) {
 	d, err := encodeProposal(&p)
 	if err != nil {

@@ -11,55 +11,68 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// preallocated is the file of the next segment, made of zeros and durable together with its name;
-// or why there is none.
+// The size policy of segments, all of it: a store begins with a small file, so that small stores
+// stay small, and doubles from segment to segment up to Options.SegmentBytes (nextCapacity). A
+// batch that is larger gets a segment of its own size (reserve). The next file is made when the
+// active one is half full (preallocateAhead): late enough that a store that is hardly used has one
+// file, early enough that filling the other half takes longer than making a file.
+const (
+	defaultSegmentBytes = 64 << 20 // of Options.SegmentBytes
+	minSegmentBytes     = 64 << 10 // of Options.SegmentBytes, and the least that a file is made with
+	maxSegmentBytes     = 1 << 30  // of Options.SegmentBytes
+	firstSegmentBytes   = 4 << 20  // of the first file of a store, and of one made at opening
+)
+
+// nextCapacity doubles the size of segments from the first to the full size. The current one may be
+// next to nothing: cut to size by a sealing that a crash interrupted.
+func nextCapacity(current, full int64) int64 { return min(full, max(minSegmentBytes, 2*current)) }
+
+// preallocated is the file of the next segment, filled with zeros and durable together with its
+// name; or why there is none.
+//
+// The holder of the value owns the file: the background task until it sends it, the holder of the
+// committer's role once it has received it, and from startSegment on the segment, which Close
+// closes at the very end. No goroutine uses a file that it has passed on, so the file needs no lock
+// of ours.
 type preallocated struct {
 	file     vfs.File
 	capacity int64
 	err      error
 }
 
-// The size policy. A store begins with a small segment, so that small stores stay small, and
-// doubles from segment to segment up to Options.SegmentBytes: see nextCapacity. The file of the
-// next segment is made when the active one is half full: see writer.preallocateAhead.
-const (
-	defaultSegmentBytes = 64 << 20 // of Options.SegmentBytes
-	minSegmentBytes     = 64 << 10 // of Options.SegmentBytes
-	maxSegmentBytes     = 1 << 30  // of Options.SegmentBytes
-	firstSegmentBytes   = 4 << 20  // of the first file of a store, and of the first after sealed ones at open
-)
-
 // zeroChunk is written at a time when a segment is filled.
 const zeroChunk = 1 << 20
 
-// nextCapacity doubles the size of segments from the first to the full size. The current one may be
-// next to nothing: cut to size by a sealing that a crash interrupted.
-func nextCapacity(current, full int64) int64 { return min(full, max(minSegmentBytes, 2*current)) }
-
 // reserve makes sure that records of the given size fit into the active segment as one batch, and
-// rolls over to the next segment when they do not. After an error nothing has changed.
+// rolls over to the next segment when they do not. After an error nothing has changed, unless the
+// writer is poisoned.
 func (w *writer) reserve(size int) error {
 	needed := int64(wal.Align(wal.BatchHeaderSize + size))
 	if w.next.Offset+needed <= w.capacity {
 		return nil
 	}
-	return w.roll(max(nextCapacity(w.capacity, w.store.options.SegmentBytes), wal.SegmentHeaderSize+needed+wal.BatchHeaderSize))
+	// Room for one more header, so that a mark can follow and Close need not roll over again.
+	alone := wal.SegmentHeaderSize + needed + wal.BatchHeaderSize
+	return w.roll(max(nextCapacity(w.capacity, w.store.options.SegmentBytes), alone))
 }
 
 // roll makes the next segment the active one. The old one is synced before the first batch of the
-// new one is written, so that a batch in the new one proves that the old one is whole.
+// new one is written: so a batch in the new one proves that the old one is whole, and recovery may
+// call a bad batch in the old one damage. Sealing the old one, which nothing depends on, is left to
+// the background.
 func (w *writer) roll(capacity int64) error {
 	next := w.takePreallocated(capacity)
 	if next.err != nil {
 		if isFull(next.err) {
 			return fmt.Errorf("%w: %w", ErrDiskFull, next.err)
 		}
-		return fmt.Errorf("store: prepare segment %d: %w", w.next.Segment+1, next.err)
+		return fmt.Errorf("store: make segment %d: %w", w.next.Segment+1, next.err)
 	}
 	if err := w.finish(); err != nil {
 		_ = next.file.Close()
 		return w.poisonWith(err)
 	}
+	// The task gets its own copies: the writer's fields mean the new segment from here on.
 	old, trailer, sealing := w.segment, w.trailer(), w.active
 	w.startSegment(next)
 	w.store.background(func() { w.store.seal(old, trailer, sealing) })
@@ -87,7 +100,7 @@ func (w *writer) trailer() wal.Trailer {
 		DataEnd:      uint64(w.next.Offset),
 		NextPosition: w.next.Position,
 		NextSequence: w.next.Sequence,
-		LastTime:     w.lastTime,
+		LastTime:     w.clock.last,
 		LastChecksum: w.next.Previous,
 		WriterEpoch:  w.next.WriterEpoch,
 		Weak:         w.store.options.Sync != SyncAlways,
@@ -96,7 +109,8 @@ func (w *writer) trailer() wal.Trailer {
 }
 
 // startSegment makes a preallocated file the active segment, which readers know from now on; its
-// header goes out with its first batch.
+// header goes out with its first batch. Until then a crash leaves a file of zeros, which the next
+// opening removes.
 func (w *writer) startSegment(p preallocated) {
 	g := &segment{number: w.next.Segment + 1, first: Position(w.next.Position), file: p.file}
 	g.end.Store(wal.SegmentHeaderSize)
@@ -107,23 +121,25 @@ func (w *writer) startSegment(p preallocated) {
 	w.store.addSegment(g)
 }
 
-// preallocateAhead has the file of the next segment made, once, when the active one is half full.
+// preallocateAhead has the file of the next segment made in the background, once, when the active
+// one is half full. The channel has room for the one value that is ever sent, so the task ends
+// without a receiver, and a writer that is poisoned or closed meanwhile leaks no goroutine.
+//
+// The task knows the number and the capacity, which cannot change before the value is received:
+// there is no roll over in between, as roll receives first.
 func (w *writer) preallocateAhead() {
-	if w.preallocated == nil && w.next.Offset > w.capacity/2 {
-		w.preallocate(nextCapacity(w.capacity, w.store.options.SegmentBytes))
+	if w.preallocated != nil || w.next.Offset <= w.capacity/2 {
+		return
 	}
-}
-
-// preallocate makes the file of the next segment in the background.
-func (w *writer) preallocate(capacity int64) {
 	ready := make(chan preallocated, 1)
 	w.preallocated = ready
-	number := w.next.Segment + 1
+	number, capacity := w.next.Segment+1, nextCapacity(w.capacity, w.store.options.SegmentBytes)
 	w.store.background(func() { ready <- w.store.preallocateSegment(number, capacity) })
 }
 
 // takePreallocated waits for the file that is being made, and makes one on the spot if there is
-// none or it is too small.
+// none or it is too small. A commit that comes here before the file is ready waits for the disk to
+// write zeros that it would have had to wait for in any case.
 func (w *writer) takePreallocated(capacity int64) preallocated {
 	number := w.next.Segment + 1
 	if w.preallocated != nil {
@@ -139,9 +155,46 @@ func (w *writer) takePreallocated(capacity int64) preallocated {
 	return w.store.preallocateSegment(number, capacity)
 }
 
-// preallocateSegment creates a file of zeros. What is left over of an earlier attempt is removed
-// first: files are never reused. Written zeros make the sync of an append half as long; where
-// nobody waits for syncs, room is all that is needed.
+// dropPreallocated removes the file that was made ahead, if any. After a crash the next opening
+// does it.
+func (w *writer) dropPreallocated() {
+	if w.preallocated == nil {
+		return
+	}
+	if p := <-w.preallocated; p.err == nil {
+		_ = p.file.Close()
+		_ = w.store.fs.Remove(w.store.segmentPath(w.next.Segment + 1))
+	}
+	w.preallocated = nil
+}
+
+// firstSegment begins a segment at opening, where there is none to continue: in a new store, or
+// after a sealed one.
+func (r *recovery) firstSegment(w *writer) error {
+	s := r.store
+	if len(*s.segments.Load()) == 0 {
+		id, err := uuid.NewRandom()
+		if err != nil {
+			return err
+		}
+		s.origin.Store = id
+	}
+	w.next.Segment = r.chain.Segment
+	p := s.preallocateSegment(w.next.Segment+1, min(firstSegmentBytes, s.options.SegmentBytes))
+	if isFull(p.err) {
+		return fmt.Errorf("%w: %w", ErrDiskFull, p.err)
+	}
+	if p.err != nil {
+		return p.err
+	}
+	w.startSegment(p)
+	return nil
+}
+
+// preallocateSegment creates a file of zeros, durable with its name when it returns. What is left
+// of an earlier attempt is removed first, and files are never reused: old batches in a new file
+// could pass for its own. Written zeros make the sync of an append half as long, as it changes no
+// metadata; where no caller waits for syncs, reserved room is all that is needed.
 func (s *Store) preallocateSegment(number uint32, capacity int64) preallocated {
 	fsys, dir, name := s.fs, s.dir, s.segmentPath(number)
 	if err := fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -184,6 +237,10 @@ func fillZeros(file vfs.File, from, to int64) error {
 
 // seal ends a segment's file with its footer. Nothing depends on it: a footer that is missing or
 // torn is rebuilt from the batches, so an error leaves the growing index in use.
+//
+// It runs beside commits and readers. That is safe as it writes only after the batches, where no
+// reader looks, and as the trailer is stored before the index is dropped: a reader that finds no
+// index finds the trailer to load one by.
 func (s *Store) seal(g *segment, t wal.Trailer, active *index.Active) {
 	if err := writeFooter(g.file, &t, active); err != nil {
 		return
@@ -192,8 +249,9 @@ func (s *Store) seal(g *segment, t wal.Trailer, active *index.Active) {
 	g.index.Store(nil)
 }
 
-// writeFooter writes index, sides and trailer behind the batches and cuts the file to size. The
-// trailer is found at the end of a file only, so it counts only once the cut is done.
+// writeFooter writes index, sides and trailer after the batches and cuts the file to size. The
+// trailer is looked for at the end of a file only, so it counts only once the cut is done: a crash
+// between the two leaves a file without a footer.
 func writeFooter(file vfs.File, t *wal.Trailer, active *index.Active) error {
 	idx, sides := active.Footer()
 	t.IndexLen, t.IndexSum = uint32(len(idx)), wal.Checksum(idx)
@@ -206,27 +264,4 @@ func writeFooter(file vfs.File, t *wal.Trailer, active *index.Active) error {
 		return err
 	}
 	return file.Sync()
-}
-
-// firstSegment begins a segment where there is none to go on with: in a new store, or behind a
-// sealed one.
-func (r *recovery) firstSegment(w *writer) error {
-	s := r.store
-	if len(*s.segments.Load()) == 0 {
-		id, err := uuid.NewRandom()
-		if err != nil {
-			return err
-		}
-		s.origin.Store = id
-	}
-	w.next.Segment = r.chain.Segment
-	p := s.preallocateSegment(w.next.Segment+1, min(firstSegmentBytes, s.options.SegmentBytes))
-	if isFull(p.err) {
-		return fmt.Errorf("%w: %w", ErrDiskFull, p.err)
-	}
-	if p.err != nil {
-		return p.err
-	}
-	w.startSegment(p)
-	return nil
 }

@@ -13,7 +13,7 @@ type scan struct {
 	segment     *segment
 	next        wal.Expected
 	active      *index.Active
-	entities    map[string]entityState
+	entities    map[string]*entityState
 	sides       map[string]SideValue // newest of this segment; Revision 0: deleted
 	lastTime    uint64
 	durable     int64  // highest "known durable" mark seen
@@ -21,13 +21,13 @@ type scan struct {
 	incarnation uint32 // of the last batch
 }
 
-// newScan starts behind the header of a segment. The epoch of the writer before it is not known
+// newScan starts after the header of a segment. The epoch of the writer before it is not known
 // here: 0.
 func newScan(g *segment, h *wal.SegmentHeader) *scan {
 	return &scan{
 		segment:     g,
 		active:      index.NewActive(),
-		entities:    make(map[string]entityState),
+		entities:    make(map[string]*entityState),
 		sides:       make(map[string]SideValue),
 		lastTime:    h.LastTime,
 		incarnation: h.Incarnation,
@@ -77,7 +77,9 @@ func (sc *scan) run(data []byte) error {
 	}
 }
 
-// add takes in one batch that continues the log.
+// add takes in one batch that continues the log. A batch whose checksum is right holds what a
+// writer wrote, so records in it that make no sense are damage of another kind: reported, never
+// skipped.
 func (sc *scan) add(h *wal.BatchHeader, batch []byte) error {
 	at := sc.next.Offset
 	err := wal.Records(h, batch, func(rec []byte, offset int) error {
@@ -101,7 +103,12 @@ func (sc *scan) record(rec []byte, offset uint32) error {
 		}
 		t := index.Terms{Entity: string(e.Entity()), Scope: string(e.Scope()), Kind: string(e.Kind())}
 		sc.active.Add(offset, t)
-		sc.entities[t.Entity] = entityState{version: e.Version, hash: e.Hash}
+		state := sc.entities[t.Entity]
+		if state == nil {
+			state = &entityState{}
+			sc.entities[t.Entity] = state
+		}
+		state.version, state.hash = e.Version, e.Hash
 		sc.lastTime = e.Time
 	case wal.TypeKey:
 		k, err := wal.ParseKey(rec)
@@ -121,7 +128,8 @@ func (sc *scan) record(rec []byte, offset uint32) error {
 	return nil
 }
 
-// sideValue copies a parsed record; the zero value stands for a deletion.
+// sideValue copies a parsed record, so that the value does not keep the whole segment in memory;
+// the zero value stands for a deletion.
 func sideValue(key string, side *wal.Side) SideValue {
 	if side.Deleted {
 		return SideValue{}

@@ -12,16 +12,33 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// segment is one file of the log as readers see it. A position p of the segment has the ordinal p -
-// first.
+// segment is one file of the log as readers see it. A position p of the segment has the ordinal
+// p - first.
+//
+// Ownership: number, first and file are set before readers know the segment and never change. The
+// three atomic fields are written by one goroutine at a time (the holder of the committer's role
+// while the segment is active, then the task that seals it, then the holder of indexCache.mu for
+// index; in a read-only store the holder of follower.mu) and read by all. There is no lock between
+// a reader and the writer, for these reasons:
+//
+//   - bytes before end are never written again, so what a reader finds there stays; only Open,
+//     which has no readers yet, writes again what is there already;
+//   - end grows only after the bytes are written, and the head of the store only after end;
+//   - the index may know events after the head, so a reader asks it below the head only;
+//   - trailer is stored before index becomes nil, so one of the two is always there to answer from,
+//     and both lead to the same answers. A reader that still holds the index it loaded before may
+//     continue with it: indexes of finished segments do not change.
+//
+// The file is closed by Store.release only. A reader that runs into that gets fs.ErrClosed, which
+// becomes ErrClosed.
 type segment struct {
 	number uint32
 	first  Position
 	file   vfs.File
 	end    atomic.Int64 // readers may look at the bytes before it
 
-	// index is the growing index of the active segment, or the loaded index of a sealed one; nil while
-	// it is not loaded.
+	// index is the growing index of the active segment, or the loaded index of a sealed one; nil
+	// while it is not loaded.
 	index atomic.Pointer[loadedIndex]
 	// trailer is set when the segment is sealed, before index is dropped.
 	trailer atomic.Pointer[wal.Trailer]
@@ -47,7 +64,8 @@ func (g *segment) corrupt(offset int64, reason string) error {
 	return &CorruptError{Segment: g.number, Offset: offset, Reason: reason}
 }
 
-// bytes reads [from, to) of the file into fresh memory, which its caller may hand out.
+// bytes reads [from, to) of the file into fresh memory, which its caller may hand out: payloads of
+// events point into it and keep it alive.
 func (g *segment) bytes(from, to int64) ([]byte, error) {
 	b := make([]byte, to-from)
 	if n, err := g.file.ReadAt(b, from); n < len(b) {
@@ -59,7 +77,8 @@ func (g *segment) bytes(from, to int64) ([]byte, error) {
 // firstRecordBytes is read of a record whose length is not known yet.
 const firstRecordBytes = 512
 
-// record reads and checks the record at an offset.
+// record reads and checks the record at an offset. It reads no more than end allows, so a length
+// that was damaged into a large one costs no more memory than the segment.
 func (g *segment) record(offset int64) ([]byte, error) {
 	end := g.end.Load()
 	if offset < wal.SegmentHeaderSize || offset >= end {
@@ -84,12 +103,13 @@ func (g *segment) record(offset int64) ([]byte, error) {
 	return nil, g.corrupt(offset, "record does not match its checksum")
 }
 
-// loadedIndex is an index in memory.
+// loadedIndex is an index in memory. Only used changes once readers know it: each reader writes it,
+// without order, as it is a hint for the cache and no more.
 type loadedIndex struct {
 	index.Index
 	bytes int64         // it costs, 0 for a growing one
 	used  atomic.Uint64 // clock of the cache at the last use
 }
 
-// setActive gives the segment its growing index.
+// setActive returns the segment its growing index.
 func (g *segment) setActive(a *index.Active) { g.index.Store(&loadedIndex{Index: a}) }

@@ -9,7 +9,8 @@ import (
 )
 
 // sideTable holds the present side values. mu is held for map operations only, and no other lock is
-// taken under it.
+// taken under it. A SideValue in it is never changed, only replaced, and its Value never written
+// to: so readers may keep what they got.
 type sideTable struct {
 	mu     sync.RWMutex
 	values map[string]SideValue
@@ -22,7 +23,8 @@ func (t *sideTable) get(key string) (SideValue, bool) {
 	return v, ok
 }
 
-// merge applies the side writes of a group and empties them; a zero SideValue deletes.
+// merge applies the side writes of a group, all at once for readers, and empties them; a zero
+// SideValue deletes.
 func (t *sideTable) merge(pending map[string]SideValue) {
 	if len(pending) == 0 {
 		return
@@ -39,8 +41,8 @@ func (t *sideTable) merge(pending map[string]SideValue) {
 	clear(pending)
 }
 
-// Side gives the present value of a side key. It may be newer than the last sync when it was
-// written by a lazy batch.
+// Side returns the present value of a side key, and whether there is one. It may be newer than the
+// last sync when it was written by a lazy batch.
 func (s *Store) Side(key string) (SideValue, bool) {
 	s.catchUp()
 	return s.sides.get(key)

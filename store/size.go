@@ -8,12 +8,12 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// Bytes gives how many bytes of the log lie behind event after, up to and including event upTo (0
+// Bytes returns how many bytes of the log lie after event after, up to and including event upTo (0
 // or beyond the head: the head); 0 when after is not below it. It measures, on disk, from the first
 // byte of the event that follows after to the last byte of upTo: exactly what a reader of every
 // event has to get through. What lies between counts, whatever it is: side values, idempotency
 // keys, headers and padding of batches, events that no region of the reader matches. Headers and
-// indexes of segments do not, nor does anything behind upTo.
+// indexes of segments do not, nor does anything after upTo.
 //
 // It costs the indexes of the first and the last segment that it touches, a few bytes of the record
 // of upTo and one addition for each segment between, whatever the number of events. Errors: ctx's
@@ -37,10 +37,10 @@ func (s *Store) Bytes(ctx context.Context, after, upTo Position) (int64, error) 
 // bytesBetween measures from the first byte of one event to the last byte of another.
 func (s *Store) bytesBetween(first, last Position) (int64, error) {
 	segments := *s.segments.Load()
-	holder := func(p Position) int {
+	segmentOf := func(p Position) int {
 		return sort.Search(len(segments), func(i int) bool { return segments[i].first > p }) - 1
 	}
-	i, j := holder(first), holder(last)
+	i, j := segmentOf(first), segmentOf(last)
 	if i < 0 {
 		return 0, fmt.Errorf("position %d: %w", first, ErrNotFound)
 	}
@@ -53,14 +53,14 @@ func (s *Store) bytesBetween(first, last Position) (int64, error) {
 		return 0, err
 	}
 	n := end - start
-	for _, g := range segments[i:j] { // whole by now: the log has gone on behind it
+	for _, g := range segments[i:j] { // whole by now: the log continues after it
 		n += g.end.Load() - wal.SegmentHeaderSize
 	}
 	return n, nil
 }
 
-// extent gives the offset of an event's record in its segment, and a place that the record does not
-// reach beyond.
+// extent returns the offset of an event's record in its segment, and a place that the record does
+// not reach beyond.
 func (s *Store) extent(g *segment, p Position) (start, bound int64, err error) {
 	idx, err := s.indexOf(g)
 	if err != nil {
@@ -73,10 +73,10 @@ func (s *Store) extent(g *segment, p Position) (start, bound int64, err error) {
 	return int64(x.Start), bound, nil
 }
 
-// lengthBytes at the start of a record tell how long it is.
+// lengthBytes at the start of a record contain its length.
 const lengthBytes = 16
 
-// recordEnd gives the offset behind an event's record. It reads the length that the record claims,
+// recordEnd returns the offset after an event's record. It reads the length that the record claims,
 // and not the record.
 func (s *Store) recordEnd(g *segment, p Position) (int64, error) {
 	start, bound, err := s.extent(g, p)

@@ -39,7 +39,7 @@ func places(t require.TestingT, s *Store) (found []place) {
 	return found
 }
 
-// requireBytes compares what Bytes says of a stretch with the files.
+// requireBytes compares what Bytes says of a range with the files.
 func requireBytes(t require.TestingT, s *Store, at []place, after, upTo Position) {
 	var want int64
 	last := min(upTo, Position(len(at)))
@@ -112,7 +112,7 @@ func TestARecordWithAnImpossibleLengthIsTheErrorOfTheMeasureThatMeetsIt(t *testi
 	requireBytes(t, s, at, 1, 0)
 }
 
-// secondRecord gives the offset of the second event in the first segment.
+// secondRecord returns the offset of the second event in the first segment.
 func secondRecord(t *testing.T, s *Store) int64 {
 	t.Helper()
 	idx, err := s.indexOf((*s.segments.Load())[0])
@@ -120,7 +120,7 @@ func secondRecord(t *testing.T, s *Store) int64 {
 	return int64(idx.Offset(1))
 }
 
-// Many asks for the events at some positions.
+// Many reads the events at some positions.
 func (m *machine) Many(t *rapid.T) {
 	var got, want []Event
 	chance := rapid.SampledFrom([]int{0, 1, 5}).Draw(t, "one of")
@@ -134,7 +134,7 @@ func (m *machine) Many(t *rapid.T) {
 	requireSame(t, want, got)
 }
 
-// Measure asks for sizes and versions.
+// Measure compares sizes and versions.
 func (m *machine) Measure(t *rapid.T) {
 	requireBytes(t, m.store, places(t, m.store), m.drawPosition(t, "after"), m.drawPosition(t, "up to"))
 	for _, entity := range append(modelEntities, "never") {

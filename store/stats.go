@@ -14,7 +14,7 @@ type Stats struct {
 	Poisoned bool
 }
 
-// Stats gives a description of the store as it is now.
+// Stats returns a description of the store as it is now.
 func (s *Store) Stats() Stats {
 	s.catchUp()
 	t := Stats{

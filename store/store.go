@@ -13,6 +13,11 @@ import (
 )
 
 // Store is an open log. Its methods may be called from many goroutines.
+//
+// Ownership: the fields of the first group are set by Open and never change. Those of the second
+// are how the one that advances the log (the holder of the committer's role, or in a read-only
+// store the holder of follower.mu) tells readers what there is; only it writes them. Each of the
+// others has a lock of its own or is used by one goroutine at a time, as it says.
 type Store struct {
 	fs      vfs.FS
 	dir     string
@@ -21,19 +26,30 @@ type Store struct {
 	boot    [16]byte
 	inline  bool // background work runs in the committer's place: for tests that need one order of events
 
-	head     atomic.Uint64 // position of the last visible event
+	// head is the position of the last visible event. It is stored last, after the bytes, the index,
+	// the segments and the side values that it makes visible, and never falls: a reader loads it once
+	// and finds everything up to it, whatever is written meanwhile.
+	head     atomic.Uint64
 	sequence atomic.Uint64 // of the next commit
+
+	// segments holds the segments in order of their numbers. Invariants: the slice that is pointed to
+	// never changes, so that a reader may walk it without a lock (addSegment copies it); the next one
+	// begins with it and has one segment more; segment i+1 begins with the position after the last of
+	// segment i, and only the last one grows. A reader loads it after the head, never before: then it
+	// holds every segment that the head reaches into.
 	segments atomic.Pointer[[]*segment]
-	indexes  indexCache
-	sides    sideTable
+
+	indexes  indexCache // locks itself
+	sides    sideTable  // locks itself; written by the one that advances the log
 	decoders decoderPool
 	requests requestPool
 
-	announcer announcer
-	closed    atomic.Bool
-	closing   sync.Mutex // held by Close
+	announcer announcer   // locks itself
+	closed    atomic.Bool // set once, when the writer has ended and before files are closed
+	closing   sync.Mutex  // held by Close from beginning to end
 
-	// Of a writer.
+	// Of a writer. The beacon belongs to the holder of the committer's role, the lock to Open and
+	// Close. unmapBeacon, not beaconMap, is what release goes by: the map is dropped when it fails.
 	committer   *committer
 	lock        io.Closer
 	beaconFile  vfs.File
@@ -42,14 +58,14 @@ type Store struct {
 	tasks       sync.WaitGroup // background work
 	taskMu      sync.Mutex     // one piece of it at a time
 
-	// Of a read-only store.
+	// Of a read-only store; nil in a writer.
 	follower *follower
 }
 
 // Open opens the store in a directory, which it creates if need be, and recovers what a crash left.
 //
 // Opening for writing takes a lock that lasts until Close or the death of the process: [ErrLocked]
-// if another has it. What lies behind the last batch known durable is written once more and synced,
+// if another has it. What lies after the last batch known durable is written once more and synced,
 // so that everything that is visible after Open is on disk. Errors: [ErrCorrupt] (a [CorruptError]
 // with segment and offset) for damage to what was durable once; [ErrNewerFormat]; [InvalidError]
 // for bad options and an empty name; the file system's errors, fs.ErrPermission for a read-only
@@ -108,7 +124,7 @@ func (s *Store) openWriter() error {
 // none.
 func (s *Store) lockDirectory() error {
 	if s.options.MustExist {
-		// Before anything is made. Whether the files hold a store is seen under the lock.
+		// Before anything is made; whether the files are a store is decided under the lock.
 		if numbers, err := s.segmentNumbers(); errors.Is(err, fs.ErrNotExist) || err == nil && len(numbers) == 0 {
 			return &NotStoreError{Directory: s.dir}
 		} else if err != nil {
@@ -130,13 +146,16 @@ func (s *Store) lockDirectory() error {
 	return nil
 }
 
-// addSegment makes a segment known to readers.
+// addSegment makes a segment known to readers, who may be walking the present slice: Clip leaves
+// append no room in it, so it copies.
 func (s *Store) addSegment(g *segment) {
 	segments := append(slices.Clip(*s.segments.Load()), g)
 	s.segments.Store(&segments)
 }
 
-// background runs a task of the writer beside the commits, one at a time. Close waits for it.
+// background runs a task of the writer beside the commits, one at a time: making a file and sealing
+// one would only slow each other down. Close waits for it. A task must not take the committer's
+// role or wait for it, as the holder of the role may be waiting for the task.
 func (s *Store) background(task func()) {
 	if s.inline {
 		task()
@@ -149,21 +168,21 @@ func (s *Store) background(task func()) {
 	})
 }
 
-// Head is the position of the last visible event, 0 when there is none. What is visible is durable
-// under the sync mode.
+// Head returns the position of the last visible event, 0 when there is none. What is visible is
+// durable under the sync mode.
 func (s *Store) Head() Position {
 	s.catchUp()
 	return Position(s.head.Load())
 }
 
-// Origin names the chain of events that positions of this store belong to.
+// Origin returns the name of the chain of events that positions of this store belong to.
 func (s *Store) Origin() Origin { return s.origin }
 
 // Close lets queued commits finish, refuses new ones with [ErrClosed], marks a clean end in the
-// log, syncs it and gives up the lock. Waiters and readers get [ErrClosed]. A second Close does
+// log, syncs it and releases the lock. Waiters and readers get [ErrClosed]. A second Close does
 // nothing. An error means that the clean end could not be recorded; what was acknowledged is not
 // affected, as far as the sync mode says. After a failed write or sync it wraps [ErrPoisoned]: a
-// sync in the background may have failed without telling anybody.
+// sync in the background may have failed that no caller has seen.
 func (s *Store) Close() error {
 	s.closing.Lock()
 	defer s.closing.Unlock()
@@ -178,7 +197,7 @@ func (s *Store) Close() error {
 	}
 	s.closed.Store(true)
 	s.announce()
-	if s.follower != nil { // let a catching-up under way end, and see closed afterwards
+	if s.follower != nil { // a catching-up under way ends first; later ones see closed
 		s.follower.mu.Lock()
 		defer s.follower.mu.Unlock()
 	}
@@ -189,7 +208,8 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// release gives back files and lock.
+// release closes the files and frees the lock, last: another writer may begin as soon as it is
+// free.
 func (s *Store) release() {
 	s.tasks.Wait()
 	for _, g := range *s.segments.Load() {

@@ -23,7 +23,7 @@ func afterPowerCut(t *testing.T, gate *syncGate, o Options) *Store {
 	return openLog(t, gate.disk().Image(vfs.KeepNothing), o)
 }
 
-// requireNoSyncs demands that an idle store does not sync: not once in an hour.
+// requireNoSyncs requires that an idle store does not sync: not once in an hour.
 func requireNoSyncs(t *testing.T, gate *syncGate) {
 	t.Helper()
 	syncs := gate.syncs.Load()

@@ -7,9 +7,9 @@ import (
 	"github.com/penstock-io/penstock/store/internal/index"
 )
 
-// Version gives the number of events that an entity has in all scopes, as of the head: the version
-// of its last one, 0 when it has none. It may be used as [Exactly] of a commit, which is refused
-// when somebody was faster.
+// Version returns the number of events that an entity has in all scopes, as of the head: the
+// version of its last one, 0 when it has none. It may be used as [Exactly] of a commit, which is
+// refused if the entity has another event by then.
 //
 // It costs a look-up in the index of each segment, from the newest back to the last that knows the
 // entity (all of them for one that has no event, which may load indexes from disk), and the read of

@@ -13,7 +13,7 @@ import (
 	"github.com/penstock-io/penstock/store/internal/vfs"
 )
 
-// version asks and demands an answer.
+// version returns the version of an entity and fails on an error.
 func version(t *testing.T, s *Store, entity string) uint64 {
 	t.Helper()
 	v, err := s.Version(t.Context(), entity)
@@ -112,7 +112,7 @@ func TestVersionBesideWritersIsAlwaysThatOfAHead(t *testing.T) {
 			for ctx.Err() == nil {
 				v, err := s.Version(t.Context(), "a")
 				if err != nil || v < last || v%3 != 0 {
-					t.Errorf("version %d after %d: %v", v, last, err) // a batch holds three: nobody may see a part of it
+					t.Errorf("version %d after %d: %v", v, last, err) // a batch holds three: no reader may see a part of it
 					return
 				}
 				last = v

@@ -7,11 +7,13 @@ import (
 	"time"
 )
 
-// announcer wakes those who wait for the head to move. The head is a level: a waiter that comes
-// late sees it at once, and wake-ups may be merged.
+// announcer wakes the goroutines that wait for the head to move. It carries no value: a waiter
+// takes the channel first and looks at the head afterwards, so a head that moves in between has
+// closed the channel, and no wake-up is lost. The head is a level: a waiter that comes late sees it
+// at once, and any number of moves may be one wake-up.
 type announcer struct {
 	mu   sync.Mutex
-	next chan struct{} // closed by the next announcement; nil while nobody waits
+	next chan struct{} // closed by the next announcement; nil while no goroutine waits
 }
 
 func (a *announcer) wait() <-chan struct{} {
@@ -32,13 +34,14 @@ func (a *announcer) announce() {
 	}
 }
 
-// Wait returns the head as soon as it lies behind after. It returns ctx's error when ctx ends,
+// Wait returns the head as soon as it is past a position. It returns ctx's error when ctx ends,
 // [ErrClosed] when the store is closed, and [ErrPoisoned] when the writer has failed and the head
-// will not move again. It costs no polling, but for a store opened read-only, which looks every 20
-// ms.
+// will not move again; a read-only store returns the error of the damage that it cannot get past.
+// The head is returned with an error too. Waiting needs no polling, but for a store opened
+// read-only, which looks every 20 ms.
 func (s *Store) Wait(ctx context.Context, after Position) (Position, error) {
 	for {
-		news := s.announcer.wait()
+		moved := s.announcer.wait()
 		if head := s.Head(); head > after {
 			return head, nil
 		}
@@ -49,7 +52,7 @@ func (s *Store) Wait(ctx context.Context, after Position) (Position, error) {
 			if failed := s.follower.failed.Load(); failed != nil {
 				return s.Head(), *failed
 			}
-			if err := s.pause(ctx, news); err != nil {
+			if err := s.pause(ctx, moved); err != nil {
 				return s.Head(), err
 			}
 			continue
@@ -58,7 +61,7 @@ func (s *Store) Wait(ctx context.Context, after Position) (Position, error) {
 			return s.Head(), err
 		}
 		select {
-		case <-news:
+		case <-moved:
 		case <-ctx.Done():
 			return s.Head(), fmt.Errorf("store: wait: %w", ctx.Err())
 		}
@@ -66,12 +69,12 @@ func (s *Store) Wait(ctx context.Context, after Position) (Position, error) {
 }
 
 // pause lets a follower wait until it is time to look again.
-func (s *Store) pause(ctx context.Context, news <-chan struct{}) error {
+func (s *Store) pause(ctx context.Context, moved <-chan struct{}) error {
 	timer := time.NewTimer(followInterval)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-news: // closed
+	case <-moved: // closed
 	case <-ctx.Done():
 		return fmt.Errorf("store: wait: %w", ctx.Err())
 	}

@@ -39,7 +39,7 @@ func TestWaitSeesALevelNotAnEdge(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	head, err := s.Wait(ended, 1)
-	require.NoError(t, err, "what is there already is told whatever the context says")
+	require.NoError(t, err, "what is there already is returned whatever the context says")
 	require.Equal(t, Position(2), head)
 }
 

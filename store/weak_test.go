@@ -20,13 +20,13 @@ func manySmall(t *testing.T) *crashRun {
 	return r
 }
 
-// requireNothingBehind checks that the segment holds zeros behind the log.
-func requireNothingBehind(t *testing.T, disk *vfs.Memory, end int64, what string) {
+// requireNothingAfter checks that the segment holds zeros after the log.
+func requireNothingAfter(t *testing.T, disk *vfs.Memory, end int64, what string) {
 	t.Helper()
 	data := disk.Bytes(segmentFile(1))
 	require.Len(t, data, minSegmentBytes)
 	for i, b := range data[end:] {
-		require.Zero(t, b, "%s: byte %d behind the end of the log", what, i)
+		require.Zero(t, b, "%s: byte %d after the end of the log", what, i)
 	}
 }
 
@@ -39,7 +39,7 @@ func TestLaterBatchesThatSurviveAnEarlierOneAreNeverSeen(t *testing.T) {
 	require.Equal(t, make([]byte, starts[10]-starts[1]), data[starts[1]:starts[10]], "and no other")
 	require.NotZero(t, data[end-1-8])
 	requireCommits(t, img, &r.crashOracle, 0, "only the last batch survived")
-	requireNothingBehind(t, img, starts[1]+2*wal.BatchHeaderSize, "opened and closed")
+	requireNothingAfter(t, img, starts[1]+2*wal.BatchHeaderSize, "opened and closed")
 }
 
 func TestTheLogEndsAtTheFirstHoleWhereverItIs(t *testing.T) {
@@ -61,7 +61,7 @@ func TestTheLogEndsAtTheFirstHoleWhereverItIs(t *testing.T) {
 			require.NoError(t, err, what)
 			require.Equal(t, hole-1, k, what)
 			require.NoError(t, p.verifyHistory(st, k), what)
-			requireNothingBehind(t, img, from+wal.BatchHeaderSize, what)
+			requireNothingAfter(t, img, from+wal.BatchHeaderSize, what)
 
 			p.st = st
 			p.found(k, st.Origin())
@@ -115,7 +115,7 @@ func TestANewIncarnationBeginsWhenAcknowledgedEventsMayBeLostAndNotElse(t *testi
 		{"a clean close loses nothing", SyncInterval, closedAndRebooted, 1},
 		{"unsynced events are lost", SyncNever, powerCut, 2},
 		{"unsynced events are lost", SyncInterval, powerCut, 2},
-		{"nobody can tell that nothing is lost", SyncNever, powerCutKeepingAll, 2},
+		{"no file proves that nothing is lost", SyncNever, powerCutKeepingAll, 2},
 	} {
 		t.Run(fmt.Sprintf("%s/%s", test.name, test.mode), func(t *testing.T) {
 			r := afterAFewCommits(t, test.mode)

@@ -3,37 +3,56 @@ package store
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/penstock-io/penstock/store/internal/index"
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// writer turns groups of commits into batches of the log. All of it belongs to the holder of the
-// committer's role, except poison, which anybody may read.
+// writer turns groups of commits into batches of the log.
+//
+// Ownership: every field belongs to the goroutine that has the committer's role, which reads and
+// writes it without a lock. That is safe because the role passes from goroutine to goroutine under
+// committer.mu, or by a token sent on request.wake: either orders all that the former holder did
+// before all that the next one does. There are two exceptions, each with its own reason at the
+// field: poison, and what a background task sends through preallocated. Opening and closing touch
+// the writer when no goroutine can have the role: before the committer exists, and after its close.
+//
+// Readers never see a writer. What they may see goes to them through Store and segment (publish).
 type writer struct {
 	store *Store
 
-	segment       *segment
-	active        *index.Active // of segment
-	capacity      int64         // of the segment's file, filled with zeros from next.Offset on
+	// The end of the log.
+	segment       *segment      // the active one, shared with readers: see there what is whose
+	active        *index.Active // its index, which readers use too: it has its own lock
+	capacity      int64         // of its file, filled with zeros from next.Offset on
 	next          wal.Expected  // where the next batch goes and what it must say
 	headerPending bool          // the segment's header goes out with the first batch
-	durable       int64         // offset in the segment known durable
-	unsyncedSince time.Time     // when the first byte behind durable was written; zero: there is none
-	lastTime      uint64        // hybrid time of the last event
-	entities      map[string]entityState
-	preallocated  chan preallocated // the file of the next segment, once it is being made
-	random        *rand.ChaCha8
-	buf           []byte
-	pendingSides  map[string]SideValue // of the group in hand; a nil Value with revision 0 means deleted
-	poison        atomic.Pointer[error]
+	clock         hybridClock   // of the last event
+
+	// How much of the active segment is durable. unsyncedSince is when the first byte after durable
+	// was written, and zero exactly when there is none.
+	durable       int64
+	unsyncedSince time.Time
+
+	// entities is the state of entities as of the open batch: of those that have an event in the
+	// active segment, and of those that were read from older ones since. An entity without events
+	// has no entry, so that refused commits do not fill the memory.
+	entities map[string]*entityState
+
+	// preallocated delivers the file of the next segment: nil until one is being made, see
+	// preallocateAhead.
+	preallocated chan preallocated
+
+	buf          []byte               // memory of batches, kept from one to the next
+	pendingSides map[string]SideValue // of the open batch; the zero value deletes
+
+	// poison is set once, by the holder of the role, after a failed write or sync. Anyone may read
+	// it: it is how waiting readers and Stats learn that the head will not move again.
+	poison atomic.Pointer[error]
 }
 
 // entityState is what the next event of an entity continues.
@@ -44,13 +63,19 @@ type entityState struct {
 
 // openBatch is a batch under construction.
 type openBatch struct {
-	start   int // of the batch in writer.buf
+	buf     []byte // the header of the segment where it is due, room for that of the batch, records
+	start   int    // of the batch in buf
+	at      int64  // of the batch in the segment
 	events  uint32
 	commits uint32
 }
 
-// commit judges, writes and publishes a group and fills in the answers. No answer leaves it before
-// everything that the answer observed is durable under the mode.
+// offset returns the offset in the segment of the next record.
+func (b *openBatch) offset() uint32 { return uint32(b.at) + uint32(len(b.buf)-b.start) }
+
+// commit admits, writes and publishes a group of requests and fills in the answers. No answer
+// leaves it before everything that the answer observed is durable under the mode: a refusal too may
+// have seen what the group itself wrote.
 func (w *writer) commit(requests []*request) {
 	if err := w.poisoned(); err != nil {
 		fail(requests, err)
@@ -67,11 +92,14 @@ func (w *writer) commit(requests []*request) {
 		}
 	}
 	now := time.Now()
-	g := w.begin()
+	b := w.begin()
 	for _, req := range requests {
-		w.apply(&g, req, now)
+		w.apply(&b, req, now)
 	}
-	err := w.write(&g, now)
+	var err error
+	if b.commits > 0 { // what was refused leaves no trace
+		err = w.writeBatch(&b, 0, now)
+	}
 	if err == nil && w.mustSync(requests, now) {
 		err = w.sync()
 	}
@@ -82,12 +110,15 @@ func (w *writer) commit(requests []*request) {
 	w.publish()
 }
 
+// fail answers all requests of a group with an error, also those that were answered already:
+// what a receipt or a refusal was based on may not be durable.
 func fail(requests []*request, err error) {
 	for _, req := range requests {
 		req.receipt, req.err = Receipt{}, err
 	}
 }
 
+// poisoned returns ErrPoisoned once a write or sync has failed. Any goroutine may call it.
 func (w *writer) poisoned() error {
 	if w.poison.Load() != nil {
 		return ErrPoisoned
@@ -95,8 +126,11 @@ func (w *writer) poisoned() error {
 	return nil
 }
 
-// poisonWith ends the writer's life: after a failed write or sync nobody knows what the disk holds,
-// and a second sync may succeed without the bytes being there. Only reopening reads the truth.
+// poisonWith ends the writer's life. After a failed write or sync it is unknown what the disk
+// holds: the system may have dropped the pages that it could not write and report the next sync as
+// a success. Trying again would therefore acknowledge what is lost, so only recovery, which reads
+// the disk and writes once more what it keeps, may continue. Readers keep what was published
+// before.
 func (w *writer) poisonWith(cause error) error {
 	err := fmt.Errorf("%w: %w: %w", ErrPoisoned, ErrOutcomeUnknown, cause)
 	w.poison.CompareAndSwap(nil, &err)
@@ -104,16 +138,17 @@ func (w *writer) poisonWith(cause error) error {
 	return err
 }
 
-// begin reserves the headers in the buffer. Everything before the group is visible.
+// begin opens a batch. Everything before it is visible by now, which the index is told, so that it
+// can answer for the state before the events that are added next.
 func (w *writer) begin() openBatch {
 	w.active.PublishUpTo(uint32(w.next.Position - uint64(w.segment.first)))
-	w.buf = w.buf[:0]
+	buf := w.buf[:0]
 	if w.headerPending {
-		w.buf = w.appendHeader(w.buf)
+		buf = w.appendHeader(buf)
 	}
-	g := openBatch{start: len(w.buf)}
-	w.buf = append(w.buf, make([]byte, wal.BatchHeaderSize)...)
-	return g
+	b := openBatch{start: len(buf), at: w.next.Offset}
+	b.buf = append(buf, make([]byte, wal.BatchHeaderSize)...)
+	return b
 }
 
 func (w *writer) appendHeader(b []byte) []byte {
@@ -123,37 +158,39 @@ func (w *writer) appendHeader(b []byte) []byte {
 		Incarnation:   w.store.origin.Incarnation,
 		FirstPosition: w.next.Position,
 		FirstSequence: w.next.Sequence,
-		LastTime:      w.lastTime,
+		LastTime:      w.clock.last,
 		Previous:      w.next.Previous,
 	})
 }
 
-// apply judges one commit against the state that includes all before it, and adds its records to
-// the group.
-func (w *writer) apply(g *openBatch, req *request, now time.Time) {
-	if len(req.events) == 0 && len(req.sides) == 0 {
-		return // asks for nothing but a sync
+// apply admits one commit against the state that includes all before it, and adds its records to
+// the batch.
+func (w *writer) apply(b *openBatch, req *request, now time.Time) {
+	if req.flushes() {
+		return
 	}
 	if answered := w.admit(req); answered {
 		return
 	}
-	sequence := w.next.Sequence + uint64(g.commits)
+	sequence := w.next.Sequence + uint64(b.commits)
 	req.receipt = Receipt{Origin: w.store.origin, Sequence: sequence, Sync: w.store.options.Sync}
 	if req.lazy && req.receipt.Sync == SyncAlways {
 		req.receipt.Sync = SyncInterval
 	}
-	first := w.next.Position + uint64(g.events)
-	w.applyEvents(g, req, now)
+	first := w.next.Position + uint64(b.events)
+	w.applyEvents(b, req, now)
 	if req.key != "" {
-		w.applyKey(g, req, &wal.Key{
+		w.applyKey(b, req, &wal.Key{
 			Events: uint32(len(req.events)), FirstPosition: first, Sequence: sequence, Digest: req.content,
 		})
 	}
-	w.applySides(g, req, sequence)
-	g.commits++
+	w.applySides(b, req, sequence)
+	b.commits++
 }
 
-func (w *writer) applyEvents(g *openBatch, req *request, now time.Time) {
+// applyEvents completes the records that the caller's goroutine encoded and adds them. The index
+// knows them at once; readers do not, as they look only up to the head.
+func (w *writer) applyEvents(b *openBatch, req *request, now time.Time) {
 	if len(req.events) == 0 {
 		return
 	}
@@ -164,35 +201,39 @@ func (w *writer) applyEvents(g *openBatch, req *request, now time.Time) {
 		rec := records[:e.size]
 		records = records[e.size:]
 
-		state := w.entity(e.terms.Entity)
-		w.lastTime = max(w.lastTime+1, uint64(max(0, now.UnixMilli()))<<16)
+		state := w.entities[e.terms.Entity]
+		if state == nil {
+			state = &entityState{}
+			w.entities[strings.Clone(e.terms.Entity)] = state // it must not pin the caller's memory
+		}
+		at := w.clock.next(now)
 		stamp := wal.Stamp{
-			Position: w.next.Position + uint64(g.events),
+			Position: w.next.Position + uint64(b.events),
 			Version:  state.version + 1,
-			Time:     w.lastTime,
-			ID:       w.mint(w.lastTime),
+			Time:     at,
+			ID:       w.clock.mint(at),
 		}
 		stamp.Hash = wal.Chain(state.hash, e.content, rec, &stamp)
 		wal.StampEvent(rec, &stamp)
 		wal.SealRecord(rec, i == len(req.events)-1 && req.key == "" && len(req.sides) == 0)
 
-		w.active.Add(w.offset(g), e.terms)
-		w.buf = append(w.buf, rec...)
-		w.entities[e.terms.Entity] = entityState{version: stamp.Version, hash: stamp.Hash}
+		w.active.Add(b.offset(), e.terms)
+		b.buf = append(b.buf, rec...)
+		state.version, state.hash = stamp.Version, stamp.Hash
 		req.receipt.Events = append(req.receipt.Events,
 			Recorded{ID: stamp.ID, Position: Position(stamp.Position), Version: stamp.Version})
-		g.events++
+		b.events++
 	}
 }
 
-func (w *writer) applyKey(g *openBatch, req *request, k *wal.Key) {
-	w.active.AddKey(req.key, w.offset(g))
-	start := len(w.buf)
-	w.buf = wal.AppendKey(w.buf, req.key, k)
-	wal.SealRecord(w.buf[start:], len(req.sides) == 0)
+func (w *writer) applyKey(b *openBatch, req *request, k *wal.Key) {
+	w.active.AddKey(req.key, b.offset())
+	start := len(b.buf)
+	b.buf = wal.AppendKey(b.buf, req.key, k)
+	wal.SealRecord(b.buf[start:], len(req.sides) == 0)
 }
 
-func (w *writer) applySides(g *openBatch, req *request, revision uint64) {
+func (w *writer) applySides(b *openBatch, req *request, revision uint64) {
 	eventBytes := 0
 	for i := range req.events {
 		eventBytes += req.events[i].size
@@ -204,8 +245,8 @@ func (w *writer) applySides(g *openBatch, req *request, revision uint64) {
 		records = records[side.size:]
 		wal.StampSide(rec, revision)
 		wal.SealRecord(rec, i == len(req.sides)-1)
-		w.active.SetSide(side.write.Key, w.offset(g))
-		w.buf = append(w.buf, rec...)
+		w.active.SetSide(side.write.Key, b.offset())
+		b.buf = append(b.buf, rec...)
 		value := SideValue{Key: side.write.Key, Value: side.write.Value, Revision: revision}
 		if side.write.Delete {
 			value = SideValue{}
@@ -214,45 +255,10 @@ func (w *writer) applySides(g *openBatch, req *request, revision uint64) {
 	}
 }
 
-// offset in the segment of the next byte of the batch.
-func (w *writer) offset(g *openBatch) uint32 {
-	return uint32(w.next.Offset) + uint32(len(w.buf)-g.start)
-}
-
-// entity finds the state of an entity, in memory or, the first time, in the log.
-func (w *writer) entity(name string) entityState {
-	state, known := w.entities[name]
-	if !known {
-		w.entities[strings.Clone(name)] = state
-	}
-	return state
-}
-
-// mint makes a UUIDv7 from hybrid time: 48 bits of milliseconds, the 16 bits of the counter around
-// the version and variant marks, 58 random bits. As the time grows strictly, so do the ids.
-func (w *writer) mint(t uint64) (id uuid.UUID) {
-	ms, counter, random := t>>16, t&0xffff, w.random.Uint64()
-	for i := range 6 {
-		id[i] = byte(ms >> (40 - 8*i))
-	}
-	id[6] = 0x70 | byte(counter>>12)
-	id[7] = byte(counter >> 4)
-	id[8] = 0x80 | byte(counter&0xf)<<2 | byte(random>>62)
-	for i := range 7 {
-		id[9+i] = byte(random >> (8 * i))
-	}
-	return id
-}
-
-// write finishes the batch and writes it; a group of which nothing was accepted leaves no trace.
-func (w *writer) write(g *openBatch, now time.Time) error {
-	if g.commits == 0 {
-		return nil
-	}
-	return w.writeBatch(g, 0, now)
-}
-
-func (w *writer) writeBatch(g *openBatch, flags uint16, now time.Time) error {
+// writeBatch finishes the batch and writes it, with the header of its segment where that is due, in
+// one call. The batch says how much of the segment is known durable: that mark is what recovery
+// tells damage from a torn write by, so it must never be ahead of a sync that succeeded.
+func (w *writer) writeBatch(b *openBatch, flags uint16, now time.Time) error {
 	if w.store.options.Sync != SyncAlways {
 		flags |= wal.FlagWeak
 	}
@@ -264,15 +270,14 @@ func (w *writer) writeBatch(g *openBatch, flags uint16, now time.Time) error {
 		Durable:       uint32(w.durable),
 		FirstSequence: w.next.Sequence,
 		FirstPosition: w.next.Position,
-		Events:        g.events,
-		Commits:       g.commits,
+		Events:        b.events,
+		Commits:       b.commits,
 		Flags:         flags,
 		Offset:        uint32(w.next.Offset),
 	}
-	batch := wal.FinishBatch(w.buf[g.start:], &h, w.next.Seed)
-	whole := append(w.buf[:g.start], batch...) // the same bytes unless padding made them move
-	w.buf = whole
-	if _, err := w.segment.file.WriteAt(whole, w.next.Offset-int64(g.start)); err != nil {
+	batch := wal.FinishBatch(b.buf[b.start:], &h, w.next.Seed)
+	w.buf = append(b.buf[:b.start], batch...) // the same bytes unless padding made them move
+	if _, err := w.segment.file.WriteAt(w.buf, w.next.Offset-int64(b.start)); err != nil {
 		return fmt.Errorf("write segment %d: %w", w.next.Segment, err)
 	}
 	w.headerPending = false
@@ -283,7 +288,8 @@ func (w *writer) writeBatch(g *openBatch, flags uint16, now time.Time) error {
 	return nil
 }
 
-// mustSync reports whether the answers of the group have to wait for a sync.
+// mustSync reports whether the answers of the group have to wait for a sync. In SyncAlways that
+// holds for a refusal too: what it saw may be an earlier, lazy batch that is not synced yet.
 func (w *writer) mustSync(requests []*request, now time.Time) bool {
 	if w.unsyncedSince.IsZero() {
 		return false
@@ -292,15 +298,15 @@ func (w *writer) mustSync(requests []*request, now time.Time) bool {
 		return true
 	}
 	for _, req := range requests {
-		flush := len(req.events) == 0 && len(req.sides) == 0
-		if flush || (w.store.options.Sync == SyncAlways && !req.lazy) {
+		if req.flushes() || w.store.options.Sync == SyncAlways && !req.lazy {
 			return true
 		}
 	}
 	return false
 }
 
-// syncDelay says whether there are bytes to sync that nobody waits for, and how long they may stay.
+// syncDelay reports whether there are bytes to sync that no caller waits for, and how long they may
+// stay unsynced.
 func (w *writer) syncDelay() (delay time.Duration, needed bool) {
 	if w.unsyncedSince.IsZero() || w.poison.Load() != nil {
 		return 0, false
@@ -324,7 +330,9 @@ func (w *writer) sync() error {
 	return nil
 }
 
-// publish makes what was written visible.
+// publish makes what was written visible. The order is what readers rely on: the end of the segment
+// and the side values first, the head last, so that a reader that sees a head finds all below it,
+// and one that is woken by an event finds the side values that were committed with it.
 func (w *writer) publish() {
 	s := w.store
 	w.segment.end.Store(w.next.Offset)

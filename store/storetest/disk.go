@@ -69,7 +69,7 @@ func (d *Disk) Rebooted(seed uint64) *Disk {
 	return &Disk{memory: d.memory.Image(seed).Untraced(), boot: d.boot + 1}
 }
 
-// bootID tells apart the boots of a disk.
+// bootID reports apart the boots of a disk.
 func (d *Disk) bootID() (id [16]byte) {
 	binary.LittleEndian.PutUint64(id[:], d.boot)
 	return id

@@ -6,10 +6,10 @@ import (
 )
 
 // Active is the index of a segment that is still written: one goroutine at a
-// time adds, any number of others ask. It lives in memory only; after a crash
+// time adds, any number of others query. It lives in memory only; after a crash
 // the segment is read again.
 type Active struct {
-	// mu guards the maps and the headers of the slices. Bytes behind a header
+	// mu guards the maps and the headers of the slices. Bytes after a header
 	// are only ever appended to, so a header copied under mu stays valid and is
 	// read without it.
 	mu       sync.RWMutex
@@ -47,7 +47,7 @@ func NewActive() *Active {
 	return a
 }
 
-// Add gives the next ordinal to the event whose record lies at offset. A segment
+// Add returns the next ordinal to the event whose record lies at offset. A segment
 // has less than 2^32 events, its offsets being below 4 GiB. The cost for known
 // terms is three map look-ups and one append per posting list, whatever the
 // number of events.

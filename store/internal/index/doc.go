@@ -1,4 +1,4 @@
-// Package index tells which events of one segment match a region, by their
+// Package index finds which events of one segment match a region, by their
 // place in the segment, at a cost that follows the answer and not the segment.
 //
 // Events have dense ordinals 0, 1, 2 … in the order they were added. Every
@@ -25,7 +25,7 @@
 // # Exactness
 //
 // Select never misses a matching event. It returns an event that does not match
-// in two cases only, so a caller reads the event and asks Query.Matches:
+// in two cases only, so a caller reads the event and calls Query.Matches:
 //
 //   - the query's entity is deeper than eight levels: the list of its first
 //     eight levels answers;
@@ -63,7 +63,7 @@
 // # What it does not know
 //
 // Files, checksums, payloads, positions, other segments, and what is visible to
-// whom: the caller adds events before it publishes them, asks only below what is
+// whom: the caller adds events before it publishes them, queries only below what is
 // published, and protects the blobs with a checksum.
 //
 // The package starts no goroutine. It has one lock, in Active, held for map

@@ -41,7 +41,7 @@ type row[V any] struct {
 
 // hashed builds the tables under a salt and reports whether no two rows of a
 // table share a hash. Another salt is needed once in 2^65 / rows^2 times, or when
-// somebody has chosen the texts for it.
+// the texts were chosen for it.
 func (a *Active) hashed(salt uint32) (t tables, distinct bool) {
 	for f, lists := range a.lists {
 		for text, l := range lists {
@@ -148,7 +148,7 @@ func isBitmap(count, events int) bool { return count > 1 && bitmapWords(events) 
 
 func bitmapWords(events int) int { return (events + 63) / 64 * 2 }
 
-// hash names a text of a field on disk. It is fixed for ever.
+// hash names a text of a field on disk. It is fixed forever.
 func hash(salt uint32, f field, text string) uint64 {
 	const prime = 1099511628211
 	h := uint64(14695981039346656037) ^ uint64(salt)

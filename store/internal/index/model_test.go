@@ -152,7 +152,7 @@ func TestActiveAndSealedAnswerLikeAFilterOverAllEventsWithAnyPaging(t *testing.T
 	})
 }
 
-// checkPoints asks for everything that has one answer.
+// checkPoints compares every look-up that has one answer.
 func checkPoints(t *rapid.T, m model, x Index) {
 	require.Equal(t, len(m.events), int(x.Len()))
 	for ord, offset := range m.offsets {

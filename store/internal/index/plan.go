@@ -11,7 +11,7 @@ type finder interface {
 }
 
 // plan returns a cursor over the events in [from, to) that match q; nil when a
-// term that q asks for does not occur.
+// term that q requires does not occur.
 func plan(q Query, lists finder, from, to uint32) cursor {
 	var terms []cursor
 	for _, t := range []struct {
@@ -44,7 +44,7 @@ func plan(q Query, lists finder, from, to uint32) cursor {
 	}
 }
 
-// anyOf returns a cursor over the events at or behind from of any of the kinds;
+// anyOf returns a cursor over the events at or after from of any of the kinds;
 // nil when none of them occurs.
 func anyOf(kinds []string, lists finder, from uint32) cursor {
 	if len(kinds) > 1 {
@@ -148,7 +148,7 @@ type standing struct {
 }
 
 // newUnion makes a union of parts without common ordinals, for ordinals at or
-// behind from.
+// after from.
 func newUnion(parts []cursor, from uint32) *union {
 	u := &union{parts: make([]standing, len(parts))}
 	for i, part := range parts {

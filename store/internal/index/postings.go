@@ -7,7 +7,7 @@ import (
 	"sort"
 )
 
-// none is the ordinal behind all others. No event has it: an ordinal is less
+// none is the ordinal after all others. No event has it: an ordinal is less
 // than the number of events, which is a uint32 too.
 const none = math.MaxUint32
 
@@ -101,13 +101,13 @@ func (u u32s) len() int             { return len(u) / 4 }
 func (u u32s) get(i int) uint32     { return binary.LittleEndian.Uint32(u[i*4:]) }
 func (u u32s) append(v uint32) u32s { return binary.LittleEndian.AppendUint32(u, v) }
 
-// reach returns the first place at or behind start whose value is not below v.
+// reach returns the first place at or after start whose value is not below v.
 func (u u32s) reach(start int, v uint32) int {
 	return gallop(start, u.len(), func(i int) bool { return u.get(i) >= v })
 }
 
 // gallop returns the first i in [start, end) that has reached its goal, or end.
-// It asks O(log of the distance from start) times, so that a pass over a list by
+// It probes O(log of the distance from start) times, so that a pass over a list by
 // many small seeks costs no more than the list, and one far seek costs a binary
 // search. A place it returns below end was seen to have reached the goal, even
 // if the list is out of order.

@@ -44,13 +44,13 @@ type Index interface {
 	Offset(ord uint32) uint32
 
 	// Extents appends to dst, for each of the ascending ordinals, the offset of the event's
-	// record and the offset of the record of the event behind it, which is at or beyond
+	// record and the offset of the record of the event after it, which is at or beyond
 	// the end of the former; 0 when there is none. It panics like Offset.
 	Extents(ords []uint32, dst []Extent) []Extent
 
 	// Select appends to dst, ascending, the ordinals in [from, to) of events that
 	// match q, at most limit of them, and returns the place to go on from: to when
-	// there are no more, else the place behind the last one appended. An event
+	// there are no more, else the place after the last one appended. An event
 	// may be returned that does not match in the cases the package names.
 	//
 	// The end of the range is never beyond Len: a greater to is taken as Len, so
@@ -120,7 +120,7 @@ func (f field) wider(text string) (field, string, bool) {
 	}
 }
 
-// namespace returns entity cut behind its first maxLevels levels: its deepest
+// namespace returns entity cut after its first maxLevels levels: its deepest
 // level with a posting list.
 func namespace(entity string) string {
 	end := 0

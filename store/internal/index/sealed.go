@@ -41,8 +41,8 @@ type Sealed struct {
 // allocates nothing that grows with the blob.
 //
 // It refuses bytes that a later call could not read safely. It does not find
-// every flipped bit: behind it no call panics, reads outside the blob, or
-// returns an ordinal outside the range asked for or out of order, but a wrong
+// every flipped bit: after it no call panics, reads outside the blob, or
+// returns an ordinal outside the range queried or out of order, but a wrong
 // answer is possible. The caller checks a checksum first.
 func OpenSealed(index []byte) (*Sealed, error) {
 	s, err := split(index)
@@ -188,7 +188,7 @@ func (t table) find(hash uint64) (i int, ok bool) {
 	return i, i < t.len() && t.hash(i) == hash
 }
 
-// value returns what stands behind the hash in a row of pairSize.
+// value returns what follows the hash in a row of pairSize.
 func (t table) value(hash uint64) (uint32, bool) {
 	i, ok := t.find(hash)
 	if !ok {

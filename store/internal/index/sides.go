@@ -55,7 +55,7 @@ func Sides(sides []byte) ([]Side, error) {
 		rest = rest[size:]
 	}
 	if len(rest) > 0 {
-		return nil, &CorruptError{"sides", len(sides) - len(rest), "bytes behind the last side value"}
+		return nil, &CorruptError{"sides", len(sides) - len(rest), "bytes after the last side value"}
 	}
 	return out, nil
 }

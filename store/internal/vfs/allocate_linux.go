@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// allocate asks the file system for room without writing.
+// allocate reserves room in the file system without writing.
 func allocate(f *os.File, size int64) error {
 	conn, err := f.SyscallConn()
 	if err != nil {

@@ -262,12 +262,12 @@ func (m *Memory) create(name string) (*inode, error) {
 	case d.names[base] != nil || m.dirs[filepath.Clean(name)] != nil:
 		return nil, fs.ErrExist
 	}
-	n := m.newInode(nil)
+	m.nextID++
+	n := newInode(m.nextID, nil)
 	d.change(nameChange{to: base, inode: n})
 	return n, nil
 }
 
-func (m *Memory) newInode(content []byte) *inode {
-	m.nextID++
-	return &inode{id: m.nextID, visible: slices.Clone(content), durable: content}
+func newInode(id uint64, content []byte) *inode {
+	return &inode{id: id, visible: slices.Clone(content), durable: content}
 }

@@ -64,7 +64,7 @@ func (m *Memory) Untraced() *Memory {
 	return m
 }
 
-// Trace tells what the operations were, by base names, the one that the power cut
+// Trace reports what the operations were, by base names, the one that the power cut
 // interrupted included: "create 1.seg", "write 1.seg 128+512" (offset + length),
 // "truncate 1.seg 4096", "sync 1.seg", "rename 1.tmp 1.seg", "remove 1.seg",
 // "syncdir data", "mkdir data". Element i is operation i+1.
@@ -181,7 +181,7 @@ func (m *Memory) attempt(op operation, effect func() error) error {
 	return err
 }
 
-// room tells whether the files may grow by so many bytes. It adds them up anew: a
+// room reports whether the files may grow by so many bytes. It adds them up each time: a
 // running total would have to follow every rename and removal, and only a Memory
 // with a limit pays for this.
 func (m *Memory) room(grow int64) error {

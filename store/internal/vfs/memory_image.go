@@ -62,9 +62,9 @@ func (c nameChange) apply(names map[string]*inode) {
 	}
 }
 
-// fits tells whether the names mean what they meant when the program made the
+// fits reports whether the names mean what they meant when the program made the
 // change. Where an earlier change was lost they may not, and then applying this one
-// could give an inode two names, or take away one that was never removed.
+// could return an inode two names, or take away one that was never removed.
 func (c nameChange) fits(names map[string]*inode) bool {
 	return (c.from == "" || names[c.from] == c.inode) &&
 		(c.to == "" || names[c.to] == c.replaced)
@@ -86,7 +86,8 @@ func (m *Memory) Image(seed uint64) *Memory {
 	for _, path := range slices.Sorted(maps.Keys(m.dirs)) {
 		to, names := img.addDir(path), m.dirs[path].image(path, seed)
 		for _, base := range slices.Sorted(maps.Keys(names)) {
-			n := img.newInode(names[base].image(seed))
+			img.nextID++
+			n := newInode(img.nextID, names[base].image(seed))
 			to.names[base], to.synced[base] = n, n
 		}
 	}
@@ -175,7 +176,7 @@ func (c change) tear(content []byte, rng *rand.Rand) []byte {
 	return content
 }
 
-// prng gives each inode and directory its own sequence, so that the fate of one
+// prng returns each inode and directory its own sequence, so that the fate of one
 // does not hang on what happened to another.
 func prng(seed, id uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, id)) }
 

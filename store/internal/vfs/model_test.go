@@ -202,7 +202,7 @@ func namesStep(t *rapid.T, mem *Memory, model *namesModel, mark string) error {
 	return nil
 }
 
-// createMarked gives the file its mark as durable content without an operation, so
+// createMarked returns the file its mark as durable content without an operation, so
 // that every file in an image tells which one it is, one created in flight too.
 func createMarked(mem *Memory, model *namesModel, name, mark string) error {
 	model.step(func(names map[string]string) { names[name] = mark })

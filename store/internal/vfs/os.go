@@ -18,7 +18,7 @@ const (
 	filePerm = 0o644
 	dirPerm  = 0o755
 
-	// lockPatience is how long Lock goes on against a busy lock, and lockPoll how
+	// lockPatience is how long Lock keeps trying a a busy lock, and lockPoll how
 	// often it looks. Locked holds a shared lock for microseconds; a true holder is
 	// reported after lockPatience.
 	lockPatience = 250 * time.Millisecond
@@ -41,8 +41,8 @@ func (d osFS) MkdirAll(dir string) error {
 	case err == nil:
 		// A process that died between Mkdir and SyncDir may have left this one
 		// visible but not durable; it can only be the deepest, for each is synced
-		// before the next. Best effort: the parent of a directory that somebody
-		// else made may be unreadable, or unable to sync.
+		// before the next. Best effort: the parent of a directory that another
+		// process made may be unreadable, or unable to sync.
 		_ = d.SyncDir(filepath.Dir(dir))
 		return nil
 	case !errors.Is(err, fs.ErrNotExist):
@@ -116,7 +116,7 @@ func (osFS) SyncDir(dir string) error {
 
 func (osFS) Lock(name string) (io.Closer, error) {
 	// An existing lock file in a read-only directory would open well enough, so the
-	// directory is asked itself.
+	// directory itself is checked.
 	if err := writable(filepath.Dir(name)); err != nil {
 		return nil, &fs.PathError{Op: "lock", Path: name, Err: err}
 	}
@@ -132,7 +132,7 @@ func (osFS) Lock(name string) (io.Closer, error) {
 		if !time.Now().Before(deadline) {
 			return nil, &fs.PathError{Op: "lock", Path: name, Err: ErrLocked}
 		}
-		// Whoever asked Locked may be holding its shared lock for a moment. The
+		// A caller of Locked may be holding its shared lock for a moment. The
 		// system offers no wait with a time limit, so this polls; it happens only
 		// when a store is opened.
 		time.Sleep(lockPoll) //nolint:forbidigo // there is no state to wait for, as said above
@@ -140,7 +140,7 @@ func (osFS) Lock(name string) (io.Closer, error) {
 }
 
 func (osFS) Locked(name string) (bool, error) {
-	// A shared lock is refused exactly while somebody holds the exclusive one, and
+	// A shared lock is refused exactly while another holder has the exclusive one, and
 	// two callers of Locked do not see each other.
 	probe := flock.New(name, flock.SetFlag(os.O_RDONLY))
 	free, err := probe.TryRLock()

@@ -345,7 +345,7 @@ func TestAnImageIsAFreshDiskThatDependsOnTheSeedOnly(t *testing.T) {
 		require.Zero(t, img.Ops())
 		require.Equal(t, got, img.Image(KeepNothing).Bytes("data/a"), "all that it holds is durable")
 		l, err := img.Lock("data/LOCK")
-		require.NoError(t, err, "nobody holds its locks")
+		require.NoError(t, err, "its locks are free")
 		require.NoError(t, l.Close())
 
 		g, err := img.Open("data/a", false)

@@ -45,7 +45,7 @@ type FS interface {
 	// bring it back.
 	Remove(name string) error
 
-	// Rename gives a file another name in the same directory and replaces what had
+	// Rename returns a file another name in the same directory and replaces what had
 	// that name. A crash before SyncDir leaves the old state or the new, nothing
 	// between. ErrCrossDirectory if the names lie in two directories.
 	Rename(oldName, newName string) error
@@ -64,7 +64,7 @@ type FS interface {
 	// is read-only, even if the file exists.
 	Lock(name string) (io.Closer, error)
 
-	// Locked tells whether anybody holds the lock, without disturbing the holder;
+	// Locked reports whether anybody holds the lock, without disturbing the holder;
 	// false if the file does not exist. The answer may be outdated on return.
 	Locked(name string) (bool, error)
 }
@@ -95,13 +95,13 @@ type File interface {
 	Size() (int64, error)
 }
 
-// sameDirectory tells whether a rename stays inside one directory.
+// sameDirectory reports whether a rename stays inside one directory.
 func sameDirectory(a, b string) bool {
 	return filepath.Dir(filepath.Clean(a)) == filepath.Dir(filepath.Clean(b))
 }
 
 // A Mapper is a File that can be mapped into memory, so that stores into the bytes are
-// seen by whoever reads the file, without a system call. They are not durable.
+// seen by every reader of the file, without a system call. They are not durable.
 type Mapper interface {
 	// Map maps the first size bytes, which the file must have. The file may be
 	// closed before unmap is called; the bytes must not be touched after.

@@ -1,13 +1,23 @@
 package wal
 
-// BatchHeader precedes the records that one turn of the committer wrote.
+// BatchHeader precedes the records that one turn of the committer wrote. Several of its fields are
+// there only so that recovery can tell what it finds:
+//
+//   - Segment and Offset: a batch is valid at its own place alone, so that neither a copy of it in
+//     a payload nor what an earlier use of the disk block left passes for one;
+//   - Previous chains it to the batch before: a batch after a hole does not continue the log;
+//   - WriterEpoch never falls: what a writer left beyond the end of the log that its successor
+//     found does not continue the successor's;
+//   - Durable is the offset up to which the segment was known durable when the batch was written,
+//     by a sync that had succeeded. It is what makes a bad batch below it damage and not a torn
+//     write.
 type BatchHeader struct {
 	Length        uint32
 	Checksum      uint32
 	Previous      uint32 // checksum of the batch before
 	Segment       uint32
-	WriterEpoch   uint32 // of the writer
-	Incarnation   uint32
+	WriterEpoch   uint32 // one more at every opening
+	Incarnation   uint32 // of the log; one more when acknowledged events were lost
 	Durable       uint32 // offset in the segment known durable when it was written
 	FirstSequence uint64
 	FirstPosition uint64

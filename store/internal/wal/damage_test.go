@@ -118,7 +118,7 @@ func TestAWalkEndsAtTheFirstBadBatchAndTheMarksBehindItTellDamageFromATornWrite(
 		require.Equal(t, bad, got)
 		require.Equal(t, offsets[bad], end)
 		if bad == n-1 {
-			require.Zero(t, wal.DurableAfter(data, 0, 1, end), "nothing behind it: torn")
+			require.Zero(t, wal.DurableAfter(data, 0, 1, end), "nothing after it: torn")
 		} else {
 			require.Equal(t, offsets[n-1], wal.DurableAfter(data, 0, 1, end), "the highest mark counts")
 		}
@@ -134,13 +134,13 @@ func TestABatchThatDoesNotContinueTheLogEndsTheWalk(t *testing.T) {
 	require.True(t, x.Follows(&h))
 	newer := h
 	newer.WriterEpoch++
-	require.True(t, x.Follows(&newer), "a later writer goes on")
+	require.True(t, x.Follows(&newer), "a later writer continues")
 	for name, change := range map[string]func(*wal.BatchHeader){
-		"checksum of the one before":   func(h *wal.BatchHeader) { h.Previous++ },
-		"sequence":                     func(h *wal.BatchHeader) { h.FirstSequence++ },
-		"position":                     func(h *wal.BatchHeader) { h.FirstPosition-- },
-		"an earlier writer":            func(h *wal.BatchHeader) { h.WriterEpoch-- },
-		"durable behind its own start": func(h *wal.BatchHeader) { h.Durable = 257 },
+		"checksum of the one before": func(h *wal.BatchHeader) { h.Previous++ },
+		"sequence":                   func(h *wal.BatchHeader) { h.FirstSequence++ },
+		"position":                   func(h *wal.BatchHeader) { h.FirstPosition-- },
+		"an earlier writer":          func(h *wal.BatchHeader) { h.WriterEpoch-- },
+		"durable past its own start": func(h *wal.BatchHeader) { h.Durable = 257 },
 	} {
 		other := h
 		change(&other)

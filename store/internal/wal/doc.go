@@ -50,7 +50,8 @@
 //	40   8  position of its first event
 //	48   4  number of events
 //	52   4  number of commits
-//	56   2  flags: 1 written in a mode that acknowledges before the sync, 2 opening mark, 4 closing mark
+//	56   2  flags: 1 written in a mode that acknowledges before the sync, 2 opening mark,
+//	        4 closing mark
 //	58   2  zero
 //	60   4  its own offset in the segment
 //
@@ -69,17 +70,17 @@
 //	24   8  version
 //	32   8  hybrid time
 //	40  16  id
-//	56  32  hash: SHA-256 of the entity's previous hash, the content digest, position, version, time, id, the
-//	        bytes 10 to 16, and all after the payload; the content digest is that of the bytes from 88 to
-//	        there, with the length of the extensions taken as 0
+//	56  32  hash: SHA-256 of the entity's previous hash, the content digest, position, version,
+//	        time, id, the bytes 10 to 16, and all after the payload; the content digest is that
+//	        of the bytes from 88 to there, with the length of the extensions taken as 0
 //
 // and the part sealed by the caller, which the content digest covers:
 //
 //	88   2  schema version     90   2  entity length      92   2  scope length
 //	94   2  kind length        96   2  codec length       98   2  zero
 //	100  4  headers length    104   4  extensions length 108   4  payload length
-//	112     entity, scope, kind, codec, headers, payload, then cause, correlation (16 bytes each, when
-//	        flagged), extensions
+//	112     entity, scope, kind, codec, headers, payload, then cause, correlation (16 bytes each,
+//	        when flagged), extensions
 //
 // Headers are pairs of (length as uvarint, bytes) for name and value, sorted by name.
 //
@@ -104,16 +105,48 @@
 //
 // # Other records
 //
-// Side value: 10 key length (2), 12 value length (4), 16 revision (8), 24 key, value. A deletion
-// has no value.
+// Side value, or its deletion, which has no value:
 //
-// Idempotency key: 10 key length (2), 12 number of events (4), 16 first position (8), 24 sequence
-// (8), 32 content digest of the commit (32), 64 key.
+//	10   2  key length
+//	12   4  value length
+//	16   8  revision: the sequence of its commit
+//	24      key, value
+//
+// Idempotency key:
+//
+//	10   2  key length
+//	12   4  number of events of the commit
+//	16   8  position of its first event
+//	24   8  sequence of the commit
+//	32  32  content digest of the commit: SHA-256 of the content digests of its events
+//	64      key
+//
+// # Trailer of a sealed segment (128 bytes)
+//
+//	 0   8  magic "PENDSEAL"
+//	 8   4  checksum of the bytes from 12 on
+//	12   4  zero
+//	16   8  offset where the batches end and the index begins
+//	24   8  position that the first event after it has
+//	32   8  sequence that the first commit after it has
+//	40   8  hybrid time of the last event up to here
+//	48   4  checksum of the last batch
+//	52   4  writer epoch of the last batch
+//	56   4  length of the index
+//	60   4  checksum of the index
+//	64   4  length of the side values
+//	68   4  checksum of the side values
+//	72   4  1 if the last batch was written in a mode that acknowledges before the sync, else 0
+//	76   4  incarnation of the log when the last batch was written
+//	80  48  zero
+//
+// It counts only where it ends the file and the lengths add up to the size of the file. Index and
+// side values are drawn in package index.
 //
 // # What survives a crash
 //
 // Let D be the highest "known durable" mark in any valid batch of the last segment, also in batches
-// behind a bad one: a power cut may keep batch k+1 and lose batch k. A bad batch below D is damage
+// after a bad one: a power cut may keep batch k+1 and lose batch k. A bad batch below D is damage
 // and opens nothing. At or above D the log ends there, and what follows was never acknowledged as
 // durable. See [DurableAfter].
 //

@@ -38,16 +38,16 @@ type Event struct {
 	Extensions          []byte
 }
 
-// Entity gives the entity's bytes.
+// Entity returns the entity's bytes.
 func (e *Event) Entity() []byte { return e.Envelope[:e.EntityLen] }
 
-// Scope gives the scope's bytes.
+// Scope returns the scope's bytes.
 func (e *Event) Scope() []byte { return e.Envelope[e.EntityLen:][:e.ScopeLen] }
 
-// Kind gives the kind's bytes.
+// Kind returns the kind's bytes.
 func (e *Event) Kind() []byte { return e.Envelope[e.EntityLen+e.ScopeLen:][:e.KindLen] }
 
-// Codec gives the codec's bytes.
+// Codec returns the codec's bytes.
 func (e *Event) Codec() []byte { return e.Envelope[e.EntityLen+e.ScopeLen+e.KindLen:] }
 
 // AppendEvent appends the record of d without its stamp and checksum, which [StampEvent] fills in

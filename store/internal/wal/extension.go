@@ -65,7 +65,7 @@ func AppendExtension(dst []byte, tag uint64, value []byte) []byte {
 	return append(dst, value...)
 }
 
-// ParseEmitter looks for the emitter in the extensions of an event. Whoever wrote the record sealed
+// ParseEmitter looks for the emitter in the extensions of an event. The writer of the record sealed
 // its extensions with a checksum, so a section that makes no sense is not damage but the work of
 // another program, and no reason to refuse an event that can be read: it has no emitter. Bytes
 // after the attempt are for versions to come.

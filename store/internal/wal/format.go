@@ -41,7 +41,7 @@ const (
 	eventHasCorrelation = 2
 )
 
-// Faults of bytes.
+// Errors of bytes.
 var (
 	// ErrBad: the bytes are not what was written there: torn, damaged, or never written.
 	ErrBad = errors.New("wal: bad bytes")

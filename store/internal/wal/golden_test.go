@@ -221,7 +221,7 @@ func TestVersionOneIsWrittenAsEver(t *testing.T) {
 	requireGoldenFiles(t, map[string][]byte{sealedFile: sealed, openFile: open})
 }
 
-// story is a log told record by record.
+// story is a log written record by record.
 func story(t *testing.T, name string, x wal.Expected) (lines []string, end wal.Expected) {
 	t.Helper()
 	data, err := os.ReadFile(filepath.FromSlash(name))

@@ -117,7 +117,7 @@ func use(rec []byte) {
 	}
 }
 
-// reseal makes the checksum of arbitrary bytes right, so that a parser looks behind it.
+// reseal makes the checksum of arbitrary bytes right, so that a parser looks past it.
 func reseal(b []byte) []byte {
 	rec := append([]byte(nil), b...)
 	if len(rec) >= 10 {

@@ -16,7 +16,7 @@ func TestAnEventIsReadAsItWasWritten(t *testing.T) {
 		d, s, last := drawDraft(t), drawStamp(t), rapid.Bool().Draw(t, "last")
 		rec := record(&d, &s, last)
 
-		got, n, err := wal.ParseRecord(append(rec, blob(t, "behind")...))
+		got, n, err := wal.ParseRecord(append(rec, blob(t, "rest")...))
 		require.NoError(t, err)
 		require.Equal(t, rec, got)
 		require.Equal(t, len(rec), n)
@@ -136,7 +136,7 @@ func TestABatchIsReadAsItWasWritten(t *testing.T) {
 		require.Zero(t, len(b)%8)
 		require.Equal(t, len(b), wal.BatchLength(b))
 
-		got, whole, err := wal.ParseBatch(append(b, blob(t, "behind")...), 0, h.Segment, int64(h.Offset))
+		got, whole, err := wal.ParseBatch(append(b, blob(t, "rest")...), 0, h.Segment, int64(h.Offset))
 		require.NoError(t, err)
 		require.Equal(t, h, got)
 		require.Equal(t, b, whole)

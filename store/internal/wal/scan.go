@@ -19,7 +19,7 @@ func (x *Expected) Follows(h *BatchHeader) bool {
 		h.WriterEpoch >= x.WriterEpoch && int64(h.Durable) <= x.Offset
 }
 
-// Advance moves the expectation behind the batch with header h.
+// Advance moves the expectation past the batch with header h.
 func (x *Expected) Advance(h *BatchHeader) {
 	x.Offset += int64(h.Length)
 	x.Previous = h.Checksum
@@ -38,7 +38,7 @@ func Next(data []byte, x *Expected) (h BatchHeader, batch []byte, ok bool) {
 	return h, batch, err == nil && x.Follows(&h)
 }
 
-// DurableAfter looks for valid batches of the segment at or behind offset from, whether or not they
+// DurableAfter looks for valid batches of the segment at or after offset from, whether or not they
 // continue the log, and returns the highest "known durable" mark among them, 0 when there is none.
 // A mark above from says that the bytes at from were durable once: whatever is bad there is damage
 // and not a torn write.

@@ -58,8 +58,7 @@ func ParseSegmentHeader(b []byte) (SegmentHeader, error) {
 	return h, nil
 }
 
-// Trailer ends a sealed segment. Layout: magic "PENDSEAL", checksum of the rest (4), zero (4), then
-// the fields below in order, Weak as 1 or 0 in four bytes.
+// Trailer ends a sealed segment.
 type Trailer struct {
 	DataEnd      uint64 // offset where the batches end and the index begins
 	NextPosition uint64
