@@ -1,0 +1,80 @@
+package cursor
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/store"
+)
+
+// guarding is a guard that is armed for a runner that has read up to scanned, with an event undone.
+func guarding(undone, scanned, until store.Position, left int) (*crashGuard, *window, *parkedList) {
+	w, p := &window{at: place{scanned: scanned}}, &parkedList{}
+	w.done = w.done.read(undone)
+	g := &crashGuard{win: w, list: p}
+	g.arm(left, until, checkpoint.Record{Trying: undone, Tries: 2})
+	return g, w, p
+}
+
+func TestTheCrashGuardIsOnUntilWhatMayHaveBeenInFlightIsPassed(t *testing.T) {
+	g, w, p := guarding(5, 9, 7, 3)
+	require.True(t, g.on())
+	w.done = w.done.after([]store.Position{5}, nil)
+	require.False(t, g.on(), "everything up to 9 is done")
+	p.add(&checkpoint.Parked{Position: 2, Key: "a", Replaying: true})
+	require.True(t, g.on(), "a replay may have been in flight too")
+	p.drop("a", 1)
+	g.expire()
+	p.add(&checkpoint.Parked{Position: 2, Key: "a", Replaying: true})
+	require.False(t, g.on(), "one that begins later was not")
+
+	g, _, _ = guarding(5, 9, 7, 3)
+	g.committed(2)
+	require.True(t, g.on())
+	g.committed(2)
+	require.False(t, g.on(), "no more were in flight")
+}
+
+func TestWhetherTheCrashGuardIsOnIsReadWithoutAChange(t *testing.T) {
+	g, w, _ := guarding(5, 9, 7, 3)
+	w.done = w.done.after([]store.Position{5}, nil)
+	before := *g
+	require.False(t, g.on())
+	require.Equal(t, before, *g)
+}
+
+func TestEndsOfTheProcessAreCountedPerEvent(t *testing.T) {
+	g, _, _ := guarding(5, 9, 7, 3)
+	require.Equal(t, store.Position(5), g.marked())
+	require.Equal(t, 2, g.begin(5), "two processes ended at it")
+	var m checkpoint.Move
+	g.stamp(&m)
+	require.Equal(t, uint32(3), m.Tries, "if this one ends now, it is the third")
+	g.survived()
+	m = checkpoint.Move{}
+	g.stamp(&m)
+	require.Equal(t, uint32(2), m.Tries)
+
+	require.Zero(t, g.begin(6), "of another event nothing is known")
+	g.survived()
+	require.Zero(t, g.marked())
+	g.begin(6)
+	g.forget(5)
+	require.Equal(t, store.Position(6), g.marked())
+	g.forget(6)
+	require.Zero(t, g.marked())
+}
+
+func TestACrashGuardThatIsOffMarksNothing(t *testing.T) {
+	g, _, _ := guarding(5, 9, 7, 3)
+	g.begin(5)
+	g.clear()
+	g.survived() // of the attempt that was in flight
+	var m checkpoint.Move
+	g.stamp(&m)
+	require.Zero(t, m)
+	require.Zero(t, g.marked())
+	require.False(t, g.on())
+}

@@ -1,0 +1,107 @@
+package cursor
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/store"
+)
+
+func parkedOf(entries ...checkpoint.Parked) *parkedList {
+	var list parkedList
+	for i := range entries {
+		list.add(&entries[i])
+	}
+	return &list
+}
+
+func positionsOf(list []checkpoint.Parked) (positions []store.Position) {
+	for _, e := range list {
+		positions = append(positions, e.Position)
+	}
+	return positions
+}
+
+// two keys: 1 failed and 4 is held after it; 2 failed.
+func twoKeys() *parkedList {
+	return parkedOf(
+		checkpoint.Parked{Position: 1, Key: "a", Error: "broken"},
+		checkpoint.Parked{Position: 2, Key: "b", Error: "broken"},
+		checkpoint.Parked{Position: 4, Key: "a", Held: true},
+	)
+}
+
+func TestParkedEventsAreSelectedByPositionByKeyOrAll(t *testing.T) {
+	list := twoKeys()
+	for name, c := range map[string]struct {
+		filter ParkedFilter
+		want   []store.Position
+	}{
+		"the event that failed, and what is held after it": {ParkedFilter{Position: 1}, []store.Position{1, 4}},
+		"one alone":           {ParkedFilter{Position: 2}, []store.Position{2}},
+		"a held one":          {ParkedFilter{Position: 4}, nil},
+		"one that is not":     {ParkedFilter{Position: 3}, nil},
+		"a key":               {ParkedFilter{Key: "a"}, []store.Position{1, 4}},
+		"a key without any":   {ParkedFilter{Key: "c"}, nil},
+		"nothing said":        {ParkedFilter{}, nil},
+		"all, in their order": {ParkedFilter{All: true}, []store.Position{1, 2, 4}},
+	} {
+		keys, err := c.filter.keys(list)
+		if c.want == nil {
+			require.ErrorIs(t, err, ErrNotParked, name)
+			require.ErrorContains(t, err, c.filter.String(), name)
+			continue
+		}
+		require.NoError(t, err, name)
+		require.Equal(t, c.want, positionsOf(list.events(keys)), name)
+	}
+	keys, err := ParkedFilter{All: true}.keys(&parkedList{})
+	require.NoError(t, err)
+	require.Empty(t, keys)
+}
+
+func TestAReplayIsOverWhenAllOfItsKeyIsHandled(t *testing.T) {
+	list := twoKeys()
+	require.False(t, list.replaying())
+	list.replay([]string{"a"})
+	require.True(t, list.replaying())
+	require.True(t, list.draining())
+	require.True(t, list.at[4].Replaying)
+	require.False(t, list.at[2].Replaying)
+
+	q := &list.keys["a"].queue
+	q.events = events(1, 4)
+	list.handled(q, 1)
+	require.True(t, list.replaying())
+	require.Nil(t, list.at[1])
+	q.blocked = true
+	require.False(t, list.draining(), "it waits for a decision")
+	list.handled(q, 1)
+	require.False(t, list.replaying())
+	require.Zero(t, list.held)
+	require.Len(t, list.at, 1)
+}
+
+func TestAReplayThatFailsParksTheWholeKeyAgain(t *testing.T) {
+	list := twoKeys()
+	list.replay([]string{"a"})
+	list.handled(&queue{key: "a", events: events(1)}, 1)
+	entries := list.fail("a", ErrTimeout, 3)
+	require.Len(t, entries, 1)
+	require.False(t, entries[0].Held, "it failed itself now")
+	require.Equal(t, 3, entries[0].Attempts)
+	require.Zero(t, list.held)
+	require.False(t, list.replaying())
+}
+
+func TestWhatIsHeldAfterADiscardedEventIsHandled(t *testing.T) {
+	list := twoKeys()
+	list.discard(list.at[1])
+	require.Nil(t, list.at[1])
+	require.True(t, list.at[4].Replaying)
+	require.True(t, list.replaying())
+	list.discard(list.at[2])
+	require.NotContains(t, list.keys, "b")
+}

@@ -1,0 +1,71 @@
+package cursor
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/store"
+)
+
+// scheduled is a schedule over a log of n events of one key each, all of them in the window but the first two, which are
+// parked and to be handled again.
+func scheduled(t *testing.T, n int) *schedule {
+	t.Helper()
+	st := openInternal(t)
+	for range n {
+		appendSized(t, st, "order:1", 1)
+	}
+	own := &owner{st: st}
+	w, list := &window{laned: true, at: place{scanned: st.Head()}}, parkedOf(
+		checkpoint.Parked{Position: 1, Key: "parked", Replaying: true}, checkpoint.Parked{Position: 2, Key: "too", Replaying: true})
+	for p := store.Position(3); p <= st.Head(); p++ {
+		w.add(string(rune('a'+p)), events(p))
+	}
+	guard := &crashGuard{win: w, list: list}
+	return &schedule{win: w, list: list, replays: &replays{own: own, list: list}, guard: guard}
+}
+
+func first(t *testing.T, s *schedule) store.Position {
+	t.Helper()
+	q, err := s.next(t.Context())
+	require.NoError(t, err)
+	if q == nil {
+		return 0
+	}
+	q.busy = true
+	return q.events[0].Position
+}
+
+func TestParkedEventsTakeTurnsWithNewOnes(t *testing.T) {
+	s := scheduled(t, 5)
+	for _, want := range []store.Position{1, 3, 2, 4, 5, 0} {
+		require.Equal(t, want, first(t, s))
+	}
+}
+
+func TestTheEventAtWhichTheProcessEndedComesFirst(t *testing.T) {
+	for _, event := range []store.Position{1, 2, 4} {
+		s := scheduled(t, 4)
+		s.guard.arm(10, 9, checkpoint.Record{Trying: event, Tries: 1})
+		require.Equal(t, event, first(t, s))
+	}
+}
+
+func TestAQueueIsHandledAgainOnceItIsDecidedAbout(t *testing.T) {
+	s := scheduled(t, 3)
+	q, err := s.next(t.Context())
+	require.NoError(t, err)
+	q.blocked = true
+	require.Same(t, q, s.failed(1))
+	require.Nil(t, s.failed(2))
+	require.Equal(t, store.Position(3), first(t, s))
+	require.Equal(t, store.Position(2), first(t, s))
+	require.False(t, s.idle(), "a replay is in flight")
+	s.list.handled(&s.list.keys["too"].queue, 1)
+	require.True(t, s.idle(), "what waits for a decision cannot be taken")
+	s.release(q)
+	require.False(t, s.idle())
+	require.Equal(t, store.Position(1), first(t, s))
+}
