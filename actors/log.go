@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor/drive"
 )
 
@@ -32,6 +33,21 @@ func (s *System) note(n drive.Note) {
 	}
 	level, message := noteText(n.Kind)
 	s.log.Log(level, message, fields...)
+}
+
+// warnOfUnread logs the checkpoints that a worker has left in the log and none of this system reads: it was renamed without
+// saying so, or removed. What a program pulls itself has no worker.
+func (s *System) warnOfUnread() {
+	for info, err := range checkpoint.List(s.store) {
+		if n := s.byName[string(info.ID)]; n != nil && !n.worker.Volatile || info.Record.Pulled {
+			continue
+		}
+		fields := []zap.Field{zap.String("checkpoint", string(info.ID)), zap.Uint64("position", uint64(info.Record.Floor()))}
+		if err != nil {
+			fields = append(fields, errorField(err))
+		}
+		s.log.Warn("checkpoint without a worker: delete it, or say Formerly in the worker that has another name now", fields...)
+	}
 }
 
 func noteText(k drive.NoteKind) (zapcore.Level, string) {

@@ -99,6 +99,7 @@ func Start(ctx context.Context, st *store.Store, o Options, tree supervision.Gro
 	s.startWatchdog()
 	s.actors.Root.Send(s.root, &begin{})
 	s.log.Info("started", zap.Int("workers", len(workers)))
+	s.warnOfUnread()
 	return s, nil
 }
 

@@ -84,7 +84,7 @@ func takeOver(ctx context.Context, st *store.Store, id ID, b Binding, epoch uint
 		return nil, err
 	}
 	if f.name != id {
-		if err := p.rename(id); err != nil {
+		if err := errors.Join(p.stateless(Rename{To: id}), p.rename(id)); err != nil {
 			return nil, err
 		}
 		p.sides = append(p.sides, store.SideWrite{Key: f.name.key(), Delete: true, Expect: store.Exactly(f.revision)})
@@ -182,18 +182,11 @@ func lookUp(st *store.Store, id ID, b Binding) (found, error) {
 	}
 	// Read after the checkpoints: a rename writes both at once, so one that is seen nowhere is seen here.
 	for _, name := range append([]ID{id}, b.Formerly...) {
-		if now, ok, err := renamedTo(st, name); ok || err != nil {
-			return found{}, errors.Join(err, renamedError(name, now, ok))
+		if err := CheckName(st, name); err != nil {
+			return found{}, err
 		}
 	}
 	return f, nil
-}
-
-func renamedError(name, now ID, ok bool) error {
-	if !ok {
-		return nil
-	}
-	return &RenamedError{ID: name, Now: now}
 }
 
 func fits(st *store.Store, id ID, r Record, b Binding) error {

@@ -42,7 +42,9 @@ func FuzzOnlyAParkedEventAsItIsWrittenIsAccepted(f *testing.F) {
 }
 
 func FuzzOnlyAPauseAsItIsWrittenIsAccepted(f *testing.F) {
-	seeds := [][]byte{Pause{}.Write("w").Value, Pause{Since: time.UnixMilli(1), Until: time.UnixMilli(2), Reason: "lunch"}.Write("w").Value}
+	seeds := [][]byte{Pause{}.Write("w").Value, Pause{Since: time.UnixMilli(1), Until: time.UnixMilli(2), Reason: "lunch"}.Write("w").Value,
+		Pause{Reason: "lunch", By: "ann"}.Write("w").Value,
+	}
 	fuzzSealed(f, seeds, func(b []byte) ([]byte, error) {
 		p, err := decodePause(b)
 		return p.Write("w").Value, err
@@ -59,5 +61,12 @@ func FuzzOnlyAPassAsItIsWrittenIsAccepted(f *testing.F) {
 	fuzzSealed(f, seeds, func(b []byte) ([]byte, error) {
 		p, err := decodePass(b)
 		return p.encode(), err
+	})
+}
+
+func FuzzOnlyANewNameAsItIsWrittenIsAccepted(f *testing.F) {
+	fuzzSealed(f, [][]byte{forward("a", "b").Value, forward("a", "").Value}, func(b []byte) ([]byte, error) {
+		now, err := decodeRenamed(b)
+		return forward("a", now).Value, err
 	})
 }

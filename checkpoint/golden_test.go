@@ -17,7 +17,9 @@ const (
 		"0000000000000003000000000000000000000000010000f8fb0756"
 	goldenParked = "5053504b012c01000000000000070000006f726465723a31010101010600000062726f6b656e070000007b68e5cf8b01" +
 		"00001c445090"
-	goldenPause = "5053505a017b68e5cf8b01000040e6eacf8b010000050000006c756e6368941ba2b0"
+	goldenPauseBy = "5053505a027b68e5cf8b0100000028d3ed7cc7ffff050000006c756e636803000000616e6e3a62166e"
+	goldenNewName = "5053524e010700000064656c69766572d5b6ddb6"
+	goldenPause   = "5053505a017b68e5cf8b01000040e6eacf8b010000050000006c756e6368941ba2b0"
 )
 
 func TestTheFormatsOfWhatLiesBesideACheckpointStayAsTheyAre(t *testing.T) {
@@ -45,6 +47,17 @@ func TestTheFormatsOfWhatLiesBesideACheckpointStayAsTheyAre(t *testing.T) {
 	gotPause, err := decodePause(fromHex(t, goldenPause))
 	require.NoError(t, err)
 	require.Equal(t, pause, gotPause)
+
+	pause = Pause{Since: at, Reason: "lunch", By: "ann"}
+	require.Equal(t, goldenPauseBy, hex.EncodeToString(pause.Write("w").Value))
+	gotPause, err = decodePause(fromHex(t, goldenPauseBy))
+	require.NoError(t, err)
+	require.Equal(t, "ann", gotPause.By)
+
+	require.Equal(t, goldenNewName, hex.EncodeToString(forward("ship", "deliver").Value))
+	name, err := decodeRenamed(fromHex(t, goldenNewName))
+	require.NoError(t, err)
+	require.Equal(t, ID("deliver"), name)
 }
 
 func fromHex(t *testing.T, text string) []byte {

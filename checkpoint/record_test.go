@@ -43,6 +43,11 @@ func TestARecordComesBackAsItWasWritten(t *testing.T) {
 			Scanned:   store.Position(rapid.Uint64().Draw(t, "scanned")),
 			Delivered: store.Position(rapid.Uint64().Draw(t, "delivered")),
 		}
+		r.Stateful, r.Pulled = rapid.Bool().Draw(t, "stateful"), rapid.Bool().Draw(t, "pulled")
+		names := rapid.SliceOfNDistinct(rapid.String(), 0, checkpoint.MaxFormerNames, rapid.ID[string]).Draw(t, "names")
+		for _, name := range names {
+			r.Formerly = append(r.Formerly, checkpoint.ID(name))
+		}
 		kinds := rapid.SliceOfDistinct(rapid.String(), rapid.ID[string]).Draw(t, "kinds")
 		r.Kinds = append(slices.Clone(kinds), kinds...) // in any order, repeated
 		got, err := checkpoint.Decode(r.Encode())
@@ -90,6 +95,30 @@ func TestTheFormatOfVersionTwoStaysAsItIs(t *testing.T) {
 	require.Equal(t, r, got)
 	require.Equal(t, store.Position(6), got.Floor())
 	require.True(t, got.Done(6) && got.Done(299) && !got.Done(7) && !got.Done(300) && !got.Done(301))
+}
+
+func TestTheFormatOfVersionThreeStaysAsItIs(t *testing.T) {
+	r := checkpoint.Record{
+		Origin: store.Origin{Store: uuid.UUID{0: 0xaa, 15: 0xbb}, Incarnation: 1},
+		Region: "r", Epoch: 2, Scanned: 3, Delivered: 3, Formerly: []checkpoint.ID{"a", "bc"}, Stateful: true, Pulled: true,
+	}
+	want := []byte("PSCP\x03" +
+		"\xaa\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xbb" + "\x01\x00\x00\x00" +
+		"\x02\x00\x00\x00\x00\x00\x00\x00" + "\x03\x00\x00\x00\x00\x00\x00\x00" + "\x03\x00\x00\x00\x00\x00\x00\x00" +
+		"\x01\x00\x00\x00r" + "\x00\x00\x00\x00" + "\x00" + "\x00\x00\x00\x00\x00\x00\x00\x00" +
+		"\x00\x00\x00\x00" + "\x00\x00\x00\x00" + "\x00" + "\x03" + "\x02" + "\x01\x00\x00\x00a" + "\x02\x00\x00\x00bc" + "CRC!")
+	require.Equal(t, seal(want), r.Encode())
+	got, err := checkpoint.Decode(seal(want))
+	require.NoError(t, err)
+	require.Equal(t, r, got)
+	require.Equal(t, checkpoint.ID("a"), got.FirstName("d"))
+
+	flags := len(want) - len("CRC!") - 12 - 1
+	want[flags] = 4
+	_, err = checkpoint.Decode(seal(want))
+	require.ErrorIs(t, err, checkpoint.ErrCorrupt, "a flag that is not known")
+	r.Formerly, r.Stateful, r.Pulled = nil, false, false
+	require.Equal(t, byte(2), r.Encode()[4], "without names and flags it is written as before there were any")
 }
 
 func TestNoFlippedBitIsAccepted(t *testing.T) {
@@ -144,6 +173,7 @@ func TestAClaimedLengthIsNotBelieved(t *testing.T) {
 func FuzzDecodeAcceptsOnlyWhatEncodeWrites(f *testing.F) {
 	f.Add(sample().Encode())
 	f.Add(checkpoint.Record{}.Encode())
+	f.Add(checkpoint.Record{Formerly: []checkpoint.ID{"a", "b"}, Pulled: true}.Encode())
 	first := sample().Encode()
 	f.Add(append(append([]byte("PSCP\x01"), first[5:len(first)-4-19]...), "CRC!"...))
 	f.Add([]byte{})

@@ -124,6 +124,16 @@ func renamedTo(st *store.Store, former ID) (ID, bool, error) {
 	return now, true, nil
 }
 
+// CheckName returns a [*RenamedError] for a name that a checkpoint has left: effect keys that begin with it belong to that.
+// [Acquire] does so too; this is for readers without a checkpoint.
+func CheckName(st *store.Store, name ID) error {
+	now, left, err := renamedTo(st, name)
+	if left {
+		return &RenamedError{ID: name, Now: now}
+	}
+	return err
+}
+
 func decodeRenamed(b []byte) (ID, error) {
 	_, body, err := open(b, renamedMagic, renamedVersion)
 	if err != nil {

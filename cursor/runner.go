@@ -58,11 +58,7 @@ func RestartRunner(ctx context.Context, st *store.Store, w Worker, epoch *uint64
 	r.compose()
 	var err error
 	if w.Volatile {
-		var start place
-		if start, err = startAt(ctx, st, w.Start); err == nil {
-			r.win.reset(start)
-			return r, nil
-		}
+		err = r.start(ctx)
 	} else {
 		err = r.acquire(ctx, epoch)
 	}
@@ -81,6 +77,18 @@ func (r *Runner) compose() {
 	r.feed = feed{own: &r.own, win: &r.win, parking: &r.park, gaps: gaps{limit: r.own.worker.Gaps}}
 	r.replay = replays{own: &r.own, list: &r.list}
 	r.next = schedule{win: &r.win, list: &r.list, replays: &r.replay, guard: &r.guard}
+}
+
+// start is acquire for a volatile worker.
+func (r *Runner) start(ctx context.Context) error {
+	if err := checkpoint.CheckName(r.own.st, checkpoint.ID(r.own.worker.Name)); err != nil {
+		return err
+	}
+	at, err := startAt(ctx, r.own.st, r.own.worker.Start)
+	if err == nil {
+		r.win.reset(at)
+	}
+	return err
 }
 
 func (r *Runner) acquire(ctx context.Context, epoch *uint64) error {

@@ -1,6 +1,7 @@
 package cursor
 
 import (
+	"slices"
 	"time"
 
 	"github.com/penstock-io/penstock/checkpoint"
@@ -38,7 +39,7 @@ type Settings struct {
 
 // With returns the worker with these settings in place of its own.
 func (w Worker) With(s Settings) Worker {
-	w.Formerly, w.Region, w.Start, w.BatchSize = s.Formerly, s.Region, s.Start, s.BatchSize
+	w.Formerly, w.Region, w.Start, w.BatchSize = slices.Clone(s.Formerly), s.Region, s.Start, s.BatchSize
 	w.Key, w.KeyVersion, w.Timeout, w.NewKinds = s.Key, s.KeyVersion, s.Timeout, s.NewKinds
 	w.Policy, w.Restart, w.StopTimeout = s.Policy, s.Restart, s.StopTimeout
 	return w

@@ -41,7 +41,7 @@ type Reactor struct {
 }
 
 // New builds a reactor. The name is also the name of its worker and of its checkpoint: another name starts
-// from [Reactor.Start] again.
+// from [Reactor.Start] again, unless [Reactor.Formerly] has the one before.
 //
 // The kinds of the routes are bound to the checkpoint. With a route more or less, whoever starts the reactor is refused
 // with a checkpoint.KindsError, because events of a new kind have been passed over, unless NewKinds says whether they are
@@ -155,12 +155,13 @@ func checkSetting(field string, value, least, most int) error {
 // handle is what the worker calls with each batch. The reactions to an event reach the batch only after its
 // handler succeeded, so an event that fails leaves nothing behind.
 func (d *definition) handle(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
+	name := d.effectName(b)
 	for i, e := range b.Events {
 		if err := ctx.Err(); err != nil {
 			return cursor.Continue, cursor.FailedAt(i, err)
 		}
 		b.Begin(i)
-		out, err := d.react(ctx, call{reactor: d.name, event: e, replayed: b.Replayed(i)})
+		out, err := d.react(ctx, call{reactor: name, event: e, replayed: b.Replayed(i)})
 		if err != nil {
 			return cursor.Continue, cursor.FailedAt(i, traced(ctx, b, i, err))
 		}
@@ -169,6 +170,14 @@ func (d *definition) handle(ctx context.Context, b *cursor.Batch) (cursor.Action
 		}
 	}
 	return cursor.Continue, nil
+}
+
+// effectName is the name that effect keys begin with: of a reactor with a checkpoint, the first that this had.
+func (d *definition) effectName(b *cursor.Batch) string {
+	if owner, _ := b.AtLeastOnce(); owner.FirstName != "" {
+		return string(owner.FirstName)
+	}
+	return d.name
 }
 
 // react handles one event and gives the reactions to it. The handler's own error comes before a fault of

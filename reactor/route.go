@@ -22,9 +22,10 @@ type Event[T store.Payload] struct {
 // to repeat or not; [Event.EffectKey] is the same as before.
 func (e Event[T]) Replayed() bool { return e.replayed }
 
-// EffectKey names the effect of this event in this reactor: the reactor's name and the event's id. It is
-// the same at every retry and after every restart, so whoever is asked for an effect outside the store can
-// recognise a repetition by it. A handler with several effects per event adds a suffix of its own.
+// EffectKey names the effect of this event in this reactor: the first name that the reactor had, and the
+// event's id. It is the same at every retry, after every restart and after the reactor was renamed, so
+// that a repetition of an effect outside the store can be recognised by it. A handler with several effects
+// per event adds a suffix of its own.
 func (e Event[T]) EffectKey() string { return e.reactor + "/" + e.ID.String() }
 
 // Route leads the events of one kind to their handler. It is made by [On].

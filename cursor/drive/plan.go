@@ -52,10 +52,11 @@ type Problem struct {
 var ErrNotSource = errors.New("is neither a group nor a source of a worker")
 
 // Plan makes the nodes of a tree that supervision.Group.Validate accepts. It finds all problems of
-// its workers: one without a definition, or two with one checkpoint.
+// its workers: one without a definition, or two with one checkpoint, by a former name too.
 func Plan(top supervision.Group) (*Node, []Problem) {
 	p := planner{paths: make(map[string]string)}
 	root := p.group(top, top.Spec(), top.Name)
+	p.checkFormerNames(root)
 	return root, p.problems
 }
 
@@ -98,4 +99,20 @@ func (p *planner) worker(child supervision.Child, spec supervision.Spec, path st
 	n := &Node{Name: spec.Name, Path: path, Spec: spec, Leaf: len(p.paths), Worker: &w}
 	p.paths[w.Name] = path
 	return n, nil
+}
+
+// checkFormerNames finds workers that would take the checkpoint of another worker of the tree, because it has
+// a name that they had formerly.
+func (p *planner) checkFormerNames(root *Node) {
+	for _, leaf := range root.Leaves() {
+		for _, name := range leaf.Worker.Formerly {
+			other, taken := p.paths[name]
+			if !taken {
+				p.paths[name] = leaf.Path
+			} else if other != leaf.Path {
+				err := fmt.Errorf("had the name, and so the checkpoint, of %q: %w", other, &supervision.DuplicateError{Name: name})
+				p.problems = append(p.problems, Problem{Path: leaf.Path, Err: err})
+			}
+		}
+	}
 }

@@ -34,6 +34,9 @@ func (l *ledger) locate(ctx context.Context, at cursor.ResumeState) (store.Posit
 	var from store.Position
 	var found *rows
 	err := l.within(ctx, func(tx *sql.Tx) (err error) {
+		if err = l.rename(ctx, tx, at.Formerly); err != nil {
+			return err
+		}
 		if err = l.acquire(ctx, tx, at.Start); err != nil {
 			return err
 		}
@@ -172,7 +175,7 @@ func (l *ledger) take(ctx context.Context) (*rows, error) {
 }
 
 func (l *ledger) call(ctx context.Context, tx *sql.Tx, e store.Event) error {
-	return l.routes[e.Kind].apply(ctx, tx, call{worker: l.worker, event: e})
+	return l.routes[e.Kind].apply(ctx, tx, call{worker: string(l.owner.FirstName), event: e})
 }
 
 // away reports whether the database cannot be reached: then a failure says nothing about what was written.

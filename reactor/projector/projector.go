@@ -39,7 +39,8 @@ type Projector struct {
 	routes []Route
 }
 
-// New builds a projector. The name is that of its worker, of its checkpoint, and of its row in the database.
+// New builds a projector. The name is that of its worker, of its checkpoint, and of its row in the database. All three
+// are renamed where they still have one of the names in Formerly.
 //
 // It never fails: a fault of the definition is the error of [Projector.CursorWorker], and so of whoever starts it.
 func New(name string, db *sql.DB, routes ...Route) *Projector {
@@ -121,9 +122,11 @@ func (p *Projector) CursorWorker() (cursor.Worker, error) {
 // have written, that is how to build it anew. The next projector begins at Start; what is parked stays parked until it is
 // replayed. One that runs meanwhile halts with [ErrForgotten] at its next batch, and begins anew when it is resumed.
 func (p *Projector) Forget(ctx context.Context, tx *sql.Tx) error {
-	for _, table := range []string{"penstock_position", "penstock_exception"} {
-		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE worker = $1", p.name); err != nil {
-			return fmt.Errorf("projector %q: forget: %w", p.name, err)
+	for _, name := range append([]string{p.name}, p.Formerly...) {
+		for _, table := range []string{"penstock_position", "penstock_exception"} {
+			if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE worker = $1", name); err != nil {
+				return fmt.Errorf("projector %q: forget: %w", p.name, err)
+			}
 		}
 	}
 	return nil

@@ -115,6 +115,26 @@ type table struct {
 	owner  cursor.Ownership
 }
 
+// rename takes over the rows that are kept under a former name of the worker, the latest first, unless there are some
+// under its present one. The log has renamed the checkpoint before: if the program ends in between, or the database is
+// replaced by an older copy, the next start does it. An owner under the former name finds its row gone.
+func (t table) rename(ctx context.Context, tx *sql.Tx, formerly []checkpoint.ID) error {
+	for i := len(formerly) - 1; i >= 0; i-- {
+		former := string(formerly[i])
+		n, err := changed(tx.ExecContext(ctx, `UPDATE penstock_position SET worker = $1
+			WHERE worker = $2 AND NOT EXISTS (SELECT 1 FROM penstock_position WHERE worker = $1)`, t.worker, former))
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			continue
+		}
+		_, err = tx.ExecContext(ctx, "UPDATE penstock_exception SET worker = $1 WHERE worker = $2", t.worker, former)
+		return err
+	}
+	return nil
+}
+
 // acquire makes the row the owner's, or one for it that begins at start. It writes first, so that it has the lock.
 func (t table) acquire(ctx context.Context, tx *sql.Tx, start store.Position) error {
 	id, incarnation, epoch := t.owner.Origin.Store.String(), int64(t.owner.Origin.Incarnation), int64(t.owner.Epoch)
