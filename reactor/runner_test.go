@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/store"
@@ -238,6 +239,42 @@ func TestAnEffectKeyIsTheSameAfterARetryAndARestart(t *testing.T) {
 	require.Equal(t, "r/"+read(t, st, "order.placed")[0].ID.String(), keys[0])
 	require.Equal(t, keys[0], keys[1])
 	require.Equal(t, keys[0], keys[2])
+}
+
+func TestEffectKeysOutliveARename(t *testing.T) {
+	st := openStore(t)
+	appendAll(t, st, placed{"1", "lamp"})
+	var keys []string
+	handle := reactor.On(func(_ context.Context, e reactor.Event[placed], _ *reactor.Reactions) error {
+		keys = append(keys, e.EffectKey())
+		return nil
+	})
+	require.NoError(t, step(t, runner(t, st, reactor.New("ship", handle))))
+	renamed := reactor.New("deliver", handle)
+	renamed.Formerly = []string{"ship"}
+	run := runner(t, st, renamed)
+	_, err := run.Apply(t.Context(), checkpoint.Rewind{}, checkpoint.Request{})
+	require.NoError(t, err)
+	require.NoError(t, step(t, run))
+	require.Len(t, keys, 2)
+	require.Equal(t, "ship/"+read(t, st, "order.placed")[0].ID.String(), keys[0])
+	require.Equal(t, keys[0], keys[1], "the outside world sees a repetition as one")
+
+	again := reactor.New("forward", handle)
+	again.Formerly = []string{"ship", "deliver"}
+	run = runner(t, st, again)
+	_, err = run.Apply(t.Context(), checkpoint.Rewind{}, checkpoint.Request{})
+	require.NoError(t, err)
+	require.NoError(t, step(t, run))
+	require.Equal(t, keys[0], keys[2])
+
+	w, err := reactor.New("ship", handle).CursorWorker()
+	require.NoError(t, err)
+	_, err = cursor.NewRunner(t.Context(), st, w)
+	require.ErrorIs(t, err, checkpoint.ErrRenamed, "its effect keys would be those of the other")
+	w.Volatile = true
+	_, err = cursor.NewRunner(t.Context(), st, w)
+	require.ErrorIs(t, err, checkpoint.ErrRenamed, "without a checkpoint, too")
 }
 
 func TestAHandledEventIsNotHandledAgainByTheNextRunner(t *testing.T) {

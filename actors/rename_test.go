@@ -1,0 +1,110 @@
+package actors_test
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+func TestAWorkerThatHadTheNameOfAnotherIsNotStartedBesideIt(t *testing.T) {
+	renamed := reacting("deliver")
+	renamed.Formerly = []string{"ship"}
+	volatile := reacting("ship")
+	volatile.Volatile = true
+	for _, other := range []cursor.Worker{reacting("ship"), volatile} {
+		_, err := actors.Start(t.Context(), memory(t, store.Options{}), actors.Options{}, tree(renamed, other))
+		require.ErrorIs(t, err, supervision.ErrDuplicate)
+		require.EqualError(t, err, `actors: child "test/deliver": had the name, and so the checkpoint, of "test/ship": `+
+			`supervision: duplicate name: "ship"`)
+	}
+	second := reacting("send")
+	second.Formerly = []string{"ship"}
+	_, err := actors.Start(t.Context(), memory(t, store.Options{}), actors.Options{}, tree(renamed, second))
+	require.ErrorIs(t, err, supervision.ErrDuplicate, "both would take the one checkpoint")
+}
+
+func TestASystemResumesWhatAnEarlierOneDidUnderFormerNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		ill := sick()
+		run := func(name string, formerly ...string) *actors.System {
+			w := poisoned(ill, 2, 3)
+			w.Name, w.Formerly = name, formerly
+			return start(t, st, w)
+		}
+		former := poisoned(ill, 3)
+		former.Name = "a"
+		former.Policy.Exhausted = supervision.ActionSkip
+		sys := start(t, st, former)
+		receipts := []store.Receipt{appendInputs(t, st, 1), appendInputs(t, st, 1), appendInputs(t, st, 1)}
+		require.ErrorIs(t, sys.WaitApplied(t.Context(), "a", receipts[2]), actors.ErrSkipped)
+		require.NoError(t, sys.Stop(t.Context()))
+
+		sys = run("b", "a")
+		require.ErrorIs(t, sys.WaitApplied(t.Context(), "b", receipts[2]), actors.ErrSkipped, "it was skipped as a")
+		fourth := appendInputs(t, st, 1)
+		require.NoError(t, sys.WaitApplied(t.Context(), "b", fourth))
+		require.NoError(t, sys.Stop(t.Context()))
+		sys = run("c", "a", "b")
+		require.ErrorIs(t, sys.WaitApplied(t.Context(), "c", receipts[2]), actors.ErrSkipped)
+		require.NoError(t, sys.WaitApplied(t.Context(), "c", fourth))
+		require.NoError(t, sys.Stop(t.Context()))
+		requireExactlyOnceBut(t, st, 3)
+
+		_, err := actors.Start(t.Context(), st, actors.Options{}, tree(reacting("a")))
+		require.ErrorIs(t, err, checkpoint.ErrRenamed)
+		require.ErrorIs(t, err, actors.ErrChild)
+	})
+}
+
+// requireExactlyOnceBut checks that each input but one has one reaction, whatever its worker was called.
+func requireExactlyOnceBut(t *testing.T, st *store.Store, skipped store.Position) {
+	t.Helper()
+	want := positions(t, st, inputs)
+	want = slices.DeleteFunc(want, func(p store.Position) bool { return p == skipped })
+	require.ElementsMatch(t, want, reactions(t, st, "w"))
+}
+
+func TestAuditsOfANeighbourWithAColonInItsNameDoNotCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		ill := sick()
+		neighbour := poisoned(ill, 1)
+		neighbour.Name = "w:2"
+		neighbour.Policy.Exhausted = supervision.ActionSkip
+		sys := start(t, st, reacting("w"), neighbour)
+		first := appendInputs(t, st, 1)
+		require.ErrorIs(t, sys.WaitApplied(t.Context(), "w:2", first), actors.ErrSkipped)
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", first))
+		require.NoError(t, apply(t.Context(), sys, "w", checkpoint.Reset{}))
+		require.ErrorIs(t, sys.WaitApplied(t.Context(), "w:2", first), actors.ErrSkipped, "only its neighbour was reset")
+	})
+}
+
+func TestStartWarnsOfCheckpointsThatNoWorkerReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		sys := start(t, st, reacting("old"), reacting("w"))
+		require.NoError(t, sys.Stop(t.Context()))
+		_, err := cursor.Open(t.Context(), st, inputs, cursor.Options{ID: "pulled"})
+		require.NoError(t, err)
+
+		core, logs := observer.New(zapcore.WarnLevel)
+		sys = startWith(t, st, actors.Options{Logger: zap.New(core)}, reacting("w"))
+		require.NoError(t, sys.Stop(t.Context()))
+		entries := logs.FilterMessageSnippet("checkpoint without a worker").All()
+		require.Len(t, entries, 1, "not of what a program pulls itself")
+		require.Equal(t, "old", entries[0].ContextMap()["checkpoint"])
+	})
+}
