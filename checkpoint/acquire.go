@@ -65,11 +65,11 @@ type takeover struct {
 
 func takeOver(ctx context.Context, st *store.Store, id ID, b Binding, epoch uint64) (*takeover, error) {
 	f, err := find(ctx, st, id, b)
+	if epoch != anyEpoch && (errors.Is(err, ErrRenamed) || err == nil && f.record.Epoch != epoch) { // again after each lost race
+		return nil, &FencedError{ID: id, Epoch: epoch}
+	}
 	if err != nil {
 		return nil, err
-	}
-	if epoch != anyEpoch && f.record.Epoch != epoch { // again after each lost race
-		return nil, &FencedError{ID: id, Epoch: epoch}
 	}
 	l := &Lease{id: id, record: f.record, revision: f.revision, unclean: !f.fresh && !f.record.Clean}
 	if l.pass, err = PassOf(st, f.name); err != nil {
