@@ -65,7 +65,8 @@ func (g *container) spawn(c actor.Context, m *spawn) {
 	})
 	pid, err := c.SpawnNamed(props, n.Name)
 	if err != nil {
-		c.Send(g.supervisor, &ready{child: n.Leaf, gen: gen, err: fmt.Errorf("spawn: %w", err)})
+		failed := &drive.Update{Kind: drive.UpdateAcquired, Err: fmt.Errorf("spawn: %w", err)}
+		c.Send(g.supervisor, &report{leaf: n.Leaf, gen: gen, update: failed})
 		c.Send(g.supervisor, &gone{leaf: n.Leaf, gen: gen})
 		return
 	}

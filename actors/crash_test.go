@@ -51,7 +51,7 @@ func nested(h cursor.Handler) supervision.Group {
 
 func TestAPanicOfOurOwnActorsEndsTheSystemVisibly(t *testing.T) {
 	for id, message := range map[string]any{
-		"penstock/supervisor":          &ready{child: 99},
+		"penstock/supervisor":          &report{leaf: 99},
 		"penstock/supervisor/test":     &spawn{},
 		"penstock/supervisor/test/sub": &spawn{},
 		"penstock/store":               &pull{},
@@ -154,17 +154,19 @@ func TestAWorkerThatCouldNotAcquireTriesAgainInPlace(t *testing.T) {
 	w, ctx := mended(t)
 	w.core.Refused(store.ErrDiskFull)
 	w.turn(ctx)
-	require.ErrorIs(t, ctx.messages[0].(*ready).err, store.ErrDiskFull)
+	require.ErrorIs(t, ctx.messages[0].(*report).update.Err, store.ErrDiskFull)
 	require.Nil(t, w.runner)
 
-	w.happened(ctx, &verdict{gen: 1, action: supervision.ActionRetry, delay: time.Hour, reason: store.ErrDiskFull})
+	w.happened(ctx, &decision{gen: 1, Decision: drive.Decision{
+		Action: supervision.ActionRetry, Delay: time.Hour, Reason: store.ErrDiskFull,
+	}})
 	w.turn(ctx)
 	require.Equal(t, Retrying, w.plan.cell.view().state)
 	require.Nil(t, w.runner)
 
-	w.happened(ctx, &verdict{gen: 1, action: supervision.ActionRetry, reason: store.ErrDiskFull})
+	w.happened(ctx, &decision{gen: 1, Decision: drive.Decision{Action: supervision.ActionRetry, Reason: store.ErrDiskFull}})
 	w.turn(ctx)
-	require.NoError(t, ctx.messages[1].(*ready).err)
+	require.NoError(t, ctx.messages[1].(*report).update.Err)
 	require.NotNil(t, w.runner)
 	w.stop()
 }
@@ -178,14 +180,12 @@ func TestARestartedWorkerReportsWhatItHasPassed(t *testing.T) {
 	w.turn(ctx)
 	w.turn(ctx)
 	messages := slices.DeleteFunc(ctx.messages, func(m any) bool {
-		switch m.(type) {
-		case *ready, *step, *pull:
-			return true
-		}
-		return false
+		r, isReport := m.(*report)
+		return !isReport || r.update.Kind == drive.UpdateAcquired
 	})
 	require.Equal(t, []any{
-		&recovered{child: w.child, gen: 1}, &passed{child: w.child, event: 1, gen: 1},
+		&report{leaf: w.child, gen: 1, update: &drive.Update{Kind: drive.UpdateRecovered}},
+		&report{leaf: w.child, gen: 1, update: &drive.Update{Kind: drive.UpdatePassed, Event: 1}},
 	}, messages, "2 is not done")
 	w.stop()
 }

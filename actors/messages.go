@@ -3,7 +3,6 @@ package actors
 import (
 	"context"
 	"sync/atomic"
-	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -91,66 +90,17 @@ type (
 		gen uint64
 	}
 
-	// ready tells a supervisor that a child has acquired all it needs, or why it could not.
-	ready struct {
+	// report passes what an incarnation reports to the supervisor; decision answers a failure.
+	report struct {
 		quiet
-		child int
-		gen   uint64
-		err   error
+		leaf   int
+		gen    uint64
+		update *drive.Update
 	}
-	// failed asks a supervisor what to do. Events of other keys go on meanwhile.
-	failed struct {
+	decision struct {
 		quiet
-		child   int
-		gen     uint64
-		first   store.Position // names what failed, to the worker; 0: nothing it has in hand
-		deaths  int            // of processes that handled the event before
-		failure supervision.Failure
-		limit   int  // of the next batch, 0 for none
-		halve   bool // a panic in a batch: the next incarnation gets a smaller one, and nothing is charged
-	}
-	// recovered tells a supervisor that something is done by a worker that was restarted; passed that an event is done that
-	// failed before.
-	recovered struct {
-		quiet
-		child int
-		gen   uint64
-	}
-	passed struct {
-		quiet
-		child int
-		gen   uint64
-		event store.Position
-	}
-	// anew tells a supervisor that what a child failed at before does not count: an operator sent it back in the log, or
-	// resumed a worker below it.
-	anew struct {
-		quiet
-		child int
-		gen   uint64
-	}
-	// verdict answers failed when the worker is to retry, park or skip.
-	verdict struct {
-		quiet
-		gen     uint64
-		first   store.Position
-		action  supervision.Action
-		delay   time.Duration
-		attempt int
-		reason  error
-		restart bool // afterwards the worker asks to be started afresh, see again
-	}
-	// again tells a supervisor that a worker did what the verdict on a panic said, and wants to be started afresh.
-	again struct {
-		quiet
-		child int
-		gen   uint64
-	}
-	// ended tells a supervisor that a worker ended because its handler said so.
-	ended struct {
-		quiet
-		child int
-		gen   uint64
+		gen uint64
+		drive.Decision
 	}
 
 	// Between the supervisor and the containers of the groups. spawn, forward and kill are orders; arrived

@@ -65,6 +65,8 @@ func (s *supervisor) Receive(c actor.Context) {
 		effects, err := s.tree.Resume(now, m.leaf)
 		s.do(c, effects)
 		m.reply <- err
+	case *report:
+		s.do(c, s.tree.Report(now, m.leaf, m.gen, m.update))
 	case *gone:
 		s.gone(c, now, m)
 	case *groupGone:
@@ -75,30 +77,6 @@ func (s *supervisor) Receive(c actor.Context) {
 		s.do(c, s.tree.Stop(now))
 	case *actor.Stopping:
 		s.stopTimer()
-	default:
-		s.reported(c, now, m)
-	}
-}
-
-// reported takes what an incarnation reports.
-func (s *supervisor) reported(c actor.Context, now time.Time, message any) {
-	switch m := message.(type) {
-	case *ready:
-		s.do(c, s.tree.Acquired(now, m.child, m.gen, m.err))
-	case *failed:
-		s.do(c, s.tree.Failed(now, m.child, m.gen, drive.Report{
-			Failure: m.failure, First: m.first, Crashes: m.deaths, Limit: m.limit, Halve: m.halve,
-		}))
-	case *recovered:
-		s.do(c, s.tree.Recovered(now, m.child, m.gen))
-	case *passed:
-		s.do(c, s.tree.Passed(now, m.child, m.gen, m.event))
-	case *anew:
-		s.do(c, s.tree.Rewound(m.child))
-	case *again:
-		s.do(c, s.tree.RestartMe(now, m.child, m.gen))
-	case *ended:
-		s.do(c, s.tree.Ended(now, m.child, m.gen))
 	}
 }
 
@@ -154,11 +132,8 @@ func (s *supervisor) one(c actor.Context, effect drive.Effect) {
 		s.order(c, e.Leaf, &kill{node: s.sys.workers[e.Leaf], gen: e.Gen})
 	case drive.Abort:
 		s.sys.workers[e.Leaf].cell.abort(e.Gen)
-	case drive.Verdict:
-		s.forward(c, e.Leaf, e.Gen, &verdict{
-			gen: e.Gen, first: e.First, action: e.Action, delay: e.Delay, attempt: e.Attempt, reason: e.Reason,
-			restart: e.RestartMe,
-		})
+	case drive.Decide:
+		s.forward(c, e.Leaf, e.Gen, &decision{gen: e.Gen, Decision: e.Decision})
 	case drive.Show:
 		s.sys.workers[e.Leaf].cell.show(e)
 	case drive.Hang:

@@ -104,13 +104,11 @@ func (w *worker) happened(c actor.Context, message any) bool {
 			return false
 		}
 		w.commit()
-	case *verdict:
+	case *decision:
 		if m.gen != w.gen {
 			return false
 		}
-		w.core.Decide(time.Now(), drive.Decision{
-			First: m.first, Action: m.action, Delay: m.delay, Attempt: m.attempt, Reason: m.reason, Restart: m.restart,
-		})
+		w.core.Decide(time.Now(), m.Decision)
 	case *control:
 		w.controls = append(w.controls, m)
 		w.core.Operate()

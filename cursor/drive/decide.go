@@ -5,54 +5,45 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
 
 // errTemporary is the reason of a temporary worker that went down with its siblings.
 var errTemporary = errors.New("temporary worker was stopped with its siblings, never restarted")
 
-// Report is a failure of an incarnation.
-type Report struct {
-	Failure supervision.Failure
-	First   store.Position // names what failed, to the worker; 0: nothing that is in flight
-	Crashes int            // of processes that handled the event before
-	Limit   int            // of the first batch of the next incarnation, 0 for none
-	Halve   bool           // a panic in a batch: the next incarnation gets a smaller one, nothing is charged
-}
-
-// Failed judges a failure.
-func (t *Tree) Failed(now time.Time, number int, gen uint64, report Report) []Effect {
-	switch l := t.reporter(number, gen); {
-	case l == nil, l.fate != live, l.fresh:
+// troubled judges a failure, unless the incarnation is about to be replaced anyway.
+func (t *Tree) troubled(now time.Time, l *leaf, u *Update) {
+	switch {
+	case l.fate != live, l.fresh:
 	case l.round != nil && l.round.kind == first:
-		t.emit(Fail{Err: report.Failure.Err})
+		t.emit(Fail{Err: u.Failure.Err})
 	default:
-		t.failed(now, l, report)
+		t.failed(now, l, u)
 	}
-	return t.take()
 }
 
-func (t *Tree) failed(now time.Time, l *leaf, report Report) {
-	l.limit = report.Limit
-	if report.Halve && l.node.Spec.Restart != supervision.Temporary {
-		t.halve(now, l, report)
+func (t *Tree) failed(now time.Time, l *leaf, u *Update) {
+	l.limit = u.Limit
+	if u.Kind == UpdateHalve && l.node.Spec.Restart != supervision.Temporary {
+		t.halve(now, l, u)
 		return
 	}
-	if report.Crashes > 0 {
-		l.judge.Remember(report.Failure.Event, report.Crashes)
+	if u.Crashes > 0 {
+		l.judge.Remember(u.Failure.Event, u.Crashes)
 	}
-	v := l.judge.Failed(now, report.Failure)
-	t.note(l.node, v, report.Failure.Stack)
+	v := l.judge.Failed(now, u.Failure)
+	t.note(l.node, v, u.Failure.Stack)
 	if t.final != nil && v.Action != supervision.ActionHalt {
 		return
 	}
 	switch v.Action {
 	case supervision.ActionRetry, supervision.ActionPark, supervision.ActionSkip:
-		restart := report.Failure.Panic && v.Action != supervision.ActionRetry
-		t.emit(Verdict{Leaf: l.number, Gen: l.gen, First: report.First, Verdict: v, RestartMe: restart})
+		t.emit(Decide{Leaf: l.number, Gen: l.gen, Decision: Decision{
+			First: u.First, Action: v.Action, Delay: v.Delay, Attempt: v.Attempt, Reason: v.Reason,
+			Restart: u.Failure.Panic && v.Action != supervision.ActionRetry,
+		}})
 	default:
-		t.decide(now, l, v, report.Failure.Stack)
+		t.decide(now, l, v, u.Failure.Stack)
 	}
 }
 
@@ -80,12 +71,12 @@ func (t *Tree) showRestarting(l *leaf, v supervision.Verdict, stack []byte) {
 // halve restarts a worker that panicked in a batch and did not say where: with half of it, and at
 // once, since it is not known yet which event is to blame. A batch can be halved 16 times at most
 // before something is committed or an event stands alone.
-func (t *Tree) halve(now time.Time, l *leaf, report Report) {
+func (t *Tree) halve(now time.Time, l *leaf, u *Update) {
 	if t.final != nil {
 		return
 	}
-	f := report.Failure
-	t.emit(Note{Kind: NoteHalved, Path: l.node.Path, Err: f.Err, Limit: report.Limit, Stack: f.Stack})
+	f := u.Failure
+	t.emit(Note{Kind: NoteHalved, Path: l.node.Path, Err: f.Err, Limit: u.Limit, Stack: f.Stack})
 	t.show(l, Restarting, f.Err)
 	t.restart(now, l, 0)
 }
@@ -150,21 +141,19 @@ func (t *Tree) callOff(l *leaf) {
 	}
 }
 
-// RestartMe restarts a worker that panicked, after the event was parked or skipped.
-func (t *Tree) RestartMe(now time.Time, number int, gen uint64) []Effect {
-	if l := t.reporter(number, gen); l != nil && l.fate == live && !l.fresh && t.final == nil {
+// restartMe restarts a worker that panicked, after the event was parked or skipped.
+func (t *Tree) restartMe(now time.Time, l *leaf) {
+	if l.fate == live && !l.fresh && t.final == nil {
 		t.show(l, Restarting, nil)
 		t.restart(now, l, 0)
 	}
-	return t.take()
 }
 
-// Ended says that the handler of an incarnation is done; it waits to be ended. That holds also where
+// ended takes that the handler of an incarnation is done; it waits to be ended. That holds also where
 // it was to be restarted with its siblings.
-func (t *Tree) Ended(now time.Time, number int, gen uint64) []Effect {
-	l := t.reporter(number, gen)
-	if l == nil || l.fate != live {
-		return nil
+func (t *Tree) ended(now time.Time, l *leaf) {
+	if l.fate != live {
+		return
 	}
 	permanent := l.node.Spec.Restart == supervision.Permanent
 	if !permanent {
@@ -184,7 +173,6 @@ func (t *Tree) Ended(now time.Time, number int, gen uint64) []Effect {
 		}
 	}
 	t.proceed(now, l.round)
-	return t.take()
 }
 
 // Crashed says that an actor has panicked outside of a handler, which only an error of ours can

@@ -2,13 +2,10 @@ package drive
 
 import (
 	"time"
-
-	"github.com/penstock-io/penstock/store"
-	"github.com/penstock-io/penstock/supervision"
 )
 
 // Effect is one thing to be done by whatever runs a tree: a Spawn, Begin, Drain, Abort, Kill,
-// Verdict, Show, Hang, Note, AllStarted, AllStopped or Fail. Those of one input are carried out in order.
+// Decide, Show, Hang, Note, AllStarted, AllStopped or Fail. Those of one input are carried out in order.
 type Effect interface{ effect() }
 
 // Cause is why an incarnation is started.
@@ -23,8 +20,7 @@ const (
 )
 
 type (
-	// Spawn makes an incarnation of a leaf, which acquires its checkpoint: [Tree.Acquired] takes the
-	// result. There is none of that leaf now.
+	// Spawn makes an incarnation of a leaf, which acquires its checkpoint, and reports that. There is none of that leaf now.
 	Spawn struct {
 		Leaf  int
 		Gen   uint64 // of the incarnation: its reports carry it
@@ -55,14 +51,11 @@ type (
 		Leaf int
 		Gen  uint64
 	}
-	// Verdict is the answer to a failure after which the incarnation continues: ActionRetry,
-	// ActionPark or ActionSkip.
-	Verdict struct {
-		Leaf  int
-		Gen   uint64
-		First store.Position // as reported
-		supervision.Verdict
-		RestartMe bool // it panicked: [Tree.RestartMe] is to be called when the verdict is done
+	// Decide is the answer to a failure after which the incarnation continues.
+	Decide struct {
+		Leaf int
+		Gen  uint64
+		Decision
 	}
 	// Show is a state that the worker comes into, unless its present one may not become it.
 	Show struct {
@@ -101,7 +94,7 @@ func (Begin) effect()      {}
 func (Drain) effect()      {}
 func (Abort) effect()      {}
 func (Kill) effect()       {}
-func (Verdict) effect()    {}
+func (Decide) effect()     {}
 func (Show) effect()       {}
 func (Hang) effect()       {}
 func (Note) effect()       {}

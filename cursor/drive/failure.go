@@ -26,7 +26,7 @@ const (
 type ruling struct {
 	outcome outcome
 	first   store.Position // names the failure; 0: it belongs to no event
-	deaths  int
+	crashes int
 	limit   int // of the next batch, 0 for that of the incarnation
 	delay   time.Duration
 	failure supervision.Failure
@@ -78,7 +78,7 @@ func refusedEvent(err error) store.Position {
 // again, or never, is obeyed at once.
 func classifyHandler(e *cursor.HandlerError) ruling {
 	r := ruling{
-		outcome: outcomeCharged, first: e.First, deaths: e.Crashes,
+		outcome: outcomeCharged, first: e.First, crashes: e.Crashes,
 		failure: supervision.Failure{Err: e.Cause(), Event: uint64(e.Event), Panic: e.Panic, Stack: e.Stack},
 	}
 	d, directed := supervision.DirectiveOf(e)

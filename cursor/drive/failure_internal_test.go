@@ -86,7 +86,7 @@ func TestAChargeNamesTheEventAndWhatIsKnownOfIt(t *testing.T) {
 		Err: &cursor.EventError{Position: 7, Err: errBroken},
 	}, false)
 	require.Equal(t, ruling{
-		outcome: outcomeCharged, first: 7, deaths: 2,
+		outcome: outcomeCharged, first: 7, crashes: 2,
 		failure: supervision.Failure{Err: errBroken, Event: 7, Panic: true, Stack: []byte("stack")},
 	}, r)
 }

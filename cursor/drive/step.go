@@ -106,8 +106,8 @@ const (
 type Update struct {
 	Kind  UpdateKind
 	First store.Position // names what failed, to the worker; 0: nothing that is in flight
-	// Deaths is how often the process ended while it handled the event before.
-	Deaths   int
+	// Crashes is how often the process ended while it handled the event before.
+	Crashes  int
 	Limit    int // of the first batch of the next incarnation, 0 for none
 	Failure  supervision.Failure
 	Event    store.Position

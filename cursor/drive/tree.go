@@ -12,8 +12,8 @@ import (
 // Tree decides about all workers of a tree. Each method is called with something that happened and
 // returns what to do about it, in order. A failure costs O(depth) and O(leaves that it concerns).
 //
-// Reports of an incarnation carry its generation; those of one that is no more are ignored, and so
-// are those of one that was told to end for a start with a fresh judge.
+// What is reported of an incarnation carries its generation; of one that is no more it is ignored, and
+// failures are so of one that was told to end for a start with a fresh judge.
 type Tree struct {
 	options  TreeOptions
 	groups   []group // depth first, the top first
@@ -213,27 +213,58 @@ func (t *Tree) reporter(number int, gen uint64) *leaf {
 	return nil
 }
 
-// Acquired says that an incarnation has acquired its checkpoint, or could not.
-func (t *Tree) Acquired(now time.Time, number int, gen uint64, err error) []Effect {
+// Report takes what an incarnation reports.
+func (t *Tree) Report(now time.Time, number int, gen uint64, u *Update) []Effect {
 	l := t.reporter(number, gen)
-	if l == nil || l.phase != leafStarting {
-		return nil // it was told to end meanwhile
+	if l == nil {
+		return nil
+	}
+	switch u.Kind {
+	case UpdateAcquired:
+		t.acquired(now, l, u)
+	case UpdateFailed, UpdateHalve:
+		t.troubled(now, l, u)
+	case UpdateRestart:
+		t.restartMe(now, l)
+	case UpdateEnded:
+		t.ended(now, l)
+	case UpdateRecovered:
+		if !l.fresh {
+			l.judge.Succeeded(now, 0)
+			l.limit = 0
+		}
+	case UpdatePassed:
+		if !l.fresh {
+			l.judge.Passed(now, uint64(u.Event))
+			l.limit = 0
+		}
+	case UpdateMoved:
+		t.forgive(l)
+	case UpdateStoreFailed:
+		t.emit(Fail{Err: u.Err})
+	case UpdateHalved, UpdateDecided: // nothing is to be decided
+	}
+	return t.take()
+}
+
+// acquired takes that an incarnation has acquired its checkpoint, or could not.
+func (t *Tree) acquired(now time.Time, l *leaf, u *Update) {
+	if l.phase != leafStarting {
+		return // it was told to end meanwhile
 	}
 	switch inFirst := l.round != nil && l.round.kind == first; {
-	case err != nil && inFirst:
-		t.problems = append(t.problems, Problem{Path: l.node.Path, Err: err})
+	case u.Err == nil:
+		t.acquiredWell(now, l)
+	case inFirst:
+		t.problems = append(t.problems, Problem{Path: l.node.Path, Err: u.Err})
 		l.fate = halted
 		t.kill(now, l)
 		t.proceed(now, l.round)
-	case errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrPoisoned):
-		t.emit(Fail{Err: err})
-	case err != nil && l.fresh:
-	case err != nil:
-		t.failed(now, l, Report{Failure: notAcquired(err), Limit: l.limit})
-	default:
-		t.acquiredWell(now, l)
+	case errors.Is(u.Err, store.ErrClosed), errors.Is(u.Err, store.ErrPoisoned):
+		t.emit(Fail{Err: u.Err})
+	case !l.fresh:
+		t.failed(now, l, &Update{Failure: notAcquired(u.Err), Limit: l.limit})
 	}
-	return t.take()
 }
 
 // notAcquired is the failure of a leaf that could not acquire its checkpoint. A newer owner keeps it.
@@ -261,24 +292,6 @@ func (t *Tree) acquiredWell(now time.Time, l *leaf) {
 func (t *Tree) begin(l *leaf) {
 	t.move(l, leafBegun)
 	t.emit(Begin{Leaf: l.number, Gen: l.gen})
-}
-
-// Recovered says that an incarnation has committed something for the first time.
-func (t *Tree) Recovered(now time.Time, number int, gen uint64) []Effect {
-	if l := t.reporter(number, gen); l != nil && !l.fresh {
-		l.judge.Succeeded(now, 0)
-		l.limit = 0
-	}
-	return nil
-}
-
-// Passed says that an event is done that failed before.
-func (t *Tree) Passed(now time.Time, number int, gen uint64, event store.Position) []Effect {
-	if l := t.reporter(number, gen); l != nil && !l.fresh {
-		l.judge.Passed(now, uint64(event))
-		l.limit = 0
-	}
-	return nil
 }
 
 // Rewound says that an operator has moved a worker in the log: what it failed at before does not

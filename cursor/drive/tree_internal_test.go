@@ -275,7 +275,7 @@ func TestAStoreThatFailsEndsTheSystemAndNoWorkerIsToBlame(t *testing.T) {
 		w := running(t, "t(x)")
 		w.trouble("x", fails).trouble("x", goes)
 		w.happen(event{kind: timePasses})
-		w.do(w.tree.Acquired(w.now, 0, w.actors[0].gen, err))
+		w.report(0, Update{Err: err})
 		require.ErrorIs(t, w.failed, err)
 		require.Equal(t, Starting, w.shown[0])
 	}
@@ -287,21 +287,14 @@ func TestReportsOfAnIncarnationThatIsNoMoreAreIgnored(t *testing.T) {
 	w.trouble("x", fails).settle()
 	before := w.String()
 	tree := w.tree
-	for name, input := range map[string]func() []Effect{
-		"acquired": func() []Effect { return tree.Acquired(w.now, 0, old, errBroken) },
-		"failed": func() []Effect {
-			return tree.Failed(w.now, 0, old, Report{Failure: supervision.Failure{Err: errBroken}})
-		},
-		"recovered": func() []Effect { return tree.Recovered(w.now, 0, old) },
-		"passed":    func() []Effect { return tree.Passed(w.now, 0, old, 1) },
-		"restart":   func() []Effect { return tree.RestartMe(w.now, 0, old) },
-		"ended":     func() []Effect { return tree.Ended(w.now, 0, old) },
-		"gone":      func() []Effect { return tree.Gone(w.now, 0, old) },
-		"crashed":   func() []Effect { return tree.Crashed(w.now, 0, old, supervision.Failure{}) },
-	} {
-		require.Empty(t, input(), name)
-		require.Equal(t, before, w.String(), name)
+	for kind := UpdateAcquired; kind <= UpdateStoreFailed; kind++ {
+		u := &Update{Kind: kind, Err: errBroken, Failure: supervision.Failure{Err: errBroken}, Event: 1}
+		require.Empty(t, tree.Report(w.now, 0, old, u))
+		require.Equal(t, before, w.String())
 	}
+	require.Empty(t, tree.Gone(w.now, 0, old))
+	require.Empty(t, tree.Crashed(w.now, 0, old, supervision.Failure{}))
+	require.Equal(t, before, w.String())
 }
 
 func TestALeafThatDisappearsEndsTheSystem(t *testing.T) {
@@ -312,15 +305,15 @@ func TestALeafThatDisappearsEndsTheSystem(t *testing.T) {
 func TestAPanicOfABatchHalvesTheNextOneAndAnEventThatIsDoneEndsThat(t *testing.T) {
 	w := running(t, "t(a)")
 	f := supervision.Failure{Err: errBroken, Panic: true}
-	w.do(w.tree.Failed(w.now, 0, w.actors[0].gen, Report{Failure: f, Halve: true, Limit: 8}))
+	w.report(0, Update{Kind: UpdateHalve, Failure: f, Limit: 8})
 	w.settle()
 	require.Equal(t, begun, w.now, "at once")
 	require.Equal(t, 8, w.actors[0].spawn.Limit)
 	f.Event = 7
-	w.do(w.tree.Failed(w.now, 0, w.actors[0].gen, Report{Failure: f, First: 7, Limit: 8}))
+	w.report(0, Update{Kind: UpdateFailed, Failure: f, First: 7, Limit: 8})
 	w.settle()
 	require.Equal(t, []uint64{7}, w.actors[0].spawn.Failing)
-	w.do(w.tree.Passed(w.now, 0, w.actors[0].gen, 7))
+	w.report(0, Update{Kind: UpdatePassed, Event: 7})
 	w.trouble("a", asksAgain).settle()
 	require.Equal(t, Spawn{Leaf: 0, Gen: 4, Cause: Restart, Later: true, Failing: w.actors[0].spawn.Failing}, w.actors[0].spawn)
 	require.Empty(t, w.actors[0].spawn.Failing)
@@ -328,20 +321,19 @@ func TestAPanicOfABatchHalvesTheNextOneAndAnEventThatIsDoneEndsThat(t *testing.T
 
 func TestAVerdictAfterWhichTheWorkerContinuesIsSentToIt(t *testing.T) {
 	w := running(t, "t(a)")
-	gen := w.actors[0].gen
 	for _, err := range []error{errBroken, supervision.Park(errBroken), supervision.Skip(errBroken)} {
-		w.do(w.tree.Failed(w.now, 0, gen, Report{Failure: supervision.Failure{Err: err, Event: 3}, First: 3}))
+		w.report(0, Update{Kind: UpdateFailed, Failure: supervision.Failure{Err: err, Event: 3}, First: 3})
 	}
 	var got []supervision.Action
 	for _, v := range w.asked[0] {
 		require.Equal(t, store.Position(3), v.First)
-		require.False(t, v.RestartMe)
+		require.False(t, v.Restart)
 		got = append(got, v.Action)
 	}
 	require.Equal(t, []supervision.Action{supervision.ActionRetry, supervision.ActionPark, supervision.ActionSkip}, got)
 	f := supervision.Failure{Err: supervision.Park(errBroken), Event: 3, Panic: true}
-	w.do(w.tree.Failed(w.now, 0, gen, Report{Failure: f, First: 3}))
-	require.True(t, w.asked[0][3].RestartMe)
+	w.report(0, Update{Kind: UpdateFailed, Failure: f, First: 3})
+	require.True(t, w.asked[0][3].Restart)
 }
 
 func TestAnOperatorWhoMovesAWorkerLetsTheGroupsAboveForgetToo(t *testing.T) {
@@ -361,17 +353,17 @@ func TestAFailureCostsWhatItConcernsNotWhatThereIs(t *testing.T) {
 	tree := grown("t(" + strings.TrimSpace(strings.Repeat(group+" ", leaves/100)) + ")")
 	require.Len(t, tree.Start(begun), 2*leaves, "show, spawn")
 	for i := range leaves {
-		tree.Acquired(begun, i, tree.leaves[i].gen, nil)
+		tree.Report(begun, i, tree.leaves[i].gen, &Update{})
 	}
 	require.Len(t, tree.Begin(), leaves)
 	now := begun
 	fail := func() []Effect {
 		f := supervision.Failure{Err: errBroken, Panic: true}
-		effects := tree.Failed(now, failing, tree.leaves[failing].gen, Report{Failure: f})
+		effects := tree.Report(now, failing, tree.leaves[failing].gen, &Update{Kind: UpdateFailed, Failure: f})
 		effects = append(effects, tree.Gone(now, failing, tree.leaves[failing].gen)...)
 		now, _ = tree.Next()
 		effects = append(effects, tree.Tick(now)...)
-		return append(effects, tree.Acquired(now, failing, tree.leaves[failing].gen, nil)...)
+		return append(effects, tree.Report(now, failing, tree.leaves[failing].gen, &Update{})...)
 	}
 	require.Len(t, fail(), 4+2+2, "note, show, abort, kill; show, spawn; note, begin")
 	now = now.Add(time.Hour)

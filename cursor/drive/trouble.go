@@ -113,7 +113,7 @@ func (w *Worker) charge(r ruling) {
 	if r.first == 0 && w.phase == workerWorking {
 		w.enter(workerWaiting)
 	}
-	w.report(Update{Kind: UpdateFailed, First: r.first, Deaths: r.deaths, Limit: r.limit, Failure: r.failure})
+	w.report(Update{Kind: UpdateFailed, First: r.first, Crashes: r.crashes, Limit: r.limit, Failure: r.failure})
 }
 
 func (w *Worker) loseRace(r ruling) {

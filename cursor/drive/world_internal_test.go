@@ -89,7 +89,7 @@ type world struct {
 	started int
 	stopped bool
 	failed  error
-	asked   map[int][]Verdict // by leaf
+	asked   map[int][]Decision // by leaf
 	notes   []NoteKind
 }
 
@@ -107,7 +107,7 @@ func newWorld(t testing.TB, text string) *world {
 }
 
 func worldOf(t testing.TB, tree *Tree) *world {
-	w := &world{t: t, tree: tree, now: begun, asked: make(map[int][]Verdict)}
+	w := &world{t: t, tree: tree, now: begun, asked: make(map[int][]Decision)}
 	w.actors = make([]actorModel, len(tree.leaves))
 	w.shown = make([]State, len(tree.leaves))
 	w.do(tree.Start(w.now))
@@ -157,9 +157,9 @@ func (w *world) one(e Effect) {
 		w.actor(e.Leaf, e.Gen).aborted = true
 	case Kill:
 		w.actor(e.Leaf, e.Gen).killed = true
-	case Verdict:
+	case Decide:
 		w.actor(e.Leaf, e.Gen)
-		w.asked[e.Leaf] = append(w.asked[e.Leaf], e)
+		w.asked[e.Leaf] = append(w.asked[e.Leaf], e.Decision)
 	case Show:
 		if w.shown[e.Leaf].MayBecome(e.State) {
 			w.shown[e.Leaf] = e.State
@@ -294,21 +294,21 @@ func (w *world) happen(e event) {
 	switch e.kind {
 	case acquires:
 		a.acquired = true
-		w.do(w.tree.Acquired(w.now, e.leaf, a.gen, nil))
+		w.report(e.leaf, Update{})
 	case cannotAcquire:
-		w.do(w.tree.Acquired(w.now, e.leaf, a.gen, errBroken))
+		w.report(e.leaf, Update{Err: errBroken})
 	case diskFull:
-		w.do(w.tree.Acquired(w.now, e.leaf, a.gen, store.ErrDiskFull))
+		w.report(e.leaf, Update{Err: store.ErrDiskFull})
 	case takenOver:
-		w.do(w.tree.Acquired(w.now, e.leaf, a.gen, &checkpoint.FencedError{}))
+		w.report(e.leaf, Update{Err: &checkpoint.FencedError{}})
 	case fails:
-		w.do(w.tree.Failed(w.now, e.leaf, a.gen, Report{Failure: f}))
+		w.report(e.leaf, Update{Kind: UpdateFailed, Failure: f})
 	case orders:
-		w.do(w.tree.Failed(w.now, e.leaf, a.gen, Report{Failure: supervision.Failure{Err: supervision.Halt(errBroken)}}))
+		w.report(e.leaf, Update{Kind: UpdateFailed, Failure: supervision.Failure{Err: supervision.Halt(errBroken)}})
 	case asksAgain:
-		w.do(w.tree.RestartMe(w.now, e.leaf, a.gen))
+		w.report(e.leaf, Update{Kind: UpdateRestart})
 	case ends:
-		w.do(w.tree.Ended(w.now, e.leaf, a.gen))
+		w.report(e.leaf, Update{Kind: UpdateEnded})
 	case crashes:
 		w.do(w.tree.Crashed(w.now, e.leaf, a.gen, f))
 	case goes:
@@ -329,6 +329,12 @@ func (w *world) happen(e event) {
 	case begins:
 		w.do(w.tree.Begin())
 	}
+}
+
+// report lets the incarnation of a leaf report something.
+func (w *world) report(leaf int, u Update) {
+	w.t.Helper()
+	w.do(w.tree.Report(w.now, leaf, w.actors[leaf].gen, &u))
 }
 
 // settle lets everything go well until nothing more happens.

@@ -28,12 +28,12 @@ func (w *worker) fail(out Outcome, err error) (Outcome, error) {
 	case errors.As(err, &handler):
 		return out, w.failHandler(handler)
 	case errors.Is(err, checkpoint.ErrFenced), errors.As(err, &key), errors.As(err, &room):
-		return out, w.judged(drive.Report{Failure: supervision.Failure{Err: supervision.Halt(err)}, Limit: w.began})
+		return out, w.judged(drive.Update{Kind: drive.UpdateFailed, Failure: supervision.Failure{Err: supervision.Halt(err)}, Limit: w.began})
 	case errors.As(err, &commit) && commit.Event > 0 && !errors.Is(err, store.ErrDiskFull):
 		return out, w.failRace(commit)
 	}
 	failure := supervision.Failure{Err: err, NoAttempt: errors.Is(err, store.ErrDiskFull)}
-	return out, w.judged(drive.Report{Failure: failure, Limit: w.began})
+	return out, w.judged(drive.Update{Kind: drive.UpdateFailed, Failure: failure, Limit: w.began})
 }
 
 func (w *worker) failRace(commit *cursor.CommitError) error {
@@ -43,7 +43,7 @@ func (w *worker) failRace(commit *cursor.CommitError) error {
 		return nil
 	}
 	failure := supervision.Failure{Err: commit, Event: uint64(commit.Event)}
-	return w.judged(drive.Report{Failure: failure, First: commit.Event, Limit: w.began})
+	return w.judged(drive.Update{Kind: drive.UpdateFailed, Failure: failure, First: commit.Event, Limit: w.began})
 }
 
 // failHandler charges an event that is known, and lets a batch that failed as a whole be handled in halves.
@@ -52,9 +52,9 @@ func (w *worker) failHandler(err *cursor.HandlerError) error {
 	f := supervision.Failure{Err: err.Cause(), Event: uint64(err.Event), Panic: err.Panic, Stack: err.Stack}
 	switch {
 	case err.Event != 0 || directed && (d.Action == supervision.ActionHalt || d.NoAttempt):
-		return w.judged(drive.Report{Failure: f, First: err.First, Crashes: err.Crashes, Limit: w.began})
+		return w.judged(drive.Update{Kind: drive.UpdateFailed, Failure: f, First: err.First, Crashes: err.Crashes, Limit: w.began})
 	case err.Panic:
-		return w.judged(drive.Report{Failure: f, Halve: true, Limit: max(1, err.Size/2)})
+		return w.judged(drive.Update{Kind: drive.UpdateHalve, Failure: f, Limit: max(1, err.Size/2)})
 	case d.Delay > 0:
 		w.waits[err.First] = wait{due: w.run.now.Add(d.Delay), reason: err}
 	default:

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/cursor/drive"
 )
 
 // step does what the worker's actor does between two messages. An error is a crash, or a fault of the test.
@@ -156,12 +157,12 @@ func (w *worker) moved(n int) {
 	w.attempt, w.reason = 0, nil
 	if w.recovering {
 		w.recovering = false
-		w.run.decides.Recovered(w.run.now, w.leaf, w.gen)
+		_ = w.report(&drive.Update{Kind: drive.UpdateRecovered})
 	}
 	for event := range w.trouble {
 		if event == 0 || w.runner.IsDone(event) {
 			delete(w.trouble, event)
-			w.run.decides.Passed(w.run.now, w.leaf, w.gen, event)
+			_ = w.report(&drive.Update{Kind: drive.UpdatePassed, Event: event})
 		}
 	}
 }

@@ -28,7 +28,7 @@ func (r *Run) plant() error {
 		if err := w.acquire(); err != nil {
 			return err
 		}
-		if err := r.do(r.decides.Acquired(r.now, w.leaf, w.gen, nil)); err != nil {
+		if err := w.report(&drive.Update{Kind: drive.UpdateAcquired}); err != nil {
 			return err
 		}
 	}
@@ -81,8 +81,8 @@ func (r *Run) one(effect drive.Effect) error {
 			w.close() // refused where another owner is the reason
 		}
 		return w.gone()
-	case drive.Verdict:
-		return r.all[e.Leaf].obey(e)
+	case drive.Decide:
+		return r.all[e.Leaf].decided(e.Decision)
 	case drive.Show:
 		r.all[e.Leaf].show(e)
 	case drive.Fail:
@@ -130,7 +130,7 @@ func (w *worker) start() error {
 	if crashed(err) {
 		return err
 	}
-	return w.run.do(w.run.decides.Acquired(w.run.now, w.leaf, w.gen, err))
+	return w.report(&drive.Update{Kind: drive.UpdateAcquired, Err: err})
 }
 
 // starts reports whether an incarnation is to be started now.
@@ -139,16 +139,21 @@ func (w *worker) starts() bool { return w.spawned != nil && !w.waits[0].due.Afte
 // over reports whether only an operator starts the worker again, if anything does.
 func (w *worker) over() bool { return w.shown == Halted || w.shown == Ended }
 
-// judged has the tree judge a failure, and does what it says.
-func (w *worker) judged(report drive.Report) error {
-	if _, known := w.trouble[report.First]; !known && !report.Halve {
-		w.trouble[report.First] = 0
-	}
-	return w.run.do(w.run.decides.Failed(w.run.now, w.leaf, w.gen, report))
+// report has the tree decide about what the incarnation reports.
+func (w *worker) report(u *drive.Update) error {
+	return w.run.do(w.run.decides.Report(w.run.now, w.leaf, w.gen, u))
 }
 
-// obey does what a verdict says after which the worker continues.
-func (w *worker) obey(v drive.Verdict) error {
+// judged has the tree judge a failure.
+func (w *worker) judged(u drive.Update) error {
+	if _, known := w.trouble[u.First]; !known && u.Kind == drive.UpdateFailed {
+		w.trouble[u.First] = 0
+	}
+	return w.report(&u)
+}
+
+// decided does what the answer to a failure says after which the worker continues.
+func (w *worker) decided(v drive.Decision) error {
 	if v.Action == supervision.ActionPark || v.Action == supervision.ActionSkip {
 		return w.park(v)
 	}
@@ -157,14 +162,14 @@ func (w *worker) obey(v drive.Verdict) error {
 }
 
 // park parks or skips an event, and has the worker restarted if it panicked there.
-func (w *worker) park(v drive.Verdict) error {
+func (w *worker) park(v drive.Decision) error {
 	decide := w.runner.Park
 	if v.Action == supervision.ActionSkip {
 		decide = w.runner.Skip
 	}
 	if err := decide(v.First, v.Reason, v.Attempt); err != nil {
 		failure := supervision.Failure{Err: supervision.Halt(errors.Join(err, v.Reason))}
-		return w.judged(drive.Report{Failure: failure, Limit: w.began})
+		return w.judged(drive.Update{Kind: drive.UpdateFailed, Failure: failure, Limit: w.began})
 	}
 	delete(w.trouble, v.First)
 	runner := w.runner
@@ -173,8 +178,8 @@ func (w *worker) park(v drive.Verdict) error {
 			return err
 		}
 	}
-	if v.RestartMe {
-		return w.run.do(w.run.decides.RestartMe(w.run.now, w.leaf, w.gen))
+	if v.Restart {
+		return w.report(&drive.Update{Kind: drive.UpdateRestart})
 	}
 	return nil
 }
@@ -182,7 +187,7 @@ func (w *worker) park(v drive.Verdict) error {
 // end is what the handler said.
 func (w *worker) end() error {
 	w.close()
-	return w.run.do(w.run.decides.Ended(w.run.now, w.leaf, w.gen))
+	return w.report(&drive.Update{Kind: drive.UpdateEnded})
 }
 
 // close writes where the incarnation ends. What it cannot write is read again.
