@@ -9,21 +9,22 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// Ownership tells a handler what stands behind it: a checkpoint, so that an event whose commit is not on disk comes again
-// even if the process dies.
+// Ownership is the checkpoint that a batch belongs to: an event whose commit is not on disk comes
+// again even if the process dies.
 type Ownership struct {
 	ID checkpoint.ID
-	// FirstName is the name that the checkpoint had first, which no rename changes: effects outside the store are
-	// told apart by it.
+	// FirstName is the name that the checkpoint had first, which no rename changes: effects outside
+	// the store are recognised by it.
 	FirstName checkpoint.ID
-	// Epoch of the owner. Effects outside the store may carry it, to refuse those of an earlier owner.
+	// Epoch of the owner. Effects outside the store may carry it, to refuse those of an earlier
+	// owner.
 	Epoch uint64
 	// Origin that positions belong to. A position that leaves the store means nothing without it.
 	Origin store.Origin
 }
 
-// Batch is what a handler gets: one or more events in order, and a place for its reactions to them. It must not be used
-// after the handler has returned, nor by several goroutines at once.
+// Batch is what a handler is called with: one or more events in order, and a place for its
+// reactions to them. See [Handler] for how it may be used.
 type Batch struct {
 	// Events is never empty. Read-only.
 	Events []store.Event
@@ -57,10 +58,11 @@ type deadline struct {
 type reaction struct {
 	event    int
 	proposal store.Proposal // encoded
-	given    store.Payload
+	original store.Payload
 }
 
-// NewBatch makes a batch by hand, to test a handler with. The zero Ownership stands for a worker without a checkpoint.
+// NewBatch makes a batch by hand, to test a handler with. The zero Ownership stands for a worker
+// without a checkpoint.
 func NewBatch(events []store.Event, w Ownership) *Batch {
 	b := &Batch{Events: events, events: events, begun: -1}
 	if w != (Ownership{}) {
@@ -69,9 +71,9 @@ func NewBatch(events []store.Event, w Ownership) *Batch {
 	return b
 }
 
-// Begin says that the handler is done with everything before Events[i] and works on that event now. If it panics, the
-// events before are committed with their reactions, and the error names this one. It panics itself when there is no
-// Events[i].
+// Begin says that the handler is done with everything before Events[i] and works on that event now.
+// If it panics, the events before are committed with their reactions, and the error names this one.
+// It panics itself when there is no Events[i].
 func (b *Batch) Begin(i int) {
 	_ = b.events[i]
 	b.begun = i
@@ -80,20 +82,21 @@ func (b *Batch) Begin(i int) {
 	}
 }
 
-// Replayed reports whether Events[i] is handled again because the worker was rewound behind it: it was handled before, with
-// its reactions. What is staged for it now is dropped, unless the rewind asked to emit again.
+// Replayed reports whether Events[i] is handled again because the worker was rewound to before it:
+// it was handled before, with its reactions. What is staged for it now is dropped, unless the
+// rewind says that it emits again.
 func (b *Batch) Replayed(i int) bool {
 	return b.again != nil && b.again.replayed != nil && b.again.replayed(b.events[i])
 }
 
-// Parked reports whether the events were set aside, and are handled again because an operator said so: they lie before others
-// that are done, and maybe behind some that are not.
+// Parked reports whether the events were parked, and are handled again because an operator ordered
+// it: they come before others that are done, and maybe after some that are not.
 func (b *Batch) Parked() bool { return b.again != nil && b.again.parked }
 
-// PassedOver returns, ascending, the positions that a worker with an ExternalPosition passes over when it moves its position to the last event
-// of the batch: of what is set aside since the batch before, so that it is not in this one. Who keeps the position
-// keeps these too, and knows then what is not handled before it. There may be some that it knows already. It is nil for
-// other workers.
+// PassedOver returns, ascending, the positions of the events that were parked since the batch
+// before and come before the last event of this one: a worker with an ExternalPosition that moves
+// it to that event passes over them. It stores them beside the position, and then knows which
+// events before it are not handled. Some may be stored already. It is nil for other workers.
 func (b *Batch) PassedOver() []store.Position {
 	if b.again == nil {
 		return nil
@@ -106,8 +109,8 @@ func (b *Batch) muted(i int) bool {
 	return b.again != nil && b.again.mutes != nil && b.again.mutes(b.events[i])
 }
 
-// Trace gives the chain of causes of Events[i], nearest first, as far as the store has them, at most 64. It is empty for a
-// batch made by hand.
+// Trace returns the chain of causes of Events[i], nearest first, as far as the store has them, at
+// most 64. It is empty for a batch made by hand.
 func (b *Batch) Trace(ctx context.Context, i int) []store.Event {
 	if b.own == nil {
 		return nil
@@ -120,39 +123,39 @@ func (b *Batch) React(i int, at store.Coordinate, p store.Payload) {
 	b.Propose(i, store.Proposal{At: at, Payload: p})
 }
 
-// Propose stages an event as a reaction to Events[i], which becomes its cause whatever p.Causation says. It is committed
-// in the batch that moves the checkpoint past Events[i], or never: a handler that fails at that event or before takes it
-// back. Reactions are written in the order of their events, those to one event in the order of the calls. It panics when
-// there is no Events[i].
+// Propose stages an event as a reaction to Events[i], which becomes its cause whatever p.Causation
+// says. It is committed in the batch that moves the checkpoint past Events[i], or never: a handler
+// that fails at that event or before drops it. Reactions are written in the order of their events,
+// those to one event in the order of the calls. It panics when there is no Events[i].
 //
-// The payload is encoded here and may be changed afterwards, except for the data of a [store.Raw]. One that the store would
-// refuse fails the handler at Events[i] once it returns.
+// The payload is encoded here and may be changed afterwards, except for the data of a [store.Raw].
+// One that the store would refuse fails the handler at Events[i] once it returns.
 func (b *Batch) Propose(i int, p store.Proposal) {
 	if b.muted(i) {
 		return
 	}
 	p.Causation = b.events[i].Causation()
-	given := p.Payload
-	if _, encoded := given.(store.Raw); !encoded {
+	original := p.Payload
+	if _, encoded := original.(store.Raw); !encoded {
 		var err error
 		if p, err = p.Encode(); err != nil && (b.invalid == nil || i < b.invalid.Index) {
 			b.invalid = &EventError{Index: i, Err: err}
 		}
 	}
-	b.staged = append(b.staged, reaction{event: i, proposal: p, given: given})
+	b.staged = append(b.staged, reaction{event: i, proposal: p, original: original})
 }
 
-// Staged gives the reactions in the order in which they would be committed.
+// Staged returns the reactions in the order in which they would be committed.
 func (b *Batch) Staged() []store.Proposal {
 	list := b.proposals(0, len(b.events))
 	for i := range list {
-		list[i].Payload = b.staged[i].given
+		list[i].Payload = b.staged[i].original
 	}
 	return list
 }
 
-// AtLeastOnce gives the witness, and false when the worker has no checkpoint: then an event comes again after a failure,
-// but not after the end of the process.
+// AtLeastOnce returns the ownership of the checkpoint, and false when the worker has none: then an
+// event comes again after a failure, but not after the end of the process.
 func (b *Batch) AtLeastOnce() (Ownership, bool) {
 	if b.ownership == nil {
 		return Ownership{}, false
@@ -160,7 +163,7 @@ func (b *Batch) AtLeastOnce() (Ownership, bool) {
 	return *b.ownership, true
 }
 
-// proposals gives the reactions to Events[from:to], nil when there are none.
+// proposals returns the reactions to Events[from:to], nil when there are none.
 func (b *Batch) proposals(from, to int) []store.Proposal {
 	if !slices.IsSortedFunc(b.staged, byEvent) {
 		slices.SortStableFunc(b.staged, byEvent)

@@ -8,10 +8,10 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// The calls in this file change what the worker does from now on. Each is one commit with an audit event in the reserved
-// scope; after a crash it is there whole or not at all. They need all tasks to be given back, or return [ErrInFlight],
-// and a checkpoint, or return [ErrNoCheckpoint]. With a dry run nothing of the change is written; what was handled
-// before is committed all the same.
+// The calls in this file change what the worker does from now on. Each is one commit with an audit
+// event in the reserved scope; after a crash it is there whole or not at all. They need all tasks
+// to be given back, or return [ErrInFlight], and a checkpoint, or return [ErrNoCheckpoint]. With a
+// dry run nothing of the change is written; what was handled before is committed all the same.
 
 // Operator is what can be done to a worker between two of its batches. A [Runner] is one.
 type Operator interface {
@@ -24,12 +24,12 @@ type Operator interface {
 
 var _ Operator = (*Runner)(nil)
 
-// Apply changes the checkpoint and continues where that leads: for a checkpoint.Rewind, SkipTo, Reset, Widen or Rebind.
-// After a rewind handlers see [Batch.Replayed] for what had been handled before; what was pending comes in its place in
-// the log, for the first time.
+// Apply changes the checkpoint and continues where that leads: for a checkpoint.Rewind, SkipTo,
+// Reset, Widen or Rebind. After a rewind handlers see [Batch.Replayed] for what had been handled
+// before; what was pending comes in its place in the log, for the first time.
 //
-// Errors: those of the change, checkpoint.ErrRunning for the others, [ErrExternalPosition], and a [*WorkerError] for a
-// region that does not fit the worker.
+// Errors: those of the change, checkpoint.ErrRunning for the others, [ErrExternalPosition], and a
+// [*WorkerError] for a region that does not fit the worker.
 func (r *Runner) Apply(ctx context.Context, c checkpoint.Change, q checkpoint.Request) (checkpoint.Outcome, error) {
 	if r.own.worker.ExternalPosition != nil {
 		return checkpoint.Outcome{}, r.own.wrap("change the checkpoint", ErrExternalPosition)
@@ -103,8 +103,8 @@ func requested(ctx context.Context, r *Runner, what string, q checkpoint.Request
 	return settled(ctx, r, what)
 }
 
-// Pause keeps over restarts that the worker is paused: until a time, or with the zero time until it is resumed. The
-// caller that runs the worker has to heed it; the runner itself does not.
+// Pause keeps over restarts that the worker is paused: until a time, or with the zero time until it
+// is resumed. The caller that runs the worker has to heed it; the runner itself does not.
 func (r *Runner) Pause(ctx context.Context, until time.Time, q checkpoint.Request) error {
 	if err := requested(ctx, r, "pause", q); err != nil || q.DryRun {
 		return err
@@ -125,9 +125,10 @@ func (r *Runner) Resume(ctx context.Context, q checkpoint.Request) error {
 	return note(ctx, r, checkpoint.Audit{Action: checkpoint.AuditResumed}, q, checkpoint.Resume(r.own.lease.ID()))
 }
 
-// Replay marks parked events to be handled again, between the batches of new ones, with a fresh count of attempts: the
-// event that failed of each key that is selected, and then what is held for it. It returns them by position. Once it is
-// committed a crash does not stop it: the next runner resumes it. Errors: [ErrNotParked].
+// Replay marks parked events to be handled again, between the batches of new ones, with a fresh
+// count of attempts: the event that failed of each key that is selected, and then what is held for
+// it. It returns them by position. Once it is committed a crash does not stop it: the next runner
+// resumes it. Errors: [ErrNotParked].
 func (r *Runner) Replay(ctx context.Context, which ParkedFilter, q checkpoint.Request) ([]checkpoint.Parked, error) {
 	if err := requested(ctx, r, "replay", q); err != nil {
 		return nil, err

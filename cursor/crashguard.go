@@ -5,9 +5,10 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// crashGuard finds the event that ends the process. After an end that was not in good order it is on: what may have been in
-// flight then is handled one by one, and before each of these events an attempt mark is made durable. A process that finds
-// the mark knows at which event its predecessor ended, and counts.
+// crashGuard finds the event that ends the process. After an end that was not in good order it is
+// on: what may have been in flight then is handled one by one, and before each of these events an
+// attempt mark is made durable. A process that finds the mark knows at which event its predecessor
+// ended, and counts.
 //
 //	off --arm--> on --begin(event)--> marked --survived--> on
 //	              ^                     |
@@ -37,7 +38,8 @@ func (g *crashGuard) on() bool {
 	return g.left > 0 && (g.win.floor() < g.until || g.list.replaying())
 }
 
-// expire turns the guard off once it is passed, for good: a replay that begins later is none of its business.
+// expire turns the guard off once it is passed, for good: a replay that begins later is none of its
+// business.
 func (g *crashGuard) expire() {
 	if g.left > 0 && !g.on() {
 		g.clear()
@@ -52,8 +54,8 @@ func (g *crashGuard) marked() store.Position {
 	return g.event
 }
 
-// begin moves the mark to an event, and returns how many processes ended at it. It counts as one more from then on, until the
-// attempt is survived or taken back.
+// begin moves the mark to an event, and returns how many processes ended at it. It counts as one
+// more from then on, until the attempt is survived or taken back.
 func (g *crashGuard) begin(event store.Position) (crashes int) {
 	if g.event != event {
 		g.event, g.crashes = event, 0
@@ -62,8 +64,8 @@ func (g *crashGuard) begin(event store.Position) (crashes int) {
 	return int(g.crashes) - 1
 }
 
-// survived takes the attempt that began last off the count: the process lives, or the attempt was not made. The guard may have
-// been cleared meanwhile.
+// survived takes the attempt that began last off the count: the process lives, or the attempt was
+// not made. The guard may have been cleared meanwhile.
 func (g *crashGuard) survived() {
 	if g.crashes > 0 {
 		g.crashes--

@@ -12,19 +12,21 @@ import (
 
 // Canal is what events can be pulled from.
 type Canal interface {
-	// PullBatch returns at least one and at most limit events, waiting for the first at most the given time; none when
-	// the wait is over, or when limit is 0, which moves nothing. An error is terminal when it wraps [store.ErrClosed].
+	// PullBatch returns at least one and at most limit events, waiting for the first at most the
+	// given time; none when the wait is over, or when limit is 0, which moves nothing. An error is
+	// terminal when it wraps [store.ErrClosed].
 	PullBatch(ctx context.Context, limit int, wait time.Duration) ([]store.Event, error)
 }
 
 // Options of a [Cursor]. The zero value reads from the beginning and remembers nothing.
 type Options struct {
-	// ID names the checkpoint. Empty means none: Commit and Rollback work within the life of the cursor.
+	// ID names the checkpoint. Empty means none: Commit and Rollback work within the life of the
+	// cursor.
 	ID checkpoint.ID
 	// Start is where a cursor without a checkpoint begins.
 	Start store.From
-	// SyncCheckpoints makes Commit wait until a power cut cannot undo it. Otherwise it survives the death of the
-	// process at once, and a power cut some 10 ms later.
+	// SyncCheckpoints makes Commit wait until a power cut cannot undo it. Otherwise it survives the
+	// death of the process at once, and a power cut some 10 ms later.
 	SyncCheckpoints bool
 	// Gaps is how many gap observations are kept until [Cursor.TakeGaps]; 0 keeps none.
 	Gaps int
@@ -55,16 +57,17 @@ func (p place) pass(events []store.Event, scanned store.Position) place {
 	return place{scanned: max(p.scanned, scanned), delivered: p.delivered}
 }
 
-// move is the checkpoint of a reader that has nothing in hand.
+// move is the checkpoint of a reader that has nothing in flight.
 func (p place) move() checkpoint.Move {
 	return checkpoint.Move{Scanned: p.scanned, Delivered: p.delivered, Clean: true}
 }
 
 func placeOf(r checkpoint.Record) place { return place{scanned: r.Scanned, delivered: r.Delivered} }
 
-// Open returns a cursor. With an ID it acquires the checkpoint, a commit that fences whoever used the ID before, and
-// goes on where that one committed last; the errors are those of [checkpoint.Acquire]. Without one, a start beyond the head is
-// a [checkpoint.AheadError]. There is nothing to close.
+// Open returns a cursor. With an ID it acquires the checkpoint, a commit that fences the cursor
+// that used the ID before, and resumes where that one committed last; the errors are those of
+// [checkpoint.Acquire]. Without one, a start beyond the head is a [checkpoint.AheadError]. There is
+// nothing to close.
 func Open(ctx context.Context, st *store.Store, region store.Region, o Options) (*Cursor, error) {
 	if err := region.Validate(); err != nil {
 		return nil, fmt.Errorf("cursor: %w", err)
@@ -90,8 +93,8 @@ func Open(ctx context.Context, st *store.Store, region store.Region, o Options) 
 	return c, nil
 }
 
-// startAt is where a reader without a checkpoint begins. A position that the log has not reached is of another log, or wrong:
-// to wait until it is reached would be to skip what comes before.
+// startAt is where a reader without a checkpoint begins. A position that the log has not reached is
+// of another log, or wrong: to wait until it is reached would be to skip what comes before.
 func startAt(ctx context.Context, st *store.Store, from store.From) (place, error) {
 	start, err := st.Resolve(ctx, from)
 	if err != nil {
@@ -106,9 +109,10 @@ func startAt(ctx context.Context, st *store.Store, from store.From) (place, erro
 // Position up to which everything that matches was delivered.
 func (c *Cursor) Position() store.Position { return c.at.scanned }
 
-// All is one pass: the events between the position and the head as it is when the loop begins. An event counts as
-// delivered when the body of the loop gets it, so a Commit in the body covers it, and a loop that is left can be gone on
-// with. After a Rollback in the body the pass goes on from the committed position. An error ends the pass.
+// All is one pass: the events between the position and the head as it is when the loop begins. An
+// event counts as delivered when the body of the loop gets it, so a Commit in the body covers it,
+// and a loop that is left can be resumed. After a Rollback in the body the pass continues from the
+// committed position. An error ends the pass.
 func (c *Cursor) All(ctx context.Context) iter.Seq2[store.Event, error] {
 	return func(yield func(store.Event, error) bool) {
 		head := c.st.Head()
@@ -125,8 +129,8 @@ func (c *Cursor) All(ctx context.Context) iter.Seq2[store.Event, error] {
 	}
 }
 
-// deliver hands out a page event by event. It stops early, without asking for an end, when the body of the loop moved
-// the cursor: the page is of no use then.
+// deliver hands out a page event by event. It stops early, without an end of the loop, when the
+// body of the loop moved the cursor: the page is of no use then.
 func (c *Cursor) deliver(page store.Page, yield func(store.Event, error) bool) (more bool) {
 	for i, e := range page.Events {
 		c.gaps.observe(c.at.delivered, e.Position, nil)
@@ -152,9 +156,9 @@ func (c *Cursor) Poll(ctx context.Context) (store.Event, bool, error) {
 	return events[0], true, nil
 }
 
-// PollBatch returns up to limit of the next events, at most [MaxBatchSize]; none when there are none up to the present
-// head. Limit 0 gives none and moves nothing, a negative one is a [store.InvalidError]. Its cost grows with what it
-// returns, not with the log.
+// PollBatch returns up to limit of the next events, at most [MaxBatchSize]; none when there are
+// none up to the present head. Limit 0 returns none and moves nothing, a negative one is a
+// [store.InvalidError]. Its cost grows with what it returns, not with the log.
 func (c *Cursor) PollBatch(ctx context.Context, limit int) ([]store.Event, error) {
 	if limit < 0 {
 		return nil, &store.InvalidError{Field: "limit", Rule: "must not be negative", Value: fmt.Sprint(limit)}
@@ -175,11 +179,13 @@ func (c *Cursor) PollBatch(ctx context.Context, limit int) ([]store.Event, error
 	return page.Events, nil
 }
 
-// TakeGaps gives the gaps observed since the last call, oldest first, and how many were dropped since to make room.
+// TakeGaps returns the gaps observed since the last call, oldest first, and how many were dropped
+// since to make room.
 func (c *Cursor) TakeGaps() (taken []Gap, dropped uint64) { return c.gaps.take() }
 
-// PullBatch is [Cursor.PollBatch], but waits up to the given time for the first event; a wait of 0 or less only looks.
-// It sleeps until the head moves and asks nobody meanwhile. A context that ends is an error, a wait that is over is not.
+// PullBatch is [Cursor.PollBatch], but waits up to the given time for the first event; a wait of 0
+// or less only looks. It sleeps until the head moves, and does not poll meanwhile. A context that
+// ends is an error, a wait that is over is not.
 func (c *Cursor) PullBatch(ctx context.Context, limit int, wait time.Duration) ([]store.Event, error) {
 	if limit <= 0 || wait <= 0 {
 		return c.PollBatch(ctx, limit)
@@ -191,7 +197,8 @@ func (c *Cursor) PullBatch(ctx context.Context, limit int, wait time.Duration) (
 		if err != nil || len(events) > 0 {
 			return events, err
 		}
-		// Nothing is lost between the look and the wait: it returns at once if the head is beyond by now.
+		// Nothing is lost between the look and the wait: it returns at once if the head is beyond
+		// by now.
 		if _, err = c.st.Wait(waiting, c.at.scanned); err == nil {
 			continue
 		}
@@ -202,9 +209,9 @@ func (c *Cursor) PullBatch(ctx context.Context, limit int, wait time.Duration) (
 	}
 }
 
-// Commit makes the present position the one to go on from: after a [Cursor.Rollback], and with an ID after a restart
-// too. It does nothing when nothing moved. Once begun it is not cut short by ctx. An error that wraps
-// [checkpoint.ErrFenced] means that the ID belongs to someone else now.
+// Commit makes the present position the one to resume from: after a [Cursor.Rollback], and with an
+// ID after a restart too. It does nothing when nothing moved. Once begun it is not cut short by
+// ctx. An error that wraps [checkpoint.ErrFenced] means that the ID belongs to another owner now.
 func (c *Cursor) Commit(ctx context.Context) error {
 	if c.at == c.kept {
 		return nil
@@ -226,12 +233,12 @@ func (c *Cursor) Commit(ctx context.Context) error {
 // Rollback goes back to the position committed last, or to the start.
 func (c *Cursor) Rollback() { c.at = c.kept }
 
-// nextPage reads on until it has an event or has looked at everything up to upTo, at least once: a closed store is
-// noticed although there is nothing to read.
+// nextPage reads on until it has an event or has looked at everything up to upTo, at least once: a
+// closed store is noticed although there is nothing to read.
 func nextPage(
 	ctx context.Context, st *store.Store, region store.Region, after, upTo store.Position, limit int,
 ) (store.Page, error) {
-	// To the store 0 means the head. It is what upTo is in an empty log, where 1 asks for as little.
+	// To the store 0 means the head. It is what upTo is in an empty log, where 1 means as little.
 	upTo = max(upTo, 1)
 	limit = min(limit, MaxBatchSize)
 	for at := after; ; {

@@ -7,13 +7,14 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// An event that failed is named by the HandlerError.First or CommitError.Event of the failure. It waits at the head of its
-// queue for one of three decisions.
+// An event that failed is named by the HandlerError.First or CommitError.Event of the failure. It
+// waits at the head of its queue for one of three decisions.
 
 // errNotFailed is the error of a decision about an event that does not wait for one.
 var errNotFailed = errors.New("the event has not failed")
 
-// IsFailed reports whether the event at a position failed and waits for [Runner.Retry], [Runner.Park] or [Runner.Skip].
+// IsFailed reports whether the event at a position failed and waits for [Runner.Retry],
+// [Runner.Park] or [Runner.Skip].
 func (r *Runner) IsFailed(first store.Position) bool { return r.next.failed(first) != nil }
 
 // Retry lets an event that failed be handled again.
@@ -23,8 +24,9 @@ func (r *Runner) Retry(first store.Position) {
 	}
 }
 
-// Park parks an event that failed, and holds what follows of its key. It is durable with the next [Runner.Commit]. Errors:
-// [ErrNoCheckpoint], [*ParkLimitError], [*KeyError], and then nothing is changed.
+// Park parks an event that failed, and holds what follows of its key. It is durable with the next
+// [Runner.Commit]. Errors: [ErrNoCheckpoint], [*ParkLimitError], [*KeyError], and then nothing is
+// changed.
 func (r *Runner) Park(first store.Position, reason error, attempts int) error {
 	q := r.next.failed(first)
 	switch {
@@ -44,8 +46,8 @@ func (r *Runner) Park(first store.Position, reason error, attempts int) error {
 	return nil
 }
 
-// Skip discards an event that failed: it counts as done, and an audit event says so. It is durable with the next
-// [Runner.Commit].
+// Skip discards an event that failed: it counts as done, and an audit event says so. It is durable
+// with the next [Runner.Commit].
 func (r *Runner) Skip(first store.Position, reason error, attempts int) error {
 	q := r.next.failed(first)
 	if q == nil {

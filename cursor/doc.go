@@ -1,38 +1,60 @@
 // Package cursor reads the log in order and moves a checkpoint along: pull, handle, commit.
 //
-// Most programs need only [Worker], [Batch] and [FailedAt]: they describe a worker and give it to package actors, which runs
-// it. A [Cursor] is for a loop of one's own; what only pulls from one takes a [Canal], so that its test can be given events
-// made by hand. A [Runner] is for who runs workers.
+// Most programs need only [Worker], [Batch] and [FailedAt]: they describe a worker and hand it to
+// package actors, which runs it. A [Cursor] is for a loop of one's own; code that only pulls from
+// one takes a [Canal], so that its test can feed it events made by hand. A [Runner] is for packages
+// that run workers.
 //
 //	store    1 2 3 4 5 6 7 8 9          head = 9
 //	             | .   |   |            the region matches 3, 6 and 8
 //	             v     v   v
 //	Cursor   All, Poll, PollBatch, PullBatch; Commit, Rollback         pulled by hand; Subscription: the same, lossy
 //	Runner   page -> queues -> Worker.Handle(Batch) -> reactions + checkpoint     one Step, or one Task of each lane, at a time
-//	                   ^  |                             + what is set aside = ONE batch of the store
-//	                   |  +-- an event that failed: Again, or Park with what follows of its key, or Skip
-//	                   +----- Replay: what was set aside is handled again
+//	                   ^  |                             + what is parked = ONE batch of the store
+//	                   |  +-- an event that failed: Retry, or Park with what follows of its key, or Skip
+//	                   +----- Replay: what was parked is handled again
 //
-// Whatever the shape, positions strictly increase, every visible event of the region comes once in a pass, and nothing
-// beyond the head of the store comes at all. A position means "scanned to": everything up to it was delivered and
-// handled, or does not match. So a narrow region keeps up with a busy log, and a restart does not read it again.
+// Whatever the shape, positions strictly increase, every visible event of the region comes once in
+// a pass, and nothing beyond the head of the store comes at all. A position means "scanned to":
+// everything up to it was delivered and handled, or does not match. So a narrow region keeps up
+// with a busy log, and a restart does not read it again.
 //
-// A [Worker] is the description of a reader that handles batches: a plain value. A [Runner] executes it, one step at a
-// time, on the goroutine of its caller. When a step fails, what was handled before the failure is committed, with its
-// reactions; the rest waits in the runner. When the process dies, everything since the last commit is read
-// again. Reactions are in the log exactly once in both cases, because they and the checkpoint that says so are one
-// write, and because a runner whose checkpoint was acquired by another is refused with its reactions.
+// A [Worker] is the description of a reader that handles batches: a plain value. A [Runner]
+// executes it, one step at a time, on the goroutine of its caller. When a step fails, what was
+// handled before the failure is committed, with its reactions; the rest waits in the runner. When
+// the process dies, everything since the last commit is read again. Reactions are in the log
+// exactly once in both cases, because they and the checkpoint that says so are one write, and
+// because a runner whose checkpoint was acquired by another is refused with its reactions.
 //
-// A worker with an ExternalPosition keeps its position itself, where it saves what it makes: the database of a projection. It is asked for
-// it by each new runner, see [ResumeState], and its batches say what is set aside ([Batch.PassedOver], [Batch.Parked]), so that what it
-// keeps can be exact without the log.
+// A worker with an ExternalPosition keeps its position itself, where it saves its results: the
+// database of a projection. The function is called by each new runner, see [ResumeState], and
+// batches say what is parked ([Batch.PassedOver], [Batch.Parked]), so that what the worker stores
+// can be exact without the log.
 //
-// What it must not know: actors and mailboxes, who retries and when, typed events.
+// With lanes, events of one key are a queue of their own, and while one is handled, or waits for
+// another try, the others continue. The checkpoint then names the events that are not done one by
+// one, so a restart repeats nothing that was done. Pause, Apply, Replay and Discard change what a
+// runner does next, each as one commit with an audit event.
 //
-// Lanes: events of one key are a queue of their own, and while one is handled, or waits for another try, the others go on.
-// The checkpoint then names the events that are not done one by one, so a restart repeats nothing that was done. Pause,
-// Apply, Replay and Discard change what a runner does next, each as one commit with an audit event.
+// # The parts of a runner
 //
-// It starts no goroutine and takes no lock; [Task.Run] may be called on any goroutine. A [Cursor], a [Runner] and a [Batch] belong to one goroutine at a time; a
-// [Worker] is a value that may be shared.
+// Each part knows only the parts below it that it is given; the runner connects them.
+//
+//	feed         reads pages of the log into the queues            readAhead: small batches from larger pages
+//	schedule     chooses the queue that is handled next             replays: parked events, read again
+//	parking      decides which events are parked or held
+//	outbox       writes: reactions, parked events, checkpoint       taskRange: split where a batch is refused
+//	crashGuard   finds the event at which the process ends
+//	parkedList   what is parked, by key                             ParkedFilter: a part of it
+//	window       what was read and is not done: queues, frontier
+//	owner        the worker, its log and its lease
+//
+// # Rules
+//
+// It must not know: actors and mailboxes, who retries and when, typed events.
+//
+// It starts no goroutine and takes no lock. [Task.Run] may be called on any goroutine, and where
+// Worker.Timeout is set, a timer of the runtime ends the context of the handler on another one. A
+// [Cursor], a [Runner] and a [Batch] belong to one goroutine at a time; a [Worker] is a value that
+// may be shared.
 package cursor

@@ -13,19 +13,22 @@ var (
 	ErrWorker = errors.New("cursor: bad worker")
 	// ErrTimeout is the cause of the end of a handler's context when Worker.Timeout is over.
 	ErrTimeout = errors.New("cursor: timeout of the handler")
-	// ErrGoexit is the reason of a handler that ended its goroutine with runtime.Goexit, as the FailNow of package testing
-	// does.
+	// ErrGoexit is the reason of a handler that ended its goroutine with runtime.Goexit, as the
+	// FailNow of package testing does.
 	ErrGoexit = errors.New("cursor: handler called runtime.Goexit")
-	// ErrCrashLoop is the reason of an event that is not tried again because the process ended each time it was.
+	// ErrCrashLoop is the reason of an event that is not tried again because the process ended each
+	// time it was.
 	ErrCrashLoop = errors.New("cursor: the process ended each time while this event was handled")
-	// ErrInFlight is the error of a call that needs all tasks to be finished, and committed where they can be.
+	// ErrInFlight is the error of a call that needs all tasks to be finished, and committed where
+	// they can be.
 	ErrInFlight = errors.New("cursor: worker has events in flight")
-	// ErrNoCheckpoint is the error of a call that would write beside the checkpoint of a worker which has none.
+	// ErrNoCheckpoint is the error of a call that would write beside the checkpoint of a worker
+	// which has none.
 	ErrNoCheckpoint = errors.New("cursor: worker has no checkpoint to keep it beside")
 	// ErrNotParked says that no event is parked at a position, or for a key.
 	ErrNotParked = errors.New("cursor: not parked")
-	// ErrExternalPosition is the error of a call that moves a worker which keeps its position itself, see
-	// Worker.ExternalPosition.
+	// ErrExternalPosition is the error of a call that moves a worker which keeps its position
+	// itself, see Worker.ExternalPosition.
 	ErrExternalPosition = errors.New("cursor: worker keeps its position elsewhere: move it there")
 )
 
@@ -54,10 +57,11 @@ type EventError struct {
 	Err      error
 }
 
-// FailedAt is what a handler returns when it failed at Events[i] and is done with those before: they are committed, with
-// their reactions, and never come again. A handler that keeps something outside the store must therefore have saved what
-// those before changed; one that saves once for the whole batch returns the plain error instead, and all of it comes
-// again. FailedAt is never nil, even if err is.
+// FailedAt is what a handler returns when it failed at Events[i] and is done with those before:
+// they are committed, with their reactions, and never come again. A handler that keeps something
+// outside the store must therefore have saved what those before changed; one that saves once for
+// the whole batch returns the plain error instead, and all of it comes again. FailedAt is never
+// nil, even if err is.
 func FailedAt(i int, err error) error { return &EventError{Index: i, Err: err} }
 
 func (e *EventError) Error() string {
@@ -70,12 +74,14 @@ func (e *EventError) Error() string {
 // Unwrap returns the error of the handler.
 func (e *EventError) Unwrap() error { return e.Err }
 
-// HandlerError says that a handler failed: with an error, a panic, or reactions that the store refuses as invalid.
+// HandlerError says that a handler failed: with an error, a panic, or reactions that the store
+// refuses as invalid.
 type HandlerError struct {
 	Worker string
 	// Event is the position of the event it failed at, 0 when that is not known.
 	Event store.Position
-	// First is the position of the first event that is not done: that of Event, or the first one of the batch.
+	// First is the position of the first event that is not done: that of Event, or the first one of
+	// the batch.
 	First store.Position
 	// Size is the number of events that were handled together.
 	Size int
@@ -103,7 +109,8 @@ func (e *HandlerError) Error() string {
 	return fmt.Sprintf("cursor: worker %q: handler %s at event %d: %v", e.Worker, what, e.Event, e.Cause())
 }
 
-// Cause is what the handler itself said: Err, without the [EventError] around it that names the same event.
+// Cause is what the handler itself said: Err, without the [EventError] around it that names the
+// same event.
 func (e *HandlerError) Cause() error {
 	//nolint:errorlint // one that is wrapped further in is part of what the handler said
 	if named, ok := e.Err.(*EventError); ok && named.Err != nil && named.Position != 0 && named.Position == e.Event {
@@ -118,7 +125,8 @@ func (e *HandlerError) Unwrap() error { return e.Err }
 // CommitError says that a commit failed, and not because of the handler.
 type CommitError struct {
 	Worker string
-	// Event is the position of the event whose reactions were refused, 0 when it was not because of one.
+	// Event is the position of the event whose reactions were refused, 0 when it was not because of
+	// one.
 	Event store.Position
 	Err   error
 }

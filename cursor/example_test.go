@@ -86,8 +86,8 @@ type Totals struct {
 	UpTo   store.Position // saved in the same transaction as Orders
 }
 
-// Apply is one transaction. An event that was saved before the process died, or before a later one failed, comes again:
-// its position tells.
+// Apply is one transaction. An event that was saved before the process died, or before a later one
+// failed, comes again: its position tells.
 func (t *Totals) Apply(events []store.Event) {
 	for _, e := range events {
 		if e.Position > t.UpTo {
@@ -97,8 +97,8 @@ func (t *Totals) Apply(events []store.Event) {
 	}
 }
 
-// A worker keeps a projection up to date. What it saves and its checkpoint are two writes, so it may be given again what it
-// has saved.
+// A worker keeps a projection up to date. What it saves and its checkpoint are two writes, so it
+// may be given again what it has saved.
 func ExampleWorker() {
 	ctx := context.Background()
 	st, err := storetest.Open(store.Options{})
@@ -140,8 +140,6 @@ func ExampleWorker() {
 	}
 	fmt.Println(totals.Orders, "up to", totals.UpTo)
 	// Output:
-	// 0 committed: cursor: worker "totals": handler failed in a batch of 3: connection lost after the save
-	// 1 committed: <nil>
-	// 2 committed: <nil>
-	// map[order:1:2 order:2:1] up to 3
+	// 0 committed: cursor: worker "totals": handler failed in a batch of 3: connection lost after
+	// the save 1 committed: <nil> 2 committed: <nil> map[order:1:2 order:2:1] up to 3
 }

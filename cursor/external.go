@@ -10,29 +10,30 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// ResumeState is what Worker.ExternalPosition gets each time the worker starts: what the log knows of it. The function returns
-// the position after which to read. What is neither handled before its position nor parked here it gets again by returning a
-// position before that, and leaves out what it has handled: the log may have lost the list of what is parked, or the place
-// where the worker keeps its position may be an older copy.
+// ResumeState is what Worker.ExternalPosition gets each time the worker starts: what the log knows
+// of it. The function returns the position after which to read. What is neither handled before its
+// position nor parked here it gets again by returning a position before that, and leaves out what
+// it has handled: the log may have lost the list of what is parked, or the place where the worker
+// keeps its position may be an older copy.
 //
-// The position is kept with Ownership.Origin, since in another history it means nothing, and with Ownership.Epoch, so that an
-// earlier owner can be refused.
+// The position is kept with Ownership.Origin, since in another history it means nothing, and with
+// Ownership.Epoch, so that an earlier owner can be refused.
 type ResumeState struct {
 	Ownership
 	// Start is where a worker begins that has kept nothing yet: Worker.Start as it is now.
 	Start store.Position
-	// Parked is, ascending, what is parked, those included that are only held. It is handled when it is replayed, and not
-	// delivered before.
+	// Parked is, ascending, what is parked, those included that are only held. It is handled when
+	// it is replayed, and not delivered before.
 	Parked []store.Position
-	// Formerly are the names that the checkpoint had before, oldest first: the position may be kept under one of
-	// them still.
+	// Formerly are the names that the checkpoint had before, oldest first: the position may be kept
+	// under one of them still.
 	Formerly []checkpoint.ID
 
 	st *store.Store
 }
 
-// Skipped returns which of some events, ascending, were skipped or discarded, and not parked again since. It reads the audit
-// events of the worker.
+// Skipped returns which of some events, ascending, were skipped or discarded, and not parked again
+// since. It reads the audit events of the worker.
 func (s ResumeState) Skipped(ctx context.Context, events []store.Position) ([]store.Position, error) {
 	if len(events) == 0 || s.st == nil {
 		return nil, nil
@@ -56,8 +57,8 @@ func (s ResumeState) Skipped(ctx context.Context, events []store.Position) ([]st
 	}), nil
 }
 
-// resume takes the position from a worker that keeps it itself. A rewind or widening of the checkpoint means nothing to it,
-// and is refused rather than forgotten.
+// resume takes the position from a worker that keeps it itself. A rewind or widening of the
+// checkpoint means nothing to it, and is refused rather than forgotten.
 func (r *Runner) resume(ctx context.Context) error {
 	own := &r.own
 	if !own.external() {

@@ -7,8 +7,8 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// feed reads the log into the queues of the window: what the pass leaves out is dropped, and what belongs to a key with
-// parked events is held after them.
+// feed reads the log into the queues of the window: what the pass leaves out is dropped, and what
+// belongs to a key with parked events is held after them.
 type feed struct {
 	own     *owner
 	win     *window
@@ -17,8 +17,8 @@ type feed struct {
 	ahead   readAhead
 }
 
-// fill reads on up to position upTo as far as there is room, and reports whether everything up to there was read. limit bounds
-// the events of a worker without lanes, if it is positive.
+// fill reads on up to position upTo as far as there is room, and reports whether everything up to
+// there was read. limit bounds the events of a worker without lanes, if it is positive.
 func (f *feed) fill(ctx context.Context, upTo store.Position, limit int) (caughtUp bool, err error) {
 	for {
 		if err := ctx.Err(); err != nil {

@@ -6,8 +6,8 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// frontier says which of the events that were read are done: all but the undone ones. With lanes, keys overtake each other,
-// so there are done events above undone ones:
+// frontier says which of the events that were read are done: all but the undone ones. With lanes,
+// keys overtake each other, so there are done events above undone ones:
 //
 //	position   1  2  3  4  5  6  7  8  9        read so far: 9
 //	           x  x  .  x  .  x  .  .  .        x done, . undone
@@ -15,11 +15,13 @@ import (
 //	lastDone                     6
 //	checkpoint    scanned 6, pending 3 5        7 to 9 are read again
 //
-// The checkpoint lists what is undone below lastDone, and not what is done above the floor: one slow event does not make it
-// grow, however far the others get ahead. Its size is bounded by how many events may be undone at once.
+// The checkpoint lists what is undone below lastDone, and not what is done above the floor: one
+// slow event does not make it grow, however far the others get ahead. Its size is bounded by how
+// many events may be undone at once.
 //
-// It is a value: after returns the next one, and the present one stays as it was until that is written. The two are built in
-// two buffers that take turns, so a list that was returned by checkpoint is valid until the commit after the next.
+// It is a value: after returns the next one, and the present one stays as it was until that is
+// written. The two are built in two buffers that take turns, so a list that was returned by
+// checkpoint is valid until the commit after the next.
 type frontier struct {
 	undone   []store.Position // ascending; those that only wait for the next commit included
 	lastDone store.Position   // whatever is undone before it
@@ -31,8 +33,8 @@ func (f frontier) read(p store.Position) frontier {
 	return f
 }
 
-// after returns the frontier once the given positions, ascending, are done as well. All of them are undone now. Its list is
-// built in the spare buffer, which must not be that of f.
+// after returns the frontier once the given positions, ascending, are done as well. All of them are
+// undone now. Its list is built in the spare buffer, which must not be that of f.
 func (f frontier) after(done, spare []store.Position) frontier {
 	if len(done) == 0 {
 		return f
@@ -66,9 +68,9 @@ func (f frontier) has(p store.Position) bool {
 	return found
 }
 
-// checkpoint says the same to a runner that reads the log again: everything up to kept.scanned is done except pending, and
-// what comes after it is to be read. While something is undone, what comes after lastDone does not count as scanned: then it
-// need not be listed.
+// checkpoint says the same to a runner that reads the log again: everything up to kept.scanned is
+// done except pending, and what comes after it is to be read. While something is undone, what comes
+// after lastDone does not count as scanned: then it need not be listed.
 func (f frontier) checkpoint(at place) (kept place, pending []store.Position) {
 	if len(f.undone) == 0 {
 		return at, nil

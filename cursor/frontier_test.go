@@ -69,7 +69,8 @@ func (m *frontierModel) finish(t *rapid.T) {
 	}
 }
 
-// restart is another reader that knows the checkpoint alone: it has in hand what is pending, and reads on.
+// restart is another reader that knows the checkpoint alone: it has in hand what is pending, and
+// reads on.
 func (m *frontierModel) restart(_ *rapid.T) {
 	kept, pending := m.f.checkpoint(m.at)
 	m.at, m.f = kept, frontier{lastDone: kept.scanned}
@@ -108,7 +109,8 @@ func TestACheckpointRepeatsWhatIsNotDoneAndNothingElseHoweverKeysOvertake(t *tes
 	})
 }
 
-// The size of a checkpoint follows what is undone, not how far others have got ahead of the oldest one.
+// The size of a checkpoint follows what is undone, not how far others have got ahead of the oldest
+// one.
 func TestOneSlowEventDoesNotMakeTheCheckpointGrow(t *testing.T) {
 	var f frontier
 	for p := store.Position(1); p <= 10_000; p++ {

@@ -5,10 +5,10 @@ import "github.com/penstock-io/penstock/store"
 // Range is a range of positions, both inclusive.
 type Range struct{ From, To store.Position }
 
-// Gap tells that positions between two deliveries will never hold a visible event: they belong to what was cancelled. It
-// looks at positions alone, whatever the region.
+// Gap says that positions between two deliveries will never hold a visible event: they belong to
+// what was cancelled. It looks at positions alone, whatever the region.
 type Gap struct {
-	Expected  store.Position // the position behind the event delivered before
+	Expected  store.Position // the position after the event delivered before
 	Delivered store.Position // the position of the event that came instead
 	Cancelled []Range        // within [Expected, Delivered), ascending
 }
@@ -20,8 +20,8 @@ type gaps struct {
 	dropped uint64
 }
 
-// observe notes the cancelled ranges between the event delivered before and the one delivered now, clipped to what lies
-// between them. Where nothing is left of them there is no gap.
+// observe notes the cancelled ranges between the event delivered before and the one delivered now,
+// clipped to what lies between them. Where nothing is left of them there is no gap.
 func (g *gaps) observe(before, delivered store.Position, cancelled []Range) {
 	if g.limit == 0 || delivered <= before+1 {
 		return

@@ -17,7 +17,8 @@ import (
 	"github.com/penstock-io/penstock/store/storetest"
 )
 
-// busy is a runner in the hands of somebody who does everything that may be done with it, in any order.
+// busy is a runner in the hands of somebody who does everything that may be done with it, in any
+// order.
 type busy struct {
 	t        *rapid.T
 	st       *store.Store

@@ -12,8 +12,8 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// ledger says what a worker owes, from nothing but the log: the events it reads, its reactions, and the audit events that
-// tell what was done to it. So it is right after any crash.
+// ledger says what a worker owes, from nothing but the log: the events it reads, its reactions, and
+// the audit events that tell what was done to it. So it is right after any crash.
 type ledger struct {
 	t      *testing.T
 	st     *store.Store
@@ -128,7 +128,8 @@ func (l *ledger) handled(e *store.Event, replayed bool) {
 	}
 }
 
-// check compares what is stored beside the log with what the log says: nothing is claimed that is not true.
+// check compares what is stored beside the log with what the log says: nothing is claimed that is
+// not true.
 func (l *ledger) check() {
 	info, err := checkpoint.Inspect(l.st, "w")
 	require.NoError(l.t, err)

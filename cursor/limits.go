@@ -7,7 +7,8 @@ import (
 )
 
 const (
-	// defaultBatchSize makes the cost of a commit small beside that of handling, and a repeated batch bearable.
+	// defaultBatchSize makes the cost of a commit small beside that of handling, and a repeated
+	// batch bearable.
 	defaultBatchSize = 256
 	// MaxBatchSize bounds the memory of a batch.
 	MaxBatchSize = 1 << 16
@@ -17,22 +18,25 @@ const (
 	MaxKeyBytes = 1024
 	// MaxGaps is the most gap observations that can be kept.
 	MaxGaps = 1 << 16
-	// MaxParkedKeys is for how many keys a worker parks events. With one more it halts: what fails that often is not the
-	// events.
+	// MaxParkedKeys is for how many keys a worker parks events. With one more it halts: what fails
+	// that often is not the events.
 	MaxParkedKeys = 1000
-	// MaxParked is how many events a worker parks altogether: those that failed, and those held after them.
+	// MaxParked is how many events a worker parks altogether: those that failed, and those held
+	// after them.
 	MaxParked = 10_000
-	// DefaultWindow is how many positions a [Subscription] may fall behind when nothing else is said: enough for a burst,
-	// and little enough that a dashboard shows the present.
+	// DefaultWindow is how many positions a [Subscription] may fall behind when nothing else is
+	// said: enough for a burst, and little enough that a dashboard shows the present.
 	DefaultWindow = 1024
 
-	// windowBytes bounds the payloads that a worker with lanes keeps in memory while they wait for a lane, and those of a
-	// batch of parked events.
+	// windowBytes bounds the payloads that a worker with lanes keeps in memory while they wait for
+	// a lane, and those of a batch of parked events.
 	windowBytes = 64 << 20
-	// maxWindow bounds how many events of a worker with lanes are undone, and so the size of its checkpoint.
+	// maxWindow bounds how many events of a worker with lanes are undone, and so the size of its
+	// checkpoint.
 	maxWindow = 4096
-	// aheadEvents and aheadBytes bound what is read in one go for batches that are smaller. The bytes are aimed at, by the
-	// size of the events read before; a page of the store is the hard bound.
+	// aheadEvents and aheadBytes bound what is read in one go for batches that are smaller. The
+	// bytes are aimed at, by the size of the events read before; a page of the store is the hard
+	// bound.
 	aheadEvents = 64
 	aheadBytes  = 256 << 10
 	// eventBytes is about what an event takes besides its payload.

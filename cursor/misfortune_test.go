@@ -20,7 +20,8 @@ import (
 
 var errDisk = errors.New("the disk is broken")
 
-// misfortune is a runner on a disk that fails, in the hands of somebody who does everything that may be done with it.
+// misfortune is a runner on a disk that fails, in the hands of somebody who does everything that
+// may be done with it.
 type misfortune struct {
 	t        *testing.T
 	ledger   *ledger
@@ -73,7 +74,8 @@ func (m *misfortune) handle(_ context.Context, b *cursor.Batch) (cursor.Action, 
 	return cursor.Continue, nil
 }
 
-// through takes the error of what was done. What the disk refused is over, or ends with another boot.
+// through takes the error of what was done. What the disk refused is over, or ends with another
+// boot.
 func (m *misfortune) through(err error) bool {
 	var handler *cursor.HandlerError
 	var commit *cursor.CommitError

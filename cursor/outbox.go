@@ -9,8 +9,8 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// outbox writes: batches with the checkpoint that says what they leave done. What has no task waits in it for the next
-// commit: events that were parked, held or skipped.
+// outbox writes: batches with the checkpoint that says what they leave done. What has no task waits
+// in it for the next commit: events that were parked, held or skipped.
 type outbox struct {
 	own   *owner
 	win   *window
@@ -69,7 +69,8 @@ func (o *outbox) flush(ctx context.Context) error {
 	return nil
 }
 
-// write is one commit: what is in the batch, and the checkpoint after the positions that it makes done.
+// write is one commit: what is in the batch, and the checkpoint after the positions that it makes
+// done.
 func (o *outbox) write(ctx context.Context, b store.Batch, done []store.Position) error {
 	next := o.win.after(done)
 	var err error
@@ -90,8 +91,9 @@ func (o *outbox) write(ctx context.Context, b store.Batch, done []store.Position
 	return err
 }
 
-// markAttempt notes durably that an event is about to be handled alone. It returns how many processes ended at it, and whether it
-// was marked: an event at which they ended too often is not handled.
+// markAttempt notes durably that an event is about to be handled alone. It returns how many
+// processes ended at it, and whether it was marked: an event at which they ended too often is not
+// handled.
 func (o *outbox) markAttempt(ctx context.Context, event store.Position) (crashes int, marked bool, err error) {
 	crashes = o.guard.begin(event)
 	if o.own.looping(crashes) {

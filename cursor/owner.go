@@ -8,14 +8,16 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// owner is what the parts of a runner share: the worker, the log that it reads and the checkpoint that it moves. Tasks read it
-// on other goroutines. That is safe because only [Runner.Widen] replaces worker and region, when no task is in flight.
+// owner is what the parts of a runner share: the worker, the log that it reads and the checkpoint
+// that it moves. Tasks read it on other goroutines. That is safe because only [Runner.Widen]
+// replaces worker and region, when no task is in flight.
 type owner struct {
 	st     *store.Store
 	worker Worker
 	region store.Region      // of the worker, less the kinds that it does not handle
 	lease  *checkpoint.Lease // nil for a volatile worker
-	// ownership is what batches are given; nil for a volatile worker. It is never written to after it was made.
+	// ownership is what batches are given; nil for a volatile worker. It is never written to after
+	// it was made.
 	ownership *Ownership
 }
 
@@ -65,7 +67,8 @@ func (o *owner) windowSize() int {
 	return min(maxWindow, o.worker.Lanes*o.worker.batchSize(0))
 }
 
-// attempts is how often the process may end while one event is handled, before the event is taken for the reason.
+// attempts is how often the process may end while one event is handled, before the event is taken
+// for the reason.
 func (o *owner) attempts() int { return o.worker.Policy.WithDefaults().Attempts }
 
 // looping reports whether the process ended so often at an event that it is not handled any more.
@@ -74,7 +77,8 @@ func (o *owner) looping(crashes int) bool { return crashes > 0 && crashes >= o.a
 // lazy reports whether a batch need not wait for its sync.
 func (o *owner) lazy(b store.Batch) bool { return len(b.Events) == 0 && !o.worker.SyncCheckpoints }
 
-// key of an event. A function that panics, or returns a key that is too long, is an error that names the event.
+// key of an event. A function that panics, or returns a key that is too long, is an error that
+// names the event.
 func (o *owner) key(e *store.Event) (key string, err error) {
 	defer func() {
 		if value := recover(); value != nil {
@@ -90,7 +94,8 @@ func (o *owner) key(e *store.Event) (key string, err error) {
 	return key, nil
 }
 
-// replayed reports whether the reactions to an event were written in an earlier pass, and whether it emits again.
+// replayed reports whether the reactions to an event were written in an earlier pass, and whether
+// it emits again.
 func (o *owner) replayed(e *store.Event) (before, again bool) {
 	pass := o.pass()
 	before = pass.Replayed(*e)
@@ -121,8 +126,9 @@ func (o *owner) trace(ctx context.Context, e *store.Event) []store.Event {
 	return chain
 }
 
-// commit writes a batch that has its checkpoint. The context cannot end the wait: a runner that does not know the outcome of
-// its commit does not know the revision either, and would take itself for fenced.
+// commit writes a batch that has its checkpoint. The context cannot end the wait: a runner that
+// does not know the outcome of its commit does not know the revision either, and would take itself
+// for fenced.
 func (o *owner) commit(ctx context.Context, b store.Batch) error {
 	return commitStaged(ctx, o.st, o.lease, b)
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// parkedList is what a worker has parked, as its side values say or will say after the next commit. It changes nothing but
-// itself.
+// parkedList is what a worker has parked, as its side values say or will say after the next commit.
+// It changes nothing but itself.
 type parkedList struct {
 	keys    map[string]*parkedKey // nil in most workers
 	at      map[store.Position]*checkpoint.Parked
@@ -91,8 +91,8 @@ func (p *parkedList) remove(e *checkpoint.Parked) {
 	p.drop(e.Key, 1)
 }
 
-// fail notes that the first entry of a key failed for good when it was handled again: all of them wait for another replay.
-// It returns them.
+// fail notes that the first entry of a key failed for good when it was handled again: all of them
+// wait for another replay. It returns them.
 func (p *parkedList) fail(key string, reason error, attempts int) []*checkpoint.Parked {
 	k := p.keys[key]
 	failed := k.entries[0]

@@ -29,8 +29,9 @@ func (p *parking) load() error {
 	return nil
 }
 
-// holds reports whether an event has to wait for others of its key. For a worker that keeps its position itself, those before
-// the parked one need not: it passes them again where its own position is an older one.
+// holds reports whether an event has to wait for others of its key. For a worker that keeps its
+// position itself, those before the parked one need not: it passes them again where its own
+// position is an older one.
 func (p *parking) holds(key string, event store.Position) bool {
 	k := p.list.keys[key]
 	return k != nil && (!p.own.external() || event > k.entries[0].Position)
@@ -47,8 +48,8 @@ func (p *parking) checkRoom(key string, n int, event store.Position) error {
 	return nil
 }
 
-// hold parks an event that did not fail, after those of its key: there is room. If these are being handled again, it follows
-// them.
+// hold parks an event that did not fail, after those of its key: there is room. If these are being
+// handled again, it follows them.
 func (p *parking) hold(key string, e *store.Event) {
 	p.add(e, &checkpoint.Parked{Key: key, Held: true, Replaying: p.list.keys[key].replaying()})
 }
@@ -62,8 +63,8 @@ func (p *parking) add(e *store.Event, entry *checkpoint.Parked) {
 	p.out.finish(e.Position)
 }
 
-// park parks the first event of a queue, which failed, and holds what follows of its key in the queue. After an error nothing
-// is changed.
+// park parks the first event of a queue, which failed, and holds what follows of its key in the
+// queue. After an error nothing is changed.
 func (p *parking) park(q *queue, reason error, attempts int) error {
 	e := q.events[0]
 	key, after, err := p.sameKey(q)
@@ -83,7 +84,8 @@ func (p *parking) park(q *queue, reason error, attempts int) error {
 	return nil
 }
 
-// parkAgain parks the first event of a queue of parked events once more: it failed for good when it was handled again.
+// parkAgain parks the first event of a queue of parked events once more: it failed for good when it
+// was handled again.
 func (p *parking) parkAgain(q *queue, reason error, attempts int) {
 	entries := p.list.fail(q.key, reason, attempts)
 	for _, entry := range entries {
@@ -114,7 +116,8 @@ func (p *parking) skip(q *queue, reason error, attempts int) {
 	p.win.pop(q, 1)
 }
 
-// sameKey returns the key of the first event of a queue, and which of the others have it too, ascending.
+// sameKey returns the key of the first event of a queue, and which of the others have it too,
+// ascending.
 func (p *parking) sameKey(q *queue) (key string, after []store.Position, err error) {
 	if key, err = p.own.key(&q.events[0]); err != nil {
 		return "", nil, err
@@ -181,8 +184,8 @@ func (p *parking) batch(q *queue, n int) Batch {
 	return b
 }
 
-// emittedOf says which of some parked events have had their reactions written, and which of these do not emit again. The
-// functions do not read the list: the handler may run beside changes of it.
+// emittedOf says which of some parked events have had their reactions written, and which of these
+// do not emit again. The functions do not read the list: the handler may run beside changes of it.
 func (p *parking) emittedOf(events []store.Event) *again {
 	var emitted, silent []store.Position
 	for i := range events {

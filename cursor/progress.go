@@ -6,22 +6,25 @@ import "github.com/penstock-io/penstock/store"
 type Progress struct {
 	// Position up to which everything that matches is handled and committed, or parked.
 	Position store.Position
-	// Scanned and Pending say exactly what is done: everything up to Scanned, less Pending (ascending). They are what the
-	// next commit would write to the checkpoint. Pending shares memory with the runner: it is read-only, and valid until
-	// the runner's next commit.
+	// Scanned and Pending say exactly what is done: everything up to Scanned, less Pending
+	// (ascending). They are what the next commit would write to the checkpoint. Pending shares
+	// memory with the runner: it is read-only, and valid until the runner's next commit.
 	Scanned store.Position
 	Pending []store.Position
-	// Delivered is the last event that was handled and committed; where reading started, before the first.
+	// Delivered is the last event that was handled and committed; where reading started, before the
+	// first.
 	Delivered store.Position
 	// Read is how far the log was read, and Queued how many of the events read are not done.
 	Read   store.Position
 	Queued int
-	// InFlight is the number of tasks that [Runner.Next] returned and [Runner.Finish] has not got back.
+	// InFlight is the number of tasks that [Runner.Next] returned and [Runner.Finish] has not got
+	// back.
 	InFlight int
-	// Parked is the number of parked events; Held of them did not fail, but follow one of their key that did.
+	// Parked is the number of parked events; Held of them did not fail, but follow one of their key
+	// that did.
 	Parked, Held int
-	// Stored is the position in the checkpoint. It falls behind Position while nothing matches; see [Runner.Flush]. Epoch is
-	// that of the owner. Both are 0 for a volatile worker.
+	// Stored is the position in the checkpoint. It falls behind Position while nothing matches; see
+	// [Runner.Flush]. Epoch is that of the owner. Both are 0 for a volatile worker.
 	Stored store.Position
 	Epoch  uint64
 }

@@ -17,7 +17,8 @@ type queue struct {
 	limit   int  // of the next batch, 0 for none
 }
 
-// idle reports whether nothing stands against handling a queue but that it may have no events; free, that nothing does.
+// idle reports whether nothing stands against handling a queue but that it may have no events;
+// free, that nothing does.
 func (q *queue) idle() bool { return !q.busy && !q.blocked }
 func (q *queue) free() bool { return q.idle() && len(q.events) > 0 }
 
@@ -31,13 +32,15 @@ func (q *queue) grow() {
 	}
 }
 
-// window holds the events that were read and are not committed as done, in queues of which each is handled in order. A
-// worker without lanes has one queue for everything; with lanes there is one for each key.
+// window holds the events that were read and are not committed as done, in queues of which each is
+// handled in order. A worker without lanes has one queue for everything; with lanes there is one
+// for each key.
 type window struct {
 	done  frontier
 	spare []store.Position // the buffer in which the next frontier is built
 	at    place            // read up to here
-	// lastHandled is the last event that was committed as handled, or where a runner with a checkpoint began.
+	// lastHandled is the last event that was committed as handled, or where a runner with a
+	// checkpoint began.
 	lastHandled store.Position
 
 	bytes int // of the payloads in the queues
@@ -105,7 +108,8 @@ func (w *window) queues() iter.Seq[*queue] {
 	}
 }
 
-// list lets a queue be handled if nothing stands against it. One of parked events has a list of its own.
+// list lets a queue be handled if nothing stands against it. One of parked events has a list of its
+// own.
 func (w *window) list(q *queue) {
 	if q.parked || q.listed || !q.free() {
 		return
@@ -156,8 +160,8 @@ func (w *window) keep(q *queue, events []store.Event, left int) {
 	w.forget(q)
 }
 
-// forget drops a queue that is empty and of no more use, so that keys do not pile up. That of a worker without lanes stays, as
-// a new one.
+// forget drops a queue that is empty and of no more use, so that keys do not pile up. That of a
+// worker without lanes stays, as a new one.
 func (w *window) forget(q *queue) {
 	switch {
 	case len(q.events) > 0 || q.busy || q.parked:
@@ -193,7 +197,8 @@ func (w *window) advance(next frontier, done int) {
 	}
 }
 
-// small returns a buffer to be used again, if it is so small that also workers that rest may keep one.
+// small returns a buffer to be used again, if it is so small that also workers that rest may keep
+// one.
 func small(buffer []store.Position) []store.Position {
 	if cap(buffer) > smallBuffer {
 		return nil

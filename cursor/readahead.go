@@ -6,10 +6,11 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// readAhead serves small batches from pages that are larger: a page costs a system call, a search in the index and a buffer,
-// whatever its size. What it keeps is committed, visible and matches the region, so it never goes stale; but it is of use only
-// to a reader that continues exactly where the last one ended, in the same region. Whatever changes the position or the region
-// by other means drops it.
+// readAhead serves small batches from pages that are larger: a page costs a system call, a search
+// in the index and a buffer, whatever its size. What it keeps is committed, visible and matches the
+// region, so it never goes stale; but it is of use only to a reader that continues exactly where
+// the last one ended, in the same region. Whatever changes the position or the region by other
+// means drops it.
 type readAhead struct {
 	events  []store.Event  // matching, after the position from
 	from    store.Position // where the next reader must continue
@@ -20,7 +21,8 @@ type readAhead struct {
 // drop forgets what was read, but not how large events are.
 func (a *readAhead) drop() { *a = readAhead{average: a.average} }
 
-// next returns at most n events after a position up to another. It returns none only where there are none.
+// next returns at most n events after a position up to another. It returns none only where there
+// are none.
 func (a *readAhead) next(
 	ctx context.Context, own *owner, after, upTo store.Position, n int,
 ) (store.Page, error) {
@@ -39,8 +41,8 @@ func (a *readAhead) next(
 	return a.take(after, upTo, n), nil
 }
 
-// size is how many events to read: as many as aheadBytes hold, if they are like those before. Of a first page nothing is
-// known, so it is as small as the batch.
+// size is how many events to read: as many as aheadBytes hold, if they are like those before. Of a
+// first page nothing is known, so it is as small as the batch.
 func (a *readAhead) size() int {
 	if a.average == 0 {
 		return 1

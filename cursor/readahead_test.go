@@ -25,7 +25,8 @@ func appendSized(t *testing.T, st *store.Store, entity string, bytes int) {
 	require.NoError(t, err)
 }
 
-// Whatever the sizes of batches and however often it is dropped, a reader ahead returns what one without it does.
+// Whatever the sizes of batches and however often it is dropped, a reader ahead returns what one
+// without it does.
 func TestReadingAheadDeliversWhatReadingPageByPageDoes(t *testing.T) {
 	for seed := range uint64(40) {
 		random := rand.New(rand.NewPCG(seed, 1))

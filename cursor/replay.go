@@ -13,8 +13,9 @@ type replays struct {
 	list *parkedList
 }
 
-// next returns the queue of the first key of which parked events are to be handled again, nil if there is none. For a worker
-// that keeps its position itself, what the log has before them comes first: its own position may be an older one.
+// next returns the queue of the first key of which parked events are to be handled again, nil if
+// there is none. For a worker that keeps its position itself, what the log has before them comes
+// first: its own position may be an older one.
 func (p *replays) next(ctx context.Context, floor store.Position) (*queue, error) {
 	var next *parkedKey
 	for key, k := range p.list.replays {
@@ -29,7 +30,8 @@ func (p *replays) next(ctx context.Context, floor store.Position) (*queue, error
 	return &next.queue, p.load(ctx, next)
 }
 
-// at returns the queue that begins with a parked event, if that is to be handled again and can be now.
+// at returns the queue that begins with a parked event, if that is to be handled again and can be
+// now.
 func (p *replays) at(ctx context.Context, event store.Position) (*queue, error) {
 	k := p.list.replays[p.list.at[event].Key]
 	if k == nil || k.entries[0].Position != event || !k.queue.idle() {
@@ -38,7 +40,8 @@ func (p *replays) at(ctx context.Context, event store.Position) (*queue, error) 
 	return &k.queue, p.load(ctx, k)
 }
 
-// load reads the next events of a key, if its queue has none: as many as a batch has and memory holds.
+// load reads the next events of a key, if its queue has none: as many as a batch has and memory
+// holds.
 func (p *replays) load(ctx context.Context, k *parkedKey) error {
 	if len(k.queue.events) > 0 {
 		return nil

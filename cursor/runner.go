@@ -35,21 +35,24 @@ type Runner struct {
 	current  *Task   // of Step, while its handler runs
 }
 
-// NewRunner checks the worker and acquires its checkpoint, which fences the runner before. Errors: [*WorkerError], those
-// of [checkpoint.Acquire], those of the store, and that of Worker.ExternalPosition.
+// NewRunner checks the worker and acquires its checkpoint, which fences the runner before. Errors:
+// [*WorkerError], those of [checkpoint.Acquire], those of the store, and that of
+// Worker.ExternalPosition.
 //
-// If the runner before did not end in good order ([Runner.Close]), one of the events it had in flight may have killed the
-// process. They are handled one by one then, each marked durably before. Each end of the process at the same event is an
-// attempt: when Policy.Attempts are used up, the event fails with [ErrCrashLoop] instead of being handled.
-// [Runner.ClearCrashGuard] is for callers that know better.
+// If the runner before did not end in good order ([Runner.Close]), one of the events it had in
+// flight may have killed the process. They are handled one by one then, each marked durably before.
+// Each end of the process at the same event is an attempt: when Policy.Attempts are used up, the
+// event fails with [ErrCrashLoop] instead of being handled. [Runner.ClearCrashGuard] is for callers
+// that know better.
 func NewRunner(ctx context.Context, st *store.Store, w Worker) (*Runner, error) {
 	return RestartRunner(ctx, st, w, new(uint64))
 }
 
-// RestartRunner is NewRunner for a supervisor that starts a worker again and again. Where epoch is that of the runner before,
-// it acquires the checkpoint only as that one left it, so that it never fences a newer owner: see [checkpoint.Reacquire]. Where
-// it is 0 it takes over from whichever owner there is. Once the checkpoint is acquired epoch is that of the new owner, also
-// where it cannot be run after all.
+// RestartRunner is NewRunner for a supervisor that starts a worker again and again. Where epoch is
+// that of the runner before, it acquires the checkpoint only as that one left it, so that it never
+// fences a newer owner: see [checkpoint.Reacquire]. Where it is 0 it takes over from whichever
+// owner there is. Once the checkpoint is acquired epoch is that of the new owner, also where it
+// cannot be run after all.
 func RestartRunner(ctx context.Context, st *store.Store, w Worker, epoch *uint64) (*Runner, error) {
 	if err := w.Validate(); err != nil {
 		return nil, err
@@ -108,7 +111,8 @@ func (r *Runner) acquire(ctx context.Context, epoch *uint64) error {
 	return r.restore(ctx)
 }
 
-// restore begins where the checkpoint says: with what was delivered and is not done, and with what is parked.
+// restore begins where the checkpoint says: with what was delivered and is not done, and with what
+// is parked.
 func (r *Runner) restore(ctx context.Context) error {
 	record := r.own.lease.Record()
 	r.feed.ahead.drop()
@@ -125,12 +129,12 @@ func (r *Runner) restore(ctx context.Context) error {
 // ClearCrashGuard says that the end of the runner before was seen, and that no event killed it.
 func (r *Runner) ClearCrashGuard() { r.guard.clear() }
 
-// Guarded reports whether the next event may be the one that killed the process before: then it is handled alone. That ends
-// once everything is passed that may have been in flight then.
+// Guarded reports whether the next event may be the one that killed the process before: then it is
+// handled alone. That ends once everything is passed that may have been in flight then.
 func (r *Runner) Guarded() bool { return r.guard.on() }
 
-// Limit bounds the first batch of each queue, those of parked events included: for callers that know that a bigger one
-// failed. Batches that succeed grow again.
+// Limit bounds the first batch of each queue, those of parked events included: for callers that
+// know that a bigger one failed. Batches that succeed grow again.
 func (r *Runner) Limit(n int) { r.next.limitTo(n) }
 
 // Region that is read: the region of the worker, less the kinds it does not handle.
@@ -139,7 +143,8 @@ func (r *Runner) Region() store.Region { return r.own.region }
 // Dirty reports whether there is something for [Runner.Commit] to write.
 func (r *Runner) Dirty() bool { return len(r.finished) > 0 || !r.out.empty() }
 
-// Idle reports whether nothing can be taken or committed: everything that was read is done or waits for a decision.
+// Idle reports whether nothing can be taken or committed: everything that was read is done or waits
+// for a decision.
 func (r *Runner) Idle() bool { return r.inFlight == 0 && !r.Dirty() && r.next.idle() }
 
 // IsDone reports whether an event that was read is done, or parked.
@@ -148,13 +153,14 @@ func (r *Runner) IsDone(p store.Position) bool {
 	return p <= r.win.at.scanned && !r.win.done.has(p) && (entry == nil || !entry.Replaying)
 }
 
-// TakeGaps returns the gaps observed since the last call, oldest first, and how many were dropped to make room since the
-// runner was made.
+// TakeGaps returns the gaps observed since the last call, oldest first, and how many were dropped
+// to make room since the runner was made.
 func (r *Runner) TakeGaps() (taken []Gap, dropped uint64) { return r.feed.gaps.take() }
 
-// Flush writes the position to the checkpoint where it has moved past events that do not match: when the checkpoint has
-// fallen far behind. It does nothing when there is nothing new. Once begun it is not cut short by ctx. If it is never
-// called, or the process dies, the next runner only looks at those events again.
+// Flush writes the position to the checkpoint where it has moved past events that do not match:
+// when the checkpoint has fallen far behind. It does nothing when there is nothing new. Once begun
+// it is not cut short by ctx. If it is never called, or the process dies, the next runner only
+// looks at those events again.
 func (r *Runner) Flush(ctx context.Context) error {
 	if r.own.lease == nil {
 		return nil
@@ -176,9 +182,9 @@ func (r *Runner) Flush(ctx context.Context) error {
 	return nil
 }
 
-// Close flushes and notes in the checkpoint that the runner ends in good order, with no event in flight. One that has not
-// passed yet what may have killed the process before leaves that to the next. The runner may be used on; then the note is
-// taken back by its next commit.
+// Close flushes and notes in the checkpoint that the runner ends in good order, with no event in
+// flight. One that has not passed yet what may have killed the process before leaves that to the
+// next. The runner may be used on; then the note is taken back by its next commit.
 func (r *Runner) Close(ctx context.Context) error {
 	if r.inFlight > 0 {
 		return r.own.wrap("close", ErrInFlight)

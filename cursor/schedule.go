@@ -16,9 +16,9 @@ type schedule struct {
 	replayFirst bool // this time
 }
 
-// next takes turns between what is parked and has to be handled again, and what is new. The event at which the process ended
-// comes first: were others tried before it, the ends of processes at it could not be counted. It returns nil when nothing
-// can be handled now.
+// next takes turns between what is parked and has to be handled again, and what is new. The event
+// at which the process ended comes first: were others tried before it, the ends of processes at it
+// could not be counted. It returns nil when nothing can be handled now.
 func (s *schedule) next(ctx context.Context) (*queue, error) {
 	if q, err := s.marked(ctx); q != nil || err != nil {
 		return q, err

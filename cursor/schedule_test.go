@@ -9,8 +9,8 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// scheduled is a schedule over a log of n events of one key each, all of them in the window but the first two, which are
-// parked and to be handled again.
+// scheduled is a schedule over a log of n events of one key each, all of them in the window but the
+// first two, which are parked and to be handled again.
 func scheduled(t *testing.T, n int) *schedule {
 	t.Helper()
 	st := openInternal(t)

@@ -10,7 +10,8 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// ParkedFilter selects parked events: the one at Position with all that is held after it, or those of Key, or All.
+// ParkedFilter selects parked events: the one at Position with all that is held after it, or those
+// of Key, or All.
 type ParkedFilter struct {
 	Position store.Position
 	Key      string

@@ -9,26 +9,30 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// Settings are those that every reader of events has that is built on a [Worker] with handlers of its own: they are embedded
-// in a reactor and a projector. They mean what the fields of Worker with the same names mean; the zero values work.
+// Settings are those that every reader of events has that is built on a [Worker] with handlers of
+// its own: they are embedded in a reactor and a projector. They mean what the fields of Worker with
+// the same names mean; the zero values work.
 type Settings struct {
 	// Formerly are names that it had in earlier versions of the program; see [Worker].
 	Formerly []string
-	// Region is where it reads, narrowed to the kinds that it handles. Kinds or a category in it must leave room for every
-	// one of them. The zero value is the whole log, without Penstock's own events.
+	// Region is where it reads, narrowed to the kinds that it handles. Kinds or a category in it
+	// must leave room for every one of them. The zero value is the whole log, without Penstock's
+	// own events.
 	Region store.Region
 	// Start is where it begins without a checkpoint.
 	Start store.From
-	// BatchSize is the largest number of events that are handled and committed together; 0 means the default of [Worker].
+	// BatchSize is the largest number of events that are handled and committed together; 0 means
+	// the default of [Worker].
 	BatchSize int
-	// Key of an event: what must stay in order, and what is held back behind a parked event. nil means the entity.
-	// KeyVersion names its version.
+	// Key of an event: what must stay in order, and what is held after a parked event. nil means
+	// the entity. KeyVersion names its version.
 	Key        func(store.Event) string
 	KeyVersion uint32
 	// Timeout bounds the handling of one event: then the context of the handler ends. 0 means none.
 	Timeout time.Duration
-	// NewKinds decides about kinds that were added or left out since it ran last: checkpoint.RefuseNewKinds (the zero
-	// value), checkpoint.NewKindsFromNow or checkpoint.NewKindsBackfill.
+	// NewKinds decides about kinds that were added or left out since it ran last:
+	// checkpoint.RefuseNewKinds (the zero value), checkpoint.NewKindsFromNow or
+	// checkpoint.NewKindsBackfill.
 	NewKinds checkpoint.NewKinds
 	// Policy is the ladder that an event climbs when it fails, and the intensity of restarts.
 	Policy supervision.Policy

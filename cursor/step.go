@@ -16,20 +16,23 @@ type Outcome struct {
 	CaughtUp bool
 }
 
-// Step reads the next events up to position upTo (0, or more than the head: the head), at most BatchSize of them and at
-// most limit if that is positive, has them handled, and commits their reactions and the checkpoint in one batch of the
-// store. Only what exceeds the limits of such a batch takes several, split between events. Where there is nothing to
-// read it returns at once. With lanes, a step handles the events of one key.
+// Step reads the next events up to position upTo (0, or more than the head: the head), at most
+// BatchSize of them and at most limit if that is positive, has them handled, and commits their
+// reactions and the checkpoint in one batch of the store. Only what exceeds the limits of such a
+// batch takes several, split between events. Where there is nothing to read it returns at once.
+// With lanes, a step handles the events of one key.
 //
-// After an error the next Step tries again what failed; a batch that failed without naming an event is tried in halves.
-// The errors:
-//   - [*HandlerError]: the handler failed, or the store refuses its reactions as invalid. The events before the one it
-//     names are committed. [Runner.Park] and [Runner.Skip] decide about the event.
-//   - [*CommitError]: the commit failed, and not because of the handler: a lost race, a full disk, a closed store, a
-//     newer owner ([checkpoint.ErrFenced]). The events before the one it names are committed. Where it names none, what
-//     was handled is not handled again: the next Step tries to write it.
-//   - the error of ctx, if that ended before or in the handler. Nothing is committed. A handler that was done
-//     nevertheless, without an error, is committed; a commit is never cut short.
+// After an error the next Step tries again what failed; a batch that failed without naming an event
+// is tried in halves. The errors:
+//   - [*HandlerError]: the handler failed, or the store refuses its reactions as invalid. The
+//     events before the one it names are committed. [Runner.Park] and [Runner.Skip] decide about
+//     the event.
+//   - [*CommitError]: the commit failed, and not because of the handler: a lost race, a full disk,
+//     a closed store, a newer owner ([checkpoint.ErrFenced]). The events before the one it names
+//     are committed. Where it names none, what was handled is not handled again: the next Step
+//     tries to write it.
+//   - the error of ctx, if that ended before or in the handler. Nothing is committed. A handler
+//     that was done nevertheless, without an error, is committed; a commit is never cut short.
 //   - [*KeyError], [*ParkLimitError]: nothing can be handled without order, or room to park events.
 //   - an error of reading, which wraps that of the store.
 func (r *Runner) Step(ctx context.Context, upTo store.Position, limit int) (Outcome, error) {
@@ -71,7 +74,8 @@ func (r *Runner) finishStep(ctx context.Context, t *Task, upTo store.Position) (
 	}
 	var err error
 	if out.Committed, err = r.Commit(ctx); err != nil {
-		// A failure of the handler after what could not be committed is not returned: it will be met again.
+		// A failure of the handler after what could not be committed is not returned: it will be
+		// met again.
 		out.Action = Continue
 	} else {
 		err = t.Err()
@@ -80,18 +84,19 @@ func (r *Runner) finishStep(ctx context.Context, t *Task, upTo store.Position) (
 	return out, err
 }
 
-// Fill reads on up to position upTo (0, or more than the head: the head) as far as there is room, and puts what it finds
-// where [Runner.Next] takes it from. It reports whether everything up to there was read.
+// Fill reads on up to position upTo (0, or more than the head: the head) as far as there is room,
+// and puts what it finds where [Runner.Next] takes it from. It reports whether everything up to
+// there was read.
 func (r *Runner) Fill(ctx context.Context, upTo store.Position) (caughtUp bool, err error) {
 	return r.feed.fill(ctx, r.own.bounded(upTo), 0)
 }
 
-// Next takes the next batch of at most limit events (0 for Worker.BatchSize) that can be handled now, or nil: then
-// nothing waits, or everything that waits comes after what is in flight. A worker without lanes has one task in flight at
-// a time.
+// Next takes the next batch of at most limit events (0 for Worker.BatchSize) that can be handled
+// now, or nil: then nothing waits, or everything that waits comes after what is in flight. A worker
+// without lanes has one task in flight at a time.
 //
-// An error is that of the commit by which a worker whose predecessor died notes which event it is about to try, or of that by
-// which one that keeps its position itself notes what was parked.
+// An error is that of the commit by which a worker whose predecessor died notes which event it is
+// about to try, or of that by which one that keeps its position itself notes what was parked.
 func (r *Runner) Next(ctx context.Context, limit int) (*Task, error) {
 	r.guard.expire()
 	guarded := r.Guarded()
@@ -125,9 +130,9 @@ func (r *Runner) Next(ctx context.Context, limit int) (*Task, error) {
 	return t, nil
 }
 
-// Finish takes back a task that has run. What was handled is written by the next [Runner.Commit]. If the handler failed,
-// what it failed at stays where it is, with all that follows it, until [Runner.Retry], [Runner.Park] or [Runner.Skip] decides
-// about it.
+// Finish takes back a task that has run. What was handled is written by the next [Runner.Commit].
+// If the handler failed, what it failed at stays where it is, with all that follows it, until
+// [Runner.Retry], [Runner.Park] or [Runner.Skip] decides about it.
 func (r *Runner) Finish(t *Task) {
 	r.inFlight--
 	q := t.queue
@@ -154,13 +159,15 @@ func (r *Runner) Finish(t *Task) {
 	}
 }
 
-// Commit writes everything that was handled and parked: the reactions and the checkpoint in one batch of the store, several
-// only where the limits of a batch are exceeded, split between events. It returns how many handled events are committed, also
-// beside an error. A commit is never cut short by ctx.
+// Commit writes everything that was handled and parked: the reactions and the checkpoint in one
+// batch of the store, several only where the limits of a batch are exceeded, split between events.
+// It returns how many handled events are committed, also beside an error. A commit is never cut
+// short by ctx.
 //
-// A [*CommitError] or [*HandlerError] that names an event means that its reactions are refused: a lost race, or content
-// that the store does not take. The event and what follows it wait for [Runner.Retry], [Runner.Park] or [Runner.Skip], and
-// all others are committed. After any other error what was handled stays, and the next Commit tries to write it.
+// A [*CommitError] or [*HandlerError] that names an event means that its reactions are refused: a
+// lost race, or content that the store does not take. The event and what follows it wait for
+// [Runner.Retry], [Runner.Park] or [Runner.Skip], and all others are committed. After any other
+// error what was handled stays, and the next Commit tries to write it.
 func (r *Runner) Commit(ctx context.Context) (int, error) {
 	if err := r.out.flush(ctx); err != nil {
 		return 0, err

@@ -9,10 +9,11 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// Subscription is a lossy view of what happens now, for dashboards and the like: it begins at the head, and when its reader is
-// slower than the log it leaves out the oldest events and counts them. What it does deliver is in order, each event once.
-// It keeps no place in the log, buffers nothing and has nothing to close: a reader that stays away costs nothing. What must
-// see every event uses a [Cursor] or a [Worker].
+// Subscription is a lossy view of what happens now, for dashboards and the like: it begins at the
+// head, and when its reader is slower than the log it leaves out the oldest events and counts them.
+// What it does deliver is in order, each event once. It keeps no place in the log, buffers nothing
+// and has nothing to close: a reader that stays away costs nothing. What must see every event uses
+// a [Cursor] or a [Worker].
 //
 // It is not safe for concurrent use.
 type Subscription struct {
@@ -23,8 +24,9 @@ type Subscription struct {
 
 var _ Canal = (*Subscription)(nil)
 
-// Subscribe begins at the present head. window is how many positions of the log, matching or not, the subscription may fall
-// behind before it leaves out events; 0 means [DefaultWindow], a negative one is a [store.InvalidError].
+// Subscribe begins at the present head. window is how many positions of the log, matching or not,
+// the subscription may fall behind before it leaves out events; 0 means [DefaultWindow], a negative
+// one is a [store.InvalidError].
 func Subscribe(ctx context.Context, st *store.Store, region store.Region, window int) (*Subscription, error) {
 	if window < 0 {
 		return nil, &store.InvalidError{Field: "window", Rule: "must not be negative", Value: fmt.Sprint(window)}
@@ -39,8 +41,8 @@ func Subscribe(ctx context.Context, st *store.Store, region store.Region, window
 	return &Subscription{cursor: c, window: store.Position(window)}, nil
 }
 
-// PullBatch implements [Canal]. A call that finds the subscription further behind than its window first skips to where the
-// window begins.
+// PullBatch implements [Canal]. A call that finds the subscription further behind than its window
+// first skips to where the window begins.
 func (s *Subscription) PullBatch(ctx context.Context, limit int, wait time.Duration) ([]store.Event, error) {
 	if limit > 0 {
 		if err := s.skip(ctx); err != nil {
@@ -50,8 +52,8 @@ func (s *Subscription) PullBatch(ctx context.Context, limit int, wait time.Durat
 	return s.cursor.PullBatch(ctx, limit, wait)
 }
 
-// Lost is the number of events that were left out so far. It asks the index alone and so may count events that a range of
-// versions excludes.
+// Lost is the number of events that were left out so far. It is counted from the index alone and so
+// may include events that a range of versions excludes.
 func (s *Subscription) Lost() uint64 { return s.lost }
 
 // skip leaves out what lies before the window.

@@ -12,7 +12,8 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// die is the life of a process that ends with an event in the hands of its handler; those before it are done, or fail.
+// die is the life of a process that ends with an event in the hands of its handler; those before it
+// are done, or fail.
 func die(t *testing.T, st *store.Store, w cursor.Worker, killer store.Position) {
 	t.Helper()
 	r := runner(t, st, w)
@@ -76,7 +77,8 @@ func TestADeathWhileAnEventWaitsForAnotherTryIsNotChargedToIt(t *testing.T) {
 	}
 }
 
-// With lanes an event that fails does not hold up those behind it, one of which kills the process each time.
+// With lanes an event that fails does not hold up those behind it, one of which kills the process
+// each time.
 func TestTheDeathsOfAnEventAreCountedAlthoughOthersFailBeforeIt(t *testing.T) {
 	st := open(t)
 	keyed(t, st, "a", "b", "c")

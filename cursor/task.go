@@ -10,8 +10,8 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// Task is a batch to handle, made by [Runner.Next]. Run may be called on any goroutine; everything else is for the one
-// that the runner belongs to, once Run has returned or has ended its goroutine.
+// Task is a batch to handle, made by [Runner.Next]. Run may be called on any goroutine; everything
+// else is for the one that the runner belongs to, once Run has returned or has ended its goroutine.
 type Task struct {
 	queue   *queue
 	batch   Batch
@@ -25,8 +25,9 @@ type Task struct {
 	committed int   // of these
 }
 
-// Run calls the handler and keeps the outcome for [Runner.Finish]. A panic of the handler is kept too; if it ends its goroutine
-// with runtime.Goexit, Run does not return, but Finish may be called all the same.
+// Run calls the handler and keeps the outcome for [Runner.Finish]. A panic of the handler is kept
+// too; if it ends its goroutine with runtime.Goexit, Run does not return, but Finish may be called
+// all the same.
 func (t *Task) Run(ctx context.Context) {
 	if t.batch.own.looping(t.crashes) {
 		t.fail(0, ErrCrashLoop)
@@ -73,8 +74,8 @@ func (t *Task) call(ctx context.Context) {
 	}
 }
 
-// classify decides how many events are done. When the caller's context ended, the failure of a handler says nothing about
-// its events.
+// classify decides how many events are done. When the caller's context ended, the failure of a
+// handler says nothing about its events.
 func (t *Task) classify(parent, ctx context.Context) {
 	t.good = t.Size()
 	if t.failed == nil {
@@ -95,16 +96,17 @@ func (t *Task) classify(parent, ctx context.Context) {
 	}
 }
 
-// timedOutByPredecessor reports whether the event that failed had no time, because one before it took more than its own and was
-// done nevertheless. It is handled again, as if it had not been tried.
+// timedOutByPredecessor reports whether the event that failed had no time, because one before it
+// took more than its own and was done nevertheless. It is handled again, as if it had not been
+// tried.
 func (t *Task) timedOutByPredecessor() bool {
 	at, b := t.failed.at, &t.batch
 	late := b.deadline.late
 	return at > 0 && !t.failed.err.Panic && (late > 0 && late <= at || b.begun >= 0 && b.begun < at)
 }
 
-// Err is how the handler failed, a [*HandlerError], or the error of the context that Run was given if that ended; nil if
-// all went well.
+// Err is how the handler failed, a [*HandlerError], or the error of the context that Run was given
+// if that ended; nil if all went well.
 func (t *Task) Err() error {
 	switch {
 	case t.cancelled != nil:
@@ -156,7 +158,8 @@ func (t *Task) failedAt(err error) *failure {
 	var named *EventError
 	if errors.As(err, &named) && named.Index >= 0 && named.Index < t.Size() {
 		at = named.Index
-		// A copy gets the position: the handler may return the same error again, elsewhere, while this one is read.
+		// A copy gets the position: the handler may return the same error again, elsewhere, while
+		// this one is read.
 		if err == error(named) { //nolint:errorlint // only the outermost error is replaced
 			err = named.Err
 		}

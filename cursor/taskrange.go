@@ -16,8 +16,8 @@ type taskRange struct {
 	from, to int
 }
 
-// writeTasks writes what is handled of some tasks, and notes in each how much of it is committed. The task whose reactions
-// are refused is returned with the error that says so.
+// writeTasks writes what is handled of some tasks, and notes in each how much of it is committed.
+// The task whose reactions are refused is returned with the error that says so.
 func (o *outbox) writeTasks(ctx context.Context, tasks []*Task) (rejected *Task, err error) {
 	o.ranges = o.ranges[:0]
 	for _, t := range tasks {
@@ -28,10 +28,10 @@ func (o *outbox) writeTasks(ctx context.Context, tasks []*Task) (rejected *Task,
 	return rejected, err
 }
 
-// writeHalved writes ranges. What the store refuses because of its content is halved until the rejected event is alone:
-// batches that are too large get through in pieces, and so does all that does not follow the rejected event in its task. An
-// error that is not about an event is returned rather than that of a rejected one, which is met again; so is a second
-// rejection.
+// writeHalved writes ranges. What the store refuses because of its content is halved until the
+// rejected event is alone: batches that are too large get through in pieces, and so does all that
+// does not follow the rejected event in its task. An error that is not about an event is returned
+// rather than that of a rejected one, which is met again; so is a second rejection.
 func (o *outbox) writeHalved(ctx context.Context, ranges []taskRange) (rejected *Task, err error) {
 	n := size(ranges)
 	if n == 0 {
@@ -82,9 +82,9 @@ func halves(ranges []taskRange, n int) (former, latter []taskRange) {
 	return former, latter
 }
 
-// writeRanges is one commit. Where only a checkpoint is at stake it is lazy: a power cut then repeats some handling, never a
-// reaction. That an event is not parked any more is never lazy: a worker that keeps more than the checkpoint may forget the
-// event then.
+// writeRanges is one commit. Where only a checkpoint is at stake it is lazy: a power cut then
+// repeats some handling, never a reaction. That an event is not parked any more is never lazy: a
+// worker that keeps more than the checkpoint may forget the event then.
 func (o *outbox) writeRanges(ctx context.Context, ranges []taskRange) error {
 	var b store.Batch
 	unparks := false
@@ -128,12 +128,14 @@ func (o *outbox) unpark(b *store.Batch, e *store.Event) {
 	}
 }
 
-// refused reports whether the store will take no batch with this content, but may take a part of it.
+// refused reports whether the store will take no batch with this content, but may take a part of
+// it.
 func refused(err error) bool {
 	return errors.Is(err, store.ErrInvalid) || errors.Is(err, store.ErrConflict)
 }
 
-// refusal names the event whose reactions are refused: invalid ones are a failure of the handler, a lost race is not.
+// refusal names the event whose reactions are refused: invalid ones are a failure of the handler, a
+// lost race is not.
 func (t *Task) refusal(at int, err error) error {
 	event, worker := t.at(at), t.batch.own.worker.Name
 	if errors.Is(err, store.ErrInvalid) && len(t.batch.proposals(at, at+1)) > 0 {

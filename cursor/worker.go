@@ -12,19 +12,20 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// Action is what a handler wants after a batch that it handled without an error.
+// Action is what is to happen after a batch that was handled without an error.
 type Action uint8
 
 const (
-	// Continue commits the batch and goes on.
+	// Continue commits the batch and reads on.
 	Continue Action = iota
 	// Stop commits the batch and ends the worker.
 	Stop
-	// StopWithRollback ends the worker and commits nothing of the batch: the next owner gets it again.
+	// StopWithRollback ends the worker and commits nothing of the batch: the next owner gets it
+	// again.
 	StopWithRollback
 )
 
-// String gives the name of the action.
+// String returns the name of the action.
 func (a Action) String() string {
 	switch a {
 	case Continue:
@@ -38,72 +39,113 @@ func (a Action) String() string {
 	}
 }
 
-// Handler handles a batch of one or more events. It ends soon after ctx does, with an error; nothing is recorded then.
+// Handler handles a batch of one or more events. The contract:
 //
-// An error made by [FailedAt] names the event, and those before it are committed. Any other error fails the whole batch;
-// so does a panic, unless [Batch.Begin] or the size of the batch tell where it was.
+// Repetition: it may be called again for the same events: after an error, a panic, a crash, a
+// refused commit, a rewind. What it does outside the store happens at least once;
+// [Batch.AtLeastOnce] and the IDs of events make keys for that.
+//
+// Result: nil and an [Action] when all events are done. An error made by [FailedAt] names the event
+// it failed at: those before it are committed, with their reactions. Any other error fails the
+// whole batch, and so does a panic, unless [Batch.Begin] or the size of the batch shows where it
+// was. A directive of package supervision (Park, Skip, Wait, Halt, RetryAfter), wrapped or not,
+// decides instead of the policy.
+//
+// Context: it ends when the worker is stopped, its group restarts, or Worker.Timeout is over. The
+// handler should return soon after, with an error: after a stop nothing is recorded of that, after
+// the timeout it is an attempt at the event. One that does not return is never run beside another
+// of its worker: the worker is shown as hung. Its values are not those of the caller that appended
+// the event.
+//
+// Blocking: it may block; only its own worker waits for it, or with lanes only the events of its
+// key.
+//
+// Goroutines: without lanes it is called by one goroutine at a time, not always the same, and what
+// one call wrote the next one sees. With lanes it is called by as many goroutines, never two at a
+// time for one key, and must guard what it shares. A goroutine that it starts must not use the
+// batch, and must be done before it returns if its failure matters.
+//
+// Batch: it belongs to the call. Events are shared with other readers of the log and must not be
+// changed; payloads and headers may be kept, the batch and the slice of events may not.
+//
+// Reentrancy: it may read and append to the store. An append of its own is not part of the commit
+// of the batch: it happens once more with each repetition, unless it has an idempotency key. Calls
+// that wait for the worker itself, such as to stop its system, are refused with an error.
 type Handler func(ctx context.Context, b *Batch) (Action, error)
 
-// Worker describes a reader that handles batches of events in order: a projection, or reactions that need the whole batch. Name and Handle are required; the zero value of
-// everything else works. Once in use it must not be changed.
+// Worker describes a reader that handles batches of events in order: a projection, or reactions
+// that need the whole batch. Name and Handle are required; the zero value of everything else works.
+// Once in use it must not be changed.
 //
-// A worker is built from a plain function: after a panic the same function is called again, with the state it left
-// behind. To have everything handled again, as for a projection that is rebuilt, stop the worker and call
-// checkpoint.Reset with its name.
+// A worker is built from a plain function: after a panic the same function is called again, with
+// the state that it left. To have everything handled again, as for a projection that is rebuilt,
+// apply a checkpoint.Reset to it.
 type Worker struct {
-	// Name names the worker in its group and is the ID of its checkpoint. The rules are those of [supervision.Spec].
+	// Name names the worker in its group and is the ID of its checkpoint. The rules are those of
+	// [supervision.Spec].
 	Name string
-	// Formerly are names that the worker had in earlier versions of the program. Where its checkpoint still has one
-	// of them, the checkpoint is renamed when the worker starts, with all that belongs to it: see checkpoint.Rename.
+	// Formerly are names that the worker had in earlier versions of the program. Where its
+	// checkpoint still has one of them, the checkpoint is renamed when the worker starts, with all
+	// that belongs to it: see checkpoint.Rename.
 	Formerly []string
-	// Region is where the worker reads, and what its checkpoint is bound to: another one is a checkpoint.RegionError.
+	// Region is where the worker reads, and what its checkpoint is bound to: another one is a
+	// checkpoint.RegionError.
 	Region store.Region
-	// Kinds that Handle handles; empty means all kinds of the region. Only they are read. The list is kept with the
-	// checkpoint: a changed one is refused, since events passed over before would be missing.
+	// Kinds that Handle handles; empty means all kinds of the region. Only they are read. The list
+	// is kept with the checkpoint. NewKinds decides about a changed one, since events that were
+	// passed over would be missing.
 	//
-	// Prefer it to Region.Kinds, which selects the same events: where the list changes, a checkpoint.KindsError says what
-	// was added and removed. Region.Kinds is for a [Cursor], which has no other.
+	// Prefer it to Region.Kinds, which selects the same events: where the list changes, a
+	// checkpoint.KindsError says what was added and removed. Region.Kinds is for a [Cursor], which
+	// has no other.
 	Kinds []string
 	// Handle is called with one batch at a time.
 	Handle Handler
-	// BatchSize is the largest number of events in a batch; 0 means 256, the most is [MaxBatchSize].
+	// BatchSize is the largest number of events in a batch; 0 means 256, the most is
+	// [MaxBatchSize].
 	BatchSize int
 	// Start is where a worker without a checkpoint begins.
 	Start store.From
-	// Lanes is how many events of different keys are handled at the same time; 0 and 1 mean one after the other, in the
-	// order of the log. With more, events of one key stay in order and those of other keys overtake; a batch then holds
-	// events of one key only, and the next one of that key begins when the former is committed. Handle is called from as
-	// many goroutines. At most [MaxLanes].
+	// Lanes is how many events of different keys are handled at the same time; 0 and 1 mean one
+	// after the other, in the order of the log. With more, events of one key stay in order and
+	// those of other keys overtake; a batch then holds events of one key only, and the next one of
+	// that key begins when the former is committed. Handle is called from as many goroutines. At
+	// most [MaxLanes].
 	Lanes int
-	// Key of an event: what must stay in order. It decides what overtakes what, and which later events are held back
-	// behind one that is parked. nil means the entity. It must give the same key for the same event always; one that
-	// panics halts the worker.
+	// Key of an event: what must stay in order. It decides what overtakes what, and which later
+	// events are held after one that is parked. nil means the entity. It must return the same key
+	// for the same event always; one that panics halts the worker.
 	Key func(store.Event) string
-	// KeyVersion names the version of Key. A worker with parked events or with events in hand refuses to start with
-	// another one: their keys would no longer fit.
+	// KeyVersion names the version of Key. A worker with parked or pending events refuses to start
+	// with another one: their keys would no longer fit.
 	KeyVersion uint32
-	// Timeout bounds the handling of one event: when it is over, the context of the handler ends, and if the handler
-	// then returns an error, that is an attempt at the event. It counts from the call of the handler, and anew from each
-	// [Batch.Begin]: a handler that never calls that has it for the whole batch. If an event took longer and is done in the
-	// end, what follows it in the batch is handled again with a context of its own. 0 means none.
+	// Timeout bounds the handling of one event: when it is over, the context of the handler ends,
+	// and if the handler then returns an error, that is an attempt at the event. It counts from the
+	// call of the handler, and again from each [Batch.Begin]: a handler that never calls that has
+	// it for the whole batch. If an event took longer and is done in the end, what follows it in
+	// the batch is handled again with a context of its own. 0 means none.
 	Timeout time.Duration
-	// NewKinds says what becomes of a changed list of Kinds. The zero value refuses it.
+	// NewKinds decides about a changed list of Kinds: the zero value refuses it, with a
+	// checkpoint.KindsError.
 	NewKinds checkpoint.NewKinds
 	// Policy, Restart and StopTimeout are for the supervisor; see [supervision.Spec].
 	Policy      supervision.Policy
 	Restart     supervision.Restart
 	StopTimeout time.Duration
-	// SyncCheckpoints makes a batch without reactions wait until its checkpoint is safe from a power cut too.
-	// Otherwise such a checkpoint survives the death of the process at once, and a power cut some 10 ms later.
+	// SyncCheckpoints makes a batch without reactions wait until its checkpoint is safe from a
+	// power cut too. Otherwise such a checkpoint survives the death of the process at once, and a
+	// power cut some 10 ms later.
 	SyncCheckpoints bool
-	// Volatile means no checkpoint: each new runner begins at Start again, and reactions may be written twice. Within the
-	// life of a system a restart goes on where the worker came to. It suits a projection that keeps its own position, in the
-	// transaction in which it saves: Start is then store.After(that).
+	// Volatile means no checkpoint: each new runner begins at Start again, and reactions may be
+	// written twice. Within the life of a system a restart resumes where the worker had come to. It
+	// suits what is lost with the process, such as a cache in memory. A worker that stores its own
+	// position uses ExternalPosition.
 	Volatile bool
-	// Locate is for a worker that keeps its position itself, in the transaction in which it saves. It is called each time
-	// the checkpoint was acquired, before the first event is read, and says behind which position to read; see [ResumeState].
-	// The checkpoint is only a copy then, to show. Such a worker has no lanes, and cannot be rewound or widened from here.
-	// Package reactor/projector does all that for a database.
+	// ExternalPosition is for a worker that keeps its position itself, in the transaction in which
+	// it saves. It is called each time the checkpoint was acquired, before the first event is read,
+	// and returns the position after which to read; see [ResumeState]. The checkpoint is only a
+	// copy then, for Status. Such a worker has no lanes, and cannot be rewound or widened from
+	// here. Package reactor/projector does all that for a database.
 	ExternalPosition func(ctx context.Context, at ResumeState) (store.Position, error)
 	// Gaps is how many gap observations are kept until they are taken; 0 keeps none. See [Gap].
 	Gaps int
@@ -112,7 +154,7 @@ type Worker struct {
 // Source is a child that runs as a worker.
 type Source interface {
 	supervision.Child
-	// CursorWorker gives the worker, or says what is wrong with it.
+	// CursorWorker returns the worker, or an error that says what is wrong with it.
 	CursorWorker() (Worker, error)
 }
 
@@ -143,23 +185,23 @@ func (w Worker) CursorWorker() (Worker, error) { return w, w.Validate() }
 
 // Validate reports everything that is wrong with the worker, joined: a [*WorkerError] each.
 func (w Worker) Validate() error {
-	fault := func(field string, err error) error {
+	check := func(field string, err error) error {
 		if err == nil {
 			return nil
 		}
 		return &WorkerError{Worker: w.Name, Field: field, Err: err}
 	}
 	return errors.Join(
-		fault("Spec", w.Spec().Validate()),
-		fault("Formerly", w.checkFormerly()),
-		fault("Region", w.Region.Validate()),
-		fault("Kinds", w.checkKinds()),
-		fault("Handle", w.checkHandle()),
-		fault("BatchSize", w.checkBatchSize()),
-		fault("Lanes", checkRange("Lanes", w.Lanes, MaxLanes)),
-		fault("Gaps", checkRange("Gaps", w.Gaps, MaxGaps)),
-		fault("Timeout", w.checkTimeout()),
-		fault("ExternalPosition", w.checkLocate()),
+		check("Spec", w.Spec().Validate()),
+		check("Formerly", w.checkFormerly()),
+		check("Region", w.Region.Validate()),
+		check("Kinds", w.checkKinds()),
+		check("Handle", w.checkHandle()),
+		check("BatchSize", w.checkBatchSize()),
+		check("Lanes", checkRange("Lanes", w.Lanes, MaxLanes)),
+		check("Gaps", checkRange("Gaps", w.Gaps, MaxGaps)),
+		check("Timeout", w.checkTimeout()),
+		check("ExternalPosition", w.checkExternal()),
 	)
 }
 
@@ -194,8 +236,9 @@ func (w Worker) checkTimeout() error {
 	return nil
 }
 
-// checkLocate wants one place only to keep the position, and a single order of events to keep it by.
-func (w Worker) checkLocate() error {
+// checkExternal requires one place only where the position is kept, and a single order of events to
+// keep it by.
+func (w Worker) checkExternal() error {
 	switch {
 	case w.ExternalPosition == nil:
 		return nil
@@ -217,7 +260,8 @@ func (w Worker) key(e *store.Event) string {
 	return w.Key(*e)
 }
 
-// checkKinds wants every handled kind inside the region, since the others would be waited for in vain.
+// checkKinds requires every handled kind to lie inside the region, since none of the others would
+// ever come.
 func (w Worker) checkKinds() error {
 	for _, kind := range w.Kinds {
 		outside := len(w.Region.Kinds) > 0 && !slices.Contains(w.Region.Kinds, kind) ||
@@ -233,7 +277,8 @@ func (w Worker) checkKinds() error {
 func (w Worker) narrowed() store.Region {
 	region := w.Region
 	if len(w.Kinds) > 0 {
-		// The kinds lie inside the region, category included, so they say all there is to say about kinds.
+		// The kinds lie inside the region, category included, so they say all there is to say about
+		// kinds.
 		region.Kinds, region.Category = slices.Compact(slices.Sorted(slices.Values(w.Kinds))), ""
 	}
 	return region

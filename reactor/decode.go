@@ -9,19 +9,21 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// Upcaster turns the payload of one schema version into that of the next. It is made by [Upcast] or [UpcastFrom].
+// Upcaster turns the payload of one schema version into that of the next. It is made by [Upcast] or
+// [UpcastFrom].
 type Upcaster struct {
 	from  uint16
 	raise func([]byte) ([]byte, error)
 }
 
-// Upcast raises payloads of schema version from to the next version, as the bytes of their JSON. It must not change its
-// argument, and depend on nothing else.
+// Upcast raises payloads of schema version from to the next version, as the bytes of their JSON. It
+// must not change its argument, and depend on nothing else.
 func Upcast(from uint16, raise func(data []byte) ([]byte, error)) Upcaster {
 	return Upcaster{from: from, raise: raise}
 }
 
-// UpcastFrom is [Upcast] with types: Old is what payloads of schema version from look like, New those of the next.
+// UpcastFrom is [Upcast] with types: Old is what payloads of schema version from look like, New
+// those of the next.
 func UpcastFrom[Old, New any](from uint16, raise func(Old) (New, error)) Upcaster {
 	if raise == nil {
 		return Upcaster{from: from}
@@ -39,7 +41,8 @@ func UpcastFrom[Old, New any](from uint16, raise func(Old) (New, error)) Upcaste
 	})
 }
 
-// schema is how payloads of a kind are read: the one path from bytes to a value, whatever they are read for.
+// schema is how payloads of a kind are read: the one path from bytes to a value, whatever they are
+// read for.
 type schema struct {
 	kind    string
 	present uint16                         // version of the type
@@ -72,8 +75,8 @@ func newSchema(kind string, present uint16, upcasters []Upcaster) (schema, error
 	return s, nil
 }
 
-// decode reads the payload of e into body. An event that is newer than the type is set aside at once: only a newer program
-// can read it.
+// decode reads the payload of e into body. An event that is newer than the type is parked at once:
+// only a newer program can read it.
 func (s schema) decode(e store.Event, body any) error {
 	switch {
 	case e.SchemaVersion > s.present:

@@ -6,21 +6,22 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// RetryAfter makes an error with which a handler asks to be tried again at this event after exactly d, in
+// RetryAfter makes an error that has the handler tried again at this event after exactly d, in
 // place of the policy's backoff. The attempt counts. See [supervision.RetryAfter].
 func RetryAfter(d time.Duration, err error) error { return supervision.RetryAfter(d, err) }
 
-// Wait makes an error with which a handler says that something it needs is away: the event is tried again with growing
-// delays for as long as it takes, and no attempt is counted. See [supervision.Wait].
+// Wait makes an error that says that something the handler needs is unavailable: the event is tried
+// again with growing delays for as long as it takes, and no attempt is counted. See
+// [supervision.Wait].
 func Wait(err error) error { return supervision.Wait(err) }
 
-// Halt makes an error with which a handler stops its reactor at this event, visibly and without another
+// Halt makes an error that stops the reactor at this event, visibly and without another
 // attempt. See [supervision.Halt].
 func Halt(err error) error { return supervision.Halt(err) }
 
-// Park makes an error with which a handler sets this event aside at once: the events of its key that follow are held
-// back, all others go on, and an operator decides when it is handled again. See [supervision.Park].
+// Park makes an error that parks this event at once: the events of its key that follow are held,
+// all others continue, and an operator decides when it is handled again. See [supervision.Park].
 func Park(err error) error { return supervision.Park(err) }
 
-// Skip makes an error with which a handler gives up this event at once, which is recorded. See [supervision.Skip].
+// Skip makes an error that skips this event at once, which is recorded. See [supervision.Skip].
 func Skip(err error) error { return supervision.Skip(err) }

@@ -1,9 +1,10 @@
 // Package reactor turns typed functions into consumers of the log that emit further events.
 //
-// The promise: a handler sees every event of its kinds, in the order of the log, and the events it emits are
-// written together with the checkpoint that says so, in one batch, or not at all. Inside the store each
-// event is therefore reacted to exactly once, whatever crashes in between. What a handler does outside the
-// store happens at least once, and [Event.EffectKey] is the key to recognise a repetition by.
+// The promise: a handler sees every event of its kinds, in the order of the log, and the events it
+// emits are written together with the checkpoint that says so, in one batch, or not at all. Inside
+// the store each event is therefore reacted to exactly once, whatever crashes in between. What a
+// handler does outside the store happens at least once, and [Event.EffectKey] is the key to
+// recognise a repetition by.
 //
 //	log     1 order.placed    2 cart.opened    3 order.cancelled    4 order.placed
 //	              |                                  |                    |
@@ -15,21 +16,28 @@
 //	              |                                  |                    x
 //	commit  reactions of 1 and 3 + checkpoint = one batch; 4 is tried again, what it staged is dropped
 //
-// A [Reactor] is built from routes by [New], which never fails: faults of its definition are reported by
-// [Reactor.CursorWorker], which whoever runs it calls first, and by package reactortest.
+// A [Reactor] is built from routes by [New], which never fails: errors of its definition are
+// returned by [Reactor.CursorWorker], which actors.Start calls first, and reported by package
+// reactortest.
 //
-// Reactions carry the correlation of the event they answer, name it as their cause, and are one step deeper.
-// A limit of depth ends loops of reactors that answer each other, a limit per event ends storms.
+// Reactions carry the correlation of the event they answer, name it as their cause, and are one
+// step deeper. A limit of depth ends loops of reactors that answer each other, a limit per event
+// ends storms.
 //
-// The error of a handler is an attempt: the event is tried again after a backoff, as the [supervision.Policy]
-// says, unless the error is a directive made by [RetryAfter], [Park], [Skip] or [Halt]. When the attempts are used up the
-// event is set aside with what follows of its key, and the reactor goes on. An event that cannot be decoded is such an
-// attempt too; one of a newer schema version than the program knows is set aside at once. Older versions are raised by
-// upcasters, see [On].
+// The error of a handler is an attempt: the event is tried again after a backoff, as the
+// [supervision.Policy] says, unless the error is a directive made by [RetryAfter], [Wait], [Park],
+// [Skip] or [Halt]. When the attempts are used up the event is parked, what follows of its key is
+// held, and the reactor continues with the others. An event that cannot be decoded is such an
+// attempt too; one of a newer schema version than the program knows is parked at once. Older
+// versions are raised by upcasters, see [On].
 //
-// After a rewind, events that were handled before come again as replays ([Event.Replayed]), and reactions to them are
-// dropped unless the rewind asked for them.
+// After a rewind, events that were handled before come again as replays ([Event.Replayed]), and
+// reactions to them are dropped unless the rewind says that they are emitted again.
 //
-// The package must not know: positions and checkpoints, files, actors, clocks. It starts no goroutine and
-// holds no lock; handlers run one after the other on the goroutine of the worker that runs the reactor.
+// The contract of a handler (repetition, context, goroutines, reentrancy) is that of
+// [cursor.Handler], event by event: without [Reactor.Lanes] handlers run one after the other, with
+// lanes on as many goroutines, never two at a time for one key.
+//
+// The package must not know: how positions are kept (it only hands the settings of a checkpoint
+// on), files, actors, clocks. It starts no goroutine and holds no lock.
 package reactor

@@ -10,24 +10,24 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// ErrNoRoutes is the fault of a reactor that handles nothing.
+// ErrNoRoutes is the error of a reactor that handles nothing.
 var ErrNoRoutes = errors.New("reactor: no routes")
 
-// DuplicateKindError is the fault of a reactor with two routes for one kind.
+// DuplicateKindError is the error of a reactor with two routes for one kind.
 type DuplicateKindError struct{ Kind string }
 
 func (e *DuplicateKindError) Error() string {
 	return fmt.Sprintf("reactor: kind %q has more than one route", e.Kind)
 }
 
-// NilHandlerError is the fault of a route without a function.
+// NilHandlerError is the error of a route without a function.
 type NilHandlerError struct{ Kind string }
 
 func (e *NilHandlerError) Error() string {
 	return fmt.Sprintf("reactor: the handler of kind %q is nil", e.Kind)
 }
 
-// PayloadTypeError is the fault of a route whose payload type cannot be handled.
+// PayloadTypeError is the error of a route whose payload type cannot be handled.
 type PayloadTypeError struct {
 	Type string // as Go prints it
 	Rule string // the rule it breaks
@@ -37,8 +37,8 @@ func (e *PayloadTypeError) Error() string {
 	return fmt.Sprintf("reactor: payload type %s: %s", e.Type, e.Rule)
 }
 
-// UnseenError reports an event that the reactor was given and does not read: its kind has no route, or it
-// lies outside the region.
+// UnseenError reports an event that the reactor was given and does not read: its kind has no route,
+// or it lies outside the region.
 type UnseenError struct {
 	Position store.Position
 	At       store.Coordinate
@@ -51,8 +51,8 @@ func (e *UnseenError) Error() string {
 		e.Position, e.Kind, e.At, e.Region)
 }
 
-// DecodeError reports a payload that is not what the route's type expects, or that is encoded by a codec
-// other than JSON. It counts as an attempt at the event, like an error of its handler.
+// DecodeError reports a payload that is not what the route's type expects, or that is encoded by a
+// codec other than JSON. It counts as an attempt at the event, like an error of its handler.
 type DecodeError struct {
 	Kind     string
 	Position store.Position
@@ -76,8 +76,8 @@ func (e *UpcasterError) Error() string {
 	return fmt.Sprintf("reactor: kind %q: the upcaster from version %d %s", e.Kind, e.From, e.Rule)
 }
 
-// SchemaError reports an event whose schema version the route cannot read. A newer one is parked at once, an older one is
-// an attempt at the event.
+// SchemaError reports an event whose schema version the route cannot read. A newer one is parked at
+// once, an older one is an attempt at the event.
 type SchemaError struct {
 	Kind           string
 	Position       store.Position
@@ -94,7 +94,7 @@ func (e *SchemaError) Error() string {
 type ReactionError struct {
 	Number int // of the reaction among those to the event, from 1
 	At     store.Coordinate
-	Kind   string // "" when there is no payload to ask
+	Kind   string // "" when there is no payload
 	Err    error
 }
 
@@ -104,8 +104,9 @@ func (e *ReactionError) Error() string {
 
 func (e *ReactionError) Unwrap() error { return e.Err }
 
-// DepthError reports a chain of causes that grew too long, most often reactors that answer each other for
-// ever. The chain starts at the event Correlation and is walked back from Event by its causes.
+// DepthError reports a chain of causes that grew too long, most often reactors that answer each
+// other forever. The chain starts at the event Correlation and is walked back from Event by its
+// causes.
 type DepthError struct {
 	Limit       int
 	Depth       int // that the refused reaction would have had
@@ -113,7 +114,8 @@ type DepthError struct {
 	Event       uuid.UUID // the event reacted to
 	Cause       uuid.UUID // its cause
 	Correlation uuid.UUID // the first event of the chain
-	// Chain is the event reacted to and its causes, nearest first, as far as the store has them; nil outside a worker.
+	// Chain is the event reacted to and its causes, nearest first, as far as the store has them;
+	// nil outside a worker.
 	Chain []store.Event
 }
 
@@ -137,10 +139,10 @@ func (e *StormError) Error() string {
 		e.Limit, e.Position, e.Event, e.Correlation, describe(e.Chain))
 }
 
-// maxDescribed is how many events of a chain are told in words.
+// maxDescribed is how many events of a chain the text of an error names.
 const maxDescribed = 8
 
-// describe tells the nearest events of a chain.
+// describe names the nearest events of a chain.
 func describe(chain []store.Event) string {
 	if len(chain) == 0 {
 		return ""

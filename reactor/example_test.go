@@ -59,7 +59,8 @@ func (s *Stock) cancelled(_ context.Context, e reactor.Event[Cancelled], out *re
 	return nil
 }
 
-// A reactor reserves stock for orders. Package actors would run it in the background; here it is run by hand.
+// A reactor reserves stock for orders. Package actors would run it in the background; here it is
+// run by hand.
 func Example() {
 	ctx := context.Background()
 	st, err := storetest.Open(store.Options{})

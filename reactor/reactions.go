@@ -16,19 +16,19 @@ type Reaction struct {
 	Headers map[string]string
 }
 
-// Reactions collects what a handler emits for one event. Nothing is written before the handler returned
-// without an error, and what it staged is dropped when it fails.
+// Reactions collects what a handler emits for one event. Nothing is written before the handler
+// returned without an error, and what it staged is dropped when it fails.
 //
-// Each reaction is encoded and checked when it is staged. The first one that breaks a rule or a limit fails
-// the event once the handler returns, as a [ReactionError], a [DepthError] or a [StormError]; those after it
-// are ignored.
+// Each reaction is encoded and checked when it is staged. The first one that breaks a rule or a
+// limit fails the event once the handler returns, as a [ReactionError], a [DepthError] or a
+// [StormError]; those after it are ignored.
 //
 // Reactions belongs to one call of one handler, and is not safe for concurrent use.
 type Reactions struct {
-	event  store.Event
-	limits limits
-	staged []staged
-	fault  error
+	event   store.Event
+	limits  limits
+	staged  []staged
+	invalid error
 }
 
 // limits against loops and storms.
@@ -40,18 +40,19 @@ type staged struct {
 	proposal store.Proposal
 }
 
-// Append emits an event at a coordinate. The payload may be changed afterwards, except for the data of a
-// [store.Raw].
+// Append emits an event at a coordinate. The payload may be changed afterwards, except for the data
+// of a [store.Raw].
 func (r *Reactions) Append(at store.Coordinate, p store.Payload) {
 	r.Propose(store.Proposal{At: at, Payload: p})
 }
 
-// Propose emits an event with an expected version or headers. The proposal's causation is filled in.
+// Propose emits an event with an expected version or headers. The proposal's causation is filled
+// in.
 //
 // An expectation that does not hold refuses the commit, and the event is handled again.
 func (r *Reactions) Propose(p store.Proposal) {
-	if r.fault == nil {
-		r.fault = r.stage(p)
+	if r.invalid == nil {
+		r.invalid = r.stage(p)
 	}
 }
 

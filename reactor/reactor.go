@@ -18,20 +18,22 @@ const (
 	defaultMaxReactions = 4096
 )
 
-// Reactor is a set of typed handlers that consume the log under one name. Its settings may be changed until
-// it is started; their zero values are right for most reactors.
+// Reactor is a set of typed handlers that consume the log under one name. Its settings may be
+// changed until it is started; their zero values are right for most reactors.
 //
 // It is a [supervision.Child] and a [cursor.Source].
 type Reactor struct {
 	cursor.Settings
-	// MaxDepth is the greatest [store.Event.Depth] that a reaction may have, which ends loops; 0 means 64.
+	// MaxDepth is the greatest [store.Event.Depth] that a reaction may have, which ends loops; 0
+	// means 64.
 	MaxDepth int
-	// MaxReactions is the greatest number of reactions to one event, which ends storms; 0 means 4096, and
-	// [store.MaxBatchEvents] is the most, because the reactions to one event are never split.
+	// MaxReactions is the greatest number of reactions to one event, which ends storms; 0 means
+	// 4096, and [store.MaxBatchEvents] is the most, because the reactions to one event are never
+	// split.
 	MaxReactions int
-	// Lanes is how many events of different keys are handled at the same time; 0 and 1 mean one after the other, in the
-	// order of the log. The handlers are then called from as many goroutines, but never two at a time for one key. See
-	// [cursor.Worker].
+	// Lanes is how many events of different keys are handled at the same time; 0 and 1 mean one
+	// after the other, in the order of the log. The handlers are then called from as many
+	// goroutines, but never two at a time for one key. See [cursor.Worker].
 	Lanes int
 	// SyncCheckpoints forces a sync for checkpoints without reactions, too.
 	SyncCheckpoints bool
@@ -40,14 +42,15 @@ type Reactor struct {
 	routes []Route
 }
 
-// New builds a reactor. The name is also the name of its worker and of its checkpoint: another name starts
-// from [Reactor.Start] again, unless [Reactor.Formerly] has the one before.
+// New builds a reactor. The name is also the name of its worker and of its checkpoint: another name
+// starts from [Reactor.Start] again, unless [Reactor.Formerly] has the one before.
 //
-// The kinds of the routes are bound to the checkpoint. With a route more or less, whoever starts the reactor is refused
-// with a checkpoint.KindsError, because events of a new kind have been passed over, unless NewKinds says whether they are
-// handled from now on, or those of the past first.
+// The kinds of the routes are bound to the checkpoint. With a route more or less the reactor does
+// not start, with a checkpoint.KindsError, because events of a new kind have been passed over,
+// unless NewKinds says whether they are handled from now on, or those of the past first.
 //
-// It never fails: a fault of the definition is the error of [Reactor.CursorWorker] and of [Reactor.React].
+// It never fails: an invalid definition is the error of [Reactor.CursorWorker] and of
+// [Reactor.React].
 func New(name string, routes ...Route) *Reactor {
 	return &Reactor{name: name, routes: slices.Clone(routes)}
 }
@@ -57,16 +60,18 @@ func (r *Reactor) Spec() supervision.Spec {
 	return cursor.Worker{Name: r.name}.With(r.Settings).Spec()
 }
 
-// CursorWorker gives the worker that runs the reactor as it is set now; later changes of the settings do not
-// reach it. The error joins all faults: those of the routes, a [supervision.SettingError], a [cursor.WorkerError] for what
-// the worker would refuse, such as the name or a handled kind outside the region.
+// CursorWorker returns the worker that runs the reactor as it is set now; later changes of the
+// settings do not reach it. The error joins all that is invalid: errors of the routes, a
+// [supervision.SettingError], a [cursor.WorkerError] for what the worker would refuse, such as the
+// name or a handled kind outside the region.
 func (r *Reactor) CursorWorker() (cursor.Worker, error) {
 	_, w, err := r.define()
 	return w, err
 }
 
-// React calls the handler of e outside any worker and gives what it emits; nothing is written. An event that
-// the reactor does not read is an [UnseenError]. Faults of the reactor are those of [Reactor.CursorWorker].
+// React calls the handler of e outside any worker and returns what it emits; nothing is written. An
+// event that the reactor does not read is an [UnseenError]. An invalid reactor returns the error of
+// [Reactor.CursorWorker].
 func (r *Reactor) React(ctx context.Context, e store.Event) ([]Reaction, error) {
 	d, _, err := r.define()
 	if err != nil {
@@ -86,7 +91,7 @@ func (r *Reactor) React(ctx context.Context, e store.Event) ([]Reaction, error) 
 	return reactions, nil
 }
 
-// definition is a reactor without faults, and out of reach of later changes of its settings.
+// definition is a valid reactor, out of reach of later changes of its settings.
 type definition struct {
 	name   string
 	reads  store.Region // the region narrowed to the kinds that have routes
@@ -94,21 +99,21 @@ type definition struct {
 	limits limits
 }
 
-// define checks the reactor and reports all its faults at once.
+// define checks the reactor and reports all that is invalid at once.
 func (r *Reactor) define() (*definition, cursor.Worker, error) {
 	d := &definition{name: r.name, reads: r.Region, routes: make(map[string]handler, len(r.routes))}
 	d.limits = limits{depth: r.MaxDepth, perEvent: r.MaxReactions}
-	faults := []error{d.limits.complete()}
+	errs := []error{d.limits.complete()}
 	if len(r.routes) == 0 {
-		faults = append(faults, ErrNoRoutes)
+		errs = append(errs, ErrNoRoutes)
 	}
 	for _, route := range r.routes {
-		faults = append(faults, d.add(route))
+		errs = append(errs, d.add(route))
 	}
 	d.reads.Kinds, d.reads.Category = slices.Sorted(maps.Keys(d.routes)), ""
 	w := r.worker(d)
-	faults = append(faults, w.Validate())
-	if err := errors.Join(faults...); err != nil {
+	errs = append(errs, w.Validate())
+	if err := errors.Join(errs...); err != nil {
 		return nil, cursor.Worker{}, fmt.Errorf("reactor %q: %w", r.name, err)
 	}
 	return d, w, nil
@@ -122,8 +127,8 @@ func (r *Reactor) worker(d *definition) cursor.Worker {
 
 // add takes a route in, or says why not.
 func (d *definition) add(route Route) error {
-	if route.fault != nil {
-		return route.fault
+	if route.err != nil {
+		return route.err
 	}
 	if _, known := d.routes[route.kind]; known {
 		return &DuplicateKindError{Kind: route.kind}
@@ -132,7 +137,7 @@ func (d *definition) add(route Route) error {
 	return nil
 }
 
-// complete puts the defaults in and checks the rest.
+// complete puts the deerrs in and checks the rest.
 func (l *limits) complete() error {
 	if l.depth == 0 {
 		l.depth = defaultMaxDepth
@@ -152,8 +157,8 @@ func checkSetting(field string, value, least, most int) error {
 	return nil
 }
 
-// handle is what the worker calls with each batch. The reactions to an event reach the batch only after its
-// handler succeeded, so an event that fails leaves nothing behind.
+// handle is what the worker calls with each batch. The reactions to an event reach the batch only
+// after its handler succeeded, so nothing remains of an event that fails.
 func (d *definition) handle(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
 	name := d.effectName(b)
 	for i, e := range b.Events {
@@ -172,7 +177,8 @@ func (d *definition) handle(ctx context.Context, b *cursor.Batch) (cursor.Action
 	return cursor.Continue, nil
 }
 
-// effectName is the name that effect keys begin with: of a reactor with a checkpoint, the first that this had.
+// effectName is the name that effect keys begin with: of a reactor with a checkpoint, the first
+// that this had.
 func (d *definition) effectName(b *cursor.Batch) string {
 	if owner, _ := b.AtLeastOnce(); owner.FirstName != "" {
 		return string(owner.FirstName)
@@ -180,8 +186,8 @@ func (d *definition) effectName(b *cursor.Batch) string {
 	return d.name
 }
 
-// react handles one event and gives the reactions to it. The handler's own error comes before a fault of
-// what it staged: it may be a directive.
+// react handles one event and returns the reactions to it. The handler's own error comes before
+// that of what it staged: it may be a directive.
 func (d *definition) react(ctx context.Context, c call) ([]staged, error) {
 	e := c.event
 	handle, ok := d.routes[e.Kind]
@@ -192,8 +198,8 @@ func (d *definition) react(ctx context.Context, c call) ([]staged, error) {
 	if err := handle(ctx, c, out); err != nil {
 		return nil, err
 	}
-	if out.fault != nil {
-		return nil, out.fault
+	if out.invalid != nil {
+		return nil, out.invalid
 	}
 	return out.staged, nil
 }

@@ -17,22 +17,23 @@ type Event[T store.Payload] struct {
 	replayed bool
 }
 
-// Replayed reports whether the event is handled again because the reactor was rewound behind it: it was handled before, and
-// what the handler emits now is dropped, unless the rewind asked to emit again. Effects outside the store are the handler's
-// to repeat or not; [Event.EffectKey] is the same as before.
+// Replayed reports whether the event is handled again because the reactor was rewound to before it:
+// it was handled before, and what the handler emits now is dropped, unless the rewind says that it
+// emits again. Effects outside the store are the handler's to repeat or not; [Event.EffectKey] is
+// the same as before.
 func (e Event[T]) Replayed() bool { return e.replayed }
 
-// EffectKey names the effect of this event in this reactor: the first name that the reactor had, and the
-// event's id. It is the same at every retry, after every restart and after the reactor was renamed, so
-// that a repetition of an effect outside the store can be recognised by it. A handler with several effects
-// per event adds a suffix of its own.
+// EffectKey names the effect of this event in this reactor: the first name that the reactor had,
+// and the event's id. It is the same at every retry, after every restart and after the reactor was
+// renamed, so that a repetition of an effect outside the store can be recognised by it. A handler
+// with several effects per event adds a suffix of its own.
 func (e Event[T]) EffectKey() string { return e.reactor + "/" + e.ID.String() }
 
 // Route leads the events of one kind to their handler. It is made by [On].
 type Route struct {
 	kind   string
 	handle handler
-	fault  error
+	err    error
 }
 
 // handler is a handler whose payload type is forgotten.
@@ -45,23 +46,25 @@ type call struct {
 	replayed bool
 }
 
-// On routes events whose kind is that of T's zero value to handle, which gets the payload decoded from JSON.
-// T must be a value type, and its Kind must not depend on its content.
+// On routes events whose kind is that of T's zero value to handle, which gets the payload decoded
+// from JSON. T must be a value type, and its Kind must not depend on its content.
 //
-// The handler may be called again for the same event: after an error, a panic, a crash, a refused commit.
-// It should return soon after ctx ends; an error it returns then is not counted as an attempt.
+// The handler may be called again for the same event: after an error, a panic, a crash, a refused
+// commit. It should return soon after ctx ends; an error it returns then is not counted as an
+// attempt.
 //
-// Where T has a method SchemaVersion() uint16, events of older versions need upcasters, one for each step up to the present
-// version; an event older than these reach is a [SchemaError], and so is a newer one, which is parked at once.
+// Where T has a method SchemaVersion() uint16, events of older versions need upcasters, one for
+// each step up to the present version; an event older than these reach is a [SchemaError], and so
+// is a newer one, which is parked at once.
 func On[T store.Payload](
 	handle func(ctx context.Context, e Event[T], out *Reactions) error, upcasters ...Upcaster,
 ) Route {
 	d := NewDecoder[T](upcasters...)
-	route := Route{kind: d.kind, fault: d.fault}
-	if route.fault == nil && handle == nil {
-		route.fault = &NilHandlerError{Kind: d.kind}
+	route := Route{kind: d.kind, err: d.err}
+	if route.err == nil && handle == nil {
+		route.err = &NilHandlerError{Kind: d.kind}
 	}
-	if route.fault == nil {
+	if route.err == nil {
 		route.handle = func(ctx context.Context, c call, out *Reactions) error {
 			typed, err := d.Decode(c.reactor, c.event, c.replayed)
 			if err != nil {
@@ -73,40 +76,43 @@ func On[T store.Payload](
 	return route
 }
 
-// Decoder reads the payloads of one kind: the one way from an event of the store to a typed one, of whatever schema version.
-// It is for packages that lead events to handlers of another shape than those of [On].
+// Decoder reads the payloads of one kind: the one way from an event of the store to a typed one, of
+// whatever schema version. It is for packages that lead events to handlers of another shape than
+// those of [On].
 type Decoder[T store.Payload] struct {
 	kind   string
 	schema schema
-	fault  error
+	err    error
 }
 
-// NewDecoder makes a decoder for the kind of T's zero value. It never fails: see [Decoder.Fault].
+// NewDecoder makes a decoder for the kind of T's zero value. It never fails: see [Decoder.Err].
 func NewDecoder[T store.Payload](upcasters ...Upcaster) Decoder[T] {
 	kind, version, err := kindOf[T]()
-	d := Decoder[T]{kind: kind, fault: err}
+	d := Decoder[T]{kind: kind, err: err}
 	if err == nil {
-		d.fault = store.Region{Kinds: []string{kind}}.Validate()
+		d.err = store.Region{Kinds: []string{kind}}.Validate()
 	}
-	if d.fault == nil {
-		d.schema, d.fault = newSchema(kind, version, upcasters)
+	if d.err == nil {
+		d.schema, d.err = newSchema(kind, version, upcasters)
 	}
 	return d
 }
 
-// Kind that is decoded; empty where T cannot be asked.
+// Kind that is decoded; empty where T has none.
 func (d Decoder[T]) Kind() string { return d.kind }
 
-// Fault says what is wrong with T or the upcasters: a [PayloadTypeError], an [UpcasterError], or a kind that the store refuses.
-func (d Decoder[T]) Fault() error { return d.fault }
+// Err says what is wrong with T or the upcasters: a [PayloadTypeError], an [UpcasterError], or a
+// kind that the store refuses.
+func (d Decoder[T]) Err() error { return d.err }
 
-// Decode gives the event that a worker handles, or a [DecodeError] or [SchemaError]. A decoder with a fault must not be used.
+// Decode returns the event that a worker handles, or a [DecodeError] or [SchemaError]. A decoder
+// with an error must not be used.
 func (d Decoder[T]) Decode(worker string, e store.Event, replayed bool) (Event[T], error) {
 	typed := Event[T]{Event: e, reactor: worker, replayed: replayed}
 	return typed, d.schema.decode(e, &typed.Body)
 }
 
-// kindOf asks the zero value of T, which for pointers and interfaces would be nil.
+// kindOf calls the zero value of T, which for pointers and interfaces would be nil.
 func kindOf[T store.Payload]() (kind string, version uint16, err error) {
 	t := reflect.TypeFor[T]()
 	if k := t.Kind(); k == reflect.Pointer || k == reflect.Interface {

@@ -1,5 +1,6 @@
-// Package projector keeps tables of a database up to date with the log, exactly once: a handler gets the transaction in which
-// the position is kept, too, so what it writes and how far it has come are one commit of the database.
+// Package projector keeps tables of a database up to date with the log, exactly once: a handler
+// gets the transaction in which the position is kept, too, so what it writes and how far it has
+// come are one commit of the database.
 //
 //	log        1  2  3  4  5  6  7  8           the projector has handled everything up to 5
 //	                          |
@@ -9,32 +10,35 @@
 //	                          |
 //	log        checkpoint of the worker         a copy of the position, for Status and Lag
 //
-// After a crash the row says where to go on, whatever the copy says. Where the answer to a COMMIT was lost, the row tells what became
-// of it. An owner that was replaced finds another epoch in the row,
-// and its transaction changes nothing. A row of another store, or of another incarnation of it, is refused: positions mean
-// nothing there.
+// After a crash the row says where to resume, whatever the copy says. Where the answer to a COMMIT
+// was lost, the row shows whether it was committed. An owner that was replaced finds another epoch
+// in the row, and its transaction changes nothing. A row of another store, or of another
+// incarnation of it, is refused: positions mean nothing there.
 //
-// Events that were set aside and are handled again come out of order, and leave the position as it is. So the position has
-// exceptions, row by row in penstock_exception: what lies before it and is not in the tables, because it is parked or held; and what
-// lies behind it and already is.
+// Events that were parked and are handled again come out of order, and leave the position as it is.
+// So the position has exceptions, row by row in penstock_exception: what lies before it and is not
+// in the tables, because it is parked or held; and what comes after it and already is.
 //
 //	position 8, exceptions 4 and 9        in the tables are 1 2 3 5 6 7 8 9
 //
-// They are written in the transactions of which they tell, so the database alone says exactly which events it has. The list
-// of what is set aside, in the log, may lag behind that, may be lost, or may know more, where the database was restored from an
-// older copy: what the database lacks and the list has not, comes again, unless it was given up.
+// They are written in the transactions that they are about, so the database alone says exactly
+// which events it has. The list of what is parked, in the log, may lag behind that, may be lost, or
+// may know more, where the database was restored from an older copy: what the database lacks and
+// the list does not have comes again, unless it was skipped or discarded.
 //
-// A projector emits no events: two stores cannot commit as one. A reactor does that, whose checkpoint lies in the log.
+// A projector emits no events: two stores cannot commit as one. A reactor does that, whose
+// checkpoint lies in the log.
 //
-// It speaks SQL that PostgreSQL and SQLite understand, with parameters $1, $2, ...; MySQL has other ones. The position is the
-// first row that a transaction writes, so SQLite takes its lock at once and never has to give up a transaction in the middle;
-// with more than one writer give it a busy timeout.
+// It speaks SQL that PostgreSQL and SQLite understand, with parameters $1, $2, ...; MySQL has other
+// ones. The position is the first row that a transaction writes, so SQLite takes its lock at once
+// and never has to abandon a transaction in the middle; with more than one writer set a busy
+// timeout.
 //
 // What it must not know: actors, who supervises, what the tables of the user are.
 //
-// A handler must return the errors that the transaction gives it. One that keeps an error to itself and goes on may write
-// outside of the transaction, where the database has ended that because of the error (SQLite does so when the disk is full, or
-// for a statement OR ROLLBACK).
+// A handler must return the errors that the transaction gives it. One that swallows an error and
+// continues may write outside of the transaction, where the database has ended that because of the
+// error (SQLite does so when the disk is full, or for a statement OR ROLLBACK).
 //
 // It starts no goroutine. A [Projector] runs in one worker at a time; the database may be shared.
 package projector

@@ -17,7 +17,8 @@ import (
 // pingTimeout bounds the question whether the database can be reached.
 const pingTimeout = 5 * time.Second
 
-// ledger runs the transactions of one worker. It is used by the handler alone, and by locate, which runs while no handler does.
+// ledger runs the transactions of one worker. It is used by the handler alone, and by locate, which
+// runs while no handler does.
 type ledger struct {
 	db     *sql.DB
 	routes map[string]Route
@@ -27,7 +28,8 @@ type ledger struct {
 	low  store.Position // what this owner has seen committed: the row does not go back
 }
 
-// locate makes the row ours, and says how far it is. An older owner finds that out with its next transaction.
+// locate makes the row ours, and returns how far it is. An older owner finds that out with its next
+// transaction.
 func (l *ledger) locate(ctx context.Context, at cursor.ResumeState) (store.Position, error) {
 	l.owner, l.rows = at.Ownership, nil
 	_, create := l.db.ExecContext(ctx, Schema) // it may be forbidden where the tables are there
@@ -43,7 +45,7 @@ func (l *ledger) locate(ctx context.Context, at cursor.ResumeState) (store.Posit
 		if found, err = l.read(ctx, tx); err != nil {
 			return err
 		}
-		from, err = l.settle(ctx, tx, found, at)
+		from, err = l.reconcile(ctx, tx, found, at)
 		return err
 	})
 	if err != nil {
@@ -53,22 +55,23 @@ func (l *ledger) locate(ctx context.Context, at cursor.ResumeState) (store.Posit
 	return from, nil
 }
 
-// settle looks for events that the database lacks and the log will not give again by itself, because they are not set aside
-// there any more. Those that were given up are no more owed; before the first of the others the reading begins: of an
-// event that was replayed after the copy was made from which the database was restored, or lost from the list in the log.
-func (l *ledger) settle(ctx context.Context, tx *sql.Tx, r *rows, at cursor.ResumeState) (from store.Position, err error) {
-	missing := slices.DeleteFunc(r.owed(), func(p store.Position) bool {
-		_, aside := slices.BinarySearch(at.Parked, p)
-		return aside
+// reconcile looks for pending events that are not parked in the log any more, so that no replay
+// will bring them: they were replayed after the copy was made from which the database was restored,
+// or the log lost its list. Those that were skipped or discarded meanwhile are not pending any
+// more. Reading resumes before the first of the others, or at the position.
+func (l *ledger) reconcile(ctx context.Context, tx *sql.Tx, r *rows, at cursor.ResumeState) (from store.Position, err error) {
+	missing := slices.DeleteFunc(r.pending(), func(p store.Position) bool {
+		_, parked := slices.BinarySearch(at.Parked, p)
+		return parked
 	})
-	given, err := at.Skipped(ctx, missing)
+	skipped, err := at.Skipped(ctx, missing)
 	if err != nil {
 		return 0, err
 	}
-	if err := l.flip(ctx, tx, r, given); err != nil {
+	if err := l.flip(ctx, tx, r, skipped); err != nil {
 		return 0, err
 	}
-	r.apply(change{to: r.position, flip: given})
+	r.apply(change{to: r.position, flip: skipped})
 	for _, p := range missing {
 		if !r.handled(p) {
 			return p - 1, nil
@@ -93,15 +96,16 @@ func (l *ledger) within(ctx context.Context, do func(*sql.Tx) error) error {
 	return nil
 }
 
-// commitError is that of a commit: it may be the fault of what was written, and what became of it is not known.
+// commitError is that of a commit: what was written may be the reason, and whether it is committed
+// is not known.
 type commitError struct{ err error }
 
 func (e *commitError) Error() string { return "projector: commit: " + e.err.Error() }
 func (e *commitError) Unwrap() error { return e.err }
 
-// handle is what the worker calls with each batch. It does not tell the batch where it works: after a panic nothing is
-// committed, so nothing may count as done, and the worker finds the event by halving. After an error what lies before the event
-// is handled once more, in a transaction without it.
+// handle is what the worker calls with each batch. It does not call Batch.Begin: after a panic
+// nothing is committed, so nothing may count as done, and the worker finds the event by halving.
+// After an error what lies before the event is handled once more, in a transaction without it.
 func (l *ledger) handle(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
 	if w, _ := b.AtLeastOnce(); w.Epoch != l.owner.Epoch {
 		return cursor.Continue, directed(&checkpoint.FencedError{ID: w.ID, Epoch: w.Epoch})
@@ -124,7 +128,8 @@ func (l *ledger) handle(ctx context.Context, b *cursor.Batch) (cursor.Action, er
 	return cursor.Continue, nil
 }
 
-// apply has events handled in one transaction. It gives the index of the event whose handler failed, -1 where none did.
+// apply has events handled in one transaction. It returns the index of the event whose handler
+// failed, -1 where none did.
 func (l *ledger) apply(ctx context.Context, b *cursor.Batch, events []store.Event) (failed int, err error) {
 	r, err := l.take(ctx)
 	if err != nil {
@@ -150,14 +155,14 @@ func (l *ledger) apply(ctx context.Context, b *cursor.Batch, events []store.Even
 		return -1, nil
 	}
 	var commit *commitError
-	if failed < 0 && !errors.As(err, &commit) || ctx.Err() == nil && l.away(ctx) {
+	if failed < 0 && !errors.As(err, &commit) || ctx.Err() == nil && l.unreachable(ctx) {
 		return -1, directed(err)
 	}
 	return failed, err
 }
 
-// take gives the rows, read anew where that is needed. Until they are put back they are not known: whatever happens to the
-// transaction, the next one finds out.
+// take returns the rows, read again where they are not known. They are not known until they are put
+// back: whatever happens to the transaction, the next one reads them.
 func (l *ledger) take(ctx context.Context) (*rows, error) {
 	r := l.rows
 	l.rows = nil
@@ -178,15 +183,16 @@ func (l *ledger) call(ctx context.Context, tx *sql.Tx, e store.Event) error {
 	return l.routes[e.Kind].apply(ctx, tx, call{worker: string(l.owner.FirstName), event: e})
 }
 
-// away reports whether the database cannot be reached: then a failure says nothing about what was written.
-func (l *ledger) away(ctx context.Context) bool {
+// unreachable reports whether the database cannot be reached: then a failure says nothing about
+// what was written.
+func (l *ledger) unreachable(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	return l.db.PingContext(ctx) != nil
 }
 
-// directed says what a failure of the database means: a row that is not ours any more ends the worker, and everything else is
-// waited for. Nothing is held against an event.
+// directed says what a failure of the database means: a row that is not ours any more ends the
+// worker, and everything else is waited for. Nothing is held against an event.
 func directed(err error) error {
 	final := []error{checkpoint.ErrFenced, store.ErrForeignHistory, ErrForgotten}
 	if slices.ContainsFunc(final, func(target error) bool { return errors.Is(err, target) }) {

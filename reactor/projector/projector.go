@@ -14,23 +14,25 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// ErrNoDatabase is the fault of a projector without a database.
+// ErrNoDatabase is the error of a projector without a database.
 var ErrNoDatabase = errors.New("projector: no database")
 
-// Projector is a set of typed handlers that write events into a database. Its settings may be changed until it is started;
-// their zero values are right for most.
+// Projector is a set of typed handlers that write events into a database. Its settings may be
+// changed until it is started; their zero values are right for most.
 //
-// It is a [supervision.Child] and a [cursor.Source]. A worker of it keeps its position itself, so it can be paused, and its
-// parked events replayed, but rewinding, resetting and widening it is refused with cursor.ErrExternalPosition: see
-// [Projector.Forget]. To have the past of a new kind, build the tables again: checkpoint.NewKindsBackfill is refused.
+// It is a [supervision.Child] and a [cursor.Source]. A worker of it keeps its position itself, so
+// it can be paused, and its parked events replayed, but rewinding, resetting and widening it is
+// refused with cursor.ErrExternalPosition: see [Projector.Forget]. To have the past of a new kind,
+// build the tables again: checkpoint.NewKindsBackfill is refused.
 //
-// BatchSize is the largest number of events of a transaction. Timeout bounds a transaction: then the context of its handlers
-// ends and it is rolled back. Start is where a projector begins for which the database has no row yet. A database that
-// cannot be reached is waited for, and is no attempt at an event. A commit that it refuses is one, as for a deferred
-// constraint.
+// BatchSize is the largest number of events of a transaction. Timeout bounds a transaction: then
+// the context of its handlers ends and it is rolled back. Start is where a projector begins for
+// which the database has no row yet. A database that cannot be reached is waited for, and is no
+// attempt at an event. A commit that it refuses is one, as for a deferred constraint.
 //
-// An event that was skipped or discarded is tried again after a restart if no event after it has been committed, and so is
-// one after the position of a database that was restored from an older copy.
+// An event that was skipped or discarded is tried again after a restart if no event after it has
+// been committed, and so is one after the position of a database that was restored from an older
+// copy.
 type Projector struct {
 	cursor.Settings
 
@@ -39,10 +41,11 @@ type Projector struct {
 	routes []Route
 }
 
-// New builds a projector. The name is that of its worker, of its checkpoint, and of its row in the database. All three
-// are renamed where they still have one of the names in Formerly.
+// New builds a projector. The name is that of its worker, of its checkpoint, and of its row in the
+// database. All three are renamed where they still have one of the names in Formerly.
 //
-// It never fails: a fault of the definition is the error of [Projector.CursorWorker], and so of whoever starts it.
+// It never fails: an invalid definition is the error of [Projector.CursorWorker], and so of
+// actors.Start.
 func New(name string, db *sql.DB, routes ...Route) *Projector {
 	return &Projector{name: name, db: db, routes: slices.Clone(routes)}
 }
@@ -51,7 +54,7 @@ func New(name string, db *sql.DB, routes ...Route) *Projector {
 type Route struct {
 	kind  string
 	apply func(context.Context, *sql.Tx, call) error
-	fault error
+	err   error
 }
 
 // call is one event for a handler.
@@ -60,18 +63,19 @@ type call struct {
 	event  store.Event
 }
 
-// On routes events whose kind is that of T's zero value to handle, which writes through tx and nothing else: what it writes is
-// committed together with the position, or not at all. It must not commit or roll back tx, nor use it after it has returned.
-// The handler may be called again for the same event, but never after its writes were committed.
+// On routes events whose kind is that of T's zero value to handle, which writes through tx and
+// nothing else: what it writes is committed together with the position, or not at all. It must not
+// commit or roll back tx, nor use it after it has returned. The handler may be called again for the
+// same event, but never after its writes were committed.
 //
 // T and the upcasters are as for [reactor.On].
 func On[T store.Payload](
 	handle func(ctx context.Context, tx *sql.Tx, e reactor.Event[T]) error, upcasters ...reactor.Upcaster,
 ) Route {
 	d := reactor.NewDecoder[T](upcasters...)
-	r := Route{kind: d.Kind(), fault: d.Fault()}
-	if r.fault == nil && handle == nil {
-		r.fault = &reactor.NilHandlerError{Kind: d.Kind()}
+	r := Route{kind: d.Kind(), err: d.Err()}
+	if r.err == nil && handle == nil {
+		r.err = &reactor.NilHandlerError{Kind: d.Kind()}
 	}
 	r.apply = func(ctx context.Context, tx *sql.Tx, c call) error {
 		e, err := d.Decode(c.worker, c.event, false)
@@ -88,39 +92,41 @@ func (p *Projector) Spec() supervision.Spec {
 	return cursor.Worker{Name: p.name}.With(p.Settings).Spec()
 }
 
-// CursorWorker gives the worker that runs the projector as it is set now. The error joins all faults: [ErrNoDatabase], those
-// of the routes as for a reactor, and a [cursor.WorkerError] for what the worker would refuse.
+// CursorWorker returns the worker that runs the projector as it is set now. The error joins all
+// that is invalid: [ErrNoDatabase], errors of the routes as for a reactor, and a
+// [cursor.WorkerError] for what the worker would refuse.
 func (p *Projector) CursorWorker() (cursor.Worker, error) {
 	l := &ledger{db: p.db, table: table{worker: p.name}, routes: make(map[string]Route, len(p.routes))}
-	var faults []error
+	var errs []error
 	if p.db == nil {
-		faults = append(faults, ErrNoDatabase)
+		errs = append(errs, ErrNoDatabase)
 	}
 	if len(p.routes) == 0 {
-		faults = append(faults, reactor.ErrNoRoutes)
+		errs = append(errs, reactor.ErrNoRoutes)
 	}
 	for _, r := range p.routes {
 		_, known := l.routes[r.kind]
 		switch {
-		case r.fault != nil:
-			faults = append(faults, r.fault)
+		case r.err != nil:
+			errs = append(errs, r.err)
 		case known:
-			faults = append(faults, &reactor.DuplicateKindError{Kind: r.kind})
+			errs = append(errs, &reactor.DuplicateKindError{Kind: r.kind})
 		}
 		l.routes[r.kind] = r
 	}
 	w := cursor.Worker{
 		Name: p.name, Kinds: slices.Sorted(maps.Keys(l.routes)), Handle: l.handle, ExternalPosition: l.locate,
 	}.With(p.Settings)
-	if err := errors.Join(append(faults, w.Validate())...); err != nil {
+	if err := errors.Join(append(errs, w.Validate())...); err != nil {
 		return cursor.Worker{}, fmt.Errorf("projector %q: %w", p.name, err)
 	}
 	return w, nil
 }
 
-// Forget removes what the database knows of the projector, in a transaction of the caller's: together with what the handlers
-// have written, that is how to build it anew. The next projector begins at Start; what is parked stays parked until it is
-// replayed. One that runs meanwhile halts with [ErrForgotten] at its next batch, and begins anew when it is resumed.
+// Forget removes what the database knows of the projector, in a transaction of the caller's:
+// together with what the handlers have written, that is how to build it again. The next projector
+// begins at Start; what is parked stays parked until it is replayed. One that runs meanwhile halts
+// with [ErrForgotten] at its next batch, and begins at Start when it is resumed.
 func (p *Projector) Forget(ctx context.Context, tx *sql.Tx) error {
 	for _, name := range append([]string{p.name}, p.Formerly...) {
 		for _, table := range []string{"penstock_position", "penstock_exception"} {

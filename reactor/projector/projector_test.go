@@ -17,8 +17,8 @@ type paid struct{ Cents int }
 
 func (paid) Kind() string { return "order.paid" }
 
-// unconnected is the connector of a database that is never reached: no driver is a requirement of this module. What needs
-// one is tested in drivertest.
+// unconnected is the connector of a database that is never reached: no driver is a requirement of
+// this module. What needs one is tested in drivertest.
 type unconnected struct{}
 
 func (unconnected) Connect(context.Context) (driver.Conn, error) { return nil, errors.ErrUnsupported }

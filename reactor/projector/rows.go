@@ -14,10 +14,12 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// Schema creates the two tables that a projector keeps for itself, where they do not exist yet. A projector executes it when it
-// starts; it is public for databases whose program may not create tables.
+// Schema creates the two tables that a projector keeps for itself, where they do not exist yet. A
+// projector executes it when it starts; it is public for databases whose program may not create
+// tables.
 //
-// Up to the position everything is in the tables of the user, but for the exceptions; behind it nothing is, but for the exceptions.
+// Up to the position everything is in the tables of the user, but for the exceptions; after it
+// nothing is, but for the exceptions.
 const Schema = `CREATE TABLE IF NOT EXISTS penstock_position (
 	worker      TEXT   NOT NULL PRIMARY KEY,
 	store       TEXT   NOT NULL,
@@ -32,7 +34,8 @@ CREATE TABLE IF NOT EXISTS penstock_exception (
 )`
 
 var (
-	// ErrForgotten says that the rows of the projector were removed while it ran, or replaced by older ones.
+	// ErrForgotten says that the rows of the projector were removed while it ran, or replaced by
+	// older ones.
 	ErrForgotten = errors.New("projector: its rows in the database are gone, or older than what it has written")
 
 	// errMoved: the row is not what it was taken for.
@@ -48,15 +51,15 @@ type rows struct {
 // handled reports whether the event at p is in the tables of the user.
 func (r *rows) handled(p store.Position) bool { return (p <= r.position) != r.except[p] }
 
-// owed gives what lies before the position and is not handled, ascending.
-func (r *rows) owed() (owed []store.Position) {
+// pending returns what comes before the position and is not handled, ascending.
+func (r *rows) pending() (pending []store.Position) {
 	for p := range r.except {
 		if p <= r.position {
-			owed = append(owed, p)
+			pending = append(pending, p)
 		}
 	}
-	slices.Sort(owed)
-	return owed
+	slices.Sort(pending)
+	return pending
 }
 
 // change is what a transaction does to the rows.
@@ -66,9 +69,9 @@ type change struct {
 	flip []store.Position // become exceptions, or are none any more
 }
 
-// change says what is to be done for events. What is handled again after it was set aside leaves the position alone: what
-// lies before it may not be handled yet.
-func (r *rows) change(events []store.Event, parked bool, aside []store.Position) change {
+// change says what is to be done for events. Parked events that are handled again leave the
+// position alone: what comes before it may not be handled yet.
+func (r *rows) change(events []store.Event, parked bool, passedOver []store.Position) change {
 	c := change{to: r.position}
 	if !parked {
 		c.to = max(c.to, events[len(events)-1].Position)
@@ -89,9 +92,9 @@ func (r *rows) change(events []store.Event, parked bool, aside []store.Position)
 			c.flip = append(c.flip, p) // handled before: now the position says so
 		}
 	}
-	for _, p := range aside {
+	for _, p := range passedOver {
 		if passed(p) && !r.except[p] {
-			c.flip = append(c.flip, p) // not handled: the position no more says so
+			c.flip = append(c.flip, p) // not handled, though the position will say that it is
 		}
 	}
 	return c
@@ -115,9 +118,10 @@ type table struct {
 	owner  cursor.Ownership
 }
 
-// rename takes over the rows that are kept under a former name of the worker, the latest first, unless there are some
-// under its present one. The log has renamed the checkpoint before: if the program ends in between, or the database is
-// replaced by an older copy, the next start does it. An owner under the former name finds its row gone.
+// rename takes over the rows that are kept under a former name of the worker, the latest first,
+// unless there are some under its present one. The log has renamed the checkpoint before: if the
+// program ends in between, or the database is replaced by an older copy, the next start does it. An
+// owner under the former name finds its row gone.
 func (t table) rename(ctx context.Context, tx *sql.Tx, formerly []checkpoint.ID) error {
 	for i := len(formerly) - 1; i >= 0; i-- {
 		former := string(formerly[i])
@@ -135,7 +139,8 @@ func (t table) rename(ctx context.Context, tx *sql.Tx, formerly []checkpoint.ID)
 	return nil
 }
 
-// acquire makes the row the owner's, or one for it that begins at start. It writes first, so that it has the lock.
+// acquire makes the row the owner's, or one for it that begins at start. It writes first, so that
+// it has the lock.
 func (t table) acquire(ctx context.Context, tx *sql.Tx, start store.Position) error {
 	id, incarnation, epoch := t.owner.Origin.Store.String(), int64(t.owner.Origin.Incarnation), int64(t.owner.Epoch)
 	n, err := changed(tx.ExecContext(ctx, `INSERT INTO penstock_position (worker, store, incarnation, epoch, position)
@@ -186,14 +191,14 @@ func (t table) check(ctx context.Context, tx *sql.Tx) (store.Position, error) {
 	if history := (store.Origin{Store: known, Incarnation: uint32(incarnation)}); err != nil || history != t.owner.Origin {
 		return 0, fmt.Errorf("the row is of history %s/%d, this is %s: %w", id, incarnation, t.owner.Origin, store.ErrForeignHistory)
 	}
-	if uint64(epoch) != t.owner.Epoch { // newer; or the checkpoint was deleted, and who is newer cannot be told any more
+	if uint64(epoch) != t.owner.Epoch { // newer; or the checkpoint was deleted, and which is newer is not known any more
 		return 0, fmt.Errorf("the row is of epoch %d: %w", epoch, &checkpoint.FencedError{ID: t.owner.ID, Epoch: t.owner.Epoch})
 	}
 	return store.Position(position), nil
 }
 
-// move writes the position, if the row is still the owner's and where it left it. It is the first statement of a transaction,
-// and holds the row until the end of it.
+// move writes the position, if the row is still the owner's and where it left it. It is the first
+// statement of a transaction, and holds the row until the end of it.
 func (t table) move(ctx context.Context, tx *sql.Tx, r *rows, c change) error {
 	n, err := changed(tx.ExecContext(ctx, `UPDATE penstock_position SET position = $1
 		WHERE worker = $2 AND store = $3 AND incarnation = $4 AND epoch = $5 AND position = $6`,
