@@ -16,10 +16,14 @@ type container struct {
 	group      *drive.Node
 	supervisor *actor.PID
 	living     map[string]*node // workers that have an actor, by its id
+	props      *actor.Props     // of all workers: they make the one that next says
+	next       *spawn
 }
 
 func newContainer(sys *System, group *drive.Node, supervisor *actor.PID) *container {
-	return &container{sys: sys, group: group, supervisor: supervisor, living: make(map[string]*node)}
+	g := &container{sys: sys, group: group, supervisor: supervisor, living: make(map[string]*node)}
+	g.props = sys.props(func() actor.Actor { return newWorker(sys, g.next.node, supervisor, g.next.order) })
+	return g
 }
 
 // Receive implements actor.Actor.
@@ -60,10 +64,9 @@ func (g *container) start(c actor.Context) {
 // spawn makes an incarnation. Where that fails it could not acquire its checkpoint, and is gone.
 func (g *container) spawn(c actor.Context, m *spawn) {
 	n, gen := m.node, m.order.Gen
-	props := g.sys.props(func() actor.Actor {
-		return newWorker(g.sys, n, g.supervisor, m.order)
-	})
-	pid, err := c.SpawnNamed(props, n.Name)
+	g.next = m // the actor is made before SpawnNamed returns
+	pid, err := c.SpawnNamed(g.props, n.Name)
+	g.next = nil
 	if err != nil {
 		failed := &drive.Update{Kind: drive.UpdateAcquired, Err: fmt.Errorf("spawn: %w", err)}
 		c.Send(g.supervisor, &report{leaf: n.Leaf, gen: gen, update: failed})

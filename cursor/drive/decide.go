@@ -29,9 +29,9 @@ func (t *Tree) failed(now time.Time, l *leaf, u *Update) {
 		return
 	}
 	if u.Crashes > 0 {
-		l.judge.Remember(u.Failure.Event, u.Crashes)
+		t.judgeOf(l.node, &l.judge).Remember(u.Failure.Event, u.Crashes)
 	}
-	v := l.judge.Failed(now, u.Failure)
+	v := t.judgeOf(l.node, &l.judge).Failed(now, u.Failure)
 	t.note(l.node, v, u.Failure.Stack)
 	if t.final != nil && v.Action != supervision.ActionHalt {
 		return
@@ -101,7 +101,7 @@ func (t *Tree) escalate(now time.Time, number int, reason error) {
 		t.haltAll(now, g, reason)
 		return
 	}
-	v := g.judge.Failed(now, supervision.Failure{Err: reason})
+	v := t.judgeOf(g.node, &g.judge).Failed(now, supervision.Failure{Err: reason})
 	t.note(g.node, v, nil)
 	switch v.Action {
 	case supervision.ActionHalt:
@@ -163,7 +163,7 @@ func (t *Tree) ended(now time.Time, l *leaf) {
 	}
 	t.kill(now, l)
 	if permanent && t.final == nil && !l.fresh {
-		v := l.judge.Ended(now)
+		v := t.judgeOf(l.node, &l.judge).Ended(now)
 		t.note(l.node, v, nil)
 		if v.Action == supervision.ActionRestart {
 			t.showRestarting(l, v, nil)
@@ -191,7 +191,7 @@ func (t *Tree) Crashed(now time.Time, number int, gen uint64, f supervision.Fail
 		l.fate = halted
 		t.emit(Fail{Err: f.Err})
 	default:
-		v := l.judge.Failed(now, f)
+		v := t.judgeOf(l.node, &l.judge).Failed(now, f)
 		t.note(l.node, v, f.Stack)
 		t.decide(now, l, v, f.Stack)
 	}

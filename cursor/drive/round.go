@@ -112,7 +112,7 @@ func (t *Tree) refresh(child interval) {
 		t.leaves[i].fresh = true
 	}
 	for i := child.group + 1; i < t.groups[child.group].next; i++ {
-		t.groups[i].judge = t.newJudge(t.groups[i].node)
+		t.groups[i].judge = nil
 	}
 }
 

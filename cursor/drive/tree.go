@@ -51,11 +51,11 @@ type leaf struct {
 	timer timer  // of a delay, or of a stop
 	delay time.Duration
 
-	judge    *supervision.Judge
-	fresh    bool // the next incarnation has a fresh judge, and this one is not judged any more
-	limit    int  // of the first batch of the next incarnation
-	acquired bool // an incarnation had its checkpoint
-	aborted  bool // the contexts of the handlers of this incarnation have ended
+	judge    *supervision.Judge // nil until it fails: most never do
+	fresh    bool               // the next incarnation has a fresh judge, and this one is not judged any more
+	limit    int                // of the first batch of the next incarnation
+	acquired bool               // an incarnation had its checkpoint
+	aborted  bool               // the contexts of the handlers of this incarnation have ended
 }
 
 // fate says whether a leaf is started again once its actor is gone.
@@ -75,7 +75,7 @@ type group struct {
 	from, to int
 	next     int // the first group after it that is not below it
 	children []interval
-	judge    *supervision.Judge // of what its children escalate; not used for the top
+	judge    *supervision.Judge // of what its children escalate; nil until one does
 	timer    timer              // of its stop with the system
 }
 
@@ -100,13 +100,13 @@ func NewTree(root *Node, o TreeOptions) *Tree {
 // grow adds the group n and all below it.
 func (t *Tree) grow(n *Node, above, place int) int {
 	number := len(t.groups)
-	t.groups = append(t.groups, group{node: n, above: above, place: place, from: len(t.leaves), judge: t.newJudge(n)})
+	t.groups = append(t.groups, group{node: n, above: above, place: place, from: len(t.leaves)})
 	children := make([]interval, 0, len(n.Children))
 	for i, child := range n.Children {
 		in := interval{from: len(t.leaves), group: -1}
 		if child.IsLeaf() {
 			t.leaves = append(t.leaves, leaf{
-				node: child, number: len(t.leaves), above: number, place: i, judge: t.newJudge(child),
+				node: child, number: len(t.leaves), above: number, place: i,
 			})
 		} else {
 			in.group = t.grow(child, number, i)
@@ -119,8 +119,19 @@ func (t *Tree) grow(n *Node, above, place int) int {
 	return number
 }
 
-func (t *Tree) newJudge(n *Node) *supervision.Judge {
-	return supervision.NewJudge(n.Spec, t.options.Random)
+// judgeOf returns a judge of a node, made when it is needed.
+func (t *Tree) judgeOf(n *Node, judge **supervision.Judge) *supervision.Judge {
+	if *judge == nil {
+		*judge = supervision.NewJudge(n.Spec, t.options.Random)
+	}
+	return *judge
+}
+
+// succeeded says to the judge of a leaf, if it has one, that it gets on.
+func (l *leaf) succeeded(now time.Time) {
+	if l.judge != nil {
+		l.judge.Succeeded(now, 0)
+	}
 }
 
 // take returns the effects of the present input.
@@ -230,11 +241,11 @@ func (t *Tree) Report(now time.Time, number int, gen uint64, u *Update) []Effect
 		t.ended(now, l)
 	case UpdateRecovered:
 		if !l.fresh {
-			l.judge.Succeeded(now, 0)
+			l.succeeded(now)
 			l.limit = 0
 		}
 	case UpdatePassed:
-		if !l.fresh {
+		if l.judge != nil && !l.fresh {
 			l.judge.Passed(now, uint64(u.Event))
 			l.limit = 0
 		}
@@ -277,7 +288,7 @@ func notAcquired(err error) supervision.Failure {
 
 func (t *Tree) acquiredWell(now time.Time, l *leaf) {
 	if l.round == nil || l.round.kind != first {
-		l.judge.Succeeded(now, 0)
+		l.succeeded(now)
 		t.emit(Note{Kind: NoteRestarted, Path: l.node.Path})
 	}
 	l.acquired = true
@@ -303,9 +314,9 @@ func (t *Tree) Rewound(number int) []Effect {
 
 // forgive forgets the failures of a leaf and of the groups above.
 func (t *Tree) forgive(l *leaf) {
-	l.judge, l.limit = t.newJudge(l.node), 0
+	l.judge, l.limit = nil, 0
 	for g := l.above; g >= 0; g = t.groups[g].above {
-		t.groups[g].judge = t.newJudge(t.groups[g].node)
+		t.groups[g].judge = nil
 	}
 }
 
@@ -356,13 +367,15 @@ func (t *Tree) postpone(now time.Time, l *leaf) {
 func (t *Tree) spawn(l *leaf) {
 	t.gen++
 	if l.fresh {
-		l.judge, l.limit, l.fresh = t.newJudge(l.node), 0, false
+		l.judge, l.limit, l.fresh = nil, 0, false
 	}
 	t.timers.stop(&l.timer)
 	t.move(l, leafSpawned)
 	t.show(l, Starting, nil)
-	t.emit(Spawn{
-		Leaf: l.number, Gen: t.gen, Cause: l.cause, Later: l.acquired, Limit: l.limit, Failing: l.judge.Failing(),
-	})
+	order := Spawn{Leaf: l.number, Gen: t.gen, Cause: l.cause, Later: l.acquired, Limit: l.limit}
+	if l.judge != nil {
+		order.Failing = l.judge.Failing()
+	}
+	t.emit(order)
 	l.gen, l.cause, l.delay, l.aborted = t.gen, Restart, 0, false
 }
