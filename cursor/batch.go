@@ -37,8 +37,9 @@ type Batch struct {
 	invalid   *EventError // of the first event with a reaction that cannot be encoded, or nil
 
 	// These are rare, and pointers, so that other batches stay small.
-	again    *again    // of events that may have been handled before, or nil
-	deadline *deadline // nil without a timeout
+	again    *again                            // of events that may have been handled before, or nil
+	deadline *deadline                         // nil without a timeout
+	retried  map[store.Position]*store.Emitter // of events whose handler ran before, for nothing; or nil
 }
 
 // again says which events are handled again, and what for.
@@ -53,6 +54,7 @@ type again struct {
 type deadline struct {
 	restart func() (over bool) // if it is not over
 	late    int                // the first event that was begun when it was over, 0 for none
+	reached int                // of a handler that failed for want of time, see failure
 }
 
 type reaction struct {
@@ -124,7 +126,7 @@ func (b *Batch) React(i int, at store.Coordinate, p store.Payload) {
 }
 
 // Propose stages an event as a reaction to Events[i], which becomes its cause whatever p.Causation
-// says. It is committed in the batch that moves the checkpoint past Events[i], or never: a handler
+// says; p.Emitter becomes the worker. It is committed in the batch that moves the checkpoint past Events[i], or never: a handler
 // that fails at that event or before drops it. Reactions are written in the order of their events,
 // those to one event in the order of the calls. It panics when there is no Events[i].
 //
@@ -134,7 +136,7 @@ func (b *Batch) Propose(i int, p store.Proposal) {
 	if b.muted(i) {
 		return
 	}
-	p.Causation = b.events[i].Causation()
+	p.Causation, p.Emitter = b.events[i].Causation(), b.emitter(i)
 	original := p.Payload
 	if _, encoded := original.(store.Raw); !encoded {
 		var err error

@@ -16,6 +16,8 @@ const (
 	MaxLanes = 1024
 	// MaxKeyBytes is the longest key that Worker.Key may return.
 	MaxKeyBytes = 1024
+	// MaxBuildBytes is the longest name of a build, see [Worker.WithBuild].
+	MaxBuildBytes = 255
 	// MaxGaps is the most gap observations that can be kept.
 	MaxGaps = 1 << 16
 	// MaxParkedKeys is for how many keys a worker parks events. With one more it halts: what fails
@@ -45,6 +47,9 @@ const (
 	smallBuffer = 64
 	// maxKeptSides is the same for side values.
 	maxKeptSides = 4
+	// maxRuns is at how many events, which are not done, runs of the handler are counted. More than so
+	// many cannot fail and wait; those that an operator discarded or left out stay until it is reached.
+	maxRuns = 1 << 15
 	// maxTrace is how many causes of an event are looked up.
 	maxTrace = 64
 )

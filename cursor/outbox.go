@@ -83,6 +83,7 @@ func (o *outbox) write(ctx context.Context, b store.Batch, done []store.Position
 		err = o.own.commit(ctx, b)
 		o.keep(b.Sides)
 	case len(b.Events) > 0:
+		o.own.introduce(&b)
 		_, err = o.own.st.Commit(context.WithoutCancel(ctx), b)
 	}
 	if err == nil {

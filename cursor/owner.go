@@ -19,6 +19,8 @@ type owner struct {
 	// ownership is what batches are given; nil for a volatile worker. It is never written to after
 	// it was made.
 	ownership *Ownership
+	emission  *emission
+	emitter   *store.Emitter // of reactions to what is handled for the first time; never written to
 }
 
 // hold takes a lease over.

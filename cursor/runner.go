@@ -57,6 +57,9 @@ func RestartRunner(ctx context.Context, st *store.Store, w Worker, epoch *uint64
 	if err := w.Validate(); err != nil {
 		return nil, err
 	}
+	if w.emission == nil {
+		w = w.WithBuild("")
+	}
 	r := &Runner{own: owner{st: st, worker: w, region: w.narrowed()}}
 	r.compose()
 	var err error
@@ -90,6 +93,7 @@ func (r *Runner) start(ctx context.Context) error {
 	at, err := startAt(ctx, r.own.st, r.own.worker.Start)
 	if err == nil {
 		r.win.reset(at)
+		r.emits()
 	}
 	return err
 }
@@ -101,6 +105,7 @@ func (r *Runner) acquire(ctx context.Context, epoch *uint64) error {
 		return err
 	}
 	r.own.hold(lease)
+	r.emits()
 	*epoch = lease.Record().Epoch
 	if lease.Unclean() {
 		r.guard.arm(r.own.windowSize(), r.own.st.Head(), lease.Record())

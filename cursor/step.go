@@ -125,6 +125,7 @@ func (r *Runner) Next(ctx context.Context, limit int) (*Task, error) {
 		}
 	}
 	t.batch = r.park.batch(q, n)
+	t.batch.retried = r.park.retried(q, n, t.crashes)
 	q.busy = true
 	r.inFlight++
 	return t, nil
@@ -139,6 +140,7 @@ func (r *Runner) Finish(t *Task) {
 	if t.action == StopWithRollback {
 		t.good = 0
 	}
+	r.own.emission.finished(t)
 	if t.marked { // the process lives: whatever became of the event, it was no crash
 		r.guard.survived()
 		r.out.survived = r.out.survived || t.good == 0
@@ -182,6 +184,7 @@ func (r *Runner) Commit(ctx context.Context) (int, error) {
 			continue
 		}
 		t.queue.blocked = t.queue.blocked || t == rejected
+		r.own.emission.committed(t)
 		r.next.done(t)
 	}
 	clear(r.finished[len(waiting):])

@@ -70,7 +70,9 @@ func (t *Task) call(ctx context.Context) {
 		t.action, t.failed = Continue, t.failedAt(err) // may panic: an error has methods too
 	}
 	if invalid := t.batch.invalid; invalid != nil && (t.failed == nil || invalid.Index < t.failed.at) {
+		reached := t.reached()
 		t.action, t.failed = Continue, t.failedAt(invalid)
+		t.failed.reached = reached // the handler went on after it
 	}
 }
 
@@ -90,6 +92,7 @@ func (t *Task) classify(parent, ctx context.Context) {
 		return
 	}
 	if t.timedOutByPredecessor() {
+		t.batch.deadline.reached = t.failed.reached
 		t.failed = nil
 	} else if !errors.Is(t.failed.err.Err, ErrTimeout) {
 		t.failed.err.Timeout = true
@@ -129,10 +132,11 @@ func (t *Task) First() store.Position { return t.at(0) }
 // at is the position of event i of the task.
 func (t *Task) at(i int) store.Position { return t.batch.events[i].Position }
 
-// failure is a failed handler: at is the index of the first event that is not done.
+// failure is a failed handler.
 type failure struct {
-	at  int
-	err *HandlerError
+	at      int // the first event that is not done
+	reached int // so many events it may have handled: those before and at the one it named, or all
+	err     *HandlerError
 }
 
 func panicError(value any) error {
@@ -151,6 +155,7 @@ func (t *Task) panicked(err error) *failure {
 
 func (t *Task) fail(at int, err error) {
 	t.failed = t.failureAt(at, &EventError{Index: at, Position: t.at(at), Err: err})
+	t.failed.reached = at
 }
 
 func (t *Task) failedAt(err error) *failure {
@@ -174,11 +179,11 @@ func (t *Task) failureAt(at int, err error) *failure {
 		at = 0
 	}
 	first := max(at, 0)
-	f := &failure{at: first, err: &HandlerError{
+	f := &failure{at: first, reached: t.Size(), err: &HandlerError{
 		Worker: t.batch.own.worker.Name, First: t.at(first), Size: t.Size(), Crashes: t.crashes, Err: err,
 	}}
 	if at >= 0 {
-		f.err.Event = t.at(at)
+		f.err.Event, f.reached = t.at(at), at+1
 	}
 	return f
 }

@@ -149,6 +149,8 @@ type Worker struct {
 	ExternalPosition func(ctx context.Context, at ResumeState) (store.Position, error)
 	// Gaps is how many gap observations are kept until they are taken; 0 keeps none. See [Gap].
 	Gaps int
+
+	emission *emission // set by WithBuild
 }
 
 // Source is a child that runs as a worker.
@@ -164,7 +166,7 @@ var _ Source = Worker{}
 func (w Worker) binding() checkpoint.Binding {
 	return checkpoint.Binding{
 		Region: w.Region, Kinds: w.Kinds, Start: w.Start, NewKinds: w.NewKinds, KeyVersion: w.KeyVersion,
-		Formerly: w.formerIDs(),
+		Formerly: w.formerIDs(), Emitter: w.emitter(),
 	}
 }
 
@@ -201,6 +203,7 @@ func (w Worker) Validate() error {
 		check("Lanes", checkRange("Lanes", w.Lanes, MaxLanes)),
 		check("Gaps", checkRange("Gaps", w.Gaps, MaxGaps)),
 		check("Timeout", w.checkTimeout()),
+		check("Build", w.checkBuild()),
 		check("ExternalPosition", w.checkExternal()),
 	)
 }

@@ -1,0 +1,167 @@
+package cursor
+
+import (
+	"runtime/debug"
+	"sync"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+// WithBuild returns the worker as one of a program of that build, which its reactions name: see
+// [store.Event.Emitter]. "" means what the program says of itself: the revision of its sources, with
+// "+dirty" where they were modified, "" where it was built without one.
+//
+// The runners made of the returned value, one after the other, count the runs of the handler at an
+// event together: the attempt in a reaction includes those before a restart. Not counted is what a
+// runner had handled and could not write before another took its place. A value must not be shared by
+// runners that run at the same time.
+func (w Worker) WithBuild(build string) Worker {
+	if build == "" {
+		build = programBuild()
+	}
+	w.emission = &emission{build: build}
+	return w
+}
+
+//nolint:gochecknoglobals // computed once, of what never changes while the program runs.
+var programBuild = sync.OnceValue(func() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	return buildOf(info.Settings)
+})
+
+func buildOf(settings []debug.BuildSetting) string {
+	var revision, suffix string
+	for _, s := range settings {
+		switch {
+		case s.Key == "vcs.revision":
+			revision = s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			suffix = "+dirty"
+		}
+	}
+	if revision == "" {
+		return ""
+	}
+	return revision + suffix
+}
+
+// emitter is that of the worker, without epoch and attempt. It is computed once for each runner.
+func (w Worker) emitter() store.Emitter { return store.NewEmitter(w.Name, w.emission.build) }
+
+func (w Worker) checkBuild() error {
+	if w.emission != nil && len(w.emission.build) > MaxBuildBytes {
+		return &store.LimitError{Field: "Build", Limit: MaxBuildBytes, Value: int64(len(w.emission.build))}
+	}
+	return nil
+}
+
+// emission says who emits: the build of the worker, and the number of the run of its handler. It
+// outlives a runner. It belongs to the goroutine of the present one: a former runner has finished its
+// last task before the next one is made, and does not touch it any more.
+type emission struct {
+	build string
+	// runs counts, of events that are not done, the runs of the handler whose reactions were not
+	// committed. An event that succeeds at once is never in it, so that normal running pays nothing.
+	runs map[store.Position]uint32
+}
+
+// finished counts what a handler came to and is not done with.
+func (e *emission) finished(t *Task) {
+	if reached := t.reached(); reached > t.good {
+		e.lost(t.batch.events[t.good:reached])
+	}
+}
+
+// committed counts what the store refused of a task, and forgets what it took.
+func (e *emission) committed(t *Task) {
+	e.lost(t.batch.events[t.committed:t.good])
+	e.done(t.batch.events[:t.committed])
+}
+
+// lost notes that a run of the handler at these events came to nothing: they are handled again.
+func (e *emission) lost(events []store.Event) {
+	for i := range events {
+		e.count(events[i].Position, e.runs[events[i].Position]+1)
+	}
+}
+
+func (e *emission) count(event store.Position, runs uint32) {
+	if e.runs == nil || len(e.runs) >= maxRuns {
+		e.runs = make(map[store.Position]uint32)
+	}
+	e.runs[event] = runs
+}
+
+// done notes that the reactions to these events are committed.
+func (e *emission) done(events []store.Event) {
+	if len(e.runs) == 0 {
+		return
+	}
+	for i := range events {
+		delete(e.runs, events[i].Position)
+	}
+}
+
+// emitter of reactions to Events[i], nil in a batch made by hand.
+func (b *Batch) emitter(i int) *store.Emitter {
+	if by := b.retried[b.events[i].Position]; by != nil {
+		return by
+	}
+	if b.own == nil {
+		return nil
+	}
+	return b.own.emitter
+}
+
+// retried returns the emitters of reactions to those of the first n events of a queue at which the
+// handler ran before; nil where it did not, as in normal running. Of a former process counts what it
+// left durably: attempts at parked events, and ends of the process. A handler reads the map on its
+// goroutine, so it is not changed any more.
+func (p *parking) retried(q *queue, n, crashes int) (by map[store.Position]*store.Emitter) {
+	if !q.parked && crashes == 0 && len(p.own.emission.runs) == 0 {
+		return nil
+	}
+	for i := range q.events[:n] {
+		event := q.events[i].Position
+		if entry := p.list.at[event]; q.parked && entry != nil && uint32(entry.Attempts) > p.own.emission.runs[event] {
+			p.own.emission.count(event, uint32(entry.Attempts))
+		}
+		before := p.own.emission.runs[event] + uint32(crashes)
+		if before == 0 {
+			continue
+		}
+		if by == nil {
+			by = make(map[store.Position]*store.Emitter)
+		}
+		again := *p.own.emitter
+		again.Attempt += before
+		by[event] = &again
+	}
+	return by
+}
+
+// reached is how many events of a task that has run the handler may have handled.
+func (t *Task) reached() int {
+	switch {
+	case t.failed != nil:
+		return t.failed.reached
+	case t.batch.deadline != nil && t.batch.deadline.reached > 0:
+		return t.batch.deadline.reached
+	}
+	return t.Size()
+}
+
+// emits lets the reactions of a runner, which has acquired its checkpoint if it has one, name their
+// emitter.
+func (r *Runner) emits() {
+	by := r.own.worker.emitter()
+	by.Epoch, by.Attempt = r.own.record().Epoch, 1
+	r.own.emission, r.own.emitter = r.own.worker.emission, &by
+}
+
+// introduce adds to a batch of a worker without a checkpoint what names the emitter, unless the store
+// has it. Of one with a checkpoint it was in the commit that acquired that.
+func (o *owner) introduce(b *store.Batch) { o.emitter.Stage(o.st, b) }
