@@ -140,6 +140,8 @@ func ExampleWorker() {
 	}
 	fmt.Println(totals.Orders, "up to", totals.UpTo)
 	// Output:
-	// 0 committed: cursor: worker "totals": handler failed in a batch of 3: connection lost after
-	// the save 1 committed: <nil> 2 committed: <nil> map[order:1:2 order:2:1] up to 3
+	// 0 committed: cursor: worker "totals": handler failed in a batch of 3: connection lost after the save
+	// 1 committed: <nil>
+	// 2 committed: <nil>
+	// map[order:1:2 order:2:1] up to 3
 }
