@@ -258,8 +258,8 @@ func (w *worker) show() {
 	case Running, Idle:
 		cell.moved(state, w.runner.Progress().Position, 0)
 	case Retrying:
-		if _, reason, attempt, _, ok := w.core.Trouble(); ok {
-			cell.failing(Retrying, reason, attempt)
+		if waits := w.core.Waits(); len(waits) > 0 {
+			cell.failing(Retrying, waits[0].Reason, waits[0].Attempt)
 		}
 	case Paused:
 		cell.set(Paused, &PausedError{Until: w.pause.Until, Reason: w.pause.Reason, By: w.pause.By})

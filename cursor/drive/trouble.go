@@ -246,14 +246,21 @@ func (w *Worker) tryAgain(event store.Position) {
 	}
 }
 
-// Trouble returns the first event that the worker waits to try again, 0 for the worker itself, with
-// the reason, the number of the attempt that failed, and when it is due. ok is false where there is
-// none.
-func (w *Worker) Trouble() (event store.Position, reason error, attempt int, due time.Time, ok bool) {
+// Wait is something that a worker waits to try again.
+type Wait struct {
+	Event   store.Position // 0 for the worker itself
+	Due     time.Time
+	Reason  error
+	Attempt int // the number of the one that failed
+}
+
+// Waits returns what the worker waits to try again, by event.
+func (w *Worker) Waits() []Wait {
+	var waits []Wait
 	for _, event := range w.troubles() {
 		if t := w.failing[event]; t.step == troubleDelayed {
-			return event, t.reason, t.attempt, t.due, true
+			waits = append(waits, Wait{Event: event, Due: t.due, Reason: t.reason, Attempt: t.attempt})
 		}
 	}
-	return 0, nil, 0, time.Time{}, false
+	return waits
 }

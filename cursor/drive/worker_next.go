@@ -44,7 +44,7 @@ func (w *Worker) Next(ctx context.Context, now time.Time, intake Intake) Step {
 			return step
 		}
 	}
-	step := Step{Kind: StepWait, Until: w.until()}
+	step := Step{Kind: StepWait, Until: w.Due()}
 	w.show(step)
 	return step
 }
@@ -70,7 +70,7 @@ func (w *Worker) nextAcquire(turn) Step {
 	case w.phase == workerAcquiring && !w.blocked():
 		return Step{Kind: StepAcquire}
 	}
-	return Step{Kind: StepWait, Until: w.until()}
+	return Step{Kind: StepWait, Until: w.Due()}
 }
 
 func (w *Worker) nextCommit(turn) Step {
@@ -88,7 +88,7 @@ func (w *Worker) open() bool {
 
 func (w *Worker) nextInFlight(turn) Step {
 	if !w.open() && (w.inFlight > 0 || w.commit == commitOrdered) {
-		return Step{Kind: StepWait, Until: w.until()}
+		return Step{Kind: StepWait, Until: w.Due()}
 	}
 	return Step{}
 }
@@ -229,7 +229,7 @@ func (w *Worker) broken(t turn, err error) Step {
 	if len(w.updates) > 0 {
 		return Step{Kind: stepAgain}
 	}
-	return Step{Kind: StepWait, Until: w.until()}
+	return Step{Kind: StepWait, Until: w.Due()}
 }
 
 func (w *Worker) nextPull(t turn) Step {
@@ -243,8 +243,8 @@ func (w *Worker) nextPull(t turn) Step {
 	return Step{Kind: StepPull}
 }
 
-// until is when something falls due, zero if nothing does.
-func (w *Worker) until() time.Time {
+// Due is when Next has something to do that it waits for, zero where that is no matter of time.
+func (w *Worker) Due() time.Time {
 	var until time.Time
 	for _, t := range w.failing {
 		if t.step == troubleDelayed && (until.IsZero() || t.due.Before(until)) {

@@ -2,6 +2,7 @@ package reactortest
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/penstock-io/penstock/cursor"
@@ -88,8 +89,8 @@ func (w *worker) status() (Status, error) {
 	s.Lag = n + p.undone
 	switch {
 	case s.State == Retrying:
-		first, wait := w.firstWait()
-		s.Event, s.Attempt, s.Reason = first, wait.attempt, wait.reason
+		first := w.firstWait()
+		s.Event, s.Attempt, s.Reason, s.Due = first.Event, first.Attempt, first.Reason, first.Due
 	case s.State == Restarting:
 		s.Attempt, s.Reason = w.attempt, w.reason
 	case s.State == Halted:
@@ -100,6 +101,16 @@ func (w *worker) status() (Status, error) {
 	return s, err
 }
 
+// firstWait is what is waited for before all others: that of the worker itself, which keeps these
+// waiting, or the one that ends first.
+func (w *worker) firstWait() drive.Wait {
+	waits := w.core.Waits()
+	if waits[0].Event == 0 {
+		return waits[0]
+	}
+	return slices.MinFunc(waits, func(a, b drive.Wait) int { return a.Due.Compare(b.Due) })
+}
+
 // state is Idle also where there is something to handle.
 func (w *worker) state(paused bool) State {
 	switch {
@@ -107,7 +118,7 @@ func (w *worker) state(paused bool) State {
 		return w.shown
 	case paused:
 		return Paused
-	case len(w.waits) > 0:
+	case w.core != nil && len(w.core.Waits()) > 0:
 		return Retrying
 	case w.runner == nil:
 		return Restarting

@@ -1,71 +1,126 @@
 package reactortest
 
 import (
-	"errors"
 	"slices"
 
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/cursor/drive"
 )
 
-// step does what the worker's actor does between two messages. An error is a crash, or a fault of the test.
+// step does what the worker's actor does between two messages. An error is a crash, or a mistake of
+// the test.
 func (w *worker) step() (Outcome, error) {
-	if err := w.run.tick(); err != nil {
+	if err := w.run.tick(); err != nil || w.core == nil {
 		return Outcome{}, err
 	}
-	if w.starts() {
-		return Outcome{Restarted: true}, w.start()
+	if w.pulls {
+		w.pulls = false
+		w.core.Available(w.run.st.Head())
 	}
-	pause, err := w.pause()
-	if err != nil || !w.due(pause) {
-		return Outcome{}, err
-	}
-	if pause != nil { // its time is over
-		if err := w.resume(); err != nil {
-			return Outcome{}, err
+	return w.turn(drive.Take)
+}
+
+// turn does what is decided until the worker waits, or is replaced. It fills the lanes, has some of
+// them handled, and does what follows from that.
+func (w *worker) turn(intake drive.Intake) (out Outcome, err error) {
+	for core := w.core; w.core == core; {
+		next := drive.Step{Kind: drive.StepWait}
+		if intake == drive.Finish || len(w.hand) < max(1, w.worker.Lanes) {
+			next = core.Next(w.run.ctx(), w.run.now, intake)
 		}
-		return w.step()
-	}
-	w.release()
-	if w.runner.Dirty() { // what could not be written before
-		if out, err := w.commit(Outcome{}); err != nil || out.Failed || w.runner == nil {
+		if err := w.crashed(&out); err != nil { // before anything is decided about it
+			return out, err
+		}
+		switch {
+		case next.Kind != drive.StepWait:
+			err = w.do(&out, next)
+		case intake == drive.Finish || len(w.hand) == 0:
+			return out, nil
+		default:
+			err = w.handle(&out, w.choose())
+			intake = drive.Finish
+		}
+		if out.Restarted { // the next step is its first
+			intake = drive.Finish
+		}
+		if err != nil {
 			return out, err
 		}
 	}
-	if err := w.take(); err != nil {
-		return w.fail(Outcome{}, err)
-	}
-	return w.handle(w.choose())
+	return out, nil
 }
 
-// release lets what was waited for long enough be tried again.
-func (w *worker) release() {
-	for event, wait := range w.waits {
-		if wait.due.After(w.run.now) {
-			continue
+// do carries out a step.
+func (w *worker) do(out *Outcome, next drive.Step) error {
+	switch next.Kind {
+	case drive.StepReport:
+		return w.report(next.Update)
+	case drive.StepAcquire:
+		out.Restarted = true
+		return w.start()
+	case drive.StepRun:
+		w.hand = append(w.hand, next.Task.(*cursor.Task))
+	case drive.StepCommit:
+		n := w.core.Commit(w.run.ctx(), w.run.now)
+		if out.Committed += n; n > 0 {
+			w.attempt, w.reason = 0, nil
 		}
-		delete(w.waits, event)
-		if event > 0 {
-			w.runner.Retry(event)
-		}
+	case drive.StepFlush:
+		_ = w.core.Flush(w.run.ctx(), w.run.now, 0) // kept
+	case drive.StepOperate, drive.StepUnpause:
+		return w.operate(next)
+	case drive.StepPull:
+		w.pulls = true
 	}
+	return w.crashed(out)
 }
 
-// take fills the lanes.
-func (w *worker) take() error {
-	if w.ending {
-		return nil
-	}
-	if _, err := w.runner.Fill(w.run.ctx(), 0); err != nil {
+// crashed returns the error of a crash; any other one is decided about.
+func (w *worker) crashed(out *Outcome) error {
+	err := w.failed
+	w.failed = nil
+	if err == nil || crashed(err) {
 		return err
 	}
-	for len(w.hand) < max(1, w.worker.Lanes) {
-		t, err := w.runner.Next(w.run.ctx(), 0)
-		if t == nil || err != nil {
+	out.Failed = true
+	return nil
+}
+
+// start acquires the checkpoint. What keeps the worker from it is a failure without an event.
+func (w *worker) start() error {
+	err := w.acquire()
+	if err != nil && !crashed(err) {
+		w.core.Refused(err)
+		return nil
+	}
+	return err
+}
+
+// operate does what an operator ordered, or ends a pause whose time is over.
+func (w *worker) operate(next drive.Step) error {
+	o := w.order
+	if next.Kind == drive.StepUnpause {
+		o = &order{do: endPause}
+	}
+	head := w.run.st.Head()
+	if o.done, o.err = true, next.Err; o.err == nil {
+		o.err = o.do(w.run.ctx(), w.runner)
+	}
+	if crashed(o.err) {
+		return o.err
+	}
+	moved, err := w.moved(head)
+	if err != nil {
+		return err
+	}
+	var pause *checkpoint.Pause
+	if next.Kind == drive.StepOperate {
+		if pause, err = w.pause(); err != nil {
 			return err
 		}
-		w.hand = append(w.hand, t)
 	}
+	w.core.Operated(w.run.ctx(), w.run.now, drive.Operation{Pause: pause, Moved: moved, Head: w.run.st.Head(), Err: o.err})
 	return nil
 }
 
@@ -79,19 +134,19 @@ func (w *worker) choose() []*cursor.Task {
 	return chosen[:1+w.run.random.IntN(len(chosen))]
 }
 
-// handle has tasks handled, and commits what comes of them.
-func (w *worker) handle(tasks []*cursor.Task) (out Outcome, err error) {
+// handle has tasks handled.
+func (w *worker) handle(out *Outcome, tasks []*cursor.Task) error {
 	for _, t := range slices.Clone(tasks) {
 		w.hand = slices.DeleteFunc(w.hand, func(other *cursor.Task) bool { return other == t })
 		out.Handled += t.Size()
 		w.call(t)
 		if w.run.dying {
-			return out, errDied
+			return errDied
 		}
-		w.runner.Finish(t)
-		w.tasks = append(w.tasks, t)
+		out.Failed = out.Failed || t.Err() != nil
+		w.core.Finished(t)
 	}
-	return w.commit(out)
+	return nil
 }
 
 // call runs the handler. It may end the test, and with it the goroutine.
@@ -101,68 +156,10 @@ func (w *worker) call(t *cursor.Task) {
 	t.Run(w.run.ctx())
 }
 
-// commit writes what is handled, and then sees to what failed: not before, since that may lie behind what could not be
-// written.
-func (w *worker) commit(out Outcome) (Outcome, error) {
-	n, err := w.runner.Commit(w.run.ctx())
-	out.Committed += n
-	w.moved(n)
-	if err != nil {
-		runner := w.runner
-		var commit *cursor.CommitError
-		unwritten := errors.As(err, &commit) && commit.Event == 0
-		if out, err = w.fail(out, err); err != nil || w.runner != runner || unwritten {
-			return out, err
-		}
+// report passes on what the worker reports, and does what the tree says.
+func (w *worker) report(u *drive.Update) error {
+	if u.Kind == drive.UpdateStoreFailed {
+		return u.Err
 	}
-	tasks := w.tasks
-	w.tasks = nil
-	return w.settle(out, tasks)
-}
-
-// settle sees to the tasks that failed or want an end, the panics last: they end the incarnation.
-func (w *worker) settle(out Outcome, tasks []*cursor.Task) (Outcome, error) {
-	runner := w.runner
-	var panicked *cursor.HandlerError
-	for _, t := range tasks {
-		var failure *cursor.HandlerError
-		switch {
-		case !errors.As(t.Err(), &failure):
-			w.ending = w.ending || t.Action() != cursor.Continue
-		case failure.Panic && panicked == nil:
-			panicked, out.Failed = failure, true
-		case w.runner.IsFailed(failure.First): // or it will be met again, behind what was refused
-			out.Failed = true
-			failed := *failure
-			failed.Panic = false // of another lane: one of them ends the incarnation, and each is an attempt
-			if err := w.failHandler(&failed); err != nil || w.runner != runner {
-				return out, err
-			}
-		}
-	}
-	switch {
-	case panicked != nil:
-		return out, w.failHandler(panicked)
-	case w.ending && len(w.hand) == 0:
-		return out, w.end()
-	}
-	return out, nil
-}
-
-// moved tells the judge what was committed.
-func (w *worker) moved(n int) {
-	if n == 0 {
-		return
-	}
-	w.attempt, w.reason = 0, nil
-	if w.recovering {
-		w.recovering = false
-		_ = w.report(&drive.Update{Kind: drive.UpdateRecovered})
-	}
-	for event := range w.trouble {
-		if event == 0 || w.runner.IsDone(event) {
-			delete(w.trouble, event)
-			_ = w.report(&drive.Update{Kind: drive.UpdatePassed, Event: event})
-		}
-	}
+	return w.run.do(w.run.decides.Report(w.run.now, w.leaf, w.gen, u))
 }

@@ -3,7 +3,6 @@ package reactortest
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/supervision"
@@ -28,7 +27,7 @@ func (r *Run) plant() error {
 		if err := w.acquire(); err != nil {
 			return err
 		}
-		if err := w.report(&drive.Update{Kind: drive.UpdateAcquired}); err != nil {
+		if _, err := w.turn(drive.Finish); err != nil {
 			return err
 		}
 	}
@@ -72,17 +71,16 @@ func (r *Run) one(effect drive.Effect) error {
 		r.all[e.Leaf].spawn(e)
 	case drive.Begin:
 		r.all[e.Leaf].begun = true
+		r.all[e.Leaf].core.Begin()
 	case drive.Drain:
-		r.all[e.Leaf].close()
-		return r.all[e.Leaf].gone()
+		return r.all[e.Leaf].end(false)
 	case drive.Kill:
-		w := r.all[e.Leaf]
-		if w.shown == Halted {
-			w.close() // refused where another owner is the reason
+		if r.all[e.Leaf].shown == Halted {
+			return r.all[e.Leaf].end(true) // refused where another owner is the reason
 		}
-		return w.gone()
+		return r.all[e.Leaf].gone()
 	case drive.Decide:
-		return r.all[e.Leaf].decided(e.Decision)
+		r.all[e.Leaf].core.Decide(r.now, e.Decision)
 	case drive.Show:
 		r.all[e.Leaf].show(e)
 	case drive.Fail:
@@ -93,12 +91,15 @@ func (r *Run) one(effect drive.Effect) error {
 	return nil
 }
 
-// spawn takes the order to start an incarnation, which the next step does.
-func (w *worker) spawn(e drive.Spawn) {
-	w.gen, w.spawned = e.Gen, &e
-	if e.Later {
-		w.restarts++
+// end ends the incarnation in good order, unless something is in flight, which then was never handled.
+func (w *worker) end(forGood bool) error {
+	if w.runner != nil && len(w.hand) == 0 {
+		w.core.Drain(forGood)
+		if _, err := w.turn(drive.Finish); err != nil {
+			return err
+		}
 	}
+	return w.gone()
 }
 
 // gone ends the incarnation.
@@ -108,7 +109,7 @@ func (w *worker) gone() error {
 	}
 	gen := w.gen
 	w.forget()
-	w.gen, w.spawned, w.begun = 0, nil, false
+	w.gen, w.begun = 0, false
 	return w.run.do(w.run.decides.Gone(w.run.now, w.leaf, gen))
 }
 
@@ -123,80 +124,6 @@ func (w *worker) show(e drive.Show) {
 	w.shown = e.State
 }
 
-// start makes the incarnation that was ordered. What keeps it from its checkpoint is a failure without
-// an event.
-func (w *worker) start() error {
-	err := w.acquire()
-	if crashed(err) {
-		return err
-	}
-	return w.report(&drive.Update{Kind: drive.UpdateAcquired, Err: err})
-}
-
-// starts reports whether an incarnation is to be started now.
-func (w *worker) starts() bool { return w.spawned != nil && !w.waits[0].due.After(w.run.now) }
-
-// over reports whether only an operator starts the worker again, if anything does.
-func (w *worker) over() bool { return w.shown == Halted || w.shown == Ended }
-
-// report has the tree decide about what the incarnation reports.
-func (w *worker) report(u *drive.Update) error {
-	return w.run.do(w.run.decides.Report(w.run.now, w.leaf, w.gen, u))
-}
-
-// judged has the tree judge a failure.
-func (w *worker) judged(u drive.Update) error {
-	if _, known := w.trouble[u.First]; !known && u.Kind == drive.UpdateFailed {
-		w.trouble[u.First] = 0
-	}
-	return w.report(&u)
-}
-
-// decided does what the answer to a failure says after which the worker continues.
-func (w *worker) decided(v drive.Decision) error {
-	if v.Action == supervision.ActionPark || v.Action == supervision.ActionSkip {
-		return w.park(v)
-	}
-	w.waits[v.First] = wait{due: w.run.now.Add(v.Delay), attempt: v.Attempt, reason: v.Reason}
-	return nil
-}
-
-// park parks or skips an event, and has the worker restarted if it panicked there.
-func (w *worker) park(v drive.Decision) error {
-	decide := w.runner.Park
-	if v.Action == supervision.ActionSkip {
-		decide = w.runner.Skip
-	}
-	if err := decide(v.First, v.Reason, v.Attempt); err != nil {
-		failure := supervision.Failure{Err: supervision.Halt(errors.Join(err, v.Reason))}
-		return w.judged(drive.Update{Kind: drive.UpdateFailed, Failure: failure, Limit: w.began})
-	}
-	delete(w.trouble, v.First)
-	runner := w.runner
-	if _, err := w.runner.Commit(w.run.ctx()); err != nil {
-		if _, err = w.fail(Outcome{}, err); err != nil || w.runner != runner {
-			return err
-		}
-	}
-	if v.Restart {
-		return w.report(&drive.Update{Kind: drive.UpdateRestart})
-	}
-	return nil
-}
-
-// end is what the handler said.
-func (w *worker) end() error {
-	w.close()
-	return w.report(&drive.Update{Kind: drive.UpdateEnded})
-}
-
-// close writes where the incarnation ends. What it cannot write is read again.
-func (w *worker) close() {
-	if w.runner != nil && w.runner.Progress().InFlight == 0 {
-		_ = w.runner.Close(w.run.ctx())
-	}
-}
-
 // enable starts a halted worker again, with a fresh count of attempts.
 func (w *worker) enable() error {
 	effects, err := w.run.decides.Resume(w.run.now, w.leaf)
@@ -204,15 +131,4 @@ func (w *worker) enable() error {
 		return err
 	}
 	return w.run.do(effects)
-}
-
-// restartDue is when the worker that has no incarnation is started, zero if that is not a matter of time.
-func (w *worker) restartDue() time.Time {
-	if first, acquires := w.waits[0]; acquires {
-		return first.due
-	}
-	if w.spawned != nil {
-		return w.run.now
-	}
-	return w.run.decides.Due(w.leaf)
 }

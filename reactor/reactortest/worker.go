@@ -12,82 +12,128 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// worker is one worker over all its incarnations: what the actor of a worker does about messages, in the same order, but called
-// by the run.
+// worker is one worker over all its incarnations: the same decisions as those of its actor, carried
+// out step by step.
 type worker struct {
 	run    *Run
 	leaf   int // its number in the tree
 	spec   supervision.Spec
 	worker cursor.Worker
 
-	gen      uint64       // of the incarnation, 0 if there is none
-	spawned  *drive.Spawn // the order to start it, until it has acquired its checkpoint
-	begun    bool         // it may handle events
-	later    bool         // another incarnation was before
-	shown    State        // what the tree says
-	reason   error        // of that
+	gen      uint64 // of the incarnation, 0 if there is none
+	begun    bool   // it may handle events
+	later    bool   // another incarnation was before
+	limit    int    // of the first batch of the incarnation
+	epoch    uint64 // of the checkpoint, as acquired last; 0: it may be taken over
+	shown    State  // what the tree says
+	reason   error  // of that
 	attempt  int
 	restarts int
 	reached  progress
 
-	runner     *cursor.Runner // nil while it waits to be started
-	began      int            // the limit of its first batch
-	recovering bool           // the judge has not heard yet that this incarnation gets on
-	ending     bool           // its handler wants it to end
-	hand       []*cursor.Task // taken, and not handled yet
-	tasks      []*cursor.Task // handled, and not all committed
-	waits      map[store.Position]wait
-	trouble    map[store.Position]int // events that failed and are not done, with their lost races
+	core   *drive.Worker  // nil if there is no incarnation
+	runner *cursor.Runner // nil until it has acquired its checkpoint
+	hand   []*cursor.Task // in flight, and not handled yet
+	pulls  bool           // it has read everything, and asks again with each step
+	order  *order         // of an operator
+	failed error          // of the last use of the store
 }
 
-// wait is for another try at an event, or at position 0 for what keeps all events from being handled.
-type wait struct {
-	due     time.Time
-	attempt int
-	reason  error
+// order is what an operator does, and what came of it.
+type order struct {
+	do   func(context.Context, *cursor.Runner) error
+	done bool
+	err  error
 }
 
 func (w *worker) name() string { return w.spec.Name }
 
 func (w *worker) id() checkpoint.ID { return checkpoint.ID(w.name()) }
 
-// forget drops what one incarnation knows. Tasks that are in flight were not handled: they are as good as never taken.
-func (w *worker) forget() {
-	w.progress()
-	w.runner, w.hand, w.tasks, w.ending = nil, nil, nil, false
-	w.waits, w.trouble = make(map[store.Position]wait), make(map[store.Position]int)
+// spawn begins with the incarnation that was ordered. It acquires its checkpoint with the next
+// step.
+func (w *worker) spawn(e drive.Spawn) {
+	w.gen, w.limit = e.Gen, e.Limit
+	w.core = drive.NewWorker(drive.Incarnation{Lanes: w.worker.Lanes, Limit: e.Limit, Later: e.Later, Failing: e.Failing})
+	if e.Cause != drive.Restart {
+		w.epoch = 0
+	}
+	if e.Later {
+		w.restarts++
+	}
 }
 
-// acquire makes the incarnation that was ordered.
+// forget drops what one incarnation knows. Tasks that are in flight were not handled: they are as
+// good as never taken.
+func (w *worker) forget() {
+	w.progress()
+	w.core, w.runner, w.hand, w.pulls = nil, nil, nil, false
+}
+
+// acquire acquires the checkpoint for the incarnation.
 func (w *worker) acquire() error {
 	if err := w.open(); err != nil {
 		return err
 	}
-	if w.spawned.Later {
+	pause, err := w.pause()
+	if err != nil {
+		return err
+	}
+	if w.later {
 		w.runner.ClearCrashGuard()
 	}
-	for _, event := range w.spawned.Failing { // before this incarnation
-		w.trouble[store.Position(event)] = 0
-	}
-	w.runner.Limit(w.spawned.Limit)
-	w.began, w.recovering, w.later = w.spawned.Limit, w.spawned.Later, true
-	w.spawned = nil
+	w.runner.Limit(w.limit)
+	w.later = true
+	w.core.Acquired(watched{drive.EngineOf(w.runner), w}, pause)
 	return nil
 }
 
 // open acquires the checkpoint.
 func (w *worker) open() error {
-	w.forget()
-	runner, err := cursor.NewRunner(w.run.ctx(), w.run.st, w.resumed())
+	w.progress()
+	runner, err := cursor.RestartRunner(w.run.ctx(), w.run.st, w.resumed(), &w.epoch)
 	if wider, ok := w.run.wider[w.name()]; ok && unbound(err) {
 		w.worker.Region, w.worker.Kinds = wider.Region, wider.Kinds
-		runner, err = cursor.NewRunner(w.run.ctx(), w.run.st, w.resumed())
+		runner, err = cursor.RestartRunner(w.run.ctx(), w.run.st, w.resumed(), &w.epoch)
 	}
 	w.runner = runner
 	return err
 }
 
-// resumed is the worker to run. One without a checkpoint goes on where the incarnation before it came to.
+// watched is an engine that keeps how the store took what it was given, so that a crash ends
+// everything before it is decided what to do about it.
+type watched struct {
+	drive.Engine
+	w *worker
+}
+
+func (e watched) kept(err error) error {
+	if err != nil {
+		e.w.failed = err
+	}
+	return err
+}
+
+func (e watched) Fill(ctx context.Context, upTo store.Position) (bool, error) {
+	whole, err := e.Engine.Fill(ctx, upTo)
+	return whole, e.kept(err)
+}
+
+func (e watched) Take(ctx context.Context) (drive.Task, error) {
+	t, err := e.Engine.Take(ctx)
+	return t, e.kept(err)
+}
+
+func (e watched) Commit(ctx context.Context) (int, error) {
+	n, err := e.Engine.Commit(ctx)
+	return n, e.kept(err)
+}
+
+func (e watched) Flush(ctx context.Context) error { return e.kept(e.Engine.Flush(ctx)) }
+func (e watched) Close(ctx context.Context) error { return e.kept(e.Engine.Close(ctx)) }
+
+// resumed is the worker to run. One without a checkpoint goes on where the incarnation before it
+// came to.
 func (w *worker) resumed() cursor.Worker {
 	again := w.worker
 	again.Policy = w.spec.Policy // with what it inherits
@@ -97,7 +143,8 @@ func (w *worker) resumed() cursor.Worker {
 	return again
 }
 
-// unbound reports whether a checkpoint was made for other events than those that the worker declares.
+// unbound reports whether a checkpoint was made for other events than those that the worker
+// declares.
 func unbound(err error) bool {
 	var (
 		region *checkpoint.RegionError
@@ -123,82 +170,77 @@ func (w *worker) next(pause *checkpoint.Pause) time.Time {
 	switch {
 	case w.over():
 		return time.Time{}
-	case pause != nil:
+	case pause != nil && (pause.Until.IsZero() || pause.Until.After(w.run.now)):
 		return pause.Until
-	case w.runner == nil:
-		return w.restartDue()
+	case w.core == nil:
+		return w.run.decides.Due(w.leaf)
+	case w.runner == nil && w.core.Due().IsZero():
+		return w.run.now
 	}
-	_, wait := w.firstWait()
-	return wait.due
+	return w.core.Due()
 }
 
-// firstWait is what is waited for before all others: that at position 0, which keeps these waiting, or the one that ends first.
-func (w *worker) firstWait() (first store.Position, next wait) {
-	if rest, ok := w.waits[0]; ok {
-		return 0, rest
-	}
-	for event, wait := range w.waits {
-		if next.due.IsZero() || wait.due.Before(next.due) || wait.due.Equal(next.due) && event < first {
-			first, next = event, wait
-		}
-	}
-	return first, next
-}
-
-// due reports whether a step may do something now.
-func (w *worker) due(pause *checkpoint.Pause) bool {
-	now := w.run.now
-	switch {
-	case w.over():
-		return false
-	case pause != nil:
-		return !pause.Until.IsZero() && !pause.Until.After(now)
-	}
-	return w.runner != nil && w.begun && !w.waits[0].due.After(now)
-}
+// over reports whether only an operator starts the worker again, if anything does.
+func (w *worker) over() bool { return w.shown == Halted || w.shown == Ended }
 
 // control does something between two batches.
 func (w *worker) control(do func(context.Context, *cursor.Runner) error) error {
 	for len(w.hand) > 0 {
-		if _, err := w.handle(w.hand); err != nil {
+		var out Outcome
+		if err := w.handle(&out, w.hand); err != nil {
+			return err
+		}
+		if _, err := w.turn(drive.Finish); err != nil {
 			return err
 		}
 	}
-	if w.shown == Halted {
-		return w.reason
-	}
-	if w.over() {
-		return errEnded
-	}
-	waiting := w.runner == nil
-	if waiting { // the worker that comes next would do it: this one continues to wait
-		if err := w.open(); err != nil {
+	for o := (&order{do: do}); ; {
+		switch {
+		case w.shown == Halted:
+			return w.reason
+		case w.over():
+			return errEnded
+		case w.runner == nil:
+			return w.controlNext(do)
+		}
+		w.order = o
+		w.core.Operate()
+		if _, err := w.turn(drive.Finish); err != nil {
 			return err
 		}
+		if o.done {
+			return o.err
+		}
+	}
+}
+
+// controlNext does what the incarnation that comes next would do first. This one continues to wait.
+func (w *worker) controlNext(do func(context.Context, *cursor.Runner) error) error {
+	w.epoch = 0
+	if err := w.open(); err != nil {
+		return err
 	}
 	head := w.run.st.Head()
 	err := do(w.run.ctx(), w.runner)
-	if err == nil {
-		err = w.sentBack(head)
+	w.progress()
+	w.runner = nil
+	if err != nil {
+		return err
 	}
-	for event := range w.waits { // the worker may have been moved away from what it waited for
-		if event > 0 && !w.runner.IsFailed(event) {
-			delete(w.waits, event)
-		}
-	}
-	if waiting {
-		w.forget()
-	}
-	return err
-}
-
-// sentBack lets the judge forget what came before where the log says behind a position that the worker was sent back.
-func (w *worker) sentBack(head store.Position) error {
-	moved, err := audited(w.run, w.name(), head, checkpoint.AuditRewound, checkpoint.AuditReset, checkpoint.AuditWidened)
+	moved, err := w.moved(head)
 	if moved {
 		w.run.decides.Rewound(w.leaf)
 	}
 	return err
+}
+
+// endPause is the order by which a pause ends.
+func endPause(ctx context.Context, r *cursor.Runner) error { return r.Resume(ctx, request()) }
+
+// moved reports whether an operator has moved the worker since the head was at a position: then
+// what failed before does not count.
+func (w *worker) moved(since store.Position) (bool, error) {
+	return audited(w.run, w.name(), since, checkpoint.AuditRewound, checkpoint.AuditReset, checkpoint.AuditWidened)
 }
 
 var errEnded = errors.New("reactortest: the handler has ended the worker")
@@ -208,5 +250,5 @@ func (w *worker) resume() error {
 	if w.shown == Halted {
 		return w.enable()
 	}
-	return w.control(func(ctx context.Context, r *cursor.Runner) error { return r.Resume(ctx, request()) })
+	return w.control(endPause)
 }
