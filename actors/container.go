@@ -94,7 +94,7 @@ func (g *container) terminated(c actor.Context, who *actor.PID) {
 func (g *container) HandleFailure(
 	_ *actor.ActorSystem, s actor.Supervisor, pid *actor.PID, _ *actor.RestartStatistics, reason, _ any,
 ) {
-	failure := crash(reason)
+	failure := failureOf(reason)
 	if n := g.living[pid.Id]; n != nil {
 		g.sys.actors.Root.Send(g.supervisor, &crashedWorker{leaf: n.Leaf, gen: n.gen, failure: failure})
 	} else {

@@ -17,21 +17,21 @@ import (
 // errAgain tells who waits for a control that the incarnation it was sent to is gone.
 var errAgain = errors.New("actors: worker was restarted")
 
-// seat says which actor runs a worker or a group now.
-type seat struct {
+// address says which actor runs a worker now.
+type address struct {
 	mu  sync.Mutex
 	pid *actor.PID
 	gen uint64
 }
 
-func (s *seat) take(pid *actor.PID, gen uint64) {
+func (s *address) set(pid *actor.PID, gen uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pid, s.gen = pid, gen
 }
 
-// actor gives the actor with its generation.
-func (s *seat) actor() (*actor.PID, uint64) {
+// get returns the actor with its generation.
+func (s *address) get() (*actor.PID, uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.pid, s.gen
@@ -55,12 +55,12 @@ func (s *System) control(ctx context.Context, name string, do func(context.Conte
 		return ErrInsideHandler
 	}
 	for {
-		v := p.cell.await()
+		v := p.published.await()
 		if never := s.never(v, name); never != nil {
 			return never
 		}
 		m := newControl(do)
-		pid, generation := p.seat.actor()
+		pid, generation := p.address.get()
 		s.actors.Root.Send(pid, m)
 		err := s.answer(ctx, p, v, generation, m)
 		if !errors.Is(err, errAgain) {
@@ -72,14 +72,14 @@ func (s *System) control(ctx context.Context, name string, do func(context.Conte
 // answer waits for the answer of one incarnation, errAgain when it is gone without having begun.
 func (s *System) answer(ctx context.Context, p *node, v view, generation uint64, m *control) error {
 	for {
-		if _, now := p.seat.actor(); now != generation && m.claim() {
+		if _, now := p.address.get(); now != generation && m.claim() {
 			return errAgain
 		}
 		select {
 		case err := <-m.reply:
 			return err
 		case <-v.changed:
-			v = p.cell.await()
+			v = p.published.await()
 			if never := s.never(v, p.worker.Name); never != nil && m.claim() {
 				return never
 			}
@@ -95,13 +95,13 @@ func (s *System) answer(ctx context.Context, p *node, v view, generation uint64,
 	}
 }
 
-// enable has the supervisor start a halted worker again.
-func (s *System) enable(ctx context.Context, p *node) error {
-	m := &enable{leaf: p.Leaf, reply: make(chan error, 1)}
+// resumeHalted has the supervisor start a halted worker again.
+func (s *System) resumeHalted(ctx context.Context, p *node) error {
+	m := &resume{leaf: p.Leaf, reply: make(chan error, 1)}
 	s.actors.Root.Send(s.supervisor, m)
 	select {
 	case err := <-m.reply:
-		return s.enabled(p, err)
+		return s.resumeResult(p, err)
 	case <-s.done:
 		return ErrStopped
 	case <-ctx.Done():
@@ -109,14 +109,14 @@ func (s *System) enable(ctx context.Context, p *node) error {
 	}
 }
 
-func (s *System) enabled(p *node, err error) error {
+func (s *System) resumeResult(p *node, err error) error {
 	switch {
 	case errors.Is(err, drive.ErrHung):
 		return fmt.Errorf("actors: worker %q: %w", p.worker.Name, ErrHung)
 	case errors.Is(err, drive.ErrStopping):
 		return ErrStopped
 	}
-	s.log.Info("worker enabled", workerField(p))
+	s.log.Info("worker resumed", workerField(p))
 	return err
 }
 
@@ -162,7 +162,7 @@ func (w *worker) perform(m *control) (err error) {
 	returned := false
 	defer func() {
 		if !returned {
-			m.reply <- fmt.Errorf("actors: worker %q: %w", w.plan.worker.Name, store.ErrOutcomeUnknown)
+			m.reply <- fmt.Errorf("actors: worker %q: %w", w.node.worker.Name, store.ErrOutcomeUnknown)
 		}
 	}()
 	err = m.do(context.WithoutCancel(w.ctx), w)
@@ -172,10 +172,10 @@ func (w *worker) perform(m *control) (err error) {
 
 // loadPause reads whether the worker is paused.
 func (w *worker) loadPause() (*checkpoint.Pause, error) {
-	if w.plan.worker.Volatile {
+	if w.node.worker.Volatile {
 		return nil, nil
 	}
-	p, paused, err := checkpoint.PauseOf(w.sys.store, checkpoint.ID(w.plan.worker.Name))
+	p, paused, err := checkpoint.PauseOf(w.sys.store, checkpoint.ID(w.node.worker.Name))
 	if err != nil || !paused {
 		return nil, err
 	}
@@ -196,7 +196,7 @@ func (w *worker) unpause(unwritten error) {
 		err = w.runner.Resume(context.WithoutCancel(w.ctx), checkpoint.Request{Reason: "its time was over"})
 	}
 	if err != nil {
-		w.sys.log.Warn("end of the pause not written", workerField(w.plan), errorField(err))
+		w.sys.log.Warn("end of the pause not written", workerField(w.node), errorField(err))
 	}
 	w.pause = nil
 	w.operated(err)

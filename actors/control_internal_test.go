@@ -17,16 +17,16 @@ func TestACallIsNeverMadeTwiceAlsoIfTheWorkerIsRestartedMeanwhile(t *testing.T) 
 		require.NoError(t, err)
 		sys, p := newSystem(openMemory(t), Options{Logger: zap.NewNop()}, workers), workers[1]
 		pid := actor.NewPID("nonhost", "w")
-		p.seat.take(pid, 1)
+		p.address.set(pid, 1)
 
 		m := newControl(nil)
 		asked := make(chan error)
-		ask := func(generation uint64) { asked <- sys.answer(t.Context(), p, p.cell.await(), generation, m) }
+		ask := func(generation uint64) { asked <- sys.answer(t.Context(), p, p.published.await(), generation, m) }
 		go ask(1)
 		synctest.Wait()
 		require.True(t, m.claim(), "the worker begins with it")
-		p.seat.take(pid, 2)
-		p.cell.begin(true)
+		p.address.set(pid, 2)
+		p.published.begin(true)
 		time.Sleep(time.Hour)
 		require.Empty(t, asked)
 		m.reply <- nil
@@ -35,13 +35,13 @@ func TestACallIsNeverMadeTwiceAlsoIfTheWorkerIsRestartedMeanwhile(t *testing.T) 
 		m = newControl(nil)
 		go ask(2)
 		synctest.Wait()
-		p.seat.take(pid, 3)
-		p.cell.set(Idle, nil)
+		p.address.set(pid, 3)
+		p.published.set(Idle, nil)
 		require.ErrorIs(t, <-asked, errAgain)
 		require.False(t, m.claim(), "the worker must not begin with it any more")
 
 		m = newControl(nil) // sent to the third, which is gone before anybody waits
-		p.seat.take(pid, 4)
+		p.address.set(pid, 4)
 		go ask(3)
 		require.ErrorIs(t, <-asked, errAgain)
 	})

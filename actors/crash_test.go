@@ -161,7 +161,7 @@ func TestAWorkerThatCouldNotAcquireTriesAgainInPlace(t *testing.T) {
 		Action: supervision.ActionRetry, Delay: time.Hour, Reason: store.ErrDiskFull,
 	}})
 	w.turn(ctx)
-	require.Equal(t, Retrying, w.plan.cell.view().state)
+	require.Equal(t, Retrying, w.node.published.view().state)
 	require.Nil(t, w.runner)
 
 	w.happened(ctx, &decision{gen: 1, Decision: drive.Decision{Action: supervision.ActionRetry, Reason: store.ErrDiskFull}})

@@ -66,11 +66,11 @@ func (w *worker) handle(t *cursor.Task) {
 // label makes the labels of the handlers. A worker that never handles anything needs none.
 func (w *worker) label() {
 	if w.labels == nil {
-		w.labels = pprof.WithLabels(context.Background(), pprof.Labels(profileLabel, w.plan.worker.Name))
+		w.labels = pprof.WithLabels(context.Background(), pprof.Labels(profileLabel, w.node.worker.Name))
 	}
 }
 
-func (w *worker) laned() bool { return w.plan.worker.Lanes > 1 }
+func (w *worker) laned() bool { return w.node.worker.Lanes > 1 }
 
 // intake says whether a batch can be run now.
 func (w *worker) intake() drive.Intake {

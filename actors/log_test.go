@@ -99,8 +99,8 @@ func TestAPanicWhileStoppingIsLoggedAndTheActorStops(t *testing.T) {
 }
 
 func TestErrorsOfOurPanicsKeepTheirCause(t *testing.T) {
-	f := crash(&crashed{value: errBoom, stack: []byte("here")})
+	f := failureOf(&crashed{value: errBoom, stack: []byte("here")})
 	require.ErrorIs(t, f.Err, errBoom)
 	require.Equal(t, supervision.Failure{Err: f.Err, Panic: true, Stack: []byte("here")}, f)
-	require.ErrorContains(t, crash("words").Err, "words")
+	require.ErrorContains(t, failureOf("words").Err, "words")
 }

@@ -72,8 +72,8 @@ type (
 		reply   chan error
 		claimed atomic.Bool
 	}
-	// enable has the supervisor start a halted worker again.
-	enable struct {
+	// resume has the supervisor start a halted worker again.
+	resume struct {
 		quiet
 		leaf  int
 		reply chan error

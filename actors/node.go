@@ -16,13 +16,13 @@ import (
 type node struct {
 	*drive.Node // its Worker is nil
 	worker      cursor.Worker
-	cell        *cell
-	seat        seat
+	published   *published
+	address     address
 
 	// epoch of the checkpoint that the latest incarnation acquired. Each incarnation uses it alone: the
 	// next one is spawned when it is gone.
-	epoch      uint64
-	suspicious atomic.Bool // the worker has not passed yet what may have killed the process before
+	epoch   uint64
+	guarded atomic.Bool // the worker has not passed yet what may have killed the process before
 
 	// Of the container of its group: the present incarnation, nil and 0 while there is none.
 	pid *actor.PID
@@ -41,8 +41,8 @@ func planTree(top supervision.Group) (*drive.Node, []*node, error) {
 	}
 	var workers []*node
 	for _, l := range root.Leaves() {
-		n := &node{Node: l, worker: *l.Worker, cell: newCell(l.Worker.Name)}
-		n.cell.path, l.Worker = l.Path, nil
+		n := &node{Node: l, worker: *l.Worker, published: newPublished(l.Worker.Name)}
+		n.published.path, l.Worker = l.Path, nil
 		workers = append(workers, n)
 	}
 	return root, workers, nil

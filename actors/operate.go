@@ -34,11 +34,11 @@ func (s *System) Pause(ctx context.Context, name string, until time.Time, q chec
 
 // Resume ends the pause of a worker. One that is halted is started again, with a fresh count of attempts and restarts.
 func (s *System) Resume(ctx context.Context, name string, q checkpoint.Request) error {
-	if p := s.byName[name]; p != nil && p.cell.view().state == Halted {
+	if p := s.byName[name]; p != nil && p.published.view().state == Halted {
 		if err := q.Validate(); err != nil || q.DryRun {
 			return err
 		}
-		return s.enable(ctx, p)
+		return s.resumeHalted(ctx, p)
 	}
 	return s.control(ctx, name, func(ctx context.Context, w *worker) error {
 		if err := w.runner.Resume(ctx, q); err != nil {
@@ -86,9 +86,9 @@ func (w *worker) changed(c checkpoint.Change) {
 
 // rebound notes that the worker reads another region.
 func (w *worker) rebound(region store.Region, kinds []string) {
-	w.plan.worker.Region, w.plan.worker.Kinds = region, kinds
+	w.node.worker.Region, w.node.worker.Kinds = region, kinds
 	w.publish(0) // first: what is new is not done, and then it belongs to the worker
-	w.plan.cell.acquired(w.runner.Progress().Position, w.runner.Region())
+	w.node.published.acquired(w.runner.Progress().Position, w.runner.Region())
 }
 
 // Replay marks parked events to be handled again: the event that failed of each key that is selected, then what is held

@@ -36,8 +36,8 @@ func (s *System) recoverPanic(c actor.Context) {
 	}
 }
 
-// crash makes a failure of what HandleFailure was given.
-func crash(reason any) supervision.Failure {
+// failureOf makes a failure of what HandleFailure was given.
+func failureOf(reason any) supervision.Failure {
 	f := supervision.Failure{Panic: true}
 	if c, ok := reason.(*crashed); ok {
 		reason, f.Stack = c.value, c.stack

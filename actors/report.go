@@ -12,9 +12,9 @@ func (w *worker) report(c actor.Context, u *drive.Update) {
 	switch u.Kind {
 	case drive.UpdateHalved:
 		w.sys.log.Warn("batch failed, worker halves it",
-			workerField(w.plan), errorField(u.Failure.Err), zap.Int("limit", u.Limit))
+			workerField(w.node), errorField(u.Failure.Err), zap.Int("limit", u.Limit))
 	case drive.UpdateDecided:
-		w.plan.cell.setAside(u.Decision)
+		w.node.published.setAside(u.Decision)
 	case drive.UpdateStoreFailed:
 		w.sys.fail(u.Err)
 	default:

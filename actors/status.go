@@ -65,7 +65,7 @@ func (s *System) Status() Status {
 }
 
 func (s *System) statusOf(p *node, head store.Position) WorkerStatus {
-	w, v := p.cell.status()
+	w, v := p.published.status()
 	if !v.acquired {
 		return w
 	}
@@ -119,7 +119,7 @@ func keyOf(p *node, e store.Event) (key string) {
 	return p.worker.Key(e)
 }
 
-func (c *cell) status() (WorkerStatus, view) {
+func (c *published) status() (WorkerStatus, view) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return WorkerStatus{
@@ -168,7 +168,7 @@ func (s *System) startWatchdog() {
 func (s *System) lookForStalls() {
 	head := s.store.Head()
 	for _, p := range s.workers {
-		still, stands := p.cell.stands(s.options.StallAfter)
+		still, stands := p.published.stands(s.options.StallAfter)
 		if !stands {
 			continue
 		}
@@ -177,14 +177,14 @@ func (s *System) lookForStalls() {
 			continue // it had nothing to do
 		}
 		err := &StalledError{Worker: w.Name, Event: w.Holding, Key: w.HoldingKey, For: still.Round(time.Millisecond)}
-		if p.cell.stall(w.Position, err) {
+		if p.published.stall(w.Position, err) {
 			s.log.Warn("worker is behind and does not move", workerField(p), errorField(err))
 		}
 	}
 }
 
 // setAside tells those who watch that an event was set aside, or given up.
-func (c *cell) setAside(d drive.Decision) {
+func (c *published) setAside(d drive.Decision) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var reason error = &ParkedError{Worker: c.name, Event: d.First, Err: d.Reason.Error()}
@@ -198,7 +198,7 @@ func (c *cell) setAside(d drive.Decision) {
 }
 
 // stands reports how long a worker that could work has not moved, and whether that is too long and was not told yet.
-func (c *cell) stands(limit time.Duration) (time.Duration, bool) {
+func (c *published) stands(limit time.Duration) (time.Duration, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	still := time.Since(c.movedAt)
@@ -209,7 +209,7 @@ func (c *cell) stands(limit time.Duration) (time.Duration, bool) {
 func working(s State) bool { return s == Idle || s == Running || s == Starting }
 
 // stall notes that it stands at a position, unless it moved meanwhile.
-func (c *cell) stall(position store.Position, reason error) bool {
+func (c *published) stall(position store.Position, reason error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.position != position {

@@ -61,7 +61,7 @@ func (s *supervisor) Receive(c actor.Context) {
 	case *tick:
 		s.due = time.Time{}
 		s.do(c, s.tree.Tick(now))
-	case *enable:
+	case *resume:
 		effects, err := s.tree.Resume(now, m.leaf)
 		s.do(c, effects)
 		m.reply <- err
@@ -108,7 +108,7 @@ func (s *supervisor) groupGone(c actor.Context, now time.Time, pid *actor.PID) {
 func (s *supervisor) HandleFailure(
 	_ *actor.ActorSystem, of actor.Supervisor, pid *actor.PID, _ *actor.RestartStatistics, reason, _ any,
 ) {
-	s.sys.crashed(pid, crash(reason))
+	s.sys.crashed(pid, failureOf(reason))
 	of.StopChildren(pid)
 }
 
@@ -131,11 +131,11 @@ func (s *supervisor) one(c actor.Context, effect drive.Effect) {
 	case drive.Kill:
 		s.order(c, e.Leaf, &kill{node: s.sys.workers[e.Leaf], gen: e.Gen})
 	case drive.Abort:
-		s.sys.workers[e.Leaf].cell.abort(e.Gen)
+		s.sys.workers[e.Leaf].published.abort(e.Gen)
 	case drive.Decide:
 		s.forward(c, e.Leaf, e.Gen, &decision{gen: e.Gen, Decision: e.Decision})
 	case drive.Show:
-		s.sys.workers[e.Leaf].cell.show(e)
+		s.sys.workers[e.Leaf].published.show(e)
 	case drive.Hang:
 		s.hang(s.sys.workers[e.Leaf])
 	case drive.Note:
@@ -161,17 +161,17 @@ func (s *supervisor) order(c actor.Context, leaf int, message any) {
 func (s *supervisor) spawn(c actor.Context, e drive.Spawn) {
 	n := s.sys.workers[e.Leaf]
 	if e.Cause == drive.Resumed {
-		n.suspicious.Store(false)
+		n.guarded.Store(false)
 	}
 	s.gens[e.Leaf] = e.Gen
-	n.cell.begin(e.Later)
+	n.published.begin(e.Later)
 	s.order(c, e.Leaf, &spawn{node: n, order: e})
 }
 
 // hang shows where a handler is that does not return.
 func (s *supervisor) hang(n *node) {
 	stack := stackOf(n.worker.Name)
-	n.cell.hang(stack)
+	n.published.hang(stack)
 	s.sys.log.Error("handler does not return, worker halted", workerField(n))
 }
 

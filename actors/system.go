@@ -123,7 +123,7 @@ func newSystem(st *store.Store, o Options, workers []*node) *System {
 	}
 	for _, p := range workers {
 		s.byName[p.worker.Name] = p
-		p.cell.watch = s.watchers
+		p.published.watch = s.watchers
 	}
 	s.life, s.stopWaker = context.WithCancel(context.Background())
 	s.handlers, s.kill = context.WithCancelCause(context.Background())
@@ -176,7 +176,7 @@ func (s *System) fail(err error) {
 	first := s.failure == nil
 	if first {
 		s.failure = err
-		s.deadline = time.AfterFunc(s.options.KillTimeout, s.giveUp)
+		s.deadline = time.AfterFunc(s.options.KillTimeout, s.abandon)
 	}
 	s.mu.Unlock()
 	if first {
@@ -218,8 +218,8 @@ func (s *System) finish(hung error) {
 	s.end.Do(func() {
 		s.hung = hung
 		for _, p := range s.workers {
-			if hung == nil || p.cell.view().state != Running {
-				p.cell.set(Stopped, nil)
+			if hung == nil || p.published.view().state != Running {
+				p.published.set(Stopped, nil)
 			}
 		}
 		s.stopWaker()
@@ -236,8 +236,8 @@ func (s *System) finish(hung error) {
 	})
 }
 
-// giveUp ends the system although handlers have not returned. Their actors end when they do.
-func (s *System) giveUp() {
+// abandon ends the system although handlers have not returned. Their actors end when they do.
+func (s *System) abandon() {
 	if s.isDone() {
 		return
 	}
@@ -252,7 +252,7 @@ func (s *System) giveUp() {
 func (s *System) busy(in func(view) bool) *HungError {
 	hung := &HungError{}
 	for _, p := range s.workers {
-		if v := p.cell.view(); in(v) {
+		if v := p.published.view(); in(v) {
 			hung.Workers = append(hung.Workers, p.worker.Name)
 			hung.Positions = append(hung.Positions, v.position)
 		}
@@ -267,7 +267,7 @@ func (s *System) Done() <-chan struct{} { return s.done }
 func (s *System) Err() error {
 	errs := []error{s.failed()}
 	for _, p := range s.workers {
-		if v := p.cell.view(); v.state == Halted {
+		if v := p.published.view(); v.state == Halted {
 			errs = append(errs, &HaltedError{Worker: p.worker.Name, Reason: v.reason})
 		}
 	}
@@ -309,7 +309,7 @@ func (s *System) shut(cut <-chan struct{}) {
 	if !s.waitDone(cut, s.options.DrainTimeout) {
 		s.kill(ErrStopped)
 		if !s.waitDone(nil, s.options.KillTimeout) {
-			s.giveUp()
+			s.abandon()
 		}
 	}
 	s.kill(ErrStopped)

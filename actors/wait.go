@@ -38,7 +38,7 @@ func (s *System) WaitApplied(ctx context.Context, worker string, r store.Receipt
 		return ErrInsideHandler
 	}
 	for {
-		v := p.cell.await()
+		v := p.published.await()
 		applied, err := s.applied(ctx, p, v, r)
 		switch {
 		case errors.Is(err, ErrParked), errors.Is(err, ErrSkipped):
@@ -175,7 +175,7 @@ func (s *System) waiting(ctx context.Context, r store.Region, after, upTo store.
 // for one.
 func (s *System) waitsForItself(ctx context.Context, name string) bool {
 	if w, ok := ctx.Value(insideKey{}).(*worker); ok {
-		return w.sys == s && w.plan.worker.Name == name
+		return w.sys == s && w.node.worker.Name == name
 	}
 	return onHandlerStack()
 }

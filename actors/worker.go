@@ -18,7 +18,7 @@ import (
 // Receive of a child.
 type worker struct {
 	sys    *System
-	plan   *node
+	node   *node
 	child  int // its place in the tree
 	gen    uint64
 	parent *actor.PID
@@ -49,7 +49,7 @@ const profileLabel = "penstock.worker"
 // newWorker makes an incarnation.
 func newWorker(sys *System, p *node, parent *actor.PID, s drive.Spawn) *worker {
 	w := &worker{
-		sys: sys, plan: p, child: p.Leaf, gen: s.Gen, parent: parent, limit: s.Limit, later: s.Later,
+		sys: sys, node: p, child: p.Leaf, gen: s.Gen, parent: parent, limit: s.Limit, later: s.Later,
 		core: drive.NewWorker(drive.Incarnation{
 			Lanes: p.worker.Lanes, Limit: s.Limit, Later: s.Later, Failing: s.Failing,
 		}),
@@ -58,7 +58,7 @@ func newWorker(sys *System, p *node, parent *actor.PID, s drive.Spawn) *worker {
 		p.epoch = 0
 	}
 	w.ctx, w.cancel = context.WithCancel(context.WithValue(sys.handlers, insideKey{}, w))
-	p.cell.arm(s.Gen, w.cancel)
+	p.published.arm(s.Gen, w.cancel)
 	return w
 }
 
@@ -67,7 +67,7 @@ func (w *worker) Receive(c actor.Context) {
 	defer w.sys.recoverPanic(c)
 	switch m := c.Message().(type) {
 	case *actor.Started:
-		w.plan.seat.take(c.Self(), w.gen)
+		w.node.address.set(c.Self(), w.gen)
 	case *actor.Stopping:
 		w.stop()
 		return
@@ -181,7 +181,7 @@ func (w *worker) do(c actor.Context, next drive.Step) {
 // acquire takes over the checkpoint, and so fences its owner before. After a failure that must be the
 // incarnation before: else the newer owner keeps it.
 func (w *worker) acquire() {
-	runner, err := cursor.RestartRunner(w.sys.acquisition(), w.sys.store, w.resumed(), &w.plan.epoch)
+	runner, err := cursor.RestartRunner(w.sys.acquisition(), w.sys.store, w.resumed(), &w.node.epoch)
 	if err == nil {
 		w.pause, err = w.loadPause()
 	}
@@ -189,12 +189,12 @@ func (w *worker) acquire() {
 		w.core.Refused(err)
 		return
 	}
-	if w.later && !w.plan.suspicious.Load() {
+	if w.later && !w.node.guarded.Load() {
 		runner.ClearCrashGuard()
 	}
 	runner.Limit(w.limit)
 	w.runner = runner
-	w.plan.cell.acquired(runner.Progress().Position, runner.Region())
+	w.node.published.acquired(runner.Progress().Position, runner.Region())
 	w.publish(0)
 	w.core.Acquired(drive.EngineOf(runner), w.pause)
 }
@@ -203,9 +203,9 @@ func (w *worker) acquire() {
 // came to: at its start events would be skipped, or come again and again, with their reactions. One
 // that was widened while it ran stays so.
 func (w *worker) resumed() cursor.Worker {
-	again := w.plan.worker
-	again.Policy = w.plan.Spec.Policy // with what it inherits
-	if v := w.plan.cell.view(); again.Volatile && v.acquired {
+	again := w.node.worker
+	again.Policy = w.node.Spec.Policy // with what it inherits
+	if v := w.node.published.view(); again.Volatile && v.acquired {
 		again.Start = store.After(v.position)
 	}
 	return again
@@ -214,7 +214,7 @@ func (w *worker) resumed() cursor.Worker {
 // begin makes the lanes.
 func (w *worker) begin(c actor.Context) {
 	w.core.Begin()
-	if n := w.plan.worker.Lanes; n > 1 && w.lanes == nil {
+	if n := w.node.worker.Lanes; n > 1 && w.lanes == nil {
 		for range n {
 			props := w.sys.props(func() actor.Actor { return &lane{w: w} })
 			w.lanes = append(w.lanes, c.Spawn(props))
@@ -242,7 +242,7 @@ func (w *worker) flush() {
 		}
 	}
 	if err := w.core.Flush(ctx, time.Now(), upTo); err != nil {
-		w.sys.log.Debug("position not written", workerField(w.plan), errorField(err))
+		w.sys.log.Debug("position not written", workerField(w.node), errorField(err))
 	}
 	w.publish(0)
 }
@@ -254,25 +254,25 @@ func (w *worker) show() {
 		return
 	}
 	w.shown = state
-	switch cell := w.plan.cell; state {
+	switch shown := w.node.published; state {
 	case Running, Idle:
-		cell.moved(state, w.runner.Progress().Position, 0)
+		shown.moved(state, w.runner.Progress().Position, 0)
 	case Retrying:
 		if waits := w.core.Waits(); len(waits) > 0 {
-			cell.failing(Retrying, waits[0].Reason, waits[0].Attempt)
+			shown.failing(Retrying, waits[0].Reason, waits[0].Attempt)
 		}
 	case Paused:
-		cell.set(Paused, &PausedError{Until: w.pause.Until, Reason: w.pause.Reason, By: w.pause.By})
+		shown.set(Paused, &PausedError{Until: w.pause.Until, Reason: w.pause.Reason, By: w.pause.By})
 	case Stopped:
-		cell.set(Stopped, nil)
+		shown.set(Stopped, nil)
 	}
 }
 
 // publish shows exactly what is done, and how many events were handled for it.
 func (w *worker) publish(handled int) {
 	p := w.runner.Progress()
-	w.plan.cell.progress(p.Position, p.Scanned, p.Pending, p.Parked, p.Held, handled)
-	w.plan.suspicious.Store(w.runner.Guarded())
+	w.node.published.progress(p.Position, p.Scanned, p.Pending, p.Parked, p.Held, handled)
+	w.node.guarded.Store(w.runner.Guarded())
 }
 
 // wait has core asked again at a time, or not if that is zero. Messages do so too.
@@ -302,7 +302,7 @@ func (w *worker) stop() {
 		}
 	}
 	w.controls = nil
-	if w.plan.cell.view().state == Halted {
+	if w.node.published.view().state == Halted {
 		w.close()
 	}
 	w.cancel()

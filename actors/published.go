@@ -26,9 +26,10 @@ const (
 	Stopped    = drive.Stopped
 )
 
-// cell is what the outside may know of a worker. Its actor and its group write it, anybody reads it; it outlives restarts.
+// published is what may be seen of a worker from outside. Its actor and the supervisor write it, any
+// goroutine reads it; it outlives restarts.
 // Its lock is held for a few assignments, and taken before that of watchers.
-type cell struct {
+type published struct {
 	name  string
 	path  string
 	watch watchers
@@ -56,14 +57,14 @@ type cell struct {
 	changed  chan struct{} // closed at the next change; nil while nobody waits
 }
 
-func newCell(name string) *cell {
+func newPublished(name string) *published {
 	now := time.Now()
-	return &cell{name: name, since: now, movedAt: now}
+	return &published{name: name, since: now, movedAt: now}
 }
 
-// arm gives the cell what ends the contexts of the handlers of an incarnation, which may have been
+// arm keeps what ends the contexts of the handlers of an incarnation, which may have been
 // ordered before.
-func (c *cell) arm(gen uint64, cancel context.CancelFunc) {
+func (c *published) arm(gen uint64, cancel context.CancelFunc) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.cancel = cancel
@@ -73,7 +74,7 @@ func (c *cell) arm(gen uint64, cancel context.CancelFunc) {
 }
 
 // abort ends the contexts of the handlers of an incarnation.
-func (c *cell) abort(gen uint64) {
+func (c *published) abort(gen uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.aborted = gen
@@ -83,7 +84,7 @@ func (c *cell) abort(gen uint64) {
 }
 
 // begin notes that an incarnation starts, and whether another one was before it.
-func (c *cell) begin(later bool) {
+func (c *published) begin(later bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if later {
@@ -94,7 +95,7 @@ func (c *cell) begin(later bool) {
 }
 
 // show enters a state that the tree says.
-func (c *cell) show(s drive.Show) {
+func (c *published) show(s drive.Show) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.State == Restarting {
@@ -108,7 +109,7 @@ func (c *cell) show(s drive.Show) {
 }
 
 // set changes the state, unless it is final.
-func (c *cell) set(state State, reason error) {
+func (c *published) set(state State, reason error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.enter(state, reason) {
@@ -118,7 +119,7 @@ func (c *cell) set(state State, reason error) {
 
 // hang notes that a handler does not return. That is the reason why the worker is halted, unless it is
 // for another one.
-func (c *cell) hang(stack []byte) {
+func (c *published) hang(stack []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.hung, c.stack = true, stack
@@ -128,7 +129,7 @@ func (c *cell) hang(stack []byte) {
 }
 
 // enter changes the state, unless the present one may not become it. It is called under mu.
-func (c *cell) enter(state State, reason error) (entered bool) {
+func (c *published) enter(state State, reason error) (entered bool) {
 	if !c.state.MayBecome(state) {
 		return false
 	}
@@ -137,7 +138,7 @@ func (c *cell) enter(state State, reason error) (entered bool) {
 }
 
 // transit changes the state and tells those who watch. It is called under mu.
-func (c *cell) transit(state State, reason error) {
+func (c *published) transit(state State, reason error) {
 	from := c.state
 	if from != state {
 		c.since = time.Now()
@@ -157,7 +158,7 @@ func (c *cell) transit(state State, reason error) {
 }
 
 // moved notes progress.
-func (c *cell) moved(state State, position store.Position, handled int) {
+func (c *published) moved(state State, position store.Position, handled int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	news := position != c.position || state != c.state || handled > 0
@@ -173,14 +174,14 @@ func (c *cell) moved(state State, position store.Position, handled int) {
 }
 
 // move is called under mu.
-func (c *cell) move(position store.Position) {
+func (c *published) move(position store.Position) {
 	if position != c.position {
 		c.position, c.movedAt, c.stalled = position, time.Now(), false
 	}
 }
 
 // acquired notes where an incarnation begins.
-func (c *cell) acquired(position store.Position, region store.Region) {
+func (c *published) acquired(position store.Position, region store.Region) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.move(position)
@@ -189,7 +190,7 @@ func (c *cell) acquired(position store.Position, region store.Region) {
 }
 
 // progress notes exactly what is done.
-func (c *cell) progress(position, scanned store.Position, undone []store.Position, parked, held, handled int) {
+func (c *published) progress(position, scanned store.Position, undone []store.Position, parked, held, handled int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	news := position != c.position || scanned != c.scanned || len(undone) != len(c.undone) || parked != c.parked || handled > 0
@@ -205,7 +206,7 @@ func (c *cell) progress(position, scanned store.Position, undone []store.Positio
 }
 
 // failing notes that it waits for another try, and why.
-func (c *cell) failing(state State, reason error, attempt int) {
+func (c *published) failing(state State, reason error, attempt int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if state == Retrying && c.state == Retrying && c.reason == reason { //nolint:errorlint // the very same one was told
@@ -218,14 +219,14 @@ func (c *cell) failing(state State, reason error, attempt int) {
 }
 
 // decided notes that something was set aside or given up, which nothing else here may show.
-func (c *cell) decided() {
+func (c *published) decided() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.notify()
 }
 
 // notify wakes those who wait for a change. It is called under mu.
-func (c *cell) notify() {
+func (c *published) notify() {
 	if c.changed != nil {
 		close(c.changed)
 		c.changed = nil
@@ -246,14 +247,14 @@ type view struct {
 	changed  <-chan struct{}
 }
 
-func (c *cell) view() view {
+func (c *published) view() view {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.copy()
 }
 
 // copy is called under mu.
-func (c *cell) copy() view {
+func (c *published) copy() view {
 	return view{
 		state: c.state, reason: c.reason, position: c.position, scanned: max(c.scanned, c.position), undone: c.undone,
 		region: c.region, parked: c.parked, acquired: c.begun, hung: c.hung,
@@ -261,7 +262,7 @@ func (c *cell) copy() view {
 }
 
 // await is view for who waits for a change.
-func (c *cell) await() view {
+func (c *published) await() view {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.changed == nil {
@@ -273,7 +274,7 @@ func (c *cell) await() view {
 }
 
 // settled notes a position that was reached without handling anything.
-func (c *cell) settled(position store.Position) {
+func (c *published) settled(position store.Position) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if position != c.position {
