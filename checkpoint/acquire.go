@@ -9,22 +9,24 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// Acquire takes ownership of a checkpoint. It is itself a commit, synced like any other, that raises the epoch by
-// one; a lost race against another owner is tried again until ctx ends. The record of the lease is the checkpoint
-// as of that point: what the former owner had committed is in it, and what it had not will be refused.
+// Acquire takes ownership of a checkpoint. It is itself a commit, synced like any other, that
+// raises the epoch by one; a lost race against another owner is tried again until ctx ends. The
+// record of the lease is the checkpoint as of that point: what the former owner had committed is in
+// it, and what it had not will be refused.
 //
-// An id without a checkpoint takes over that of one of b.Formerly, see [Rename], and else begins at b.Start. Where
-// b.NewKinds lets the kinds change, an audit event says so. Otherwise the checkpoint must fit: [*RegionError],
-// [*KindsError], [*KeyVersionError], [*AheadError], [*OriginError], [ErrCorrupt] and [ErrNewerFormat] are returned
-// with nothing written; so are [*RenamedError] for a name that another checkpoint has left, and [*ExistsError] where
-// more than one of id and b.Formerly exist.
+// An id without a checkpoint takes over that of one of b.Formerly, see [Rename], and else begins at
+// b.Start. Where b.NewKinds lets the kinds change, an audit event says so. Otherwise the checkpoint
+// must fit: [*RegionError], [*KindsError], [*KeyVersionError], [*AheadError], [*OriginError],
+// [ErrCorrupt] and [ErrNewerFormat] are returned with nothing written; so are [*RenamedError] for a
+// name that another checkpoint has left, and [*ExistsError] where more than one of id and
+// b.Formerly exist.
 func Acquire(ctx context.Context, st *store.Store, id ID, b Binding) (*Lease, error) {
 	return acquire(ctx, st, id, b, anyEpoch)
 }
 
-// Reacquire is Acquire for an owner that starts again after it failed. It takes the checkpoint only as its own
-// epoch left it (0 is Acquire): where there is a newer owner, or an operator changed the checkpoint, it returns a
-// [*FencedError] with nothing written, and that owner is not disturbed.
+// Reacquire is Acquire for an owner that starts again after it failed. It takes the checkpoint only
+// as its own epoch left it (0 is Acquire): where there is a newer owner, or an operator changed the
+// checkpoint, it returns a [*FencedError] with nothing written, and that owner is not disturbed.
 func Reacquire(ctx context.Context, st *store.Store, id ID, b Binding, epoch uint64) (*Lease, error) {
 	return acquire(ctx, st, id, b, epoch)
 }
@@ -136,7 +138,8 @@ func keyed(st *store.Store, id ID, r Record) int {
 	return n
 }
 
-// found is the checkpoint that a reader resumes, under its name until now, or a fresh one with revision 0.
+// found is the checkpoint that a reader resumes, under its name until now, or a fresh one with
+// revision 0.
 type found struct {
 	name     ID
 	record   Record
@@ -183,7 +186,8 @@ func lookUp(st *store.Store, id ID, b Binding) (found, error) {
 	if !f.fresh {
 		return f, nil
 	}
-	// Read after the checkpoints: a rename writes both at once, so one that is seen nowhere is seen here.
+	// Read after the checkpoints: a rename writes both at once, so one that is seen nowhere is seen
+	// here.
 	for _, name := range append([]ID{id}, b.Formerly...) {
 		if err := CheckName(st, name); err != nil {
 			return found{}, err

@@ -36,9 +36,9 @@ const (
 	workerPrefix = "worker:"
 )
 
-// Audit is an event in the reserved scope that says what was done, at the entity "worker:" and the name
-// that the worker had then. It is committed in the same batch as what it reports. Read those of a worker
-// with [Audits].
+// Audit is an event in the reserved scope that says what was done, at the entity "worker:" and the
+// name that the worker had then. It is committed in the same batch as what it reports. Read those
+// of a worker with [Audits].
 type Audit struct {
 	Action   string         `json:"-"`
 	Worker   ID             `json:"worker"`
@@ -48,7 +48,7 @@ type Audit struct {
 	Key      string         `json:"key,omitempty"`
 	Events   int            `json:"events,omitempty"` // how many it concerns
 	Reason   string         `json:"reason,omitempty"`
-	By       string         `json:"by,omitempty"` // who decided, see [Request]; empty for what the worker did itself
+	By       string         `json:"by,omitempty"` // who decided, see [Request]; empty for what the worker did
 	Error    string         `json:"error,omitempty"`
 	Attempts int            `json:"attempts,omitempty"`
 	Until    *time.Time     `json:"until,omitempty"`
@@ -72,9 +72,9 @@ func DecodeAudit(e store.Event) (Audit, error) {
 	return a, err
 }
 
-// Audits yields the audit events of exactly one worker that follow a position, in order: of the actions
-// named, or of all. What a worker did under its former names is included, and what its neighbours did is
-// not, whatever their names look like. After an error it ends.
+// Audits yields the audit events of exactly one worker that follow a position, in order: of the
+// actions named, or of all. What a worker did under its former names is included, and what its
+// neighbours did is not, whatever their names look like. After an error it ends.
 //
 // Where no worker has such events it costs one look into the index.
 func Audits(
@@ -105,8 +105,8 @@ func Audits(
 	}
 }
 
-// auditsUnder yields the audit events that were written under one name. A region selects an entity with
-// everything below it, so that of "a" has those of "a:b" too: these are left out here.
+// auditsUnder yields the audit events that were written under one name. A region selects an entity
+// with everything below it, so that of "a" has those of "a:b" too: these are left out here.
 func auditsUnder(
 	ctx context.Context, st *store.Store, region store.Region, name ID, after store.Position,
 ) iter.Seq2[store.Event, error] {

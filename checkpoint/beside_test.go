@@ -92,7 +92,7 @@ func TestADamagedSideValueIsAnErrorThatNamesIt(t *testing.T) {
 	}
 }
 
-func TestOperatorCallsLeaveAnAuditEventAndDealWithWhatIsParked(t *testing.T) {
+func TestChangesLeaveAnAuditEventAndDealWithWhatIsParked(t *testing.T) {
 	st := open(t)
 	for range 6 {
 		_, err := st.Append(t.Context(), store.At("order:1", "shop"), store.Any, placed())
@@ -104,7 +104,7 @@ func TestOperatorCallsLeaveAnAuditEventAndDealWithWhatIsParked(t *testing.T) {
 	keep(t, st, checkpoint.Parked{Position: 2}.Write("index"), checkpoint.Parked{Position: 4}.Write("index"))
 
 	require.NoError(t, apply(t.Context(), st, "index", checkpoint.Rewind{To: 3, Emit: true}))
-	require.Equal(t, []store.Position{2}, parkedPositions(t, st), "what lies behind comes again in its place")
+	require.Equal(t, []store.Position{2}, parkedPositions(t, st), "what lies after it comes again in its place")
 	require.Equal(t, checkpoint.Audit{Action: checkpoint.AuditRewound, Worker: "index", Position: 5, To: 3, Emit: true}, lastAudit(t, st))
 	pass, err := checkpoint.PassOf(st, "index")
 	require.NoError(t, err)

@@ -17,23 +17,24 @@ type Binding struct {
 	Start store.From
 	// NewKinds says how a changed list of kinds is treated.
 	NewKinds NewKinds
-	// KeyVersion names the version of the function that gives events their keys.
+	// KeyVersion names the version of the function that returns the key of an event.
 	KeyVersion uint32
 	// Emitter that the reactions of the reader will name. Acquiring the checkpoint also makes its
 	// worker and build known to the store, if they are not. The zero value is for a reader that
 	// emits nothing.
 	Emitter store.Emitter
-	// Formerly are names that the reader had before. Where the checkpoint still has one of them, it is renamed
-	// when it is acquired, see [Rename]. At most [MaxFormerNames].
+	// Formerly are names that the reader had before. Where the checkpoint still has one of them, it
+	// is renamed when it is acquired, see [Rename]. At most [MaxFormerNames].
 	Formerly []ID
-	// Stateful says that side values of the reader are its state, so that moving the checkpoint without them
-	// would tear them apart: see [StatefulError].
+	// Stateful says that side values of the reader are its state, so that moving the checkpoint
+	// without them would tear them apart: see [StatefulError].
 	Stateful bool
 	// Pulled says that the reader is a program that pulls events itself, not a worker of a system.
 	Pulled bool
 }
 
-// NewKinds says how a changed list of kinds is treated. A kind that is not handled any more is just left out.
+// NewKinds says how a changed list of kinds is treated. A kind that is not handled any more is just
+// left out.
 type NewKinds uint8
 
 const (
@@ -41,9 +42,9 @@ const (
 	RefuseNewKinds NewKinds = iota
 	// NewKindsFromNow reads kinds that were added from the present position on.
 	NewKindsFromNow
-	// NewKindsBackfill first reads the past of kinds that were added, in order, each event once, and then resumes
-	// where it was. What was handled of a kind before it was left out is not remembered: if that kind is added
-	// again, all of it is new.
+	// NewKindsBackfill first reads the past of kinds that were added, in order, each event once,
+	// and then resumes where it was. What was handled of a kind before it was left out is not
+	// remembered: if that kind is added again, all of it is new.
 	NewKindsBackfill
 )
 
@@ -120,9 +121,10 @@ func without(kinds, others []string) []string {
 	return rest
 }
 
-// checkHistory accepts a record that lies in the log itself. An earlier incarnation of the same store is no stranger
-// there: whatever was cut or restored, log and record are a prefix of one history. Another store, or an incarnation
-// that has not been, means that the record was carried here from somewhere else.
+// checkHistory accepts a record that lies in the log itself. An earlier incarnation of the same
+// store is no stranger there: whatever was cut or restored, log and record are a prefix of one
+// history. Another store, or an incarnation that has not been, means that the record was carried
+// here from somewhere else.
 func checkHistory(id ID, r Record, now store.Origin) error {
 	if r.Origin.Store == now.Store && r.Origin.Incarnation <= now.Incarnation {
 		return nil

@@ -9,9 +9,9 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// Change is what can be done to a checkpoint, as a value: a [Rewind], [SkipTo], [Reset], [Widen], [Rebind],
-// [Rename] or [Delete]. [Apply] does it where no worker runs; a cursor.Runner and an actors.System have a call
-// of the same name for a worker that does.
+// Change is what can be done to a checkpoint, as a value: a [Rewind], [SkipTo], [Reset], [Widen],
+// [Rebind], [Rename] or [Delete]. [Apply] does it where no worker runs; a cursor.Runner and an
+// actors.System have a call of the same name for a worker that does.
 type Change interface {
 	// String describes the change in a few words.
 	fmt.Stringer
@@ -30,14 +30,14 @@ type Outcome struct {
 	Change Change
 	// From and To are the positions up to which everything that matches is done, before and after.
 	From, To store.Position
-	// Again is how many events are handled again, New how many of those that were passed are handled for
-	// the first time: they were pending, parked, or match only now. Skipped is how many were not handled and
-	// never will be. -1 means that the log could not be read there.
+	// Again is how many events are handled again, New how many of those that were passed are
+	// handled for the first time: they were pending, parked, or match only now. Skipped is how many
+	// were not handled and never will be. -1 means that the log could not be read there.
 	Again, New, Skipped int
 	// AtLeast says that counting ended at [MaxCounted].
 	AtLeast bool
-	// Parked are the events that leave the list, to come in their place in the log (Rewind, Reset) or never
-	// (Delete).
+	// Parked are the events that leave the list, to come in their place in the log (Rewind, Reset)
+	// or never (Delete).
 	Parked []Parked
 	// Undo is the change that takes this one back; nil where none does.
 	Undo Change
@@ -70,10 +70,11 @@ func (o Outcome) String() string {
 	return fmt.Sprint(o.Change) + ": " + strings.Join(parts, ", ")
 }
 
-// Apply makes a change of a checkpoint. It is one commit that raises the epoch, with an audit event: a reader
-// that runs is fenced, and its next commit refused. If that reader commits first, the change is worked out
-// again on top of it, until ctx ends. When Apply returns nil the change is as durable as any commit of the
-// store; after a crash it is there whole or not at all. An unknown id is [ErrNotFound].
+// Apply makes a change of a checkpoint. It is one commit that raises the epoch, with an audit
+// event: a reader that runs is fenced, and its next commit refused. If that reader commits first,
+// the change is worked out again on top of it, until ctx ends. When Apply returns nil the change is
+// as durable as any commit of the store; after a crash it is there whole or not at all. An unknown
+// id is [ErrNotFound].
 func Apply(ctx context.Context, st *store.Store, id ID, c Change, q Request) (Outcome, error) {
 	if err := checkChange(id, c, q); err != nil {
 		return Outcome{}, err
@@ -107,8 +108,8 @@ func checkChange(id ID, c Change, q Request) error {
 	return nil
 }
 
-// plan is one change, worked out on one state of a checkpoint: what one commit has to write, and what is
-// reported.
+// plan is one change, worked out on one state of a checkpoint: what one commit has to write, and
+// what is reported.
 type plan struct {
 	st     *store.Store
 	id     ID // the name after the change
@@ -149,7 +150,8 @@ func (p *plan) work(ctx context.Context, c Change) error {
 	return nil
 }
 
-// batch is the commit that makes the change, on top of a revision of the record under its name before.
+// batch is the commit that makes the change, on top of a revision of the record under its name
+// before.
 func (p *plan) batch(from ID, revision uint64, q Request) store.Batch {
 	b := store.Batch{Sides: p.sides, Events: p.events(q)}
 	p.record.Epoch++
@@ -181,7 +183,8 @@ func (p *plan) note(a Audit) {
 	p.audits = append(p.audits, a)
 }
 
-// mayMove makes sure that the checkpoint is of this log, and that nothing else depends on where it is.
+// mayMove makes sure that the checkpoint is of this log, and that nothing else depends on where it
+// is.
 func (p *plan) mayMove(c Change) error {
 	if err := checkHistory(p.id, p.record, p.st.Origin()); err != nil {
 		return err
@@ -196,8 +199,8 @@ func (p *plan) stateless(c Change) error {
 	return nil
 }
 
-// unpark takes what is parked after a position off the list, and returns what has not been handled: that of
-// it which never emitted, and what is pending.
+// unpark takes what is parked after a position off the list, and returns what has not been handled:
+// that of it which never emitted, and what is pending.
 func (p *plan) unpark(after store.Position) []store.Position {
 	pending := p.record.Pending
 	for entry, err := range ParkedEvents(p.st, p.id) {
@@ -213,9 +216,9 @@ func (p *plan) unpark(after store.Position) []store.Position {
 	return pending
 }
 
-// tally counts the events of a region after a position and up to another one that a pass delivers: those that
-// are replays, and the others. Where the log cannot be read both are -1: a change that leads past damage must
-// be possible. It fails only when ctx ends.
+// tally counts the events of a region after a position and up to another one that a pass delivers:
+// those that are replays, and the others. Where the log cannot be read both are -1: a change that
+// leads past damage must be possible. It fails only when ctx ends.
 func (p *plan) tally(ctx context.Context, region store.Region, pass Pass, after, upTo store.Position) (again, first int, err error) {
 	if after >= upTo {
 		return 0, 0, nil

@@ -33,8 +33,9 @@ const (
 
 // Encode returns the bytes of the record. Equal records have equal bytes.
 //
-// A program that does not know former names would repeat effects under the new one. So a record that has some is of
-// a format that such a program refuses to read; all others are as they were before there were names.
+// A program that does not know former names would repeat effects under the new one. So a record
+// that has some is of a format that such a program refuses to read; all others are as they were
+// before there were names.
 func (r Record) Encode() []byte {
 	return r.encode(make([]byte, 0, 128+len(r.Region)+3*len(r.Pending)))
 }
@@ -82,9 +83,10 @@ func (r Record) flags() (flags byte) {
 	return flags
 }
 
-// Decode is the inverse of [Record.Encode]. It returns an error that wraps [ErrCorrupt] or [ErrNewerFormat]; of all
-// formats but the first it accepts exactly the bytes that Encode returns, and it allocates no more than a small
-// multiple of len(b). Records of the first format, which ended after the kinds, count as left in good order.
+// Decode is the inverse of [Record.Encode]. It returns an error that wraps [ErrCorrupt] or
+// [ErrNewerFormat]; of all formats but the first it accepts exactly the bytes that Encode returns,
+// and it allocates no more than a small multiple of len(b). Records of the first format, which
+// ended after the kinds, count as left in good order.
 func Decode(b []byte) (Record, error) {
 	version, body, err := open(b, magic, versionNamed)
 	if err != nil {
@@ -114,7 +116,8 @@ func Decode(b []byte) (Record, error) {
 	return r, nil
 }
 
-// kinds reads a sorted list. The count in the bytes is not trusted: nothing is allocated for kinds that are not there.
+// kinds reads a sorted list. The count in the bytes is not trusted: nothing is allocated for kinds
+// that are not there.
 func (r *reader) kinds() (kinds []string) {
 	for n := r.u32(); n > 0 && !r.bad; n-- {
 		kind := r.text()

@@ -1,14 +1,15 @@
-// Package checkpoint keeps named positions inside the log they belong to: how far the reader with this name has come, in
-// which region, and who owns the name now.
+// Package checkpoint keeps named positions inside the log they belong to: how far a reader has
+// come, and who owns it.
 //
-// A checkpoint is a side value of the store. It is written in the same batch as the events that follow from what was
-// read, so it is never ahead of the log and never behind the reactions; a crash keeps both or neither.
+// A checkpoint has the name of its reader and is a side value of the store. It is written in the
+// same batch as the events that follow from what was read, so it is never ahead of the log and
+// never later than the reactions; a crash keeps both or neither.
 //
 //	Acquire("index", region)   epoch 7 -> 8          a commit: the owner before is fenced from here on
 //	   |
-//	 Lease     Stage(batch, scanned, delivered)      adds the record to the batch, expecting the revision
+//	 Lease     Stage(batch, move)                    adds the record to the batch, expecting the revision
 //	   |       store.Commit(batch)                   that this owner wrote last
-//	   |       Committed(receipt) | Refused(err)     refused: someone else wrote since, *FencedError
+//	   |       Committed(receipt) | Refused(err)     refused: another owner wrote since, *FencedError
 //	   v
 //	 side value "checkpoint/index"
 //
@@ -16,24 +17,39 @@
 //	| magic | version | store | epoch | scanned | delivered | region | kinds |
 //	|   4   |    1    | 16+4  |   8   |    8    |     8     |  4+n   | 4+m   |  bytes, little endian
 //	+-------+---------+-------+-------+---------+-----------+--------+-------+
-//	| clean | trying | tries | key version | pending (uvarint steps) | CRC-32C |
-//	|   1   |   8    |   4   |      4      |           n             |    4    |
-//	+-------+--------+-------+-------------+-------------------------+---------+
+//	| clean | trying | tries | key version | pending (uvarint steps) |         from version 2 on
+//	|   1   |   8    |   4   |      4      |           n             |
+//	+-------+--------+-------+-------------+-------------------------+
+//	| flags | former names (uvarint count) | CRC-32C |                          the names in version 3, which is
+//	|   1   |              n               |    4    |                          written only where there are some
+//	+-------+------------------------------+---------+
 //
-// Pending are events that were delivered and are not done although later ones are: with lanes, keys overtake each other. So
-// a restart repeats nothing that was done.
+// Pending are events that were delivered and are not done although later ones are: with lanes, keys
+// overtake each other. So a restart repeats nothing that was done.
 //
-// Beside the checkpoint lie what is special about the present way through the log ([Pass], after a rewind or a widening),
-// the events that were set aside ([Parked]), and a [Pause]; each is a side value of its own, written in the same batches.
-// What is done to a worker, or to one of its events, is told by an [Audit] event in the reserved scope.
+// Beside the checkpoint lie what is special about the present way through the log ([Pass], after a
+// rewind or a widening), the [Parked] events, and a [Pause]; each is a side value of its own,
+// written in the same batches.
 //
-// A checkpoint is bound to the region it was made in, to the kinds that its reader handles, and to the history of the
-// store. One that does not fit is an error with evidence. It is never moved, and never started anew, without being told:
-// that is what [Reset], [Rewind], [SkipTo], [Widen], [Rebind] and [Delete] are for, and each of them fences the owner that runs.
+//	side value            of
+//	checkpoint/NAME       the record
+//	pass/NAME             the pass, while there is something special
+//	parked/NAME/POSITION  one event that failed or is held, the position in 16 hex digits
+//	pause/NAME            the pause
+//	renamed/FORMER        the present name of the checkpoint that has left this one
 //
-// [Files] keeps the same records in files, for a follower that opened the store read-only and so cannot write to it.
+// An [Audit] event in the reserved scope reports what is done to a worker, or to one of its events.
+//
+// A checkpoint is bound to the region it was made in, to the kinds that its reader handles, and to
+// the history of the store. One that does not fit is an error with evidence. It is never moved, and
+// never restarted, silently: that is what a [Change] is for, a value that [Apply] makes of it. Each
+// change fences the owner that runs.
+//
+// [Files] keeps the same records in files, for a follower that opened the store read-only and so
+// cannot write to it.
 //
 // What it must not know: who pulls, what a handler is, who supervises.
 //
-// It starts no goroutine and takes no lock. A [Lease] belongs to one goroutine; everything else may be called from any.
+// It starts no goroutine and takes no lock. A [Lease] belongs to one goroutine; everything else may
+// be called from any.
 package checkpoint

@@ -6,8 +6,8 @@ import (
 	"hash/crc32"
 )
 
-// Everything that is kept begins with a magic of four bytes and a version, and ends with a checksum, in every version: so a
-// damaged version number is told from a newer one.
+// Everything that is kept begins with a magic of four bytes and a version, and ends with a
+// checksum, in every version: so a damaged version number is not mistaken for a newer one.
 const (
 	magicBytes = 4
 	crcBytes   = 4
@@ -18,7 +18,7 @@ func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.
 // seal completes bytes that begin with magic and version.
 func seal(b []byte) []byte { return binary.LittleEndian.AppendUint32(b, checksum(b)) }
 
-// open checks the envelope and gives the version, at most newest, with what lies inside.
+// open checks the envelope and returns the version, at most newest, with what lies inside.
 func open(b []byte, magic string, newest byte) (version byte, body []byte, err error) {
 	if len(b) < magicBytes+1+crcBytes {
 		return 0, nil, fmt.Errorf("%w: %d bytes are too few", ErrCorrupt, len(b))
@@ -39,13 +39,14 @@ func open(b []byte, magic string, newest byte) (version byte, body []byte, err e
 	return version, body[magicBytes+1:], nil
 }
 
-// reader reads fields one after the other. After the first that is not there it is bad and gives zeros.
+// reader reads fields one after the other. After the first that is not there it is bad and returns
+// zeros.
 type reader struct {
 	rest []byte
 	bad  bool
 }
 
-// end gives the error of what was read, which must be all there is.
+// end returns the error of what was read, which must be all there is.
 func (r *reader) end() error {
 	switch {
 	case r.bad:

@@ -9,9 +9,9 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// States of a checkpoint, for errors.Is. Each but the first two comes with a typed error that has the evidence. A
-// checkpoint of another log is [store.ErrForeignHistory], see OriginError; for bytes that cannot be read see
-// [ErrCorrupt] and [ErrNewerFormat].
+// States of a checkpoint, for errors.Is. Each but the first two comes with a typed error that has
+// the evidence. A checkpoint of another log is [store.ErrForeignHistory], see OriginError; for
+// bytes that cannot be read see [ErrCorrupt] and [ErrNewerFormat].
 var (
 	// ErrNotFound: there is no checkpoint with this id.
 	ErrNotFound = errors.New("checkpoint: not found")
@@ -19,7 +19,8 @@ var (
 	ErrRunning = errors.New("checkpoint: not while its worker runs")
 	// ErrRegion: the checkpoint was made in another region. See RegionError.
 	ErrRegion = errors.New("checkpoint: made in another region")
-	// ErrKindsChanged: the reader handles other kinds than the one that made the checkpoint. See KindsError.
+	// ErrKindsChanged: the reader handles other kinds than the one that made the checkpoint. See
+	// KindsError.
 	ErrKindsChanged = errors.New("checkpoint: handled kinds changed")
 	// ErrAhead: a position that the log has not reached. See AheadError.
 	ErrAhead = errors.New("checkpoint: position beyond the head of the log")
@@ -29,19 +30,23 @@ var (
 	ErrNotForward = errors.New("checkpoint: skip goes only forward")
 	// ErrRebuild: the new region leaves out what the present one has. See RebuildError.
 	ErrRebuild = errors.New("checkpoint: needs a rebuild")
-	// ErrKeyVersion: the keys of what is parked or pending are of another version. See KeyVersionError.
+	// ErrKeyVersion: the keys of what is parked or pending are of another version. See
+	// KeyVersionError.
 	ErrKeyVersion = errors.New("checkpoint: keys are of another version")
-	// ErrFenced: another owner acquired or changed the checkpoint since; this one may write no more. See FencedError.
+	// ErrFenced: another owner acquired or changed the checkpoint since; this one may write no
+	// more. See FencedError.
 	ErrFenced = errors.New("checkpoint: fenced by a newer owner")
 	// ErrExists: the name is taken. See ExistsError.
 	ErrExists = errors.New("checkpoint: exists already")
 	// ErrRenamed: the checkpoint has another name now. See RenamedError.
 	ErrRenamed = errors.New("checkpoint: renamed")
-	// ErrStateful: the checkpoint cannot be moved without the state of its reader. See StatefulError.
+	// ErrStateful: the checkpoint cannot be moved without the state of its reader. See
+	// StatefulError.
 	ErrStateful = errors.New("checkpoint: its reader keeps state beside it")
 )
 
-// OriginError says that a checkpoint was made in another log than the one it is read with, and carried here.
+// OriginError says that a checkpoint was made in another log than the one it is read with, and
+// carried here.
 type OriginError struct {
 	ID              ID
 	Stored, Present store.Origin
@@ -59,8 +64,8 @@ type ExistsError struct {
 	ID ID
 	// Now is the name of the checkpoint that has left ID, empty where ID itself exists.
 	Now ID
-	// Also is the other name of a reader under which a checkpoint exists: which of the two it resumes, only an
-	// operator can tell, who deletes one of them.
+	// Also is the other name of a reader under which a checkpoint exists: an operator knows
+	// which of the two it has to resume, and deletes the other.
 	Also ID
 }
 
@@ -77,9 +82,9 @@ func (e *ExistsError) Error() string {
 // Unwrap returns [ErrExists].
 func (e *ExistsError) Unwrap() error { return ErrExists }
 
-// RenamedError says that a reader uses a name that a checkpoint has left. If it is the same reader it takes the new
-// name, or names itself among Formerly what the checkpoint is called now; another reader takes a name that was not in
-// use.
+// RenamedError says that a reader uses a name that a checkpoint has left. If it is the same reader
+// it takes the new name, or names itself among Formerly what the checkpoint is called now; another
+// reader takes a name that was not in use.
 type RenamedError struct {
 	ID  ID
 	Now ID // the present name of the checkpoint
@@ -92,7 +97,8 @@ func (e *RenamedError) Error() string {
 // Unwrap returns [ErrRenamed].
 func (e *RenamedError) Unwrap() error { return ErrRenamed }
 
-// StatefulError says that a change would move a checkpoint away from the side values that are the state of its reader.
+// StatefulError says that a change would move a checkpoint away from the side values that are the
+// state of its reader.
 type StatefulError struct {
 	ID     ID
 	Change Change
@@ -105,7 +111,8 @@ func (e *StatefulError) Error() string {
 // Unwrap returns [ErrStateful].
 func (e *StatefulError) Unwrap() error { return ErrStateful }
 
-// RegionError says which two regions do not fit. [Rebind] accepts the new one; another ID starts from scratch.
+// RegionError says which two regions do not fit. [Rebind] accepts the new one; another ID starts
+// from scratch.
 type RegionError struct {
 	ID            ID
 	Stored, Given string // identities, see [store.Region.Identity]
@@ -128,13 +135,13 @@ func describe(identity string) string {
 // Unwrap returns [ErrRegion].
 func (e *RegionError) Unwrap() error { return ErrRegion }
 
-// KindsError says how the list of handled kinds changed. Binding.NewKinds says how that is treated, [Rebind] accepts
-// the new list, and another ID starts from scratch.
+// KindsError says how the list of handled kinds changed. Binding.NewKinds says how that is treated,
+// [Rebind] accepts the new list, and another ID starts from scratch.
 type KindsError struct {
 	ID             ID
 	Added, Removed []string // sorted
-	// WasAll says that all kinds of the region were handled before, NowAll that they are now. No list can say what
-	// was added or removed then: it is all that the other list does not name.
+	// WasAll says that all kinds of the region were handled before, NowAll that they are now. No
+	// list can say what was added or removed then: it is all that the other list does not name.
 	WasAll, NowAll bool
 }
 
@@ -154,7 +161,8 @@ func (e *KindsError) Error() string {
 // Unwrap returns [ErrKindsChanged].
 func (e *KindsError) Unwrap() error { return ErrKindsChanged }
 
-// AheadError says how far a position is beyond the log: the log was replaced by a shorter one, or the position is wrong.
+// AheadError says how far a position is beyond the log: the log was replaced by a shorter one, or
+// the position is wrong.
 type AheadError struct {
 	ID             ID // empty for the start of a reader without a checkpoint
 	Position, Head store.Position
@@ -173,7 +181,8 @@ func (e *AheadError) Unwrap() error { return ErrAhead }
 // RewindError says that a rewind would have gone forward.
 type RewindError struct {
 	ID ID
-	// Position is how far the log was read, now or before an earlier rewind; To, where it should go, lies after that.
+	// Position is how far the log was read, now or before an earlier rewind; To, where it should
+	// go, lies after that.
 	Position, To store.Position
 }
 
@@ -184,9 +193,11 @@ func (e *RewindError) Error() string {
 // Unwrap returns [ErrNotBackwards].
 func (e *RewindError) Unwrap() error { return ErrNotBackwards }
 
-// FencedError says which owner was fenced. What it tried to commit was refused whole, reactions included.
+// FencedError says which owner was fenced. What it tried to commit was refused whole, reactions
+// included.
 //
-// It does not wrap the conflict of the store that showed it: a lost race is worth another try, this is not.
+// It does not wrap the conflict of the store that showed it: a lost race is worth another try, this
+// is not.
 type FencedError struct {
 	ID    ID
 	Epoch uint64 // of the owner that was refused
@@ -213,8 +224,8 @@ func (e *SkipError) Error() string {
 // Unwrap returns [ErrNotForward].
 func (e *SkipError) Unwrap() error { return ErrNotForward }
 
-// RebuildError says which part of a region leaves out what the former one has. What was handled cannot be taken back:
-// a [Reset] and a [Rebind], or another ID, start from scratch.
+// RebuildError says which part of a region leaves out what the former one has. What was handled
+// cannot be taken back: a [Reset] and a [Rebind], or another ID, start from scratch.
 type RebuildError struct {
 	ID            ID
 	Part          string // "entity", "scope", "versions" or "kinds"
@@ -229,8 +240,9 @@ func (e *RebuildError) Error() string {
 // Unwrap returns [ErrRebuild].
 func (e *RebuildError) Unwrap() error { return ErrRebuild }
 
-// KeyVersionError says that events are parked, or pending in a worker with lanes, under keys of another version: which
-// of them must wait for which would not be known. Let the former version finish them first.
+// KeyVersionError says that events are parked, or pending in a worker with lanes, under keys of
+// another version: which of them must wait for which would not be known. Let the former version
+// finish them first.
 type KeyVersionError struct {
 	ID            ID
 	Stored, Given uint32

@@ -10,8 +10,8 @@ import (
 	"github.com/penstock-io/penstock/store/storetest"
 )
 
-// A reader that now handles one kind more is refused its checkpoint until an operator decides about the events that it
-// has passed over.
+// A reader that now handles one kind more is refused its checkpoint until an operator decides about
+// the events that it has passed over.
 func ExampleRebind() {
 	ctx := context.Background()
 	st, err := storetest.Open(store.Options{})
@@ -38,9 +38,10 @@ func ExampleRebind() {
 	_, err = checkpoint.Acquire(ctx, st, "invoices", reader) // a checkpoint.Widen instead would bring the cancellations so far
 	fmt.Println(err)
 	// Output:
-	// checkpoint "invoices": handled kinds changed, added [order.cancelled], removed []: say with NewKinds whether the past of new kinds is handled, or accept the change with checkpoint.Rebind
-	// rebind to (entity=order kinds=order.cancelled,order.placed): from 0 to 0, undone by: rebind to (entity=order kinds=order.placed)
-	// <nil>
+	// checkpoint "invoices": handled kinds changed, added [order.cancelled], removed []: say with
+	// NewKinds whether the past of new kinds is handled, or accept the change with
+	// checkpoint.Rebind rebind to (entity=order kinds=order.cancelled,order.placed): from 0 to 0,
+	// undone by: rebind to (entity=order kinds=order.placed) <nil>
 }
 
 // What an operator looks at: how far each reader has come, and in which region.
@@ -75,4 +76,82 @@ func ExampleList() {
 	// Output:
 	// invoices is at 1 in entity=order versions=1..
 	// search is at 0 in entity=order versions=1..
+}
+
+// Before something is changed, a dry run says what it would do and what would take it back.
+func ExampleApply() {
+	ctx := context.Background()
+	st, err := storetest.Open(store.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer st.Close()
+	for range 9 {
+		if _, err := st.Append(ctx, store.At("order:42", "shop"), store.Any, placed()); err != nil {
+			log.Fatal(err)
+		}
+	}
+	// A reader that has handled all of it; for a worker, package cursor does this.
+	reader := checkpoint.Binding{Region: store.Region{Entity: "order"}}
+	lease, err := checkpoint.Acquire(ctx, st, "search", reader)
+	if err != nil {
+		log.Fatal(err)
+	}
+	var b store.Batch
+	lease.Stage(&b, checkpoint.Move{Scanned: 9, Delivered: 9, Clean: true})
+	if _, err := st.Commit(ctx, b); err != nil {
+		log.Fatal(err)
+	}
+
+	rewind := checkpoint.Rewind{To: 5}
+	why := checkpoint.Request{Reason: "the index was damaged", By: "ann", DryRun: true}
+	would, err := checkpoint.Apply(ctx, st, "search", rewind, why)
+	fmt.Println(would, err)
+
+	why.DryRun = false
+	did, err := checkpoint.Apply(ctx, st, "search", rewind, why)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := checkpoint.Apply(ctx, st, "search", did.Undo, checkpoint.Request{Reason: "it was not", By: "ann"}); err != nil {
+		log.Fatal(err)
+	}
+	for e, err := range checkpoint.Audits(ctx, st, "search", 0) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		a, err := checkpoint.DecodeAudit(e)
+		fmt.Println(a.Action, a.Position, "->", a.To, "by", a.By+":", a.Reason, err)
+	}
+	// Output:
+	// rewind to 5: from 9 to 5, handled again: 4, undone by: skip to 9 <nil>
+	// rewound 9 -> 5 by ann: the index was damaged <nil>
+	// skipped-to 5 -> 9 by ann: it was not <nil>
+}
+
+// A reader gets another name and continues where it was. What it does to the outside world keeps the first name.
+func ExampleRename() {
+	ctx := context.Background()
+	st, err := storetest.Open(store.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer st.Close()
+	reader := checkpoint.Binding{Region: store.Region{Entity: "order"}}
+	if _, err := checkpoint.Acquire(ctx, st, "ship", reader); err != nil {
+		log.Fatal(err)
+	}
+
+	reader.Formerly = []checkpoint.ID{"ship"} // or checkpoint.Apply with a Rename, while no worker runs
+	lease, err := checkpoint.Acquire(ctx, st, "deliver", reader)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(lease.ID(), "was first", lease.FirstName())
+
+	_, err = checkpoint.Acquire(ctx, st, "ship", checkpoint.Binding{})
+	fmt.Println(err)
+	// Output:
+	// deliver was first ship
+	// checkpoint "ship": was renamed to "deliver", and the former name stays with it
 }

@@ -12,18 +12,20 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// Files keeps checkpoints in files, one for each id, outside the store: for a follower that opened it read-only. Dir
-// must exist, and belong to one follower: two processes that save the same id overwrite each other.
+// Files keeps checkpoints in files, one for each id, outside the store: for a follower that opened
+// it read-only. Dir must exist, and belong to one follower: two processes that save the same id
+// overwrite each other.
 //
-// A file and the log are not one write. A follower that dies between handling and saving handles the events since the
-// last Save again.
+// A file and the log are not one write. A follower that dies between handling and saving handles
+// the events since the last Save again.
 type Files struct {
 	Dir string
 }
 
-// Load reads a checkpoint and checks that it fits: history must be that of the store as it is open now, exactly, since a
-// file outlives a store that was cut or restored. b.Start is not looked at: an id without a file is [ErrNotFound], and
-// the caller begins where it likes. Other errors are those of [Acquire] except [*AheadError].
+// Load reads a checkpoint and checks that it fits: history must be that of the store as it is open
+// now, exactly, since a file outlives a store that was cut or restored. b.Start and b.Formerly are
+// ignored: an id without a file is [ErrNotFound], and the caller begins where it likes. Other
+// errors are those of [Acquire] except [*AheadError].
 func (f Files) Load(id ID, history store.Origin, b Binding) (Record, error) {
 	if err := id.Validate(); err != nil {
 		return Record{}, err
@@ -51,8 +53,8 @@ func (f Files) Load(id ID, history store.Origin, b Binding) (Record, error) {
 	return r, nil
 }
 
-// Save replaces the checkpoint. After a crash the file holds the former record or this one; once Save has returned nil,
-// this one, over a power cut too.
+// Save replaces the checkpoint. After a crash the file holds the former record or this one; once
+// Save has returned nil, this one, over a power cut too.
 func (f Files) Save(id ID, r Record) error {
 	if err := id.Validate(); err != nil {
 		return err
@@ -85,7 +87,8 @@ func writeSynced(path string, b []byte) error {
 	return errors.Join(err, file.Close())
 }
 
-// syncDir makes a rename durable. Windows cannot sync a directory, and does not need to: NTFS journals renames.
+// syncDir makes a rename durable. Windows cannot sync a directory, and does not need to: NTFS
+// journals renames.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil
@@ -102,10 +105,10 @@ func (f Files) path(id ID) string { return filepath.Join(f.Dir, fileName(id)) }
 // maxReadable is the longest name that is written out; file systems take 255 bytes.
 const maxReadable = 128
 
-// fileName gives every id a name of its own, on file systems that fold case or normalise Unicode too: bytes other than
-// a-z, 0-9, '-', '_' and '.' become '%' and two lower-case hex digits. The prefix keeps clear of names that Windows
-// reserves ("con", "nul"). A name that gets too long is cut and completed with the SHA-256 of the id; it contains a
-// '~', which no other does.
+// fileName gives every id a name of its own, on file systems that fold case or normalise Unicode
+// too: bytes other than a-z, 0-9, '-', '_' and '.' become '%' and two lower-case hex digits. The
+// prefix keeps clear of names that Windows reserves ("con", "nul"). A name that gets too long is
+// cut and completed with the SHA-256 of the id; it contains a '~', which no other does.
 func fileName(id ID) string {
 	const hex = "0123456789abcdef"
 	name := make([]byte, 0, 3*len(id))

@@ -16,7 +16,7 @@ import (
 
 var sampleBinding = checkpoint.Binding{Region: orders, Kinds: []string{"order.placed", "order.cancelled"}}
 
-// theFile gives the path of the only file.
+// theFile returns the path of the only file.
 func theFile(t *testing.T, dir string) string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -61,7 +61,7 @@ func TestAFileThatDoesNotFitIsRefused(t *testing.T) {
 	}
 }
 
-func TestADamagedFileIsNoticed(t *testing.T) {
+func TestADamagedFileIsRefused(t *testing.T) {
 	files, r := checkpoint.Files{Dir: t.TempDir()}, sample()
 	require.NoError(t, files.Save("index", r))
 	path := theFile(t, files.Dir)

@@ -9,8 +9,8 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// fuzzSealed gives what is fuzzed to a decoder, as it is and with a checksum that fits. What is accepted must be encoded to
-// the same bytes.
+// fuzzSealed passes what is fuzzed to a decoder, as it is and with a checksum that fits. What is
+// accepted must be encoded to the same bytes.
 func fuzzSealed(f *testing.F, seeds [][]byte, again func(b []byte) ([]byte, error)) {
 	for _, seed := range seeds {
 		f.Add(seed)

@@ -10,7 +10,8 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// What lies beside the checkpoints of existing stores, as it was written. Records have theirs in record_test.go.
+// What lies beside the checkpoints of existing stores, as it was written. Records have theirs in
+// record_test.go.
 const (
 	goldenPass = "505350410101000000000000000000000002000000000000000700000001000000000000000100000003000000000000" +
 		"008403000000000000100000000101610000000002036b2e78036b2e790304a802d80402000000000000000000000001" +

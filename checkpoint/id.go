@@ -14,7 +14,11 @@ const MaxIDBytes = 255
 // keyPrefix begins the key of the side value of every checkpoint.
 const keyPrefix = "checkpoint/"
 
-// The rules that an [ID] can break, in the order in which they are checked. An [*IDError] wraps one of them.
+// ErrID is what every [*IDError] wraps, with the rule.
+var ErrID = errors.New("checkpoint: bad id")
+
+// The rules that an [ID] can break, in the order in which they are checked. An [*IDError] wraps one
+// of them.
 var (
 	ErrIDEmpty     = errors.New("is empty")
 	ErrIDTooLong   = errors.New("is longer than 255 bytes")
@@ -24,9 +28,10 @@ var (
 	ErrIDSeparator = errors.New("contains a separator: '|' or '='")
 )
 
-// ID names a checkpoint in its store. It is 1 to [MaxIDBytes] bytes of UTF-8 without control characters, contains none of
-// '/', '\', '|' and '=', and is neither "." nor "..", so that it can stand in a path, a key and a log line as it is.
-// Upper and lower case differ.
+// ID names a checkpoint in its store. It is 1 to [MaxIDBytes] bytes of UTF-8 without control
+// characters, contains none of '/', '\', '|' and '=', and is neither "." nor "..", so that it can
+// stand unquoted in a path, a key and a log line. Upper and lower case differ. The name of a worker
+// obeys the same rules.
 type ID string
 
 // Validate reports the first rule that id breaks, as an [*IDError].
@@ -67,5 +72,5 @@ type IDError struct {
 // Error shows at most the first 64 characters of the id.
 func (e *IDError) Error() string { return fmt.Sprintf("checkpoint: id %.64q %v", string(e.ID), e.Rule) }
 
-// Unwrap returns the rule.
-func (e *IDError) Unwrap() error { return e.Rule }
+// Unwrap returns [ErrID] and the rule.
+func (e *IDError) Unwrap() []error { return []error{ErrID, e.Rule} }

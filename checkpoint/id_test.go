@@ -36,6 +36,7 @@ func TestEachRuleOfIDsHasItsError(t *testing.T) {
 			continue
 		}
 		require.ErrorIs(t, err, rule, "%q", id)
+		require.ErrorIs(t, err, checkpoint.ErrID)
 		var evidence *checkpoint.IDError
 		require.ErrorAs(t, err, &evidence)
 		require.Equal(t, checkpoint.IDError{ID: checkpoint.ID(id), Rule: rule}, *evidence)

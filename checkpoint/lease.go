@@ -8,9 +8,9 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// Lease is the right to move a checkpoint. It lasts until another owner acquires it or an operator changes it:
-// the store refuses every commit of an older owner, reactions included. There is no term that runs out and
-// nothing to release.
+// Lease is the right to move a checkpoint. It lasts until another owner acquires it or an operator
+// changes it: the store refuses every commit of an older owner, reactions included. There is no
+// term that runs out and nothing to release.
 //
 // A Lease is not safe for concurrent use.
 type Lease struct {
@@ -35,15 +35,16 @@ func (l *Lease) FirstName() ID { return l.record.FirstName(l.id) }
 // Record is the checkpoint as this owner committed it last, or found it. Read-only.
 func (l *Lease) Record() Record { return l.record }
 
-// Pass is what is special about the present way through the log, as this owner committed it last, or found it.
-// Read-only.
+// Pass is what is special about the present way through the log, as this owner committed it last,
+// or found it. Read-only.
 func (l *Lease) Pass() Pass { return l.pass }
 
-// Unclean reports whether the owner before did not end in good order: one of the events it had in flight may be
-// the reason.
+// Unclean reports whether the owner before did not end in good order: one of the events it had in
+// flight may be the reason.
 func (l *Lease) Unclean() bool { return l.unclean }
 
-// SetPosition takes over the position of a reader that keeps it elsewhere. It becomes part of the next commit.
+// SetPosition takes over the position of a reader that keeps it elsewhere. It becomes part of the
+// next commit.
 func (l *Lease) SetPosition(at store.Position) {
 	l.record.Scanned, l.record.Delivered, l.record.Pending = at, at, nil
 }
@@ -57,9 +58,10 @@ type Move struct {
 	Tries              uint32
 }
 
-// Stage adds the checkpoint, moved, to the batch. A position less than the present one leaves it where it is:
-// only a [Change] moves a checkpoint backwards. Of several calls of Stage and StageChange the last counts, and
-// only one may be in a batch. After the commit call [Lease.Committed]; pass its error through [Lease.Refused].
+// Stage adds the checkpoint, moved, to the batch. A position less than the present one leaves it
+// where it is: only a [Change] moves a checkpoint backwards. Of several calls of Stage and
+// StageChange the last counts, and only one may be in a batch. After the commit call
+// [Lease.Committed]; pass its error through [Lease.Refused].
 func (l *Lease) Stage(b *store.Batch, m Move) {
 	next, over := l.moved(m)
 	if over {
@@ -80,9 +82,10 @@ func (l *Lease) moved(m Move) (next Record, over bool) {
 	return next, !l.pass.Empty() && next.Floor() >= l.pass.end()
 }
 
-// StageChange adds a change of the checkpoint, as it is after a move, to the batch, with its audit event and what
-// becomes of parked events. The reader must have nothing in flight and nothing staged elsewhere, so that the list
-// of parked events in the store is complete. After an error, and of a dry run, nothing is added.
+// StageChange adds a change of the checkpoint, as it is after a move, to the batch, with its audit
+// event and the writes to the list of parked events. The reader must have nothing in flight and
+// nothing staged elsewhere, so that the list of parked events in the store is complete. After an
+// error, and of a dry run, nothing is added.
 //
 // Errors: those of the change, and [ErrRunning] for a [Rename] or [Delete].
 func (l *Lease) StageChange(
@@ -130,7 +133,8 @@ func (l *Lease) write(next Record) store.SideWrite {
 	return store.SideWrite{Key: l.key, Value: value, Expect: store.Exactly(l.revision)}
 }
 
-// Committed takes over what was staged. A duplicate receipt changes nothing, as the store wrote nothing for it.
+// Committed takes over what was staged. A duplicate receipt changes nothing, as the store wrote
+// nothing for it.
 func (l *Lease) Committed(r store.Receipt) {
 	if r.Duplicate {
 		return
@@ -138,8 +142,8 @@ func (l *Lease) Committed(r store.Receipt) {
 	l.record, l.pass, l.revision = l.staged, l.stagedPass, r.Sequence
 }
 
-// Refused makes a [*FencedError] of the conflict that a newer owner causes; every other error is returned
-// unchanged.
+// Refused makes a [*FencedError] of the conflict that a newer owner causes; every other error is
+// returned unchanged.
 func (l *Lease) Refused(err error) error {
 	if lostRace(err, l.id) {
 		return &FencedError{ID: l.id, Epoch: l.record.Epoch}

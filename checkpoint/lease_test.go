@@ -42,7 +42,7 @@ func TestTheStartCountsOnlyForAFreshCheckpoint(t *testing.T) {
 	require.Equal(t, uint64(2), l.Record().Epoch)
 }
 
-func TestAcquiringMovesNoHeadAndWakesNobody(t *testing.T) {
+func TestAcquiringMovesNoHeadAndWakesNoReader(t *testing.T) {
 	st := open(t)
 	fill(t, st, 2)
 	acquire(t, st, "index", bound)
@@ -87,7 +87,7 @@ func TestAnOlderOwnerIsRefusedWithItsReactions(t *testing.T) {
 	require.ErrorAs(t, err, &fenced)
 	require.Equal(t, checkpoint.FencedError{ID: "index", Epoch: 1}, *fenced)
 	require.ErrorIs(t, err, checkpoint.ErrFenced)
-	require.NotErrorIs(t, err, store.ErrConflict, "nobody shall take it for a race worth another try")
+	require.NotErrorIs(t, err, store.ErrConflict, "it is not a race worth another try")
 
 	require.Equal(t, store.Position(3), st.Head())
 	require.Equal(t, store.Position(1), inspect(t, st, "index").Record.Scanned)
@@ -127,7 +127,7 @@ func TestWhatIsStagedCountsOnlyOnceCommitted(t *testing.T) {
 	require.Equal(t, store.Position(3), l.Record().Scanned)
 }
 
-func TestOfManyWhoAcquireAtOnceEachGetsItsEpochAndTheLastMayCommit(t *testing.T) {
+func TestOfManyThatAcquireAtOnceEachGetsItsEpochAndTheLastMayCommit(t *testing.T) {
 	st := open(t)
 	fill(t, st, 1)
 	const n = 16
@@ -275,7 +275,7 @@ func TestACheckpointSurvivesAReopen(t *testing.T) {
 	require.ErrorIs(t, move(t, st, old, 3), checkpoint.ErrFenced)
 }
 
-func TestWhatDoesNotFitIsToldInWordsAndWithTheWayOut(t *testing.T) {
+func TestErrorsOfWhatDoesNotFitNameTheWayOut(t *testing.T) {
 	region := &checkpoint.RegionError{
 		ID: "index", Stored: store.Region{Entity: "order", MaxVersion: 5}.Identity(), Given: store.Region{}.Identity(),
 	}
@@ -314,7 +314,7 @@ func TestAnOrdinaryCommitDoesNotWriteThePassAgain(t *testing.T) {
 	require.True(t, pass.Empty() && l.Pass().Empty())
 }
 
-func TestAnAuditEventTellsThatTheKindsChanged(t *testing.T) {
+func TestAnAuditEventReportsThatTheKindsChanged(t *testing.T) {
 	st := open(t)
 	acquire(t, st, "index", checkpoint.Binding{Region: orders, Kinds: []string{"a"}})
 	require.Zero(t, st.Head())

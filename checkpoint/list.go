@@ -16,8 +16,8 @@ type Info struct {
 	Revision uint64
 }
 
-// List yields all checkpoints of the store, by id. One that cannot be read comes with its error and without a
-// record; the rest follow.
+// List yields all checkpoints of the store, by id. One that cannot be read comes with its error and
+// without a record; the rest follow.
 func List(st *store.Store) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		for side := range st.Sides(keyPrefix) {
@@ -28,8 +28,8 @@ func List(st *store.Store) iter.Seq2[Info, error] {
 	}
 }
 
-// Inspect returns one checkpoint, or an error that wraps [ErrNotFound], [ErrCorrupt] or [ErrNewerFormat]; with the
-// latter two, Info has everything but the record.
+// Inspect returns one checkpoint, or an error that wraps [ErrNotFound], [ErrCorrupt] or
+// [ErrNewerFormat]; with the latter two, Info has everything but the record.
 func Inspect(st *store.Store, id ID) (Info, error) {
 	if err := id.Validate(); err != nil {
 		return Info{}, err

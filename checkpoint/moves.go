@@ -7,12 +7,13 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// Rewind moves the checkpoint back to position To: everything that matches after it is handled again. Handlers
-// see that an event is a replay, and the reactions to it are dropped, unless Emit is set. What was parked after
-// To leaves the list and comes in its place in the log, for the first time.
+// Rewind moves the checkpoint back to position To: everything that matches after it is handled
+// again. Handlers see that an event is a replay, and the reactions to it are dropped, unless Emit
+// is set. What was parked after To leaves the list and comes in its place in the log, for the first
+// time.
 //
-// Errors: [*RewindError] for a position that was never reached, since a rewind to it would skip events;
-// [*AheadError] beyond the head of the log; [*StatefulError].
+// Errors: [*RewindError] for a position that was never reached, since a rewind to it would skip
+// events; [*AheadError] beyond the head of the log; [*StatefulError].
 type Rewind struct {
 	To   store.Position
 	Emit bool
@@ -58,9 +59,10 @@ func (c Rewind) apply(ctx context.Context, p *plan) error {
 	return err
 }
 
-// Reset moves the checkpoint to 0, as if its reader had never run: it handles everything again, as one does
-// that rebuilds a projection, and emits everything again. What is parked leaves the list, since it comes again
-// too. It is also the answer to a position beyond the head, and to a foreign history, since 0 is valid in any.
+// Reset moves the checkpoint to 0, as if its reader had never run: it handles everything again, as
+// one does that rebuilds a projection, and emits everything again. What is parked leaves the list,
+// since it comes again too. It is also the answer to a position beyond the head, and to a foreign
+// history, since 0 is valid in any.
 //
 // Error: [*StatefulError].
 type Reset struct{}
@@ -93,11 +95,11 @@ func (c Reset) apply(ctx context.Context, p *plan) error {
 	return err
 }
 
-// SkipTo moves the checkpoint forward to position To: what lies before and was not handled never is. What is
-// parked stays so.
+// SkipTo moves the checkpoint forward to position To: what lies before and was not handled never
+// is. What is parked stays so.
 //
-// Errors: [*SkipError] for a position that was passed already, [*AheadError] beyond the head of the log,
-// [*StatefulError].
+// Errors: [*SkipError] for a position that was passed already, [*AheadError] beyond the head of the
+// log, [*StatefulError].
 type SkipTo struct{ To store.Position }
 
 // String describes the change.

@@ -21,8 +21,8 @@ const (
 	parkedVersion = 1
 )
 
-// Parked is an event that a worker keeps apart: it failed for good, or it is held because an earlier
-// event of its key did.
+// Parked is an event that a worker keeps apart: it failed for good, or it is held because an
+// earlier event of its key did.
 type Parked struct {
 	Position  store.Position
 	Key       string

@@ -9,26 +9,26 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// Pass says what is special about the present way through the log, after a rewind or a widening. The
-// zero value is an ordinary first pass. It is kept in a side value of its own until the checkpoint has
-// passed its end.
+// Pass says what is special about the present way through the log, after a rewind or a widening.
+// The zero value is an ordinary first pass. It is kept in a side value of its own until the
+// checkpoint has passed its end.
 //
 //	rewound from 9 to 3   position 3   handled: 4 to 9, less what was not      from 4 on all is delivered
 //	widened at 9          position 0   skip: 1 to 9 of the former region       of 1 to 9 only the rest is
 //
-// What a reader passed over without handling it, because it started after it or was sent past it, counts
-// as handled. What is parked counts as handled in skip, since it is handled from its list.
+// What a reader passed over without handling it, because it started after it or was sent past it,
+// counts as handled. What is parked counts as handled in skip, since it is handled from its list.
 //
-// A layer states what was so when it was made and is never updated: what is done after that follows from
-// the position of the checkpoint.
+// A layer states what was so when it was made and is never updated: what is done after that follows
+// from the position of the checkpoint.
 type Pass struct {
 	skip    []layer // an event in one of these is not delivered
 	handled []layer // an event in one of these is delivered as a replay
 	emit    []span  // where replays emit again: ascending, and apart from each other
 }
 
-// layer is events that were handled before the present pass, or earlier in it: those after from, up to
-// upTo, that lie in region, less the ones in except (ascending, all within these bounds).
+// layer is events that were handled before the present pass, or earlier in it: those after from, up
+// to upTo, that lie in region, less the ones in except (ascending, all within these bounds).
 type layer struct {
 	from, upTo store.Position
 	region     store.Region
@@ -49,7 +49,8 @@ func (l layer) between(from, upTo store.Position, pending []store.Position) laye
 	return l
 }
 
-// holds reports whether whatever other covers is covered by l, as far as that shows without the events.
+// holds reports whether whatever other covers is covered by l, as far as that shows without the
+// events.
 func (l layer) holds(other layer) bool {
 	if l.from > other.from || l.upTo < other.upTo || l.region.Identity() != other.region.Identity() {
 		return false
@@ -68,8 +69,8 @@ func (p Pass) Delivers(e store.Event) bool { return !covered(p.skip, &e) }
 // Replayed reports whether an event was handled before this pass.
 func (p Pass) Replayed(e store.Event) bool { return covered(p.handled, &e) }
 
-// Mutes reports whether the reactions to an event are dropped: it is a replay, and the rewind did not say
-// that it emits again.
+// Mutes reports whether the reactions to an event are dropped: it is a replay, and the rewind did
+// not say that it emits again.
 func (p Pass) Mutes(e store.Event) bool {
 	emits := slices.ContainsFunc(p.emit, func(s span) bool { return s.from < e.Position && e.Position <= s.upTo })
 	return !emits && p.Replayed(e)
@@ -88,12 +89,13 @@ func (p Pass) end() store.Position {
 	return end
 }
 
-// rewound returns the pass of a reader that has read a region up to scanned and goes back to position to,
-// and the position where that pass begins. pending, ascending, is what was not handled: events in flight,
-// wherever they lie, and what was parked after to and leaves the list.
+// rewound returns the pass of a reader that has read a region up to scanned and goes back to
+// position to, and the position where that pass begins. pending, ascending, is what was not
+// handled: events in flight, wherever they lie, and what was parked after to and leaves the list.
 //
-// The pass begins before to where an event is pending there, or where a back-fill was still before to. In
-// that part only what was not handled is delivered, and it emits as it would have without the rewind.
+// The pass begins before to where an event is pending there, or where a back-fill was still before
+// to. In that part only what was not handled is delivered, and it emits as it would have without
+// the rewind.
 func (p Pass) rewound(
 	scanned, to store.Position, reads store.Region, pending []store.Position, emit bool,
 ) (Pass, store.Position) {
@@ -117,8 +119,8 @@ func (p Pass) rewound(
 	return next, at
 }
 
-// emitting returns where replays emit after a rewind to position to: between at and to where they do now,
-// and after to everywhere or nowhere, as emit says.
+// emitting returns where replays emit after a rewind to position to: between at and to where they
+// do now, and after to everywhere or nowhere, as emit says.
 func (p Pass) emitting(at, to store.Position, emit bool) (spans []span) {
 	for _, s := range p.emit {
 		if s.from, s.upTo = max(s.from, at), min(s.upTo, to); s.from < s.upTo {
@@ -135,8 +137,9 @@ func (p Pass) emitting(at, to store.Position, emit bool) (spans []span) {
 	return append(spans, span{from: to, upTo: math.MaxUint64})
 }
 
-// widened returns the pass of a reader that has read the region before up to scanned, but for what is
-// pending (ascending), and from now on reads one that contains it, from the beginning of the log.
+// widened returns the pass of a reader that has read the region before up to scanned, but for what
+// is pending (ascending), and from now on reads one that contains it, from the beginning of the
+// log.
 func (p Pass) widened(scanned store.Position, before store.Region, pending []store.Position) Pass {
 	next := Pass{handled: p.handled, emit: p.emit}
 	next.skip = add(nil, layer{upTo: scanned, region: before}.between(0, scanned, pending))
@@ -164,7 +167,8 @@ const (
 
 func (id ID) passKey() string { return passPrefix + string(id) }
 
-// write returns the side write that keeps the pass, or removes the kept one when there is nothing special.
+// write returns the side write that keeps the pass, or removes the kept one when there is nothing
+// special.
 func (p Pass) write(id ID) store.SideWrite {
 	if p.Empty() {
 		return store.SideWrite{Key: id.passKey(), Delete: true}

@@ -26,7 +26,8 @@ type positions map[store.Position]bool
 
 func (s positions) sorted() []store.Position { return slices.Sorted(maps.Keys(s)) }
 
-// passModel is a reader of a log, with what it knows from its lease alone, beside the sets that say what it must do.
+// passModel is a reader of a log, with what it knows from its lease alone, beside the sets that say
+// what it must do.
 type passModel struct {
 	st     *store.Store
 	l      *checkpoint.Lease
@@ -64,9 +65,9 @@ func newPassModel(t *rapid.T) *passModel {
 func (m *passModel) reads() store.Region { return widths[m.width].Reads() }
 
 // wantAll makes due what lies in a region after a position, unless it is parked.
-func (m *passModel) wantAll(region store.Region, behind store.Position) {
+func (m *passModel) wantAll(region store.Region, after store.Position) {
 	for _, e := range m.events {
-		if e.Position > behind && region.Matches(e) && !m.parked[e.Position] {
+		if e.Position > after && region.Matches(e) && !m.parked[e.Position] {
 			m.due[e.Position] = true
 		}
 	}
@@ -78,7 +79,7 @@ func (m *passModel) commit(t *rapid.T, b store.Batch) {
 	m.l.Committed(receipt)
 }
 
-// read goes on to a position and delivers what the pass lets through: exactly what is due.
+// read continues to a position and delivers what the pass lets through: exactly what is due.
 func (m *passModel) read(t *rapid.T, upTo store.Position, outcome func(e store.Event)) {
 	record, pass := m.l.Record(), m.l.Pass()
 	var got, want []store.Position
@@ -239,7 +240,7 @@ func (m *passModel) counted(t *rapid.T, out checkpoint.Outcome, upTo store.Posit
 	require.Equal(t, []int{again, first}, []int{out.Again, out.New}, "handled again, for the first time: %s", out)
 }
 
-// reacquire is another owner, who knows only what is stored.
+// reacquire is another owner, which knows only what is stored.
 func (m *passModel) reacquire(t *rapid.T) {
 	former := m.l
 	var err error

@@ -7,7 +7,8 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// appendPositions adds ascending positions: their number, the first, and the steps to each that follows.
+// appendPositions adds ascending positions: their number, the first, and the steps to each that
+// follows.
 func appendPositions(b []byte, list []store.Position) []byte {
 	b = binary.AppendUvarint(b, uint64(len(list)))
 	var last store.Position
@@ -18,7 +19,8 @@ func appendPositions(b []byte, list []store.Position) []byte {
 	return b
 }
 
-// positions is the reverse. The number is not believed: nothing is allocated for positions that are not there.
+// positions is the reverse. The count in the bytes is not trusted: nothing is allocated for
+// positions that are not there.
 func (r *reader) positions() []store.Position {
 	n := r.number()
 	var list []store.Position
@@ -43,12 +45,12 @@ func contains(list []store.Position, p store.Position) bool {
 	return found
 }
 
-// union gives the positions of both lists, ascending, each once.
+// union returns the positions of both lists, ascending, each once.
 func union(a, b []store.Position) []store.Position {
 	return slices.Compact(slices.Sorted(slices.Values(slices.Concat(a, b))))
 }
 
-// within gives the positions of an ascending list behind from, up to upTo.
+// within returns the positions of an ascending list after from, up to upTo.
 func within(list []store.Position, from, upTo store.Position) []store.Position {
 	var part []store.Position
 	for _, p := range list {

@@ -8,9 +8,9 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// Widen binds the checkpoint to a region and kinds (none: all kinds of the region) that contain the present
-// ones: more kinds, a wider scope, a shorter entity prefix. What matches only now is handled first, from the
-// beginning of the log, in order, each event once.
+// Widen binds the checkpoint to a region and kinds (none: all kinds of the region) that contain the
+// present ones: more kinds, a wider scope, a shorter entity prefix. What matches only now is
+// handled first, from the beginning of the log, in order, each event once.
 //
 // Errors: [*RebuildError] where the new region leaves something out, [*StatefulError].
 type Widen struct {
@@ -48,17 +48,18 @@ func (c Widen) apply(ctx context.Context, p *plan) error {
 	return err
 }
 
-// widened goes back to the beginning for what a wider region has and the former one had not. What is pending
-// comes in its place.
+// widened goes back to the beginning for what a wider region has and the former one had not. What
+// is pending comes in its place.
 func widened(r Record, p Pass, former store.Region) (Record, Pass) {
 	pass := p.widened(r.Scanned, former, r.Pending)
 	r.Scanned, r.Delivered, r.Pending = 0, 0, nil
 	return r, pass
 }
 
-// Rebind binds the checkpoint to another region and other kinds (none: all kinds of the region) and keeps the
-// position. Those of a reactor are the Region and the Kinds of its CursorWorker. Events before the position that
-// match only now are not delivered: [Widen] is for that, or a [Rewind] after this.
+// Rebind binds the checkpoint to another region and other kinds (none: all kinds of the region) and
+// keeps the position. Those of a reactor are the Region and the Kinds of its CursorWorker. Events
+// before the position that match only now are not delivered: [Widen] is for that, or a [Rewind]
+// after this.
 type Rebind struct {
 	Region store.Region
 	Kinds  []string
@@ -89,9 +90,9 @@ func (b Binding) keepIn(r *Record) {
 	r.Region, r.Kinds = b.Region.Identity(), slices.Clone(canonical(b.Kinds))
 }
 
-// contains checks that a reader of the wider region sees everything that one of the former does. A region
-// contains another when each of its fields does, so the fields are compared one by one to name the one that
-// does not.
+// contains checks that a reader of the wider region sees everything that one of the former does. A
+// region contains another when each of its fields does, so the fields are compared one by one to
+// name the one that does not.
 func (b Binding) contains(id ID, former store.Region) error {
 	wider := b.Reads()
 	for _, field := range []struct {
@@ -116,8 +117,9 @@ func (b Binding) contains(id ID, former store.Region) error {
 	return nil
 }
 
-// Delete removes the checkpoint, also one that cannot be read, with its pass, its pause and what is parked, and
-// lets go of its former names. The next reader with this name begins at its start, with epoch 1.
+// Delete removes the checkpoint, also one that cannot be read, with its pass, its pause and what is
+// parked, and lets go of its former names. The next reader with this name begins at its start, with
+// epoch 1.
 //
 // Error: [*StatefulError].
 type Delete struct{}

@@ -16,25 +16,27 @@ type Record struct {
 	Kinds []string
 	// Epoch counts the owners and the changes; each gets the next number.
 	Epoch uint64
-	// Scanned is the position up to which there is nothing more to deliver: all that matches was delivered and
-	// handled, but for Pending. Reading continues after it.
+	// Scanned is the position up to which there is nothing more to deliver: all that matches was
+	// delivered and handled, but for Pending. Reading continues after it.
 	Scanned store.Position
-	// Delivered is the position of the last event that was delivered; where the reader started, when there is
-	// none yet. Never more than Scanned.
+	// Delivered is the position of the last event that was delivered; where the reader started,
+	// when there is none yet. Never more than Scanned.
 	Delivered store.Position
-	// Pending are the positions of events up to Scanned that were delivered and are not done, ascending, at most
-	// [MaxPending]: with lanes, or after one that was parked, later events may be done before them.
+	// Pending are the positions of events up to Scanned that were delivered and are not done,
+	// ascending, at most [MaxPending]: with lanes, or after one that was parked, later events may
+	// be done before them.
 	Pending []store.Position
 	// Clean says that the owner ended in good order: no event was with a handler.
 	Clean bool
-	// Trying is the event that an owner was about to handle alone, because the one before had died at an unknown
-	// event; Tries is how often that was begun and no end of it recorded. 0: none.
+	// Trying is the event that an owner was about to handle alone, because the one before had died
+	// at an unknown event; Tries is how often that was begun and no end of it recorded. 0: none.
 	Trying store.Position
 	Tries  uint32
-	// KeyVersion of the function that gives events their keys.
+	// KeyVersion of the function that returns the key of an event.
 	KeyVersion uint32
-	// Formerly are the names that the checkpoint had before the present one, oldest first, each once, at most
-	// [MaxFormerNames]. A checkpoint that took a former name back has that in the list too.
+	// Formerly are the names that the checkpoint had before the present one, oldest first, each
+	// once, at most [MaxFormerNames]. A checkpoint that took a former name back has that in the
+	// list too.
 	Formerly []ID
 	// Stateful says that side values of the reader are its state, see [Binding].
 	Stateful bool
@@ -42,8 +44,8 @@ type Record struct {
 	Pulled bool
 }
 
-// MaxPending is the most positions in Record.Pending: as many as the longest batch has, of which any may be done
-// first. So a record is well below the limit of a side value.
+// MaxPending is the most positions in Record.Pending: as many as the longest batch has, of which
+// any may be done first. So a record is well below the limit of a side value.
 const MaxPending = 1 << 16
 
 // Floor is the position up to which everything that matches is done.
@@ -65,8 +67,8 @@ func (r Record) FirstName(id ID) ID {
 	return id
 }
 
-// canonical returns kinds sorted and without repetition, nil when there are none; kinds itself where it is so
-// already.
+// canonical returns kinds sorted and without repetition, nil when there are none; kinds itself
+// where it is so already.
 func canonical(kinds []string) []string {
 	if len(kinds) == 0 {
 		return nil

@@ -145,7 +145,7 @@ func TestNoOtherLengthIsAccepted(t *testing.T) {
 	require.ErrorIs(t, err, checkpoint.ErrCorrupt)
 }
 
-func TestANewerFormatIsToldFromDamage(t *testing.T) {
+func TestANewerFormatIsNotTakenForDamage(t *testing.T) {
 	newer := sample().Encode()
 	newer[4] = 200
 	_, err := checkpoint.Decode(newer)
@@ -155,7 +155,7 @@ func TestANewerFormatIsToldFromDamage(t *testing.T) {
 	require.NotErrorIs(t, err, checkpoint.ErrCorrupt)
 }
 
-func TestAClaimedLengthIsNotBelieved(t *testing.T) {
+func TestAClaimedLengthIsNotTrusted(t *testing.T) {
 	r := sample()
 	good := r.Encode()
 	const regionAt = 5 + 16 + 4 + 24

@@ -10,16 +10,18 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// MaxFormerNames is how many names a checkpoint remembers that it had before: each of its records has them.
+// MaxFormerNames is how many names a checkpoint remembers that it had before: each of its records
+// has them.
 const MaxFormerNames = 16
 
-// Rename gives the checkpoint another name: the record, the pass, the pause and what is parked move in one
-// commit. An owner under the old name is fenced. The worker that has the new name resumes where that one
-// ended, and everything else is as if it had always had that name: its audit events include those of the
-// former names, and effect keys begin with the first one, so that the outside world sees no repetition.
+// Rename gives the checkpoint another name: the record, the pass, the pause and what is parked move
+// in one commit. An owner under the old name is fenced. The worker that has the new name resumes
+// where that one ended, and everything else is as if it had always had that name: its audit events
+// include those of the former names, and effect keys begin with the first one, so that the outside
+// world sees no repetition.
 //
-// A program does the same when it says Formerly, see [Binding]. A worker that runs cannot be renamed: the
-// system knows it by its name ([ErrRunning]).
+// A program does the same when it says Formerly, see [Binding]. A worker that runs cannot be
+// renamed: the system knows it by its name ([ErrRunning]).
 //
 // Errors: [*ExistsError] where something has the new name, or had it before and still exists;
 // [*StatefulError]; a [store.LimitError] for more than [MaxFormerNames].
@@ -78,7 +80,8 @@ func (p *plan) rename(to ID) error {
 	return nil
 }
 
-// checkFree makes sure that nothing has the name, but a checkpoint that had it before and takes it back.
+// checkFree makes sure that nothing has the name, but a checkpoint that had it before and takes it
+// back.
 func checkFree(st *store.Store, name, by ID) error {
 	if now, ok, err := renamedTo(st, name); err != nil {
 		return err
@@ -96,8 +99,8 @@ func checkFree(st *store.Store, name, by ID) error {
 	return nil
 }
 
-// A name that a checkpoint has left points to the one it has now, so that no other checkpoint takes it: its
-// effect keys and audit events would be mixed up with those of the first.
+// A name that a checkpoint has left points to the one it has now, so that no other checkpoint takes
+// it: its effect keys and audit events would be mixed up with those of the first.
 const (
 	renamedPrefix  = "renamed/"
 	renamedMagic   = "PSRN"
@@ -124,8 +127,8 @@ func renamedTo(st *store.Store, former ID) (ID, bool, error) {
 	return now, true, nil
 }
 
-// CheckName returns a [*RenamedError] for a name that a checkpoint has left: effect keys that begin with it belong to that.
-// [Acquire] does so too; this is for readers without a checkpoint.
+// CheckName returns a [*RenamedError] for a name that a checkpoint has left: effect keys that begin
+// with it belong to that. [Acquire] does so too; this is for readers without a checkpoint.
 func CheckName(st *store.Store, name ID) error {
 	now, left, err := renamedTo(st, name)
 	if left {
@@ -144,8 +147,8 @@ func decodeRenamed(b []byte) (ID, error) {
 	return now, in.end()
 }
 
-// forwardsTo returns the side writes that let go of all names that a checkpoint has left. It looks at every
-// such name, since the record that lists them may be unreadable.
+// forwardsTo returns the side writes that let go of all names that a checkpoint has left. It looks
+// at every such name, since the record that lists them may be unreadable.
 func forwardsTo(st *store.Store, id ID) (sides []store.SideWrite) {
 	for side := range st.Sides(renamedPrefix) {
 		if now, err := decodeRenamed(side.Value); err == nil && now == id {

@@ -14,7 +14,8 @@ import (
 	"github.com/penstock-io/penstock/store/storetest"
 )
 
-// busy makes a checkpoint at 5 with everything that can lie beside one: a pass, a pause, and what is parked and held.
+// busy makes a checkpoint at 5 with everything that can lie beside one: a pass, a pause, and what
+// is parked and held.
 func busy(t *testing.T, st *store.Store, id checkpoint.ID) *checkpoint.Lease {
 	t.Helper()
 	fill(t, st, 6)
@@ -202,7 +203,7 @@ func TestANameThatIsTakenIsRefused(t *testing.T) {
 	require.Equal(t, &checkpoint.ExistsError{ID: "b"}, rename("a", "b"))
 	require.ErrorIs(t, rename("a", "a"), checkpoint.ErrExists)
 	require.ErrorIs(t, rename("a", "x/y"), checkpoint.ErrIDPath)
-	require.ErrorIs(t, rename("nobody", "x"), checkpoint.ErrNotFound)
+	require.ErrorIs(t, rename("unknown", "x"), checkpoint.ErrNotFound)
 	require.NoError(t, rename("b", "d"))
 	require.Equal(t, &checkpoint.ExistsError{ID: "b", Now: "d"}, rename("a", "b"), "effects of the first b would be mixed up")
 	keep(t, st, checkpoint.Parked{Position: 1}.Write("left"))
@@ -260,6 +261,23 @@ func TestAReaderWithStateBesideItsCheckpointIsNotMovedAwayFromIt(t *testing.T) {
 }
 
 func TestAPowerCutLeavesARenameWholeOrUndone(t *testing.T) {
+	t.Run("by an operator", func(t *testing.T) {
+		cutRename(t, func(st *store.Store) error {
+			return apply(t.Context(), st, "ship", checkpoint.Rename{To: "deliver"})
+		})
+	})
+	t.Run("by the program", func(t *testing.T) {
+		cutRename(t, func(st *store.Store) error {
+			b := bound
+			b.Formerly = []checkpoint.ID{"ship"}
+			_, err := checkpoint.Acquire(t.Context(), st, "deliver", b)
+			return err
+		})
+	})
+}
+
+// cutRename cuts the power at each operation of a rename.
+func cutRename(t *testing.T, rename func(*store.Store) error) {
 	done := 0
 	for cut := 1; done < 3; cut++ { // three cuts after the last operation of the rename
 		disk := storetest.NewDisk()
@@ -268,7 +286,7 @@ func TestAPowerCutLeavesARenameWholeOrUndone(t *testing.T) {
 		busy(t, st, "ship")
 		before := stateOf(t, st, "ship")
 		disk.CutAt(disk.Ops() + cut)
-		err = apply(t.Context(), st, "ship", checkpoint.Rename{To: "deliver"})
+		err = rename(st)
 		_ = st.Close()
 		for seed := range uint64(4) {
 			st, reopened := disk.Rebooted(seed).Open("data", store.Options{})

@@ -15,13 +15,13 @@ const (
 	MaxByBytes = 255
 )
 
-// Request says why something is done to a worker or to one of its events, and who decided that. Both
-// stand in the audit event. The zero value is allowed.
+// Request says why something is done to a worker or to one of its events, and who decided that.
+// Both stand in the audit event. The zero value is allowed.
 type Request struct {
 	// Reason is free text: valid UTF-8, at most [MaxReasonBytes].
 	Reason string
-	// By names the person or the program that decided: valid UTF-8 without control characters, at most
-	// [MaxByBytes].
+	// By names the person or the program that decided: valid UTF-8 without control characters, at
+	// most [MaxByBytes].
 	By string
 	// DryRun makes a call report what it would do. Nothing is written, and no owner is fenced.
 	DryRun bool

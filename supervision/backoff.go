@@ -8,7 +8,8 @@ import (
 
 // The defaults of a [Backoff].
 const (
-	// DefaultInitial outlasts a hiccup of the scheduler or a dropped connection, and nobody notices it.
+	// DefaultInitial outlasts a hiccup of the scheduler or a dropped connection, and is too short
+	// to be noticed.
 	DefaultInitial = 100 * time.Millisecond
 
 	// DefaultMax keeps a recovery from going unnoticed for longer than a person would wait.
@@ -18,17 +19,19 @@ const (
 	DefaultJitter = 0.2
 )
 
-// A Backoff is a delay that doubles with each attempt up to a cap, with random jitter. The zero Backoff works: each zero
-// field has a default.
+// A Backoff is a delay that doubles with each attempt up to a cap, with random jitter. The zero
+// Backoff works: each zero field has a default.
 type Backoff struct {
-	// Initial is the delay after the first failure. Zero means [DefaultInitial], or Max where that is shorter.
+	// Initial is the delay after the first failure. Zero means [DefaultInitial], or Max where that
+	// is shorter.
 	Initial time.Duration
 
-	// Max is the longest delay, jitter included. Zero means [DefaultMax], or Initial where that is longer.
+	// Max is the longest delay, jitter included. Zero means [DefaultMax], or Initial where that is
+	// longer.
 	Max time.Duration
 
-	// Jitter is the fraction of the delay, 0 to 1, by which it varies in both directions. Zero means [DefaultJitter].
-	// For delays without jitter pass no random source.
+	// Jitter is the fraction of the delay, 0 to 1, by which it varies in both directions. Zero
+	// means [DefaultJitter]. For delays without jitter pass no random source.
 	Jitter float64
 }
 
@@ -48,10 +51,11 @@ func (b Backoff) WithDefaults() Backoff {
 	return b
 }
 
-// delay returns how long to wait after failure number attempt, counted from 1: Initial, twice that, and so on up to Max.
-// The delay is drawn evenly from the jitter interval around that value, cut off at Max: it is never longer than Max, and
-// delays at the cap stay spread instead of piling up on Max itself. random returns numbers in [0, 1), as rand.Float64
-// does; without one (nil) there is no jitter.
+// delay returns how long to wait after failure number attempt, counted from 1: Initial, twice that,
+// and so on up to Max. The delay is drawn evenly from the jitter interval around that value, cut
+// off at Max: it is never longer than Max, and delays at the cap stay spread instead of piling up
+// on Max itself. random returns numbers in [0, 1), as rand.Float64 does; without one (nil) there is
+// no jitter.
 func (b Backoff) delay(attempt int, random func() float64) time.Duration {
 	b = b.WithDefaults()
 	middle := b.doubled(attempt)
@@ -63,8 +67,8 @@ func (b Backoff) delay(attempt int, random func() float64) time.Duration {
 	return low + fraction(high-low, random())
 }
 
-// doubled is the delay without jitter. It stops at Max, after at most 63 doublings, and compares before it doubles, so
-// that it cannot overflow.
+// doubled is the delay without jitter. It stops at Max, after at most 63 doublings, and compares
+// before it doubles, so that it cannot overflow.
 func (b Backoff) doubled(attempt int) time.Duration {
 	d := min(b.Initial, b.Max)
 	for n := 1; n < attempt && d < b.Max; n++ {
@@ -76,7 +80,8 @@ func (b Backoff) doubled(attempt int) time.Duration {
 	return d
 }
 
-// fraction is d times f. The whole is not left to float64, which rounds the longest durations up beyond what fits.
+// fraction is d times f. The whole is not left to float64, which rounds the longest durations up
+// beyond what fits.
 func fraction(d time.Duration, f float64) time.Duration {
 	if f >= 1 {
 		return d

@@ -74,11 +74,12 @@ func TestDelaysStayInTheirIntervalForAllBackoffs(t *testing.T) {
 		require.LessOrEqual(t, d, b.Max)
 		require.GreaterOrEqual(t, d, time.Duration(0))
 
-		// The float arithmetic of the test is exact to one part in 2^50, which is what the tolerance allows.
+		// The float arithmetic of the test is exact to one part in 2^50, which is what the
+		// tolerance allows.
 		slack := 2 + float64(middle)/(1<<50)
 		require.LessOrEqual(t, math.Abs(float64(d)-float64(middle)), float64(middle)*b.Jitter+slack)
 
 		require.LessOrEqual(t, middle, b.delay(attempt+min(1, math.MaxInt-attempt), nil), "never shorter than before")
-		require.LessOrEqual(t, b.delay(attempt, always(0)), d, "the smallest random number gives the shortest delay")
+		require.LessOrEqual(t, b.delay(attempt, always(0)), d, "the smallest random number makes the shortest delay")
 	})
 }

@@ -6,32 +6,35 @@ import (
 	"time"
 )
 
-// RetryAfter returns an error that asks for the next try after exactly d, without backoff and jitter; a negative d
-// counts as 0. It is still an attempt: when the attempts are used up, Policy.Exhausted decides. It wraps err, which may be nil.
+// RetryAfter returns an error that schedules the next try after exactly d, without backoff and
+// jitter; a negative d counts as 0. It is still an attempt: when the attempts are used up,
+// Policy.Exhausted decides. It wraps err, which may be nil.
 func RetryAfter(d time.Duration, err error) error {
 	return &directiveError{directive: Directive{Action: ActionRetry, Delay: max(0, d)}, err: err}
 }
 
-// Halt returns an error that halts the child at once, for failures that no retry and no restart can cure: a newer owner,
-// a closed store, a bug that needs a new release. It wraps err, which may be nil.
+// Halt returns an error that halts the child at once, for failures that no retry and no restart can
+// cure: a newer owner, a closed store, a bug that needs a new release. It wraps err, which may be
+// nil.
 func Halt(err error) error {
 	return &directiveError{directive: Directive{Action: ActionHalt}, err: err}
 }
 
-// Park returns an error that sets the event aside at once: it is kept with its error, what follows of its key is held back,
-// and the child goes on. It wraps err, which may be nil.
+// Park returns an error that parks the event at once: it is kept with its error, what follows of
+// its key is held, and the child continues. It wraps err, which may be nil.
 func Park(err error) error {
 	return &directiveError{directive: Directive{Action: ActionPark}, err: err}
 }
 
-// Skip returns an error that gives up the event at once: it counts as done, which is recorded, and the child goes on. It
-// wraps err, which may be nil.
+// Skip returns an error that skips the event at once: it counts as done, which is recorded, and the
+// child continues. It wraps err, which may be nil.
 func Skip(err error) error {
 	return &directiveError{directive: Directive{Action: ActionSkip}, err: err}
 }
 
-// Wait returns an error that says that it is nobody's fault and goes away by itself, as when a database is down: the event
-// is tried again with growing delays for as long as it takes, and no attempt is counted. It wraps err, which may be nil.
+// Wait returns an error of a cause that lies outside the event and ends by itself, as when a
+// database is down: the event is tried again with growing delays for as long as it takes, and no
+// attempt is counted. It wraps err, which may be nil.
 func Wait(err error) error {
 	return &directiveError{directive: Directive{Action: ActionRetry, NoAttempt: true}, err: err}
 }
@@ -43,8 +46,9 @@ type Directive struct {
 	NoAttempt bool          // of ActionRetry: it does not count, and the delay is that of the backoff
 }
 
-// DirectiveOf returns the directive in err, made by [RetryAfter], [Wait], [Park], [Skip] or [Halt], however deeply it is wrapped. Of several, the
-// outermost decides, because who wrapped last knew most; in joined errors, the first.
+// DirectiveOf returns the directive in err, made by [RetryAfter], [Wait], [Park], [Skip] or [Halt],
+// however deeply it is wrapped. Of several, the outermost decides, because the code that wrapped
+// last knew most; in joined errors, the first.
 func DirectiveOf(err error) (Directive, bool) {
 	var d *directiveError
 	if !errors.As(err, &d) {

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// MaxDepth is how deep groups may be nested. No tree of workers needs as much; the limit exists because a slice of
-// children can contain itself, and following it without end would overflow the stack.
+// MaxDepth is how deep groups may be nested. No tree of workers needs as much; the limit exists
+// because a slice of children can contain itself, and following it without end would overflow the
+// stack.
 const MaxDepth = 16
 
 // Errors of a tree, wrapped by the typed errors that carry the evidence.
@@ -21,12 +22,14 @@ var (
 type Strategy int
 
 const (
-	// OneForOne restarts the child that failed and leaves its siblings alone. It is the default, because workers share
-	// nothing but the log.
+	// OneForOne restarts the child that failed and leaves its siblings alone. It is the default,
+	// because workers share nothing but the log.
 	OneForOne Strategy = iota
-	// OneForAll restarts all children: for those that share something which a failure of one leaves in doubt.
+	// OneForAll restarts all children: for those that share something which a failure of one leaves
+	// in doubt.
 	OneForAll
-	// RestForOne restarts the child that failed and those after it: for children that rely on those before them.
+	// RestForOne restarts the child that failed and those after it: for children that rely on those
+	// before them.
 	RestForOne
 )
 
@@ -44,8 +47,8 @@ func (s Strategy) String() string {
 	}
 }
 
-// Affected gives the half-open range of children that are restarted when one of them fails. They are stopped in reverse and
-// started in order.
+// Affected returns the half-open range of children that are restarted when one of them fails. They
+// are stopped in reverse and started in order.
 func (s Strategy) Affected(failed, children int) (from, to int) {
 	switch s {
 	case OneForAll:
@@ -57,9 +60,9 @@ func (s Strategy) Affected(failed, children int) (from, to int) {
 	}
 }
 
-// A Group is a named list of children under one strategy, and a Child itself, so that groups nest. Whoever runs a group
-// starts its children in order and stops them in reverse, one after the other: a child may rely on those before it.
-// An empty group is valid and does nothing.
+// A Group is a named list of children under one strategy, and a Child itself, so that groups nest.
+// The children are started in order and stopped in reverse, one after the other: a child may rely
+// on those before it. An empty group is valid and does nothing.
 type Group struct {
 	// Name follows the rules of [Spec.Name].
 	Name string
@@ -70,12 +73,13 @@ type Group struct {
 	// Children have names that differ from each other. A group among them is a Group, not a *Group.
 	Children []Child
 
-	// Policy is the policy of every child, at any depth, that has a zero Policy of its own and no nearer group with one.
-	// Budgets are not shared: each child has its own. The group itself has one too: for the failures that its children
-	// escalate.
+	// Policy is the policy of every child, at any depth, that has a zero Policy of its own and no
+	// nearer group with one. Budgets are not shared: each child has its own. The group itself has
+	// one too: for the failures that its children escalate.
 	Policy Policy
 
-	// StopTimeout is that of every child that has none of its own, and bounds the stop of the group. See [Spec].
+	// StopTimeout is that of every child that has none of its own, and bounds the stop of the
+	// group. See [Spec].
 	StopTimeout time.Duration
 }
 
@@ -84,8 +88,8 @@ func (g Group) Spec() Spec {
 	return Spec{Name: g.Name, Policy: g.Policy, StopTimeout: g.StopTimeout}
 }
 
-// Validate checks the whole tree and reports every violation it finds, joined, each with the path of its place: a
-// [*NameError], [*DuplicateError], [*ChildError] or [*SettingError].
+// Validate checks the whole tree and reports every violation it finds, joined, each with the path
+// of its place: a [*NameError], [*DuplicateError], [*ChildError] or [*SettingError].
 func (g Group) Validate() error {
 	return errors.Join(g.violations(g.Name, 1)...)
 }
@@ -133,8 +137,8 @@ func located(path string, errs ...error) []error {
 	return found
 }
 
-// checkChild refuses what cannot be asked for its Spec. A nil pointer inside a non-nil interface counts as nil: calling
-// a value receiver through it would panic.
+// checkChild refuses what cannot be asked for its Spec. A nil pointer inside a non-nil interface
+// counts as nil: calling a value receiver through it would panic.
 func checkChild(index int, c Child) error {
 	if c == nil {
 		return &ChildError{Index: index, Rule: "is nil"}

@@ -31,10 +31,10 @@ func TestSiblingsWithTheSameNameAreRefused(t *testing.T) {
 	require.ErrorAs(t, err, &duplicate)
 	require.Equal(t, "a", duplicate.Name)
 	require.ErrorIs(t, err, supervision.ErrDuplicate)
-	require.ErrorContains(t, err, `"shop/in"`, "the error tells the place in the tree")
+	require.ErrorContains(t, err, `"shop/in"`, "the error names the place in the tree")
 }
 
-func TestChildrenThatCannotBeAskedAreRefused(t *testing.T) {
+func TestChildrenWithoutASpecAreRefused(t *testing.T) {
 	var noGroup *supervision.Group
 	var noWorker *worker
 	for what, c := range map[string]struct {
@@ -59,7 +59,7 @@ func TestChildrenThatCannotBeAskedAreRefused(t *testing.T) {
 	require.NoError(t, group("shop", &worker{Name: "a"}).Validate(), "a pointer to another child is fine")
 }
 
-func TestEveryFaultyPlaceOfATreeIsNamed(t *testing.T) {
+func TestEveryInvalidPlaceOfATreeIsNamed(t *testing.T) {
 	faulty := supervision.Policy{Attempts: -1, Period: -1}
 	err := supervision.Group{
 		Name: "shop", Strategy: 9,

@@ -7,15 +7,18 @@ import (
 	"time"
 )
 
-// freePanics is at how many different events a child may panic within a Period before its panics are held against the
-// child rather than against the events: a few bad events are data, many are a bug.
+// freePanics is at how many different events a child may panic within a Period before its panics
+// are held against the child rather than against the events: a few bad events are data, many are a
+// bug.
 const freePanics = 3
 
-// A Judge remembers the failures of one child and gives a [Verdict] on each. It outlives restarts of the child. Whoever
-// starts a halted child again, or sends one back in the log, makes a new beginning and takes a new Judge.
+// A Judge remembers the failures of one child and returns a [Verdict] on each. It outlives restarts
+// of the child. A child that is started again after it was halted, or sent back in the log, gets a
+// new Judge.
 //
-// It keeps the last Intensity+1 restarts, and the attempts at each event that failed and was not passed yet: of a child
-// that handles events in order, those of the batch in hand. It belongs to one goroutine.
+// It keeps the last Intensity+1 restarts, and the attempts at each event that failed and was not
+// passed yet: of a child that handles events in order, those of the batch in flight. It belongs to
+// one goroutine.
 type Judge struct {
 	policy  Policy
 	restart Restart
@@ -24,10 +27,10 @@ type Judge struct {
 
 	ladders map[uint64]int // attempts at events that failed and were not passed since
 	waits   int            // failures that are no attempt, in a row
-	charged int            // failures counted against Intensity since the last quiet Period: gives the delay
-	budget  *window        // the same ones within the last Period: gives the end
+	charged int            // failures counted against Intensity since the last quiet Period: they decide the delay
+	budget  *window        // the same ones within the last Period: they decide when it ends
 	panics  []panicked     // the latest at each event, oldest first, at most freePanics+1 events
-	running time.Time      // when the child went on, or will, after the latest failure
+	running time.Time      // when the child continued, or will, after the latest failure
 	verdict *Verdict       // the final one, once halted
 }
 
@@ -36,8 +39,9 @@ type panicked struct {
 	at    time.Time
 }
 
-// NewJudge returns the judge of a child that has not failed yet. The spec is one that [Spec.Validate] accepts; zero fields
-// of its policy get their defaults. random is the source of jitter in [0, 1), as rand.Float64 is; nil means none.
+// NewJudge returns the judge of a child that has not failed yet. The spec is one that
+// [Spec.Validate] accepts; zero fields of its policy get their defaults. random is the source of
+// jitter in [0, 1), as rand.Float64 is; nil means none.
 func NewJudge(s Spec, random func() float64) *Judge {
 	p := s.Policy.WithDefaults()
 	return &Judge{
@@ -74,8 +78,8 @@ func (j *Judge) Failed(at time.Time, f Failure) Verdict {
 	return v
 }
 
-// Ended judges the end of a child that is done: ActionRestart for a permanent one, which counts against Intensity, and
-// ActionHalt without a reason for all others.
+// Ended judges the end of a child that is done: ActionRestart for a permanent one, which counts
+// against Intensity, and ActionHalt without a reason for all others.
 func (j *Judge) Ended(at time.Time) Verdict {
 	if j.verdict != nil {
 		return *j.verdict
@@ -88,19 +92,20 @@ func (j *Judge) Ended(at time.Time) Verdict {
 
 var errEnded = errors.New("supervision: permanent child ended")
 
-// Remember notes attempts at an event that are known from elsewhere: those that ended the process. They count for the
-// failures that follow, unless more are known already.
+// Remember notes attempts at an event that are known from elsewhere: those that ended the process.
+// They count for the failures that follow, unless more are known already.
 func (j *Judge) Remember(event uint64, attempts int) {
 	if event != 0 && attempts > j.ladders[event] {
 		j.ladders[event] = attempts
 	}
 }
 
-// Failing gives the events that failed and were not passed since, in order: for who has to tell when they are.
+// Failing returns the events that failed and were not passed since, in order: for a caller that has
+// to report when they are.
 func (j *Judge) Failing() []uint64 { return slices.Sorted(maps.Keys(j.ladders)) }
 
-// Passed says that at a time exactly this event is done: others before it, of other keys, may still be failing. Event 0 is
-// for what belongs to no event. The waits are forgotten too.
+// Passed says that at a time exactly this event is done: others before it, of other keys, may still
+// be failing. Event 0 is for what belongs to no event. The waits are forgotten too.
 func (j *Judge) Passed(at time.Time, event uint64) {
 	if j.verdict != nil {
 		return
@@ -110,9 +115,9 @@ func (j *Judge) Passed(at time.Time, event uint64) {
 	delete(j.ladders, event)
 }
 
-// Succeeded says that at a time everything up to and including the event was handled and committed, or, with event 0,
-// that the child started: the attempts at those events are forgotten, and so are the waits. What counts against
-// Intensity is not: only time heals that.
+// Succeeded says that at a time everything up to and including the event was handled and committed,
+// or, with event 0, that the child started: the attempts at those events are forgotten, and so are
+// the waits. What counts against Intensity is not: only time heals that.
 func (j *Judge) Succeeded(at time.Time, event uint64) {
 	if j.verdict != nil {
 		return
@@ -122,9 +127,9 @@ func (j *Judge) Succeeded(at time.Time, event uint64) {
 	maps.DeleteFunc(j.ladders, func(failed uint64, _ int) bool { return failed <= event })
 }
 
-// observe makes at a time that never goes back, and starts the delays over when the child has run for a Period since
-// its latest failure. The time spent waiting for a retry or restart is not running: else a Backoff.Max beyond the
-// Period would make every failure the first one.
+// observe makes at a time that never goes back, and starts the delays over when the child has run
+// for a Period since its latest failure. The time spent waiting for a retry or restart is not
+// running: else a Backoff.Max beyond the Period would make every failure the first one.
 func (j *Judge) observe(at time.Time) time.Time {
 	now := j.clock.read(at)
 	if now.Sub(j.running) >= j.policy.Period {
@@ -142,7 +147,7 @@ func (j *Judge) judge(now time.Time, f Failure) Verdict {
 		n := j.ladders[f.Event] + 1
 		delete(j.ladders, f.Event)
 		v := Verdict{Action: d.Action, Attempt: n, Reason: f.about("attempt %d", n)}
-		return j.afresh(now, f, v)
+		return j.restarting(now, f, v)
 	}
 	var v Verdict
 	switch {
@@ -159,7 +164,7 @@ func (j *Judge) judge(now time.Time, f Failure) Verdict {
 	return v
 }
 
-// ordered answers an error that demands to halt.
+// ordered answers an error that was made by Halt.
 func (j *Judge) ordered(now time.Time, f Failure) Verdict {
 	if f.Event == 0 {
 		n, _ := j.charge(now)
@@ -187,7 +192,7 @@ func (j *Judge) restartChild(now time.Time, f Failure) Verdict {
 	}
 	n, over := j.charge(now)
 	if over {
-		return j.giveUp(n, f)
+		return j.beyondBudget(n, f)
 	}
 	return Verdict{
 		Action:  ActionRestart,
@@ -204,13 +209,13 @@ func (j *Judge) attempt(now time.Time, f Failure) Verdict {
 	if n >= j.policy.Attempts {
 		delete(j.ladders, f.Event)
 		v := Verdict{Action: j.policy.Exhausted, Attempt: n, Reason: &ExhaustedError{Event: f.Event, Attempts: n, Err: f.cause()}}
-		return j.afresh(now, f, v)
+		return j.restarting(now, f, v)
 	}
 	v := Verdict{Action: ActionRetry, Attempt: n, Reason: f.about("attempt %d of %d", n, j.policy.Attempts)}
 	steps := n
 	if f.Panic {
 		v.Action = ActionRestart
-		if v = j.afresh(now, f, v); v.Action != ActionRestart {
+		if v = j.restarting(now, f, v); v.Action != ActionRestart {
 			return v
 		}
 		if len(j.panics) > freePanics {
@@ -221,9 +226,10 @@ func (j *Judge) attempt(now time.Time, f Failure) Verdict {
 	return v
 }
 
-// afresh says what becomes of a verdict after which the child has to be started afresh if the failure was a panic: panics at
-// many events are charged to the child, and a temporary one is never started again.
-func (j *Judge) afresh(now time.Time, f Failure, v Verdict) Verdict {
+// restarting returns the verdict, or the one in its place where the failure was a panic, so that
+// the child has to be restarted: panics at many events are charged to the child, and a temporary
+// one is never started again.
+func (j *Judge) restarting(now time.Time, f Failure, v Verdict) Verdict {
 	if !f.Panic || v.Action == ActionHalt {
 		return v
 	}
@@ -232,27 +238,27 @@ func (j *Judge) afresh(now time.Time, f Failure, v Verdict) Verdict {
 	}
 	if j.tooManyPanics(now, f.Event) {
 		if _, over := j.charge(now); over {
-			return j.giveUp(v.Attempt, f)
+			return j.beyondBudget(v.Attempt, f)
 		}
 	}
 	return v
 }
 
-// giveUp answers a failure that exceeds the budget.
-func (j *Judge) giveUp(n int, f Failure) Verdict {
+// beyondBudget answers a failure that exceeds the budget.
+func (j *Judge) beyondBudget(n int, f Failure) Verdict {
 	return Verdict{Action: j.policy.OverBudget, Attempt: n, Reason: j.overBudget(f)}
 }
 
-// charge counts a failure against Intensity. It returns how many there are within the Period, and whether that is too
-// many.
+// charge counts a failure against Intensity. It returns how many there are within the Period, and
+// whether that is too many.
 func (j *Judge) charge(now time.Time) (count int, over bool) {
 	j.charged++
 	count = j.budget.add(now)
 	return count, count > max(0, j.policy.Intensity)
 }
 
-// tooManyPanics notes a panic at an event and says whether the child, not the event, is to blame. Who may never be
-// restarted is to blame from the first one.
+// tooManyPanics notes a panic at an event and says whether the child, not the event, is to blame. A
+// child that may never be restarted is to blame from the first one.
 func (j *Judge) tooManyPanics(now time.Time, event uint64) bool {
 	j.panics = slices.DeleteFunc(j.panics, func(p panicked) bool {
 		return p.event == event || now.Sub(p.at) >= j.policy.Period
@@ -269,7 +275,7 @@ func (j *Judge) overBudget(f Failure) error {
 	if f.Event != 0 {
 		last = f.about("attempt %d", max(1, j.ladders[f.Event]))
 	}
-	return &IntensityError{Restarts: max(0, j.policy.Intensity), Period: j.policy.Period, Last: last}
+	return &IntensityError{Restarts: max(0, j.policy.Intensity), Period: j.policy.Period, Err: last}
 }
 
 func (j *Judge) delay(attempt int) time.Duration { return j.policy.Backoff.delay(attempt, j.random) }

@@ -263,7 +263,7 @@ func TestAttemptsSurviveFailuresAtOtherEventsAndTime(t *testing.T) {
 	requireVerdict(t, b.fail(errorAt(42)), supervision.ActionHalt, 0, 3)
 }
 
-func TestWhatIsNoAttemptWaitsWithoutEnd(t *testing.T) {
+func TestFailuresThatAreNoAttemptAreRetriedForever(t *testing.T) {
 	b := newBench(strict)
 	for i := range 12 {
 		requireVerdict(t, b.fail(noAttempt), supervision.ActionRetry, min(time.Second<<i, time.Hour), i+1)
@@ -367,7 +367,8 @@ func TestJitterComesFromThePassedSource(t *testing.T) {
 	require.Equal(t, 800*time.Millisecond, judge.Failed(start, errorAt(1)).Delay)
 }
 
-// halting is the policy with the end of an event's attempts as the end of the child, unless it says otherwise.
+// halting is the policy with the end of an event's attempts as the end of the child, unless it says
+// otherwise.
 func halting(p supervision.Policy) supervision.Policy {
 	if p.Exhausted == 0 {
 		p.Exhausted = supervision.ActionHalt

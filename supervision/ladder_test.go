@@ -77,7 +77,7 @@ func TestTheBudgetOfRestartsHaltsOrEscalates(t *testing.T) {
 	}
 }
 
-func TestPanicsAtManyEventsAreChargedToTheChildEvenIfEachIsParked(t *testing.T) {
+func TestPanicsAtManyEventsCountAgainstTheChildEvenIfEachIsParked(t *testing.T) {
 	now := time.Unix(0, 0)
 	j := judge(supervision.Spec{Policy: supervision.Policy{Attempts: 1, Intensity: 2}})
 	for event := uint64(1); event <= 5; event++ {

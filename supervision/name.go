@@ -8,7 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// MaxNameLength is the longest allowed name, in bytes: what every file system and every metrics system can hold.
+// MaxNameLength is the longest allowed name, in bytes: what every file system and every metrics
+// system can hold.
 const MaxNameLength = 255
 
 // ErrName is what every [*NameError] wraps.
@@ -35,9 +36,9 @@ func checkName(name string) error {
 	return nil
 }
 
-// brokenRule returns the first rule that a name breaks. The rules are those of checkpoint.ID, word for
-// word, because the name of a worker is the ID of its checkpoint; a test of package cursor, which knows
-// both, holds the two together.
+// brokenRule returns the first rule that a name breaks. The rules are those of checkpoint.ID, word
+// for word, because the name of a worker is the ID of its checkpoint; a test of package cursor,
+// which knows both, holds the two together.
 func brokenRule(name string) string {
 	switch {
 	case name == "":

@@ -10,13 +10,14 @@ import (
 
 // The defaults of a [Policy].
 const (
-	// DefaultIntensity and DefaultPeriod ride out a dependency that is away for a minute (ten restarts take 65 to 91 s
-	// with the default Backoff) and halt a child that cannot start at all within two.
+	// DefaultIntensity and DefaultPeriod ride out a dependency that is away for a minute (ten
+	// restarts take 65 to 91 s with the default Backoff) and halt a child that cannot start at all
+	// within two.
 	DefaultIntensity = 10
 	DefaultPeriod    = 5 * time.Minute
 
-	// DefaultAttempts tries an event for 41 to 61 s with the default Backoff: longer than the restart of a dependency
-	// takes, and a bad event holds up those behind it for about a minute.
+	// DefaultAttempts tries an event for 41 to 61 s with the default Backoff: longer than the
+	// restart of a dependency takes, and a bad event holds up those after it for about a minute.
 	DefaultAttempts = 10
 )
 
@@ -26,31 +27,34 @@ const MaxIntensity = 1000
 // ErrSetting is what every [*SettingError] wraps.
 var ErrSetting = errors.New("supervision: out of limits")
 
-// A Policy says how the failures of one child are answered. The zero Policy works: each zero field has a default.
+// A Policy says how the failures of one child are answered. The zero Policy works: each zero field
+// has a default.
 type Policy struct {
-	// Intensity is how many restarts are allowed within any Period; one more failure halts the child. It counts
-	// failures that belong to no event, and panics once they happen at more than three different events within the
-	// Period. Zero means [DefaultIntensity]. Negative means never restart: the first panic, or the first failure
-	// without an event, halts. At most [MaxIntensity].
+	// Intensity is how many restarts are allowed within any Period; one more failure halts the
+	// child. It counts failures that belong to no event, and panics once they happen at more than
+	// three different events within the Period. Zero means [DefaultIntensity]. Negative means never
+	// restart: the first panic, or the first failure without an event, halts. At most
+	// [MaxIntensity].
 	Intensity int
 
-	// Period is the length of the sliding window of Intensity. A child that ran for a Period without any failure starts
-	// again with the shortest delay. Zero means [DefaultPeriod].
+	// Period is the length of the sliding window of Intensity. A child that ran for a Period
+	// without any failure starts again with the shortest delay. Zero means [DefaultPeriod].
 	Period time.Duration
 
-	// Backoff gives the delays before retries and restarts.
+	// Backoff is the delays before retries and restarts.
 	Backoff Backoff
 
-	// Attempts is how often one event is tried altogether, errors and panics counted together, before Exhausted decides.
-	// One means no second try; zero means [DefaultAttempts].
+	// Attempts is how often one event is tried altogether, errors and panics counted together,
+	// before Exhausted decides. One means no second try; zero means [DefaultAttempts].
 	Attempts int
 
-	// Exhausted says what becomes of an event whose attempts are used up: [ActionPark] (zero means that), [ActionSkip] or
-	// [ActionHalt].
+	// Exhausted decides about an event whose attempts are used up: [ActionPark] (zero means that),
+	// [ActionSkip] or [ActionHalt].
 	Exhausted Action
 
-	// OverBudget says what becomes of a child that would have to be restarted more often than Intensity allows:
-	// [ActionHalt] (zero means that), or [ActionEscalate] for the group above to be restarted.
+	// OverBudget decides about a child that would have to be restarted more often than Intensity
+	// allows: [ActionHalt] (zero means that), or [ActionEscalate] for the group above to be
+	// restarted.
 	OverBudget Action
 }
 

@@ -6,30 +6,33 @@ import (
 	"time"
 )
 
-// A Child is something that can be supervised: a worker, or a [Group] of them. Implementations have value receivers and
-// no side effects; Spec may be called many times and must answer the same each time.
+// A Child is something that can be supervised: a worker, or a [Group] of them. Implementations have
+// value receivers and no side effects; Spec may be called many times and must answer the same each
+// time.
 type Child interface {
 	Spec() Spec
 }
 
 // A Spec is what supervision knows of a child. Only the name is required.
 type Spec struct {
-	// Name names the child among its siblings, in status, logs and errors. It is 1 to [MaxNameLength] bytes of valid
-	// UTF-8 without control characters, contains none of '/', '\', '|' and '=', and is neither "." nor "..": it stands
-	// in a path, a key and a log line as it is. Names joined by '/' are the path of a child in the tree.
+	// Name names the child among its siblings, in status, logs and errors. It is 1 to
+	// [MaxNameLength] bytes of valid UTF-8 without control characters, contains none of '/', '\',
+	// '|' and '=', and is neither "." nor "..": it stands in a path, a key and a log line as it is.
+	// Names joined by '/' are the path of a child in the tree.
 	Name string
 
-	// Policy says how failures of the child are answered. The zero Policy means the Policy of the child's group; where
-	// no group says anything, the defaults of [Policy].
+	// Policy says how failures of the child are answered. The zero Policy means the Policy of the
+	// child's group; where no group says anything, the defaults of [Policy].
 	Policy Policy
 
 	// Restart says when the child is started again. It is not inherited.
 	Restart Restart
 
-	// StopTimeout is how long the child may take to finish what it has in hand when it is stopped, before the contexts of
-	// its handlers are cancelled; of a group, all of it. When its siblings bring it down for a restart, it is cancelled at
-	// once and given up after this time; of a group, each of its children after its own. Zero means that of the group; where no group says anything, the default of
-	// whoever runs the tree.
+	// StopTimeout is how long the child may take to finish its batch when it is stopped, before the
+	// contexts of its handlers are cancelled; of a group, all of it together. When a restart of its
+	// siblings takes the child along, its handlers are cancelled at once, and this is how long they
+	// are waited for; of a group, each of its children has its own. Zero means that of the group;
+	// where no group says anything, the default of the program that runs the tree.
 	StopTimeout time.Duration
 }
 
@@ -37,12 +40,14 @@ type Spec struct {
 type Restart int
 
 const (
-	// Transient children are started again after a failure. When they end because they are done, they stay so.
+	// Transient children are started again after a failure. When they end because they are done,
+	// they stay so.
 	Transient Restart = iota
-	// Permanent children are started again also when they end because they are done. That counts against Intensity.
+	// Permanent children are started again also when they end because they are done. That counts
+	// against Intensity.
 	Permanent
-	// Temporary children never are. The first failure that a restart would answer halts them, and so does a restart of their
-	// siblings that takes them along.
+	// Temporary children never are. The first failure that a restart would answer halts them, and
+	// so does a restart of their siblings that takes them along.
 	Temporary
 )
 
@@ -60,8 +65,9 @@ func (r Restart) String() string {
 	}
 }
 
-// Inherit returns s with a zero Policy and a zero StopTimeout taken from the group above. A Policy is inherited whole or
-// not at all, so that Intensity and Period, or Initial and Max, always come from the same hand.
+// Inherit returns s with a zero Policy and a zero StopTimeout taken from the group above. A Policy
+// is inherited whole or not at all, so that Intensity and Period, or Initial and Max, always come
+// from the same hand.
 func (s Spec) Inherit(group Spec) Spec {
 	if s.StopTimeout == 0 {
 		s.StopTimeout = group.StopTimeout
@@ -72,14 +78,15 @@ func (s Spec) Inherit(group Spec) Spec {
 	return s
 }
 
-// WithDefaults returns s with every field that is still zero set to its default. Call it after the last Inherit.
+// WithDefaults returns s with every field that is still zero set to its default. Call it after the
+// last Inherit.
 func (s Spec) WithDefaults() Spec {
 	s.Policy = s.Policy.WithDefaults()
 	return s
 }
 
-// Validate checks the name and the numbers. It reports every violation it finds, joined: a [*NameError] or a
-// [*SettingError] each.
+// Validate checks the name and the numbers. It reports every violation it finds, joined: a
+// [*NameError] or a [*SettingError] each.
 func (s Spec) Validate() error {
 	return errors.Join(s.violations()...)
 }

@@ -20,14 +20,15 @@ const (
 	// ActionHalt ends the child for good. Its Judge never says anything else again.
 	ActionHalt
 
-	// ActionPark sets the event aside; the child goes on. After a panic it is started afresh, since its state cannot be
-	// trusted.
+	// ActionPark parks the event; the child continues. After a panic it is restarted, since its
+	// state cannot be trusted.
 	ActionPark
 
-	// ActionSkip gives up the event; the child goes on, after a panic as with ActionPark.
+	// ActionSkip skips the event; the child continues, after a panic as with ActionPark.
 	ActionSkip
 
-	// ActionEscalate ends the child and hands the failure to the group above it. Final, like ActionHalt.
+	// ActionEscalate ends the child and hands the failure to the group above it. Final, like
+	// ActionHalt.
 	ActionEscalate
 )
 
@@ -53,11 +54,12 @@ func (a Action) String() string {
 
 // A Failure is one thing that went wrong in a child.
 type Failure struct {
-	// Err is the error, or the value of the panic as an error. It is kept, wrapped, in the Reason of the verdict.
+	// Err is the error, or the value of the panic as an error. It is kept, wrapped, in the Reason
+	// of the verdict.
 	Err error
 
-	// Event is the position of the event at which it happened; 0 means that it belongs to no event, as in construction,
-	// loading and acquiring.
+	// Event is the position of the event at which it happened; 0 means that it belongs to no event,
+	// as in construction, loading and acquiring.
 	Event uint64
 
 	// Panic says that the child panicked, so that its state cannot be trusted.
@@ -66,8 +68,9 @@ type Failure struct {
 	// Stack is the stack of a panic, if known. It is found again as the Stack of a [*PanicError].
 	Stack []byte
 
-	// NoAttempt says that it is nobody's fault and goes away by itself, as a full disk does: the step is retried with
-	// backoff for ever and nothing is counted against the event or the child. A panic is always counted.
+	// NoAttempt says that the cause lies outside the event and ends by itself, as a full disk does:
+	// the step is retried with backoff without end and nothing is counted against the event or the
+	// child. A panic is always counted.
 	NoAttempt bool
 }
 
@@ -101,14 +104,27 @@ type Verdict struct {
 	// Delay is how long to wait before a retry or restart.
 	Delay time.Duration
 
-	// Attempt is the number of the failure, from 1, in what it was counted against: the attempts at its event; for a
-	// failure without an event, the failures within the Period; for one that is no attempt, the waits in a row.
+	// Attempt is the number of the failure, from 1, in what it was counted against: the attempts at
+	// its event; for a failure without an event, the failures within the Period; for one that is no
+	// attempt, the waits in a row.
 	Attempt int
 
-	// Reason wraps the error of the failure and tells the event and the count. It is never nil. At ActionHalt and ActionEscalate it is an
-	// [*ExhaustedError], an [*IntensityError], or wraps the error made by [Halt].
+	// Reason wraps the error of the failure and names the event and the count. It is never nil. At
+	// ActionHalt and ActionEscalate it is an [*ExhaustedError], an [*IntensityError], or wraps the
+	// error made by [Halt].
 	Reason error
 }
+
+// Why there is no further try, or what a failure was, for errors.Is. Each is wrapped by the typed
+// error with the evidence, beside the failure itself.
+var (
+	// ErrExhausted: the attempts at an event are used up. See ExhaustedError.
+	ErrExhausted = errors.New("supervision: attempts used up")
+	// ErrIntensity: a child was restarted too often. See IntensityError.
+	ErrIntensity = errors.New("supervision: restarts used up")
+	// ErrPanic: the failure was a panic. See PanicError.
+	ErrPanic = errors.New("supervision: panic")
+)
 
 // An ExhaustedError says that the attempts at an event are used up.
 type ExhaustedError struct {
@@ -121,25 +137,25 @@ func (e *ExhaustedError) Error() string {
 	return fmt.Sprintf("event %d, attempts used up (%d), last error: %v", e.Event, e.Attempts, e.Err)
 }
 
-// Unwrap returns the error of the last attempt.
-func (e *ExhaustedError) Unwrap() error { return e.Err }
+// Unwrap returns [ErrExhausted] and the error of the last attempt.
+func (e *ExhaustedError) Unwrap() []error { return []error{ErrExhausted, e.Err} }
 
 // An IntensityError says that a child would have to be restarted more often than its policy allows.
 type IntensityError struct {
 	Restarts int           // within the Period, before the failure that was one too many
 	Period   time.Duration // of the policy
-	Last     error         // the failure that was one too many
+	Err      error         // the failure that was one too many
 }
 
 func (e *IntensityError) Error() string {
 	if e.Restarts == 0 {
-		return fmt.Sprintf("no restart allowed, error: %v", e.Last)
+		return fmt.Sprintf("no restart allowed, error: %v", e.Err)
 	}
-	return fmt.Sprintf("restarts within %v used up (%d), last error: %v", e.Period, e.Restarts, e.Last)
+	return fmt.Sprintf("restarts within %v used up (%d), last error: %v", e.Period, e.Restarts, e.Err)
 }
 
-// Unwrap returns the last failure.
-func (e *IntensityError) Unwrap() error { return e.Last }
+// Unwrap returns [ErrIntensity] and the last failure.
+func (e *IntensityError) Unwrap() []error { return []error{ErrIntensity, e.Err} }
 
 // A PanicError is a panic as an error. Its text leaves out the stack.
 type PanicError struct {
@@ -149,5 +165,5 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Err) }
 
-// Unwrap returns the value of the panic.
-func (e *PanicError) Unwrap() error { return e.Err }
+// Unwrap returns [ErrPanic] and the value of the panic.
+func (e *PanicError) Unwrap() []error { return []error{ErrPanic, e.Err} }

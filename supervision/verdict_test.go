@@ -1,7 +1,6 @@
 package supervision_test
 
 import (
-	"errors"
 	"io"
 	"testing"
 	"time"
@@ -11,7 +10,7 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-func TestReasonsTellEventCountAndLastError(t *testing.T) {
+func TestReasonsNameEventCountAndLastError(t *testing.T) {
 	for want, f := range map[string]supervision.Failure{
 		"event 42, attempt 1 of 3: no stock":                   errorAt(42),
 		"event 42, attempt 1 of 3: panic: no stock":            panicAt(42),
@@ -55,12 +54,13 @@ func TestActionsHaveNames(t *testing.T) {
 	}
 }
 
-func TestErrorsUnwrapToTheLastError(t *testing.T) {
-	for _, err := range []error{
-		&supervision.ExhaustedError{Event: 1, Attempts: 2, Err: io.EOF},
-		&supervision.IntensityError{Restarts: 1, Period: time.Second, Last: io.EOF},
-		&supervision.PanicError{Err: io.EOF},
+func TestErrorsWrapTheirSentinelAndTheLastError(t *testing.T) {
+	for sentinel, err := range map[error]error{
+		supervision.ErrExhausted: &supervision.ExhaustedError{Event: 1, Attempts: 2, Err: io.EOF},
+		supervision.ErrIntensity: &supervision.IntensityError{Restarts: 1, Period: time.Second, Err: io.EOF},
+		supervision.ErrPanic:     &supervision.PanicError{Err: io.EOF},
 	} {
-		require.Equal(t, io.EOF, errors.Unwrap(err))
+		require.ErrorIs(t, err, io.EOF)
+		require.ErrorIs(t, err, sentinel)
 	}
 }
