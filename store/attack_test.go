@@ -18,7 +18,7 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-func TestCloseTellsThatTheWriterHadFailedWhenNobodyElseWasTold(t *testing.T) {
+func TestCloseReportsAFailedSyncThatNoCommitHasReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := afterAFewCommits(t, SyncInterval)
 		require.NoError(t, r.sleep())
@@ -93,7 +93,7 @@ func TestAPayloadThatLooksLikeABatchDoesNotTurnATornWriteIntoDamage(t *testing.T
 	}
 }
 
-func TestAReaderBesideAWriterTellsOfDamageInsteadOfWaitingForEver(t *testing.T) {
+func TestAReaderBesideAWriterReportsDamageInsteadOfWaitingForever(t *testing.T) {
 	dir := t.TempDir()
 	w, err := Open(dir, Options{})
 	require.NoError(t, err)

@@ -50,7 +50,7 @@ func TestAnAuditEventIsCommittedAndSeenOnlyByARegionThatNamesItsScope(t *testing
 	}
 }
 
-func TestAnAuditEventMovesTheHeadAndWakesWhoWaits(t *testing.T) {
+func TestAnAuditEventMovesTheHeadAndWakesWaiters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := openLog(t, vfs.NewMemory(), Options{})
 		got := waitFor(t.Context(), s, 0)

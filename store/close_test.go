@@ -95,7 +95,7 @@ func TestACleanCloseLeavesNoFileOfASegmentThatWasMadeAhead(t *testing.T) {
 // acceptable says whether err is what a call may get while the store is being closed.
 func acceptable(err error) bool { return err == nil || errors.Is(err, ErrClosed) }
 
-func TestCloseMayComeAtAnyMomentFromAnybody(t *testing.T) {
+func TestCloseMayBeCalledAtAnyMomentByAnyGoroutine(t *testing.T) {
 	for round := range 6 {
 		disk := vfs.NewMemory()
 		s, err := open(disk, logDir, smallSegments(SyncMode(round%3)), false)

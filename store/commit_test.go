@@ -11,7 +11,7 @@ import (
 	"github.com/penstock-io/penstock/store/internal/vfs"
 )
 
-func TestAReceiptSaysWhatBecameOfEachEvent(t *testing.T) {
+func TestAReceiptHoldsIDPositionAndVersionOfEachEvent(t *testing.T) {
 	s := memoryLog(t)
 	put(t, s, "b")
 	r := write(t, s, Batch{Events: eventsOf("a", "b", "a"), Sides: []SideWrite{{Key: "k"}}})
@@ -141,7 +141,7 @@ func TestABatchIsRefusedAsAWhole(t *testing.T) {
 	require.Equal(t, uint64(1), r.Events[0].Version)
 }
 
-func TestAConditionHoldsWhileNoEventOfItsRegionLiesBehindItsPosition(t *testing.T) {
+func TestAConditionHoldsWhileNoEventOfItsRegionIsAfterItsPosition(t *testing.T) {
 	s := openLog(t, vfs.NewMemory(), smallSegments(SyncAlways))
 	first := put(t, s, "stock:lamp").Position()
 	grow(t, s, 3)
@@ -168,7 +168,7 @@ func TestAConditionHoldsWhileNoEventOfItsRegionLiesBehindItsPosition(t *testing.
 	}
 }
 
-func TestOfWritersThatQueueWithTheSameConditionOneWins(t *testing.T) {
+func TestOneOfTheWritersQueuedWithTheSameConditionWins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, gate := gatedLog(t, Options{})
 		leader := async(t.Context(), s, Batch{Events: eventsOf("leader")})
@@ -211,7 +211,7 @@ func race(n int, f func(i int) error) (won int) {
 	return won
 }
 
-func TestOfWritersWithTheSameExpectationOneWins(t *testing.T) {
+func TestOneOfTheWritersWithTheSameExpectationWins(t *testing.T) {
 	s := memoryLog(t)
 	require.Equal(t, 1, race(16, func(int) error {
 		_, err := s.Append(t.Context(), At("a", "test"), Absent, note{})
@@ -273,7 +273,7 @@ func TestSideValuesSurviveSegmentsDeletionsAndReopening(t *testing.T) {
 	}
 }
 
-func TestSidesAreListedByKeyAsTheyWereWhenAskedFor(t *testing.T) {
+func TestSidesListsASnapshotInOrderOfKeys(t *testing.T) {
 	s := memoryLog(t)
 	for _, key := range []string{"b/2", "a", "b/1", "b", "c"} {
 		write(t, s, Batch{Sides: []SideWrite{{Key: key, Value: []byte(key)}}})
@@ -293,7 +293,7 @@ func TestSidesAreListedByKeyAsTheyWereWhenAskedFor(t *testing.T) {
 	require.Equal(t, 2, n)
 }
 
-func TestACallerMayReuseWhatItHandedIn(t *testing.T) {
+func TestACallerMayReuseItsBatchAfterCommit(t *testing.T) {
 	s := memoryLog(t)
 	data, value := []byte(`{"n":1}`), []byte("value")
 	headers := map[string]string{"h": "v"}
@@ -316,7 +316,7 @@ func TestACallerMayReuseWhatItHandedIn(t *testing.T) {
 	}
 }
 
-func TestACommitThatNobodyWaitsForKeepsItsConditions(t *testing.T) {
+func TestAnAbandonedCommitKeepsItsConditions(t *testing.T) {
 	o := newRequest()
 	conditions := []Condition{{Region: Region{Kinds: []string{"kind"}}, After: 7}}
 	require.NoError(t, o.encode(&Batch{Events: eventsOf("a"), Conditions: conditions}))

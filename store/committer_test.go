@@ -181,7 +181,7 @@ func TestAContextThatEndedBeforehandWritesNothing(t *testing.T) {
 	})
 }
 
-func TestTheLeaderWaitsForItsOwnWriteWhateverBecomesOfItsContext(t *testing.T) {
+func TestALeaderWaitsForItsOwnWriteEvenAfterItsContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, gate := gatedLog(t, Options{})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -196,7 +196,7 @@ func TestTheLeaderWaitsForItsOwnWriteWhateverBecomesOfItsContext(t *testing.T) {
 	})
 }
 
-func TestALeaderGoesOnWhenNobodyWaitsForWhatIsQueued(t *testing.T) {
+func TestALeaderCommitsWhatIsQueuedWhenAllItsOwnersHaveLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, gate := gatedLog(t, Options{})
 		leader := async(t.Context(), s, Batch{Events: eventsOf("leader")})
@@ -219,7 +219,7 @@ func TestALeaderGoesOnWhenNobodyWaitsForWhatIsQueued(t *testing.T) {
 	})
 }
 
-func TestTheRolePassesByThoseWhoLeft(t *testing.T) {
+func TestTheRoleIsNotHandedToAnAbandonedCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, gate := gatedLog(t, Options{})
 		leader := async(t.Context(), s, Batch{Events: eventsOf("leader")})
@@ -245,7 +245,7 @@ func TestTheRolePassesByThoseWhoLeft(t *testing.T) {
 	})
 }
 
-func TestManyWritersSomeOfWhomLeaveLoseAndDoubleNothing(t *testing.T) {
+func TestManyWritersSomeOfWhichCancelNeitherLoseNorDuplicateCommits(t *testing.T) {
 	const writers, commits = 64, 40
 	s := openLog(t, newSyncGate(), smallSegments(SyncAlways))
 	acknowledged := make([][]Receipt, writers)

@@ -106,7 +106,7 @@ func TestAFailedStatusWriteHarmsNothing(t *testing.T) {
 	requireReopened(t, r, "status")
 }
 
-func TestAFullDiskRefusesTheNextSegmentWritesNothingAndReadsGoOn(t *testing.T) {
+func TestAFullDiskRefusesTheNextSegmentAndReadsContinue(t *testing.T) {
 	for _, mode := range []SyncMode{SyncAlways, SyncNever} {
 		r := afterAFewCommits(t, mode)
 		r.disk.SetCapacity(minSegmentBytes + beaconSize + 1000) // what there is, and a bit

@@ -43,7 +43,7 @@ func requireGolden(t *testing.T, s *Store) {
 	require.Equal(t, "-", sideText(s, "gone"))
 }
 
-func TestADirectoryOfVersionOneOpensAndGoesOn(t *testing.T) {
+func TestADirectoryOfVersionOneOpensAndAcceptsCommits(t *testing.T) {
 	dir := goldenDir(t)
 	r := diskLog(t, dir, Options{ReadOnly: true})
 	requireGolden(t, r)

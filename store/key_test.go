@@ -87,7 +87,7 @@ func TestAKeyUsedBeforeWithOtherContentIsAConflict(t *testing.T) {
 	}
 }
 
-func TestOfConcurrentCommitsWithOneKeyOneWinsAndTheOthersGetItsReceipt(t *testing.T) {
+func TestOneOfConcurrentCommitsWithOneKeyWinsAndTheOthersGetItsReceipt(t *testing.T) {
 	s := memoryLog(t)
 	receipts := make([]Receipt, 32)
 	race(len(receipts), func(i int) (err error) {
@@ -109,7 +109,7 @@ func TestOfConcurrentCommitsWithOneKeyOneWinsAndTheOthersGetItsReceipt(t *testin
 	require.Equal(t, Position(1), s.Head())
 }
 
-func TestKeysAreOfTheWholeStoreAndTellApartByEveryByte(t *testing.T) {
+func TestIdempotencyKeysAreStoreWideAndComparedByEveryByte(t *testing.T) {
 	s := memoryLog(t)
 	for _, key := range []string{"a", "b", "ab", "A", "a ", "ä"} {
 		require.False(t, write(t, s, Batch{IdempotencyKey: key, Events: eventsOf("x")}).Duplicate, key)

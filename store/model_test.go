@@ -364,7 +364,7 @@ func (m *machine) Check(t *rapid.T) {
 	}
 }
 
-func TestAnyHistoryMeansWhatAPlainLogMeans(t *testing.T) {
+func TestAStoreAgreesWithAPlainLogOverAnySequenceOfCalls(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &machine{disk: vfs.NewMemory(), model: plainLog{
 			versions: map[string]uint64{}, sides: map[string]SideValue{}, keys: map[string]plainKey{},

@@ -62,7 +62,7 @@ func TestAReaderIsNoOwner(t *testing.T) {
 	require.NoError(t, diskLog(t, dir, Options{}).Close(), "nothing is locked")
 }
 
-func TestAnOwnerThatWasKilledLeavesItsNameAndNoHarm(t *testing.T) {
+func TestAStaleOwnerFileIsHarmless(t *testing.T) {
 	dir := t.TempDir()
 	killed, _ := start(t, "writer", dir)
 	killed.ask("append 1")
@@ -77,7 +77,7 @@ func TestAnOwnerThatWasKilledLeavesItsNameAndNoHarm(t *testing.T) {
 	requireNoOwner(t, dir)
 }
 
-func TestWhatIsNoOwnerIsAnUnknownOne(t *testing.T) {
+func TestAnUnreadableOwnerFileIsAnUnknownOwner(t *testing.T) {
 	dir := t.TempDir()
 	diskLog(t, dir, Options{})
 	name := filepath.Join(dir, ownerName)
@@ -96,7 +96,7 @@ func TestWhatIsNoOwnerIsAnUnknownOne(t *testing.T) {
 	require.Zero(t, requireLocked(t, dir))
 }
 
-func TestNoErrorWithTheNameOfTheOwnerKeepsAStoreFromOpening(t *testing.T) {
+func TestNoErrorWithTheOwnerFileKeepsAStoreFromOpening(t *testing.T) {
 	written := vfs.NewMemory()
 	s := openLog(t, written, Options{})
 	put(t, s, "a")
@@ -124,7 +124,7 @@ func TestNoErrorWithTheNameOfTheOwnerKeepsAStoreFromOpening(t *testing.T) {
 	}
 }
 
-func TestAStoreThatMustExistIsNotMade(t *testing.T) {
+func TestAStoreThatMustExistIsNotCreated(t *testing.T) {
 	top := t.TempDir()
 	empty, locked, alien := filepath.Join(top, "empty"), filepath.Join(top, "locked"), filepath.Join(top, "alien")
 	for _, dir := range []string{empty, locked, alien} {

@@ -118,7 +118,7 @@ func TestReadingMayNestAndEndEarly(t *testing.T) {
 	require.Len(t, all(t, s, Region{}), int(s.Head()))
 }
 
-func TestAStartIsAPositionTheHeadOrATime(t *testing.T) {
+func TestAReadStartsAtAPositionTheHeadOrATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := openLog(t, vfs.NewMemory(), smallSegments(SyncAlways))
 		resolve := func(from From) Position {

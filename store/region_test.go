@@ -20,7 +20,7 @@ func drawAnyRegion(t *rapid.T) Region {
 	}
 }
 
-func TestAnIdentityGivesItsRegionBack(t *testing.T) {
+func TestARegionIsRestoredFromItsIdentity(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := drawAnyRegion(t)
 		got, ok := RegionOf(r.Identity())
@@ -89,7 +89,7 @@ func TestARegionIsDescribedWithAllItsTerms(t *testing.T) {
 	}
 }
 
-func TestAStoreOnDiskWantsADirectory(t *testing.T) {
+func TestAStoreOnDiskNeedsADirectory(t *testing.T) {
 	for _, o := range []Options{{}, {ReadOnly: true}} {
 		_, err := Open("", o)
 		require.Equal(t, &InvalidError{Field: "directory", Rule: "must not be empty"}, err)

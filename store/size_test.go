@@ -79,7 +79,7 @@ func TestTheBytesBetweenTwoEventsAreThoseOnDiskWithWhatLiesBetween(t *testing.T)
 	}
 }
 
-func TestSideValuesBehindTheLastEventAreNoBytesToRead(t *testing.T) {
+func TestSideValuesAfterTheLastEventAreNoBytesToRead(t *testing.T) {
 	s := memoryLog(t)
 	put(t, s, "a")
 	before, err := s.Bytes(t.Context(), 0, 0)

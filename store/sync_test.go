@@ -148,7 +148,7 @@ func TestSyncNeverSyncsAtSegmentChangesAndAtClose(t *testing.T) {
 	})
 }
 
-func TestALossInAWeakModeStartsANewIncarnationThatStaysNew(t *testing.T) {
+func TestTheIncarnationThatALossBeginsOutlastsReopening(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := newSyncGate()
 		s := openLog(t, gate, smallSegments(SyncNever))

@@ -144,7 +144,7 @@ func TestAReadOnlyStoreKnowsTheVersionAsOfItsHead(t *testing.T) {
 	}
 }
 
-func TestAReadOnlyStoreKeepsToItsHeadWhenNobodyVouchesForWhatItRead(t *testing.T) {
+func TestAReadOnlyStoreShowsNothingThatItsWriterDoesNotVouchFor(t *testing.T) {
 	disk := vfs.NewMemory()
 	s := openLog(t, disk, Options{})
 	put(t, s, "a")

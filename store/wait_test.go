@@ -67,7 +67,7 @@ func TestEveryWaiterWakesWhenTheHeadPassesItsPosition(t *testing.T) {
 	})
 }
 
-func TestCommitsWithoutEventsWakeNobody(t *testing.T) {
+func TestCommitsWithoutEventsWakeNoWaiter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := openLog(t, vfs.NewMemory(), Options{})
 		s.announcer.wait()

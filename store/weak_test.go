@@ -99,7 +99,7 @@ func (e ending) disk(t *testing.T, r *crashRun) *vfs.Memory {
 	}
 }
 
-func TestANewIncarnationBeginsWhenAcknowledgedEventsMayBeLostAndNotElse(t *testing.T) {
+func TestANewIncarnationBeginsOnlyWhenAcknowledgedEventsMayBeLost(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		mode    SyncMode

@@ -44,7 +44,7 @@ func golden() model {
 	}
 }
 
-func TestVersionOneBlobsAreWrittenAndReadAsEver(t *testing.T) {
+func TestVersionOneBlobsAreWrittenAndReadByteForByte(t *testing.T) {
 	wantIndex, err := os.ReadFile("testdata/v1.index")
 	require.NoError(t, err)
 	wantSides, err := os.ReadFile("testdata/v1.sides")
@@ -69,7 +69,7 @@ func TestVersionOneBlobsAreWrittenAndReadAsEver(t *testing.T) {
 // These two have the same FNV-1a 64 hash from the standard offset basis.
 const collider1, collider2 = "8yn0iYCKYHlIj4-BwPqk", "GReLUrM4wMqfg9yzV3KQ"
 
-func TestTextsWithTheSameHashAreToldApartByAnotherSalt(t *testing.T) {
+func TestTextsWithTheSameHashAreSeparatedByAnotherSalt(t *testing.T) {
 	require.Equal(t, hash(0, fieldEntity, collider1), hash(0, fieldEntity, collider2))
 	m := model{
 		events:  []Terms{{collider1, "s", collider2}, {collider2, "s", collider1}, {"x", "s", "k"}},

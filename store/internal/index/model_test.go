@@ -177,7 +177,7 @@ func checkPoints(t *rapid.T, m model, x Index) {
 	require.False(t, ok)
 }
 
-func TestTheLastSettledEventPrecedesTheGroupInHand(t *testing.T) {
+func TestTheLastPublishedEventPrecedesTheGroupBeingAdded(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m, a := model{}, NewActive()
 		names := []string{"a", "a:b", "b"}

@@ -77,7 +77,7 @@ func TestAReadBeyondTheEndIsShortWithEOF(t *testing.T) {
 	})
 }
 
-func TestAllocateGivesZerosToWriteInto(t *testing.T) {
+func TestAllocateMakesZerosToWriteInto(t *testing.T) {
 	onEach(t, func(t *testing.T, fsys FS, dir string) {
 		const size = 1<<20 + 4096
 		f := mustCreate(t, fsys, in(dir, "a"))
@@ -205,7 +205,7 @@ func TestRemoveTakesTheNameAway(t *testing.T) {
 	})
 }
 
-func TestListGivesSortedFilesWithoutDirectories(t *testing.T) {
+func TestListReturnsSortedFilesWithoutDirectories(t *testing.T) {
 	onEach(t, func(t *testing.T, fsys FS, dir string) {
 		require.NoError(t, fsys.MkdirAll(in(dir, "bb")))
 		for _, name := range []string{"c", "a", "b"} {

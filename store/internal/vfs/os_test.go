@@ -34,7 +34,7 @@ func TestALockExcludesAnotherProcessAndEndsWithItsDeath(t *testing.T) {
 	require.NoError(t, l.Close())
 }
 
-func TestLockOutlastsTheGlanceOfSomebodyWhoAsksLocked(t *testing.T) {
+func TestLockWaitsOutACallOfLocked(t *testing.T) {
 	name := in(t.TempDir(), "LOCK")
 	synctest.Test(t, func(t *testing.T) {
 		glance := flock.New(name)
@@ -51,7 +51,7 @@ func TestLockOutlastsTheGlanceOfSomebodyWhoAsksLocked(t *testing.T) {
 	})
 }
 
-func TestLockGivesUpAfterItsPatience(t *testing.T) {
+func TestLockFailsAfterItsPatience(t *testing.T) {
 	name := in(t.TempDir(), "LOCK")
 	synctest.Test(t, func(t *testing.T) {
 		holder, err := OS().Lock(name)

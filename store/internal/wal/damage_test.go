@@ -105,7 +105,7 @@ func walk(data []byte) (n int, end int64) {
 	}
 }
 
-func TestAWalkEndsAtTheFirstBadBatchAndTheMarksBehindItTellDamageFromATornWrite(t *testing.T) {
+func TestAWalkEndsAtTheFirstBadBatchAndLaterMarksTellDamageFromATornWrite(t *testing.T) {
 	const n = 6
 	data, offsets := log(n)
 	got, end := walk(data)

@@ -54,7 +54,7 @@ func emitterLog() *goldenLog {
 	})
 }
 
-func TestVersionOneWithExtensionsIsWrittenAsEver(t *testing.T) {
+func TestVersionOneWithExtensionsIsWrittenByteForByte(t *testing.T) {
 	sealed, open := emitterLog().files(4)
 	requireGoldenFiles(t, map[string][]byte{emittersFile: sealed, unknownTagFile: open})
 }

@@ -216,7 +216,7 @@ func requireGoldenFiles(t *testing.T, files map[string][]byte) {
 	}
 }
 
-func TestVersionOneIsWrittenAsEver(t *testing.T) {
+func TestVersionOneIsWrittenByteForByte(t *testing.T) {
 	sealed, open := newGoldenLog(goldenEvents(), goldenCommits).files(goldenSealedBatches)
 	requireGoldenFiles(t, map[string][]byte{sealedFile: sealed, openFile: open})
 }

@@ -44,7 +44,7 @@ func TestAnEventIsReadAsItWasWritten(t *testing.T) {
 	})
 }
 
-func TestUnknownExtensionsAreHandedOn(t *testing.T) {
+func TestUnknownExtensionsAreKept(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d, s := drawDraft(t), drawStamp(t)
 		extensions := blob(t, "extensions")
