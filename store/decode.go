@@ -8,7 +8,8 @@ import (
 )
 
 // decoder turns records into events and remembers the strings in them, so that a million events of
-// one entity share one string. It serves one goroutine at a time.
+// one entity share one string. It serves one goroutine at a time, so it needs no lock; sharing the
+// strings between readers is left to the pool.
 type decoder struct {
 	names    map[string]*names
 	last     *names
@@ -100,6 +101,7 @@ func (d *decoder) lookup(w *wal.Event) *names {
 	return n
 }
 
+// fits compares the lengths only, which is cheap and almost always decides.
 func (n *names) fits(w *wal.Event) bool {
 	return len(n.envelope) == len(w.Envelope) && len(n.terms.Entity) == w.EntityLen &&
 		len(n.terms.Scope) == w.ScopeLen && len(n.terms.Kind) == w.KindLen

@@ -42,11 +42,13 @@ func (s *Store) ReadPage(ctx context.Context, r Region, after, upTo Position, li
 	return s.readPage(r, after, upTo, limit)
 }
 
+// readPage is ReadPage with checked arguments. It makes room for what the page may hold, but for no
+// more than a page of Read: limit may be huge.
 func (s *Store) readPage(r Region, after, upTo Position, limit int) (Page, error) {
 	d := s.decoders.get()
 	defer s.decoders.put(d)
-	waiting := min(uint64(limit), uint64(upTo-after), readPageEvents)
-	events, scanned, err := s.fill(d, make([]Event, 0, waiting), r, after, upTo, limit)
+	room := min(uint64(limit), uint64(upTo-after), readPageEvents)
+	events, scanned, err := s.fill(d, make([]Event, 0, room), r, after, upTo, limit)
 	if err != nil {
 		return Page{}, s.readError(err)
 	}
@@ -124,7 +126,9 @@ type readSpan struct {
 	start, end int64
 }
 
-// planSpan takes as many of the ordinals as lie close together.
+// planSpan takes as many of the ordinals as lie close together. Reading over a small gap is cheaper
+// than another call to the system; but all that is read stays in memory as long as one of its
+// events, so a gap that is larger ends the span, and a span is not much longer than spanBytes.
 func planSpan(g *segment, ords []uint32, extents []index.Extent) readSpan {
 	readable := g.end.Load()
 	endOf := func(x index.Extent) int64 {
@@ -147,9 +151,9 @@ func planSpan(g *segment, ords []uint32, extents []index.Extent) readSpan {
 	return r
 }
 
-// read appends the events of the run that f admits, up to the first that cannot be read, and says
-// how many of the run it looked at. The slices of the events point into one fresh buffer, which
-// lives as long as any of them.
+// read appends the events of the span that f admits, up to the first that cannot be read, and
+// returns how many of the span it looked at. The slices of the events point into one fresh buffer,
+// which lives as long as any of them.
 func (r *readSpan) read(d *decoder, dst []Event, f *filter) (events []Event, looked int, err error) {
 	buf, err := r.segment.bytes(r.start, r.end)
 	if err != nil {
@@ -158,7 +162,7 @@ func (r *readSpan) read(d *decoder, dst []Event, f *filter) (events []Event, loo
 	for i, ord := range r.ords {
 		offset := int64(r.extents[i].Start)
 		rec, n, err := wal.ParseRecord(buf[offset-r.start:])
-		if err != nil && n > int(r.end-offset) { // longer than what was read, so the last of the run
+		if err != nil && n > int(r.end-offset) { // longer than what was read, so the last of the span
 			if rec, err = r.segment.record(offset); err != nil {
 				return dst, i, err
 			}
@@ -188,6 +192,8 @@ type filter struct {
 	any    bool // the query has no term
 }
 
+// newFilter copies nothing: the region's kinds must not change while the filter is used, which is
+// no longer than the call that was given the region.
 func newFilter(r Region) *filter {
 	q := r.query()
 	return &filter{region: r, query: q, any: q.Entity == "" && q.Scope == "" && q.Category == "" && len(q.Kinds) == 0}

@@ -9,7 +9,9 @@ import (
 )
 
 // Read iterates over the events of r from a start up to the head as it was when the iteration
-// began. An error is the last thing it yields.
+// began. An error is the last thing it yields: a bad region's, ctx's, [ErrClosed], or
+// [CorruptError] for damage, after all events that are good before it. It may be left early and
+// nested.
 func (s *Store) Read(ctx context.Context, r Region, from From) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		if err := s.read(ctx, r, from, yield); err != nil {
@@ -18,6 +20,8 @@ func (s *Store) Read(ctx context.Context, r Region, from From) iter.Seq2[Event, 
 	}
 }
 
+// read fetches page by page into the memory of one decoder. That is safe although the caller keeps
+// events: it gets copies, and what their slices point into is not reused.
 func (s *Store) read(ctx context.Context, r Region, from From, yield func(Event, error) bool) error {
 	if err := r.Validate(); err != nil {
 		return err
@@ -63,7 +67,9 @@ func (s *Store) Resolve(ctx context.Context, from From) (Position, error) {
 	return from.after, nil
 }
 
-// readable reports why nothing can be read.
+// readable returns why nothing can be read: the store is closed, ctx has ended, or a read-only
+// store has met damage that it cannot get past. A writer that is poisoned is no reason: what was
+// published before stays readable.
 func (s *Store) readable(ctx context.Context) error {
 	if s.closed.Load() {
 		return ErrClosed

@@ -40,6 +40,9 @@ type request struct {
 	abandoned bool // the owner stopped waiting
 }
 
+// requestEvent is what the committer needs to know of an event beside its record. The content
+// digest is made by the caller's goroutine because hashing is the dearest part of a commit: the
+// committer hashes only the hundred bytes or so that depend on the place in the log.
 type requestEvent struct {
 	terms   index.Terms
 	expect  Expect
@@ -47,6 +50,8 @@ type requestEvent struct {
 	content [32]byte
 }
 
+// requestSide keeps the value beside its record: it goes into the table of present side values,
+// which must not keep the records of a whole batch in memory for it.
 type requestSide struct {
 	write SideWrite
 	size  int
@@ -80,7 +85,12 @@ func (p *requestPool) put(req *request) {
 // flushes reports whether the request commits nothing and only waits for a sync.
 func (req *request) flushes() bool { return len(req.events) == 0 && len(req.sides) == 0 }
 
-// encode checks and encodes b; it is the only place where a caller's input becomes bytes.
+// encode checks and encodes b; it is the only place where a caller's input becomes bytes, and what
+// it keeps is a copy: the caller may change b as soon as Commit returns, also when the request is
+// still queued then.
+//
+// The size is checked after each event, so that a batch that is too large is refused before all of
+// it was copied.
 func (req *request) encode(b *Batch) error {
 	if err := checkBatch(b); err != nil {
 		return err
@@ -128,6 +138,9 @@ func cloneConditions(conditions []Condition) []Condition {
 	return conditions
 }
 
+// addEvent appends the record of an event, with room for what the committer stamps. The emitter
+// comes after the digest, which does not cover it: a retry by another run of a worker has the same
+// content.
 func (req *request) addEvent(p *Proposal) (content [32]byte, err error) {
 	d, err := encodeProposal(p)
 	if err != nil {
@@ -209,6 +222,8 @@ func (p Proposal) Encode() (Proposal, error) {
 	return p, nil
 }
 
+// encodeHeaders sorts by name, so that the same headers are the same bytes and a retry under the
+// same idempotency key has the same content.
 func encodeHeaders(headers map[string]string) ([]byte, error) {
 	if len(headers) == 0 {
 		return nil, nil

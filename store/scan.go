@@ -8,7 +8,12 @@ import (
 )
 
 // scan walks over the batches of one segment and collects what an index and a writer need to know
-// of them.
+// of them. It is the one way in which bytes of a log become state, for recovery, for a follower and
+// for rebuilding an index alike, so that they cannot disagree about what a log holds.
+//
+// It belongs to one goroutine at a time. What it collects may be ahead of what is visible: active
+// is shared with readers, who look below the head only, while entities and sides are handed over
+// when the scan's owner publishes them.
 type scan struct {
 	segment     *segment
 	next        wal.Expected

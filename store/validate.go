@@ -5,6 +5,11 @@ import (
 	"unicode/utf8"
 )
 
+// The rules for what callers hand in, except those of a region (Region.Validate) and of options
+// (Options.withDefaults). They are applied on the caller's goroutine before anything is queued: a
+// batch that breaks one costs the committer nothing, and the committer has nothing to check again.
+// What a rule admits, the format can hold: each limit is below the width of its field in a record.
+
 // checkBatch checks what does not need encoding.
 func checkBatch(b *Batch) error {
 	if len(b.Events) == 0 && len(b.Sides) == 0 {
@@ -55,7 +60,7 @@ func checkSides(sides []SideWrite) error {
 	return nil
 }
 
-// checkCoordinate lets a proposal into the reserved scope only at the entity that [Audit] gave it.
+// checkCoordinate lets a proposal into the reserved scope only at the entity that [Audit] set.
 func checkCoordinate(p *Proposal) error {
 	if err := checkText("entity", p.At.Entity, MaxEntityBytes); err != nil {
 		return err
@@ -84,6 +89,7 @@ func checkKind(p *Proposal, kind string) error {
 }
 
 // checkText applies the rules for names: not empty, within the limit, UTF-8, no control characters.
+// The length is checked before the content, so that an error does not carry megabytes of value.
 func checkText(field, s string, limit int) error {
 	switch {
 	case s == "":

@@ -12,13 +12,13 @@ type Active struct {
 	// mu guards the maps and the headers of the slices. Bytes after a header
 	// are only ever appended to, so a header copied under mu stays valid and is
 	// read without it.
-	mu       sync.RWMutex
-	offsets  u32s
-	settled  uint32 // the events before it are visible
-	lists    [listFields]map[string]*list
-	entities map[string]*entity
-	keys     map[string]uint32
-	sides    map[string]uint32
+	mu        sync.RWMutex
+	offsets   u32s
+	published uint32 // the events before it are visible
+	lists     [listFields]map[string]*list
+	entities  map[string]*entity
+	keys      map[string]uint32
+	sides     map[string]uint32
 }
 
 // A list holds the ordinals of one term.
@@ -29,9 +29,9 @@ type list struct {
 
 // An entity is known exactly, beside the namespace that it also is.
 type entity struct {
-	last  uint32
-	seen  uint32 // one more than the last that was settled when last was added, 0 for none
-	lists *list
+	last    uint32
+	visible uint32 // one more than the last that was published when last was added, 0 for none
+	lists   *list
 }
 
 // NewActive returns an index without events.
@@ -58,8 +58,8 @@ func (a *Active) Add(offset uint32, t Terms) {
 	a.offsets = a.offsets.append(offset)
 
 	e, known := a.entity(t.Entity)
-	if known && e.last < a.settled {
-		e.seen = e.last + 1
+	if known && e.last < a.published {
+		e.visible = e.last + 1
 	}
 	e.last = ord
 	e.lists.add(ord)
@@ -73,7 +73,7 @@ func (a *Active) Add(offset uint32, t Terms) {
 func (a *Active) PublishUpTo(n uint32) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.settled = n
+	a.published = n
 }
 
 // AddKey records where the record of an idempotency key lies. A key occurs once
@@ -147,10 +147,10 @@ func (a *Active) LastPublished(entity string) (ord uint32, ok bool) {
 	switch {
 	case !ok:
 		return 0, false
-	case e.last < a.settled:
+	case e.last < a.published:
 		return e.last, true
 	default:
-		return e.seen - 1, e.seen > 0
+		return e.visible - 1, e.visible > 0
 	}
 }
 
