@@ -15,23 +15,9 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// The file STATUS is the writer's beacon for readers in other processes. It is 96 bytes that the
-// writer overwrites after each group of commits and never syncs, so that it costs a commit next to
-// nothing. All numbers are little-endian.
-//
-//	 0   8  magic "PENSTAT1"
-//	 8   4  CRC-32C of the bytes from 12 on
-//	12   4  zero
-//	16  16  store id
-//	32  16  boot id of the machine, zero where the system has none
-//	48   4  incarnation of the log
-//	52   4  writer epoch
-//	56   4  active segment
-//	60   4  zero
-//	64   8  offset in the active segment up to which it is visible
-//	72   8  head
-//	80   8  sequence of the next commit
-//	88   8  zero
+// The file STATUS is the writer's beacon for readers in other processes; the package comment draws
+// it. The writer overwrites it after each group of commits and never syncs it, so that it costs a
+// commit next to nothing.
 //
 // Readers trust it only while the writer's lock is held and the checksum is right; one that was
 // read while it was overwritten fails the checksum and is read again. After a crash it can only

@@ -60,8 +60,24 @@
 //	                 the other modes
 //	0000000003.seg   made ahead while the active one is more than half full; removed by Close
 //
-// Formats, byte for byte: the segments in internal/wal, the index and side values at their ends in
-// internal/index, STATUS in beacon.go, OWNER in owner.go.
+// The format of segments is drawn in package store/internal/wal, that of the index and the side
+// values at their ends in store/internal/index. OWNER is a JSON object {"pid", "program",
+// "started"}; readers ignore other members. STATUS, the writer's beacon, is 96 bytes, its numbers
+// little-endian:
+//
+//	 0   8  magic "PENSTAT1"
+//	 8   4  CRC-32C of the bytes from 12 on
+//	12   4  zero
+//	16  16  store id
+//	32  16  boot id of the machine, zero where the system has none
+//	48   4  incarnation of the log
+//	52   4  writer epoch
+//	56   4  active segment
+//	60   4  zero
+//	64   8  offset in the active segment up to which it is visible
+//	72   8  head
+//	80   8  sequence of the next commit
+//	88   8  zero
 //
 // # After a crash
 //

@@ -5,6 +5,10 @@ import (
 	"fmt"
 )
 
+// What a caller may want to react to is a sentinel, for errors.Is. Where there is evidence, a typed
+// error carries it, for errors.As, and is its sentinel at the same time: a caller that needs no
+// evidence need not know the type.
+
 // States of a store or a call, for errors.Is.
 var (
 	// ErrClosed: the store was closed.
