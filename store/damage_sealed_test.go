@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/penstock-io/penstock/store/internal/vfs"
 	"github.com/penstock-io/penstock/store/internal/wal"
-	"github.com/stretchr/testify/require"
 )
 
 func TestDamageInsideASealedSegmentIsTheErrorOfTheReadThatMeetsIt(t *testing.T) {

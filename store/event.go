@@ -101,7 +101,7 @@ func (e Event) Hash() [32]byte {
 }
 
 // headers are the encoded ones.
-func (e *Event) headers() []byte {
+func (e Event) headers() []byte {
 	if len(e.record) == 0 {
 		return nil
 	}

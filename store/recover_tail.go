@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/penstock-io/penstock/store/internal/vfs"
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
@@ -138,7 +139,7 @@ func (r *recovery) rewriteTail() error {
 		return err
 	}
 	if r.tail.flags&wal.FlagClosed == 0 {
-		if err := fillZeros(file, end, r.tailSize); err != nil {
+		if err := vfs.WriteZeros(file, end, r.tailSize); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 
 	"github.com/google/uuid"
+
 	"github.com/penstock-io/penstock/store/internal/index"
 	"github.com/penstock-io/penstock/store/internal/vfs"
 	"github.com/penstock-io/penstock/store/internal/wal"
@@ -39,9 +40,6 @@ type preallocated struct {
 	capacity int64
 	err      error
 }
-
-// zeroChunk is written at a time when a segment is filled.
-const zeroChunk = 1 << 20
 
 // reserve makes sure that records of the given size fit into the active segment as one batch, and
 // rolls over to the next segment when they do not. After an error nothing has changed, unless the
@@ -205,7 +203,7 @@ func (s *Store) preallocateSegment(number uint32, capacity int64) preallocated {
 		return preallocated{err: err}
 	}
 	if s.options.Sync == SyncAlways {
-		err = fillZeros(file, 0, capacity)
+		err = vfs.WriteZeros(file, 0, capacity)
 	} else {
 		err = file.Allocate(capacity)
 	}
@@ -221,18 +219,6 @@ func (s *Store) preallocateSegment(number uint32, capacity int64) preallocated {
 		return preallocated{err: err}
 	}
 	return preallocated{file: file, capacity: capacity}
-}
-
-func fillZeros(file vfs.File, from, to int64) error {
-	zeros := make([]byte, min(zeroChunk, max(to-from, 0)))
-	for from < to {
-		n := min(to-from, zeroChunk)
-		if _, err := file.WriteAt(zeros[:n], from); err != nil {
-			return err
-		}
-		from += n
-	}
-	return nil
 }
 
 // seal ends a segment's file with its footer. Nothing depends on it: a footer that is missing or

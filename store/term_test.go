@@ -72,8 +72,12 @@ func TestTheTermsOfAnEventAreItsLevelsItsScopeItsKindAndItsCategoryEachOnce(t *t
 	e := Event{Coordinate: At("a:b:c", "s"), Kind: "x.y"}
 	require.Equal(t, []Term{
 		{},
-		{termScope, "s"}, {termKind, "x.y"}, {termCategory, "x"},
-		{termEntity, "a"}, {termEntity, "a:b"}, {termEntity, "a:b:c"},
+		{termScope, "s"},
+		{termKind, "x.y"},
+		{termCategory, "x"},
+		{termEntity, "a"},
+		{termEntity, "a:b"},
+		{termEntity, "a:b:c"},
 	}, slices.Collect(e.Terms()))
 	for range e.Terms() {
 		break // ending early is allowed

@@ -24,7 +24,7 @@ func allocate(f *os.File, size int64) error {
 	case err != nil:
 		failed = fs.ErrClosed // the only reason for which Control does not run
 	case errors.Is(failed, unix.EOPNOTSUPP), errors.Is(failed, unix.ENOSYS):
-		return writeZeros(f, size)
+		return WriteZeros(f, 0, size)
 	case failed == nil:
 		return nil
 	}

@@ -4,4 +4,4 @@ package vfs
 
 import "os"
 
-func allocate(f *os.File, size int64) error { return writeZeros(f, size) }
+func allocate(f *os.File, size int64) error { return WriteZeros(f, 0, size) }

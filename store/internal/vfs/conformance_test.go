@@ -99,7 +99,7 @@ func TestAllZerosAreWrittenWhereTheSystemCannotAllocate(t *testing.T) {
 	f, err := os.Create(filepath.Join(t.TempDir(), "a"))
 	require.NoError(t, err)
 	defer f.Close()
-	require.NoError(t, writeZeros(f, 1<<20+1))
+	require.NoError(t, WriteZeros(f, 0, 1<<20+1))
 	b, err := os.ReadFile(f.Name())
 	require.NoError(t, err)
 	require.Equal(t, make([]byte, 1<<20+1), b)

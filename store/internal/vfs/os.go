@@ -185,15 +185,3 @@ func (f diskFile) Size() (int64, error) {
 }
 
 func (f diskFile) Allocate(size int64) error { return allocate(f.File, size) }
-
-// writeZeros allocates by writing.
-func writeZeros(f *os.File, size int64) error {
-	const chunk = 1 << 20
-	zeros := make([]byte, min(size, chunk))
-	for at := int64(0); at < size; at += chunk {
-		if _, err := f.WriteAt(zeros[:min(size-at, chunk)], at); err != nil {
-			return err
-		}
-	}
-	return nil
-}

@@ -3,6 +3,7 @@ package wal_test
 import (
 	"bytes"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -99,10 +100,10 @@ func TestExtensionsThatMakeNoSenseNameNoEmitter(t *testing.T) {
 	for name, section := range map[string][]byte{
 		"no room for an id":         wal.AppendExtension(nil, 1, id[:7]),
 		"no epoch":                  wal.AppendExtension(nil, 1, id),
-		"no attempt":                wal.AppendExtension(nil, 1, append(id, 1)),
-		"an epoch without an end":   wal.AppendExtension(nil, 1, append(id, endless...)),
-		"an attempt without an end": wal.AppendExtension(nil, 1, append(append(id, 1), endless...)),
-		"an attempt above 32 bits":  wal.AppendExtension(nil, 1, append(id, 1, 0x80, 0x80, 0x80, 0x80, 0x10)),
+		"no attempt":                wal.AppendExtension(nil, 1, slices.Concat(id, []byte{1})),
+		"an epoch without an end":   wal.AppendExtension(nil, 1, slices.Concat(id, endless)),
+		"an attempt without an end": wal.AppendExtension(nil, 1, slices.Concat(id, []byte{1}, endless)),
+		"an attempt above 32 bits":  wal.AppendExtension(nil, 1, slices.Concat(id, []byte{1, 0x80, 0x80, 0x80, 0x80, 0x10})),
 		"a tag without an end":      endless,
 		"a length beyond the end":   {2, 0xff, 0xff, 0xff, 0xff, 0x0f},
 		"the first one counts":      append(wal.AppendExtension(nil, 1, nil), whole...),
@@ -114,7 +115,7 @@ func TestExtensionsThatMakeNoSenseNameNoEmitter(t *testing.T) {
 		require.NoError(t, wal.ParseEvent(rec, &e), "the event is readable: %s", name)
 		require.Equal(t, section, e.Extensions)
 	}
-	got, ok := wal.ParseEmitter(wal.AppendExtension(nil, 1, append(id, 5, 6, 'l', 'a', 't', 'e', 'r')))
+	got, ok := wal.ParseEmitter(wal.AppendExtension(nil, 1, slices.Concat(id, []byte{5, 6}, []byte("later"))))
 	require.True(t, ok)
 	require.Equal(t, wal.Emitter{Epoch: 5, Attempt: 6}, got)
 }

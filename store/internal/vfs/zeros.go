@@ -1,0 +1,20 @@
+package vfs
+
+import "io"
+
+// zeroChunk is written at a time.
+const zeroChunk = 1 << 20
+
+// WriteZeros writes zeros from one offset up to another: room that later writes fill without
+// changing the metadata of the file.
+func WriteZeros(f io.WriterAt, from, to int64) error {
+	zeros := make([]byte, min(zeroChunk, max(to-from, 0)))
+	for from < to {
+		n := min(to-from, zeroChunk)
+		if _, err := f.WriteAt(zeros[:n], from); err != nil {
+			return err
+		}
+		from += n
+	}
+	return nil
+}
