@@ -8,9 +8,9 @@ import (
 	"github.com/penstock-io/penstock/cursor/drive"
 )
 
-// container is the actor of a group: the parent of its workers and of the groups below it. It does what
-// the supervisor orders, in the order of the orders, and reports what ends. It decides nothing. It is
-// spawned once, and lives until the system has stopped.
+// container is the actor of a group: the parent of its workers and of the groups below it. It
+// does what the supervisor orders, in the order of the orders, and reports what ends. It decides
+// nothing. It is spawned once, and lives until the system has stopped.
 type container struct {
 	sys        *System
 	group      *drive.Node
@@ -76,7 +76,8 @@ func (g *container) spawn(c actor.Context, m *spawn) {
 	n.pid, n.gen, g.living[pid.Id] = pid, gen, n
 }
 
-// terminated reports the end of an incarnation, after all that it has sent, or that of a group below.
+// terminated reports the end of an incarnation, after all that it has sent, or that of a group
+// below.
 func (g *container) terminated(c actor.Context, who *actor.PID) {
 	n := g.living[who.Id]
 	if n == nil {
@@ -89,14 +90,14 @@ func (g *container) terminated(c actor.Context, who *actor.PID) {
 	delete(g.living, who.Id)
 }
 
-// HandleFailure implements actor.SupervisorStrategy: an actor of ours has panicked outside a handler. It
-// runs on the goroutine of the container.
+// HandleFailure implements actor.SupervisorStrategy: an actor of ours has panicked outside a
+// handler. It runs on the goroutine of the container.
 func (g *container) HandleFailure(
 	_ *actor.ActorSystem, s actor.Supervisor, pid *actor.PID, _ *actor.RestartStatistics, reason, _ any,
 ) {
 	failure := failureOf(reason)
 	if n := g.living[pid.Id]; n != nil {
-		g.sys.actors.Root.Send(g.supervisor, &crashedWorker{leaf: n.Leaf, gen: n.gen, failure: failure})
+		g.sys.actors.Root.Send(g.supervisor, &crashedActor{leaf: n.Leaf, gen: n.gen, failure: failure})
 	} else {
 		g.sys.crashed(pid, failure)
 	}

@@ -1,60 +1,74 @@
-// Package actors runs workers as actors under supervision: it is what starts, stops and watches everything, and the only
-// package that knows protoactor.
+// Package actors runs workers as actors under supervision: it starts, stops and watches
+// everything, and is the only package that knows protoactor.
 //
 //	System                       Start, Stop, Status, Watch, WaitApplied, Done, Err
 //	  |                          Pause, Resume, Apply, Parked, Replay, Discard
 //	  |
-//	root                         stops the group first, then the store actor
+//	root                         stops the supervisor first, then the store actor
 //	  |-- store                  answers pulls; parks those that find nothing
-//	  |-- group "shop"           starts in order, stops in reverse, judges failures
-//	        |-- worker "reserve-stock"
-//	        |-- group "search"
-//	              |-- worker "search-index"
+//	  |-- supervisor             owns the decisions: judges failures, orders starts and stops
+//	        |-- group "shop"     a container: it spawns, stops and watches as it is ordered
+//	              |-- worker "reserve-stock"
+//	              |-- group "search"
+//	                    |-- worker "search-index"
+//
+// What an actor does next is decided by package drive: the supervisor asks drive.Tree, a worker
+// asks drive.Worker. The actors are the transport: mailboxes, timers, goroutines and panics.
+// protoactor's own supervision only reports panics of our code to the supervisor: its restarts
+// know neither delays nor a budget, and would run a worker beside its own handler.
 //
 // # One worker
 //
-//	      pull {scanned, region}                      +-------------+
-//	  +---------------------------------------------> | store actor |  parks the pull if there is nothing,
-//	  |   bounds {up to P}                            +-------------+  wakes it when the head moves over
-//	  |  <-------------------------------------------------+            an event of its region
+//	      pull {scanned, region}             +-------------+
+//	  +------------------------------------> | store actor |  parks the pull if there is
+//	  |   bounds {up to P}                   +-------------+  nothing, wakes it when the head
+//	  |  <----------------------------------------+           moves over an event of its region
 //	+--------+
-//	| worker |  read a page, handle, commit reactions + checkpoint as one batch; again up to P; then pull again
-//	+--------+
-//	  |   failed {event, error}                       +-------------+
-//	  +---------------------------------------------> | group actor |  retry after a delay | park | skip | stop, and
-//	     verdict                                      +-------------+  respawn as a fresh actor | halt | escalate
+//	| worker |  reads a page, handles, commits reactions + checkpoint as one batch;
+//	+--------+  again up to P; then pulls again
+//	  |   report {event, error}              +------------+
+//	  +------------------------------------> | supervisor |  retry after a delay | park | skip |
+//	     decision                            +------------+  stop, and restart as a fresh actor |
+//	                                                         halt | escalate
 //
-// One pull in flight is the back-pressure. The mailbox holds nothing that matters: a worker's state is its checkpoint, read
-// when the actor starts and written with each batch. Whatever kills an actor, the next one repeats at most the batch whose
-// reactions were never written.
+// One pull in flight is the back-pressure. The mailbox holds nothing that matters: a worker's
+// state is its checkpoint, read when the actor starts and written with each batch. Whatever ends
+// an actor, the next one repeats at most the batch whose reactions were never written.
 //
-// With lanes a worker has a child actor for each, which runs the handler for one batch of one key and gives it back; the
-// worker commits what is done by then, all of it in one batch of the store. An event that waits for a retry holds up its key
-// alone.
+// With lanes a worker has a child actor for each, which runs the handler for one batch of one key
+// and returns it; the worker commits what is done by then, all of it in one batch of the store.
+// An event that waits for a retry holds up its key alone.
 //
-// Every message between a worker and the others carries the worker's generation, because a process identifier is only a
-// name: a late answer would reach the next actor of that name.
+// Every message between a worker and the others carries the worker's generation, because a
+// process identifier is only a name: a late answer would reach the next actor of that name.
 //
 // # Failures
 //
-// A handler's error is retried in place, its panic restarts the worker as a fresh actor (one built from plain functions keeps
-// the state these have). How often and how fast says its supervision.Policy. A handler of batches that does not say which
-// event failed is given halves of the batch until the event stands alone; only then an attempt is counted. When the attempts at
-// an event are used up it is set aside, with what follows of its key, or the worker skips it or halts. A full disk is
-// waited for, and is nobody's fault; a lost race of expectations is handled again. A worker whose checkpoint was acquired by
-// somebody else halts. A halted worker is an error in Status, WaitApplied, Err and Stop until it is resumed; the others go on.
-// A failure restarts one child, all children of its group, or those after it, as the strategy says; siblings are cancelled,
-// stopped in reverse, and started in order. One whose handler does not return in time is halted with its stack, and never run
-// beside itself. When the store
-// itself fails, nothing can be committed any more: the handlers' contexts are cancelled, all workers stop, and Err says why.
+// A handler's error is retried in place, its panic restarts the worker as a fresh actor (one
+// built from plain functions keeps the state that these have). How often and how fast is up to
+// its supervision.Policy. A handler of batches that does not say which event failed receives
+// halves of the batch until the event stands alone; only then an attempt is counted. When the
+// attempts at an event are used up it is parked, with what follows of its key, or the worker
+// skips it or halts. A full disk is waited for, and is no attempt; a lost race of expectations is
+// handled again. A worker whose checkpoint was acquired by another owner halts. A halted worker
+// is an error in Status, WaitApplied, Err and Stop until it is resumed; the others continue.
+//
+// A failure restarts one child, all children of its group, or those after it, as the strategy
+// says; siblings are cancelled, stopped in reverse, acquire their checkpoints side by side, and
+// begin in order once all have. One whose handler does not return in time is halted with its
+// stack, and never run beside itself. A failure that escalates beyond the top group halts all
+// workers. When the store itself fails, nothing can be committed any more: the handlers' contexts
+// are cancelled, all workers stop, and Err says why.
 //
 // # What it must not know
 //
-// Segment formats and codecs, typed events, how a batch becomes reactions.
+// Segment formats and codecs, typed events, how a batch becomes reactions, when to retry, restart
+// or halt.
 //
 // # Goroutines
 //
-// An actor has a goroutine only while it handles a message, so an idle worker has none. A System has one of its own, the
-// waker, which waits for the head and ends when the system stops; the watchdog is a timer that ends with the system. Timers of delays belong to the actor that waits and are
-// stopped with it.
+// An actor has a goroutine only while it handles a message, so an idle worker has none. A System
+// has one of its own, the waker, which waits for the head and ends when the system stops; the
+// watchdog is a timer that ends with the system. Timers of delays belong to the actor that waits
+// and are stopped with it.
 package actors

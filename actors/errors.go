@@ -40,7 +40,7 @@ type ChildError struct {
 
 func (e *ChildError) Error() string { return fmt.Sprintf("actors: child %q: %v", e.Path, e.Err) }
 
-// Unwrap gives ErrChild and the reason.
+// Unwrap returns ErrChild and the reason.
 func (e *ChildError) Unwrap() []error { return []error{ErrChild, e.Err} }
 
 // HaltedError says which worker was halted, and why.
@@ -53,26 +53,26 @@ func (e *HaltedError) Error() string {
 	return fmt.Sprintf("actors: worker %q is halted: %v", e.Worker, e.Reason)
 }
 
-// Unwrap gives ErrHalted and the reason.
+// Unwrap returns ErrHalted and the reason.
 func (e *HaltedError) Unwrap() []error { return []error{ErrHalted, e.Reason} }
 
-// ErrParked and ErrSkipped: the event was set aside, or given up. See ParkedError and SkippedError.
+// ErrParked and ErrSkipped: the event was parked, or skipped. See ParkedError and SkippedError.
 var (
 	ErrParked  = errors.New("actors: event is parked")
 	ErrSkipped = errors.New("actors: event was skipped")
 )
 
-// ParkedError says that an event was set aside, and why.
+// ParkedError says that an event is parked, and why.
 type ParkedError struct {
 	Worker string
 	Event  store.Position
-	Held   bool   // it did not fail itself, but waits behind a parked event of its key
+	Held   bool   // it did not fail itself, but follows a parked event of its key
 	Err    string // the text of the last error
 }
 
 func (e *ParkedError) Error() string {
 	if e.Held {
-		return fmt.Sprintf("actors: worker %q holds event %d behind a parked event of its key", e.Worker, e.Event)
+		return fmt.Sprintf("actors: worker %q holds event %d after a parked event of its key", e.Worker, e.Event)
 	}
 	return fmt.Sprintf("actors: worker %q has parked event %d: %s", e.Worker, e.Event, e.Err)
 }
@@ -80,7 +80,7 @@ func (e *ParkedError) Error() string {
 // Unwrap returns [ErrParked].
 func (e *ParkedError) Unwrap() error { return ErrParked }
 
-// SkippedError says that an event was given up, and why.
+// SkippedError says that an event was skipped, and why.
 type SkippedError struct {
 	Worker string
 	Event  store.Position
@@ -94,10 +94,10 @@ func (e *SkippedError) Error() string {
 // Unwrap returns [ErrSkipped].
 func (e *SkippedError) Unwrap() error { return ErrSkipped }
 
-// HungError names the workers whose handlers were still running when Stop gave up on them.
+// HungError names the workers whose handlers were still running when their time to return was over.
 type HungError struct {
 	Workers []string
-	// Positions up to which each of them has committed: the batch in hand lies behind.
+	// Positions up to which each of them has committed: the batch in flight lies after it.
 	Positions []store.Position
 	// Stack of the handler, when it is one worker's: as the goroutine profile shows it.
 	Stack []byte
@@ -106,7 +106,7 @@ type HungError struct {
 func (e *HungError) Error() string {
 	parts := make([]string, len(e.Workers))
 	for i, name := range e.Workers {
-		parts[i] = fmt.Sprintf("%q (behind position %d)", name, e.Positions[i])
+		parts[i] = fmt.Sprintf("%q (after position %d)", name, e.Positions[i])
 	}
 	return "actors: handlers did not return: " + strings.Join(parts, ", ")
 }

@@ -35,8 +35,8 @@ func (s *System) note(n drive.Note) {
 	s.log.Log(level, message, fields...)
 }
 
-// warnOfUnread logs the checkpoints that a worker has left in the log and none of this system reads: it was renamed without
-// saying so, or removed. What a program pulls itself has no worker.
+// warnOfUnread logs the checkpoints that a worker has left in the log and none of this system
+// reads: it was renamed without saying so, or removed. What a program pulls itself has no worker.
 func (s *System) warnOfUnread() {
 	for info, err := range checkpoint.List(s.store) {
 		if n := s.byName[string(info.ID)]; n != nil && !n.worker.Volatile || info.Record.Pulled {
@@ -80,8 +80,9 @@ func noteText(k drive.NoteKind) (zapcore.Level, string) {
 
 func errorField(err error) zap.Field { return zap.Error(err) }
 
-// bridge hands protoactor's log records to zap. Its level of concern is not ours: what it reports at Info about failures is
-// a warning, and a dead letter, which is normal when a worker stops with a pull under way, is for debugging.
+// bridge hands protoactor's log records to zap. Its level of concern is not ours: what it reports
+// at Info about failures is a warning, and a dead letter, which is normal when a worker stops
+// with a pull under way, is for debugging.
 type bridge struct {
 	log    *zap.Logger
 	prefix string

@@ -78,7 +78,7 @@ func TestTheStackOfAPanicIsInTheLog(t *testing.T) {
 //go:noinline
 func explode() { panic(errBoom) }
 
-// late panics while it is stopped, which without recoverPanic would leave its parent waiting for ever.
+// late panics while it is stopped, which without recoverPanic would leave its parent waiting forever.
 type late struct{ sys *System }
 
 func (l late) Receive(c actor.Context) {

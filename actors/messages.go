@@ -12,14 +12,27 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// Messages are pointers to what is never changed after sending. gen is the generation of the worker's actor that they are
-// from or for; who gets one of another generation ignores it.
+// The life of an incarnation in messages. Orders come from the supervisor through the container
+// of the group, reports go to the supervisor directly.
+//
+//	spawn      supervisor -> container             make an incarnation, which acquires its checkpoint
+//	report     worker -> supervisor                acquired, failed, passed, ended, ...: see drive.Update
+//	begin      supervisor -> container -> worker   handle events
+//	decision   supervisor -> container -> worker   what to do about a failure
+//	drain      supervisor -> container -> worker   end in good order
+//	kill       supervisor -> container             end as soon as the handlers have returned
+//	crashed    container -> supervisor             it panicked outside of a handler: it is ending
+//	gone       container -> supervisor             it has ended; all its reports came before
+//
+// Messages are pointers to what is never changed after sending. gen is the generation of the
+// worker's actor that they are from or for; a receiver of another generation ignores it.
 type (
-	// quiet keeps a message to an actor that has gone out of protoactor's log of dead letters, and so from starting a
-	// goroutine that counts them: such messages are as normal as a worker that stops while it is being woken.
+	// quiet keeps a message to an actor that has gone out of protoactor's log of dead letters,
+	// and so from starting a goroutine that counts them: such messages are as normal as a worker
+	// that stops while it is being woken.
 	quiet struct{}
 
-	// pull asks the store actor for news behind after.
+	// pull asks the store actor for events after a position.
 	pull struct {
 		quiet
 		worker *actor.PID
@@ -38,19 +51,19 @@ type (
 		quiet
 		worker *actor.PID
 	}
-	// headMoved tells the store actor to look at the head; storeFailed that it will not move again.
+	// headMoved has the store actor look at the head; storeFailed says that it will not move again.
 	headMoved   struct{ quiet }
 	storeFailed struct {
 		quiet
 		err error
 	}
 
-	// step lets a worker go on: take what there is to handle, or pull.
+	// step lets a worker continue: take what there is to handle, or pull.
 	step struct {
 		quiet
 		gen uint64
 	}
-	// handle gives a lane a task; handled gives it back.
+	// handle passes a task to a lane; handled returns it.
 	handle struct {
 		quiet
 		task *cursor.Task
@@ -103,9 +116,10 @@ type (
 		drive.Decision
 	}
 
-	// Between the supervisor and the containers of the groups. spawn, forward and kill are orders; arrived
-	// reports a container, gone an incarnation that has ended, after all that it sent, and groupGone a
-	// container that has. crashedWorker reports a panic of an incarnation, which is ending.
+	// Between the supervisor and the containers of the groups. spawn, forward and kill are
+	// orders; arrived reports a container, gone an incarnation that has ended, after all that it
+	// sent, and groupGone a container that has. crashedActor reports a panic of an incarnation,
+	// which is ending.
 	spawn struct {
 		quiet
 		node  *node
@@ -136,7 +150,7 @@ type (
 		quiet
 		pid *actor.PID
 	}
-	crashedWorker struct {
+	crashedActor struct {
 		quiet
 		leaf    int
 		gen     uint64

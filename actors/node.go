@@ -19,18 +19,18 @@ type node struct {
 	published   *published
 	address     address
 
-	// epoch of the checkpoint that the latest incarnation acquired. Each incarnation uses it alone: the
-	// next one is spawned when it is gone.
+	// epoch of the checkpoint that the latest incarnation acquired. Each incarnation uses it
+	// alone: the next one is spawned when it is gone.
 	epoch   uint64
-	guarded atomic.Bool // the worker has not passed yet what may have killed the process before
+	guarded atomic.Bool // the worker has not passed yet what may have ended the process before
 
 	// Of the container of its group: the present incarnation, nil and 0 while there is none.
 	pid *actor.PID
 	gen uint64
 }
 
-// planTree checks the tree, and then all its workers, and reports all problems of the first check that
-// finds any: nothing is started of such a tree.
+// planTree checks the tree, and then all its workers, and reports all problems of the first check
+// that finds any: nothing is started of such a tree.
 func planTree(top supervision.Group) (*drive.Node, []*node, error) {
 	if err := top.Validate(); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrChild, err)

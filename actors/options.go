@@ -9,19 +9,20 @@ import (
 
 // Options of a system. The zero value works.
 type Options struct {
-	// Logger gets every transition of a worker, and what protoactor has to say. nil means no logs. A hook of it must not
-	// call Stop: it runs on the goroutine that Stop waits for.
+	// Logger receives every transition of a worker, and what protoactor logs. nil means no logs.
+	// A hook of it must not call Stop: it runs on the goroutine that Stop waits for.
 	Logger *zap.Logger
-	// DrainTimeout is how long Stop lets handlers finish the batch in hand before it cancels their contexts; 0 means
-	// 10 s.
+	// DrainTimeout is how long Stop lets handlers finish the batch in flight before it cancels
+	// their contexts; 0 means 10 s.
 	DrainTimeout time.Duration
-	// KillTimeout is how long Stop then waits for handlers to return before it reports them as hung; 0 means 5 s.
+	// KillTimeout is how long Stop then waits for handlers to return before it reports them as
+	// hung; 0 means 5 s.
 	KillTimeout time.Duration
-	// WatchdogInterval is how often the system looks for workers that are behind and do not move; 0 means 30 s, a negative
-	// one never.
+	// WatchdogInterval is how often the system looks for workers that are behind and do not move;
+	// 0 means 30 s, a negative one never.
 	WatchdogInterval time.Duration
-	// StallAfter is how long a worker that is behind may stand still, neither paused nor waiting for a retry, before the
-	// watchdog reports it; 0 means 1 min.
+	// StallAfter is how long a worker that is behind may stand still, neither paused nor waiting
+	// for a retry, before the watchdog reports it; 0 means 1 min.
 	StallAfter time.Duration
 }
 

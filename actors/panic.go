@@ -19,8 +19,9 @@ type crashed struct {
 // Error is what protoactor logs of it.
 func (c *crashed) Error() string { return fmt.Sprint("panic: ", c.value) }
 
-// recoverPanic is deferred first thing by the Receive of every actor. A panic while stopping would bring the actor back to life or
-// leave its parent waiting for ever, so it is only logged; any other one gets its stack.
+// recoverPanic is deferred first thing by the Receive of every actor. A panic while stopping
+// would bring the actor back to life or leave its parent waiting forever, so it is only logged;
+// any other one is passed on with its stack.
 func (s *System) recoverPanic(c actor.Context) {
 	value := recover()
 	if value == nil {
@@ -36,7 +37,7 @@ func (s *System) recoverPanic(c actor.Context) {
 	}
 }
 
-// failureOf makes a failure of what HandleFailure was given.
+// failureOf makes a failure of the reason that HandleFailure has.
 func failureOf(reason any) supervision.Failure {
 	f := supervision.Failure{Panic: true}
 	if c, ok := reason.(*crashed); ok {
@@ -50,8 +51,9 @@ func failureOf(reason any) supervision.Failure {
 	return f
 }
 
-// dispatcher runs an actor's mailbox on a goroutine of its own, like the default one, and gives it a new one when a handler
-// ends it with runtime.Goexit: otherwise the mailbox would count as running for ever.
+// dispatcher runs an actor's mailbox on a goroutine of its own, like the default one, and starts
+// a new one when a handler ends it with runtime.Goexit: otherwise the mailbox would count as
+// running forever.
 type dispatcher struct{}
 
 // Schedule implements actor.Dispatcher.

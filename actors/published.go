@@ -26,9 +26,9 @@ const (
 	Stopped    = drive.Stopped
 )
 
-// published is what may be seen of a worker from outside. Its actor and the supervisor write it, any
-// goroutine reads it; it outlives restarts.
-// Its lock is held for a few assignments, and taken before that of watchers.
+// published is what may be seen of a worker from outside. Its actor and the supervisor write it,
+// any goroutine reads it; it outlives restarts. Its lock is held for a few assignments, and taken
+// before that of watchers.
 type published struct {
 	name  string
 	path  string
@@ -51,10 +51,10 @@ type published struct {
 	handled  uint64 // events, since Start
 	restarts int
 	attempt  int
-	hung     bool // its handler was given up
+	hung     bool // its handler did not return in time
 	cancel   context.CancelFunc
 	aborted  uint64        // the latest incarnation whose handlers were cancelled
-	changed  chan struct{} // closed at the next change; nil while nobody waits
+	changed  chan struct{} // closed at the next change; nil while no goroutine waits
 }
 
 func newPublished(name string) *published {
@@ -83,7 +83,7 @@ func (c *published) abort(gen uint64) {
 	}
 }
 
-// begin notes that an incarnation starts, and whether another one was before it.
+// begin records that an incarnation starts; later says that another one was before it.
 func (c *published) begin(later bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -94,7 +94,7 @@ func (c *published) begin(later bool) {
 	c.notify()
 }
 
-// show enters a state that the tree says.
+// show enters a state that the tree orders.
 func (c *published) show(s drive.Show) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -108,7 +108,7 @@ func (c *published) show(s drive.Show) {
 	c.stack = nil
 }
 
-// set changes the state, unless it is final.
+// set changes the state, unless the present one may not become it.
 func (c *published) set(state State, reason error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -117,8 +117,8 @@ func (c *published) set(state State, reason error) {
 	}
 }
 
-// hang notes that a handler does not return. That is the reason why the worker is halted, unless it is
-// for another one.
+// hang records that a handler does not return. That is the reason why the worker is halted,
+// unless it is for another one.
 func (c *published) hang(stack []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -137,7 +137,7 @@ func (c *published) enter(state State, reason error) (entered bool) {
 	return true
 }
 
-// transit changes the state and tells those who watch. It is called under mu.
+// transit changes the state and notifies watchers. It is called under mu.
 func (c *published) transit(state State, reason error) {
 	from := c.state
 	if from != state {
@@ -157,7 +157,7 @@ func (c *published) transit(state State, reason error) {
 	c.stack = nil
 }
 
-// moved notes progress.
+// moved records progress.
 func (c *published) moved(state State, position store.Position, handled int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -180,7 +180,7 @@ func (c *published) move(position store.Position) {
 	}
 }
 
-// acquired notes where an incarnation begins.
+// acquired records where an incarnation begins.
 func (c *published) acquired(position store.Position, region store.Region) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -189,7 +189,7 @@ func (c *published) acquired(position store.Position, region store.Region) {
 	c.notify()
 }
 
-// progress notes exactly what is done.
+// progress records exactly what is done.
 func (c *published) progress(position, scanned store.Position, undone []store.Position, parked, held, handled int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -205,11 +205,11 @@ func (c *published) progress(position, scanned store.Position, undone []store.Po
 	}
 }
 
-// failing notes that it waits for another try, and why.
+// failing records that it waits for another try, and why.
 func (c *published) failing(state State, reason error, attempt int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if state == Retrying && c.state == Retrying && c.reason == reason { //nolint:errorlint // the very same one was told
+	if state == Retrying && c.state == Retrying && c.reason == reason { //nolint:errorlint // the very same one was shown
 		return
 	}
 	c.attempt = attempt
@@ -218,14 +218,14 @@ func (c *published) failing(state State, reason error, attempt int) {
 	}
 }
 
-// decided notes that something was set aside or given up, which nothing else here may show.
+// decided wakes waiters after an event was parked or skipped, which nothing else here may show.
 func (c *published) decided() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.notify()
 }
 
-// notify wakes those who wait for a change. It is called under mu.
+// notify wakes the goroutines that wait for a change. It is called under mu.
 func (c *published) notify() {
 	if c.changed != nil {
 		close(c.changed)
@@ -233,7 +233,7 @@ func (c *published) notify() {
 	}
 }
 
-// view is a consistent copy. changed is only there for those who asked to wait.
+// view is a consistent copy. changed is set by await only.
 type view struct {
 	state    State
 	reason   error
@@ -261,7 +261,7 @@ func (c *published) copy() view {
 	}
 }
 
-// await is view for who waits for a change.
+// await is view for callers that wait for a change.
 func (c *published) await() view {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -273,7 +273,7 @@ func (c *published) await() view {
 	return v
 }
 
-// settled notes a position that was reached without handling anything.
+// settled records a position that was reached without handling anything.
 func (c *published) settled(position store.Position) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

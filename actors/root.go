@@ -6,8 +6,8 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 )
 
-// root is the actor above the store actor and the supervisor. It stops the supervisor first, so that no
-// worker pulls from a store actor that is gone.
+// root is the actor above the store actor and the supervisor. It stops the supervisor first, so
+// that no worker pulls from a store actor that is gone.
 type root struct {
 	sys        *System
 	supervisor *actor.PID
@@ -42,8 +42,8 @@ func (r *root) Receive(c actor.Context) {
 	}
 }
 
-// start spawns the store actor and the supervisor. The names are free, since the actor system is ours
-// alone.
+// start spawns the store actor and the supervisor. The names are free, since the actor system is
+// ours alone.
 func (r *root) start(c actor.Context) {
 	store, err := c.SpawnNamed(r.sys.props(func() actor.Actor { return newStoreActor(r.sys) }), "store")
 	if err != nil {
@@ -59,8 +59,8 @@ func (r *root) start(c actor.Context) {
 	r.supervisor = supervisor
 }
 
-// HandleFailure implements actor.SupervisorStrategy: the store actor or the supervisor has panicked,
-// which only an error of ours can cause. The system ends, visibly.
+// HandleFailure implements actor.SupervisorStrategy: the store actor or the supervisor has
+// panicked, which only an error of ours can cause. The system ends, visibly.
 func (r *root) HandleFailure(
 	_ *actor.ActorSystem, s actor.Supervisor, pid *actor.PID, _ *actor.RestartStatistics, reason, _ any,
 ) {

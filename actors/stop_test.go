@@ -120,7 +120,7 @@ func TestAHandlerThatDoesNotReturnIsNamedAfterBothTimeouts(t *testing.T) {
 			require.ErrorAs(t, err, &hung)
 			require.Equal(t, []string{"slow"}, hung.Workers)
 			require.Equal(t, []store.Position{1}, hung.Positions)
-			require.ErrorContains(t, err, `"slow" (behind position 1)`)
+			require.ErrorContains(t, err, `"slow" (after position 1)`)
 		}
 		<-sys.Done()
 		require.Equal(t, actors.Running, statusOf(t, sys, "slow").State)

@@ -10,8 +10,9 @@ import (
 	"github.com/penstock-io/penstock/cursor/drive"
 )
 
-// supervisor is the actor that owns the decisions about the tree. Workers report to it, and it passes
-// on what the tree says: orders to the containers of the groups, what is to be seen to the cells.
+// supervisor is the actor that owns the decisions about the tree. Workers report to it, and it
+// carries out what the tree decides: orders go to the containers of the groups, states are
+// published.
 type supervisor struct {
 	sys     *System
 	root    *drive.Node
@@ -71,7 +72,7 @@ func (s *supervisor) Receive(c actor.Context) {
 		s.gone(c, now, m)
 	case *groupGone:
 		s.groupGone(c, now, m.pid)
-	case *crashedWorker:
+	case *crashedActor:
 		s.do(c, s.tree.Crashed(now, m.leaf, m.gen, m.failure))
 	case *drain:
 		s.do(c, s.tree.Stop(now))
@@ -95,7 +96,8 @@ func (s *supervisor) gone(c actor.Context, now time.Time, m *gone) {
 	s.do(c, s.tree.Gone(now, m.leaf, m.gen))
 }
 
-// groupGone says that a container has ended. While workers of it run only a panic of ours does that.
+// groupGone says that a container has ended. While workers of it run only a panic of ours does
+// that.
 func (s *supervisor) groupGone(c actor.Context, now time.Time, pid *actor.PID) {
 	for leaf, group := range s.parents {
 		if gen := s.gens[leaf]; gen > 0 && s.groups[group].Equal(pid) {

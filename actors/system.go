@@ -49,7 +49,7 @@ type System struct {
 
 	mu       sync.Mutex
 	watchdog *time.Timer // nil when it is off, or over
-	failure  error       // of the store, or of ourselves
+	failure  error       // of the store, or of our own code
 	deadline *time.Timer // for handlers to return, once there is a failure
 
 	end  sync.Once
@@ -57,15 +57,18 @@ type System struct {
 	done chan struct{} // closed: the system has stopped
 }
 
-// Start runs the workers of a tree over a store, and returns when all of them have acquired their checkpoints. Groups start
-// their children in order. A worker's name is that of its checkpoint, so it is unique in the whole tree, not just in its group.
-// A worker that was halted in an earlier run begins anew and tries the event again.
+// Start runs the workers of a tree over a store, and returns when all of them have acquired their
+// checkpoints. Groups start their children in order. A worker's name is that of its checkpoint,
+// so it is unique in the whole tree, not just in its group. A worker that was halted in an
+// earlier run starts with a fresh count of attempts, and tries the event again.
 //
-// Anything wrong with the tree, its workers or their checkpoints fails Start, and nothing runs: no handler has been called.
-// These three are looked at in turn, and all faults of the first that has any are joined. They wrap [ErrChild] and the errors
-// of supervision, cursor, reactor, checkpoint or store; what concerns one child is a [ChildError]. Checkpoints that were
-// acquired before another one failed stay acquired: whoever had them is fenced. Other errors are [ErrNoStore] and
-// [ErrOptions]. ctx bounds the start only; the system lives until [System.Stop]. The caller closes the store, afterwards.
+// Anything wrong with the tree, its workers or their checkpoints fails Start, and nothing runs:
+// no handler has been called. These three are looked at in turn, and all problems of the first
+// that has any are joined. They wrap [ErrChild] and the errors of supervision, cursor, reactor,
+// checkpoint or store; what concerns one child is a [ChildError]. Checkpoints that were acquired
+// before another one failed stay acquired: their owners before are fenced. Other errors are
+// [ErrNoStore] and [ErrOptions]. ctx bounds the start only; the system lives until [System.Stop].
+// The caller closes the store, afterwards.
 func Start(ctx context.Context, st *store.Store, o Options, tree supervision.Group) (*System, error) {
 	if st == nil {
 		return nil, ErrNoStore
@@ -139,7 +142,8 @@ func (s *System) props(producer actor.Producer) *actor.Props {
 	return actor.PropsFromProducer(producer, actor.WithDispatcher(dispatcher{}))
 }
 
-// acquisition is the context for acquiring checkpoints: the caller's during Start, unbounded for restarts.
+// acquisition is the context for acquiring checkpoints: the caller's during Start, unbounded for
+// restarts.
 func (s *System) acquisition() context.Context {
 	if ctx := s.start.Load(); ctx != nil {
 		return *ctx
@@ -147,8 +151,8 @@ func (s *System) acquisition() context.Context {
 	return context.Background()
 }
 
-// watchHead starts the waker: the one goroutine of a system, which waits for the head and tells the store actor. It ends with
-// the system, or when the store does.
+// watchHead starts the waker: the one goroutine of a system, which waits for the head and
+// notifies the store actor. It ends with the system, or when the store does.
 func (s *System) watchHead() {
 	head := s.store.Head()
 	s.waker.Go(func() {
@@ -169,8 +173,9 @@ func (s *System) watchHead() {
 	})
 }
 
-// fail ends the system because of something that no restart cures. Nothing that handlers do now can be committed, so their
-// contexts are cancelled; if they do not return, the system ends without them.
+// fail ends the system because of something that no restart cures. Nothing that handlers do now
+// can be committed, so their contexts are cancelled; if they do not return, the system ends
+// without them.
 func (s *System) fail(err error) {
 	s.mu.Lock()
 	first := s.failure == nil
@@ -213,7 +218,8 @@ func closed(c <-chan struct{}) bool {
 	}
 }
 
-// finish is called when the root actor is gone, or without an end of it when handlers hang. The first call counts.
+// finish is called when the root actor is gone, or without an end of it when handlers hang. The
+// first call counts.
 func (s *System) finish(hung error) {
 	s.end.Do(func() {
 		s.hung = hung
@@ -242,7 +248,7 @@ func (s *System) abandon() {
 		return
 	}
 	hung := s.busy(func(v view) bool { return v.state == Running || v.hung })
-	if len(hung.Workers) == 0 { // it is not a handler that takes so long: a disk, or somebody's logger
+	if len(hung.Workers) == 0 { // it is not a handler that takes so long: a disk, or a logger
 		hung = s.busy(func(v view) bool { return v.state != Halted && v.state != Ended && v.state != Stopped })
 	}
 	s.log.Error("handlers do not return", errorField(hung))
@@ -260,10 +266,12 @@ func (s *System) busy(in func(view) bool) *HungError {
 	return hung
 }
 
-// Done is closed when the system has stopped: after Stop, or by itself when the store failed, and then [System.Err] says why.
+// Done is closed when the system has stopped: after Stop, or by itself when the store failed, and
+// then [System.Err] says why.
 func (s *System) Done() <-chan struct{} { return s.done }
 
-// Err joins the failure of the store, if there was one, and a [HaltedError] for each halted worker; nil while all is well.
+// Err joins the failure of the store, if there was one, and a [HaltedError] for each halted
+// worker; nil while all is well.
 func (s *System) Err() error {
 	errs := []error{s.failed()}
 	for _, p := range s.workers {
@@ -280,21 +288,24 @@ func (s *System) failed() error {
 	return s.failure
 }
 
-// Stop ends the system in good order. No worker begins another batch. Those that have one in hand may finish it until
-// Options.DrainTimeout or ctx is over; then the contexts of their handlers are cancelled, and they have until
-// Options.KillTimeout to return. Commits under way are never cut short. Children stop in reverse order of their start, and
-// each worker writes its position.
+// Stop ends the system in good order. No worker begins another batch. Those that have one in
+// flight may finish it until Options.DrainTimeout or ctx is over; then the contexts of their
+// handlers are cancelled, and they have until Options.KillTimeout to return. Commits under way
+// are never cut short. Children stop in reverse order of their start, and each worker writes its
+// position.
 //
-// The error joins what [System.Err] says with a [HungError] that names the workers whose handlers did not return: their
-// goroutines are still there, and should such a handler return without an error after all, its batch is committed as long as
-// the store is open. A second Stop waits for the first and says the same.
+// The error joins what [System.Err] says with a [HungError] that names the workers whose handlers
+// did not return: their goroutines are still there, and should such a handler return without an
+// error after all, its batch is committed as long as the store is open. A second Stop waits for
+// the first and returns the same.
 //
-// A ctx that has ended already means no drain: do not pass the one that told the program to stop, but
-// context.WithoutCancel of it.
+// A ctx that has ended already means no drain: do not pass the one that told the program to stop,
+// but context.WithoutCancel of it.
 //
-// From inside a handler it returns [ErrInsideHandler] at once and does nothing. A handler is recognised by the context it
-// was given, and on its own goroutine also without that. A goroutine that it started must pass that context on: if the handler
-// waits for a Stop that it cannot be seen in, it has to be cancelled like any that takes too long.
+// From inside a handler it returns [ErrInsideHandler] at once and does nothing. A handler is
+// recognised by the context it was given, and on its own goroutine also without that. A goroutine
+// that it started must pass that context on: if the handler waits for a Stop that it cannot be
+// seen in, it has to be cancelled like any that takes too long.
 func (s *System) Stop(ctx context.Context) error {
 	if s.insideHandler(ctx) {
 		return ErrInsideHandler
@@ -303,7 +314,8 @@ func (s *System) Stop(ctx context.Context) error {
 	return errors.Join(s.hung, s.Err())
 }
 
-// shut drains until the timeout or until it is cut short, then cancels the handlers, and at last gives up on them.
+// shut drains until the timeout or until it is cut short, then cancels the handlers, and at last
+// ends without them.
 func (s *System) shut(cut <-chan struct{}) {
 	s.drain()
 	if !s.waitDone(cut, s.options.DrainTimeout) {
@@ -328,8 +340,8 @@ func (s *System) waitDone(cut <-chan struct{}, d time.Duration) bool {
 	return false
 }
 
-// insideHandler reports whether the caller is a handler: by the context that handlers are given, or, should another one be
-// passed, by the calls that lead here.
+// insideHandler reports whether the caller is a handler: by the context that handlers are given,
+// or, should another one be passed, by the calls that lead here.
 func (s *System) insideHandler(ctx context.Context) bool {
 	if w, ok := ctx.Value(insideKey{}).(*worker); ok {
 		return w.sys == s

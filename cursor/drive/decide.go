@@ -149,8 +149,8 @@ func (t *Tree) restartMe(now time.Time, l *leaf) {
 	}
 }
 
-// ended takes that the handler of an incarnation is done; it waits to be ended. That holds also where
-// it was to be restarted with its siblings.
+// ended takes that the handler of an incarnation is done; it waits to be ended. That holds also
+// where it was to be restarted with its siblings.
 func (t *Tree) ended(now time.Time, l *leaf) {
 	if l.fate != live {
 		return

@@ -1,10 +1,10 @@
 // Package drive decides what happens next to a worker and to a tree of workers. It is pure: it is
-// called with what happened, and returns what to do about it. Package actors carries that out with
-// mailboxes, timers and goroutines, package reactortest step by step in virtual time; both have the
-// same decisions, because they are made here.
+// called with what happened, and returns what to do about it. Package actors carries that out
+// with mailboxes, timers and goroutines, package reactortest step by step in virtual time; both
+// have the same decisions, because they are made here.
 //
-// It is no interface for programs: its names and signatures follow the needs of those two packages
-// and change without notice.
+// It is no interface for programs: its names and signatures follow the needs of those two
+// packages and change without notice.
 //
 // # A tree
 //
@@ -12,8 +12,8 @@
 // handlers that do not return, and resumes. A failure that escalates is a call inside of it, so
 // that there is no moment at which one group knows of it and another does not.
 //
-// The workers are its leaves, numbered depth first, so each group is an interval of leaves. A leaf
-// has at most one incarnation at any time. These are its phases:
+// The workers are its leaves, numbered depth first, so each group is an interval of leaves. A
+// leaf has at most one incarnation at any time. These are its phases:
 //
 //	Delayed --------+
 //	   ^  | called  | spawned
@@ -81,8 +81,8 @@
 //
 // # A worker
 //
-// [Worker] is one incarnation of a worker over its [Engine]. It takes batches in one phase only; in
-// all others nothing new begins, and what is in flight ends first.
+// [Worker] is one incarnation of a worker over its [Engine]. It takes batches in one phase only;
+// in all others nothing new begins, and what is in flight ends first.
 //
 //	           acquired        begun          failed without an event
 //	Acquiring ---------> Ready -------> Working <-----------------> Waiting
@@ -135,13 +135,14 @@
 //	Draining  handler is done          Ending    an end outlasts an order to drain: it is reported first
 //	Draining  drained                  Down
 //
-// What happens is reported to it by its methods; then [Worker.Next] says what to do, by rules that
-// are tried in one order. Only [Worker.Commit] writes what was handled, whatever it is written for,
-// and a failure is reported once nothing of what was handled before it is unwritten: no change by
-// an operator, no flush and no end can come between the two.
+// What happens is reported to it by its methods; then [Worker.Next] says what to do, by rules
+// that are tried in one order. Only [Worker.Commit] writes what was handled, whatever it is
+// written for, and a failure is reported once nothing of what was handled before it is unwritten:
+// no change by an operator, no flush and no end can come between the two.
 //
 // # What it must not know
 //
-// Actors, mailboxes, goroutines, locks, timers, the clock (moments are passed), chance (a function
-// is passed), logging. It is not safe for concurrent use; each value belongs to one goroutine.
+// Actors, mailboxes, goroutines, locks, timers, the clock (moments are passed), chance (a
+// function is passed), logging. It is not safe for concurrent use; each value belongs to one
+// goroutine.
 package drive

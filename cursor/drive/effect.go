@@ -5,7 +5,8 @@ import (
 )
 
 // Effect is one thing to be done by whatever runs a tree: a Spawn, Begin, Drain, Abort, Kill,
-// Decide, Show, Hang, Note, AllStarted, AllStopped or Fail. Those of one input are carried out in order.
+// Decide, Show, Hang, Note, AllStarted, AllStopped or Fail. Those of one input are carried out in
+// order.
 type Effect interface{ effect() }
 
 // Cause is why an incarnation is started.
@@ -20,7 +21,8 @@ const (
 )
 
 type (
-	// Spawn makes an incarnation of a leaf, which acquires its checkpoint, and reports that. There is none of that leaf now.
+	// Spawn makes an incarnation of a leaf, which acquires its checkpoint, and reports that.
+	// There is none of that leaf now.
 	Spawn struct {
 		Leaf  int
 		Gen   uint64 // of the incarnation: its reports carry it
@@ -105,7 +107,8 @@ func (AllStopped) effect() {}
 // NoteKind is what a [Note] is about.
 type NoteKind uint8
 
-// The kinds of notes. Of the first six the fields Err, Attempt, Delay and Stack are those of a verdict.
+// The kinds of notes. Of the first six the fields Err, Attempt, Delay and Stack are those of a
+// verdict.
 const (
 	NoteRetry NoteKind = iota
 	NotePark

@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// Every order in which things may happen to small trees that run, breadth first: with one trouble all of
-// them, with two the first states, and more with PENSTOCK_SOAK=1. Each state that is reached must be
-// one from which everything comes to rest, every worker that halted can be resumed, and the tree can
-// be stopped.
+// Every order in which things may happen to small trees that run, breadth first: with one trouble
+// all of them, with two the first states, and more with PENSTOCK_SOAK=1. Each state that is
+// reached must be one from which everything comes to rest, every worker that halted can be
+// resumed, and the tree can be stopped.
 func TestWhateverHappensInWhicheverOrderATreeComesToRestAndEachOfItsWorkersCanBeResumed(t *testing.T) {
 	shapes := []string{
 		"t?(a b c)", "t?(A g?(B c))", "t?(G?(a B) C)", "t?(m(G?(A)) b)", "t?(g!?(A b) c)",
@@ -57,8 +57,8 @@ func eachStrategy(text string, visit func(string)) {
 	}
 }
 
-// explore reaches states breadth first. What was judged before decides too, so a state is known by its
-// troubles as well.
+// explore reaches states breadth first. What was judged before decides too, so a state is known
+// by its troubles as well.
 func explore(
 	t *testing.T, text string, begin func(testing.TB, string) *world, troubles, limit int,
 ) (states int, complete bool) {

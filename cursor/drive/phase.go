@@ -142,8 +142,8 @@ func (s roundStage) after(t roundTurn) (next roundStage, allowed bool) {
 	return s, false
 }
 
-// illegal is the panic of a move that the table does not have: an error of this package. It ends the
-// system visibly, where to continue might run a worker beside itself.
+// illegal is the panic of a move that the table does not have: an error of this package. It ends
+// the system visibly, where to continue might run a worker beside itself.
 func illegal(what string, from, by fmt.Stringer) {
 	panic(fmt.Sprintf("drive: %s in %v cannot be %v", what, from, by))
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// Node is a child of a tree, checked and with its inherited settings: a group, or a worker, which is
-// a leaf.
+// Node is a child of a tree, checked and with its inherited settings: a group, or a worker, which
+// is a leaf.
 type Node struct {
 	// Name of the child, and Path: the names of the groups above it and its own, joined by "/".
 	Name, Path string
@@ -101,8 +101,8 @@ func (p *planner) worker(child supervision.Child, spec supervision.Spec, path st
 	return n, nil
 }
 
-// checkFormerNames finds workers that would take the checkpoint of another worker of the tree, because it has
-// a name that they had formerly.
+// checkFormerNames finds workers that would take the checkpoint of another worker of the tree,
+// because it has a name that they had formerly.
 func (p *planner) checkFormerNames(root *Node) {
 	for _, leaf := range root.Leaves() {
 		for _, name := range leaf.Worker.Formerly {

@@ -49,7 +49,8 @@ func (t *Tree) turn(r *round, by roundTurn) {
 	r.stage = next
 }
 
-// endRound lets the leaves out of a round; those that are ready begin, in order, if all of them are.
+// endRound lets the leaves out of a round; those that are ready begin, in order, if all of them
+// are.
 func (t *Tree) endRound(r *round, by roundTurn) {
 	t.turn(r, by)
 	t.timers.stop(&r.timer)
@@ -82,10 +83,10 @@ func (t *Tree) restartAlone(now time.Time, l *leaf, delay time.Duration) {
 	t.proceed(now, l.round)
 }
 
-// restartChildren restarts what the strategy of a group says when a child of it has failed. That is
-// a round, joined with those that it overlaps. Handlers are cancelled, but for those of the leaf that
-// failed, if it is one: it has come to rest. Groups among the children restart with fresh judges for
-// all that is below them.
+// restartChildren restarts what the strategy of a group says when a child of it has failed. That
+// is a round, joined with those that it overlaps. Handlers are cancelled, but for those of the
+// leaf that failed, if it is one: it has come to rest. Groups among the children restart with
+// fresh judges for all that is below them.
 func (t *Tree) restartChildren(now time.Time, number, place int, failed *leaf, delay time.Duration) {
 	g := &t.groups[number]
 	fromChild, toChild := g.node.Strategy.Affected(place, len(g.children))
@@ -103,7 +104,7 @@ func (t *Tree) restartChildren(now time.Time, number, place int, failed *leaf, d
 	t.proceed(now, r)
 }
 
-// refresh has all that is below a child that is a group judged afresh.
+// refresh has all that is below a child that is a group start with fresh judges.
 func (t *Tree) refresh(child interval) {
 	if child.group < 0 {
 		return
@@ -116,8 +117,9 @@ func (t *Tree) refresh(child interval) {
 	}
 }
 
-// join makes a round that stops an interval and starts it again, in place of the rounds that overlap
-// it: over all that these concern, with the longest delay. They are disjoint, so one pass finds them.
+// join makes a round that stops an interval and starts it again, in place of the rounds that
+// overlap it: over all that these concern, with the longest delay. They are disjoint, so one pass
+// finds them.
 func (t *Tree) join(from, to int, delay time.Duration) *round {
 	low, high := from, to
 	for i := from; i < to; i++ {

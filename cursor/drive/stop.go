@@ -40,8 +40,8 @@ func (t *Tree) drain(now time.Time, l *leaf) {
 	}
 }
 
-// bound limits how long a leaf that was told to end may take until the next step: until its handlers
-// are cancelled, or until it counts as hung. When the system stops it never does.
+// bound limits how long a leaf that was told to end may take until the next step: until its
+// handlers are cancelled, or until it counts as hung. When the system stops it never does.
 func (t *Tree) bound(now time.Time, l *leaf) {
 	timeout := l.node.Spec.StopTimeout
 	switch {
@@ -70,7 +70,7 @@ func (t *Tree) boundGroups(now time.Time, l *leaf) {
 	}
 }
 
-// stopOver goes on with a leaf that did not end in time.
+// stopOver takes the next step with a leaf that did not end in time.
 func (t *Tree) stopOver(now time.Time, l *leaf) {
 	switch {
 	case l.phase == leafDraining:

@@ -9,11 +9,12 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// Tree decides about all workers of a tree. Each method is called with something that happened and
-// returns what to do about it, in order. A failure costs O(depth) and O(leaves that it concerns).
+// Tree decides about all workers of a tree. Each method is called with something that happened
+// and returns what to do about it, in order. A failure costs O(depth) and O(leaves that it
+// concerns).
 //
-// What is reported of an incarnation carries its generation; of one that is no more it is ignored, and
-// failures are so of one that was told to end for a start with a fresh judge.
+// What is reported of an incarnation carries its generation; of one that is no more it is
+// ignored, and failures are so of one that was told to end for a start with a fresh judge.
 type Tree struct {
 	options  TreeOptions
 	groups   []group // depth first, the top first
@@ -28,8 +29,8 @@ type Tree struct {
 
 // TreeOptions of a tree.
 type TreeOptions struct {
-	// KillTimeout is how long a leaf whose handlers were cancelled may take to end before it counts as
-	// hung, where its StopTimeout is 0.
+	// KillTimeout is how long a leaf whose handlers were cancelled may take to end before it
+	// counts as hung, where its StopTimeout is 0.
 	KillTimeout time.Duration
 	// Random is the source of jitter as in supervision.NewJudge; nil means none.
 	Random func() float64
@@ -202,8 +203,8 @@ func (t *Tree) Tick(now time.Time) []Effect {
 // call of another method.
 func (t *Tree) Next() (time.Time, bool) { return t.timers.next() }
 
-// Due returns when a leaf that waits for its next start will be started, zero if that is not a matter
-// of time.
+// Due returns when a leaf that waits for its next start will be started, zero if that is not a
+// matter of time.
 func (t *Tree) Due(number int) time.Time {
 	l := &t.leaves[number]
 	switch {
@@ -278,7 +279,8 @@ func (t *Tree) acquired(now time.Time, l *leaf, u *Update) {
 	}
 }
 
-// notAcquired is the failure of a leaf that could not acquire its checkpoint. A newer owner keeps it.
+// notAcquired is the failure of a leaf that could not acquire its checkpoint. A newer owner keeps
+// it.
 func notAcquired(err error) supervision.Failure {
 	if errors.Is(err, checkpoint.ErrFenced) {
 		err = supervision.Halt(err)

@@ -78,8 +78,8 @@ func steady() supervision.Policy {
 
 func grown(text string) *Tree { return NewTree(sprout(text), TreeOptions{KillTimeout: killTimeout}) }
 
-// world runs a tree as a transport would, and holds it to the invariants. What happens next is up to
-// the test.
+// world runs a tree as a transport would, and holds it to the invariants. What happens next is up
+// to the test.
 type world struct {
 	t       testing.TB
 	tree    *Tree
@@ -350,8 +350,8 @@ func (w *world) settle() {
 	w.require(false, "it never comes to rest")
 }
 
-// requireRest wants a world that has come to rest to be one that an operator can deal with, and that
-// can be stopped.
+// requireRest wants a world that has come to rest to be one that an operator can deal with, and
+// that can be stopped.
 func (w *world) requireRest() {
 	w.t.Helper()
 	if w.failed == nil && w.tree.final == nil && len(w.tree.problems) == 0 {
