@@ -1,9 +1,11 @@
 package actors_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
@@ -106,5 +108,50 @@ func TestStartWarnsOfCheckpointsThatNoWorkerReads(t *testing.T) {
 		entries := logs.FilterMessageSnippet("checkpoint without a worker").All()
 		require.Len(t, entries, 1, "not of what a program pulls itself")
 		require.Equal(t, "old", entries[0].ContextMap()["checkpoint"])
+	})
+}
+
+func TestACallToAWorkerThatHasEndedNamesItAndNotSomeWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		w := reacting("w")
+		w.Handle = func(context.Context, *cursor.Batch) (cursor.Action, error) { return cursor.Stop, nil }
+		sys := start(t, st, w)
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
+		synctest.Wait()
+		for _, err := range []error{
+			sys.Pause(t.Context(), "w", time.Time{}, checkpoint.Request{}), apply(t.Context(), sys, "w", checkpoint.Rewind{}),
+			sys.Discard(t.Context(), "w", 1, checkpoint.Request{}), sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)),
+		} {
+			require.ErrorIs(t, err, actors.ErrEnded)
+			require.Contains(t, err.Error(), `actors: worker "w"`)
+		}
+	})
+}
+
+func TestARequestThatBreaksARuleChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		sys := start(t, st, reacting("w"))
+		bad := checkpoint.Request{By: "a\nb"}
+		require.ErrorIs(t, sys.Pause(t.Context(), "w", time.Time{}, bad), store.ErrInvalid)
+		require.ErrorIs(t, sys.Resume(t.Context(), "w", bad), store.ErrInvalid)
+		_, err := sys.Apply(t.Context(), "w", checkpoint.Reset{}, bad)
+		require.ErrorIs(t, err, store.ErrInvalid)
+		_, err = sys.Apply(t.Context(), "w", nil, checkpoint.Request{})
+		require.ErrorIs(t, err, store.ErrInvalid)
+		_, err = sys.Apply(t.Context(), "w", checkpoint.Rename{To: "x"}, checkpoint.Request{})
+		require.ErrorIs(t, err, checkpoint.ErrRunning)
+		_, err = sys.Apply(t.Context(), "w", checkpoint.Delete{}, checkpoint.Request{DryRun: true})
+		require.ErrorIs(t, err, checkpoint.ErrRunning)
+		require.NoError(t, sys.Pause(t.Context(), "w", time.Time{}, checkpoint.Request{DryRun: true}))
+		require.NotEqual(t, actors.Paused, statusOf(t, sys, "w").State)
+		require.Empty(t, audits(t, st))
+
+		why := checkpoint.Request{Reason: "lunch", By: "ann"}
+		require.NoError(t, sys.Pause(t.Context(), "w", time.Time{}, why))
+		var paused *actors.PausedError
+		require.ErrorAs(t, statusOf(t, sys, "w").Reason, &paused)
+		require.Equal(t, actors.PausedError{Reason: "lunch", By: "ann"}, *paused)
 	})
 }

@@ -29,10 +29,10 @@ func (s *System) WaitApplied(ctx context.Context, worker string, r store.Receipt
 		return fmt.Errorf("%w: %q", ErrUnknownWorker, worker)
 	}
 	if r.Origin == (store.Origin{}) {
-		return fmt.Errorf("wait for %q: %w", worker, ErrEmptyReceipt)
+		return fmt.Errorf("actors: wait for %q: %w", worker, ErrEmptyReceipt)
 	}
 	if r.Origin != s.store.Origin() {
-		return fmt.Errorf("wait for %q: receipt of %s: %w", worker, r.Origin, store.ErrForeignHistory)
+		return fmt.Errorf("actors: wait for %q: receipt of %s: %w", worker, r.Origin, store.ErrForeignHistory)
 	}
 	if s.waitsForItself(ctx, worker) {
 		return ErrInsideHandler
@@ -50,7 +50,7 @@ func (s *System) WaitApplied(ctx context.Context, worker string, r store.Receipt
 			return never
 		}
 		if err != nil {
-			return fmt.Errorf("wait for %q to reach %d: %w", worker, r.Position(), err)
+			return fmt.Errorf("actors: wait for %q to reach %d: %w", worker, r.Position(), err)
 		}
 		stopping := s.stopping
 		if v.state == Running {
@@ -61,7 +61,7 @@ func (s *System) WaitApplied(ctx context.Context, worker string, r store.Receipt
 		case <-stopping:
 		case <-s.done:
 		case <-ctx.Done():
-			return fmt.Errorf("wait for %q to reach %d: %w", worker, r.Position(), ctx.Err())
+			return fmt.Errorf("actors: wait for %q to reach %d: %w", worker, r.Position(), ctx.Err())
 		}
 	}
 }
@@ -72,9 +72,9 @@ func (s *System) never(v view, worker string) error {
 	case v.state == Halted:
 		return &HaltedError{Worker: worker, Reason: v.reason}
 	case v.state == Ended:
-		return fmt.Errorf("wait for %q: %w", worker, ErrEnded)
+		return fmt.Errorf("actors: worker %q: %w", worker, ErrEnded)
 	case s.isDone(), v.state != Running && s.isStopping():
-		return fmt.Errorf("wait for %q: %w", worker, errors.Join(ErrStopped, s.failed()))
+		return fmt.Errorf("actors: worker %q: %w", worker, errors.Join(ErrStopped, s.failed()))
 	}
 	return nil
 }

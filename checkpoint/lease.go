@@ -99,11 +99,14 @@ func (l *Lease) StageChange(
 	if p.record, over = l.moved(m); over {
 		p.pass = Pass{}
 	}
-	if err := p.work(ctx, c); err != nil || q.DryRun {
-		return p.out, err
+	if err := p.work(ctx, c); err != nil {
+		return Outcome{}, err
 	}
 	if p.gone || p.id != l.id {
 		return Outcome{}, fmt.Errorf("checkpoint %q: %s: %w", l.id, c, ErrRunning)
+	}
+	if q.DryRun {
+		return p.out, nil
 	}
 	b.Sides = append(b.Sides, p.sides...)
 	b.Events = append(b.Events, p.events(q)...)
