@@ -178,9 +178,14 @@ func changed(t *rapid.T) (*store.Store, *checkpoint.Lease) {
 func someChange(t *rapid.T) checkpoint.Change {
 	to := store.Position(rapid.Uint64Range(0, 14).Draw(t, "to"))
 	return rapid.SampledFrom([]checkpoint.Change{
-		checkpoint.Rewind{To: to}, checkpoint.Rewind{To: to, Emit: true}, checkpoint.SkipTo{To: to}, checkpoint.Reset{},
-		checkpoint.Widen{Region: store.Region{}}, checkpoint.Rebind{Region: store.Region{Scope: "shop"}},
-		checkpoint.Rename{To: "other"}, checkpoint.Delete{},
+		checkpoint.Rewind{To: to},
+		checkpoint.Rewind{To: to, Emit: true},
+		checkpoint.SkipTo{To: to},
+		checkpoint.Reset{},
+		checkpoint.Widen{Region: store.Region{}},
+		checkpoint.Rebind{Region: store.Region{Scope: "shop"}},
+		checkpoint.Rename{To: "other"},
+		checkpoint.Delete{},
 	}).Draw(t, "change")
 }
 

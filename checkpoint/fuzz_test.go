@@ -42,7 +42,8 @@ func FuzzOnlyAParkedEventAsItIsWrittenIsAccepted(f *testing.F) {
 }
 
 func FuzzOnlyAPauseAsItIsWrittenIsAccepted(f *testing.F) {
-	seeds := [][]byte{Pause{}.Write("w").Value, Pause{Since: time.UnixMilli(1), Until: time.UnixMilli(2), Reason: "lunch"}.Write("w").Value,
+	seeds := [][]byte{
+		Pause{}.Write("w").Value, Pause{Since: time.UnixMilli(1), Until: time.UnixMilli(2), Reason: "lunch"}.Write("w").Value,
 		Pause{Reason: "lunch", By: "ann"}.Write("w").Value,
 	}
 	fuzzSealed(f, seeds, func(b []byte) ([]byte, error) {

@@ -49,7 +49,7 @@ func (c Rewind) apply(ctx context.Context, p *plan) error {
 	plain := p.pass.Empty()
 	pending := p.unpark(c.To)
 	pass, at := p.pass.rewound(scanned, c.To, reads, pending, c.Emit)
-	p.record.moveTo(at)
+	p.moveTo(at)
 	p.pass, p.record.Origin = pass, p.st.Origin()
 	if plain && len(pending) == 0 && len(p.out.Parked) == 0 {
 		p.out.Undo = SkipTo{To: scanned}
@@ -90,7 +90,7 @@ func (c Reset) apply(ctx context.Context, p *plan) error {
 		asRewound, _ := p.pass.rewound(scanned, 0, reads, pending, true)
 		p.out.Again, p.out.New, err = p.tally(ctx, reads, asRewound, 0, end)
 	}
-	p.record.moveTo(0)
+	p.moveTo(0)
 	p.pass, p.record.Origin = Pass{}, p.st.Origin()
 	return err
 }
@@ -133,7 +133,7 @@ func (c SkipTo) apply(ctx context.Context, p *plan) error {
 	if p.pass.Empty() && len(p.record.Pending) == 0 {
 		p.out.Undo = Rewind{To: from, Emit: true}
 	}
-	p.record.moveTo(c.To)
+	p.moveTo(c.To)
 	p.record.Delivered = from // nothing after it was
 	if c.To >= p.pass.end() {
 		p.pass = Pass{}
@@ -142,6 +142,7 @@ func (c SkipTo) apply(ctx context.Context, p *plan) error {
 }
 
 // moveTo makes a position the one up to which everything is done.
-func (r *Record) moveTo(at store.Position) {
+func (p *plan) moveTo(at store.Position) {
+	r := &p.record
 	r.Scanned, r.Delivered, r.Pending, r.Trying, r.Tries = at, at, nil, 0, 0
 }

@@ -142,7 +142,7 @@ func (c Delete) apply(_ context.Context, p *plan) error {
 	}
 	p.sides = append(p.sides, Pass{}.write(p.id), Resume(p.id))
 	p.sides = append(p.sides, forwardsTo(p.st, p.id)...)
-	p.record.moveTo(0)
+	p.moveTo(0)
 	p.pass, p.former, p.gone = Pass{}, Pass{}, true
 	return nil
 }

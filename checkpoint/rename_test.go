@@ -3,6 +3,7 @@ package checkpoint_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -139,7 +140,7 @@ func TestTheFirstNameAndTheAuditsStayOverManyRenames(t *testing.T) {
 		require.Equal(t, checkpoint.ID("a"), r.FirstName(name))
 		require.Equal(t, checkpoint.ID("a"), acquire(t, st, name, bound).FirstName())
 		for _, former := range []checkpoint.ID{"a", "b", "c", "d"} {
-			if former != name && contains(r.Formerly, former) {
+			if former != name && slices.Contains(r.Formerly, former) {
 				require.ErrorIs(t, checkpoint.CheckName(st, former), checkpoint.ErrRenamed)
 				_, err := checkpoint.Acquire(t.Context(), st, former, bound)
 				require.Equal(t, &checkpoint.RenamedError{ID: former, Now: name}, err)
@@ -156,15 +157,6 @@ func TestTheFirstNameAndTheAuditsStayOverManyRenames(t *testing.T) {
 		skipped = append(skipped, a.Position)
 	}
 	require.Equal(t, []store.Position{1, 2, 3, 4, 5}, skipped, "in order, from all its names")
-}
-
-func contains(names []checkpoint.ID, name checkpoint.ID) bool {
-	for _, n := range names {
-		if n == name {
-			return true
-		}
-	}
-	return false
 }
 
 func TestAuditsAreThoseOfOneWorkerWhateverItsNeighboursAreCalled(t *testing.T) {
@@ -247,8 +239,12 @@ func TestAReaderWithStateBesideItsCheckpointIsNotMovedAwayFromIt(t *testing.T) {
 	b.Stateful = true
 	require.NoError(t, move(t, st, acquire(t, st, "saga", b), 2))
 	for _, c := range []checkpoint.Change{
-		checkpoint.Rewind{To: 1}, checkpoint.SkipTo{To: 3}, checkpoint.Reset{}, checkpoint.Widen{Region: store.Region{}},
-		checkpoint.Rename{To: "other"}, checkpoint.Delete{},
+		checkpoint.Rewind{To: 1},
+		checkpoint.SkipTo{To: 3},
+		checkpoint.Reset{},
+		checkpoint.Widen{Region: store.Region{}},
+		checkpoint.Rename{To: "other"},
+		checkpoint.Delete{},
 	} {
 		err := apply(t.Context(), st, "saga", c)
 		require.Equal(t, &checkpoint.StatefulError{ID: "saga", Change: c}, err)
