@@ -23,10 +23,21 @@ type outbox struct {
 	survived bool             // the process outlived an event that was marked, and the checkpoint does not say so
 	clean    bool             // what the next commit says about the end
 
-	// Buffers of a commit. The store has copied what they hold when it is done.
+	kept *commitBuffers // nil until the first commit: thousands of workers may wait for their first event
+}
+
+// commitBuffers are used again by each commit. The store has copied what they hold when it is done.
+type commitBuffers struct {
 	ranges    []taskRange
 	positions []store.Position
-	written   []store.SideWrite
+	sides     []store.SideWrite
+}
+
+func (o *outbox) buffers() *commitBuffers {
+	if o.kept == nil {
+		o.kept = new(commitBuffers)
+	}
+	return o.kept
 }
 
 func (o *outbox) empty() bool {
@@ -77,7 +88,7 @@ func (o *outbox) write(ctx context.Context, b store.Batch, done []store.Position
 	switch {
 	case o.own.lease != nil:
 		if len(b.Sides) == 0 {
-			b.Sides = o.written[:0]
+			b.Sides = o.buffers().sides[:0]
 		}
 		o.own.lease.Stage(&b, o.move(next))
 		err = o.own.commit(ctx, b)
@@ -111,8 +122,9 @@ func (o *outbox) markAttempt(ctx context.Context, event store.Position) (crashes
 // keep lets a small list of side values be used again.
 func (o *outbox) keep(sides []store.SideWrite) {
 	clear(sides)
-	if o.written = sides[:0]; cap(sides) > maxKeptSides {
-		o.written = nil
+	buffers := o.buffers()
+	if buffers.sides = sides[:0]; cap(sides) > maxKeptSides {
+		buffers.sides = nil
 	}
 }
 

@@ -19,12 +19,13 @@ type taskRange struct {
 // writeTasks writes what is handled of some tasks, and notes in each how much of it is committed.
 // The task whose reactions are refused is returned with the error that says so.
 func (o *outbox) writeTasks(ctx context.Context, tasks []*Task) (rejected *Task, err error) {
-	o.ranges = o.ranges[:0]
+	buffers := o.buffers()
+	buffers.ranges = buffers.ranges[:0]
 	for _, t := range tasks {
-		o.ranges = append(o.ranges, taskRange{task: t, from: t.committed, to: t.good})
+		buffers.ranges = append(buffers.ranges, taskRange{task: t, from: t.committed, to: t.good})
 	}
-	rejected, err = o.writeHalved(ctx, o.ranges)
-	clear(o.ranges)
+	rejected, err = o.writeHalved(ctx, buffers.ranges)
+	clear(buffers.ranges)
 	return rejected, err
 }
 
@@ -88,7 +89,8 @@ func halves(ranges []taskRange, n int) (former, latter []taskRange) {
 func (o *outbox) writeRanges(ctx context.Context, ranges []taskRange) error {
 	var b store.Batch
 	unparks := false
-	done := o.positions[:0]
+	buffers := o.buffers()
+	done := buffers.positions[:0]
 	for _, s := range ranges {
 		if reactions := s.task.batch.proposals(s.from, s.to); b.Events == nil {
 			b.Events = reactions
@@ -107,7 +109,7 @@ func (o *outbox) writeRanges(ctx context.Context, ranges []taskRange) error {
 	if len(ranges) > 1 {
 		slices.Sort(done)
 	}
-	o.positions = small(done)
+	buffers.positions = small(done)
 	b.Lazy = !unparks && o.own.lazy(b)
 	if err := o.write(ctx, b, done); err != nil {
 		return err
