@@ -29,17 +29,24 @@ type Batch struct {
 	// Events is never empty. Read-only.
 	Events []store.Event
 
-	own       *owner        // nil in a batch made by hand
-	events    []store.Event // as the runner set them, whatever the handler does to Events
-	ownership *Ownership    // nil without a checkpoint
-	staged    []reaction
-	begun     int         // the event that the handler works on, -1 when it never said
-	invalid   *EventError // of the first event with a reaction that cannot be encoded, or nil
+	own     *batchOwner
+	events  []store.Event // as the runner set them, whatever the handler does to Events
+	staged  []reaction
+	begun   int         // the event that the handler works on, -1 when it never said
+	invalid *EventError // of the first event with a reaction that cannot be encoded, or nil
 
 	// These are rare, and pointers, so that other batches stay small.
 	again    *again                            // of events that may have been handled before, or nil
 	deadline *deadline                         // nil without a timeout
 	retried  map[store.Position]*store.Emitter // of events whose handler ran before, for nothing; or nil
+}
+
+// batchOwner is what all batches of a runner share. It is never written to after it was made, so
+// handlers may read it on any goroutine.
+type batchOwner struct {
+	ownership Ownership      // zero without a checkpoint
+	emitter   *store.Emitter // of reactions to what is handled for the first time; nil by hand
+	st        *store.Store   // nil in a batch made by hand
 }
 
 // again says which events are handled again, and what for.
@@ -66,11 +73,7 @@ type reaction struct {
 // NewBatch makes a batch by hand, to test a handler with. The zero Ownership stands for a worker
 // without a checkpoint.
 func NewBatch(events []store.Event, w Ownership) *Batch {
-	b := &Batch{Events: events, events: events, begun: -1}
-	if w != (Ownership{}) {
-		b.ownership = &w
-	}
-	return b
+	return &Batch{Events: events, events: events, own: &batchOwner{ownership: w}, begun: -1}
 }
 
 // Begin says that the handler is done with everything before Events[i] and works on that event now.
@@ -114,10 +117,24 @@ func (b *Batch) muted(i int) bool {
 // Trace returns the chain of causes of Events[i], nearest first, as far as the store has them, at
 // most 64. It is empty for a batch made by hand.
 func (b *Batch) Trace(ctx context.Context, i int) []store.Event {
-	if b.own == nil {
+	if b.own.st == nil {
 		return nil
 	}
 	return b.own.trace(ctx, &b.events[i])
+}
+
+// trace returns the causes of an event, nearest first.
+func (o *batchOwner) trace(ctx context.Context, e *store.Event) []store.Event {
+	var chain []store.Event
+	for cause := e.Cause; cause != (store.Event{}).Cause && len(chain) < maxTrace; {
+		event, err := o.st.Get(ctx, cause)
+		if err != nil {
+			break
+		}
+		chain = append(chain, event)
+		cause = event.Cause
+	}
+	return chain
 }
 
 // React stages an event as a reaction to Events[i]. See [Batch.Propose].
@@ -126,9 +143,10 @@ func (b *Batch) React(i int, at store.Coordinate, p store.Payload) {
 }
 
 // Propose stages an event as a reaction to Events[i], which becomes its cause whatever p.Causation
-// says; p.Emitter becomes the worker. It is committed in the batch that moves the checkpoint past Events[i], or never: a handler
-// that fails at that event or before drops it. Reactions are written in the order of their events,
-// those to one event in the order of the calls. It panics when there is no Events[i].
+// says; p.Emitter becomes the worker. It is committed in the batch that moves the checkpoint past
+// Events[i], or never: a handler that fails at that event or before drops it. Reactions are written
+// in the order of their events, those to one event in the order of the calls. It panics when there
+// is no Events[i].
 //
 // The payload is encoded here and may be changed afterwards, except for the data of a [store.Raw].
 // One that the store would refuse fails the handler at Events[i] once it returns.
@@ -159,10 +177,7 @@ func (b *Batch) Staged() []store.Proposal {
 // AtLeastOnce returns the ownership of the checkpoint, and false when the worker has none: then an
 // event comes again after a failure, but not after the end of the process.
 func (b *Batch) AtLeastOnce() (Ownership, bool) {
-	if b.ownership == nil {
-		return Ownership{}, false
-	}
-	return *b.ownership, true
+	return b.own.ownership, b.own.ownership != Ownership{}
 }
 
 // proposals returns the reactions to Events[from:to], nil when there are none.
@@ -183,3 +198,11 @@ func (b *Batch) proposals(from, to int) []store.Proposal {
 }
 
 func byEvent(x, y reaction) int { return cmp.Compare(x.event, y.event) }
+
+// emitter of reactions to Events[i], nil in a batch made by hand.
+func (b *Batch) emitter(i int) *store.Emitter {
+	if by := b.retried[b.events[i].Position]; by != nil {
+		return by
+	}
+	return b.own.emitter
+}

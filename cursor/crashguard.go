@@ -31,7 +31,7 @@ func (g *crashGuard) arm(left int, until store.Position, r checkpoint.Record) {
 	g.left, g.until, g.event, g.crashes = left, until, r.Trying, r.Tries
 }
 
-func (g *crashGuard) clear() { g.left, g.until, g.event, g.crashes = 0, 0, 0, 0 }
+func (g *crashGuard) disarm() { g.left, g.until, g.event, g.crashes = 0, 0, 0, 0 }
 
 // on reports whether something is not passed yet that may have been in flight.
 func (g *crashGuard) on() bool {
@@ -42,7 +42,7 @@ func (g *crashGuard) on() bool {
 // business.
 func (g *crashGuard) expire() {
 	if g.left > 0 && !g.on() {
-		g.clear()
+		g.disarm()
 	}
 }
 

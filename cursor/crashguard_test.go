@@ -70,7 +70,7 @@ func TestEndsOfTheProcessAreCountedPerEvent(t *testing.T) {
 func TestACrashGuardThatIsOffMarksNothing(t *testing.T) {
 	g, _, _ := guarding(5, 9, 7, 3)
 	g.begin(5)
-	g.clear()
+	g.disarm()
 	g.survived() // of the attempt that was in flight
 	var m checkpoint.Move
 	g.stamp(&m)

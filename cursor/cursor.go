@@ -43,27 +43,6 @@ type Cursor struct {
 	gaps   gaps
 }
 
-// place is how far a reader has come.
-type place struct {
-	scanned   store.Position // up to here nothing is left to deliver
-	delivered store.Position // the last event delivered
-}
-
-// pass moves over the events, and over what follows them up to scanned.
-func (p place) pass(events []store.Event, scanned store.Position) place {
-	if n := len(events); n > 0 {
-		p.delivered = events[n-1].Position
-	}
-	return place{scanned: max(p.scanned, scanned), delivered: p.delivered}
-}
-
-// move is the checkpoint of a reader that has nothing in flight.
-func (p place) move() checkpoint.Move {
-	return checkpoint.Move{Scanned: p.scanned, Delivered: p.delivered, Clean: true}
-}
-
-func placeOf(r checkpoint.Record) place { return place{scanned: r.Scanned, delivered: r.Delivered} }
-
 // Open returns a cursor. With an ID it acquires the checkpoint, a commit that fences the cursor
 // that used the ID before, and resumes where that one committed last; the errors are those of
 // [checkpoint.Acquire]. Without one, a start beyond the head is a [checkpoint.AheadError]. There is
@@ -91,19 +70,6 @@ func Open(ctx context.Context, st *store.Store, region store.Region, o Options) 
 	}
 	c.kept = c.at
 	return c, nil
-}
-
-// startAt is where a reader without a checkpoint begins. A position that the log has not reached is
-// of another log, or wrong: to wait until it is reached would be to skip what comes before.
-func startAt(ctx context.Context, st *store.Store, from store.From) (place, error) {
-	start, err := st.Resolve(ctx, from)
-	if err != nil {
-		return place{}, fmt.Errorf("find the start: %w", err)
-	}
-	if head := st.Head(); start > head {
-		return place{}, &checkpoint.AheadError{Position: start, Head: head}
-	}
-	return place{scanned: start, delivered: start}, nil
 }
 
 // Position up to which everything that matches was delivered.
@@ -232,23 +198,3 @@ func (c *Cursor) Commit(ctx context.Context) error {
 
 // Rollback goes back to the position committed last, or to the start.
 func (c *Cursor) Rollback() { c.at = c.kept }
-
-// nextPage reads on until it has an event or has looked at everything up to upTo, at least once: a
-// closed store is noticed although there is nothing to read.
-func nextPage(
-	ctx context.Context, st *store.Store, region store.Region, after, upTo store.Position, limit int,
-) (store.Page, error) {
-	// To the store 0 means the head. It is what upTo is in an empty log, where 1 means as little.
-	upTo = max(upTo, 1)
-	limit = min(limit, MaxBatchSize)
-	for at := after; ; {
-		page, err := st.ReadPage(ctx, region, at, upTo, limit)
-		if err != nil {
-			return store.Page{}, fmt.Errorf("cursor: read after %d: %w", at, err)
-		}
-		if len(page.Events) > 0 || page.Scanned >= upTo || page.Scanned == at {
-			return page, nil
-		}
-		at = page.Scanned
-	}
-}

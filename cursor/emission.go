@@ -8,13 +8,13 @@ import (
 )
 
 // WithBuild returns the worker as one of a program of that build, which its reactions name: see
-// [store.Event.Emitter]. "" means what the program says of itself: the revision of its sources, with
-// "+dirty" where they were modified, "" where it was built without one.
+// [store.Event.Emitter]. "" means what the program says of itself: the revision of its sources,
+// with "+dirty" where they were modified, "" where it was built without one.
 //
 // The runners made of the returned value, one after the other, count the runs of the handler at an
 // event together: the attempt in a reaction includes those before a restart. Not counted is what a
-// runner had handled and could not write before another took its place. A value must not be shared by
-// runners that run at the same time.
+// runner had handled and could not write before another took its place. A value must not be shared
+// by runners that run at the same time.
 func (w Worker) WithBuild(build string) Worker {
 	if build == "" {
 		build = programBuild()
@@ -59,12 +59,13 @@ func (w Worker) checkBuild() error {
 }
 
 // emission says who emits: the build of the worker, and the number of the run of its handler. It
-// outlives a runner. It belongs to the goroutine of the present one: a former runner has finished its
-// last task before the next one is made, and does not touch it any more.
+// outlives a runner. It belongs to the goroutine of the present one: a former runner has finished
+// its last task before the next one is made, and does not touch it any more.
 type emission struct {
 	build string
 	// runs counts, of events that are not done, the runs of the handler whose reactions were not
-	// committed. An event that succeeds at once is never in it, so that normal running pays nothing.
+	// committed. An event that succeeds at once is never in it, so that normal running pays
+	// nothing.
 	runs map[store.Position]uint32
 }
 
@@ -104,64 +105,3 @@ func (e *emission) done(events []store.Event) {
 		delete(e.runs, events[i].Position)
 	}
 }
-
-// emitter of reactions to Events[i], nil in a batch made by hand.
-func (b *Batch) emitter(i int) *store.Emitter {
-	if by := b.retried[b.events[i].Position]; by != nil {
-		return by
-	}
-	if b.own == nil {
-		return nil
-	}
-	return b.own.emitter
-}
-
-// retried returns the emitters of reactions to those of the first n events of a queue at which the
-// handler ran before; nil where it did not, as in normal running. Of a former process counts what it
-// left durably: attempts at parked events, and ends of the process. A handler reads the map on its
-// goroutine, so it is not changed any more.
-func (p *parking) retried(q *queue, n, crashes int) (by map[store.Position]*store.Emitter) {
-	if !q.parked && crashes == 0 && len(p.own.emission.runs) == 0 {
-		return nil
-	}
-	for i := range q.events[:n] {
-		event := q.events[i].Position
-		if entry := p.list.at[event]; q.parked && entry != nil && uint32(entry.Attempts) > p.own.emission.runs[event] {
-			p.own.emission.count(event, uint32(entry.Attempts))
-		}
-		before := p.own.emission.runs[event] + uint32(crashes)
-		if before == 0 {
-			continue
-		}
-		if by == nil {
-			by = make(map[store.Position]*store.Emitter)
-		}
-		again := *p.own.emitter
-		again.Attempt += before
-		by[event] = &again
-	}
-	return by
-}
-
-// reached is how many events of a task that has run the handler may have handled.
-func (t *Task) reached() int {
-	switch {
-	case t.failed != nil:
-		return t.failed.reached
-	case t.batch.deadline != nil && t.batch.deadline.reached > 0:
-		return t.batch.deadline.reached
-	}
-	return t.Size()
-}
-
-// emits lets the reactions of a runner, which has acquired its checkpoint if it has one, name their
-// emitter.
-func (r *Runner) emits() {
-	by := r.own.worker.emitter()
-	by.Epoch, by.Attempt = r.own.record().Epoch, 1
-	r.own.emission, r.own.emitter = r.own.worker.emission, &by
-}
-
-// introduce adds to a batch of a worker without a checkpoint what names the emitter, unless the store
-// has it. Of one with a checkpoint it was in the commit that acquired that.
-func (o *owner) introduce(b *store.Batch) { o.emitter.Stage(o.st, b) }

@@ -47,8 +47,9 @@ const (
 	smallBuffer = 64
 	// maxKeptSides is the same for side values.
 	maxKeptSides = 4
-	// maxRuns is at how many events, which are not done, runs of the handler are counted. More than so
-	// many cannot fail and wait; those that an operator discarded or left out stay until it is reached.
+	// maxRuns is at how many events, which are not done, runs of the handler are counted. More than
+	// so many cannot fail and wait; those that an operator discarded or left out stay until it is
+	// reached.
 	maxRuns = 1 << 15
 	// maxTrace is how many causes of an event are looked up.
 	maxTrace = 64

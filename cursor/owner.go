@@ -9,24 +9,28 @@ import (
 )
 
 // owner is what the parts of a runner share: the worker, the log that it reads and the checkpoint
-// that it moves. Tasks read it on other goroutines. That is safe because only [Runner.Widen]
+// that it moves. Tasks read it on other goroutines. That is safe because only [Runner.Apply]
 // replaces worker and region, when no task is in flight.
 type owner struct {
-	st     *store.Store
-	worker Worker
-	region store.Region      // of the worker, less the kinds that it does not handle
-	lease  *checkpoint.Lease // nil for a volatile worker
-	// ownership is what batches are given; nil for a volatile worker. It is never written to after
-	// it was made.
-	ownership *Ownership
-	emission  *emission
-	emitter   *store.Emitter // of reactions to what is handled for the first time; never written to
+	st       *store.Store
+	worker   Worker
+	region   store.Region      // of the worker, less the kinds that it does not handle
+	lease    *checkpoint.Lease // nil for a volatile worker
+	batches  *batchOwner
+	emission *emission
 }
 
-// hold takes a lease over.
+// hold takes a lease over, nil for a volatile worker. The reactions of its batches name it.
 func (o *owner) hold(l *checkpoint.Lease) {
-	o.lease = l
-	o.ownership = &Ownership{ID: l.ID(), FirstName: l.FirstName(), Epoch: l.Record().Epoch, Origin: o.st.Origin()}
+	by := o.worker.emitter()
+	by.Epoch, by.Attempt = 0, 1
+	o.lease, o.emission, o.batches = l, o.worker.emission, &batchOwner{st: o.st, emitter: &by}
+	if l != nil {
+		by.Epoch = l.Record().Epoch
+		o.batches.ownership = Ownership{
+			ID: l.ID(), FirstName: l.FirstName(), Epoch: by.Epoch, Origin: o.st.Origin(),
+		}
+	}
 }
 
 // bounded is a position to read up to, not beyond the head.
@@ -114,20 +118,6 @@ func (o *owner) audited(e *store.Event, a checkpoint.Audit) store.Proposal {
 	return p
 }
 
-// trace returns the causes of an event, nearest first.
-func (o *owner) trace(ctx context.Context, e *store.Event) []store.Event {
-	var chain []store.Event
-	for cause := e.Cause; cause != (store.Event{}).Cause && len(chain) < maxTrace; {
-		event, err := o.st.Get(ctx, cause)
-		if err != nil {
-			break
-		}
-		chain = append(chain, event)
-		cause = event.Cause
-	}
-	return chain
-}
-
 // commit writes a batch that has its checkpoint. The context cannot end the wait: a runner that
 // does not know the outcome of its commit does not know the revision either, and would take itself
 // for fenced.
@@ -135,11 +125,6 @@ func (o *owner) commit(ctx context.Context, b store.Batch) error {
 	return commitStaged(ctx, o.st, o.lease, b)
 }
 
-func commitStaged(ctx context.Context, st *store.Store, lease *checkpoint.Lease, b store.Batch) error {
-	receipt, err := st.Commit(context.WithoutCancel(ctx), b)
-	if err != nil {
-		return lease.Refused(err)
-	}
-	lease.Committed(receipt)
-	return nil
-}
+// introduce adds to a batch of a worker without a checkpoint what names the emitter, unless the
+// store has it. Of one with a checkpoint it was in the commit that acquired that.
+func (o *owner) introduce(b *store.Batch) { o.batches.emitter.Stage(o.st, b) }

@@ -169,7 +169,7 @@ func (p *parking) passedOver(after, upTo store.Position) (parked []store.Positio
 // batch makes a batch of the first n events of a queue.
 func (p *parking) batch(q *queue, n int) Batch {
 	events := q.events[:n:n]
-	b := Batch{Events: events, events: events, own: p.own, ownership: p.own.ownership, begun: -1}
+	b := Batch{Events: events, events: events, own: p.own.batches, begun: -1}
 	switch pass := p.own.pass(); {
 	case q.parked:
 		b.again = p.emittedOf(events)
@@ -206,4 +206,31 @@ func among(list []store.Position) func(store.Event) bool {
 		_, found := slices.BinarySearch(list, e.Position)
 		return found
 	}
+}
+
+// retried returns the emitters of reactions to those of the first n events of a queue at which the
+// handler ran before; nil where it did not, as in normal running. Of a former process counts what
+// it left durably: attempts at parked events, and ends of the process. A handler reads the map on
+// its goroutine, so it is not changed any more.
+func (p *parking) retried(q *queue, n, crashes int) (by map[store.Position]*store.Emitter) {
+	if !q.parked && crashes == 0 && len(p.own.emission.runs) == 0 {
+		return nil
+	}
+	for i := range q.events[:n] {
+		event := q.events[i].Position
+		if entry := p.list.at[event]; q.parked && entry != nil && uint32(entry.Attempts) > p.own.emission.runs[event] {
+			p.own.emission.count(event, uint32(entry.Attempts))
+		}
+		before := p.own.emission.runs[event] + uint32(crashes)
+		if before == 0 {
+			continue
+		}
+		if by == nil {
+			by = make(map[store.Position]*store.Emitter)
+		}
+		again := *p.own.batches.emitter
+		again.Attempt += before
+		by[event] = &again
+	}
+	return by
 }

@@ -3,6 +3,8 @@ package cursor
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
@@ -92,8 +94,8 @@ func (r *Runner) start(ctx context.Context) error {
 	}
 	at, err := startAt(ctx, r.own.st, r.own.worker.Start)
 	if err == nil {
+		r.own.hold(nil)
 		r.win.reset(at)
-		r.emits()
 	}
 	return err
 }
@@ -105,7 +107,6 @@ func (r *Runner) acquire(ctx context.Context, epoch *uint64) error {
 		return err
 	}
 	r.own.hold(lease)
-	r.emits()
 	*epoch = lease.Record().Epoch
 	if lease.Unclean() {
 		r.guard.arm(r.own.windowSize(), r.own.st.Head(), lease.Record())
@@ -114,6 +115,40 @@ func (r *Runner) acquire(ctx context.Context, epoch *uint64) error {
 		return err
 	}
 	return r.restore(ctx)
+}
+
+// resume takes the position from a worker that keeps it itself. A rewind or widening of the
+// checkpoint means nothing to it, and is refused rather than forgotten.
+func (r *Runner) resume(ctx context.Context) error {
+	own := &r.own
+	if !own.external() {
+		return nil
+	}
+	if !own.lease.Pass().Empty() {
+		return fmt.Errorf("the checkpoint was rewound or widened (checkpoint.Reset takes that back): %w", ErrExternalPosition)
+	}
+	start, err := startAt(ctx, own.st, own.worker.Start)
+	if err != nil {
+		return err
+	}
+	if err := r.park.load(); err != nil {
+		return err
+	}
+	at, err := own.worker.ExternalPosition(ctx, ResumeState{
+		Ownership: own.batches.ownership, Start: start.scanned, Parked: slices.Sorted(maps.Keys(r.list.at)),
+		Formerly: own.record().Formerly, st: own.st,
+	})
+	if err != nil {
+		return fmt.Errorf("external position: %w", err)
+	}
+	if head := own.st.Head(); at > head {
+		return &checkpoint.AheadError{ID: own.lease.ID(), Position: at, Head: head}
+	}
+	if record := own.lease.Record(); record.Delivered <= at && at < record.Scanned && len(record.Pending) == 0 {
+		return nil // the checkpoint has looked further, and found nothing that matches
+	}
+	own.lease.SetPosition(at)
+	return nil
 }
 
 // restore begins where the checkpoint says: with what was delivered and is not done, and with what
@@ -132,7 +167,7 @@ func (r *Runner) restore(ctx context.Context) error {
 }
 
 // ClearCrashGuard says that the end of the runner before was seen, and that no event killed it.
-func (r *Runner) ClearCrashGuard() { r.guard.clear() }
+func (r *Runner) ClearCrashGuard() { r.guard.disarm() }
 
 // Guarded reports whether the next event may be the one that killed the process before: then it is
 // handled alone. That ends once everything is passed that may have been in flight then.

@@ -112,7 +112,7 @@ func (r *Runner) Next(ctx context.Context, limit int) (*Task, error) {
 	if q == nil || err != nil {
 		return nil, err
 	}
-	t := &Task{queue: q}
+	t := &Task{own: &r.own, queue: q}
 	n := min(len(q.events), r.own.worker.batchSize(limit))
 	if q.limit > 0 {
 		n = min(n, q.limit)

@@ -13,6 +13,7 @@ import (
 // Task is a batch to handle, made by [Runner.Next]. Run may be called on any goroutine; everything
 // else is for the one that the runner belongs to, once Run has returned or has ended its goroutine.
 type Task struct {
+	own     *owner
 	queue   *queue
 	batch   Batch
 	crashes int // of processes that handled the event alone
@@ -29,12 +30,12 @@ type Task struct {
 // too; if it ends its goroutine with runtime.Goexit, Run does not return, but Finish may be called
 // all the same.
 func (t *Task) Run(ctx context.Context) {
-	if t.batch.own.looping(t.crashes) {
+	if t.own.looping(t.crashes) {
 		t.fail(0, ErrCrashLoop)
 		return
 	}
 	parent := ctx
-	if d := t.batch.own.worker.Timeout; d > 0 {
+	if d := t.own.worker.Timeout; d > 0 {
 		limited, cancel := context.WithCancelCause(ctx)
 		timer := time.AfterFunc(d, func() { cancel(ErrTimeout) })
 		defer timer.Stop()
@@ -61,7 +62,7 @@ func (t *Task) call(ctx context.Context) {
 			t.action, t.failed = Continue, t.panicked(panicError(value))
 		}
 	}()
-	action, err := t.batch.own.worker.Handle(ctx, &t.batch)
+	action, err := t.own.worker.Handle(ctx, &t.batch)
 	if err == nil && action > StopWithRollback {
 		err = fmt.Errorf("cursor: handler returned an unknown %s", action)
 	}
@@ -84,7 +85,7 @@ func (t *Task) classify(parent, ctx context.Context) {
 		return
 	}
 	if err := parent.Err(); err != nil {
-		t.good, t.cancelled = 0, fmt.Errorf("cursor: worker %q: %w", t.batch.own.worker.Name, err)
+		t.good, t.cancelled = 0, fmt.Errorf("cursor: worker %q: %w", t.own.worker.Name, err)
 		return
 	}
 	t.good = t.failed.at
@@ -180,10 +181,21 @@ func (t *Task) failureAt(at int, err error) *failure {
 	}
 	first := max(at, 0)
 	f := &failure{at: first, reached: t.Size(), err: &HandlerError{
-		Worker: t.batch.own.worker.Name, First: t.at(first), Size: t.Size(), Crashes: t.crashes, Err: err,
+		Worker: t.own.worker.Name, First: t.at(first), Size: t.Size(), Crashes: t.crashes, Err: err,
 	}}
 	if at >= 0 {
 		f.err.Event, f.reached = t.at(at), at+1
 	}
 	return f
+}
+
+// reached is how many events of a task that has run the handler may have handled.
+func (t *Task) reached() int {
+	switch {
+	case t.failed != nil:
+		return t.failed.reached
+	case t.batch.deadline != nil && t.batch.deadline.reached > 0:
+		return t.batch.deadline.reached
+	}
+	return t.Size()
 }

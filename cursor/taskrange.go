@@ -139,7 +139,7 @@ func refused(err error) bool {
 // refusal names the event whose reactions are refused: invalid ones are a failure of the handler, a
 // lost race is not.
 func (t *Task) refusal(at int, err error) error {
-	event, worker := t.at(at), t.batch.own.worker.Name
+	event, worker := t.at(at), t.own.worker.Name
 	if errors.Is(err, store.ErrInvalid) && len(t.batch.proposals(at, at+1)) > 0 {
 		err = fmt.Errorf("reactions are refused: %w", err)
 		return &HandlerError{Worker: worker, Event: event, First: event, Size: t.Size(), Err: err}
