@@ -9,8 +9,8 @@ import (
 	"github.com/penstock-io/penstock/store/storetest"
 )
 
-// A decision that rests on events of many entities is committed on the condition that no event of their region came after
-// the last one that was looked at. Exactly does that for one entity.
+// A decision that rests on events of many entities is committed on the condition that no event of
+// their region came after the last one that was looked at. Exactly does that for one entity.
 func ExampleCondition() {
 	ctx := context.Background()
 	st, err := storetest.Open(store.Options{})

@@ -9,8 +9,9 @@ import (
 	"github.com/penstock-io/penstock/store/storetest"
 )
 
-// A request that a client repeats, because it does not know whether the first one arrived, is committed once: also after a
-// crash, and whatever the entity's version is by then. The same key with other content is a mistake of the client.
+// A request that a client repeats, because it does not know whether the first one arrived, is
+// committed once: also after a crash, and whatever the entity's version is by then. The same key
+// with other content is a mistake of the client.
 func ExampleBatch_idempotencyKey() {
 	ctx := context.Background()
 	st, err := storetest.Open(store.Options{})

@@ -9,7 +9,8 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// Any number of processes may read a directory beside the one that writes it. They take no lock and change nothing.
+// Any number of processes may read a directory beside the one that writes it. They take no lock and
+// change nothing.
 func ExampleOptions_readOnly() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "penstock")

@@ -9,8 +9,8 @@ import (
 	"github.com/penstock-io/penstock/store/storetest"
 )
 
-// A side value is a small record that is overwritten, in the same commit as the events that go with it. Its revision lets
-// only one of two writers that read the same value succeed.
+// A side value is a small record that is overwritten, in the same commit as the events that go with
+// it. Its revision lets only one of two writers that read the same value succeed.
 func ExampleSideWrite() {
 	ctx := context.Background()
 	st, err := storetest.Open(store.Options{})

@@ -8,7 +8,8 @@ import (
 	"github.com/penstock-io/penstock/store/storetest"
 )
 
-// A reader that follows the log reads up to the head, and waits until the head has moved past what it has read.
+// A reader that follows the log reads up to the head, and waits until the head has moved past what
+// it has read.
 func ExampleStore_Wait() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
