@@ -14,8 +14,9 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// A handler was wrong, and is right now: the worker goes back and handles its events again. The same value, asked for as a
-// dry run, says beforehand what that means. Reactions to what was handled before are dropped, unless Rewind says Emit.
+// A handler had a bug that is fixed now: the worker is rewound and handles its events again. A dry
+// run of the same change reports beforehand what it would do. Reactions to events that were handled
+// before are dropped, unless Rewind.Emit is set.
 func ExampleSystem_Apply() {
 	ctx := context.Background()
 	st, err := storetest.Open(store.Options{})
@@ -66,8 +67,9 @@ func ExampleSystem_Apply() {
 	// indexed order:3 again: true
 }
 
-// A worker that reads the orders of one shop is to read those of all. What it had passed over is handled first, from the
-// beginning of the log, each event once. The program says the new region when it starts the worker again.
+// A worker that reads the orders of one shop will read those of all. What it had passed over is
+// handled first, from the beginning of the log, each event once. From the next start on the program
+// must declare the new region.
 func ExampleSystem_Apply_widen() {
 	ctx := context.Background()
 	st, err := storetest.Open(store.Options{})
@@ -101,7 +103,8 @@ func ExampleSystem_Apply_widen() {
 	}
 
 	report.Region.Scope = "" // of all shops
-	out, err := sys.Apply(ctx, "report", checkpoint.Widen{Region: report.Region}, checkpoint.Request{Reason: "one report", By: "ada"})
+	why := checkpoint.Request{Reason: "one report for all", By: "ada"}
+	out, err := sys.Apply(ctx, "report", checkpoint.Widen{Region: report.Region}, why)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -29,8 +29,8 @@ func printCancelled(_ context.Context, e reactor.Event[Cancelled], _ *reactor.Re
 	return nil
 }
 
-// A deploy adds a route. The checkpoint has passed events of that kind over, so Start refuses it until the reactor says
-// what is to happen to them.
+// A deploy adds a route. Events of that kind were passed over so far, so Start refuses the
+// checkpoint until the reactor says whether they are handled.
 func Example_newRoute() {
 	ctx := context.Background()
 	st, err := storetest.Open(store.Options{})

@@ -15,8 +15,9 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// A worker relies on a cache that another one builds. When it panics, to restart it alone would not help: its group is
-// restarted in its place, and as the strategy of the group above says, the cache is, too.
+// A worker relies on a cache that another one builds. When it panics, restarting it alone would not
+// help. So the failure escalates: its whole group counts as failed, and the strategy of the group
+// above, OneForAll, restarts the cache as well.
 func Example_escalation() {
 	ctx := context.Background()
 	st, err := storetest.Open(store.Options{})
@@ -37,7 +38,8 @@ func Example_escalation() {
 		}
 		return nil
 	}))
-	// It has no restart of its own: its first panic is a failure of the group, which has the usual policy.
+	// It has no restart of its own: its first panic is a failure of the group, which has the usual
+	// policy.
 	price.Policy = supervision.Policy{Intensity: -1, OverBudget: supervision.ActionEscalate}
 	tree := supervision.Group{Name: "shop", Strategy: supervision.OneForAll, Children: []supervision.Child{
 		cache,

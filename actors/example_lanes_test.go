@@ -12,8 +12,9 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// With lanes, events of different keys are handled at the same time, and a slow one holds up its own key only. The key is
-// the entity unless Key says otherwise. Handlers are called from several goroutines then.
+// With lanes, events of different keys are handled at the same time, and a slow one holds up its
+// own key only. The key is the entity unless Key says otherwise. Handlers are called from several
+// goroutines then.
 func Example_lanes() {
 	ctx := context.Background()
 	st, err := storetest.Open(store.Options{})

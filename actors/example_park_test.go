@@ -16,8 +16,8 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// An event that fails for good is parked, later events of its key are held, and all others are handled. When what was wrong
-// is mended, a replay handles the parked ones, in order.
+// An event that fails for good is parked, later events of its key are held, and all others are
+// handled. When the cause is fixed, a replay handles the parked ones, in order.
 func ExampleSystem_Replay() {
 	ctx := context.Background()
 	st, err := storetest.Open(store.Options{})
@@ -26,9 +26,9 @@ func ExampleSystem_Replay() {
 	}
 	defer st.Close()
 
-	var mended atomic.Bool
+	var fixed atomic.Bool
 	pick := reactor.New("pick", reactor.On(func(_ context.Context, e reactor.Event[Placed], _ *reactor.Reactions) error {
-		if e.Body.SKU == "lamp" && !mended.Load() {
+		if e.Body.SKU == "lamp" && !fixed.Load() {
 			return reactor.Park(errors.New("no shelf for lamps")) // another attempt would not help
 		}
 		fmt.Println("picked a", e.Body.SKU, "for", e.Coordinate.Entity)
@@ -59,7 +59,7 @@ func ExampleSystem_Replay() {
 		fmt.Printf("parked: event %d of %s, held=%t\n", p.Position, p.Key, p.Held)
 	}
 
-	mended.Store(true)
+	fixed.Store(true)
 	why := checkpoint.Request{Reason: "lamps have a shelf", By: "ada"}
 	if _, err := sys.Replay(ctx, "pick", cursor.ParkedFilter{Key: "order:1"}, why); err != nil { // or All, or one Position
 		log.Fatal(err)
@@ -80,7 +80,8 @@ func ExampleSystem_Replay() {
 	// picked a bulb for order:1
 }
 
-// A parked event that no one will ever mend is discarded, so that what is held for it can be handled.
+// A parked event that can never be handled is discarded, so that what is held for it can be
+// handled.
 func ExampleSystem_Discard() {
 	ctx := context.Background()
 	st, err := storetest.Open(store.Options{})
@@ -117,7 +118,7 @@ func ExampleSystem_Discard() {
 			log.Fatal(err)
 		}
 		if !p.Held { // the one that failed
-			if err := sys.Discard(ctx, "pick", p.Position, checkpoint.Request{Reason: "a typing error", By: "ada"}); err != nil {
+			if err := sys.Discard(ctx, "pick", p.Position, checkpoint.Request{Reason: "a typo", By: "ada"}); err != nil {
 				log.Fatal(err)
 			}
 		}

@@ -14,8 +14,8 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// While a worker is paused its events wait. The pause lasts over restarts of the program, so it is ended by a call or at its
-// time, never by a deploy.
+// While a worker is paused its events wait. The pause lasts over restarts of the program, so it is
+// ended by a call or at its time, never by a deploy.
 func ExampleSystem_Pause() {
 	ctx := context.Background()
 	st, err := storetest.Open(store.Options{})

@@ -14,8 +14,8 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// Status says of each worker what it does, how far it is, and what holds it up. Here the database of one is unreachable, which
-// it waits for: its lag grows, and another worker is not affected.
+// Status says of each worker what it does, how far it is, and what holds it up. Here the database
+// of one is unreachable, which it waits for: its lag grows, and another worker is not affected.
 func ExampleSystem_Status() {
 	ctx := context.Background()
 	st, err := storetest.Open(store.Options{})

@@ -13,8 +13,9 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// A watcher sees what happens to every worker, as it happens: here an event that fails twice, and is parked then. It is
-// registered by the call of Watch, so nothing that happens after the call is missed before the loop begins.
+// A watcher sees what happens to every worker, as it happens: here an event that fails twice, and
+// is parked then. It is registered by the call of Watch, so nothing that happens after the call is
+// missed before the loop begins.
 func ExampleSystem_Watch() {
 	ctx := context.Background()
 	st, err := storetest.Open(store.Options{})
@@ -48,7 +49,7 @@ func ExampleSystem_Watch() {
 	if err := sys.Stop(ctx); err != nil {
 		log.Fatal(err)
 	}
-	// Output:
-	// shop/label, retrying: event 1, attempt 1 of 2: printer on fire
-	// shop/label, running: actors: worker "label" has parked event 1: event 1, attempts used up (2), last error: printer on fire
+	// Output: shop/label, retrying: event 1, attempt 1 of 2: printer on fire shop/label, running:
+	// actors: worker "label" has parked event 1: event 1, attempts used up (2), last error: printer on
+	// fire
 }

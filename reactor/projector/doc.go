@@ -34,6 +34,9 @@
 // and never has to abandon a transaction in the middle; with more than one writer set a busy
 // timeout.
 //
+// An example with SQLite is in the module reactor/projector/drivertest, since this one requires no
+// driver; examples/projection is a whole program.
+//
 // What it must not know: actors, who supervises, what the tables of the user are.
 //
 // A handler must return the errors that the transaction gives it. One that swallows an error and
