@@ -14,7 +14,7 @@ import (
 // An operator gives a checkpoint another name while no worker runs. What is parked, a pause and the
 // audit events move with it, and the first name stays known: effects outside the store keep their
 // keys.
-func ExampleRename() {
+func ExampleApply_rename() {
 	ctx := context.Background()
 	st, err := storetest.Open(store.Options{})
 	if err != nil {
@@ -44,37 +44,4 @@ func ExampleRename() {
 	// rename to "dispatch": from 0 to 0, undone by: rename to "ship"
 	// dispatch was first ship
 	// true checkpoint "ship": was renamed to "dispatch", and the former name stays with it
-}
-
-// A dry run says what a change would do, and what would take it back. Nothing is written, and no
-// worker is fenced.
-func ExampleRequest_dryRun() {
-	ctx := context.Background()
-	st, err := storetest.Open(store.Options{})
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer st.Close()
-	if _, err := checkpoint.Acquire(ctx, st, "invoices", checkpoint.Binding{}); err != nil {
-		log.Fatal(err)
-	}
-	for range 3 {
-		if _, err := st.Append(ctx, store.At("order:42", "shop"), store.Any, placed()); err != nil {
-			log.Fatal(err)
-		}
-	}
-
-	for _, change := range []checkpoint.Change{checkpoint.SkipTo{To: 2}, checkpoint.Delete{}} {
-		out, err := checkpoint.Apply(ctx, st, "invoices", change, checkpoint.Request{DryRun: true})
-		if err != nil {
-			log.Fatal(err)
-		}
-		fmt.Println(out)
-	}
-	info, err := checkpoint.Inspect(st, "invoices")
-	fmt.Println("still at", info.Record.Scanned, err)
-	// Output:
-	// skip to 2: from 0 to 2, skipped: 2, undone by: rewind to 0, emitting again
-	// delete: from 0 to 0
-	// still at 0 <nil>
 }

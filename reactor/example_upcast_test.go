@@ -4,27 +4,22 @@ import (
 	"context"
 	"fmt"
 	"log"
-	"strings"
 
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/store/storetest"
 )
 
-// Registered has changed twice. The present type declares its version; how payloads of the former
-// ones look is kept.
-type Registered struct{ First, Last, Country string }
+// Priced is at version 1. Before, the price was in whole euros.
+type Priced struct{ Cents int }
 
-func (Registered) Kind() string { return "customer.registered" }
+func (Priced) Kind() string          { return "order.priced" }
+func (Priced) SchemaVersion() uint16 { return 1 }
 
-func (Registered) SchemaVersion() uint16 { return 3 }
+// PricedV0 is what version 0 looked like.
+type PricedV0 struct{ Euros int }
 
-type registeredV1 struct{ Name string }
-
-type registeredV2 struct{ First, Last string }
-
-// Handlers see the present version only. An upcaster raises a payload by one version; what lies in
-// the log is not changed.
+// Events of older schema versions are raised to the present one, step by step, whatever reads them.
 func ExampleUpcastFrom() {
 	ctx := context.Background()
 	st, err := storetest.Open(store.Options{})
@@ -32,31 +27,23 @@ func ExampleUpcastFrom() {
 		log.Fatal(err)
 	}
 	defer st.Close()
-
-	old := store.Raw{Type: "customer.registered", SchemaVersion: 1, Data: []byte(`{"Name":"Ada Lovelace"}`)}
-	for i, p := range []store.Payload{old, Registered{First: "Emmy", Last: "Noether", Country: "de"}} {
-		if _, err := st.Append(ctx, store.At(fmt.Sprintf("customer:%d", i), "shop"), store.Absent, p); err != nil {
+	old := store.Raw{Type: "order.priced", Codec: store.CodecJSON, Data: []byte(`{"Euros":7}`)}
+	for _, p := range []store.Payload{old, Priced{Cents: 250}} {
+		if _, err := st.Append(ctx, store.At("order:42", "shop"), store.Any, p); err != nil {
 			log.Fatal(err)
 		}
 	}
 
-	greet := func(_ context.Context, e reactor.Event[Registered], _ *reactor.Reactions) error {
-		fmt.Printf("version %d: %+v\n", e.SchemaVersion, e.Body)
-		return nil
-	}
-	r := reactor.New("greet", reactor.On(greet,
-		reactor.UpcastFrom(1, func(old registeredV1) (registeredV2, error) {
-			first, last, _ := strings.Cut(old.Name, " ")
-			return registeredV2{First: first, Last: last}, nil
-		}),
-		reactor.UpcastFrom(2, func(old registeredV2) (Registered, error) {
-			return Registered{First: old.First, Last: old.Last, Country: "gb"}, nil // all customers were there
-		}),
+	r := reactor.New("invoice", reactor.On(
+		func(_ context.Context, e reactor.Event[Priced], _ *reactor.Reactions) error {
+			fmt.Println(e.Position, e.Body.Cents, "cents, written as version", e.SchemaVersion)
+			return nil
+		},
+		reactor.UpcastFrom(0, func(old PricedV0) (Priced, error) { return Priced{Cents: 100 * old.Euros}, nil }),
 	))
-	if err := catchUp(ctx, st, r); err != nil { // package actors would run it in the background
-		log.Fatal(err)
-	}
+	fmt.Println(catchUp(ctx, st, r))
 	// Output:
-	// version 1: {First:Ada Last:Lovelace Country:gb}
-	// version 3: {First:Emmy Last:Noether Country:de}
+	// 1 700 cents, written as version 0
+	// 2 250 cents, written as version 1
+	// <nil>
 }
