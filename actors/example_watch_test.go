@@ -49,7 +49,7 @@ func ExampleSystem_Watch() {
 	if err := sys.Stop(ctx); err != nil {
 		log.Fatal(err)
 	}
-	// Output: shop/label, retrying: event 1, attempt 1 of 2: printer on fire shop/label, running:
-	// actors: worker "label" has parked event 1: event 1, attempts used up (2), last error: printer on
-	// fire
+	// Output:
+	// shop/label, retrying: event 1, attempt 1 of 2: printer on fire
+	// shop/label, running: actors: worker "label" has parked event 1: event 1, attempts used up (2), last error: printer on fire
 }
