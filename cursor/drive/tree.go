@@ -144,7 +144,9 @@ func (t *Tree) take() []Effect {
 
 func (t *Tree) emit(e ...Effect) { t.out = append(t.out, e...) }
 
+// show has a state of a leaf shown.
 func (t *Tree) show(l *leaf, s State, reason error) {
+	l.shown = s
 	t.emit(Show{Leaf: l.number, State: s, Reason: reason})
 }
 

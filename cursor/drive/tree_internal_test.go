@@ -84,7 +84,7 @@ func TestBeyondTheTopAnEscalatedFailureHaltsAllLeavesAtOnceButThoseThatHaveEnded
 		require.Equal(t, []int{1, 1, 1}, w.starts(), text)
 		require.Contains(t, w.notes, NoteBeyondTop)
 		w.trouble("X", resumed).trouble("b", resumed).settle()
-		require.Equal(t, "starting starting ended", w.states(), text)
+		require.Equal(t, "idle idle ended", w.states(), text)
 	}
 }
 
@@ -223,9 +223,9 @@ func TestATemporaryWorkerIsNotStartedWithItsSiblingsButWhenItIsResumed(t *testin
 	temporary := func(s *supervision.Spec) { s.Restart = supervision.Temporary }
 	w := runningWith(t, "t*(a x)", map[string]func(*supervision.Spec){"a": temporary})
 	w.trouble("x", fails).settle()
-	require.Equal(t, "halted starting", w.states())
+	require.Equal(t, "halted idle", w.states())
 	w.trouble("a", resumed).settle()
-	require.Equal(t, "starting starting", w.states())
+	require.Equal(t, "idle idle", w.states())
 	require.Equal(t, Resumed, w.actors[0].spawn.Cause)
 }
 
@@ -235,7 +235,7 @@ func TestAPermanentWorkerThatEndsIsStartedAgainAloneAndThatCounts(t *testing.T) 
 	w.trouble("a", ends).settle()
 	require.Equal(t, []int{2, 1}, w.starts())
 	w.trouble("a", ends).settle()
-	require.Equal(t, "halted starting", w.states())
+	require.Equal(t, "halted idle", w.states())
 	w.trouble("b", ends).settle()
 	require.Equal(t, "halted ended", w.states())
 }
@@ -244,7 +244,7 @@ func TestWhatAHandlerSaidAboutTheEndOutlastsARestartWithTheSiblings(t *testing.T
 	w := running(t, "t*(a x)")
 	w.trouble("x", fails).trouble("a", ends)
 	w.settle()
-	require.Equal(t, "ended starting", w.states())
+	require.Equal(t, "ended idle", w.states())
 }
 
 func TestSiblingsWaitForOneThatHasNoRoomToAcquire(t *testing.T) {

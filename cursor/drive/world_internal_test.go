@@ -148,6 +148,9 @@ func (w *world) one(e Effect) {
 		a := w.actor(e.Leaf, e.Gen)
 		w.require(a.acquired && !a.begun, "begin of %d", e.Leaf)
 		a.begun = true
+		if w.shown[e.Leaf].MayBecome(Idle) { // the worker shows that itself
+			w.shown[e.Leaf] = Idle
+		}
 	case Drain:
 		a := w.actor(e.Leaf, e.Gen)
 		w.require(!a.drained && !a.killed, "drain of %d again", e.Leaf)
@@ -393,7 +396,7 @@ func (w *world) requireAtRest() {
 		w.require(l.round == nil, "leaf %d is in a round", i)
 		switch l.fate {
 		case live:
-			w.require(l.phase == leafUp && w.shown[i] == Starting, "leaf %d is live", i)
+			w.require(l.phase == leafUp && w.shown[i] == Idle, "leaf %d is live", i)
 		case halted:
 			w.require(l.phase == leafDown && w.shown[i] == Halted, "leaf %d is halted", i)
 		case ended:
