@@ -41,7 +41,7 @@
 //	Ready     cancelled  Cancelled
 //	Up        cancelled  Cancelled
 //	Draining  cancelled  Cancelled
-//	Cancelled timed out  Hung       its handler does not return: it is halted, and never run beside it
+//	Cancelled timed out  Hung       its handler does not return: it is halted, never run beside it
 //	Starting  gone       Down       it disappeared: the system fails
 //	Ready     gone       Down
 //	Up        gone       Down

@@ -79,6 +79,6 @@ func TestTheCommentOfMayBecomeListsWhichStateFollowsWhich(t *testing.T) {
 
 func TestAMoveThatTheTableDoesNotHavePanics(t *testing.T) {
 	tree := grown("t(a b)")
-	require.PanicsWithValue(t, "drive: leaf t/a in Down cannot be begun", func() { tree.move(&tree.leaves[0], leafBegun) })
-	require.PanicsWithValue(t, "drive: round in Over cannot be due", func() { tree.turn(&round{stage: roundOver}, roundDue) })
+	require.PanicsWithValue(t, "drive: leaf t/a in Down cannot be begun", func() { tree.leaves[0].move(leafBegun) })
+	require.PanicsWithValue(t, "drive: round in Over cannot be due", func() { (&round{stage: roundOver}).turn(roundDue) })
 }

@@ -1,14 +1,19 @@
 package drive
 
 import (
+	"errors"
 	"time"
 
 	"github.com/penstock-io/penstock/supervision"
 )
 
+// errTemporary is the reason of a temporary worker that went down with its siblings.
+var errTemporary = errors.New("temporary worker was stopped with its siblings, never restarted")
+
 // round starts or stops an interval of leaves together. While it lasts each of its leaves points to
 // it, so no leaf is in two.
 type round struct {
+	tree     *Tree
 	kind     roundKind
 	stage    roundStage
 	from, to int // half-open
@@ -29,11 +34,11 @@ const (
 
 // newRound makes a round of an interval, in place of those that lie inside of it.
 func (t *Tree) newRound(kind roundKind, from, to int) *round {
-	r := &round{kind: kind, from: from, to: to, left: to}
+	r := &round{tree: t, kind: kind, from: from, to: to, left: to}
 	for i := from; i < to; i++ {
 		l := &t.leaves[i]
 		if l.round != nil {
-			t.endRound(l.round, roundReplaced)
+			l.round.end(roundReplaced)
 		}
 		l.round = r
 		r.settling += weight(l.phase)
@@ -41,7 +46,7 @@ func (t *Tree) newRound(kind roundKind, from, to int) *round {
 	return r
 }
 
-func (t *Tree) turn(r *round, by roundTurn) {
+func (r *round) turn(by roundTurn) {
 	next, allowed := r.stage.after(by)
 	if !allowed {
 		illegal("round", r.stage, by)
@@ -49,159 +54,98 @@ func (t *Tree) turn(r *round, by roundTurn) {
 	r.stage = next
 }
 
-// endRound lets the leaves out of a round; those that are ready begin, in order, if all of them
+// end lets the leaves out of a round; those that are ready begin, in order, if all of them
 // are.
-func (t *Tree) endRound(r *round, by roundTurn) {
-	t.turn(r, by)
-	t.timers.stop(&r.timer)
+func (r *round) end(by roundTurn) {
+	r.turn(by)
+	r.tree.timers.stop(&r.timer)
 	for i := r.from; i < r.to; i++ {
-		l := &t.leaves[i]
+		l := &r.tree.leaves[i]
 		l.round = nil
 		if l.phase == leafReady && by != roundReplaced {
-			t.begin(l)
+			l.begin()
 		}
 	}
-}
-
-// restart restarts what the strategy of its group says when a leaf has failed.
-func (t *Tree) restart(now time.Time, l *leaf, delay time.Duration) {
-	if t.groups[l.above].node.Strategy == supervision.OneForOne {
-		t.restartAlone(now, l, delay)
-		return
-	}
-	t.restartChildren(now, l.above, l.place, l, delay)
-}
-
-// restartAlone restarts one leaf. A round that stops it anyway starts it, too.
-func (t *Tree) restartAlone(now time.Time, l *leaf, delay time.Duration) {
-	if r := l.round; r != nil && r.stage == roundStopping {
-		r.delay = max(r.delay, delay)
-		return
-	}
-	l.delay = max(l.delay, delay)
-	t.kill(now, l)
-	t.proceed(now, l.round)
-}
-
-// restartChildren restarts what the strategy of a group says when a child of it has failed. That
-// is a round, joined with those that it overlaps. Handlers are cancelled, but for those of the
-// leaf that failed, if it is one: it has come to rest. Groups among the children restart with
-// fresh judges for all that is below them.
-func (t *Tree) restartChildren(now time.Time, number, place int, failed *leaf, delay time.Duration) {
-	g := &t.groups[number]
-	fromChild, toChild := g.node.Strategy.Affected(place, len(g.children))
-	for _, child := range g.children[fromChild:toChild] {
-		t.refresh(child)
-	}
-	r := t.join(g.children[fromChild].from, g.children[toChild-1].to, delay)
-	for i := r.from; i < r.to; i++ {
-		l := &t.leaves[i]
-		t.callOff(l)
-		if l != failed {
-			t.abort(now, l)
-		}
-	}
-	t.proceed(now, r)
-}
-
-// refresh has all that is below a child that is a group start with fresh judges.
-func (t *Tree) refresh(child interval) {
-	if child.group < 0 {
-		return
-	}
-	for i := child.from; i < child.to; i++ {
-		t.leaves[i].fresh = true
-	}
-	for i := child.group + 1; i < t.groups[child.group].next; i++ {
-		t.groups[i].judge = nil
-	}
-}
-
-// join makes a round that stops an interval and starts it again, in place of the rounds that
-// overlap it: over all that these concern, with the longest delay. They are disjoint, so one pass
-// finds them.
-func (t *Tree) join(from, to int, delay time.Duration) *round {
-	low, high := from, to
-	for i := from; i < to; i++ {
-		if r := t.leaves[i].round; r != nil {
-			low, high, delay = min(low, r.from), max(high, r.to), max(delay, r.delay)
-		}
-	}
-	r := t.newRound(again, low, high)
-	r.delay = delay
-	return r
 }
 
 // proceed takes a round as far as it can go now.
-func (t *Tree) proceed(now time.Time, r *round) {
+func (r *round) proceed() {
 	if r == nil {
 		return
 	}
 	if r.stage == roundStopping {
-		t.stopNext(now, r)
+		r.stopNext()
 	}
 	if r.stage == roundAcquiring && r.settling == 0 {
-		t.allReady(r)
+		r.allReady()
 	}
 }
 
 // stopNext drains the last leaf of a round that still has an actor, and goes to the next stage when
 // there is none.
-func (t *Tree) stopNext(now time.Time, r *round) {
+func (r *round) stopNext() {
 	for ; r.left > r.from; r.left-- {
-		l := &t.leaves[r.left-1]
+		l := &r.tree.leaves[r.left-1]
 		switch {
 		case l.phase == leafHung:
 		case l.phase == leafDown:
 			if r.kind == last {
-				t.showStopped(l)
+				l.showStopped()
 			}
 		case l.phase.leaves():
 			return
 		default:
-			t.drain(now, l)
+			l.drain()
 			return
 		}
 	}
 	if r.kind == last {
-		t.allStopped(r)
+		r.allStopped()
 		return
 	}
-	t.turn(r, roundAllDown)
+	r.turn(roundAllDown)
 	if r.delay > 0 {
-		t.timers.start(&r.timer, now.Add(r.delay), func(now time.Time) { t.startRound(now, r) })
+		r.tree.timers.start(&r.timer, r.tree.now.Add(r.delay), r.start)
 		return
 	}
-	t.startRound(now, r)
+	r.start()
 }
 
-func (t *Tree) startRound(now time.Time, r *round) {
-	t.turn(r, roundDue)
-	t.spawnAll(now, r)
+func (r *round) start() {
+	r.turn(roundDue)
+	r.spawnAll()
 }
 
 // spawnAll starts the leaves of a round; they acquire side by side, so that they share syncs. What
 // is over stays so, and a temporary worker that ran before is.
-func (t *Tree) spawnAll(now time.Time, r *round) {
+func (r *round) spawnAll() {
 	for i := r.from; i < r.to; i++ {
-		switch l := &t.leaves[i]; {
+		switch l := &r.tree.leaves[i]; {
 		case l.fate != live, l.phase != leafDown:
-		case l.node.Spec.Restart == supervision.Temporary && l.acquired && l.cause == Restart:
+		case l.node.Spec.Restart == supervision.Temporary && l.ran && l.cause == Restart:
 			l.fate = halted
-			t.show(l, Halted, errTemporary)
+			l.show(Halted, errTemporary)
 		default:
-			t.spawn(l)
+			l.spawn()
 		}
 	}
-	t.proceed(now, r)
+	r.proceed()
 }
 
 // allReady lets the leaves of a round begin; those of the first one wait for [Tree.Begin].
-func (t *Tree) allReady(r *round) {
+func (r *round) allReady() {
 	if r.kind != first {
-		t.endRound(r, roundAllReady)
+		r.end(roundAllReady)
 		return
 	}
-	t.turn(r, roundHold)
-	t.emit(AllStarted{Problems: t.problems})
+	r.turn(roundHold)
+	r.tree.emit(AllStarted{Problems: r.tree.problems})
+}
+
+// allStopped ends the last round once also those that hung are gone.
+func (r *round) allStopped() {
+	if r.tree.alive == 0 {
+		r.end(roundAllGone)
+		r.tree.emit(AllStopped{})
+	}
 }

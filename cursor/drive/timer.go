@@ -17,7 +17,7 @@ type timer struct {
 	at    time.Time
 	order uint64
 	index int // in the list, from 1; 0 when it is not set
-	due   func(now time.Time)
+	due   func()
 }
 
 // Len implements heap.Interface.
@@ -53,7 +53,7 @@ func (t *timers) Pop() any {
 }
 
 // start sets a timer, again if it was set.
-func (t *timers) start(one *timer, at time.Time, due func(now time.Time)) {
+func (t *timers) start(one *timer, at time.Time, due func()) {
 	t.stop(one)
 	t.set++
 	one.at, one.order, one.due = at, t.set, due
@@ -81,6 +81,6 @@ func (t *timers) fire(now time.Time) {
 		one := t.list[0]
 		due := one.due
 		t.stop(one)
-		due(now)
+		due()
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/penstock-io/penstock/checkpoint"
-	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
 
@@ -16,6 +14,7 @@ import (
 // What is reported of an incarnation carries its generation; of one that is no more it is
 // ignored, and failures are so of one that was told to end for a start with a fresh judge.
 type Tree struct {
+	now      time.Time // of the present input
 	options  TreeOptions
 	groups   []group // depth first, the top first
 	leaves   []leaf  // depth first
@@ -36,53 +35,6 @@ type TreeOptions struct {
 	Random func() float64
 }
 
-// leaf is a worker over all its incarnations.
-type leaf struct {
-	node   *Node
-	number int
-	above  int // its group
-	place  int // among the children of the group
-
-	phase leafPhase
-	fate  fate
-	shown State  // what the tree said last; the incarnation may look like another one meanwhile
-	gen   uint64 // of the latest incarnation
-	cause Cause  // of the next one
-	round *round // that it is part of, or nil
-	timer timer  // of a delay, or of a stop
-	delay time.Duration
-
-	judge    *supervision.Judge // nil until it fails: most never do
-	fresh    bool               // the next incarnation has a fresh judge, and this one is not judged any more
-	limit    int                // of the first batch of the next incarnation
-	acquired bool               // an incarnation had its checkpoint
-	aborted  bool               // the contexts of the handlers of this incarnation have ended
-}
-
-// fate says whether a leaf is started again once its actor is gone.
-type fate uint8
-
-const (
-	live   fate = iota
-	halted      // until an operator resumes it
-	ended       // for good
-)
-
-// group is an inner node: leaves from..to-1 and groups self+1..lastGroup-1 are below it.
-type group struct {
-	node     *Node
-	above    int // -1 for the top
-	place    int // among the children of the group above
-	from, to int
-	next     int // the first group after it that is not below it
-	children []interval
-	judge    *supervision.Judge // of what its children escalate; nil until one does
-	timer    timer              // of its stop with the system
-}
-
-// interval is a child of a group: its leaves, and which group it is, or -1.
-type interval struct{ from, to, group int }
-
 // Errors of [Tree.Resume].
 var (
 	// ErrHung: a handler of the worker has not returned yet.
@@ -101,13 +53,13 @@ func NewTree(root *Node, o TreeOptions) *Tree {
 // grow adds the group n and all below it.
 func (t *Tree) grow(n *Node, above, place int) int {
 	number := len(t.groups)
-	t.groups = append(t.groups, group{node: n, above: above, place: place, from: len(t.leaves)})
+	t.groups = append(t.groups, group{tree: t, node: n, above: above, place: place, from: len(t.leaves)})
 	children := make([]interval, 0, len(n.Children))
 	for i, child := range n.Children {
 		in := interval{from: len(t.leaves), group: -1}
 		if child.IsLeaf() {
 			t.leaves = append(t.leaves, leaf{
-				node: child, number: len(t.leaves), above: number, place: i,
+				tree: t, node: child, number: len(t.leaves), above: number, place: i,
 			})
 		} else {
 			in.group = t.grow(child, number, i)
@@ -120,21 +72,6 @@ func (t *Tree) grow(n *Node, above, place int) int {
 	return number
 }
 
-// judgeOf returns a judge of a node, made when it is needed.
-func (t *Tree) judgeOf(n *Node, judge **supervision.Judge) *supervision.Judge {
-	if *judge == nil {
-		*judge = supervision.NewJudge(n.Spec, t.options.Random)
-	}
-	return *judge
-}
-
-// succeeded says to the judge of a leaf, if it has one, that it gets on.
-func (l *leaf) succeeded(now time.Time) {
-	if l.judge != nil {
-		l.judge.Succeeded(now, 0)
-	}
-}
-
 // take returns the effects of the present input.
 func (t *Tree) take() []Effect {
 	out := t.out
@@ -144,43 +81,31 @@ func (t *Tree) take() []Effect {
 
 func (t *Tree) emit(e ...Effect) { t.out = append(t.out, e...) }
 
-// show has a state of a leaf shown.
-func (t *Tree) show(l *leaf, s State, reason error) {
-	l.shown = s
-	t.emit(Show{Leaf: l.number, State: s, Reason: reason})
-}
-
-// move is the one place where a phase changes.
-func (t *Tree) move(l *leaf, m leafMove) {
-	next, allowed := l.phase.after(m)
-	if !allowed {
-		illegal("leaf "+l.node.Path, l.phase, m)
+// note puts a verdict into the log.
+func (t *Tree) note(n *Node, v supervision.Verdict, stack []byte) {
+	kind := NoteHalt
+	switch v.Action {
+	case supervision.ActionRetry:
+		kind = NoteRetry
+	case supervision.ActionRestart:
+		kind = NoteRestart
+	case supervision.ActionPark:
+		kind = NotePark
+	case supervision.ActionSkip:
+		kind = NoteSkip
+	case supervision.ActionEscalate:
+		kind = NoteEscalate
+	case supervision.ActionHalt:
 	}
-	if l.round != nil {
-		l.round.settling += weight(next) - weight(l.phase)
-	}
-	switch {
-	case next.lives() && !l.phase.lives():
-		t.alive++
-	case !next.lives() && l.phase.lives():
-		t.alive--
-	}
-	l.phase = next
-}
-
-// weight counts what a round waits for.
-func weight(p leafPhase) int {
-	if p.settles() {
-		return 1
-	}
-	return 0
+	t.emit(Note{Kind: kind, Path: n.Path, Err: v.Reason, Attempt: v.Attempt, Delay: v.Delay, Stack: stack})
 }
 
 // Start starts all leaves, once. [AllStarted] says how that went.
 func (t *Tree) Start(now time.Time) []Effect {
+	t.now = now
 	r := t.newRound(first, 0, len(t.leaves))
 	r.stage = roundAcquiring
-	t.spawnAll(now, r)
+	r.spawnAll()
 	return t.take()
 }
 
@@ -190,13 +115,14 @@ func (t *Tree) Begin() []Effect {
 		return nil
 	}
 	if r := t.leaves[0].round; r != nil && r.kind == first && r.stage == roundHeld {
-		t.endRound(r, roundBegun)
+		r.end(roundBegun)
 	}
 	return t.take()
 }
 
 // Tick does what is due at a moment: see [Tree.Next].
 func (t *Tree) Tick(now time.Time) []Effect {
+	t.now = now
 	t.timers.fire(now)
 	return t.take()
 }
@@ -229,22 +155,23 @@ func (t *Tree) reporter(number int, gen uint64) *leaf {
 
 // Report takes what an incarnation reports.
 func (t *Tree) Report(now time.Time, number int, gen uint64, u *Update) []Effect {
+	t.now = now
 	l := t.reporter(number, gen)
 	if l == nil {
 		return nil
 	}
 	switch u.Kind {
 	case UpdateAcquired:
-		t.acquired(now, l, u)
+		l.tookOver(u)
 	case UpdateFailed, UpdateHalve:
-		t.troubled(now, l, u)
+		l.troubled(u)
 	case UpdateRestart:
-		t.restartMe(now, l)
+		l.restartMe()
 	case UpdateEnded:
-		t.ended(now, l)
+		l.ended()
 	case UpdateRecovered:
 		if !l.fresh {
-			l.succeeded(now)
+			l.succeeded()
 			l.limit = 0
 		}
 	case UpdatePassed:
@@ -253,7 +180,7 @@ func (t *Tree) Report(now time.Time, number int, gen uint64, u *Update) []Effect
 			l.limit = 0
 		}
 	case UpdateMoved:
-		t.forgive(l)
+		l.forgive()
 	case UpdateStoreFailed:
 		t.emit(Fail{Err: u.Err})
 	case UpdateHalved, UpdateDecided: // nothing is to be decided
@@ -261,71 +188,9 @@ func (t *Tree) Report(now time.Time, number int, gen uint64, u *Update) []Effect
 	return t.take()
 }
 
-// acquired takes that an incarnation has acquired its checkpoint, or could not.
-func (t *Tree) acquired(now time.Time, l *leaf, u *Update) {
-	if l.phase != leafStarting {
-		return // it was told to end meanwhile
-	}
-	switch inFirst := l.round != nil && l.round.kind == first; {
-	case u.Err == nil:
-		t.acquiredWell(now, l)
-	case inFirst:
-		t.problems = append(t.problems, Problem{Path: l.node.Path, Err: u.Err})
-		l.fate = halted
-		t.kill(now, l)
-		t.proceed(now, l.round)
-	case errors.Is(u.Err, store.ErrClosed), errors.Is(u.Err, store.ErrPoisoned):
-		t.emit(Fail{Err: u.Err})
-	case !l.fresh:
-		t.failed(now, l, &Update{Failure: notAcquired(u.Err), Limit: l.limit})
-	}
-}
-
-// notAcquired is the failure of a leaf that could not acquire its checkpoint. A newer owner keeps
-// it.
-func notAcquired(err error) supervision.Failure {
-	if errors.Is(err, checkpoint.ErrFenced) {
-		err = supervision.Halt(err)
-	}
-	return supervision.Failure{Err: err, NoAttempt: errors.Is(err, store.ErrDiskFull)}
-}
-
-func (t *Tree) acquiredWell(now time.Time, l *leaf) {
-	if l.round == nil || l.round.kind != first {
-		l.succeeded(now)
-		t.emit(Note{Kind: NoteRestarted, Path: l.node.Path})
-	}
-	l.acquired = true
-	t.move(l, leafAcquired)
-	if l.round == nil {
-		t.begin(l)
-		return
-	}
-	t.proceed(now, l.round)
-}
-
-func (t *Tree) begin(l *leaf) {
-	t.move(l, leafBegun)
-	t.emit(Begin{Leaf: l.number, Gen: l.gen})
-}
-
-// Rewound says that an operator has moved a worker in the log: what it failed at before does not
-// count, and neither does what the groups above know of that.
-func (t *Tree) Rewound(number int) []Effect {
-	t.forgive(&t.leaves[number])
-	return nil
-}
-
-// forgive forgets the failures of a leaf and of the groups above.
-func (t *Tree) forgive(l *leaf) {
-	l.judge, l.limit = nil, 0
-	for g := l.above; g >= 0; g = t.groups[g].above {
-		t.groups[g].judge = nil
-	}
-}
-
 // Gone says that the actor of an incarnation is no more.
 func (t *Tree) Gone(now time.Time, number int, gen uint64) []Effect {
+	t.now = now
 	l := t.reporter(number, gen)
 	if l == nil {
 		return nil
@@ -335,51 +200,92 @@ func (t *Tree) Gone(now time.Time, number int, gen uint64) []Effect {
 		l.fate = halted
 		t.emit(Fail{Err: errors.New("drive: child " + l.node.Path + " disappeared")})
 	}
-	t.move(l, leafGone)
+	l.move(leafGone)
 	switch r := l.round; {
 	case t.final != nil:
-		t.showStopped(l)
+		l.showStopped()
 	case l.fate != live:
 	case r != nil && r.stage == roundStopping:
 		if l.shown != Restarting { // which has a reason of its own
-			t.show(l, Restarting, nil)
+			l.show(Restarting, nil)
 		}
 	default:
-		t.postpone(now, l)
+		l.postpone()
 	}
-	t.proceed(now, l.round)
+	l.round.proceed()
 	return t.take()
 }
 
-func (t *Tree) showStopped(l *leaf) {
-	if l.fate == live {
-		t.show(l, Stopped, nil)
+// Crashed says that an actor has panicked outside of a handler, which only an error of ours can
+// cause, and is ending.
+func (t *Tree) Crashed(now time.Time, number int, gen uint64, f supervision.Failure) []Effect {
+	t.now = now
+	l := t.reporter(number, gen)
+	if l == nil {
+		return nil
 	}
+	t.emit(Note{Kind: NoteCrashed, Path: l.node.Path, Err: f.Err, Stack: f.Stack})
+	inFirst := l.round != nil && l.round.kind == first
+	l.kill()
+	switch {
+	case t.final != nil, l.fate != live, l.fresh:
+	case inFirst:
+		l.fate = halted
+		t.emit(Fail{Err: f.Err})
+	default:
+		v := l.judged().Failed(now, f)
+		t.note(l.node, v, f.Stack)
+		l.decide(v, f.Stack)
+	}
+	return t.take()
 }
 
-// postpone lets a leaf come back alone after its delay.
-func (t *Tree) postpone(now time.Time, l *leaf) {
-	if l.delay <= 0 {
-		t.spawn(l)
-		return
-	}
-	t.move(l, leafPostponed)
-	t.timers.start(&l.timer, now.Add(l.delay), func(time.Time) { t.spawn(l) })
+// Rewound says that an operator has moved a worker in the log: what it failed at before does not
+// count, and neither does what the groups above know of that.
+func (t *Tree) Rewound(number int) []Effect {
+	t.leaves[number].forgive()
+	return nil
 }
 
-// spawn starts an incarnation.
-func (t *Tree) spawn(l *leaf) {
-	t.gen++
-	if l.fresh {
-		l.judge, l.limit, l.fresh = nil, 0, false
+// Resume starts a halted leaf again, with a fresh judge of it and of the groups above. One that is
+// not halted stays as it is. It returns [ErrHung] or [ErrStopping] when the leaf cannot be started.
+func (t *Tree) Resume(now time.Time, number int) ([]Effect, error) {
+	t.now = now
+	l := &t.leaves[number]
+	switch {
+	case t.final != nil:
+		return nil, ErrStopping
+	case l.fate != halted:
+		return nil, nil
+	case l.phase == leafHung:
+		return nil, ErrHung
 	}
-	t.timers.stop(&l.timer)
-	t.move(l, leafSpawned)
-	t.show(l, Starting, nil)
-	order := Spawn{Leaf: l.number, Gen: t.gen, Cause: l.cause, Later: l.acquired, Limit: l.limit}
-	if l.judge != nil {
-		order.Failing = l.judge.Failing()
+	l.forgive()
+	l.fate, l.cause, l.delay = live, Resumed, 0
+	inRound := l.round != nil && (l.round.stage == roundStopping || l.round.stage == roundWaiting)
+	switch {
+	case l.phase.lives(): // it is still on its way out
+		l.fresh = true
+		l.show(Restarting, nil)
+	case inRound:
+		l.show(Restarting, nil)
+	default:
+		l.spawn()
 	}
-	t.emit(order)
-	l.gen, l.cause, l.delay, l.aborted = t.gen, Restart, 0, false
+	return t.take(), nil
+}
+
+// Stop drains all leaves in reverse, each when the one after it is gone, and starts none any more.
+// [AllStopped] says that all are gone; how long to wait for that is up to the caller.
+func (t *Tree) Stop(now time.Time) []Effect {
+	t.now = now
+	if t.final != nil {
+		return nil
+	}
+	t.final = t.newRound(last, 0, len(t.leaves))
+	for i := range t.leaves {
+		t.leaves[i].callOff()
+	}
+	t.final.proceed()
+	return t.take()
 }

@@ -412,7 +412,7 @@ func (w *world) String() string {
 	for i := range w.tree.leaves {
 		l, a := &w.tree.leaves[i], w.actors[i]
 		fmt.Fprintf(&b, "%s %v %v%d%d f%t a%t q%t d%v s%v A%t%t%t%t%t%t", l.node.Name, l.phase, l.round == nil, l.fate, l.cause,
-			l.fresh, l.aborted, l.acquired, l.delay, w.shown[i], a.acquired, a.begun, a.drained, a.killed, a.aborted, a.hung)
+			l.fresh, l.aborted, l.ran, l.delay, w.shown[i], a.acquired, a.begun, a.drained, a.killed, a.aborted, a.hung)
 		if r := l.round; r != nil {
 			if numbers[r] == 0 {
 				numbers[r] = len(numbers) + 1

@@ -1,0 +1,237 @@
+package drive
+
+import (
+	"time"
+
+	"github.com/penstock-io/penstock/supervision"
+)
+
+// leaf is a worker over all its incarnations.
+type leaf struct {
+	tree   *Tree
+	node   *Node
+	number int
+	above  int // its group
+	place  int // among the children of the group
+
+	phase leafPhase
+	fate  fate
+	shown State  // what the tree said last; the incarnation may look like another one meanwhile
+	gen   uint64 // of the latest incarnation
+	cause Cause  // of the next one
+	round *round // that it is part of, or nil
+	timer timer  // of a delay, or of a stop
+	delay time.Duration
+
+	judge   *supervision.Judge // nil until it fails: most never do
+	fresh   bool               // the next incarnation has a fresh judge, and this one is not judged any more
+	limit   int                // of the first batch of the next incarnation
+	ran     bool               // an incarnation had its checkpoint
+	aborted bool               // the contexts of the handlers of this incarnation have ended
+}
+
+// fate says whether a leaf is started again once its actor is gone.
+type fate uint8
+
+const (
+	live   fate = iota
+	halted      // until an operator resumes it
+	ended       // for good
+)
+
+// weight counts what a round waits for.
+func weight(p leafPhase) int {
+	if p.settles() {
+		return 1
+	}
+	return 0
+}
+
+func (l *leaf) group() *group { return &l.tree.groups[l.above] }
+
+// judged returns the judge of a leaf, which is made when it is needed.
+func (l *leaf) judged() *supervision.Judge {
+	if l.judge == nil {
+		l.judge = supervision.NewJudge(l.node.Spec, l.tree.options.Random)
+	}
+	return l.judge
+}
+
+// succeeded says to the judge of a leaf, if it has one, that it gets on.
+func (l *leaf) succeeded() {
+	if l.judge != nil {
+		l.judge.Succeeded(l.tree.now, 0)
+	}
+}
+
+// forgive forgets the failures of a leaf and of the groups above.
+func (l *leaf) forgive() {
+	l.judge, l.limit = nil, 0
+	for g := l.above; g >= 0; g = l.tree.groups[g].above {
+		l.tree.groups[g].judge = nil
+	}
+}
+
+// show has a state of the leaf shown.
+func (l *leaf) show(s State, reason error) {
+	l.shown = s
+	l.tree.emit(Show{Leaf: l.number, State: s, Reason: reason})
+}
+
+func (l *leaf) showStopped() {
+	if l.fate == live {
+		l.show(Stopped, nil)
+	}
+}
+
+func (l *leaf) showRestarting(v supervision.Verdict, stack []byte) {
+	if l.fate == live {
+		l.shown = Restarting
+		l.tree.emit(Show{Leaf: l.number, State: Restarting, Reason: v.Reason, Attempt: v.Attempt, Stack: stack})
+	}
+}
+
+// move is the one place where a phase changes.
+func (l *leaf) move(m leafMove) {
+	next, allowed := l.phase.after(m)
+	if !allowed {
+		illegal("leaf "+l.node.Path, l.phase, m)
+	}
+	if l.round != nil {
+		l.round.settling += weight(next) - weight(l.phase)
+	}
+	switch {
+	case next.lives() && !l.phase.lives():
+		l.tree.alive++
+	case !next.lives() && l.phase.lives():
+		l.tree.alive--
+	}
+	l.phase = next
+}
+
+// spawn starts an incarnation.
+func (l *leaf) spawn() {
+	l.tree.gen++
+	if l.fresh {
+		l.judge, l.limit, l.fresh = nil, 0, false
+	}
+	l.tree.timers.stop(&l.timer)
+	l.move(leafSpawned)
+	l.show(Starting, nil)
+	order := Spawn{Leaf: l.number, Gen: l.tree.gen, Cause: l.cause, Later: l.ran, Limit: l.limit}
+	if l.judge != nil {
+		order.Failing = l.judge.Failing()
+	}
+	l.tree.emit(order)
+	l.gen, l.cause, l.delay, l.aborted = l.tree.gen, Restart, 0, false
+}
+
+func (l *leaf) begin() {
+	l.move(leafBegun)
+	l.tree.emit(Begin{Leaf: l.number, Gen: l.gen})
+}
+
+// postpone lets a leaf come back alone after its delay.
+func (l *leaf) postpone() {
+	if l.delay <= 0 {
+		l.spawn()
+		return
+	}
+	l.move(leafPostponed)
+	l.tree.timers.start(&l.timer, l.tree.now.Add(l.delay), l.spawn)
+}
+
+// callOff takes a leaf that waits for its own restart out of that.
+func (l *leaf) callOff() {
+	if l.phase == leafDelayed {
+		l.tree.timers.stop(&l.timer)
+		l.move(leafCalledOff)
+	}
+}
+
+// drain ends an incarnation in good order. With the system its handlers have until its StopTimeout,
+// and those of a group until that of the group, before they are cancelled; 0 means as long as it
+// takes. For a restart they are cancelled already, unless it is the leaf that failed.
+func (l *leaf) drain() {
+	if l.aborted {
+		l.move(leafCancel)
+	} else {
+		l.move(leafDrained)
+	}
+	l.tree.emit(Drain{Leaf: l.number, Gen: l.gen})
+	l.bound()
+	if l.tree.final != nil {
+		l.boundGroups()
+	}
+}
+
+// bound limits how long a leaf that was told to end may take until the next step: until its
+// handlers are cancelled, or until it counts as hung. When the system stops it never does.
+func (l *leaf) bound() {
+	timeout := l.node.Spec.StopTimeout
+	switch {
+	case timeout == 0 && l.tree.final != nil, l.phase == leafCancelled && l.tree.final != nil:
+		l.tree.timers.stop(&l.timer)
+		return
+	case timeout == 0:
+		timeout = l.tree.options.KillTimeout
+	}
+	l.tree.timers.start(&l.timer, l.tree.now.Add(timeout), l.stopOver)
+}
+
+// boundGroups limits how long the groups of a leaf may take to stop with the system, beginning with
+// the first of their leaves that does. The top has the bounds of the system instead.
+func (l *leaf) boundGroups() {
+	for n := l.above; n > 0; n = l.tree.groups[n].above {
+		g := &l.tree.groups[n]
+		if g.node.Spec.StopTimeout == 0 || g.timer.due != nil {
+			continue
+		}
+		l.tree.timers.start(&g.timer, l.tree.now.Add(g.node.Spec.StopTimeout), func() {
+			for i := g.from; i < g.to; i++ {
+				l.tree.leaves[i].abort()
+			}
+		})
+	}
+}
+
+// stopOver takes the next step with a leaf that did not end in time.
+func (l *leaf) stopOver() {
+	switch {
+	case l.phase == leafDraining:
+		l.abort()
+	case l.tree.final == nil:
+		l.move(leafTimedOut)
+		if l.fate == live {
+			l.fate = halted
+		}
+		l.tree.emit(Hang{Leaf: l.number, Gen: l.gen})
+		l.round.proceed()
+	}
+}
+
+// abort ends the contexts of the handlers of a leaf.
+func (l *leaf) abort() {
+	if !l.phase.lives() || l.aborted {
+		return
+	}
+	l.aborted = true
+	l.tree.emit(Abort{Leaf: l.number, Gen: l.gen})
+	if l.phase == leafDraining {
+		l.move(leafCancel)
+		l.bound()
+	}
+}
+
+// kill ends an incarnation that has come to rest, or is not to finish what it has in flight.
+func (l *leaf) kill() {
+	if !l.phase.lives() || l.phase == leafHung {
+		return
+	}
+	l.abort()
+	l.tree.emit(Kill{Leaf: l.number, Gen: l.gen})
+	if l.phase != leafCancelled {
+		l.move(leafCancel)
+		l.bound()
+	}
+}
