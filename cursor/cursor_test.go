@@ -174,7 +174,7 @@ func TestACommitInTheLoopCoversTheEventInHand(t *testing.T) {
 	require.Equal(t, store.Position(7), e.Position)
 }
 
-func TestAfterARollbackInTheLoopThePassGoesOnFromTheCommittedPosition(t *testing.T) {
+func TestAfterARollbackInTheLoopThePassContinuesFromTheCommittedPosition(t *testing.T) {
 	st := open(t)
 	fill(t, st, 4, 0)
 	c := openCursor(t, st, orders, cursor.Options{})
@@ -306,7 +306,7 @@ func TestRollbackGoesBackToTheCommittedPosition(t *testing.T) {
 	}
 }
 
-func TestACursorGoesOnWhereItsCheckpointIsAndFencesTheOneBefore(t *testing.T) {
+func TestACursorResumesAtItsCheckpointAndFencesTheOneBefore(t *testing.T) {
 	st := open(t)
 	fill(t, st, 5, 3)
 	old := openCursor(t, st, orders, cursor.Options{ID: "index", SyncCheckpoints: true})

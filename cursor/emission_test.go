@@ -20,7 +20,8 @@ import (
 
 const build = "0123abcd+dirty"
 
-// counted is a reaction that says itself at which run of the handler it was made, and by which runner.
+// counted is a reaction that says itself at which run of the handler it was made, and by which
+// runner.
 type counted struct {
 	For   store.Position
 	Run   uint32

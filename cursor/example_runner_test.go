@@ -105,7 +105,8 @@ func ExampleRunner_Apply() {
 	// <nil>
 }
 
-// With lanes, events of other keys overtake one that takes long. The checkpoint names it as pending.
+// With lanes, events of other keys overtake one that takes long. The checkpoint names it as
+// pending.
 func ExampleWorker_lanes() {
 	ctx := context.Background()
 	st := shopWith(ctx, 4)

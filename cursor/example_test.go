@@ -37,7 +37,7 @@ func Example() {
 		}
 		fmt.Println(e.Position, e.Coordinate, e.Kind)
 	}
-	fmt.Println(c.Commit(ctx)) // the next cursor with this ID goes on from here
+	fmt.Println(c.Commit(ctx)) // the next cursor with this ID resumes here
 	// Output:
 	// 1 order:42@shop order.placed
 	// 2 order:42@shop order.placed

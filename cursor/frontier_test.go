@@ -37,7 +37,7 @@ func newFrontierModel(t *rapid.T) *frontierModel {
 func (m *frontierModel) read(t *rapid.T) {
 	n := rapid.IntRange(0, len(m.log)-m.next).Draw(t, "events")
 	for _, p := range m.log[m.next : m.next+n] {
-		if !m.open[p] && !m.done[p] { // a reader leaves out what it has in hand already
+		if !m.open[p] && !m.done[p] { // a reader leaves out what it has in flight already
 			m.f = m.f.read(p)
 			m.open[p] = true
 		}
@@ -69,7 +69,7 @@ func (m *frontierModel) finish(t *rapid.T) {
 	}
 }
 
-// restart is another reader that knows the checkpoint alone: it has in hand what is pending, and
+// restart is another reader that knows the checkpoint alone: it has in flight what is pending, and
 // reads on.
 func (m *frontierModel) restart(_ *rapid.T) {
 	kept, pending := m.f.checkpoint(m.at)

@@ -27,9 +27,9 @@ type ledger struct {
 type owed struct {
 	line    string // what must be in order with it
 	kind    string
-	had     bool // its reaction was written since the last reset, or it was given up
+	had     bool // its reaction was written since the last reset, or it was skipped
 	ask     bool // its reaction is to be written again
-	deliver bool // it was not handled since the worker was moved behind it
+	deliver bool // it was not handled since the worker was moved to before it
 }
 
 func newLedger(t *testing.T, narrow bool) *ledger {
@@ -66,7 +66,7 @@ func (l *ledger) fold(st *store.Store) error {
 func (l *ledger) reaction(p store.Position) {
 	o := l.events[p]
 	if o.had && !o.ask {
-		l.t.Fatalf("event %d emits again, and nobody asked for it", p)
+		l.t.Fatalf("event %d emits again, and no rewind said so", p)
 	}
 	for q, before := range l.events {
 		if q < p && before.line == o.line && (!before.had || before.ask) {
@@ -156,7 +156,7 @@ func (l *ledger) settled() {
 	for _, p := range slices.Sorted(maps.Keys(l.events)) {
 		o := l.events[p]
 		if l.reads(o) && (!o.had || o.ask || o.deliver) {
-			l.t.Fatalf("event %d: emitted or given up: %v, to emit again: %v, to be handled: %v", p, o.had, o.ask, o.deliver)
+			l.t.Fatalf("event %d: emitted or skipped: %v, to emit again: %v, to be handled: %v", p, o.had, o.ask, o.deliver)
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// world is a store and one worker in it, to which random misfortunes happen.
+// world is a store and one worker in it, to which everything happens at random.
 type world struct {
 	t      *rapid.T
 	dir    string
@@ -40,7 +40,7 @@ func (w *world) acquire() {
 	if w.runner != nil {
 		w.older = append(w.older, w.runner)
 	}
-	r.ClearCrashGuard() // nothing in here kills the process, and an event may be in hand more often than one that does
+	r.ClearCrashGuard() // nothing in here kills the process, and an event may be in flight more often than one that does
 	w.runner = r
 }
 

@@ -154,7 +154,7 @@ func TestTheLimitOfTheFirstBatchHoldsForParkedEventsToo(t *testing.T) {
 	require.Equal(t, 2, task.Size())
 }
 
-func TestWhatWasInHandOfAKindThatIsNotHandledAnyMoreIsLeftOut(t *testing.T) {
+func TestPendingEventsOfAKindThatIsNotHandledAnyMoreAreLeftOut(t *testing.T) {
 	st := open(t)
 	_, err := st.Append(t.Context(), store.At("order:1", "shop"), store.Any, cancelled{})
 	require.NoError(t, err)
@@ -213,7 +213,7 @@ func TestAReplayThatIsToEmitIsStillAReplayWhenItIsParked(t *testing.T) {
 	sick = false
 	require.NoError(t, apply(t.Context(), r, checkpoint.Rewind{}))
 	drain(t, r)
-	require.Len(t, reactions(t, st), 4, "it was decided anew that nothing emits")
+	require.Len(t, reactions(t, st), 4, "it was decided again that nothing emits")
 }
 
 // ascendingTwice sorts the second half, which comes in any order.
@@ -223,7 +223,7 @@ func ascendingTwice(list []store.Position) []store.Position {
 }
 
 // A back-fill finds earlier events of a key that has a parked one.
-func TestAParkedEventCanBeGivenUpAlthoughEarlierOnesAreHeldWithIt(t *testing.T) {
+func TestAParkedEventCanBeSkippedAlthoughEarlierOnesAreHeldWithIt(t *testing.T) {
 	for _, restart := range []bool{false, true} {
 		st := open(t)
 		_, err := st.Append(t.Context(), store.At("order:bad", "shop"), store.Any, cancelled{})

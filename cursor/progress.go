@@ -23,7 +23,7 @@ type Progress struct {
 	// Parked is the number of parked events; Held of them did not fail, but follow one of their key
 	// that did.
 	Parked, Held int
-	// Stored is the position in the checkpoint. It falls behind Position while nothing matches; see
+	// Stored is the position in the checkpoint. It lags while nothing matches; see
 	// [Runner.Flush]. Epoch is that of the owner. Both are 0 for a volatile worker.
 	Stored store.Position
 	Epoch  uint64

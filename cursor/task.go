@@ -73,7 +73,7 @@ func (t *Task) call(ctx context.Context) {
 	if invalid := t.batch.invalid; invalid != nil && (t.failed == nil || invalid.Index < t.failed.at) {
 		reached := t.reached()
 		t.action, t.failed = Continue, t.failedAt(invalid)
-		t.failed.reached = reached // the handler went on after it
+		t.failed.reached = reached // the handler continued after it
 	}
 }
 

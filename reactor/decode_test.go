@@ -91,7 +91,7 @@ func TestAnUpcasterThatFailsIsAFailureToDecode(t *testing.T) {
 	require.ErrorContains(t, err, "no last name")
 }
 
-func TestAChainOfUpcastersWithAFaultIsRefusedWhenTheReactorIsBuilt(t *testing.T) {
+func TestAnInvalidChainOfUpcastersIsRefusedWhenTheReactorIsBuilt(t *testing.T) {
 	same := func(b []byte) ([]byte, error) { return b, nil }
 	for rule, upcasters := range map[string][]reactor.Upcaster{
 		"is nil":              {reactor.Upcast(2, nil)},

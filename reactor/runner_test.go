@@ -131,7 +131,7 @@ func TestReactionsOfAFailedEventAreDroppedAndThoseBeforeItKept(t *testing.T) {
 	err := step(t, run)
 	require.Equal(t, store.Position(2), requireAs[*cursor.HandlerError](t, err).Event)
 	directive, ok := supervision.DirectiveOf(err)
-	require.True(t, ok, "the directive reaches whoever runs the reactor")
+	require.True(t, ok, "the directive reaches the runner of the reactor")
 	require.Equal(t, supervision.ActionHalt, directive.Action)
 	require.Len(t, read(t, st, "stock.reserved"), 1)
 	require.Equal(t, store.Position(1), run.Progress().Delivered)

@@ -31,7 +31,7 @@ type reserved struct{ Order string }
 
 func (reserved) Kind() string { return "stock.reserved" }
 
-// tick is answered by another tick, for ever.
+// tick is answered by another tick, forever.
 type tick struct{ N int }
 
 func (tick) Kind() string { return "clock.tick" }

@@ -39,7 +39,7 @@ func TestACleanEndDoesNotHideWhatKilledTheProcessBefore(t *testing.T) {
 	st := open(t)
 	keyed(t, st, "a", "b")
 	w := cursor.Worker{Region: orders, Handle: reactAll, Policy: attempts(2)}
-	die(t, st, w, 1) // both in hand
+	die(t, st, w, 1) // both in flight
 	die(t, st, w, 1) // alone
 	r := runner(t, st, w)
 	require.NoError(t, r.Resume(t.Context(), checkpoint.Request{})) // any commit
@@ -51,7 +51,7 @@ func TestACleanEndDoesNotHideWhatKilledTheProcessBefore(t *testing.T) {
 	require.ErrorIs(t, err, cursor.ErrCrashLoop)
 }
 
-func TestEventsThatCameAfterTheEndAreNotSuspect(t *testing.T) {
+func TestEventsThatCameAfterTheCrashAreNotGuarded(t *testing.T) {
 	st := open(t)
 	keyed(t, st, "a")
 	w := cursor.Worker{Region: orders, Handle: reactAll}
@@ -64,7 +64,7 @@ func TestEventsThatCameAfterTheEndAreNotSuspect(t *testing.T) {
 	require.Equal(t, 4, out.Handled)
 }
 
-func TestADeathWhileAnEventWaitsForAnotherTryIsNotChargedToIt(t *testing.T) {
+func TestACrashWhileAnEventWaitsForAnotherTryIsNotChargedToIt(t *testing.T) {
 	st := open(t)
 	keyed(t, st, "a", "b")
 	w := cursor.Worker{Region: orders, Handle: brokenAt(1), Policy: attempts(2)}
@@ -79,7 +79,7 @@ func TestADeathWhileAnEventWaitsForAnotherTryIsNotChargedToIt(t *testing.T) {
 
 // With lanes an event that fails does not hold up those behind it, one of which kills the process
 // each time.
-func TestTheDeathsOfAnEventAreCountedAlthoughOthersFailBeforeIt(t *testing.T) {
+func TestCrashesAtAnEventAreCountedAlthoughOthersFailBeforeIt(t *testing.T) {
 	st := open(t)
 	keyed(t, st, "a", "b", "c")
 	w := cursor.Worker{Region: orders, Handle: brokenAt(1), Policy: attempts(2), Lanes: 4}

@@ -79,7 +79,7 @@ func parkAll(t *testing.T, r *cursor.Runner) {
 	}
 }
 
-func TestAWorkerThatKeepsItsPositionIsAskedForItByEachRunner(t *testing.T) {
+func TestEachRunnerReadsTheExternalPosition(t *testing.T) {
 	st := open(t)
 	fill(t, st, 12, 0)
 	k := &keeper{}
@@ -137,7 +137,7 @@ func TestABatchTellsWhatItsPositionPassesWithoutIt(t *testing.T) {
 	require.Equal(t, [][]store.Position{nil}, k.aside)
 }
 
-func TestWhatAWorkerLookedAtInVainItDoesNotLookAtAgainThoughItsPositionIsBehind(t *testing.T) {
+func TestAScanThatFoundNothingIsNotRepeatedThoughTheExternalPositionLags(t *testing.T) {
 	st := open(t)
 	fill(t, st, 3, 100) // the last event that matches is 203
 	k := &keeper{}
@@ -150,7 +150,7 @@ func TestWhatAWorkerLookedAtInVainItDoesNotLookAtAgainThoughItsPositionIsBehind(
 	require.Equal(t, store.Position(202), k.runner(t, st).Progress().Read, "203 is to be handled again")
 }
 
-func TestOnlyWhatLiesBehindAParkedEventIsHeldWhereThePositionWentBack(t *testing.T) {
+func TestOnlyWhatFollowsAParkedEventIsHeldWhereThePositionWentBack(t *testing.T) {
 	st := open(t)
 	fill(t, st, 12, 0)
 	k := &keeper{bad: map[store.Position]bool{8: true}}
@@ -172,7 +172,7 @@ func TestOnlyWhatLiesBehindAParkedEventIsHeldWhereThePositionWentBack(t *testing
 	require.Equal(t, [][]store.Position{{3, 8}}, k.given, "in their order")
 }
 
-func TestWhatWasSkippedOrDiscardedIsGivenUpUntilItIsSetAsideAgain(t *testing.T) {
+func TestASkippedOrDiscardedEventCountsAsSkippedUntilItIsParkedAgain(t *testing.T) {
 	st := open(t)
 	fill(t, st, 12, 0)
 	k := &keeper{bad: map[store.Position]bool{1: true, 2: true, 4: true, 5: true}}
@@ -193,18 +193,18 @@ func TestWhatWasSkippedOrDiscardedIsGivenUpUntilItIsSetAsideAgain(t *testing.T) 
 	for _, p := range []store.Position{1, 5} {
 		require.NoError(t, r.Discard(t.Context(), p, checkpoint.Request{}))
 	}
-	givenUp := func() []store.Position {
+	skipped := func() []store.Position {
 		all := []store.Position{1, 2, 3, 4, 5}
 		list, err := k.asked[len(k.asked)-1].Skipped(t.Context(), all)
 		require.NoError(t, err)
 		require.Equal(t, []store.Position{1, 2, 3, 4, 5}, all)
 		return list
 	}
-	require.Equal(t, []store.Position{1, 4, 5}, givenUp())
+	require.Equal(t, []store.Position{1, 4, 5}, skipped())
 
 	k.position = 4 // 5 comes again, and fails again
 	parkAll(t, k.runner(t, st))
-	require.Equal(t, []store.Position{1, 4}, givenUp())
+	require.Equal(t, []store.Position{1, 4}, skipped())
 	list, err := cursor.ResumeState{}.Skipped(t.Context(), []store.Position{1})
 	require.NoError(t, err)
 	require.Empty(t, list, "made by hand it knows nothing")

@@ -1,0 +1,123 @@
+package cursor_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+)
+
+// control moves the runner. Its audit event tells the ledger whether it came about.
+func (m *chaos) control(do func() error) {
+	if !m.calm() {
+		return
+	}
+	runner := m.runner
+	if m.through(do()) && m.runner == runner {
+		m.failed = nil
+	}
+	m.through(m.ledger.fold(m.st))
+}
+
+func (m *chaos) someParked() (list []store.Position) {
+	for p := range m.ledger.parked {
+		list = append(list, p)
+	}
+	slices.Sort(list)
+	return list
+}
+
+func (m *chaos) rewind() {
+	m.control(func() error {
+		end := m.furthest()
+		to, emit := store.Position(m.random.IntN(int(end)+1)), m.random.IntN(2) == 0
+		if m.random.IntN(3) > 0 {
+			return apply(m.t.Context(), m.runner, checkpoint.Rewind{To: to, Emit: emit})
+		}
+		if err := applyCold(m.t.Context(), m.st, "w", checkpoint.Rewind{To: min(to, m.stored()), Emit: emit}); err != nil {
+			return err
+		}
+		m.open()
+		return nil
+	})
+}
+
+// furthest is how far a rewind of the runner may go: to the end of what was handled ever.
+func (m *chaos) furthest() store.Position {
+	return rewindable(m, func(c checkpoint.Change, q checkpoint.Request) error {
+		_, err := m.runner.Apply(m.t.Context(), c, q)
+		return err
+	})
+}
+
+// stored is furthest for a reader that knows only the checkpoint.
+func (m *chaos) stored() store.Position {
+	return rewindable(m, func(c checkpoint.Change, q checkpoint.Request) error {
+		_, err := checkpoint.Apply(m.t.Context(), m.st, "w", c, q)
+		return err
+	})
+}
+
+func rewindable(m *chaos, apply func(checkpoint.Change, checkpoint.Request) error) store.Position {
+	head := m.st.Head()
+	var refused *checkpoint.RewindError
+	if errors.As(apply(checkpoint.Rewind{To: head}, checkpoint.Request{DryRun: true}), &refused) {
+		return refused.Position
+	}
+	return head
+}
+
+func (m *chaos) reset() {
+	m.control(func() error { return apply(m.t.Context(), m.runner, checkpoint.Reset{}) })
+}
+
+func (m *chaos) skipTo() {
+	m.control(func() error {
+		from := m.runner.Progress().Read
+		return apply(m.t.Context(), m.runner, checkpoint.SkipTo{To: from + store.Position(m.random.IntN(int(m.st.Head()-from)+1))})
+	})
+}
+
+func (m *chaos) widen() {
+	m.control(func() error {
+		if len(m.worker.Kinds) == 0 {
+			return nil
+		}
+		err := apply(m.t.Context(), m.runner, checkpoint.Widen{Region: m.worker.Region})
+		if err == nil || !errors.Is(err, store.ErrDiskFull) { // if it came about the next runner must know, if not it may
+			m.worker.Kinds, m.worker.NewKinds = nil, checkpoint.NewKindsBackfill
+		}
+		return err
+	})
+}
+
+func (m *chaos) replay() {
+	m.control(func() error {
+		which := cursor.ParkedFilter{All: true}
+		if m.random.IntN(2) == 0 {
+			which = cursor.ParkedFilter{Key: fmt.Sprintf("in:%d", m.random.IntN(3))}
+		}
+		_, err := m.runner.Replay(m.t.Context(), which, checkpoint.Request{})
+		if errors.Is(err, cursor.ErrNotParked) {
+			return nil
+		}
+		return err
+	})
+}
+
+func (m *chaos) discard() {
+	m.control(func() error {
+		list := m.someParked()
+		if len(list) == 0 {
+			return nil
+		}
+		err := m.runner.Discard(m.t.Context(), list[m.random.IntN(len(list))], checkpoint.Request{})
+		if errors.Is(err, cursor.ErrNotParked) { // it is only held
+			return nil
+		}
+		return err
+	})
+}
