@@ -93,9 +93,6 @@ func takeOver(ctx context.Context, st *store.Store, id ID, b Binding, epoch uint
 		l.revision = 0
 	}
 	t.batch = store.Batch{Sides: p.sides, Events: p.events(Request{})}
-	if b.Emitter.ID != (store.EmitterID{}) {
-		b.Emitter.Stage(st, &t.batch)
-	}
 	l.stage(&t.batch, p.record, p.pass)
 	return t, nil
 }

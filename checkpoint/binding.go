@@ -19,10 +19,6 @@ type Binding struct {
 	NewKinds NewKinds
 	// KeyVersion names the version of the function that returns the key of an event.
 	KeyVersion uint32
-	// Emitter that the reactions of the reader will name. Acquiring the checkpoint also makes its
-	// worker and build known to the store, if they are not. The zero value is for a reader that
-	// emits nothing.
-	Emitter store.Emitter
 	// Formerly are names that the reader had before. Where the checkpoint still has one of them, it
 	// is renamed when it is acquired, see [Rename]. At most [MaxFormerNames].
 	Formerly []ID

@@ -116,11 +116,61 @@ func TestEachReactionNamesWorkerBuildAndEpoch(t *testing.T) {
 	drain(t, runner(t, st, w))
 	require.Equal(t, []uint32{1, 1, 1, 1, 1, 1}, requireEmitters(t, st, "reserve"))
 
-	names := 0
+	require.Equal(t, 1, emittersKnown(st), "worker and build are kept once")
+}
+
+func emittersKnown(st *store.Store) (n int) {
 	for range st.Sides("emitter/") {
-		names++
+		n++
 	}
-	require.Equal(t, 1, names, "worker and build are kept once")
+	return n
+}
+
+func TestTheNamesOfAnEmitterAreInTheCommitOfItsFirstReaction(t *testing.T) {
+	st := open(t)
+	fill(t, st, 2, 0)
+	c := newTally()
+	c.does = func(store.Position) string { return "invalid" }
+	w := c.worker()
+	w.BatchSize = 1
+	r := runner(t, st, w)
+	require.Zero(t, emittersKnown(st), "a worker that emits nothing is not introduced")
+	_, err := r.Step(t.Context(), 0, 0)
+	require.ErrorIs(t, err, store.ErrInvalid)
+	require.Zero(t, emittersKnown(st), "nor one whose reactions are refused")
+
+	c.does = func(store.Position) string { return "" }
+	before := st.Stats().Sequence
+	_, err = r.Step(t.Context(), 0, 0)
+	require.NoError(t, err)
+	require.Equal(t, before+1, st.Stats().Sequence)
+	require.Equal(t, 1, emittersKnown(st))
+	require.NoError(t, applyCold(t.Context(), st, "reserve", checkpoint.Delete{}))
+	require.Equal(t, 1, emittersKnown(st), "events name their emitter for longer than a checkpoint lasts")
+
+	w = w.WithBuild("another")
+	drain(t, runner(t, st, w))
+	require.Equal(t, 2, emittersKnown(st))
+}
+
+func TestReactionsAfterARewindAndOfABackfillNameTheirEmitterToo(t *testing.T) {
+	st := open(t)
+	fill(t, st, 3, 0)
+	_, err := st.Append(t.Context(), store.At("order:9", "shop"), store.Any, cancelled{})
+	require.NoError(t, err)
+	c := newTally()
+	w := c.worker()
+	w.Kinds = []string{"order.placed"}
+	r := runner(t, st, w)
+	drain(t, r)
+	clear(c.runs)
+	require.NoError(t, apply(t.Context(), r, checkpoint.Rewind{To: 1, Emit: true}))
+	drain(t, r)
+	require.Equal(t, []uint32{1, 1, 1, 1, 1}, requireEmitters(t, st, "reserve"), "a rewind begins a new count")
+
+	w.Kinds, w.NewKinds = nil, checkpoint.NewKindsBackfill
+	drain(t, runner(t, st, w))
+	require.Equal(t, []uint32{1, 1, 1, 1, 1, 1}, requireEmitters(t, st, "reserve"))
 }
 
 func TestAWorkerWithoutACheckpointEmitsInEpochZero(t *testing.T) {

@@ -124,7 +124,3 @@ func (o *owner) audited(e *store.Event, a checkpoint.Audit) store.Proposal {
 func (o *owner) commit(ctx context.Context, b store.Batch) error {
 	return commitStaged(ctx, o.st, o.lease, b)
 }
-
-// introduce adds to a batch of a worker without a checkpoint what names the emitter, unless the
-// store has it. Of one with a checkpoint it was in the commit that acquired that.
-func (o *owner) introduce(b *store.Batch) { o.batches.emitter.Stage(o.st, b) }

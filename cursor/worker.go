@@ -166,7 +166,7 @@ var _ Source = Worker{}
 func (w Worker) binding() checkpoint.Binding {
 	return checkpoint.Binding{
 		Region: w.Region, Kinds: w.Kinds, Start: w.Start, NewKinds: w.NewKinds, KeyVersion: w.KeyVersion,
-		Formerly: w.formerIDs(), Emitter: w.emitter(),
+		Formerly: w.formerIDs(),
 	}
 }
 
