@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/penstock-io/penstock/cursor"
 )
 
 // Options of a system. The zero value works.
@@ -24,6 +26,10 @@ type Options struct {
 	// StallAfter is how long a worker that is behind may stand still, neither paused nor waiting
 	// for a retry, before the watchdog reports it; 0 means 1 min.
 	StallAfter time.Duration
+	// Build names the program in the reactions of its workers, see [store.Event.Emitter]. "" means
+	// the revision of its sources that the Go toolchain recorded, with "+dirty" where they were
+	// modified; "" stays where there is none. At most [cursor.MaxBuildBytes].
+	Build string
 }
 
 const (
@@ -54,6 +60,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.DrainTimeout < 0 || o.KillTimeout < 0 {
 		return o, fmt.Errorf("%w: negative timeout", ErrOptions)
+	}
+	if len(o.Build) > cursor.MaxBuildBytes {
+		return o, fmt.Errorf("%w: Build is longer than %d bytes", ErrOptions, cursor.MaxBuildBytes)
 	}
 	return o, nil
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -57,6 +58,8 @@ type cutRun struct {
 	steps  int
 	boots  int
 	result map[string][]int
+
+	emitted int // reactions that were seen to name their emitter
 
 	mu       sync.Mutex
 	healed   bool // of the world outside: no crash takes it back
@@ -246,9 +249,12 @@ func (c *cutRun) up(ctx context.Context) (err error) {
 			c.st = nil
 			return err
 		}
+		if err := c.requireEmitters(ctx); err != nil {
+			return err
+		}
 	}
 	if c.sys == nil {
-		c.sys, err = actors.Start(ctx, c.st, actors.Options{WatchdogInterval: -1}, c.tree())
+		c.sys, err = actors.Start(ctx, c.st, actors.Options{WatchdogInterval: -1, Build: "of the cut"}, c.tree())
 	}
 	return err
 }
@@ -289,10 +295,35 @@ func (c *cutRun) run(ctx context.Context) {
 	}
 }
 
+// requireEmitters requires that all reactions that a cut has left name who made them.
+func (c *cutRun) requireEmitters(ctx context.Context) error {
+	for e, err := range c.st.Read(ctx, store.Region{Scope: "test"}, store.Beginning()) {
+		if err != nil {
+			return err
+		}
+		worker, _, _ := strings.Cut(e.Coordinate.Entity, ":")
+		by, ok := e.Emitter()
+		require.Equal(c.tb, worker != "in", ok, "event %d at %s", e.Position, e.Coordinate)
+		if !ok {
+			continue
+		}
+		require.Equal(c.tb, worker, by.Worker, "event %d", e.Position)
+		require.Equal(c.tb, "of the cut", by.Build, "event %d", e.Position)
+		require.Positive(c.tb, by.Epoch)
+		require.Positive(c.tb, by.Attempt)
+		c.emitted++
+	}
+	return nil
+}
+
 var errDisk = errors.New("the disk is broken")
 
 // look notes what everything comes to: the numbers that each worker emitted, by key and in order, and what is set aside.
 func (c *cutRun) look(ctx context.Context) error {
+	if err := c.requireEmitters(ctx); err != nil {
+		return err
+	}
+	require.Positive(c.tb, c.emitted)
 	c.result = make(map[string][]int)
 	for e, err := range c.st.Read(ctx, store.Region{Scope: "test"}, store.Beginning()) {
 		if err != nil {

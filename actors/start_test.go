@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -150,6 +151,7 @@ func TestStartRefusesBadOptionsAMissingStoreAndAnEndedContext(t *testing.T) {
 		"no store":               {t.Context(), nil, actors.Options{}, actors.ErrNoStore},
 		"negative drain timeout": {t.Context(), st, actors.Options{DrainTimeout: -1}, actors.ErrOptions},
 		"negative kill timeout":  {t.Context(), st, actors.Options{KillTimeout: -time.Second}, actors.ErrOptions},
+		"endless build":          {t.Context(), st, actors.Options{Build: strings.Repeat("b", cursor.MaxBuildBytes+1)}, actors.ErrOptions},
 		"ended context":          {ended, st, actors.Options{}, context.Canceled},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -81,6 +81,9 @@ func Start(ctx context.Context, st *store.Store, o Options, tree supervision.Gro
 	if err != nil {
 		return nil, err
 	}
+	for _, w := range workers { // here, since the runs of a handler are counted over all incarnations
+		w.worker = w.worker.WithBuild(o.Build)
+	}
 	s := newSystem(st, o, workers)
 	s.start.Store(&ctx)
 	supervisor := func() actor.Actor { return newSupervisor(s, top) }

@@ -35,5 +35,7 @@
 // log. To [React] the events are the same at every run: positions 1, 2, 3 and so on, ids made from the position, one
 // millisecond between one event and the next, each the first of its chain.
 //
+// Reactions name the build "reactortest" in their emitter, whatever program tests.
+//
 // The package must not know actors. It starts no goroutine of its own.
 package reactortest

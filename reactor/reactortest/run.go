@@ -17,6 +17,9 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
+// build is what reactions name: the same whatever program tests.
+const build = "reactortest"
+
 // maxSteps is how many steps in a row are taken for reactors that answer each other for ever.
 const maxSteps = 100_000
 

@@ -153,7 +153,11 @@ func (r *Run) final() []string {
 		if cause, ok := causes[e.Cause]; ok {
 			at += " for " + cause.Coordinate.String()
 		}
-		all[at] = append(all[at], at+": "+e.Kind+" "+compact(e.Payload))
+		line := at + ": " + e.Kind + " " + compact(e.Payload)
+		if by, ok := e.Emitter(); ok { // epoch and attempt differ from run to run
+			line += fmt.Sprintf(" by %q of %q", by.Worker, by.Build)
+		}
+		all[at] = append(all[at], line)
 	}
 	ordered := true
 	for i := range r.all {

@@ -17,7 +17,7 @@ func (r *Run) plant() error {
 	}
 	r.all = nil
 	for _, leaf := range root.Leaves() {
-		r.all = append(r.all, &worker{run: r, leaf: leaf.Leaf, spec: leaf.Spec, worker: *leaf.Worker})
+		r.all = append(r.all, &worker{run: r, leaf: leaf.Leaf, spec: leaf.Spec, worker: leaf.Worker.WithBuild(build)})
 	}
 	r.decides = drive.NewTree(root, drive.TreeOptions{})
 	if err := r.do(r.decides.Start(r.now)); err != nil {
