@@ -101,7 +101,8 @@
 //
 // The names that an id stands for are the value of the side key "emitter/" and the id in
 // hexadecimal: a pair, as of headers, of worker and build. The id is the first 8 bytes of the
-// SHA-256 of that value. The value is in the log before the first event that has the id.
+// SHA-256 of that value. The value is in an earlier commit than the first event that has the id, or
+// in the same one.
 //
 // # Other records
 //
