@@ -149,7 +149,7 @@ func (c *published) transit(state State, reason error) {
 	again := c.reason != nil && reason != nil && c.reason.Error() == reason.Error()
 	c.state, c.reason = state, reason
 	if from != state || reason != nil && !again {
-		c.watch.tell(Transition{
+		c.watch.report(Transition{
 			Time: time.Now(), Worker: c.name, Path: c.path, From: from, To: state, Reason: reason, Stack: c.stack,
 			Attempt: c.attempt, Position: c.position,
 		})

@@ -14,7 +14,7 @@ func (w *worker) report(c actor.Context, u *drive.Update) {
 		w.sys.log.Warn("batch failed, worker halves it",
 			workerField(w.node), errorField(u.Failure.Err), zap.Int("limit", u.Limit))
 	case drive.UpdateDecided:
-		w.node.published.setAside(u.Decision)
+		w.node.published.reportParked(u.Decision)
 	case drive.UpdateStoreFailed:
 		w.sys.fail(u.Err)
 	default:

@@ -27,17 +27,19 @@ type WorkerStatus struct {
 	// Path is the names of the groups above it and its own, joined by "/".
 	Path  string
 	State State
-	// Reason of the state, when the worker is in trouble or paused: it wraps the last error, and says at which event.
+	// Reason of the state, when the worker is in trouble or paused: it wraps the last error, and says
+	// at which event.
 	Reason error
 	// Since is when it came into the state.
 	Since time.Time
-	// Position up to which everything that concerns the worker is handled and committed, or set aside.
+	// Position up to which everything that concerns the worker is handled and committed, or parked.
 	Position store.Position
-	// Lag is the number of events that wait for it, exact below MaxLag. What is parked does not count. A region with a
-	// version range may be overestimated, and so may a worker that was widened, until it is where it was before.
+	// Lag is the number of events that wait for it, exact below MaxLag. What is parked does not count.
+	// A region with a version range may be overestimated, and so may a worker that was widened, until
+	// it is where it was before.
 	Lag int
-	// LagTime is how long the oldest of them has waited, to the millisecond; LagBytes how much of the log lies behind
-	// Position, whoever it concerns. Both are 0 where nothing waits.
+	// LagTime is how long the oldest of them has waited, to the millisecond; LagBytes how much of the
+	// log comes after Position, events for other workers included. Both are 0 where nothing waits.
 	LagTime  time.Duration
 	LagBytes int64
 	// Holding is the oldest event that waits, and HoldingKey its key; 0 where nothing waits.
@@ -45,17 +47,18 @@ type WorkerStatus struct {
 	HoldingKey string
 	// Stalled says that the watchdog found it behind and not moving.
 	Stalled bool
-	// Parked is the number of events set aside, Held how many of them only wait behind others of their key.
+	// Parked is the number of parked events. Held of them did not fail, but follow one of their key
+	// that did.
 	Parked, Held int
-	// Handled counts events since Start, Restarts fresh actors since Start; Attempt is the number of the failed attempt
-	// while it is retrying or restarting.
+	// Handled counts events since Start, Restarts fresh actors since Start; Attempt is the number of
+	// the failed attempt while it is retrying or restarting.
 	Handled  uint64
 	Restarts int
 	Attempt  int
 }
 
-// Status describes the system and all its workers. It does not wait for any of them; for each one that is behind it reads one
-// event.
+// Status describes the system and all its workers. It does not wait for any of them; for each one
+// that is behind it reads one event.
 func (s *System) Status() Status {
 	status := Status{Head: s.store.Head(), Workers: make([]WorkerStatus, len(s.workers)), Err: s.Err()}
 	for i, p := range s.workers {
@@ -88,7 +91,7 @@ func (s *System) statusOf(p *node, head store.Position) WorkerStatus {
 	return w
 }
 
-// next gives the oldest event that waits for a worker, a zero one if there is none.
+// next returns the oldest event that waits for a worker, a zero one if there is none.
 func (s *System) next(ctx context.Context, v view, head store.Position) (store.Event, error) {
 	if len(v.undone) > 0 {
 		return s.store.GetAt(ctx, v.undone[0])
@@ -138,7 +141,8 @@ func (c *published) status() (WorkerStatus, view) {
 	}, c.copy()
 }
 
-// StalledError is the reason of a transition by which the watchdog tells that a worker is behind and does not move.
+// StalledError is the reason of a transition by which the watchdog reports that a worker is behind
+// and does not move.
 type StalledError struct {
 	Worker string
 	Event  store.Position // that holds it
@@ -150,7 +154,8 @@ func (e *StalledError) Error() string {
 	return fmt.Sprintf("actors: worker %q has stood at event %d (key %q) for %v", e.Worker, e.Event, e.Key, e.For)
 }
 
-// startWatchdog looks at all workers from time to time. The timer is set again when a look is over, and not after the end.
+// startWatchdog looks at all workers from time to time. The timer is set again when a look is over,
+// and not after the end.
 func (s *System) startWatchdog() {
 	if s.options.WatchdogInterval < 0 {
 		return
@@ -183,21 +188,22 @@ func (s *System) lookForStalls() {
 	}
 }
 
-// setAside tells those who watch that an event was set aside, or given up.
-func (c *published) setAside(d drive.Decision) {
+// reportParked reports to watchers that an event was parked or skipped.
+func (c *published) reportParked(d drive.Decision) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var reason error = &ParkedError{Worker: c.name, Event: d.First, Err: d.Reason.Error()}
 	if d.Action == supervision.ActionSkip {
 		reason = &SkippedError{Worker: c.name, Event: d.First, Err: d.Reason.Error()}
 	}
-	c.watch.tell(Transition{
+	c.watch.report(Transition{
 		Time: time.Now(), Worker: c.name, Path: c.path, From: c.state, To: c.state, Reason: reason, Attempt: d.Attempt, Position: c.position,
 	})
 	c.notify()
 }
 
-// stands reports how long a worker that could work has not moved, and whether that is too long and was not told yet.
+// stands reports how long a worker that could work has not moved, and whether that is too long and
+// was not reported yet.
 func (c *published) stands(limit time.Duration) (time.Duration, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -205,7 +211,8 @@ func (c *published) stands(limit time.Duration) (time.Duration, bool) {
 	return still, working(c.state) && !c.stalled && still >= limit
 }
 
-// working reports whether a worker in that state has no reason to stand still but that it has nothing to do.
+// working reports whether a worker in that state has no reason to stand still but that it has
+// nothing to do.
 func working(s State) bool { return s == Idle || s == Running || s == Starting }
 
 // stall notes that it stands at a position, unless it moved meanwhile.
@@ -216,7 +223,7 @@ func (c *published) stall(position store.Position, reason error) bool {
 		return false
 	}
 	c.stalled = true
-	c.watch.tell(Transition{
+	c.watch.report(Transition{
 		Time: time.Now(), Worker: c.name, Path: c.path, From: c.state, To: c.state, Reason: reason, Position: c.position,
 	})
 	return true

@@ -11,18 +11,21 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// WaitApplied returns when the worker has handled every event of the receipt that concerns it, and everything before them
-// that it handles in order with them: without lanes that is everything. The worker is given by its name, not by its path:
-// names are unique in the whole tree. Where an event of the receipt was set aside it returns a [ParkedError] or a
-// [SkippedError] at once; while it is being replayed, and after a rewind or a reset behind it, it is waited for. It returns at
-// once, too, with a [HaltedError], [ErrEnded] or [ErrStopped] when nothing will happen any more, with [store.ErrForeignHistory] for the
-// receipt of another store, with [ErrEmptyReceipt], with [ErrUnknownWorker], and with [ErrInsideHandler] when the worker would
-// wait for itself; in the handler of another worker it may be called with the handler's context. ctx bounds the wait. After a
-// commit without events it returns at once. While the worker is paused it waits.
+// WaitApplied returns when the worker has handled every event of the receipt that concerns it, and
+// everything before them that it handles in order with them: without lanes that is everything. The
+// worker is given by its name, not by its path: names are unique in the whole tree. Where an event
+// of the receipt is parked or was skipped it returns a [ParkedError] or a [SkippedError] at once;
+// while it is being replayed, and after a rewind or a reset to before it, it is waited for. It
+// returns at once, too, with a [HaltedError], [ErrEnded] or [ErrStopped] when nothing will happen
+// any more, with [store.ErrForeignHistory] for the receipt of another store, with
+// [ErrEmptyReceipt], with [ErrUnknownWorker], and with [ErrInsideHandler] when the worker would
+// wait for itself; in the handler of another worker it may be called with the handler's context.
+// ctx bounds the wait. After a commit without events it returns at once. While the worker is paused
+// it waits.
 //
-// It does not wait for what other workers do about the reactions of this one: these lie behind the receipt. To wait for a
-// chain, wait for its first worker, find the reaction, which names what it answers as its Cause, and wait for the next worker
-// with a receipt of that event; see the example.
+// It does not wait for what other workers do about the reactions of this one: these come after the
+// receipt. To wait for a chain, wait for its first worker, find the reaction, which names what it
+// answers as its Cause, and wait for the next worker with a receipt of that event; see the example.
 func (s *System) WaitApplied(ctx context.Context, worker string, r store.Receipt) error {
 	p := s.byName[worker]
 	if p == nil {
@@ -79,9 +82,10 @@ func (s *System) never(v view, worker string) error {
 	return nil
 }
 
-// applied reports whether the events of a receipt that concern the worker are done. A parked pull does not move with the
-// head, so that the worker's position alone does not tell. Where one was set aside that is the error, whatever becomes of the
-// others; while it is being handled again it is not done.
+// applied reports whether the events of a receipt that concern the worker are done. A parked pull
+// does not move with the head, so the worker's position alone does not decide that. One that is
+// parked or was skipped is the error, whether the others are done or not; while it is being replayed
+// it is not done.
 func (s *System) applied(ctx context.Context, p *node, v view, r store.Receipt) (done bool, err error) {
 	if len(r.Events) == 0 {
 		return true, nil
@@ -98,7 +102,7 @@ func (s *System) applied(ctx context.Context, p *node, v view, r store.Receipt) 
 		if _, undone := slices.BinarySearch(v.undone, e.Position); undone {
 			done = false
 		} else if e.Position <= v.scanned && !p.worker.Volatile {
-			replaying, err := s.setAside(p.worker.Name, e.Position)
+			replaying, err := s.parked(p.worker.Name, e.Position)
 			if err != nil {
 				return false, err
 			}
@@ -111,8 +115,9 @@ func (s *System) applied(ctx context.Context, p *node, v view, r store.Receipt) 
 	return done, s.skipped(ctx, p.worker.Name, v, r)
 }
 
-// setAside gives a [*ParkedError] for an event that is parked or held, unless it is being handled again.
-func (s *System) setAside(worker string, event store.Position) (replaying bool, err error) {
+// parked returns a [*ParkedError] for an event that is parked or held, unless it is being handled
+// again.
+func (s *System) parked(worker string, event store.Position) (replaying bool, err error) {
 	parked, ok, err := checkpoint.ParkedAt(s.store, checkpoint.ID(worker), event)
 	switch {
 	case err != nil, !ok:
@@ -123,8 +128,8 @@ func (s *System) setAside(worker string, event store.Position) (replaying bool, 
 	return false, &ParkedError{Worker: worker, Event: event, Held: parked.Held, Err: parked.Error}
 }
 
-// skipped returns a [*SkippedError] for the first event of a receipt that was skipped or discarded, unless the worker was
-// sent back behind it since.
+// skipped returns a [*SkippedError] for the first event of a receipt that was skipped or discarded,
+// unless the worker was sent back to before it since.
 func (s *System) skipped(ctx context.Context, worker string, v view, r store.Receipt) error {
 	first := r.Events[0].Position
 	why := make(map[store.Position]string) // by event
@@ -154,8 +159,8 @@ func (s *System) skipped(ctx context.Context, worker string, v view, r store.Rec
 	return nil
 }
 
-// waiting reports whether there is an event of r behind after and up to upTo. The index answers no for certain; where it says
-// yes, only reading knows versions and the reserved scope.
+// waiting reports whether there is an event of r behind after and up to upTo. The index answers no
+// for certain; where it says yes, only reading knows versions and the reserved scope.
 func (s *System) waiting(ctx context.Context, r store.Region, after, upTo store.Position) (bool, error) {
 	n, err := s.store.Count(ctx, r, after, upTo, 1)
 	if n == 0 || err != nil {
@@ -171,8 +176,8 @@ func (s *System) waiting(ctx context.Context, r store.Region, after, upTo store.
 	return false, nil
 }
 
-// waitsForItself reports whether the caller is a handler of the worker. A handler that passes a context of its own is taken
-// for one.
+// waitsForItself reports whether the caller is a handler of the worker. A handler that passes a
+// context of its own is taken for one.
 func (s *System) waitsForItself(ctx context.Context, name string) bool {
 	if w, ok := ctx.Value(insideKey{}).(*worker); ok {
 		return w.sys == s && w.node.worker.Name == name

@@ -12,9 +12,10 @@ import (
 // watchBuffer is how many transitions wait for a slow watcher.
 const watchBuffer = 1024
 
-// Transition tells that a worker came into a state, or into the same one for another reason; or that it has set an event aside
-// or given one up, with a [ParkedError] or [SkippedError] as the reason and without another state. With lanes it shows the oldest
-// event that is being retried, and a worker that handles others meanwhile comes into the same state again and again.
+// Transition reports that a worker came into a state, or into the same one for another reason; or
+// that it has parked an event or skipped one, with a [ParkedError] or [SkippedError] as the reason
+// and without another state. With lanes it shows the oldest event that is being retried, and a
+// worker that handles others meanwhile comes into the same state again and again.
 type Transition struct {
 	Time     time.Time
 	Worker   string
@@ -32,7 +33,7 @@ type Transition struct {
 	Missed int
 }
 
-// watchers are those who watch a system. The zero value has none; a nil one tells nobody.
+// watchers of a system. The zero value has none, and so has a nil one.
 type watchers = *watcherList
 
 type watcherList struct {
@@ -44,11 +45,11 @@ type watcher struct {
 	mu      sync.Mutex
 	waiting []Transition
 	missed  int
-	news    chan struct{} // holds a token when something waits
+	ready   chan struct{} // holds a token when something waits
 }
 
-// tell passes a transition on. It never waits.
-func (w *watcherList) tell(t Transition) {
+// report passes a transition on. It never waits.
+func (w *watcherList) report(t Transition) {
 	if w == nil {
 		return
 	}
@@ -72,7 +73,7 @@ func (w *watcher) push(t Transition) {
 	}
 	w.waiting = append(w.waiting, t)
 	select {
-	case w.news <- struct{}{}:
+	case w.ready <- struct{}{}:
 	default:
 	}
 }
@@ -85,10 +86,12 @@ func (w *watcher) take() []Transition {
 	return taken
 }
 
-// Watch gives every transition of every worker from the call on, until ctx ends or the system has stopped. A watcher that
-// is slow misses the oldest ones, and is told how many; it never holds up a worker.
+// Watch yields every transition of every worker, in order, from the call on (not only from the
+// first step of the loop), until ctx ends or the system has stopped. For a slow watcher the last
+// 1,024 are kept; how many older ones were dropped is in Transition.Missed. It never holds up a
+// worker. A caller that does not run the loop must end ctx.
 func (s *System) Watch(ctx context.Context) iter.Seq[Transition] {
-	w := &watcher{news: make(chan struct{}, 1)}
+	w := &watcher{ready: make(chan struct{}, 1)}
 	s.watchers.mu.Lock()
 	s.watchers.list[w] = struct{}{}
 	s.watchers.mu.Unlock()
@@ -97,7 +100,7 @@ func (s *System) Watch(ctx context.Context) iter.Seq[Transition] {
 		delete(s.watchers.list, w)
 		s.watchers.mu.Unlock()
 	}
-	unhook := context.AfterFunc(ctx, leave) // for who never runs the loop
+	unhook := context.AfterFunc(ctx, leave) // where the loop is never run
 	return func(yield func(Transition) bool) {
 		defer unhook()
 		defer leave()
@@ -112,7 +115,7 @@ func (s *System) Watch(ctx context.Context) iter.Seq[Transition] {
 				return
 			}
 			select {
-			case <-w.news:
+			case <-w.ready:
 			case <-s.done:
 			case <-ctx.Done():
 				return

@@ -9,7 +9,7 @@ import (
 )
 
 func TestASlowWatcherMissesTheOldestTransitionsAndIsToldHowMany(t *testing.T) {
-	w := &watcher{news: make(chan struct{}, 1)}
+	w := &watcher{ready: make(chan struct{}, 1)}
 	tell := func(from, to int) {
 		for i := from; i < to; i++ {
 			w.push(Transition{Position: store.Position(i)})
@@ -18,8 +18,8 @@ func TestASlowWatcherMissesTheOldestTransitionsAndIsToldHowMany(t *testing.T) {
 	next := 0 // every transition is either there, in order, or counted before the one that follows
 	for _, to := range []int{10, 2000, 2000 + watchBuffer, 9000, 9001} {
 		tell(next, to)
-		require.Len(t, w.news, 1)
-		<-w.news
+		require.Len(t, w.ready, 1)
+		<-w.ready
 		taken := w.take()
 		require.LessOrEqual(t, len(taken), watchBuffer)
 		for i, tr := range taken {
