@@ -82,9 +82,9 @@ func (e *ExistsError) Error() string {
 // Unwrap returns [ErrExists].
 func (e *ExistsError) Unwrap() error { return ErrExists }
 
-// RenamedError says that a reader uses a name that a checkpoint has left. If it is the same reader
-// it takes the new name, or names itself among Formerly what the checkpoint is called now; another
-// reader takes a name that was not in use.
+// RenamedError says that a reader uses a name that a checkpoint has left. The same reader takes the new
+// name, or an operator takes the rename back, as after a deploy that was rolled back; another reader takes
+// a name that was never in use.
 type RenamedError struct {
 	ID  ID
 	Now ID // the present name of the checkpoint
