@@ -254,7 +254,7 @@ func killTree(say func(killSaid)) supervision.Group {
 	return supervision.Group{
 		Name: "kill",
 		Policy: supervision.Policy{
-			Intensity: supervision.MaxIntensity,
+			Intensity: 1000,
 			Period:    time.Second,
 			Backoff:   supervision.Backoff{Initial: time.Millisecond, Max: 4 * time.Millisecond},
 		},

@@ -62,7 +62,7 @@ func TestATreeOrACheckpointWithFaultsStartsNothing(t *testing.T) {
 		paths    []string
 	}{
 		"name of a group": {children: []supervision.Child{sub("a/b")}, want: []error{actors.ErrChild, supervision.ErrName}},
-		"nil child":       {children: []supervision.Child{nil, nilWorker}, want: []error{actors.ErrChild, supervision.ErrChild}},
+		"nil child":       {children: []supervision.Child{nil, nilWorker}, want: []error{actors.ErrChild, supervision.ErrSetting}},
 		"one name twice in a group": {
 			children: []supervision.Child{reacting("a"), reacting("a")},
 			want:     []error{actors.ErrChild, supervision.ErrDuplicate},

@@ -8,45 +8,45 @@ import (
 
 // The defaults of a [Backoff].
 const (
-	// DefaultInitial outlasts a hiccup of the scheduler or a dropped connection, and is too short
+	// defaultInitial outlasts a hiccup of the scheduler or a dropped connection, and is too short
 	// to be noticed.
-	DefaultInitial = 100 * time.Millisecond
+	defaultInitial = 100 * time.Millisecond
 
-	// DefaultMax keeps a recovery from going unnoticed for longer than a person would wait.
-	DefaultMax = 30 * time.Second
+	// defaultMax keeps a recovery from going unnoticed for longer than a person would wait.
+	defaultMax = 30 * time.Second
 
-	// DefaultJitter spreads children that failed together, so that they do not come back together.
-	DefaultJitter = 0.2
+	// defaultJitter spreads children that failed together, so that they do not come back together.
+	defaultJitter = 0.2
 )
 
 // A Backoff is a delay that doubles with each attempt up to a cap, with random jitter. The zero
 // Backoff works: each zero field has a default.
 type Backoff struct {
-	// Initial is the delay after the first failure. Zero means [DefaultInitial], or Max where that
+	// Initial is the delay after the first failure. Zero means 100 ms, or Max where that
 	// is shorter.
 	Initial time.Duration
 
-	// Max is the longest delay, jitter included. Zero means [DefaultMax], or Initial where that is
+	// Max is the longest delay, jitter included. Zero means 30 s, or Initial where that is
 	// longer.
 	Max time.Duration
 
 	// Jitter is the fraction of the delay, 0 to 1, by which it varies in both directions. Zero
-	// means [DefaultJitter]. For delays without jitter pass no random source.
+	// means 0.2. For delays without jitter pass no random source.
 	Jitter float64
 }
 
-// WithDefaults returns b with every zero field set to its default.
-func (b Backoff) WithDefaults() Backoff {
+// withDefaults returns b with every zero field set to its default.
+func (b Backoff) withDefaults() Backoff {
 	switch {
 	case b.Initial <= 0 && b.Max <= 0:
-		b.Initial, b.Max = DefaultInitial, DefaultMax
+		b.Initial, b.Max = defaultInitial, defaultMax
 	case b.Initial <= 0:
-		b.Initial = min(DefaultInitial, b.Max)
+		b.Initial = min(defaultInitial, b.Max)
 	case b.Max <= 0:
-		b.Max = max(DefaultMax, b.Initial)
+		b.Max = max(defaultMax, b.Initial)
 	}
 	if b.Jitter <= 0 {
-		b.Jitter = DefaultJitter
+		b.Jitter = defaultJitter
 	}
 	return b
 }
@@ -57,7 +57,7 @@ func (b Backoff) WithDefaults() Backoff {
 // on Max itself. random returns numbers in [0, 1), as rand.Float64 does; without one (nil) there is
 // no jitter.
 func (b Backoff) delay(attempt int, random func() float64) time.Duration {
-	b = b.WithDefaults()
+	b = b.withDefaults()
 	middle := b.doubled(attempt)
 	if random == nil {
 		return middle

@@ -7,16 +7,10 @@ import (
 	"time"
 )
 
-// MaxDepth is how deep groups may be nested. No tree of workers needs as much; the limit exists
+// maxDepth is how deep groups may be nested. No tree of workers needs as much; the limit exists
 // because a slice of children can contain itself, and following it without end would overflow the
 // stack.
-const MaxDepth = 16
-
-// Errors of a tree, wrapped by the typed errors that carry the evidence.
-var (
-	ErrDuplicate = errors.New("supervision: duplicate name")
-	ErrChild     = errors.New("supervision: bad child")
-)
+const maxDepth = 16
 
 // A Strategy says which children of a group are restarted when one of them fails.
 type Strategy int
@@ -62,7 +56,7 @@ func (s Strategy) Affected(failed, children int) (from, to int) {
 
 // A Group is a named list of children under one strategy, and a Child itself, so that groups nest.
 // The children are started in order and stopped in reverse, one after the other: a child may rely
-// on those before it. An empty group is valid and does nothing.
+// on those before it. An empty group is valid and does nothing. Groups nest at most 16 deep.
 type Group struct {
 	// Name follows the rules of [Spec.Name].
 	Name string
@@ -89,14 +83,14 @@ func (g Group) Spec() Spec {
 }
 
 // Validate checks the whole tree and reports every violation it finds, joined, each with the path
-// of its place: a [*NameError], [*DuplicateError], [*ChildError] or [*SettingError].
+// of its place: a [*NameError] or a [*SettingError] each.
 func (g Group) Validate() error {
 	return errors.Join(g.violations(g.Name, 1)...)
 }
 
 func (g Group) violations(path string, depth int) []error {
-	if depth > MaxDepth {
-		limit := fmt.Sprintf("at most %d", MaxDepth)
+	if depth > maxDepth {
+		limit := fmt.Sprintf("at most %d", maxDepth)
 		return located(path, &SettingError{Field: "depth of nested groups", Limit: limit, Value: depth})
 	}
 	found := located(path, g.Spec().violations()...)
@@ -112,7 +106,7 @@ func (g Group) violations(path string, depth int) []error {
 		}
 		spec := c.Spec()
 		if seen[spec.Name] {
-			found = append(found, located(path, &DuplicateError{Name: spec.Name})...)
+			found = append(found, located(path, &NameError{Err: ErrDuplicate, Name: spec.Name})...)
 		}
 		seen[spec.Name] = true
 
@@ -141,36 +135,17 @@ func located(path string, errs ...error) []error {
 // counts as nil: calling a value receiver through it would panic.
 func checkChild(index int, c Child) error {
 	if c == nil {
-		return &ChildError{Index: index, Rule: "is nil"}
+		return badChild(index, "nil")
 	}
 	if v := reflect.ValueOf(c); v.Kind() == reflect.Pointer && v.IsNil() {
-		return &ChildError{Index: index, Rule: "is nil"}
+		return badChild(index, "nil")
 	}
 	if _, ok := c.(*Group); ok {
-		return &ChildError{Index: index, Rule: "is a *Group, want a Group"}
+		return badChild(index, "a *Group")
 	}
 	return nil
 }
 
-// A DuplicateError names a child of a group whose name an earlier sibling has.
-type DuplicateError struct {
-	Name string
+func badChild(index int, what string) error {
+	return &SettingError{Field: fmt.Sprintf("Children[%d]", index), Limit: "a worker or a Group", Value: what}
 }
-
-func (e *DuplicateError) Error() string { return fmt.Sprintf("%v: %q", ErrDuplicate, e.Name) }
-
-// Unwrap returns [ErrDuplicate].
-func (e *DuplicateError) Unwrap() error { return ErrDuplicate }
-
-// A ChildError names an entry of Group.Children, counted from 0, and the rule it breaks.
-type ChildError struct {
-	Index int
-	Rule  string // as in "is nil"
-}
-
-func (e *ChildError) Error() string {
-	return fmt.Sprintf("%v: Children[%d] %s", ErrChild, e.Index, e.Rule)
-}
-
-// Unwrap returns [ErrChild].
-func (e *ChildError) Unwrap() error { return ErrChild }

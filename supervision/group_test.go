@@ -27,7 +27,7 @@ func TestSoundTreesAreAccepted(t *testing.T) {
 func TestSiblingsWithTheSameNameAreRefused(t *testing.T) {
 	err := group("shop", group("in", worker{Name: "a"}, worker{Name: "b"}, group("a"))).Validate()
 
-	var duplicate *supervision.DuplicateError
+	var duplicate *supervision.NameError
 	require.ErrorAs(t, err, &duplicate)
 	require.Equal(t, "a", duplicate.Name)
 	require.ErrorIs(t, err, supervision.ErrDuplicate)
@@ -39,20 +39,20 @@ func TestChildrenWithoutASpecAreRefused(t *testing.T) {
 	var noWorker *worker
 	for what, c := range map[string]struct {
 		child supervision.Child
-		rule  string
+		what  string
 	}{
-		"nil":              {nil, "is nil"},
-		"nil in a pointer": {noWorker, "is nil"},
-		"nil group":        {noGroup, "is nil"},
-		"pointer to group": {&supervision.Group{Name: "g"}, "is a *Group, want a Group"},
+		"nil":              {nil, "nil"},
+		"nil in a pointer": {noWorker, "nil"},
+		"nil group":        {noGroup, "nil"},
+		"pointer to group": {&supervision.Group{Name: "g"}, "a *Group"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			err := group("shop", worker{Name: "a"}, c.child).Validate()
 
-			var bad *supervision.ChildError
+			var bad *supervision.SettingError
 			require.ErrorAs(t, err, &bad)
-			require.Equal(t, supervision.ChildError{Index: 1, Rule: c.rule}, *bad)
-			require.ErrorIs(t, err, supervision.ErrChild)
+			require.Equal(t, supervision.SettingError{Field: "Children[1]", Limit: "a worker or a Group", Value: c.what}, *bad)
+			require.ErrorIs(t, err, supervision.ErrSetting)
 			require.ErrorContains(t, err, "Children[1]")
 		})
 	}
@@ -91,7 +91,7 @@ func TestAGroupThatContainsItselfIsRefused(t *testing.T) {
 
 func TestTheDeepestAllowedTreeIsAccepted(t *testing.T) {
 	g := group("g")
-	for range supervision.MaxDepth - 1 {
+	for range 16 - 1 {
 		g = group("g", g)
 	}
 	require.NoError(t, g.Validate())

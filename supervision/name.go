@@ -8,30 +8,38 @@ import (
 	"unicode/utf8"
 )
 
-// MaxNameLength is the longest allowed name, in bytes: what every file system and every metrics
+// maxNameLength is the longest allowed name, in bytes: what every file system and every metrics
 // system can hold.
-const MaxNameLength = 255
+const maxNameLength = 255
 
-// ErrName is what every [*NameError] wraps.
-var ErrName = errors.New("supervision: bad name")
+// What is wrong with a name, for errors.Is. See NameError.
+var (
+	// ErrName: it breaks a rule of Spec.Name.
+	ErrName = errors.New("supervision: bad name")
+	// ErrDuplicate: it is taken, or so is the checkpoint that goes with it.
+	ErrDuplicate = errors.New("supervision: duplicate name")
+)
 
-// A NameError is a name together with the first rule of [Spec.Name] that it breaks.
+// A NameError is a name together with the first rule that it breaks.
 type NameError struct {
-	Name string
-	Rule string // as in "is empty"
+	Err  error  // ErrName or ErrDuplicate
+	Name string // whole; the text of the error shows at most its first 64 characters
+	Rule string // of ErrName, as in "is empty"
 }
 
-// Error shows at most the first 64 characters of the name.
 func (e *NameError) Error() string {
-	return fmt.Sprintf("%v: %.64q %s", ErrName, e.Name, e.Rule)
+	if e.Rule == "" {
+		return fmt.Sprintf("%v: %.64q", e.Err, e.Name)
+	}
+	return fmt.Sprintf("%v: %.64q %s", e.Err, e.Name, e.Rule)
 }
 
-// Unwrap returns [ErrName].
-func (e *NameError) Unwrap() error { return ErrName }
+// Unwrap returns [ErrName] or [ErrDuplicate].
+func (e *NameError) Unwrap() error { return e.Err }
 
 func checkName(name string) error {
 	if rule := brokenRule(name); rule != "" {
-		return &NameError{Name: name, Rule: rule}
+		return &NameError{Err: ErrName, Name: name, Rule: rule}
 	}
 	return nil
 }
@@ -43,8 +51,8 @@ func brokenRule(name string) string {
 	switch {
 	case name == "":
 		return "is empty"
-	case len(name) > MaxNameLength:
-		return fmt.Sprintf("is longer than %d bytes", MaxNameLength)
+	case len(name) > maxNameLength:
+		return fmt.Sprintf("is longer than %d bytes", maxNameLength)
 	case !utf8.ValidString(name):
 		return "is not valid UTF-8"
 	case strings.ContainsFunc(name, unicode.IsControl):

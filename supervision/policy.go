@@ -10,19 +10,19 @@ import (
 
 // The defaults of a [Policy].
 const (
-	// DefaultIntensity and DefaultPeriod ride out a dependency that is away for a minute (ten
+	// defaultIntensity and defaultPeriod ride out a dependency that is away for a minute (ten
 	// restarts take 65 to 91 s with the default Backoff) and halt a child that cannot start at all
 	// within two.
-	DefaultIntensity = 10
-	DefaultPeriod    = 5 * time.Minute
+	defaultIntensity = 10
+	defaultPeriod    = 5 * time.Minute
 
-	// DefaultAttempts tries an event for 41 to 61 s with the default Backoff: longer than the
+	// defaultAttempts tries an event for 41 to 61 s with the default Backoff: longer than the
 	// restart of a dependency takes, and a bad event holds up those after it for about a minute.
-	DefaultAttempts = 10
+	defaultAttempts = 10
 )
 
-// MaxIntensity is the largest allowed Intensity: every restart within the Period is remembered.
-const MaxIntensity = 1000
+// maxIntensity is the largest allowed Intensity: every restart within the Period is remembered.
+const maxIntensity = 1000
 
 // ErrSetting is what every [*SettingError] wraps.
 var ErrSetting = errors.New("supervision: out of limits")
@@ -32,20 +32,20 @@ var ErrSetting = errors.New("supervision: out of limits")
 type Policy struct {
 	// Intensity is how many restarts are allowed within any Period; one more failure halts the
 	// child. It counts failures that belong to no event, and panics once they happen at more than
-	// three different events within the Period. Zero means [DefaultIntensity]. Negative means never
+	// three different events within the Period. Zero means 10. Negative means never
 	// restart: the first panic, or the first failure without an event, halts. At most
-	// [MaxIntensity].
+	// 1000.
 	Intensity int
 
 	// Period is the length of the sliding window of Intensity. A child that ran for a Period
-	// without any failure starts again with the shortest delay. Zero means [DefaultPeriod].
+	// without any failure starts again with the shortest delay. Zero means 5 minutes.
 	Period time.Duration
 
 	// Backoff is the delays before retries and restarts.
 	Backoff Backoff
 
 	// Attempts is how often one event is tried altogether, errors and panics counted together,
-	// before Exhausted decides. One means no second try; zero means [DefaultAttempts].
+	// before Exhausted decides. One means no second try; zero means 10.
 	Attempts int
 
 	// Exhausted decides about an event whose attempts are used up: [ActionPark] (zero means that),
@@ -61,13 +61,13 @@ type Policy struct {
 // WithDefaults returns p with every zero field set to its default.
 func (p Policy) WithDefaults() Policy {
 	if p.Intensity == 0 {
-		p.Intensity = DefaultIntensity
+		p.Intensity = defaultIntensity
 	}
 	if p.Period <= 0 {
-		p.Period = DefaultPeriod
+		p.Period = defaultPeriod
 	}
 	if p.Attempts <= 0 {
-		p.Attempts = DefaultAttempts
+		p.Attempts = defaultAttempts
 	}
 	if p.Exhausted == 0 {
 		p.Exhausted = ActionPark
@@ -75,19 +75,14 @@ func (p Policy) WithDefaults() Policy {
 	if p.OverBudget == 0 {
 		p.OverBudget = ActionHalt
 	}
-	p.Backoff = p.Backoff.WithDefaults()
+	p.Backoff = p.Backoff.withDefaults()
 	return p
-}
-
-// Validate reports every number out of its limits, joined: a [*SettingError] each.
-func (p Policy) Validate() error {
-	return errors.Join(p.violations()...)
 }
 
 func (p Policy) violations() []error {
 	var intensity error
-	if p.Intensity > MaxIntensity {
-		intensity = &SettingError{Field: "Policy.Intensity", Limit: fmt.Sprintf("at most %d", MaxIntensity), Value: p.Intensity}
+	if p.Intensity > maxIntensity {
+		intensity = &SettingError{Field: "Policy.Intensity", Limit: fmt.Sprintf("at most %d", maxIntensity), Value: p.Intensity}
 	}
 	return append(
 		p.Backoff.violations("Policy.Backoff"),
@@ -111,11 +106,11 @@ func oneOf(field string, a Action, allowed ...Action) error {
 	return &SettingError{Field: field, Limit: strings.Join(names, " or "), Value: a}
 }
 
-// A SettingError names a number out of its limits.
+// A SettingError names a setting out of its limits.
 type SettingError struct {
-	Field string // where it is, as in "Policy.Period"
+	Field string // where it is, as in "Policy.Period" or "Children[1]"
 	Limit string // what is allowed, as in "at least 0"
-	Value any    // what was given
+	Value any    // what was set; of a child what it is, as in "nil"
 }
 
 func (e *SettingError) Error() string {

@@ -16,7 +16,7 @@ type Child interface {
 // A Spec is what supervision knows of a child. Only the name is required.
 type Spec struct {
 	// Name names the child among its siblings, in status, logs and errors. It is 1 to
-	// [MaxNameLength] bytes of valid UTF-8 without control characters, contains none of '/', '\',
+	// 255 bytes of valid UTF-8 without control characters, contains none of '/', '\',
 	// '|' and '=', and is neither "." nor "..": it stands in a path, a key and a log line as it is.
 	// Names joined by '/' are the path of a child in the tree.
 	Name string

@@ -48,7 +48,7 @@ func TestEachRuleOfNamesHasItsOwnError(t *testing.T) {
 			}
 			var bad *supervision.NameError
 			require.ErrorAs(t, err, &bad)
-			require.Equal(t, supervision.NameError{Name: c.name, Rule: c.want}, *bad)
+			require.Equal(t, supervision.NameError{Err: supervision.ErrName, Name: c.name, Rule: c.want}, *bad)
 			require.ErrorIs(t, err, supervision.ErrName)
 			require.Contains(t, err.Error(), c.want)
 			require.Less(t, len(err.Error()), 400, "a huge name does not flood the log")
@@ -94,8 +94,8 @@ func TestNumbersOutOfLimitsNameFieldLimitAndValue(t *testing.T) {
 		require.Contains(t, err.Error(), c.want.Limit)
 	}
 	require.ErrorIs(t, backoff(supervision.Backoff{Jitter: math.NaN()}).Validate(), supervision.ErrSetting)
-	require.ErrorIs(t, supervision.Policy{Attempts: -1}.Validate(), supervision.ErrSetting)
-	require.NoError(t, supervision.Policy{}.Validate())
+	require.ErrorIs(t, policy(supervision.Policy{Attempts: -1}).Validate(), supervision.ErrSetting)
+	require.NoError(t, policy(supervision.Policy{}).Validate())
 }
 
 func TestAllViolationsAreReportedAtOnce(t *testing.T) {

@@ -91,7 +91,7 @@ func (p *planner) worker(child supervision.Child, spec supervision.Spec, path st
 		return nil, err
 	}
 	if other, taken := p.paths[w.Name]; taken {
-		return nil, fmt.Errorf("has the name, and so the checkpoint, of %q: %w", other, &supervision.DuplicateError{Name: w.Name})
+		return nil, fmt.Errorf("has the name, and so the checkpoint, of %q: %w", other, duplicate(w.Name))
 	}
 	if w.Volatile && spec.Policy.Exhausted == supervision.ActionPark {
 		spec.Policy.Exhausted = supervision.ActionHalt // without a checkpoint nothing can be parked
@@ -99,6 +99,10 @@ func (p *planner) worker(child supervision.Child, spec supervision.Spec, path st
 	n := &Node{Name: spec.Name, Path: path, Spec: spec, Leaf: len(p.paths), Worker: &w}
 	p.paths[w.Name] = path
 	return n, nil
+}
+
+func duplicate(name string) error {
+	return &supervision.NameError{Err: supervision.ErrDuplicate, Name: name}
 }
 
 // checkFormerNames finds workers that would take the checkpoint of another worker of the tree,
@@ -110,7 +114,7 @@ func (p *planner) checkFormerNames(root *Node) {
 			if !taken {
 				p.paths[name] = leaf.Path
 			} else if other != leaf.Path {
-				err := fmt.Errorf("had the name, and so the checkpoint, of %q: %w", other, &supervision.DuplicateError{Name: name})
+				err := fmt.Errorf("had the name, and so the checkpoint, of %q: %w", other, duplicate(name))
 				p.problems = append(p.problems, Problem{Path: leaf.Path, Err: err})
 			}
 		}
