@@ -8,10 +8,11 @@
 //	store    1 2 3 4 5 6 7 8 9          head = 9
 //	             | .   |   |            the region matches 3, 6 and 8
 //	             v     v   v
-//	Cursor   All, Poll, PollBatch, PullBatch; Commit, Rollback         pulled by hand; Subscription: the same, lossy
-//	Runner   page -> queues -> Worker.Handle(Batch) -> reactions + checkpoint     one Step, or one Task of each lane, at a time
+//	Cursor   All, Poll, PollBatch, PullBatch; Commit, Rollback: pulled by hand
+//	Subscription   the same, lossy
+//	Runner   page -> queues -> Worker.Handle(Batch) -> reactions + checkpoint
 //	                   ^  |                             + what is parked = ONE batch of the store
-//	                   |  +-- an event that failed: Retry, or Park with what follows of its key, or Skip
+//	                   |  +-- an event that failed: Retry, Skip, or Park with what follows of its key
 //	                   +----- Replay: what was parked is handled again
 //
 // Whatever the shape, positions strictly increase, every visible event of the region comes once in
@@ -40,12 +41,15 @@
 //
 // Each part knows only the parts below it that it is given; the runner connects them.
 //
-//	feed         reads pages of the log into the queues            readAhead: small batches from larger pages
-//	schedule     chooses the queue that is handled next             replays: parked events, read again
+//	feed         reads pages of the log into the queues
+//	  readAhead    serves small batches from larger pages
+//	schedule     chooses the queue that is handled next
+//	  replays      parked events, read again
 //	parking      decides which events are parked or held
-//	outbox       writes: reactions, parked events, checkpoint       taskRange: split where a batch is refused
+//	outbox       writes: reactions, parked events, checkpoint
+//	  taskRange    splits where a batch is refused
 //	crashGuard   finds the event at which the process ends
-//	parkedList   what is parked, by key                             ParkedFilter: a part of it
+//	parkedList   what is parked, by key
 //	window       what was read and is not done: queues, frontier
 //	owner        the worker, its log and its lease
 //

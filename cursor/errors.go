@@ -27,6 +27,9 @@ var (
 	ErrNoCheckpoint = errors.New("cursor: worker has no checkpoint to keep it beside")
 	// ErrNotParked says that no event is parked at a position, or for a key.
 	ErrNotParked = errors.New("cursor: not parked")
+	// ErrKey is what every [*KeyError] is, and ErrParkLimit what every [*ParkLimitError] is.
+	ErrKey       = errors.New("cursor: no key")
+	ErrParkLimit = errors.New("cursor: no room to park")
 	// ErrExternalPosition is the error of a call that moves a worker which keeps its position
 	// itself, see Worker.ExternalPosition.
 	ErrExternalPosition = errors.New("cursor: worker keeps its position elsewhere: move it there")
@@ -152,8 +155,8 @@ func (e *KeyError) Error() string {
 	return fmt.Sprintf("cursor: worker %q: key of event %d: %v", e.Worker, e.Event, e.Err)
 }
 
-// Unwrap returns what is wrong with the key.
-func (e *KeyError) Unwrap() error { return e.Err }
+// Unwrap returns [ErrKey] and what is wrong with the key.
+func (e *KeyError) Unwrap() []error { return []error{ErrKey, e.Err} }
 
 // ParkLimitError says that a worker has no room to park one more event.
 type ParkLimitError struct {
@@ -166,3 +169,6 @@ type ParkLimitError struct {
 func (e *ParkLimitError) Error() string {
 	return fmt.Sprintf("cursor: worker %q: no room to park event %d: the limit of %s is %d", e.Worker, e.Event, e.Field, e.Limit)
 }
+
+// Unwrap returns [ErrParkLimit].
+func (e *ParkLimitError) Unwrap() error { return ErrParkLimit }

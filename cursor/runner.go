@@ -15,7 +15,7 @@ import (
 //	Fill        the log  ->  queues of events, by key where there are lanes
 //	Next        queues   ->  Task
 //	Task.Run    the handler, on any goroutine
-//	Finish      Task     ->  what is handled waits for the commit; what failed waits for Retry, Park or Skip
+//	Finish      Task     ->  what is handled waits for the commit; what failed for a decision
 //	Commit      reactions + what is parked + checkpoint = one batch of the store
 //
 // [Runner.Step] is these five in a row, for a worker that handles one batch at a time.

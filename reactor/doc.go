@@ -14,7 +14,7 @@
 //	              |                                  |                    |
 //	stage   stock.reserved                  stock.released          (it failed)
 //	              |                                  |                    x
-//	commit  reactions of 1 and 3 + checkpoint = one batch; 4 is tried again, what it staged is dropped
+//	commit  reactions of 1 and 3 + checkpoint = one batch; 4 is tried again
 //
 // A [Reactor] is built from routes by [New], which never fails: errors of its definition are
 // returned by [Reactor.CursorWorker], which actors.Start calls first, and reported by package

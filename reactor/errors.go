@@ -10,8 +10,18 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// ErrNoRoutes is the error of a reactor that handles nothing.
-var ErrNoRoutes = errors.New("reactor: no routes")
+var (
+	// ErrDefinition is what every error of a definition is: [ErrNoRoutes], [*DuplicateKindError],
+	// [*NilHandlerError], [*PayloadTypeError] and [*UpcasterError].
+	ErrDefinition = errors.New("reactor: invalid definition")
+	// ErrNoRoutes is the error of a reactor that handles nothing.
+	ErrNoRoutes = fmt.Errorf("%w: no routes", ErrDefinition)
+	// ErrLoop is what a [*DepthError] and a [*StormError] are: reactors that answer each other, or
+	// react without end.
+	ErrLoop = errors.New("reactor: too many reactions")
+	// ErrPayload is what a [*DecodeError] and a [*SchemaError] are: a payload that cannot be read.
+	ErrPayload = errors.New("reactor: payload cannot be read")
+)
 
 // DuplicateKindError is the error of a reactor with two routes for one kind.
 type DuplicateKindError struct{ Kind string }
@@ -20,12 +30,18 @@ func (e *DuplicateKindError) Error() string {
 	return fmt.Sprintf("reactor: kind %q has more than one route", e.Kind)
 }
 
+// Unwrap returns [ErrDefinition].
+func (e *DuplicateKindError) Unwrap() error { return ErrDefinition }
+
 // NilHandlerError is the error of a route without a function.
 type NilHandlerError struct{ Kind string }
 
 func (e *NilHandlerError) Error() string {
 	return fmt.Sprintf("reactor: the handler of kind %q is nil", e.Kind)
 }
+
+// Unwrap returns [ErrDefinition].
+func (e *NilHandlerError) Unwrap() error { return ErrDefinition }
 
 // PayloadTypeError is the error of a route whose payload type cannot be handled.
 type PayloadTypeError struct {
@@ -36,6 +52,9 @@ type PayloadTypeError struct {
 func (e *PayloadTypeError) Error() string {
 	return fmt.Sprintf("reactor: payload type %s: %s", e.Type, e.Rule)
 }
+
+// Unwrap returns [ErrDefinition].
+func (e *PayloadTypeError) Unwrap() error { return ErrDefinition }
 
 // UnseenError reports an event that the reactor was given and does not read: its kind has no route,
 // or it lies outside the region.
@@ -63,7 +82,8 @@ func (e *DecodeError) Error() string {
 	return fmt.Sprintf("reactor: decode event %d (%s): %v", e.Position, e.Kind, e.Err)
 }
 
-func (e *DecodeError) Unwrap() error { return e.Err }
+// Unwrap returns [ErrPayload] and the error of the decoder.
+func (e *DecodeError) Unwrap() []error { return []error{ErrPayload, e.Err} }
 
 // UpcasterError says which upcaster of a route breaks the chain of versions.
 type UpcasterError struct {
@@ -75,6 +95,9 @@ type UpcasterError struct {
 func (e *UpcasterError) Error() string {
 	return fmt.Sprintf("reactor: kind %q: the upcaster from version %d %s", e.Kind, e.From, e.Rule)
 }
+
+// Unwrap returns [ErrDefinition].
+func (e *UpcasterError) Unwrap() error { return ErrDefinition }
 
 // SchemaError reports an event whose schema version the route cannot read. A newer one is parked at
 // once, an older one is an attempt at the event.
@@ -89,6 +112,9 @@ func (e *SchemaError) Error() string {
 	return fmt.Sprintf("reactor: event %d (%s) has schema version %d, known are %d to %d",
 		e.Position, e.Kind, e.Version, e.Oldest, e.Newest)
 }
+
+// Unwrap returns [ErrPayload].
+func (e *SchemaError) Unwrap() error { return ErrPayload }
 
 // ReactionError names the reaction that the store would refuse, and why.
 type ReactionError struct {
@@ -125,6 +151,9 @@ func (e *DepthError) Error() string {
 		e.Position, e.Event, e.Depth, e.Limit, e.Correlation, e.Cause, describe(e.Chain))
 }
 
+// Unwrap returns [ErrLoop].
+func (e *DepthError) Unwrap() error { return ErrLoop }
+
 // StormError reports an event with more reactions than the limit allows.
 type StormError struct {
 	Limit       int
@@ -138,6 +167,9 @@ func (e *StormError) Error() string {
 	return fmt.Sprintf("reactor: more than %d reactions to event %d (%s) of the chain that began with %s%s",
 		e.Limit, e.Position, e.Event, e.Correlation, describe(e.Chain))
 }
+
+// Unwrap returns [ErrLoop].
+func (e *StormError) Unwrap() error { return ErrLoop }
 
 // maxDescribed is how many events of a chain the text of an error names.
 const maxDescribed = 8

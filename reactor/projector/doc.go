@@ -4,7 +4,8 @@
 //
 //	log        1  2  3  4  5  6  7  8           the projector has handled everything up to 5
 //	                          |
-//	transaction    UPDATE penstock_position SET position = 8 WHERE worker, history and epoch are ours AND position = 5
+//	transaction    UPDATE penstock_position SET position = 8
+//	                   WHERE worker, history and epoch are ours AND position = 5
 //	               handlers of 6, 7, 8 with the same *sql.Tx
 //	               COMMIT                       all of it, or nothing
 //	                          |
