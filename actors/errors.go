@@ -56,6 +56,10 @@ func (e *HaltedError) Error() string {
 // Unwrap returns ErrHalted and the reason.
 func (e *HaltedError) Unwrap() []error { return []error{ErrHalted, e.Reason} }
 
+// Decided is nil: a handler that waits for the worker and returns this error is not halted by what
+// halted the worker. See [supervision.Decided].
+func (e *HaltedError) Decided() error { return nil }
+
 // ErrParked and ErrSkipped: the event was parked, or skipped. See ParkedError and SkippedError.
 var (
 	ErrParked  = errors.New("actors: event is parked")

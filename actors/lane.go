@@ -32,6 +32,7 @@ func (l *lane) run(c actor.Context, t *cursor.Task) {
 // run has a batch handled, and says what can be done with the next one.
 func (w *worker) run(c actor.Context, t *cursor.Task) drive.Intake {
 	w.label()
+	w.publishKey()
 	if w.laned() {
 		last := len(w.lanes) - 1
 		c.Send(w.lanes[last], &handle{task: t})

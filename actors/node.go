@@ -9,6 +9,7 @@ import (
 
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/cursor/drive"
+	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
 
@@ -19,6 +20,9 @@ type node struct {
 	published   *published
 	address     address
 
+	// oldest is the key of the oldest event that the worker has read and not done, which it publishes
+	// for Status where the key is a function of the user; nil before the first one.
+	oldest atomic.Pointer[keyedEvent]
 	// epoch of the checkpoint that the latest incarnation acquired. Each incarnation uses it
 	// alone: the next one is spawned when it is gone.
 	epoch   uint64
@@ -55,4 +59,10 @@ func childErrors(problems []drive.Problem) error {
 		errs[i] = &ChildError{Path: p.Path, Err: p.Err}
 	}
 	return errors.Join(errs...)
+}
+
+// keyedEvent is an event and its key.
+type keyedEvent struct {
+	event store.Position
+	key   string
 }

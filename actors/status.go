@@ -42,9 +42,10 @@ type WorkerStatus struct {
 	// log comes after Position, events for other workers included. Both are 0 where nothing waits.
 	LagTime  time.Duration
 	LagBytes int64
-	// Holding is the oldest event that waits, and HoldingKey its key; 0 where nothing waits.
-	Holding    store.Position
-	HoldingKey string
+	// OldestPending is the oldest event that waits, 0 where nothing does, and OldestPendingKey its key,
+	// "" while a worker with a function for keys has not read the event yet.
+	OldestPending    store.Position
+	OldestPendingKey string
 	// Stalled says that the watchdog found it behind and not moving.
 	Stalled bool
 	// Parked is the number of parked events. Held of them did not fail, but follow one of their key
@@ -83,7 +84,7 @@ func (s *System) statusOf(p *node, head store.Position) WorkerStatus {
 	if err != nil || e.Position == 0 {
 		return w
 	}
-	w.Holding, w.HoldingKey = e.Position, keyOf(p, e)
+	w.OldestPending, w.OldestPendingKey = e.Position, keyOf(p, e)
 	w.LagTime = max(0, time.Since(e.Time.Time()))
 	if n, err := s.store.Bytes(ctx, e.Position-1, head); err == nil {
 		w.LagBytes = n
@@ -113,13 +114,16 @@ func first(events []store.Event) store.Event {
 	return events[0]
 }
 
-// keyOf asks the worker's function, which may panic.
-func keyOf(p *node, e store.Event) (key string) {
-	defer func() { _ = recover() }()
-	if p.worker.Key == nil {
+// keyOf returns the key of an event that waits, "" where only the worker can know it and has not read
+// the event yet. The function of the user is not called here: it belongs to the worker.
+func keyOf(n *node, e store.Event) string {
+	if n.worker.Key == nil {
 		return e.Coordinate.Entity
 	}
-	return p.worker.Key(e)
+	if oldest := n.oldest.Load(); oldest != nil && oldest.event == e.Position {
+		return oldest.key
+	}
+	return ""
 }
 
 func (c *published) status() (WorkerStatus, view) {
@@ -178,10 +182,10 @@ func (s *System) lookForStalls() {
 			continue
 		}
 		w := s.statusOf(p, head)
-		if still = min(still, w.LagTime); w.Holding == 0 || still < s.options.StallAfter {
+		if still = min(still, w.LagTime); w.OldestPending == 0 || still < s.options.StallAfter {
 			continue // it had nothing to do
 		}
-		err := &StalledError{Worker: w.Name, Event: w.Holding, Key: w.HoldingKey, For: still.Round(time.Millisecond)}
+		err := &StalledError{Worker: w.Name, Event: w.OldestPending, Key: w.OldestPendingKey, For: still.Round(time.Millisecond)}
 		if p.published.stall(w.Position, err) {
 			s.log.Warn("worker is behind and does not move", workerField(p), errorField(err))
 		}

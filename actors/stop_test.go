@@ -312,11 +312,11 @@ func TestStatusWaitsForNobody(t *testing.T) {
 		slowly.LagBytes, badly.LagBytes = 0, 0
 		require.Equal(t, actors.WorkerStatus{
 			Name: "slow", Path: "test/g/slow", State: actors.Running, Since: began, Lag: 3, LagTime: 50 * time.Second,
-			Holding: 1, HoldingKey: "in:0",
+			OldestPending: 1, OldestPendingKey: "in:0",
 		}, slowly)
 		require.Equal(t, actors.WorkerStatus{
 			Name: "bad", Path: "test/bad", State: actors.Retrying, Since: began, Lag: 3, LagTime: 50 * time.Second,
-			Holding: 1, HoldingKey: "in:0", Attempt: 1,
+			OldestPending: 1, OldestPendingKey: "in:0", Attempt: 1,
 		}, badly)
 		require.Equal(t, actors.WorkerStatus{
 			Name: "good", Path: "test/good", State: actors.Idle, Since: began, Position: well.Position, Handled: 3,

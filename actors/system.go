@@ -35,8 +35,11 @@ type System struct {
 
 	handlers context.Context //nolint:containedctx // parent of the handlers' contexts
 	kill     context.CancelCauseFunc
-	waking   atomic.Bool // headMoved is under way
-	lastGen  atomic.Uint64
+	// acquire is the context of acquisitions after Start; it ends when the system stops.
+	acquire       context.Context //nolint:containedctx // as handlers
+	stopAcquiring context.CancelCauseFunc
+	waking        atomic.Bool // headMoved is under way
+	lastGen       atomic.Uint64
 
 	stop     sync.Once
 	stopping chan struct{} // closed: no worker begins another batch
@@ -133,6 +136,7 @@ func newSystem(st *store.Store, o Options, workers []*node) *System {
 	}
 	s.life, s.stopWaker = context.WithCancel(context.Background())
 	s.handlers, s.kill = context.WithCancelCause(context.Background())
+	s.acquire, s.stopAcquiring = context.WithCancelCause(context.Background())
 	s.actors = actor.NewActorSystem(
 		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return newBridge(o.Logger) }))
 	s.root = s.actors.NewLocalPID(rootName)
@@ -145,13 +149,13 @@ func (s *System) props(producer actor.Producer) *actor.Props {
 	return actor.PropsFromProducer(producer, actor.WithDispatcher(dispatcher{}))
 }
 
-// acquisition is the context for acquiring checkpoints: the caller's during Start, unbounded for
-// restarts.
+// acquisition is the context for acquiring checkpoints: the caller's during Start, for restarts one
+// that ends when the system stops. What is acquired then is of no use any more.
 func (s *System) acquisition() context.Context {
 	if ctx := s.start.Load(); ctx != nil {
 		return *ctx
 	}
-	return context.Background()
+	return s.acquire
 }
 
 // watchHead starts the waker: the one goroutine of a system, which waits for the head and
@@ -197,6 +201,7 @@ func (s *System) fail(err error) {
 func (s *System) drain() {
 	s.stop.Do(func() {
 		close(s.stopping)
+		s.stopAcquiring(ErrStopped)
 		s.actors.Root.Send(s.root, &drain{})
 	})
 }

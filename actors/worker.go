@@ -273,6 +273,19 @@ func (w *worker) publish(handled int) {
 	p := w.runner.Progress()
 	w.node.published.progress(p.Position, p.Scanned, p.Pending, p.Parked, p.Held, handled)
 	w.node.guarded.Store(w.runner.Guarded())
+	w.publishKey()
+}
+
+// publishKey shows the key of the oldest pending event where only the user's function knows it. An
+// error of that is met again where the key matters.
+func (w *worker) publishKey() {
+	if w.node.worker.Key == nil {
+		return
+	}
+	event, key, err := w.runner.OldestKey()
+	if old := w.node.oldest.Load(); event > 0 && err == nil && (old == nil || old.event != event) {
+		w.node.oldest.Store(&keyedEvent{event: event, key: key})
+	}
 }
 
 // wait has core asked again at a time, or not if that is zero. Messages do so too.

@@ -125,6 +125,19 @@ func (e *HandlerError) Cause() error {
 // Unwrap returns the error of the handler or of the store, or the value of the panic.
 func (e *HandlerError) Unwrap() error { return e.Err }
 
+// Decided is the cause: where another handler returns this error, it says nothing about that one's
+// events. See [supervision.Decided].
+func (e *HandlerError) Decided() error { return e.Err }
+
+// ExternalPositionError says that Worker.ExternalPosition failed or panicked, or that its context
+// ended. What it wraps is said of the place where the worker keeps its position.
+type ExternalPositionError struct{ Err error }
+
+func (e *ExternalPositionError) Error() string { return fmt.Sprintf("external position: %v", e.Err) }
+
+// Unwrap returns the error of the function.
+func (e *ExternalPositionError) Unwrap() error { return e.Err }
+
 // CommitError says that a commit failed, and not because of the handler.
 type CommitError struct {
 	Worker string

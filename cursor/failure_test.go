@@ -11,6 +11,7 @@ import (
 
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
 )
 
 var errBroken = errors.New("broken")
@@ -223,4 +224,37 @@ func TestTheTextOfAFailureNamesItsEventOnce(t *testing.T) {
 		_, _, _, err := stepWith(t, t.Context(), handler, 0)
 		require.ErrorContains(t, err, `cursor: worker "reserve": `+want)
 	}
+}
+
+// A handler may run a runner of its own. What its error says about an event is about that one's batch.
+func TestTheErrorOfARunnerInsideAHandlerNamesNoEventOfItsBatch(t *testing.T) {
+	st := open(t)
+	fill(t, st, 5, 0)
+	inner := runner(t, st, cursor.Worker{Name: "inner", Region: orders, Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+		if len(b.Events) > 4 {
+			return cursor.Continue, cursor.FailedAt(4, supervision.Skip(errBroken))
+		}
+		return cursor.Continue, nil
+	}})
+	var handled []store.Position
+	outer := runner(t, st, cursor.Worker{Name: "outer", Region: orders, Handle: func(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
+		if _, err := inner.Step(ctx, 0, 0); err != nil {
+			return cursor.Continue, fmt.Errorf("inner: %w", err)
+		}
+		for _, e := range b.Events {
+			handled = append(handled, e.Position)
+		}
+		return cursor.Continue, nil
+	}})
+	_, err := outer.Step(t.Context(), 0, 0)
+	var failure *cursor.HandlerError
+	require.ErrorAs(t, err, &failure)
+	require.Zero(t, failure.Event)
+	_, directed := supervision.DirectiveOf(err)
+	require.False(t, directed)
+	for range 5 {
+		_, err = outer.Step(t.Context(), 0, 0)
+	}
+	require.NoError(t, err)
+	require.Len(t, handled, 5)
 }

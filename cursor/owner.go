@@ -83,15 +83,21 @@ func (o *owner) looping(crashes int) bool { return crashes > 0 && crashes >= o.a
 // lazy reports whether a batch need not wait for its sync.
 func (o *owner) lazy(b store.Batch) bool { return len(b.Events) == 0 && !o.worker.SyncCheckpoints }
 
-// key of an event. A function that panics, or returns a key that is too long, is an error that
-// names the event.
+// key of an event. A function that panics or ends its goroutine, or returns a key that is too long,
+// is an error that names the event.
 func (o *owner) key(e *store.Event) (key string, err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			err = &KeyError{Worker: o.worker.Name, Event: e.Position, Err: panicError(value)}
+	if o.worker.Key == nil {
+		key = e.Coordinate.Entity
+	} else {
+		event := *e
+		err := isolate(context.Background(), func() error {
+			key = o.worker.Key(event)
+			return nil
+		})
+		if err != nil {
+			return "", &KeyError{Worker: o.worker.Name, Event: e.Position, Err: err}
 		}
-	}()
-	key = o.worker.key(e)
+	}
 	if len(key) > MaxKeyBytes {
 		return "", &KeyError{Worker: o.worker.Name, Event: e.Position, Err: &store.LimitError{
 			Field: "key bytes", Limit: MaxKeyBytes, Value: int64(len(key)),

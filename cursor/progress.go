@@ -43,3 +43,23 @@ func (r *Runner) Progress() Progress {
 	}
 	return p
 }
+
+// OldestKey returns the oldest event that was read and is not done, and its key; 0 where there is
+// none. Worker.Key belongs to the goroutine of the runner: whatever shows the key to others publishes
+// what this returns.
+func (r *Runner) OldestKey() (event store.Position, key string, err error) {
+	if len(r.win.done.undone) == 0 {
+		return 0, "", nil
+	}
+	event = r.win.done.undone[0]
+	if q := &r.win.only; !r.win.laned && len(q.events) > 0 && q.events[0].Position == event {
+		key, err = r.own.key(&q.events[0])
+		return event, key, err
+	}
+	for _, q := range r.win.keys {
+		if len(q.events) > 0 && q.events[0].Position == event {
+			return event, q.key, nil
+		}
+	}
+	return event, "", nil
+}

@@ -134,12 +134,12 @@ func (r *Runner) resume(ctx context.Context) error {
 	if err := r.park.load(); err != nil {
 		return err
 	}
-	at, err := own.worker.ExternalPosition(ctx, ResumeState{
+	at, err := own.externalPosition(ctx, ResumeState{
 		Ownership: own.batches.ownership, Start: start.scanned, Parked: slices.Sorted(maps.Keys(r.list.at)),
 		Formerly: own.record().Formerly, st: own.st,
 	})
 	if err != nil {
-		return fmt.Errorf("external position: %w", err)
+		return &ExternalPositionError{Err: err}
 	}
 	if head := own.st.Head(); at > head {
 		return &checkpoint.AheadError{ID: own.lease.ID(), Position: at, Head: head}

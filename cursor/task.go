@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
 )
 
 // Task is a batch to handle, made by [Runner.Next]. Run may be called on any goroutine; everything
@@ -161,8 +162,7 @@ func (t *Task) fail(at int, err error) {
 
 func (t *Task) failedAt(err error) *failure {
 	at := -1
-	var named *EventError
-	if errors.As(err, &named) && named.Index >= 0 && named.Index < t.Size() {
+	if named := ownEvent(err); named != nil && named.Index >= 0 && named.Index < t.Size() {
 		at = named.Index
 		// A copy gets the position: the handler may return the same error again, elsewhere, while
 		// this one is read.
@@ -172,6 +172,17 @@ func (t *Task) failedAt(err error) *failure {
 		err = &EventError{Index: at, Position: t.at(at), Err: err}
 	}
 	return t.failureAt(at, err)
+}
+
+// ownEvent returns the error that names an event of this batch, nil if there is none. One of another
+// runner that the handler uses names an event of that one's batch.
+func ownEvent(err error) *EventError {
+	for e := range supervision.Own(err) {
+		if named, ok := e.(*EventError); ok { //nolint:errorlint // Own unwraps
+			return named
+		}
+	}
+	return nil
 }
 
 // failureAt takes -1 for an event that is not known. In a batch of one it always is.

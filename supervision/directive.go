@@ -1,8 +1,8 @@
 package supervision
 
 import (
-	"errors"
 	"fmt"
+	"iter"
 	"time"
 )
 
@@ -48,13 +48,62 @@ type Directive struct {
 
 // DirectiveOf returns the directive in err, made by [RetryAfter], [Wait], [Park], [Skip] or [Halt],
 // however deeply it is wrapped. Of several, the outermost decides, because the code that wrapped
-// last knew most; in joined errors, the first.
+// last knew most; in joined errors, the first. One that is not err's own does not count: see [Own].
+// If err itself is a [Decided] error, as that of a runner's step, its cause is looked into.
 func DirectiveOf(err error) (Directive, bool) {
-	var d *directiveError
-	if !errors.As(err, &d) {
-		return Directive{}, false
+	if report, ok := err.(Decided); ok { //nolint:errorlint // the outermost only
+		err = report.Decided()
 	}
-	return d.directive, true
+	return ownDirective(err)
+}
+
+// ownDirective is DirectiveOf for what a child said.
+func ownDirective(err error) (Directive, bool) {
+	for e := range Own(err) {
+		if d, ok := e.(*directiveError); ok { //nolint:errorlint // Own unwraps
+			return d.directive, true
+		}
+	}
+	return Directive{}, false
+}
+
+// Decided is an error that reports a failure about which was decided elsewhere, such as that of a
+// worker that is halted. What it wraps was said about that failure, not about the one in which it is
+// met: a handler that waits for another worker, or runs one itself, may return it.
+type Decided interface {
+	error
+	// Decided returns the cause of the failure, nil where nothing is left to decide about it.
+	Decided() error
+}
+
+// Own iterates over err and what it wraps, the outermost first, but for what lies below a [Decided]
+// error.
+func Own(err error) iter.Seq[error] {
+	return func(yield func(error) bool) { walk(err, yield) }
+}
+
+func walk(err error, yield func(error) bool) bool {
+	for err != nil {
+		if !yield(err) {
+			return false
+		}
+		switch e := err.(type) { //nolint:errorlint // this is the walk
+		case Decided:
+			return true
+		case interface{ Unwrap() error }:
+			err = e.Unwrap()
+		case interface{ Unwrap() []error }:
+			for _, one := range e.Unwrap() {
+				if !walk(one, yield) {
+					return false
+				}
+			}
+			return true
+		default:
+			return true
+		}
+	}
+	return true
 }
 
 type directiveError struct {

@@ -139,7 +139,7 @@ func (j *Judge) observe(at time.Time) time.Time {
 }
 
 func (j *Judge) judge(now time.Time, f Failure) Verdict {
-	d, directed := DirectiveOf(f.Err)
+	d, directed := ownDirective(f.Err)
 	if directed && d.Action == ActionHalt {
 		return j.ordered(now, f)
 	}

@@ -23,7 +23,7 @@ func (l *leaf) tookOver(u *Update) {
 		l.fate = halted
 		l.kill()
 		l.round.proceed()
-	case errors.Is(u.Err, store.ErrClosed), errors.Is(u.Err, store.ErrPoisoned):
+	case storeFailed(u.Err):
 		l.tree.emit(Fail{Err: u.Err})
 	case !l.fresh:
 		l.failed(&Update{Failure: notAcquired(u.Err), Limit: l.limit})
@@ -33,6 +33,9 @@ func (l *leaf) tookOver(u *Update) {
 // notAcquired is the failure of a leaf that could not acquire its checkpoint. A newer owner keeps
 // it.
 func notAcquired(err error) supervision.Failure {
+	if ofUser(err) {
+		return supervision.Failure{Err: err}
+	}
 	if errors.Is(err, checkpoint.ErrFenced) {
 		err = supervision.Halt(err)
 	}

@@ -96,15 +96,29 @@ func classifyHandler(e *cursor.HandlerError) ruling {
 func origin(err error) error {
 	for e := err; e != nil; e = errors.Unwrap(e) {
 		switch e.(type) { //nolint:errorlint // this is the walk
-		case *cursor.HandlerError, *cursor.CommitError, *cursor.KeyError, *cursor.ParkLimitError:
+		case *cursor.HandlerError, *cursor.CommitError, *cursor.KeyError, *cursor.ParkLimitError,
+			*cursor.ExternalPositionError:
 			return e
 		}
 	}
 	return err
 }
 
+// ofUser reports whether what err wraps was said by a function of the user, which may use stores of
+// its own.
+func ofUser(err error) bool {
+	switch origin(err).(type) { //nolint:errorlint // origin has unwrapped what may be
+	case *cursor.HandlerError, *cursor.KeyError, *cursor.ExternalPositionError:
+		return true
+	}
+	return false
+}
+
 // storeFailed reports whether the store takes no commit any more.
 func storeFailed(err error) bool {
+	if ofUser(err) {
+		return false
+	}
 	return errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrPoisoned)
 }
 

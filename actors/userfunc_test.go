@@ -1,0 +1,199 @@
+package actors_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+// FailNow of package testing ends a goroutine with runtime.Goexit.
+func TestAKeyThatEndsItsGoroutineHaltsItsWorkerAndNothingIsHandledTwice(t *testing.T) {
+	for name, end := range map[string]func(){"goexit": runtime.Goexit, "panic": func() { panic("no key") }} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st := memory(t, store.Options{})
+				ill := sick()
+				w := reacting("w")
+				w.Lanes = 4
+				w.Key = func(e store.Event) string {
+					if e.Position == 5 && ill.Load() {
+						end()
+					}
+					return e.Coordinate.Entity
+				}
+				receipt := appendInputs(t, st, 10)
+				sys := start(t, st, w)
+				var key *cursor.KeyError
+				err := sys.WaitApplied(t.Context(), "w", receipt)
+				require.ErrorAs(t, err, &key)
+				require.Equal(t, store.Position(5), key.Event)
+				ill.Store(false)
+				require.NoError(t, sys.Resume(t.Context(), "w", checkpoint.Request{}))
+				require.NoError(t, sys.WaitApplied(t.Context(), "w", receipt))
+				require.ElementsMatch(t, positions(t, st, inputs), reactions(t, st, "w"))
+			})
+		})
+	}
+}
+
+func TestAnExternalPositionThatFailsInWhicheverWayFailsStart(t *testing.T) {
+	for name, fail := range map[string]func() error{
+		"error":  func() error { return errBroken },
+		"panic":  func() error { panic(errBroken) },
+		"goexit": func() error { runtime.Goexit(); return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := reacting("w")
+			w.ExternalPosition = func(context.Context, cursor.ResumeState) (store.Position, error) { return 0, fail() }
+			_, err := actors.Start(t.Context(), memory(t, store.Options{}), actors.Options{}, tree(w))
+			var external *cursor.ExternalPositionError
+			require.ErrorAs(t, err, &external)
+			require.ErrorIs(t, err, actors.ErrChild)
+		})
+	}
+}
+
+func TestStartReturnsWhenItsContextEndsWhateverAnExternalPositionDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		defer close(gate)
+		w := reacting("w")
+		w.ExternalPosition = func(context.Context, cursor.ResumeState) (store.Position, error) { <-gate; return 0, nil }
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		_, err := actors.Start(short, memory(t, store.Options{}), actors.Options{}, tree(w))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, time.Second, time.Since(began))
+	})
+}
+
+func TestStopEndsTheContextOfAnExternalPosition(t *testing.T) {
+	for name, honours := range map[string]bool{"that honours it": true, "that does not": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st := memory(t, store.Options{})
+				calls, gate := 0, make(chan struct{})
+				defer close(gate)
+				w := handling("w", func(context.Context, *cursor.Batch) error { panic("once") })
+				w.ExternalPosition = func(ctx context.Context, _ cursor.ResumeState) (store.Position, error) {
+					if calls++; calls == 1 {
+						return 0, nil
+					}
+					if honours {
+						<-ctx.Done()
+						return 0, ctx.Err()
+					}
+					<-gate
+					return 0, nil
+				}
+				sys := start(t, st, w)
+				appendInputs(t, st, 1)
+				time.Sleep(time.Minute)
+				require.Equal(t, 2, calls)
+				began := time.Now()
+				require.NoError(t, sys.Stop(t.Context()))
+				require.Zero(t, time.Since(began))
+			})
+		})
+	}
+}
+
+// A worker may keep its position in another store of ours, and a handler may use one.
+func TestErrorsOfTheStoresThatAWorkerUsesItselfDecideNothing(t *testing.T) {
+	for _, other := range []error{store.ErrClosed, store.ErrPoisoned, checkpoint.ErrFenced, store.ErrDiskFull} {
+		t.Run(other.Error(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st := memory(t, store.Options{})
+				calls, first := 0, true
+				w := handling("w", func(context.Context, *cursor.Batch) error {
+					if first {
+						first = false
+						panic("once")
+					}
+					return nil
+				})
+				w.ExternalPosition = func(context.Context, cursor.ResumeState) (store.Position, error) {
+					if calls++; calls == 2 {
+						return 0, fmt.Errorf("the other store: %w", other)
+					}
+					return 0, nil
+				}
+				sys := start(t, st, w, reacting("neighbour"))
+				receipt := appendInputs(t, st, 1)
+				require.NoError(t, sys.WaitApplied(t.Context(), "w", receipt))
+				require.NoError(t, sys.WaitApplied(t.Context(), "neighbour", receipt))
+				require.NoError(t, sys.Err())
+				require.Equal(t, 3, calls)
+			})
+		})
+	}
+}
+
+func TestAHandlerThatReturnsTheErrorOfAnotherWorkerIsNotHaltedByIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		var sys *actors.System
+		var receipt store.Receipt
+		ill, started := sick(), make(chan struct{})
+		waits := handling("waits", func(ctx context.Context, _ *cursor.Batch) error {
+			<-started
+			if !ill.Load() {
+				return nil
+			}
+			return sys.WaitApplied(ctx, "halts", receipt)
+		})
+		waits.Policy = steady(50, time.Minute)
+		halts := handling("halts", func(context.Context, *cursor.Batch) error { return supervision.Halt(errBroken) })
+		sys = start(t, st, waits, halts)
+		receipt = appendInputs(t, st, 1)
+		close(started)
+		time.Sleep(time.Second)
+		require.Equal(t, actors.Halted, statusOf(t, sys, "halts").State)
+		s := statusOf(t, sys, "waits")
+		require.Equal(t, actors.Retrying, s.State)
+		require.ErrorIs(t, s.Reason, errBroken, "the reason is still there to be seen")
+		ill.Store(false)
+		require.NoError(t, sys.WaitApplied(t.Context(), "waits", receipt))
+	})
+}
+
+// Without the race detector such a call ends the process, since maps notice.
+func TestStatusNeverCallsTheKeyOfAWorker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		calls := 0
+		gate := make(chan struct{})
+		w := handling("w", func(context.Context, *cursor.Batch) error { <-gate; return errors.ErrUnsupported })
+		w.BatchSize, w.Policy = 1, steady(50, time.Hour)
+		w.Key = func(e store.Event) string { calls++; return "key of " + e.Coordinate.Entity }
+		sys := start(t, st, w)
+		appendInputs(t, st, 3)
+		synctest.Wait()
+		before := calls
+		for range 100 {
+			s := statusOf(t, sys, "w")
+			require.Equal(t, store.Position(1), s.OldestPending)
+			require.Equal(t, "key of in:0", s.OldestPendingKey)
+		}
+		require.Equal(t, before, calls)
+		time.Sleep(24 * time.Hour) // of watchdogs
+		require.Equal(t, before, calls)
+		require.True(t, statusOf(t, sys, "w").Stalled)
+		close(gate)
+		synctest.Wait()
+		require.NoError(t, sys.Stop(t.Context()))
+	})
+}

@@ -1,0 +1,47 @@
+package cursor
+
+import (
+	"context"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+// isolate runs a function of the user on a goroutine of its own, so that not only a panic but also
+// runtime.Goexit, which FailNow of package testing calls, is an error here: it would end the caller's
+// goroutine, and with it whatever waits for that. When ctx ends it returns, with the cause; what the
+// function still does then must not matter to the caller.
+//
+// It costs about a microsecond. Handlers have a frame of their own, see [Task.Run].
+func isolate(ctx context.Context, f func() error) error {
+	done := make(chan error, 1)
+	go func() { // ends with f
+		err := ErrGoexit
+		defer func() {
+			if value := recover(); value != nil {
+				err = panicError(value)
+			}
+			done <- err
+		}()
+		err = f()
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// externalPosition calls the function of the user. It returns when ctx ends, also if the function
+// does not: then what it returns later counts for nothing.
+func (o *owner) externalPosition(ctx context.Context, s ResumeState) (store.Position, error) {
+	var at store.Position
+	err := isolate(ctx, func() (err error) {
+		at, err = o.worker.ExternalPosition(ctx, s)
+		return err
+	})
+	if err != nil { // at may still be written to
+		return 0, err
+	}
+	return at, nil
+}
