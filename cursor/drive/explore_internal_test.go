@@ -133,7 +133,7 @@ func (l *telling) Fatalf(format string, args ...any) {
 func TestARandomTreeWithAllKindsOfTroubleComesToRestAndEachOfItsWorkersCanBeResumed(t *testing.T) {
 	seed, n := uint64(time.Now().UnixNano()), 2000
 	if os.Getenv("PENSTOCK_SOAK") != "" {
-		n = 200_000
+		n = 50_000
 	}
 	if given := os.Getenv("PENSTOCK_SEED"); given != "" {
 		n = 1

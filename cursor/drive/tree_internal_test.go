@@ -157,6 +157,10 @@ func TestRoundsThatOverlapBecomeOneWithTheLongerDelay(t *testing.T) {
 	require.Equal(t, []int{2, 2, 2, 2, 1}, w.starts())
 	require.Equal(t, begun.Add(time.Minute), w.now)
 
+	w = runningWith(t, "t(m*(g>(a x b) y) c)", map[string]func(*supervision.Spec){"x": slow})
+	w.trouble("x", fails).trouble("y", fails).settle()
+	require.Equal(t, begun.Add(time.Minute), w.now, "the longer one may be the first")
+
 	w = running(t, "t>(g*(x b) h*(y c))")
 	w.trouble("y", fails).trouble("x", fails)
 	require.True(t, w.tree.leaves[0].round != w.tree.leaves[2].round)
@@ -219,12 +223,41 @@ func TestWithTheSystemALeafIsCancelledAfterItsStopTimeoutAndAGroupAfterThatOfThe
 	require.ErrorIs(t, err, ErrStopping)
 }
 
+func TestNoLeafCountsAsHungOnceTheSystemStops(t *testing.T) {
+	w := running(t, "t*(a x)")
+	w.trouble("x", fails).trouble("x", goes)
+	require.True(t, w.actors[0].drained && w.actors[0].aborted)
+	w.happen(event{kind: stops})
+	w.happen(event{kind: timePasses})
+	require.False(t, w.actors[0].hung)
+	w.settle()
+	require.Equal(t, "stopped stopped", w.states())
+}
+
+func TestALeafThatCannotAcquireWhileItsGroupIsAboutToBeRestartedIsNotJudged(t *testing.T) {
+	w := running(t, "t(g(y X) b)")
+	w.trouble("y", fails).trouble("y", goes)
+	w.happen(event{kind: timePasses})
+	w.trouble("X", fails)
+	notes := len(w.notes)
+	w.trouble("y", cannotAcquire)
+	require.Len(t, w.notes, notes)
+	w.settle()
+	require.Equal(t, "idle idle idle", w.states())
+	require.Equal(t, []int{3, 2, 1}, w.starts())
+}
+
 func TestATemporaryWorkerIsNotStartedWithItsSiblingsButWhenItIsResumed(t *testing.T) {
 	temporary := func(s *supervision.Spec) { s.Restart = supervision.Temporary }
 	w := runningWith(t, "t*(a x)", map[string]func(*supervision.Spec){"a": temporary})
 	w.trouble("x", fails).settle()
 	require.Equal(t, "halted idle", w.states())
 	w.trouble("a", resumed).settle()
+	require.Equal(t, "idle idle", w.states())
+	require.Equal(t, Resumed, w.actors[0].spawn.Cause)
+
+	w.trouble("a", orders).trouble("x", fails).trouble("a", resumed) // in the middle of a round
+	w.settle()
 	require.Equal(t, "idle idle", w.states())
 	require.Equal(t, Resumed, w.actors[0].spawn.Cause)
 }
