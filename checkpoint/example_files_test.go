@@ -19,7 +19,7 @@ func ExampleFiles() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	writer, err := store.Open(dir, store.Options{})
 	if err != nil {
 		log.Fatal(err)
