@@ -31,13 +31,13 @@ type counted struct {
 func (counted) Kind() string { return "stock.reserved" }
 
 // requireEmitters compares what the reactions say themselves with what their emitters say.
-func requireEmitters(t tb, st *store.Store, worker string) (runs []uint32) {
+func requireEmitters(t tb, st *store.Store) (runs []uint32) {
 	t.Helper()
 	for e, err := range st.Read(t.Context(), stocks, store.Beginning()) {
 		require.NoError(t, err)
 		var body counted
 		require.NoError(t, json.Unmarshal(e.Payload, &body))
-		want := store.NewEmitter(worker, build)
+		want := store.NewEmitter("reserve", build)
 		want.Epoch, want.Attempt = body.Epoch, body.Run
 		by, ok := e.Emitter()
 		require.True(t, ok, "event %d", e.Position)
@@ -114,7 +114,7 @@ func TestEachReactionNamesWorkerBuildAndEpoch(t *testing.T) {
 	drain(t, r)
 	fill(t, st, 3, 0)
 	drain(t, runner(t, st, w))
-	require.Equal(t, []uint32{1, 1, 1, 1, 1, 1}, requireEmitters(t, st, "reserve"))
+	require.Equal(t, []uint32{1, 1, 1, 1, 1, 1}, requireEmitters(t, st))
 
 	require.Equal(t, 1, emittersKnown(st), "worker and build are kept once")
 }
@@ -166,11 +166,11 @@ func TestReactionsAfterARewindAndOfABackfillNameTheirEmitterToo(t *testing.T) {
 	clear(c.runs)
 	require.NoError(t, apply(t.Context(), r, checkpoint.Rewind{To: 1, Emit: true}))
 	drain(t, r)
-	require.Equal(t, []uint32{1, 1, 1, 1, 1}, requireEmitters(t, st, "reserve"), "a rewind begins a new count")
+	require.Equal(t, []uint32{1, 1, 1, 1, 1}, requireEmitters(t, st), "a rewind begins a new count")
 
 	w.Kinds, w.NewKinds = nil, checkpoint.NewKindsBackfill
 	drain(t, runner(t, st, w))
-	require.Equal(t, []uint32{1, 1, 1, 1, 1, 1}, requireEmitters(t, st, "reserve"))
+	require.Equal(t, []uint32{1, 1, 1, 1, 1, 1}, requireEmitters(t, st))
 }
 
 func TestAWorkerWithoutACheckpointEmitsInEpochZero(t *testing.T) {
@@ -180,7 +180,7 @@ func TestAWorkerWithoutACheckpointEmitsInEpochZero(t *testing.T) {
 	w := c.worker()
 	w.Volatile = true
 	drain(t, runner(t, st, w))
-	require.Equal(t, []uint32{1, 1, 1}, requireEmitters(t, st, "reserve"))
+	require.Equal(t, []uint32{1, 1, 1}, requireEmitters(t, st))
 }
 
 func TestAWorkerWithoutABuildNamesThatOfTheProgram(t *testing.T) {
@@ -223,7 +223,7 @@ func TestAnAttemptCountsTheRunsOfTheHandlerAlsoInHalvedBatches(t *testing.T) {
 		}
 	}
 	drain(t, r)
-	require.Equal(t, []uint32{2, 2, 4, 3}, requireEmitters(t, st, "reserve"))
+	require.Equal(t, []uint32{2, 2, 4, 3}, requireEmitters(t, st))
 }
 
 func TestAnAttemptCountsTheEndsOfTheProcessThatAreKnown(t *testing.T) {
@@ -248,10 +248,10 @@ func TestAnAttemptCountsTheEndsOfTheProcessThatAreKnown(t *testing.T) {
 	r := runner(t, st, w.WithBuild(build))
 	_, err := r.Step(t.Context(), 0, 0)
 	require.NoError(t, err)
-	require.Equal(t, []uint32{3}, requireEmitters(t, st, "reserve"))
+	require.Equal(t, []uint32{3}, requireEmitters(t, st))
 	epochs = 1
 	drain(t, r)
-	require.Equal(t, []uint32{3, 1}, requireEmitters(t, st, "reserve"))
+	require.Equal(t, []uint32{3, 1}, requireEmitters(t, st))
 }
 
 func TestAnAttemptAtAParkedEventCountsThoseBeforeItWasParked(t *testing.T) {
@@ -273,7 +273,7 @@ func TestAnAttemptAtAParkedEventCountsThoseBeforeItWasParked(t *testing.T) {
 	_, err := r.Replay(t.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})
 	require.NoError(t, err)
 	drain(t, r)
-	require.Equal(t, []uint32{4}, requireEmitters(t, st, "reserve"))
+	require.Equal(t, []uint32{4}, requireEmitters(t, st))
 }
 
 // emissionWorld is a worker that meets everything, restarted within the process and by another one.
@@ -452,7 +452,7 @@ func TestWhateverHappensTheAttemptOfAReactionIsWhatTheHandlerCounted(t *testing.
 		m.settle()
 		m.replay()
 		drain(m, m.runner)
-		for _, n := range requireEmitters(m, st, "reserve") {
+		for _, n := range requireEmitters(m, st) {
 			if n > 1 {
 				repeated++
 			}
