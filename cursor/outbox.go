@@ -104,9 +104,9 @@ func (o *outbox) write(ctx context.Context, b store.Batch, done []store.Position
 	return err
 }
 
-// writeIntroduced writes reactions. The first of a runner come with what names their emitter, unless
-// the store has it from a former one. Not before: most workers of a big system may be idle, and some
-// never emit.
+// writeIntroduced writes reactions. The first of a runner come with what names their emitter,
+// unless the store has it from a former one. Not before: most workers of a big system may be idle,
+// and some never emit.
 func (o *outbox) writeIntroduced(ctx context.Context, b store.Batch, done []store.Position) error {
 	emits := len(b.Events) > 0
 	if emits && !o.introduced {
