@@ -62,8 +62,7 @@ func RestartRunner(ctx context.Context, st *store.Store, w Worker, epoch *uint64
 	if w.emission == nil {
 		w = w.WithBuild("")
 	}
-	r := &Runner{own: owner{st: st, worker: w, region: w.narrowed()}}
-	r.compose()
+	r := newRunner(owner{st: st, worker: w, region: w.narrowed()})
 	var err error
 	if w.Volatile {
 		err = r.start(ctx)
@@ -76,8 +75,9 @@ func RestartRunner(ctx context.Context, st *store.Store, w Worker, epoch *uint64
 	return r, nil
 }
 
-// compose connects the parts. Each knows only those that it is given here.
-func (r *Runner) compose() {
+// newRunner connects the parts. Each knows only those that it is given here.
+func newRunner(own owner) *Runner {
+	r := &Runner{own: own}
 	r.win.laned = r.own.laned()
 	r.guard = crashGuard{win: &r.win, list: &r.list}
 	r.out = outbox{own: &r.own, win: &r.win, list: &r.list, guard: &r.guard}
@@ -85,6 +85,7 @@ func (r *Runner) compose() {
 	r.feed = feed{own: &r.own, win: &r.win, parking: &r.park, gaps: gaps{limit: r.own.worker.Gaps}}
 	r.replay = replays{own: &r.own, list: &r.list}
 	r.next = schedule{win: &r.win, list: &r.list, replays: &r.replay, guard: &r.guard}
+	return r
 }
 
 // start is acquire for a volatile worker.
