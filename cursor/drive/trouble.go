@@ -35,45 +35,61 @@ type trouble struct {
 	attempt int
 }
 
-// troubleAt returns what is known of an event that fails. Most workers never need the map.
-func (w *Worker) troubleAt(event store.Position) *trouble {
-	t := w.failing[event]
+// troubles are what fails, by event. They are nil until something does, as in most workers.
+type troubles map[store.Position]*trouble
+
+// at returns what is known of an event that fails.
+func (ts *troubles) at(event store.Position) *trouble {
+	t := (*ts)[event]
 	if t == nil {
-		if w.failing == nil {
-			w.failing = make(map[store.Position]*trouble)
+		if *ts == nil {
+			*ts = make(troubles)
 		}
 		t = &trouble{}
-		w.failing[event] = t
+		(*ts)[event] = t
 	}
 	return t
 }
 
-// troubles returns the events that fail, ascending, so that the same history leads to the same
-// order of tries.
-func (w *Worker) troubles() []store.Position {
-	if len(w.failing) == 0 {
+// events returns the events that fail, ascending, so that the same history leads to the same order
+// of tries.
+func (ts troubles) events() []store.Position {
+	if len(ts) == 0 {
 		return nil
 	}
-	return slices.Sorted(maps.Keys(w.failing))
+	return slices.Sorted(maps.Keys(ts))
 }
 
-// blocked reports whether the worker itself waits, for a decision or for its delay.
-func (w *Worker) blocked() bool {
-	own := w.failing[0]
+// block reports whether the worker itself waits, for a decision or for its delay.
+func (ts troubles) block() bool {
+	own := ts[0]
 	return own != nil && own.step != troubleTried
 }
 
 // judged reports whether the supervisor has something to decide.
-func (w *Worker) judged() bool {
-	for _, t := range w.failing {
-		if t.step == troubleJudged {
+func (ts troubles) judged() bool { return ts.any(troubleJudged) }
+
+// delayed reports whether something waits to be tried again.
+func (ts troubles) delayed() bool { return ts.any(troubleDelayed) }
+
+func (ts troubles) any(step troubleStep) bool {
+	for _, t := range ts {
+		if t.step == step {
 			return true
 		}
 	}
 	return false
 }
 
-func (w *Worker) report(u Update) { w.updates = append(w.updates, &u) }
+// due is when the first delay is over, zero where there is none.
+func (ts troubles) due() (first time.Time) {
+	for _, t := range ts {
+		if t.step == troubleDelayed && (first.IsZero() || t.due.Before(first)) {
+			first = t.due
+		}
+	}
+	return first
+}
 
 // fail does what follows from an error of the engine.
 func (w *Worker) fail(ctx context.Context, now time.Time, err error) {
@@ -84,19 +100,19 @@ func (w *Worker) fail(ctx context.Context, now time.Time, err error) {
 	switch r.outcome {
 	case outcomeNothing:
 	case outcomeStoreFailed:
-		w.report(Update{Kind: UpdateStoreFailed, Err: err})
+		w.updates.add(Update{Kind: UpdateStoreFailed, Err: err})
 		w.CloseIntake()
 	case outcomeRace:
 		w.loseRace(r)
 	case outcomeHalved:
-		w.report(Update{Kind: UpdateHalved, First: r.first, Limit: r.limit, Failure: r.failure})
+		w.updates.add(Update{Kind: UpdateHalved, First: r.first, Limit: r.limit, Failure: r.failure})
 		if r.delay == 0 {
 			w.engine.Again(r.first)
 			return
 		}
 		w.delay(now, r.first, Decision{Delay: r.delay, Reason: err})
 	case outcomeReplaced:
-		w.report(Update{Kind: UpdateHalve, First: r.first, Limit: r.limit, Failure: r.failure})
+		w.updates.add(Update{Kind: UpdateHalve, First: r.first, Limit: r.limit, Failure: r.failure})
 	case outcomeCharged:
 		w.charge(r)
 	}
@@ -105,7 +121,7 @@ func (w *Worker) fail(ctx context.Context, now time.Time, err error) {
 // charge leaves it to the supervisor what becomes of a failure. One that is no attempt and belongs
 // to no event is reported once, however many lanes meet it.
 func (w *Worker) charge(r ruling) {
-	t := w.troubleAt(r.first)
+	t := w.failing.at(r.first)
 	if r.first == 0 && t.step != troubleTried && r.failure.NoAttempt {
 		return
 	}
@@ -113,11 +129,11 @@ func (w *Worker) charge(r ruling) {
 	if r.first == 0 && w.phase == workerWorking {
 		w.enter(workerWaiting)
 	}
-	w.report(Update{Kind: UpdateFailed, First: r.first, Crashes: r.crashes, Limit: r.limit, Failure: r.failure})
+	w.updates.add(Update{Kind: UpdateFailed, First: r.first, Crashes: r.crashes, Limit: r.limit, Failure: r.failure})
 }
 
 func (w *Worker) loseRace(r ruling) {
-	t := w.troubleAt(r.first)
+	t := w.failing.at(r.first)
 	if t.races++; t.races > freeRaces {
 		w.charge(r)
 		return
@@ -139,7 +155,7 @@ func (w *Worker) Decide(now time.Time, d Decision) {
 			t.step = troubleTried
 		}
 		if d.Restart {
-			w.report(Update{Kind: UpdateRestart})
+			w.updates.add(Update{Kind: UpdateRestart})
 		}
 		return
 	case d.Action == supervision.ActionPark:
@@ -155,31 +171,18 @@ func (w *Worker) Decide(now time.Time, d Decision) {
 		return
 	}
 	delete(w.failing, d.First)
-	w.decided = append(w.decided, d)
+	w.unsettled.decided = append(w.unsettled.decided, d)
+	w.unsettled.due()
 	w.fill = fillStale
-	if w.commit == commitSettled {
-		w.commit = commitDue
-	}
 }
 
 // delay has something tried again when the delay is over.
 func (w *Worker) delay(now time.Time, event store.Position, d Decision) {
-	t := w.troubleAt(event)
+	t := w.failing.at(event)
 	t.step, t.due, t.reason, t.attempt = troubleDelayed, now.Add(d.Delay), d.Reason, d.Attempt
 	if event == 0 && w.phase == workerWorking {
 		w.enter(workerWaiting)
 	}
-}
-
-// reportDecided reports what is parked or skipped now that it is written.
-func (w *Worker) reportDecided() {
-	for _, d := range w.decided {
-		w.report(Update{Kind: UpdateDecided, First: d.First, Decision: d})
-		if d.Restart {
-			w.report(Update{Kind: UpdateRestart})
-		}
-	}
-	w.decided = nil
 }
 
 // progressed reports what a commit of n events shows: an incarnation that works, and events that
@@ -193,14 +196,14 @@ func (w *Worker) progressed(n int) {
 	}
 	if w.of.Later {
 		w.of.Later = false
-		w.report(Update{Kind: UpdateRecovered})
+		w.updates.add(Update{Kind: UpdateRecovered})
 	}
-	for _, event := range w.troubles() {
+	for _, event := range w.failing.events() {
 		if event > 0 && !w.engine.Done(event) || event == 0 && w.failing[0].step == troubleJudged {
 			continue
 		}
 		delete(w.failing, event)
-		w.report(Update{Kind: UpdatePassed, Event: event})
+		w.updates.add(Update{Kind: UpdatePassed, Event: event})
 		if event == 0 && w.phase == workerWaiting {
 			w.enter(workerWorking)
 		}
@@ -210,7 +213,7 @@ func (w *Worker) progressed(n int) {
 // forgive drops what does not wait any more after operators had their way: all of it, where they
 // moved the worker, but not what keeps the worker itself.
 func (w *Worker) forgive(moved bool) {
-	for _, event := range w.troubles() {
+	for _, event := range w.failing.events() {
 		switch t := w.failing[event]; {
 		case event == 0:
 		case moved:
@@ -222,11 +225,11 @@ func (w *Worker) forgive(moved bool) {
 }
 
 // nextDelay tries again what has waited for long enough.
-func (w *Worker) nextDelay(t turn) Step {
-	for _, event := range w.troubles() {
-		if late := w.failing[event]; late.step == troubleDelayed && !late.due.After(t.now) {
+func (t turn) nextDelay() Step {
+	for _, event := range t.failing.events() {
+		if late := t.failing[event]; late.step == troubleDelayed && !late.due.After(t.now) {
 			late.step = troubleTried
-			w.tryAgain(event)
+			t.tryAgain(event)
 		}
 	}
 	return Step{}
@@ -242,7 +245,7 @@ func (w *Worker) tryAgain(event store.Position) {
 		if w.phase == workerWaiting {
 			w.enter(workerWorking)
 		}
-		w.retryCommit()
+		w.unsettled.retry()
 	}
 }
 
@@ -255,9 +258,8 @@ type Wait struct {
 }
 
 // Waits returns what the worker waits to try again, by event.
-func (w *Worker) Waits() []Wait {
-	var waits []Wait
-	for _, event := range w.troubles() {
+func (w *Worker) Waits() (waits []Wait) {
+	for _, event := range w.failing.events() {
 		if t := w.failing[event]; t.step == troubleDelayed {
 			waits = append(waits, Wait{Event: event, Due: t.due, Reason: t.reason, Attempt: t.attempt})
 		}

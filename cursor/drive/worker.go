@@ -27,7 +27,6 @@ type Worker struct {
 	engine Engine // nil in workerAcquiring, and in what follows it without an engine
 	phase  workerPhase
 	drain  drainOrder
-	commit commitState
 	pull   pullState
 	ops    opsState
 	flush  flushState
@@ -37,36 +36,25 @@ type Worker struct {
 	upTo     store.Position    // there may be something up to here
 	pause    *checkpoint.Pause // as it is in the store, nil for none
 
-	updates  []*Update              // not handed out yet, oldest first
-	crash    *cursor.HandlerError   // to be reported, in workerCrashed
-	failures []*cursor.HandlerError // of tasks whose commit is not settled
-	decided  []Decision             // to park or skip, that the next commit writes
-	refusal  error                  // of the last commit, while it is commitRefused
-	failing  map[store.Position]*trouble
-	state    State // as the worker shows it
+	updates   updates
+	unsettled unsettled
+	failing   troubles
+	state     State // as the worker shows it
 }
 
 // The small facts beside the phase.
 type (
-	drainOrder  uint8
-	commitState uint8
-	pullState   uint8
-	opsState    uint8
-	flushState  uint8
-	fillState   uint8
+	drainOrder uint8
+	pullState  uint8
+	opsState   uint8
+	flushState uint8
+	fillState  uint8
 )
 
 const (
 	noDrain    drainOrder = iota
 	drainOnce             // another incarnation may follow
 	drainFinal            // the system stops
-)
-
-const (
-	commitSettled commitState = iota // nothing waits for it
-	commitDue                        // Next is about to order it
-	commitOrdered
-	commitRefused // nothing can be written now: it is tried again when a delay is over
 )
 
 const (
@@ -94,7 +82,7 @@ const (
 func NewWorker(of Incarnation) *Worker {
 	w := &Worker{of: of}
 	for _, event := range of.Failing {
-		w.troubleAt(store.Position(event))
+		w.failing.at(store.Position(event))
 	}
 	return w
 }
@@ -105,14 +93,14 @@ func (w *Worker) Acquired(e Engine, pause *checkpoint.Pause) {
 	if w.phase == workerAcquiring {
 		w.enter(workerReady)
 	}
-	w.report(Update{Kind: UpdateAcquired})
+	w.updates.add(Update{Kind: UpdateAcquired})
 }
 
 // Refused reports that the worker could not acquire its checkpoint. The supervisor decides about
 // event 0.
 func (w *Worker) Refused(err error) {
-	w.troubleAt(0).step = troubleJudged
-	w.report(Update{Kind: UpdateAcquired, Limit: w.of.Limit, Err: err})
+	w.failing.at(0).step = troubleJudged
+	w.updates.add(Update{Kind: UpdateAcquired, Limit: w.of.Limit, Err: err})
 }
 
 // Begin lets a worker that has acquired its checkpoint take batches.
@@ -137,16 +125,14 @@ func (w *Worker) Finished(t Task) {
 	w.engine.Finish(t)
 	w.inFlight--
 	w.fill = fillStale
-	if w.commit == commitSettled {
-		w.commit = commitDue
-	}
+	w.unsettled.due()
 	//nolint:errorlint // what a handler says may wrap another worker's failure
 	failure, failed := t.Err().(*cursor.HandlerError)
 	switch {
 	case failed && failure.Panic:
 		w.panicked(failure)
 	case failed:
-		w.failures = append(w.failures, failure)
+		w.unsettled.failures = append(w.unsettled.failures, failure)
 	case t.Err() != nil: // cancelled: nothing is recorded
 	case t.Action() != cursor.Continue:
 		w.done()
@@ -160,18 +146,11 @@ func (w *Worker) panicked(failure *cursor.HandlerError) {
 	case workerWorking, workerWaiting, workerEnding:
 		if w.drain == noDrain {
 			w.enter(workerCrashed)
-			w.crash = failure
+			w.unsettled.crash = failure
 			return
 		}
 	}
-	w.failures = append(w.failures, asError(failure))
-}
-
-// asError is a panic that is charged like an error.
-func asError(panicked *cursor.HandlerError) *cursor.HandlerError {
-	failure := *panicked
-	failure.Panic = false
-	return &failure
+	w.unsettled.failAsError(failure)
 }
 
 // done notes that the handler wants the worker to end. That outlasts an order to drain that was not
@@ -186,7 +165,7 @@ func (w *Worker) done() {
 // Operate reports that operators have orders.
 func (w *Worker) Operate() {
 	w.ops = opsWaiting
-	w.retryCommit()
+	w.unsettled.retry()
 }
 
 // Operated reports that the orders were carried out.
@@ -197,7 +176,7 @@ func (w *Worker) Operated(ctx context.Context, now time.Time, o Operation) {
 	}
 	w.upTo = max(w.upTo, o.Head)
 	if o.Moved {
-		w.report(Update{Kind: UpdateMoved})
+		w.updates.add(Update{Kind: UpdateMoved})
 	}
 	w.forgive(o.Moved)
 	switch w.phase {
@@ -217,7 +196,7 @@ func (w *Worker) resting() workerPhase {
 	switch {
 	case w.pause != nil:
 		return workerPaused
-	case w.blocked():
+	case w.failing.block():
 		return workerWaiting
 	}
 	return workerWorking
@@ -234,10 +213,8 @@ func (w *Worker) Persist() {
 func (w *Worker) CloseIntake() {
 	switch w.phase {
 	case workerAcquiring, workerClosing, workerDraining, workerDown:
-	case workerCrashed:
-		w.failures, w.crash = append(w.failures, asError(w.crash)), nil
-		w.enter(workerClosing)
 	default:
+		w.unsettled.dropCrash()
 		w.enter(workerClosing)
 	}
 }
@@ -252,22 +229,12 @@ func (w *Worker) Drain(forGood bool) {
 	if forGood {
 		w.drain = drainFinal
 	}
-	w.retryCommit()
-	switch {
-	case w.phase == workerEnding && !forGood: // the end is reported first
-	case w.phase == workerCrashed:
-		w.failures, w.crash = append(w.failures, asError(w.crash)), nil
-		w.enter(workerDraining)
-	default:
-		w.enter(workerDraining)
+	w.unsettled.retry()
+	if w.phase == workerEnding && !forGood { // the end is reported first
+		return
 	}
-}
-
-// retryCommit has one more try made at a commit that was refused.
-func (w *Worker) retryCommit() {
-	if w.commit == commitRefused {
-		w.commit = commitDue
-	}
+	w.unsettled.dropCrash()
+	w.enter(workerDraining)
 }
 
 // Commit writes what is handled and decided, and then reports what failed: not before, since that
@@ -275,23 +242,22 @@ func (w *Worker) retryCommit() {
 // no commit of another cause can lose a failure. It returns how many events are done by it.
 func (w *Worker) Commit(ctx context.Context, now time.Time) int {
 	n, err := w.engine.Commit(ctx)
-	w.commit, w.refusal, w.fill = commitSettled, nil, fillStale
+	w.unsettled.settle()
+	w.fill = fillStale
 	w.progressed(n)
 	if err != nil {
 		w.fail(ctx, now, err)
 	}
 	switch {
 	case err != nil && unnamed(err):
-		w.commit, w.refusal = commitRefused, err
+		w.unsettled.refuse(err)
 		return n
 	case w.engine.Dirty(): // an event was refused; the rest is written without it
-		w.commit = commitDue
+		w.unsettled.due()
 		return n
 	}
-	w.reportDecided()
-	failures := w.failures
-	w.failures = nil
-	for _, failure := range failures {
+	w.unsettled.reportDecided(&w.updates)
+	for _, failure := range w.unsettled.takeFailures() {
 		if w.engine.Failed(failure.First) { // or it will be met again, after what was refused
 			w.fail(ctx, now, failure)
 		}
@@ -300,8 +266,8 @@ func (w *Worker) Commit(ctx context.Context, now time.Time) int {
 }
 
 // Flush writes how far the worker has read; where upTo is set it reads on first: nothing up to there
-// concerns it, and nothing is queued. Where the worker drains, that closes its engine. What cannot be written is read again by
-// the next incarnation.
+// concerns it, and nothing is queued. Where the worker drains, that closes its engine. What cannot
+// be written is read again by the next incarnation.
 func (w *Worker) Flush(ctx context.Context, now time.Time, upTo store.Position) error {
 	w.flush = flushNone
 	write := w.engine.Flush
@@ -309,8 +275,8 @@ func (w *Worker) Flush(ctx context.Context, now time.Time, upTo store.Position) 
 		w.enter(workerDown)
 		write = w.engine.Close
 	}
-	if w.commit == commitRefused { // a commit here would not report what failed before it
-		return w.refusal
+	if w.unsettled.commit == commitRefused { // a commit here would not report what failed before it
+		return w.unsettled.refusal
 	}
 	if upTo > 0 {
 		if _, err := w.engine.Fill(ctx, upTo); err != nil {

@@ -300,7 +300,7 @@ func (w *history) settle() {
 	}
 	require.Equal(w.t, 1, w.down)
 	require.Equal(w.t, workerDown, w.w.phase)
-	if w.w.refusal == nil { // else they will be met again, after what could not be written
-		require.Empty(w.t, w.w.failures)
+	if w.w.unsettled.refusal == nil { // else they will be met again, after what could not be written
+		require.Empty(w.t, w.w.unsettled.failures)
 	}
 }
