@@ -9,7 +9,7 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// An order is set aside and replayed, with the power cut at each operation of the disk in turn.
+// An order is parked and replayed, with the power cut at each operation of the disk in turn.
 func ExampleEveryCrash() {
 	t := &exampleT{} // in a test, its *testing.T
 
@@ -17,7 +17,7 @@ func ExampleEveryCrash() {
 	tree := func() supervision.Child {
 		carrier = &Carrier{down: true}
 		shipping := reactor.New("shipping", reactor.On(carrier.ship))
-		shipping.Policy.Attempts = 2 // then it is set aside
+		shipping.Policy.Attempts = 2 // then it is parked
 		return shipping
 	}
 	reactortest.EveryCrash(t, tree, func(run *reactortest.Run) {

@@ -31,7 +31,7 @@ func (c *Carrier) ship(_ context.Context, e reactor.Event[Sold], out *reactor.Re
 	return nil
 }
 
-// A carrier is down for a while, and then the power fails. No time passes but that of the run.
+// A carrier is down for a while, and then the power fails. Only the clock of the run moves.
 func Example() {
 	t := &exampleT{} // in a test, its *testing.T
 	defer t.end()
@@ -57,7 +57,7 @@ func Example() {
 	// [{lamp} {desk}] in spite of 1 crash
 }
 
-// exampleT is the test that an example has not.
+// exampleT stands in for the test, which an example does not have.
 type exampleT struct {
 	testing.TB
 	cleanups []func()

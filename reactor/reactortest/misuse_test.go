@@ -17,31 +17,32 @@ import (
 // failing is a test that may fail.
 type failing struct {
 	testing.TB
-	said string
+	message string
 }
 
 func (f *failing) Helper() {}
 
 func (f *failing) Fatalf(format string, args ...any) {
-	f.said = fmt.Sprintf(format, args...)
+	f.message = fmt.Sprintf(format, args...)
 	panic(errFailed)
 }
 
 var errFailed = errors.New("the test failed")
 
-func fails(t *testing.T, do func(tb testing.TB)) (said string) {
+// fails returns the message with which do fails its test, and fails t if it does not.
+func fails(t *testing.T, do func(tb testing.TB)) (message string) {
 	t.Helper()
 	f := &failing{TB: t}
 	defer func() {
 		require.Equal(t, errFailed, recover())
-		said = f.said
+		message = f.message
 	}()
 	do(f)
 	return ""
 }
 
 func TestAReactorThatKeepsItsStateInMemoryDoesNotSurviveEveryCrash(t *testing.T) {
-	said := fails(t, func(tb testing.TB) {
+	message := fails(t, func(tb testing.TB) {
 		reactortest.EveryCrash(tb, func() supervision.Child {
 			count := 0
 			return reactor.New("counter", reactor.On(func(_ context.Context, e reactor.Event[ordered], out *reactor.Reactions) error {
@@ -56,20 +57,18 @@ func TestAReactorThatKeepsItsStateInMemoryDoesNotSurviveEveryCrash(t *testing.T)
 			run.Settle()
 		})
 	})
-	require.Contains(t, said, "with the power cut at operation")
+	require.Contains(t, message, "with the power cut at operation")
 }
 
-func TestThenTellsWhatWasEmittedInstead(t *testing.T) {
-	run := reactortest.Start(t, shop(&warehouse{}))
-	_ = run
-	said := fails(t, func(tb testing.TB) {
+func TestThenReportsWhatWasEmittedInstead(t *testing.T) {
+	message := fails(t, func(tb testing.TB) {
 		run := reactortest.Start(tb, shop(&warehouse{}))
 		run.Given(order(1))
 		run.Settle()
 		run.Then(reactortest.At(store.At("stock:chair", "shop"), reserved{"order:1"}))
 	})
-	require.Contains(t, said, `stock.reserved at stock:lamp@shop {"Order":"order:1"}`)
-	require.Contains(t, said, `stock.reserved at stock:chair@shop {"Order":"order:1"}`)
+	require.Contains(t, message, `stock.reserved at stock:lamp@shop {"Order":"order:1"}`)
+	require.Contains(t, message, `stock.reserved at stock:chair@shop {"Order":"order:1"}`)
 }
 
 func TestWhatCannotRunFailsTheTest(t *testing.T) {
@@ -81,14 +80,14 @@ func TestWhatCannotRunFailsTheTest(t *testing.T) {
 		`name: "x"`: supervision.Group{Name: "g", Children: []supervision.Child{
 			reactor.New("x", reactor.On(bill)), supervision.Group{Name: "below", Children: []supervision.Child{reactor.New("x", reactor.On(bill))}},
 		}},
-		"named \"nobody\"": nil,
+		"named \"absent\"": nil,
 	} {
-		said := fails(t, func(tb testing.TB) {
+		message := fails(t, func(tb testing.TB) {
 			if tree == nil {
-				reactortest.Start(tb, shop(&warehouse{})).Step("nobody")
+				reactortest.Start(tb, shop(&warehouse{})).Step("absent")
 			}
 			reactortest.Start(tb, tree)
 		})
-		require.Contains(t, said, want)
+		require.Contains(t, message, want)
 	}
 }

@@ -25,8 +25,9 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// A play is a tree of workers and a script, drawn from a seed and played twice: by the actors in a bubble, and step by step.
-// What the handlers do at each attempt at each event, and what an operator does meanwhile, is in the seed.
+// A play is a tree of workers and a script, drawn from a seed and played twice: by the actors in a
+// bubble, and step by step. The seed decides what the handlers do at each attempt at each event,
+// and what an operator does meanwhile.
 //
 //	plain     one after the other
 //	laned     in three lanes
@@ -38,7 +39,7 @@ import (
 //	climbing  escalates, so that its whole group is restarted
 type play struct {
 	mu    sync.Mutex
-	fates map[string][]string // at the attempts at an event, by worker and event; then all goes well
+	fates map[string][]string // of the first attempts, by worker and event; later ones succeed
 	calls map[string]int
 	acts  []act
 }
@@ -50,10 +51,11 @@ type act struct {
 	pick   int
 }
 
-// key is what is replayed.
+// key selects what is replayed.
 func (a act) key() cursor.ParkedFilter { return cursor.ParkedFilter{Key: inputOf(a.pick).Entity} }
 
-// sibling begins the names of those who are restarted with others: how often they are called depends on when.
+// sibling begins the names of workers that are restarted with others: how often their handlers are
+// called depends on the timing.
 const sibling = "sibling"
 
 var (
@@ -71,8 +73,8 @@ var (
 	operations = []string{"append", "append", "append", "pause", "rest", "resume", "rewind", "emit", "replay", "discard", "skip", "reset"}
 )
 
-// An actor hears of an append at some moment, so where its batch ends is chance, unless all batches, appends and rewinds keep to
-// multiples of one number.
+// When an actor sees an append depends on the scheduler, and so does the end of its batch, unless
+// all batches, appends and rewinds keep to multiples of one number.
 const (
 	playBatch  = 3
 	playEvents = 8 * playBatch
@@ -119,7 +121,7 @@ type answered struct {
 
 func (answered) Kind() string { return "out.answered" }
 
-// fail is what a fate says.
+// fail returns the error of a fate, or panics.
 func fail(fate string) error {
 	switch fate {
 	case "error":
@@ -209,53 +211,55 @@ func (p *play) tree() supervision.Group {
 	}}
 }
 
-// player is who plays: the actors, or the run of a test.
+// player runs a play: with the actors, or as a Run of this package.
 type player interface {
 	store() *store.Store
-	give(from, count int)
+	given(from, count int)
 	wait(d time.Duration)
-	status(worker string) standing // but for the name
+	status(worker string) standing // without the name
 	do(worker string, a act, to store.Position) error
 }
 
-// ending is what a play comes to.
+// ending is the result of a play.
 type ending struct {
-	story   [][]standing // after each act
-	said    []string     // what came of each act
-	emitted map[string][]int
-	parked  map[string][]string
-	calls   map[string]int
+	story    [][]standing // after each act
+	outcomes []string     // of each act
+	emitted  map[string][]int
+	parked   map[string][]string
+	calls    map[string]int
 }
 
-// perform plays a play. The pauses between the acts have fractions of their own, so that nothing falls due at the time of an act.
+// perform runs a play. The pauses between the acts have fractions of their own, so that nothing
+// falls due at the time of an act.
 func (p *play) perform(t *testing.T, by player) (e ending) {
 	t.Helper()
-	given := 0
-	give := func(count int) {
-		by.give(given, count)
-		given += count
+	inputs := 0
+	given := func(count int) {
+		by.given(inputs, count)
+		inputs += count
 	}
-	give(playEvents)
+	given(playEvents)
 	for i, a := range p.acts {
 		by.wait(7*time.Second + time.Duration(i+1)*13*time.Millisecond)
-		said := "not done"
+		outcome := "not done"
 		state, lag := by.status(a.worker).state, by.status(a.worker).lag
 		if a.what == "skip" {
-			a.pick = -1 // how far behind the last event of its own a worker has looked is chance
+			a.pick = -1 // how far past its last event a worker has scanned is chance
 		}
 		switch {
 		case a.what == "append":
-			give(playBatch)
-			said = "done"
-		case state == "restarting" || state == "halted" && a.what != "resume": // who would have to be waited for
+			given(playBatch)
+			outcome = "done"
+		case state == "restarting" || state == "halted" && a.what != "resume": // it would have to be waited for
 		case a.what == "skip" && lag == 0:
 		case (a.what == "replay" || a.what == "resume") && replaying(t, by.store(), a.worker):
-			// While an actor waits for what becomes of one key it goes on with another, and may halt or panic there.
+			// While an actor waits for the outcome of one key it handles another, and may halt or panic
+			// there.
 		default:
-			said = fmt.Sprint(by.do(a.worker, a, inputAt(t, by.store(), a.pick)) == nil)
+			outcome = fmt.Sprint(by.do(a.worker, a, inputAt(t, by.store(), a.pick)) == nil)
 		}
 		by.wait(0)
-		e.said = append(e.said, fmt.Sprint(a, " ", said))
+		e.outcomes = append(e.outcomes, fmt.Sprint(a, " ", outcome))
 		e.story = append(e.story, p.look(t, by))
 	}
 	by.wait(time.Hour)
@@ -275,7 +279,7 @@ func (p *play) perform(t *testing.T, by player) (e ending) {
 	return e
 }
 
-// standing is how a worker stands.
+// standing is the status of a worker, as far as it is compared.
 type standing struct {
 	worker, state     string
 	attempt           int
@@ -284,7 +288,7 @@ type standing struct {
 	replaying         bool
 }
 
-// look says how everybody stands who works in one lane.
+// look returns how all workers of one lane stand.
 func (p *play) look(t *testing.T, by player) (all []standing) {
 	t.Helper()
 	for _, worker := range players {
@@ -304,9 +308,10 @@ func (p *play) look(t *testing.T, by player) (all []standing) {
 	return all
 }
 
-// requireSame compares how everybody stands. An actor that waits to try something again may write or ask for news meanwhile, and
-// shows as running or idle then; of what waits in several lanes it shows the latest failure, and a run the next one to be
-// tried. So of these, whether they wait and for what is taken from the other side.
+// requireSame compares how all workers stand. An actor that waits for a retry may write or check
+// for new events meanwhile, and shows as running or idle then; of several lanes that wait it shows
+// the latest failure, where a run shows the next retry. So the state and attempt of such workers
+// are taken from the other side.
 func requireSame(t *testing.T, want, got []standing, message ...any) {
 	t.Helper()
 	for i, s := range want {
@@ -332,7 +337,7 @@ func replaying(t *testing.T, st *store.Store, worker string) bool {
 	return false
 }
 
-// inputAt gives the position of one of the inputs that end a batch, -1 for the last one.
+// inputAt returns the position of one of the inputs that end a batch, -1 for the last one.
 func inputAt(t *testing.T, st *store.Store, pick int) store.Position {
 	t.Helper()
 	var inputs []store.Position
@@ -359,7 +364,7 @@ func emittedIn(t *testing.T, st *store.Store) map[string][]int {
 func inputOf(n int) store.Coordinate { return store.At(fmt.Sprintf("in:%d", n%5), "test") }
 
 // What a test of a reactor shows must be what happens when the actors run it.
-func TestARunComesToWhatTheActorsComeTo(t *testing.T) {
+func TestARunEndsAsTheActorsEnd(t *testing.T) {
 	seed, plays := uint64(time.Now().UnixNano()), 30
 	if testing.Short() {
 		plays = 5
@@ -381,15 +386,15 @@ func TestARunComesToWhatTheActorsComeTo(t *testing.T) {
 		p := newPlay(seed)
 		got := p.perform(t, stepper{t: t, run: reactortest.Start(t, p.tree())})
 		for i := range want.story {
-			requireSame(t, want.story[i], got.story[i], "after act %d of %v, PENSTOCK_SEED=%d", i+1, want.said, seed)
+			requireSame(t, want.story[i], got.story[i], "after act %d of %v, PENSTOCK_SEED=%d", i+1, want.outcomes, seed)
 			for _, s := range want.story[i] {
 				seen[s.state]++
 			}
 		}
 		want.story, got.story = nil, nil
 		require.Equal(t, want, got, "PENSTOCK_SEED=%d", seed)
-		for _, said := range want.said {
-			seen[said[strings.LastIndex(said, "}")+2:]]++
+		for _, outcome := range want.outcomes {
+			seen[outcome[strings.LastIndex(outcome, "}")+2:]]++
 		}
 		seen["parked"] += len(slices.Concat(slices.Collect(maps.Values(want.parked))...))
 	}

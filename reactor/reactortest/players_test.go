@@ -17,7 +17,7 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// stepper plays step by step.
+// stepper runs a play step by step.
 type stepper struct {
 	t   *testing.T
 	run *reactortest.Run
@@ -25,7 +25,7 @@ type stepper struct {
 
 func (s stepper) store() *store.Store { return s.run.Store() }
 
-func (s stepper) give(from, count int) {
+func (s stepper) given(from, count int) {
 	for n := from; n < from+count; n++ {
 		s.run.Given(reactortest.At(inputOf(n), numbered{N: n}))
 	}
@@ -64,7 +64,7 @@ func (s stepper) do(worker string, a act, to store.Position) error {
 	})
 }
 
-// acting plays by the actors, in a bubble.
+// acting runs a play with the actors, in a bubble.
 type acting struct {
 	t   *testing.T
 	st  *store.Store
@@ -88,8 +88,8 @@ func startActors(t *testing.T, tree supervision.Group) acting {
 
 func (p acting) store() *store.Store { return p.st }
 
-// give appends all at once, so that nobody's reactions come in between.
-func (p acting) give(from, count int) {
+// given appends all events in one commit, so that no reactions come in between.
+func (p acting) given(from, count int) {
 	var batch store.Batch
 	for n := from; n < from+count; n++ {
 		batch.Events = append(batch.Events, store.Proposal{At: inputOf(n), Payload: numbered{N: n}})

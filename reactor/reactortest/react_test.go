@@ -53,17 +53,17 @@ func TestPlacedReservesStock(t *testing.T) {
 	}, got)
 }
 
-// note returns a reactor that keeps the events it saw.
-func note[T store.Payload](seen *[]reactor.Event[T]) *reactor.Reactor {
+// collect returns a reactor that appends the events it handles to seen.
+func collect[T store.Payload](seen *[]reactor.Event[T]) *reactor.Reactor {
 	return reactor.New("r", reactor.On(func(_ context.Context, e reactor.Event[T], _ *reactor.Reactions) error {
 		*seen = append(*seen, e)
 		return nil
 	}))
 }
 
-func TestEventsAreTheSameAtEveryRun(t *testing.T) {
+func TestEventsAreTheSameInEveryRun(t *testing.T) {
 	var seen []reactor.Event[Placed]
-	r := note(&seen)
+	r := collect(&seen)
 	for range 2 {
 		reactortest.React(t, r, Placed{}, Placed{})
 	}
@@ -82,13 +82,13 @@ func TestEventsAreTheSameAtEveryRun(t *testing.T) {
 
 func TestPayloadsAreEncodedAndDecodedOnTheirWay(t *testing.T) {
 	var seen []reactor.Event[Forgetful]
-	reactortest.React(t, note(&seen), Forgetful{Kept: "k", lost: "l"})
+	reactortest.React(t, collect(&seen), Forgetful{Kept: "k", lost: "l"})
 	require.Equal(t, Forgetful{Kept: "k"}, seen[0].Body)
 }
 
 func TestEventsLieInTheRegionUnlessACoordinateIsGiven(t *testing.T) {
 	var seen []reactor.Event[Placed]
-	r := note(&seen)
+	r := collect(&seen)
 	reactortest.React(t, r, Placed{})
 	r.Region = store.Region{Entity: "order", Scope: "shop"}
 	reactortest.React(t, r, Placed{}, reactortest.At(store.At("order:42", "shop"), Placed{}))
@@ -106,14 +106,14 @@ func TestAFailureIsReturnedWithTheReactionsBeforeIt(t *testing.T) {
 	require.Len(t, got, 1)
 }
 
-func TestFaultsOfTheReactorAreReturnedEvenWithoutAPayload(t *testing.T) {
+func TestAnInvalidReactorIsAnErrorEvenWithoutAPayload(t *testing.T) {
 	_, err := reactortest.ReactErr(t, reactor.New("r"))
 	require.ErrorIs(t, err, reactor.ErrNoRoutes)
 }
 
 func TestAPayloadThatTheReactorDoesNotReadIsAnError(t *testing.T) {
 	var seen []reactor.Event[Placed]
-	r := note(&seen)
+	r := collect(&seen)
 	r.Region.Scope = "shop"
 	for _, p := range []store.Payload{Reserved{}, reactortest.At(store.At("order:42", "elsewhere"), Placed{})} {
 		_, err := reactortest.ReactErr(t, r, p)
@@ -125,7 +125,7 @@ func TestAPayloadThatTheReactorDoesNotReadIsAnError(t *testing.T) {
 	require.Empty(t, seen)
 }
 
-// recorder is a test that notes its failure in place of failing.
+// recorder is a test that records its failure in place of failing.
 type recorder struct {
 	testing.TB
 	failure string

@@ -13,7 +13,7 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-func TestALostRaceIsAnAttemptFromTheFourthTimeOn(t *testing.T) {
+func TestTheFourthLostRaceIsAnAttempt(t *testing.T) {
 	races := 3
 	run := reactortest.Start(t, reactor.New("racing", reactor.On(
 		func(_ context.Context, e reactor.Event[ordered], out *reactor.Reactions) error {
@@ -35,7 +35,7 @@ func TestALostRaceIsAnAttemptFromTheFourthTimeOn(t *testing.T) {
 	require.Equal(t, 1, run.Status("racing").Attempt)
 }
 
-func TestWhatFallsDueIsDoneAtItsTime(t *testing.T) {
+func TestAdvanceStopsAtEachTimeThatIsDue(t *testing.T) {
 	var run *reactortest.Run
 	var times []time.Duration
 	var begun time.Time
@@ -53,7 +53,7 @@ func TestWhatFallsDueIsDoneAtItsTime(t *testing.T) {
 	require.Equal(t, begun.Add(time.Hour), run.Now())
 }
 
-func TestAttemptsAreForgottenWhenAnEventWasHandledAtLast(t *testing.T) {
+func TestAttemptsAreForgottenOnceTheEventIsHandled(t *testing.T) {
 	w := &warehouse{}
 	w.fail = func(string) error {
 		w.fail = nil
@@ -70,7 +70,7 @@ func TestAttemptsAreForgottenWhenAnEventWasHandledAtLast(t *testing.T) {
 	require.Equal(t, 1, run.Status("stock").Attempt)
 }
 
-func TestAPanicStartsTheWorkerAfreshAlsoWhereItsEventIsSetAside(t *testing.T) {
+func TestAPanicRestartsTheWorkerAlsoWhereItsEventIsParked(t *testing.T) {
 	w := &warehouse{fail: func(string) error { panic(errDown) }}
 	stock := reactor.New("stock", reactor.On(w.reserve))
 	stock.Policy = supervision.Policy{Attempts: 1}
@@ -81,7 +81,7 @@ func TestAPanicStartsTheWorkerAfreshAlsoWhereItsEventIsSetAside(t *testing.T) {
 	require.Equal(t, 1, run.Status("stock").Restarts)
 }
 
-func TestAfterACrashTheOrderOfWhatSeveralWorkersEmitIsNotCompared(t *testing.T) {
+func TestThenIgnoresTheOrderAfterACrash(t *testing.T) {
 	run := reactortest.Start(t, shop(&warehouse{}))
 	run.Given(order(1), order(2))
 	run.Crash(1)
@@ -108,9 +108,10 @@ func TestAfterACrashTheOrderOfWhatSeveralWorkersEmitIsNotCompared(t *testing.T) 
 	}
 }
 
-// A worker that emits nothing and is left behind by a crash would not be noticed by what is emitted.
-func TestEveryCrashNoticesAWorkerThatIsLeftBehind(t *testing.T) {
-	said := fails(t, func(tb testing.TB) {
+// A worker that emits nothing and is left behind by a crash would not be noticed by what is
+// emitted.
+func TestEveryCrashFailsForAWorkerThatIsLeftBehind(t *testing.T) {
+	message := fails(t, func(tb testing.TB) {
 		var now *reactortest.Run
 		tree := func() supervision.Child {
 			now = nil
@@ -127,10 +128,10 @@ func TestEveryCrashNoticesAWorkerThatIsLeftBehind(t *testing.T) {
 			run.Settle()
 		})
 	})
-	require.Contains(t, said, `worker "r" is 1 events behind`)
+	require.Contains(t, message, `worker "r" is 1 events behind`)
 }
 
-func TestEveryCrashComesAlsoInAScenarioThatHasCrashesOfItsOwn(t *testing.T) {
+func TestAScenarioOfEveryCrashMayCrashByItself(t *testing.T) {
 	runs, crashed := 0, 0
 	reactortest.EveryCrash(t, func() supervision.Child { return shop(&warehouse{}) }, func(run *reactortest.Run) {
 		run.Given(order(1))
@@ -145,8 +146,8 @@ func TestEveryCrashComesAlsoInAScenarioThatHasCrashesOfItsOwn(t *testing.T) {
 	require.GreaterOrEqual(t, crashed, runs-3, "all but the first run")
 }
 
-func TestAHandlerCannotLetTheRunItselfGoOn(t *testing.T) {
-	said := fails(t, func(tb testing.TB) {
+func TestAHandlerMayNotDriveItsRun(t *testing.T) {
+	message := fails(t, func(tb testing.TB) {
 		var run *reactortest.Run
 		run = reactortest.Start(tb, reactor.New("r", reactor.On(
 			func(context.Context, reactor.Event[ordered], *reactor.Reactions) error {
@@ -157,5 +158,5 @@ func TestAHandlerCannotLetTheRunItselfGoOn(t *testing.T) {
 		run.Settle()
 		tb.Fatalf("%v", run.Status("r").Reason)
 	})
-	require.Contains(t, said, errFailed.Error())
+	require.Contains(t, message, errFailed.Error())
 }

@@ -69,7 +69,7 @@ func once(err error) func(string) error {
 	}
 }
 
-func TestNothingIsHandledUntilTheTestSaysSo(t *testing.T) {
+func TestNothingIsHandledBeforeAStep(t *testing.T) {
 	run := reactortest.Start(t, shop(&warehouse{}))
 	run.Given(order(1), order(2))
 	run.Then()
@@ -86,7 +86,7 @@ func TestNothingIsHandledUntilTheTestSaysSo(t *testing.T) {
 	require.Equal(t, []billed{{"order:1"}, {"order:2"}}, reactortest.Of[billed](run))
 }
 
-func TestARetryComesWhenItsTimeHasCome(t *testing.T) {
+func TestARetryComesWhenItIsDue(t *testing.T) {
 	w := &warehouse{fail: func(string) error { return errDown }}
 	run := reactortest.Start(t, shop(w))
 	run.Given(order(1))
@@ -107,7 +107,7 @@ func TestARetryComesWhenItsTimeHasCome(t *testing.T) {
 	run.Then(reserved{"order:1"}, billed{"order:1"})
 }
 
-func TestWhatIsParkedWaitsForAReplay(t *testing.T) {
+func TestParkedEventsWaitForAReplay(t *testing.T) {
 	w := &warehouse{fail: func(order string) error {
 		if order == "order:1" {
 			return reactor.Park(errDown)
@@ -152,7 +152,7 @@ func TestAPanicRestartsAndASecondOneHaltsWhereThePolicySaysSo(t *testing.T) {
 	run.Then(reserved{"order:1"}, billed{"order:1"})
 }
 
-func TestGroupsRestartWhatTheirStrategySays(t *testing.T) {
+func TestGroupsRestartByTheirStrategy(t *testing.T) {
 	for strategy, want := range map[supervision.Strategy][]int{
 		supervision.OneForOne: {0, 1, 0}, supervision.OneForAll: {1, 1, 1}, supervision.RestForOne: {0, 1, 1},
 	} {
@@ -176,7 +176,7 @@ func TestGroupsRestartWhatTheirStrategySays(t *testing.T) {
 	}
 }
 
-func TestAFailureEscalatesToTheGroupAboveAndHaltsAllBeyondTheTop(t *testing.T) {
+func TestAnEscalationPastTheTopHaltsAllWorkers(t *testing.T) {
 	w := &warehouse{fail: func(string) error { panic(errDown) }}
 	stock := reactor.New("stock", reactor.On(w.reserve))
 	stock.Policy = supervision.Policy{Intensity: -1, OverBudget: supervision.ActionEscalate}
@@ -197,7 +197,7 @@ func TestAFailureEscalatesToTheGroupAboveAndHaltsAllBeyondTheTop(t *testing.T) {
 	}
 }
 
-func TestAPauseEndsWhenItsTimeIsOver(t *testing.T) {
+func TestAPauseEndsAtItsTime(t *testing.T) {
 	run := reactortest.Start(t, shop(&warehouse{}))
 	run.Pause("stock", run.Now().Add(time.Hour))
 	run.Given(order(1))
@@ -219,7 +219,6 @@ func TestAHandlerMayEndItsReactor(t *testing.T) {
 	require.Equal(t, reactortest.Outcome{}, run.Step("one"))
 }
 
-// Lanes that are shuffled keep the order of their keys alone.
 func TestShuffledLanesKeepTheOrderOfTheirKeys(t *testing.T) {
 	orders := make(map[string]bool)
 	for seed := range uint64(20) {
@@ -238,7 +237,7 @@ func TestShuffledLanesKeepTheOrderOfTheirKeys(t *testing.T) {
 	require.Greater(t, len(orders), 3)
 }
 
-func TestThePowerMayBeCutAnywhereInALongStory(t *testing.T) {
+func TestALongScenarioSurvivesEveryCrash(t *testing.T) {
 	healed := false
 	tree := func() supervision.Child {
 		healed = false

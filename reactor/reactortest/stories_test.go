@@ -18,7 +18,7 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-func TestAnEventThatKillsTheProcessIsSetAside(t *testing.T) {
+func TestAnEventThatCrashesTheProcessIsParked(t *testing.T) {
 	var run *reactortest.Run
 	w := &warehouse{fail: func(order string) error {
 		if order == "order:2" {
@@ -61,7 +61,7 @@ func TestATimeoutEndsInTheTimeOfABubble(t *testing.T) {
 	})
 }
 
-func TestAWorkerThatRetriesNamesTheEventAndOtherLanesGoOn(t *testing.T) {
+func TestARetryNamesItsEventAndOtherLanesContinue(t *testing.T) {
 	w := &warehouse{fail: func(order string) error {
 		if order == "order:1" {
 			return errDown
@@ -82,7 +82,7 @@ func TestAWorkerThatRetriesNamesTheEventAndOtherLanesGoOn(t *testing.T) {
 	require.ErrorIs(t, s.Reason, errDown)
 }
 
-func TestAHaltedWorkerShowsWhatWaitsForIt(t *testing.T) {
+func TestTheStatusOfAHaltedWorkerCountsWhatWaits(t *testing.T) {
 	w := &warehouse{fail: func(order string) error {
 		if order == "order:1" {
 			return reactor.Park(errDown)
@@ -101,8 +101,7 @@ func TestAHaltedWorkerShowsWhatWaitsForIt(t *testing.T) {
 
 func reset(ctx context.Context, r cursor.Operator) error { return apply(ctx, r, checkpoint.Reset{}) }
 
-// An operator who does something to a worker that waits to be started does not make it start earlier.
-func TestWhatAnOperatorDoesDoesNotShortenTheWaitForARestart(t *testing.T) {
+func TestAnOperatorDoesNotShortenTheDelayOfARestart(t *testing.T) {
 	w := &warehouse{fail: func(string) error { panic(errDown) }}
 	run := reactortest.Start(t, reactor.New("stock", reactor.On(w.reserve)))
 	run.Given(order(1))
@@ -116,8 +115,9 @@ func TestWhatAnOperatorDoesDoesNotShortenTheWaitForARestart(t *testing.T) {
 	require.Equal(t, 1, w.calls)
 }
 
-// A restart of several is put off by one that fails meanwhile, for as long as the longer of the two waits.
-func TestRestartsThatMeetBecomeOne(t *testing.T) {
+// A restart of several is put off by one that fails meanwhile, for as long as the longer of the two
+// waits.
+func TestOverlappingRestartsAreOneRestart(t *testing.T) {
 	wait := func(d time.Duration) supervision.Policy {
 		return supervision.Policy{Backoff: supervision.Backoff{Initial: d, Max: d}}
 	}
@@ -136,7 +136,7 @@ func TestRestartsThatMeetBecomeOne(t *testing.T) {
 	}
 }
 
-func TestADiskThatFailsEndsTheProcessOnly(t *testing.T) {
+func TestADiskErrorIsACrash(t *testing.T) {
 	run := reactortest.Start(t, shop(&warehouse{}))
 	run.Given(order(1))
 	run.Disk().FailAt(run.Disk().Ops()+1, errors.New("input/output error"))
@@ -150,7 +150,7 @@ type photographed struct{ Picture string }
 
 func (photographed) Kind() string { return "order.photographed" }
 
-func TestAFullDiskIsWaitedFor(t *testing.T) {
+func TestAWorkerWaitsWhileTheDiskIsFull(t *testing.T) {
 	camera := reactor.New("camera", reactor.On(func(_ context.Context, e reactor.Event[ordered], out *reactor.Reactions) error {
 		out.Append(e.Coordinate, photographed{strings.Repeat("x", 40_000)})
 		return nil
@@ -167,13 +167,13 @@ func TestAFullDiskIsWaitedFor(t *testing.T) {
 	require.ErrorIs(t, s.Reason, store.ErrDiskFull)
 	require.Zero(t, s.Event, "no event is to blame")
 	run.Advance(time.Hour)
-	require.Equal(t, reactortest.Retrying, run.Status("camera").State, "and none is given up")
+	require.Equal(t, reactortest.Retrying, run.Status("camera").State, "and none is parked")
 	run.Disk().SetCapacity(1 << 30)
 	run.Advance(time.Minute)
 	require.Len(t, reactortest.Of[photographed](run), 5)
 }
 
-func TestAVolatileWorkerGoesOnAfterARestartAndBeginsAnewAfterACrash(t *testing.T) {
+func TestAVolatileWorkerContinuesAfterARestartAndStartsOverAfterACrash(t *testing.T) {
 	var seen []store.Position
 	panics := true
 	v := cursor.Worker{Name: "v", Volatile: true, Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
@@ -197,9 +197,10 @@ func TestAVolatileWorkerGoesOnAfterARestartAndBeginsAnewAfterACrash(t *testing.T
 	require.Equal(t, []store.Position{1, 2, 1, 2}, seen)
 }
 
-// The workers of a program with everything: lanes with keys of their own, in any order, a poisoned event that is given up, one
-// that is replayed, a panic, a pause, a rewind that emits again, and a region that is widened. No crash changes what comes of it.
-func TestThePowerMayBeCutInAnythingThatAnOperatorDoes(t *testing.T) {
+// Workers that use everything: shuffled lanes with keys of their own, a parked event that is
+// discarded, one that is replayed, a panic, a pause, a rewind that emits again, and a region that
+// is widened. No crash changes the result.
+func TestAllOperatorActionsSurviveEveryCrash(t *testing.T) {
 	var w *warehouse
 	tree := func() supervision.Child {
 		panics := once(errDown)
@@ -228,7 +229,7 @@ func TestThePowerMayBeCutInAnythingThatAnOperatorDoes(t *testing.T) {
 		run.Given(reactortest.At(store.At("order:9", "shop"), ordered{SKU: "desk"}))
 		run.Advance(time.Minute)
 		require.NoError(t, run.Control("stock", func(ctx context.Context, r cursor.Operator) error {
-			return r.Discard(ctx, 2, checkpoint.Request{Reason: "nobody wants it"})
+			return r.Discard(ctx, 2, checkpoint.Request{Reason: "cancelled"})
 		}))
 		w.fail = nil
 		run.Pause("stock", run.Now().Add(time.Hour))
