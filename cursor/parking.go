@@ -1,7 +1,9 @@
 package cursor
 
 import (
+	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -15,6 +17,40 @@ type parking struct {
 	win  *window
 	list *parkedList
 	out  *outbox
+}
+
+// resume takes the position from a worker that keeps it itself. A rewind or widening of the
+// checkpoint means nothing to it, and is refused rather than forgotten.
+func (p *parking) resume(ctx context.Context) error {
+	own := p.own
+	if !own.external() {
+		return nil
+	}
+	if !own.lease.Pass().Empty() {
+		return fmt.Errorf("the checkpoint was rewound or widened (checkpoint.Reset takes that back): %w", ErrExternalPosition)
+	}
+	start, err := startAt(ctx, own.st, own.worker.Start)
+	if err != nil {
+		return err
+	}
+	if err := p.load(); err != nil {
+		return err
+	}
+	at, err := own.externalPosition(ctx, ResumeState{
+		Ownership: own.batches.ownership, Start: start.scanned, Parked: slices.Sorted(maps.Keys(p.list.at)),
+		Formerly: own.record().Formerly, st: own.st,
+	})
+	if err != nil {
+		return &ExternalPositionError{Err: err}
+	}
+	if head := own.st.Head(); at > head {
+		return &checkpoint.AheadError{ID: own.lease.ID(), Position: at, Head: head}
+	}
+	if record := own.lease.Record(); record.Delivered <= at && at < record.Scanned && len(record.Pending) == 0 {
+		return nil // the checkpoint has looked further, and found nothing that matches
+	}
+	own.lease.SetPosition(at)
+	return nil
 }
 
 // load reads the list from the side values.

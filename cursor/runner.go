@@ -3,8 +3,6 @@ package cursor
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
@@ -112,44 +110,10 @@ func (r *Runner) acquire(ctx context.Context, epoch *uint64) error {
 	if lease.Unclean() {
 		r.guard.arm(r.own.windowSize(), r.own.st.Head(), lease.Record())
 	}
-	if err := r.resume(ctx); err != nil {
+	if err := r.park.resume(ctx); err != nil {
 		return err
 	}
 	return r.restore(ctx)
-}
-
-// resume takes the position from a worker that keeps it itself. A rewind or widening of the
-// checkpoint means nothing to it, and is refused rather than forgotten.
-func (r *Runner) resume(ctx context.Context) error {
-	own := &r.own
-	if !own.external() {
-		return nil
-	}
-	if !own.lease.Pass().Empty() {
-		return fmt.Errorf("the checkpoint was rewound or widened (checkpoint.Reset takes that back): %w", ErrExternalPosition)
-	}
-	start, err := startAt(ctx, own.st, own.worker.Start)
-	if err != nil {
-		return err
-	}
-	if err := r.park.load(); err != nil {
-		return err
-	}
-	at, err := own.externalPosition(ctx, ResumeState{
-		Ownership: own.batches.ownership, Start: start.scanned, Parked: slices.Sorted(maps.Keys(r.list.at)),
-		Formerly: own.record().Formerly, st: own.st,
-	})
-	if err != nil {
-		return &ExternalPositionError{Err: err}
-	}
-	if head := own.st.Head(); at > head {
-		return &checkpoint.AheadError{ID: own.lease.ID(), Position: at, Head: head}
-	}
-	if record := own.lease.Record(); record.Delivered <= at && at < record.Scanned && len(record.Pending) == 0 {
-		return nil // the checkpoint has looked further, and found nothing that matches
-	}
-	own.lease.SetPosition(at)
-	return nil
 }
 
 // restore begins where the checkpoint says: with what was delivered and is not done, and with what
