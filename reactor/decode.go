@@ -67,7 +67,7 @@ func newSchema(kind string, present uint16, upcasters []Upcaster) (schema, error
 			rule = "leaves a gap in the chain"
 		}
 		if rule != "" {
-			return s, &UpcasterError{Kind: kind, From: u.from, Rule: rule}
+			return s, &DefinitionError{Route: kind, Rule: fmt.Sprintf("has an upcaster from version %d that %s", u.from, rule)}
 		}
 		s.raise = append(s.raise, u.raise)
 	}
@@ -80,9 +80,9 @@ func newSchema(kind string, present uint16, upcasters []Upcaster) (schema, error
 func (s schema) decode(e store.Event, body any) error {
 	switch {
 	case e.SchemaVersion > s.present:
-		return supervision.Park(&SchemaError{Kind: e.Kind, Position: e.Position, Version: e.SchemaVersion, Oldest: s.oldest, Newest: s.present})
+		return supervision.Park(s.failed(e, nil))
 	case e.SchemaVersion < s.oldest:
-		return &SchemaError{Kind: e.Kind, Position: e.Position, Version: e.SchemaVersion, Oldest: s.oldest, Newest: s.present}
+		return s.failed(e, nil)
 	}
 	for version := e.SchemaVersion; version < s.present; version++ {
 		if e.Codec != store.CodecJSON {
@@ -90,12 +90,18 @@ func (s schema) decode(e store.Event, body any) error {
 		}
 		raised, err := s.raise[version-s.oldest](e.Payload)
 		if err != nil {
-			return &DecodeError{Kind: e.Kind, Position: e.Position, Err: fmt.Errorf("upcast from version %d: %w", version, err)}
+			return s.failed(e, fmt.Errorf("upcast from version %d: %w", version, err))
 		}
 		e.Payload = raised
 	}
 	if err := e.Decode(body); err != nil {
-		return &DecodeError{Kind: e.Kind, Position: e.Position, Err: err}
+		return s.failed(e, err)
 	}
 	return nil
+}
+
+func (s schema) failed(e store.Event, err error) error {
+	return &DecodeError{
+		Kind: e.Kind, Position: e.Position, Version: e.SchemaVersion, Oldest: s.oldest, Newest: s.present, Err: err,
+	}
 }

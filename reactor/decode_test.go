@@ -68,8 +68,9 @@ func TestOlderPayloadsAreRaisedStepByStep(t *testing.T) {
 
 func TestAPayloadThatNoUpcasterReachesIsAnError(t *testing.T) {
 	_, err := reactortest.ReactErr(t, greeter(reactor.Upcast(2, joinName)), version(1, `{}`))
-	var schema *reactor.SchemaError
+	var schema *reactor.DecodeError
 	require.ErrorAs(t, err, &schema)
+	require.NoError(t, schema.Err)
 	require.Equal(t, []uint16{1, 2, 3}, []uint16{schema.Version, schema.Oldest, schema.Newest})
 	_, directed := supervision.DirectiveOf(err)
 	require.False(t, directed, "it is an attempt")
@@ -77,8 +78,9 @@ func TestAPayloadThatNoUpcasterReachesIsAnError(t *testing.T) {
 
 func TestANewerPayloadIsSetAsideAtOnce(t *testing.T) {
 	_, err := reactortest.ReactErr(t, greeter(), version(4, `{}`))
-	var schema *reactor.SchemaError
+	var schema *reactor.DecodeError
 	require.ErrorAs(t, err, &schema)
+	require.NoError(t, schema.Err)
 	d, _ := supervision.DirectiveOf(err)
 	require.Equal(t, supervision.ActionPark, d.Action)
 }
@@ -101,9 +103,10 @@ func TestAnInvalidChainOfUpcastersIsRefusedWhenTheReactorIsBuilt(t *testing.T) {
 		"leaves a gap":        {reactor.Upcast(1, same)},
 	} {
 		_, err := greeter(upcasters...).CursorWorker()
-		var fault *reactor.UpcasterError
+		var fault *reactor.DefinitionError
 		require.ErrorAs(t, err, &fault, rule)
 		require.Contains(t, fault.Rule, rule)
+		require.Equal(t, "person.named", fault.Route)
 	}
 }
 

@@ -38,18 +38,20 @@ func fault(t *testing.T, r *reactor.Reactor) error {
 }
 
 func TestAReactorWithoutRoutesIsRefused(t *testing.T) {
-	require.ErrorIs(t, fault(t, reactor.New("r")), reactor.ErrNoRoutes)
+	require.Equal(t, reactor.DefinitionError{Rule: "no routes"}, *requireAs[*reactor.DefinitionError](t, fault(t, reactor.New("r"))))
 }
 
 func TestAKindHandledTwiceIsRefused(t *testing.T) {
 	err := fault(t, reactor.New("r", reactor.On(reserve), reactor.On(ignore[placed])))
-	require.Equal(t, "order.placed", requireAs[*reactor.DuplicateKindError](t, err).Kind)
+	require.Equal(t, reactor.DefinitionError{Route: "order.placed", Rule: "has more than one route"},
+		*requireAs[*reactor.DefinitionError](t, err))
 }
 
 func TestANilHandlerIsRefused(t *testing.T) {
 	var none func(context.Context, reactor.Event[placed], *reactor.Reactions) error
 	err := fault(t, reactor.New("r", reactor.On(none)))
-	require.Equal(t, "order.placed", requireAs[*reactor.NilHandlerError](t, err).Kind)
+	require.Equal(t, reactor.DefinitionError{Route: "order.placed", Rule: "has a nil handler"},
+		*requireAs[*reactor.DefinitionError](t, err))
 }
 
 func TestAPayloadTypeThatIsNoValueIsRefused(t *testing.T) {
@@ -62,8 +64,8 @@ func TestAPayloadTypeThatIsNoValueIsRefused(t *testing.T) {
 		{reactor.On(ignore[store.Payload]), "store.Payload", "a value type"},
 		{reactor.On(ignore[embedding]), "reactor_test.embedding", "panics"}, // its Kind calls a nil interface
 	} {
-		refused := requireAs[*reactor.PayloadTypeError](t, fault(t, reactor.New("r", c.route)))
-		require.Equal(t, c.name, refused.Type)
+		refused := requireAs[*reactor.DefinitionError](t, fault(t, reactor.New("r", c.route)))
+		require.Equal(t, c.name, refused.Route)
 		require.Contains(t, refused.Rule, c.rule)
 	}
 }
@@ -167,8 +169,9 @@ func TestAllFaultsAreReportedAtOnce(t *testing.T) {
 	r.MaxDepth = -1
 	r.BatchSize = -1
 	err := fault(t, r)
-	require.ErrorAs(t, err, new(*reactor.DuplicateKindError))
-	require.ErrorAs(t, err, new(*reactor.PayloadTypeError))
+	require.ErrorIs(t, err, reactor.ErrDefinition)
+	require.ErrorContains(t, err, "more than one route")
+	require.ErrorContains(t, err, "a value type")
 	require.ErrorAs(t, err, new(*supervision.SettingError))
 	require.ErrorAs(t, err, new(*cursor.WorkerError))
 	require.ErrorContains(t, err, `"r"`)

@@ -11,50 +11,29 @@ import (
 )
 
 var (
-	// ErrDefinition is what every error of a definition is: [ErrNoRoutes], [*DuplicateKindError],
-	// [*NilHandlerError], [*PayloadTypeError] and [*UpcasterError].
+	// ErrDefinition: a reactor or a route of it cannot be. See DefinitionError.
 	ErrDefinition = errors.New("reactor: invalid definition")
-	// ErrNoRoutes is the error of a reactor that handles nothing.
-	ErrNoRoutes = fmt.Errorf("%w: no routes", ErrDefinition)
-	// ErrLoop is what a [*DepthError] and a [*StormError] are: reactors that answer each other, or
-	// react without end.
-	ErrLoop = errors.New("reactor: too many reactions")
-	// ErrPayload is what a [*DecodeError] and a [*SchemaError] are: a payload that cannot be read.
+	// ErrPayload: a payload cannot be read. See DecodeError.
 	ErrPayload = errors.New("reactor: payload cannot be read")
+	// ErrLoop: reactors answer each other, or react, without end. See LoopError.
+	ErrLoop = errors.New("reactor: too many reactions")
 )
 
-// DuplicateKindError is the error of a reactor with two routes for one kind.
-type DuplicateKindError struct{ Kind string }
+// DefinitionError names a route that cannot be, and the rule that it breaks.
+type DefinitionError struct {
+	Route string // its kind, or its Go type where that is invalid; "" where there is no route at all
+	Rule  string // as in "has more than one handler"
+}
 
-func (e *DuplicateKindError) Error() string {
-	return fmt.Sprintf("reactor: kind %q has more than one route", e.Kind)
+func (e *DefinitionError) Error() string {
+	if e.Route == "" {
+		return fmt.Sprintf("%v: %s", ErrDefinition, e.Rule)
+	}
+	return fmt.Sprintf("%v: %q %s", ErrDefinition, e.Route, e.Rule)
 }
 
 // Unwrap returns [ErrDefinition].
-func (e *DuplicateKindError) Unwrap() error { return ErrDefinition }
-
-// NilHandlerError is the error of a route without a function.
-type NilHandlerError struct{ Kind string }
-
-func (e *NilHandlerError) Error() string {
-	return fmt.Sprintf("reactor: the handler of kind %q is nil", e.Kind)
-}
-
-// Unwrap returns [ErrDefinition].
-func (e *NilHandlerError) Unwrap() error { return ErrDefinition }
-
-// PayloadTypeError is the error of a route whose payload type cannot be handled.
-type PayloadTypeError struct {
-	Type string // as Go prints it
-	Rule string // the rule it breaks
-}
-
-func (e *PayloadTypeError) Error() string {
-	return fmt.Sprintf("reactor: payload type %s: %s", e.Type, e.Rule)
-}
-
-// Unwrap returns [ErrDefinition].
-func (e *PayloadTypeError) Unwrap() error { return ErrDefinition }
+func (e *DefinitionError) Unwrap() error { return ErrDefinition }
 
 // UnseenError reports an event that the reactor was given and does not read: its kind has no route,
 // or it lies outside the region.
@@ -70,51 +49,32 @@ func (e *UnseenError) Error() string {
 		e.Position, e.Kind, e.At, e.Region)
 }
 
-// DecodeError reports a payload that is not what the route's type expects, or that is encoded by a
-// codec other than JSON. It counts as an attempt at the event, like an error of its handler.
+// DecodeError reports a payload that is not what the route's type expects, that is encoded by a
+// codec other than JSON, or whose schema version the route cannot read. It counts as an attempt at
+// the event, like an error of its handler; only an event of a newer version is parked at once.
 type DecodeError struct {
-	Kind     string
-	Position store.Position
-	Err      error
+	Kind           string
+	Position       store.Position
+	Version        uint16 // of the event's schema
+	Oldest, Newest uint16 // that can be read
+	Err            error  // of the codec or an upcaster; nil where the version is what cannot be read
 }
 
 func (e *DecodeError) Error() string {
+	if e.Err == nil {
+		return fmt.Sprintf("reactor: event %d (%s) has schema version %d, known are %d to %d",
+			e.Position, e.Kind, e.Version, e.Oldest, e.Newest)
+	}
 	return fmt.Sprintf("reactor: decode event %d (%s): %v", e.Position, e.Kind, e.Err)
 }
 
-// Unwrap returns [ErrPayload] and the error of the decoder.
-func (e *DecodeError) Unwrap() []error { return []error{ErrPayload, e.Err} }
-
-// UpcasterError says which upcaster of a route breaks the chain of versions.
-type UpcasterError struct {
-	Kind string
-	From uint16
-	Rule string
+// Unwrap returns [ErrPayload], and Err where there is one.
+func (e *DecodeError) Unwrap() []error {
+	if e.Err == nil {
+		return []error{ErrPayload}
+	}
+	return []error{ErrPayload, e.Err}
 }
-
-func (e *UpcasterError) Error() string {
-	return fmt.Sprintf("reactor: kind %q: the upcaster from version %d %s", e.Kind, e.From, e.Rule)
-}
-
-// Unwrap returns [ErrDefinition].
-func (e *UpcasterError) Unwrap() error { return ErrDefinition }
-
-// SchemaError reports an event whose schema version the route cannot read. A newer one is parked at
-// once, an older one is an attempt at the event.
-type SchemaError struct {
-	Kind           string
-	Position       store.Position
-	Version        uint16 // of the event
-	Oldest, Newest uint16 // that can be read
-}
-
-func (e *SchemaError) Error() string {
-	return fmt.Sprintf("reactor: event %d (%s) has schema version %d, known are %d to %d",
-		e.Position, e.Kind, e.Version, e.Oldest, e.Newest)
-}
-
-// Unwrap returns [ErrPayload].
-func (e *SchemaError) Unwrap() error { return ErrPayload }
 
 // ReactionError names the reaction that the store would refuse, and why.
 type ReactionError struct {
@@ -130,12 +90,12 @@ func (e *ReactionError) Error() string {
 
 func (e *ReactionError) Unwrap() error { return e.Err }
 
-// DepthError reports a chain of causes that grew too long, most often reactors that answer each
-// other forever. The chain starts at the event Correlation and is walked back from Event by its
-// causes.
-type DepthError struct {
-	Limit       int
-	Depth       int // that the refused reaction would have had
+// LoopError reports a chain of causes that grew too long, most often reactors that answer each other
+// forever, or an event with more reactions than the limit allows. The chain starts at the event
+// Correlation and is walked back from Event by its causes.
+type LoopError struct {
+	Limit       int // of the depth, or of the reactions to one event
+	Depth       int // that the refused reaction would have had; 0 where there are too many to one event
 	Position    store.Position
 	Event       uuid.UUID // the event reacted to
 	Cause       uuid.UUID // its cause
@@ -145,31 +105,18 @@ type DepthError struct {
 	Chain []store.Event
 }
 
-func (e *DepthError) Error() string {
+func (e *LoopError) Error() string {
+	if e.Depth == 0 {
+		return fmt.Sprintf("reactor: more than %d reactions to event %d (%s) of the chain that began with %s%s",
+			e.Limit, e.Position, e.Event, e.Correlation, describe(e.Chain))
+	}
 	return fmt.Sprintf("reactor: a reaction to event %d (%s) would have depth %d, the limit is %d: "+
 		"the chain began with %s and came through %s%s",
 		e.Position, e.Event, e.Depth, e.Limit, e.Correlation, e.Cause, describe(e.Chain))
 }
 
 // Unwrap returns [ErrLoop].
-func (e *DepthError) Unwrap() error { return ErrLoop }
-
-// StormError reports an event with more reactions than the limit allows.
-type StormError struct {
-	Limit       int
-	Position    store.Position
-	Event       uuid.UUID     // the event reacted to
-	Correlation uuid.UUID     // the first event of its chain
-	Chain       []store.Event // as in DepthError
-}
-
-func (e *StormError) Error() string {
-	return fmt.Sprintf("reactor: more than %d reactions to event %d (%s) of the chain that began with %s%s",
-		e.Limit, e.Position, e.Event, e.Correlation, describe(e.Chain))
-}
-
-// Unwrap returns [ErrLoop].
-func (e *StormError) Unwrap() error { return ErrLoop }
+func (e *LoopError) Unwrap() error { return ErrLoop }
 
 // maxDescribed is how many events of a chain the text of an error names.
 const maxDescribed = 8

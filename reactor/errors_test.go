@@ -12,15 +12,10 @@ import (
 func TestErrorsAreASentinelBesideTheirEvidence(t *testing.T) {
 	reason := errors.New("not JSON")
 	for err, sentinel := range map[error]error{
-		reactor.ErrNoRoutes:               reactor.ErrDefinition,
-		&reactor.DuplicateKindError{}:     reactor.ErrDefinition,
-		&reactor.NilHandlerError{}:        reactor.ErrDefinition,
-		&reactor.PayloadTypeError{}:       reactor.ErrDefinition,
-		&reactor.UpcasterError{}:          reactor.ErrDefinition,
-		&reactor.SchemaError{}:            reactor.ErrPayload,
+		&reactor.DefinitionError{}:        reactor.ErrDefinition,
+		&reactor.DecodeError{}:            reactor.ErrPayload,
 		&reactor.DecodeError{Err: reason}: reactor.ErrPayload,
-		&reactor.DepthError{}:             reactor.ErrLoop,
-		&reactor.StormError{}:             reactor.ErrLoop,
+		&reactor.LoopError{}:              reactor.ErrLoop,
 	} {
 		require.ErrorIs(t, err, sentinel)
 	}

@@ -20,8 +20,8 @@ type Reaction struct {
 // returned without an error, and what it staged is dropped when it fails.
 //
 // Each reaction is encoded and checked when it is staged. The first one that breaks a rule or a
-// limit fails the event once the handler returns, as a [ReactionError], a [DepthError] or a
-// [StormError]; those after it are ignored.
+// limit fails the event once the handler returns, as a [ReactionError] or a [LoopError]; those after
+// it are ignored.
 //
 // Reactions belongs to one call of one handler, and is not safe for concurrent use.
 type Reactions struct {
@@ -84,14 +84,13 @@ func payloadKind(p store.Payload) string {
 
 func (r *Reactions) checkLimits() error {
 	e := r.event
+	limit, depth := r.limits.perEvent, 0
 	if int64(e.Depth) >= int64(r.limits.depth) {
-		return &DepthError{
-			Limit: r.limits.depth, Depth: int(e.Depth) + 1, Position: e.Position,
-			Event: e.ID, Cause: e.Cause, Correlation: e.Correlation,
-		}
+		limit, depth = r.limits.depth, int(e.Depth)+1
+	} else if len(r.staged) < r.limits.perEvent {
+		return nil
 	}
-	if len(r.staged) >= r.limits.perEvent {
-		return &StormError{Limit: r.limits.perEvent, Position: e.Position, Event: e.ID, Correlation: e.Correlation}
+	return &LoopError{
+		Limit: limit, Depth: depth, Position: e.Position, Event: e.ID, Cause: e.Cause, Correlation: e.Correlation,
 	}
-	return nil
 }

@@ -164,9 +164,9 @@ func TestAReactionDeeperThanTheLimitFailsItsEvent(t *testing.T) {
 
 		e.Depth = last + 1
 		_, err = r.React(t.Context(), e)
-		require.Equal(t, reactor.DepthError{
+		require.Equal(t, reactor.LoopError{
 			Limit: int(last) + 1, Depth: int(last) + 2, Position: 9, Event: e.ID, Cause: e.Cause, Correlation: e.Correlation,
-		}, *requireAs[*reactor.DepthError](t, err))
+		}, *requireAs[*reactor.LoopError](t, err))
 	}
 }
 
@@ -196,8 +196,8 @@ func TestMoreReactionsThanTheLimitFailTheirEvent(t *testing.T) {
 		emitted = most + 1
 		got, err = react(t, r)
 		require.Empty(t, got)
-		storm := requireAs[*reactor.StormError](t, err)
-		require.Equal(t, reactor.StormError{
+		storm := requireAs[*reactor.LoopError](t, err)
+		require.Equal(t, reactor.LoopError{
 			Limit: most, Position: 1, Event: event(1, "").ID, Correlation: event(1, "").ID,
 		}, *storm)
 	}

@@ -105,7 +105,7 @@ func (r *Reactor) define() (*definition, cursor.Worker, error) {
 	d.limits = limits{depth: r.MaxDepth, perEvent: r.MaxReactions}
 	errs := []error{d.limits.complete()}
 	if len(r.routes) == 0 {
-		errs = append(errs, ErrNoRoutes)
+		errs = append(errs, &DefinitionError{Rule: "no routes"})
 	}
 	for _, route := range r.routes {
 		errs = append(errs, d.add(route))
@@ -131,13 +131,13 @@ func (d *definition) add(route Route) error {
 		return route.err
 	}
 	if _, known := d.routes[route.kind]; known {
-		return &DuplicateKindError{Kind: route.kind}
+		return &DefinitionError{Route: route.kind, Rule: "has more than one route"}
 	}
 	d.routes[route.kind] = route.handle
 	return nil
 }
 
-// complete puts the deerrs in and checks the rest.
+// complete puts the defaults in and checks the rest.
 func (l *limits) complete() error {
 	if l.depth == 0 {
 		l.depth = defaultMaxDepth
@@ -206,13 +206,9 @@ func (d *definition) react(ctx context.Context, c call) ([]staged, error) {
 
 // traced adds the chain of causes to the errors that are about it.
 func traced(ctx context.Context, b *cursor.Batch, i int, err error) error {
-	var depth *DepthError
-	var storm *StormError
-	switch {
-	case errors.As(err, &depth):
-		depth.Chain = append([]store.Event{b.Events[i]}, b.Trace(ctx, i)...)
-	case errors.As(err, &storm):
-		storm.Chain = append([]store.Event{b.Events[i]}, b.Trace(ctx, i)...)
+	var loop *LoopError
+	if errors.As(err, &loop) {
+		loop.Chain = append([]store.Event{b.Events[i]}, b.Trace(ctx, i)...)
 	}
 	return err
 }

@@ -54,7 +54,7 @@ type call struct {
 // attempt.
 //
 // Where T has a method SchemaVersion() uint16, events of older versions need upcasters, one for
-// each step up to the present version; an event older than these reach is a [SchemaError], and so
+// each step up to the present version; an event older than these reach is a [DecodeError], and so
 // is a newer one, which is parked at once.
 func On[T store.Payload](
 	handle func(ctx context.Context, e Event[T], out *Reactions) error, upcasters ...Upcaster,
@@ -62,7 +62,7 @@ func On[T store.Payload](
 	d := NewDecoder[T](upcasters...)
 	route := Route{kind: d.kind, err: d.err}
 	if route.err == nil && handle == nil {
-		route.err = &NilHandlerError{Kind: d.kind}
+		route.err = &DefinitionError{Route: d.kind, Rule: "has a nil handler"}
 	}
 	if route.err == nil {
 		route.handle = func(ctx context.Context, c call, out *Reactions) error {
@@ -101,11 +101,11 @@ func NewDecoder[T store.Payload](upcasters ...Upcaster) Decoder[T] {
 // Kind that is decoded; empty where T has none.
 func (d Decoder[T]) Kind() string { return d.kind }
 
-// Err says what is wrong with T or the upcasters: a [PayloadTypeError], an [UpcasterError], or a
+// Err says what is wrong with T or the upcasters: a [DefinitionError], or a
 // kind that the store refuses.
 func (d Decoder[T]) Err() error { return d.err }
 
-// Decode returns the event that a worker handles, or a [DecodeError] or [SchemaError]. A decoder
+// Decode returns the event that a worker handles, or a [DecodeError]. A decoder
 // with an error must not be used.
 func (d Decoder[T]) Decode(worker string, e store.Event, replayed bool) (Event[T], error) {
 	typed := Event[T]{Event: e, reactor: worker, replayed: replayed}
@@ -116,11 +116,11 @@ func (d Decoder[T]) Decode(worker string, e store.Event, replayed bool) (Event[T
 func kindOf[T store.Payload]() (kind string, version uint16, err error) {
 	t := reflect.TypeFor[T]()
 	if k := t.Kind(); k == reflect.Pointer || k == reflect.Interface {
-		return "", 0, &PayloadTypeError{Type: t.String(), Rule: "must be a value type"}
+		return "", 0, &DefinitionError{Route: t.String(), Rule: "must be a value type"}
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			err = &PayloadTypeError{Type: t.String(), Rule: fmt.Sprintf("Kind of the zero value panics: %v", v)}
+			err = &DefinitionError{Route: t.String(), Rule: fmt.Sprintf("has a zero value whose Kind panics: %v", v)}
 		}
 	}()
 	var zero T

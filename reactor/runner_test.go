@@ -215,7 +215,7 @@ func TestALoopOfReactionsEndsAtTheLimitOfDepth(t *testing.T) {
 			break
 		}
 	}
-	deep := requireAs[*reactor.DepthError](t, err)
+	deep := requireAs[*reactor.LoopError](t, err)
 	ticks := read(t, st, "clock.tick")
 	require.Len(t, ticks, 4, "the first tick and three answers")
 	require.Equal(t, ticks[3].Position, deep.Position)

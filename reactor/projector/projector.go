@@ -75,7 +75,7 @@ func On[T store.Payload](
 	d := reactor.NewDecoder[T](upcasters...)
 	r := Route{kind: d.Kind(), err: d.Err()}
 	if r.err == nil && handle == nil {
-		r.err = &reactor.NilHandlerError{Kind: d.Kind()}
+		r.err = &reactor.DefinitionError{Route: d.Kind(), Rule: "has a nil handler"}
 	}
 	r.apply = func(ctx context.Context, tx *sql.Tx, c call) error {
 		e, err := d.Decode(c.worker, c.event, false)
@@ -102,7 +102,7 @@ func (p *Projector) CursorWorker() (cursor.Worker, error) {
 		errs = append(errs, ErrNoDatabase)
 	}
 	if len(p.routes) == 0 {
-		errs = append(errs, reactor.ErrNoRoutes)
+		errs = append(errs, &reactor.DefinitionError{Rule: "no routes"})
 	}
 	for _, r := range p.routes {
 		_, known := l.routes[r.kind]
@@ -110,7 +110,7 @@ func (p *Projector) CursorWorker() (cursor.Worker, error) {
 		case r.err != nil:
 			errs = append(errs, r.err)
 		case known:
-			errs = append(errs, &reactor.DuplicateKindError{Kind: r.kind})
+			errs = append(errs, &reactor.DefinitionError{Route: r.kind, Rule: "has more than one route"})
 		}
 		l.routes[r.kind] = r
 	}
