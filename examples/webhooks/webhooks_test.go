@@ -137,7 +137,7 @@ func TestAFailingTargetIsRetriedForAsLongAsThePolicySays(t *testing.T) {
 	run.Given(request("a", 0, false))
 	run.Advance(10 * time.Minute)
 	s := run.Status(worker)
-	require.Equal(t, reactortest.Retrying, s.State)
+	require.Equal(t, actors.Retrying, s.State)
 	require.ErrorContains(t, s.Reason, "502 Bad Gateway")
 	tg.set("fine")
 	run.Advance(time.Minute)

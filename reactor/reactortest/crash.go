@@ -92,7 +92,7 @@ func EveryCrash(tb testing.TB, tree func() supervision.Child, scenario func(r *R
 	tb.Helper()
 	calm := Start(tb, tree())
 	scenario(calm)
-	ops, want := calm.ops+calm.disk.Ops(), calm.final()
+	ops, want := calm.ops+calm.disk.Ops(), final(calm)
 	calm.close()
 
 	seed := crashSeed(tb)
@@ -155,7 +155,7 @@ func crashRun(
 	r.arm()
 	r.boot()
 	scenario(r)
-	if got := r.final(); !slices.Equal(got, want) {
+	if got := final(r); !slices.Equal(got, want) {
 		tb.Fatalf("reactortest: %s (PENSTOCK_SEED=%d) the run came to\n%s\nwithout a crash to\n%s", about, seed, list(got), list(want))
 	}
 	ended = true

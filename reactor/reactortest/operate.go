@@ -6,6 +6,7 @@ import (
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -23,7 +24,7 @@ func (r *Run) Control(name string, do func(ctx context.Context, worker cursor.Op
 	err := r.guard(func() error {
 		return r.worker(name).control(func(ctx context.Context, w *cursor.Runner) error { return do(ctx, w) })
 	})
-	if err != nil && r.boots != boots && r.operated(name, head) {
+	if err != nil && r.boots != boots && operated(r, name, head) {
 		return nil
 	}
 	return err
@@ -31,7 +32,7 @@ func (r *Run) Control(name string, do func(ctx context.Context, worker cursor.Op
 
 // operated reports whether an operator has done something to a worker since the head was at a position. What a worker does
 // by itself has other audit events.
-func (r *Run) operated(name string, head store.Position) bool {
+func operated(r *Run, name string, head store.Position) bool {
 	r.tb.Helper()
 	found := false
 	err := r.guard(func() (err error) {
@@ -103,7 +104,7 @@ func (r *Run) Pause(name string, until time.Time) {
 // Resume starts a halted worker again, with a fresh count of attempts, and ends the pause of any other.
 func (r *Run) Resume(name string) {
 	r.tb.Helper()
-	if r.worker(name).shown == Halted {
+	if r.worker(name).shown == drive.Halted {
 		_ = r.worker(name).resume() // touches no disk
 		return
 	}

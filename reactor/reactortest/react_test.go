@@ -108,7 +108,8 @@ func TestAFailureIsReturnedWithTheReactionsBeforeIt(t *testing.T) {
 
 func TestAnInvalidReactorIsAnErrorEvenWithoutAPayload(t *testing.T) {
 	_, err := reactortest.ReactErr(t, reactor.New("r"))
-	require.ErrorIs(t, err, reactor.ErrNoRoutes)
+	require.ErrorIs(t, err, reactor.ErrDefinition)
+	require.ErrorContains(t, err, "no routes")
 }
 
 func TestAPayloadThatTheReactorDoesNotReadIsAnError(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock-io/penstock/actors"
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/reactor/reactortest"
 	"github.com/penstock-io/penstock/store"
@@ -31,7 +32,7 @@ func TestTheFourthLostRaceIsAnAttempt(t *testing.T) {
 	races = 4
 	run.Given(order(2))
 	run.Settle()
-	require.Equal(t, reactortest.Retrying, run.Status("racing").State)
+	require.Equal(t, actors.Retrying, run.Status("racing").State)
 	require.Equal(t, 1, run.Status("racing").Attempt)
 }
 

@@ -82,7 +82,7 @@ func (r *Run) boot() {
 		st, err := r.disk.Open("data", store.Options{SegmentBytes: 64 << 10})
 		if err == nil {
 			r.st = st
-			err = r.plant()
+			err = plant(r)
 		}
 		if err == nil {
 			return
@@ -179,9 +179,9 @@ func (r *Run) Settle() {
 		r.fallDue()
 		idle := true
 		for i := 0; i < len(r.all); i++ { // a crash makes them anew
-			name, before := r.all[i].name(), r.all[i].mark()
+			name, before := r.all[i].name(), markOf(r.all[i])
 			out := r.Step(name)
-			idle = idle && out == Outcome{} && r.all[i].mark() == before
+			idle = idle && out == Outcome{} && markOf(r.all[i]) == before
 			steps++
 		}
 		if idle {
@@ -200,7 +200,7 @@ func (r *Run) Advance(d time.Duration) {
 	end := r.now.Add(d)
 	for {
 		r.Settle()
-		next := r.nextDue(end)
+		next := nextDue(r, end)
 		if !next.After(r.now) && r.now.Equal(end) {
 			return
 		}
@@ -213,7 +213,7 @@ func (r *Run) Advance(d time.Duration) {
 }
 
 // nextDue is when something is due next, at the latest at the end.
-func (r *Run) nextDue(end time.Time) (next time.Time) {
+func nextDue(r *Run, end time.Time) (next time.Time) {
 	r.tb.Helper()
 	err := r.guard(func() error {
 		next = end
@@ -240,7 +240,7 @@ func (r *Run) nextDue(end time.Time) (next time.Time) {
 // fallDue does what is due for the tree, which the steps of its workers do only when they are taken.
 func (r *Run) fallDue() {
 	r.tb.Helper()
-	if err := r.guard(r.tick); err != nil {
+	if err := r.guard(func() error { return tick(r) }); err != nil {
 		r.tb.Fatalf("reactortest: %v", err)
 	}
 }
@@ -255,16 +255,16 @@ func maxTime(a, b time.Time) time.Time {
 // worker finds a worker by its name.
 func (r *Run) worker(name string) *worker {
 	r.tb.Helper()
-	w := r.find(name)
+	w := find(r.all, name)
 	if w == nil {
 		r.tb.Fatalf("reactortest: no worker is named %q", name)
 	}
 	return w
 }
 
-func (r *Run) find(name string) *worker {
-	if i := slices.IndexFunc(r.all, func(w *worker) bool { return w.name() == name }); i >= 0 {
-		return r.all[i]
+func find(all []*worker, name string) *worker {
+	if i := slices.IndexFunc(all, func(w *worker) bool { return w.name() == name }); i >= 0 {
+		return all[i]
 	}
 	return nil
 }

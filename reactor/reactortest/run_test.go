@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock-io/penstock/actors"
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor"
@@ -78,7 +79,7 @@ func TestNothingIsHandledBeforeAStep(t *testing.T) {
 
 	require.Equal(t, reactortest.Outcome{Handled: 2, Committed: 2}, run.Step("stock"))
 	run.Then(reserved{"order:1"}, reactortest.At(store.At("stock:lamp", "shop"), reserved{"order:2"}))
-	require.Equal(t, reactortest.Status{State: reactortest.Idle, Position: 2}, run.Status("stock"))
+	require.Equal(t, reactortest.Status{State: actors.Idle, Position: 2}, run.Status("stock"))
 	require.Equal(t, reactortest.Outcome{}, run.Step("stock"))
 
 	run.Settle()
@@ -92,7 +93,7 @@ func TestARetryComesWhenItIsDue(t *testing.T) {
 	run.Given(order(1))
 	run.Settle()
 	s := run.Status("stock")
-	require.Equal(t, reactortest.Retrying, s.State)
+	require.Equal(t, actors.Retrying, s.State)
 	require.ErrorIs(t, s.Reason, errDown)
 	require.Equal(t, 1, s.Attempt)
 	require.Equal(t, run.Now().Add(100*time.Millisecond), s.Due)
@@ -138,10 +139,10 @@ func TestAPanicRestartsAndASecondOneHaltsWhereThePolicySaysSo(t *testing.T) {
 	run := reactortest.Start(t, tree)
 	run.Given(order(1))
 	run.Settle()
-	require.Equal(t, reactortest.Restarting, run.Status("stock").State)
+	require.Equal(t, actors.Restarting, run.Status("stock").State)
 	run.Advance(time.Hour)
 	s := run.Status("stock")
-	require.Equal(t, reactortest.Halted, s.State)
+	require.Equal(t, actors.Halted, s.State)
 	require.ErrorIs(t, s.Reason, errDown)
 	require.Equal(t, 1, s.Restarts)
 	require.Error(t, run.Control("stock", func(context.Context, cursor.Operator) error { return nil }))
@@ -189,10 +190,10 @@ func TestAnEscalationPastTheTopHaltsAllWorkers(t *testing.T) {
 	run := reactortest.Start(t, top)
 	run.Given(order(1))
 	run.Settle()
-	require.Equal(t, reactortest.Restarting, run.Status("billing").State, "the group is restarted with its siblings")
+	require.Equal(t, actors.Restarting, run.Status("billing").State, "the group is restarted with its siblings")
 	run.Advance(time.Hour)
 	for _, name := range []string{"billing", "stock"} {
-		require.Equal(t, reactortest.Halted, run.Status(name).State)
+		require.Equal(t, actors.Halted, run.Status(name).State)
 		require.ErrorIs(t, run.Status(name).Reason, errDown)
 	}
 }
@@ -202,7 +203,7 @@ func TestAPauseEndsAtItsTime(t *testing.T) {
 	run.Pause("stock", run.Now().Add(time.Hour))
 	run.Given(order(1))
 	run.Advance(59 * time.Minute)
-	require.Equal(t, reactortest.Paused, run.Status("stock").State)
+	require.Equal(t, actors.Paused, run.Status("stock").State)
 	run.Crash(1)
 	run.Advance(time.Minute)
 	run.Then(reserved{"order:1"}, billed{"order:1"})
@@ -214,7 +215,7 @@ func TestAHandlerMayEndItsReactor(t *testing.T) {
 	}})
 	run.Given(order(1))
 	run.Settle()
-	require.Equal(t, reactortest.Ended, run.Status("one").State)
+	require.Equal(t, actors.Ended, run.Status("one").State)
 	run.Given(order(2))
 	require.Equal(t, reactortest.Outcome{}, run.Step("one"))
 }

@@ -10,24 +10,13 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// State of a worker.
-type State = drive.State
-
-// The states of a worker, as those of package actors. Instead of Running there is Ready: it has events to handle.
-const (
-	Starting   = drive.Starting // it waits for those that are started with it
-	Idle       = drive.Idle
-	Ready      = drive.Ready
-	Retrying   = drive.Retrying // in other lanes it may be Ready
-	Restarting = drive.Restarting
-	Paused     = drive.Paused
-	Halted     = drive.Halted
-	Ended      = drive.Ended
-)
+// Ready is the state of a worker that has events to handle, in place of actors.Running: a [Run] does
+// nothing by itself. All others are states of package actors, and mean the same.
+const Ready = drive.Ready
 
 // Status is how a worker stands.
 type Status struct {
-	State State
+	State drive.State // one of package actors, or [Ready]
 	// Reason of the state, where it is in trouble: as in actors.WorkerStatus. It wraps the last error.
 	Reason error
 	// Event is what a worker that is Retrying tries next, 0 where its trouble belongs to no event; Attempt is the number of
@@ -88,14 +77,14 @@ func (w *worker) status() (Status, error) {
 	n, err := w.run.st.Count(w.run.ctx(), p.region, max(p.scanned, p.position), w.run.st.Head(), math.MaxInt)
 	s.Lag = n + p.undone
 	switch {
-	case s.State == Retrying:
-		first := w.firstWait()
+	case s.State == drive.Retrying:
+		first := firstWait(w.core.Waits())
 		s.Event, s.Attempt, s.Reason, s.Due = first.Event, first.Attempt, first.Reason, first.Due
-	case s.State == Restarting:
+	case s.State == drive.Restarting:
 		s.Attempt, s.Reason = w.attempt, w.reason
-	case s.State == Halted:
+	case s.State == drive.Halted:
 		s.Reason = w.reason
-	case s.State == Idle && (s.Lag > 0 || !w.runner.Idle()):
+	case s.State == drive.Idle && (s.Lag > 0 || !w.runner.Idle()):
 		s.State = Ready
 	}
 	return s, err
@@ -103,8 +92,7 @@ func (w *worker) status() (Status, error) {
 
 // firstWait is what is waited for before all others: that of the worker itself, which keeps these
 // waiting, or the one that ends first.
-func (w *worker) firstWait() drive.Wait {
-	waits := w.core.Waits()
+func firstWait(waits []drive.Wait) drive.Wait {
 	if waits[0].Event == 0 {
 		return waits[0]
 	}
@@ -112,31 +100,31 @@ func (w *worker) firstWait() drive.Wait {
 }
 
 // state is Idle also where there is something to handle.
-func (w *worker) state(paused bool) State {
+func (w *worker) state(paused bool) drive.State {
 	switch {
 	case w.over():
 		return w.shown
 	case paused:
-		return Paused
+		return drive.Paused
 	case w.core != nil && len(w.core.Waits()) > 0:
-		return Retrying
+		return drive.Retrying
 	case w.runner == nil:
-		return Restarting
+		return drive.Restarting
 	case !w.begun:
-		return Starting
+		return drive.Starting
 	}
-	return Idle
+	return drive.Idle
 }
 
 // mark is what changes when a worker has done something.
 type mark struct {
 	boots, restarts, waiting, parked int
 	reached, position                store.Position
-	shown                            State
+	shown                            drive.State
 	gen                              uint64
 }
 
-func (w *worker) mark() mark {
+func markOf(w *worker) mark {
 	m := mark{boots: w.run.boots, restarts: w.restarts, shown: w.shown, gen: w.gen}
 	if w.runner != nil {
 		p := w.runner.Progress()

@@ -11,7 +11,7 @@ import (
 // step does what the worker's actor does between two messages. An error is a crash, or a mistake of
 // the test.
 func (w *worker) step() (Outcome, error) {
-	if err := w.run.tick(); err != nil || w.core == nil {
+	if err := tick(w.run); err != nil || w.core == nil {
 		return Outcome{}, err
 	}
 	if w.pulls {

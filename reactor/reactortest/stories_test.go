@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock-io/penstock/actors"
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor"
@@ -75,7 +76,7 @@ func TestARetryNamesItsEventAndOtherLanesContinue(t *testing.T) {
 	run.Settle()
 	run.Then(reserved{"order:2"}, reserved{"order:2"})
 	s := run.Status("stock")
-	require.Equal(t, reactortest.Retrying, s.State)
+	require.Equal(t, actors.Retrying, s.State)
 	require.Equal(t, store.Position(2), s.Event)
 	require.Equal(t, 1, s.Lag)
 	require.Equal(t, 1, s.Attempt)
@@ -93,7 +94,7 @@ func TestTheStatusOfAHaltedWorkerCountsWhatWaits(t *testing.T) {
 	run.Given(order(1), order(2), order(3))
 	run.Settle()
 	s := run.Status("stock")
-	require.Equal(t, reactortest.Halted, s.State)
+	require.Equal(t, actors.Halted, s.State)
 	require.Equal(t, store.Position(1), s.Position)
 	require.Equal(t, 2, s.Lag)
 	require.Equal(t, 1, s.Parked)
@@ -109,7 +110,7 @@ func TestAnOperatorDoesNotShortenTheDelayOfARestart(t *testing.T) {
 	due := run.Status("stock").Due
 	require.NoError(t, run.Control("stock", reset))
 	s := run.Status("stock")
-	require.Equal(t, reactortest.Restarting, s.State)
+	require.Equal(t, actors.Restarting, s.State)
 	require.Equal(t, due, s.Due)
 	run.Settle()
 	require.Equal(t, 1, w.calls)
@@ -163,11 +164,11 @@ func TestAWorkerWaitsWhileTheDiskIsFull(t *testing.T) {
 	run.Disk().SetCapacity(1)
 	run.Settle()
 	s := run.Status("camera")
-	require.Equal(t, reactortest.Retrying, s.State)
+	require.Equal(t, actors.Retrying, s.State)
 	require.ErrorIs(t, s.Reason, store.ErrDiskFull)
 	require.Zero(t, s.Event, "no event is to blame")
 	run.Advance(time.Hour)
-	require.Equal(t, reactortest.Retrying, run.Status("camera").State, "and none is parked")
+	require.Equal(t, actors.Retrying, run.Status("camera").State, "and none is parked")
 	run.Disk().SetCapacity(1 << 30)
 	run.Advance(time.Minute)
 	require.Len(t, reactortest.Of[photographed](run), 5)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -32,7 +33,7 @@ func (r *Run) Then(payloads ...store.Payload) {
 		want = append(want, thing{kind: raw.Type, at: at, body: compact(raw.Data)})
 	}
 	var got []thing
-	for _, e := range r.emitted(r.seen) {
+	for _, e := range emitted(r, r.seen) {
 		got = append(got, thing{kind: e.Kind, at: place(e.Coordinate), body: compact(e.Payload)})
 	}
 	if r.boots > 0 {
@@ -100,8 +101,8 @@ func list[T any](things []T) string {
 	return strings.Join(lines, "\n")
 }
 
-// read reads events of a region behind a position, again after a boot if the power fails meanwhile.
-func (r *Run) read(region store.Region, after store.Position) (events []store.Event) {
+// readAll reads events of a region behind a position, again after a boot if the power fails meanwhile.
+func readAll(r *Run, region store.Region, after store.Position) (events []store.Event) {
 	r.tb.Helper()
 	err := r.guard(func() error {
 		events = nil
@@ -120,9 +121,9 @@ func (r *Run) read(region store.Region, after store.Position) (events []store.Ev
 }
 
 // emitted gives what has a cause, and so comes from a worker, behind a position.
-func (r *Run) emitted(after store.Position) []store.Event {
+func emitted(r *Run, after store.Position) []store.Event {
 	r.tb.Helper()
-	return slices.DeleteFunc(r.read(store.Region{}, after), func(e store.Event) bool { return e.Cause == (store.Event{}).Cause })
+	return slices.DeleteFunc(readAll(r, store.Region{}, after), func(e store.Event) bool { return e.Cause == (store.Event{}).Cause })
 }
 
 // Of gives the bodies of all events of T's kind in the log, in order, whoever has written them.
@@ -130,7 +131,7 @@ func Of[T store.Payload](r *Run) []T {
 	r.tb.Helper()
 	var zero T
 	var all []T
-	for _, e := range r.read(store.Region{Kinds: []string{zero.Kind()}}, 0) {
+	for _, e := range readAll(r, store.Region{Kinds: []string{zero.Kind()}}, 0) {
 		var body T
 		if err := e.Decode(&body); err != nil {
 			r.tb.Fatalf("reactortest: event %d: %v", e.Position, err)
@@ -142,9 +143,9 @@ func Of[T store.Payload](r *Run) []T {
 
 // final is what a run comes to, without what may differ from run to run: for each entity, and each entity that it answers,
 // the payloads in order; what is set aside; who is halted or has ended, and who is behind.
-func (r *Run) final() []string {
+func final(r *Run) []string {
 	r.tb.Helper()
-	events := r.read(store.Region{}, 0)
+	events := readAll(r, store.Region{}, 0)
 	causes := make(map[uuid.UUID]store.Event, len(events))
 	all := make(map[string][]string)
 	for _, e := range events {
@@ -164,7 +165,7 @@ func (r *Run) final() []string {
 		w := r.all[i] // a crash makes another one of the same name
 		ordered = ordered && (w.worker.Lanes <= 1 || w.worker.Key == nil)
 		at := fmt.Sprintf("worker %q", w.name())
-		all[at] = r.finalOf(at, w.name(), events)
+		all[at] = finalOf(r, at, w.name(), events)
 	}
 	var lines []string
 	for _, at := range slices.Sorted(maps.Keys(all)) {
@@ -177,7 +178,7 @@ func (r *Run) final() []string {
 }
 
 // finalOf is what a worker comes to.
-func (r *Run) finalOf(at, name string, events []store.Event) (lines []string) {
+func finalOf(r *Run, at, name string, events []store.Event) (lines []string) {
 	r.tb.Helper()
 	for _, p := range r.Parked(name) {
 		what := "has parked"
@@ -188,7 +189,7 @@ func (r *Run) finalOf(at, name string, events []store.Event) (lines []string) {
 		lines = append(lines, fmt.Sprintf("%s %s %s %d", at, what, events[i].Coordinate, events[i].Version))
 	}
 	s := r.Status(name)
-	if s.State == Halted || s.State == Ended {
+	if s.State == drive.Halted || s.State == drive.Ended {
 		lines = append(lines, fmt.Sprintf("%s is %s", at, s.State))
 	}
 	if s.Lag > 0 {

@@ -10,7 +10,7 @@ import (
 
 // plant makes the tree again, as a process does that has just started: all workers acquire their
 // checkpoints, and begin.
-func (r *Run) plant() error {
+func plant(r *Run) error {
 	root, err := plan(r.tree)
 	if err != nil {
 		return err
@@ -52,7 +52,7 @@ func plan(tree supervision.Child) (*drive.Node, error) {
 }
 
 // tick does what is due for the tree.
-func (r *Run) tick() error { return r.do(r.decides.Tick(r.now)) }
+func tick(r *Run) error { return r.do(r.decides.Tick(r.now)) }
 
 // do carries out what the tree says. An incarnation ends at once, and is reported while the rest of the
 // effects are still to come: they are about other workers.
@@ -75,7 +75,7 @@ func (r *Run) one(effect drive.Effect) error {
 	case drive.Drain:
 		return r.all[e.Leaf].end(false)
 	case drive.Kill:
-		if r.all[e.Leaf].shown == Halted {
+		if r.all[e.Leaf].shown == drive.Halted {
 			return r.all[e.Leaf].end(true) // refused where another owner is the reason
 		}
 		return r.all[e.Leaf].gone()
@@ -118,7 +118,7 @@ func (w *worker) show(e drive.Show) {
 	if !w.shown.MayBecome(e.State) {
 		return
 	}
-	if e.State != drive.Starting || w.shown == Halted {
+	if e.State != drive.Starting || w.shown == drive.Halted {
 		w.reason, w.attempt = e.Reason, e.Attempt
 	}
 	w.shown = e.State

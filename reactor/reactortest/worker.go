@@ -20,13 +20,13 @@ type worker struct {
 	spec   supervision.Spec
 	worker cursor.Worker
 
-	gen      uint64 // of the incarnation, 0 if there is none
-	begun    bool   // it may handle events
-	later    bool   // another incarnation was before
-	limit    int    // of the first batch of the incarnation
-	epoch    uint64 // of the checkpoint, as acquired last; 0: it may be taken over
-	shown    State  // what the tree says
-	reason   error  // of that
+	gen      uint64      // of the incarnation, 0 if there is none
+	begun    bool        // it may handle events
+	later    bool        // another incarnation was before
+	limit    int         // of the first batch of the incarnation
+	epoch    uint64      // of the checkpoint, as acquired last; 0: it may be taken over
+	shown    drive.State // what the tree says
+	reason   error       // of that
 	attempt  int
 	restarts int
 	reached  progress
@@ -181,7 +181,7 @@ func (w *worker) next(pause *checkpoint.Pause) time.Time {
 }
 
 // over reports whether only an operator starts the worker again, if anything does.
-func (w *worker) over() bool { return w.shown == Halted || w.shown == Ended }
+func (w *worker) over() bool { return w.shown == drive.Halted || w.shown == drive.Ended }
 
 // control does something between two batches.
 func (w *worker) control(do func(context.Context, *cursor.Runner) error) error {
@@ -196,7 +196,7 @@ func (w *worker) control(do func(context.Context, *cursor.Runner) error) error {
 	}
 	for o := (&order{do: do}); ; {
 		switch {
-		case w.shown == Halted:
+		case w.shown == drive.Halted:
 			return w.reason
 		case w.over():
 			return errEnded
@@ -247,7 +247,7 @@ var errEnded = errors.New("reactortest: the handler has ended the worker")
 
 // resume starts a halted worker again, with a fresh judge, or ends a pause.
 func (w *worker) resume() error {
-	if w.shown == Halted {
+	if w.shown == drive.Halted {
 		return w.enable()
 	}
 	return w.control(endPause)
