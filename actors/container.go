@@ -22,7 +22,7 @@ type container struct {
 
 func newContainer(sys *System, group *drive.Node, supervisor *actor.PID) *container {
 	g := &container{sys: sys, group: group, supervisor: supervisor, living: make(map[string]*node)}
-	g.props = sys.props(func() actor.Actor { return newWorker(sys, g.next.node, supervisor, g.next.order) })
+	g.props = newProps(func() actor.Actor { return newWorker(sys, g.next.node, supervisor, g.next.order) })
 	return g
 }
 
@@ -53,7 +53,7 @@ func (g *container) start(c actor.Context) {
 		if child.IsLeaf() {
 			continue
 		}
-		props := g.sys.props(func() actor.Actor { return newContainer(g.sys, child, g.supervisor) })
+		props := newProps(func() actor.Actor { return newContainer(g.sys, child, g.supervisor) })
 		if _, err := c.SpawnNamed(props, child.Name); err != nil {
 			g.sys.fail(fmt.Errorf("actors: spawn: %w", err))
 		}

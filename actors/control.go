@@ -51,7 +51,7 @@ func (s *System) control(ctx context.Context, name string, do func(context.Conte
 	if p == nil {
 		return fmt.Errorf("%w: %q", ErrUnknownWorker, name)
 	}
-	if s.waitsForItself(ctx, name) {
+	if waitsForItself(ctx, s, name) {
 		return ErrInsideHandler
 	}
 	for {
@@ -101,7 +101,10 @@ func (s *System) resumeHalted(ctx context.Context, p *node) error {
 	s.actors.Root.Send(s.supervisor, m)
 	select {
 	case err := <-m.reply:
-		return s.resumeResult(p, err)
+		if err = resumeError(p, err); err == nil {
+			s.log.Info("worker resumed", workerField(p))
+		}
+		return err
 	case <-s.done:
 		return ErrStopped
 	case <-ctx.Done():
@@ -109,14 +112,14 @@ func (s *System) resumeHalted(ctx context.Context, p *node) error {
 	}
 }
 
-func (s *System) resumeResult(p *node, err error) error {
+// resumeError is what the caller of Resume gets to know of an error of the tree.
+func resumeError(p *node, err error) error {
 	switch {
 	case errors.Is(err, drive.ErrHung):
 		return fmt.Errorf("actors: worker %q: %w", p.worker.Name, ErrHung)
 	case errors.Is(err, drive.ErrStopping):
 		return ErrStopped
 	}
-	s.log.Info("worker resumed", workerField(p))
 	return err
 }
 

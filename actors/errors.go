@@ -10,10 +10,8 @@ import (
 
 // States and misuse, for errors.Is.
 var (
-	// ErrOptions: the options make no sense.
+	// ErrOptions: the options make no sense, or there is no store.
 	ErrOptions = errors.New("actors: bad options")
-	// ErrNoStore: the store is nil.
-	ErrNoStore = errors.New("actors: no store")
 	// ErrUnknownWorker: the system has no worker of that name.
 	ErrUnknownWorker = errors.New("actors: unknown worker")
 	// ErrEmptyReceipt: the receipt is the zero value, which a commit that failed returns.
@@ -28,6 +26,10 @@ var (
 	ErrHalted = errors.New("actors: worker is halted")
 	// ErrHung: a handler did not return when its context was cancelled. See HungError.
 	ErrHung = errors.New("actors: handler does not return")
+	// ErrParked: the event is parked, or held for one that is. See EventError.
+	ErrParked = errors.New("actors: event is parked")
+	// ErrSkipped: the event was skipped or discarded. See EventError.
+	ErrSkipped = errors.New("actors: event was skipped")
 	// ErrChild: the tree, or a child of it, cannot be run. See ChildError.
 	ErrChild = errors.New("actors: cannot run child")
 )
@@ -60,43 +62,27 @@ func (e *HaltedError) Unwrap() []error { return []error{ErrHalted, e.Reason} }
 // halted the worker. See [supervision.Decided].
 func (e *HaltedError) Decided() error { return nil }
 
-// ErrParked and ErrSkipped: the event was parked, or skipped. See ParkedError and SkippedError.
-var (
-	ErrParked  = errors.New("actors: event is parked")
-	ErrSkipped = errors.New("actors: event was skipped")
-)
-
-// ParkedError says that an event is parked, and why.
-type ParkedError struct {
+// EventError says that a worker will not handle an event, for now or for good, and why.
+type EventError struct {
+	Err    error // ErrParked or ErrSkipped
 	Worker string
 	Event  store.Position
-	Held   bool   // it did not fail itself, but follows a parked event of its key
-	Err    string // the text of the last error
+	Held   bool   // of ErrParked: it did not fail itself, but waits for a parked event of its key
+	Reason string // the text of the last error
 }
 
-func (e *ParkedError) Error() string {
-	if e.Held {
+func (e *EventError) Error() string {
+	switch {
+	case e.Held:
 		return fmt.Sprintf("actors: worker %q holds event %d after a parked event of its key", e.Worker, e.Event)
+	case e.Err == ErrSkipped: //nolint:errorlint // the sentinel itself
+		return fmt.Sprintf("actors: worker %q has skipped event %d: %s", e.Worker, e.Event, e.Reason)
 	}
-	return fmt.Sprintf("actors: worker %q has parked event %d: %s", e.Worker, e.Event, e.Err)
+	return fmt.Sprintf("actors: worker %q has parked event %d: %s", e.Worker, e.Event, e.Reason)
 }
 
-// Unwrap returns [ErrParked].
-func (e *ParkedError) Unwrap() error { return ErrParked }
-
-// SkippedError says that an event was skipped, and why.
-type SkippedError struct {
-	Worker string
-	Event  store.Position
-	Err    string // the text of the last error
-}
-
-func (e *SkippedError) Error() string {
-	return fmt.Sprintf("actors: worker %q has skipped event %d: %s", e.Worker, e.Event, e.Err)
-}
-
-// Unwrap returns [ErrSkipped].
-func (e *SkippedError) Unwrap() error { return ErrSkipped }
+// Unwrap returns [ErrParked] or [ErrSkipped].
+func (e *EventError) Unwrap() error { return e.Err }
 
 // HungError names the workers whose handlers were still running when their time to return was over.
 type HungError struct {

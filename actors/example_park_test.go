@@ -109,7 +109,7 @@ func ExampleSystem_Discard() {
 		}
 	}
 	err = sys.WaitApplied(ctx, "pick", last)
-	var parked *actors.ParkedError
+	var parked *actors.EventError
 	if errors.As(err, &parked) {
 		fmt.Println("event", parked.Event, "is held:", parked.Held)
 	}

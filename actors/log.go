@@ -11,12 +11,13 @@ import (
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor/drive"
+	"github.com/penstock-io/penstock/store"
 )
 
 func workerField(p *node) zap.Field { return zap.String("worker", p.Path) }
 
-// note logs what the tree says about a worker or a group.
-func (s *System) note(n drive.Note) {
+// logNote logs what the tree says about a worker or a group.
+func logNote(log *zap.Logger, n drive.Note) {
 	fields := []zap.Field{zap.String("worker", n.Path)}
 	if n.Err != nil {
 		fields = append(fields, errorField(n.Err))
@@ -32,21 +33,21 @@ func (s *System) note(n drive.Note) {
 		fields = append(fields, zap.ByteString("stack", n.Stack))
 	}
 	level, message := noteText(n.Kind)
-	s.log.Log(level, message, fields...)
+	log.Log(level, message, fields...)
 }
 
 // warnOfUnread logs the checkpoints that a worker has left in the log and none of this system
 // reads: it was renamed without saying so, or removed. What a program pulls itself has no worker.
-func (s *System) warnOfUnread() {
-	for info, err := range checkpoint.List(s.store) {
-		if n := s.byName[string(info.ID)]; n != nil && !n.worker.Volatile || info.Record.Pulled {
+func warnOfUnread(st *store.Store, log *zap.Logger, byName map[string]*node) {
+	for info, err := range checkpoint.List(st) {
+		if n := byName[string(info.ID)]; n != nil && !n.worker.Volatile || info.Record.Pulled {
 			continue
 		}
 		fields := []zap.Field{zap.String("checkpoint", string(info.ID)), zap.Uint64("position", uint64(info.Record.Floor()))}
 		if err != nil {
 			fields = append(fields, errorField(err))
 		}
-		s.log.Warn("checkpoint without a worker: delete it, or say Formerly in the worker that has another name now", fields...)
+		log.Warn("checkpoint without a worker: delete it, or say Formerly in the worker that has another name now", fields...)
 	}
 }
 

@@ -80,9 +80,10 @@ func TestWhatFailsForGoodIsParkedWithWhatFollowsOfItsKeyAndAllElseGoesOn(t *test
 			w.Lanes = lanes
 			sys := start(t, st, w)
 			receipt := appendInputs(t, st, 21)
-			var parked *actors.ParkedError
+			var parked *actors.EventError
 			require.ErrorAs(t, sys.WaitApplied(t.Context(), "w", receipt), &parked)
 			require.Equal(t, store.Position(3), parked.Event)
+			require.Equal(t, actors.ErrParked, parked.Err)
 			time.Sleep(time.Minute)
 			require.Equal(t, []store.Position{3, 10, 17}, parkedPositions(t, sys))
 			list := parkedOf(t, sys)
@@ -201,9 +202,10 @@ func TestHandlersDecideToParkOrToSkipAtOnce(t *testing.T) {
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", receipts[4]))
 		require.Equal(t, 2, calls)
 		require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", receipts[1]), actors.ErrParked)
-		var skipped *actors.SkippedError
+		var skipped *actors.EventError
 		require.ErrorAs(t, sys.WaitApplied(t.Context(), "w", receipts[3]), &skipped)
 		require.Equal(t, store.Position(4), skipped.Event)
+		require.Equal(t, actors.ErrSkipped, skipped.Err)
 		require.Equal(t, []string{checkpoint.AuditParked, checkpoint.AuditSkipped}, audits(t, st))
 	})
 }
@@ -317,13 +319,8 @@ func TestWhoWatchesIsToldWhatIsSetAsideAndWhatIsGivenUp(t *testing.T) {
 		require.NoError(t, sys.Stop(t.Context()))
 		told := make(map[store.Position]error)
 		for tr := range watched {
-			var parked *actors.ParkedError
-			var skipped *actors.SkippedError
-			switch {
-			case errors.As(tr.Reason, &parked):
-				told[parked.Event] = actors.ErrParked
-			case errors.As(tr.Reason, &skipped):
-				told[skipped.Event] = actors.ErrSkipped
+			if decided := new(actors.EventError); errors.As(tr.Reason, &decided) {
+				told[decided.Event] = decided.Err
 			}
 		}
 		require.Equal(t, map[store.Position]error{1: actors.ErrParked, 2: actors.ErrSkipped}, told)

@@ -148,7 +148,7 @@ func TestStartRefusesBadOptionsAMissingStoreAndAnEndedContext(t *testing.T) {
 		o    actors.Options
 		want error
 	}{
-		"no store":               {t.Context(), nil, actors.Options{}, actors.ErrNoStore},
+		"no store":               {t.Context(), nil, actors.Options{}, actors.ErrOptions},
 		"negative drain timeout": {t.Context(), st, actors.Options{DrainTimeout: -1}, actors.ErrOptions},
 		"negative kill timeout":  {t.Context(), st, actors.Options{KillTimeout: -time.Second}, actors.ErrOptions},
 		"endless build":          {t.Context(), st, actors.Options{Build: strings.Repeat("b", cursor.MaxBuildBytes+1)}, actors.ErrOptions},

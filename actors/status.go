@@ -2,7 +2,6 @@ package actors
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/penstock-io/penstock/cursor/drive"
@@ -10,8 +9,8 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// MaxLag is how far lag is counted: a worker with this lag is at least that far behind.
-const MaxLag = 10_000
+// maxLag is how far lag is counted: a worker with this lag is at least that far behind.
+const maxLag = 10_000
 
 // Status is what a system looks like at a moment.
 type Status struct {
@@ -34,7 +33,7 @@ type WorkerStatus struct {
 	Since time.Time
 	// Position up to which everything that concerns the worker is handled and committed, or parked.
 	Position store.Position
-	// Lag is the number of events that wait for it, exact below MaxLag. What is parked does not count.
+	// Lag is the number of events that wait for it, exact below 10,000. What is parked does not count.
 	// A region with a version range may be overestimated, and so may a worker that was widened, until
 	// it is where it was before.
 	Lag int
@@ -63,42 +62,42 @@ type WorkerStatus struct {
 func (s *System) Status() Status {
 	status := Status{Head: s.store.Head(), Workers: make([]WorkerStatus, len(s.workers)), Err: s.Err()}
 	for i, p := range s.workers {
-		status.Workers[i] = s.statusOf(p, status.Head)
+		status.Workers[i] = statusOf(s.store, p, status.Head)
 	}
 	return status
 }
 
-func (s *System) statusOf(p *node, head store.Position) WorkerStatus {
+func statusOf(st *store.Store, p *node, head store.Position) WorkerStatus {
 	w, v := p.published.status()
 	if !v.acquired {
 		return w
 	}
 	ctx := context.Background()
-	if n, err := s.store.Count(ctx, v.region, v.scanned, head, MaxLag); err == nil {
-		w.Lag = min(MaxLag, n+len(v.undone))
+	if n, err := st.Count(ctx, v.region, v.scanned, head, maxLag); err == nil {
+		w.Lag = min(maxLag, n+len(v.undone))
 	}
 	if w.Lag == 0 {
 		return w
 	}
-	e, err := s.next(ctx, v, head)
+	e, err := oldest(ctx, st, v, head)
 	if err != nil || e.Position == 0 {
 		return w
 	}
 	w.OldestPending, w.OldestPendingKey = e.Position, keyOf(p, e)
 	w.LagTime = max(0, time.Since(e.Time.Time()))
-	if n, err := s.store.Bytes(ctx, e.Position-1, head); err == nil {
+	if n, err := st.Bytes(ctx, e.Position-1, head); err == nil {
 		w.LagBytes = n
 	}
 	return w
 }
 
-// next returns the oldest event that waits for a worker, a zero one if there is none.
-func (s *System) next(ctx context.Context, v view, head store.Position) (store.Event, error) {
+// oldest returns the oldest event that waits for a worker, a zero one if there is none.
+func oldest(ctx context.Context, st *store.Store, v view, head store.Position) (store.Event, error) {
 	if len(v.undone) > 0 {
-		return s.store.GetAt(ctx, v.undone[0])
+		return st.GetAt(ctx, v.undone[0])
 	}
 	for at := v.scanned; at < head; {
-		page, err := s.store.ReadPage(ctx, v.region, at, head, 1)
+		page, err := st.ReadPage(ctx, v.region, at, head, 1)
 		if err != nil || len(page.Events) > 0 {
 			return first(page.Events), err
 		}
@@ -145,90 +144,16 @@ func (c *published) status() (WorkerStatus, view) {
 	}, c.copy()
 }
 
-// StalledError is the reason of a transition by which the watchdog reports that a worker is behind
-// and does not move.
-type StalledError struct {
-	Worker string
-	Event  store.Position // that holds it
-	Key    string         // of the event
-	For    time.Duration
-}
-
-func (e *StalledError) Error() string {
-	return fmt.Sprintf("actors: worker %q has stood at event %d (key %q) for %v", e.Worker, e.Event, e.Key, e.For)
-}
-
-// startWatchdog looks at all workers from time to time. The timer is set again when a look is over,
-// and not after the end.
-func (s *System) startWatchdog() {
-	if s.options.WatchdogInterval < 0 {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.isDone() {
-		s.watchdog = time.AfterFunc(s.options.WatchdogInterval, func() {
-			s.lookForStalls()
-			s.startWatchdog()
-		})
-	}
-}
-
-func (s *System) lookForStalls() {
-	head := s.store.Head()
-	for _, p := range s.workers {
-		still, stands := p.published.stands(s.options.StallAfter)
-		if !stands {
-			continue
-		}
-		w := s.statusOf(p, head)
-		if still = min(still, w.LagTime); w.OldestPending == 0 || still < s.options.StallAfter {
-			continue // it had nothing to do
-		}
-		err := &StalledError{Worker: w.Name, Event: w.OldestPending, Key: w.OldestPendingKey, For: still.Round(time.Millisecond)}
-		if p.published.stall(w.Position, err) {
-			s.log.Warn("worker is behind and does not move", workerField(p), errorField(err))
-		}
-	}
-}
-
 // reportParked reports to watchers that an event was parked or skipped.
 func (c *published) reportParked(d drive.Decision) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var reason error = &ParkedError{Worker: c.name, Event: d.First, Err: d.Reason.Error()}
+	reason := &EventError{Err: ErrParked, Worker: c.name, Event: d.First, Reason: d.Reason.Error()}
 	if d.Action == supervision.ActionSkip {
-		reason = &SkippedError{Worker: c.name, Event: d.First, Err: d.Reason.Error()}
+		reason.Err = ErrSkipped
 	}
 	c.watch.report(Transition{
 		Time: time.Now(), Worker: c.name, Path: c.path, From: c.state, To: c.state, Reason: reason, Attempt: d.Attempt, Position: c.position,
 	})
 	c.notify()
-}
-
-// stands reports how long a worker that could work has not moved, and whether that is too long and
-// was not reported yet.
-func (c *published) stands(limit time.Duration) (time.Duration, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	still := time.Since(c.movedAt)
-	return still, working(c.state) && !c.stalled && still >= limit
-}
-
-// working reports whether a worker in that state has no reason to stand still but that it has
-// nothing to do.
-func working(s State) bool { return s == Idle || s == Running || s == Starting }
-
-// stall notes that it stands at a position, unless it moved meanwhile.
-func (c *published) stall(position store.Position, reason error) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.position != position {
-		return false
-	}
-	c.stalled = true
-	c.watch.report(Transition{
-		Time: time.Now(), Worker: c.name, Path: c.path, From: c.state, To: c.state, Reason: reason, Position: c.position,
-	})
-	return true
 }

@@ -83,7 +83,7 @@ func (s *supervisor) Receive(c actor.Context) {
 
 func (s *supervisor) start(c actor.Context) {
 	self := c.Self()
-	props := s.sys.props(func() actor.Actor { return newContainer(s.sys, s.root, self) })
+	props := newProps(func() actor.Actor { return newContainer(s.sys, s.root, self) })
 	if _, err := c.SpawnNamed(props, s.root.Name); err != nil {
 		s.sys.fail(fmt.Errorf("actors: spawn: %w", err))
 	}
@@ -141,7 +141,7 @@ func (s *supervisor) one(c actor.Context, effect drive.Effect) {
 	case drive.Hang:
 		s.hang(s.sys.workers[e.Leaf])
 	case drive.Note:
-		s.sys.note(e)
+		logNote(s.sys.log, e)
 	case drive.AllStarted:
 		s.sys.started <- childErrors(e.Problems)
 	case drive.AllStopped:

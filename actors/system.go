@@ -50,8 +50,9 @@ type System struct {
 
 	watchers watchers
 
+	watchdog *watchdog
+
 	mu       sync.Mutex
-	watchdog *time.Timer // nil when it is off, or over
 	failure  error       // of the store, or of our own code
 	deadline *time.Timer // for handlers to return, once there is a failure
 
@@ -69,12 +70,12 @@ type System struct {
 // no handler has been called. These three are looked at in turn, and all problems of the first
 // that has any are joined. They wrap [ErrChild] and the errors of supervision, cursor, reactor,
 // checkpoint or store; what concerns one child is a [ChildError]. Checkpoints that were acquired
-// before another one failed stay acquired: their owners before are fenced. Other errors are
-// [ErrNoStore] and [ErrOptions]. ctx bounds the start only; the system lives until [System.Stop].
+// before another one failed stay acquired: their owners before are fenced. Any other error is
+// [ErrOptions]. ctx bounds the start only; the system lives until [System.Stop].
 // The caller closes the store, afterwards.
 func Start(ctx context.Context, st *store.Store, o Options, tree supervision.Group) (*System, error) {
 	if st == nil {
-		return nil, ErrNoStore
+		return nil, fmt.Errorf("%w: the store is nil", ErrOptions)
 	}
 	o, err := o.withDefaults()
 	if err != nil {
@@ -90,7 +91,7 @@ func Start(ctx context.Context, st *store.Store, o Options, tree supervision.Gro
 	s := newSystem(st, o, workers)
 	s.start.Store(&ctx)
 	supervisor := func() actor.Actor { return newSupervisor(s, top) }
-	_, err = s.actors.Root.SpawnNamed(s.props(func() actor.Actor { return &root{sys: s, make: supervisor} }), rootName)
+	_, err = s.actors.Root.SpawnNamed(newProps(func() actor.Actor { return &root{sys: s, make: supervisor} }), rootName)
 	if err != nil {
 		return nil, fmt.Errorf("actors: spawn: %w", err)
 	}
@@ -105,10 +106,10 @@ func Start(ctx context.Context, st *store.Store, o Options, tree supervision.Gro
 		return nil, err
 	}
 	s.watchHead()
-	s.startWatchdog()
+	s.watchdog.start()
 	s.actors.Root.Send(s.root, &begin{})
 	s.log.Info("started", zap.Int("workers", len(workers)))
-	s.warnOfUnread()
+	warnOfUnread(st, s.log, s.byName)
 	return s, nil
 }
 
@@ -134,6 +135,7 @@ func newSystem(st *store.Store, o Options, workers []*node) *System {
 		s.byName[p.worker.Name] = p
 		p.published.watch = s.watchers
 	}
+	s.watchdog = &watchdog{sys: s}
 	s.life, s.stopWaker = context.WithCancel(context.Background())
 	s.handlers, s.kill = context.WithCancelCause(context.Background())
 	s.acquire, s.stopAcquiring = context.WithCancelCause(context.Background())
@@ -144,8 +146,8 @@ func newSystem(st *store.Store, o Options, workers []*node) *System {
 	return s
 }
 
-// props makes the properties of an actor of ours.
-func (s *System) props(producer actor.Producer) *actor.Props {
+// newProps makes the properties of an actor of ours.
+func newProps(producer actor.Producer) *actor.Props {
 	return actor.PropsFromProducer(producer, actor.WithDispatcher(dispatcher{}))
 }
 
@@ -237,16 +239,13 @@ func (s *System) finish(hung error) {
 			}
 		}
 		s.stopWaker()
+		s.watchdog.stop()
 		s.mu.Lock()
-		if s.watchdog != nil {
-			s.watchdog.Stop()
-			s.watchdog = nil
-		}
 		if s.deadline != nil {
 			s.deadline.Stop()
 		}
-		close(s.done) // under the lock, so that the watchdog is not set again
 		s.mu.Unlock()
+		close(s.done)
 	})
 }
 
@@ -255,17 +254,17 @@ func (s *System) abandon() {
 	if s.isDone() {
 		return
 	}
-	hung := s.busy(func(v view) bool { return v.state == Running || v.hung })
+	hung := busy(s.workers, func(v view) bool { return v.state == Running || v.hung })
 	if len(hung.Workers) == 0 { // it is not a handler that takes so long: a disk, or a logger
-		hung = s.busy(func(v view) bool { return v.state != Halted && v.state != Ended && v.state != Stopped })
+		hung = busy(s.workers, func(v view) bool { return v.state != Halted && v.state != Ended && v.state != Stopped })
 	}
 	s.log.Error("handlers do not return", errorField(hung))
 	s.finish(hung)
 }
 
-func (s *System) busy(in func(view) bool) *HungError {
+func busy(workers []*node, in func(view) bool) *HungError {
 	hung := &HungError{}
-	for _, p := range s.workers {
+	for _, p := range workers {
 		if v := p.published.view(); in(v) {
 			hung.Workers = append(hung.Workers, p.worker.Name)
 			hung.Positions = append(hung.Positions, v.position)
@@ -326,9 +325,9 @@ func (s *System) Stop(ctx context.Context) error {
 // ends without them.
 func (s *System) shut(cut <-chan struct{}) {
 	s.drain()
-	if !s.waitDone(cut, s.options.DrainTimeout) {
+	if !wait(s.done, cut, s.options.DrainTimeout) {
 		s.kill(ErrStopped)
-		if !s.waitDone(nil, s.options.KillTimeout) {
+		if !wait(s.done, nil, s.options.KillTimeout) {
 			s.abandon()
 		}
 	}
@@ -336,11 +335,12 @@ func (s *System) shut(cut <-chan struct{}) {
 	s.waker.Wait()
 }
 
-func (s *System) waitDone(cut <-chan struct{}, d time.Duration) bool {
+// wait reports whether done is closed within d, before it is cut short.
+func wait(done, cut <-chan struct{}, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
-	case <-s.done:
+	case <-done:
 		return true
 	case <-timer.C:
 	case <-cut:

@@ -14,7 +14,7 @@ import (
 // WaitApplied returns when the worker has handled every event of the receipt that concerns it, and
 // everything before them that it handles in order with them: without lanes that is everything. The
 // worker is given by its name, not by its path: names are unique in the whole tree. Where an event
-// of the receipt is parked or was skipped it returns a [ParkedError] or a [SkippedError] at once;
+// of the receipt is parked or was skipped it returns a [EventError] that is [ErrParked] or [ErrSkipped] at once;
 // while it is being replayed, and after a rewind or a reset to before it, it is waited for. It
 // returns at once, too, with a [HaltedError], [ErrEnded] or [ErrStopped] when nothing will happen
 // any more, with [store.ErrForeignHistory] for the receipt of another store, with
@@ -37,12 +37,13 @@ func (s *System) WaitApplied(ctx context.Context, worker string, r store.Receipt
 	if r.Origin != s.store.Origin() {
 		return fmt.Errorf("actors: wait for %q: receipt of %s: %w", worker, r.Origin, store.ErrForeignHistory)
 	}
-	if s.waitsForItself(ctx, worker) {
+	if waitsForItself(ctx, s, worker) {
 		return ErrInsideHandler
 	}
+	check := receiptCheck{store: s.store, node: p, receipt: r}
 	for {
 		v := p.published.await()
-		applied, err := s.applied(ctx, p, v, r)
+		applied, err := check.applied(ctx, v)
 		switch {
 		case errors.Is(err, ErrParked), errors.Is(err, ErrSkipped):
 			return err
@@ -82,58 +83,67 @@ func (s *System) never(v view, worker string) error {
 	return nil
 }
 
-// applied reports whether the events of a receipt that concern the worker are done. A parked pull
+// receiptCheck looks how far the events of a receipt are with a worker.
+type receiptCheck struct {
+	store   *store.Store
+	node    *node
+	receipt store.Receipt
+}
+
+// applied reports whether the events of the receipt that concern the worker are done. A parked pull
 // does not move with the head, so the worker's position alone does not decide that. One that is
 // parked or was skipped is the error, whether the others are done or not; while it is being replayed
 // it is not done.
-func (s *System) applied(ctx context.Context, p *node, v view, r store.Receipt) (done bool, err error) {
-	if len(r.Events) == 0 {
+func (c receiptCheck) applied(ctx context.Context, v view) (done bool, err error) {
+	if len(c.receipt.Events) == 0 {
 		return true, nil
 	}
 	done = true
-	if to := r.Position(); v.scanned < to {
-		waiting, err := s.waiting(ctx, v.region, v.scanned, to)
+	if to := c.receipt.Position(); v.scanned < to {
+		waiting, err := waiting(ctx, c.store, v.region, v.scanned, to)
 		if err != nil {
 			return false, err
 		}
 		done = !waiting
 	}
-	for _, e := range r.Events {
+	volatile := c.node.worker.Volatile
+	for _, e := range c.receipt.Events {
 		if _, undone := slices.BinarySearch(v.undone, e.Position); undone {
 			done = false
-		} else if e.Position <= v.scanned && !p.worker.Volatile {
-			replaying, err := s.parked(p.worker.Name, e.Position)
+		} else if e.Position <= v.scanned && !volatile {
+			replaying, err := c.parked(e.Position)
 			if err != nil {
 				return false, err
 			}
 			done = done && !replaying
 		}
 	}
-	if p.worker.Volatile {
+	if volatile {
 		return done, nil
 	}
-	return done, s.skipped(ctx, p.worker.Name, v, r)
+	return done, c.skipped(ctx, v)
 }
 
-// parked returns a [*ParkedError] for an event that is parked or held, unless it is being handled
+// parked returns an [*EventError] for an event that is parked or held, unless it is being handled
 // again.
-func (s *System) parked(worker string, event store.Position) (replaying bool, err error) {
-	parked, ok, err := checkpoint.ParkedAt(s.store, checkpoint.ID(worker), event)
+func (c receiptCheck) parked(event store.Position) (replaying bool, err error) {
+	name := c.node.worker.Name
+	parked, ok, err := checkpoint.ParkedAt(c.store, checkpoint.ID(name), event)
 	switch {
 	case err != nil, !ok:
 		return false, err
 	case parked.Replaying:
 		return true, nil
 	}
-	return false, &ParkedError{Worker: worker, Event: event, Held: parked.Held, Err: parked.Error}
+	return false, &EventError{Err: ErrParked, Worker: name, Event: event, Held: parked.Held, Reason: parked.Error}
 }
 
-// skipped returns a [*SkippedError] for the first event of a receipt that was skipped or discarded,
+// skipped returns an [*EventError] for the first event of the receipt that was skipped or discarded,
 // unless the worker was sent back to before it since.
-func (s *System) skipped(ctx context.Context, worker string, v view, r store.Receipt) error {
-	first := r.Events[0].Position
+func (c receiptCheck) skipped(ctx context.Context, v view) error {
+	name, first := c.node.worker.Name, c.receipt.Events[0].Position
 	why := make(map[store.Position]string) // by event
-	audits := checkpoint.Audits(ctx, s.store, checkpoint.ID(worker), first,
+	audits := checkpoint.Audits(ctx, c.store, checkpoint.ID(name), first,
 		checkpoint.AuditSkipped, checkpoint.AuditDiscarded,
 		checkpoint.AuditRewound, checkpoint.AuditReset, checkpoint.AuditDeleted)
 	for e, err := range audits {
@@ -151,9 +161,9 @@ func (s *System) skipped(ctx context.Context, worker string, v view, r store.Rec
 			maps.DeleteFunc(why, func(p store.Position, _ string) bool { return p > a.To })
 		}
 	}
-	for _, e := range r.Events {
+	for _, e := range c.receipt.Events {
 		if reason, ok := why[e.Position]; ok && e.Position <= v.scanned {
-			return &SkippedError{Worker: worker, Event: e.Position, Err: reason}
+			return &EventError{Err: ErrSkipped, Worker: name, Event: e.Position, Reason: reason}
 		}
 	}
 	return nil
@@ -161,13 +171,13 @@ func (s *System) skipped(ctx context.Context, worker string, v view, r store.Rec
 
 // waiting reports whether there is an event of r behind after and up to upTo. The index answers no
 // for certain; where it says yes, only reading knows versions and the reserved scope.
-func (s *System) waiting(ctx context.Context, r store.Region, after, upTo store.Position) (bool, error) {
-	n, err := s.store.Count(ctx, r, after, upTo, 1)
+func waiting(ctx context.Context, st *store.Store, r store.Region, after, upTo store.Position) (bool, error) {
+	n, err := st.Count(ctx, r, after, upTo, 1)
 	if n == 0 || err != nil {
 		return false, err
 	}
 	for after < upTo {
-		page, err := s.store.ReadPage(ctx, r, after, upTo, 1)
+		page, err := st.ReadPage(ctx, r, after, upTo, 1)
 		if len(page.Events) > 0 || err != nil {
 			return err == nil, err
 		}
@@ -178,7 +188,7 @@ func (s *System) waiting(ctx context.Context, r store.Region, after, upTo store.
 
 // waitsForItself reports whether the caller is a handler of the worker. A handler that passes a
 // context of its own is taken for one.
-func (s *System) waitsForItself(ctx context.Context, name string) bool {
+func waitsForItself(ctx context.Context, s *System, name string) bool {
 	if w, ok := ctx.Value(insideKey{}).(*worker); ok {
 		return w.sys == s && w.node.worker.Name == name
 	}

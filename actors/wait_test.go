@@ -200,9 +200,10 @@ func TestWaitAppliedTellsAtOnceOfAParkedEventWhileAnotherOfTheReceiptWaits(t *te
 		w.Lanes, w.Policy = 2, steady(5, time.Hour)
 		sys := start(t, st, w)
 		receipt, began := appendInputs(t, st, 2), time.Now()
-		var parked *actors.ParkedError
+		var parked *actors.EventError
 		require.ErrorAs(t, sys.WaitApplied(t.Context(), "w", receipt), &parked)
 		require.Equal(t, store.Position(2), parked.Event)
+		require.Equal(t, actors.ErrParked, parked.Err)
 		require.Zero(t, time.Since(began))
 	})
 }

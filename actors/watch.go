@@ -13,7 +13,7 @@ import (
 const watchBuffer = 1024
 
 // Transition reports that a worker came into a state, or into the same one for another reason; or
-// that it has parked an event or skipped one, with a [ParkedError] or [SkippedError] as the reason
+// that it has parked an event or skipped one, with an [EventError] as the reason
 // and without another state. With lanes it shows the oldest event that is being retried, and a
 // worker that handles others meanwhile comes into the same state again and again.
 type Transition struct {

@@ -216,7 +216,7 @@ func (w *worker) begin(c actor.Context) {
 	w.core.Begin()
 	if n := w.node.worker.Lanes; n > 1 && w.lanes == nil {
 		for range n {
-			props := w.sys.props(func() actor.Actor { return &lane{w: w} })
+			props := newProps(func() actor.Actor { return &lane{w: w} })
 			w.lanes = append(w.lanes, c.Spawn(props))
 		}
 	}
@@ -236,7 +236,7 @@ func (w *worker) flush() {
 	upTo := store.Position(0)
 	at := w.runner.Progress()
 	if head := w.sys.store.Head(); head > at.Read && at.Queued == 0 {
-		waiting, err := w.sys.waiting(ctx, w.runner.Region(), at.Read, head)
+		waiting, err := waiting(ctx, w.sys.store, w.runner.Region(), at.Read, head)
 		if err == nil && !waiting {
 			upTo = head
 		}

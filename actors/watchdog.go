@@ -1,0 +1,101 @@
+package actors
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+// StalledError is the reason of a transition by which the watchdog reports that a worker is behind
+// and does not move.
+type StalledError struct {
+	Worker string
+	Event  store.Position // that holds it
+	Key    string         // of the event
+	For    time.Duration
+}
+
+func (e *StalledError) Error() string {
+	return fmt.Sprintf("actors: worker %q has stood at event %d (key %q) for %v", e.Worker, e.Event, e.Key, e.For)
+}
+
+// watchdog looks at all workers of a system from time to time. The timer is set again when a look is
+// over, and not after the end.
+type watchdog struct {
+	sys *System
+
+	mu    sync.Mutex
+	timer *time.Timer // nil before the first look, and where it is off
+	over  bool
+}
+
+func (d *watchdog) start() {
+	every := d.sys.options.WatchdogInterval
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if every < 0 || d.over {
+		return
+	}
+	d.timer = time.AfterFunc(every, func() {
+		d.look()
+		d.start()
+	})
+}
+
+// stop does not wait for a look that is under way.
+func (d *watchdog) stop() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.over = true
+	if d.timer != nil {
+		d.timer.Stop()
+	}
+}
+
+func (d *watchdog) look() {
+	s := d.sys
+	head := s.store.Head()
+	for _, p := range s.workers {
+		still, stands := p.published.stands(s.options.StallAfter)
+		if !stands {
+			continue
+		}
+		w := statusOf(s.store, p, head)
+		if still = min(still, w.LagTime); w.OldestPending == 0 || still < s.options.StallAfter {
+			continue // it had nothing to do
+		}
+		err := &StalledError{Worker: w.Name, Event: w.OldestPending, Key: w.OldestPendingKey, For: still.Round(time.Millisecond)}
+		if p.published.stall(w.Position, err) {
+			s.log.Warn("worker is behind and does not move", workerField(p), errorField(err))
+		}
+	}
+}
+
+// stands reports how long a worker that could work has not moved, and whether that is too long and
+// was not reported yet.
+func (c *published) stands(limit time.Duration) (time.Duration, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	still := time.Since(c.movedAt)
+	return still, working(c.state) && !c.stalled && still >= limit
+}
+
+// working reports whether a worker in that state has no reason to stand still but that it has
+// nothing to do.
+func working(s State) bool { return s == Idle || s == Running || s == Starting }
+
+// stall notes that it stands at a position, unless it moved meanwhile.
+func (c *published) stall(position store.Position, reason error) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.position != position {
+		return false
+	}
+	c.stalled = true
+	c.watch.report(Transition{
+		Time: time.Now(), Worker: c.name, Path: c.path, From: c.state, To: c.state, Reason: reason, Position: c.position,
+	})
+	return true
+}
