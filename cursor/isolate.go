@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
 )
 
 // isolate runs a function of the user on a goroutine of its own, so that not only a panic but also
@@ -22,7 +23,7 @@ func isolate(ctx context.Context, f func() error) error {
 			}
 			done <- err
 		}()
-		err = f()
+		err = supervision.Capture(f())
 	}()
 	select {
 	case err := <-done:

@@ -96,7 +96,7 @@ func (t *Task) classify(parent, ctx context.Context) {
 	if t.timedOutByPredecessor() {
 		t.batch.deadline.reached = t.failed.reached
 		t.failed = nil
-	} else if !errors.Is(t.failed.err.Err, ErrTimeout) {
+	} else if !t.failed.saysTimeout {
 		t.failed.err.Timeout = true
 	}
 }
@@ -139,11 +139,19 @@ type failure struct {
 	at      int // the first event that is not done
 	reached int // so many events it may have handled: those before and at the one it named, or all
 	err     *HandlerError
+
+	saysTimeout bool // the handler reported by itself that its time was over
 }
 
-func panicError(value any) error {
+// panicError makes an error of the value of a panic, whatever the methods of that do.
+func panicError(value any) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = fmt.Errorf("%T that panics when it is read", value)
+		}
+	}()
 	if err, ok := value.(error); ok {
-		return err
+		return supervision.Capture(err)
 	}
 	return fmt.Errorf("%v", value)
 }
@@ -160,18 +168,25 @@ func (t *Task) fail(at int, err error) {
 	t.failed.reached = at
 }
 
+// failedAt is called in the frame of the handler, since the methods of its error may panic or end
+// the goroutine: what it keeps can be judged and shown without them.
 func (t *Task) failedAt(err error) *failure {
-	at := -1
-	if named := ownEvent(err); named != nil && named.Index >= 0 && named.Index < t.Size() {
+	at, saysTimeout := -1, errors.Is(err, ErrTimeout)
+	named := ownEvent(err)
+	if named != nil && named.Index >= 0 && named.Index < t.Size() {
 		at = named.Index
-		// A copy gets the position: the handler may return the same error again, elsewhere, while
-		// this one is read.
 		if err == error(named) { //nolint:errorlint // only the outermost error is replaced
 			err = named.Err
 		}
+	}
+	if err = supervision.Capture(err); at >= 0 {
+		// A copy gets the position: the handler may return the same error again, elsewhere, while
+		// this one is read.
 		err = &EventError{Index: at, Position: t.at(at), Err: err}
 	}
-	return t.failureAt(at, err)
+	f := t.failureAt(at, err)
+	f.saysTimeout = saysTimeout
+	return f
 }
 
 // ownEvent returns the error that names an event of this batch, nil if there is none. One of another

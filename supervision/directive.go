@@ -60,8 +60,11 @@ func DirectiveOf(err error) (Directive, bool) {
 // ownDirective is DirectiveOf for what a child said.
 func ownDirective(err error) (Directive, bool) {
 	for e := range Own(err) {
-		if d, ok := e.(*directiveError); ok { //nolint:errorlint // Own unwraps
-			return d.directive, true
+		switch e := e.(type) { //nolint:errorlint // Own unwraps
+		case *directiveError:
+			return e.directive, true
+		case *captured:
+			return e.directive, e.directed
 		}
 	}
 	return Directive{}, false
@@ -77,7 +80,7 @@ type Decided interface {
 }
 
 // Own iterates over err and what it wraps, the outermost first, but for what lies below a [Decided]
-// error.
+// error or one that was captured.
 func Own(err error) iter.Seq[error] {
 	return func(yield func(error) bool) { walk(err, yield) }
 }
@@ -88,7 +91,7 @@ func walk(err error, yield func(error) bool) bool {
 			return false
 		}
 		switch e := err.(type) { //nolint:errorlint // this is the walk
-		case Decided:
+		case Decided, *captured:
 			return true
 		case interface{ Unwrap() error }:
 			err = e.Unwrap()
