@@ -218,13 +218,6 @@ func (c *published) failing(state State, reason error, attempt int) {
 	}
 }
 
-// decided wakes waiters after an event was parked or skipped, which nothing else here may show.
-func (c *published) decided() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.notify()
-}
-
 // notify wakes the goroutines that wait for a change. It is called under mu.
 func (c *published) notify() {
 	if c.changed != nil {
@@ -271,14 +264,4 @@ func (c *published) await() view {
 	v := c.copy()
 	v.changed = c.changed
 	return v
-}
-
-// settled records a position that was reached without handling anything.
-func (c *published) settled(position store.Position) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if position != c.position {
-		c.move(position)
-		c.notify()
-	}
 }

@@ -39,7 +39,6 @@ type System struct {
 	acquire       context.Context //nolint:containedctx // as handlers
 	stopAcquiring context.CancelCauseFunc
 	waking        atomic.Bool // headMoved is under way
-	lastGen       atomic.Uint64
 
 	stop     sync.Once
 	stopping chan struct{} // closed: no worker begins another batch

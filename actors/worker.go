@@ -175,6 +175,7 @@ func (w *worker) do(c actor.Context, next drive.Step) {
 		c.Send(w.sys.storeActor, &pull{
 			worker: c.Self(), gen: w.gen, after: w.runner.Progress().Read, region: w.runner.Region(),
 		})
+	default: // the others end the turn
 	}
 }
 
@@ -265,6 +266,7 @@ func (w *worker) show() {
 		shown.set(Paused, &PausedError{Until: w.pause.Until, Reason: w.pause.Reason, By: w.pause.By})
 	case Stopped:
 		shown.set(Stopped, nil)
+	default: // the others are its supervisor's to show
 	}
 }
 

@@ -9,17 +9,18 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// guarding is a guard that is armed for a runner that has read up to scanned, with an event undone.
-func guarding(undone, scanned, until store.Position, left int) (*crashGuard, *window, *parkedList) {
-	w, p := &window{at: place{scanned: scanned}}, &parkedList{}
-	w.done = w.done.read(undone)
+// guarding is a guard for a runner that has read up to 9 and has not done 5, armed until 7 is passed
+// and three more are done.
+func guarding() (*crashGuard, *window, *parkedList) {
+	w, p := &window{at: place{scanned: 9}}, &parkedList{}
+	w.done = w.done.read(5)
 	g := &crashGuard{win: w, list: p}
-	g.arm(left, until, checkpoint.Record{Trying: undone, Tries: 2})
+	g.arm(3, 7, checkpoint.Record{Trying: 5, Tries: 2})
 	return g, w, p
 }
 
 func TestTheCrashGuardIsOnUntilWhatMayHaveBeenInFlightIsPassed(t *testing.T) {
-	g, w, p := guarding(5, 9, 7, 3)
+	g, w, p := guarding()
 	require.True(t, g.on())
 	w.done = w.done.after([]store.Position{5}, nil)
 	require.False(t, g.on(), "everything up to 9 is done")
@@ -30,7 +31,7 @@ func TestTheCrashGuardIsOnUntilWhatMayHaveBeenInFlightIsPassed(t *testing.T) {
 	p.add(&checkpoint.Parked{Position: 2, Key: "a", Replaying: true})
 	require.False(t, g.on(), "one that begins later was not")
 
-	g, _, _ = guarding(5, 9, 7, 3)
+	g, _, _ = guarding()
 	g.committed(2)
 	require.True(t, g.on())
 	g.committed(2)
@@ -38,7 +39,7 @@ func TestTheCrashGuardIsOnUntilWhatMayHaveBeenInFlightIsPassed(t *testing.T) {
 }
 
 func TestWhetherTheCrashGuardIsOnIsReadWithoutAChange(t *testing.T) {
-	g, w, _ := guarding(5, 9, 7, 3)
+	g, w, _ := guarding()
 	w.done = w.done.after([]store.Position{5}, nil)
 	before := *g
 	require.False(t, g.on())
@@ -46,7 +47,7 @@ func TestWhetherTheCrashGuardIsOnIsReadWithoutAChange(t *testing.T) {
 }
 
 func TestEndsOfTheProcessAreCountedPerEvent(t *testing.T) {
-	g, _, _ := guarding(5, 9, 7, 3)
+	g, _, _ := guarding()
 	require.Equal(t, store.Position(5), g.marked())
 	require.Equal(t, 2, g.begin(5), "two processes ended at it")
 	var m checkpoint.Move
@@ -68,7 +69,7 @@ func TestEndsOfTheProcessAreCountedPerEvent(t *testing.T) {
 }
 
 func TestACrashGuardThatIsOffMarksNothing(t *testing.T) {
-	g, _, _ := guarding(5, 9, 7, 3)
+	g, _, _ := guarding()
 	g.begin(5)
 	g.disarm()
 	g.survived() // of the attempt that was in flight

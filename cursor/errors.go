@@ -27,8 +27,9 @@ var (
 	ErrNoCheckpoint = errors.New("cursor: worker has no checkpoint to keep it beside")
 	// ErrNotParked says that no event is parked at a position, or for a key.
 	ErrNotParked = errors.New("cursor: not parked")
-	// ErrKey is what every [*KeyError] is, and ErrParkLimit what every [*ParkLimitError] is.
-	ErrKey       = errors.New("cursor: no key")
+	// ErrKey is what every [*KeyError] is.
+	ErrKey = errors.New("cursor: no key")
+	// ErrParkLimit is what every [*ParkLimitError] is.
 	ErrParkLimit = errors.New("cursor: no room to park")
 	// ErrExternalPosition is the error of a call that moves a worker which keeps its position
 	// itself, see Worker.ExternalPosition.

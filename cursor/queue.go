@@ -2,6 +2,7 @@ package cursor
 
 import (
 	"iter"
+	"slices"
 
 	"github.com/penstock-io/penstock/store"
 )
@@ -68,7 +69,7 @@ func (w *window) add(key string, events []store.Event) {
 func (w *window) push(key string, events []store.Event) {
 	q := w.queue(key)
 	if len(q.events) == 0 {
-		q.events = events[:len(events):len(events)]
+		q.events = slices.Clip(events)
 	} else {
 		q.events = append(q.events, events...)
 	}

@@ -255,14 +255,6 @@ func (w Worker) checkExternal() error {
 	return nil
 }
 
-// key of an event, see Worker.Key.
-func (w Worker) key(e *store.Event) string {
-	if w.Key == nil {
-		return e.Coordinate.Entity
-	}
-	return w.Key(*e)
-}
-
 // checkKinds requires every handled kind to lie inside the region, since none of the others would
 // ever come.
 func (w Worker) checkKinds() error {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -82,7 +83,7 @@ func explore(
 			if e.trouble() && left == 0 {
 				continue
 			}
-			next := append(path[:len(path):len(path)], e)
+			next := append(slices.Clip(path), e)
 			w := replay(t, text, begin, next)
 			key := fmt.Sprint(w, troublesOf(next))
 			if known[key] {

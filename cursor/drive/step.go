@@ -63,11 +63,11 @@ type Step struct {
 type Intake uint8
 
 const (
-	// Take: it can run one more.
+	// Take says that it can run one more.
 	Take Intake = iota
-	// ReadAhead: it cannot, but what waits may be read meanwhile.
+	// ReadAhead says that it cannot, but what waits may be read meanwhile.
 	ReadAhead
-	// Finish: the turn is over. Only what follows from what has happened is ordered.
+	// Finish says that the turn is over. Only what follows from what has happened is ordered.
 	Finish
 )
 

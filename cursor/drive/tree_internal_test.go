@@ -88,27 +88,26 @@ func TestBeyondTheTopAnEscalatedFailureHaltsAllLeavesAtOnceButThoseThatHaveEnded
 	}
 }
 
-// budget gives a leaf a policy of a few restarts.
-func budget(intensity int) func(*supervision.Spec) {
-	return func(s *supervision.Spec) { s.Policy.Intensity = intensity }
-}
+// oneRestart lets a leaf be restarted once in a period.
+func oneRestart(s *supervision.Spec) { s.Policy.Intensity = 1 }
 
 // runningWith is running with changed settings of the children with these names.
-func runningWith(t testing.TB, text string, change map[string]func(*supervision.Spec)) *world {
+func runningWith(tb testing.TB, text string, change map[string]func(*supervision.Spec)) *world {
+	tb.Helper()
 	root := sprout(text)
 	root.Each(func(n *Node) {
 		if f := change[n.Name]; f != nil {
 			f(&n.Spec)
 		}
 	})
-	w := worldOf(t, NewTree(root, TreeOptions{KillTimeout: killTimeout}))
+	w := worldOf(tb, NewTree(root, TreeOptions{KillTimeout: killTimeout}))
 	w.settle()
 	w.do(w.tree.Begin())
 	return w
 }
 
 func TestAGroupThatIsRestartedJudgesAllBelowAfreshAndSiblingsAmongWorkersDoNot(t *testing.T) {
-	change := map[string]func(*supervision.Spec){"a": budget(1), "b": budget(1)}
+	change := map[string]func(*supervision.Spec){"a": oneRestart, "b": oneRestart}
 	w := runningWith(t, "t*(a g(b) x)", change)
 	for _, name := range []string{"a", "b", "x", "b", "a"} {
 		require.NotContains(t, w.states(), "halted")
@@ -119,7 +118,7 @@ func TestAGroupThatIsRestartedJudgesAllBelowAfreshAndSiblingsAmongWorkersDoNot(t
 }
 
 func TestAFailureThatComesWhileItsGroupIsAboutToBeRestartedCountsForNothing(t *testing.T) {
-	w := runningWith(t, "t(g(X Y))", map[string]func(*supervision.Spec){"g": budget(1)})
+	w := runningWith(t, "t(g(X Y))", map[string]func(*supervision.Spec){"g": oneRestart})
 	w.trouble("X", fails).trouble("Y", fails).settle()
 	require.Equal(t, []int{2, 2}, w.starts(), "a second failure would have been too much for g")
 	w.trouble("Y", fails).settle()
@@ -370,7 +369,7 @@ func TestAVerdictAfterWhichTheWorkerContinuesIsSentToIt(t *testing.T) {
 }
 
 func TestAnOperatorWhoMovesAWorkerLetsTheGroupsAboveForgetToo(t *testing.T) {
-	w := runningWith(t, "t(m(g(X b)))", map[string]func(*supervision.Spec){"g": budget(1)})
+	w := runningWith(t, "t(m(g(X b)))", map[string]func(*supervision.Spec){"g": oneRestart})
 	w.trouble("X", fails).settle()
 	w.do(w.tree.Rewound(1))
 	w.trouble("X", fails).settle()

@@ -36,6 +36,8 @@ type trouble struct {
 }
 
 // troubles are what fails, by event. They are nil until something does, as in most workers.
+//
+//nolint:recvcheck // only at makes the map
 type troubles map[store.Position]*trouble
 
 // at returns what is known of an event that fails.

@@ -149,6 +149,7 @@ func (w *Worker) panicked(failure *cursor.HandlerError) {
 			w.unsettled.crash = failure
 			return
 		}
+	default: // it is about to end already
 	}
 	w.unsettled.failAsError(failure)
 }
@@ -182,6 +183,7 @@ func (w *Worker) Operated(ctx context.Context, now time.Time, o Operation) {
 	switch w.phase {
 	case workerWorking, workerWaiting, workerPaused:
 		w.enter(w.resting())
+	default: // it has not begun, or is about to end
 	}
 	switch {
 	case w.pause != nil:

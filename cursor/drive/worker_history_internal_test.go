@@ -26,8 +26,7 @@ type history struct {
 	tasks  []*fakeTask // in flight
 	asked  []Decision  // by the worker, and not answered yet
 	commit bool        // ordered
-	pause  *checkpoint.Pause
-	over   bool // it has reported an end or a crash, so that events may be left
+	over   bool        // it has reported an end or a crash, so that events may be left
 	ended  int
 	down   int
 	calm   bool // nothing fails any more
@@ -174,6 +173,7 @@ func (w *history) step() StepKind {
 	case StepDrained:
 		w.down++
 		require.Zero(w.t, w.engine.inFlight)
+	default:
 	}
 	return s.Kind
 }
@@ -195,6 +195,7 @@ func (w *history) hear(u *Update) {
 		w.over = true
 		w.ended++
 		require.Equal(w.t, 1, w.ended)
+	default:
 	}
 }
 

@@ -15,6 +15,8 @@ type turn struct {
 
 // order is what a worker does before what. The first rule that applies says the step; after one
 // that says stepAgain the first is tried again.
+//
+//nolint:gochecknoglobals // a table that nothing changes
 var order = [...]func(turn) Step{
 	turn.nextReport,
 	turn.nextDelay,

@@ -20,6 +20,7 @@ const (
 	workerPhases
 )
 
+//nolint:gochecknoglobals // a table that nothing changes
 var workerPhaseNames = [workerPhases]string{
 	"Acquiring", "Ready", "Working", "Waiting", "Paused", "Crashed", "Ending", "Leaving", "Closing",
 	"Draining", "Down",
@@ -40,6 +41,8 @@ type workerMove struct {
 }
 
 // workerMoves are all moves there are; enter refuses any other one.
+//
+//nolint:gochecknoglobals // a table that nothing changes
 var workerMoves = []workerMove{
 	{workerAcquiring, workerReady, "acquired"},
 	{workerAcquiring, workerDraining, "drain"},
@@ -78,6 +81,8 @@ var workerMoves = []workerMove{
 }
 
 // workerFollows is workerMoves as a table of bits: who may follow whom.
+//
+//nolint:gochecknoglobals // a table that nothing changes
 var workerFollows = func() (follows [workerPhases]uint16) {
 	for _, m := range workerMoves {
 		follows[m.from] |= 1 << m.to

@@ -102,12 +102,14 @@ type actorModel struct {
 	spawn                                     Spawn
 }
 
-func newWorld(t testing.TB, text string) *world {
-	return worldOf(t, grown(text))
+func newWorld(tb testing.TB, text string) *world {
+	tb.Helper()
+	return worldOf(tb, grown(text))
 }
 
-func worldOf(t testing.TB, tree *Tree) *world {
-	w := &world{t: t, tree: tree, now: begun, asked: make(map[int][]Decision)}
+func worldOf(tb testing.TB, tree *Tree) *world {
+	tb.Helper()
+	w := &world{t: tb, tree: tree, now: begun, asked: make(map[int][]Decision)}
 	w.actors = make([]actorModel, len(tree.leaves))
 	w.shown = make([]State, len(tree.leaves))
 	w.do(tree.Start(w.now))
@@ -115,10 +117,11 @@ func worldOf(t testing.TB, tree *Tree) *world {
 }
 
 // running is a world in which all leaves are up.
-func running(t testing.TB, text string) *world {
-	w := newWorld(t, text)
+func running(tb testing.TB, text string) *world {
+	tb.Helper()
+	w := newWorld(tb, text)
 	w.settle()
-	require.Equal(t, 1, w.started)
+	require.Equal(tb, 1, w.started)
 	w.do(w.tree.Begin())
 	return w
 }

@@ -123,10 +123,9 @@ type table struct {
 // program ends in between, or the database is replaced by an older copy, the next start does it. An
 // owner under the former name finds its row gone.
 func (t table) rename(ctx context.Context, tx *sql.Tx, formerly []checkpoint.ID) error {
-	for i := len(formerly) - 1; i >= 0; i-- {
-		former := string(formerly[i])
+	for _, former := range slices.Backward(formerly) {
 		n, err := changed(tx.ExecContext(ctx, `UPDATE penstock_position SET worker = $1
-			WHERE worker = $2 AND NOT EXISTS (SELECT 1 FROM penstock_position WHERE worker = $1)`, t.worker, former))
+			WHERE worker = $2 AND NOT EXISTS (SELECT 1 FROM penstock_position WHERE worker = $1)`, t.worker, string(former)))
 		if err != nil {
 			return err
 		}

@@ -72,6 +72,7 @@ func (w *worker) do(out *Outcome, next drive.Step) error {
 		return w.operate(next)
 	case drive.StepPull:
 		w.pulls = true
+	default: // the others end the turn, or are nothing without an actor
 	}
 	return w.crashed(out)
 }
