@@ -11,11 +11,11 @@ import (
 )
 
 var (
-	// ErrDefinition: a reactor or a route of it cannot be. See DefinitionError.
+	// ErrDefinition says that a reactor or a route of it cannot be. See DefinitionError.
 	ErrDefinition = errors.New("reactor: invalid definition")
-	// ErrPayload: a payload cannot be read. See DecodeError.
+	// ErrPayload says that a payload cannot be read. See DecodeError.
 	ErrPayload = errors.New("reactor: payload cannot be read")
-	// ErrLoop: reactors answer each other, or react, without end. See LoopError.
+	// ErrLoop says that reactors answer each other, or react, without end. See LoopError.
 	ErrLoop = errors.New("reactor: too many reactions")
 )
 

@@ -32,7 +32,7 @@ func TestAnInvalidProjectorIsRefusedWithTheReason(t *testing.T) {
 		"no database":             projector.New("p", nil, ok),
 		"no routes":               projector.New("p", db),
 		"more than one route":     projector.New("p", db, ok, ok),
-		"is nil":                  projector.New("p", db, projector.On[paid](nil)),
+		"has a nil handler":       projector.New("p", db, projector.On[paid](nil)),
 		"must be a value type":    projector.New("p", db, projector.On[*paid](nil)),
 		"is empty":                projector.New("", db, ok),
 		"lies outside the region": with(projector.New("p", db, ok), func(p *projector.Projector) { p.Region.Category = "x" }),
