@@ -1,6 +1,7 @@
 package reactortest
 
 import (
+	"math/rand/v2"
 	"slices"
 
 	"github.com/penstock-io/penstock/checkpoint"
@@ -38,7 +39,7 @@ func (w *worker) turn(intake drive.Intake) (out Outcome, err error) {
 		case intake == drive.Finish || len(w.hand) == 0:
 			return out, nil
 		default:
-			err = w.handle(&out, w.choose())
+			err = w.handle(&out, choose(w.hand, w.run.random))
 			intake = drive.Finish
 		}
 		if out.Restarted { // the next step is its first
@@ -126,13 +127,13 @@ func (w *worker) operate(next drive.Step) error {
 }
 
 // choose says which of the lanes are done next: all, in the order of the log, or what the dice say.
-func (w *worker) choose() []*cursor.Task {
-	if w.run.random == nil || len(w.hand) < 2 {
-		return w.hand
+func choose(tasks []*cursor.Task, dice *rand.Rand) []*cursor.Task {
+	if dice == nil || len(tasks) < 2 {
+		return tasks
 	}
-	chosen := slices.Clone(w.hand)
-	w.run.random.Shuffle(len(chosen), func(i, j int) { chosen[i], chosen[j] = chosen[j], chosen[i] })
-	return chosen[:1+w.run.random.IntN(len(chosen))]
+	chosen := slices.Clone(tasks)
+	dice.Shuffle(len(chosen), func(i, j int) { chosen[i], chosen[j] = chosen[j], chosen[i] })
+	return chosen[:1+dice.IntN(len(chosen))]
 }
 
 // handle has tasks handled.

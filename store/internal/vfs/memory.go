@@ -20,7 +20,7 @@ import (
 // since the last Sync. A write costs its own length, never that of the file.
 type Memory struct {
 	mu     sync.Mutex
-	dirs   map[string]*directory
+	dirs   directories
 	locks  map[string]*memoryLock
 	nextID uint64 // of inodes, which Image draws by: the same calls give the same ids
 
@@ -32,7 +32,7 @@ var _ FS = (*Memory)(nil)
 // NewMemory returns an empty disk without faults, of unlimited capacity.
 func NewMemory() *Memory {
 	return &Memory{
-		dirs:   map[string]*directory{},
+		dirs:   directories{},
 		locks:  map[string]*memoryLock{},
 		faults: newFaults(),
 	}
@@ -44,7 +44,7 @@ func (m *Memory) MkdirAll(dir string) error {
 	defer m.mu.Unlock()
 	dir = filepath.Clean(dir)
 	return m.do(operation{verb: "mkdir", path: dir}, func() error {
-		missing, err := m.missingDirs(dir)
+		missing, err := m.dirs.missing(dir)
 		if err != nil {
 			return err
 		}
@@ -53,7 +53,7 @@ func (m *Memory) MkdirAll(dir string) error {
 			return nil
 		}
 		for _, path := range missing {
-			m.addDir(path)
+			m.dirs.add(path)
 		}
 		return nil
 	})
@@ -97,7 +97,7 @@ func (m *Memory) Remove(name string) error {
 		if err != nil {
 			return err
 		}
-		d, base := m.locate(name)
+		d, base := m.dirs.locate(name)
 		d.change(nameChange{from: base, inode: n})
 		return nil
 	})
@@ -115,8 +115,8 @@ func (m *Memory) Rename(oldName, newName string) error {
 		if err != nil {
 			return err
 		}
-		d, from := m.locate(oldName)
-		_, to := m.locate(newName)
+		d, from := m.dirs.locate(oldName)
+		_, to := m.dirs.locate(newName)
 		switch {
 		case m.dirs[filepath.Clean(newName)] != nil:
 			return fs.ErrExist
@@ -131,7 +131,7 @@ func (m *Memory) Rename(oldName, newName string) error {
 func (m *Memory) List(dir string) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	d := m.dir(filepath.Clean(dir))
+	d := m.dirs.of(filepath.Clean(dir))
 	switch {
 	case m.cut:
 		return nil, &fs.PathError{Op: "list", Path: dir, Err: ErrPowerCut}
@@ -146,7 +146,7 @@ func (m *Memory) SyncDir(dir string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.do(operation{verb: "syncdir", path: dir}, func() error {
-		d := m.dir(filepath.Clean(dir))
+		d := m.dirs.of(filepath.Clean(dir))
 		switch {
 		case d == nil:
 			return fs.ErrNotExist
@@ -211,25 +211,28 @@ func (l *memoryLock) Close() error {
 	return nil
 }
 
-// dir returns the directory of a cleaned path, nil if there is none.
-func (m *Memory) dir(path string) *directory {
-	if m.dirs[path] == nil && path == filepath.Dir(path) {
-		return m.addDir(path) // a root
+// directories are those of a disk by their cleaned paths.
+type directories map[string]*directory
+
+// of returns the directory of a cleaned path, nil if there is none.
+func (all directories) of(path string) *directory {
+	if all[path] == nil && path == filepath.Dir(path) {
+		return all.add(path) // a root
 	}
-	return m.dirs[path]
+	return all[path]
 }
 
-func (m *Memory) addDir(path string) *directory {
+func (all directories) add(path string) *directory {
 	d := &directory{names: map[string]*inode{}, synced: map[string]*inode{}}
-	m.dirs[path] = d
+	all[path] = d
 	return d
 }
 
-// missingDirs lists what MkdirAll has to create, parents first.
-func (m *Memory) missingDirs(path string) ([]string, error) {
+// missing lists what MkdirAll has to create, parents first.
+func (all directories) missing(path string) ([]string, error) {
 	var missing []string
-	for ; m.dir(path) == nil; path = filepath.Dir(path) {
-		if d, base := m.locate(path); d != nil && d.names[base] != nil {
+	for ; all.of(path) == nil; path = filepath.Dir(path) {
+		if d, base := all.locate(path); d != nil && d.names[base] != nil {
 			return nil, syscall.ENOTDIR
 		}
 		missing = append(missing, path)
@@ -239,23 +242,23 @@ func (m *Memory) missingDirs(path string) ([]string, error) {
 }
 
 // locate splits a name into its directory, nil if there is none, and its base.
-func (m *Memory) locate(name string) (*directory, string) {
+func (all directories) locate(name string) (*directory, string) {
 	name = filepath.Clean(name)
-	return m.dir(filepath.Dir(name)), filepath.Base(name)
+	return all.of(filepath.Dir(name)), filepath.Base(name)
 }
 
 func (m *Memory) find(name string) (*inode, error) {
 	if m.cut && !m.inFlight {
 		return nil, ErrPowerCut
 	}
-	if d, base := m.locate(name); d != nil && d.names[base] != nil {
+	if d, base := m.dirs.locate(name); d != nil && d.names[base] != nil {
 		return d.names[base], nil
 	}
 	return nil, fs.ErrNotExist
 }
 
 func (m *Memory) create(name string) (*inode, error) {
-	d, base := m.locate(name)
+	d, base := m.dirs.locate(name)
 	switch {
 	case d == nil:
 		return nil, fs.ErrNotExist

@@ -138,7 +138,7 @@ func (m *Memory) Corrupt(name string, off int64, xor byte) error {
 func (m *Memory) Bytes(name string) []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	d, base := m.locate(name)
+	d, base := m.dirs.locate(name)
 	if d == nil || d.names[base] == nil {
 		return nil
 	}

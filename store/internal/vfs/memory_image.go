@@ -84,7 +84,7 @@ func (m *Memory) Image(seed uint64) *Memory {
 	// In sorted order, so that the inodes get the same ids each time, and the images of
 	// the image are the same too.
 	for _, path := range slices.Sorted(maps.Keys(m.dirs)) {
-		to, names := img.addDir(path), m.dirs[path].image(path, seed)
+		to, names := img.dirs.add(path), m.dirs[path].image(path, seed)
 		for _, base := range slices.Sorted(maps.Keys(names)) {
 			img.nextID++
 			n := newInode(img.nextID, names[base].image(seed))
@@ -92,7 +92,7 @@ func (m *Memory) Image(seed uint64) *Memory {
 		}
 	}
 	for _, path := range m.unfinished[:m.reached(seed)] {
-		img.addDir(path)
+		img.dirs.add(path)
 	}
 	return img
 }
