@@ -16,9 +16,9 @@ import (
 //
 // An id without a checkpoint takes over that of one of b.Formerly, see [Rename], and else begins at
 // b.Start. Where b.NewKinds lets the kinds change, an audit event says so. Otherwise the checkpoint
-// must fit: [*RegionError], [*KindsError], [*KeyVersionError], [*AheadError], [*OriginError],
-// [ErrCorrupt] and [ErrNewerFormat] are returned with nothing written; so are [*RenamedError] for a
-// name that another checkpoint has left, and [*ExistsError] where more than one of id and
+// must fit: [*RegionError], [*KindsError], [*KeyVersionError], [*PositionError], [*OriginError],
+// [ErrCorrupt] and [ErrNewerFormat] are returned with nothing written; so are [ErrRenamed] for a
+// name that another checkpoint has left, and [ErrExists] where more than one of id and
 // b.Formerly exist.
 func Acquire(ctx context.Context, st *store.Store, id ID, b Binding) (*Lease, error) {
 	return acquire(ctx, st, id, b, anyEpoch)
@@ -159,7 +159,7 @@ func find(ctx context.Context, st *store.Store, id ID, b Binding) (found, error)
 	}
 	// The head is read after the record, and only grows.
 	if head := st.Head(); f.record.Scanned > head {
-		return found{}, &AheadError{ID: id, Position: f.record.Scanned, Head: head}
+		return found{}, &PositionError{Err: ErrAhead, ID: id, Position: f.record.Scanned, Bound: head}
 	}
 	f.record.Origin = st.Origin()
 	return f, nil
@@ -174,7 +174,7 @@ func lookUp(st *store.Store, id ID, b Binding) (found, error) {
 		case errors.Is(err, ErrNotFound), name == id && !f.fresh:
 			continue
 		case !f.fresh:
-			return found{}, &ExistsError{ID: f.name, Also: name}
+			return found{}, &NameError{Err: ErrExists, ID: f.name, Also: name}
 		case err != nil:
 			return found{}, err
 		}

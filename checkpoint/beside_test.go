@@ -54,7 +54,7 @@ func TestWhatIsKeptBesideACheckpointIsReadAsItWasWritten(t *testing.T) {
 	require.Equal(t, parked, got)
 	long, _, err := checkpoint.ParkedAt(st, "index", 20)
 	require.NoError(t, err)
-	require.LessOrEqual(t, len(long.Error), checkpoint.MaxErrorBytes)
+	require.LessOrEqual(t, len(long.Error), 4096)
 	require.True(t, strings.HasSuffix(long.Error, "ä"), "it is cut between characters")
 
 	rest, found, err := checkpoint.PauseOf(st, "index")
@@ -66,7 +66,7 @@ func TestWhatIsKeptBesideACheckpointIsReadAsItWasWritten(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, found)
 	require.Equal(t, []store.Position{300}, parkedPositions(t, st))
-	require.Error(t, checkpoint.Pause{Reason: strings.Repeat("x", checkpoint.MaxReasonBytes+1)}.Validate())
+	require.Error(t, checkpoint.Pause{Reason: strings.Repeat("x", 1024+1)}.Validate())
 }
 
 func TestADamagedSideValueIsAnErrorThatNamesIt(t *testing.T) {
@@ -154,8 +154,9 @@ func TestARegionThatLeavesSomethingOutNeedsARebuild(t *testing.T) {
 			require.NoError(t, err)
 			continue
 		}
-		var rebuild *checkpoint.RebuildError
+		var rebuild *checkpoint.RegionError
 		require.ErrorAs(t, err, &rebuild)
+		require.ErrorIs(t, err, checkpoint.ErrRebuild)
 		require.Equal(t, part, rebuild.Part)
 	}
 }

@@ -86,7 +86,7 @@ func (r Record) reads() (store.Region, bool) {
 // check compares the binding with what is stored.
 func (b Binding) check(id ID, r Record) error {
 	if given := b.Region.Identity(); given != r.Region {
-		return &RegionError{ID: id, Stored: r.Region, Given: given}
+		return &RegionError{Err: ErrRegion, ID: id, Stored: r.Region, Given: given}
 	}
 	kinds := canonical(b.Kinds)
 	if slices.Equal(kinds, r.Kinds) || b.NewKinds != RefuseNewKinds {

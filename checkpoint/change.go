@@ -22,8 +22,8 @@ type Change interface {
 	apply(ctx context.Context, p *plan) error
 }
 
-// MaxCounted bounds how many events an [Outcome] counts.
-const MaxCounted = 10_000
+// maxCounted bounds how many events an [Outcome] counts.
+const maxCounted = 10_000
 
 // Outcome is what a change did to a checkpoint or, of a dry run, would do.
 type Outcome struct {
@@ -34,7 +34,7 @@ type Outcome struct {
 	// handled for the first time: they were pending, parked, or match only now. Skipped is how many
 	// were not handled and never will be. -1 means that the log could not be read there.
 	Again, New, Skipped int
-	// AtLeast says that counting ended at [MaxCounted].
+	// AtLeast says that counting ended at 10,000 events.
 	AtLeast bool
 	// Parked are the events that leave the list, to come in their place in the log (Rewind, Reset)
 	// or never (Delete).
@@ -231,7 +231,7 @@ func (p *plan) tally(ctx context.Context, region store.Region, pass Pass, after,
 			return -1, -1, nil
 		case e.Position > upTo:
 			return again, first, nil
-		case again+first == MaxCounted:
+		case again+first == maxCounted:
 			p.out.AtLeast = true
 			return again, first, nil
 		case !pass.Delivers(e):

@@ -54,7 +54,7 @@ func TestRewindGoesOnlyBackwardsAndNeverBeyondTheHead(t *testing.T) {
 	fill(t, st, 5)
 	require.NoError(t, move(t, st, acquire(t, st, "index", bound), 3))
 
-	require.Equal(t, &checkpoint.RewindError{ID: "index", Position: 3, To: 4},
+	require.Equal(t, &checkpoint.PositionError{Err: checkpoint.ErrNotBackwards, ID: "index", Position: 4, Bound: 3},
 		apply(t.Context(), st, "index", checkpoint.Rewind{To: 4}))
 	require.Equal(t, uint64(1), inspect(t, st, "index").Record.Epoch, "nothing was written")
 
@@ -65,7 +65,7 @@ func TestRewindGoesOnlyBackwardsAndNeverBeyondTheHead(t *testing.T) {
 
 	r.Scanned = 100
 	plant(t, st, "index", r.Encode())
-	require.Equal(t, &checkpoint.AheadError{ID: "index", Position: 50, Head: st.Head()},
+	require.Equal(t, &checkpoint.PositionError{Err: checkpoint.ErrAhead, ID: "index", Position: 50, Bound: st.Head()},
 		apply(t.Context(), st, "index", checkpoint.Rewind{To: 50}))
 	require.NoError(t, apply(t.Context(), st, "index", checkpoint.Rewind{To: 5}), "a position that is ahead can be brought back")
 	acquire(t, st, "index", bound)
@@ -301,9 +301,9 @@ func TestARequestSaysWhyAndWhoWithinLimits(t *testing.T) {
 	require.Equal(t, [2]string{q.Reason, q.By}, [2]string{a.Reason, a.By})
 
 	for field, bad := range map[string]checkpoint.Request{
-		"reason bytes": {Reason: strings.Repeat("x", checkpoint.MaxReasonBytes+1)},
+		"reason bytes": {Reason: strings.Repeat("x", 1024+1)},
 		"reason":       {Reason: "\xff"},
-		"by bytes":     {By: strings.Repeat("x", checkpoint.MaxByBytes+1)},
+		"by bytes":     {By: strings.Repeat("x", 255+1)},
 		"by":           {By: "a\nb"},
 	} {
 		_, err := checkpoint.Apply(t.Context(), st, "index", checkpoint.Reset{}, bad)
@@ -318,7 +318,7 @@ func TestAnOutcomeIsOneLineInWords(t *testing.T) {
 	out := checkpoint.Outcome{Change: checkpoint.SkipTo{To: 9}, To: 9, Skipped: -1}
 	require.Equal(t, "skip to 9: from 0 to 9, skipped: unknown", out.String())
 	out = checkpoint.Outcome{
-		Change: checkpoint.Rewind{To: 5}, From: 90000, To: 5, Again: checkpoint.MaxCounted, AtLeast: true,
+		Change: checkpoint.Rewind{To: 5}, From: 90000, To: 5, Again: 10_000, AtLeast: true,
 		Parked: make([]checkpoint.Parked, 2), Undo: checkpoint.SkipTo{To: 90000},
 	}
 	require.Equal(t, "rewind to 5: from 90000 to 5, handled again: at least 10000, no longer parked: 2, "+

@@ -102,7 +102,7 @@ func Decode(b []byte) (Record, error) {
 	if version >= versionPending {
 		r.Clean, r.Trying, r.Tries, r.KeyVersion = in.flag(), store.Position(in.u64()), in.u32(), in.u32()
 		r.Pending = in.positions()
-		in.bad = in.bad || len(r.Pending) > MaxPending || len(r.Pending) > 0 && r.Pending[len(r.Pending)-1] > r.Scanned
+		in.bad = in.bad || len(r.Pending) > maxPending || len(r.Pending) > 0 && r.Pending[len(r.Pending)-1] > r.Scanned
 	}
 	if version >= versionNamed {
 		flags := in.take(1)[0]

@@ -22,13 +22,13 @@ var (
 	// ErrKindsChanged: the reader handles other kinds than the one that made the checkpoint. See
 	// KindsError.
 	ErrKindsChanged = errors.New("checkpoint: handled kinds changed")
-	// ErrAhead: a position that the log has not reached. See AheadError.
+	// ErrAhead: a position that the log has not reached. See PositionError.
 	ErrAhead = errors.New("checkpoint: position beyond the head of the log")
-	// ErrNotBackwards: a rewind would go forward and skip events. See RewindError.
+	// ErrNotBackwards: a rewind would go forward and skip events. See PositionError.
 	ErrNotBackwards = errors.New("checkpoint: rewind goes only backwards")
-	// ErrNotForward: a skip would go back. See SkipError.
+	// ErrNotForward: a skip would go back. See PositionError.
 	ErrNotForward = errors.New("checkpoint: skip goes only forward")
-	// ErrRebuild: the new region leaves out what the present one has. See RebuildError.
+	// ErrRebuild: the new region leaves out what the present one has. See RegionError.
 	ErrRebuild = errors.New("checkpoint: needs a rebuild")
 	// ErrKeyVersion: the keys of what is parked or pending are of another version. See
 	// KeyVersionError.
@@ -36,9 +36,9 @@ var (
 	// ErrFenced: another owner acquired or changed the checkpoint since; this one may write no
 	// more. See FencedError.
 	ErrFenced = errors.New("checkpoint: fenced by a newer owner")
-	// ErrExists: the name is taken. See ExistsError.
+	// ErrExists: the name is taken. See NameError.
 	ErrExists = errors.New("checkpoint: exists already")
-	// ErrRenamed: the checkpoint has another name now. See RenamedError.
+	// ErrRenamed: the checkpoint has another name now. See NameError.
 	ErrRenamed = errors.New("checkpoint: renamed")
 	// ErrStateful: the checkpoint cannot be moved without the state of its reader. See
 	// StatefulError.
@@ -59,9 +59,12 @@ func (e *OriginError) Error() string {
 // Unwrap returns [store.ErrForeignHistory].
 func (e *OriginError) Unwrap() error { return store.ErrForeignHistory }
 
-// ExistsError says that a name cannot be taken.
-type ExistsError struct {
-	ID ID
+// NameError says that a name is taken, or was left: of a checkpoint that was renamed. The reader of
+// that takes the new name, or an operator takes the rename back, as after a deploy that was rolled
+// back; another reader takes a name that was never in use.
+type NameError struct {
+	Err error // ErrExists or ErrRenamed
+	ID  ID
 	// Now is the name of the checkpoint that has left ID, empty where ID itself exists.
 	Now ID
 	// Also is the other name of a reader under which a checkpoint exists: an operator knows
@@ -69,33 +72,20 @@ type ExistsError struct {
 	Also ID
 }
 
-func (e *ExistsError) Error() string {
+func (e *NameError) Error() string {
 	switch {
+	case e.Err == ErrRenamed: //nolint:errorlint // the sentinel itself
+		return fmt.Sprintf("checkpoint %q: was renamed to %q, and the former name stays with it", e.ID, e.Now)
 	case e.Now != "":
 		return fmt.Sprintf("checkpoint %q: is a former name of %q", e.ID, e.Now)
 	case e.Also != "":
 		return fmt.Sprintf("checkpoint %q: exists, and its former name %q does too: delete one of them", e.ID, e.Also)
 	}
-	return fmt.Sprintf("%v: %q", ErrExists, e.ID)
+	return fmt.Sprintf("%v: %q", e.Err, e.ID)
 }
 
-// Unwrap returns [ErrExists].
-func (e *ExistsError) Unwrap() error { return ErrExists }
-
-// RenamedError says that a reader uses a name that a checkpoint has left. The same reader takes the new
-// name, or an operator takes the rename back, as after a deploy that was rolled back; another reader takes
-// a name that was never in use.
-type RenamedError struct {
-	ID  ID
-	Now ID // the present name of the checkpoint
-}
-
-func (e *RenamedError) Error() string {
-	return fmt.Sprintf("checkpoint %q: was renamed to %q, and the former name stays with it", e.ID, e.Now)
-}
-
-// Unwrap returns [ErrRenamed].
-func (e *RenamedError) Unwrap() error { return ErrRenamed }
+// Unwrap returns [ErrExists] or [ErrRenamed].
+func (e *NameError) Unwrap() error { return e.Err }
 
 // StatefulError says that a change would move a checkpoint away from the side values that are the
 // state of its reader.
@@ -111,14 +101,22 @@ func (e *StatefulError) Error() string {
 // Unwrap returns [ErrStateful].
 func (e *StatefulError) Unwrap() error { return ErrStateful }
 
-// RegionError says which two regions do not fit. [Rebind] accepts the new one; another ID starts
-// from scratch.
+// RegionError says which two regions do not fit. After [ErrRegion] a [Rebind] accepts the new one,
+// and another ID starts from scratch. After [ErrRebuild] it leaves out something of the stored one,
+// and what was handled cannot be taken back: a [Reset] and a [Rebind], or another ID, start from
+// scratch.
 type RegionError struct {
+	Err           error // ErrRegion or ErrRebuild
 	ID            ID
+	Part          string // of ErrRebuild, what is left out: "entity", "scope", "versions" or "kinds"
 	Stored, Given string // identities, see [store.Region.Identity]
 }
 
 func (e *RegionError) Error() string {
+	if e.Part != "" {
+		return fmt.Sprintf("checkpoint %q: the %s of the region (%s) leave out something of the former one (%s): it needs a rebuild",
+			e.ID, e.Part, describe(e.Given), describe(e.Stored))
+	}
 	return fmt.Sprintf("checkpoint %q: made in region (%s), now read in (%s): "+
 		"checkpoint.Widen reads what is new from the beginning, checkpoint.Rebind continues at the present position",
 		e.ID, describe(e.Stored), describe(e.Given))
@@ -132,8 +130,8 @@ func describe(identity string) string {
 	return strconv.Quote(identity)
 }
 
-// Unwrap returns [ErrRegion].
-func (e *RegionError) Unwrap() error { return ErrRegion }
+// Unwrap returns [ErrRegion] or [ErrRebuild].
+func (e *RegionError) Unwrap() error { return e.Err }
 
 // KindsError says how the list of handled kinds changed. Binding.NewKinds says how that is treated,
 // [Rebind] accepts the new list, and another ID starts from scratch.
@@ -161,37 +159,31 @@ func (e *KindsError) Error() string {
 // Unwrap returns [ErrKindsChanged].
 func (e *KindsError) Unwrap() error { return ErrKindsChanged }
 
-// AheadError says how far a position is beyond the log: the log was replaced by a shorter one, or
-// the position is wrong.
-type AheadError struct {
-	ID             ID // empty for the start of a reader without a checkpoint
-	Position, Head store.Position
+// PositionError says that a reader cannot go where it should: beyond the log, which was replaced by a
+// shorter one unless the position is wrong, or in the wrong direction.
+type PositionError struct {
+	Err      error          // ErrAhead, ErrNotBackwards or ErrNotForward
+	ID       ID             // empty for the start of a reader without a checkpoint
+	Position store.Position // that is refused
+	// Bound is the head of the log with ErrAhead; else how far the log was read, for a rewind also
+	// before an earlier one.
+	Bound store.Position
 }
 
-func (e *AheadError) Error() string {
-	if e.ID == "" {
-		return fmt.Sprintf("checkpoint: start after %d is beyond the head of the log, %d", e.Position, e.Head)
+func (e *PositionError) Error() string {
+	switch {
+	case e.Err == ErrNotBackwards: //nolint:errorlint // the sentinel itself, as below
+		return fmt.Sprintf("checkpoint %q: has read up to %d, a rewind to %d would skip events", e.ID, e.Bound, e.Position)
+	case e.Err == ErrNotForward: //nolint:errorlint // see above
+		return fmt.Sprintf("checkpoint %q: has read up to %d, a skip to %d would go back", e.ID, e.Bound, e.Position)
+	case e.ID == "":
+		return fmt.Sprintf("checkpoint: start after %d is beyond the head of the log, %d", e.Position, e.Bound)
 	}
-	return fmt.Sprintf("checkpoint %q: position %d is beyond the head of the log, %d", e.ID, e.Position, e.Head)
+	return fmt.Sprintf("checkpoint %q: position %d is beyond the head of the log, %d", e.ID, e.Position, e.Bound)
 }
 
-// Unwrap returns [ErrAhead].
-func (e *AheadError) Unwrap() error { return ErrAhead }
-
-// RewindError says that a rewind would have gone forward.
-type RewindError struct {
-	ID ID
-	// Position is how far the log was read, now or before an earlier rewind; To, where it should
-	// go, lies after that.
-	Position, To store.Position
-}
-
-func (e *RewindError) Error() string {
-	return fmt.Sprintf("checkpoint %q: has read up to %d, a rewind to %d would skip events", e.ID, e.Position, e.To)
-}
-
-// Unwrap returns [ErrNotBackwards].
-func (e *RewindError) Unwrap() error { return ErrNotBackwards }
+// Unwrap returns [ErrAhead], [ErrNotBackwards] or [ErrNotForward].
+func (e *PositionError) Unwrap() error { return e.Err }
 
 // FencedError says which owner was fenced. What it tried to commit was refused whole, reactions
 // included.
@@ -209,36 +201,6 @@ func (e *FencedError) Error() string {
 
 // Unwrap returns [ErrFenced].
 func (e *FencedError) Unwrap() error { return ErrFenced }
-
-// SkipError says that a skip would have gone back.
-type SkipError struct {
-	ID ID
-	// Position is how far the log was read; To, where it should go, lies before that.
-	Position, To store.Position
-}
-
-func (e *SkipError) Error() string {
-	return fmt.Sprintf("checkpoint %q: has read up to %d, a skip to %d would go back", e.ID, e.Position, e.To)
-}
-
-// Unwrap returns [ErrNotForward].
-func (e *SkipError) Unwrap() error { return ErrNotForward }
-
-// RebuildError says which part of a region leaves out what the former one has. What was handled
-// cannot be taken back: a [Reset] and a [Rebind], or another ID, start from scratch.
-type RebuildError struct {
-	ID            ID
-	Part          string // "entity", "scope", "versions" or "kinds"
-	Stored, Given store.Region
-}
-
-func (e *RebuildError) Error() string {
-	return fmt.Sprintf("checkpoint %q: the %s of the region (%s) leave out something of the former one (%s): it needs a rebuild",
-		e.ID, e.Part, e.Given, e.Stored)
-}
-
-// Unwrap returns [ErrRebuild].
-func (e *RebuildError) Unwrap() error { return ErrRebuild }
 
 // KeyVersionError says that events are parked, or pending in a worker with lanes, under keys of
 // another version: which of them must wait for which would not be known. Let the former version

@@ -25,7 +25,7 @@ type Files struct {
 // Load reads a checkpoint and checks that it fits: history must be that of the store as it is open
 // now, exactly, since a file outlives a store that was cut or restored. b.Start and b.Formerly are
 // ignored: an id without a file is [ErrNotFound], and the caller begins where it likes. Other
-// errors are those of [Acquire] except [*AheadError].
+// errors are those of [Acquire] except [ErrAhead].
 func (f Files) Load(id ID, history store.Origin, b Binding) (Record, error) {
 	if err := id.Validate(); err != nil {
 		return Record{}, err

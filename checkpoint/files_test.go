@@ -46,7 +46,7 @@ func TestAFileThatDoesNotFitIsRefused(t *testing.T) {
 	other := sampleBinding
 	other.Region = store.Region{}
 	_, err := files.Load("index", r.Origin, other)
-	require.Equal(t, &checkpoint.RegionError{ID: "index", Stored: r.Region, Given: store.Region{}.Identity()}, err)
+	require.Equal(t, &checkpoint.RegionError{Err: checkpoint.ErrRegion, ID: "index", Stored: r.Region, Given: store.Region{}.Identity()}, err)
 
 	_, err = files.Load("index", r.Origin, bound)
 	require.Equal(t, &checkpoint.KindsError{ID: "index", Removed: r.Kinds, NowAll: true}, err)

@@ -177,7 +177,7 @@ func TestACheckpointThatDoesNotFitIsRefusedAndNothingIsWritten(t *testing.T) {
 	}{
 		"region": {
 			with(func(r *checkpoint.Record) { r.Region = store.Region{Scope: "x"}.Identity() }), checkpoint.ErrRegion,
-			&checkpoint.RegionError{ID: "index", Stored: store.Region{Scope: "x"}.Identity(), Given: orders.Identity()},
+			&checkpoint.RegionError{Err: checkpoint.ErrRegion, ID: "index", Stored: store.Region{Scope: "x"}.Identity(), Given: orders.Identity()},
 		},
 		"kinds": {
 			with(func(r *checkpoint.Record) { r.Kinds = []string{"b", "c"} }), checkpoint.ErrKindsChanged,
@@ -189,7 +189,7 @@ func TestACheckpointThatDoesNotFitIsRefusedAndNothingIsWritten(t *testing.T) {
 		},
 		"ahead": {
 			with(func(r *checkpoint.Record) { r.Scanned = 6 }), checkpoint.ErrAhead,
-			&checkpoint.AheadError{ID: "index", Position: 6, Head: 5},
+			&checkpoint.PositionError{Err: checkpoint.ErrAhead, ID: "index", Position: 6, Bound: 5},
 		},
 		"other store":       {with(func(r *checkpoint.Record) { r.Origin.Store = uuid.New() }), store.ErrForeignHistory, nil},
 		"later incarnation": {with(func(r *checkpoint.Record) { r.Origin.Incarnation++ }), store.ErrForeignHistory, nil},
@@ -240,7 +240,7 @@ func TestACheckpointOfAnEarlierIncarnationOfTheSameLogFits(t *testing.T) {
 func TestAStartBeyondTheHeadIsRefused(t *testing.T) {
 	st := open(t)
 	_, err := checkpoint.Acquire(t.Context(), st, "index", checkpoint.Binding{Region: orders, Start: store.After(9)})
-	require.Equal(t, &checkpoint.AheadError{ID: "index", Position: 9, Head: 0}, err)
+	require.Equal(t, &checkpoint.PositionError{Err: checkpoint.ErrAhead, ID: "index", Position: 9, Bound: 0}, err)
 	_, err = checkpoint.Inspect(st, "index")
 	require.ErrorIs(t, err, checkpoint.ErrNotFound)
 }
@@ -277,7 +277,7 @@ func TestACheckpointSurvivesAReopen(t *testing.T) {
 
 func TestErrorsOfWhatDoesNotFitNameTheWayOut(t *testing.T) {
 	region := &checkpoint.RegionError{
-		ID: "index", Stored: store.Region{Entity: "order", MaxVersion: 5}.Identity(), Given: store.Region{}.Identity(),
+		Err: checkpoint.ErrRegion, ID: "index", Stored: store.Region{Entity: "order", MaxVersion: 5}.Identity(), Given: store.Region{}.Identity(),
 	}
 	require.EqualError(t, region,
 		`checkpoint "index": made in region (entity=order versions=..5), now read in (everything): checkpoint.Widen reads what is new from the beginning, checkpoint.Rebind continues at the present position`)

@@ -12,8 +12,8 @@ import (
 // is set. What was parked after To leaves the list and comes in its place in the log, for the first
 // time.
 //
-// Errors: [*RewindError] for a position that was never reached, since a rewind to it would skip
-// events; [*AheadError] beyond the head of the log; [*StatefulError].
+// Errors: [ErrNotBackwards] for a position that was never reached, since a rewind to it would skip
+// events; [ErrAhead] beyond the head of the log; [ErrStateful].
 type Rewind struct {
 	To   store.Position
 	Emit bool
@@ -36,10 +36,10 @@ func (c Rewind) apply(ctx context.Context, p *plan) error {
 	scanned := p.record.Scanned
 	end := max(scanned, p.pass.end())
 	if c.To > end {
-		return &RewindError{ID: p.id, Position: end, To: c.To}
+		return &PositionError{Err: ErrNotBackwards, ID: p.id, Position: c.To, Bound: end}
 	}
 	if head := p.st.Head(); c.To > head {
-		return &AheadError{ID: p.id, Position: c.To, Head: head}
+		return &PositionError{Err: ErrAhead, ID: p.id, Position: c.To, Bound: head}
 	}
 	reads, ok := p.record.reads()
 	if !ok {
@@ -64,7 +64,7 @@ func (c Rewind) apply(ctx context.Context, p *plan) error {
 // since it comes again too. It is also the answer to a position beyond the head, and to a foreign
 // history, since 0 is valid in any.
 //
-// Error: [*StatefulError].
+// Error: [ErrStateful].
 type Reset struct{}
 
 // String describes the change.
@@ -98,8 +98,8 @@ func (c Reset) apply(ctx context.Context, p *plan) error {
 // SkipTo moves the checkpoint forward to position To: what lies before and was not handled never
 // is. What is parked stays so.
 //
-// Errors: [*SkipError] for a position that was passed already, [*AheadError] beyond the head of the
-// log, [*StatefulError].
+// Errors: [ErrNotForward] for a position that was passed already, [ErrAhead] beyond the head of the
+// log, [ErrStateful].
 type SkipTo struct{ To store.Position }
 
 // String describes the change.
@@ -114,9 +114,9 @@ func (c SkipTo) apply(ctx context.Context, p *plan) error {
 	from, head := p.record.Scanned, p.st.Head()
 	switch {
 	case c.To < from:
-		return &SkipError{ID: p.id, Position: from, To: c.To}
+		return &PositionError{Err: ErrNotForward, ID: p.id, Position: c.To, Bound: from}
 	case c.To > head:
-		return &AheadError{ID: p.id, Position: c.To, Head: head}
+		return &PositionError{Err: ErrAhead, ID: p.id, Position: c.To, Bound: head}
 	}
 	p.note(Audit{Action: AuditSkippedTo, To: c.To})
 	p.out.Skipped = -1

@@ -12,8 +12,8 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// MaxErrorBytes is how much of the text of an error is kept with a parked event.
-const MaxErrorBytes = 4096
+// maxErrorBytes is how much of the text of an error is kept with a parked event.
+const maxErrorBytes = 4096
 
 const (
 	parkedPrefix  = "parked/"
@@ -33,7 +33,7 @@ type Parked struct {
 	Replay bool
 	// EmitAgain says of a Replay that its reactions are written once more: the rewind said so.
 	EmitAgain bool
-	Error     string    // of the last attempt, at most MaxErrorBytes
+	Error     string    // of the last attempt, at most 4 KiB
 	Attempts  int       // made when it was parked
 	Since     time.Time // when it was parked; to the millisecond
 }
@@ -58,13 +58,13 @@ func (p Parked) Write(id ID) store.SideWrite {
 	return store.SideWrite{Key: id.parkedKey(p.Position), Value: seal(b)}
 }
 
-// clip cuts a text to MaxErrorBytes, between characters.
+// clip cuts a text to maxErrorBytes, between characters.
 func clip(s string) string {
-	if len(s) <= MaxErrorBytes {
+	if len(s) <= maxErrorBytes {
 		return s
 	}
-	s = s[:MaxErrorBytes]
-	for !utf8.ValidString(s) && len(s) > MaxErrorBytes-utf8.UTFMax {
+	s = s[:maxErrorBytes]
+	for !utf8.ValidString(s) && len(s) > maxErrorBytes-utf8.UTFMax {
 		s = s[:len(s)-1]
 	}
 	return s

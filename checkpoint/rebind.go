@@ -12,7 +12,7 @@ import (
 // present ones: more kinds, a wider scope, a shorter entity prefix. What matches only now is
 // handled first, from the beginning of the log, in order, each event once.
 //
-// Errors: [*RebuildError] where the new region leaves something out, [*StatefulError].
+// Errors: [ErrRebuild] where the new region leaves something out, [ErrStateful].
 type Widen struct {
 	Region store.Region
 	Kinds  []string
@@ -95,6 +95,9 @@ func (b Binding) keepIn(r *Record) {
 // name the one that does not.
 func (b Binding) contains(id ID, former store.Region) error {
 	wider := b.Reads()
+	leavesOut := func(part string) error {
+		return &RegionError{Err: ErrRebuild, ID: id, Part: part, Stored: former.Identity(), Given: wider.Identity()}
+	}
 	for _, field := range []struct {
 		name          string
 		wider, former store.Region
@@ -108,11 +111,11 @@ func (b Binding) contains(id ID, former store.Region) error {
 		},
 	} {
 		if !field.wider.Contains(field.former) {
-			return &RebuildError{ID: id, Part: field.name, Stored: former, Given: wider}
+			return leavesOut(field.name)
 		}
 	}
 	if !wider.Contains(former) {
-		return &RebuildError{ID: id, Part: "kinds", Stored: former, Given: wider}
+		return leavesOut("kinds")
 	}
 	return nil
 }
@@ -121,7 +124,7 @@ func (b Binding) contains(id ID, former store.Region) error {
 // parked, and lets go of its former names. The next reader with this name begins at its start, with
 // epoch 1.
 //
-// Error: [*StatefulError].
+// Error: [ErrStateful].
 type Delete struct{}
 
 // String describes the change.

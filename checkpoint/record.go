@@ -23,7 +23,7 @@ type Record struct {
 	// when there is none yet. Never more than Scanned.
 	Delivered store.Position
 	// Pending are the positions of events up to Scanned that were delivered and are not done,
-	// ascending, at most [MaxPending]: with lanes, or after one that was parked, later events may
+	// ascending, at most 65,536: with lanes, or after one that was parked, later events may
 	// be done before them.
 	Pending []store.Position
 	// Clean says that the owner ended in good order: no event was with a handler.
@@ -44,9 +44,9 @@ type Record struct {
 	Pulled bool
 }
 
-// MaxPending is the most positions in Record.Pending: as many as the longest batch has, of which
+// maxPending is the most positions in Record.Pending: as many as the longest batch has, of which
 // any may be done first. So a record is well below the limit of a side value.
-const MaxPending = 1 << 16
+const maxPending = 1 << 16
 
 // Floor is the position up to which everything that matches is done.
 func (r Record) Floor() store.Position {

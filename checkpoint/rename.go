@@ -23,8 +23,8 @@ const MaxFormerNames = 16
 // A program does the same when it says Formerly, see [Binding]. A worker that runs cannot be
 // renamed: the system knows it by its name ([ErrRunning]).
 //
-// Errors: [*ExistsError] where something has the new name, or had it before and still exists;
-// [*StatefulError]; a [store.LimitError] for more than [MaxFormerNames].
+// Errors: [ErrExists] where something has the new name, or had it before and still exists;
+// [ErrStateful]; a [store.LimitError] for more than [MaxFormerNames].
 type Rename struct{ To ID }
 
 // String describes the change.
@@ -86,15 +86,15 @@ func checkFree(st *store.Store, name, by ID) error {
 	if now, ok, err := renamedTo(st, name); err != nil {
 		return err
 	} else if ok && now != by {
-		return &ExistsError{ID: name, Now: now}
+		return &NameError{Err: ErrExists, ID: name, Now: now}
 	}
 	for _, key := range []string{name.key(), name.passKey(), name.pauseKey()} {
 		if _, found := st.Side(key); found {
-			return &ExistsError{ID: name}
+			return &NameError{Err: ErrExists, ID: name}
 		}
 	}
 	for range st.Sides(name.parkedPrefix()) {
-		return &ExistsError{ID: name}
+		return &NameError{Err: ErrExists, ID: name}
 	}
 	return nil
 }
@@ -127,12 +127,12 @@ func renamedTo(st *store.Store, former ID) (ID, bool, error) {
 	return now, true, nil
 }
 
-// CheckName returns a [*RenamedError] for a name that a checkpoint has left: effect keys that begin
+// CheckName returns [ErrRenamed] for a name that a checkpoint has left: effect keys that begin
 // with it belong to that. [Acquire] does so too; this is for readers without a checkpoint.
 func CheckName(st *store.Store, name ID) error {
 	now, left, err := renamedTo(st, name)
 	if left {
-		return &RenamedError{ID: name, Now: now}
+		return &NameError{Err: ErrRenamed, ID: name, Now: now}
 	}
 	return err
 }

@@ -108,7 +108,7 @@ func TestARenameMovesAllThatBelongsToACheckpointAndFencesItsOwner(t *testing.T) 
 			_, err := checkpoint.Reacquire(t.Context(), st, "ship", bound, epoch)
 			require.Equal(t, &checkpoint.FencedError{ID: "ship", Epoch: epoch}, err, "one that starts again is fenced, too")
 			_, err = checkpoint.Acquire(t.Context(), st, "ship", bound)
-			require.Equal(t, &checkpoint.RenamedError{ID: "ship", Now: "deliver"}, err)
+			require.Equal(t, &checkpoint.NameError{Err: checkpoint.ErrRenamed, ID: "ship", Now: "deliver"}, err)
 			require.ErrorIs(t, err, checkpoint.ErrRenamed)
 			requireNothing(t, st, "ship")
 		})
@@ -143,7 +143,7 @@ func TestTheFirstNameAndTheAuditsStayOverManyRenames(t *testing.T) {
 			if former != name && slices.Contains(r.Formerly, former) {
 				require.ErrorIs(t, checkpoint.CheckName(st, former), checkpoint.ErrRenamed)
 				_, err := checkpoint.Acquire(t.Context(), st, former, bound)
-				require.Equal(t, &checkpoint.RenamedError{ID: former, Now: name}, err)
+				require.Equal(t, &checkpoint.NameError{Err: checkpoint.ErrRenamed, ID: former, Now: name}, err)
 			}
 		}
 		require.NoError(t, checkpoint.CheckName(st, name))
@@ -192,25 +192,25 @@ func TestANameThatIsTakenIsRefused(t *testing.T) {
 		acquire(t, st, name, bound)
 	}
 	rename := func(from, to checkpoint.ID) error { return apply(t.Context(), st, from, checkpoint.Rename{To: to}) }
-	require.Equal(t, &checkpoint.ExistsError{ID: "b"}, rename("a", "b"))
+	require.Equal(t, &checkpoint.NameError{Err: checkpoint.ErrExists, ID: "b"}, rename("a", "b"))
 	require.ErrorIs(t, rename("a", "a"), checkpoint.ErrExists)
-	require.ErrorIs(t, rename("a", "x/y"), checkpoint.ErrIDPath)
+	require.ErrorIs(t, rename("a", "x/y"), checkpoint.ErrID)
 	require.ErrorIs(t, rename("unknown", "x"), checkpoint.ErrNotFound)
 	require.NoError(t, rename("b", "d"))
-	require.Equal(t, &checkpoint.ExistsError{ID: "b", Now: "d"}, rename("a", "b"), "effects of the first b would be mixed up")
+	require.Equal(t, &checkpoint.NameError{Err: checkpoint.ErrExists, ID: "b", Now: "d"}, rename("a", "b"), "effects of the first b would be mixed up")
 	keep(t, st, checkpoint.Parked{Position: 1}.Write("left"))
 	require.ErrorIs(t, rename("a", "left"), checkpoint.ErrExists)
 
 	b := bound
 	b.Formerly = []checkpoint.ID{"c"}
 	_, err := checkpoint.Acquire(t.Context(), st, "a", b)
-	require.Equal(t, &checkpoint.ExistsError{ID: "a", Also: "c"}, err, "which of the two it is cannot be known")
+	require.Equal(t, &checkpoint.NameError{Err: checkpoint.ErrExists, ID: "a", Also: "c"}, err, "which of the two it is cannot be known")
 	b.Formerly = []checkpoint.ID{"b"}
 	_, err = checkpoint.Acquire(t.Context(), st, "e", b)
-	require.Equal(t, &checkpoint.RenamedError{ID: "b", Now: "d"}, err, "it does not start from scratch silently")
+	require.Equal(t, &checkpoint.NameError{Err: checkpoint.ErrRenamed, ID: "b", Now: "d"}, err, "it does not start from scratch silently")
 	b.Formerly = []checkpoint.ID{"x/y"}
 	_, err = checkpoint.Acquire(t.Context(), st, "e", b)
-	require.ErrorIs(t, err, checkpoint.ErrIDPath)
+	require.ErrorIs(t, err, checkpoint.ErrID)
 	b.Formerly = []checkpoint.ID{"never"}
 	require.Empty(t, acquire(t, st, "e", b).Record().Formerly)
 

@@ -9,19 +9,19 @@ import (
 )
 
 const (
-	// MaxReasonBytes is the longest reason of a [Request].
-	MaxReasonBytes = 1024
-	// MaxByBytes is the longest By of a [Request].
-	MaxByBytes = 255
+	// maxReasonBytes is the longest reason of a [Request].
+	maxReasonBytes = 1024
+	// maxByBytes is the longest By of a [Request].
+	maxByBytes = 255
 )
 
 // Request says why something is done to a worker or to one of its events, and who decided that.
 // Both stand in the audit event. The zero value is allowed.
 type Request struct {
-	// Reason is free text: valid UTF-8, at most [MaxReasonBytes].
+	// Reason is free text: valid UTF-8, at most 1,024 bytes.
 	Reason string
 	// By names the person or the program that decided: valid UTF-8 without control characters, at
-	// most [MaxByBytes].
+	// most 255 bytes.
 	By string
 	// DryRun makes a call report what it would do. Nothing is written, and no owner is fenced.
 	DryRun bool
@@ -30,10 +30,10 @@ type Request struct {
 // Validate reports the first rule that the request breaks, as a [store.InvalidError] or a
 // [store.LimitError].
 func (q Request) Validate() error {
-	if err := checkText("reason", q.Reason, MaxReasonBytes); err != nil {
+	if err := checkText("reason", q.Reason, maxReasonBytes); err != nil {
 		return err
 	}
-	if err := checkText("by", q.By, MaxByBytes); err != nil {
+	if err := checkText("by", q.By, maxByBytes); err != nil {
 		return err
 	}
 	if strings.ContainsFunc(q.By, unicode.IsControl) {

@@ -8,6 +8,7 @@ import (
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/stretchr/testify/require"
 )
 
 // control moves the runner. Its audit event tells the ledger whether it came about.
@@ -63,9 +64,10 @@ func (m *chaos) stored() store.Position {
 
 func rewindable(m *chaos, apply func(checkpoint.Change, checkpoint.Request) error) store.Position {
 	head := m.st.Head()
-	var refused *checkpoint.RewindError
+	var refused *checkpoint.PositionError
 	if errors.As(apply(checkpoint.Rewind{To: head}, checkpoint.Request{DryRun: true}), &refused) {
-		return refused.Position
+		require.ErrorIs(m.t, refused, checkpoint.ErrNotBackwards)
+		return refused.Bound
 	}
 	return head
 }

@@ -45,7 +45,7 @@ type Cursor struct {
 
 // Open returns a cursor. With an ID it acquires the checkpoint, a commit that fences the cursor
 // that used the ID before, and resumes where that one committed last; the errors are those of
-// [checkpoint.Acquire]. Without one, a start beyond the head is a [checkpoint.AheadError]. There is
+// [checkpoint.Acquire]. Without one, a start beyond the head is [checkpoint.ErrAhead]. There is
 // nothing to close.
 func Open(ctx context.Context, st *store.Store, region store.Region, o Options) (*Cursor, error) {
 	if err := region.Validate(); err != nil {

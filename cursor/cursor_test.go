@@ -345,5 +345,5 @@ func TestABadRegionOrIDIsRefused(t *testing.T) {
 	_, err := cursor.Open(t.Context(), st, store.Region{Kinds: []string{"a"}, Category: "b"}, cursor.Options{})
 	require.ErrorIs(t, err, store.ErrInvalid)
 	_, err = cursor.Open(t.Context(), st, orders, cursor.Options{ID: "a/b"})
-	require.ErrorIs(t, err, checkpoint.ErrIDPath)
+	require.ErrorIs(t, err, checkpoint.ErrID)
 }

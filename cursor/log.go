@@ -37,7 +37,7 @@ func startAt(ctx context.Context, st *store.Store, from store.From) (place, erro
 		return place{}, fmt.Errorf("find the start: %w", err)
 	}
 	if head := st.Head(); start > head {
-		return place{}, &checkpoint.AheadError{Position: start, Head: head}
+		return place{}, &checkpoint.PositionError{Err: checkpoint.ErrAhead, Position: start, Bound: head}
 	}
 	return place{scanned: start, delivered: start}, nil
 }

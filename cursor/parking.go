@@ -44,7 +44,7 @@ func (p *parking) resume(ctx context.Context) error {
 		return &ExternalPositionError{Err: err}
 	}
 	if head := own.st.Head(); at > head {
-		return &checkpoint.AheadError{ID: own.lease.ID(), Position: at, Head: head}
+		return &checkpoint.PositionError{Err: checkpoint.ErrAhead, ID: own.lease.ID(), Position: at, Bound: head}
 	}
 	if record := own.lease.Record(); record.Delivered <= at && at < record.Scanned && len(record.Pending) == 0 {
 		return nil // the checkpoint has looked further, and found nothing that matches

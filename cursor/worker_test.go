@@ -67,7 +67,7 @@ func TestSupervisionAndCheckpointHaveTheSameRulesForNames(t *testing.T) {
 		named := errors.As(supervision.Spec{Name: name}.Validate(), &bad)
 		require.Equal(t, errors.As(checkpoint.ID(name).Validate(), &id), named, "%q", name)
 		if named {
-			require.Equal(t, id.Rule.Error(), bad.Rule)
+			require.Equal(t, id.Rule, bad.Rule)
 		}
 	})
 }
