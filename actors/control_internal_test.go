@@ -10,8 +10,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// A call that was made twice would rewind twice, and then what was emitted in between would be emitted again.
-func TestACallIsNeverMadeTwiceAlsoIfTheWorkerIsRestartedMeanwhile(t *testing.T) {
+// A second rewind by the same call would emit again what was emitted after the first.
+func TestACallIsMadeOnceEvenIfItsWorkerIsRestarted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, workers, err := planTree(nested(fine))
 		require.NoError(t, err)
@@ -40,7 +40,7 @@ func TestACallIsNeverMadeTwiceAlsoIfTheWorkerIsRestartedMeanwhile(t *testing.T) 
 		require.ErrorIs(t, <-asked, errAgain)
 		require.False(t, m.claim(), "the worker must not begin with it any more")
 
-		m = newControl(nil) // sent to the third, which is gone before anybody waits
+		m = newControl(nil) // sent to the third, which ends before anything waits
 		p.address.set(pid, 4)
 		go ask(3)
 		require.ErrorIs(t, <-asked, errAgain)

@@ -16,7 +16,7 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-func TestAPausedWorkerRestsOverRestartsUntilItIsResumedOrItsTimeIsOver(t *testing.T) {
+func TestAPauseOutlastsRestartsUntilItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		sys := start(t, st, reacting("w"))
@@ -48,7 +48,7 @@ func TestAPausedWorkerRestsOverRestartsUntilItIsResumedOrItsTimeIsOver(t *testin
 	})
 }
 
-func TestARewoundWorkerHandlesAgainAndEmitsOnlyIfAsked(t *testing.T) {
+func TestARewindHandlesAgainAndEmitsOnlyWithEmit(t *testing.T) {
 	for _, lanes := range []int{1, 3} {
 		synctest.Test(t, func(t *testing.T) {
 			st := memory(t, store.Options{})
@@ -85,7 +85,7 @@ func TestARewoundWorkerHandlesAgainAndEmitsOnlyIfAsked(t *testing.T) {
 	}
 }
 
-func TestWhatWasParkedComesInItsPlaceAfterARewindAndEmitsForTheFirstTime(t *testing.T) {
+func TestAParkedEventEmitsInItsPlaceAfterARewind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		ill := sick()
@@ -101,7 +101,7 @@ func TestWhatWasParkedComesInItsPlaceAfterARewindAndEmitsForTheFirstTime(t *test
 	})
 }
 
-func TestSkippingLeavesEventsOutAndResettingBeginsAnew(t *testing.T) {
+func TestSkipToLeavesEventsOutAndResetStartsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		sys := start(t, st, reacting("w"))
@@ -119,7 +119,7 @@ func TestSkippingLeavesEventsOutAndResettingBeginsAnew(t *testing.T) {
 	})
 }
 
-func TestAWidenedWorkerHandlesExactlyTheNewPastOnceAndThenGoesOn(t *testing.T) {
+func TestAWidenedWorkerHandlesTheNewPastOnceAndContinues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		w := reacting("w")
@@ -144,7 +144,7 @@ func TestAWidenedWorkerHandlesExactlyTheNewPastOnceAndThenGoesOn(t *testing.T) {
 	})
 }
 
-func TestAHaltedWorkerIsEnabledAgainAtRunTime(t *testing.T) {
+func TestAHaltedWorkerIsResumedAtRunTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		ill := sick()
@@ -162,7 +162,7 @@ func TestAHaltedWorkerIsEnabledAgainAtRunTime(t *testing.T) {
 	})
 }
 
-func TestControlsAreRefusedFromInsideAHandlerAndOfNobody(t *testing.T) {
+func TestOperatorCallsAreRefusedInsideAHandlerAndForUnknownWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		var sys *actors.System
@@ -180,7 +180,7 @@ func TestControlsAreRefusedFromInsideAHandlerAndOfNobody(t *testing.T) {
 	})
 }
 
-func TestAWorkerIsResumedAlsoWhileItsGroupIsBeingRestarted(t *testing.T) {
+func TestAWorkerIsResumedWhileItsGroupRestarts(t *testing.T) {
 	for name, when := range map[string]time.Duration{"is stopping": 2 * time.Second, "waits to be started": 10 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -217,7 +217,7 @@ func TestAWorkerIsResumedAlsoWhileItsGroupIsBeingRestarted(t *testing.T) {
 	}
 }
 
-func TestAGroupThatWaitsToBeStartedAgainHaltsWithTheOneAbove(t *testing.T) {
+func TestAGroupThatWaitsForItsRestartHaltsWithItsParent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		escalates := func(name string) cursor.Worker {
@@ -244,7 +244,7 @@ func TestAGroupThatWaitsToBeStartedAgainHaltsWithTheOneAbove(t *testing.T) {
 	})
 }
 
-func TestWhatACallHasChangedShowsWhenItReturns(t *testing.T) {
+func TestStatusShowsAChangeWhenItsCallReturns(t *testing.T) {
 	st := memory(t, store.Options{Sync: store.SyncNever})
 	var handled atomic.Int32
 	sys := start(t, st, handling("w", func(_ context.Context, b *cursor.Batch) error {
@@ -263,7 +263,7 @@ func TestWhatACallHasChangedShowsWhenItReturns(t *testing.T) {
 	}
 }
 
-func TestACallWhoseContextEndsBeforeTheWorkerHasTimeForItNeverComes(t *testing.T) {
+func TestACallWhoseContextEndsInTheQueueIsNeverMade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		slow, entered, release := deaf()

@@ -76,7 +76,8 @@ func TestAPanicOfOurOwnActorsEndsTheSystemVisibly(t *testing.T) {
 	}
 }
 
-// bomb is a log that panics at some messages, which makes the actor that writes them panic outside any handler.
+// bomb is a log that panics at some messages, so that the actor that writes them panics outside any
+// handler.
 type bomb struct {
 	zapcore.Core
 	message string
@@ -128,7 +129,7 @@ type levelled struct{ bomb }
 
 func (levelled) Enabled(zapcore.Level) bool { return true }
 
-// sent is a context of an actor that only keeps what is sent.
+// sent is the context of an actor that records what it sends.
 type sent struct {
 	actor.Context
 	sys      *System
@@ -140,8 +141,8 @@ func (c *sent) Self() *actor.PID         { return actor.NewPID("", "w") }
 
 func (c *sent) ActorSystem() *actor.ActorSystem { return c.sys.actors }
 
-// mended starts worker 1 of a tree by hand, as an incarnation that is not the first.
-func mended(t *testing.T, failing ...uint64) (*worker, *sent) {
+// restarted makes worker 1 of a tree without its actor, as an incarnation that is not the first.
+func restarted(t *testing.T, failing ...uint64) (*worker, *sent) {
 	_, workers, err := planTree(nested(fine))
 	require.NoError(t, err)
 	sys := newSystem(openMemory(t), Options{Logger: zap.NewNop(), KillTimeout: time.Hour}, workers)
@@ -149,9 +150,9 @@ func mended(t *testing.T, failing ...uint64) (*worker, *sent) {
 	return w, &sent{sys: sys}
 }
 
-// A full disk may also keep a restarted worker from its checkpoint.
+// A full disk may also prevent a restarted worker from acquiring its checkpoint.
 func TestAWorkerThatCouldNotAcquireTriesAgainInPlace(t *testing.T) {
-	w, ctx := mended(t)
+	w, ctx := restarted(t)
 	w.core.Refused(store.ErrDiskFull)
 	w.turn(ctx)
 	require.ErrorIs(t, ctx.messages[0].(*report).update.Err, store.ErrDiskFull)
@@ -171,9 +172,9 @@ func TestAWorkerThatCouldNotAcquireTriesAgainInPlace(t *testing.T) {
 	w.stop()
 }
 
-// Otherwise the attempts at its event would be remembered for ever.
+// Otherwise the attempts at its event would be remembered forever.
 func TestARestartedWorkerReportsWhatItHasPassed(t *testing.T) {
-	w, ctx := mended(t, 1, 2)
+	w, ctx := restarted(t, 1, 2)
 	appendOne(t, w.sys.store)
 	w.turn(ctx)
 	w.begin(ctx)
@@ -192,7 +193,7 @@ func TestARestartedWorkerReportsWhatItHasPassed(t *testing.T) {
 
 func TestAWorkerThatMeetsAFailedStoreEndsTheSystem(t *testing.T) {
 	for _, cause := range []error{store.ErrClosed, store.ErrPoisoned} {
-		w, ctx := mended(t)
+		w, ctx := restarted(t)
 		w.report(ctx, &drive.Update{Kind: drive.UpdateStoreFailed, Err: cause})
 		require.Empty(t, ctx.messages, "the worker is not to blame")
 		require.ErrorIs(t, w.sys.Err(), cause)

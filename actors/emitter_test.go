@@ -18,7 +18,7 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// emittedOnce is a reaction that says itself who made it, at which run of the handler.
+// emittedOnce is a reaction whose payload names its worker, and the run of the handler.
 type emittedOnce struct {
 	Worker string
 	Epoch  uint64
@@ -87,8 +87,8 @@ func (c *census) heal() {
 	c.healed = true
 }
 
-// requireCensus compares what reactions say themselves with their emitters, and returns how many took more
-// than one run.
+// requireCensus compares the payloads of reactions with their emitters, and returns how many took
+// more than one run.
 func requireCensus(t *testing.T, st *store.Store, build string) (reactions, repeated int) {
 	t.Helper()
 	for e, err := range st.Read(t.Context(), store.Region{Kinds: []string{"out.counted"}}, store.Beginning()) {
@@ -128,7 +128,7 @@ func untilQuiet(t *testing.T, sys *actors.System) {
 	require.Fail(t, "does not come to rest", "%+v", sys.Status())
 }
 
-func TestInARunningSystemEachReactionSaysTheWorkerBuildEpochAndRunThatMadeIt(t *testing.T) {
+func TestEachReactionNamesWorkerBuildEpochAndAttempt(t *testing.T) {
 	const inputs = 40
 	total, repeated := 0, 0
 	for seed := range uint64(12) {

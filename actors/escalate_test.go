@@ -15,7 +15,7 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// climbing is the policy of what escalates its first failure.
+// climbing is the policy of a child that escalates its first failure.
 func climbing() supervision.Policy { return escalating(supervision.Policy{Intensity: -1}) }
 
 // panicking panics at the first input, and escalates that.
@@ -33,7 +33,7 @@ func bubbles(t *testing.T, n int, run func(*testing.T)) {
 	}
 }
 
-// requireResumed resumes workers and wants them to handle all up to a receipt, once.
+// requireResumed resumes workers and requires that they handle all up to a receipt, once.
 func requireResumed(t *testing.T, st *store.Store, sys *actors.System, last store.Receipt, workers ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
@@ -46,7 +46,7 @@ func requireResumed(t *testing.T, st *store.Store, sys *actors.System, last stor
 	require.NoError(t, sys.Err())
 }
 
-func TestAFailureThatEscalatesBeyondTheTopHaltsEveryWorkerAndEachCanBeResumed(t *testing.T) {
+func TestAnEscalationPastTheTopHaltsAllAndEachCanBeResumed(t *testing.T) {
 	group := func(name string, children ...supervision.Child) supervision.Group {
 		return supervision.Group{Name: name, Policy: climbing(), Children: children}
 	}
@@ -80,7 +80,7 @@ func TestAFailureThatEscalatesBeyondTheTopHaltsEveryWorkerAndEachCanBeResumed(t 
 	}
 }
 
-func TestAGroupThatEscalatesIsRestartedWithTheGroupAboveAndOthersDoNotNotice(t *testing.T) {
+func TestAnEscalationRestartsTheGroupAboveAndNoOther(t *testing.T) {
 	bubbles(t, 20, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		sys := start(t, st, supervision.Group{
@@ -102,7 +102,7 @@ func TestAGroupThatEscalatesIsRestartedWithTheGroupAboveAndOthersDoNotNotice(t *
 }
 
 // Without a bubble goroutines run at the same time.
-func TestAFailureThatEscalatesBeyondTheTopHaltsInRealTimeToo(t *testing.T) {
+func TestAnEscalationPastTheTopHaltsAllInRealTime(t *testing.T) {
 	for range 30 {
 		st := memory(t, store.Options{})
 		sys := start(t, st, supervision.Group{
@@ -122,7 +122,7 @@ func TestAFailureThatEscalatesBeyondTheTopHaltsInRealTimeToo(t *testing.T) {
 
 // A group is being stopped for a restart, and waits for a handler that ignores its context, when a
 // failure that escalates beyond the top halts everything.
-func TestAWorkerWhoseGroupWasHaltedWhileItWasAboutToBeRestartedCanBeResumed(t *testing.T) {
+func TestAWorkerHaltedDuringARestartOfItsGroupCanBeResumed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		slow, entered, release := deaf()

@@ -15,7 +15,8 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// A worker answers each order with an invoice. Invoice and checkpoint are one write, so that there is one for each order.
+// A worker answers each order with an invoice. Invoice and checkpoint are one write, so there is
+// exactly one for each order.
 func Example() {
 	ctx := context.Background()
 	st, err := storetest.Open(store.Options{})
@@ -55,7 +56,7 @@ func Example() {
 		}
 		fmt.Println(e.Coordinate, e.Kind)
 	}
-	if err := sys.Stop(ctx); err != nil { // says which worker was halted, if one was
+	if err := sys.Stop(ctx); err != nil { // names each worker that was halted
 		log.Fatal(err)
 	}
 	// Output:
@@ -75,7 +76,8 @@ type Packed struct{}
 
 func (Packed) Kind() string { return "parcel.packed" }
 
-// To wait for a chain of workers, wait for one after the other: the reaction of the first is what the second answers.
+// To wait for a chain of workers, wait for one after the other: the second answers the reaction of
+// the first.
 func ExampleSystem_WaitApplied_chain() {
 	ctx := context.Background()
 	st, err := storetest.Open(store.Options{})
@@ -134,7 +136,8 @@ func ExampleSystem_WaitApplied_chain() {
 	// 3 parcel:lamp@shop parcel.packed
 }
 
-// A worker that is given up is an error for everybody who asks, with the event that it could not handle.
+// A halted worker is an error for every caller that waits for it, with the event that it could not
+// handle.
 func ExampleSystem_WaitApplied_halted() {
 	ctx := context.Background()
 	st, err := storetest.Open(store.Options{})

@@ -13,9 +13,8 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// A watcher sees what happens to every worker, as it happens: here an event that fails twice, and
-// is parked then. It is registered by the call of Watch, so nothing that happens after the call is
-// missed before the loop begins.
+// A watcher receives every transition of every worker: here an event fails twice, and is parked.
+// The call of Watch registers it, so nothing that happens between the call and the loop is missed.
 func ExampleSystem_Watch() {
 	ctx := context.Background()
 	st, err := storetest.Open(store.Options{})

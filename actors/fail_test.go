@@ -17,17 +17,17 @@ import (
 func TestASecondSystemWithTheSameWorkerFencesTheFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
-		inHand, release := make(chan struct{}, 1), make(chan struct{})
+		inFlight, release := make(chan struct{}, 1), make(chan struct{})
 		old := start(t, st, handling("w", func(_ context.Context, b *cursor.Batch) error {
 			if b.Events[0].Position > 3 {
-				inHand <- struct{}{}
+				inFlight <- struct{}{}
 				<-release
 			}
 			return nil
 		}), reacting("other"))
 		require.NoError(t, old.WaitApplied(t.Context(), "w", appendInputs(t, st, 3)))
 		second := appendInputs(t, st, 3)
-		<-inHand
+		<-inFlight
 		young := start(t, st, reacting("w"))
 		require.NoError(t, young.WaitApplied(t.Context(), "w", second))
 		close(release) // what the old one handled is refused
@@ -47,7 +47,7 @@ func TestASecondSystemWithTheSameWorkerFencesTheFirst(t *testing.T) {
 	})
 }
 
-func TestAStoreThatIsClosedUnderASystemEndsItAndErrSaysWhy(t *testing.T) {
+func TestAClosedStoreEndsTheSystemAndErrReportsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		entered, cause := make(chan struct{}), make(chan error, 1)
@@ -68,7 +68,7 @@ func TestAStoreThatIsClosedUnderASystemEndsItAndErrSaysWhy(t *testing.T) {
 		synctest.Wait()
 		require.NoError(t, st.Close())
 		<-sys.Done()
-		require.ErrorIs(t, <-cause, store.ErrClosed, "the handler is told why")
+		require.ErrorIs(t, <-cause, store.ErrClosed, "the handler sees the cause")
 		require.ErrorIs(t, sys.Err(), store.ErrClosed)
 		require.NotErrorIs(t, sys.Err(), actors.ErrHalted, "the workers are not to blame")
 		err := <-waited
@@ -82,7 +82,7 @@ func TestAStoreThatIsClosedUnderASystemEndsItAndErrSaysWhy(t *testing.T) {
 	})
 }
 
-func TestASystemWhoseStoreFailedEndsWithoutAHandlerThatDoesNotReturn(t *testing.T) {
+func TestAFailedStoreEndsTheSystemDespiteAHungHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		release := make(chan struct{})
@@ -103,7 +103,7 @@ func TestASystemWhoseStoreFailedEndsWithoutAHandlerThatDoesNotReturn(t *testing.
 	})
 }
 
-func TestARaceThatCanNeverBeWonBecomesAnAttempt(t *testing.T) {
+func TestARaceThatIsAlwaysLostBecomesAnAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		calls := 0
@@ -122,13 +122,13 @@ func TestARaceThatCanNeverBeWonBecomesAnAttempt(t *testing.T) {
 	})
 }
 
-func TestARaceThatIsLostOnceIsHandledAgainAtOnce(t *testing.T) {
+func TestALostRaceIsHandledAgainAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		calls := 0
 		w := handling("w", nil)
 		w.Handle = func(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
-			if calls++; calls == 1 { // somebody else is faster
+			if calls++; calls == 1 { // another writer is faster
 				_, err := st.Append(ctx, store.At("race", "test"), store.Absent, reacted{})
 				require.NoError(t, err)
 			}

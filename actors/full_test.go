@@ -16,7 +16,7 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// full is a store on a disk that has no room any more, and what gives it room.
+// full returns a store on a full disk, and a function that makes room.
 func full(t *testing.T, st *store.Store, disk *storetest.Disk) (room func()) {
 	t.Helper()
 	disk.SetCapacity(1)
@@ -80,9 +80,9 @@ func TestAGroupThatIsRestartedOnAFullDiskWaitsForRoom(t *testing.T) {
 	}
 }
 
-// While a worker waits for room, whatever commits for it once there is some must not lose what failed
-// or was refused after what it writes.
-func TestAFailureThatWaitsForRoomIsNotLostToWhatCommitsFirst(t *testing.T) {
+// The first commit once there is room must not lose what failed, or was refused, after the events
+// it writes.
+func TestAFailureThatWaitsForRoomSurvivesTheNextCommit(t *testing.T) {
 	for name, lanes := range map[string]int{"in order": 1, "in lanes": 2} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -111,7 +111,7 @@ func TestAFailureThatWaitsForRoomIsNotLostToWhatCommitsFirst(t *testing.T) {
 	}
 }
 
-func TestARaceThatIsLostOnceThereIsRoomIsHandledAgainAlsoWhenAnOperatorCausedTheCommit(t *testing.T) {
+func TestARaceLostInTheCommitOfAnOperatorIsHandledAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st, disk := small(t)
 		gate := make(chan struct{})
@@ -143,8 +143,8 @@ func TestARaceThatIsLostOnceThereIsRoomIsHandledAgainAlsoWhenAnOperatorCausedThe
 	})
 }
 
-// A new segment has waiting workers write how far they have read.
-func TestAFailureThatWaitsForRoomIsNotLostToANewSegment(t *testing.T) {
+// At a new segment waiting workers write how far they have read.
+func TestAFailureThatWaitsForRoomSurvivesANewSegment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st, disk := small(t)
 		gate, first := make(chan struct{}), sick()
@@ -160,7 +160,7 @@ func TestAFailureThatWaitsForRoomIsNotLostToANewSegment(t *testing.T) {
 		receipt := appendInputs(t, st, 2)
 		room := waitForRoom(t, sys, st, disk, gate)
 		room()
-		appendAll(t, st, noise(1000)) // begins a segment
+		appendAll(t, st, noise(1000)) // starts a segment
 		requireAllApplied(t, sys, st, receipt)
 	})
 }
@@ -187,7 +187,7 @@ func waitForRoom(t *testing.T, sys *actors.System, st *store.Store, disk *storet
 	return room
 }
 
-// requireAllApplied wants a day to be enough for everything, also what comes later.
+// requireAllApplied requires that a day is enough for everything, also for events appended later.
 func requireAllApplied(t *testing.T, sys *actors.System, st *store.Store, receipt store.Receipt) {
 	t.Helper()
 	time.Sleep(24 * time.Hour)

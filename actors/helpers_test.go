@@ -104,7 +104,7 @@ func handling(name string, h func(context.Context, *cursor.Batch) error) cursor.
 	}}
 }
 
-// positions gives the events of a region, reading the store directly.
+// positions returns the positions of the events of a region, reading the store directly.
 func positions(tb testing.TB, st *store.Store, r store.Region) []store.Position {
 	tb.Helper()
 	list := []store.Position{}
@@ -115,7 +115,7 @@ func positions(tb testing.TB, st *store.Store, r store.Region) []store.Position 
 	return list
 }
 
-// reactions gives the positions that a worker has reacted to, in the order of the log.
+// reactions returns the positions that a worker has reacted to, in the order of the log.
 func reactions(tb testing.TB, st *store.Store, worker string) []store.Position {
 	tb.Helper()
 	list := []store.Position{}
@@ -128,7 +128,7 @@ func reactions(tb testing.TB, st *store.Store, worker string) []store.Position {
 	return list
 }
 
-// requireExactlyOnce wants one reaction of the worker to each input, in order.
+// requireExactlyOnce requires one reaction of the worker to each input, in order.
 func requireExactlyOnce(tb testing.TB, st *store.Store, worker string) {
 	tb.Helper()
 	require.Equal(tb, positions(tb, st, inputs), reactions(tb, st, worker), "reactions of %s", worker)
@@ -152,7 +152,7 @@ func record(tb testing.TB, st *store.Store, worker string) checkpoint.Info {
 	return info
 }
 
-// steady has delays without a need for luck: the jitter of 1 ns is none.
+// steady has delays that do not vary: a jitter of 1 ns is as good as none.
 func steady(attempts int, delay time.Duration) supervision.Policy {
 	return supervision.Policy{
 		Exhausted: supervision.ActionHalt,

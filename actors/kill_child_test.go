@@ -34,8 +34,8 @@ const killChildEnv = "PENSTOCK_KILL_CHILD"
 // killScope is the scope of all events of the kill loop.
 const killScope = "kill"
 
-// killBrief is the first line that the parent writes to a child. The pipe stays open: a child whose parent is gone finds
-// its end, and exits.
+// killBrief is the first line that the parent writes to a child. The pipe stays open: a child reads
+// its end when the parent has ended, and exits.
 type killBrief struct {
 	Dir          string
 	Seed         uint64
@@ -44,7 +44,7 @@ type killBrief struct {
 	Pending      []killOp // of earlier rounds, with a key and without an answer
 }
 
-// killSaid is a line that a child writes, in one system call: what was said before the kill is heard.
+// killSaid is a line that a child writes, in one system call: no line before the kill is lost.
 type killSaid struct {
 	Say  killWord
 	Op   *killOp          `json:",omitempty"`
@@ -73,7 +73,7 @@ type killOp struct {
 	Keyed    bool
 	Kind     string
 	Entities []string // one event for each
-	Expect   bool     // the first event demands Version
+	Expect   bool     // the first event expects Version
 	Version  uint64
 	Pad      int
 }
@@ -134,7 +134,8 @@ func killReads() map[string]store.Region {
 	}
 }
 
-// killReactions are the reactions of a worker to an event: a pure function, for the handlers and for the oracle.
+// killReactions are the reactions of a worker to an event: a pure function, for the handlers and
+// for the oracle.
 func killReactions(worker string, e store.Event) (out []store.Proposal) {
 	n := 1
 	switch worker {
@@ -155,8 +156,8 @@ func killReactions(worker string, e store.Event) (out []store.Proposal) {
 	return out
 }
 
-// killTrouble makes handlers fail at events chosen by their position: mostly at the first attempt of a process, once the
-// reactions are staged.
+// killTrouble makes handlers fail at events chosen by their position: mostly at the first attempt
+// of a process, once the reactions are staged.
 type killTrouble struct {
 	say   func(killSaid)
 	mu    sync.Mutex
@@ -194,7 +195,7 @@ func killRoute[T store.Payload](k *killTrouble, worker string) reactor.Route {
 	})
 }
 
-// killWorker handles batches and does not say at which event it fails.
+// killWorker handles batches and does not name the event at which it fails.
 func killWorker(k *killTrouble, name string) cursor.Worker {
 	return cursor.Worker{
 		Name:   name,
@@ -213,8 +214,9 @@ func killWorker(k *killTrouble, name string) cursor.Worker {
 	}
 }
 
-// killParks says whose events are set aside: not those of the long chain, which has so few keys that it would soon be held
-// as a whole, nor those of workers that do not say at which event they fail.
+// killParks reports whether events of a worker are parked: not those of the long chain, which has
+// so few keys that all of it would soon be held, nor those of workers that do not name the event at
+// which they fail.
 func killParks(worker string) bool {
 	return worker == "single" || worker == "batch" || worker == "ledger"
 }
@@ -224,7 +226,7 @@ func killLanes(n int, r *reactor.Reactor) *reactor.Reactor {
 	return r
 }
 
-// killReplay lets everything be handled again that a worker has set aside. A worker that is being stopped refuses.
+// killReplay replays everything that a worker has parked. A worker that is being stopped refuses.
 func killReplay(ctx context.Context, sys *actors.System, worker string) {
 	_, _ = sys.Replay(ctx, worker, cursor.ParkedFilter{All: true}, checkpoint.Request{})
 }
@@ -248,7 +250,8 @@ func (c *killChild) trouble() {
 	}
 }
 
-// killTree is the tree that every process of the loop runs. Restarts are quick and as good as unlimited.
+// killTree is the tree that every process of the loop runs. Restarts are quick and as good as
+// unlimited.
 func killTree(say func(killSaid)) supervision.Group {
 	k := &killTrouble{say: say, tried: make(map[string]int)}
 	return supervision.Group{
@@ -272,8 +275,8 @@ func killTree(say func(killSaid)) supervision.Group {
 	}
 }
 
-// TestKillLoopChild is the process that TestKilledProcessesLoseNothingAndRepeatNothing kills. In any other run it has
-// nothing to do.
+// TestKillLoopChild is the process that TestKilledProcessesLoseNothingAndRepeatNothing kills. In
+// any other run it does nothing.
 func TestKillLoopChild(*testing.T) {
 	if os.Getenv(killChildEnv) == "" {
 		return
@@ -285,7 +288,7 @@ func TestKillLoopChild(*testing.T) {
 		c.fatal(fmt.Errorf("no brief: %w", err))
 	}
 	go c.run()
-	_, _ = io.Copy(io.Discard, in) // until the parent is gone
+	_, _ = io.Copy(io.Discard, in) // until the parent has ended
 	os.Exit(1)
 }
 
@@ -309,7 +312,7 @@ func (c *killChild) say(s killSaid) {
 
 func (c *killChild) fatal(err error) { c.say(killSaid{Say: killFatal, Text: err.Error()}) }
 
-// Write takes the log of the system, of which only errors come here.
+// Write receives the log of the system, which contains only errors.
 func (c *killChild) Write(entry []byte) (int, error) {
 	if bytes.Contains(entry, []byte("event parked")) && bytes.Contains(entry, []byte("on purpose")) {
 		return len(entry), nil
@@ -354,7 +357,7 @@ func killMakeSingle(r *rand.Rand) killOp {
 	return killOp{Keyed: true, Kind: "in.single", Entities: []string{killEntity(r)}, Pad: killPad(r)}
 }
 
-// killMakeBare makes an append without a key, which nobody can try again.
+// killMakeBare makes an append without a key, which cannot be retried.
 func killMakeBare(r *rand.Rand) killOp {
 	return killOp{Kind: "in.single", Entities: []string{killEntity(r)}, Pad: killPad(r)}
 }
@@ -377,7 +380,8 @@ func killPad(r *rand.Rand) int {
 	return r.IntN(300)
 }
 
-// shift gives the dice of an appender and the number of its appends: few enough that some kills find an idle system.
+// shift returns the random source of an appender and the number of its appends: few enough that
+// some kills find an idle system.
 func (c *killChild) shift(appender int) (*rand.Rand, int) {
 	r := rand.New(rand.NewPCG(c.brief.Seed, uint64(c.brief.Round)<<8|uint64(appender)))
 	return r, 5 + r.IntN(80)
@@ -403,7 +407,7 @@ func (c *killChild) awaitAll(last store.Receipt) {
 	}
 }
 
-// appendExpecting races with its like for versions of the same entities.
+// appendExpecting races with other calls of itself for versions of the same entities.
 func (c *killChild) appendExpecting(appender int) {
 	r, shift := c.shift(appender)
 	versions := make([]uint64, 3)
@@ -420,8 +424,8 @@ func (c *killChild) appendExpecting(appender int) {
 	}
 }
 
-// append says what it is about to do, does it, and says what came of it: a receipt, or the version that was found in place
-// of the expected one.
+// append announces an append, makes it, and writes the result: a receipt, or the version that was
+// found in place of the expected one.
 func (c *killChild) append(op killOp) (store.Receipt, uint64) {
 	c.say(killSaid{Say: killIntent, Op: &op})
 	receipt, err := c.store.Commit(context.Background(), op.batch())

@@ -15,15 +15,16 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// killOracle knows what was said of every append, and so what must be in the log, may be, or must not.
+// killOracle keeps what children wrote about every append, and so knows what must be in the log,
+// may be, or must not.
 type killOracle struct {
 	fates map[string]*killFate
-	names []string // of fates, in the order in which they were heard first
+	names []string // of fates, in the order of their first lines
 
 	acks, duplicates, refused, errors, panics int
 }
 
-// killFate is what was heard of an append.
+// killFate is what is known of an append.
 type killFate struct {
 	op      killOp
 	got     []store.Recorded // nil: not acknowledged
@@ -32,7 +33,7 @@ type killFate struct {
 
 func newKillOracle() *killOracle { return &killOracle{fates: make(map[string]*killFate)} }
 
-// pending are the appends that may be tried again.
+// pending returns the appends that may be tried again.
 func (o *killOracle) pending() (ops []killOp) {
 	for _, name := range o.names {
 		if f := o.fates[name]; f.op.Keyed && f.got == nil && !f.refused {
@@ -69,7 +70,7 @@ func (o *killOracle) hear(t *testing.T, round int, s killSaid) {
 	}
 }
 
-// peek checks what a kill has left, without mending it.
+// peek checks what a kill has left, without recovery.
 func (o *killOracle) peek(t *testing.T, dir string) {
 	t.Helper()
 	st, err := store.Open(dir, store.Options{ReadOnly: true})
@@ -78,8 +79,9 @@ func (o *killOracle) peek(t *testing.T, dir string) {
 	o.check(t, st)
 }
 
-// judge checks what the last kill has left, lets the reactors catch up, and checks again, twice: before and after one more
-// opening. It gives the number of events, and how many of them are reactions.
+// judge checks what the last kill has left, lets the reactors catch up, and checks again, twice:
+// before and after one more opening. It returns the number of events, and how many of them are
+// reactions.
 func (o *killOracle) judge(t *testing.T, dir string) (events, reactions int) {
 	t.Helper()
 	st, err := store.Open(dir, store.Options{SegmentBytes: killMinSegment})
@@ -109,7 +111,8 @@ func (o *killOracle) judge(t *testing.T, dir string) (events, reactions int) {
 	return len(log), reactions
 }
 
-// catchUp runs the system until every worker has handled everything, reactions to reactions included.
+// catchUp runs the system until every worker has handled everything, reactions to reactions
+// included.
 func (o *killOracle) catchUp(t *testing.T, st *store.Store) {
 	t.Helper()
 	sys, err := actors.Start(t.Context(), st, actors.Options{}, killTree(func(killSaid) {}))
@@ -127,7 +130,7 @@ func (o *killOracle) catchUp(t *testing.T, st *store.Store) {
 				require.NoError(t, err)
 			}
 		}
-		for _, w := range sys.Status().Workers { // with lanes, the head may be done before what lies behind it
+		for _, w := range sys.Status().Workers { // with lanes, the head may be done before what precedes it
 			parked += w.Lag
 		}
 	}
@@ -139,7 +142,7 @@ func (o *killOracle) catchUp(t *testing.T, st *store.Store) {
 	require.NoError(t, sys.Stop(t.Context()))
 }
 
-// killParked counts what a worker has set aside, and says whether nothing of it is being handled again.
+// killParked counts what a worker has parked, and reports whether none of it is being replayed.
 func killParked(t *testing.T, sys *actors.System, worker string) (n int, idle bool) {
 	t.Helper()
 	idle = true
@@ -151,7 +154,7 @@ func killParked(t *testing.T, sys *actors.System, worker string) (n int, idle bo
 	return n, idle
 }
 
-// check holds at any moment: also in what a kill has left, before anything was caught up with.
+// check holds at any moment: also for what a kill has left, before any worker has caught up.
 func (o *killOracle) check(t *testing.T, st *store.Store) []store.Event {
 	t.Helper()
 	log := killRead(t, st)
@@ -182,7 +185,7 @@ func killRead(t *testing.T, st *store.Store) (log []store.Event) {
 	return log
 }
 
-// killDone says how far a worker has come.
+// killDone returns how far a worker has come.
 type killDone struct {
 	record checkpoint.Record
 	pass   checkpoint.Pass
@@ -197,7 +200,7 @@ func (d killDone) emitted(e store.Event) bool {
 	return d.record.Done(e.Position) || d.pass.Replayed(e) || !d.pass.Delivers(e)
 }
 
-// killCheckpoints gives every checkpoint; none lies beyond the head.
+// killCheckpoints returns every checkpoint, and requires that none lies beyond the head.
 func killCheckpoints(t *testing.T, st *store.Store) map[string]killDone {
 	t.Helper()
 	at := make(map[string]killDone)
@@ -218,8 +221,8 @@ func killCheckpoints(t *testing.T, st *store.Store) map[string]killDone {
 	return at
 }
 
-// requireKillEnvelopes: positions 1 to n, the same event by position and by reading, ids and times that grow, versions of
-// each entity from 1.
+// requireKillEnvelopes: positions 1 to n, the same event by position and by reading, ids and times
+// that grow, versions of each entity from 1.
 func requireKillEnvelopes(t *testing.T, st *store.Store, log []store.Event) {
 	t.Helper()
 	require.Equal(t, st.Head(), store.Position(len(log)))
@@ -239,8 +242,8 @@ func requireKillEnvelopes(t *testing.T, st *store.Store, log []store.Event) {
 	}
 }
 
-// requireInputs: what was acknowledged is there once, exactly as acknowledged; what was not, whole and once or not at all;
-// what was refused is not there.
+// requireInputs: what was acknowledged is there once, exactly as acknowledged; what was not, whole
+// and once or not at all; what was refused is not there.
 func (o *killOracle) requireInputs(t *testing.T, log []store.Event) {
 	t.Helper()
 	found := make(map[string][]store.Event)
@@ -252,7 +255,7 @@ func (o *killOracle) requireInputs(t *testing.T, log []store.Event) {
 		}
 	}
 	for name := range found {
-		require.NotNil(t, o.fates[name], "nobody meant to append %s", name)
+		require.NotNil(t, o.fates[name], "no child announced %s", name)
 	}
 	for name, f := range o.fates {
 		events := found[name]
@@ -289,8 +292,9 @@ func requireKillInput(t *testing.T, op *killOp, events []store.Event) {
 	}
 }
 
-// requireKillReactions: the reactions of a worker are exactly those to the events of its region that it is done with, each
-// once, linked to them, and for each key in the order of their causes. It gives their number.
+// requireKillReactions: the reactions of a worker are exactly those to the events of its region
+// that it is done with, each once, linked to them, and for each key in the order of their causes.
+// It returns their number.
 func requireKillReactions(t *testing.T, log []store.Event, worker string, region store.Region, done killDone) (found int) {
 	t.Helper()
 	want := make(map[string][]store.Proposal) // by key

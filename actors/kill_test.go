@@ -16,9 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The kill loop: a real process appends, durably, with reactors at work, and is killed at a random moment, again and again
-// over the same directory. Each process says on its standard output what it is about to append and what was acknowledged;
-// the oracle keeps that, and compares it with the log in the end.
+// The kill loop: a real process appends, durably, with reactors running, and is killed at a random
+// moment, again and again over the same directory. Each process writes to its standard output what
+// it is about to append and what was acknowledged; the oracle keeps that, and compares it with the
+// log in the end.
 //
 //	parent                          child (this binary, TestKillLoopChild)
 //	  | -- brief, pending appends --> |
@@ -55,7 +56,7 @@ func TestKilledProcessesLoseNothingAndRepeatNothing(t *testing.T) {
 	require.GreaterOrEqual(t, kills, 50)
 }
 
-// killLoop is the killing of many processes over one directory.
+// killLoop kills many processes over one directory.
 type killLoop struct {
 	dir        string
 	seed       uint64
@@ -96,7 +97,7 @@ func (l *killLoop) run(t *testing.T) (kills int) {
 	return killRounds
 }
 
-// round starts a process, kills it, and hears what it has said.
+// round starts a process, kills it, and reads what it wrote.
 func (l *killLoop) round(t *testing.T, round int) {
 	t.Helper()
 	c := startKilled(t, killBrief{
@@ -139,12 +140,12 @@ func (l *killLoop) upTo(d time.Duration) time.Duration {
 	return time.Duration(l.random.Int64N(max(1, int64(d))))
 }
 
-// killed is a process that is going to be killed.
+// killed is a process that will be killed.
 type killed struct {
 	cmd     *exec.Cmd
 	stdin   io.Closer
 	stderr  bytes.Buffer
-	opening chan struct{} // closed when it has said so
+	opening chan struct{} // closed when it has written that
 	up      chan struct{}
 	silent  chan struct{} // closed at the end of its output; what follows is valid then
 
@@ -177,7 +178,7 @@ func startKilled(t *testing.T, brief killBrief) *killed {
 	return c
 }
 
-// listen takes in whole lines. One that the kill has cut was not said.
+// listen reads whole lines. One that the kill has cut does not count.
 func (c *killed) listen(stdout io.Reader) {
 	defer close(c.silent)
 	lines := bufio.NewReader(stdout)
@@ -206,7 +207,7 @@ func (c *killed) listen(stdout io.Reader) {
 	}
 }
 
-// kill ends the process as nothing else would, and demands that until then it lived and did not complain.
+// kill ends the process with SIGKILL, and requires that until then it lived and reported no error.
 func (c *killed) kill(t *testing.T, round int) {
 	t.Helper()
 	select {

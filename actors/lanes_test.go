@@ -19,7 +19,7 @@ import (
 
 // slow is a worker with lanes whose handler takes a second for each batch.
 func slow(lanes int) cursor.Worker {
-	var busy sync.Map // keys in hand
+	var busy sync.Map // keys in flight
 	w := handling("w", func(_ context.Context, b *cursor.Batch) error {
 		key := b.Events[0].Coordinate.Entity
 		if _, already := busy.LoadOrStore(key, true); already {
@@ -176,7 +176,7 @@ func TestAHungLaneIsNamedByStop(t *testing.T) {
 	})
 }
 
-func TestEventsThatAreHeldDoNotFillTheWindowWhileAHandlerTakesItsTime(t *testing.T) {
+func TestHeldEventsDoNotFillTheWindowDuringASlowHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		release := make(chan struct{})
@@ -200,7 +200,7 @@ func TestEventsThatAreHeldDoNotFillTheWindowWhileAHandlerTakesItsTime(t *testing
 	})
 }
 
-func TestNewEventsAreHandledWhileAHandlerOfAnotherKeyTakesItsTime(t *testing.T) {
+func TestNewEventsAreHandledDuringASlowHandlerOfAnotherKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		release := make(chan struct{})
@@ -220,7 +220,7 @@ func TestNewEventsAreHandledWhileAHandlerOfAnotherKeyTakesItsTime(t *testing.T) 
 	})
 }
 
-// One of them ends the incarnation; the others would be forgotten with it.
+// The first panic ends the incarnation; the attempts of the others must not be lost with it.
 func TestEachOfSeveralPanicsAtOnceIsAnAttemptAtItsEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
@@ -233,7 +233,7 @@ func TestEachOfSeveralPanicsAtOnceIsAnAttemptAtItsEvent(t *testing.T) {
 				mu.Lock()
 				calls[b.Events[0].Position]++
 				mu.Unlock()
-				time.Sleep(time.Second) // so that all lanes are at work
+				time.Sleep(time.Second) // so that all lanes are busy
 				panic(errBroken)
 			},
 		})
@@ -242,7 +242,7 @@ func TestEachOfSeveralPanicsAtOnceIsAnAttemptAtItsEvent(t *testing.T) {
 		require.Equal(t, 4, statusOf(t, sys, "w").Parked)
 		mu.Lock()
 		defer mu.Unlock()
-		for event, n := range calls { // what is to be set aside as the incarnation ends may come once more
+		for event, n := range calls { // an event to be parked as the incarnation ends may come once more
 			require.LessOrEqual(t, n, 4, "event %d", event)
 		}
 	})

@@ -16,7 +16,7 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-func TestRecordsOfProtoactorComeOutThroughZapAtOurLevels(t *testing.T) {
+func TestProtoactorLogsThroughZapAtOurLevels(t *testing.T) {
 	type row struct {
 		level   slog.Level
 		message string
@@ -78,7 +78,7 @@ func TestTheStackOfAPanicIsInTheLog(t *testing.T) {
 //go:noinline
 func explode() { panic(errBoom) }
 
-// late panics while it is stopped, which without recoverPanic would leave its parent waiting forever.
+// late panics while it is stopped: without recoverPanic its parent would wait forever.
 type late struct{ sys *System }
 
 func (l late) Receive(c actor.Context) {

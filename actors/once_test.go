@@ -16,7 +16,7 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// clumsy is a worker that reacts to each input and fails in every way there is, with its own dice.
+// clumsy is a worker that reacts to each input and fails at random, in every way there is.
 func clumsy(name string, seed uint64) cursor.Worker {
 	dice := rand.New(rand.NewPCG(seed, 1))
 	return cursor.Worker{

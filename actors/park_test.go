@@ -18,7 +18,8 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// poisoned is a worker that reacts to each input, but fails at those that bad names while it is sick.
+// poisoned is a worker that reacts to each input, but fails at those that bad names while it is
+// sick.
 func poisoned(sick *atomic.Bool, bad ...store.Position) cursor.Worker {
 	return cursor.Worker{
 		Name: "w", Region: inputs, Policy: supervision.Policy{Attempts: 2, Backoff: supervision.Backoff{Initial: time.Second}},
@@ -71,7 +72,7 @@ func audits(tb testing.TB, st *store.Store) (actions []string) {
 }
 
 // Inputs 1 to 21 have seven keys: 3, 10 and 17 share one.
-func TestWhatFailsForGoodIsParkedWithWhatFollowsOfItsKeyAndAllElseGoesOn(t *testing.T) {
+func TestAPoisonEventIsParkedWithItsKeyAndOtherKeysContinue(t *testing.T) {
 	for _, lanes := range []int{1, 4} {
 		synctest.Test(t, func(t *testing.T) {
 			st := memory(t, store.Options{})
@@ -114,7 +115,7 @@ func TestWhatFailsForGoodIsParkedWithWhatFollowsOfItsKeyAndAllElseGoesOn(t *test
 	}
 }
 
-// requirePerKey wants one reaction to each input, those to inputs of one key in order.
+// requirePerKey requires one reaction to each input, those to inputs of one key in order.
 func requirePerKey(tb testing.TB, st *store.Store) {
 	tb.Helper()
 	got := reactions(tb, st, "w")
@@ -129,7 +130,7 @@ func requirePerKey(tb testing.TB, st *store.Store) {
 	}
 }
 
-func TestWhatIsParkedOutlastsARestartAndAReplayGoesOnAfterOne(t *testing.T) {
+func TestParkedEventsAndReplaysOutlastARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		ill := sick()
@@ -142,7 +143,7 @@ func TestWhatIsParkedOutlastsARestartAndAReplayGoesOnAfterOne(t *testing.T) {
 		require.Equal(t, []store.Position{3, 10, 17}, parkedPositions(t, sys))
 		appendAll(t, st, input(2))
 		time.Sleep(time.Minute)
-		require.Len(t, parkedOf(t, sys), 4, "what comes later is held behind")
+		require.Len(t, parkedOf(t, sys), 4, "what comes later is held")
 
 		_, err := sys.Replay(t.Context(), "w", cursor.ParkedFilter{Key: "in:2"}, checkpoint.Request{})
 		require.NoError(t, err)
@@ -168,11 +169,11 @@ func TestAReplayThatFailsAgainIsParkedAgain(t *testing.T) {
 		require.False(t, parkedOf(t, sys)[0].Replaying)
 
 		require.ErrorIs(t, sys.Discard(t.Context(), "w", 10, checkpoint.Request{}), cursor.ErrNotParked)
-		require.NoError(t, sys.Discard(t.Context(), "w", 3, checkpoint.Request{Reason: "nobody needs it"}))
+		require.NoError(t, sys.Discard(t.Context(), "w", 3, checkpoint.Request{Reason: "not needed"}))
 		time.Sleep(time.Minute)
 		require.Equal(t, []store.Position{10, 17}, parkedPositions(t, sys), "the next one fails too")
 		require.False(t, parkedOf(t, sys)[0].Held)
-		_, err = sys.Replay(t.Context(), "w", cursor.ParkedFilter{Key: "nobody"}, checkpoint.Request{})
+		_, err = sys.Replay(t.Context(), "w", cursor.ParkedFilter{Key: "absent"}, checkpoint.Request{})
 		require.ErrorIs(t, err, cursor.ErrNotParked)
 	})
 }
@@ -210,7 +211,7 @@ func TestHandlersDecideToParkOrToSkipAtOnce(t *testing.T) {
 	})
 }
 
-func TestAPanicThatUsesUpTheAttemptsParksTheEventAndStartsTheWorkerAfresh(t *testing.T) {
+func TestAPanicThatUsesUpTheAttemptsParksTheEventAndRestartsTheWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		w := poisoned(new(atomic.Bool))
@@ -268,8 +269,8 @@ func TestATimeoutEndsTheContextOfTheHandlerAndIsAnAttempt(t *testing.T) {
 	})
 }
 
-// What is handled meanwhile of other keys must not make the worker forget how often the replay has failed.
-func TestAReplayThatPanicsUsesUpItsAttemptsWhateverElseIsHandled(t *testing.T) {
+// Events of other keys that are handled meanwhile must not reset the attempts of the replay.
+func TestOtherEventsDoNotRenewTheAttemptsOfAReplay(t *testing.T) {
 	for _, lanes := range []int{1, 3} {
 		synctest.Test(t, func(t *testing.T) {
 			st := memory(t, store.Options{})
@@ -301,7 +302,7 @@ func TestAReplayThatPanicsUsesUpItsAttemptsWhateverElseIsHandled(t *testing.T) {
 	}
 }
 
-func TestWhoWatchesIsToldWhatIsSetAsideAndWhatIsGivenUp(t *testing.T) {
+func TestAWatcherSeesWhichEventsAreParkedAndSkipped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		sys := start(t, st, cursor.Worker{Name: "w", Region: inputs, Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
@@ -317,12 +318,12 @@ func TestWhoWatchesIsToldWhatIsSetAsideAndWhatIsGivenUp(t *testing.T) {
 		appendInputs(t, st, 3)
 		time.Sleep(time.Second)
 		require.NoError(t, sys.Stop(t.Context()))
-		told := make(map[store.Position]error)
+		seen := make(map[store.Position]error)
 		for tr := range watched {
 			if decided := new(actors.EventError); errors.As(tr.Reason, &decided) {
-				told[decided.Event] = decided.Err
+				seen[decided.Event] = decided.Err
 			}
 		}
-		require.Equal(t, map[store.Position]error{1: actors.ErrParked, 2: actors.ErrSkipped}, told)
+		require.Equal(t, map[store.Position]error{1: actors.ErrParked, 2: actors.ErrSkipped}, seen)
 	})
 }

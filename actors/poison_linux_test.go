@@ -40,7 +40,7 @@ func breakFiles(t *testing.T, dir string) {
 	require.NotZero(t, broken)
 }
 
-func TestAPoisonedStoreStopsAllWorkersAndErrSaysWhy(t *testing.T) {
+func TestAPoisonedStoreStopsAllWorkersAndErrReportsIt(t *testing.T) {
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	require.NoError(t, err)
 	st, err := store.Open(dir, store.Options{})

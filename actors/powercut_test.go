@@ -24,10 +24,11 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// The power cut of a running system: one script of appends, parks, pauses, rewinds, replays and a widening is run without
-// trouble, and then once for each operation of its disk, with the power cut there, or with that operation failing. Each time
-// the disk is booted as the cut may have left it, everything is opened and started again, and the script goes on with the
-// step that it was at. In the end the state must be that of the run without trouble.
+// Power cuts of a running system: one script of appends, parks, pauses, rewinds, replays and a
+// widening is run without trouble, and then once for each operation of its disk, with the power cut
+// there, or with that operation failing. Each time the disk is booted as the cut may have left it,
+// everything is opened and started again, and the script resumes at the step that was interrupted.
+// In the end the state must be that of the run without trouble.
 //
 //	workers   plain    one after the other, emits for each input
 //	          laned    the same in lanes, some of its events fail at first
@@ -35,8 +36,8 @@ import (
 //	          wide     begins with one key, and is widened to all
 //	inputs    "in:a", "in:b", "in:c", numbered; those divisible by 7 are poison to plain and laned until they are healed
 
-// cutInput and cutOutput are what the script appends and what its workers emit: the number of an input, since positions
-// differ from run to run.
+// cutInput and cutOutput are what the script appends and what its workers emit: the number of an
+// input, since positions differ from run to run.
 type cutInput struct{ N int }
 
 func (cutInput) Kind() string { return "in.made" }
@@ -62,7 +63,7 @@ type cutRun struct {
 	emitted int // reactions that were seen to name their emitter
 
 	mu       sync.Mutex
-	healed   bool // of the world outside: no crash takes it back
+	healed   bool // of the world outside: no crash undoes it
 	attempts map[string]int
 }
 
@@ -111,7 +112,7 @@ func (c *cutRun) worker(name string, r store.Region) cursor.Worker {
 	}}
 }
 
-// trouble is what goes wrong with an event, if anything does.
+// trouble returns what goes wrong with an event, nil for nothing.
 func (c *cutRun) trouble(name string, n int, replayed bool) error {
 	if name != "plain" && name != "laned" {
 		return nil
@@ -138,7 +139,7 @@ func (c *cutRun) heal(context.Context) error {
 	return nil
 }
 
-// script is what is done. Each step may be repeated from its beginning.
+// script returns the steps. Each may be repeated from its beginning.
 func (c *cutRun) script() []func(context.Context) error {
 	return []func(context.Context) error{
 		c.append(1, 16), c.settle,
@@ -156,7 +157,7 @@ func (c *cutRun) script() []func(context.Context) error {
 			return c.sys.Resume(ctx, "plain", checkpoint.Request{Reason: reason})
 		}),
 		c.settle,
-		c.replay("plain", cursor.ParkedFilter{Key: "in:b"}), // still poison: set aside once more
+		c.replay("plain", cursor.ParkedFilter{Key: "in:b"}), // still poison: parked once more
 		c.settle,
 		c.rewind("plain", 1, 2, false), // with what is parked
 		c.append(25, 30), c.settle,
@@ -183,7 +184,7 @@ func (c *cutRun) append(from, to int) func(context.Context) error {
 	}
 }
 
-// once does something to a worker unless the audit says that it was done.
+// once does something to a worker unless the audit shows that it was done.
 func (c *cutRun) once(worker, action string, do func(ctx context.Context, reason string) error) func(context.Context) error {
 	c.steps++
 	reason := fmt.Sprint("step ", c.steps)
@@ -200,7 +201,7 @@ func (c *cutRun) once(worker, action string, do func(ctx context.Context, reason
 	}
 }
 
-// rewind goes back to a part of the way that the worker has come.
+// rewind rewinds a worker to a fraction of its position.
 func (c *cutRun) rewind(worker string, part, of store.Position, emit bool) func(context.Context) error {
 	return c.once(worker, checkpoint.AuditRewound, func(ctx context.Context, reason string) error {
 		to := statusOf(c.tb, c.sys, worker).Position * part / of
@@ -216,7 +217,7 @@ func (c *cutRun) replay(worker string, which cursor.ParkedFilter) func(context.C
 	})
 }
 
-// settle waits until nothing is left to do.
+// settle waits until no worker has anything to do.
 func (c *cutRun) settle(context.Context) error {
 	for range 10_000 {
 		time.Sleep(2 * time.Millisecond)
@@ -227,7 +228,7 @@ func (c *cutRun) settle(context.Context) error {
 		}
 		busy := false
 		for _, w := range c.sys.Status().Workers {
-			if w.State == actors.Halted { // nothing but the disk can be the reason
+			if w.State == actors.Halted { // only the disk can be the reason
 				return w.Reason
 			}
 			busy = busy || w.State != actors.Idle || w.Lag > 0
@@ -271,7 +272,8 @@ func (c *cutRun) down(ctx context.Context) {
 	c.sys, c.st = nil, nil
 }
 
-// run goes through the script, and boots anew whenever the disk fails. Half of the boots meet a second cut soon.
+// run executes the script, and boots again whenever the disk fails. Half of the boots meet a second
+// cut soon.
 func (c *cutRun) run(ctx context.Context) {
 	script := c.script()
 	for i := 0; i < len(script); {
@@ -295,7 +297,7 @@ func (c *cutRun) run(ctx context.Context) {
 	}
 }
 
-// requireEmitters requires that all reactions that a cut has left name who made them.
+// requireEmitters requires that all reactions that a cut has left name their emitter.
 func (c *cutRun) requireEmitters(ctx context.Context) error {
 	for e, err := range c.st.Read(ctx, store.Region{Scope: "test"}, store.Beginning()) {
 		if err != nil {
@@ -318,7 +320,8 @@ func (c *cutRun) requireEmitters(ctx context.Context) error {
 
 var errDisk = errors.New("the disk is broken")
 
-// look notes what everything comes to: the numbers that each worker emitted, by key and in order, and what is set aside.
+// look records the final state: the numbers that each worker emitted, by key and in order, and what
+// is parked.
 func (c *cutRun) look(ctx context.Context) error {
 	if err := c.requireEmitters(ctx); err != nil {
 		return err
@@ -356,8 +359,8 @@ func cutResult(t *testing.T, seed uint64, prepare func(*storetest.Disk)) (result
 	return result, ops, boots
 }
 
-// With PENSTOCK_SOAK=1 every operation is cut, with several outcomes of each; else a sample, another one each time.
-func TestAfterAPowerCutARunningSystemEndsWhereItWouldHaveWithoutOne(t *testing.T) {
+// With PENSTOCK_SOAK=1 every operation is cut, with several outcomes of each; else a random sample.
+func TestAPowerCutDoesNotChangeTheFinalState(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	if given := os.Getenv("PENSTOCK_SEED"); given != "" {
 		seed, _ = strconv.ParseUint(given, 10, 64)
@@ -384,7 +387,7 @@ func TestAfterAPowerCutARunningSystemEndsWhereItWouldHaveWithoutOne(t *testing.T
 	t.Logf("%d power cuts, %d failing operations and what followed", cuts, failures)
 }
 
-// requireCutResult checks the run without trouble by what is known of it.
+// requireCutResult checks the result of the run without trouble.
 func requireCutResult(t *testing.T, result map[string][]int) {
 	t.Helper()
 	for i, key := range []string{"in:a", "in:b", "in:c"} {

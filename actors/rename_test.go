@@ -19,7 +19,7 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-func TestAWorkerThatHadTheNameOfAnotherIsNotStartedBesideIt(t *testing.T) {
+func TestAFormerNameThatAnotherWorkerClaimsFailsStart(t *testing.T) {
 	renamed := reacting("deliver")
 	renamed.Formerly = []string{"ship"}
 	volatile := reacting("ship")
@@ -36,7 +36,7 @@ func TestAWorkerThatHadTheNameOfAnotherIsNotStartedBesideIt(t *testing.T) {
 	require.ErrorIs(t, err, supervision.ErrDuplicate, "both would take the one checkpoint")
 }
 
-func TestASystemResumesWhatAnEarlierOneDidUnderFormerNames(t *testing.T) {
+func TestARenamedWorkerResumesWhatItDidUnderItsFormerNames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		ill := sick()
@@ -70,7 +70,8 @@ func TestASystemResumesWhatAnEarlierOneDidUnderFormerNames(t *testing.T) {
 	})
 }
 
-// requireExactlyOnceBut checks that each input but one has one reaction, whatever its worker was called.
+// requireExactlyOnceBut checks that each input but one has one reaction, whatever its worker was
+// called.
 func requireExactlyOnceBut(t *testing.T, st *store.Store, skipped store.Position) {
 	t.Helper()
 	want := positions(t, st, inputs)
@@ -111,7 +112,7 @@ func TestStartWarnsOfCheckpointsThatNoWorkerReads(t *testing.T) {
 	})
 }
 
-func TestACallToAWorkerThatHasEndedNamesItAndNotSomeWait(t *testing.T) {
+func TestACallToAnEndedWorkerNamesTheWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		w := reacting("w")

@@ -15,7 +15,7 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-func TestARetryHoldsUpNobodyElseUntilItsLadderEndsAndHaltsTheWorker(t *testing.T) {
+func TestARetryDelaysOnlyItsWorkerAndTheLastAttemptHaltsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		var tries []time.Time
@@ -31,7 +31,7 @@ func TestARetryHoldsUpNobodyElseUntilItsLadderEndsAndHaltsTheWorker(t *testing.T
 			require.NoError(t, sys.WaitApplied(t.Context(), good, receipt))
 		}
 		synctest.Wait()
-		require.Zero(t, time.Since(began), "somebody waited for the delay of another worker")
+		require.Zero(t, time.Since(began), "a worker waited for the delay of another")
 		w := statusOf(t, sys, "bad")
 		require.Equal(t, actors.Retrying, w.State)
 		require.ErrorIs(t, w.Reason, errBroken)
@@ -67,7 +67,7 @@ func TestARetryHoldsUpNobodyElseUntilItsLadderEndsAndHaltsTheWorker(t *testing.T
 	})
 }
 
-func TestTheReasonTellsEventAndAttemptAndThenWhatTheHandlerSaid(t *testing.T) {
+func TestTheReasonNamesEventAttemptAndError(t *testing.T) {
 	for name, c := range map[string]struct {
 		fail  func() error
 		want  string
@@ -142,7 +142,7 @@ func TestStopDoesNotWaitForADelay(t *testing.T) {
 	}
 }
 
-func TestWhatAHandlerOrdersIsDoneAtOnceAlsoForAWholeBatch(t *testing.T) {
+func TestADirectiveTakesEffectAtOnceAlsoForAWholeBatch(t *testing.T) {
 	for name, in := range map[string]func(error) error{
 		"event": func(err error) error { return cursor.FailedAt(0, err) },
 		"batch": func(err error) error { return err },
@@ -182,7 +182,7 @@ func TestWhatAHandlerOrdersIsDoneAtOnceAlsoForAWholeBatch(t *testing.T) {
 	}
 }
 
-func TestWhatWasHandledBeforeTheBadEventIsCommittedWhileThatIsRetried(t *testing.T) {
+func TestEventsBeforeTheFailedOneAreCommittedDuringItsRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		failures := 3
@@ -213,7 +213,7 @@ func TestWhatWasHandledBeforeTheBadEventIsCommittedWhileThatIsRetried(t *testing
 	})
 }
 
-func TestABatchThatFailsAsAWholeIsHalvedAndNothingIsChargedUntilTheEventIsAlone(t *testing.T) {
+func TestABatchThatFailsAsAWholeIsHalvedBeforeAnAttemptIsCounted(t *testing.T) {
 	const bad, attempts = 7, 4
 	for name, c := range map[string]struct {
 		fail     func() error
@@ -256,7 +256,7 @@ func TestABatchThatFailsAsAWholeIsHalvedAndNothingIsChargedUntilTheEventIsAlone(
 	}
 }
 
-func TestAfterABadBatchTheNextOnesGrowToTheFullSizeAgain(t *testing.T) {
+func TestBatchesGrowToFullSizeAgainAfterAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		var sizes []int
@@ -291,7 +291,7 @@ func TestAPanicIsKeptWithItsStack(t *testing.T) {
 //go:noinline
 func blowUp() error { panic(errBroken) }
 
-func TestAHandlerThatSaysItIsDoneEndsItsWorker(t *testing.T) {
+func TestAHandlerThatReturnsStopEndsItsWorker(t *testing.T) {
 	for action, committed := range map[cursor.Action]int{cursor.Stop: 3, cursor.StopWithRollback: 0} {
 		t.Run(action.String(), func(t *testing.T) {
 			st := memory(t, store.Options{})
@@ -319,7 +319,7 @@ func TestAHandlerThatSaysItIsDoneEndsItsWorker(t *testing.T) {
 	}
 }
 
-// A handler may use stores and checkpoints of its own; their errors say nothing about the worker's.
+// A handler may use stores and checkpoints of its own; their errors are not those of the worker.
 func TestErrorsOfAHandlerAreAttemptsWhateverTheyWrap(t *testing.T) {
 	for _, cause := range []error{store.ErrClosed, store.ErrPoisoned, store.ErrDiskFull, store.ErrConflict} {
 		t.Run(cause.Error(), func(t *testing.T) {

@@ -17,8 +17,9 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// collect gives what a system tells from now on; call it again for what was told.
-func collect(tb testing.TB, sys *actors.System) (told func() []actors.Transition) {
+// collect watches a system from now on; the function that it returns stops that and returns the
+// transitions.
+func collect(tb testing.TB, sys *actors.System) (seen func() []actors.Transition) {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(tb.Context())
 	all := make(chan []actors.Transition, 1)
@@ -31,9 +32,9 @@ func collect(tb testing.TB, sys *actors.System) (told func() []actors.Transition
 	}
 }
 
-// came gives the workers that came into a state, in order.
-func came(told []actors.Transition, to actors.State) (names []string) {
-	for _, tr := range told {
+// came returns the workers that entered a state, in order.
+func came(seen []actors.Transition, to actors.State) (names []string) {
+	for _, tr := range seen {
 		if tr.To == to && tr.From != to {
 			names = append(names, tr.Worker)
 		}
@@ -41,7 +42,7 @@ func came(told []actors.Transition, to actors.State) (names []string) {
 	return names
 }
 
-func TestAGroupIsStoppedInReverseAndNobodyBeginsBeforeAllAreThereAgain(t *testing.T) {
+func TestAGroupStopsInReverseAndBeginsOnceAllHaveStarted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		sys := start(t, st, supervision.Group{Name: "g", Strategy: supervision.OneForAll, Children: []supervision.Child{
@@ -51,13 +52,13 @@ func TestAGroupIsStoppedInReverseAndNobodyBeginsBeforeAllAreThereAgain(t *testin
 			reacting("e"),
 		}})
 		synctest.Wait()
-		told := collect(t, sys)
+		seen := collect(t, sys)
 		receipt := appendInputs(t, st, 1)
 		for _, name := range []string{"a", "b", "c", "d", "e"} {
 			require.NoError(t, sys.WaitApplied(t.Context(), name, receipt))
 		}
 		time.Sleep(time.Minute)
-		all := told()
+		all := seen()
 		require.Equal(t, []string{"d", "e", "c", "b", "a"}, came(all, actors.Restarting), "the one that failed first")
 		first := slices.IndexFunc(all, func(tr actors.Transition) bool { return tr.From == actors.Starting })
 		require.ElementsMatch(t, []string{"a", "b", "c", "d", "e"}, came(all[:first], actors.Starting))
@@ -68,7 +69,7 @@ func TestAGroupIsStoppedInReverseAndNobodyBeginsBeforeAllAreThereAgain(t *testin
 	})
 }
 
-func TestAWorkerThatHangsInAGroupBelowKeepsNobodyElseDown(t *testing.T) {
+func TestAHungWorkerInASubgroupDoesNotKeepOthersDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		slow, entered, release := deaf()
@@ -77,7 +78,7 @@ func TestAWorkerThatHangsInAGroupBelowKeepsNobodyElseDown(t *testing.T) {
 			if held != nil {
 				<-held
 				held = nil
-				panic("while another is in hand")
+				panic("while another is in flight")
 			}
 			return nil
 		})
@@ -105,7 +106,7 @@ func TestAWorkerThatHangsInAGroupBelowKeepsNobodyElseDown(t *testing.T) {
 	})
 }
 
-func TestAWorkerThatHangsIsGivenUpAlsoWhileAnotherOfItsEventsWaitsForARetry(t *testing.T) {
+func TestAHungWorkerIsHaltedAlsoWhileAnotherOfItsEventsWaitsForARetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		release, entered := make(chan struct{}), make(chan struct{})
@@ -164,11 +165,11 @@ func TestAnEscalatedFailureCancelsTheSiblingsBelow(t *testing.T) {
 		receipt, began := appendInputs(t, st, 1), time.Now()
 		require.NoError(t, sys.WaitApplied(t.Context(), "broken", receipt))
 		require.NoError(t, sys.WaitApplied(t.Context(), "waiting", receipt))
-		require.Less(t, time.Since(began), time.Second, "nobody waits until it counts as hung")
+		require.Less(t, time.Since(began), time.Second, "no worker waits until it counts as hung")
 	})
 }
 
-func TestGroupsThatFailTogetherLeaveTheirSiblingsAloneUnderOneForOne(t *testing.T) {
+func TestSubgroupsThatFailTogetherRestartNoSiblingUnderOneForOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		failing := func(name string) supervision.Child {
@@ -186,7 +187,7 @@ func TestGroupsThatFailTogetherLeaveTheirSiblingsAloneUnderOneForOne(t *testing.
 	})
 }
 
-func TestATemporaryWorkerIsNotStartedAgainWithItsSiblingsButWhenItIsResumed(t *testing.T) {
+func TestATemporaryWorkerIsStartedAgainOnlyByResume(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		temporary := reacting("temporary")
@@ -204,7 +205,7 @@ func TestATemporaryWorkerIsNotStartedAgainWithItsSiblingsButWhenItIsResumed(t *t
 	})
 }
 
-func TestAGroupWithAWorkerThatWasResumedIsJudgedAnew(t *testing.T) {
+func TestResumeResetsTheJudgeOfTheGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		what := "first"

@@ -19,12 +19,12 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// stranger is a child that nobody can run.
+// stranger is a child that is no worker and no group.
 type stranger struct{ name string }
 
 func (s stranger) Spec() supervision.Spec { return supervision.Spec{Name: s.name} }
 
-// childErrors gives the paths of all ChildErrors in a tree of errors.
+// childErrors returns the paths of all ChildErrors in a tree of errors.
 func childErrors(err error) (paths []string) {
 	var e *actors.ChildError
 	if child, ok := err.(*actors.ChildError); ok { //nolint:errorlint // this walks the tree itself
@@ -42,7 +42,7 @@ func childErrors(err error) (paths []string) {
 	return paths
 }
 
-func TestATreeOrACheckpointWithFaultsStartsNothing(t *testing.T) {
+func TestAnInvalidTreeOrCheckpointStartsNothing(t *testing.T) {
 	broken := func(name string) cursor.Worker { return cursor.Worker{Name: name} }
 	sub := func(name string, children ...supervision.Child) supervision.Group {
 		return supervision.Group{Name: name, Children: children}
@@ -91,7 +91,7 @@ func TestATreeOrACheckpointWithFaultsStartsNothing(t *testing.T) {
 	}
 }
 
-func TestANameTakenTwiceIsToldWithBothPlaces(t *testing.T) {
+func TestADuplicateNameIsReportedWithBothPlaces(t *testing.T) {
 	group := func(name string) supervision.Group {
 		return supervision.Group{Name: name, Children: []supervision.Child{reacting("a")}}
 	}
@@ -100,7 +100,7 @@ func TestANameTakenTwiceIsToldWithBothPlaces(t *testing.T) {
 		`supervision: duplicate name: "a"`)
 }
 
-// requireNothingStarts starts the children together with one that has no fault.
+// requireNothingStarts starts the children together with a valid one.
 func requireNothingStarts(t *testing.T, children []supervision.Child, want []error, paths []string) {
 	t.Helper()
 	st := memory(t, store.Options{})
@@ -120,12 +120,13 @@ func requireNothingStarts(t *testing.T, children []supervision.Child, want []err
 	require.Empty(t, called)
 	require.Empty(t, reactions(t, st, "good"))
 
-	// The store is as good as before.
+	// The store still works.
 	require.NoError(t, start(t, st, good).WaitApplied(t.Context(), "good", receipt))
 	requireExactlyOnce(t, st, "good")
 }
 
-// prepareCheckpoints leaves checkpoints that do not fit: in another region, of other kinds, beyond the head.
+// prepareCheckpoints leaves checkpoints that do not fit: in another region, of other kinds, beyond
+// the head.
 func prepareCheckpoints(t *testing.T, st *store.Store) {
 	t.Helper()
 	kinds := reacting("kinds")
@@ -163,7 +164,7 @@ func TestStartRefusesBadOptionsAMissingStoreAndAnEndedContext(t *testing.T) {
 	require.NoError(t, start(t, st, reacting("w")).WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
 }
 
-func TestStartOnAClosedStoreSaysSo(t *testing.T) {
+func TestStartOnAClosedStoreFails(t *testing.T) {
 	st, err := storetest.Open(store.Options{})
 	require.NoError(t, err)
 	require.NoError(t, st.Close())
@@ -198,9 +199,9 @@ func TestTheContextOfStartDoesNotEndTheSystem(t *testing.T) {
 	require.True(t, errors.Is(sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)), actors.ErrStopped))
 }
 
-// Two systems run the same worker, and the younger one owns it. Whatever the handler of the older one
-// does then, it never takes the worker back by itself.
-func TestAWorkerThatFailsNeverTakesItselfBackFromANewerOwner(t *testing.T) {
+// Two systems run the same worker, and the later one owns it. Whatever the handler of the earlier
+// one does then, it never takes the worker back by itself.
+func TestAFencedWorkerNeverTakesItsCheckpointBack(t *testing.T) {
 	for name, end := range map[string]func() error{
 		"success": func() error { return nil },
 		"error":   func() error { return errBroken },

@@ -16,7 +16,7 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-func TestAWorkerWithLanesThatOnlyWaitsForARetryDoesNotLookIdle(t *testing.T) {
+func TestAWorkerWithLanesThatWaitsForARetryIsNotIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		w := handling("w", func(_ context.Context, b *cursor.Batch) error {
@@ -41,7 +41,7 @@ func TestAWorkerWithLanesThatOnlyWaitsForARetryDoesNotLookIdle(t *testing.T) {
 	})
 }
 
-func TestAPausedWorkerLooksPausedWhateverItsFailuresDo(t *testing.T) {
+func TestAPausedWorkerShowsPausedDespiteFailures(t *testing.T) {
 	for name, fail := range map[string]func() error{
 		"retries": func() error { return errBroken },
 		"parks":   func() error { return supervision.Park(errBroken) },
@@ -87,8 +87,8 @@ func TestAPausedWorkerLooksPausedWhateverItsFailuresDo(t *testing.T) {
 	}
 }
 
-// Until the disk has room it cannot be written that the pause is over.
-func TestAPauseEndsOnAFullDiskTooAndNothingSpins(t *testing.T) {
+// The end of the pause cannot be written until the disk has room.
+func TestAPauseEndsOnAFullDiskWithoutSpinning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := storetest.NewDisk()
 		st, err := disk.Open("data", store.Options{SegmentBytes: 64 << 10})
@@ -106,7 +106,7 @@ func TestAPauseEndsOnAFullDiskTooAndNothingSpins(t *testing.T) {
 	})
 }
 
-func TestAWorkerThatIsSentBackHasAFreshCountOfAttempts(t *testing.T) {
+func TestARewindResetsTheCountOfAttempts(t *testing.T) {
 	for name, back := range map[string]func(context.Context, *actors.System) error{
 		"rewound": func(ctx context.Context, sys *actors.System) error {
 			return apply(ctx, sys, "w", checkpoint.Rewind{})
@@ -129,7 +129,7 @@ func TestAWorkerThatIsSentBackHasAFreshCountOfAttempts(t *testing.T) {
 				synctest.Wait()
 				require.Equal(t, 1, statusOf(t, sys, "w").Attempt)
 				time.Sleep(59 * time.Minute)
-				require.Equal(t, 1, statusOf(t, sys, "w").Attempt, "the delay begins anew, too")
+				require.Equal(t, 1, statusOf(t, sys, "w").Attempt, "the delay restarts, too")
 				time.Sleep(2 * time.Minute)
 				require.Equal(t, 2, statusOf(t, sys, "w").Attempt)
 			})
@@ -137,7 +137,7 @@ func TestAWorkerThatIsSentBackHasAFreshCountOfAttempts(t *testing.T) {
 	}
 }
 
-func TestASiblingThatIsRestartedDoesNotShowAReasonOfItsOwn(t *testing.T) {
+func TestASiblingThatRestartsWithAnotherShowsNoReason(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		failing := fragile("fails", 1)
@@ -156,7 +156,7 @@ func TestASiblingThatIsRestartedDoesNotShowAReasonOfItsOwn(t *testing.T) {
 	})
 }
 
-func TestTheWatchdogDoesNotMistakeRestForAStall(t *testing.T) {
+func TestTheWatchdogReportsNoStallOfAWorkerThatWaits(t *testing.T) {
 	for name, rest := range map[string]func(*testing.T, *actors.System, *store.Store){
 		"idle": func(*testing.T, *actors.System, *store.Store) { time.Sleep(time.Hour) },
 		"paused": func(t *testing.T, sys *actors.System, st *store.Store) {
@@ -193,10 +193,10 @@ func TestTheWatchdogDoesNotMistakeRestForAStall(t *testing.T) {
 					})
 					w.BatchSize, w.Lanes = 1, lanes
 					sys := startWith(t, st, actors.Options{WatchdogInterval: time.Second, StallAfter: time.Minute}, w)
-					told := collect(t, sys)
+					seen := collect(t, sys)
 					rest(t, sys, st)
 					require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 3)))
-					for _, tr := range told() {
+					for _, tr := range seen() {
 						var stalled *actors.StalledError
 						require.NotErrorAs(t, tr.Reason, &stalled)
 					}
@@ -206,7 +206,7 @@ func TestTheWatchdogDoesNotMistakeRestForAStall(t *testing.T) {
 	}
 }
 
-func TestAWorkerWithLanesLooksBusyWhileAnyOfThemIs(t *testing.T) {
+func TestAWorkerIsRunningWhileAnyOfItsLanesIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		ill := sick()
@@ -230,15 +230,15 @@ func TestAWorkerWithLanesLooksBusyWhileAnyOfThemIs(t *testing.T) {
 		_, err := sys.Replay(t.Context(), "w", cursor.ParkedFilter{All: true}, checkpoint.Request{})
 		require.NoError(t, err)
 		synctest.Wait()
-		require.Equal(t, actors.Running, statusOf(t, sys, "w").State, "what was parked is in hand")
+		require.Equal(t, actors.Running, statusOf(t, sys, "w").State, "what was parked is in flight")
 		for i := range 3 {
 			appendAll(t, st, input(i+1))
 			time.Sleep(time.Minute)
 			require.Equal(t, actors.Running, statusOf(t, sys, "w").State, "whatever becomes of other events")
 		}
-		told := collect(t, sys)
+		seen := collect(t, sys)
 		time.Sleep(time.Hour)
 		require.Equal(t, actors.Retrying, statusOf(t, sys, "w").State, "now it only waits")
-		require.Len(t, told(), 1)
+		require.Len(t, seen(), 1)
 	})
 }

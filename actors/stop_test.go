@@ -18,8 +18,8 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// deaf is a worker named slow that handles one event at a time and does not look at its context: entered tells each event,
-// and each waits for a token of release.
+// deaf is a worker named slow that handles one event at a time and ignores its context: it sends
+// each event to entered, and then waits for a token of release.
 func deaf() (w cursor.Worker, entered chan store.Position, release chan struct{}) {
 	entered, release = make(chan store.Position, 100), make(chan struct{})
 	w = handling("slow", func(_ context.Context, b *cursor.Batch) error {
@@ -31,7 +31,7 @@ func deaf() (w cursor.Worker, entered chan store.Position, release chan struct{}
 	return w, entered, release
 }
 
-func TestStopLetsTheBatchInHandFinishAndBeginsNoOther(t *testing.T) {
+func TestStopFinishesTheBatchInFlightAndStartsNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		slow, entered, release := deaf()
@@ -44,7 +44,7 @@ func TestStopLetsTheBatchInHandFinishAndBeginsNoOther(t *testing.T) {
 		go func() { stopped <- sys.Stop(t.Context()) }()
 		go func() { waited <- sys.WaitApplied(t.Context(), "slow", receipt) }()
 		synctest.Wait()
-		more := appendInputs(t, st, 3) // nobody handles these any more
+		more := appendInputs(t, st, 3) // no worker handles these any more
 		synctest.Wait()
 		release <- struct{}{}
 		require.NoError(t, <-stopped)
@@ -185,13 +185,13 @@ func TestInsideAHandlerStopAndWaitingForItselfAreRefused(t *testing.T) {
 				require.ErrorIs(t, <-stops, actors.ErrInsideHandler)
 				require.ErrorIs(t, <-waits, actors.ErrInsideHandler)
 				require.Zero(t, time.Since(began))
-				require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)), "the system goes on")
+				require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)), "the system continues")
 			})
 		})
 	}
 }
 
-func TestAStopThatAHandlerWaitsForUnseenIsBoundedByTheTimeouts(t *testing.T) {
+func TestAStopThatAHandlerWaitsForIsBoundedByTheTimeouts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		var sys *actors.System
@@ -288,7 +288,7 @@ func TestSystemsStartAndStopUnderTrafficWithoutLossOrLeak(t *testing.T) {
 	}
 }
 
-func TestStatusWaitsForNobody(t *testing.T) {
+func TestStatusDoesNotBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		slow, entered, release := deaf()

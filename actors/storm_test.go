@@ -46,7 +46,8 @@ func (s *storm) pick(n int) int {
 	return s.random.IntN(n)
 }
 
-// poison is 5 % of the events of each worker, other ones for each. It fails for as long as the storm lasts.
+// poison reports whether an event fails for as long as the storm lasts: 5 % of them, others for
+// each worker.
 func (s *storm) poison(worker string, p store.Position) bool {
 	h := rand.New(rand.NewPCG(s.seed, uint64(p)<<20+uint64(len(worker))<<10+uint64(worker[len(worker)-1])))
 	return h.IntN(100) < 5 && !s.isCalm()
@@ -118,7 +119,7 @@ func (s *storm) trouble(tb testing.TB, sys *actors.System) {
 	require.NoError(tb, err)
 }
 
-// calmDown lets everything be handled, the parked events too.
+// calmDown ends all trouble and waits until everything is handled, the parked events too.
 func (s *storm) calmDown(tb testing.TB, sys *actors.System) {
 	tb.Helper()
 	s.mu.Lock()
@@ -138,7 +139,7 @@ func (s *storm) calmDown(tb testing.TB, sys *actors.System) {
 	synctest.Wait()
 }
 
-// count tells what the storm was like.
+// count logs what happened in the storm.
 func (s *storm) count(tb testing.TB, sys *actors.System) map[string]int {
 	tb.Helper()
 	seen := make(map[string]int)
@@ -200,7 +201,7 @@ func (s *storm) kill(t *testing.T, sys *actors.System) *actors.System {
 }
 
 // There are 1,000 workers, and 100 under the race detector. Their process dies four times.
-func TestAStormOfPoisonPanicsPausesRewindsAndKillsLosesAndDoublesNothing(t *testing.T) {
+func TestAStormOfFailuresAndKillsLosesAndRepeatsNothing(t *testing.T) {
 	n, seed := 1000, uint64(time.Now().UnixNano())
 	if underRace {
 		n = 100

@@ -24,8 +24,8 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// conduct is what a worker of a random tree does with its first event. All workers do so at the same moment, in an order
-// that nobody knows.
+// conduct is what a worker of a random tree does with its first event. All workers do so at the
+// same moment, in an order that is not known.
 type conduct uint8
 
 const (
@@ -34,11 +34,11 @@ const (
 	escalates         // once: its first panic is too much for its budget, and goes to the group above
 	exceeds           // its budget of panics, and halts
 	temporary         // panics, and is never started again
-	halts             // until all is calm
-	ends              // says that it is done
+	halts             // until calm is set
+	ends              // returns cursor.Stop
 	waits             // until its context ends, once
 	ignores           // its context, until it is released
-	unable            // is fine, but if it is ever started again it cannot, and halts
+	unable            // is fine, but fails to start again, and halts
 	conducts
 )
 
@@ -54,7 +54,7 @@ type leaf struct {
 	starts  atomic.Int32
 	calls   atomic.Int32
 	lanes   int
-	inside  sync.Map // keys of the events in hand
+	inside  sync.Map // keys of the events in flight
 	twice   atomic.Bool
 	calm    *atomic.Bool
 	release chan struct{}
@@ -109,7 +109,8 @@ func (l *leaf) worker() cursor.Worker {
 	return w
 }
 
-// locate is what a worker does that keeps its position elsewhere: here it is the one in the checkpoint.
+// locate is the ExternalPosition of an unable worker: the position in its checkpoint, and an error
+// from the second start on.
 func (l *leaf) locate(context.Context, cursor.ResumeState) (store.Position, error) {
 	if l.starts.Add(1) > 1 && !l.calm.Load() {
 		return 0, errBroken
@@ -162,8 +163,9 @@ func (b *branch) String() string {
 	return fmt.Sprintf("%s%s(%s)", policy, b.strategy, strings.Join(parts, ", "))
 }
 
-// swept notes all leaves that a failure below b takes along: those that certainly are, and those that only are if the failure
-// of a leaf that escalates is told before that leaf is swept itself. It reports whether a failure leaves b.
+// swept records all leaves that a failure below b restarts: those that are certain, and those that
+// depend on whether the failure of a leaf that escalates is reported before that leaf is restarted
+// itself. It reports whether a failure leaves b.
 func (b *branch) swept(surely, perhaps map[*leaf]bool) (escalated bool) {
 	for i, child := range b.children {
 		fails := child.leaf != nil && child.leaf.conduct == panics
@@ -175,8 +177,8 @@ func (b *branch) swept(surely, perhaps map[*leaf]bool) (escalated bool) {
 			continue
 		}
 		from, to := b.strategy.Affected(i, len(b.children))
-		for _, taken := range b.children[from:to] {
-			for _, l := range taken.leaves() {
+		for _, restarted := range b.children[from:to] {
+			for _, l := range restarted.leaves() {
 				perhaps[l] = true
 				if child.leaf != nil {
 					surely[l] = true
@@ -227,7 +229,7 @@ func (g *grove) leaf(depth int) *leaf {
 	return l
 }
 
-// wanted are the states in which a leaf may be when everything has come to rest.
+// wanted returns the states in which a leaf may be when the tree has settled.
 func wanted(l *leaf, surely, perhaps map[*leaf]bool) []actors.State {
 	swept := func(if_, not actors.State) []actors.State {
 		switch {
@@ -240,7 +242,7 @@ func wanted(l *leaf, surely, perhaps map[*leaf]bool) []actors.State {
 	}
 	switch l.conduct {
 	case exceeds:
-		if perhaps[l] { // before it was told
+		if perhaps[l] { // before its failure was reported
 			return []actors.State{actors.Halted, actors.Idle}
 		}
 		return []actors.State{actors.Halted}
@@ -259,13 +261,14 @@ func wanted(l *leaf, surely, perhaps map[*leaf]bool) []actors.State {
 	}
 }
 
-// growAndShake runs one tree: all its workers do their worst at once, and when it has come to rest each is in the state that
-// the strategies say. Then those that halted are resumed, and all is handled exactly once.
+// growAndShake runs one tree: all its workers misbehave at once, and when it has settled each is in
+// the state that the strategies require. Then those that halted are resumed, and all is handled
+// exactly once.
 func growAndShake(t *testing.T, seed uint64) {
 	st := memory(t, store.Options{Sync: store.SyncNever})
 	g := &grove{st: st, random: rand.New(rand.NewPCG(seed, 7)), max: 6}
 	top := g.branch(1)
-	told := fmt.Sprintf("PENSTOCK_SEED=%d: %v", seed, top)
+	about := fmt.Sprintf("PENSTOCK_SEED=%d: %v", seed, top)
 	sys, err := actors.Start(t.Context(), st, actors.Options{WatchdogInterval: -1}, top.child("top").(supervision.Group))
 	require.NoError(t, err)
 	defer sys.Stop(context.WithoutCancel(t.Context()))
@@ -274,36 +277,37 @@ func growAndShake(t *testing.T, seed uint64) {
 	surely, perhaps := make(map[*leaf]bool), make(map[*leaf]bool)
 	top.swept(surely, perhaps)
 	for _, l := range top.leaves() {
-		require.Contains(t, wanted(l, surely, perhaps), statusOf(t, sys, l.name).State, "%s: %s", told, l.name)
+		require.Contains(t, wanted(l, surely, perhaps), statusOf(t, sys, l.name).State, "%s: %s", about, l.name)
 	}
-	g.calmDown(t, st, sys, top.leaves(), told)
+	g.calmDown(t, st, sys, top.leaves(), about)
 }
 
-// growAndClimb runs one tree in which failures escalate at any level, and beyond the top: whatever that
-// comes to, it comes to rest, shows what halted, and each worker can be resumed.
+// growAndClimb runs one tree in which failures escalate at any level, and past the top: it settles,
+// shows what halted, and each worker can be resumed.
 func growAndClimb(t *testing.T, seed uint64) {
 	st := memory(t, store.Options{Sync: store.SyncNever})
 	g := &grove{st: st, random: rand.New(rand.NewPCG(seed, 9)), max: 6, climbs: true}
 	top := g.branch(1)
-	told := fmt.Sprintf("PENSTOCK_SEED=%d: %v", seed, top)
+	about := fmt.Sprintf("PENSTOCK_SEED=%d: %v", seed, top)
 	sys, err := actors.Start(t.Context(), st, actors.Options{WatchdogInterval: -1}, top.child("top").(supervision.Group))
 	require.NoError(t, err)
 	defer sys.Stop(context.WithoutCancel(t.Context()))
 	appendInputs(t, st, 1)
 	time.Sleep(time.Hour)
-	require.False(t, closed(sys.Done()), "%s: %v", told, sys.Err())
+	require.False(t, closed(sys.Done()), "%s: %v", about, sys.Err())
 	for _, l := range top.leaves() {
 		s := statusOf(t, sys, l.name)
 		waits := l.conduct == waits || l.conduct == ignores
 		require.True(t, s.State == actors.Idle || s.State == actors.Halted || s.State == actors.Ended ||
-			s.State == actors.Running && waits, "%s: %s is %v", told, l.name, s.State)
-		require.Equal(t, s.State == actors.Halted, s.Reason != nil, "%s: %s", told, l.name)
+			s.State == actors.Running && waits, "%s: %s is %v", about, l.name, s.State)
+		require.Equal(t, s.State == actors.Halted, s.Reason != nil, "%s: %s", about, l.name)
 	}
-	g.calmDown(t, st, sys, top.leaves(), told)
+	g.calmDown(t, st, sys, top.leaves(), about)
 }
 
-// calmDown lets all workers do what they should, resumes those that halted, and sees that each handles each event once.
-func (g *grove) calmDown(t *testing.T, st *store.Store, sys *actors.System, leaves []*leaf, told string) {
+// calmDown ends all misconduct, resumes those that halted, and requires that each handles each
+// event once.
+func (g *grove) calmDown(t *testing.T, st *store.Store, sys *actors.System, leaves []*leaf, about string) {
 	t.Helper()
 	g.calm.Store(true)
 	for _, l := range leaves {
@@ -315,19 +319,19 @@ func (g *grove) calmDown(t *testing.T, st *store.Store, sys *actors.System, leav
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
 	for _, l := range leaves {
-		require.False(t, l.twice.Load(), "%s: %s ran beside itself", told, l.name)
-		if s := statusOf(t, sys, l.name).State; s == actors.Ended || s == actors.Running { // for ever
+		require.False(t, l.twice.Load(), "%s: %s ran beside itself", about, l.name)
+		if s := statusOf(t, sys, l.name).State; s == actors.Ended || s == actors.Running { // forever
 			continue
 		}
-		require.NoError(t, sys.Resume(ctx, l.name, checkpoint.Request{}), "%s: resume %s", told, l.name)
-		require.NoError(t, sys.Resume(ctx, l.name, checkpoint.Request{}), "%s: resume %s", told, l.name) // it may have been paused, too
-		require.NoError(t, sys.WaitApplied(ctx, l.name, last), "%s: %s", told, l.name)
+		require.NoError(t, sys.Resume(ctx, l.name, checkpoint.Request{}), "%s: resume %s", about, l.name)
+		require.NoError(t, sys.Resume(ctx, l.name, checkpoint.Request{}), "%s: resume %s", about, l.name) // the first may only have ended a halt, and a pause remains
+		require.NoError(t, sys.WaitApplied(ctx, l.name, last), "%s: %s", about, l.name)
 		synctest.Wait() // for other lanes
 		got := reactions(t, st, l.name)
 		if l.lanes > 1 {
 			slices.Sort(got)
 		}
-		require.Equal(t, positions(t, st, inputs), got, "%s: %s", told, l.name)
+		require.Equal(t, positions(t, st, inputs), got, "%s: %s", about, l.name)
 	}
 }
 
@@ -348,16 +352,17 @@ func eachSeed(t *testing.T, n int, run func(*testing.T, uint64)) {
 	}
 }
 
-func TestWhateverTheWorkersOfATreeDoAtOnceEachEndsUpAsItsStrategiesSay(t *testing.T) {
+func TestRandomTreesEndInTheStatesOfTheirStrategies(t *testing.T) {
 	eachSeed(t, 150, growAndShake)
 }
 
-func TestWhateverEscalatesInATreeItComesToRestAndAfterwardsEveryWorkerCanBeResumed(t *testing.T) {
+func TestRandomTreesSettleAfterEscalationsAndCanBeResumed(t *testing.T) {
 	eachSeed(t, 150, growAndClimb)
 }
 
-// meddle has operators do things to random workers at random times, until ctx ends. Each call has to return by then.
-func (g *grove) meddle(ctx context.Context, t *testing.T, sys *actors.System, leaves []*leaf, told string) (wait func()) {
+// meddle makes calls of operators for random workers at random times, until ctx ends. Each call has
+// to return by then.
+func (g *grove) meddle(ctx context.Context, t *testing.T, sys *actors.System, leaves []*leaf, about string) (wait func()) {
 	var all sync.WaitGroup
 	for range 3 {
 		random := rand.New(rand.NewPCG(g.random.Uint64(), 1))
@@ -387,7 +392,7 @@ func (g *grove) meddle(ctx context.Context, t *testing.T, sys *actors.System, le
 					allowed = allowed || errors.Is(err, refusal)
 				}
 				if !allowed {
-					t.Errorf("%s: %s: %v", told, name, err)
+					t.Errorf("%s: %s: %v", about, name, err)
 				}
 			}
 		})
@@ -395,42 +400,42 @@ func (g *grove) meddle(ctx context.Context, t *testing.T, sys *actors.System, le
 	return all.Wait
 }
 
-// growAndStop runs one tree while operators meddle, and at some moment stops it, with all that is under way, or lets all become
-// calm.
+// growAndStop runs one tree during calls of operators, and at some moment stops it with everything
+// in flight, or ends all misconduct.
 func growAndStop(t *testing.T, seed uint64) {
 	st := memory(t, store.Options{Sync: store.SyncNever})
 	g := &grove{st: st, random: rand.New(rand.NewPCG(seed, 8)), max: 6, climbs: seed%2 == 0}
 	top := g.branch(1)
-	told := fmt.Sprintf("PENSTOCK_SEED=%d: %v", seed, top)
+	about := fmt.Sprintf("PENSTOCK_SEED=%d: %v", seed, top)
 	sys, err := actors.Start(t.Context(), st, actors.Options{WatchdogInterval: -1}, top.child("top").(supervision.Group))
 	require.NoError(t, err)
 	leaves := top.leaves()
 	ctx, cancel := context.WithCancel(t.Context())
 	wait := func() {}
 	if len(leaves) > 0 {
-		wait = g.meddle(ctx, t, sys, leaves, told)
+		wait = g.meddle(ctx, t, sys, leaves, about)
 	}
 	appendInputs(t, st, 3)
 	time.Sleep(time.Duration(g.random.IntN(20_000)) * time.Millisecond)
 	if g.random.IntN(2) == 0 {
 		cancel()
 		wait()
-		g.calmDown(t, st, sys, leaves, told)
-		require.NoError(t, sys.Stop(t.Context()), told)
+		g.calmDown(t, st, sys, leaves, about)
+		require.NoError(t, sys.Stop(t.Context()), about)
 		return
 	}
 	began := time.Now()
 	err = sys.Stop(t.Context())
-	require.LessOrEqual(t, time.Since(began), 15*time.Second, told)
+	require.LessOrEqual(t, time.Since(began), 15*time.Second, about)
 	for _, l := range leaves {
-		require.False(t, l.twice.Load(), "%s: %s ran beside itself", told, l.name)
+		require.False(t, l.twice.Load(), "%s: %s ran beside itself", about, l.name)
 		switch state := statusOf(t, sys, l.name).State; state {
 		case actors.Halted:
-			require.ErrorIs(t, err, actors.ErrHalted, told)
+			require.ErrorIs(t, err, actors.ErrHalted, about)
 		case actors.Running:
-			require.ErrorIs(t, err, actors.ErrHung, told)
+			require.ErrorIs(t, err, actors.ErrHung, about)
 		default:
-			require.Contains(t, []actors.State{actors.Stopped, actors.Ended}, state, "%s: %s", told, l.name)
+			require.Contains(t, []actors.State{actors.Stopped, actors.Ended}, state, "%s: %s", about, l.name)
 		}
 	}
 	cancel()
@@ -440,6 +445,6 @@ func growAndStop(t *testing.T, seed uint64) {
 	}
 }
 
-func TestATreeWithWhichOperatorsMeddleCanBeStoppedAtAnyTimeAndLosesNothing(t *testing.T) {
+func TestRandomTreesStopDuringOperatorCallsAndLoseNothing(t *testing.T) {
 	eachSeed(t, 150, growAndStop)
 }

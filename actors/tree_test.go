@@ -25,7 +25,7 @@ func epochs(tb testing.TB, st *store.Store, names ...string) (list []uint64) {
 	return list
 }
 
-// fragile panics at the first input, as often as it is told.
+// fragile panics at its first batches, the given number of times.
 func fragile(name string, times int) cursor.Worker {
 	return handling(name, func(_ context.Context, b *cursor.Batch) error {
 		if times > 0 {
@@ -36,7 +36,7 @@ func fragile(name string, times int) cursor.Worker {
 	})
 }
 
-func TestAStrategySaysWhoIsRestartedWithWhom(t *testing.T) {
+func TestStrategiesDecideWhichSiblingsRestart(t *testing.T) {
 	for strategy, want := range map[supervision.Strategy][]uint64{
 		supervision.OneForOne:  {1, 2, 1},
 		supervision.OneForAll:  {2, 2, 2},
@@ -63,7 +63,7 @@ func TestAStrategySaysWhoIsRestartedWithWhom(t *testing.T) {
 	}
 }
 
-func TestAGroupRestartCancelsSiblingsAndTakesSubgroupsAlong(t *testing.T) {
+func TestAGroupRestartCancelsSiblingsAndRestartsSubgroups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		cancelled, entered := 0, make(chan struct{})
@@ -81,7 +81,7 @@ func TestAGroupRestartCancelsSiblingsAndTakesSubgroupsAlong(t *testing.T) {
 			handling("b", func(context.Context, *cursor.Batch) error {
 				if cancelled == 0 {
 					<-entered
-					panic("while another is in hand")
+					panic("while another is in flight")
 				}
 				return nil
 			}),
@@ -107,7 +107,7 @@ func TestASiblingThatDoesNotReturnIsHaltedWithItsStackAndNeverRunTwice(t *testin
 		fails := handling("b", func(context.Context, *cursor.Batch) error {
 			<-held
 			if failures++; failures == 1 {
-				panic("while another is in hand")
+				panic("while another is in flight")
 			}
 			return nil
 		})
@@ -134,13 +134,13 @@ func TestASiblingThatDoesNotReturnIsHaltedWithItsStackAndNeverRunTwice(t *testin
 	})
 }
 
-// escalating hands what exceeds the budget to the group above.
+// escalating returns the policy with failures over the budget escalated to the group above.
 func escalating(p supervision.Policy) supervision.Policy {
 	p.OverBudget = supervision.ActionEscalate
 	return p
 }
 
-func TestAnEscalatedFailureRestartsTheGroupAndBeyondTheTopHaltsAll(t *testing.T) {
+func TestAnEscalationRestartsTheGroupAndPastTheTopHaltsAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		broken := fragile("b", 1<<30)
@@ -183,7 +183,7 @@ func closed(c <-chan struct{}) bool {
 	}
 }
 
-func TestRestartKindsSayWhatAnEndIs(t *testing.T) {
+func TestRestartKindsDecideWhatAnEndMeans(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		ending := func(name string, r supervision.Restart) supervision.Child {
@@ -268,7 +268,7 @@ func TestTheWatchdogNamesTheEventThatHoldsAWorker(t *testing.T) {
 		appendInputs(t, st, 3)
 		<-entered
 		time.Sleep(time.Hour)
-		require.Len(t, stalls, 1, "told once")
+		require.Len(t, stalls, 1, "reported once")
 		stall := <-stalls
 		require.Equal(t, store.Position(1), stall.Event)
 		require.Equal(t, "in:0", stall.Key)
@@ -279,13 +279,13 @@ func TestTheWatchdogNamesTheEventThatHoldsAWorker(t *testing.T) {
 	})
 }
 
-func TestAWorkerWhosePredecessorDiedHandlesOneByOneAndGivesUpWhatKillsTheProcess(t *testing.T) {
+func TestAfterCrashesEventsAreHandledOneByOneAndTheCrashingOneIsParked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		w := reacting("w")
 		w.Policy = supervision.Policy{Attempts: 3}
 		appendInputs(t, st, 5)
-		for range 4 { // the process dies while event 3 is handled: nobody takes the task back
+		for range 4 { // the process crashes while event 3 is handled: its task is never finished
 			r, err := cursor.NewRunner(t.Context(), st, w)
 			require.NoError(t, err)
 			for {
@@ -315,7 +315,7 @@ func TestAWorkerWhosePredecessorDiedHandlesOneByOneAndGivesUpWhatKillsTheProcess
 	})
 }
 
-func TestARestartDoesNotMakeAWorkerTrustWhatMayHaveKilledTheProcessBefore(t *testing.T) {
+func TestARestartDoesNotClearTheCrashGuard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		appendInputs(t, st, 5)
@@ -330,7 +330,7 @@ func TestARestartDoesNotMakeAWorkerTrustWhatMayHaveKilledTheProcessBefore(t *tes
 		require.NoError(t, err)
 		_, err = r.Fill(t.Context(), 0)
 		require.NoError(t, err)
-		_, err = r.Next(t.Context(), 0) // and the process dies
+		_, err = r.Next(t.Context(), 0) // and the process crashes
 		require.NoError(t, err)
 		sys := start(t, st, w)
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
@@ -338,7 +338,7 @@ func TestARestartDoesNotMakeAWorkerTrustWhatMayHaveKilledTheProcessBefore(t *tes
 	})
 }
 
-// Each of them asks for a restart of its own, while the other one's is under way.
+// Each of them causes a restart, while that of the other is under way.
 func TestChildrenThatFailTogetherAllComeBack(t *testing.T) {
 	for range 20 {
 		synctest.Test(t, func(t *testing.T) {
@@ -371,7 +371,7 @@ func TestChildrenThatFailTogetherAllComeBack(t *testing.T) {
 	}
 }
 
-func TestAWorkerShowsWhyItsGroupIsAboutToBeRestarted(t *testing.T) {
+func TestAWorkerShowsWhyItsGroupWillRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		w := handling("w", func(context.Context, *cursor.Batch) error { panic(errBroken) })

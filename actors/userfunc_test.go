@@ -19,7 +19,7 @@ import (
 )
 
 // FailNow of package testing ends a goroutine with runtime.Goexit.
-func TestAKeyThatEndsItsGoroutineHaltsItsWorkerAndNothingIsHandledTwice(t *testing.T) {
+func TestAKeyThatEndsItsGoroutineHaltsItsWorker(t *testing.T) {
 	for name, end := range map[string]func(){"goexit": runtime.Goexit, "panic": func() { panic("no key") }} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -48,7 +48,7 @@ func TestAKeyThatEndsItsGoroutineHaltsItsWorkerAndNothingIsHandledTwice(t *testi
 	}
 }
 
-func TestAnExternalPositionThatFailsInWhicheverWayFailsStart(t *testing.T) {
+func TestStartFailsHoweverAnExternalPositionFails(t *testing.T) {
 	for name, fail := range map[string]func() error{
 		"error":  func() error { return errBroken },
 		"panic":  func() error { panic(errBroken) },
@@ -65,7 +65,7 @@ func TestAnExternalPositionThatFailsInWhicheverWayFailsStart(t *testing.T) {
 	}
 }
 
-func TestStartReturnsWhenItsContextEndsWhateverAnExternalPositionDoes(t *testing.T) {
+func TestStartReturnsWhenItsContextEndsDespiteAnExternalPosition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
 		defer close(gate)
@@ -111,8 +111,8 @@ func TestStopEndsTheContextOfAnExternalPosition(t *testing.T) {
 	}
 }
 
-// A worker may keep its position in another store of ours, and a handler may use one.
-func TestErrorsOfTheStoresThatAWorkerUsesItselfDecideNothing(t *testing.T) {
+// A worker may keep its position in another store, and a handler may use one.
+func TestErrorsOfOtherStoresDecideNothing(t *testing.T) {
 	for _, other := range []error{store.ErrClosed, store.ErrPoisoned, checkpoint.ErrFenced, store.ErrDiskFull} {
 		t.Run(other.Error(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestErrorsOfTheStoresThatAWorkerUsesItselfDecideNothing(t *testing.T) {
 	}
 }
 
-func TestAHandlerThatReturnsTheErrorOfAnotherWorkerIsNotHaltedByIt(t *testing.T) {
+func TestTheErrorOfAnotherWorkerDoesNotHaltAWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		var sys *actors.System
@@ -170,7 +170,8 @@ func TestAHandlerThatReturnsTheErrorOfAnotherWorkerIsNotHaltedByIt(t *testing.T)
 	})
 }
 
-// Without the race detector such a call ends the process, since maps notice.
+// Without the race detector such a call would end the process: the runtime detects concurrent use
+// of a map.
 func TestStatusNeverCallsTheKeyOfAWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})

@@ -44,12 +44,12 @@ func TestWaitAppliedReturnsWhenNothingUpToTheReceiptConcernsTheWorker(t *testing
 	}
 }
 
-func TestWaitAppliedAnswersAtOnceWhatWillNeverHappen(t *testing.T) {
+func TestWaitAppliedReturnsAtOnceWhatCannotHappen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st, other := memory(t, store.Options{}), memory(t, store.Options{})
 		sys := start(t, st, reacting("w"))
 		receipt := appendInputs(t, st, 1)
-		require.ErrorIs(t, sys.WaitApplied(t.Context(), "nobody", receipt), actors.ErrUnknownWorker)
+		require.ErrorIs(t, sys.WaitApplied(t.Context(), "absent", receipt), actors.ErrUnknownWorker)
 		require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", store.Receipt{}), actors.ErrEmptyReceipt)
 		foreign := appendInputs(t, other, 1)
 		require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", foreign), store.ErrForeignHistory)
@@ -95,7 +95,8 @@ func TestAHandlerMayWaitForAnotherWorker(t *testing.T) {
 	})
 }
 
-// The worker that is waited for comes before the one that waits, so that it is asked to stop only afterwards.
+// The worker that is waited for comes before the one that waits, so that it is stopped only
+// afterwards.
 func TestAHandlerThatWaitsForAnotherWorkerDoesNotHoldUpStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
@@ -118,7 +119,7 @@ func TestAHandlerThatWaitsForAnotherWorkerDoesNotHoldUpStop(t *testing.T) {
 	})
 }
 
-func TestWaitAppliedForgetsThatAnEventWasSkippedOnceItIsHandledAfterAll(t *testing.T) {
+func TestWaitAppliedSucceedsOnceASkippedEventIsHandledAfterAll(t *testing.T) {
 	for name, back := range map[string]func(context.Context, *actors.System) error{
 		"rewound": func(ctx context.Context, sys *actors.System) error {
 			return apply(ctx, sys, "w", checkpoint.Rewind{To: 1})
@@ -148,7 +149,7 @@ func TestWaitAppliedForgetsThatAnEventWasSkippedOnceItIsHandledAfterAll(t *testi
 	}
 }
 
-func TestWaitAppliedWaitsForWhatIsBeingReplayed(t *testing.T) {
+func TestWaitAppliedWaitsForAReplay(t *testing.T) {
 	for name, mended := range map[string]bool{"handled": true, "parked again": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -172,8 +173,8 @@ func TestWaitAppliedWaitsForWhatIsBeingReplayed(t *testing.T) {
 				began := time.Now()
 				_, err := sys.Replay(t.Context(), "w", cursor.ParkedFilter{All: true}, checkpoint.Request{})
 				require.NoError(t, err)
-				behind := appendAll(t, st, input(2))
-				for i, receipt := range []store.Receipt{first, behind} {
+				after := appendAll(t, st, input(2))
+				for i, receipt := range []store.Receipt{first, after} {
 					err := sys.WaitApplied(t.Context(), "w", receipt)
 					if mended {
 						require.NoError(t, err)
@@ -188,7 +189,7 @@ func TestWaitAppliedWaitsForWhatIsBeingReplayed(t *testing.T) {
 	}
 }
 
-func TestWaitAppliedTellsAtOnceOfAParkedEventWhileAnotherOfTheReceiptWaits(t *testing.T) {
+func TestWaitAppliedReportsAParkedEventAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
 		w := handling("w", func(_ context.Context, b *cursor.Batch) error {

@@ -14,7 +14,7 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// A worker that is woken moves to the head, whether it finds something or not.
+// A worker that is woken moves its position to the head, whether events match or not.
 func TestAnAppendWakesTheWorkersWhoseRegionMatchesAndNoOther(t *testing.T) {
 	regions := map[string]store.Region{
 		"everything":      {},
@@ -76,7 +76,7 @@ func TestAnAppendWakesTheWorkersWhoseRegionMatchesAndNoOther(t *testing.T) {
 	})
 }
 
-func TestMoreEventsThanAreWorthLookingAtWakeEverybody(t *testing.T) {
+func TestALargeAppendWakesAllWorkers(t *testing.T) {
 	for name, batch := range map[string]func() []store.Proposal{
 		"many":  func() []store.Proposal { return manyNoises(5000, 1) },
 		"large": func() []store.Proposal { return manyNoises(30, 1<<20) },
@@ -141,7 +141,7 @@ func TestNoWakeUpIsLostWhenTheHeadMovesWhilePullsAreParked(t *testing.T) {
 	require.NoError(t, sys.Stop(t.Context()))
 }
 
-func TestParkedWorkersWriteHowFarTheyHaveLookedWhenASegmentIsBehindAndNoMoreOften(t *testing.T) {
+func TestIdleWorkersWriteTheirPositionOncePerSegment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{SegmentBytes: 64 << 10})
 		start(t, st, reacting("narrow"), reacting("narrower"))

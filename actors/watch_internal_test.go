@@ -8,16 +8,16 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-func TestASlowWatcherMissesTheOldestTransitionsAndIsToldHowMany(t *testing.T) {
+func TestASlowWatcherMissesTheOldestTransitionsAndLearnsHowMany(t *testing.T) {
 	w := &watcher{ready: make(chan struct{}, 1)}
-	tell := func(from, to int) {
+	publish := func(from, to int) {
 		for i := from; i < to; i++ {
 			w.push(Transition{Position: store.Position(i)})
 		}
 	}
 	next := 0 // every transition is either there, in order, or counted before the one that follows
 	for _, to := range []int{10, 2000, 2000 + watchBuffer, 9000, 9001} {
-		tell(next, to)
+		publish(next, to)
 		require.Len(t, w.ready, 1)
 		<-w.ready
 		taken := w.take()
