@@ -38,7 +38,7 @@ func (m *chaos) rewind() {
 		if m.random.IntN(3) > 0 {
 			return apply(m.t.Context(), m.runner, checkpoint.Rewind{To: to, Emit: emit})
 		}
-		if err := applyCold(m.t.Context(), m.st, "w", checkpoint.Rewind{To: min(to, m.stored()), Emit: emit}); err != nil {
+		if err := applyCold(m.t.Context(), m.st, m.id(), checkpoint.Rewind{To: min(to, m.stored()), Emit: emit}); err != nil {
 			return err
 		}
 		m.open()
@@ -57,7 +57,7 @@ func (m *chaos) furthest() store.Position {
 // stored is furthest for a reader that knows only the checkpoint.
 func (m *chaos) stored() store.Position {
 	return rewindable(m, func(c checkpoint.Change, q checkpoint.Request) error {
-		_, err := checkpoint.Apply(m.t.Context(), m.st, "w", c, q)
+		_, err := checkpoint.Apply(m.t.Context(), m.st, m.id(), c, q)
 		return err
 	})
 }

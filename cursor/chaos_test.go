@@ -31,6 +31,7 @@ type chaos struct {
 	random   *rand.Rand
 	worker   cursor.Worker
 	runner   *cursor.Runner
+	former   *cursor.Runner // fenced, or of a store that is closed
 	inFlight map[*cursor.Task][]string
 	taken    []string         // keys of the task that is run
 	failed   []store.Position // waiting for a decision
@@ -52,6 +53,8 @@ func (m *chaos) handle(_ context.Context, b *cursor.Batch) (cursor.Action, error
 	for _, e := range b.Events {
 		m.taken = append(m.taken, e.Coordinate.Entity)
 	}
+	own, _ := b.AtLeastOnce()
+	require.Equal(m.t, checkpoint.ID("w"), own.FirstName, "no rename changes the name that effects are known by")
 	for i := range b.Events {
 		e := &b.Events[i]
 		b.Begin(i)
@@ -108,16 +111,21 @@ func (m *chaos) boot() {
 	}
 }
 
-// open makes another runner, which may read more.
+// open makes another runner, which may read more, and have another name.
 func (m *chaos) open() {
 	m.disk.SetCapacity(1 << 40)
 	if m.random.IntN(4) == 0 && m.ledger.narrow {
 		m.worker.Kinds, m.worker.NewKinds = nil, checkpoint.NewKindsBackfill
 	}
+	if m.runner != nil && m.random.IntN(3) == 0 {
+		m.anotherName()
+	}
+	former := m.runner
 	r, err := cursor.NewRunner(m.t.Context(), m.st, m.worker)
 	if !m.through(err) {
 		return // there was another boot
 	}
+	m.former, m.ledger.name = former, m.id()
 	if m.random.IntN(2) == 0 {
 		r.ClearCrashGuard()
 	}
@@ -255,11 +263,11 @@ func (m *chaos) heal() {
 	require.NoError(m.t, m.runner.Close(m.t.Context()))
 	require.NoError(m.t, m.ledger.fold(m.st))
 	m.ledger.settled()
-	info, err := checkpoint.Inspect(m.st, "w")
+	info, err := checkpoint.Inspect(m.st, m.id())
 	require.NoError(m.t, err)
 	require.Empty(m.t, info.Record.Pending)
 	require.True(m.t, info.Record.Clean)
-	pass, err := checkpoint.PassOf(m.st, "w")
+	pass, err := checkpoint.PassOf(m.st, m.id())
 	require.NoError(m.t, err)
 	require.True(m.t, pass.Empty())
 }
@@ -285,14 +293,16 @@ func TestThroughFailuresMovesAndParksEachEventEmitsAsOftenAsDueAndInOrder(t *tes
 func playHistory(t *testing.T, seed uint64) {
 	m := &chaos{t: t, disk: storetest.NewDisk(), ledger: newLedger(t, true), sick: seed, random: rand.New(rand.NewPCG(seed, 0))}
 	m.worker = cursor.Worker{
-		Name: "w", Region: store.Region{Entity: "in"}, Kinds: []string{"a.x"}, Handle: m.handle, Policy: supervision.Policy{Attempts: 2},
-		Lanes: 1 + m.random.IntN(4), BatchSize: 1 + m.random.IntN(4),
+		Name: "w", Formerly: []string{"v", "u"}, Region: store.Region{Entity: "in"}, Kinds: []string{"a.x"}, Handle: m.handle,
+		Policy: supervision.Policy{Attempts: 2},
+		Lanes:  1 + m.random.IntN(4), BatchSize: []int{1, 2, 3, 4, 300}[m.random.IntN(5)],
 	}
 	m.boot()
 	defer func() { _ = m.st.Close() }()
 	often := []func(){m.append, m.take, m.take, m.take, m.take, m.giveBack, m.giveBack, m.giveBack, m.write, m.write, m.decide}
 	seldom := []func(){
 		m.rewind, m.reset, m.skipTo, m.widen, m.replay, m.discard, m.cutSoon, m.failSoon, m.fillUp, m.makeRoom, m.open,
+		m.rename, m.pause, m.outlived,
 	}
 	for range m.random.IntN(200) {
 		turns := often

@@ -17,6 +17,7 @@ import (
 type ledger struct {
 	t      *testing.T
 	st     *store.Store
+	name   checkpoint.ID
 	at     store.Position // read up to here
 	narrow bool           // the worker reads events of kind a.x only
 	events map[store.Position]*owed
@@ -131,10 +132,10 @@ func (l *ledger) handled(e *store.Event, replayed bool) {
 // check compares what is stored beside the log with what the log says: nothing is claimed that is
 // not true.
 func (l *ledger) check() {
-	info, err := checkpoint.Inspect(l.st, "w")
+	info, err := checkpoint.Inspect(l.st, l.name)
 	require.NoError(l.t, err)
 	l.parked = make(map[store.Position]checkpoint.Parked)
-	for p, err := range checkpoint.ParkedEvents(l.st, "w") {
+	for p, err := range checkpoint.ParkedEvents(l.st, l.name) {
 		require.NoError(l.t, err)
 		l.parked[p.Position] = p
 		o := l.events[p.Position]
