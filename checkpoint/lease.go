@@ -156,12 +156,12 @@ func (l *Lease) Refused(err error) error {
 
 // lostRace reports whether a commit was refused because one of the checkpoints had changed.
 func lostRace(err error, ids ...ID) bool {
-	var conflict *store.SideConflictError
+	var conflict *store.ConflictError
 	if !errors.As(err, &conflict) {
 		return false
 	}
 	for _, id := range ids {
-		if conflict.Key == id.key() {
+		if conflict.SideKey == id.key() {
 			return true
 		}
 	}

@@ -97,7 +97,7 @@ func TestAnOlderOwnerIsRefusedWithItsReactions(t *testing.T) {
 func TestOtherErrorsPassThroughRefused(t *testing.T) {
 	l := acquire(t, open(t), "index", bound)
 	for _, err := range []error{
-		nil, store.ErrClosed, &store.ConflictError{Entity: "a"}, &store.SideConflictError{Key: "checkpoint/other"},
+		nil, store.ErrClosed, &store.ConflictError{Entity: "a"}, &store.ConflictError{SideKey: "checkpoint/other"},
 	} {
 		require.Equal(t, err, l.Refused(err))
 	}

@@ -51,7 +51,7 @@ func Open(ctx context.Context, st *store.Store, region store.Region, o Options) 
 	if err := region.Validate(); err != nil {
 		return nil, fmt.Errorf("cursor: %w", err)
 	}
-	if err := checkRange("Gaps", o.Gaps, MaxGaps); err != nil {
+	if err := checkRange("Gaps", o.Gaps, maxGaps); err != nil {
 		return nil, fmt.Errorf("cursor: %w", err)
 	}
 	c := &Cursor{st: st, region: region, lazy: !o.SyncCheckpoints, gaps: gaps{limit: o.Gaps}}

@@ -172,7 +172,8 @@ func (e *KeyError) Error() string {
 // Unwrap returns [ErrKey] and what is wrong with the key.
 func (e *KeyError) Unwrap() []error { return []error{ErrKey, e.Err} }
 
-// ParkLimitError says that a worker has no room to park one more event.
+// ParkLimitError says that a worker has no room to park one more event: it parks events of at most
+// 1,000 keys, and 10,000 events altogether, those included that are held after them.
 type ParkLimitError struct {
 	Worker string
 	Field  string // "parked keys" or "parked events"

@@ -12,23 +12,23 @@ const (
 	defaultBatchSize = 256
 	// MaxBatchSize bounds the memory of a batch.
 	MaxBatchSize = 1 << 16
-	// MaxLanes bounds the goroutines of a worker.
-	MaxLanes = 1024
-	// MaxKeyBytes is the longest key that Worker.Key may return.
-	MaxKeyBytes = 1024
+	// maxLanes bounds the goroutines of a worker.
+	maxLanes = 1024
+	// maxKeyBytes is the longest key that Worker.Key may return.
+	maxKeyBytes = 1024
 	// MaxBuildBytes is the longest name of a build, see [Worker.WithBuild].
 	MaxBuildBytes = 255
-	// MaxGaps is the most gap observations that can be kept.
-	MaxGaps = 1 << 16
-	// MaxParkedKeys is for how many keys a worker parks events. With one more it halts: what fails
+	// maxGaps is the most gap observations that can be kept.
+	maxGaps = 1 << 16
+	// maxParkedKeys is for how many keys a worker parks events. With one more it halts: what fails
 	// that often is not the events.
-	MaxParkedKeys = 1000
-	// MaxParked is how many events a worker parks altogether: those that failed, and those held
+	maxParkedKeys = 1000
+	// maxParked is how many events a worker parks altogether: those that failed, and those held
 	// after them.
-	MaxParked = 10_000
-	// DefaultWindow is how many positions a [Subscription] may fall behind when nothing else is
+	maxParked = 10_000
+	// defaultWindow is how many positions a [Subscription] may fall behind when nothing else is
 	// said: enough for a burst, and little enough that a dashboard shows the present.
-	DefaultWindow = 1024
+	defaultWindow = 1024
 
 	// windowBytes bounds the payloads that a worker with lanes keeps in memory while they wait for
 	// a lane, and those of a batch of parked events.

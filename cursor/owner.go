@@ -98,9 +98,9 @@ func (o *owner) key(e *store.Event) (key string, err error) {
 			return "", &KeyError{Worker: o.worker.Name, Event: e.Position, Err: err}
 		}
 	}
-	if len(key) > MaxKeyBytes {
+	if len(key) > maxKeyBytes {
 		return "", &KeyError{Worker: o.worker.Name, Event: e.Position, Err: &store.LimitError{
-			Field: "key bytes", Limit: MaxKeyBytes, Value: int64(len(key)),
+			Field: "key bytes", Limit: maxKeyBytes, Value: int64(len(key)),
 		}}
 	}
 	return key, nil

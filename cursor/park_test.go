@@ -124,18 +124,18 @@ func TestParkingThatIsRefusedChangesNothing(t *testing.T) {
 
 func TestThereIsNoRoomForMoreThanTheLimitOfParkedEvents(t *testing.T) {
 	st := open(t)
-	keys := slices.Repeat([]string{"bad"}, cursor.MaxParked+1)
+	keys := slices.Repeat([]string{"bad"}, 10_000+1)
 	keyed(t, st, keys...)
 	w := cursor.Worker{Region: orders, BatchSize: cursor.MaxBatchSize, Handle: brokenAt(1)}
 	r := runner(t, st, w)
 	failing(t, r)
 	var full *cursor.ParkLimitError
 	require.ErrorAs(t, r.Park(1, errBroken, 3), &full)
-	require.Equal(t, cursor.MaxParked, full.Limit)
+	require.Equal(t, 10_000, full.Limit)
 	require.False(t, r.Dirty(), "nothing is changed")
 	require.NoError(t, r.Skip(1, errBroken, 3))
 	drain(t, r)
-	require.Len(t, reactions(t, st), cursor.MaxParked)
+	require.Len(t, reactions(t, st), 10_000)
 }
 
 func TestTheLimitOfTheFirstBatchHoldsForParkedEventsToo(t *testing.T) {

@@ -75,11 +75,11 @@ func (p *parking) holds(key string, event store.Position) bool {
 
 // checkRoom reports whether n events of a key can be parked, one of which is named.
 func (p *parking) checkRoom(key string, n int, event store.Position) error {
-	if p.list.keys[key] == nil && len(p.list.keys) >= MaxParkedKeys {
-		return &ParkLimitError{Worker: p.own.worker.Name, Field: "parked keys", Limit: MaxParkedKeys, Event: event}
+	if p.list.keys[key] == nil && len(p.list.keys) >= maxParkedKeys {
+		return &ParkLimitError{Worker: p.own.worker.Name, Field: "parked keys", Limit: maxParkedKeys, Event: event}
 	}
-	if len(p.list.at)+n > MaxParked {
-		return &ParkLimitError{Worker: p.own.worker.Name, Field: "parked events", Limit: MaxParked, Event: event}
+	if len(p.list.at)+n > maxParked {
+		return &ParkLimitError{Worker: p.own.worker.Name, Field: "parked events", Limit: maxParked, Event: event}
 	}
 	return nil
 }

@@ -25,14 +25,14 @@ type Subscription struct {
 var _ Canal = (*Subscription)(nil)
 
 // Subscribe begins at the present head. window is how many positions of the log, matching or not,
-// the subscription may fall behind before it leaves out events; 0 means [DefaultWindow], a negative
+// the subscription may fall behind before it leaves out events; 0 means 1,024, a negative
 // one is a [store.InvalidError].
 func Subscribe(ctx context.Context, st *store.Store, region store.Region, window int) (*Subscription, error) {
 	if window < 0 {
 		return nil, &store.InvalidError{Field: "window", Rule: "must not be negative", Value: fmt.Sprint(window)}
 	}
 	if window == 0 {
-		window = DefaultWindow
+		window = defaultWindow
 	}
 	c, err := Open(ctx, st, region, Options{Start: store.Now()})
 	if err != nil {

@@ -110,7 +110,7 @@ type Worker struct {
 	// after the other, in the order of the log. With more, events of one key stay in order and
 	// those of other keys overtake; a batch then holds events of one key only, and the next one of
 	// that key begins when the former is committed. Handle is called from as many goroutines. At
-	// most [MaxLanes].
+	// most 1,024.
 	Lanes int
 	// Key of an event: what must stay in order. It decides what overtakes what, and which later
 	// events are held after one that is parked. nil means the entity. It must return the same key
@@ -147,7 +147,8 @@ type Worker struct {
 	// copy then, for Status. Such a worker has no lanes, and cannot be rewound or widened from
 	// here. Package reactor/projector does all that for a database.
 	ExternalPosition func(ctx context.Context, at ResumeState) (store.Position, error)
-	// Gaps is how many gap observations are kept until they are taken; 0 keeps none. See [Gap].
+	// Gaps is how many gap observations are kept until they are taken, at most 65,536; 0 keeps none. See
+	// [Gap].
 	Gaps int
 
 	emission *emission // set by WithBuild
@@ -200,8 +201,8 @@ func (w Worker) Validate() error {
 		check("Kinds", w.checkKinds()),
 		check("Handle", w.checkHandle()),
 		check("BatchSize", w.checkBatchSize()),
-		check("Lanes", checkRange("Lanes", w.Lanes, MaxLanes)),
-		check("Gaps", checkRange("Gaps", w.Gaps, MaxGaps)),
+		check("Lanes", checkRange("Lanes", w.Lanes, maxLanes)),
+		check("Gaps", checkRange("Gaps", w.Gaps, maxGaps)),
 		check("Timeout", w.checkTimeout()),
 		check("Build", w.checkBuild()),
 		check("ExternalPosition", w.checkExternal()),

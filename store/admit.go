@@ -47,7 +47,7 @@ func (w *writer) admitSides(req *request) error {
 			now, _ = w.store.sides.get(write.Key)
 		}
 		if !write.Expect.accepts(now.Revision) {
-			return &SideConflictError{Key: write.Key, Expected: write.Expect, Actual: now.Revision}
+			return &ConflictError{SideKey: write.Key, Expected: write.Expect, Actual: now.Revision}
 		}
 	}
 	return nil

@@ -124,7 +124,7 @@ func TestAReaderBesideAWriterReportsDamageInsteadOfWaitingForever(t *testing.T) 
 func TestBatchBytesAreCountedBeforeTheyAreCopied(t *testing.T) {
 	s := memoryLog(t)
 	var b Batch
-	value := make([]byte, MaxSideValueBytes)
+	value := make([]byte, maxSideValueBytes)
 	for i := range 400 {
 		b.Sides = append(b.Sides, SideWrite{Key: fmt.Sprint(i), Value: value})
 	}

@@ -57,7 +57,7 @@ type Proposal struct {
 	// Expect is compared with the entity's version at this place of the batch: events of the same
 	// entity that precede in the batch count.
 	Expect Expect
-	// Headers are kept with the event, sorted by name; at most [MaxHeaderBytes] in all.
+	// Headers are kept with the event, sorted by name; at most 64 KiB in all.
 	Headers map[string]string
 	// Causation links it to the event it reacts to.
 	Causation Causation
@@ -93,8 +93,8 @@ type Condition struct {
 // SideWrite sets or deletes a side value: a last-write-wins record in the same log that takes no
 // position, matches no region and does not move [Store.Head]. Checkpoints live there.
 type SideWrite struct {
-	Key    string // 1 to MaxSideKeyBytes bytes without control characters
-	Value  []byte // at most MaxSideValueBytes
+	Key    string // 1 to 1,024 bytes of UTF-8 without control characters
+	Value  []byte // at most 1 MiB
 	Delete bool
 	// Expect is compared with the value's revision.
 	Expect Expect

@@ -15,7 +15,7 @@ func (s *Store) Append(ctx context.Context, at Coordinate, expect Expect, payloa
 // mode holds.
 //
 // Errors: [InvalidError] or [LimitError] for a field that breaks a rule; [ConflictError],
-// [SideConflictError], [ConditionError] and [IdempotencyKeyReusedError] for what the batch required
+// [ConditionError] and [IdempotencyKeyReusedError] for what the batch required
 // and did not find; [ErrReadOnly], [ErrClosed], [ErrDiskFull]: in all these cases nothing was
 // written. When ctx ends while the commit is queued the error wraps the context's error and
 // [ErrOutcomeUnknown]: the commit itself continues. When writing or syncing fails it wraps

@@ -235,10 +235,10 @@ func TestASideValueIsComparedAndSetByItsRevision(t *testing.T) {
 	for _, wrong := range []Expect{Absent, Exactly(first.Sequence), Exactly(second.Sequence + 1)} {
 		untouched(t, s, func() {
 			_, err := set("three", wrong)
-			var conflict *SideConflictError
+			var conflict *ConflictError
 			require.ErrorAs(t, err, &conflict)
 			require.ErrorIs(t, err, ErrConflict)
-			require.Equal(t, SideConflictError{Key: "k", Expected: wrong, Actual: second.Sequence}, *conflict)
+			require.Equal(t, ConflictError{SideKey: "k", Expected: wrong, Actual: second.Sequence}, *conflict)
 		})
 	}
 	require.Equal(t, "two", sideText(s, "k"))

@@ -29,7 +29,7 @@ var (
 	// ErrNotFound: no such event.
 	ErrNotFound = errors.New("store: not found")
 	// ErrNotStore: the directory holds no store, and was opened read-only or with Options.MustExist.
-	// See NotStoreError.
+	// The text of the error names it.
 	ErrNotStore = errors.New("store: no store in this directory")
 	// ErrCorrupt: bytes on disk are not what was written. See CorruptError.
 	ErrCorrupt = errors.New("store: corrupt")
@@ -37,7 +37,7 @@ var (
 	ErrNewerFormat = errors.New("store: written by a newer version")
 	// ErrForeignHistory: a position of another store, or of an earlier incarnation of this one.
 	ErrForeignHistory = errors.New("store: position of a foreign history")
-	// ErrConflict: an expectation or condition did not hold. See ConflictError, SideConflictError,
+	// ErrConflict: an expectation or condition did not hold. See ConflictError and
 	// ConditionError.
 	ErrConflict = errors.New("store: conflict")
 	// ErrIdempotencyKeyReused: an idempotency key was used before with other content. See
@@ -59,18 +59,6 @@ func (e *LockedError) Error() string {
 // Is makes errors.Is(err, ErrLocked) true.
 func (e *LockedError) Is(target error) bool { return target == ErrLocked }
 
-// NotStoreError names the directory that holds no store.
-type NotStoreError struct {
-	Directory string
-}
-
-func (e *NotStoreError) Error() string {
-	return fmt.Sprintf("store: no store in directory %q", e.Directory)
-}
-
-// Is makes errors.Is(err, ErrNotStore) true.
-func (e *NotStoreError) Is(target error) bool { return target == ErrNotStore }
-
 // CorruptError names the place of damage.
 type CorruptError struct {
 	Segment uint32 // number of the segment
@@ -85,33 +73,24 @@ func (e *CorruptError) Error() string {
 // Is makes errors.Is(err, ErrCorrupt) true.
 func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
 
-// ConflictError says which entity was not at the expected version.
+// ConflictError says which entity was not at the expected version, or which side value was not at
+// the expected revision.
 type ConflictError struct {
-	Entity   string
+	Entity   string // "" for a side value
+	SideKey  string // "" for an entity
 	Expected Expect
-	Actual   uint64 // the entity's version, 0 when it has no event
+	Actual   uint64 // the version or the revision, 0 when there is no event or no value
 }
 
 func (e *ConflictError) Error() string {
+	if e.SideKey != "" {
+		return fmt.Sprintf("store: side value %q is at revision %d, expected %s", e.SideKey, e.Actual, e.Expected)
+	}
 	return fmt.Sprintf("store: entity %q is at version %d, expected %s", e.Entity, e.Actual, e.Expected)
 }
 
 // Is makes errors.Is(err, ErrConflict) true.
 func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
-
-// SideConflictError says which side value was not at the expected revision.
-type SideConflictError struct {
-	Key      string
-	Expected Expect
-	Actual   uint64 // the revision, 0 when there is none
-}
-
-func (e *SideConflictError) Error() string {
-	return fmt.Sprintf("store: side value %q is at revision %d, expected %s", e.Key, e.Actual, e.Expected)
-}
-
-// Is makes errors.Is(err, ErrConflict) true.
-func (e *SideConflictError) Is(target error) bool { return target == ErrConflict }
 
 // ConditionError says which event broke a condition of the batch.
 type ConditionError struct {

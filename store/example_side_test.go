@@ -35,7 +35,7 @@ func ExampleSideWrite() {
 		panic(err)
 	}
 	_, err = draw(store.Exactly(last.Revision), last.Value[0]+1) // another writer, which read the same value
-	var conflict *store.SideConflictError
+	var conflict *store.ConflictError
 	fmt.Println(errors.As(err, &conflict), conflict.Expected, conflict.Actual)
 
 	last, _ = st.Side("invoice/last")

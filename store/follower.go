@@ -86,12 +86,12 @@ func (s *Store) openReadOnly() error {
 	}
 	r := &recovery{store: s, readOnly: true, limit: l}
 	if err := r.load(); errors.Is(err, fs.ErrNotExist) {
-		return &NotStoreError{Directory: s.dir}
+		return fmt.Errorf("%w: %q", ErrNotStore, s.dir)
 	} else if err != nil {
 		return err
 	}
 	if len(*s.segments.Load()) == 0 {
-		return &NotStoreError{Directory: s.dir}
+		return fmt.Errorf("%w: %q", ErrNotStore, s.dir)
 	}
 	if err := r.loadSides(); err != nil {
 		return err

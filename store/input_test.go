@@ -118,12 +118,12 @@ var limits = []struct {
 	{"entity bytes", MaxEntityBytes, func(n int) Batch { return entity(long(n)) }},
 	{"scope bytes", MaxScopeBytes, func(n int) Batch { return scope(long(n)) }},
 	{"kind bytes", MaxKindBytes, func(n int) Batch { return raw(Raw{Type: long(n)}) }},
-	{"codec bytes", MaxCodecBytes, func(n int) Batch { return raw(Raw{Type: "a", Codec: long(n)}) }},
+	{"codec bytes", maxCodecBytes, func(n int) Batch { return raw(Raw{Type: "a", Codec: long(n)}) }},
 	{"idempotency key bytes", MaxIdempotencyKeyBytes, func(n int) Batch { return keyOf(long(n)) }},
-	{"header bytes", MaxHeaderBytes, func(n int) Batch { return header("name", long(n-len("nameokok"))) }},
+	{"header bytes", maxHeaderBytes, func(n int) Batch { return header("name", long(n-len("nameokok"))) }},
 	{"payload bytes", MaxPayloadBytes, func(n int) Batch { return raw(Raw{Type: "a", Data: make([]byte, n)}) }},
-	{"side key bytes", MaxSideKeyBytes, func(n int) Batch { return sideOf(SideWrite{Key: long(n)}) }},
-	{"side value bytes", MaxSideValueBytes, func(n int) Batch { return sideOf(SideWrite{Key: "k", Value: make([]byte, n)}) }},
+	{"side key bytes", maxSideKeyBytes, func(n int) Batch { return sideOf(SideWrite{Key: long(n)}) }},
+	{"side value bytes", maxSideValueBytes, func(n int) Batch { return sideOf(SideWrite{Key: "k", Value: make([]byte, n)}) }},
 	{"batch events", MaxBatchEvents, func(n int) Batch {
 		b := Batch{Events: make([]Proposal, n)}
 		for i := range b.Events {
@@ -131,7 +131,7 @@ var limits = []struct {
 		}
 		return b
 	}},
-	{"batch side values", MaxBatchSides, func(n int) (b Batch) {
+	{"batch side values", maxBatchSides, func(n int) (b Batch) {
 		for i := range n {
 			b.Sides = append(b.Sides, SideWrite{Key: fmt.Sprint(i)})
 		}

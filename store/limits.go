@@ -8,15 +8,15 @@ const (
 	MaxEntityBytes         = 512
 	MaxScopeBytes          = 255
 	MaxKindBytes           = 255
-	MaxCodecBytes          = 64
+	maxCodecBytes          = 64
 	MaxIdempotencyKeyBytes = 512
-	MaxHeaderBytes         = 64 << 10 // all names and values of one event
+	maxHeaderBytes         = 64 << 10 // all names and values of one event
 	MaxPayloadBytes        = 16 << 20
 	MaxBatchBytes          = 64 << 20 // one commit as it is written
 	MaxBatchEvents         = 1 << 16  // events in one commit
-	MaxBatchSides          = 1 << 16  // side values in one commit
-	MaxSideKeyBytes        = 1024
-	MaxSideValueBytes      = 1 << 20
+	maxBatchSides          = 1 << 16  // side values in one commit
+	maxSideKeyBytes        = 1024
+	maxSideValueBytes      = 1 << 20
 )
 
 // Bounds of what the store does at a time and keeps in memory. The sizes of segments are a policy

@@ -68,7 +68,7 @@ func (l *plainLog) refusal(b Batch) error {
 	}
 	for _, side := range b.Sides {
 		if v := l.sides[side.Key].Revision; !side.Expect.accepts(v) {
-			return &SideConflictError{Key: side.Key, Expected: side.Expect, Actual: v}
+			return &ConflictError{SideKey: side.Key, Expected: side.Expect, Actual: v}
 		}
 	}
 	return nil

@@ -45,7 +45,7 @@ type Options struct {
 	// of use, which halves the cost of a sync; in the weaker modes their room is only reserved.
 	// Between 64 KiB and 1 GiB.
 	SegmentBytes int64
-	// MustExist refuses to create: opening a directory without a store is a [NotStoreError] and makes
+	// MustExist refuses to create: opening a directory without a store is [ErrNotStore] and makes
 	// none. A store whose creation was cut off, so that no Open of it ever returned, counts as none.
 	MustExist bool
 	// ReadOnly opens the directory beside its writer, or without one, and changes nothing in it.

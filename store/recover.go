@@ -83,7 +83,7 @@ func (r *recovery) load() error {
 		}
 	}
 	if r.store.options.MustExist && len(*r.store.segments.Load()) == 0 {
-		return &NotStoreError{Directory: r.store.dir}
+		return fmt.Errorf("%w: %q", ErrNotStore, r.store.dir)
 	}
 	return r.dropUnstarted()
 }

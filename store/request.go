@@ -200,7 +200,7 @@ func encodeProposal(p *Proposal) (d wal.Draft, err error) {
 	if err := checkKind(p, d.Kind); err != nil {
 		return d, err
 	}
-	if err := checkText("codec", d.Codec, MaxCodecBytes); err != nil {
+	if err := checkText("codec", d.Codec, maxCodecBytes); err != nil {
 		return d, err
 	}
 	if err := checkMax("payload bytes", len(d.Payload), MaxPayloadBytes); err != nil {
@@ -231,13 +231,13 @@ func encodeHeaders(headers map[string]string) ([]byte, error) {
 	names := make([]string, 0, len(headers))
 	total := 0
 	for name, value := range headers {
-		if err := checkText("header name", name, MaxHeaderBytes); err != nil {
+		if err := checkText("header name", name, maxHeaderBytes); err != nil {
 			return nil, err
 		}
 		total += len(name) + len(value)
 		names = append(names, name)
 	}
-	if err := checkMax("header bytes", total, MaxHeaderBytes); err != nil {
+	if err := checkMax("header bytes", total, maxHeaderBytes); err != nil {
 		return nil, err
 	}
 	slices.Sort(names)

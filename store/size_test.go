@@ -85,7 +85,7 @@ func TestSideValuesAfterTheLastEventAreNoBytesToRead(t *testing.T) {
 	before, err := s.Bytes(t.Context(), 0, 0)
 	require.NoError(t, err)
 	rec := before // one record and nothing else
-	write(t, s, sideOf(SideWrite{Key: "k", Value: make([]byte, MaxSideValueBytes)}))
+	write(t, s, sideOf(SideWrite{Key: "k", Value: make([]byte, maxSideValueBytes)}))
 	got, err := s.Bytes(t.Context(), 0, 0)
 	require.NoError(t, err)
 	require.Equal(t, rec, got)
@@ -95,7 +95,7 @@ func TestSideValuesAfterTheLastEventAreNoBytesToRead(t *testing.T) {
 	require.Equal(t, rec, got, "nor are those before the first")
 	got, err = s.Bytes(t.Context(), 0, 0)
 	require.NoError(t, err)
-	require.Greater(t, got, int64(MaxSideValueBytes), "those between are")
+	require.Greater(t, got, int64(maxSideValueBytes), "those between are")
 }
 
 func TestARecordWithAnImpossibleLengthIsTheErrorOfTheMeasureThatMeetsIt(t *testing.T) {

@@ -126,7 +126,7 @@ func (s *Store) lockDirectory() error {
 	if s.options.MustExist {
 		// Before anything is made; whether the files are a store is decided under the lock.
 		if numbers, err := s.segmentNumbers(); errors.Is(err, fs.ErrNotExist) || err == nil && len(numbers) == 0 {
-			return &NotStoreError{Directory: s.dir}
+			return fmt.Errorf("%w: %q", ErrNotStore, s.dir)
 		} else if err != nil {
 			return err
 		}

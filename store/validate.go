@@ -18,7 +18,7 @@ func checkBatch(b *Batch) error {
 	if err := checkMax("batch events", len(b.Events), MaxBatchEvents); err != nil {
 		return err
 	}
-	if err := checkMax("batch side values", len(b.Sides), MaxBatchSides); err != nil {
+	if err := checkMax("batch side values", len(b.Sides), maxBatchSides); err != nil {
 		return err
 	}
 	if b.IdempotencyKey != "" {
@@ -40,10 +40,10 @@ func checkBatch(b *Batch) error {
 func checkSides(sides []SideWrite) error {
 	for i := range sides {
 		w := &sides[i]
-		if err := checkText("side key", w.Key, MaxSideKeyBytes); err != nil {
+		if err := checkText("side key", w.Key, maxSideKeyBytes); err != nil {
 			return err
 		}
-		if err := checkMax("side value bytes", len(w.Value), MaxSideValueBytes); err != nil {
+		if err := checkMax("side value bytes", len(w.Value), maxSideValueBytes); err != nil {
 			return err
 		}
 	}
