@@ -167,7 +167,7 @@ func (a *storeActor) wake(c actor.Context, p *parkedPull, head store.Position) {
 }
 
 // persistParked lets parked workers write how far they have looked, once per segment: otherwise the checkpoint of a worker
-// with a rare region would fall behind for ever, and a restart would look at all segments since.
+// with a rare region would fall behind forever, and a restart would look at all segments since.
 func (a *storeActor) persistParked(c actor.Context) {
 	segments := a.sys.store.Stats().Segments
 	if segments == a.segments {

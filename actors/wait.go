@@ -58,7 +58,7 @@ func (s *System) WaitApplied(ctx context.Context, worker string, r store.Receipt
 		}
 		stopping := s.stopping
 		if v.state == Running {
-			stopping = nil // the batch in hand may be what is waited for
+			stopping = nil // the batch in flight may be what is waited for
 		}
 		select {
 		case <-v.changed:

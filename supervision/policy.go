@@ -10,7 +10,7 @@ import (
 
 // The defaults of a [Policy].
 const (
-	// defaultIntensity and defaultPeriod ride out a dependency that is away for a minute (ten
+	// defaultIntensity and defaultPeriod ride out a dependency that is unavailable for a minute (ten
 	// restarts take 65 to 91 s with the default Backoff) and halt a child that cannot start at all
 	// within two.
 	defaultIntensity = 10

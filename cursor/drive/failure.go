@@ -10,7 +10,7 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// outcome is what becomes of a failure.
+// outcome is the way in which a failure is answered.
 type outcome uint8
 
 const (
@@ -22,7 +22,7 @@ const (
 	outcomeStoreFailed                // the store takes no commit any more
 )
 
-// ruling is a outcome with what it needs.
+// ruling is an outcome with its details.
 type ruling struct {
 	outcome outcome
 	first   store.Position // names the failure; 0: it belongs to no event
@@ -32,7 +32,7 @@ type ruling struct {
 	failure supervision.Failure
 }
 
-// classify says what becomes of an error of an engine.
+// classify returns the ruling on an error of an engine.
 //
 // It looks for the outermost error that a runner makes, and what lies below that is the user's
 // where the runner says so: a handler, a key or a place may use stores and runners of its own, and

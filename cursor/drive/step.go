@@ -71,7 +71,7 @@ const (
 	Finish
 )
 
-// UpdateKind says what a [Update] reports.
+// UpdateKind says what an [Update] reports.
 type UpdateKind uint8
 
 // What a worker reports to its supervisor.
@@ -81,8 +81,8 @@ const (
 	UpdateAcquired UpdateKind = iota
 	// UpdateFailed: it waits for a decision about First.
 	UpdateFailed
-	// UpdateHalve: a batch panicked and nobody knows at which event. It wants to be replaced by an
-	// incarnation with the limit Limit; nothing is charged.
+	// UpdateHalve: a batch panicked, and it is not known at which event. The worker has to be replaced
+	// by an incarnation with the limit Limit; nothing is charged.
 	UpdateHalve
 	// UpdateHalved: likewise after an error, for the log: it does so in place.
 	UpdateHalved
@@ -94,7 +94,7 @@ const (
 	UpdateMoved
 	// UpdateDecided: what Decision says is written: an event was parked or skipped.
 	UpdateDecided
-	// UpdateRestart: likewise, and it wants to be replaced, since it panicked.
+	// UpdateRestart: likewise, and it has to be replaced, since it panicked.
 	UpdateRestart
 	// UpdateEnded: its handler is done.
 	UpdateEnded
@@ -126,7 +126,7 @@ type Decision struct {
 	Restart bool
 }
 
-// Operation is what became of the orders of operators.
+// Operation is the result of the orders of operators.
 type Operation struct {
 	Pause *checkpoint.Pause // now; nil for none
 	Moved bool              // what failed before does not count

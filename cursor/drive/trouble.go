@@ -120,7 +120,7 @@ func (w *Worker) fail(ctx context.Context, now time.Time, err error) {
 	}
 }
 
-// charge leaves it to the supervisor what becomes of a failure. One that is no attempt and belongs
+// charge leaves the decision about a failure to the supervisor. One that is no attempt and belongs
 // to no event is reported once, however many lanes meet it.
 func (w *Worker) charge(r ruling) {
 	t := w.failing.at(r.first)

@@ -267,9 +267,9 @@ func (w *Worker) Commit(ctx context.Context, now time.Time) int {
 	return n
 }
 
-// Flush writes how far the worker has read; where upTo is set it reads on first: nothing up to there
-// concerns it, and nothing is queued. Where the worker drains, that closes its engine. What cannot
-// be written is read again by the next incarnation.
+// Flush writes how far the worker has read; where upTo is set it reads on first: nothing up to
+// there concerns it, and nothing is queued. Where the worker drains, that closes its engine. What
+// cannot be written is read again by the next incarnation.
 func (w *Worker) Flush(ctx context.Context, now time.Time, upTo store.Position) error {
 	w.flush = flushNone
 	write := w.engine.Flush

@@ -539,8 +539,8 @@ func TestAnIdleWorkerWritesHowFarItHasRead(t *testing.T) {
 	p.step(StepWait)
 }
 
-// Random histories: whatever happens in whatever order, nothing is committed but by Commit, nothing is
-// taken where nothing may be, no failure is forgotten, and a drain always ends.
+// Random histories: whatever happens in whatever order, nothing is committed but by Commit, nothing
+// is taken where nothing may be, no failure is forgotten, and a drain always ends.
 func TestNoHistoryOfAWorkerForgetsAnEvent(t *testing.T) {
 	for seed := range uint64(5000) {
 		if t.Failed() {

@@ -11,37 +11,41 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// Crash cuts the power now, and starts everything again: what was acknowledged is there, and whatever the workers keep in
-// memory is gone, the counts of attempts too. The seed decides what is left of what was not synced.
+// Crash cuts the power now, and starts everything again: what was acknowledged is there, and what
+// the workers kept in memory is lost, the counts of attempts too. The seed decides what is left of
+// what was not synced.
 //
-// In a handler it is the death of the process at this event: nothing of the batch in hand is committed, whatever the handler
-// returns. An event that does so each time is found out, as by the actors: it fails with [cursor.ErrCrashLoop].
+// In a handler it is a crash of the process at this event: nothing of the batch in flight is
+// committed, whatever the handler returns. An event that does so each time is detected, as by the
+// actors: it fails with [cursor.ErrCrashLoop].
 func (r *Run) Crash(seed uint64) {
 	r.tb.Helper()
 	r.seed = seed
 	if r.inside {
-		r.dying = true
+		r.died = true
 		return
 	}
 	r.reboot()
 	r.boot()
 }
 
-// CrashAt cuts the power at the n-th operation of the disk from now, counted from 1, in whatever call that comes; the call goes
-// on after a start as if nothing had been. An n that is not reached before the next crash never comes.
+// CrashAt cuts the power at the n-th operation of the disk from now, counted from 1, in whatever
+// call that is; the call resumes after the start as if nothing had happened. An n that is not
+// reached before the next crash has no effect.
 func (r *Run) CrashAt(n int) { r.disk.CutAt(r.disk.Ops() + n) }
 
-// Crashes is how often the power was cut so far.
+// Crashes returns how often the power was cut so far.
 func (r *Run) Crashes() int { return r.boots }
 
-// reboot cuts the power, if that did not happen yet, and takes the disk as the next boot may find it.
+// reboot cuts the power, if that did not happen yet, and replaces the disk by what the next boot
+// may find.
 func (r *Run) reboot() {
 	ops := r.disk.Ops()
 	r.disk.Cut()
 	if r.st != nil {
 		_ = r.st.Close()
 	}
-	r.st, r.dying = nil, false
+	r.st, r.died = nil, false
 	r.boots++
 	r.ops += ops
 	r.disk = r.disk.Rebooted(r.seed + uint64(r.boots))
@@ -54,7 +58,7 @@ func (r *Run) reboot() {
 	r.arm()
 }
 
-// arm lets the next planned power cut come.
+// arm schedules the next planned power cut.
 func (r *Run) arm() {
 	if len(r.cuts) > 0 {
 		r.disk.CutAt(r.cuts[0])
@@ -65,35 +69,41 @@ const (
 	// crashSample is how many runs [EveryCrash] makes at most, and with -short.
 	crashSample      = 500
 	crashSampleShort = 50
-	// crashVariants is how many runs it makes for each crash point where there is room for more than one.
+	// crashVariants is how many runs it makes for each crash point where there is room for more than
+	// one.
 	crashVariants = 4
-	// secondCut is how many operations after a start the power fails again at the latest, where it does.
+	// secondCut is how many operations after a start the power fails again at the latest, where it
+	// does.
 	secondCut = 20
 )
 
-// EveryCrash runs a scenario once without a crash, and then again for each operation of its disk, with the power cut there, and
-// compares what the log holds in the end, what is set aside, and who is behind: it must be the same. That is the proof that a
-// tree of reactors survives everything, its own handlers included. tree is called for each run, and must give handlers without
-// a memory of the run before; what the handlers talk to is part of what it gives, and no crash takes that back.
+// EveryCrash runs a scenario once without a crash, and then again for each operation of its disk,
+// with the power cut there, and compares what the log holds in the end, what is parked, and which
+// workers lag: it must be the same. That is the proof that a tree of reactors survives a crash
+// anywhere, its own handlers included. tree is called for each run, and must return handlers that
+// keep nothing of the run before; what the handlers call is part of what it returns, and no crash
+// undoes that.
 //
-// The scenario knows nothing of the crashes: Given appends each event once, and all other calls go on after the start. It may
-// check what it likes on the way, as long as a crash leaves it true, as [Run.Then] is.
+// The scenario needs no code for the crashes: Given appends each event once, and all other calls
+// resume after the start. It may check on its way whatever a crash leaves true, for example with
+// [Run.Then].
 //
-// A crash in the middle of the handling of an event that is handled alone, as it is after a crash, is an attempt at it. So with
-// a policy of one attempt events are set aside that would not be without a crash.
+// A crash while an event is handled alone, as it is after a crash, is an attempt at it. So with a
+// policy of one attempt events are parked that would not be without a crash.
 //
-// The same means: each entity has the same events, and those of them that answer one entity are in the same order. Where a worker
-// with lanes has keys of its own, no order is compared.
+// The same means: each entity has the same events, and those of them that answer one entity are in
+// the same order. Where a worker with lanes has keys of its own, no order is compared.
 //
-// A short scenario is run up to four times for each operation: with other remains of what was not synced, and with the power
-// cut again soon after the start. Of one with more than 500 operations (50 with -short) it takes a sample, another one each
-// time. The seed is logged; the environment variable PENSTOCK_SEED repeats it.
+// A short scenario is run up to four times for each operation: with different remains of what was
+// not synced, and with the power cut again soon after the start. Of more than 500 operations (50
+// with -short) it draws a random sample. The seed is logged; the environment variable PENSTOCK_SEED
+// repeats it.
 func EveryCrash(tb testing.TB, tree func() supervision.Child, scenario func(r *Run)) {
 	tb.Helper()
-	calm := Start(tb, tree())
-	scenario(calm)
-	ops, want := calm.ops+calm.disk.Ops(), final(calm)
-	calm.close()
+	baseline := Start(tb, tree())
+	scenario(baseline)
+	ops, want := baseline.ops+baseline.disk.Ops(), final(baseline)
+	baseline.close()
 
 	seed := crashSeed(tb)
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -134,9 +144,9 @@ func crashSeed(tb testing.TB) uint64 {
 	return seed
 }
 
-// crashRun is one run with power cuts. It says how many there were.
+// crashRun makes one run with power cuts, and returns how many there were.
 func crashRun(
-	tb testing.TB, tree supervision.Child, scenario func(r *Run), want []string, seed, remains uint64, cuts []int,
+	tb testing.TB, tree supervision.Child, scenario func(r *Run), want []string, seed, leftoverSeed uint64, cuts []int,
 ) int {
 	tb.Helper()
 	about := fmt.Sprintf("with the power cut at operation %d", cuts[0])
@@ -151,12 +161,12 @@ func crashRun(
 	}()
 	r := newRun(tb, tree)
 	defer r.close()
-	r.seed, r.cuts = remains, cuts
+	r.seed, r.cuts = leftoverSeed, cuts
 	r.arm()
 	r.boot()
 	scenario(r)
 	if got := final(r); !slices.Equal(got, want) {
-		tb.Fatalf("reactortest: %s (PENSTOCK_SEED=%d) the run came to\n%s\nwithout a crash to\n%s", about, seed, list(got), list(want))
+		tb.Fatalf("reactortest: %s (PENSTOCK_SEED=%d) the run ended with\n%s\nwithout a crash with\n%s", about, seed, list(got), list(want))
 	}
 	ended = true
 	return r.boots

@@ -10,14 +10,15 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// request says in the audit events that the run did it.
+// request names the run in the audit events of its operations.
 func request() checkpoint.Request { return checkpoint.Request{By: "reactortest"} }
 
-// Control does something to a worker between two of its batches, as an operator does through the running system: what may
-// fail, or has no method here. It returns what do returns, or the reason of a worker that is halted.
+// Control calls do for a worker between two of its batches, as a call of an operator in a running
+// system: for operations that may fail, or have no method here. It returns the error of do, or the
+// reason of a worker that is halted.
 //
-// After a crash in the middle of it do is called once more; if the operation had been made before the crash, what it
-// returns then is not an error.
+// After a crash in the middle of it do is called once more; if the operation was written before the
+// crash, the error of the second call is dropped.
 func (r *Run) Control(name string, do func(ctx context.Context, worker cursor.Operator) error) error {
 	r.tb.Helper()
 	head, boots := r.st.Head(), r.boots
@@ -30,8 +31,8 @@ func (r *Run) Control(name string, do func(ctx context.Context, worker cursor.Op
 	return err
 }
 
-// operated reports whether an operator has done something to a worker since the head was at a position. What a worker does
-// by itself has other audit events.
+// operated reports whether an operator has done something to a worker since the head was at a
+// position. What a worker does by itself has other audit events.
 func operated(r *Run, name string, head store.Position) bool {
 	r.tb.Helper()
 	found := false
@@ -56,7 +57,7 @@ func audited(r *Run, name string, after store.Position, actions ...string) (bool
 	return false, nil
 }
 
-// operate is Control for what must not fail.
+// operate is Control for an operation that must not fail.
 func (r *Run) operate(name, what string, do func(ctx context.Context, worker cursor.Operator) error) {
 	r.tb.Helper()
 	if err := r.Control(name, do); err != nil {
@@ -64,9 +65,10 @@ func (r *Run) operate(name, what string, do func(ctx context.Context, worker cur
 	}
 }
 
-// Apply changes the checkpoint of a worker: a checkpoint.Rewind, SkipTo, Reset, Widen or Rebind. What the worker reads
-// after a Widen or Rebind stays so over a crash, as in a program that declares it from now on. The outcome is empty if the
-// change was made by an attempt that crashed afterwards.
+// Apply changes the checkpoint of a worker: a checkpoint.Rewind, SkipTo, Reset, Widen or Rebind.
+// What the worker reads after a Widen or Rebind stays so over a crash, as in a program that
+// declares it from now on. The outcome is empty if the change was made by an attempt that crashed
+// afterwards.
 func (r *Run) Apply(name string, c checkpoint.Change) (out checkpoint.Outcome) {
 	r.tb.Helper()
 	reads, rebound := rebinding(c)
@@ -95,13 +97,15 @@ func rebinding(c checkpoint.Change) (cursor.Worker, bool) {
 	return cursor.Worker{}, false
 }
 
-// Pause keeps a worker from handling events until a time of the run, or with the zero time until [Run.Resume].
+// Pause keeps a worker from handling events until a time of the run, or with the zero time until
+// [Run.Resume].
 func (r *Run) Pause(name string, until time.Time) {
 	r.tb.Helper()
 	r.operate(name, "pause", func(ctx context.Context, w cursor.Operator) error { return w.Pause(ctx, until, request()) })
 }
 
-// Resume starts a halted worker again, with a fresh count of attempts, and ends the pause of any other.
+// Resume starts a halted worker again, with a fresh count of attempts, and ends the pause of any
+// other.
 func (r *Run) Resume(name string) {
 	r.tb.Helper()
 	if r.worker(name).shown == drive.Halted {
@@ -111,8 +115,8 @@ func (r *Run) Resume(name string) {
 	r.operate(name, "resume", func(ctx context.Context, w cursor.Operator) error { return w.Resume(ctx, request()) })
 }
 
-// Replay marks parked events of a worker to be handled again, as new events are: by [Run.Step] and [Run.Settle]. It returns
-// them by position.
+// Replay marks parked events of a worker to be handled again, as new events are: by [Run.Step] and
+// [Run.Settle]. It returns them by position.
 func (r *Run) Replay(name string, which cursor.ParkedFilter) (chosen []checkpoint.Parked) {
 	r.tb.Helper()
 	r.operate(name, "replay", func(ctx context.Context, w cursor.Operator) (err error) {

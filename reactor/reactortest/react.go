@@ -11,11 +11,12 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// React gives all that r emits for the payloads, in order, nil for nothing. It fails the test at once when
-// the reactor has a fault, when a handler fails, and at a payload that the reactor does not read.
+// React returns all that r emits for the payloads, in order, nil for nothing. It fails the test at
+// once when the reactor is invalid, when a handler fails, and at a payload that the reactor does
+// not read.
 //
-// The events lie at the region of the reactor, or at entity "entity" and scope "test" where the region names
-// none; [At] gives a payload a coordinate of its own.
+// The events lie in the region of the reactor: at its entity and scope, or at entity "entity" and
+// scope "test" where it names none. [At] sets another coordinate.
 func React(tb testing.TB, r *reactor.Reactor, payloads ...store.Payload) []reactor.Reaction {
 	tb.Helper()
 	reactions, err := ReactErr(tb, r, payloads...)
@@ -25,15 +26,15 @@ func React(tb testing.TB, r *reactor.Reactor, payloads ...store.Payload) []react
 	return reactions
 }
 
-// ReactErr is [React] for tests of failure: it returns the first error, wrapped, with the reactions to the
-// events before the one that failed.
+// ReactErr is [React] for tests of failure: it returns the first error, wrapped, with the reactions
+// to the events before the one that failed.
 func ReactErr(tb testing.TB, r *reactor.Reactor, payloads ...store.Payload) ([]reactor.Reaction, error) {
 	tb.Helper()
 	if _, err := r.CursorWorker(); err != nil {
 		return nil, err
 	}
 	var all []reactor.Reaction
-	log := log{home: home(r.Region), versions: make(map[string]uint64)}
+	log := log{at: defaultAt(r.Region), versions: make(map[string]uint64)}
 	for i, p := range payloads {
 		e, err := log.append(p)
 		if err != nil {
@@ -48,7 +49,7 @@ func ReactErr(tb testing.TB, r *reactor.Reactor, payloads ...store.Payload) ([]r
 	return all, nil
 }
 
-// At gives a payload the coordinate that its event shall have.
+// At returns the payload with the coordinate of its event.
 func At(at store.Coordinate, p store.Payload) store.Payload { return located{Payload: p, at: at} }
 
 type located struct {
@@ -56,8 +57,8 @@ type located struct {
 	at store.Coordinate
 }
 
-// home is a coordinate inside the region.
-func home(r store.Region) store.Coordinate {
+// defaultAt returns a coordinate inside the region.
+func defaultAt(r store.Region) store.Coordinate {
 	at := store.At("entity", "test")
 	if r.Entity != "" {
 		at.Entity = r.Entity
@@ -68,15 +69,15 @@ func home(r store.Region) store.Coordinate {
 	return at
 }
 
-// log makes events as a store would, and keeps none.
+// log makes events as a store does, and keeps none.
 type log struct {
-	home     store.Coordinate
+	at       store.Coordinate // of payloads without one
 	head     store.Position
 	versions map[string]uint64
 }
 
 func (l *log) append(p store.Payload) (store.Event, error) {
-	at := l.home
+	at := l.at
 	if given, ok := p.(located); ok {
 		at, p = given.at, given.Payload
 	}
@@ -95,7 +96,8 @@ func (l *log) append(p store.Payload) (store.Event, error) {
 	}, nil
 }
 
-// eventID is a UUIDv7 that grows with the position: 00000000-0001-7000-8000-000000000001 for the first.
+// eventID is a UUIDv7 that grows with the position: 00000000-0001-7000-8000-000000000001 for the
+// first.
 func eventID(p store.Position) uuid.UUID {
 	var id uuid.UUID
 	binary.BigEndian.PutUint64(id[8:], uint64(p))

@@ -17,16 +17,18 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// build is what reactions name: the same whatever program tests.
+// build is the build that reactions name, whatever the program.
 const build = "reactortest"
 
-// maxSteps is how many steps in a row are taken for reactors that answer each other for ever.
+// maxSteps is how many steps in a row are taken for reactors that answer each other forever.
 const maxSteps = 100_000
 
-// Run is a tree of workers over a store in memory, which does nothing by itself: the test says when a worker handles its next
-// batch, when time passes, and when the power fails. Whatever goes wrong that a test did not ask for fails the test.
+// Run is a tree of workers over a store in memory, which does nothing by itself: the test decides
+// when a worker handles its next batch, when time passes, and when the power fails. Any other error
+// fails the test.
 //
-// It works on the goroutine of its caller alone, handlers included, and is not safe for concurrent use.
+// Everything runs on the goroutine of the caller, handlers included. A Run is not safe for
+// concurrent use.
 type Run struct {
 	tb      testing.TB
 	tree    supervision.Child
@@ -39,18 +41,19 @@ type Run struct {
 
 	wider  map[string]cursor.Worker // what workers were widened to
 	given  int                      // events appended by the test
-	seen   store.Position           // what Then has looked at
+	seen   store.Position           // up to which Then has compared
 	boots  int
 	ops    int    // of the disks before the present one
 	cuts   []int  // planned power cuts, each counted in operations from the start after the one before
 	inside bool   // a handler is running
-	dying  bool   // and has ended the process
+	died   bool   // and has ended the process: the Run boots again once it returns
 	seed   uint64 // of what a power cut leaves
 	closed bool
 }
 
-// Start opens a new store and lets the workers of a tree, which may be a single reactor, acquire their checkpoints: nothing is
-// handled yet. It fails the test where actors.Start would fail. The store is closed when the test ends.
+// Start opens a new store and has the workers of a tree, which may be a single reactor, acquire
+// their checkpoints: nothing is handled yet. It fails the test where actors.Start would fail. The
+// store is closed when the test ends.
 func Start(tb testing.TB, tree supervision.Child) *Run {
 	tb.Helper()
 	r := newRun(tb, tree)
@@ -67,7 +70,7 @@ func newRun(tb testing.TB, tree supervision.Child) *Run {
 	}
 }
 
-// close ends the store, of which nothing is needed any more.
+// close closes the store.
 func (r *Run) close() {
 	if !r.closed && r.st != nil {
 		_ = r.st.Close()
@@ -82,7 +85,7 @@ func (r *Run) boot() {
 		st, err := r.disk.Open("data", store.Options{SegmentBytes: 64 << 10})
 		if err == nil {
 			r.st = st
-			err = plant(r)
+			err = buildTree(r)
 		}
 		if err == nil {
 			return
@@ -94,7 +97,7 @@ func (r *Run) boot() {
 	}
 }
 
-// crashed reports whether a process with this error has to begin anew.
+// crashed reports whether a process has to be started again after this error.
 func crashed(err error) bool {
 	return errors.Is(err, errDied) || errors.Is(err, storetest.ErrPowerCut) || errors.Is(err, store.ErrPoisoned) || errors.Is(err, store.ErrClosed)
 }
@@ -102,7 +105,7 @@ func crashed(err error) bool {
 // errDied is the error of a handler that has ended the process.
 var errDied = errors.New("reactortest: the process has died")
 
-// guard does something, again after a boot if the power fails meanwhile.
+// guard calls do, again after a boot if the power fails meanwhile.
 func (r *Run) guard(do func() error) error {
 	r.tb.Helper()
 	if r.inside {
@@ -120,32 +123,35 @@ func (r *Run) guard(do func() error) error {
 
 func (r *Run) ctx() context.Context { return r.tb.Context() }
 
-// Now is the present moment of the run. It begins at 2000-01-01 and moves with [Run.Advance] alone. Events carry the time of
-// package time, which in a bubble of testing/synctest begins at the same moment.
+// Now returns the time of the run. It begins at 2000-01-01 and moves with [Run.Advance] alone.
+// Events carry the time of package time, which in a bubble of testing/synctest begins at the same
+// moment.
 func (r *Run) Now() time.Time { return r.now }
 
-// Store gives the store, to read from. It is another one after a crash.
+// Store returns the store, to read from. It is another one after a crash.
 func (r *Run) Store() *store.Store { return r.st }
 
-// Disk gives the disk under the store, to let it fail or fill up. It is another one after a crash.
+// Disk returns the disk under the store, to make it fail or fill up. It is another one after a
+// crash.
 func (r *Run) Disk() *storetest.Disk { return r.disk }
 
-// Shuffle lets the lanes of a worker get on at different speeds, drawn from a seed: a step handles what some of them have in
-// hand, in any order, and commits that, while the others lag behind. Before, all lanes take a step together, in the order of the
-// log. Another seed is another interleaving.
+// Shuffle makes the lanes of a worker proceed at different speeds, drawn from a seed: a step
+// handles what is in flight in some of them, in any order, and commits that, while the others lag.
+// Without it all lanes take a step together, in the order of the log. Another seed is another
+// interleaving.
 func (r *Run) Shuffle(seed uint64) { r.random = rand.New(rand.NewPCG(seed, 0)) }
 
-// Given appends events, one commit each, at coordinates as for [React]: those of [At], or "entity" in scope "test". Nobody
-// handles them yet.
+// Given appends events, one commit each, at coordinates as for [React]: those of [At], or "entity"
+// in scope "test". They are not handled yet.
 func (r *Run) Given(payloads ...store.Payload) {
 	r.tb.Helper()
 	for _, p := range payloads {
-		at := home(store.Region{})
+		at := defaultAt(store.Region{})
 		if given, ok := p.(located); ok {
 			at, p = given.at, given.Payload
 		}
 		r.given++
-		key := fmt.Sprint("reactortest ", r.given) // after a crash it is appended once all the same
+		key := fmt.Sprint("reactortest ", r.given) // appended once, also after a crash
 		err := r.guard(func() error {
 			_, err := r.st.Commit(r.ctx(), store.Batch{IdempotencyKey: key, Events: []store.Proposal{{At: at, Payload: p}}})
 			return err
@@ -156,8 +162,8 @@ func (r *Run) Given(payloads ...store.Payload) {
 	}
 }
 
-// Step lets a worker handle and commit its next batch, one of each lane, and says what came of it. A worker that waits for
-// another try, is paused or halted, or has nothing to handle, does nothing.
+// Step has a worker handle and commit its next batch, one of each lane, and returns the outcome. A
+// worker that waits for a retry, is paused or halted, or has nothing to handle, does nothing.
 func (r *Run) Step(name string) Outcome {
 	r.tb.Helper()
 	var out Outcome
@@ -171,14 +177,14 @@ func (r *Run) Step(name string) Outcome {
 	return out
 }
 
-// Settle lets all workers handle whatever there is to handle at this moment, in turns. Those that wait for another try go on
-// waiting: see [Run.Advance].
+// Settle has all workers handle everything that can be handled now, in turns. Those that wait for a
+// retry still wait: see [Run.Advance].
 func (r *Run) Settle() {
 	r.tb.Helper()
 	for steps := 0; ; {
 		r.fallDue()
 		idle := true
-		for i := 0; i < len(r.all); i++ { // a crash makes them anew
+		for i := 0; i < len(r.all); i++ { // a crash replaces them
 			name, before := r.all[i].name(), markOf(r.all[i])
 			out := r.Step(name)
 			idle = idle && out == Outcome{} && markOf(r.all[i]) == before
@@ -188,13 +194,13 @@ func (r *Run) Settle() {
 			return
 		}
 		if steps > maxSteps {
-			r.tb.Fatalf("reactortest: the workers do not settle after %d steps: do they answer each other for ever?", steps)
+			r.tb.Fatalf("reactortest: the workers do not settle after %d steps: do they answer each other forever?", steps)
 		}
 	}
 }
 
-// Advance lets time pass: all that falls due is done in the order of its time, other workers react to it, and what is left to
-// do at the end is done too.
+// Advance moves the clock: all that falls due is done in the order of its time, other workers react
+// to it, and what is left to do at the end is done too.
 func (r *Run) Advance(d time.Duration) {
 	r.tb.Helper()
 	end := r.now.Add(d)
@@ -204,7 +210,7 @@ func (r *Run) Advance(d time.Duration) {
 		if !next.After(r.now) && r.now.Equal(end) {
 			return
 		}
-		r.now = maxTime(r.now, next)
+		r.now = later(r.now, next)
 		if r.now.Equal(end) {
 			r.Settle()
 			return
@@ -212,7 +218,7 @@ func (r *Run) Advance(d time.Duration) {
 	}
 }
 
-// nextDue is when something is due next, at the latest at the end.
+// nextDue returns when something is due next, at the latest the end.
 func nextDue(r *Run, end time.Time) (next time.Time) {
 	r.tb.Helper()
 	err := r.guard(func() error {
@@ -237,7 +243,7 @@ func nextDue(r *Run, end time.Time) (next time.Time) {
 	return next
 }
 
-// fallDue does what is due for the tree, which the steps of its workers do only when they are taken.
+// fallDue does what is due for the tree, also for workers that take no step.
 func (r *Run) fallDue() {
 	r.tb.Helper()
 	if err := r.guard(func() error { return tick(r) }); err != nil {
@@ -245,14 +251,14 @@ func (r *Run) fallDue() {
 	}
 }
 
-func maxTime(a, b time.Time) time.Time {
+func later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
 	}
 	return b
 }
 
-// worker finds a worker by its name.
+// worker returns a worker by its name, or fails the test.
 func (r *Run) worker(name string) *worker {
 	r.tb.Helper()
 	w := find(r.all, name)
@@ -269,7 +275,7 @@ func find(all []*worker, name string) *worker {
 	return nil
 }
 
-// Status says how a worker stands.
+// Status returns the status of a worker.
 func (r *Run) Status(name string) Status {
 	r.tb.Helper()
 	var s Status
@@ -283,7 +289,7 @@ func (r *Run) Status(name string) Status {
 	return s
 }
 
-// Parked gives what a worker has set aside, by position, with what is held behind it.
+// Parked returns what a worker has parked, by position: what failed, and what is held for it.
 func (r *Run) Parked(name string) []checkpoint.Parked {
 	r.tb.Helper()
 	var all []checkpoint.Parked
@@ -298,7 +304,7 @@ func (r *Run) Parked(name string) []checkpoint.Parked {
 		return nil
 	})
 	if err != nil {
-		r.tb.Fatalf("reactortest: what %q has set aside: %v", name, err)
+		r.tb.Fatalf("reactortest: what %q has parked: %v", name, err)
 	}
 	return all
 }

@@ -10,41 +10,43 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// Ready is the state of a worker that has events to handle, in place of actors.Running: a [Run] does
-// nothing by itself. All others are states of package actors, and mean the same.
+// Ready is the state of a worker that has events to handle, in place of actors.Running: a [Run]
+// does nothing by itself. All others are states of package actors, and mean the same.
 const Ready = drive.Ready
 
-// Status is how a worker stands.
+// Status is what a worker is doing, and how far it is.
 type Status struct {
 	State drive.State // one of package actors, or [Ready]
 	// Reason of the state, where it is in trouble: as in actors.WorkerStatus. It wraps the last error.
 	Reason error
-	// Event is what a worker that is Retrying tries next, 0 where its trouble belongs to no event; Attempt is the number of
-	// the attempt that failed, also of one that is Restarting.
+	// Event is what a worker that is Retrying tries next, 0 where its trouble belongs to no event;
+	// Attempt is the number of the attempt that failed, also of one that is Restarting.
 	Event   store.Position
 	Attempt int
-	// Due is when it goes on, zero if that is not a matter of time.
+	// Due is when it continues, zero if that does not depend on time.
 	Due time.Time
 	// Restarts counts fresh starts since the last crash.
 	Restarts int
-	// Position up to which everything is handled, or set aside; Lag is how many events wait.
+	// Position up to which everything is handled or parked; Lag is how many events wait.
 	Position store.Position
 	Lag      int
-	// Parked is how many events are set aside, Held how many of them only wait behind others of their key.
+	// Parked is how many events are parked, Held how many of them did not fail, but wait for one of
+	// their key that did.
 	Parked, Held int
 }
 
-// Outcome is what a step did. The zero value means that there was nothing to do.
+// Outcome is what a step did: the events handled and committed. The zero value means that there was
+// nothing to do.
 type Outcome struct {
 	Handled, Committed int
-	Failed             bool // Status says what is done about it
-	Restarted          bool // it was started afresh
+	Failed             bool // Status says what follows
+	Restarted          bool // a new incarnation was started
 }
 
-// progress is how far a worker has come.
+// progress is a copy of what a runner reports, which outlasts the runner.
 type progress struct {
 	position, scanned store.Position
-	undone            int
+	pending           int
 	parked, held      int
 	region            store.Region
 }
@@ -52,7 +54,7 @@ type progress struct {
 func progressOf(r *cursor.Runner) progress {
 	p := r.Progress()
 	return progress{
-		position: p.Position, scanned: p.Scanned, undone: len(p.Pending), parked: p.Parked, held: p.Held, region: r.Region(),
+		position: p.Position, scanned: p.Scanned, pending: len(p.Pending), parked: p.Parked, held: p.Held, region: r.Region(),
 	}
 }
 
@@ -75,7 +77,7 @@ func (w *worker) status() (Status, error) {
 		State: w.state(pause != nil), Due: w.next(pause), Restarts: w.restarts, Position: p.position, Parked: p.parked, Held: p.held,
 	}
 	n, err := w.run.st.Count(w.run.ctx(), p.region, max(p.scanned, p.position), w.run.st.Head(), math.MaxInt)
-	s.Lag = n + p.undone
+	s.Lag = n + p.pending
 	switch {
 	case s.State == drive.Retrying:
 		first := firstWait(w.core.Waits())

@@ -9,7 +9,7 @@ import (
 	"github.com/penstock-io/penstock/cursor/drive"
 )
 
-// step does what the worker's actor does between two messages. An error is a crash, or a mistake of
+// step does what the worker's actor does between two messages. An error is a crash, or a misuse by
 // the test.
 func (w *worker) step() (Outcome, error) {
 	if err := tick(w.run); err != nil || w.core == nil {
@@ -27,7 +27,7 @@ func (w *worker) step() (Outcome, error) {
 func (w *worker) turn(intake drive.Intake) (out Outcome, err error) {
 	for core := w.core; w.core == core; {
 		next := drive.Step{Kind: drive.StepWait}
-		if intake == drive.Finish || len(w.hand) < max(1, w.worker.Lanes) {
+		if intake == drive.Finish || len(w.taken) < max(1, w.worker.Lanes) {
 			next = core.Next(w.run.ctx(), w.run.now, intake)
 		}
 		if err := w.crashed(&out); err != nil { // before anything is decided about it
@@ -36,10 +36,10 @@ func (w *worker) turn(intake drive.Intake) (out Outcome, err error) {
 		switch {
 		case next.Kind != drive.StepWait:
 			err = w.do(&out, next)
-		case intake == drive.Finish || len(w.hand) == 0:
+		case intake == drive.Finish || len(w.taken) == 0:
 			return out, nil
 		default:
-			err = w.handle(&out, choose(w.hand, w.run.random))
+			err = w.handle(&out, choose(w.taken, w.run.random))
 			intake = drive.Finish
 		}
 		if out.Restarted { // the next step is its first
@@ -52,7 +52,7 @@ func (w *worker) turn(intake drive.Intake) (out Outcome, err error) {
 	return out, nil
 }
 
-// do carries out a step.
+// do carries out one step that the decisions of the worker order.
 func (w *worker) do(out *Outcome, next drive.Step) error {
 	switch next.Kind {
 	case drive.StepReport:
@@ -61,7 +61,7 @@ func (w *worker) do(out *Outcome, next drive.Step) error {
 		out.Restarted = true
 		return w.start()
 	case drive.StepRun:
-		w.hand = append(w.hand, next.Task.(*cursor.Task))
+		w.taken = append(w.taken, next.Task.(*cursor.Task))
 	case drive.StepCommit:
 		n := w.core.Commit(w.run.ctx(), w.run.now)
 		if out.Committed += n; n > 0 {
@@ -136,13 +136,13 @@ func choose(tasks []*cursor.Task, dice *rand.Rand) []*cursor.Task {
 	return chosen[:1+dice.IntN(len(chosen))]
 }
 
-// handle has tasks handled.
+// handle runs the handlers of tasks.
 func (w *worker) handle(out *Outcome, tasks []*cursor.Task) error {
 	for _, t := range slices.Clone(tasks) {
-		w.hand = slices.DeleteFunc(w.hand, func(other *cursor.Task) bool { return other == t })
+		w.taken = slices.DeleteFunc(w.taken, func(other *cursor.Task) bool { return other == t })
 		out.Handled += t.Size()
 		w.call(t)
-		if w.run.dying {
+		if w.run.died {
 			return errDied
 		}
 		out.Failed = out.Failed || t.Err() != nil
@@ -158,7 +158,7 @@ func (w *worker) call(t *cursor.Task) {
 	t.Run(w.run.ctx())
 }
 
-// report passes on what the worker reports, and does what the tree says.
+// report passes an update of the worker to the tree, and carries out what the tree decides.
 func (w *worker) report(u *drive.Update) error {
 	if u.Kind == drive.UpdateStoreFailed {
 		return u.Err

@@ -14,12 +14,13 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// Then fails the test unless the workers emitted exactly these payloads since the last Then, or since the start, in this order.
-// A payload with a coordinate ([At]) must lie there; the others may lie anywhere. After a crash workers go on one event at a time,
-// so that what several of them emit may come in another order: from then on the order is not compared.
+// Then fails the test unless the workers emitted exactly these payloads since the last Then, or
+// since the start, in this order. A payload with a coordinate ([At]) must lie there; the others may
+// lie anywhere. After a crash workers handle one event at a time, so what several of them emit may
+// come in another order: from then on the order is not compared.
 func (r *Run) Then(payloads ...store.Payload) {
 	r.tb.Helper()
-	var want []thing
+	var want []emission
 	for i, p := range payloads {
 		at := ""
 		if given, ok := p.(located); ok {
@@ -30,47 +31,48 @@ func (r *Run) Then(payloads ...store.Payload) {
 			r.tb.Fatalf("reactortest: payload %d: %v", i+1, err)
 		}
 		raw := encoded.Payload.(store.Raw)
-		want = append(want, thing{kind: raw.Type, at: at, body: compact(raw.Data)})
+		want = append(want, emission{kind: raw.Type, at: at, body: compact(raw.Data)})
 	}
-	var got []thing
+	var got []emission
 	for _, e := range emitted(r, r.seen) {
-		got = append(got, thing{kind: e.Kind, at: place(e.Coordinate), body: compact(e.Payload)})
+		got = append(got, emission{kind: e.Kind, at: place(e.Coordinate), body: compact(e.Payload)})
 	}
 	if r.boots > 0 {
 		got = sorted(got, want)
 	}
-	if !slices.EqualFunc(got, want, thing.is) {
+	if !slices.EqualFunc(got, want, emission.is) {
 		r.tb.Fatalf("reactortest: the workers emitted\n%s\nwanted\n%s", list(got), list(want))
 	}
 	r.seen = r.st.Head()
 }
 
-// thing is an event as it is compared.
-type thing struct{ kind, at, body string }
+// emission is an event as it is compared.
+type emission struct{ kind, at, body string }
 
-func (t thing) String() string { return t.kind + t.at + " " + t.body }
+func (t emission) String() string { return t.kind + t.at + " " + t.body }
 
 // is reports whether t is what was wanted, which may be anywhere.
-func (t thing) is(want thing) bool {
+func (t emission) is(want emission) bool {
 	return t.kind == want.kind && t.body == want.body && (want.at == "" || want.at == t.at)
 }
 
-// sorted brings things in the order in which they are wanted, those first that are wanted at one place only.
-func sorted(got, want []thing) []thing {
+// sorted returns what is in both in the order of want, and then the rest. Those that are wanted at
+// one place are matched first.
+func sorted(got, want []emission) []emission {
 	got = slices.Clone(got)
-	found := make(map[int]thing, len(want))
+	found := make(map[int]emission, len(want))
 	for _, anywhere := range []bool{false, true} {
 		for i, w := range want {
 			if (w.at == "") != anywhere {
 				continue
 			}
-			if n := slices.IndexFunc(got, func(t thing) bool { return t.is(w) }); n >= 0 {
+			if n := slices.IndexFunc(got, func(t emission) bool { return t.is(w) }); n >= 0 {
 				found[i] = got[n]
 				got = slices.Delete(got, n, n+1)
 			}
 		}
 	}
-	var all []thing
+	var all []emission
 	for i := range want {
 		if t, ok := found[i]; ok {
 			all = append(all, t)
@@ -90,18 +92,19 @@ func compact(payload []byte) string {
 	return string(payload)
 }
 
-func list[T any](things []T) string {
-	if len(things) == 0 {
+func list[T any](all []T) string {
+	if len(all) == 0 {
 		return "  nothing"
 	}
-	lines := make([]string, len(things))
-	for i, t := range things {
+	lines := make([]string, len(all))
+	for i, t := range all {
 		lines[i] = fmt.Sprint("  ", t)
 	}
 	return strings.Join(lines, "\n")
 }
 
-// readAll reads events of a region behind a position, again after a boot if the power fails meanwhile.
+// readAll returns the events of a region after a position, read again after a boot if the power
+// fails meanwhile.
 func readAll(r *Run, region store.Region, after store.Position) (events []store.Event) {
 	r.tb.Helper()
 	err := r.guard(func() error {
@@ -120,13 +123,13 @@ func readAll(r *Run, region store.Region, after store.Position) (events []store.
 	return events
 }
 
-// emitted gives what has a cause, and so comes from a worker, behind a position.
+// emitted returns the events after a position that have a cause, and so come from a worker.
 func emitted(r *Run, after store.Position) []store.Event {
 	r.tb.Helper()
 	return slices.DeleteFunc(readAll(r, store.Region{}, after), func(e store.Event) bool { return e.Cause == (store.Event{}).Cause })
 }
 
-// Of gives the bodies of all events of T's kind in the log, in order, whoever has written them.
+// Of returns the bodies of all events of T's kind in the log, in order, those of Given included.
 func Of[T store.Payload](r *Run) []T {
 	r.tb.Helper()
 	var zero T
@@ -141,8 +144,9 @@ func Of[T store.Payload](r *Run) []T {
 	return all
 }
 
-// final is what a run comes to, without what may differ from run to run: for each entity, and each entity that it answers,
-// the payloads in order; what is set aside; who is halted or has ended, and who is behind.
+// final returns the final state of a run, without what may differ from run to run: for each entity,
+// and each entity that it answers, the payloads in order; what is parked; which workers are halted
+// or have ended, and which lag.
 func final(r *Run) []string {
 	r.tb.Helper()
 	events := readAll(r, store.Region{}, 0)
@@ -177,7 +181,7 @@ func final(r *Run) []string {
 	return lines
 }
 
-// finalOf is what a worker comes to.
+// finalOf returns the final state of a worker.
 func finalOf(r *Run, at, name string, events []store.Event) (lines []string) {
 	r.tb.Helper()
 	for _, p := range r.Parked(name) {

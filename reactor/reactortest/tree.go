@@ -8,9 +8,9 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// plant makes the tree again, as a process does that has just started: all workers acquire their
+// buildTree makes the tree, as a process does that has just started: all workers acquire their
 // checkpoints, and begin.
-func plant(r *Run) error {
+func buildTree(r *Run) error {
 	root, err := plan(r.tree)
 	if err != nil {
 		return err
@@ -54,8 +54,8 @@ func plan(tree supervision.Child) (*drive.Node, error) {
 // tick does what is due for the tree.
 func tick(r *Run) error { return r.do(r.decides.Tick(r.now)) }
 
-// do carries out what the tree says. An incarnation ends at once, and is reported while the rest of the
-// effects are still to come: they are about other workers.
+// do carries out what the tree decides. An incarnation ends at once, and its end is reported before
+// the remaining effects: these are about other workers.
 func (r *Run) do(effects []drive.Effect) error {
 	for _, effect := range effects {
 		if err := r.one(effect); err != nil {
@@ -91,9 +91,10 @@ func (r *Run) one(effect drive.Effect) error {
 	return nil
 }
 
-// end ends the incarnation in good order, unless something is in flight, which then was never handled.
+// end ends the incarnation in good order, unless something is in flight, which then was never
+// handled.
 func (w *worker) end(forGood bool) error {
-	if w.runner != nil && len(w.hand) == 0 {
+	if w.runner != nil && len(w.taken) == 0 {
 		w.core.Drain(forGood)
 		if _, err := w.turn(drive.Finish); err != nil {
 			return err
@@ -102,7 +103,7 @@ func (w *worker) end(forGood bool) error {
 	return w.gone()
 }
 
-// gone ends the incarnation.
+// gone ends the incarnation, and reports that to the tree.
 func (w *worker) gone() error {
 	if w.gen == 0 {
 		return nil
@@ -113,7 +114,8 @@ func (w *worker) gone() error {
 	return w.run.do(w.run.decides.Gone(w.run.now, w.leaf, gen))
 }
 
-// show keeps a state that the tree says. The reason of a restart is kept until the worker gets on.
+// show records a state that the tree reports. The reason of a restart is kept until the worker
+// commits.
 func (w *worker) show(e drive.Show) {
 	if !w.shown.MayBecome(e.State) {
 		return

@@ -25,7 +25,7 @@ type worker struct {
 	later    bool        // another incarnation was before
 	limit    int         // of the first batch of the incarnation
 	epoch    uint64      // of the checkpoint, as acquired last; 0: it may be taken over
-	shown    drive.State // what the tree says
+	shown    drive.State // as the tree reported it last
 	reason   error       // of that
 	attempt  int
 	restarts int
@@ -33,13 +33,13 @@ type worker struct {
 
 	core   *drive.Worker  // nil if there is no incarnation
 	runner *cursor.Runner // nil until it has acquired its checkpoint
-	hand   []*cursor.Task // in flight, and not handled yet
-	pulls  bool           // it has read everything, and asks again with each step
+	taken  []*cursor.Task // in flight, and not handled yet
+	pulls  bool           // it has read everything, and checks for more with each step
 	order  *order         // of an operator
 	failed error          // of the last use of the store
 }
 
-// order is what an operator does, and what came of it.
+// order is what an operator does, and its result.
 type order struct {
 	do   func(context.Context, *cursor.Runner) error
 	done bool
@@ -50,7 +50,7 @@ func (w *worker) name() string { return w.spec.Name }
 
 func (w *worker) id() checkpoint.ID { return checkpoint.ID(w.name()) }
 
-// spawn begins with the incarnation that was ordered. It acquires its checkpoint with the next
+// spawn starts the incarnation that the tree ordered. It acquires its checkpoint with the next
 // step.
 func (w *worker) spawn(e drive.Spawn) {
 	w.gen, w.limit = e.Gen, e.Limit
@@ -63,11 +63,11 @@ func (w *worker) spawn(e drive.Spawn) {
 	}
 }
 
-// forget drops what one incarnation knows. Tasks that are in flight were not handled: they are as
-// good as never taken.
+// forget drops the state of one incarnation. Tasks that are in flight were not handled: that they
+// were taken has no effect.
 func (w *worker) forget() {
 	w.progress()
-	w.core, w.runner, w.hand, w.pulls = nil, nil, nil, false
+	w.core, w.runner, w.taken, w.pulls = nil, nil, nil, false
 }
 
 // acquire acquires the checkpoint for the incarnation.
@@ -100,8 +100,8 @@ func (w *worker) open() error {
 	return err
 }
 
-// watched is an engine that keeps how the store took what it was given, so that a crash ends
-// everything before it is decided what to do about it.
+// watched is an engine that records the error of each use of the store, so that a crash ends
+// everything before the error is judged.
 type watched struct {
 	drive.Engine
 	w *worker
@@ -132,8 +132,8 @@ func (e watched) Commit(ctx context.Context) (int, error) {
 func (e watched) Flush(ctx context.Context) error { return e.kept(e.Engine.Flush(ctx)) }
 func (e watched) Close(ctx context.Context) error { return e.kept(e.Engine.Close(ctx)) }
 
-// resumed is the worker to run. One without a checkpoint goes on where the incarnation before it
-// came to.
+// resumed returns the worker to run. One without a checkpoint resumes at the position of the
+// incarnation before it.
 func (w *worker) resumed() cursor.Worker {
 	again := w.worker
 	again.Policy = w.spec.Policy // with what it inherits
@@ -165,7 +165,7 @@ func (w *worker) pause() (*checkpoint.Pause, error) {
 	return &p, nil
 }
 
-// next is when the worker has something to do that it waits for, zero if it waits for nothing.
+// next returns when the wait of the worker ends, zero if it does not wait for a time.
 func (w *worker) next(pause *checkpoint.Pause) time.Time {
 	switch {
 	case w.over():
@@ -180,14 +180,14 @@ func (w *worker) next(pause *checkpoint.Pause) time.Time {
 	return w.core.Due()
 }
 
-// over reports whether only an operator starts the worker again, if anything does.
+// over reports whether at most an operator starts the worker again.
 func (w *worker) over() bool { return w.shown == drive.Halted || w.shown == drive.Ended }
 
-// control does something between two batches.
+// control calls do between two batches.
 func (w *worker) control(do func(context.Context, *cursor.Runner) error) error {
-	for len(w.hand) > 0 {
+	for len(w.taken) > 0 {
 		var out Outcome
-		if err := w.handle(&out, w.hand); err != nil {
+		if err := w.handle(&out, w.taken); err != nil {
 			return err
 		}
 		if _, err := w.turn(drive.Finish); err != nil {
@@ -214,7 +214,8 @@ func (w *worker) control(do func(context.Context, *cursor.Runner) error) error {
 	}
 }
 
-// controlNext does what the incarnation that comes next would do first. This one continues to wait.
+// controlNext calls do with the checkpoint as the next incarnation will acquire it. The wait for
+// that incarnation continues.
 func (w *worker) controlNext(do func(context.Context, *cursor.Runner) error) error {
 	w.epoch = 0
 	if err := w.open(); err != nil {
@@ -234,11 +235,11 @@ func (w *worker) controlNext(do func(context.Context, *cursor.Runner) error) err
 	return err
 }
 
-// endPause is the order by which a pause ends.
+// endPause is the operation that ends a pause.
 func endPause(ctx context.Context, r *cursor.Runner) error { return r.Resume(ctx, request()) }
 
 // moved reports whether an operator has moved the worker since the head was at a position: then
-// what failed before does not count.
+// earlier failures do not count.
 func (w *worker) moved(since store.Position) (bool, error) {
 	return audited(w.run, w.name(), since, checkpoint.AuditRewound, checkpoint.AuditReset, checkpoint.AuditWidened)
 }
