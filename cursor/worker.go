@@ -114,7 +114,7 @@ type Worker struct {
 	Lanes int
 	// Key of an event: what must stay in order. It decides what overtakes what, and which later
 	// events are held after one that is parked. nil means the entity. It must return the same key
-	// for the same event always; one that panics halts the worker.
+	// for the same event always, of at most 1,024 bytes; one that panics halts the worker.
 	Key func(store.Event) string
 	// KeyVersion names the version of Key. A worker with parked or pending events refuses to start
 	// with another one: their keys would no longer fit.

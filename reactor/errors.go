@@ -88,6 +88,7 @@ func (e *ReactionError) Error() string {
 	return fmt.Sprintf("reactor: reaction %d (%q at %s): %v", e.Number, e.Kind, e.At, e.Err)
 }
 
+// Unwrap returns the error of the store.
 func (e *ReactionError) Unwrap() error { return e.Err }
 
 // LoopError reports a chain of causes that grew too long, most often reactors that answer each other

@@ -59,56 +59,50 @@ type call struct {
 func On[T store.Payload](
 	handle func(ctx context.Context, e Event[T], out *Reactions) error, upcasters ...Upcaster,
 ) Route {
-	d := NewDecoder[T](upcasters...)
-	route := Route{kind: d.kind, err: d.err}
-	if route.err == nil && handle == nil {
-		route.err = &DefinitionError{Route: d.kind, Rule: "has a nil handler"}
+	d, err := NewDecoder[T](upcasters...)
+	if err == nil && handle == nil {
+		err = &DefinitionError{Route: d.Kind, Rule: "has a nil handler"}
 	}
-	if route.err == nil {
-		route.handle = func(ctx context.Context, c call, out *Reactions) error {
-			typed, err := d.Decode(c.reactor, c.event, c.replayed)
-			if err != nil {
-				return err
-			}
-			return handle(ctx, typed, out)
+	if err != nil {
+		return Route{kind: d.Kind, err: err}
+	}
+	return Route{kind: d.Kind, handle: func(ctx context.Context, c call, out *Reactions) error {
+		typed, err := d.Decode(c.reactor, c.event)
+		if err != nil {
+			return err
 		}
-	}
-	return route
+		typed.replayed = c.replayed
+		return handle(ctx, typed, out)
+	}}
 }
 
 // Decoder reads the payloads of one kind: the one way from an event of the store to a typed one, of
 // whatever schema version. It is for packages that lead events to handlers of another shape than
 // those of [On].
 type Decoder[T store.Payload] struct {
-	kind   string
+	Kind string // that is decoded; empty where T has none
+
 	schema schema
-	err    error
 }
 
-// NewDecoder makes a decoder for the kind of T's zero value. It never fails: see [Decoder.Err].
-func NewDecoder[T store.Payload](upcasters ...Upcaster) Decoder[T] {
+// NewDecoder makes a decoder for the kind of T's zero value. The error is a [DefinitionError] where T
+// or the upcasters are invalid, or [store.ErrInvalid] for a kind that the store refuses; such a decoder
+// has its kind, and must not be used.
+func NewDecoder[T store.Payload](upcasters ...Upcaster) (Decoder[T], error) {
 	kind, version, err := kindOf[T]()
-	d := Decoder[T]{kind: kind, err: err}
+	d := Decoder[T]{Kind: kind}
 	if err == nil {
-		d.err = store.Region{Kinds: []string{kind}}.Validate()
+		err = store.Region{Kinds: []string{kind}}.Validate()
 	}
-	if d.err == nil {
-		d.schema, d.err = newSchema(kind, version, upcasters)
+	if err == nil {
+		d.schema, err = newSchema(kind, version, upcasters)
 	}
-	return d
+	return d, err
 }
 
-// Kind that is decoded; empty where T has none.
-func (d Decoder[T]) Kind() string { return d.kind }
-
-// Err says what is wrong with T or the upcasters: a [DefinitionError], or a
-// kind that the store refuses.
-func (d Decoder[T]) Err() error { return d.err }
-
-// Decode returns the event that a worker handles, or a [DecodeError]. A decoder
-// with an error must not be used.
-func (d Decoder[T]) Decode(worker string, e store.Event, replayed bool) (Event[T], error) {
-	typed := Event[T]{Event: e, reactor: worker, replayed: replayed}
+// Decode returns the event that a worker handles, or a [DecodeError].
+func (d Decoder[T]) Decode(worker string, e store.Event) (Event[T], error) {
+	typed := Event[T]{Event: e, reactor: worker}
 	return typed, d.schema.decode(e, &typed.Body)
 }
 

@@ -72,13 +72,13 @@ type call struct {
 func On[T store.Payload](
 	handle func(ctx context.Context, tx *sql.Tx, e reactor.Event[T]) error, upcasters ...reactor.Upcaster,
 ) Route {
-	d := reactor.NewDecoder[T](upcasters...)
-	r := Route{kind: d.Kind(), err: d.Err()}
-	if r.err == nil && handle == nil {
-		r.err = &reactor.DefinitionError{Route: d.Kind(), Rule: "has a nil handler"}
+	d, err := reactor.NewDecoder[T](upcasters...)
+	if err == nil && handle == nil {
+		err = &reactor.DefinitionError{Route: d.Kind, Rule: "has a nil handler"}
 	}
+	r := Route{kind: d.Kind, err: err}
 	r.apply = func(ctx context.Context, tx *sql.Tx, c call) error {
-		e, err := d.Decode(c.worker, c.event, false)
+		e, err := d.Decode(c.worker, c.event)
 		if err != nil {
 			return err
 		}
