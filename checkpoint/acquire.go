@@ -79,6 +79,9 @@ func takeOver(ctx context.Context, st *store.Store, id ID, b Binding, epoch uint
 	}
 	t := &takeover{lease: l, from: f.name}
 	p := &plan{st: st, id: f.name, record: f.record, pass: l.pass}
+	if f.fresh { // the name may be taken and left since it was looked up
+		p.sides = append(p.sides, store.SideWrite{Key: id.renamedKey(), Delete: true, Expect: store.Exactly(0)})
+	}
 	p.record.Clean = false
 	p.record.Epoch++
 	p.record.Stateful, p.record.Pulled = b.Stateful, b.Pulled

@@ -154,14 +154,15 @@ func (l *Lease) Refused(err error) error {
 	return err
 }
 
-// lostRace reports whether a commit was refused because one of the checkpoints had changed.
+// lostRace reports whether a commit was refused because one of the checkpoints had changed, or has
+// left its name.
 func lostRace(err error, ids ...ID) bool {
 	var conflict *store.ConflictError
 	if !errors.As(err, &conflict) {
 		return false
 	}
 	for _, id := range ids {
-		if conflict.SideKey == id.key() {
+		if conflict.SideKey == id.key() || conflict.SideKey == id.renamedKey() {
 			return true
 		}
 	}

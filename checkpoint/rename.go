@@ -47,6 +47,7 @@ func (c Rename) apply(_ context.Context, p *plan) error {
 // rename moves everything to another name. What is parked and the pause move as the bytes they are.
 func (p *plan) rename(to ID) error {
 	from := p.id
+	left := leftAs(p.st, to) // before it is checked
 	if err := checkFree(p.st, to, from); err != nil {
 		return err
 	}
@@ -74,7 +75,7 @@ func (p *plan) rename(to ID) error {
 			p.sides = append(p.sides, forward(name, to))
 		}
 	}
-	p.sides = append(p.sides, store.SideWrite{Key: to.renamedKey(), Delete: true})
+	p.sides = append(p.sides, left)
 	p.id = to
 	p.audits = append(p.audits, Audit{Action: AuditRenamed, Worker: to, From: from, Position: p.record.Floor()})
 	return nil
@@ -112,6 +113,13 @@ func (id ID) renamedKey() string { return renamedPrefix + string(id) }
 func forward(former, now ID) store.SideWrite {
 	b := append([]byte(renamedMagic), renamedVersion)
 	return store.SideWrite{Key: former.renamedKey(), Value: seal(appendText(b, string(now)))}
+}
+
+// leftAs returns the side write that lets a name point nowhere, if no checkpoint leaves it from now
+// until the commit.
+func leftAs(st *store.Store, name ID) store.SideWrite {
+	side, _ := st.Side(name.renamedKey())
+	return store.SideWrite{Key: name.renamedKey(), Delete: true, Expect: store.Exactly(side.Revision)}
 }
 
 // renamedTo returns the present name of the checkpoint that has left a name.
