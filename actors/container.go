@@ -9,15 +9,16 @@ import (
 )
 
 // container is the actor of a group: the parent of its workers and of the groups below it. It
-// does what the supervisor orders, in the order of the orders, and reports what ends. It decides
-// nothing. It is spawned once, and lives until the system has stopped.
+// carries out what the supervisor orders, in the order of the orders, and reports what ends. It
+// decides nothing. It is spawned once, and lives until the system has stopped. All its fields, and
+// pid and gen of its nodes, belong to its goroutine.
 type container struct {
 	sys        *System
 	group      *drive.Node
 	supervisor *actor.PID
 	living     map[string]*node // workers that have an actor, by its id
-	props      *actor.Props     // of all workers: they make the one that next says
-	next       *spawn
+	props      *actor.Props     // of all workers: its producer makes the one in next
+	next       *spawn           // nil except while spawn runs
 }
 
 func newContainer(sys *System, group *drive.Node, supervisor *actor.PID) *container {
@@ -61,7 +62,8 @@ func (g *container) start(c actor.Context) {
 	c.Send(g.supervisor, &arrived{group: g.group, pid: c.Self()})
 }
 
-// spawn makes an incarnation. Where that fails it could not acquire its checkpoint, and is gone.
+// spawn makes an incarnation. An error is reported as one that could not acquire its checkpoint,
+// and has ended.
 func (g *container) spawn(c actor.Context, m *spawn) {
 	n, gen := m.node, m.order.Gen
 	g.next = m // the actor is made before SpawnNamed returns

@@ -14,10 +14,11 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// errAgain tells who waits for a control that the incarnation it was sent to is gone.
+// errAgain is the answer to a control whose incarnation has ended before it began.
 var errAgain = errors.New("actors: worker was restarted")
 
-// address says which actor runs a worker now.
+// address is the actor that runs a worker now. The actor sets it when it starts; any goroutine
+// reads it.
 type address struct {
 	mu  sync.Mutex
 	pid *actor.PID
@@ -41,11 +42,12 @@ func newControl(do func(context.Context, *worker) error) *control {
 	return &control{do: do, reply: make(chan error, 1)}
 }
 
-// claim decides between the worker that is about to begin and the caller that gives it up: the first one has it.
+// claim decides between the worker that is about to begin and the caller that stops waiting: only
+// the first call returns true.
 func (m *control) claim() bool { return m.claimed.CompareAndSwap(false, true) }
 
-// control has the worker's actor do something, and waits for its answer. An incarnation that is gone before it began is
-// asked again as the next one.
+// control has the worker's actor call do, and waits for the result. If the incarnation ends before
+// it began, the next one is sent the call.
 func (s *System) control(ctx context.Context, name string, do func(context.Context, *worker) error) error {
 	p := s.byName[name]
 	if p == nil {
@@ -69,7 +71,7 @@ func (s *System) control(ctx context.Context, name string, do func(context.Conte
 	}
 }
 
-// answer waits for the answer of one incarnation, errAgain when it is gone without having begun.
+// answer waits for the result of one incarnation, errAgain when it has ended without having begun.
 func (s *System) answer(ctx context.Context, p *node, v view, generation uint64, m *control) error {
 	for {
 		if _, now := p.address.get(); now != generation && m.claim() {
@@ -112,7 +114,7 @@ func (s *System) resumeHalted(ctx context.Context, p *node) error {
 	}
 }
 
-// resumeError is what the caller of Resume gets to know of an error of the tree.
+// resumeError translates an error of the tree for the caller of Resume.
 func resumeError(p *node, err error) error {
 	switch {
 	case errors.Is(err, drive.ErrHung):
@@ -123,8 +125,9 @@ func resumeError(p *node, err error) error {
 	return err
 }
 
-// operate does what was asked, now that nothing is in flight; where nothing can be written, that is
-// the answer. The callers are answered when everybody else can see it, too.
+// operate carries out the controls, now that nothing is in flight; unwritten, if set, is why
+// nothing can be written, and is their result. The callers are answered after the change is
+// published, so they find it in Status.
 func (w *worker) operate(unwritten error) {
 	controls := w.controls
 	w.controls = nil
@@ -149,7 +152,7 @@ func (w *worker) operate(unwritten error) {
 	}
 }
 
-// operated lets core continue after orders.
+// operated lets core continue after operations.
 func (w *worker) operated(failure error) {
 	w.core.Operated(w.ctx, time.Now(), drive.Operation{
 		Pause: w.pause, Moved: w.moved, Head: w.sys.store.Head(), Err: failure,
@@ -159,8 +162,8 @@ func (w *worker) operated(failure error) {
 	w.show()
 }
 
-// perform does one thing. Should it panic, which would be an error of ours, the caller is answered all
-// the same.
+// perform carries out one control. If it panics, which would be a bug of ours, the caller is
+// answered all the same.
 func (w *worker) perform(m *control) (err error) {
 	returned := false
 	defer func() {
@@ -173,7 +176,7 @@ func (w *worker) perform(m *control) (err error) {
 	return err
 }
 
-// loadPause reads whether the worker is paused.
+// loadPause returns the pause of the worker, nil for none.
 func (w *worker) loadPause() (*checkpoint.Pause, error) {
 	if w.node.worker.Volatile {
 		return nil, nil
@@ -191,8 +194,8 @@ func (w *worker) reloadPause() (err error) {
 	return err
 }
 
-// unpause ends a pause whose time is over. If that cannot be written now the worker continues all the
-// same: all who read of the pause see that its time is over.
+// unpause ends a pause whose time is over. If that cannot be written now the worker continues all
+// the same: every reader of the pause sees that its time is over.
 func (w *worker) unpause(unwritten error) {
 	err := unwritten
 	if err == nil {

@@ -12,10 +12,10 @@
 //	              |-- group "search"
 //	                    |-- worker "search-index"
 //
-// What an actor does next is decided by package drive: the supervisor asks drive.Tree, a worker
-// asks drive.Worker. The actors are the transport: mailboxes, timers, goroutines and panics.
-// protoactor's own supervision only reports panics of our code to the supervisor: its restarts
-// know neither delays nor a budget, and would run a worker beside its own handler.
+// What an actor does next is decided by package drive: drive.Tree decides for the supervisor,
+// drive.Worker for a worker. The actors are the transport: mailboxes, timers, goroutines and
+// panics. protoactor's own supervision only reports panics of our code to the supervisor: its
+// restarts know neither delays nor a budget, and would run a worker beside its own handler.
 //
 // # One worker
 //

@@ -10,7 +10,7 @@ import (
 
 // States and misuse, for errors.Is.
 var (
-	// ErrOptions: the options make no sense, or there is no store.
+	// ErrOptions: the options are invalid, or there is no store.
 	ErrOptions = errors.New("actors: bad options")
 	// ErrUnknownWorker: the system has no worker of that name.
 	ErrUnknownWorker = errors.New("actors: unknown worker")
@@ -20,7 +20,7 @@ var (
 	ErrInsideHandler = errors.New("actors: called from inside a handler")
 	// ErrStopped: the system was stopped.
 	ErrStopped = errors.New("actors: stopped")
-	// ErrEnded: the worker ended because its handler said so.
+	// ErrEnded: the worker ended because its handler returned cursor.Stop.
 	ErrEnded = errors.New("actors: worker has ended")
 	// ErrHalted: the worker was halted by its policy. See HaltedError.
 	ErrHalted = errors.New("actors: worker is halted")

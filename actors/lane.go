@@ -10,8 +10,8 @@ import (
 	"github.com/penstock-io/penstock/cursor/drive"
 )
 
-// lane is the actor that runs handlers for a worker with lanes, one batch at a time. It ends with its
-// worker, when its handler has returned: so no handler runs beside the next incarnation.
+// lane is the actor that runs handlers for a worker with lanes, one batch at a time. It ends with
+// its worker, when its handler has returned: so no handler runs beside the next incarnation.
 type lane struct{ w *worker }
 
 // Receive implements actor.Actor.
@@ -22,14 +22,14 @@ func (l *lane) Receive(c actor.Context) {
 	}
 }
 
-// run returns the task also when the handler ends the goroutine; the dispatcher then gives the lane a
-// new one.
+// run returns the task also when the handler ends the goroutine; the dispatcher then starts another
+// for the lane.
 func (l *lane) run(c actor.Context, t *cursor.Task) {
 	defer c.Send(c.Parent(), &handled{lane: c.Self(), task: t})
 	l.w.handle(t)
 }
 
-// run has a batch handled, and says what can be done with the next one.
+// run starts the handler of a batch, and returns what can be done with the next one.
 func (w *worker) run(c actor.Context, t *cursor.Task) drive.Intake {
 	w.label()
 	w.publishKey()
@@ -44,8 +44,8 @@ func (w *worker) run(c actor.Context, t *cursor.Task) drive.Intake {
 }
 
 // runHere is the frame by which Stop recognises that it is called from inside a handler. A handler
-// that ends its goroutine takes this call along: the dispatcher gives the actor a new one, which
-// finds the task finished.
+// that ends its goroutine ends this call: the dispatcher starts another for the actor, which finds
+// the task finished.
 func (w *worker) runHere(c actor.Context, t *cursor.Task) {
 	returned := false
 	defer func() {
@@ -58,7 +58,8 @@ func (w *worker) runHere(c actor.Context, t *cursor.Task) {
 	returned = true
 }
 
-// handle calls the handler. It touches nothing of the worker that changes.
+// handle calls the handler, on the goroutine of the actor or of a lane. It touches nothing of the
+// worker that changes.
 func (w *worker) handle(t *cursor.Task) {
 	pprof.SetGoroutineLabels(w.labels)
 	t.Run(w.ctx)
@@ -73,7 +74,7 @@ func (w *worker) label() {
 
 func (w *worker) laned() bool { return w.node.worker.Lanes > 1 }
 
-// intake says whether a batch can be run now.
+// intake returns what can be done with a batch now.
 func (w *worker) intake() drive.Intake {
 	if w.laned() && len(w.lanes) == 0 {
 		return drive.ReadAhead

@@ -16,7 +16,7 @@ import (
 
 func workerField(p *node) zap.Field { return zap.String("worker", p.Path) }
 
-// logNote logs what the tree says about a worker or a group.
+// logNote logs a note of the tree about a worker or a group.
 func logNote(log *zap.Logger, n drive.Note) {
 	fields := []zap.Field{zap.String("worker", n.Path)}
 	if n.Err != nil {
@@ -37,7 +37,8 @@ func logNote(log *zap.Logger, n drive.Note) {
 }
 
 // warnOfUnread logs the checkpoints that a worker has left in the log and none of this system
-// reads: it was renamed without saying so, or removed. What a program pulls itself has no worker.
+// reads: its worker was renamed without Formerly, or removed. A cursor that a program pulls itself
+// has no worker.
 func warnOfUnread(st *store.Store, log *zap.Logger, byName map[string]*node) {
 	for info, err := range checkpoint.List(st) {
 		if n := byName[string(info.ID)]; n != nil && !n.worker.Volatile || info.Record.Pulled {
@@ -81,9 +82,9 @@ func noteText(k drive.NoteKind) (zapcore.Level, string) {
 
 func errorField(err error) zap.Field { return zap.Error(err) }
 
-// bridge hands protoactor's log records to zap. Its level of concern is not ours: what it reports
-// at Info about failures is a warning, and a dead letter, which is normal when a worker stops
-// with a pull under way, is for debugging.
+// bridge passes protoactor's log records to zap. Its levels are not ours: what it reports at Info
+// about failures is a warning, and a dead letter, which is normal when a worker stops with a pull
+// under way, is for debugging.
 type bridge struct {
 	log    *zap.Logger
 	prefix string

@@ -32,7 +32,7 @@ type (
 	// that stops while it is being woken.
 	quiet struct{}
 
-	// pull asks the store actor for events after a position.
+	// pull requests bounds from the store actor: is there anything after a position?
 	pull struct {
 		quiet
 		worker *actor.PID
@@ -51,7 +51,8 @@ type (
 		quiet
 		worker *actor.PID
 	}
-	// headMoved has the store actor look at the head; storeFailed says that it will not move again.
+	// headMoved has the store actor scan up to the head; storeFailed reports that it will not move
+	// again.
 	headMoved   struct{ quiet }
 	storeFailed struct {
 		quiet
@@ -73,12 +74,12 @@ type (
 		lane *actor.PID
 		task *cursor.Task
 	}
-	// write lets a worker with lanes commit what is handled by then.
+	// write has a worker with lanes commit what is handled by then.
 	write struct {
 		quiet
 		gen uint64
 	}
-	// control asks a worker to do something between two batches, once. The answer fits into reply.
+	// control has a worker call do between two batches, once. reply has room for the one result.
 	control struct {
 		quiet
 		do      func(ctx context.Context, w *worker) error
@@ -95,9 +96,9 @@ type (
 	begin struct{ quiet }
 	// drain lets an actor end in good order.
 	drain struct{ quiet }
-	// persist lets a parked worker write how far it has looked.
+	// persist has a parked worker write how far it has read.
 	persist struct{ quiet }
-	// wake says that something may be due for a worker.
+	// wake reports that something may be due for a worker.
 	wake struct {
 		quiet
 		gen uint64
@@ -156,7 +157,7 @@ type (
 		gen     uint64
 		failure supervision.Failure
 	}
-	// tick tells the supervisor that something may be due.
+	// tick reports to the supervisor that something may be due.
 	tick struct{ quiet }
 )
 

@@ -16,19 +16,24 @@ import (
 // node is a worker of the tree over all its incarnations.
 type node struct {
 	*drive.Node // its Worker is nil
-	worker      cursor.Worker
-	published   *published
-	address     address
+	// worker as declared. Its Region and Kinds are changed, by a Widen or Rebind, and read by the
+	// actor of the present incarnation alone; the rest never changes, and any goroutine reads it.
+	worker    cursor.Worker
+	published *published
+	address   address
 
 	// oldest is the key of the oldest event that the worker has read and not done, which it publishes
 	// for Status where the key is a function of the user; nil before the first one.
 	oldest atomic.Pointer[keyedEvent]
-	// epoch of the checkpoint that the latest incarnation acquired. Each incarnation uses it
-	// alone: the next one is spawned when it is gone.
-	epoch   uint64
-	guarded atomic.Bool // the worker has not passed yet what may have ended the process before
+	// epoch of the checkpoint that the latest incarnation acquired. Only the present incarnation uses
+	// it: the next one is spawned after its end.
+	epoch uint64
+	// guarded: the worker has not passed yet the events that may have crashed the process before. Its
+	// actor writes and reads it, and the supervisor clears it for Resume.
+	guarded atomic.Bool
 
-	// Of the container of its group: the present incarnation, nil and 0 while there is none.
+	// The present incarnation, nil and 0 while there is none. Only the container of the group uses
+	// them.
 	pid *actor.PID
 	gen uint64
 }

@@ -11,18 +11,20 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// The calls in this file change what a worker does, between two batches: with lanes, when all have given back what they
-// have in flight. Each is one commit with an audit event in the reserved scope that says why and who decided, so it
-// survives a restart, and a crash leaves it whole or not at all. ctx bounds the wait for the worker: a change that has not
-// begun when it ends never comes; if one has, the error wraps store.ErrOutcomeUnknown, too.
+// The calls in this file change what a worker does, between two batches: with lanes, when none has
+// anything in flight. Each is one commit with an audit event in the reserved scope that names the
+// reason and who decided, so it survives a restart, and a crash leaves it whole or not at all. ctx
+// bounds the wait for the worker: a change that has not begun when it ends never comes; if one has,
+// the error wraps store.ErrOutcomeUnknown, too.
 //
 // With checkpoint.Request.DryRun nothing is changed, but the same errors are returned.
 //
-// They return [ErrUnknownWorker], [ErrStopped], a [HaltedError], [ErrEnded], [ErrInsideHandler] when called from a
-// handler of the same worker, cursor.ErrNoCheckpoint for a volatile worker, and what each of them says.
+// They return [ErrUnknownWorker], [ErrStopped], a [HaltedError], [ErrEnded], [ErrInsideHandler]
+// when called from a handler of the same worker, cursor.ErrNoCheckpoint for a volatile worker, and
+// what each of them says.
 
-// Pause lets a worker finish its batch and then handle no more until a time, or with the zero time until
-// [System.Resume]. Nothing is lost: its events wait. The reason is shown in its status.
+// Pause lets a worker finish its batch and then handle no more until a time, or with the zero time
+// until [System.Resume]. Nothing is lost: its events wait. The reason is shown in its status.
 func (s *System) Pause(ctx context.Context, name string, until time.Time, q checkpoint.Request) error {
 	return s.control(ctx, name, func(ctx context.Context, w *worker) error {
 		if err := w.runner.Pause(ctx, until, q); err != nil {
@@ -32,7 +34,8 @@ func (s *System) Pause(ctx context.Context, name string, until time.Time, q chec
 	})
 }
 
-// Resume ends the pause of a worker. One that is halted is started again, with a fresh count of attempts and restarts.
+// Resume ends the pause of a worker. One that is halted is started again, with a fresh count of
+// attempts and restarts.
 func (s *System) Resume(ctx context.Context, name string, q checkpoint.Request) error {
 	if p := s.byName[name]; p != nil && p.published.view().state == Halted {
 		if err := q.Validate(); err != nil || q.DryRun {
@@ -48,14 +51,17 @@ func (s *System) Resume(ctx context.Context, name string, q checkpoint.Request) 
 	})
 }
 
-// Apply changes the checkpoint of a worker: checkpoint.Rewind, SkipTo, Reset, Widen and Rebind, whose docs say what they
-// do. The worker continues where that leads, and what failed before a Rewind, Reset or Widen counts no more. A position
-// comes from a receipt, an event, or [store.Store.Resolve].
+// Apply changes the checkpoint of a worker: checkpoint.Rewind, SkipTo, Reset, Widen and Rebind,
+// whose docs say what they do. The worker continues where that leads, and what failed before a
+// Rewind, Reset or Widen counts no more. A position comes from a receipt, an event, or
+// [store.Store.Resolve].
 //
-// A Widen or Rebind outlasts this system: the program must declare the new region when it starts the worker again.
+// A Widen or Rebind outlasts this system: the program must declare the new region when it starts
+// the worker again.
 //
-// Errors: those of the change; checkpoint.ErrRunning for the others, which need the worker to be stopped and
-// checkpoint.Apply; cursor.ErrExternalPosition for a worker that keeps its position elsewhere.
+// Errors: those of the change; checkpoint.ErrRunning for the others, which need the worker to be
+// stopped and checkpoint.Apply; cursor.ErrExternalPosition for a worker that keeps its position
+// elsewhere.
 func (s *System) Apply(
 	ctx context.Context, name string, c checkpoint.Change, q checkpoint.Request,
 ) (out checkpoint.Outcome, err error) {
@@ -71,7 +77,7 @@ func (s *System) Apply(
 	return out, nil
 }
 
-// changed takes over what a change of the checkpoint means for the worker.
+// changed applies a change of the checkpoint to the worker that runs.
 func (w *worker) changed(c checkpoint.Change) {
 	switch c := c.(type) {
 	case checkpoint.Rewind, checkpoint.Reset:
@@ -84,16 +90,16 @@ func (w *worker) changed(c checkpoint.Change) {
 	}
 }
 
-// rebound notes that the worker reads another region.
+// rebound records that the worker reads another region.
 func (w *worker) rebound(region store.Region, kinds []string) {
 	w.node.worker.Region, w.node.worker.Kinds = region, kinds
 	w.publish(0) // first: what is new is not done, and then it belongs to the worker
 	w.node.published.acquired(w.runner.Progress().Position, w.runner.Region())
 }
 
-// Replay marks parked events to be handled again: the event that failed of each key that is selected, then what is held
-// for it. It returns them by position when that is durably marked, before they are handled; a crash in between does not
-// stop it. Errors: cursor.ErrNotParked.
+// Replay marks parked events to be handled again: the event that failed of each selected key, and
+// then what is held for it. It returns them by position when that is durably marked, before they
+// are handled; a crash in between does not stop it. Errors: cursor.ErrNotParked.
 func (s *System) Replay(
 	ctx context.Context, name string, which cursor.ParkedFilter, q checkpoint.Request,
 ) (chosen []checkpoint.Parked, err error) {
@@ -107,12 +113,14 @@ func (s *System) Replay(
 	return chosen, nil
 }
 
-// Discard drops a parked event for good; what is held for it is handled. Errors: cursor.ErrNotParked.
+// Discard drops a parked event for good; what is held for it is handled. Errors:
+// cursor.ErrNotParked.
 func (s *System) Discard(ctx context.Context, name string, event store.Position, q checkpoint.Request) error {
 	return s.control(ctx, name, func(ctx context.Context, w *worker) error { return w.runner.Discard(ctx, event, q) })
 }
 
-// Parked iterates over the parked events of a worker, by position: those that failed, and those held for them.
+// Parked iterates over the parked events of a worker, by position: those that failed, and those
+// held for them.
 func (s *System) Parked(name string) iter.Seq2[checkpoint.Parked, error] {
 	return func(yield func(checkpoint.Parked, error) bool) {
 		p := s.byName[name]
@@ -131,8 +139,8 @@ func (s *System) Parked(name string) iter.Seq2[checkpoint.Parked, error] {
 	}
 }
 
-// TakeGaps returns the gaps that a worker with cursor.Worker.Gaps observed since the last call, oldest first, and how many
-// were dropped since it was started to make room.
+// TakeGaps returns the gaps that a worker with cursor.Worker.Gaps observed since the last call,
+// oldest first, and how many were dropped since it was started to make room.
 func (s *System) TakeGaps(ctx context.Context, name string) (gaps []cursor.Gap, dropped uint64, err error) {
 	err = s.control(ctx, name, func(_ context.Context, w *worker) error {
 		gaps, dropped = w.runner.TakeGaps()

@@ -9,7 +9,7 @@ import (
 type PausedError struct {
 	Until  time.Time // zero: until it is resumed
 	Reason string
-	By     string // who decided, see checkpoint.Request
+	By     string // the person or program that decided, see checkpoint.Request
 }
 
 func (e *PausedError) Error() string {

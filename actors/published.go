@@ -26,23 +26,26 @@ const (
 	Stopped    = drive.Stopped
 )
 
-// published is what may be seen of a worker from outside. Its actor and the supervisor write it,
-// any goroutine reads it; it outlives restarts. Its lock is held for a few assignments, and taken
-// before that of watchers.
+// published is the state of a worker as other goroutines see it. Its actor and the supervisor write
+// it, any goroutine reads it; it outlives restarts. Two incarnations never write at the same time:
+// the supervisor spawns one after the end of the one before.
 type published struct {
+	// Set before the first incarnation, and never changed.
 	name  string
 	path  string
 	watch watchers
 
+	// mu guards all that follows. It is held for a few assignments, never while a user's function
+	// runs, and taken before the lock of watchers.
 	mu       sync.Mutex
 	state    State
 	reason   error
 	stack    []byte // of the next transition
 	since    time.Time
-	position store.Position // everything up to here is done
-	scanned  store.Position // everything up to here is done, but for undone
-	undone   []store.Position
-	movedAt  time.Time // when position changed last
+	position store.Position   // everything up to here is done
+	scanned  store.Position   // everything up to here is done, except pending
+	pending  []store.Position // ascending; replaced as a whole, so that views may share it
+	movedAt  time.Time        // when position changed last
 	stalled  bool
 	parked   int
 	held     int
@@ -62,8 +65,8 @@ func newPublished(name string) *published {
 	return &published{name: name, since: now, movedAt: now}
 }
 
-// arm keeps what ends the contexts of the handlers of an incarnation, which may have been
-// ordered before.
+// arm records how to cancel the contexts of the handlers of an incarnation, and does so at once if
+// abort was called for it already.
 func (c *published) arm(gen uint64, cancel context.CancelFunc) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -117,8 +120,8 @@ func (c *published) set(state State, reason error) {
 	}
 }
 
-// hang records that a handler does not return. That is the reason why the worker is halted,
-// unless it is for another one.
+// hang records that a handler does not return, and halts the worker for that reason, unless it is
+// halted already.
 func (c *published) hang(stack []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -128,7 +131,7 @@ func (c *published) hang(stack []byte) {
 	c.notify()
 }
 
-// enter changes the state, unless the present one may not become it. It is called under mu.
+// enter changes the state, unless the present one may not become it. Called with mu held.
 func (c *published) enter(state State, reason error) (entered bool) {
 	if !c.state.MayBecome(state) {
 		return false
@@ -137,12 +140,12 @@ func (c *published) enter(state State, reason error) (entered bool) {
 	return true
 }
 
-// transit changes the state and notifies watchers. It is called under mu.
+// transit changes the state and notifies watchers. Called with mu held.
 func (c *published) transit(state State, reason error) {
 	from := c.state
 	if from != state {
 		c.since = time.Now()
-		if working(state) && !working(from) { // it may have stood for as long as it liked
+		if working(state) && !working(from) { // how long it was idle, paused or halted does not count as a stall
 			c.movedAt, c.stalled = c.since, false
 		}
 	}
@@ -157,23 +160,23 @@ func (c *published) transit(state State, reason error) {
 	c.stack = nil
 }
 
-// moved records progress.
+// moved records a position that was reached, and the state in which.
 func (c *published) moved(state State, position store.Position, handled int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	news := position != c.position || state != c.state || handled > 0
+	changed := position != c.position || state != c.state || handled > 0
 	c.attempt = 0
 	c.move(position)
 	if state != c.state || c.reason != nil {
 		c.enter(state, nil)
 	}
 	c.handled += uint64(handled)
-	if news {
+	if changed {
 		c.notify()
 	}
 }
 
-// move is called under mu.
+// move is called with mu held.
 func (c *published) move(position store.Position) {
 	if position != c.position {
 		c.position, c.movedAt, c.stalled = position, time.Now(), false
@@ -189,23 +192,23 @@ func (c *published) acquired(position store.Position, region store.Region) {
 	c.notify()
 }
 
-// progress records exactly what is done.
-func (c *published) progress(position, scanned store.Position, undone []store.Position, parked, held, handled int) {
+// progress records what is done, and what is pending.
+func (c *published) progress(position, scanned store.Position, pending []store.Position, parked, held, handled int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	news := position != c.position || scanned != c.scanned || len(undone) != len(c.undone) || parked != c.parked || handled > 0
+	changed := position != c.position || scanned != c.scanned || len(pending) != len(c.pending) || parked != c.parked || handled > 0
 	c.handled += uint64(handled)
 	c.move(position)
 	c.scanned, c.parked, c.held = scanned, parked, held
-	if len(undone) > 0 || len(c.undone) > 0 {
-		c.undone = slices.Clone(undone)
+	if len(pending) > 0 || len(c.pending) > 0 {
+		c.pending = slices.Clone(pending)
 	}
-	if news {
+	if changed {
 		c.notify()
 	}
 }
 
-// failing records that it waits for another try, and why.
+// failing records that the worker waits for a retry, and why.
 func (c *published) failing(state State, reason error, attempt int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -218,7 +221,7 @@ func (c *published) failing(state State, reason error, attempt int) {
 	}
 }
 
-// notify wakes the goroutines that wait for a change. It is called under mu.
+// notify wakes the goroutines that wait for a change. Called with mu held.
 func (c *published) notify() {
 	if c.changed != nil {
 		close(c.changed)
@@ -226,13 +229,13 @@ func (c *published) notify() {
 	}
 }
 
-// view is a consistent copy. changed is set by await only.
+// view is a consistent copy of what others need. changed is set by await only.
 type view struct {
 	state    State
 	reason   error
 	position store.Position
 	scanned  store.Position
-	undone   []store.Position // read-only
+	pending  []store.Position // read-only: shared with published
 	region   store.Region
 	parked   int
 	acquired bool // position and region are known
@@ -246,15 +249,15 @@ func (c *published) view() view {
 	return c.copy()
 }
 
-// copy is called under mu.
+// copy is called with mu held.
 func (c *published) copy() view {
 	return view{
-		state: c.state, reason: c.reason, position: c.position, scanned: max(c.scanned, c.position), undone: c.undone,
+		state: c.state, reason: c.reason, position: c.position, scanned: max(c.scanned, c.position), pending: c.pending,
 		region: c.region, parked: c.parked, acquired: c.begun, hung: c.hung,
 	}
 }
 
-// await is view for callers that wait for a change.
+// await is view for callers that wait for a change: changed is closed at the next one.
 func (c *published) await() view {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,7 +7,7 @@ import (
 	"github.com/penstock-io/penstock/cursor/drive"
 )
 
-// report passes on what the worker reports, and logs or shows what the supervisor need not know.
+// report sends an update to the supervisor, and logs or publishes those that it does not need.
 func (w *worker) report(c actor.Context, u *drive.Update) {
 	switch u.Kind {
 	case drive.UpdateHalved:

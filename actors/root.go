@@ -7,7 +7,7 @@ import (
 )
 
 // root is the actor above the store actor and the supervisor. It stops the supervisor first, so
-// that no worker pulls from a store actor that is gone.
+// that no worker pulls from a store actor that has ended.
 type root struct {
 	sys        *System
 	supervisor *actor.PID

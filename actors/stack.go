@@ -6,7 +6,8 @@ import (
 	"runtime/pprof"
 )
 
-// stackOf gives the stacks of the goroutines that run handlers of a worker, as the goroutine profile shows them.
+// stackOf returns the stacks of the goroutines that run handlers of a worker, as the goroutine
+// profile shows them.
 func stackOf(worker string) []byte {
 	var all bytes.Buffer
 	if err := pprof.Lookup("goroutine").WriteTo(&all, 1); err != nil {

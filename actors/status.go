@@ -12,22 +12,22 @@ import (
 // maxLag is how far lag is counted: a worker with this lag is at least that far behind.
 const maxLag = 10_000
 
-// Status is what a system looks like at a moment.
+// Status is a snapshot of a system.
 type Status struct {
 	Head    store.Position
 	Workers []WorkerStatus // in the order of the tree
-	// Err is what System.Err says.
+	// Err is the result of System.Err.
 	Err error
 }
 
-// WorkerStatus is what a worker looks like at a moment.
+// WorkerStatus is a snapshot of a worker.
 type WorkerStatus struct {
 	Name string
 	// Path is the names of the groups above it and its own, joined by "/".
 	Path  string
 	State State
-	// Reason of the state, when the worker is in trouble or paused: it wraps the last error, and says
-	// at which event.
+	// Reason of the state, when the worker is in trouble or paused: it wraps the last error, and names
+	// the event.
 	Reason error
 	// Since is when it came into the state.
 	Since time.Time
@@ -41,8 +41,8 @@ type WorkerStatus struct {
 	// log comes after Position, events for other workers included. Both are 0 where nothing waits.
 	LagTime  time.Duration
 	LagBytes int64
-	// OldestPending is the oldest event that waits, 0 where nothing does, and OldestPendingKey its key,
-	// "" while a worker with a function for keys has not read the event yet.
+	// OldestPending is the oldest event that waits, 0 where nothing does, and OldestPendingKey its
+	// key, "" while a worker with a function for keys has not read the event yet.
 	OldestPending    store.Position
 	OldestPendingKey string
 	// Stalled says that the watchdog found it behind and not moving.
@@ -74,7 +74,7 @@ func statusOf(st *store.Store, p *node, head store.Position) WorkerStatus {
 	}
 	ctx := context.Background()
 	if n, err := st.Count(ctx, v.region, v.scanned, head, maxLag); err == nil {
-		w.Lag = min(maxLag, n+len(v.undone))
+		w.Lag = min(maxLag, n+len(v.pending))
 	}
 	if w.Lag == 0 {
 		return w
@@ -93,8 +93,8 @@ func statusOf(st *store.Store, p *node, head store.Position) WorkerStatus {
 
 // oldest returns the oldest event that waits for a worker, a zero one if there is none.
 func oldest(ctx context.Context, st *store.Store, v view, head store.Position) (store.Event, error) {
-	if len(v.undone) > 0 {
-		return st.GetAt(ctx, v.undone[0])
+	if len(v.pending) > 0 {
+		return st.GetAt(ctx, v.pending[0])
 	}
 	for at := v.scanned; at < head; {
 		page, err := st.ReadPage(ctx, v.region, at, head, 1)
@@ -113,8 +113,8 @@ func first(events []store.Event) store.Event {
 	return events[0]
 }
 
-// keyOf returns the key of an event that waits, "" where only the worker can know it and has not read
-// the event yet. The function of the user is not called here: it belongs to the worker.
+// keyOf returns the key of an event that waits, "" where only the worker can know it and has not
+// read the event yet. The function of the user is not called here: it belongs to the worker.
 func keyOf(n *node, e store.Event) string {
 	if n.worker.Key == nil {
 		return e.Coordinate.Entity

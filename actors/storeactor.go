@@ -8,21 +8,25 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// wakeScan is how many new events the store actor looks at to find out whom they concern. Beyond that it wakes everybody:
-// a wake-up too many costs a poll.
+// wakeScan is how many new events the store actor reads to find the workers that they concern. For
+// more it wakes all workers: a needless wake-up costs a poll.
 const wakeScan = 4096
 
-// wakePages bounds the work in bytes: large events fill a page of the store before wakeScan is reached.
+// wakePages bounds the work in bytes: large events fill a page of the store before wakeScan is
+// reached.
 const wakePages = 4
 
-// storeActor answers pulls with bounds and parks those that find nothing. It reads events only to find the parked pulls that
-// they match; workers read their pages themselves.
+// storeActor answers pulls with bounds and parks those that find nothing. It reads events only to
+// find the parked pulls that they match; workers read their pages themselves. All fields belong to
+// its goroutine.
 type storeActor struct {
 	sys      *System
-	seen     store.Position                          // the head as of the last look: no parked pull matches an event up to here
-	segments int                                     // of the store, when parked workers last wrote how far they had looked
-	parked   map[string]*parkedPull                  // by id of the worker's actor
-	byTerm   map[store.Term]map[*parkedPull]struct{} // by a term that every event of the region has
+	scanned  store.Position         // no parked pull matches an event up to here
+	segments int                    // of the store, when parked workers last wrote their position
+	parked   map[string]*parkedPull // by id of the worker's actor, at most one each
+	// byTerm has each parked pull under every term of its region: an event of the region has one of
+	// them.
+	byTerm map[store.Term]map[*parkedPull]struct{}
 }
 
 type parkedPull struct {
@@ -48,14 +52,15 @@ func (a *storeActor) Receive(c actor.Context) {
 	case *forget:
 		a.unpark(m.worker.Id)
 	case *headMoved:
-		a.sys.waking.Store(false) // before the look: a later move sends again
-		a.look(c)
+		a.sys.waking.Store(false) // before the scan: a later move sends again
+		a.scanNew(c)
 	}
 }
 
-// pull answers with the head, if that lies behind what the worker has seen; a poll of its region costs the worker next to
-// nothing. Otherwise it parks the pull, and only then looks at what is new: a look before would count events as seen that
-// came since the worker looked, and it would sleep through them.
+// pull answers with the head, if that is past what the worker has read; a poll of its region costs
+// the worker next to nothing. Otherwise it parks the pull, and only then scans what is new: a scan
+// before would pass events that were appended since the worker read, and the worker would not be
+// woken for them.
 func (a *storeActor) pull(c actor.Context, m *pull) {
 	head := a.sys.store.Head()
 	if head > m.after {
@@ -63,11 +68,11 @@ func (a *storeActor) pull(c actor.Context, m *pull) {
 		return
 	}
 	if len(a.parked) == 0 {
-		a.seen = head // not m.after: who starts beyond the head would let all others sleep until it gets there
+		a.scanned = head // not m.after: one worker that starts past the head would keep all others asleep until it is reached
 	}
 	a.park(m)
-	if a.sys.store.Head() > a.seen {
-		a.look(c)
+	if a.sys.store.Head() > a.scanned {
+		a.scanNew(c)
 	}
 }
 
@@ -97,22 +102,23 @@ func (a *storeActor) unpark(id string) {
 	}
 }
 
-// look finds out whom the events behind seen concern, and wakes them.
-func (a *storeActor) look(c actor.Context) {
+// scanNew wakes the workers that the events after scanned concern.
+func (a *storeActor) scanNew(c actor.Context) {
 	head := a.sys.store.Head()
-	if len(a.parked) > 0 && head > a.seen {
+	if len(a.parked) > 0 && head > a.scanned {
 		a.wakeReserved(c, head)
 		a.wakeMatching(c, head)
 	}
-	a.seen = max(a.seen, head)
+	a.scanned = max(a.scanned, head)
 	a.persistParked(c)
 }
 
-// wakeMatching reads what is new and wakes those whom it concerns; everybody, when there is too much of it, or when it
-// cannot be read: then the workers meet the damage too, and say where.
+// wakeMatching reads what is new and wakes the workers that it concerns; all of them when there is
+// too much of it, or when it cannot be read: then the workers meet the damage too, and report its
+// position.
 func (a *storeActor) wakeMatching(c actor.Context, head store.Position) {
 	pages := 0
-	for at := a.seen; at < head && len(a.parked) > 0; pages++ {
+	for at := a.scanned; at < head && len(a.parked) > 0; pages++ {
 		if head-at > wakeScan || pages == wakePages {
 			a.wakeAll(c, head)
 			return
@@ -129,14 +135,14 @@ func (a *storeActor) wakeMatching(c actor.Context, head store.Position) {
 	}
 }
 
-// wakeReserved wakes those who read Penstock's own events, which reading everything leaves out.
+// wakeReserved wakes workers that read Penstock's own events, which reading everything leaves out.
 func (a *storeActor) wakeReserved(c actor.Context, head store.Position) {
 	reserved := store.Region{Scope: store.ReservedScope}
 	t := reserved.Terms()[0]
 	if len(a.byTerm[t]) == 0 {
 		return
 	}
-	n, err := a.sys.store.Count(context.Background(), reserved, a.seen, head, 1)
+	n, err := a.sys.store.Count(context.Background(), reserved, a.scanned, head, 1)
 	if n > 0 || err != nil {
 		for p := range a.byTerm[t] {
 			a.wake(c, p, head)
@@ -144,7 +150,7 @@ func (a *storeActor) wakeReserved(c actor.Context, head store.Position) {
 	}
 }
 
-// wakeFor wakes the parked pulls whose region e lies in.
+// wakeFor wakes the parked pulls with a region that contains e.
 func (a *storeActor) wakeFor(c actor.Context, e *store.Event, head store.Position) {
 	for t := range e.Terms() {
 		for p := range a.byTerm[t] {
@@ -166,8 +172,9 @@ func (a *storeActor) wake(c actor.Context, p *parkedPull, head store.Position) {
 	c.Send(p.worker, &bounds{gen: p.gen, upTo: head})
 }
 
-// persistParked lets parked workers write how far they have looked, once per segment: otherwise the checkpoint of a worker
-// with a rare region would fall behind forever, and a restart would look at all segments since.
+// persistParked has parked workers write how far they have read, once per segment: otherwise the
+// checkpoint of a worker with a rare region would never move, and a restart would scan all segments
+// since.
 func (a *storeActor) persistParked(c actor.Context) {
 	segments := a.sys.store.Stats().Segments
 	if segments == a.segments {

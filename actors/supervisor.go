@@ -12,14 +12,14 @@ import (
 
 // supervisor is the actor that owns the decisions about the tree. Workers report to it, and it
 // carries out what the tree decides: orders go to the containers of the groups, states are
-// published.
+// published. All its fields belong to its goroutine, the tree included, so none needs a lock.
 type supervisor struct {
 	sys     *System
 	root    *drive.Node
 	tree    *drive.Tree
 	groups  map[*drive.Node]*actor.PID // containers
 	missing int                        // containers that have not arrived
-	gens    []uint64                   // of the latest incarnations, by leaf; 0 once it is gone
+	gens    []uint64                   // of the present incarnations, by leaf; 0 while there is none
 	parents []*drive.Node              // the groups of the leaves
 	timer   *time.Timer                // calls Tick
 	due     time.Time                  // when, while the timer is set
@@ -96,8 +96,7 @@ func (s *supervisor) gone(c actor.Context, now time.Time, m *gone) {
 	s.do(c, s.tree.Gone(now, m.leaf, m.gen))
 }
 
-// groupGone says that a container has ended. While workers of it run only a panic of ours does
-// that.
+// groupGone handles the end of a container. While its workers run only a panic of our code ends it.
 func (s *supervisor) groupGone(c actor.Context, now time.Time, pid *actor.PID) {
 	for leaf, group := range s.parents {
 		if gen := s.gens[leaf]; gen > 0 && s.groups[group].Equal(pid) {
@@ -170,7 +169,7 @@ func (s *supervisor) spawn(c actor.Context, e drive.Spawn) {
 	s.order(c, e.Leaf, &spawn{node: n, order: e})
 }
 
-// hang shows where a handler is that does not return.
+// hang publishes that a handler does not return, with its stack.
 func (s *supervisor) hang(n *node) {
 	stack := stackOf(n.worker.Name)
 	n.published.hang(stack)

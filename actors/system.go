@@ -20,6 +20,7 @@ import (
 
 // System runs a tree of workers over one store. Its methods may be called from many goroutines.
 type System struct {
+	// Set before the first actor exists, never changed, and so read by any goroutine without a lock.
 	store   *store.Store
 	options Options
 	log     *zap.Logger
@@ -29,16 +30,22 @@ type System struct {
 	actors     *actor.ActorSystem
 	root       *actor.PID
 	supervisor *actor.PID
-	storeActor *actor.PID // set before the first worker exists
-	started    chan error // one answer
-	start      atomic.Pointer[context.Context]
+	// storeActor is set by the root actor before it spawns the supervisor: workers, which it spawns,
+	// and the waker, which starts after the answer in started, read it without a lock.
+	storeActor *actor.PID
+	// started has room for the one answer to Start, so that its sender never waits.
+	started chan error
+	// start is the context of Start while that runs, nil afterwards: see acquisition.
+	start atomic.Pointer[context.Context]
 
 	handlers context.Context //nolint:containedctx // parent of the handlers' contexts
 	kill     context.CancelCauseFunc
 	// acquire is the context of acquisitions after Start; it ends when the system stops.
 	acquire       context.Context //nolint:containedctx // as handlers
 	stopAcquiring context.CancelCauseFunc
-	waking        atomic.Bool // headMoved is under way
+	// waking is set by the waker when it sends headMoved, and cleared by the store actor before it
+	// scans: at most one such message waits, and no move of the head is missed.
+	waking atomic.Bool
 
 	stop     sync.Once
 	stopping chan struct{} // closed: no worker begins another batch
@@ -52,7 +59,7 @@ type System struct {
 	watchdog *watchdog
 
 	mu       sync.Mutex
-	failure  error       // of the store, or of our own code
+	failure  error       // of the store, or of our own code; the first one stays
 	deadline *time.Timer // for handlers to return, once there is a failure
 
 	end  sync.Once

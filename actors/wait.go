@@ -14,14 +14,15 @@ import (
 // WaitApplied returns when the worker has handled every event of the receipt that concerns it, and
 // everything before them that it handles in order with them: without lanes that is everything. The
 // worker is given by its name, not by its path: names are unique in the whole tree. Where an event
-// of the receipt is parked or was skipped it returns a [EventError] that is [ErrParked] or [ErrSkipped] at once;
-// while it is being replayed, and after a rewind or a reset to before it, it is waited for. It
-// returns at once, too, with a [HaltedError], [ErrEnded] or [ErrStopped] when nothing will happen
-// any more, with [store.ErrForeignHistory] for the receipt of another store, with
-// [ErrEmptyReceipt], with [ErrUnknownWorker], and with [ErrInsideHandler] when the worker would
-// wait for itself; in the handler of another worker it may be called with the handler's context.
-// ctx bounds the wait. After a commit without events it returns at once. While the worker is paused
-// it waits.
+// of the receipt is parked or was skipped it returns an [EventError] that is [ErrParked] or
+// [ErrSkipped] at once; while it is being replayed, and after a rewind or a reset to before it, it
+// is waited for. It returns at once, too, with a [HaltedError], [ErrEnded] or [ErrStopped] when the
+// worker will handle no more events, with [store.ErrForeignHistory] for the receipt of another
+// store, with [ErrEmptyReceipt], with [ErrUnknownWorker], and with [ErrInsideHandler] when the
+// worker would wait for itself; in the handler of another worker it may be called with the
+// handler's context. ctx bounds the wait. After a commit without events it returns at once. While
+// the worker is paused it waits. When it returns nil the checkpoint is durable, but the worker has
+// not necessarily ended its batch: Status may still show it as Running for a moment.
 //
 // It does not wait for what other workers do about the reactions of this one: these come after the
 // receipt. To wait for a chain, wait for its first worker, find the reaction, which names what it
@@ -70,7 +71,7 @@ func (s *System) WaitApplied(ctx context.Context, worker string, r store.Receipt
 	}
 }
 
-// never says why a worker will handle no more events, nil if it may.
+// never returns why a worker will handle no more events, nil if it may.
 func (s *System) never(v view, worker string) error {
 	switch {
 	case v.state == Halted:
@@ -83,7 +84,7 @@ func (s *System) never(v view, worker string) error {
 	return nil
 }
 
-// receiptCheck looks how far the events of a receipt are with a worker.
+// receiptCheck finds out which events of a receipt a worker is done with.
 type receiptCheck struct {
 	store   *store.Store
 	node    *node
@@ -92,8 +93,8 @@ type receiptCheck struct {
 
 // applied reports whether the events of the receipt that concern the worker are done. A parked pull
 // does not move with the head, so the worker's position alone does not decide that. One that is
-// parked or was skipped is the error, whether the others are done or not; while it is being replayed
-// it is not done.
+// parked or was skipped is the error, whether the others are done or not; while it is being
+// replayed it is not done.
 func (c receiptCheck) applied(ctx context.Context, v view) (done bool, err error) {
 	if len(c.receipt.Events) == 0 {
 		return true, nil
@@ -108,7 +109,7 @@ func (c receiptCheck) applied(ctx context.Context, v view) (done bool, err error
 	}
 	volatile := c.node.worker.Volatile
 	for _, e := range c.receipt.Events {
-		if _, undone := slices.BinarySearch(v.undone, e.Position); undone {
+		if _, pending := slices.BinarySearch(v.pending, e.Position); pending {
 			done = false
 		} else if e.Position <= v.scanned && !volatile {
 			replaying, err := c.parked(e.Position)
@@ -138,8 +139,8 @@ func (c receiptCheck) parked(event store.Position) (replaying bool, err error) {
 	return false, &EventError{Err: ErrParked, Worker: name, Event: event, Held: parked.Held, Reason: parked.Error}
 }
 
-// skipped returns an [*EventError] for the first event of the receipt that was skipped or discarded,
-// unless the worker was sent back to before it since.
+// skipped returns an [*EventError] for the first event of the receipt that was skipped or
+// discarded, unless the worker was rewound to before it since.
 func (c receiptCheck) skipped(ctx context.Context, v view) error {
 	name, first := c.node.worker.Name, c.receipt.Events[0].Position
 	why := make(map[store.Position]string) // by event
@@ -169,8 +170,9 @@ func (c receiptCheck) skipped(ctx context.Context, v view) error {
 	return nil
 }
 
-// waiting reports whether there is an event of r behind after and up to upTo. The index answers no
-// for certain; where it says yes, only reading knows versions and the reserved scope.
+// waiting reports whether there is an event of r after one position and up to another. A count of 0
+// by the index is exact; other counts may include versions outside the region and reserved events,
+// so then the events are read.
 func waiting(ctx context.Context, st *store.Store, r store.Region, after, upTo store.Position) (bool, error) {
 	n, err := st.Count(ctx, r, after, upTo, 1)
 	if n == 0 || err != nil {

@@ -21,8 +21,8 @@ func (e *StalledError) Error() string {
 	return fmt.Sprintf("actors: worker %q has stood at event %d (key %q) for %v", e.Worker, e.Event, e.Key, e.For)
 }
 
-// watchdog looks at all workers of a system from time to time. The timer is set again when a look is
-// over, and not after the end.
+// watchdog looks at all workers of a system from time to time. The timer is set again when a look
+// is over, and not after the end.
 type watchdog struct {
 	sys *System
 

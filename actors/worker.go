@@ -12,38 +12,42 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// worker is the actor of one incarnation of a worker. What it does next is decided by core; the actor
-// has the mailbox, the timer, the goroutines of the handlers and the context they are given. Without
-// lanes its handler runs inside Receive, on the actor's goroutine; with lanes each runs inside the
-// Receive of a child.
+// worker is the actor of one incarnation of a worker. What it does next is decided by core; the
+// actor has the mailbox, the timer, the goroutines of the handlers and the context they are given.
+// Without lanes its handler runs inside Receive, on the actor's goroutine; with lanes each runs
+// inside the Receive of a child.
+//
+// All fields belong to the actor's goroutine. A lane reads ctx and labels, which are set before it
+// receives its first task, and nothing else of the worker that changes.
 type worker struct {
 	sys    *System
 	node   *node
 	child  int // its place in the tree
 	gen    uint64
 	parent *actor.PID
-	limit  int  // of the first batch; 0: the worker's own
+	limit  int  // events in the first batch; 0: the worker's own limit
 	later  bool // another incarnation was before it in this system
 
-	ctx    context.Context //nolint:containedctx // of the handlers: ends when Stop gives up draining, or with the actor
+	ctx    context.Context //nolint:containedctx // of the handlers: ends at the end of Stop's drain, or with the actor
 	cancel context.CancelFunc
 	labels context.Context //nolint:containedctx // of the goroutines of the handlers, in profiles
 
 	core     *drive.Worker
 	runner   *cursor.Runner    // nil until the checkpoint is acquired
 	pause    *checkpoint.Pause // as core has it
-	moved    bool              // by an order that is being carried out
+	moved    bool              // by an operation that is being carried out
 	shown    State             // what core showed last
-	lanes    []*actor.PID      // that have nothing to do
-	controls []*control
-	timer    *time.Timer // has core asked again
-	due      time.Time   // when, while the timer is set
+	lanes    []*actor.PID      // idle ones: the others return with their task
+	controls []*control        // not carried out yet; their callers wait
+	timer    *time.Timer       // calls turn again at due
+	due      time.Time         // zero while the timer is not set
 }
 
 // insideKey marks the context of a handler with its worker.
 type insideKey struct{}
 
-// profileLabel is the name under which goroutines of handlers have the name of their worker in profiles.
+// profileLabel is the name under which goroutines of handlers have the name of their worker in
+// profiles.
 const profileLabel = "penstock.worker"
 
 // newWorker makes an incarnation.
@@ -79,7 +83,7 @@ func (w *worker) Receive(c actor.Context) {
 	w.turn(c)
 }
 
-// happened passes on what a message says; false if it is for another incarnation.
+// happened passes a message to core; false if it is for another incarnation.
 func (w *worker) happened(c actor.Context, message any) bool {
 	switch m := message.(type) {
 	case *begin:
@@ -122,8 +126,8 @@ func (w *worker) happened(c actor.Context, message any) bool {
 	return true
 }
 
-// turn does what core says until it waits. It returns soon: without lanes after one batch, so that
-// the mailbox is served between two.
+// turn does what core orders until it waits. Without lanes it returns after one batch, so that the
+// mailbox is served between two.
 func (w *worker) turn(c actor.Context) {
 	if w.sys.isStopping() {
 		w.core.CloseIntake()
@@ -179,8 +183,8 @@ func (w *worker) do(c actor.Context, next drive.Step) {
 	}
 }
 
-// acquire takes over the checkpoint, and so fences its owner before. After a failure that must be the
-// incarnation before: else the newer owner keeps it.
+// acquire takes over the checkpoint, and so fences its previous owner. After a failure that must be
+// the previous incarnation of this worker: from any other owner a restart takes nothing back.
 func (w *worker) acquire() {
 	runner, err := cursor.RestartRunner(w.sys.acquisition(), w.sys.store, w.resumed(), &w.node.epoch)
 	if err == nil {
@@ -200,9 +204,9 @@ func (w *worker) acquire() {
 	w.core.Acquired(drive.EngineOf(runner), w.pause)
 }
 
-// resumed is the worker to run. One without a checkpoint continues where the incarnation before it
-// came to: at its start events would be skipped, or come again and again, with their reactions. One
-// that was widened while it ran stays so.
+// resumed returns the worker to run. One without a checkpoint continues at the position of the
+// incarnation before it: from its Start events would be skipped, or handled again at each restart,
+// with their reactions. One that was widened while it ran stays so.
 func (w *worker) resumed() cursor.Worker {
 	again := w.node.worker
 	again.Policy = w.node.Spec.Policy // with what it inherits
@@ -212,7 +216,7 @@ func (w *worker) resumed() cursor.Worker {
 	return again
 }
 
-// begin makes the lanes.
+// begin lets core handle events, and spawns the lanes.
 func (w *worker) begin(c actor.Context) {
 	w.core.Begin()
 	if n := w.node.worker.Lanes; n > 1 && w.lanes == nil {
@@ -223,7 +227,7 @@ func (w *worker) begin(c actor.Context) {
 	}
 }
 
-// commit writes what is handled, and shows what is done by it.
+// commit writes what is handled, and publishes the progress.
 func (w *worker) commit() {
 	n := w.core.Commit(w.ctx, time.Now())
 	w.show()
@@ -231,7 +235,7 @@ func (w *worker) commit() {
 }
 
 // flush writes how far the worker has read, up to the head if nothing in between concerns it. It
-// does so too after the contexts of the handlers were cancelled.
+// does so also after the contexts of the handlers were cancelled.
 func (w *worker) flush() {
 	ctx := context.WithoutCancel(w.ctx)
 	upTo := store.Position(0)
@@ -248,7 +252,7 @@ func (w *worker) flush() {
 	w.publish(0)
 }
 
-// show shows the state that core has come into.
+// show publishes the state of core. Those that the supervisor publishes are left to it.
 func (w *worker) show() {
 	state := w.core.State()
 	if state == w.shown && state != Retrying {
@@ -266,11 +270,11 @@ func (w *worker) show() {
 		shown.set(Paused, &PausedError{Until: w.pause.Until, Reason: w.pause.Reason, By: w.pause.By})
 	case Stopped:
 		shown.set(Stopped, nil)
-	default: // the others are its supervisor's to show
+	default: // the supervisor publishes the others
 	}
 }
 
-// publish shows exactly what is done, and how many events were handled for it.
+// publish publishes the progress, and how many events were handled since the last call.
 func (w *worker) publish(handled int) {
 	p := w.runner.Progress()
 	w.node.published.progress(p.Position, p.Scanned, p.Pending, p.Parked, p.Held, handled)
@@ -278,8 +282,8 @@ func (w *worker) publish(handled int) {
 	w.publishKey()
 }
 
-// publishKey shows the key of the oldest pending event where only the user's function knows it. An
-// error of that is met again where the key matters.
+// publishKey publishes the key of the oldest pending event where only the user's function knows it.
+// An error of that function is reported when the event is handled.
 func (w *worker) publishKey() {
 	if w.node.worker.Key == nil {
 		return
@@ -290,7 +294,8 @@ func (w *worker) publishKey() {
 	}
 }
 
-// wait has core asked again at a time, or not if that is zero. Messages do so too.
+// wait sets the timer that calls turn again, or stops it if the time is zero. Any message calls
+// turn, too.
 func (w *worker) wait(c actor.Context, until time.Time) {
 	if until.Equal(w.due) {
 		return
@@ -305,8 +310,8 @@ func (w *worker) wait(c actor.Context, until time.Time) {
 	w.timer = time.AfterFunc(time.Until(until), func() { root.Send(self, &wake{gen: gen}) })
 }
 
-// stop ends what belongs to the incarnation. What a handler that panicked has left behind must not
-// run beside the next one.
+// stop ends what belongs to the incarnation: goroutines that a handler has left must not run beside
+// the next one.
 func (w *worker) stop() {
 	if w.timer != nil {
 		w.timer.Stop()

@@ -159,8 +159,8 @@ func (e *KindsError) Error() string {
 // Unwrap returns [ErrKindsChanged].
 func (e *KindsError) Unwrap() error { return ErrKindsChanged }
 
-// PositionError says that a reader cannot go where it should: beyond the log, which was replaced by a
-// shorter one unless the position is wrong, or in the wrong direction.
+// PositionError says that a reader cannot go where it should: beyond the log, which was replaced by
+// a shorter one unless the position is wrong, or in the wrong direction.
 type PositionError struct {
 	Err      error          // ErrAhead, ErrNotBackwards or ErrNotForward
 	ID       ID             // empty for the start of a reader without a checkpoint

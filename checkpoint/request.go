@@ -23,7 +23,10 @@ type Request struct {
 	// By names the person or the program that decided: valid UTF-8 without control characters, at
 	// most 255 bytes.
 	By string
-	// DryRun makes a call report what it would do. Nothing is written, and no owner is fenced.
+	// DryRun makes a call check everything and return what it would return: the [Outcome] of a change,
+	// the events of a replay, or only the error where there is no other result. Nothing is written, no
+	// owner is fenced, and the worker does not change. The result holds for that moment: events that
+	// are handled or appended before the real call may change it.
 	DryRun bool
 }
 

@@ -91,9 +91,9 @@ func (e *ReactionError) Error() string {
 // Unwrap returns the error of the store.
 func (e *ReactionError) Unwrap() error { return e.Err }
 
-// LoopError reports a chain of causes that grew too long, most often reactors that answer each other
-// forever, or an event with more reactions than the limit allows. The chain starts at the event
-// Correlation and is walked back from Event by its causes.
+// LoopError reports a chain of causes that grew too long, most often reactors that answer each
+// other forever, or an event with more reactions than the limit allows. The chain starts at the
+// event Correlation and is walked back from Event by its causes.
 type LoopError struct {
 	Limit       int // of the depth, or of the reactions to one event
 	Depth       int // that the refused reaction would have had; 0 where there are too many to one event

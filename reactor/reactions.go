@@ -20,8 +20,8 @@ type Reaction struct {
 // returned without an error, and what it staged is dropped when it fails.
 //
 // Each reaction is encoded and checked when it is staged. The first one that breaks a rule or a
-// limit fails the event once the handler returns, as a [ReactionError] or a [LoopError]; those after
-// it are ignored.
+// limit fails the event once the handler returns, as a [ReactionError] or a [LoopError]; those
+// after it are ignored.
 //
 // Reactions belongs to one call of one handler, and is not safe for concurrent use.
 type Reactions struct {

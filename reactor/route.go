@@ -55,7 +55,8 @@ type call struct {
 //
 // Where T has a method SchemaVersion() uint16, events of older versions need upcasters, one for
 // each step up to the present version; an event older than these reach is a [DecodeError], and so
-// is a newer one, which is parked at once.
+// is a newer one, which is parked at once. Upcasters change Body alone: SchemaVersion of the event
+// is still the version as it was written.
 func On[T store.Payload](
 	handle func(ctx context.Context, e Event[T], out *Reactions) error, upcasters ...Upcaster,
 ) Route {

@@ -43,7 +43,7 @@ func Wait(err error) error {
 type Directive struct {
 	Action    Action        // ActionRetry, ActionPark, ActionSkip or ActionHalt
 	Delay     time.Duration // of ActionRetry
-	NoAttempt bool          // of ActionRetry: it does not count, and the delay is that of the backoff
+	NoAttempt bool          // of ActionRetry: not counted as an attempt; Delay is ignored, the backoff sets it
 }
 
 // DirectiveOf returns the directive in err, made by [RetryAfter], [Wait], [Park], [Skip] or [Halt],
@@ -71,8 +71,8 @@ func ownDirective(err error) (Directive, bool) {
 }
 
 // Decided is an error that reports a failure about which was decided elsewhere, such as that of a
-// worker that is halted. What it wraps was said about that failure, not about the one in which it is
-// met: a handler that waits for another worker, or runs one itself, may return it.
+// worker that is halted. What it wraps was said about that failure, not about the one in which it
+// is met: a handler that waits for another worker, or runs one itself, may return it.
 type Decided interface {
 	error
 	// Decided returns the cause of the failure, nil where nothing is left to decide about it.

@@ -67,9 +67,11 @@ type Group struct {
 	// Children have names that differ from each other. A group among them is a Group, not a *Group.
 	Children []Child
 
-	// Policy is the policy of every child, at any depth, that has a zero Policy of its own and no
-	// nearer group with one. Budgets are not shared: each child has its own. The group itself has
-	// one too: for the failures that its children escalate.
+	// Policy has two uses. It is the default of every child, at any depth, that has a zero Policy of
+	// its own and no nearer group with one; budgets are not shared: each child has its own. And it
+	// judges, with one more budget, the failures that children of this group escalate: by a restart of
+	// the group as one child of the group above, under the strategy of that. The Policy of the top
+	// group judges nothing: an escalation that reaches the top halts all workers.
 	Policy Policy
 
 	// StopTimeout is that of every child that has none of its own, and bounds the stop of the

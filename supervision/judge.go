@@ -55,14 +55,19 @@ func NewJudge(s Spec, random func() float64) *Judge {
 
 // Failed judges a failure that happened at a time.
 //
-//   - An error at an event is retried in place. A panic at an event restarts the child. Both are attempts at that event,
-//     with growing delays; after the last one allowed Policy.Exhausted decides ([*ExhaustedError]).
-//   - A failure without an event restarts the child, with growing delays, and counts against Intensity; so does a panic
-//     at an event once there were panics at more than three events within the Period. One more than Intensity within the
-//     Period halts the child, or escalates ([*IntensityError]).
-//   - A failure that is no attempt, or an error made by [Wait], is retried in place, with growing delays, without end.
-//   - An error made by [Park] or [Skip] at an event does that at once; without an event it is an ordinary error.
-//   - An error made by [Halt] halts at once. One made by [RetryAfter] is counted as above, and then sets the delay.
+//   - An error at an event is retried in place. A panic at an event restarts the child. Both are
+//     attempts at that event, with growing delays; after the last one allowed Policy.Exhausted
+//     decides ([*ExhaustedError]).
+//   - A failure without an event restarts the child, with growing delays, and counts against
+//     Intensity; so does a panic at an event once there were panics at more than three events
+//     within the Period. One more than Intensity within the Period halts the child, or escalates
+//     ([*IntensityError]).
+//   - A failure that is no attempt, or an error made by [Wait], is retried in place, with growing
+//     delays, without end.
+//   - An error made by [Park] or [Skip] at an event does that at once; without an event it is an
+//     ordinary error.
+//   - An error made by [Halt] halts at once. One made by [RetryAfter] is counted as above, and then
+//     sets the delay.
 //
 // The verdict on a halted child is the one that halted it, whatever comes.
 func (j *Judge) Failed(at time.Time, f Failure) Verdict {
