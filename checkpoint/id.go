@@ -14,7 +14,7 @@ const maxIDBytes = 255
 // keyPrefix begins the key of the side value of every checkpoint.
 const keyPrefix = "checkpoint/"
 
-// ErrID: an id breaks a rule of [ID]. See IDError.
+// ErrID is what every [*IDError] wraps: an id breaks a rule of [ID].
 var ErrID = errors.New("checkpoint: bad id")
 
 // ID names a checkpoint in its store. It is 1 to 255 bytes of UTF-8 without control
