@@ -16,7 +16,8 @@ import (
 // node is a worker of the tree over all its incarnations.
 type node struct {
 	*drive.Node // its Worker is nil
-	// worker as declared. Its Region and Kinds are changed, by a Widen or Rebind, and read by the
+	// worker as declared, with the policy that it inherits; its runner keeps a pointer to it, until
+	// one with another region takes its place. Its Region and Kinds are changed, by a Widen or Rebind, and read by the
 	// actor of the present incarnation alone; the rest never changes, and any goroutine reads it.
 	worker    cursor.Worker
 	published *published
@@ -51,6 +52,7 @@ func planTree(top supervision.Group) (*drive.Node, []*node, error) {
 	var workers []*node
 	for _, l := range root.Leaves() {
 		n := &node{Node: l, worker: *l.Worker, published: newPublished(l.Worker.Name)}
+		n.worker.Policy = l.Spec.Policy // with what it inherits
 		n.published.path, l.Worker = l.Path, nil
 		workers = append(workers, n)
 	}

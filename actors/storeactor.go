@@ -26,7 +26,7 @@ type storeActor struct {
 	parked   map[string]*parkedPull // by id of the worker's actor, at most one each
 	// byTerm has each parked pull under every term of its region: an event of the region has one of
 	// them.
-	byTerm map[store.Term]map[*parkedPull]struct{}
+	byTerm map[store.Term]pulls
 }
 
 type parkedPull struct {
@@ -39,7 +39,7 @@ func newStoreActor(sys *System) *storeActor {
 		sys:      sys,
 		segments: sys.store.Stats().Segments,
 		parked:   make(map[string]*parkedPull),
-		byTerm:   make(map[store.Term]map[*parkedPull]struct{}),
+		byTerm:   make(map[store.Term]pulls),
 	}
 }
 
@@ -81,10 +81,7 @@ func (a *storeActor) park(m *pull) {
 	p := &parkedPull{pull: m, terms: m.region.Terms()}
 	a.parked[m.worker.Id] = p
 	for _, t := range p.terms {
-		if a.byTerm[t] == nil {
-			a.byTerm[t] = make(map[*parkedPull]struct{})
-		}
-		a.byTerm[t][p] = struct{}{}
+		a.byTerm[t] = a.byTerm[t].with(p)
 	}
 }
 
@@ -95,8 +92,7 @@ func (a *storeActor) unpark(id string) {
 	}
 	delete(a.parked, id)
 	for _, t := range p.terms {
-		delete(a.byTerm[t], p)
-		if len(a.byTerm[t]) == 0 {
+		if a.byTerm[t] = a.byTerm[t].without(p); a.byTerm[t].empty() {
 			delete(a.byTerm, t)
 		}
 	}
@@ -139,12 +135,12 @@ func (a *storeActor) wakeMatching(c actor.Context, head store.Position) {
 func (a *storeActor) wakeReserved(c actor.Context, head store.Position) {
 	reserved := store.Region{Scope: store.ReservedScope}
 	t := reserved.Terms()[0]
-	if len(a.byTerm[t]) == 0 {
+	if a.byTerm[t].empty() {
 		return
 	}
 	n, err := a.sys.store.Count(context.Background(), reserved, a.scanned, head, 1)
 	if n > 0 || err != nil {
-		for p := range a.byTerm[t] {
+		for p := range a.byTerm[t].all() {
 			a.wake(c, p, head)
 		}
 	}
@@ -153,7 +149,7 @@ func (a *storeActor) wakeReserved(c actor.Context, head store.Position) {
 // wakeFor wakes the parked pulls with a region that contains e.
 func (a *storeActor) wakeFor(c actor.Context, e *store.Event, head store.Position) {
 	for t := range e.Terms() {
-		for p := range a.byTerm[t] {
+		for p := range a.byTerm[t].all() {
 			if e.Position > p.after && p.region.Matches(*e) {
 				a.wake(c, p, head)
 			}

@@ -207,13 +207,14 @@ func (w *worker) acquire() {
 // resumed returns the worker to run. One without a checkpoint continues at the position of the
 // incarnation before it: from its Start events would be skipped, or handled again at each restart,
 // with their reactions. One that was widened while it ran stays so.
-func (w *worker) resumed() cursor.Worker {
-	again := w.node.worker
-	again.Policy = w.node.Spec.Policy // with what it inherits
-	if v := w.node.published.view(); again.Volatile && v.acquired {
-		again.Start = store.After(v.position)
+func (w *worker) resumed() *cursor.Worker {
+	v := w.node.published.view()
+	if !w.node.worker.Volatile || !v.acquired {
+		return &w.node.worker
 	}
-	return again
+	again := w.node.worker
+	again.Start = store.After(v.position)
+	return &again
 }
 
 // begin lets core handle events, and spawns the lanes.

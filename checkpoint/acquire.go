@@ -54,6 +54,7 @@ func acquire(ctx context.Context, st *store.Store, id ID, b Binding, epoch uint6
 			return nil, fmt.Errorf("checkpoint %q: write: %w", id, err)
 		}
 		t.lease.Committed(receipt)
+		t.lease.out = nil
 		return t.lease, nil
 	}
 }

@@ -16,14 +16,19 @@ import (
 type Lease struct {
 	id       ID
 	record   Record // as the store has it
-	staged   Record // as the commit in flight, if any, will leave it
+	pass     Pass
 	revision uint64
+	unclean  bool
 
-	pass, stagedPass Pass
-	unclean          bool
+	key string  // of the side value, made once
+	out *staged // nil until the first move: very many workers may wait for their first event
+}
 
-	key   string // of the side value, made once
-	value []byte // of the last write, to be used again: the store copies it before a commit returns
+// staged is what a commit writes. It is used again by the next.
+type staged struct {
+	record Record // as the commit in flight, if any, will leave it
+	pass   Pass
+	value  []byte // the store copies it before a commit returns
 }
 
 // ID of the checkpoint.
@@ -69,8 +74,7 @@ func (l *Lease) Stage(b *store.Batch, m Move) {
 		return
 	}
 	// A pass may be long, and is not written again.
-	l.staged, l.stagedPass = next, l.pass
-	b.Sides = append(b.Sides, l.write(next))
+	b.Sides = append(b.Sides, l.write(next, l.pass))
 }
 
 // moved returns the record after a move, and whether the pass ends there.
@@ -115,8 +119,7 @@ func (l *Lease) StageChange(
 }
 
 func (l *Lease) stage(b *store.Batch, next Record, pass Pass) {
-	l.staged, l.stagedPass = next, pass
-	b.Sides = append(b.Sides, l.write(next))
+	b.Sides = append(b.Sides, l.write(next, pass))
 	if !l.pass.Empty() || !pass.Empty() {
 		b.Sides = append(b.Sides, pass.write(l.id))
 	}
@@ -125,13 +128,17 @@ func (l *Lease) stage(b *store.Batch, next Record, pass Pass) {
 // maxKeptValue bounds the buffer that an owner keeps while it rests.
 const maxKeptValue = 1 << 10
 
-func (l *Lease) write(next Record) store.SideWrite {
+func (l *Lease) write(next Record, pass Pass) store.SideWrite {
 	if l.key == "" {
 		l.key = l.id.key()
 	}
-	value := next.encode(l.value[:0])
-	if l.value = value; cap(value) > maxKeptValue {
-		l.value = nil
+	if l.out == nil {
+		l.out = new(staged)
+	}
+	value := next.encode(l.out.value[:0])
+	*l.out = staged{record: next, pass: pass, value: value}
+	if cap(value) > maxKeptValue {
+		l.out.value = nil
 	}
 	return store.SideWrite{Key: l.key, Value: value, Expect: store.Exactly(l.revision)}
 }
@@ -142,7 +149,7 @@ func (l *Lease) Committed(r store.Receipt) {
 	if r.Duplicate {
 		return
 	}
-	l.record, l.pass, l.revision = l.staged, l.stagedPass, r.Sequence
+	l.record, l.pass, l.revision = l.out.record, l.out.pass, r.Sequence
 }
 
 // Refused makes a [*FencedError] of the conflict that a newer owner causes; every other error is

@@ -37,7 +37,7 @@ func (r *Runner) Apply(ctx context.Context, c checkpoint.Change, q checkpoint.Re
 	if err := settled(ctx, r, "change the checkpoint"); err != nil {
 		return checkpoint.Outcome{}, err
 	}
-	next, err := rebound(r.own.worker, c)
+	next, err := rebound(*r.own.worker, c)
 	if err != nil {
 		return checkpoint.Outcome{}, err
 	}
@@ -49,7 +49,7 @@ func (r *Runner) Apply(ctx context.Context, c checkpoint.Change, q checkpoint.Re
 	if err := r.own.commit(ctx, b); err != nil {
 		return checkpoint.Outcome{}, &CommitError{Worker: r.own.worker.Name, Err: err}
 	}
-	r.own.worker, r.own.region = next, next.narrowed()
+	r.own.worker, r.own.region = &next, next.narrowed()
 	r.ClearCrashGuard()
 	return out, r.restore(ctx)
 }

@@ -13,7 +13,7 @@ type feed struct {
 	own     *owner
 	win     *window
 	parking *parking
-	gaps    gaps
+	gaps    *gaps // nil where none are kept
 	ahead   readAhead
 }
 
@@ -104,7 +104,7 @@ func (f *feed) assign(event []store.Event) error {
 
 // observe notes gaps. Nothing in the store is cancelled yet, so that there are no ranges to report.
 func (f *feed) observe(events []store.Event) {
-	if f.gaps.limit == 0 {
+	if f.gaps == nil {
 		return
 	}
 	before := f.win.at.delivered

@@ -10,7 +10,7 @@ import (
 
 func TestOnlyACheckpointAloneDoesNotWaitForItsSync(t *testing.T) {
 	reaction := []store.Proposal{{At: store.At("stock:1", "shop")}}
-	var o owner
+	o := owner{worker: &Worker{}}
 	require.True(t, o.lazy(store.Batch{}))
 	require.False(t, o.lazy(store.Batch{Events: reaction}))
 	o.worker.SyncCheckpoints = true

@@ -13,8 +13,8 @@ import (
 // replaces worker and region, when no task is in flight.
 type owner struct {
 	st       *store.Store
-	worker   Worker
-	region   store.Region      // of the worker, less the kinds that it does not handle
+	worker   *Worker           // not written to: it may be its supervisor's
+	region   *store.Region     // of the worker, less the kinds that it does not handle; not written to
 	lease    *checkpoint.Lease // nil for a volatile worker
 	batches  *batchOwner
 	emission *emission

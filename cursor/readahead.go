@@ -28,7 +28,7 @@ func (a *readAhead) next(
 ) (store.Page, error) {
 	if len(a.events) == 0 || a.from != after {
 		a.drop()
-		page, err := nextPage(ctx, own.st, own.region, after, upTo, max(n, a.size()))
+		page, err := nextPage(ctx, own.st, *own.region, after, upTo, max(n, a.size()))
 		if err != nil || n >= aheadEvents || len(page.Events) == 0 {
 			return page, err
 		}

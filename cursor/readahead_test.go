@@ -31,7 +31,7 @@ func TestReadingAheadDeliversWhatReadingPageByPageDoes(t *testing.T) {
 	for seed := range uint64(40) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		st := openInternal(t)
-		own := &owner{st: st, region: store.Region{Entity: "order"}}
+		own := &owner{st: st, region: &store.Region{Entity: "order"}}
 		var ahead readAhead
 		var at store.Position
 		var got, want []store.Position
@@ -89,7 +89,7 @@ func TestReadingAheadIsBoundedInBytesOnceItKnowsHowLargeEventsAre(t *testing.T) 
 		for i := range 80 {
 			appendSized(t, st, fmt.Sprint("order:", i%3), bytes)
 		}
-		own := &owner{st: st}
+		own := &owner{st: st, region: &store.Region{}}
 		var ahead readAhead
 		var at store.Position
 		for at < st.Head() {
@@ -112,7 +112,7 @@ func TestABatchAsLargeAsAPageIsReadAlone(t *testing.T) {
 		appendSized(t, st, "order:1", 10)
 	}
 	var ahead readAhead
-	page, err := ahead.next(t.Context(), &owner{st: st}, 0, st.Head(), aheadEvents)
+	page, err := ahead.next(t.Context(), &owner{st: st, region: &store.Region{}}, 0, st.Head(), aheadEvents)
 	require.NoError(t, err)
 	require.Len(t, page.Events, aheadEvents)
 	require.Empty(t, ahead.events)
@@ -127,7 +127,7 @@ func TestPartsOfAPageDoNotOverlap(t *testing.T) {
 	var ahead readAhead
 	var at store.Position
 	for range 10 {
-		page, err := ahead.next(t.Context(), &owner{st: st}, at, st.Head(), 1)
+		page, err := ahead.next(t.Context(), &owner{st: st, region: &store.Region{}}, at, st.Head(), 1)
 		require.NoError(t, err)
 		require.Equal(t, at+1, page.Events[0].Position)
 		_ = append(page.Events, store.Event{Position: 99})
@@ -142,7 +142,7 @@ func TestAReaderThatContinuesElsewhereGetsWhatIsThere(t *testing.T) {
 	}
 	var ahead readAhead
 	for _, after := range []store.Position{0, 1, 9, 3, 4, 0} {
-		page, err := ahead.next(t.Context(), &owner{st: st}, after, st.Head(), 1)
+		page, err := ahead.next(t.Context(), &owner{st: st, region: &store.Region{}}, after, st.Head(), 1)
 		require.NoError(t, err)
 		require.Equal(t, after+1, page.Events[0].Position)
 	}

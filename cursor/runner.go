@@ -45,7 +45,7 @@ type Runner struct {
 // event fails with [ErrCrashLoop] instead of being handled. [Runner.ClearCrashGuard] is for callers
 // that know better.
 func NewRunner(ctx context.Context, st *store.Store, w Worker) (*Runner, error) {
-	return RestartRunner(ctx, st, w, new(uint64))
+	return RestartRunner(ctx, st, &w, new(uint64))
 }
 
 // RestartRunner is NewRunner for a supervisor that starts a worker again and again. Where epoch is
@@ -53,12 +53,16 @@ func NewRunner(ctx context.Context, st *store.Store, w Worker) (*Runner, error) 
 // fences a newer owner: see [checkpoint.Reacquire]. Where it is 0 it takes over from whichever
 // owner there is. Once the checkpoint is acquired epoch is that of the new owner, also where it
 // cannot be run after all.
-func RestartRunner(ctx context.Context, st *store.Store, w Worker, epoch *uint64) (*Runner, error) {
+//
+// The runner keeps w, as all those before it may, since a system may have very many. It must not be
+// changed while it is used.
+func RestartRunner(ctx context.Context, st *store.Store, w *Worker, epoch *uint64) (*Runner, error) {
 	if err := w.Validate(); err != nil {
 		return nil, err
 	}
 	if w.emission == nil {
-		w = w.WithBuild("")
+		built := w.WithBuild("")
+		w = &built
 	}
 	r := newRunner(owner{st: st, worker: w, region: w.narrowed()})
 	var err error
@@ -80,7 +84,10 @@ func newRunner(own owner) *Runner {
 	r.guard = crashGuard{win: &r.win, list: &r.list}
 	r.out = outbox{own: &r.own, win: &r.win, list: &r.list, guard: &r.guard}
 	r.park = parking{own: &r.own, win: &r.win, list: &r.list, out: &r.out}
-	r.feed = feed{own: &r.own, win: &r.win, parking: &r.park, gaps: gaps{limit: r.own.worker.Gaps}}
+	r.feed = feed{own: &r.own, win: &r.win, parking: &r.park}
+	if n := r.own.worker.Gaps; n > 0 {
+		r.feed.gaps = &gaps{limit: n}
+	}
 	r.replay = replays{own: &r.own, list: &r.list}
 	r.next = schedule{win: &r.win, list: &r.list, replays: &r.replay, guard: &r.guard}
 	return r
@@ -143,7 +150,7 @@ func (r *Runner) Guarded() bool { return r.guard.on() }
 func (r *Runner) Limit(n int) { r.next.limitTo(n) }
 
 // Region that is read: the region of the worker, less the kinds it does not handle.
-func (r *Runner) Region() store.Region { return r.own.region }
+func (r *Runner) Region() store.Region { return *r.own.region }
 
 // Dirty reports whether there is something for [Runner.Commit] to write.
 func (r *Runner) Dirty() bool { return len(r.finished) > 0 || !r.out.empty() }
@@ -160,7 +167,12 @@ func (r *Runner) IsDone(p store.Position) bool {
 
 // TakeGaps returns the gaps observed since the last call, oldest first, and how many were dropped
 // to make room since the runner was made.
-func (r *Runner) TakeGaps() (taken []Gap, dropped uint64) { return r.feed.gaps.take() }
+func (r *Runner) TakeGaps() (taken []Gap, dropped uint64) {
+	if r.feed.gaps == nil {
+		return nil, 0
+	}
+	return r.feed.gaps.take()
+}
 
 // Flush writes the position to the checkpoint where it has moved past events that do not match:
 // when the checkpoint has fallen far behind. It does nothing when there is nothing new. Once begun

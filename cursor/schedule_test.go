@@ -17,7 +17,7 @@ func scheduled(t *testing.T, n int) *schedule {
 	for range n {
 		appendSized(t, st, "order:1", 1)
 	}
-	own := &owner{st: st}
+	own := &owner{st: st, worker: &Worker{}}
 	w, list := &window{laned: true, at: place{scanned: st.Head()}}, parkedOf(
 		checkpoint.Parked{Position: 1, Key: "parked", Replaying: true}, checkpoint.Parked{Position: 2, Key: "too", Replaying: true})
 	for p := store.Position(3); p <= st.Head(); p++ {

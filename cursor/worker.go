@@ -270,14 +270,15 @@ func (w Worker) checkKinds() error {
 }
 
 // narrowed is the region to read: the declared one, less the kinds that are not handled.
-func (w Worker) narrowed() store.Region {
-	region := w.Region
-	if len(w.Kinds) > 0 {
-		// The kinds lie inside the region, category included, so they say all there is to say about
-		// kinds.
-		region.Kinds, region.Category = slices.Compact(slices.Sorted(slices.Values(w.Kinds))), ""
+func (w *Worker) narrowed() *store.Region {
+	if len(w.Kinds) == 0 {
+		return &w.Region
 	}
-	return region
+	// The kinds lie inside the region, category included, so they say all there is to say about
+	// kinds.
+	region := w.Region
+	region.Kinds, region.Category = slices.Compact(slices.Sorted(slices.Values(w.Kinds))), ""
+	return &region
 }
 
 func (w Worker) batchSize(limit int) int {

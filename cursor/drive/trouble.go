@@ -97,7 +97,7 @@ func (ts troubles) due() (first time.Time) {
 func (w *Worker) fail(ctx context.Context, now time.Time, err error) {
 	r := classify(err, ctx.Err() != nil)
 	if r.limit == 0 {
-		r.limit = w.of.Limit
+		r.limit = w.limit
 	}
 	switch r.outcome {
 	case outcomeNothing:
@@ -169,7 +169,7 @@ func (w *Worker) Decide(now time.Time, d Decision) {
 		return
 	}
 	if err != nil {
-		w.charge(ruling{limit: w.of.Limit, failure: supervision.Failure{Err: supervision.Halt(errors.Join(err, d.Reason))}})
+		w.charge(ruling{limit: w.limit, failure: supervision.Failure{Err: supervision.Halt(errors.Join(err, d.Reason))}})
 		return
 	}
 	delete(w.failing, d.First)
@@ -196,8 +196,8 @@ func (w *Worker) progressed(n int) {
 	if w.pause == nil {
 		w.state = Running
 	}
-	if w.of.Later {
-		w.of.Later = false
+	if w.later {
+		w.later = false
 		w.updates.add(Update{Kind: UpdateRecovered})
 	}
 	for _, event := range w.failing.events() {

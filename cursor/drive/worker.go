@@ -23,7 +23,9 @@ type Incarnation struct {
 // Worker decides what one incarnation of a worker does next. What happened is reported by its
 // methods; then Next says what to do, until it says StepWait. It belongs to one goroutine.
 type Worker struct {
-	of     Incarnation
+	lanes  int
+	limit  int    // of its first batch
+	later  bool   // its first progress is still to be reported
 	engine Engine // nil in workerAcquiring, and in what follows it without an engine
 	phase  workerPhase
 	drain  drainOrder
@@ -80,7 +82,7 @@ const (
 
 // NewWorker returns a worker that has nothing yet.
 func NewWorker(of Incarnation) *Worker {
-	w := &Worker{of: of}
+	w := &Worker{lanes: of.Lanes, limit: of.Limit, later: of.Later}
 	for _, event := range of.Failing {
 		w.failing.at(store.Position(event))
 	}
@@ -100,7 +102,7 @@ func (w *Worker) Acquired(e Engine, pause *checkpoint.Pause) {
 // event 0.
 func (w *Worker) Refused(err error) {
 	w.failing.at(0).step = troubleJudged
-	w.updates.add(Update{Kind: UpdateAcquired, Limit: w.of.Limit, Err: err})
+	w.updates.add(Update{Kind: UpdateAcquired, Limit: w.limit, Err: err})
 }
 
 // Begin lets a worker that has acquired its checkpoint take batches.

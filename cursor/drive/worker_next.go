@@ -223,7 +223,7 @@ func (t turn) nextPull() Step {
 	if !t.open() || t.intake == Finish || t.fill != fillWhole || t.pull == pullOut {
 		return Step{}
 	}
-	if t.engine.Dirty() || t.of.Lanes <= 1 && !t.engine.Idle() {
+	if t.engine.Dirty() || t.lanes <= 1 && !t.engine.Idle() {
 		return Step{}
 	}
 	t.pull = pullOut

@@ -134,13 +134,13 @@ func (e watched) Close(ctx context.Context) error { return e.kept(e.Engine.Close
 
 // resumed returns the worker to run. One without a checkpoint resumes at the position of the
 // incarnation before it.
-func (w *worker) resumed() cursor.Worker {
+func (w *worker) resumed() *cursor.Worker {
 	again := w.worker
 	again.Policy = w.spec.Policy // with what it inherits
 	if again.Volatile && w.later {
 		again.Start = store.After(w.reached.position)
 	}
-	return again
+	return &again
 }
 
 // unbound reports whether a checkpoint was made for other events than those that the worker
