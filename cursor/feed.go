@@ -3,6 +3,7 @@ package cursor
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/penstock-io/penstock/store"
 )
@@ -64,32 +65,42 @@ func (f *feed) deliver(events []store.Event) (n int, err error) {
 	if len(events) == 0 {
 		return 0, nil
 	}
-	pass := f.own.pass()
-	if !f.own.laned() && pass.Empty() && f.parking.list.empty() {
+	if !f.own.laned() && f.own.pass().Empty() && f.parking.list.empty() {
 		f.observe(events)
 		f.win.add("", events)
 		return len(events), nil
 	}
-	for n < len(events) && err == nil {
-		e := &events[n]
-		if (pass.Empty() || pass.Delivers(*e)) && f.parking.list.at[e.Position] == nil {
-			err = f.assign(events[n : n+1])
+	wanted := f.wanted(events)
+	keys, err := f.own.keys(wanted)
+	for i, key := range keys {
+		if full := f.assign(key, wanted[i:i+1]); full != nil {
+			keys, err = keys[:i], full
+			break
 		}
-		if err == nil {
-			n++
-		}
+	}
+	n = len(events)
+	if err != nil {
+		failed := wanted[len(keys)].Position
+		n = slices.IndexFunc(events, func(e store.Event) bool { return e.Position == failed })
 	}
 	f.observe(events[:n])
 	return n, err
 }
 
-// assign holds an event, or puts it in a queue.
-func (f *feed) assign(event []store.Event) error {
-	e := &event[0]
-	key, err := f.own.key(e)
-	if err != nil {
-		return err
+// wanted returns the events that are neither left out by the pass nor parked already.
+func (f *feed) wanted(events []store.Event) []store.Event {
+	pass, list := f.own.pass(), f.parking.list
+	if pass.Empty() && list.empty() {
+		return events
 	}
+	return slices.DeleteFunc(slices.Clone(events), func(e store.Event) bool {
+		return !pass.Empty() && !pass.Delivers(e) || list.at[e.Position] != nil
+	})
+}
+
+// assign holds an event, or puts it in the queue of its key.
+func (f *feed) assign(key string, event []store.Event) error {
+	e := &event[0]
 	if !f.parking.holds(key, e.Position) {
 		f.win.add(key, event)
 		return nil
@@ -116,21 +127,26 @@ func (f *feed) observe(events []store.Event) {
 
 // restore puts the events of a checkpoint that are not done in the queues.
 func (f *feed) restore(ctx context.Context, pending []store.Position) error {
+	var events []store.Event
 	for _, p := range pending {
 		e, err := f.own.st.GetAt(ctx, p)
 		if err != nil {
 			return fmt.Errorf("read what is not done: %w", err)
 		}
-		if !f.own.region.Matches(e) { // its kind is not handled any more
-			continue
+		if f.own.region.Matches(e) { // else its kind is not handled any more
+			events = append(events, e)
 		}
-		key := ""
-		if f.own.laned() {
-			if key, err = f.own.key(&e); err != nil {
-				return err
-			}
-		}
-		f.win.add(key, []store.Event{e})
+	}
+	if !f.own.laned() {
+		f.win.add("", events)
+		return nil
+	}
+	keys, err := f.own.keys(events)
+	if err != nil {
+		return err
+	}
+	for i, key := range keys {
+		f.win.add(key, events[i:i+1])
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package cursor
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
@@ -83,27 +84,32 @@ func (o *owner) looping(crashes int) bool { return crashes > 0 && crashes >= o.a
 // lazy reports whether a batch need not wait for its sync.
 func (o *owner) lazy(b store.Batch) bool { return len(b.Events) == 0 && !o.worker.SyncCheckpoints }
 
-// key of an event. A function that panics or ends its goroutine, or returns a key that is too long,
-// is an error that names the event.
-func (o *owner) key(e *store.Event) (key string, err error) {
+// keys of some events, in their order. Worker.Key runs in one frame for all of them, since a frame
+// costs more than most keys. Where it panics or ends its goroutine, or returns a key that is too
+// long, the error names the event, and the keys are those of the events before it.
+func (o *owner) keys(events []store.Event) (keys []string, err error) {
+	keys = make([]string, 0, len(events))
 	if o.worker.Key == nil {
-		key = e.Coordinate.Entity
+		for i := range events {
+			keys = append(keys, events[i].Coordinate.Entity)
+		}
 	} else {
-		event := *e
-		err := isolate(context.Background(), func() error {
-			key = o.worker.Key(event)
+		err = isolate(context.Background(), func() error {
+			for i := range events {
+				keys = append(keys, o.worker.Key(events[i]))
+			}
 			return nil
 		})
-		if err != nil {
-			return "", &KeyError{Worker: o.worker.Name, Event: e.Position, Err: err}
-		}
 	}
-	if len(key) > maxKeyBytes {
-		return "", &KeyError{Worker: o.worker.Name, Event: e.Position, Err: &store.LimitError{
-			Field: "key bytes", Limit: maxKeyBytes, Value: int64(len(key)),
-		}}
+	long := slices.IndexFunc(keys, func(key string) bool { return len(key) > maxKeyBytes })
+	if long >= 0 {
+		err = &store.LimitError{Field: "key bytes", Limit: maxKeyBytes, Value: int64(len(keys[long]))}
+		keys = keys[:long]
 	}
-	return key, nil
+	if err != nil {
+		return keys, &KeyError{Worker: o.worker.Name, Event: events[len(keys)].Position, Err: err}
+	}
+	return keys, nil
 }
 
 // replayed reports whether the reactions to an event were written in an earlier pass, and whether

@@ -155,20 +155,16 @@ func (p *parking) skip(q *queue, reason error, attempts int) {
 // sameKey returns the key of the first event of a queue, and which of the others have it too,
 // ascending.
 func (p *parking) sameKey(q *queue) (key string, after []store.Position, err error) {
-	if key, err = p.own.key(&q.events[0]); err != nil {
+	keys, err := p.own.keys(q.events)
+	if err != nil {
 		return "", nil, err
 	}
-	for i := range q.events[1:] {
-		e := &q.events[1+i]
-		k, err := p.own.key(e)
-		if err != nil {
-			return "", nil, err
-		}
-		if k == key {
-			after = append(after, e.Position)
+	for i := range keys {
+		if i > 0 && keys[i] == keys[0] {
+			after = append(after, q.events[i].Position)
 		}
 	}
-	return key, after, nil
+	return keys[0], after, nil
 }
 
 // holdAfter takes the given events out of a queue and holds them after those of their key.

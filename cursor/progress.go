@@ -53,8 +53,11 @@ func (r *Runner) OldestKey() (event store.Position, key string, err error) {
 	}
 	event = r.win.done.undone[0]
 	if q := &r.win.only; !r.win.laned && len(q.events) > 0 && q.events[0].Position == event {
-		key, err = r.own.key(&q.events[0])
-		return event, key, err
+		keys, err := r.own.keys(q.events[:1])
+		if err != nil {
+			return event, "", err
+		}
+		return event, keys[0], nil
 	}
 	for _, q := range r.win.keys {
 		if len(q.events) > 0 && q.events[0].Position == event {

@@ -1,0 +1,88 @@
+package cursor_test
+
+import (
+	"bytes"
+	"context"
+	"runtime"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+)
+
+// goroutine is the number of the goroutine that calls it. None is used twice.
+func goroutine() string {
+	buffer := make([]byte, 64)
+	return string(bytes.Fields(buffer[:runtime.Stack(buffer, false)])[1])
+}
+
+// framed is a worker whose events have keys of their own. It counts the goroutines on which the key
+// function was called; at the event end, that calls what ends it.
+func framed(lanes int, end store.Position, how func()) (w cursor.Worker, frames map[string]int, handled *[]store.Position) {
+	frames, handled = make(map[string]int), new([]store.Position)
+	w = cursor.Worker{Name: "framed", Lanes: lanes, BatchSize: 50}
+	w.Key = func(e store.Event) string {
+		frames[goroutine()]++
+		if e.Position == end {
+			how()
+		}
+		return strconv.FormatUint(uint64(e.Position), 10)
+	}
+	w.Handle = func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+		*handled = append(*handled, at(b.Events)...)
+		return cursor.Continue, nil
+	}
+	return w, frames, handled
+}
+
+func TestTheKeysOfAPageAreMadeInOneFrame(t *testing.T) {
+	st := open(t)
+	fill(t, st, 100, 0)
+	w, frames, handled := framed(2, 0, nil)
+	r, err := cursor.NewRunner(t.Context(), st, w)
+	require.NoError(t, err)
+	_, err = r.Fill(t.Context(), 0)
+	require.NoError(t, err)
+	require.Len(t, frames, 1)
+	for id := range frames {
+		require.NotEqual(t, goroutine(), id)
+		require.Equal(t, 100, frames[id])
+	}
+	for range 100 {
+		_, err := r.Step(t.Context(), 0, 0)
+		require.NoError(t, err)
+	}
+	require.ElementsMatch(t, matching(t, st, store.Region{}), *handled)
+	require.Len(t, frames, 1)
+}
+
+func TestAKeyThatFailsInThePageIsChargedToItsEventAndTheOthersKeepTheirs(t *testing.T) {
+	for name, end := range map[string]func(){"goexit": runtime.Goexit, "panic": func() { panic("no key") }} {
+		for _, bad := range []store.Position{1, 42, 100} {
+			t.Run(name+strconv.FormatUint(uint64(bad), 10), func(t *testing.T) {
+				st := open(t)
+				fill(t, st, 100, 0)
+				w, frames, handled := framed(2, bad, end)
+				r, err := cursor.NewRunner(t.Context(), st, w)
+				require.NoError(t, err)
+				var key *cursor.KeyError
+				_, err = r.Fill(t.Context(), 0)
+				require.ErrorAs(t, err, &key)
+				require.Equal(t, bad, key.Event)
+				require.Len(t, frames, 1)
+				for task, err := r.Next(t.Context(), 0); task != nil; task, err = r.Next(t.Context(), 0) {
+					require.NoError(t, err)
+					task.Run(t.Context())
+					r.Finish(task)
+				}
+				_, err = r.Commit(t.Context())
+				require.NoError(t, err)
+				require.Len(t, *handled, int(bad)-1)
+				require.Equal(t, bad-1, r.Progress().Position)
+			})
+		}
+	}
+}
