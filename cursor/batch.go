@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"sync"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
@@ -26,11 +27,15 @@ type Ownership struct {
 // Batch is what a handler is called with: one or more events in order, and a place for its
 // reactions to them. See [Handler] for how it may be used.
 type Batch struct {
-	// Events is never empty. Read-only.
+	// Events is never empty. It is the handler's own until it returns: sorted, filtered in place or
+	// cleared, the indices of all methods are still those of the order in which it came, and a
+	// batch that fails comes again whole. What the events point to, such as payloads, is shared and
+	// read-only.
 	Events []store.Event
 
 	own     *batchOwner
-	events  []store.Event // as the runner set them, whatever the handler does to Events
+	lent    *[]store.Event // what Events is a part of, until the batch is over; nil by hand
+	events  []store.Event  // the runner's, which no handler can change
 	staged  []reaction
 	begun   int         // the event that the handler works on, -1 when it never said
 	invalid *EventError // of the first event with a reaction that cannot be encoded, or nil
@@ -73,7 +78,31 @@ type reaction struct {
 // NewBatch makes a batch by hand, to test a handler with. The zero Ownership stands for a worker
 // without a checkpoint.
 func NewBatch(events []store.Event, w Ownership) *Batch {
-	return &Batch{Events: events, events: events, own: &batchOwner{ownership: w}, begun: -1}
+	return &Batch{Events: events, events: slices.Clone(events), own: &batchOwner{ownership: w}, begun: -1}
+}
+
+// eventBuffers are those of batches that are over, each a *[]store.Event. A batch of 256 takes
+// 52 kB: too much to make for each of them, and to keep in each worker that rests.
+//
+//nolint:gochecknoglobals // shared by all runners of the process, which guard nothing with it
+var eventBuffers sync.Pool
+
+// lend makes Events a copy of the runner's.
+func (b *Batch) lend() {
+	b.lent, _ = eventBuffers.Get().(*[]store.Event)
+	if b.lent == nil {
+		b.lent = new([]store.Event)
+	}
+	*b.lent = append(*b.lent, b.events...)
+	b.Events = slices.Clip(*b.lent)
+}
+
+// takeBack ends the batch: its handler has returned.
+func (b *Batch) takeBack() {
+	clear(*b.lent) // not the payloads that they point to
+	*b.lent = (*b.lent)[:0]
+	eventBuffers.Put(b.lent)
+	b.lent, b.Events = nil, nil
 }
 
 // Begin says that the handler is done with everything before Events[i] and works on that event now.

@@ -201,7 +201,8 @@ func (p *parking) passedOver(after, upTo store.Position) (parked []store.Positio
 // batch makes a batch of the first n events of a queue.
 func (p *parking) batch(q *queue, n int) Batch {
 	events := q.events[:n:n]
-	b := Batch{Events: events, events: events, own: p.own.batches, begun: -1}
+	b := Batch{events: events, own: p.own.batches, begun: -1}
+	b.lend()
 	switch pass := p.own.pass(); {
 	case q.parked:
 		b.again = p.emittedOf(events)

@@ -136,6 +136,7 @@ func (r *Runner) Next(ctx context.Context, limit int) (*Task, error) {
 // [Runner.Retry], [Runner.Park] or [Runner.Skip] decides about it.
 func (r *Runner) Finish(t *Task) {
 	r.inFlight--
+	t.batch.takeBack()
 	q := t.queue
 	if t.action == StopWithRollback {
 		t.good = 0
