@@ -17,8 +17,9 @@ import (
 type node struct {
 	*drive.Node // its Worker is nil
 	// worker as declared, with the policy that it inherits; its runner keeps a pointer to it, until
-	// one with another region takes its place. Its Region and Kinds are changed, by a Widen or Rebind, and read by the
-	// actor of the present incarnation alone; the rest never changes, and any goroutine reads it.
+	// one with another region takes its place. Its Region and Kinds are changed, by a Widen or
+	// Rebind, and read by the actor of the present incarnation alone; the rest never changes, and
+	// any goroutine reads it.
 	worker    cursor.Worker
 	published *published
 	address   address
