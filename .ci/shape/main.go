@@ -17,6 +17,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -130,10 +131,16 @@ func (s *survey) countMethods(except []string) {
 	}
 }
 
-// comments looks at lines that are nothing but a comment. Directives and addresses cannot be
-// broken.
+// output matches the first line of what an example prints, which is compared and not wrapped.
+var output = regexp.MustCompile(`(?i)^//\s*(unordered )?output:`)
+
+// comments looks at lines that are nothing but a comment. Directives, addresses and the output of
+// examples cannot be broken.
 func (s *survey) comments(file *ast.File, lines []string) {
 	for _, group := range file.Comments {
+		if output.MatchString(group.List[0].Text) {
+			continue
+		}
 		for n := s.files.Position(group.Pos()).Line; n <= s.files.Position(group.End()).Line; n++ {
 			line := strings.TrimSuffix(lines[n-1], "\r")
 			text := strings.TrimLeft(line, "\t ")
