@@ -16,7 +16,7 @@ import (
 // of the group, reports go to the supervisor directly.
 //
 //	spawn      supervisor -> container             make an incarnation, which acquires its checkpoint
-//	report     worker -> supervisor                acquired, failed, passed, ended, ...: see drive.Update
+//	report     worker -> supervisor                acquired, failed, ended, ...: see drive.Update
 //	begin      supervisor -> container -> worker   handle events
 //	decision   supervisor -> container -> worker   what to do about a failure
 //	drain      supervisor -> container -> worker   end in good order

@@ -34,7 +34,8 @@ import (
 //	          laned    the same in lanes, some of its events fail at first
 //	          chained  reads what plain emits
 //	          wide     begins with one key, and is widened to all
-//	inputs    "in:a", "in:b", "in:c", numbered; those divisible by 7 are poison to plain and laned until they are healed
+//	inputs    "in:a", "in:b", "in:c", numbered; those divisible by 7 are poison
+//	          to plain and laned until they are healed
 
 // cutInput and cutOutput are what the script appends and what its workers emit: the number of an
 // input, since positions differ from run to run.

@@ -5,10 +5,10 @@
 // same batch as the events that follow from what was read, so it is never ahead of the log and
 // never later than the reactions; a crash keeps both or neither.
 //
-//	Acquire("index", region)   epoch 7 -> 8          a commit: the owner before is fenced from here on
+//	Acquire("index", region)   epoch 7 -> 8          a commit: fences the owner before
 //	   |
-//	 Lease     Stage(batch, move)                    adds the record to the batch, expecting the revision
-//	   |       store.Commit(batch)                   that this owner wrote last
+//	 Lease     Stage(batch, move)                    adds the record to the batch, on the
+//	   |       store.Commit(batch)                   revision that this owner wrote last
 //	   |       Committed(receipt) | Refused(err)     refused: another owner wrote since, *FencedError
 //	   v
 //	 side value "checkpoint/index"
@@ -20,8 +20,8 @@
 //	| clean | trying | tries | key version | pending (uvarint steps) |         from version 2 on
 //	|   1   |   8    |   4   |      4      |           n             |
 //	+-------+--------+-------+-------------+-------------------------+
-//	| flags | former names (uvarint count) | CRC-32C |                          the names in version 3, which is
-//	|   1   |              n               |    4    |                          written only where there are some
+//	| flags | former names (uvarint count) | CRC-32C |             names: version 3, written
+//	|   1   |              n               |    4    |             only where there are some
 //	+-------+------------------------------+---------+
 //
 // Pending are events that were delivered and are not done although later ones are: with lanes, keys

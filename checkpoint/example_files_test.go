@@ -11,8 +11,8 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// A process that opened the store read-only, beside its writer, cannot keep its position in the log. It
-// keeps it in a file.
+// A process that opened the store read-only, beside its writer, cannot keep its position in the
+// log. It keeps it in a file.
 func ExampleFiles() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "penstock")

@@ -128,7 +128,8 @@ func ExampleApply() {
 	// skipped-to 5 -> 9 by ann: it was not <nil>
 }
 
-// A reader gets another name and continues where it was. What it does to the outside world keeps the first name.
+// A reader gets another name and continues where it was. What it does to the outside world keeps
+// the first name.
 func ExampleRename() {
 	ctx := context.Background()
 	st, err := storetest.Open(store.Options{})

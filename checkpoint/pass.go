@@ -13,8 +13,8 @@ import (
 // The zero value is an ordinary first pass. It is kept in a side value of its own until the
 // checkpoint has passed its end.
 //
-//	rewound from 9 to 3   position 3   handled: 4 to 9, less what was not      from 4 on all is delivered
-//	widened at 9          position 0   skip: 1 to 9 of the former region       of 1 to 9 only the rest is
+//	rewound from 9 to 3   position 3   handled: 4 to 9, less what was not   from 4 on all
+//	widened at 9          position 0   skip: 1 to 9 of the former region    of 1 to 9 the rest
 //
 // What a reader passed over without handling it, because it started after it or was sent past it,
 // counts as handled. What is parked counts as handled in skip, since it is handled from its list.

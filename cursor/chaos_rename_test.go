@@ -78,7 +78,8 @@ func withoutName(names []string, name string) (rest []string) {
 	return rest
 }
 
-// kept is all that is kept of the worker, but for its names, the epoch, and the audit events of renames.
+// kept is all that is kept of the worker, but for its names, the epoch, and the audit events of
+// renames.
 func (m *chaos) kept() ([]any, error) {
 	info, err := checkpoint.Inspect(m.st, m.id())
 	if err != nil {

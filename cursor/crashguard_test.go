@@ -9,8 +9,8 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// guarding is a guard for a runner that has read up to 9 and has not done 5, armed until 7 is passed
-// and three more are done.
+// guarding is a guard for a runner that has read up to 9 and has not done 5, armed until 7 is
+// passed and three more are done.
 func guarding() (*crashGuard, *window, *parkedList) {
 	w, p := &window{at: place{scanned: 9}}, &parkedList{}
 	w.done = w.done.read(5)

@@ -226,7 +226,8 @@ func TestTheTextOfAFailureNamesItsEventOnce(t *testing.T) {
 	}
 }
 
-// A handler may run a runner of its own. What its error says about an event is about that one's batch.
+// A handler may run a runner of its own. What its error says about an event is about that one's
+// batch.
 func TestTheErrorOfARunnerInsideAHandlerNamesNoEventOfItsBatch(t *testing.T) {
 	st := open(t)
 	fill(t, st, 5, 0)

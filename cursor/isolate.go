@@ -8,9 +8,9 @@ import (
 )
 
 // isolate runs a function of the user on a goroutine of its own, so that not only a panic but also
-// runtime.Goexit, which FailNow of package testing calls, is an error here: it would end the caller's
-// goroutine, and with it whatever waits for that. When ctx ends it returns, with the cause; what the
-// function still does then must not matter to the caller.
+// runtime.Goexit, which FailNow of package testing calls, is an error here: it would end the
+// caller's goroutine, and with it whatever waits for that. When ctx ends it returns, with the
+// cause; what the function still does then must not matter to the caller.
 //
 // It costs about a microsecond, so one frame serves the keys of a page. Handlers have a frame of their own, see [Task.Run].
 func isolate(ctx context.Context, f func() error) error {

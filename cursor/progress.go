@@ -45,8 +45,8 @@ func (r *Runner) Progress() Progress {
 }
 
 // OldestKey returns the oldest event that was read and is not done, and its key; 0 where there is
-// none. Worker.Key belongs to the goroutine of the runner: whatever shows the key to others publishes
-// what this returns.
+// none. Worker.Key belongs to the goroutine of the runner: whatever shows the key to others
+// publishes what this returns.
 func (r *Runner) OldestKey() (event store.Position, key string, err error) {
 	if len(r.win.done.undone) == 0 {
 		return 0, "", nil

@@ -189,8 +189,8 @@ func (t *Task) failedAt(err error) *failure {
 	return f
 }
 
-// ownEvent returns the error that names an event of this batch, nil if there is none. One of another
-// runner that the handler uses names an event of that one's batch.
+// ownEvent returns the error that names an event of this batch, nil if there is none. One of
+// another runner that the handler uses names an event of that one's batch.
 func ownEvent(err error) *EventError {
 	for e := range supervision.Own(err) {
 		if named, ok := e.(*EventError); ok { //nolint:errorlint // Own unwraps

@@ -148,8 +148,8 @@ type Worker struct {
 	// copy then, for Status. Such a worker has no lanes, and cannot be rewound or widened from
 	// here. Package reactor/projector does all that for a database.
 	ExternalPosition func(ctx context.Context, at ResumeState) (store.Position, error)
-	// Gaps is how many gap observations are kept until they are taken, at most 65,536; 0 keeps none. See
-	// [Gap].
+	// Gaps is how many gap observations are kept until they are taken, at most 65,536; 0 keeps none.
+	// See [Gap].
 	Gaps int
 
 	emission *emission // set by WithBuild

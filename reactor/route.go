@@ -86,9 +86,9 @@ type Decoder[T store.Payload] struct {
 	schema schema
 }
 
-// NewDecoder makes a decoder for the kind of T's zero value. The error is a [DefinitionError] where T
-// or the upcasters are invalid, or [store.ErrInvalid] for a kind that the store refuses; such a decoder
-// has its kind, and must not be used.
+// NewDecoder makes a decoder for the kind of T's zero value. The error is a [DefinitionError] where
+// T or the upcasters are invalid, or [store.ErrInvalid] for a kind that the store refuses; such a
+// decoder has its kind, and must not be used.
 func NewDecoder[T store.Payload](upcasters ...Upcaster) (Decoder[T], error) {
 	kind, version, err := kindOf[T]()
 	d := Decoder[T]{Kind: kind}

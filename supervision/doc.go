@@ -11,20 +11,20 @@
 //	  |-- Group "search"
 //	        |-- "index"
 //
-//	          a failure of one child                         its Judge                    verdict
+//	    a failure of one child               its Judge                verdict
 //
-//	  error at an event  ------------------>  the ladder of that event  ---------->  Retry   after Delay
-//	                                             | attempts used up  ------------->  Park, Skip or Halt (Exhausted)
-//	  panic at an event  ------------------>  the ladder of that event  ---------->  Restart after Delay
-//	        | at more than three events          | attempts used up  ------------->  Park, Skip or Halt (Exhausted)
-//	        v
-//	  failure without an event  ----------->  Intensity within Period  ----------->  Restart after Delay
-//	                                             | over budget  ------------------>  Halt or Escalate (OverBudget)
-//	  no attempt (full disk, ...)  -------->  backoff without end  --------------->  Retry   after Delay
-//	  Wait(err)  -------------------------->  the same
-//	  RetryAfter(d, err)  ----------------->  any of the above, but Delay = d
-//	  Park(err), Skip(err) at an event  -------------------------------------------->  Park, Skip
-//	  Halt(err)  -------------------------------------------------------------->     Halt
+//	error at an event  ---------->  ladder of that event  ----->  Retry after Delay
+//	                                  | attempts used up  ----->  Park, Skip or Halt (Exhausted)
+//	panic at an event  ---------->  ladder of that event  ----->  Restart after Delay
+//	  | at more than three events     | attempts used up  ----->  Park, Skip or Halt (Exhausted)
+//	  v
+//	failure without an event  --->  Intensity within Period  -->  Restart after Delay
+//	                                  | over budget  ---------->  Halt or Escalate (OverBudget)
+//	no attempt (full disk, ...)  >  backoff without end  ------>  Retry after Delay
+//	Wait(err)  ------------------>  the same
+//	RetryAfter(d, err)  --------->  any of the above, but Delay = d
+//	Park(err), Skip(err) at an event  ------------------------->  Park, Skip
+//	Halt(err)  ------------------------------------------------>  Halt
 //
 // A tree is described with [Group] and [Child] and checked with [Group.Validate]. Each running
 // child has one [Judge], over all its restarts: the program that runs the tree reports failures and

@@ -24,7 +24,8 @@ type (
 	call struct{}                   // an answer to a future
 )
 
-// counter adds up the numbers that it is sent. One value belongs to one actor, which alone touches sum.
+// counter adds up the numbers that it is sent. One value belongs to one actor, which alone touches
+// sum.
 type counter struct{ sum int }
 
 func (c *counter) Receive(ctx actor.Context) {

@@ -132,7 +132,7 @@
 //	Leaving   close                    Closing
 //	Leaving   drain                    Draining
 //	Closing   drain                    Draining
-//	Draining  handler is done          Ending    an end outlasts an order to drain: it is reported first
+//	Draining  handler is done          Ending    an end outlasts a drain: it is reported first
 //	Draining  drained                  Down
 //
 // What happens is reported to it by its methods; then [Worker.Next] says what to do, by rules

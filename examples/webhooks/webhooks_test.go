@@ -150,8 +150,8 @@ func TestAFailingTargetIsRetriedForAsLongAsThePolicySays(t *testing.T) {
 	require.Equal(t, 20, run.Parked(worker)[0].Attempts)
 }
 
-// Whenever the power fails, each request is delivered, and recorded once as delivered; the target may
-// get it again, with the same effect key.
+// Whenever the power fails, each request is delivered, and recorded once as delivered; the target
+// may get it again, with the same effect key.
 func TestDeliveriesSurviveEveryCrash(t *testing.T) {
 	var tg *target
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { tg.ServeHTTP(w, r) }))

@@ -4,7 +4,8 @@
 // supervision, no time.
 //
 //	got := reactortest.React(t, reactor.New("r", reactor.On(stock.placed)), Placed{"42", "lamp"})
-//	require.Equal(t, []reactor.Reaction{{At: store.At("stock:lamp", "shop"), Payload: Reserved{"42"}}}, got)
+//	at := store.At("stock:lamp", "shop")
+//	require.Equal(t, []reactor.Reaction{{At: at, Payload: Reserved{"42"}}}, got)
 //
 // [Start] runs a tree of reactors over a store in memory, with everything that a running system
 // does about failures, but one step at a time and on the goroutine of the test. Time moves only
