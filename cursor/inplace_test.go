@@ -26,8 +26,8 @@ var inPlace = map[string]func(events []store.Event){
 	},
 }
 
-// Whatever a handler does to its slice of events, a batch that fails comes again whole and in order,
-// and the window has room for as much as before.
+// Whatever a handler does to its slice of events, a batch that fails comes again whole and in
+// order, and the window has room for as much as before.
 func TestABatchThatAHandlerChangedInPlaceComesAgainWhole(t *testing.T) {
 	for name, change := range inPlace {
 		for _, lanes := range []int{1, 2} {

@@ -12,7 +12,8 @@ import (
 // caller's goroutine, and with it whatever waits for that. When ctx ends it returns, with the
 // cause; what the function still does then must not matter to the caller.
 //
-// It costs about a microsecond, so one frame serves the keys of a page. Handlers have a frame of their own, see [Task.Run].
+// It costs about a microsecond, so one frame serves the keys of a page. Handlers have a frame of
+// their own, see [Task.Run].
 func isolate(ctx context.Context, f func() error) error {
 	done := make(chan error, 1)
 	go func() { // ends with f

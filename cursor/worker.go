@@ -65,9 +65,9 @@ func (a Action) String() string {
 // time for one key, and must guard what it shares. A goroutine that it starts must not use the
 // batch, and must be done before it returns if its failure matters.
 //
-// Batch: it belongs to the call, and so does its slice of events, which may be sorted or filtered in
-// place; neither may be kept. Payloads and headers are shared with other readers of the log: they
-// may be kept, and must not be changed.
+// Batch: it belongs to the call, and so does its slice of events, which may be sorted or filtered
+// in place; neither may be kept. Payloads and headers are shared with other readers of the log:
+// they may be kept, and must not be changed.
 //
 // Reentrancy: it may read and append to the store. An append of its own is not part of the commit
 // of the batch: it happens once more with each repetition, unless it has an idempotency key. Calls
