@@ -45,6 +45,7 @@ func TestAnErrorThatDoesHarmWhenItIsReadConcernsItsEventOnly(t *testing.T) {
 					ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 					defer cancel()
 					require.NoError(t, sys.WaitApplied(ctx, "w", last))
+					synctest.Wait() // what is applied is shown a moment later
 					require.Equal(t, actors.Idle, statusOf(t, sys, "w").State)
 					require.ElementsMatch(t, positions(t, st, inputs)[1:], reactions(t, st, "w"))
 					require.NoError(t, sys.Stop(t.Context()))

@@ -191,6 +191,9 @@ func (w *worker) acquire() {
 		w.pause, err = w.loadPause()
 	}
 	if err != nil {
+		if w.sys.isStopping() { // which has cancelled it
+			err = nil
+		}
 		w.core.Refused(err)
 		return
 	}

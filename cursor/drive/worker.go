@@ -99,10 +99,13 @@ func (w *Worker) Acquired(e Engine, pause *checkpoint.Pause) {
 }
 
 // Refused reports that the worker could not acquire its checkpoint. The supervisor decides about
-// event 0.
+// event 0. A nil err says that the system stops, which cuts acquisitions short: that is no failure,
+// nothing is recorded, and Drain follows.
 func (w *Worker) Refused(err error) {
 	w.failing.at(0).step = troubleJudged
-	w.updates.add(Update{Kind: UpdateAcquired, Limit: w.limit, Err: err})
+	if err != nil {
+		w.updates.add(Update{Kind: UpdateAcquired, Limit: w.limit, Err: err})
+	}
 }
 
 // Begin lets a worker that has acquired its checkpoint take batches.

@@ -390,6 +390,15 @@ func TestAnAcquisitionIsTriedAgainAfterTheDelayThatIsDecided(t *testing.T) {
 	require.Equal(t, StepWait, w.Next(t.Context(), now, Take).Kind)
 }
 
+func TestAnAcquisitionThatAStopCutsShortIsNoFailure(t *testing.T) {
+	w := NewWorker(Incarnation{})
+	require.Equal(t, StepAcquire, w.Next(t.Context(), time.Now(), Take).Kind)
+	w.Refused(nil)
+	require.Equal(t, StepWait, w.Next(t.Context(), time.Now(), Take).Kind, "nothing is reported, or tried again")
+	w.Drain(true)
+	require.Equal(t, StepDrained, w.Next(t.Context(), time.Now(), Take).Kind)
+}
+
 func TestAPausedWorkerBeginsWithItsPause(t *testing.T) {
 	w := NewWorker(Incarnation{})
 	w.Acquired(newFake(t, 1, 1), &checkpoint.Pause{})
