@@ -13,7 +13,7 @@ import (
 func smallWorld() (events []Event) {
 	for _, entity := range []string{"a", "a:b", "a:b:c", "a:bc", "ab"} {
 		for _, scope := range []string{"s", "t", ReservedScope} {
-			for _, kind := range []string{"x.a", "x.b", "x.other", "x", "y.a", "z"} {
+			for _, kind := range []string{"x.a", "x.b", "x.other", "x", "y.a", "y.other", "z"} {
 				for version := uint64(1); version <= 5; version++ {
 					events = append(events, Event{Coordinate: At(entity, scope), Kind: kind, Version: version})
 				}
