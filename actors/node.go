@@ -38,6 +38,8 @@ type node struct {
 	// them.
 	pid *actor.PID
 	gen uint64
+	// turn is which of its two names the incarnation has.
+	turn uint8
 }
 
 // planTree checks the tree, and then all its workers, and reports all problems of the first check

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -85,11 +86,12 @@ func TestStopEndsTheContextOfAnExternalPosition(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				st := memory(t, store.Options{})
-				calls, gate := 0, make(chan struct{})
+				gate := make(chan struct{})
+				var calls atomic.Int32
 				defer close(gate)
 				w := handling("w", func(context.Context, *cursor.Batch) error { panic("once") })
 				w.ExternalPosition = func(ctx context.Context, _ cursor.ResumeState) (store.Position, error) {
-					if calls++; calls == 1 {
+					if calls.Add(1) == 1 {
 						return 0, nil
 					}
 					if honours {
@@ -102,7 +104,7 @@ func TestStopEndsTheContextOfAnExternalPosition(t *testing.T) {
 				sys := start(t, st, w)
 				appendInputs(t, st, 1)
 				time.Sleep(time.Minute)
-				require.Equal(t, 2, calls)
+				require.EqualValues(t, 2, calls.Load())
 				began := time.Now()
 				require.NoError(t, sys.Stop(t.Context()))
 				require.Zero(t, time.Since(began))

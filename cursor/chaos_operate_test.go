@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
-	"github.com/stretchr/testify/require"
 )
 
 // control moves the runner. Its audit event tells the ledger whether it came about.

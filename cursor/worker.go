@@ -81,6 +81,8 @@ type Handler func(ctx context.Context, b *Batch) (Action, error)
 // A worker is built from a plain function: after a panic the same function is called again, with
 // the state that it left. To have everything handled again, as for a projection that is rebuilt,
 // apply a checkpoint.Reset to it.
+//
+//nolint:recvcheck // a value to its callers; a runner shares it by pointer with thousands of others
 type Worker struct {
 	// Name names the worker in its group and is the ID of its checkpoint. The rules are those of
 	// [supervision.Spec].
