@@ -66,8 +66,8 @@ func (g *container) start(c actor.Context) {
 // and has ended.
 //
 // An incarnation has another name than the one before: a message that is sent to that one reaches
-// nothing, while under the same name it could meet a mailbox that is still being made. There are but
-// two names, because the library keeps something of each.
+// nothing, while under the same name it could meet a mailbox that is still being made. There are
+// but two names, because the library keeps something of each.
 func (g *container) spawn(c actor.Context, m *spawn) {
 	n, gen, names := m.node, m.order.Gen, [...]string{"|a", "|b"} // no name of a worker has a "|"
 	g.next = m                                                    // the actor is made before SpawnNamed returns
