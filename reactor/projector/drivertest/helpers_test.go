@@ -271,8 +271,8 @@ func column(tb testing.TB, db *sql.DB, query string) string {
 	return strings.Join(all, " ")
 }
 
-// applyCold changes a checkpoint while no worker runs.
-func applyCold(ctx context.Context, st *store.Store, id checkpoint.ID, c checkpoint.Change) error {
-	_, err := checkpoint.Apply(ctx, st, id, c, checkpoint.Request{})
+// applyCold changes the checkpoint "totals" while no worker runs.
+func applyCold(ctx context.Context, st *store.Store, c checkpoint.Change) error {
+	_, err := checkpoint.Apply(ctx, st, "totals", c, checkpoint.Request{})
 	return err
 }

@@ -201,9 +201,9 @@ func TestInARestoredDatabaseAnEventMayFailBeforeAParkedOne(t *testing.T) {
 
 func TestAnEventThatTheLogNoLongerListsAsParkedIsHandledAgain(t *testing.T) {
 	for name, forgets := range map[string]func(st *store.Store) error{
-		"reset": func(st *store.Store) error { return applyCold(t.Context(), st, "totals", checkpoint.Reset{}) },
+		"reset": func(st *store.Store) error { return applyCold(t.Context(), st, checkpoint.Reset{}) },
 		"rewound and reset": func(st *store.Store) error {
-			return errors.Join(applyCold(t.Context(), st, "totals", checkpoint.Rewind{To: 3}), applyCold(t.Context(), st, "totals", checkpoint.Reset{}))
+			return errors.Join(applyCold(t.Context(), st, checkpoint.Rewind{To: 3}), applyCold(t.Context(), st, checkpoint.Reset{}))
 		},
 	} {
 		db, st := newDatabase(t), openStore(t, storetest.NewDisk())
