@@ -63,15 +63,12 @@ func (g *container) start(c actor.Context) {
 }
 
 // spawn makes an incarnation. An error is reported as one that could not acquire its checkpoint,
-// and has ended.
-//
-// An incarnation has another name than the one before: a message that is sent to that one reaches
-// nothing, while under the same name it could meet a mailbox that is still being made. There are
-// but two names, because the library keeps something of each.
+// and has ended. Each has the name of the worker, since the library keeps something of every name:
+// a late message for one incarnation may reach the next, which ignores it for its generation.
 func (g *container) spawn(c actor.Context, m *spawn) {
-	n, gen, names := m.node, m.order.Gen, [...]string{"|a", "|b"} // no name of a worker has a "|"
-	g.next = m                                                    // the actor is made before SpawnNamed returns
-	pid, err := c.SpawnNamed(g.props, n.Name+names[n.turn])
+	n, gen := m.node, m.order.Gen
+	g.next = m // the actor is made before SpawnNamed returns
+	pid, err := c.SpawnNamed(g.props, n.Name)
 	g.next = nil
 	if err != nil {
 		failed := &drive.Update{Kind: drive.UpdateAcquired, Err: fmt.Errorf("spawn: %w", err)}

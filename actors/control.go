@@ -4,38 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"sync/atomic"
 	"time"
-
-	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/store"
 )
 
-// errAgain is the answer to a control whose incarnation has ended before it began.
-var errAgain = errors.New("actors: worker was restarted")
-
-// address is the actor that runs a worker now. The actor sets it when it starts; any goroutine
-// reads it.
-type address struct {
-	mu  sync.Mutex
-	pid *actor.PID
-	gen uint64
-}
-
-func (s *address) set(pid *actor.PID, gen uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.pid, s.gen = pid, gen
-}
-
-// get returns the actor with its generation.
-func (s *address) get() (*actor.PID, uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.pid, s.gen
+// control has a worker call do between two batches, once. reply has room for the one result.
+type control struct {
+	do      func(ctx context.Context, w *worker) error
+	reply   chan error
+	claimed atomic.Bool
 }
 
 func newControl(do func(context.Context, *worker) error) *control {
@@ -46,8 +27,8 @@ func newControl(do func(context.Context, *worker) error) *control {
 // the first call returns true.
 func (m *control) claim() bool { return m.claimed.CompareAndSwap(false, true) }
 
-// control has the worker's actor call do, and waits for the result. If the incarnation ends before
-// it began, the next one is sent the call.
+// control has the worker call do between two batches, and waits for the result. If the incarnation
+// ends before it began, the next one makes the call, before it handles anything.
 func (s *System) control(ctx context.Context, name string, do func(context.Context, *worker) error) error {
 	p := s.byName[name]
 	if p == nil {
@@ -56,35 +37,26 @@ func (s *System) control(ctx context.Context, name string, do func(context.Conte
 	if waitsForItself(ctx, s, name) {
 		return ErrInsideHandler
 	}
-	for {
-		v := p.published.await()
-		if never := s.never(v, name); never != nil {
-			return never
-		}
-		m := newControl(do)
-		pid, generation := p.address.get()
-		s.actors.Root.Send(pid, m)
-		err := s.answer(ctx, p, v, generation, m)
-		if !errors.Is(err, errAgain) {
-			return err
-		}
+	m := newControl(do)
+	pid, gen := p.calls.add(m)
+	defer p.calls.remove(m)
+	if pid != nil {
+		s.actors.Root.Send(pid, &called{gen: gen})
 	}
+	return s.answer(ctx, p, m)
 }
 
-// answer waits for the result of one incarnation, errAgain when it has ended without having begun.
-func (s *System) answer(ctx context.Context, p *node, v view, generation uint64, m *control) error {
+// answer waits for the result of a call.
+func (s *System) answer(ctx context.Context, p *node, m *control) error {
 	for {
-		if _, now := p.address.get(); now != generation && m.claim() {
-			return errAgain
+		v := p.published.await()
+		if never := s.never(v, p.worker.Name); never != nil && m.claim() {
+			return never
 		}
 		select {
 		case err := <-m.reply:
 			return err
 		case <-v.changed:
-			v = p.published.await()
-			if never := s.never(v, p.worker.Name); never != nil && m.claim() {
-				return never
-			}
 		case <-s.done:
 			return fmt.Errorf("actors: worker %q: %w", p.worker.Name, errors.Join(ErrStopped, s.failed()))
 		case <-ctx.Done():
@@ -129,13 +101,11 @@ func resumeError(p *node, err error) error {
 // nothing can be written, and is their result. The callers are answered after the change is
 // published, so they find it in Status.
 func (w *worker) operate(unwritten error) {
-	controls := w.controls
-	w.controls = nil
 	var (
 		answers []func()
 		failure error
 	)
-	for _, m := range controls {
+	for _, m := range w.node.calls.take() {
 		if !m.claim() {
 			continue
 		}

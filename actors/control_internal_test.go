@@ -16,16 +16,17 @@ func TestACallIsMadeOnceEvenIfItsWorkerIsRestarted(t *testing.T) {
 		_, workers, err := planTree(nested(fine))
 		require.NoError(t, err)
 		sys, p := newSystem(openMemory(t), Options{Logger: zap.NewNop()}, workers), workers[1]
-		pid := actor.NewPID("nonhost", "w")
-		p.address.set(pid, 1)
 
 		m := newControl(nil)
 		asked := make(chan error)
-		ask := func(generation uint64) { asked <- sys.answer(t.Context(), p, p.published.await(), generation, m) }
-		go ask(1)
+		ask := func() { asked <- sys.answer(t.Context(), p, m) }
+		p.calls.add(m)
+		require.True(t, p.calls.serve(actor.NewPID("nonhost", "w"), 1), "the first incarnation is told of it")
+		go ask()
 		synctest.Wait()
+		require.Equal(t, []*control{m}, p.calls.take())
 		require.True(t, m.claim(), "the worker begins with it")
-		p.address.set(pid, 2)
+		require.False(t, p.calls.serve(actor.NewPID("nonhost", "w"), 2), "the next incarnation does not get it")
 		p.published.begin(true)
 		time.Sleep(time.Hour)
 		require.Empty(t, asked)
@@ -33,16 +34,18 @@ func TestACallIsMadeOnceEvenIfItsWorkerIsRestarted(t *testing.T) {
 		require.NoError(t, <-asked)
 
 		m = newControl(nil)
-		go ask(2)
+		p.calls.add(m)
+		go ask()
 		synctest.Wait()
-		p.address.set(pid, 3)
-		p.published.set(Idle, nil)
-		require.ErrorIs(t, <-asked, errAgain)
+		require.True(t, p.calls.serve(actor.NewPID("nonhost", "w"), 3), "the second one ended without having begun")
+		require.Equal(t, []*control{m}, p.calls.take())
+		p.published.set(Halted, nil)
+		var halted *HaltedError
+		require.ErrorAs(t, <-asked, &halted)
 		require.False(t, m.claim(), "the worker must not begin with it any more")
 
-		m = newControl(nil) // sent to the third, which ends before anything waits
-		p.address.set(pid, 4)
-		go ask(3)
-		require.ErrorIs(t, <-asked, errAgain)
+		p.calls.add(m)
+		p.calls.remove(m)
+		require.Empty(t, p.calls.take(), "its caller is gone")
 	})
 }

@@ -1,9 +1,6 @@
 package actors
 
 import (
-	"context"
-	"sync/atomic"
-
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/penstock-io/penstock/cursor"
@@ -79,12 +76,10 @@ type (
 		quiet
 		gen uint64
 	}
-	// control has a worker call do between two batches, once. reply has room for the one result.
-	control struct {
+	// called reports that a control waits in the calls of a worker.
+	called struct {
 		quiet
-		do      func(ctx context.Context, w *worker) error
-		reply   chan error
-		claimed atomic.Bool
+		gen uint64
 	}
 	// resume has the supervisor start a halted worker again.
 	resume struct {
@@ -97,7 +92,10 @@ type (
 	// drain lets an actor end in good order.
 	drain struct{ quiet }
 	// persist has a parked worker write how far it has read.
-	persist struct{ quiet }
+	persist struct {
+		quiet
+		gen uint64
+	}
 	// wake reports that something may be due for a worker.
 	wake struct {
 		quiet

@@ -22,7 +22,7 @@ type node struct {
 	// any goroutine reads it.
 	worker    cursor.Worker
 	published *published
-	address   address
+	calls     calls
 
 	// oldest is the key of the oldest event that the worker has read and not done, which it publishes
 	// for Status where the key is a function of the user; nil before the first one.
@@ -38,8 +38,6 @@ type node struct {
 	// them.
 	pid *actor.PID
 	gen uint64
-	// turn is which of its two names the incarnation has.
-	turn uint8
 }
 
 // planTree checks the tree, and then all its workers, and reports all problems of the first check

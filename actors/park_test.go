@@ -195,11 +195,11 @@ func TestHandlersDecideToParkOrToSkipAtOnce(t *testing.T) {
 			}
 			return cursor.Continue, nil
 		}}
-		sys := start(t, st, w)
 		receipts := [5]store.Receipt{}
-		for i := range receipts {
+		for i := range receipts { // before the worker, whose audit events take positions, too
 			receipts[i] = appendAll(t, st, input(i))
 		}
+		sys := start(t, st, w)
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", receipts[4]))
 		require.Equal(t, 2, calls)
 		require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", receipts[1]), actors.ErrParked)

@@ -178,6 +178,6 @@ func (a *storeActor) persistParked(c actor.Context) {
 	}
 	a.segments = segments
 	for _, p := range a.parked {
-		c.Send(p.worker, &persist{})
+		c.Send(p.worker, &persist{gen: p.gen})
 	}
 }

@@ -152,11 +152,6 @@ func newSystem(st *store.Store, o Options, workers []*node) *System {
 	return s
 }
 
-// newProps makes the properties of an actor of ours.
-func newProps(producer actor.Producer) *actor.Props {
-	return actor.PropsFromProducer(producer, actor.WithDispatcher(dispatcher{}))
-}
-
 // acquisition is the context for acquiring checkpoints: the caller's during Start, for restarts one
 // that ends when the system stops. What is acquired then is of no use any more.
 func (s *System) acquisition() context.Context {

@@ -32,15 +32,14 @@ type worker struct {
 	cancel context.CancelFunc
 	labels context.Context //nolint:containedctx // of the goroutines of the handlers, in profiles
 
-	core     *drive.Worker
-	runner   *cursor.Runner    // nil until the checkpoint is acquired
-	pause    *checkpoint.Pause // as core has it
-	moved    bool              // by an operation that is being carried out
-	shown    State             // what core showed last
-	lanes    []*actor.PID      // idle ones: the others return with their task
-	controls []*control        // not carried out yet; their callers wait
-	timer    *time.Timer       // calls turn again at due
-	due      time.Time         // zero while the timer is not set
+	core   *drive.Worker
+	runner *cursor.Runner    // nil until the checkpoint is acquired
+	pause  *checkpoint.Pause // as core has it
+	moved  bool              // by an operation that is being carried out
+	shown  State             // what core showed last
+	lanes  []*actor.PID      // idle ones: the others return with their task
+	timer  *time.Timer       // calls turn again at due
+	due    time.Time         // zero while the timer is not set
 }
 
 // insideKey marks the context of a handler with its worker.
@@ -71,7 +70,9 @@ func (w *worker) Receive(c actor.Context) {
 	defer w.sys.recoverPanic(c)
 	switch m := c.Message().(type) {
 	case *actor.Started:
-		w.node.address.set(c.Self(), w.gen)
+		if w.node.calls.serve(c.Self(), w.gen) {
+			w.core.Operate()
+		}
 	case *actor.Stopping:
 		w.stop()
 		return
@@ -113,10 +114,15 @@ func (w *worker) happened(c actor.Context, message any) bool {
 			return false
 		}
 		w.core.Decide(time.Now(), m.Decision)
-	case *control:
-		w.controls = append(w.controls, m)
+	case *called:
+		if m.gen != w.gen {
+			return false
+		}
 		w.core.Operate()
 	case *persist:
+		if m.gen != w.gen {
+			return false
+		}
 		w.core.Persist()
 	case *drain:
 		w.core.Drain(w.sys.isStopping())
@@ -320,12 +326,6 @@ func (w *worker) stop() {
 	if w.timer != nil {
 		w.timer.Stop()
 	}
-	for _, m := range w.controls {
-		if m.claim() {
-			m.reply <- errAgain
-		}
-	}
-	w.controls = nil
 	if w.node.published.view().state == Halted {
 		w.close()
 	}
