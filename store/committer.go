@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -15,7 +16,8 @@ import (
 //	if the role is taken { unlock; wait for an answer, or to be handed the role }
 //	take the role; unlock
 //	until mine is answered {
-//		group = what is queued                  // all that came during the last sync
+//		linger while more come                  // yield to the callers that were answered last
+//		group = what is queued                  // all that came since the last sync began
 //		admit, write, sync, publish the group   // no lock is held
 //		wake the owners of the group
 //	}
@@ -27,13 +29,16 @@ import (
 // wait for. The price is that one of the callers does the work of all in its group. It does no more
 // than that: the role passes on as soon as its own commit is answered.
 //
-// Why no clock: a timer that collects commits for a while delays those that are alone, and gains
-// nothing where many wait, because what queues while one group is being synced makes the next. The
-// slower the disk, the larger the groups.
+// Why no clock: a timer that collects commits for a while delays those that are alone, and cannot
+// wait for as little as a sync takes. What queues while one group is being synced makes the next:
+// the slower the disk, the larger the groups. But callers that commit in a loop would form two
+// cohorts, one in the group and one in the queue, and each commit would wait for two syncs. So the
+// holder of the role yields before it takes the queue, as long as that brings the callers back that
+// were answered just now: see linger.
 //
 // Ownership: mu guards the queue and who has the role, and is never held during I/O. What only the
-// holder of the role touches lives in writer. closed, idle and timer belong to mu, spare to the
-// role.
+// holder of the role touches lives in writer. closed, idle and timer belong to mu, spare, crowd and
+// took to the role.
 type committer struct {
 	writer *writer
 
@@ -44,7 +49,13 @@ type committer struct {
 	idle    *sync.Cond  // signalled when the role becomes free, for close
 	timer   *time.Timer // armed while there are bytes to sync that no caller waits for
 	spare   []*request  // the queue's other slice, so that queueing allocates nothing
+
+	crowd int           // requests of the last group and behind it: as many may be there again soon
+	took  time.Duration // by the last group, 0 where it was alone
 }
+
+// lingerYields is how often in a row yielding may bring nobody.
+const lingerYields = 3
 
 func newCommitter(w *writer) *committer {
 	c := &committer{writer: w}
@@ -114,10 +125,40 @@ func (c *committer) abandon(ctx context.Context, req *request) error {
 // lead commits groups until own is done, then passes the role on.
 func (c *committer) lead(own *request) {
 	for {
+		c.linger()
 		group := c.take()
-		c.writer.commit(group)
+		if c.crowd > 1 {
+			began := time.Now()
+			c.writer.commit(group)
+			c.took = time.Since(began)
+		} else {
+			c.writer.commit(group)
+			c.took = 0
+		}
 		if c.answer(group, own) {
 			return
+		}
+	}
+}
+
+// linger yields to the callers that were answered last, until as many have queued as there were
+// then, or none comes any more, or it has taken most of the time that their sync took. What is
+// written does not depend on it, only in how many groups. One caller alone never lingers.
+func (c *committer) linger() {
+	if c.crowd <= 1 || c.took == 0 {
+		return
+	}
+	began := time.Now()
+	for queued, inVain := 0, 0; inVain < lingerYields; {
+		runtime.Gosched()
+		c.mu.Lock()
+		now := len(c.queue)
+		c.mu.Unlock()
+		if now >= c.crowd || time.Since(began) > c.took*3/4 {
+			return
+		}
+		if inVain++; now > queued {
+			queued, inVain = now, 0
 		}
 	}
 }
@@ -160,6 +201,7 @@ func (c *committer) take() []*request {
 // and returns true.
 func (c *committer) answer(group []*request, own *request) bool {
 	c.mu.Lock()
+	c.crowd = len(group) + len(c.queue)
 	for _, req := range group {
 		req.done = true
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -292,5 +293,45 @@ func stubborn(t *testing.T, s *Store, rng *rand.Rand, entity string, i int) Rece
 			t.Errorf("%s: %v", entity, err)
 			return r
 		}
+	}
+}
+
+// In two cohorts, one in the group and one in the queue, each commit would wait for two syncs.
+func TestWritersThatCommitInALoopCatchTheNextSyncTogether(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // a yield lets all others run
+	synctest.Test(t, func(t *testing.T) {
+		const writers, rounds = 16, 40
+		s, gate := gatedLog(t, Options{})
+		var loops sync.WaitGroup
+		for i := range writers {
+			loops.Go(func() {
+				for range rounds {
+					_, err := s.Append(t.Context(), At(fmt.Sprint("e:", i), "test"), Any, eventsOf("x")[0].Payload)
+					require.NoError(t, err)
+				}
+			})
+		}
+		done := make(chan struct{})
+		go func() { loops.Wait(); close(done) }()
+		before := gate.syncs.Load()
+		for running := true; running; {
+			synctest.Wait()
+			time.Sleep(time.Millisecond) // what a sync takes
+			select {
+			case <-done:
+				running = false
+			case gate.tokens <- struct{}{}:
+			}
+		}
+		require.Less(t, gate.syncs.Load()-before, int64(rounds+rounds/2), "two cohorts need twice the rounds")
+	})
+}
+
+func TestAWriterThatIsAloneDoesNotLinger(t *testing.T) {
+	s := openLog(t, newSyncGate(), Options{})
+	for range 3 {
+		write(t, s, raw(Raw{Type: "x"}))
+		require.Equal(t, 1, s.committer.crowd)
+		require.Zero(t, s.committer.took)
 	}
 }
