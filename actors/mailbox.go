@@ -14,7 +14,7 @@ func newProps(producer actor.Producer) *actor.Props {
 // mailbox drops what is sent to it before its actor has begun. The library registers a new actor
 // under its name first and then tells the mailbox where to deliver: a message for an actor that had
 // the same name before, sent by a goroutine that has not seen it end, would meet a mailbox that is
-// still being made, and end the process with a nil dispatcher. Nothing is lost: nobody knows the
+// still being made, and end the process with a nil dispatcher. Nothing is lost: no caller knows the
 // new actor yet, and what is for the old one would be ignored for its generation.
 type mailbox struct {
 	actor.Mailbox

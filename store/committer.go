@@ -54,7 +54,7 @@ type committer struct {
 	took  time.Duration // by the last group, 0 where it was alone
 }
 
-// lingerYields is how often in a row yielding may bring nobody.
+// lingerYields is how often in a row yielding may bring no caller.
 const lingerYields = 3
 
 func newCommitter(w *writer) *committer {
@@ -149,7 +149,7 @@ func (c *committer) linger() {
 		return
 	}
 	began := time.Now()
-	for queued, inVain := 0, 0; inVain < lingerYields; {
+	for queued, fruitless := 0, 0; fruitless < lingerYields; {
 		runtime.Gosched()
 		c.mu.Lock()
 		now := len(c.queue)
@@ -157,8 +157,8 @@ func (c *committer) linger() {
 		if now >= c.crowd || time.Since(began) > c.took*3/4 {
 			return
 		}
-		if inVain++; now > queued {
-			queued, inVain = now, 0
+		if fruitless++; now > queued {
+			queued, fruitless = now, 0
 		}
 	}
 }
