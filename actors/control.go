@@ -151,11 +151,8 @@ func (w *worker) loadPause() (*checkpoint.Pause, error) {
 	if w.node.worker.Volatile {
 		return nil, nil
 	}
-	p, paused, err := checkpoint.PauseOf(w.sys.store, checkpoint.ID(w.node.worker.Name))
-	if err != nil || !paused {
-		return nil, err
-	}
-	return &p, nil
+	info, err := checkpoint.Inspect(w.sys.store, checkpoint.ID(w.node.worker.Name))
+	return info.Pause, err
 }
 
 // reloadPause reads it again after it was changed.

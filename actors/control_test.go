@@ -77,9 +77,9 @@ func TestARewindHandlesAgainAndEmitsOnlyWithEmit(t *testing.T) {
 			synctest.Wait()
 			require.Equal(t, []int32{16, 12}, []int32{again.Load(), fresh.Load()})
 			require.Len(t, reactions(t, st, "w"), 12+11)
-			pass, err := checkpoint.PassOf(st, "w")
+			info, err := checkpoint.Inspect(st, "w")
 			require.NoError(t, err)
-			require.True(t, pass.Empty(), "it is over")
+			require.True(t, info.Pass.Empty(), "it is over")
 			require.ErrorIs(t, apply(t.Context(), sys, "w", checkpoint.SkipTo{To: 1}), checkpoint.ErrNotForward)
 		})
 	}

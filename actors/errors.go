@@ -101,5 +101,5 @@ func (e *HungError) Error() string {
 	return "actors: handlers did not return: " + strings.Join(parts, ", ")
 }
 
-// Is makes errors.Is(err, ErrHung) true.
-func (e *HungError) Is(target error) bool { return target == ErrHung }
+// Unwrap returns [ErrHung].
+func (e *HungError) Unwrap() error { return ErrHung }

@@ -57,8 +57,8 @@ func Example_newRoute() {
 	}
 
 	next := reactor.New("stock", reactor.On(printPlaced), reactor.On(printCancelled))
-	var kinds *checkpoint.KindsError
-	fmt.Println("refused:", errors.As(deploy(next), &kinds), kinds.Added)
+	var mismatch *checkpoint.MismatchError
+	fmt.Println("refused:", errors.As(deploy(next), &mismatch), mismatch.Added)
 
 	next.NewKinds = checkpoint.NewKindsBackfill // their past first; NewKindsFromNow would leave it out
 	if err := deploy(next); err != nil {

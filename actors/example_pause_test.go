@@ -57,15 +57,15 @@ func ExampleSystem_Pause() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		a, err := checkpoint.DecodeAudit(e)
-		if err != nil {
+		var a checkpoint.Audit
+		if err := e.Decode(&a); err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println(a.Action, "by", a.By+":", a.Reason)
+		fmt.Println(e.Kind, "by", a.By+":", a.Reason)
 	}
 	// Output:
 	// mailer is paused with 1 to do: paused by ada until it is resumed: provider under maintenance
 	// a mail about order:1
-	// paused by ada: provider under maintenance
-	// resumed by ada: maintenance is over
+	// penstock.paused by ada: provider under maintenance
+	// penstock.resumed by ada: maintenance is over
 }

@@ -59,16 +59,16 @@ func parkedPositions(tb testing.TB, sys *actors.System) (list []store.Position) 
 	return list
 }
 
-func audits(tb testing.TB, st *store.Store) (actions []string) {
+func audits(tb testing.TB, st *store.Store) (kinds []string) {
 	tb.Helper()
 	for e, err := range checkpoint.Audits(tb.Context(), st, "w", 0) {
 		require.NoError(tb, err)
-		a, err := checkpoint.DecodeAudit(e)
-		require.NoError(tb, err)
+		var a checkpoint.Audit
+		require.NoError(tb, e.Decode(&a))
 		require.Equal(tb, checkpoint.ID("w"), a.Worker)
-		actions = append(actions, a.Action)
+		kinds = append(kinds, e.Kind)
 	}
-	return actions
+	return kinds
 }
 
 // Inputs 1 to 21 have seven keys: 3, 10 and 17 share one.

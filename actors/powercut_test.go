@@ -186,15 +186,16 @@ func (c *cutRun) append(from, to int) func(context.Context) error {
 }
 
 // once does something to a worker unless the audit shows that it was done.
-func (c *cutRun) once(worker, action string, do func(ctx context.Context, reason string) error) func(context.Context) error {
+func (c *cutRun) once(worker, kind string, do func(ctx context.Context, reason string) error) func(context.Context) error {
 	c.steps++
 	reason := fmt.Sprint("step ", c.steps)
 	return func(ctx context.Context) error {
-		for e, err := range checkpoint.Audits(ctx, c.st, checkpoint.ID(worker), 0, action) {
+		for e, err := range checkpoint.Audits(ctx, c.st, checkpoint.ID(worker), 0, kind) {
 			if err != nil {
 				return err
 			}
-			if a, err := checkpoint.DecodeAudit(e); err != nil || a.Reason == reason {
+			var a checkpoint.Audit
+			if err := e.Decode(&a); err != nil || a.Reason == reason {
 				return err
 			}
 		}

@@ -134,9 +134,11 @@ func prepareCheckpoints(t *testing.T, st *store.Store) {
 	sys, err := actors.Start(t.Context(), st, actors.Options{}, tree(reacting("region"), kinds))
 	require.NoError(t, err)
 	require.NoError(t, sys.Stop(t.Context()))
-	ahead := checkpoint.Record{Origin: st.Origin(), Region: inputs.Identity(), Epoch: 1, Scanned: 1 << 40}
-	_, err = st.Commit(t.Context(), store.Batch{Sides: []store.SideWrite{{Key: "checkpoint/ahead", Value: ahead.Encode()}}})
+	ahead, err := checkpoint.Acquire(t.Context(), st, "ahead", checkpoint.Binding{Region: inputs})
 	require.NoError(t, err)
+	var b store.Batch
+	ahead.Stage(&b, checkpoint.Move{Scanned: 1 << 40, Clean: true})
+	require.NoError(t, ahead.Committed(st.Commit(t.Context(), b)))
 }
 
 func TestStartRefusesBadOptionsAMissingStoreAndAnEndedContext(t *testing.T) {

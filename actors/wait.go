@@ -129,14 +129,16 @@ func (c receiptCheck) applied(ctx context.Context, v view) (done bool, err error
 // again.
 func (c receiptCheck) parked(event store.Position) (replaying bool, err error) {
 	name := c.node.worker.Name
-	parked, ok, err := checkpoint.ParkedAt(c.store, checkpoint.ID(name), event)
-	switch {
-	case err != nil, !ok:
-		return false, err
-	case parked.Replaying:
-		return true, nil
+	for parked, err := range checkpoint.ParkedEvents(c.store, checkpoint.ID(name), event) {
+		switch {
+		case err != nil:
+			return false, err
+		case !parked.Replaying:
+			return false, &EventError{Err: ErrParked, Worker: name, Event: event, Held: parked.Held, Reason: parked.Error}
+		}
+		replaying = true
 	}
-	return false, &EventError{Err: ErrParked, Worker: name, Event: event, Held: parked.Held, Reason: parked.Error}
+	return replaying, nil
 }
 
 // skipped returns an [*EventError] for the first event of the receipt that was skipped or
@@ -151,11 +153,11 @@ func (c receiptCheck) skipped(ctx context.Context, v view) error {
 		if err != nil {
 			return err
 		}
-		a, err := checkpoint.DecodeAudit(e)
-		if err != nil {
+		var a checkpoint.Audit
+		if err := e.Decode(&a); err != nil {
 			return err
 		}
-		switch a.Action {
+		switch e.Kind {
 		case checkpoint.AuditSkipped, checkpoint.AuditDiscarded:
 			why[a.Position] = a.Error
 		default: // To is 0 but for a rewind

@@ -16,25 +16,11 @@ import (
 //
 // An id without a checkpoint takes over that of one of b.Formerly, see [Rename], and else begins at
 // b.Start. Where b.NewKinds lets the kinds change, an audit event says so. Otherwise the checkpoint
-// must fit: [*RegionError], [*KindsError], [*KeyVersionError], [*PositionError], [*OriginError],
-// [ErrCorrupt] and [ErrNewerFormat] are returned with nothing written; so are [ErrRenamed] for a
-// name that another checkpoint has left, and [ErrExists] where more than one of id and
-// b.Formerly exist.
+// must fit: a [MismatchError], a [PositionError], [ErrCorrupt] and [ErrNewerFormat] are returned
+// with nothing written; so are [ErrFenced] where b.Epoch is that of another owner than the last,
+// [ErrRenamed] for a name that another checkpoint has left, and [ErrExists] where more than one of
+// id and b.Formerly exist.
 func Acquire(ctx context.Context, st *store.Store, id ID, b Binding) (*Lease, error) {
-	return acquire(ctx, st, id, b, anyEpoch)
-}
-
-// Reacquire is Acquire for an owner that starts again after it failed. It takes the checkpoint only
-// as its own epoch left it (0 is Acquire): where there is a newer owner, or an operator changed the
-// checkpoint, it returns a [*FencedError] with nothing written, and that owner is not disturbed.
-func Reacquire(ctx context.Context, st *store.Store, id ID, b Binding, epoch uint64) (*Lease, error) {
-	return acquire(ctx, st, id, b, epoch)
-}
-
-// anyEpoch stands for whatever owner there is. Epochs begin at 1.
-const anyEpoch = 0
-
-func acquire(ctx context.Context, st *store.Store, id ID, b Binding, epoch uint64) (*Lease, error) {
 	if err := errors.Join(id.Validate(), b.validateNames()); err != nil {
 		return nil, err
 	}
@@ -42,7 +28,7 @@ func acquire(ctx context.Context, st *store.Store, id ID, b Binding, epoch uint6
 		return nil, fmt.Errorf("checkpoint %q: %w", id, err)
 	}
 	for {
-		t, err := takeOver(ctx, st, id, b, epoch)
+		t, err := takeOver(ctx, st, id, b)
 		if err != nil {
 			return nil, err
 		}
@@ -53,9 +39,9 @@ func acquire(ctx context.Context, st *store.Store, id ID, b Binding, epoch uint6
 		if err != nil {
 			return nil, fmt.Errorf("checkpoint %q: write: %w", id, err)
 		}
-		t.lease.Committed(receipt)
+		err = t.lease.Committed(receipt, nil)
 		t.lease.out = nil
-		return t.lease, nil
+		return t.lease, err
 	}
 }
 
@@ -66,16 +52,16 @@ type takeover struct {
 	from  ID // the name of the checkpoint until now
 }
 
-func takeOver(ctx context.Context, st *store.Store, id ID, b Binding, epoch uint64) (*takeover, error) {
+func takeOver(ctx context.Context, st *store.Store, id ID, b Binding) (*takeover, error) {
 	f, err := find(ctx, st, id, b)
-	if epoch != anyEpoch && (errors.Is(err, ErrRenamed) || err == nil && f.record.Epoch != epoch) { // again after each lost race
-		return nil, &FencedError{ID: id, Epoch: epoch}
+	if b.Epoch != 0 && (errors.Is(err, ErrRenamed) || err == nil && f.record.Epoch != b.Epoch) { // again after each lost race
+		return nil, fenced(id, b.Epoch)
 	}
 	if err != nil {
 		return nil, err
 	}
 	l := &Lease{id: id, record: f.record, revision: f.revision, unclean: !f.fresh && !f.record.Clean}
-	if l.pass, err = PassOf(st, f.name); err != nil {
+	if l.pass, err = passOf(st, f.name); err != nil {
 		return nil, err
 	}
 	t := &takeover{lease: l, from: f.name}
@@ -110,7 +96,9 @@ func (p *plan) fit(b Binding, fresh bool) error {
 		return nil
 	}
 	if n := keyed(p.st, p.id, p.record); n > 0 {
-		return &KeyVersionError{ID: p.id, Stored: p.record.KeyVersion, Given: b.KeyVersion, Events: n}
+		return &MismatchError{
+			Err: ErrKeyVersion, ID: p.id, Stored: fmt.Sprint(p.record.KeyVersion), Given: fmt.Sprint(b.KeyVersion), Events: n,
+		}
 	}
 	p.record.KeyVersion = b.KeyVersion
 	return nil
@@ -118,12 +106,12 @@ func (p *plan) fit(b Binding, fresh bool) error {
 
 // rekind binds the record to other kinds, and goes back for those that are new if b says so.
 func (p *plan) rekind(kinds []string, b Binding) {
-	a := Audit{Action: AuditRebound, Region: b.Reads().String()}
+	kind := AuditRebound
 	backfill := b.NewKinds == NewKindsBackfill && kindsAdded(kinds, p.record.Kinds)
 	if backfill {
-		a.Action = AuditWidened
+		kind = AuditWidened
 	}
-	p.note(a)
+	p.note(kind, Audit{Region: b.Reads().String()})
 	if former, _ := p.record.reads(); backfill {
 		p.record, p.pass = widened(p.record, p.pass, former)
 	}
@@ -173,12 +161,12 @@ func find(ctx context.Context, st *store.Store, id ID, b Binding) (found, error)
 func lookUp(st *store.Store, id ID, b Binding) (found, error) {
 	f := found{name: id, fresh: true}
 	for _, name := range append([]ID{id}, b.Formerly...) {
-		info, err := Inspect(st, name)
+		info, err := look(st, name)
 		switch {
 		case errors.Is(err, ErrNotFound), name == id && !f.fresh:
 			continue
 		case !f.fresh:
-			return found{}, &NameError{Err: ErrExists, ID: f.name, Also: name}
+			return found{}, refuse(f.name, ErrExists, "exists, and its former name %q does too: delete one of them", name)
 		case err != nil:
 			return found{}, err
 		}

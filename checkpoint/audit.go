@@ -5,42 +5,38 @@ import (
 	"context"
 	"iter"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/penstock-io/penstock/store"
 )
 
-// What was done to a worker or to an event of it, as the action of an [Audit].
+// The kinds of audit events: what was done to a worker, or to an event of it.
 const (
-	AuditParked    = "parked"     // an event failed for good and was parked
-	AuditSkipped   = "skipped"    // an event failed for good and was skipped
-	AuditReplay    = "replay"     // parked events are to be handled again
-	AuditReplayed  = "replayed"   // a parked event was handled after all
-	AuditDiscarded = "discarded"  // a parked event was discarded
-	AuditPaused    = "paused"     // the worker was paused
-	AuditResumed   = "resumed"    // the pause of the worker ended
-	AuditRewound   = "rewound"    // the worker went back
-	AuditReset     = "reset"      // the worker starts over at the beginning
-	AuditSkippedTo = "skipped-to" // the worker left events out
-	AuditWidened   = "widened"    // the worker reads a wider region or more kinds, their past included
-	AuditRebound   = "rebound"    // the worker reads another region or other kinds from now on
-	AuditRenamed   = "renamed"    // the checkpoint moved here from another name
-	AuditDeleted   = "deleted"    // the checkpoint was removed
+	AuditParked    = "penstock.parked"     // an event failed for good and was parked
+	AuditSkipped   = "penstock.skipped"    // an event failed for good and was skipped
+	AuditReplay    = "penstock.replay"     // parked events are to be handled again
+	AuditReplayed  = "penstock.replayed"   // a parked event was handled after all
+	AuditDiscarded = "penstock.discarded"  // a parked event was discarded
+	AuditPaused    = "penstock.paused"     // the worker was paused
+	AuditResumed   = "penstock.resumed"    // the pause of the worker ended
+	AuditRewound   = "penstock.rewound"    // the worker went back
+	AuditReset     = "penstock.reset"      // the worker starts over at the beginning
+	AuditSkippedTo = "penstock.skipped-to" // the worker left events out
+	AuditWidened   = "penstock.widened"    // it reads a wider region or more kinds, their past included
+	AuditRebound   = "penstock.rebound"    // it reads another region or other kinds from now on
+	AuditRenamed   = "penstock.renamed"    // the checkpoint moved here from another name
+	AuditDeleted   = "penstock.deleted"    // the checkpoint was removed
 )
 
-const (
-	// auditPrefix begins the kinds of audit events.
-	auditPrefix = "penstock."
-	// workerPrefix begins the entities of audit events; the name of the worker follows.
-	workerPrefix = "worker:"
-)
+// workerPrefix begins the entities of audit events; the name of the worker follows.
+const workerPrefix = "worker:"
 
-// Audit is an event in the reserved scope that says what was done, at the entity "worker:" and the
-// name that the worker had then. It is committed in the same batch as what it reports. Read those
-// of a worker with [Audits].
+// Audit is the payload of an event in the reserved scope that says what was done, at the entity
+// "worker:" and the name that the worker had then. The kind of the event says what; [store.Event]'s
+// Decode reads the rest, as of any other event. It is committed in the same batch as what it
+// reports. Read those of a worker with [Audits], and those of all with a region of the scope
+// [store.ReservedScope].
 type Audit struct {
-	Action   string         `json:"-"`
 	Worker   ID             `json:"worker"`
 	From     ID             `json:"from,omitempty"`     // the name before a rename
 	Position store.Position `json:"position,omitempty"` // of the event, or where the worker was
@@ -56,34 +52,31 @@ type Audit struct {
 	Region   string         `json:"region,omitempty"` // readable
 }
 
-// Kind is "penstock." and the action.
-func (a Audit) Kind() string { return auditPrefix + a.Action }
-
-// Proposal makes the event.
-func (a Audit) Proposal() store.Proposal {
+// Proposal makes an event of one of the kinds above.
+func (a Audit) Proposal(kind string) store.Proposal {
 	a.Error, a.Reason = clip(a.Error), clip(a.Reason)
-	return store.Audit(workerPrefix+string(a.Worker), a)
+	return store.Audit(workerPrefix+string(a.Worker), audit{a, kind})
 }
 
-// DecodeAudit reads an audit event.
-func DecodeAudit(e store.Event) (Audit, error) {
-	a := Audit{Action: strings.TrimPrefix(e.Kind, auditPrefix)}
-	err := e.Decode(&a)
-	return a, err
+// audit is an Audit with its kind.
+type audit struct {
+	Audit
+
+	kind string
 }
 
-// Audits yields the audit events of exactly one worker that follow a position, in order: of the
-// actions named, or of all. What a worker did under its former names is included, and what its
+// Kind returns a.kind.
+func (a audit) Kind() string { return a.kind }
+
+// Audits yields the audit events of exactly one worker that follow a position, in order: of some
+// kinds, or of all. What a worker did under its former names is included, and what its
 // neighbours did is not, whatever their names look like. After an error it ends.
 //
 // Where no worker has such events it costs one look into the index.
 func Audits(
-	ctx context.Context, st *store.Store, id ID, after store.Position, actions ...string,
+	ctx context.Context, st *store.Store, id ID, after store.Position, kinds ...string,
 ) iter.Seq2[store.Event, error] {
-	region := store.Region{Scope: store.ReservedScope}
-	for _, action := range actions {
-		region.Kinds = append(region.Kinds, auditPrefix+action)
-	}
+	region := store.Region{Scope: store.ReservedScope, Kinds: kinds}
 	return func(yield func(store.Event, error) bool) {
 		n, err := st.Count(ctx, region, after, 0, 1)
 		if n == 0 && err == nil {

@@ -19,27 +19,47 @@ func keep(t *testing.T, st *store.Store, sides ...store.SideWrite) {
 	require.NoError(t, err)
 }
 
-func parkedPositions(t *testing.T, st *store.Store) (list []store.Position) {
+func parkedPositions(t *testing.T, st *store.Store, at ...store.Position) (list []store.Position) {
 	t.Helper()
-	for p, err := range checkpoint.ParkedEvents(st, "index") {
+	for p, err := range checkpoint.ParkedEvents(st, "index", at...) {
 		require.NoError(t, err)
 		list = append(list, p.Position)
 	}
 	return list
 }
 
-func lastAudit(t *testing.T, st *store.Store) (last checkpoint.Audit) {
+// lastAudit returns the last audit event of a checkpoint, with its kind.
+func lastAudit(t *testing.T, st *store.Store, id checkpoint.ID) (kind string, last checkpoint.Audit) {
 	t.Helper()
-	for e, err := range checkpoint.Audits(t.Context(), st, "index", 0) {
+	for e, err := range checkpoint.Audits(t.Context(), st, id, 0) {
 		require.NoError(t, err)
-		last, err = checkpoint.DecodeAudit(e)
-		require.NoError(t, err)
+		kind, last = e.Kind, checkpoint.Audit{}
+		require.NoError(t, e.Decode(&last))
 	}
-	return last
+	return kind, last
+}
+
+func requireLastAudit(t *testing.T, st *store.Store, id checkpoint.ID, kind string, want checkpoint.Audit) {
+	t.Helper()
+	gotKind, got := lastAudit(t, st, id)
+	require.Equal(t, kind, gotKind)
+	require.Equal(t, want, got)
+}
+
+// parkedAt returns the parked event at a position.
+func parkedAt(t *testing.T, st *store.Store, at store.Position) checkpoint.Parked {
+	t.Helper()
+	for p, err := range checkpoint.ParkedEvents(st, "index", at) {
+		require.NoError(t, err)
+		return p
+	}
+	require.Fail(t, "nothing is parked there")
+	return checkpoint.Parked{}
 }
 
 func TestWhatIsKeptBesideACheckpointIsReadAsItWasWritten(t *testing.T) {
 	st := open(t)
+	acquire(t, st, "index", bound)
 	since := time.UnixMilli(1_700_000_000_123).UTC()
 	parked := checkpoint.Parked{
 		Position: 300, Key: "order:1", Held: true, Replaying: true, Replay: true, EmitAgain: true, Error: "broken", Attempts: 7, Since: since,
@@ -48,29 +68,23 @@ func TestWhatIsKeptBesideACheckpointIsReadAsItWasWritten(t *testing.T) {
 	keep(t, st, parked.Write("index"), checkpoint.Parked{Position: 20, Error: strings.Repeat("ä", 4000)}.Write("index"),
 		checkpoint.Parked{Position: 1}.Write("index2"), pause.Write("index"))
 	require.Equal(t, []store.Position{20, 300}, parkedPositions(t, st))
-	got, found, err := checkpoint.ParkedAt(st, "index", 300)
-	require.NoError(t, err)
-	require.True(t, found)
-	require.Equal(t, parked, got)
-	long, _, err := checkpoint.ParkedAt(st, "index", 20)
-	require.NoError(t, err)
+	require.Equal(t, parked, parkedAt(t, st, 300))
+	long := parkedAt(t, st, 20)
 	require.LessOrEqual(t, len(long.Error), 4096)
 	require.True(t, strings.HasSuffix(long.Error, "ä"), "it is cut between characters")
 
-	rest, found, err := checkpoint.PauseOf(st, "index")
-	require.NoError(t, err)
-	require.True(t, found)
-	require.Equal(t, pause, rest)
+	require.Equal(t, []store.Position{20, 300}, parkedPositions(t, st, 300, 21, 20, 1))
+
+	require.Equal(t, &pause, inspect(t, st, "index").Pause)
 	keep(t, st, checkpoint.Resume("index"), checkpoint.Unpark("index", 20))
-	_, found, err = checkpoint.PauseOf(st, "index")
-	require.NoError(t, err)
-	require.False(t, found)
+	require.Nil(t, inspect(t, st, "index").Pause)
 	require.Equal(t, []store.Position{300}, parkedPositions(t, st))
-	require.Error(t, checkpoint.Pause{Reason: strings.Repeat("x", 1024+1)}.Validate())
+	require.Empty(t, parkedPositions(t, st, 20))
 }
 
 func TestADamagedSideValueIsAnErrorThatNamesIt(t *testing.T) {
 	st := open(t)
+	acquire(t, st, "index", bound)
 	for _, w := range []store.SideWrite{
 		checkpoint.Parked{Position: 5, Key: "k"}.Write("index"), checkpoint.Pause{Reason: "r"}.Write("index"),
 	} {
@@ -80,7 +94,9 @@ func TestADamagedSideValueIsAnErrorThatNamesIt(t *testing.T) {
 			keep(t, st, store.SideWrite{Key: w.Key, Value: bad})
 			var err error
 			if strings.HasPrefix(w.Key, "pause") {
-				_, _, err = checkpoint.PauseOf(st, "index")
+				var info checkpoint.Info
+				info, err = checkpoint.Inspect(st, "index")
+				require.NotZero(t, info.Record.Epoch, "the rest can be read")
 			} else {
 				var p checkpoint.Parked
 				for p, err = range checkpoint.ParkedEvents(st, "index") {
@@ -105,9 +121,8 @@ func TestChangesLeaveAnAuditEventAndDealWithWhatIsParked(t *testing.T) {
 
 	require.NoError(t, apply(t.Context(), st, "index", checkpoint.Rewind{To: 3, Emit: true}))
 	require.Equal(t, []store.Position{2}, parkedPositions(t, st), "what lies after it comes again in its place")
-	require.Equal(t, checkpoint.Audit{Action: checkpoint.AuditRewound, Worker: "index", Position: 5, To: 3, Emit: true}, lastAudit(t, st))
-	pass, err := checkpoint.PassOf(st, "index")
-	require.NoError(t, err)
+	requireLastAudit(t, st, "index", checkpoint.AuditRewound, checkpoint.Audit{Worker: "index", Position: 5, To: 3, Emit: true})
+	pass := inspect(t, st, "index").Pass
 	four, err := st.GetAt(t.Context(), 4)
 	require.NoError(t, err)
 	five, err := st.GetAt(t.Context(), 5)
@@ -119,23 +134,19 @@ func TestChangesLeaveAnAuditEventAndDealWithWhatIsParked(t *testing.T) {
 	require.ErrorIs(t, apply(t.Context(), st, "index", checkpoint.SkipTo{To: 1}), checkpoint.ErrNotForward)
 	require.ErrorIs(t, apply(t.Context(), st, "index", checkpoint.SkipTo{To: 1 << 40}), checkpoint.ErrAhead)
 	require.NoError(t, apply(t.Context(), st, "index", checkpoint.SkipTo{To: 6}))
-	require.Equal(t, checkpoint.AuditSkippedTo, lastAudit(t, st).Action)
-	pass, err = checkpoint.PassOf(st, "index")
-	require.NoError(t, err)
-	require.True(t, pass.Empty())
+	requireLastAudit(t, st, "index", checkpoint.AuditSkippedTo, checkpoint.Audit{Worker: "index", Position: 3, To: 6})
+	require.True(t, inspect(t, st, "index").Pass.Empty())
 
 	require.ErrorIs(t, apply(t.Context(), st, "index", checkpoint.Widen{Region: store.Region{Entity: "stock"}}), checkpoint.ErrRebuild)
 	require.NoError(t, apply(t.Context(), st, "index", checkpoint.Widen{Region: store.Region{Entity: "order"}}))
-	r := inspect(t, st, "index").Record
-	require.Equal(t, store.Position(0), r.Scanned)
-	require.Equal(t, store.Region{Entity: "order"}.Identity(), r.Region)
-	pass, err = checkpoint.PassOf(st, "index")
-	require.NoError(t, err)
-	require.False(t, pass.Delivers(five), "it was handled in the former region")
+	info := inspect(t, st, "index")
+	require.Equal(t, store.Position(0), info.Record.Scanned)
+	require.Equal(t, store.Region{Entity: "order"}.Identity(), info.Record.Region)
+	require.False(t, info.Pass.Delivers(five), "it was handled in the former region")
 
 	require.NoError(t, apply(t.Context(), st, "index", checkpoint.Delete{}))
 	require.Empty(t, parkedPositions(t, st))
-	require.Equal(t, checkpoint.AuditDeleted, lastAudit(t, st).Action)
+	requireLastAudit(t, st, "index", checkpoint.AuditDeleted, checkpoint.Audit{Worker: "index"})
 }
 
 func TestARegionThatLeavesSomethingOutNeedsARebuild(t *testing.T) {
@@ -154,10 +165,11 @@ func TestARegionThatLeavesSomethingOutNeedsARebuild(t *testing.T) {
 			require.NoError(t, err)
 			continue
 		}
-		var rebuild *checkpoint.RegionError
-		require.ErrorAs(t, err, &rebuild)
+		require.Equal(t, &checkpoint.MismatchError{
+			Err: checkpoint.ErrRebuild, ID: "index", Part: part, Stored: former.String(), Given: wider.String(),
+		}, err)
 		require.ErrorIs(t, err, checkpoint.ErrRebuild)
-		require.Equal(t, part, rebuild.Part)
+		require.ErrorContains(t, err, "the "+part+" of the region")
 	}
 }
 
@@ -168,7 +180,8 @@ func TestAnotherVersionOfTheKeysIsRefusedWhileEventsWaitForEachOther(t *testing.
 	keep(t, st, checkpoint.Parked{Position: 1}.Write("index"))
 	b.KeyVersion = 2
 	_, err := checkpoint.Acquire(t.Context(), st, "index", b)
-	require.Equal(t, &checkpoint.KeyVersionError{ID: "index", Stored: 1, Given: 2, Events: 1}, err)
+	require.Equal(t, &checkpoint.MismatchError{Err: checkpoint.ErrKeyVersion, ID: "index", Stored: "1", Given: "2", Events: 1}, err)
+	require.ErrorIs(t, err, checkpoint.ErrKeyVersion)
 	keep(t, st, checkpoint.Unpark("index", 1))
 	acquire(t, st, "index", b)
 	require.Equal(t, uint32(2), inspect(t, st, "index").Record.KeyVersion)
@@ -185,11 +198,11 @@ func TestAnOwnerThatDidNotEndInGoodOrderIsKnown(t *testing.T) {
 
 func TestEveryEndOfAPauseIsKeptAsItIs(t *testing.T) {
 	st := open(t)
+	acquire(t, st, "index", bound)
 	for _, until := range []time.Time{{}, time.Unix(0, 0).UTC(), time.UnixMilli(-1).UTC(), time.UnixMilli(1 << 40).UTC()} {
 		keep(t, st, checkpoint.Pause{Since: until, Until: until}.Write("index"))
-		got, _, err := checkpoint.PauseOf(st, "index")
-		require.NoError(t, err)
-		require.Equal(t, checkpoint.Pause{Since: until, Until: until}, got)
+		got := inspect(t, st, "index").Pause
+		require.Equal(t, &checkpoint.Pause{Since: until, Until: until}, got)
 		require.Equal(t, until.IsZero(), got.Until.IsZero())
 	}
 }

@@ -1,8 +1,8 @@
 package checkpoint
 
 import (
-	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/penstock-io/penstock/store"
 )
@@ -23,10 +23,15 @@ type Binding struct {
 	// is renamed when it is acquired, see [Rename]. At most [MaxFormerNames].
 	Formerly []ID
 	// Stateful says that side values of the reader are its state, so that moving the checkpoint
-	// without them would tear them apart: see [StatefulError].
+	// without them would tear them apart: that is [ErrStateful].
 	Stateful bool
 	// Pulled says that the reader is a program that pulls events itself, not a worker of a system.
 	Pulled bool
+	// Epoch is for an owner that starts again after it failed: it takes the checkpoint only as its own
+	// epoch left it. Where there is a newer owner, or an operator changed the checkpoint, that is
+	// [ErrFenced], and the newer owner is not disturbed. 0 takes it over from whichever owner there
+	// is.
+	Epoch uint64
 }
 
 // NewKinds says how a changed list of kinds is treated. A kind that is not handled any more is just
@@ -34,7 +39,7 @@ type Binding struct {
 type NewKinds uint8
 
 const (
-	// RefuseNewKinds makes a changed list a [*KindsError].
+	// RefuseNewKinds makes a changed list a [MismatchError].
 	RefuseNewKinds NewKinds = iota
 	// NewKindsFromNow reads kinds that were added from the present position on.
 	NewKindsFromNow
@@ -59,7 +64,7 @@ func (b Binding) validate() error {
 		return err
 	}
 	if b.NewKinds > NewKindsBackfill {
-		return &store.InvalidError{Field: "NewKinds", Rule: "is none of the known values", Value: fmt.Sprint(b.NewKinds)}
+		return &store.InvalidError{Field: "NewKinds", Rule: "is none of the known values", Value: uint8(b.NewKinds)}
 	}
 	return store.Region{Kinds: b.Kinds}.Validate()
 }
@@ -72,7 +77,7 @@ func (b Binding) validateNames() error {
 		}
 	}
 	if n := len(b.Formerly); n > MaxFormerNames {
-		return &store.LimitError{Field: "former names", Limit: MaxFormerNames, Value: int64(n)}
+		return &store.InvalidError{Field: "former names", Limit: MaxFormerNames, Value: int64(n)}
 	}
 	return nil
 }
@@ -86,18 +91,19 @@ func (r Record) reads() (store.Region, bool) {
 // check compares the binding with what is stored.
 func (b Binding) check(id ID, r Record) error {
 	if given := b.Region.Identity(); given != r.Region {
-		return &RegionError{Err: ErrRegion, ID: id, Stored: r.Region, Given: given}
+		return &MismatchError{Err: ErrRegion, ID: id, Stored: describe(r.Region), Given: describe(given)}
 	}
 	kinds := canonical(b.Kinds)
 	if slices.Equal(kinds, r.Kinds) || b.NewKinds != RefuseNewKinds {
 		return nil
 	}
-	return &KindsError{
+	return &MismatchError{
+		Err:     ErrKindsChanged,
 		ID:      id,
+		Stored:  strings.Join(r.Kinds, ", "),
+		Given:   strings.Join(kinds, ", "),
 		Added:   without(kinds, r.Kinds),
 		Removed: without(r.Kinds, kinds),
-		WasAll:  len(r.Kinds) == 0,
-		NowAll:  len(kinds) == 0,
 	}
 }
 
@@ -125,5 +131,10 @@ func checkHistory(id ID, r Record, now store.Origin) error {
 	if r.Origin.Store == now.Store && r.Origin.Incarnation <= now.Incarnation {
 		return nil
 	}
-	return &OriginError{ID: id, Stored: r.Origin, Present: now}
+	return foreign(id, r.Origin, now)
+}
+
+// foreign is the error of a record that was made in another log.
+func foreign(id ID, made, now store.Origin) error {
+	return &MismatchError{Err: store.ErrForeignHistory, ID: id, Stored: made.String(), Given: now.String()}
 }

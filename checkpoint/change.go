@@ -119,7 +119,7 @@ type plan struct {
 
 	former Pass              // as it was before
 	sides  []store.SideWrite // besides those of the record and the pass
-	audits []Audit
+	audits []audit
 	out    Outcome
 }
 
@@ -127,12 +127,12 @@ type plan struct {
 func prepare(ctx context.Context, st *store.Store, id ID, c Change) (*plan, uint64, error) {
 	p := &plan{st: st, id: id}
 	_, unread := c.(Delete) // it removes what cannot be read, too
-	info, err := Inspect(st, id)
+	info, err := look(st, id)
 	if err != nil && (!unread || info.Revision == 0) {
 		return p, 0, err
 	}
 	p.record = info.Record
-	if p.pass, err = PassOf(st, id); err != nil && !unread {
+	if p.pass, err = passOf(st, id); err != nil && !unread {
 		return p, 0, err
 	}
 	return p, info.Revision, p.work(ctx, c)
@@ -160,7 +160,7 @@ func (p *plan) batch(from ID, revision uint64, q Request) store.Batch {
 		revision = 0
 	}
 	if !p.gone {
-		b.Sides = append(b.Sides, store.SideWrite{Key: p.id.key(), Value: p.record.Encode(), Expect: store.Exactly(revision)})
+		b.Sides = append(b.Sides, store.SideWrite{Key: p.id.key(), Value: p.record.bytes(), Expect: store.Exactly(revision)})
 	}
 	if !p.former.Empty() || !p.pass.Empty() {
 		b.Sides = append(b.Sides, p.pass.write(p.id))
@@ -172,15 +172,15 @@ func (p *plan) batch(from ID, revision uint64, q Request) store.Batch {
 func (p *plan) events(q Request) (events []store.Proposal) {
 	for _, a := range p.audits {
 		a.Reason, a.By = q.Reason, q.By
-		events = append(events, a.Proposal())
+		events = append(events, a.Proposal(a.kind))
 	}
 	return events
 }
 
 // note adds an audit event at the name of the checkpoint.
-func (p *plan) note(a Audit) {
+func (p *plan) note(kind string, a Audit) {
 	a.Worker, a.Position = p.id, p.record.Floor()
-	p.audits = append(p.audits, a)
+	p.audits = append(p.audits, audit{a, kind})
 }
 
 // mayMove makes sure that the checkpoint is of this log, and that nothing else depends on where it
@@ -194,7 +194,7 @@ func (p *plan) mayMove(c Change) error {
 
 func (p *plan) stateless(c Change) error {
 	if p.record.Stateful {
-		return &StatefulError{ID: p.id, Change: c}
+		return refuse(p.id, ErrStateful, "%s: its reader keeps state beside the checkpoint, which does not move along", c)
 	}
 	return nil
 }

@@ -31,16 +31,16 @@ const (
 	flagsKnown = flagStateful | flagPulled
 )
 
-// Encode returns the bytes of the record. Equal records have equal bytes.
+// bytes returns the encoded record. Equal records have equal bytes.
 //
 // A program that does not know former names would repeat effects under the new one. So a record
 // that has some is of a format that such a program refuses to read; all others are as they were
 // before there were names.
-func (r Record) Encode() []byte {
+func (r Record) bytes() []byte {
 	return r.encode(make([]byte, 0, 128+len(r.Region)+3*len(r.Pending)))
 }
 
-// encode is Encode into an empty buffer.
+// encode is bytes into an empty buffer.
 func (r Record) encode(b []byte) []byte {
 	kinds, flags := canonical(r.Kinds), r.flags()
 	version := byte(versionPending)
@@ -83,11 +83,11 @@ func (r Record) flags() (flags byte) {
 	return flags
 }
 
-// Decode is the inverse of [Record.Encode]. It returns an error that wraps [ErrCorrupt] or
-// [ErrNewerFormat]; of all formats but the first it accepts exactly the bytes that Encode returns,
-// and it allocates no more than a small multiple of len(b). Records of the first format, which
-// ended after the kinds, count as left in good order.
-func Decode(b []byte) (Record, error) {
+// decode is the inverse of bytes. It returns an error that wraps [ErrCorrupt] or [ErrNewerFormat];
+// of all formats but the first it accepts exactly the bytes that encode returns, and it allocates
+// no more than a small multiple of len(b). Records of the first format, which ended after the
+// kinds, count as left in good order.
+func decode(b []byte) (Record, error) {
 	version, body, err := open(b, magic, versionNamed)
 	if err != nil {
 		return Record{}, err

@@ -9,7 +9,7 @@
 //	   |
 //	 Lease     Stage(batch, move)                    adds the record to the batch, on the
 //	   |       store.Commit(batch)                   revision that this owner wrote last
-//	   |       Committed(receipt) | Refused(err)     refused: another owner wrote since, *FencedError
+//	   |       Committed(receipt, err)               refused: another owner wrote since, ErrFenced
 //	   v
 //	 side value "checkpoint/index"
 //

@@ -9,118 +9,130 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// States of a checkpoint, for errors.Is. Each but the first two comes with a typed error that has
-// the evidence. A checkpoint of another log is [store.ErrForeignHistory], see OriginError; for
-// bytes that cannot be read see [ErrCorrupt] and [ErrNewerFormat].
+// States of a checkpoint, for errors.Is. Where a caller may act on evidence, a typed error has it:
+// [MismatchError] or [PositionError]. A checkpoint of another log is [store.ErrForeignHistory]; for
+// bytes that cannot be read see [ErrCorrupt] and [ErrNewerFormat], and for an id or another field
+// that breaks a rule [store.InvalidError].
 var (
 	// ErrNotFound: there is no checkpoint with this id.
 	ErrNotFound = errors.New("checkpoint: not found")
 	// ErrRunning: the change needs the worker to be stopped first.
 	ErrRunning = errors.New("checkpoint: not while its worker runs")
-	// ErrRegion: the checkpoint was made in another region. See RegionError.
+	// ErrRegion: the checkpoint was made in another region. See MismatchError.
 	ErrRegion = errors.New("checkpoint: made in another region")
 	// ErrKindsChanged: the reader handles other kinds than the one that made the checkpoint. See
-	// KindsError.
+	// MismatchError.
 	ErrKindsChanged = errors.New("checkpoint: handled kinds changed")
+	// ErrKeyVersion: the keys of what is parked or pending are of another version. See
+	// MismatchError.
+	ErrKeyVersion = errors.New("checkpoint: keys are of another version")
+	// ErrRebuild: the new region leaves out what the present one has. See MismatchError.
+	ErrRebuild = errors.New("checkpoint: needs a rebuild")
 	// ErrAhead: a position that the log has not reached. See PositionError.
 	ErrAhead = errors.New("checkpoint: position beyond the head of the log")
 	// ErrNotBackwards: a rewind would go forward and skip events. See PositionError.
 	ErrNotBackwards = errors.New("checkpoint: rewind goes only backwards")
 	// ErrNotForward: a skip would go back. See PositionError.
 	ErrNotForward = errors.New("checkpoint: skip goes only forward")
-	// ErrRebuild: the new region leaves out what the present one has. See RegionError.
-	ErrRebuild = errors.New("checkpoint: needs a rebuild")
-	// ErrKeyVersion: the keys of what is parked or pending are of another version. See
-	// KeyVersionError.
-	ErrKeyVersion = errors.New("checkpoint: keys are of another version")
-	// ErrFenced: another owner acquired or changed the checkpoint since; this one may write no
-	// more. See FencedError.
+	// ErrFenced: another owner acquired or changed the checkpoint since; this one may write no more.
+	// What it tried to commit was refused whole, reactions included.
+	//
+	// It does not wrap the conflict of the store that showed it: a lost race is worth another try,
+	// this is not.
 	ErrFenced = errors.New("checkpoint: fenced by a newer owner")
-	// ErrExists: the name is taken. See NameError.
+	// ErrExists: the name is taken, or more than one of the names of a reader is: an operator knows
+	// which of them it has to resume, and deletes the others.
 	ErrExists = errors.New("checkpoint: exists already")
-	// ErrRenamed: the checkpoint has another name now. See NameError.
+	// ErrRenamed: the checkpoint has another name now, which the text of the error says. Its reader
+	// takes that name, or an operator takes the rename back, as after a deploy that was rolled back;
+	// another reader takes a name that was never in use.
 	ErrRenamed = errors.New("checkpoint: renamed")
-	// ErrStateful: the checkpoint cannot be moved without the state of its reader. See
-	// StatefulError.
+	// ErrStateful: the change would move the checkpoint away from the side values that are the state
+	// of its reader.
 	ErrStateful = errors.New("checkpoint: its reader keeps state beside it")
 )
 
-// OriginError says that a checkpoint was made in another log than the one it is read with, and
-// carried here.
-type OriginError struct {
-	ID              ID
-	Stored, Present store.Origin
+// stateError is a state in the words of one case: those of people. A caller acts on the state
+// alone.
+type stateError struct {
+	state error
+	text  string
 }
 
-func (e *OriginError) Error() string {
-	return fmt.Sprintf("checkpoint %q: made in history %s, this is %s: %v", e.ID, e.Stored, e.Present, store.ErrForeignHistory)
+func (e *stateError) Error() string { return e.text }
+func (e *stateError) Unwrap() error { return e.state }
+
+// refuse makes the error of a state that one checkpoint is in.
+func refuse(id ID, state error, format string, args ...any) error {
+	return &stateError{state: state, text: fmt.Sprintf("checkpoint %q: ", id) + fmt.Sprintf(format, args...)}
 }
 
-// Unwrap returns [store.ErrForeignHistory].
-func (e *OriginError) Unwrap() error { return store.ErrForeignHistory }
-
-// NameError says that a name is taken, or was left: of a checkpoint that was renamed. The reader of
-// that takes the new name, or an operator takes the rename back, as after a deploy that was rolled
-// back; another reader takes a name that was never in use.
-type NameError struct {
-	Err error // ErrExists or ErrRenamed
+// MismatchError says what of a checkpoint does not fit its reader, the change that is asked for, or
+// the log. It is never moved, and never restarted, for that: the text of the error says what a
+// caller can do.
+type MismatchError struct {
+	// Err says what does not fit:
+	//
+	//   - [ErrRegion]: the region. A [Rebind] accepts the new one.
+	//   - [ErrKindsChanged]: the list of handled kinds. Binding.NewKinds says how that is treated; a
+	//     [Rebind] accepts the new list.
+	//   - [ErrKeyVersion]: the version of the keys. Events are parked, or pending in a worker with
+	//     lanes, under keys of another version: which of them must wait for which would not be
+	//     known. Let the former version finish them first.
+	//   - [ErrRebuild]: the region of a [Widen] leaves something out, and what was handled cannot be
+	//     taken back. A [Reset] and a [Rebind] start from scratch.
+	//   - [store.ErrForeignHistory]: the log. The checkpoint was made in another one, and carried
+	//     here.
+	//
+	// Another ID starts from scratch in each case.
+	Err error
 	ID  ID
-	// Now is the name of the checkpoint that has left ID, empty where ID itself exists.
-	Now ID
-	// Also is the other name of a reader under which a checkpoint exists: an operator knows
-	// which of the two it has to resume, and deletes the other.
-	Also ID
+	// Stored is what the checkpoint was made with, and Given what it meets now, as people read it: a
+	// region, a list of kinds ("" for all of the region), a version, the origin of a log.
+	Stored, Given string
+	// Added and Removed are of ErrKindsChanged, each sorted. From or to all kinds no list can say
+	// what was added or removed: then it has those that the other list names.
+	Added, Removed []string
+	// Part is of ErrRebuild, what leaves something out: "entity", "scope", "versions" or "kinds".
+	Part string
+	// Events is of ErrKeyVersion: how many are parked and pending.
+	Events int
 }
 
-func (e *NameError) Error() string {
+func (e *MismatchError) Error() string { return fmt.Sprintf("checkpoint %q: %s", e.ID, e.what()) }
+
+func (e *MismatchError) what() string {
 	switch {
-	case e.Err == ErrRenamed: //nolint:errorlint // the sentinel itself
-		return fmt.Sprintf("checkpoint %q: was renamed to %q, and the former name stays with it", e.ID, e.Now)
-	case e.Now != "":
-		return fmt.Sprintf("checkpoint %q: is a former name of %q", e.ID, e.Now)
-	case e.Also != "":
-		return fmt.Sprintf("checkpoint %q: exists, and its former name %q does too: delete one of them", e.ID, e.Also)
+	case errors.Is(e.Err, ErrRegion):
+		return fmt.Sprintf("made in region (%s), now read in (%s): "+
+			"checkpoint.Widen reads what is new from the beginning, checkpoint.Rebind continues at the present position",
+			e.Stored, e.Given)
+	case errors.Is(e.Err, ErrKindsChanged):
+		return e.kinds() + ": say with NewKinds whether the past of new kinds is handled, " +
+			"or accept the change with checkpoint.Rebind"
+	case errors.Is(e.Err, ErrKeyVersion):
+		return fmt.Sprintf("%d events are parked or pending under keys of version %s, the reader has version %s",
+			e.Events, e.Stored, e.Given)
+	case errors.Is(e.Err, ErrRebuild):
+		return fmt.Sprintf("the %s of the region (%s) leave out something of the former one (%s): it needs a rebuild",
+			e.Part, e.Given, e.Stored)
 	}
-	return fmt.Sprintf("%v: %q", e.Err, e.ID)
+	return fmt.Sprintf("made in history %s, this is %s: %v", e.Stored, e.Given, e.Err)
 }
 
-// Unwrap returns [ErrExists] or [ErrRenamed].
-func (e *NameError) Unwrap() error { return e.Err }
-
-// StatefulError says that a change would move a checkpoint away from the side values that are the
-// state of its reader.
-type StatefulError struct {
-	ID     ID
-	Change Change
-}
-
-func (e *StatefulError) Error() string {
-	return fmt.Sprintf("checkpoint %q: %s: its reader keeps state beside the checkpoint, which does not move along", e.ID, e.Change)
-}
-
-// Unwrap returns [ErrStateful].
-func (e *StatefulError) Unwrap() error { return ErrStateful }
-
-// RegionError says which two regions do not fit. After [ErrRegion] a [Rebind] accepts the new one,
-// and another ID starts from scratch. After [ErrRebuild] it leaves out something of the stored one,
-// and what was handled cannot be taken back: a [Reset] and a [Rebind], or another ID, start from
-// scratch.
-type RegionError struct {
-	Err           error // ErrRegion or ErrRebuild
-	ID            ID
-	Part          string // of ErrRebuild, what is left out: "entity", "scope", "versions" or "kinds"
-	Stored, Given string // identities, see [store.Region.Identity]
-}
-
-func (e *RegionError) Error() string {
-	if e.Part != "" {
-		return fmt.Sprintf("checkpoint %q: the %s of the region (%s) leave out something of the former one (%s): it needs a rebuild",
-			e.ID, e.Part, describe(e.Given), describe(e.Stored))
+func (e *MismatchError) kinds() string {
+	added, removed := strings.Join(e.Added, ", "), strings.Join(e.Removed, ", ")
+	switch {
+	case e.Stored == "":
+		return "handled all kinds, now only " + added
+	case e.Given == "":
+		return "handled only " + removed + ", now all kinds"
 	}
-	return fmt.Sprintf("checkpoint %q: made in region (%s), now read in (%s): "+
-		"checkpoint.Widen reads what is new from the beginning, checkpoint.Rebind continues at the present position",
-		e.ID, describe(e.Stored), describe(e.Given))
+	return fmt.Sprintf("handled kinds changed, added [%s], removed [%s]", added, removed)
 }
+
+// Unwrap returns e.Err.
+func (e *MismatchError) Unwrap() error { return e.Err }
 
 // describe makes the identity of a region readable.
 func describe(identity string) string {
@@ -129,35 +141,6 @@ func describe(identity string) string {
 	}
 	return strconv.Quote(identity)
 }
-
-// Unwrap returns [ErrRegion] or [ErrRebuild].
-func (e *RegionError) Unwrap() error { return e.Err }
-
-// KindsError says how the list of handled kinds changed. Binding.NewKinds says how that is treated,
-// [Rebind] accepts the new list, and another ID starts from scratch.
-type KindsError struct {
-	ID             ID
-	Added, Removed []string // sorted
-	// WasAll says that all kinds of the region were handled before, NowAll that they are now. No
-	// list can say what was added or removed then: it is all that the other list does not name.
-	WasAll, NowAll bool
-}
-
-func (e *KindsError) Error() string {
-	added, removed := strings.Join(e.Added, ", "), strings.Join(e.Removed, ", ")
-	change := fmt.Sprintf("handled kinds changed, added [%s], removed [%s]", added, removed)
-	switch {
-	case e.WasAll:
-		change = "handled all kinds, now only " + added
-	case e.NowAll:
-		change = "handled only " + removed + ", now all kinds"
-	}
-	return fmt.Sprintf("checkpoint %q: %s: say with NewKinds whether the past of new kinds is handled, "+
-		"or accept the change with checkpoint.Rebind", e.ID, change)
-}
-
-// Unwrap returns [ErrKindsChanged].
-func (e *KindsError) Unwrap() error { return ErrKindsChanged }
 
 // PositionError says that a reader cannot go where it should: beyond the log, which was replaced by
 // a shorter one unless the position is wrong, or in the wrong direction.
@@ -184,37 +167,3 @@ func (e *PositionError) Error() string {
 
 // Unwrap returns [ErrAhead], [ErrNotBackwards] or [ErrNotForward].
 func (e *PositionError) Unwrap() error { return e.Err }
-
-// FencedError says which owner was fenced. What it tried to commit was refused whole, reactions
-// included.
-//
-// It does not wrap the conflict of the store that showed it: a lost race is worth another try, this
-// is not.
-type FencedError struct {
-	ID    ID
-	Epoch uint64 // of the owner that was refused
-}
-
-func (e *FencedError) Error() string {
-	return fmt.Sprintf("checkpoint %q: owner of epoch %d is fenced by a newer one", e.ID, e.Epoch)
-}
-
-// Unwrap returns [ErrFenced].
-func (e *FencedError) Unwrap() error { return ErrFenced }
-
-// KeyVersionError says that events are parked, or pending in a worker with lanes, under keys of
-// another version: which of them must wait for which would not be known. Let the former version
-// finish them first.
-type KeyVersionError struct {
-	ID            ID
-	Stored, Given uint32
-	Events        int // parked and pending
-}
-
-func (e *KeyVersionError) Error() string {
-	return fmt.Sprintf("checkpoint %q: %d events are parked or pending under keys of version %d, the reader has version %d",
-		e.ID, e.Events, e.Stored, e.Given)
-}
-
-// Unwrap returns [ErrKeyVersion].
-func (e *KeyVersionError) Unwrap() error { return ErrKeyVersion }

@@ -37,7 +37,7 @@ func ExampleApply_rename() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(lease.ID(), "was first", lease.FirstName())
+	fmt.Println(lease.ID(), "was first", lease.Record().FirstName(lease.ID()))
 	_, err = checkpoint.Acquire(ctx, st, "ship", orders) // a program that was not changed
 	fmt.Println(errors.Is(err, checkpoint.ErrRenamed), err)
 	// Output:

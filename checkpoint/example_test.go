@@ -119,13 +119,16 @@ func ExampleApply() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		a, err := checkpoint.DecodeAudit(e)
-		fmt.Println(a.Action, a.Position, "->", a.To, "by", a.By+":", a.Reason, err)
+		var a checkpoint.Audit
+		if err := e.Decode(&a); err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(e.Kind, a.Position, "->", a.To, "by", a.By+":", a.Reason)
 	}
 	// Output:
 	// rewind to 5: from 9 to 5, handled again: 4, undone by: skip to 9 <nil>
-	// rewound 9 -> 5 by ann: the index was damaged <nil>
-	// skipped-to 5 -> 9 by ann: it was not <nil>
+	// penstock.rewound 9 -> 5 by ann: the index was damaged
+	// penstock.skipped-to 5 -> 9 by ann: it was not
 }
 
 // A reader gets another name and continues where it was. What it does to the outside world keeps
@@ -147,7 +150,7 @@ func ExampleRename() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(lease.ID(), "was first", lease.FirstName())
+	fmt.Println(lease.ID(), "was first", lease.Record().FirstName(lease.ID()))
 
 	_, err = checkpoint.Acquire(ctx, st, "ship", checkpoint.Binding{})
 	fmt.Println(err)

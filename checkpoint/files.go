@@ -23,9 +23,9 @@ type Files struct {
 }
 
 // Load reads a checkpoint and checks that it fits: history must be that of the store as it is open
-// now, exactly, since a file outlives a store that was cut or restored. b.Start and b.Formerly are
-// ignored: an id without a file is [ErrNotFound], and the caller begins where it likes. Other
-// errors are those of [Acquire] except [ErrAhead].
+// now, exactly, since a file outlives a store that was cut or restored. b.Start, b.Formerly and
+// b.Epoch are ignored: an id without a file is [ErrNotFound], and the caller begins where it likes.
+// Other errors are those of [Acquire] except [ErrAhead].
 func (f Files) Load(id ID, history store.Origin, b Binding) (Record, error) {
 	if err := id.Validate(); err != nil {
 		return Record{}, err
@@ -40,12 +40,12 @@ func (f Files) Load(id ID, history store.Origin, b Binding) (Record, error) {
 	if err != nil {
 		return Record{}, fmt.Errorf("checkpoint %q: %w", id, err)
 	}
-	r, err := Decode(raw)
+	r, err := decode(raw)
 	if err != nil {
 		return Record{}, fmt.Errorf("checkpoint %q: file %s: %w", id, f.path(id), err)
 	}
 	if r.Origin != history {
-		return Record{}, &OriginError{ID: id, Stored: r.Origin, Present: history}
+		return Record{}, foreign(id, r.Origin, history)
 	}
 	if err := b.check(id, r); err != nil {
 		return Record{}, err
@@ -62,7 +62,7 @@ func (f Files) Save(id ID, r Record) error {
 	path := f.path(id)
 	// A fixed name, so that crashes leave one stray file at most, which the next Save overwrites.
 	temporary := path + ".tmp"
-	err := writeSynced(temporary, r.Encode())
+	err := writeSynced(temporary, r.bytes())
 	if err == nil {
 		err = os.Rename(temporary, path)
 	}

@@ -46,10 +46,14 @@ func TestAFileThatDoesNotFitIsRefused(t *testing.T) {
 	other := sampleBinding
 	other.Region = store.Region{}
 	_, err := files.Load("index", r.Origin, other)
-	require.Equal(t, &checkpoint.RegionError{Err: checkpoint.ErrRegion, ID: "index", Stored: r.Region, Given: store.Region{}.Identity()}, err)
+	require.Equal(t, &checkpoint.MismatchError{
+		Err: checkpoint.ErrRegion, ID: "index", Stored: orders.String(), Given: "everything",
+	}, err)
 
 	_, err = files.Load("index", r.Origin, bound)
-	require.Equal(t, &checkpoint.KindsError{ID: "index", Removed: r.Kinds, NowAll: true}, err)
+	require.Equal(t, &checkpoint.MismatchError{
+		Err: checkpoint.ErrKindsChanged, ID: "index", Stored: "order.cancelled, order.placed", Removed: r.Kinds,
+	}, err)
 
 	for _, history := range []store.Origin{
 		{Store: uuid.New(), Incarnation: r.Origin.Incarnation},
@@ -57,6 +61,9 @@ func TestAFileThatDoesNotFitIsRefused(t *testing.T) {
 		{Store: r.Origin.Store, Incarnation: r.Origin.Incarnation - 1},
 	} {
 		_, err = files.Load("index", history, sampleBinding)
+		require.Equal(t, &checkpoint.MismatchError{
+			Err: store.ErrForeignHistory, ID: "index", Stored: r.Origin.String(), Given: history.String(),
+		}, err)
 		require.ErrorIs(t, err, store.ErrForeignHistory)
 	}
 }

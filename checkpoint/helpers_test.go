@@ -48,12 +48,7 @@ func move(t *testing.T, st *store.Store, l *checkpoint.Lease, p store.Position) 
 	t.Helper()
 	var b store.Batch
 	l.Stage(&b, checkpoint.Move{Scanned: p, Delivered: p, Clean: true})
-	receipt, err := st.Commit(t.Context(), b)
-	if err != nil {
-		return l.Refused(err)
-	}
-	l.Committed(receipt)
-	return nil
+	return l.Committed(st.Commit(t.Context(), b))
 }
 
 func inspect(t *testing.T, st *store.Store, id checkpoint.ID) checkpoint.Info {
@@ -61,6 +56,22 @@ func inspect(t *testing.T, st *store.Store, id checkpoint.ID) checkpoint.Info {
 	info, err := checkpoint.Inspect(st, id)
 	require.NoError(t, err)
 	return info
+}
+
+// requireState requires an error to be a state of a checkpoint, said in these words.
+func requireState(t *testing.T, err, state error, text string) {
+	t.Helper()
+	require.ErrorIs(t, err, state)
+	require.EqualError(t, err, text)
+}
+
+// requireInvalid requires an error to name this field, rule, limit and value.
+func requireInvalid(t *testing.T, want store.InvalidError, err error) {
+	t.Helper()
+	var invalid *store.InvalidError
+	require.ErrorAs(t, err, &invalid)
+	require.Equal(t, want, *invalid)
+	require.ErrorIs(t, err, store.ErrInvalid)
 }
 
 // apply makes a change without reason and author.

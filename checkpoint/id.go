@@ -1,11 +1,11 @@
 package checkpoint
 
 import (
-	"errors"
-	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/penstock-io/penstock/store"
 )
 
 // maxIDBytes is the longest allowed id.
@@ -14,19 +14,17 @@ const maxIDBytes = 255
 // keyPrefix begins the key of the side value of every checkpoint.
 const keyPrefix = "checkpoint/"
 
-// ErrID is what every [*IDError] wraps: an id breaks a rule of [ID].
-var ErrID = errors.New("checkpoint: bad id")
-
 // ID names a checkpoint in its store. It is 1 to 255 bytes of UTF-8 without control
 // characters, contains none of '/', '\', '|' and '=', and is neither "." nor "..", so that it can
 // stand unquoted in a path, a key and a log line. Upper and lower case differ. The name of a worker
 // obeys the same rules.
 type ID string
 
-// Validate reports the first rule that id breaks, as an [*IDError].
+// Validate reports the first rule that id breaks, as a [store.InvalidError] of the field
+// "checkpoint id".
 func (id ID) Validate() error {
 	if rule := brokenRule(string(id)); rule != "" {
-		return &IDError{ID: id, Rule: rule}
+		return &store.InvalidError{Field: "checkpoint id", Rule: rule, Value: string(id)}
 	}
 	return nil
 }
@@ -52,15 +50,3 @@ func brokenRule(s string) string {
 
 // key is the key of the side value that holds the checkpoint.
 func (id ID) key() string { return keyPrefix + string(id) }
-
-// IDError is an id together with the first rule it breaks.
-type IDError struct {
-	ID   ID
-	Rule string // as in "is empty"
-}
-
-// Error shows at most the first 64 characters of the id.
-func (e *IDError) Error() string { return fmt.Sprintf("checkpoint: id %.64q %s", string(e.ID), e.Rule) }
-
-// Unwrap returns [ErrID].
-func (e *IDError) Unwrap() error { return ErrID }

@@ -7,10 +7,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/store"
 )
 
 func TestEachRuleOfIDsHasItsError(t *testing.T) {
-	const path = `looks like a path: it contains '/' or '\', or is "." or ".."`
 	for id, rule := range map[string]string{
 		"":                             "is empty",
 		strings.Repeat("x", 256):       "is longer than 255 bytes",
@@ -20,10 +20,10 @@ func TestEachRuleOfIDsHasItsError(t *testing.T) {
 		"a\nb":                         "contains a control character",
 		"a\x7f":                        "contains a control character",
 		"a\u0085":                      "contains a control character",
-		"a/b":                          path,
-		`a\b`:                          path,
-		".":                            path,
-		"..":                           path,
+		"a/b":                          pathRule,
+		`a\b`:                          pathRule,
+		".":                            pathRule,
+		"..":                           pathRule,
 		"a|b":                          "contains a separator: '|' or '='",
 		"a=b":                          "contains a separator: '|' or '='",
 		"index":                        "",
@@ -36,25 +36,35 @@ func TestEachRuleOfIDsHasItsError(t *testing.T) {
 			require.NoError(t, err, "%q", id)
 			continue
 		}
-		require.ErrorIs(t, err, checkpoint.ErrID)
-		var evidence *checkpoint.IDError
-		require.ErrorAs(t, err, &evidence)
-		require.Equal(t, checkpoint.IDError{ID: checkpoint.ID(id), Rule: rule}, *evidence)
+		requireInvalid(t, store.InvalidError{Field: "checkpoint id", Rule: rule, Value: id}, err)
 	}
 }
 
+// pathRule is the rule of IDs that badID breaks.
+const pathRule = `looks like a path: it contains '/' or '\', or is "." or ".."`
+
+const badID checkpoint.ID = "a/b"
+
+// requireBadID requires an error to say which rule badID breaks.
+func requireBadID(t *testing.T, err error) {
+	t.Helper()
+	requireInvalid(t, store.InvalidError{Field: "checkpoint id", Rule: pathRule, Value: string(badID)}, err)
+}
+
 func TestEveryCallRefusesABadID(t *testing.T) {
-	st, bad := open(t), checkpoint.ID("a/b")
-	_, err := checkpoint.Acquire(t.Context(), st, bad, bound)
-	require.ErrorIs(t, err, checkpoint.ErrID)
-	_, err = checkpoint.Inspect(st, bad)
-	require.ErrorIs(t, err, checkpoint.ErrID)
-	require.ErrorIs(t, apply(t.Context(), st, bad, checkpoint.Reset{}), checkpoint.ErrID)
-	require.ErrorIs(t, apply(t.Context(), st, bad, checkpoint.Rewind{}), checkpoint.ErrID)
-	require.ErrorIs(t, apply(t.Context(), st, bad, checkpoint.Rebind{Region: orders}), checkpoint.ErrID)
-	require.ErrorIs(t, apply(t.Context(), st, bad, checkpoint.Delete{}), checkpoint.ErrID)
+	st := open(t)
+	_, err := checkpoint.Acquire(t.Context(), st, badID, bound)
+	requireBadID(t, err)
+	_, err = checkpoint.Inspect(st, badID)
+	requireBadID(t, err)
+	for _, c := range []checkpoint.Change{
+		checkpoint.Reset{}, checkpoint.Rewind{}, checkpoint.SkipTo{}, checkpoint.Widen{Region: orders},
+		checkpoint.Rebind{Region: orders}, checkpoint.Rename{To: "c"}, checkpoint.Delete{},
+	} {
+		requireBadID(t, apply(t.Context(), st, badID, c))
+	}
 	files := checkpoint.Files{Dir: t.TempDir()}
-	require.ErrorIs(t, files.Save(bad, checkpoint.Record{}), checkpoint.ErrID)
-	_, err = files.Load(bad, st.Origin(), bound)
-	require.ErrorIs(t, err, checkpoint.ErrID)
+	requireBadID(t, files.Save(badID, checkpoint.Record{}))
+	_, err = files.Load(badID, st.Origin(), bound)
+	requireBadID(t, err)
 }

@@ -34,9 +34,6 @@ type staged struct {
 // ID of the checkpoint.
 func (l *Lease) ID() ID { return l.id }
 
-// FirstName is the name that the checkpoint had first: its ID, if it was never renamed.
-func (l *Lease) FirstName() ID { return l.record.FirstName(l.id) }
-
 // Record is the checkpoint as this owner committed it last, or found it. Read-only.
 func (l *Lease) Record() Record { return l.record }
 
@@ -65,8 +62,8 @@ type Move struct {
 
 // Stage adds the checkpoint, moved, to the batch. A position less than the present one leaves it
 // where it is: only a [Change] moves a checkpoint backwards. Of several calls of Stage and
-// StageChange the last counts, and only one may be in a batch. After the commit call
-// [Lease.Committed]; pass its error through [Lease.Refused].
+// StageChange the last counts, and only one may be in a batch. What came of the commit is for
+// [Lease.Committed].
 func (l *Lease) Stage(b *store.Batch, m Move) {
 	next, over := l.moved(m)
 	if over {
@@ -143,22 +140,28 @@ func (l *Lease) write(next Record, pass Pass) store.SideWrite {
 	return store.SideWrite{Key: l.key, Value: value, Expect: store.Exactly(l.revision)}
 }
 
-// Committed takes over what was staged. A duplicate receipt changes nothing, as the store wrote
-// nothing for it.
-func (l *Lease) Committed(r store.Receipt) {
-	if r.Duplicate {
-		return
-	}
-	l.record, l.pass, l.revision = l.out.record, l.out.pass, r.Sequence
-}
-
-// Refused makes a [*FencedError] of the conflict that a newer owner causes; every other error is
-// returned unchanged.
-func (l *Lease) Refused(err error) error {
-	if lostRace(err, l.id) {
-		return &FencedError{ID: l.id, Epoch: l.record.Epoch}
+// Committed is called with what came of the commit of a batch that was staged:
+//
+//	err := lease.Committed(st.Commit(ctx, batch))
+//
+// It takes over what was staged, once that is in the log. A duplicate receipt changes nothing, as
+// the store wrote nothing for it. Of the conflict that a newer owner causes it makes an error that
+// wraps [ErrFenced]; every other error is returned unchanged. After [store.ErrOutcomeUnknown] the
+// lease does not know its revision any more, and its next commit may be refused as if it were
+// fenced.
+func (l *Lease) Committed(r store.Receipt, err error) error {
+	switch {
+	case lostRace(err, l.id):
+		return fenced(l.id, l.record.Epoch)
+	case err == nil && !r.Duplicate:
+		l.record, l.pass, l.revision = l.out.record, l.out.pass, r.Sequence
 	}
 	return err
+}
+
+// fenced is the error of an owner that was fenced.
+func fenced(id ID, epoch uint64) error {
+	return refuse(id, ErrFenced, "owner of epoch %d is fenced by a newer one", epoch)
 }
 
 // lostRace reports whether a commit was refused because one of the checkpoints had changed, or has

@@ -2,6 +2,7 @@ package checkpoint_test
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 
@@ -53,7 +54,9 @@ func TestAnOwnerThatStartsAgainNeverFencesANewerOne(t *testing.T) {
 	st := open(t)
 	fill(t, st, 3)
 	again := func(epoch uint64) (*checkpoint.Lease, error) {
-		return checkpoint.Reacquire(t.Context(), st, "index", bound, epoch)
+		b := bound
+		b.Epoch = epoch
+		return checkpoint.Acquire(t.Context(), st, "index", b)
 	}
 	require.NoError(t, move(t, st, acquire(t, st, "index", bound), 1))
 	own, err := again(1)
@@ -63,7 +66,7 @@ func TestAnOwnerThatStartsAgainNeverFencesANewerOne(t *testing.T) {
 
 	young := acquire(t, st, "index", bound)
 	_, err = again(2)
-	require.Equal(t, &checkpoint.FencedError{ID: "index", Epoch: 2}, err)
+	requireState(t, err, checkpoint.ErrFenced, `checkpoint "index": owner of epoch 2 is fenced by a newer one`)
 	require.NoError(t, move(t, st, young, 2), "it was not disturbed")
 
 	require.NoError(t, apply(t.Context(), st, "index", checkpoint.Delete{}))
@@ -81,12 +84,8 @@ func TestAnOlderOwnerIsRefusedWithItsReactions(t *testing.T) {
 
 	b := store.Batch{Events: []store.Proposal{{At: store.At("stock:1", "shop"), Payload: placed()}}}
 	old.Stage(&b, checkpoint.Move{Scanned: 2, Delivered: 2, Clean: true})
-	_, err := st.Commit(t.Context(), b)
-	err = old.Refused(err)
-	var fenced *checkpoint.FencedError
-	require.ErrorAs(t, err, &fenced)
-	require.Equal(t, checkpoint.FencedError{ID: "index", Epoch: 1}, *fenced)
-	require.ErrorIs(t, err, checkpoint.ErrFenced)
+	err := old.Committed(st.Commit(t.Context(), b))
+	requireState(t, err, checkpoint.ErrFenced, `checkpoint "index": owner of epoch 1 is fenced by a newer one`)
 	require.NotErrorIs(t, err, store.ErrConflict, "it is not a race worth another try")
 
 	require.Equal(t, store.Position(3), st.Head())
@@ -94,12 +93,14 @@ func TestAnOlderOwnerIsRefusedWithItsReactions(t *testing.T) {
 	require.NoError(t, move(t, st, young, 2))
 }
 
-func TestOtherErrorsPassThroughRefused(t *testing.T) {
+func TestOtherErrorsOfACommitPassThroughALease(t *testing.T) {
 	l := acquire(t, open(t), "index", bound)
+	before := l.Record()
 	for _, err := range []error{
-		nil, store.ErrClosed, &store.ConflictError{Entity: "a"}, &store.ConflictError{SideKey: "checkpoint/other"},
+		store.ErrClosed, &store.ConflictError{Entity: "a"}, &store.ConflictError{SideKey: "checkpoint/other"},
 	} {
-		require.Equal(t, err, l.Refused(err))
+		require.Equal(t, err, l.Committed(store.Receipt{}, err))
+		require.Equal(t, before, l.Record())
 	}
 }
 
@@ -121,7 +122,7 @@ func TestWhatIsStagedCountsOnlyOnceCommitted(t *testing.T) {
 	var dropped store.Batch
 	l.Stage(&dropped, checkpoint.Move{Scanned: 5, Delivered: 5, Clean: true})
 	require.Equal(t, store.Position(0), l.Record().Scanned)
-	l.Committed(store.Receipt{Duplicate: true, Sequence: 1})
+	require.NoError(t, l.Committed(store.Receipt{Duplicate: true, Sequence: 1}, nil))
 	require.Equal(t, store.Position(0), l.Record().Scanned, "a duplicate wrote no side values")
 	require.NoError(t, move(t, st, l, 3))
 	require.Equal(t, store.Position(3), l.Record().Scanned)
@@ -170,6 +171,8 @@ func TestACheckpointThatDoesNotFitIsRefusedAndNothingIsWritten(t *testing.T) {
 	}
 	newer := good.Encode()
 	newer[4] = 200
+	another, later := store.Origin{Store: uuid.New(), Incarnation: 1}, st.Origin()
+	later.Incarnation++
 	for name, c := range map[string]struct {
 		value []byte
 		is    error
@@ -177,24 +180,35 @@ func TestACheckpointThatDoesNotFitIsRefusedAndNothingIsWritten(t *testing.T) {
 	}{
 		"region": {
 			with(func(r *checkpoint.Record) { r.Region = store.Region{Scope: "x"}.Identity() }), checkpoint.ErrRegion,
-			&checkpoint.RegionError{Err: checkpoint.ErrRegion, ID: "index", Stored: store.Region{Scope: "x"}.Identity(), Given: orders.Identity()},
+			&checkpoint.MismatchError{Err: checkpoint.ErrRegion, ID: "index", Stored: "scope=x", Given: "entity=order scope=shop"},
 		},
 		"kinds": {
 			with(func(r *checkpoint.Record) { r.Kinds = []string{"b", "c"} }), checkpoint.ErrKindsChanged,
-			&checkpoint.KindsError{ID: "index", Added: []string{"a"}, Removed: []string{"c"}},
+			&checkpoint.MismatchError{
+				Err: checkpoint.ErrKindsChanged, ID: "index", Stored: "b, c", Given: "a, b",
+				Added: []string{"a"}, Removed: []string{"c"},
+			},
 		},
 		"all kinds before": {
 			with(func(r *checkpoint.Record) { r.Kinds = nil }), checkpoint.ErrKindsChanged,
-			&checkpoint.KindsError{ID: "index", Added: []string{"a", "b"}, WasAll: true},
+			&checkpoint.MismatchError{Err: checkpoint.ErrKindsChanged, ID: "index", Given: "a, b", Added: []string{"a", "b"}},
 		},
 		"ahead": {
 			with(func(r *checkpoint.Record) { r.Scanned = 6 }), checkpoint.ErrAhead,
 			&checkpoint.PositionError{Err: checkpoint.ErrAhead, ID: "index", Position: 6, Bound: 5},
 		},
-		"other store":       {with(func(r *checkpoint.Record) { r.Origin.Store = uuid.New() }), store.ErrForeignHistory, nil},
-		"later incarnation": {with(func(r *checkpoint.Record) { r.Origin.Incarnation++ }), store.ErrForeignHistory, nil},
-		"corrupt":           {newer, checkpoint.ErrCorrupt, nil},
-		"newer format":      {seal(newer), checkpoint.ErrNewerFormat, nil},
+		"other store": {
+			with(func(r *checkpoint.Record) { r.Origin = another }), store.ErrForeignHistory,
+			&checkpoint.MismatchError{
+				Err: store.ErrForeignHistory, ID: "index", Stored: another.String(), Given: st.Origin().String(),
+			},
+		},
+		"later incarnation": {
+			with(func(r *checkpoint.Record) { r.Origin = later }), store.ErrForeignHistory,
+			&checkpoint.MismatchError{Err: store.ErrForeignHistory, ID: "index", Stored: later.String(), Given: st.Origin().String()},
+		},
+		"corrupt":      {newer, checkpoint.ErrCorrupt, nil},
+		"newer format": {seal(newer), checkpoint.ErrNewerFormat, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			plant(t, st, "index", c.value)
@@ -217,7 +231,9 @@ func TestHandlingAllKindsAfterSomeIsAChange(t *testing.T) {
 	st := open(t)
 	acquire(t, st, "index", checkpoint.Binding{Region: orders, Kinds: []string{"a"}})
 	_, err := checkpoint.Acquire(t.Context(), st, "index", bound)
-	require.Equal(t, &checkpoint.KindsError{ID: "index", Removed: []string{"a"}, NowAll: true}, err)
+	require.Equal(t, &checkpoint.MismatchError{
+		Err: checkpoint.ErrKindsChanged, ID: "index", Stored: "a", Removed: []string{"a"},
+	}, err)
 }
 
 func TestTheSameRegionInOtherWordsFits(t *testing.T) {
@@ -247,12 +263,22 @@ func TestAStartBeyondTheHeadIsRefused(t *testing.T) {
 
 func TestABadBindingIsRefused(t *testing.T) {
 	st := open(t)
-	for _, b := range []checkpoint.Binding{
-		{Region: store.Region{Kinds: []string{"a"}, Category: "b"}},
-		{Kinds: []string{""}},
+	for _, c := range []struct {
+		binding checkpoint.Binding
+		want    store.InvalidError
+	}{
+		{
+			checkpoint.Binding{Region: store.Region{Kinds: []string{"a"}, Category: "b"}},
+			store.InvalidError{Field: "region category", Rule: "excludes kinds", Value: "b"},
+		},
+		{checkpoint.Binding{Kinds: []string{""}}, store.InvalidError{Field: "region kind", Rule: "must not be empty"}},
+		{
+			checkpoint.Binding{NewKinds: checkpoint.NewKindsBackfill + 1},
+			store.InvalidError{Field: "NewKinds", Rule: "is none of the known values", Value: uint8(3)},
+		},
 	} {
-		_, err := checkpoint.Acquire(t.Context(), st, "index", b)
-		require.ErrorIs(t, err, store.ErrInvalid)
+		_, err := checkpoint.Acquire(t.Context(), st, "index", c.binding)
+		requireInvalid(t, c.want, err)
 	}
 }
 
@@ -276,19 +302,26 @@ func TestACheckpointSurvivesAReopen(t *testing.T) {
 }
 
 func TestErrorsOfWhatDoesNotFitNameTheWayOut(t *testing.T) {
-	region := &checkpoint.RegionError{
-		Err: checkpoint.ErrRegion, ID: "index", Stored: store.Region{Entity: "order", MaxVersion: 5}.Identity(), Given: store.Region{}.Identity(),
+	st := open(t)
+	refused := func(id checkpoint.ID, made, now checkpoint.Binding) error {
+		acquire(t, st, id, made)
+		_, err := checkpoint.Acquire(t.Context(), st, id, now)
+		return err
 	}
-	require.EqualError(t, region,
-		`checkpoint "index": made in region (entity=order versions=..5), now read in (everything): checkpoint.Widen reads what is new from the beginning, checkpoint.Rebind continues at the present position`)
-	region.Stored = "\x09later"
-	require.ErrorContains(t, region, `made in region ("\tlater"), now`)
-	for want, err := range map[string]*checkpoint.KindsError{
-		"handled kinds changed, added [a], removed [b, c]": {ID: "index", Added: []string{"a"}, Removed: []string{"b", "c"}},
-		"handled all kinds, now only a, b":                 {ID: "index", Added: []string{"a", "b"}, WasAll: true},
-		"handled only c, now all kinds":                    {ID: "index", Removed: []string{"c"}, NowAll: true},
+	require.EqualError(t, refused("region", checkpoint.Binding{Region: store.Region{Entity: "order", MaxVersion: 5}}, checkpoint.Binding{}),
+		`checkpoint "region": made in region (entity=order versions=..5), now read in (everything): checkpoint.Widen reads what is new from the beginning, checkpoint.Rebind continues at the present position`)
+	plant(t, st, "later", checkpoint.Record{Origin: st.Origin(), Region: "\x09later"}.Encode())
+	_, err := checkpoint.Acquire(t.Context(), st, "later", checkpoint.Binding{})
+	require.ErrorContains(t, err, `made in region ("\tlater"), now`)
+	for want, kinds := range map[string][2][]string{
+		"handled kinds changed, added [a], removed [b, c]": {{"b", "c"}, {"a"}},
+		"handled all kinds, now only a, b":                 {nil, {"a", "b"}},
+		"handled only c, now all kinds":                    {{"c"}, nil},
 	} {
-		require.EqualError(t, err, `checkpoint "index": `+want+`: say with NewKinds whether the past of new kinds is handled, or accept the change with checkpoint.Rebind`)
+		id := checkpoint.ID(want)
+		err := refused(id, checkpoint.Binding{Kinds: kinds[0]}, checkpoint.Binding{Kinds: kinds[1]})
+		require.EqualError(t, err, fmt.Sprintf("checkpoint %q: %s: say with NewKinds whether the past of new kinds is handled, "+
+			"or accept the change with checkpoint.Rebind", id, want))
 	}
 }
 
@@ -309,9 +342,7 @@ func TestAnOrdinaryCommitDoesNotWriteThePassAgain(t *testing.T) {
 	l.Stage(&b, checkpoint.Move{Scanned: 9, Delivered: 9})
 	require.Len(t, b.Sides, 2, "its end is written")
 	require.NoError(t, move(t, st, l, 9))
-	pass, err := checkpoint.PassOf(st, "index")
-	require.NoError(t, err)
-	require.True(t, pass.Empty() && l.Pass().Empty())
+	require.True(t, inspect(t, st, "index").Pass.Empty() && l.Pass().Empty())
 }
 
 func TestAnAuditEventReportsThatTheKindsChanged(t *testing.T) {
@@ -320,10 +351,10 @@ func TestAnAuditEventReportsThatTheKindsChanged(t *testing.T) {
 	require.Zero(t, st.Head())
 	b := checkpoint.Binding{Region: orders, Kinds: []string{"b"}, NewKinds: checkpoint.NewKindsFromNow}
 	acquire(t, st, "index", b)
-	require.Equal(t, checkpoint.Audit{Action: checkpoint.AuditRebound, Worker: "index", Region: b.Reads().String()}, lastAudit(t, st))
+	requireLastAudit(t, st, "index", checkpoint.AuditRebound, checkpoint.Audit{Worker: "index", Region: b.Reads().String()})
 	b.Kinds, b.NewKinds = []string{"a", "b"}, checkpoint.NewKindsBackfill
 	acquire(t, st, "index", b)
-	require.Equal(t, checkpoint.Audit{Action: checkpoint.AuditWidened, Worker: "index", Region: b.Reads().String()}, lastAudit(t, st))
+	requireLastAudit(t, st, "index", checkpoint.AuditWidened, checkpoint.Audit{Worker: "index", Region: b.Reads().String()})
 	head := st.Head()
 	acquire(t, st, "index", b)
 	require.Equal(t, head, st.Head())

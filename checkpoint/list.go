@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"strings"
@@ -8,20 +9,26 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// Info is a checkpoint as an operator sees it.
+// Info is a checkpoint as an operator sees it, with what lies beside it. The parked events, which
+// may be many, are those of [ParkedEvents].
 type Info struct {
 	ID     ID
 	Record Record
-	// Revision is the sequence of the commit that wrote it.
+	// Revision is the sequence of the commit that wrote the record.
 	Revision uint64
+	// Pass is what is special about the present way through the log.
+	Pass Pass
+	// Pause keeps the worker from handling events; nil where it is not paused.
+	Pause *Pause
 }
 
 // List yields all checkpoints of the store, by id. One that cannot be read comes with its error and
-// without a record; the rest follow.
+// with what of it can be read; the rest follow.
 func List(st *store.Store) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
 		for side := range st.Sides(keyPrefix) {
-			if !yield(infoOf(side)) {
+			info, err := infoOf(side)
+			if !yield(withBeside(st, info, err)) {
 				return
 			}
 		}
@@ -29,8 +36,26 @@ func List(st *store.Store) iter.Seq2[Info, error] {
 }
 
 // Inspect returns one checkpoint, or an error that wraps [ErrNotFound], [ErrCorrupt] or
-// [ErrNewerFormat]; with the latter two, Info has everything but the record.
+// [ErrNewerFormat]; with the latter two, Info has what of it can be read.
 func Inspect(st *store.Store, id ID) (Info, error) {
+	info, err := look(st, id)
+	if info.Revision == 0 {
+		return info, err
+	}
+	return withBeside(st, info, err)
+}
+
+// withBeside adds what lies beside a record. Those are read one after the other, so a commit in
+// between may show in one of them and not yet in another.
+func withBeside(st *store.Store, info Info, bad error) (Info, error) {
+	var pass, pause error
+	info.Pass, pass = passOf(st, info.ID)
+	info.Pause, pause = pauseOf(st, info.ID)
+	return info, cmp.Or(bad, pass, pause)
+}
+
+// look is Inspect for the record alone.
+func look(st *store.Store, id ID) (Info, error) {
 	if err := id.Validate(); err != nil {
 		return Info{}, err
 	}
@@ -43,7 +68,7 @@ func Inspect(st *store.Store, id ID) (Info, error) {
 
 func infoOf(side store.SideValue) (Info, error) {
 	info := Info{ID: ID(strings.TrimPrefix(side.Key, keyPrefix)), Revision: side.Revision}
-	record, err := Decode(side.Value)
+	record, err := decode(side.Value)
 	if err != nil {
 		return info, fmt.Errorf("checkpoint %q: %w", info.ID, err)
 	}

@@ -45,7 +45,7 @@ func (c Rewind) apply(ctx context.Context, p *plan) error {
 	if !ok {
 		return fmt.Errorf("checkpoint %q: %w: region", p.id, ErrCorrupt)
 	}
-	p.note(Audit{Action: AuditRewound, To: c.To, Emit: c.Emit})
+	p.note(AuditRewound, Audit{To: c.To, Emit: c.Emit})
 	plain := p.pass.Empty()
 	pending := p.unpark(c.To)
 	pass, at := p.pass.rewound(scanned, c.To, reads, pending, c.Emit)
@@ -76,7 +76,7 @@ func (c Reset) apply(ctx context.Context, p *plan) error {
 	if err := p.stateless(c); err != nil {
 		return err
 	}
-	p.note(Audit{Action: AuditReset})
+	p.note(AuditReset, Audit{})
 	scanned, plain := p.record.Scanned, p.pass.Empty()
 	end := max(scanned, p.pass.end())
 	pending := p.unpark(0)
@@ -118,7 +118,7 @@ func (c SkipTo) apply(ctx context.Context, p *plan) error {
 	case c.To > head:
 		return &PositionError{Err: ErrAhead, ID: p.id, Position: c.To, Bound: head}
 	}
-	p.note(Audit{Action: AuditSkippedTo, To: c.To})
+	p.note(AuditSkippedTo, Audit{To: c.To})
 	p.out.Skipped = -1
 	if reads, ok := p.record.reads(); ok {
 		_, skipped, err := p.tally(ctx, reads, p.pass, from, c.To)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -75,15 +76,17 @@ func Unpark(id ID, p store.Position) store.SideWrite {
 	return store.SideWrite{Key: id.parkedKey(p), Delete: true}
 }
 
-// ParkedEvents yields the parked events of a worker, by position, as they are when the loop begins.
-// One that cannot be read comes with its error and its position.
-func ParkedEvents(st *store.Store, id ID) iter.Seq2[Parked, error] {
+// ParkedEvents yields the parked events of a worker, by position, as they are when the loop begins:
+// those of some positions, or all. One that cannot be read comes with its error and its position.
+//
+// With positions it costs one look-up for each.
+func ParkedEvents(st *store.Store, id ID, at ...store.Position) iter.Seq2[Parked, error] {
 	return func(yield func(Parked, error) bool) {
-		for side := range st.Sides(id.parkedPrefix()) {
+		for side := range parkedSides(st, id, at) {
 			p, err := decodeParked(side.Value)
 			if err != nil {
-				at, _ := strconv.ParseUint(strings.TrimPrefix(side.Key, id.parkedPrefix()), 16, 64)
-				p, err = Parked{Position: store.Position(at)}, fmt.Errorf("checkpoint %q: parked event %d: %w", id, at, err)
+				position, _ := strconv.ParseUint(strings.TrimPrefix(side.Key, id.parkedPrefix()), 16, 64)
+				p, err = Parked{Position: store.Position(position)}, fmt.Errorf("checkpoint %q: parked event %d: %w", id, position, err)
 			}
 			if !yield(p, err) {
 				return
@@ -92,17 +95,18 @@ func ParkedEvents(st *store.Store, id ID) iter.Seq2[Parked, error] {
 	}
 }
 
-// ParkedAt returns the parked event at a position, and false if there is none.
-func ParkedAt(st *store.Store, id ID, at store.Position) (Parked, bool, error) {
-	side, ok := st.Side(id.parkedKey(at))
-	if !ok {
-		return Parked{}, false, nil
+// parkedSides yields the side values of parked events, by position.
+func parkedSides(st *store.Store, id ID, at []store.Position) iter.Seq[store.SideValue] {
+	if len(at) == 0 {
+		return st.Sides(id.parkedPrefix())
 	}
-	p, err := decodeParked(side.Value)
-	if err != nil {
-		return Parked{}, false, fmt.Errorf("checkpoint %q: parked event %d: %w", id, at, err)
+	return func(yield func(store.SideValue) bool) {
+		for _, p := range slices.Sorted(slices.Values(at)) {
+			if side, ok := st.Side(id.parkedKey(p)); ok && !yield(side) {
+				return
+			}
+		}
 	}
-	return p, true, nil
 }
 
 func decodeParked(b []byte) (Parked, error) {

@@ -235,8 +235,8 @@ func decodePass(b []byte) (Pass, error) {
 	return p, nil
 }
 
-// PassOf returns the pass of a checkpoint, or an error that wraps [ErrCorrupt] or [ErrNewerFormat].
-func PassOf(st *store.Store, id ID) (Pass, error) {
+// passOf returns the pass of a checkpoint, or an error that wraps [ErrCorrupt] or [ErrNewerFormat].
+func passOf(st *store.Store, id ID) (Pass, error) {
 	side, ok := st.Side(id.passKey())
 	if !ok {
 		return Pass{}, nil

@@ -27,9 +27,6 @@ type Pause struct {
 	By     string // who decided, see [Request]
 }
 
-// Validate checks Reason and By as [Request.Validate] does.
-func (p Pause) Validate() error { return Request{Reason: p.Reason, By: p.By}.Validate() }
-
 func (id ID) pauseKey() string { return pausePrefix + string(id) }
 
 // Write returns the side write that keeps the pause of a worker.
@@ -51,17 +48,17 @@ func (p Pause) Write(id ID) store.SideWrite {
 // Resume returns the side write that removes a pause.
 func Resume(id ID) store.SideWrite { return store.SideWrite{Key: id.pauseKey(), Delete: true} }
 
-// PauseOf returns the pause of a worker, and false when it has none.
-func PauseOf(st *store.Store, id ID) (Pause, bool, error) {
+// pauseOf returns the pause of a worker, nil when it has none.
+func pauseOf(st *store.Store, id ID) (*Pause, error) {
 	side, ok := st.Side(id.pauseKey())
 	if !ok {
-		return Pause{}, false, nil
+		return nil, nil
 	}
 	p, err := decodePause(side.Value)
 	if err != nil {
-		return Pause{}, false, fmt.Errorf("checkpoint %q: pause: %w", id, err)
+		return nil, fmt.Errorf("checkpoint %q: pause: %w", id, err)
 	}
-	return p, true, nil
+	return &p, nil
 }
 
 func decodePause(b []byte) (Pause, error) {

@@ -37,7 +37,7 @@ func (c Widen) apply(ctx context.Context, p *plan) error {
 	if err := wider.contains(p.id, former); err != nil {
 		return err
 	}
-	p.note(Audit{Action: AuditWidened, Region: wider.Reads().String()})
+	p.note(AuditWidened, Audit{Region: wider.Reads().String()})
 	scanned := p.record.Scanned
 	if wider.Reads().Identity() != former.Identity() {
 		p.record, p.pass = widened(p.record, p.pass, former)
@@ -77,7 +77,7 @@ func (c Rebind) apply(_ context.Context, p *plan) error {
 		return err
 	}
 	b := c.binding()
-	p.note(Audit{Action: AuditRebound, Region: b.Reads().String()})
+	p.note(AuditRebound, Audit{Region: b.Reads().String()})
 	if former, ok := store.RegionOf(p.record.Region); ok {
 		p.out.Undo = Rebind{Region: former, Kinds: p.record.Kinds}
 	}
@@ -96,7 +96,7 @@ func (b Binding) keepIn(r *Record) {
 func (b Binding) contains(id ID, former store.Region) error {
 	wider := b.Reads()
 	leavesOut := func(part string) error {
-		return &RegionError{Err: ErrRebuild, ID: id, Part: part, Stored: former.Identity(), Given: wider.Identity()}
+		return &MismatchError{Err: ErrRebuild, ID: id, Part: part, Stored: former.String(), Given: wider.String()}
 	}
 	for _, field := range []struct {
 		name          string
@@ -137,10 +137,10 @@ func (c Delete) apply(_ context.Context, p *plan) error {
 		return err
 	}
 	p.unpark(0)
-	p.note(Audit{Action: AuditDeleted})
+	p.note(AuditDeleted, Audit{})
 	for _, name := range p.record.Formerly { // another worker may take the name, and must find that this one ended
 		if name != p.id {
-			p.audits = append(p.audits, Audit{Action: AuditDeleted, Worker: name, Position: p.record.Floor()})
+			p.audits = append(p.audits, audit{Audit{Worker: name, Position: p.record.Floor()}, AuditDeleted})
 		}
 	}
 	p.sides = append(p.sides, Pass{}.write(p.id), Resume(p.id))

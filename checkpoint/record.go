@@ -59,7 +59,8 @@ func (r Record) Floor() store.Position {
 // Done reports whether the event at a position, if it matches, is done.
 func (r Record) Done(p store.Position) bool { return p <= r.Scanned && !contains(r.Pending, p) }
 
-// FirstName is the name that the checkpoint had first, if id is the one it has now.
+// FirstName is the name that the checkpoint had first, if id is the one it has now: id itself, if
+// it was never renamed.
 func (r Record) FirstName(id ID) ID {
 	if len(r.Formerly) > 0 {
 		return r.Formerly[0]

@@ -24,7 +24,7 @@ const MaxFormerNames = 16
 // renamed: the system knows it by its name ([ErrRunning]).
 //
 // Errors: [ErrExists] where something has the new name, or had it before and still exists;
-// [ErrStateful]; a [store.LimitError] for more than [MaxFormerNames].
+// [ErrStateful]; a [store.InvalidError] for more than [MaxFormerNames].
 type Rename struct{ To ID }
 
 // String describes the change.
@@ -57,7 +57,7 @@ func (p *plan) rename(to ID) error {
 	}
 	if len(names) > MaxFormerNames {
 		return fmt.Errorf("checkpoint %q: rename: %w", from,
-			&store.LimitError{Field: "former names", Limit: MaxFormerNames, Value: int64(len(names))})
+			&store.InvalidError{Field: "former names", Limit: MaxFormerNames, Value: int64(len(names))})
 	}
 	p.record.Formerly = names
 	for side := range p.st.Sides(from.parkedPrefix()) {
@@ -77,7 +77,7 @@ func (p *plan) rename(to ID) error {
 	}
 	p.sides = append(p.sides, left)
 	p.id = to
-	p.audits = append(p.audits, Audit{Action: AuditRenamed, Worker: to, From: from, Position: p.record.Floor()})
+	p.audits = append(p.audits, audit{Audit{Worker: to, From: from, Position: p.record.Floor()}, AuditRenamed})
 	return nil
 }
 
@@ -87,18 +87,20 @@ func checkFree(st *store.Store, name, by ID) error {
 	if now, ok, err := renamedTo(st, name); err != nil {
 		return err
 	} else if ok && now != by {
-		return &NameError{Err: ErrExists, ID: name, Now: now}
+		return refuse(name, ErrExists, "is a former name of %q", now)
 	}
 	for _, key := range []string{name.key(), name.passKey(), name.pauseKey()} {
 		if _, found := st.Side(key); found {
-			return &NameError{Err: ErrExists, ID: name}
+			return taken(name)
 		}
 	}
 	for range st.Sides(name.parkedPrefix()) {
-		return &NameError{Err: ErrExists, ID: name}
+		return taken(name)
 	}
 	return nil
 }
+
+func taken(name ID) error { return refuse(name, ErrExists, "exists already") }
 
 // A name that a checkpoint has left points to the one it has now, so that no other checkpoint takes
 // it: its effect keys and audit events would be mixed up with those of the first.
@@ -140,7 +142,7 @@ func renamedTo(st *store.Store, former ID) (ID, bool, error) {
 func CheckName(st *store.Store, name ID) error {
 	now, left, err := renamedTo(st, name)
 	if left {
-		return &NameError{Err: ErrRenamed, ID: name, Now: now}
+		return refuse(name, ErrRenamed, "was renamed to %q, and the former name stays with it", now)
 	}
 	return err
 }
@@ -168,7 +170,7 @@ func forwardsTo(st *store.Store, id ID) (sides []store.SideWrite) {
 
 // namesOf returns the name with the names that its checkpoint had before.
 func namesOf(st *store.Store, id ID) ([]ID, error) {
-	info, err := Inspect(st, id)
+	info, err := look(st, id)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return nil, err
 	}

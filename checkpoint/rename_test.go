@@ -34,19 +34,15 @@ func busy(t *testing.T, st *store.Store, id checkpoint.ID) *checkpoint.Lease {
 type state struct {
 	record checkpoint.Record
 	pass   checkpoint.Pass
-	pause  checkpoint.Pause
+	pause  *checkpoint.Pause
 	parked []checkpoint.Parked
 }
 
 func stateOf(t *testing.T, st *store.Store, id checkpoint.ID) (s state) {
 	t.Helper()
-	var err error
-	s.record = inspect(t, st, id).Record
+	info := inspect(t, st, id)
+	s.record, s.pass, s.pause = info.Record, info.Pass, info.Pause
 	s.record.Formerly, s.record.Epoch, s.record.Clean = nil, 0, false
-	s.pass, err = checkpoint.PassOf(st, id)
-	require.NoError(t, err)
-	s.pause, _, err = checkpoint.PauseOf(st, id)
-	require.NoError(t, err)
 	for p, err := range checkpoint.ParkedEvents(st, id) {
 		require.NoError(t, err)
 		s.parked = append(s.parked, p)
@@ -71,14 +67,15 @@ func TestARenameMovesAllThatBelongsToACheckpointAndFencesItsOwner(t *testing.T) 
 			out, err := checkpoint.Apply(t.Context(), st, "ship", checkpoint.Rename{To: "deliver"}, checkpoint.Request{By: "ann"})
 			require.NoError(t, err)
 			require.Equal(t, checkpoint.Rename{To: "ship"}, out.Undo)
-			require.Equal(t, "ann", lastAuditOf(t, st, "deliver").By)
+			_, a := lastAudit(t, st, "deliver")
+			require.Equal(t, "ann", a.By)
 		},
 		"by the program": func(t *testing.T, st *store.Store) {
 			b := bound
 			b.Formerly = []checkpoint.ID{"mail", "ship", "deliver"}
 			l := acquire(t, st, "deliver", b)
 			require.False(t, l.Unclean(), "it resumes as if it had had the name before")
-			require.Equal(t, checkpoint.ID("ship"), l.FirstName())
+			require.Equal(t, checkpoint.ID("ship"), l.Record().FirstName(l.ID()))
 			require.NoError(t, move(t, st, l, 5))
 		},
 	} {
@@ -98,31 +95,27 @@ func TestARenameMovesAllThatBelongsToACheckpointAndFencesItsOwner(t *testing.T) 
 			r := inspect(t, st, "deliver").Record
 			require.Equal(t, []checkpoint.ID{"ship"}, r.Formerly)
 			require.Equal(t, epoch+1, r.Epoch)
-			a := lastAuditOf(t, st, "deliver")
-			require.Equal(t, checkpoint.AuditRenamed, a.Action)
+			kind, a := lastAudit(t, st, "deliver")
+			require.Equal(t, checkpoint.AuditRenamed, kind)
 			require.Equal(t, [2]checkpoint.ID{"ship", "deliver"}, [2]checkpoint.ID{a.From, a.Worker})
 
 			require.ErrorIs(t, move(t, st, zombie, 6), checkpoint.ErrFenced)
 			requireNothing(t, st, "ship")
 			require.NoError(t, move(t, st, busyToo, 6))
-			_, err := checkpoint.Reacquire(t.Context(), st, "ship", bound, epoch)
-			require.Equal(t, &checkpoint.FencedError{ID: "ship", Epoch: epoch}, err, "one that starts again is fenced, too")
+			again := bound
+			again.Epoch = epoch
+			_, err := checkpoint.Acquire(t.Context(), st, "ship", again) // one that starts again is fenced, too
+			requireState(t, err, checkpoint.ErrFenced, fmt.Sprintf(`checkpoint "ship": owner of epoch %d is fenced by a newer one`, epoch))
 			_, err = checkpoint.Acquire(t.Context(), st, "ship", bound)
-			require.Equal(t, &checkpoint.NameError{Err: checkpoint.ErrRenamed, ID: "ship", Now: "deliver"}, err)
-			require.ErrorIs(t, err, checkpoint.ErrRenamed)
+			requireState(t, err, checkpoint.ErrRenamed, renamedText("ship", "deliver"))
 			requireNothing(t, st, "ship")
 		})
 	}
 }
 
-func lastAuditOf(t *testing.T, st *store.Store, id checkpoint.ID) (last checkpoint.Audit) {
-	t.Helper()
-	for e, err := range checkpoint.Audits(t.Context(), st, id, 0) {
-		require.NoError(t, err)
-		last, err = checkpoint.DecodeAudit(e)
-		require.NoError(t, err)
-	}
-	return last
+// renamedText is how a name that was left is refused.
+func renamedText(name, now checkpoint.ID) string {
+	return fmt.Sprintf("checkpoint %q: was renamed to %q, and the former name stays with it", name, now)
 }
 
 func TestTheFirstNameAndTheAuditsStayOverManyRenames(t *testing.T) {
@@ -131,19 +124,19 @@ func TestTheFirstNameAndTheAuditsStayOverManyRenames(t *testing.T) {
 	acquire(t, st, "a", bound)
 	name := checkpoint.ID("a")
 	for i, to := range []checkpoint.ID{"b", "c", "a", "d", "b"} {
-		keep := checkpoint.Audit{Action: checkpoint.AuditSkipped, Worker: name, Position: store.Position(i + 1)}
-		_, err := st.Commit(t.Context(), store.Batch{Events: []store.Proposal{keep.Proposal()}})
+		keep := checkpoint.Audit{Worker: name, Position: store.Position(i + 1)}
+		_, err := st.Commit(t.Context(), store.Batch{Events: []store.Proposal{keep.Proposal(checkpoint.AuditSkipped)}})
 		require.NoError(t, err)
 		require.NoError(t, apply(t.Context(), st, name, checkpoint.Rename{To: to}))
 		name = to
 		r := inspect(t, st, name).Record
 		require.Equal(t, checkpoint.ID("a"), r.FirstName(name))
-		require.Equal(t, checkpoint.ID("a"), acquire(t, st, name, bound).FirstName())
+		require.Equal(t, checkpoint.ID("a"), acquire(t, st, name, bound).Record().FirstName(name))
 		for _, former := range []checkpoint.ID{"a", "b", "c", "d"} {
 			if former != name && slices.Contains(r.Formerly, former) {
 				require.ErrorIs(t, checkpoint.CheckName(st, former), checkpoint.ErrRenamed)
 				_, err := checkpoint.Acquire(t.Context(), st, former, bound)
-				require.Equal(t, &checkpoint.NameError{Err: checkpoint.ErrRenamed, ID: former, Now: name}, err)
+				requireState(t, err, checkpoint.ErrRenamed, renamedText(former, name))
 			}
 		}
 		require.NoError(t, checkpoint.CheckName(st, name))
@@ -152,8 +145,8 @@ func TestTheFirstNameAndTheAuditsStayOverManyRenames(t *testing.T) {
 	var skipped []store.Position
 	for e, err := range checkpoint.Audits(t.Context(), st, "b", 0, checkpoint.AuditSkipped) {
 		require.NoError(t, err)
-		a, err := checkpoint.DecodeAudit(e)
-		require.NoError(t, err)
+		var a checkpoint.Audit
+		require.NoError(t, e.Decode(&a))
 		skipped = append(skipped, a.Position)
 	}
 	require.Equal(t, []store.Position{1, 2, 3, 4, 5}, skipped, "in order, from all its names")
@@ -162,12 +155,12 @@ func TestTheFirstNameAndTheAuditsStayOverManyRenames(t *testing.T) {
 func TestAuditsAreThoseOfOneWorkerWhateverItsNeighboursAreCalled(t *testing.T) {
 	st := open(t)
 	for i, name := range []checkpoint.ID{"a", "a:b", "a:b:c", "b", "a", "ab"} {
-		a := checkpoint.Audit{Action: checkpoint.AuditSkipped, Worker: name, Position: store.Position(i)}
-		_, err := st.Commit(t.Context(), store.Batch{Events: []store.Proposal{a.Proposal()}})
+		a := checkpoint.Audit{Worker: name, Position: store.Position(i)}
+		_, err := st.Commit(t.Context(), store.Batch{Events: []store.Proposal{a.Proposal(checkpoint.AuditSkipped)}})
 		require.NoError(t, err)
 	}
-	count := func(name checkpoint.ID, after store.Position, actions ...string) (n int) {
-		for e, err := range checkpoint.Audits(t.Context(), st, name, after, actions...) {
+	count := func(name checkpoint.ID, after store.Position, kinds ...string) (n int) {
+		for e, err := range checkpoint.Audits(t.Context(), st, name, after, kinds...) {
 			require.NoError(t, err)
 			require.Greater(t, e.Position, after)
 			n++
@@ -192,32 +185,34 @@ func TestANameThatIsTakenIsRefused(t *testing.T) {
 		acquire(t, st, name, bound)
 	}
 	rename := func(from, to checkpoint.ID) error { return apply(t.Context(), st, from, checkpoint.Rename{To: to}) }
-	require.Equal(t, &checkpoint.NameError{Err: checkpoint.ErrExists, ID: "b"}, rename("a", "b"))
-	require.ErrorIs(t, rename("a", "a"), checkpoint.ErrExists)
-	require.ErrorIs(t, rename("a", "x/y"), checkpoint.ErrID)
+	requireState(t, rename("a", "b"), checkpoint.ErrExists, `checkpoint "b": exists already`)
+	requireState(t, rename("a", "a"), checkpoint.ErrExists, `checkpoint "a": exists already`)
+	requireBadID(t, rename("a", badID))
 	require.ErrorIs(t, rename("unknown", "x"), checkpoint.ErrNotFound)
 	require.NoError(t, rename("b", "d"))
-	require.Equal(t, &checkpoint.NameError{Err: checkpoint.ErrExists, ID: "b", Now: "d"}, rename("a", "b"), "effects of the first b would be mixed up")
+	requireState(t, rename("a", "b"), checkpoint.ErrExists, `checkpoint "b": is a former name of "d"`) // its effects would be mixed up
 	keep(t, st, checkpoint.Parked{Position: 1}.Write("left"))
 	require.ErrorIs(t, rename("a", "left"), checkpoint.ErrExists)
 
 	b := bound
 	b.Formerly = []checkpoint.ID{"c"}
 	_, err := checkpoint.Acquire(t.Context(), st, "a", b)
-	require.Equal(t, &checkpoint.NameError{Err: checkpoint.ErrExists, ID: "a", Also: "c"}, err, "which of the two it is cannot be known")
+	requireState(t, err, checkpoint.ErrExists, // which of the two it is cannot be known
+		`checkpoint "a": exists, and its former name "c" does too: delete one of them`)
 	b.Formerly = []checkpoint.ID{"b"}
 	_, err = checkpoint.Acquire(t.Context(), st, "e", b)
-	require.Equal(t, &checkpoint.NameError{Err: checkpoint.ErrRenamed, ID: "b", Now: "d"}, err, "it does not start from scratch silently")
-	b.Formerly = []checkpoint.ID{"x/y"}
+	requireState(t, err, checkpoint.ErrRenamed, renamedText("b", "d")) // it does not start from scratch silently
+	b.Formerly = []checkpoint.ID{badID}
 	_, err = checkpoint.Acquire(t.Context(), st, "e", b)
-	require.ErrorIs(t, err, checkpoint.ErrID)
+	requireBadID(t, err)
 	b.Formerly = []checkpoint.ID{"never"}
 	require.Empty(t, acquire(t, st, "e", b).Record().Formerly)
 
 	require.NoError(t, apply(t.Context(), st, "d", checkpoint.Delete{}))
 	require.NoError(t, checkpoint.CheckName(st, "b"))
 	acquire(t, st, "b", bound)
-	require.Equal(t, checkpoint.AuditDeleted, lastAuditOf(t, st, "b").Action, "it finds that the first b has ended")
+	kind, _ := lastAudit(t, st, "b")
+	require.Equal(t, checkpoint.AuditDeleted, kind, "it finds that the first b has ended")
 }
 
 func TestNamesAreLimited(t *testing.T) {
@@ -227,9 +222,16 @@ func TestNamesAreLimited(t *testing.T) {
 		require.NoError(t, apply(t.Context(), st, checkpoint.ID(fmt.Sprint(i)), checkpoint.Rename{To: checkpoint.ID(fmt.Sprint(i + 1))}))
 	}
 	last := checkpoint.ID(fmt.Sprint(checkpoint.MaxFormerNames))
-	require.ErrorIs(t, apply(t.Context(), st, last, checkpoint.Rename{To: "more"}), store.ErrInvalid)
-	_, err := checkpoint.Acquire(t.Context(), st, "x", checkpoint.Binding{Formerly: make([]checkpoint.ID, checkpoint.MaxFormerNames+1)})
-	require.Error(t, err)
+	tooMany := store.InvalidError{
+		Field: "former names", Limit: checkpoint.MaxFormerNames, Value: int64(checkpoint.MaxFormerNames + 1),
+	}
+	requireInvalid(t, tooMany, apply(t.Context(), st, last, checkpoint.Rename{To: "more"}))
+	names := make([]checkpoint.ID, checkpoint.MaxFormerNames+1)
+	for i := range names {
+		names[i] = checkpoint.ID(fmt.Sprint("former ", i))
+	}
+	_, err := checkpoint.Acquire(t.Context(), st, "x", checkpoint.Binding{Formerly: names})
+	requireInvalid(t, tooMany, err)
 }
 
 func TestAReaderWithStateBesideItsCheckpointIsNotMovedAwayFromIt(t *testing.T) {
@@ -247,8 +249,8 @@ func TestAReaderWithStateBesideItsCheckpointIsNotMovedAwayFromIt(t *testing.T) {
 		checkpoint.Delete{},
 	} {
 		err := apply(t.Context(), st, "saga", c)
-		require.Equal(t, &checkpoint.StatefulError{ID: "saga", Change: c}, err)
-		require.ErrorIs(t, err, checkpoint.ErrStateful)
+		requireState(t, err, checkpoint.ErrStateful, fmt.Sprintf(
+			`checkpoint "saga": %s: its reader keeps state beside the checkpoint, which does not move along`, c))
 	}
 	b.Formerly = []checkpoint.ID{"saga"}
 	_, err := checkpoint.Acquire(t.Context(), st, "other", b)

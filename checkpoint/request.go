@@ -30,8 +30,7 @@ type Request struct {
 	DryRun bool
 }
 
-// Validate reports the first rule that the request breaks, as a [store.InvalidError] or a
-// [store.LimitError].
+// Validate reports the first rule that the request breaks, as a [store.InvalidError].
 func (q Request) Validate() error {
 	if err := checkText("reason", q.Reason, maxReasonBytes); err != nil {
 		return err
@@ -48,7 +47,7 @@ func (q Request) Validate() error {
 func checkText(field, text string, limit int) error {
 	switch {
 	case len(text) > limit:
-		return &store.LimitError{Field: field + " bytes", Limit: int64(limit), Value: int64(len(text))}
+		return &store.InvalidError{Field: field + " bytes", Limit: int64(limit), Value: int64(len(text))}
 	case !utf8.ValidString(text):
 		return &store.InvalidError{Field: field, Rule: "must be UTF-8", Value: text}
 	}

@@ -87,15 +87,7 @@ func (m *chaos) kept() ([]any, error) {
 	}
 	r := info.Record
 	r.Epoch, r.Formerly = 0, nil
-	pass, err := checkpoint.PassOf(m.st, m.id())
-	if err != nil {
-		return nil, err
-	}
-	pause, paused, err := checkpoint.PauseOf(m.st, m.id())
-	if err != nil {
-		return nil, err
-	}
-	all := []any{r, info.Record.FirstName(m.id()), pass, pause, paused}
+	all := []any{r, info.Record.FirstName(m.id()), info.Pass, info.Pause}
 	for p, err := range checkpoint.ParkedEvents(m.st, m.id()) {
 		if err != nil {
 			return nil, err
@@ -106,7 +98,7 @@ func (m *chaos) kept() ([]any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if e.Kind != (checkpoint.Audit{Action: checkpoint.AuditRenamed}).Kind() {
+		if e.Kind != checkpoint.AuditRenamed {
 			all = append(all, e.Position)
 		}
 	}

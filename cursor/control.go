@@ -85,9 +85,11 @@ func settled(ctx context.Context, r *Runner, what string) error {
 }
 
 // note commits an audit event and side values, with the checkpoint as it is.
-func note(ctx context.Context, r *Runner, a checkpoint.Audit, q checkpoint.Request, sides ...store.SideWrite) error {
+func note(
+	ctx context.Context, r *Runner, kind string, a checkpoint.Audit, q checkpoint.Request, sides ...store.SideWrite,
+) error {
 	a.Reason, a.By = q.Reason, q.By
-	b := store.Batch{Sides: sides, Events: []store.Proposal{r.own.audited(nil, a)}}
+	b := store.Batch{Sides: sides, Events: []store.Proposal{r.own.audited(nil, kind, a)}}
 	r.own.lease.Stage(&b, r.out.present())
 	if err := r.own.commit(ctx, b); err != nil {
 		return &CommitError{Worker: r.own.worker.Name, Err: err}
@@ -110,11 +112,11 @@ func (r *Runner) Pause(ctx context.Context, until time.Time, q checkpoint.Reques
 		return err
 	}
 	p := checkpoint.Pause{Since: time.Now(), Until: until, Reason: q.Reason, By: q.By}
-	a := checkpoint.Audit{Action: checkpoint.AuditPaused}
+	var a checkpoint.Audit
 	if !until.IsZero() {
 		a.Until = &until
 	}
-	return note(ctx, r, a, q, p.Write(r.own.lease.ID()))
+	return note(ctx, r, checkpoint.AuditPaused, a, q, p.Write(r.own.lease.ID()))
 }
 
 // Resume ends a pause.
@@ -122,7 +124,7 @@ func (r *Runner) Resume(ctx context.Context, q checkpoint.Request) error {
 	if err := requested(ctx, r, "resume", q); err != nil || q.DryRun {
 		return err
 	}
-	return note(ctx, r, checkpoint.Audit{Action: checkpoint.AuditResumed}, q, checkpoint.Resume(r.own.lease.ID()))
+	return note(ctx, r, checkpoint.AuditResumed, checkpoint.Audit{}, q, checkpoint.Resume(r.own.lease.ID()))
 }
 
 // Replay marks parked events to be handled again, between the batches of new ones, with a fresh
@@ -153,8 +155,8 @@ func markReplaying(
 		entry.Replaying = true
 		sides = append(sides, entry.Write(r.own.lease.ID()))
 	}
-	a := checkpoint.Audit{Action: checkpoint.AuditReplay, Position: which.Position, Key: which.Key, Events: len(chosen)}
-	if err := note(ctx, r, a, q, sides...); err != nil {
+	a := checkpoint.Audit{Position: which.Position, Key: which.Key, Events: len(chosen)}
+	if err := note(ctx, r, checkpoint.AuditReplay, a, q, sides...); err != nil {
 		return err
 	}
 	r.list.replay(keys)
@@ -181,8 +183,8 @@ func (r *Runner) Discard(ctx context.Context, event store.Position, q checkpoint
 			sides = append(sides, follower.Write(r.own.lease.ID()))
 		}
 	}
-	a := checkpoint.Audit{Action: checkpoint.AuditDiscarded, Position: event, Key: keys[0]}
-	if err := note(ctx, r, a, q, sides...); err != nil {
+	a := checkpoint.Audit{Position: event, Key: keys[0]}
+	if err := note(ctx, r, checkpoint.AuditDiscarded, a, q, sides...); err != nil {
 		return err
 	}
 	r.list.discard(given)

@@ -127,7 +127,7 @@ func (c *Cursor) Poll(ctx context.Context) (store.Event, bool, error) {
 // [store.InvalidError]. Its cost grows with what it returns, not with the log.
 func (c *Cursor) PollBatch(ctx context.Context, limit int) ([]store.Event, error) {
 	if limit < 0 {
-		return nil, &store.InvalidError{Field: "limit", Rule: "must not be negative", Value: fmt.Sprint(limit)}
+		return nil, &store.InvalidError{Field: "limit", Rule: "must not be negative", Value: limit}
 	}
 	if limit == 0 {
 		return nil, nil

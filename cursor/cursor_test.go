@@ -120,11 +120,11 @@ func TestLimitZeroIsEmptyAndMovesNothing(t *testing.T) {
 
 func TestANegativeLimitIsRefused(t *testing.T) {
 	c := openCursor(t, open(t), orders, cursor.Options{})
-	var invalid *store.InvalidError
+	want := &store.InvalidError{Field: "limit", Rule: "must not be negative", Value: -1}
 	_, err := c.PollBatch(t.Context(), -1)
-	require.ErrorAs(t, err, &invalid)
+	require.Equal(t, want, err)
 	_, err = c.PullBatch(t.Context(), -1, time.Hour)
-	require.ErrorAs(t, err, &invalid)
+	require.Equal(t, want, err)
 }
 
 func TestTheEndOfTheLogIsNotSticky(t *testing.T) {
@@ -345,5 +345,7 @@ func TestABadRegionOrIDIsRefused(t *testing.T) {
 	_, err := cursor.Open(t.Context(), st, store.Region{Kinds: []string{"a"}, Category: "b"}, cursor.Options{})
 	require.ErrorIs(t, err, store.ErrInvalid)
 	_, err = cursor.Open(t.Context(), st, orders, cursor.Options{ID: "a/b"})
-	require.ErrorIs(t, err, checkpoint.ErrID)
+	var invalid *store.InvalidError
+	require.ErrorAs(t, err, &invalid)
+	require.Equal(t, "checkpoint id", invalid.Field)
 }

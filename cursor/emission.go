@@ -53,7 +53,7 @@ func (w Worker) emitter() store.Emitter { return store.NewEmitter(w.Name, w.emis
 
 func (w Worker) checkBuild() error {
 	if w.emission != nil && len(w.emission.build) > MaxBuildBytes {
-		return &store.LimitError{Field: "Build", Limit: MaxBuildBytes, Value: int64(len(w.emission.build))}
+		return &store.InvalidError{Field: "Build", Limit: MaxBuildBytes, Value: int64(len(w.emission.build))}
 	}
 	return nil
 }

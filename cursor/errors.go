@@ -44,7 +44,7 @@ type WorkerError struct {
 }
 
 func (e *WorkerError) Error() string {
-	text := strings.TrimPrefix(e.Err.Error(), "store: ")
+	text := strings.TrimPrefix(e.Err.Error(), "invalid ")
 	if !strings.HasPrefix(text, e.Field) {
 		text = e.Field + ": " + text
 	}

@@ -44,14 +44,14 @@ func (s ResumeState) Skipped(ctx context.Context, events []store.Position) ([]st
 		if err != nil {
 			return nil, fmt.Errorf("cursor: worker %q: read what was skipped: %w", s.ID, err)
 		}
-		a, err := checkpoint.DecodeAudit(e)
-		if err != nil {
+		var a checkpoint.Audit
+		if err := e.Decode(&a); err != nil {
 			return nil, fmt.Errorf("cursor: worker %q: read what was skipped: %w", s.ID, err)
 		}
-		last[a.Position] = a.Action
+		last[a.Position] = e.Kind
 	}
 	return slices.DeleteFunc(slices.Clone(events), func(p store.Position) bool {
-		action, known := last[p]
-		return !known || action == checkpoint.AuditParked
+		kind, known := last[p]
+		return !known || kind == checkpoint.AuditParked
 	}), nil
 }

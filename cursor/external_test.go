@@ -42,7 +42,11 @@ func (k *keeper) handle(_ context.Context, b *cursor.Batch) (cursor.Action, erro
 		}
 	}
 	for _, p := range b.PassedOver() {
-		if _, ok, _ := checkpoint.ParkedAt(k.st, "keeper", p); !ok {
+		found := false
+		for range checkpoint.ParkedEvents(k.st, "keeper", p) {
+			found = true
+		}
+		if !found {
 			k.unknown = append(k.unknown, p)
 		}
 	}

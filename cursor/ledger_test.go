@@ -50,9 +50,9 @@ func (l *ledger) fold(st *store.Store) error {
 		l.at++
 		switch {
 		case e.Coordinate.Scope == store.ReservedScope:
-			a, err := checkpoint.DecodeAudit(e)
-			require.NoError(l.t, err)
-			l.audit(a)
+			var a checkpoint.Audit
+			require.NoError(l.t, e.Decode(&a))
+			l.audit(e.Kind, a)
 		case e.Coordinate.Entity == "out":
 			var r reserved
 			require.NoError(l.t, e.Decode(&r))
@@ -80,14 +80,14 @@ func (l *ledger) reaction(p store.Position) {
 // giveUp is for an event that is never handled, or not again.
 func (o *owed) giveUp() { o.had, o.ask, o.deliver = true, false, false }
 
-func (l *ledger) audit(a checkpoint.Audit) {
-	switch a.Action {
+func (l *ledger) audit(kind string, a checkpoint.Audit) {
+	switch kind {
 	case checkpoint.AuditSkipped, checkpoint.AuditDiscarded:
 		l.events[a.Position].giveUp()
 	case checkpoint.AuditWidened:
 		l.widen()
 	case checkpoint.AuditRewound, checkpoint.AuditReset:
-		l.rewind(a)
+		l.rewind(kind, a)
 	case checkpoint.AuditSkippedTo:
 		for p, o := range l.events {
 			if _, parked := l.parked[p]; p <= a.To && l.reads(o) && !parked {
@@ -104,13 +104,13 @@ func (l *ledger) widen() {
 	l.narrow = false
 }
 
-func (l *ledger) rewind(a checkpoint.Audit) {
+func (l *ledger) rewind(kind string, a checkpoint.Audit) {
 	for p, o := range l.events {
 		if p <= a.To || !l.reads(o) {
 			continue
 		}
 		o.deliver = true
-		if a.Action == checkpoint.AuditReset { // it never ran
+		if kind == checkpoint.AuditReset { // it never ran
 			o.had, o.ask = false, false
 		} else {
 			o.ask = o.had && a.Emit

@@ -1,10 +1,6 @@
 package cursor
 
-import (
-	"fmt"
-
-	"github.com/penstock-io/penstock/store"
-)
+import "github.com/penstock-io/penstock/store"
 
 const (
 	// defaultBatchSize makes the cost of a commit small beside that of handling, and a repeated
@@ -59,9 +55,9 @@ const (
 func checkRange(field string, value, most int) error {
 	switch {
 	case value < 0:
-		return &store.InvalidError{Field: field, Rule: "must not be negative", Value: fmt.Sprint(value)}
+		return &store.InvalidError{Field: field, Rule: "must not be negative", Value: value}
 	case value > most:
-		return &store.LimitError{Field: field, Limit: int64(most), Value: int64(value)}
+		return &store.InvalidError{Field: field, Limit: int64(most), Value: int64(value)}
 	}
 	return nil
 }

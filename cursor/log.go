@@ -66,10 +66,5 @@ func nextPage(
 // an owner that does not know the outcome of its commit does not know the revision either, and
 // would take itself for fenced.
 func commitStaged(ctx context.Context, st *store.Store, lease *checkpoint.Lease, b store.Batch) error {
-	receipt, err := st.Commit(context.WithoutCancel(ctx), b)
-	if err != nil {
-		return lease.Refused(err)
-	}
-	lease.Committed(receipt)
-	return nil
+	return lease.Committed(st.Commit(context.WithoutCancel(ctx), b))
 }

@@ -27,9 +27,10 @@ func (o *owner) hold(l *checkpoint.Lease) {
 	by.Epoch, by.Attempt = 0, 1
 	o.lease, o.emission, o.batches = l, o.worker.emission, &batchOwner{st: o.st, emitter: &by}
 	if l != nil {
-		by.Epoch = l.Record().Epoch
+		record := l.Record()
+		by.Epoch = record.Epoch
 		o.batches.ownership = Ownership{
-			ID: l.ID(), FirstName: l.FirstName(), Epoch: by.Epoch, Origin: o.st.Origin(),
+			ID: l.ID(), FirstName: record.FirstName(l.ID()), Epoch: by.Epoch, Origin: o.st.Origin(),
 		}
 	}
 }
@@ -103,7 +104,7 @@ func (o *owner) keys(events []store.Event) (keys []string, err error) {
 	}
 	long := slices.IndexFunc(keys, func(key string) bool { return len(key) > maxKeyBytes })
 	if long >= 0 {
-		err = &store.LimitError{Field: "key bytes", Limit: maxKeyBytes, Value: int64(len(keys[long]))}
+		err = &store.InvalidError{Field: "key bytes", Limit: maxKeyBytes, Value: int64(len(keys[long]))}
 		keys = keys[:long]
 	}
 	if err != nil {
@@ -121,9 +122,9 @@ func (o *owner) replayed(e *store.Event) (before, again bool) {
 }
 
 // audited is the audit event of something that happened to an event, or to none.
-func (o *owner) audited(e *store.Event, a checkpoint.Audit) store.Proposal {
+func (o *owner) audited(e *store.Event, kind string, a checkpoint.Audit) store.Proposal {
 	a.Worker = checkpoint.ID(o.worker.Name)
-	p := a.Proposal()
+	p := a.Proposal(kind)
 	if e != nil {
 		p.Causation = e.Causation()
 	}

@@ -132,16 +132,16 @@ func (p *parking) parkAgain(q *queue, reason error, attempts int) {
 }
 
 func (p *parking) auditParked(e *store.Event, key string, reason error, attempts int) {
-	p.out.audit(p.own.audited(e, checkpoint.Audit{
-		Action: checkpoint.AuditParked, Position: e.Position, Key: key, Error: reason.Error(), Attempts: attempts,
+	p.out.audit(p.own.audited(e, checkpoint.AuditParked, checkpoint.Audit{
+		Position: e.Position, Key: key, Error: reason.Error(), Attempts: attempts,
 	}))
 }
 
 // skip discards the first event of a queue: it counts as done.
 func (p *parking) skip(q *queue, reason error, attempts int) {
 	e := q.events[0]
-	p.out.audit(p.own.audited(&e, checkpoint.Audit{
-		Action: checkpoint.AuditSkipped, Position: e.Position, Error: reason.Error(), Attempts: attempts,
+	p.out.audit(p.own.audited(&e, checkpoint.AuditSkipped, checkpoint.Audit{
+		Position: e.Position, Error: reason.Error(), Attempts: attempts,
 	}))
 	if q.parked {
 		p.out.side(checkpoint.Unpark(p.own.lease.ID(), e.Position))

@@ -50,7 +50,7 @@ func NewRunner(ctx context.Context, st *store.Store, w Worker) (*Runner, error) 
 
 // RestartRunner is NewRunner for a supervisor that starts a worker again and again. Where epoch is
 // that of the runner before, it acquires the checkpoint only as that one left it, so that it never
-// fences a newer owner: see [checkpoint.Reacquire]. Where it is 0 it takes over from whichever
+// fences a newer owner: see [checkpoint.Binding]. Where it is 0 it takes over from whichever
 // owner there is. Once the checkpoint is acquired epoch is that of the new owner, also where it
 // cannot be run after all.
 //
@@ -108,7 +108,9 @@ func (r *Runner) start(ctx context.Context) error {
 
 func (r *Runner) acquire(ctx context.Context, epoch *uint64) error {
 	w := r.own.worker
-	lease, err := checkpoint.Reacquire(ctx, r.own.st, checkpoint.ID(w.Name), w.binding(), *epoch)
+	binding := w.binding()
+	binding.Epoch = *epoch
+	lease, err := checkpoint.Acquire(ctx, r.own.st, checkpoint.ID(w.Name), binding)
 	if err != nil {
 		return err
 	}

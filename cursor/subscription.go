@@ -29,7 +29,7 @@ var _ Canal = (*Subscription)(nil)
 // one is a [store.InvalidError].
 func Subscribe(ctx context.Context, st *store.Store, region store.Region, window int) (*Subscription, error) {
 	if window < 0 {
-		return nil, &store.InvalidError{Field: "window", Rule: "must not be negative", Value: fmt.Sprint(window)}
+		return nil, &store.InvalidError{Field: "window", Rule: "must not be negative", Value: window}
 	}
 	if window == 0 {
 		window = defaultWindow

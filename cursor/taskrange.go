@@ -124,8 +124,8 @@ func (o *outbox) writeRanges(ctx context.Context, ranges []taskRange) error {
 func (o *outbox) unpark(b *store.Batch, e *store.Event) {
 	b.Sides = append(b.Sides, checkpoint.Unpark(o.own.lease.ID(), e.Position))
 	if entry := o.list.at[e.Position]; entry != nil && !entry.Held {
-		b.Events = append(b.Events, o.own.audited(e, checkpoint.Audit{
-			Action: checkpoint.AuditReplayed, Position: e.Position, Key: entry.Key,
+		b.Events = append(b.Events, o.own.audited(e, checkpoint.AuditReplayed, checkpoint.Audit{
+			Position: e.Position, Key: entry.Key,
 		}))
 	}
 }

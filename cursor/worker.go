@@ -92,14 +92,14 @@ type Worker struct {
 	// that belongs to it: see checkpoint.Rename.
 	Formerly []string
 	// Region is where the worker reads, and what its checkpoint is bound to: another one is a
-	// checkpoint.RegionError.
+	// checkpoint.ErrRegion.
 	Region store.Region
 	// Kinds that Handle handles; empty means all kinds of the region. Only they are read. The list
 	// is kept with the checkpoint. NewKinds decides about a changed one, since events that were
 	// passed over would be missing.
 	//
 	// Prefer it to Region.Kinds, which selects the same events: where the list changes, a
-	// checkpoint.KindsError says what was added and removed. Region.Kinds is for a [Cursor], which
+	// checkpoint.MismatchError says what was added and removed. Region.Kinds is for a [Cursor], which
 	// has no other.
 	Kinds []string
 	// Handle is called with one batch at a time.
@@ -129,7 +129,7 @@ type Worker struct {
 	// the batch is handled again with a context of its own. 0 means none.
 	Timeout time.Duration
 	// NewKinds decides about a changed list of Kinds: the zero value refuses it, with a
-	// checkpoint.KindsError.
+	// checkpoint.ErrKindsChanged.
 	NewKinds checkpoint.NewKinds
 	// Policy, Restart and StopTimeout are for the supervisor; see [supervision.Spec].
 	Policy      supervision.Policy
@@ -217,7 +217,7 @@ func (w Worker) checkFormerly() error {
 		return &store.InvalidError{Field: "Formerly", Rule: "excludes Volatile"}
 	}
 	if n := len(w.Formerly); n > checkpoint.MaxFormerNames {
-		return &store.LimitError{Field: "Formerly", Limit: checkpoint.MaxFormerNames, Value: int64(n)}
+		return &store.InvalidError{Field: "Formerly", Limit: checkpoint.MaxFormerNames, Value: int64(n)}
 	}
 	for _, id := range w.formerIDs() {
 		if err := id.Validate(); err != nil {
@@ -238,7 +238,7 @@ func (w Worker) checkBatchSize() error { return checkRange("BatchSize", w.BatchS
 
 func (w Worker) checkTimeout() error {
 	if w.Timeout < 0 {
-		return &store.InvalidError{Field: "Timeout", Rule: "must not be negative", Value: w.Timeout.String()}
+		return &store.InvalidError{Field: "Timeout", Rule: "must not be negative", Value: w.Timeout}
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ func TestSupervisionAndCheckpointHaveTheSameRulesForNames(t *testing.T) {
 		name := strings.Join(rapid.SliceOfN(part, 0, 4).Draw(t, "name"), "")
 		name += strings.Repeat("x", rapid.SampledFrom([]int{0, 0, 251, 252, 253, 254, 255}).Draw(t, "more"))
 		var bad *supervision.NameError
-		var id *checkpoint.IDError
+		var id *store.InvalidError
 		named := errors.As(supervision.Spec{Name: name}.Validate(), &bad)
 		require.Equal(t, errors.As(checkpoint.ID(name).Validate(), &id), named, "%q", name)
 		if named {
@@ -75,8 +75,8 @@ func TestSupervisionAndCheckpointHaveTheSameRulesForNames(t *testing.T) {
 func TestTheTextOfAFaultNamesItsFieldOnce(t *testing.T) {
 	for want, w := range map[string]cursor.Worker{
 		"Handle: must not be nil":                                  {},
-		`BatchSize "-1": must not be negative`:                     {BatchSize: -1},
-		"BatchSize is 65537, the limit is 65536":                   {BatchSize: cursor.MaxBatchSize + 1},
+		"BatchSize -1: must not be negative":                       {BatchSize: -1},
+		"BatchSize 65537: the limit is 65536":                      {BatchSize: cursor.MaxBatchSize + 1},
 		`Kinds "b": lies outside the region of the worker`:         {Region: store.Region{Kinds: []string{"a"}}, Kinds: []string{"b"}},
 		"Region: region versions: minimum must not exceed maximum": {Region: store.Region{MinVersion: 2, MaxVersion: 1}},
 	} {
@@ -106,7 +106,8 @@ func TestAWorkerThatDoesNotFitItsCheckpointIsRefused(t *testing.T) {
 	other := w
 	other.Kinds = []string{"b", "c"}
 	_, err := cursor.NewRunner(t.Context(), st, other)
-	var kinds *checkpoint.KindsError
+	require.ErrorIs(t, err, checkpoint.ErrKindsChanged)
+	var kinds *checkpoint.MismatchError
 	require.ErrorAs(t, err, &kinds)
 	require.Equal(t, []string{"c"}, kinds.Added)
 	require.Equal(t, []string{"a"}, kinds.Removed)

@@ -46,7 +46,7 @@ type Reactor struct {
 // starts from [Reactor.Start] again, unless [Reactor.Formerly] has the one before.
 //
 // The kinds of the routes are bound to the checkpoint. With a route more or less the reactor does
-// not start, with a checkpoint.KindsError, because events of a new kind have been passed over,
+// not start, with a checkpoint.ErrKindsChanged, because events of a new kind have been passed over,
 // unless NewKinds says whether they are handled from now on, or those of the past first.
 //
 // It never fails: an invalid definition is the error of [Reactor.CursorWorker] and of

@@ -38,7 +38,8 @@ func (w *writer) admit(req *request) (answered bool) {
 }
 
 // admitSides compares with the open batch first: what it writes is not in the table of the store
-// yet.
+// yet. A deletion stands there as the zero value, whose revision 0 is that of a value which does
+// not exist.
 func (w *writer) admitSides(req *request) error {
 	for i := range req.sides {
 		write := &req.sides[i].write
@@ -120,7 +121,8 @@ func (s *Store) checkConditions(conditions []Condition, head Position) error {
 				return err
 			}
 			if len(page.Events) > 0 {
-				return &ConditionError{Condition: c, Position: page.Events[0].Position}
+				broken := c // c itself stays off the heap
+				return &ConflictError{Condition: &broken, Position: page.Events[0].Position}
 			}
 			after = page.Scanned
 		}
@@ -128,7 +130,11 @@ func (s *Store) checkConditions(conditions []Condition, head Position) error {
 	return nil
 }
 
-// findKey looks for an idempotency key in all segments, the newest first.
+// findKey looks for an idempotency key in all segments, the newest first: what is tried again was
+// tried a moment ago. A key that is new is looked for in all of them.
+//
+// The index knows keys by their hash, and the record decides: so two keys with one hash cost a read
+// and never answer for each other.
 func (s *Store) findKey(key string) (k wal.Key, ok bool, err error) {
 	for _, g := range slices.Backward(*s.segments.Load()) {
 		idx, err := s.indexOf(g)
@@ -153,7 +159,9 @@ func (s *Store) findKey(key string) (k wal.Key, ok bool, err error) {
 	return k, false, nil
 }
 
-// storedReceipt rebuilds the receipt of the commit that used a key, from the log.
+// storedReceipt rebuilds the receipt of the commit that used a key, from the log: receipts are not
+// kept, since few are asked for again. Its Sync is the mode of this opening, under which the answer
+// is acknowledged: all that the receipt speaks of was written before it.
 func (s *Store) storedReceipt(k wal.Key) (Receipt, error) {
 	r := Receipt{Origin: s.origin, Sequence: k.Sequence, Sync: s.options.Sync, Duplicate: true}
 	last := Position(k.FirstPosition) + Position(k.Events) - 1

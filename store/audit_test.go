@@ -137,9 +137,7 @@ func TestOnlyWhatAuditMadeEntersTheReservedScopeAndOnlyAsItWasMade(t *testing.T)
 	}
 	untouched(t, s, func() {
 		_, err := s.Commit(t.Context(), Batch{Events: []Proposal{Audit(long(MaxEntityBytes+1), parked{1})}})
-		var exceeded *LimitError
-		require.ErrorAs(t, err, &exceeded)
-		require.Equal(t, "entity bytes", exceeded.Field)
+		require.Equal(t, &InvalidError{Field: "entity bytes", Limit: MaxEntityBytes, Value: int64(MaxEntityBytes + 1)}, err)
 	})
 	write(t, s, Batch{Events: []Proposal{{At: At("worker:mail", "test"), Payload: parked{1}}}}) // any kind, elsewhere
 }

@@ -160,10 +160,7 @@ func TestAConditionHoldsWhileNoEventOfItsRegionIsAfterItsPosition(t *testing.T) 
 		untouched(t, s, func() {
 			err := commit(Condition{Region: Region{Entity: "nothing"}}, Condition{Region: stock, After: after})
 			require.ErrorIs(t, err, ErrConflict)
-			var broken *ConditionError
-			require.ErrorAs(t, err, &broken)
-			require.Equal(t, breaker, broken.Position)
-			require.Equal(t, Condition{Region: stock, After: after}, broken.Condition)
+			require.Equal(t, &ConflictError{Condition: &Condition{Region: stock, After: after}, Position: breaker}, err)
 		})
 	}
 }

@@ -29,6 +29,10 @@ type names struct {
 
 // decoderPool hands decoders from reader to reader: what one has remembered saves the next the same
 // allocations. It belongs to one store, as the emitters that it remembers do.
+//
+// Ownership: a decoder is its reader's from get to put, over all that the reader yields. A reader
+// that is nested in another's loop gets a decoder of its own, so neither sees the scratch of the
+// other.
 type decoderPool struct {
 	sides *sideTable // of the store, with the names of emitters; set before the first get
 	pool  sync.Pool
@@ -43,6 +47,9 @@ func (p *decoderPool) get() *decoder {
 	}
 }
 
+// put takes a decoder back with what it remembers, and without what it read. Its reader must not
+// use d.events any more; the events that it gave away are copies, whose slices point into memory
+// that no decoder owns.
 func (p *decoderPool) put(d *decoder) {
 	clear(d.events[:cap(d.events)]) // or the pool keeps payloads alive
 	d.events, d.record = d.events[:0], wal.Event{}
@@ -75,6 +82,11 @@ func (d *decoder) decode(rec []byte, e *Event) bool {
 
 // lookup finds or remembers the strings of an event. The same bytes may be divided in two ways, so
 // the lengths are compared as well.
+//
+// Events in a row mostly have the same strings, so the last ones are tried before the map. A map
+// that is full is emptied, not thinned out: which names come again is not known, and to keep an
+// order of use would cost each event more than to remember 8,192 names again costs now and then.
+// Events that were decoded keep their strings, as these never change.
 func (d *decoder) lookup(w *wal.Event) *names {
 	if d.last.fits(w) && string(w.Envelope) == d.last.envelope {
 		return d.last
@@ -84,7 +96,7 @@ func (d *decoder) lookup(w *wal.Event) *names {
 		if len(d.names) >= maxNames {
 			clear(d.names)
 		}
-		all := string(w.Envelope)
+		all := string(w.Envelope) // one allocation, which the four strings are parts of
 		rest := all[w.EntityLen:]
 		n = &names{
 			envelope: all,

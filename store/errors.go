@@ -3,10 +3,11 @@ package store
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
-// What a caller may want to react to is a sentinel, for errors.Is. Where there is evidence, a typed
-// error carries it, for errors.As, and is its sentinel at the same time: a caller that needs no
+// What a caller may want to react to is a sentinel, for errors.Is. Where it may act on evidence
+// too, a typed error carries that, for errors.As, and wraps its sentinel: a caller that needs no
 // evidence need not know the type.
 
 // States of a store or a call, for errors.Is.
@@ -37,27 +38,42 @@ var (
 	ErrNewerFormat = errors.New("store: written by a newer version")
 	// ErrForeignHistory: a position of another store, or of an earlier incarnation of this one.
 	ErrForeignHistory = errors.New("store: position of a foreign history")
-	// ErrConflict: an expectation or condition did not hold. See ConflictError and
-	// ConditionError.
+	// ErrConflict: an expectation or a condition did not hold. See ConflictError.
 	ErrConflict = errors.New("store: conflict")
 	// ErrIdempotencyKeyReused: an idempotency key was used before with other content. See
 	// IdempotencyKeyReusedError.
 	ErrIdempotencyKeyReused = errors.New("store: idempotency key was used with other content")
-	// ErrInvalid: a field breaks a rule. See InvalidError and LimitError.
+	// ErrInvalid: a field breaks a rule or exceeds its limit. See InvalidError.
 	ErrInvalid = errors.New("store: invalid")
 )
 
-// LockedError says which process has the directory open for writing.
+// LockedError says which process has the directory open for writing: what that process says of
+// itself, for people who look for it. Nothing decides by it, and it is zero where the process did
+// not say.
 type LockedError struct {
-	Owner Owner // zero where that process did not say
+	PID     int
+	Program string    // path of the executable
+	Started time.Time // when it opened the directory, to the second
 }
 
+// Error is as in "store: directory is locked by another writer: process 4711 (/usr/bin/shop), since
+// 2006-01-02T15:04:05Z".
 func (e *LockedError) Error() string {
-	return "store: directory is locked by another writer: " + e.Owner.String()
+	if e.PID == 0 {
+		return fmt.Sprintf("%v: unknown process", ErrLocked)
+	}
+	text := fmt.Sprintf("%v: process %d", ErrLocked, e.PID)
+	if e.Program != "" {
+		text += fmt.Sprintf(" (%s)", e.Program)
+	}
+	if !e.Started.IsZero() {
+		text += ", since " + e.Started.Format(time.RFC3339)
+	}
+	return text
 }
 
-// Is makes errors.Is(err, ErrLocked) true.
-func (e *LockedError) Is(target error) bool { return target == ErrLocked }
+// Unwrap returns [ErrLocked].
+func (e *LockedError) Unwrap() error { return ErrLocked }
 
 // CorruptError names the place of damage.
 type CorruptError struct {
@@ -70,41 +86,35 @@ func (e *CorruptError) Error() string {
 	return fmt.Sprintf("store: segment %d, offset %d: corrupt: %s", e.Segment, e.Offset, e.Reason)
 }
 
-// Is makes errors.Is(err, ErrCorrupt) true.
-func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
+// Unwrap returns [ErrCorrupt].
+func (e *CorruptError) Unwrap() error { return ErrCorrupt }
 
-// ConflictError says which entity was not at the expected version, or which side value was not at
-// the expected revision.
+// ConflictError says what a batch required and did not find: an entity at its expected version, a
+// side value at its expected revision, or a condition that holds. One of Entity, SideKey and
+// Condition is set.
 type ConflictError struct {
-	Entity   string // "" for a side value
-	SideKey  string // "" for an entity
+	Entity   string
+	SideKey  string
 	Expected Expect
 	Actual   uint64 // the version or the revision, 0 when there is no event or no value
+	// Condition is that of the batch which the event at Position breaks, the first to do so.
+	Condition *Condition
+	Position  Position
 }
 
 func (e *ConflictError) Error() string {
-	if e.SideKey != "" {
+	switch {
+	case e.Condition != nil:
+		return fmt.Sprintf("store: event %d lies in the region (%s) that should be empty after %d",
+			e.Position, e.Condition.Region, e.Condition.After)
+	case e.SideKey != "":
 		return fmt.Sprintf("store: side value %q is at revision %d, expected %s", e.SideKey, e.Actual, e.Expected)
 	}
 	return fmt.Sprintf("store: entity %q is at version %d, expected %s", e.Entity, e.Actual, e.Expected)
 }
 
-// Is makes errors.Is(err, ErrConflict) true.
-func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
-
-// ConditionError says which event broke a condition of the batch.
-type ConditionError struct {
-	Condition Condition
-	Position  Position // of the first event that breaks it
-}
-
-func (e *ConditionError) Error() string {
-	return fmt.Sprintf("store: event %d lies in the region (%s) that should be empty after %d",
-		e.Position, e.Condition.Region, e.Condition.After)
-}
-
-// Is makes errors.Is(err, ErrConflict) true.
-func (e *ConditionError) Is(target error) bool { return target == ErrConflict }
+// Unwrap returns [ErrConflict].
+func (e *ConflictError) Unwrap() error { return ErrConflict }
 
 // IdempotencyKeyReusedError says which idempotency key was used before with other content.
 type IdempotencyKeyReusedError struct {
@@ -118,36 +128,41 @@ func (e *IdempotencyKeyReusedError) Error() string {
 		e.Key, e.Sequence, e.Position)
 }
 
-// Is makes errors.Is(err, ErrIdempotencyKeyReused) true.
-func (e *IdempotencyKeyReusedError) Is(target error) bool { return target == ErrIdempotencyKeyReused }
+// Unwrap returns [ErrIdempotencyKeyReused].
+func (e *IdempotencyKeyReusedError) Unwrap() error { return ErrIdempotencyKeyReused }
 
-// LimitError says which field exceeds its limit.
-type LimitError struct {
-	Field string
-	Limit int64
-	Value int64
-}
-
-func (e *LimitError) Error() string {
-	return fmt.Sprintf("store: %s is %d, the limit is %d", e.Field, e.Value, e.Limit)
-}
-
-// Is makes errors.Is(err, ErrInvalid) true.
-func (e *LimitError) Is(target error) bool { return target == ErrInvalid }
-
-// InvalidError says which field breaks which rule.
+// InvalidError says which field of what a caller handed in breaks which rule, or exceeds which
+// limit. The packages above return it for their own fields too.
 type InvalidError struct {
+	// Field is in the words of the caller, as in "kind", "payload bytes" or "BatchSize".
 	Field string
-	Rule  string
-	Value string
+	// Rule is what the field must be, as in "must not be empty"; "" where it exceeds Limit.
+	Rule string
+	// Limit is the most that the field may be; 0 where Rule says what is wrong.
+	Limit int64
+	// Value is what was given: an int64 with a Limit; nil where Rule says it all.
+	Value any
 }
 
+// maxShownValue is how many characters of a value the text of an error shows.
+const maxShownValue = 64
+
+// Error is as in `invalid kind "a\n": must not hold control characters` or "invalid payload bytes
+// 20000000: the limit is 16777216".
 func (e *InvalidError) Error() string {
-	if e.Value == "" {
-		return fmt.Sprintf("store: %s: %s", e.Field, e.Rule)
+	text := "invalid " + e.Field
+	switch v := e.Value.(type) {
+	case nil:
+	case string:
+		text += fmt.Sprintf(" %.*q", maxShownValue, v)
+	default:
+		text += fmt.Sprintf(" %v", v)
 	}
-	return fmt.Sprintf("store: %s %q: %s", e.Field, e.Value, e.Rule)
+	if e.Limit != 0 {
+		return fmt.Sprintf("%s: the limit is %d", text, e.Limit)
+	}
+	return text + ": " + e.Rule
 }
 
-// Is makes errors.Is(err, ErrInvalid) true.
-func (e *InvalidError) Is(target error) bool { return target == ErrInvalid }
+// Unwrap returns [ErrInvalid].
+func (e *InvalidError) Unwrap() error { return ErrInvalid }

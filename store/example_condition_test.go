@@ -36,8 +36,8 @@ func ExampleCondition() {
 		Events:     []store.Proposal{{At: store.At("day:1", "shop"), Payload: store.Raw{Type: "day.closed"}}},
 		Conditions: []store.Condition{{Region: shop, After: seen}},
 	})
-	var broken *store.ConditionError
-	fmt.Println(open, "open orders; broken by event:", errors.As(err, &broken), broken.Position)
+	var conflict *store.ConflictError
+	fmt.Println(open, "open orders; broken by event:", errors.As(err, &conflict), conflict.Position)
 	// Output:
 	// 0 open orders; broken by event: true 1
 }

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -51,55 +50,55 @@ func where(r Region) Batch {
 
 func TestInputThatBreaksARuleIsRefusedByFieldAndWritesNothing(t *testing.T) {
 	s := memoryLog(t)
+	const empty, control, utf8 = "must not be empty", "must not hold control characters", "must be UTF-8"
 	rules := []struct {
-		field string
-		batch Batch
+		field, rule string
+		value       any
+		batch       Batch
 	}{
-		{"batch", Batch{}},
-		{"batch", Batch{Conditions: []Condition{{}}}},
-		{"entity", entity("")},
-		{"entity", entity("a\nb")},
-		{"entity", entity("a\x7f")},
-		{"entity", entity("a\x00")},
-		{"entity", entity("a\xff")},
-		{"scope", scope("")},
-		{"scope", scope("a\tb")},
-		{"scope", scope("\xc3")},
-		{"scope", scope(ReservedScope)},
-		{"payload", proposing(func(p *Proposal) { p.Payload = nil })},
-		{"kind", proposing(func(p *Proposal) { p.Payload = kindless{} })},
-		{"kind", raw(Raw{})},
-		{"kind", raw(Raw{Type: "a\rb"})},
-		{"kind", raw(Raw{Type: "\xff"})},
-		{"codec", raw(Raw{Type: "a", Codec: "a\x1f"})},
-		{"codec", raw(Raw{Type: "a", Codec: "\xff"})},
-		{"header name", header("", "v")},
-		{"header name", header("a\nb", "v")},
-		{"header name", header("\xff", "v")},
-		{"idempotency key", keyOf("a\nb")},
-		{"idempotency key", keyOf("\xff")},
-		{"idempotency key", Batch{IdempotencyKey: "key", Sides: []SideWrite{{Key: "k"}}}},
-		{"side key", sideOf(SideWrite{})},
-		{"side key", sideOf(SideWrite{Key: "a\x01"})},
-		{"side key", sideOf(SideWrite{Key: "\xff"})},
-		{"side key", sideOf(SideWrite{Key: "a"}, SideWrite{Key: "b"}, SideWrite{Key: "a", Delete: true})},
-		{"region entity", where(Region{Entity: "\n"})},
-		{"region scope", where(Region{Scope: "\n"})},
-		{"region kind", where(Region{Kinds: []string{"a", ""}})},
-		{"region category", where(Region{Category: "\n"})},
-		{"region category", where(Region{Category: "a", Kinds: []string{"a.b"}})},
-		{"region versions", where(Region{MinVersion: 2, MaxVersion: 1})},
+		{"batch", "must hold an event or a side value", nil, Batch{}},
+		{"batch", "must hold an event or a side value", nil, Batch{Conditions: []Condition{{}}}},
+		{"entity", empty, nil, entity("")},
+		{"entity", control, "a\nb", entity("a\nb")},
+		{"entity", control, "a\x7f", entity("a\x7f")},
+		{"entity", control, "a\x00", entity("a\x00")},
+		{"entity", utf8, "a\xff", entity("a\xff")},
+		{"scope", empty, nil, scope("")},
+		{"scope", control, "a\tb", scope("a\tb")},
+		{"scope", utf8, "\xc3", scope("\xc3")},
+		{"scope", "is reserved", ReservedScope, scope(ReservedScope)},
+		{"payload", "must not be nil", nil, proposing(func(p *Proposal) { p.Payload = nil })},
+		{"kind", empty, nil, proposing(func(p *Proposal) { p.Payload = kindless{} })},
+		{"kind", empty, nil, raw(Raw{})},
+		{"kind", control, "a\rb", raw(Raw{Type: "a\rb"})},
+		{"kind", utf8, "\xff", raw(Raw{Type: "\xff"})},
+		{"codec", control, "a\x1f", raw(Raw{Type: "a", Codec: "a\x1f"})},
+		{"codec", utf8, "\xff", raw(Raw{Type: "a", Codec: "\xff"})},
+		{"header name", empty, nil, header("", "v")},
+		{"header name", control, "a\nb", header("a\nb", "v")},
+		{"header name", utf8, "\xff", header("\xff", "v")},
+		{"idempotency key", control, "a\nb", keyOf("a\nb")},
+		{"idempotency key", utf8, "\xff", keyOf("\xff")},
+		{"idempotency key", "needs an event in the batch", "key", Batch{IdempotencyKey: "key", Sides: []SideWrite{{Key: "k"}}}},
+		{"side key", empty, nil, sideOf(SideWrite{})},
+		{"side key", control, "a\x01", sideOf(SideWrite{Key: "a\x01"})},
+		{"side key", utf8, "\xff", sideOf(SideWrite{Key: "\xff"})},
+		{"side key", "stands twice in the batch", "a", sideOf(SideWrite{Key: "a"}, SideWrite{Key: "b"}, SideWrite{Key: "a", Delete: true})},
+		{"region entity", control, "\n", where(Region{Entity: "\n"})},
+		{"region scope", control, "\n", where(Region{Scope: "\n"})},
+		{"region kind", empty, nil, where(Region{Kinds: []string{"a", ""}})},
+		{"region category", control, "\n", where(Region{Category: "\n"})},
+		{"region category", "excludes kinds", "a", where(Region{Category: "a", Kinds: []string{"a.b"}})},
+		{"region versions", "minimum must not exceed maximum", nil, where(Region{MinVersion: 2, MaxVersion: 1})},
 	}
 	for i, rule := range rules {
 		t.Run(fmt.Sprint(i, " ", rule.field), func(t *testing.T) {
 			untouched(t, s, func() {
 				_, err := s.Commit(t.Context(), rule.batch)
 				require.ErrorIs(t, err, ErrInvalid)
-				var invalid *InvalidError
-				require.ErrorAs(t, err, &invalid)
-				require.Equal(t, rule.field, invalid.Field)
-				require.NotEmpty(t, invalid.Rule)
+				require.Equal(t, &InvalidError{Field: rule.field, Rule: rule.rule, Value: rule.value}, err)
 				require.Contains(t, err.Error(), rule.field)
+				require.Contains(t, err.Error(), rule.rule)
 			})
 		})
 	}
@@ -150,9 +149,7 @@ func TestALimitMayBeReachedAndNotExceeded(t *testing.T) {
 			untouched(t, s, func() {
 				_, err := s.Commit(t.Context(), l.batch(l.limit+1))
 				require.ErrorIs(t, err, ErrInvalid)
-				var exceeded *LimitError
-				require.ErrorAs(t, err, &exceeded)
-				require.Equal(t, LimitError{Field: l.field, Limit: int64(l.limit), Value: int64(l.limit) + 1}, *exceeded)
+				require.Equal(t, &InvalidError{Field: l.field, Limit: int64(l.limit), Value: int64(l.limit) + 1}, err)
 				require.Contains(t, err.Error(), fmt.Sprint(l.limit))
 			})
 			write(t, s, l.batch(l.limit))
@@ -172,9 +169,7 @@ func TestABatchIsLimitedInAllAndTheLargestIsReadBack(t *testing.T) {
 	}
 	untouched(t, s, func() {
 		_, err := s.Commit(t.Context(), large(MaxPayloadBytes-overhead+1))
-		var exceeded *LimitError
-		require.ErrorAs(t, err, &exceeded)
-		require.Equal(t, LimitError{Field: "batch bytes", Limit: MaxBatchBytes, Value: MaxBatchBytes + 1}, *exceeded)
+		require.Equal(t, &InvalidError{Field: "batch bytes", Limit: MaxBatchBytes, Value: int64(MaxBatchBytes + 1)}, err)
 	})
 	write(t, s, large(MaxPayloadBytes-overhead))
 	require.Equal(t, Position(4), s.Head())
@@ -184,18 +179,31 @@ func TestABatchIsLimitedInAllAndTheLargestIsReadBack(t *testing.T) {
 }
 
 func TestOptionsOutOfBoundsAreRefused(t *testing.T) {
-	for _, o := range []Options{
-		{Sync: SyncNever + 1},
-		{SyncEvery: time.Millisecond - 1},
-		{SyncEvery: -time.Second},
-		{SegmentBytes: minSegmentBytes - 1},
-		{SegmentBytes: -1},
-		{SegmentBytes: maxSegmentBytes + 1},
-		{SegmentBytes: math.MaxInt64},
+	const (
+		interval = "must be at least 1ms"
+		small    = "must be at least 64 KiB"
+	)
+	for _, c := range []struct {
+		options Options
+		want    InvalidError
+	}{
+		{Options{Sync: SyncNever + 1}, InvalidError{Field: "sync mode", Rule: "unknown"}},
+		{Options{SyncEvery: time.Millisecond - 1}, InvalidError{Field: "sync interval", Rule: interval, Value: time.Millisecond - 1}},
+		{Options{SyncEvery: -time.Second}, InvalidError{Field: "sync interval", Rule: interval, Value: -time.Second}},
+		{Options{SegmentBytes: minSegmentBytes - 1}, InvalidError{Field: "segment bytes", Rule: small, Value: int64(minSegmentBytes - 1)}},
+		{Options{SegmentBytes: -1}, InvalidError{Field: "segment bytes", Rule: small, Value: int64(-1)}},
+		{
+			Options{SegmentBytes: maxSegmentBytes + 1},
+			InvalidError{Field: "segment bytes", Limit: maxSegmentBytes, Value: int64(maxSegmentBytes + 1)},
+		},
+		{
+			Options{SegmentBytes: math.MaxInt64},
+			InvalidError{Field: "segment bytes", Limit: maxSegmentBytes, Value: int64(math.MaxInt64)},
+		},
 	} {
-		o.Device = &vfs.Device{FS: vfs.NewMemory()}
-		_, err := Open(logDir, o)
-		require.ErrorIs(t, err, ErrInvalid, "%+v", o)
+		c.options.Device = &vfs.Device{FS: vfs.NewMemory()}
+		_, err := Open(logDir, c.options)
+		require.Equal(t, &c.want, err)
 	}
 	for _, o := range []Options{
 		{SyncEvery: time.Millisecond},
@@ -215,17 +223,16 @@ func TestReadsRefuseBadRegionsAndLimits(t *testing.T) {
 	s := memoryLog(t)
 	put(t, s, "a")
 	bad := Region{Entity: "\n"}
+	refused := &InvalidError{Field: "region entity", Rule: "must not hold control characters", Value: "\n"}
 	_, err := s.ReadPage(t.Context(), bad, 0, 0, 1)
-	require.ErrorIs(t, err, ErrInvalid)
+	require.Equal(t, refused, err)
 	_, err = s.Count(t.Context(), bad, 0, 0, 1)
-	require.ErrorIs(t, err, ErrInvalid)
+	require.Equal(t, refused, err)
 	for _, err := range s.Read(t.Context(), bad, Beginning()) {
-		require.ErrorIs(t, err, ErrInvalid)
+		require.Equal(t, refused, err)
 	}
 	for _, limit := range []int{0, -1} {
 		_, err = s.ReadPage(t.Context(), Region{}, 0, 0, limit)
-		var invalid *InvalidError
-		require.True(t, errors.As(err, &invalid))
-		require.Equal(t, "limit", invalid.Field)
+		require.Equal(t, &InvalidError{Field: "limit", Rule: "must be at least 1", Value: limit}, err)
 	}
 }

@@ -3,7 +3,7 @@ package store
 import "time"
 
 // Limits of what can be committed. All are in bytes of UTF-8 unless the name says otherwise. What
-// exceeds one is refused with a [LimitError].
+// exceeds one is refused with an [InvalidError].
 const (
 	MaxEntityBytes         = 512
 	MaxScopeBytes          = 255

@@ -12,7 +12,8 @@ import (
 )
 
 // Get returns the event with an id: [ErrNotFound] when there is none. Ids grow with positions, so
-// it is a binary search over positions that reads some 20 events in a log of a million.
+// it is a binary search over positions that reads some 20 events in a log of a million. An event
+// that is committed while Get runs may be found or not.
 func (s *Store) Get(ctx context.Context, id uuid.UUID) (Event, error) {
 	if err := s.readable(ctx); err != nil {
 		return Event{}, err
@@ -21,7 +22,7 @@ func (s *Store) Get(ctx context.Context, id uuid.UUID) (Event, error) {
 	if err != nil {
 		return Event{}, err
 	}
-	if p <= s.Head() {
+	if p <= s.Head() { // of now: what the search found no event for may have one since
 		e, err := s.eventAt(p)
 		if err != nil || e.ID == id {
 			return e, s.readError(err)
@@ -69,7 +70,8 @@ func (s *Store) Count(ctx context.Context, r Region, after, upTo Position, limit
 	return n, nil
 }
 
-// eventAt reads the event at a visible position.
+// eventAt reads the event at a visible position. The caller has loaded the head before, and the
+// segments are loaded here, so they hold the position.
 func (s *Store) eventAt(p Position) (Event, error) {
 	g, idx, ord, _, err := s.segmentRange(p-1, p)
 	if err != nil {
@@ -97,6 +99,10 @@ func (s *Store) eventIn(g *segment, idx index.Index, ord uint32) (Event, error) 
 
 // search returns the first visible position whose event satisfies pred, which must be false up to
 // some event and true from there on; one past the head when it is true for none.
+//
+// Positions have no holes, so they can be halved without looking at an index. After an event that
+// cannot be read the rest of the search answers without reading, and the error is the result: a
+// guess about what lies behind damage would be a wrong answer.
 func (s *Store) search(pred func(*Event) bool) (Position, error) {
 	first, head := (*s.segments.Load())[0].first, s.Head()
 	var failed error

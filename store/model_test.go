@@ -62,7 +62,7 @@ func (l *plainLog) refusal(b Batch) error {
 	for _, c := range b.Conditions {
 		for _, e := range l.events {
 			if e.Position > c.After && plainMatch(c.Region, e) {
-				return &ConditionError{Condition: c, Position: e.Position}
+				return &ConflictError{Condition: &c, Position: e.Position}
 			}
 		}
 	}

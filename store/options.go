@@ -63,13 +63,16 @@ func (o Options) withDefaults() (Options, error) {
 		o.SyncEvery = defaultSyncEvery
 	}
 	if o.SyncEvery < time.Millisecond {
-		return o, &InvalidError{Field: "sync interval", Rule: "must be at least 1ms", Value: o.SyncEvery.String()}
+		return o, &InvalidError{Field: "sync interval", Rule: "must be at least 1ms", Value: o.SyncEvery}
 	}
 	if o.SegmentBytes == 0 {
 		o.SegmentBytes = defaultSegmentBytes
 	}
 	if o.SegmentBytes < minSegmentBytes {
-		return o, &InvalidError{Field: "segment bytes", Rule: "must be at least 64 KiB"}
+		return o, &InvalidError{Field: "segment bytes", Rule: "must be at least 64 KiB", Value: o.SegmentBytes}
 	}
-	return o, checkMax("segment bytes", int(min(o.SegmentBytes, maxSegmentBytes+1)), maxSegmentBytes)
+	if o.SegmentBytes > maxSegmentBytes {
+		return o, &InvalidError{Field: "segment bytes", Limit: maxSegmentBytes, Value: o.SegmentBytes}
+	}
+	return o, nil
 }

@@ -2,35 +2,11 @@ package store
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"time"
 
 	"github.com/penstock-io/penstock/store/internal/vfs"
 )
-
-// Owner says which process has a directory open for writing. It is what that process says of
-// itself, for people who look for it: nothing decides by it.
-type Owner struct {
-	PID     int
-	Program string    // path of the executable
-	Started time.Time // when it opened the directory, to the second
-}
-
-// String returns what is known, as in "process 4711 (/usr/bin/shop), since 2006-01-02T15:04:05Z".
-func (o Owner) String() string {
-	if o.PID == 0 {
-		return "unknown process"
-	}
-	s := fmt.Sprintf("process %d", o.PID)
-	if o.Program != "" {
-		s += fmt.Sprintf(" (%s)", o.Program)
-	}
-	if !o.Started.IsZero() {
-		s += ", since " + o.Started.Format(time.RFC3339)
-	}
-	return s
-}
 
 // The file OWNER lies beside LOCK and says who holds it. It exists from just after the lock is
 // taken until just before it is released, so it is stale only after the death of its process; and
@@ -75,19 +51,19 @@ func (s *Store) writeOwner() {
 // removeOwner takes the name away again. The lock must be held.
 func (s *Store) removeOwner() { _ = s.fs.Remove(s.path(ownerName)) }
 
-// readOwner returns what the holder of the lock says of itself; the zero Owner where it says
-// nothing that can be read.
-func readOwner(fsys vfs.FS, name string) Owner {
+// readOwner returns the error of a directory that is locked, with what the holder of the lock says
+// of itself; a zero one where it says nothing that can be read.
+func readOwner(fsys vfs.FS, name string) *LockedError {
 	file, err := fsys.Open(name, true)
 	if err != nil {
-		return Owner{}
+		return &LockedError{}
 	}
 	defer func() { _ = file.Close() }()
 	b := make([]byte, maxOwnerBytes)
 	n, _ := file.ReadAt(b, 0) // what there is of it; a file that is cut short is not an object
 	var f ownerFile
 	if json.Unmarshal(b[:n], &f) != nil || f.PID <= 0 {
-		return Owner{}
+		return &LockedError{}
 	}
-	return Owner(f)
+	return &LockedError{PID: f.PID, Program: f.Program, Started: f.Started}
 }

@@ -16,14 +16,14 @@ import (
 	"github.com/penstock-io/penstock/store/internal/vfs"
 )
 
-// requireLocked opens a directory that is locked and returns what the error says of its owner.
-func requireLocked(t *testing.T, dir string) Owner {
+// requireLocked opens a directory that is locked and returns the error.
+func requireLocked(t *testing.T, dir string) *LockedError {
 	t.Helper()
 	_, err := Open(dir, Options{})
 	require.ErrorIs(t, err, ErrLocked)
 	var locked *LockedError
 	require.ErrorAs(t, err, &locked)
-	return locked.Owner
+	return locked
 }
 
 func requireNoOwner(t *testing.T, dir string) {
@@ -87,14 +87,15 @@ func TestAnUnreadableOwnerFileIsAnUnknownOwner(t *testing.T) {
 		`{"pid":1,"program":"` + strings.Repeat("x", maxOwnerBytes) + `"}`,
 	} {
 		require.NoError(t, os.WriteFile(name, []byte(content), 0o600))
-		require.Zero(t, requireLocked(t, dir), "%q", content)
+		require.Zero(t, *requireLocked(t, dir), "%q", content)
 	}
 	_, err := Open(dir, Options{})
 	require.ErrorContains(t, err, "another writer: unknown process")
 	require.NoError(t, os.WriteFile(name, []byte(`{"pid":7,"admin":"unix:/run/x","started":"2026-01-02T03:04:05Z"}`), 0o600))
-	require.Equal(t, "process 7, since 2026-01-02T03:04:05Z", requireLocked(t, dir).String(), "other members are for later versions")
+	require.EqualError(t, requireLocked(t, dir),
+		"store: directory is locked by another writer: process 7, since 2026-01-02T03:04:05Z", "other members are for later versions")
 	require.NoError(t, os.Remove(name))
-	require.Zero(t, requireLocked(t, dir))
+	require.Zero(t, *requireLocked(t, dir))
 }
 
 func TestNoErrorWithTheOwnerFileKeepsAStoreFromOpening(t *testing.T) {

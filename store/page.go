@@ -27,7 +27,7 @@ func (s *Store) ReadPage(ctx context.Context, r Region, after, upTo Position, li
 		return Page{}, err
 	}
 	if limit < 1 {
-		return Page{}, &InvalidError{Field: "limit", Rule: "must be at least 1", Value: fmt.Sprint(limit)}
+		return Page{}, &InvalidError{Field: "limit", Rule: "must be at least 1", Value: limit}
 	}
 	if err := s.readable(ctx); err != nil {
 		return Page{}, err
@@ -55,10 +55,12 @@ func (s *Store) readPage(r Region, after, upTo Position, limit int) (Page, error
 	return Page{Events: events, Scanned: scanned}, nil
 }
 
-// fill appends to dst the next events of r in (after, upTo]. It fails only if the very next event
-// cannot be read: what is good before a bad one is returned first, and the error by the next call.
-// The head is fixed by upTo and the segments are loaded after it, so that what is appended
-// meanwhile changes nothing.
+// fill appends to dst the next events of r in (after, upTo]. Four bounds end it: the events that
+// are asked for, the bytes read, the segments looked at, and upTo; so a region that matches next to
+// nothing does not keep its reader away from ctx. It fails only if the very next event cannot be
+// read: what is good before a bad one is returned first, and the error by the next call. The head
+// is fixed by upTo and the segments are loaded after it, so that what is appended meanwhile changes
+// nothing.
 func (s *Store) fill(
 	d *decoder, dst []Event, r Region, after, upTo Position, limit int,
 ) (events []Event, scanned Position, err error) {
@@ -90,7 +92,8 @@ func (s *Store) fill(
 	return dst, scanned, nil
 }
 
-// deferIfProgress leaves an error to the next call when this one got anywhere.
+// deferIfProgress leaves an error to the next call when this one got anywhere: that call begins
+// where this one ended, meets the same damage, and has nothing good before it.
 func deferIfProgress(err error, after, scanned Position) error {
 	if scanned > after {
 		return nil
@@ -99,7 +102,8 @@ func deferIfProgress(err error, after, scanned Position) error {
 }
 
 // segmentRange finds the segment that holds the position after after, and the ordinals [from, to)
-// of (after, upTo] in it.
+// of (after, upTo] in it. Where a segment ends follows from where the next one begins: the last one
+// may be growing, and of it only what lies up to upTo, which is visible, is asked for.
 func (s *Store) segmentRange(after, upTo Position) (g *segment, idx index.Index, from, to uint32, err error) {
 	segments := *s.segments.Load()
 	i := sort.Search(len(segments), func(i int) bool { return segments[i].first > after+1 }) - 1

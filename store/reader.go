@@ -22,6 +22,9 @@ func (s *Store) Read(ctx context.Context, r Region, from From) iter.Seq2[Event, 
 
 // read fetches page by page into the memory of one decoder. That is safe although the caller keeps
 // events: it gets copies, and what their slices point into is not reused.
+//
+// The head is read once: a loop that appends an event for each that it reads comes to an end. ctx
+// is looked at between pages, each of which is bounded work.
 func (s *Store) read(ctx context.Context, r Region, from From, yield func(Event, error) bool) error {
 	if err := r.Validate(); err != nil {
 		return err
@@ -50,7 +53,10 @@ func (s *Store) read(ctx context.Context, r Region, from From, yield func(Event,
 	return nil
 }
 
-// Resolve returns the position after which a reader that starts there begins, as of now.
+// Resolve returns the position after which a reader that starts there begins, as of now. For a time
+// it is a binary search, as times grow with positions. [After] is returned as it is, also beyond
+// the head: whether that is a mistake only the caller knows. Errors: [ErrClosed], ctx's error, and
+// [CorruptError] for damage to what the search reads.
 func (s *Store) Resolve(ctx context.Context, from From) (Position, error) {
 	if err := s.readable(ctx); err != nil {
 		return 0, err
@@ -85,7 +91,9 @@ func (s *Store) readable(ctx context.Context) error {
 	return nil
 }
 
-// readError translates the error of a read that ran into Close.
+// readError translates the error of a read that ran into Close. Readers take no lock that Close
+// would wait for: they find out by the file that is closed under them, which an operating system
+// reports and never mistakes for another file, as the descriptor belongs to an os.File.
 func (s *Store) readError(err error) error {
 	if err != nil && errors.Is(err, fs.ErrClosed) {
 		return ErrClosed

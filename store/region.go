@@ -28,7 +28,7 @@ type Region struct {
 	MinVersion, MaxVersion uint64
 }
 
-// Validate reports the first rule that r breaks as an [InvalidError] or a [LimitError].
+// Validate reports the first rule that r breaks as an [InvalidError].
 func (r Region) Validate() error {
 	if r.Entity != "" {
 		if err := checkText("region entity", r.Entity, MaxEntityBytes); err != nil {
@@ -83,7 +83,8 @@ func (r Region) containsEntity(other Region) bool {
 	return r.Entity == "" || r.Entity == other.Entity || strings.HasPrefix(other.Entity, r.Entity+":")
 }
 
-// containsScope holds that no scope means every scope but the reserved one.
+// containsScope holds that no scope means every scope but the reserved one: a region without a
+// scope never contains one that names it.
 func (r Region) containsScope(other Region) bool {
 	return r.Scope == other.Scope || r.Scope == "" && other.Scope != ReservedScope
 }
@@ -108,6 +109,8 @@ func (r Region) containsKinds(other Region) bool {
 	})
 }
 
+// query is what the index can answer of the region. It answers by hashes, and knows neither
+// versions nor that no scope leaves out the reserved one: filter checks these on the event.
 func (r Region) query() index.Query {
 	return index.Query{Entity: r.Entity, Scope: r.Scope, Kinds: r.Kinds, Category: r.Category}
 }

@@ -61,6 +61,8 @@ type requestSide struct {
 // made in a testing/synctest bubble must not come up outside of it.
 type requestPool struct{ pool sync.Pool }
 
+// newRequest makes a request whose channel has room for the one token that it gets, so that the
+// goroutine that answers it never waits for its owner.
 func newRequest() *request { return &request{wake: make(chan struct{}, 1)} }
 
 func (p *requestPool) get() *request {
@@ -162,6 +164,8 @@ func (req *request) addEvent(p *Proposal) (content [32]byte, err error) {
 	return content, nil
 }
 
+// addSide appends the record of a side value, with room for its revision. The value is copied
+// twice: into the record, which the pool gets back, and for the table, which keeps it.
 func (req *request) addSide(w *SideWrite) {
 	start := len(req.records)
 	value := w.Value
@@ -175,7 +179,9 @@ func (req *request) addSide(w *SideWrite) {
 	})
 }
 
-// encodeProposal checks and encodes a proposal.
+// encodeProposal checks a proposal and encodes its payload and headers. The draft shares the
+// strings of the proposal, which the caller does not change while Commit runs; the record that is
+// made of it is a copy. An effect without a correlation continues that of its cause.
 func encodeProposal(p *Proposal) (d wal.Draft, err error) {
 	if err := checkCoordinate(p); err != nil {
 		return d, err

@@ -99,6 +99,9 @@ func (sc *scan) add(h *wal.BatchHeader, batch []byte) error {
 	return nil
 }
 
+// record takes in one record. The later record of an entity or of a side key replaces the earlier
+// one, as the scan goes in the order of the log. The strings are copies: rec lies in memory that
+// holds a whole batch or segment.
 func (sc *scan) record(rec []byte, offset uint32) error {
 	switch wal.Type(rec) {
 	case wal.TypeEvent:

@@ -24,7 +24,8 @@ func (t *sideTable) get(key string) (SideValue, bool) {
 }
 
 // merge applies the side writes of a group, all at once for readers, and empties them; a zero
-// SideValue deletes.
+// SideValue deletes. It is called before the head moves, see writer.publish. The key of the value
+// is kept rather than that of the map, so that the two share their memory.
 func (t *sideTable) merge(pending map[string]SideValue) {
 	if len(pending) == 0 {
 		return
@@ -49,7 +50,10 @@ func (s *Store) Side(key string) (SideValue, bool) {
 }
 
 // Sides iterates over the side values whose key starts with prefix, by key, as they were when it
-// was called.
+// was called. It looks at the keys of all side values, whatever the prefix.
+//
+// What is copied under the lock are keys and slice headers; they are sorted without it, since a
+// commit waits for the lock. The loop runs on the copy, so it may commit side values itself.
 func (s *Store) Sides(prefix string) iter.Seq[SideValue] {
 	s.catchUp()
 	s.sides.mu.RLock()

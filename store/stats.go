@@ -14,7 +14,8 @@ type Stats struct {
 	Poisoned bool
 }
 
-// Stats returns a description of the store as it is now.
+// Stats returns a description of the store as it is now. Each figure is right by itself; they are
+// read one after the other beside commits, so they need not be of one moment.
 func (s *Store) Stats() Stats {
 	s.catchUp()
 	t := Stats{

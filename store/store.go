@@ -136,7 +136,7 @@ func (s *Store) lockDirectory() error {
 	}
 	lock, err := s.fs.Lock(s.path(lockName))
 	if errors.Is(err, vfs.ErrLocked) {
-		return &LockedError{Owner: readOwner(s.fs, s.path(ownerName))}
+		return readOwner(s.fs, s.path(ownerName))
 	}
 	if err != nil {
 		return err

@@ -37,6 +37,8 @@ func checkBatch(b *Batch) error {
 	return checkSides(b.Sides)
 }
 
+// checkSides refuses a key that stands twice: the last write would win, and what the first one
+// expected would have been judged for nothing. The keys of a single one need no set.
 func checkSides(sides []SideWrite) error {
 	for i := range sides {
 		w := &sides[i]
@@ -90,12 +92,14 @@ func checkKind(p *Proposal, kind string) error {
 
 // checkText applies the rules for names: not empty, within the limit, UTF-8, no control characters.
 // The length is checked before the content, so that an error does not carry megabytes of value.
+// Names stand in logs, metrics and terminals, where a control character could pass for a line or a
+// command of its own; bytes above 0x7f are checked as UTF-8, and C1 controls are left alone.
 func checkText(field, s string, limit int) error {
 	switch {
 	case s == "":
 		return &InvalidError{Field: field, Rule: "must not be empty"}
 	case len(s) > limit:
-		return &LimitError{Field: field + " bytes", Limit: int64(limit), Value: int64(len(s))}
+		return &InvalidError{Field: field + " bytes", Limit: int64(limit), Value: int64(len(s))}
 	case !utf8.ValidString(s):
 		return &InvalidError{Field: field, Rule: "must be UTF-8", Value: s}
 	}
@@ -107,9 +111,10 @@ func checkText(field, s string, limit int) error {
 	return nil
 }
 
+// checkMax applies a limit of a number.
 func checkMax(field string, value, limit int) error {
 	if value > limit {
-		return &LimitError{Field: field, Limit: int64(limit), Value: int64(value)}
+		return &InvalidError{Field: field, Limit: int64(limit), Value: int64(value)}
 	}
 	return nil
 }

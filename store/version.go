@@ -13,7 +13,7 @@ import (
 //
 // It costs a look-up in the index of each segment, from the newest back to the last that knows the
 // entity (all of them for one that has no event, which may load indexes from disk), and the read of
-// one event. Errors: [InvalidError] and [LimitError] for what cannot be an entity, [CorruptError]
+// one event. Errors: [InvalidError] for what cannot be an entity, [CorruptError]
 // for damage to what it reads, ctx's error, [ErrClosed].
 func (s *Store) Version(ctx context.Context, entity string) (uint64, error) {
 	if err := checkText("entity", entity, MaxEntityBytes); err != nil {

@@ -39,6 +39,9 @@ func (a *announcer) announce() {
 // will not move again; a read-only store returns the error of the damage that it cannot get past.
 // The head is returned with an error too. Waiting needs no polling, but for a store opened
 // read-only, which looks every 20 ms.
+//
+// The head is looked at before anything that ends the waiting: a position that was reached is
+// reported also by a store that was closed or poisoned since.
 func (s *Store) Wait(ctx context.Context, after Position) (Position, error) {
 	for {
 		moved := s.announcer.wait()
@@ -68,7 +71,9 @@ func (s *Store) Wait(ctx context.Context, after Position) (Position, error) {
 	}
 }
 
-// pause lets a follower wait until it is time to look again.
+// pause lets a follower wait until it is time to look again. The other process cannot wake it, and
+// watching the file system would cost more than a look at the beacon every 20 ms. moved is closed
+// when another reader of this store has taken in what is new, or it was closed.
 func (s *Store) pause(ctx context.Context, moved <-chan struct{}) error {
 	timer := time.NewTimer(followInterval)
 	defer timer.Stop()

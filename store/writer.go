@@ -48,7 +48,7 @@ type writer struct {
 	preallocated chan preallocated
 
 	buf          []byte               // memory of batches, kept from one to the next
-	pendingSides map[string]SideValue // of the open batch; the zero value deletes
+	pendingSides map[string]SideValue // of the open batch; the zero value deletes; emptied by publish
 
 	// poison is set once, by the holder of the role, after a failed write or sync. Anyone may read
 	// it: it is how waiting readers and Stats learn that the head will not move again.
@@ -151,6 +151,9 @@ func (w *writer) begin() openBatch {
 	return b
 }
 
+// appendHeader appends the header of the active segment. It proves that the segment before is
+// whole, with the checksum of its last batch, and so may be written only after that was synced
+// (roll).
 func (w *writer) appendHeader(b []byte) []byte {
 	return wal.AppendSegmentHeader(b, &wal.SegmentHeader{
 		Store:         w.store.origin.Store,
@@ -226,6 +229,8 @@ func (w *writer) applyEvents(b *openBatch, req *request, now time.Time) {
 	}
 }
 
+// applyKey adds the record that makes a later commit with the key a duplicate. It lies in the batch
+// of its events: both are found after a crash, or neither.
 func (w *writer) applyKey(b *openBatch, req *request, k *wal.Key) {
 	w.active.AddKey(req.key, b.offset())
 	start := len(b.buf)
@@ -233,6 +238,10 @@ func (w *writer) applyKey(b *openBatch, req *request, k *wal.Key) {
 	wal.SealRecord(b.buf[start:], len(req.sides) == 0)
 }
 
+// applySides adds the side values, which follow the events in the records of the request. Of what
+// goes into pendingSides, and from there into the table that readers use, nothing belongs to the
+// request: its value was copied when it was encoded (addSide), so the memory of the records may be
+// used again.
 func (w *writer) applySides(b *openBatch, req *request, revision uint64) {
 	eventBytes := 0
 	for i := range req.events {
@@ -321,6 +330,8 @@ func (w *writer) syncDelay() (delay time.Duration, needed bool) {
 	return 0, false
 }
 
+// sync makes the active segment durable up to what was written. An error is for the caller to
+// poison the writer with: what a failed sync left on the disk is unknown.
 func (w *writer) sync() error {
 	if err := w.segment.file.Sync(); err != nil {
 		return fmt.Errorf("sync segment %d: %w", w.next.Segment, err)

@@ -306,7 +306,7 @@ func (w *world) happen(e event) {
 	case diskFull:
 		w.report(e.leaf, Update{Err: store.ErrDiskFull})
 	case takenOver:
-		w.report(e.leaf, Update{Err: &checkpoint.FencedError{}})
+		w.report(e.leaf, Update{Err: checkpoint.ErrFenced})
 	case fails:
 		w.report(e.leaf, Update{Kind: UpdateFailed, Failure: f})
 	case orders:

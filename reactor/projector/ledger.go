@@ -108,7 +108,7 @@ func (e *commitError) Unwrap() error { return e.err }
 // After an error what lies before the event is handled once more, in a transaction without it.
 func (l *ledger) handle(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
 	if w, _ := b.AtLeastOnce(); w.Epoch != l.owner.Epoch {
-		return cursor.Continue, directed(&checkpoint.FencedError{ID: w.ID, Epoch: w.Epoch})
+		return cursor.Continue, directed(errFenced(w))
 	}
 	n := len(b.Events)
 	var failure error
@@ -189,6 +189,11 @@ func (l *ledger) unreachable(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	return l.db.PingContext(ctx) != nil
+}
+
+// errFenced is the error of an owner that another one replaced.
+func errFenced(w cursor.Ownership) error {
+	return fmt.Errorf("checkpoint %q: owner of epoch %d: %w", w.ID, w.Epoch, checkpoint.ErrFenced)
 }
 
 // directed says what a failure of the database means: a row that is not ours any more ends the

@@ -191,7 +191,7 @@ func (t table) check(ctx context.Context, tx *sql.Tx) (store.Position, error) {
 		return 0, fmt.Errorf("the row is of history %s/%d, this is %s: %w", id, incarnation, t.owner.Origin, store.ErrForeignHistory)
 	}
 	if uint64(epoch) != t.owner.Epoch { // newer; or the checkpoint was deleted, and which is newer is not known any more
-		return 0, fmt.Errorf("the row is of epoch %d: %w", epoch, &checkpoint.FencedError{ID: t.owner.ID, Epoch: t.owner.Epoch})
+		return 0, fmt.Errorf("the row is of epoch %d: %w", epoch, errFenced(t.owner))
 	}
 	return store.Position(position), nil
 }

@@ -49,9 +49,9 @@ func operated(r *Run, name string, head store.Position) bool {
 	return found
 }
 
-// audited reports whether a worker has an audit event of one of the actions after a position.
-func audited(r *Run, name string, after store.Position, actions ...string) (bool, error) {
-	for _, err := range checkpoint.Audits(r.ctx(), r.st, checkpoint.ID(name), after, actions...) {
+// audited reports whether a worker has an audit event of one of the kinds after a position.
+func audited(r *Run, name string, after store.Position, kinds ...string) (bool, error) {
+	for _, err := range checkpoint.Audits(r.ctx(), r.st, checkpoint.ID(name), after, kinds...) {
 		return err == nil, err
 	}
 	return false, nil

@@ -146,11 +146,7 @@ func (w *worker) resumed() *cursor.Worker {
 // unbound reports whether a checkpoint was made for other events than those that the worker
 // declares.
 func unbound(err error) bool {
-	var (
-		region *checkpoint.RegionError
-		kinds  *checkpoint.KindsError
-	)
-	return errors.As(err, &region) || errors.As(err, &kinds)
+	return errors.Is(err, checkpoint.ErrRegion) || errors.Is(err, checkpoint.ErrKindsChanged)
 }
 
 // pause returns the pause that an operator ordered, nil if there is none.
@@ -158,11 +154,11 @@ func (w *worker) pause() (*checkpoint.Pause, error) {
 	if w.worker.Volatile {
 		return nil, nil
 	}
-	p, paused, err := checkpoint.PauseOf(w.run.st, w.id())
-	if !paused || err != nil {
-		return nil, err
+	info, err := checkpoint.Inspect(w.run.st, w.id())
+	if info.Record.Epoch == 0 { // there is none that can be read, and so no worker that it could keep from work
+		return nil, nil
 	}
-	return &p, nil
+	return info.Pause, err
 }
 
 // next returns when the wait of the worker ends, zero if it does not wait for a time.

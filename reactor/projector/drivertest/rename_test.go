@@ -142,8 +142,8 @@ func TestWhatANeighbourDiscardedIsStillOwed(t *testing.T) {
 		_, err := db.ExecContext(t.Context(), q)
 		require.NoError(t, err)
 	}
-	a := checkpoint.Audit{Action: checkpoint.AuditDiscarded, Worker: "totals:2", Position: 8}
-	_, err := st.Commit(t.Context(), store.Batch{Events: []store.Proposal{a.Proposal()}})
+	a := checkpoint.Audit{Worker: "totals:2", Position: 8}
+	_, err := st.Commit(t.Context(), store.Batch{Events: []store.Proposal{a.Proposal(checkpoint.AuditDiscarded)}})
 	require.NoError(t, err)
 	stepAll(t, newRunner(t, st, totals(db, &handlers{})))
 	require.Equal(t, "8", column(t, db, "SELECT position FROM handled WHERE position = 8"))
