@@ -95,8 +95,7 @@ func requireCensus(t *testing.T, st *store.Store, build string) (reactions, repe
 		require.NoError(t, err)
 		var body emittedOnce
 		require.NoError(t, json.Unmarshal(e.Payload, &body))
-		want := store.NewEmitter(body.Worker, build)
-		want.Epoch, want.Attempt = body.Epoch, body.Run
+		want := store.Emitter{Worker: body.Worker, Build: build, Epoch: body.Epoch, Attempt: body.Run}
 		by, ok := e.Emitter()
 		require.True(t, ok)
 		require.Equal(t, want, by, "reaction %d to %s", e.Position, e.Cause)

@@ -48,8 +48,10 @@ func buildOf(settings []debug.BuildSetting) string {
 	return revision + suffix
 }
 
-// emitter is that of the worker, without epoch and attempt. It is computed once for each runner.
-func (w Worker) emitter() store.Emitter { return store.NewEmitter(w.Name, w.emission.build) }
+// emitter is that of reactions to what is handled for the first time, in the epoch of an owner.
+func (w Worker) emitter(epoch uint64) *store.Emitter {
+	return &store.Emitter{Worker: w.Name, Build: w.emission.build, Epoch: epoch, Attempt: 1}
+}
 
 func (w Worker) checkBuild() error {
 	if w.emission != nil && len(w.emission.build) > MaxBuildBytes {

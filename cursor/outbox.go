@@ -23,8 +23,6 @@ type outbox struct {
 	survived bool             // the process outlived an event that was marked, and the checkpoint does not say so
 	clean    bool             // what the next commit says about the end
 
-	introduced bool // the store knows the emitter of the reactions
-
 	kept *commitBuffers // nil until the first commit: thousands of workers may wait for their first event
 }
 
@@ -102,21 +100,6 @@ func (o *outbox) write(ctx context.Context, b store.Batch, done []store.Position
 		o.win.advance(next, len(done))
 	}
 	return err
-}
-
-// writeIntroduced writes reactions. The first of a runner come with what names their emitter,
-// unless the store has it from a former one. Not before: most workers of a big system may be idle,
-// and some never emit.
-func (o *outbox) writeIntroduced(ctx context.Context, b store.Batch, done []store.Position) error {
-	emits := len(b.Events) > 0
-	if emits && !o.introduced {
-		o.own.batches.emitter.Stage(o.own.st, &b)
-	}
-	if err := o.write(ctx, b, done); err != nil {
-		return err
-	}
-	o.introduced = o.introduced || emits
-	return nil
 }
 
 // markAttempt notes durably that an event is about to be handled alone. It returns how many

@@ -23,16 +23,14 @@ type owner struct {
 
 // hold takes a lease over, nil for a volatile worker. The reactions of its batches name it.
 func (o *owner) hold(l *checkpoint.Lease) {
-	by := o.worker.emitter()
-	by.Epoch, by.Attempt = 0, 1
-	o.lease, o.emission, o.batches = l, o.worker.emission, &batchOwner{st: o.st, emitter: &by}
+	o.lease, o.emission, o.batches = l, o.worker.emission, &batchOwner{st: o.st}
 	if l != nil {
 		record := l.Record()
-		by.Epoch = record.Epoch
 		o.batches.ownership = Ownership{
-			ID: l.ID(), FirstName: record.FirstName(l.ID()), Epoch: by.Epoch, Origin: o.st.Origin(),
+			ID: l.ID(), FirstName: record.FirstName(l.ID()), Epoch: record.Epoch, Origin: o.st.Origin(),
 		}
 	}
+	o.batches.emitter = o.worker.emitter(o.batches.ownership.Epoch)
 }
 
 // bounded is a position to read up to, not beyond the head.

@@ -111,7 +111,7 @@ func (o *outbox) writeRanges(ctx context.Context, ranges []taskRange) error {
 	}
 	buffers.positions = small(done)
 	b.Lazy = !unparks && o.own.lazy(b)
-	if err := o.writeIntroduced(ctx, b, done); err != nil {
+	if err := o.write(ctx, b, done); err != nil {
 		return err
 	}
 	for _, s := range ranges {

@@ -61,8 +61,8 @@ type Proposal struct {
 	Headers map[string]string
 	// Causation links it to the event it reacts to.
 	Causation Causation
-	// Emitter says which worker reacted; see [NewEmitter]. It is read during the commit and never
-	// changed. Package cursor sets it in the reactions of a worker; elsewhere it is nil.
+	// Emitter says which worker reacted. It is read during the commit and never changed. Package
+	// cursor sets it in the reactions of a worker; elsewhere it is nil.
 	Emitter *Emitter
 
 	// reserved is the entity that Audit set, "" for a proposal of a caller.

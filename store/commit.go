@@ -32,12 +32,12 @@ func (s *Store) Commit(ctx context.Context, b Batch) (Receipt, error) {
 		return Receipt{}, fmt.Errorf("store: commit: %w", err)
 	}
 	req := s.requests.get()
-	if err := req.encode(&b); err != nil {
+	if err := req.encode(&b, &s.emitters); err != nil {
 		s.requests.put(req)
 		return Receipt{}, err
 	}
 	if err := s.committer.submit(ctx, req); err != nil {
-		return Receipt{}, err // the committer may still hold req
+		return Receipt{}, err // the committer may still hold req, so it never returns to the pool
 	}
 	receipt, err := req.receipt, req.err
 	s.requests.put(req)

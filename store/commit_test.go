@@ -316,7 +316,7 @@ func TestACallerMayReuseItsBatchAfterCommit(t *testing.T) {
 func TestAnAbandonedCommitKeepsItsConditions(t *testing.T) {
 	o := newRequest()
 	conditions := []Condition{{Region: Region{Kinds: []string{"kind"}}, After: 7}}
-	require.NoError(t, o.encode(&Batch{Events: eventsOf("a"), Conditions: conditions}))
+	require.NoError(t, o.encode(&Batch{Events: eventsOf("a"), Conditions: conditions}, new(emitterTable)))
 	conditions[0].Region.Kinds[0] = "changed"
 	conditions[0].After = 0
 	require.Equal(t, []Condition{{Region: Region{Kinds: []string{"kind"}}, After: 7}}, o.conditions)

@@ -80,7 +80,7 @@ func (r *crashRun) submitGroup(batches ...Batch) error {
 	ops := make([]*request, len(batches))
 	for i := range batches {
 		ops[i] = newRequest()
-		if err := ops[i].encode(&batches[i]); err != nil {
+		if err := ops[i].encode(&batches[i], new(emitterTable)); err != nil {
 			return err
 		}
 	}

@@ -113,6 +113,7 @@
 //	  committer.mu     queue and role; never held during I/O
 //	  follower.mu      a read-only store catches up with its writer, I/O included
 //	    sideTable.mu   the map of side values
+//	    emitterTable.mu  the map of emitters that commit here
 //	    announcer.mu   the channel that waiters wait on
 //	Store.taskMu       a background task, whole; commits do not take it, but wait for the file that a
 //	                   task makes

@@ -2,30 +2,31 @@ package store
 
 import (
 	"encoding/hex"
+	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// emitterPrefix begins the side keys of the names of emitters. A value there is written once and
+// emitterPrefix begins the side keys of the names of emitters. A value there is never changed and
 // never deleted: every event that names it needs it, as long as the log is kept.
 const emitterPrefix = "emitter/"
 
-// EmitterID stands for a worker and a build in each event that the worker emitted. It is derived
+// emitterID stands for a worker and a build in each event that the worker emitted. It is derived
 // from the two by SHA-256, so that it is the same in every store and process.
-type EmitterID [wal.EmitterIDSize]byte
+type emitterID = [wal.EmitterIDSize]byte
 
-// String returns the id in hexadecimal.
-func (id EmitterID) String() string { return hex.EncodeToString(id[:]) }
+func emitterKey(id emitterID) string { return emitterPrefix + hex.EncodeToString(id[:]) }
 
-func (id EmitterID) key() string { return emitterPrefix + id.String() }
-
-// Emitter says who wrote an event as a reaction to another. In the log an event has the id, the
-// epoch and the attempt, 12 to 25 bytes; worker and build are kept once per store.
+// Emitter says who wrote an event as a reaction to another. In the log an event has 12 to 25 bytes
+// of it: worker and build are kept once per store, in the commit of the first event that names
+// them.
 type Emitter struct {
-	ID EmitterID
-	// Worker is the name that the worker had.
+	// Worker is the name that the worker had, 1 to 1,024 bytes.
 	Worker string
-	// Build names the program that ran it: the revision of its sources, "" where it was not known.
+	// Build names the program that ran it, at most 1,024 bytes: the revision of its sources, "" where
+	// it was not known.
 	Build string
 	// Epoch of the owner of the worker's checkpoint, 0 for a worker without one.
 	Epoch uint64
@@ -34,42 +35,99 @@ type Emitter struct {
 	Attempt uint32
 }
 
-// NewEmitter returns the emitter that a build of a worker is, with its id. Epoch and attempt are
-// the caller's to set.
-func NewEmitter(worker, build string) Emitter {
-	return Emitter{ID: wal.EmitterID(worker, build), Worker: worker, Build: build}
-}
-
-// Stage adds to a batch what says which worker and build the id of e stands for, unless the store
-// has it. The batch must be committed before an event with the emitter, or with it: a crash keeps a
-// prefix of the log, so that every reader of the event finds the names.
-func (e Emitter) Stage(s *Store, b *Batch) {
-	if _, known := s.Side(e.ID.key()); known {
-		return
-	}
-	// The same names always have the same bytes: it does not matter which of two writers is first.
-	b.Sides = append(b.Sides, SideWrite{Key: e.ID.key(), Value: wal.AppendEmitterNames(nil, e.Worker, e.Build)})
-}
-
-// appendEmitter appends the extension that says who emitted an event. It computes no digest.
-func appendEmitter(b []byte, e *Emitter) []byte {
-	return wal.AppendEmitter(b, &wal.Emitter{ID: e.ID, Epoch: e.Epoch, Attempt: e.Attempt})
-}
-
-// checkEmitter refuses an emitter that no reader could resolve.
+// checkEmitter refuses an emitter without a name, and one whose names are no names.
 func checkEmitter(e *Emitter) error {
-	if e != nil && e.ID == (EmitterID{}) {
-		return &InvalidError{Field: "emitter", Rule: "must be made by NewEmitter", Value: e.Worker}
+	if e == nil {
+		return nil
 	}
-	return nil
+	if e.Worker == "" {
+		return &InvalidError{Field: "emitter worker", Rule: "must not be empty"}
+	}
+	if err := checkMax("emitter worker bytes", len(e.Worker), maxEmitterBytes); err != nil {
+		return err
+	}
+	return checkMax("emitter build bytes", len(e.Build), maxEmitterBytes)
 }
 
 // emitterNames are what an id stands for, immutable.
 type emitterNames struct{ worker, build string }
 
+// knownEmitter is an emitter of this process. kept is set once the store has the names: they are
+// never deleted, so it is a level that any goroutine may raise.
+type knownEmitter struct {
+	names emitterNames
+	id    emitterID
+	key   string // of the side value with the names
+	kept  atomic.Bool
+}
+
+// emitterTable knows the emitters that commit here, so that the digest of their names is computed
+// once, and not for each event. mu is held for map operations only.
+type emitterTable struct {
+	sides *sideTable // of the store; set before the first use
+
+	mu    sync.RWMutex
+	known map[emitterNames]*knownEmitter
+}
+
+// of returns the emitter with these names. A table that is full is begun again: the programs of a
+// store have few workers and builds at a time, and an emitter that was dropped costs a digest.
+func (t *emitterTable) of(names emitterNames) *knownEmitter {
+	t.mu.RLock()
+	e := t.known[names]
+	t.mu.RUnlock()
+	if e != nil {
+		return e
+	}
+	id := wal.EmitterID(names.worker, names.build)
+	e = &knownEmitter{names: names, id: id, key: emitterKey(id)}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.known == nil || len(t.known) >= maxNames {
+		t.known = make(map[emitterNames]*knownEmitter)
+	}
+	t.known[names] = e // another goroutine may have been here too: either entry will do
+	return e
+}
+
+// isKept reports whether the names of an emitter are in the log.
+func (t *emitterTable) isKept(e *knownEmitter) bool {
+	if !e.kept.Load() {
+		if _, ok := t.sides.get(e.key); ok {
+			e.kept.Store(true)
+		}
+	}
+	return e.kept.Load()
+}
+
+// emitters are those of one commit. Names that the log does not have go into the commit itself: a
+// crash keeps a prefix of the log, so every reader of an event finds the names of its emitter. Two
+// commits at the same time may both bring them, which does no harm, as they are the same bytes.
+type emitters struct {
+	table   *emitterTable
+	last    *knownEmitter
+	missing []*knownEmitter
+}
+
+// id returns the id of an emitter. The events of a commit mostly have the same one.
+func (c *emitters) id(e *Emitter) emitterID {
+	if names := (emitterNames{e.Worker, e.Build}); c.last == nil || c.last.names != names {
+		c.last = c.table.of(names)
+		if !c.table.isKept(c.last) && !slices.Contains(c.missing, c.last) {
+			c.missing = append(c.missing, c.last)
+		}
+	}
+	return c.last.id
+}
+
+// introduction is the side value with the names of an emitter.
+func (e *knownEmitter) introduction() SideWrite {
+	return SideWrite{Key: e.key, Value: wal.AppendEmitterNames(nil, e.names.worker, e.names.build)}
+}
+
 // Emitter says who wrote the event as a reaction, and false for an event that no worker emitted or
-// that was written before reactions said so. Worker and Build are "" if the store
-// has lost the names of the id. It is as trustworthy as the hash of the event, which covers it.
+// that was written before reactions said so. Worker and Build are "" if the store has lost their
+// names. It is as trustworthy as the hash of the event, which covers it.
 func (e Event) Emitter() (Emitter, bool) {
 	if len(e.record) == 0 {
 		return Emitter{}, false
@@ -78,7 +136,7 @@ func (e Event) Emitter() (Emitter, bool) {
 	if !ok {
 		return Emitter{}, false
 	}
-	by := Emitter{ID: w.ID, Epoch: w.Epoch, Attempt: w.Attempt}
+	by := Emitter{Epoch: w.Epoch, Attempt: w.Attempt}
 	if e.emitter != nil {
 		by.Worker, by.Build = e.emitter.worker, e.emitter.build
 	}
@@ -89,9 +147,9 @@ func (e Event) Emitter() (Emitter, bool) {
 // is looked up again: names are visible before the first event that needs them, so that is rare.
 type emitterCache struct {
 	sides  *sideTable
-	names  map[EmitterID]*emitterNames
+	names  map[emitterID]*emitterNames
 	last   *emitterNames
-	lastID EmitterID
+	lastID emitterID
 }
 
 // find returns the names of the emitter in the extensions of an event, nil if there are none.
@@ -113,8 +171,8 @@ func (c *emitterCache) find(extensions []byte) *emitterNames {
 	return names
 }
 
-func (c *emitterCache) load(id EmitterID) *emitterNames {
-	side, ok := c.sides.get(id.key())
+func (c *emitterCache) load(id emitterID) *emitterNames {
+	side, ok := c.sides.get(emitterKey(id))
 	if !ok {
 		return nil
 	}
@@ -123,7 +181,7 @@ func (c *emitterCache) load(id EmitterID) *emitterNames {
 		return nil
 	}
 	if c.names == nil {
-		c.names = make(map[EmitterID]*emitterNames)
+		c.names = make(map[emitterID]*emitterNames)
 	}
 	if len(c.names) >= maxNames {
 		clear(c.names)

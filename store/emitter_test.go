@@ -14,17 +14,17 @@ import (
 
 // reserver is a build of a worker, in an epoch and at an attempt.
 func reserver(build string, epoch uint64, attempt uint32) *Emitter {
-	e := NewEmitter("reserve-stock", build)
-	e.Epoch, e.Attempt = epoch, attempt
-	return &e
+	return &Emitter{Worker: "reserve-stock", Build: build, Epoch: epoch, Attempt: attempt}
 }
 
-// emit commits an event of an emitter, whose names it stages unless the log has them.
+// keyOfEmitter is the key of the side value with the names of an emitter.
+func keyOfEmitter(e *Emitter) string { return emitterKey(wal.EmitterID(e.Worker, e.Build)) }
+
+// emit commits an event of an emitter.
 func emit(t *testing.T, s *Store, entity string, e *Emitter) Position {
 	t.Helper()
 	b := Batch{Events: eventsOf(entity)}
 	b.Events[0].Emitter = e
-	e.Stage(s, &b)
 	return write(t, s, b).Position()
 }
 
@@ -78,9 +78,11 @@ func TestAnEventSaysWhoEmittedItHoweverItIsRead(t *testing.T) {
 	require.Greater(t, s.Stats().Segments, 4)
 	for _, e := range want {
 		if e != nil {
-			var b Batch
-			e.Stage(s, &b)
-			require.Empty(t, b.Sides, "the log still has its names")
+			before, _ := s.Side(keyOfEmitter(e))
+			emit(t, s, "bin:1", e)
+			after, kept := s.Side(keyOfEmitter(e))
+			require.True(t, kept)
+			require.Equal(t, before, after, "the log still has its names")
 		}
 	}
 	for _, e := range all(t, s, Region{Entity: "stock"}) {
@@ -88,35 +90,75 @@ func TestAnEventSaysWhoEmittedItHoweverItIsRead(t *testing.T) {
 	}
 }
 
-func TestOfAnEmitterWhoseNamesAreGoneTheIDRemains(t *testing.T) {
+func TestAnEmitterWhoseNamesAreGoneOrForgedHasNone(t *testing.T) {
 	s := memoryLog(t)
 	e := reserver("rev", 3, 2)
-	b := Batch{Events: eventsOf("stock:1")}
-	b.Events[0].Emitter = e
-	write(t, s, b)
-	nameless := &Emitter{ID: e.ID, Epoch: 3, Attempt: 2}
+	emit(t, s, "stock:1", e)
+	names, kept := s.Side(keyOfEmitter(e))
+	require.True(t, kept)
+	write(t, s, Batch{Sides: []SideWrite{{Key: names.Key, Delete: true}}})
+	nameless := &Emitter{Epoch: 3, Attempt: 2}
 	requireEmitter(t, nameless, all(t, s, Region{})[0])
 
 	forged := wal.AppendEmitterNames(nil, "another", "rev")
-	write(t, s, Batch{Sides: []SideWrite{{Key: e.ID.key(), Value: forged}}})
+	write(t, s, Batch{Sides: []SideWrite{{Key: names.Key, Value: forged}}})
 	requireEmitter(t, nameless, all(t, s, Region{})[0])
 
-	var names Batch
-	e.Stage(memoryLog(t), &names)
-	write(t, s, names)
+	write(t, s, Batch{Sides: []SideWrite{{Key: names.Key, Value: names.Value}}})
 	requireEmitter(t, e, all(t, s, Region{})[0])
 }
 
-func TestAnEmitterThatWasNotMadeByNewEmitterIsRefused(t *testing.T) {
+func TestEachCommitBringsTheNamesThatItsEmittersNeedAndTheLogHasNot(t *testing.T) {
 	s := memoryLog(t)
-	b := Batch{Events: eventsOf("stock:1")}
-	b.Events[0].Emitter = &Emitter{Worker: "reserve-stock", Attempt: 1}
+	batch := func(builds ...string) Batch {
+		var b Batch
+		for _, build := range builds {
+			b.Events = append(b.Events, eventsOf("stock:1")...)
+			b.Events[len(b.Events)-1].Emitter = reserver(build, 1, 1)
+		}
+		return b
+	}
+	for _, c := range []struct {
+		batch Batch
+		known int
+	}{
+		{batch("a", "b", "a"), 2}, {batch("b", "a"), 2}, {batch("b", "c"), 3}, {Batch{Events: eventsOf("stock:1")}, 3},
+	} {
+		write(t, s, c.batch)
+		require.Len(t, sideKeys(s, emitterPrefix), c.known)
+	}
+	refused := batch("d")
+	refused.Events[0].Expect = Absent
 	untouched(t, s, func() {
-		_, err := s.Commit(t.Context(), b)
-		var invalid *InvalidError
-		require.ErrorAs(t, err, &invalid)
-		require.Equal(t, "emitter", invalid.Field)
+		_, err := s.Commit(t.Context(), refused)
+		require.ErrorIs(t, err, ErrConflict)
 	})
+	require.Len(t, sideKeys(s, emitterPrefix), 3, "one that is refused brings nothing")
+	write(t, s, batch("d"))
+	require.Len(t, sideKeys(s, emitterPrefix), 4)
+}
+
+func TestAnEmitterWithoutAWorkerOrWithALongNameIsRefused(t *testing.T) {
+	s := memoryLog(t)
+	const most = maxEmitterBytes
+	for _, c := range []struct {
+		emitter Emitter
+		want    InvalidError
+	}{
+		{Emitter{Build: "rev", Attempt: 1}, InvalidError{Field: "emitter worker", Rule: "must not be empty"}},
+		{Emitter{Worker: long(most + 1)}, InvalidError{Field: "emitter worker bytes", Limit: most, Value: int64(most + 1)}},
+		{Emitter{Worker: "w", Build: long(most + 1)}, InvalidError{Field: "emitter build bytes", Limit: most, Value: int64(most + 1)}},
+	} {
+		b := Batch{Events: eventsOf("stock:1")}
+		b.Events[0].Emitter = &c.emitter
+		untouched(t, s, func() {
+			_, err := s.Commit(t.Context(), b)
+			require.Equal(t, &c.want, err)
+		})
+	}
+	e := &Emitter{Worker: long(most), Build: long(most)}
+	emit(t, s, "stock:1", e)
+	requireEmitter(t, e, all(t, s, Region{})[0])
 }
 
 func TestARetryByAnotherEmitterIsTheSameCommit(t *testing.T) {
@@ -147,26 +189,25 @@ func TestAnEncodedProposalKeepsItsEmitter(t *testing.T) {
 }
 
 func TestAnEmitterCostsAnEventTwelveBytesAndNoAllocation(t *testing.T) {
-	e := reserver("rev", 1, 1)
+	s, e := memoryLog(t), reserver("rev", 1, 1)
+	emit(t, s, "stock:1", e) // which brings the names
 	sizes, allocated := map[*Emitter]int{}, map[*Emitter]float64{}
 	for _, by := range []*Emitter{nil, e} {
 		b := Batch{Events: []Proposal{{
 			At: At("stock:1", "shop"), Payload: Raw{Type: "stock.reserved", Data: []byte("{}")}, Emitter: by,
 		}}}
 		req := newRequest()
-		require.NoError(t, req.encode(&b))
+		require.NoError(t, req.encode(&b, &s.emitters))
 		sizes[by] = req.size
 		req.records, req.events = make([]byte, 0, 4096), make([]requestEvent, 0, 8)
 		allocated[by] = testing.AllocsPerRun(100, func() {
 			req.records, req.events = req.records[:0], req.events[:0]
-			_ = req.encode(&b)
+			_ = req.encode(&b, &s.emitters)
 		})
 	}
 	require.Equal(t, 12, sizes[e]-sizes[nil])
 	require.Equal(t, allocated[nil], allocated[e])
 
-	s := memoryLog(t)
-	emit(t, s, "stock:1", e)
 	event := all(t, s, Region{})[0]
 	require.Zero(t, testing.AllocsPerRun(100, func() { _, _ = event.Emitter() }))
 }
@@ -205,9 +246,8 @@ func TestADirectoryWithEmittersAndUnknownTagsOpensAndKeepsThem(t *testing.T) {
 	s := diskLog(t, dir, Options{SegmentBytes: minSegmentBytes})
 	check(s)
 	for _, stored := range []string{"", golden.Build} {
-		var b Batch
-		NewEmitter("reserve-stock", stored).Stage(s, &b)
-		require.Empty(t, b.Sides)
+		_, kept := s.Side(keyOfEmitter(reserver(stored, 1, 1)))
+		require.True(t, kept)
 	}
 	put(t, s, "stock:lamp")
 	check(s)

@@ -17,6 +17,7 @@ const (
 	maxBatchSides          = 1 << 16  // side values in one commit
 	maxSideKeyBytes        = 1024
 	maxSideValueBytes      = 1 << 20
+	maxEmitterBytes        = 1024 // the name of a worker, or of a build
 )
 
 // Bounds of what the store does at a time and keeps in memory. The sizes of segments are a policy

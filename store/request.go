@@ -93,16 +93,16 @@ func (req *request) flushes() bool { return len(req.events) == 0 && len(req.side
 //
 // The size is checked after each event, so that a batch that is too large is refused before all of
 // it was copied.
-func (req *request) encode(b *Batch) error {
+func (req *request) encode(b *Batch, table *emitterTable) error {
 	if err := checkBatch(b); err != nil {
 		return err
 	}
 	req.key, req.conditions = b.IdempotencyKey, cloneConditions(b.Conditions)
 	req.lazy = b.Lazy && len(b.Events) == 0
 	req.events = slices.Grow(req.events, len(b.Events))
-	digest := sha256.New()
+	digest, by := sha256.New(), emitters{table: table}
 	for i := range b.Events {
-		content, err := req.addEvent(&b.Events[i])
+		content, err := req.addEvent(&b.Events[i], &by)
 		if err != nil {
 			return err
 		}
@@ -117,6 +117,10 @@ func (req *request) encode(b *Batch) error {
 		}
 	}
 	digest.Sum(req.content[:0])
+	for _, e := range by.missing {
+		names := e.introduction()
+		req.addSide(&names)
+	}
 	for i := range b.Sides {
 		req.addSide(&b.Sides[i])
 		if err := checkMax("batch bytes", len(req.records), MaxBatchBytes); err != nil {
@@ -143,7 +147,7 @@ func cloneConditions(conditions []Condition) []Condition {
 // addEvent appends the record of an event, with room for what the committer stamps. The emitter
 // comes after the digest, which does not cover it: a retry by another run of a worker has the same
 // content.
-func (req *request) addEvent(p *Proposal) (content [32]byte, err error) {
+func (req *request) addEvent(p *Proposal, by *emitters) (content [32]byte, err error) {
 	d, err := encodeProposal(p)
 	if err != nil {
 		return content, err
@@ -153,7 +157,8 @@ func (req *request) addEvent(p *Proposal) (content [32]byte, err error) {
 	content = wal.Content(req.records[start:])
 	if p.Emitter != nil {
 		var room [32]byte
-		req.records = wal.Extend(req.records, start, appendEmitter(room[:0], p.Emitter))
+		emitter := wal.Emitter{ID: by.id(p.Emitter), Epoch: p.Emitter.Epoch, Attempt: p.Emitter.Attempt}
+		req.records = wal.Extend(req.records, start, wal.AppendEmitter(room[:0], &emitter))
 	}
 	req.events = append(req.events, requestEvent{
 		terms:   index.Terms{Entity: d.Entity, Scope: d.Scope, Kind: d.Kind},

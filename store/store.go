@@ -43,6 +43,7 @@ type Store struct {
 	sides    sideTable  // locks itself; written by the one that advances the log
 	decoders decoderPool
 	requests requestPool
+	emitters emitterTable // locks itself
 
 	announcer announcer   // locks itself
 	closed    atomic.Bool // set once, when the writer has ended and before files are closed
@@ -94,7 +95,7 @@ func open(fsys vfs.FS, dir string, o Options, inline bool) (*Store, error) {
 		s.boot = o.Device.Boot
 	}
 	s.sides.values = make(map[string]SideValue)
-	s.decoders.sides = &s.sides
+	s.decoders.sides, s.emitters.sides = &s.sides, &s.sides
 	s.segments.Store(&[]*segment{})
 	if o.ReadOnly {
 		err = s.openReadOnly()
