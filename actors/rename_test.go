@@ -135,12 +135,18 @@ func TestARequestThatBreaksARuleChangesNothing(t *testing.T) {
 		st := memory(t, store.Options{})
 		sys := start(t, st, reacting("w"))
 		bad := checkpoint.Request{By: "a\nb"}
-		require.ErrorIs(t, sys.Pause(t.Context(), "w", time.Time{}, bad), store.ErrInvalid)
-		require.ErrorIs(t, sys.Resume(t.Context(), "w", bad), store.ErrInvalid)
+		invalid := func(err error) store.InvalidError {
+			var evidence *store.InvalidError
+			require.ErrorAs(t, err, &evidence)
+			return *evidence
+		}
+		badBy := store.InvalidError{Field: "by", Rule: "must not hold control characters", Value: bad.By}
+		require.Equal(t, badBy, invalid(sys.Pause(t.Context(), "w", time.Time{}, bad)))
+		require.Equal(t, badBy, invalid(sys.Resume(t.Context(), "w", bad)))
 		_, err := sys.Apply(t.Context(), "w", checkpoint.Reset{}, bad)
-		require.ErrorIs(t, err, store.ErrInvalid)
+		require.Equal(t, badBy, invalid(err))
 		_, err = sys.Apply(t.Context(), "w", nil, checkpoint.Request{})
-		require.ErrorIs(t, err, store.ErrInvalid)
+		require.Equal(t, store.InvalidError{Field: "change", Rule: "must not be nil"}, invalid(err))
 		_, err = sys.Apply(t.Context(), "w", checkpoint.Rename{To: "x"}, checkpoint.Request{})
 		require.ErrorIs(t, err, checkpoint.ErrRunning)
 		_, err = sys.Apply(t.Context(), "w", checkpoint.Delete{}, checkpoint.Request{DryRun: true})

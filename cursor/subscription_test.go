@@ -80,10 +80,25 @@ func TestASubscriptionWaitsForNewsAndEndsWithTheStore(t *testing.T) {
 
 func TestASubscriptionRefusesBadInput(t *testing.T) {
 	st, s := subscribed(t, store.Region{}, 0)
-	_, err := cursor.Subscribe(t.Context(), st, store.Region{}, -1)
-	require.ErrorIs(t, err, store.ErrInvalid)
-	_, err = cursor.Subscribe(t.Context(), st, store.Region{Entity: "a\x00"}, 0)
-	require.ErrorIs(t, err, store.ErrInvalid)
-	_, err = s.PullBatch(t.Context(), -1, 0)
-	require.ErrorIs(t, err, store.ErrInvalid)
+	var invalid *store.InvalidError
+	for _, c := range []struct {
+		call func() error
+		want store.InvalidError
+	}{
+		{func() error {
+			_, err := cursor.Subscribe(t.Context(), st, store.Region{}, -1)
+			return err
+		}, store.InvalidError{Field: "window", Rule: "must not be negative", Value: -1}},
+		{func() error {
+			_, err := cursor.Subscribe(t.Context(), st, store.Region{Entity: "a\x00"}, 0)
+			return err
+		}, store.InvalidError{Field: "region entity", Rule: "must not hold control characters", Value: "a\x00"}},
+		{func() error {
+			_, err := s.PullBatch(t.Context(), -1, 0)
+			return err
+		}, store.InvalidError{Field: "limit", Rule: "must not be negative", Value: -1}},
+	} {
+		require.ErrorAs(t, c.call(), &invalid)
+		require.Equal(t, c.want, *invalid)
+	}
 }

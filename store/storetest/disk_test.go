@@ -56,7 +56,7 @@ func TestADiskFailsAndFillsUpOnDemand(t *testing.T) {
 	require.ErrorIs(t, err, store.ErrDiskFull)
 
 	_, err = disk.Open("", store.Options{})
-	require.ErrorIs(t, err, store.ErrInvalid)
+	require.Equal(t, &store.InvalidError{Field: "directory", Rule: "must not be empty"}, err)
 }
 
 // A weak mode may lose acknowledged commits in a power cut, and positions that were handed out must
