@@ -59,7 +59,7 @@ func (e *HaltedError) Error() string {
 func (e *HaltedError) Unwrap() []error { return []error{ErrHalted, e.Reason} }
 
 // Decided is nil: a handler that waits for the worker and returns this error is not halted by what
-// halted the worker. See [supervision.Decided].
+// halted the worker. See [supervision.Own].
 func (e *HaltedError) Decided() error { return nil }
 
 // EventError says that a worker will not handle an event, for now or for good, and why.

@@ -61,7 +61,7 @@ func TestAnInvalidTreeOrCheckpointStartsNothing(t *testing.T) {
 		want     []error
 		paths    []string
 	}{
-		"name of a group": {children: []supervision.Child{sub("a/b")}, want: []error{actors.ErrChild, supervision.ErrName}},
+		"name of a group": {children: []supervision.Child{sub("a/b")}, want: []error{actors.ErrChild, supervision.ErrSetting}},
 		"nil child":       {children: []supervision.Child{nil, nilWorker}, want: []error{actors.ErrChild, supervision.ErrSetting}},
 		"one name twice in a group": {
 			children: []supervision.Child{reacting("a"), reacting("a")},

@@ -127,7 +127,7 @@ func (e *HandlerError) Cause() error {
 func (e *HandlerError) Unwrap() error { return e.Err }
 
 // Decided is the cause: where another handler returns this error, it says nothing about that one's
-// events. See [supervision.Decided].
+// events. See [supervision.Own].
 func (e *HandlerError) Decided() error { return e.Err }
 
 // ExternalPositionError says that Worker.ExternalPosition failed or panicked, or that its context

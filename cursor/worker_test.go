@@ -21,9 +21,9 @@ func TestEachFaultOfAWorkerIsNamed(t *testing.T) {
 		field  string
 		is     error
 	}{
-		"empty name":       {func(w *cursor.Worker) { w.Name = "" }, "Spec", supervision.ErrName},
-		"slash":            {func(w *cursor.Worker) { w.Name = "a/b" }, "Spec", supervision.ErrName},
-		"separator":        {func(w *cursor.Worker) { w.Name = "a=b" }, "Spec", supervision.ErrName},
+		"empty name":       {func(w *cursor.Worker) { w.Name = "" }, "Spec", supervision.ErrSetting},
+		"slash":            {func(w *cursor.Worker) { w.Name = "a/b" }, "Spec", supervision.ErrSetting},
+		"separator":        {func(w *cursor.Worker) { w.Name = "a=b" }, "Spec", supervision.ErrSetting},
 		"policy":           {func(w *cursor.Worker) { w.Policy.Attempts = -1 }, "Spec", supervision.ErrSetting},
 		"region":           {func(w *cursor.Worker) { w.Region = store.Region{MinVersion: 2, MaxVersion: 1} }, "Region", store.ErrInvalid},
 		"empty kind":       {func(w *cursor.Worker) { w.Kinds = []string{""} }, "Kinds", store.ErrInvalid},
@@ -54,7 +54,9 @@ func TestEachFaultOfAWorkerIsNamed(t *testing.T) {
 	_, err := good.CursorWorker()
 	require.NoError(t, err)
 	volatile := cursor.Worker{Name: "a=b", Volatile: true, Handle: reactAll}
-	require.ErrorIs(t, volatile.Validate(), supervision.ErrName, "a worker without a checkpoint follows the same rules")
+	var fault *supervision.SettingError
+	require.ErrorAs(t, volatile.Validate(), &fault, "a worker without a checkpoint follows the same rules")
+	require.Equal(t, "Name", fault.Field)
 }
 
 func TestSupervisionAndCheckpointHaveTheSameRulesForNames(t *testing.T) {
@@ -62,7 +64,7 @@ func TestSupervisionAndCheckpointHaveTheSameRulesForNames(t *testing.T) {
 		part := rapid.SampledFrom([]string{"a", ".", "/", `\`, "|", "=", "é", "\u0085", "\u009b", "\n", "\x7f", "\xff", " ", ":"})
 		name := strings.Join(rapid.SliceOfN(part, 0, 4).Draw(t, "name"), "")
 		name += strings.Repeat("x", rapid.SampledFrom([]int{0, 0, 251, 252, 253, 254, 255}).Draw(t, "more"))
-		var bad *supervision.NameError
+		var bad *supervision.SettingError
 		var id *store.InvalidError
 		named := errors.As(supervision.Spec{Name: name}.Validate(), &bad)
 		require.Equal(t, errors.As(checkpoint.ID(name).Validate(), &id), named, "%q", name)

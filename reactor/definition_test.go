@@ -140,7 +140,7 @@ func TestLimitsOutOfRangeAreRefused(t *testing.T) {
 func TestABadNameIsRefused(t *testing.T) {
 	for _, name := range []string{"", "a/b", "a=b", "line\nbreak", strings.Repeat("x", 256)} {
 		err := fault(t, reactor.New(name, reactor.On(reserve)))
-		require.ErrorIs(t, err, supervision.ErrName, "%q", name)
+		require.Equal(t, "Name", requireAs[*supervision.SettingError](t, err).Field, "%q", name)
 	}
 }
 

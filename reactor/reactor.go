@@ -152,7 +152,7 @@ func (l *limits) complete() error {
 
 func checkSetting(field string, value, least, most int) error {
 	if value < least || value > most {
-		return &supervision.SettingError{Field: field, Limit: fmt.Sprintf("%d to %d", least, most), Value: value}
+		return &supervision.SettingError{Field: field, Rule: fmt.Sprintf("must be %d to %d", least, most), Value: value}
 	}
 	return nil
 }

@@ -92,10 +92,10 @@ func fraction(d time.Duration, f float64) time.Duration {
 func (b Backoff) violations(field string) []error {
 	var order, jitter error
 	if b.Max > 0 && b.Initial > b.Max {
-		order = &SettingError{Field: field + ".Initial", Limit: fmt.Sprintf("at most Max, %v", b.Max), Value: b.Initial}
+		order = &SettingError{Field: field + ".Initial", Rule: fmt.Sprintf("must be at most Max, %v", b.Max), Value: b.Initial}
 	}
 	if b.Jitter < 0 || b.Jitter > 1 || math.IsNaN(b.Jitter) {
-		jitter = &SettingError{Field: field + ".Jitter", Limit: "0 to 1", Value: b.Jitter}
+		jitter = &SettingError{Field: field + ".Jitter", Rule: "must be 0 to 1", Value: b.Jitter}
 	}
 	return []error{
 		atLeastZero(field+".Initial", b.Initial),

@@ -49,9 +49,9 @@ type Directive struct {
 // DirectiveOf returns the directive in err, made by [RetryAfter], [Wait], [Park], [Skip] or [Halt],
 // however deeply it is wrapped. Of several, the outermost decides, because the code that wrapped
 // last knew most; in joined errors, the first. One that is not err's own does not count: see [Own].
-// If err itself is a [Decided] error, as that of a runner's step, its cause is looked into.
+// If err itself has a method Decided, as that of a runner's step, its cause is looked into.
 func DirectiveOf(err error) (Directive, bool) {
-	if report, ok := err.(Decided); ok { //nolint:errorlint // the outermost only
+	if report, ok := err.(decided); ok { //nolint:errorlint // the outermost only
 		err = report.Decided()
 	}
 	return ownDirective(err)
@@ -70,17 +70,22 @@ func ownDirective(err error) (Directive, bool) {
 	return Directive{}, false
 }
 
-// Decided is an error that reports a failure about which was decided elsewhere, such as that of a
-// worker that is halted. What it wraps was said about that failure, not about the one in which it
-// is met: a handler that waits for another worker, or runs one itself, may return it.
-type Decided interface {
+// decided is an error that reports a failure about which was decided elsewhere, such as that of a
+// worker that is halted. Its method returns the cause of that failure, nil where nothing is left to
+// decide about it.
+type decided interface {
 	error
-	// Decided returns the cause of the failure, nil where nothing is left to decide about it.
 	Decided() error
 }
 
-// Own iterates over err and what it wraps, the outermost first, but for what lies below a [Decided]
-// error or one that was captured.
+// Own iterates over err and what it wraps, the outermost first, but for what lies below one that
+// was captured, or that has a method
+//
+//	Decided() error
+//
+// An error has it where it reports a failure about which was decided elsewhere, such as that of a
+// worker that is halted. What it wraps was said about that failure, not about the one in which it
+// is met: a handler that waits for another worker, or runs one itself, may return it.
 func Own(err error) iter.Seq[error] {
 	return func(yield func(error) bool) { walk(err, yield) }
 }
@@ -91,7 +96,7 @@ func walk(err error, yield func(error) bool) bool {
 			return false
 		}
 		switch e := err.(type) { //nolint:errorlint // this is the walk
-		case Decided, *captured:
+		case decided, *captured:
 			return true
 		case interface{ Unwrap() error }:
 			err = e.Unwrap()

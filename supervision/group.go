@@ -85,19 +85,19 @@ func (g Group) Spec() Spec {
 }
 
 // Validate checks the whole tree and reports every violation it finds, joined, each with the path
-// of its place: a [*NameError] or a [*SettingError] each.
+// of its place: a [*SettingError], or [ErrDuplicate].
 func (g Group) Validate() error {
 	return errors.Join(g.violations(g.Name, 1)...)
 }
 
 func (g Group) violations(path string, depth int) []error {
 	if depth > maxDepth {
-		limit := fmt.Sprintf("at most %d", maxDepth)
-		return located(path, &SettingError{Field: "depth of nested groups", Limit: limit, Value: depth})
+		rule := fmt.Sprintf("must be at most %d", maxDepth)
+		return located(path, &SettingError{Field: "depth of nested groups", Rule: rule, Value: depth})
 	}
 	found := located(path, g.Spec().violations()...)
 	if g.Strategy < OneForOne || g.Strategy > RestForOne {
-		unknown := &SettingError{Field: "Strategy", Limit: "a known strategy", Value: g.Strategy}
+		unknown := &SettingError{Field: "Strategy", Rule: "must be a known strategy", Value: g.Strategy}
 		found = append(found, located(path, unknown)...)
 	}
 	seen := make(map[string]bool, len(g.Children))
@@ -108,7 +108,7 @@ func (g Group) violations(path string, depth int) []error {
 		}
 		spec := c.Spec()
 		if seen[spec.Name] {
-			found = append(found, located(path, &NameError{Err: ErrDuplicate, Name: spec.Name})...)
+			found = append(found, located(path, fmt.Errorf("%w: %.64q", ErrDuplicate, spec.Name))...)
 		}
 		seen[spec.Name] = true
 
@@ -149,5 +149,5 @@ func checkChild(index int, c Child) error {
 }
 
 func badChild(index int, what string) error {
-	return &SettingError{Field: fmt.Sprintf("Children[%d]", index), Limit: "a worker or a Group", Value: what}
+	return &SettingError{Field: fmt.Sprintf("Children[%d]", index), Rule: "must be a worker or a Group", Value: what}
 }

@@ -2,6 +2,7 @@ package supervision
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -61,7 +62,7 @@ func NewJudge(s Spec, random func() float64) *Judge {
 //   - A failure without an event restarts the child, with growing delays, and counts against
 //     Intensity; so does a panic at an event once there were panics at more than three events
 //     within the Period. One more than Intensity within the Period halts the child, or escalates
-//     ([*IntensityError]).
+//     ([ErrIntensity]).
 //   - A failure that is no attempt, or an error made by [Wait], is retried in place, with growing
 //     delays, without end.
 //   - An error made by [Park] or [Skip] at an event does that at once; without an event it is an
@@ -109,8 +110,9 @@ func (j *Judge) Remember(event uint64, attempts int) {
 // to report when they are.
 func (j *Judge) Failing() []uint64 { return slices.Sorted(maps.Keys(j.ladders)) }
 
-// Passed says that at a time exactly this event is done: others before it, of other keys, may still
-// be failing. Event 0 is for what belongs to no event. The waits are forgotten too.
+// Passed says that at a time exactly this event was handled and committed, or, with event 0, that
+// the child started: the attempts at it are forgotten, and so are the waits. Others before it, of
+// other keys, may still be failing. What counts against Intensity stays: only time heals that.
 func (j *Judge) Passed(at time.Time, event uint64) {
 	if j.verdict != nil {
 		return
@@ -118,18 +120,6 @@ func (j *Judge) Passed(at time.Time, event uint64) {
 	j.observe(at)
 	j.waits = 0
 	delete(j.ladders, event)
-}
-
-// Succeeded says that at a time everything up to and including the event was handled and committed,
-// or, with event 0, that the child started: the attempts at those events are forgotten, and so are
-// the waits. What counts against Intensity is not: only time heals that.
-func (j *Judge) Succeeded(at time.Time, event uint64) {
-	if j.verdict != nil {
-		return
-	}
-	j.observe(at)
-	j.waits = 0
-	maps.DeleteFunc(j.ladders, func(failed uint64, _ int) bool { return failed <= event })
 }
 
 // observe makes at a time that never goes back, and starts the delays over when the child has run
@@ -280,7 +270,11 @@ func (j *Judge) overBudget(f Failure) error {
 	if f.Event != 0 {
 		last = f.about("attempt %d", max(1, j.ladders[f.Event]))
 	}
-	return &IntensityError{Restarts: max(0, j.policy.Intensity), Period: j.policy.Period, Err: last}
+	text := "no restart allowed, error"
+	if n := j.policy.Intensity; n > 0 {
+		text = fmt.Sprintf("restarts within %v used up (%d), last error", j.policy.Period, n)
+	}
+	return &intensityError{text: text, err: last}
 }
 
 func (j *Judge) delay(attempt int) time.Duration { return j.policy.Backoff.delay(attempt, j.random) }

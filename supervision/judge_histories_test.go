@@ -62,7 +62,7 @@ func TestTheJudgeAgreesWithTheModelInEveryShortHistory(t *testing.T) {
 		fails("park, no event", at(0, supervision.Park(errStock))),
 		fails("halt at 2", at(2, supervision.Halt(errStock))),
 		fails("halt, no event", at(0, supervision.Halt(errStock))),
-		{name: "success at 1", success: 1},
+		{name: "1 passed", passed: 1},
 		{name: "2 passed", passed: 2},
 		{name: "quiet", passes: 10 * time.Second},
 	}, 4, "retry", "restart", "park", "skip", "haltexhausted", "haltintensity", "haltother", "escalateintensity")
@@ -84,7 +84,7 @@ func everything() (all []step) {
 	}
 	slices.SortFunc(all, func(a, b step) int { return strings.Compare(a.name, b.name) }) // so that a seed repeats the same
 	return append(all,
-		step{name: "success at 1", success: 1}, step{name: "success at 2", success: 2}, step{name: "1 passed", passed: 1},
+		step{name: "1 passed", passed: 1}, step{name: "2 passed", passed: 2},
 		step{name: "quiet", passes: 10 * time.Second}, step{name: "a while", passes: 4 * time.Second},
 		step{name: "ended", ended: true}, step{name: "two deaths at 1", deaths: 2},
 	)
@@ -144,7 +144,7 @@ func TestTheJudgeAgreesWithTheModelInEveryShortHistoryOfPanics(t *testing.T) {
 		fails("panic at 3", panicAt(3)),
 		fails("panic at 4 that parks", parks),
 		fails("panic at 5", panicAt(5)),
-		{name: "success at 5, later", success: 5, passes: 15 * time.Second},
+		{name: "5 passed, later", passed: 5, passes: 15 * time.Second},
 	}, 6, "restart", "park", "skip", "haltexhausted", "haltintensity", "haltother", "escalateintensity")
 }
 

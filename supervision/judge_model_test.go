@@ -13,12 +13,11 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// A step is one letter of a history: a failure, a success, or time that passes.
+// A step is one letter of a history: a failure, an event that is passed, or time that goes by.
 type step struct {
 	name    string
 	failure supervision.Failure // Err set: it fails
-	success uint64              // not 0: everything up to it succeeds
-	passed  uint64              // not 0: just this event is done
+	passed  uint64              // not 0: this event is done
 	deaths  int                 // not 0: of processes, at event 1, that are remembered
 	ended   bool                // the child is done
 	passes  time.Duration       // before it
@@ -131,7 +130,7 @@ func doubled(n int) time.Duration { return time.Second << (n - 1) }
 func attemptsIn(h []entry, event uint64) (n int) {
 	for _, e := range h {
 		switch {
-		case e.success >= event && e.success != 0, e.passed == event && event != 0:
+		case e.passed == event && event != 0:
 			n = 0
 		case e.deaths > n && event == 1:
 			n = e.deaths
@@ -148,7 +147,7 @@ func attemptsIn(h []entry, event uint64) (n int) {
 // waitsIn counts the waits since the last success or quiet period.
 func waitsIn(h []entry, now, period time.Duration) (n int) {
 	for i, e := range h {
-		if e.success != 0 || e.passed != 0 || quietBefore(h[:i], e.at, period) {
+		if e.passed != 0 || quietBefore(h[:i], e.at, period) {
 			n = 0
 		}
 		if e.failed() && waits(e.failure) {
@@ -210,7 +209,7 @@ func observed(v supervision.Verdict) answer {
 		switch {
 		case errors.As(v.Reason, new(*supervision.ExhaustedError)):
 			a.reason = "exhausted"
-		case errors.As(v.Reason, new(*supervision.IntensityError)):
+		case errors.Is(v.Reason, supervision.ErrIntensity):
 			a.reason = "intensity"
 		default:
 			a.reason = "other"
@@ -246,8 +245,6 @@ func compare(t *testing.T, spec supervision.Spec, length int, seen map[string]in
 		h = append(h, entry{step: s, at: clock})
 		last := &h[len(h)-1]
 		switch {
-		case s.success != 0:
-			judge.Succeeded(start.Add(clock), s.success)
 		case s.passed != 0:
 			judge.Passed(start.Add(clock), s.passed)
 		case s.deaths != 0:

@@ -8,38 +8,20 @@ import (
 	"unicode/utf8"
 )
 
+// fieldName is the SettingError.Field of a name.
+const fieldName = "Name"
+
 // maxNameLength is the longest allowed name, in bytes: what every file system and every metrics
 // system can hold.
 const maxNameLength = 255
 
-// What is wrong with a name, for errors.Is. See NameError.
-var (
-	// ErrName: it breaks a rule of Spec.Name.
-	ErrName = errors.New("supervision: bad name")
-	// ErrDuplicate: it is taken, or so is the checkpoint that goes with it.
-	ErrDuplicate = errors.New("supervision: duplicate name")
-)
-
-// A NameError is a name together with the first rule that it breaks.
-type NameError struct {
-	Err  error  // ErrName or ErrDuplicate
-	Name string // whole; the text of the error shows at most its first 64 characters
-	Rule string // of ErrName, as in "is empty"
-}
-
-func (e *NameError) Error() string {
-	if e.Rule == "" {
-		return fmt.Sprintf("%v: %.64q", e.Err, e.Name)
-	}
-	return fmt.Sprintf("%v: %.64q %s", e.Err, e.Name, e.Rule)
-}
-
-// Unwrap returns [ErrName] or [ErrDuplicate].
-func (e *NameError) Unwrap() error { return e.Err }
+// ErrDuplicate says that a name is taken, or the checkpoint that goes with it. The text of the
+// error names it.
+var ErrDuplicate = errors.New("supervision: duplicate name")
 
 func checkName(name string) error {
 	if rule := brokenRule(name); rule != "" {
-		return &NameError{Err: ErrName, Name: name, Rule: rule}
+		return &SettingError{Field: fieldName, Rule: rule, Value: name}
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ const (
 const maxIntensity = 1000
 
 // ErrSetting is what every [*SettingError] wraps.
-var ErrSetting = errors.New("supervision: out of limits")
+var ErrSetting = errors.New("supervision: bad setting")
 
 // A Policy says how the failures of one child are answered. The zero Policy works: each zero field
 // has a default.
@@ -82,7 +82,7 @@ func (p Policy) WithDefaults() Policy {
 func (p Policy) violations() []error {
 	var intensity error
 	if p.Intensity > maxIntensity {
-		intensity = &SettingError{Field: "Policy.Intensity", Limit: fmt.Sprintf("at most %d", maxIntensity), Value: p.Intensity}
+		intensity = &SettingError{Field: "Policy.Intensity", Rule: fmt.Sprintf("must be at most %d", maxIntensity), Value: p.Intensity}
 	}
 	return append(
 		p.Backoff.violations("Policy.Backoff"),
@@ -103,18 +103,21 @@ func oneOf(field string, a Action, allowed ...Action) error {
 	for i, action := range allowed {
 		names[i] = action.String()
 	}
-	return &SettingError{Field: field, Limit: strings.Join(names, " or "), Value: a}
+	return &SettingError{Field: field, Rule: "must be " + strings.Join(names, " or "), Value: a}
 }
 
-// A SettingError names a setting out of its limits.
+// A SettingError names a setting and the rule that it breaks: a name, a number, a child.
 type SettingError struct {
-	Field string // where it is, as in "Policy.Period" or "Children[1]"
-	Limit string // what is allowed, as in "at least 0"
+	Field string // where it is, as in "Name", "Policy.Period" or "Children[1]"
+	Rule  string // as in "must be at least 0", or of a name "is empty"
 	Value any    // what was set; of a child what it is, as in "nil"
 }
 
 func (e *SettingError) Error() string {
-	return fmt.Sprintf("%v: %s is %v, want %s", ErrSetting, e.Field, e.Value, e.Limit)
+	if e.Field == fieldName { // which may hold anything, of any length
+		return fmt.Sprintf("invalid %s %.64q: %s", e.Field, e.Value, e.Rule)
+	}
+	return fmt.Sprintf("invalid %s %v: %s", e.Field, e.Value, e.Rule)
 }
 
 // Unwrap returns [ErrSetting].
@@ -122,7 +125,7 @@ func (e *SettingError) Unwrap() error { return ErrSetting }
 
 func atLeastZero[N int | time.Duration](field string, value N) error {
 	if value < 0 {
-		return &SettingError{Field: field, Limit: "at least 0", Value: value}
+		return &SettingError{Field: field, Rule: "must be at least 0", Value: value}
 	}
 	return nil
 }

@@ -65,28 +65,8 @@ func (r Restart) String() string {
 	}
 }
 
-// Inherit returns s with a zero Policy and a zero StopTimeout taken from the group above. A Policy
-// is inherited whole or not at all, so that Intensity and Period, or Initial and Max, always come
-// from the same hand.
-func (s Spec) Inherit(group Spec) Spec {
-	if s.StopTimeout == 0 {
-		s.StopTimeout = group.StopTimeout
-	}
-	if s.Policy == (Policy{}) {
-		s.Policy = group.Policy
-	}
-	return s
-}
-
-// WithDefaults returns s with every field that is still zero set to its default. Call it after the
-// last Inherit.
-func (s Spec) WithDefaults() Spec {
-	s.Policy = s.Policy.WithDefaults()
-	return s
-}
-
 // Validate checks the name and the numbers. It reports every violation it finds, joined: a
-// [*NameError] or a [*SettingError] each.
+// [*SettingError] each.
 func (s Spec) Validate() error {
 	return errors.Join(s.violations()...)
 }
@@ -95,7 +75,7 @@ func (s Spec) Validate() error {
 func (s Spec) violations() []error {
 	var restart error
 	if s.Restart < Transient || s.Restart > Temporary {
-		restart = &SettingError{Field: "Restart", Limit: "a known kind", Value: s.Restart}
+		restart = &SettingError{Field: "Restart", Rule: "must be a known kind", Value: s.Restart}
 	}
 	return append(s.Policy.violations(), checkName(s.Name), restart, atLeastZero("StopTimeout", s.StopTimeout))
 }

@@ -46,10 +46,10 @@ func TestEachRuleOfNamesHasItsOwnError(t *testing.T) {
 				require.NoError(t, err)
 				return
 			}
-			var bad *supervision.NameError
+			var bad *supervision.SettingError
 			require.ErrorAs(t, err, &bad)
-			require.Equal(t, supervision.NameError{Err: supervision.ErrName, Name: c.name, Rule: c.want}, *bad)
-			require.ErrorIs(t, err, supervision.ErrName)
+			require.Equal(t, supervision.SettingError{Field: "Name", Rule: c.want, Value: c.name}, *bad)
+			require.ErrorIs(t, err, supervision.ErrSetting)
 			require.Contains(t, err.Error(), c.want)
 			require.Less(t, len(err.Error()), 400, "a huge name does not flood the log")
 		})
@@ -66,20 +66,20 @@ func TestNumbersOutOfLimitsNameFieldLimitAndValue(t *testing.T) {
 		{supervision.Spec{Name: "w"}, nil},
 		{policy(supervision.Policy{Intensity: -1}), nil},
 		{policy(supervision.Policy{Intensity: 1000}), nil},
-		{policy(supervision.Policy{Intensity: 1001}), &supervision.SettingError{Field: "Policy.Intensity", Limit: "at most 1000", Value: 1001}},
-		{policy(supervision.Policy{Period: -time.Second}), &supervision.SettingError{Field: "Policy.Period", Limit: "at least 0", Value: -time.Second}},
-		{policy(supervision.Policy{Attempts: -2}), &supervision.SettingError{Field: "Policy.Attempts", Limit: "at least 0", Value: -2}},
-		{backoff(supervision.Backoff{Initial: -1}), &supervision.SettingError{Field: "Policy.Backoff.Initial", Limit: "at least 0", Value: time.Duration(-1)}},
-		{backoff(supervision.Backoff{Max: -1}), &supervision.SettingError{Field: "Policy.Backoff.Max", Limit: "at least 0", Value: time.Duration(-1)}},
+		{policy(supervision.Policy{Intensity: 1001}), &supervision.SettingError{Field: "Policy.Intensity", Rule: "must be at most 1000", Value: 1001}},
+		{policy(supervision.Policy{Period: -time.Second}), &supervision.SettingError{Field: "Policy.Period", Rule: "must be at least 0", Value: -time.Second}},
+		{policy(supervision.Policy{Attempts: -2}), &supervision.SettingError{Field: "Policy.Attempts", Rule: "must be at least 0", Value: -2}},
+		{backoff(supervision.Backoff{Initial: -1}), &supervision.SettingError{Field: "Policy.Backoff.Initial", Rule: "must be at least 0", Value: time.Duration(-1)}},
+		{backoff(supervision.Backoff{Max: -1}), &supervision.SettingError{Field: "Policy.Backoff.Max", Rule: "must be at least 0", Value: time.Duration(-1)}},
 		{
 			backoff(supervision.Backoff{Initial: 2 * time.Second, Max: time.Second}),
-			&supervision.SettingError{Field: "Policy.Backoff.Initial", Limit: "at most Max, 1s", Value: 2 * time.Second},
+			&supervision.SettingError{Field: "Policy.Backoff.Initial", Rule: "must be at most Max, 1s", Value: 2 * time.Second},
 		},
 		{backoff(supervision.Backoff{Initial: time.Hour}), nil},
 		{backoff(supervision.Backoff{Max: time.Millisecond}), nil},
 		{backoff(supervision.Backoff{Jitter: 1}), nil},
-		{backoff(supervision.Backoff{Jitter: -0.1}), &supervision.SettingError{Field: "Policy.Backoff.Jitter", Limit: "0 to 1", Value: -0.1}},
-		{backoff(supervision.Backoff{Jitter: 1.1}), &supervision.SettingError{Field: "Policy.Backoff.Jitter", Limit: "0 to 1", Value: 1.1}},
+		{backoff(supervision.Backoff{Jitter: -0.1}), &supervision.SettingError{Field: "Policy.Backoff.Jitter", Rule: "must be 0 to 1", Value: -0.1}},
+		{backoff(supervision.Backoff{Jitter: 1.1}), &supervision.SettingError{Field: "Policy.Backoff.Jitter", Rule: "must be 0 to 1", Value: 1.1}},
 	} {
 		err := c.spec.Validate()
 		if c.want == nil {
@@ -91,7 +91,7 @@ func TestNumbersOutOfLimitsNameFieldLimitAndValue(t *testing.T) {
 		require.Equal(t, c.want, limit)
 		require.ErrorIs(t, err, supervision.ErrSetting)
 		require.Contains(t, err.Error(), c.want.Field)
-		require.Contains(t, err.Error(), c.want.Limit)
+		require.Contains(t, err.Error(), c.want.Rule)
 	}
 	require.ErrorIs(t, backoff(supervision.Backoff{Jitter: math.NaN()}).Validate(), supervision.ErrSetting)
 	require.ErrorIs(t, policy(supervision.Policy{Attempts: -1}).Validate(), supervision.ErrSetting)
@@ -100,44 +100,25 @@ func TestNumbersOutOfLimitsNameFieldLimitAndValue(t *testing.T) {
 
 func TestAllViolationsAreReportedAtOnce(t *testing.T) {
 	err := supervision.Spec{Policy: supervision.Policy{Attempts: -1, Period: -1}}.Validate()
-	for _, want := range []string{"name", "Attempts", "Period"} {
+	for _, want := range []string{"Name", "Attempts", "Period"} {
 		require.ErrorContains(t, err, want)
 	}
 }
 
-func TestAChildInheritsOnlyWhatItLeavesOut(t *testing.T) {
-	group := supervision.Spec{Name: "g", Policy: supervision.Policy{Attempts: 7}}
-	own := supervision.Policy{Intensity: 2}
-
-	require.Equal(t,
-		supervision.Spec{Name: "w", Policy: group.Policy},
-		supervision.Spec{Name: "w"}.Inherit(group))
-	require.Equal(t,
-		supervision.Spec{Name: "w", Policy: own},
-		supervision.Spec{Name: "w", Policy: own}.Inherit(group),
-		"a policy of its own is kept whole: Attempts does not come from the group")
-}
-
-func TestTheZeroSpecHasTheDocumentedDefaults(t *testing.T) {
-	require.Equal(t, supervision.Spec{
-		Name: "w",
-		Policy: supervision.Policy{
-			Intensity: 10,
-			Period:    5 * time.Minute,
-			Backoff:   supervision.Backoff{Initial: 100 * time.Millisecond, Max: 30 * time.Second, Jitter: 0.2},
-			Attempts:  10,
-			Exhausted: supervision.ActionPark, OverBudget: supervision.ActionHalt,
-		},
-	}, supervision.Spec{Name: "w"}.WithDefaults())
+func TestTheZeroPolicyHasTheDocumentedDefaults(t *testing.T) {
+	require.Equal(t, supervision.Policy{
+		Intensity: 10,
+		Period:    5 * time.Minute,
+		Backoff:   supervision.Backoff{Initial: 100 * time.Millisecond, Max: 30 * time.Second, Jitter: 0.2},
+		Attempts:  10,
+		Exhausted: supervision.ActionPark, OverBudget: supervision.ActionHalt,
+	}, supervision.Policy{}.WithDefaults())
 }
 
 func TestDefaultsKeepWhatIsSet(t *testing.T) {
-	set := supervision.Spec{
-		Name: "w",
-		Policy: supervision.Policy{
-			Intensity: -1, Period: 1, Attempts: 1, Exhausted: supervision.ActionSkip, OverBudget: supervision.ActionEscalate,
-			Backoff: supervision.Backoff{Initial: 2, Max: 3, Jitter: 0.5},
-		},
+	set := supervision.Policy{
+		Intensity: -1, Period: 1, Attempts: 1, Exhausted: supervision.ActionSkip, OverBudget: supervision.ActionEscalate,
+		Backoff: supervision.Backoff{Initial: 2, Max: 3, Jitter: 0.5},
 	}
 	require.Equal(t, set, set.WithDefaults())
 }

@@ -110,17 +110,18 @@ type Verdict struct {
 	Attempt int
 
 	// Reason wraps the error of the failure and names the event and the count. It is never nil. At
-	// ActionHalt and ActionEscalate it is an [*ExhaustedError], an [*IntensityError], or wraps the
+	// ActionHalt and ActionEscalate it is an [*ExhaustedError], wraps [ErrIntensity], or wraps the
 	// error made by [Halt].
 	Reason error
 }
 
-// Why there is no further try, or what a failure was, for errors.Is. Each is wrapped by the typed
-// error with the evidence, beside the failure itself.
+// Why there is no further try, or what a failure was, for errors.Is. Each is wrapped beside the
+// failure itself.
 var (
 	// ErrExhausted: the attempts at an event are used up. See ExhaustedError.
 	ErrExhausted = errors.New("supervision: attempts used up")
-	// ErrIntensity: a child was restarted too often. See IntensityError.
+	// ErrIntensity: a child would have to be restarted more often than its policy allows. The text
+	// of the error that wraps it says how often.
 	ErrIntensity = errors.New("supervision: restarts used up")
 	// ErrPanic: the failure was a panic. See PanicError.
 	ErrPanic = errors.New("supervision: panic")
@@ -140,22 +141,15 @@ func (e *ExhaustedError) Error() string {
 // Unwrap returns [ErrExhausted] and the error of the last attempt.
 func (e *ExhaustedError) Unwrap() []error { return []error{ErrExhausted, e.Err} }
 
-// An IntensityError says that a child would have to be restarted more often than its policy allows.
-type IntensityError struct {
-	Restarts int           // within the Period, before the failure that was one too many
-	Period   time.Duration // of the policy
-	Err      error         // the failure that was one too many
+// intensityError is an [ErrIntensity] with its text and the failure that was one too many.
+type intensityError struct {
+	text string
+	err  error
 }
 
-func (e *IntensityError) Error() string {
-	if e.Restarts == 0 {
-		return fmt.Sprintf("no restart allowed, error: %v", e.Err)
-	}
-	return fmt.Sprintf("restarts within %v used up (%d), last error: %v", e.Period, e.Restarts, e.Err)
-}
+func (e *intensityError) Error() string { return e.text + ": " + e.err.Error() }
 
-// Unwrap returns [ErrIntensity] and the last failure.
-func (e *IntensityError) Unwrap() []error { return []error{ErrIntensity, e.Err} }
+func (e *intensityError) Unwrap() []error { return []error{ErrIntensity, e.err} }
 
 // A PanicError is a panic as an error. Its text leaves out the stack.
 type PanicError struct {

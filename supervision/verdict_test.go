@@ -57,7 +57,6 @@ func TestActionsHaveNames(t *testing.T) {
 func TestErrorsWrapTheirSentinelAndTheLastError(t *testing.T) {
 	for sentinel, err := range map[error]error{
 		supervision.ErrExhausted: &supervision.ExhaustedError{Event: 1, Attempts: 2, Err: io.EOF},
-		supervision.ErrIntensity: &supervision.IntensityError{Restarts: 1, Period: time.Second, Err: io.EOF},
 		supervision.ErrPanic:     &supervision.PanicError{Err: io.EOF},
 	} {
 		require.ErrorIs(t, err, io.EOF)

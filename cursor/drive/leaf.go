@@ -60,7 +60,7 @@ func (l *leaf) judged() *supervision.Judge {
 // succeeded says to the judge of a leaf, if it has one, that it gets on.
 func (l *leaf) succeeded() {
 	if l.judge != nil {
-		l.judge.Succeeded(l.tree.now, 0)
+		l.judge.Passed(l.tree.now, 0)
 	}
 }
 

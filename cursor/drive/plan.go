@@ -68,17 +68,30 @@ type planner struct {
 func (p *planner) group(g supervision.Group, spec supervision.Spec, path string) *Node {
 	n := &Node{Name: spec.Name, Path: path, Spec: spec, Strategy: g.Strategy, Leaf: -1}
 	for _, child := range g.Children {
-		inherited := child.Spec().Inherit(spec)
+		inherited := inherit(child.Spec(), spec)
 		below := path + "/" + inherited.Name
 		if sub, isGroup := child.(supervision.Group); isGroup {
 			n.Children = append(n.Children, p.group(sub, inherited, below))
-		} else if w, err := p.worker(child, inherited.WithDefaults(), below); err != nil {
+		} else if w, err := p.worker(child, inherited, below); err != nil {
 			p.problems = append(p.problems, Problem{Path: below, Err: err})
 		} else {
 			n.Children = append(n.Children, w)
 		}
 	}
 	return n
+}
+
+// inherit takes a zero Policy and a zero StopTimeout from the group above. A Policy is inherited
+// whole or not at all, so that Intensity and Period, or Initial and Max, always come from the same
+// hand.
+func inherit(s, group supervision.Spec) supervision.Spec {
+	if s.StopTimeout == 0 {
+		s.StopTimeout = group.StopTimeout
+	}
+	if s.Policy == (supervision.Policy{}) {
+		s.Policy = group.Policy
+	}
+	return s
 }
 
 func (p *planner) worker(child supervision.Child, spec supervision.Spec, path string) (*Node, error) {
@@ -93,6 +106,7 @@ func (p *planner) worker(child supervision.Child, spec supervision.Spec, path st
 	if other, taken := p.paths[w.Name]; taken {
 		return nil, fmt.Errorf("has the name, and so the checkpoint, of %q: %w", other, duplicate(w.Name))
 	}
+	spec.Policy = spec.Policy.WithDefaults()
 	if w.Volatile && spec.Policy.Exhausted == supervision.ActionPark {
 		spec.Policy.Exhausted = supervision.ActionHalt // without a checkpoint nothing can be parked
 	}
@@ -101,9 +115,7 @@ func (p *planner) worker(child supervision.Child, spec supervision.Spec, path st
 	return n, nil
 }
 
-func duplicate(name string) error {
-	return &supervision.NameError{Err: supervision.ErrDuplicate, Name: name}
-}
+func duplicate(name string) error { return fmt.Errorf("%w: %.64q", supervision.ErrDuplicate, name) }
 
 // checkFormerNames finds workers that would take the checkpoint of another worker of the tree,
 // because it has a name that they had formerly.

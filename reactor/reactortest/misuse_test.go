@@ -76,7 +76,7 @@ func TestWhatCannotRunFailsTheTest(t *testing.T) {
 		"no routes":      reactor.New("empty"),
 		"is neither":     plain{},
 		"duplicate name": supervision.Group{Name: "g", Children: []supervision.Child{reactor.New("x", reactor.On(bill)), reactor.New("x", reactor.On(bill))}},
-		"bad name":       supervision.Group{},
+		"invalid Name":   supervision.Group{},
 		`name: "x"`: supervision.Group{Name: "g", Children: []supervision.Child{
 			reactor.New("x", reactor.On(bill)), supervision.Group{Name: "below", Children: []supervision.Child{reactor.New("x", reactor.On(bill))}},
 		}},
