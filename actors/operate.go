@@ -94,7 +94,7 @@ func (w *worker) changed(c checkpoint.Change) {
 func (w *worker) rebound(region store.Region, kinds []string) {
 	w.node.worker.Region, w.node.worker.Kinds = region, kinds
 	w.publish(0) // first: what is new is not done, and then it belongs to the worker
-	w.node.published.acquired(w.runner.Progress().Position, w.runner.Region())
+	w.node.published.acquired(w.runner.Progress())
 }
 
 // Replay marks parked events to be handled again: the event that failed of each selected key, and

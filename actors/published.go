@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/store"
 )
@@ -183,12 +184,12 @@ func (c *published) move(position store.Position) {
 	}
 }
 
-// acquired records where an incarnation begins.
-func (c *published) acquired(position store.Position, region store.Region) {
+// acquired records where an incarnation begins, and what it reads.
+func (c *published) acquired(p cursor.Progress) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.move(position)
-	c.region, c.begun = region, true
+	c.move(p.Position)
+	c.region, c.begun = *p.Region, true
 	c.notify()
 }
 

@@ -36,9 +36,10 @@ func TestAKeyThatEndsItsGoroutineHaltsItsWorker(t *testing.T) {
 				}
 				receipt := appendInputs(t, st, 10)
 				sys := start(t, st, w)
-				var key *cursor.KeyError
+				var key *cursor.RunnerError
 				err := sys.WaitApplied(t.Context(), "w", receipt)
 				require.ErrorAs(t, err, &key)
+				require.ErrorIs(t, err, cursor.ErrKey)
 				require.Equal(t, store.Position(5), key.Event)
 				ill.Store(false)
 				require.NoError(t, sys.Resume(t.Context(), "w", checkpoint.Request{}))
@@ -59,8 +60,7 @@ func TestStartFailsHoweverAnExternalPositionFails(t *testing.T) {
 			w := reacting("w")
 			w.ExternalPosition = func(context.Context, cursor.ResumeState) (store.Position, error) { return 0, fail() }
 			_, err := actors.Start(t.Context(), memory(t, store.Options{}), actors.Options{}, tree(w))
-			var external *cursor.ExternalPositionError
-			require.ErrorAs(t, err, &external)
+			require.ErrorIs(t, err, cursor.ErrNoPosition)
 			require.ErrorIs(t, err, actors.ErrChild)
 		})
 	}

@@ -182,9 +182,8 @@ func (w *worker) do(c actor.Context, next drive.Step) {
 		w.unpause(next.Err)
 	case drive.StepPull:
 		w.publish(0)
-		c.Send(w.sys.storeActor, &pull{
-			worker: c.Self(), gen: w.gen, after: w.runner.Progress().Read, region: w.runner.Region(),
-		})
+		p := w.runner.Progress()
+		c.Send(w.sys.storeActor, &pull{worker: c.Self(), gen: w.gen, after: p.Read, region: *p.Region})
 	default: // the others end the turn
 	}
 }
@@ -192,7 +191,9 @@ func (w *worker) do(c actor.Context, next drive.Step) {
 // acquire takes over the checkpoint, and so fences its previous owner. After a failure that must be
 // the previous incarnation of this worker: from any other owner a restart takes nothing back.
 func (w *worker) acquire() {
-	runner, err := cursor.RestartRunner(w.sys.acquisition(), w.sys.store, w.resumed(), &w.node.epoch)
+	runner, err := cursor.RestartRunner(w.sys.acquisition(), w.sys.store, w.resumed(), cursor.Former{
+		Epoch: &w.node.epoch, Limit: w.limit, Seen: w.later && !w.node.guarded.Load(),
+	})
 	if err == nil {
 		w.pause, err = w.loadPause()
 	}
@@ -203,12 +204,8 @@ func (w *worker) acquire() {
 		w.core.Refused(err)
 		return
 	}
-	if w.later && !w.node.guarded.Load() {
-		runner.ClearCrashGuard()
-	}
-	runner.Limit(w.limit)
 	w.runner = runner
-	w.node.published.acquired(runner.Progress().Position, runner.Region())
+	w.node.published.acquired(runner.Progress())
 	w.publish(0)
 	w.core.Acquired(drive.EngineOf(runner), w.pause)
 }
@@ -251,7 +248,7 @@ func (w *worker) flush() {
 	upTo := store.Position(0)
 	at := w.runner.Progress()
 	if head := w.sys.store.Head(); head > at.Read && at.Queued == 0 {
-		waiting, err := waiting(ctx, w.sys.store, w.runner.Region(), at.Read, head)
+		waiting, err := waiting(ctx, w.sys.store, *at.Region, at.Read, head)
 		if err == nil && !waiting {
 			upTo = head
 		}
@@ -288,18 +285,17 @@ func (w *worker) show() {
 func (w *worker) publish(handled int) {
 	p := w.runner.Progress()
 	w.node.published.progress(p.Position, p.Scanned, p.Pending, p.Parked, p.Held, handled)
-	w.node.guarded.Store(w.runner.Guarded())
+	w.node.guarded.Store(p.Guarded)
 	w.publishKey()
 }
 
 // publishKey publishes the key of the oldest pending event where only the user's function knows it.
-// An error of that function is reported when the event is handled.
 func (w *worker) publishKey() {
 	if w.node.worker.Key == nil {
 		return
 	}
-	event, key, err := w.runner.OldestKey()
-	if old := w.node.oldest.Load(); event > 0 && err == nil && (old == nil || old.event != event) {
+	event, key := w.runner.OldestKey()
+	if old := w.node.oldest.Load(); event > 0 && (old == nil || old.event != event) {
 		w.node.oldest.Store(&keyedEvent{event: event, key: key})
 	}
 }

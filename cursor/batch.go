@@ -38,7 +38,7 @@ type Batch struct {
 	events  []store.Event  // the runner's, which no handler can change
 	staged  []reaction
 	begun   int         // the event that the handler works on, -1 when it never said
-	invalid *EventError // of the first event with a reaction that cannot be encoded, or nil
+	invalid *eventError // of the first event with a reaction that cannot be encoded, or nil
 
 	// These are rare, and pointers, so that other batches stay small.
 	again    *again                            // of events that may have been handled before, or nil
@@ -187,8 +187,8 @@ func (b *Batch) Propose(i int, p store.Proposal) {
 	original := p.Payload
 	if _, encoded := original.(store.Raw); !encoded {
 		var err error
-		if p, err = p.Encode(); err != nil && (b.invalid == nil || i < b.invalid.Index) {
-			b.invalid = &EventError{Index: i, Err: err}
+		if p, err = p.Encode(); err != nil && (b.invalid == nil || i < b.invalid.index) {
+			b.invalid = &eventError{index: i, err: err}
 		}
 	}
 	b.staged = append(b.staged, reaction{event: i, proposal: p, original: original})

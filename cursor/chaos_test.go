@@ -82,7 +82,7 @@ func (m *chaos) handle(_ context.Context, b *cursor.Batch) (cursor.Action, error
 // boot.
 func (m *chaos) through(err error) bool {
 	var handler *cursor.HandlerError
-	var commit *cursor.CommitError
+	var commit *cursor.RunnerError
 	switch {
 	case err == nil:
 		return true
@@ -120,15 +120,12 @@ func (m *chaos) open() {
 	if m.runner != nil && m.random.IntN(3) == 0 {
 		m.anotherName()
 	}
-	former := m.runner
-	r, err := cursor.NewRunner(m.t.Context(), m.st, m.worker)
+	former, worker := m.runner, m.worker
+	r, err := cursor.RestartRunner(m.t.Context(), m.st, &worker, cursor.Former{Seen: m.healthy || m.random.IntN(2) == 0})
 	if !m.through(err) {
 		return // there was another boot
 	}
 	m.former, m.ledger.name = former, m.id()
-	if m.random.IntN(2) == 0 {
-		r.ClearCrashGuard()
-	}
 	m.runner, m.inFlight, m.failed = r, make(map[*cursor.Task][]string), nil
 	if m.through(m.ledger.fold(m.st)) {
 		m.ledger.narrow = m.ledger.narrow && len(m.worker.Kinds) > 0 // of the first one no audit event tells
@@ -195,13 +192,13 @@ func (m *chaos) decide() {
 		}
 		switch m.random.IntN(5) {
 		case 0, 1:
-			require.NoError(m.t, m.runner.Park(first, errBroken, 3))
+			require.NoError(m.t, m.runner.Settle(first, toPark(errBroken, 3)))
 		case 2:
-			require.NoError(m.t, m.runner.Skip(first, errBroken, 3))
+			require.NoError(m.t, m.runner.Settle(first, toSkip(errBroken, 3)))
 		case 3:
 			m.failed = append(m.failed, first) // another time
 		default:
-			m.runner.Retry(first)
+			_ = m.runner.Settle(first, again)
 		}
 	}
 }
@@ -213,7 +210,7 @@ func (m *chaos) calm() bool {
 		m.giveBack()
 	}
 	m.decide()
-	for m.runner == runner && m.runner.Dirty() {
+	for m.runner == runner && m.runner.Progress().Dirty {
 		if known := len(m.failed); !m.commit() && len(m.failed) == known {
 			return false // the disk is full
 		}
@@ -245,7 +242,6 @@ func (m *chaos) write()    { m.commit() }
 func (m *chaos) heal() {
 	m.healthy = true
 	m.boot()
-	m.runner.ClearCrashGuard()
 	for round := 0; ; round++ {
 		_, err := m.runner.Replay(m.t.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})
 		require.NoError(m.t, err)

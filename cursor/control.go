@@ -28,8 +28,8 @@ var _ Operator = (*Runner)(nil)
 // Reset, Widen or Rebind. After a rewind handlers see [Batch.Replayed] for what had been handled
 // before; what was pending comes in its place in the log, for the first time.
 //
-// Errors: those of the change, checkpoint.ErrRunning for the others, [ErrExternalPosition], and a
-// [*WorkerError] for a region that does not fit the worker.
+// Errors: those of the change, checkpoint.ErrRunning for the others, [ErrExternalPosition], and
+// [ErrWorker] for a region that does not fit the worker.
 func (r *Runner) Apply(ctx context.Context, c checkpoint.Change, q checkpoint.Request) (checkpoint.Outcome, error) {
 	if r.own.worker.ExternalPosition != nil {
 		return checkpoint.Outcome{}, r.own.wrap("change the checkpoint", ErrExternalPosition)
@@ -47,10 +47,10 @@ func (r *Runner) Apply(ctx context.Context, c checkpoint.Change, q checkpoint.Re
 		return out, err
 	}
 	if err := r.own.commit(ctx, b); err != nil {
-		return checkpoint.Outcome{}, &CommitError{Worker: r.own.worker.Name, Err: err}
+		return checkpoint.Outcome{}, r.own.failed(ErrCommit, err)
 	}
 	r.own.worker, r.own.region = &next, next.narrowed()
-	r.ClearCrashGuard()
+	r.guard.disarm()
 	return out, r.restore(ctx)
 }
 
@@ -62,7 +62,7 @@ func rebound(w Worker, c checkpoint.Change) (Worker, error) {
 	case checkpoint.Rebind:
 		w.Region, w.Kinds = c.Region, c.Kinds
 	}
-	return w, w.Validate()
+	return w, w.validate()
 }
 
 // settled makes sure that nothing is in flight and nothing waits to be written.
@@ -73,7 +73,7 @@ func settled(ctx context.Context, r *Runner, what string) error {
 	case r.inFlight > 0:
 		return r.own.wrap(what, ErrInFlight)
 	}
-	if r.Dirty() {
+	if r.dirty() {
 		if _, err := r.Commit(ctx); err != nil {
 			return r.own.wrap(what, err)
 		}
@@ -92,7 +92,7 @@ func note(
 	b := store.Batch{Sides: sides, Events: []store.Proposal{r.own.audited(nil, kind, a)}}
 	r.own.lease.Stage(&b, r.out.present())
 	if err := r.own.commit(ctx, b); err != nil {
-		return &CommitError{Worker: r.own.worker.Name, Err: err}
+		return r.own.failed(ErrCommit, err)
 	}
 	return nil
 }

@@ -109,7 +109,7 @@ func TestAnEventThatKilledTheProcessIsHandledWhenItIsReplayed(t *testing.T) {
 	r := runner(t, st, w)
 	_, err := r.Step(t.Context(), 0, 0)
 	require.ErrorIs(t, err, cursor.ErrCrashLoop)
-	require.NoError(t, r.Park(1, err, 1))
+	require.NoError(t, r.Settle(1, toPark(err, 1)))
 	_, err = r.Replay(t.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})
 	require.NoError(t, err)
 	drain(t, r)

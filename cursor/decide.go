@@ -5,56 +5,64 @@ import (
 	"fmt"
 
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
 )
 
-// An event that failed is named by the HandlerError.First or CommitError.Event of the failure. It
-// waits at the head of its queue for one of three decisions.
+var (
+	// errNotFailed is the error of a verdict on an event that does not wait for one.
+	errNotFailed = errors.New("the event has not failed")
+	// errNoVerdict is the error of a verdict on a worker, which is not the runner's to carry out.
+	errNoVerdict = errors.New("no verdict on an event")
+)
 
-// errNotFailed is the error of a decision about an event that does not wait for one.
-var errNotFailed = errors.New("the event has not failed")
-
-// IsFailed reports whether the event at a position failed and waits for [Runner.Retry],
-// [Runner.Park] or [Runner.Skip].
+// IsFailed reports whether the event at a position failed and waits for [Runner.Settle]. It is
+// named by the HandlerError.First or RunnerError.Event of the failure, and stands at the head of
+// its queue: what follows it there waits too.
 func (r *Runner) IsFailed(first store.Position) bool { return r.next.failed(first) != nil }
 
-// Retry lets an event that failed be handled again.
-func (r *Runner) Retry(first store.Position) {
-	if q := r.next.failed(first); q != nil {
-		r.next.release(q)
+// Settle carries out the verdict on an event that failed:
+//
+//   - ActionRetry lets it be handled again. The delay is the caller's to wait for, before.
+//   - ActionPark parks it, and holds what follows of its key.
+//   - ActionSkip discards it: it counts as done, and an audit event says so.
+//
+// The last two are durable with the next [Runner.Commit]. Where it returns an error nothing is
+// changed: [ErrNoCheckpoint] or a [*RunnerError] for what cannot be parked, or one that says that
+// the event does not wait, as after a change by an operator.
+func (r *Runner) Settle(first store.Position, v supervision.Verdict) error {
+	q := r.next.failed(first)
+	err := errNotFailed
+	if q != nil {
+		err = r.settle(q, v)
 	}
+	if err == nil {
+		r.next.release(q)
+		return nil
+	}
+	if _, named := err.(*RunnerError); named { //nolint:errorlint // made by settle
+		return err
+	}
+	return r.own.wrap(fmt.Sprintf("%s %d", v.Action, first), err)
 }
 
-// Park parks an event that failed, and holds what follows of its key. It is durable with the next
-// [Runner.Commit]. Errors: [ErrNoCheckpoint], [*ParkLimitError], [*KeyError], and then nothing is
-// changed.
-func (r *Runner) Park(first store.Position, reason error, attempts int) error {
-	q := r.next.failed(first)
+func (r *Runner) settle(q *queue, v supervision.Verdict) error {
+	first := q.events[0].Position
 	switch {
-	case q == nil:
-		return r.own.wrap(fmt.Sprintf("park %d", first), errNotFailed)
+	case v.Action == supervision.ActionRetry:
+		return nil // what is known of crashes at it still counts
+	case v.Action == supervision.ActionSkip:
+		r.park.skip(q, v.Reason, v.Attempt)
+	case v.Action != supervision.ActionPark:
+		return errNoVerdict
 	case r.own.lease == nil:
-		return r.own.wrap(fmt.Sprintf("park %d", first), ErrNoCheckpoint)
+		return ErrNoCheckpoint
 	case q.parked:
-		r.park.parkAgain(q, reason, attempts)
+		r.park.parkAgain(q, v.Reason, v.Attempt)
 	default:
-		if err := r.park.park(q, reason, attempts); err != nil {
+		if err := r.park.park(q, v.Reason, v.Attempt); err != nil {
 			return err
 		}
 	}
 	r.guard.forget(first)
-	r.next.release(q)
-	return nil
-}
-
-// Skip discards an event that failed: it counts as done, and an audit event says so. It is durable
-// with the next [Runner.Commit].
-func (r *Runner) Skip(first store.Position, reason error, attempts int) error {
-	q := r.next.failed(first)
-	if q == nil {
-		return r.own.wrap(fmt.Sprintf("skip %d", first), errNotFailed)
-	}
-	r.park.skip(q, reason, attempts)
-	r.guard.forget(first)
-	r.next.release(q)
 	return nil
 }

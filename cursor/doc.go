@@ -2,8 +2,9 @@
 //
 // Most programs need only [Worker], [Batch] and [FailedAt]: they describe a worker and hand it to
 // package actors, which runs it. A [Cursor] is for a loop of one's own; code that only pulls from
-// one takes a [Canal], so that its test can feed it events made by hand. A [Runner] is for packages
-// that run workers.
+// one takes a [Canal], so that its test can feed it events made by hand. A [Runner] and its [Task],
+// [Former] and [Progress] are the machinery under package actors, as package drive is: they follow
+// its needs, and promise no compatibility.
 //
 //	store    1 2 3 4 5 6 7 8 9          head = 9
 //	             | .   |   |            the region matches 3, 6 and 8
@@ -12,7 +13,8 @@
 //	Subscription   the same, lossy
 //	Runner   page -> queues -> Worker.Handle(Batch) -> reactions + checkpoint
 //	                   ^  |                             + what is parked = ONE batch of the store
-//	                   |  +-- an event that failed: Retry, Skip, or Park with what follows of its key
+//	                   |  +-- an event that failed: Settle retries, skips, or parks it, with what
+//	                   |      follows of its key
 //	                   +----- Replay: what was parked is handled again
 //
 // Whatever the shape, positions strictly increase, every visible event of the region comes once in

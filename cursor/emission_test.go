@@ -195,10 +195,10 @@ func TestAWorkerWithoutABuildNamesThatOfTheProgram(t *testing.T) {
 
 func TestABuildIsBounded(t *testing.T) {
 	w := newTally().worker().WithBuild(strings.Repeat("b", cursor.MaxBuildBytes))
-	require.NoError(t, w.Validate())
+	require.NoError(t, fault(w))
 	w = w.WithBuild(strings.Repeat("b", cursor.MaxBuildBytes+1))
-	require.ErrorIs(t, w.Validate(), store.ErrInvalid)
-	require.ErrorIs(t, w.Validate(), cursor.ErrWorker)
+	require.ErrorIs(t, fault(w), store.ErrInvalid)
+	require.ErrorIs(t, fault(w), cursor.ErrWorker)
 }
 
 func TestAnAttemptCountsTheRunsOfTheHandlerAlsoInHalvedBatches(t *testing.T) {
@@ -262,7 +262,7 @@ func TestAnAttemptAtAParkedEventCountsThoseBeforeItWasParked(t *testing.T) {
 		_, err := r.Step(t.Context(), 0, 0)
 		require.ErrorIs(t, err, errBroken)
 	}
-	require.NoError(t, r.Park(1, errBroken, 3))
+	require.NoError(t, r.Settle(1, toPark(errBroken, 3)))
 	drain(t, r)
 	require.NoError(t, r.Close(t.Context()))
 
@@ -308,11 +308,10 @@ func (m *emissionWorld) restart(process bool) {
 			m.tally.runs[p.Position] = uint32(p.Attempts)
 		}
 	}
-	for m.runner != nil && m.runner.Dirty() {
+	for m.runner != nil && m.runner.Progress().Dirty {
 		m.commit()
 	}
-	m.runner, m.failed = runner(m, m.st, m.worker), nil
-	m.runner.ClearCrashGuard()
+	m.runner, m.failed = trusting(m, m.st, m.worker), nil
 	m.tasks, m.ended = nil, false
 }
 
@@ -321,11 +320,11 @@ func (m *emissionWorld) settle() {
 	for len(m.tasks) > 0 {
 		m.run()
 	}
-	for m.runner.Dirty() {
+	for m.runner.Progress().Dirty {
 		m.commit()
 	}
 	for _, first := range m.failed {
-		m.runner.Retry(first)
+		_ = m.runner.Settle(first, again)
 	}
 	m.failed = nil
 }
@@ -359,7 +358,7 @@ func (m *emissionWorld) run() {
 // note keeps what waits for a decision.
 func (m *emissionWorld) note(err error) {
 	var handler *cursor.HandlerError
-	var commit *cursor.CommitError
+	var commit *cursor.RunnerError
 	switch {
 	case err == nil:
 	case errors.As(err, &handler):
@@ -399,15 +398,15 @@ func (m *emissionWorld) decide() {
 	first := m.failed[0]
 	m.failed = m.failed[1:]
 	if m.random.IntN(3) > 0 || !m.runner.IsFailed(first) {
-		m.runner.Retry(first)
+		_ = m.runner.Settle(first, again)
 		return
 	}
-	require.NoError(m, m.runner.Park(first, errBroken, int(m.tally.runs[first])))
+	require.NoError(m, m.runner.Settle(first, toPark(errBroken, int(m.tally.runs[first]))))
 	m.commit()
 }
 
 func (m *emissionWorld) replay() {
-	if len(m.tasks) > 0 || m.runner.Dirty() || m.runner.Progress().Parked == 0 {
+	if len(m.tasks) > 0 || m.runner.Progress().Dirty || m.runner.Progress().Parked == 0 {
 		return
 	}
 	_, err := m.runner.Replay(m.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})

@@ -9,7 +9,8 @@ import (
 )
 
 var (
-	// ErrWorker is what every [*WorkerError] is.
+	// ErrWorker is what every error of [Worker.CursorWorker] is. The text names the worker and the
+	// field; what it wraps is a typed error of the room whose rule is broken.
 	ErrWorker = errors.New("cursor: bad worker")
 	// ErrTimeout is the cause of the end of a handler's context when Worker.Timeout is over.
 	ErrTimeout = errors.New("cursor: timeout of the handler")
@@ -27,56 +28,59 @@ var (
 	ErrNoCheckpoint = errors.New("cursor: worker has no checkpoint to keep it beside")
 	// ErrNotParked says that no event is parked at a position, or for a key.
 	ErrNotParked = errors.New("cursor: not parked")
-	// ErrKey is what every [*KeyError] is.
-	ErrKey = errors.New("cursor: no key")
-	// ErrParkLimit is what every [*ParkLimitError] is.
-	ErrParkLimit = errors.New("cursor: no room to park")
 	// ErrExternalPosition is the error of a call that moves a worker which keeps its position
 	// itself, see Worker.ExternalPosition.
 	ErrExternalPosition = errors.New("cursor: worker keeps its position elsewhere: move it there")
 )
 
-// WorkerError says which field of a worker is wrong.
-type WorkerError struct {
-	Worker string
-	Field  string
-	Err    error // what is wrong; of the store, of checkpoint or of supervision where the rule is theirs
+// What a [*RunnerError] is about.
+var (
+	// ErrCommit: the store, or the checkpoint, did not take a commit.
+	ErrCommit = errors.New("cursor: commit failed")
+	// ErrKey: Worker.Key failed at an event, and without a key no order can be kept.
+	ErrKey = errors.New("cursor: no key")
+	// ErrParkLimit: a worker parks events of at most 1,000 keys, and 10,000 events altogether, those
+	// included that are held after them.
+	ErrParkLimit = errors.New("cursor: no room to park")
+	// ErrNoPosition: Worker.ExternalPosition failed or panicked, or its context ended.
+	ErrNoPosition = errors.New("cursor: no external position")
+)
+
+// workerError is an [ErrWorker] with the field that is wrong.
+type workerError struct {
+	worker, field string
+	err           error // what is wrong; of the store, of checkpoint or of supervision where the rule is theirs
 }
 
-func (e *WorkerError) Error() string {
-	text := strings.TrimPrefix(e.Err.Error(), "invalid ")
-	if !strings.HasPrefix(text, e.Field) {
-		text = e.Field + ": " + text
+func (e *workerError) Error() string {
+	text := strings.TrimPrefix(e.err.Error(), "invalid ")
+	if !strings.HasPrefix(text, e.field) {
+		text = e.field + ": " + text
 	}
-	return fmt.Sprintf("cursor: worker %.64q: %s", e.Worker, text)
+	return fmt.Sprintf("cursor: worker %.64q: %s", e.worker, text)
 }
 
-// Unwrap returns [ErrWorker] and the reason.
-func (e *WorkerError) Unwrap() []error { return []error{ErrWorker, e.Err} }
-
-// EventError says at which event of a batch its handler failed.
-type EventError struct {
-	Index    int
-	Position store.Position // 0 in what the handler returns; the runner wraps that, or a copy, in one that has it
-	Err      error
-}
+func (e *workerError) Unwrap() []error { return []error{ErrWorker, e.err} }
 
 // FailedAt is what a handler returns when it failed at Events[i] and is done with those before:
 // they are committed, with their reactions, and never come again. A handler that keeps something
 // outside the store must therefore have saved what those before changed; one that saves once for
 // the whole batch returns the plain error instead, and all of it comes again. FailedAt is never
 // nil, even if err is.
-func FailedAt(i int, err error) error { return &EventError{Index: i, Err: err} }
+func FailedAt(i int, err error) error { return &eventError{index: i, err: err} }
 
-func (e *EventError) Error() string {
-	if e.Position == 0 {
-		return fmt.Sprintf("cursor: event %d of the batch: %v", e.Index, e.Err)
-	}
-	return fmt.Sprintf("cursor: event %d of the batch, position %d: %v", e.Index, e.Position, e.Err)
+// eventError says at which event of a batch its handler failed. A handler may return the same one
+// again, elsewhere, so nothing writes to it.
+type eventError struct {
+	index int
+	err   error // may be nil
 }
 
-// Unwrap returns the error of the handler.
-func (e *EventError) Unwrap() error { return e.Err }
+func (e *eventError) Error() string {
+	return fmt.Sprintf("cursor: event %d of the batch: %v", e.index, e.err)
+}
+
+func (e *eventError) Unwrap() error { return e.err }
 
 // HandlerError says that a handler failed: with an error, a panic, or reactions that the store
 // refuses as invalid.
@@ -96,7 +100,9 @@ type HandlerError struct {
 	Timeout bool
 	// Crashes is how often the process ended while it handled the event alone.
 	Crashes int
-	Err     error
+	// Err is what the handler said, without a [FailedAt] around it that names Event; the value of
+	// the panic; or the error of the store.
+	Err error
 }
 
 func (e *HandlerError) Error() string {
@@ -110,80 +116,44 @@ func (e *HandlerError) Error() string {
 	if e.Event == 0 {
 		return fmt.Sprintf("cursor: worker %q: handler %s in a batch of %d: %v", e.Worker, what, e.Size, e.Err)
 	}
-	return fmt.Sprintf("cursor: worker %q: handler %s at event %d: %v", e.Worker, what, e.Event, e.Cause())
+	return fmt.Sprintf("cursor: worker %q: handler %s at event %d: %v", e.Worker, what, e.Event, e.Err)
 }
 
-// Cause is what the handler itself said: Err, without the [EventError] around it that names the
-// same event.
-func (e *HandlerError) Cause() error {
-	//nolint:errorlint // one that is wrapped further in is part of what the handler said
-	if named, ok := e.Err.(*EventError); ok && named.Err != nil && named.Position != 0 && named.Position == e.Event {
-		return named.Err
-	}
-	return e.Err
-}
-
-// Unwrap returns the error of the handler or of the store, or the value of the panic.
+// Unwrap returns Err.
 func (e *HandlerError) Unwrap() error { return e.Err }
 
-// Decided is the cause: where another handler returns this error, it says nothing about that one's
+// Decided is Err: where another handler returns this error, it says nothing about that one's
 // events. See [supervision.Own].
 func (e *HandlerError) Decided() error { return e.Err }
 
-// ExternalPositionError says that Worker.ExternalPosition failed or panicked, or that its context
-// ended. What it wraps is said of the place where the worker keeps its position.
-type ExternalPositionError struct{ Err error }
-
-func (e *ExternalPositionError) Error() string { return fmt.Sprintf("external position: %v", e.Err) }
-
-// Unwrap returns the error of the function.
-func (e *ExternalPositionError) Unwrap() error { return e.Err }
-
-// CommitError says that a commit failed, and not because of the handler.
-type CommitError struct {
+// RunnerError says what a runner could not do, and not because of the handler.
+type RunnerError struct {
 	Worker string
-	// Event is the position of the event whose reactions were refused, 0 when it was not because of
-	// one.
+	// What is [ErrCommit], [ErrKey], [ErrParkLimit] or [ErrNoPosition].
+	What error
+	// Event is the position of the event that it is about: the one whose reactions were refused, or
+	// that has no key, or that cannot be parked. It is 0 where it is about none.
 	Event store.Position
-	Err   error
+	// Err is the reason: of the store or the checkpoint, or what the function of the user said.
+	Err error
 }
 
-func (e *CommitError) Error() string {
-	if e.Event == 0 {
-		return fmt.Sprintf("cursor: worker %q: commit: %v", e.Worker, e.Err)
+func (e *RunnerError) Error() string {
+	what := ""
+	switch e.What { //nolint:errorlint // the sentinels themselves
+	case ErrKey:
+		what = fmt.Sprintf("key of event %d", e.Event)
+	case ErrParkLimit:
+		what = fmt.Sprintf("no room to park event %d", e.Event)
+	case ErrNoPosition:
+		what = "external position"
+	default:
+		if what = "commit"; e.Event > 0 {
+			what = fmt.Sprintf("commit of the reactions to event %d", e.Event)
+		}
 	}
-	return fmt.Sprintf("cursor: worker %q: commit of the reactions to event %d: %v", e.Worker, e.Event, e.Err)
+	return fmt.Sprintf("cursor: worker %q: %s: %v", e.Worker, what, e.Err)
 }
 
-// Unwrap returns the error of the store or of the checkpoint.
-func (e *CommitError) Unwrap() error { return e.Err }
-
-// KeyError says at which event the function Worker.Key failed. No order can be kept without a key.
-type KeyError struct {
-	Worker string
-	Event  store.Position
-	Err    error
-}
-
-func (e *KeyError) Error() string {
-	return fmt.Sprintf("cursor: worker %q: key of event %d: %v", e.Worker, e.Event, e.Err)
-}
-
-// Unwrap returns [ErrKey] and what is wrong with the key.
-func (e *KeyError) Unwrap() []error { return []error{ErrKey, e.Err} }
-
-// ParkLimitError says that a worker has no room to park one more event: it parks events of at most
-// 1,000 keys, and 10,000 events altogether, those included that are held after them.
-type ParkLimitError struct {
-	Worker string
-	Field  string // "parked keys" or "parked events"
-	Limit  int
-	Event  store.Position
-}
-
-func (e *ParkLimitError) Error() string {
-	return fmt.Sprintf("cursor: worker %q: no room to park event %d: the limit of %s is %d", e.Worker, e.Event, e.Field, e.Limit)
-}
-
-// Unwrap returns [ErrParkLimit].
-func (e *ParkLimitError) Unwrap() error { return ErrParkLimit }
+// Unwrap returns What and Err.
+func (e *RunnerError) Unwrap() []error { return []error{e.What, e.Err} }

@@ -8,13 +8,18 @@ import (
 	"github.com/penstock-io/penstock/cursor"
 )
 
-func TestErrorsAreASentinelBesideTheirEvidence(t *testing.T) {
-	for err, sentinel := range map[error]error{
-		&cursor.KeyError{Err: errBroken}:    cursor.ErrKey,
-		&cursor.ParkLimitError{}:            cursor.ErrParkLimit,
-		&cursor.WorkerError{Err: errBroken}: cursor.ErrWorker,
+func TestWhatARunnerCouldNotDoIsASentinelBesideItsReason(t *testing.T) {
+	for want, what := range map[string]error{
+		`cursor: worker "w": commit of the reactions to event 7: broken`: cursor.ErrCommit,
+		`cursor: worker "w": key of event 7: broken`:                     cursor.ErrKey,
+		`cursor: worker "w": no room to park event 7: broken`:            cursor.ErrParkLimit,
+		`cursor: worker "w": external position: broken`:                  cursor.ErrNoPosition,
 	} {
-		require.ErrorIs(t, err, sentinel)
+		err := &cursor.RunnerError{Worker: "w", What: what, Event: 7, Err: errBroken}
+		require.ErrorIs(t, err, what)
+		require.ErrorIs(t, err, errBroken)
+		require.EqualError(t, err, want)
 	}
-	require.ErrorIs(t, &cursor.KeyError{Err: errBroken}, errBroken)
+	require.EqualError(t, &cursor.RunnerError{Worker: "w", What: cursor.ErrCommit, Err: errBroken},
+		`cursor: worker "w": commit: broken`)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
 )
 
 // steps has a runner handle what there is. In a program, package actors does that.
@@ -23,7 +24,7 @@ func steps(ctx context.Context, r *cursor.Runner) error {
 
 // An event that cannot be handled is parked, what follows of its key is held, and the others
 // continue. Once the reason is fixed it is handled again, with those held after it.
-func ExampleRunner_Park() {
+func ExampleRunner_Settle() {
 	ctx := context.Background()
 	st := shopWith(ctx, 4) // order:0 has events 1 and 3, order:1 has 2 and 4
 	defer st.Close()
@@ -46,8 +47,9 @@ func ExampleRunner_Park() {
 	}
 	var failure *cursor.HandlerError
 	for errors.As(steps(ctx, r), &failure) {
-		fmt.Println("failed", failure.Event, failure.Cause())
-		if err := r.Park(failure.First, failure.Cause(), 1); err != nil {
+		fmt.Println("failed", failure.Event, failure.Err)
+		v := supervision.Verdict{Action: supervision.ActionPark, Attempt: 1, Reason: failure.Err}
+		if err := r.Settle(failure.First, v); err != nil {
 			log.Fatal(err)
 		}
 	}

@@ -61,9 +61,7 @@ func (k *keeper) handle(_ context.Context, b *cursor.Batch) (cursor.Action, erro
 func (k *keeper) runner(t *testing.T, st *store.Store) *cursor.Runner {
 	t.Helper()
 	k.st = st
-	r := runner(t, st, k.worker())
-	r.ClearCrashGuard()
-	return r
+	return trusting(t, st, k.worker())
 }
 
 // parkAll steps until caught up, and parks what fails.
@@ -73,7 +71,7 @@ func parkAll(t *testing.T, r *cursor.Runner) {
 		out, err := r.Step(t.Context(), 0, 0)
 		var failure *cursor.HandlerError
 		if errors.As(err, &failure) {
-			require.NoError(t, r.Park(failure.First, err, 1))
+			require.NoError(t, r.Settle(failure.First, toPark(err, 1)))
 			continue
 		}
 		require.NoError(t, err)
@@ -93,9 +91,7 @@ func TestEachRunnerReadsTheExternalPosition(t *testing.T) {
 	require.Equal(t, []store.Position{1, 2, 3, 4}, k.given[0], "its answer counts, not Start")
 	k.position = 7
 	k.given = nil
-	r := runner(t, st, w)
-	r.ClearCrashGuard()
-	drain(t, r)
+	drain(t, trusting(t, st, w))
 	require.Equal(t, [][]store.Position{{8, 9, 10, 11}, {12}}, k.given, "nor does the checkpoint")
 	for i, asked := range k.asked {
 		require.Equal(t, cursor.ResumeState{
@@ -187,9 +183,9 @@ func TestASkippedOrDiscardedEventCountsAsSkippedUntilItIsParkedAgain(t *testing.
 			require.Error(t, err)
 		}
 		if first == 4 {
-			require.NoError(t, r.Skip(first, errRefused, 1))
+			require.NoError(t, r.Settle(first, toSkip(errRefused, 1)))
 		} else {
-			require.NoError(t, r.Park(first, errRefused, 1))
+			require.NoError(t, r.Settle(first, toPark(errRefused, 1)))
 		}
 		_, err := r.Commit(t.Context())
 		require.NoError(t, err)
@@ -240,9 +236,9 @@ func TestAWorkerThatKeepsItsPositionHasOneOrderAndNoBackfill(t *testing.T) {
 		w := (&keeper{}).worker()
 		change(&w)
 		if name == "nothing at all ok" {
-			require.NoError(t, w.Validate())
+			require.NoError(t, fault(w))
 			continue
 		}
-		require.ErrorContains(t, w.Validate(), "excludes "+name)
+		require.ErrorContains(t, fault(w), "excludes "+name)
 	}
 }

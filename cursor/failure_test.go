@@ -75,10 +75,6 @@ func TestWhatWasHandledBeforeTheFailureIsCommitted(t *testing.T) {
 			if c.panicked {
 				require.Contains(t, string(failed.Stack), "failure_test.go")
 			}
-			var named *cursor.EventError
-			if errors.As(err, &named) && c.event != 0 {
-				require.Equal(t, c.event, named.Position)
-			}
 			require.Equal(t, cursor.Continue, out.Action)
 			require.Equal(t, c.committed, out.Committed)
 			require.Len(t, reactions(t, st), c.committed)

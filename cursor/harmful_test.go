@@ -60,7 +60,7 @@ func TestAnErrorWhoseTextDoesHarmIsAPanicOfTheHandlerAndSafeToShow(t *testing.T)
 			require.True(t, failed.Panic, what)
 			require.Equal(t, store.Position(1), failed.Event, what)
 			require.NotEmpty(t, failed.Error(), what)
-			require.NoError(t, r.Park(1, err, 1), what)
+			require.NoError(t, r.Settle(1, toPark(err, 1)), what)
 			drain(t, r)
 			require.Equal(t, 1, r.Progress().Parked, what)
 		}

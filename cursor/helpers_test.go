@@ -12,6 +12,7 @@ import (
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/store/storetest"
+	"github.com/penstock-io/penstock/supervision"
 )
 
 var (
@@ -119,6 +120,29 @@ func runner(t tb, st *store.Store, w cursor.Worker) *cursor.Runner {
 	r, err := cursor.NewRunner(t.Context(), st, w)
 	require.NoError(t, err)
 	return r
+}
+
+// trusting is a runner in a process that saw the end of the one before, so it does not look for
+// what killed that.
+func trusting(t tb, st *store.Store, w cursor.Worker) *cursor.Runner {
+	t.Helper()
+	if w.Name == "" {
+		w.Name = "reserve"
+	}
+	r, err := cursor.RestartRunner(t.Context(), st, &w, cursor.Former{Seen: true})
+	require.NoError(t, err)
+	return r
+}
+
+// again, toPark and toSkip are the verdicts that a runner carries out.
+var again = supervision.Verdict{Action: supervision.ActionRetry}
+
+func toPark(reason error, attempts int) supervision.Verdict {
+	return supervision.Verdict{Action: supervision.ActionPark, Reason: reason, Attempt: attempts}
+}
+
+func toSkip(reason error, attempts int) supervision.Verdict {
+	return supervision.Verdict{Action: supervision.ActionSkip, Reason: reason, Attempt: attempts}
 }
 
 // drain steps until caught up.

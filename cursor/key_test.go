@@ -68,9 +68,10 @@ func TestAKeyThatFailsInThePageIsChargedToItsEventAndTheOthersKeepTheirs(t *test
 				w, frames, handled := framed(2, bad, end)
 				r, err := cursor.NewRunner(t.Context(), st, w)
 				require.NoError(t, err)
-				var key *cursor.KeyError
+				var key *cursor.RunnerError
 				_, err = r.Fill(t.Context(), 0)
 				require.ErrorAs(t, err, &key)
+				require.ErrorIs(t, err, cursor.ErrKey)
 				require.Equal(t, bad, key.Event)
 				require.Len(t, frames, 1)
 				for task, err := r.Next(t.Context(), 0); task != nil; task, err = r.Next(t.Context(), 0) {
@@ -85,4 +86,38 @@ func TestAKeyThatFailsInThePageIsChargedToItsEventAndTheOthersKeepTheirs(t *test
 			})
 		}
 	}
+}
+
+func TestTheKeyOfTheOldestEventIsAskedForOnceAndTellsNothingWhereItFails(t *testing.T) {
+	for _, lanes := range []int{1, 4} {
+		st := open(t)
+		fill(t, st, 4, 0)
+		var asked []store.Position
+		r := runner(t, st, cursor.Worker{Region: orders, Lanes: lanes, BatchSize: 2, Handle: reactAll, Key: func(e store.Event) string {
+			asked = append(asked, e.Position)
+			return "key " + strconv.FormatUint(uint64(e.Position), 10)
+		}})
+		event, _ := r.OldestKey()
+		require.Zero(t, event, "nothing is read")
+		_, err := r.Fill(t.Context(), 0)
+		require.NoError(t, err)
+		asked = nil
+		for range 3 {
+			event, key := r.OldestKey()
+			require.Equal(t, store.Position(1), event)
+			require.Equal(t, "key 1", key)
+		}
+		require.LessOrEqual(t, len(asked), 1)
+		drain(t, r)
+		event, _ = r.OldestKey()
+		require.Zero(t, event, "all of it is done")
+	}
+
+	st := open(t)
+	fill(t, st, 1, 0)
+	r := runner(t, st, cursor.Worker{Region: orders, Handle: reactAll, Key: func(store.Event) string { panic("no key") }})
+	_, err := r.Fill(t.Context(), 0)
+	require.NoError(t, err)
+	event, _ := r.OldestKey()
+	require.Zero(t, event)
 }

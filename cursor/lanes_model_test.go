@@ -49,10 +49,7 @@ func (b *busy) handle(_ context.Context, batch *cursor.Batch) (cursor.Action, er
 }
 
 func (b *busy) open() {
-	r, err := cursor.NewRunner(b.t.Context(), b.st, b.worker)
-	require.NoError(b.t, err)
-	r.ClearCrashGuard()
-	b.runner, b.inFlight, b.failed = r, nil, nil
+	b.runner, b.inFlight, b.failed = trusting(b.t, b.st, b.worker), nil, nil
 }
 
 func (b *busy) append() {
@@ -102,15 +99,15 @@ func (b *busy) decide() {
 		}
 		switch b.random.IntN(4) {
 		case 0:
-			require.NoError(b.t, b.runner.Park(first, errBroken, 3))
+			require.NoError(b.t, b.runner.Settle(first, toPark(errBroken, 3)))
 		case 1:
 			if b.sick[first] {
-				require.NoError(b.t, b.runner.Skip(first, errBroken, 3))
+				require.NoError(b.t, b.runner.Settle(first, toSkip(errBroken, 3)))
 				b.skipped[first] = true
 			}
-			b.runner.Retry(first)
+			_ = b.runner.Settle(first, again)
 		default:
-			b.runner.Retry(first)
+			_ = b.runner.Settle(first, again)
 		}
 	}
 	b.failed = nil

@@ -35,13 +35,10 @@ func (w *world) open() {
 }
 
 func (w *world) acquire() {
-	r, err := cursor.NewRunner(w.t.Context(), w.st, w.worker)
-	require.NoError(w.t, err)
 	if w.runner != nil {
 		w.older = append(w.older, w.runner)
 	}
-	r.ClearCrashGuard() // nothing in here kills the process, and an event may be in flight more often than one that does
-	w.runner = r
+	w.runner = trusting(w.t, w.st, w.worker) // nothing in here kills the process, and an event may be in flight more often than one that does
 }
 
 func (w *world) crash() {

@@ -74,7 +74,7 @@ func (o *outbox) flush(ctx context.Context) error {
 	slices.SortFunc(b.Sides, func(a, b store.SideWrite) int { return cmp.Compare(a.Key, b.Key) })
 	b.Lazy = len(b.Sides) == 0 && len(o.done) == 0 && o.own.lazy(b)
 	if err := o.write(ctx, b, o.done); err != nil {
-		return &CommitError{Worker: o.own.worker.Name, Err: err}
+		return o.own.failed(ErrCommit, err)
 	}
 	o.discard()
 	return nil
@@ -113,7 +113,7 @@ func (o *outbox) markAttempt(ctx context.Context, event store.Position) (crashes
 	}
 	if err := o.write(ctx, store.Batch{}, nil); err != nil {
 		o.guard.survived()
-		return crashes, false, &CommitError{Worker: o.own.worker.Name, Err: err}
+		return crashes, false, o.own.failed(ErrCommit, err)
 	}
 	return crashes, true, nil
 }

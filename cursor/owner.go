@@ -41,6 +41,16 @@ func (o *owner) bounded(upTo store.Position) store.Position {
 	return upTo
 }
 
+// failed is what the runner could not do, about no event.
+func (o *owner) failed(what, err error) error {
+	return &RunnerError{Worker: o.worker.Name, What: what, Err: err}
+}
+
+// failedAt is failed, about an event.
+func (o *owner) failedAt(event store.Position, what, err error) error {
+	return &RunnerError{Worker: o.worker.Name, What: what, Event: event, Err: err}
+}
+
 // wrap adds the name of the worker and what it was doing to an error.
 func (o *owner) wrap(doing string, err error) error {
 	return fmt.Errorf("cursor: worker %q: %s: %w", o.worker.Name, doing, err)
@@ -106,7 +116,7 @@ func (o *owner) keys(events []store.Event) (keys []string, err error) {
 		keys = keys[:long]
 	}
 	if err != nil {
-		return keys, &KeyError{Worker: o.worker.Name, Event: events[len(keys)].Position, Err: err}
+		return keys, o.failedAt(events[len(keys)].Position, ErrKey, err)
 	}
 	return keys, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
 )
 
 // keyed appends one order of each of the keys, in one commit.
@@ -49,7 +50,7 @@ func failing(t tb, r *cursor.Runner) {
 func park(t tb, r *cursor.Runner, at store.Position) {
 	t.Helper()
 	failing(t, r)
-	require.NoError(t, r.Park(at, errBroken, 3))
+	require.NoError(t, r.Settle(at, toPark(errBroken, 3)))
 	_, err := r.Commit(t.Context())
 	require.NoError(t, err)
 }
@@ -89,8 +90,9 @@ func TestAFailureOfTheKeyOfOneEventRepeatsNoneOfThoseBefore(t *testing.T) {
 		park(t, r, 1)
 		keyed(t, st, "a", "bad", "b", "a") // behind the audit event: 4 a, 5 bad, 6 b, 7 a
 		_, err := r.Fill(t.Context(), 0)
-		var failed *cursor.KeyError
+		var failed *cursor.RunnerError
 		require.ErrorAs(t, err, &failed)
+		require.ErrorIs(t, err, cursor.ErrKey)
 		require.Equal(t, store.Position(6), failed.Event)
 		for range 3 {
 			_, _ = r.Fill(t.Context(), 0)
@@ -110,14 +112,13 @@ func TestParkingThatIsRefusedChangesNothing(t *testing.T) {
 	sick := true
 	r := runner(t, st, cursor.Worker{Region: orders, Handle: brokenAt(1), Key: moodyKey(4, &sick)})
 	failing(t, r)
-	var failed *cursor.KeyError
-	require.ErrorAs(t, r.Park(1, errBroken, 3), &failed)
+	require.ErrorIs(t, r.Settle(1, toPark(errBroken, 3)), cursor.ErrKey)
 	parked := r.Progress().Parked
 	require.Zero(t, parked)
-	require.False(t, r.Dirty())
+	require.False(t, r.Progress().Dirty)
 	require.Equal(t, 5, r.Progress().Queued)
 	sick = false
-	require.NoError(t, r.Park(1, errBroken, 3))
+	require.NoError(t, r.Settle(1, toPark(errBroken, 3)))
 	drain(t, r)
 	require.Equal(t, []store.Position{3}, reactions(t, st))
 }
@@ -129,11 +130,13 @@ func TestThereIsNoRoomForMoreThanTheLimitOfParkedEvents(t *testing.T) {
 	w := cursor.Worker{Region: orders, BatchSize: cursor.MaxBatchSize, Handle: brokenAt(1)}
 	r := runner(t, st, w)
 	failing(t, r)
-	var full *cursor.ParkLimitError
-	require.ErrorAs(t, r.Park(1, errBroken, 3), &full)
-	require.Equal(t, 10_000, full.Limit)
-	require.False(t, r.Dirty(), "nothing is changed")
-	require.NoError(t, r.Skip(1, errBroken, 3))
+	err := r.Settle(1, toPark(errBroken, 3))
+	require.ErrorIs(t, err, cursor.ErrParkLimit)
+	for _, want := range []string{`worker "reserve": no room to park event 1: `, "parked events", "10001", "the limit is 10000"} {
+		require.ErrorContains(t, err, want)
+	}
+	require.False(t, r.Progress().Dirty, "nothing is changed")
+	require.NoError(t, r.Settle(1, toSkip(errBroken, 3)))
 	drain(t, r)
 	require.Len(t, reactions(t, st), 10_000)
 }
@@ -146,9 +149,9 @@ func TestTheLimitOfTheFirstBatchHoldsForParkedEventsToo(t *testing.T) {
 	park(t, r, 1)
 	_, err := r.Replay(t.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})
 	require.NoError(t, err)
-	r = runner(t, st, w)
-	r.ClearCrashGuard()
-	r.Limit(2)
+	w.Name = "reserve"
+	r, err = cursor.RestartRunner(t.Context(), st, &w, cursor.Former{Seen: true, Limit: 2})
+	require.NoError(t, err)
 	task, err := r.Next(t.Context(), 0)
 	require.NoError(t, err)
 	require.Equal(t, 2, task.Size())
@@ -264,4 +267,27 @@ func TestABatchOfParkedEventsFitsInMemory(t *testing.T) {
 	task, err := r.Next(t.Context(), 0)
 	require.NoError(t, err)
 	require.Equal(t, 4, task.Size(), "of 5")
+}
+
+func TestAVerdictThatDoesNotFitChangesNothing(t *testing.T) {
+	st := open(t)
+	keyed(t, st, "bad", "other")
+	r := runner(t, st, cursor.Worker{Region: orders, Handle: brokenAt(1)})
+	failing(t, r)
+	for event, v := range map[store.Position]supervision.Verdict{
+		1: {Action: supervision.ActionHalt, Reason: errBroken},
+		2: toPark(errBroken, 1), // it only waits for the first
+		9: again,
+	} {
+		require.Error(t, r.Settle(event, v))
+		require.False(t, r.Progress().Dirty)
+		require.True(t, r.IsFailed(1))
+	}
+	require.NoError(t, r.Settle(1, again))
+	require.False(t, r.IsFailed(1))
+
+	volatile := runner(t, st, cursor.Worker{Name: "v", Volatile: true, Region: orders, Handle: brokenAt(1)})
+	failing(t, volatile)
+	require.ErrorIs(t, volatile.Settle(1, toPark(errBroken, 1)), cursor.ErrNoCheckpoint)
+	require.NoError(t, volatile.Settle(1, toSkip(errBroken, 1)))
 }

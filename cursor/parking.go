@@ -41,7 +41,7 @@ func (p *parking) resume(ctx context.Context) error {
 		Formerly: own.record().Formerly, st: own.st,
 	})
 	if err != nil {
-		return &ExternalPositionError{Err: err}
+		return own.failed(ErrNoPosition, err)
 	}
 	if head := own.st.Head(); at > head {
 		return &checkpoint.PositionError{Err: checkpoint.ErrAhead, ID: own.lease.ID(), Position: at, Bound: head}
@@ -75,11 +75,16 @@ func (p *parking) holds(key string, event store.Position) bool {
 
 // checkRoom reports whether n events of a key can be parked, one of which is named.
 func (p *parking) checkRoom(key string, n int, event store.Position) error {
-	if p.list.keys[key] == nil && len(p.list.keys) >= maxParkedKeys {
-		return &ParkLimitError{Worker: p.own.worker.Name, Field: "parked keys", Limit: maxParkedKeys, Event: event}
+	keys := len(p.list.keys)
+	if p.list.keys[key] == nil {
+		keys++
 	}
-	if len(p.list.at)+n > maxParked {
-		return &ParkLimitError{Worker: p.own.worker.Name, Field: "parked events", Limit: maxParked, Event: event}
+	err := checkRange("parked keys", keys, maxParkedKeys)
+	if err == nil {
+		err = checkRange("parked events", len(p.list.at)+n, maxParked)
+	}
+	if err != nil {
+		return p.own.failedAt(event, ErrParkLimit, err)
 	}
 	return nil
 }

@@ -2,8 +2,12 @@ package cursor
 
 import "github.com/penstock-io/penstock/store"
 
-// Progress is how far a [Runner] has come: a snapshot, made without allocation.
+// Progress is what a [Runner] reads, and how far it has come: a snapshot, made without allocation,
+// so it may be asked for with each batch.
 type Progress struct {
+	// Region that is read: that of the worker, less the kinds that it does not handle. It is
+	// read-only, and stays as it is: a change of the checkpoint replaces it.
+	Region *store.Region
 	// Position up to which everything that matches is handled and committed, or parked.
 	Position store.Position
 	// Scanned and Pending say exactly what is done: everything up to Scanned, less Pending
@@ -20,6 +24,12 @@ type Progress struct {
 	// InFlight is the number of tasks that [Runner.Next] returned and [Runner.Finish] has not got
 	// back.
 	InFlight int
+	// Dirty says that there is something for [Runner.Commit] to write; Idle, that nothing can be
+	// taken or committed: everything that was read is done or waits for a verdict.
+	Dirty, Idle bool
+	// Guarded says that the next event may be the one that killed the process before: then it is
+	// handled alone. That ends once everything is passed that may have been in flight then.
+	Guarded bool
 	// Parked is the number of parked events; Held of them did not fail, but follow one of their key
 	// that did.
 	Parked, Held int
@@ -32,9 +42,11 @@ type Progress struct {
 // Progress returns how far the runner has come.
 func (r *Runner) Progress() Progress {
 	kept, pending := r.win.done.checkpoint(r.win.at)
+	dirty := r.dirty()
 	p := Progress{
-		Position: r.win.floor(), Scanned: kept.scanned, Pending: pending, Delivered: kept.delivered,
+		Region: r.own.region, Position: r.win.floor(), Scanned: kept.scanned, Pending: pending, Delivered: kept.delivered,
 		Read: r.win.at.scanned, Queued: len(r.win.done.undone), InFlight: r.inFlight,
+		Dirty: dirty, Idle: !dirty && r.inFlight == 0 && r.next.idle(), Guarded: r.guard.on(),
 		Parked: len(r.list.at), Held: r.list.held,
 	}
 	if r.own.lease != nil {
@@ -44,25 +56,59 @@ func (r *Runner) Progress() Progress {
 	return p
 }
 
+// dirty reports whether there is something for Commit to write.
+func (r *Runner) dirty() bool { return len(r.finished) > 0 || !r.out.empty() }
+
+// IsDone reports whether an event that was read is done, or parked.
+func (r *Runner) IsDone(p store.Position) bool {
+	entry := r.list.at[p]
+	return p <= r.win.at.scanned && !r.win.done.has(p) && (entry == nil || !entry.Replaying)
+}
+
+// keyed is an event and its key.
+type keyed struct {
+	event store.Position // 0 for none
+	key   string
+	known bool // the key could be told
+}
+
 // OldestKey returns the oldest event that was read and is not done, and its key; 0 where there is
-// none. Worker.Key belongs to the goroutine of the runner: whatever shows the key to others
-// publishes what this returns.
-func (r *Runner) OldestKey() (event store.Position, key string, err error) {
+// none, or the key cannot be told: what is wrong with it is reported when it is needed.
+//
+// Worker.Key belongs to the goroutine of the runner: whatever shows the key to others publishes
+// what this returns. It is called once for each event that becomes the oldest, so asking again
+// costs nothing.
+func (r *Runner) OldestKey() (event store.Position, key string) {
 	if len(r.win.done.undone) == 0 {
-		return 0, "", nil
+		return 0, ""
 	}
-	event = r.win.done.undone[0]
-	if q := &r.win.only; !r.win.laned && len(q.events) > 0 && q.events[0].Position == event {
+	if r.oldest == nil {
+		r.oldest = new(keyed)
+	}
+	if event = r.win.done.undone[0]; event != r.oldest.event {
+		*r.oldest = keyed{event: event}
+		r.oldest.key, r.oldest.known = r.keyOf(event)
+	}
+	if !r.oldest.known {
+		return 0, ""
+	}
+	return event, r.oldest.key
+}
+
+// keyOf returns the key of an event that a queue begins with.
+func (r *Runner) keyOf(event store.Position) (key string, known bool) {
+	for q := range r.win.queues() {
+		if len(q.events) == 0 || q.events[0].Position != event {
+			continue
+		}
+		if r.win.laned {
+			return q.key, true
+		}
 		keys, err := r.own.keys(q.events[:1])
 		if err != nil {
-			return event, "", err
+			return "", false
 		}
-		return event, keys[0], nil
+		return keys[0], true
 	}
-	for _, q := range r.win.keys {
-		if len(q.events) > 0 && q.events[0].Position == event {
-			return event, q.key, nil
-		}
-	}
-	return event, "", nil
+	return "", false
 }

@@ -23,7 +23,7 @@ type queue struct {
 func (q *queue) idle() bool { return !q.busy && !q.blocked }
 func (q *queue) free() bool { return q.idle() && len(q.events) > 0 }
 
-// undecided reports whether the first event waits for Retry, Park or Skip.
+// undecided reports whether the first event waits for a verdict.
 func (q *queue) undecided() bool { return q.blocked && !q.busy && len(q.events) > 0 }
 
 // grow lets the batches become larger again, once one of them went through.

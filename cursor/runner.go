@@ -10,16 +10,23 @@ import (
 
 // Runner executes a [Worker]. It belongs to one goroutine; only [Task.Run] may be called on others.
 //
+// It is machinery for packages that run workers, as package actors and package reactortest do by
+// means of package drive, and for tests of a single worker. Its methods and those of [Task] follow
+// the needs of these, and promise no compatibility.
+//
 //	Fill        the log  ->  queues of events, by key where there are lanes
 //	Next        queues   ->  Task
 //	Task.Run    the handler, on any goroutine
-//	Finish      Task     ->  what is handled waits for the commit; what failed for a decision
+//	Finish      Task     ->  what is handled waits for the commit; what failed for a verdict
 //	Commit      reactions + what is parked + checkpoint = one batch of the store
 //
 // [Runner.Step] is these five in a row, for a worker that handles one batch at a time.
 //
 // It needs no close: the next runner of the same name fences this one.
+//
+// After an error of a commit it may be used on: what was handled waits in it to be written.
 type Runner struct {
+	// The parts, each with pointers to those before it. So a runner is never copied.
 	own    owner
 	win    window
 	list   parkedList
@@ -33,31 +40,43 @@ type Runner struct {
 	inFlight int     // tasks that are with a handler
 	finished []*Task // handled, not committed
 	current  *Task   // of Step, while its handler runs
+	oldest   *keyed  // of which OldestKey was asked last; nil where it never was, as in most workers
 }
 
 // NewRunner checks the worker and acquires its checkpoint, which fences the runner before. Errors:
-// [*WorkerError], those of [checkpoint.Acquire], those of the store, and that of
-// Worker.ExternalPosition.
+// [ErrWorker], those of [checkpoint.Acquire], those of the store, and a [*RunnerError] for a
+// function of the worker that failed.
 //
 // If the runner before did not end in good order ([Runner.Close]), one of the events it had in
 // flight may have killed the process. They are handled one by one then, each marked durably before.
 // Each end of the process at the same event is an attempt: when Policy.Attempts are used up, the
-// event fails with [ErrCrashLoop] instead of being handled. [Runner.ClearCrashGuard] is for callers
-// that know better.
+// event fails with [ErrCrashLoop] instead of being handled. [RestartRunner] is for callers that
+// know better.
 func NewRunner(ctx context.Context, st *store.Store, w Worker) (*Runner, error) {
-	return RestartRunner(ctx, st, &w, new(uint64))
+	return RestartRunner(ctx, st, &w, Former{})
 }
 
-// RestartRunner is NewRunner for a supervisor that starts a worker again and again. Where epoch is
-// that of the runner before, it acquires the checkpoint only as that one left it, so that it never
-// fences a newer owner: see [checkpoint.Binding]. Where it is 0 it takes over from whichever
-// owner there is. Once the checkpoint is acquired epoch is that of the new owner, also where it
-// cannot be run after all.
+// Former is what a supervisor knows of the runner before the one that it starts. The zero value is
+// for one of which nothing is known.
+type Former struct {
+	// Epoch of its checkpoint, which is acquired only as it left it then, so that a restart never
+	// fences a newer owner: see [checkpoint.Binding]. Where it is 0, the new runner takes over from
+	// whichever owner there is. It becomes the epoch of the new owner once the checkpoint is
+	// acquired, also where that cannot be run after all. nil stands for 0.
+	Epoch *uint64
+	// Limit bounds the first batch of each queue, those of parked events included: a bigger one
+	// failed. Batches that succeed grow again. 0 means the size that the worker has.
+	Limit int
+	// Seen says that its end was seen in this process, and that no event killed it.
+	Seen bool
+}
+
+// RestartRunner is [NewRunner] for a supervisor that starts a worker again and again.
 //
 // The runner keeps w, as all those before it may, since a system may have very many. It must not be
 // changed while it is used.
-func RestartRunner(ctx context.Context, st *store.Store, w *Worker, epoch *uint64) (*Runner, error) {
-	if err := w.Validate(); err != nil {
+func RestartRunner(ctx context.Context, st *store.Store, w *Worker, former Former) (*Runner, error) {
+	if err := w.validate(); err != nil {
 		return nil, err
 	}
 	if w.emission == nil {
@@ -69,12 +88,19 @@ func RestartRunner(ctx context.Context, st *store.Store, w *Worker, epoch *uint6
 	if w.Volatile {
 		err = r.start(ctx)
 	} else {
-		err = r.acquire(ctx, epoch)
+		err = r.acquire(ctx, former)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("cursor: worker %q: %w", w.Name, err)
+	if err == nil {
+		if former.Limit > 0 {
+			r.next.limitTo(former.Limit)
+		}
+		return r, nil
 	}
-	return r, nil
+	//nolint:errorlint // one that is wrapped is what a function of the user said
+	if _, named := err.(*RunnerError); named {
+		return nil, err
+	}
+	return nil, fmt.Errorf("cursor: worker %q: %w", w.Name, err)
 }
 
 // newRunner connects the parts. Each knows only those that it is given here.
@@ -106,8 +132,11 @@ func (r *Runner) start(ctx context.Context) error {
 	return err
 }
 
-func (r *Runner) acquire(ctx context.Context, epoch *uint64) error {
-	w := r.own.worker
+func (r *Runner) acquire(ctx context.Context, former Former) error {
+	w, epoch := r.own.worker, former.Epoch
+	if epoch == nil {
+		epoch = new(uint64)
+	}
 	binding := w.binding()
 	binding.Epoch = *epoch
 	lease, err := checkpoint.Acquire(ctx, r.own.st, checkpoint.ID(w.Name), binding)
@@ -116,7 +145,7 @@ func (r *Runner) acquire(ctx context.Context, epoch *uint64) error {
 	}
 	r.own.hold(lease)
 	*epoch = lease.Record().Epoch
-	if lease.Unclean() {
+	if lease.Unclean() && !former.Seen {
 		r.guard.arm(r.own.windowSize(), r.own.st.Head(), lease.Record())
 	}
 	if err := r.park.resume(ctx); err != nil {
@@ -126,45 +155,18 @@ func (r *Runner) acquire(ctx context.Context, epoch *uint64) error {
 }
 
 // restore begins where the checkpoint says: with what was delivered and is not done, and with what
-// is parked.
+// is parked. Nothing may be in flight: tasks point into the queues, which are replaced.
 func (r *Runner) restore(ctx context.Context) error {
 	record := r.own.lease.Record()
 	r.feed.ahead.drop()
 	r.win.reset(placeOf(record))
 	r.win.lastHandled = record.Scanned
-	r.finished = nil
+	r.finished, r.oldest = nil, nil
 	r.out.discard()
 	if err := r.park.load(); err != nil {
 		return err
 	}
 	return r.feed.restore(ctx, record.Pending)
-}
-
-// ClearCrashGuard says that the end of the runner before was seen, and that no event killed it.
-func (r *Runner) ClearCrashGuard() { r.guard.disarm() }
-
-// Guarded reports whether the next event may be the one that killed the process before: then it is
-// handled alone. That ends once everything is passed that may have been in flight then.
-func (r *Runner) Guarded() bool { return r.guard.on() }
-
-// Limit bounds the first batch of each queue, those of parked events included: for callers that
-// know that a bigger one failed. Batches that succeed grow again.
-func (r *Runner) Limit(n int) { r.next.limitTo(n) }
-
-// Region that is read: the region of the worker, less the kinds it does not handle.
-func (r *Runner) Region() store.Region { return *r.own.region }
-
-// Dirty reports whether there is something for [Runner.Commit] to write.
-func (r *Runner) Dirty() bool { return len(r.finished) > 0 || !r.out.empty() }
-
-// Idle reports whether nothing can be taken or committed: everything that was read is done or waits
-// for a decision.
-func (r *Runner) Idle() bool { return r.inFlight == 0 && !r.Dirty() && r.next.idle() }
-
-// IsDone reports whether an event that was read is done, or parked.
-func (r *Runner) IsDone(p store.Position) bool {
-	entry := r.list.at[p]
-	return p <= r.win.at.scanned && !r.win.done.has(p) && (entry == nil || !entry.Replaying)
 }
 
 // TakeGaps returns the gaps observed since the last call, oldest first, and how many were dropped
@@ -185,18 +187,18 @@ func (r *Runner) Flush(ctx context.Context) error {
 		return nil
 	}
 	m, record := r.out.present(), r.own.lease.Record()
-	if m.Scanned == record.Scanned && m.Delivered == record.Delivered && m.Clean == record.Clean && !r.Dirty() {
+	if m.Scanned == record.Scanned && m.Delivered == record.Delivered && m.Clean == record.Clean && !r.dirty() {
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
 		return r.own.wrap("flush", err)
 	}
-	if r.Dirty() {
+	if r.dirty() {
 		_, err := r.Commit(ctx)
 		return err
 	}
 	if err := r.out.write(ctx, store.Batch{Lazy: r.own.lazy(store.Batch{})}, nil); err != nil {
-		return &CommitError{Worker: r.own.worker.Name, Err: err}
+		return r.own.failed(ErrCommit, err)
 	}
 	return nil
 }
@@ -208,7 +210,7 @@ func (r *Runner) Close(ctx context.Context) error {
 	if r.inFlight > 0 {
 		return r.own.wrap("close", ErrInFlight)
 	}
-	r.out.clean = !r.Guarded()
+	r.out.clean = !r.guard.on()
 	defer func() { r.out.clean = false }()
 	return r.Flush(ctx)
 }

@@ -162,7 +162,7 @@ func TestTheOlderOfTwoRunnersIsFencedAndItsReactionsAreRefused(t *testing.T) {
 
 	_, err = old.Step(t.Context(), 0, 0)
 	require.ErrorIs(t, err, checkpoint.ErrFenced)
-	var commit *cursor.CommitError
+	var commit *cursor.RunnerError
 	require.ErrorAs(t, err, &commit)
 	require.Equal(t, []store.Position{1}, reactions(t, st))
 	require.ErrorIs(t, flushAfterNoise(t, st, old), checkpoint.ErrFenced)
@@ -323,7 +323,7 @@ func TestALostRaceIsNotAFailureOfTheHandler(t *testing.T) {
 		return cursor.Continue, nil
 	}})
 	out, err := r.Step(t.Context(), 3, 0)
-	var commit *cursor.CommitError
+	var commit *cursor.RunnerError
 	require.ErrorAs(t, err, &commit)
 	require.ErrorIs(t, err, store.ErrConflict)
 	require.NotErrorIs(t, err, checkpoint.ErrFenced)

@@ -51,7 +51,7 @@ func (s *schedule) marked(ctx context.Context) (*queue, error) {
 // back puts a queue back that was returned by next and is not handled.
 func (s *schedule) back(q *queue) { s.win.list(q) }
 
-// release lets a queue be handled again, after the decision about its first event.
+// release lets a queue be handled again, after the verdict on its first event.
 func (s *schedule) release(q *queue) {
 	q.blocked = false
 	s.win.list(q)
@@ -76,7 +76,7 @@ func (s *schedule) done(t *Task) {
 	s.win.list(q)
 }
 
-// undecided returns the queues that wait for a decision.
+// undecided returns the queues that wait for a verdict.
 func (s *schedule) undecided() (waiting []*queue) {
 	for q := range s.win.queues() {
 		if q.undecided() {
@@ -91,7 +91,7 @@ func (s *schedule) undecided() (waiting []*queue) {
 	return waiting
 }
 
-// failed finds the queue that waits for a decision about an event, nil if there is none.
+// failed finds the queue that waits for a verdict on an event, nil if there is none.
 func (s *schedule) failed(first store.Position) *queue {
 	for _, q := range s.undecided() {
 		if q.events[0].Position == first {

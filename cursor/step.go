@@ -25,15 +25,15 @@ type Outcome struct {
 // After an error the next Step tries again what failed; a batch that failed without naming an event
 // is tried in halves. The errors:
 //   - [*HandlerError]: the handler failed, or the store refuses its reactions as invalid. The
-//     events before the one it names are committed. [Runner.Park] and [Runner.Skip] decide about
-//     the event.
-//   - [*CommitError]: the commit failed, and not because of the handler: a lost race, a full disk,
-//     a closed store, a newer owner ([checkpoint.ErrFenced]). The events before the one it names
-//     are committed. Where it names none, what was handled is not handled again: the next Step
-//     tries to write it.
+//     events before the one it names are committed. [Runner.Settle] decides about the event.
+//   - [ErrCommit], a [*RunnerError]: the commit failed, and not because of the handler: a lost
+//     race, a full disk, a closed store, a newer owner ([checkpoint.ErrFenced]). The events before
+//     the one it names are committed. Where it names none, what was handled is not handled again:
+//     the next Step tries to write it.
 //   - the error of ctx, if that ended before or in the handler. Nothing is committed. A handler
 //     that was done nevertheless, without an error, is committed; a commit is never cut short.
-//   - [*KeyError], [*ParkLimitError]: nothing can be handled without order, or room to park events.
+//   - [ErrKey], [ErrParkLimit], a [*RunnerError] too: nothing can be handled without order, or room
+//     to park events.
 //   - an error of reading, which wraps that of the store.
 func (r *Runner) Step(ctx context.Context, upTo store.Position, limit int) (Outcome, error) {
 	upTo = r.own.bounded(upTo)
@@ -99,11 +99,11 @@ func (r *Runner) Fill(ctx context.Context, upTo store.Position) (caughtUp bool, 
 // about to try, or of that by which one that keeps its position itself notes what was parked.
 func (r *Runner) Next(ctx context.Context, limit int) (*Task, error) {
 	r.guard.expire()
-	guarded := r.Guarded()
+	guarded := r.guard.on()
 	if (guarded || !r.own.laned()) && (r.inFlight > 0 || len(r.finished) > 0) {
 		return nil, nil
 	}
-	if r.own.external() { // its own position may pass what is parked or held, so the log must know of that before
+	if r.own.external() { // its own position may pass what is parked: the log must know of that before
 		if err := r.out.flush(ctx); err != nil {
 			return nil, err
 		}
@@ -131,9 +131,10 @@ func (r *Runner) Next(ctx context.Context, limit int) (*Task, error) {
 	return t, nil
 }
 
-// Finish takes back a task that has run. What was handled is written by the next [Runner.Commit].
+// Finish takes back a task that has run, or has taken its goroutine along. What was handled is
+// written by the next [Runner.Commit].
 // If the handler failed, what it failed at stays where it is, with all that follows it, until
-// [Runner.Retry], [Runner.Park] or [Runner.Skip] decides about it.
+// [Runner.Settle] decides about it.
 func (r *Runner) Finish(t *Task) {
 	r.inFlight--
 	t.batch.takeBack()
@@ -167,10 +168,10 @@ func (r *Runner) Finish(t *Task) {
 // It returns how many handled events are committed, also beside an error. A commit is never cut
 // short by ctx.
 //
-// A [*CommitError] or [*HandlerError] that names an event means that its reactions are refused: a
+// A [*RunnerError] or [*HandlerError] that names an event means that its reactions are refused: a
 // lost race, or content that the store does not take. The event and what follows it wait for
-// [Runner.Retry], [Runner.Park] or [Runner.Skip], and all others are committed. After any other
-// error what was handled stays, and the next Commit tries to write it.
+// [Runner.Settle], and all others are committed. After any other error what was handled stays, and
+// the next Commit tries to write it.
 func (r *Runner) Commit(ctx context.Context) (int, error) {
 	if err := r.out.flush(ctx); err != nil {
 		return 0, err

@@ -71,7 +71,7 @@ func (t *Task) call(ctx context.Context) {
 	if err != nil {
 		t.action, t.failed = Continue, t.failedAt(err) // may panic: an error has methods too
 	}
-	if invalid := t.batch.invalid; invalid != nil && (t.failed == nil || invalid.Index < t.failed.at) {
+	if invalid := t.batch.invalid; invalid != nil && (t.failed == nil || invalid.index < t.failed.at) {
 		reached := t.reached()
 		t.action, t.failed = Continue, t.failedAt(invalid)
 		t.failed.reached = reached // the handler continued after it
@@ -164,7 +164,7 @@ func (t *Task) panicked(err error) *failure {
 }
 
 func (t *Task) fail(at int, err error) {
-	t.failed = t.failureAt(at, &EventError{Index: at, Position: t.at(at), Err: err})
+	t.failed = t.failureAt(at, err)
 	t.failed.reached = at
 }
 
@@ -173,27 +173,23 @@ func (t *Task) fail(at int, err error) {
 func (t *Task) failedAt(err error) *failure {
 	at, saysTimeout := -1, errors.Is(err, ErrTimeout)
 	named := ownEvent(err)
-	if named != nil && named.Index >= 0 && named.Index < t.Size() {
-		at = named.Index
-		if err == error(named) { //nolint:errorlint // only the outermost error is replaced
-			err = named.Err
+	if named != nil && named.index >= 0 && named.index < t.Size() {
+		at = named.index
+		//nolint:errorlint // only the outermost error is replaced
+		if err == error(named) && named.err != nil {
+			err = named.err
 		}
 	}
-	if err = supervision.Capture(err); at >= 0 {
-		// A copy gets the position: the handler may return the same error again, elsewhere, while
-		// this one is read.
-		err = &EventError{Index: at, Position: t.at(at), Err: err}
-	}
-	f := t.failureAt(at, err)
+	f := t.failureAt(at, supervision.Capture(err))
 	f.saysTimeout = saysTimeout
 	return f
 }
 
 // ownEvent returns the error that names an event of this batch, nil if there is none. One of
 // another runner that the handler uses names an event of that one's batch.
-func ownEvent(err error) *EventError {
+func ownEvent(err error) *eventError {
 	for e := range supervision.Own(err) {
-		if named, ok := e.(*EventError); ok { //nolint:errorlint // Own unwraps
+		if named, ok := e.(*eventError); ok { //nolint:errorlint // Own unwraps
 			return named
 		}
 	}

@@ -42,7 +42,7 @@ func (o *outbox) writeHalved(ctx context.Context, ranges []taskRange) (rejected 
 		return nil, nil
 	}
 	if !refused(err) {
-		return nil, &CommitError{Worker: o.own.worker.Name, Err: err}
+		return nil, o.own.failed(ErrCommit, err)
 	}
 	if n == 1 {
 		t := ranges[0].task
@@ -139,10 +139,10 @@ func refused(err error) bool {
 // refusal names the event whose reactions are refused: invalid ones are a failure of the handler, a
 // lost race is not.
 func (t *Task) refusal(at int, err error) error {
-	event, worker := t.at(at), t.own.worker.Name
+	event := t.at(at)
 	if errors.Is(err, store.ErrInvalid) && len(t.batch.proposals(at, at+1)) > 0 {
 		err = fmt.Errorf("reactions are refused: %w", err)
-		return &HandlerError{Worker: worker, Event: event, First: event, Size: t.Size(), Err: err}
+		return &HandlerError{Worker: t.own.worker.Name, Event: event, First: event, Size: t.Size(), Err: err}
 	}
-	return &CommitError{Worker: worker, Event: event, Err: err}
+	return t.own.failedAt(event, ErrCommit, err)
 }

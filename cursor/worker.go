@@ -186,16 +186,15 @@ func (w Worker) Spec() supervision.Spec {
 	return supervision.Spec{Name: w.Name, Policy: w.Policy, Restart: w.Restart, StopTimeout: w.StopTimeout}
 }
 
-// CursorWorker returns w and what [Worker.Validate] says of it.
-func (w Worker) CursorWorker() (Worker, error) { return w, w.Validate() }
+// CursorWorker returns w, and everything that is wrong with it, joined: an [ErrWorker] each.
+func (w Worker) CursorWorker() (Worker, error) { return w, w.validate() }
 
-// Validate reports everything that is wrong with the worker, joined: a [*WorkerError] each.
-func (w Worker) Validate() error {
+func (w Worker) validate() error {
 	check := func(field string, err error) error {
 		if err == nil {
 			return nil
 		}
-		return &WorkerError{Worker: w.Name, Field: field, Err: err}
+		return &workerError{worker: w.Name, field: field, err: err}
 	}
 	return errors.Join(
 		check("Spec", w.Spec().Validate()),

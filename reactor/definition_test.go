@@ -93,7 +93,7 @@ func TestAHandledKindOutsideTheRegionIsRefused(t *testing.T) {
 		r := reactor.New("r", reactor.On(reserve))
 		r.Region = region
 		err := fault(t, r)
-		require.Equal(t, "Kinds", requireAs[*cursor.WorkerError](t, err).Field)
+		require.Equal(t, "Kinds", requireAs[*store.InvalidError](t, err).Field)
 		require.Equal(t, "order.placed", requireAs[*store.InvalidError](t, err).Value)
 	}
 }
@@ -147,7 +147,7 @@ func TestABadNameIsRefused(t *testing.T) {
 func TestANegativeBatchSizeIsRefused(t *testing.T) {
 	r := reactor.New("r", reactor.On(reserve))
 	r.BatchSize = -1
-	require.Equal(t, "BatchSize", requireAs[*cursor.WorkerError](t, fault(t, r)).Field)
+	require.Equal(t, "BatchSize", requireAs[*store.InvalidError](t, fault(t, r)).Field)
 }
 
 func TestLaterChangesDoNotReachAReactorOrItsWorker(t *testing.T) {
@@ -173,7 +173,7 @@ func TestAllFaultsAreReportedAtOnce(t *testing.T) {
 	require.ErrorContains(t, err, "more than one route")
 	require.ErrorContains(t, err, "a value type")
 	require.ErrorAs(t, err, new(*supervision.SettingError))
-	require.ErrorAs(t, err, new(*cursor.WorkerError))
+	require.ErrorIs(t, err, cursor.ErrWorker)
 	require.ErrorContains(t, err, `"r"`)
 }
 

@@ -62,8 +62,8 @@ func (r *Reactor) Spec() supervision.Spec {
 
 // CursorWorker returns the worker that runs the reactor as it is set now; later changes of the
 // settings do not reach it. The error joins all that is invalid: errors of the routes, a
-// [supervision.SettingError], a [cursor.WorkerError] for what the worker would refuse, such as the
-// name or a handled kind outside the region.
+// [supervision.SettingError] for each limit, and a [cursor.ErrWorker] for what the worker would
+// refuse, such as the name or a handled kind outside the region.
 func (r *Reactor) CursorWorker() (cursor.Worker, error) {
 	_, w, err := r.define()
 	return w, err
@@ -111,9 +111,8 @@ func (r *Reactor) define() (*definition, cursor.Worker, error) {
 		errs = append(errs, d.add(route))
 	}
 	d.reads.Kinds, d.reads.Category = slices.Sorted(maps.Keys(d.routes)), ""
-	w := r.worker(d)
-	errs = append(errs, w.Validate())
-	if err := errors.Join(errs...); err != nil {
+	w, err := r.worker(d).CursorWorker()
+	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, cursor.Worker{}, fmt.Errorf("reactor %q: %w", r.name, err)
 	}
 	return d, w, nil

@@ -5,6 +5,7 @@ import (
 
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
 )
 
 // An Engine is what a [Worker] drives: a [cursor.Runner], see [EngineOf], or a fake one in tests of
@@ -58,6 +59,20 @@ func (r runner) Take(ctx context.Context) (Task, error) {
 
 func (r runner) Finish(t Task) { r.Runner.Finish(t.(*cursor.Task)) }
 
-func (r runner) Again(first store.Position)       { r.Retry(first) }
+// Again changes nothing where the event does not wait any more.
+func (r runner) Again(first store.Position) {
+	_ = r.Settle(first, supervision.Verdict{Action: supervision.ActionRetry})
+}
+
+func (r runner) Park(first store.Position, reason error, attempts int) error {
+	return r.Settle(first, supervision.Verdict{Action: supervision.ActionPark, Attempt: attempts, Reason: reason})
+}
+
+func (r runner) Skip(first store.Position, reason error, attempts int) error {
+	return r.Settle(first, supervision.Verdict{Action: supervision.ActionSkip, Attempt: attempts, Reason: reason})
+}
+
 func (r runner) Failed(first store.Position) bool { return r.IsFailed(first) }
 func (r runner) Done(event store.Position) bool   { return r.IsDone(event) }
+func (r runner) Dirty() bool                      { return r.Progress().Dirty }
+func (r runner) Idle() bool                       { return r.Progress().Idle }

@@ -42,8 +42,10 @@ func classify(err error, cancelled bool) ruling {
 	switch source := source.(type) { //nolint:errorlint // origin has unwrapped what may be
 	case *cursor.HandlerError:
 		return classifyHandler(source)
-	case *cursor.KeyError, *cursor.ParkLimitError:
-		return charged(supervision.Halt(err), false)
+	case *cursor.RunnerError:
+		if !errors.Is(source.What, cursor.ErrCommit) {
+			return charged(supervision.Halt(err), false)
+		}
 	}
 	switch full := errors.Is(err, store.ErrDiskFull); {
 	case errors.Is(err, checkpoint.ErrFenced):
@@ -67,7 +69,7 @@ func charged(err error, noAttempt bool) ruling {
 
 // refusedEvent is the event whose reactions a commit refused, 0 for none.
 func refusedEvent(err error) store.Position {
-	if e, ok := err.(*cursor.CommitError); ok { //nolint:errorlint // it comes from origin
+	if e, ok := err.(*cursor.RunnerError); ok { //nolint:errorlint // it comes from origin
 		return e.Event
 	}
 	return 0
@@ -79,7 +81,7 @@ func refusedEvent(err error) store.Position {
 func classifyHandler(e *cursor.HandlerError) ruling {
 	r := ruling{
 		outcome: outcomeCharged, first: e.First, crashes: e.Crashes,
-		failure: supervision.Failure{Err: e.Cause(), Event: uint64(e.Event), Panic: e.Panic, Stack: e.Stack},
+		failure: supervision.Failure{Err: e.Err, Event: uint64(e.Event), Panic: e.Panic, Stack: e.Stack},
 	}
 	d, directed := supervision.DirectiveOf(e)
 	if e.Event != 0 || directed && (d.Action == supervision.ActionHalt || d.NoAttempt) {
@@ -96,8 +98,7 @@ func classifyHandler(e *cursor.HandlerError) ruling {
 func origin(err error) error {
 	for e := err; e != nil; e = errors.Unwrap(e) {
 		switch e.(type) { //nolint:errorlint // this is the walk
-		case *cursor.HandlerError, *cursor.CommitError, *cursor.KeyError, *cursor.ParkLimitError,
-			*cursor.ExternalPositionError:
+		case *cursor.HandlerError, *cursor.RunnerError:
 			return e
 		}
 	}
@@ -107,9 +108,11 @@ func origin(err error) error {
 // ofUser reports whether what err wraps was said by a function of the user, which may use stores of
 // its own.
 func ofUser(err error) bool {
-	switch origin(err).(type) { //nolint:errorlint // origin has unwrapped what may be
-	case *cursor.HandlerError, *cursor.KeyError, *cursor.ExternalPositionError:
+	switch source := origin(err).(type) { //nolint:errorlint // origin has unwrapped what may be
+	case *cursor.HandlerError:
 		return true
+	case *cursor.RunnerError:
+		return !errors.Is(source.What, cursor.ErrCommit)
 	}
 	return false
 }
@@ -124,6 +127,7 @@ func storeFailed(err error) bool {
 
 // unnamed reports whether a commit failed as a whole: what it would have written is kept.
 func unnamed(err error) bool {
-	e, ok := origin(err).(*cursor.CommitError) //nolint:errorlint // origin has unwrapped what may be
-	return ok && e.Event == 0
+	//nolint:errorlint // origin has unwrapped what may be
+	e, ok := origin(err).(*cursor.RunnerError)
+	return ok && errors.Is(e.What, cursor.ErrCommit) && e.Event == 0
 }

@@ -93,8 +93,8 @@ func (p *Projector) Spec() supervision.Spec {
 }
 
 // CursorWorker returns the worker that runs the projector as it is set now. The error joins all
-// that is invalid: [ErrNoDatabase], errors of the routes as for a reactor, and a
-// [cursor.WorkerError] for what the worker would refuse.
+// that is invalid: [ErrNoDatabase], errors of the routes as for a reactor, and [cursor.ErrWorker]
+// for what the worker would refuse.
 func (p *Projector) CursorWorker() (cursor.Worker, error) {
 	l := &ledger{db: p.db, table: table{worker: p.name}, routes: make(map[string]Route, len(p.routes))}
 	var errs []error
@@ -114,10 +114,10 @@ func (p *Projector) CursorWorker() (cursor.Worker, error) {
 		}
 		l.routes[r.kind] = r
 	}
-	w := cursor.Worker{
+	w, err := cursor.Worker{
 		Name: p.name, Kinds: slices.Sorted(maps.Keys(l.routes)), Handle: l.handle, ExternalPosition: l.locate,
-	}.With(p.Settings)
-	if err := errors.Join(append(errs, w.Validate())...); err != nil {
+	}.With(p.Settings).CursorWorker()
+	if err := errors.Join(append(errs, err)...); err != nil {
 		return cursor.Worker{}, fmt.Errorf("projector %q: %w", p.name, err)
 	}
 	return w, nil

@@ -54,7 +54,7 @@ type progress struct {
 func progressOf(r *cursor.Runner) progress {
 	p := r.Progress()
 	return progress{
-		position: p.Position, scanned: p.Scanned, pending: len(p.Pending), parked: p.Parked, held: p.Held, region: r.Region(),
+		position: p.Position, scanned: p.Scanned, pending: len(p.Pending), parked: p.Parked, held: p.Held, region: *p.Region,
 	}
 }
 
@@ -86,7 +86,7 @@ func (w *worker) status() (Status, error) {
 		s.Attempt, s.Reason = w.attempt, w.reason
 	case s.State == drive.Halted:
 		s.Reason = w.reason
-	case s.State == drive.Idle && (s.Lag > 0 || !w.runner.Idle()):
+	case s.State == drive.Idle && (s.Lag > 0 || !w.runner.Progress().Idle):
 		s.State = Ready
 	}
 	return s, err

@@ -79,10 +79,6 @@ func (w *worker) acquire() error {
 	if err != nil {
 		return err
 	}
-	if w.later {
-		w.runner.ClearCrashGuard()
-	}
-	w.runner.Limit(w.limit)
 	w.later = true
 	w.core.Acquired(watched{drive.EngineOf(w.runner), w}, pause)
 	return nil
@@ -91,10 +87,11 @@ func (w *worker) acquire() error {
 // open acquires the checkpoint.
 func (w *worker) open() error {
 	w.progress()
-	runner, err := cursor.RestartRunner(w.run.ctx(), w.run.st, w.resumed(), &w.epoch)
+	former := cursor.Former{Epoch: &w.epoch, Limit: w.limit, Seen: w.later}
+	runner, err := cursor.RestartRunner(w.run.ctx(), w.run.st, w.resumed(), former)
 	if wider, ok := w.run.wider[w.name()]; ok && unbound(err) {
 		w.worker.Region, w.worker.Kinds = wider.Region, wider.Kinds
-		runner, err = cursor.RestartRunner(w.run.ctx(), w.run.st, w.resumed(), &w.epoch)
+		runner, err = cursor.RestartRunner(w.run.ctx(), w.run.st, w.resumed(), former)
 	}
 	w.runner = runner
 	return err

@@ -23,6 +23,7 @@ import (
 	"github.com/penstock-io/penstock/reactor/projector"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/store/storetest"
+	"github.com/penstock-io/penstock/supervision"
 )
 
 var (
@@ -209,6 +210,11 @@ func newRunner(tb testing.TB, st *store.Store, p *projector.Projector) *cursor.R
 	r, err := cursor.NewRunner(tb.Context(), st, w)
 	require.NoError(tb, err)
 	return r
+}
+
+// toPark is the verdict that parks an event.
+func toPark(reason error, attempts int) supervision.Verdict {
+	return supervision.Verdict{Action: supervision.ActionPark, Reason: reason, Attempt: attempts}
 }
 
 // stepAll lets a runner handle everything.

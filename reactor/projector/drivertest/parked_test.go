@@ -87,7 +87,7 @@ func stepParking(tb testing.TB, r *cursor.Runner) {
 		out, err := r.Step(tb.Context(), 0, 0)
 		var failure *cursor.HandlerError
 		if errors.As(err, &failure) && failure.Event != 0 {
-			require.NoError(tb, r.Park(failure.First, err, 1))
+			require.NoError(tb, r.Settle(failure.First, toPark(err, 1)))
 			continue
 		}
 		require.NoError(tb, err)
@@ -375,7 +375,7 @@ func TestACommitThatIsRefusedBecauseOfAnEventIsAnAttemptAtIt(t *testing.T) {
 		}
 	}
 	require.Equal(t, store.Position(6), failure.Event)
-	require.NoError(t, r.Park(6, failure, 3))
+	require.NoError(t, r.Settle(6, toPark(failure, 3)))
 	stepAll(t, r)
 	requireExact(t, st, db, 6, 10)
 }

@@ -169,7 +169,7 @@ func TestParkedEventsAreWrittenOnceWhenTheyAreReplayedWhereverTheProcessDies(t *
 	r := newRunner(t, st, totals(db, h))
 	_, err := r.Step(t.Context(), 0, 0)
 	require.ErrorIs(t, err, errBroken)
-	require.NoError(t, r.Park(4, err, 1))
+	require.NoError(t, r.Settle(4, toPark(err, 1)))
 	stepAll(t, r)
 	requireExact(t, st, db, 4, 8, 12)
 
@@ -220,7 +220,7 @@ func TestAReplayDoesNotMoveThePositionOverWhatIsNotDone(t *testing.T) {
 	r := newRunner(t, st, p)
 	_, err := r.Step(t.Context(), 0, 0)
 	require.ErrorIs(t, err, errBroken)
-	require.NoError(t, r.Park(2, err, 1))
+	require.NoError(t, r.Settle(2, toPark(err, 1)))
 	_, err = r.Replay(t.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})
 	require.NoError(t, err)
 	broken = false
@@ -255,7 +255,7 @@ func TestNothingParkedIsLostWhereverThePowerIsCut(t *testing.T) {
 		disk.CutAt(disk.Ops() + cut)
 		_, err := r.Step(t.Context(), 0, 0)
 		require.ErrorIs(t, err, errBroken)
-		require.NoError(t, r.Park(2, err, 1))
+		require.NoError(t, r.Settle(2, toPark(err, 1)))
 		for range 5 {
 			_, err = r.Step(t.Context(), 0, 0)
 		}

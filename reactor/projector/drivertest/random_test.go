@@ -55,7 +55,7 @@ func (o *misfortune) step(t *testing.T) (caughtUp bool) {
 	out, err := o.r.Step(t.Context(), 0, 1+o.IntN(20))
 	var failure *cursor.HandlerError
 	if errors.As(err, &failure) && failure.Event != 0 && errors.Is(err, errBroken) && o.chance(50) {
-		if err := o.r.Park(failure.First, err, 1); err != nil {
+		if err := o.r.Settle(failure.First, toPark(err, 1)); err != nil {
 			require.ErrorIs(t, err, storetest.ErrPowerCut)
 		}
 	}

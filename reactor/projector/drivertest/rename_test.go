@@ -43,7 +43,7 @@ func TestARenamedProjectorTakesItsRowsAlong(t *testing.T) {
 	former := newRunner(t, st, totals(db, h))
 	_, err := former.Step(t.Context(), 0, 0)
 	require.ErrorIs(t, err, errBroken)
-	require.NoError(t, former.Park(4, err, 1))
+	require.NoError(t, former.Settle(4, toPark(err, 1)))
 	*healed = true
 	stepAll(t, former)
 	requireExact(t, st, db, 4, 8, 12)
@@ -119,7 +119,7 @@ func TestAnEventThatWasSkippedUnderAFormerNameIsNotOwedUnderTheNewOne(t *testing
 	former := newRunner(t, st, totals(db, h))
 	_, err := former.Step(t.Context(), 0, 0)
 	require.ErrorIs(t, err, errBroken)
-	require.NoError(t, former.Park(4, err, 1))
+	require.NoError(t, former.Settle(4, toPark(err, 1)))
 	*healed = true
 	require.NoError(t, former.Discard(t.Context(), 4, checkpoint.Request{Reason: "not needed"}))
 	stepAll(t, former)
