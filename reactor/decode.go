@@ -67,7 +67,7 @@ func newSchema(kind string, present uint16, upcasters []Upcaster) (schema, error
 			rule = "leaves a gap in the chain"
 		}
 		if rule != "" {
-			return s, &DefinitionError{Route: kind, Rule: fmt.Sprintf("has an upcaster from version %d that %s", u.from, rule)}
+			return s, invalidRoute(kind, fmt.Sprintf("has an upcaster from version %d that %s", u.from, rule))
 		}
 		s.raise = append(s.raise, u.raise)
 	}

@@ -103,10 +103,9 @@ func TestAnInvalidChainOfUpcastersIsRefusedWhenTheReactorIsBuilt(t *testing.T) {
 		"leaves a gap":        {reactor.Upcast(1, same)},
 	} {
 		_, err := greeter(upcasters...).CursorWorker()
-		var fault *reactor.DefinitionError
-		require.ErrorAs(t, err, &fault, rule)
-		require.Contains(t, fault.Rule, rule)
-		require.Equal(t, "person.named", fault.Route)
+		require.ErrorIs(t, err, reactor.ErrDefinition, rule)
+		require.ErrorContains(t, err, `"person.named" has an upcaster from version `)
+		require.ErrorContains(t, err, " that "+rule)
 	}
 }
 

@@ -2,6 +2,7 @@ package reactor_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -37,21 +38,26 @@ func fault(t *testing.T, r *reactor.Reactor) error {
 	return err
 }
 
+func definitionFault(t *testing.T, r *reactor.Reactor) error {
+	t.Helper()
+	err := fault(t, r)
+	require.ErrorIs(t, err, reactor.ErrDefinition)
+	return err
+}
+
 func TestAReactorWithoutRoutesIsRefused(t *testing.T) {
-	require.Equal(t, reactor.DefinitionError{Rule: "no routes"}, *requireAs[*reactor.DefinitionError](t, fault(t, reactor.New("r"))))
+	require.EqualError(t, definitionFault(t, reactor.New("r")), `reactor "r": reactor: invalid definition: no routes`)
 }
 
 func TestAKindHandledTwiceIsRefused(t *testing.T) {
-	err := fault(t, reactor.New("r", reactor.On(reserve), reactor.On(ignore[placed])))
-	require.Equal(t, reactor.DefinitionError{Route: "order.placed", Rule: "has more than one route"},
-		*requireAs[*reactor.DefinitionError](t, err))
+	err := definitionFault(t, reactor.New("r", reactor.On(reserve), reactor.On(ignore[placed])))
+	require.EqualError(t, err, `reactor "r": reactor: invalid definition: "order.placed" has more than one route`)
 }
 
 func TestANilHandlerIsRefused(t *testing.T) {
 	var none func(context.Context, reactor.Event[placed], *reactor.Reactions) error
-	err := fault(t, reactor.New("r", reactor.On(none)))
-	require.Equal(t, reactor.DefinitionError{Route: "order.placed", Rule: "has a nil handler"},
-		*requireAs[*reactor.DefinitionError](t, err))
+	err := definitionFault(t, reactor.New("r", reactor.On(none)))
+	require.EqualError(t, err, `reactor "r": reactor: invalid definition: "order.placed" has a nil handler`)
 }
 
 func TestAPayloadTypeThatIsNoValueIsRefused(t *testing.T) {
@@ -59,14 +65,13 @@ func TestAPayloadTypeThatIsNoValueIsRefused(t *testing.T) {
 		route      reactor.Route
 		name, rule string
 	}{
-		{reactor.On(ignore[*pointed]), "*reactor_test.pointed", "a value type"},
-		{reactor.On(ignore[*placed]), "*reactor_test.placed", "a value type"},
-		{reactor.On(ignore[store.Payload]), "store.Payload", "a value type"},
-		{reactor.On(ignore[embedding]), "reactor_test.embedding", "panics"}, // its Kind calls a nil interface
+		{reactor.On(ignore[*pointed]), "*reactor_test.pointed", "must be a value type"},
+		{reactor.On(ignore[*placed]), "*reactor_test.placed", "must be a value type"},
+		{reactor.On(ignore[store.Payload]), "store.Payload", "must be a value type"},
+		{reactor.On(ignore[embedding]), "reactor_test.embedding", "has a zero value whose Kind panics: "}, // its Kind calls a nil interface
 	} {
-		refused := requireAs[*reactor.DefinitionError](t, fault(t, reactor.New("r", c.route)))
-		require.Equal(t, c.name, refused.Route)
-		require.Contains(t, refused.Rule, c.rule)
+		err := definitionFault(t, reactor.New("r", c.route))
+		require.ErrorContains(t, err, fmt.Sprintf("reactor: invalid definition: %q %s", c.name, c.rule))
 	}
 }
 
@@ -116,7 +121,10 @@ func TestARegionMayHoldMoreThanTheHandledKinds(t *testing.T) {
 		other := event(1, `{}`)
 		other.Kind = "order.cancelled"
 		_, err = r.React(t.Context(), other)
-		require.NoError(t, requireAs[*reactor.UnseenError](t, err).Region.Validate())
+		require.ErrorIs(t, err, reactor.ErrUnseen)
+		reads := region
+		reads.Category, reads.Kinds = "", []string{"order.placed"}
+		require.ErrorContains(t, err, "is not among ("+reads.String()+")")
 	}
 }
 

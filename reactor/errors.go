@@ -11,42 +11,24 @@ import (
 )
 
 var (
-	// ErrDefinition says that a reactor or a route of it cannot be. See DefinitionError.
+	// ErrDefinition says that a reactor or a route of it cannot be. The text names the route (its
+	// kind, or its Go type where that is invalid) and the rule that it breaks.
 	ErrDefinition = errors.New("reactor: invalid definition")
+	// ErrUnseen is the error of an event that a reactor was given and does not read: its kind has no
+	// route, or it lies outside the region. The text names both.
+	ErrUnseen = errors.New("reactor: event is not read")
 	// ErrPayload says that a payload cannot be read. See DecodeError.
 	ErrPayload = errors.New("reactor: payload cannot be read")
+	// ErrReaction says that the store would refuse a reaction. The text names it, by its number
+	// among those to the event; what it wraps is the error of the store.
+	ErrReaction = errors.New("reactor: invalid reaction")
 	// ErrLoop says that reactors answer each other, or react, without end. See LoopError.
 	ErrLoop = errors.New("reactor: too many reactions")
 )
 
-// DefinitionError names a route that cannot be, and the rule that it breaks.
-type DefinitionError struct {
-	Route string // its kind, or its Go type where that is invalid; "" where there is no route at all
-	Rule  string // as in "has more than one handler"
-}
-
-func (e *DefinitionError) Error() string {
-	if e.Route == "" {
-		return fmt.Sprintf("%v: %s", ErrDefinition, e.Rule)
-	}
-	return fmt.Sprintf("%v: %q %s", ErrDefinition, e.Route, e.Rule)
-}
-
-// Unwrap returns [ErrDefinition].
-func (e *DefinitionError) Unwrap() error { return ErrDefinition }
-
-// UnseenError reports an event that the reactor was given and does not read: its kind has no route,
-// or it lies outside the region.
-type UnseenError struct {
-	Position store.Position
-	At       store.Coordinate
-	Kind     string
-	Region   store.Region // what the reactor reads
-}
-
-func (e *UnseenError) Error() string {
-	return fmt.Sprintf("reactor: event %d (%s at %s) is not among what the reactor reads (%s)",
-		e.Position, e.Kind, e.At, e.Region)
+// invalidRoute is an [ErrDefinition].
+func invalidRoute(route, rule string) error {
+	return fmt.Errorf("%w: %q %s", ErrDefinition, route, rule)
 }
 
 // DecodeError reports a payload that is not what the route's type expects, that is encoded by a
@@ -75,21 +57,6 @@ func (e *DecodeError) Unwrap() []error {
 	}
 	return []error{ErrPayload, e.Err}
 }
-
-// ReactionError names the reaction that the store would refuse, and why.
-type ReactionError struct {
-	Number int // of the reaction among those to the event, from 1
-	At     store.Coordinate
-	Kind   string // "" when there is no payload
-	Err    error
-}
-
-func (e *ReactionError) Error() string {
-	return fmt.Sprintf("reactor: reaction %d (%q at %s): %v", e.Number, e.Kind, e.At, e.Err)
-}
-
-// Unwrap returns the error of the store.
-func (e *ReactionError) Unwrap() error { return e.Err }
 
 // LoopError reports a chain of causes that grew too long, most often reactors that answer each
 // other forever, or an event with more reactions than the limit allows. The chain starts at the

@@ -12,7 +12,6 @@ import (
 func TestErrorsAreASentinelBesideTheirEvidence(t *testing.T) {
 	reason := errors.New("not JSON")
 	for err, sentinel := range map[error]error{
-		&reactor.DefinitionError{}:        reactor.ErrDefinition,
 		&reactor.DecodeError{}:            reactor.ErrPayload,
 		&reactor.DecodeError{Err: reason}: reactor.ErrPayload,
 		&reactor.LoopError{}:              reactor.ErrLoop,

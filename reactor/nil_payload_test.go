@@ -21,7 +21,6 @@ func TestANilPayloadIsARefusedReaction(t *testing.T) {
 		return nil
 	}))
 	_, err := reactortest.ReactErr(t, r, beat{})
-	var refused *reactor.ReactionError
-	require.ErrorAs(t, err, &refused)
+	require.ErrorIs(t, err, reactor.ErrReaction)
 	require.ErrorIs(t, err, store.ErrInvalid)
 }

@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"fmt"
 	"maps"
 	"reflect"
 
@@ -20,8 +21,8 @@ type Reaction struct {
 // returned without an error, and what it staged is dropped when it fails.
 //
 // Each reaction is encoded and checked when it is staged. The first one that breaks a rule or a
-// limit fails the event once the handler returns, as a [ReactionError] or a [LoopError]; those
-// after it are ignored.
+// limit fails the event once the handler returns, as an [ErrReaction] or a [LoopError]; those after
+// it are ignored.
 //
 // Reactions belongs to one call of one handler, and is not safe for concurrent use.
 type Reactions struct {
@@ -63,7 +64,7 @@ func (r *Reactions) stage(p store.Proposal) error {
 	p.Headers = maps.Clone(p.Headers)
 	encoded, err := p.Encode()
 	if err != nil {
-		return &ReactionError{Number: len(r.staged) + 1, At: p.At, Kind: payloadKind(p.Payload), Err: err}
+		return fmt.Errorf("%w %d (%q at %s): %w", ErrReaction, len(r.staged)+1, payloadKind(p.Payload), p.At, err)
 	}
 	r.staged = append(r.staged, staged{
 		reaction: Reaction{At: p.At, Payload: p.Payload, Expect: p.Expect, Headers: p.Headers},
@@ -72,6 +73,7 @@ func (r *Reactions) stage(p store.Proposal) error {
 	return nil
 }
 
+// payloadKind is "" where there is no payload.
 func payloadKind(p store.Payload) string {
 	if p == nil {
 		return ""

@@ -61,8 +61,8 @@ func (r *Reactor) Spec() supervision.Spec {
 }
 
 // CursorWorker returns the worker that runs the reactor as it is set now; later changes of the
-// settings do not reach it. The error joins all that is invalid: errors of the routes, a
-// [supervision.SettingError] for each limit, and a [cursor.ErrWorker] for what the worker would
+// settings do not reach it. The error joins all that is invalid: an [ErrDefinition] for each route,
+// a [supervision.SettingError] for each limit, and a [cursor.ErrWorker] for what the worker would
 // refuse, such as the name or a handled kind outside the region.
 func (r *Reactor) CursorWorker() (cursor.Worker, error) {
 	_, w, err := r.define()
@@ -70,7 +70,7 @@ func (r *Reactor) CursorWorker() (cursor.Worker, error) {
 }
 
 // React calls the handler of e outside any worker and returns what it emits; nothing is written. An
-// event that the reactor does not read is an [UnseenError]. An invalid reactor returns the error of
+// event that the reactor does not read is an [ErrUnseen]. An invalid reactor returns the error of
 // [Reactor.CursorWorker].
 func (r *Reactor) React(ctx context.Context, e store.Event) ([]Reaction, error) {
 	d, _, err := r.define()
@@ -105,7 +105,7 @@ func (r *Reactor) define() (*definition, cursor.Worker, error) {
 	d.limits = limits{depth: r.MaxDepth, perEvent: r.MaxReactions}
 	errs := []error{d.limits.complete()}
 	if len(r.routes) == 0 {
-		errs = append(errs, &DefinitionError{Rule: "no routes"})
+		errs = append(errs, fmt.Errorf("%w: no routes", ErrDefinition))
 	}
 	for _, route := range r.routes {
 		errs = append(errs, d.add(route))
@@ -130,7 +130,7 @@ func (d *definition) add(route Route) error {
 		return route.err
 	}
 	if _, known := d.routes[route.kind]; known {
-		return &DefinitionError{Route: route.kind, Rule: "has more than one route"}
+		return invalidRoute(route.kind, "has more than one route")
 	}
 	d.routes[route.kind] = route.handle
 	return nil
@@ -213,5 +213,5 @@ func traced(ctx context.Context, b *cursor.Batch, i int, err error) error {
 }
 
 func (d *definition) unseen(e store.Event) error {
-	return &UnseenError{Position: e.Position, At: e.Coordinate, Kind: e.Kind, Region: d.reads}
+	return fmt.Errorf("%w: %d (%s at %s) is not among (%s)", ErrUnseen, e.Position, e.Kind, e.Coordinate, d.reads)
 }

@@ -62,7 +62,7 @@ func On[T store.Payload](
 ) Route {
 	d, err := NewDecoder[T](upcasters...)
 	if err == nil && handle == nil {
-		err = &DefinitionError{Route: d.Kind, Rule: "has a nil handler"}
+		err = invalidRoute(d.Kind, "has a nil handler")
 	}
 	if err != nil {
 		return Route{kind: d.Kind, err: err}
@@ -86,8 +86,8 @@ type Decoder[T store.Payload] struct {
 	schema schema
 }
 
-// NewDecoder makes a decoder for the kind of T's zero value. The error is a [DefinitionError] where
-// T or the upcasters are invalid, or [store.ErrInvalid] for a kind that the store refuses; such a
+// NewDecoder makes a decoder for the kind of T's zero value. The error is [ErrDefinition] where T
+// or the upcasters are invalid, or [store.ErrInvalid] for a kind that the store refuses; such a
 // decoder has its kind, and must not be used.
 func NewDecoder[T store.Payload](upcasters ...Upcaster) (Decoder[T], error) {
 	kind, version, err := kindOf[T]()
@@ -111,11 +111,11 @@ func (d Decoder[T]) Decode(worker string, e store.Event) (Event[T], error) {
 func kindOf[T store.Payload]() (kind string, version uint16, err error) {
 	t := reflect.TypeFor[T]()
 	if k := t.Kind(); k == reflect.Pointer || k == reflect.Interface {
-		return "", 0, &DefinitionError{Route: t.String(), Rule: "must be a value type"}
+		return "", 0, invalidRoute(t.String(), "must be a value type")
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			err = &DefinitionError{Route: t.String(), Rule: fmt.Sprintf("has a zero value whose Kind panics: %v", v)}
+			err = invalidRoute(t.String(), fmt.Sprintf("has a zero value whose Kind panics: %v", v))
 		}
 	}()
 	var zero T

@@ -157,7 +157,7 @@ func TestABadReactionNamesItsEventAmongABatch(t *testing.T) {
 	appendAll(t, st, placed{"1", "lamp"}, placed{"2", "\x00"}, placed{"3", "sofa"})
 	err := step(t, runner(t, st, reactor.New("r", reactor.On(reserve))))
 	require.Equal(t, store.Position(2), requireAs[*cursor.HandlerError](t, err).Event)
-	require.ErrorAs(t, err, new(*reactor.ReactionError))
+	require.ErrorIs(t, err, reactor.ErrReaction)
 	require.Equal(t, []string{"1"}, orders(t, read(t, st, "stock.reserved")))
 }
 

@@ -74,7 +74,7 @@ func On[T store.Payload](
 ) Route {
 	d, err := reactor.NewDecoder[T](upcasters...)
 	if err == nil && handle == nil {
-		err = &reactor.DefinitionError{Route: d.Kind, Rule: "has a nil handler"}
+		err = invalidRoute(d.Kind, "has a nil handler")
 	}
 	r := Route{kind: d.Kind, err: err}
 	r.apply = func(ctx context.Context, tx *sql.Tx, c call) error {
@@ -85,6 +85,10 @@ func On[T store.Payload](
 		return handle(ctx, tx, e)
 	}
 	return r
+}
+
+func invalidRoute(route, rule string) error {
+	return fmt.Errorf("%w: %q %s", reactor.ErrDefinition, route, rule)
 }
 
 // Spec describes the projector to its supervisor.
@@ -102,7 +106,7 @@ func (p *Projector) CursorWorker() (cursor.Worker, error) {
 		errs = append(errs, ErrNoDatabase)
 	}
 	if len(p.routes) == 0 {
-		errs = append(errs, &reactor.DefinitionError{Rule: "no routes"})
+		errs = append(errs, fmt.Errorf("%w: no routes", reactor.ErrDefinition))
 	}
 	for _, r := range p.routes {
 		_, known := l.routes[r.kind]
@@ -110,7 +114,7 @@ func (p *Projector) CursorWorker() (cursor.Worker, error) {
 		case r.err != nil:
 			errs = append(errs, r.err)
 		case known:
-			errs = append(errs, &reactor.DefinitionError{Route: r.kind, Rule: "has more than one route"})
+			errs = append(errs, invalidRoute(r.kind, "has more than one route"))
 		}
 		l.routes[r.kind] = r
 	}

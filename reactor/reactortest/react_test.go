@@ -118,8 +118,7 @@ func TestAPayloadThatTheReactorDoesNotReadIsAnError(t *testing.T) {
 	r.Region.Scope = "shop"
 	for _, p := range []store.Payload{Reserved{}, reactortest.At(store.At("order:42", "elsewhere"), Placed{})} {
 		_, err := reactortest.ReactErr(t, r, p)
-		var unseen *reactor.UnseenError
-		require.ErrorAs(t, err, &unseen)
+		require.ErrorIs(t, err, reactor.ErrUnseen)
 	}
 	_, err := reactortest.ReactErr(t, r, nil)
 	require.ErrorIs(t, err, store.ErrInvalid)
