@@ -36,7 +36,7 @@ func (p *parkedList) replaying() bool { return len(p.replays) > 0 }
 // draining reports whether something is to be handled again and does not wait for a decision.
 func (p *parkedList) draining() bool {
 	for _, k := range p.replays {
-		if !k.queue.blocked {
+		if k.queue.phase < queueFailing {
 			return true
 		}
 	}

@@ -76,7 +76,7 @@ func TestAReplayIsOverWhenAllOfItsKeyIsHandled(t *testing.T) {
 	list.handled(q, 1)
 	require.True(t, list.replaying())
 	require.Nil(t, list.at[1])
-	q.blocked = true
+	q.phase = queueBlocked
 	require.False(t, list.draining(), "it waits for a decision")
 	list.handled(q, 1)
 	require.False(t, list.replaying())

@@ -9,22 +9,59 @@ import (
 
 // queue is what has to be handled one after the other.
 type queue struct {
-	key     string
-	events  []store.Event
-	parked  bool // they are parked events that are handled again
-	busy    bool // a task of it is in flight, or waits for its commit
-	blocked bool // its first event failed, and waits for a decision
-	listed  bool // in window.ready
-	limit   int  // of the next batch, 0 for none
+	key    string
+	events []store.Event
+	phase  queuePhase
+	limit  int  // of the next batch, 0 for none
+	parked bool // of the list of what is parked, not of the window
+	listed bool // window.ready has it; it may have begun since
 }
+
+// queuePhase is where a queue stands between two tasks of it:
+//
+//	queueIdle --begin--> queueBusy --end--> queueIdle
+//	                         |
+//	                        fail
+//	                         v
+//	                     queueFailing --end--> queueBlocked --decide--> queueIdle
+type queuePhase uint8
+
+const (
+	// queueIdle: nothing stands against handling it, if it has events.
+	queueIdle queuePhase = iota
+	// queueBusy: a task of it is in flight, or waits for its commit.
+	queueBusy
+	// queueFailing: as queueBusy, and an event of the task failed; those before it wait for their
+	// commit.
+	queueFailing
+	// queueBlocked: its first event failed, and waits for a decision.
+	queueBlocked
+)
+
+func (q *queue) begin() { q.phase = queueBusy }
+
+func (q *queue) fail() { q.phase = queueFailing }
+
+func (q *queue) end() {
+	if q.phase == queueFailing {
+		q.phase = queueBlocked
+		return
+	}
+	q.phase = queueIdle
+}
+
+func (q *queue) decide() { q.phase = queueIdle }
 
 // idle reports whether nothing stands against handling a queue but that it may have no events;
 // free, that nothing does.
-func (q *queue) idle() bool { return !q.busy && !q.blocked }
+func (q *queue) idle() bool { return q.phase == queueIdle }
 func (q *queue) free() bool { return q.idle() && len(q.events) > 0 }
 
+// busy reports whether a task of it is not committed yet.
+func (q *queue) busy() bool { return q.phase == queueBusy || q.phase == queueFailing }
+
 // undecided reports whether the first event waits for a verdict.
-func (q *queue) undecided() bool { return q.blocked && !q.busy && len(q.events) > 0 }
+func (q *queue) undecided() bool { return q.phase == queueBlocked && len(q.events) > 0 }
 
 // grow lets the batches become larger again, once one of them went through.
 func (q *queue) grow() {
@@ -165,7 +202,7 @@ func (w *window) keep(q *queue, events []store.Event, left int) {
 // worker without lanes stays, as a new one.
 func (w *window) forget(q *queue) {
 	switch {
-	case len(q.events) > 0 || q.busy || q.parked:
+	case len(q.events) > 0 || q.busy() || q.parked:
 	case q == &w.only:
 		q.limit = w.limit
 	case w.keys[q.key] == q:

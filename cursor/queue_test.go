@@ -60,10 +60,10 @@ func TestQueuesOfKeysAreForgottenOnceTheyAreEmptyAndIdle(t *testing.T) {
 	a, b := w.take(), w.take()
 	require.Equal(t, []string{"a", "b"}, []string{a.key, b.key})
 	require.Nil(t, w.take(), "each of them is listed once")
-	b.busy = true
+	b.begin()
 	w.pop(b, 1)
 	require.Len(t, w.keys, 2, "a task of it is in flight")
-	b.busy = false
+	b.end()
 	w.forget(b)
 	w.pop(a, 2)
 	require.Empty(t, w.keys)
@@ -74,11 +74,16 @@ func TestAQueueThatWaitsForADecisionIsNotTaken(t *testing.T) {
 	w := window{laned: true}
 	w.add("a", events(1, 2))
 	q := w.take()
-	q.blocked = true
+	q.begin()
+	q.fail()
+	w.list(q)
+	require.Nil(t, w.take())
+	require.False(t, q.undecided(), "what came before it is not committed yet")
+	q.end()
 	w.list(q)
 	require.Nil(t, w.take())
 	require.True(t, q.undecided())
-	q.blocked = false
+	q.decide()
 	w.list(q)
 	require.Same(t, q, w.readyAt(1))
 	require.Nil(t, w.readyAt(2), "it begins with another event")

@@ -53,7 +53,7 @@ func (s *schedule) back(q *queue) { s.win.list(q) }
 
 // release lets a queue be handled again, after the verdict on its first event.
 func (s *schedule) release(q *queue) {
-	q.blocked = false
+	q.decide()
 	s.win.list(q)
 }
 
@@ -63,7 +63,7 @@ func (s *schedule) done(t *Task) {
 	if q.limit > 0 && t.committed == t.Size() { // what failed is passed
 		q.grow()
 	}
-	q.busy = false
+	q.end()
 	if q.parked {
 		s.list.handled(q, t.committed)
 		return

@@ -34,7 +34,7 @@ func first(t *testing.T, s *schedule) store.Position {
 	if q == nil {
 		return 0
 	}
-	q.busy = true
+	q.begin()
 	return q.events[0].Position
 }
 
@@ -57,7 +57,7 @@ func TestAQueueIsHandledAgainOnceItIsDecidedAbout(t *testing.T) {
 	s := scheduled(t, 3)
 	q, err := s.next(t.Context())
 	require.NoError(t, err)
-	q.blocked = true
+	q.phase = queueBlocked
 	require.Same(t, q, s.failed(1))
 	require.Nil(t, s.failed(2))
 	require.Equal(t, store.Position(3), first(t, s))

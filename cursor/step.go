@@ -126,7 +126,7 @@ func (r *Runner) Next(ctx context.Context, limit int) (*Task, error) {
 	}
 	t.batch = r.park.batch(q, n)
 	t.batch.retried = r.park.retried(q, n, t.crashes)
-	q.busy = true
+	q.begin()
 	r.inFlight++
 	return t, nil
 }
@@ -148,7 +148,7 @@ func (r *Runner) Finish(t *Task) {
 		r.out.survived = r.out.survived || t.good == 0
 	}
 	if t.failed != nil && t.cancelled == nil {
-		q.blocked = true
+		q.fail()
 		if t.failed.err.Event == 0 {
 			q.limit = max(1, t.Size()/2)
 		}
@@ -157,7 +157,7 @@ func (r *Runner) Finish(t *Task) {
 		r.finished = append(r.finished, t) // the queue stays busy until the commit
 		return
 	}
-	q.busy = false
+	q.end()
 	if t.action != StopWithRollback {
 		r.next.back(q)
 	}
@@ -185,7 +185,9 @@ func (r *Runner) Commit(ctx context.Context) (int, error) {
 			waiting = append(waiting, t) // it is written another time, or refused then
 			continue
 		}
-		t.queue.blocked = t.queue.blocked || t == rejected
+		if t == rejected {
+			t.queue.fail()
+		}
 		r.own.emission.committed(t)
 		r.next.done(t)
 	}
