@@ -134,6 +134,9 @@ func TestEachCommitBringsTheNamesThatItsEmittersNeedAndTheLogHasNot(t *testing.T
 		require.ErrorIs(t, err, ErrConflict)
 	})
 	require.Len(t, sideKeys(s, emitterPrefix), 3, "one that is refused brings nothing")
+	alternating, req := batch("d", "e", "d"), newRequest()
+	require.NoError(t, req.encode(&alternating, &s.emitters))
+	require.Len(t, req.sides, 2, "each emitter is named once")
 	write(t, s, batch("d"))
 	require.Len(t, sideKeys(s, emitterPrefix), 4)
 }
