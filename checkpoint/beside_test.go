@@ -39,9 +39,9 @@ func lastAudit(t *testing.T, st *store.Store, id checkpoint.ID) (kind string, la
 	return kind, last
 }
 
-func requireLastAudit(t *testing.T, st *store.Store, id checkpoint.ID, kind string, want checkpoint.Audit) {
+func requireLastAudit(t *testing.T, st *store.Store, kind string, want checkpoint.Audit) {
 	t.Helper()
-	gotKind, got := lastAudit(t, st, id)
+	gotKind, got := lastAudit(t, st, "index")
 	require.Equal(t, kind, gotKind)
 	require.Equal(t, want, got)
 }
@@ -121,7 +121,7 @@ func TestChangesLeaveAnAuditEventAndDealWithWhatIsParked(t *testing.T) {
 
 	require.NoError(t, apply(t.Context(), st, "index", checkpoint.Rewind{To: 3, Emit: true}))
 	require.Equal(t, []store.Position{2}, parkedPositions(t, st), "what lies after it comes again in its place")
-	requireLastAudit(t, st, "index", checkpoint.AuditRewound, checkpoint.Audit{Worker: "index", Position: 5, To: 3, Emit: true})
+	requireLastAudit(t, st, checkpoint.AuditRewound, checkpoint.Audit{Worker: "index", Position: 5, To: 3, Emit: true})
 	pass := inspect(t, st, "index").Pass
 	four, err := st.GetAt(t.Context(), 4)
 	require.NoError(t, err)
@@ -134,7 +134,7 @@ func TestChangesLeaveAnAuditEventAndDealWithWhatIsParked(t *testing.T) {
 	require.ErrorIs(t, apply(t.Context(), st, "index", checkpoint.SkipTo{To: 1}), checkpoint.ErrNotForward)
 	require.ErrorIs(t, apply(t.Context(), st, "index", checkpoint.SkipTo{To: 1 << 40}), checkpoint.ErrAhead)
 	require.NoError(t, apply(t.Context(), st, "index", checkpoint.SkipTo{To: 6}))
-	requireLastAudit(t, st, "index", checkpoint.AuditSkippedTo, checkpoint.Audit{Worker: "index", Position: 3, To: 6})
+	requireLastAudit(t, st, checkpoint.AuditSkippedTo, checkpoint.Audit{Worker: "index", Position: 3, To: 6})
 	require.True(t, inspect(t, st, "index").Pass.Empty())
 
 	require.ErrorIs(t, apply(t.Context(), st, "index", checkpoint.Widen{Region: store.Region{Entity: "stock"}}), checkpoint.ErrRebuild)
@@ -146,7 +146,7 @@ func TestChangesLeaveAnAuditEventAndDealWithWhatIsParked(t *testing.T) {
 
 	require.NoError(t, apply(t.Context(), st, "index", checkpoint.Delete{}))
 	require.Empty(t, parkedPositions(t, st))
-	requireLastAudit(t, st, "index", checkpoint.AuditDeleted, checkpoint.Audit{Worker: "index"})
+	requireLastAudit(t, st, checkpoint.AuditDeleted, checkpoint.Audit{Worker: "index"})
 }
 
 func TestARegionThatLeavesSomethingOutNeedsARebuild(t *testing.T) {

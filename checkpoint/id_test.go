@@ -58,8 +58,13 @@ func TestEveryCallRefusesABadID(t *testing.T) {
 	_, err = checkpoint.Inspect(st, badID)
 	requireBadID(t, err)
 	for _, c := range []checkpoint.Change{
-		checkpoint.Reset{}, checkpoint.Rewind{}, checkpoint.SkipTo{}, checkpoint.Widen{Region: orders},
-		checkpoint.Rebind{Region: orders}, checkpoint.Rename{To: "c"}, checkpoint.Delete{},
+		checkpoint.Reset{},
+		checkpoint.Rewind{},
+		checkpoint.SkipTo{},
+		checkpoint.Widen{Region: orders},
+		checkpoint.Rebind{Region: orders},
+		checkpoint.Rename{To: "c"},
+		checkpoint.Delete{},
 	} {
 		requireBadID(t, apply(t.Context(), st, badID, c))
 	}

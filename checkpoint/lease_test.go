@@ -351,10 +351,10 @@ func TestAnAuditEventReportsThatTheKindsChanged(t *testing.T) {
 	require.Zero(t, st.Head())
 	b := checkpoint.Binding{Region: orders, Kinds: []string{"b"}, NewKinds: checkpoint.NewKindsFromNow}
 	acquire(t, st, "index", b)
-	requireLastAudit(t, st, "index", checkpoint.AuditRebound, checkpoint.Audit{Worker: "index", Region: b.Reads().String()})
+	requireLastAudit(t, st, checkpoint.AuditRebound, checkpoint.Audit{Worker: "index", Region: b.Reads().String()})
 	b.Kinds, b.NewKinds = []string{"a", "b"}, checkpoint.NewKindsBackfill
 	acquire(t, st, "index", b)
-	requireLastAudit(t, st, "index", checkpoint.AuditWidened, checkpoint.Audit{Worker: "index", Region: b.Reads().String()})
+	requireLastAudit(t, st, checkpoint.AuditWidened, checkpoint.Audit{Worker: "index", Region: b.Reads().String()})
 	head := st.Head()
 	acquire(t, st, "index", b)
 	require.Equal(t, head, st.Head())

@@ -43,8 +43,8 @@ func (k *keeper) handle(_ context.Context, b *cursor.Batch) (cursor.Action, erro
 	}
 	for _, p := range b.PassedOver() {
 		found := false
-		for range checkpoint.ParkedEvents(k.st, "keeper", p) {
-			found = true
+		for _, err := range checkpoint.ParkedEvents(k.st, "keeper", p) {
+			found = err == nil
 		}
 		if !found {
 			k.unknown = append(k.unknown, p)

@@ -56,7 +56,8 @@ func (c *indexCache) load(g *segment) (index.Index, error) {
 }
 
 // evict drops the index that was not used for the longest time. mu is held, so that none of those
-// in loaded is nil.
+// in loaded is nil. It looks at all of them, which is less than the loading of one that it makes
+// room for.
 func (c *indexCache) evict() {
 	oldest := 0
 	for i, g := range c.loaded {
@@ -71,7 +72,8 @@ func (c *indexCache) evict() {
 }
 
 // readIndex reads the index of a sealed segment from its footer, or rebuilds it from the data when
-// the footer is damaged.
+// the footer is damaged. That is in memory only: a reader changes no file, and each opening finds
+// the same damage and the same answer.
 func readIndex(g *segment) (*loadedIndex, error) {
 	t := g.trailer.Load()
 	blob, err := g.bytes(int64(t.DataEnd), int64(t.DataEnd)+int64(t.IndexLen))

@@ -158,6 +158,10 @@ func planSpan(g *segment, ords []uint32, extents []index.Extent) readSpan {
 // read appends the events of the span that f admits, up to the first that cannot be read, and
 // returns how many of the span it looked at. The slices of the events point into one fresh buffer,
 // which lives as long as any of them.
+//
+// Each record is checked by its own checksum, and its position against the one that the index led
+// to: neither damage nor an index that is wrong yields an event that is not there. A record that
+// reaches beyond the span, a large payload, is read again whole and ends it.
 func (r *readSpan) read(d *decoder, dst []Event, f *filter) (events []Event, looked int, err error) {
 	buf, err := r.segment.bytes(r.start, r.end)
 	if err != nil {

@@ -89,11 +89,15 @@ func (r Region) containsScope(other Region) bool {
 	return r.Scope == other.Scope || r.Scope == "" && other.Scope != ReservedScope
 }
 
+// containsVersions holds that 0 bounds nothing: a range without an upper bound lies only in another
+// one without.
 func (r Region) containsVersions(other Region) bool {
 	return r.MinVersion <= max(1, other.MinVersion) && // versions begin with 1
 		(r.MaxVersion == 0 || other.MaxVersion != 0 && other.MaxVersion <= r.MaxVersion)
 }
 
+// containsKinds holds that a category is wider than any list of its kinds, and that no list is as
+// wide as a category, whose kinds nothing enumerates.
 func (r Region) containsKinds(other Region) bool {
 	if r.Category == "" && len(r.Kinds) == 0 {
 		return true
@@ -120,7 +124,9 @@ const identityVersion = 1
 
 // Identity is the canonical form of the region, which [RegionOf] reads: two regions that select by
 // the same terms have the same identity, two that do not never share one (every part is preceded by
-// its length). It binds a checkpoint to the region it was made in.
+// its length). It binds a checkpoint to the region it was made in, and stands in the checkpoints of
+// existing stores: a region with a new field needs a new version of the form, and keeps the old one
+// where that field is not set.
 func (r Region) Identity() string {
 	kinds := slices.Compact(slices.Sorted(slices.Values(r.Kinds)))
 	b := []byte{identityVersion}

@@ -69,7 +69,8 @@ func scanSegment(g *segment, dataEnd int64) (*scan, error) {
 }
 
 // run takes in the batches from sc.next on, up to the first that does not continue the log. data is
-// the segment from offset 0.
+// the segment from offset 0. What it means that the log does not continue there, end or damage, is
+// for the caller to say.
 func (sc *scan) run(data []byte) error {
 	for {
 		h, batch, ok := wal.Next(data, &sc.next)

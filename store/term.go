@@ -46,7 +46,9 @@ func (e Event) Terms() iter.Seq[Term] {
 }
 
 // Terms returns terms such that every event of the region has one of them: those of the field that
-// is likely to be rarest among the events, so that few others have them too.
+// is likely to be rarest among the events, so that few others have them too. That is a guess, as no
+// event is counted: an entity with a colon is mostly one thing, kinds are chosen by their reader, a
+// namespace and a category have many events, and a scope may have all.
 func (r Region) Terms() []Term {
 	switch {
 	case r.Scope == ReservedScope:

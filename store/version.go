@@ -59,7 +59,7 @@ func (s *Store) lastOfEntity(name string) (state entityState, found bool, err er
 }
 
 // scanForEntity is lastOfEntity for names whose hash collides: it reads all events of the entity up
-// to head.
+// to head. Hashes have 64 bits, so this hardly ever runs: it is plain rather than fast.
 func (s *Store) scanForEntity(name string, head Position) (state entityState, found bool, err error) {
 	query := index.Query{Entity: name}
 	for _, g := range *s.segments.Load() {
