@@ -43,17 +43,12 @@ type Progress struct {
 func (r *Runner) Progress() Progress {
 	kept, pending := r.win.done.checkpoint(r.win.at)
 	dirty := r.dirty()
-	p := Progress{
+	return Progress{
 		Region: r.own.region, Position: r.win.floor(), Scanned: kept.scanned, Pending: pending, Delivered: kept.delivered,
 		Read: r.win.at.scanned, Queued: len(r.win.done.undone), InFlight: r.inFlight,
 		Dirty: dirty, Idle: !dirty && r.inFlight == 0 && r.next.idle(), Guarded: r.guard.on(),
-		Parked: len(r.list.at), Held: r.list.held,
+		Parked: len(r.list.at), Held: r.list.held, Stored: r.own.stored, Epoch: r.own.epoch,
 	}
-	if r.own.lease != nil {
-		record := r.own.lease.Record()
-		p.Stored, p.Epoch = record.Floor(), record.Epoch
-	}
-	return p
 }
 
 // dirty reports whether there is something for Commit to write.
