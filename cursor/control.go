@@ -12,6 +12,9 @@ import (
 // event in the reserved scope; after a crash it is there whole or not at all. They need all tasks
 // to be given back, or return [ErrInFlight], and a checkpoint, or return [ErrNoCheckpoint]. With a
 // dry run nothing of the change is written; what was handled before is committed all the same.
+//
+// They change the lists in memory only after their commit is answered: where it fails, the worker
+// continues as if it had not been asked.
 
 // Operator is what can be done to a worker between two of its batches. A [Runner] is one.
 type Operator interface {
@@ -65,7 +68,8 @@ func rebound(w Worker, c checkpoint.Change) (Worker, error) {
 	return w, w.validate()
 }
 
-// settled makes sure that nothing is in flight and nothing waits to be written.
+// settled makes sure that nothing is in flight and nothing waits to be written: a change of the
+// checkpoint would lose it, or write it into a pass that it does not belong to.
 func settled(ctx context.Context, r *Runner, what string) error {
 	switch {
 	case r.own.lease == nil:

@@ -19,7 +19,8 @@ type feed struct {
 }
 
 // fill reads on up to position upTo as far as there is room, and reports whether everything up to
-// there was read. limit bounds the events of a worker without lanes, if it is positive.
+// there was read. limit bounds the events of a worker without lanes, if it is positive. upTo is not
+// beyond the head: what is not visible yet must not count as scanned.
 func (f *feed) fill(ctx context.Context, upTo store.Position, limit int) (caughtUp bool, err error) {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -45,7 +46,9 @@ func (f *feed) fill(ctx context.Context, upTo store.Position, limit int) (caught
 	}
 }
 
-// room is how many more events may be read now.
+// room is how many more events may be read now. Without lanes that is none before the batch at hand
+// is done: its events are all that a crash repeats. With lanes it is what the checkpoint can name
+// one by one, and what memory holds.
 func (f *feed) room(limit int) int {
 	undone := len(f.win.done.undone)
 	if f.own.laned() {
@@ -60,7 +63,8 @@ func (f *feed) room(limit int) int {
 	return f.own.worker.batchSize(limit)
 }
 
-// deliver sorts events into the queues, and returns how many it did.
+// deliver sorts events into the queues, and returns how many it did: those that are left out or
+// parked count too. Where no order depends on keys, Worker.Key is not called.
 func (f *feed) deliver(events []store.Event) (n int, err error) {
 	if len(events) == 0 {
 		return 0, nil
@@ -98,7 +102,9 @@ func (f *feed) wanted(events []store.Event) []store.Event {
 	})
 }
 
-// assign holds an event, or puts it in the queue of its key.
+// assign holds an event, or puts it in the queue of its key. One that is held enters the frontier
+// all the same, since that takes positions in ascending order only, and leaves it with the commit
+// that parks it.
 func (f *feed) assign(key string, event []store.Event) error {
 	e := &event[0]
 	if !f.parking.holds(key, e.Position) {

@@ -17,9 +17,11 @@ type outbox struct {
 	list  *parkedList
 	guard *crashGuard
 
-	sides    map[string]store.SideWrite // the last write of a key counts
+	// sides are by key: an event may be parked and replayed again before the commit, and only the
+	// last write counts. audits are in the order of what happened.
+	sides    map[string]store.SideWrite
 	audits   []store.Proposal
-	done     []store.Position // ascending
+	done     []store.Position // ascending, as frontier.after needs them
 	survived bool             // the process outlived an event that was marked, and the checkpoint does not say so
 	clean    bool             // what the next commit says about the end
 
@@ -44,7 +46,7 @@ func (o *outbox) empty() bool {
 	return len(o.sides) == 0 && len(o.audits) == 0 && len(o.done) == 0 && !o.survived
 }
 
-// discard drops what waits.
+// discard drops what waits: the checkpoint that was loaded says more.
 func (o *outbox) discard() { o.sides, o.audits, o.done, o.survived = nil, nil, nil, false }
 
 func (o *outbox) side(w store.SideWrite) {
@@ -62,7 +64,8 @@ func (o *outbox) finish(p store.Position) {
 	o.done = slices.Insert(o.done, i, p)
 }
 
-// flush writes what has no task.
+// flush writes what has no task. That an event is parked or skipped waits for its sync: callers
+// that wait for the event are told so.
 func (o *outbox) flush(ctx context.Context) error {
 	if o.empty() {
 		return nil
@@ -81,7 +84,9 @@ func (o *outbox) flush(ctx context.Context) error {
 }
 
 // write is one commit: what is in the batch, and the checkpoint after the positions that it makes
-// done.
+// done. The frontier moves on only when the commit is answered: one that is refused leaves
+// everything as it was, to be written again. Without a checkpoint and reactions there is nothing to
+// write, and the frontier moves on at once.
 func (o *outbox) write(ctx context.Context, b store.Batch, done []store.Position) error {
 	next := o.win.after(done)
 	var err error

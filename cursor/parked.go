@@ -11,6 +11,10 @@ import (
 
 // parkedList is what a worker has parked, as its side values say or will say after the next commit.
 // It changes nothing but itself.
+//
+// An entry is in keys and in at, as the same pointer; it is never copied, so a change is seen in
+// both. What is in the list is what the log says after the next commit, not before: a handler must
+// not look at it, since it runs beside changes.
 type parkedList struct {
 	keys    map[string]*parkedKey // nil in most workers
 	at      map[store.Position]*checkpoint.Parked
@@ -61,7 +65,8 @@ func (p *parkedList) add(e *checkpoint.Parked) {
 	p.index(e.Key)
 }
 
-// sort puts the entries of a key in order, while its replay has not begun.
+// sort puts the entries of a key in order. Its replay must not have begun: the queue has the events
+// of the first entries, in their order.
 func (p *parkedList) sort(key string) {
 	slices.SortFunc(p.keys[key].entries, func(a, b *checkpoint.Parked) int { return byPosition(*a, *b) })
 	p.index(key)
@@ -117,7 +122,8 @@ func (p *parkedList) replay(keys []string) {
 	}
 }
 
-// discard removes an entry; those after it are handled again.
+// discard removes an entry; those after it are handled again. The queue is emptied, since it may
+// have the event: no task of it is in flight when an operator discards.
 func (p *parkedList) discard(e *checkpoint.Parked) {
 	k := p.keys[e.Key]
 	p.replay([]string{e.Key})

@@ -73,7 +73,8 @@ func (p *parking) holds(key string, event store.Position) bool {
 	return k != nil && (!p.own.external() || event > k.entries[0].Position)
 }
 
-// checkRoom reports whether n events of a key can be parked, one of which is named.
+// checkRoom reports whether n events of a key can be parked, one of which is named. It is asked
+// before anything changes, so that parking is all or nothing.
 func (p *parking) checkRoom(key string, n int, event store.Position) error {
 	keys := len(p.list.keys)
 	if p.list.keys[key] == nil {
@@ -95,7 +96,8 @@ func (p *parking) hold(key string, e *store.Event) {
 	p.add(e, &checkpoint.Parked{Key: key, Held: true, Replaying: p.list.keys[key].replaying()})
 }
 
-// add parks an event: it counts as done once that is committed.
+// add parks an event: it counts as done once that is committed. Whether its reactions were written
+// in an earlier pass is kept with it, since the pass may be over when it is replayed.
 func (p *parking) add(e *store.Event, entry *checkpoint.Parked) {
 	entry.Position, entry.Since = e.Position, time.Now()
 	entry.Replay, entry.EmitAgain = p.own.replayed(e)
@@ -158,7 +160,7 @@ func (p *parking) skip(q *queue, reason error, attempts int) {
 }
 
 // sameKey returns the key of the first event of a queue, and which of the others have it too,
-// ascending.
+// ascending. With lanes that is all of them; without, the queue is everything that was read.
 func (p *parking) sameKey(q *queue) (key string, after []store.Position, err error) {
 	keys, err := p.own.keys(q.events)
 	if err != nil {
@@ -172,7 +174,8 @@ func (p *parking) sameKey(q *queue) (key string, after []store.Position, err err
 	return keys[0], after, nil
 }
 
-// holdAfter takes the given events out of a queue and holds them after those of their key.
+// holdAfter takes the given events out of a queue and holds them after those of their key. There is
+// room: the caller has checked it for all of them.
 func (p *parking) holdAfter(q *queue, key string, after []store.Position) {
 	if len(after) == 0 {
 		return

@@ -7,10 +7,11 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// queue is what has to be handled one after the other.
+// queue is what has to be handled one after the other. It belongs to the runner's goroutine; a task
+// that is in flight has a part of events, which is only read, by both.
 type queue struct {
-	key    string
-	events []store.Event
+	key    string        // "" of a worker without lanes
+	events []store.Event // not done, those of the task in flight first
 	phase  queuePhase
 	limit  int  // of the next batch, 0 for none
 	parked bool // of the list of what is parked, not of the window
@@ -63,7 +64,8 @@ func (q *queue) busy() bool { return q.phase == queueBusy || q.phase == queueFai
 // undecided reports whether the first event waits for a verdict.
 func (q *queue) undecided() bool { return q.phase == queueBlocked && len(q.events) > 0 }
 
-// grow lets the batches become larger again, once one of them went through.
+// grow lets the batches become larger again, once one of them went through: twice as large each
+// time, as they were halved.
 func (q *queue) grow() {
 	if q.limit *= 2; q.limit >= MaxBatchSize {
 		q.limit = 0

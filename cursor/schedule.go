@@ -13,7 +13,7 @@ type schedule struct {
 	replays *replays
 	guard   *crashGuard
 
-	replayFirst bool // this time
+	replayFirst bool // this time; it turns with each call, so that neither side starves the other
 }
 
 // next takes turns between what is parked and has to be handled again, and what is new. The event
@@ -57,7 +57,9 @@ func (s *schedule) release(q *queue) {
 	s.win.list(q)
 }
 
-// done takes back the queue of a task that is committed, as far as it can be.
+// done takes back the queue of a task that is committed, as far as it can be. What of the task is
+// not committed stays at the head of the queue: it is the event that failed, with all that follows
+// it.
 func (s *schedule) done(t *Task) {
 	q := t.queue
 	if q.limit > 0 && t.committed == t.Size() { // what failed is passed
@@ -101,7 +103,8 @@ func (s *schedule) failed(first store.Position) *queue {
 	return nil
 }
 
-// limitTo bounds the next batch of each queue.
+// limitTo bounds the next batch of each queue, those of parked events included: an event that is
+// replayed may be the one at which a batch failed as a whole.
 func (s *schedule) limitTo(n int) {
 	s.win.limitTo(n)
 	for _, k := range s.list.keys {

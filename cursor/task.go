@@ -13,18 +13,24 @@ import (
 
 // Task is a batch to handle, made by [Runner.Next]. Run may be called on any goroutine; everything
 // else is for the one that the runner belongs to, once Run has returned or has ended its goroutine.
+//
+// It is machinery for packages that run workers, and promises no compatibility; see [Runner].
 type Task struct {
+	// These are set by Next, and only read afterwards, by the handler's goroutine too.
 	own     *owner
 	queue   *queue
-	batch   Batch
-	crashes int // of processes that handled the event alone
+	crashes int  // of processes that handled the event alone
+	marked  bool // durably, before the handler runs
 
-	marked    bool
+	// These are Run's until the task is given back to the runner's goroutine, which orders its
+	// writes before the reads there.
+	batch     Batch
 	action    Action
 	failed    *failure
 	cancelled error // of the context that Run was given
 	good      int   // events that were handled
-	committed int   // of these
+
+	committed int // of these; the runner's
 }
 
 // Run calls the handler and keeps the outcome for [Runner.Finish]. A panic of the handler is kept
@@ -79,7 +85,8 @@ func (t *Task) call(ctx context.Context) {
 }
 
 // classify decides how many events are done. When the caller's context ended, the failure of a
-// handler says nothing about its events.
+// handler says nothing about its events. One that succeeded all the same is done: what it did
+// outside of the store cannot be taken back.
 func (t *Task) classify(parent, ctx context.Context) {
 	t.good = t.Size()
 	if t.failed == nil {

@@ -68,7 +68,7 @@ func size(ranges []taskRange) (n int) {
 	return n
 }
 
-// halves cuts ranges after n events.
+// halves cuts ranges after n events. It writes to neither list, since the caller's is used again.
 func halves(ranges []taskRange, n int) (former, latter []taskRange) {
 	for _, s := range ranges {
 		middle := min(s.to, s.from+n)
@@ -131,7 +131,7 @@ func (o *outbox) unpark(b *store.Batch, e *store.Event) {
 }
 
 // refused reports whether the store will take no batch with this content, but may take a part of
-// it.
+// it. All other errors are of the store's state, which halving does not change.
 func refused(err error) bool {
 	return errors.Is(err, store.ErrInvalid) || errors.Is(err, store.ErrConflict)
 }
