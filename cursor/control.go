@@ -54,7 +54,9 @@ func (r *Runner) Apply(ctx context.Context, c checkpoint.Change, q checkpoint.Re
 	}
 	r.own.worker, r.own.region = &next, next.narrowed()
 	r.guard.disarm()
-	return out, r.restore(ctx)
+	r.stale = true
+	_ = refresh(ctx, r) // the change is made: what is in the way of its result is met by the next call
+	return out, nil
 }
 
 // rebound is the worker after a change: that may be of what it reads.
@@ -76,6 +78,9 @@ func settled(ctx context.Context, r *Runner, what string) error {
 		return r.own.wrap(what, ErrNoCheckpoint)
 	case r.inFlight > 0:
 		return r.own.wrap(what, ErrInFlight)
+	}
+	if err := refresh(ctx, r); err != nil {
+		return r.own.wrap(what, err)
 	}
 	if r.dirty() {
 		if _, err := r.Commit(ctx); err != nil {
@@ -123,10 +128,14 @@ func (r *Runner) Pause(ctx context.Context, until time.Time, q checkpoint.Reques
 	return note(ctx, r, checkpoint.AuditPaused, a, q, p.Write(r.own.lease.ID()))
 }
 
-// Resume ends a pause.
+// Resume ends a pause. A worker that is not paused stays as it is, and nothing is written.
 func (r *Runner) Resume(ctx context.Context, q checkpoint.Request) error {
 	if err := requested(ctx, r, "resume", q); err != nil || q.DryRun {
 		return err
+	}
+	_, paused, err := checkpoint.PauseOf(r.own.st, r.own.lease.ID())
+	if !paused && err == nil { // one that cannot be read ends, too
+		return nil
 	}
 	return note(ctx, r, checkpoint.AuditResumed, checkpoint.Audit{}, q, checkpoint.Resume(r.own.lease.ID()))
 }

@@ -3,6 +3,7 @@ package cursor_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -42,7 +43,7 @@ func TestACleanEndDoesNotHideWhatKilledTheProcessBefore(t *testing.T) {
 	die(t, st, w, 1) // both in flight
 	die(t, st, w, 1) // alone
 	r := runner(t, st, w)
-	require.NoError(t, r.Resume(t.Context(), checkpoint.Request{})) // any commit
+	require.NoError(t, r.Pause(t.Context(), time.Time{}, checkpoint.Request{})) // any commit
 	_, err := r.Fill(t.Context(), 0)
 	require.NoError(t, err)
 	require.NoError(t, r.Close(t.Context()))

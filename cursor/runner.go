@@ -38,6 +38,7 @@ type Runner struct {
 	next   schedule
 
 	inFlight int     // tasks that are with a handler
+	stale    bool    // the checkpoint was changed, and the parts are not what it says
 	finished []*Task // handled, not committed
 	current  *Task   // of Step, while its handler runs
 	oldest   *keyed  // of which OldestKey was asked last; nil where it never was, as in most workers
@@ -170,6 +171,17 @@ func (r *Runner) restore(ctx context.Context) error {
 	return r.feed.restore(ctx, record.Pending)
 }
 
+// refresh restores what a change of the checkpoint has left stale. Nothing is read, handled or
+// written before that: it would be at a wrong place, or pass what is parked or pending.
+func refresh(ctx context.Context, r *Runner) error {
+	if !r.stale {
+		return nil
+	}
+	err := r.restore(ctx)
+	r.stale = err != nil
+	return err
+}
+
 // TakeGaps returns the gaps observed since the last call, oldest first, and how many were dropped
 // to make room since the runner was made.
 func (r *Runner) TakeGaps() (taken []Gap, dropped uint64) {
@@ -186,6 +198,9 @@ func (r *Runner) TakeGaps() (taken []Gap, dropped uint64) {
 func (r *Runner) Flush(ctx context.Context) error {
 	if r.own.lease == nil {
 		return nil
+	}
+	if err := refresh(ctx, r); err != nil {
+		return err
 	}
 	m, record := r.out.present(), r.own.lease.Record()
 	if m.Scanned == record.Scanned && m.Delivered == record.Delivered && m.Clean == record.Clean && !r.dirty() {

@@ -41,6 +41,9 @@ func (r *Runner) Step(ctx context.Context, upTo store.Position, limit int) (Outc
 		r.current = nil
 		return r.finishStep(ctx, t, upTo)
 	}
+	if err := refresh(ctx, r); err != nil {
+		return Outcome{}, err
+	}
 	for _, q := range r.next.undecided() {
 		r.next.release(q)
 	}
@@ -88,6 +91,9 @@ func (r *Runner) finishStep(ctx context.Context, t *Task, upTo store.Position) (
 // and puts what it finds where [Runner.Next] takes it from. It reports whether everything up to
 // there was read.
 func (r *Runner) Fill(ctx context.Context, upTo store.Position) (caughtUp bool, err error) {
+	if err := refresh(ctx, r); err != nil {
+		return false, err
+	}
 	return r.feed.fill(ctx, r.own.bounded(upTo), 0)
 }
 
@@ -98,6 +104,9 @@ func (r *Runner) Fill(ctx context.Context, upTo store.Position) (caughtUp bool, 
 // An error is that of the commit by which a worker whose predecessor died notes which event it is
 // about to try, or of that by which one that keeps its position itself notes what was parked.
 func (r *Runner) Next(ctx context.Context, limit int) (*Task, error) {
+	if err := refresh(ctx, r); err != nil {
+		return nil, err
+	}
 	r.guard.expire()
 	guarded := r.guard.on()
 	if (guarded || !r.own.laned()) && (r.inFlight > 0 || len(r.finished) > 0) {

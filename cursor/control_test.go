@@ -1,0 +1,84 @@
+package cursor_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+)
+
+// What is pending would count as done if the runner wrote its position while it does not have it.
+func TestWhereTheResultOfAChangeCannotBeReadNothingIsHandledOrWrittenBeforeItCan(t *testing.T) {
+	st := open(t)
+	keyed(t, st, "a", "b")
+	var broken, failed bool
+	w := cursor.Worker{
+		Region: orders, Lanes: 2, BatchSize: 1,
+		Key: func(e store.Event) string {
+			if broken {
+				panic("no key")
+			}
+			return e.Coordinate.Entity
+		},
+		Handle: func(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
+			if b.Events[0].Position == 1 && !failed {
+				failed = true
+				return cursor.Continue, errBroken
+			}
+			return reactAll(ctx, b)
+		},
+	}
+	r := runner(t, st, w)
+	_, err := r.Fill(t.Context(), 0)
+	require.NoError(t, err)
+	for range 2 {
+		task, err := r.Next(t.Context(), 0)
+		require.NoError(t, err)
+		task.Run(t.Context())
+		r.Finish(task)
+	}
+	_, err = r.Commit(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []store.Position{1}, record(t, st, "reserve").Pending)
+
+	broken = true
+	_, err = r.Apply(t.Context(), checkpoint.Rebind{Region: store.Region{Entity: "order", Scope: "shop"}}, checkpoint.Request{})
+	require.NoError(t, err, "the change is made")
+	var key *cursor.KeyError
+	_, err = r.Fill(t.Context(), 0)
+	require.ErrorAs(t, err, &key)
+	_, err = r.Next(t.Context(), 0)
+	require.ErrorAs(t, err, &key)
+	_, err = r.Step(t.Context(), 0, 0)
+	require.ErrorAs(t, err, &key)
+	require.ErrorAs(t, r.Pause(t.Context(), time.Time{}, checkpoint.Request{}), &key)
+	require.ErrorAs(t, r.Close(t.Context()), &key)
+	require.Equal(t, []store.Position{1}, record(t, st, "reserve").Pending)
+
+	broken = false
+	drain(t, r)
+	require.NoError(t, r.Close(t.Context()))
+	require.Equal(t, []store.Position{2, 1}, reactions(t, st))
+	require.Empty(t, record(t, st, "reserve").Pending)
+}
+
+func TestAResumeOfAWorkerThatIsNotPausedWritesNothing(t *testing.T) {
+	st := open(t)
+	r := runner(t, st, cursor.Worker{Region: orders, Handle: reactAll})
+	head, side := st.Head(), record(t, st, "reserve")
+	require.NoError(t, r.Resume(t.Context(), checkpoint.Request{Reason: "none"}))
+	require.Equal(t, head, st.Head())
+	require.Equal(t, side, record(t, st, "reserve"))
+	require.NoError(t, r.Pause(t.Context(), time.Time{}, checkpoint.Request{}))
+	head = st.Head()
+	require.NoError(t, r.Resume(t.Context(), checkpoint.Request{}))
+	require.Equal(t, head+1, st.Head())
+	_, paused, err := checkpoint.PauseOf(st, "reserve")
+	require.NoError(t, err)
+	require.False(t, paused)
+}
