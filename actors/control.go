@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/store"
@@ -14,12 +16,12 @@ import (
 
 // control has a worker call do between two batches, once. reply has room for the one result.
 type control struct {
-	do      func(ctx context.Context, w *worker) error
+	do      func(context.Context, *drive.Baton) error
 	reply   chan error
 	claimed atomic.Bool
 }
 
-func newControl(do func(context.Context, *worker) error) *control {
+func newControl(do func(context.Context, *drive.Baton) error) *control {
 	return &control{do: do, reply: make(chan error, 1)}
 }
 
@@ -29,7 +31,7 @@ func (m *control) claim() bool { return m.claimed.CompareAndSwap(false, true) }
 
 // control has the worker call do between two batches, and waits for the result. If the incarnation
 // ends before it began, the next one makes the call, before it handles anything.
-func (s *System) control(ctx context.Context, name string, do func(context.Context, *worker) error) error {
+func (s *System) control(ctx context.Context, name string, do func(context.Context, *drive.Baton) error) error {
 	p := s.byName[name]
 	if p == nil {
 		return fmt.Errorf("%w: %q", ErrUnknownWorker, name)
@@ -41,7 +43,7 @@ func (s *System) control(ctx context.Context, name string, do func(context.Conte
 	pid, gen := p.calls.add(m)
 	defer p.calls.remove(m)
 	if pid != nil {
-		s.actors.Root.Send(pid, &called{gen: gen})
+		s.actors.Root.Send(pid, &called{incarnation{leaf: p.Leaf, gen: gen}})
 	}
 	return s.answer(ctx, p, m)
 }
@@ -50,7 +52,7 @@ func (s *System) control(ctx context.Context, name string, do func(context.Conte
 func (s *System) answer(ctx context.Context, p *node, m *control) error {
 	for {
 		v := p.published.await()
-		if never := s.never(v, p.worker.Name); never != nil && m.claim() {
+		if never := s.never(v, p.name()); never != nil && m.claim() {
 			return never
 		}
 		select {
@@ -58,31 +60,32 @@ func (s *System) answer(ctx context.Context, p *node, m *control) error {
 			return err
 		case <-v.changed:
 		case <-s.done:
-			return fmt.Errorf("actors: worker %q: %w", p.worker.Name, errors.Join(ErrStopped, s.failed()))
+			return fmt.Errorf("actors: worker %q: %w", p.name(), errors.Join(ErrStopped, s.failed()))
 		case <-ctx.Done():
 			err := ctx.Err()
 			if !m.claim() {
 				err = errors.Join(err, store.ErrOutcomeUnknown)
 			}
-			return fmt.Errorf("actors: worker %q: %w", p.worker.Name, err)
+			return fmt.Errorf("actors: worker %q: %w", p.name(), err)
 		}
 	}
 }
 
-// resumeHalted has the supervisor start a halted worker again.
-func (s *System) resumeHalted(ctx context.Context, p *node) error {
-	m := &resume{leaf: p.Leaf, reply: make(chan error, 1)}
+// resumeHalted has the supervisor start a halted worker again, and records who decided that.
+func (s *System) resumeHalted(ctx context.Context, p *node, q checkpoint.Request) error {
+	m := &resume{leaf: p.Leaf, reply: make(chan resumed, 1)}
 	s.actors.Root.Send(s.supervisor, m)
 	select {
-	case err := <-m.reply:
-		if err = resumeError(p, err); err == nil {
-			s.log.Info("worker resumed", workerField(p))
+	case r := <-m.reply:
+		if r.err != nil || !r.changed { // another call was first
+			return resumeError(p, r.err)
 		}
-		return err
+		s.log.Info("worker resumed", workerField(p), zap.String("by", q.By))
+		return drive.RecordResume(context.WithoutCancel(ctx), s.store, p.name(), q)
 	case <-s.done:
 		return ErrStopped
 	case <-ctx.Done():
-		return fmt.Errorf("actors: worker %q: %w", p.worker.Name, ctx.Err())
+		return fmt.Errorf("actors: worker %q: %w", p.name(), errors.Join(ctx.Err(), store.ErrOutcomeUnknown))
 	}
 }
 
@@ -90,7 +93,7 @@ func (s *System) resumeHalted(ctx context.Context, p *node) error {
 func resumeError(p *node, err error) error {
 	switch {
 	case errors.Is(err, drive.ErrHung):
-		return fmt.Errorf("actors: worker %q: %w", p.worker.Name, ErrHung)
+		return fmt.Errorf("actors: worker %q: %w", p.name(), ErrHung)
 	case errors.Is(err, drive.ErrStopping):
 		return ErrStopped
 	}
@@ -122,13 +125,12 @@ func (w *worker) operate(unwritten error) {
 	}
 }
 
-// operated lets core continue after operations.
+// operated lets core continue after operations. Progress is published before the region: what is
+// new in that is not done, and then it belongs to the worker.
 func (w *worker) operated(failure error) {
-	w.core.Operated(w.ctx, time.Now(), drive.Operation{
-		Pause: w.pause, Moved: w.moved, Head: w.sys.store.Head(), Err: failure,
-	})
-	w.moved = false
+	w.core.Operated(w.ctx, time.Now(), w.baton.Operation(failure))
 	w.publish(0)
+	w.node.published.acquired(w.baton.Progress())
 	w.show()
 }
 
@@ -138,39 +140,19 @@ func (w *worker) perform(m *control) (err error) {
 	returned := false
 	defer func() {
 		if !returned {
-			m.reply <- fmt.Errorf("actors: worker %q: %w", w.node.worker.Name, store.ErrOutcomeUnknown)
+			m.reply <- fmt.Errorf("actors: worker %q: %w", w.node.name(), store.ErrOutcomeUnknown)
 		}
 	}()
-	err = m.do(context.WithoutCancel(w.ctx), w)
+	err = m.do(context.WithoutCancel(w.ctx), w.baton)
 	returned = true
 	return err
 }
 
-// loadPause returns the pause of the worker, nil for none.
-func (w *worker) loadPause() (*checkpoint.Pause, error) {
-	if w.node.worker.Volatile {
-		return nil, nil
-	}
-	info, err := checkpoint.Inspect(w.sys.store, checkpoint.ID(w.node.worker.Name))
-	return info.Pause, err
-}
-
-// reloadPause reads it again after it was changed.
-func (w *worker) reloadPause() (err error) {
-	w.pause, err = w.loadPause()
-	return err
-}
-
-// unpause ends a pause whose time is over. If that cannot be written now the worker continues all
-// the same: every reader of the pause sees that its time is over.
+// unpause ends a pause whose time is over, also if that cannot be written now.
 func (w *worker) unpause(unwritten error) {
-	err := unwritten
-	if err == nil {
-		err = w.runner.Resume(context.WithoutCancel(w.ctx), checkpoint.Request{Reason: "its time was over"})
-	}
+	err := w.baton.Unpause(context.WithoutCancel(w.ctx), unwritten)
 	if err != nil {
 		w.sys.log.Warn("end of the pause not written", workerField(w.node), errorField(err))
 	}
-	w.pause = nil
 	w.operated(err)
 }

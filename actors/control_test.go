@@ -162,6 +162,43 @@ func TestAHaltedWorkerIsResumedAtRunTime(t *testing.T) {
 	})
 }
 
+func TestAResumeIsRecordedWithItsAuthorWhereItChangesSomethingAndNowhereElse(t *testing.T) {
+	for _, volatile := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			st := memory(t, store.Options{})
+			ill := sick()
+			w := handling("w", func(context.Context, *cursor.Batch) error {
+				if ill.Load() {
+					return supervision.Halt(errBroken)
+				}
+				return nil
+			})
+			w.Volatile = volatile
+			sys := start(t, st, w)
+			by := checkpoint.Request{Reason: "mended", By: "ada"}
+			if !volatile { // of which a pause is refused, and so is its end
+				require.NoError(t, sys.Resume(t.Context(), "w", by), "it runs")
+			}
+			receipt := appendInputs(t, st, 1)
+			time.Sleep(time.Hour)
+			require.Equal(t, actors.Halted, statusOf(t, sys, "w").State)
+			require.NoError(t, sys.Resume(t.Context(), "w", checkpoint.Request{DryRun: true}))
+			require.Empty(t, audits(t, st))
+			ill.Store(false)
+			require.NoError(t, sys.Resume(t.Context(), "w", by))
+			require.NoError(t, sys.WaitApplied(t.Context(), "w", receipt))
+			require.Equal(t, []string{checkpoint.AuditResumed}, audits(t, st))
+			for e, err := range checkpoint.Audits(t.Context(), st, "w", 0) {
+				require.NoError(t, err)
+				var a checkpoint.Audit
+				require.NoError(t, e.Decode(&a))
+				require.Equal(t, "ada", a.By)
+				require.Equal(t, "mended", a.Reason)
+			}
+		})
+	}
+}
+
 func TestOperatorCallsAreRefusedInsideAHandlerAndForUnknownWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})

@@ -51,10 +51,8 @@ func nested(h cursor.Handler) supervision.Group {
 
 func TestAPanicOfOurOwnActorsEndsTheSystemVisibly(t *testing.T) {
 	for id, message := range map[string]any{
-		"penstock/supervisor":          &report{leaf: 99},
-		"penstock/supervisor/test":     &spawn{},
-		"penstock/supervisor/test/sub": &spawn{},
-		"penstock/store":               &pull{},
+		"penstock/supervisor": &report{incarnation: incarnation{leaf: 99}},
+		"penstock/store":      &pull{},
 	} {
 		t.Run(id, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -146,7 +144,7 @@ func restarted(t *testing.T, failing ...uint64) (*worker, *sent) {
 	_, workers, err := planTree(nested(fine))
 	require.NoError(t, err)
 	sys := newSystem(openMemory(t), Options{Logger: zap.NewNop(), KillTimeout: time.Hour}, workers)
-	w := newWorker(sys, workers[1], nil, drive.Spawn{Gen: 1, Later: true, Failing: failing})
+	w := newWorker(sys, workers[1], drive.Effect{Kind: drive.Spawn, Leaf: 1, Gen: 1, Later: true, Failing: failing})
 	return w, &sent{sys: sys}
 }
 
@@ -156,19 +154,22 @@ func TestAWorkerThatCouldNotAcquireTriesAgainInPlace(t *testing.T) {
 	w.core.Refused(store.ErrDiskFull)
 	w.turn(ctx)
 	require.ErrorIs(t, ctx.messages[0].(*report).update.Err, store.ErrDiskFull)
-	require.Nil(t, w.runner)
+	require.Nil(t, w.baton.Runner)
 
-	w.happened(ctx, &decision{gen: 1, Decision: drive.Decision{
-		Action: supervision.ActionRetry, Delay: time.Hour, Reason: store.ErrDiskFull,
+	w.happened(ctx, &decision{incarnation: w.id, Decision: drive.Decision{
+		Serial: 1, Action: supervision.ActionRetry, Delay: time.Hour, Reason: store.ErrDiskFull,
 	}})
 	w.turn(ctx)
 	require.Equal(t, Retrying, w.node.published.view().state)
-	require.Nil(t, w.runner)
+	require.Nil(t, w.baton.Runner)
 
-	w.happened(ctx, &decision{gen: 1, Decision: drive.Decision{Action: supervision.ActionRetry, Reason: store.ErrDiskFull}})
+	w.core.Refused(store.ErrDiskFull)
+	w.happened(ctx, &decision{incarnation: w.id, Decision: drive.Decision{
+		Serial: 2, Action: supervision.ActionRetry, Reason: store.ErrDiskFull,
+	}})
 	w.turn(ctx)
-	require.NoError(t, ctx.messages[1].(*report).update.Err)
-	require.NotNil(t, w.runner)
+	require.NoError(t, ctx.messages[2].(*report).update.Err)
+	require.NotNil(t, w.baton.Runner)
 	w.stop()
 }
 
@@ -185,8 +186,8 @@ func TestARestartedWorkerReportsWhatItHasPassed(t *testing.T) {
 		return !isReport || r.update.Kind == drive.UpdateAcquired
 	})
 	require.Equal(t, []any{
-		&report{leaf: w.child, gen: 1, update: &drive.Update{Kind: drive.UpdateRecovered}},
-		&report{leaf: w.child, gen: 1, update: &drive.Update{Kind: drive.UpdatePassed, Event: 1}},
+		&report{incarnation: w.id, update: &drive.Update{Kind: drive.UpdateRecovered}},
+		&report{incarnation: w.id, update: &drive.Update{Kind: drive.UpdatePassed, Event: 1}},
 	}, messages, "2 is not done")
 	w.stop()
 }

@@ -6,11 +6,13 @@
 //	  |
 //	root                         stops the supervisor first, then the store actor
 //	  |-- store                  answers pulls; parks those that find nothing
-//	  |-- supervisor             owns the decisions: judges failures, orders starts and stops
-//	        |-- group "shop"     a container: it spawns, stops and watches as it is ordered
-//	              |-- worker "reserve-stock"
-//	              |-- group "search"
-//	                    |-- worker "search-index"
+//	  |-- supervisor             decides for all groups; spawns, stops and watches all workers
+//	        |-- worker "reserve-stock"
+//	        |-- worker "search-index"
+//	              |-- its lanes
+//
+// A group is no actor: a failure that it escalates, or a restart of its siblings, is a step inside
+// one machine, so there is no moment at which one group knows of it and another does not.
 //
 // What an actor does next is decided by package drive: drive.Tree decides for the supervisor,
 // drive.Worker for a worker. The actors are the transport: mailboxes, timers, goroutines and
@@ -39,8 +41,9 @@
 // and returns it; the worker commits what is done by then, all of it in one batch of the store.
 // An event that waits for a retry holds up its key alone.
 //
-// Every message between a worker and the others carries the worker's generation, because a
-// process identifier is only a name: a late answer would reach the next actor of that name.
+// A process identifier is only a name, and all incarnations of a worker have that of the worker: a
+// late answer, or a timer, reaches the next one. Therefore each carries the incarnation that it is
+// for, and any other one ignores it.
 //
 // # Failures
 //

@@ -30,20 +30,12 @@ var (
 	ErrParked = errors.New("actors: event is parked")
 	// ErrSkipped: the event was skipped or discarded. See EventError.
 	ErrSkipped = errors.New("actors: event was skipped")
-	// ErrChild: the tree, or a child of it, cannot be run. See ChildError.
-	ErrChild = errors.New("actors: cannot run child")
+	// ErrStalled: the worker is behind, and stands at the event for longer than Options.StallAfter.
+	// See EventError.
+	ErrStalled = errors.New("actors: worker does not move")
+	// ErrChild: the tree, or a child of it, cannot be run. The text has its path.
+	ErrChild = errors.New("actors: cannot run the tree")
 )
-
-// ChildError names a child of the tree that cannot be run, and why.
-type ChildError struct {
-	Path string // names from the top group down, joined by "/"
-	Err  error
-}
-
-func (e *ChildError) Error() string { return fmt.Sprintf("actors: child %q: %v", e.Path, e.Err) }
-
-// Unwrap returns ErrChild and the reason.
-func (e *ChildError) Unwrap() []error { return []error{ErrChild, e.Err} }
 
 // HaltedError says which worker was halted, and why.
 type HaltedError struct {
@@ -62,13 +54,14 @@ func (e *HaltedError) Unwrap() []error { return []error{ErrHalted, e.Reason} }
 // halted the worker. See [supervision.Own].
 func (e *HaltedError) Decided() error { return nil }
 
-// EventError says that a worker will not handle an event, for now or for good, and why.
+// EventError says that a worker will not handle an event, for now or for good, or does not get past
+// it, and why.
 type EventError struct {
-	Err    error // ErrParked or ErrSkipped
+	Err    error // ErrParked, ErrSkipped or ErrStalled
 	Worker string
 	Event  store.Position
 	Held   bool   // of ErrParked: it did not fail itself, but waits for a parked event of its key
-	Reason string // the text of the last error
+	Reason string // the text of the last error; of ErrStalled the key of the event, and since when
 }
 
 func (e *EventError) Error() string {
@@ -77,11 +70,13 @@ func (e *EventError) Error() string {
 		return fmt.Sprintf("actors: worker %q holds event %d after a parked event of its key", e.Worker, e.Event)
 	case e.Err == ErrSkipped: //nolint:errorlint // the sentinel itself
 		return fmt.Sprintf("actors: worker %q has skipped event %d: %s", e.Worker, e.Event, e.Reason)
+	case e.Err == ErrStalled: //nolint:errorlint // likewise
+		return fmt.Sprintf("actors: worker %q stands at event %d: %s", e.Worker, e.Event, e.Reason)
 	}
 	return fmt.Sprintf("actors: worker %q has parked event %d: %s", e.Worker, e.Event, e.Reason)
 }
 
-// Unwrap returns [ErrParked] or [ErrSkipped].
+// Unwrap returns [ErrParked], [ErrSkipped] or [ErrStalled].
 func (e *EventError) Unwrap() error { return e.Err }
 
 // HungError names the workers whose handlers were still running when their time to return was over.

@@ -51,7 +51,7 @@ func (w *worker) runHere(c actor.Context, t *cursor.Task) {
 	defer func() {
 		w.core.Finished(t)
 		if !returned {
-			c.Send(c.Self(), &step{gen: w.gen})
+			c.Send(c.Self(), &step{w.id})
 		}
 	}()
 	w.handle(t)
@@ -68,11 +68,11 @@ func (w *worker) handle(t *cursor.Task) {
 // label makes the labels of the handlers. A worker that never handles anything needs none.
 func (w *worker) label() {
 	if w.labels == nil {
-		w.labels = pprof.WithLabels(context.Background(), pprof.Labels(profileLabel, w.node.worker.Name))
+		w.labels = pprof.WithLabels(context.Background(), pprof.Labels(profileLabel, w.node.name()))
 	}
 }
 
-func (w *worker) laned() bool { return w.node.worker.Lanes > 1 }
+func (w *worker) laned() bool { return w.node.baton.Worker.Lanes > 1 }
 
 // intake returns what can be done with a batch now.
 func (w *worker) intake() drive.Intake {

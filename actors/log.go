@@ -12,27 +12,29 @@ import (
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
 )
 
 func workerField(p *node) zap.Field { return zap.String("worker", p.Path) }
 
 // logNote logs a note of the tree about a worker or a group.
-func logNote(log *zap.Logger, n drive.Note) {
+func logNote(log *zap.Logger, n drive.Effect) {
 	fields := []zap.Field{zap.String("worker", n.Path)}
 	if n.Err != nil {
 		fields = append(fields, errorField(n.Err))
 	}
-	switch n.Kind {
-	case drive.NoteRestarted, drive.NoteEnded, drive.NoteCrashed, drive.NoteBeyondTop:
+	level, message := noteText(n.Note)
+	switch n.Note {
+	case drive.NoteVerdict:
+		level, message = verdictText(n.Decision.Action)
+		fields = append(fields, zap.Int("attempt", n.Decision.Attempt), zap.Duration("delay", n.Decision.Delay))
 	case drive.NoteHalved:
 		fields = append(fields, zap.Int("limit", n.Limit))
 	default:
-		fields = append(fields, zap.Int("attempt", n.Attempt), zap.Duration("delay", n.Delay))
 	}
 	if len(n.Stack) > 0 {
 		fields = append(fields, zap.ByteString("stack", n.Stack))
 	}
-	level, message := noteText(n.Kind)
 	log.Log(level, message, fields...)
 }
 
@@ -41,7 +43,7 @@ func logNote(log *zap.Logger, n drive.Note) {
 // has no worker.
 func warnOfUnread(st *store.Store, log *zap.Logger, byName map[string]*node) {
 	for info, err := range checkpoint.List(st) {
-		if n := byName[string(info.ID)]; n != nil && !n.worker.Volatile || info.Record.Pulled {
+		if n := byName[string(info.ID)]; n != nil && !n.baton.Worker.Volatile || info.Record.Pulled {
 			continue
 		}
 		fields := []zap.Field{zap.String("checkpoint", string(info.ID)), zap.Uint64("position", uint64(info.Record.Floor()))}
@@ -52,20 +54,26 @@ func warnOfUnread(st *store.Store, log *zap.Logger, byName map[string]*node) {
 	}
 }
 
+func verdictText(a supervision.Action) (zapcore.Level, string) {
+	switch a {
+	case supervision.ActionRetry:
+		return zapcore.WarnLevel, "worker retries"
+	case supervision.ActionRestart:
+		return zapcore.WarnLevel, "worker restarts"
+	case supervision.ActionHalt:
+		return zapcore.ErrorLevel, "worker halted"
+	case supervision.ActionPark:
+		return zapcore.ErrorLevel, "event parked"
+	case supervision.ActionSkip:
+		return zapcore.ErrorLevel, "event skipped"
+	case supervision.ActionEscalate:
+		return zapcore.ErrorLevel, "failure escalates"
+	}
+	return zapcore.ErrorLevel, "unknown verdict"
+}
+
 func noteText(k drive.NoteKind) (zapcore.Level, string) {
 	switch k {
-	case drive.NoteRetry:
-		return zapcore.WarnLevel, "worker retries"
-	case drive.NoteRestart:
-		return zapcore.WarnLevel, "worker restarts"
-	case drive.NoteHalt:
-		return zapcore.ErrorLevel, "worker halted"
-	case drive.NotePark:
-		return zapcore.ErrorLevel, "event parked"
-	case drive.NoteSkip:
-		return zapcore.ErrorLevel, "event skipped"
-	case drive.NoteEscalate:
-		return zapcore.ErrorLevel, "failure escalates"
 	case drive.NoteRestarted:
 		return zapcore.InfoLevel, "worker restarted"
 	case drive.NoteEnded:
@@ -76,6 +84,7 @@ func noteText(k drive.NoteKind) (zapcore.Level, string) {
 		return zapcore.ErrorLevel, "actor panicked"
 	case drive.NoteBeyondTop:
 		return zapcore.ErrorLevel, "failure escalates beyond the top group, all workers halt"
+	case drive.NoteVerdict: // has its own text
 	}
 	return zapcore.ErrorLevel, "unknown note"
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -26,29 +27,22 @@ import (
 // Pause lets a worker finish its batch and then handle no more until a time, or with the zero time
 // until [System.Resume]. Nothing is lost: its events wait. The reason is shown in its status.
 func (s *System) Pause(ctx context.Context, name string, until time.Time, q checkpoint.Request) error {
-	return s.control(ctx, name, func(ctx context.Context, w *worker) error {
-		if err := w.runner.Pause(ctx, until, q); err != nil {
-			return err
-		}
-		return w.reloadPause()
-	})
+	return s.control(ctx, name, func(ctx context.Context, b *drive.Baton) error { return b.Pause(ctx, until, q) })
 }
 
 // Resume ends the pause of a worker. One that is halted is started again, with a fresh count of
-// attempts and restarts.
+// attempts and restarts; the audit event of that follows its start, since a halt is nothing that
+// the log keeps. A worker that is neither stays as it is, and nothing is written.
 func (s *System) Resume(ctx context.Context, name string, q checkpoint.Request) error {
-	if p := s.byName[name]; p != nil && p.published.view().state == Halted {
-		if err := q.Validate(); err != nil || q.DryRun {
-			return err
+	if p := s.byName[name]; p != nil {
+		if v := p.published.view(); v.state == Halted {
+			if err := q.Validate(); err != nil || q.DryRun {
+				return err
+			}
+			return s.resumeHalted(ctx, p, q)
 		}
-		return s.resumeHalted(ctx, p)
 	}
-	return s.control(ctx, name, func(ctx context.Context, w *worker) error {
-		if err := w.runner.Resume(ctx, q); err != nil {
-			return err
-		}
-		return w.reloadPause()
-	})
+	return s.control(ctx, name, func(ctx context.Context, b *drive.Baton) error { return b.Resume(ctx, q) })
 }
 
 // Apply changes the checkpoint of a worker: checkpoint.Rewind, SkipTo, Reset, Widen and Rebind,
@@ -65,10 +59,8 @@ func (s *System) Resume(ctx context.Context, name string, q checkpoint.Request) 
 func (s *System) Apply(
 	ctx context.Context, name string, c checkpoint.Change, q checkpoint.Request,
 ) (out checkpoint.Outcome, err error) {
-	err = s.control(ctx, name, func(ctx context.Context, w *worker) (err error) {
-		if out, err = w.runner.Apply(ctx, c, q); err == nil && !q.DryRun {
-			w.changed(c)
-		}
+	err = s.control(ctx, name, func(ctx context.Context, b *drive.Baton) (err error) {
+		out, err = b.Apply(ctx, c, q)
 		return err
 	})
 	if err != nil {
@@ -77,34 +69,14 @@ func (s *System) Apply(
 	return out, nil
 }
 
-// changed applies a change of the checkpoint to the worker that runs.
-func (w *worker) changed(c checkpoint.Change) {
-	switch c := c.(type) {
-	case checkpoint.Rewind, checkpoint.Reset:
-		w.moved = true
-	case checkpoint.Widen:
-		w.moved = true
-		w.rebound(c.Region, c.Kinds)
-	case checkpoint.Rebind:
-		w.rebound(c.Region, c.Kinds)
-	}
-}
-
-// rebound records that the worker reads another region.
-func (w *worker) rebound(region store.Region, kinds []string) {
-	w.node.worker.Region, w.node.worker.Kinds = region, kinds
-	w.publish(0) // first: what is new is not done, and then it belongs to the worker
-	w.node.published.acquired(w.runner.Progress())
-}
-
 // Replay marks parked events to be handled again: the event that failed of each selected key, and
 // then what is held for it. It returns them by position when that is durably marked, before they
 // are handled; a crash in between does not stop it. Errors: cursor.ErrNotParked.
 func (s *System) Replay(
 	ctx context.Context, name string, which cursor.ParkedFilter, q checkpoint.Request,
 ) (chosen []checkpoint.Parked, err error) {
-	err = s.control(ctx, name, func(ctx context.Context, w *worker) (err error) {
-		chosen, err = w.runner.Replay(ctx, which, q)
+	err = s.control(ctx, name, func(ctx context.Context, b *drive.Baton) (err error) {
+		chosen, err = b.Replay(ctx, which, q)
 		return err
 	})
 	if err != nil {
@@ -116,7 +88,7 @@ func (s *System) Replay(
 // Discard drops a parked event for good; what is held for it is handled. Errors:
 // cursor.ErrNotParked.
 func (s *System) Discard(ctx context.Context, name string, event store.Position, q checkpoint.Request) error {
-	return s.control(ctx, name, func(ctx context.Context, w *worker) error { return w.runner.Discard(ctx, event, q) })
+	return s.control(ctx, name, func(ctx context.Context, b *drive.Baton) error { return b.Discard(ctx, event, q) })
 }
 
 // Parked iterates over the parked events of a worker, by position: those that failed, and those
@@ -128,7 +100,7 @@ func (s *System) Parked(name string) iter.Seq2[checkpoint.Parked, error] {
 			yield(checkpoint.Parked{}, fmt.Errorf("%w: %q", ErrUnknownWorker, name))
 			return
 		}
-		if p.worker.Volatile {
+		if p.baton.Worker.Volatile {
 			return
 		}
 		for parked, err := range checkpoint.ParkedEvents(s.store, checkpoint.ID(name)) {
@@ -142,8 +114,8 @@ func (s *System) Parked(name string) iter.Seq2[checkpoint.Parked, error] {
 // TakeGaps returns the gaps that a worker with cursor.Worker.Gaps observed since the last call,
 // oldest first, and how many were dropped since it was started to make room.
 func (s *System) TakeGaps(ctx context.Context, name string) (gaps []cursor.Gap, dropped uint64, err error) {
-	err = s.control(ctx, name, func(_ context.Context, w *worker) error {
-		gaps, dropped = w.runner.TakeGaps()
+	err = s.control(ctx, name, func(_ context.Context, b *drive.Baton) error {
+		gaps, dropped = b.TakeGaps()
 		return nil
 	})
 	return gaps, dropped, err

@@ -3,23 +3,19 @@ package actors
 import (
 	"fmt"
 	"time"
+
+	"github.com/penstock-io/penstock/checkpoint"
 )
 
-// PausedError is the reason of a worker that is paused.
-type PausedError struct {
-	Until  time.Time // zero: until it is resumed
-	Reason string
-	By     string // the person or program that decided, see checkpoint.Request
-}
-
-func (e *PausedError) Error() string {
-	until := "until it is resumed"
-	if !e.Until.IsZero() {
-		until = "until " + e.Until.Format(time.RFC3339)
+// pausedError is the reason of a worker that is paused, as a text: [checkpoint.Inspect] has it in
+// fields.
+func pausedError(p *checkpoint.Pause) error {
+	until, by := "until it is resumed", ""
+	if !p.Until.IsZero() {
+		until = "until " + p.Until.Format(time.RFC3339)
 	}
-	by := ""
-	if e.By != "" {
-		by = " by " + e.By
+	if p.By != "" {
+		by = " by " + p.By
 	}
-	return fmt.Sprintf("paused%s %s: %s", by, until, e.Reason)
+	return fmt.Errorf("paused%s %s: %s", by, until, p.Reason)
 }

@@ -38,11 +38,17 @@ type published struct {
 
 	// mu guards all that follows. It is held for a few assignments, never while a user's function
 	// runs, and taken before the lock of watchers.
-	mu       sync.Mutex
-	state    State
-	reason   error
-	stack    []byte // of the next transition
-	since    time.Time
+	mu sync.Mutex
+
+	// The supervisor writes what it decides (Starting, Restarting, Halted, Ended, Stopped), the actor
+	// what it does; State.MayBecome refuses what comes too late of either.
+	state   State
+	reason  error
+	stack   []byte // of the next transition
+	since   time.Time
+	attempt int
+
+	// The actor of the present incarnation writes them, the watchdog stalled, too.
 	position store.Position   // everything up to here is done
 	scanned  store.Position   // everything up to here is done, except pending
 	pending  []store.Position // ascending; replaced as a whole, so that views may share it
@@ -53,12 +59,14 @@ type published struct {
 	region   store.Region
 	begun    bool   // an incarnation has acquired its checkpoint
 	handled  uint64 // events, since Start
+
+	// The supervisor writes them.
 	restarts int
-	attempt  int
-	hung     bool // its handler did not return in time
-	cancel   context.CancelFunc
-	aborted  uint64        // the latest incarnation whose handlers were cancelled
-	changed  chan struct{} // closed at the next change; nil while no goroutine waits
+	hung     bool               // its handler did not return in time
+	cancel   context.CancelFunc // of the handlers of the latest incarnation
+	aborted  uint64             // the latest incarnation whose handlers were cancelled
+
+	changed chan struct{} // closed at the next change; nil while no goroutine waits
 }
 
 func newPublished(name string) *published {
@@ -99,14 +107,14 @@ func (c *published) begin(later bool) {
 }
 
 // show enters a state that the tree orders.
-func (c *published) show(s drive.Show) {
+func (c *published) show(e drive.Effect) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.State == Restarting {
-		c.attempt = s.Attempt
+	if e.State == Restarting {
+		c.attempt = e.Attempt
 	}
-	c.stack = s.Stack
-	if c.enter(s.State, s.Reason) {
+	c.stack = e.Stack
+	if c.enter(e.State, e.Err) {
 		c.notify()
 	}
 	c.stack = nil

@@ -27,7 +27,7 @@ func TestAFormerNameThatAnotherWorkerClaimsFailsStart(t *testing.T) {
 	for _, other := range []cursor.Worker{reacting("ship"), volatile} {
 		_, err := actors.Start(t.Context(), memory(t, store.Options{}), actors.Options{}, tree(renamed, other))
 		require.ErrorIs(t, err, supervision.ErrDuplicate)
-		require.EqualError(t, err, `actors: child "test/deliver": had the name, and so the checkpoint, of "test/ship": `+
+		require.EqualError(t, err, `actors: cannot run the tree: child "test/deliver": had the name, and so the checkpoint, of "test/ship": `+
 			`supervision: duplicate name: "ship"`)
 	}
 	second := reacting("send")
@@ -157,8 +157,12 @@ func TestARequestThatBreaksARuleChangesNothing(t *testing.T) {
 
 		why := checkpoint.Request{Reason: "lunch", By: "ann"}
 		require.NoError(t, sys.Pause(t.Context(), "w", time.Time{}, why))
-		var paused *actors.PausedError
-		require.ErrorAs(t, statusOf(t, sys, "w").Reason, &paused)
-		require.Equal(t, actors.PausedError{Reason: "lunch", By: "ann"}, *paused)
+		require.EqualError(t, statusOf(t, sys, "w").Reason, "paused by ann until it is resumed: lunch")
+		info, err := checkpoint.Inspect(st, "w")
+		require.NoError(t, err)
+		require.NotNil(t, info.Pause)
+		require.Equal(t, "lunch", info.Pause.Reason)
+		require.Equal(t, "ann", info.Pause.By)
+		require.True(t, info.Pause.Until.IsZero())
 	})
 }

@@ -116,7 +116,7 @@ func first(events []store.Event) store.Event {
 // keyOf returns the key of an event that waits, "" where only the worker can know it and has not
 // read the event yet. The function of the user is not called here: it belongs to the worker.
 func keyOf(n *node, e store.Event) string {
-	if n.worker.Key == nil {
+	if n.baton.Worker.Key == nil {
 		return e.Coordinate.Entity
 	}
 	if oldest := n.oldest.Load(); oldest != nil && oldest.event == e.Position {

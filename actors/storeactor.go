@@ -64,7 +64,7 @@ func (a *storeActor) Receive(c actor.Context) {
 func (a *storeActor) pull(c actor.Context, m *pull) {
 	head := a.sys.store.Head()
 	if head > m.after {
-		c.Send(m.worker, &bounds{gen: m.gen, upTo: head})
+		c.Send(m.worker, &bounds{incarnation: m.incarnation, upTo: head})
 		return
 	}
 	if len(a.parked) == 0 {
@@ -165,7 +165,7 @@ func (a *storeActor) wakeAll(c actor.Context, head store.Position) {
 
 func (a *storeActor) wake(c actor.Context, p *parkedPull, head store.Position) {
 	a.unpark(p.worker.Id)
-	c.Send(p.worker, &bounds{gen: p.gen, upTo: head})
+	c.Send(p.worker, &bounds{incarnation: p.incarnation, upTo: head})
 }
 
 // persistParked has parked workers write how far they have read, once per segment: otherwise the
@@ -178,6 +178,6 @@ func (a *storeActor) persistParked(c actor.Context) {
 	}
 	a.segments = segments
 	for _, p := range a.parked {
-		c.Send(p.worker, &persist{gen: p.gen})
+		c.Send(p.worker, &persist{p.incarnation})
 	}
 }

@@ -10,38 +10,26 @@ import (
 	"github.com/penstock-io/penstock/cursor/drive"
 )
 
-// supervisor is the actor that owns the decisions about the tree. Workers report to it, and it
-// carries out what the tree decides: orders go to the containers of the groups, states are
-// published. All its fields belong to its goroutine, the tree included, so none needs a lock.
+// supervisor is the actor that owns the decisions about the tree, and the parent of all workers.
+// They report to it, and it carries out what the tree decides: it spawns, stops and instructs their
+// actors, and publishes their states. All its fields belong to its goroutine, the tree included, so
+// none needs a lock; so do pid and gen of the nodes.
 type supervisor struct {
-	sys     *System
-	root    *drive.Node
-	tree    *drive.Tree
-	groups  map[*drive.Node]*actor.PID // containers
-	missing int                        // containers that have not arrived
-	gens    []uint64                   // of the present incarnations, by leaf; 0 while there is none
-	parents []*drive.Node              // the groups of the leaves
-	timer   *time.Timer                // calls Tick
-	due     time.Time                  // when, while the timer is set
+	sys    *System
+	tree   *drive.Tree
+	living map[string]*node // workers that have an actor, by its id
+	props  *actor.Props     // of all workers: its producer makes the one that next describes
+	next   drive.Effect     // the Spawn under way
+	timer  *time.Timer      // calls Tick; nil while nothing is due
+	due    time.Time        // when, while the timer is set
 }
 
 func newSupervisor(sys *System, root *drive.Node) *supervisor {
 	s := &supervisor{
-		sys: sys, root: root, groups: make(map[*drive.Node]*actor.PID),
-		gens: make([]uint64, len(sys.workers)), parents: make([]*drive.Node, len(sys.workers)),
+		sys: sys, living: make(map[string]*node),
 		tree: drive.NewTree(root, drive.TreeOptions{KillTimeout: sys.options.KillTimeout, Random: rand.Float64}),
 	}
-	root.Each(func(group *drive.Node) {
-		if group.IsLeaf() {
-			return
-		}
-		s.missing++
-		for _, child := range group.Children {
-			if child.IsLeaf() {
-				s.parents[child.Leaf] = group
-			}
-		}
-	})
+	s.props = newProps(func() actor.Actor { return newWorker(sys, sys.workers[s.next.Leaf], s.next) })
 	return s
 }
 
@@ -51,12 +39,7 @@ func (s *supervisor) Receive(c actor.Context) {
 	now := time.Now()
 	switch m := c.Message().(type) {
 	case *actor.Started:
-		s.start(c)
-	case *arrived:
-		s.groups[m.group] = m.pid
-		if s.missing--; s.missing == 0 {
-			s.do(c, s.tree.Start(now))
-		}
+		s.do(c, s.tree.Start(now))
 	case *begin:
 		s.do(c, s.tree.Begin())
 	case *tick:
@@ -65,51 +48,31 @@ func (s *supervisor) Receive(c actor.Context) {
 	case *resume:
 		effects, err := s.tree.Resume(now, m.leaf)
 		s.do(c, effects)
-		m.reply <- err
+		m.reply <- resumed{changed: len(effects) > 0, err: err}
 	case *report:
 		s.do(c, s.tree.Report(now, m.leaf, m.gen, m.update))
 	case *gone:
-		s.gone(c, now, m)
-	case *groupGone:
-		s.groupGone(c, now, m.pid)
+		s.do(c, s.tree.Gone(now, m.leaf, m.gen))
 	case *crashedActor:
 		s.do(c, s.tree.Crashed(now, m.leaf, m.gen, m.failure))
 	case *drain:
 		s.do(c, s.tree.Stop(now))
+	case *actor.Terminated:
+		s.terminated(c, m.Who)
 	case *actor.Stopping:
 		s.stopTimer()
 	}
 }
 
-func (s *supervisor) start(c actor.Context) {
-	self := c.Self()
-	props := newProps(func() actor.Actor { return newContainer(s.sys, s.root, self) })
-	if _, err := c.SpawnNamed(props, s.root.Name); err != nil {
-		s.sys.fail(fmt.Errorf("actors: spawn: %w", err))
-	}
-}
-
-func (s *supervisor) gone(c actor.Context, now time.Time, m *gone) {
-	if s.gens[m.leaf] == m.gen {
-		s.gens[m.leaf] = 0
-	}
-	s.do(c, s.tree.Gone(now, m.leaf, m.gen))
-}
-
-// groupGone handles the end of a container. While its workers run only a panic of our code ends it.
-func (s *supervisor) groupGone(c actor.Context, now time.Time, pid *actor.PID) {
-	for leaf, group := range s.parents {
-		if gen := s.gens[leaf]; gen > 0 && s.groups[group].Equal(pid) {
-			s.gone(c, now, &gone{leaf: leaf, gen: gen})
-		}
-	}
-}
-
-// HandleFailure implements actor.SupervisorStrategy: the container of the top group has panicked.
+// HandleFailure implements actor.SupervisorStrategy: the actor of a worker has panicked outside of
+// a handler. It runs on the goroutine of the supervisor.
 func (s *supervisor) HandleFailure(
 	_ *actor.ActorSystem, of actor.Supervisor, pid *actor.PID, _ *actor.RestartStatistics, reason, _ any,
 ) {
-	s.sys.crashed(pid, failureOf(reason))
+	if n := s.living[pid.Id]; n != nil {
+		m := &crashedActor{incarnation: n.incarnation(), failure: failureOf(reason)}
+		s.sys.actors.Root.Send(s.sys.supervisor, m)
+	}
 	of.StopChildren(pid)
 }
 
@@ -121,20 +84,18 @@ func (s *supervisor) do(c actor.Context, effects []drive.Effect) {
 	s.setTimer(c)
 }
 
-func (s *supervisor) one(c actor.Context, effect drive.Effect) {
-	switch e := effect.(type) {
+func (s *supervisor) one(c actor.Context, e drive.Effect) {
+	switch e.Kind {
 	case drive.Spawn:
 		s.spawn(c, e)
 	case drive.Begin:
-		s.forward(c, e.Leaf, e.Gen, &begin{})
+		s.send(c, e, &begin{})
 	case drive.Drain:
-		s.forward(c, e.Leaf, e.Gen, &drain{})
-	case drive.Kill:
-		s.order(c, e.Leaf, &kill{node: s.sys.workers[e.Leaf], gen: e.Gen})
+		s.send(c, e, &drain{})
+	case drive.Decide:
+		s.send(c, e, &decision{incarnation: incarnation{leaf: e.Leaf, gen: e.Gen}, Decision: e.Decision})
 	case drive.Abort:
 		s.sys.workers[e.Leaf].published.abort(e.Gen)
-	case drive.Decide:
-		s.forward(c, e.Leaf, e.Gen, &decision{gen: e.Gen, Decision: e.Decision})
 	case drive.Show:
 		s.sys.workers[e.Leaf].published.show(e)
 	case drive.Hang:
@@ -142,7 +103,7 @@ func (s *supervisor) one(c actor.Context, effect drive.Effect) {
 	case drive.Note:
 		logNote(s.sys.log, e)
 	case drive.AllStarted:
-		s.sys.started <- childErrors(e.Problems)
+		s.sys.started <- childError(e.Err)
 	case drive.AllStopped:
 		c.Stop(c.Self())
 	case drive.Fail:
@@ -150,29 +111,46 @@ func (s *supervisor) one(c actor.Context, effect drive.Effect) {
 	}
 }
 
-func (s *supervisor) forward(c actor.Context, leaf int, gen uint64, message any) {
-	s.order(c, leaf, &forward{node: s.sys.workers[leaf], gen: gen, message: message})
-}
-
-// order sends an order to the container of a leaf.
-func (s *supervisor) order(c actor.Context, leaf int, message any) {
-	c.Send(s.groups[s.parents[leaf]], message)
-}
-
-func (s *supervisor) spawn(c actor.Context, e drive.Spawn) {
-	n := s.sys.workers[e.Leaf]
-	if e.Cause == drive.Resumed {
-		n.guarded.Store(false)
+// send passes a message to the incarnation that an effect is for, unless it has ended.
+func (s *supervisor) send(c actor.Context, e drive.Effect, message any) {
+	if n := s.sys.workers[e.Leaf]; n.gen == e.Gen && n.pid != nil {
+		c.Send(n.pid, message)
 	}
-	s.gens[e.Leaf] = e.Gen
+}
+
+// spawn makes the actor of an incarnation. An error is reported as one that could not acquire its
+// checkpoint, and has ended. Each has the name of the worker, since the library keeps something of
+// every name: a late message for one incarnation may reach the next, which ignores it.
+func (s *supervisor) spawn(c actor.Context, e drive.Effect) {
+	n := s.sys.workers[e.Leaf]
 	n.published.begin(e.Later)
-	s.order(c, e.Leaf, &spawn{node: n, order: e})
+	n.gen = e.Gen
+	s.next = e // the actor is made before SpawnNamed returns
+	pid, err := c.SpawnNamed(s.props, n.name())
+	if err != nil {
+		failed := &drive.Update{Kind: drive.UpdateAcquired, Err: fmt.Errorf("spawn: %w", err)}
+		c.Send(c.Self(), &report{incarnation: n.incarnation(), update: failed})
+		c.Send(c.Self(), &gone{incarnation: n.incarnation()})
+		return
+	}
+	n.pid, s.living[pid.Id] = pid, n
+}
+
+// terminated reports the end of an incarnation to the tree, after all that it has sent.
+func (s *supervisor) terminated(c actor.Context, who *actor.PID) {
+	n := s.living[who.Id]
+	if n == nil {
+		return
+	}
+	c.Send(s.sys.storeActor, &forget{worker: who})
+	c.Send(c.Self(), &gone{incarnation: n.incarnation()})
+	n.pid, n.gen = nil, 0
+	delete(s.living, who.Id)
 }
 
 // hang publishes that a handler does not return, with its stack.
 func (s *supervisor) hang(n *node) {
-	stack := stackOf(n.worker.Name)
-	n.published.hang(stack)
+	n.published.hang(stackOf(n.name()))
 	s.sys.log.Error("handler does not return, worker halted", workerField(n))
 }
 

@@ -75,7 +75,7 @@ type System struct {
 // Anything wrong with the tree, its workers or their checkpoints fails Start, and nothing runs:
 // no handler has been called. These three are looked at in turn, and all problems of the first
 // that has any are joined. They wrap [ErrChild] and the errors of supervision, cursor, reactor,
-// checkpoint or store; what concerns one child is a [ChildError]. Checkpoints that were acquired
+// checkpoint or store; what concerns one child names its path. Checkpoints that were acquired
 // before another one failed stay acquired: their owners before are fenced. Any other error is
 // [ErrOptions]. ctx bounds the start only; the system lives until [System.Stop].
 // The caller closes the store, afterwards.
@@ -92,7 +92,7 @@ func Start(ctx context.Context, st *store.Store, o Options, tree supervision.Gro
 		return nil, err
 	}
 	for _, w := range workers { // here, since the runs of a handler are counted over all incarnations
-		w.worker = w.worker.WithBuild(o.Build)
+		w.baton.Worker = w.baton.Worker.WithBuild(o.Build)
 	}
 	s := newSystem(st, o, workers)
 	s.start.Store(&ctx)
@@ -138,8 +138,8 @@ func newSystem(st *store.Store, o Options, workers []*node) *System {
 		watchers: &watcherList{list: make(map[*watcher]struct{})},
 	}
 	for _, p := range workers {
-		s.byName[p.worker.Name] = p
-		p.published.watch = s.watchers
+		s.byName[p.name()] = p
+		p.baton.Store, p.published.watch = st, s.watchers
 	}
 	s.watchdog = &watchdog{sys: s}
 	s.life, s.stopWaker = context.WithCancel(context.Background())
@@ -267,7 +267,7 @@ func busy(workers []*node, in func(view) bool) *HungError {
 	hung := &HungError{}
 	for _, p := range workers {
 		if v := p.published.view(); in(v) {
-			hung.Workers = append(hung.Workers, p.worker.Name)
+			hung.Workers = append(hung.Workers, p.name())
 			hung.Positions = append(hung.Positions, v.position)
 		}
 	}
@@ -284,7 +284,7 @@ func (s *System) Err() error {
 	errs := []error{s.failed()}
 	for _, p := range s.workers {
 		if v := p.published.view(); v.state == Halted {
-			errs = append(errs, &HaltedError{Worker: p.worker.Name, Reason: v.reason})
+			errs = append(errs, &HaltedError{Worker: p.name(), Reason: v.reason})
 		}
 	}
 	return errors.Join(errs...)

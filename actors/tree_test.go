@@ -255,12 +255,12 @@ func TestTheWatchdogNamesTheEventThatHoldsAWorker(t *testing.T) {
 		sys := startWith(t, st, actors.Options{WatchdogInterval: time.Second, StallAfter: time.Minute}, w)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		stalls := make(chan *actors.StalledError, 10)
+		stalls := make(chan *actors.EventError, 10)
 		watch := sys.Watch(ctx)
 		go func() {
 			for tr := range watch {
-				var stalled *actors.StalledError
-				if errors.As(tr.Reason, &stalled) {
+				var stalled *actors.EventError
+				if errors.Is(tr.Reason, actors.ErrStalled) && errors.As(tr.Reason, &stalled) {
 					stalls <- stalled
 				}
 			}
@@ -271,7 +271,8 @@ func TestTheWatchdogNamesTheEventThatHoldsAWorker(t *testing.T) {
 		require.Len(t, stalls, 1, "reported once")
 		stall := <-stalls
 		require.Equal(t, store.Position(1), stall.Event)
-		require.Equal(t, "in:0", stall.Key)
+		require.Contains(t, stall.Reason, `key "in:0"`)
+		require.Equal(t, "in:0", statusOf(t, sys, w.Name).OldestPendingKey)
 		require.True(t, statusOf(t, sys, w.Name).Stalled)
 		close(release)
 		synctest.Wait()

@@ -107,7 +107,7 @@ func (c receiptCheck) applied(ctx context.Context, v view) (done bool, err error
 		}
 		done = !waiting
 	}
-	volatile := c.node.worker.Volatile
+	volatile := c.node.baton.Worker.Volatile
 	for _, e := range c.receipt.Events {
 		if _, pending := slices.BinarySearch(v.pending, e.Position); pending {
 			done = false
@@ -128,7 +128,7 @@ func (c receiptCheck) applied(ctx context.Context, v view) (done bool, err error
 // parked returns an [*EventError] for an event that is parked or held, unless it is being handled
 // again.
 func (c receiptCheck) parked(event store.Position) (replaying bool, err error) {
-	name := c.node.worker.Name
+	name := c.node.name()
 	for parked, err := range checkpoint.ParkedEvents(c.store, checkpoint.ID(name), event) {
 		switch {
 		case err != nil:
@@ -144,7 +144,7 @@ func (c receiptCheck) parked(event store.Position) (replaying bool, err error) {
 // skipped returns an [*EventError] for the first event of the receipt that was skipped or
 // discarded, unless the worker was rewound to before it since.
 func (c receiptCheck) skipped(ctx context.Context, v view) error {
-	name, first := c.node.worker.Name, c.receipt.Events[0].Position
+	name, first := c.node.name(), c.receipt.Events[0].Position
 	why := make(map[store.Position]string) // by event
 	audits := checkpoint.Audits(ctx, c.store, checkpoint.ID(name), first,
 		checkpoint.AuditSkipped, checkpoint.AuditDiscarded,
@@ -194,7 +194,7 @@ func waiting(ctx context.Context, st *store.Store, r store.Region, after, upTo s
 // context of its own is taken for one.
 func waitsForItself(ctx context.Context, s *System, name string) bool {
 	if w, ok := ctx.Value(insideKey{}).(*worker); ok {
-		return w.sys == s && w.node.worker.Name == name
+		return w.sys == s && w.node.name() == name
 	}
 	return onHandlerStack()
 }

@@ -36,15 +36,17 @@ type Transition struct {
 // watchers of a system. The zero value has none, and so has a nil one.
 type watchers = *watcherList
 
+// watcherList is locked after a published, and before each of its watchers.
 type watcherList struct {
 	mu   sync.Mutex
 	list map[*watcher]struct{}
 }
 
+// watcher is filled by the goroutines that report, and emptied by the one that runs its loop.
 type watcher struct {
 	mu      sync.Mutex
-	waiting []Transition
-	missed  int
+	waiting []Transition  // oldest first, at most watchBuffer
+	missed  int           // dropped since the last one that was taken
 	ready   chan struct{} // holds a token when something waits
 }
 

@@ -8,19 +8,6 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// StalledError is the reason of a transition by which the watchdog reports that a worker is behind
-// and does not move.
-type StalledError struct {
-	Worker string
-	Event  store.Position // that holds it
-	Key    string         // of the event
-	For    time.Duration
-}
-
-func (e *StalledError) Error() string {
-	return fmt.Sprintf("actors: worker %q has stood at event %d (key %q) for %v", e.Worker, e.Event, e.Key, e.For)
-}
-
 // watchdog looks at all workers of a system from time to time. The timer is set again when a look
 // is over, and not after the end.
 type watchdog struct {
@@ -66,7 +53,10 @@ func (d *watchdog) look() {
 		if still = min(still, w.LagTime); w.OldestPending == 0 || still < s.options.StallAfter {
 			continue // it had nothing to do
 		}
-		err := &StalledError{Worker: w.Name, Event: w.OldestPending, Key: w.OldestPendingKey, For: still.Round(time.Millisecond)}
+		err := &EventError{
+			Err: ErrStalled, Worker: w.Name, Event: w.OldestPending,
+			Reason: fmt.Sprintf("key %q, for %v", w.OldestPendingKey, still.Round(time.Millisecond)),
+		}
 		if p.published.stall(w.Position, err) {
 			s.log.Warn("worker is behind and does not move", workerField(p), errorField(err))
 		}

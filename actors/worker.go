@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/zap"
 
-	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/store"
@@ -20,26 +20,21 @@ import (
 // All fields belong to the actor's goroutine. A lane reads ctx and labels, which are set before it
 // receives its first task, and nothing else of the worker that changes.
 type worker struct {
-	sys    *System
-	node   *node
-	child  int // its place in the tree
-	gen    uint64
-	parent *actor.PID
-	limit  int  // events in the first batch; 0: the worker's own limit
-	later  bool // another incarnation was before it in this system
+	// Set before the actor exists, and never changed.
+	sys   *System
+	node  *node
+	id    incarnation
+	baton *drive.Baton // of the node
 
 	ctx    context.Context //nolint:containedctx // of the handlers: ends at the end of Stop's drain, or with the actor
 	cancel context.CancelFunc
-	labels context.Context //nolint:containedctx // of the goroutines of the handlers, in profiles
+	labels context.Context //nolint:containedctx // of the goroutines of the handlers, in profiles; nil before the first
 
-	core   *drive.Worker
-	runner *cursor.Runner    // nil until the checkpoint is acquired
-	pause  *checkpoint.Pause // as core has it
-	moved  bool              // by an operation that is being carried out
-	shown  State             // what core showed last
-	lanes  []*actor.PID      // idle ones: the others return with their task
-	timer  *time.Timer       // calls turn again at due
-	due    time.Time         // zero while the timer is not set
+	core  *drive.Worker
+	shown State        // what core showed last
+	lanes []*actor.PID // idle ones: the others return with their task; nil before Begin
+	timer *time.Timer  // calls turn again at due, by a message; stopped with the actor
+	due   time.Time    // zero while the timer is not set
 }
 
 // insideKey marks the context of a handler with its worker.
@@ -49,19 +44,15 @@ type insideKey struct{}
 // profiles.
 const profileLabel = "penstock.worker"
 
-// newWorker makes an incarnation.
-func newWorker(sys *System, p *node, parent *actor.PID, s drive.Spawn) *worker {
+// newWorker makes the incarnation that the tree ordered. It runs on the supervisor's goroutine; the
+// one before has ended.
+func newWorker(sys *System, n *node, order drive.Effect) *worker {
 	w := &worker{
-		sys: sys, node: p, child: p.Leaf, gen: s.Gen, parent: parent, limit: s.Limit, later: s.Later,
-		core: drive.NewWorker(drive.Incarnation{
-			Lanes: p.worker.Lanes, Limit: s.Limit, Later: s.Later, Failing: s.Failing,
-		}),
-	}
-	if s.Cause != drive.Restart { // it may take over from another owner
-		p.epoch = 0
+		sys: sys, node: n, id: incarnation{leaf: order.Leaf, gen: order.Gen}, baton: &n.baton,
+		core: n.baton.Spawn(order),
 	}
 	w.ctx, w.cancel = context.WithCancel(context.WithValue(sys.handlers, insideKey{}, w))
-	p.published.arm(s.Gen, w.cancel)
+	n.published.arm(order.Gen, w.cancel)
 	return w
 }
 
@@ -70,11 +61,14 @@ func (w *worker) Receive(c actor.Context) {
 	defer w.sys.recoverPanic(c)
 	switch m := c.Message().(type) {
 	case *actor.Started:
-		if w.node.calls.serve(c.Self(), w.gen) {
+		if w.node.calls.serve(c.Self(), w.id.gen) {
 			w.core.Operate()
 		}
 	case *actor.Stopping:
 		w.stop()
+		return
+	case *actor.Stopped: // its lanes are gone, too
+		w.baton.Leave()
 		return
 	default:
 		if !w.happened(c, m) {
@@ -86,43 +80,27 @@ func (w *worker) Receive(c actor.Context) {
 
 // happened passes a message to core; false if it is for another incarnation.
 func (w *worker) happened(c actor.Context, message any) bool {
+	if m, bound := message.(interface{ of() incarnation }); bound && m.of() != w.id {
+		return false
+	}
 	switch m := message.(type) {
+	case *step:
 	case *begin:
 		w.begin(c)
 	case *bounds:
-		if m.gen != w.gen {
-			return false
-		}
 		w.core.Available(m.upTo)
-	case *step:
-		return m.gen == w.gen
 	case *wake:
-		if m.gen != w.gen {
-			return false
-		}
 		w.due = time.Time{}
 	case *handled:
 		w.lanes = append(w.lanes, m.lane)
 		w.core.Finished(m.task)
 	case *write:
-		if m.gen != w.gen {
-			return false
-		}
 		w.commit()
 	case *decision:
-		if m.gen != w.gen {
-			return false
-		}
 		w.core.Decide(time.Now(), m.Decision)
 	case *called:
-		if m.gen != w.gen {
-			return false
-		}
 		w.core.Operate()
 	case *persist:
-		if m.gen != w.gen {
-			return false
-		}
 		w.core.Persist()
 	case *drain:
 		w.core.Drain(w.sys.isStopping())
@@ -145,7 +123,7 @@ func (w *worker) turn(c actor.Context) {
 		case drive.StepWait:
 			w.wait(c, next.Until)
 			if intake == drive.Finish {
-				c.Send(c.Self(), &step{gen: w.gen})
+				c.Send(c.Self(), &step{w.id})
 			}
 			return
 		case drive.StepRun:
@@ -168,7 +146,7 @@ func (w *worker) do(c actor.Context, next drive.Step) {
 		w.acquire()
 	case drive.StepCommit:
 		if w.laned() { // once the mailbox was served: one commit takes all that is handled by then
-			c.Send(c.Self(), &write{gen: w.gen})
+			c.Send(c.Self(), &write{w.id})
 		} else {
 			w.commit()
 		}
@@ -182,51 +160,45 @@ func (w *worker) do(c actor.Context, next drive.Step) {
 		w.unpause(next.Err)
 	case drive.StepPull:
 		w.publish(0)
-		p := w.runner.Progress()
-		c.Send(w.sys.storeActor, &pull{worker: c.Self(), gen: w.gen, after: p.Read, region: *p.Region})
+		p := w.baton.Progress()
+		c.Send(w.sys.storeActor, &pull{incarnation: w.id, worker: c.Self(), after: p.Read, region: *p.Region})
 	default: // the others end the turn
 	}
 }
 
-// acquire takes over the checkpoint, and so fences its previous owner. After a failure that must be
-// the previous incarnation of this worker: from any other owner a restart takes nothing back.
-func (w *worker) acquire() {
-	runner, err := cursor.RestartRunner(w.sys.acquisition(), w.sys.store, w.resumed(), cursor.Former{
-		Epoch: &w.node.epoch, Limit: w.limit, Seen: w.later && !w.node.guarded.Load(),
-	})
-	if err == nil {
-		w.pause, err = w.loadPause()
+// report sends an update to the supervisor, and logs or publishes those that it does not need.
+func (w *worker) report(c actor.Context, u *drive.Update) {
+	switch u.Kind {
+	case drive.UpdateHalved:
+		w.sys.log.Warn("batch failed, worker halves it",
+			workerField(w.node), errorField(u.Failure.Err), zap.Int("limit", u.Limit))
+	case drive.UpdateDecided:
+		w.node.published.reportParked(u.Decision)
+	case drive.UpdateStoreFailed:
+		w.sys.fail(u.Err)
+	default:
+		c.Send(w.sys.supervisor, &report{incarnation: w.id, update: u})
 	}
-	if err != nil {
+}
+
+// acquire takes over the checkpoint.
+func (w *worker) acquire() {
+	if err := w.baton.Acquire(w.sys.acquisition()); err != nil {
 		if w.sys.isStopping() { // which has cancelled it
 			err = nil
 		}
 		w.core.Refused(err)
 		return
 	}
-	w.runner = runner
-	w.node.published.acquired(runner.Progress())
+	w.node.published.acquired(w.baton.Progress())
 	w.publish(0)
-	w.core.Acquired(drive.EngineOf(runner), w.pause)
-}
-
-// resumed returns the worker to run. One without a checkpoint continues at the position of the
-// incarnation before it: from its Start events would be skipped, or handled again at each restart,
-// with their reactions. One that was widened while it ran stays so.
-func (w *worker) resumed() *cursor.Worker {
-	v := w.node.published.view()
-	if !w.node.worker.Volatile || !v.acquired {
-		return &w.node.worker
-	}
-	again := w.node.worker
-	again.Start = store.After(v.position)
-	return &again
+	w.core.Acquired(drive.EngineOf(w.baton.Runner), w.baton.Paused())
 }
 
 // begin lets core handle events, and spawns the lanes.
 func (w *worker) begin(c actor.Context) {
 	w.core.Begin()
-	if n := w.node.worker.Lanes; n > 1 && w.lanes == nil {
+	if n := w.node.baton.Worker.Lanes; n > 1 && w.lanes == nil {
 		for range n {
 			props := newProps(func() actor.Actor { return &lane{w: w} })
 			w.lanes = append(w.lanes, c.Spawn(props))
@@ -246,7 +218,7 @@ func (w *worker) commit() {
 func (w *worker) flush() {
 	ctx := context.WithoutCancel(w.ctx)
 	upTo := store.Position(0)
-	at := w.runner.Progress()
+	at := w.baton.Progress()
 	if head := w.sys.store.Head(); head > at.Read && at.Queued == 0 {
 		waiting, err := waiting(ctx, w.sys.store, *at.Region, at.Read, head)
 		if err == nil && !waiting {
@@ -268,13 +240,13 @@ func (w *worker) show() {
 	w.shown = state
 	switch shown := w.node.published; state {
 	case Running, Idle:
-		shown.moved(state, w.runner.Progress().Position, 0)
+		shown.moved(state, w.baton.Progress().Position, 0)
 	case Retrying:
 		if waits := w.core.Waits(); len(waits) > 0 {
 			shown.failing(Retrying, waits[0].Reason, waits[0].Attempt)
 		}
 	case Paused:
-		shown.set(Paused, &PausedError{Until: w.pause.Until, Reason: w.pause.Reason, By: w.pause.By})
+		shown.set(Paused, pausedError(w.baton.Paused()))
 	case Stopped:
 		shown.set(Stopped, nil)
 	default: // the supervisor publishes the others
@@ -283,18 +255,17 @@ func (w *worker) show() {
 
 // publish publishes the progress, and how many events were handled since the last call.
 func (w *worker) publish(handled int) {
-	p := w.runner.Progress()
+	p := w.baton.Progress()
 	w.node.published.progress(p.Position, p.Scanned, p.Pending, p.Parked, p.Held, handled)
-	w.node.guarded.Store(p.Guarded)
 	w.publishKey()
 }
 
 // publishKey publishes the key of the oldest pending event where only the user's function knows it.
 func (w *worker) publishKey() {
-	if w.node.worker.Key == nil {
+	if w.node.baton.Worker.Key == nil {
 		return
 	}
-	event, key := w.runner.OldestKey()
+	event, key := w.baton.OldestKey()
 	if old := w.node.oldest.Load(); event > 0 && (old == nil || old.event != event) {
 		w.node.oldest.Store(&keyedEvent{event: event, key: key})
 	}
@@ -312,8 +283,8 @@ func (w *worker) wait(c actor.Context, until time.Time) {
 	if w.due = until; until.IsZero() {
 		return
 	}
-	root, self, gen := c.ActorSystem().Root, c.Self(), w.gen
-	w.timer = time.AfterFunc(time.Until(until), func() { root.Send(self, &wake{gen: gen}) })
+	root, self, id := c.ActorSystem().Root, c.Self(), w.id
+	w.timer = time.AfterFunc(time.Until(until), func() { root.Send(self, &wake{id}) })
 }
 
 // stop ends what belongs to the incarnation: goroutines that a handler has left must not run beside
@@ -322,25 +293,5 @@ func (w *worker) stop() {
 	if w.timer != nil {
 		w.timer.Stop()
 	}
-	if w.node.published.view().state == Halted {
-		w.close()
-	}
 	w.cancel()
-}
-
-// close ends a halted worker in good order if nothing is in flight. That is refused where another
-// owner is the reason.
-func (w *worker) close() {
-	w.core.Drain(true)
-	for {
-		switch w.core.Next(w.ctx, time.Now(), drive.Finish).Kind {
-		case drive.StepReport: // it is halted, whatever else fails
-		case drive.StepCommit:
-			w.core.Commit(w.ctx, time.Now())
-		case drive.StepFlush:
-			_ = w.core.Flush(context.WithoutCancel(w.ctx), time.Now(), 0)
-		default:
-			return
-		}
-	}
 }

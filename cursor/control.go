@@ -133,8 +133,8 @@ func (r *Runner) Resume(ctx context.Context, q checkpoint.Request) error {
 	if err := requested(ctx, r, "resume", q); err != nil || q.DryRun {
 		return err
 	}
-	_, paused, err := checkpoint.PauseOf(r.own.st, r.own.lease.ID())
-	if !paused && err == nil { // one that cannot be read ends, too
+	info, err := checkpoint.Inspect(r.own.st, r.own.lease.ID())
+	if info.Pause == nil && err == nil { // one that cannot be read ends, too
 		return nil
 	}
 	return note(ctx, r, checkpoint.AuditResumed, checkpoint.Audit{}, q, checkpoint.Resume(r.own.lease.ID()))

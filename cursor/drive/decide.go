@@ -19,14 +19,14 @@ func (l *leaf) tookOver(u *Update) {
 	case u.Err == nil:
 		l.acquiredWell()
 	case inFirst:
-		l.tree.problems = append(l.tree.problems, Problem{Path: l.node.Path, Err: u.Err})
+		l.tree.problems = append(l.tree.problems, problem(l.node.Path, u.Err))
 		l.fate = halted
-		l.kill()
+		l.leave()
 		l.round.proceed()
 	case storeFailed(u.Err):
-		l.tree.emit(Fail{Err: u.Err})
+		l.tree.emit(Effect{Kind: Fail, Err: u.Err})
 	case !l.fresh:
-		l.failed(&Update{Failure: notAcquired(u.Err), Limit: l.limit})
+		l.failed(&Update{Serial: u.Serial, Failure: notAcquired(u.Err), Limit: l.limit})
 	}
 }
 
@@ -45,7 +45,7 @@ func notAcquired(err error) supervision.Failure {
 func (l *leaf) acquiredWell() {
 	if l.round == nil || l.round.kind != first {
 		l.succeeded()
-		l.tree.emit(Note{Kind: NoteRestarted, Path: l.node.Path})
+		l.tree.emit(Effect{Kind: Note, Note: NoteRestarted, Path: l.node.Path})
 	}
 	l.ran = true
 	l.move(leafAcquired)
@@ -61,7 +61,7 @@ func (l *leaf) troubled(u *Update) {
 	switch {
 	case l.fate != live, l.fresh:
 	case l.round != nil && l.round.kind == first:
-		l.tree.emit(Fail{Err: u.Failure.Err})
+		l.tree.emit(Effect{Kind: Fail, Err: u.Failure.Err})
 	default:
 		l.failed(u)
 	}
@@ -81,12 +81,15 @@ func (l *leaf) failed(u *Update) {
 	if l.tree.final != nil && v.Action != supervision.ActionHalt {
 		return
 	}
+	if v.Action == supervision.ActionRestart && l.phase == leafStarting {
+		v.Action = supervision.ActionRetry // to acquire: there is nothing that a fresh actor would not have
+	}
 	switch v.Action {
 	case supervision.ActionRetry, supervision.ActionPark, supervision.ActionSkip:
-		l.tree.emit(Decide{Leaf: l.number, Gen: l.gen, Decision: Decision{
-			First: u.First, Action: v.Action, Delay: v.Delay, Attempt: v.Attempt, Reason: v.Reason,
-			Restart: u.Failure.Panic && v.Action != supervision.ActionRetry,
-		}})
+		d := decided(v)
+		d.First, d.Serial = u.First, u.Serial
+		d.Restart = u.Failure.Panic && v.Action != supervision.ActionRetry
+		l.tree.emit(Effect{Kind: Decide, Leaf: l.number, Gen: l.gen, Decision: d})
 	default:
 		l.decide(v, u.Failure.Stack)
 	}
@@ -114,18 +117,17 @@ func (l *leaf) halve(u *Update) {
 		return
 	}
 	f := u.Failure
-	l.tree.emit(Note{Kind: NoteHalved, Path: l.node.Path, Err: f.Err, Limit: u.Limit, Stack: f.Stack})
-	l.show(Restarting, f.Err)
+	l.tree.emit(Effect{Kind: Note, Note: NoteHalved, Path: l.node.Path, Err: f.Err, Limit: u.Limit, Stack: f.Stack})
+	l.show(Effect{State: Restarting, Err: f.Err})
 	l.restart(0)
 }
 
 // halt ends a leaf until it is resumed.
 func (l *leaf) halt(v supervision.Verdict, stack []byte) {
 	l.fate = halted
-	l.shown = Halted
-	l.tree.emit(Show{Leaf: l.number, State: Halted, Reason: v.Reason, Stack: stack})
+	l.show(Effect{State: Halted, Err: v.Reason, Stack: stack})
 	if l.tree.final == nil || l.phase.leaves() { // else it is drained in its turn
-		l.kill()
+		l.leave()
 	}
 	l.round.proceed()
 }
@@ -141,19 +143,15 @@ func (l *leaf) restart(delay time.Duration) {
 
 // restartAlone restarts one leaf. A round that stops it anyway starts it, too.
 func (l *leaf) restartAlone(delay time.Duration) {
-	if r := l.round; r != nil && r.stage == roundStopping {
-		r.delay = max(r.delay, delay)
-		return
-	}
-	l.delay = max(l.delay, delay)
-	l.kill()
-	l.round.proceed()
+	r := l.tree.join(alone, l.number, l.number+1, delay)
+	l.abort()
+	r.proceed()
 }
 
 // restartMe restarts a worker that panicked, after the event was parked or skipped.
 func (l *leaf) restartMe() {
 	if l.fate == live && !l.fresh && l.tree.final == nil {
-		l.show(Restarting, nil)
+		l.show(Effect{State: Restarting})
 		l.restart(0)
 	}
 }
@@ -167,10 +165,10 @@ func (l *leaf) ended() {
 	permanent := l.node.Spec.Restart == supervision.Permanent
 	if !permanent {
 		l.fate = ended
-		l.tree.emit(Note{Kind: NoteEnded, Path: l.node.Path})
-		l.show(Ended, nil)
+		l.tree.emit(Effect{Kind: Note, Note: NoteEnded, Path: l.node.Path})
+		l.show(Effect{State: Ended})
 	}
-	l.kill()
+	l.leave()
 	if permanent && l.tree.final == nil && !l.fresh {
 		v := l.judged().Ended(l.tree.now)
 		l.tree.note(l.node, v, nil)

@@ -1,7 +1,8 @@
 // Package drive decides what happens next to a worker and to a tree of workers. It is pure: it is
 // called with what happened, and returns what to do about it. Package actors carries that out
 // with mailboxes, timers and goroutines, package reactortest step by step in virtual time; both
-// have the same decisions, because they are made here.
+// have the same decisions, because they are made here. Only [Baton] uses a store: it acquires
+// checkpoints and carries out the orders of operators, for both.
 //
 // It is no interface for programs: its names and signatures follow the needs of those two
 // packages and change without notice.
@@ -15,29 +16,24 @@
 // The workers are its leaves, numbered depth first, so each group is an interval of leaves. A
 // leaf has at most one incarnation at any time. These are its phases:
 //
-//	Delayed --------+
-//	   ^  | called  | spawned
-//	   |  | off     |
-//	   |  v         v
-//	  Down ----> Starting --------> Ready --------> Up
-//	   ^  spawned   |     acquired    |    begun    |
-//	   |            +--------+--------+-------------+
-//	   |                     | drained              | cancelled
-//	   |                     v                      v
-//	   +----------------- Draining ------------> Cancelled ------------> Hung
-//	   |  gone                      cancelled       |        timed out    |
-//	   +--------------------------------------------+---------------------+
+//	Down ----> Starting --------> Ready --------> Up
+//	 ^  spawned   |     acquired    |    begun    |
+//	 |            +--------+--------+-------------+
+//	 |                     | drained              | cancelled
+//	 |                     v                      v
+//	 +----------------- Draining ------------> Cancelled ------------> Hung
+//	 |  gone                      cancelled       |        timed out    |
+//	 +--------------------------------------------+---------------------+
 //
 // and all the moves between them:
 //
 //	Down      spawned    Starting   an actor is made, and acquires the checkpoint
-//	Delayed   spawned    Starting
 //	Starting  acquired   Ready      it waits for its siblings, where these are started with it
 //	Ready     begun      Up         it handles events
 //	Starting  drained    Draining   it is to end in good order
 //	Ready     drained    Draining
 //	Up        drained    Draining
-//	Starting  cancelled  Cancelled  it is to end, and the contexts of its handlers have ended
+//	Starting  cancelled  Cancelled  it is to end, and the contexts of its handlers end first
 //	Ready     cancelled  Cancelled
 //	Up        cancelled  Cancelled
 //	Draining  cancelled  Cancelled
@@ -48,12 +44,12 @@
 //	Draining  gone       Down
 //	Cancelled gone       Down
 //	Hung      gone       Down
-//	Down      postponed  Delayed    it comes back alone, after the delay of its restart
-//	Delayed   called off Down       a round, a halt or the stop has taken it over
 //
-// Several leaves are started or stopped together in a round: an interval of leaves. Rounds never
-// overlap: one that would replaces the others, over all leaves that they concern. The first round
-// starts all leaves, the last one stops them; all others restart what a strategy says.
+// Leaves are started and stopped in rounds: each is over an interval of leaves, one leaf for a
+// restart that concerns no sibling. Rounds never overlap: one that would replaces the others, over
+// all leaves that they concern. The first round starts all leaves, the last one stops them; all
+// others restart what a strategy says. In a round a leaf that cannot acquire its checkpoint tries
+// again in place, and the others wait for it.
 //
 //	Stopping -----------> Waiting -----> Acquiring ------> Over
 //	   |      all down             due      |  all ready    ^

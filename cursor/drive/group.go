@@ -7,21 +7,18 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// group is an inner node: leaves from..to-1 and groups self+1..lastGroup-1 are below it.
+// group is an inner node.
 type group struct {
-	tree     *Tree
-	node     *Node
-	above    int // -1 for the top
-	place    int // among the children of the group above
-	from, to int
-	next     int // the first group after it that is not below it
-	children []interval
-	judge    *supervision.Judge // of what its children escalate; nil until one does
-	timer    timer              // of its stop with the system
+	tree  *Tree
+	node  *Node
+	above int                // -1 for the top
+	place int                // among the children of the group above
+	judge *supervision.Judge // of what its children escalate; nil until one does
+	timer timer              // of its stop with the system
 }
 
-// interval is a child of a group: its leaves, and which group it is, or -1.
-type interval struct{ from, to, group int }
+// below returns the leaves at and below a node.
+func (t *Tree) below(n *Node) []*leaf { return t.leaves[n.from:n.to] }
 
 // judged returns the judge of a group, which is made when it is needed.
 func (g *group) judged() *supervision.Judge {
@@ -35,7 +32,7 @@ func (g *group) judged() *supervision.Judge {
 // that could be restarted.
 func (g *group) escalate(reason error) {
 	if g.above < 0 {
-		g.tree.emit(Note{Kind: NoteBeyondTop, Path: g.node.Path, Err: reason})
+		g.tree.emit(Effect{Kind: Note, Note: NoteBeyondTop, Path: g.node.Path, Err: reason})
 		g.haltAll(reason)
 		return
 	}
@@ -47,8 +44,8 @@ func (g *group) escalate(reason error) {
 	case supervision.ActionEscalate:
 		g.tree.groups[g.above].escalate(fmt.Errorf("child %q: %w", g.node.Path, v.Reason))
 	default:
-		for i := g.from; i < g.to; i++ {
-			g.tree.leaves[i].showRestarting(v, nil)
+		for _, l := range g.tree.below(g.node) {
+			l.showRestarting(v, nil)
 		}
 		g.tree.groups[g.above].restartChildren(g.place, nil, v.Delay)
 	}
@@ -56,19 +53,18 @@ func (g *group) escalate(reason error) {
 
 // haltAll ends all leaves of a group until they are resumed.
 func (g *group) haltAll(reason error) {
-	for i := g.from; i < g.to; i++ {
-		l := &g.tree.leaves[i]
-		if r := l.round; r != nil && r.from >= g.from && r.to <= g.to {
+	leaves := g.tree.below(g.node)
+	for _, l := range leaves {
+		if r := l.round; r != nil && r.from >= g.node.from && r.to <= g.node.to {
 			r.end(roundReplaced)
 		}
 		if l.fate == live {
 			l.fate = halted
-			l.show(Halted, reason)
+			l.show(Effect{State: Halted, Err: reason})
 		}
-		l.callOff()
-		l.kill()
+		l.leave()
 	}
-	g.tree.leaves[g.from].round.proceed() // of a round around the group
+	leaves[0].round.proceed() // of a round around the group
 }
 
 // restartChildren restarts what the strategy of a group says when a child of it has failed. That
@@ -76,14 +72,13 @@ func (g *group) haltAll(reason error) {
 // leaf that failed, if it is one: it has come to rest. Groups among the children restart with
 // fresh judges for all that is below them.
 func (g *group) restartChildren(place int, failed *leaf, delay time.Duration) {
-	fromChild, toChild := g.node.Strategy.Affected(place, len(g.children))
-	for _, child := range g.children[fromChild:toChild] {
+	from, to := g.node.Strategy.Affected(place, len(g.node.Children))
+	children := g.node.Children[from:to]
+	for _, child := range children {
 		g.tree.refresh(child)
 	}
-	r := g.tree.join(g.children[fromChild].from, g.children[toChild-1].to, delay)
-	for i := r.from; i < r.to; i++ {
-		l := &g.tree.leaves[i]
-		l.callOff()
+	r := g.tree.join(again, children[0].from, children[len(children)-1].to, delay)
+	for _, l := range r.leaves() {
 		if l != failed {
 			l.abort()
 		}
@@ -92,29 +87,29 @@ func (g *group) restartChildren(place int, failed *leaf, delay time.Duration) {
 }
 
 // refresh has all that is below a child that is a group start with fresh judges.
-func (t *Tree) refresh(child interval) {
-	if child.group < 0 {
+func (t *Tree) refresh(child *Node) {
+	if child.IsLeaf() {
 		return
 	}
-	for i := child.from; i < child.to; i++ {
-		t.leaves[i].fresh = true
+	for _, l := range t.below(child) {
+		l.fresh = true
 	}
-	for i := child.group + 1; i < t.groups[child.group].next; i++ {
+	for i := child.group + 1; i < child.lastGroup; i++ {
 		t.groups[i].judge = nil
 	}
 }
 
 // join makes a round that stops an interval and starts it again, in place of the rounds that
-// overlap it: over all that these concern, with the longest delay. They are disjoint, so one pass
-// finds them.
-func (t *Tree) join(from, to int, delay time.Duration) *round {
+// overlap it: over all that these concern, with the longest delay, but that of a leaf which was to
+// come back alone is nothing to its siblings. They are disjoint, so one pass finds them.
+func (t *Tree) join(kind roundKind, from, to int, delay time.Duration) *round {
 	low, high := from, to
-	for i := from; i < to; i++ {
-		if r := t.leaves[i].round; r != nil {
-			low, high, delay = min(low, r.from), max(high, r.to), max(delay, r.delay)
+	for _, l := range t.leaves[from:to] {
+		if r := l.round; r != nil && (r.kind != alone || kind == alone) {
+			low, high, delay, kind = min(low, r.from), max(high, r.to), max(delay, r.delay), max(kind, r.kind)
 		}
 	}
-	r := t.newRound(again, low, high)
+	r := t.newRound(kind, low, high)
 	r.delay = delay
 	return r
 }

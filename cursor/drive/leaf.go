@@ -1,10 +1,6 @@
 package drive
 
-import (
-	"time"
-
-	"github.com/penstock-io/penstock/supervision"
-)
+import "github.com/penstock-io/penstock/supervision"
 
 // leaf is a worker over all its incarnations.
 type leaf struct {
@@ -20,8 +16,7 @@ type leaf struct {
 	gen   uint64 // of the latest incarnation
 	cause Cause  // of the next one
 	round *round // that it is part of, or nil
-	timer timer  // of a delay, or of a stop
-	delay time.Duration
+	timer timer  // of its stop
 
 	judge   *supervision.Judge // nil until it fails: most never do
 	fresh   bool               // the next incarnation has a fresh judge, and this one is not judged any more
@@ -72,39 +67,35 @@ func (l *leaf) forgive() {
 	}
 }
 
+// order has something done to the present incarnation of a leaf.
+func (l *leaf) order(k EffectKind) { l.tree.emit(Effect{Kind: k, Leaf: l.number, Gen: l.gen}) }
+
 // show has a state of the leaf shown.
-func (l *leaf) show(s State, reason error) {
-	l.shown = s
-	l.tree.emit(Show{Leaf: l.number, State: s, Reason: reason})
+func (l *leaf) show(e Effect) {
+	e.Kind, e.Leaf, l.shown = Show, l.number, e.State
+	l.tree.emit(e)
 }
 
 func (l *leaf) showStopped() {
 	if l.fate == live {
-		l.show(Stopped, nil)
+		l.show(Effect{State: Stopped})
 	}
 }
 
 func (l *leaf) showRestarting(v supervision.Verdict, stack []byte) {
 	if l.fate == live {
-		l.shown = Restarting
-		l.tree.emit(Show{Leaf: l.number, State: Restarting, Reason: v.Reason, Attempt: v.Attempt, Stack: stack})
+		l.show(Effect{State: Restarting, Err: v.Reason, Attempt: v.Attempt, Stack: stack})
 	}
 }
 
 // move is the one place where a phase changes.
 func (l *leaf) move(m leafMove) {
-	next, allowed := l.phase.after(m)
+	next, allowed := leafTable[l.phase][m]
 	if !allowed {
 		illegal("leaf "+l.node.Path, l.phase, m)
 	}
 	if l.round != nil {
 		l.round.settling += weight(next) - weight(l.phase)
-	}
-	switch {
-	case next.lives() && !l.phase.lives():
-		l.tree.alive++
-	case !next.lives() && l.phase.lives():
-		l.tree.alive--
 	}
 	l.phase = next
 }
@@ -115,38 +106,19 @@ func (l *leaf) spawn() {
 	if l.fresh {
 		l.judge, l.limit, l.fresh = nil, 0, false
 	}
-	l.tree.timers.stop(&l.timer)
 	l.move(leafSpawned)
-	l.show(Starting, nil)
-	order := Spawn{Leaf: l.number, Gen: l.tree.gen, Cause: l.cause, Later: l.ran, Limit: l.limit}
+	l.show(Effect{State: Starting})
+	order := Effect{Kind: Spawn, Leaf: l.number, Gen: l.tree.gen, Cause: l.cause, Later: l.ran, Limit: l.limit}
 	if l.judge != nil {
 		order.Failing = l.judge.Failing()
 	}
 	l.tree.emit(order)
-	l.gen, l.cause, l.delay, l.aborted = l.tree.gen, Restart, 0, false
+	l.gen, l.cause, l.aborted = l.tree.gen, Restart, false
 }
 
 func (l *leaf) begin() {
 	l.move(leafBegun)
-	l.tree.emit(Begin{Leaf: l.number, Gen: l.gen})
-}
-
-// postpone lets a leaf come back alone after its delay.
-func (l *leaf) postpone() {
-	if l.delay <= 0 {
-		l.spawn()
-		return
-	}
-	l.move(leafPostponed)
-	l.tree.timers.start(&l.timer, l.tree.now.Add(l.delay), l.spawn)
-}
-
-// callOff takes a leaf that waits for its own restart out of that.
-func (l *leaf) callOff() {
-	if l.phase == leafDelayed {
-		l.tree.timers.stop(&l.timer)
-		l.move(leafCalledOff)
-	}
+	l.order(Begin)
 }
 
 // drain ends an incarnation in good order. With the system its handlers have until its StopTimeout,
@@ -158,7 +130,7 @@ func (l *leaf) drain() {
 	} else {
 		l.move(leafDrained)
 	}
-	l.tree.emit(Drain{Leaf: l.number, Gen: l.gen})
+	l.order(Drain)
 	l.bound()
 	if l.tree.final != nil {
 		l.boundGroups()
@@ -188,8 +160,8 @@ func (l *leaf) boundGroups() {
 			continue
 		}
 		l.tree.timers.start(&g.timer, l.tree.now.Add(g.node.Spec.StopTimeout), func() {
-			for i := g.from; i < g.to; i++ {
-				l.tree.leaves[i].abort()
+			for _, below := range l.tree.below(g.node) {
+				below.abort()
 			}
 		})
 	}
@@ -205,7 +177,7 @@ func (l *leaf) stopOver() {
 		if l.fate == live {
 			l.fate = halted
 		}
-		l.tree.emit(Hang{Leaf: l.number, Gen: l.gen})
+		l.order(Hang)
 		l.round.proceed()
 	}
 }
@@ -216,22 +188,16 @@ func (l *leaf) abort() {
 		return
 	}
 	l.aborted = true
-	l.tree.emit(Abort{Leaf: l.number, Gen: l.gen})
+	l.order(Abort)
 	if l.phase == leafDraining {
 		l.move(leafCancel)
 		l.bound()
 	}
 }
 
-// kill ends an incarnation that has come to rest, or is not to finish what it has in flight.
-func (l *leaf) kill() {
-	if !l.phase.lives() || l.phase == leafHung {
-		return
-	}
-	l.abort()
-	l.tree.emit(Kill{Leaf: l.number, Gen: l.gen})
-	if l.phase != leafCancelled {
-		l.move(leafCancel)
-		l.bound()
+// leave ends an incarnation that has come to rest, or is not to wait for its handlers.
+func (l *leaf) leave() {
+	if l.abort(); l.phase.lives() && !l.phase.leaves() {
+		l.drain()
 	}
 }

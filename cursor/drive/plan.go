@@ -17,52 +17,43 @@ type Node struct {
 	Strategy   supervision.Strategy // of a group
 	Children   []*Node              // of a group
 	// Leaf numbers the workers of the tree depth first, from 0; it is -1 for a group.
-	Leaf   int
-	Worker *cursor.Worker // of a leaf, for whatever runs it; its Name is that of the checkpoint
+	Leaf int
+	// Worker of a leaf, with the policy that it inherits, for whatever runs it; its Name is that of
+	// the checkpoint.
+	Worker *cursor.Worker
+
+	// Set by [NewTree]: the leaves at and below it are from..to-1, and of a group, which it is, and
+	// that the groups below it are group+1..lastGroup-1.
+	from, to         int
+	group, lastGroup int
 }
 
 // IsLeaf reports whether the node is a worker.
 func (n *Node) IsLeaf() bool { return n.Leaf >= 0 }
 
-// Leaves returns the workers below the node, in order.
-func (n *Node) Leaves() (all []*Node) {
-	n.Each(func(below *Node) {
-		if below.IsLeaf() {
-			all = append(all, below)
-		}
-	})
-	return all
-}
-
-// Each visits the node and all below it, depth first.
-func (n *Node) Each(visit func(*Node)) {
-	visit(n)
-	for _, child := range n.Children {
-		child.Each(visit)
-	}
-}
-
-// Problem is a child that cannot be run, and why.
-type Problem struct {
-	Path string
-	Err  error
-}
-
 // ErrNotSource is the reason of a child that is neither a group nor a cursor.Source.
 var ErrNotSource = errors.New("is neither a group nor a source of a worker")
 
-// Plan makes the nodes of a tree that supervision.Group.Validate accepts. It finds all problems of
-// its workers: one without a definition, or two with one checkpoint, by a former name too.
-func Plan(top supervision.Group) (*Node, []Problem) {
+// Plan checks a tree and makes its nodes; the leaves are in order. The error joins all problems of
+// the tree itself, or else of its workers, with their paths: one without a definition, or two with
+// one checkpoint, by a former name too.
+func Plan(top supervision.Group) (root *Node, leaves []*Node, err error) {
+	if err := top.Validate(); err != nil {
+		return nil, nil, err
+	}
 	p := planner{paths: make(map[string]string)}
-	root := p.group(top, top.Spec(), top.Name)
-	p.checkFormerNames(root)
-	return root, p.problems
+	root = p.group(top, top.Spec(), top.Name)
+	p.checkFormerNames()
+	return root, p.leaves, errors.Join(p.problems...)
 }
 
+// problem is why a child cannot be run.
+func problem(path string, err error) error { return fmt.Errorf("child %q: %w", path, err) }
+
 type planner struct {
+	leaves   []*Node
 	paths    map[string]string // of the workers so far, by their names
-	problems []Problem
+	problems []error
 }
 
 func (p *planner) group(g supervision.Group, spec supervision.Spec, path string) *Node {
@@ -73,7 +64,7 @@ func (p *planner) group(g supervision.Group, spec supervision.Spec, path string)
 		if sub, isGroup := child.(supervision.Group); isGroup {
 			n.Children = append(n.Children, p.group(sub, inherited, below))
 		} else if w, err := p.worker(child, inherited, below); err != nil {
-			p.problems = append(p.problems, Problem{Path: below, Err: err})
+			p.problems = append(p.problems, problem(below, err))
 		} else {
 			n.Children = append(n.Children, w)
 		}
@@ -110,8 +101,9 @@ func (p *planner) worker(child supervision.Child, spec supervision.Spec, path st
 	if w.Volatile && spec.Policy.Exhausted == supervision.ActionPark {
 		spec.Policy.Exhausted = supervision.ActionHalt // without a checkpoint nothing can be parked
 	}
-	n := &Node{Name: spec.Name, Path: path, Spec: spec, Leaf: len(p.paths), Worker: &w}
-	p.paths[w.Name] = path
+	w.Policy = spec.Policy
+	n := &Node{Name: spec.Name, Path: path, Spec: spec, Leaf: len(p.leaves), Worker: &w}
+	p.leaves, p.paths[w.Name] = append(p.leaves, n), path
 	return n, nil
 }
 
@@ -119,15 +111,15 @@ func duplicate(name string) error { return fmt.Errorf("%w: %.64q", supervision.E
 
 // checkFormerNames finds workers that would take the checkpoint of another worker of the tree,
 // because it has a name that they had formerly.
-func (p *planner) checkFormerNames(root *Node) {
-	for _, leaf := range root.Leaves() {
+func (p *planner) checkFormerNames() {
+	for _, leaf := range p.leaves {
 		for _, name := range leaf.Worker.Formerly {
 			other, taken := p.paths[name]
 			if !taken {
 				p.paths[name] = leaf.Path
 			} else if other != leaf.Path {
 				err := fmt.Errorf("had the name, and so the checkpoint, of %q: %w", other, duplicate(name))
-				p.problems = append(p.problems, Problem{Path: leaf.Path, Err: err})
+				p.problems = append(p.problems, problem(leaf.Path, err))
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package drive
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/penstock-io/penstock/supervision"
@@ -28,15 +29,15 @@ type roundKind uint8
 
 const (
 	first roundKind = iota // starts all leaves, which begin when Begin is called
-	again                  // restarts some
+	alone                  // restarts one leaf
+	again                  // restarts some together
 	last                   // stops all
 )
 
 // newRound makes a round of an interval, in place of those that lie inside of it.
 func (t *Tree) newRound(kind roundKind, from, to int) *round {
 	r := &round{tree: t, kind: kind, from: from, to: to, left: to}
-	for i := from; i < to; i++ {
-		l := &t.leaves[i]
+	for _, l := range r.leaves() {
 		if l.round != nil {
 			l.round.end(roundReplaced)
 		}
@@ -46,8 +47,10 @@ func (t *Tree) newRound(kind roundKind, from, to int) *round {
 	return r
 }
 
+func (r *round) leaves() []*leaf { return r.tree.leaves[r.from:r.to] }
+
 func (r *round) turn(by roundTurn) {
-	next, allowed := r.stage.after(by)
+	next, allowed := roundTable[r.stage][by]
 	if !allowed {
 		illegal("round", r.stage, by)
 	}
@@ -59,8 +62,7 @@ func (r *round) turn(by roundTurn) {
 func (r *round) end(by roundTurn) {
 	r.turn(by)
 	r.tree.timers.stop(&r.timer)
-	for i := r.from; i < r.to; i++ {
-		l := &r.tree.leaves[i]
+	for _, l := range r.leaves() {
 		l.round = nil
 		if l.phase == leafReady && by != roundReplaced {
 			l.begin()
@@ -85,7 +87,7 @@ func (r *round) proceed() {
 // there is none.
 func (r *round) stopNext() {
 	for ; r.left > r.from; r.left-- {
-		l := &r.tree.leaves[r.left-1]
+		l := r.tree.leaves[r.left-1]
 		switch {
 		case l.phase == leafHung:
 		case l.phase == leafDown:
@@ -119,12 +121,12 @@ func (r *round) start() {
 // spawnAll starts the leaves of a round; they acquire side by side, so that they share syncs. What
 // is over stays so, and a temporary worker that ran before is.
 func (r *round) spawnAll() {
-	for i := r.from; i < r.to; i++ {
-		switch l := &r.tree.leaves[i]; {
+	for _, l := range r.leaves() {
+		switch {
 		case l.fate != live, l.phase != leafDown:
 		case l.node.Spec.Restart == supervision.Temporary && l.ran && l.cause == Restart:
 			l.fate = halted
-			l.show(Halted, errTemporary)
+			l.show(Effect{State: Halted, Err: errTemporary})
 		default:
 			l.spawn()
 		}
@@ -139,13 +141,13 @@ func (r *round) allReady() {
 		return
 	}
 	r.turn(roundHold)
-	r.tree.emit(AllStarted{Problems: r.tree.problems})
+	r.tree.emit(Effect{Kind: AllStarted, Err: errors.Join(r.tree.problems...)})
 }
 
 // allStopped ends the last round once also those that hung are gone.
 func (r *round) allStopped() {
-	if r.tree.alive == 0 {
+	if !slices.ContainsFunc(r.tree.leaves, func(l *leaf) bool { return l.phase.lives() }) {
 		r.end(roundAllGone)
-		r.tree.emit(AllStopped{})
+		r.tree.emit(Effect{Kind: AllStopped})
 	}
 }

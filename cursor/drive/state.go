@@ -9,12 +9,10 @@ const (
 	Starting State = iota
 	// Idle: it has handled everything and waits for new events.
 	Idle
-	// Ready: it has events to handle, and waits for a step: only where steps are taken one by one.
-	Ready
-	// Running: it reads, handles or commits.
+	// Running: it reads, handles or commits; or is about to, where steps are taken one by one.
 	Running
-	// Retrying: it waits to try an event again, or for the store to have room. With lanes, other
-	// events may be handled meanwhile; then it is running.
+	// Retrying: it waits to try an event again, or to acquire its checkpoint, or for the store to have
+	// room. With lanes, other events may be handled meanwhile; then it is running.
 	Retrying
 	// Restarting: it waits to be started as a fresh actor.
 	Restarting
@@ -32,7 +30,7 @@ const (
 // String returns the name of the state in lower case.
 func (s State) String() string {
 	names := [...]string{
-		"starting", "idle", "ready", "running", "retrying", "restarting", "paused", "halted", "ended", "stopped",
+		"starting", "idle", "running", "retrying", "restarting", "paused", "halted", "ended", "stopped",
 	}
 	if int(s) < len(names) {
 		return names[s]
@@ -43,18 +41,18 @@ func (s State) String() string {
 // MayBecome reports whether a worker in state s may come into state next. What an incarnation that
 // is about to be replaced, or that is over, still does is not shown.
 //
-//	from                                    to
-//	Starting                                any
-//	Idle, Ready, Running, Retrying, Paused  any but Starting
-//	Restarting                              Starting, Restarting, Halted, Ended, Stopped
-//	Halted                                  Starting, Restarting: it was resumed
-//	Ended                                   none
-//	Stopped                                 Halted, Ended: the last verdict comes after the stop
+//	from                             to
+//	Starting                         any
+//	Idle, Running, Retrying, Paused  any but Starting
+//	Restarting                       Starting, Restarting, Halted, Ended, Stopped
+//	Halted                           Starting, Restarting: it was resumed
+//	Ended                            none
+//	Stopped                          Halted, Ended: the last verdict comes after the stop
 func (s State) MayBecome(next State) bool {
 	switch s {
 	case Starting:
 		return true
-	case Idle, Ready, Running, Retrying, Paused:
+	case Idle, Running, Retrying, Paused:
 		return next != Starting
 	case Restarting:
 		return next == Starting || next == Restarting || next == Halted || next == Ended || next == Stopped

@@ -106,6 +106,8 @@ const (
 type Update struct {
 	Kind  UpdateKind
 	First store.Position // names what failed, to the worker; 0: nothing that is in flight
+	// Serial numbers the failures of an incarnation that wait for a decision, from 1.
+	Serial uint64
 	// Crashes is how often the process ended while it handled the event before.
 	Crashes  int
 	Limit    int // of the first batch of the next incarnation, 0 for none
@@ -118,12 +120,18 @@ type Update struct {
 // Decision is what a supervisor says about a failure that was reported.
 type Decision struct {
 	First   store.Position // of the report
+	Serial  uint64         // of the report: one about an earlier failure is not carried out
 	Action  supervision.Action
 	Delay   time.Duration // of ActionRetry
 	Attempt int
 	Reason  error
 	// Restart: the worker is replaced once the event is parked or skipped.
 	Restart bool
+}
+
+// decided is the decision that follows from a verdict.
+func decided(v supervision.Verdict) Decision {
+	return Decision{Action: v.Action, Delay: v.Delay, Attempt: v.Attempt, Reason: v.Reason}
 }
 
 // Operation is the result of the orders of operators.

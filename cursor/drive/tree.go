@@ -17,13 +17,12 @@ type Tree struct {
 	now      time.Time // of the present input
 	options  TreeOptions
 	groups   []group // depth first, the top first
-	leaves   []leaf  // depth first
+	leaves   []*leaf // depth first
 	timers   timers
-	gen      uint64    // the last one that was handed out
-	alive    int       // leaves that have an actor
-	final    *round    // the last round, once there is one
-	problems []Problem // that kept leaves from the first start
-	out      []Effect  // of the present input
+	gen      uint64   // the last one that was handed out
+	final    *round   // the last round, once there is one
+	problems []error  // that kept leaves from the first start
+	out      []Effect // of the present input
 }
 
 // TreeOptions of a tree.
@@ -50,26 +49,19 @@ func NewTree(root *Node, o TreeOptions) *Tree {
 	return t
 }
 
-// grow adds the group n and all below it.
-func (t *Tree) grow(n *Node, above, place int) int {
-	number := len(t.groups)
-	t.groups = append(t.groups, group{tree: t, node: n, above: above, place: place, from: len(t.leaves)})
-	children := make([]interval, 0, len(n.Children))
-	for i, child := range n.Children {
-		in := interval{from: len(t.leaves), group: -1}
-		if child.IsLeaf() {
-			t.leaves = append(t.leaves, leaf{
-				tree: t, node: child, number: len(t.leaves), above: number, place: i,
-			})
-		} else {
-			in.group = t.grow(child, number, i)
+// grow adds a node and all below it to the group above.
+func (t *Tree) grow(n *Node, above, place int) {
+	if n.from = len(t.leaves); n.IsLeaf() {
+		t.leaves = append(t.leaves, &leaf{tree: t, node: n, number: n.from, above: above, place: place})
+	} else {
+		number := len(t.groups)
+		t.groups = append(t.groups, group{tree: t, node: n, above: above, place: place})
+		for i, child := range n.Children {
+			t.grow(child, number, i)
 		}
-		in.to = len(t.leaves)
-		children = append(children, in)
+		n.group, n.lastGroup = number, len(t.groups)
 	}
-	g := &t.groups[number]
-	g.to, g.next, g.children = len(t.leaves), len(t.groups), children
-	return number
+	n.to = len(t.leaves)
 }
 
 // take returns the effects of the present input.
@@ -79,25 +71,11 @@ func (t *Tree) take() []Effect {
 	return out
 }
 
-func (t *Tree) emit(e ...Effect) { t.out = append(t.out, e...) }
+func (t *Tree) emit(e Effect) { t.out = append(t.out, e) }
 
 // note puts a verdict into the log.
 func (t *Tree) note(n *Node, v supervision.Verdict, stack []byte) {
-	kind := NoteHalt
-	switch v.Action {
-	case supervision.ActionRetry:
-		kind = NoteRetry
-	case supervision.ActionRestart:
-		kind = NoteRestart
-	case supervision.ActionPark:
-		kind = NotePark
-	case supervision.ActionSkip:
-		kind = NoteSkip
-	case supervision.ActionEscalate:
-		kind = NoteEscalate
-	case supervision.ActionHalt:
-	}
-	t.emit(Note{Kind: kind, Path: n.Path, Err: v.Reason, Attempt: v.Attempt, Delay: v.Delay, Stack: stack})
+	t.emit(Effect{Kind: Note, Note: NoteVerdict, Path: n.Path, Err: v.Reason, Stack: stack, Decision: decided(v)})
 }
 
 // Start starts all leaves, once. [AllStarted] says how that went.
@@ -134,20 +112,19 @@ func (t *Tree) Next() (time.Time, bool) { return t.timers.next() }
 // Due returns when a leaf that waits for its next start will be started, zero if that is not a
 // matter of time.
 func (t *Tree) Due(number int) time.Time {
-	l := &t.leaves[number]
+	l := t.leaves[number]
 	switch {
 	case l.fate != live:
-	case l.phase == leafDelayed:
-		return l.timer.at
 	case l.phase == leafDown && l.round != nil && l.round.stage == roundWaiting:
 		return l.round.timer.at
 	}
 	return time.Time{}
 }
 
-// reporter returns the leaf if it has an incarnation of that generation.
-func (t *Tree) reporter(number int, gen uint64) *leaf {
-	if l := &t.leaves[number]; l.gen == gen && l.phase.lives() {
+// reporter begins an input about an incarnation: it returns its leaf, nil if it is no more.
+func (t *Tree) reporter(now time.Time, number int, gen uint64) *leaf {
+	t.now = now
+	if l := t.leaves[number]; l.gen == gen && l.phase.lives() {
 		return l
 	}
 	return nil
@@ -155,8 +132,7 @@ func (t *Tree) reporter(number int, gen uint64) *leaf {
 
 // Report takes what an incarnation reports.
 func (t *Tree) Report(now time.Time, number int, gen uint64, u *Update) []Effect {
-	t.now = now
-	l := t.reporter(number, gen)
+	l := t.reporter(now, number, gen)
 	if l == nil {
 		return nil
 	}
@@ -182,7 +158,7 @@ func (t *Tree) Report(now time.Time, number int, gen uint64, u *Update) []Effect
 	case UpdateMoved:
 		l.forgive()
 	case UpdateStoreFailed:
-		t.emit(Fail{Err: u.Err})
+		t.emit(Effect{Kind: Fail, Err: u.Err})
 	case UpdateHalved, UpdateDecided: // nothing is to be decided
 	}
 	return t.take()
@@ -190,15 +166,14 @@ func (t *Tree) Report(now time.Time, number int, gen uint64, u *Update) []Effect
 
 // Gone says that the actor of an incarnation is no more.
 func (t *Tree) Gone(now time.Time, number int, gen uint64) []Effect {
-	t.now = now
-	l := t.reporter(number, gen)
+	l := t.reporter(now, number, gen)
 	if l == nil {
 		return nil
 	}
 	t.timers.stop(&l.timer)
 	if !l.phase.leaves() && t.final == nil {
 		l.fate = halted
-		t.emit(Fail{Err: errors.New("drive: child " + l.node.Path + " disappeared")})
+		t.emit(Effect{Kind: Fail, Err: errors.New("drive: child " + l.node.Path + " disappeared")})
 	}
 	l.move(leafGone)
 	switch r := l.round; {
@@ -207,10 +182,10 @@ func (t *Tree) Gone(now time.Time, number int, gen uint64) []Effect {
 	case l.fate != live:
 	case r != nil && r.stage == roundStopping:
 		if l.shown != Restarting { // which has a reason of its own
-			l.show(Restarting, nil)
+			l.show(Effect{State: Restarting})
 		}
-	default:
-		l.postpone()
+	case r == nil || r.stage == roundAcquiring: // it was resumed on its way out
+		l.spawn()
 	}
 	l.round.proceed()
 	return t.take()
@@ -219,19 +194,18 @@ func (t *Tree) Gone(now time.Time, number int, gen uint64) []Effect {
 // Crashed says that an actor has panicked outside of a handler, which only an error of ours can
 // cause, and is ending.
 func (t *Tree) Crashed(now time.Time, number int, gen uint64, f supervision.Failure) []Effect {
-	t.now = now
-	l := t.reporter(number, gen)
+	l := t.reporter(now, number, gen)
 	if l == nil {
 		return nil
 	}
-	t.emit(Note{Kind: NoteCrashed, Path: l.node.Path, Err: f.Err, Stack: f.Stack})
+	t.emit(Effect{Kind: Note, Note: NoteCrashed, Path: l.node.Path, Err: f.Err, Stack: f.Stack})
 	inFirst := l.round != nil && l.round.kind == first
-	l.kill()
+	l.leave()
 	switch {
 	case t.final != nil, l.fate != live, l.fresh:
 	case inFirst:
 		l.fate = halted
-		t.emit(Fail{Err: f.Err})
+		t.emit(Effect{Kind: Fail, Err: f.Err})
 	default:
 		v := l.judged().Failed(now, f)
 		t.note(l.node, v, f.Stack)
@@ -251,7 +225,7 @@ func (t *Tree) Rewound(number int) []Effect {
 // not halted stays as it is. It returns [ErrHung] or [ErrStopping] when the leaf cannot be started.
 func (t *Tree) Resume(now time.Time, number int) ([]Effect, error) {
 	t.now = now
-	l := &t.leaves[number]
+	l := t.leaves[number]
 	switch {
 	case t.final != nil:
 		return nil, ErrStopping
@@ -261,14 +235,14 @@ func (t *Tree) Resume(now time.Time, number int) ([]Effect, error) {
 		return nil, ErrHung
 	}
 	l.forgive()
-	l.fate, l.cause, l.delay = live, Resumed, 0
+	l.fate, l.cause = live, Resumed
 	inRound := l.round != nil && (l.round.stage == roundStopping || l.round.stage == roundWaiting)
 	switch {
 	case l.phase.lives(): // it is still on its way out
 		l.fresh = true
-		l.show(Restarting, nil)
+		l.show(Effect{State: Restarting})
 	case inRound:
-		l.show(Restarting, nil)
+		l.show(Effect{State: Restarting})
 	default:
 		l.spawn()
 	}
@@ -283,9 +257,6 @@ func (t *Tree) Stop(now time.Time) []Effect {
 		return nil
 	}
 	t.final = t.newRound(last, 0, len(t.leaves))
-	for i := range t.leaves {
-		t.leaves[i].callOff()
-	}
 	t.final.proceed()
 	return t.take()
 }

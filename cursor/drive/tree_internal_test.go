@@ -15,7 +15,7 @@ import (
 
 // leaf returns the number of a leaf by its name.
 func (w *world) leaf(name string) int {
-	i := slices.IndexFunc(w.tree.leaves, func(l leaf) bool { return l.node.Name == name })
+	i := slices.IndexFunc(w.tree.leaves, func(l *leaf) bool { return l.node.Name == name })
 	w.require(i >= 0, "no leaf %q", name)
 	return i
 }
@@ -82,7 +82,7 @@ func TestBeyondTheTopAnEscalatedFailureHaltsAllLeavesAtOnceButThoseThatHaveEnded
 		require.Equal(t, "halted halted ended", w.states(), text)
 		w.settle()
 		require.Equal(t, []int{1, 1, 1}, w.starts(), text)
-		require.Contains(t, w.notes, NoteBeyondTop)
+		require.True(t, slices.ContainsFunc(w.notes, func(e Effect) bool { return e.Note == NoteBeyondTop }), text)
 		w.trouble("X", resumed).trouble("b", resumed).settle()
 		require.Equal(t, "idle idle ended", w.states(), text)
 	}
@@ -91,15 +91,21 @@ func TestBeyondTheTopAnEscalatedFailureHaltsAllLeavesAtOnceButThoseThatHaveEnded
 // oneRestart lets a leaf be restarted once in a period.
 func oneRestart(s *supervision.Spec) { s.Policy.Intensity = 1 }
 
+// change changes the settings of the children with these names.
+func (n *Node) change(by map[string]func(*supervision.Spec)) {
+	if f := by[n.Name]; f != nil {
+		f(&n.Spec)
+	}
+	for _, child := range n.Children {
+		child.change(by)
+	}
+}
+
 // runningWith is running with changed settings of the children with these names.
 func runningWith(tb testing.TB, text string, change map[string]func(*supervision.Spec)) *world {
 	tb.Helper()
 	root := sprout(text)
-	root.Each(func(n *Node) {
-		if f := change[n.Name]; f != nil {
-			f(&n.Spec)
-		}
-	})
+	root.change(change)
 	w := worldOf(tb, NewTree(root, TreeOptions{KillTimeout: killTimeout}))
 	w.settle()
 	w.do(w.tree.Begin())
@@ -347,7 +353,7 @@ func TestAPanicOfABatchHalvesTheNextOneAndAnEventThatIsDoneEndsThat(t *testing.T
 	require.Equal(t, []uint64{7}, w.actors[0].spawn.Failing)
 	w.report(0, Update{Kind: UpdatePassed, Event: 7})
 	w.trouble("a", asksAgain).settle()
-	require.Equal(t, Spawn{Leaf: 0, Gen: 4, Cause: Restart, Later: true, Failing: w.actors[0].spawn.Failing}, w.actors[0].spawn)
+	require.Equal(t, Effect{Kind: Spawn, Gen: 4, Cause: Restart, Later: true, Failing: w.actors[0].spawn.Failing}, w.actors[0].spawn)
 	require.Empty(t, w.actors[0].spawn.Failing)
 }
 
@@ -397,7 +403,7 @@ func TestAFailureCostsWhatItConcernsNotWhatThereIs(t *testing.T) {
 		effects = append(effects, tree.Tick(now)...)
 		return append(effects, tree.Report(now, failing, tree.leaves[failing].gen, &Update{})...)
 	}
-	require.Len(t, fail(), 4+2+2, "note, show, abort, kill; show, spawn; note, begin")
+	require.Len(t, fail(), 4+2+2, "note, show, abort, drain; show, spawn; note, begin")
 	now = now.Add(time.Hour)
 	require.Less(t, testing.AllocsPerRun(5, func() { fail() }), 60.0)
 }

@@ -29,7 +29,8 @@ const (
 // handled.
 type trouble struct {
 	step    troubleStep
-	races   int // lost by it
+	serial  uint64 // of the report that the decision must be about, in troubleJudged
+	races   int    // lost by it
 	due     time.Time
 	reason  error
 	attempt int
@@ -127,11 +128,14 @@ func (w *Worker) charge(r ruling) {
 	if r.first == 0 && t.step != troubleTried && r.failure.NoAttempt {
 		return
 	}
-	t.step = troubleJudged
+	w.serial++
+	t.step, t.serial = troubleJudged, w.serial
 	if r.first == 0 && w.phase == workerWorking {
 		w.enter(workerWaiting)
 	}
-	w.updates.add(Update{Kind: UpdateFailed, First: r.first, Crashes: r.crashes, Limit: r.limit, Failure: r.failure})
+	w.updates.add(Update{
+		Kind: UpdateFailed, First: r.first, Serial: t.serial, Crashes: r.crashes, Limit: r.limit, Failure: r.failure,
+	})
 }
 
 func (w *Worker) loseRace(r ruling) {
@@ -145,24 +149,28 @@ func (w *Worker) loseRace(r ruling) {
 }
 
 // Decide does what the supervisor says about a failure. If the worker was moved meanwhile, the
-// event does not wait for that any more: it comes again, and so does its failure.
+// event does not wait for that any more: it comes again, and so may its failure, which is another
+// one and gets a decision of its own.
 func (w *Worker) Decide(now time.Time, d Decision) {
-	moved := d.First > 0 && (w.engine == nil || !w.engine.Failed(d.First))
-	var err error
-	switch {
-	case w.phase == workerDown:
+	if w.phase == workerDown {
 		return
-	case moved:
-		if t := w.failing[d.First]; t != nil && t.step == troubleJudged {
-			t.step = troubleTried
-		}
+	}
+	t := w.failing[d.First]
+	waits := t != nil && t.step == troubleJudged && t.serial == d.Serial
+	if waits && d.First > 0 && !w.engine.Failed(d.First) {
+		t.step, waits = troubleTried, false
+	}
+	if !waits {
 		if d.Restart {
 			w.updates.add(Update{Kind: UpdateRestart})
 		}
 		return
-	case d.Action == supervision.ActionPark:
+	}
+	var err error
+	switch d.Action {
+	case supervision.ActionPark:
 		err = w.engine.Park(d.First, d.Reason, d.Attempt)
-	case d.Action == supervision.ActionSkip:
+	case supervision.ActionSkip:
 		err = w.engine.Skip(d.First, d.Reason, d.Attempt)
 	default:
 		w.delay(now, d.First, d)

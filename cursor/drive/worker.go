@@ -29,29 +29,24 @@ type Worker struct {
 	engine Engine // nil in workerAcquiring, and in what follows it without an engine
 	phase  workerPhase
 	drain  drainOrder
-	pull   pullState
-	ops    opsState
-	flush  flushState
 	fill   fillState
 
+	pulling  bool              // the transport will answer by Available
+	ordered  bool              // operators have orders
+	flushing bool              // a flush is due
 	inFlight int               // tasks that were ordered to run and are not finished
 	upTo     store.Position    // there may be something up to here
 	pause    *checkpoint.Pause // as it is in the store, nil for none
 
+	serial    uint64 // of the last failure that was reported for a decision
 	updates   updates
 	unsettled unsettled
 	failing   troubles
 	state     State // as the worker shows it
 }
 
-// The small facts beside the phase.
-type (
-	drainOrder uint8
-	pullState  uint8
-	opsState   uint8
-	flushState uint8
-	fillState  uint8
-)
+// drainOrder is whether the worker is to end.
+type drainOrder uint8
 
 const (
 	noDrain    drainOrder = iota
@@ -59,20 +54,8 @@ const (
 	drainFinal            // the system stops
 )
 
-const (
-	pullNone pullState = iota
-	pullOut            // the transport answers it by Available
-)
-
-const (
-	opsNone opsState = iota
-	opsWaiting
-)
-
-const (
-	flushNone flushState = iota
-	flushDue
-)
+// fillState is what is known of what the engine has read.
+type fillState uint8
 
 const (
 	fillStale fillState = iota // something happened since the last Fill
@@ -102,9 +85,11 @@ func (w *Worker) Acquired(e Engine, pause *checkpoint.Pause) {
 // event 0. A nil err says that the system stops, which cuts acquisitions short: that is no failure,
 // nothing is recorded, and Drain follows.
 func (w *Worker) Refused(err error) {
-	w.failing.at(0).step = troubleJudged
+	w.serial++
+	t := w.failing.at(0)
+	t.step, t.serial = troubleJudged, w.serial
 	if err != nil {
-		w.updates.add(Update{Kind: UpdateAcquired, Limit: w.limit, Err: err})
+		w.updates.add(Update{Kind: UpdateAcquired, Serial: t.serial, Limit: w.limit, Err: err})
 	}
 }
 
@@ -122,7 +107,7 @@ func (w *Worker) Begin() {
 
 // Available answers a pull: there may be something up to a position.
 func (w *Worker) Available(upTo store.Position) {
-	w.upTo, w.pull, w.fill = upTo, pullNone, fillStale
+	w.upTo, w.pulling, w.fill = upTo, false, fillStale
 }
 
 // Finished takes back a task that was run.
@@ -170,13 +155,13 @@ func (w *Worker) done() {
 
 // Operate reports that operators have orders.
 func (w *Worker) Operate() {
-	w.ops = opsWaiting
+	w.ordered = true
 	w.unsettled.retry()
 }
 
 // Operated reports that the orders were carried out.
 func (w *Worker) Operated(ctx context.Context, now time.Time, o Operation) {
-	w.ops, w.fill, w.pause = opsNone, fillStale, o.Pause
+	w.ordered, w.fill, w.pause = false, fillStale, o.Pause
 	if errors.Is(o.Err, checkpoint.ErrFenced) || storeFailed(o.Err) {
 		w.fail(ctx, now, o.Err)
 	}
@@ -211,9 +196,7 @@ func (w *Worker) resting() workerPhase {
 
 // Persist lets a worker that has nothing to do write how far it has read.
 func (w *Worker) Persist() {
-	if w.pull == pullOut && w.inFlight == 0 {
-		w.flush = flushDue
-	}
+	w.flushing = w.flushing || w.pulling && w.inFlight == 0
 }
 
 // CloseIntake reports that the system stops, and Drain will follow: nothing new begins.
@@ -276,7 +259,7 @@ func (w *Worker) Commit(ctx context.Context, now time.Time) int {
 // there concerns it, and nothing is queued. Where the worker drains, that closes its engine. What
 // cannot be written is read again by the next incarnation.
 func (w *Worker) Flush(ctx context.Context, now time.Time, upTo store.Position) error {
-	w.flush = flushNone
+	w.flushing = false
 	write := w.engine.Flush
 	if w.phase == workerDraining {
 		w.enter(workerDown)

@@ -36,6 +36,8 @@ type fakeEngine struct {
 	done     map[store.Position]bool
 	extra    int // changes without a task
 	calls    []string
+	why      map[store.Position]error // of the latest failure of each event
+	strict   bool                     // nothing is parked or skipped for another failure than the latest
 
 	takes     func() // called by Take
 	fillErr   error
@@ -46,7 +48,7 @@ type fakeEngine struct {
 func newFake(tb testing.TB, lanes int, head store.Position) *fakeEngine {
 	return &fakeEngine{
 		tb: tb, lanes: lanes, head: head, failed: make(map[store.Position]bool), done: make(map[store.Position]bool),
-		raced: make(map[store.Position]bool),
+		raced: make(map[store.Position]bool), why: make(map[store.Position]error),
 	}
 }
 
@@ -58,8 +60,9 @@ func (f *fakeEngine) Fill(_ context.Context, upTo store.Position) (bool, error) 
 		upTo = f.head
 	}
 	for f.scanned < upTo {
-		f.scanned++
-		f.ready = append(f.ready, f.scanned)
+		if f.scanned++; !f.done[f.scanned] {
+			f.ready = append(f.ready, f.scanned)
+		}
 	}
 	return true, nil
 }
@@ -86,7 +89,7 @@ func (f *fakeEngine) Finish(t Task) {
 	var failure *cursor.HandlerError
 	switch {
 	case errors.As(task.err, &failure):
-		f.failed[task.event] = true
+		f.failed[task.event], f.why[task.event] = true, failure.Err
 	case task.err != nil, task.action == cursor.StopWithRollback:
 		f.ready = append([]store.Position{task.event}, f.ready...)
 	default:
@@ -106,6 +109,7 @@ func (f *fakeEngine) Commit(context.Context) (n int, err error) {
 			f.failed[event] = true
 			delete(f.raced, event)
 			err = &cursor.RunnerError{Worker: "w", What: cursor.ErrCommit, Event: event, Err: store.ErrConflict}
+			f.why[event] = err
 		case f.raced[event]: // one refusal at a time
 			again = append(again, event)
 		default:
@@ -136,14 +140,19 @@ func (f *fakeEngine) Again(first store.Position) {
 	}
 }
 
-func (f *fakeEngine) Park(first store.Position, _ error, _ int) error {
+func (f *fakeEngine) Park(first store.Position, reason error, _ int) error {
 	f.parked = append(f.parked, first)
-	return f.decide(first)
+	return f.decide(first, reason)
 }
 
-func (f *fakeEngine) Skip(first store.Position, _ error, _ int) error { return f.decide(first) }
+func (f *fakeEngine) Skip(first store.Position, reason error, _ int) error {
+	return f.decide(first, reason)
+}
 
-func (f *fakeEngine) decide(first store.Position) error {
+func (f *fakeEngine) decide(first store.Position, reason error) error {
+	if f.strict && !errors.Is(reason, f.why[first]) {
+		f.tb.Errorf("event %d failed with %v, and was dropped because of %v", first, f.why[first], reason)
+	}
 	delete(f.failed, first)
 	f.done[first] = true
 	f.extra++

@@ -2,6 +2,7 @@ package drive
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -30,6 +31,7 @@ type history struct {
 	ended  int
 	down   int
 	calm   bool // nothing fails any more
+	fails  int
 }
 
 func newHistory(t *testing.T, seed uint64) *history {
@@ -40,6 +42,7 @@ func newHistory(t *testing.T, seed uint64) *history {
 		w:   NewWorker(Incarnation{Lanes: lanes, Later: dice.IntN(2) == 0}),
 		now: begun,
 	}
+	w.engine.strict = true
 	w.engine.takes = func() { require.True(t, w.w.open(), w.w.phase) }
 	return w
 }
@@ -182,13 +185,13 @@ func (w *history) hear(u *Update) {
 	switch u.Kind {
 	case UpdateAcquired:
 		if u.Err != nil {
-			w.asked = append(w.asked, Decision{})
+			w.asked = append(w.asked, Decision{Serial: u.Serial, Reason: u.Err})
 		} else if w.calm || w.dice.IntN(2) == 0 {
 			w.w.Begin()
 		}
 	case UpdateFailed:
 		w.over = w.over || u.Failure.Panic
-		w.asked = append(w.asked, Decision{First: u.First, Restart: u.Failure.Panic})
+		w.asked = append(w.asked, Decision{First: u.First, Serial: u.Serial, Reason: u.Failure.Err, Restart: u.Failure.Panic})
 	case UpdateHalve, UpdateRestart:
 		w.over = true
 	case UpdateEnded:
@@ -229,13 +232,16 @@ func (w *history) finish() {
 	task := w.tasks[i]
 	w.tasks = slices.Delete(w.tasks, i, i+1)
 	if !w.calm {
-		whole := failure(task.event)
+		w.fails++
+		at, whole := failure(task.event), failure(task.event)
+		at.Err = fmt.Errorf("failure %d: %w", w.fails, errBroken)
 		whole.Event, whole.Size = 0, 8
 		switch w.dice.IntN(12) {
 		case 0, 1:
-			task.err = failure(task.event)
+			task.err = at
 		case 2:
-			task.err = panicAt(task.event)
+			at.Panic = true
+			task.err = at
 		case 3:
 			task.err = whole
 		case 4:
@@ -262,7 +268,7 @@ func (w *history) answer() {
 	}
 	d := w.asked[0]
 	w.asked = w.asked[1:]
-	d.Reason, d.Attempt = errBroken, 1
+	d.Attempt = 1
 	d.Action, d.Delay = supervision.ActionRetry, time.Duration(w.dice.IntN(2))*time.Minute
 	if d.First > 0 && (d.Restart || w.dice.IntN(3) == 0) {
 		d.Action, d.Delay = supervision.ActionPark, 0

@@ -22,12 +22,14 @@ type play struct {
 	t      *testing.T
 	engine *fakeEngine
 	now    time.Time
+	serial map[store.Position]uint64 // of the latest report about an event
 }
 
 // beginPlay plays a worker that has begun over a log with some events.
 func beginPlay(t *testing.T, of Incarnation, events store.Position) *play {
 	p := &play{
 		Worker: NewWorker(of), t: t, engine: newFake(t, of.Lanes, events), now: begun,
+		serial: make(map[store.Position]uint64),
 	}
 	p.Acquired(p.engine, nil)
 	p.expect(UpdateAcquired)
@@ -50,7 +52,14 @@ func (p *play) expect(kind UpdateKind) *Update {
 	p.t.Helper()
 	update := p.step(StepReport).Update
 	require.Equal(p.t, kind, update.Kind)
+	p.serial[update.First] = update.Serial
 	return update
+}
+
+// decide answers the latest report about an event.
+func (p *play) decide(d Decision) {
+	d.Serial = p.serial[d.First]
+	p.Decide(p.now, d)
 }
 
 // run wants the next step to be a batch with an event.
@@ -87,7 +96,7 @@ func (p *play) waitsForRoom() {
 	p.t.Helper()
 	p.commit()
 	require.True(p.t, p.expect(UpdateFailed).Failure.NoAttempt)
-	p.Decide(p.now, Decision{Action: supervision.ActionRetry, Delay: time.Minute, Reason: store.ErrDiskFull})
+	p.decide(Decision{Action: supervision.ActionRetry, Delay: time.Minute, Reason: store.ErrDiskFull})
 }
 
 func TestAWorkerHandlesOneBatchAfterTheOtherAndThenPulls(t *testing.T) {
@@ -141,7 +150,7 @@ func TestAFailureIsReportedWhenWhatWasHandledBeforeItIsWritten(t *testing.T) {
 	p.commit()
 	require.Equal(t, store.Position(0), p.expect(UpdateFailed).First)
 	p.step(StepWait)
-	p.Decide(p.now, Decision{Action: supervision.ActionRetry, Delay: time.Minute, Reason: store.ErrDiskFull})
+	p.decide(Decision{Action: supervision.ActionRetry, Delay: time.Minute, Reason: store.ErrDiskFull})
 	require.Equal(t, p.now.Add(time.Minute), p.step(StepWait).Until)
 	require.Equal(t, Retrying, p.State())
 	room()
@@ -287,7 +296,7 @@ func TestEachPanicIsChargedToItsOwnEventAndOneEndsTheIncarnation(t *testing.T) {
 	crash := p.expect(UpdateFailed)
 	require.Equal(t, uint64(2), crash.Failure.Event)
 	require.True(t, crash.Failure.Panic)
-	p.Decide(p.now, Decision{First: 2, Action: supervision.ActionPark, Reason: errBroken, Restart: true})
+	p.decide(Decision{First: 2, Action: supervision.ActionPark, Reason: errBroken, Restart: true})
 	p.commit()
 	require.Equal(t, store.Position(2), p.expect(UpdateDecided).First)
 	p.expect(UpdateRestart)
@@ -362,7 +371,7 @@ func TestALackOfRoomIsReportedOnceHoweverManyLanesMeetIt(t *testing.T) {
 	p.expect(UpdateFailed)
 	p.finish(two, nil)
 	p.step(StepWait)
-	p.Decide(p.now, Decision{Action: supervision.ActionRetry, Delay: time.Minute, Reason: store.ErrDiskFull})
+	p.decide(Decision{Action: supervision.ActionRetry, Delay: time.Minute, Reason: store.ErrDiskFull})
 	room()
 	p.now = p.now.Add(time.Minute)
 	p.commit()
@@ -379,7 +388,7 @@ func TestAnAcquisitionIsTriedAgainAfterTheDelayThatIsDecided(t *testing.T) {
 	update := w.Next(t.Context(), now, Take).Update
 	require.ErrorIs(t, update.Err, store.ErrDiskFull)
 	require.Equal(t, StepWait, w.Next(t.Context(), now, Take).Kind)
-	w.Decide(now, Decision{Action: supervision.ActionRetry, Delay: time.Second, Reason: store.ErrDiskFull})
+	w.Decide(now, Decision{Serial: update.Serial, Action: supervision.ActionRetry, Delay: time.Second, Reason: store.ErrDiskFull})
 	require.Equal(t, now.Add(time.Second), w.Next(t.Context(), now, Take).Until)
 	require.Equal(t, Retrying, w.State())
 	require.Equal(t, StepAcquire, w.Next(t.Context(), now.Add(time.Second), Take).Kind)
@@ -420,7 +429,7 @@ func TestADecisionAboutAnEventThatNoLongerWaitsIsNotCarriedOut(t *testing.T) {
 	p.engine.failed, p.engine.ready = make(map[store.Position]bool), []store.Position{1} // it was sent back
 	p.operated(Operation{Moved: true})
 	p.expect(UpdateMoved)
-	p.Decide(p.now, Decision{First: 1, Action: supervision.ActionPark, Reason: errBroken, Restart: true})
+	p.decide(Decision{First: 1, Action: supervision.ActionPark, Reason: errBroken, Restart: true})
 	p.expect(UpdateRestart)
 	require.Empty(t, p.engine.parked)
 	p.run(1)
@@ -493,7 +502,7 @@ func TestAnEventThatAnOperatorSkippedIsNotWaitedFor(t *testing.T) {
 	p.finish(p.run(1), failure(1))
 	p.commit()
 	p.expect(UpdateFailed)
-	p.Decide(p.now, Decision{First: 1, Action: supervision.ActionRetry, Delay: time.Hour, Reason: errBroken})
+	p.decide(Decision{First: 1, Action: supervision.ActionRetry, Delay: time.Hour, Reason: errBroken})
 	p.step(StepPull)
 	require.Equal(t, Retrying, p.State())
 	p.Operate()
@@ -567,8 +576,10 @@ func TestEachMoveOfAWorkerHappensInSomeHistory(t *testing.T) {
 		w.seen = seen
 		w.run()
 	}
-	for _, m := range workerMoves {
-		require.True(t, seen[[2]workerPhase{m.from, m.to}], "%s to %s", m.from, m.to)
+	for from, follows := range workerTable {
+		for to := range follows {
+			require.True(t, seen[[2]workerPhase{from, to}], "%s to %s", from, to)
+		}
 	}
 }
 

@@ -82,7 +82,7 @@ func (t turn) nextCommit() Step {
 
 // open reports whether a batch may begin.
 func (w *Worker) open() bool {
-	return w.phase == workerWorking && w.ops == opsNone && w.unsettled.commit != commitRefused
+	return w.phase == workerWorking && !w.ordered && w.unsettled.commit != commitRefused
 }
 
 func (t turn) nextInFlight() Step {
@@ -108,7 +108,7 @@ func (t turn) nextDrain() Step {
 }
 
 func (t turn) nextOperation() Step {
-	if t.ops == opsNone || t.phase == workerClosing {
+	if !t.ordered || t.phase == workerClosing {
 		return Step{}
 	}
 	return t.change(StepOperate)
@@ -125,8 +125,8 @@ func (t turn) nextUnpause() Step {
 // and what is not written yet is written by Commit, not by the change.
 func (t turn) change(kind StepKind) Step {
 	switch {
-	case t.pull == pullOut:
-		t.pull = pullNone
+	case t.pulling:
+		t.pulling = false
 		return Step{Kind: StepForget}
 	case t.unsettled.unwritten(t.engine):
 		return Step{Kind: stepAgain}
@@ -170,10 +170,10 @@ func (t turn) nextEnd() Step {
 
 func (t turn) nextFlush() Step {
 	switch {
-	case t.flush == flushNone, t.unsettled.commit == commitOrdered, t.inFlight > 0:
+	case !t.flushing, t.unsettled.commit == commitOrdered, t.inFlight > 0:
 		return Step{}
 	case t.unsettled.commit == commitRefused:
-		t.flush = flushNone
+		t.flushing = false
 		return Step{}
 	case t.unsettled.unwritten(t.engine):
 		return Step{Kind: stepAgain}
@@ -220,13 +220,13 @@ func (t turn) broken(err error) Step {
 }
 
 func (t turn) nextPull() Step {
-	if !t.open() || t.intake == Finish || t.fill != fillWhole || t.pull == pullOut {
+	if !t.open() || t.intake == Finish || t.fill != fillWhole || t.pulling {
 		return Step{}
 	}
 	if t.engine.Dirty() || t.lanes <= 1 && !t.engine.Idle() {
 		return Step{}
 	}
-	t.pull = pullOut
+	t.pulling = true
 	return Step{Kind: StepPull}
 }
 
@@ -254,7 +254,7 @@ func (w *Worker) show(step Step) {
 		w.state = Paused
 	case w.failing.delayed():
 		w.state = Retrying
-	case step.Kind == StepPull || step.Kind == StepWait && w.pull == pullOut:
+	case step.Kind == StepPull || step.Kind == StepWait && w.pulling:
 		if w.phase == workerWorking && w.engine.Idle() && !w.failing.judged() {
 			w.state = Idle
 		}

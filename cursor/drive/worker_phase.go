@@ -34,61 +34,31 @@ func (p workerPhase) String() string {
 	return fmt.Sprintf("phase %d", uint8(p))
 }
 
-// workerMove is one arrow of the diagram in the package comment.
-type workerMove struct {
-	from, to workerPhase
-	when     string
-}
-
-// workerMoves are all moves there are; enter refuses any other one.
+// workerTable is which phase may follow which, and when: the arrows of the diagram in the package
+// comment. enter refuses any other move.
 //
 //nolint:gochecknoglobals // a table that nothing changes
-var workerMoves = []workerMove{
-	{workerAcquiring, workerReady, "acquired"},
-	{workerAcquiring, workerDraining, "drain"},
-	{workerReady, workerWorking, "begin"},
-	{workerReady, workerPaused, "begin, paused"},
-	{workerReady, workerClosing, "close"},
-	{workerReady, workerDraining, "drain"},
-	{workerWorking, workerWaiting, "failed without an event"},
-	{workerWorking, workerPaused, "paused"},
-	{workerWorking, workerCrashed, "handler panicked"},
-	{workerWorking, workerEnding, "handler is done"},
-	{workerWorking, workerClosing, "close"},
-	{workerWorking, workerDraining, "drain"},
-	{workerWaiting, workerWorking, "delay over"},
-	{workerWaiting, workerPaused, "paused"},
-	{workerWaiting, workerCrashed, "handler panicked"},
-	{workerWaiting, workerEnding, "handler is done"},
-	{workerWaiting, workerClosing, "close"},
-	{workerWaiting, workerDraining, "drain"},
-	{workerPaused, workerWorking, "resumed"},
-	{workerPaused, workerWaiting, "resumed, still waiting"},
-	{workerPaused, workerClosing, "close"},
-	{workerPaused, workerDraining, "drain"},
-	{workerCrashed, workerLeaving, "crash reported"},
-	{workerCrashed, workerClosing, "close"},
-	{workerCrashed, workerDraining, "drain"},
-	{workerEnding, workerCrashed, "handler panicked"},
-	{workerEnding, workerLeaving, "end reported"},
-	{workerEnding, workerDraining, "end reported, drain"},
-	{workerEnding, workerClosing, "close"},
-	{workerLeaving, workerClosing, "close"},
-	{workerLeaving, workerDraining, "drain"},
-	{workerClosing, workerDraining, "drain"},
-	{workerDraining, workerEnding, "handler is done"},
-	{workerDraining, workerDown, "drained"},
+var workerTable = map[workerPhase]map[workerPhase]string{
+	workerAcquiring: {workerReady: "acquired", workerDraining: "drain"},
+	workerReady:     {workerWorking: "begin", workerPaused: "begin, paused", workerClosing: "close", workerDraining: "drain"},
+	workerWorking: {
+		workerWaiting: "failed without an event", workerPaused: "paused", workerCrashed: "handler panicked",
+		workerEnding: "handler is done", workerClosing: "close", workerDraining: "drain",
+	},
+	workerWaiting: {
+		workerWorking: "delay over", workerPaused: "paused", workerCrashed: "handler panicked",
+		workerEnding: "handler is done", workerClosing: "close", workerDraining: "drain",
+	},
+	workerPaused:  {workerWorking: "resumed", workerWaiting: "resumed, still waiting", workerClosing: "close", workerDraining: "drain"},
+	workerCrashed: {workerLeaving: "crash reported", workerClosing: "close", workerDraining: "drain"},
+	workerEnding: {
+		workerCrashed: "handler panicked", workerLeaving: "end reported",
+		workerDraining: "end reported, drain", workerClosing: "close",
+	},
+	workerLeaving:  {workerClosing: "close", workerDraining: "drain"},
+	workerClosing:  {workerDraining: "drain"},
+	workerDraining: {workerEnding: "handler is done", workerDown: "drained"},
 }
-
-// workerFollows is workerMoves as a table of bits: who may follow whom.
-//
-//nolint:gochecknoglobals // a table that nothing changes
-var workerFollows = func() (follows [workerPhases]uint16) {
-	for _, m := range workerMoves {
-		follows[m.from] |= 1 << m.to
-	}
-	return follows
-}()
 
 // enter moves to a phase. A move that is not in the table is a bug of this package: going on would
 // handle events beside an order to stop, so it panics, and supervision restarts the worker.
@@ -96,7 +66,7 @@ func (w *Worker) enter(to workerPhase) {
 	if w.phase == to {
 		return
 	}
-	if workerFollows[w.phase]&(1<<to) == 0 {
+	if _, allowed := workerTable[w.phase][to]; !allowed {
 		panic(fmt.Sprintf("drive: worker moves from %s to %s", w.phase, to))
 	}
 	w.phase = to

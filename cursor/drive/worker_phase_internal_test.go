@@ -17,11 +17,16 @@ func TestTheDiagramOfAWorkerIsItsTable(t *testing.T) {
 	_, section, found = strings.Cut(section, "all the moves between them:")
 	require.True(t, found)
 	section, _, _ = strings.Cut(section, "\n# ")
-	var drawn []workerMove
+	drawn := make(map[workerPhase]map[workerPhase]string)
 	for _, m := range regexp.MustCompile(`(?m)^\t(\w+) +(.+?)  +(\w+)(?:$|  )`).FindAllStringSubmatch(section, -1) {
-		drawn = append(drawn, workerMove{from: phaseNamed(t, m[1]), to: phaseNamed(t, m[3]), when: m[2]})
+		from, to := phaseNamed(t, m[1]), phaseNamed(t, m[3])
+		if drawn[from] == nil {
+			drawn[from] = make(map[workerPhase]string)
+		}
+		require.Empty(t, drawn[from][to], m[0])
+		drawn[from][to] = m[2]
 	}
-	require.Equal(t, workerMoves, drawn)
+	require.Equal(t, workerTable, drawn)
 }
 
 func phaseNamed(t *testing.T, name string) workerPhase {
@@ -38,11 +43,7 @@ func TestAWorkerRefusesAMoveThatIsNotInItsTable(t *testing.T) {
 	for from := range workerPhases {
 		for to := range workerPhases {
 			w := Worker{phase: from}
-			allowed := from == to
-			for _, m := range workerMoves {
-				allowed = allowed || m.from == from && m.to == to
-			}
-			if allowed {
+			if _, allowed := workerTable[from][to]; allowed || from == to {
 				w.enter(to)
 				require.Equal(t, to, w.phase)
 			} else {
@@ -55,8 +56,11 @@ func TestAWorkerRefusesAMoveThatIsNotInItsTable(t *testing.T) {
 func TestEachPhaseOfAWorkerCanBeReachedAndLeft(t *testing.T) {
 	reached := map[workerPhase]bool{workerAcquiring: true}
 	left := map[workerPhase]bool{workerDown: true}
-	for _, m := range workerMoves {
-		reached[m.to], left[m.from] = true, true
+	for from, follows := range workerTable {
+		left[from] = left[from] || len(follows) > 0
+		for to := range follows {
+			reached[to] = true
+		}
 	}
 	for p := range workerPhases {
 		require.True(t, reached[p] && left[p], p.String())

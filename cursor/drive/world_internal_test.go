@@ -90,16 +90,15 @@ type world struct {
 	stopped bool
 	failed  error
 	asked   map[int][]Decision // by leaf
-	notes   []NoteKind
+	notes   []Effect           // that are for the log
 }
 
 // actorModel is the incarnation of a leaf, if gen is not 0.
 type actorModel struct {
-	gen                                       uint64
-	acquired, begun, drained, killed, aborted bool
-	hung                                      bool
-	starts                                    int
-	spawn                                     Spawn
+	gen                                     uint64
+	acquired, begun, drained, aborted, hung bool
+	starts                                  int
+	spawn                                   Effect
 }
 
 func newWorld(tb testing.TB, text string) *world {
@@ -144,7 +143,7 @@ func (w *world) do(effects []Effect) {
 
 func (w *world) one(e Effect) {
 	w.t.Helper()
-	switch e := e.(type) {
+	switch e.Kind {
 	case Spawn:
 		w.spawn(e)
 	case Begin:
@@ -156,13 +155,11 @@ func (w *world) one(e Effect) {
 		}
 	case Drain:
 		a := w.actor(e.Leaf, e.Gen)
-		w.require(!a.drained && !a.killed, "drain of %d again", e.Leaf)
+		w.require(!a.drained, "drain of %d again", e.Leaf)
 		a.drained = true
 		w.requireReverse(e.Leaf)
 	case Abort:
 		w.actor(e.Leaf, e.Gen).aborted = true
-	case Kill:
-		w.actor(e.Leaf, e.Gen).killed = true
 	case Decide:
 		w.actor(e.Leaf, e.Gen)
 		w.asked[e.Leaf] = append(w.asked[e.Leaf], e.Decision)
@@ -172,7 +169,7 @@ func (w *world) one(e Effect) {
 		}
 	case Hang:
 		a := w.actor(e.Leaf, e.Gen)
-		w.require(a.aborted && (a.drained || a.killed), "hang of %d", e.Leaf)
+		w.require(a.aborted && a.drained, "hang of %d", e.Leaf)
 		a.hung = true
 		if w.shown[e.Leaf].MayBecome(Halted) {
 			w.shown[e.Leaf] = Halted
@@ -185,11 +182,11 @@ func (w *world) one(e Effect) {
 	case Fail:
 		w.failed = e.Err
 	case Note:
-		w.notes = append(w.notes, e.Kind)
+		w.notes = append(w.notes, e)
 	}
 }
 
-func (w *world) spawn(e Spawn) {
+func (w *world) spawn(e Effect) {
 	w.t.Helper()
 	old := w.actors[e.Leaf]
 	w.require(old.gen == 0, "leaf %d beside itself", e.Leaf)
@@ -206,11 +203,15 @@ func (w *world) actor(leaf int, gen uint64) *actorModel {
 	return a
 }
 
-// requireReverse wants all leaves of the round that are stopped after this one to be gone, or hung.
+// requireReverse wants a leaf that is stopped in its turn to come after all of its round that were
+// started after it: they are gone, or hang. A leaf that leaves alone has been aborted.
 func (w *world) requireReverse(leaf int) {
 	w.t.Helper()
 	r := w.tree.leaves[leaf].round
-	w.require(r != nil, "leaf %d drained alone", leaf)
+	if r == nil || r.stage != roundStopping || r.left-1 != leaf {
+		w.require(w.actors[leaf].aborted, "leaf %d drained alone", leaf)
+		return
+	}
 	for i := leaf + 1; i < r.to; i++ {
 		w.require(w.actors[i].gen == 0 || w.actors[i].hung, "leaf %d drained before %d is gone", leaf, i)
 	}
@@ -268,7 +269,7 @@ func (w *world) possible() (list []event) {
 		}
 		switch {
 		case a.gen == 0:
-		case a.drained || a.killed:
+		case a.drained:
 			add(goes)
 		case !a.acquired:
 			add(acquires, cannotAcquire, diskFull, takenOver, crashes)
@@ -413,9 +414,9 @@ func (w *world) String() string {
 	var b strings.Builder
 	numbers := make(map[*round]int)
 	for i := range w.tree.leaves {
-		l, a := &w.tree.leaves[i], w.actors[i]
-		fmt.Fprintf(&b, "%s %v %v%d%d f%t a%t q%t d%v s%v A%t%t%t%t%t%t", l.node.Name, l.phase, l.round == nil, l.fate, l.cause,
-			l.fresh, l.aborted, l.ran, l.delay, w.shown[i], a.acquired, a.begun, a.drained, a.killed, a.aborted, a.hung)
+		l, a := w.tree.leaves[i], w.actors[i]
+		fmt.Fprintf(&b, "%s %v %v%d%d f%t a%t q%t s%v A%t%t%t%t%t", l.node.Name, l.phase, l.round == nil, l.fate, l.cause,
+			l.fresh, l.aborted, l.ran, w.shown[i], a.acquired, a.begun, a.drained, a.aborted, a.hung)
 		if r := l.round; r != nil {
 			if numbers[r] == 0 {
 				numbers[r] = len(numbers) + 1
@@ -424,7 +425,7 @@ func (w *world) String() string {
 		}
 		b.WriteString("; ")
 	}
-	for _, one := range w.tree.timers.list {
+	for _, one := range w.tree.timers {
 		fmt.Fprintf(&b, "%v ", one.at.Sub(w.now))
 	}
 	fmt.Fprint(&b, w.started, w.stopped, w.failed, len(w.tree.problems))

@@ -91,3 +91,18 @@ func TestWhatCannotRunFailsTheTest(t *testing.T) {
 		require.Contains(t, message, want)
 	}
 }
+
+func TestAHandlerMayNotDriveItsRun(t *testing.T) {
+	message := fails(t, func(tb testing.TB) {
+		var run *reactortest.Run
+		run = reactortest.Start(tb, reactor.New("r", reactor.On(
+			func(context.Context, reactor.Event[ordered], *reactor.Reactions) error {
+				run.Settle()
+				return nil
+			})))
+		run.Given(order(1))
+		run.Settle()
+		tb.Fatalf("%v", run.Status("r").Reason)
+	})
+	require.Contains(t, message, errFailed.Error())
+}

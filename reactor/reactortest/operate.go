@@ -6,7 +6,6 @@ import (
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
-	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -22,9 +21,7 @@ func request() checkpoint.Request { return checkpoint.Request{By: "reactortest"}
 func (r *Run) Control(name string, do func(ctx context.Context, worker cursor.Operator) error) error {
 	r.tb.Helper()
 	head, boots := r.st.Head(), r.boots
-	err := r.guard(func() error {
-		return r.worker(name).control(func(ctx context.Context, w *cursor.Runner) error { return do(ctx, w) })
-	})
+	err := r.guard(func() error { return r.worker(name).control(do) })
 	if err != nil && r.boots != boots && operated(r, name, head) {
 		return nil
 	}
@@ -36,25 +33,21 @@ func (r *Run) Control(name string, do func(ctx context.Context, worker cursor.Op
 func operated(r *Run, name string, head store.Position) bool {
 	r.tb.Helper()
 	found := false
-	err := r.guard(func() (err error) {
-		found, err = audited(r, name, head,
+	err := r.guard(func() error {
+		audits := checkpoint.Audits(r.ctx(), r.st, checkpoint.ID(name), head,
 			checkpoint.AuditReplay, checkpoint.AuditDiscarded, checkpoint.AuditPaused, checkpoint.AuditResumed,
 			checkpoint.AuditRewound, checkpoint.AuditReset, checkpoint.AuditSkippedTo, checkpoint.AuditWidened,
 			checkpoint.AuditRebound)
-		return err
+		for _, err := range audits {
+			found = err == nil
+			return err
+		}
+		return nil
 	})
 	if err != nil {
 		r.tb.Fatalf("reactortest: %v", err)
 	}
 	return found
-}
-
-// audited reports whether a worker has an audit event of one of the kinds after a position.
-func audited(r *Run, name string, after store.Position, kinds ...string) (bool, error) {
-	for _, err := range checkpoint.Audits(r.ctx(), r.st, checkpoint.ID(name), after, kinds...) {
-		return err == nil, err
-	}
-	return false, nil
 }
 
 // operate is Control for an operation that must not fail.
@@ -71,30 +64,17 @@ func (r *Run) operate(name, what string, do func(ctx context.Context, worker cur
 // afterwards.
 func (r *Run) Apply(name string, c checkpoint.Change) (out checkpoint.Outcome) {
 	r.tb.Helper()
-	reads, rebound := rebinding(c)
-	if rebound {
-		r.wider[name] = reads
+	switch c := c.(type) {
+	case checkpoint.Widen:
+		r.wider[name] = cursor.Worker{Region: c.Region, Kinds: c.Kinds}
+	case checkpoint.Rebind:
+		r.wider[name] = cursor.Worker{Region: c.Region, Kinds: c.Kinds}
 	}
 	r.operate(name, c.String(), func(ctx context.Context, w cursor.Operator) (err error) {
 		out, err = w.Apply(ctx, c, request())
-		if err == nil && rebound {
-			declared := &r.worker(name).worker
-			declared.Region, declared.Kinds = reads.Region, reads.Kinds
-		}
 		return err
 	})
 	return out
-}
-
-// rebinding returns what a worker reads after a change, if that is another region or other kinds.
-func rebinding(c checkpoint.Change) (cursor.Worker, bool) {
-	switch c := c.(type) {
-	case checkpoint.Widen:
-		return cursor.Worker{Region: c.Region, Kinds: c.Kinds}, true
-	case checkpoint.Rebind:
-		return cursor.Worker{Region: c.Region, Kinds: c.Kinds}, true
-	}
-	return cursor.Worker{}, false
 }
 
 // Pause keeps a worker from handling events until a time of the run, or with the zero time until
@@ -108,11 +88,9 @@ func (r *Run) Pause(name string, until time.Time) {
 // other.
 func (r *Run) Resume(name string) {
 	r.tb.Helper()
-	if r.worker(name).shown == drive.Halted {
-		_ = r.worker(name).resume() // touches no disk
-		return
+	if err := r.guard(func() error { return r.worker(name).resume() }); err != nil {
+		r.tb.Fatalf("reactortest: resume %q: %v", name, err)
 	}
-	r.operate(name, "resume", func(ctx context.Context, w cursor.Operator) error { return w.Resume(ctx, request()) })
 }
 
 // Replay marks parked events of a worker to be handled again, as new events are: by [Run.Step] and

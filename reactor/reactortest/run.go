@@ -227,11 +227,7 @@ func nextDue(r *Run, end time.Time) (next time.Time) {
 			next = due
 		}
 		for _, w := range r.all {
-			pause, err := w.pause()
-			if err != nil {
-				return err
-			}
-			if due := w.next(pause); !due.IsZero() && due.Before(next) {
+			if due := w.next(); !due.IsZero() && due.Before(next) {
 				next = due
 			}
 		}

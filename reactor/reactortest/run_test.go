@@ -74,7 +74,7 @@ func TestNothingIsHandledBeforeAStep(t *testing.T) {
 	run := reactortest.Start(t, shop(&warehouse{}))
 	run.Given(order(1), order(2))
 	run.Then()
-	require.Equal(t, reactortest.Ready, run.Status("stock").State)
+	require.Equal(t, actors.Running, run.Status("stock").State)
 	require.Equal(t, 2, run.Status("stock").Lag)
 
 	require.Equal(t, reactortest.Outcome{Handled: 2, Committed: 2}, run.Step("stock"))
@@ -153,51 +153,6 @@ func TestAPanicRestartsAndASecondOneHaltsWhereThePolicySaysSo(t *testing.T) {
 	run.Then(reserved{"order:1"}, billed{"order:1"})
 }
 
-func TestGroupsRestartByTheirStrategy(t *testing.T) {
-	for strategy, want := range map[supervision.Strategy][]int{
-		supervision.OneForOne: {0, 1, 0}, supervision.OneForAll: {1, 1, 1}, supervision.RestForOne: {0, 1, 1},
-	} {
-		w := &warehouse{fail: func(string) error { return nil }}
-		crash := once(errDown)
-		w.fail = func(string) error {
-			if crash("") != nil {
-				panic(errDown)
-			}
-			return nil
-		}
-		run := reactortest.Start(t, supervision.Group{Name: "shop", Strategy: strategy, Children: []supervision.Child{
-			reactor.New("before", reactor.On(bill)), reactor.New("stock", reactor.On(w.reserve)), reactor.New("after", reactor.On(bill)),
-		}})
-		run.Given(order(1))
-		run.Advance(time.Minute)
-		for i, name := range []string{"before", "stock", "after"} {
-			require.Equal(t, want[i], run.Status(name).Restarts, "%s of %v", name, strategy)
-		}
-		require.Equal(t, []reserved{{"order:1"}}, reactortest.Of[reserved](run))
-	}
-}
-
-func TestAnEscalationPastTheTopHaltsAllWorkers(t *testing.T) {
-	w := &warehouse{fail: func(string) error { panic(errDown) }}
-	stock := reactor.New("stock", reactor.On(w.reserve))
-	stock.Policy = supervision.Policy{Intensity: -1, OverBudget: supervision.ActionEscalate}
-	top := supervision.Group{
-		Name: "top", Strategy: supervision.OneForAll, Policy: supervision.Policy{Intensity: 1, OverBudget: supervision.ActionEscalate},
-		Children: []supervision.Child{
-			reactor.New("billing", reactor.On(bill)), supervision.Group{Name: "below", Children: []supervision.Child{stock}},
-		},
-	}
-	run := reactortest.Start(t, top)
-	run.Given(order(1))
-	run.Settle()
-	require.Equal(t, actors.Restarting, run.Status("billing").State, "the group is restarted with its siblings")
-	run.Advance(time.Hour)
-	for _, name := range []string{"billing", "stock"} {
-		require.Equal(t, actors.Halted, run.Status(name).State)
-		require.ErrorIs(t, run.Status(name).Reason, errDown)
-	}
-}
-
 func TestAPauseEndsAtItsTime(t *testing.T) {
 	run := reactortest.Start(t, shop(&warehouse{}))
 	run.Pause("stock", run.Now().Add(time.Hour))
@@ -270,6 +225,24 @@ func TestALongScenarioSurvivesEveryCrash(t *testing.T) {
 		run.Settle()
 		require.Len(t, reactortest.Of[billed](run), 13)
 	})
+}
+
+func TestAdvanceStopsAtEachTimeThatIsDue(t *testing.T) {
+	var run *reactortest.Run
+	var times []time.Duration
+	var begun time.Time
+	failing := once(errDown)
+	run = reactortest.Start(t, reactor.New("r", reactor.On(
+		func(_ context.Context, _ reactor.Event[ordered], _ *reactor.Reactions) error {
+			times = append(times, run.Now().Sub(begun))
+			return failing("")
+		})))
+	begun = run.Now()
+	run.Pause("r", begun.Add(time.Minute))
+	run.Given(order(1))
+	run.Advance(time.Hour)
+	require.Equal(t, []time.Duration{time.Minute, time.Minute + 100*time.Millisecond}, times)
+	require.Equal(t, begun.Add(time.Hour), run.Now())
 }
 
 // plain is a child that is no worker.

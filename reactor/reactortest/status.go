@@ -10,13 +10,9 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// Ready is the state of a worker that has events to handle, in place of actors.Running: a [Run]
-// does nothing by itself. All others are states of package actors, and mean the same.
-const Ready = drive.Ready
-
 // Status is what a worker is doing, and how far it is.
 type Status struct {
-	State drive.State // one of package actors, or [Ready]
+	State drive.State // one of package actors; Running where it has events to handle, with the next step
 	// Reason of the state, where it is in trouble: as in actors.WorkerStatus. It wraps the last error.
 	Reason error
 	// Event is what a worker that is Retrying tries next, 0 where its trouble belongs to no event;
@@ -60,21 +56,17 @@ func progressOf(r *cursor.Runner) progress {
 
 // progress of the present incarnation, or of the last one.
 func (w *worker) progress() progress {
-	if w.runner != nil {
-		w.reached = progressOf(w.runner)
+	if w.baton.Runner != nil {
+		w.reached = progressOf(w.baton.Runner)
 	}
 	return w.reached
 }
 
 // status describes the worker.
 func (w *worker) status() (Status, error) {
-	pause, err := w.pause()
-	if err != nil {
-		return Status{}, err
-	}
 	p := w.progress()
 	s := Status{
-		State: w.state(pause != nil), Due: w.next(pause), Restarts: w.restarts, Position: p.position, Parked: p.parked, Held: p.held,
+		State: w.state(), Due: w.next(), Restarts: w.restarts, Position: p.position, Parked: p.parked, Held: p.held,
 	}
 	n, err := w.run.st.Count(w.run.ctx(), p.region, max(p.scanned, p.position), w.run.st.Head(), math.MaxInt)
 	s.Lag = n + p.pending
@@ -86,8 +78,8 @@ func (w *worker) status() (Status, error) {
 		s.Attempt, s.Reason = w.attempt, w.reason
 	case s.State == drive.Halted:
 		s.Reason = w.reason
-	case s.State == drive.Idle && (s.Lag > 0 || !w.runner.Progress().Idle):
-		s.State = Ready
+	case s.State == drive.Idle && (s.Lag > 0 || !w.baton.Progress().Idle):
+		s.State = drive.Running
 	}
 	return s, err
 }
@@ -102,15 +94,15 @@ func firstWait(waits []drive.Wait) drive.Wait {
 }
 
 // state is Idle also where there is something to handle.
-func (w *worker) state(paused bool) drive.State {
+func (w *worker) state() drive.State {
 	switch {
 	case w.over():
 		return w.shown
-	case paused:
+	case w.baton.Paused() != nil:
 		return drive.Paused
 	case w.core != nil && len(w.core.Waits()) > 0:
 		return drive.Retrying
-	case w.runner == nil:
+	case w.baton.Runner == nil:
 		return drive.Restarting
 	case !w.begun:
 		return drive.Starting
@@ -128,8 +120,8 @@ type mark struct {
 
 func markOf(w *worker) mark {
 	m := mark{boots: w.run.boots, restarts: w.restarts, shown: w.shown, gen: w.gen}
-	if w.runner != nil {
-		p := w.runner.Progress()
+	if w.baton.Runner != nil {
+		p := w.baton.Progress()
 		m.waiting, m.reached, m.position, m.parked = p.Queued, p.Read, p.Position, p.Parked
 	}
 	return m

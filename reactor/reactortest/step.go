@@ -4,7 +4,6 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/cursor/drive"
 )
@@ -27,7 +26,7 @@ func (w *worker) step() (Outcome, error) {
 func (w *worker) turn(intake drive.Intake) (out Outcome, err error) {
 	for core := w.core; w.core == core; {
 		next := drive.Step{Kind: drive.StepWait}
-		if intake == drive.Finish || len(w.taken) < max(1, w.worker.Lanes) {
+		if intake == drive.Finish || len(w.taken) < max(1, w.baton.Worker.Lanes) {
 			next = core.Next(w.run.ctx(), w.run.now, intake)
 		}
 		if err := w.crashed(&out); err != nil { // before anything is decided about it
@@ -101,28 +100,17 @@ func (w *worker) start() error {
 
 // operate does what an operator ordered, or ends a pause whose time is over.
 func (w *worker) operate(next drive.Step) error {
-	o := w.order
-	if next.Kind == drive.StepUnpause {
-		o = &order{do: endPause}
+	var err error // of what is done now
+	if o := w.order; next.Kind == drive.StepUnpause {
+		err = w.baton.Unpause(w.run.ctx(), next.Err)
+	} else if o.done, o.err = true, next.Err; o.err == nil {
+		err = o.do(w.run.ctx(), &w.baton)
+		o.err = err
 	}
-	head := w.run.st.Head()
-	if o.done, o.err = true, next.Err; o.err == nil {
-		o.err = o.do(w.run.ctx(), w.runner)
-	}
-	if crashed(o.err) {
-		return o.err
-	}
-	moved, err := w.moved(head)
-	if err != nil {
+	if crashed(err) {
 		return err
 	}
-	var pause *checkpoint.Pause
-	if next.Kind == drive.StepOperate {
-		if pause, err = w.pause(); err != nil {
-			return err
-		}
-	}
-	w.core.Operated(w.run.ctx(), w.run.now, drive.Operation{Pause: pause, Moved: moved, Head: w.run.st.Head(), Err: o.err})
+	w.core.Operated(w.run.ctx(), w.run.now, w.baton.Operation(err))
 	return nil
 }
 

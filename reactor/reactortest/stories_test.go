@@ -100,7 +100,10 @@ func TestTheStatusOfAHaltedWorkerCountsWhatWaits(t *testing.T) {
 	require.Equal(t, 1, s.Parked)
 }
 
-func reset(ctx context.Context, r cursor.Operator) error { return apply(ctx, r, checkpoint.Reset{}) }
+func reset(ctx context.Context, w cursor.Operator) error {
+	_, err := w.Apply(ctx, checkpoint.Reset{}, checkpoint.Request{})
+	return err
+}
 
 func TestAnOperatorDoesNotShortenTheDelayOfARestart(t *testing.T) {
 	w := &warehouse{fail: func(string) error { panic(errDown) }}
@@ -114,27 +117,6 @@ func TestAnOperatorDoesNotShortenTheDelayOfARestart(t *testing.T) {
 	require.Equal(t, due, s.Due)
 	run.Settle()
 	require.Equal(t, 1, w.calls)
-}
-
-// A restart of several is put off by one that fails meanwhile, for as long as the longer of the two
-// waits.
-func TestOverlappingRestartsAreOneRestart(t *testing.T) {
-	wait := func(d time.Duration) supervision.Policy {
-		return supervision.Policy{Backoff: supervision.Backoff{Initial: d, Max: d}}
-	}
-	first := reactor.New("first", reactor.On(func(context.Context, reactor.Event[reserved], *reactor.Reactions) error { panic(errDown) }))
-	second := reactor.New("second", reactor.On(func(context.Context, reactor.Event[ordered], *reactor.Reactions) error { panic(errDown) }))
-	first.Policy, second.Policy = wait(time.Second), wait(time.Minute)
-	run := reactortest.Start(t, supervision.Group{Name: "g", Strategy: supervision.RestForOne, Children: []supervision.Child{
-		first, second, reactor.New("third", reactor.On(bill)),
-	}})
-	run.Given(order(1))
-	run.Advance(10 * time.Second)
-	run.Given(reserved{})
-	run.Settle()
-	for _, name := range []string{"first", "second", "third"} {
-		require.Equal(t, run.Now().Add(time.Minute), run.Status(name).Due, name)
-	}
 }
 
 func TestADiskErrorIsACrash(t *testing.T) {

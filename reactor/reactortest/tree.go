@@ -1,9 +1,6 @@
 package reactortest
 
 import (
-	"errors"
-	"fmt"
-
 	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/supervision"
 )
@@ -11,13 +8,18 @@ import (
 // buildTree makes the tree, as a process does that has just started: all workers acquire their
 // checkpoints, and begin.
 func buildTree(r *Run) error {
-	root, err := plan(r.tree)
+	top, ok := r.tree.(supervision.Group)
+	if !ok { // a single worker
+		top = supervision.Group{Name: "test", Children: []supervision.Child{r.tree}}
+	}
+	root, leaves, err := drive.Plan(top)
 	if err != nil {
 		return err
 	}
 	r.all = nil
-	for _, leaf := range root.Leaves() {
-		r.all = append(r.all, &worker{run: r, leaf: leaf.Leaf, spec: leaf.Spec, worker: leaf.Worker.WithBuild(build)})
+	for _, leaf := range leaves {
+		baton := drive.Baton{Store: r.st, Worker: leaf.Worker.WithBuild(build)}
+		r.all = append(r.all, &worker{run: r, leaf: leaf.Leaf, baton: baton})
 	}
 	r.decides = drive.NewTree(root, drive.TreeOptions{})
 	if err := r.do(r.decides.Start(r.now)); err != nil {
@@ -34,23 +36,6 @@ func buildTree(r *Run) error {
 	return r.do(r.decides.Begin())
 }
 
-// plan checks the tree. A single worker gets a group around it.
-func plan(tree supervision.Child) (*drive.Node, error) {
-	top, ok := tree.(supervision.Group)
-	if !ok {
-		top = supervision.Group{Name: "test", Children: []supervision.Child{tree}}
-	}
-	if err := top.Validate(); err != nil {
-		return nil, err
-	}
-	root, problems := drive.Plan(top)
-	var errs []error
-	for _, p := range problems {
-		errs = append(errs, fmt.Errorf("child %q: %w", p.Path, p.Err))
-	}
-	return root, errors.Join(errs...)
-}
-
 // tick does what is due for the tree.
 func tick(r *Run) error { return r.do(r.decides.Tick(r.now)) }
 
@@ -65,24 +50,23 @@ func (r *Run) do(effects []drive.Effect) error {
 	return nil
 }
 
-func (r *Run) one(effect drive.Effect) error {
-	switch e := effect.(type) {
+func (r *Run) one(e drive.Effect) error {
+	var w *worker // nil for what is about the whole tree
+	if e.Leaf < len(r.all) {
+		w = r.all[e.Leaf]
+	}
+	switch e.Kind {
 	case drive.Spawn:
-		r.all[e.Leaf].spawn(e)
+		w.spawn(e)
 	case drive.Begin:
-		r.all[e.Leaf].begun = true
-		r.all[e.Leaf].core.Begin()
+		w.begun = true
+		w.core.Begin()
 	case drive.Drain:
-		return r.all[e.Leaf].end(false)
-	case drive.Kill:
-		if r.all[e.Leaf].shown == drive.Halted {
-			return r.all[e.Leaf].end(true) // refused where another owner is the reason
-		}
-		return r.all[e.Leaf].gone()
+		return w.end()
 	case drive.Decide:
-		r.all[e.Leaf].core.Decide(r.now, e.Decision)
+		w.core.Decide(r.now, e.Decision)
 	case drive.Show:
-		r.all[e.Leaf].show(e)
+		w.show(e)
 	case drive.Fail:
 		return e.Err
 	case drive.Hang: // no handler runs while time passes
@@ -93,9 +77,9 @@ func (r *Run) one(effect drive.Effect) error {
 
 // end ends the incarnation in good order, unless something is in flight, which then was never
 // handled.
-func (w *worker) end(forGood bool) error {
-	if w.runner != nil && len(w.taken) == 0 {
-		w.core.Drain(forGood)
+func (w *worker) end() error {
+	if w.baton.Runner != nil && len(w.taken) == 0 {
+		w.core.Drain(false)
 		if _, err := w.turn(drive.Finish); err != nil {
 			return err
 		}
@@ -116,21 +100,12 @@ func (w *worker) gone() error {
 
 // show records a state that the tree reports. The reason of a restart is kept until the worker
 // commits.
-func (w *worker) show(e drive.Show) {
+func (w *worker) show(e drive.Effect) {
 	if !w.shown.MayBecome(e.State) {
 		return
 	}
 	if e.State != drive.Starting || w.shown == drive.Halted {
-		w.reason, w.attempt = e.Reason, e.Attempt
+		w.reason, w.attempt = e.Err, e.Attempt
 	}
 	w.shown = e.State
-}
-
-// enable starts a halted worker again, with a fresh count of attempts.
-func (w *worker) enable() error {
-	effects, err := w.run.decides.Resume(w.run.now, w.leaf)
-	if err != nil {
-		return err
-	}
-	return w.run.do(effects)
 }

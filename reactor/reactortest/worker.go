@@ -9,22 +9,17 @@ import (
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/store"
-	"github.com/penstock-io/penstock/supervision"
 )
 
 // worker is one worker over all its incarnations: the same decisions as those of its actor, carried
-// out step by step.
+// out step by step. All of it belongs to the goroutine of the test.
 type worker struct {
-	run    *Run
-	leaf   int // its number in the tree
-	spec   supervision.Spec
-	worker cursor.Worker
+	run   *Run
+	leaf  int // its number in the tree
+	baton drive.Baton
 
 	gen      uint64      // of the incarnation, 0 if there is none
 	begun    bool        // it may handle events
-	later    bool        // another incarnation was before
-	limit    int         // of the first batch of the incarnation
-	epoch    uint64      // of the checkpoint, as acquired last; 0: it may be taken over
 	shown    drive.State // as the tree reported it last
 	reason   error       // of that
 	attempt  int
@@ -32,7 +27,6 @@ type worker struct {
 	reached  progress
 
 	core   *drive.Worker  // nil if there is no incarnation
-	runner *cursor.Runner // nil until it has acquired its checkpoint
 	taken  []*cursor.Task // in flight, and not handled yet
 	pulls  bool           // it has read everything, and checks for more with each step
 	order  *order         // of an operator
@@ -41,23 +35,17 @@ type worker struct {
 
 // order is what an operator does, and its result.
 type order struct {
-	do   func(context.Context, *cursor.Runner) error
+	do   func(context.Context, cursor.Operator) error
 	done bool
 	err  error
 }
 
-func (w *worker) name() string { return w.spec.Name }
-
-func (w *worker) id() checkpoint.ID { return checkpoint.ID(w.name()) }
+func (w *worker) name() string { return w.baton.Worker.Name }
 
 // spawn starts the incarnation that the tree ordered. It acquires its checkpoint with the next
 // step.
-func (w *worker) spawn(e drive.Spawn) {
-	w.gen, w.limit = e.Gen, e.Limit
-	w.core = drive.NewWorker(drive.Incarnation{Lanes: w.worker.Lanes, Limit: e.Limit, Later: e.Later, Failing: e.Failing})
-	if e.Cause != drive.Restart {
-		w.epoch = 0
-	}
+func (w *worker) spawn(e drive.Effect) {
+	w.gen, w.core = e.Gen, w.baton.Spawn(e)
 	if e.Later {
 		w.restarts++
 	}
@@ -67,7 +55,8 @@ func (w *worker) spawn(e drive.Spawn) {
 // were taken has no effect.
 func (w *worker) forget() {
 	w.progress()
-	w.core, w.runner, w.taken, w.pulls = nil, nil, nil, false
+	w.baton.Leave()
+	w.core, w.taken, w.pulls = nil, nil, false
 }
 
 // acquire acquires the checkpoint for the incarnation.
@@ -75,25 +64,17 @@ func (w *worker) acquire() error {
 	if err := w.open(); err != nil {
 		return err
 	}
-	pause, err := w.pause()
-	if err != nil {
-		return err
-	}
-	w.later = true
-	w.core.Acquired(watched{drive.EngineOf(w.runner), w}, pause)
+	w.core.Acquired(watched{drive.EngineOf(w.baton.Runner), w}, w.baton.Paused())
 	return nil
 }
 
-// open acquires the checkpoint.
+// open acquires the checkpoint. A worker that was widened before a crash stays so.
 func (w *worker) open() error {
-	w.progress()
-	former := cursor.Former{Epoch: &w.epoch, Limit: w.limit, Seen: w.later}
-	runner, err := cursor.RestartRunner(w.run.ctx(), w.run.st, w.resumed(), former)
+	err := w.baton.Acquire(w.run.ctx())
 	if wider, ok := w.run.wider[w.name()]; ok && unbound(err) {
-		w.worker.Region, w.worker.Kinds = wider.Region, wider.Kinds
-		runner, err = cursor.RestartRunner(w.run.ctx(), w.run.st, w.resumed(), former)
+		w.baton.Worker.Region, w.baton.Worker.Kinds = wider.Region, wider.Kinds
+		err = w.baton.Acquire(w.run.ctx())
 	}
-	w.runner = runner
 	return err
 }
 
@@ -129,45 +110,22 @@ func (e watched) Commit(ctx context.Context) (int, error) {
 func (e watched) Flush(ctx context.Context) error { return e.kept(e.Engine.Flush(ctx)) }
 func (e watched) Close(ctx context.Context) error { return e.kept(e.Engine.Close(ctx)) }
 
-// resumed returns the worker to run. One without a checkpoint resumes at the position of the
-// incarnation before it.
-func (w *worker) resumed() *cursor.Worker {
-	again := w.worker
-	again.Policy = w.spec.Policy // with what it inherits
-	if again.Volatile && w.later {
-		again.Start = store.After(w.reached.position)
-	}
-	return &again
-}
-
 // unbound reports whether a checkpoint was made for other events than those that the worker
 // declares.
 func unbound(err error) bool {
 	return errors.Is(err, checkpoint.ErrRegion) || errors.Is(err, checkpoint.ErrKindsChanged)
 }
 
-// pause returns the pause that an operator ordered, nil if there is none.
-func (w *worker) pause() (*checkpoint.Pause, error) {
-	if w.worker.Volatile {
-		return nil, nil
-	}
-	info, err := checkpoint.Inspect(w.run.st, w.id())
-	if info.Record.Epoch == 0 { // there is none that can be read, and so no worker that it could keep from work
-		return nil, nil
-	}
-	return info.Pause, err
-}
-
 // next returns when the wait of the worker ends, zero if it does not wait for a time.
-func (w *worker) next(pause *checkpoint.Pause) time.Time {
-	switch {
+func (w *worker) next() time.Time {
+	switch pause := w.baton.Paused(); {
 	case w.over():
 		return time.Time{}
 	case pause != nil && (pause.Until.IsZero() || pause.Until.After(w.run.now)):
 		return pause.Until
 	case w.core == nil:
 		return w.run.decides.Due(w.leaf)
-	case w.runner == nil && w.core.Due().IsZero():
+	case w.baton.Runner == nil && w.core.Due().IsZero():
 		return w.run.now
 	}
 	return w.core.Due()
@@ -177,7 +135,7 @@ func (w *worker) next(pause *checkpoint.Pause) time.Time {
 func (w *worker) over() bool { return w.shown == drive.Halted || w.shown == drive.Ended }
 
 // control calls do between two batches.
-func (w *worker) control(do func(context.Context, *cursor.Runner) error) error {
+func (w *worker) control(do func(context.Context, cursor.Operator) error) error {
 	for len(w.taken) > 0 {
 		var out Outcome
 		if err := w.handle(&out, w.taken); err != nil {
@@ -193,7 +151,7 @@ func (w *worker) control(do func(context.Context, *cursor.Runner) error) error {
 			return w.reason
 		case w.over():
 			return errEnded
-		case w.runner == nil:
+		case w.baton.Runner == nil:
 			return w.controlNext(do)
 		}
 		w.order = o
@@ -209,40 +167,32 @@ func (w *worker) control(do func(context.Context, *cursor.Runner) error) error {
 
 // controlNext calls do with the checkpoint as the next incarnation will acquire it. The wait for
 // that incarnation continues.
-func (w *worker) controlNext(do func(context.Context, *cursor.Runner) error) error {
-	w.epoch = 0
+func (w *worker) controlNext(do func(context.Context, cursor.Operator) error) error {
 	if err := w.open(); err != nil {
 		return err
 	}
-	head := w.run.st.Head()
-	err := do(w.run.ctx(), w.runner)
-	w.progress()
-	w.runner = nil
-	if err != nil {
-		return err
-	}
-	moved, err := w.moved(head)
-	if moved {
+	err := do(w.run.ctx(), &w.baton)
+	if o := w.baton.Operation(err); o.Moved {
 		w.run.decides.Rewound(w.leaf)
 	}
+	w.progress()
+	w.baton.Leave()
 	return err
-}
-
-// endPause is the operation that ends a pause.
-func endPause(ctx context.Context, r *cursor.Runner) error { return r.Resume(ctx, request()) }
-
-// moved reports whether an operator has moved the worker since the head was at a position: then
-// earlier failures do not count.
-func (w *worker) moved(since store.Position) (bool, error) {
-	return audited(w.run, w.name(), since, checkpoint.AuditRewound, checkpoint.AuditReset, checkpoint.AuditWidened)
 }
 
 var errEnded = errors.New("reactortest: the handler has ended the worker")
 
 // resume starts a halted worker again, with a fresh judge, or ends a pause.
 func (w *worker) resume() error {
-	if w.shown == drive.Halted {
-		return w.enable()
+	if w.shown != drive.Halted {
+		return w.control(func(ctx context.Context, o cursor.Operator) error { return o.Resume(ctx, request()) })
 	}
-	return w.control(endPause)
+	effects, err := w.run.decides.Resume(w.run.now, w.leaf)
+	if err == nil {
+		err = w.run.do(effects)
+	}
+	if err == nil {
+		err = drive.RecordResume(w.run.ctx(), w.run.st, w.name(), request())
+	}
+	return err
 }

@@ -17,84 +17,71 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock-io/penstock/actors"
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/reactor/reactortest"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 	"github.com/penstock-io/penstock/supervision"
 )
 
 // A play is a tree of workers and a script, drawn from a seed and played twice: by the actors in a
 // bubble, and step by step. The seed decides what the handlers do at each attempt at each event,
 // and what an operator does meanwhile.
-//
-//	plain     one after the other
-//	laned     in three lanes
-//	bulk      a batch handler, which does not say at which event it fails
-//	halting   whose events are not parked
-//	once      a batch handler that is never restarted
-//	again     ends itself now and then, and is started again
-//	resting   before a sibling, which is restarted with it
-//	climbing  escalates, so that its whole group is restarted
 type play struct {
 	mu    sync.Mutex
 	fates map[string][]string // of the first attempts, by worker and event; later ones succeed
 	calls map[string]int
-	acts  []act
+	acts  []deed
 }
 
-// act is what an operator does.
-type act struct {
-	what   string
-	worker string
-	pick   int
+// deed is what an operator does.
+type deed struct {
+	what, worker string
+	pick         int
 }
-
-// key selects what is replayed.
-func (a act) key() cursor.ParkedFilter { return cursor.ParkedFilter{Key: inputOf(a.pick).Entity} }
 
 // sibling begins the names of workers that are restarted with others: how often their handlers are
 // called depends on the timing.
 const sibling = "sibling"
-
-var (
-	players = []string{"plain", "laned", "bulk", "halting", "once", "again", "resting", "climbing"}
-	fates   = map[string][]string{
-		"plain":    {"error", "error", "panic", "park", "skip", "later", "wait", "too many", "race", "race", "race"},
-		"laned":    {"error", "error", "park", "skip", "later", "wait", "too many"}, // of lanes that panic together, one counts
-		"bulk":     {"error", "error", "panic", "park", "skip", "later", "wait"},
-		"halting":  {"error", "panic", "park", "race", "halt"},
-		"once":     {"error", "park", "panic"},
-		"again":    {"stop", "back", "error", "panic"},
-		"resting":  {"error", "panic", "park"},
-		"climbing": {"error", "panic", "later"},
-	}
-	operations = []string{"append", "append", "append", "pause", "rest", "resume", "rewind", "emit", "replay", "discard", "skip", "reset"}
-)
 
 // When an actor sees an append depends on the scheduler, and so does the end of its batch, unless
 // all batches, appends and rewinds keep to multiples of one number.
 const (
 	playBatch  = 3
 	playEvents = 8 * playBatch
-	playActs   = 12
+	playDeeds  = 12
+)
+
+var (
+	fates = map[string][]string{
+		"plain":    {"error", "error", "panic", "park", "skip", "later", "wait", "too many", "race", "race", "race"},
+		"laned":    {"error", "error", "park", "skip", "later", "wait", "too many"}, // of lanes that panic together, one counts
+		"bulk":     {"error", "error", "panic", "park", "skip", "later", "wait"},    // a batch handler, which names no event
+		"halting":  {"error", "panic", "park", "race", "halt"},                      // instead of parking
+		"once":     {"error", "park", "panic"},                                      // is never restarted
+		"again":    {"stop", "back", "error", "panic"},                              // ends itself, and is started again
+		"resting":  {"error", "panic", "park"},                                      // with a sibling, which is restarted with it
+		"climbing": {"error", "panic", "later"},                                     // escalates, so its whole group is restarted
+	}
+	players = slices.Sorted(maps.Keys(fates))
+	deeds   = []string{"append", "append", "append", "pause", "rest", "resume", "rewind", "emit", "replay", "discard", "skip", "reset"}
 )
 
 func newPlay(seed uint64) *play {
 	random := rand.New(rand.NewPCG(seed, 1))
 	p := &play{fates: make(map[string][]string), calls: make(map[string]int)}
 	for _, worker := range players {
-		for n := range playEvents + playBatch*playActs {
+		for n := range playEvents + playBatch*playDeeds {
 			for at := fmt.Sprint(worker, n); random.IntN(4) == 0; {
 				p.fates[at] = append(p.fates[at], fates[worker][random.IntN(len(fates[worker]))])
 			}
 		}
 	}
-	for range playActs {
-		p.acts = append(p.acts, act{
-			operations[random.IntN(len(operations))], players[random.IntN(len(players))], random.IntN(1000),
-		})
+	for range playDeeds {
+		p.acts = append(p.acts, deed{deeds[random.IntN(len(deeds))], players[random.IntN(len(players))], random.IntN(1000)})
 	}
 	return p
 }
@@ -211,72 +198,137 @@ func (p *play) tree() supervision.Group {
 	}}
 }
 
-// player runs a play: with the actors, or as a Run of this package.
-type player interface {
+// stage is where a play is performed: with the actors, or in a Run of this package.
+type stage interface {
 	store() *store.Store
-	given(from, count int)
+	given(inputs []store.Proposal)
 	wait(d time.Duration)
 	status(worker string) standing // without the name
-	do(worker string, a act, to store.Position) error
+	resume(worker string)
+	operate(worker string, do func(context.Context, cursor.Operator) error) error
+	now() time.Time
+}
+
+// run is the stage in virtual time.
+type run struct {
+	*reactortest.Run
+	t *testing.T
+}
+
+func (r run) store() *store.Store  { return r.Store() }
+func (r run) wait(d time.Duration) { r.Advance(d) }
+func (r run) resume(worker string) { r.Resume(worker) }
+func (r run) now() time.Time       { return r.Now() }
+func (r run) given(in []store.Proposal) {
+	for _, p := range in {
+		r.Given(reactortest.At(p.At, p.Payload))
+	}
+}
+
+func (r run) status(worker string) standing {
+	s := r.Status(worker)
+	return standing{state: s.State.String(), attempt: s.Attempt, lag: s.Lag, parked: s.Parked, held: s.Held, restarts: s.Restarts}
+}
+
+func (r run) operate(worker string, do func(context.Context, cursor.Operator) error) error {
+	return r.Control(worker, do)
+}
+
+// system is the stage of the actors.
+type system struct {
+	*actors.System
+	t  *testing.T
+	st *store.Store
+}
+
+func (s system) store() *store.Store { return s.st }
+func (s system) now() time.Time      { return time.Now() }
+func (s system) resume(worker string) {
+	require.NoError(s.t, s.Resume(s.t.Context(), worker, checkpoint.Request{}))
+}
+
+// given appends all events in one commit, so that no reactions come in between.
+func (s system) given(in []store.Proposal) {
+	_, err := s.st.Commit(s.t.Context(), store.Batch{Events: in})
+	require.NoError(s.t, err)
+}
+
+func (s system) wait(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func (s system) status(worker string) standing {
+	all := s.Status().Workers
+	w := all[slices.IndexFunc(all, func(w actors.WorkerStatus) bool { return w.Name == worker })]
+	return standing{state: w.State.String(), attempt: w.Attempt, lag: w.Lag, parked: w.Parked, held: w.Held, restarts: w.Restarts}
+}
+
+func (s system) operate(worker string, do func(context.Context, cursor.Operator) error) error {
+	return do(s.t.Context(), remote{s.System, worker})
+}
+
+// remote is the operator of one worker of a system.
+type remote struct {
+	sys    *actors.System
+	worker string
+}
+
+func (r remote) Apply(ctx context.Context, c checkpoint.Change, q checkpoint.Request) (checkpoint.Outcome, error) {
+	return r.sys.Apply(ctx, r.worker, c, q)
+}
+
+func (r remote) Pause(ctx context.Context, until time.Time, q checkpoint.Request) error {
+	return r.sys.Pause(ctx, r.worker, until, q)
+}
+
+func (r remote) Resume(ctx context.Context, q checkpoint.Request) error {
+	return r.sys.Resume(ctx, r.worker, q)
+}
+
+func (r remote) Replay(ctx context.Context, f cursor.ParkedFilter, q checkpoint.Request) ([]checkpoint.Parked, error) {
+	return r.sys.Replay(ctx, r.worker, f, q)
+}
+
+func (r remote) Discard(ctx context.Context, event store.Position, q checkpoint.Request) error {
+	return r.sys.Discard(ctx, r.worker, event, q)
+}
+
+// do does a deed; to is the input that it picks.
+func (d deed) do(on stage, to store.Position) error {
+	if d.what == "resume" {
+		on.resume(d.worker)
+		return nil
+	}
+	return on.operate(d.worker, func(ctx context.Context, w cursor.Operator) (err error) {
+		q := checkpoint.Request{}
+		switch d.what {
+		case "pause":
+			err = w.Pause(ctx, time.Time{}, q)
+		case "rest":
+			err = w.Pause(ctx, on.now().Add(10*time.Second), q)
+		case "replay":
+			_, err = w.Replay(ctx, cursor.ParkedFilter{Key: inputOf(d.pick).Entity}, q)
+		case "discard":
+			err = w.Discard(ctx, to, q)
+		case "rewind", "emit":
+			_, err = w.Apply(ctx, checkpoint.Rewind{To: to, Emit: d.what == "emit"}, q)
+		case "skip":
+			_, err = w.Apply(ctx, checkpoint.SkipTo{To: to}, q)
+		case "reset":
+			_, err = w.Apply(ctx, checkpoint.Reset{}, q)
+		}
+		return err
+	})
 }
 
 // ending is the result of a play.
 type ending struct {
-	story    [][]standing // after each act
-	outcomes []string     // of each act
+	story    [][]standing // after each deed
+	outcomes []string     // of each deed
 	emitted  map[string][]int
 	parked   map[string][]string
 	calls    map[string]int
-}
-
-// perform runs a play. The pauses between the acts have fractions of their own, so that nothing
-// falls due at the time of an act.
-func (p *play) perform(t *testing.T, by player) (e ending) {
-	t.Helper()
-	inputs := 0
-	given := func(count int) {
-		by.given(inputs, count)
-		inputs += count
-	}
-	given(playEvents)
-	for i, a := range p.acts {
-		by.wait(7*time.Second + time.Duration(i+1)*13*time.Millisecond)
-		outcome := "not done"
-		state, lag := by.status(a.worker).state, by.status(a.worker).lag
-		if a.what == "skip" {
-			a.pick = -1 // how far past its last event a worker has scanned is chance
-		}
-		switch {
-		case a.what == "append":
-			given(playBatch)
-			outcome = "done"
-		case state == "restarting" || state == "halted" && a.what != "resume": // it would have to be waited for
-		case a.what == "skip" && lag == 0:
-		case (a.what == "replay" || a.what == "resume") && replaying(t, by.store(), a.worker):
-			// While an actor waits for the outcome of one key it handles another, and may halt or panic
-			// there.
-		default:
-			outcome = fmt.Sprint(by.do(a.worker, a, inputAt(t, by.store(), a.pick)) == nil)
-		}
-		by.wait(0)
-		e.outcomes = append(e.outcomes, fmt.Sprint(a, " ", outcome))
-		e.story = append(e.story, p.look(t, by))
-	}
-	by.wait(time.Hour)
-	e.story = append(e.story, p.look(t, by))
-	e.calls = p.calls
-	maps.DeleteFunc(e.calls, func(at string, _ int) bool { return strings.HasPrefix(at, sibling) })
-	e.emitted, e.parked = emittedIn(t, by.store()), make(map[string][]string)
-	for _, worker := range players {
-		for parked, err := range checkpoint.ParkedEvents(by.store(), checkpoint.ID(worker)) {
-			require.NoError(t, err)
-			event, err := by.store().GetAt(t.Context(), parked.Position)
-			require.NoError(t, err)
-			e.parked[worker] = append(e.parked[worker],
-				fmt.Sprint(event.Coordinate, " ", event.Version, " ", parked.Held, " ", parked.Attempts))
-		}
-	}
-	return e
 }
 
 // standing is the status of a worker, as far as it is compared.
@@ -288,15 +340,67 @@ type standing struct {
 	replaying         bool
 }
 
+// perform runs a play. The pauses between the deeds have fractions of their own, so that nothing
+// falls due at the time of a deed.
+func (p *play) perform(t *testing.T, on stage) (e ending) {
+	t.Helper()
+	inputs := 0
+	given := func(count int) {
+		var in []store.Proposal
+		for ; count > 0; count-- {
+			in = append(in, store.Proposal{At: inputOf(inputs), Payload: numbered{N: inputs}})
+			inputs++
+		}
+		on.given(in)
+	}
+	given(playEvents)
+	for i, d := range p.acts {
+		on.wait(7*time.Second + time.Duration(i+1)*13*time.Millisecond)
+		outcome, s := "not done", on.status(d.worker)
+		if d.what == "skip" {
+			d.pick = -1 // how far past its last event a worker has scanned is chance
+		}
+		switch {
+		case d.what == "append":
+			given(playBatch)
+			outcome = "done"
+		case s.state == "restarting" || s.state == "halted" && d.what != "resume": // it would have to be waited for
+		case d.what == "skip" && s.lag == 0:
+		case (d.what == "replay" || d.what == "resume") && replaying(t, on.store(), d.worker):
+			// While an actor waits for the outcome of one key it handles another, and may halt or panic
+			// there.
+		default:
+			outcome = fmt.Sprint(d.do(on, inputAt(t, on.store(), d.pick)) == nil)
+		}
+		on.wait(0)
+		e.outcomes = append(e.outcomes, fmt.Sprint(d, " ", outcome))
+		e.story = append(e.story, look(t, on))
+	}
+	on.wait(time.Hour)
+	e.story = append(e.story, look(t, on))
+	e.calls = p.calls
+	maps.DeleteFunc(e.calls, func(at string, _ int) bool { return strings.HasPrefix(at, sibling) })
+	e.emitted, e.parked = emittedIn(t, on.store()), make(map[string][]string)
+	for _, worker := range players {
+		for _, parked := range parkedIn(t, on.store(), worker) {
+			event, err := on.store().GetAt(t.Context(), parked.Position)
+			require.NoError(t, err)
+			e.parked[worker] = append(e.parked[worker],
+				fmt.Sprint(event.Coordinate, " ", event.Version, " ", parked.Held, " ", parked.Attempts))
+		}
+	}
+	return e
+}
+
 // look returns how all workers of one lane stand.
-func (p *play) look(t *testing.T, by player) (all []standing) {
+func look(t *testing.T, on stage) (all []standing) {
 	t.Helper()
 	for _, worker := range players {
 		if worker == "laned" {
 			continue
 		}
-		s := by.status(worker)
-		s.worker, s.replaying = worker, replaying(t, by.store(), worker)
+		s := on.status(worker)
+		s.worker, s.replaying = worker, replaying(t, on.store(), worker)
 		if worker == "climbing" {
 			s.restarts = 0 // each group above counts too
 		}
@@ -326,15 +430,18 @@ func requireSame(t *testing.T, want, got []standing, message ...any) {
 	}
 }
 
-func replaying(t *testing.T, st *store.Store, worker string) bool {
+func parkedIn(t *testing.T, st *store.Store, worker string) (all []checkpoint.Parked) {
 	t.Helper()
 	for parked, err := range checkpoint.ParkedEvents(st, checkpoint.ID(worker)) {
 		require.NoError(t, err)
-		if parked.Replaying {
-			return true
-		}
+		all = append(all, parked)
 	}
-	return false
+	return all
+}
+
+func replaying(t *testing.T, st *store.Store, worker string) bool {
+	t.Helper()
+	return slices.ContainsFunc(parkedIn(t, st, worker), func(p checkpoint.Parked) bool { return p.Replaying })
 }
 
 // inputAt returns the position of one of the inputs that end a batch, -1 for the last one.
@@ -363,6 +470,24 @@ func emittedIn(t *testing.T, st *store.Store) map[string][]int {
 
 func inputOf(n int) store.Coordinate { return store.At(fmt.Sprintf("in:%d", n%5), "test") }
 
+// byActors performs a play in a bubble.
+func byActors(t *testing.T, seed uint64) (e ending) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlay(seed)
+		st, err := storetest.Open(store.Options{})
+		require.NoError(t, err)
+		sys, err := actors.Start(t.Context(), st, actors.Options{}, p.tree())
+		require.NoError(t, err)
+		e = p.perform(t, system{sys, t, st})
+		if err := sys.Stop(t.Context()); err != nil {
+			require.ErrorIs(t, err, actors.ErrHalted)
+		}
+		require.NoError(t, st.Close())
+	})
+	return e
+}
+
 // What a test of a reactor shows must be what happens when the actors run it.
 func TestARunEndsAsTheActorsEnd(t *testing.T) {
 	seed, plays := uint64(time.Now().UnixNano()), 30
@@ -378,15 +503,10 @@ func TestARunEndsAsTheActorsEnd(t *testing.T) {
 	seen := make(map[string]int)
 	for n := range plays {
 		seed := seed + uint64(n)
-		var want ending
-		synctest.Test(t, func(t *testing.T) {
-			p := newPlay(seed)
-			want = p.perform(t, startActors(t, p.tree()))
-		})
-		p := newPlay(seed)
-		got := p.perform(t, stepper{t: t, run: reactortest.Start(t, p.tree())})
+		p, want := newPlay(seed), byActors(t, seed)
+		got := p.perform(t, run{reactortest.Start(t, p.tree()), t})
 		for i := range want.story {
-			requireSame(t, want.story[i], got.story[i], "after act %d of %v, PENSTOCK_SEED=%d", i+1, want.outcomes, seed)
+			requireSame(t, want.story[i], got.story[i], "after deed %d of %v, PENSTOCK_SEED=%d", i+1, want.outcomes, seed)
 			for _, s := range want.story[i] {
 				seen[s.state]++
 			}

@@ -1,0 +1,78 @@
+package reactortest_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/reactor"
+	"github.com/penstock-io/penstock/reactor/reactortest"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+func TestThenIgnoresTheOrderAfterACrash(t *testing.T) {
+	run := reactortest.Start(t, shop(&warehouse{}))
+	run.Given(order(1), order(2))
+	run.Crash(1)
+	require.Equal(t, reactortest.Outcome{Handled: 1, Committed: 1}, run.Step("stock"), "one by one")
+	run.Settle()
+	lamp := store.At("stock:lamp", "shop")
+	run.Then(reserved{"order:1"}, reactortest.At(lamp, reserved{"order:2"}), billed{"order:1"}, billed{"order:2"})
+
+	run.Given(order(3), order(3))
+	run.Settle()
+	run.Then(billed{"order:3"}, reserved{"order:3"}, reactortest.At(lamp, reserved{"order:3"}), billed{"order:3"})
+	for _, wrong := range [][]store.Payload{
+		{reserved{"order:4"}},
+		{billed{"order:4"}, reserved{"order:4"}, reserved{"order:4"}},
+		{billed{"order:4"}, reactortest.At(store.At("stock:desk", "shop"), reserved{"order:4"})},
+	} {
+		fails(t, func(tb testing.TB) {
+			run := reactortest.Start(tb, shop(&warehouse{}))
+			run.Crash(1)
+			run.Given(order(4))
+			run.Settle()
+			run.Then(wrong...)
+		})
+	}
+}
+
+// A worker that emits nothing and is left behind by a crash would not be noticed by what is
+// emitted.
+func TestEveryCrashFailsForAWorkerThatIsLeftBehind(t *testing.T) {
+	message := fails(t, func(tb testing.TB) {
+		var now *reactortest.Run
+		tree := func() supervision.Child {
+			now = nil
+			return reactor.New("r", reactor.On(func(context.Context, reactor.Event[ordered], *reactor.Reactions) error {
+				if now.Crashes() > 0 {
+					return errDown
+				}
+				return nil
+			}))
+		}
+		reactortest.EveryCrash(tb, tree, func(run *reactortest.Run) {
+			now = run
+			run.Given(order(1))
+			run.Settle()
+		})
+	})
+	require.Contains(t, message, `worker "r" is 1 events behind`)
+}
+
+func TestAScenarioOfEveryCrashMayCrashByItself(t *testing.T) {
+	runs, crashed := 0, 0
+	reactortest.EveryCrash(t, func() supervision.Child { return shop(&warehouse{}) }, func(run *reactortest.Run) {
+		run.Given(order(1))
+		run.Crash(3)
+		run.Settle()
+		run.Then(reserved{"order:1"}, billed{"order:1"})
+		runs++
+		if run.Crashes() > 1 {
+			crashed++
+		}
+	})
+	require.GreaterOrEqual(t, crashed, runs-3, "all but the first run")
+}
