@@ -261,10 +261,10 @@ func (w Worker) checkExternal() error {
 // checkKinds requires every handled kind to lie inside the region, since none of the others would
 // ever come.
 func (w Worker) checkKinds() error {
+	handled := w.Region
 	for _, kind := range w.Kinds {
-		outside := len(w.Region.Kinds) > 0 && !slices.Contains(w.Region.Kinds, kind) ||
-			w.Region.Category != "" && store.Category(kind) != w.Region.Category
-		if outside {
+		handled.Kinds, handled.Category = []string{kind}, ""
+		if !w.Region.Contains(handled) {
 			return &store.InvalidError{Field: "Kinds", Rule: "lies outside the region of the worker", Value: kind}
 		}
 	}

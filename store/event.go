@@ -182,8 +182,8 @@ type Raw struct {
 // Kind returns r.Type.
 func (r Raw) Kind() string { return r.Type }
 
-// Category is the part of a kind before its first dot, the whole kind if it has none.
-func Category(kind string) string {
+// categoryOf returns the part of a kind before its first dot, the whole kind if it has none.
+func categoryOf(kind string) string {
 	category, _, _ := strings.Cut(kind, ".")
 	return category
 }

@@ -153,14 +153,14 @@ func TestAPayloadKeepsItsKindCodecAndSchemaVersion(t *testing.T) {
 	events := all(t, s, Region{})
 
 	require.Equal(t, "versioned.thing.done", events[0].Kind)
-	require.Equal(t, "versioned", Category(events[0].Kind))
+	require.Equal(t, "versioned", categoryOf(events[0].Kind))
 	require.Equal(t, CodecJSON, events[0].Codec)
 	require.EqualValues(t, 9, events[0].SchemaVersion)
 	var v versioned
 	require.NoError(t, events[0].Decode(&v))
 	require.Equal(t, versioned{N: 3}, v)
 
-	require.Equal(t, "raw", Category(events[1].Kind))
+	require.Equal(t, "raw", categoryOf(events[1].Kind))
 	require.EqualValues(t, 4, events[1].SchemaVersion)
 	require.NoError(t, events[1].Decode(&v))
 	require.Equal(t, versioned{N: 5}, v)

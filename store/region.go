@@ -107,7 +107,7 @@ func (r Region) containsKinds(other Region) bool {
 	}
 	return !slices.ContainsFunc(other.Kinds, func(kind string) bool {
 		if r.Category != "" {
-			return Category(kind) != r.Category
+			return categoryOf(kind) != r.Category
 		}
 		return !slices.Contains(r.Kinds, kind)
 	})

@@ -33,7 +33,7 @@ func (e Event) Terms() iter.Seq[Term] {
 	entity, scope, kind := e.Coordinate.Entity, e.Coordinate.Scope, e.Kind
 	return func(yield func(Term) bool) {
 		if !yield(Term{}) || !yield(Term{termScope, scope}) || !yield(Term{termKind, kind}) ||
-			!yield(Term{termCategory, Category(kind)}) {
+			!yield(Term{termCategory, categoryOf(kind)}) {
 			return
 		}
 		for i := 0; i < len(entity); i++ {

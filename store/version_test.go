@@ -41,9 +41,14 @@ func TestTheVersionOfAnEntityCountsItsEventsInAllScopesAndNotThoseBelowIt(t *tes
 
 func TestTheVersionOfWhatCannotBeAnEntityIsAnError(t *testing.T) {
 	s := memoryLog(t)
-	for _, entity := range []string{"", "a\nb", "\xff", long(MaxEntityBytes + 1)} {
+	for entity, want := range map[string]InvalidError{
+		"":                       {Field: "entity", Rule: "must not be empty"},
+		"a\nb":                   {Field: "entity", Rule: "must not hold control characters", Value: "a\nb"},
+		"\xff":                   {Field: "entity", Rule: "must be UTF-8", Value: "\xff"},
+		long(MaxEntityBytes + 1): {Field: "entity bytes", Limit: MaxEntityBytes, Value: int64(MaxEntityBytes + 1)},
+	} {
 		_, err := s.Version(t.Context(), entity)
-		require.ErrorIs(t, err, ErrInvalid)
+		require.Equal(t, &want, err)
 	}
 }
 
