@@ -151,10 +151,10 @@ func (l *Lease) write(next Record, pass Pass) store.SideWrite {
 // fenced.
 func (l *Lease) Committed(r store.Receipt, err error) error {
 	switch {
-	case lostRace(err, l.id):
-		return fenced(l.id, l.record.Epoch)
 	case err == nil && !r.Duplicate:
 		l.record, l.pass, l.revision = l.out.record, l.out.pass, r.Sequence
+	case err != nil && lostRace(err, l.id): // to look into an error takes an allocation
+		return fenced(l.id, l.record.Epoch)
 	}
 	return err
 }
