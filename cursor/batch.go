@@ -59,7 +59,7 @@ type again struct {
 	parked   bool                   // they come from the list of what is parked
 	replayed func(store.Event) bool // nil where nothing is
 	mutes    func(store.Event) bool // reactions to it are dropped; nil where none are
-	passed   []store.Position       // parked since the batch before, for a worker that keeps its position itself
+	aside    []store.Position       // parked before the last event, for a worker that keeps its position itself
 }
 
 // deadline is the timeout of an event.
@@ -127,15 +127,20 @@ func (b *Batch) Replayed(i int) bool {
 // it: they come before others that are done, and maybe after some that are not.
 func (b *Batch) Parked() bool { return b.again != nil && b.again.parked }
 
-// PassedOver returns, ascending, the positions of the events that were parked since the batch
-// before and come before the last event of this one: a worker with an ExternalPosition that moves
-// it to that event passes over them. It stores them beside the position, and then knows which
-// events before it are not handled. Some may be stored already. It is nil for other workers.
-func (b *Batch) PassedOver() []store.Position {
+// PassedOver returns, ascending, the positions of the events that are parked, come after a position
+// and before the last event of the batch: a worker with an ExternalPosition that moves it from
+// there to that event passes over them. It stores them beside the position, and then knows which
+// events before it are not handled. The list is shared and read-only. It is nil for other workers,
+// and for events that were parked.
+func (b *Batch) PassedOver(after store.Position) []store.Position {
 	if b.again == nil {
 		return nil
 	}
-	return b.again.passed
+	i, found := slices.BinarySearch(b.again.aside, after)
+	if found {
+		i++
+	}
+	return b.again.aside[i:]
 }
 
 // muted reports whether the reactions to Events[i] are dropped.

@@ -41,7 +41,8 @@ func (k *keeper) handle(_ context.Context, b *cursor.Batch) (cursor.Action, erro
 			return cursor.Continue, cursor.FailedAt(i, errRefused)
 		}
 	}
-	for _, p := range b.PassedOver() {
+	aside := b.PassedOver(k.position)
+	for _, p := range aside {
 		found := false
 		for _, err := range checkpoint.ParkedEvents(k.st, "keeper", p) {
 			found = err == nil
@@ -50,7 +51,7 @@ func (k *keeper) handle(_ context.Context, b *cursor.Batch) (cursor.Action, erro
 			k.unknown = append(k.unknown, p)
 		}
 	}
-	k.given, k.aside, k.parked = append(k.given, at(b.Events)), append(k.aside, b.PassedOver()), append(k.parked, b.Parked())
+	k.given, k.aside, k.parked = append(k.given, at(b.Events)), append(k.aside, aside), append(k.parked, b.Parked())
 	if !b.Parked() {
 		k.position = b.Events[len(b.Events)-1].Position
 	}
@@ -135,6 +136,38 @@ func TestABatchTellsWhatItsPositionPassesWithoutIt(t *testing.T) {
 	require.Equal(t, [][]store.Position{{3, 8}}, k.given)
 	require.Equal(t, []bool{true}, k.parked)
 	require.Equal(t, [][]store.Position{nil}, k.aside)
+}
+
+// The list of what is parked is what counts, not how far the checkpoint is: a replay has moved that
+// ahead of the position, over an event that is held.
+func TestAHeldEventIsPassedOverThoughTheCheckpointWasAheadOfThePosition(t *testing.T) {
+	st := open(t)
+	fill(t, st, 7, 0) // up to order:1; 3 is of order:2 and 5 of order:4
+	k := &keeper{bad: map[store.Position]bool{3: true, 5: true}}
+	parkAll(t, k.runner(t, st))
+	held, err := st.Append(t.Context(), store.At("order:2", "shop"), store.Any, placed{})
+	require.NoError(t, err)
+	next, err := st.Append(t.Context(), store.At("order:0", "shop"), store.Any, placed{})
+	require.NoError(t, err)
+	r := k.runner(t, st)
+	_, err = r.Fill(t.Context(), 0)
+	require.NoError(t, err)
+	_, err = r.Next(t.Context(), 0) // it is lost with the next one in flight
+	require.NoError(t, err)
+
+	delete(k.bad, 5)
+	r = k.runner(t, st)
+	_, err = r.Replay(t.Context(), cursor.ParkedFilter{Position: 5}, checkpoint.Request{})
+	require.NoError(t, err)
+	for r.Progress().Parked > 2 {
+		_, err := r.Step(t.Context(), 0, 0)
+		require.NoError(t, err)
+	}
+	require.Equal(t, store.Position(7), k.position)
+	k.given, k.aside = nil, nil
+	drain(t, k.runner(t, st))
+	require.Equal(t, [][]store.Position{{next.Position()}}, k.given)
+	require.Equal(t, [][]store.Position{{held.Position()}}, k.aside)
 }
 
 func TestAScanThatFoundNothingIsNotRepeatedThoughTheExternalPositionLags(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// feed reads the log into the queues of the window: what the pass leaves out is dropped, and what
-// belongs to a key with parked events is held after them.
+// feed reads the log into the queues of the window: what the pass leaves out is dropped, what is
+// parked already counts as done, and what belongs to a key with parked events is held after them.
 type feed struct {
 	own     *owner
 	win     *window
@@ -91,23 +91,30 @@ func (f *feed) deliver(events []store.Event) (n int, err error) {
 	return n, err
 }
 
-// wanted returns the events that are neither left out by the pass nor parked already.
+// wanted returns the events that are not left out by the pass.
 func (f *feed) wanted(events []store.Event) []store.Event {
-	pass, list := f.own.pass(), f.parking.list
-	if pass.Empty() && list.empty() {
+	pass := f.own.pass()
+	if pass.Empty() {
 		return events
 	}
-	return slices.DeleteFunc(slices.Clone(events), func(e store.Event) bool {
-		return !pass.Empty() && !pass.Delivers(e) || list.at[e.Position] != nil
-	})
+	return slices.DeleteFunc(slices.Clone(events), func(e store.Event) bool { return !pass.Delivers(e) })
 }
 
 // assign holds an event, or puts it in the queue of its key. One that is held enters the frontier
 // all the same, since that takes positions in ascending order only, and leaves it with the commit
 // that parks it.
+//
+// One that is parked already comes where the worker keeps an older position than the log: it is
+// done as far as reading goes, and the checkpoint must say so, since the next runner believes that
+// nothing lies after Record.Delivered.
 func (f *feed) assign(key string, event []store.Event) error {
 	e := &event[0]
-	if !f.parking.holds(key, e.Position) {
+	switch {
+	case f.parking.list.at[e.Position] != nil:
+		f.win.done = f.win.done.read(e.Position)
+		f.parking.out.finish(e.Position)
+		return nil
+	case !f.parking.holds(key, e.Position):
 		f.win.add(key, event)
 		return nil
 	}

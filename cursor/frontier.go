@@ -23,8 +23,9 @@ import (
 // written. The two are built in two buffers that take turns, so a list that was returned by
 // checkpoint is valid until the commit after the next.
 type frontier struct {
-	undone   []store.Position // ascending; those that only wait for the next commit included
-	lastDone store.Position   // whatever is undone before it
+	undone    []store.Position // ascending; those that only wait for the next commit included
+	lastDone  store.Position   // whatever is undone before it
+	delivered store.Position   // the last event up to lastDone
 }
 
 // read returns the frontier once an event after all others was read.
@@ -39,7 +40,8 @@ func (f frontier) after(done, spare []store.Position) frontier {
 	if len(done) == 0 {
 		return f
 	}
-	next := frontier{undone: spare[:0], lastDone: max(f.lastDone, done[len(done)-1])}
+	last := done[len(done)-1]
+	next := frontier{undone: spare[:0], lastDone: max(f.lastDone, last), delivered: max(f.delivered, last)}
 	if len(done) == len(f.undone) {
 		return next
 	}
@@ -75,7 +77,7 @@ func (f frontier) checkpoint(at place) (kept place, pending []store.Position) {
 	if len(f.undone) == 0 {
 		return at, nil
 	}
-	kept = place{scanned: max(f.undone[0]-1, f.lastDone), delivered: min(at.delivered, f.lastDone)}
+	kept = place{scanned: max(f.undone[0]-1, f.lastDone), delivered: f.delivered}
 	n, found := slices.BinarySearch(f.undone, kept.scanned)
 	if found {
 		n++

@@ -75,7 +75,7 @@ func (o *outbox) flush(ctx context.Context) error {
 		b.Sides = append(b.Sides, w)
 	}
 	slices.SortFunc(b.Sides, func(a, b store.SideWrite) int { return cmp.Compare(a.Key, b.Key) })
-	b.Lazy = len(b.Sides) == 0 && len(o.done) == 0 && o.own.lazy(b)
+	b.Lazy = len(b.Sides) == 0 && o.own.lazy(b)
 	if err := o.write(ctx, b, o.done); err != nil {
 		return o.own.failed(ErrCommit, err)
 	}

@@ -2,6 +2,7 @@ package cursor
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -20,6 +21,8 @@ type parkedList struct {
 	at      map[store.Position]*checkpoint.Parked
 	replays map[string]*parkedKey // the keys of which the first event is to be handled again
 	held    int                   // events that did not fail
+
+	sorted []store.Position // of at; nil until it is asked for, and never written to: batches share it
 }
 
 // parkedKey is what is parked of one key: the event that failed, and those held after it.
@@ -33,6 +36,21 @@ func (k *parkedKey) replaying() bool { return len(k.entries) > 0 && k.entries[0]
 func byPosition(a, b checkpoint.Parked) int { return cmp.Compare(a.Position, b.Position) }
 
 func (p *parkedList) empty() bool { return len(p.at) == 0 }
+
+// positions returns all that is parked, ascending.
+func (p *parkedList) positions() []store.Position {
+	if p.sorted == nil {
+		p.sorted = slices.Sorted(maps.Keys(p.at))
+	}
+	return p.sorted
+}
+
+// before returns what is parked before a position, ascending.
+func (p *parkedList) before(end store.Position) []store.Position {
+	all := p.positions()
+	n, _ := slices.BinarySearch(all, end)
+	return slices.Clip(all[:n])
+}
 
 // replaying reports whether something is to be handled again.
 func (p *parkedList) replaying() bool { return len(p.replays) > 0 }
@@ -58,23 +76,29 @@ func (p *parkedList) add(e *checkpoint.Parked) {
 		p.keys[e.Key] = k
 	}
 	k.entries = append(k.entries, e)
-	p.at[e.Position] = e
+	p.at[e.Position], p.sorted = e, nil
 	if e.Held {
 		p.held++
 	}
 	p.index(e.Key)
 }
 
-// sort puts the entries of a key in order. Its replay must not have begun: the queue has the events
-// of the first entries, in their order.
+// sort puts the last entry of a key in its place among the others. None that comes after it may be
+// in the queue, which has the events of the first entries, in their order.
 func (p *parkedList) sort(key string) {
-	slices.SortFunc(p.keys[key].entries, func(a, b *checkpoint.Parked) int { return byPosition(*a, *b) })
+	entries := p.keys[key].entries
+	n := len(entries) - 1
+	last := entries[n]
+	i, _ := slices.BinarySearchFunc(entries[:n], last, func(a, b *checkpoint.Parked) int { return byPosition(*a, *b) })
+	copy(entries[i+1:], entries[i:n])
+	entries[i] = last
 	p.index(key)
 }
 
 // drop removes the first n entries of a key.
 func (p *parkedList) drop(key string, n int) {
 	k := p.keys[key]
+	p.sorted = nil
 	for _, e := range k.entries[:n] {
 		delete(p.at, e.Position)
 		if e.Held {

@@ -3,7 +3,6 @@ package cursor
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -37,7 +36,7 @@ func (p *parking) resume(ctx context.Context) error {
 		return err
 	}
 	at, err := own.externalPosition(ctx, ResumeState{
-		Ownership: own.batches.ownership, Start: start.scanned, Parked: slices.Sorted(maps.Keys(p.list.at)),
+		Ownership: own.batches.ownership, Start: start.scanned, Parked: slices.Clone(p.list.positions()),
 		Formerly: own.record().Formerly, st: own.st,
 	})
 	if err != nil {
@@ -47,7 +46,7 @@ func (p *parking) resume(ctx context.Context) error {
 		return &checkpoint.PositionError{Err: checkpoint.ErrAhead, ID: own.lease.ID(), Position: at, Bound: head}
 	}
 	if record := own.lease.Record(); record.Delivered <= at && at < record.Scanned && len(record.Pending) == 0 {
-		return nil // the checkpoint has looked further, and found nothing that matches
+		return nil // no event that matches lies between: the last one that was read is Delivered
 	}
 	own.lease.SetPosition(at)
 	return nil
@@ -94,6 +93,9 @@ func (p *parking) checkRoom(key string, n int, event store.Position) error {
 // handled again, it follows them.
 func (p *parking) hold(key string, e *store.Event) {
 	p.add(e, &checkpoint.Parked{Key: key, Held: true, Replaying: p.list.keys[key].replaying()})
+	if p.own.external() {
+		p.list.sort(key)
+	}
 }
 
 // add parks an event: it counts as done once that is committed. Whether its reactions were written
@@ -195,17 +197,6 @@ func (p *parking) holdAfter(q *queue, key string, after []store.Position) {
 	p.win.keep(q, rest, bytes)
 }
 
-// passedOver returns, ascending, what is parked in (after, upTo].
-func (p *parking) passedOver(after, upTo store.Position) (parked []store.Position) {
-	for at := range p.list.at {
-		if after < at && at <= upTo {
-			parked = append(parked, at)
-		}
-	}
-	slices.Sort(parked)
-	return parked
-}
-
 // batch makes a batch of the first n events of a queue.
 func (p *parking) batch(q *queue, n int) Batch {
 	events := q.events[:n:n]
@@ -218,8 +209,8 @@ func (p *parking) batch(q *queue, n int) Batch {
 		b.again = &again{replayed: pass.Replayed, mutes: pass.Mutes}
 	}
 	if p.own.external() && !q.parked {
-		if passed := p.passedOver(p.win.lastHandled, events[n-1].Position); passed != nil {
-			b.again = &again{passed: passed}
+		if aside := p.list.before(events[n-1].Position); len(aside) > 0 {
+			b.again = &again{aside: aside}
 		}
 	}
 	return b

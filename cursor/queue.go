@@ -79,9 +79,6 @@ type window struct {
 	done  frontier
 	spare []store.Position // the buffer in which the next frontier is built
 	at    place            // read up to here
-	// lastHandled is the last event that was committed as handled, or where a runner with a
-	// checkpoint began.
-	lastHandled store.Position
 
 	bytes int // of the payloads in the queues
 	limit int // of the first batch of a new queue, 0 for none
@@ -93,7 +90,8 @@ type window struct {
 
 // reset empties the window. Everything up to at counts as done.
 func (w *window) reset(at place) {
-	*w = window{done: frontier{lastDone: at.scanned}, at: at, limit: w.limit, laned: w.laned, only: queue{limit: w.limit}}
+	done := frontier{lastDone: at.scanned, delivered: at.delivered}
+	*w = window{done: done, at: at, limit: w.limit, laned: w.laned, only: queue{limit: w.limit}}
 }
 
 // add puts events, ascending and after all others, in the queue of a key.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -19,36 +20,45 @@ type replays struct {
 func (p *replays) next(ctx context.Context, floor store.Position) (*queue, error) {
 	var next *parkedKey
 	for key, k := range p.list.replays {
-		early := p.own.external() && k.entries[0].Position > floor
-		if k.queue.idle() && !early && (next == nil || key < next.queue.key) {
+		if k.queue.idle() && !p.early(k.entries[0], floor) && (next == nil || key < next.queue.key) {
 			next = k
 		}
 	}
 	if next == nil {
 		return nil, nil
 	}
-	return &next.queue, p.load(ctx, next)
+	return &next.queue, p.load(ctx, next, floor)
 }
 
 // at returns the queue that begins with a parked event, if that is to be handled again and can be
 // now.
-func (p *replays) at(ctx context.Context, event store.Position) (*queue, error) {
+func (p *replays) at(ctx context.Context, event, floor store.Position) (*queue, error) {
 	k := p.list.replays[p.list.at[event].Key]
-	if k == nil || k.entries[0].Position != event || !k.queue.idle() {
+	if k == nil || k.entries[0].Position != event || !k.queue.idle() || p.early(k.entries[0], floor) {
 		return nil, nil
 	}
-	return &k.queue, p.load(ctx, k)
+	return &k.queue, p.load(ctx, k, floor)
+}
+
+// early reports whether the log has something before a parked event that is not done and may be of
+// its key, so that a failure of it would come before the event in the list.
+func (p *replays) early(entry *checkpoint.Parked, floor store.Position) bool {
+	return p.own.external() && entry.Position > floor
 }
 
 // load reads the next events of a key, if its queue has none: as many as a batch has and memory
-// holds.
-func (p *replays) load(ctx context.Context, k *parkedKey) error {
+// holds, the first of which is not early.
+func (p *replays) load(ctx context.Context, k *parkedKey, floor store.Position) error {
 	if len(k.queue.events) > 0 {
 		return nil
 	}
 	n := min(len(k.entries), p.own.worker.batchSize(0))
 	for bytes := 0; len(k.queue.events) < n && bytes < windowBytes; {
-		at := k.entries[len(k.queue.events)].Position
+		entry := k.entries[len(k.queue.events)]
+		if p.early(entry, floor) {
+			return nil
+		}
+		at := entry.Position
 		e, err := p.own.st.GetAt(ctx, at)
 		if err != nil {
 			return fmt.Errorf("cursor: worker %q: read parked event %d: %w", p.own.worker.Name, at, err)

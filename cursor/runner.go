@@ -162,7 +162,6 @@ func (r *Runner) restore(ctx context.Context) error {
 	r.own.recorded(record)
 	r.feed.ahead.drop()
 	r.win.reset(placeOf(record))
-	r.win.lastHandled = record.Scanned
 	r.finished, r.oldest = nil, nil
 	r.out.discard()
 	if err := r.park.load(); err != nil {

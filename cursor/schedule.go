@@ -43,7 +43,7 @@ func (s *schedule) marked(ctx context.Context) (*queue, error) {
 	case event == 0:
 		return nil, nil
 	case s.list.at[event] != nil:
-		return s.replays.at(ctx, event)
+		return s.replays.at(ctx, event, s.win.floor())
 	}
 	return s.win.readyAt(event), nil
 }
@@ -71,9 +71,6 @@ func (s *schedule) done(t *Task) {
 		return
 	}
 	s.guard.committed(t.committed)
-	if t.committed > 0 {
-		s.win.lastHandled = t.at(t.committed - 1)
-	}
 	s.win.pop(q, t.committed)
 	s.win.list(q)
 }

@@ -136,7 +136,7 @@ func (l *ledger) apply(ctx context.Context, b *cursor.Batch, events []store.Even
 		return -1, directed(err)
 	}
 	failed = -1
-	c := r.change(events, b.Parked(), b.PassedOver())
+	c := r.change(events, b.Parked(), b.PassedOver(r.position))
 	err = l.within(ctx, func(tx *sql.Tx) error {
 		if err := l.move(ctx, tx, r, c); err != nil {
 			return err
