@@ -80,24 +80,32 @@ func (l *ledger) reconcile(ctx context.Context, tx *sql.Tx, r *rows, at cursor.R
 	return r.position, nil
 }
 
-// within runs a transaction.
+// within runs a transaction. Only a handler can have ended it before its end, unless the context
+// did.
 func (l *ledger) within(ctx context.Context, do func(*sql.Tx) error) error {
 	tx, err := l.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = tx.Rollback() }() // also when do panics; nothing after a commit
+	defer func() { _ = tx.Rollback() }() // when do panics; else it is over by then
 	if err := do(tx); err != nil {
+		if ended := tx.Rollback(); errors.Is(ended, sql.ErrTxDone) && ctx.Err() == nil {
+			return fmt.Errorf("%w: %w", ErrTransactionEnded, err)
+		}
 		return err
 	}
-	if err := tx.Commit(); err != nil {
+	switch err := tx.Commit(); {
+	case err == nil:
+		return nil
+	case errors.Is(err, sql.ErrTxDone) && ctx.Err() == nil:
+		return ErrTransactionEnded
+	default:
 		return &commitError{err}
 	}
-	return nil
 }
 
-// commitError is that of a commit: what was written may be the reason, and whether it is committed
-// is not known.
+// commitError is that of the end of a transaction: what was written may be the reason, and whether
+// it is committed is not known.
 type commitError struct{ err error }
 
 func (e *commitError) Error() string { return "projector: commit: " + e.err.Error() }
@@ -135,30 +143,64 @@ func (l *ledger) apply(ctx context.Context, b *cursor.Batch, events []store.Even
 	if err != nil {
 		return -1, directed(err)
 	}
-	failed = -1
 	c := r.change(events, b.Parked(), b.PassedOver(r.position))
-	err = l.within(ctx, func(tx *sql.Tx) error {
-		if err := l.move(ctx, tx, r, c); err != nil {
-			return err
-		}
-		for _, i := range c.due {
-			if err := l.call(ctx, tx, events[i]); err != nil {
-				failed = i
-				return err
-			}
-		}
-		return nil
-	})
-	if err == nil {
+	failed, err = l.write(ctx, r, c, events)
+	var end *commitError
+	switch {
+	case err == nil:
 		r.apply(c)
 		l.rows, l.low = r, r.position
 		return -1, nil
-	}
-	var commit *commitError
-	if failed < 0 && !errors.As(err, &commit) || ctx.Err() == nil && l.unreachable(ctx) {
+	case failed < 0 && (final(err) || !errors.As(err, &end)), ctx.Err() == nil && l.unreachable(ctx):
 		return -1, directed(err)
+	case failed < 0 && ctx.Err() == nil:
+		return -1, l.settle(ctx, c, events, err)
 	}
 	return failed, err
+}
+
+// write is the transaction. The position is written last, so that no handler can commit it before
+// its time.
+func (l *ledger) write(ctx context.Context, r *rows, c change, events []store.Event) (failed int, err error) {
+	last := -1        // the event that was handled last
+	var failure error // of its handler
+	err = l.within(ctx, func(tx *sql.Tx) error {
+		if err := l.open(ctx, tx, r); err != nil {
+			return err
+		}
+		for _, last = range c.due {
+			if failure = l.call(ctx, tx, events[last]); failure != nil {
+				return failure
+			}
+		}
+		if err := l.move(ctx, tx, r, c); err != nil {
+			return &commitError{err}
+		}
+		return nil
+	})
+	switch ended := errors.Is(err, ErrTransactionEnded) && !errors.Is(failure, ErrTransactionEnded); {
+	case ended && last >= 0:
+		first := events[c.due[0]].Position
+		return -1, fmt.Errorf("at one of the events %d to %d: %w", first, events[last].Position, err)
+	case failure != nil:
+		return last, err
+	}
+	return -1, err
+}
+
+// settle finds out whether a transaction was committed whose end failed. If not, the error is that
+// of its events.
+func (l *ledger) settle(ctx context.Context, c change, events []store.Event, failure error) error {
+	r, err := l.take(ctx)
+	if err != nil {
+		return directed(err)
+	}
+	l.rows, l.low = r, r.position
+	missing := func(i int) bool { return !r.handled(events[i].Position) }
+	if r.position != c.to || slices.ContainsFunc(c.due, missing) {
+		return failure
+	}
+	return nil
 }
 
 // take returns the rows, read again where they are not known. They are not known until they are put
@@ -196,12 +238,21 @@ func errFenced(w cursor.Ownership) error {
 	return fmt.Errorf("checkpoint %q: owner of epoch %d: %w", w.ID, w.Epoch, checkpoint.ErrFenced)
 }
 
-// directed says what a failure of the database means: a row that is not ours any more ends the
-// worker, and everything else is waited for. Nothing is held against an event.
+// directed says what a failure of the database means: what is final ends the worker, and everything
+// else is waited for. Nothing is held against an event.
 func directed(err error) error {
-	final := []error{checkpoint.ErrFenced, store.ErrForeignHistory, ErrForgotten}
-	if slices.ContainsFunc(final, func(target error) bool { return errors.Is(err, target) }) {
+	if final(err) {
 		return supervision.Halt(err)
 	}
 	return supervision.Wait(err)
+}
+
+// final reports whether the row is not ours any more, or cannot be trusted.
+func final(err error) bool {
+	for _, target := range []error{checkpoint.ErrFenced, store.ErrForeignHistory, ErrForgotten, ErrTransactionEnded} {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return false
 }

@@ -38,6 +38,13 @@ var (
 	// older ones.
 	ErrForgotten = errors.New("projector: its rows in the database are gone, or older than what it has written")
 
+	// ErrTransactionEnded says that a handler has committed or rolled back the transaction that it
+	// was given. The projector halts, and what had not been handled comes again once it is resumed.
+	// Where the handler has committed, the row says so and the projector does not start: what comes
+	// after its position is in the tables in part. Then build the tables again, see
+	// [Projector.Forget], or set penstock_position.position to the last event that is in them.
+	ErrTransactionEnded = errors.New("projector: a handler has ended the transaction")
+
 	// errMoved: the row is not what it was taken for.
 	errMoved = errors.New("projector: its row in the database was changed")
 )
@@ -193,23 +200,49 @@ func (t table) check(ctx context.Context, tx *sql.Tx) (store.Position, error) {
 	if uint64(epoch) != t.owner.Epoch { // newer; or the checkpoint was deleted, and which is newer is not known any more
 		return 0, fmt.Errorf("the row is of epoch %d: %w", epoch, errFenced(t.owner))
 	}
+	if position < 0 {
+		return 0, fmt.Errorf("%w: it was committed with some of what comes after position %d", ErrTransactionEnded, openedAt(position))
+	}
 	return store.Position(position), nil
 }
 
-// move writes the position, if the row is still the owner's and where it left it. It is the first
-// statement of a transaction, and holds the row until the end of it.
+// While a transaction is open its position is negative, and tells by its value where it was. So a
+// handler that commits leaves a row that says so, rather than one that has passed what was not
+// handled.
+func opened(at store.Position) int64         { return -1 - int64(at) }
+func openedAt(position int64) store.Position { return store.Position(-1 - position) }
+
+// open is the first statement of a transaction. It holds the row until the end of that, if the row
+// is still the owner's and where it left it.
+func (t table) open(ctx context.Context, tx *sql.Tx, r *rows) error {
+	n, err := t.set(ctx, tx, int64(r.position), opened(r.position))
+	if err == nil && n == 0 {
+		_, err = t.check(ctx, tx)
+		err = errors.Join(errMoved, err)
+	}
+	return err
+}
+
+// move ends what open began: it writes the position and the exceptions to it. A row that is not
+// open any more was rolled back.
 func (t table) move(ctx context.Context, tx *sql.Tx, r *rows, c change) error {
-	n, err := changed(tx.ExecContext(ctx, `UPDATE penstock_position SET position = $1
-		WHERE worker = $2 AND store = $3 AND incarnation = $4 AND epoch = $5 AND position = $6`,
-		int64(c.to), t.worker, t.owner.Origin.Store.String(), int64(t.owner.Origin.Incarnation), int64(t.owner.Epoch), int64(r.position)))
-	if err != nil {
+	if err := t.flip(ctx, tx, r, c.flip); err != nil {
 		return err
 	}
-	if n == 0 {
-		_, err := t.check(ctx, tx)
-		return errors.Join(errMoved, err)
+	n, err := t.set(ctx, tx, opened(r.position), int64(c.to))
+	if err == nil && n == 0 {
+		if _, err = t.check(ctx, tx); err == nil {
+			err = fmt.Errorf("%w: it was rolled back", ErrTransactionEnded)
+		}
 	}
-	return t.flip(ctx, tx, r, c.flip)
+	return err
+}
+
+// set moves the row of the owner from one position to another, and returns how many rows that are.
+func (t table) set(ctx context.Context, tx *sql.Tx, from, to int64) (int64, error) {
+	return changed(tx.ExecContext(ctx, `UPDATE penstock_position SET position = $1
+		WHERE worker = $2 AND store = $3 AND incarnation = $4 AND epoch = $5 AND position = $6`,
+		to, t.worker, t.owner.Origin.Store.String(), int64(t.owner.Origin.Incarnation), int64(t.owner.Epoch), from))
 }
 
 func (t table) flip(ctx context.Context, tx *sql.Tx, r *rows, positions []store.Position) error {

@@ -93,8 +93,9 @@ func prepared(tb testing.TB, db *sql.DB) *sql.DB {
 	return db
 }
 
-// flaky opens connections to SQLite that fail where fail says so: at "begin", at "commit", which is
-// not done then, and at "answer", which is that of a commit that was.
+// flaky opens connections to SQLite that fail where fail says so: at "begin", at "exec", a
+// statement that changes something, at "commit", which is not done then, and at "answer", which is
+// that of a commit that was.
 type flaky struct {
 	name string
 	fail func(where string) bool
@@ -131,6 +132,9 @@ func (c *flakyConn) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx,
 }
 
 func (c *flakyConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if err := c.flaky.fails("exec"); err != nil {
+		return nil, err
+	}
 	return c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
 }
 

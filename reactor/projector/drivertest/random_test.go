@@ -2,6 +2,7 @@ package drivertest
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -60,7 +61,11 @@ func (o *misfortune) step(t *testing.T) (caughtUp bool) {
 		}
 	}
 	if o.chance(10) || o.quiet {
-		_, err := o.r.Replay(t.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})
+		which := cursor.ParkedFilter{All: true}
+		if o.chance(60) {
+			which = cursor.ParkedFilter{Key: fmt.Sprint("order:", o.IntN(4))}
+		}
+		_, err := o.r.Replay(t.Context(), which, checkpoint.Request{})
 		require.True(t, err == nil || !o.quiet, "%v", err)
 	}
 	return err == nil && out.CaughtUp
@@ -100,6 +105,8 @@ func TestTheTablesAreExactWhateverFailsInWhateverOrder(t *testing.T) {
 				appendOrders(t, o.st, o.IntN(12))
 			case o.chance(5):
 				o.quietly(boot)
+			case o.chance(5): // as after a panic
+				o.quietly(func() { o.r = newRunner(t, o.st, p) })
 			case o.chance(5):
 				o.disk.CutAt(o.disk.Ops() + 1 + o.IntN(6))
 				o.step(t)
