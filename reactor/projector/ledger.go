@@ -5,11 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
@@ -221,8 +223,15 @@ func (l *ledger) take(ctx context.Context) (*rows, error) {
 	return r, err
 }
 
+// call runs the handler of an event. There may be none for one that was parked by an earlier
+// version of the program.
 func (l *ledger) call(ctx context.Context, tx *sql.Tx, e store.Event) error {
-	return l.routes[e.Kind].apply(ctx, tx, call{worker: string(l.owner.FirstName), event: e})
+	route, ok := l.routes[e.Kind]
+	if !ok {
+		reads := slices.Sorted(maps.Keys(l.routes))
+		return fmt.Errorf("%w: %d (%s at %s) is not among %q", reactor.ErrUnseen, e.Position, e.Kind, e.Coordinate, reads)
+	}
+	return route.apply(ctx, tx, call{worker: string(l.owner.FirstName), event: e})
 }
 
 // unreachable reports whether the database cannot be reached: then a failure says nothing about

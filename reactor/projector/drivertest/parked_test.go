@@ -11,6 +11,7 @@ import (
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/reactor/projector"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/store/storetest"
@@ -378,4 +379,28 @@ func TestACommitThatIsRefusedBecauseOfAnEventIsAnAttemptAtIt(t *testing.T) {
 	require.NoError(t, r.Settle(6, toPark(failure, 3)))
 	stepAll(t, r)
 	requireExact(t, st, db, 6, 10)
+}
+
+func TestAParkedEventWhoseRouteIsGoneIsParkedAgainWhenItIsReplayed(t *testing.T) {
+	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
+	defer st.Close()
+	appendOrders(t, st, 3) // positions 2 to 4, and 4 is refunded
+	h, heal := broken(4)
+	stepParking(t, newRunner(t, st, totals(db, h)))
+	heal()
+	without := projector.New("totals", db, projector.On(h.paid))
+	without.NewKinds = checkpoint.NewKindsFromNow
+	r := newRunner(t, st, without)
+	_, err := r.Replay(t.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})
+	require.NoError(t, err)
+	_, err = r.Step(t.Context(), 0, 0)
+	require.ErrorIs(t, err, reactor.ErrUnseen)
+	require.ErrorContains(t, err, "order.refunded")
+	stepParking(t, r)
+	requireExact(t, st, db, 4)
+
+	with := totals(db, h)
+	with.NewKinds = checkpoint.NewKindsFromNow
+	replayAll(t, newRunner(t, st, with))
+	requireExact(t, st, db)
 }
