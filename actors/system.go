@@ -78,6 +78,11 @@ type System struct {
 // checkpoint or store; what concerns one child names its path. Checkpoints that were acquired
 // before another one failed stay acquired: their owners before are fenced. Any other error is
 // [ErrOptions]. ctx bounds the start only; the system lives until [System.Stop].
+//
+// A worker whose ExternalPosition fails with an error made by supervision.Wait, as that of a
+// projector does while its database cannot be reached, neither fails Start nor holds it up: it is
+// Retrying, and begins once that succeeds.
+//
 // The caller closes the store, afterwards.
 func Start(ctx context.Context, st *store.Store, o Options, tree supervision.Group) (*System, error) {
 	if st == nil {

@@ -66,6 +66,43 @@ func TestStartFailsHoweverAnExternalPositionFails(t *testing.T) {
 	}
 }
 
+func TestStartReturnsThoughAPlaceCannotBeReachedAndItsWorkerBeginsOnceItCan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		var reachable atomic.Bool
+		w := reacting("w")
+		w.ExternalPosition = func(context.Context, cursor.ResumeState) (store.Position, error) {
+			if !reachable.Load() {
+				return 0, supervision.Wait(errBroken)
+			}
+			return 0, nil
+		}
+		sys := start(t, st, w, reacting("neighbour"))
+		receipt := appendInputs(t, st, 3)
+		require.NoError(t, sys.WaitApplied(t.Context(), "neighbour", receipt))
+		time.Sleep(24 * time.Hour)
+		s := statusOf(t, sys, "w")
+		require.Equal(t, actors.Retrying, s.State)
+		require.ErrorIs(t, s.Reason, errBroken)
+		require.Zero(t, s.Restarts)
+		reachable.Store(true)
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", receipt))
+		require.Equal(t, actors.Idle, statusOf(t, sys, "w").State)
+	})
+}
+
+func TestASystemStopsWhileAPlaceCannotBeReached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := reacting("w")
+		w.ExternalPosition = func(context.Context, cursor.ResumeState) (store.Position, error) {
+			return 0, supervision.Wait(errBroken)
+		}
+		sys := start(t, memory(t, store.Options{}), w)
+		time.Sleep(time.Hour)
+		require.NoError(t, sys.Stop(t.Context()))
+	})
+}
+
 func TestStartReturnsWhenItsContextEndsDespiteAnExternalPosition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})

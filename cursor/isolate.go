@@ -42,6 +42,9 @@ func (o *owner) externalPosition(ctx context.Context, s ResumeState) (store.Posi
 		at, err = o.worker.ExternalPosition(ctx, s)
 		return err
 	})
+	if err != nil && ctx.Err() != nil { // whatever the function makes of that
+		return 0, context.Cause(ctx)
+	}
 	if err != nil { // at may still be written to
 		return 0, err
 	}

@@ -15,9 +15,12 @@ func (l *leaf) tookOver(u *Update) {
 	if l.phase != leafStarting {
 		return // it was told to end meanwhile
 	}
-	switch inFirst := l.round != nil && l.round.kind == first; {
+	switch inFirst := l.round != nil && l.round.kind == first && l.round.stage == roundAcquiring; {
 	case u.Err == nil:
 		l.acquiredWell()
+	case inFirst && unavailable(u.Err):
+		l.failed(&Update{Failure: notAcquired(u.Err), Limit: l.limit})
+		l.excuse()
 	case inFirst:
 		l.tree.problems = append(l.tree.problems, problem(l.node.Path, u.Err))
 		l.fate = halted
@@ -28,6 +31,13 @@ func (l *leaf) tookOver(u *Update) {
 	case !l.fresh:
 		l.failed(&Update{Serial: u.Serial, Failure: notAcquired(u.Err), Limit: l.limit})
 	}
+}
+
+// unavailable reports whether the place where a worker keeps its position says by supervision.Wait
+// that it cannot be reached now.
+func unavailable(err error) bool {
+	d, directed := supervision.DirectiveOf(err)
+	return ofUser(err) && directed && d.NoAttempt
 }
 
 // notAcquired is the failure of a leaf that could not acquire its checkpoint. A newer owner keeps

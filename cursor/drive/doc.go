@@ -64,7 +64,8 @@
 //	Stopping  all down   Waiting    leaves are drained in reverse, each when the one after it is down
 //	Waiting   due        Acquiring  all are spawned in order, and acquire side by side
 //	Acquiring all ready  Over       all begin in order
-//	Acquiring held       Held       the first round: all are ready, and wait for Begin
+//	Acquiring held       Held       the first round: all are ready but for those that wait for what
+//	                                is unavailable; it waits for Begin
 //	Held      begun      Over
 //	Stopping  all gone   Over       the last round: those that hung are down, too
 //	Stopping  replaced   Over       by a round that overlaps it, or because all its leaves halt

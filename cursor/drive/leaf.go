@@ -22,6 +22,7 @@ type leaf struct {
 	fresh   bool               // the next incarnation has a fresh judge, and this one is not judged any more
 	limit   int                // of the first batch of the next incarnation
 	ran     bool               // an incarnation had its checkpoint
+	excused bool               // its round does not wait for it to leave this phase
 	aborted bool               // the contexts of the handlers of this incarnation have ended
 }
 
@@ -35,11 +36,19 @@ const (
 )
 
 // weight counts what a round waits for.
-func weight(p leafPhase) int {
-	if p.settles() {
+func weight(l *leaf) int {
+	if l.phase.settles() && !l.excused {
 		return 1
 	}
 	return 0
+}
+
+// excuse lets the first round hold without a leaf that waits for something that is unavailable. It
+// begins with the others if it is ready by then, and else alone.
+func (l *leaf) excuse() {
+	l.round.settling -= weight(l)
+	l.excused = true
+	l.round.proceed()
 }
 
 func (l *leaf) group() *group { return &l.tree.groups[l.above] }
@@ -94,10 +103,11 @@ func (l *leaf) move(m leafMove) {
 	if !allowed {
 		illegal("leaf "+l.node.Path, l.phase, m)
 	}
+	before := weight(l)
+	l.phase, l.excused = next, false
 	if l.round != nil {
-		l.round.settling += weight(next) - weight(l.phase)
+		l.round.settling += weight(l) - before
 	}
-	l.phase = next
 }
 
 // spawn starts an incarnation.

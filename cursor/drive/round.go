@@ -42,7 +42,7 @@ func (t *Tree) newRound(kind roundKind, from, to int) *round {
 			l.round.end(roundReplaced)
 		}
 		l.round = r
-		r.settling += weight(l.phase)
+		r.settling += weight(l)
 	}
 	return r
 }

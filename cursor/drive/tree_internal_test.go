@@ -76,6 +76,27 @@ func TestAFailureThatEscalatesRestartsTheGroupAsTheStrategyOfTheOneAboveSays(t *
 	}
 }
 
+func TestTheStartDoesNotWaitForALeafWhosePlaceIsUnreachable(t *testing.T) {
+	w := newWorld(t, "t*(a x g(b))")
+	w.trouble("a", acquires).trouble("x", unreachable).trouble("b", acquires)
+	require.Equal(t, 1, w.started)
+	require.Empty(t, w.tree.problems)
+	require.Equal(t, []Decision{{Action: supervision.ActionRetry, Delay: time.Second, Attempt: 1, Reason: w.asked[1][0].Reason}}, w.asked[1])
+	require.ErrorIs(t, w.asked[1][0].Reason, errBroken)
+	w.trouble("x", unreachable)
+	w.do(w.tree.Begin())
+	require.Equal(t, "idle starting idle", w.states(), "it is tried again, and the others begin")
+	w.trouble("x", unreachable).trouble("x", acquires)
+	require.Equal(t, "idle idle idle", w.states())
+	require.Equal(t, []int{1, 1, 1}, w.starts())
+
+	w = newWorld(t, "t(a x)")
+	w.trouble("x", unreachable).trouble("x", acquires).trouble("a", acquires)
+	require.Equal(t, 1, w.started, "it may be back before the others are ready")
+	w.do(w.tree.Begin())
+	require.Equal(t, "idle idle", w.states())
+}
+
 func TestBeyondTheTopAnEscalatedFailureHaltsAllLeavesAtOnceButThoseThatHaveEnded(t *testing.T) {
 	for _, text := range []string{"t(X b c)", "t*(G(X) b c)", "t(M(G(X)) b c)"} {
 		w := running(t, text).trouble("c", ends).trouble("X", fails)

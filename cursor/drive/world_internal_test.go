@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
@@ -229,6 +230,7 @@ const (
 	acquires eventKind = iota
 	cannotAcquire
 	diskFull
+	unreachable // the place where it keeps its position
 	takenOver
 	fails     // without an event
 	orders    // to halt
@@ -244,7 +246,7 @@ const (
 
 func (e event) String() string {
 	return [...]string{
-		"acquires", "cannotAcquire", "diskFull", "takenOver", "fails", "orders", "asksAgain", "ends", "crashes", "goes",
+		"acquires", "cannotAcquire", "diskFull", "unreachable", "takenOver", "fails", "orders", "asksAgain", "ends", "crashes", "goes",
 		"resumed", "timePasses", "stops", "begins",
 	}[e.kind] + fmt.Sprint(e.leaf)
 }
@@ -272,7 +274,7 @@ func (w *world) possible() (list []event) {
 		case a.drained:
 			add(goes)
 		case !a.acquired:
-			add(acquires, cannotAcquire, diskFull, takenOver, crashes)
+			add(acquires, cannotAcquire, diskFull, unreachable, takenOver, crashes)
 		case a.begun:
 			add(fails, orders, asksAgain, ends, crashes)
 		}
@@ -306,6 +308,8 @@ func (w *world) happen(e event) {
 		w.report(e.leaf, Update{Err: errBroken})
 	case diskFull:
 		w.report(e.leaf, Update{Err: store.ErrDiskFull})
+	case unreachable:
+		w.report(e.leaf, Update{Err: &cursor.RunnerError{What: cursor.ErrNoPosition, Err: supervision.Wait(errBroken)}})
 	case takenOver:
 		w.report(e.leaf, Update{Err: checkpoint.ErrFenced})
 	case fails:
@@ -415,8 +419,8 @@ func (w *world) String() string {
 	numbers := make(map[*round]int)
 	for i := range w.tree.leaves {
 		l, a := w.tree.leaves[i], w.actors[i]
-		fmt.Fprintf(&b, "%s %v %v%d%d f%t a%t q%t s%v A%t%t%t%t%t", l.node.Name, l.phase, l.round == nil, l.fate, l.cause,
-			l.fresh, l.aborted, l.ran, w.shown[i], a.acquired, a.begun, a.drained, a.aborted, a.hung)
+		fmt.Fprintf(&b, "%s %v %v%d%d f%t a%t q%t e%t s%v A%t%t%t%t%t", l.node.Name, l.phase, l.round == nil, l.fate, l.cause,
+			l.fresh, l.aborted, l.ran, l.excused, w.shown[i], a.acquired, a.begun, a.drained, a.aborted, a.hung)
 		if r := l.round; r != nil {
 			if numbers[r] == 0 {
 				numbers[r] = len(numbers) + 1

@@ -2,7 +2,10 @@ package drivertest
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"os"
+	"path/filepath"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -187,4 +190,27 @@ func TestAHandlerThatEndsItsGoroutineLeavesNothingBehind(t *testing.T) {
 func applyTo(ctx context.Context, sys *actors.System, worker string, c checkpoint.Change) error {
 	_, err := sys.Apply(ctx, worker, c, checkpoint.Request{})
 	return err
+}
+
+func TestADatabaseThatComesLaterIsWaitedFor(t *testing.T) {
+	dir := t.TempDir()
+	made, mounted := filepath.Join(dir, "made"), filepath.Join(dir, "mounted")
+	require.NoError(t, os.Mkdir(made, 0o700))
+	first, err := sql.Open("sqlite", filepath.Join(made, "test.db"))
+	require.NoError(t, err)
+	_, err = first.ExecContext(t.Context(), tables)
+	require.NoError(t, errors.Join(err, first.Close()))
+
+	db, err := sql.Open("sqlite", filepath.Join(mounted, "test.db"))
+	require.NoError(t, err)
+	defer db.Close()
+	st := openStore(t, storetest.NewDisk())
+	defer st.Close()
+	appendOrders(t, st, 10)
+	sys := start(t, st, totals(db, &handlers{}))
+	require.Contains(t, []actors.State{actors.Starting, actors.Retrying}, sys.Status().Workers[0].State)
+	require.NoError(t, os.Rename(made, mounted))
+	require.NoError(t, sys.WaitApplied(t.Context(), "totals", everything(st)))
+	require.NoError(t, sys.Stop(t.Context()))
+	requireExact(t, st, db)
 }
