@@ -19,7 +19,7 @@ func (l *leaf) tookOver(u *Update) {
 	case u.Err == nil:
 		l.acquiredWell()
 	case inFirst && unavailable(u.Err):
-		l.failed(&Update{Failure: notAcquired(u.Err), Limit: l.limit})
+		l.failed(&Update{Serial: u.Serial, Failure: notAcquired(u.Err), Limit: l.limit})
 		l.excuse()
 	case inFirst:
 		l.tree.problems = append(l.tree.problems, problem(l.node.Path, u.Err))

@@ -3,6 +3,7 @@ package reactortest_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -75,4 +76,58 @@ func TestAScenarioOfEveryCrashMayCrashByItself(t *testing.T) {
 		}
 	})
 	require.GreaterOrEqual(t, crashed, runs-3, "all but the first run")
+}
+
+// silent handles orders and emits nothing, so its checkpoints wait for no sync.
+func silent() supervision.Child {
+	return reactor.New("silent", reactor.On(func(context.Context, reactor.Event[ordered], *reactor.Reactions) error { return nil }))
+}
+
+func TestAReactorThatEmitsNothingSurvivesEveryCrash(t *testing.T) {
+	reactortest.EveryCrash(t, silent, func(run *reactortest.Run) {
+		run.Given(order(1))
+		run.Settle()
+		run.Advance(time.Minute)
+		run.Settle()
+	})
+}
+
+func TestAScenarioThatEndsWithASingleStepSurvivesEveryCrash(t *testing.T) {
+	reactortest.EveryCrash(t, silent, func(run *reactortest.Run) {
+		run.Given(order(1), order(2))
+		run.Step("silent")
+	})
+}
+
+func TestTheStoreCanBeReadAfterAnyCrash(t *testing.T) {
+	reactortest.EveryCrash(t, silent, func(run *reactortest.Run) {
+		for n := range 3 {
+			run.Given(order(n))
+			run.Step("silent")
+			events := 0
+			for _, err := range run.Store().Read(t.Context(), store.Region{}, store.Beginning()) {
+				require.NoError(t, err)
+				events++
+			}
+			require.Equal(t, n+1, events)
+		}
+	})
+}
+
+func TestAProgramIsStartedAgainAfterACrashWithTheStoreAsItIsThen(t *testing.T) {
+	var stores []*store.Store
+	var times []time.Time
+	run := reactortest.Start(t, reactortest.Program(func(st *store.Store, now func() time.Time) supervision.Child {
+		stores, times = append(stores, st), append(times, now())
+		return silent()
+	}))
+	run.Advance(time.Hour)
+	begun := run.Now()
+	run.Crash(1)
+	require.Len(t, stores, 2)
+	require.Same(t, run.Store(), stores[1])
+	require.Equal(t, []time.Time{begun.Add(-time.Hour), begun}, times)
+	require.Contains(t, fails(t, func(tb testing.TB) {
+		reactortest.Start(tb, supervision.Group{Name: "g", Children: []supervision.Child{reactortest.Program(nil)}})
+	}), "is neither")
 }

@@ -23,9 +23,11 @@
 //	warehouse.down = false
 //	run.Advance(time.Minute)                               // what is due is tried again
 //
-// [Run.Crash] and [Run.CrashAt] cut the power, and [Run.Disk] fails or fills up. [EveryCrash] is
-// the strongest test: it cuts the power at each operation of a whole scenario, and requires the
-// same result each time.
+// [Run.Crash] and [Run.CrashAt] cut the power, and [Run.Disk] fails or fills up. Two tests repeat a
+// whole scenario: [EveryCrash] cuts the power at each operation, and requires the same result each
+// time; [EveryOrder] lets the workers take their steps in the midst of each other's, and requires
+// that what the scenario checks holds in any order. Handlers that use the store themselves come
+// from a [Program].
 //
 // What is the same as in package actors: the runner that reads, handles and commits, the judge that
 // answers failures, retries, restarts, groups and their strategies, parking, lanes, what an
@@ -34,8 +36,8 @@
 // What differs:
 //   - There is no jitter in the delays.
 //   - Nothing happens at the same time. The lanes of a worker take turns, in an order that
-//     [Run.Shuffle] draws. A verdict takes effect at once, where an actor may handle events of
-//     other keys before it receives it.
+//     [Run.Shuffle] draws, and workers do, in an order that [EveryOrder] chooses. A verdict takes
+//     effect at once, where an actor may handle events of other keys before it receives it.
 //   - A crash of the process is a power cut, and so is an error of the disk other than that it is
 //     full.
 //   - A handler cannot be interrupted. A Timeout of a reactor still runs on the clock of package

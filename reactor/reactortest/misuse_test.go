@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -18,9 +19,14 @@ import (
 type failing struct {
 	testing.TB
 	message string
+	logs    []string
 }
 
 func (f *failing) Helper() {}
+
+func (f *failing) Logf(format string, args ...any) {
+	f.logs = append(f.logs, fmt.Sprintf(format, args...))
+}
 
 func (f *failing) Fatalf(format string, args ...any) {
 	f.message = fmt.Sprintf(format, args...)
@@ -29,13 +35,14 @@ func (f *failing) Fatalf(format string, args ...any) {
 
 var errFailed = errors.New("the test failed")
 
-// fails returns the message with which do fails its test, and fails t if it does not.
+// fails returns the message with which do fails its test, and what it logs, and fails t if it does
+// not.
 func fails(t *testing.T, do func(tb testing.TB)) (message string) {
 	t.Helper()
 	f := &failing{TB: t}
 	defer func() {
 		require.Equal(t, errFailed, recover())
-		message = f.message
+		message = strings.Join(append(f.logs, f.message), "\n")
 	}()
 	do(f)
 	return ""
@@ -58,6 +65,9 @@ func TestAReactorThatKeepsItsStateInMemoryDoesNotSurviveEveryCrash(t *testing.T)
 		})
 	})
 	require.Contains(t, message, "with the power cut at operation")
+	require.Contains(t, message, `- count@shop for order:2@shop: in.numbered {"N":2}`)
+	require.Contains(t, message, `+ count@shop for order:2@shop: in.numbered {"N":3}`)
+	require.NotContains(t, message, "order.placed", "what is the same is only counted")
 }
 
 func TestThenReportsWhatWasEmittedInstead(t *testing.T) {
@@ -65,10 +75,11 @@ func TestThenReportsWhatWasEmittedInstead(t *testing.T) {
 		run := reactortest.Start(tb, shop(&warehouse{}))
 		run.Given(order(1))
 		run.Settle()
-		run.Then(reactortest.At(store.At("stock:chair", "shop"), reserved{"order:1"}))
+		run.Then(reactortest.At(store.At("stock:chair", "shop"), reserved{"order:1"}), billed{"order:1"})
 	})
 	require.Contains(t, message, `stock.reserved at stock:lamp@shop {"Order":"order:1"}`)
 	require.Contains(t, message, `stock.reserved at stock:chair@shop {"Order":"order:1"}`)
+	require.NotContains(t, message, "order.billed", "that one is as wanted")
 }
 
 func TestWhatCannotRunFailsTheTest(t *testing.T) {

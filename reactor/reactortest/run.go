@@ -45,15 +45,18 @@ type Run struct {
 	boots  int
 	ops    int    // of the disks before the present one
 	cuts   []int  // planned power cuts, each counted in operations from the start after the one before
+	cutAt  int    // the operation of the present disk at which the power fails, 0 for none that is planned
 	inside bool   // a handler is running
 	died   bool   // and has ended the process: the Run boots again once it returns
 	seed   uint64 // of what a power cut leaves
 	closed bool
+
+	order *interleaving // nil outside EveryOrder
 }
 
-// Start opens a new store and has the workers of a tree, which may be a single reactor, acquire
-// their checkpoints: nothing is handled yet. It fails the test where actors.Start would fail. The
-// store is closed when the test ends.
+// Start opens a new store and has the workers of a tree, which may be a single reactor or a
+// [Program], acquire their checkpoints: nothing is handled yet. It fails the test where
+// actors.Start would fail. The store is closed when the test ends.
 func Start(tb testing.TB, tree supervision.Child) *Run {
 	tb.Helper()
 	r := newRun(tb, tree)
@@ -128,8 +131,38 @@ func (r *Run) ctx() context.Context { return r.tb.Context() }
 // moment.
 func (r *Run) Now() time.Time { return r.now }
 
-// Store returns the store, to read from. It is another one after a crash.
-func (r *Run) Store() *store.Store { return r.st }
+// Store returns the store, to read from. It is another one after a crash: call it again after each
+// other call of the Run. Until then it can be read, whenever the power fails.
+func (r *Run) Store() *store.Store {
+	r.tb.Helper()
+	if r.inside {
+		r.order.inside()
+	} else {
+		syncStore(r)
+	}
+	return r.st
+}
+
+// syncStore waits for what the store would write later, by itself, and notices a power cut, also
+// one that failed nothing yet. The commit is refused, as there is no such value, and an answer
+// waits until all that it has seen is durable.
+func syncStore(r *Run) {
+	r.tb.Helper()
+	err := r.guard(func() error {
+		absent := store.SideWrite{Key: "reactortest", Delete: true, Expect: store.Exactly(1)}
+		_, err := r.st.Commit(r.ctx(), store.Batch{Sides: []store.SideWrite{absent}})
+		switch {
+		case r.cutAt > 0 && r.disk.Ops() >= r.cutAt:
+			return storetest.ErrPowerCut
+		case errors.Is(err, store.ErrConflict):
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		r.tb.Fatalf("reactortest: %v", err)
+	}
+}
 
 // Disk returns the disk under the store, to make it fail or fill up. It is another one after a
 // crash.
@@ -166,7 +199,13 @@ func (r *Run) Given(payloads ...store.Payload) {
 // worker that waits for a retry, is paused or halted, or has nothing to handle, does nothing.
 func (r *Run) Step(name string) Outcome {
 	r.tb.Helper()
-	var out Outcome
+	out := stepOf(r, name)
+	syncStore(r)
+	return out
+}
+
+func stepOf(r *Run, name string) (out Outcome) {
+	r.tb.Helper()
 	err := r.guard(func() (err error) {
 		out, err = r.worker(name).step()
 		return err
@@ -185,10 +224,15 @@ func (r *Run) Settle() {
 		r.fallDue()
 		idle := true
 		for i := 0; i < len(r.all); i++ { // a crash replaces them
+			idle = !r.order.before(i) && idle
 			name, before := r.all[i].name(), markOf(r.all[i])
-			out := r.Step(name)
+			out := stepOf(r, name)
 			idle = idle && out == Outcome{} && markOf(r.all[i]) == before
 			steps++
+		}
+		if boots := r.boots; idle {
+			syncStore(r)
+			idle = r.boots == boots
 		}
 		if idle {
 			return

@@ -63,6 +63,7 @@ func (w *worker) do(out *Outcome, next drive.Step) error {
 		w.taken = append(w.taken, next.Task.(*cursor.Task))
 	case drive.StepCommit:
 		n := w.core.Commit(w.run.ctx(), w.run.now)
+		w.run.order.log("%s commits %s", w.name(), count(n))
 		if out.Committed += n; n > 0 {
 			w.attempt, w.reason = 0, nil
 		}
@@ -124,14 +125,22 @@ func choose(tasks []*cursor.Task, dice *rand.Rand) []*cursor.Task {
 	return chosen[:1+dice.IntN(len(chosen))]
 }
 
-// handle runs the handlers of tasks.
+// handle runs the handlers of tasks. Other workers may take steps before the outcome is known, and
+// replace the incarnation: then it is dropped, as that of a handler whose context has ended.
 func (w *worker) handle(out *Outcome, tasks []*cursor.Task) error {
+	core := w.core
 	for _, t := range slices.Clone(tasks) {
 		w.taken = slices.DeleteFunc(w.taken, func(other *cursor.Task) bool { return other == t })
 		out.Handled += t.Size()
+		w.run.order.log("%s handles %s from position %d", w.name(), count(t.Size()), t.First())
+		w.midway = true
 		w.call(t)
 		if w.run.died {
 			return errDied
+		}
+		err := w.run.order.midway(w)
+		if w.midway = false; err != nil || w.core != core {
+			return err
 		}
 		out.Failed = out.Failed || t.Err() != nil
 		w.core.Finished(t)

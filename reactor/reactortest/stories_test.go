@@ -229,3 +229,24 @@ func TestAllOperatorActionsSurviveEveryCrash(t *testing.T) {
 		require.Len(t, reactortest.Of[billed](run), 18)
 	})
 }
+
+func TestAPlaceThatCannotBeReachedIsWaitedFor(t *testing.T) {
+	reachable := false
+	w := cursor.Worker{
+		Name: "w", Handle: func(context.Context, *cursor.Batch) (cursor.Action, error) { return cursor.Continue, nil },
+		ExternalPosition: func(context.Context, cursor.ResumeState) (store.Position, error) {
+			if !reachable {
+				return 0, supervision.Wait(errDown)
+			}
+			return 0, nil
+		},
+	}
+	run := reactortest.Start(t, w)
+	run.Given(order(1))
+	run.Advance(time.Hour)
+	require.Equal(t, actors.Retrying, run.Status("w").State)
+	require.ErrorIs(t, run.Status("w").Reason, errDown)
+	reachable = true
+	run.Advance(time.Hour)
+	require.Equal(t, reactortest.Status{State: actors.Idle, Position: 1}, run.Status("w"))
+}

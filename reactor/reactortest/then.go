@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 
@@ -41,7 +40,7 @@ func (r *Run) Then(payloads ...store.Payload) {
 		got = sorted(got, want)
 	}
 	if !slices.EqualFunc(got, want, emission.is) {
-		r.tb.Fatalf("reactortest: the workers emitted\n%s\nwanted\n%s", list(got), list(want))
+		r.tb.Fatalf("reactortest: the workers emitted something else than was wanted:\n%s", difference(got, want, emission.is))
 	}
 	r.seen = r.st.Head()
 }
@@ -92,21 +91,10 @@ func compact(payload []byte) string {
 	return string(payload)
 }
 
-func list[T any](all []T) string {
-	if len(all) == 0 {
-		return "  nothing"
-	}
-	lines := make([]string, len(all))
-	for i, t := range all {
-		lines[i] = fmt.Sprint("  ", t)
-	}
-	return strings.Join(lines, "\n")
-}
-
-// readAll returns the events of a region after a position, read again after a boot if the power
-// fails meanwhile.
+// readAll returns the events of a region after a position. A power cut before is noticed.
 func readAll(r *Run, region store.Region, after store.Position) (events []store.Event) {
 	r.tb.Helper()
+	syncStore(r)
 	err := r.guard(func() error {
 		events = nil
 		for e, err := range r.st.Read(r.ctx(), region, store.After(after)) {

@@ -8,9 +8,13 @@ import (
 // buildTree makes the tree, as a process does that has just started: all workers acquire their
 // checkpoints, and begin.
 func buildTree(r *Run) error {
-	top, ok := r.tree.(supervision.Group)
+	tree := r.tree
+	if p, ok := tree.(Program); ok {
+		tree = p(r.st, r.Now)
+	}
+	top, ok := tree.(supervision.Group)
 	if !ok { // a single worker
-		top = supervision.Group{Name: "test", Children: []supervision.Child{r.tree}}
+		top = supervision.Group{Name: "test", Children: []supervision.Child{tree}}
 	}
 	root, leaves, err := drive.Plan(top)
 	if err != nil {
@@ -26,7 +30,7 @@ func buildTree(r *Run) error {
 		return err
 	}
 	for _, w := range r.all {
-		if err := w.acquire(); err != nil {
+		if err := w.start(); err != nil {
 			return err
 		}
 		if _, err := w.turn(drive.Finish); err != nil {
@@ -67,10 +71,10 @@ func (r *Run) one(e drive.Effect) error {
 		w.core.Decide(r.now, e.Decision)
 	case drive.Show:
 		w.show(e)
-	case drive.Fail:
+	case drive.Fail, drive.AllStarted:
 		return e.Err
 	case drive.Hang: // no handler runs while time passes
-	case drive.Abort, drive.Note, drive.AllStarted, drive.AllStopped:
+	case drive.Abort, drive.Note, drive.AllStopped:
 	}
 	return nil
 }

@@ -28,6 +28,7 @@ type worker struct {
 
 	core   *drive.Worker  // nil if there is no incarnation
 	taken  []*cursor.Task // in flight, and not handled yet
+	midway bool           // a handler of it has begun, and the outcome is not known
 	pulls  bool           // it has read everything, and checks for more with each step
 	order  *order         // of an operator
 	failed error          // of the last use of the store

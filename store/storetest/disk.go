@@ -29,7 +29,7 @@ type Disk struct {
 }
 
 // NewDisk returns an empty disk without limit.
-func NewDisk() *Disk { return &Disk{memory: vfs.NewMemory().Untraced(), boot: 1} }
+func NewDisk() *Disk { return &Disk{memory: vfs.NewMemory().Untraced().Readable(), boot: 1} }
 
 // Open is [store.Open] of a directory on the disk. Several stores may be open at once, read-only
 // ones beside a writer too.
@@ -47,8 +47,8 @@ func Open(o store.Options) (*store.Store, error) { return NewDisk().Open("memory
 func (d *Disk) Ops() int { return d.memory.Ops() }
 
 // CutAt lets the power fail at operation n, counted from 1 as by [Disk.Ops]: that one may have had
-// all, part or none of its effect, and every later call fails with [ErrPowerCut]. An n that is past
-// never comes.
+// all, part or none of its effect, and every later call fails with [ErrPowerCut], except that a
+// store which is open can still be read. An n that is past never comes.
 func (d *Disk) CutAt(n int) { d.memory.CutAt(n) }
 
 // Cut lets the power fail now: the next operation is the first that fails.
@@ -66,7 +66,7 @@ func (d *Disk) SetCapacity(bytes int64) { d.memory.SetCapacity(bytes) }
 // now. What was synced is there; of the rest the seed decides. Nothing fails on it and it has no
 // limit. The Disk itself is not changed.
 func (d *Disk) Rebooted(seed uint64) *Disk {
-	return &Disk{memory: d.memory.Image(seed).Untraced(), boot: d.boot + 1}
+	return &Disk{memory: d.memory.Image(seed).Untraced().Readable(), boot: d.boot + 1}
 }
 
 // bootID reports apart the boots of a disk.

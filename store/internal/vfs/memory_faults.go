@@ -18,6 +18,7 @@ type faults struct {
 	readOnly bool
 
 	cut        bool
+	readable   bool     // files that are open are read after the cut too
 	inFlight   bool     // the operation that the cut interrupts is having its effect
 	unfinished []string // directories of an interrupted MkdirAll, parents first
 }
@@ -78,8 +79,17 @@ func (m *Memory) Trace() []string {
 	return trace
 }
 
+// Readable lets files that are open be read after a power cut, for a program that looks at what it
+// had written until it notices.
+func (m *Memory) Readable() *Memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.readable = true
+	return m
+}
+
 // CutAt lets the power fail when operation n is about to be executed. That
-// operation and every later call, reads included, fails with ErrPowerCut; only
+// operation and every later call, reads included unless Readable, fails with ErrPowerCut; only
 // closing files and locks still succeeds. An n not above Ops never comes.
 func (m *Memory) CutAt(n int) {
 	m.mu.Lock()
