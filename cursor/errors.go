@@ -129,18 +129,18 @@ func (e *HandlerError) Decided() error { return e.Err }
 // RunnerError says what a runner could not do, and not because of the handler.
 type RunnerError struct {
 	Worker string
-	// What is [ErrCommit], [ErrKey], [ErrParkLimit] or [ErrNoPosition].
-	What error
+	// Err is [ErrCommit], [ErrKey], [ErrParkLimit] or [ErrNoPosition].
+	Err error
 	// Event is the position of the event that it is about: the one whose reactions were refused, or
 	// that has no key, or that cannot be parked. It is 0 where it is about none.
 	Event store.Position
-	// Err is the reason: of the store or the checkpoint, or what the function of the user said.
-	Err error
+	// Reason is of the store or the checkpoint, or what the function of the user said.
+	Reason error
 }
 
 func (e *RunnerError) Error() string {
 	what := ""
-	switch e.What { //nolint:errorlint // the sentinels themselves
+	switch e.Err { //nolint:errorlint // the sentinels themselves
 	case ErrKey:
 		what = fmt.Sprintf("key of event %d", e.Event)
 	case ErrParkLimit:
@@ -152,8 +152,8 @@ func (e *RunnerError) Error() string {
 			what = fmt.Sprintf("commit of the reactions to event %d", e.Event)
 		}
 	}
-	return fmt.Sprintf("cursor: worker %q: %s: %v", e.Worker, what, e.Err)
+	return fmt.Sprintf("cursor: worker %q: %s: %v", e.Worker, what, e.Reason)
 }
 
-// Unwrap returns What and Err.
-func (e *RunnerError) Unwrap() []error { return []error{e.What, e.Err} }
+// Unwrap returns Err and Reason.
+func (e *RunnerError) Unwrap() []error { return []error{e.Err, e.Reason} }

@@ -15,11 +15,11 @@ func TestWhatARunnerCouldNotDoIsASentinelBesideItsReason(t *testing.T) {
 		`cursor: worker "w": no room to park event 7: broken`:            cursor.ErrParkLimit,
 		`cursor: worker "w": external position: broken`:                  cursor.ErrNoPosition,
 	} {
-		err := &cursor.RunnerError{Worker: "w", What: what, Event: 7, Err: errBroken}
+		err := &cursor.RunnerError{Worker: "w", Err: what, Event: 7, Reason: errBroken}
 		require.ErrorIs(t, err, what)
 		require.ErrorIs(t, err, errBroken)
 		require.EqualError(t, err, want)
 	}
-	require.EqualError(t, &cursor.RunnerError{Worker: "w", What: cursor.ErrCommit, Err: errBroken},
+	require.EqualError(t, &cursor.RunnerError{Worker: "w", Err: cursor.ErrCommit, Reason: errBroken},
 		`cursor: worker "w": commit: broken`)
 }

@@ -47,12 +47,12 @@ func (o *owner) bounded(upTo store.Position) store.Position {
 
 // failed is what the runner could not do, about no event.
 func (o *owner) failed(what, err error) error {
-	return &RunnerError{Worker: o.worker.Name, What: what, Err: err}
+	return &RunnerError{Worker: o.worker.Name, Err: what, Reason: err}
 }
 
 // failedAt is failed, about an event.
 func (o *owner) failedAt(event store.Position, what, err error) error {
-	return &RunnerError{Worker: o.worker.Name, What: what, Event: event, Err: err}
+	return &RunnerError{Worker: o.worker.Name, Err: what, Event: event, Reason: err}
 }
 
 // wrap adds the name of the worker and what it was doing to an error.

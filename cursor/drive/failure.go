@@ -43,7 +43,7 @@ func classify(err error, cancelled bool) ruling {
 	case *cursor.HandlerError:
 		return classifyHandler(source)
 	case *cursor.RunnerError:
-		if !errors.Is(source.What, cursor.ErrCommit) {
+		if !errors.Is(source.Err, cursor.ErrCommit) {
 			return charged(supervision.Halt(err), false)
 		}
 	}
@@ -112,7 +112,7 @@ func ofUser(err error) bool {
 	case *cursor.HandlerError:
 		return true
 	case *cursor.RunnerError:
-		return !errors.Is(source.What, cursor.ErrCommit)
+		return !errors.Is(source.Err, cursor.ErrCommit)
 	}
 	return false
 }
@@ -129,5 +129,5 @@ func storeFailed(err error) bool {
 func unnamed(err error) bool {
 	//nolint:errorlint // origin has unwrapped what may be
 	e, ok := origin(err).(*cursor.RunnerError)
-	return ok && errors.Is(e.What, cursor.ErrCommit) && e.Event == 0
+	return ok && errors.Is(e.Err, cursor.ErrCommit) && e.Event == 0
 }

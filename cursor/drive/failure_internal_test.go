@@ -16,7 +16,7 @@ import (
 
 func TestWhatBecomesOfAnError(t *testing.T) {
 	commit := func(event store.Position, err error) error {
-		return fmt.Errorf("wrapped: %w", &cursor.RunnerError{Worker: "w", What: cursor.ErrCommit, Event: event, Err: err})
+		return fmt.Errorf("wrapped: %w", &cursor.RunnerError{Worker: "w", Err: cursor.ErrCommit, Event: event, Reason: err})
 	}
 	whole := func(err error) *cursor.HandlerError {
 		return &cursor.HandlerError{Worker: "w", First: 7, Size: 9, Err: err}
@@ -26,7 +26,7 @@ func TestWhatBecomesOfAnError(t *testing.T) {
 	}
 	panicked := whole(errBroken)
 	panicked.Panic = true
-	key := &cursor.RunnerError{Worker: "w", What: cursor.ErrKey, Event: 7, Err: store.ErrClosed}
+	key := &cursor.RunnerError{Worker: "w", Err: cursor.ErrKey, Event: 7, Reason: store.ErrClosed}
 	for name, c := range map[string]struct {
 		err       error
 		cancelled bool
@@ -62,7 +62,7 @@ func TestWhatBecomesOfAnError(t *testing.T) {
 		"poisoned store, cancelled":       {err: commit(7, store.ErrPoisoned), cancelled: true, outcome: outcomeStoreFailed},
 		"store closed while reading":      {err: store.ErrClosed, outcome: outcomeStoreFailed},
 		"key that panics":                 {err: fmt.Errorf("read: %w", key), outcome: outcomeCharged, halt: true},
-		"no room to park":                 {err: &cursor.RunnerError{Worker: "w", What: cursor.ErrParkLimit}, outcome: outcomeCharged, halt: true},
+		"no room to park":                 {err: &cursor.RunnerError{Worker: "w", Err: cursor.ErrParkLimit}, outcome: outcomeCharged, halt: true},
 		"reading fails":                   {err: errBroken, outcome: outcomeCharged},
 		"damage":                          {err: fmt.Errorf("read: %w", store.ErrCorrupt), outcome: outcomeCharged},
 		"reading is cancelled":            {err: errBroken, cancelled: true, outcome: outcomeNothing},
@@ -92,8 +92,8 @@ func TestAChargeNamesTheEventAndWhatIsKnownOfIt(t *testing.T) {
 }
 
 func TestOnlyACommitThatNamesNoEventLeavesEverythingUnwritten(t *testing.T) {
-	require.True(t, unnamed(&cursor.RunnerError{What: cursor.ErrCommit, Err: store.ErrDiskFull}))
-	require.False(t, unnamed(&cursor.RunnerError{What: cursor.ErrCommit, Event: 1, Err: store.ErrConflict}))
+	require.True(t, unnamed(&cursor.RunnerError{Err: cursor.ErrCommit, Reason: store.ErrDiskFull}))
+	require.False(t, unnamed(&cursor.RunnerError{Err: cursor.ErrCommit, Event: 1, Reason: store.ErrConflict}))
 	require.False(t, unnamed(failure(1)))
 	require.False(t, unnamed(errors.New("other")))
 }

@@ -99,7 +99,7 @@ func (f *fakeEngine) Finish(t Task) {
 
 func (f *fakeEngine) Commit(context.Context) (n int, err error) {
 	if f.commitErr != nil {
-		return 0, &cursor.RunnerError{Worker: "w", What: cursor.ErrCommit, Err: f.commitErr}
+		return 0, &cursor.RunnerError{Worker: "w", Err: cursor.ErrCommit, Reason: f.commitErr}
 	}
 	f.extra = 0
 	var again []store.Position
@@ -108,7 +108,7 @@ func (f *fakeEngine) Commit(context.Context) (n int, err error) {
 		case f.raced[event] && err == nil:
 			f.failed[event] = true
 			delete(f.raced, event)
-			err = &cursor.RunnerError{Worker: "w", What: cursor.ErrCommit, Event: event, Err: store.ErrConflict}
+			err = &cursor.RunnerError{Worker: "w", Err: cursor.ErrCommit, Event: event, Reason: store.ErrConflict}
 			f.why[event] = err
 		case f.raced[event]: // one refusal at a time
 			again = append(again, event)

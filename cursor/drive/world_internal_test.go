@@ -309,7 +309,7 @@ func (w *world) happen(e event) {
 	case diskFull:
 		w.report(e.leaf, Update{Err: store.ErrDiskFull})
 	case unreachable:
-		w.report(e.leaf, Update{Err: &cursor.RunnerError{What: cursor.ErrNoPosition, Err: supervision.Wait(errBroken)}})
+		w.report(e.leaf, Update{Err: &cursor.RunnerError{Err: cursor.ErrNoPosition, Reason: supervision.Wait(errBroken)}})
 	case takenOver:
 		w.report(e.leaf, Update{Err: checkpoint.ErrFenced})
 	case fails:
