@@ -139,20 +139,21 @@ type RunnerError struct {
 }
 
 func (e *RunnerError) Error() string {
-	what := ""
-	switch e.Err { //nolint:errorlint // the sentinels themselves
-	case ErrKey:
-		what = fmt.Sprintf("key of event %d", e.Event)
-	case ErrParkLimit:
-		what = fmt.Sprintf("no room to park event %d", e.Event)
-	case ErrNoPosition:
-		what = "external position"
-	default:
-		if what = "commit"; e.Event > 0 {
-			what = fmt.Sprintf("commit of the reactions to event %d", e.Event)
-		}
+	return fmt.Sprintf("cursor: worker %q: %s: %v", e.Worker, e.what(), e.Reason)
+}
+
+func (e *RunnerError) what() string {
+	switch {
+	case errors.Is(e.Err, ErrKey):
+		return fmt.Sprintf("key of event %d", e.Event)
+	case errors.Is(e.Err, ErrParkLimit):
+		return fmt.Sprintf("no room to park event %d", e.Event)
+	case errors.Is(e.Err, ErrNoPosition):
+		return "external position"
+	case e.Event > 0:
+		return fmt.Sprintf("commit of the reactions to event %d", e.Event)
 	}
-	return fmt.Sprintf("cursor: worker %q: %s: %v", e.Worker, what, e.Reason)
+	return "commit"
 }
 
 // Unwrap returns Err and Reason.
