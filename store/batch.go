@@ -124,9 +124,10 @@ type Recorded struct {
 	Version  uint64
 }
 
-// Receipt is the answer to a commit.
+// Receipt is the answer to a commit. It may leave the process, and its [Receipt.Anchor] tells later
+// whether a log has the events that it speaks of.
 type Receipt struct {
-	// Origin the positions belong to.
+	// Origin is the store that committed, and its incarnation then.
 	Origin Origin
 	// Sequence is the number of the commit, which is also the revision of the side values it wrote. It
 	// counts every commit of the store, and is never used twice.
@@ -146,6 +147,16 @@ func (r Receipt) Position() Position {
 		return 0
 	}
 	return r.Events[len(r.Events)-1].Position
+}
+
+// Anchor of the last event of the batch; when it had none, that of position 0. It needs no reading:
+// ids are assigned with the positions.
+func (r Receipt) Anchor() Anchor {
+	a := Anchor{Store: r.Origin.Store}
+	if n := len(r.Events); n > 0 {
+		a.Position, a.Event = r.Events[n-1].Position, r.Events[n-1].ID
+	}
+	return a
 }
 
 // SideValue is the present state of a side value.

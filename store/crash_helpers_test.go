@@ -24,6 +24,7 @@ type crashRun struct {
 	crashOracle
 
 	disk       *vfs.Memory
+	through    vfs.FS // how the store uses the disk, nil for directly
 	options    Options
 	background bool // work beside the commits is done beside them, in no certain order
 	st         *Store
@@ -39,7 +40,11 @@ func (r *crashRun) open() error {
 	if r.mixed {
 		r.options.Sync = (r.mode + 1) % (SyncNever + 1)
 	}
-	st, err := open(r.disk, crashDir, r.options, !r.background)
+	var fsys vfs.FS = r.disk
+	if r.through != nil {
+		fsys = r.through
+	}
+	st, err := open(fsys, crashDir, r.options, !r.background)
 	if err != nil {
 		return err
 	}

@@ -88,12 +88,20 @@
 // only, so Open writes it again, fills the rest with zeros and syncs before anything is visible. Of
 // sealed segments it checks header, chaining and trailer; a footer that is missing is written, one
 // that is damaged is rebuilt in memory when it is needed. Damage to the events of a sealed segment
-// is the error of the read that meets it. When acknowledged events are gone, or may be, the
-// [Origin] begins a new incarnation.
+// is the error of the read that meets it. When acknowledged events are gone, or may be, a new
+// incarnation begins, which tells people so and decides nothing (see [Origin]).
 //
 // A read-only store applies the same rules and changes nothing. Beside a living writer it trusts
 // the beacon in STATUS for how far it may look, and looks again at each call, and every 20 ms in
 // [Store.Wait].
+//
+// # Copies
+//
+// Each batch and each segment continues the one before by its checksum. So files that were copied
+// while a writer was at work, in whatever order, also over an older or newer copy, make up a prefix
+// of the log, or a [CorruptError] that names the segment: of Open, or, where a sealed segment was
+// caught between two writes, of the read that meets it. What was kept outside of the store about
+// events that a copy does not have is recognised by its [Anchor].
 //
 // # What it must not know
 //

@@ -36,7 +36,8 @@ var (
 	ErrCorrupt = errors.New("store: corrupt")
 	// ErrNewerFormat: a newer version of Penstock wrote the directory.
 	ErrNewerFormat = errors.New("store: written by a newer version")
-	// ErrForeignHistory: a position of another store, or of an earlier incarnation of this one.
+	// ErrForeignHistory: what was kept outside is of another store, or of events that this one does
+	// not have. See Anchor.
 	ErrForeignHistory = errors.New("store: position of a foreign history")
 	// ErrConflict: an expectation or a condition did not hold. See ConflictError.
 	ErrConflict = errors.New("store: conflict")

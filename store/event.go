@@ -50,18 +50,6 @@ func (t Timestamp) String() string {
 	return fmt.Sprintf("%s+%d", t.Time().Format("2006-01-02T15:04:05.000Z07:00"), uint16(t))
 }
 
-// Origin names the chain of events that a position is valid in: the store, and its incarnation,
-// which is counted up when acknowledged events were lost (a power cut in a weak sync mode, a
-// restored backup). Whatever leaves the store together with a position must carry it, so that a
-// mismatch is noticed.
-type Origin struct {
-	Store       uuid.UUID
-	Incarnation uint32
-}
-
-// String returns "store/incarnation".
-func (o Origin) String() string { return fmt.Sprintf("%s/%d", o.Store, o.Incarnation) }
-
 // Event is one committed event. It is a value; its Payload and what its methods return are
 // read-only and stay valid forever, also after the store was closed.
 type Event struct {

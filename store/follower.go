@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/google/uuid"
+
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
@@ -62,15 +64,16 @@ func (l limit) of(segment uint32) (end int64, readable bool) {
 }
 
 // limit reads how far the writer lets readers look, if there is a writer. A beacon that stays
-// unreadable counts as none: an opening goes by the recovery rules then, and following shows
-// nothing new as long as the lock is held (published).
+// unreadable counts as none, and so does that of another store, which lies here because files were
+// copied: an opening goes by the recovery rules then, and following shows nothing new as long as
+// the lock is held (published).
 func (s *Store) limit() (limit, error) {
 	locked, err := s.fs.Locked(s.path(lockName))
 	if err != nil || !locked {
 		return limit{unbounded: true}, err
 	}
 	for range beaconRetries {
-		if t, ok := s.readBeacon(); ok {
+		if t, ok := s.readBeacon(); ok && (s.origin.Store == uuid.Nil || t.store == s.origin.Store) {
 			vouched := t.boot == s.boot && t.boot != [16]byte{}
 			return limit{segment: t.segment, offset: t.visible, vouched: vouched}, nil
 		}

@@ -176,9 +176,6 @@ func (s *Store) Head() Position {
 	return Position(s.head.Load())
 }
 
-// Origin returns the name of the chain of events that positions of this store belong to.
-func (s *Store) Origin() Origin { return s.origin }
-
 // Close lets queued commits finish, refuses new ones with [ErrClosed], marks a clean end in the
 // log, syncs it and releases the lock. Waiters and readers get [ErrClosed]. A second Close does
 // nothing. An error means that the clean end could not be recorded; what was acknowledged is not

@@ -1,0 +1,122 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+)
+
+// Origin names a store, and its incarnation: how often acknowledged events were lost, or may have
+// been, in a power cut in a weak sync mode or because a copy was put in the place of the log. The
+// incarnation is for people. Nothing decides by it: a copy that is a prefix of the log may count
+// one more, and one that has lost its end as many. What decides is an [Anchor].
+type Origin struct {
+	Store       uuid.UUID
+	Incarnation uint32
+}
+
+// String returns "store/incarnation".
+func (o Origin) String() string { return fmt.Sprintf("%s/%d", o.Store, o.Incarnation) }
+
+// Origin returns the name of the store, and its incarnation as it was when the store was opened.
+func (s *Store) Origin() Origin { return s.origin }
+
+// Anchor ties what is kept outside of a store (a row of a database, a file, a token, a receipt) to
+// the log that it speaks of: it names the highest position that the thing says anything about, and
+// the event there. No id is minted twice, so a log that has this event there has the same past up
+// to it, whatever was copied, moved or restored in between. One that has another event there, or
+// none, has another past, and its positions mean nothing to the thing that carries the anchor.
+//
+// Keep all three fields beside what they are about, written together with it, and pass them to
+// [Store.CheckAnchor] before the first use in each life of the process.
+type Anchor struct {
+	Store    uuid.UUID
+	Position Position
+	Event    uuid.UUID // uuid.Nil at position 0, which every log of the store has
+}
+
+// AnchorAt returns the anchor of a visible position: [ErrNotFound] for one after the head. It reads
+// one event, none for 0.
+func (s *Store) AnchorAt(ctx context.Context, p Position) (Anchor, error) {
+	a := Anchor{Store: s.origin.Store, Position: p}
+	if p == 0 {
+		return a, nil
+	}
+	e, err := s.GetAt(ctx, p)
+	if err != nil {
+		return Anchor{}, err
+	}
+	a.Event = e.ID
+	return a, nil
+}
+
+// CheckAnchor returns nil if the log has the event of the anchor at its position, and
+// [ErrForeignHistory], with the reason, if the store is another, or the event there, or if there is
+// none: the position lies after the last one that was assigned. It reads one event. Other errors
+// say nothing of the anchor: damage, [ErrClosed], the end of ctx.
+//
+// A store that follows a writer may lie behind what that has written. So it waits, looking every 20
+// ms, until it gets to the position, the writer has closed the store, or ctx ends.
+func (s *Store) CheckAnchor(ctx context.Context, a Anchor) error {
+	if a.Store != s.origin.Store {
+		return fmt.Errorf("%w: it is of store %s, this is %s", ErrForeignHistory, a.Store, s.origin.Store)
+	}
+	if a.Position == 0 {
+		return nil
+	}
+	if a.Event == uuid.Nil {
+		return fmt.Errorf("%w: it does not name the event at its position %d", ErrForeignHistory, a.Position)
+	}
+	if err := s.reach(ctx, a.Position); err != nil {
+		return err
+	}
+	here, err := s.AnchorAt(ctx, a.Position)
+	if err == nil && here != a {
+		err = fmt.Errorf("%w: its event at position %d is %s, here it is %s",
+			ErrForeignHistory, a.Position, a.Event, here.Event)
+	}
+	return err
+}
+
+// reach returns once the log has an event at a position: at once in a writer, where everything that
+// was assigned and answered for is visible.
+func (s *Store) reach(ctx context.Context, p Position) error {
+	for {
+		moved := s.announcer.wait()
+		if s.Head() >= p {
+			return nil
+		}
+		err := s.readable(ctx)
+		more := false
+		if err == nil {
+			more, err = s.followsWriter()
+		}
+		switch head := s.Head(); {
+		case head >= p:
+			return nil
+		case err == nil && !more:
+			return fmt.Errorf("%w: its position %d lies after the last one, %d", ErrForeignHistory, p, head)
+		case err == nil:
+			err = s.pause(ctx, moved)
+		}
+		if err != nil {
+			return fmt.Errorf("store: wait for position %d, the head is %d: %w", p, s.Head(), err)
+		}
+	}
+}
+
+// followsWriter reports whether another process may have written what this store does not show yet.
+// If it returns false there was no writer before and after the store caught up, so that the head is
+// the end of the log.
+func (s *Store) followsWriter() (bool, error) {
+	if s.follower == nil {
+		return false, nil
+	}
+	locked, err := s.fs.Locked(s.path(lockName))
+	if locked || err != nil {
+		return locked, err
+	}
+	s.catchUp()
+	return s.fs.Locked(s.path(lockName))
+}
