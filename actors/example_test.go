@@ -116,7 +116,7 @@ func ExampleSystem_WaitApplied_chain() {
 		if e.Cause != order.Events[0].ID {
 			continue // the reaction to another order
 		}
-		reaction := store.Receipt{Origin: st.Origin(), Events: []store.Recorded{{Position: e.Position}}}
+		reaction := store.Receipt{Origin: st.Origin(), Events: []store.Recorded{{ID: e.ID, Position: e.Position}}}
 		if err := sys.WaitApplied(ctx, "pack", reaction); err != nil {
 			log.Fatal(err)
 		}

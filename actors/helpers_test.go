@@ -54,6 +54,15 @@ func appendInputs(tb testing.TB, st *store.Store, n int) store.Receipt {
 	return appendAll(tb, st, batch...)
 }
 
+// receiptOf makes a receipt of the event at a position: with that of the head everything is waited
+// for.
+func receiptOf(tb testing.TB, st *store.Store, p store.Position) store.Receipt {
+	tb.Helper()
+	at, err := st.AnchorAt(tb.Context(), p)
+	require.NoError(tb, err)
+	return store.Receipt{Origin: st.Origin(), Events: []store.Recorded{{ID: at.Event, Position: at.Position}}}
+}
+
 func memory(tb testing.TB, o store.Options) *store.Store {
 	tb.Helper()
 	st, err := storetest.Open(o)

@@ -120,7 +120,7 @@ func (o *killOracle) catchUp(t *testing.T, st *store.Store) {
 	parked := 1
 	for head := store.Position(0); head != st.Head() || parked > 0; {
 		head, parked = st.Head(), 0
-		upToHead := store.Receipt{Origin: st.Origin(), Events: []store.Recorded{{Position: head}}}
+		upToHead := receiptOf(t, st, head)
 		for worker := range killReads() {
 			n, idle := killParked(t, sys, worker)
 			if parked += n; n > 0 && idle {

@@ -173,7 +173,7 @@ func TestInsideAHandlerStopAndWaitingForItselfAreRefused(t *testing.T) {
 				var sys *actors.System
 				stops, waits := make(chan error, 1), make(chan error, 1)
 				w := handling("w", func(ctx context.Context, b *cursor.Batch) error {
-					self := store.Receipt{Origin: st.Origin(), Events: []store.Recorded{{Position: b.Events[0].Position}}}
+					self := store.Receipt{Origin: st.Origin(), Events: []store.Recorded{{ID: b.Events[0].ID, Position: b.Events[0].Position}}}
 					stops <- call(ctx, func(ctx context.Context) error { return sys.Stop(ctx) })
 					waits <- call(ctx, func(ctx context.Context) error { return sys.WaitApplied(ctx, "w", self) })
 					return nil

@@ -306,9 +306,7 @@ func TestAfterCrashesEventsAreHandledOneByOneAndTheCrashingOneIsParked(t *testin
 		require.False(t, record(t, st, "w").Record.Clean)
 		require.Equal(t, store.Position(3), record(t, st, "w").Record.Trying)
 		sys := start(t, st, w)
-		require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", store.Receipt{
-			Origin: st.Origin(), Events: []store.Recorded{{Position: 3}},
-		}), actors.ErrParked)
+		require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", receiptOf(t, st, 3)), actors.ErrParked)
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
 		require.Contains(t, parkedOf(t, sys)[0].Error, "process ended")
 		require.NoError(t, sys.Stop(t.Context()))

@@ -17,16 +17,17 @@ import (
 // of the receipt is parked or was skipped it returns an [EventError] that is [ErrParked] or
 // [ErrSkipped] at once; while it is being replayed, and after a rewind or a reset to before it, it
 // is waited for. It returns at once, too, with a [HaltedError], [ErrEnded] or [ErrStopped] when the
-// worker will handle no more events, with [store.ErrForeignHistory] for the receipt of another
-// store, with [ErrEmptyReceipt], with [ErrUnknownWorker], and with [ErrInsideHandler] when the
-// worker would wait for itself; in the handler of another worker it may be called with the
+// worker will handle no more events, with [store.ErrForeignHistory] for the receipt of events that
+// the log does not have (see [store.Anchor]), with [ErrEmptyReceipt], with [ErrUnknownWorker], and
+// with [ErrInsideHandler] when the worker would wait for itself; in the handler of another worker it may be called with the
 // handler's context. ctx bounds the wait. After a commit without events it returns at once. While
 // the worker is paused it waits. When it returns nil the checkpoint is durable, but the worker has
 // not necessarily ended its batch: Status may still show it as Running for a moment.
 //
 // It does not wait for what other workers do about the reactions of this one: these come after the
 // receipt. To wait for a chain, wait for its first worker, find the reaction, which names what it
-// answers as its Cause, and wait for the next worker with a receipt of that event; see the example.
+// answers as its Cause, and wait for the next worker with a receipt of that event, made of its ID and
+// its Position; see the example.
 func (s *System) WaitApplied(ctx context.Context, worker string, r store.Receipt) error {
 	p := s.byName[worker]
 	if p == nil {
@@ -34,9 +35,6 @@ func (s *System) WaitApplied(ctx context.Context, worker string, r store.Receipt
 	}
 	if r.Origin == (store.Origin{}) {
 		return fmt.Errorf("actors: wait for %q: %w", worker, ErrEmptyReceipt)
-	}
-	if r.Origin != s.store.Origin() {
-		return fmt.Errorf("actors: wait for %q: receipt of %s: %w", worker, r.Origin, store.ErrForeignHistory)
 	}
 	if waitsForItself(ctx, s, worker) {
 		return ErrInsideHandler
@@ -48,6 +46,8 @@ func (s *System) WaitApplied(ctx context.Context, worker string, r store.Receipt
 		switch {
 		case errors.Is(err, ErrParked), errors.Is(err, ErrSkipped):
 			return err
+		case errors.Is(err, store.ErrForeignHistory):
+			return fmt.Errorf("actors: wait for %q: receipt: %w", worker, err)
 		case applied:
 			return nil
 		}
@@ -89,13 +89,20 @@ type receiptCheck struct {
 	store   *store.Store
 	node    *node
 	receipt store.Receipt
+	ours    bool // the log has its events
 }
 
 // applied reports whether the events of the receipt that concern the worker are done. A parked pull
 // does not move with the head, so the worker's position alone does not decide that. One that is
 // parked or was skipped is the error, whether the others are done or not; while it is being
 // replayed it is not done.
-func (c receiptCheck) applied(ctx context.Context, v view) (done bool, err error) {
+func (c *receiptCheck) applied(ctx context.Context, v view) (done bool, err error) {
+	if !c.ours {
+		if err := c.store.CheckAnchor(ctx, c.receipt.Anchor()); err != nil {
+			return false, err
+		}
+		c.ours = true
+	}
 	if len(c.receipt.Events) == 0 {
 		return true, nil
 	}
@@ -127,7 +134,7 @@ func (c receiptCheck) applied(ctx context.Context, v view) (done bool, err error
 
 // parked returns an [*EventError] for an event that is parked or held, unless it is being handled
 // again.
-func (c receiptCheck) parked(event store.Position) (replaying bool, err error) {
+func (c *receiptCheck) parked(event store.Position) (replaying bool, err error) {
 	name := c.node.name()
 	for parked, err := range checkpoint.ParkedEvents(c.store, checkpoint.ID(name), event) {
 		switch {
@@ -143,7 +150,7 @@ func (c receiptCheck) parked(event store.Position) (replaying bool, err error) {
 
 // skipped returns an [*EventError] for the first event of the receipt that was skipped or
 // discarded, unless the worker was rewound to before it since.
-func (c receiptCheck) skipped(ctx context.Context, v view) error {
+func (c *receiptCheck) skipped(ctx context.Context, v view) error {
 	name, first := c.node.name(), c.receipt.Events[0].Position
 	why := make(map[store.Position]string) // by event
 	audits := checkpoint.Audits(ctx, c.store, checkpoint.ID(name), first,

@@ -12,6 +12,7 @@ import (
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 	"github.com/penstock-io/penstock/supervision"
 )
 
@@ -65,6 +66,33 @@ func TestWaitAppliedReturnsAtOnceWhatCannotHappen(t *testing.T) {
 	})
 }
 
+// The log is taken back to a copy of an earlier time, and continues with other events.
+func TestAReceiptIsAcceptedInALogThatHasItsEventsAndInNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := storetest.NewDisk()
+		st, err := disk.Open("data", store.Options{Sync: store.SyncNever})
+		require.NoError(t, err)
+		defer st.Close()
+		kept := appendInputs(t, st, 3)
+		restored, err := disk.Rebooted(1).Open("data", store.Options{})
+		require.NoError(t, err)
+		defer restored.Close()
+		lost := appendInputs(t, st, 3)
+
+		sys := start(t, restored, reacting("w"))
+		require.NotEqual(t, restored.Origin(), kept.Origin, "the incarnation is another, and nothing of it is lost")
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", kept))
+		require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", lost), store.ErrForeignHistory)
+		later := appendInputs(t, restored, 9)
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", later))
+		require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", lost), store.ErrForeignHistory)
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", kept))
+		nameless := store.Receipt{Origin: restored.Origin(), Events: []store.Recorded{{Position: later.Position()}}}
+		require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", nameless), store.ErrForeignHistory)
+		require.NoError(t, sys.Stop(t.Context()))
+	})
+}
+
 func TestWaitAppliedOfAnUnhandledEventEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
@@ -86,7 +114,7 @@ func TestAHandlerMayWaitForAnotherWorker(t *testing.T) {
 		first := reacting("first")
 		second := handling("second", func(ctx context.Context, b *cursor.Batch) error {
 			last := b.Events[len(b.Events)-1]
-			self := store.Receipt{Origin: st.Origin(), Events: []store.Recorded{{Position: last.Position}}}
+			self := store.Receipt{Origin: st.Origin(), Events: []store.Recorded{{ID: last.ID, Position: last.Position}}}
 			return sys.WaitApplied(ctx, "first", self)
 		})
 		sys = start(t, st, second, first)
@@ -105,7 +133,7 @@ func TestAHandlerThatWaitsForAnotherWorkerDoesNotHoldUpStop(t *testing.T) {
 		bad.Policy = steady(10, time.Hour)
 		result := make(chan error, 1)
 		waiting := handling("waiting", func(ctx context.Context, b *cursor.Batch) error {
-			self := store.Receipt{Origin: st.Origin(), Events: []store.Recorded{{Position: b.Events[0].Position}}}
+			self := store.Receipt{Origin: st.Origin(), Events: []store.Recorded{{ID: b.Events[0].ID, Position: b.Events[0].Position}}}
 			result <- sys.WaitApplied(ctx, "bad", self)
 			return nil
 		})

@@ -45,8 +45,10 @@ func Supervise(ctx context.Context, st *store.Store, children ...supervision.Chi
 }
 
 // Everything is the receipt of whatever is in the log.
-func Everything(st *store.Store) store.Receipt {
-	return store.Receipt{Origin: st.Origin(), Events: []store.Recorded{{Position: st.Head()}}}
+func Everything(ctx context.Context, st *store.Store) (store.Receipt, error) {
+	end, err := st.AnchorAt(ctx, st.Head())
+	last := store.Recorded{ID: end.Event, Position: end.Position}
+	return store.Receipt{Origin: st.Origin(), Events: []store.Recorded{last}}, err
 }
 
 // PenstockLog fills a directory with events.
@@ -168,7 +170,10 @@ func CatchUp(ctx context.Context, st *store.Store, name string, events int, sync
 	case <-sys.Done():
 		return 0, sys.Err()
 	}
-	err = sys.WaitApplied(ctx, name, Everything(st))
+	end, err := Everything(ctx, st)
+	if err == nil {
+		err = sys.WaitApplied(ctx, name, end)
+	}
 	rate = figures.PerSecond(events, time.Since(c.began))
 	return rate, errors.Join(err, sys.Stop(ctx), remove(ctx, st, name))
 }
@@ -272,7 +277,10 @@ func PenstockReactor(events, batch int) Run {
 		if err != nil {
 			return nil, err
 		}
-		inputs := Everything(st)
+		inputs, err := Everything(ctx, st)
+		if err != nil {
+			return nil, errors.Join(err, st.Close())
+		}
 		sys, err := Supervise(ctx, st, r)
 		if err != nil {
 			return nil, errors.Join(err, st.Close())

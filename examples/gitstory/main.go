@@ -219,7 +219,11 @@ func lag(sys *actors.System) int {
 
 // waitForAll waits until each worker has handled everything in the log, or until one cannot.
 func waitForAll(ctx context.Context, sys *actors.System, st *store.Store) error {
-	everything := store.Receipt{Origin: st.Origin(), Events: []store.Recorded{{Position: st.Head()}}}
+	end, err := st.AnchorAt(ctx, st.Head())
+	if err != nil {
+		return fmt.Errorf("find the end of the log: %w", err)
+	}
+	everything := store.Receipt{Origin: st.Origin(), Events: []store.Recorded{{ID: end.Event, Position: end.Position}}}
 	for _, w := range sys.Status().Workers {
 		if err := sys.WaitApplied(ctx, w.Name, everything); err != nil {
 			return fmt.Errorf("wait for %s: %w", w.Name, err)

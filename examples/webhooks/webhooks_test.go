@@ -211,7 +211,9 @@ func TestDeliveriesArriveInOrderOfTheirKeyHoweverTheTargetBehaves(t *testing.T) 
 	tg.await(t, func() bool { return tg.total() == 12 })
 	require.Equal(t, map[string][]int{"hook:a": {0, 1, 2, 3, 4}, "hook:b": {0, 1}, "hook:c": {0, 1, 2, 3, 4}}, tg.accepted)
 
-	held := store.Receipt{Origin: st.Origin(), Events: []store.Recorded{{Position: last}}}
+	at, err := st.AnchorAt(t.Context(), last)
+	require.NoError(t, err)
+	held := store.Receipt{Origin: st.Origin(), Events: []store.Recorded{{ID: at.Event, Position: last}}}
 	require.ErrorIs(t, sys.WaitApplied(t.Context(), worker, held), actors.ErrParked)
 	require.Equal(t, 3, sys.Status().Workers[0].Parked)
 	tg.set("fine")

@@ -33,8 +33,11 @@ func start(t *testing.T, st *store.Store, p *projector.Projector) *actors.System
 }
 
 // everything is a receipt for all that is in the log.
-func everything(st *store.Store) store.Receipt {
-	return store.Receipt{Origin: st.Origin(), Events: []store.Recorded{{Position: st.Head()}}}
+func everything(tb testing.TB, st *store.Store) store.Receipt {
+	tb.Helper()
+	end, err := st.AnchorAt(tb.Context(), st.Head())
+	require.NoError(tb, err)
+	return store.Receipt{Origin: st.Origin(), Events: []store.Recorded{{ID: end.Event, Position: end.Position}}}
 }
 
 func TestErrorsPanicsAndLostAnswersUnderASystemLeaveTheTablesExact(t *testing.T) {
@@ -58,7 +61,7 @@ func TestErrorsPanicsAndLostAnswersUnderASystemLeaveTheTablesExact(t *testing.T)
 	for range 20 {
 		appendOrders(t, st, 50)
 	}
-	require.NoError(t, sys.WaitApplied(t.Context(), "totals", everything(st)))
+	require.NoError(t, sys.WaitApplied(t.Context(), "totals", everything(t, st)))
 	require.NoError(t, sys.Stop(t.Context()))
 	requireExact(t, st, db)
 }
@@ -74,8 +77,8 @@ func TestASecondSystemTakesTheProjectorOver(t *testing.T) {
 	for range 5 {
 		appendOrders(t, st, 100)
 	}
-	require.NoError(t, next.WaitApplied(t.Context(), "totals", everything(st)))
-	require.ErrorIs(t, former.WaitApplied(t.Context(), "totals", everything(st)), checkpoint.ErrFenced)
+	require.NoError(t, next.WaitApplied(t.Context(), "totals", everything(t, st)))
+	require.ErrorIs(t, former.WaitApplied(t.Context(), "totals", everything(t, st)), checkpoint.ErrFenced)
 	require.ErrorIs(t, former.Stop(t.Context()), checkpoint.ErrFenced)
 	require.NoError(t, next.Stop(t.Context()))
 	requireExact(t, st, db)
@@ -87,12 +90,12 @@ func TestAProjectorThatIsForgottenWhileItRunsRebuildsItsTablesWhenItIsResumed(t 
 	p := totals(db, &handlers{})
 	appendOrders(t, st, 100)
 	sys := start(t, st, p)
-	require.NoError(t, sys.WaitApplied(t.Context(), "totals", everything(st)))
+	require.NoError(t, sys.WaitApplied(t.Context(), "totals", everything(t, st)))
 	forget(t, db, p)
 	appendOrders(t, st, 10)
-	require.ErrorIs(t, sys.WaitApplied(t.Context(), "totals", everything(st)), projector.ErrForgotten)
+	require.ErrorIs(t, sys.WaitApplied(t.Context(), "totals", everything(t, st)), projector.ErrForgotten)
 	require.NoError(t, sys.Resume(t.Context(), "totals", checkpoint.Request{Reason: "its tables are rebuilt"}))
-	require.NoError(t, sys.WaitApplied(t.Context(), "totals", everything(st)))
+	require.NoError(t, sys.WaitApplied(t.Context(), "totals", everything(t, st)))
 	require.NoError(t, sys.Stop(t.Context()))
 	requireExact(t, st, db)
 }
@@ -102,7 +105,7 @@ func TestAProjectorIsNotRewoundFromTheLog(t *testing.T) {
 	defer st.Close()
 	appendOrders(t, st, 10)
 	sys := start(t, st, totals(db, &handlers{}))
-	require.NoError(t, sys.WaitApplied(t.Context(), "totals", everything(st)))
+	require.NoError(t, sys.WaitApplied(t.Context(), "totals", everything(t, st)))
 	require.ErrorIs(t, applyTo(t.Context(), sys, "totals", checkpoint.Reset{}), cursor.ErrExternalPosition)
 	require.NoError(t, sys.Stop(t.Context()))
 }
