@@ -123,18 +123,12 @@ func without(kinds, others []string) []string {
 	return rest
 }
 
-// checkHistory accepts a record that lies in the log itself. An earlier incarnation of the same
-// store is no stranger there: whatever was cut or restored, log and record are a prefix of one
-// history. Another store, or an incarnation that has not been, means that the record was carried
-// here from somewhere else.
+// checkHistory accepts a record of the same store. In the log itself that is enough: whatever was
+// cut or restored, log and record are a prefix of one history. Another store means that the record
+// was carried here from somewhere else.
 func checkHistory(id ID, r Record, now store.Origin) error {
-	if r.Origin.Store == now.Store && r.Origin.Incarnation <= now.Incarnation {
+	if r.Origin.Store == now.Store {
 		return nil
 	}
-	return foreign(id, r.Origin, now)
-}
-
-// foreign is the error of a record that was made in another log.
-func foreign(id ID, made, now store.Origin) error {
-	return &MismatchError{Err: store.ErrForeignHistory, ID: id, Stored: made.String(), Given: now.String()}
+	return &MismatchError{Err: store.ErrForeignHistory, ID: id, Stored: r.Origin.String(), Given: now.String()}
 }

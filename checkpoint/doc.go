@@ -46,7 +46,8 @@
 // change fences the owner that runs.
 //
 // [Files] keeps the same records in files, for a follower that opened the store read-only and so
-// cannot write to it.
+// cannot write to it. A file also names the event that it ends with, as it is not cut and restored
+// together with the log.
 //
 // What it must not know: who pulls, what a handler is, who supervises.
 //

@@ -34,7 +34,7 @@ func ExampleFiles() {
 		defer st.Close()
 		files := checkpoint.Files{Dir: dir}
 		orders := checkpoint.Binding{Region: store.Region{Entity: "order"}}
-		record, err := files.Load("mirror", st.Origin(), orders)
+		record, err := files.Load(ctx, st, "mirror", orders)
 		if errors.Is(err, checkpoint.ErrNotFound) { // the first time
 			record = checkpoint.Record{Origin: st.Origin(), Region: orders.Region.Identity()}
 		} else if err != nil {
@@ -53,7 +53,7 @@ func ExampleFiles() {
 				return // in a program: st.Wait(ctx, record.Scanned)
 			}
 			record.Scanned = page.Scanned
-			if err := files.Save("mirror", record); err != nil {
+			if err := files.Save(ctx, st, "mirror", record); err != nil {
 				log.Fatal(err)
 			}
 		}

@@ -1,6 +1,8 @@
 package checkpoint
 
 import (
+	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -8,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"github.com/google/uuid"
 
 	"github.com/penstock-io/penstock/store"
 )
@@ -22,11 +26,24 @@ type Files struct {
 	Dir string
 }
 
-// Load reads a checkpoint and checks that it fits: history must be that of the store as it is open
-// now, exactly, since a file outlives a store that was cut or restored. b.Start, b.Formerly and
-// b.Epoch are ignored: an id without a file is [ErrNotFound], and the caller begins where it likes.
-// Other errors are those of [Acquire] except [ErrAhead].
-func (f Files) Load(id ID, history store.Origin, b Binding) (Record, error) {
+// fileMagic begins a file: its version, the id of the event at the highest position that the record
+// says anything about (zero at 0), and the record, in an envelope of its own. A file of an older
+// version is the record alone.
+const (
+	fileMagic   = "PSCF"
+	fileVersion = 1
+)
+
+// Load reads a checkpoint and checks that it fits, the event that it ends with included (see
+// [store.Anchor]), since a file outlives a log that was cut or restored: [store.ErrForeignHistory].
+// Where the log has not come that far yet, a store that follows a writer waits for it until ctx
+// ends. b.Start, b.Formerly and b.Epoch are ignored: an id without a file is [ErrNotFound], and the
+// caller begins where it likes. Other errors are those of [Acquire] except [ErrAhead].
+//
+// A file of an older version names no event, and is accepted at position 0 alone, since nothing
+// proves that the log is the one it speaks of. Where that is known, remove the file and save a
+// record at the same position.
+func (f Files) Load(ctx context.Context, st *store.Store, id ID, b Binding) (Record, error) {
 	if err := id.Validate(); err != nil {
 		return Record{}, err
 	}
@@ -40,29 +57,48 @@ func (f Files) Load(id ID, history store.Origin, b Binding) (Record, error) {
 	if err != nil {
 		return Record{}, fmt.Errorf("checkpoint %q: %w", id, err)
 	}
-	r, err := decode(raw)
+	r, event, err := decodeFile(raw)
 	if err != nil {
 		return Record{}, fmt.Errorf("checkpoint %q: file %s: %w", id, f.path(id), err)
 	}
-	if r.Origin != history {
-		return Record{}, foreign(id, r.Origin, history)
+	if err := checkHistory(id, r, st.Origin()); err != nil {
+		return Record{}, err
+	}
+	if err := st.CheckAnchor(ctx, store.Anchor{Store: r.Origin.Store, Position: r.highest(), Event: event}); err != nil {
+		return Record{}, fmt.Errorf("checkpoint %q: file %s: %w", id, f.path(id), err)
 	}
 	if err := b.check(id, r); err != nil {
 		return Record{}, err
 	}
+	r.Origin = st.Origin()
 	return r, nil
 }
 
-// Save replaces the checkpoint. After a crash the file holds the former record or this one; once
-// Save has returned nil, this one, over a power cut too.
-func (f Files) Save(id ID, r Record) error {
+// Save replaces the checkpoint by one of this store, whatever incarnation r.Origin names. It reads
+// the event that the file ends with. After a crash the file holds the former record or this one;
+// once Save has returned nil, this one, over a power cut too.
+//
+// Errors: [store.ErrForeignHistory] for a record of another store, [ErrAhead] for a position after
+// the head.
+func (f Files) Save(ctx context.Context, st *store.Store, id ID, r Record) error {
 	if err := id.Validate(); err != nil {
 		return err
+	}
+	if err := checkHistory(id, r, st.Origin()); err != nil {
+		return err
+	}
+	r.Origin = st.Origin()
+	anchor, err := st.AnchorAt(ctx, r.highest())
+	if errors.Is(err, store.ErrNotFound) {
+		return &PositionError{Err: ErrAhead, ID: id, Position: r.highest(), Bound: st.Head()}
+	}
+	if err != nil {
+		return fmt.Errorf("checkpoint %q: save: %w", id, err)
 	}
 	path := f.path(id)
 	// A fixed name, so that crashes leave one stray file at most, which the next Save overwrites.
 	temporary := path + ".tmp"
-	err := writeSynced(temporary, r.bytes())
+	err = writeSynced(temporary, encodeFile(r, anchor.Event))
 	if err == nil {
 		err = os.Rename(temporary, path)
 	}
@@ -73,6 +109,31 @@ func (f Files) Save(id ID, r Record) error {
 		return fmt.Errorf("checkpoint %q: save: %w", id, err)
 	}
 	return nil
+}
+
+func encodeFile(r Record, event uuid.UUID) []byte {
+	b := append(append([]byte(fileMagic), fileVersion), event[:]...)
+	return seal(append(b, r.bytes()...))
+}
+
+// decodeFile returns the record and the event that the file ends with, uuid.Nil at position 0 and
+// for a file of an older version.
+func decodeFile(b []byte) (r Record, event uuid.UUID, err error) {
+	if bytes.HasPrefix(b, []byte(magic)) {
+		r, err = decode(b)
+		return r, event, err
+	}
+	_, body, err := open(b, fileMagic, fileVersion)
+	if err != nil {
+		return r, event, err
+	}
+	in := reader{rest: body}
+	copy(event[:], in.take(len(event)))
+	r, err = decode(in.rest)
+	if err == nil && (event == uuid.Nil) != (r.highest() == 0) {
+		err = fmt.Errorf("%w: event of position %d", ErrCorrupt, r.highest())
+	}
+	return r, event, err
 }
 
 func writeSynced(path string, b []byte) error {

@@ -1,9 +1,11 @@
 package checkpoint
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock-io/penstock/store"
@@ -26,6 +28,18 @@ func fuzzSealed(f *testing.F, seeds [][]byte, again func(b []byte) ([]byte, erro
 				require.Equal(t, in, out)
 			}
 		}
+	})
+}
+
+func FuzzOnlyAFileAsItIsWrittenIsAccepted(f *testing.F) {
+	r := Record{Region: "r", Kinds: []string{"k"}, Scanned: 300, Pending: []store.Position{7}}
+	seeds := [][]byte{encodeFile(Record{}, uuid.Nil), encodeFile(r, uuid.UUID{1})}
+	fuzzSealed(f, seeds, func(b []byte) ([]byte, error) {
+		r, event, err := decodeFile(b)
+		if err == nil && (bytes.HasPrefix(b, []byte(magic)) || b[magicBytes+1+len(event)+magicBytes] == versionPlain) {
+			return b, nil // of an older version, or with such a record
+		}
+		return encodeFile(r, event), err
 	})
 }
 

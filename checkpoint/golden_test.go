@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock-io/penstock/store"
@@ -20,7 +21,10 @@ const (
 		"00001c445090"
 	goldenPauseBy = "5053505a027b68e5cf8b0100000028d3ed7cc7ffff050000006c756e636803000000616e6e3a62166e"
 	goldenNewName = "5053524e010700000064656c69766572d5b6ddb6"
-	goldenPause   = "5053505a017b68e5cf8b01000040e6eacf8b010000050000006c756e6368941ba2b0"
+	goldenFile    = "5053434601cc0000000000000000000000000000dd5053435002aa0000000000000000000000000000bb01000000" +
+		"02000000000000002c010000000000000400000000000000010000007201000000010000006b0100000000000000" +
+		"0000000000000000000107fb6d16bc8e105785"
+	goldenPause = "5053505a017b68e5cf8b01000040e6eacf8b010000050000006c756e6368941ba2b0"
 )
 
 func TestTheFormatsOfWhatLiesBesideACheckpointStayAsTheyAre(t *testing.T) {
@@ -59,6 +63,25 @@ func TestTheFormatsOfWhatLiesBesideACheckpointStayAsTheyAre(t *testing.T) {
 	name, err := decodeRenamed(fromHex(t, goldenNewName))
 	require.NoError(t, err)
 	require.Equal(t, ID("deliver"), name)
+}
+
+// A file is what Save wrote in version 1: the event that it ends with, and the record.
+func TestTheFormatOfAFileStaysAsItIs(t *testing.T) {
+	r := Record{
+		Origin: store.Origin{Store: uuid.UUID{0: 0xaa, 15: 0xbb}, Incarnation: 1},
+		Region: "r", Kinds: []string{"k"}, Epoch: 2, Scanned: 300, Delivered: 4, Pending: []store.Position{7}, Clean: true,
+	}
+	event := uuid.UUID{0: 0xcc, 15: 0xdd}
+	require.Equal(t, goldenFile, hex.EncodeToString(encodeFile(r, event)))
+	got, id, err := decodeFile(fromHex(t, goldenFile))
+	require.NoError(t, err)
+	require.Equal(t, r, got)
+	require.Equal(t, event, id)
+
+	_, _, err = decodeFile(encodeFile(r, uuid.Nil))
+	require.ErrorIs(t, err, ErrCorrupt, "a position without an event")
+	_, _, err = decodeFile(encodeFile(Record{}, event))
+	require.ErrorIs(t, err, ErrCorrupt, "an event without a position")
 }
 
 func fromHex(t *testing.T, text string) []byte {

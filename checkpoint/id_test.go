@@ -69,7 +69,7 @@ func TestEveryCallRefusesABadID(t *testing.T) {
 		requireBadID(t, apply(t.Context(), st, badID, c))
 	}
 	files := checkpoint.Files{Dir: t.TempDir()}
-	requireBadID(t, files.Save(badID, checkpoint.Record{}))
-	_, err = files.Load(badID, st.Origin(), bound)
+	requireBadID(t, files.Save(t.Context(), st, badID, checkpoint.Record{}))
+	_, err = files.Load(t.Context(), st, badID, bound)
 	requireBadID(t, err)
 }

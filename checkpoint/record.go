@@ -8,7 +8,7 @@ import (
 
 // Record is what a checkpoint says.
 type Record struct {
-	// Origin of the log that the positions belong to.
+	// Origin of the log that the positions belong to, as it was when the record was written.
 	Origin store.Origin
 	// Region is the identity ([store.Region.Identity]) of the region it is bound to.
 	Region string
@@ -55,6 +55,9 @@ func (r Record) Floor() store.Position {
 	}
 	return r.Scanned
 }
+
+// highest is the highest position that the record says anything about.
+func (r Record) highest() store.Position { return max(r.Scanned, r.Delivered, r.Trying) }
 
 // Done reports whether the event at a position, if it matches, is done.
 func (r Record) Done(p store.Position) bool { return p <= r.Scanned && !contains(r.Pending, p) }
