@@ -20,7 +20,8 @@ type Ownership struct {
 	// Epoch of the owner. Effects outside the store may carry it, to refuse those of an earlier
 	// owner.
 	Epoch uint64
-	// Origin that positions belong to. A position that leaves the store means nothing without it.
+	// Origin that positions belong to. One that leaves the store means nothing without Origin.Store
+	// and the ID of its event, see [store.Anchor].
 	Origin store.Origin
 }
 

@@ -15,10 +15,17 @@ import (
 // it has handled: the log may have lost the list of what is parked, or the place where the worker
 // keeps its position may be an older copy.
 //
-// The position is kept with Ownership.Origin, since in another history it means nothing, and with
-// Ownership.Epoch, so that an earlier owner can be refused.
+// The position is kept with the [store.Anchor] of the highest event that it says anything about,
+// which Store.CheckAnchor judges before it is believed: the log, or the place where the position is
+// kept, may have been replaced by a copy. It is kept with Ownership.Epoch, too, so that an earlier
+// owner can be refused.
 type ResumeState struct {
 	Ownership
+	// Store that the worker reads, nil in a state made by hand.
+	Store *store.Store
+	// Scanned is how far the worker had come as the log knows it: a copy of what it keeps itself, and
+	// often an older one.
+	Scanned store.Position
 	// Start is where a worker begins that has kept nothing yet: Worker.Start as it is now.
 	Start store.Position
 	// Parked is, ascending, what is parked, those included that are only held. It is handled when
@@ -27,18 +34,16 @@ type ResumeState struct {
 	// Formerly are the names that the checkpoint had before, oldest first: the position may be kept
 	// under one of them still.
 	Formerly []checkpoint.ID
-
-	st *store.Store
 }
 
 // Skipped returns which of some events, ascending, were skipped or discarded, and not parked again
 // since. It reads the audit events of the worker.
 func (s ResumeState) Skipped(ctx context.Context, events []store.Position) ([]store.Position, error) {
-	if len(events) == 0 || s.st == nil {
+	if len(events) == 0 || s.Store == nil {
 		return nil, nil
 	}
 	last := make(map[store.Position]string)
-	audits := checkpoint.Audits(ctx, s.st, s.ID, events[0],
+	audits := checkpoint.Audits(ctx, s.Store, s.ID, events[0],
 		checkpoint.AuditParked, checkpoint.AuditSkipped, checkpoint.AuditDiscarded)
 	for e, err := range audits {
 		if err != nil {

@@ -96,17 +96,13 @@ func TestEachRunnerReadsTheExternalPosition(t *testing.T) {
 	require.Equal(t, [][]store.Position{{8, 9, 10, 11}, {12}}, k.given, "nor does the checkpoint")
 	for i, asked := range k.asked {
 		require.Equal(t, cursor.ResumeState{
-			Ownership: cursor.Ownership{ID: "keeper", FirstName: "keeper", Epoch: uint64(i + 1), Origin: st.Origin()}, Start: 3,
-		}, withoutStore(asked))
+			Ownership: cursor.Ownership{ID: "keeper", FirstName: "keeper", Epoch: uint64(i + 1), Origin: st.Origin()},
+			Store:     st, Scanned: []store.Position{3, 12}[i], Start: 3,
+		}, asked)
 	}
 	k.position = 99
 	_, err := cursor.NewRunner(t.Context(), st, w)
 	require.ErrorIs(t, err, checkpoint.ErrAhead)
-}
-
-// withoutStore keeps what is exported.
-func withoutStore(l cursor.ResumeState) cursor.ResumeState {
-	return cursor.ResumeState{Ownership: l.Ownership, Start: l.Start, Parked: l.Parked}
 }
 
 // The keys are those of order:0 to order:4: with 3 goes 8, and with 4 goes 9.

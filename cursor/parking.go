@@ -36,8 +36,8 @@ func (p *parking) resume(ctx context.Context) error {
 		return err
 	}
 	at, err := own.externalPosition(ctx, ResumeState{
-		Ownership: own.batches.ownership, Start: start.scanned, Parked: slices.Clone(p.list.positions()),
-		Formerly: own.record().Formerly, st: own.st,
+		Ownership: own.batches.ownership, Store: own.st, Scanned: own.record().Scanned, Start: start.scanned,
+		Parked: slices.Clone(p.list.positions()), Formerly: own.record().Formerly,
 	})
 	if err != nil {
 		return own.failed(ErrNoPosition, err)

@@ -5,17 +5,23 @@
 //	log        1  2  3  4  5  6  7  8           the projector has handled everything up to 5
 //	                          |
 //	transaction    UPDATE penstock_position SET position = open
-//	                   WHERE worker, history and epoch are ours AND position = 5
+//	                   WHERE worker and epoch are ours AND position = 5 AND event = the id of 5
 //	               handlers of 6, 7, 8 with the same *sql.Tx
-//	               UPDATE penstock_position SET position = 8 WHERE ... AND position = open
+//	               UPDATE penstock_position SET position = 8, event = the id of 8
+//	                   WHERE ... AND position = open
 //	               COMMIT                       all of it, or nothing
 //	                          |
 //	log        checkpoint of the worker         a copy of the position, for Status and Lag
 //
 // After a crash the row says where to resume, whatever the copy says. Where the answer to a COMMIT
 // was lost, the row is read again at once, and shows whether it was committed. An owner that was
-// replaced finds another epoch in the row, and its transaction changes nothing. A row of another
-// store, or of another incarnation of it, is refused: positions mean nothing there.
+// replaced finds another epoch in the row, and its transaction changes nothing.
+//
+// The row names the event at the highest position that it says anything about: a log that has
+// another event there, or none, since one of the two was replaced by a copy, is refused
+// ([store.ErrForeignHistory]), however long it has become meanwhile. A row of an older version
+// names none. It is completed where the log knows that the worker had come that far, as it does
+// after a clean end, and else refused.
 //
 // Events that were parked and are handled again come out of order, and leave the position as it is.
 // So the position has exceptions, row by row in penstock_exception: what lies before it and is not

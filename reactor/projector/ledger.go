@@ -33,25 +33,22 @@ type ledger struct {
 // locate makes the row ours, and returns how far it is. An older owner finds that out with its next
 // transaction.
 func (l *ledger) locate(ctx context.Context, at cursor.ResumeState) (store.Position, error) {
-	l.owner, l.rows = at.Ownership, nil
-	_, create := l.db.ExecContext(ctx, Schema) // it may be forbidden where the tables are there
+	l.owner, l.log, l.rows = at.Ownership, at.Store, nil
+	prepared := prepare(ctx, l.db)
 	var from store.Position
 	var found *rows
 	err := l.within(ctx, func(tx *sql.Tx) (err error) {
 		if err = l.rename(ctx, tx, at.Formerly); err != nil {
 			return err
 		}
-		if err = l.acquire(ctx, tx, at.Start); err != nil {
-			return err
-		}
-		if found, err = l.read(ctx, tx); err != nil {
+		if found, err = l.acquire(ctx, tx, at); err != nil {
 			return err
 		}
 		from, err = l.reconcile(ctx, tx, found, at)
 		return err
 	})
 	if err != nil {
-		return 0, directed(fmt.Errorf("projector %q: %w", l.worker, errors.Join(err, create)))
+		return 0, directed(fmt.Errorf("projector %q: %w", l.worker, errors.Join(err, prepared)))
 	}
 	l.rows, l.low = found, found.position
 	return from, nil
@@ -73,7 +70,7 @@ func (l *ledger) reconcile(ctx context.Context, tx *sql.Tx, r *rows, at cursor.R
 	if err := l.flip(ctx, tx, r, skipped); err != nil {
 		return 0, err
 	}
-	r.apply(change{to: r.position, flip: skipped})
+	r.apply(change{to: r.position, anchor: r.anchor, flip: skipped})
 	for _, p := range missing {
 		if !r.handled(p) {
 			return p - 1, nil

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/google/uuid"
-
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
@@ -19,13 +17,20 @@ import (
 // tables.
 //
 // Up to the position everything is in the tables of the user, but for the exceptions; after it
-// nothing is, but for the exceptions.
+// nothing is, but for the exceptions. The event is that at the highest of these positions, and
+// shows whether the log that the rows speak of is this one. The incarnation is for people.
+//
+// A table of an older version has no column for the event, and the projector adds it when it
+// starts. A program that may not do that needs, once,
+//
+//	ALTER TABLE penstock_position ADD COLUMN event TEXT NOT NULL DEFAULT ''
 const Schema = `CREATE TABLE IF NOT EXISTS penstock_position (
 	worker      TEXT   NOT NULL PRIMARY KEY,
 	store       TEXT   NOT NULL,
 	incarnation BIGINT NOT NULL,
 	epoch       BIGINT NOT NULL,
-	position    BIGINT NOT NULL
+	position    BIGINT NOT NULL,
+	event       TEXT   NOT NULL DEFAULT ''
 );
 CREATE TABLE IF NOT EXISTS penstock_exception (
 	worker   TEXT   NOT NULL,
@@ -42,7 +47,8 @@ var (
 	// was given. The projector halts, and what had not been handled comes again once it is resumed.
 	// Where the handler has committed, the row says so and the projector does not start: what comes
 	// after its position is in the tables in part. Then build the tables again, see
-	// [Projector.Forget], or set penstock_position.position to the last event that is in them.
+	// [Projector.Forget], or set position and event of penstock_position to those of the last event
+	// that is in them.
 	ErrTransactionEnded = errors.New("projector: a handler has ended the transaction")
 
 	// errMoved: the row is not what it was taken for.
@@ -53,6 +59,10 @@ var (
 type rows struct {
 	position store.Position
 	except   map[store.Position]bool // which events differ from what position says of them
+	anchor   store.Anchor            // of the highest of these positions
+	unnamed  bool                    // an older version wrote them, and the anchor has no event
+	open     bool                    // a handler has committed them in the middle of a transaction
+	epoch    uint64                  // of the owner
 }
 
 // handled reports whether the event at p is in the tables of the user.
@@ -71,17 +81,22 @@ func (r *rows) pending() (pending []store.Position) {
 
 // change is what a transaction does to the rows.
 type change struct {
-	to   store.Position
-	due  []int            // indexes of the events to handle
-	flip []store.Position // become exceptions, or are none any more
+	to     store.Position
+	anchor store.Anchor
+	due    []int            // indexes of the events to handle
+	flip   []store.Position // become exceptions, or are none any more
 }
 
 // change says what is to be done for events. Parked events that are handled again leave the
 // position alone: what comes before it may not be handled yet.
 func (r *rows) change(events []store.Event, parked bool, passedOver []store.Position) change {
-	c := change{to: r.position}
+	c := change{to: r.position, anchor: r.anchor}
+	last := &events[len(events)-1]
 	if !parked {
-		c.to = max(c.to, events[len(events)-1].Position)
+		c.to = max(c.to, last.Position)
+	}
+	if last.Position > c.anchor.Position {
+		c.anchor.Position, c.anchor.Event = last.Position, last.ID
 	}
 	for i := range events {
 		p := events[i].Position
@@ -109,7 +124,7 @@ func (r *rows) change(events []store.Event, parked bool, passedOver []store.Posi
 
 // apply takes over what a transaction has done.
 func (r *rows) apply(c change) {
-	r.position = c.to
+	r.position, r.anchor = c.to, c.anchor
 	for _, p := range c.flip {
 		if r.except[p] {
 			delete(r.except, p)
@@ -123,6 +138,7 @@ func (r *rows) apply(c change) {
 type table struct {
 	worker string
 	owner  cursor.Ownership
+	log    *store.Store
 }
 
 // rename takes over the rows that are kept under a former name of the worker, the latest first,
@@ -145,65 +161,91 @@ func (t table) rename(ctx context.Context, tx *sql.Tx, formerly []checkpoint.ID)
 	return nil
 }
 
-// acquire makes the row the owner's, or one for it that begins at start. It writes first, so that
-// it has the lock.
-func (t table) acquire(ctx context.Context, tx *sql.Tx, start store.Position) error {
-	id, incarnation, epoch := t.owner.Origin.Store.String(), int64(t.owner.Origin.Incarnation), int64(t.owner.Epoch)
-	n, err := changed(tx.ExecContext(ctx, `INSERT INTO penstock_position (worker, store, incarnation, epoch, position)
-		VALUES ($1, $2, $3, $4, $5) ON CONFLICT (worker) DO NOTHING`, t.worker, id, incarnation, epoch, int64(start)))
-	if err != nil || n > 0 {
-		return err
+// acquire makes the row the owner's, or one for it that begins at its start, and returns what the
+// rows say. It writes first, so that it has the lock.
+func (t table) acquire(ctx context.Context, tx *sql.Tx, at cursor.ResumeState) (*rows, error) {
+	begin, err := t.log.AnchorAt(ctx, at.Start)
+	if err != nil {
+		return nil, fmt.Errorf("find the start: %w", err)
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE penstock_position SET epoch = $1
-		WHERE worker = $2 AND store = $3 AND incarnation = $4 AND epoch < $5`, epoch, t.worker, id, incarnation, epoch)
-	return err
+	id, incarnation, epoch := begin.Store.String(), int64(t.owner.Origin.Incarnation), int64(t.owner.Epoch)
+	n, err := changed(tx.ExecContext(ctx, `INSERT INTO penstock_position (worker, store, incarnation, epoch, position, event)
+		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (worker) DO NOTHING`,
+		t.worker, id, incarnation, epoch, int64(at.Start), begin.Event.String()))
+	if err != nil {
+		return nil, err
+	}
+	if n == 0 {
+		n, err = changed(tx.ExecContext(ctx, `UPDATE penstock_position SET epoch = $1, incarnation = $2
+			WHERE worker = $3 AND store = $4 AND epoch < $1`, epoch, incarnation, t.worker, id))
+	}
+	if err != nil {
+		return nil, err
+	}
+	r, err := t.load(ctx, tx)
+	if err == nil && r.unnamed && n > 0 && knows(at, r.anchor.Position) {
+		err = t.raise(ctx, tx, r)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r, t.judge(ctx, r)
 }
 
-// read reads the rows, if they are the owner's.
+// read reads the rows, if they are the owner's and of this log.
 func (t table) read(ctx context.Context, tx *sql.Tx) (*rows, error) {
-	position, err := t.check(ctx, tx)
+	r, err := t.load(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
-	r := &rows{position: position, except: make(map[store.Position]bool)}
-	list, err := tx.QueryContext(ctx, "SELECT position FROM penstock_exception WHERE worker = $1", t.worker)
+	return r, t.judge(ctx, r)
+}
+
+// load reads the rows, whatever they say.
+func (t table) load(ctx context.Context, tx *sql.Tx) (*rows, error) {
+	var id, event string
+	var epoch, position int64
+	err := tx.QueryRowContext(ctx, "SELECT store, event, epoch, position FROM penstock_position WHERE worker = $1", t.worker).
+		Scan(&id, &event, &epoch, &position)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, ErrForgotten
+	}
 	if err != nil {
 		return nil, err
+	}
+	r := &rows{
+		position: store.Position(position), except: make(map[store.Position]bool), unnamed: event == "", epoch: uint64(epoch),
+	}
+	if position < 0 {
+		r.open, r.position = true, openedAt(position)
+	}
+	if r.anchor, err = anchorOf(id, event); err != nil {
+		return nil, err
+	}
+	if err := t.loadExceptions(ctx, tx, r); err != nil {
+		return nil, err
+	}
+	r.anchor.Position = r.position
+	for p := range r.except {
+		r.anchor.Position = max(r.anchor.Position, p)
+	}
+	return r, nil
+}
+
+func (t table) loadExceptions(ctx context.Context, tx *sql.Tx, r *rows) error {
+	list, err := tx.QueryContext(ctx, "SELECT position FROM penstock_exception WHERE worker = $1", t.worker)
+	if err != nil {
+		return err
 	}
 	defer func() { _ = list.Close() }()
 	for list.Next() {
 		var p int64
 		if err := list.Scan(&p); err != nil {
-			return nil, err
+			return err
 		}
 		r.except[store.Position(p)] = true
 	}
-	return r, list.Err()
-}
-
-// check reads the position, or says why the row is not the owner's.
-func (t table) check(ctx context.Context, tx *sql.Tx) (store.Position, error) {
-	var id string
-	var incarnation, epoch, position int64
-	err := tx.QueryRowContext(ctx, "SELECT store, incarnation, epoch, position FROM penstock_position WHERE worker = $1", t.worker).
-		Scan(&id, &incarnation, &epoch, &position)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return 0, ErrForgotten
-	case err != nil:
-		return 0, err
-	}
-	known, err := uuid.Parse(id)
-	if history := (store.Origin{Store: known, Incarnation: uint32(incarnation)}); err != nil || history != t.owner.Origin {
-		return 0, fmt.Errorf("the row is of history %s/%d, this is %s: %w", id, incarnation, t.owner.Origin, store.ErrForeignHistory)
-	}
-	if uint64(epoch) != t.owner.Epoch { // newer; or the checkpoint was deleted, and which is newer is not known any more
-		return 0, fmt.Errorf("the row is of epoch %d: %w", epoch, errFenced(t.owner))
-	}
-	if position < 0 {
-		return 0, fmt.Errorf("%w: it was committed with some of what comes after position %d", ErrTransactionEnded, openedAt(position))
-	}
-	return store.Position(position), nil
+	return list.Err()
 }
 
 // While a transaction is open its position is negative, and tells by its value where it was. So a
@@ -215,9 +257,9 @@ func openedAt(position int64) store.Position { return store.Position(-1 - positi
 // open is the first statement of a transaction. It holds the row until the end of that, if the row
 // is still the owner's and where it left it.
 func (t table) open(ctx context.Context, tx *sql.Tx, r *rows) error {
-	n, err := t.set(ctx, tx, int64(r.position), opened(r.position))
+	n, err := t.set(ctx, tx, r.anchor, int64(r.position), r.anchor, opened(r.position))
 	if err == nil && n == 0 {
-		_, err = t.check(ctx, tx)
+		_, err = t.read(ctx, tx)
 		err = errors.Join(errMoved, err)
 	}
 	return err
@@ -229,20 +271,22 @@ func (t table) move(ctx context.Context, tx *sql.Tx, r *rows, c change) error {
 	if err := t.flip(ctx, tx, r, c.flip); err != nil {
 		return err
 	}
-	n, err := t.set(ctx, tx, opened(r.position), int64(c.to))
+	n, err := t.set(ctx, tx, r.anchor, opened(r.position), c.anchor, int64(c.to))
 	if err == nil && n == 0 {
-		if _, err = t.check(ctx, tx); err == nil {
+		if _, err = t.read(ctx, tx); err == nil {
 			err = fmt.Errorf("%w: it was rolled back", ErrTransactionEnded)
 		}
 	}
 	return err
 }
 
-// set moves the row of the owner from one position to another, and returns how many rows that are.
-func (t table) set(ctx context.Context, tx *sql.Tx, from, to int64) (int64, error) {
-	return changed(tx.ExecContext(ctx, `UPDATE penstock_position SET position = $1
-		WHERE worker = $2 AND store = $3 AND incarnation = $4 AND epoch = $5 AND position = $6`,
-		to, t.worker, t.owner.Origin.Store.String(), int64(t.owner.Origin.Incarnation), int64(t.owner.Epoch), from))
+// set moves the row of the owner, and returns how many rows that are.
+func (t table) set(
+	ctx context.Context, tx *sql.Tx, at store.Anchor, from int64, next store.Anchor, to int64,
+) (int64, error) {
+	return changed(tx.ExecContext(ctx, `UPDATE penstock_position SET position = $1, event = $2
+		WHERE worker = $3 AND store = $4 AND event = $5 AND epoch = $6 AND position = $7`,
+		to, next.Event.String(), t.worker, at.Store.String(), at.Event.String(), int64(t.owner.Epoch), from))
 }
 
 func (t table) flip(ctx context.Context, tx *sql.Tx, r *rows, positions []store.Position) error {

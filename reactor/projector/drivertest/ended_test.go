@@ -60,6 +60,14 @@ func stepUntilHalted(t *testing.T, st *store.Store, p *projector.Projector) erro
 	return nil
 }
 
+// moveRow is what an operator that knows what is in the tables does to a row.
+func moveRow(t *testing.T, db *sql.DB, st *store.Store, to store.Position) {
+	t.Helper()
+	at, err := st.AnchorAt(t.Context(), to)
+	require.NoError(t, err)
+	execute(t, db, "UPDATE penstock_position SET position = $1, event = $2", int64(to), at.Event.String())
+}
+
 func TestAHandlerThatEndsTheTransactionHaltsTheProjector(t *testing.T) {
 	for name, meddle := range map[string]struct {
 		do        func(tx *sql.Tx) error
@@ -81,8 +89,7 @@ func TestAHandlerThatEndsTheTransactionHaltsTheProjector(t *testing.T) {
 			if meddle.committed { // what it has committed is there, and that nothing else is known shows
 				require.Equal(t, "2 3 4 5 6", column(t, db, "SELECT position FROM handled ORDER BY position"))
 				require.ErrorIs(t, stepUntilHalted(t, st, mended), projector.ErrTransactionEnded)
-				_, err := db.ExecContext(t.Context(), "UPDATE penstock_position SET position = 6")
-				require.NoError(t, err)
+				moveRow(t, db, st, 6)
 			}
 			stepAll(t, newRunner(t, st, mended))
 			requireExact(t, st, db)
@@ -119,8 +126,7 @@ func TestAHandlerThatCommitsByAStatementLosesNothing(t *testing.T) {
 	appendOrders(t, st, 12) // positions 15 to 26
 	err := stepUntilHalted(t, st, meddling(t, db, 17, func(tx *sql.Tx) error { return errors.Join(commit(tx), errBroken) }))
 	require.ErrorIs(t, err, projector.ErrTransactionEnded)
-	_, err = db.ExecContext(t.Context(), "UPDATE penstock_position SET position = 17")
-	require.NoError(t, err)
+	moveRow(t, db, st, 17)
 	stepAll(t, newRunner(t, st, totals(db, &handlers{})))
 	requireExact(t, st, db)
 }

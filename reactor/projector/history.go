@@ -1,0 +1,75 @@
+package projector
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+)
+
+// addEvent is what tables of an older version lack.
+const addEvent = "ALTER TABLE penstock_position ADD COLUMN event TEXT NOT NULL DEFAULT ''"
+
+// prepare makes the tables, and adds what those of an older version lack. Either may be forbidden
+// where nothing is missing, so the errors only explain one that follows. It uses no transaction,
+// which PostgreSQL would end with the first statement that fails.
+func prepare(ctx context.Context, db *sql.DB) error {
+	_, created := db.ExecContext(ctx, Schema)
+	var event string
+	err := db.QueryRowContext(ctx, "SELECT event FROM penstock_position WHERE worker IS NULL").Scan(&event)
+	if errors.Is(err, sql.ErrNoRows) {
+		return created
+	}
+	_, added := db.ExecContext(ctx, addEvent)
+	return errors.Join(created, added)
+}
+
+// anchorOf returns the ids of an anchor.
+func anchorOf(id, event string) (a store.Anchor, err error) {
+	a.Store, err = uuid.Parse(id)
+	if err == nil && event != "" {
+		a.Event, err = uuid.Parse(event)
+	}
+	if err != nil {
+		return a, fmt.Errorf("the row is of store %q and event %q: %w", id, event, store.ErrForeignHistory)
+	}
+	return a, nil
+}
+
+// judge says why rows are not the owner's, or not of this log.
+func (t table) judge(ctx context.Context, r *rows) error {
+	if err := t.log.CheckAnchor(ctx, r.anchor); err != nil {
+		return fmt.Errorf("its rows in the database: %w", err)
+	}
+	if r.epoch != t.owner.Epoch { // newer; or the checkpoint was deleted, and which is newer is not known any more
+		return fmt.Errorf("the row is of epoch %d: %w", r.epoch, errFenced(t.owner))
+	}
+	if r.open {
+		return fmt.Errorf("%w: it was committed with some of what comes after position %d", ErrTransactionEnded, r.position)
+	}
+	return nil
+}
+
+// knows reports whether the log itself says that the worker had come to a position. A checkpoint
+// that is not beyond the start says nothing: each attempt to start leaves one.
+func knows(at cursor.ResumeState, p store.Position) bool {
+	return p == 0 || at.Start < p && p <= at.Scanned
+}
+
+// raise names the event in rows of an older version. The caller has made sure that the log knows
+// that this worker, under an owner not older than that of the rows, had come as far as they say: so
+// they are of its past. Nothing else proves that.
+func (t table) raise(ctx context.Context, tx *sql.Tx, r *rows) error {
+	anchor, err := t.log.AnchorAt(ctx, r.anchor.Position)
+	if err != nil {
+		return err
+	}
+	r.anchor, r.unnamed = anchor, false
+	_, err = tx.ExecContext(ctx, "UPDATE penstock_position SET event = $1 WHERE worker = $2", anchor.Event.String(), t.worker)
+	return err
+}
