@@ -19,15 +19,16 @@ import (
 // is waited for. It returns at once, too, with a [HaltedError], [ErrEnded] or [ErrStopped] when the
 // worker will handle no more events, with [store.ErrForeignHistory] for the receipt of events that
 // the log does not have (see [store.Anchor]), with [ErrEmptyReceipt], with [ErrUnknownWorker], and
-// with [ErrInsideHandler] when the worker would wait for itself; in the handler of another worker it may be called with the
-// handler's context. ctx bounds the wait. After a commit without events it returns at once. While
-// the worker is paused it waits. When it returns nil the checkpoint is durable, but the worker has
-// not necessarily ended its batch: Status may still show it as Running for a moment.
+// with [ErrInsideHandler] when the worker would wait for itself; in the handler of another worker
+// it may be called with the handler's context. ctx bounds the wait. After a commit without events
+// it returns at once. While the worker is paused it waits. When it returns nil the checkpoint is
+// durable, but the worker has not necessarily ended its batch: Status may still show it as Running
+// for a moment.
 //
 // It does not wait for what other workers do about the reactions of this one: these come after the
 // receipt. To wait for a chain, wait for its first worker, find the reaction, which names what it
-// answers as its Cause, and wait for the next worker with a receipt of that event, made of its ID and
-// its Position; see the example.
+// answers as its Cause, and wait for the next worker with a receipt of that event, made of its ID
+// and its Position; see the example.
 func (s *System) WaitApplied(ctx context.Context, worker string, r store.Receipt) error {
 	p := s.byName[worker]
 	if p == nil {
