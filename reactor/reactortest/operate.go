@@ -50,6 +50,26 @@ func operated(r *Run, name string, head store.Position) bool {
 	return found
 }
 
+// operator records what a worker will read before that is changed: the power may fail once it is, and
+// then the process that starts again declares it.
+type operator struct {
+	cursor.Operator
+	worker *worker
+}
+
+func (o operator) Apply(
+	ctx context.Context, c checkpoint.Change, q checkpoint.Request,
+) (checkpoint.Outcome, error) {
+	wider := o.worker.run.wider
+	switch c := c.(type) {
+	case checkpoint.Widen:
+		wider[o.worker.name()] = cursor.Worker{Region: c.Region, Kinds: c.Kinds}
+	case checkpoint.Rebind:
+		wider[o.worker.name()] = cursor.Worker{Region: c.Region, Kinds: c.Kinds}
+	}
+	return o.Operator.Apply(ctx, c, q)
+}
+
 // operate is Control for an operation that must not fail.
 func (r *Run) operate(name, what string, do func(ctx context.Context, worker cursor.Operator) error) {
 	r.tb.Helper()
@@ -64,12 +84,6 @@ func (r *Run) operate(name, what string, do func(ctx context.Context, worker cur
 // afterwards.
 func (r *Run) Apply(name string, c checkpoint.Change) (out checkpoint.Outcome) {
 	r.tb.Helper()
-	switch c := c.(type) {
-	case checkpoint.Widen:
-		r.wider[name] = cursor.Worker{Region: c.Region, Kinds: c.Kinds}
-	case checkpoint.Rebind:
-		r.wider[name] = cursor.Worker{Region: c.Region, Kinds: c.Kinds}
-	}
 	r.operate(name, c.String(), func(ctx context.Context, w cursor.Operator) (err error) {
 		out, err = w.Apply(ctx, c, request())
 		return err

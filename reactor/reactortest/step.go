@@ -105,7 +105,7 @@ func (w *worker) operate(next drive.Step) error {
 	if o := w.order; next.Kind == drive.StepUnpause {
 		err = w.baton.Unpause(w.run.ctx(), next.Err)
 	} else if o.done, o.err = true, next.Err; o.err == nil {
-		err = o.do(w.run.ctx(), &w.baton)
+		err = o.do(w.run.ctx(), operator{&w.baton, w})
 		o.err = err
 	}
 	if crashed(err) {

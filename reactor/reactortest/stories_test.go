@@ -250,3 +250,18 @@ func TestAPlaceThatCannotBeReachedIsWaitedFor(t *testing.T) {
 	run.Advance(time.Hour)
 	require.Equal(t, reactortest.Status{State: actors.Idle, Position: 1}, run.Status("w"))
 }
+
+// A change that is made through Control is a change like any other.
+func TestWhatAWorkerReadsOutlastsACrashHoweverItWasChanged(t *testing.T) {
+	billing := reactor.New("billing", reactor.On(bill))
+	billing.Region = store.Region{Entity: "stock:desk"}
+	run := reactortest.Start(t, billing)
+	run.Given(reactortest.At(store.At("stock:lamp", "shop"), reserved{"order:1"}))
+	require.NoError(t, run.Control("billing", func(ctx context.Context, w cursor.Operator) error {
+		_, err := w.Apply(ctx, checkpoint.Widen{Region: store.Region{Entity: "stock"}, Kinds: []string{reserved{}.Kind()}}, checkpoint.Request{})
+		return err
+	}))
+	run.Crash(1)
+	run.Settle()
+	run.Then(billed{"order:1"})
+}

@@ -172,7 +172,7 @@ func (w *worker) controlNext(do func(context.Context, cursor.Operator) error) er
 	if err := w.open(); err != nil {
 		return err
 	}
-	err := do(w.run.ctx(), &w.baton)
+	err := do(w.run.ctx(), operator{&w.baton, w})
 	if o := w.baton.Operation(err); o.Moved {
 		w.run.decides.Rewound(w.leaf)
 	}
