@@ -113,9 +113,7 @@ func (t *Tree) Next() (time.Time, bool) { return t.timers.next() }
 // matter of time.
 func (t *Tree) Due(number int) time.Time {
 	l := t.leaves[number]
-	switch {
-	case l.fate != live:
-	case l.phase == leafDown && l.round != nil && l.round.stage == roundWaiting:
+	if l.fate == live && l.phase == leafDown && l.round != nil && l.round.stage == roundWaiting {
 		return l.round.timer.at
 	}
 	return time.Time{}
