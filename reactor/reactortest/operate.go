@@ -50,8 +50,8 @@ func operated(r *Run, name string, head store.Position) bool {
 	return found
 }
 
-// operator records what a worker will read before that is changed: the power may fail once it is, and
-// then the process that starts again declares it.
+// operator records what a worker will read before that is changed: the power may fail once it is,
+// and then the process that starts again declares it.
 type operator struct {
 	cursor.Operator
 	worker *worker
