@@ -3,6 +3,7 @@ package cursor_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -199,6 +200,38 @@ func TestOnlyWhatFollowsAParkedEventIsHeldWhereThePositionWentBack(t *testing.T)
 	require.NoError(t, err)
 	drain(t, r)
 	require.Equal(t, [][]store.Position{{3, 8}}, k.given, "in their order")
+}
+
+func TestEventsOfAKeyKeepTheirOrderWhereThePositionWentBackBeforeAParkedOne(t *testing.T) {
+	for name, stepsBefore := range map[string]int{"all is read before": 100, "the replay begins at once": 0} {
+		t.Run(name, func(t *testing.T) {
+			st := open(t)
+			fill(t, st, 14, 0) // 3, 8 and 13 are of one key
+			k := &keeper{bad: map[store.Position]bool{13: true}}
+			parkAll(t, k.runner(t, st))
+			k.position, k.given, k.bad = 0, nil, map[store.Position]bool{3: true}
+			r := k.runner(t, st)
+			for !r.IsFailed(3) {
+				_, _ = r.Step(t.Context(), 0, 0)
+			}
+			require.NoError(t, r.Settle(3, toPark(errRefused, 1)))
+			for range stepsBefore {
+				_, err := r.Step(t.Context(), 0, 0)
+				require.NoError(t, err)
+			}
+			k.bad = nil
+			_, err := r.Replay(t.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})
+			require.NoError(t, err)
+			drain(t, r)
+			var line []store.Position
+			for _, p := range slices.Concat(k.given...) {
+				if p%5 == 3 {
+					line = append(line, p)
+				}
+			}
+			require.Equal(t, []store.Position{3, 8, 13}, line)
+		})
+	}
 }
 
 func TestASkippedOrDiscardedEventCountsAsSkippedUntilItIsParkedAgain(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/reactor/reactortest"
 	"github.com/penstock-io/penstock/store"
@@ -112,6 +113,37 @@ func TestTheStoreCanBeReadAfterAnyCrash(t *testing.T) {
 			require.Equal(t, n+1, events)
 		}
 	})
+}
+
+// One that no reaction waits for would be written some time later, and a crash at that go
+// unnoticed.
+func TestCheckpointsAreOnTheDiskWhenACallOfTheRunReturns(t *testing.T) {
+	run := reactortest.Start(t, silent())
+	calls := []func(){run.Settle, func() { run.Step("silent") }}
+	for i, call := range calls {
+		run.Given(order(1))
+		call()
+		for seed := range uint64(20) { // decides what is left of what was not synced
+			st, err := run.Disk().Rebooted(seed).Open("data", store.Options{})
+			require.NoError(t, err)
+			info, err := checkpoint.Inspect(st, "silent")
+			require.NoError(t, err)
+			require.EqualValues(t, i+1, info.Record.Scanned)
+			require.NoError(t, st.Close())
+		}
+	}
+}
+
+func TestAPowerCutThatFailsNothingIsNoticedByTheNextLook(t *testing.T) {
+	for name, look := range map[string]func(run *reactortest.Run){
+		"Store": func(run *reactortest.Run) { run.Store() },
+		"Then":  func(run *reactortest.Run) { run.Then() },
+	} {
+		run := reactortest.Start(t, silent())
+		run.CrashAt(0) // as if by what the store does beside
+		look(run)
+		require.Equal(t, 1, run.Crashes(), name)
+	}
 }
 
 func TestAProgramIsStartedAgainAfterACrashWithTheStoreAsItIsThen(t *testing.T) {

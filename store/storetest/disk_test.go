@@ -41,6 +41,26 @@ func TestADiskKeepsWhatWasAcknowledgedWhenItsPowerIsCut(t *testing.T) {
 	}
 }
 
+func TestAnOpenStoreIsReadAfterThePowerOfItsDiskWasCut(t *testing.T) {
+	disk := storetest.NewDisk()
+	for range 2 {
+		st, err := disk.Open("data", store.Options{})
+		require.NoError(t, err)
+		_, err = st.Append(t.Context(), store.At("a", "test"), store.Any, store.Raw{Type: "a.made"})
+		require.NoError(t, err)
+		disk.Cut()
+		_, err = st.Append(t.Context(), store.At("a", "test"), store.Any, store.Raw{Type: "a.made"})
+		require.ErrorIs(t, err, storetest.ErrPowerCut)
+		first, err := st.GetAt(t.Context(), 1)
+		require.NoError(t, err)
+		require.Equal(t, "a.made", first.Kind)
+		_, err = disk.Open("data", store.Options{ReadOnly: true})
+		require.ErrorIs(t, err, storetest.ErrPowerCut)
+		_ = st.Close()
+		disk = disk.Rebooted(1)
+	}
+}
+
 func TestADiskFailsAndFillsUpOnDemand(t *testing.T) {
 	disk := storetest.NewDisk()
 	st, err := disk.Open("data", store.Options{})
