@@ -111,7 +111,8 @@ func (w *worker) happened(c actor.Context, message any) bool {
 }
 
 // turn does what core orders until it waits. Without lanes it returns after one batch, so that the
-// mailbox is served between two.
+// mailbox is served between two. The intake is closed here, not by a message: those come after what
+// is in the mailbox, and no batch may begin once Stop was called.
 func (w *worker) turn(c actor.Context) {
 	if w.sys.isStopping() {
 		w.core.CloseIntake()
@@ -206,7 +207,8 @@ func (w *worker) begin(c actor.Context) {
 	}
 }
 
-// commit writes what is handled, and publishes the progress.
+// commit writes what is handled, and publishes the progress: after it, so that a caller that waits
+// for an event finds it durable.
 func (w *worker) commit() {
 	n := w.core.Commit(w.ctx, time.Now())
 	w.show()

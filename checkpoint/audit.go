@@ -18,7 +18,7 @@ const (
 	AuditReplayed  = "penstock.replayed"   // a parked event was handled after all
 	AuditDiscarded = "penstock.discarded"  // a parked event was discarded
 	AuditPaused    = "penstock.paused"     // the worker was paused
-	AuditResumed   = "penstock.resumed"    // the pause of the worker ended
+	AuditResumed   = "penstock.resumed"    // its pause ended, or it was halted and is started again
 	AuditRewound   = "penstock.rewound"    // the worker went back
 	AuditReset     = "penstock.reset"      // the worker starts over at the beginning
 	AuditSkippedTo = "penstock.skipped-to" // the worker left events out

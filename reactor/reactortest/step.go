@@ -22,7 +22,8 @@ func (w *worker) step() (Outcome, error) {
 }
 
 // turn does what is decided until the worker waits, or is replaced. It fills the lanes, has some of
-// them handled, and does what follows from that.
+// them handled, and does what follows from that. It may be called inside itself: what the worker
+// reports may have the tree end it, in good order.
 func (w *worker) turn(intake drive.Intake) (out Outcome, err error) {
 	for core := w.core; w.core == core; {
 		next := drive.Step{Kind: drive.StepWait}

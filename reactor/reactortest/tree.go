@@ -91,7 +91,8 @@ func (w *worker) end() error {
 	return w.gone()
 }
 
-// gone ends the incarnation, and reports that to the tree.
+// gone ends the incarnation, and reports that to the tree, which may start the next one at once. It
+// is called for one that is over already, too.
 func (w *worker) gone() error {
 	if w.gen == 0 {
 		return nil

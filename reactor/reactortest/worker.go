@@ -18,15 +18,17 @@ type worker struct {
 	leaf  int // its number in the tree
 	baton drive.Baton
 
+	// What the tree has ordered and shown. These outlast an incarnation, and are lost by a crash.
 	gen      uint64      // of the incarnation, 0 if there is none
 	begun    bool        // it may handle events
 	shown    drive.State // as the tree reported it last
 	reason   error       // of that
-	attempt  int
-	restarts int
-	reached  progress
+	attempt  int         // of that, until something is committed
+	restarts int         // since the last crash
+	reached  progress    // of the runner when it was looked at last, for the time without one
 
-	core   *drive.Worker  // nil if there is no incarnation
+	// The incarnation; core is compared to see whether it was replaced by what a step has led to.
+	core   *drive.Worker  // nil if there is none
 	taken  []*cursor.Task // in flight, and not handled yet
 	midway bool           // a handler of it has begun, and the outcome is not known
 	pulls  bool           // it has read everything, and checks for more with each step
