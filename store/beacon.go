@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"strings"
 
@@ -110,9 +109,9 @@ func copyMapped(dst, src []byte) (ok bool) {
 // openBeacon opens the status file, and maps it where the system can: that saves a system call per
 // group.
 func (s *Store) openBeacon() error {
-	file, err := s.fs.Open(s.path(beaconName), false)
+	file, err := s.dir.Open(beaconName, false)
 	if errors.Is(err, fs.ErrNotExist) {
-		file, err = s.fs.Create(s.path(beaconName))
+		file, err = s.dir.Create(beaconName)
 	}
 	if err != nil {
 		return err
@@ -127,18 +126,22 @@ func (s *Store) openBeacon() error {
 	return nil
 }
 
-// readBeacon returns the content of the status file, if there is one to be believed.
-func (s *Store) readBeacon() (t beacon, ok bool) {
-	file, err := s.fs.Open(filepath.Join(s.dir, beaconName), true)
+// readBeacon returns the content of the status file, if there is one to be believed. An error says
+// that it was not looked at, for want of descriptors: that is no file which is not to be believed.
+func (s *Store) readBeacon() (t beacon, ok bool, err error) {
+	file, err := s.dir.Open(beaconName, true)
+	if vfs.IsOutOfFiles(err) {
+		return t, false, err
+	}
 	if err != nil {
-		return t, false
+		return t, false, nil
 	}
 	defer func() { _ = file.Close() }()
 	var b [beaconSize]byte
 	if n, _ := file.ReadAt(b[:], 0); n != beaconSize {
-		return t, false
+		return t, false, nil
 	}
-	return t, t.decode(b[:])
+	return t, t.decode(b[:]), nil
 }
 
 // bootID identifies this run of the machine where the system reports it (Linux); it changes when

@@ -42,7 +42,7 @@ func smallDisk(t *testing.T, mode SyncMode, closed bool) (*vfs.Memory, *crashOra
 	return r.disk.Image(vfs.KeepAll), &r.crashOracle
 }
 
-func segmentFile(number uint32) string { return segmentName(crashDir, number) }
+func segmentFile(number uint32) string { return segmentPath(crashDir, number) }
 
 // batchStarts walks over the batches of the first segment and returns where they start, and where
 // the last one ends.

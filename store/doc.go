@@ -51,7 +51,8 @@
 //
 // # The directory
 //
-//	LOCK             locked while a writer is open; the file stays
+//	LOCK             locked while a writer is open, and the directory itself with it, where the
+//	                 system can do that; the file stays
 //	OWNER            which process that is, for people; removed by Close
 //	STATUS           how far readers in other processes may read; overwritten after each group,
 //	                 never synced
@@ -59,6 +60,12 @@
 //	0000000002.seg   active: batches, then zeros: written ahead of use in SyncAlways, reserved in
 //	                 the other modes
 //	0000000003.seg   made ahead while the active one is more than half full; removed by Close
+//
+// Open finds the directory by its path, once; from then on the store stays in it, whatever happens
+// to the path or to the working directory of the process. Files are made for their owner alone,
+// unless Options.FileMode says more, and may not be symbolic links that lead out of the directory.
+// A store of any number of segments takes some 140 descriptors at most, and one for each goroutine
+// that is reading; where the process has none left, calls that need one get [ErrBusy].
 //
 // The format of segments is drawn in package store/internal/wal, that of the index and the side
 // values at their ends in store/internal/index. OWNER is a JSON object {"pid", "program",
@@ -126,7 +133,8 @@
 //	Store.taskMu       a background task, whole; commits do not take it, but wait for the file that a
 //	                   task makes
 //	indexCache.mu      loading and dropping of indexes, I/O included
-//	  index.Active.mu  a growing index: maps and slice headers; the innermost of all
+//	  index.Active.mu  a growing index: maps and slice headers
+//	  fileCache.mu     opening and closing of files of segments; taken under follower.mu, too
 //
 // One further in may be taken under one further out and never the other way round; those on the
 // same level never meet. What only the committer touches has no lock: the role is its lock. What

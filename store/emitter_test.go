@@ -222,7 +222,7 @@ func emitterDir(t *testing.T) string {
 	for number, name := range []string{"v1-emitters.seg", "v1-unknown-tag.seg"} {
 		b, err := os.ReadFile(filepath.Join("internal", "wal", "testdata", name))
 		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(segmentName(dir, uint32(number+1)), b, 0o600))
+		require.NoError(t, os.WriteFile(segmentPath(dir, uint32(number+1)), b, 0o600))
 	}
 	return dir
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/penstock-io/penstock/store/internal/vfs"
 )
 
 // What a caller may want to react to is a sentinel, for errors.Is. Where it may act on evidence
@@ -21,9 +23,13 @@ var (
 	// ErrPoisoned: a write or sync failed before; the store takes no more commits until it is
 	// reopened. Reading continues.
 	ErrPoisoned = errors.New("store: an earlier write failed, reopen the store")
-	// ErrDiskFull: there is no room for the next segment. Nothing was written; the commit may be tried
-	// again when there is room. Reading continues.
+	// ErrDiskFull: there is no room for the next segment, on the disk or in the quota of the user.
+	// Nothing was written; the commit may be tried again when there is room. Reading continues.
 	ErrDiskFull = errors.New("store: disk full")
+	// ErrBusy: too much is under way: the process, or the system, has as many files open as it may, or
+	// as many commits are queued as the store accepts. Nothing was written; the call may be tried
+	// again.
+	ErrBusy = errors.New("store: busy")
 	// ErrOutcomeUnknown: the caller stopped waiting (its context ended) or the sync failed; the commit
 	// may or may not be found after a reopen. An idempotency key makes a retry safe.
 	ErrOutcomeUnknown = errors.New("store: outcome unknown")
@@ -167,3 +173,16 @@ func (e *InvalidError) Error() string {
 
 // Unwrap returns [ErrInvalid].
 func (e *InvalidError) Unwrap() error { return ErrInvalid }
+
+// shortage adds to an error of the file system what it means: that something has run out which may
+// be had later.
+func shortage(err error) error {
+	switch {
+	case errors.Is(err, ErrDiskFull), errors.Is(err, ErrBusy):
+	case vfs.IsFull(err):
+		return fmt.Errorf("%w: %w", ErrDiskFull, err)
+	case vfs.IsOutOfFiles(err):
+		return fmt.Errorf("%w: %w", ErrBusy, err)
+	}
+	return err
+}

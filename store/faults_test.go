@@ -144,6 +144,7 @@ func TestAReadOnlyDirectoryCannotBeWrittenAndCanBeRead(t *testing.T) {
 	require.ErrorIs(t, err, fs.ErrPermission)
 	_, err = tryOpen(emptyReadOnlyDisk(), SyncAlways)
 	require.ErrorIs(t, err, fs.ErrPermission)
+	require.ErrorContains(t, err, crashDir)
 
 	st, err := open(r.disk, crashDir, Options{ReadOnly: true}, true)
 	require.NoError(t, err)

@@ -48,6 +48,7 @@ type follower struct {
 type limit struct {
 	segment   uint32
 	offset    int64
+	epoch     uint32 // of the writer that says so
 	unbounded bool
 	vouched   bool // what lies before it was written since the machine was started, so it must be there
 }
@@ -68,33 +69,62 @@ func (l limit) of(segment uint32) (end int64, readable bool) {
 // copied: an opening goes by the recovery rules then, and following shows nothing new as long as
 // the lock is held (published).
 func (s *Store) limit() (limit, error) {
-	locked, err := s.fs.Locked(s.path(lockName))
+	locked, err := s.dir.Locked(lockName)
 	if err != nil || !locked {
 		return limit{unbounded: true}, err
 	}
 	for range beaconRetries {
-		if t, ok := s.readBeacon(); ok && (s.origin.Store == uuid.Nil || t.store == s.origin.Store) {
+		t, ok, err := s.readBeacon()
+		if err != nil {
+			return limit{}, err
+		}
+		if ok && (s.origin.Store == uuid.Nil || t.store == s.origin.Store) {
 			vouched := t.boot == s.boot && t.boot != [16]byte{}
-			return limit{segment: t.segment, offset: t.visible, vouched: vouched}, nil
+			return limit{segment: t.segment, offset: t.visible, epoch: t.writerEpoch, vouched: vouched}, nil
 		}
 	}
 	return limit{unbounded: true}, nil
 }
 
-// openReadOnly loads what is there, without a lock and without a change.
+// openReadOnly loads what is there, without a lock and without a change, and again where a writer
+// began meanwhile: it may have changed what was being read, and what it has written need not be
+// durable. The next time its beacon says how far to look. It looks for a writer only where there is
+// a store, so that a program which waits for one to be made does not look at a lock in the making.
 func (s *Store) openReadOnly() error {
-	l, err := s.limit()
-	if err != nil {
+	if numbers, err := s.segmentNumbers(); err != nil {
 		return err
+	} else if len(numbers) == 0 {
+		return s.notStore()
 	}
+	var loaded error
+	for range openingRetries {
+		before, err := s.limit()
+		if err != nil {
+			return err
+		}
+		loaded = s.loadReadOnly(before)
+		after, err := s.limit()
+		if err != nil {
+			return err
+		}
+		began := !after.unbounded && (before.unbounded || before.epoch != after.epoch)
+		if !began && !errors.Is(loaded, fs.ErrNotExist) { // else a file that was made ahead is gone
+			return loaded
+		}
+		s.files.closeIdle()
+		s.segments.Store(&[]*segment{})
+		clear(s.sides.values)
+	}
+	return errors.Join(errors.New("store: a writer began each time that the log was read"), loaded)
+}
+
+func (s *Store) loadReadOnly(l limit) error {
 	r := &recovery{store: s, readOnly: true, limit: l}
-	if err := r.load(); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %q", ErrNotStore, s.dir)
-	} else if err != nil {
+	if err := r.load(); err != nil {
 		return err
 	}
 	if len(*s.segments.Load()) == 0 {
-		return fmt.Errorf("%w: %q", ErrNotStore, s.dir)
+		return s.notStore()
 	}
 	if err := r.loadSides(); err != nil {
 		return err
@@ -167,7 +197,7 @@ func (f *follower) damage(l limit) error {
 // the writer, the trailer is stored before the index is dropped.
 func (f *follower) dropIndexes() {
 	f.sealing = slices.DeleteFunc(f.sealing, func(g *segment) bool {
-		size, err := g.file.Size()
+		size, err := g.size()
 		if err != nil {
 			return false
 		}
@@ -186,7 +216,7 @@ func (f *follower) dropIndexes() {
 // out of sight of readers, and is published by a later call.
 func (f *follower) extend(s *Store, l limit) (sure bool, err error) {
 	g := f.tail.segment
-	size, err := g.file.Size()
+	size, err := g.size()
 	if err != nil {
 		return false, err
 	}
@@ -209,7 +239,7 @@ func (f *follower) extend(s *Store, l limit) (sure bool, err error) {
 	}
 	f.chain = f.tail.next
 	g.end.Store(f.tail.next.Offset)
-	s.sides.merge(f.tail.sides)
+	f.tail.sides = s.sides.merge(f.tail.sides)
 	s.sequence.Store(f.chain.Sequence)
 	if head := f.chain.Position - 1; head != s.head.Load() {
 		s.head.Store(head)
@@ -225,7 +255,7 @@ func (s *Store) published(l limit, segment uint32, offset int64) (bool, error) {
 		end, _ := l.of(segment)
 		return offset <= end, nil
 	}
-	locked, err := s.fs.Locked(s.path(lockName))
+	locked, err := s.dir.Locked(lockName)
 	return !locked, err
 }
 
@@ -259,15 +289,14 @@ func (f *follower) nextSegment(s *Store, l limit) (more bool, err error) {
 	if _, readable := l.of(number); !readable {
 		return false, nil
 	}
-	file, err := s.fs.Open(s.segmentPath(number), true)
+	g := &segment{number: number, files: &s.files}
+	b, err := g.bytes(0, wal.SegmentHeaderSize)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	if err != nil {
+	if errors.Is(err, ErrBusy) {
 		return false, err
 	}
-	g := &segment{number: number, file: file}
-	b, err := g.bytes(0, wal.SegmentHeaderSize)
 	if err == nil {
 		var h wal.SegmentHeader
 		if h, err = wal.ParseSegmentHeader(b); err == nil && h.FirstPosition == f.chain.Position &&
@@ -286,7 +315,7 @@ func (f *follower) nextSegment(s *Store, l limit) (more bool, err error) {
 			return true, nil
 		}
 	}
-	_ = file.Close()
+	s.files.forget(g)
 	if errors.Is(err, wal.ErrNewer) {
 		return false, fmt.Errorf("segment %d: %w", number, ErrNewerFormat)
 	}

@@ -19,7 +19,7 @@ func goldenDir(t *testing.T) string {
 	for number, name := range []string{"v1.seg", "v1-open.seg"} {
 		b, err := os.ReadFile(filepath.Join("internal", "wal", "testdata", name))
 		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(segmentName(dir, uint32(number+1)), b, 0o600))
+		require.NoError(t, os.WriteFile(segmentPath(dir, uint32(number+1)), b, 0o600))
 	}
 	return dir
 }
@@ -74,7 +74,7 @@ func TestADirectoryOfVersionOneOpensAndAcceptsCommits(t *testing.T) {
 
 func TestAnyByteOfAGoldenDirectoryMattersOrIsDerived(t *testing.T) {
 	dir := goldenDir(t)
-	name := segmentName(dir, 2)
+	name := segmentPath(dir, 2)
 	good, err := os.ReadFile(name)
 	require.NoError(t, err)
 	end := wal.SegmentHeaderSize

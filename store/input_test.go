@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"io/fs"
 	"math"
 	"strings"
 	"testing"
@@ -182,6 +183,7 @@ func TestOptionsOutOfBoundsAreRefused(t *testing.T) {
 	const (
 		interval = "must be at least 1ms"
 		small    = "must be at least 64 KiB"
+		modes    = "must be between 0600 and 0666"
 	)
 	for _, c := range []struct {
 		options Options
@@ -200,6 +202,11 @@ func TestOptionsOutOfBoundsAreRefused(t *testing.T) {
 			Options{SegmentBytes: math.MaxInt64},
 			InvalidError{Field: "segment bytes", Limit: maxSegmentBytes, Value: int64(math.MaxInt64)},
 		},
+		{Options{FileMode: 0o400}, InvalidError{Field: "file mode", Rule: modes, Value: fs.FileMode(0o400)}},
+		{Options{FileMode: 0o060}, InvalidError{Field: "file mode", Rule: modes, Value: fs.FileMode(0o060)}},
+		{Options{FileMode: 0o700}, InvalidError{Field: "file mode", Rule: modes, Value: fs.FileMode(0o700)}},
+		{Options{FileMode: 0o601}, InvalidError{Field: "file mode", Rule: modes, Value: fs.FileMode(0o601)}},
+		{Options{FileMode: fs.ModeSetuid | 0o600}, InvalidError{Field: "file mode", Rule: modes, Value: fs.ModeSetuid | 0o600}},
 	} {
 		c.options.Device = &vfs.Device{FS: vfs.NewMemory()}
 		_, err := Open(logDir, c.options)
@@ -211,6 +218,8 @@ func TestOptionsOutOfBoundsAreRefused(t *testing.T) {
 		{SegmentBytes: maxSegmentBytes},
 		{Sync: SyncInterval},
 		{Sync: SyncNever},
+		{FileMode: 0o600},
+		{FileMode: 0o666},
 	} {
 		o.Device = &vfs.Device{FS: vfs.NewMemory()}
 		s, err := Open(logDir, o)

@@ -26,8 +26,16 @@ const (
 	// maxGroupBytes bounds what one turn of the committer writes, so that a flood does not delay the
 	// first caller of the flood; a larger single commit makes a group of its own.
 	maxGroupBytes = 4 << 20
-	// maxPooledBytes is the size up to which the memory of a request is kept for the next one.
+	// maxQueued and maxQueuedBytes bound the commits that wait for their turn.
+	maxQueued      = 1 << 16
+	maxQueuedBytes = 4 * MaxBatchBytes
+	// maxPooledBytes is the size up to which the memory of a request is kept for the next one, and
+	// maxPooledItems that of its events and side values.
 	maxPooledBytes = 1 << 20
+	maxPooledItems = 1 << 12
+	// maxKeptBytes is the size up to which the writer keeps the memory of a batch: what a group takes,
+	// and what appending to it leaves free.
+	maxKeptBytes = 2 * maxGroupBytes
 
 	readPageEvents = 512      // events that Read fetches at a time
 	maxPageBytes   = 4 << 20  // a page ends when its events took as much
@@ -35,6 +43,8 @@ const (
 	spanBytes      = 64 << 10 // read from a file at a time
 	spanGap        = 2 << 10  // bytes between two events worth reading over
 
+	// maxOpenFiles bounds the descriptors that readers of segments keep open.
+	maxOpenFiles = 128
 	// maxIndexBytes bounds the memory of loaded indexes of sealed segments.
 	maxIndexBytes = 64 << 20
 	// maxNames bounds the strings that a decoder remembers.
@@ -42,6 +52,8 @@ const (
 	// maxFileBytes is more than the file of a segment ever has: batches, then an index smaller than
 	// they are.
 	maxFileBytes = 2*maxSegmentBytes + 2*MaxBatchBytes
+	// openingRetries is how often a read-only opening begins again because a writer began.
+	openingRetries = 100
 	// beaconRetries is how often a beacon that was read while it was overwritten is read again.
 	beaconRetries = 100
 )

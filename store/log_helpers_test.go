@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -23,6 +25,9 @@ func (note) Kind() string { return "note.taken" }
 
 // smallSegments makes a log roll over after some hundred small events.
 func smallSegments(mode SyncMode) Options { return Options{Sync: mode, SegmentBytes: minSegmentBytes} }
+
+// segmentPath is where a segment of the store in a directory lies.
+func segmentPath(dir string, number uint32) string { return filepath.Join(dir, segmentName(number)) }
 
 // openLog opens a store that is closed when the test ends.
 func openLog(t *testing.T, fsys vfs.FS, o Options) *Store {
@@ -189,10 +194,23 @@ func (g *syncGate) open() {
 // step lets one sync through.
 func (g *syncGate) step() { g.tokens <- struct{}{} }
 
-func (g *syncGate) Create(name string) (vfs.File, error) { return g.wrap(g.FS.Create(name)) }
+func (g *syncGate) OpenDir(dir string, perm fs.FileMode) (vfs.Dir, error) {
+	d, err := g.FS.OpenDir(dir, perm)
+	if err != nil {
+		return nil, err
+	}
+	return gatedDir{d, g}, nil
+}
 
-func (g *syncGate) Open(name string, readOnly bool) (vfs.File, error) {
-	return g.wrap(g.FS.Open(name, readOnly))
+type gatedDir struct {
+	vfs.Dir
+	gate *syncGate
+}
+
+func (d gatedDir) Create(name string) (vfs.File, error) { return d.gate.wrap(d.Dir.Create(name)) }
+
+func (d gatedDir) Open(name string, readOnly bool) (vfs.File, error) {
+	return d.gate.wrap(d.Dir.Open(name, readOnly))
 }
 
 func (g *syncGate) wrap(f vfs.File, err error) (vfs.File, error) {

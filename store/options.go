@@ -1,6 +1,7 @@
 package store
 
 import (
+	"io/fs"
 	"time"
 
 	"github.com/penstock-io/penstock/store/internal/vfs"
@@ -48,6 +49,11 @@ type Options struct {
 	// MustExist refuses to create: opening a directory without a store is [ErrNotStore] and makes
 	// none. A store whose creation was cut off, so that no Open of it ever returned, counts as none.
 	MustExist bool
+	// FileMode is the permissions of the files that are made, less the umask; directories get the same,
+	// and may be entered by those who may read. 0 means 0600: the user of the process alone. It must
+	// let the owner read and write, and no user execute. What is there already keeps its permissions;
+	// Stats.Exposed says where they grant more.
+	FileMode fs.FileMode
 	// ReadOnly opens the directory beside its writer, or without one, and changes nothing in it.
 	ReadOnly bool
 	// Device is where the directory lies, nil for the machine's own file system. It is the seam for
@@ -65,6 +71,12 @@ func (o Options) withDefaults() (Options, error) {
 	if o.SyncEvery < time.Millisecond {
 		return o, &InvalidError{Field: "sync interval", Rule: "must be at least 1ms", Value: o.SyncEvery}
 	}
+	if o.FileMode == 0 {
+		o.FileMode = ownerOnly
+	}
+	if o.FileMode&^0o666 != 0 || o.FileMode&ownerOnly != ownerOnly {
+		return o, &InvalidError{Field: "file mode", Rule: "must be between 0600 and 0666", Value: o.FileMode}
+	}
 	if o.SegmentBytes == 0 {
 		o.SegmentBytes = defaultSegmentBytes
 	}
@@ -76,3 +88,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	return o, nil
 }
+
+// ownerOnly is the default of Options.FileMode.
+const ownerOnly fs.FileMode = 0o600
+
+// directoryMode lets all enter a directory that may read the files in it.
+func directoryMode(files fs.FileMode) fs.FileMode { return files | files>>2&0o111 }

@@ -38,7 +38,7 @@ func (s *Store) writeOwner() {
 		return
 	}
 	s.removeOwner() // a stale one would be worse than none, should the disk be full
-	file, err := s.fs.Create(s.path(ownerName))
+	file, err := s.dir.Create(ownerName)
 	if err != nil {
 		return
 	}
@@ -49,12 +49,12 @@ func (s *Store) writeOwner() {
 }
 
 // removeOwner takes the name away again. The lock must be held.
-func (s *Store) removeOwner() { _ = s.fs.Remove(s.path(ownerName)) }
+func (s *Store) removeOwner() { _ = s.dir.Remove(ownerName) }
 
 // readOwner returns the error of a directory that is locked, with what the holder of the lock says
 // of itself; a zero one where it says nothing that can be read.
-func readOwner(fsys vfs.FS, name string) *LockedError {
-	file, err := fsys.Open(name, true)
+func readOwner(dir vfs.Dir) *LockedError {
+	file, err := dir.Open(ownerName, true)
 	if err != nil {
 		return &LockedError{}
 	}

@@ -263,7 +263,7 @@ func TestWhatIsGoodBeforeDamageIsReadAndTheErrorComesAfter(t *testing.T) {
 	g := (*s.segments.Load())[0]
 	idx, err := s.indexOf(g)
 	require.NoError(t, err)
-	require.NoError(t, disk.Corrupt(segmentName("d", 1), int64(idx.Offset(6))+20, 0x10)) // the seventh event
+	require.NoError(t, disk.Corrupt(segmentPath("d", 1), int64(idx.Offset(6))+20, 0x10)) // the seventh event
 
 	page, err := s.ReadPage(t.Context(), Region{}, 0, 0, 100)
 	require.NoError(t, err)

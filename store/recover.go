@@ -4,10 +4,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	mathrand "math/rand/v2"
-	"path/filepath"
 	"slices"
 
+	"github.com/penstock-io/penstock/store/internal/vfs"
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
@@ -31,6 +32,7 @@ type recovery struct {
 	store    *Store
 	readOnly bool
 	limit    limit             // of a read-only store
+	reach    fs.FileMode       // permissions of files that count, as the directory may be entered
 	header   wal.SegmentHeader // of the segment that is being loaded
 
 	// What is known of the log up to and including the last segment that was loaded.
@@ -52,7 +54,9 @@ func (s *Store) recoverLog() (*writer, error) {
 	if err := r.load(); err != nil {
 		return nil, err
 	}
-	r.checkLoss()
+	if err := r.checkLoss(); err != nil {
+		return nil, err
+	}
 	if err := s.openBeacon(); err != nil {
 		return nil, err
 	}
@@ -73,6 +77,9 @@ func (r *recovery) load() error {
 	if err != nil {
 		return err
 	}
+	if r.reach, err = reach(r.store.dir); err != nil {
+		return err
+	}
 	r.chain = wal.Expected{Sequence: 1, Position: 1}
 	for i, number := range numbers {
 		if _, readable := r.limit.of(number); r.readOnly && !readable {
@@ -83,14 +90,21 @@ func (r *recovery) load() error {
 		}
 	}
 	if r.store.options.MustExist && len(*r.store.segments.Load()) == 0 {
-		return fmt.Errorf("%w: %q", ErrNotStore, r.store.dir)
+		return r.store.notStore()
 	}
 	return r.dropUnstarted()
 }
 
+// reach returns the permissions that files in a directory can grant: none to those who may not
+// enter it.
+func reach(dir vfs.Dir) (fs.FileMode, error) {
+	perm, err := dir.Perm()
+	return perm & 0o111 * 0o7, err
+}
+
 // segmentNumbers returns the numbers of the segment files in the directory, in order.
 func (s *Store) segmentNumbers() (numbers []uint32, err error) {
-	names, err := s.fs.List(s.dir)
+	names, err := s.dir.List()
 	for _, name := range names {
 		if n, ok := segmentNumber(name); ok {
 			numbers = append(numbers, n)
@@ -118,21 +132,11 @@ func (r *recovery) list() ([]uint32, error) {
 // loadSegment opens one segment and compares it with those before it. Files at the end that hold
 // nothing yet are remembered as unstarted.
 func (r *recovery) loadSegment(number uint32, first, last bool) error {
-	file, err := r.store.fs.Open(r.store.segmentPath(number), r.readOnly)
+	g := &segment{number: number, files: &r.store.files}
+	size, err := r.look(g)
 	if err != nil {
 		return err
 	}
-	keep := false
-	defer func() {
-		if !keep {
-			_ = file.Close()
-		}
-	}()
-	size, err := file.Size()
-	if err != nil {
-		return err
-	}
-	g := &segment{number: number, file: file}
 	if size > maxFileBytes { // it would have to fit into memory
 		return g.corrupt(maxFileBytes, fmt.Sprintf("file has %d bytes, more than a segment can have", size))
 	}
@@ -142,6 +146,7 @@ func (r *recovery) loadSegment(number uint32, first, last bool) error {
 	}
 	if !started {
 		r.unstarted = append(r.unstarted, number)
+		r.store.files.forget(g)
 		return nil
 	}
 	if len(r.unstarted) > 0 {
@@ -150,7 +155,6 @@ func (r *recovery) loadSegment(number uint32, first, last bool) error {
 	if err := r.checkHeader(g, first); err != nil {
 		return err
 	}
-	keep = true
 	r.store.addSegment(g)
 	if trailer, ok := readTrailer(g, size); ok {
 		r.sealed(g, &trailer)
@@ -161,6 +165,21 @@ func (r *recovery) loadSegment(number uint32, first, last bool) error {
 		size = min(size, end)
 	}
 	return r.scanTail(g, size, last)
+}
+
+// look returns the size of a segment's file, and takes in which users may read it.
+func (r *recovery) look(g *segment) (size int64, err error) {
+	file, err := g.hold()
+	if err != nil {
+		return 0, err
+	}
+	defer file.drop()
+	perm, err := file.Perm()
+	if err != nil {
+		return 0, err
+	}
+	r.store.exposed |= perm & r.reach &^ r.store.options.FileMode
+	return file.Size()
 }
 
 // readHeader reads the header of a segment. A bad one is a torn first write, unless a footer or the
@@ -202,10 +221,10 @@ func (r *recovery) dropUnstarted() error {
 		return nil
 	}
 	for _, number := range slices.Backward(r.unstarted) {
-		if err := r.store.fs.Remove(r.store.segmentPath(number)); err != nil {
+		if err := r.store.dir.Remove(segmentName(number)); err != nil {
 			return err
 		}
-		if err := r.store.fs.SyncDir(r.store.dir); err != nil {
+		if err := r.store.dir.Sync(); err != nil {
 			return err
 		}
 	}
@@ -264,10 +283,6 @@ func (r *recovery) sealed(g *segment, t *wal.Trailer) {
 		Previous: t.LastChecksum, WriterEpoch: t.WriterEpoch,
 	}
 }
-
-func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
-
-func (s *Store) segmentPath(number uint32) string { return segmentName(s.dir, number) }
 
 // start makes the writer and writes its opening mark. The epoch of the writer grows with every
 // opening; the incarnation of the log grows only when acknowledged events were lost, because from

@@ -39,7 +39,7 @@ func (r *recovery) loadSides() error {
 			values[side.Key] = sideValue(side.Key, &parsed)
 		}
 	}
-	r.store.sides.merge(values)
+	_ = r.store.sides.merge(values)
 	return nil
 }
 

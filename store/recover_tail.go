@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/penstock-io/penstock/store/internal/index"
 	"github.com/penstock-io/penstock/store/internal/vfs"
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
@@ -21,7 +22,7 @@ import (
 func (r *recovery) scanTail(g *segment, size int64, last bool) error {
 	data, err := g.bytes(0, size)
 	if r.readOnly && errors.Is(err, io.EOF) { // a writer beside this reader has just cut it to size
-		if size, err = g.file.Size(); err == nil {
+		if size, err = g.size(); err == nil {
 			data, err = g.bytes(0, size)
 		}
 	}
@@ -70,8 +71,8 @@ func (r *recovery) finishSegment(g *segment, sc *scan) error {
 		LastTime: sc.lastTime, LastChecksum: sc.next.Previous, WriterEpoch: sc.next.WriterEpoch,
 		Weak: sc.flags&wal.FlagWeak != 0, Incarnation: sc.incarnation,
 	}
-	switch err := writeFooter(g.file, &t, sc.active); {
-	case isFull(err):
+	switch err := r.writeFooter(g, &t, sc.active); {
+	case vfs.IsFull(err):
 		// The growing index stays in use, as after a sealing that failed; the next opening tries again.
 		r.sealed(g, &t)
 		g.trailer.Store(nil)
@@ -84,16 +85,21 @@ func (r *recovery) finishSegment(g *segment, sc *scan) error {
 	return nil
 }
 
+func (r *recovery) writeFooter(g *segment, t *wal.Trailer, active *index.Active) error {
+	file, err := r.store.dir.Open(segmentName(g.number), false)
+	if err != nil {
+		return err
+	}
+	return errors.Join(writeFooter(file, t, active), file.Close())
+}
+
 // peekHeader reads the header of a segment before its turn, nil when it is not good.
 func (r *recovery) peekHeader(number uint32) (*wal.SegmentHeader, error) {
-	file, err := r.store.fs.Open(r.store.segmentPath(number), true)
-	if err != nil {
+	g := &segment{number: number, files: &r.store.files}
+	defer r.store.files.forget(g)
+	b, err := g.bytes(0, wal.SegmentHeaderSize)
+	if err != nil && !errors.Is(err, io.EOF) { // a short file is a bad header
 		return nil, err
-	}
-	defer func() { _ = file.Close() }()
-	b := make([]byte, wal.SegmentHeaderSize)
-	if n, err := file.ReadAt(b, 0); n < len(b) && !errors.Is(err, io.EOF) { // a short file is a bad header
-		return nil, fmt.Errorf("read segment %d: %w", number, err)
 	}
 	h, err := wal.ParseSegmentHeader(b)
 	if err != nil {
@@ -111,19 +117,23 @@ func (r *recovery) peekHeader(number uint32) (*wal.SegmentHeader, error) {
 //
 // The beacon is not synced, so an old one proves nothing by what it does not say. One of an earlier
 // incarnation is passed over: the loss that it shows was counted when that incarnation ended.
-func (r *recovery) checkLoss() {
+func (r *recovery) checkLoss() error {
 	if len(*r.store.segments.Load()) == 0 {
-		return
+		return nil
 	}
-	t, ok := r.store.readBeacon()
+	t, ok, err := r.store.readBeacon()
+	if err != nil {
+		return err
+	}
 	ok = ok && t.store == r.store.origin.Store
 	if ok && t.incarnation >= r.incarnation && uint64(t.head) >= r.chain.Position {
 		r.lost = true
-		return
+		return nil
 	}
 	weak, clean := r.flags&wal.FlagWeak != 0, r.flags&wal.FlagClosed != 0
 	sameBoot := ok && t.boot != [16]byte{} && t.boot == r.store.boot
 	r.lost = weak && !clean && !sameBoot
+	return nil
 }
 
 // rewriteTail makes durable what was read and is about to become visible. What was read came from
@@ -132,16 +142,40 @@ func (r *recovery) checkLoss() {
 //
 // The zeros erase what lies after the end of the log, batches of the writer before included. After
 // a clean end there is nothing to erase.
-func (r *recovery) rewriteTail() error {
-	file, from, end := r.tail.segment.file, r.tail.durable, r.tail.next.Offset
+//
+// From here on the writer has the file open.
+func (r *recovery) rewriteTail() (err error) {
+	s, from, end := r.store, r.tail.durable, r.tail.next.Offset
+	if s.writing, err = s.dir.Open(segmentName(r.tail.segment.number), false); err != nil {
+		return err
+	}
 	// Without a mark the header is not known durable either, and from is 0.
-	if _, err := file.WriteAt(r.tailBytes[from:end], from); err != nil {
+	if _, err := s.writing.WriteAt(r.tailBytes[from:end], from); err != nil {
 		return err
 	}
 	if r.tail.flags&wal.FlagClosed == 0 {
-		if err := vfs.WriteZeros(file, end, r.tailSize); err != nil {
-			return err
-		}
+		err = vfs.WriteZeros(s.writing, end, r.tailSize)
+	} else {
+		err = r.reserveRest(end)
 	}
-	return file.Sync()
+	if err != nil {
+		return err
+	}
+	return s.writing.Sync()
+}
+
+// reserveRest makes sure that there is room where the file has zeros. A program that copied the
+// file may have left them out, and a write into such a hole can fail for want of room, with an
+// unknown outcome. Where there is no room, there is none in this segment: commits are refused until
+// the next one can be made.
+func (r *recovery) reserveRest(end int64) error {
+	err := r.store.writing.Reserve(end, r.tailSize)
+	if vfs.IsFull(err) {
+		r.tailSize = min(r.tailSize, end+2*wal.BatchHeaderSize) // the marks of this writer
+		err = r.store.writing.Reserve(end, r.tailSize)
+	}
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	return err
 }

@@ -32,9 +32,9 @@ func nextCapacity(current, full int64) int64 { return min(full, max(minSegmentBy
 // name; or why there is none.
 //
 // The holder of the value owns the file: the background task until it sends it, the holder of the
-// committer's role once it has received it, and from startSegment on the segment, which Close
-// closes at the very end. No goroutine uses a file that it has passed on, so the file needs no lock
-// of ours.
+// committer's role once it has received it, who passes it to the task that seals the segment. No
+// goroutine uses a file that it has passed on, so the file needs no lock of ours. Readers have
+// files of their own.
 type preallocated struct {
 	file     vfs.File
 	capacity int64
@@ -61,19 +61,16 @@ func (w *writer) reserve(size int) error {
 func (w *writer) roll(capacity int64) error {
 	next := w.takePreallocated(capacity)
 	if next.err != nil {
-		if isFull(next.err) {
-			return fmt.Errorf("%w: %w", ErrDiskFull, next.err)
-		}
-		return fmt.Errorf("store: make segment %d: %w", w.next.Segment+1, next.err)
+		return fmt.Errorf("store: make segment %d: %w", w.next.Segment+1, shortage(next.err))
 	}
 	if err := w.finish(); err != nil {
 		_ = next.file.Close()
 		return w.poisonWith(err)
 	}
 	// The task gets its own copies: the writer's fields mean the new segment from here on.
-	old, trailer, sealing := w.segment, w.trailer(), w.active
+	old, file, trailer, sealing := w.segment, w.store.writing, w.trailer(), w.active
 	w.startSegment(next)
-	w.store.background(func() { w.store.seal(old, trailer, sealing) })
+	w.store.background(func() { w.store.seal(old, file, trailer, sealing) })
 	return nil
 }
 
@@ -81,7 +78,7 @@ func (w *writer) roll(capacity int64) error {
 // batch, and not even the header that goes out with the first.
 func (w *writer) finish() error {
 	if w.headerPending {
-		if _, err := w.segment.file.WriteAt(w.appendHeader(nil), 0); err != nil {
+		if _, err := w.store.writing.WriteAt(w.appendHeader(nil), 0); err != nil {
 			return fmt.Errorf("write segment %d: %w", w.next.Segment, err)
 		}
 		return w.sync()
@@ -110,7 +107,8 @@ func (w *writer) trailer() wal.Trailer {
 // header goes out with its first batch. Until then a crash leaves a file of zeros, which the next
 // opening removes.
 func (w *writer) startSegment(p preallocated) {
-	g := &segment{number: w.next.Segment + 1, first: Position(w.next.Position), file: p.file}
+	g := &segment{number: w.next.Segment + 1, first: Position(w.next.Position), files: &w.store.files}
+	w.store.writing = p.file
 	g.end.Store(wal.SegmentHeaderSize)
 	w.active = index.NewActive()
 	g.setActive(w.active)
@@ -161,7 +159,7 @@ func (w *writer) dropPreallocated() {
 	}
 	if p := <-w.preallocated; p.err == nil {
 		_ = p.file.Close()
-		_ = w.store.fs.Remove(w.store.segmentPath(w.next.Segment + 1))
+		_ = w.store.dir.Remove(segmentName(w.next.Segment + 1))
 	}
 	w.preallocated = nil
 }
@@ -179,9 +177,6 @@ func (r *recovery) firstSegment(w *writer) error {
 	}
 	w.next.Segment = r.chain.Segment
 	p := s.preallocateSegment(w.next.Segment+1, min(firstSegmentBytes, s.options.SegmentBytes))
-	if isFull(p.err) {
-		return fmt.Errorf("%w: %w", ErrDiskFull, p.err)
-	}
 	if p.err != nil {
 		return p.err
 	}
@@ -193,42 +188,57 @@ func (r *recovery) firstSegment(w *writer) error {
 // of an earlier attempt is removed first, and files are never reused: old batches in a new file
 // could pass for its own. Written zeros make the sync of an append half as long, as it changes no
 // metadata; where no caller waits for syncs, reserved room is all that is needed.
+//
+// Where the descriptors of the process are used up, those that only wait for readers are given back
+// first.
 func (s *Store) preallocateSegment(number uint32, capacity int64) preallocated {
-	fsys, dir, name := s.fs, s.dir, s.segmentPath(number)
-	if err := fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	p := s.makeSegment(segmentName(number), capacity)
+	if vfs.IsOutOfFiles(p.err) && s.files.closeIdle() {
+		p = s.makeSegment(segmentName(number), capacity)
+	}
+	return p
+}
+
+func (s *Store) makeSegment(name string, capacity int64) preallocated {
+	if err := s.dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return preallocated{err: err}
 	}
-	file, err := fsys.Create(name)
+	file, err := s.dir.Create(name)
 	if err != nil {
 		return preallocated{err: err}
 	}
-	if s.options.Sync == SyncAlways {
-		err = vfs.WriteZeros(file, 0, capacity)
-	} else {
-		err = file.Allocate(capacity)
-	}
-	if err == nil {
+	if err = s.fillAhead(file, capacity); err == nil {
 		err = file.Sync()
 	}
 	if err == nil {
-		err = fsys.SyncDir(dir)
+		err = s.dir.Sync()
 	}
 	if err != nil {
 		_ = file.Close()
-		_ = fsys.Remove(name)
+		_ = s.dir.Remove(name)
 		return preallocated{err: err}
 	}
 	return preallocated{file: file, capacity: capacity}
 }
 
-// seal ends a segment's file with its footer. Nothing depends on it: a footer that is missing or
+func (s *Store) fillAhead(file vfs.File, capacity int64) error {
+	if s.options.Sync != SyncAlways {
+		if err := file.Reserve(0, capacity); !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+	}
+	return vfs.WriteZeros(file, 0, capacity)
+}
+
+// seal ends a segment's file with its footer, and closes it. Nothing depends on it: a footer that is missing or
 // torn is rebuilt from the batches, so an error leaves the growing index in use.
 //
 // It runs beside commits and readers. That is safe as it writes only after the batches, where no
 // reader looks, and as the trailer is stored before the index is dropped: a reader that finds no
 // index finds the trailer to load one by.
-func (s *Store) seal(g *segment, t wal.Trailer, active *index.Active) {
-	if err := writeFooter(g.file, &t, active); err != nil {
+func (s *Store) seal(g *segment, file vfs.File, t wal.Trailer, active *index.Active) {
+	err := writeFooter(file, &t, active)
+	if closed := file.Close(); err != nil || closed != nil {
 		return
 	}
 	g.trailer.Store(&t)

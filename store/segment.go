@@ -2,20 +2,19 @@ package store
 
 import (
 	"fmt"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
 
 	"github.com/penstock-io/penstock/store/internal/index"
-	"github.com/penstock-io/penstock/store/internal/vfs"
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
 // segment is one file of the log as readers see it. A position p of the segment has the ordinal
 // p - first.
 //
-// Ownership: number, first and file are set before readers know the segment and never change. The
+// Ownership: number, first and files are set before readers know the segment and never change. file
+// is what files keeps open of it. The
 // three atomic fields are written by one goroutine at a time (the holder of the committer's role
 // while the segment is active, then the task that seals it, then the holder of indexCache.mu for
 // index; in a read-only store the holder of follower.mu) and read by all. There is no lock between
@@ -29,13 +28,13 @@ import (
 //     and both lead to the same answers. A reader that still holds the index it loaded before may
 //     continue with it: indexes of finished segments do not change.
 //
-// The file is closed by Store.release only. A reader that runs into that gets fs.ErrClosed, which
-// becomes ErrClosed.
+// A reader that runs into Store.release gets fs.ErrClosed, which becomes ErrClosed.
 type segment struct {
 	number uint32
 	first  Position
-	file   vfs.File
-	end    atomic.Int64 // readers may look at the bytes before it
+	files  *fileCache
+	file   atomic.Pointer[openFile] // nil while it is not open for readers
+	end    atomic.Int64             // readers may look at the bytes before it
 
 	// index is the growing index of the active segment, or the loaded index of a sealed one; nil
 	// while it is not loaded.
@@ -46,11 +45,9 @@ type segment struct {
 
 const segmentSuffix = ".seg"
 
-func segmentName(dir string, number uint32) string {
-	return filepath.Join(dir, fmt.Sprintf("%010d%s", number, segmentSuffix))
-}
+func segmentName(number uint32) string { return fmt.Sprintf("%010d%s", number, segmentSuffix) }
 
-// segmentNumber is the reverse of segmentName for a base name.
+// segmentNumber is the reverse of segmentName.
 func segmentNumber(name string) (uint32, bool) {
 	digits, isSegment := strings.CutSuffix(name, segmentSuffix)
 	if !isSegment || len(digits) != 10 {
@@ -67,11 +64,26 @@ func (g *segment) corrupt(offset int64, reason string) error {
 // bytes reads [from, to) of the file into fresh memory, which its caller may hand out: payloads of
 // events point into it and keep it alive.
 func (g *segment) bytes(from, to int64) ([]byte, error) {
+	file, err := g.hold()
+	if err != nil {
+		return nil, err
+	}
+	defer file.drop()
 	b := make([]byte, to-from)
-	if n, err := g.file.ReadAt(b, from); n < len(b) {
+	if n, err := file.ReadAt(b, from); n < len(b) {
 		return nil, fmt.Errorf("store: read segment %d at %d: %w", g.number, from, err)
 	}
 	return b, nil
+}
+
+// size is that of the file.
+func (g *segment) size() (int64, error) {
+	file, err := g.hold()
+	if err != nil {
+		return 0, err
+	}
+	defer file.drop()
+	return file.Size()
 }
 
 // firstRecordBytes is read of a record whose length is not known yet.

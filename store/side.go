@@ -23,12 +23,13 @@ func (t *sideTable) get(key string) (SideValue, bool) {
 	return v, ok
 }
 
-// merge applies the side writes of a group, all at once for readers, and empties them; a zero
-// SideValue deletes. It is called before the head moves, see writer.publish. The key of the value
-// is kept rather than that of the map, so that the two share their memory.
-func (t *sideTable) merge(pending map[string]SideValue) {
+// merge applies the side writes of a group, all at once for readers; a zero SideValue deletes. It
+// is called before the head moves, see writer.publish. The key of the value is kept rather than
+// that of the map, so that the two share their memory. It returns an empty map for the next group:
+// a map that was large once stays so, and would be walked whole for each group after.
+func (t *sideTable) merge(pending map[string]SideValue) map[string]SideValue {
 	if len(pending) == 0 {
-		return
+		return pending
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -39,7 +40,11 @@ func (t *sideTable) merge(pending map[string]SideValue) {
 			t.values[value.Key] = value
 		}
 	}
+	if len(pending) > maxPooledItems {
+		return make(map[string]SideValue)
+	}
 	clear(pending)
+	return pending
 }
 
 // Side returns the present value of a side key, and whether there is one. It may be newer than the

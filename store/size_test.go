@@ -103,7 +103,7 @@ func TestARecordWithAnImpossibleLengthIsTheErrorOfTheMeasureThatMeetsIt(t *testi
 	s := openLog(t, disk, smallSegments(SyncAlways))
 	grow(t, s, 3)
 	at := places(t, s)
-	require.NoError(t, disk.Corrupt(s.segmentPath(1), secondRecord(t, s)+2, 0x40))
+	require.NoError(t, disk.Corrupt(segmentPath(logDir, 1), secondRecord(t, s)+2, 0x40))
 	_, err := s.Bytes(t.Context(), 0, 2)
 	var corrupt *CorruptError
 	require.ErrorAs(t, err, &corrupt)

@@ -1,5 +1,7 @@
 package store
 
+import "io/fs"
+
 // Stats describes a store.
 type Stats struct {
 	Head     Position
@@ -10,6 +12,10 @@ type Stats struct {
 	SideValues int
 	// IndexBytes is the memory of loaded indexes of sealed segments.
 	IndexBytes int64
+	// Exposed is the permissions that segments grant beyond Options.FileMode, as Open found them: to
+	// the group of the directory or to all users, as far as they may enter it. 0 when there are none.
+	// Open changes no permissions, as others may rely on them.
+	Exposed fs.FileMode
 	// Poisoned says that a write failed and that the store takes no more commits.
 	Poisoned bool
 }
@@ -22,6 +28,7 @@ func (s *Store) Stats() Stats {
 		Head:     Position(s.head.Load()),
 		Segments: len(*s.segments.Load()),
 		Sequence: s.sequence.Load() - 1,
+		Exposed:  s.exposed,
 		Poisoned: s.committer != nil && s.committer.writer.poisoned() != nil,
 	}
 	s.sides.mu.RLock()

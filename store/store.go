@@ -20,11 +20,13 @@ import (
 // others has a lock of its own or is used by one goroutine at a time, as it says.
 type Store struct {
 	fs      vfs.FS
-	dir     string
+	path    string  // of the directory, as Open was given it: for messages alone
+	dir     vfs.Dir // the directory itself, whatever lies at path later; release closes it
 	options Options
 	origin  Origin
 	boot    [16]byte
-	inline  bool // background work runs in the committer's place: for tests that need one order of events
+	exposed fs.FileMode // see Stats
+	inline  bool        // background work runs in the committer's place: for tests that need one order of events
 
 	// head is the position of the last visible event. It is stored last, after the bytes, the index,
 	// the segments and the side values that it makes visible, and never falls: a reader loads it once
@@ -39,6 +41,7 @@ type Store struct {
 	// holds every segment that the head reaches into.
 	segments atomic.Pointer[[]*segment]
 
+	files    fileCache  // locks itself
 	indexes  indexCache // locks itself
 	sides    sideTable  // locks itself; written by the one that advances the log
 	decoders decoderPool
@@ -49,9 +52,11 @@ type Store struct {
 	closed    atomic.Bool // set once, when the writer has ended and before files are closed
 	closing   sync.Mutex  // held by Close from beginning to end
 
-	// Of a writer. The beacon belongs to the holder of the committer's role, the lock to Open and
-	// Close. unmapBeacon, not beaconMap, is what release goes by: the map is dropped when it fails.
+	// Of a writer. The beacon and writing, the file of the active segment as it is open for writing,
+	// belong to the holder of the committer's role, the lock to Open and Close. unmapBeacon, not
+	// beaconMap, is what release goes by: the map is dropped when it fails.
 	committer   *committer
+	writing     vfs.File
 	lock        io.Closer
 	beaconFile  vfs.File
 	beaconMap   []byte // the file in memory, where the system can do that
@@ -66,11 +71,16 @@ type Store struct {
 // Open opens the store in a directory, which it creates if need be, and recovers what a crash left.
 //
 // Opening for writing takes a lock that lasts until Close or the death of the process: [ErrLocked]
-// if another has it. What lies after the last batch known durable is written once more and synced,
-// so that everything that is visible after Open is on disk. Errors: [ErrCorrupt] (a [CorruptError]
-// with segment and offset) for damage to what was durable once; [ErrNewerFormat]; [InvalidError]
-// for bad options and an empty name; the file system's errors, fs.ErrPermission for a read-only
-// directory among them. A failed Open changes nothing that recovery would not change as well.
+// if another has it. The lock is that of the directory, not of its path: the store stays in the
+// directory that it found, also when that is renamed, when another takes its place, and when the
+// process changes its working directory.
+//
+// What lies after the last batch known durable is written once more and synced, so that everything
+// that is visible after Open is on disk. Errors: [ErrCorrupt] (a [CorruptError] with segment and
+// offset) for damage to what was durable once; [ErrNewerFormat]; [InvalidError] for bad options and
+// an empty name; [ErrDiskFull] and [ErrBusy] for want of room and of descriptors; the file system's
+// errors, fs.ErrPermission for a read-only directory or file system among them. A failed Open
+// changes nothing that recovery would not change as well.
 //
 // With Options.ReadOnly nothing is changed and no lock is taken: any number may read beside the
 // writer. [ErrNotStore] when there is nothing to read.
@@ -90,21 +100,21 @@ func open(fsys vfs.FS, dir string, o Options, inline bool) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{fs: fsys, dir: dir, options: o, boot: bootID(), inline: inline}
+	s := &Store{fs: fsys, path: dir, options: o, boot: bootID(), inline: inline}
 	if o.Device != nil {
 		s.boot = o.Device.Boot
 	}
 	s.sides.values = make(map[string]SideValue)
 	s.decoders.sides, s.emitters.sides = &s.sides, &s.sides
 	s.segments.Store(&[]*segment{})
-	if o.ReadOnly {
+	if err = s.openDirectory(); err == nil && o.ReadOnly {
 		err = s.openReadOnly()
-	} else {
+	} else if err == nil {
 		err = s.openWriter()
 	}
 	if err != nil {
 		s.release()
-		return nil, fmt.Errorf("open %s: %w", dir, err)
+		return nil, fmt.Errorf("open %s: %w", dir, shortage(err))
 	}
 	return s, nil
 }
@@ -121,23 +131,37 @@ func (s *Store) openWriter() error {
 	return nil
 }
 
-// lockDirectory makes this process the owner of the directory, and makes the directory if there is
-// none.
-func (s *Store) lockDirectory() error {
-	if s.options.MustExist {
-		// Before anything is made; whether the files are a store is decided under the lock.
-		if numbers, err := s.segmentNumbers(); errors.Is(err, fs.ErrNotExist) || err == nil && len(numbers) == 0 {
-			return fmt.Errorf("%w: %q", ErrNotStore, s.dir)
-		} else if err != nil {
+// openDirectory finds the directory by its path, once, and makes one if there is none and may be.
+func (s *Store) openDirectory() (err error) {
+	creates := !s.options.ReadOnly && !s.options.MustExist
+	if creates {
+		if err := s.fs.MkdirAll(s.path, directoryMode(s.options.FileMode)); err != nil {
 			return err
 		}
 	}
-	if err := s.fs.MkdirAll(s.dir); err != nil {
-		return err
+	s.dir, err = s.fs.OpenDir(s.path, s.options.FileMode)
+	if errors.Is(err, fs.ErrNotExist) && !creates {
+		return s.notStore()
 	}
-	lock, err := s.fs.Lock(s.path(lockName))
+	s.files.dir = s.dir
+	return err
+}
+
+func (s *Store) notStore() error { return fmt.Errorf("%w: %q", ErrNotStore, s.path) }
+
+// lockDirectory makes this process the owner of the directory.
+func (s *Store) lockDirectory() error {
+	if s.options.MustExist {
+		// Before anything is made; whether the files are a store is decided under the lock.
+		if numbers, err := s.segmentNumbers(); err != nil {
+			return err
+		} else if len(numbers) == 0 {
+			return s.notStore()
+		}
+	}
+	lock, err := s.dir.Lock(lockName)
 	if errors.Is(err, vfs.ErrLocked) {
-		return readOwner(s.fs, s.path(ownerName))
+		return readOwner(s.dir)
 	}
 	if err != nil {
 		return err
@@ -201,7 +225,7 @@ func (s *Store) Close() error {
 	}
 	s.release()
 	if err != nil {
-		return fmt.Errorf("close %s: %w", s.dir, err)
+		return fmt.Errorf("close %s: %w", s.path, err)
 	}
 	return nil
 }
@@ -210,8 +234,9 @@ func (s *Store) Close() error {
 // free.
 func (s *Store) release() {
 	s.tasks.Wait()
-	for _, g := range *s.segments.Load() {
-		_ = g.file.Close()
+	s.files.close()
+	if s.writing != nil {
+		_ = s.writing.Close()
 	}
 	if s.unmapBeacon != nil {
 		_ = s.unmapBeacon()
@@ -222,5 +247,8 @@ func (s *Store) release() {
 	if s.lock != nil {
 		s.removeOwner()
 		_ = s.lock.Close()
+	}
+	if s.dir != nil {
+		_ = s.dir.Close()
 	}
 }

@@ -164,7 +164,7 @@ func TestTheIncarnationThatALossBeginsOutlastsReopening(t *testing.T) {
 		// with anything in it, only its trailer can tell.
 		grow(t, s, 2)
 		require.NoError(t, s.Close())
-		require.NoError(t, disk.Remove(segmentName(logDir, 2)))
+		require.NoError(t, disk.Remove(segmentPath(logDir, 2)))
 		s = openLog(t, disk, smallSegments(SyncAlways))
 		require.Greater(t, s.Origin().Incarnation, second.Incarnation)
 	})

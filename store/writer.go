@@ -1,11 +1,9 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/penstock-io/penstock/store/internal/index"
@@ -47,7 +45,7 @@ type writer struct {
 	// preallocateAhead.
 	preallocated chan preallocated
 
-	buf          []byte               // memory of batches, kept from one to the next
+	buf          []byte               // memory of batches, kept from one to the next unless it is large
 	pendingSides map[string]SideValue // of the open batch; the zero value deletes; emptied by publish
 
 	// poison is set once, by the holder of the role, after a failed write or sync. Anyone may read
@@ -286,7 +284,7 @@ func (w *writer) writeBatch(b *openBatch, flags uint16, now time.Time) error {
 	}
 	batch := wal.FinishBatch(b.buf[b.start:], &h, w.next.Seed)
 	w.buf = append(b.buf[:b.start], batch...) // the same bytes unless padding made them move
-	if _, err := w.segment.file.WriteAt(w.buf, w.next.Offset-int64(b.start)); err != nil {
+	if _, err := w.store.writing.WriteAt(w.buf, w.next.Offset-int64(b.start)); err != nil {
 		return fmt.Errorf("write segment %d: %w", w.next.Segment, err)
 	}
 	w.headerPending = false
@@ -333,7 +331,7 @@ func (w *writer) syncDelay() (delay time.Duration, needed bool) {
 // sync makes the active segment durable up to what was written. An error is for the caller to
 // poison the writer with: what a failed sync left on the disk is unknown.
 func (w *writer) sync() error {
-	if err := w.segment.file.Sync(); err != nil {
+	if err := w.store.writing.Sync(); err != nil {
 		return fmt.Errorf("sync segment %d: %w", w.next.Segment, err)
 	}
 	w.durable = w.next.Offset
@@ -347,7 +345,7 @@ func (w *writer) sync() error {
 func (w *writer) publish() {
 	s := w.store
 	w.segment.end.Store(w.next.Offset)
-	s.sides.merge(w.pendingSides)
+	w.pendingSides = s.sides.merge(w.pendingSides)
 	s.sequence.Store(w.next.Sequence)
 	w.writeBeacon()
 	if head := w.next.Position - 1; head != s.head.Load() {
@@ -355,7 +353,7 @@ func (w *writer) publish() {
 		s.announce()
 	}
 	w.preallocateAhead()
+	if cap(w.buf) > maxKeptBytes {
+		w.buf = nil
+	}
 }
-
-// isFull reports whether err says that the disk has no room.
-func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) }

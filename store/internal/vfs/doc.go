@@ -8,9 +8,10 @@
 //	content   is visible to every reader when WriteAt or Truncate returns,
 //	          and durable when a later Sync of that file returns
 //	names     are visible when Create, Rename or Remove returns,
-//	          and durable when a later SyncDir of their directory returns;
+//	          and durable when a later Sync of their directory returns;
 //	          syncing a file does not make its name durable
-//	dirs      are durable when MkdirAll returns
+//	dirs      are durable when MkdirAll returns, and found by their path once:
+//	          an open one stays the same, whatever has that path later
 //	locks     end with Close or with the process, and leave their file behind
 //
 // # The power-cut model of Memory
@@ -27,7 +28,7 @@
 //	                             each kept, lost, or (a write) torn: every
 //	                             512-byte sector of it kept or lost by itself
 //
-//	directory  durable names     since the last SyncDir, in order
+//	directory  durable names     since the last Sync, in order
 //	           ┌─────────────┐   ┌────────┐ ┌────────┐ ┌────────┐
 //	           │ always kept │ + │ create │ │ rename │ │ remove │
 //	           └─────────────┘   └────────┘ └────────┘ └────────┘

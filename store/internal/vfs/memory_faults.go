@@ -39,7 +39,7 @@ func (o operation) String() string {
 	switch o.verb {
 	case "rename":
 		return s + " " + filepath.Base(o.to)
-	case "write":
+	case "write", "reserve":
 		return fmt.Sprintf("%s %d+%d", s, o.off, o.size)
 	case "truncate":
 		return fmt.Sprintf("%s %d", s, o.size)
@@ -48,9 +48,9 @@ func (o operation) String() string {
 }
 
 // Ops returns how many operations took a number. Every Create, WriteAt, Truncate,
-// Sync, Rename, Remove, SyncDir and MkdirAll takes one, those that fail too, except
-// a call that cannot reach the disk (closed or read-only file, negative offset,
-// names in two directories) and those after the power cut.
+// Sync, Rename, Remove and MkdirAll takes one, and a Reserve that changes anything, those that
+// fail too, except a call that cannot reach the disk (closed or read-only file, negative offset,
+// a path for a name) and those after the power cut.
 func (m *Memory) Ops() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -67,7 +67,7 @@ func (m *Memory) Untraced() *Memory {
 
 // Trace reports what the operations were, by base names, the one that the power cut
 // interrupted included: "create 1.seg", "write 1.seg 128+512" (offset + length),
-// "truncate 1.seg 4096", "sync 1.seg", "rename 1.tmp 1.seg", "remove 1.seg",
+// "truncate 1.seg 4096", "reserve 1.seg 0+4096", "sync 1.seg", "rename 1.tmp 1.seg", "remove 1.seg",
 // "syncdir data", "mkdir data". Element i is operation i+1.
 func (m *Memory) Trace() []string {
 	m.mu.Lock()
@@ -123,13 +123,30 @@ func (m *Memory) SetReadOnly(readOnly bool) {
 	m.readOnly = readOnly
 }
 
+// Sparsen makes the end of a file, from an offset on, a hole: it reads as zeros, and has no room on
+// the disk until it is written or reserved. So it is with the copy of a file by a program that
+// leaves out zeros. It takes no number.
+func (m *Memory) Sparsen(name string, from int64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n, err := m.dirs.file(name)
+	if err != nil {
+		return &fs.PathError{Op: "sparsen", Path: name, Err: err}
+	}
+	n.sync()
+	clear(n.visible[from:])
+	clear(n.durable[from:])
+	n.hole = int64(len(n.visible)) - from
+	return nil
+}
+
 // Corrupt flips the bits of xor in the byte of a file at off, visibly and durably.
 // Damage that lasts needs content that lasts, so it syncs the file first. It takes
 // no number.
 func (m *Memory) Corrupt(name string, off int64, xor byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	n, err := m.find(name)
+	n, err := m.dirs.file(name)
 	if err == nil && (off < 0 || off >= int64(len(n.visible))) {
 		err = fs.ErrInvalid
 	}
@@ -148,11 +165,11 @@ func (m *Memory) Corrupt(name string, off int64, xor byte) error {
 func (m *Memory) Bytes(name string) []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	d, base := m.dirs.locate(name)
-	if d == nil || d.names[base] == nil {
+	n, err := m.dirs.file(name)
+	if err != nil {
 		return nil
 	}
-	return append([]byte{}, d.names[base].visible...)
+	return append([]byte{}, n.visible...)
 }
 
 // do numbers an operation and lets it have its effect, unless a fault forbids it.
@@ -201,7 +218,7 @@ func (m *Memory) room(grow int64) error {
 	free := m.capacity
 	for _, d := range m.dirs {
 		for _, n := range d.names {
-			free -= int64(len(n.visible))
+			free -= n.allocated()
 		}
 	}
 	if grow > free {

@@ -14,7 +14,11 @@ type inode struct {
 	visible []byte   // what reads see
 	durable []byte   // what every power cut leaves
 	changes []change // leads from durable to visible
+	hole    int64    // bytes at the end of visible that have no room on the disk, see Memory.Sparsen
 }
+
+// allocated is the offset up to which the file has room on the disk.
+func (n *inode) allocated() int64 { return int64(len(n.visible)) - n.hole }
 
 // change is one write, or the setting of a size.
 type change struct {
@@ -101,10 +105,12 @@ func (f *memoryFile) WriteAt(p []byte, off int64) (int, error) {
 		if size == 0 {
 			return nil
 		}
-		if err := f.fs.room(off + size - int64(len(f.inode.visible))); err != nil {
+		if err := f.fs.room(off + size - f.inode.allocated()); err != nil {
 			return err
 		}
+		filled := max(f.inode.allocated(), off+size)
 		f.inode.change(change{off: off, data: bytes.Clone(p)})
+		f.inode.hole = int64(len(f.inode.visible)) - filled
 		return nil
 	})
 	if err != nil {
@@ -123,13 +129,42 @@ func (f *memoryFile) Truncate(size int64) error {
 		if err := f.fs.room(size - int64(len(f.inode.visible))); err != nil {
 			return err
 		}
+		grown := max(0, size-int64(len(f.inode.visible)))
+		filled := min(f.inode.allocated(), size)
 		f.inode.change(change{off: size, truncate: true})
+		f.inode.hole = size - grown - filled
 		return nil
 	})
 }
 
-// Allocate implements File: a Memory counts the size of a file, not what was written.
-func (f *memoryFile) Allocate(size int64) error { return f.Truncate(size) }
+// Reserve takes a number only where it changes anything.
+func (f *memoryFile) Reserve(from, to int64) error {
+	f.fs.mu.Lock()
+	defer f.fs.mu.Unlock()
+	if err := f.writable("reserve", from); err != nil {
+		return err
+	}
+	if from >= to || to <= f.inode.allocated() {
+		return nil
+	}
+	return f.fs.do(operation{verb: "reserve", path: f.name, off: from, size: to - from}, func() error {
+		if err := f.fs.room(to - f.inode.allocated()); err != nil {
+			return err
+		}
+		if to > int64(len(f.inode.visible)) {
+			f.inode.change(change{off: to, truncate: true})
+		}
+		f.inode.hole = int64(len(f.inode.visible)) - to
+		return nil
+	})
+}
+
+// Perm returns 0: a Memory has one user.
+func (f *memoryFile) Perm() (fs.FileMode, error) {
+	f.fs.mu.Lock()
+	defer f.fs.mu.Unlock()
+	return 0, f.usable("stat", 0)
+}
 
 func (f *memoryFile) Sync() error {
 	f.fs.mu.Lock()

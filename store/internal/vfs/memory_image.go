@@ -28,6 +28,7 @@ const sectorSize = 512
 
 // directory maps base names to inodes. Its own existence is durable.
 type directory struct {
+	lock    *memoryLock       // that is held, if any
 	names   map[string]*inode // what the program sees
 	synced  map[string]*inode // what every power cut leaves
 	changes []nameChange      // leads from synced to names

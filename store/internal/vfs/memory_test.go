@@ -15,13 +15,13 @@ import (
 
 func newMemory(t require.TestingT) *Memory {
 	m := NewMemory()
-	require.NoError(t, m.MkdirAll("data"))
+	require.NoError(t, m.MkdirAll("data", 0o700))
 	return m
 }
 
 func TestEveryMutatingCallTakesANumberAndNoOtherDoes(t *testing.T) {
 	m := NewMemory()
-	require.NoError(t, m.MkdirAll("data"))
+	require.NoError(t, m.MkdirAll("data", 0o700))
 	f := mustCreate(t, m, "data/1.tmp")
 	mustWrite(t, f, 128, fill(1, 512))
 	require.NoError(t, f.Truncate(4096))
@@ -113,7 +113,7 @@ func TestAReadOnlyMemoryRefusesEveryChangeAndAnswersReads(t *testing.T) {
 	for what, err := range map[string]error{
 		"create": createErr, "write": writeErr, "lock": lockErr,
 		"truncate": f.Truncate(0), "sync": f.Sync(), "syncdir": m.SyncDir("data"),
-		"rename": m.Rename("data/a", "data/b"), "remove": m.Remove("data/a"), "mkdir": m.MkdirAll("data/x"),
+		"rename": m.Rename("data/a", "data/b"), "remove": m.Remove("data/a"), "mkdir": m.MkdirAll("data/x", 0o700),
 	} {
 		require.ErrorIs(t, err, fs.ErrPermission, what)
 	}
@@ -241,4 +241,29 @@ func BenchmarkWriteAt500BytesInto1MiB(b *testing.B) {
 			_ = f.Sync()
 		}
 	}
+}
+
+func TestAHoleNeedsRoomWhenItIsWrittenOrReserved(t *testing.T) {
+	m := newMemory(t)
+	f := mustCreate(t, m, "data/a")
+	mustWrite(t, f, 0, fill(1, 100))
+	require.NoError(t, m.Sparsen("data/a", 40))
+	require.Equal(t, append(fill(1, 40), make([]byte, 60)...), m.Bytes("data/a"))
+	m.SetCapacity(60)
+
+	mustWrite(t, f, 10, fill(2, 30))
+	mustWrite(t, f, 40, fill(2, 20))
+	_, err := f.WriteAt(fill(2, 30), 50)
+	require.ErrorIs(t, err, ErrNoSpace)
+	require.ErrorIs(t, f.Reserve(60, 100), ErrNoSpace)
+	ops := m.Ops()
+	require.NoError(t, f.Reserve(0, 60))
+	require.Equal(t, ops, m.Ops(), "there is room already")
+
+	m.SetCapacity(100)
+	require.NoError(t, f.Reserve(60, 100))
+	_, err = m.Create("data/b")
+	require.ErrorIs(t, err, ErrNoSpace)
+	mustWrite(t, f, 60, fill(3, 40))
+	require.Equal(t, "reserve a 60+40", m.Trace()[ops])
 }

@@ -3,64 +3,49 @@ package vfs
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"syscall"
-	"time"
-
-	"github.com/gofrs/flock"
 )
 
-const (
-	filePerm = 0o644
-	dirPerm  = 0o755
-
-	// lockPatience is how long Lock keeps trying a a busy lock, and lockPoll how
-	// often it looks. Locked holds a shared lock for microseconds; a true holder is
-	// reported after lockPatience.
-	lockPatience = 250 * time.Millisecond
-	lockPoll     = 5 * time.Millisecond
-)
-
-// OS returns the machine's file system. Files are created 0o644 and directories
-// 0o755, less the umask. Sync is fdatasync on linux and os.File.Sync elsewhere,
-// which on darwin flushes the drive's cache too.
+// OS returns the machine's file system. Sync of a file is fdatasync on linux and os.File.Sync
+// elsewhere, which on darwin flushes the drive's cache too.
 func OS() FS { return osFS{} }
 
 type osFS struct{}
 
-func (d osFS) MkdirAll(dir string) error {
+func (d osFS) MkdirAll(dir string, perm fs.FileMode) error {
 	dir = filepath.Clean(dir)
 	info, err := os.Stat(dir)
 	switch {
 	case err == nil && !info.IsDir():
 		return &fs.PathError{Op: "mkdir", Path: dir, Err: syscall.ENOTDIR}
 	case err == nil:
-		// A process that died between Mkdir and SyncDir may have left this one
+		// A process that died between Mkdir and the sync of the parent may have left this one
 		// visible but not durable; it can only be the deepest, for each is synced
 		// before the next. Best effort: the parent of a directory that another
 		// process made may be unreadable, or unable to sync.
-		_ = d.SyncDir(filepath.Dir(dir))
+		_ = syncDir(filepath.Dir(dir))
 		return nil
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
 	parent := filepath.Dir(dir)
-	if err := d.MkdirAll(parent); err != nil {
+	if err := d.MkdirAll(parent, perm); err != nil {
 		return err
 	}
-	if err := mkdir(dir); err != nil {
-		return err
+	if err := mkdir(dir, perm); err != nil {
+		return asPermission(err)
 	}
-	return d.SyncDir(parent)
+	return syncDir(parent)
 }
 
 // mkdir tolerates that another process was faster, but nothing else in the way.
-func mkdir(dir string) error {
-	err := os.Mkdir(dir, dirPerm)
+func mkdir(dir string, perm fs.FileMode) error {
+	err := os.Mkdir(dir, perm)
 	if errors.Is(err, fs.ErrExist) {
 		if info, statErr := os.Stat(dir); statErr == nil && info.IsDir() {
 			return nil
@@ -69,41 +54,7 @@ func mkdir(dir string) error {
 	return err
 }
 
-func (osFS) Create(name string) (File, error) {
-	return openDiskFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
-}
-
-func (osFS) Open(name string, readOnly bool) (File, error) {
-	if readOnly {
-		return openDiskFile(name, os.O_RDONLY)
-	}
-	return openDiskFile(name, os.O_RDWR)
-}
-
-func (osFS) Remove(name string) error { return os.Remove(name) }
-
-func (osFS) Rename(oldName, newName string) error {
-	if !sameDirectory(oldName, newName) {
-		return &os.LinkError{Op: "rename", Old: oldName, New: newName, Err: ErrCrossDirectory}
-	}
-	return os.Rename(oldName, newName)
-}
-
-func (osFS) List(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir) // sorted by name
-	if err != nil {
-		return nil, err
-	}
-	names := make([]string, 0, len(entries))
-	for _, e := range entries {
-		if !e.IsDir() {
-			names = append(names, e.Name())
-		}
-	}
-	return names, nil
-}
-
-func (osFS) SyncDir(dir string) error {
+func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil // a directory cannot be flushed there
 	}
@@ -114,45 +65,128 @@ func (osFS) SyncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-func (osFS) Lock(name string) (io.Closer, error) {
-	// An existing lock file in a read-only directory would open well enough, so the
-	// directory itself is checked.
-	if err := writable(filepath.Dir(name)); err != nil {
-		return nil, &fs.PathError{Op: "lock", Path: name, Err: err}
+func (osFS) OpenDir(dir string, perm fs.FileMode) (Dir, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
 	}
-	l := flock.New(name, flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(filePerm))
-	for deadline := time.Now().Add(lockPatience); ; {
-		ok, err := l.TryLock()
-		if err != nil {
-			return nil, fmt.Errorf("vfs: lock %s: %w", name, asPermission(err))
-		}
-		if ok {
-			return l, nil
-		}
-		if !time.Now().Before(deadline) {
-			return nil, &fs.PathError{Op: "lock", Path: name, Err: ErrLocked}
-		}
-		// A caller of Locked may be holding its shared lock for a moment. The
-		// system offers no wait with a time limit, so this polls; it happens only
-		// when a store is opened.
-		time.Sleep(lockPoll) //nolint:forbidigo // there is no state to wait for, as said above
-	}
+	return &osDir{root: root, perm: perm}, nil
 }
 
-func (osFS) Locked(name string) (bool, error) {
-	// A shared lock is refused exactly while another holder has the exclusive one, and
-	// two callers of Locked do not see each other.
-	probe := flock.New(name, flock.SetFlag(os.O_RDONLY))
-	free, err := probe.TryRLock()
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("vfs: look at lock %s: %w", name, err)
-	case free:
-		return false, probe.Close()
+// osDir is a directory by its descriptor.
+type osDir struct {
+	root *os.Root
+	perm fs.FileMode // of new files
+}
+
+func (d *osDir) Create(name string) (File, error) {
+	return d.open("create", name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+}
+
+func (d *osDir) Open(name string, readOnly bool) (File, error) {
+	if readOnly {
+		return d.open("open", name, os.O_RDONLY)
 	}
-	return true, nil
+	return d.open("open", name, os.O_RDWR)
+}
+
+func (d *osDir) open(op, name string, flag int) (File, error) {
+	f, err := d.openFile(op, name, flag)
+	if err != nil {
+		return nil, err
+	}
+	return diskFile{f}, nil
+}
+
+func (d *osDir) openFile(op, name string, flag int) (*os.File, error) {
+	if err := checkName(op, name); err != nil {
+		return nil, err
+	}
+	f, err := d.root.OpenFile(name, flag, d.perm)
+	if err != nil {
+		return nil, d.named(op, name, err)
+	}
+	return f, nil
+}
+
+func (d *osDir) Remove(name string) error {
+	if err := checkName("remove", name); err != nil {
+		return err
+	}
+	return d.named("remove", name, d.root.Remove(name))
+}
+
+func (d *osDir) Rename(oldName, newName string) error {
+	if err := errors.Join(checkName("rename", oldName), checkName("rename", newName)); err != nil {
+		return err
+	}
+	return d.named("rename", oldName, d.root.Rename(oldName, newName))
+}
+
+func (d *osDir) List() ([]string, error) {
+	f, err := d.self()
+	if err != nil {
+		return nil, err
+	}
+	entries, err := f.ReadDir(-1)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
+		if !e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+func (d *osDir) Perm() (fs.FileMode, error) {
+	info, err := d.root.Stat(".")
+	if err != nil {
+		return 0, d.named("stat", "", err)
+	}
+	return permOf(info), nil
+}
+
+func (d *osDir) Sync() error {
+	if runtime.GOOS == "windows" {
+		return nil // a directory cannot be flushed there
+	}
+	f, err := d.self()
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// self opens the directory once more, as a file.
+func (d *osDir) self() (*os.File, error) {
+	f, err := d.root.Open(".")
+	if err != nil {
+		return nil, d.named("open", "", err)
+	}
+	return f, nil
+}
+
+func (d *osDir) Close() error { return d.root.Close() }
+
+// named returns an error the operation and the whole path: the root names files without the
+// directory.
+func (d *osDir) named(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var file *fs.PathError
+	var names *os.LinkError
+	switch {
+	case errors.As(err, &file):
+		err = file.Err
+	case errors.As(err, &names):
+		err = names.Err
+	}
+	return &fs.PathError{Op: op, Path: filepath.Join(d.root.Name(), name), Err: asPermission(err)}
 }
 
 // asPermission makes a read-only file system look like what it is to the caller: a
@@ -166,14 +200,6 @@ func asPermission(err error) error {
 
 type diskFile struct{ *os.File }
 
-func openDiskFile(name string, flag int) (File, error) {
-	f, err := os.OpenFile(name, flag, filePerm)
-	if err != nil {
-		return nil, err
-	}
-	return diskFile{f}, nil
-}
-
 func (f diskFile) Sync() error { return datasync(f.File) }
 
 func (f diskFile) Size() (int64, error) {
@@ -184,4 +210,20 @@ func (f diskFile) Size() (int64, error) {
 	return info.Size(), nil
 }
 
-func (f diskFile) Allocate(size int64) error { return allocate(f.File, size) }
+func (f diskFile) Reserve(from, to int64) error { return reserve(f.File, from, to) }
+
+func (f diskFile) Perm() (fs.FileMode, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return permOf(info), nil
+}
+
+// permOf returns 0 on windows: what os makes up there says nothing about other users.
+func permOf(info fs.FileInfo) fs.FileMode {
+	if runtime.GOOS == "windows" {
+		return 0
+	}
+	return info.Mode().Perm()
+}

@@ -36,17 +36,17 @@ func TestLockInAReadOnlyDirectoryIsRefusedEvenIfTheFileExists(t *testing.T) {
 	require.NoError(t, os.Chmod(dir, 0o777))
 
 	asNobody(t, func() {
-		l, err := OS().Lock(in(dir, "LOCK"))
+		l, err := disk().Lock(in(dir, "LOCK"))
 		require.NoError(t, err, "a writable directory")
 		require.NoError(t, l.Close())
 	})
 	require.NoError(t, os.Chmod(dir, 0o555))
 	asNobody(t, func() {
-		_, err := OS().Lock(in(dir, "LOCK"))
+		_, err := disk().Lock(in(dir, "LOCK"))
 		require.ErrorIs(t, err, fs.ErrPermission)
-		_, err = OS().Lock(in(dir, "LOCK2"))
+		_, err = disk().Lock(in(dir, "LOCK2"))
 		require.ErrorIs(t, err, fs.ErrPermission)
-		held, err := OS().Locked(in(dir, "LOCK"))
+		held, err := disk().Locked(in(dir, "LOCK"))
 		require.NoError(t, err, "a reader may still ask")
 		require.False(t, held)
 	})

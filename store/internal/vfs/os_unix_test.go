@@ -3,6 +3,7 @@
 package vfs
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"syscall"
@@ -12,16 +13,25 @@ import (
 )
 
 func TestFilesAndDirectoriesHaveTheirModes(t *testing.T) {
-	dir := in(t.TempDir(), "data")
 	defer syscall.Umask(syscall.Umask(0)) // which would hide bits too many
-	require.NoError(t, OS().MkdirAll(dir))
-	putFile(t, OS(), in(dir, "a"), nil)
-	l, err := OS().Lock(in(dir, "LOCK"))
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	for name, want := range map[string]fs.FileMode{"": 0o755, "a": 0o644, "LOCK": 0o644} {
-		info, err := os.Stat(in(dir, name))
+	for _, files := range []fs.FileMode{0o600, 0o640, 0o666} {
+		dir := in(t.TempDir(), "data")
+		dirs := files | files>>2&0o111
+		require.NoError(t, OS().MkdirAll(dir, dirs))
+		d, err := OS().OpenDir(dir, files)
 		require.NoError(t, err)
-		require.Equal(t, want, info.Mode().Perm(), name)
+		f, err := d.Create("a")
+		require.NoError(t, err)
+		got, err := f.Perm()
+		require.NoError(t, err)
+		require.Equal(t, files, got)
+		l, err := d.Lock("LOCK")
+		require.NoError(t, err)
+		require.NoError(t, errors.Join(l.Close(), f.Close(), d.Close()))
+		for name, want := range map[string]fs.FileMode{"": dirs, "a": files, "LOCK": files} {
+			info, err := os.Stat(in(dir, name))
+			require.NoError(t, err)
+			require.Equal(t, want, info.Mode().Perm(), name)
+		}
 	}
 }

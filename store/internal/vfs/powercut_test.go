@@ -54,7 +54,7 @@ func TestThePowerCutStopsItsOperationAndEveryLaterCall(t *testing.T) {
 		"read": readErr, "write": writeErr, "size": sizeErr, "create": createErr, "open": openErr,
 		"list": listErr, "lock": lockErr, "locked": lockedErr, "sync": f.Sync(), "truncate": f.Truncate(0),
 		"syncdir": m.SyncDir("data"), "rename": m.Rename("data/a", "data/b"),
-		"remove": m.Remove("data/a"), "mkdir": m.MkdirAll("x"),
+		"remove": m.Remove("data/a"), "mkdir": m.MkdirAll("x", 0o700),
 	} {
 		require.ErrorIs(t, err, ErrPowerCut, what)
 	}
@@ -91,7 +91,7 @@ func TestASyncedFileIsLostWithAnUnsyncedName(t *testing.T) {
 
 func TestSyncDirCoversItsDirectoryOnly(t *testing.T) {
 	m := newMemory(t)
-	require.NoError(t, m.MkdirAll("other"))
+	require.NoError(t, m.MkdirAll("other", 0o700))
 	putFile(t, m, "data/a", nil)
 	putFile(t, m, "other/b", nil)
 	require.NoError(t, m.SyncDir("other"))
@@ -212,7 +212,7 @@ func TestEveryOperationInFlightMayHaveHappenedOrNot(t *testing.T) {
 		"truncate": func(_ *Memory, f File) error { return f.Truncate(1) },
 		"rename":   func(m *Memory, _ File) error { return m.Rename("data/a", "data/c") },
 		"remove":   func(m *Memory, _ File) error { return m.Remove("data/a") },
-		"mkdir":    func(m *Memory, _ File) error { return m.MkdirAll("data/d") },
+		"mkdir":    func(m *Memory, _ File) error { return m.MkdirAll("data/d", 0o700) },
 	}
 	look := func(m *Memory) string {
 		state := string(m.Bytes("data/a")) + string(bytes.Join([][]byte{m.Bytes("data/c")}, nil))
@@ -264,7 +264,7 @@ func TestASyncInFlightPromisesNothing(t *testing.T) {
 func TestAnInterruptedMkdirAllLeavesAChainThatMayEndEarly(t *testing.T) {
 	m := NewMemory()
 	m.CutAt(1)
-	require.ErrorIs(t, m.MkdirAll("x/y/z"), ErrPowerCut)
+	require.ErrorIs(t, m.MkdirAll("x/y/z", 0o700), ErrPowerCut)
 	depths := map[int]bool{}
 	for _, seed := range randomSeeds() {
 		img, depth := m.Image(seed), 0

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"syscall"
 )
@@ -11,10 +12,6 @@ import (
 var (
 	// ErrLocked reports a lock that another holder has, in this process or another.
 	ErrLocked = errors.New("vfs: locked by another holder")
-
-	// ErrCrossDirectory reports a Rename whose names lie in two directories. One
-	// SyncDir could not make such a rename durable.
-	ErrCrossDirectory = errors.New("vfs: rename across directories")
 
 	// ErrPowerCut reports a call on a Memory whose power has been cut.
 	ErrPowerCut = errors.New("vfs: power cut")
@@ -24,48 +21,65 @@ var (
 	ErrNoSpace = fmt.Errorf("vfs: capacity exhausted: %w", syscall.ENOSPC)
 )
 
-// FS is a file system as an append-only log needs it. Names are paths as
-// path/filepath understands them. Errors carry the path and match the sentinels of
-// io/fs with errors.Is. Implementations are safe for concurrent use.
+// FS is a file system as an append-only log needs it. Directories have paths as path/filepath
+// understands them, and are found by them once: what happens in one goes through its [Dir].
+// Implementations are safe for concurrent use.
 type FS interface {
 	// MkdirAll creates dir and the parents it lacks, each made durable before the
 	// next is begun. A crash leaves a durable chain that may end early; calling
-	// again completes it. It is no error if dir exists.
-	MkdirAll(dir string) error
+	// again completes it. It is no error if dir exists, whatever its permissions.
+	MkdirAll(dir string, perm fs.FileMode) error
+
+	// OpenDir opens an existing directory; fs.ErrNotExist if there is none. Files created
+	// through it get the permissions perm, less the umask.
+	OpenDir(dir string, perm fs.FileMode) (Dir, error)
+}
+
+// Dir is an open directory. It stays the same one when its path is renamed, when another takes its
+// place there, and when the process changes its working directory.
+//
+// Names are base names; any other is fs.ErrInvalid. A file may not be a symbolic link that leads
+// out of the directory. Errors carry the path and match the sentinels of io/fs with errors.Is; a
+// read-only file system is an fs.ErrPermission. Implementations are safe for concurrent use. After
+// Close the methods fail with fs.ErrClosed; files and locks stay open.
+type Dir interface {
+	io.Closer
 
 	// Create makes an empty file, open for reading and writing; fs.ErrExist if the
-	// name is taken. Until SyncDir a crash may take the file away, synced or not.
+	// name is taken. Until Sync a crash may take the file away, synced or not.
 	Create(name string) (File, error)
 
 	// Open opens an existing file; fs.ErrNotExist if there is none. A file opened
 	// readOnly refuses WriteAt and Truncate.
 	Open(name string, readOnly bool) (File, error)
 
-	// Remove removes a file, never a directory's content. Until SyncDir a crash may
+	// Remove removes a file, never a directory's content. Until Sync a crash may
 	// bring it back.
 	Remove(name string) error
 
-	// Rename returns a file another name in the same directory and replaces what had
-	// that name. A crash before SyncDir leaves the old state or the new, nothing
-	// between. ErrCrossDirectory if the names lie in two directories.
+	// Rename returns a file another name and replaces what had that name. A crash
+	// before Sync leaves the old state or the new, nothing between.
 	Rename(oldName, newName string) error
 
-	// List returns the base names of the files in dir, sorted, without directories.
-	List(dir string) ([]string, error)
+	// List returns the names of the files, sorted, without directories.
+	List() ([]string, error)
 
-	// SyncDir makes the creations, renames and removals in dir durable. On windows
-	// it does nothing: there the file system journals names by itself.
-	SyncDir(dir string) error
+	// Perm returns the permissions of the directory, 0 where the system has none.
+	Perm() (fs.FileMode, error)
 
-	// Lock takes an exclusive lock on a file, which it creates if there is none. The
-	// lock ends with Close, which may be called again without effect, or with the
-	// process, however it ends; the file stays. ErrLocked if anybody holds it,
-	// another caller in this process included; fs.ErrPermission if the directory
-	// is read-only, even if the file exists.
+	// Sync makes creations, renames and removals durable. On windows it does
+	// nothing: there the file system journals names by itself.
+	Sync() error
+
+	// Lock takes the exclusive lock of the directory, whose file is created if there is none. The
+	// lock ends with its Close, which may be called again without effect, or with the
+	// process, however it ends; the file stays. ErrLocked if another holder has it,
+	// one in this process included, also where the file was removed since;
+	// fs.ErrPermission if the directory is read-only, even if the file exists.
 	Lock(name string) (io.Closer, error)
 
-	// Locked reports whether anybody holds the lock, without disturbing the holder;
-	// false if the file does not exist. The answer may be outdated on return.
+	// Locked reports whether the lock is held. The answer may be outdated on return. It keeps no
+	// caller of Lock from getting it, however many ask and how often.
 	Locked(name string) (bool, error)
 }
 
@@ -85,19 +99,25 @@ type File interface {
 	// Truncate sets the size in bytes; a longer file reads as zeros at its end.
 	Truncate(size int64) error
 
-	// Allocate makes an empty file that long, reading as zeros, with room for it on the
-	// disk, so that writing into it later cannot fail for want of room. On linux that is
-	// fallocate, which writes nothing; elsewhere, and where the file system cannot do
-	// it, zeros are written.
-	Allocate(size int64) error
+	// Reserve has the file system keep room for the bytes from one offset up to another, so
+	// that writing there cannot fail for want of it. It changes no byte that is there, and a
+	// shorter file reads as zeros up to the end of the room. errors.ErrUnsupported where the
+	// system cannot do it without writing.
+	Reserve(from, to int64) error
+
+	// Perm returns the permissions of the file, 0 where the system has none.
+	Perm() (fs.FileMode, error)
 
 	// Size returns the current size in bytes.
 	Size() (int64, error)
 }
 
-// sameDirectory reports whether a rename stays inside one directory.
-func sameDirectory(a, b string) bool {
-	return filepath.Dir(filepath.Clean(a)) == filepath.Dir(filepath.Clean(b))
+// checkName refuses what is no base name: a path would lead out of the directory.
+func checkName(op, name string) error {
+	if name == "" || name == "." || name == ".." || name != filepath.Base(name) {
+		return &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
+	}
+	return nil
 }
 
 // A Mapper is a File that can be mapped into memory, so that stores into the bytes are
