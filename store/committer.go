@@ -12,7 +12,7 @@ import (
 // that is queued, its own commit included, and hands the role to a waiting caller when more has
 // queued meanwhile.
 //
-//	lock; queue = append(queue, mine)
+//	lock; queue mine
 //	if the role is taken { unlock; wait for an answer, or to be handed the role }
 //	take the role; unlock
 //	until mine is answered {
@@ -37,18 +37,18 @@ import (
 // were answered just now: see linger.
 //
 // Ownership: mu guards the queue and who has the role, and is never held during I/O. What only the
-// holder of the role touches lives in writer. closed, idle and timer belong to mu, spare, crowd and
+// holder of the role touches lives in writer. closed, idle and timer belong to mu, group, crowd and
 // took to the role.
 type committer struct {
 	writer *writer
 
 	mu      sync.Mutex
-	queue   []*request
+	queue   requestQueue
 	leading bool        // the role is taken
 	closed  bool        // no request is accepted any more
 	idle    *sync.Cond  // signalled when the role becomes free, for close
 	timer   *time.Timer // armed while there are bytes to sync that no caller waits for
-	spare   []*request  // the queue's other slice, so that queueing allocates nothing
+	group   []*request  // memory of the last group, so that committing allocates none
 
 	crowd int           // requests of the last group and behind it: as many may be there again soon
 	took  time.Duration // by the last group, 0 where it was alone
@@ -63,14 +63,20 @@ func newCommitter(w *writer) *committer {
 	return c
 }
 
-// submit queues req and waits until it is done. An error means that there is no answer in req.
+// submit queues req and waits until it is done. An error means that there is no answer in req. What
+// queues are callers that wait, so the bound is on callers; one of them is always let in.
 func (c *committer) submit(ctx context.Context, req *request) error {
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
 		return ErrClosed
 	}
-	c.queue = append(c.queue, req)
+	if !req.flushes() && c.queue.full(req) {
+		queued, bytes := c.queue.length, c.queue.bytes
+		c.mu.Unlock()
+		return fmt.Errorf("%w: %d commits of %d bytes are queued", ErrBusy, queued, bytes)
+	}
+	c.queue.push(req)
 	if !c.leading {
 		c.leading = true
 		c.mu.Unlock()
@@ -111,15 +117,20 @@ func (c *committer) wait(ctx context.Context, req *request) error {
 }
 
 // abandon ends the waiting for req, unless it is done or was just chosen to lead: then it returns
-// nil. An abandoned request stays queued and is committed; its memory is not used again.
+// nil. A request that is still queued leaves the queue, and nothing of it is written. One that a
+// group has taken is committed, or fails, with the group; its memory is not used again.
 func (c *committer) abandon(ctx context.Context, req *request) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if req.done || req.lead {
+	switch {
+	case req.done || req.lead:
 		return nil
+	case req.queued:
+		c.queue.remove(req)
+		return fmt.Errorf("store: commit: %w", ctx.Err())
+	default:
+		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, ctx.Err())
 	}
-	req.abandoned = true
-	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, ctx.Err())
 }
 
 // lead commits groups until own is done, then passes the role on.
@@ -152,7 +163,7 @@ func (c *committer) linger() {
 	for queued, fruitless := 0, 0; fruitless < lingerYields; {
 		runtime.Gosched()
 		c.mu.Lock()
-		now := len(c.queue)
+		now := c.queue.length
 		c.mu.Unlock()
 		if now >= c.crowd || time.Since(began) > c.took*3/4 {
 			return
@@ -169,12 +180,11 @@ func (c *committer) linger() {
 func (c *committer) take() []*request {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n, bytes := 0, 0
+	group, bytes := c.group[:0], 0
 	var keys map[string]struct{}
-	for n < len(c.queue) {
-		req := c.queue[n]
+	for req := c.queue.first; req != nil; req = c.queue.first {
 		bytes += req.size
-		if n > 0 && (len(req.conditions) > 0 || bytes > maxGroupBytes) {
+		if len(group) > 0 && (len(req.conditions) > 0 || bytes > maxGroupBytes) {
 			break
 		}
 		if req.key != "" {
@@ -186,14 +196,10 @@ func (c *committer) take() []*request {
 			}
 			keys[req.key] = struct{}{}
 		}
-		n++
+		c.queue.remove(req)
+		group = append(group, req)
 	}
-	group := c.queue[:n:n]
-	if n == len(c.queue) {
-		c.queue, c.spare = c.spare[:0], c.queue
-	} else {
-		c.queue = append([]*request(nil), c.queue[n:]...)
-	}
+	c.group = group
 	return group
 }
 
@@ -201,7 +207,7 @@ func (c *committer) take() []*request {
 // and returns true.
 func (c *committer) answer(group []*request, own *request) bool {
 	c.mu.Lock()
-	c.crowd = len(group) + len(c.queue)
+	c.crowd = len(group) + c.queue.length
 	for _, req := range group {
 		req.done = true
 	}
@@ -215,7 +221,8 @@ func (c *committer) answer(group []*request, own *request) bool {
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.queue) == 0 {
+	next := c.queue.first
+	if next == nil {
 		c.leading = false
 		c.armTimer()
 		c.idle.Broadcast()
@@ -224,14 +231,9 @@ func (c *committer) answer(group []*request, own *request) bool {
 	if !own.done {
 		return false
 	}
-	for _, req := range c.queue {
-		if !req.abandoned {
-			req.lead = true
-			req.wake <- struct{}{}
-			return true
-		}
-	}
-	return false // no owner waits for what is queued, so the role stays here until it is committed
+	next.lead = true
+	next.wake <- struct{}{}
+	return true
 }
 
 // armTimer starts the clock for bytes that no caller waits for: lazy commits, and SyncInterval. mu

@@ -16,8 +16,8 @@ import (
 //
 // Ownership passes with the queue: up to submit it is the caller's, from then on that of the holder
 // of the committer's role, who stamps the records in place and fills in the answer, and once it is
-// done the caller's again. A caller that stops waiting never gets it back, and so never sees it
-// reused while the committer works on it.
+// done the caller's again. A caller that stops waiting while a group has it never gets it back, and
+// so never sees it reused while the committer works on it.
 type request struct {
 	key        string
 	content    [32]byte // digest of the events, set when there is a key
@@ -32,12 +32,13 @@ type request struct {
 	receipt Receipt
 	err     error
 
-	// wake receives one token when done or lead turns true. done, lead and abandoned are guarded by
+	// wake receives one token when done or lead turns true. The fields after it are guarded by
 	// committer.mu.
-	wake      chan struct{}
-	done      bool
-	lead      bool // the owner must take over the committer's role
-	abandoned bool // the owner stopped waiting
+	wake       chan struct{}
+	done       bool
+	lead       bool // the owner must take over the committer's role
+	queued     bool // no group has taken it yet
+	prev, next *request
 }
 
 // requestEvent is what the committer needs to know of an event beside its record. The content
@@ -75,7 +76,7 @@ func (p *requestPool) get() *request {
 // put returns a request that no other goroutine looks at any more: it is done, and its token was
 // taken. The receipt's events, which the caller keeps, are not part of it.
 func (p *requestPool) put(req *request) {
-	if cap(req.records) > maxPooledBytes {
+	if cap(req.records) > maxPooledBytes || cap(req.events) > maxPooledItems || cap(req.sides) > maxPooledItems {
 		return
 	}
 	clear(req.events)
