@@ -2,6 +2,7 @@ package actors_test
 
 import (
 	"context"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -163,6 +164,44 @@ func TestAFailureThatWaitsForRoomSurvivesANewSegment(t *testing.T) {
 		appendAll(t, st, noise(1000)) // starts a segment
 		requireAllApplied(t, sys, st, receipt)
 	})
+}
+
+// Descriptors and quotas come back as room does.
+func TestAWorkerWaitsForDescriptorsAndQuotaAsForRoom(t *testing.T) {
+	for cause, want := range map[syscall.Errno]error{
+		syscall.ENOSPC: store.ErrDiskFull, syscall.EDQUOT: store.ErrDiskFull,
+		syscall.EMFILE: store.ErrBusy, syscall.ENFILE: store.ErrBusy,
+	} {
+		t.Run(cause.Error(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st, disk := small(t)
+				gate := make(chan struct{})
+				w := cursor.Worker{Name: "w", Region: inputs, Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+					<-gate
+					reactAll("w", b)
+					b.React(0, elsewhere, store.Raw{Type: "noise", Data: make([]byte, 100<<10)}) // needs a segment
+					return cursor.Continue, nil
+				}}
+				sys := start(t, st, w)
+				receipt := appendInputs(t, st, 1)
+				synctest.Wait()
+				const failures = 40 // none of which leaves more than the name of a segment
+				for i := range failures {
+					disk.FailAt(disk.Ops()+1+i, cause)
+				}
+				close(gate)
+				time.Sleep(10 * time.Second)
+				s := statusOf(t, sys, "w")
+				require.Equal(t, actors.Retrying, s.State)
+				require.ErrorIs(t, s.Reason, want)
+				require.ErrorIs(t, s.Reason, cause)
+				require.Zero(t, s.Restarts)
+				time.Sleep(24 * time.Hour)
+				require.NoError(t, sys.WaitApplied(t.Context(), "w", receipt))
+				require.Equal(t, []store.Position{1}, reactions(t, st, "w"))
+			})
+		})
+	}
 }
 
 // small is a store with small segments, on a disk that may fill up.

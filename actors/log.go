@@ -54,6 +54,15 @@ func warnOfUnread(st *store.Store, log *zap.Logger, byName map[string]*node) {
 	}
 }
 
+// warnOfExposure logs that users of the machine can read or write the files of the log who should
+// not, as far as its options say.
+func warnOfExposure(st *store.Store, log *zap.Logger) {
+	if exposed := st.Stats().Exposed; exposed != 0 {
+		log.Warn("other users have access to the files of the store: change their permissions, or say FileMode",
+			zap.Stringer("permissions", exposed))
+	}
+}
+
 func verdictText(a supervision.Action) (zapcore.Level, string) {
 	switch a {
 	case supervision.ActionRetry:

@@ -2,7 +2,11 @@ package actors
 
 import (
 	"context"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
 	"testing"
 	"testing/synctest"
 
@@ -13,6 +17,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
 
@@ -73,6 +78,33 @@ func TestTheStackOfAPanicIsInTheLog(t *testing.T) {
 		require.Contains(t, fields["error"], "boom")
 		require.Equal(t, 1, logs.FilterMessage("worker restarted").Len())
 	})
+}
+
+func TestAStoreThatOtherUsersMayReadIsAWarning(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		return // permissions say nothing there
+	}
+	for mode, warnings := range map[fs.FileMode]int{0o600: 0, 0o644: 1} {
+		dir := filepath.Join(t.TempDir(), "data")
+		st, err := store.Open(dir, store.Options{})
+		require.NoError(t, err)
+		require.NoError(t, st.Close())
+		require.NoError(t, os.Chmod(dir, 0o755))
+		segments, err := filepath.Glob(filepath.Join(dir, "*.seg"))
+		require.NoError(t, err)
+		require.Len(t, segments, 1)
+		require.NoError(t, os.Chmod(segments[0], mode))
+		st, err = store.Open(dir, store.Options{})
+		require.NoError(t, err)
+		core, logs := observer.New(zapcore.WarnLevel)
+		sys, err := Start(t.Context(), st, Options{Logger: zap.New(core)}, nested(
+			func(context.Context, *cursor.Batch) (cursor.Action, error) { return cursor.Continue, nil }))
+		require.NoError(t, err)
+		require.NoError(t, sys.Stop(t.Context()))
+		require.NoError(t, st.Close())
+		entries := logs.FilterField(zap.Stringer("permissions", fs.FileMode(0o044))).All()
+		require.Len(t, entries, warnings)
+	}
 }
 
 //go:noinline

@@ -121,6 +121,7 @@ func Start(ctx context.Context, st *store.Store, o Options, tree supervision.Gro
 	s.actors.Root.Send(s.root, &begin{})
 	s.log.Info("started", zap.Int("workers", len(workers)))
 	warnOfUnread(st, s.log, s.byName)
+	warnOfExposure(st, s.log)
 	return s, nil
 }
 

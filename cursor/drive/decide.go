@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/checkpoint"
-	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
 
@@ -49,7 +48,7 @@ func notAcquired(err error) supervision.Failure {
 	if errors.Is(err, checkpoint.ErrFenced) {
 		err = supervision.Halt(err)
 	}
-	return supervision.Failure{Err: err, NoAttempt: errors.Is(err, store.ErrDiskFull)}
+	return supervision.Failure{Err: err, NoAttempt: scarce(err)}
 }
 
 func (l *leaf) acquiredWell() {

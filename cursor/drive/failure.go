@@ -47,19 +47,25 @@ func classify(err error, cancelled bool) ruling {
 			return charged(supervision.Halt(err), false)
 		}
 	}
-	switch full := errors.Is(err, store.ErrDiskFull); {
+	switch scarce := scarce(err); {
 	case errors.Is(err, checkpoint.ErrFenced):
 		return charged(supervision.Halt(err), false)
 	case storeFailed(err):
 		return ruling{outcome: outcomeStoreFailed}
 	case cancelled:
 		return ruling{outcome: outcomeNothing}
-	case !full && refusedEvent(source) > 0:
+	case !scarce && refusedEvent(source) > 0:
 		event := refusedEvent(source)
 		return ruling{outcome: outcomeRace, first: event, failure: supervision.Failure{Err: source, Event: uint64(event)}}
 	default:
-		return charged(err, full)
+		return charged(err, scarce)
 	}
+}
+
+// scarce reports whether the store refused for want of something that may be had later: room,
+// descriptors, a place in its queue. That is waited for, and no attempt.
+func scarce(err error) bool {
+	return errors.Is(err, store.ErrDiskFull) || errors.Is(err, store.ErrBusy)
 }
 
 // charged is the ruling on a failure that belongs to no event.
