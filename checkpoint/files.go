@@ -18,7 +18,7 @@ import (
 
 // Files keeps checkpoints in files, one for each id, outside the store: for a follower that opened
 // it read-only. Dir must exist, and belong to one follower: two processes that save the same id
-// overwrite each other.
+// overwrite each other. Files are made for their owner alone, 0600.
 //
 // A file and the log are not one write. A follower that dies between handling and saving handles
 // the events since the last Save again.
@@ -137,7 +137,7 @@ func decodeFile(b []byte) (r Record, event uuid.UUID, err error) {
 }
 
 func writeSynced(path string, b []byte) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
