@@ -145,15 +145,15 @@ func (s *Store) readBeacon() (t beacon, ok bool, err error) {
 }
 
 // bootID identifies this run of the machine where the system reports it (Linux); it changes when
-// the power was cut, and not when only a process died.
-func bootID() (id [16]byte) {
+// the power was cut, and not when only a process died. Zero where it does not; want of descriptors
+// is an error, since a boot that is not known counts as another one.
+func bootID() (id [16]byte, err error) {
 	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return id
+	if vfs.IsOutOfFiles(err) {
+		return id, err
 	}
-	u, err := uuid.Parse(strings.TrimSpace(string(text)))
-	if err != nil {
-		return id
+	if u, err := uuid.Parse(strings.TrimSpace(string(text))); err == nil {
+		id = u
 	}
-	return u
+	return id, nil
 }

@@ -100,23 +100,30 @@ func open(fsys vfs.FS, dir string, o Options, inline bool) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{fs: fsys, path: dir, options: o, boot: bootID(), inline: inline}
-	if o.Device != nil {
-		s.boot = o.Device.Boot
-	}
+	s := &Store{fs: fsys, path: dir, options: o, inline: inline}
 	s.sides.values = make(map[string]SideValue)
 	s.decoders.sides, s.emitters.sides = &s.sides, &s.sides
 	s.segments.Store(&[]*segment{})
-	if err = s.openDirectory(); err == nil && o.ReadOnly {
-		err = s.openReadOnly()
-	} else if err == nil {
-		err = s.openWriter()
-	}
-	if err != nil {
+	if err := s.begin(); err != nil {
 		s.release()
 		return nil, fmt.Errorf("open %s: %w", dir, shortage(err))
 	}
 	return s, nil
+}
+
+func (s *Store) begin() (err error) {
+	if s.options.Device != nil {
+		s.boot = s.options.Device.Boot
+	} else if s.boot, err = bootID(); err != nil {
+		return err
+	}
+	if err := s.openDirectory(); err != nil {
+		return err
+	}
+	if s.options.ReadOnly {
+		return s.openReadOnly()
+	}
+	return s.openWriter()
 }
 
 func (s *Store) openWriter() error {
