@@ -28,13 +28,17 @@ func (d *memoryDir) do(verb, name string, effect func() error) error {
 
 // usable refuses what cannot reach the disk.
 func (d *memoryDir) usable(verb, name string) error {
-	if d.closed {
-		return &fs.PathError{Op: verb, Path: filepath.Join(d.path, name), Err: fs.ErrClosed}
-	}
-	if name == "" { // the directory itself
-		return nil
+	if err := d.open(verb); err != nil {
+		return err
 	}
 	return checkName(verb, name)
+}
+
+func (d *memoryDir) open(verb string) error {
+	if d.closed {
+		return &fs.PathError{Op: verb, Path: d.path, Err: fs.ErrClosed}
+	}
+	return nil
 }
 
 // Create fails on a disk that is full to the last byte.
@@ -129,7 +133,7 @@ func (d *memoryDir) Rename(oldName, newName string) error {
 func (d *memoryDir) List() ([]string, error) {
 	d.fs.mu.Lock()
 	defer d.fs.mu.Unlock()
-	if err := d.usable("list", ""); err != nil {
+	if err := d.open("list"); err != nil {
 		return nil, err
 	}
 	if d.fs.cut {
@@ -142,12 +146,17 @@ func (d *memoryDir) List() ([]string, error) {
 func (d *memoryDir) Perm() (fs.FileMode, error) {
 	d.fs.mu.Lock()
 	defer d.fs.mu.Unlock()
-	return 0, d.usable("stat", "")
+	return 0, d.open("stat")
 }
 
 // Sync is one operation; a power cut in it leaves each of the changes kept or lost.
 func (d *memoryDir) Sync() error {
-	return d.do("syncdir", "", func() error {
+	d.fs.mu.Lock()
+	defer d.fs.mu.Unlock()
+	if err := d.open("syncdir"); err != nil {
+		return err
+	}
+	return d.fs.do(operation{verb: "syncdir", path: d.path}, func() error {
 		if !d.fs.cut { // else in flight: Image decides
 			d.directory.sync()
 		}
