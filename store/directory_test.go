@@ -152,7 +152,7 @@ func assertNoError(t *testing.T, err error, what string) bool {
 	return err == nil
 }
 
-// beginning lets a writer begin at the moment between a reader's look at the lock and what it reads.
+// beginning lets a writer begin at the moment between a reader's look at the lock and its reading.
 type beginning struct {
 	vfs.FS
 	begin func()

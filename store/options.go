@@ -49,10 +49,10 @@ type Options struct {
 	// MustExist refuses to create: opening a directory without a store is [ErrNotStore] and makes
 	// none. A store whose creation was cut off, so that no Open of it ever returned, counts as none.
 	MustExist bool
-	// FileMode is the permissions of the files that are made, less the umask; directories get the same,
-	// and may be entered by those who may read. 0 means 0600: the user of the process alone. It must
-	// let the owner read and write, and no user execute. What is there already keeps its permissions;
-	// Stats.Exposed says where they grant more.
+	// FileMode is the permissions of the files that are made, less the umask; directories get the
+	// same, and may be entered by those who may read. 0 means 0600: the user of the process alone. It
+	// must let the owner read and write, and no user execute. What is there already keeps its
+	// permissions; Stats.Exposed says where they grant more.
 	FileMode fs.FileMode
 	// ReadOnly opens the directory beside its writer, or without one, and changes nothing in it.
 	ReadOnly bool

@@ -230,8 +230,8 @@ func (s *Store) fillAhead(file vfs.File, capacity int64) error {
 	return vfs.WriteZeros(file, 0, capacity)
 }
 
-// seal ends a segment's file with its footer, and closes it. Nothing depends on it: a footer that is missing or
-// torn is rebuilt from the batches, so an error leaves the growing index in use.
+// seal ends a segment's file with its footer, and closes it. Nothing depends on it: a footer that
+// is missing or torn is rebuilt from the batches, so an error leaves the growing index in use.
 //
 // It runs beside commits and readers. That is safe as it writes only after the batches, where no
 // reader looks, and as the trailer is stored before the index is dropped: a reader that finds no

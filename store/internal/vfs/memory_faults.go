@@ -67,8 +67,8 @@ func (m *Memory) Untraced() *Memory {
 
 // Trace reports what the operations were, by base names, the one that the power cut
 // interrupted included: "create 1.seg", "write 1.seg 128+512" (offset + length),
-// "truncate 1.seg 4096", "reserve 1.seg 0+4096", "sync 1.seg", "rename 1.tmp 1.seg", "remove 1.seg",
-// "syncdir data", "mkdir data". Element i is operation i+1.
+// "truncate 1.seg 4096", "reserve 1.seg 0+4096", "sync 1.seg", "rename 1.tmp 1.seg",
+// "remove 1.seg", "syncdir data", "mkdir data". Element i is operation i+1.
 func (m *Memory) Trace() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
