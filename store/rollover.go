@@ -68,9 +68,17 @@ func (w *writer) roll(capacity int64) error {
 		return w.poisonWith(err)
 	}
 	// The task gets its own copies: the writer's fields mean the new segment from here on.
-	old, file, trailer, sealing := w.segment, w.store.writing, w.trailer(), w.active
+	old, file, trailer, active := w.segment, w.store.writing, w.trailer(), w.active
 	w.startSegment(next)
-	w.store.background(func() { w.store.seal(old, file, trailer, sealing) })
+	if w.sealing != nil {
+		<-w.sealing // else files and indexes would pile up behind a slow disk
+	}
+	sealed := make(chan struct{})
+	w.sealing = sealed
+	w.store.background(func() {
+		defer close(sealed)
+		w.store.seal(old, file, trailer, active)
+	})
 	return nil
 }
 

@@ -44,6 +44,9 @@ type writer struct {
 	// preallocated delivers the file of the next segment: nil until one is being made, see
 	// preallocateAhead.
 	preallocated chan preallocated
+	// sealing is closed when the segment before the active one is sealed, or cannot be; nil before the
+	// first rollover.
+	sealing chan struct{}
 
 	buf          []byte               // memory of batches, kept from one to the next unless it is large
 	pendingSides map[string]SideValue // of the open batch; the zero value deletes; emptied by publish
