@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -32,7 +33,7 @@ func (c *camera) shoot(changed string) {
 	next := frame{}
 	names, _ := c.List(crashDir)
 	for _, name := range names {
-		if content, known := c.last()[name]; known && name != filepath.Base(changed) {
+		if content, known := c.last()[name]; known && name != changed {
 			next[name] = content
 		} else {
 			next[name] = c.Bytes(filepath.Join(crashDir, name))
@@ -48,20 +49,30 @@ func (c *camera) last() frame {
 	return c.frames[len(c.frames)-1]
 }
 
-func (c *camera) Create(name string) (vfs.File, error) {
-	f, err := c.Memory.Create(name)
-	c.shoot(name)
-	return cameraFile{f, c, name}, err
+func (c *camera) OpenDir(dir string, perm fs.FileMode) (vfs.Dir, error) {
+	d, err := c.Memory.OpenDir(dir, perm)
+	return cameraDir{d, c}, err
 }
 
-func (c *camera) Open(name string, readOnly bool) (vfs.File, error) {
-	f, err := c.Memory.Open(name, readOnly)
-	return cameraFile{f, c, name}, err
+type cameraDir struct {
+	vfs.Dir
+	camera *camera
 }
 
-func (c *camera) Remove(name string) error {
-	err := c.Memory.Remove(name)
-	c.shoot(name)
+func (d cameraDir) Create(name string) (vfs.File, error) {
+	f, err := d.Dir.Create(name)
+	d.camera.shoot(name)
+	return cameraFile{f, d.camera, name}, err
+}
+
+func (d cameraDir) Open(name string, readOnly bool) (vfs.File, error) {
+	f, err := d.Dir.Open(name, readOnly)
+	return cameraFile{f, d.camera, name}, err
+}
+
+func (d cameraDir) Remove(name string) error {
+	err := d.Dir.Remove(name)
+	d.camera.shoot(name)
 	return err
 }
 
@@ -83,8 +94,8 @@ func (f cameraFile) Truncate(size int64) error {
 	return err
 }
 
-func (f cameraFile) Allocate(size int64) error {
-	err := f.File.Allocate(size)
+func (f cameraFile) Reserve(from, to int64) error {
+	err := f.File.Reserve(from, to)
 	f.camera.shoot(f.name)
 	return err
 }
@@ -148,7 +159,7 @@ func (c *copying) read(name string, at int) (content []byte, end int) {
 func diskOf(t *testing.T, files frame) *vfs.Memory {
 	t.Helper()
 	disk := vfs.NewMemory()
-	require.NoError(t, disk.MkdirAll(crashDir))
+	require.NoError(t, disk.MkdirAll(crashDir, ownerOnly))
 	for name, content := range files {
 		file, err := disk.Create(filepath.Join(crashDir, name))
 		require.NoError(t, err)

@@ -113,10 +113,10 @@ func (s *Store) followsWriter() (bool, error) {
 	if s.follower == nil {
 		return false, nil
 	}
-	locked, err := s.fs.Locked(s.path(lockName))
+	locked, err := s.dir.Locked(lockName)
 	if locked || err != nil {
 		return locked, err
 	}
 	s.catchUp()
-	return s.fs.Locked(s.path(lockName))
+	return s.dir.Locked(lockName)
 }
