@@ -32,6 +32,8 @@ type WorkerStatus struct {
 	// Since is when it came into the state.
 	Since time.Time
 	// Position up to which everything that concerns the worker is handled and committed, or parked.
+	// Where nothing after it does, the checkpoint may have come further, and it counts as lag no more
+	// than what concerns others: see Lag.
 	Position store.Position
 	// Lag is the number of events that wait for it, exact below 10,000. What is parked does not count.
 	// A region with a version range may be overestimated, and so may a worker that was widened, until

@@ -108,7 +108,7 @@ func (e *MismatchError) what() string {
 			"checkpoint.Widen reads what is new from the beginning, checkpoint.Rebind continues at the present position",
 			e.Stored, e.Given)
 	case errors.Is(e.Err, ErrKindsChanged):
-		return e.kinds() + ": say with NewKinds whether the past of new kinds is handled, " +
+		return e.kinds() + ": set NewKinds to choose whether events of added kinds that were passed are handled, " +
 			"or accept the change with checkpoint.Rebind"
 	case errors.Is(e.Err, ErrKeyVersion):
 		return fmt.Sprintf("%d events are parked or pending under keys of version %s, the reader has version %s",

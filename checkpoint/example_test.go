@@ -38,7 +38,7 @@ func ExampleRebind() {
 	_, err = checkpoint.Acquire(ctx, st, "invoices", reader) // a checkpoint.Widen instead would bring the cancellations so far
 	fmt.Println(err)
 	// Output:
-	// checkpoint "invoices": handled kinds changed, added [order.cancelled], removed []: say with NewKinds whether the past of new kinds is handled, or accept the change with checkpoint.Rebind
+	// checkpoint "invoices": handled kinds changed, added [order.cancelled], removed []: set NewKinds to choose whether events of added kinds that were passed are handled, or accept the change with checkpoint.Rebind
 	// rebind to (entity=order kinds=order.cancelled,order.placed): from 0 to 0, undone by: rebind to (entity=order kinds=order.placed)
 	// <nil>
 }

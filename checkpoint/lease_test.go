@@ -317,7 +317,7 @@ func TestErrorsOfWhatDoesNotFitNameTheWayOut(t *testing.T) {
 	} {
 		id := checkpoint.ID(want)
 		err := refused(id, checkpoint.Binding{Kinds: kinds[0]}, checkpoint.Binding{Kinds: kinds[1]})
-		require.EqualError(t, err, fmt.Sprintf("checkpoint %q: %s: say with NewKinds whether the past of new kinds is handled, "+
+		require.EqualError(t, err, fmt.Sprintf("checkpoint %q: %s: set NewKinds to choose whether events of added kinds that were passed are handled, "+
 			"or accept the change with checkpoint.Rebind", id, want))
 	}
 }

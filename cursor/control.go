@@ -143,7 +143,7 @@ func (r *Runner) Resume(ctx context.Context, q checkpoint.Request) error {
 // Replay marks parked events to be handled again, between the batches of new ones, with a fresh
 // count of attempts: the event that failed of each key that is selected, and then what is held for
 // it. It returns them by position. Once it is committed a crash does not stop it: the next runner
-// resumes it. Errors: [ErrNotParked].
+// resumes it. Errors: [ErrNotParked], and [store.ErrInvalid] for a filter with two selectors.
 func (r *Runner) Replay(ctx context.Context, which ParkedFilter, q checkpoint.Request) ([]checkpoint.Parked, error) {
 	if err := requested(ctx, r, "replay", q); err != nil {
 		return nil, err

@@ -10,9 +10,10 @@ import (
 
 var (
 	// ErrWorker is what every error of [Worker.CursorWorker] is. The text names the worker and the
-	// field; what it wraps is a typed error of the room whose rule is broken.
+	// field; what it wraps is a typed error of the package whose rule is broken.
 	ErrWorker = errors.New("cursor: bad worker")
-	// ErrTimeout is the cause of the end of a handler's context when Worker.Timeout is over.
+	// ErrTimeout is the cause of the end of a handler's context when Worker.Timeout is over; its error
+	// is context.DeadlineExceeded.
 	ErrTimeout = errors.New("cursor: timeout of the handler")
 	// ErrGoexit is the reason of a handler that ended its goroutine with runtime.Goexit, as the
 	// FailNow of package testing does.

@@ -10,8 +10,8 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// ParkedFilter selects parked events: the one at Position with all that is held after it, or those
-// of Key, or All.
+// ParkedFilter selects parked events by one of its fields: the one at Position with all that is held
+// after it, or those of Key, or All. Without any it selects those of the key "".
 type ParkedFilter struct {
 	Position store.Position
 	Key      string
@@ -30,9 +30,12 @@ func (f ParkedFilter) String() string {
 	}
 }
 
-// keys returns the keys that are selected from a list, sorted. The error wraps [ErrNotParked].
+// keys returns the keys that are selected from a list, sorted. The error wraps [ErrNotParked] or
+// [store.ErrInvalid].
 func (f ParkedFilter) keys(list *parkedList) ([]string, error) {
 	switch entry := list.at[f.Position]; {
+	case f.All && (f.Position > 0 || f.Key != ""), f.Position > 0 && f.Key != "":
+		return nil, &store.InvalidError{Field: "which", Rule: "selects by more than one of Position, Key and All"}
 	case f.All:
 		return slices.Sorted(maps.Keys(list.keys)), nil
 	case f.Position == 0 && list.keys[f.Key] != nil:

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"time"
 
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
@@ -43,11 +42,9 @@ func (t *Task) Run(ctx context.Context) {
 	}
 	parent := ctx
 	if d := t.own.worker.Timeout; d > 0 {
-		limited, cancel := context.WithCancelCause(ctx)
-		timer := time.AfterFunc(d, func() { cancel(ErrTimeout) })
-		defer timer.Stop()
-		defer cancel(nil)
-		t.batch.deadline = &deadline{restart: func() bool { timer.Reset(d); return limited.Err() != nil }}
+		limited := newLimited(ctx, d)
+		defer limited.stop()
+		t.batch.deadline = &deadline{restart: limited.restart}
 		ctx = limited
 	}
 	returned := false

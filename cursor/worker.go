@@ -51,8 +51,9 @@ func (a Action) String() string {
 // was. A directive of package supervision (Park, Skip, Wait, Halt, RetryAfter), wrapped or not,
 // decides instead of the policy.
 //
-// Context: it ends when the worker is stopped, its group restarts, or Worker.Timeout is over. The
-// handler should return soon after, with an error: after a stop nothing is recorded of that, after
+// Context: it ends when the worker is stopped or its group restarts, and at its deadline once
+// Worker.Timeout is over (context.DeadlineExceeded, with the cause [ErrTimeout]). The handler should
+// return soon after, with an error: after a stop nothing is recorded of that, after
 // the timeout it is an attempt at the event. One that does not return is never run beside another
 // of its worker: the worker is shown as hung. Its values are not those of the caller that appended
 // the event.
@@ -61,7 +62,7 @@ func (a Action) String() string {
 // key.
 //
 // Goroutines: without lanes it is called by one goroutine at a time, not always the same, and what
-// one call wrote the next one sees. With lanes it is called by as many goroutines, never two at a
+// one call wrote the next one sees. With lanes it is called by one goroutine per lane, never two at a
 // time for one key, and must guard what it shares. A goroutine that it starts must not use the
 // batch, and must be done before it returns if its failure matters.
 //

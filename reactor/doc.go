@@ -36,7 +36,7 @@
 //
 // The contract of a handler (repetition, context, goroutines, reentrancy) is that of
 // [cursor.Handler], event by event: without [Reactor.Lanes] handlers run one after the other, with
-// lanes on as many goroutines, never two at a time for one key.
+// lanes on one goroutine per lane, never two at a time for one key.
 //
 // The package must not know: how positions are kept (it only hands the settings of a checkpoint
 // on), files, actors, clocks. It starts no goroutine and holds no lock.

@@ -45,7 +45,7 @@ type Reactor struct {
 // New builds a reactor. The name is also the name of its worker and of its checkpoint: another name
 // starts from [Reactor.Start] again, unless [Reactor.Formerly] has the one before.
 //
-// The kinds of the routes are bound to the checkpoint. With a route more or less the reactor does
+// The kinds of the routes are bound to the checkpoint. With other routes the reactor does
 // not start, with a checkpoint.ErrKindsChanged, because events of a new kind have been passed over,
 // unless NewKinds says whether they are handled from now on, or those of the past first.
 //

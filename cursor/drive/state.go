@@ -38,6 +38,9 @@ func (s State) String() string {
 	return "unknown"
 }
 
+// MarshalText returns the name of the state: in JSON it is a string.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
 // MayBecome reports whether a worker in state s may come into state next. What an incarnation that
 // is about to be replaced, or that is over, still does is not shown.
 //

@@ -1,0 +1,74 @@
+package cursor
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+)
+
+// limited is the context of a handler with a timeout: like one of [context.WithTimeoutCause], but
+// its time begins again with each event. When that is over it ends with
+// [context.DeadlineExceeded], and its cause is [ErrTimeout]; so do contexts that are made of it.
+//
+// It has a Done channel of its own, because package context gives what is made of a context whose
+// Done is that of a cancelled one the error of the latter, Canceled.
+type limited struct {
+	context.Context               // of the caller, cancelled for ErrTimeout
+	cancel          func(error)   // ends it
+	done            chan struct{} // closed once it has ended
+	unwatch         func() bool   // keeps done from being closed by its end
+	d               time.Duration
+	timer           *time.Timer  // of the event that is being handled
+	due             atomic.Int64 // when that is over, in Unix nanoseconds
+}
+
+// newLimited starts the time of the first event. The caller stops it.
+func newLimited(parent context.Context, d time.Duration) *limited {
+	inner, cancel := context.WithCancelCause(parent)
+	l := &limited{Context: inner, cancel: cancel, done: make(chan struct{}), d: d}
+	l.unwatch = context.AfterFunc(inner, func() { close(l.done) })
+	l.due.Store(time.Now().Add(d).UnixNano())
+	l.timer = time.AfterFunc(d, func() { cancel(ErrTimeout) })
+	return l
+}
+
+// restart gives the next event its time, unless that of one before it is over, which it reports.
+func (l *limited) restart() (over bool) {
+	l.due.Store(time.Now().Add(l.d).UnixNano())
+	l.timer.Reset(l.d)
+	return l.Context.Err() != nil
+}
+
+// stop ends it: the handler has returned, and nothing may run on with its context.
+func (l *limited) stop() {
+	l.timer.Stop()
+	if l.unwatch() {
+		close(l.done)
+	}
+	l.cancel(nil)
+}
+
+// Deadline implements context.Context.
+func (l *limited) Deadline() (time.Time, bool) {
+	due := time.Unix(0, l.due.Load())
+	if earlier, ok := l.Context.Deadline(); ok && earlier.Before(due) {
+		return earlier, true
+	}
+	return due, true
+}
+
+// Done implements context.Context.
+func (l *limited) Done() <-chan struct{} { return l.done }
+
+// Err implements context.Context.
+func (l *limited) Err() error {
+	err := l.Context.Err()
+	if err != nil && errors.Is(context.Cause(l.Context), ErrTimeout) {
+		return context.DeadlineExceeded
+	}
+	return err
+}
+
+// AfterFunc is how package context watches the context of another package without a goroutine.
+func (l *limited) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(l.Context, f) }
