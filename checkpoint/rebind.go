@@ -11,8 +11,8 @@ import (
 // Widen binds the checkpoint to a region and kinds (none: all kinds of the region) that contain the
 // present ones: more kinds, a wider scope, a shorter entity prefix. What matches only now is
 // handled first, from the beginning of the log, in order, each event once. Those of a reactor are
-// the Region and the Kinds of its CursorWorker: without kinds it would be given events that it has no
-// route for.
+// the Region and the Kinds of its CursorWorker: without kinds it would be given events that it has
+// no route for.
 //
 // Errors: [ErrRebuild] where the new region leaves something out, [ErrStateful].
 type Widen struct {

@@ -10,8 +10,8 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// ParkedFilter selects parked events by one of its fields: the one at Position with all that is held
-// after it, or those of Key, or All. Without any it selects those of the key "".
+// ParkedFilter selects parked events by one of its fields: the one at Position with all that is
+// held after it, or those of Key, or All. Without any it selects those of the key "".
 type ParkedFilter struct {
 	Position store.Position
 	Key      string

@@ -52,18 +52,18 @@ func (a Action) String() string {
 // decides instead of the policy.
 //
 // Context: it ends when the worker is stopped or its group restarts, and at its deadline once
-// Worker.Timeout is over (context.DeadlineExceeded, with the cause [ErrTimeout]). The handler should
-// return soon after, with an error: after a stop nothing is recorded of that, after
-// the timeout it is an attempt at the event. One that does not return is never run beside another
-// of its worker: the worker is shown as hung. Its values are not those of the caller that appended
-// the event.
+// Worker.Timeout is over (context.DeadlineExceeded, with the cause [ErrTimeout]). The handler
+// should return soon after, with an error: after a stop nothing is recorded of that, after the
+// timeout it is an attempt at the event. One that does not return is never run beside another of
+// its worker: the worker is shown as hung. Its values are not those of the caller that appended the
+// event.
 //
 // Blocking: it may block; only its own worker waits for it, or with lanes only the events of its
 // key.
 //
 // Goroutines: without lanes it is called by one goroutine at a time, not always the same, and what
-// one call wrote the next one sees. With lanes it is called by one goroutine per lane, never two at a
-// time for one key, and must guard what it shares. A goroutine that it starts must not use the
+// one call wrote the next one sees. With lanes it is called by one goroutine per lane, never two at
+// a time for one key, and must guard what it shares. A goroutine that it starts must not use the
 // batch, and must be done before it returns if its failure matters.
 //
 // Batch: it belongs to the call, and so does its slice of events, which may be sorted or filtered
@@ -100,8 +100,8 @@ type Worker struct {
 	// passed over would be missing.
 	//
 	// Prefer it to Region.Kinds, which selects the same events: where the list changes, a
-	// checkpoint.MismatchError says what was added and removed. Region.Kinds is for a [Cursor], which
-	// has no other.
+	// checkpoint.MismatchError says what was added and removed. Region.Kinds is for a [Cursor],
+	// which has no other.
 	Kinds []string
 	// Handle is called with one batch at a time.
 	Handle Handler
@@ -151,8 +151,8 @@ type Worker struct {
 	// copy then, for Status. Such a worker has no lanes, and cannot be rewound or widened from
 	// here. Package reactor/projector does all that for a database.
 	ExternalPosition func(ctx context.Context, at ResumeState) (store.Position, error)
-	// Gaps is how many gap observations are kept until they are taken, at most 65,536; 0 keeps none.
-	// See [Gap].
+	// Gaps is how many gap observations are kept until they are taken, at most 65,536; 0 keeps
+	// none. See [Gap].
 	Gaps int
 
 	emission *emission // set by WithBuild
