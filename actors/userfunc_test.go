@@ -87,6 +87,7 @@ func TestStartReturnsThoughAPlaceCannotBeReachedAndItsWorkerBeginsOnceItCan(t *t
 		require.Zero(t, s.Restarts)
 		reachable.Store(true)
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", receipt))
+		synctest.Wait() // the receipt is covered before the worker rests
 		require.Equal(t, actors.Idle, statusOf(t, sys, "w").State)
 	})
 }
