@@ -151,6 +151,32 @@ func TestAHandlerThatSwallowsAnErrorOfTheTransactionFailsAtItsEvent(t *testing.T
 	requireExact(t, st, db, 6, 10)
 }
 
+// SQLite continues after the first statement and does not know the second one; PostgreSQL fails at
+// the event.
+func TestAnErrorThatAHandlerSwallowsLosesNothing(t *testing.T) {
+	for _, statement := range []string{"SELECT nothing FROM nowhere", "SELECT pg_terminate_backend(pg_backend_pid())"} {
+		db, st := newDatabase(t), openStore(t, storetest.NewDisk())
+		defer st.Close()
+		appendOrders(t, st, 12)
+		r := newRunner(t, st, meddling(t, db, 6, func(tx *sql.Tx) error {
+			_, _ = tx.ExecContext(t.Context(), statement)
+			return nil
+		}))
+		var leftOut []store.Position
+		for caughtUp := false; !caughtUp; {
+			out, err := r.Step(t.Context(), 0, 0)
+			var failure *cursor.HandlerError
+			if errors.As(err, &failure) && failure.Event != 0 {
+				require.Equal(t, store.Position(6), failure.Event)
+				require.NoError(t, r.Settle(6, toPark(err, 1)))
+				leftOut = []store.Position{6, 10}
+			}
+			caughtUp = err == nil && out.CaughtUp
+		}
+		requireExact(t, st, db, leftOut...)
+	}
+}
+
 // stepUntilNamed lets a runner halve its batch until what fails stands alone.
 func stepUntilNamed(t *testing.T, r *cursor.Runner) *cursor.HandlerError {
 	t.Helper()
