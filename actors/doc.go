@@ -47,14 +47,16 @@
 //
 // # Failures
 //
-// A handler's error is retried in place, its panic restarts the worker as a fresh actor (one
-// built from plain functions keeps the state that these have). How often and how fast is up to
-// its supervision.Policy. A handler of batches that does not say which event failed receives
-// halves of the batch until the event stands alone; only then an attempt is counted. When the
-// attempts at an event are used up it is parked, with what follows of its key, or the worker
-// skips it or halts. A full disk is waited for, and is no attempt; a lost race of expectations is
-// handled again. A worker whose checkpoint was acquired by another owner halts. A halted worker
-// is an error in Status, WaitApplied, Err and Stop until it is resumed; the others continue.
+// A handler's error is retried in place, its panic restarts the worker as a fresh actor (one built
+// from plain functions keeps the state that these have). How often and how fast is up to its
+// supervision.Policy. A handler of batches that does not say which event failed receives halves of
+// the batch until the event stands alone; only then an attempt is counted. When the attempts at an
+// event are used up it is parked, with what follows of its key, or the worker skips it or halts.
+// Where events of several keys fail and none of their dependency is handled, that is an outage:
+// nothing of it is parked or skipped, and one event at a time is tried until one is handled. A full
+// disk is waited for, and is no attempt; a lost race of expectations is handled again. A worker
+// whose checkpoint was acquired by another owner halts. A halted worker is an error in Status,
+// WaitApplied, Err and Stop until it is resumed; the others continue.
 //
 // A failure restarts one child, all children of its group, or those after it, as the strategy
 // says; siblings are cancelled, stopped in reverse, acquire their checkpoints side by side, and

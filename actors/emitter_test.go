@@ -138,6 +138,7 @@ func TestEachReactionNamesWorkerBuildEpochAndAttempt(t *testing.T) {
 			one.BatchSize, laned.BatchSize, laned.Lanes = 4, 3, 3
 			policy := supervision.Policy{
 				Attempts: 4, Intensity: 1000, Backoff: supervision.Backoff{Initial: time.Millisecond, Max: 4 * time.Millisecond},
+				Outage: supervision.OutagePolicy{Off: true}, // some events fail however often they are tried
 			}
 			sys, err := actors.Start(t.Context(), st, actors.Options{Build: "rev+dirty"}, supervision.Group{
 				Name: "census", Strategy: supervision.OneForAll, Policy: policy, Children: []supervision.Child{one, laned},

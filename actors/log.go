@@ -93,6 +93,12 @@ func noteText(k drive.NoteKind) (zapcore.Level, string) {
 		return zapcore.ErrorLevel, "actor panicked"
 	case drive.NoteBeyondTop:
 		return zapcore.ErrorLevel, "failure escalates beyond the top group, all workers halt"
+	case drive.NoteOutage:
+		return zapcore.ErrorLevel, "outage begins: events wait, and one at a time is tried"
+	case drive.NoteOutageOver:
+		return zapcore.InfoLevel, "outage is over"
+	case drive.NoteFull:
+		return zapcore.ErrorLevel, "no room to park, worker reads nothing new"
 	case drive.NoteVerdict: // has its own text
 	}
 	return zapcore.ErrorLevel, "unknown note"

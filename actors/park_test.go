@@ -19,10 +19,12 @@ import (
 )
 
 // poisoned is a worker that reacts to each input, but fails at those that bad names while it is
-// sick.
+// sick. These events are to blame, and nothing else: it knows of no outage.
 func poisoned(sick *atomic.Bool, bad ...store.Position) cursor.Worker {
 	return cursor.Worker{
-		Name: "w", Region: inputs, Policy: supervision.Policy{Attempts: 2, Backoff: supervision.Backoff{Initial: time.Second}},
+		Name: "w", Region: inputs, Policy: supervision.Policy{
+			Attempts: 2, Backoff: supervision.Backoff{Initial: time.Second}, Outage: supervision.OutagePolicy{Off: true},
+		},
 		Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
 			for i, e := range b.Events {
 				b.Begin(i)

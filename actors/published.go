@@ -20,6 +20,8 @@ const (
 	Idle       = drive.Idle
 	Running    = drive.Running
 	Retrying   = drive.Retrying
+	Outage     = drive.Outage
+	Full       = drive.Full
 	Restarting = drive.Restarting
 	Paused     = drive.Paused
 	Halted     = drive.Halted

@@ -236,7 +236,7 @@ func (w *worker) flush() {
 // show publishes the state of core. Those that the supervisor publishes are left to it.
 func (w *worker) show() {
 	state := w.core.State()
-	if state == w.shown && state != Retrying {
+	if state == w.shown && state != Retrying && state != Outage && state != Full {
 		return
 	}
 	w.shown = state
@@ -247,6 +247,9 @@ func (w *worker) show() {
 		if waits := w.core.Waits(); len(waits) > 0 {
 			shown.failing(Retrying, waits[0].Reason, waits[0].Attempt)
 		}
+	case Outage, Full:
+		w.publish(0) // what was held or deferred, also where no commit of core has written that
+		shown.failing(state, w.core.Trouble(), 0)
 	case Paused:
 		shown.set(Paused, pausedError(w.baton.Paused()))
 	case Stopped:

@@ -99,6 +99,9 @@ type HandlerError struct {
 	Stack []byte
 	// Timeout says that the time of Worker.Timeout was over when it failed.
 	Timeout bool
+	// Evidence says that the handler failed with an error of its own that may be that of what it
+	// depends on: see [supervision.Evidence]. A panic is none.
+	Evidence bool
 	// Crashes is how often the process ended while it handled the event alone.
 	Crashes int
 	// Err is what the handler said, without a [FailedAt] around it that names Event; the value of

@@ -16,12 +16,14 @@ const (
 	MaxBuildBytes = 255
 	// maxGaps is the most gap observations that can be kept.
 	maxGaps = 1 << 16
-	// maxParkedKeys is for how many keys a worker parks events. With one more it halts: what fails
-	// that often is not the events.
-	maxParkedKeys = 1000
-	// maxParked is how many events a worker parks altogether: those that failed, and those held
-	// after them.
-	maxParked = 10_000
+	// defaultMaxParkedKeys is for how many keys a worker parks events when nothing else is said: what
+	// fails more often than that is not the events.
+	defaultMaxParkedKeys = 1000
+	// defaultMaxParked is how many events it parks altogether: those that failed, and those held after
+	// them.
+	defaultMaxParked = 10_000
+	// mostParked bounds both settings: a replay marks all of them in one commit of the store.
+	mostParked = 50_000
 	// defaultWindow is how many positions a [Subscription] may fall behind when nothing else is
 	// said: enough for a burst, and little enough that a dashboard shows the present.
 	defaultWindow = 1024

@@ -55,7 +55,8 @@ func (p *parkedList) before(end store.Position) []store.Position {
 // replaying reports whether something is to be handled again.
 func (p *parkedList) replaying() bool { return len(p.replays) > 0 }
 
-// draining reports whether something is to be handled again and does not wait for a decision.
+// draining reports whether something is to be handled again and waits neither for a decision nor
+// for the end of an outage.
 func (p *parkedList) draining() bool {
 	for _, k := range p.replays {
 		if k.queue.phase < queueFailing {
@@ -143,6 +144,13 @@ func (p *parkedList) replay(keys []string) {
 			e.Replaying = true
 		}
 		p.index(key)
+	}
+}
+
+// resume lets what is held for an event be handled that was handled where it was parked.
+func (p *parkedList) resume(key string) {
+	if k := p.keys[key]; k != nil && k.entries[0].Held && !k.replaying() {
+		p.replay([]string{key})
 	}
 }
 

@@ -1,6 +1,7 @@
 package cursor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -75,13 +76,13 @@ func (p *parking) holds(key string, event store.Position) bool {
 // checkRoom reports whether n events of a key can be parked, one of which is named. It is asked
 // before anything changes, so that parking is all or nothing.
 func (p *parking) checkRoom(key string, n int, event store.Position) error {
-	keys := len(p.list.keys)
+	keys, w := len(p.list.keys), p.own.worker
 	if p.list.keys[key] == nil {
 		keys++
 	}
-	err := checkRange("parked keys", keys, maxParkedKeys)
+	err := checkRange("parked keys", keys, cmp.Or(w.MaxParkedKeys, defaultMaxParkedKeys))
 	if err == nil {
-		err = checkRange("parked events", len(p.list.at)+n, maxParked)
+		err = checkRange("parked events", len(p.list.at)+n, cmp.Or(w.MaxParked, defaultMaxParked))
 	}
 	if err != nil {
 		return p.own.failedAt(event, ErrParkLimit, err)

@@ -25,6 +25,10 @@ type queue struct {
 //	                        fail
 //	                         v
 //	                     queueFailing --end--> queueBlocked --decide--> queueIdle
+//
+//	queueIdle --await--> queueAwaiting --release--> queueIdle
+//
+// A probe begins one that is blocked or awaits, too.
 type queuePhase uint8
 
 const (
@@ -37,6 +41,8 @@ const (
 	queueFailing
 	// queueBlocked: its first event failed, and waits for a decision.
 	queueBlocked
+	// queueAwaiting: its first event is of a dependency that is suspended.
+	queueAwaiting
 )
 
 func (q *queue) begin() { q.phase = queueBusy }
@@ -49,6 +55,14 @@ func (q *queue) end() {
 		return
 	}
 	q.phase = queueIdle
+}
+
+func (q *queue) await() { q.phase = queueAwaiting }
+
+func (q *queue) release() {
+	if q.phase == queueAwaiting {
+		q.phase = queueIdle
+	}
 }
 
 func (q *queue) decide() { q.phase = queueIdle }

@@ -10,24 +10,35 @@ import (
 
 // replays finds the parked events that are to be handled again, and reads them from the log.
 type replays struct {
-	own  *owner
-	list *parkedList
+	own   *owner
+	list  *parkedList
+	waits *suspension
 }
 
-// next returns the queue of the first key of which parked events are to be handled again, nil if
-// there is none. For a worker that keeps its position itself, what the log has before them comes
+// next returns the queue of the key with the oldest parked event that is to be handled again, nil
+// if there is none. For a worker that keeps its position itself, what the log has before them comes
 // first: its own position may be an older one.
 func (p *replays) next(ctx context.Context, floor store.Position) (*queue, error) {
-	var next *parkedKey
-	for key, k := range p.list.replays {
-		if k.queue.idle() && !p.early(k.entries[0], floor) && (next == nil || key < next.queue.key) {
-			next = k
+	for {
+		var next *parkedKey
+		for _, k := range p.list.replays {
+			first := k.entries[0]
+			if k.queue.idle() && !p.early(first, floor) && (next == nil || first.Position < next.entries[0].Position) {
+				next = k
+			}
 		}
+		if next == nil {
+			return nil, nil
+		}
+		awaits, err := p.suspended(ctx, next, floor)
+		switch {
+		case err != nil:
+			return nil, err
+		case !awaits:
+			return &next.queue, p.load(ctx, next, floor, p.own.worker.batchSize(0))
+		}
+		next.queue.await()
 	}
-	if next == nil {
-		return nil, nil
-	}
-	return &next.queue, p.load(ctx, next, floor)
 }
 
 // at returns the queue that begins with a parked event, if that is to be handled again and can be
@@ -37,7 +48,7 @@ func (p *replays) at(ctx context.Context, event, floor store.Position) (*queue, 
 	if k == nil || k.entries[0].Position != event || !k.queue.idle() || p.early(k.entries[0], floor) {
 		return nil, nil
 	}
-	return &k.queue, p.load(ctx, k, floor)
+	return &k.queue, p.load(ctx, k, floor, p.own.worker.batchSize(0))
 }
 
 // early reports whether the log has something before a parked event that is not done and may be of
@@ -46,13 +57,25 @@ func (p *replays) early(entry *checkpoint.Parked, floor store.Position) bool {
 	return p.own.external() && entry.Position > floor
 }
 
-// load reads the next events of a key, if its queue has none: as many as a batch has and memory
+// suspended reports whether the first parked event of a key, which is not early, is of a dependency
+// that is suspended.
+func (p *replays) suspended(ctx context.Context, k *parkedKey, floor store.Position) (bool, error) {
+	if p.waits.empty() {
+		return false, nil
+	}
+	if err := p.load(ctx, k, floor, 1); err != nil {
+		return false, err
+	}
+	return p.waits.holds(&k.queue.events[0]), nil
+}
+
+// load reads the next events of a key, if its queue has none: at most n, and as many as memory
 // holds, the first of which is not early.
-func (p *replays) load(ctx context.Context, k *parkedKey, floor store.Position) error {
+func (p *replays) load(ctx context.Context, k *parkedKey, floor store.Position, n int) error {
 	if len(k.queue.events) > 0 {
 		return nil
 	}
-	n := min(len(k.entries), p.own.worker.batchSize(0))
+	n = min(len(k.entries), n)
 	for bytes := 0; len(k.queue.events) < n && bytes < windowBytes; {
 		entry := k.entries[len(k.queue.events)]
 		if p.early(entry, floor) {

@@ -34,6 +34,7 @@ type Runner struct {
 	out    outbox
 	park   parking
 	feed   feed
+	waits  suspension
 	replay replays
 	next   schedule
 
@@ -115,8 +116,9 @@ func newRunner(own owner) *Runner {
 	if n := r.own.worker.Gaps; n > 0 {
 		r.feed.gaps = &gaps{limit: n}
 	}
-	r.replay = replays{own: &r.own, list: &r.list}
-	r.next = schedule{win: &r.win, list: &r.list, replays: &r.replay, guard: &r.guard}
+	r.waits = suspension{own: &r.own}
+	r.replay = replays{own: &r.own, list: &r.list, waits: &r.waits}
+	r.next = schedule{win: &r.win, list: &r.list, replays: &r.replay, guard: &r.guard, waits: &r.waits}
 	return r
 }
 

@@ -12,6 +12,7 @@ type schedule struct {
 	list    *parkedList
 	replays *replays
 	guard   *crashGuard
+	waits   *suspension
 
 	replayFirst bool // this time; it turns with each call, so that neither side starves the other
 }
@@ -28,12 +29,23 @@ func (s *schedule) next(ctx context.Context) (*queue, error) {
 		if q, err := s.replays.next(ctx, s.win.floor()); q != nil || err != nil {
 			return q, err
 		}
-		return s.win.take(), nil
+		return s.take(), nil
 	}
-	if q := s.win.take(); q != nil {
+	if q := s.take(); q != nil {
 		return q, nil
 	}
 	return s.replays.next(ctx, s.win.floor())
+}
+
+// take returns the next queue of new events that can be handled, nil if there is none.
+func (s *schedule) take() *queue {
+	for {
+		q := s.win.take()
+		if q == nil || !s.waits.holds(&q.events[0]) {
+			return q
+		}
+		q.await()
+	}
 }
 
 // marked returns the queue of the event at which a process ended, if that can be handled now.
@@ -68,6 +80,7 @@ func (s *schedule) done(t *Task) {
 	q.end()
 	if q.parked {
 		s.list.handled(q, t.committed)
+		s.list.resume(q.key)
 		return
 	}
 	s.guard.committed(t.committed)

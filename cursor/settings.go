@@ -28,6 +28,12 @@ type Settings struct {
 	// the entity. KeyVersion names its version.
 	Key        func(store.Event) string
 	KeyVersion uint32
+	// Dependency names what the handler of an event needs, so that an outage is told from bad events;
+	// nil means the kind. See [Worker].
+	Dependency func(store.Event) string
+	// MaxParkedKeys and MaxParked are at how many keys and events parked the reader waits for room,
+	// visibly; 0 means 1,000 and 10,000.
+	MaxParkedKeys, MaxParked int
 	// Timeout bounds the handling of one event: then the context of the handler ends. 0 means none.
 	Timeout time.Duration
 	// NewKinds decides about kinds that were added or left out since it ran last:
@@ -45,6 +51,7 @@ type Settings struct {
 func (w Worker) With(s Settings) Worker {
 	w.Formerly, w.Region, w.Start, w.BatchSize = slices.Clone(s.Formerly), s.Region, s.Start, s.BatchSize
 	w.Key, w.KeyVersion, w.Timeout, w.NewKinds = s.Key, s.KeyVersion, s.Timeout, s.NewKinds
+	w.Dependency, w.MaxParkedKeys, w.MaxParked = s.Dependency, s.MaxParkedKeys, s.MaxParked
 	w.Policy, w.Restart, w.StopTimeout = s.Policy, s.Restart, s.StopTimeout
 	return w
 }

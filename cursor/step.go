@@ -32,8 +32,9 @@ type Outcome struct {
 //     the next Step tries to write it.
 //   - the error of ctx, if that ended before or in the handler. Nothing is committed. A handler
 //     that was done nevertheless, without an error, is committed; a commit is never cut short.
-//   - [ErrKey], [ErrParkLimit], a [*RunnerError] too: nothing can be handled without order, or room
-//     to park events.
+//   - [ErrKey], a [*RunnerError] too: nothing can be handled without order.
+//   - [ErrParkLimit], likewise: an event has to be held, there is no room for it, and nothing
+//     else can be handled.
 //   - an error of reading, which wraps that of the store.
 func (r *Runner) Step(ctx context.Context, upTo store.Position, limit int) (Outcome, error) {
 	upTo = r.own.bounded(upTo)
@@ -52,7 +53,9 @@ func (r *Runner) Step(ctx context.Context, upTo store.Position, limit int) (Outc
 			return Outcome{Committed: n}, err
 		}
 	}
-	if _, err := r.feed.fill(ctx, upTo, limit); err != nil {
+	_, err := r.feed.fill(ctx, upTo, limit)
+	full, noRoom := err.(*RunnerError)                                      //nolint:errorlint // of this runner, not of one that its key uses
+	if noRoom = noRoom && full.Err == ErrParkLimit; err != nil && !noRoom { //nolint:errorlint // the sentinel itself
 		return Outcome{}, err
 	}
 	t, err := r.Next(ctx, limit)
@@ -61,6 +64,9 @@ func (r *Runner) Step(ctx context.Context, upTo store.Position, limit int) (Outc
 	}
 	if t == nil { // all that was read is held after what is parked, or left out
 		n, err := r.Commit(ctx)
+		if err == nil && noRoom {
+			err = full
+		}
 		return Outcome{Committed: n, CaughtUp: r.next.caughtUp(upTo)}, err
 	}
 	r.current = t
@@ -104,29 +110,45 @@ func (r *Runner) Fill(ctx context.Context, upTo store.Position) (caughtUp bool, 
 // An error is that of the commit by which a worker whose predecessor died notes which event it is
 // about to try, or of that by which one that keeps its position itself notes what was parked.
 func (r *Runner) Next(ctx context.Context, limit int) (*Task, error) {
-	if err := refresh(ctx, r); err != nil {
+	if ready, err := readyToTake(ctx, r); !ready {
 		return nil, err
-	}
-	r.guard.expire()
-	guarded := r.guard.on()
-	if (guarded || !r.own.laned()) && (r.inFlight > 0 || len(r.finished) > 0) {
-		return nil, nil
-	}
-	if r.own.external() { // its own position may pass what is parked: the log must know of that before
-		if err := r.out.flush(ctx); err != nil {
-			return nil, err
-		}
 	}
 	q, err := r.next.next(ctx)
 	if q == nil || err != nil {
 		return nil, err
 	}
-	t := &Task{own: &r.own, queue: q}
 	n := min(len(q.events), r.own.worker.batchSize(limit))
 	if q.limit > 0 {
 		n = min(n, q.limit)
 	}
-	if guarded {
+	return taken(ctx, r, q, r.waits.before(q, n))
+}
+
+// readyToTake reports whether a task may be taken. For a worker that keeps its position itself the
+// log has to know before what that position may pass: what is parked or held.
+func readyToTake(ctx context.Context, r *Runner) (bool, error) {
+	if err := refresh(ctx, r); err != nil {
+		return false, err
+	}
+	r.guard.expire()
+	if (r.guard.on() || !r.own.laned()) && (r.inFlight > 0 || len(r.finished) > 0) {
+		return false, nil
+	}
+	if r.own.external() {
+		if err := r.out.flush(ctx); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// taken makes a task of the first n events of a queue; none of no queue.
+func taken(ctx context.Context, r *Runner, q *queue, n int) (t *Task, err error) {
+	if q == nil {
+		return nil, nil
+	}
+	t = &Task{own: &r.own, queue: q}
+	if r.guard.on() {
 		n = 1
 		if t.crashes, t.marked, err = r.out.markAttempt(ctx, q.events[0].Position); err != nil {
 			r.next.back(q)

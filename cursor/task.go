@@ -78,6 +78,7 @@ func (t *Task) call(ctx context.Context) {
 		reached := t.reached()
 		t.action, t.failed = Continue, t.failedAt(invalid)
 		t.failed.reached = reached // the handler continued after it
+		t.failed.err.Evidence = false
 	}
 }
 
@@ -175,7 +176,7 @@ func (t *Task) fail(at int, err error) {
 // failedAt is called in the frame of the handler, since the methods of its error may panic or end
 // the goroutine: what it keeps can be judged and shown without them.
 func (t *Task) failedAt(err error) *failure {
-	at, saysTimeout := -1, errors.Is(err, ErrTimeout)
+	at, saysTimeout, evidence := -1, errors.Is(err, ErrTimeout), supervision.Evidence(err)
 	named := ownEvent(err)
 	if named != nil && named.index >= 0 && named.index < t.Size() {
 		at = named.index
@@ -185,7 +186,7 @@ func (t *Task) failedAt(err error) *failure {
 		}
 	}
 	f := t.failureAt(at, supervision.Capture(err))
-	f.saysTimeout = saysTimeout
+	f.saysTimeout, f.err.Evidence = saysTimeout, evidence
 	return f
 }
 

@@ -120,13 +120,24 @@ func (o *outbox) writeRanges(ctx context.Context, ranges []taskRange) error {
 	return nil
 }
 
-// unpark adds to a batch that a parked event was handled after all.
+// unpark adds to a batch that a parked event was handled after all. Where it was probed, and not
+// replayed, what is held for it is handled again now.
 func (o *outbox) unpark(b *store.Batch, e *store.Event) {
 	b.Sides = append(b.Sides, checkpoint.Unpark(o.own.lease.ID(), e.Position))
-	if entry := o.list.at[e.Position]; entry != nil && !entry.Held {
-		b.Events = append(b.Events, o.own.audited(e, checkpoint.AuditReplayed, checkpoint.Audit{
-			Position: e.Position, Key: entry.Key,
-		}))
+	entry := o.list.at[e.Position]
+	if entry == nil || entry.Held {
+		return
+	}
+	b.Events = append(b.Events, o.own.audited(e, checkpoint.AuditReplayed, checkpoint.Audit{
+		Position: e.Position, Key: entry.Key,
+	}))
+	if entry.Replaying {
+		return
+	}
+	for _, held := range o.list.keys[entry.Key].entries[1:] {
+		again := *held
+		again.Replaying = true
+		b.Sides = append(b.Sides, again.Write(o.own.lease.ID()))
 	}
 }
 

@@ -123,6 +123,18 @@ type Worker struct {
 	// KeyVersion names the version of Key. A worker with parked or pending events refuses to start
 	// with another one: their keys would no longer fit.
 	KeyVersion uint32
+	// Dependency names what the handler needs for an event, as a service that it calls: failures of
+	// events of one dependency, with nothing handled in between, are taken for its outage, by
+	// Policy.Outage. nil means the kind of the event, and so does a call that panics. With lanes
+	// events of other dependencies continue in an outage.
+	Dependency func(store.Event) string
+	// MaxParkedKeys is for how many keys events are parked, and MaxParked how many events altogether,
+	// those included that are held; 0 means 1,000 and 10,000, the most is 50,000. At either limit the
+	// worker reads no new events, and an event that would have to be parked is tried again with the
+	// longest delay of the policy. Both are shown, with a [ParkLimitError]. What is parked can still
+	// be replayed and discarded; once there is room the worker continues by itself. A limit below what
+	// a checkpoint has parked already is one that is reached.
+	MaxParkedKeys, MaxParked int
 	// Timeout bounds the handling of one event: when it is over, the context of the handler ends,
 	// and if the handler then returns an error, that is an attempt at the event. It counts from the
 	// call of the handler, and again from each [Batch.Begin]: a handler that never calls that has
@@ -206,6 +218,8 @@ func (w Worker) validate() error {
 		check("BatchSize", w.checkBatchSize()),
 		check("Lanes", checkRange("Lanes", w.Lanes, maxLanes)),
 		check("Gaps", checkRange("Gaps", w.Gaps, maxGaps)),
+		check("MaxParkedKeys", checkRange("MaxParkedKeys", w.MaxParkedKeys, mostParked)),
+		check("MaxParked", checkRange("MaxParked", w.MaxParked, mostParked)),
 		check("Timeout", w.checkTimeout()),
 		check("Build", w.checkBuild()),
 		check("ExternalPosition", w.checkExternal()),

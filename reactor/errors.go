@@ -18,13 +18,18 @@ var (
 	// route, or it lies outside the region. The text names both.
 	ErrUnseen = errors.New("reactor: event is not read")
 	// ErrPayload says that a payload cannot be read. See DecodeError.
-	ErrPayload = errors.New("reactor: payload cannot be read")
+	ErrPayload error = fault{errors.New("reactor: payload cannot be read")}
 	// ErrReaction says that the store would refuse a reaction. The text names it, by its number
 	// among those to the event; what it wraps is the error of the store.
-	ErrReaction = errors.New("reactor: invalid reaction")
+	ErrReaction error = fault{errors.New("reactor: invalid reaction")}
 	// ErrLoop says that reactors answer each other, or react, without end. See LoopError.
-	ErrLoop = errors.New("reactor: too many reactions")
+	ErrLoop error = fault{errors.New("reactor: too many reactions")}
 )
+
+// fault is a [supervision.Fault]: no outage is the reason of such an error.
+type fault struct{ error }
+
+func (fault) Fault() {}
 
 // invalidRoute is an [ErrDefinition].
 func invalidRoute(route, rule string) error {

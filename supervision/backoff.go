@@ -51,12 +51,12 @@ func (b Backoff) withDefaults() Backoff {
 	return b
 }
 
-// delay returns how long to wait after failure number attempt, counted from 1: Initial, twice that,
+// Delay returns how long to wait after failure number attempt, counted from 1: Initial, twice that,
 // and so on up to Max. The delay is drawn evenly from the jitter interval around that value, cut
 // off at Max: it is never longer than Max, and delays at the cap stay spread instead of piling up
 // on Max itself. random returns numbers in [0, 1), as rand.Float64 does; without one (nil) there is
 // no jitter.
-func (b Backoff) delay(attempt int, random func() float64) time.Duration {
+func (b Backoff) Delay(attempt int, random func() float64) time.Duration {
 	b = b.withDefaults()
 	middle := b.doubled(attempt)
 	if random == nil {

@@ -21,7 +21,7 @@ func TestDelaysDoubleFromInitialToMax(t *testing.T) {
 		5: 10 * time.Second, 6: 10 * time.Second, 63: 10 * time.Second, 64: 10 * time.Second,
 		1e9: 10 * time.Second, math.MaxInt: 10 * time.Second,
 	} {
-		require.Equal(t, want, b.delay(attempt, nil), "attempt %d", attempt)
+		require.Equal(t, want, b.Delay(attempt, nil), "attempt %d", attempt)
 	}
 }
 
@@ -29,34 +29,34 @@ func TestDelaysNearTheEndOfTimeDoNotOverflow(t *testing.T) {
 	b := Backoff{Initial: 1, Max: math.MaxInt64, Jitter: 1}
 	for _, attempt := range []int{62, 63, 64, 65, 1e9} {
 		for _, r := range []float64{0, 0.5, almostOne} {
-			d := b.delay(attempt, always(r))
+			d := b.Delay(attempt, always(r))
 			require.GreaterOrEqual(t, d, time.Duration(0), "attempt %d, random %v", attempt, r)
 		}
 	}
-	require.Equal(t, time.Duration(math.MaxInt64), b.delay(1e9, nil))
-	require.Zero(t, b.delay(1e9, always(0)), "a jitter of 1 reaches down to nothing")
+	require.Equal(t, time.Duration(math.MaxInt64), b.Delay(1e9, nil))
+	require.Zero(t, b.Delay(1e9, always(0)), "a jitter of 1 reaches down to nothing")
 }
 
 func TestJitterVariesTheDelayInBothDirections(t *testing.T) {
 	b := Backoff{Initial: time.Second, Max: time.Minute, Jitter: 0.25}
-	require.Equal(t, 1500*time.Millisecond, b.delay(2, always(0)))
-	require.Equal(t, 2*time.Second, b.delay(2, always(0.5)))
-	require.InDelta(t, 2500*time.Millisecond, b.delay(2, always(almostOne)), 1)
+	require.Equal(t, 1500*time.Millisecond, b.Delay(2, always(0)))
+	require.Equal(t, 2*time.Second, b.Delay(2, always(0.5)))
+	require.InDelta(t, 2500*time.Millisecond, b.Delay(2, always(almostOne)), 1)
 }
 
 func TestJitterNeverExceedsMaxAndDoesNotPileUpOnIt(t *testing.T) {
 	b := Backoff{Initial: time.Second, Max: 8 * time.Second, Jitter: 0.5}
-	require.Equal(t, 4*time.Second, b.delay(4, always(0)))
-	require.Equal(t, 6*time.Second, b.delay(4, always(0.5)), "evenly between 4 s and 8 s")
-	require.InDelta(t, 8*time.Second, b.delay(4, always(almostOne)), 1)
+	require.Equal(t, 4*time.Second, b.Delay(4, always(0)))
+	require.Equal(t, 6*time.Second, b.Delay(4, always(0.5)), "evenly between 4 s and 8 s")
+	require.InDelta(t, 8*time.Second, b.Delay(4, always(almostOne)), 1)
 }
 
 func TestALoneInitialOrMaxMovesTheDefaultOfTheOther(t *testing.T) {
-	require.Equal(t, time.Hour, Backoff{Initial: time.Hour}.delay(5, nil))
-	require.Equal(t, time.Millisecond, Backoff{Max: time.Millisecond}.delay(1, nil))
-	require.Equal(t, 100*time.Millisecond, Backoff{}.delay(1, nil))
-	require.Equal(t, 30*time.Second, Backoff{}.delay(99, nil))
-	require.Equal(t, 80*time.Millisecond, Backoff{}.delay(1, always(0)), "the default jitter is 0.2")
+	require.Equal(t, time.Hour, Backoff{Initial: time.Hour}.Delay(5, nil))
+	require.Equal(t, time.Millisecond, Backoff{Max: time.Millisecond}.Delay(1, nil))
+	require.Equal(t, 100*time.Millisecond, Backoff{}.Delay(1, nil))
+	require.Equal(t, 30*time.Second, Backoff{}.Delay(99, nil))
+	require.Equal(t, 80*time.Millisecond, Backoff{}.Delay(1, always(0)), "the default jitter is 0.2")
 }
 
 func TestDelaysStayInTheirIntervalForAllBackoffs(t *testing.T) {
@@ -70,7 +70,7 @@ func TestDelaysStayInTheirIntervalForAllBackoffs(t *testing.T) {
 		attempt := rapid.OneOf(rapid.IntRange(1, 70), rapid.IntRange(1, math.MaxInt)).Draw(t, "attempt")
 		r := rapid.Float64Range(0, almostOne).Draw(t, "random")
 
-		middle, d := b.delay(attempt, nil), b.delay(attempt, always(r))
+		middle, d := b.Delay(attempt, nil), b.Delay(attempt, always(r))
 		require.LessOrEqual(t, d, b.Max)
 		require.GreaterOrEqual(t, d, time.Duration(0))
 
@@ -79,7 +79,7 @@ func TestDelaysStayInTheirIntervalForAllBackoffs(t *testing.T) {
 		slack := 2 + float64(middle)/(1<<50)
 		require.LessOrEqual(t, math.Abs(float64(d)-float64(middle)), float64(middle)*b.Jitter+slack)
 
-		require.LessOrEqual(t, middle, b.delay(attempt+min(1, math.MaxInt-attempt), nil), "never shorter than before")
-		require.LessOrEqual(t, b.delay(attempt, always(0)), d, "the smallest random number makes the shortest delay")
+		require.LessOrEqual(t, middle, b.Delay(attempt+min(1, math.MaxInt-attempt), nil), "never shorter than before")
+		require.LessOrEqual(t, b.Delay(attempt, always(0)), d, "the smallest random number makes the shortest delay")
 	})
 }

@@ -26,6 +26,10 @@
 //	Park(err), Skip(err) at an event  ------------------------->  Park, Skip
 //	Halt(err)  ------------------------------------------------>  Halt
 //
+// Errors at events of several keys with nothing handled in between are those of what they depend
+// on, an outage, rather than of the events: [OutagePolicy] says when. The program that runs the
+// tree finds out, and reports to the Judge only what is left when it is over.
+//
 // A tree is described with [Group] and [Child] and checked with [Group.Validate]. Each running
 // child has one [Judge], over all its restarts: the program that runs the tree reports failures and
 // successes to it and does what the [Verdict] says.

@@ -98,11 +98,20 @@ func (j *Judge) Ended(at time.Time) Verdict {
 
 var errEnded = errors.New("supervision: permanent child ended")
 
-// Remember notes attempts at an event that are known from elsewhere: those that ended the process.
-// They count for the failures that follow, unless more are known already.
+// Remember notes attempts at an event that are known from elsewhere: those that ended the process,
+// and those that led to a verdict which could not be carried out. They count for the failures that
+// follow, unless more are known already.
 func (j *Judge) Remember(event uint64, attempts int) {
 	if event != 0 && attempts > j.ladders[event] {
 		j.ladders[event] = attempts
+	}
+}
+
+// Charge counts one more attempt at an event, whose next failure is judged by that: it is never the
+// last one that is allowed.
+func (j *Judge) Charge(event uint64) {
+	if event != 0 {
+		j.ladders[event] = min(j.ladders[event]+1, j.policy.Attempts-1)
 	}
 }
 
@@ -277,7 +286,7 @@ func (j *Judge) overBudget(f Failure) error {
 	return &intensityError{text: text, err: last}
 }
 
-func (j *Judge) delay(attempt int) time.Duration { return j.policy.Backoff.delay(attempt, j.random) }
+func (j *Judge) delay(attempt int) time.Duration { return j.policy.Backoff.Delay(attempt, j.random) }
 
 func halt(attempt int, reason error) Verdict {
 	return Verdict{Action: ActionHalt, Attempt: attempt, Reason: reason}

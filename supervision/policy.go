@@ -52,6 +52,9 @@ type Policy struct {
 	// [ActionSkip] or [ActionHalt].
 	Exhausted Action
 
+	// Outage says when failures at events are taken for those of what the handler depends on.
+	Outage OutagePolicy
+
 	// OverBudget decides about a child that would have to be restarted more often than Intensity
 	// allows: [ActionHalt] (zero means that), or [ActionEscalate] for the group above to be
 	// restarted.
@@ -75,7 +78,7 @@ func (p Policy) WithDefaults() Policy {
 	if p.OverBudget == 0 {
 		p.OverBudget = ActionHalt
 	}
-	p.Backoff = p.Backoff.withDefaults()
+	p.Backoff, p.Outage = p.Backoff.withDefaults(), p.Outage.WithDefaults()
 	return p
 }
 
@@ -85,7 +88,7 @@ func (p Policy) violations() []error {
 		intensity = &SettingError{Field: "Policy.Intensity", Rule: fmt.Sprintf("must be at most %d", maxIntensity), Value: p.Intensity}
 	}
 	return append(
-		p.Backoff.violations("Policy.Backoff"),
+		append(p.Backoff.violations("Policy.Backoff"), p.Outage.violations("Policy.Outage")...),
 		intensity,
 		atLeastZero("Policy.Period", p.Period),
 		atLeastZero("Policy.Attempts", p.Attempts),

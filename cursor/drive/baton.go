@@ -23,6 +23,8 @@ type Baton struct {
 	// Worker as declared, with the policy that it inherits. A runner keeps a pointer to it, until one
 	// with another region takes its place. Region and Kinds follow a Widen or Rebind.
 	Worker cursor.Worker
+	// Random is the source of jitter as in supervision.NewJudge; nil means none. It never changes.
+	Random func() float64
 
 	*cursor.Runner // of the present incarnation, nil while it has no checkpoint
 
@@ -46,7 +48,9 @@ func (b *Baton) Spawn(e Effect) *Worker {
 	if e.Cause == Resumed { // an operator has seen what happened
 		b.guarded = false
 	}
-	return NewWorker(Incarnation{Lanes: b.Worker.Lanes, Limit: e.Limit, Later: e.Later, Failing: e.Failing})
+	return NewWorker(Incarnation{
+		Lanes: b.Worker.Lanes, Limit: e.Limit, Later: e.Later, Failing: e.Failing, Policy: &b.Worker.Policy, Random: b.Random,
+	})
 }
 
 // Acquire takes over the checkpoint, and so fences its previous owner. After a failure that must be

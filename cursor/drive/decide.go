@@ -86,7 +86,9 @@ func (l *leaf) failed(u *Update) {
 		l.judged().Remember(u.Failure.Event, u.Crashes)
 	}
 	v := l.judged().Failed(l.tree.now, u.Failure)
-	l.tree.note(l.node, v, u.Failure.Stack)
+	if v.Action != supervision.ActionPark && v.Action != supervision.ActionSkip { // noted when it is written
+		l.tree.note(l.node, v, u.Failure.Stack)
+	}
 	if l.tree.final != nil && v.Action != supervision.ActionHalt {
 		return
 	}
@@ -96,7 +98,7 @@ func (l *leaf) failed(u *Update) {
 	switch v.Action {
 	case supervision.ActionRetry, supervision.ActionPark, supervision.ActionSkip:
 		d := decided(v)
-		d.First, d.Serial = u.First, u.Serial
+		d.First, d.Serial, d.Stack = u.First, u.Serial, u.Failure.Stack
 		d.Restart = u.Failure.Panic && v.Action != supervision.ActionRetry
 		l.tree.emit(Effect{Kind: Decide, Leaf: l.number, Gen: l.gen, Decision: d})
 	default:
@@ -158,11 +160,16 @@ func (l *leaf) restartAlone(delay time.Duration) {
 }
 
 // restartMe restarts a worker that panicked, after the event was parked or skipped.
-func (l *leaf) restartMe() {
+func (l *leaf) restartMe(d Decision) {
 	if l.fate == live && !l.fresh && l.tree.final == nil {
-		l.show(Effect{State: Restarting})
-		l.restart(0)
+		l.show(Effect{State: Restarting, Err: d.Reason})
+		l.restart(d.Delay)
 	}
+}
+
+// decided notes what the worker has done about an event.
+func (l *leaf) decided(d Decision) {
+	l.tree.emit(Effect{Kind: Note, Note: NoteVerdict, Path: l.node.Path, Err: d.Reason, Stack: d.Stack, Decision: d})
 }
 
 // ended handles that the handler of an incarnation is done; it waits to be ended. That holds also

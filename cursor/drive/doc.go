@@ -137,6 +137,35 @@
 // written for, and a failure is reported once nothing of what was handled before it is unwritten:
 // no change by an operator, no flush and no end can come between the two.
 //
+// # An outage
+//
+// What the handler of a worker needs for an event is the event's dependency. A failure that may be
+// that of the dependency is reported to a machine which tells an outage from bad events: see
+// [supervision.OutagePolicy] for the rules and the numbers. It knows the dependencies of which
+// something fails; these are their phases:
+//
+//	        an event failed          enough failed
+//	Calm ------------------> Suspect --------------> Out
+//	 ^                          |                     |
+//	 +--------------------------+---------------------+
+//	        an event was handled, or none is failing
+//
+// and all the moves between them:
+//
+//	Calm      an event failed       Suspect
+//	Suspect   an event was handled  Calm     what is parked stays so
+//	Suspect   none is failing       Calm     it was skipped, or parked by its handler
+//	Suspect   enough failed         Out      what was parked since Calm is taken back
+//	Out       an event was handled  Calm     each that failed meanwhile is charged one attempt
+//	Out       none is failing       Calm
+//
+// In Suspect events climb their ladders; one that is parked is probed with the longest delay. In
+// Out the engine keeps all events of the dependency back, and the worker probes one at a time, in
+// turn, with growing delays. Without lanes the event that failed would keep the others from that:
+// it is deferred, which is to be parked without having failed, and to be handled again as soon as
+// it may be. So a crash in an outage loses none of them, and order by key is that of what is
+// parked. The machine belongs to the incarnation: the next one finds out again.
+//
 // # What it must not know
 //
 // Actors, mailboxes, goroutines, locks, timers, the clock (moments are passed), chance (a

@@ -81,4 +81,7 @@ const (
 	NoteHalved                    // a batch panicked as a whole; the next one is limited to half of it
 	NoteCrashed                   // the actor panicked outside of a handler
 	NoteBeyondTop                 // a failure escalated beyond the top group, and all workers halt
+	NoteFull                      // there is no room to park: nothing new is read
+	NoteOutage                    // it begins, and Effect.Err says of what
+	NoteOutageOver
 )

@@ -28,10 +28,33 @@ type Engine interface {
 	// Done reports whether an event that was read is done, or parked.
 	Done(event store.Position) bool
 
+	Dependencies
+
 	// Dirty reports whether a commit has something to write; Idle that there is nothing to take or
 	// to commit.
 	Dirty() bool
 	Idle() bool
+}
+
+// Dependencies is the part of an engine that keeps events from being handled in an outage: see
+// [cursor.Dependencies].
+type Dependencies interface {
+	// Subject is that of an event that failed, Handled those of what was handled of a finished task.
+	Subject(first store.Position) cursor.Subject
+	Handled(t Task) []cursor.Subject
+	// Suspend keeps the events of a dependency from being taken, until Release.
+	Suspend(dependency string)
+	Release(dependency string)
+	// Probe takes one of them all the same, the next after an event in turn, and says which;
+	// ProbeParked one that is parked. The task is nil where there is none.
+	Probe(ctx context.Context, dependency string, after store.Position) (Task, store.Position, error)
+	ProbeParked(ctx context.Context, event store.Position) (Task, error)
+	// Parked reports whether an event is parked, and not about to be handled again.
+	Parked(event store.Position) bool
+	// Defer lets what follows an event that failed be handled before it, where at most so many are
+	// passed over; TakeBack lets parked events be handled again.
+	Defer(first store.Position, most int) bool
+	TakeBack(events []store.Position)
 }
 
 // A Task is a batch that is with a handler: a [*cursor.Task].
@@ -76,3 +99,32 @@ func (r runner) Failed(first store.Position) bool { return r.IsFailed(first) }
 func (r runner) Done(event store.Position) bool   { return r.IsDone(event) }
 func (r runner) Dirty() bool                      { return r.Progress().Dirty }
 func (r runner) Idle() bool                       { return r.Progress().Idle }
+
+func (r runner) dependencies() cursor.Dependencies { return cursor.DependenciesOf(r.Runner) }
+
+func (r runner) Subject(first store.Position) cursor.Subject { return r.dependencies().Failed(first) }
+func (r runner) Handled(t Task) []cursor.Subject             { return r.dependencies().Handled(t.(*cursor.Task)) }
+func (r runner) Suspend(dependency string)                   { r.dependencies().Suspend(dependency) }
+func (r runner) Release(dependency string)                   { r.dependencies().Release(dependency) }
+func (r runner) Defer(first store.Position, most int) bool {
+	return r.dependencies().Defer(first, most)
+}
+func (r runner) TakeBack(events []store.Position) { r.dependencies().TakeBack(events) }
+
+func (r runner) Probe(ctx context.Context, dependency string, after store.Position) (Task, store.Position, error) {
+	t, err := r.dependencies().Probe(ctx, dependency, after)
+	if t == nil {
+		return nil, 0, err
+	}
+	return t, t.First(), err
+}
+
+func (r runner) Parked(event store.Position) bool { return r.dependencies().Parked(event) }
+
+func (r runner) ProbeParked(ctx context.Context, event store.Position) (Task, error) {
+	t, err := r.dependencies().ProbeParked(ctx, event)
+	if t == nil {
+		return nil, err
+	}
+	return t, err
+}

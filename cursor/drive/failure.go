@@ -30,6 +30,8 @@ type ruling struct {
 	limit   int // of the next batch, 0 for that of the incarnation
 	delay   time.Duration
 	failure supervision.Failure
+	// evidence: it may be that of an outage.
+	evidence bool
 }
 
 // classify returns the ruling on an error of an engine.
@@ -43,7 +45,7 @@ func classify(err error, cancelled bool) ruling {
 	case *cursor.HandlerError:
 		return classifyHandler(source)
 	case *cursor.RunnerError:
-		if !errors.Is(source.Err, cursor.ErrCommit) {
+		if errors.Is(source.Err, cursor.ErrKey) || errors.Is(source.Err, cursor.ErrNoPosition) {
 			return charged(supervision.Halt(err), false)
 		}
 	}
@@ -89,6 +91,7 @@ func classifyHandler(e *cursor.HandlerError) ruling {
 		outcome: outcomeCharged, first: e.First, crashes: e.Crashes,
 		failure: supervision.Failure{Err: e.Err, Event: uint64(e.Event), Panic: e.Panic, Stack: e.Stack},
 	}
+	r.evidence = e.Evidence && e.Event != 0
 	d, directed := supervision.DirectiveOf(e)
 	if e.Event != 0 || directed && (d.Action == supervision.ActionHalt || d.NoAttempt) {
 		return r

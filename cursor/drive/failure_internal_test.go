@@ -66,7 +66,6 @@ func TestWhatBecomesOfAnError(t *testing.T) {
 		"poisoned store, cancelled":       {err: commit(7, store.ErrPoisoned), cancelled: true, outcome: outcomeStoreFailed},
 		"store closed while reading":      {err: store.ErrClosed, outcome: outcomeStoreFailed},
 		"key that panics":                 {err: fmt.Errorf("read: %w", key), outcome: outcomeCharged, halt: true},
-		"no room to park":                 {err: &cursor.RunnerError{Worker: "w", Err: cursor.ErrParkLimit}, outcome: outcomeCharged, halt: true},
 		"reading fails":                   {err: errBroken, outcome: outcomeCharged},
 		"damage":                          {err: fmt.Errorf("read: %w", store.ErrCorrupt), outcome: outcomeCharged},
 		"reading is cancelled":            {err: errBroken, cancelled: true, outcome: outcomeNothing},

@@ -14,6 +14,12 @@ const (
 	// Retrying: it waits to try an event again, or to acquire its checkpoint, or for the store to have
 	// room. With lanes, other events may be handled meanwhile; then it is running.
 	Retrying
+	// Outage: what its handler needs cannot be reached, so events wait, and one at a time is tried.
+	// With lanes, those of other dependencies are handled.
+	Outage
+	// Full: it reads no new events, because the next one has to be held and as much is parked as may
+	// be. What is replayed is handled, and it continues once there is room.
+	Full
 	// Restarting: it waits to be started as a fresh actor.
 	Restarting
 	// Paused: an operator lets it rest.
@@ -30,7 +36,7 @@ const (
 // String returns the name of the state in lower case.
 func (s State) String() string {
 	names := [...]string{
-		"starting", "idle", "running", "retrying", "restarting", "paused", "halted", "ended", "stopped",
+		"starting", "idle", "running", "retrying", "outage", "full", "restarting", "paused", "halted", "ended", "stopped",
 	}
 	if int(s) < len(names) {
 		return names[s]
@@ -46,7 +52,8 @@ func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 //
 //	from                             to
 //	Starting                         any
-//	Idle, Running, Retrying, Paused  any but Starting
+//	Idle, Running, Retrying, Outage,
+//	Full, Paused                     any but Starting
 //	Restarting                       Starting, Restarting, Halted, Ended, Stopped
 //	Halted                           Starting, Restarting: it was resumed
 //	Ended                            none
@@ -55,7 +62,7 @@ func (s State) MayBecome(next State) bool {
 	switch s {
 	case Starting:
 		return true
-	case Idle, Running, Retrying, Paused:
+	case Idle, Running, Retrying, Outage, Full, Paused:
 		return next != Starting
 	case Restarting:
 		return next == Starting || next == Restarting || next == Halted || next == Ended || next == Stopped

@@ -94,8 +94,21 @@ const (
 	UpdateMoved
 	// UpdateDecided: what Decision says is written: an event was parked or skipped.
 	UpdateDecided
-	// UpdateRestart: likewise, and it has to be replaced, since it panicked.
+	// UpdatePutOff: what Decision says about Event cannot be done now; it is tried again after
+	// Decision.Delay, and its attempts stay.
+	UpdatePutOff
+	// UpdateRestart: after Decision.Delay it has to be replaced, since it panicked.
 	UpdateRestart
+	// UpdateKept: what was decided about Event is not done, because of an outage; so many Attempts
+	// stay.
+	UpdateKept
+	// UpdateCharged: Event failed in an outage that is over, which is one more attempt at it.
+	UpdateCharged
+	// UpdateOutage: an outage begins, which Err names; UpdateOutageOver: it ends.
+	UpdateOutage
+	UpdateOutageOver
+	// UpdateFull: it reads nothing new because of Err: there is no room to park.
+	UpdateFull
 	// UpdateEnded: its handler is done.
 	UpdateEnded
 	// UpdateStoreFailed: the store takes no commit any more, because of Err.
@@ -110,6 +123,7 @@ type Update struct {
 	Serial uint64
 	// Crashes is how often the process ended while it handled the event before.
 	Crashes  int
+	Attempts int // of UpdateKept
 	Limit    int // of the first batch of the next incarnation, 0 for none
 	Failure  supervision.Failure
 	Event    store.Position
@@ -122,11 +136,12 @@ type Decision struct {
 	First   store.Position // of the report
 	Serial  uint64         // of the report: one about an earlier failure is not carried out
 	Action  supervision.Action
-	Delay   time.Duration // of ActionRetry
+	Delay   time.Duration // of ActionRetry, or of what is put off
 	Attempt int
 	Reason  error
 	// Restart: the worker is replaced once the event is parked or skipped.
 	Restart bool
+	Stack   []byte // of a panic
 }
 
 // decided is the decision that follows from a verdict.

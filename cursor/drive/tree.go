@@ -140,7 +140,23 @@ func (t *Tree) Report(now time.Time, number int, gen uint64, u *Update) []Effect
 	case UpdateFailed, UpdateHalve:
 		l.troubled(u)
 	case UpdateRestart:
-		l.restartMe()
+		l.restartMe(u.Decision)
+	case UpdateDecided:
+		l.decided(u.Decision)
+	case UpdatePutOff:
+		isPutOff(l, u)
+	case UpdateKept:
+		keepAttempts(l, u.Event, u.Attempts)
+	case UpdateCharged:
+		if !l.fresh {
+			l.judged().Charge(uint64(u.Event))
+		}
+	case UpdateOutage:
+		t.emit(Effect{Kind: Note, Note: NoteOutage, Path: l.node.Path, Err: u.Err})
+	case UpdateOutageOver:
+		t.emit(Effect{Kind: Note, Note: NoteOutageOver, Path: l.node.Path, Err: u.Err})
+	case UpdateFull:
+		t.emit(Effect{Kind: Note, Note: NoteFull, Path: l.node.Path, Err: u.Err})
 	case UpdateEnded:
 		l.ended()
 	case UpdateRecovered:
@@ -157,7 +173,7 @@ func (t *Tree) Report(now time.Time, number int, gen uint64, u *Update) []Effect
 		l.forgive()
 	case UpdateStoreFailed:
 		t.emit(Effect{Kind: Fail, Err: u.Err})
-	case UpdateHalved, UpdateDecided: // nothing is to be decided
+	case UpdateHalved: // nothing is to be decided
 	}
 	return t.take()
 }

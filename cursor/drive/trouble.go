@@ -117,7 +117,9 @@ func (w *Worker) fail(ctx context.Context, now time.Time, err error) {
 	case outcomeReplaced:
 		w.updates.add(Update{Kind: UpdateHalve, First: r.first, Limit: r.limit, Failure: r.failure})
 	case outcomeCharged:
-		w.charge(r)
+		if !withhold(w, now, r) {
+			w.charge(r)
+		}
 	}
 }
 
@@ -166,10 +168,17 @@ func (w *Worker) Decide(now time.Time, d Decision) {
 		}
 		return
 	}
+	if w.doubts.excuse(now, d) {
+		return
+	}
 	var err error
 	switch d.Action {
 	case supervision.ActionPark:
 		err = w.engine.Park(d.First, d.Reason, d.Attempt)
+		if noRoom(err) {
+			putOff(w, now, d, err)
+			return
+		}
 	case supervision.ActionSkip:
 		err = w.engine.Skip(d.First, d.Reason, d.Attempt)
 	default:
@@ -180,6 +189,7 @@ func (w *Worker) Decide(now time.Time, d Decision) {
 		w.charge(ruling{limit: w.limit, failure: supervision.Failure{Err: supervision.Halt(errors.Join(err, d.Reason))}})
 		return
 	}
+	w.doubts.carriedOut(now, d)
 	delete(w.failing, d.First)
 	w.unsettled.decided = append(w.unsettled.decided, d)
 	w.unsettled.due()
@@ -213,6 +223,7 @@ func (w *Worker) progressed(n int) {
 			continue
 		}
 		delete(w.failing, event)
+		w.doubts.acquit(event)
 		w.updates.add(Update{Kind: UpdatePassed, Event: event})
 		if event == 0 && w.phase == workerWaiting {
 			w.enter(workerWorking)
@@ -223,6 +234,9 @@ func (w *Worker) progressed(n int) {
 // forgive drops what does not wait any more after operators had their way: all of it, where they
 // moved the worker, but not what keeps the worker itself.
 func (w *Worker) forgive(moved bool) {
+	if moved {
+		w.doubts.pardon()
+	}
 	for _, event := range w.failing.events() {
 		switch t := w.failing[event]; {
 		case event == 0:
@@ -232,6 +246,7 @@ func (w *Worker) forgive(moved bool) {
 			t.step = troubleTried
 		}
 	}
+	w.doubts.review()
 }
 
 // nextDelay tries again what has waited for long enough.
@@ -245,7 +260,8 @@ func (t turn) nextDelay() Step {
 	return Step{}
 }
 
-func (w *Worker) tryAgain(event store.Position) {
+func (t turn) tryAgain(event store.Position) {
+	w := t.Worker
 	w.fill = fillStale
 	switch {
 	case w.engine == nil: // it is acquired again

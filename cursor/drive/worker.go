@@ -1,6 +1,7 @@
 package drive
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
 )
 
 // Incarnation says what one incarnation of a worker begins with.
@@ -18,6 +20,10 @@ type Incarnation struct {
 	Later bool
 	// Failing are the events that failed before it and are not done.
 	Failing []uint64
+	// Policy of the worker, with what it inherits; nil means the defaults. It is not written to.
+	Policy *supervision.Policy
+	// Random is the source of jitter as in supervision.NewJudge; nil means none.
+	Random func() float64
 }
 
 // Worker decides what one incarnation of a worker does next. What happened is reported by its
@@ -37,6 +43,10 @@ type Worker struct {
 	inFlight int               // tasks that were ordered to run and are not finished
 	upTo     store.Position    // there may be something up to here
 	pause    *checkpoint.Pause // as it is in the store, nil for none
+	full     error             // why nothing is read, in fillFull
+	policy   *supervision.Policy
+	random   func() float64
+	doubts   *withholding // nil while nothing fails that may be an outage
 
 	serial    uint64 // of the last failure that was reported for a decision
 	updates   updates
@@ -60,12 +70,16 @@ type fillState uint8
 const (
 	fillStale fillState = iota // something happened since the last Fill
 	fillPart                   // the window is full
+	fillFull                   // the next event has to be held, and there is no room for it
 	fillWhole                  // everything up to upTo is read
 )
 
+//nolint:gochecknoglobals // nothing changes it
+var noPolicy supervision.Policy
+
 // NewWorker returns a worker that has nothing yet.
 func NewWorker(of Incarnation) *Worker {
-	w := &Worker{lanes: of.Lanes, limit: of.Limit, later: of.Later}
+	w := &Worker{lanes: of.Lanes, limit: of.Limit, later: of.Later, policy: cmp.Or(of.Policy, &noPolicy), random: of.Random}
 	for _, event := range of.Failing {
 		w.failing.at(store.Position(event))
 	}
@@ -113,6 +127,7 @@ func (w *Worker) Available(upTo store.Position) {
 // Finished takes back a task that was run.
 func (w *Worker) Finished(t Task) {
 	w.engine.Finish(t)
+	w.doubts.returned(t)
 	w.inFlight--
 	w.fill = fillStale
 	w.unsettled.due()
@@ -234,6 +249,7 @@ func (w *Worker) Commit(ctx context.Context, now time.Time) int {
 	n, err := w.engine.Commit(ctx)
 	w.unsettled.settle()
 	w.fill = fillStale
+	w.doubts.recovered(now)
 	w.progressed(n)
 	if err != nil {
 		w.fail(ctx, now, err)
@@ -252,6 +268,7 @@ func (w *Worker) Commit(ctx context.Context, now time.Time) int {
 			w.fail(ctx, now, failure)
 		}
 	}
+	w.doubts.settle(now)
 	return n
 }
 

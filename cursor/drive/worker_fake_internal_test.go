@@ -3,9 +3,12 @@ package drive
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
@@ -39,8 +42,14 @@ type fakeEngine struct {
 	why      map[store.Position]error // of the latest failure of each event
 	strict   bool                     // nothing is parked or skipped for another failure than the latest
 
+	depends   func(store.Position) string // nil: all on one
+	suspended map[string]bool
+	deferred  []store.Position
+	later     map[store.Position]bool // what was deferred or taken back
+
 	takes     func() // called by Take
 	fillErr   error
+	parkErr   error
 	commitErr error                   // of a commit as a whole
 	raced     map[store.Position]bool // the events whose reactions are refused, once
 }
@@ -48,7 +57,8 @@ type fakeEngine struct {
 func newFake(tb testing.TB, lanes int, head store.Position) *fakeEngine {
 	return &fakeEngine{
 		tb: tb, lanes: lanes, head: head, failed: make(map[store.Position]bool), done: make(map[store.Position]bool),
-		raced: make(map[store.Position]bool), why: make(map[store.Position]error),
+		raced: make(map[store.Position]bool), why: make(map[store.Position]error), suspended: make(map[string]bool),
+		later: make(map[store.Position]bool),
 	}
 }
 
@@ -71,16 +81,106 @@ func (f *fakeEngine) Take(context.Context) (Task, error) {
 	if f.takes != nil {
 		f.takes()
 	}
-	if len(f.ready) == 0 || f.lanes <= 1 && (f.inFlight > 0 || len(f.finished) > 0) {
+	if f.lanes <= 1 && (f.inFlight > 0 || len(f.finished) > 0) {
 		return nil, nil
 	}
-	if f.lanes <= 1 && len(f.failed) > 0 { // one queue: what follows the failure waits
+	if i := slices.IndexFunc(f.deferred, f.free); i >= 0 {
+		return f.take(f.deferred[i]), nil
+	}
+	if f.blocked() {
 		return nil, nil
 	}
-	event := f.ready[0]
-	f.ready = f.ready[1:]
+	if i := slices.IndexFunc(f.ready, f.free); i == 0 || i > 0 && f.lanes > 1 {
+		return f.take(f.ready[i]), nil
+	}
+	return nil, nil
+}
+
+// blocked reports whether what follows a failure waits: there is one queue, and one for what was
+// passed over.
+func (f *fakeEngine) blocked() bool {
+	return f.lanes <= 1 && slices.ContainsFunc(f.failing(), func(event store.Position) bool { return !f.later[event] })
+}
+
+func (f *fakeEngine) take(event store.Position) Task {
+	is := func(p store.Position) bool { return p == event }
+	f.ready, f.deferred = slices.DeleteFunc(f.ready, is), slices.DeleteFunc(f.deferred, is)
+	delete(f.failed, event)
 	f.inFlight++
-	return &fakeTask{event: event}, nil
+	return &fakeTask{event: event}
+}
+
+// free reports whether an event does not wait for the end of an outage.
+func (f *fakeEngine) free(event store.Position) bool { return !f.suspended[f.dependency(event)] }
+
+func (f *fakeEngine) dependency(event store.Position) string {
+	if f.depends == nil {
+		return "d"
+	}
+	return f.depends(event)
+}
+
+func (f *fakeEngine) Subject(first store.Position) cursor.Subject {
+	return cursor.Subject{Event: first, Key: fmt.Sprint(first), Dependency: f.dependency(first)}
+}
+
+func (f *fakeEngine) Handled(t Task) []cursor.Subject {
+	if task := t.(*fakeTask); task.err == nil && task.action != cursor.StopWithRollback {
+		return []cursor.Subject{f.Subject(task.event)}
+	}
+	return nil
+}
+
+func (f *fakeEngine) Suspend(dependency string) {
+	require.False(f.tb, f.suspended[dependency], "suspended again")
+	f.suspended[dependency] = true
+}
+
+func (f *fakeEngine) Release(dependency string) { delete(f.suspended, dependency) }
+
+func (f *fakeEngine) Probe(_ context.Context, dependency string, after store.Position) (Task, store.Position, error) {
+	require.True(f.tb, f.suspended[dependency], "a probe without an outage")
+	list := slices.Concat(f.deferred, f.failing())
+	if f.lanes > 1 {
+		list = append(list, f.ready...)
+	} else if len(f.ready) > 0 && !f.blocked() {
+		list = append(list, f.ready[0])
+	}
+	list = slices.DeleteFunc(list, func(event store.Position) bool { return f.dependency(event) != dependency })
+	if len(list) == 0 {
+		return nil, 0, nil
+	}
+	slices.Sort(list)
+	i, _ := slices.BinarySearch(list, after+1)
+	event := list[i%len(list)]
+	return f.take(event), event, nil
+}
+
+func (f *fakeEngine) ProbeParked(_ context.Context, event store.Position) (Task, error) {
+	require.Contains(f.tb, f.parked, event)
+	return f.take(event), nil
+}
+
+func (f *fakeEngine) Parked(event store.Position) bool { return slices.Contains(f.parked, event) }
+
+func (f *fakeEngine) Defer(first store.Position, most int) bool {
+	if !f.failed[first] || f.lanes > 1 || len(f.deferred) >= most || f.later[first] || slices.Contains(f.parked, first) {
+		return false
+	}
+	delete(f.failed, first)
+	f.deferred, f.later[first] = append(f.deferred, first), true
+	f.extra++
+	return true
+}
+
+func (f *fakeEngine) TakeBack(events []store.Position) {
+	for _, event := range events {
+		require.Contains(f.tb, f.parked, event)
+		f.parked = slices.DeleteFunc(f.parked, func(p store.Position) bool { return p == event })
+		delete(f.done, event)
+		f.deferred, f.later[event] = append(f.deferred, event), true
+	}
+	f.extra++
 }
 
 func (f *fakeEngine) Finish(t Task) {
@@ -94,6 +194,7 @@ func (f *fakeEngine) Finish(t Task) {
 		f.ready = append([]store.Position{task.event}, f.ready...)
 	default:
 		f.finished = append(f.finished, task.event)
+		f.parked = slices.DeleteFunc(f.parked, func(p store.Position) bool { return p == task.event })
 	}
 }
 
@@ -134,13 +235,23 @@ func (f *fakeEngine) write(call string) error {
 }
 
 func (f *fakeEngine) Again(first store.Position) {
-	if f.failed[first] {
+	switch {
+	case !f.failed[first]:
+	case slices.Contains(f.parked, first): // it stays there
+		delete(f.failed, first)
+	case f.later[first]:
+		delete(f.failed, first)
+		f.deferred = append(f.deferred, first)
+	default:
 		delete(f.failed, first)
 		f.ready = append([]store.Position{first}, f.ready...)
 	}
 }
 
 func (f *fakeEngine) Park(first store.Position, reason error, _ int) error {
+	if f.parkErr != nil {
+		return f.parkErr
+	}
 	f.parked = append(f.parked, first)
 	return f.decide(first, reason)
 }
@@ -163,7 +274,9 @@ func (f *fakeEngine) Failed(first store.Position) bool { return f.failed[first] 
 func (f *fakeEngine) Done(event store.Position) bool   { return f.done[event] }
 func (f *fakeEngine) Dirty() bool                      { return len(f.finished) > 0 || f.extra > 0 }
 func (f *fakeEngine) Idle() bool {
-	return f.inFlight == 0 && !f.Dirty() && (len(f.ready) == 0 || f.lanes <= 1 && len(f.failed) > 0)
+	waits := f.lanes <= 1 && len(f.ready) > 0 && (f.blocked() || !f.free(f.ready[0]))
+	return f.inFlight == 0 && !f.Dirty() && (!slices.ContainsFunc(f.ready, f.free) || waits) &&
+		!slices.ContainsFunc(f.deferred, f.free)
 }
 
 // undone is what was read and is neither done nor given to anybody.

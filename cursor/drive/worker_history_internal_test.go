@@ -239,6 +239,9 @@ func (w *history) finish() {
 		switch w.dice.IntN(12) {
 		case 0, 1:
 			task.err = at
+			if w.dice.IntN(2) == 0 {
+				at.Evidence = true
+			}
 		case 2:
 			at.Panic = true
 			task.err = at

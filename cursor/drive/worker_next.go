@@ -186,22 +186,22 @@ func (t turn) nextBatch() Step {
 		return Step{}
 	}
 	if t.fill == fillStale {
-		whole, err := t.engine.Fill(t.ctx, t.upTo)
-		if err != nil {
+		if err := t.read(); err != nil {
 			return t.broken(err)
-		}
-		if t.fill = fillPart; whole {
-			t.fill = fillWhole
 		}
 	}
 	if t.intake == Take {
-		task, err := t.engine.Take(t.ctx)
+		dirty := t.engine.Dirty()
+		task, err := t.take()
 		switch {
 		case err != nil:
 			return t.broken(err)
 		case task != nil:
 			t.inFlight++
 			return Step{Kind: StepRun, Task: task}
+		case dirty && !t.engine.Dirty(): // what is held was written, as before each task of some workers
+			t.fill = fillStale
+			return Step{Kind: stepAgain}
 		}
 	}
 	if t.unsettled.unwritten(t.engine) { // also beside lanes: what is held fills the window until it is written
@@ -236,12 +236,17 @@ func (w *Worker) Due() time.Time {
 	if w.phase == workerPaused && !w.pause.Until.IsZero() && (until.IsZero() || w.pause.Until.Before(until)) {
 		until = w.pause.Until
 	}
+	if probe := w.doubts.dueAt(); !probe.IsZero() && (until.IsZero() || probe.Before(until)) {
+		until = probe
+	}
 	return until
 }
 
 // show keeps what the outside sees of the worker when it is about to do a step.
 func (w *Worker) show(step Step) {
 	switch {
+	case w.phase == workerWorking && w.doubts.reason() != nil:
+		w.state = Outage
 	case w.engine == nil && w.failing.delayed():
 		w.state = Retrying
 	case w.engine == nil:
@@ -254,6 +259,8 @@ func (w *Worker) show(step Step) {
 		w.state = Paused
 	case w.failing.delayed():
 		w.state = Retrying
+	case w.fill == fillFull:
+		w.state = Full
 	case step.Kind == StepPull || step.Kind == StepWait && w.pulling:
 		if w.phase == workerWorking && w.engine.Idle() && !w.failing.judged() {
 			w.state = Idle

@@ -74,6 +74,8 @@ func (w *worker) status() (Status, error) {
 	case s.State == drive.Retrying:
 		first := firstWait(w.core.Waits())
 		s.Event, s.Attempt, s.Reason, s.Due = first.Event, first.Attempt, first.Reason, first.Due
+	case s.State == drive.Outage, s.State == drive.Full:
+		s.Reason = w.core.Trouble()
 	case s.State == drive.Restarting:
 		s.Attempt, s.Reason = w.attempt, w.reason
 	case s.State == drive.Halted:
@@ -100,8 +102,12 @@ func (w *worker) state() drive.State {
 		return w.shown
 	case w.baton.Paused() != nil:
 		return drive.Paused
+	case w.core != nil && w.core.State() == drive.Outage:
+		return drive.Outage
 	case w.core != nil && len(w.core.Waits()) > 0:
 		return drive.Retrying
+	case w.core != nil && w.core.State() == drive.Full:
+		return drive.Full
 	case w.baton.Runner == nil:
 		return drive.Restarting
 	case !w.begun:

@@ -110,6 +110,16 @@ func (e watched) Commit(ctx context.Context) (int, error) {
 	return n, e.kept(err)
 }
 
+func (e watched) Probe(ctx context.Context, dependency string, after store.Position) (drive.Task, store.Position, error) {
+	t, event, err := e.Engine.Probe(ctx, dependency, after)
+	return t, event, e.kept(err)
+}
+
+func (e watched) ProbeParked(ctx context.Context, event store.Position) (drive.Task, error) {
+	t, err := e.Engine.ProbeParked(ctx, event)
+	return t, e.kept(err)
+}
+
 func (e watched) Flush(ctx context.Context) error { return e.kept(e.Engine.Flush(ctx)) }
 func (e watched) Close(ctx context.Context) error { return e.kept(e.Engine.Close(ctx)) }
 

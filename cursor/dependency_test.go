@@ -1,0 +1,296 @@
+package cursor_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+// dependent is a worker whose events depend on what their entity ends with, "a" or "b". It fails at
+// those of which that is down.
+type dependent struct {
+	down  string
+	given []store.Position
+}
+
+func (d *dependent) worker() cursor.Worker {
+	return cursor.Worker{
+		Region: orders, Dependency: func(e store.Event) string { return e.Coordinate.Entity[len(e.Coordinate.Entity)-1:] },
+		Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+			for i, e := range b.Events {
+				b.Begin(i)
+				if d.down != "" && e.Coordinate.Entity[len(e.Coordinate.Entity)-1:] == d.down {
+					return cursor.Continue, cursor.FailedAt(i, errBroken)
+				}
+				d.given = append(d.given, e.Position)
+				react(b, i)
+			}
+			return cursor.Continue, nil
+		},
+	}
+}
+
+// do runs a task and commits it, and returns the position of its first event; 0 without a task.
+func do(t *testing.T, r *cursor.Runner, task *cursor.Task, err error) store.Position {
+	t.Helper()
+	require.NoError(t, err)
+	if task == nil {
+		return 0
+	}
+	task.Run(t.Context())
+	r.Finish(task)
+	commit(t, r)
+	return task.First()
+}
+
+func commit(t *testing.T, r *cursor.Runner) {
+	t.Helper()
+	_, err := r.Commit(t.Context())
+	require.NoError(t, err)
+}
+
+func retry(t *testing.T, r *cursor.Runner, event store.Position) {
+	t.Helper()
+	require.NoError(t, r.Settle(event, again))
+}
+
+func next(t *testing.T, r *cursor.Runner) store.Position {
+	t.Helper()
+	_, err := r.Fill(t.Context(), 0)
+	require.NoError(t, err)
+	task, err := r.Next(t.Context(), 0)
+	return do(t, r, task, err)
+}
+
+func probe(t *testing.T, r *cursor.Runner, after store.Position) store.Position {
+	t.Helper()
+	task, err := cursor.DependenciesOf(r).Probe(t.Context(), "a", after)
+	if task != nil {
+		require.Equal(t, 1, task.Size())
+	}
+	return do(t, r, task, err)
+}
+
+func TestEventsOfASuspendedDependencyWaitAndWithLanesOthersDoNot(t *testing.T) {
+	for _, lanes := range []int{1, 4} {
+		st := open(t)
+		keyed(t, st, "1b", "2a", "3b", "4a", "2a", "5b")
+		d := &dependent{}
+		w := d.worker()
+		w.Lanes = lanes
+		r := runner(t, st, w)
+		cursor.DependenciesOf(r).Suspend("a")
+		for next(t, r) > 0 {
+		}
+		if lanes == 1 {
+			require.Equal(t, []store.Position{1}, d.given)
+		} else {
+			require.Equal(t, []store.Position{1, 3, 6}, d.given)
+		}
+		require.True(t, r.Progress().Idle, "nothing can be taken")
+		cursor.DependenciesOf(r).Release("a")
+		for next(t, r) > 0 {
+		}
+		require.ElementsMatch(t, []store.Position{1, 2, 3, 4, 5, 6}, d.given)
+	}
+}
+
+func TestProbesTakeTurnsAmongWhatComesFirst(t *testing.T) {
+	st := open(t)
+	keyed(t, st, "1a", "2a", "2a", "3b", "3a", "4a")
+	d := &dependent{down: "a"}
+	w := d.worker()
+	w.Lanes = 4
+	r := runner(t, st, w)
+	cursor.DependenciesOf(r).Suspend("a")
+	require.Equal(t, store.Position(4), next(t, r))
+	var turns []store.Position
+	last := store.Position(0)
+	for range 6 {
+		last = probe(t, r, last)
+		turns = append(turns, last)
+	}
+	require.Equal(t, []store.Position{1, 2, 5, 6, 1, 2}, turns, "also those that failed")
+	require.Equal(t, cursor.Subject{Event: 2, Key: "order:2a", Dependency: "a"}, cursor.DependenciesOf(r).Failed(2))
+	d.down = ""
+	require.Equal(t, store.Position(2), probe(t, r, 1))
+	require.Equal(t, store.Position(3), probe(t, r, 2), "what it held up is next")
+	require.Zero(t, next(t, r))
+}
+
+func TestADeferredEventIsHandledAgainWithWhatIsOfItsKeyAlsoByTheNextRunner(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		st := open(t)
+		keyed(t, st, "1a", "2a", "1a", "3a")
+		d := &dependent{down: "a"}
+		w := d.worker()
+		r := runner(t, st, w)
+		of := cursor.DependenciesOf(r)
+		of.Suspend("a")
+		require.Zero(t, next(t, r))
+		require.Equal(t, store.Position(1), probe(t, r, 0))
+		require.True(t, of.Defer(1, 2))
+		commit(t, r)
+		parked, held := r.Progress().Parked, r.Progress().Held
+		require.Equal(t, []int{2, 2}, []int{parked, held}, "3 is held for it; none failed")
+		require.Equal(t, store.Position(2), probe(t, r, 1), "what follows can be tried")
+		require.True(t, of.Defer(2, 2))
+		require.Equal(t, store.Position(4), probe(t, r, 2))
+		require.False(t, of.Defer(4, 2), "that many are deferred already")
+		retry(t, r, 4)
+		keyed(t, st, "2a")
+		require.Equal(t, store.Position(1), probe(t, r, 4))
+		retry(t, r, 1)
+		require.False(t, r.IsDone(1))
+
+		d.down = ""
+		if restart {
+			r = trusting(t, st, w)
+		} else {
+			of.Release("a")
+		}
+		for next(t, r) > 0 {
+		}
+		require.ElementsMatch(t, matching(t, st, orders), reactions(t, st))
+		require.Less(t, index(d.given, 1), index(d.given, 3))
+		require.Less(t, index(d.given, 1), index(d.given, 2), "deferred ones in their order")
+		require.Zero(t, r.Progress().Parked)
+		for e, err := range checkpoint.Audits(t.Context(), st, "reserve", 0) {
+			require.Fail(t, "nothing was parked", "%v %v", e, err)
+		}
+	}
+}
+
+func index(list []store.Position, p store.Position) int {
+	for i, one := range list {
+		if one == p {
+			return i
+		}
+	}
+	return -1
+}
+
+func TestAWorkerWithoutACheckpointDefersNothing(t *testing.T) {
+	st := open(t)
+	keyed(t, st, "1a")
+	d := &dependent{down: "a"}
+	w := d.worker()
+	w.Volatile = true
+	r := runner(t, st, w)
+	require.Equal(t, store.Position(1), next(t, r))
+	require.False(t, cursor.DependenciesOf(r).Defer(1, 64))
+	require.True(t, r.IsFailed(1))
+}
+
+func TestAParkedEventIsProbedWhereItIsAndHandlesWhatIsHeldForIt(t *testing.T) {
+	for _, lanes := range []int{1, 4} {
+		st := open(t)
+		keyed(t, st, "1a", "1a", "2b")
+		d := &dependent{down: "a"}
+		w := d.worker()
+		w.Lanes = lanes
+		r := runner(t, st, w)
+		require.Equal(t, store.Position(1), next(t, r))
+		require.NoError(t, r.Settle(1, toPark(errBroken, 3)))
+		commit(t, r)
+		for next(t, r) > 0 {
+		}
+		of := cursor.DependenciesOf(r)
+		for range 2 {
+			task, err := of.ProbeParked(t.Context(), 1)
+			require.Equal(t, store.Position(1), do(t, r, task, err))
+			require.True(t, r.IsFailed(1))
+			retry(t, r, 1)
+			entry, ok, err := parkedAt(st, 1)
+			require.NoError(t, err)
+			require.True(t, ok && !entry.Replaying && entry.Attempts == 3, "nothing changes")
+			require.Zero(t, next(t, r))
+		}
+		task, err := of.ProbeParked(t.Context(), 2)
+		require.Zero(t, do(t, r, task, err), "it is only held")
+		d.down = ""
+		task, err = of.ProbeParked(t.Context(), 1)
+		require.Equal(t, store.Position(1), do(t, r, task, err))
+		entry, ok, err := parkedAt(st, 2)
+		require.NoError(t, err)
+		require.True(t, ok && entry.Replaying, "in the same commit")
+		require.Equal(t, store.Position(2), next(t, r))
+		require.Zero(t, r.Progress().Parked)
+		require.Equal(t, []store.Position{3, 1, 2}, d.given)
+	}
+}
+
+// parkedAt is what the store says of a parked event.
+func parkedAt(st *store.Store, at store.Position) (checkpoint.Parked, bool, error) {
+	for p, err := range checkpoint.ParkedEvents(st, "reserve", at) {
+		return p, true, err
+	}
+	return checkpoint.Parked{}, false, nil
+}
+
+func TestParkedEventsThatAreTakenBackAreHandledAgain(t *testing.T) {
+	st := open(t)
+	keyed(t, st, "1a", "1a", "2b")
+	d := &dependent{down: "a"}
+	r := runner(t, st, d.worker())
+	require.Equal(t, store.Position(1), next(t, r))
+	require.NoError(t, r.Settle(1, toPark(errBroken, 3)))
+	commit(t, r)
+	d.down = ""
+	cursor.DependenciesOf(r).TakeBack([]store.Position{1, 99})
+	require.True(t, r.Progress().Dirty)
+	commit(t, r)
+	r = runner(t, st, d.worker())
+	for next(t, r) > 0 {
+	}
+	require.ElementsMatch(t, []store.Position{1, 2, 3}, reactions(t, st))
+	require.Zero(t, r.Progress().Parked)
+}
+
+func TestADependencyThatPanicsIsTheKind(t *testing.T) {
+	st := open(t)
+	keyed(t, st, "1a")
+	d := &dependent{down: "a"}
+	w := d.worker()
+	w.Dependency = func(store.Event) string { panic(errBroken) }
+	r := runner(t, st, w)
+	require.Equal(t, store.Position(1), next(t, r))
+	require.Equal(t, placed{}.Kind(), cursor.DependenciesOf(r).Failed(1).Dependency)
+}
+
+// broken is an error that is the event's.
+type broken struct{ error }
+
+func (broken) Fault() {}
+
+func TestOnlyAnErrorOfItsOwnMakesAFailureEvidence(t *testing.T) {
+	for name, c := range map[string]struct {
+		handle   func(b *cursor.Batch) error
+		evidence bool
+	}{
+		"an error":                   {func(*cursor.Batch) error { return errBroken }, true},
+		"an error at an event":       {func(*cursor.Batch) error { return cursor.FailedAt(0, fmt.Errorf("call: %w", errBroken)) }, true},
+		"a directive":                {func(*cursor.Batch) error { return cursor.FailedAt(0, supervision.Park(errBroken)) }, false},
+		"a fault of the event":       {func(*cursor.Batch) error { return cursor.FailedAt(0, broken{errBroken}) }, false},
+		"a panic":                    {func(*cursor.Batch) error { panic(errBroken) }, false},
+		"a reaction that is refused": {func(b *cursor.Batch) error { b.React(0, store.At("x", "y"), oversized()); return nil }, false},
+	} {
+		st := open(t)
+		keyed(t, st, "1")
+		r := runner(t, st, cursor.Worker{Region: orders, Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+			return cursor.Continue, c.handle(b)
+		}})
+		_, err := r.Step(t.Context(), 0, 0)
+		var failure *cursor.HandlerError
+		require.True(t, errors.As(err, &failure), "%s: %v", name, err)
+		require.Equal(t, c.evidence, failure.Evidence, name)
+	}
+}

@@ -1,0 +1,123 @@
+package supervision
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// The defaults of an [OutagePolicy].
+const (
+	// Three keys are not one bad event, and two failures of each are no hiccup.
+	defaultOutageKeys     = 3
+	defaultOutageFailures = 2
+	// defaultOutageUsedUp: a ladder takes about a minute, so an outage is found within three where
+	// only one event is at hand at a time.
+	defaultOutageUsedUp = 3
+	// defaultDeferred is enough that some of them are good, and few to handle out of order.
+	defaultDeferred = 64
+	// mostDeferred bounds what a worker handles again when an outage ends.
+	mostDeferred = 1000
+)
+
+// An OutagePolicy says when failures are taken for an outage of what events depend on, rather than
+// for the fault of these events. The zero value works: each zero field has a default.
+//
+// Each event has a dependency: its kind, or what the worker says. Failures count that may be those
+// of the dependency: see [Evidence]. In an outage attempts do not count, and nothing is parked or
+// skipped, but what a handler says itself ([Park], [Skip], [Halt]) is obeyed. One event is tried at
+// a time, of different keys in turn, with the delays of Policy.Backoff, until one is handled: that
+// ends the outage. It is an attempt at each of the events that failed meanwhile, so a bad event is
+// parked in the end, and three bad ones are no outage for long.
+//
+// An event whose attempts are used up while nothing of its dependency is handled is parked, and
+// tried again with the longest delay until something is. In an outage of several keys it is taken
+// back, to be handled again when that ends. ActionSkip waits until something is handled; ActionHalt
+// halts.
+type OutagePolicy struct {
+	// Off: every failure of a handler is the fault of its event.
+	Off bool
+	// Keys is of how many different keys events must have failed, and Failures how often each of them,
+	// with nothing handled in between. Where as many keys as the two make multiplied have failed, once
+	// is enough. Zero means 3 and 2.
+	Keys, Failures int
+	// UsedUp is how many failures with nothing handled in between are enough, where each was the last
+	// attempt at its event or came after that: for dependencies with fewer keys at hand. Zero means 3.
+	UsedUp int
+	// Deferred is for how many keys at most an event that failed is passed over in an outage, for
+	// those after it to be tried, by a worker that otherwise handles one after the other. They are
+	// handled again, in order, when it ends. Zero means 64; at most 1,000.
+	Deferred int
+}
+
+// WithDefaults returns p with every zero field set to its default.
+func (p OutagePolicy) WithDefaults() OutagePolicy {
+	if p.Keys == 0 {
+		p.Keys = defaultOutageKeys
+	}
+	if p.Failures == 0 {
+		p.Failures = defaultOutageFailures
+	}
+	if p.UsedUp == 0 {
+		p.UsedUp = defaultOutageUsedUp
+	}
+	if p.Deferred == 0 {
+		p.Deferred = defaultDeferred
+	}
+	return p
+}
+
+func (p OutagePolicy) violations(field string) []error {
+	var deferred error
+	if p.Deferred > mostDeferred {
+		deferred = &SettingError{Field: field + ".Deferred", Rule: fmt.Sprintf("must be at most %d", mostDeferred), Value: p.Deferred}
+	}
+	return []error{
+		atLeastZero(field+".Keys", p.Keys),
+		atLeastZero(field+".Failures", p.Failures),
+		atLeastZero(field+".UsedUp", p.UsedUp),
+		atLeastZero(field+".Deferred", p.Deferred),
+		deferred,
+	}
+}
+
+// ErrOutage says that what events depend on cannot be reached. See [OutageError].
+var ErrOutage = errors.New("supervision: outage")
+
+// An OutageError is the reason of a child that waits for the end of an outage.
+type OutageError struct {
+	Dependency string
+	Since      time.Time // of the first failure after which nothing was handled
+	Next       time.Time // when an event is tried next; zero while one is being tried
+	Err        error     // of the latest failure
+}
+
+func (e *OutageError) Error() string {
+	return fmt.Sprintf("outage of %q since %s, last error: %v", e.Dependency, e.Since.UTC().Format(time.RFC3339), e.Err)
+}
+
+// Unwrap returns [ErrOutage] and the error of the latest failure.
+func (e *OutageError) Unwrap() []error { return []error{ErrOutage, e.Err} }
+
+// A Fault is an error that is the event's, whatever the state of what its handler depends on: of a
+// payload that cannot be read, or of reactions that the store refuses. It is no evidence of an
+// outage.
+type Fault interface {
+	error
+	// Fault does nothing: it tells the type from other errors.
+	Fault()
+}
+
+// Evidence reports whether the error of a handler may be that of an outage: it has no directive and
+// is no [Fault].
+func Evidence(err error) bool {
+	if _, directed := ownDirective(err); directed || err == nil {
+		return false
+	}
+	for e := range Own(err) {
+		if _, fault := e.(Fault); fault { //nolint:errorlint // Own unwraps
+			return false
+		}
+	}
+	return true
+}
