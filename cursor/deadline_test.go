@@ -9,19 +9,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock-io/penstock/cursor"
-	"github.com/penstock-io/penstock/store"
-	"github.com/penstock-io/penstock/store/storetest"
 )
 
 // Handlers look for context.DeadlineExceeded, which is what a client returns that was given their
 // context, or one made of it.
 func TestTheTimeoutOfAnEventIsADeadlineOfTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st, err := storetest.Open(store.Options{})
-		require.NoError(t, err)
-		defer st.Close()
+		st := open(t)
 		fill(t, st, 2, 0)
-		var failed error
 		r := runner(t, st, cursor.Worker{Region: orders, Timeout: time.Second, Handle: func(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
 			made, cancel := context.WithCancel(ctx)
 			defer cancel()
@@ -40,7 +35,7 @@ func TestTheTimeoutOfAnEventIsADeadlineOfTheContext(t *testing.T) {
 			require.Equal(t, cursor.ErrTimeout, context.Cause(made))
 			return cursor.Continue, made.Err()
 		}})
-		_, failed = r.Step(t.Context(), 0, 0)
+		_, failed := r.Step(t.Context(), 0, 0)
 		var failure *cursor.HandlerError
 		require.ErrorAs(t, failed, &failure)
 		require.True(t, failure.Timeout)
@@ -49,30 +44,35 @@ func TestTheTimeoutOfAnEventIsADeadlineOfTheContext(t *testing.T) {
 
 func TestAHandlerWithATimeoutIsCancelledWithItsWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st, err := storetest.Open(store.Options{})
-		require.NoError(t, err)
-		defer st.Close()
+		st := open(t)
 		fill(t, st, 1, 0)
 		ctx, cancel := context.WithCancel(t.Context())
-		var kept context.Context
-		r := runner(t, st, cursor.Worker{Region: orders, Timeout: time.Hour, Handle: func(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
-			var end context.CancelFunc
-			kept, end = context.WithCancel(ctx)
+		r := runner(t, st, cursor.Worker{Region: orders, Timeout: time.Hour, Handle: func(ctx context.Context, _ *cursor.Batch) (cursor.Action, error) {
+			made, end := context.WithCancel(ctx)
 			defer end()
 			cancel()
-			<-kept.Done()
-			require.Equal(t, context.Canceled, kept.Err())
+			<-made.Done()
+			require.Equal(t, context.Canceled, made.Err())
 			return cursor.Continue, ctx.Err()
 		}})
-		_, err = r.Step(ctx, 0, 0)
+		_, err := r.Step(ctx, 0, 0)
 		require.ErrorIs(t, err, context.Canceled)
-		r = runner(t, st, cursor.Worker{Region: orders, Timeout: time.Hour, Handle: func(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
-			kept = ctx
+	})
+}
+
+func TestTheContextOfAHandlerWithATimeoutEndsWhenItReturns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := open(t)
+		fill(t, st, 1, 0)
+		lent := make(chan context.Context, 1)
+		r := runner(t, st, cursor.Worker{Region: orders, Timeout: time.Hour, Handle: func(ctx context.Context, _ *cursor.Batch) (cursor.Action, error) {
+			lent <- ctx
 			return cursor.Continue, nil
 		}})
-		_, err = r.Step(t.Context(), 0, 0)
+		_, err := r.Step(t.Context(), 0, 0)
 		require.NoError(t, err)
+		kept := <-lent
 		<-kept.Done()
-		require.Equal(t, context.Canceled, kept.Err(), "nothing runs on with it")
+		require.Equal(t, context.Canceled, kept.Err())
 	})
 }

@@ -14,7 +14,7 @@ import (
 // It has a Done channel of its own, because package context gives what is made of a context whose
 // Done is that of a cancelled one the error of the latter, Canceled.
 type limited struct {
-	context.Context               // of the caller, cancelled for ErrTimeout
+	context.Context               //nolint:containedctx // of the caller, cancelled for ErrTimeout; limited is a context itself
 	cancel          func(error)   // ends it
 	done            chan struct{} // closed once it has ended
 	unwatch         func() bool   // keeps done from being closed by its end

@@ -2,6 +2,7 @@ package reactortest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -53,10 +54,10 @@ func alike[G, W any](got []G, want []W, same func(G, W) bool) [][]int {
 	for i := range ahead {
 		ahead[i] = make([]int, len(want)+1)
 	}
-	for i := len(got) - 1; i >= 0; i-- {
-		for j := len(want) - 1; j >= 0; j-- {
+	for i, g := range slices.Backward(got) {
+		for j, w := range slices.Backward(want) {
 			ahead[i][j] = max(ahead[i+1][j], ahead[i][j+1])
-			if same(got[i], want[j]) {
+			if same(g, w) {
 				ahead[i][j] = ahead[i+1][j+1] + 1
 			}
 		}

@@ -3,6 +3,7 @@ package reactortest
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,7 +81,7 @@ func (c choices) end() int {
 	return c[len(c)-1].point + 1
 }
 
-func (c choices) with(next choice) choices { return append(c[:len(c):len(c)], next) }
+func (c choices) with(next choice) choices { return append(slices.Clip(c), next) }
 
 // at returns the option that is chosen at a point, 0 if it is no one's.
 func (c choices) at(point int) int {

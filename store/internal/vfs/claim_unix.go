@@ -13,12 +13,12 @@ import (
 // alone has to exclude others.
 func tryClaim(dir, _ *os.File) (bool, error) {
 	ok, err := flock(dir, unix.LOCK_EX)
-	return ok || err != nil, nil //nolint:nilerr // as said above
+	return ok || err != nil, nil
 }
 
 func claimHeld(dir *os.File) (bool, error) {
 	ok, err := flock(dir, unix.LOCK_SH)
-	return !ok && err == nil, nil //nolint:nilerr // without such locks there is no holder of one
+	return !ok && err == nil, nil // without such locks there is no holder of one
 }
 
 // flock tries a lock of the open file. It ends with the file.

@@ -204,7 +204,7 @@ func (f *memoryFile) usable(verb string, off int64) error {
 	switch {
 	case f.closed:
 		err = fs.ErrClosed
-	case f.fs.cut && !(verb == "read" && f.fs.readable):
+	case f.fs.cut && (verb != "read" || !f.fs.readable):
 		err = ErrPowerCut
 	case off < 0:
 		err = syscall.EINVAL
