@@ -32,7 +32,12 @@ func ExampleFiles() {
 			log.Fatal(err)
 		}
 		defer st.Close()
-		files := checkpoint.Files{Dir: dir}
+		positions, err := os.OpenRoot(dir)
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer positions.Close()
+		files := checkpoint.Files{Dir: positions}
 		orders := checkpoint.Binding{Region: store.Region{Entity: "order"}}
 		record, err := files.Load(ctx, st, "mirror", orders)
 		if errors.Is(err, checkpoint.ErrNotFound) { // the first time

@@ -17,13 +17,16 @@ import (
 )
 
 // Files keeps checkpoints in files, one for each id, outside the store: for a follower that opened
-// it read-only. Dir must exist, and belong to one follower: two processes that save the same id
-// overwrite each other. Files are made for their owner alone, 0600.
+// it read-only. Files are made for their owner alone, 0600.
+//
+// Dir is open as long as Files is used; its caller closes it. It stays the same directory whatever
+// its path leads to later, and must belong to one follower: two processes that save the same id
+// overwrite each other.
 //
 // A file and the log are not one write. A follower that dies between handling and saving handles
 // the events since the last Save again.
 type Files struct {
-	Dir string
+	Dir *os.Root
 }
 
 // fileMagic begins a file: its version, the id of the event at the highest position that the record
@@ -50,7 +53,7 @@ func (f Files) Load(ctx context.Context, st *store.Store, id ID, b Binding) (Rec
 	if err := b.validate(); err != nil {
 		return Record{}, fmt.Errorf("checkpoint %q: %w", id, err)
 	}
-	raw, err := os.ReadFile(f.path(id))
+	raw, err := f.Dir.ReadFile(fileName(id))
 	if errors.Is(err, fs.ErrNotExist) {
 		return Record{}, fmt.Errorf("checkpoint %q: %w", id, ErrNotFound)
 	}
@@ -95,17 +98,7 @@ func (f Files) Save(ctx context.Context, st *store.Store, id ID, r Record) error
 	if err != nil {
 		return fmt.Errorf("checkpoint %q: save: %w", id, err)
 	}
-	path := f.path(id)
-	// A fixed name, so that crashes leave one stray file at most, which the next Save overwrites.
-	temporary := path + ".tmp"
-	err = writeSynced(temporary, encodeFile(r, anchor.Event))
-	if err == nil {
-		err = os.Rename(temporary, path)
-	}
-	if err == nil {
-		err = syncDir(f.Dir)
-	}
-	if err != nil {
+	if err := f.replace(fileName(id), encodeFile(r, anchor.Event)); err != nil {
 		return fmt.Errorf("checkpoint %q: save: %w", id, err)
 	}
 	return nil
@@ -136,8 +129,22 @@ func decodeFile(b []byte) (r Record, event uuid.UUID, err error) {
 	return r, event, err
 }
 
-func writeSynced(path string, b []byte) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+// replace writes a new file and gives it the name of the old one. It begins with a fixed name, so
+// that crashes leave one stray file at most, which the next one overwrites.
+func (f Files) replace(name string, content []byte) error {
+	temporary := name + ".tmp"
+	err := f.writeSynced(temporary, content)
+	if err == nil {
+		err = f.Dir.Rename(temporary, name)
+	}
+	if err == nil {
+		err = f.sync()
+	}
+	return err
+}
+
+func (f Files) writeSynced(name string, b []byte) error {
+	file, err := f.Dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -148,20 +155,21 @@ func writeSynced(path string, b []byte) error {
 	return errors.Join(err, file.Close())
 }
 
-// syncDir makes a rename durable. Windows cannot sync a directory, and does not need to: NTFS
+// sync makes a rename durable. Windows cannot sync a directory, and does not need to: NTFS
 // journals renames.
-func syncDir(dir string) error {
+func (f Files) sync() error {
 	if runtime.GOOS == "windows" {
 		return nil
 	}
-	d, err := os.Open(dir)
+	d, err := f.Dir.Open(".")
 	if err != nil {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
 
-func (f Files) path(id ID) string { return filepath.Join(f.Dir, fileName(id)) }
+// path is for messages.
+func (f Files) path(id ID) string { return filepath.Join(f.Dir.Name(), fileName(id)) }
 
 // maxReadable is the longest name that is written out; file systems take 255 bytes.
 const maxReadable = 128

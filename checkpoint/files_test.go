@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -30,10 +31,19 @@ func theFile(t *testing.T, dir string) string {
 	return filepath.Join(dir, entries[0].Name())
 }
 
+// filesIn keeps checkpoints in a directory until the test ends.
+func filesIn(t *testing.T, dir string) checkpoint.Files {
+	t.Helper()
+	root, err := os.OpenRoot(dir)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, root.Close()) })
+	return checkpoint.Files{Dir: root}
+}
+
 // saved returns a store with 12 events and a record of it, which is saved as "index".
 func saved(t *testing.T) (*store.Store, checkpoint.Files, checkpoint.Record) {
 	t.Helper()
-	st, files := open(t), checkpoint.Files{Dir: t.TempDir()}
+	st, files := open(t), filesIn(t, t.TempDir())
 	fill(t, st, 12)
 	r := sample()
 	r.Origin, r.Scanned, r.Delivered, r.Pending = st.Origin(), 10, 9, []store.Position{3, 8}
@@ -52,7 +62,11 @@ func TestASavedFileIsLoadedAsItWas(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, r, got)
 	}
-	theFile(t, files.Dir) // no temporary file stays
+	info, err := os.Stat(theFile(t, files.Dir.Name())) // no temporary file stays
+	require.NoError(t, err)
+	if runtime.GOOS != "windows" {
+		require.Zero(t, info.Mode().Perm()&0o077, "for the owner alone")
+	}
 }
 
 func TestAFileThatDoesNotFitIsRefused(t *testing.T) {
@@ -103,7 +117,7 @@ func TestAFileIsValidInTheLogsThatHaveItsLastEvent(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, st.Close()) }()
 	fill(t, st, 5)
-	files, r := checkpoint.Files{Dir: t.TempDir()}, sample()
+	files, r := filesIn(t, t.TempDir()), sample()
 	r.Origin = st.Origin()
 	for _, at := range []store.Position{0, 5, 6, 10} {
 		r.Scanned, r.Delivered = at, 0
@@ -140,7 +154,7 @@ func TestAFileIsValidInTheLogsThatHaveItsLastEvent(t *testing.T) {
 // An older version saved the record alone.
 func TestAFileOfAnOlderVersionIsAcceptedWhereItSaysNothingOfAnyEvent(t *testing.T) {
 	st, files, r := saved(t)
-	path := theFile(t, files.Dir)
+	path := theFile(t, files.Dir.Name())
 	require.NoError(t, os.WriteFile(path, r.Encode(), 0o600))
 	_, err := files.Load(t.Context(), st, "index", sampleBinding)
 	require.ErrorIs(t, err, store.ErrForeignHistory, "nothing proves that 10 is an event of this log")
@@ -154,7 +168,7 @@ func TestAFileOfAnOlderVersionIsAcceptedWhereItSaysNothingOfAnyEvent(t *testing.
 
 func TestADamagedFileIsRefused(t *testing.T) {
 	st, files, _ := saved(t)
-	path := theFile(t, files.Dir)
+	path := theFile(t, files.Dir.Name())
 	good, err := os.ReadFile(path)
 	require.NoError(t, err)
 	for i := range good {
@@ -170,7 +184,7 @@ func TestADamagedFileIsRefused(t *testing.T) {
 
 func TestAHalfWrittenTemporaryFileChangesNothing(t *testing.T) {
 	st, files, r := saved(t)
-	require.NoError(t, os.WriteFile(theFile(t, files.Dir)+".tmp", []byte("half"), 0o600))
+	require.NoError(t, os.WriteFile(theFile(t, files.Dir.Name())+".tmp", []byte("half"), 0o600))
 	got, err := files.Load(t.Context(), st, "index", sampleBinding)
 	require.NoError(t, err)
 	require.Equal(t, r, got)
@@ -179,13 +193,46 @@ func TestAHalfWrittenTemporaryFileChangesNothing(t *testing.T) {
 	got, err = files.Load(t.Context(), st, "index", sampleBinding)
 	require.NoError(t, err)
 	require.Equal(t, r, got)
-	theFile(t, files.Dir)
+	theFile(t, files.Dir.Name())
 }
 
-func TestSavingIntoAMissingDirectoryIsAnError(t *testing.T) {
+func TestSavingIntoARemovedDirectoryIsAnError(t *testing.T) {
 	st, files, r := saved(t)
-	files.Dir = filepath.Join(files.Dir, "missing")
+	require.NoError(t, os.RemoveAll(files.Dir.Name()))
 	require.ErrorIs(t, files.Save(t.Context(), st, "index", r), os.ErrNotExist)
+}
+
+func TestFilesStayInTheirDirectoryWhateverLiesAtItsPathLater(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		return // there a directory that is in use keeps its path
+	}
+	st, _, r := saved(t)
+	top := t.TempDir()
+	mine, theirs := filepath.Join(top, "mine", "data"), filepath.Join(top, "theirs", "data")
+	for _, dir := range []string{mine, theirs} {
+		require.NoError(t, os.MkdirAll(dir, 0o700))
+	}
+	t.Chdir(filepath.Dir(theirs))
+	require.NoError(t, filesIn(t, "data").Save(t.Context(), st, "index", r))
+	t.Chdir(filepath.Dir(mine))
+	files := filesIn(t, "data")
+	t.Chdir(filepath.Dir(theirs))
+
+	_, err := files.Load(t.Context(), st, "index", sampleBinding)
+	require.ErrorIs(t, err, checkpoint.ErrNotFound)
+	later := r
+	later.Scanned = 12
+	require.NoError(t, files.Save(t.Context(), st, "index", later))
+	got, err := filesIn(t, theirs).Load(t.Context(), st, "index", sampleBinding)
+	require.NoError(t, err)
+	require.Equal(t, r, got)
+	got, err = filesIn(t, mine).Load(t.Context(), st, "index", sampleBinding)
+	require.NoError(t, err)
+	require.Equal(t, later, got)
+	require.NoError(t, os.Rename(mine, theirs+" too"))
+	got, err = files.Load(t.Context(), st, "index", sampleBinding)
+	require.NoError(t, err)
+	require.Equal(t, later, got)
 }
 
 func TestEveryIDHasAFileNameOfItsOwnOnAnyFileSystem(t *testing.T) {
@@ -199,9 +246,9 @@ func TestEveryIDHasAFileNameOfItsOwnOnAnyFileSystem(t *testing.T) {
 	st, _, r := saved(t)
 	seen := make(map[string]checkpoint.ID)
 	for _, id := range ids {
-		files := checkpoint.Files{Dir: t.TempDir()}
+		files := filesIn(t, t.TempDir())
 		require.NoError(t, files.Save(t.Context(), st, id, r), "%q", id)
-		name := filepath.Base(theFile(t, files.Dir))
+		name := filepath.Base(theFile(t, files.Dir.Name()))
 		require.Regexp(t, regexp.MustCompile(`^id-[a-z0-9%~._-]+\.checkpoint$`), name)
 		require.LessOrEqual(t, len(name)+len(".tmp"), 255)
 		require.Equal(t, strings.ToLower(name), name)

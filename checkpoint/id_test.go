@@ -68,7 +68,7 @@ func TestEveryCallRefusesABadID(t *testing.T) {
 	} {
 		requireBadID(t, apply(t.Context(), st, badID, c))
 	}
-	files := checkpoint.Files{Dir: t.TempDir()}
+	files := filesIn(t, t.TempDir())
 	requireBadID(t, files.Save(t.Context(), st, badID, checkpoint.Record{}))
 	_, err = files.Load(t.Context(), st, badID, bound)
 	requireBadID(t, err)
