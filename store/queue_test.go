@@ -136,3 +136,16 @@ func TestTheMemoryOfALargeBatchIsGivenBack(t *testing.T) {
 	require.False(t, same(next, table.merge(next)))
 	require.Len(t, table.values, maxPooledItems+2)
 }
+
+func TestARequestThatWasLargeInAnyWayIsNotKept(t *testing.T) {
+	require.False(t, (&request{
+		records: make([]byte, maxPooledBytes), events: make([]requestEvent, maxPooledItems), sides: make([]requestSide, maxPooledItems),
+	}).large())
+	for _, req := range []*request{
+		{records: make([]byte, 0, maxPooledBytes+1)},
+		{events: make([]requestEvent, 0, maxPooledItems+1)},
+		{sides: make([]requestSide, 0, maxPooledItems+1)},
+	} {
+		require.True(t, req.large())
+	}
+}

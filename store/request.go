@@ -76,13 +76,18 @@ func (p *requestPool) get() *request {
 // put returns a request that no other goroutine looks at any more: it is done, and its token was
 // taken. The receipt's events, which the caller keeps, are not part of it.
 func (p *requestPool) put(req *request) {
-	if cap(req.records) > maxPooledBytes || cap(req.events) > maxPooledItems || cap(req.sides) > maxPooledItems {
+	if req.large() {
 		return
 	}
 	clear(req.events)
 	clear(req.sides)
 	*req = request{wake: req.wake, events: req.events[:0], sides: req.sides[:0], records: req.records[:0]}
 	p.pool.Put(req)
+}
+
+// large reports whether the request takes more memory than is kept for the next one.
+func (req *request) large() bool {
+	return cap(req.records) > maxPooledBytes || cap(req.events) > maxPooledItems || cap(req.sides) > maxPooledItems
 }
 
 // flushes reports whether the request commits nothing and only waits for a sync.

@@ -5,6 +5,8 @@ import (
 	"os"
 	"runtime"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -49,5 +51,28 @@ func TestLockInAReadOnlyDirectoryIsRefusedEvenIfTheFileExists(t *testing.T) {
 		held, err := disk().Locked(in(dir, "LOCK"))
 		require.NoError(t, err, "a reader may still ask")
 		require.False(t, held)
+	})
+}
+
+func TestLookingForTheHolderOfALockTakesNothing(t *testing.T) {
+	name := in(t.TempDir(), "LOCK")
+	l, err := disk().Lock(name)
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	synctest.Test(t, func(t *testing.T) {
+		looking, err := os.Open(name)
+		require.NoError(t, err)
+		defer looking.Close()
+		held, err := presence(looking)
+		require.NoError(t, err)
+		require.False(t, held)
+		began := time.Now()
+		l, err := disk().Lock(name)
+		require.NoError(t, err)
+		require.Zero(t, time.Since(began), "it did not have to wait")
+		held, err = presence(looking)
+		require.NoError(t, err)
+		require.True(t, held)
+		require.NoError(t, l.Close())
 	})
 }
