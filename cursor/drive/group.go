@@ -2,6 +2,7 @@ package drive
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/penstock-io/penstock/supervision"
@@ -51,10 +52,11 @@ func (g *group) escalate(reason error) {
 	}
 }
 
-// haltAll ends all leaves of a group until they are resumed.
+// haltAll ends all leaves of a group until they are resumed. They are shown before any is ended, in
+// the order in which they would be stopped: a reader that sees the first one halted finds all so.
 func (g *group) haltAll(reason error) {
 	leaves := g.tree.below(g.node)
-	for _, l := range leaves {
+	for _, l := range slices.Backward(leaves) {
 		if r := l.round; r != nil && r.from >= g.node.from && r.to <= g.node.to {
 			r.end(roundReplaced)
 		}
@@ -62,6 +64,8 @@ func (g *group) haltAll(reason error) {
 			l.fate = halted
 			l.show(Effect{State: Halted, Err: reason})
 		}
+	}
+	for _, l := range leaves {
 		l.leave()
 	}
 	leaves[0].round.proceed() // of a round around the group
