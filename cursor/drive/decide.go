@@ -52,8 +52,8 @@ func notAcquired(err error) supervision.Failure {
 }
 
 func (l *leaf) acquiredWell() {
-	if l.round == nil || l.round.kind != first {
-		l.succeeded()
+	l.succeeded()
+	if l.ran {
 		l.tree.emit(Effect{Kind: Note, Note: NoteRestarted, Path: l.node.Path})
 	}
 	l.ran = true

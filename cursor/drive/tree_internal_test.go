@@ -89,6 +89,7 @@ func TestTheStartDoesNotWaitForALeafWhosePlaceIsUnreachable(t *testing.T) {
 	w.trouble("x", unreachable).trouble("x", acquires)
 	require.Equal(t, "idle idle idle", w.states())
 	require.Equal(t, []int{1, 1, 1}, w.starts())
+	require.NotContains(t, w.notes, NoteRestarted, "it was never down")
 
 	w = newWorld(t, "t(a x)")
 	w.trouble("x", unreachable).trouble("x", acquires).trouble("a", acquires)
