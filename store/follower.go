@@ -29,6 +29,8 @@ import (
 //     being written, and is looked at again the next time.
 //   - The beacon vouches only if it was written since the machine was started. After a power cut it
 //     may be older or newer than the log.
+//   - A beacon that is as it was when there was no writer is none: the writer has not written its
+//     own yet, and in a copy the one that lies there may speak of more than was copied.
 //
 // Ownership: all fields but failed belong to the holder of mu, who also is the one that advances
 // the head, the segments and the side values of the Store. mu is held during I/O; readers take it
@@ -40,6 +42,7 @@ type follower struct {
 	// still the growing ones.
 	sealing []*segment
 	chain   wal.Expected // what the next batch or segment must continue
+	idle    beacon       // as it was when there was no writer, zero where that is not known
 	failed  atomic.Pointer[error]
 }
 
@@ -48,7 +51,7 @@ type follower struct {
 type limit struct {
 	segment   uint32
 	offset    int64
-	epoch     uint32 // of the writer that says so
+	said      beacon // zero where none can be believed
 	unbounded bool
 	vouched   bool // what lies before it was written since the machine was started, so it must be there
 }
@@ -70,8 +73,12 @@ func (l limit) of(segment uint32) (end int64, readable bool) {
 // the lock is held (published).
 func (s *Store) limit() (limit, error) {
 	locked, err := s.dir.Locked(lockName)
-	if err != nil || !locked {
-		return limit{unbounded: true}, err
+	if err != nil {
+		return limit{}, err
+	}
+	if !locked {
+		t, _, _ := s.readBeacon()
+		return limit{unbounded: true, said: t}, nil
 	}
 	for range beaconRetries {
 		t, ok, err := s.readBeacon()
@@ -80,7 +87,7 @@ func (s *Store) limit() (limit, error) {
 		}
 		if ok && (s.origin.Store == uuid.Nil || t.store == s.origin.Store) {
 			vouched := t.boot == s.boot && t.boot != [16]byte{}
-			return limit{segment: t.segment, offset: t.visible, epoch: t.writerEpoch, vouched: vouched}, nil
+			return limit{segment: t.segment, offset: t.visible, said: t, vouched: vouched}, nil
 		}
 	}
 	return limit{unbounded: true}, nil
@@ -97,18 +104,25 @@ func (s *Store) openReadOnly() error {
 		return s.notStore()
 	}
 	var loaded error
+	var idle beacon
 	for range openingRetries {
 		before, err := s.limit()
 		if err != nil {
 			return err
+		}
+		if before.unbounded {
+			idle = before.said
 		}
 		loaded = s.loadReadOnly(before)
 		after, err := s.limit()
 		if err != nil {
 			return err
 		}
-		began := !after.unbounded && (before.unbounded || before.epoch != after.epoch)
+		began := !after.unbounded && (before.unbounded || before.said.writerEpoch != after.said.writerEpoch)
 		if !began && !errors.Is(loaded, fs.ErrNotExist) { // else a file that was made ahead is gone
+			if loaded == nil {
+				s.follower.idle = idle
+			}
 			return loaded
 		}
 		s.files.closeIdle()
@@ -161,6 +175,9 @@ func (f *follower) follow(s *Store) error {
 	l, err := s.limit()
 	if err != nil {
 		return err
+	}
+	if !l.unbounded && l.said == f.idle {
+		l = limit{unbounded: true}
 	}
 	for {
 		if f.tail != nil {
@@ -238,6 +255,9 @@ func (f *follower) extend(s *Store, l limit) (sure bool, err error) {
 		return false, err
 	}
 	f.chain = f.tail.next
+	if l.unbounded {
+		f.idle = l.said
+	}
 	g.end.Store(f.tail.next.Offset)
 	f.tail.sides = s.sides.merge(f.tail.sides)
 	s.sequence.Store(f.chain.Sequence)

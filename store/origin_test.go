@@ -163,6 +163,33 @@ func TestAReaderDoesNotBelieveTheBeaconOfAnotherStore(t *testing.T) {
 	require.Equal(t, Position(2), r.Head())
 }
 
+// In a copy the status file may be newer than the log, and a writer that begins overwrites it only
+// at the end of its opening.
+func TestAReaderDoesNotTakeACopyForDamagedWhileItsWriterBegins(t *testing.T) {
+	disk := vfs.NewMemory()
+	w := openLog(t, disk, Options{})
+	put(t, w, "a")
+	copied := disk.Image(vfs.KeepAll)
+	for range 5 {
+		put(t, w, "a")
+	}
+	overwriteBeacon(t, copied, disk.Bytes(logDir+"/"+beaconName))
+	r := openLog(t, copied, Options{ReadOnly: true})
+	require.Equal(t, Position(1), r.Head())
+
+	dir, err := copied.OpenDir(logDir, 0o700)
+	require.NoError(t, err)
+	lock, err := dir.Lock(lockName) // all that a writer has done when it begins
+	require.NoError(t, err)
+	require.Equal(t, Position(1), r.Head())
+	_, err = r.GetAt(t.Context(), 1)
+	require.NoError(t, err)
+	require.NoError(t, lock.Close())
+	put(t, openLog(t, copied, Options{}), "b")
+	require.Equal(t, Position(2), r.Head())
+	require.Equal(t, []string{"a", "b"}, entities(all(t, r, Region{})))
+}
+
 func overwriteBeacon(t *testing.T, disk *vfs.Memory, content []byte) {
 	t.Helper()
 	file, err := disk.Open(logDir+"/"+beaconName, false)
