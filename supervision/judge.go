@@ -27,7 +27,7 @@ type Judge struct {
 	clock   steady
 
 	ladders map[uint64]int // attempts at events that failed and were not passed since
-	waits   int            // failures that are no attempt, in a row
+	waits   map[uint64]int // failures in a row that are no attempt, by event; nil until there is one
 	charged int            // failures counted against Intensity since the last quiet Period: they decide the delay
 	budget  *window        // the same ones within the last Period: they decide when it ends
 	panics  []panicked     // the latest at each event, oldest first, at most freePanics+1 events
@@ -115,20 +115,36 @@ func (j *Judge) Charge(event uint64) {
 	}
 }
 
-// Failing returns the events that failed and were not passed since, in order: for a caller that has
-// to report when they are.
-func (j *Judge) Failing() []uint64 { return slices.Sorted(maps.Keys(j.ladders)) }
+// Failing returns the events that failed, or wait, and were not passed since, in order: for a caller
+// that has to report when they are.
+func (j *Judge) Failing() []uint64 {
+	events := make(map[uint64]struct{}, len(j.ladders))
+	for _, m := range []map[uint64]int{j.ladders, j.waits} {
+		for event := range m {
+			events[event] = struct{}{}
+		}
+	}
+	delete(events, 0)
+	return slices.Sorted(maps.Keys(events))
+}
 
 // Passed says that at a time exactly this event was handled and committed, or, with event 0, that
-// the child started: the attempts at it are forgotten, and so are the waits. Others before it, of
-// other keys, may still be failing. What counts against Intensity stays: only time heals that.
+// the child started: the attempts at it and its waits are forgotten, and so are the waits without an
+// event. Others before it, of other keys, may still be failing or waiting. What counts against
+// Intensity stays: only time heals that.
 func (j *Judge) Passed(at time.Time, event uint64) {
 	if j.verdict != nil {
 		return
 	}
 	j.observe(at)
-	j.waits = 0
+	delete(j.waits, 0)
+	j.forget(event)
+}
+
+// forget ends the ladder and the waits of an event: it was passed, or is given up.
+func (j *Judge) forget(event uint64) {
 	delete(j.ladders, event)
+	delete(j.waits, event)
 }
 
 // observe makes at a time that never goes back, and starts the delays over when the child has run
@@ -137,7 +153,7 @@ func (j *Judge) Passed(at time.Time, event uint64) {
 func (j *Judge) observe(at time.Time) time.Time {
 	now := j.clock.read(at)
 	if now.Sub(j.running) >= j.policy.Period {
-		j.waits, j.charged = 0, 0
+		j.waits, j.charged = nil, 0
 	}
 	return now
 }
@@ -149,7 +165,7 @@ func (j *Judge) judge(now time.Time, f Failure) Verdict {
 	}
 	if directed && f.Event != 0 && (d.Action == ActionPark || d.Action == ActionSkip) {
 		n := j.ladders[f.Event] + 1
-		delete(j.ladders, f.Event)
+		j.forget(f.Event)
 		v := Verdict{Action: d.Action, Attempt: n, Reason: f.about("attempt %d", n)}
 		return j.restarting(now, f, v)
 	}
@@ -180,12 +196,16 @@ func (j *Judge) ordered(now time.Time, f Failure) Verdict {
 
 // wait answers a failure that is no attempt.
 func (j *Judge) wait(f Failure) Verdict {
-	j.waits++
+	if j.waits == nil {
+		j.waits = make(map[uint64]int)
+	}
+	n := j.waits[f.Event] + 1
+	j.waits[f.Event] = n
 	return Verdict{
 		Action:  ActionRetry,
-		Delay:   j.delay(j.waits),
-		Attempt: j.waits,
-		Reason:  f.about("no attempt, waiting (%d)", j.waits),
+		Delay:   j.delay(n),
+		Attempt: n,
+		Reason:  f.about("no attempt, waiting (%d)", n),
 	}
 }
 
@@ -211,7 +231,7 @@ func (j *Judge) attempt(now time.Time, f Failure) Verdict {
 	n := j.ladders[f.Event] + 1
 	j.ladders[f.Event] = n
 	if n >= j.policy.Attempts {
-		delete(j.ladders, f.Event)
+		j.forget(f.Event)
 		v := Verdict{Action: j.policy.Exhausted, Attempt: n, Reason: &ExhaustedError{Event: f.Event, Attempts: n, Err: f.cause()}}
 		return j.restarting(now, f, v)
 	}

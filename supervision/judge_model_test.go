@@ -82,7 +82,7 @@ func expect(spec supervision.Spec, h []entry) answer {
 	case directed && f.Event != 0 && d.Action != supervision.ActionRetry:
 		a = answer{action: d.Action, attempt: attempt}
 	case waits(f):
-		waits := 1 + waitsIn(past, now.at, p.Period)
+		waits := 1 + waitsIn(past, f.Event, now.at, p.Period)
 		a = answer{action: supervision.ActionRetry, delay: doubled(waits), attempt: waits}
 		if directed && d.Action == supervision.ActionRetry && !d.NoAttempt {
 			a.delay = d.Delay
@@ -144,14 +144,20 @@ func attemptsIn(h []entry, event uint64) (n int) {
 	return n
 }
 
-// waitsIn counts the waits since the last success or quiet period.
-func waitsIn(h []entry, now, period time.Duration) (n int) {
+// waitsIn counts the waits at an event since it was last passed, parked or skipped, or a quiet period;
+// those at none, since any success.
+func waitsIn(h []entry, event uint64, now, period time.Duration) (n int) {
 	for i, e := range h {
-		if e.passed != 0 || quietBefore(h[:i], e.at, period) {
+		if e.passed != 0 && (e.passed == event || event == 0) || quietBefore(h[:i], e.at, period) {
 			n = 0
 		}
-		if e.failed() && waits(e.failure) {
+		if !e.failed() || e.failure.Event != event {
+			continue
+		}
+		if waits(e.failure) {
 			n++
+		} else if event != 0 && (e.answer.action == supervision.ActionPark || e.answer.action == supervision.ActionSkip) {
+			n = 0
 		}
 	}
 	if quietBefore(h, now, period) {

@@ -117,6 +117,24 @@ func TestPanicsAtMoreThanThreeEventsCountAgainstTheIntensity(t *testing.T) {
 	require.EqualError(t, v.Reason, "restarts within 1m0s used up (2), last error: event 6, attempt 1: panic: no stock")
 }
 
+// One key whose provider is away must not delay what another key has only begun to wait for.
+func TestAWaitAtOneEventDoesNotLengthenThatAtAnother(t *testing.T) {
+	b := newBench(strict)
+	waitAt := func(event uint64) supervision.Failure {
+		return supervision.Failure{Err: supervision.Wait(errStock), Event: event}
+	}
+	for n := 1; n <= 5; n++ {
+		requireVerdict(t, b.fail(waitAt(1)), supervision.ActionRetry, time.Second<<(n-1), n)
+	}
+	requireVerdict(t, b.fail(waitAt(2)), supervision.ActionRetry, time.Second, 1)
+	require.Equal(t, []uint64{1, 2}, b.Failing())
+	b.Passed(b.now, 2)
+	requireVerdict(t, b.fail(waitAt(1)), supervision.ActionRetry, 32*time.Second, 6)
+	requireVerdict(t, b.fail(waitAt(2)), supervision.ActionRetry, time.Second, 1)
+	b.Passed(b.now, 1)
+	requireVerdict(t, b.fail(waitAt(1)), supervision.ActionRetry, time.Second, 1)
+}
+
 func TestACountedPanicWaitsForTheLongerOfItsTwoDelays(t *testing.T) {
 	b := newBench(strict)
 	for event := uint64(1); event <= 3; event++ {
