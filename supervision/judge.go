@@ -115,8 +115,8 @@ func (j *Judge) Charge(event uint64) {
 	}
 }
 
-// Failing returns the events that failed, or wait, and were not passed since, in order: for a caller
-// that has to report when they are.
+// Failing returns the events that failed, or wait, and were not passed since, in order: for a
+// caller that has to report when they are.
 func (j *Judge) Failing() []uint64 {
 	events := make(map[uint64]struct{}, len(j.ladders))
 	for _, m := range []map[uint64]int{j.ladders, j.waits} {
@@ -129,8 +129,8 @@ func (j *Judge) Failing() []uint64 {
 }
 
 // Passed says that at a time exactly this event was handled and committed, or, with event 0, that
-// the child started: the attempts at it and its waits are forgotten, and so are the waits without an
-// event. Others before it, of other keys, may still be failing or waiting. What counts against
+// the child started: the attempts at it and its waits are forgotten, and so are the waits without
+// an event. Others before it, of other keys, may still be failing or waiting. What counts against
 // Intensity stays: only time heals that.
 func (j *Judge) Passed(at time.Time, event uint64) {
 	if j.verdict != nil {
@@ -141,7 +141,7 @@ func (j *Judge) Passed(at time.Time, event uint64) {
 	j.forget(event)
 }
 
-// forget ends the ladder and the waits of an event: it was passed, or is given up.
+// forget ends the ladder and the waits of an event: it was passed, parked or skipped.
 func (j *Judge) forget(event uint64) {
 	delete(j.ladders, event)
 	delete(j.waits, event)

@@ -144,8 +144,8 @@ func attemptsIn(h []entry, event uint64) (n int) {
 	return n
 }
 
-// waitsIn counts the waits at an event since it was last passed, parked or skipped, or a quiet period;
-// those at none, since any success.
+// waitsIn counts the waits at an event since it was last passed, parked or skipped, or a quiet
+// period; those at none, since any success.
 func waitsIn(h []entry, event uint64, now, period time.Duration) (n int) {
 	for i, e := range h {
 		if e.passed != 0 && (e.passed == event || event == 0) || quietBefore(h[:i], e.at, period) {

@@ -117,7 +117,7 @@ func TestPanicsAtMoreThanThreeEventsCountAgainstTheIntensity(t *testing.T) {
 	require.EqualError(t, v.Reason, "restarts within 1m0s used up (2), last error: event 6, attempt 1: panic: no stock")
 }
 
-// One key whose provider is away must not delay what another key has only begun to wait for.
+// One key whose provider is unavailable must not delay another that has only begun to wait.
 func TestAWaitAtOneEventDoesNotLengthenThatAtAnother(t *testing.T) {
 	b := newBench(strict)
 	waitAt := func(event uint64) supervision.Failure {
