@@ -207,6 +207,9 @@ func (k *keeping) decide() {
 	if k.failed = 0; first == 0 || !k.runner.IsFailed(first) {
 		return
 	}
+	if k.chance(20) && cursor.DependenciesOf(k.runner).Defer(first, 3) { // as in an outage
+		return
+	}
 	verdicts := []supervision.Verdict{toPark(errBroken, 3), toPark(errBroken, 3), toSkip(errBroken, 3), again, again}
 	require.NoError(k.t, k.runner.Settle(first, verdicts[k.random.IntN(len(verdicts))]))
 }
