@@ -75,7 +75,11 @@ func (d *memoryDir) Open(name string, readOnly bool) (File, error) {
 		return nil, err
 	}
 	path := filepath.Join(d.path, name)
-	n, err := d.find(name)
+	find := d.find
+	if readOnly && d.fs.readable {
+		find = d.named
+	}
+	n, err := find(name)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
@@ -86,6 +90,11 @@ func (d *memoryDir) find(name string) (*inode, error) {
 	if d.fs.cut && !d.fs.inFlight {
 		return nil, ErrPowerCut
 	}
+	return d.named(name)
+}
+
+// named is find after a power cut too.
+func (d *memoryDir) named(name string) (*inode, error) {
 	if n := d.directory.names[name]; n != nil {
 		return n, nil
 	}

@@ -18,7 +18,7 @@ type faults struct {
 	readOnly bool
 
 	cut        bool
-	readable   bool     // files that are open are read after the cut too
+	readable   bool     // files in open directories are read after the cut too
 	inFlight   bool     // the operation that the cut interrupts is having its effect
 	unfinished []string // directories of an interrupted MkdirAll, parents first
 }
@@ -79,8 +79,8 @@ func (m *Memory) Trace() []string {
 	return trace
 }
 
-// Readable lets files that are open be read after a power cut, for a program that looks at what it
-// had written until it notices.
+// Readable lets files be opened for reading, and read, after a power cut, in directories that are
+// open: for a program that looks at what it had written until it notices.
 func (m *Memory) Readable() *Memory {
 	m.mu.Lock()
 	defer m.mu.Unlock()
