@@ -19,6 +19,8 @@ const (
 		"0000000000000003000000000000000000000000010000f8fb0756"
 	goldenParked = "5053504b012c01000000000000070000006f726465723a31010101010600000062726f6b656e070000007b68e5cf8b01" +
 		"00001c445090"
+	goldenDoubt = "5053504b022c01000000000000070000006f726465723a31010101010600000062726f6b656e070000007b68e5cf8b01" +
+		"00002ee66050"
 	goldenPauseBy = "5053505a027b68e5cf8b0100000028d3ed7cc7ffff050000006c756e636803000000616e6e3a62166e"
 	goldenNewName = "5053524e010700000064656c69766572d5b6ddb6"
 	goldenFile    = "5053434601cc0000000000000000000000000000dd5053435002aa0000000000000000000000000000bb01000000" +
@@ -44,6 +46,12 @@ func TestTheFormatsOfWhatLiesBesideACheckpointStayAsTheyAre(t *testing.T) {
 	}
 	require.Equal(t, goldenParked, hex.EncodeToString(parked.Write("w").Value))
 	gotParked, err := decodeParked(fromHex(t, goldenParked))
+	require.NoError(t, err)
+	require.Equal(t, parked, gotParked)
+
+	parked.Doubt = true
+	require.Equal(t, goldenDoubt, hex.EncodeToString(parked.Write("w").Value))
+	gotParked, err = decodeParked(fromHex(t, goldenDoubt))
 	require.NoError(t, err)
 	require.Equal(t, parked, gotParked)
 

@@ -20,6 +20,8 @@ const (
 	parkedPrefix  = "parked/"
 	parkedMagic   = "PSPK"
 	parkedVersion = 1
+	// doubtVersion is parkedVersion of an event whose Doubt is set.
+	doubtVersion = 2
 )
 
 // Parked is an event that a worker keeps apart: it failed for good, or it is held because an
@@ -34,9 +36,12 @@ type Parked struct {
 	Replay bool
 	// EmitAgain says of a Replay that its reactions are written once more: the rewind said so.
 	EmitAgain bool
-	Error     string    // of the last attempt, at most 4 KiB
-	Attempts  int       // made when it was parked
-	Since     time.Time // when it was parked; to the millisecond
+	// Doubt says that nothing like it was handled since it failed, so that something else may be to
+	// blame: the next owner handles it again by itself.
+	Doubt    bool
+	Error    string    // of the last attempt, at most 4 KiB
+	Attempts int       // made when it was parked
+	Since    time.Time // when it was parked; to the millisecond
 }
 
 func (id ID) parkedPrefix() string { return parkedPrefix + string(id) + "/" }
@@ -47,7 +52,11 @@ func (id ID) parkedKey(p store.Position) string {
 
 // Write returns the side write that keeps p for a worker.
 func (p Parked) Write(id ID) store.SideWrite {
-	b := append([]byte(parkedMagic), parkedVersion)
+	version := byte(parkedVersion)
+	if p.Doubt {
+		version = doubtVersion
+	}
+	b := append([]byte(parkedMagic), version)
 	b = binary.LittleEndian.AppendUint64(b, uint64(p.Position))
 	b = appendText(b, p.Key)
 	for _, flag := range []bool{p.Held, p.Replaying, p.Replay, p.EmitAgain} {
@@ -110,12 +119,12 @@ func parkedSides(st *store.Store, id ID, at []store.Position) iter.Seq[store.Sid
 }
 
 func decodeParked(b []byte) (Parked, error) {
-	_, body, err := open(b, parkedMagic, parkedVersion)
+	version, body, err := open(b, parkedMagic, doubtVersion)
 	if err != nil {
 		return Parked{}, err
 	}
 	in := reader{rest: body}
-	p := Parked{Position: store.Position(in.u64()), Key: in.text()}
+	p := Parked{Position: store.Position(in.u64()), Key: in.text(), Doubt: version == doubtVersion}
 	p.Held, p.Replaying, p.Replay, p.EmitAgain = in.flag(), in.flag(), in.flag(), in.flag()
 	p.Error, p.Attempts, p.Since = in.text(), int(in.u32()), time.UnixMilli(int64(in.u64())).UTC()
 	if err := in.end(); err != nil {

@@ -173,6 +173,11 @@ func markReplaying(
 		return err
 	}
 	r.list.replay(keys)
+	for _, key := range keys { // one that is being replayed already, and failed, is tried again now
+		if q := &r.list.keys[key].queue; q.undecided() {
+			r.next.release(q)
+		}
+	}
 	return nil
 }
 

@@ -232,16 +232,8 @@ func (p *parking) deferred(q *queue) bool {
 
 // TakeBack lets parked events be handled again, with what is held for them. It is durable with the
 // next [Runner.Commit].
-func (d Dependencies) TakeBack(events []store.Position) {
-	r := d.r
-	for _, event := range events {
-		entry := r.list.at[event]
-		if entry == nil || entry.Replaying {
-			continue
-		}
-		r.list.replay([]string{entry.Key})
-		for _, one := range r.list.keys[entry.Key].entries {
-			r.out.side(one.Write(r.own.lease.ID()))
-		}
-	}
-}
+func (d Dependencies) TakeBack(events []store.Position) { d.r.park.takeBack(events) }
+
+// Doubt notes whether something else than a parked event may be to blame for its failure: then the
+// next runner handles it again. It is durable with the next [Runner.Commit].
+func (d Dependencies) Doubt(event store.Position, is bool) { d.r.park.doubt(event, is) }

@@ -255,6 +255,34 @@ func TestParkedEventsThatAreTakenBackAreHandledAgain(t *testing.T) {
 	require.Zero(t, r.Progress().Parked)
 }
 
+func TestWhatIsParkedInDoubtIsHandledAgainByTheNextRunner(t *testing.T) {
+	for _, doubt := range []bool{true, false} {
+		st := open(t)
+		keyed(t, st, "1a", "1a", "2b")
+		d := &dependent{down: "a"}
+		r := runner(t, st, d.worker())
+		require.Equal(t, store.Position(1), next(t, r))
+		require.NoError(t, r.Settle(1, toPark(errBroken, 3)))
+		of := cursor.DependenciesOf(r)
+		of.Doubt(1, true)
+		commit(t, r)
+		if !doubt {
+			of.Doubt(1, false)
+			commit(t, r)
+		}
+		d.down = ""
+		r = runner(t, st, d.worker())
+		for next(t, r) > 0 {
+		}
+		if doubt {
+			require.ElementsMatch(t, []store.Position{1, 2, 3}, reactions(t, st))
+			require.Zero(t, r.Progress().Parked)
+		} else {
+			require.Equal(t, []store.Position{3}, reactions(t, st))
+		}
+	}
+}
+
 func TestADependencyThatPanicsIsTheKind(t *testing.T) {
 	st := open(t)
 	keyed(t, st, "1a")

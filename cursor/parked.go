@@ -129,7 +129,8 @@ func (p *parkedList) fail(key string, reason error, attempts int) []*checkpoint.
 	if failed.Held {
 		p.held--
 	}
-	failed.Held, failed.Error, failed.Attempts, failed.Since = false, reason.Error(), attempts, time.Now()
+	failed.Held, failed.Doubt = false, false
+	failed.Error, failed.Attempts, failed.Since = reason.Error(), attempts, time.Now()
 	for _, e := range k.entries {
 		e.Replaying = false
 	}

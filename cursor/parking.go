@@ -53,16 +53,44 @@ func (p *parking) resume(ctx context.Context) error {
 	return nil
 }
 
-// load reads the list from the side values.
+// load reads the list from the side values. What the owner before parked in doubt, and did not come
+// to a conclusion about, is handled again.
 func (p *parking) load() error {
 	*p.list = parkedList{}
+	var doubtful []store.Position
 	for e, err := range checkpoint.ParkedEvents(p.own.st, p.own.lease.ID()) {
 		if err != nil {
 			return fmt.Errorf("read what is parked: %w", err)
 		}
 		p.list.add(&e)
+		if e.Doubt {
+			doubtful = append(doubtful, e.Position)
+		}
 	}
+	p.takeBack(doubtful)
 	return nil
+}
+
+// takeBack lets parked events be handled again, with what is held for them.
+func (p *parking) takeBack(events []store.Position) {
+	for _, event := range events {
+		entry := p.list.at[event]
+		if entry == nil || entry.Replaying {
+			continue
+		}
+		p.list.replay([]string{entry.Key})
+		for _, one := range p.list.keys[entry.Key].entries {
+			p.out.side(one.Write(p.own.lease.ID()))
+		}
+	}
+}
+
+// doubt notes whether something else than a parked event may be to blame for its failure.
+func (p *parking) doubt(event store.Position, is bool) {
+	if entry := p.list.at[event]; entry != nil && entry.Doubt != is {
+		entry.Doubt = is
+		p.out.side(entry.Write(p.own.lease.ID()))
+	}
 }
 
 // holds reports whether an event has to wait for others of its key. For a worker that keeps its

@@ -55,6 +55,9 @@ type Dependencies interface {
 	// passed over; TakeBack lets parked events be handled again.
 	Defer(first store.Position, most int) bool
 	TakeBack(events []store.Position)
+	// Doubt notes whether something else than a parked event may be to blame: then the next engine
+	// handles it again.
+	Doubt(event store.Position, is bool)
 }
 
 // A Task is a batch that is with a handler: a [*cursor.Task].
@@ -110,6 +113,8 @@ func (r runner) Defer(first store.Position, most int) bool {
 	return r.dependencies().Defer(first, most)
 }
 func (r runner) TakeBack(events []store.Position) { r.dependencies().TakeBack(events) }
+
+func (r runner) Doubt(event store.Position, is bool) { r.dependencies().Doubt(event, is) }
 
 func (r runner) Probe(ctx context.Context, dependency string, after store.Position) (Task, store.Position, error) {
 	t, err := r.dependencies().Probe(ctx, dependency, after)

@@ -61,7 +61,8 @@ type outages struct {
 	random func() float64
 	of     map[string]*dependency
 	events map[store.Position]*suspected
-	turns  []outageTurn // not taken yet
+	turns  []outageTurn     // not taken yet
+	final  []store.Position // parked events about which there is no doubt any more, not taken yet
 }
 
 // dependency is one of which events fail.
@@ -298,6 +299,9 @@ func (o *outages) forget(event store.Position) {
 }
 
 func (o *outages) drop(e *suspected) {
+	if e.parked {
+		o.final = append(o.final, e.event)
+	}
 	delete(e.of.events, e.event)
 	delete(o.events, e.event)
 }

@@ -99,6 +99,9 @@ func (d *withholding) carriedOut(now time.Time, v Decision) {
 	_, usedUp := v.Reason.(*supervision.ExhaustedError) //nolint:errorlint // of this verdict, not of another one
 	if d != nil && usedUp && v.Action == supervision.ActionPark && !v.Restart {
 		d.parked(now, v.First)
+		if e := d.events[v.First]; e != nil && e.parked {
+			d.w.engine.Doubt(v.First, true)
+		}
 		d.turned()
 		return
 	}
@@ -175,14 +178,18 @@ func (d *withholding) turned() {
 			d.release(t)
 		}
 	}
-	back := d.takeBack()
-	if len(back) == 0 {
-		return
+	for _, event := range d.final {
+		d.w.engine.Doubt(event, false)
 	}
-	d.w.engine.TakeBack(back)
-	d.w.unsettled.due()
-	for _, event := range back {
-		d.keep(event)
+	d.final = nil
+	if back := d.takeBack(); len(back) > 0 {
+		d.w.engine.TakeBack(back)
+		for _, event := range back {
+			d.keep(event)
+		}
+	}
+	if d.w.engine.Dirty() {
+		d.w.unsettled.due()
 	}
 }
 

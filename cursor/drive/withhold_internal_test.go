@@ -295,6 +295,9 @@ func randomOutages(t *testing.T, seed uint64) int {
 			require.Contains(t, s.engine.parked, event, "seed %d", seed)
 		}
 	}
+	for event, is := range s.engine.doubtful {
+		require.False(t, is && slices.Contains(s.engine.parked, event), "seed %d: %d is parked in doubt", seed, event)
+	}
 	require.Nil(t, s.w.doubts, "seed %d", seed)
 	require.Empty(t, s.engine.suspended, "seed %d", seed)
 	require.Equal(t, s.count(UpdateOutage), s.count(UpdateOutageOver), "seed %d", seed)

@@ -46,6 +46,7 @@ type fakeEngine struct {
 	suspended map[string]bool
 	deferred  []store.Position
 	later     map[store.Position]bool // what was deferred or taken back
+	doubtful  map[store.Position]bool
 
 	takes     func() // called by Take
 	fillErr   error
@@ -58,7 +59,7 @@ func newFake(tb testing.TB, lanes int, head store.Position) *fakeEngine {
 	return &fakeEngine{
 		tb: tb, lanes: lanes, head: head, failed: make(map[store.Position]bool), done: make(map[store.Position]bool),
 		raced: make(map[store.Position]bool), why: make(map[store.Position]error), suspended: make(map[string]bool),
-		later: make(map[store.Position]bool),
+		later: make(map[store.Position]bool), doubtful: make(map[store.Position]bool),
 	}
 }
 
@@ -161,6 +162,12 @@ func (f *fakeEngine) ProbeParked(_ context.Context, event store.Position) (Task,
 	return f.take(event), nil
 }
 
+func (f *fakeEngine) Doubt(event store.Position, is bool) {
+	if f.doubtful[event] != is {
+		f.doubtful[event], f.extra = is, f.extra+1
+	}
+}
+
 func (f *fakeEngine) Parked(event store.Position) bool { return slices.Contains(f.parked, event) }
 
 func (f *fakeEngine) Defer(first store.Position, most int) bool {
@@ -252,6 +259,7 @@ func (f *fakeEngine) Park(first store.Position, reason error, _ int) error {
 	if f.parkErr != nil {
 		return f.parkErr
 	}
+	delete(f.doubtful, first)
 	f.parked = append(f.parked, first)
 	return f.decide(first, reason)
 }

@@ -238,3 +238,31 @@ func TestAWorkerWithNoRoomIsFullUntilThereIs(t *testing.T) {
 		require.Equal(t, actors.Idle, run.Status("charge").State)
 	}
 }
+
+// Events are deferred, taken back, parked and probed on the way; each of that may be what a crash
+// leaves.
+func TestAnOutageHealsItselfAfterACrashAnywhereInIt(t *testing.T) {
+	for _, name := range []string{"one by one", "in lanes"} {
+		t.Run(name, func(t *testing.T) {
+			var p *provider
+			tree := func() supervision.Child {
+				p = &provider{}
+				r := charging(p)[name].(*reactor.Reactor)
+				r.Policy = supervision.Policy{Attempts: 20, Backoff: supervision.Backoff{Initial: time.Second, Max: 4 * time.Second}}
+				r.Policy.Outage = supervision.OutagePolicy{Keys: 2, UsedUp: 2}
+				return r
+			}
+			reactortest.EveryCrash(t, tree, func(run *reactortest.Run) {
+				p.down = true
+				for n := range 6 {
+					run.Given(order(n % 4))
+				}
+				run.Advance(3 * time.Minute)
+				p.down = false
+				run.Advance(time.Minute)
+				require.Len(t, reactortest.Of[billed](run), 6)
+				require.Empty(t, run.Parked("charge"))
+			})
+		})
+	}
+}
