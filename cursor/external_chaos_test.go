@@ -29,14 +29,14 @@ type table struct {
 	rows     []store.Position
 }
 
-func (d table) clone() table {
+func (d *table) clone() table {
 	return table{position: d.position, except: maps.Clone(d.except), rows: slices.Clone(d.rows)}
 }
 
-func (d table) has(p store.Position) bool { return (p <= d.position) != d.except[p] }
+func (d *table) has(p store.Position) bool { return (p <= d.position) != d.except[p] }
 
 // set changes what the table says of an event.
-func (d table) set(p store.Position, handled bool) {
+func (d *table) set(p store.Position, handled bool) {
 	if (p <= d.position) == handled {
 		delete(d.except, p)
 	} else {

@@ -106,9 +106,13 @@ func (r runner) Idle() bool                       { return r.Progress().Idle }
 func (r runner) dependencies() cursor.Dependencies { return cursor.DependenciesOf(r.Runner) }
 
 func (r runner) Subject(first store.Position) cursor.Subject { return r.dependencies().Failed(first) }
-func (r runner) Handled(t Task) []cursor.Subject             { return r.dependencies().Handled(t.(*cursor.Task)) }
-func (r runner) Suspend(dependency string)                   { r.dependencies().Suspend(dependency) }
-func (r runner) Release(dependency string)                   { r.dependencies().Release(dependency) }
+
+func (r runner) Handled(t Task) []cursor.Subject { return r.dependencies().Handled(t.(*cursor.Task)) }
+
+func (r runner) Suspend(dependency string) { r.dependencies().Suspend(dependency) }
+
+func (r runner) Release(dependency string) { r.dependencies().Release(dependency) }
+
 func (r runner) Defer(first store.Position, most int) bool {
 	return r.dependencies().Defer(first, most)
 }

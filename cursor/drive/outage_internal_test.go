@@ -304,8 +304,8 @@ func TestProbesHaveGrowingDelaysAndTakeTurns(t *testing.T) {
 		}
 	}
 	now := begun
-	for _, delay := range []time.Duration{2, 4, 5, 5} {
-		require.Equal(t, now.Add(delay*time.Second), o.next())
+	for _, delay := range []time.Duration{2 * time.Second, 4 * time.Second, 5 * time.Second, 5 * time.Second} {
+		require.Equal(t, now.Add(delay), o.next())
 		now = o.next()
 		d := o.due(now)
 		d.probing(3)
