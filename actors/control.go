@@ -60,7 +60,7 @@ func (s *System) answer(ctx context.Context, p *node, m *control) error {
 			return err
 		case <-v.changed:
 		case <-s.done:
-			return fmt.Errorf("actors: worker %q: %w", p.name(), errors.Join(ErrStopped, s.failed()))
+			return s.unanswered(p, m)
 		case <-ctx.Done():
 			err := ctx.Err()
 			if !m.claim() {
@@ -69,6 +69,21 @@ func (s *System) answer(ctx context.Context, p *node, m *control) error {
 			return fmt.Errorf("actors: worker %q: %w", p.name(), err)
 		}
 	}
+}
+
+// unanswered is the result of a call after the end of the system: that of the worker, if it came to
+// that.
+func (s *System) unanswered(p *node, m *control) error {
+	err := errors.Join(ErrStopped, s.failed())
+	if !m.claim() {
+		select {
+		case answer := <-m.reply:
+			return answer
+		default:
+			err = errors.Join(err, store.ErrOutcomeUnknown)
+		}
+	}
+	return fmt.Errorf("actors: worker %q: %w", p.name(), err)
 }
 
 // resumeHalted has the supervisor start a halted worker again, and records who decided that.

@@ -55,6 +55,8 @@ func TestWhereTheResultOfAChangeCannotBeReadNothingIsHandledOrWrittenBeforeItCan
 	require.ErrorIs(t, err, cursor.ErrKey)
 	_, err = r.Step(t.Context(), 0, 0)
 	require.ErrorIs(t, err, cursor.ErrKey)
+	_, err = r.Commit(t.Context())
+	require.ErrorIs(t, err, cursor.ErrKey)
 	require.ErrorIs(t, r.Pause(t.Context(), time.Time{}, checkpoint.Request{}), cursor.ErrKey)
 	require.ErrorIs(t, r.Close(t.Context()), cursor.ErrKey)
 	require.Equal(t, []store.Position{1}, record(t, st, "reserve").Pending)

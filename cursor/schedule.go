@@ -49,15 +49,20 @@ func (s *schedule) take() *queue {
 }
 
 // marked returns the queue of the event at which a process ended, if that can be handled now.
-func (s *schedule) marked(ctx context.Context) (*queue, error) {
+func (s *schedule) marked(ctx context.Context) (q *queue, err error) {
 	event := s.guard.marked()
 	switch {
 	case event == 0:
 		return nil, nil
 	case s.list.at[event] != nil:
-		return s.replays.at(ctx, event, s.win.floor())
+		q, err = s.replays.at(ctx, event, s.win.floor())
+	default:
+		q = s.win.readyAt(event)
 	}
-	return s.win.readyAt(event), nil
+	if q != nil && s.waits.holds(&q.events[0]) {
+		return nil, err
+	}
+	return q, err
 }
 
 // back puts a queue back that was returned by next and is not handled.

@@ -53,6 +53,19 @@ func TestTheEventAtWhichTheProcessEndedComesFirst(t *testing.T) {
 	}
 }
 
+// Else it would be tried without a pause, with a commit each time, for as long as its dependency is
+// unavailable.
+func TestTheEventAtWhichTheProcessEndedWaitsWithItsDependency(t *testing.T) {
+	for _, event := range []store.Position{1, 4} {
+		s := scheduled(t, 4)
+		s.waits = &suspension{own: s.replays.own, names: map[string]struct{}{"": {}}}
+		s.replays.waits = s.waits
+		s.replays.own.worker.Dependency = func(store.Event) string { return "" }
+		s.guard.arm(10, 9, checkpoint.Record{Trying: event, Tries: 1})
+		require.Zero(t, first(t, s))
+	}
+}
+
 func TestAQueueIsHandledAgainOnceItIsDecidedAbout(t *testing.T) {
 	s := scheduled(t, 3)
 	q, err := s.next(t.Context())

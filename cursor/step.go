@@ -204,6 +204,9 @@ func (r *Runner) Finish(t *Task) {
 // [Runner.Settle], and all others are committed. After any other error what was handled stays, and
 // the next Commit tries to write it.
 func (r *Runner) Commit(ctx context.Context) (int, error) {
+	if err := refresh(ctx, r); err != nil {
+		return 0, err
+	}
 	if err := r.out.flush(ctx); err != nil {
 		return 0, err
 	}

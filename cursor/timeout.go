@@ -36,17 +36,19 @@ func newLimited(parent context.Context, d time.Duration) *limited {
 // restart gives the next event its time, unless that of one before it is over, which it reports.
 func (l *limited) restart() (over bool) {
 	l.due.Store(time.Now().Add(l.d).UnixNano())
-	l.timer.Reset(l.d)
-	return l.Context.Err() != nil
+	running := l.timer.Reset(l.d) // else its time is over, although it may not have ended it yet
+	return !running || l.Context.Err() != nil
 }
 
-// stop ends it: the handler has returned, and nothing may run on with its context.
+// stop ends it: the handler has returned, and nothing may run on with its context. Err is set before
+// Done is closed, as everywhere: package context panics where it is not.
 func (l *limited) stop() {
 	l.timer.Stop()
-	if l.unwatch() {
+	unwatched := l.unwatch()
+	l.cancel(nil)
+	if unwatched {
 		close(l.done)
 	}
-	l.cancel(nil)
 }
 
 // Deadline implements context.Context.

@@ -96,15 +96,24 @@ func TestAnEmitterWhoseNamesAreGoneOrForgedHasNone(t *testing.T) {
 	emit(t, s, "stock:1", e)
 	names, kept := s.Side(keyOfEmitter(e))
 	require.True(t, kept)
-	write(t, s, Batch{Sides: []SideWrite{{Key: names.Key, Delete: true}}})
+	// No caller can write there: this is what another program may have left.
+	set := func(value []byte) {
+		s.sides.mu.Lock()
+		defer s.sides.mu.Unlock()
+		v := s.sides.values[names.Key]
+		v.Key, v.Value = names.Key, value
+		s.sides.values[names.Key] = v
+	}
+	s.sides.mu.Lock()
+	delete(s.sides.values, names.Key)
+	s.sides.mu.Unlock()
 	nameless := &Emitter{Epoch: 3, Attempt: 2}
 	requireEmitter(t, nameless, all(t, s, Region{})[0])
 
-	forged := wal.AppendEmitterNames(nil, "another", "rev")
-	write(t, s, Batch{Sides: []SideWrite{{Key: names.Key, Value: forged}}})
+	set(wal.AppendEmitterNames(nil, "another", "rev"))
 	requireEmitter(t, nameless, all(t, s, Region{})[0])
 
-	write(t, s, Batch{Sides: []SideWrite{{Key: names.Key, Value: names.Value}}})
+	set(names.Value)
 	requireEmitter(t, e, all(t, s, Region{})[0])
 }
 
@@ -267,5 +276,20 @@ func TestNamesOfAnEmitterOutliveAPowerCutWithTheEventsThatNeedThem(t *testing.T)
 		for j, e := range events {
 			requireEmitter(t, reserver(fmt.Sprintf("rev-%d", j), uint64(j), 1), e)
 		}
+	}
+}
+
+// Without them every event of the emitter would be without a name, for ever.
+func TestNamesOfEmittersCannotBeWrittenByACaller(t *testing.T) {
+	s := memoryLog(t)
+	key := emitterPrefix + "00"
+	for _, w := range []SideWrite{{Key: key, Value: []byte("x")}, {Key: key, Delete: true}} {
+		untouched(t, s, func() {
+			_, err := s.Commit(t.Context(), Batch{Sides: []SideWrite{w}})
+			var invalid *InvalidError
+			require.ErrorAs(t, err, &invalid)
+			require.Equal(t, "side key", invalid.Field)
+			require.Equal(t, "is reserved", invalid.Rule)
+		})
 	}
 }

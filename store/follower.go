@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"slices"
 	"sync"
@@ -44,6 +45,9 @@ type follower struct {
 	chain   wal.Expected // what the next batch or segment must continue
 	idle    beacon       // as it was when there was no writer, zero where that is not known
 	failed  atomic.Pointer[error]
+	// stuck is why the last look at the log found no more than it did, nil where there was no more: it
+	// may be gone the next time. catchUp stores it, any goroutine reads it.
+	stuck atomic.Pointer[error]
 }
 
 // limit is how far a reader may look: whole segments below segment, and that one up to offset.
@@ -118,7 +122,8 @@ func (s *Store) openReadOnly() error {
 		if err != nil {
 			return err
 		}
-		began := !after.unbounded && (before.unbounded || before.said.writerEpoch != after.said.writerEpoch)
+		began := !after.unbounded && (before.unbounded || before.said.writerEpoch != after.said.writerEpoch) ||
+			before.unbounded && after.unbounded && before.said != after.said // it has ended, too
 		if !began && !errors.Is(loaded, fs.ErrNotExist) { // else a file that was made ahead is gone
 			if loaded == nil {
 				s.follower.idle = idle
@@ -167,6 +172,18 @@ func (s *Store) catchUp() {
 		f.failed.Store(&err)
 		s.announce()
 	}
+	f.stuck.Store(nil)
+	if err != nil {
+		f.stuck.Store(&err)
+	}
+}
+
+// obstacle returns why the last look at the log failed, nil where it did not.
+func (f *follower) obstacle() error {
+	if err := f.stuck.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // follow reads to the end of what may be read, over segment changes. An error of the log itself is
@@ -311,10 +328,11 @@ func (f *follower) nextSegment(s *Store, l limit) (more bool, err error) {
 	}
 	g := &segment{number: number, files: &s.files}
 	b, err := g.bytes(0, wal.SegmentHeaderSize)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
-	}
-	if errors.Is(err, ErrBusy) {
+	case err != nil && !errors.Is(err, io.EOF): // it says nothing of what is there
+		s.files.forget(g)
 		return false, err
 	}
 	if err == nil {

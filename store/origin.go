@@ -115,8 +115,12 @@ func (s *Store) followsWriter() (bool, error) {
 	}
 	locked, err := s.dir.Locked(lockName)
 	if locked || err != nil {
-		return locked, err
+		return locked, s.readError(err)
 	}
 	s.catchUp()
-	return s.dir.Locked(lockName)
+	if err := s.follower.obstacle(); err != nil {
+		return false, s.readError(err)
+	}
+	locked, err = s.dir.Locked(lockName)
+	return locked, s.readError(err)
 }

@@ -45,6 +45,9 @@ func checkSides(sides []SideWrite) error {
 		if err := checkText("side key", w.Key, maxSideKeyBytes); err != nil {
 			return err
 		}
+		if strings.HasPrefix(w.Key, emitterPrefix) { // events that name them rely on the values there
+			return &InvalidError{Field: "side key", Rule: "is reserved", Value: w.Key}
+		}
 		if err := checkMax("side value bytes", len(w.Value), maxSideValueBytes); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -36,7 +37,8 @@ func (a *announcer) announce() {
 
 // Wait returns the head as soon as it is past a position. It returns ctx's error when ctx ends,
 // [ErrClosed] when the store is closed, and [ErrPoisoned] when the writer has failed and the head
-// will not move again; a read-only store returns the error of the damage that it cannot get past.
+// will not move again; a read-only store returns the error of the damage that it cannot get past, and
+// of a file that it cannot read now, for which it may be called again.
 // The head is returned with an error too. Waiting needs no polling, but for a store opened
 // read-only, which looks every 20 ms.
 //
@@ -54,6 +56,9 @@ func (s *Store) Wait(ctx context.Context, after Position) (Position, error) {
 		if s.follower != nil {
 			if failed := s.follower.failed.Load(); failed != nil {
 				return s.Head(), *failed
+			}
+			if err := s.follower.obstacle(); err != nil && !errors.Is(err, ErrBusy) {
+				return s.Head(), fmt.Errorf("store: look for more: %w", s.readError(err))
 			}
 			if err := s.pause(ctx, moved); err != nil {
 				return s.Head(), err

@@ -53,6 +53,8 @@ var (
 
 	// errMoved: the row is not what it was taken for.
 	errMoved = errors.New("projector: its row in the database was changed")
+
+	errRolledBack = fmt.Errorf("%w: it was rolled back", ErrTransactionEnded)
 )
 
 // rows is what the database says about a worker.
@@ -268,13 +270,30 @@ func (t table) open(ctx context.Context, tx *sql.Tx, r *rows) error {
 // move ends what open began: it writes the position and the exceptions to it. A row that is not
 // open any more was rolled back.
 func (t table) move(ctx context.Context, tx *sql.Tx, r *rows, c change) error {
+	if len(c.flip) > 0 { // which no condition guards
+		if err := t.stillOpen(ctx, tx, r); err != nil {
+			return err
+		}
+	}
 	if err := t.flip(ctx, tx, r, c.flip); err != nil {
 		return err
 	}
 	n, err := t.set(ctx, tx, r.anchor, opened(r.position), c.anchor, int64(c.to))
 	if err == nil && n == 0 {
 		if _, err = t.read(ctx, tx); err == nil {
-			err = fmt.Errorf("%w: it was rolled back", ErrTransactionEnded)
+			err = errRolledBack
+		}
+	}
+	return err
+}
+
+// stillOpen makes sure that the transaction is the one that open began, or that a handler has
+// committed it: then the row is open still, and says so to the next owner.
+func (t table) stillOpen(ctx context.Context, tx *sql.Tx, r *rows) error {
+	now, err := t.load(ctx, tx)
+	if err == nil && (!now.open || now.position != r.position || now.epoch != t.owner.Epoch) {
+		if err = t.judge(ctx, now); err == nil {
+			err = errRolledBack
 		}
 	}
 	return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/reactor/projector"
@@ -109,6 +110,28 @@ func TestAHandlerThatRollsBackByAStatementHaltsTheProjector(t *testing.T) {
 	}))
 	require.ErrorIs(t, err, projector.ErrTransactionEnded)
 	require.Equal(t, "0", column(t, db, "SELECT position FROM penstock_position"))
+}
+
+// The exceptions to the position are written by statements that no condition guards.
+func TestAHandlerThatRollsBackByAStatementWhileItIsReplayedLosesNothing(t *testing.T) {
+	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
+	defer st.Close()
+	appendOrders(t, st, 12) // positions 2 to 13; order:2 has 4, 8 and 12
+	h, heal := broken(4)
+	p := totals(db, h)
+	r := newRunner(t, st, p)
+	stepParking(t, r)
+	_, err := r.Replay(t.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})
+	require.NoError(t, err)
+	err = stepUntilHalted(t, st, meddling(t, db, 4, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(t.Context(), "ROLLBACK")
+		return err
+	}))
+	require.ErrorIs(t, err, projector.ErrTransactionEnded)
+	require.Equal(t, "4 8 12", column(t, db, "SELECT position FROM penstock_exception ORDER BY position"))
+	heal()
+	stepAll(t, newRunner(t, st, p))
+	requireExact(t, st, db)
 }
 
 func TestAHandlerThatCommitsByAStatementLosesNothing(t *testing.T) {

@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// claimsDirectory: the claim needs no file.
+const claimsDirectory = true
+
 // tryClaim locks the directory itself. Some file systems of networks cannot do that; there the file
 // alone has to exclude others.
 func tryClaim(dir, _ *os.File) (bool, error) {

@@ -38,57 +38,64 @@ type osLock struct {
 
 // Close ends the lock with its descriptors: first what Locked looks for, then what excludes others.
 func (l *osLock) Close() error {
-	l.once.Do(func() { l.err = errors.Join(l.file.Close(), l.dir.Close()) })
+	l.once.Do(func() {
+		for _, f := range []*os.File{l.file, l.dir} {
+			if f != nil {
+				l.err = errors.Join(l.err, f.Close())
+			}
+		}
+	})
 	return l.err
 }
 
 func (d *osDir) Lock(name string) (io.Closer, error) {
 	l := &osLock{}
-	made, err := d.openLock(name, l)
-	if err != nil {
+	if err := d.takeLock(name, l); err != nil {
+		_ = l.Close()
 		return nil, err
 	}
-	if err = l.take(); err == nil {
-		return l, nil
-	}
-	// A new file without a lock would tell callers of Locked that there is no holder.
-	if made && errors.Is(err, ErrLocked) {
-		_ = d.root.Remove(name)
-	}
-	_ = l.Close()
-	return nil, d.named("lock", name, err)
+	return l, nil
 }
 
-// openLock opens the directory and the file, which it makes if there is none.
-func (d *osDir) openLock(name string, l *osLock) (made bool, err error) {
+// takeLock takes both parts. Where the claim is on the directory the file is made by its holder
+// only: one without a lock would tell callers of Locked that there is no holder. It is never
+// removed: another caller may have it open, and would hold the lock of a file that no one finds.
+func (d *osDir) takeLock(name string, l *osLock) (err error) {
 	if l.dir, err = d.self(); err != nil {
-		return false, err
+		return err
 	}
 	// An existing lock file in a read-only directory would open well enough, so the
 	// directory itself is checked.
 	if err = writable(l.dir); err != nil {
-		err = d.named("lock", name, err)
-	} else if l.file, err = d.openFile("lock", name, os.O_RDWR|os.O_CREATE|os.O_EXCL); err == nil {
-		return true, nil
-	} else if errors.Is(err, fs.ErrExist) {
-		l.file, err = d.openFile("lock", name, os.O_RDWR)
+		return d.named("lock", name, err)
 	}
-	if err != nil {
-		_ = l.dir.Close()
+	if claimsDirectory {
+		if err = d.claim(name, l); err != nil {
+			return err
+		}
 	}
-	return false, err
+	if l.file, err = d.openFile("lock", name, os.O_RDWR|os.O_CREATE); err != nil {
+		return err
+	}
+	if !claimsDirectory {
+		if err = d.claim(name, l); err != nil {
+			return err
+		}
+	}
+	return d.take(name, presencePatience, func() (bool, error) { return tryPresence(l.file) })
 }
 
-// take takes both parts.
-func (l *osLock) take() error {
-	ok, err := patiently(lockPatience, func() (bool, error) { return tryClaim(l.dir, l.file) })
-	if ok && err == nil {
-		ok, err = patiently(presencePatience, func() (bool, error) { return tryPresence(l.file) })
-	}
+func (d *osDir) claim(name string, l *osLock) error {
+	return d.take(name, lockPatience, func() (bool, error) { return tryClaim(l.dir, l.file) })
+}
+
+// take takes one part.
+func (d *osDir) take(name string, patience time.Duration, try func() (bool, error)) error {
+	ok, err := patiently(patience, try)
 	if !ok && err == nil {
 		err = ErrLocked
 	}
-	return err
+	return d.named("lock", name, err)
 }
 
 // patiently tries until it works. The system offers no wait with a time limit, so this polls; it
@@ -116,7 +123,7 @@ func (d *osDir) Locked(name string) (bool, error) {
 }
 
 // claimed looks for the holder of a lock whose file was removed. It takes the claim for a moment
-// where there is none, which Lock waits out; Lock makes the file first, so that this ends then.
+// where there is none, which Lock waits out.
 func (d *osDir) claimed() (bool, error) {
 	dir, err := d.self()
 	if err != nil {

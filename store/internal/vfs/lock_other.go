@@ -7,7 +7,10 @@ import (
 	"os"
 )
 
-const presencePatience = lockPatience
+const (
+	presencePatience = lockPatience
+	claimsDirectory  = false
+)
 
 func tryClaim(_, _ *os.File) (bool, error) { return false, errors.ErrUnsupported }
 

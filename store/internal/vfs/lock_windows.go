@@ -17,6 +17,8 @@ const (
 	presenceByte
 )
 
+const claimsDirectory = false // but the open file
+
 func tryClaim(_, file *os.File) (bool, error) {
 	return lockByte(file, claimByte, windows.LOCKFILE_EXCLUSIVE_LOCK)
 }
