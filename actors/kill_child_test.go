@@ -314,7 +314,8 @@ func (c *killChild) fatal(err error) { c.say(killSaid{Say: killFatal, Text: err.
 
 // Write receives the log of the system, which contains only errors.
 func (c *killChild) Write(entry []byte) (int, error) {
-	if bytes.Contains(entry, []byte("event parked")) && bytes.Contains(entry, []byte("on purpose")) {
+	expected := bytes.Contains(entry, []byte("event parked")) || bytes.Contains(entry, []byte("outage begins"))
+	if expected && bytes.Contains(entry, []byte("on purpose")) {
 		return len(entry), nil
 	}
 	c.fatal(fmt.Errorf("logged: %s", entry))
