@@ -60,7 +60,7 @@ func (s *System) answer(ctx context.Context, p *node, m *control) error {
 			return err
 		case <-v.changed:
 		case <-s.done:
-			return s.unanswered(p, m)
+			return unanswered(s, p, m)
 		case <-ctx.Done():
 			err := ctx.Err()
 			if !m.claim() {
@@ -73,7 +73,7 @@ func (s *System) answer(ctx context.Context, p *node, m *control) error {
 
 // unanswered is the result of a call after the end of the system: that of the worker, if it came to
 // that.
-func (s *System) unanswered(p *node, m *control) error {
+func unanswered(s *System, p *node, m *control) error {
 	err := errors.Join(ErrStopped, s.failed())
 	if !m.claim() {
 		select {

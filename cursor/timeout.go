@@ -40,8 +40,8 @@ func (l *limited) restart() (over bool) {
 	return !running || l.Context.Err() != nil
 }
 
-// stop ends it: the handler has returned, and nothing may run on with its context. Err is set before
-// Done is closed, as everywhere: package context panics where it is not.
+// stop ends it: the handler has returned, and nothing may run on with its context. Err is set
+// before Done is closed, as everywhere: package context panics where it is not.
 func (l *limited) stop() {
 	l.timer.Stop()
 	unwatched := l.unwatch()

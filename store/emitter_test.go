@@ -279,7 +279,7 @@ func TestNamesOfAnEmitterOutliveAPowerCutWithTheEventsThatNeedThem(t *testing.T)
 	}
 }
 
-// Without them every event of the emitter would be without a name, for ever.
+// Without them every event of the emitter would be without a name, forever.
 func TestNamesOfEmittersCannotBeWrittenByACaller(t *testing.T) {
 	s := memoryLog(t)
 	key := emitterPrefix + "00"

@@ -37,8 +37,8 @@ func (d deniedDir) Open(name string, readOnly bool) (vfs.File, error) {
 	return d.Dir.Open(name, readOnly)
 }
 
-// As where a new segment belongs to the writer's account alone: what is in it is not known, so it is
-// neither damage nor the end of the log.
+// As where a new segment belongs to the writer's account alone: what is in it is not known, so it
+// is neither damage nor the end of the log.
 func TestASegmentThatAFollowerMayNotOpenIsNoDamageAndSaysNothingOfTheLog(t *testing.T) {
 	for _, writerEnds := range []bool{false, true} {
 		memory, shut := vfs.NewMemory(), new(atomic.Bool)

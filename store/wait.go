@@ -37,10 +37,10 @@ func (a *announcer) announce() {
 
 // Wait returns the head as soon as it is past a position. It returns ctx's error when ctx ends,
 // [ErrClosed] when the store is closed, and [ErrPoisoned] when the writer has failed and the head
-// will not move again; a read-only store returns the error of the damage that it cannot get past, and
-// of a file that it cannot read now, for which it may be called again.
-// The head is returned with an error too. Waiting needs no polling, but for a store opened
-// read-only, which looks every 20 ms.
+// will not move again; a read-only store returns the error of the damage that it cannot get past,
+// and of a file that it cannot read now, for which it may be called again. The head is returned
+// with an error too. Waiting needs no polling, but for a store opened read-only, which looks every
+// 20 ms.
 //
 // The head is looked at before anything that ends the waiting: a position that was reached is
 // reported also by a store that was closed or poisoned since.
