@@ -34,6 +34,16 @@ func (f frontier) read(p store.Position) frontier {
 	return f
 }
 
+// readAll is read for several events, ascending.
+func (f frontier) readAll(events []store.Event) frontier {
+	undone := slices.Grow(f.undone, len(events))
+	for i := range events {
+		undone = append(undone, events[i].Position)
+	}
+	f.undone = undone
+	return f
+}
+
 // after returns the frontier once the given positions, ascending, are done as well. All of them are
 // undone now. Its list is built in the spare buffer, which must not be that of f.
 func (f frontier) after(done, spare []store.Position) frontier {

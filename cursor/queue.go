@@ -110,9 +110,7 @@ func (w *window) reset(at place) {
 
 // add puts events, ascending and after all others, in the queue of a key.
 func (w *window) add(key string, events []store.Event) {
-	for i := range events {
-		w.done = w.done.read(events[i].Position)
-	}
+	w.done = w.done.readAll(events)
 	w.push(key, events)
 }
 
