@@ -173,9 +173,14 @@ func (p *parkedList) index(key string) {
 	}
 }
 
-// handled removes the first n events of a queue, which were handled again.
+// handled removes the first n events of a queue, which were handled again. They need not be the
+// first of their key: one before them may have been parked since they were taken.
 func (p *parkedList) handled(q *queue, n int) {
-	p.drop(q.key, n)
+	for i := range n {
+		if e := p.at[q.events[i].Position]; e != nil {
+			p.remove(e)
+		}
+	}
 	if q.events = q.events[n:]; len(q.events) == 0 {
 		q.events = nil
 	}
