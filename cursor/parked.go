@@ -84,8 +84,8 @@ func (p *parkedList) add(e *checkpoint.Parked) {
 	p.index(e.Key)
 }
 
-// sort puts the last entry of a key in its place among the others. One that comes after it may be in
-// the queue already, and in flight: so what was handled is taken off by its position.
+// sort puts the last entry of a key in its place among the others. One that comes after it may be
+// in the queue already, and in flight: so what was handled is taken off by its position.
 func (p *parkedList) sort(key string) {
 	entries := p.keys[key].entries
 	n := len(entries) - 1
