@@ -115,7 +115,7 @@ func TestAnEventThatThereIsNoRoomToParkIsTriedAgainUntilThereIs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				st := memory(t, store.Options{})
-				tries := 0
+				var tries atomic.Int32
 				w := cursor.Worker{
 					Name: "w", Region: inputs, MaxParkedKeys: 2, Policy: supervision.Policy{Attempts: 2},
 					Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
@@ -125,7 +125,7 @@ func TestAnEventThatThereIsNoRoomToParkIsTriedAgainUntilThereIs(t *testing.T) {
 								react("w", b, i)
 								continue
 							}
-							tries++
+							tries.Add(1)
 							return cursor.Continue, cursor.FailedAt(i, fail())
 						}
 						return cursor.Continue, nil
@@ -135,9 +135,9 @@ func TestAnEventThatThereIsNoRoomToParkIsTriedAgainUntilThereIs(t *testing.T) {
 				sys := start(t, st, w)
 				ofKeys(t, st, "a", "b", "c", "good")
 				time.Sleep(time.Hour)
-				before := tries
+				before := tries.Load()
 				time.Sleep(time.Hour)
-				require.InDelta(t, 120, tries-before, 40, "one each 30 s")
+				require.InDelta(t, 120, tries.Load()-before, 40, "one each 30 s")
 				s := statusOf(t, sys, "w")
 				require.Contains(t, []actors.State{actors.Retrying, actors.Restarting}, s.State)
 				require.ErrorIs(t, s.Reason, cursor.ErrParkLimit)
