@@ -138,6 +138,7 @@ func TestAnEventThatThereIsNoRoomToParkIsTriedAgainUntilThereIs(t *testing.T) {
 				before := tries.Load()
 				time.Sleep(time.Hour)
 				require.InDelta(t, 120, tries.Load()-before, 40, "one each 30 s")
+				synctest.Wait() // a try may begin just now
 				s := statusOf(t, sys, "w")
 				require.Contains(t, []actors.State{actors.Retrying, actors.Restarting}, s.State)
 				require.ErrorIs(t, s.Reason, cursor.ErrParkLimit)
