@@ -30,6 +30,12 @@ type Options struct {
 	// the revision of its sources that the Go toolchain recorded, with "+dirty" where they were
 	// modified; "" stays where there is none. At most [cursor.MaxBuildBytes].
 	Build string
+	// Redact takes personal data and credentials out of the texts of errors, before they reach the
+	// log, Status, Watch, the list of what is parked, and audit events, which are kept for good. nil
+	// leaves them as they are, cut to 4 KiB: an error may quote the request that failed. What the
+	// program chooses itself is shown as it is: entities, keys, kinds, names, and why an operator did
+	// something. See [cursor.Redact].
+	Redact cursor.Redact
 }
 
 const (

@@ -97,7 +97,7 @@ func Start(ctx context.Context, st *store.Store, o Options, tree supervision.Gro
 		return nil, err
 	}
 	for _, w := range workers { // here, since the runs of a handler are counted over all incarnations
-		w.baton.Worker = w.baton.Worker.WithBuild(o.Build)
+		w.baton.Worker = w.baton.Worker.WithBuild(o.Build).WithRedact(o.Redact)
 	}
 	s := newSystem(st, o, workers)
 	s.start.Store(&ctx)

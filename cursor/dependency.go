@@ -46,7 +46,7 @@ func (o *owner) dependency(e *store.Event) string {
 	if o.worker.Dependency == nil {
 		return name
 	}
-	err := isolate(context.Background(), func() error {
+	err := isolate(context.Background(), nil, func() error {
 		name = o.worker.Dependency(*e)
 		return nil
 	})

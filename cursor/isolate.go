@@ -14,17 +14,17 @@ import (
 //
 // It costs about a microsecond, so one frame serves the keys of a page. Handlers have a frame of
 // their own, see [Task.Run].
-func isolate(ctx context.Context, f func() error) error {
+func isolate(ctx context.Context, redact Redact, f func() error) error {
 	done := make(chan error, 1)
 	go func() { // ends with f
 		err := ErrGoexit
 		defer func() {
 			if value := recover(); value != nil {
-				err = panicError(value)
+				err = panicError(value, redact)
 			}
 			done <- err
 		}()
-		err = supervision.Capture(f())
+		err = supervision.Capture(f(), redact.Text)
 	}()
 	select {
 	case err := <-done:
@@ -38,7 +38,7 @@ func isolate(ctx context.Context, f func() error) error {
 // does not: then what it returns later counts for nothing.
 func (o *owner) externalPosition(ctx context.Context, s ResumeState) (store.Position, error) {
 	var at store.Position
-	err := isolate(ctx, func() (err error) {
+	err := isolate(ctx, o.worker.redact, func() (err error) {
 		at, err = o.worker.ExternalPosition(ctx, s)
 		return err
 	})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
 )
 
 // owner is what the parts of a runner share: the worker, the log that it reads and the checkpoint
@@ -47,13 +48,17 @@ func (o *owner) bounded(upTo store.Position) store.Position {
 
 // failed is what the runner could not do, about no event.
 func (o *owner) failed(what, err error) error {
-	return &RunnerError{Worker: o.worker.Name, Err: what, Reason: err}
+	return &RunnerError{Worker: o.worker.Name, Err: what, Reason: o.capture(err)}
 }
 
 // failedAt is failed, about an event.
 func (o *owner) failedAt(event store.Position, what, err error) error {
-	return &RunnerError{Worker: o.worker.Name, Err: what, Event: event, Reason: err}
+	return &RunnerError{Worker: o.worker.Name, Err: what, Event: event, Reason: o.capture(err)}
 }
+
+// capture keeps an error as it may be shown: one of the program, or one of the store, which may
+// quote what the program wrote.
+func (o *owner) capture(err error) error { return supervision.Capture(err, o.worker.redact.Text) }
 
 // wrap adds the name of the worker and what it was doing to an error.
 func (o *owner) wrap(doing string, err error) error {
@@ -107,7 +112,7 @@ func (o *owner) keys(events []store.Event) (keys []string, err error) {
 			keys = append(keys, events[i].Coordinate.Entity)
 		}
 	} else {
-		err = isolate(context.Background(), func() error {
+		err = isolate(context.Background(), o.worker.redact, func() error {
 			for i := range events {
 				keys = append(keys, o.worker.Key(events[i]))
 			}

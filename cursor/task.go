@@ -63,7 +63,7 @@ func (t *Task) Run(ctx context.Context) {
 func (t *Task) call(ctx context.Context) {
 	defer func() {
 		if value := recover(); value != nil {
-			t.action, t.failed = Continue, t.panicked(panicError(value))
+			t.action, t.failed = Continue, t.panicked(panicError(value, t.own.worker.redact))
 		}
 	}()
 	action, err := t.own.worker.Handle(ctx, &t.batch)
@@ -149,16 +149,17 @@ type failure struct {
 }
 
 // panicError makes an error of the value of a panic, whatever the methods of that do.
-func panicError(value any) (err error) {
+func panicError(value any, redact Redact) (err error) {
 	defer func() {
 		if recover() != nil {
 			err = fmt.Errorf("%T that panics when it is read", value)
 		}
 	}()
-	if err, ok := value.(error); ok {
-		return supervision.Capture(err)
+	err, ok := value.(error)
+	if !ok {
+		err = fmt.Errorf("%v", value)
 	}
-	return fmt.Errorf("%v", value)
+	return supervision.Capture(err, redact.Text)
 }
 
 // panicked must be called while the stack of the panic is still there.
@@ -185,7 +186,7 @@ func (t *Task) failedAt(err error) *failure {
 			err = named.err
 		}
 	}
-	f := t.failureAt(at, supervision.Capture(err))
+	f := t.failureAt(at, t.own.capture(err))
 	f.saysTimeout, f.err.Evidence = saysTimeout, evidence
 	return f
 }

@@ -158,7 +158,7 @@ func refused(err error) bool {
 func (t *Task) refusal(at int, err error) error {
 	event := t.at(at)
 	if errors.Is(err, store.ErrInvalid) && len(t.batch.proposals(at, at+1)) > 0 {
-		err = fmt.Errorf("reactions are refused: %w", err)
+		err = t.own.capture(fmt.Errorf("reactions are refused: %w", err))
 		return &HandlerError{Worker: t.own.worker.Name, Event: event, First: event, Size: t.Size(), Err: err}
 	}
 	return t.own.failedAt(event, ErrCommit, err)

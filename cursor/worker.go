@@ -168,6 +168,7 @@ type Worker struct {
 	Gaps int
 
 	emission *emission // set by WithBuild
+	redact   Redact    // set by WithRedact
 }
 
 // Source is a child that runs as a worker.

@@ -1,16 +1,40 @@
 package supervision
 
+import "unicode/utf8"
+
+// MaxErrorBytes is how much of the text of an error of the program is kept and shown.
+const MaxErrorBytes = 4096
+
 // Capture reads what is needed of an error that a function of the program returned, its text and
 // its directive, and returns an error that has both and wraps it. The methods of the program's
 // error may panic or end the goroutine: they are called here, and by callers that unwrap it, but
-// not again where the failure is judged and shown. nil stays nil.
-func Capture(err error) error {
-	if err == nil {
-		return nil
+// not again where the failure is judged and shown. nil stays nil, and so does what was captured.
+//
+// The text is what redact makes of it, unless that is nil, cut to [MaxErrorBytes]: an error may
+// have a whole response or document in it, and is kept with what is parked.
+func Capture(err error, redact func(text string) string) error {
+	if _, done := err.(*captured); done || err == nil { //nolint:errorlint // what is around it is not captured
+		return err
 	}
-	c := &captured{text: err.Error(), err: err}
+	text := err.Error()
+	if redact != nil {
+		text = redact(text)
+	}
+	c := &captured{text: clip(text), err: err}
 	c.directive, c.directed = ownDirective(err)
 	return c
+}
+
+// clip cuts a text to MaxErrorBytes, between characters.
+func clip(s string) string {
+	if len(s) <= MaxErrorBytes {
+		return s
+	}
+	end := MaxErrorBytes
+	for end > MaxErrorBytes-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return string([]byte(s[:end])) // a copy, so that the rest is not kept
 }
 
 // captured is an error of the program. It is never written to after it was made, so any goroutine

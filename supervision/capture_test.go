@@ -1,9 +1,12 @@
 package supervision_test
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -18,7 +21,7 @@ func (c counted) Unwrap() error { *c.calls++; return supervision.Park(nil) }
 
 func TestACapturedErrorIsJudgedAndShownWithoutACallOfItsMethods(t *testing.T) {
 	calls := 0
-	err := supervision.Capture(fmt.Errorf("order 7: %w", counted{&calls}))
+	err := supervision.Capture(fmt.Errorf("order 7: %w", counted{&calls}), nil)
 	require.Positive(t, calls)
 	calls = 0
 	v := supervision.NewJudge(supervision.Spec{Name: "w"}, nil).Failed(time.Now(), supervision.Failure{Err: err, Event: 7})
@@ -28,5 +31,23 @@ func TestACapturedErrorIsJudgedAndShownWithoutACallOfItsMethods(t *testing.T) {
 
 	var mine counted
 	require.ErrorAs(t, v.Reason, &mine, "callers find it all the same")
-	require.NoError(t, supervision.Capture(nil))
+	require.NoError(t, supervision.Capture(nil, nil))
+}
+
+func TestACapturedTextIsRedactedAsAWholeAndThenCutBetweenCharacters(t *testing.T) {
+	long := strings.Repeat("ä", supervision.MaxErrorBytes) // of two bytes
+	var seen []string
+	redact := func(text string) string {
+		seen = append(seen, text)
+		return "x" + text
+	}
+	err := supervision.Capture(errors.New(long), redact)
+	require.Equal(t, []string{long}, seen)
+	require.Len(t, err.Error(), supervision.MaxErrorBytes-1)
+	require.True(t, utf8.ValidString(err.Error()))
+	require.Same(t, err, supervision.Capture(err, redact), "it is redacted once")
+	require.Len(t, seen, 1)
+
+	broken := strings.Repeat("\x80", 2*supervision.MaxErrorBytes)
+	require.LessOrEqual(t, len(supervision.Capture(errors.New(broken), nil).Error()), supervision.MaxErrorBytes)
 }
