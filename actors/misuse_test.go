@@ -50,15 +50,14 @@ func TestAPanicOfAWorkerWithoutACheckpointSkipsNothing(t *testing.T) {
 func TestAWorkerThatWouldStartBeyondTheHeadDoesNotStart(t *testing.T) {
 	st := memory(t, store.Options{})
 	appendInputs(t, st, 1)
-	ahead := cursor.Worker{
-		Name: "ahead", Volatile: true, Start: store.After(1000),
-		Handle: func(context.Context, *cursor.Batch) (cursor.Action, error) { return cursor.Continue, nil },
+	for _, volatile := range []bool{true, false} {
+		ahead := reacting("ahead")
+		ahead.Volatile, ahead.Start = volatile, store.After(1000)
+		_, err := actors.Start(t.Context(), st, actors.Options{}, tree(ahead))
+		require.ErrorIs(t, err, checkpoint.ErrAhead)
+		require.ErrorContains(t, err, "start after 1000 is beyond the head of the log, 1")
 	}
-	_, err := actors.Start(t.Context(), st, actors.Options{}, supervision.Group{
-		Name: "g", Children: []supervision.Child{ahead},
-	})
-	require.ErrorIs(t, err, checkpoint.ErrAhead)
-	_, err = cursor.Open(t.Context(), st, store.Region{}, cursor.Options{Start: store.After(1000)})
+	_, err := cursor.Open(t.Context(), st, store.Region{}, cursor.Options{Start: store.After(1000)})
 	require.ErrorIs(t, err, checkpoint.ErrAhead)
 }
 

@@ -26,6 +26,10 @@ type Options struct {
 	// StallAfter is how long a worker that is behind may stand still, neither paused nor waiting
 	// for a retry, before the watchdog reports it; 0 means 1 min.
 	StallAfter time.Duration
+	// AllOrNothing has Start fail where a worker cannot start for a reason that is not the program's,
+	// such as a database that is unavailable, and nothing runs: for a program that something starts
+	// again until all of it can run. Otherwise that worker is halted, or waits, and the others run.
+	AllOrNothing bool
 	// Build names the program in the reactions of its workers, see [store.Event.Emitter]. "" means
 	// the revision of its sources that the Go toolchain recorded, with "+dirty" where they were
 	// modified; "" stays where there is none. At most [cursor.MaxBuildBytes].

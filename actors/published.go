@@ -112,7 +112,7 @@ func (c *published) begin(later bool) {
 func (c *published) show(e drive.Effect) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e.State == Restarting {
+	if e.State == Restarting || e.State == Retrying {
 		c.attempt = e.Attempt
 	}
 	c.stack = e.Stack

@@ -27,7 +27,9 @@ type supervisor struct {
 func newSupervisor(sys *System, root *drive.Node) *supervisor {
 	s := &supervisor{
 		sys: sys, living: make(map[string]*node),
-		tree: drive.NewTree(root, drive.TreeOptions{KillTimeout: sys.options.KillTimeout, Random: rand.Float64}),
+		tree: drive.NewTree(root, drive.TreeOptions{
+			KillTimeout: sys.options.KillTimeout, AllOrNothing: sys.options.AllOrNothing, Random: rand.Float64,
+		}),
 	}
 	s.props = newProps(func() actor.Actor { return newWorker(sys, sys.workers[s.next.Leaf], s.next) })
 	return s

@@ -67,21 +67,25 @@ type System struct {
 	done chan struct{} // closed: the system has stopped
 }
 
-// Start runs the workers of a tree over a store, and returns when all of them have acquired their
-// checkpoints. Groups start their children in order. A worker's name is that of its checkpoint,
-// so it is unique in the whole tree, not just in its group. A worker that was halted in an
-// earlier run starts with a fresh count of attempts, and tries the event again.
+// Start runs the workers of a tree over a store, and returns when each of them has acquired its
+// checkpoint, or has said why not. Groups start their children in order. A worker's name is that of
+// its checkpoint, so it is unique in the whole tree, not just in its group. A worker that was
+// halted in an earlier run starts with a fresh count of attempts, and tries the event again.
 //
-// Anything wrong with the tree, its workers or their checkpoints fails Start, and nothing runs:
-// no handler has been called. These three are looked at in turn, and all problems of the first
-// that has any are joined. They wrap [ErrChild] and the errors of supervision, cursor, reactor,
-// checkpoint or store; what concerns one child names its path. Checkpoints that were acquired
-// before another one failed stay acquired: their owners before are fenced. Any other error is
-// [ErrOptions]. ctx bounds the start only; the system lives until [System.Stop].
+// A mistake of the program fails Start, and nothing runs: no handler has been called. Mistakes are
+// those in the tree, in its workers, and between a worker and the checkpoint of its name: another
+// region, changed kinds, another version of keys, a name that is taken or was left. These three are
+// looked at in turn, and all problems of the first that has any are joined. They wrap [ErrChild]
+// and the errors of supervision, cursor, reactor, checkpoint or store; what concerns one child
+// names its path. Checkpoints that were acquired before another one failed stay acquired: their
+// owners before are fenced. Any other error is [ErrOptions], or that of the store or of ctx. ctx
+// bounds the start only; the system lives until [System.Stop].
 //
-// A worker whose ExternalPosition fails with an error made by supervision.Wait, as that of a
-// projector does while its database cannot be reached, neither fails Start nor holds it up: it is
-// Retrying, and begins once that succeeds.
+// What else keeps a worker from its checkpoint concerns that worker alone, and shows in
+// [System.Status] when Start returns. A place that cannot be reached (an unavailable database), or
+// a full disk, is waited for; any other error of ExternalPosition is tried again as Policy says; a
+// checkpoint or a database that belongs to another history, or cannot be read, halts it. With
+// Options.AllOrNothing each of these fails Start.
 //
 // The caller closes the store, afterwards.
 func Start(ctx context.Context, st *store.Store, o Options, tree supervision.Group) (*System, error) {
@@ -106,13 +110,7 @@ func Start(ctx context.Context, st *store.Store, o Options, tree supervision.Gro
 	if err != nil {
 		return nil, fmt.Errorf("actors: spawn: %w", err)
 	}
-	select {
-	case err = <-s.started:
-	case <-s.done: // an actor of ours has panicked
-		err = s.Err()
-	}
-	s.start.Store(nil)
-	if err != nil {
+	if err := awaitStart(ctx, s); err != nil {
 		s.shut(nil)
 		return nil, err
 	}
@@ -123,6 +121,20 @@ func Start(ctx context.Context, st *store.Store, o Options, tree supervision.Gro
 	warnOfUnread(st, s.log, s.byName)
 	warnOfExposure(st, s.log)
 	return s, nil
+}
+
+// awaitStart returns how the start went. What ctx cut short is no failure of a worker.
+func awaitStart(ctx context.Context, s *System) (err error) {
+	select {
+	case err = <-s.started:
+	case <-s.done: // an actor of ours has panicked
+		err = s.Err()
+	}
+	s.start.Store(nil)
+	if err == nil && ctx.Err() != nil {
+		err = fmt.Errorf("actors: start: %w", ctx.Err())
+	}
+	return err
 }
 
 // The names of the root actor, and of the supervisor below it.

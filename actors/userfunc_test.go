@@ -50,22 +50,6 @@ func TestAKeyThatEndsItsGoroutineHaltsItsWorker(t *testing.T) {
 	}
 }
 
-func TestStartFailsHoweverAnExternalPositionFails(t *testing.T) {
-	for name, fail := range map[string]func() error{
-		"error":  func() error { return errBroken },
-		"panic":  func() error { panic(errBroken) },
-		"goexit": func() error { runtime.Goexit(); return nil },
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := reacting("w")
-			w.ExternalPosition = func(context.Context, cursor.ResumeState) (store.Position, error) { return 0, fail() }
-			_, err := actors.Start(t.Context(), memory(t, store.Options{}), actors.Options{}, tree(w))
-			require.ErrorIs(t, err, cursor.ErrNoPosition)
-			require.ErrorIs(t, err, actors.ErrChild)
-		})
-	}
-}
-
 func TestStartReturnsThoughAPlaceCannotBeReachedAndItsWorkerBeginsOnceItCan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})

@@ -151,7 +151,11 @@ func find(ctx context.Context, st *store.Store, id ID, b Binding) (found, error)
 	}
 	// The head is read after the record, and only grows.
 	if head := st.Head(); f.record.Scanned > head {
-		return found{}, &PositionError{Err: ErrAhead, ID: id, Position: f.record.Scanned, Bound: head}
+		ahead := &PositionError{Err: ErrAhead, ID: id, Position: f.record.Scanned, Bound: head}
+		if f.fresh {
+			ahead.ID = ""
+		}
+		return found{}, ahead
 	}
 	f.record.Origin = st.Origin()
 	return f, nil

@@ -253,7 +253,7 @@ func TestACheckpointOfAnyIncarnationOfTheSameLogFits(t *testing.T) {
 func TestAStartBeyondTheHeadIsRefused(t *testing.T) {
 	st := open(t)
 	_, err := checkpoint.Acquire(t.Context(), st, "index", checkpoint.Binding{Region: orders, Start: store.After(9)})
-	require.Equal(t, &checkpoint.PositionError{Err: checkpoint.ErrAhead, ID: "index", Position: 9, Bound: 0}, err)
+	require.Equal(t, &checkpoint.PositionError{Err: checkpoint.ErrAhead, Position: 9, Bound: 0}, err)
 	_, err = checkpoint.Inspect(st, "index")
 	require.ErrorIs(t, err, checkpoint.ErrNotFound)
 }

@@ -1,69 +1,11 @@
 package drive
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
-	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/supervision"
 )
-
-// tookOver handles that an incarnation has acquired its checkpoint, or could not.
-func (l *leaf) tookOver(u *Update) {
-	if l.phase != leafStarting {
-		return // it was told to end meanwhile
-	}
-	switch inFirst := l.round != nil && l.round.kind == first && l.round.stage == roundAcquiring; {
-	case u.Err == nil:
-		l.acquiredWell()
-	case inFirst && unavailable(u.Err):
-		l.failed(&Update{Serial: u.Serial, Failure: notAcquired(u.Err), Limit: l.limit})
-		l.excuse()
-	case inFirst:
-		l.tree.problems = append(l.tree.problems, problem(l.node.Path, u.Err))
-		l.fate = halted
-		l.leave()
-		l.round.proceed()
-	case storeFailed(u.Err):
-		l.tree.emit(Effect{Kind: Fail, Err: u.Err})
-	case !l.fresh:
-		l.failed(&Update{Serial: u.Serial, Failure: notAcquired(u.Err), Limit: l.limit})
-	}
-}
-
-// unavailable reports whether the place where a worker keeps its position says by supervision.Wait
-// that it cannot be reached now.
-func unavailable(err error) bool {
-	d, directed := supervision.DirectiveOf(err)
-	return ofUser(err) && directed && d.NoAttempt
-}
-
-// notAcquired is the failure of a leaf that could not acquire its checkpoint. A newer owner keeps
-// it.
-func notAcquired(err error) supervision.Failure {
-	if ofUser(err) {
-		return supervision.Failure{Err: err}
-	}
-	if errors.Is(err, checkpoint.ErrFenced) {
-		err = supervision.Halt(err)
-	}
-	return supervision.Failure{Err: err, NoAttempt: scarce(err)}
-}
-
-func (l *leaf) acquiredWell() {
-	l.succeeded()
-	if l.ran {
-		l.tree.emit(Effect{Kind: Note, Note: NoteRestarted, Path: l.node.Path})
-	}
-	l.ran = true
-	l.move(leafAcquired)
-	if l.round == nil {
-		l.begin()
-		return
-	}
-	l.round.proceed()
-}
 
 // troubled judges a failure, unless the incarnation is about to be replaced anyway.
 func (l *leaf) troubled(u *Update) {
@@ -100,6 +42,9 @@ func (l *leaf) failed(u *Update) {
 		d := decided(v)
 		d.First, d.Serial, d.Stack = u.First, u.Serial, u.Failure.Stack
 		d.Restart = u.Failure.Panic && v.Action != supervision.ActionRetry
+		if inFirst(l) {
+			l.show(Effect{State: Retrying, Err: v.Reason, Attempt: v.Attempt})
+		}
 		l.tree.emit(Effect{Kind: Decide, Leaf: l.number, Gen: l.gen, Decision: d})
 	default:
 		l.decide(v, u.Failure.Stack)

@@ -49,7 +49,9 @@
 // restart that concerns no sibling. Rounds never overlap: one that would replaces the others, over
 // all leaves that they concern. The first round starts all leaves, the last one stops them; all
 // others restart what a strategy says. In a round a leaf that cannot acquire its checkpoint tries
-// again in place, and the others wait for it.
+// again in place, and the others wait for it, but in the first round. There a mistake of the
+// program (other kinds, say) ends the tree, and what the world refuses (a database that is
+// unavailable) is that leaf's own affair: it is halted, or tries again while the others run.
 //
 //	Stopping -----------> Waiting -----> Acquiring ------> Over
 //	   |      all down             due      |  all ready    ^
@@ -64,8 +66,8 @@
 //	Stopping  all down   Waiting    leaves are drained in reverse, each when the one after it is down
 //	Waiting   due        Acquiring  all are spawned in order, and acquire side by side
 //	Acquiring all ready  Over       all begin in order
-//	Acquiring held       Held       the first round: all are ready but for those that wait for what
-//	                                is unavailable; it waits for Begin
+//	Acquiring held       Held       the first round: all are ready, or could not acquire, which is
+//	                                judged now; it waits for Begin
 //	Held      begun      Over
 //	Stopping  all gone   Over       the last round: those that hung are down, too
 //	Stopping  replaced   Over       by a round that overlaps it, or because all its leaves halt

@@ -50,8 +50,9 @@ const (
 	Hang
 	// Note is for the log.
 	Note
-	// AllStarted says that all leaves have acquired their checkpoints and wait for [Tree.Begin]; or
-	// what kept some from it, and then the tree is to be stopped.
+	// AllStarted says that all leaves have acquired their checkpoints, or were shown to be halted or
+	// retrying, and wait for [Tree.Begin]; or what problems there are, and then the tree is to be
+	// stopped.
 	AllStarted
 	// Fail says that the system has to be stopped for a reason that no restart cures.
 	Fail

@@ -23,6 +23,7 @@ type leaf struct {
 	limit   int                // of the first batch of the next incarnation
 	ran     bool               // an incarnation had its checkpoint
 	excused bool               // its round does not wait for it to leave this phase
+	refusal *Update            // why it could not acquire with the first round, until that is judged
 	aborted bool               // the contexts of the handlers of this incarnation have ended
 }
 
@@ -43,8 +44,8 @@ func weight(l *leaf) int {
 	return 0
 }
 
-// excuse lets the first round hold without a leaf that waits for something that is unavailable. It
-// begins with the others if it is ready by then, and else alone.
+// excuse lets the first round hold without a leaf that could not acquire its checkpoint. It begins
+// with the others if it is ready by then, and else alone.
 func (l *leaf) excuse() {
 	l.round.settling -= weight(l)
 	l.excused = true

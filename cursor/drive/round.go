@@ -141,6 +141,7 @@ func (r *round) allReady() {
 		return
 	}
 	r.turn(roundHold)
+	r.judgeRefusals()
 	r.tree.emit(Effect{Kind: AllStarted, Err: errors.Join(r.tree.problems...)})
 }
 

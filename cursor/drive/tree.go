@@ -30,6 +30,9 @@ type TreeOptions struct {
 	// KillTimeout is how long a leaf whose handlers were cancelled may take to end before it
 	// counts as hung, where its StopTimeout is 0.
 	KillTimeout time.Duration
+	// AllOrNothing: whatever keeps a leaf from acquiring its checkpoint with the first start is
+	// among the problems of that.
+	AllOrNothing bool
 	// Random is the source of jitter as in supervision.NewJudge; nil means none.
 	Random func() float64
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
@@ -76,26 +78,86 @@ func TestAFailureThatEscalatesRestartsTheGroupAsTheStrategyOfTheOneAboveSays(t *
 	}
 }
 
-func TestTheStartDoesNotWaitForALeafWhosePlaceIsUnreachable(t *testing.T) {
-	w := newWorld(t, "t*(a x g(b))")
-	w.trouble("a", acquires).trouble("x", unreachable).trouble("b", acquires)
-	require.Equal(t, 1, w.started)
-	require.Empty(t, w.tree.problems)
-	require.Equal(t, []Decision{{Action: supervision.ActionRetry, Delay: time.Second, Attempt: 1, Reason: w.asked[1][0].Reason}}, w.asked[1])
-	require.ErrorIs(t, w.asked[1][0].Reason, errBroken)
-	w.trouble("x", unreachable)
-	w.do(w.tree.Begin())
-	require.Equal(t, "idle starting idle", w.states(), "it is tried again, and the others begin")
-	w.trouble("x", unreachable).trouble("x", acquires)
-	require.Equal(t, "idle idle idle", w.states())
-	require.Equal(t, []int{1, 1, 1}, w.starts())
-	require.NotContains(t, w.notes, NoteRestarted, "it was never down")
+func TestTheStartDoesNotWaitForALeafThatTheWorldRefuses(t *testing.T) {
+	for _, kind := range []eventKind{unreachable, cannotAcquire, diskFull} {
+		w := newWorld(t, "t*(a x g(b))")
+		w.trouble("a", acquires).trouble("x", kind)
+		require.Empty(t, w.asked, "nothing is decided before the others have come so far")
+		w.trouble("b", acquires)
+		require.Equal(t, 1, w.started)
+		require.Empty(t, w.tree.problems)
+		require.Equal(t, Retrying, w.shown[1], "Start returns after this")
+		require.Equal(t, []Decision{{Action: supervision.ActionRetry, Delay: time.Second, Attempt: 1, Reason: w.asked[1][0].Reason}}, w.asked[1])
+		w.trouble("x", kind)
+		w.do(w.tree.Begin())
+		require.Equal(t, "idle retrying idle", w.states(), "it is tried again, and the others begin")
+		w.trouble("x", kind).trouble("x", acquires)
+		require.Equal(t, "idle idle idle", w.states())
+		require.Equal(t, []int{1, 1, 1}, w.starts())
+		require.NotContains(t, w.notes, NoteRestarted, "it was never down")
+	}
+}
 
-	w = newWorld(t, "t(a x)")
-	w.trouble("x", unreachable).trouble("x", acquires).trouble("a", acquires)
-	require.Equal(t, 1, w.started, "it may be back before the others are ready")
-	w.do(w.tree.Begin())
-	require.Equal(t, "idle idle", w.states())
+func TestALeafWhoseCheckpointIsNotOfThisLogIsHaltedWithTheStart(t *testing.T) {
+	for _, reason := range []error{
+		store.ErrForeignHistory, checkpoint.ErrAhead, checkpoint.ErrCorrupt, checkpoint.ErrNewerFormat,
+		&cursor.RunnerError{Err: cursor.ErrNoPosition, Reason: supervision.Halt(errBroken)},
+	} {
+		w := newWorld(t, "t*(a x b)")
+		w.report(w.leaf("x"), Update{Err: reason})
+		w.trouble("a", acquires).trouble("b", acquires)
+		require.Equal(t, 1, w.started)
+		require.Empty(t, w.tree.problems)
+		require.Equal(t, Halted, w.shown[1], "Start returns after this")
+		w.do(w.tree.Begin())
+		w.settle()
+		require.Equal(t, "idle halted idle", w.states())
+		w.trouble("x", resumed).settle()
+		require.Equal(t, "idle idle idle", w.states())
+		require.Equal(t, []int{1, 2, 1}, w.starts())
+	}
+}
+
+func TestAMistakeOfTheProgramFailsTheStartWithAllThatIsWrong(t *testing.T) {
+	for _, mistake := range []error{
+		checkpoint.ErrRegion, checkpoint.ErrKindsChanged, checkpoint.ErrKeyVersion, checkpoint.ErrRenamed, checkpoint.ErrExists,
+		store.ErrClosed,
+	} {
+		w := newWorld(t, "t(a x b c)")
+		w.report(w.leaf("x"), Update{Err: mistake})
+		w.trouble("b", cannotAcquire).trouble("a", acquires).trouble("c", acquires).settle()
+		require.Equal(t, 1, w.started)
+		require.Len(t, w.tree.problems, 2)
+		require.ErrorIs(t, w.tree.problems[0], mistake)
+		require.ErrorIs(t, w.tree.problems[1], errBroken)
+		require.Empty(t, w.tree.Begin())
+	}
+}
+
+func TestWithAllOrNothingWhateverTheWorldRefusesFailsTheStart(t *testing.T) {
+	for _, kind := range []eventKind{unreachable, cannotAcquire, diskFull} {
+		w := worldOf(t, NewTree(sprout("t(a x)"), TreeOptions{KillTimeout: killTimeout, AllOrNothing: true}))
+		w.trouble("x", kind).trouble("a", acquires).settle()
+		require.Equal(t, 1, w.started)
+		require.Len(t, w.tree.problems, 1)
+		require.Empty(t, w.tree.Begin())
+	}
+}
+
+// A failure to acquire may escalate before any worker has begun.
+func TestAnEscalationOutOfTheStartRestartsItsGroupOrHaltsAll(t *testing.T) {
+	w := newWorld(t, "t(a g*(X b))")
+	w.trouble("X", cannotAcquire).trouble("a", acquires).trouble("b", acquires)
+	require.Equal(t, 1, w.started)
+	require.Empty(t, w.tree.Begin(), "the round of the group has taken the place of the first one")
+	w.settle()
+	require.Equal(t, "idle idle idle", w.states())
+	require.Equal(t, []int{2, 2, 2}, w.starts(), "none had begun")
+
+	w = newWorld(t, "t(a X)")
+	w.trouble("X", cannotAcquire).trouble("a", acquires)
+	require.Equal(t, 1, w.started)
+	require.Equal(t, "halted halted", w.states())
 }
 
 func TestBeyondTheTopAnEscalatedFailureHaltsAllLeavesAtOnceButThoseThatHaveEnded(t *testing.T) {

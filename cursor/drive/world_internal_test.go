@@ -229,6 +229,7 @@ type eventKind uint8
 const (
 	acquires eventKind = iota
 	cannotAcquire
+	mistakes // of the program
 	diskFull
 	unreachable // the place where it keeps its position
 	takenOver
@@ -246,8 +247,8 @@ const (
 
 func (e event) String() string {
 	return [...]string{
-		"acquires", "cannotAcquire", "diskFull", "unreachable", "takenOver", "fails", "orders", "asksAgain", "ends", "crashes", "goes",
-		"resumed", "timePasses", "stops", "begins",
+		"acquires", "cannotAcquire", "mistakes", "diskFull", "unreachable", "takenOver", "fails", "orders", "asksAgain", "ends", "crashes",
+		"goes", "resumed", "timePasses", "stops", "begins",
 	}[e.kind] + fmt.Sprint(e.leaf)
 }
 
@@ -274,7 +275,7 @@ func (w *world) possible() (list []event) {
 		case a.drained:
 			add(goes)
 		case !a.acquired:
-			add(acquires, cannotAcquire, diskFull, unreachable, takenOver, crashes)
+			add(acquires, cannotAcquire, mistakes, diskFull, unreachable, takenOver, crashes)
 		case a.begun:
 			add(fails, orders, asksAgain, ends, crashes)
 		}
@@ -306,6 +307,8 @@ func (w *world) happen(e event) {
 		w.report(e.leaf, Update{})
 	case cannotAcquire:
 		w.report(e.leaf, Update{Err: errBroken})
+	case mistakes:
+		w.report(e.leaf, Update{Err: &checkpoint.MismatchError{Err: checkpoint.ErrKindsChanged}})
 	case diskFull:
 		w.report(e.leaf, Update{Err: store.ErrDiskFull})
 	case unreachable:
@@ -419,8 +422,8 @@ func (w *world) String() string {
 	numbers := make(map[*round]int)
 	for i := range w.tree.leaves {
 		l, a := w.tree.leaves[i], w.actors[i]
-		fmt.Fprintf(&b, "%s %v %v%d%d f%t a%t q%t e%t s%v A%t%t%t%t%t", l.node.Name, l.phase, l.round == nil, l.fate, l.cause,
-			l.fresh, l.aborted, l.ran, l.excused, w.shown[i], a.acquired, a.begun, a.drained, a.aborted, a.hung)
+		fmt.Fprintf(&b, "%s %v %v%d%d f%t a%t q%t e%t r%t s%v A%t%t%t%t%t", l.node.Name, l.phase, l.round == nil, l.fate, l.cause,
+			l.fresh, l.aborted, l.ran, l.excused, l.refusal != nil, w.shown[i], a.acquired, a.begun, a.drained, a.aborted, a.hung)
 		if r := l.round; r != nil {
 			if numbers[r] == 0 {
 				numbers[r] = len(numbers) + 1

@@ -56,7 +56,8 @@ type Run struct {
 
 // Start opens a new store and has the workers of a tree, which may be a single reactor or a
 // [Program], acquire their checkpoints: nothing is handled yet. It fails the test where
-// actors.Start would fail. The store is closed when the test ends.
+// actors.Start would fail; a worker that the world refuses is Retrying or Halted, as there. The
+// store is closed when the test ends.
 func Start(tb testing.TB, tree supervision.Child) *Run {
 	tb.Helper()
 	r := newRun(tb, tree)

@@ -41,6 +41,7 @@ type Outcome struct {
 
 // progress is a copy of what a runner reports, which outlasts the runner.
 type progress struct {
+	acquired          bool // else nothing is known
 	position, scanned store.Position
 	pending           int
 	parked, held      int
@@ -50,7 +51,7 @@ type progress struct {
 func progressOf(r *cursor.Runner) progress {
 	p := r.Progress()
 	return progress{
-		position: p.Position, scanned: p.Scanned, pending: len(p.Pending), parked: p.Parked, held: p.Held, region: *p.Region,
+		acquired: true, position: p.Position, scanned: p.Scanned, pending: len(p.Pending), parked: p.Parked, held: p.Held, region: *p.Region,
 	}
 }
 
@@ -68,8 +69,11 @@ func (w *worker) status() (Status, error) {
 	s := Status{
 		State: w.state(), Due: w.next(), Restarts: w.restarts, Position: p.position, Parked: p.parked, Held: p.held,
 	}
-	n, err := w.run.st.Count(w.run.ctx(), p.region, max(p.scanned, p.position), w.run.st.Head(), math.MaxInt)
-	s.Lag = n + p.pending
+	var err error
+	if p.acquired {
+		s.Lag, err = w.run.st.Count(w.run.ctx(), p.region, max(p.scanned, p.position), w.run.st.Head(), math.MaxInt)
+		s.Lag += p.pending
+	}
 	switch {
 	case s.State == drive.Retrying:
 		first := firstWait(w.core.Waits())

@@ -265,3 +265,45 @@ func TestWhatAWorkerReadsOutlastsACrashHoweverItWasChanged(t *testing.T) {
 	run.Settle()
 	run.Then(billed{"order:1"})
 }
+
+func TestAWorkerWhosePlaceIsAwayAtTheStartIsRetriedWhileTheOthersRun(t *testing.T) {
+	away := errors.New("connection refused")
+	for name, c := range map[string]struct {
+		err   error
+		state actors.State
+	}{
+		"waited for":      {supervision.Wait(away), actors.Retrying},
+		"tried again":     {away, actors.Retrying},
+		"another history": {supervision.Halt(away), actors.Halted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, mended := &warehouse{}, false
+			table := cursor.Worker{
+				Name:   "table",
+				Handle: func(context.Context, *cursor.Batch) (cursor.Action, error) { return cursor.Continue, nil },
+				ExternalPosition: func(context.Context, cursor.ResumeState) (store.Position, error) {
+					if mended {
+						return 0, nil
+					}
+					return 0, c.err
+				},
+			}
+			group := supervision.Group{Name: "g", Children: []supervision.Child{table, reactor.New("stock", reactor.On(w.reserve))}}
+			run := reactortest.Start(t, group)
+			run.Given(order(1))
+			s := run.Status("table")
+			require.Equal(t, c.state, s.State)
+			require.ErrorIs(t, s.Reason, away)
+			require.Zero(t, s.Lag, "what it reads is not known yet")
+			run.Settle()
+			require.Equal(t, 0, run.Status("stock").Lag)
+			mended = true
+			if c.state == actors.Halted {
+				run.Resume("table")
+			}
+			run.Advance(time.Minute)
+			require.Equal(t, actors.Idle, run.Status("table").State)
+			require.Equal(t, 0, run.Status("table").Lag)
+		})
+	}
+}
