@@ -1,100 +1,79 @@
 package reactor
 
 import (
-	"encoding/json"
 	"fmt"
-	"slices"
 
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// Upcaster turns the payload of one schema version into that of the next. It is made by [Upcast] or
-// [UpcastFrom].
-type Upcaster struct {
-	from  uint16
-	raise func([]byte) ([]byte, error)
+// Decoder reads the payloads of one kind: the one way from an event of the store to a typed one, of
+// whatever schema version. It is for packages that lead events to handlers of another shape than
+// those of [On]; [Decode] reads a single payload.
+type Decoder[T store.Payload] struct {
+	Kind string // that is decoded; empty where T has none
+
+	schema schema
 }
 
-// Upcast raises payloads of schema version from to the next version, as the bytes of their JSON. It
-// must not change its argument, and depend on nothing else.
-func Upcast(from uint16, raise func(data []byte) ([]byte, error)) Upcaster {
-	return Upcaster{from: from, raise: raise}
-}
-
-// UpcastFrom is [Upcast] with types: Old is what payloads of schema version from look like, New
-// those of the next.
-func UpcastFrom[Old, New any](from uint16, raise func(Old) (New, error)) Upcaster {
-	if raise == nil {
-		return Upcaster{from: from}
+// NewDecoder makes a decoder for the kind of T's zero value, as it is registered in types. nil
+// stands for types that have every kind, with no upcaster and no codec beside JSON. The error is
+// [ErrDefinition] where T is invalid, or not among the types with the same kind and schema version,
+// or [store.ErrInvalid] for a kind that the store refuses; such a decoder has its kind, and must
+// not be used. T need not be the registered type: one with fewer fields reads these.
+func NewDecoder[T store.Payload](types *Types) (Decoder[T], error) {
+	plain := TypeOf[T]()
+	d := Decoder[T]{Kind: plain.schema.kind, schema: plain.schema}
+	if plain.err != nil || types == nil {
+		return d, plain.err
 	}
-	return Upcast(from, func(data []byte) ([]byte, error) {
-		var former Old
-		if err := json.Unmarshal(data, &former); err != nil {
-			return nil, err
-		}
-		next, err := raise(former)
-		if err != nil {
-			return nil, err
-		}
-		return json.Marshal(next)
-	})
-}
-
-// schema is how payloads of a kind are read: the one path from bytes to a value, whatever they are
-// read for.
-type schema struct {
-	kind    string
-	present uint16                         // version of the type
-	oldest  uint16                         // version that the upcasters begin with
-	raise   []func([]byte) ([]byte, error) // by version, from the oldest
-}
-
-// newSchema checks that the upcasters lead from some version to the present one, one step each.
-func newSchema(kind string, present uint16, upcasters []Upcaster) (schema, error) {
-	s := schema{kind: kind, present: present, oldest: present}
-	sorted := slices.SortedStableFunc(slices.Values(upcasters), func(a, b Upcaster) int { return int(a.from) - int(b.from) })
-	for i, u := range sorted {
-		rule := ""
-		switch {
-		case u.raise == nil:
-			rule = "is nil"
-		case u.from >= present:
-			rule = fmt.Sprintf("leads beyond version %d of the type", present)
-		case i > 0 && u.from == sorted[i-1].from:
-			rule = "is there twice"
-		case i > 0 && u.from != sorted[i-1].from+1, i == len(sorted)-1 && u.from != present-1:
-			rule = "leaves a gap in the chain"
-		}
-		if rule != "" {
-			return s, invalidRoute(kind, fmt.Sprintf("has an upcaster from version %d that %s", u.from, rule))
-		}
-		s.raise = append(s.raise, u.raise)
+	registered, known := types.byKind[d.Kind]
+	switch {
+	case !known:
+		return d, invalid(d.Kind, "is not among the types")
+	case registered.schema.present != plain.schema.present:
+		return d, invalid(d.Kind, fmt.Sprintf("is read at version %d, and among the types at %d",
+			plain.schema.present, registered.schema.present))
 	}
-	s.oldest = present - uint16(len(s.raise))
-	return s, nil
+	d.schema = registered.schema
+	return d, nil
+}
+
+// Newest is the newest schema version that is read; that of an event without one is 1.
+func (d Decoder[T]) Newest() uint16 { return d.schema.present }
+
+// Decode returns the event that a worker handles, or a [DecodeError].
+func (d Decoder[T]) Decode(worker string, e store.Event) (Event[T], error) {
+	typed := Event[T]{Event: e, reactor: worker}
+	return typed, d.schema.decode(e, &typed.Body)
 }
 
 // decode reads the payload of e into body. An event that is newer than the type is parked at once:
 // only a newer program can read it.
 func (s schema) decode(e store.Event, body any) error {
+	version := max(e.SchemaVersion, firstVersion)
 	switch {
-	case e.SchemaVersion > s.present:
+	case version > s.present:
 		return supervision.Park(s.failed(e, nil))
-	case e.SchemaVersion < s.oldest:
+	case version < s.oldest:
 		return s.failed(e, nil)
 	}
-	for version := e.SchemaVersion; version < s.present; version++ {
-		if e.Codec != store.CodecJSON {
-			break // Decode says so
-		}
-		raised, err := s.raise[version-s.oldest](e.Payload)
+	codec, own := jsonCodec(), e.Codec == s.codec.Name
+	if own {
+		codec = s.codec
+	}
+	for ; version < s.present && codec.Name == e.Codec; version++ { // of another codec Decode says so
+		raised, err := s.raise[version-s.oldest](codec, e.Payload)
 		if err != nil {
 			return s.failed(e, fmt.Errorf("upcast from version %d: %w", version, err))
 		}
 		e.Payload = raised
 	}
-	if err := e.Decode(body); err != nil {
+	read := e.Decode
+	if own {
+		read = func(body any) error { return codec.Unmarshal(e.Payload, body) }
+	}
+	if err := read(body); err != nil {
 		return s.failed(e, err)
 	}
 	return nil
@@ -102,6 +81,7 @@ func (s schema) decode(e store.Event, body any) error {
 
 func (s schema) failed(e store.Event, err error) error {
 	return &DecodeError{
-		Kind: e.Kind, Position: e.Position, Version: e.SchemaVersion, Oldest: s.oldest, Newest: s.present, Err: err,
+		Kind: e.Kind, Position: e.Position, Version: max(e.SchemaVersion, firstVersion),
+		Oldest: s.oldest, Newest: s.present, Err: err,
 	}
 }

@@ -46,10 +46,12 @@ func joinName(data []byte) ([]byte, error) {
 }
 
 func greeter(upcasters ...reactor.Upcaster) *reactor.Reactor {
-	return reactor.New("greet", reactor.On(func(_ context.Context, e reactor.Event[named], out *reactor.Reactions) error {
+	r := reactor.New("greet", reactor.On(func(_ context.Context, e reactor.Event[named], out *reactor.Reactions) error {
 		out.Append(store.At("greeting:1", "test"), store.Raw{Type: "greeted", Data: []byte(`"` + e.Body.Full + `"`)})
 		return nil
-	}, upcasters...))
+	}))
+	r.Types = reactor.NewTypes(reactor.TypeOf[named](upcasters...))
+	return r
 }
 
 func version(v uint16, data string) store.Raw {
@@ -96,11 +98,11 @@ func TestAnUpcasterThatFailsIsAFailureToDecode(t *testing.T) {
 func TestAnInvalidChainOfUpcastersIsRefusedWhenTheReactorIsBuilt(t *testing.T) {
 	same := func(b []byte) ([]byte, error) { return b, nil }
 	for rule, upcasters := range map[string][]reactor.Upcaster{
-		"is nil":              {reactor.Upcast(2, nil)},
-		"leads beyond":        {reactor.Upcast(3, same)},
-		"is there twice":      {reactor.Upcast(2, same), reactor.Upcast(2, same)},
-		"leaves a gap in the": {reactor.Upcast(0, same), reactor.Upcast(2, same)},
-		"leaves a gap":        {reactor.Upcast(1, same)},
+		"is nil":         {reactor.Upcast(2, nil)},
+		"leads beyond":   {reactor.Upcast(3, same)},
+		"is there twice": {reactor.Upcast(2, same), reactor.Upcast(2, same)},
+		"does not exist": {reactor.Upcast(0, same), reactor.Upcast(1, same), reactor.Upcast(2, same)},
+		"leaves a gap":   {reactor.Upcast(1, same)},
 	} {
 		_, err := greeter(upcasters...).CursorWorker()
 		require.ErrorIs(t, err, reactor.ErrDefinition, rule)

@@ -84,7 +84,6 @@ func TestAKindThatTheStoreWouldRefuseIsRefused(t *testing.T) {
 	for _, route := range []reactor.Route{
 		reactor.On(ignore[badKind]),
 		reactor.On(ignore[store.Raw]), // its kind is in its content
-		{},
 	} {
 		require.ErrorIs(t, fault(t, reactor.New("r", route)), store.ErrInvalid)
 	}

@@ -29,7 +29,7 @@
 // [Skip] or [Halt]. When the attempts are used up the event is parked, what follows of its key is
 // held, and the reactor continues with the others. An event that cannot be decoded is such an
 // attempt too; one of a newer schema version than the program knows is parked at once. Older
-// versions are raised by upcasters, see [On].
+// versions are raised by upcasters, which one value of [Types] has for all that read the log.
 //
 // After a rewind, events that were handled before come again as replays ([Event.Replayed]), and
 // reactions to them are dropped unless the rewind says that they are emitted again.

@@ -11,14 +11,16 @@ import (
 )
 
 var (
-	// ErrDefinition says that a reactor or a route of it cannot be. The text names the route (its
-	// kind, or its Go type where that is invalid) and the rule that it breaks.
+	// ErrDefinition says that a reactor, a route of it or a type cannot be. The text names the route
+	// or type (its kind, or its Go type where that is invalid) and the rule that it breaks.
 	ErrDefinition = errors.New("reactor: invalid definition")
 	// ErrUnseen is the error of an event that a reactor was given and does not read: its kind has no
 	// route, or it lies outside the region. The text names both.
 	ErrUnseen = errors.New("reactor: event is not read")
 	// ErrPayload says that a payload cannot be read. See DecodeError.
 	ErrPayload error = fault{errors.New("reactor: payload cannot be read")}
+	// ErrUnknownKind is the error of an event whose kind is not among the types that are to read it.
+	ErrUnknownKind = errors.New("reactor: unknown kind")
 	// ErrReaction says that the store would refuse a reaction. The text names it, by its number
 	// among those to the event; what it wraps is the error of the store.
 	ErrReaction error = fault{errors.New("reactor: invalid reaction")}
@@ -31,18 +33,19 @@ type fault struct{ error }
 
 func (fault) Fault() {}
 
-// invalidRoute is an [ErrDefinition].
-func invalidRoute(route, rule string) error {
-	return fmt.Errorf("%w: %q %s", ErrDefinition, route, rule)
+// invalid is an [ErrDefinition] of a route or of a type.
+func invalid(what, rule string) error {
+	return fmt.Errorf("%w: %q %s", ErrDefinition, what, rule)
 }
 
-// DecodeError reports a payload that is not what the route's type expects, that is encoded by a
-// codec other than JSON, or whose schema version the route cannot read. It counts as an attempt at
-// the event, like an error of its handler; only an event of a newer version is parked at once.
+// DecodeError reports a payload that is not what its type expects, that is encoded by a codec which
+// the type does not have, or whose schema version it cannot read. It counts as an attempt at the
+// event, like an error of its handler; only an event of a newer version is parked at once, and
+// handled when a program starts that reads it.
 type DecodeError struct {
 	Kind           string
 	Position       store.Position
-	Version        uint16 // of the event's schema
+	Version        uint16 // of the event's schema; 1 where it was written without
 	Oldest, Newest uint16 // that can be read
 	Err            error  // of the codec or an upcaster; nil where the version is what cannot be read
 }

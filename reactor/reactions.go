@@ -28,6 +28,7 @@ type Reaction struct {
 type Reactions struct {
 	event   store.Event
 	limits  limits
+	types   *Types
 	staged  []staged
 	invalid error
 }
@@ -62,7 +63,7 @@ func (r *Reactions) stage(p store.Proposal) error {
 		return err
 	}
 	p.Headers = maps.Clone(p.Headers)
-	encoded, err := p.Encode()
+	encoded, err := r.encode(p)
 	if err != nil {
 		return fmt.Errorf("%w %d (%q at %s): %w", ErrReaction, len(r.staged)+1, payloadKind(p.Payload), p.At, err)
 	}
@@ -71,6 +72,18 @@ func (r *Reactions) stage(p store.Proposal) error {
 		proposal: encoded,
 	})
 	return nil
+}
+
+// encode encodes a reaction in the codec of its kind.
+func (r *Reactions) encode(p store.Proposal) (store.Proposal, error) {
+	if kind := payloadKind(p.Payload); r.types.encodes(kind) {
+		raw, err := r.types.Encode(p.Payload)
+		if err != nil {
+			return p, err
+		}
+		p.Payload = raw
+	}
+	return p.Encode()
 }
 
 // payloadKind is "" where there is no payload.

@@ -24,6 +24,10 @@ const (
 // It is a [supervision.Child] and a [cursor.Source].
 type Reactor struct {
 	cursor.Settings
+	// Types say how payloads are read, and reactions written: with upcasters from older schema
+	// versions, and in other codecs than JSON. Every kind that has a handler must be among them. nil
+	// stands for JSON, each kind at the one version of its type.
+	Types *Types
 	// MaxDepth is the greatest [store.Event.Depth] that a reaction may have, which ends loops; 0
 	// means 64.
 	MaxDepth int
@@ -95,15 +99,16 @@ func (r *Reactor) React(ctx context.Context, e store.Event) ([]Reaction, error) 
 type definition struct {
 	name   string
 	reads  store.Region // the region narrowed to the kinds that have routes
-	routes map[string]handler
+	types  *Types
+	routes map[string]bound
 	limits limits
 }
 
 // define checks the reactor and reports all that is invalid at once.
 func (r *Reactor) define() (*definition, cursor.Worker, error) {
-	d := &definition{name: r.name, reads: r.Region, routes: make(map[string]handler, len(r.routes))}
+	d := &definition{name: r.name, reads: r.Region, types: r.Types, routes: make(map[string]bound, len(r.routes))}
 	d.limits = limits{depth: r.MaxDepth, perEvent: r.MaxReactions}
-	errs := []error{d.limits.complete()}
+	errs := []error{d.limits.complete(), d.types.Err()}
 	if len(r.routes) == 0 {
 		errs = append(errs, fmt.Errorf("%w: no routes", ErrDefinition))
 	}
@@ -126,13 +131,17 @@ func (r *Reactor) worker(d *definition) cursor.Worker {
 
 // add takes a route in, or says why not.
 func (d *definition) add(route Route) error {
-	if route.err != nil {
-		return route.err
+	if route.bind == nil {
+		return fmt.Errorf("%w: a route that was not made by On", ErrDefinition)
 	}
-	if _, known := d.routes[route.kind]; known {
-		return invalidRoute(route.kind, "has more than one route")
+	b, err := route.bind(d.types)
+	if err != nil {
+		return err
 	}
-	d.routes[route.kind] = route.handle
+	if _, known := d.routes[b.kind]; known {
+		return invalid(b.kind, "has more than one route")
+	}
+	d.routes[b.kind] = b
 	return nil
 }
 
@@ -189,12 +198,12 @@ func (d *definition) effectName(b *cursor.Batch) string {
 // that of what it staged: it may be a directive.
 func (d *definition) react(ctx context.Context, c call) ([]staged, error) {
 	e := c.event
-	handle, ok := d.routes[e.Kind]
+	route, ok := d.routes[e.Kind]
 	if !ok {
 		return nil, d.unseen(e)
 	}
-	out := &Reactions{event: e, limits: d.limits}
-	if err := handle(ctx, c, out); err != nil {
+	out := &Reactions{event: e, limits: d.limits, types: d.types}
+	if err := route.handle(ctx, c, out); err != nil {
 		return nil, err
 	}
 	if out.invalid != nil {

@@ -2,8 +2,6 @@ package reactor
 
 import (
 	"context"
-	"fmt"
-	"reflect"
 
 	"github.com/penstock-io/penstock/store"
 )
@@ -31,9 +29,16 @@ func (e Event[T]) EffectKey() string { return e.reactor + "/" + e.ID.String() }
 
 // Route leads the events of one kind to their handler. It is made by [On].
 type Route struct {
+	// bind finds out how the payloads are read. It is called when the reactor is defined, which has
+	// the types.
+	bind func(*Types) (bound, error)
+}
+
+// bound is a route with what its payloads are read with.
+type bound struct {
 	kind   string
+	newest uint16 // schema version that is read
 	handle handler
-	err    error
 }
 
 // handler is a handler whose payload type is forgotten.
@@ -47,80 +52,29 @@ type call struct {
 }
 
 // On routes events whose kind is that of T's zero value to handle, which gets the payload decoded
-// from JSON. T must be a value type, and its Kind must not depend on its content.
+// at its present schema version, as [TypeOf] and Reactor.Types say. T must be a value type, and its
+// Kind must not depend on its content.
 //
 // The handler may be called again for the same event: after an error, a panic, a crash, a refused
 // commit. It should return soon after ctx ends; an error it returns then is not counted as an
 // attempt.
 //
-// Where T has a method SchemaVersion() uint16, events of older versions need upcasters, one for
-// each step up to the present version; an event older than these reach is a [DecodeError], and so
-// is a newer one, which is parked at once. Upcasters change Body alone: SchemaVersion of the event
-// is still the version as it was written.
-func On[T store.Payload](
-	handle func(ctx context.Context, e Event[T], out *Reactions) error, upcasters ...Upcaster,
-) Route {
-	d, err := NewDecoder[T](upcasters...)
-	if err == nil && handle == nil {
-		err = invalidRoute(d.Kind, "has a nil handler")
-	}
-	if err != nil {
-		return Route{kind: d.Kind, err: err}
-	}
-	return Route{kind: d.Kind, handle: func(ctx context.Context, c call, out *Reactions) error {
-		typed, err := d.Decode(c.reactor, c.event)
-		if err != nil {
-			return err
+// A payload that cannot be read is a [DecodeError]: an attempt at the event, or where its version
+// is a newer one than that of T, parked at once until a program starts that reads it. Upcasters
+// change Body alone: SchemaVersion of the event is still the version as it was written.
+func On[T store.Payload](handle func(ctx context.Context, e Event[T], out *Reactions) error) Route {
+	return Route{bind: func(types *Types) (bound, error) {
+		d, err := NewDecoder[T](types)
+		if err == nil && handle == nil {
+			err = invalid(d.Kind, "has a nil handler")
 		}
-		typed.replayed = c.replayed
-		return handle(ctx, typed, out)
+		return bound{kind: d.Kind, newest: d.Newest(), handle: func(ctx context.Context, c call, out *Reactions) error {
+			typed, err := d.Decode(c.reactor, c.event)
+			if err != nil {
+				return err
+			}
+			typed.replayed = c.replayed
+			return handle(ctx, typed, out)
+		}}, err
 	}}
-}
-
-// Decoder reads the payloads of one kind: the one way from an event of the store to a typed one, of
-// whatever schema version. It is for packages that lead events to handlers of another shape than
-// those of [On].
-type Decoder[T store.Payload] struct {
-	Kind string // that is decoded; empty where T has none
-
-	schema schema
-}
-
-// NewDecoder makes a decoder for the kind of T's zero value. The error is [ErrDefinition] where T
-// or the upcasters are invalid, or [store.ErrInvalid] for a kind that the store refuses; such a
-// decoder has its kind, and must not be used.
-func NewDecoder[T store.Payload](upcasters ...Upcaster) (Decoder[T], error) {
-	kind, version, err := kindOf[T]()
-	d := Decoder[T]{Kind: kind}
-	if err == nil {
-		err = store.Region{Kinds: []string{kind}}.Validate()
-	}
-	if err == nil {
-		d.schema, err = newSchema(kind, version, upcasters)
-	}
-	return d, err
-}
-
-// Decode returns the event that a worker handles, or a [DecodeError].
-func (d Decoder[T]) Decode(worker string, e store.Event) (Event[T], error) {
-	typed := Event[T]{Event: e, reactor: worker}
-	return typed, d.schema.decode(e, &typed.Body)
-}
-
-// kindOf calls the zero value of T, which for pointers and interfaces would be nil.
-func kindOf[T store.Payload]() (kind string, version uint16, err error) {
-	t := reflect.TypeFor[T]()
-	if k := t.Kind(); k == reflect.Pointer || k == reflect.Interface {
-		return "", 0, invalidRoute(t.String(), "must be a value type")
-	}
-	defer func() {
-		if v := recover(); v != nil {
-			err = invalidRoute(t.String(), fmt.Sprintf("has a zero value whose Kind panics: %v", v))
-		}
-	}()
-	var zero T
-	if v, ok := any(zero).(interface{ SchemaVersion() uint16 }); ok {
-		version = v.SchemaVersion()
-	}
-	return zero.Kind(), version, nil
 }

@@ -23,7 +23,7 @@ const pingTimeout = 5 * time.Second
 // runs while no handler does.
 type ledger struct {
 	db     *sql.DB
-	routes map[string]Route
+	routes map[string]bound
 	table
 
 	rows *rows          // nil: not known for sure, to be read before anything else

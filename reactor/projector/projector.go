@@ -35,6 +35,8 @@ var ErrNoDatabase = errors.New("projector: no database")
 // copy.
 type Projector struct {
 	cursor.Settings
+	// Types say how payloads are read, as for a [reactor.Reactor].
+	Types *reactor.Types
 
 	name   string
 	db     *sql.DB
@@ -52,9 +54,14 @@ func New(name string, db *sql.DB, routes ...Route) *Projector {
 
 // Route leads the events of one kind to their handler. It is made by [On].
 type Route struct {
+	// bind finds out how the payloads are read, when the projector is defined.
+	bind func(*reactor.Types) (bound, error)
+}
+
+// bound is a route with what its payloads are read with.
+type bound struct {
 	kind  string
 	apply func(context.Context, *sql.Tx, call) error
-	err   error
 }
 
 // call is one event for a handler.
@@ -68,23 +75,21 @@ type call struct {
 // commit or roll back tx, nor use it after it has returned. The handler may be called again for the
 // same event, but never after its writes were committed.
 //
-// T and the upcasters are as for [reactor.On].
-func On[T store.Payload](
-	handle func(ctx context.Context, tx *sql.Tx, e reactor.Event[T]) error, upcasters ...reactor.Upcaster,
-) Route {
-	d, err := reactor.NewDecoder[T](upcasters...)
-	if err == nil && handle == nil {
-		err = invalidRoute(d.Kind, "has a nil handler")
-	}
-	r := Route{kind: d.Kind, err: err}
-	r.apply = func(ctx context.Context, tx *sql.Tx, c call) error {
-		e, err := d.Decode(c.worker, c.event)
-		if err != nil {
-			return err
+// T is as for [reactor.On].
+func On[T store.Payload](handle func(ctx context.Context, tx *sql.Tx, e reactor.Event[T]) error) Route {
+	return Route{bind: func(types *reactor.Types) (bound, error) {
+		d, err := reactor.NewDecoder[T](types)
+		if err == nil && handle == nil {
+			err = invalidRoute(d.Kind, "has a nil handler")
 		}
-		return handle(ctx, tx, e)
-	}
-	return r
+		return bound{kind: d.Kind, apply: func(ctx context.Context, tx *sql.Tx, c call) error {
+			e, err := d.Decode(c.worker, c.event)
+			if err != nil {
+				return err
+			}
+			return handle(ctx, tx, e)
+		}}, err
+	}}
 }
 
 func invalidRoute(route, rule string) error {
@@ -100,8 +105,8 @@ func (p *Projector) Spec() supervision.Spec {
 // that is invalid: [ErrNoDatabase], errors of the routes as for a reactor, and [cursor.ErrWorker]
 // for what the worker would refuse.
 func (p *Projector) CursorWorker() (cursor.Worker, error) {
-	l := &ledger{db: p.db, table: table{worker: p.name}, routes: make(map[string]Route, len(p.routes))}
-	var errs []error
+	l := &ledger{db: p.db, table: table{worker: p.name}, routes: make(map[string]bound, len(p.routes))}
+	errs := []error{p.Types.Err()}
 	if p.db == nil {
 		errs = append(errs, ErrNoDatabase)
 	}
@@ -109,14 +114,19 @@ func (p *Projector) CursorWorker() (cursor.Worker, error) {
 		errs = append(errs, fmt.Errorf("%w: no routes", reactor.ErrDefinition))
 	}
 	for _, r := range p.routes {
-		_, known := l.routes[r.kind]
-		switch {
-		case r.err != nil:
-			errs = append(errs, r.err)
-		case known:
-			errs = append(errs, invalidRoute(r.kind, "has more than one route"))
+		if r.bind == nil {
+			errs = append(errs, fmt.Errorf("%w: a route that was not made by On", reactor.ErrDefinition))
+			continue
 		}
-		l.routes[r.kind] = r
+		b, err := r.bind(p.Types)
+		_, known := l.routes[b.kind]
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case known:
+			errs = append(errs, invalidRoute(b.kind, "has more than one route"))
+		}
+		l.routes[b.kind] = b
 	}
 	w, err := cursor.Worker{
 		Name: p.name, Kinds: slices.Sorted(maps.Keys(l.routes)), Handle: l.handle, ExternalPosition: l.locate,

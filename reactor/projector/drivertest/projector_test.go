@@ -358,12 +358,12 @@ func TestATransactionThatTakesTooLongIsAnAttemptAtItsEvent(t *testing.T) {
 type versioned struct{ Euro int }
 
 func (versioned) Kind() string          { return "order.priced" }
-func (versioned) SchemaVersion() uint16 { return 1 }
+func (versioned) SchemaVersion() uint16 { return 2 }
 
 func TestOlderPayloadsAreRaisedAndNewerOnesParked(t *testing.T) {
 	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
 	defer st.Close()
-	for version := range uint16(3) {
+	for _, version := range []uint16{0, 1, 2, 3} {
 		_, err := st.Append(t.Context(), store.At("order:1", "shop"), store.Any,
 			store.Raw{Type: "order.priced", Codec: store.CodecJSON, SchemaVersion: version, Data: []byte(`{"Cents":300,"Euro":5}`)})
 		require.NoError(t, err)
@@ -374,15 +374,17 @@ func TestOlderPayloadsAreRaisedAndNewerOnesParked(t *testing.T) {
 		got = append(got, e.Body.Euro)
 		require.Equal(t, fmt.Sprint("prices/", e.ID), e.EffectKey())
 		return nil
-	}, reactor.UpcastFrom(0, func(o old) (versioned, error) { return versioned{Euro: o.Cents / 100}, nil })))
+	}))
+	p.Types = reactor.NewTypes(reactor.TypeOf[versioned](
+		reactor.UpcastFrom(1, func(o old) (versioned, error) { return versioned{Euro: o.Cents / 100}, nil })))
 	p.BatchSize = 1
 	r := newRunner(t, st, p)
-	for range 2 {
+	for range 3 {
 		_, err := r.Step(t.Context(), 0, 0)
 		require.NoError(t, err)
 	}
 	_, err := r.Step(t.Context(), 0, 0)
 	d, _ := supervision.DirectiveOf(err)
 	require.Equal(t, supervision.ActionPark, d.Action)
-	require.Equal(t, []int{3, 5}, got)
+	require.Equal(t, []int{3, 3, 5}, got)
 }

@@ -1,0 +1,213 @@
+package reactor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+// Types says how the payloads of a program are read and written: each kind with its Go type, the
+// upcasters that lead from its older schema versions to the present one, and its codec. One value,
+// made once, is given to all that reads them: reactors, projectors, [Decode], tests.
+//
+//	var Types = reactor.NewTypes(
+//		reactor.TypeOf[Placed](),
+//		reactor.TypeOf[Priced](reactor.UpcastFrom(1, inCents)),
+//	)
+//
+// A program whose payloads are JSON and have never changed needs none. It is never changed after it
+// was made, and safe for concurrent use.
+type Types struct {
+	byKind map[string]Type
+	err    error
+}
+
+// NewTypes makes a registry. It never fails: what is invalid is the error of [Types.Err], and of
+// all that the types are given to.
+func NewTypes(list ...Type) *Types {
+	t := &Types{byKind: make(map[string]Type, len(list))}
+	var errs []error
+	for _, one := range list {
+		errs = append(errs, one.err)
+		if _, twice := t.byKind[one.schema.kind]; twice && one.err == nil {
+			errs = append(errs, invalid(one.schema.kind, "is among the types twice"))
+		}
+		t.byKind[one.schema.kind] = one
+	}
+	t.err = errors.Join(errs...)
+	return t
+}
+
+// Err joins all that is invalid: an [ErrDefinition] each, or [store.ErrInvalid] for a kind that the
+// store refuses. It is nil for a nil t.
+func (t *Types) Err() error {
+	if t == nil {
+		return nil
+	}
+	return t.err
+}
+
+// Kinds returns the kinds that are registered, sorted.
+func (t *Types) Kinds() []string { return slices.Sorted(maps.Keys(t.byKind)) }
+
+// Zero returns the zero value of the type of a kind, nil for a kind that is not registered: for
+// tools that look at the types of a program.
+func (t *Types) Zero(kind string) store.Payload {
+	one, known := t.byKind[kind]
+	if !known || one.err != nil {
+		return nil
+	}
+	return one.zero
+}
+
+// Decode returns the payload of an event at its present schema version, as a value of the type that
+// its kind is registered with. Errors: [ErrUnknownKind], a [DecodeError], and that of [Types.Err].
+// See the function [Decode] for events of one kind.
+func (t *Types) Decode(e store.Event) (store.Payload, error) {
+	one, err := t.find(e.Kind)
+	if err != nil {
+		return nil, err
+	}
+	body := reflect.New(reflect.TypeOf(one.zero))
+	if err := one.schema.decode(e, body.Interface()); err != nil {
+		return nil, err
+	}
+	payload, _ := body.Elem().Interface().(store.Payload)
+	return payload, nil
+}
+
+// Decode returns the payload of an event of T's kind at its present schema version, for programs
+// that read the log themselves. It reads what a handler of T would get: what [NewDecoder] says of T
+// and types holds here. An event of another kind is an [ErrUnknownKind].
+func Decode[T store.Payload](types *Types, e store.Event) (T, error) {
+	var body T
+	d, err := NewDecoder[T](types)
+	if err := errors.Join(types.Err(), err); err != nil {
+		return body, err
+	}
+	if e.Kind != d.Kind {
+		return body, fmt.Errorf("%w: event %d is %q, and decoded as %q", ErrUnknownKind, e.Position, e.Kind, d.Kind)
+	}
+	return body, d.schema.decode(e, &body)
+}
+
+// Encode returns a payload as it is to be written, in the codec of its kind: for a kind with a
+// codec of its own, since [store.Store.Append] by itself writes JSON. Reactions of a reactor that
+// has the types are encoded so. Errors: [ErrUnknownKind], that of the codec, and that of
+// [Types.Err].
+func (t *Types) Encode(p store.Payload) (store.Raw, error) {
+	if raw, encoded := p.(store.Raw); encoded {
+		return raw, nil
+	}
+	kind := payloadKind(p)
+	one, err := t.find(kind)
+	if err != nil {
+		return store.Raw{}, err
+	}
+	codec := one.schema.codec
+	if codec.Name == "" {
+		codec = jsonCodec()
+	}
+	data, err := codec.Marshal(p)
+	if err != nil {
+		return store.Raw{}, fmt.Errorf("reactor: payload of kind %q: encode: %w", kind, err)
+	}
+	return store.Raw{Type: kind, Codec: codec.Name, SchemaVersion: declaredVersion(p), Data: data}, nil
+}
+
+// encodes reports whether payloads of a kind are not written as the store does by itself.
+func (t *Types) encodes(kind string) bool { return t != nil && t.byKind[kind].schema.codec.Name != "" }
+
+func (t *Types) find(kind string) (Type, error) {
+	if t.err != nil {
+		return Type{}, t.err
+	}
+	one, known := t.byKind[kind]
+	if !known {
+		return one, fmt.Errorf("%w: %q", ErrUnknownKind, kind)
+	}
+	return one, nil
+}
+
+// Type is how the payloads of one kind are read and written. It is made by [TypeOf].
+type Type struct {
+	schema schema
+	zero   store.Payload // nil where T is no value type
+	err    error
+}
+
+// TypeOf registers T for the kind of its zero value. T must be a value type, and its Kind must not
+// depend on its content. Payloads are JSON.
+//
+// Where T has a method SchemaVersion() uint16, events of older versions need upcasters, one for
+// each step up to the present version; an event older than these reach is a [DecodeError], and so
+// is a newer one. The first version is 1: an event that was written without a version is of version
+// 1, and so is a type that declares none.
+func TypeOf[T store.Payload](upcasters ...Upcaster) Type {
+	t := Type{}
+	kind, version, err := kindOf[T]()
+	t.schema.kind = kind
+	if err == nil {
+		err = store.Region{Kinds: []string{kind}}.Validate()
+	}
+	if err == nil {
+		var zero T
+		t.zero = zero
+		t.schema, err = newSchema(kind, version, upcasters)
+	}
+	t.err = err
+	return t
+}
+
+// Codec is an encoding of payloads beside that of encoding/json. Its functions may be called by
+// several goroutines at once.
+type Codec struct {
+	// Name is written with each event, and never changes.
+	Name string
+	// Marshal and Unmarshal are as those of encoding/json.
+	Marshal   func(v any) ([]byte, error)
+	Unmarshal func(data []byte, v any) error
+}
+
+// WithCodec returns the type with a codec in which its payloads are written, and read where they
+// were written in it. What was written as JSON is read as such, unless the codec is named "json".
+// Upcasters get, and return, the codec in which an event was written.
+func (t Type) WithCodec(c Codec) Type {
+	if t.err == nil && (c.Name == "" || c.Marshal == nil || c.Unmarshal == nil) {
+		t.err = invalid(t.schema.kind, "has a codec without a name, or without a function")
+	}
+	t.schema.codec = c
+	return t
+}
+
+func jsonCodec() Codec {
+	return Codec{Name: store.CodecJSON, Marshal: json.Marshal, Unmarshal: json.Unmarshal}
+}
+
+// kindOf calls the zero value of T, which for pointers and interfaces would be nil.
+func kindOf[T store.Payload]() (kind string, version uint16, err error) {
+	t := reflect.TypeFor[T]()
+	if k := t.Kind(); k == reflect.Pointer || k == reflect.Interface {
+		return "", 0, invalid(t.String(), "must be a value type")
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			err = invalid(t.String(), fmt.Sprintf("has a zero value whose Kind panics: %v", v))
+		}
+	}()
+	var zero T
+	return zero.Kind(), max(declaredVersion(zero), firstVersion), nil
+}
+
+// declaredVersion is 0 for a type that declares none.
+func declaredVersion(p store.Payload) uint16 {
+	if v, ok := p.(interface{ SchemaVersion() uint16 }); ok {
+		return v.SchemaVersion()
+	}
+	return 0
+}
