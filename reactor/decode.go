@@ -22,21 +22,29 @@ type Decoder[T store.Payload] struct {
 // or [store.ErrInvalid] for a kind that the store refuses; such a decoder has its kind, and must
 // not be used. T need not be the registered type: one with fewer fields reads these.
 func NewDecoder[T store.Payload](types *Types) (Decoder[T], error) {
-	plain := TypeOf[T]()
-	d := Decoder[T]{Kind: plain.schema.kind, schema: plain.schema}
-	if plain.err != nil || types == nil {
-		return d, plain.err
+	s, err := schemaOf[T](types)
+	return Decoder[T]{Kind: s.kind, schema: s}, err
+}
+
+// schemaOf has the kind also where it returns an error.
+func schemaOf[T store.Payload](types *Types) (schema, error) {
+	if types == nil {
+		plain := TypeOf[T]()
+		return plain.schema, plain.err
 	}
-	registered, known := types.byKind[d.Kind]
+	kind, version, err := kindOf[T]()
+	if err != nil {
+		return schema{kind: kind}, err
+	}
+	registered, known := types.byKind[kind]
 	switch {
 	case !known:
-		return d, invalid(d.Kind, "is not among the types")
-	case registered.schema.present != plain.schema.present:
-		return d, invalid(d.Kind, fmt.Sprintf("is read at version %d, and among the types at %d",
-			plain.schema.present, registered.schema.present))
+		return schema{kind: kind}, invalid(kind, "is not among the types")
+	case registered.schema.present != version:
+		return schema{kind: kind}, invalid(kind, fmt.Sprintf("is read at version %d, and among the types at %d",
+			version, registered.schema.present))
 	}
-	d.schema = registered.schema
-	return d, nil
+	return registered.schema, nil
 }
 
 // Newest is the newest schema version that is read; that of an event without one is 1.

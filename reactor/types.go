@@ -53,13 +53,18 @@ func (t *Types) Err() error {
 }
 
 // Kinds returns the kinds that are registered, sorted.
-func (t *Types) Kinds() []string { return slices.Sorted(maps.Keys(t.byKind)) }
+func (t *Types) Kinds() []string {
+	if t == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(t.byKind))
+}
 
 // Zero returns the zero value of the type of a kind, nil for a kind that is not registered: for
 // tools that look at the types of a program.
 func (t *Types) Zero(kind string) store.Payload {
-	one, known := t.byKind[kind]
-	if !known || one.err != nil {
+	one, err := t.find(kind)
+	if err != nil {
 		return nil
 	}
 	return one.zero
@@ -86,14 +91,14 @@ func (t *Types) Decode(e store.Event) (store.Payload, error) {
 // and types holds here. An event of another kind is an [ErrUnknownKind].
 func Decode[T store.Payload](types *Types, e store.Event) (T, error) {
 	var body T
-	d, err := NewDecoder[T](types)
+	s, err := schemaOf[T](types)
 	if err := errors.Join(types.Err(), err); err != nil {
 		return body, err
 	}
-	if e.Kind != d.Kind {
-		return body, fmt.Errorf("%w: event %d is %q, and decoded as %q", ErrUnknownKind, e.Position, e.Kind, d.Kind)
+	if e.Kind != s.kind {
+		return body, fmt.Errorf("%w: event %d is %q, and decoded as %q", ErrUnknownKind, e.Position, e.Kind, s.kind)
 	}
-	return body, d.schema.decode(e, &body)
+	return body, s.decode(e, &body)
 }
 
 // Encode returns a payload as it is to be written, in the codec of its kind: for a kind with a
@@ -123,15 +128,17 @@ func (t *Types) Encode(p store.Payload) (store.Raw, error) {
 // encodes reports whether payloads of a kind are not written as the store does by itself.
 func (t *Types) encodes(kind string) bool { return t != nil && t.byKind[kind].schema.codec.Name != "" }
 
+// find returns how a kind is read. None is known to a nil t.
 func (t *Types) find(kind string) (Type, error) {
-	if t.err != nil {
-		return Type{}, t.err
+	if err := t.Err(); err != nil {
+		return Type{}, err
 	}
-	one, known := t.byKind[kind]
-	if !known {
-		return one, fmt.Errorf("%w: %q", ErrUnknownKind, kind)
+	if t != nil {
+		if one, known := t.byKind[kind]; known {
+			return one, nil
+		}
 	}
-	return one, nil
+	return Type{}, fmt.Errorf("%w: %q", ErrUnknownKind, kind)
 }
 
 // Type is how the payloads of one kind are read and written. It is made by [TypeOf].

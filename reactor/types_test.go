@@ -47,9 +47,9 @@ func TestAnEventWithoutAVersionIsOneOfVersion1(t *testing.T) {
 		raised, err := reactor.Decode[named](people(), stored("person.named", version, `{"Name":"Ada Lovelace"}`))
 		require.NoError(t, err)
 		require.Equal(t, "Lovelace, Ada", raised.Full)
-		any, err := people().Decode(stored("person.named", version, `{"Name":"Ada Lovelace"}`))
+		payload, err := people().Decode(stored("person.named", version, `{"Name":"Ada Lovelace"}`))
 		require.NoError(t, err)
-		require.Equal(t, raised, any)
+		require.Equal(t, raised, payload)
 	}
 	require.Len(t, reactortest.React(t, greeter(reactor.Upcast(2, joinName), reactor.UpcastFrom(1, splitName)),
 		version(0, `{"Name":"Ada Lovelace"}`), version(1, `{"Name":"Ada Lovelace"}`)), 2)

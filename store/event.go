@@ -57,7 +57,8 @@ type Event struct {
 	Position   Position
 	Coordinate Coordinate
 	Kind       string
-	// SchemaVersion of the payload as its writer declared it, 0 when it declared none.
+	// SchemaVersion of the payload as its writer declared it, 0 when it declared none, which typed
+	// readers (package reactor) take for 1.
 	SchemaVersion uint16
 	// Version counts the events of the entity from 1, over all scopes.
 	Version uint64
@@ -125,8 +126,9 @@ func (e Event) Causation() Causation {
 	return Causation{Cause: e.ID, Correlation: e.Correlation, Depth: e.Depth + 1}
 }
 
-// Decode decodes the payload into v with the codec named by the event, which must be "json";
-// payloads of other codecs are the caller's to decode.
+// Decode decodes the payload into v as it was written, with the codec named by the event, which
+// must be "json". Package reactor reads payloads of other codecs, and of older schema versions as
+// the present one.
 func (e Event) Decode(v any) error {
 	if e.Codec != CodecJSON {
 		return &InvalidError{Field: "codec", Rule: `only "json" can be decoded here`, Value: e.Codec}

@@ -29,6 +29,8 @@
 // that what the scenario checks holds in any order. Handlers that use the store themselves come
 // from a [Program].
 //
+// [Golden] keeps samples of payloads, which find a change of an encoding that logs do not survive.
+//
 // What is the same as in package actors: the runner that reads, handles and commits, the judge that
 // answers failures, retries, restarts, groups and their strategies, parking, lanes, what an
 // operator does. A test plays the same scripts with both.

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/penstock-io/penstock/cursor/drive"
+	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -117,15 +118,16 @@ func emitted(r *Run, after store.Position) []store.Event {
 	return slices.DeleteFunc(readAll(r, store.Region{}, after), func(e store.Event) bool { return e.Cause == (store.Event{}).Cause })
 }
 
-// Of returns the bodies of all events of T's kind in the log, in order, those of Given included.
+// Of returns the bodies of all events of T's kind in the log, in order, those of Given included. It
+// reads JSON of T's schema version, and fails the test at an event of another one.
 func Of[T store.Payload](r *Run) []T {
 	r.tb.Helper()
 	var zero T
 	var all []T
 	for _, e := range readAll(r, store.Region{Kinds: []string{zero.Kind()}}, 0) {
-		var body T
-		if err := e.Decode(&body); err != nil {
-			r.tb.Fatalf("reactortest: event %d: %v", e.Position, err)
+		body, err := reactor.Decode[T](nil, e)
+		if err != nil {
+			r.tb.Fatalf("reactortest: %v", err)
 		}
 		all = append(all, body)
 	}
