@@ -73,6 +73,8 @@ func (r *reader) flag() bool {
 	return v == 1
 }
 
+func (r *reader) u16() uint16 { return binary.LittleEndian.Uint16(r.take(2)) }
+
 func (r *reader) u32() uint32 { return binary.LittleEndian.Uint32(r.take(4)) }
 
 func (r *reader) u64() uint64 { return binary.LittleEndian.Uint64(r.take(8)) }

@@ -48,6 +48,7 @@ func FuzzOnlyAParkedEventAsItIsWrittenIsAccepted(f *testing.F) {
 		Parked{}.Write("w").Value,
 		Parked{Position: 7, Key: "k", Held: true, Replaying: true, Replay: true, Since: time.UnixMilli(1)}.Write("w").Value,
 		Parked{Position: 1 << 40, Key: "order:1", Error: "broken", Attempts: 3, Since: time.UnixMilli(1 << 40)}.Write("w").Value,
+		Parked{Position: 9, Key: "order:1", Doubt: true, Newer: Schema{Kind: "k", Version: 2}, Since: time.UnixMilli(1)}.Write("w").Value,
 	}
 	fuzzSealed(f, seeds, func(b []byte) ([]byte, error) {
 		p, err := decodeParked(b)

@@ -21,6 +21,8 @@ const (
 		"00001c445090"
 	goldenDoubt = "5053504b022c01000000000000070000006f726465723a31010101010600000062726f6b656e070000007b68e5cf8b01" +
 		"00002ee66050"
+	goldenNewer = "5053504b032c01000000000000070000006f726465723a31010101010600000062726f6b656e070000007b68e5cf8b01" +
+		"0000010c0000006f726465722e70726963656401026ec5dc3a"
 	goldenPauseBy = "5053505a027b68e5cf8b0100000028d3ed7cc7ffff050000006c756e636803000000616e6e3a62166e"
 	goldenNewName = "5053524e010700000064656c69766572d5b6ddb6"
 	goldenFile    = "5053434601cc0000000000000000000000000000dd5053435002aa0000000000000000000000000000bb01000000" +
@@ -52,6 +54,16 @@ func TestTheFormatsOfWhatLiesBesideACheckpointStayAsTheyAre(t *testing.T) {
 	parked.Doubt = true
 	require.Equal(t, goldenDoubt, hex.EncodeToString(parked.Write("w").Value))
 	gotParked, err = decodeParked(fromHex(t, goldenDoubt))
+	require.NoError(t, err)
+	require.Equal(t, parked, gotParked)
+
+	parked.Newer = Schema{Kind: "order.priced", Version: 513}
+	require.Equal(t, goldenNewer, hex.EncodeToString(parked.Write("w").Value))
+	gotParked, err = decodeParked(fromHex(t, goldenNewer))
+	require.NoError(t, err)
+	require.Equal(t, parked, gotParked)
+	parked.Doubt = false
+	gotParked, err = decodeParked(parked.Write("w").Value)
 	require.NoError(t, err)
 	require.Equal(t, parked, gotParked)
 

@@ -22,6 +22,8 @@ const (
 	parkedVersion = 1
 	// doubtVersion is parkedVersion of an event whose Doubt is set.
 	doubtVersion = 2
+	// newerVersion is parkedVersion of an event whose Newer is set: with Doubt, and Newer after that.
+	newerVersion = 3
 )
 
 // Parked is an event that a worker keeps apart: it failed for good, or it is held because an
@@ -38,10 +40,19 @@ type Parked struct {
 	EmitAgain bool
 	// Doubt says that nothing like it was handled since it failed, so that something else may be to
 	// blame: the next owner handles it again by itself.
-	Doubt    bool
+	Doubt bool
+	// Newer is the schema of an event that was parked because the program read only older versions of
+	// its kind: an owner that reads this one handles it again by itself. The zero value is for others.
+	Newer    Schema
 	Error    string    // of the last attempt, at most 4 KiB
 	Attempts int       // made when it was parked
 	Since    time.Time // when it was parked; to the millisecond
+}
+
+// Schema is a version of the payloads of a kind.
+type Schema struct {
+	Kind    string
+	Version uint16
 }
 
 func (id ID) parkedPrefix() string { return parkedPrefix + string(id) + "/" }
@@ -53,7 +64,9 @@ func (id ID) parkedKey(p store.Position) string {
 // Write returns the side write that keeps p for a worker.
 func (p Parked) Write(id ID) store.SideWrite {
 	version := byte(parkedVersion)
-	if p.Doubt {
+	if p.Newer != (Schema{}) {
+		version = newerVersion
+	} else if p.Doubt {
 		version = doubtVersion
 	}
 	b := append([]byte(parkedMagic), version)
@@ -65,6 +78,10 @@ func (p Parked) Write(id ID) store.SideWrite {
 	b = appendText(b, clip(p.Error))
 	b = binary.LittleEndian.AppendUint32(b, uint32(p.Attempts))
 	b = binary.LittleEndian.AppendUint64(b, uint64(p.Since.UnixMilli()))
+	if version == newerVersion {
+		b = appendText(appendFlag(b, p.Doubt), p.Newer.Kind)
+		b = binary.LittleEndian.AppendUint16(b, p.Newer.Version)
+	}
 	return store.SideWrite{Key: id.parkedKey(p.Position), Value: seal(b)}
 }
 
@@ -119,7 +136,7 @@ func parkedSides(st *store.Store, id ID, at []store.Position) iter.Seq[store.Sid
 }
 
 func decodeParked(b []byte) (Parked, error) {
-	version, body, err := open(b, parkedMagic, doubtVersion)
+	version, body, err := open(b, parkedMagic, newerVersion)
 	if err != nil {
 		return Parked{}, err
 	}
@@ -127,6 +144,10 @@ func decodeParked(b []byte) (Parked, error) {
 	p := Parked{Position: store.Position(in.u64()), Key: in.text(), Doubt: version == doubtVersion}
 	p.Held, p.Replaying, p.Replay, p.EmitAgain = in.flag(), in.flag(), in.flag(), in.flag()
 	p.Error, p.Attempts, p.Since = in.text(), int(in.u32()), time.UnixMilli(int64(in.u64())).UTC()
+	if version == newerVersion {
+		p.Doubt, p.Newer = in.flag(), Schema{Kind: in.text(), Version: in.u16()}
+		in.bad = in.bad || p.Newer == Schema{}
+	}
 	if err := in.end(); err != nil {
 		return Parked{}, err
 	}

@@ -54,20 +54,21 @@ func (p *parking) resume(ctx context.Context) error {
 }
 
 // load reads the list from the side values. What the owner before parked in doubt, and did not come
-// to a conclusion about, is handled again.
+// to a conclusion about, is handled again, and so is what was too new for an owner before and is
+// not for this one.
 func (p *parking) load() error {
 	*p.list = parkedList{}
-	var doubtful []store.Position
+	var again []store.Position
 	for e, err := range checkpoint.ParkedEvents(p.own.st, p.own.lease.ID()) {
 		if err != nil {
 			return fmt.Errorf("read what is parked: %w", err)
 		}
 		p.list.add(&e)
-		if e.Doubt {
-			doubtful = append(doubtful, e.Position)
+		if e.Doubt || p.own.readable(e.Newer) {
+			again = append(again, e.Position)
 		}
 	}
-	p.takeBack(doubtful)
+	p.takeBack(again)
 	return nil
 }
 
@@ -148,7 +149,7 @@ func (p *parking) park(q *queue, reason error, attempts int) error {
 	if err := p.checkRoom(key, 1+len(after), e.Position); err != nil {
 		return err
 	}
-	p.add(&e, &checkpoint.Parked{Key: key, Error: reason.Error(), Attempts: attempts})
+	p.add(&e, &checkpoint.Parked{Key: key, Newer: p.own.newer(&e), Error: reason.Error(), Attempts: attempts})
 	if p.own.external() {
 		p.list.sort(key)
 	}
@@ -162,6 +163,7 @@ func (p *parking) park(q *queue, reason error, attempts int) error {
 // was handled again.
 func (p *parking) parkAgain(q *queue, reason error, attempts int) {
 	entries := p.list.fail(q.key, reason, attempts)
+	entries[0].Newer = p.own.newer(&q.events[0])
 	for _, entry := range entries {
 		p.out.side(entry.Write(p.own.lease.ID()))
 	}

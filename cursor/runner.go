@@ -154,7 +154,10 @@ func (r *Runner) acquire(ctx context.Context, former Former) error {
 	if err := r.park.resume(ctx); err != nil {
 		return err
 	}
-	return r.restore(ctx)
+	if err := r.restore(ctx); err != nil {
+		return err
+	}
+	return r.out.flush(ctx) // what is handled again is not shown as parked any more
 }
 
 // restore begins where the checkpoint says: with what was delivered and is not done, and with what

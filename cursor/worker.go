@@ -105,6 +105,11 @@ type Worker struct {
 	Kinds []string
 	// Handle is called with one batch at a time.
 	Handle Handler
+	// SchemaVersions are the newest schema versions that Handle reads, by kind. A handler parks an
+	// event of a newer one at once (supervision.Park); that is noted with it, and a worker that starts
+	// with that version, as one of a later build, handles it again by itself. Packages reactor and
+	// projector set it. A kind that is not among them has no such limit.
+	SchemaVersions map[string]uint16
 	// BatchSize is the largest number of events in a batch; 0 means 256, the most is
 	// [MaxBatchSize].
 	BatchSize int

@@ -28,8 +28,9 @@
 // [supervision.Policy] says, unless the error is a directive made by [RetryAfter], [Wait], [Park],
 // [Skip] or [Halt]. When the attempts are used up the event is parked, what follows of its key is
 // held, and the reactor continues with the others. An event that cannot be decoded is such an
-// attempt too; one of a newer schema version than the program knows is parked at once. Older
-// versions are raised by upcasters, which one value of [Types] has for all that read the log.
+// attempt too; one of a newer schema version than the program knows is parked at once, and handled
+// by itself when a program starts that knows it. Older versions are raised by upcasters, which one
+// value of [Types] has for all that read the log.
 //
 // After a rewind, events that were handled before come again as replays ([Event.Replayed]), and
 // reactions to them are dropped unless the rewind says that they are emitted again.

@@ -125,8 +125,18 @@ func (r *Reactor) define() (*definition, cursor.Worker, error) {
 
 func (r *Reactor) worker(d *definition) cursor.Worker {
 	return cursor.Worker{
-		Name: r.name, Kinds: d.reads.Kinds, Handle: d.handle, Lanes: r.Lanes, SyncCheckpoints: r.SyncCheckpoints,
+		Name: r.name, Kinds: d.reads.Kinds, SchemaVersions: d.newest(), Handle: d.handle,
+		Lanes: r.Lanes, SyncCheckpoints: r.SyncCheckpoints,
 	}.With(r.Settings)
+}
+
+// newest are the newest schema versions that are read, by kind.
+func (d *definition) newest() map[string]uint16 {
+	versions := make(map[string]uint16, len(d.routes))
+	for kind, route := range d.routes {
+		versions[kind] = route.newest
+	}
+	return versions
 }
 
 // add takes a route in, or says why not.

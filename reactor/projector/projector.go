@@ -60,8 +60,9 @@ type Route struct {
 
 // bound is a route with what its payloads are read with.
 type bound struct {
-	kind  string
-	apply func(context.Context, *sql.Tx, call) error
+	kind   string
+	newest uint16 // schema version that is read
+	apply  func(context.Context, *sql.Tx, call) error
 }
 
 // call is one event for a handler.
@@ -82,7 +83,7 @@ func On[T store.Payload](handle func(ctx context.Context, tx *sql.Tx, e reactor.
 		if err == nil && handle == nil {
 			err = invalidRoute(d.Kind, "has a nil handler")
 		}
-		return bound{kind: d.Kind, apply: func(ctx context.Context, tx *sql.Tx, c call) error {
+		return bound{kind: d.Kind, newest: d.Newest(), apply: func(ctx context.Context, tx *sql.Tx, c call) error {
 			e, err := d.Decode(c.worker, c.event)
 			if err != nil {
 				return err
@@ -106,7 +107,7 @@ func (p *Projector) Spec() supervision.Spec {
 // for what the worker would refuse.
 func (p *Projector) CursorWorker() (cursor.Worker, error) {
 	l := &ledger{db: p.db, table: table{worker: p.name}, routes: make(map[string]bound, len(p.routes))}
-	errs := []error{p.Types.Err()}
+	newest, errs := make(map[string]uint16, len(p.routes)), []error{p.Types.Err()}
 	if p.db == nil {
 		errs = append(errs, ErrNoDatabase)
 	}
@@ -126,10 +127,11 @@ func (p *Projector) CursorWorker() (cursor.Worker, error) {
 		case known:
 			errs = append(errs, invalidRoute(b.kind, "has more than one route"))
 		}
-		l.routes[b.kind] = b
+		l.routes[b.kind], newest[b.kind] = b, b.newest
 	}
 	w, err := cursor.Worker{
-		Name: p.name, Kinds: slices.Sorted(maps.Keys(l.routes)), Handle: l.handle, ExternalPosition: l.locate,
+		Name: p.name, Kinds: slices.Sorted(maps.Keys(l.routes)), SchemaVersions: newest,
+		Handle: l.handle, ExternalPosition: l.locate,
 	}.With(p.Settings).CursorWorker()
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return cursor.Worker{}, fmt.Errorf("projector %q: %w", p.name, err)
