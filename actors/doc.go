@@ -1,7 +1,7 @@
 // Package actors runs workers as actors under supervision: it starts, stops and watches
 // everything, and is the only package that knows protoactor.
 //
-//	System                       Start, Stop, Status, Watch, WaitApplied, Done, Err
+//	System                       Start, Stop, Status, Watch, WaitApplied, WaitCaughtUp, Done, Err
 //	  |                          Pause, Resume, Apply, Parked, Replay, Discard
 //	  |
 //	root                         stops the supervisor first, then the store actor

@@ -56,6 +56,9 @@ func TestWhatWasTooNewIsNotParkedAnyMoreOnceABuildHasStartedThatReadsIt(t *testi
 			require.NoError(t, sys.WaitApplied(t.Context(), "w", receipts[0]))
 			require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", receipts[1]), actors.ErrParked)
 			require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", receipts[2]), actors.ErrParked)
+			var parked *actors.EventError
+			require.ErrorAs(t, sys.WaitCaughtUp(t.Context(), "w"), &parked)
+			require.Equal(t, receipts[1].Position(), parked.Event)
 			require.NoError(t, sys.Stop(t.Context()))
 			require.EqualValues(t, 1, handled.Load())
 
@@ -63,6 +66,7 @@ func TestWhatWasTooNewIsNotParkedAnyMoreOnceABuildHasStartedThatReadsIt(t *testi
 			for _, receipt := range receipts {
 				require.NoError(t, sys.WaitApplied(t.Context(), "w", receipt))
 			}
+			require.NoError(t, sys.WaitCaughtUp(t.Context(), "w"))
 			require.Equal(t, []store.Position{1, 2, 3}, reactions(t, st, "w"))
 			require.NoError(t, sys.Stop(t.Context()))
 		})

@@ -30,33 +30,70 @@ import (
 // answers as its Cause, and wait for the next worker with a receipt of that event, made of its ID
 // and its Position; see the example.
 func (s *System) WaitApplied(ctx context.Context, worker string, r store.Receipt) error {
-	p := s.byName[worker]
-	if p == nil {
-		return fmt.Errorf("%w: %q", ErrUnknownWorker, worker)
+	p, err := s.awaited(ctx, worker)
+	if err != nil {
+		return err
 	}
 	if r.Origin == (store.Origin{}) {
 		return fmt.Errorf("actors: wait for %q: %w", worker, ErrEmptyReceipt)
 	}
-	if waitsForItself(ctx, s, worker) {
-		return ErrInsideHandler
-	}
 	check := receiptCheck{store: s.store, node: p, receipt: r}
+	return s.await(ctx, p, r.Position(), check.applied)
+}
+
+// WaitCaughtUp returns when the worker has handled every event that concerns it up to the head of
+// the log as it is at the call: when an index in memory is complete, for example, or a projection
+// that was rebuilt. What was skipped or discarded counts as handled. Where events are parked
+// up to there it waits for all others, and for what is being replayed, and then returns an
+// [EventError] for the first one that is [ErrParked].
+//
+// Else it returns as [System.WaitApplied] does: at once where the worker will handle no more
+// events, or would wait for itself; when ctx ends. While the worker is paused, or full, it waits.
+func (s *System) WaitCaughtUp(ctx context.Context, worker string) error {
+	p, err := s.awaited(ctx, worker)
+	if err != nil {
+		return err
+	}
+	head := s.store.Head()
+	return s.await(ctx, p, head, func(ctx context.Context, v view) (bool, error) {
+		return caughtUp(ctx, s.store, p, v, head)
+	})
+}
+
+// awaited returns a worker that the caller may wait for.
+func (s *System) awaited(ctx context.Context, worker string) (*node, error) {
+	p := s.byName[worker]
+	if p == nil {
+		return nil, fmt.Errorf("%w: %q", ErrUnknownWorker, worker)
+	}
+	if waitsForItself(ctx, s, worker) {
+		return nil, ErrInsideHandler
+	}
+	return p, nil
+}
+
+// await returns once a check of the worker's state says that all up to a position is done, or once
+// the state says that it never will be.
+func (s *System) await(
+	ctx context.Context, p *node, to store.Position, check func(context.Context, view) (done bool, err error),
+) error {
+	worker := p.name()
 	for {
 		v := p.published.await()
-		applied, err := check.applied(ctx, v)
+		done, err := check(ctx, v)
 		switch {
 		case errors.Is(err, ErrParked), errors.Is(err, ErrSkipped):
 			return err
 		case errors.Is(err, store.ErrForeignHistory):
 			return fmt.Errorf("actors: wait for %q: receipt: %w", worker, err)
-		case applied:
+		case done:
 			return nil
 		}
 		if never := s.never(v, worker); never != nil {
 			return never
 		}
 		if err != nil {
-			return fmt.Errorf("actors: wait for %q to reach %d: %w", worker, r.Position(), err)
+			return fmt.Errorf("actors: wait for %q to reach %d: %w", worker, to, err)
 		}
 		stopping := s.stopping
 		if v.state == Running {
@@ -67,9 +104,37 @@ func (s *System) WaitApplied(ctx context.Context, worker string, r store.Receipt
 		case <-stopping:
 		case <-s.done:
 		case <-ctx.Done():
-			return fmt.Errorf("actors: wait for %q to reach %d: %w", worker, r.Position(), ctx.Err())
+			return fmt.Errorf("actors: wait for %q to reach %d: %w", worker, to, ctx.Err())
 		}
 	}
+}
+
+// caughtUp reports whether a worker is done with all that concerns it up to a position. What is
+// parked there is the error, once nothing else is left.
+func caughtUp(ctx context.Context, st *store.Store, p *node, v view, to store.Position) (bool, error) {
+	if !v.acquired || len(v.pending) > 0 && v.pending[0] <= to {
+		return false, nil
+	}
+	if v.scanned < to {
+		if more, err := waiting(ctx, st, v.region, v.scanned, to); more || err != nil {
+			return false, err
+		}
+	}
+	if p.baton.Worker.Volatile {
+		return true, nil
+	}
+	var first error
+	for parked, err := range checkpoint.ParkedEvents(st, checkpoint.ID(p.name())) {
+		switch {
+		case err != nil || parked.Replaying && parked.Position <= to:
+			return false, err
+		case parked.Position <= to && first == nil:
+			first = &EventError{
+				Err: ErrParked, Worker: p.name(), Event: parked.Position, Held: parked.Held, Reason: parked.Error,
+			}
+		}
+	}
+	return first == nil, first
 }
 
 // never returns why a worker will handle no more events, nil if it may.

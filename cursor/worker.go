@@ -159,8 +159,8 @@ type Worker struct {
 	SyncCheckpoints bool
 	// Volatile means no checkpoint: each new runner begins at Start again, and reactions may be
 	// written twice. Within the life of a system a restart resumes where the worker had come to. It
-	// suits what is lost with the process, such as a cache in memory. A worker that stores its own
-	// position uses ExternalPosition.
+	// suits what is lost with the process, such as a cache in memory; System.WaitCaughtUp of package
+	// actors tells when that is complete. A worker that stores its own position uses ExternalPosition.
 	Volatile bool
 	// ExternalPosition is for a worker that keeps its position itself, in the transaction in which
 	// it saves. It is called each time the checkpoint was acquired, before the first event is read,

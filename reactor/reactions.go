@@ -29,6 +29,7 @@ type Reactions struct {
 	event   store.Event
 	limits  limits
 	types   *Types
+	mute    bool // of a volatile reactor
 	staged  []staged
 	invalid error
 }
@@ -59,6 +60,9 @@ func (r *Reactions) Propose(p store.Proposal) {
 }
 
 func (r *Reactions) stage(p store.Proposal) error {
+	if r.mute {
+		return Halt(fmt.Errorf("%w: %q at %s", ErrVolatile, payloadKind(p.Payload), p.At))
+	}
 	if err := r.checkLimits(); err != nil {
 		return err
 	}

@@ -39,6 +39,12 @@ type Reactor struct {
 	// after the other, in the order of the log. The handlers are then called from as many
 	// goroutines, but never two at a time for one key. See [cursor.Worker].
 	Lanes int
+	// Volatile means no checkpoint: each start of the program handles everything again from
+	// [Reactor.Start], by default from the beginning of the log, as what is kept in memory only needs.
+	// Such a reactor emits nothing: a reaction halts it, with an [ErrVolatile]. What cannot be handled
+	// halts it too, as there is nothing beside which it could be parked. System.WaitCaughtUp of package
+	// actors tells when it has come to the end of the log.
+	Volatile bool
 	// SyncCheckpoints forces a sync for checkpoints without reactions, too.
 	SyncCheckpoints bool
 
@@ -102,11 +108,12 @@ type definition struct {
 	types  *Types
 	routes map[string]bound
 	limits limits
+	mute   bool // it must not emit
 }
 
 // define checks the reactor and reports all that is invalid at once.
 func (r *Reactor) define() (*definition, cursor.Worker, error) {
-	d := &definition{name: r.name, reads: r.Region, types: r.Types, routes: make(map[string]bound, len(r.routes))}
+	d := &definition{name: r.name, reads: r.Region, types: r.Types, mute: r.Volatile, routes: make(map[string]bound, len(r.routes))}
 	d.limits = limits{depth: r.MaxDepth, perEvent: r.MaxReactions}
 	errs := []error{d.limits.complete(), d.types.Err()}
 	if len(r.routes) == 0 {
@@ -126,7 +133,7 @@ func (r *Reactor) define() (*definition, cursor.Worker, error) {
 func (r *Reactor) worker(d *definition) cursor.Worker {
 	return cursor.Worker{
 		Name: r.name, Kinds: d.reads.Kinds, SchemaVersions: d.newest(), Handle: d.handle,
-		Lanes: r.Lanes, SyncCheckpoints: r.SyncCheckpoints,
+		Lanes: r.Lanes, Volatile: r.Volatile, SyncCheckpoints: r.SyncCheckpoints,
 	}.With(r.Settings)
 }
 
@@ -212,7 +219,7 @@ func (d *definition) react(ctx context.Context, c call) ([]staged, error) {
 	if !ok {
 		return nil, d.unseen(e)
 	}
-	out := &Reactions{event: e, limits: d.limits, types: d.types}
+	out := &Reactions{event: e, limits: d.limits, types: d.types, mute: d.mute}
 	if err := route.handle(ctx, c, out); err != nil {
 		return nil, err
 	}

@@ -185,7 +185,7 @@ func update(ctx context.Context, st *store.Store, repo repository, o options, st
 		return err
 	}
 	progress.begin(catchingUp, lag(sys))
-	if err := waitForAll(ctx, sys, st); err != nil {
+	if err := waitForAll(ctx, sys); err != nil {
 		return err
 	}
 	progress.complete()
@@ -218,14 +218,9 @@ func lag(sys *actors.System) int {
 }
 
 // waitForAll waits until each worker has handled everything in the log, or until one cannot.
-func waitForAll(ctx context.Context, sys *actors.System, st *store.Store) error {
-	end, err := st.AnchorAt(ctx, st.Head())
-	if err != nil {
-		return fmt.Errorf("find the end of the log: %w", err)
-	}
-	everything := store.Receipt{Origin: st.Origin(), Events: []store.Recorded{{ID: end.Event, Position: end.Position}}}
+func waitForAll(ctx context.Context, sys *actors.System) error {
 	for _, w := range sys.Status().Workers {
-		if err := sys.WaitApplied(ctx, w.Name, everything); err != nil {
+		if err := sys.WaitCaughtUp(ctx, w.Name); err != nil {
 			return fmt.Errorf("wait for %s: %w", w.Name, err)
 		}
 	}
