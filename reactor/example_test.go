@@ -28,13 +28,19 @@ type Released struct{ Order string }
 
 func (Released) Kind() string { return "stock.released" }
 
-var ErrUnknownSKU = errors.New("unknown SKU")
+var (
+	ErrUnreachable = errors.New("warehouse cannot be reached")
+	ErrUnknownSKU  = errors.New("unknown SKU")
+)
 
 // Warehouse is a system outside the store. It recognises a repeated request by its key.
 type Warehouse map[string]string
 
 func (w Warehouse) Reserve(_ context.Context, sku, key string) error {
-	if sku == "" {
+	switch {
+	case w == nil:
+		return ErrUnreachable
+	case sku == "":
 		return ErrUnknownSKU
 	}
 	w[key] = sku
@@ -45,10 +51,14 @@ func (w Warehouse) Reserve(_ context.Context, sku, key string) error {
 type Stock struct{ warehouse Warehouse }
 
 func (s *Stock) placed(ctx context.Context, e reactor.Event[Placed], out *reactor.Reactions) error {
-	if err := s.warehouse.Reserve(ctx, e.Body.SKU, e.EffectKey()); errors.Is(err, ErrUnknownSKU) {
-		return reactor.Halt(err) // trying again would not help
-	} else if err != nil {
-		return err // transient: retried with backoff
+	err := s.warehouse.Reserve(ctx, e.Body.SKU, e.EffectKey()) // the key is the same on each retry
+	switch {
+	case errors.Is(err, ErrUnreachable):
+		return reactor.Wait(err) // tried again until it can be reached, and no attempt is counted
+	case errors.Is(err, ErrUnknownSKU):
+		return reactor.Park(err) // another try would not help: kept for a person, and others continue
+	case err != nil:
+		return err // may pass: retried with backoff
 	}
 	out.Append(store.At("stock:"+e.Body.SKU, "shop"), Reserved{Order: e.Body.Order})
 	return nil // reactions and checkpoint are written together, or not at all
