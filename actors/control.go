@@ -52,8 +52,8 @@ func (s *System) control(ctx context.Context, name string, do func(context.Conte
 func (s *System) answer(ctx context.Context, p *node, m *control) error {
 	for {
 		v := p.published.await()
-		if never := s.never(v, p.name()); never != nil && m.claim() {
-			return never
+		if reason := never(s, v, p.name()); reason != nil && m.claim() {
+			return reason
 		}
 		select {
 		case err := <-m.reply:

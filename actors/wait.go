@@ -30,7 +30,7 @@ import (
 // answers as its Cause, and wait for the next worker with a receipt of that event, made of its ID
 // and its Position; see the example.
 func (s *System) WaitApplied(ctx context.Context, worker string, r store.Receipt) error {
-	p, err := s.awaited(ctx, worker)
+	p, err := awaited(ctx, s, worker)
 	if err != nil {
 		return err
 	}
@@ -38,30 +38,30 @@ func (s *System) WaitApplied(ctx context.Context, worker string, r store.Receipt
 		return fmt.Errorf("actors: wait for %q: %w", worker, ErrEmptyReceipt)
 	}
 	check := receiptCheck{store: s.store, node: p, receipt: r}
-	return s.await(ctx, p, r.Position(), check.applied)
+	return await(ctx, s, p, r.Position(), check.applied)
 }
 
 // WaitCaughtUp returns when the worker has handled every event that concerns it up to the head of
 // the log as it is at the call: when an index in memory is complete, for example, or a projection
-// that was rebuilt. What was skipped or discarded counts as handled. Where events are parked
-// up to there it waits for all others, and for what is being replayed, and then returns an
-// [EventError] for the first one that is [ErrParked].
+// that was rebuilt. What was skipped or discarded counts as handled. Where events are parked up to
+// there it waits for all others, and for what is being replayed, and then returns an [EventError]
+// for the first one that is [ErrParked].
 //
 // Else it returns as [System.WaitApplied] does: at once where the worker will handle no more
 // events, or would wait for itself; when ctx ends. While the worker is paused, or full, it waits.
 func (s *System) WaitCaughtUp(ctx context.Context, worker string) error {
-	p, err := s.awaited(ctx, worker)
+	p, err := awaited(ctx, s, worker)
 	if err != nil {
 		return err
 	}
 	head := s.store.Head()
-	return s.await(ctx, p, head, func(ctx context.Context, v view) (bool, error) {
+	return await(ctx, s, p, head, func(ctx context.Context, v view) (bool, error) {
 		return caughtUp(ctx, s.store, p, v, head)
 	})
 }
 
 // awaited returns a worker that the caller may wait for.
-func (s *System) awaited(ctx context.Context, worker string) (*node, error) {
+func awaited(ctx context.Context, s *System, worker string) (*node, error) {
 	p := s.byName[worker]
 	if p == nil {
 		return nil, fmt.Errorf("%w: %q", ErrUnknownWorker, worker)
@@ -74,8 +74,8 @@ func (s *System) awaited(ctx context.Context, worker string) (*node, error) {
 
 // await returns once a check of the worker's state says that all up to a position is done, or once
 // the state says that it never will be.
-func (s *System) await(
-	ctx context.Context, p *node, to store.Position, check func(context.Context, view) (done bool, err error),
+func await(
+	ctx context.Context, s *System, p *node, to store.Position, check func(context.Context, view) (done bool, err error),
 ) error {
 	worker := p.name()
 	for {
@@ -89,8 +89,8 @@ func (s *System) await(
 		case done:
 			return nil
 		}
-		if never := s.never(v, worker); never != nil {
-			return never
+		if reason := never(s, v, worker); reason != nil {
+			return reason
 		}
 		if err != nil {
 			return fmt.Errorf("actors: wait for %q to reach %d: %w", worker, to, err)
@@ -138,7 +138,7 @@ func caughtUp(ctx context.Context, st *store.Store, p *node, v view, to store.Po
 }
 
 // never returns why a worker will handle no more events, nil if it may.
-func (s *System) never(v view, worker string) error {
+func never(s *System, v view, worker string) error {
 	switch {
 	case v.state == Halted:
 		return &HaltedError{Worker: worker, Reason: v.reason}

@@ -40,10 +40,10 @@ type Reactor struct {
 	// goroutines, but never two at a time for one key. See [cursor.Worker].
 	Lanes int
 	// Volatile means no checkpoint: each start of the program handles everything again from
-	// [Reactor.Start], by default from the beginning of the log, as what is kept in memory only needs.
-	// Such a reactor emits nothing: a reaction halts it, with an [ErrVolatile]. What cannot be handled
-	// halts it too, as there is nothing beside which it could be parked. System.WaitCaughtUp of package
-	// actors tells when it has come to the end of the log.
+	// [Reactor.Start], by default from the beginning of the log, as what is kept in memory needs it.
+	// Such a reactor emits nothing: a reaction halts it, with an [ErrVolatile]. What cannot be
+	// handled halts it too, as there is nothing beside which it could be parked.
+	// System.WaitCaughtUp of package actors tells when it has come to the end of the log.
 	Volatile bool
 	// SyncCheckpoints forces a sync for checkpoints without reactions, too.
 	SyncCheckpoints bool
