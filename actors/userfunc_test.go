@@ -21,7 +21,10 @@ import (
 
 // FailNow of package testing ends a goroutine with runtime.Goexit.
 func TestAKeyThatEndsItsGoroutineHaltsItsWorker(t *testing.T) {
-	for name, end := range map[string]func(){"goexit": runtime.Goexit, "panic": func() { panic("no key") }} {
+	for name, end := range map[string]func(){
+		"goexit": runtime.Goexit, "panic": func() { panic("no key") },
+		"panic with a value that ends it": func() { panic(harmful{runtime.Goexit, func() {}}) },
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				st := memory(t, store.Options{})
@@ -45,6 +48,45 @@ func TestAKeyThatEndsItsGoroutineHaltsItsWorker(t *testing.T) {
 				require.NoError(t, sys.Resume(t.Context(), "w", checkpoint.Request{}))
 				require.NoError(t, sys.WaitApplied(t.Context(), "w", receipt))
 				require.ElementsMatch(t, positions(t, st, inputs), reactions(t, st, "w"))
+			})
+		})
+	}
+}
+
+// Neither function gets a context: what it does cannot be cut short.
+func TestAKeyOrADependencyThatDoesNotReturnHoldsUpNoOtherWorkerAndIsNamed(t *testing.T) {
+	for name, block := range map[string]func(w *cursor.Worker, gate <-chan struct{}){
+		"key": func(w *cursor.Worker, gate <-chan struct{}) {
+			w.Key = func(store.Event) string { <-gate; return "" }
+		},
+		"dependency": func(w *cursor.Worker, gate <-chan struct{}) {
+			w.Dependency = func(store.Event) string { <-gate; return "" }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st := memory(t, store.Options{})
+				gate := make(chan struct{})
+				w := handling("w", func(context.Context, *cursor.Batch) error { return errBroken })
+				w.Lanes = 2
+				block(&w, gate)
+				sys := startWith(t, st, actors.Options{DrainTimeout: time.Minute, KillTimeout: time.Minute}, reacting("before"), w, reacting("after"))
+				receipt := appendInputs(t, st, 3)
+				for _, other := range []string{"before", "after"} {
+					require.NoError(t, sys.WaitApplied(t.Context(), other, receipt))
+				}
+				short, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
+				defer cancel()
+				require.ErrorIs(t, sys.Pause(short, "w", time.Time{}, checkpoint.Request{}), context.DeadlineExceeded)
+				require.True(t, statusOf(t, sys, "w").Stalled)
+				began := time.Now()
+				err := sys.Stop(t.Context())
+				require.ErrorIs(t, err, actors.ErrHung)
+				require.ErrorContains(t, err, `"w" (after position 0)`)
+				require.Equal(t, 2*time.Minute, time.Since(began))
+				close(gate)
+				synctest.Wait()
+				require.Empty(t, reactions(t, st, "w"))
 			})
 		})
 	}

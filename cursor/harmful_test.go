@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -67,13 +68,47 @@ func TestAnErrorWhoseTextDoesHarmIsAPanicOfTheHandlerAndSafeToShow(t *testing.T)
 	}
 }
 
-func TestAFunctionThatReturnsAnErrorWhoseTextDoesHarmFailsAlone(t *testing.T) {
+func TestAFunctionWhoseErrorDoesHarmWhenItIsReadFailsAlone(t *testing.T) {
 	st := open(t)
-	for _, exit := range []bool{false, true} {
-		_, err := cursor.NewRunner(t.Context(), st, cursor.Worker{
-			Name: "reserve", Region: orders, Handle: reactAll,
-			ExternalPosition: func(context.Context, cursor.ResumeState) (store.Position, error) { return 0, harmful{exit} },
-		})
-		require.ErrorContains(t, err, `worker "reserve": external position: `)
+	fill(t, st, 3, 0)
+	for _, harm := range []harmful{{exit: false}, {exit: true}} {
+		for how, fail := range map[string]func() error{
+			"returned": func() error { return harm },
+			"panicked": func() error { panic(harm) },
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			_, err := cursor.NewRunner(ctx, st, cursor.Worker{
+				Name: "reserve", Region: orders, Handle: reactAll,
+				ExternalPosition: func(context.Context, cursor.ResumeState) (store.Position, error) { return 0, fail() },
+			})
+			require.ErrorContains(t, err, `worker "reserve": external position: `, how)
+			require.NoError(t, ctx.Err(), how)
+			cancel()
+		}
+	}
+}
+
+func TestAKeyOrADependencyThatPanicsWithAValueThatDoesHarmHoldsNothingUp(t *testing.T) {
+	for _, harm := range []harmful{{exit: false}, {exit: true}} {
+		st := open(t)
+		keyed(t, st, "1a", "2b")
+		d := &dependent{down: "a"}
+		w := d.worker()
+		w.Dependency = func(store.Event) string { panic(harm) }
+		r := runner(t, st, w)
+		require.Equal(t, store.Position(1), next(t, r))
+		require.Equal(t, placed{}.Kind(), cursor.DependenciesOf(r).Failed(1).Dependency)
+
+		w = cursor.Worker{Name: "keyed", Region: orders, Lanes: 2, Handle: reactAll, Key: func(e store.Event) string {
+			if e.Position == 2 {
+				panic(harm)
+			}
+			return e.Coordinate.Entity
+		}}
+		r, err := cursor.NewRunner(t.Context(), st, w)
+		require.NoError(t, err)
+		_, err = r.Fill(t.Context(), 0)
+		require.ErrorIs(t, err, cursor.ErrKey)
+		require.ErrorContains(t, err, "key of event 2")
 	}
 }

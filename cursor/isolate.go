@@ -18,11 +18,11 @@ func isolate(ctx context.Context, redact Redact, f func() error) error {
 	done := make(chan error, 1)
 	go func() { // ends with f
 		err := ErrGoexit
+		defer func() { done <- err }() // also where the methods of a panic's value end the goroutine
 		defer func() {
 			if value := recover(); value != nil {
 				err = panicError(value, redact)
 			}
-			done <- err
 		}()
 		err = supervision.Capture(f(), redact.Text)
 	}()
