@@ -99,21 +99,26 @@ func (goexit) Kind() string                 { return "out.goexit" }
 func (goexit) MarshalJSON() ([]byte, error) { runtime.Goexit(); return nil, nil }
 
 func TestAPayloadThatEndsItsGoroutineIsAnAttemptAtItsEvent(t *testing.T) {
-	st := memory(t, store.Options{})
-	var calls atomic.Int64
-	w := cursor.Worker{
-		Name: "w", Region: inputs, Policy: steady(3, time.Second),
-		Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
-			calls.Add(1)
-			b.React(0, store.At("out:w", "test"), goexit{})
-			return cursor.Continue, nil
-		},
-	}
-	sys := start(t, st, w)
-	appendInputs(t, st, 1)
-	<-time.After(500 * time.Millisecond)
-	t.Logf("calls %d %+v", calls.Load(), statusOf(t, sys, "w"))
-	require.Less(t, calls.Load(), int64(10))
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		var calls atomic.Int64
+		w := cursor.Worker{
+			Name: "w", Region: inputs, Policy: steady(3, time.Second),
+			Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+				calls.Add(1)
+				b.React(0, store.At("out:w", "test"), goexit{})
+				return cursor.Continue, nil
+			},
+		}
+		sys := start(t, st, w)
+		err := sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1))
+		require.ErrorIs(t, err, actors.ErrHalted)
+		require.ErrorIs(t, err, cursor.ErrGoexit)
+		var exhausted *supervision.ExhaustedError
+		require.ErrorAs(t, err, &exhausted)
+		require.Equal(t, []any{uint64(1), 3}, []any{exhausted.Event, exhausted.Attempts})
+		require.EqualValues(t, 3, calls.Load())
+	})
 }
 
 type boom struct{}
@@ -168,21 +173,27 @@ func TestAnErrorWhoseMethodsPanicIsAnAttemptAtItsEvent(t *testing.T) {
 	})
 }
 
+// Each failure is told with its own event, though the error is the same value.
 func TestAHandlerMayReturnTheSameErrorAgain(t *testing.T) {
-	st := memory(t, store.Options{})
-	shared := cursor.FailedAt(0, errBroken)
-	w := handling("w", func(_ context.Context, b *cursor.Batch) error { return shared })
-	w.Policy = steady(1000, time.Millisecond)
-	v := handling("v", func(_ context.Context, b *cursor.Batch) error { return shared })
-	v.Policy = steady(1000, time.Millisecond)
-	sys := start(t, st, w, v)
-	appendInputs(t, st, 5)
-	for range 50 {
-		<-time.After(2 * time.Millisecond)
-		for _, s := range sys.Status().Workers {
-			_ = fmt.Sprint(s.Reason)
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		shared := cursor.FailedAt(0, errBroken)
+		workers := make([]supervision.Child, 2)
+		for i, region := range []store.Region{inputs, {Entity: "noise"}} {
+			w := handling(fmt.Sprint("w", i+1), func(context.Context, *cursor.Batch) error { return shared })
+			w.Region, w.Policy = region, steady(1000, time.Millisecond)
+			workers[i] = w
 		}
-	}
+		sys := start(t, st, workers...)
+		appendAll(t, st, input(0), noise(1))
+		for range 50 {
+			time.Sleep(time.Millisecond)
+			synctest.Wait()
+			for i, s := range sys.Status().Workers {
+				require.ErrorContains(t, s.Reason, fmt.Sprintf("event %d, attempt %d of 1000: ", i+1, s.Attempt))
+			}
+		}
+	})
 }
 
 func TestStopCallsNoHandlerForTheFirstEventOfTheLog(t *testing.T) {

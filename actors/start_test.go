@@ -236,6 +236,35 @@ func TestAFencedWorkerNeverTakesItsCheckpointBack(t *testing.T) {
 	}
 }
 
+func TestAFencedWorkerThatIsRestartedWithItsSiblingsDoesNotTakeItsCheckpointBack(t *testing.T) {
+	for name, strategy := range map[string]supervision.Strategy{"all": supervision.OneForAll, "the rest": supervision.RestForOne} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st := memory(t, store.Options{})
+				sibling := fragile("sibling", 1)
+				sibling.Region = store.Region{Entity: "noise"}
+				older := start(t, st, supervision.Group{
+					Name: "g", Strategy: strategy, Children: []supervision.Child{sibling, reacting("w")},
+				}, reacting("beside"))
+				require.NoError(t, older.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
+				newer := start(t, st, reacting("w"))
+				appendAll(t, st, noise(1))
+				time.Sleep(time.Hour)
+				s := statusOf(t, older, "w")
+				require.Equal(t, actors.Halted, s.State)
+				require.ErrorIs(t, s.Reason, checkpoint.ErrFenced)
+				require.Equal(t, []any{1, actors.Idle}, []any{statusOf(t, older, "sibling").Restarts, statusOf(t, older, "sibling").State})
+
+				receipt := appendInputs(t, st, 1)
+				require.NoError(t, newer.WaitApplied(t.Context(), "w", receipt))
+				require.NoError(t, older.WaitApplied(t.Context(), "beside", receipt))
+				require.NoError(t, newer.Err())
+				requireExactlyOnce(t, st, "w")
+			})
+		})
+	}
+}
+
 // A restart that acquired its checkpoint but could not use it continues with what it has.
 func TestARestartThatFailsAfterItAcquiredIsNotFencedByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

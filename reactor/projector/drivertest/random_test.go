@@ -107,6 +107,10 @@ func TestTheTablesAreExactWhateverFailsInWhateverOrder(t *testing.T) {
 				o.quietly(boot)
 			case o.chance(5): // as after a panic
 				o.quietly(func() { o.r = newRunner(t, o.st, p) })
+			case o.chance(5): // what is handled is written before
+				if o.r.Pause(t.Context(), time.Time{}, checkpoint.Request{}) == nil {
+					require.NoError(t, o.r.Resume(t.Context(), checkpoint.Request{}))
+				}
 			case o.chance(5):
 				o.disk.CutAt(o.disk.Ops() + 1 + o.IntN(6))
 				o.step(t)
