@@ -173,3 +173,88 @@ func TestAVolatileReactorThatEmitsIsHalted(t *testing.T) {
 		require.Empty(t, reactions(t, st, "index"))
 	})
 }
+
+func TestWaitCaughtUpWaitsForWhatAnotherLaneHasOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		var slow atomic.Bool
+		w := handling("w", func(_ context.Context, b *cursor.Batch) error {
+			if b.Events[0].Position == 1 {
+				time.Sleep(time.Minute)
+				slow.Store(true)
+			}
+			return nil
+		})
+		w.Lanes = 2
+		sys := start(t, st, w)
+		second := appendInputs(t, st, 2).Events[1]
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", receiptOf(t, st, second.Position)))
+		require.False(t, slow.Load())
+		require.NoError(t, sys.WaitCaughtUp(t.Context(), "w"))
+		require.True(t, slow.Load())
+	})
+}
+
+func TestAWorkerThatHasNotBegunIsNotCaughtUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := reacting("w")
+		w.ExternalPosition = func(context.Context, cursor.ResumeState) (store.Position, error) {
+			return 0, supervision.Wait(errBroken)
+		}
+		sys := start(t, memory(t, store.Options{}), w)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		require.ErrorIs(t, sys.WaitCaughtUp(ctx, "w"), context.DeadlineExceeded)
+	})
+}
+
+func TestAPausedOrRewoundWorkerIsNotCaughtUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		var handled atomic.Int64
+		sys := start(t, st, slowly(&handled))
+		appendInputs(t, st, 2)
+		require.NoError(t, sys.WaitCaughtUp(t.Context(), "w"))
+		require.NoError(t, apply(t.Context(), sys, "w", checkpoint.Rewind{}))
+		require.NoError(t, sys.WaitCaughtUp(t.Context(), "w"))
+		require.EqualValues(t, 4, handled.Load())
+
+		require.NoError(t, sys.Pause(t.Context(), "w", time.Now().Add(time.Hour), checkpoint.Request{}))
+		require.NoError(t, sys.WaitCaughtUp(t.Context(), "w"), "it has nothing to do")
+		appendInputs(t, st, 1)
+		began := time.Now()
+		require.NoError(t, sys.WaitCaughtUp(t.Context(), "w"))
+		require.Equal(t, time.Hour+time.Second, time.Since(began))
+	})
+}
+
+// What it had parked before it became volatile lies in the log, and means nothing to it.
+func TestAVolatileWorkerIsCaughtUpWhateverAFormerOneHasParked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		ill := sick()
+		w := poisoned(ill, 1)
+		appendInputs(t, st, 2)
+		sys := start(t, st, w)
+		require.ErrorIs(t, sys.WaitCaughtUp(t.Context(), "w"), actors.ErrParked)
+		require.NoError(t, sys.Stop(t.Context()))
+		ill.Store(false)
+		w.Volatile = true
+		sys = start(t, st, w)
+		require.NoError(t, sys.WaitCaughtUp(t.Context(), "w"))
+	})
+}
+
+func TestAVolatileReactorIsHaltedByWhatOnlyANewerBuildReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		index := reactor.New("index", reactor.On(
+			func(context.Context, reactor.Event[weighedOnce], *reactor.Reactions) error { return nil }))
+		index.Volatile = true
+		sys := start(t, st, index)
+		appendAll(t, st, store.Proposal{At: store.At("scales:1", "test"), Payload: weighed{2}})
+		err := sys.WaitCaughtUp(t.Context(), "index")
+		require.ErrorIs(t, err, actors.ErrHalted)
+		require.ErrorIs(t, err, reactor.ErrPayload)
+	})
+}

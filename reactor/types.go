@@ -82,7 +82,7 @@ func (t *Types) Decode(e store.Event) (store.Payload, error) {
 	if err := one.schema.decode(e, body.Interface()); err != nil {
 		return nil, err
 	}
-	payload, _ := body.Elem().Interface().(store.Payload)
+	payload, _ := reflect.TypeAssert[store.Payload](body.Elem())
 	return payload, nil
 }
 

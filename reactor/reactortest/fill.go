@@ -16,7 +16,7 @@ import (
 func filled(zero store.Payload) store.Payload {
 	v := reflect.New(reflect.TypeOf(zero)).Elem()
 	new(filler).fill(v)
-	payload, _ := v.Interface().(store.Payload)
+	payload, _ := reflect.TypeAssert[store.Payload](v)
 	return payload
 }
 

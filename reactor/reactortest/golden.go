@@ -104,9 +104,9 @@ func (g *golden) load() error {
 		return nil
 	}
 	for _, f := range files {
-		s := sample{file: f.Name()}
-		if !s.parse() {
-			return fmt.Errorf("%s is not the name of a sample", g.path(s))
+		s, ok := parseSample(f.Name())
+		if !ok {
+			return fmt.Errorf("%s is not the name of a sample", filepath.Join(g.dir, f.Name()))
 		}
 		if s.data, err = os.ReadFile(g.path(s)); err != nil {
 			return err
@@ -234,13 +234,13 @@ func (s sample) name() string {
 	return fmt.Sprintf("%s.v%d.%s", escaped(s.kind, "._-"), s.version, escaped(s.codec, "_-"))
 }
 
-// parse is the inverse of name.
-func (s *sample) parse() bool {
-	rest, codec, ok := cutLast(s.file, ".")
-	kind, version, ok2 := cutLast(rest, ".v")
+// parseSample is the inverse of name.
+func parseSample(file string) (s sample, ok bool) {
+	rest, codec, named := cutLast(file, ".")
+	kind, version, versioned := cutLast(rest, ".v")
 	n, err := strconv.ParseUint(version, 10, 16)
-	s.kind, s.version, s.codec = unescaped(kind), uint16(n), unescaped(codec)
-	return ok && ok2 && err == nil && n > 0 && s.name() == s.file
+	s = sample{file: file, kind: unescaped(kind), version: uint16(n), codec: unescaped(codec)}
+	return s, named && versioned && err == nil && n > 0 && s.name() == file
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

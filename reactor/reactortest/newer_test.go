@@ -3,6 +3,9 @@ package reactortest_test
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
+	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -188,4 +191,114 @@ func TestDeploysAndRollbacksLoseNothingThroughEveryCrash(t *testing.T) {
 			require.Len(t, reactortest.Of[invoiced](run), 6)
 		})
 	}
+}
+
+// rollout is a random history of a deployment.
+type rollout struct {
+	*deployment
+	run    *reactortest.Run
+	random *rand.Rand
+	bad    map[int]bool // what is refused, in cents
+	given  int
+	back   int // events that a build took back by itself
+}
+
+func newRollout(t *testing.T, seed uint64) *rollout {
+	r := &rollout{random: rand.New(rand.NewPCG(seed, 1)), bad: make(map[int]bool)}
+	r.deployment = &deployment{lanes: 3 * r.random.IntN(2), refuse: func(cents int) error {
+		if r.bad[cents] {
+			return reactor.Park(errors.New("bad"))
+		}
+		return nil
+	}}
+	r.run = reactortest.Start(t, reactortest.Program(r.program))
+	return r
+}
+
+func (r *rollout) act() {
+	switch r.random.IntN(8) {
+	case 0, 1, 2:
+		r.append()
+	case 3, 4:
+		r.run.Step("invoice")
+	case 5:
+		r.deploy(r.run, r.random.IntN(2) == 0)
+		for _, p := range r.run.Parked("invoice") {
+			if p.Replaying && !p.Held {
+				r.back++
+			}
+		}
+	case 6:
+		r.run.CrashAt(1 + r.random.IntN(20))
+	case 7:
+		r.operate()
+	}
+}
+
+func (r *rollout) append() {
+	r.given++
+	var p store.Payload = pricedNow{Cents: 100 * r.given}
+	if r.random.IntN(2) == 0 {
+		p = priced{Euros: r.given}
+	}
+	r.bad[100*r.given] = r.random.IntN(5) == 0
+	r.run.Given(of(strconv.Itoa(r.random.IntN(3)), p))
+}
+
+// operate mends what is bad, and replays one key.
+func (r *rollout) operate() {
+	if all := r.run.Parked("invoice"); len(all) > 0 {
+		r.bad = make(map[int]bool)
+		r.run.Replay("invoice", cursor.ParkedFilter{Key: all[r.random.IntN(len(all))].Key})
+	}
+}
+
+// end starts the present build, and a person replays what was bad.
+func (r *rollout) end() {
+	r.bad = nil
+	r.deploy(r.run, true)
+	r.run.Settle()
+	if len(r.run.Parked("invoice")) > 0 {
+		r.run.Replay("invoice", cursor.ParkedFilter{All: true})
+		r.run.Settle()
+	}
+}
+
+// Deploys, rollbacks, crashes, bad events and an operator at any moment: in the end each event has
+// its invoice, once, and in the order of its key.
+func TestDeploysAtAnyMomentLoseNothing(t *testing.T) {
+	first, histories := rand.Uint64(), uint64(100)
+	if given := os.Getenv("PENSTOCK_SEED"); given != "" {
+		first, _ = strconv.ParseUint(given, 10, 64)
+	}
+	if os.Getenv("PENSTOCK_SOAK") != "" {
+		histories = 5000
+	}
+	back := 0
+	for seed := first; seed != first+histories; seed++ {
+		r := newRollout(t, seed)
+		for range 30 {
+			r.act()
+		}
+		r.end()
+		requireInvoices(t, r.run, r.given, seed)
+		back += r.back
+	}
+	require.Positive(t, back, "nothing was taken back")
+}
+
+// requireInvoices requires one invoice for each of the events given, in the order of its key.
+func requireInvoices(t *testing.T, run *reactortest.Run, given int, seed uint64) {
+	t.Helper()
+	require.Empty(t, run.Parked("invoice"), "PENSTOCK_SEED=%d", seed)
+	last, all := make(map[string]int), 0
+	for e, err := range run.Store().Read(t.Context(), store.Region{Entity: "invoice"}, store.Beginning()) {
+		require.NoError(t, err)
+		body, err := reactor.Decode[invoiced](nil, e)
+		require.NoError(t, err)
+		require.Greater(t, body.Cents, last[e.Coordinate.Entity], "PENSTOCK_SEED=%d", seed)
+		last[e.Coordinate.Entity] = body.Cents
+		all++
+	}
+	require.Equal(t, given, all, "PENSTOCK_SEED=%d", seed)
 }
