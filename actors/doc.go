@@ -65,6 +65,16 @@
 // workers. When the store itself fails, nothing can be committed any more: the handlers' contexts
 // are cancelled, all workers stop, and Err says why.
 //
+// # What is logged
+//
+// Options.Logger receives the entries of [LogEntry], each at a level that Options.Levels may
+// change. An outage is logged when it begins and when it is over, and what is waited for at each
+// doubling of the number of times. A panic has its stack as a field, once, and an ordinary error
+// has none. [System.Watch] has all transitions.
+//
+// What functions of the program say goes through Options.Redact, and is cut, before anything shows
+// or keeps it.
+//
 // # What it must not know
 //
 // Segment formats and codecs, typed events, how a batch becomes reactions, when to retry, restart

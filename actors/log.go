@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 
@@ -10,33 +11,11 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/penstock-io/penstock/checkpoint"
-	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
 
 func workerField(p *node) zap.Field { return zap.String("worker", p.Path) }
-
-// logNote logs a note of the tree about a worker or a group.
-func logNote(log *zap.Logger, n drive.Effect) {
-	fields := []zap.Field{zap.String("worker", n.Path)}
-	if n.Err != nil {
-		fields = append(fields, errorField(n.Err))
-	}
-	level, message := noteText(n.Note)
-	switch n.Note {
-	case drive.NoteVerdict:
-		level, message = verdictText(n.Decision.Action)
-		fields = append(fields, zap.Int("attempt", n.Decision.Attempt), zap.Duration("delay", n.Decision.Delay))
-	case drive.NoteHalved:
-		fields = append(fields, zap.Int("limit", n.Limit))
-	default:
-	}
-	if len(n.Stack) > 0 {
-		fields = append(fields, zap.ByteString("stack", n.Stack))
-	}
-	log.Log(level, message, fields...)
-}
 
 // warnOfUnread logs the checkpoints that a worker has left in the log and none of this system
 // reads: its worker was renamed without Formerly, or removed. A cursor that a program pulls itself
@@ -63,48 +42,31 @@ func warnOfExposure(st *store.Store, log *zap.Logger) {
 	}
 }
 
-func verdictText(a supervision.Action) (zapcore.Level, string) {
-	switch a {
-	case supervision.ActionRetry:
-		return zapcore.WarnLevel, "worker retries"
-	case supervision.ActionRestart:
-		return zapcore.WarnLevel, "worker restarts"
-	case supervision.ActionHalt:
-		return zapcore.ErrorLevel, "worker halted"
-	case supervision.ActionPark:
-		return zapcore.ErrorLevel, "event parked"
-	case supervision.ActionSkip:
-		return zapcore.ErrorLevel, "event skipped"
-	case supervision.ActionEscalate:
-		return zapcore.ErrorLevel, "failure escalates"
-	}
-	return zapcore.ErrorLevel, "unknown verdict"
+// maxStackBytes is how much of a stack is logged: the frames where it panicked come first.
+const maxStackBytes = 16 << 10
+
+// stackless is a logger that adds no stacks of its own, as one for development does to each
+// warning: that of the goroutine that logs says nothing, and a panic brings its stack as a field.
+func stackless(log *zap.Logger) *zap.Logger {
+	return log.WithOptions(zap.AddStacktrace(zapcore.DPanicLevel))
 }
 
-func noteText(k drive.NoteKind) (zapcore.Level, string) {
-	switch k {
-	case drive.NoteRestarted:
-		return zapcore.InfoLevel, "worker restarted"
-	case drive.NoteEnded:
-		return zapcore.InfoLevel, "worker ended"
-	case drive.NoteHalved:
-		return zapcore.WarnLevel, "batch panicked, worker restarts with half of it"
-	case drive.NoteCrashed:
-		return zapcore.ErrorLevel, "actor panicked"
-	case drive.NoteBeyondTop:
-		return zapcore.ErrorLevel, "failure escalates beyond the top group, all workers halt"
-	case drive.NoteOutage:
-		return zapcore.ErrorLevel, "outage begins: events wait, and one at a time is tried"
-	case drive.NoteOutageOver:
-		return zapcore.InfoLevel, "outage is over"
-	case drive.NoteFull:
-		return zapcore.ErrorLevel, "no room to park, worker reads nothing new"
-	case drive.NoteVerdict: // has its own text
-	}
-	return zapcore.ErrorLevel, "unknown note"
+// errorField has the text of an error and nothing else: zap adds what an error of the program says
+// of itself with %+v, often its stack.
+func errorField(err error) zap.Field { return zap.String("error", shortened(err.Error())) }
+
+func stackField(stack []byte) zap.Field {
+	return zap.ByteString("stack", stack[:min(len(stack), maxStackBytes)])
 }
 
-func errorField(err error) zap.Field { return zap.Error(err) }
+// shortened cuts a text. Most are shorter: what the program says is cut where it enters.
+func shortened(text string) string {
+	const most = 4 * supervision.MaxErrorBytes
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
+}
 
 // bridge passes protoactor's log records to zap. Its levels are not ours: what it reports at Info
 // about failures is a warning, and a dead letter, which is normal when a worker stops with a pull
@@ -162,12 +124,22 @@ func (b *bridge) WithGroup(name string) slog.Handler {
 	return &bridge{log: b.log, prefix: b.prefix + name + "."}
 }
 
+// field shows actors by their ids, texts cut, and of other values no more than the type: a message
+// that was not delivered may hold events.
 func (b *bridge) field(a slog.Attr) zap.Field {
-	value := a.Value.Resolve().Any()
-	if pid, ok := value.(*actor.PID); ok {
-		return zap.String(b.prefix+a.Key, pid.GetId())
+	key, value := b.prefix+a.Key, a.Value.Resolve()
+	switch v := value.Any().(type) {
+	case *actor.PID:
+		return zap.String(key, v.GetId())
+	case error:
+		return zap.String(key, shortened(v.Error()))
+	case string:
+		return zap.String(key, shortened(v))
 	}
-	return zap.Any(b.prefix+a.Key, value)
+	if value.Kind() == slog.KindAny {
+		return zap.String(key, fmt.Sprintf("%T", value.Any()))
+	}
+	return zap.Any(key, value.Any())
 }
 
 func zapLevel(l slog.Level) zapcore.Level {

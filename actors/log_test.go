@@ -2,11 +2,13 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -107,6 +109,19 @@ func TestAStoreThatOtherUsersMayReadIsAWarning(t *testing.T) {
 	}
 }
 
+func TestAMessageOfAnActorIsLoggedByItsTypeAlone(t *testing.T) {
+	core, logs := observer.New(zapcore.DebugLevel)
+	log := newBridge(zap.New(core))
+	payload := []byte("of a person")
+	log.Info("[DeadLetter]", "message", &bounds{incarnation: incarnation{leaf: 1}}, "payload", payload, //nolint:sloglint // as protoactor does
+		"reason", errors.New(strings.Repeat("x", 1<<20)), "exception", &crashed{value: "of a person"}) //nolint:err113 // as long as it is
+	fields := logs.TakeAll()[0].ContextMap()
+	require.Equal(t, "*actors.bounds", fields["message"])
+	require.Equal(t, "[]uint8", fields["payload"])
+	require.Equal(t, "panic", fields["exception"])
+	require.Less(t, len(fields["reason"].(string)), 1<<15)
+}
+
 //go:noinline
 func explode() { panic(errBoom) }
 
@@ -131,8 +146,9 @@ func TestAPanicWhileStoppingIsLoggedAndTheActorStops(t *testing.T) {
 }
 
 func TestErrorsOfOurPanicsKeepTheirCause(t *testing.T) {
-	f := failureOf(&crashed{value: errBoom, stack: []byte("here")})
+	sys := newSystem(openMemory(t), Options{Logger: zap.NewNop()}, nil)
+	f := sys.log.failureOf(&crashed{value: errBoom, stack: []byte("here")})
 	require.ErrorIs(t, f.Err, errBoom)
 	require.Equal(t, supervision.Failure{Err: f.Err, Panic: true, Stack: []byte("here")}, f)
-	require.ErrorContains(t, failureOf("words").Err, "words")
+	require.ErrorContains(t, sys.log.failureOf("words").Err, "words")
 }

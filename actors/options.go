@@ -5,15 +5,22 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/penstock-io/penstock/cursor"
 )
 
 // Options of a system. The zero value works.
 type Options struct {
-	// Logger receives every transition of a worker, and what protoactor logs. nil means no logs.
-	// A hook of it must not call Stop: it runs on the goroutine that Stop waits for.
+	// Logger receives what happens to workers, as [LogEntry] lists it, and what protoactor logs. nil
+	// means no logs. A hook of it must not call Stop: it runs on the goroutine that Stop waits for.
+	//
+	// A program that logs with log/slog gives it a zapcore.Core that writes to its slog.Handler:
+	// modules that have one are on pkg.go.dev, as github.com/ansel1/zap2slog.
 	Logger *zap.Logger
+	// Levels are those of entries that are not to have their own: LogRetry: zapcore.DebugLevel, where
+	// the last attempt is early enough. Debug, info, warn and error are allowed.
+	Levels map[LogEntry]zapcore.Level
 	// DrainTimeout is how long Stop lets handlers finish the batch in flight before it cancels
 	// their contexts; 0 means 10 s.
 	DrainTimeout time.Duration
@@ -74,5 +81,6 @@ func (o Options) withDefaults() (Options, error) {
 	if len(o.Build) > cursor.MaxBuildBytes {
 		return o, fmt.Errorf("%w: Build is longer than %d bytes", ErrOptions, cursor.MaxBuildBytes)
 	}
-	return o, nil
+	_, err := levelsOf(o.Levels)
+	return o, err
 }

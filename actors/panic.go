@@ -16,8 +16,8 @@ type crashed struct {
 	stack []byte
 }
 
-// Error is what protoactor logs of it.
-func (c *crashed) Error() string { return fmt.Sprint("panic: ", c.value) }
+// Error is what protoactor logs of it. The value follows in the entry of the system, redacted.
+func (c *crashed) Error() string { return "panic" }
 
 // recoverPanic is deferred first thing by the Receive of every actor. A panic while stopping
 // would bring the actor back to life or leave its parent waiting forever, so it is only logged;
@@ -30,15 +30,15 @@ func (s *System) recoverPanic(c actor.Context) {
 	stack := debug.Stack()
 	switch c.Message().(type) {
 	case *actor.Stopping, *actor.Stopped, *actor.Restarting:
-		s.log.Error("actor panicked while stopping", zap.String("actor", c.Self().GetId()), zap.Any("panic", value),
-			zap.ByteString("stack", stack))
+		s.log.Error("actor panicked while stopping", zap.String("actor", c.Self().GetId()), errorField(s.log.failureOf(value).Err),
+			stackField(stack))
 	default:
 		panic(&crashed{value: value, stack: stack})
 	}
 }
 
 // failureOf makes a failure of the reason that HandleFailure has.
-func failureOf(reason any) supervision.Failure {
+func (j *journal) failureOf(reason any) supervision.Failure {
 	f := supervision.Failure{Panic: true}
 	if c, ok := reason.(*crashed); ok {
 		reason, f.Stack = c.value, c.stack
@@ -48,6 +48,7 @@ func failureOf(reason any) supervision.Failure {
 	} else {
 		f.Err = fmt.Errorf("actors: panic: %v", reason)
 	}
+	f.Err = supervision.Capture(f.Err, j.redact.Text)
 	return f
 }
 

@@ -72,7 +72,7 @@ func (s *supervisor) HandleFailure(
 	_ *actor.ActorSystem, of actor.Supervisor, pid *actor.PID, _ *actor.RestartStatistics, reason, _ any,
 ) {
 	if n := s.living[pid.Id]; n != nil {
-		m := &crashedActor{incarnation: n.incarnation(), failure: failureOf(reason)}
+		m := &crashedActor{incarnation: n.incarnation(), failure: s.sys.log.failureOf(reason)}
 		s.sys.actors.Root.Send(s.sys.supervisor, m)
 	}
 	of.StopChildren(pid)
@@ -103,7 +103,7 @@ func (s *supervisor) one(c actor.Context, e drive.Effect) {
 	case drive.Hang:
 		s.hang(s.sys.workers[e.Leaf])
 	case drive.Note:
-		logNote(s.sys.log, e)
+		s.sys.log.note(e)
 	case drive.AllStarted:
 		s.sys.started <- childError(e.Err)
 	case drive.AllStopped:

@@ -23,7 +23,7 @@ type System struct {
 	// Set before the first actor exists, never changed, and so read by any goroutine without a lock.
 	store   *store.Store
 	options Options
-	log     *zap.Logger
+	log     journal
 	workers []*node // in the order of the tree
 	byName  map[string]*node
 
@@ -118,8 +118,8 @@ func Start(ctx context.Context, st *store.Store, o Options, tree supervision.Gro
 	s.watchdog.start()
 	s.actors.Root.Send(s.root, &begin{})
 	s.log.Info("started", zap.Int("workers", len(workers)))
-	warnOfUnread(st, s.log, s.byName)
-	warnOfExposure(st, s.log)
+	warnOfUnread(st, s.log.Logger, s.byName)
+	warnOfExposure(st, s.log.Logger)
 	return s, nil
 }
 
@@ -147,7 +147,7 @@ func newSystem(st *store.Store, o Options, workers []*node) *System {
 	s := &System{
 		store:    st,
 		options:  o,
-		log:      o.Logger,
+		log:      newJournal(o),
 		workers:  workers,
 		byName:   make(map[string]*node, len(workers)),
 		started:  make(chan error, 1),
@@ -164,7 +164,7 @@ func newSystem(st *store.Store, o Options, workers []*node) *System {
 	s.handlers, s.kill = context.WithCancelCause(context.Background())
 	s.acquire, s.stopAcquiring = context.WithCancelCause(context.Background())
 	s.actors = actor.NewActorSystem(
-		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return newBridge(o.Logger) }))
+		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return newBridge(s.log.Logger) }))
 	s.root = s.actors.NewLocalPID(rootName)
 	s.supervisor = s.actors.NewLocalPID(rootName + "/" + supervisorName)
 	return s
@@ -230,7 +230,7 @@ func (s *System) drain() {
 // crashed ends the system because an actor that no restart brings back has panicked.
 func (s *System) crashed(pid *actor.PID, failure supervision.Failure) {
 	s.log.Error("actor panicked", zap.String("actor", pid.Id), errorField(failure.Err),
-		zap.ByteString("stack", failure.Stack))
+		stackField(failure.Stack))
 	s.fail(failure.Err)
 }
 

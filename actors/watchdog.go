@@ -58,7 +58,7 @@ func (d *watchdog) look() {
 			Reason: fmt.Sprintf("key %q, for %v", w.OldestPendingKey, still.Round(time.Millisecond)),
 		}
 		if p.published.stall(w.Position, err) {
-			s.log.Warn("worker is behind and does not move", workerField(p), errorField(err))
+			s.log.at(LogStall, workerField(p), errorField(err))
 		}
 	}
 }

@@ -167,19 +167,21 @@ func (w *worker) do(c actor.Context, next drive.Step) {
 	}
 }
 
-// report sends an update to the supervisor, and logs or publishes those that it does not need.
+// report sends an update to the supervisor, unless it does not need it. What was parked is
+// published by the worker: a caller that sees the position after it finds that, too.
 func (w *worker) report(c actor.Context, u *drive.Update) {
 	switch u.Kind {
 	case drive.UpdateHalved:
-		w.sys.log.Warn("batch failed, worker halves it",
-			workerField(w.node), errorField(u.Failure.Err), zap.Int("limit", u.Limit))
-	case drive.UpdateDecided:
-		w.node.published.reportParked(u.Decision)
+		w.sys.log.at(LogHalve, workerField(w.node), errorField(u.Failure.Err), zap.Int("limit", u.Limit))
+		return
 	case drive.UpdateStoreFailed:
 		w.sys.fail(u.Err)
+		return
+	case drive.UpdateDecided:
+		w.node.published.reportParked(u.Decision)
 	default:
-		c.Send(w.sys.supervisor, &report{incarnation: w.id, update: u})
 	}
+	c.Send(w.sys.supervisor, &report{incarnation: w.id, update: u})
 }
 
 // acquire takes over the checkpoint.

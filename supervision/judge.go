@@ -64,7 +64,7 @@ func NewJudge(s Spec, random func() float64) *Judge {
 //     within the Period. One more than Intensity within the Period halts the child, or escalates
 //     ([ErrIntensity]).
 //   - A failure that is no attempt, or an error made by [Wait], is retried in place, with growing
-//     delays, without end.
+//     delays, without end ([*WaitError]).
 //   - An error made by [Park] or [Skip] at an event does that at once; without an event it is an
 //     ordinary error.
 //   - An error made by [Halt] halts at once. One made by [RetryAfter] is counted as above, and then
@@ -205,7 +205,7 @@ func (j *Judge) wait(f Failure) Verdict {
 		Action:  ActionRetry,
 		Delay:   j.delay(n),
 		Attempt: n,
-		Reason:  f.about("no attempt, waiting (%d)", n),
+		Reason:  &WaitError{Event: f.Event, Waits: n, Err: f.cause()},
 	}
 }
 

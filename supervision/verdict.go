@@ -141,6 +141,24 @@ func (e *ExhaustedError) Error() string {
 // Unwrap returns [ErrExhausted] and the error of the last attempt.
 func (e *ExhaustedError) Unwrap() []error { return []error{ErrExhausted, e.Err} }
 
+// A WaitError is the reason of a child that waits for something that is no fault of an event.
+type WaitError struct {
+	Event uint64 // position, 0 where it belongs to no event
+	Waits int    // in a row
+	Err   error  // of the latest failure
+}
+
+func (e *WaitError) Error() string {
+	text := fmt.Sprintf("no attempt, waiting (%d): %v", e.Waits, e.Err)
+	if e.Event != 0 {
+		text = fmt.Sprintf("event %d, %s", e.Event, text)
+	}
+	return text
+}
+
+// Unwrap returns the error of the latest failure.
+func (e *WaitError) Unwrap() error { return e.Err }
+
 // intensityError is an [ErrIntensity] with its text and the failure that was one too many.
 type intensityError struct {
 	text string

@@ -46,6 +46,15 @@ func TestAFailureWithoutAnErrorStillHasAReason(t *testing.T) {
 	}
 }
 
+func TestWhatIsWaitedForIsCountedInItsReason(t *testing.T) {
+	b := newBench(strict)
+	for waits := range 3 {
+		var reason *supervision.WaitError
+		require.ErrorAs(t, b.fail(noAttempt).Reason, &reason)
+		require.Equal(t, supervision.WaitError{Event: 42, Waits: waits + 1, Err: errStock}, *reason)
+	}
+}
+
 func TestActionsHaveNames(t *testing.T) {
 	for want, a := range map[string]supervision.Action{
 		"retry": supervision.ActionRetry, "restart": supervision.ActionRestart, "halt": supervision.ActionHalt, "Action(0)": 0,

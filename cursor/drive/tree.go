@@ -225,7 +225,7 @@ func (t *Tree) Crashed(now time.Time, number int, gen uint64, f supervision.Fail
 		t.emit(Effect{Kind: Fail, Err: f.Err})
 	default:
 		v := l.judged().Failed(now, f)
-		t.note(l.node, v, f.Stack)
+		t.note(l.node, v, nil) // the stack is in the note above
 		l.decide(v, f.Stack)
 	}
 	return t.take()
