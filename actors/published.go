@@ -49,6 +49,9 @@ type published struct {
 	stack   []byte // of the next transition
 	since   time.Time
 	attempt int
+	// What watchers know: the state as they were told last, and why.
+	told       State
+	toldReason error
 
 	// The actor of the present incarnation writes them, the watchdog stalled, too.
 	position store.Position   // everything up to here is done
@@ -59,8 +62,9 @@ type published struct {
 	parked   int
 	held     int
 	region   store.Region
-	begun    bool   // an incarnation has acquired its checkpoint
-	handled  uint64 // events, since Start
+	begun    bool           // an incarnation has acquired its checkpoint
+	handled  uint64         // events, since Start
+	waits    []FailingEvent // replaced as a whole, as pending
 
 	// The supervisor writes them.
 	restarts int
@@ -147,12 +151,13 @@ func (c *published) enter(state State, reason error) (entered bool) {
 	if !c.state.MayBecome(state) {
 		return false
 	}
-	c.transit(state, reason)
+	c.come(state, reason)
+	c.tell(reason)
 	return true
 }
 
-// transit changes the state and notifies watchers. Called with mu held.
-func (c *published) transit(state State, reason error) {
+// come changes the state. Called with mu held.
+func (c *published) come(state State, reason error) {
 	from := c.state
 	if from != state {
 		c.since = time.Now()
@@ -160,28 +165,25 @@ func (c *published) transit(state State, reason error) {
 			c.movedAt, c.stalled = c.since, false
 		}
 	}
-	again := c.reason != nil && reason != nil && c.reason.Error() == reason.Error()
 	c.state, c.reason = state, reason
-	if from != state || reason != nil && !again {
-		c.watch.report(Transition{
-			Time: time.Now(), Worker: c.name, Path: c.path, From: from, To: state, Reason: reason, Stack: c.stack,
-			Attempt: c.attempt, Position: c.position,
-		})
-	}
-	c.stack = nil
 }
 
-// moved records a position that was reached, and the state in which.
-func (c *published) moved(state State, position store.Position, handled int) {
+// moved records a position that was reached, and the state in which, Idle or Running. Where
+// something is still failing, that it runs is no news to watchers.
+func (c *published) moved(state State, position store.Position, failing bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	changed := position != c.position || state != c.state || handled > 0
-	c.attempt = 0
+	changed := position != c.position || state != c.state
 	c.move(position)
-	if state != c.state || c.reason != nil {
+	switch {
+	case !c.state.MayBecome(state):
+	case failing && state == Running && c.told == Retrying:
+		c.attempt = 0
+		c.come(state, nil)
+	default:
+		c.attempt = 0
 		c.enter(state, nil)
 	}
-	c.handled += uint64(handled)
 	if changed {
 		c.notify()
 	}
@@ -230,6 +232,14 @@ func (c *published) failing(state State, reason error, attempt int) {
 	if c.enter(state, reason) {
 		c.notify()
 	}
+}
+
+// fails records what waits to be tried again.
+func (c *published) fails(waits []drive.Wait) {
+	list := failingEvents(waits)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waits = list
 }
 
 // notify wakes the goroutines that wait for a change. Called with mu held.

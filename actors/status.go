@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/penstock-io/penstock/cursor/drive"
@@ -57,6 +58,28 @@ type WorkerStatus struct {
 	Handled  uint64
 	Restarts int
 	Attempt  int
+	// Failing are the events that failed and wait to be tried again, by position: the first 100. With
+	// lanes others are handled meanwhile, and State may be Running.
+	Failing []FailingEvent
+}
+
+// FailingEvent is an event that failed and waits to be tried again.
+type FailingEvent struct {
+	Event   store.Position // 0 for what keeps all events from being handled
+	Key     string         // of the event
+	Due     time.Time      // when it is tried again
+	Reason  error
+	Attempt int // the number of the one that failed
+}
+
+// maxFailing bounds WorkerStatus.Failing.
+const maxFailing = 100
+
+func failingEvents(waits []drive.Wait) (list []FailingEvent) {
+	for _, w := range waits[:min(len(waits), maxFailing)] {
+		list = append(list, FailingEvent(w))
+	}
+	return list
 }
 
 // Status describes the system and all its workers. It does not wait for any of them; for each one
@@ -143,6 +166,7 @@ func (c *published) status() (WorkerStatus, view) {
 		Handled:  c.handled,
 		Restarts: c.restarts,
 		Attempt:  c.attempt,
+		Failing:  slices.Clone(c.waits),
 	}, c.copy()
 }
 
@@ -154,6 +178,7 @@ func (c *published) reportParked(d drive.Decision) {
 	if d.Action == supervision.ActionSkip {
 		reason.Err = ErrSkipped
 	}
+	c.tell(c.reason)
 	c.watch.report(Transition{
 		Time: time.Now(), Worker: c.name, Path: c.path, From: c.state, To: c.state, Reason: reason, Attempt: d.Attempt, Position: c.position,
 	})

@@ -306,7 +306,9 @@ func TestStatusDoesNotBlock(t *testing.T) {
 		require.NoError(t, s.Err)
 		slowly, badly, well := s.Workers[0], s.Workers[1], s.Workers[2]
 		require.True(t, errors.Is(badly.Reason, errBroken))
-		badly.Reason = nil
+		require.Len(t, badly.Failing, 1)
+		require.True(t, errors.Is(badly.Failing[0].Reason, errBroken))
+		badly.Reason, badly.Failing[0].Reason = nil, nil
 		require.Positive(t, slowly.LagBytes)
 		require.Equal(t, slowly.LagBytes, badly.LagBytes)
 		slowly.LagBytes, badly.LagBytes = 0, 0
@@ -317,6 +319,7 @@ func TestStatusDoesNotBlock(t *testing.T) {
 		require.Equal(t, actors.WorkerStatus{
 			Name: "bad", Path: "test/bad", State: actors.Retrying, Since: began, Lag: 3, LagTime: 50 * time.Second,
 			OldestPending: 1, OldestPendingKey: "in:0", Attempt: 1,
+			Failing: []actors.FailingEvent{{Event: 1, Key: "in:0", Due: badly.Failing[0].Due, Attempt: 1}},
 		}, badly)
 		require.Equal(t, actors.WorkerStatus{
 			Name: "good", Path: "test/good", State: actors.Idle, Since: began, Position: well.Position, Handled: 3,

@@ -2,11 +2,14 @@ package actors
 
 import (
 	"context"
+	"fmt"
 	"iter"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
 )
 
 // watchBuffer is how many transitions wait for a slow watcher.
@@ -14,8 +17,11 @@ const watchBuffer = 1024
 
 // Transition reports that a worker came into a state, or into the same one for another reason; or
 // that it has parked an event or skipped one, with an [EventError] as the reason
-// and without another state. With lanes it shows the oldest event that is being retried, and a
-// worker that handles others meanwhile comes into the same state again and again.
+// and without another state.
+//
+// What fails in the same way is reported once: not each time that it is waited for, nor each probe
+// of an outage, nor what is handled in lanes beside an event that is being retried. Status has the
+// latest of it.
 type Transition struct {
 	Time     time.Time
 	Worker   string
@@ -31,6 +37,38 @@ type Transition struct {
 	Position store.Position
 	// Missed is the number of transitions left out before this one because the watcher was too slow.
 	Missed int
+}
+
+// tell reports the present state to watchers, unless they know it. Called with mu held.
+func (c *published) tell(reason error) {
+	if c.state != c.told || reason != nil && (c.toldReason == nil || gist(reason) != gist(c.toldReason)) {
+		c.watch.report(Transition{
+			Time: time.Now(), Worker: c.name, Path: c.path, From: c.told, To: c.state, Reason: reason, Stack: c.stack,
+			Attempt: c.attempt, Position: c.position,
+		})
+	}
+	c.told, c.toldReason, c.stack = c.state, reason, nil
+}
+
+// gist is what is news in a reason: neither how often it was waited for, nor what the latest probe
+// of an outage said.
+func gist(reason error) string {
+	switch e := reason.(type) { //nolint:errorlint // the outermost is that of the state
+	case *supervision.WaitError:
+		return fmt.Sprint(e.Event, e.Err)
+	case *supervision.OutageError:
+		return fmt.Sprint(e.Dependency, e.Since)
+	case interface{ Unwrap() []error }: // several outages are joined
+		var all []string
+		for _, one := range e.Unwrap() {
+			if _, is := one.(*supervision.OutageError); !is { //nolint:errorlint // as above
+				return reason.Error()
+			}
+			all = append(all, gist(one))
+		}
+		return strings.Join(all, "\n")
+	}
+	return reason.Error()
 }
 
 // watchers of a system. The zero value has none, and so has a nil one.

@@ -84,6 +84,7 @@ func (c *published) stall(position store.Position, reason error) bool {
 		return false
 	}
 	c.stalled = true
+	c.tell(c.reason)
 	c.watch.report(Transition{
 		Time: time.Now(), Worker: c.name, Path: c.path, From: c.state, To: c.state, Reason: reason, Position: c.position,
 	})

@@ -32,6 +32,7 @@ type worker struct {
 
 	core  *drive.Worker
 	shown State        // what core showed last
+	fails bool         // and whether something failed and was not done
 	lanes []*actor.PID // idle ones: the others return with their task; nil before Begin
 	timer *time.Timer  // calls turn again at due, by a message; stopped with the actor
 	due   time.Time    // zero while the timer is not set
@@ -237,14 +238,17 @@ func (w *worker) flush() {
 
 // show publishes the state of core. Those that the supervisor publishes are left to it.
 func (w *worker) show() {
-	state := w.core.State()
-	if state == w.shown && state != Retrying && state != Outage && state != Full {
+	state, fails := w.core.State(), drive.Fails(w.core)
+	if state == w.shown && !fails && !w.fails && state != Retrying && state != Outage && state != Full {
 		return
 	}
-	w.shown = state
+	if fails || w.fails {
+		w.node.published.fails(w.core.Waits())
+	}
+	w.shown, w.fails = state, fails
 	switch shown := w.node.published; state {
 	case Running, Idle:
-		shown.moved(state, w.baton.Progress().Position, 0)
+		shown.moved(state, w.baton.Progress().Position, fails)
 	case Retrying:
 		if waits := w.core.Waits(); len(waits) > 0 {
 			shown.failing(Retrying, waits[0].Reason, waits[0].Attempt)
@@ -301,4 +305,5 @@ func (w *worker) stop() {
 		w.timer.Stop()
 	}
 	w.cancel()
+	w.node.published.fails(nil)
 }

@@ -34,6 +34,7 @@ type trouble struct {
 	due     time.Time
 	reason  error
 	attempt int
+	key     string // of the event
 }
 
 // troubles are what fails, by event. They are nil until something does, as in most workers.
@@ -200,6 +201,9 @@ func (w *Worker) Decide(now time.Time, d Decision) {
 func (w *Worker) delay(now time.Time, event store.Position, d Decision) {
 	t := w.failing.at(event)
 	t.step, t.due, t.reason, t.attempt = troubleDelayed, now.Add(d.Delay), d.Reason, d.Attempt
+	if event > 0 && t.key == "" {
+		t.key = w.engine.Subject(event).Key
+	}
 	if event == 0 && w.phase == workerWorking {
 		w.enter(workerWaiting)
 	}
@@ -278,6 +282,7 @@ func (t turn) tryAgain(event store.Position) {
 // Wait is something that a worker waits to try again.
 type Wait struct {
 	Event   store.Position // 0 for the worker itself
+	Key     string         // of the event
 	Due     time.Time
 	Reason  error
 	Attempt int // the number of the one that failed
@@ -287,7 +292,7 @@ type Wait struct {
 func (w *Worker) Waits() (waits []Wait) {
 	for _, event := range w.failing.events() {
 		if t := w.failing[event]; t.step == troubleDelayed {
-			waits = append(waits, Wait{Event: event, Due: t.due, Reason: t.reason, Attempt: t.attempt})
+			waits = append(waits, Wait{Event: event, Key: t.key, Due: t.due, Reason: t.reason, Attempt: t.attempt})
 		}
 	}
 	return waits

@@ -300,3 +300,7 @@ func (w *Worker) Flush(ctx context.Context, now time.Time, upTo store.Position) 
 // State is what the worker shows of itself, as of the last call; Starting until it has begun. What
 // its supervisor shows counts more.
 func (w *Worker) State() State { return w.state }
+
+// Fails reports whether something of a worker has failed and is not done, also while it is being
+// tried again.
+func Fails(w *Worker) bool { return len(w.failing) > 0 }

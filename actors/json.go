@@ -1,0 +1,50 @@
+package actors
+
+import "encoding/json"
+
+// The errors in what is shown are their texts in JSON, "" for none: few of them have fields that
+// say anything there. A duration is in nanoseconds.
+
+// MarshalJSON implements json.Marshaler.
+func (s Status) MarshalJSON() ([]byte, error) {
+	type plain Status
+	return json.Marshal(struct {
+		plain
+		Err string
+	}{plain(s), textOf(s.Err)})
+}
+
+// MarshalJSON implements json.Marshaler.
+func (w WorkerStatus) MarshalJSON() ([]byte, error) {
+	type plain WorkerStatus
+	return json.Marshal(struct {
+		plain
+		Reason string
+	}{plain(w), textOf(w.Reason)})
+}
+
+// MarshalJSON implements json.Marshaler.
+func (f FailingEvent) MarshalJSON() ([]byte, error) {
+	type plain FailingEvent
+	return json.Marshal(struct {
+		plain
+		Reason string
+	}{plain(f), textOf(f.Reason)})
+}
+
+// MarshalJSON implements json.Marshaler.
+func (t Transition) MarshalJSON() ([]byte, error) {
+	type plain Transition
+	return json.Marshal(struct {
+		plain
+		Reason, Stack string
+	}{plain(t), textOf(t.Reason), string(t.Stack)})
+}
+
+// textOf is the text of an error, "" for none.
+func textOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
