@@ -96,3 +96,29 @@ func TestAFilterOfParkedEventsHasOneSelector(t *testing.T) {
 	_, err := r.Replay(t.Context(), cursor.ParkedFilter{Key: "a"}, checkpoint.Request{})
 	require.ErrorIs(t, err, cursor.ErrNotParked)
 }
+
+func TestAReaderWithRoutesIsNotBoundToKindsWithoutOne(t *testing.T) {
+	st := open(t)
+	fill(t, st, 3, 0)
+	w := cursor.Worker{Name: "reserve", Kinds: []string{placed{}.Kind()}, Handle: reactAll}.
+		With(cursor.Settings{Region: store.Region{Entity: "order", Scope: "shop"}})
+	r := runner(t, st, w)
+	drain(t, r)
+	before := record(t, st, "reserve")
+	both := []string{placed{}.Kind(), cancelled{}.Kind()}
+	for _, c := range []checkpoint.Change{
+		checkpoint.Widen{Region: orders},
+		checkpoint.Widen{Region: orders, Kinds: both},
+		checkpoint.Widen{Region: store.Region{Entity: "order", Category: "order"}},
+		checkpoint.Rebind{Region: orders},
+		checkpoint.Rebind{Region: orders, Kinds: both},
+	} {
+		_, err := r.Apply(t.Context(), c, checkpoint.Request{})
+		require.ErrorIs(t, err, cursor.ErrWorker, c)
+		require.ErrorIs(t, err, store.ErrInvalid, c)
+		require.Equal(t, before, record(t, st, "reserve"), c)
+	}
+	require.NoError(t, apply(t.Context(), r, checkpoint.Widen{Region: orders, Kinds: w.Kinds}))
+	drain(t, r)
+	require.Equal(t, []store.Position{1, 2, 3}, reactions(t, st))
+}

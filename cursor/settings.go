@@ -47,8 +47,10 @@ type Settings struct {
 	StopTimeout time.Duration
 }
 
-// With returns the worker with these settings in place of its own.
+// With returns the worker with these settings in place of its own. Handle has code for Kinds alone,
+// so while it runs it can be bound to no others.
 func (w Worker) With(s Settings) Worker {
+	w.handled = slices.Clone(w.Kinds)
 	w.Formerly, w.Region, w.Start, w.BatchSize = slices.Clone(s.Formerly), s.Region, s.Start, s.BatchSize
 	w.Key, w.KeyVersion, w.Timeout, w.NewKinds = s.Key, s.KeyVersion, s.Timeout, s.NewKinds
 	w.Dependency, w.MaxParkedKeys, w.MaxParked = s.Dependency, s.MaxParkedKeys, s.MaxParked

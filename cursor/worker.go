@@ -174,6 +174,7 @@ type Worker struct {
 
 	emission *emission // set by WithBuild
 	redact   Redact    // set by WithRedact
+	handled  []string  // the kinds that Handle has code for, set by With; none: all
 }
 
 // Source is a child that runs as a worker.
@@ -289,7 +290,20 @@ func (w Worker) checkKinds() error {
 			return &store.InvalidError{Field: "Kinds", Rule: "lies outside the region of the worker", Value: kind}
 		}
 	}
-	return store.Region{Kinds: w.Kinds}.Validate()
+	return errors.Join(store.Region{Kinds: w.Kinds}.Validate(), w.checkHandled())
+}
+
+// checkHandled requires that Handle has code for every kind that is read: a change of the region
+// may name others, or none, which means all.
+func (w Worker) checkHandled() error {
+	if len(w.handled) == 0 {
+		return nil
+	}
+	reads := w.narrowed()
+	if (store.Region{Kinds: w.handled}).Contains(store.Region{Kinds: reads.Kinds, Category: reads.Category}) {
+		return nil
+	}
+	return &store.InvalidError{Field: "Kinds", Rule: "must be among those that have handlers", Value: fmt.Sprint(reads.Kinds)}
 }
 
 // narrowed is the region to read: the declared one, less the kinds that are not handled.
