@@ -3,11 +3,11 @@
 //
 //	go run ./examples/quickstart [directory]
 //
-// Run it twice: the second run continues where the first one stopped.
+// Run it twice: the second run continues where the first one stopped. The log lies in the
+// directory, or in penstock-quickstart where the system keeps caches of the user.
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -76,10 +76,22 @@ func show(ctx context.Context, st *store.Store) error {
 	return nil
 }
 
+// directory is the one that is given, or one of the user: the next run has to find it.
+func directory() (string, error) {
+	if dir := flag.Arg(0); dir != "" {
+		return dir, nil
+	}
+	cache, err := os.UserCacheDir()
+	return filepath.Join(cache, "penstock-quickstart"), err
+}
+
 func main() {
 	flag.Parse()
-	dir := cmp.Or(flag.Arg(0), filepath.Join(os.TempDir(), "penstock-quickstart"))
-	if err := run(context.Background(), dir); err != nil {
+	dir, err := directory()
+	if err == nil {
+		err = run(context.Background(), dir)
+	}
+	if err != nil {
 		log.Fatal(err)
 	}
 }

@@ -39,9 +39,20 @@ func TestEachRunInOneDirectoryContinuesWhereTheOneBeforeStopped(t *testing.T) {
 	}
 }
 
-func quickstart(t *testing.T, dir string) string {
+func TestWithoutADirectoryTheLogIsAmongTheCachesOfTheUser(t *testing.T) {
+	home := t.TempDir()
+	for _, name := range []string{"HOME", "XDG_CACHE_HOME", "LocalAppData"} {
+		t.Setenv(name, home)
+	}
+	cache, err := os.UserCacheDir()
+	require.NoError(t, err)
+	require.Contains(t, quickstart(t), filepath.Join(cache, "penstock-quickstart")+" holds 0 events")
+	require.Contains(t, quickstart(t), filepath.Join(cache, "penstock-quickstart")+" holds 2 events")
+}
+
+func quickstart(t *testing.T, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], dir)
+	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
 	cmd.Env = append(os.Environ(), runAsMain+"=1", "GORACE=atexit_sleep_ms=0")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
