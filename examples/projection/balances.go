@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"os"
 	"path/filepath"
 
 	"github.com/penstock-io/penstock/reactor"
@@ -18,7 +19,16 @@ const tables = `
 CREATE TABLE IF NOT EXISTS entry (position INTEGER PRIMARY KEY, account TEXT NOT NULL, cents INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS balance (account TEXT PRIMARY KEY, entries INTEGER NOT NULL, cents INTEGER NOT NULL)`
 
+// openDatabase makes the file for its owner alone, as the log is: the driver would let all users
+// read it. What SQLite keeps beside it gets the permissions that it has.
 func openDatabase(ctx context.Context, path string) (*sql.DB, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := file.Close(); err != nil {
+		return nil, err
+	}
 	name := url.URL{Scheme: "file", Opaque: filepath.ToSlash(path), RawQuery: "_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)"}
 	db, err := sql.Open("sqlite", name.String())
 	if err != nil {

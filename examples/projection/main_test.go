@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -92,6 +93,24 @@ func TestKilledInALoopItBooksEachEntryOnce(t *testing.T) {
 	require.Contains(t, out.String(), strconv.Itoa(entries)+" entries         0.00\n")
 	requireExact(t, data, entries)
 	t.Logf("%d kills, %d of them with the projector at work, %d entries", kills, projecting, entries)
+}
+
+func TestTheTablesAreForTheirOwnerAlone(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		return // permissions say nothing there
+	}
+	data := t.TempDir()
+	db, err := openDatabase(t.Context(), filepath.Join(data, "balances.db"))
+	require.NoError(t, err)
+	defer db.Close()
+	files, err := filepath.Glob(filepath.Join(data, "*"))
+	require.NoError(t, err)
+	require.Len(t, files, 3, "of SQLite")
+	for _, name := range files {
+		info, err := os.Stat(name)
+		require.NoError(t, err)
+		require.Zero(t, info.Mode().Perm()&0o077, name)
+	}
 }
 
 func null(t *testing.T) *os.File {
