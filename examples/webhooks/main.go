@@ -8,7 +8,9 @@
 // Every delivery carries the header Idempotency-Key, which is the same at every retry and after
 // every restart: a target that has seen it need not do it twice. A target that answers 4xx will
 // never accept the request: it is parked, and later ones of its key are held. Everything else
-// (5xx, no answer in time) is retried with growing delays.
+// (5xx, no answer in time) is retried with growing delays. Where requests of several keys fail and
+// none gets through, that is an outage: none is parked for it, and all are delivered when it is
+// over. One that fails alone is parked after 20 attempts, a quarter of an hour.
 //
 //	go run -C examples/webhooks . -data DIR -target http://localhost:9000/hook
 //	curl -d '{"paid":true}' localhost:8080/inbox/order-42
