@@ -33,15 +33,15 @@ var errSecret = errors.New("no account of " + secret)
 // of the store included.
 func traces(t *testing.T, redact cursor.Redact, w cursor.Worker) string {
 	t.Helper()
-	var text bytes.Buffer
+	var text, logged bytes.Buffer
 	dir := filepath.Join(t.TempDir(), "data")
 	synctest.Test(t, func(t *testing.T) {
-		st, err := store.Open(dir, store.Options{})
+		st, err := store.Open(dir, store.Options{SegmentBytes: 64 << 10, Sync: store.SyncNever})
 		require.NoError(t, err)
 		defer st.Close()
 		appendInputs(t, st, 3)
 		encoder := zapcore.NewJSONEncoder(zap.NewDevelopmentEncoderConfig())
-		log := zap.New(zapcore.NewCore(encoder, zapcore.AddSync(&text), zapcore.DebugLevel), zap.Development())
+		log := zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(&logged)), zapcore.DebugLevel), zap.Development())
 		sys, err := actors.Start(t.Context(), st, actors.Options{Logger: log, Redact: redact}, tree(w))
 		if err != nil {
 			text.WriteString(err.Error())
@@ -67,6 +67,7 @@ func traces(t *testing.T, redact cursor.Redact, w cursor.Worker) string {
 		text.WriteString(fmt.Sprint(seen))
 		require.NoError(t, json.NewEncoder(&text).Encode(status))
 	})
+	text.Write(logged.Bytes()) // all goroutines have ended
 	files, err := filepath.Glob(filepath.Join(dir, "*"))
 	require.NoError(t, err)
 	for _, name := range files {
