@@ -1,12 +1,14 @@
 package actors
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
 	"go.uber.org/zap"
 
 	"github.com/penstock-io/penstock/checkpoint"
@@ -14,50 +16,73 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// control has a worker call do between two batches, once. reply has room for the one result.
+// control has a worker call do between two batches, once. reply has room for the one answer.
 type control struct {
-	do      func(context.Context, *drive.Baton) error
-	reply   chan error
+	do      func(context.Context, *drive.Baton) (any, error)
+	reply   chan answer
 	claimed atomic.Bool
+
+	// Those that it waits among guard them.
+	number uint64
+	place  *list.Element
 }
 
-func newControl(do func(context.Context, *drive.Baton) error) *control {
-	return &control{do: do, reply: make(chan error, 1)}
+// answer is the result of a control. It goes through the channel as a whole, so that a caller which
+// does not wait any more shares nothing with the worker that is about to answer.
+type answer struct {
+	result any
+	err    error
+}
+
+func newControl(do func(context.Context, *drive.Baton) (any, error)) *control {
+	return &control{do: do, reply: make(chan answer, 1)}
 }
 
 // claim decides between the worker that is about to begin and the caller that stops waiting: only
 // the first call returns true.
 func (m *control) claim() bool { return m.claimed.CompareAndSwap(false, true) }
 
-// control has the worker call do between two batches, and waits for the result. If the incarnation
+// control has the worker call do between two batches, and waits for the answer. If the incarnation
 // ends before it began, the next one makes the call, before it handles anything.
 func (s *System) control(ctx context.Context, name string, do func(context.Context, *drive.Baton) error) error {
+	_, err := query(ctx, s, name, func(ctx context.Context, b *drive.Baton) (struct{}, error) { return struct{}{}, do(ctx, b) })
+	return err
+}
+
+// query is control for a call with a result: the zero value beside an error.
+func query[T any](
+	ctx context.Context, s *System, name string, do func(context.Context, *drive.Baton) (T, error),
+) (result T, err error) {
 	p := s.byName[name]
 	if p == nil {
-		return fmt.Errorf("%w: %q", ErrUnknownWorker, name)
+		return result, fmt.Errorf("%w: %q", ErrUnknownWorker, name)
 	}
 	if waitsForItself(ctx, s, name) {
-		return ErrInsideHandler
+		return result, ErrInsideHandler
 	}
-	m := newControl(do)
+	m := newControl(func(ctx context.Context, b *drive.Baton) (any, error) { return do(ctx, b) })
 	pid, gen := p.calls.add(m)
 	defer p.calls.remove(m)
 	if pid != nil {
 		s.actors.Root.Send(pid, &called{incarnation{leaf: p.Leaf, gen: gen}})
 	}
-	return s.answer(ctx, p, m)
+	a := s.answer(ctx, p, m)
+	if a.err == nil {
+		result, _ = a.result.(T)
+	}
+	return result, a.err
 }
 
-// answer waits for the result of a call.
-func (s *System) answer(ctx context.Context, p *node, m *control) error {
+// answer waits for the answer to a call.
+func (s *System) answer(ctx context.Context, p *node, m *control) answer {
 	for {
 		v := p.published.await()
 		if reason := never(s, v, p.name()); reason != nil && m.claim() {
-			return reason
+			return answer{err: reason}
 		}
 		select {
-		case err := <-m.reply:
-			return err
+		case a := <-m.reply:
+			return a
 		case <-v.changed:
 		case <-s.done:
 			return unanswered(s, p, m)
@@ -66,24 +91,24 @@ func (s *System) answer(ctx context.Context, p *node, m *control) error {
 			if !m.claim() {
 				err = errors.Join(err, store.ErrOutcomeUnknown)
 			}
-			return fmt.Errorf("actors: worker %q: %w", p.name(), err)
+			return answer{err: fmt.Errorf("actors: worker %q: %w", p.name(), err)}
 		}
 	}
 }
 
-// unanswered is the result of a call after the end of the system: that of the worker, if it came to
+// unanswered is the answer to a call after the end of the system: that of the worker, if it came to
 // that.
-func unanswered(s *System, p *node, m *control) error {
+func unanswered(s *System, p *node, m *control) answer {
 	err := errors.Join(ErrStopped, s.failed())
 	if !m.claim() {
 		select {
-		case answer := <-m.reply:
-			return answer
+		case a := <-m.reply:
+			return a
 		default:
 			err = errors.Join(err, store.ErrOutcomeUnknown)
 		}
 	}
-	return fmt.Errorf("actors: worker %q: %w", p.name(), err)
+	return answer{err: fmt.Errorf("actors: worker %q: %w", p.name(), err)}
 }
 
 // resumeHalted has the supervisor start a halted worker again, and records who decided that.
@@ -115,29 +140,33 @@ func resumeError(p *node, err error) error {
 	return err
 }
 
-// operate carries out the controls, now that nothing is in flight; unwritten, if set, is why
-// nothing can be written, and is their result. The callers are answered after the change is
-// published, so they find it in Status.
-func (w *worker) operate(unwritten error) {
-	var (
-		answers []func()
-		failure error
-	)
-	for _, m := range w.node.calls.take() {
-		if !m.claim() {
-			continue
+// operate carries out one control, now that nothing is in flight; unwritten, if set, is why nothing
+// can be written, and is the answer. The caller is answered after the change is published, so it
+// finds it in Status. Whatever ends this call, those that wait are carried out: by this incarnation
+// where only the goroutine ends, else by the next.
+func (w *worker) operate(c actor.Context, unwritten error) {
+	returned := false
+	defer func() {
+		if !returned {
+			c.Send(c.Self(), &called{w.id})
 		}
-		err := unwritten
-		if err == nil {
-			err = w.perform(m)
-			failure = errors.Join(failure, err)
-		}
-		answers = append(answers, func() { m.reply <- err })
+	}()
+	a := answer{err: unwritten}
+	m, more := w.node.calls.next()
+	begun := m != nil && m.claim()
+	if begun && unwritten == nil {
+		a = w.perform(m)
+		w.operated(a.err)
+	} else {
+		w.operated(nil)
 	}
-	w.operated(failure)
-	for _, answer := range answers {
-		answer()
+	if begun {
+		m.reply <- a
 	}
+	if more {
+		w.core.Operate()
+	}
+	returned = true
 }
 
 // operated lets core continue after operations. Progress is published before the region: what is
@@ -151,16 +180,16 @@ func (w *worker) operated(failure error) {
 
 // perform carries out one control. If it panics, which would be a bug of ours, the caller is
 // answered all the same.
-func (w *worker) perform(m *control) (err error) {
+func (w *worker) perform(m *control) (a answer) {
 	returned := false
 	defer func() {
 		if !returned {
-			m.reply <- fmt.Errorf("actors: worker %q: %w", w.node.name(), store.ErrOutcomeUnknown)
+			m.reply <- answer{err: fmt.Errorf("actors: worker %q: %w", w.node.name(), store.ErrOutcomeUnknown)}
 		}
 	}()
-	err = m.do(context.WithoutCancel(w.ctx), w.baton)
+	a.result, a.err = m.do(context.WithoutCancel(w.ctx), w.baton)
 	returned = true
-	return err
+	return a
 }
 
 // unpause ends a pause whose time is over, also if that cannot be written now.

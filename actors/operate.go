@@ -58,15 +58,8 @@ func (s *System) Resume(ctx context.Context, name string, q checkpoint.Request) 
 // elsewhere.
 func (s *System) Apply(
 	ctx context.Context, name string, c checkpoint.Change, q checkpoint.Request,
-) (out checkpoint.Outcome, err error) {
-	err = s.control(ctx, name, func(ctx context.Context, b *drive.Baton) (err error) {
-		out, err = b.Apply(ctx, c, q)
-		return err
-	})
-	if err != nil {
-		return checkpoint.Outcome{}, err
-	}
-	return out, nil
+) (checkpoint.Outcome, error) {
+	return query(ctx, s, name, func(ctx context.Context, b *drive.Baton) (checkpoint.Outcome, error) { return b.Apply(ctx, c, q) })
 }
 
 // Replay marks parked events to be handled again: the event that failed of each selected key, and
@@ -74,15 +67,10 @@ func (s *System) Apply(
 // are handled; a crash in between does not stop it. Errors: cursor.ErrNotParked.
 func (s *System) Replay(
 	ctx context.Context, name string, which cursor.ParkedFilter, q checkpoint.Request,
-) (chosen []checkpoint.Parked, err error) {
-	err = s.control(ctx, name, func(ctx context.Context, b *drive.Baton) (err error) {
-		chosen, err = b.Replay(ctx, which, q)
-		return err
+) ([]checkpoint.Parked, error) {
+	return query(ctx, s, name, func(ctx context.Context, b *drive.Baton) ([]checkpoint.Parked, error) {
+		return b.Replay(ctx, which, q)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return chosen, nil
 }
 
 // Discard drops a parked event for good; what is held for it is handled. Errors:
@@ -113,10 +101,17 @@ func (s *System) Parked(name string) iter.Seq2[checkpoint.Parked, error] {
 
 // TakeGaps returns the gaps that a worker with cursor.Worker.Gaps observed since the last call,
 // oldest first, and how many were dropped since it was started to make room.
+//
+// Where ctx ends once the worker has begun, the gaps that the call would have returned are lost: as
+// its error says, the outcome is unknown.
 func (s *System) TakeGaps(ctx context.Context, name string) (gaps []cursor.Gap, dropped uint64, err error) {
-	err = s.control(ctx, name, func(_ context.Context, b *drive.Baton) error {
-		gaps, dropped = b.TakeGaps()
-		return nil
+	type taken struct {
+		gaps    []cursor.Gap
+		dropped uint64
+	}
+	all, err := query(ctx, s, name, func(_ context.Context, b *drive.Baton) (all taken, err error) {
+		all.gaps, all.dropped = b.TakeGaps()
+		return all, nil
 	})
-	return gaps, dropped, err
+	return all.gaps, all.dropped, err
 }

@@ -157,7 +157,7 @@ func (w *worker) do(c actor.Context, next drive.Step) {
 	case drive.StepForget:
 		c.Send(w.sys.storeActor, &forget{worker: c.Self()})
 	case drive.StepOperate:
-		w.operate(next.Err)
+		w.operate(c, next.Err)
 	case drive.StepUnpause:
 		w.unpause(next.Err)
 	case drive.StepPull:
