@@ -32,6 +32,25 @@ func (m *chaos) someParked() (list []store.Position) {
 	return list
 }
 
+func (m *chaos) oneParked() store.Position {
+	list := m.someParked()
+	if len(list) == 0 {
+		return 0
+	}
+	return list[m.random.IntN(len(list))]
+}
+
+// probe, takeBack and doubt are what happens in an outage.
+func (m *chaos) probe() {
+	m.run(cursor.DependenciesOf(m.runner).ProbeParked(m.t.Context(), m.oneParked()))
+}
+
+func (m *chaos) takeBack() {
+	cursor.DependenciesOf(m.runner).TakeBack([]store.Position{m.oneParked()})
+}
+
+func (m *chaos) doubt() { cursor.DependenciesOf(m.runner).Doubt(m.oneParked(), m.random.IntN(2) == 0) }
+
 func (m *chaos) rewind() {
 	m.control(func() error {
 		end := m.furthest()
@@ -113,11 +132,7 @@ func (m *chaos) replay() {
 
 func (m *chaos) discard() {
 	m.control(func() error {
-		list := m.someParked()
-		if len(list) == 0 {
-			return nil
-		}
-		err := m.runner.Discard(m.t.Context(), list[m.random.IntN(len(list))], checkpoint.Request{})
+		err := m.runner.Discard(m.t.Context(), m.oneParked(), checkpoint.Request{})
 		if errors.Is(err, cursor.ErrNotParked) { // it is only held
 			return nil
 		}

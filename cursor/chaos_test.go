@@ -149,7 +149,10 @@ func (m *chaos) take() {
 	if _, err := m.runner.Fill(m.t.Context(), 0); !m.through(err) {
 		return
 	}
-	task, err := m.runner.Next(m.t.Context(), 0)
+	m.run(m.runner.Next(m.t.Context(), 0))
+}
+
+func (m *chaos) run(task *cursor.Task, err error) {
 	if !m.through(err) || task == nil || !m.through(m.ledger.fold(m.st)) {
 		return
 	}
@@ -190,7 +193,11 @@ func (m *chaos) decide() {
 		if !m.runner.IsFailed(first) {
 			continue
 		}
-		switch m.random.IntN(5) {
+		switch m.random.IntN(6) {
+		case 5: // as in an outage
+			if !cursor.DependenciesOf(m.runner).Defer(first, 3) {
+				m.failed = append(m.failed, first)
+			}
 		case 0, 1:
 			require.NoError(m.t, m.runner.Settle(first, toPark(errBroken, 3)))
 		case 2:
@@ -296,7 +303,7 @@ func playHistory(t *testing.T, seed uint64) {
 	often := []func(){m.append, m.take, m.take, m.take, m.take, m.giveBack, m.giveBack, m.giveBack, m.write, m.write, m.decide}
 	seldom := []func(){
 		m.rewind, m.reset, m.skipTo, m.widen, m.replay, m.discard, m.cutSoon, m.failSoon, m.fillUp, m.makeRoom, m.open,
-		m.rename, m.pause, m.outlived,
+		m.rename, m.pause, m.outlived, m.probe, m.probe, m.takeBack, m.doubt,
 	}
 	for range m.random.IntN(200) {
 		turns := often
@@ -304,6 +311,7 @@ func playHistory(t *testing.T, seed uint64) {
 			turns = seldom
 		}
 		turns[m.random.IntN(len(turns))]()
+		require.NoError(t, cursor.CheckParked(m.runner))
 	}
 	m.heal()
 }

@@ -193,14 +193,8 @@ func (r *Runner) Discard(ctx context.Context, event store.Position, q checkpoint
 	if q.DryRun {
 		return nil
 	}
-	k, given := r.list.keys[keys[0]], r.list.at[event]
-	sides := []store.SideWrite{checkpoint.Unpark(r.own.lease.ID(), event)}
-	for _, entry := range k.entries {
-		if follower := *entry; entry != given {
-			follower.Replaying = true
-			sides = append(sides, follower.Write(r.own.lease.ID()))
-		}
-	}
+	given, id := r.list.at[event], r.own.lease.ID()
+	sides := append(r.list.freed(id, given), checkpoint.Unpark(id, event))
 	a := checkpoint.Audit{Position: event, Key: keys[0]}
 	if err := note(ctx, r, checkpoint.AuditDiscarded, a, q, sides...); err != nil {
 		return err

@@ -3,7 +3,6 @@ package cursor_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -112,6 +111,9 @@ func (k *keeping) handle(_ context.Context, b *cursor.Batch) (cursor.Action, err
 		next.rows = append(next.rows, e.Position)
 		next.set(e.Position, true)
 	}
+	if b.Parked() {
+		require.NoError(k.t, k.ordered(b.Events))
+	}
 	if n > 0 && !b.Parked() {
 		last := b.Events[n-1].Position
 		aside := slices.DeleteFunc(slices.Clone(b.PassedOver(k.database.position)), func(p store.Position) bool { return p > last })
@@ -184,6 +186,10 @@ func (k *keeping) handleNext() {
 		return
 	}
 	task, err := k.runner.Next(k.t.Context(), 0)
+	k.run(task, err)
+}
+
+func (k *keeping) run(task *cursor.Task, err error) {
 	if !k.through(err) || task == nil {
 		return
 	}
@@ -201,19 +207,6 @@ func (k *keeping) commit() {
 	k.through(err)
 }
 
-// decide decides about what failed. What follows of its key is held when it is parked.
-func (k *keeping) decide() {
-	first := k.failed
-	if k.failed = 0; first == 0 || !k.runner.IsFailed(first) {
-		return
-	}
-	if k.chance(20) && cursor.DependenciesOf(k.runner).Defer(first, 3) { // as in an outage
-		return
-	}
-	verdicts := []supervision.Verdict{toPark(errBroken, 3), toPark(errBroken, 3), toSkip(errBroken, 3), again, again}
-	require.NoError(k.t, k.runner.Settle(first, verdicts[k.random.IntN(len(verdicts))]))
-}
-
 // control does what an operator does between two batches.
 func (k *keeping) control(do func(ctx context.Context) error) {
 	runner := k.runner
@@ -225,28 +218,6 @@ func (k *keeping) control(do func(ctx context.Context) error) {
 		return
 	}
 	k.through(err)
-}
-
-func (k *keeping) replay() {
-	k.control(func(ctx context.Context) error {
-		which := cursor.ParkedFilter{Key: fmt.Sprint("in:", k.random.IntN(3))}
-		if k.random.IntN(4) == 0 {
-			which = cursor.ParkedFilter{All: true}
-		}
-		_, err := k.runner.Replay(ctx, which, checkpoint.Request{})
-		return err
-	})
-}
-
-func (k *keeping) discard() {
-	k.control(func(ctx context.Context) error {
-		for entry, err := range checkpoint.ParkedEvents(k.st, "keeping") {
-			if err == nil && k.random.IntN(2) == 0 {
-				return k.runner.Discard(ctx, entry.Position, checkpoint.Request{})
-			}
-		}
-		return nil
-	})
 }
 
 func (k *keeping) pause() {
@@ -367,6 +338,7 @@ func playKeeping(t *testing.T, seed uint64) {
 	often := []func(){k.append, k.handleNext, k.handleNext, k.commit, k.decide}
 	seldom := []func(){
 		k.replay, k.replay, k.discard, k.pause, k.restart, k.restart, k.rewind, k.close, k.cutSoon, k.copy, k.recover, k.reset,
+		k.probe, k.probe, k.takeBack, k.doubt,
 	}
 	for range 20 + k.random.IntN(80) {
 		turns := often
@@ -374,6 +346,7 @@ func playKeeping(t *testing.T, seed uint64) {
 			turns = seldom
 		}
 		turns[k.random.IntN(len(turns))]()
+		require.NoError(t, cursor.CheckParked(k.runner))
 	}
 	k.heal()
 	k.check()

@@ -25,13 +25,40 @@ type parkedList struct {
 	sorted []store.Position // of at; nil until it is asked for, and never written to: batches share it
 }
 
-// parkedKey is what is parked of one key: the event that failed, and those held after it.
+// parkedKey is what is parked of one key: mostly the event that failed, and those held after it.
+// Where events of a worker that keeps its position itself are deferred, or come again, there may
+// be others before one that failed:
+//
+//	3 held, replaying    it is handled again
+//	7 failed             it waits for an operator
+//	9 held               it waits for 7
+//
+// What an entry is held for is before it, so one that is to be handled again is handled only when
+// all before it are gone.
 type parkedKey struct {
 	entries []*checkpoint.Parked // ascending, but for those of a back-fill, which come last until the next runner
-	queue   queue                // of those that are handled again, loaded a batch at a time
+	// queue has the first entries, in their order: those that are handled again, a batch at a time,
+	// or one that is probed. None is put before them: while something before an entry of such a
+	// worker is not done, the entry is not loaded.
+	queue queue
 }
 
 func (k *parkedKey) replaying() bool { return len(k.entries) > 0 && k.entries[0].Replaying }
+
+// freed returns what is held for nothing that failed and waits: what stands before the first such
+// entry, once one of them is gone, if that is not nil.
+func (k *parkedKey) freed(gone *checkpoint.Parked) (free []*checkpoint.Parked) {
+	for _, e := range k.entries {
+		switch {
+		case e == gone:
+		case !e.Held && !e.Replaying:
+			return free
+		default:
+			free = append(free, e)
+		}
+	}
+	return free
+}
 
 func byPosition(a, b checkpoint.Parked) int { return cmp.Compare(a.Position, b.Position) }
 
@@ -148,20 +175,34 @@ func (p *parkedList) replay(keys []string) {
 	}
 }
 
-// resume lets what is held for an event be handled that was handled where it was parked.
-func (p *parkedList) resume(key string) {
-	if k := p.keys[key]; k != nil && k.entries[0].Held && !k.replaying() {
-		p.replay([]string{key})
+// freed returns the side writes that let what is held for one entry alone be handled.
+func (p *parkedList) freed(id checkpoint.ID, gone *checkpoint.Parked) (sides []store.SideWrite) {
+	for _, e := range p.keys[gone.Key].freed(gone) {
+		again := *e
+		again.Replaying = true
+		sides = append(sides, again.Write(id))
 	}
+	return sides
 }
 
-// discard removes an entry; those after it are handled again. The queue is emptied, since it may
-// have the event: no task of it is in flight when an operator discards.
+// free lets what is held for nothing that waits be handled.
+func (p *parkedList) free(key string) {
+	k := p.keys[key]
+	if k == nil {
+		return
+	}
+	for _, e := range k.freed(nil) {
+		e.Replaying = true
+	}
+	p.index(key)
+}
+
+// discard removes an entry; what was held for it alone is handled. The queue is emptied, since it
+// may have the event: no task of it is in flight when an operator discards.
 func (p *parkedList) discard(e *checkpoint.Parked) {
-	k := p.keys[e.Key]
-	p.replay([]string{e.Key})
-	k.queue = queue{key: e.Key, parked: true}
+	p.keys[e.Key].queue = queue{key: e.Key, parked: true}
 	p.remove(e)
+	p.free(e.Key)
 }
 
 // index keeps the list of replays, after a change of a key.
@@ -173,14 +214,9 @@ func (p *parkedList) index(key string) {
 	}
 }
 
-// handled removes the first n events of a queue, which were handled again. They need not be the
-// first of their key: one before them may have been parked since they were taken.
+// handled removes the first n events of a queue, which were handled again.
 func (p *parkedList) handled(q *queue, n int) {
-	for i := range n {
-		if e := p.at[q.events[i].Position]; e != nil {
-			p.remove(e)
-		}
-	}
+	p.drop(q.key, n)
 	if q.events = q.events[n:]; len(q.events) == 0 {
 		q.events = nil
 	}

@@ -105,3 +105,75 @@ func TestWhatIsHeldAfterADiscardedEventIsHandled(t *testing.T) {
 	list.discard(list.at[2])
 	require.NotContains(t, list.keys, "b")
 }
+
+// mixed has a key with an event that was put off, one that failed, and one held for that.
+func mixed() *parkedList {
+	return parkedOf(
+		checkpoint.Parked{Position: 3, Key: "a", Held: true, Replaying: true},
+		checkpoint.Parked{Position: 5, Key: "a", Error: "broken"},
+		checkpoint.Parked{Position: 7, Key: "a", Held: true},
+	)
+}
+
+func replayingOf(list *parkedList) (positions []store.Position) {
+	for _, p := range list.positions() {
+		if list.at[p].Replaying {
+			positions = append(positions, p)
+		}
+	}
+	return positions
+}
+
+func TestAnEventThatWasPutOffTakesNoneWithItThatFailed(t *testing.T) {
+	list := mixed()
+	require.True(t, list.replaying())
+	k := list.keys["a"]
+	k.queue.events = events(3)
+	list.handled(&k.queue, 1)
+	list.free("a")
+	require.Empty(t, replayingOf(list), "5 waits for an operator")
+	require.False(t, list.replaying())
+
+	list.discard(list.at[5])
+	require.Equal(t, []store.Position{7}, replayingOf(list))
+	require.True(t, list.replaying())
+}
+
+func TestWhatIsHeldForTwoEventsWaitsForBoth(t *testing.T) {
+	list := mixed()
+	list.discard(list.at[5])
+	require.Equal(t, []store.Position{3, 7}, replayingOf(list), "3 is about to be handled anyway")
+
+	list = mixed()
+	list.fail("a", ErrTimeout, 3)
+	list.discard(list.at[3])
+	require.Empty(t, replayingOf(list), "7 is held for 5, too")
+	list.discard(list.at[5])
+	require.Equal(t, []store.Position{7}, replayingOf(list))
+}
+
+// loaded are the events of the key "a" that are handled next.
+func loaded(t *testing.T, list *parkedList) (positions []store.Position) {
+	t.Helper()
+	st := openInternal(t)
+	for range 9 {
+		appendSized(t, st, "order:1", 1)
+	}
+	k := list.keys["a"]
+	p := replays{own: &owner{st: st, worker: &Worker{}}, list: list}
+	require.NoError(t, p.load(t.Context(), k, st.Head(), 10))
+	for _, e := range k.queue.events {
+		positions = append(positions, e.Position)
+	}
+	return positions
+}
+
+func TestOfAReplayOnlyWhatIsToBeHandledAgainIsLoaded(t *testing.T) {
+	require.Equal(t, []store.Position{3}, loaded(t, mixed()))
+	list := mixed()
+	list.replay([]string{"a"})
+	require.Equal(t, []store.Position{3, 5, 7}, loaded(t, list))
+	list = mixed()
+	list.discard(list.at[3])
+	require.Equal(t, []store.Position{5}, loaded(t, list), "it is probed where it is")
+}

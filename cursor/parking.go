@@ -72,15 +72,17 @@ func (p *parking) load() error {
 	return nil
 }
 
-// takeBack lets parked events be handled again, with what is held for them.
+// takeBack lets parked events be handled again, with what is held for them alone.
 func (p *parking) takeBack(events []store.Position) {
 	for _, event := range events {
 		entry := p.list.at[event]
 		if entry == nil || entry.Replaying {
 			continue
 		}
-		p.list.replay([]string{entry.Key})
-		for _, one := range p.list.keys[entry.Key].entries {
+		entry.Replaying = true
+		p.list.free(entry.Key)
+		p.out.side(entry.Write(p.own.lease.ID()))
+		for _, one := range p.list.keys[entry.Key].freed(nil) {
 			p.out.side(one.Write(p.own.lease.ID()))
 		}
 	}
@@ -119,10 +121,17 @@ func (p *parking) checkRoom(key string, n int, event store.Position) error {
 	return nil
 }
 
-// hold parks an event that did not fail, after those of its key: there is room. If these are being
-// handled again, it follows them.
+// hold parks an event that did not fail, after those of its key: there is room. If the one before
+// it is being handled again, so is this one.
 func (p *parking) hold(key string, e *store.Event) {
-	p.add(e, &checkpoint.Parked{Key: key, Held: true, Replaying: p.list.keys[key].replaying()})
+	before := p.list.keys[key].entries
+	if p.own.external() {
+		n, _ := slices.BinarySearchFunc(before, e.Position, func(entry *checkpoint.Parked, at store.Position) int {
+			return cmp.Compare(entry.Position, at)
+		})
+		before = before[:n]
+	}
+	p.add(e, &checkpoint.Parked{Key: key, Held: true, Replaying: before[len(before)-1].Replaying})
 	if p.own.external() {
 		p.list.sort(key)
 	}

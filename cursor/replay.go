@@ -69,16 +69,17 @@ func (p *replays) suspended(ctx context.Context, k *parkedKey, floor store.Posit
 	return p.waits.holds(&k.queue.events[0]), nil
 }
 
-// load reads the next events of a key, if its queue has none: at most n, and as many as memory
-// holds, the first of which is not early.
+// load reads the first events of a key, if its queue has none: at most n, and as many as memory
+// holds. Those after the first are only taken if they are to be handled again, and none is early.
 func (p *replays) load(ctx context.Context, k *parkedKey, floor store.Position, n int) error {
 	if len(k.queue.events) > 0 {
 		return nil
 	}
 	n = min(len(k.entries), n)
 	for bytes := 0; len(k.queue.events) < n && bytes < windowBytes; {
-		entry := k.entries[len(k.queue.events)]
-		if p.early(entry, floor) {
+		loaded := len(k.queue.events)
+		entry := k.entries[loaded]
+		if p.early(entry, floor) || loaded > 0 && !entry.Replaying {
 			return nil
 		}
 		at := entry.Position

@@ -100,7 +100,7 @@ func (o *outbox) writeRanges(ctx context.Context, ranges []taskRange) error {
 		unparks = unparks || s.task.queue.parked
 		for i := s.from; i < s.to; i++ {
 			if s.task.queue.parked {
-				o.unpark(&b, s.task.batch.events[i:s.to])
+				o.unpark(&b, &s.task.batch.events[i])
 			} else {
 				done = append(done, s.task.at(i))
 			}
@@ -120,11 +120,9 @@ func (o *outbox) writeRanges(ctx context.Context, ranges []taskRange) error {
 	return nil
 }
 
-// unpark adds to a batch that the first of some events, a parked one, was handled after all. Where
-// it was probed, and not replayed, what is held for it is handled again now, but for what the batch
-// has handled, too.
-func (o *outbox) unpark(b *store.Batch, events []store.Event) {
-	e := &events[0]
+// unpark adds to a batch that a parked event was handled after all. Where it was probed, and not
+// replayed, it is the only event of its task, and what is held for it alone is handled again now.
+func (o *outbox) unpark(b *store.Batch, e *store.Event) {
 	b.Sides = append(b.Sides, checkpoint.Unpark(o.own.lease.ID(), e.Position))
 	entry := o.list.at[e.Position]
 	if entry == nil || entry.Held {
@@ -133,17 +131,8 @@ func (o *outbox) unpark(b *store.Batch, events []store.Event) {
 	b.Events = append(b.Events, o.own.audited(e, checkpoint.AuditReplayed, checkpoint.Audit{
 		Position: e.Position, Key: entry.Key,
 	}))
-	if entry.Replaying {
-		return
-	}
-	for _, held := range o.list.keys[entry.Key].entries {
-		handled := slices.ContainsFunc(events, func(e store.Event) bool { return e.Position == held.Position })
-		if handled || !held.Held || held.Replaying {
-			continue
-		}
-		again := *held
-		again.Replaying = true
-		b.Sides = append(b.Sides, again.Write(o.own.lease.ID()))
+	if !entry.Replaying {
+		b.Sides = append(b.Sides, o.list.freed(o.own.lease.ID(), entry)...)
 	}
 }
 
