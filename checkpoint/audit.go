@@ -35,7 +35,8 @@ const workerPrefix = "worker:"
 // "worker:" and the name that the worker had then. The kind of the event says what; [store.Event]'s
 // Decode reads the rest, as of any other event. It is committed in the same batch as what it
 // reports. Read those of a worker with [Audits], and those of all with a region of the scope
-// [store.ReservedScope].
+// [store.ReservedScope]. A worker that reads them leaves none of its own where it parks, replays or
+// skips one: it would read that, too.
 type Audit struct {
 	Worker   ID             `json:"worker"`
 	From     ID             `json:"from,omitempty"`     // the name before a rename

@@ -138,6 +138,10 @@ func (o *owner) replayed(e *store.Event) (before, again bool) {
 	return before, before && !pass.Mutes(*e)
 }
 
+// isAudited reports whether it is audited that an event is parked, replayed or skipped. For an
+// audit event it is not: a worker that fails at these would make itself another one with each.
+func isAudited(e *store.Event) bool { return e.Coordinate.Scope != store.ReservedScope }
+
 // audited is the audit event of something that happened to an event, or to none.
 func (o *owner) audited(e *store.Event, kind string, a checkpoint.Audit) store.Proposal {
 	a.Worker = checkpoint.ID(o.worker.Name)

@@ -181,17 +181,21 @@ func (p *parking) parkAgain(q *queue, reason error, attempts int) {
 }
 
 func (p *parking) auditParked(e *store.Event, key string, reason error, attempts int) {
-	p.out.audit(p.own.audited(e, checkpoint.AuditParked, checkpoint.Audit{
+	p.audit(e, checkpoint.AuditParked, checkpoint.Audit{
 		Position: e.Position, Key: key, Error: reason.Error(), Attempts: attempts,
-	}))
+	})
+}
+
+func (p *parking) audit(e *store.Event, kind string, a checkpoint.Audit) {
+	if isAudited(e) {
+		p.out.audit(p.own.audited(e, kind, a))
+	}
 }
 
 // skip discards the first event of a queue: it counts as done.
 func (p *parking) skip(q *queue, reason error, attempts int) {
 	e := q.events[0]
-	p.out.audit(p.own.audited(&e, checkpoint.AuditSkipped, checkpoint.Audit{
-		Position: e.Position, Error: reason.Error(), Attempts: attempts,
-	}))
+	p.audit(&e, checkpoint.AuditSkipped, checkpoint.Audit{Position: e.Position, Error: reason.Error(), Attempts: attempts})
 	if q.parked {
 		p.out.side(checkpoint.Unpark(p.own.lease.ID(), e.Position))
 		p.list.handled(q, 1)

@@ -128,9 +128,11 @@ func (o *outbox) unpark(b *store.Batch, e *store.Event) {
 	if entry == nil || entry.Held {
 		return
 	}
-	b.Events = append(b.Events, o.own.audited(e, checkpoint.AuditReplayed, checkpoint.Audit{
-		Position: e.Position, Key: entry.Key,
-	}))
+	if isAudited(e) {
+		b.Events = append(b.Events, o.own.audited(e, checkpoint.AuditReplayed, checkpoint.Audit{
+			Position: e.Position, Key: entry.Key,
+		}))
+	}
 	if !entry.Replaying {
 		b.Sides = append(b.Sides, o.list.freed(o.own.lease.ID(), entry)...)
 	}
