@@ -184,7 +184,8 @@ func (b *Batch) React(i int, at store.Coordinate, p store.Payload) {
 // is no Events[i].
 //
 // The payload is encoded here and may be changed afterwards, except for the data of a [store.Raw].
-// One that the store would refuse fails the handler at Events[i] once it returns.
+// One that the store would refuse fails the handler at Events[i] once it returns; so do more than
+// [MaxReactions] to that event.
 func (b *Batch) Propose(i int, p store.Proposal) {
 	if b.muted(i) {
 		return
@@ -198,6 +199,23 @@ func (b *Batch) Propose(i int, p store.Proposal) {
 		}
 	}
 	b.staged = append(b.staged, reaction{event: i, proposal: p, original: original})
+}
+
+// refused returns the error of the first event with a reaction that cannot be written, or with more
+// of them than are written together; nil where there is none.
+func (b *Batch) refused() *eventError {
+	if len(b.staged) <= MaxReactions {
+		return b.invalid
+	}
+	counts := make([]int, len(b.events))
+	for _, r := range b.staged {
+		counts[r.event]++
+	}
+	i := slices.IndexFunc(counts, func(n int) bool { return n > MaxReactions })
+	if i < 0 || b.invalid != nil && b.invalid.index <= i {
+		return b.invalid
+	}
+	return &eventError{index: i, err: &store.InvalidError{Field: "reactions", Limit: MaxReactions, Value: int64(counts[i])}}
 }
 
 // Staged returns the reactions in the order in which they would be committed.

@@ -12,6 +12,9 @@ const (
 	maxLanes = 1024
 	// maxKeyBytes is the longest key that Worker.Key may return.
 	maxKeyBytes = 1024
+	// MaxReactions is how many reactions one event may have: what a commit of the store takes, since
+	// they are never split, less the audit event of a parked one that is replayed.
+	MaxReactions = store.MaxBatchEvents - 1
 	// MaxBuildBytes is the longest name of a build, see [Worker.WithBuild].
 	MaxBuildBytes = 255
 	// maxGaps is the most gap observations that can be kept.

@@ -74,7 +74,7 @@ func (t *Task) call(ctx context.Context) {
 	if err != nil {
 		t.action, t.failed = Continue, t.failedAt(err) // may panic: an error has methods too
 	}
-	if invalid := t.batch.invalid; invalid != nil && (t.failed == nil || invalid.index < t.failed.at) {
+	if invalid := t.batch.refused(); invalid != nil && (t.failed == nil || invalid.index < t.failed.at) {
 		reached := t.reached()
 		t.action, t.failed = Continue, t.failedAt(invalid)
 		t.failed.reached = reached // the handler continued after it

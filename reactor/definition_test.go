@@ -136,7 +136,7 @@ func TestARegionThatTheStoreWouldRefuseIsRefused(t *testing.T) {
 func TestLimitsOutOfRangeAreRefused(t *testing.T) {
 	for field, set := range map[string]func(*reactor.Reactor){
 		"MaxDepth":     func(r *reactor.Reactor) { r.MaxDepth = -1 },
-		"MaxReactions": func(r *reactor.Reactor) { r.MaxReactions = store.MaxBatchEvents + 1 },
+		"MaxReactions": func(r *reactor.Reactor) { r.MaxReactions = cursor.MaxReactions + 1 },
 	} {
 		r := reactor.New("r", reactor.On(reserve))
 		set(r)

@@ -32,8 +32,7 @@ type Reactor struct {
 	// means 64.
 	MaxDepth int
 	// MaxReactions is the greatest number of reactions to one event, which ends storms; 0 means
-	// 4096, and [store.MaxBatchEvents] is the most, because the reactions to one event are never
-	// split.
+	// 4096, and [cursor.MaxReactions] is the most, because the reactions to one event are never split.
 	MaxReactions int
 	// Lanes is how many events of different keys are handled at the same time; 0 and 1 mean one
 	// after the other, in the order of the log. The handlers are then called from as many
@@ -172,7 +171,7 @@ func (l *limits) complete() error {
 	}
 	return errors.Join(
 		checkSetting("MaxDepth", l.depth, 1, math.MaxInt32),
-		checkSetting("MaxReactions", l.perEvent, 1, store.MaxBatchEvents))
+		checkSetting("MaxReactions", l.perEvent, 1, cursor.MaxReactions))
 }
 
 func checkSetting(field string, value, least, most int) error {
