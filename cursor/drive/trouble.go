@@ -236,7 +236,8 @@ func (w *Worker) progressed(n int) {
 }
 
 // forgive drops what does not wait any more after operators had their way: all of it, where they
-// moved the worker, but not what keeps the worker itself.
+// moved the worker, but not what keeps the worker itself. An event that is handled again now may
+// fail before the decision about its former failure comes, which is about that alone.
 func (w *Worker) forgive(moved bool) {
 	if moved {
 		w.doubts.pardon()
@@ -246,7 +247,7 @@ func (w *Worker) forgive(moved bool) {
 		case event == 0:
 		case moved:
 			delete(w.failing, event)
-		case t.step == troubleDelayed && !w.engine.Failed(event):
+		case !w.engine.Failed(event):
 			t.step = troubleTried
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
 
@@ -19,6 +20,7 @@ type court struct {
 	tasks []*fakeTask // with a handler
 	asked []Decision  // to be made
 	fails int
+	order func() // of an operator
 }
 
 // act is something that may happen next; it reports whether it can.
@@ -33,10 +35,9 @@ var acts = []act{
 	{"park for the oldest", func(c *court) bool { return c.answer(0, supervision.ActionPark) }},
 	{"skip for the newest", func(c *court) bool { return c.answer(len(c.asked)-1, supervision.ActionSkip) }},
 	{"retry for the oldest", func(c *court) bool { return c.answer(0, supervision.ActionRetry) }},
-	{"move", func(c *court) bool {
-		c.Operate()
-		return true
-	}},
+	{"move", func(c *court) bool { return c.operate(true, c.engine.Again) }},
+	{"replay", func(c *court) bool { return c.operate(false, c.engine.Again) }},
+	{"leave out", func(c *court) bool { return c.operate(false, c.leaveOut) }},
 	{"pass", func(c *court) bool {
 		c.now = c.now.Add(time.Minute)
 		return true
@@ -62,6 +63,24 @@ func (c *court) fail(panics bool) bool {
 	c.finish(c.tasks[0], f)
 	c.tasks = c.tasks[1:]
 	return true
+}
+
+// operate has an operator do something about what fails.
+func (c *court) operate(moved bool, about func(store.Position)) bool {
+	c.order = func() {
+		for _, event := range c.engine.failing() {
+			about(event)
+		}
+		c.operated(Operation{Moved: moved})
+	}
+	c.Operate()
+	return true
+}
+
+// leaveOut is what a skip of the operator does.
+func (c *court) leaveOut(event store.Position) {
+	delete(c.engine.failed, event)
+	c.engine.done[event] = true
 }
 
 // answer decides about one of the failures.
@@ -100,10 +119,7 @@ func (c *court) settle() {
 		case StepCommit:
 			c.Commit(context.Background(), c.now)
 		case StepOperate:
-			for _, event := range c.engine.failing() { // they are sent back
-				c.engine.Again(event)
-			}
-			c.operated(Operation{Moved: true})
+			c.order()
 		default:
 		}
 	}

@@ -333,6 +333,30 @@ func TestAnEndIsReportedOnceAndOutlastsAnOrderToDrain(t *testing.T) {
 	}
 }
 
+func TestLanesThatEndAtTheSameTimeEndTheWorkerOnce(t *testing.T) {
+	for _, drained := range []bool{false, true} {
+		p := beginPlay(t, Incarnation{Lanes: 3}, 3)
+		tasks := []*fakeTask{p.run(1), p.run(2), p.run(3)}
+		for i, task := range tasks {
+			task.action = cursor.Stop
+			if drained && i == 1 {
+				p.Drain(false)
+			}
+			p.Finished(task)
+		}
+		p.commit()
+		p.expect(UpdateEnded)
+		if !drained {
+			p.step(StepWait)
+			p.Drain(false)
+		}
+		p.step(StepFlush)
+		require.NoError(t, p.Flush(t.Context(), p.now, 0))
+		p.step(StepDrained)
+		p.step(StepWait)
+	}
+}
+
 func TestAnEndWaitsForTheCommitOfItsBatch(t *testing.T) {
 	p := beginPlay(t, Incarnation{}, 1)
 	task := p.run(1)
