@@ -51,3 +51,43 @@ func TestACapturedTextIsRedactedAsAWholeAndThenCutBetweenCharacters(t *testing.T
 	broken := strings.Repeat("\x80", 2*supervision.MaxErrorBytes)
 	require.LessOrEqual(t, len(supervision.Capture(errors.New(broken), nil).Error()), supervision.MaxErrorBytes)
 }
+
+// quoted is an error with a document in it.
+type quoted struct {
+	document string
+	err      error
+}
+
+func (q quoted) Error() string { return q.document }
+func (q quoted) Unwrap() error { return q.err }
+
+func TestOfAnErrorWithALongTextOnlyWhatIsShortIsKept(t *testing.T) {
+	var (
+		down = errors.New("down")
+		long = strings.Repeat("x", supervision.MaxErrorBytes+1)
+		cut  = long[:supervision.MaxErrorBytes]
+	)
+	for name, err := range map[string]error{
+		"below":        quoted{long, fmt.Errorf("order 7: %w", down)},
+		"far below":    quoted{long, quoted{long, errors.Join(quoted{long, nil}, down)}},
+		"among others": errors.Join(quoted{long, nil}, down),
+	} {
+		got := supervision.Capture(err, nil)
+		require.Equal(t, cut, got.Error(), name)
+		require.ErrorIs(t, got, down, name)
+		require.NotErrorAs(t, got, new(quoted), name)
+	}
+	many := make([]error, 100)
+	for i := range many {
+		many[i] = errors.New(long[:100])
+	}
+	joined, ok := errors.Unwrap(supervision.Capture(errors.Join(many...), nil)).(interface{ Unwrap() []error })
+	require.True(t, ok)
+	require.Less(t, len(joined.Unwrap()), 20)
+
+	v := supervision.NewJudge(supervision.Spec{Name: "w"}, nil).Failed(time.Now(), supervision.Failure{
+		Err: supervision.Capture(quoted{long, supervision.Park(down)}, nil), Event: 7,
+	})
+	require.Equal(t, supervision.ActionPark, v.Action, "what it decides is known before")
+	require.NoError(t, errors.Unwrap(supervision.Capture(errors.New(long), nil)))
+}
