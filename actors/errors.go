@@ -37,6 +37,16 @@ var (
 	ErrChild = errors.New("actors: cannot run the tree")
 )
 
+// endedError is [ErrEnded] in the words of one worker, which it names.
+type endedError string
+
+func (e endedError) Error() string {
+	return fmt.Sprintf("actors: worker %q has ended: its handler said so, and the next start of the system runs it again", string(e))
+}
+
+// Unwrap returns [ErrEnded].
+func (endedError) Unwrap() error { return ErrEnded }
+
 // HaltedError says which worker was halted, and why.
 type HaltedError struct {
 	Worker string

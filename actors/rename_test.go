@@ -125,7 +125,8 @@ func TestACallToAnEndedWorkerNamesTheWorker(t *testing.T) {
 			sys.Discard(t.Context(), "w", 1, checkpoint.Request{}), sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)),
 		} {
 			require.ErrorIs(t, err, actors.ErrEnded)
-			require.Contains(t, err.Error(), `actors: worker "w"`)
+			require.EqualError(t, err,
+				`actors: worker "w" has ended: its handler said so, and the next start of the system runs it again`)
 		}
 	})
 }

@@ -143,7 +143,7 @@ func never(s *System, v view, worker string) error {
 	case v.state == Halted:
 		return &HaltedError{Worker: worker, Reason: v.reason}
 	case v.state == Ended:
-		return fmt.Errorf("actors: worker %q: %w", worker, ErrEnded)
+		return endedError(worker)
 	case s.isDone(), v.state != Running && s.isStopping():
 		return fmt.Errorf("actors: worker %q: %w", worker, errors.Join(ErrStopped, s.failed()))
 	}
