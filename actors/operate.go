@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/penstock-io/penstock/checkpoint"
@@ -59,7 +60,21 @@ func (s *System) Resume(ctx context.Context, name string, q checkpoint.Request) 
 func (s *System) Apply(
 	ctx context.Context, name string, c checkpoint.Change, q checkpoint.Request,
 ) (checkpoint.Outcome, error) {
+	c = owned(c)
 	return query(ctx, s, name, func(ctx context.Context, b *drive.Baton) (checkpoint.Outcome, error) { return b.Apply(ctx, c, q) })
+}
+
+// owned is a change that shares nothing with the caller, which may leave while the worker makes it.
+func owned(c checkpoint.Change) checkpoint.Change {
+	switch c := c.(type) {
+	case checkpoint.Widen:
+		c.Region.Kinds, c.Kinds = slices.Clone(c.Region.Kinds), slices.Clone(c.Kinds)
+		return c
+	case checkpoint.Rebind:
+		c.Region.Kinds, c.Kinds = slices.Clone(c.Region.Kinds), slices.Clone(c.Kinds)
+		return c
+	}
+	return c
 }
 
 // Replay marks parked events to be handled again: the event that failed of each selected key, and
