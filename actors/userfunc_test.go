@@ -264,3 +264,55 @@ func TestStatusNeverCallsTheKeyOfAWorker(t *testing.T) {
 		require.NoError(t, sys.Stop(t.Context()))
 	})
 }
+
+// mute is an error whose text does not come while its gate is closed.
+type mute struct{ gate chan struct{} }
+
+func (m mute) Error() string {
+	<-m.gate
+	return "at last"
+}
+
+// Nothing can be said of such an error, and no other thing can be done for its worker meanwhile.
+func TestAFunctionThatNeverReturnsIsNamedWhenTheSystemStopsAndHoldsUpNoOtherWorker(t *testing.T) {
+	for name, ail := range map[string]func(w *cursor.Worker, gate chan struct{}){
+		"an error without a text": func(w *cursor.Worker, gate chan struct{}) {
+			w.Handle = func(context.Context, *cursor.Batch) (cursor.Action, error) { return cursor.Continue, mute{gate} }
+		},
+		"a panic without a text": func(w *cursor.Worker, gate chan struct{}) {
+			w.Handle = func(context.Context, *cursor.Batch) (cursor.Action, error) { panic(mute{gate}) }
+		},
+		"a key": func(w *cursor.Worker, gate chan struct{}) {
+			w.Lanes, w.Key = 2, func(store.Event) string { return mute{gate}.Error() }
+		},
+		"a panic of a key": func(w *cursor.Worker, gate chan struct{}) {
+			w.Lanes, w.Key = 2, func(store.Event) string { panic(mute{gate}) }
+		},
+		"a dependency": func(w *cursor.Worker, gate chan struct{}) {
+			w.Handle = func(context.Context, *cursor.Batch) (cursor.Action, error) { return cursor.Continue, errBroken }
+			w.Dependency = func(store.Event) string { return mute{gate}.Error() }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st := memory(t, store.Options{})
+				gate := make(chan struct{})
+				w := reacting("w")
+				w.Timeout = time.Second
+				ail(&w, gate)
+				sys := start(t, st, w, reacting("neighbour"))
+				receipt := appendInputs(t, st, 3)
+				require.NoError(t, sys.WaitApplied(t.Context(), "neighbour", receipt))
+				time.Sleep(24 * time.Hour) // of watchdogs
+				require.True(t, statusOf(t, sys, "w").Stalled)
+				short, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				require.ErrorIs(t, sys.Pause(short, "w", time.Time{}, checkpoint.Request{}), context.DeadlineExceeded)
+				var hung *actors.HungError
+				require.ErrorAs(t, sys.Stop(t.Context()), &hung)
+				require.Equal(t, []string{"w"}, hung.Workers)
+				close(gate)
+			})
+		})
+	}
+}
