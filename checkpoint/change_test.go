@@ -311,6 +311,12 @@ func TestARequestSaysWhyAndWhoWithinLimits(t *testing.T) {
 			checkpoint.Request{By: "a\nb"},
 			store.InvalidError{Field: "by", Rule: "must not hold control characters", Value: "a\nb"},
 		},
+		{
+			checkpoint.Request{Reason: "a\u009b31m"}, // which colours what a terminal shows after it
+			store.InvalidError{
+				Field: "reason", Rule: "must not hold control characters other than tab and newline", Value: "a\u009b31m",
+			},
+		},
 	} {
 		_, err := checkpoint.Apply(t.Context(), st, "index", checkpoint.Reset{}, c.bad)
 		requireInvalid(t, c.want, err)

@@ -18,7 +18,8 @@ const (
 // Request says why something is done to a worker or to one of its events, and who decided that.
 // Both stand in the audit event. The zero value is allowed.
 type Request struct {
-	// Reason is free text: valid UTF-8, at most 1,024 bytes.
+	// Reason is free text: valid UTF-8 without control characters other than tab and newline, at most
+	// 1,024 bytes.
 	Reason string
 	// By names the person or the program that decided: valid UTF-8 without control characters, at
 	// most 255 bytes.
@@ -41,8 +42,16 @@ func (q Request) Validate() error {
 	if strings.ContainsFunc(q.By, unicode.IsControl) {
 		return &store.InvalidError{Field: "by", Rule: "must not hold control characters", Value: q.By}
 	}
+	if strings.ContainsFunc(q.Reason, steers) {
+		return &store.InvalidError{
+			Field: "reason", Rule: "must not hold control characters other than tab and newline", Value: q.Reason,
+		}
+	}
 	return nil
 }
+
+// steers reports whether a character of a free text may change how a terminal shows the rest.
+func steers(r rune) bool { return unicode.IsControl(r) && r != '\t' && r != '\n' }
 
 func checkText(field, text string, limit int) error {
 	switch {
