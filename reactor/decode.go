@@ -77,11 +77,13 @@ func (s schema) decode(e store.Event, body any) error {
 		}
 		e.Payload = raised
 	}
-	read := e.Decode
+	var err error
 	if own {
-		read = func(body any) error { return codec.Unmarshal(e.Payload, body) }
+		err = codec.Unmarshal(e.Payload, body)
+	} else {
+		err = e.Decode(body)
 	}
-	if err := read(body); err != nil {
+	if err != nil {
 		return s.failed(e, err)
 	}
 	return nil

@@ -80,7 +80,7 @@ func (r *Reactions) stage(p store.Proposal) error {
 
 // encode encodes a reaction in the codec of its kind.
 func (r *Reactions) encode(p store.Proposal) (store.Proposal, error) {
-	if kind := payloadKind(p.Payload); r.types.encodes(kind) {
+	if r.types != nil && r.types.encodes(payloadKind(p.Payload)) {
 		raw, err := r.types.Encode(p.Payload)
 		if err != nil {
 			return p, err

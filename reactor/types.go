@@ -126,7 +126,7 @@ func (t *Types) Encode(p store.Payload) (store.Raw, error) {
 }
 
 // encodes reports whether payloads of a kind are not written as the store does by itself.
-func (t *Types) encodes(kind string) bool { return t != nil && t.byKind[kind].schema.codec.Name != "" }
+func (t *Types) encodes(kind string) bool { return t.byKind[kind].schema.codec.Name != "" }
 
 // find returns how a kind is read. None is known to a nil t.
 func (t *Types) find(kind string) (Type, error) {

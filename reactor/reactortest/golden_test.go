@@ -2,6 +2,7 @@ package reactortest_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/gob"
 	"encoding/json"
 	"errors"
@@ -192,8 +193,8 @@ func TestATestMayPassASampleOfItsOwn(t *testing.T) {
 		"coin.tossed: a sample is passed, and the kind is not among the types")
 }
 
-func TestSamplesAreKeptInTheCodecOfTheirKind(t *testing.T) {
-	asGob := reactor.Codec{
+func gobCodec() reactor.Codec {
+	return reactor.Codec{
 		Name: "gob",
 		Marshal: func(v any) ([]byte, error) {
 			var b bytes.Buffer
@@ -202,6 +203,29 @@ func TestSamplesAreKeptInTheCodecOfTheirKind(t *testing.T) {
 		},
 		Unmarshal: func(data []byte, v any) error { return gob.NewDecoder(bytes.NewReader(data)).Decode(v) },
 	}
+}
+
+func TestAPayloadWithACodecIsGivenAndExpectedAsItIsEncoded(t *testing.T) {
+	r := reactor.New("again", reactor.On(func(_ context.Context, e reactor.Event[tossed], out *reactor.Reactions) error {
+		if e.Depth == 0 {
+			out.Append(e.Coordinate, tossed{Coin: e.Body.Coin, Heads: !e.Body.Heads})
+		}
+		return nil
+	}))
+	r.Types = reactor.NewTypes(reactor.TypeOf[tossed]().WithCodec(gobCodec()))
+	given, err := r.Types.Encode(tossed{Coin: "penny"})
+	require.NoError(t, err)
+	want, err := r.Types.Encode(tossed{Coin: "penny", Heads: true})
+	require.NoError(t, err)
+	require.Equal(t, tossed{Coin: "penny", Heads: true}, reactortest.React(t, r, given)[0].Payload)
+	run := reactortest.Start(t, r)
+	run.Given(given)
+	run.Settle()
+	run.Then(want)
+}
+
+func TestSamplesAreKeptInTheCodecOfTheirKind(t *testing.T) {
+	asGob := gobCodec()
 	dir := golden(t, reactor.TypeOf[tossed]().WithCodec(asGob))
 	require.Equal(t, []string{"coin.tossed.v1.gob"}, names(t, dir))
 	require.Contains(t, fails(t, func(tb testing.TB) {
