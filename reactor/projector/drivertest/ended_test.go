@@ -13,7 +13,6 @@ import (
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/reactor/projector"
 	"github.com/penstock-io/penstock/store"
-	"github.com/penstock-io/penstock/store/storetest"
 	"github.com/penstock-io/penstock/supervision"
 )
 
@@ -81,8 +80,7 @@ func TestAHandlerThatEndsTheTransactionHaltsTheProjector(t *testing.T) {
 		"rolls back and fails": {func(tx *sql.Tx) error { return errors.Join(errBroken, tx.Rollback()) }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-			defer st.Close()
+			db, st := newDatabase(t), newStore(t)
 			appendOrders(t, st, 12) // positions 2 to 13
 			require.ErrorIs(t, stepUntilHalted(t, st, meddling(t, db, 6, meddle.do)), projector.ErrTransactionEnded)
 
@@ -101,8 +99,7 @@ func TestAHandlerThatEndsTheTransactionHaltsTheProjector(t *testing.T) {
 // The driver does not know of what a statement does to the transaction.
 func TestAHandlerThatRollsBackByAStatementHaltsTheProjector(t *testing.T) {
 	db, _ := newFlaky(t)
-	st := openStore(t, storetest.NewDisk())
-	defer st.Close()
+	st := newStore(t)
 	appendOrders(t, st, 12)
 	err := stepUntilHalted(t, st, meddling(t, db, 6, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(t.Context(), "ROLLBACK")
@@ -114,8 +111,7 @@ func TestAHandlerThatRollsBackByAStatementHaltsTheProjector(t *testing.T) {
 
 // The exceptions to the position are written by statements that no condition guards.
 func TestAHandlerThatRollsBackByAStatementWhileItIsReplayedLosesNothing(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	appendOrders(t, st, 12) // positions 2 to 13; order:2 has 4, 8 and 12
 	h, heal := broken(4)
 	p := totals(db, h)
@@ -136,8 +132,7 @@ func TestAHandlerThatRollsBackByAStatementWhileItIsReplayedLosesNothing(t *testi
 
 func TestAHandlerThatCommitsByAStatementLosesNothing(t *testing.T) {
 	db, _ := newFlaky(t)
-	st := openStore(t, storetest.NewDisk())
-	defer st.Close()
+	st := newStore(t)
 	appendOrders(t, st, 12)
 	commit := func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(t.Context(), "COMMIT")
@@ -158,8 +153,7 @@ func TestAHandlerThatCommitsByAStatementLosesNothing(t *testing.T) {
 // commit.
 func TestAHandlerThatSwallowsAnErrorOfTheTransactionFailsAtItsEvent(t *testing.T) {
 	db, f := newFlaky(t)
-	st := openStore(t, storetest.NewDisk())
-	defer st.Close()
+	st := newStore(t)
 	appendOrders(t, st, 12)
 	aborted := false
 	f.fail = func(at string) bool {
@@ -178,8 +172,7 @@ func TestAHandlerThatSwallowsAnErrorOfTheTransactionFailsAtItsEvent(t *testing.T
 // the event.
 func TestAnErrorThatAHandlerSwallowsLosesNothing(t *testing.T) {
 	for _, statement := range []string{"SELECT nothing FROM nowhere", "SELECT pg_terminate_backend(pg_backend_pid())"} {
-		db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-		defer st.Close()
+		db, st := newDatabase(t), newStore(t)
 		appendOrders(t, st, 12)
 		r := newRunner(t, st, meddling(t, db, 6, func(tx *sql.Tx) error {
 			_, _ = tx.ExecContext(t.Context(), statement)
@@ -223,8 +216,7 @@ func stepUntilNamed(t *testing.T, r *cursor.Runner) *cursor.HandlerError {
 // One attempt may be all that the policy allows, so an event that was committed must not fail.
 func TestACommitWhoseAnswerIsLostIsNoFailure(t *testing.T) {
 	db, f := newFlaky(t)
-	st := openStore(t, storetest.NewDisk())
-	defer st.Close()
+	st := newStore(t)
 	appendOrders(t, st, 12)
 	r := newRunner(t, st, totals(db, &handlers{}))
 	f.fail = func(at string) bool { return at == "answer" }
@@ -250,8 +242,7 @@ func TestACommitWhoseAnswerIsLostIsNoFailure(t *testing.T) {
 
 func TestADatabaseThatAHandlerClosesIsWaitedForAndNothingIsLost(t *testing.T) {
 	db, f := newFlaky(t)
-	st := openStore(t, storetest.NewDisk())
-	defer st.Close()
+	st := newStore(t)
 	appendOrders(t, st, 12)
 	p := meddling(t, db, 6, func(*sql.Tx) error { return db.Close() })
 	p.BatchSize = 3

@@ -192,6 +192,14 @@ func openStore(tb testing.TB, disk *storetest.Disk) *store.Store {
 	return st
 }
 
+// newStore is an empty log until the end of the test.
+func newStore(tb testing.TB) *store.Store {
+	tb.Helper()
+	st := openStore(tb, storetest.NewDisk())
+	tb.Cleanup(func() { require.NoError(tb, st.Close()) })
+	return st
+}
+
 // appendOrders adds n events of several orders, and one that no route reads.
 func appendOrders(tb testing.TB, st *store.Store, n int) {
 	tb.Helper()

@@ -88,8 +88,7 @@ func TestAProjectorContinuesInACopyOfItsLogThatCountsAnotherIncarnation(t *testi
 }
 
 func TestAnExceptionAfterTheEndOfTheLogIsRefused(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer func() { require.NoError(t, st.Close()) }()
+	db, st := newDatabase(t), newStore(t)
 	p := totals(db, &handlers{})
 	appendOrders(t, st, 3)
 	finish(t, st, p)
@@ -100,8 +99,7 @@ func TestAnExceptionAfterTheEndOfTheLogIsRefused(t *testing.T) {
 }
 
 func TestARunningProjectorHaltsWhenItsRowsBecomeThoseOfAnotherLog(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer func() { require.NoError(t, st.Close()) }()
+	db, st := newDatabase(t), newStore(t)
 	appendOrders(t, st, 3)
 	r := newRunner(t, st, totals(db, &handlers{}))
 	stepAll(t, r)
@@ -134,8 +132,7 @@ func olderRow(t *testing.T, db *sql.DB, st *store.Store, epoch, position int) {
 }
 
 func TestARowOfAnOlderVersionIsCompletedWhereTheLogKnowsThatTheWorkerHadComeSoFar(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer func() { require.NoError(t, st.Close()) }()
+	db, st := newDatabase(t), newStore(t)
 	p := totals(db, &handlers{})
 	appendOrders(t, st, 12)
 	finish(t, st, p)
@@ -159,8 +156,7 @@ func TestARowOfAnOlderVersionThatTheLogDoesNotKnowIsRefused(t *testing.T) {
 		"of no event, so nothing is doubted": {1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-			defer func() { require.NoError(t, st.Close()) }()
+			db, st := newDatabase(t), newStore(t)
 			p := totals(db, &handlers{})
 			appendOrders(t, st, 12)
 			finish(t, st, p)
@@ -184,8 +180,7 @@ func TestARowOfAnOlderVersionThatTheLogDoesNotKnowIsRefused(t *testing.T) {
 
 // Each attempt leaves a checkpoint at the start, which says nothing of what the worker has done.
 func TestARowOfAnOlderVersionIsRefusedInALogWithoutItsCheckpoint(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer func() { require.NoError(t, st.Close()) }()
+	db, st := newDatabase(t), newStore(t)
 	appendOrders(t, st, 12)
 	p := totals(db, &handlers{})
 	p.Start = store.Now()

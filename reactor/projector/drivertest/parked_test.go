@@ -14,7 +14,6 @@ import (
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/reactor/projector"
 	"github.com/penstock-io/penstock/store"
-	"github.com/penstock-io/penstock/store/storetest"
 	"github.com/penstock-io/penstock/supervision"
 )
 
@@ -108,8 +107,7 @@ func replayAll(tb testing.TB, r *cursor.Runner) {
 }
 
 func TestADatabaseRestoredFromAnOlderCopyGetsWhatWasReplayedSince(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	appendOrders(t, st, 12) // positions 2 to 13; order:2 has 4, 8 and 12
 	h, heal := broken(4)
 	p := totals(db, h)
@@ -133,8 +131,7 @@ func TestADatabaseRestoredFromAnOlderCopyGetsWhatWasReplayedSince(t *testing.T) 
 }
 
 func TestARestoredDatabaseGetsTheEventsBeforeAParkedOneInTheirOrder(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	appendOrders(t, st, 0)
 	h, heal := broken(12)
 	p := totals(db, h)
@@ -168,8 +165,7 @@ func TestARestoredDatabaseGetsTheEventsBeforeAParkedOneInTheirOrder(t *testing.T
 
 // An event fails that lies before a parked one of its key while that is being replayed.
 func TestInARestoredDatabaseAnEventMayFailBeforeAParkedOne(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	appendOrders(t, st, 0)
 	h, heal := broken(8)
 	p := totals(db, h)
@@ -207,8 +203,7 @@ func TestAnEventThatTheLogNoLongerListsAsParkedIsHandledAgain(t *testing.T) {
 			return errors.Join(applyCold(t.Context(), st, checkpoint.Rewind{To: 3}), applyCold(t.Context(), st, checkpoint.Reset{}))
 		},
 	} {
-		db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-		defer st.Close()
+		db, st := newDatabase(t), newStore(t)
 		appendOrders(t, st, 12)
 		h, heal := broken(4)
 		p := totals(db, h)
@@ -228,8 +223,7 @@ func TestAnEventThatTheLogNoLongerListsAsParkedIsHandledAgain(t *testing.T) {
 }
 
 func TestWhatWasDiscardedStaysOut(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	appendOrders(t, st, 12)
 	h, heal := broken(4)
 	p := totals(db, h)
@@ -248,8 +242,7 @@ func TestWhatWasDiscardedStaysOut(t *testing.T) {
 
 // The parked event is the first one, so the position is before it until another event is handled.
 func TestWhatWasReplayedAheadOfThePositionIsNotHandledAgain(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	appendOrders(t, st, 1) // position 2
 	h, heal := broken(2)
 	p := totals(db, h)
@@ -272,8 +265,7 @@ func TestWhatWasReplayedAheadOfThePositionIsNotHandledAgain(t *testing.T) {
 }
 
 func TestARestoreUnderARunningWorkerEndsIt(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	p := totals(db, &handlers{})
 	appendOrders(t, st, 5)
 	r := newRunner(t, st, p)
@@ -301,8 +293,7 @@ func TestARestoreUnderARunningWorkerEndsIt(t *testing.T) {
 // A system restarts a worker with the same description: nothing of the runner before may be
 // trusted.
 func TestAReplayThatIsNotInTheLogIsNotHandledAgainByAnyRunner(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	appendOrders(t, st, 12)
 	h, heal := broken(4)
 	w, err := totals(db, h).CursorWorker()
@@ -330,8 +321,7 @@ func TestAReplayThatIsNotInTheLogIsNotHandledAgainByAnyRunner(t *testing.T) {
 }
 
 func TestARunnerThatWasReplacedWritesNothingThoughTheyShareADescription(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	appendOrders(t, st, 5)
 	w, err := totals(db, &handlers{}).CursorWorker()
 	require.NoError(t, err)
@@ -348,8 +338,7 @@ func TestARunnerThatWasReplacedWritesNothingThoughTheyShareADescription(t *testi
 // at the commit.
 func TestACommitThatIsRefusedBecauseOfAnEventIsAnAttemptAtIt(t *testing.T) {
 	db, f := newFlaky(t)
-	st := openStore(t, storetest.NewDisk())
-	defer st.Close()
+	st := newStore(t)
 	appendOrders(t, st, 12)
 	poisoned := false
 	f.fail = func(at string) bool {
@@ -382,8 +371,7 @@ func TestACommitThatIsRefusedBecauseOfAnEventIsAnAttemptAtIt(t *testing.T) {
 }
 
 func TestAParkedEventWhoseRouteIsGoneIsParkedAgainWhenItIsReplayed(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	appendOrders(t, st, 3) // positions 2 to 4, and 4 is refunded
 	h, heal := broken(4)
 	stepParking(t, newRunner(t, st, totals(db, h)))

@@ -36,8 +36,7 @@ func TestEachEventIsInTheTablesOnceAlsoAfterRestarts(t *testing.T) {
 }
 
 func TestAnEventThatFailsLeavesThoseBeforeItCommittedAndNothingOfItself(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	appendOrders(t, st, 10)
 	fails := true
 	r := newRunner(t, st, totals(db, &handlers{trouble: func(e store.Event) error {
@@ -59,8 +58,7 @@ func TestAnEventThatFailsLeavesThoseBeforeItCommittedAndNothingOfItself(t *testi
 }
 
 func TestAPanicLeavesNothingOfItsBatch(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	appendOrders(t, st, 10)
 	panics := 0
 	r := newRunner(t, st, totals(db, &handlers{trouble: func(e store.Event) error {
@@ -81,8 +79,7 @@ func TestAPanicLeavesNothingOfItsBatch(t *testing.T) {
 }
 
 func TestAnOwnerThatWasReplacedWritesNothing(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	appendOrders(t, st, 10)
 	former := newRunner(t, st, totals(db, &handlers{}))
 	next := newRunner(t, st, totals(db, &handlers{}))
@@ -102,8 +99,7 @@ func TestTheRowOfAnotherHistoryIsRefused(t *testing.T) {
 	before := column(t, db, "SELECT position FROM handled")
 	require.NoError(t, st.Close())
 
-	st = openStore(t, storetest.NewDisk())
-	defer st.Close()
+	st = newStore(t)
 	appendOrders(t, st, 20)
 	p := totals(db, &handlers{})
 	sys := start(t, st, p)
@@ -130,8 +126,7 @@ func forget(t *testing.T, db *sql.DB, p *projector.Projector) {
 }
 
 func TestForgettingARunningProjectorEndsItAndTheNextRebuildsItsTables(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	appendOrders(t, st, 10)
 	p := totals(db, &handlers{})
 	r := newRunner(t, st, p)
@@ -145,8 +140,7 @@ func TestForgettingARunningProjectorEndsItAndTheNextRebuildsItsTables(t *testing
 }
 
 func TestAProjectorWithoutARowBeginsAtItsStartHoweverFarItsCheckpointIs(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	appendOrders(t, st, 10)
 	p := totals(db, &handlers{})
 	p.Start = store.After(4)
@@ -282,8 +276,7 @@ func TestNothingParkedIsLostWhereverThePowerIsCut(t *testing.T) {
 func TestAnUnavailableDatabaseIsWaitedForAndIsNoAttemptAtAnEvent(t *testing.T) {
 	for _, where := range []string{"begin", "commit", "answer"} {
 		db, f := newFlaky(t)
-		st := openStore(t, storetest.NewDisk())
-		defer st.Close()
+		st := newStore(t)
 		appendOrders(t, st, 10)
 		r := newRunner(t, st, totals(db, &handlers{}))
 		unavailable := true
@@ -306,8 +299,7 @@ func TestAnUnavailableDatabaseIsWaitedForAndIsNoAttemptAtAnEvent(t *testing.T) {
 // A connection that breaks under a handler looks like a failure of the handler.
 func TestAConnectionThatBreaksUnderAHandlerIsNoAttemptAtTheEvent(t *testing.T) {
 	db, f := newFlaky(t)
-	st := openStore(t, storetest.NewDisk())
-	defer st.Close()
+	st := newStore(t)
 	appendOrders(t, st, 1)
 	f.fail = func(at string) bool { return at == "ping" }
 	r := newRunner(t, st, totals(db, &handlers{trouble: func(store.Event) error { return errLost }}))
@@ -317,8 +309,7 @@ func TestAConnectionThatBreaksUnderAHandlerIsNoAttemptAtTheEvent(t *testing.T) {
 }
 
 func TestATransactionThatTakesTooLongIsAnAttemptAtItsEvent(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	appendOrders(t, st, 4)
 	slow := true
 	route := projector.On(func(ctx context.Context, tx *sql.Tx, e reactor.Event[paid]) error {
@@ -361,8 +352,7 @@ func (versioned) Kind() string          { return "order.priced" }
 func (versioned) SchemaVersion() uint16 { return 2 }
 
 func TestOlderPayloadsAreRaisedAndNewerOnesParked(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	for _, version := range []uint16{0, 1, 2, 3} {
 		_, err := st.Append(t.Context(), store.At("order:1", "shop"), store.Any,
 			store.Raw{Type: "order.priced", Codec: store.CodecJSON, SchemaVersion: version, Data: []byte(`{"Cents":300,"Euro":5}`)})

@@ -13,7 +13,6 @@ import (
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/reactor/projector"
 	"github.com/penstock-io/penstock/store"
-	"github.com/penstock-io/penstock/store/storetest"
 	"github.com/penstock-io/penstock/supervision"
 )
 
@@ -36,8 +35,7 @@ func sickAtFour() (h *handlers, healed *bool) {
 }
 
 func TestARenamedProjectorTakesItsRowsAlong(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	appendOrders(t, st, 12) // positions 2 to 13; order:2 has 4, 8 and 12
 	h, healed := sickAtFour()
 	former := newRunner(t, st, totals(db, h))
@@ -72,8 +70,7 @@ func TestARenamedProjectorTakesItsRowsAlong(t *testing.T) {
 }
 
 func TestAnOwnerUnderAFormerNameWritesNothing(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	former := newRunner(t, st, totals(db, &handlers{}))
 	r := newRunner(t, st, renamed(db, &handlers{}, "sums", "totals"))
 	appendOrders(t, st, 3)
@@ -90,8 +87,7 @@ func TestARenameOfAProjectorIsFinishedByTheNextStartWhereverItWasCutShort(t *tes
 	for _, where := range []string{"begin", "commit", "answer"} {
 		t.Run(where, func(t *testing.T) {
 			db, f := newFlaky(t)
-			st := openStore(t, storetest.NewDisk())
-			defer st.Close()
+			st := newStore(t)
 			appendOrders(t, st, 12)
 			stepAll(t, newRunner(t, st, totals(db, &handlers{})))
 			w, err := renamed(db, &handlers{}, "sums", "totals").CursorWorker()
@@ -112,8 +108,7 @@ func TestARenameOfAProjectorIsFinishedByTheNextStartWhereverItWasCutShort(t *tes
 }
 
 func TestAnEventThatWasSkippedUnderAFormerNameIsNotOwedUnderTheNewOne(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	appendOrders(t, st, 12)
 	h, healed := sickAtFour()
 	former := newRunner(t, st, totals(db, h))
@@ -132,8 +127,7 @@ func TestAnEventThatWasSkippedUnderAFormerNameIsNotOwedUnderTheNewOne(t *testing
 }
 
 func TestWhatANeighbourDiscardedIsStillOwed(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	appendOrders(t, st, 12)
 	stepAll(t, newRunner(t, st, totals(db, &handlers{})))
 	for _, q := range []string{ // as in an older copy, in which 8 was parked
@@ -150,8 +144,7 @@ func TestWhatANeighbourDiscardedIsStillOwed(t *testing.T) {
 }
 
 func TestEffectKeysOfAProjectorOutliveARename(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	var keys []string
 	route := projector.On(func(_ context.Context, _ *sql.Tx, e reactor.Event[paid]) error {
 		keys = append(keys, e.EffectKey())

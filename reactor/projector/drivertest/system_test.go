@@ -18,7 +18,6 @@ import (
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor/projector"
 	"github.com/penstock-io/penstock/store"
-	"github.com/penstock-io/penstock/store/storetest"
 	"github.com/penstock-io/penstock/supervision"
 )
 
@@ -42,8 +41,7 @@ func everything(tb testing.TB, st *store.Store) store.Receipt {
 
 func TestErrorsPanicsAndLostAnswersUnderASystemLeaveTheTablesExact(t *testing.T) {
 	db, f := newFlaky(t)
-	st := openStore(t, storetest.NewDisk())
-	defer st.Close()
+	st := newStore(t)
 	var calls, commits atomic.Int64
 	f.fail = func(at string) bool { return at == "answer" && commits.Add(1)%7 == 0 }
 	p := totals(db, &handlers{trouble: func(store.Event) error {
@@ -67,8 +65,7 @@ func TestErrorsPanicsAndLostAnswersUnderASystemLeaveTheTablesExact(t *testing.T)
 }
 
 func TestASecondSystemTakesTheProjectorOver(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	former := start(t, st, totals(db, &handlers{}))
 	for range 5 {
 		appendOrders(t, st, 100)
@@ -85,8 +82,7 @@ func TestASecondSystemTakesTheProjectorOver(t *testing.T) {
 }
 
 func TestAProjectorThatIsForgottenWhileItRunsRebuildsItsTablesWhenItIsResumed(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	p := totals(db, &handlers{})
 	appendOrders(t, st, 100)
 	sys := start(t, st, p)
@@ -101,8 +97,7 @@ func TestAProjectorThatIsForgottenWhileItRunsRebuildsItsTablesWhenItIsResumed(t 
 }
 
 func TestAProjectorIsNotRewoundFromTheLog(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	appendOrders(t, st, 10)
 	sys := start(t, st, totals(db, &handlers{}))
 	require.NoError(t, sys.WaitApplied(t.Context(), "totals", everything(t, st)))
@@ -111,8 +106,7 @@ func TestAProjectorIsNotRewoundFromTheLog(t *testing.T) {
 }
 
 func TestARouteMayBeAddedFromNowOn(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	h := &handlers{}
 	appendOrders(t, st, 3) // 2 and 3 are paid, 4 is refunded
 	r := newRunner(t, st, projector.New("totals", db, projector.On(h.paid)))
@@ -137,8 +131,7 @@ func TestARouteMayBeAddedFromNowOn(t *testing.T) {
 // else does.
 func TestADatabaseThatRefusesTheOwnerHaltsTheWorkerAndAnUnavailableOneIsWaitedFor(t *testing.T) {
 	db, f := newFlaky(t)
-	st := openStore(t, storetest.NewDisk())
-	defer st.Close()
+	st := newStore(t)
 	appendOrders(t, st, 3)
 	w, err := totals(db, &handlers{}).CursorWorker()
 	require.NoError(t, err)
@@ -160,8 +153,7 @@ func TestADatabaseThatRefusesTheOwnerHaltsTheWorkerAndAnUnavailableOneIsWaitedFo
 
 // The transaction ends with the goroutine of its handler.
 func TestAHandlerThatEndsItsGoroutineLeavesNothingBehind(t *testing.T) {
-	db, st := newDatabase(t), openStore(t, storetest.NewDisk())
-	defer st.Close()
+	db, st := newDatabase(t), newStore(t)
 	db.SetMaxOpenConns(1)
 	appendOrders(t, st, 4)
 	once := true
@@ -207,8 +199,7 @@ func TestADatabaseThatComesLaterIsWaitedFor(t *testing.T) {
 	db, err := sql.Open("sqlite", filepath.Join(mounted, "test.db"))
 	require.NoError(t, err)
 	defer db.Close()
-	st := openStore(t, storetest.NewDisk())
-	defer st.Close()
+	st := newStore(t)
 	appendOrders(t, st, 10)
 	sys := start(t, st, totals(db, &handlers{}))
 	require.Equal(t, actors.Retrying, sys.Status().Workers[0].State)
