@@ -14,10 +14,10 @@ type hybridClock struct {
 	random *rand.ChaCha8
 }
 
-// next returns the time of the next event: now, or one more than the last time where the wall clock
-// has stepped back or not moved since. More than 65,536 events in a millisecond run ahead of it.
+// next returns the time of the next event: now, or one more than the last time where that has not
+// moved since. More than 65,536 events in a millisecond run ahead of it.
 func (c *hybridClock) next(now time.Time) uint64 {
-	c.last = max(c.last+1, uint64(max(0, now.UnixMilli()))<<16)
+	c.last = max(c.last+1, uint64(now.UnixMilli())<<16)
 	return c.last
 }
 

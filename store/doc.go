@@ -110,6 +110,15 @@
 // caught between two writes, of the read that meets it. What was kept outside of the store about
 // events that a copy does not have is recognised by its [Anchor].
 //
+// # Time
+//
+// A store has one clock, [Store.Now], and all that is above it uses that: the times of events,
+// waits, pauses, lag. It never goes back, moves with elapsed time, and follows a machine that
+// slept. As ids and times grow with positions, an event that was written while the clock was wrong
+// keeps all later ones after it: a log that holds an event of 2100 continues from there. So a
+// running store does not believe a jump of more than ten years, and Stats.ClockAhead tells of one
+// that is ahead.
+//
 // # What it must not know
 //
 // Cursors, checkpoints, handlers, retries, actors: which callers read, why, and with what result.
@@ -135,6 +144,7 @@
 //	indexCache.mu      loading and dropping of indexes, I/O included
 //	  index.Active.mu  a growing index: maps and slice headers
 //	  fileCache.mu     opening and closing of files of segments; taken under follower.mu, too
+//	    clock.mu       a reading of the clock, Options.Clock included
 //
 // One further in may be taken under one further out and never the other way round; those on the
 // same level never meet. What only the committer touches has no lock: the role is its lock. What

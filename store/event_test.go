@@ -67,6 +67,7 @@ func TestMoreEventsThanAMillisecondHasCountsKeepTheirOrder(t *testing.T) {
 		require.Len(t, events, 3<<15)
 		requireOrder(t, events)
 		require.Equal(t, time.Now().Add(time.Millisecond).UTC(), events[len(events)-1].Time.Time(), "the counter ran over once")
+		require.Equal(t, events[len(events)-1].Time.Time(), s.Now())
 	})
 }
 

@@ -148,6 +148,7 @@ func (s *Store) loadReadOnly(l limit) error {
 	if err := r.loadSides(); err != nil {
 		return err
 	}
+	s.clock.observe(r.lastTime)
 	s.origin.Incarnation = r.incarnation
 	s.sequence.Store(r.chain.Sequence)
 	s.head.Store(r.chain.Position - 1)
@@ -279,6 +280,7 @@ func (f *follower) extend(s *Store, l limit) (sure bool, err error) {
 	f.tail.sides = s.sides.merge(f.tail.sides)
 	s.sequence.Store(f.chain.Sequence)
 	if head := f.chain.Position - 1; head != s.head.Load() {
+		s.clock.observe(f.tail.lastTime)
 		s.head.Store(head)
 		s.announce()
 	}

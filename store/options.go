@@ -54,6 +54,13 @@ type Options struct {
 	// must let the owner read and write, and no user execute. What is there already keeps its
 	// permissions; Stats.Exposed says where they grant more.
 	FileMode fs.FileMode
+	// Clock returns what time it is; nil means the clock of the machine. It is for tests that move the
+	// time themselves, as package reactortest does. Where the times it returns have a monotonic
+	// reading, that is elapsed time; others should not go back, or Now stands still meanwhile. It is
+	// called by many goroutines, one at a time, and must not use the store. A system of package actors
+	// waits by the timers of package time, which must move with it: in a bubble of testing/synctest
+	// they do, without a Clock.
+	Clock func() time.Time
 	// ReadOnly opens the directory beside its writer, or without one, and changes nothing in it.
 	ReadOnly bool
 	// Device is where the directory lies, nil for the machine's own file system. It is the seam for

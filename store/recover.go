@@ -302,6 +302,7 @@ func (r *recovery) start() (*writer, error) {
 		entities:     make(map[string]*entityState),
 		pendingSides: make(map[string]SideValue),
 	}
+	s.clock.observe(r.lastTime)
 	w.next.WriterEpoch++
 	if s.origin.Incarnation = r.incarnation; r.lost || r.incarnation == 0 {
 		s.origin.Incarnation++

@@ -1,6 +1,9 @@
 package store
 
-import "io/fs"
+import (
+	"io/fs"
+	"time"
+)
 
 // Stats describes a store.
 type Stats struct {
@@ -16,6 +19,11 @@ type Stats struct {
 	// the group of the directory or to all users, as far as they may enter it. 0 when there are none.
 	// Open changes no permissions, as others may rely on them.
 	Exposed fs.FileMode
+	// ClockAhead is how far Store.Now is ahead of the clock of the machine, and with it the times of
+	// new events: since that was set back, or an event was written while it was ahead, for example in
+	// 2100 by mistake. Negative, it is how far the clock is ahead of Now, which does not believe it:
+	// open the store again if the clock is right. To the millisecond; 0 in good order.
+	ClockAhead time.Duration
 	// Poisoned says that a write failed and that the store takes no more commits.
 	Poisoned bool
 }
@@ -31,6 +39,8 @@ func (s *Store) Stats() Stats {
 		Exposed:  s.exposed,
 		Poisoned: s.committer != nil && s.committer.writer.poisoned() != nil,
 	}
+	_, ahead := s.clock.now()
+	t.ClockAhead = ahead.Truncate(time.Millisecond)
 	s.sides.mu.RLock()
 	t.SideValues = len(s.sides.values)
 	s.sides.mu.RUnlock()

@@ -47,6 +47,7 @@ type Store struct {
 	decoders decoderPool
 	requests requestPool
 	emitters emitterTable // locks itself
+	clock    clock        // locks itself
 
 	announcer announcer   // locks itself
 	closed    atomic.Bool // set once, when the writer has ended and before files are closed
@@ -101,6 +102,7 @@ func open(fsys vfs.FS, dir string, o Options, inline bool) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{fs: fsys, path: dir, options: o, inline: inline}
+	s.clock.start(o.Clock)
 	s.sides.values = make(map[string]SideValue)
 	s.decoders.sides, s.emitters.sides = &s.sides, &s.sides
 	s.segments.Store(&[]*segment{})

@@ -92,10 +92,13 @@ func (w *writer) commit(requests []*request) {
 			return
 		}
 	}
-	now := time.Now()
+	now, stamped := time.Now(), w.store.Now()
 	b := w.begin()
 	for _, req := range requests {
-		w.apply(&b, req, now)
+		w.apply(&b, req, stamped)
+	}
+	if Timestamp(w.clock.last).Time().After(stamped) { // more events than a millisecond has counts
+		w.store.clock.observe(w.clock.last)
 	}
 	var err error
 	if b.commits > 0 { // what was refused leaves no trace
