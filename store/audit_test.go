@@ -1,11 +1,15 @@
 package store
 
 import (
+	"context"
+	"math"
+	"strings"
 	"testing"
 	"testing/synctest"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/penstock-io/penstock/store/internal/vfs"
 )
@@ -140,4 +144,35 @@ func TestOnlyWhatAuditMadeEntersTheReservedScopeAndOnlyAsItWasMade(t *testing.T)
 		require.Equal(t, &InvalidError{Field: "entity bytes", Limit: MaxEntityBytes, Value: int64(MaxEntityBytes + 1)}, err)
 	})
 	write(t, s, Batch{Events: []Proposal{{At: At("worker:mail", "test"), Payload: parked{1}}}}) // any kind, elsewhere
+}
+
+func TestEventsOfTheReservedScopeAreCountedOnlyForARegionThatNamesIt(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s, err := open(vfs.NewMemory(), "log", smallSegments(SyncNever), true)
+		require.NoError(t, err)
+		defer s.Close()
+		large := strings.Repeat("x", minSegmentBytes/8) // so that there are sealed segments
+		for range rapid.IntRange(1, 40).Draw(t, "commits") {
+			p := Proposal{At: At("worker:mail", "shop"), Payload: Raw{Type: "penstock.parked", Data: []byte(`"` + large + `"`)}}
+			if rapid.Bool().Draw(t, "audit") {
+				p = Audit("worker:mail", Raw{Type: "penstock.parked", Data: []byte(`{}`)})
+			}
+			_, err := s.Commit(context.Background(), Batch{Events: []Proposal{p}})
+			require.NoError(t, err)
+		}
+		after := Position(rapid.Uint64Range(0, uint64(s.Head())).Draw(t, "after"))
+		limit := rapid.SampledFrom([]int{0, 1, 5, math.MaxInt}).Draw(t, "limit")
+		for _, r := range []Region{
+			{}, {Entity: "worker"}, {Category: "penstock"}, {Kinds: []string{"a", "penstock.parked"}}, audits, {Scope: "shop"},
+		} {
+			want := 0
+			for _, err := range s.Read(context.Background(), r, After(after)) {
+				require.NoError(t, err)
+				want++
+			}
+			n, err := s.Count(context.Background(), r, after, 0, limit)
+			require.NoError(t, err)
+			require.Equal(t, min(limit, want), n, "%s", r)
+		}
+	})
 }

@@ -44,9 +44,8 @@ func (s *Store) GetAt(ctx context.Context, p Position) (Event, error) {
 }
 
 // Count returns the number of events of r after after and up to upTo (0 or beyond the head: the
-// head), at most limit, where it stops counting. It queries the index alone: a region with a
-// version range, and one without a scope, may be overestimated by events that only reading would
-// exclude.
+// head), at most limit, where it stops counting. It queries the index alone: a region that is not
+// [Region.Indexed] may be overestimated by events that only reading would exclude.
 func (s *Store) Count(ctx context.Context, r Region, after, upTo Position, limit int) (int, error) {
 	if err := r.Validate(); err != nil {
 		return 0, err
@@ -64,7 +63,7 @@ func (s *Store) Count(ctx context.Context, r Region, after, upTo Position, limit
 		if err != nil {
 			return n, s.readError(err)
 		}
-		n += idx.Count(r.query(), from, to, limit-n)
+		n += r.count(idx, from, to, limit-n)
 		after = g.first + Position(to) - 1
 	}
 	return n, nil

@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/binary"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -117,6 +118,24 @@ func (r Region) containsKinds(other Region) bool {
 // versions nor that no scope leaves out the reserved one: filter checks these on the event.
 func (r Region) query() index.Query {
 	return index.Query{Entity: r.Entity, Scope: r.Scope, Kinds: r.Kinds, Category: r.Category}
+}
+
+// count returns how many events the index of a segment knows of the region, at most limit. A region
+// without a scope leaves out the reserved one, which the index has among the others.
+func (r Region) count(idx index.Index, from, to uint32, limit int) int {
+	q, audits := r.query(), 0
+	if r.Scope == "" {
+		of := q
+		of.Scope = ReservedScope
+		audits = idx.Count(of, from, to, math.MaxInt)
+	}
+	return idx.Count(q, from, to, limit+min(audits, math.MaxInt-limit)) - audits
+}
+
+// Indexed reports whether an index tells all events of the region from others, so that
+// [Store.Count] is exact. It does not know versions, nor entities below the eighth level.
+func (r Region) Indexed() bool {
+	return r.MinVersion <= 1 && r.MaxVersion == 0 && r.query().Exact()
 }
 
 // identityVersion begins every identity.

@@ -33,6 +33,10 @@ func (q Query) Matches(t Terms) bool {
 		(q.Category == "" || category(t.Kind) == q.Category)
 }
 
+// Exact reports whether an index selects no event that does not match, but for a confusion of
+// hashes.
+func (q Query) Exact() bool { return namespace(q.Entity) == q.Entity }
+
 // Index is what Active and Sealed have in common. All methods may be called from
 // any number of goroutines.
 type Index interface {
