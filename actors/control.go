@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"go.uber.org/zap"
@@ -172,7 +171,7 @@ func (w *worker) operate(c actor.Context, unwritten error) {
 // operated lets core continue after operations. Progress is published before the region: what is
 // new in that is not done, and then it belongs to the worker.
 func (w *worker) operated(failure error) {
-	w.core.Operated(w.ctx, time.Now(), w.baton.Operation(failure))
+	w.core.Operated(w.ctx, w.sys.store.Now(), w.baton.Operation(failure))
 	w.publish(0)
 	w.node.published.acquired(w.baton.Progress())
 	w.show()

@@ -48,7 +48,7 @@ func planTree(top supervision.Group) (*drive.Node, []*node, error) {
 	}
 	var workers []*node
 	for _, l := range leaves {
-		n := &node{Node: l, baton: drive.Baton{Worker: *l.Worker, Random: rand.Float64}, published: newPublished(l.Worker.Name)}
+		n := &node{Node: l, baton: drive.Baton{Worker: *l.Worker, Random: rand.Float64}, published: &published{name: l.Worker.Name}}
 		n.published.path, l.Worker = l.Path, nil
 		workers = append(workers, n)
 	}

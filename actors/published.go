@@ -37,6 +37,7 @@ type published struct {
 	name  string
 	path  string
 	watch watchers
+	now   func() time.Time // of the store
 
 	// mu guards all that follows. It is held for a few assignments, never while a user's function
 	// runs, and taken before the lock of watchers.
@@ -57,7 +58,7 @@ type published struct {
 	position store.Position   // everything up to here is done
 	scanned  store.Position   // everything up to here is done, except pending
 	pending  []store.Position // ascending; replaced as a whole, so that views may share it
-	movedAt  time.Time        // when position changed last
+	movedAt  time.Time        // when position changed last: with a monotonic reading, for what elapses
 	stalled  bool
 	parked   int
 	held     int
@@ -75,9 +76,9 @@ type published struct {
 	changed chan struct{} // closed at the next change; nil while no goroutine waits
 }
 
-func newPublished(name string) *published {
-	now := time.Now()
-	return &published{name: name, since: now, movedAt: now}
+// watched is done once, before anything is published.
+func (c *published) watched(by watchers, now func() time.Time) {
+	c.watch, c.now, c.since, c.movedAt = by, now, now(), time.Now()
 }
 
 // arm records how to cancel the contexts of the handlers of an incarnation, and does so at once if
@@ -160,9 +161,9 @@ func (c *published) enter(state State, reason error) (entered bool) {
 func (c *published) come(state State, reason error) {
 	from := c.state
 	if from != state {
-		c.since = time.Now()
+		c.since = c.now()
 		if working(state) && !working(from) { // how long it was idle, paused or halted does not count as a stall
-			c.movedAt, c.stalled = c.since, false
+			c.movedAt, c.stalled = time.Now(), false
 		}
 	}
 	c.state, c.reason = state, reason

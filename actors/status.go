@@ -17,6 +17,8 @@ const maxLag = 10_000
 type Status struct {
 	Head    store.Position
 	Workers []WorkerStatus // in the order of the tree
+	// ClockAhead is how far the store's clock is ahead of that of the machine: see store.Stats.
+	ClockAhead time.Duration
 	// Err is the result of System.Err.
 	Err error
 }
@@ -30,7 +32,7 @@ type WorkerStatus struct {
 	// Reason of the state, when the worker is in trouble or paused: it wraps the last error, and names
 	// the event.
 	Reason error
-	// Since is when it came into the state.
+	// Since is when it came into the state, by the clock of the store.
 	Since time.Time
 	// Position up to which everything that concerns the worker is handled and committed, or parked.
 	// Where nothing after it does, the checkpoint may have come further, and it counts as lag no more
@@ -85,7 +87,10 @@ func failingEvents(waits []drive.Wait) (list []FailingEvent) {
 // Status describes the system and all its workers. It does not wait for any of them; for each one
 // that is behind it reads one event.
 func (s *System) Status() Status {
-	status := Status{Head: s.store.Head(), Workers: make([]WorkerStatus, len(s.workers)), Err: s.Err()}
+	status := Status{
+		Head: s.store.Head(), Workers: make([]WorkerStatus, len(s.workers)), Err: s.Err(),
+		ClockAhead: s.store.Stats().ClockAhead,
+	}
 	for i, p := range s.workers {
 		status.Workers[i] = statusOf(s.store, p, status.Head)
 	}
@@ -109,7 +114,7 @@ func statusOf(st *store.Store, p *node, head store.Position) WorkerStatus {
 		return w
 	}
 	w.OldestPending, w.OldestPendingKey = e.Position, keyOf(p, e)
-	w.LagTime = max(0, time.Since(e.Time.Time()))
+	w.LagTime = max(0, st.Now().Sub(e.Time.Time()))
 	if n, err := st.Bytes(ctx, e.Position-1, head); err == nil {
 		w.LagBytes = n
 	}
@@ -180,7 +185,7 @@ func (c *published) reportParked(d drive.Decision) {
 	}
 	c.tell(c.reason)
 	c.watch.report(Transition{
-		Time: time.Now(), Worker: c.name, Path: c.path, From: c.state, To: c.state, Reason: reason, Attempt: d.Attempt, Position: c.position,
+		Time: c.now(), Worker: c.name, Path: c.path, From: c.state, To: c.state, Reason: reason, Attempt: d.Attempt, Position: c.position,
 	})
 	c.notify()
 }

@@ -295,7 +295,7 @@ func TestStatusDoesNotBlock(t *testing.T) {
 		bad := handling("bad", func(context.Context, *cursor.Batch) error { return errBroken })
 		bad.Policy = steady(10, time.Hour)
 		sys := start(t, st, supervision.Group{Name: "g", Children: []supervision.Child{slow}}, bad, reacting("good"))
-		began := time.Now()
+		began := st.Now()
 		receipt := appendInputs(t, st, 3)
 		<-entered
 		require.NoError(t, sys.WaitApplied(t.Context(), "good", receipt))

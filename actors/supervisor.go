@@ -38,7 +38,7 @@ func newSupervisor(sys *System, root *drive.Node) *supervisor {
 // Receive implements actor.Actor.
 func (s *supervisor) Receive(c actor.Context) {
 	defer s.sys.recoverPanic(c)
-	now := time.Now()
+	now := s.sys.store.Now()
 	switch m := c.Message().(type) {
 	case *actor.Started:
 		s.do(c, s.tree.Start(now))
@@ -169,7 +169,7 @@ func (s *supervisor) setTimer(c actor.Context) {
 	s.stopTimer()
 	s.due = at
 	root, self := c.ActorSystem().Root, c.Self()
-	s.timer = time.AfterFunc(time.Until(at), func() { root.Send(self, &tick{}) })
+	s.timer = time.AfterFunc(timerFor(s.sys.store, at), func() { root.Send(self, &tick{}) })
 }
 
 func (s *supervisor) stopTimer() {

@@ -115,6 +115,7 @@ func Start(ctx context.Context, st *store.Store, o Options, tree supervision.Gro
 		return nil, err
 	}
 	s.watchHead()
+	s.watchdog.clock.look(s)
 	s.watchdog.start()
 	s.actors.Root.Send(s.root, &begin{})
 	s.log.Info("started", zap.Int("workers", len(workers)))
@@ -157,7 +158,8 @@ func newSystem(st *store.Store, o Options, workers []*node) *System {
 	}
 	for _, p := range workers {
 		s.byName[p.name()] = p
-		p.baton.Store, p.published.watch = st, s.watchers
+		p.baton.Store = st
+		p.published.watched(s.watchers, st.Now)
 	}
 	s.watchdog = &watchdog{sys: s}
 	s.life, s.stopWaker = context.WithCancel(context.Background())

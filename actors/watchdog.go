@@ -16,6 +16,8 @@ type watchdog struct {
 	mu    sync.Mutex
 	timer *time.Timer // nil before the first look, and where it is off
 	over  bool
+
+	clock clockWatch // of the goroutine that looks
 }
 
 func (d *watchdog) start() {
@@ -43,6 +45,7 @@ func (d *watchdog) stop() {
 
 func (d *watchdog) look() {
 	s := d.sys
+	d.clock.look(s)
 	head := s.store.Head()
 	for _, p := range s.workers {
 		still, stands := p.published.stands(s.options.StallAfter)
@@ -86,7 +89,7 @@ func (c *published) stall(position store.Position, reason error) bool {
 	c.stalled = true
 	c.tell(c.reason)
 	c.watch.report(Transition{
-		Time: time.Now(), Worker: c.name, Path: c.path, From: c.state, To: c.state, Reason: reason, Position: c.position,
+		Time: c.now(), Worker: c.name, Path: c.path, From: c.state, To: c.state, Reason: reason, Position: c.position,
 	})
 	return true
 }

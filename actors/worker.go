@@ -98,7 +98,7 @@ func (w *worker) happened(c actor.Context, message any) bool {
 	case *write:
 		w.commit()
 	case *decision:
-		w.core.Decide(time.Now(), m.Decision)
+		w.core.Decide(w.sys.store.Now(), m.Decision)
 	case *called:
 		w.core.Operate()
 	case *persist:
@@ -119,7 +119,7 @@ func (w *worker) turn(c actor.Context) {
 		w.core.CloseIntake()
 	}
 	for intake := w.intake(); ; {
-		next := w.core.Next(w.ctx, time.Now(), intake)
+		next := w.core.Next(w.ctx, w.sys.store.Now(), intake)
 		w.show()
 		switch next.Kind {
 		case drive.StepWait:
@@ -213,7 +213,7 @@ func (w *worker) begin(c actor.Context) {
 // commit writes what is handled, and publishes the progress: after it, so that a caller that waits
 // for an event finds it durable.
 func (w *worker) commit() {
-	n := w.core.Commit(w.ctx, time.Now())
+	n := w.core.Commit(w.ctx, w.sys.store.Now())
 	w.show()
 	w.publish(n)
 }
@@ -230,7 +230,7 @@ func (w *worker) flush() {
 			upTo = head
 		}
 	}
-	if err := w.core.Flush(ctx, time.Now(), upTo); err != nil {
+	if err := w.core.Flush(ctx, w.sys.store.Now(), upTo); err != nil {
 		w.sys.log.Debug("position not written", workerField(w.node), errorField(err))
 	}
 	w.publish(0)
@@ -295,7 +295,7 @@ func (w *worker) wait(c actor.Context, until time.Time) {
 		return
 	}
 	root, self, id := c.ActorSystem().Root, c.Self(), w.id
-	w.timer = time.AfterFunc(time.Until(until), func() { root.Send(self, &wake{id}) })
+	w.timer = time.AfterFunc(timerFor(w.sys.store, until), func() { root.Send(self, &wake{id}) })
 }
 
 // stop ends what belongs to the incarnation: goroutines that a handler has left must not run beside

@@ -120,7 +120,7 @@ func (r *Runner) Pause(ctx context.Context, until time.Time, q checkpoint.Reques
 	if err := requested(ctx, r, "pause", q); err != nil || q.DryRun {
 		return err
 	}
-	p := checkpoint.Pause{Since: time.Now(), Until: until, Reason: q.Reason, By: q.By}
+	p := checkpoint.Pause{Since: r.own.st.Now(), Until: until, Reason: q.Reason, By: q.By}
 	var a checkpoint.Audit
 	if !until.IsZero() {
 		a.Until = &until

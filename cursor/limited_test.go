@@ -18,6 +18,16 @@ func TestTimeThatIsOverIsNotGivenToTheNextEvent(t *testing.T) {
 	require.True(t, l.restart())
 }
 
+// A context that is made of it with a later deadline compares the two: by elapsed time, whatever
+// the wall clock is set to.
+func TestTheDeadlineOfAnEventIsElapsedTime(t *testing.T) {
+	l := newLimited(t.Context(), time.Hour)
+	defer l.stop()
+	l.restart()
+	due, _ := l.Deadline()
+	require.NotEqual(t, due.Round(0), due, "it has a monotonic reading")
+}
+
 // Package context panics in a goroutine that derives from a context which is done and has no error.
 func TestAContextThatIsDoneHasAnError(t *testing.T) {
 	for range 2000 {

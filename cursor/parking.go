@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
@@ -140,7 +139,7 @@ func (p *parking) hold(key string, e *store.Event) {
 // add parks an event: it counts as done once that is committed. Whether its reactions were written
 // in an earlier pass is kept with it, since the pass may be over when it is replayed.
 func (p *parking) add(e *store.Event, entry *checkpoint.Parked) {
-	entry.Position, entry.Since = e.Position, time.Now()
+	entry.Position, entry.Since = e.Position, p.own.st.Now()
 	entry.Replay, entry.EmitAgain = p.own.replayed(e)
 	p.list.add(entry)
 	p.out.side(entry.Write(p.own.lease.ID()))
@@ -171,7 +170,7 @@ func (p *parking) park(q *queue, reason error, attempts int) error {
 // parkAgain parks the first event of a queue of parked events once more: it failed for good when it
 // was handled again.
 func (p *parking) parkAgain(q *queue, reason error, attempts int) {
-	entries := p.list.fail(q.key, reason, attempts)
+	entries := p.list.fail(q.key, reason, attempts, p.own.st.Now())
 	entries[0].Newer = p.own.newer(&q.events[0])
 	for _, entry := range entries {
 		p.out.side(entry.Write(p.own.lease.ID()))

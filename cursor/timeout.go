@@ -20,22 +20,23 @@ type limited struct {
 	unwatch         func() bool   // keeps done from being closed by its end
 	d               time.Duration
 	timer           *time.Timer  // of the event that is being handled
-	due             atomic.Int64 // when that is over, in Unix nanoseconds
+	began           time.Time    // with a monotonic reading, so that Deadline has one, too
+	due             atomic.Int64 // when the time of the event is over, in nanoseconds since began
 }
 
 // newLimited starts the time of the first event. The caller stops it.
 func newLimited(parent context.Context, d time.Duration) *limited {
 	inner, cancel := context.WithCancelCause(parent)
-	l := &limited{Context: inner, cancel: cancel, done: make(chan struct{}), d: d}
+	l := &limited{Context: inner, cancel: cancel, done: make(chan struct{}), d: d, began: time.Now()}
 	l.unwatch = context.AfterFunc(inner, func() { close(l.done) })
-	l.due.Store(time.Now().Add(d).UnixNano())
+	l.due.Store(int64(d))
 	l.timer = time.AfterFunc(d, func() { cancel(ErrTimeout) })
 	return l
 }
 
 // restart gives the next event its time, unless that of one before it is over, which it reports.
 func (l *limited) restart() (over bool) {
-	l.due.Store(time.Now().Add(l.d).UnixNano())
+	l.due.Store(int64(time.Since(l.began) + l.d))
 	running := l.timer.Reset(l.d) // else its time is over, although it may not have ended it yet
 	return !running || l.Context.Err() != nil
 }
@@ -53,7 +54,7 @@ func (l *limited) stop() {
 
 // Deadline implements context.Context.
 func (l *limited) Deadline() (time.Time, bool) {
-	due := time.Unix(0, l.due.Load())
+	due := l.began.Add(time.Duration(l.due.Load()))
 	if earlier, ok := l.Context.Deadline(); ok && earlier.Before(due) {
 		return earlier, true
 	}

@@ -149,8 +149,8 @@ func TestAPowerCutThatFailsNothingIsNoticedByTheNextLook(t *testing.T) {
 func TestAProgramIsStartedAgainAfterACrashWithTheStoreAsItIsThen(t *testing.T) {
 	var stores []*store.Store
 	var times []time.Time
-	run := reactortest.Start(t, reactortest.Program(func(st *store.Store, now func() time.Time) supervision.Child {
-		stores, times = append(stores, st), append(times, now())
+	run := reactortest.Start(t, reactortest.Program(func(st *store.Store) supervision.Child {
+		stores, times = append(stores, st), append(times, st.Now())
 		return silent()
 	}))
 	run.Advance(time.Hour)

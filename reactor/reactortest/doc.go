@@ -43,8 +43,8 @@
 //   - A crash of the process is a power cut, and so is an error of the disk other than that it is
 //     full.
 //   - A handler cannot be interrupted. A Timeout of a reactor still runs on the clock of package
-//     time, as do the times of events and of what is parked: in a bubble of testing/synctest a
-//     handler that waits for its context is tested without waiting.
+//     time: in a bubble of testing/synctest a handler that waits for its context is tested without
+//     waiting.
 //
 // Payloads are encoded and decoded again on their way, so a field that JSON does not carry is
 // missed here as it would be in the log. One whose kind has a codec of its own is given, and

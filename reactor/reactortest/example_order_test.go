@@ -3,7 +3,6 @@ package reactortest_test
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/reactor/reactortest"
@@ -57,7 +56,7 @@ func ExampleEveryOrder() {
 	t := &exampleT{} // in a test, its *testing.T
 
 	desks := func() supervision.Child {
-		return reactortest.Program(func(st *store.Store, _ func() time.Time) supervision.Child {
+		return reactortest.Program(func(st *store.Store) supervision.Child {
 			d := Desk{st: st}
 			return supervision.Group{Name: "desks", Children: []supervision.Child{
 				reactor.New("dispatch", reactor.On(d.dispatch)), reactor.New("refunds", reactor.On(d.refund)),

@@ -7,7 +7,6 @@ import (
 	"os"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -39,7 +38,7 @@ type deployment struct {
 	refuse  func(cents int) error // nil where nothing is refused
 }
 
-func (d *deployment) program(*store.Store, func() time.Time) supervision.Child {
+func (d *deployment) program(*store.Store) supervision.Child {
 	r := reactor.New("invoice", reactor.On(func(_ context.Context, e reactor.Event[priced], out *reactor.Reactions) error {
 		return d.invoice(e.Event, 100*e.Body.Euros, out)
 	}))

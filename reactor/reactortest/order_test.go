@@ -61,7 +61,7 @@ func (c clerk) refund(ctx context.Context, e reactor.Event[revoked], out *reacto
 // clerks are two workers that decide about the same orders.
 func clerks(expects bool) func() supervision.Child {
 	return func() supervision.Child {
-		return reactortest.Program(func(st *store.Store, _ func() time.Time) supervision.Child {
+		return reactortest.Program(func(st *store.Store) supervision.Child {
 			c := clerk{st: st, expects: expects}
 			return supervision.Group{Name: "shop", Children: []supervision.Child{
 				reactor.New("shipping", reactor.On(c.ship)), reactor.New("refunds", reactor.On(c.refund)),

@@ -86,7 +86,7 @@ func (r *Run) close() {
 func (r *Run) boot() {
 	r.tb.Helper()
 	for {
-		st, err := r.disk.Open("data", store.Options{SegmentBytes: 64 << 10})
+		st, err := r.disk.Open("data", store.Options{SegmentBytes: 64 << 10, Clock: r.Now})
 		if err == nil {
 			r.st = st
 			err = buildTree(r)
@@ -127,9 +127,8 @@ func (r *Run) guard(do func() error) error {
 
 func (r *Run) ctx() context.Context { return r.tb.Context() }
 
-// Now returns the time of the run. It begins at 2000-01-01 and moves with [Run.Advance] alone.
-// Events carry the time of package time, which in a bubble of testing/synctest begins at the same
-// moment.
+// Now returns the time of the run, which is that of its store, too. It begins at 2000-01-01 and
+// moves with [Run.Advance] alone.
 func (r *Run) Now() time.Time { return r.now }
 
 // Store returns the store, to read from. It is another one after a crash: call it again after each

@@ -10,7 +10,7 @@ import (
 func buildTree(r *Run) error {
 	tree := r.tree
 	if p, ok := tree.(Program); ok {
-		tree = p(r.st, r.Now)
+		tree = p(r.st)
 	}
 	top, ok := tree.(supervision.Group)
 	if !ok { // a single worker

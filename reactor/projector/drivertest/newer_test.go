@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -21,7 +20,7 @@ type builds struct {
 	present bool
 }
 
-func (b *builds) program(*store.Store, func() time.Time) supervision.Child {
+func (b *builds) program(*store.Store) supervision.Child {
 	h := new(handlers)
 	former := projector.New("totals", b.db, projector.On(h.paid))
 	if !b.present {
