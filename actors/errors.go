@@ -31,6 +31,7 @@ var (
 	// ErrSkipped: the event was skipped or discarded. See EventError.
 	ErrSkipped = errors.New("actors: event was skipped")
 	// ErrStalled: the worker is behind, and stands at the event for longer than Options.StallAfter.
+	// With event 0 it is not known whether it is behind, as what may wait for it cannot be read.
 	// See EventError.
 	ErrStalled = errors.New("actors: worker does not move")
 	// ErrChild: the tree, or a child of it, cannot be run. The text has its path.
@@ -80,6 +81,8 @@ func (e *EventError) Error() string {
 		return fmt.Sprintf("actors: worker %q holds event %d after a parked event of its key", e.Worker, e.Event)
 	case e.Err == ErrSkipped: //nolint:errorlint // the sentinel itself
 		return fmt.Sprintf("actors: worker %q has skipped event %d: %s", e.Worker, e.Event, e.Reason)
+	case e.Err == ErrStalled && e.Event == 0: //nolint:errorlint // likewise
+		return fmt.Sprintf("actors: worker %q does not move: %s", e.Worker, e.Reason)
 	case e.Err == ErrStalled: //nolint:errorlint // likewise
 		return fmt.Sprintf("actors: worker %q stands at event %d: %s", e.Worker, e.Event, e.Reason)
 	}

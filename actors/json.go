@@ -19,8 +19,8 @@ func (w WorkerStatus) MarshalJSON() ([]byte, error) {
 	type plain WorkerStatus
 	return json.Marshal(struct {
 		plain
-		Reason string
-	}{plain(w), textOf(w.Reason)})
+		Reason, LagErr string
+	}{plain(w), textOf(w.Reason), textOf(w.LagErr)})
 }
 
 // MarshalJSON implements json.Marshaler.

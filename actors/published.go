@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/store"
@@ -58,6 +59,8 @@ type published struct {
 	position store.Position   // everything up to here is done
 	scanned  store.Position   // everything up to here is done, except pending
 	pending  []store.Position // ascending; replaced as a whole, so that views may share it
+	pass     checkpoint.Pass  // never written to
+	ahead    []store.Position // see cursor.Progress.ParkedAhead; never written to
 	movedAt  time.Time        // when position changed last: with a monotonic reading, for what elapses
 	stalled  bool
 	parked   int
@@ -207,15 +210,17 @@ func (c *published) acquired(p cursor.Progress) {
 }
 
 // progress records what is done, and what is pending.
-func (c *published) progress(position, scanned store.Position, pending []store.Position, parked, held, handled int) {
+func (c *published) progress(p cursor.Progress, handled int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	changed := position != c.position || scanned != c.scanned || len(pending) != len(c.pending) || parked != c.parked || handled > 0
+	changed := p.Position != c.position || p.Scanned != c.scanned || len(p.Pending) != len(c.pending) ||
+		p.Parked != c.parked || handled > 0
 	c.handled += uint64(handled)
-	c.move(position)
-	c.scanned, c.parked, c.held = scanned, parked, held
-	if len(pending) > 0 || len(c.pending) > 0 {
-		c.pending = slices.Clone(pending)
+	c.move(p.Position)
+	c.scanned, c.parked, c.held = p.Scanned, p.Parked, p.Held
+	c.pass, c.ahead = p.Pass, p.ParkedAhead
+	if len(p.Pending) > 0 || len(c.pending) > 0 {
+		c.pending = slices.Clone(p.Pending)
 	}
 	if changed {
 		c.notify()
@@ -258,11 +263,18 @@ type view struct {
 	position store.Position
 	scanned  store.Position
 	pending  []store.Position // read-only: shared with published
+	pass     checkpoint.Pass
+	ahead    []store.Position
 	region   store.Region
 	parked   int
 	acquired bool // position and region are known
 	hung     bool
 	changed  <-chan struct{}
+}
+
+// progress is what is needed of it to tell what waits.
+func (v *view) progress() cursor.Progress {
+	return cursor.Progress{Region: &v.region, Scanned: v.scanned, Pending: v.pending, Pass: v.pass, ParkedAhead: v.ahead}
 }
 
 func (c *published) view() view {
@@ -275,7 +287,7 @@ func (c *published) view() view {
 func (c *published) copy() view {
 	return view{
 		state: c.state, reason: c.reason, position: c.position, scanned: max(c.scanned, c.position), pending: c.pending,
-		region: c.region, parked: c.parked, acquired: c.begun, hung: c.hung,
+		pass: c.pass, ahead: c.ahead, region: c.region, parked: c.parked, acquired: c.begun, hung: c.hung,
 	}
 }
 

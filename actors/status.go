@@ -5,12 +5,13 @@ import (
 	"slices"
 	"time"
 
+	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// maxLag is how far lag is counted: a worker with this lag is at least that far behind.
+// maxLag is how far lag is counted.
 const maxLag = 10_000
 
 // Status is a snapshot of a system.
@@ -38,16 +39,21 @@ type WorkerStatus struct {
 	// Where nothing after it does, the checkpoint may have come further, and it counts as lag no more
 	// than what concerns others: see Lag.
 	Position store.Position
-	// Lag is the number of events that wait for it, exact below 10,000. What is parked does not count.
-	// A region with a version range may be overestimated, and so may a worker that was widened, until
-	// it is where it was before.
-	Lag int
-	// LagTime is how long the oldest of them has waited, to the millisecond; LagBytes how much of the
-	// log comes after Position, events for other workers included. Both are 0 where nothing waits.
+	// Lag is the number of events that wait for it. What is parked does not count. LagAtLeast says
+	// that there may be more: counting ended at 10,000; for a region with a version range, and a
+	// worker that was widened, at so many that were looked at, and some 64 MiB of the log.
+	Lag        int
+	LagAtLeast bool
+	// LagTime is how long the oldest of them has waited by the clock of the store, to the millisecond;
+	// LagBytes how much of the log there is from it on, events for other workers included. Both are 0
+	// where nothing waits.
 	LagTime  time.Duration
 	LagBytes int64
-	// OldestPending is the oldest event that waits, 0 where nothing does, and OldestPendingKey its
-	// key, "" while a worker with a function for keys has not read the event yet.
+	// LagErr is why not all of the lag is known: what was to be counted is damaged, or the store is
+	// closed. A figure that is 0 then does not mean that nothing waits.
+	LagErr error
+	// OldestPending is the oldest event that waits, 0 where none does or none is known, and
+	// OldestPendingKey its key, "" while a worker with a function for keys has not read the event yet.
 	OldestPending    store.Position
 	OldestPendingKey string
 	// Stalled says that the watchdog found it behind and not moving.
@@ -102,45 +108,23 @@ func statusOf(st *store.Store, p *node, head store.Position) WorkerStatus {
 	if !v.acquired {
 		return w
 	}
-	ctx := context.Background()
-	if n, err := st.Count(ctx, v.region, v.scanned, head, maxLag); err == nil {
-		w.Lag = min(maxLag, n+len(v.pending))
-	}
-	if w.Lag == 0 {
-		return w
-	}
-	e, err := oldest(ctx, st, v, head)
-	if err != nil || e.Position == 0 {
-		return w
-	}
-	w.OldestPending, w.OldestPendingKey = e.Position, keyOf(p, e)
-	w.LagTime = max(0, st.Now().Sub(e.Time.Time()))
-	if n, err := st.Bytes(ctx, e.Position-1, head); err == nil {
-		w.LagBytes = n
-	}
+	w.LagErr = w.measure(st, p, v.progress(), head)
 	return w
 }
 
-// oldest returns the oldest event that waits for a worker, a zero one if there is none.
-func oldest(ctx context.Context, st *store.Store, v view, head store.Position) (store.Event, error) {
-	if len(v.pending) > 0 {
-		return st.GetAt(ctx, v.pending[0])
+// measure fills in what waits for a worker.
+func (w *WorkerStatus) measure(st *store.Store, n *node, at cursor.Progress, head store.Position) error {
+	ctx := context.Background()
+	b, err := at.Backlog(ctx, st, head, maxLag)
+	w.Lag, w.LagAtLeast = b.Events, b.AtLeast
+	oldest := b.Oldest
+	if err != nil || oldest.Position == 0 {
+		return err
 	}
-	for at := v.scanned; at < head; {
-		page, err := st.ReadPage(ctx, v.region, at, head, 1)
-		if err != nil || len(page.Events) > 0 {
-			return first(page.Events), err
-		}
-		at = page.Scanned
-	}
-	return store.Event{}, nil
-}
-
-func first(events []store.Event) store.Event {
-	if len(events) == 0 {
-		return store.Event{}
-	}
-	return events[0]
+	w.OldestPending, w.OldestPendingKey = oldest.Position, keyOf(n, oldest)
+	w.LagTime = max(0, st.Now().Sub(oldest.Time.Time()))
+	w.LagBytes, err = st.Bytes(ctx, oldest.Position-1, head)
+	return err
 }
 
 // keyOf returns the key of an event that waits, "" where only the worker can know it and has not

@@ -28,6 +28,7 @@ func TestErrorsAreTheirTextsInJSON(t *testing.T) {
 	for name, value := range map[string]any{
 		"status":     actors.Status{Err: reason},
 		"worker":     actors.WorkerStatus{Name: "w", Reason: reason},
+		"lag":        actors.WorkerStatus{Name: "w", LagErr: reason},
 		"failing":    actors.WorkerStatus{Name: "w", Failing: []actors.FailingEvent{{Event: 7, Reason: reason}}},
 		"transition": actors.Transition{Worker: "w", Reason: reason},
 		"inside":     map[string]any{"list": []actors.WorkerStatus{{Reason: reason}}},
@@ -65,7 +66,7 @@ func TestStatusNamesEachKeyThatWaitsToBeTriedAgain(t *testing.T) {
 		for _, one := range statusOf(t, sys, "w").Failing {
 			require.ErrorIs(t, one.Reason, errBroken)
 			require.Equal(t, 1, one.Attempt)
-			require.Equal(t, time.Now().Add(time.Hour), one.Due)
+			require.Equal(t, st.Now().Add(time.Hour), one.Due)
 			keys = append(keys, fmt.Sprintf("%d %s", one.Event, one.Key))
 		}
 		require.Equal(t, []string{"1 in:0", "3 in:2"}, keys)

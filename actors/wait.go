@@ -245,13 +245,12 @@ func (c *receiptCheck) skipped(ctx context.Context, v view) error {
 	return nil
 }
 
-// waiting reports whether there is an event of r after one position and up to another. A count of 0
-// by the index is exact; other counts may include versions outside the region and reserved events,
-// so then the events are read.
+// waiting reports whether there is an event of r after one position and up to another. Where the
+// index does not tell them from others they are read.
 func waiting(ctx context.Context, st *store.Store, r store.Region, after, upTo store.Position) (bool, error) {
 	n, err := st.Count(ctx, r, after, upTo, 1)
-	if n == 0 || err != nil {
-		return false, err
+	if n == 0 || err != nil || r.Indexed() {
+		return n > 0 && err == nil, err
 	}
 	for after < upTo {
 		page, err := st.ReadPage(ctx, r, after, upTo, 1)

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -53,17 +54,27 @@ func (d *watchdog) look() {
 			continue
 		}
 		w := statusOf(s.store, p, head)
-		if still = min(still, w.LagTime); w.OldestPending == 0 || still < s.options.StallAfter {
-			continue // it had nothing to do
-		}
-		err := &EventError{
-			Err: ErrStalled, Worker: w.Name, Event: w.OldestPending,
-			Reason: fmt.Sprintf("key %q, for %v", w.OldestPendingKey, still.Round(time.Millisecond)),
-		}
-		if p.published.stall(w.Position, err) {
+		if err := w.stall(still, s.options.StallAfter); err != nil && p.published.stall(w.Position, err) {
 			s.log.at(LogStall, workerField(p), errorField(err))
 		}
 	}
+}
+
+// stall returns the reason for which a worker that has not moved for a time counts as stalled, nil
+// where it had nothing to do. Where nothing tells whether it had, it does.
+func (w *WorkerStatus) stall(still, limit time.Duration) error {
+	e := &EventError{Err: ErrStalled, Worker: w.Name, Event: w.OldestPending}
+	switch still = min(still, w.LagTime); {
+	case errors.Is(w.LagErr, store.ErrClosed):
+		return nil
+	case w.LagErr != nil:
+		e.Reason = fmt.Sprintf("what waits after position %d cannot be told: %v", w.Position, w.LagErr)
+	case w.OldestPending == 0 || still < limit:
+		return nil
+	default:
+		e.Reason = fmt.Sprintf("key %q, for %v", w.OldestPendingKey, still.Round(time.Millisecond))
+	}
+	return e
 }
 
 // stands reports how long a worker that could work has not moved, and whether that is too long and

@@ -267,7 +267,7 @@ func (w *worker) show() {
 // publish publishes the progress, and how many events were handled since the last call.
 func (w *worker) publish(handled int) {
 	p := w.baton.Progress()
-	w.node.published.progress(p.Position, p.Scanned, p.Pending, p.Parked, p.Held, handled)
+	w.node.published.progress(p, handled)
 	w.publishKey()
 }
 

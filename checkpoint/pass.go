@@ -66,6 +66,9 @@ func (p Pass) Empty() bool { return len(p.skip) == 0 && len(p.handled) == 0 }
 // Delivers reports whether an event of the region is delivered in this pass.
 func (p Pass) Delivers(e store.Event) bool { return !covered(p.skip, &e) }
 
+// Skips reports whether there may be events that are not delivered in this pass.
+func (p Pass) Skips() bool { return len(p.skip) > 0 }
+
 // Replayed reports whether an event was handled before this pass.
 func (p Pass) Replayed(e store.Event) bool { return covered(p.handled, &e) }
 

@@ -1,6 +1,11 @@
 package cursor
 
-import "github.com/penstock-io/penstock/store"
+import (
+	"slices"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/store"
+)
 
 // Progress is what a [Runner] reads, and how far it has come: a snapshot, made without allocation,
 // so it may be asked for with each batch.
@@ -15,6 +20,11 @@ type Progress struct {
 	// memory with the runner: it is read-only, and valid until the runner's next commit.
 	Scanned store.Position
 	Pending []store.Position
+	// Pass is what is special about the present way through the log; see [Progress.Backlog].
+	// ParkedAhead are the positions after Scanned that are parked already, ascending and read-only:
+	// there are none but for a worker that keeps its position itself.
+	Pass        checkpoint.Pass
+	ParkedAhead []store.Position
 	// Delivered is the last event that was handled and committed; where reading started, before the
 	// first.
 	Delivered store.Position
@@ -45,10 +55,22 @@ func (r *Runner) Progress() Progress {
 	dirty := r.dirty()
 	return Progress{
 		Region: r.own.region, Position: r.win.floor(), Scanned: kept.scanned, Pending: pending, Delivered: kept.delivered,
+		Pass: r.own.pass(), ParkedAhead: r.parkedAhead(kept.scanned),
 		Read: r.win.at.scanned, Queued: len(r.win.done.undone), InFlight: r.inFlight,
 		Dirty: dirty, Idle: !dirty && r.inFlight == 0 && r.next.idle(), Guarded: r.guard.on(),
 		Parked: len(r.list.at), Held: r.list.held, Stored: r.own.stored, Epoch: r.own.epoch,
 	}
+}
+
+// parkedAhead returns what is parked after a position: it is read again where the worker keeps an
+// older position than the log, and counts as done then.
+func (r *Runner) parkedAhead(scanned store.Position) []store.Position {
+	if !r.own.external() || r.list.empty() {
+		return nil
+	}
+	all := r.list.positions()
+	i, _ := slices.BinarySearch(all, scanned+1)
+	return all[i:]
 }
 
 // dirty reports whether there is something for Commit to write.

@@ -39,41 +39,23 @@ type Outcome struct {
 	Restarted          bool // a new incarnation was started
 }
 
-// progress is a copy of what a runner reports, which outlasts the runner.
-type progress struct {
-	acquired          bool // else nothing is known
-	position, scanned store.Position
-	pending           int
-	parked, held      int
-	region            store.Region
-}
-
-func progressOf(r *cursor.Runner) progress {
-	p := r.Progress()
-	return progress{
-		acquired: true, position: p.Position, scanned: p.Scanned, pending: len(p.Pending), parked: p.Parked, held: p.Held, region: *p.Region,
-	}
-}
-
-// progress of the present incarnation, or of the last one.
-func (w *worker) progress() progress {
+// progress of the present incarnation, or of the last one, in memory of its own.
+func (w *worker) progress() *cursor.Progress {
 	if w.baton.Runner != nil {
-		w.reached = progressOf(w.baton.Runner)
+		w.reached = w.baton.Progress()
+		w.reached.Pending = slices.Clone(w.reached.Pending)
 	}
-	return w.reached
+	return &w.reached
 }
 
 // status describes the worker.
 func (w *worker) status() (Status, error) {
 	p := w.progress()
 	s := Status{
-		State: w.state(), Due: w.next(), Restarts: w.restarts, Position: p.position, Parked: p.parked, Held: p.held,
+		State: w.state(), Due: w.next(), Restarts: w.restarts, Position: p.Position, Parked: p.Parked, Held: p.Held,
 	}
-	var err error
-	if p.acquired {
-		s.Lag, err = w.run.st.Count(w.run.ctx(), p.region, max(p.scanned, p.position), w.run.st.Head(), math.MaxInt)
-		s.Lag += p.pending
-	}
+	b, err := w.backlog()
+	s.Lag = b.Events
 	switch {
 	case s.State == drive.Retrying:
 		first := firstWait(w.core.Waits())
@@ -88,6 +70,15 @@ func (w *worker) status() (Status, error) {
 		s.State = drive.Running
 	}
 	return s, err
+}
+
+// backlog is what waits for the worker; nothing before its first incarnation has its checkpoint.
+func (w *worker) backlog() (cursor.Backlog, error) {
+	p := w.progress()
+	if p.Region == nil {
+		return cursor.Backlog{}, nil
+	}
+	return p.Backlog(w.run.ctx(), w.run.st, w.run.st.Head(), math.MaxInt)
 }
 
 // firstWait is what is waited for before all others: that of the worker itself, which keeps these

@@ -19,13 +19,13 @@ type worker struct {
 	baton drive.Baton
 
 	// What the tree has ordered and shown. These outlast an incarnation, and are lost by a crash.
-	gen      uint64      // of the incarnation, 0 if there is none
-	begun    bool        // it may handle events
-	shown    drive.State // as the tree reported it last
-	reason   error       // of that
-	attempt  int         // of that, until something is committed
-	restarts int         // since the last crash
-	reached  progress    // of the runner when it was looked at last, for the time without one
+	gen      uint64          // of the incarnation, 0 if there is none
+	begun    bool            // it may handle events
+	shown    drive.State     // as the tree reported it last
+	reason   error           // of that
+	attempt  int             // of that, until something is committed
+	restarts int             // since the last crash
+	reached  cursor.Progress // of the runner when it was looked at last, for the time without one
 
 	// The incarnation; core is compared to see whether it was replaced by what a step has led to.
 	core   *drive.Worker  // nil if there is none
