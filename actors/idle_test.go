@@ -49,7 +49,11 @@ func TestTenThousandIdleWorkersCostLittleMemoryAndNoGoroutines(t *testing.T) {
 	require.NoError(t, sys.Stop(t.Context()))
 	stopped := cpuTime(t) - began
 	t.Logf("%d idle workers, in CPU time: start %v, stop %v, an append %v; %d bytes each", workers, started, stopped, cost, each)
-	require.Less(t, started, 10*time.Second)
-	require.Less(t, stopped, 10*time.Second)
+	most := 10 * time.Second
+	if underRace {
+		most *= 3
+	}
+	require.Less(t, started, most)
+	require.Less(t, stopped, most)
 	require.NoError(t, empty.Stop(t.Context()))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,10 +41,9 @@ func TestWhatIsWaitedForIsLoggedAtEachDoublingAndWatchedOnce(t *testing.T) {
 func TestAnOutageIsWatchedOnceWhateverEachProbeSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
-		probes := 0
+		var probes atomic.Int64
 		w := handling("w", func(_ context.Context, b *cursor.Batch) error {
-			probes++
-			return errors.New(strings.Repeat("x", probes)) //nolint:err113 // as with the number of a port in it
+			return errors.New(strings.Repeat("x", int(probes.Add(1)))) //nolint:err113 // as with the number of a port in it
 		})
 		w.BatchSize = 1
 		sys := start(t, st, w)
@@ -66,9 +66,10 @@ func TestAnOutageIsWatchedOnceWhateverEachProbeSays(t *testing.T) {
 func TestLanesThatHandleOthersBesideARetryAreNoTransitions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
-		bad := true
+		var bad atomic.Bool
+		bad.Store(true)
 		w := handling("w", func(_ context.Context, b *cursor.Batch) error {
-			if bad && b.Events[0].Coordinate.Entity == "in:0" {
+			if bad.Load() && b.Events[0].Coordinate.Entity == "in:0" {
 				return supervision.RetryAfter(time.Hour, errBroken)
 			}
 			return nil
@@ -87,7 +88,7 @@ func TestLanesThatHandleOthersBesideARetryAreNoTransitions(t *testing.T) {
 		told := seen()
 		require.Equal(t, actors.Retrying, told[len(told)-1])
 		require.LessOrEqual(t, len(told), 4)
-		bad = false
+		bad.Store(false)
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		told = seen()
