@@ -2,6 +2,7 @@ package actors_test
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -98,4 +99,43 @@ func TestAnOutageDoesNotHoldUpAStop(t *testing.T) {
 		require.Less(t, time.Since(begun), time.Second)
 		require.Equal(t, actors.Stopped, statusOf(t, sys, "w").State)
 	})
+}
+
+// More fail than are read ahead, and than would be tried again in an outage of an hour.
+func TestARunOfBadEventsNeedsNoHand(t *testing.T) {
+	for name, lanes := range map[string]int{"one after the other": 1, "in lanes": 2} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st := memory(t, store.Options{})
+				appendInputs(t, st, 70)
+				bad := st.Head()
+				appendInputs(t, st, 10)
+				w := cursor.Worker{Name: "w", Region: inputs, Lanes: lanes, BatchSize: 8}
+				w.Key = func(e store.Event) string { return fmt.Sprint(e.Position) }
+				w.Policy.Attempts = 3
+				w.Handle = func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+					for i, e := range b.Events {
+						b.Begin(i)
+						if e.Position <= bad {
+							return cursor.Continue, cursor.FailedAt(i, errBroken)
+						}
+						react("w", b, i)
+					}
+					return cursor.Continue, nil
+				}
+				sys := start(t, st, w)
+				time.Sleep(12 * time.Hour)
+				synctest.Wait()
+				require.Len(t, reactions(t, st, "w"), 10)
+				s := statusOf(t, sys, "w")
+				require.Equal(t, []int{70, 0}, []int{s.Parked, s.Held})
+				good := appendInputs(t, st, 1)
+				require.NoError(t, sys.WaitApplied(t.Context(), "w", good))
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				require.Equal(t, actors.Idle, statusOf(t, sys, "w").State)
+				require.Len(t, reactions(t, st, "w"), 11)
+			})
+		})
+	}
 }

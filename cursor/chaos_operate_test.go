@@ -42,7 +42,7 @@ func (m *chaos) oneParked() store.Position {
 
 // probe, takeBack and doubt are what happens in an outage.
 func (m *chaos) probe() {
-	m.run(cursor.DependenciesOf(m.runner).ProbeParked(m.t.Context(), m.oneParked()))
+	m.run(cursor.DependenciesOf(m.runner).ProbeAt(m.t.Context(), m.oneParked()))
 }
 
 func (m *chaos) takeBack() {

@@ -2,6 +2,8 @@ package cursor
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
@@ -10,8 +12,9 @@ import (
 // suspension is of which dependencies no event is handled, but for probes: of none in nearly all
 // workers, and of none where it is nil.
 type suspension struct {
-	own   *owner
-	names map[string]struct{}
+	own    *owner
+	names  map[string]struct{}
+	failed func(store.Position) (dependency string, is bool) // set with the first of names
 }
 
 func (s *suspension) empty() bool { return s == nil || len(s.names) == 0 }
@@ -21,8 +24,18 @@ func (s *suspension) holds(e *store.Event) bool {
 	if s.empty() {
 		return false
 	}
-	_, waits := s.names[s.own.dependency(e)]
+	name, failed := s.failed(e.Position)
+	if !failed {
+		name = s.own.dependency(e)
+	}
+	_, waits := s.names[name]
 	return waits
+}
+
+// fresh reports whether an event has not failed and is of a dependency.
+func (s *suspension) fresh(e *store.Event, dependency string) bool {
+	_, failed := s.failed(e.Position)
+	return !failed && s.own.dependency(e) == dependency
 }
 
 // before returns how many of the first n events of a queue come before one that waits, but for the
@@ -96,13 +109,15 @@ func (d Dependencies) subjects(events []store.Event) []Subject {
 }
 
 // Suspend keeps the events of a dependency from being handled, and what comes after them in their
-// queue: that of their key with lanes, else all. [Runner.Next] leaves them out.
-func (d Dependencies) Suspend(dependency string) {
+// queue: that of their key with lanes, else all. [Runner.Next] leaves them out. What an event that
+// failed depends on is what failed says: the worker's function may say something else each time,
+// and then nothing would ever try it again.
+func (d Dependencies) Suspend(dependency string, failed func(store.Position) (dependency string, is bool)) {
 	s := &d.r.waits
 	if s.names == nil {
 		s.names = make(map[string]struct{})
 	}
-	s.names[dependency] = struct{}{}
+	s.names[dependency], s.failed = struct{}{}, failed
 }
 
 // Release ends that.
@@ -118,55 +133,114 @@ func (d Dependencies) Release(dependency string) {
 	}
 }
 
-// Probe takes one event of a suspended dependency, also one that failed: among those that come
-// first in their queue the first after a position, or the first of all. It returns nil where none
-// can be handled now. Errors are those of [Runner.Next].
-func (d Dependencies) Probe(ctx context.Context, dependency string, after store.Position) (*Task, error) {
+// Probe takes one event of a suspended dependency that has not failed yet: the first one that was
+// read and is the first of its queue, else the oldest of those that are to be handled again. It
+// returns nil where there is none. Errors are those of [Runner.Next].
+func (d Dependencies) Probe(ctx context.Context, dependency string) (*Task, error) {
 	if ready, err := readyToTake(ctx, d.r); !ready {
 		return nil, err
 	}
-	var best *queue
-	for q, err := range d.candidates(ctx, dependency) {
-		if err != nil {
-			return nil, err
-		}
-		if best == nil || sooner(q.events[0].Position, best.events[0].Position, after) {
+	q := d.unread(dependency)
+	var err error
+	if q == nil {
+		q, err = d.unreplayed(ctx, dependency)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return taken(ctx, d.r, q, 1)
+}
+
+// unread returns the queue of the window for Probe, nil for none.
+func (d Dependencies) unread(dependency string) (best *queue) {
+	for q := range d.r.win.queues() {
+		switch {
+		case !q.waits(), len(q.events) == 0, best != nil && best.events[0].Position < q.events[0].Position:
+		case d.r.waits.fresh(&q.events[0], dependency):
 			best = q
 		}
 	}
-	return taken(ctx, d.r, best, 1)
+	return best
 }
 
-// sooner reports whether it is the turn of a before that of b, once it was that of last.
-func sooner(a, b, last store.Position) bool {
-	if (a > last) != (b > last) {
-		return a > last
+// unreplayed returns the queue of parked events for Probe, nil for none.
+func (d Dependencies) unreplayed(ctx context.Context, dependency string) (*queue, error) {
+	keys := slices.SortedFunc(maps.Values(d.r.list.replays), func(a, b *parkedKey) int {
+		return byPosition(*a.entries[0], *b.entries[0])
+	})
+	for _, k := range keys {
+		if _, failed := d.r.waits.failed(k.entries[0].Position); failed {
+			continue
+		}
+		q, err := d.first(ctx, k)
+		if err != nil || q != nil && d.r.waits.fresh(&q.events[0], dependency) {
+			return q, err
+		}
 	}
-	return a < b
+	return nil, nil
 }
 
-// candidates yields the queues that begin with an event of a dependency and have nothing in flight.
-func (d Dependencies) candidates(ctx context.Context, dependency string) func(func(*queue, error) bool) {
+// first returns the queue of a key with its first parked event, nil where that cannot be handled
+// now.
+func (d Dependencies) first(ctx context.Context, k *parkedKey) (*queue, error) {
+	floor := d.r.win.floor()
+	if !k.queue.waits() || d.r.replay.early(k.entries[0], floor) {
+		return nil, nil
+	}
+	k.queue.unload()
+	return &k.queue, d.r.replay.load(ctx, k, floor, 1)
+}
+
+// ProbeAt takes an event that failed, whatever is suspended: one that comes first in its queue, or
+// the first parked one of its key where it is. If a parked one fails again nothing changes, and if
+// it is handled so is what is held for it. It returns nil where the event cannot be handled now.
+// Errors are those of [Runner.Next].
+func (d Dependencies) ProbeAt(ctx context.Context, event store.Position) (*Task, error) {
 	r := d.r
-	fits := func(q *queue) bool {
-		return !q.busy() && len(q.events) > 0 && r.own.dependency(&q.events[0]) == dependency
+	if ready, err := readyToTake(ctx, r); !ready {
+		return nil, err
 	}
-	return func(yield func(*queue, error) bool) {
-		for q := range r.win.queues() {
-			if fits(q) && !yield(q, nil) {
-				return
-			}
+	if entry := r.list.at[event]; entry != nil {
+		k := r.list.keys[entry.Key]
+		if k.entries[0] != entry {
+			return nil, nil
 		}
-		for _, k := range r.list.replays {
-			if k.queue.busy() || r.replay.early(k.entries[0], r.win.floor()) {
-				continue
-			}
-			err := r.replay.load(ctx, k, r.win.floor(), 1)
-			if (err != nil || fits(&k.queue)) && !yield(&k.queue, err) {
-				return
-			}
+		q, err := d.first(ctx, k)
+		if err != nil {
+			return nil, err
+		}
+		return taken(ctx, r, q, 1)
+	}
+	return taken(ctx, r, d.beginning(event), 1)
+}
+
+// beginning returns the queue of the window that begins with an event and can be handled, nil for
+// none.
+func (d Dependencies) beginning(event store.Position) *queue {
+	for q := range d.r.win.queues() {
+		if q.waits() && len(q.events) > 0 && q.events[0].Position == event {
+			return q
 		}
 	}
+	return nil
+}
+
+// Waits reports whether an event was read, or is to be handled again, and is not done.
+func (d Dependencies) Waits(event store.Position) bool {
+	if entry := d.r.list.at[event]; entry != nil {
+		return entry.Replaying
+	}
+	return d.r.win.done.has(event)
+}
+
+// HoldsUp reports whether others wait for an event that failed: of its key, or all that is not read
+// yet.
+func (d Dependencies) HoldsUp(event store.Position) bool {
+	if entry := d.r.list.at[event]; entry != nil {
+		return len(d.r.list.keys[entry.Key].entries) > 1
+	}
+	q := d.r.next.failed(event)
+	return q != nil && (len(q.events) > 1 || d.r.feed.room(0) <= 0 && d.r.win.at.scanned < d.r.own.st.Head())
 }
 
 // Parked reports whether an event is parked, and not about to be handled again.
@@ -175,38 +249,16 @@ func (d Dependencies) Parked(event store.Position) bool {
 	return entry != nil && !entry.Replaying
 }
 
-// ProbeParked takes a parked event that failed, where it is: if it fails again nothing changes, and
-// if it is handled so is what is held for it. It returns nil where the event is not parked any
-// more, or is to be handled again anyway. Errors are those of [Runner.Next].
-func (d Dependencies) ProbeParked(ctx context.Context, event store.Position) (*Task, error) {
-	r := d.r
-	if !d.Parked(event) {
-		return nil, nil
-	}
-	entry := r.list.at[event]
-	k := r.list.keys[entry.Key]
-	if k.entries[0] != entry || k.queue.busy() || r.replay.early(k.entries[0], r.win.floor()) {
-		return nil, nil
-	}
-	if ready, err := readyToTake(ctx, r); !ready {
-		return nil, err
-	}
-	if err := r.replay.load(ctx, k, r.win.floor(), 1); err != nil {
-		return nil, err
-	}
-	return taken(ctx, r, &k.queue, 1)
-}
-
 // Defer lets what follows an event that failed be handled before it, but for what is of its key:
 // that is held for it. They are on the list of what is parked, to be handled again, so that no
 // crash loses them; none of them counts as failed. It is durable with the next [Runner.Commit]. It
-// reports false, and changes nothing, where the worker has lanes or no checkpoint, where the event
-// was parked before, where there is no room to park, or where that much is to be handled again
-// already.
-func (d Dependencies) Defer(first store.Position, most int) bool {
+// reports false, and changes nothing, where the worker has no checkpoint, where the event was
+// parked before, where there is no room to park, or where nothing would be gained: with lanes while
+// there is room to read on, or where all that was read is of its key.
+func (d Dependencies) Defer(first store.Position) bool {
 	r := d.r
 	q := r.next.failed(first)
-	if q == nil || q.parked || r.own.laned() || r.own.lease == nil || len(r.list.replays) >= most || !r.park.deferred(q) {
+	if q == nil || q.parked || r.own.lease == nil || r.own.laned() && r.feed.room(0) > 0 || !r.park.deferred(q) {
 		return false
 	}
 	r.guard.forget(first)
@@ -218,7 +270,8 @@ func (d Dependencies) Defer(first store.Position, most int) bool {
 func (p *parking) deferred(q *queue) bool {
 	e := q.events[0]
 	key, after, err := p.sameKey(q)
-	if err != nil || p.checkRoom(key, 1+len(after), e.Position) != nil {
+	alone := !p.own.laned() && len(after) > 0 && 1+len(after) == len(q.events)
+	if err != nil || alone || p.checkRoom(key, 1+len(after), e.Position) != nil {
 		return false
 	}
 	p.add(&e, &checkpoint.Parked{Key: key, Held: true, Replaying: true})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -70,9 +71,26 @@ func next(t *testing.T, r *cursor.Runner) store.Position {
 	return do(t, r, task, err)
 }
 
-func probe(t *testing.T, r *cursor.Runner, after store.Position) store.Position {
+// probe tries an event that has not failed, where those given have.
+func probe(t *testing.T, r *cursor.Runner, failed ...store.Position) store.Position {
 	t.Helper()
-	task, err := cursor.DependenciesOf(r).Probe(t.Context(), "a", after)
+	suspend(r, failed...)
+	task, err := cursor.DependenciesOf(r).Probe(t.Context(), "a")
+	if task != nil {
+		require.Equal(t, 1, task.Size())
+	}
+	return do(t, r, task, err)
+}
+
+func suspend(r *cursor.Runner, failed ...store.Position) {
+	cursor.DependenciesOf(r).Suspend("a", func(event store.Position) (string, bool) {
+		return "a", slices.Contains(failed, event)
+	})
+}
+
+func probeAt(t *testing.T, r *cursor.Runner, event store.Position) store.Position {
+	t.Helper()
+	task, err := cursor.DependenciesOf(r).ProbeAt(t.Context(), event)
 	if task != nil {
 		require.Equal(t, 1, task.Size())
 	}
@@ -87,7 +105,7 @@ func TestEventsOfASuspendedDependencyWaitAndWithLanesOthersDoNot(t *testing.T) {
 		w := d.worker()
 		w.Lanes = lanes
 		r := runner(t, st, w)
-		cursor.DependenciesOf(r).Suspend("a")
+		suspend(r)
 		for next(t, r) > 0 {
 		}
 		if lanes == 1 {
@@ -103,26 +121,31 @@ func TestEventsOfASuspendedDependencyWaitAndWithLanesOthersDoNot(t *testing.T) {
 	}
 }
 
-func TestProbesTakeTurnsAmongWhatComesFirst(t *testing.T) {
+func TestWhatComesFirstInItsQueueCanBeProbed(t *testing.T) {
 	st := open(t)
 	keyed(t, st, "1a", "2a", "2a", "3b", "3a", "4a")
 	d := &dependent{down: "a"}
 	w := d.worker()
 	w.Lanes = 4
 	r := runner(t, st, w)
-	cursor.DependenciesOf(r).Suspend("a")
+	suspend(r)
 	require.Equal(t, store.Position(4), next(t, r))
-	var turns []store.Position
-	last := store.Position(0)
-	for range 6 {
-		last = probe(t, r, last)
-		turns = append(turns, last)
+	var failed []store.Position
+	for range 4 {
+		event := probe(t, r, failed...)
+		require.Zero(t, probeAt(t, r, event), "it waits for a decision")
+		retry(t, r, event)
+		failed = append(failed, event)
 	}
-	require.Equal(t, []store.Position{1, 2, 5, 6, 1, 2}, turns, "also those that failed")
+	require.Equal(t, []store.Position{1, 2, 5, 6}, failed)
+	require.Zero(t, probe(t, r, failed...), "all have failed")
+	require.Zero(t, probeAt(t, r, 3), "it comes after 2")
+	require.Equal(t, store.Position(2), probeAt(t, r, 2))
 	require.Equal(t, cursor.Subject{Event: 2, Key: "order:2a", Dependency: "a"}, cursor.DependenciesOf(r).Failed(2))
+	retry(t, r, 2)
 	d.down = ""
-	require.Equal(t, store.Position(2), probe(t, r, 1))
-	require.Equal(t, store.Position(3), probe(t, r, 2), "what it held up is next")
+	require.Equal(t, store.Position(2), probeAt(t, r, 2))
+	require.Equal(t, store.Position(3), probe(t, r, failed...), "what it held up is next")
 	require.Zero(t, next(t, r))
 }
 
@@ -134,20 +157,23 @@ func TestADeferredEventIsHandledAgainWithWhatIsOfItsKeyAlsoByTheNextRunner(t *te
 		w := d.worker()
 		r := runner(t, st, w)
 		of := cursor.DependenciesOf(r)
-		of.Suspend("a")
+		suspend(r)
 		require.Zero(t, next(t, r))
 		require.Equal(t, store.Position(1), probe(t, r, 0))
-		require.True(t, of.Defer(1, 2))
+		require.True(t, of.Defer(1))
 		commit(t, r)
 		parked, held := r.Progress().Parked, r.Progress().Held
 		require.Equal(t, []int{2, 2}, []int{parked, held}, "3 is held for it; none failed")
 		require.Equal(t, store.Position(2), probe(t, r, 1), "what follows can be tried")
-		require.True(t, of.Defer(2, 2))
-		require.Equal(t, store.Position(4), probe(t, r, 2))
-		require.False(t, of.Defer(4, 2), "that many are deferred already")
+		require.True(t, of.Defer(2))
+		require.Equal(t, store.Position(4), probe(t, r, 1, 2))
 		retry(t, r, 4)
 		keyed(t, st, "2a")
-		require.Equal(t, store.Position(1), probe(t, r, 4))
+		require.Zero(t, probe(t, r, 1, 2, 4))
+		require.Equal(t, store.Position(2), probe(t, r, 1, 4), "one that is deferred and has not failed")
+		retry(t, r, 2)
+		require.Equal(t, store.Position(1), probeAt(t, r, 1))
+		require.False(t, of.Defer(1), "it is already")
 		retry(t, r, 1)
 		require.False(t, r.IsDone(1))
 
@@ -186,8 +212,52 @@ func TestAWorkerWithoutACheckpointDefersNothing(t *testing.T) {
 	w.Volatile = true
 	r := runner(t, st, w)
 	require.Equal(t, store.Position(1), next(t, r))
-	require.False(t, cursor.DependenciesOf(r).Defer(1, 64))
+	require.False(t, cursor.DependenciesOf(r).Defer(1))
 	require.True(t, r.IsFailed(1))
+}
+
+func TestWithLanesAnEventIsDeferredOnceThereIsNoRoomToReadOn(t *testing.T) {
+	st := open(t)
+	keyed(t, st, "1a", "2a", "3a")
+	d := &dependent{down: "a"}
+	w := d.worker()
+	w.Lanes, w.BatchSize = 2, 2
+	r := runner(t, st, w)
+	require.Equal(t, store.Position(1), next(t, r))
+	of := cursor.DependenciesOf(r)
+	require.False(t, of.Defer(1))
+	require.False(t, of.HoldsUp(1), "others can be read and tried")
+	keyed(t, st, "4a", "5a")
+	_, err := r.Fill(t.Context(), 0)
+	require.NoError(t, err)
+	require.True(t, of.HoldsUp(1), "5 is not read")
+	require.True(t, of.Defer(1))
+	commit(t, r)
+	_, err = r.Fill(t.Context(), 0)
+	require.NoError(t, err)
+	require.Equal(t, store.Position(5), r.Progress().Read)
+	require.True(t, of.Waits(1) && of.Waits(5))
+	d.down = ""
+	for next(t, r) > 0 {
+	}
+	require.ElementsMatch(t, []store.Position{1, 2, 3, 4, 5}, reactions(t, st))
+	require.False(t, of.Waits(1) || of.Waits(5))
+}
+
+func TestAnEventIsNotDeferredForOthersOfItsKey(t *testing.T) {
+	st := open(t)
+	keyed(t, st, "1a", "1a", "1a")
+	d := &dependent{down: "a"}
+	r := runner(t, st, d.worker())
+	require.Equal(t, store.Position(1), next(t, r))
+	of := cursor.DependenciesOf(r)
+	require.False(t, of.Defer(1))
+	require.True(t, of.HoldsUp(1))
+	require.NoError(t, r.Settle(1, toPark(errBroken, 3)))
+	commit(t, r)
+	require.Equal(t, store.Position(1), probeAt(t, r, 1))
+	require.True(t, of.HoldsUp(1), "where it is parked, too")
+	require.True(t, of.Parked(1) && !of.Waits(1))
 }
 
 func TestAParkedEventIsProbedWhereItIsAndHandlesWhatIsHeldForIt(t *testing.T) {
@@ -205,7 +275,7 @@ func TestAParkedEventIsProbedWhereItIsAndHandlesWhatIsHeldForIt(t *testing.T) {
 		}
 		of := cursor.DependenciesOf(r)
 		for range 2 {
-			task, err := of.ProbeParked(t.Context(), 1)
+			task, err := of.ProbeAt(t.Context(), 1)
 			require.Equal(t, store.Position(1), do(t, r, task, err))
 			require.True(t, r.IsFailed(1))
 			retry(t, r, 1)
@@ -214,10 +284,10 @@ func TestAParkedEventIsProbedWhereItIsAndHandlesWhatIsHeldForIt(t *testing.T) {
 			require.True(t, ok && !entry.Replaying && entry.Attempts == 3, "nothing changes")
 			require.Zero(t, next(t, r))
 		}
-		task, err := of.ProbeParked(t.Context(), 2)
+		task, err := of.ProbeAt(t.Context(), 2)
 		require.Zero(t, do(t, r, task, err), "it is only held")
 		d.down = ""
-		task, err = of.ProbeParked(t.Context(), 1)
+		task, err = of.ProbeAt(t.Context(), 1)
 		require.Equal(t, store.Position(1), do(t, r, task, err))
 		entry, ok, err := parkedAt(st, 2)
 		require.NoError(t, err)

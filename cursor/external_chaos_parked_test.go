@@ -18,7 +18,7 @@ func (k *keeping) decide() {
 	if k.failed = 0; first == 0 || !k.runner.IsFailed(first) {
 		return
 	}
-	if k.chance(20) && cursor.DependenciesOf(k.runner).Defer(first, 3) { // as in an outage
+	if k.chance(20) && cursor.DependenciesOf(k.runner).Defer(first) { // as in an outage
 		return
 	}
 	verdicts := []supervision.Verdict{toPark(errBroken, 3), toPark(errBroken, 3), toSkip(errBroken, 3), again, again}
@@ -43,7 +43,7 @@ func (k *keeping) discard() {
 // probe handles a parked event where it is, as in an outage.
 func (k *keeping) probe() {
 	if k.task == nil {
-		k.run(cursor.DependenciesOf(k.runner).ProbeParked(k.t.Context(), k.someParked()))
+		k.run(cursor.DependenciesOf(k.runner).ProbeAt(k.t.Context(), k.someParked()))
 	}
 }
 

@@ -28,7 +28,7 @@ type queue struct {
 //
 //	queueIdle --await--> queueAwaiting --release--> queueIdle
 //
-// A probe begins one that is blocked or awaits, too.
+// A probe begins one that awaits, too.
 type queuePhase uint8
 
 const (
@@ -57,7 +57,10 @@ func (q *queue) end() {
 	q.phase = queueIdle
 }
 
-func (q *queue) await() { q.phase = queueAwaiting }
+func (q *queue) await() {
+	q.phase = queueAwaiting
+	q.unload()
+}
 
 func (q *queue) release() {
 	if q.phase == queueAwaiting {
@@ -65,12 +68,26 @@ func (q *queue) release() {
 	}
 }
 
-func (q *queue) decide() { q.phase = queueIdle }
+func (q *queue) decide() {
+	q.phase = queueIdle
+	q.unload()
+}
+
+// unload drops parked events that are not about to be handled: there may be very many, and they are
+// read again. Those of the window stay, which bounds them.
+func (q *queue) unload() {
+	if q.parked {
+		q.events = nil
+	}
+}
 
 // idle reports whether nothing stands against handling a queue but that it may have no events;
 // free, that nothing does.
 func (q *queue) idle() bool { return q.phase == queueIdle }
 func (q *queue) free() bool { return q.idle() && len(q.events) > 0 }
+
+// waits reports whether a probe may begin a queue, if it has events.
+func (q *queue) waits() bool { return q.phase == queueIdle || q.phase == queueAwaiting }
 
 // busy reports whether a task of it is not committed yet.
 func (q *queue) busy() bool { return q.phase == queueBusy || q.phase == queueFailing }

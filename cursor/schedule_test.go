@@ -59,6 +59,7 @@ func TestTheEventAtWhichTheProcessEndedWaitsWithItsDependency(t *testing.T) {
 	for _, event := range []store.Position{1, 4} {
 		s := scheduled(t, 4)
 		s.waits = &suspension{own: s.replays.own, names: map[string]struct{}{"": {}}}
+		s.waits.failed = func(store.Position) (string, bool) { return "", false }
 		s.replays.waits = s.waits
 		s.replays.own.worker.Dependency = func(store.Event) string { return "" }
 		s.guard.arm(10, 9, checkpoint.Record{Trying: event, Tries: 1})

@@ -8,7 +8,8 @@ import (
 
 // RetryAfter returns an error that schedules the next try after exactly d, without backoff and
 // jitter; a negative d counts as 0. It is still an attempt: when the attempts are used up,
-// Policy.Exhausted decides. It wraps err, which may be nil.
+// Policy.Exhausted decides. In an outage, where nothing is an attempt, no event is tried before d
+// is over. It wraps err, which may be nil.
 func RetryAfter(d time.Duration, err error) error {
 	return &directiveError{directive: Directive{Action: ActionRetry, Delay: max(0, d)}, err: err}
 }
@@ -34,7 +35,8 @@ func Skip(err error) error {
 
 // Wait returns an error of a cause that lies outside the event and ends by itself, as when a
 // database is down: the event is tried again with growing delays for as long as it takes, and no
-// attempt is counted. It wraps err, which may be nil.
+// attempt is counted. Where events of several keys wait, that is an outage as after other errors:
+// see [OutagePolicy]. It wraps err, which may be nil.
 func Wait(err error) error {
 	return &directiveError{directive: Directive{Action: ActionRetry, NoAttempt: true}, err: err}
 }

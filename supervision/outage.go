@@ -14,10 +14,6 @@ const (
 	// defaultOutageUsedUp: a ladder takes about a minute, so an outage is found within three where
 	// only one event is at hand at a time.
 	defaultOutageUsedUp = 3
-	// defaultDeferred is enough that some of them are good, and few to handle out of order.
-	defaultDeferred = 64
-	// mostDeferred bounds what a worker handles again when an outage ends.
-	mostDeferred = 1000
 )
 
 // An OutagePolicy says when failures are taken for an outage of what events depend on, rather than
@@ -26,14 +22,23 @@ const (
 // Each event has a dependency: its kind, or what the worker says. Failures count that may be those
 // of the dependency: see [Evidence]. In an outage attempts do not count, and nothing is parked or
 // skipped, but what a handler says itself ([Park], [Skip], [Halt]) is obeyed. One event is tried at
-// a time, of different keys in turn, with the delays of Policy.Backoff, until one is handled: that
-// ends the outage. It is an attempt at each of the events that failed meanwhile, so a bad event is
-// parked in the end, and three bad ones are no outage for long.
+// a time, with the delays of Policy.Backoff, or later where a handler says so by [RetryAfter],
+// until one is handled: that ends the outage. It is an attempt at each of the events that failed
+// meanwhile, so a bad event is parked in the end, and three bad ones are no outage for long.
 //
-// An event whose attempts are used up while nothing of its dependency is handled is parked, and
-// tried again with the longest delay until something is. In an outage of several keys it is taken
-// back, to be handled again when that ends. ActionSkip waits until something is handled; ActionHalt
-// halts.
+// What has not failed yet is tried first. An event that failed is passed over for that, as far as
+// there is room to park: what is of its key is held for it, and they are handled again, in order,
+// when the outage ends. So a run of bad events is passed in the end. Where there is nothing that
+// has not failed, those that have are tried in turn, and one for which Policy.Attempts of these
+// tries are used up is parked until something is handled. Then it is tried once more.
+//
+// An event whose attempts are used up while nothing of its dependency is handled, and it is not
+// known yet that this is an outage, is parked, and tried again with the longest delay until
+// something is. In an outage of several keys it is taken back, to be handled again when that ends.
+//
+// ActionSkip waits until something is handled, or, where others wait for the event that cannot be
+// tried before it, for as many tries more as there are attempts. ActionHalt halts where it is not
+// known yet that this is an outage, and never in one.
 type OutagePolicy struct {
 	// Off: every failure of a handler is the fault of its event.
 	Off bool
@@ -44,10 +49,6 @@ type OutagePolicy struct {
 	// UsedUp is how many failures with nothing handled in between are enough, where each was the last
 	// attempt at its event or came after that: for dependencies with fewer keys at hand. Zero means 3.
 	UsedUp int
-	// Deferred is for how many keys at most an event that failed is passed over in an outage, for
-	// those after it to be tried, by a worker that otherwise handles one after the other. They are
-	// handled again, in order, when it ends. Zero means 64; at most 1,000.
-	Deferred int
 }
 
 // WithDefaults returns p with every zero field set to its default.
@@ -61,23 +62,14 @@ func (p OutagePolicy) WithDefaults() OutagePolicy {
 	if p.UsedUp == 0 {
 		p.UsedUp = defaultOutageUsedUp
 	}
-	if p.Deferred == 0 {
-		p.Deferred = defaultDeferred
-	}
 	return p
 }
 
 func (p OutagePolicy) violations(field string) []error {
-	var deferred error
-	if p.Deferred > mostDeferred {
-		deferred = &SettingError{Field: field + ".Deferred", Rule: fmt.Sprintf("must be at most %d", mostDeferred), Value: p.Deferred}
-	}
 	return []error{
 		atLeastZero(field+".Keys", p.Keys),
 		atLeastZero(field+".Failures", p.Failures),
 		atLeastZero(field+".UsedUp", p.UsedUp),
-		atLeastZero(field+".Deferred", p.Deferred),
-		deferred,
 	}
 }
 
@@ -108,11 +100,11 @@ type Fault interface {
 	Fault()
 }
 
-// Evidence reports whether the error of a handler may be that of an outage: it has no directive and
-// is no [Fault].
+// Evidence reports whether the error of a handler may be that of an outage: it is made by [Wait],
+// or has no directive and is no [Fault].
 func Evidence(err error) bool {
-	if _, directed := ownDirective(err); directed || err == nil {
-		return false
+	if d, directed := ownDirective(err); directed || err == nil {
+		return d.NoAttempt
 	}
 	for e := range Own(err) {
 		if _, fault := e.(Fault); fault { //nolint:errorlint // Own unwraps

@@ -76,15 +76,10 @@ func TestNumbersOutOfLimitsNameFieldLimitAndValue(t *testing.T) {
 			backoff(supervision.Backoff{Initial: 2 * time.Second, Max: time.Second}),
 			&supervision.SettingError{Field: "Policy.Backoff.Initial", Rule: "must be at most Max, 1s", Value: 2 * time.Second},
 		},
-		{outage(supervision.OutagePolicy{Off: true, Deferred: 1000}), nil},
+		{outage(supervision.OutagePolicy{Off: true}), nil},
 		{outage(supervision.OutagePolicy{Keys: -1}), &supervision.SettingError{Field: "Policy.Outage.Keys", Rule: "must be at least 0", Value: -1}},
 		{outage(supervision.OutagePolicy{Failures: -1}), &supervision.SettingError{Field: "Policy.Outage.Failures", Rule: "must be at least 0", Value: -1}},
 		{outage(supervision.OutagePolicy{UsedUp: -1}), &supervision.SettingError{Field: "Policy.Outage.UsedUp", Rule: "must be at least 0", Value: -1}},
-		{outage(supervision.OutagePolicy{Deferred: -1}), &supervision.SettingError{Field: "Policy.Outage.Deferred", Rule: "must be at least 0", Value: -1}},
-		{
-			outage(supervision.OutagePolicy{Deferred: 1001}),
-			&supervision.SettingError{Field: "Policy.Outage.Deferred", Rule: "must be at most 1000", Value: 1001},
-		},
 		{backoff(supervision.Backoff{Initial: time.Hour}), nil},
 		{backoff(supervision.Backoff{Max: time.Millisecond}), nil},
 		{backoff(supervision.Backoff{Jitter: 1}), nil},
@@ -122,7 +117,7 @@ func TestTheZeroPolicyHasTheDocumentedDefaults(t *testing.T) {
 		Backoff:   supervision.Backoff{Initial: 100 * time.Millisecond, Max: 30 * time.Second, Jitter: 0.2},
 		Attempts:  10,
 		Exhausted: supervision.ActionPark, OverBudget: supervision.ActionHalt,
-		Outage: supervision.OutagePolicy{Keys: 3, Failures: 2, UsedUp: 3, Deferred: 64},
+		Outage: supervision.OutagePolicy{Keys: 3, Failures: 2, UsedUp: 3},
 	}, supervision.Policy{}.WithDefaults())
 }
 
@@ -130,7 +125,7 @@ func TestDefaultsKeepWhatIsSet(t *testing.T) {
 	set := supervision.Policy{
 		Intensity: -1, Period: 1, Attempts: 1, Exhausted: supervision.ActionSkip, OverBudget: supervision.ActionEscalate,
 		Backoff: supervision.Backoff{Initial: 2, Max: 3, Jitter: 0.5},
-		Outage:  supervision.OutagePolicy{Off: true, Keys: 1, Failures: 4, UsedUp: 5, Deferred: 6},
+		Outage:  supervision.OutagePolicy{Off: true, Keys: 1, Failures: 4, UsedUp: 5},
 	}
 	require.Equal(t, set, set.WithDefaults())
 }

@@ -162,11 +162,25 @@
 //	Out       none is failing       Calm
 //
 // In Suspect events climb their ladders; one that is parked is probed with the longest delay. In
-// Out the engine keeps all events of the dependency back, and the worker probes one at a time, in
-// turn, with growing delays. Without lanes the event that failed would keep the others from that:
-// it is deferred, which is to be parked without having failed, and to be handled again as soon as
-// it may be. So a crash in an outage loses none of them, and order by key is that of what is
-// parked. The machine belongs to the incarnation: the next one finds out again.
+// Out the engine keeps all events of the dependency back, and the worker probes one at a time, with
+// growing delays: first what has not failed, then in turn what has. An event that failed would keep
+// others from that, without lanes or where it fills the window: it is deferred, which is to be
+// parked without having failed, and to be handled again as soon as it may be. So a crash in an
+// outage loses none of them, and order by key is that of what is parked.
+//
+// Bad events look the same as an outage for as long as none of their dependency is good. So one
+// that was tried often enough because there was nothing to try that had not failed is parked in
+// Out, which makes room to read on. This is where an event waits that failed:
+//
+//	in its turn   it is tried by its ladder, or probed
+//	aside         parked in Suspect after few failures: taken back if enough fail, else for good
+//	in doubt      parked in Suspect after more failures, or in Out, and probed where it is
+//	on trial      in doubt, and an event was handled since: if it fails again it is parked for good,
+//	              at once where all on trial have and they are few, else after as many successes of
+//	              others as there are attempts, with a failure between any two of them
+//
+// The machine belongs to the incarnation: the next one finds out again, and handles again what was
+// parked in doubt.
 //
 // # What it must not know
 //

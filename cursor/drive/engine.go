@@ -31,9 +31,10 @@ type Engine interface {
 	Dependencies
 
 	// Dirty reports whether a commit has something to write; Idle that there is nothing to take or
-	// to commit.
+	// to commit; Guarded that nothing is taken beside what is in flight, with lanes, too.
 	Dirty() bool
 	Idle() bool
+	Guarded() bool
 }
 
 // Dependencies is the part of an engine that keeps events from being handled in an outage: see
@@ -42,18 +43,22 @@ type Dependencies interface {
 	// Subject is that of an event that failed, Handled those of what was handled of a finished task.
 	Subject(first store.Position) cursor.Subject
 	Handled(t Task) []cursor.Subject
-	// Suspend keeps the events of a dependency from being taken, until Release.
-	Suspend(dependency string)
+	// Suspend keeps the events of a dependency from being taken, until Release. What one depends on
+	// that failed is what failed says.
+	Suspend(dependency string, failed func(store.Position) (dependency string, is bool))
 	Release(dependency string)
-	// Probe takes one of them all the same, the next after an event in turn, and says which;
-	// ProbeParked one that is parked. The task is nil where there is none.
-	Probe(ctx context.Context, dependency string, after store.Position) (Task, store.Position, error)
-	ProbeParked(ctx context.Context, event store.Position) (Task, error)
-	// Parked reports whether an event is parked, and not about to be handled again.
+	// Probe takes one of them all the same, which has not failed, and says which; ProbeAt one that
+	// has, also where it is parked. The task is nil where that cannot be handled now.
+	Probe(ctx context.Context, dependency string) (Task, store.Position, error)
+	ProbeAt(ctx context.Context, event store.Position) (Task, error)
+	// Waits reports whether an event was read, or is to be handled again, and is not done; Parked that
+	// it is parked, and not about to be handled again; HoldsUp that others wait for one that failed.
+	Waits(event store.Position) bool
 	Parked(event store.Position) bool
-	// Defer lets what follows an event that failed be handled before it, where at most so many are
-	// passed over; TakeBack lets parked events be handled again.
-	Defer(first store.Position, most int) bool
+	HoldsUp(event store.Position) bool
+	// Defer lets what follows an event that failed be handled before it, where that is of use;
+	// TakeBack lets parked events be handled again.
+	Defer(first store.Position) bool
 	TakeBack(events []store.Position)
 	// Doubt notes whether something else than a parked event may be to blame: then the next engine
 	// handles it again.
@@ -102,6 +107,7 @@ func (r runner) Failed(first store.Position) bool { return r.IsFailed(first) }
 func (r runner) Done(event store.Position) bool   { return r.IsDone(event) }
 func (r runner) Dirty() bool                      { return r.Progress().Dirty }
 func (r runner) Idle() bool                       { return r.Progress().Idle }
+func (r runner) Guarded() bool                    { return r.Progress().Guarded }
 
 func (r runner) dependencies() cursor.Dependencies { return cursor.DependenciesOf(r.Runner) }
 
@@ -109,29 +115,31 @@ func (r runner) Subject(first store.Position) cursor.Subject { return r.dependen
 
 func (r runner) Handled(t Task) []cursor.Subject { return r.dependencies().Handled(t.(*cursor.Task)) }
 
-func (r runner) Suspend(dependency string) { r.dependencies().Suspend(dependency) }
+func (r runner) Suspend(dependency string, failed func(store.Position) (string, bool)) {
+	r.dependencies().Suspend(dependency, failed)
+}
 
 func (r runner) Release(dependency string) { r.dependencies().Release(dependency) }
 
-func (r runner) Defer(first store.Position, most int) bool {
-	return r.dependencies().Defer(first, most)
-}
+func (r runner) Defer(first store.Position) bool  { return r.dependencies().Defer(first) }
 func (r runner) TakeBack(events []store.Position) { r.dependencies().TakeBack(events) }
 
 func (r runner) Doubt(event store.Position, is bool) { r.dependencies().Doubt(event, is) }
 
-func (r runner) Probe(ctx context.Context, dependency string, after store.Position) (Task, store.Position, error) {
-	t, err := r.dependencies().Probe(ctx, dependency, after)
+func (r runner) Waits(event store.Position) bool   { return r.dependencies().Waits(event) }
+func (r runner) Parked(event store.Position) bool  { return r.dependencies().Parked(event) }
+func (r runner) HoldsUp(event store.Position) bool { return r.dependencies().HoldsUp(event) }
+
+func (r runner) Probe(ctx context.Context, dependency string) (Task, store.Position, error) {
+	t, err := r.dependencies().Probe(ctx, dependency)
 	if t == nil {
 		return nil, 0, err
 	}
 	return t, t.First(), err
 }
 
-func (r runner) Parked(event store.Position) bool { return r.dependencies().Parked(event) }
-
-func (r runner) ProbeParked(ctx context.Context, event store.Position) (Task, error) {
-	t, err := r.dependencies().ProbeParked(ctx, event)
+func (r runner) ProbeAt(ctx context.Context, event store.Position) (Task, error) {
+	t, err := r.dependencies().ProbeAt(ctx, event)
 	if t == nil {
 		return nil, err
 	}

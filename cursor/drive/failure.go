@@ -30,8 +30,8 @@ type ruling struct {
 	limit   int // of the next batch, 0 for that of the incarnation
 	delay   time.Duration
 	failure supervision.Failure
-	// evidence: it may be that of an outage.
-	evidence bool
+	// evidence: it may be that of an outage; later: its handler says when to be called again.
+	evidence, later bool
 }
 
 // classify returns the ruling on an error of an engine.
@@ -91,8 +91,9 @@ func classifyHandler(e *cursor.HandlerError) ruling {
 		outcome: outcomeCharged, first: e.First, crashes: e.Crashes,
 		failure: supervision.Failure{Err: e.Err, Event: uint64(e.Event), Panic: e.Panic, Stack: e.Stack},
 	}
-	r.evidence = e.Evidence && e.Event != 0
 	d, directed := supervision.DirectiveOf(e)
+	r.evidence = e.Evidence && e.Event != 0
+	r.later = directed && d.Action == supervision.ActionRetry && e.Event != 0
 	if e.Event != 0 || directed && (d.Action == supervision.ActionHalt || d.NoAttempt) {
 		return r
 	}

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
@@ -43,6 +42,15 @@ var outageMoves = []outageMove{
 	{outageOut, outageCalm, "none is failing"},
 }
 
+// finding is what a failure is worth.
+type finding uint8
+
+const (
+	attempt  finding = iota // it is one at its event
+	withheld                // it is none
+	spent                   // it is none, and nothing speaks for trying the event again before others are handled
+)
+
 // doubt is what is thought of an event whose attempts are used up.
 type doubt uint8
 
@@ -56,12 +64,12 @@ const (
 // events failed. Only failures that may be those of a dependency are reported to it. It is made by
 // the first one; dependencies of which nothing fails are not in it.
 type outages struct {
-	policy supervision.OutagePolicy
-	delay  supervision.Backoff // between probes
+	policy supervision.Policy // with its defaults
 	random func() float64
 	of     map[string]*dependency
 	events map[store.Position]*suspected
 	turns  []outageTurn     // not taken yet
+	back   []store.Position // parked in what turned out to be an outage, not taken back yet
 	final  []store.Position // parked events about which there is no doubt any more, not taken yet
 }
 
@@ -77,23 +85,41 @@ type dependency struct {
 	events map[store.Position]*suspected
 
 	next  time.Time      // of the next probe, zero for none
+	probe store.Position // the event that is being probed, 0 for none
+	trial bool           // which was on trial when that began
 	last  store.Position // the event that was probed last
-	probe bool           // it is in flight
+	free  int            // how many of those that are parked may be probed at once, since something was handled
 }
+
+// place is where an event that failed waits.
+type place uint8
+
+const (
+	// inTurn: it is tried again, by its ladder or when it is probed.
+	inTurn place = iota
+	// aside: it is parked, because its attempts were used up before it was known what is to blame.
+	aside
+	// inDoubt: likewise, and probed where it is parked, since nothing was handled since it failed.
+	// Once something is, it is on trial.
+	inDoubt
+)
 
 // suspected is an event that failed and is not done.
 type suspected struct {
 	of     *dependency
 	event  store.Position
 	key    string
+	place  place
 	fails  int  // since the last success
 	old    bool // it failed before that, too
-	parked bool // since then, because its attempts were used up
-	probed bool // likewise, and in doubt
-	last   bool // something was handled since: one more probe decides
-	out    bool // it failed in the outage, or was parked in it
-	charge int  // how often it was charged
+	out    bool // it failed in the outage, and not because it waits, or was parked in it
+	tries  int  // probes in the outage that were made because there was nothing else to try
+	charge int  // how often something was handled since it failed
 }
+
+// onTrial reports whether an event is parked in doubt and something was handled since: if it fails
+// again, that is rather its own fault.
+func (e *suspected) onTrial() bool { return e.place == inDoubt && e.old }
 
 // outageTurn is the begin or the end of an outage.
 type outageTurn struct {
@@ -104,7 +130,7 @@ type outageTurn struct {
 
 func newOutages(p *supervision.Policy, random func() float64) *outages {
 	return &outages{
-		policy: p.Outage.WithDefaults(), delay: p.Backoff, random: random,
+		policy: p.WithDefaults(), random: random,
 		of: make(map[string]*dependency), events: make(map[store.Position]*suspected),
 	}
 }
@@ -123,14 +149,14 @@ func (o *outages) turn(d *dependency, to outagePhase) {
 	}
 	d.phase = to
 	if to == outageCalm {
-		d.usedUp, d.failed, d.next, d.probe = 0, 0, time.Time{}, false
+		d.usedUp, d.failed, d.next = 0, 0, time.Time{}
 	}
 }
 
 // charged are the events that failed in an outage that ends.
 func (d *dependency) charged(to outagePhase) (list []store.Position) {
 	for event, e := range d.events {
-		if e.out && !e.parked && to == outageCalm {
+		if e.out && e.place == inTurn && to == outageCalm {
 			e.charge++
 			list = append(list, event)
 		}
@@ -141,153 +167,72 @@ func (d *dependency) charged(to outagePhase) (list []store.Position) {
 
 // reason of the state Outage.
 func (d *dependency) reason() *supervision.OutageError {
-	return &supervision.OutageError{Dependency: d.name, Since: d.since, Next: d.next, Err: d.err}
+	next := d.next
+	if d.probe > 0 {
+		next = time.Time{}
+	}
+	return &supervision.OutageError{Dependency: d.name, Since: d.since, Next: next, Err: d.err}
 }
 
-// suspect returns what is known of an event that failed.
-func (o *outages) suspect(s cursor.Subject) *suspected {
-	if known := o.events[s.Event]; known != nil {
-		return known
-	}
-	d := o.of[s.Dependency]
-	if d == nil {
-		d = &dependency{name: s.Dependency, events: make(map[store.Position]*suspected)}
-		o.of[s.Dependency] = d
-	}
-	e := &suspected{of: d, event: s.Event, key: s.Key}
-	d.events[s.Event], o.events[s.Event] = e, e
-	return e
-}
-
-// failure counts a failure, and reports whether it is no attempt at the event: that of a probe of
-// what is parked, or in an outage.
-func (o *outages) failure(now time.Time, s cursor.Subject, err error) (withheld bool) {
-	e := o.suspect(s)
-	d := e.of
-	probe := d.probe && d.last == e.event
-	d.probe = d.probe && !probe
-	if e.last = e.last && probe; e.last {
-		o.drop(e)
-		o.after(now, d)
-		o.dropIdle(d)
-		return true
-	}
-	if d.phase == outageCalm {
-		o.turn(d, outageSuspect)
-		d.since = now
-	}
-	d.err = err
-	e.fails++
-	if e.parked = e.parked && probe; e.parked { // else an operator replays it
-		d.usedUp++
-	}
-	switch {
-	case d.phase == outageSuspect && o.enough(d):
-		o.begin(now, e)
-	case d.phase == outageOut:
-		e.out = true
-		if probe {
-			d.failed++
-			o.after(now, d)
-		}
-	case e.parked:
-		o.after(now, d)
-	}
-	return d.phase == outageOut || e.parked
-}
-
-// enough reports whether the failures since the last success are those of the dependency. With
-// lanes many keys fail once before the first one is tried again.
-func (o *outages) enough(d *dependency) bool {
-	if d.usedUp >= o.policy.UsedUp {
-		return true
-	}
-	once, often := make(map[string]struct{}), make(map[string]struct{})
-	for _, e := range d.events {
-		if e.fails > 0 {
-			once[e.key] = struct{}{}
-		}
-		if e.fails >= o.policy.Failures {
-			often[e.key] = struct{}{}
-		}
-		if len(often) >= o.policy.Keys || len(once) >= o.policy.Keys*o.policy.Failures {
-			return true
-		}
-	}
-	return false
-}
-
-// begin begins an outage. A probe of what is parked, which may be in flight, is the first one.
+// begin begins an outage. A probe of what is parked, which may be in flight, is the first one. What
+// was parked before it was known is taken back, but for an event of the only key: nothing else
+// could be tried in its place.
 func (o *outages) begin(now time.Time, e *suspected) {
-	e.out, e.of.failed = true, e.fails
-	if !e.of.probe {
-		e.of.last = e.event // what has not failed comes first, which lies after it
-	}
-	o.turn(e.of, outageOut)
-	o.after(now, e.of)
-}
-
-// usedUp says that the attempts at an event are used up, and returns what that is worth.
-func (o *outages) usedUp(now time.Time, event store.Position) doubt {
-	e := o.events[event]
-	if e == nil || e.of.phase != outageOut && o.proven(e) {
-		return guilty
-	}
 	d := e.of
-	d.usedUp++
-	if d.phase == outageSuspect && o.enough(d) {
-		o.begin(now, e)
-	}
-	switch {
-	case d.phase == outageOut:
-		return excused
-	case e.fails >= o.policy.Failures:
-		return doubtful
-	}
-	return guilty
-}
-
-// proven reports whether something was handled between the failures of an event, and the next one
-// was its last: whatever else fails, it was tried often enough.
-func (o *outages) proven(e *suspected) bool {
-	return e.fails == 0 || e.old && e.fails < o.policy.Failures
-}
-
-// parked says that an event was parked because its attempts are used up: it is taken back if that
-// turns out to be an outage. Where it is in doubt it is probed.
-func (o *outages) parked(now time.Time, event store.Position) {
-	e := o.events[event]
-	if e == nil || o.proven(e) {
-		o.forget(event)
-		return
-	}
-	e.parked, e.probed = true, e.fails >= o.policy.Failures
-	if e.probed && e.of.next.IsZero() {
-		o.after(now, e.of)
-	}
-}
-
-// success says that an event was handled: its dependency can be reached. What is parked and in
-// doubt is probed once more, now that it is known that nothing else is to blame.
-func (o *outages) success(now time.Time, s cursor.Subject) {
-	d := o.of[s.Dependency]
-	if d == nil {
-		return
-	}
-	if e := d.events[s.Event]; e != nil {
-		o.drop(e)
-	}
-	if d.phase != outageCalm {
-		o.turn(d, outageCalm)
-	}
-	for _, e := range d.events {
-		e.fails, e.old, e.out, e.last = 0, true, false, e.parked && e.probed
-		if e.parked && !e.last {
-			o.drop(e)
+	d.failed = e.fails
+	o.turn(d, outageOut)
+	alone := d.oneKey()
+	for event, e := range d.events {
+		if e.place != inTurn && !e.onTrial() && !alone {
+			e.place, e.out = inTurn, true
+			o.back = append(o.back, event)
 		}
 	}
+	slices.Sort(o.back)
 	o.after(now, d)
-	o.dropIdle(d)
+}
+
+func (d *dependency) oneKey() bool {
+	keys := make(map[string]struct{}, 2)
+	for _, e := range d.events {
+		keys[e.key] = struct{}{}
+	}
+	return len(keys) < 2
+}
+
+// out reports whether an event waits for the end of an outage.
+func (o *outages) out(event store.Position) bool {
+	e := o.events[event]
+	return e != nil && e.of.phase == outageOut
+}
+
+// failing reports whether an event failed and is not done, and of what dependency it is.
+func (o *outages) failing(event store.Position) (dependency string, is bool) {
+	if e := o.events[event]; e != nil {
+		return e.of.name, true
+	}
+	return "", false
+}
+
+// taken returns the begins and ends of outages since the last call.
+func (o *outages) taken() []outageTurn {
+	turns := o.turns
+	o.turns = nil
+	return turns
+}
+
+// takeBack returns the events that were parked in what turned out to be an outage.
+func (o *outages) takeBack() []store.Position {
+	back := o.back
+	o.back = nil
+	return back
+}
+
+// decided returns the parked events about which there is no doubt any more.
+func (o *outages) decided() []store.Position {
+	final := o.final
+	o.final = nil
+	return final
 }
 
 // forget drops an event that fails no more, whatever the reason.
@@ -299,7 +244,7 @@ func (o *outages) forget(event store.Position) {
 }
 
 func (o *outages) drop(e *suspected) {
-	if e.parked {
+	if e.place != inTurn {
 		o.final = append(o.final, e.event)
 	}
 	delete(e.of.events, e.event)
@@ -307,50 +252,11 @@ func (o *outages) drop(e *suspected) {
 }
 
 func (o *outages) dropIdle(d *dependency) {
-	if len(d.events) > 0 {
+	if len(d.events) > 0 || o.of[d.name] != d {
 		return
 	}
 	if d.phase != outageCalm {
 		o.turn(d, outageCalm)
 	}
 	delete(o.of, d.name)
-}
-
-// out reports whether an event waits for the end of an outage.
-func (o *outages) out(event store.Position) bool {
-	e := o.events[event]
-	return e != nil && e.of.phase == outageOut
-}
-
-// taken returns the begins and ends of outages since the last call.
-func (o *outages) taken() []outageTurn {
-	turns := o.turns
-	o.turns = nil
-	return turns
-}
-
-// takeBack returns the events, ascending, that were parked in what turned out to be an outage.
-// Where all that fails is of one key it stays parked, and is probed where it is.
-func (o *outages) takeBack() (back []store.Position) {
-	for _, d := range o.of {
-		if d.phase != outageOut || d.oneKey() {
-			continue
-		}
-		for event, e := range d.events {
-			if e.parked {
-				e.parked, e.out = false, true
-				back = append(back, event)
-			}
-		}
-	}
-	slices.Sort(back)
-	return back
-}
-
-func (d *dependency) oneKey() bool {
-	keys := make(map[string]struct{}, 2)
-	for _, e := range d.events {
-		keys[e.key] = struct{}{}
-	}
-	return len(keys) < 2
 }

@@ -147,7 +147,7 @@ func TestOutagesAreWhatTheirRulesSay(t *testing.T) {
 			phase, failing, out := m.read()
 			switch h.kind {
 			case hasFailed:
-				require.Equal(t, phase == outageOut, o.failure(now, s, errBroken), "seed %d", seed)
+				require.Equal(t, phase == outageOut, o.failure(now, s, errBroken) != attempt, "seed %d", seed)
 			case isUsedUp:
 				require.Equal(t, phase == outageOut && failing[h.event], o.usedUp(now, h.event) == excused, "seed %d", seed)
 			case wasHandled:
@@ -196,7 +196,7 @@ func requireOutages(t *testing.T, o *outages, phase outagePhase, failing map[sto
 // failed reports a failure of an event, each with a key of its own unless they are said to share
 // one.
 func (o *outages) failed(now time.Time, event store.Position, key ...string) bool {
-	return o.failure(now, subject(event, key...), errBroken)
+	return o.failure(now, subject(event, key...), errBroken) != attempt
 }
 
 func subject(event store.Position, key ...string) cursor.Subject {
@@ -243,99 +243,4 @@ func TestEachEventThatFailedInAnOutageIsChargedOnceAtItsEnd(t *testing.T) {
 	require.Len(t, turns, 1)
 	require.Equal(t, []store.Position{3, 4}, turns[0].charged, "3 began it; 1 failed before, which counted")
 	require.False(t, o.out(4))
-}
-
-func TestAnEventWhoseAttemptsAreUsedUpIsProbedWhereItIsParked(t *testing.T) {
-	o := newOutages(&noPolicy, nil)
-	require.Equal(t, guilty, o.usedUp(begun, 1), "nothing is known of it")
-	o.failed(begun, 1)
-	require.Equal(t, guilty, o.usedUp(begun, 1), "it failed once")
-	o = newOutages(&noPolicy, nil)
-	o.failed(begun, 1)
-	o.failed(begun, 1)
-	require.Equal(t, doubtful, o.usedUp(begun, 1))
-	o.parked(begun, 1)
-	require.Equal(t, begun.Add(30*time.Second), o.next())
-	require.Nil(t, o.due(begun))
-	now := o.next()
-	d := o.due(now)
-	require.Equal(t, store.Position(1), d.nextParked())
-	d.probing(1)
-	require.True(t, o.next().IsZero(), "one at a time")
-	require.True(t, o.failed(now, 1), "that is no attempt")
-	require.Equal(t, outageSuspect, d.phase)
-	require.Equal(t, now.Add(30*time.Second), o.next())
-	d.probing(1)
-	require.True(t, o.failed(now, 1))
-	require.Equal(t, outageOut, d.phase, "the third failure at the end of its attempts")
-	require.Empty(t, o.takeBack(), "it is the only one, and stays where it is")
-	require.Equal(t, store.Position(1), d.nextParked())
-	require.True(t, o.failed(now, 2))
-	require.Equal(t, []store.Position{1}, o.takeBack())
-	require.Zero(t, d.nextParked())
-	require.Empty(t, o.takeBack())
-}
-
-func TestWhatIsParkedStaysSoOnceSomethingIsHandled(t *testing.T) {
-	o := newOutages(&noPolicy, nil)
-	for _, event := range []store.Position{1, 1, 2} {
-		o.failed(begun, event)
-	}
-	require.Equal(t, doubtful, o.usedUp(begun, 1))
-	o.parked(begun, 1)
-	o.success(begun, subject(3))
-	d := o.due(begun)
-	require.Equal(t, store.Position(1), d.nextParked(), "it is tried once more")
-	d.probing(1)
-	require.True(t, o.failed(begun, 1))
-	require.True(t, o.watching(), "2 is still failing")
-	require.True(t, o.next().IsZero())
-	require.Zero(t, d.nextParked())
-	require.Equal(t, guilty, o.usedUp(begun, 2))
-	o.parked(begun, 2)
-	require.False(t, o.watching())
-}
-
-func TestProbesHaveGrowingDelaysAndTakeTurns(t *testing.T) {
-	o := newOutages(&supervision.Policy{Backoff: supervision.Backoff{Initial: time.Second, Max: 5 * time.Second}}, nil)
-	for range 2 {
-		for event := store.Position(1); event <= 3; event++ {
-			o.failed(begun, event)
-		}
-	}
-	now := begun
-	for _, delay := range []time.Duration{2 * time.Second, 4 * time.Second, 5 * time.Second, 5 * time.Second} {
-		require.Equal(t, now.Add(delay), o.next())
-		now = o.next()
-		d := o.due(now)
-		d.probing(3)
-		require.Nil(t, o.due(now.Add(time.Hour)))
-		require.True(t, o.failed(now, 1), "it was in flight when the outage began")
-		require.True(t, o.next().IsZero())
-		require.True(t, o.failed(now, 3))
-	}
-	d := o.due(o.next())
-	d.probing(1)
-	o.probed(now, "d")
-	require.Equal(t, now.Add(5*time.Second), o.next(), "that probe said nothing")
-	o.probed(now, "d")
-	require.Equal(t, now.Add(5*time.Second), o.next())
-	o.probed(now, "of another dependency")
-}
-
-func TestParkedEventsAreProbedInTurn(t *testing.T) {
-	o := newOutages(&supervision.Policy{Outage: supervision.OutagePolicy{Keys: 100, UsedUp: 100}}, nil)
-	for _, event := range []store.Position{9, 4, 6} {
-		o.failed(begun, event)
-		o.failed(begun, event)
-		o.usedUp(begun, event)
-		o.parked(begun, event)
-	}
-	d := o.of["d"]
-	var turns []store.Position
-	for range 4 {
-		turns = append(turns, d.nextParked())
-		d.probing(d.nextParked())
-	}
-	require.Equal(t, []store.Position{4, 6, 9, 4}, turns)
 }

@@ -6,28 +6,42 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/store"
-	"github.com/penstock-io/penstock/supervision"
 )
 
 // after sets when the next probe is made: in an outage with growing delays; of what is parked with
-// the longest at once, since its attempts have grown to that; of what is probed for the last time,
-// now.
+// the longest at once, since its attempts have grown to that; of a few that are on trial now.
 func (o *outages) after(now time.Time, d *dependency) {
-	switch parked := d.nextParked() > 0; {
-	case parked && d.phase == outageCalm:
+	switch doubts := d.any((*suspected).inDoubt); {
+	case d.phase == outageOut && !doubts:
+		d.next = now.Add(o.policy.Backoff.Delay(max(1, d.failed), o.random))
+	case d.phase != outageOut && d.free > 0 && d.any((*suspected).untried):
 		d.next = now
-	case parked:
-		d.next = now.Add(o.longest())
-	case d.phase == outageOut:
-		d.next = now.Add(o.delay.Delay(max(1, d.failed), o.random))
+	case doubts:
+		d.next = now.Add(o.policy.Backoff.Max)
 	default:
 		d.next = time.Time{}
 	}
 }
 
-// longest is the delay between probes in the end, without jitter.
-func (o *outages) longest() time.Duration {
-	return supervision.Policy{Backoff: o.delay}.WithDefaults().Backoff.Max
+func (e *suspected) inDoubt() bool { return e.place == inDoubt }
+
+// untried reports whether an event is on trial and has not failed since.
+func (e *suspected) untried() bool { return e.onTrial() && e.fails == 0 }
+
+// notBefore puts the next probe off, where there is one.
+func (d *dependency) notBefore(at time.Time) {
+	if !d.next.IsZero() && d.next.Before(at) {
+		d.next = at
+	}
+}
+
+func (d *dependency) any(is func(*suspected) bool) bool {
+	for _, e := range d.events {
+		if is(e) {
+			return true
+		}
+	}
+	return false
 }
 
 // names of the dependencies of which something fails, sorted.
@@ -36,7 +50,7 @@ func (o *outages) names() []string { return slices.Sorted(maps.Keys(o.of)) }
 // due returns a dependency that is to be probed now.
 func (o *outages) due(now time.Time) *dependency {
 	for _, name := range o.names() {
-		if d := o.of[name]; !d.probe && !d.next.IsZero() && !d.next.After(now) {
+		if d := o.of[name]; d.probe == 0 && !d.next.IsZero() && !d.next.After(now) {
 			return d
 		}
 	}
@@ -46,41 +60,50 @@ func (o *outages) due(now time.Time) *dependency {
 // next is when the next probe is due, zero for never.
 func (o *outages) next() (first time.Time) {
 	for _, d := range o.of {
-		if !d.probe && !d.next.IsZero() && (first.IsZero() || d.next.Before(first)) {
+		if d.probe == 0 && !d.next.IsZero() && (first.IsZero() || d.next.Before(first)) {
 			first = d.next
 		}
 	}
 	return first
 }
 
-// nextParked is the parked event to probe: the first after the one that was last, or the first of
-// all; 0 for none.
-func (d *dependency) nextParked() store.Position {
-	var list []store.Position
+// candidates are the events that failed and may be probed now, those after the last one first: in
+// an outage all of them, else what is parked and in doubt.
+func (d *dependency) candidates() (list []store.Position) {
+	parked := (*suspected).inDoubt
+	if d.any((*suspected).untried) {
+		parked = (*suspected).untried
+	}
 	for event, e := range d.events {
-		if e.parked && e.probed {
+		if d.phase == outageOut || parked(e) {
 			list = append(list, event)
 		}
 	}
-	if len(list) == 0 {
-		return 0
-	}
 	slices.Sort(list)
 	next, _ := slices.BinarySearch(list, d.last+1)
-	return list[next%len(list)]
+	return append(list[next:len(list):len(list)], list[:next]...)
 }
 
 // probing notes that an event is being probed.
-func (d *dependency) probing(event store.Position) { d.probe, d.last = true, event }
+func (d *dependency) probing(event store.Position) {
+	e := d.events[event]
+	d.probe, d.last, d.trial = event, event, e != nil && e.onTrial()
+}
 
-// probed ends a probe, if its outcome has not: it said nothing of the dependency, or there was
-// nothing to probe.
-func (o *outages) probed(now time.Time, name string) {
-	if d := o.of[name]; d != nil && (d.probe || !d.next.IsZero() && !d.next.After(now)) {
-		d.probe = false
-		if o.after(now, d); d.next.Equal(now) {
-			d.next = now.Add(o.longest())
-		}
+// returned reports whether an event is the one that is being probed, and ends that.
+func (d *dependency) returned(event store.Position) bool {
+	if d.probe != event {
+		return false
+	}
+	d.probe = 0
+	return true
+}
+
+// unanswered says that a probe said nothing of the dependency, or that there was nothing to probe.
+func (o *outages) unanswered(now time.Time, d *dependency) {
+	d.failed++
+	if o.after(now, d); d.next.Equal(now) {
+		d.next = now.Add(o.policy.Backoff.Max)
 	}
 }
 

@@ -31,6 +31,7 @@ type trouble struct {
 	step    troubleStep
 	serial  uint64 // of the report that the decision must be about, in troubleJudged
 	races   int    // lost by it
+	fault   bool   // it is that of the event, whatever the state of what it depends on
 	due     time.Time
 	reason  error
 	attempt int
@@ -132,7 +133,7 @@ func (w *Worker) charge(r ruling) {
 		return
 	}
 	w.serial++
-	t.step, t.serial = troubleJudged, w.serial
+	t.step, t.serial, t.fault = troubleJudged, w.serial, !r.evidence && !r.later
 	if r.first == 0 && w.phase == workerWorking {
 		w.enter(workerWaiting)
 	}
@@ -256,6 +257,9 @@ func (w *Worker) forgive(moved bool) {
 
 // nextDelay tries again what has waited for long enough.
 func (t turn) nextDelay() Step {
+	if due := t.failing.due(); due.IsZero() || due.After(t.now) { // in an outage very many may fail
+		return Step{}
+	}
 	for _, event := range t.failing.events() {
 		if late := t.failing[event]; late.step == troubleDelayed && !late.due.After(t.now) {
 			late.step = troubleTried

@@ -17,49 +17,113 @@ var errDoubtful = errors.New("drive: nothing of its dependency was handled since
 type withholding struct {
 	*outages
 	w       *Worker
-	probes  map[Task]string  // in flight, by dependency
-	over    []string         // of which a probe has returned and is not judged yet
+	probes  map[Task]probe   // in flight
+	over    []probe          // that have returned and are not judged yet
 	handled []cursor.Subject // and not judged yet
+}
+
+// probe is one of an event.
+type probe struct {
+	of    *dependency
+	event store.Position
 }
 
 // withhold keeps a failure from the ladder of its event, and reports whether it did: where an
 // outage is to blame.
 func withhold(w *Worker, now time.Time, r ruling) bool {
-	if !r.evidence || w.policy.Outage.Off {
+	switch {
+	case w.policy.Outage.Off:
 		return false
+	case r.evidence:
+		if w.doubts == nil {
+			w.doubts = &withholding{outages: newOutages(w.policy, w.random), w: w, probes: make(map[Task]probe)}
+		}
+		return w.doubts.blame(now, r)
+	case r.later && w.doubts != nil:
+		return w.doubts.heed(now, r)
 	}
-	if w.doubts == nil {
-		w.doubts = &withholding{outages: newOutages(w.policy, w.random), w: w, probes: make(map[Task]string)}
-	}
-	withheld := w.doubts.failure(now, w.engine.Subject(r.first), r.failure.Err)
-	w.doubts.turned()
-	if withheld {
-		w.doubts.leave(r.first)
-	}
-	return withheld
+	return false
 }
 
-// leave lets an event that failed wait for the end of an outage, or be where it is parked. Without
-// lanes it would keep others from being probed, and is passed over.
+// blame is withhold for what may be the failure of a dependency.
+func (d *withholding) blame(now time.Time, r ruling) bool {
+	found := d.failure(now, d.w.engine.Subject(r.first), r.failure.Err)
+	d.turned()
+	switch {
+	case found == attempt:
+		return false
+	case found == spent && d.giveUp(now, r):
+	default:
+		d.leave(r.first)
+	}
+	return true
+}
+
+// heed is withhold for a handler that says when to call it again.
+func (d *withholding) heed(now time.Time, r ruling) bool {
+	asks, _ := supervision.DirectiveOf(r.failure.Err)
+	if !d.postpone(now, d.w.engine.Subject(r.first), asks.Delay, r.failure.Err) {
+		return false
+	}
+	d.leave(r.first)
+	return true
+}
+
+// leave lets an event that failed wait for the end of an outage, or be where it is parked. Where it
+// would keep others from being probed it is passed over.
 func (d *withholding) leave(event store.Position) {
 	w := d.w
-	deferred := w.lanes <= 1 && d.out(event) && w.engine.Defer(event, d.policy.Deferred)
+	deferred := d.out(event) && w.engine.Defer(event)
 	if !deferred {
 		w.engine.Again(event)
 	}
 	if t := w.failing[event]; t != nil || deferred {
 		w.failing.at(event).step = troubleTried
 	}
-	if w.engine.Dirty() {
-		w.unsettled.due()
+	d.changed()
+}
+
+// changed has written what was changed, and what there is room for read.
+func (d *withholding) changed() {
+	if d.w.engine.Dirty() {
+		d.w.unsettled.due()
 	}
-	w.fill = fillStale
+	d.w.fill = fillStale
+}
+
+// giveUp ends the tries at an event in an outage, and reports whether it did. It was tried as often
+// as a policy allows because there was nothing else to try, so it may be a bad one, as may be all
+// that were tried beside it: then no outage would ever end by itself.
+//
+//   - It is parked, in doubt, which makes room for what follows: the first success has it tried
+//     again.
+//   - It is skipped where others wait for it that cannot be tried before it.
+//   - Nothing halts because of an outage.
+func (d *withholding) giveUp(now time.Time, r ruling) bool {
+	w, tries := d.w, d.events[r.first].tries
+	v := Decision{First: r.first, Action: d.policy.Exhausted, Attempt: tries}
+	v.Reason = &supervision.ExhaustedError{Event: uint64(r.first), Attempts: tries, Err: r.failure.Err}
+	switch {
+	case v.Action == supervision.ActionPark && w.engine.Park(r.first, v.Reason, tries) == nil:
+		d.parked(now, r.first)
+		w.engine.Doubt(r.first, true)
+	case v.Action == supervision.ActionSkip && w.engine.HoldsUp(r.first) && w.engine.Skip(r.first, v.Reason, tries) == nil:
+		d.skipped(r.first)
+	default:
+		return false
+	}
+	delete(w.failing, r.first)
+	w.updates.add(Update{Kind: UpdatePassed, Event: r.first})
+	w.unsettled.decided = append(w.unsettled.decided, v)
+	d.changed()
+	return true
 }
 
 // excuse keeps a verdict from being carried out, and reports whether it did: where an outage is to
-// blame, or may be. What a handler says itself is obeyed, and so is everything after a panic.
+// blame, or may be. What a handler says itself is obeyed, and so is everything after a panic, or
+// after what is the fault of the event.
 func (d *withholding) excuse(now time.Time, v Decision) bool {
-	if d == nil || v.First == 0 || v.Restart {
+	if d == nil || v.First == 0 || v.Restart || d.w.failing[v.First].fault {
 		return false
 	}
 	_, usedUp := v.Reason.(*supervision.ExhaustedError) //nolint:errorlint // of this verdict, not of another one
@@ -88,7 +152,7 @@ func (d *withholding) excuse(now time.Time, v Decision) bool {
 // doubt has an event tried again that is not skipped yet, and without lanes others before it: they
 // show whether it is to blame.
 func (d *withholding) doubt(now time.Time, v Decision) {
-	if d.w.lanes <= 1 && d.w.engine.Defer(v.First, d.policy.Deferred) {
+	if d.w.engine.Defer(v.First) {
 		d.w.unsettled.due()
 	}
 	putOff(d.w, now, v, errDoubtful)
@@ -97,15 +161,14 @@ func (d *withholding) doubt(now time.Time, v Decision) {
 // carriedOut notes that an event is parked or skipped.
 func (d *withholding) carriedOut(now time.Time, v Decision) {
 	_, usedUp := v.Reason.(*supervision.ExhaustedError) //nolint:errorlint // of this verdict, not of another one
-	if d != nil && usedUp && v.Action == supervision.ActionPark && !v.Restart {
-		d.parked(now, v.First)
-		if e := d.events[v.First]; e != nil && e.parked {
-			d.w.engine.Doubt(v.First, true)
-		}
-		d.turned()
+	if d == nil || !usedUp || v.Action != supervision.ActionPark || v.Restart || d.w.failing[v.First].fault {
+		d.acquit(v.First)
 		return
 	}
-	d.acquit(v.First)
+	if d.parked(now, v.First) {
+		d.w.engine.Doubt(v.First, true)
+	}
+	d.turned()
 }
 
 // acquit forgets an event that does not fail any more.
@@ -116,26 +179,32 @@ func (d *withholding) acquit(event store.Position) {
 	}
 }
 
-// review forgets what an operator has decided about.
+// review forgets what an operator has decided about, or has put out of reach: what is met again
+// fails again.
 func (d *withholding) review() {
 	if d == nil {
 		return
 	}
 	for event, e := range d.events {
-		if e.parked && !d.w.engine.Parked(event) || !e.parked && d.w.engine.Done(event) {
+		waits := d.w.engine.Waits(event)
+		if e.place != inTurn {
+			waits = d.w.engine.Parked(event)
+		}
+		if !waits {
 			d.acquit(event)
 		}
 	}
 }
 
-// returned keeps what a task that has run says of dependencies, until its commit.
+// returned keeps what a task that has run says of dependencies, until its commit. That of a probe
+// says it of the one that was probed.
 func (d *withholding) returned(t Task) {
 	if d == nil {
 		return
 	}
-	if dependency, probe := d.probes[t]; probe {
+	if p, is := d.probes[t]; is {
 		delete(d.probes, t)
-		d.over = append(d.over, dependency)
+		d.over = append(d.over, p)
 	}
 	if d.watching() {
 		d.handled = append(d.handled, d.w.engine.Handled(t)...)
@@ -160,8 +229,10 @@ func (d *withholding) settle(now time.Time) {
 	if d == nil {
 		return
 	}
-	for _, dependency := range d.over {
-		d.probed(now, dependency)
+	for _, p := range d.over {
+		if p.of.returned(p.event) {
+			d.unanswered(now, p.of)
+		}
 	}
 	d.over = nil
 	if !d.watching() && len(d.probes) == 0 {
@@ -178,10 +249,9 @@ func (d *withholding) turned() {
 			d.release(t)
 		}
 	}
-	for _, event := range d.final {
+	for _, event := range d.decided() {
 		d.w.engine.Doubt(event, false)
 	}
-	d.final = nil
 	if back := d.takeBack(); len(back) > 0 {
 		d.w.engine.TakeBack(back)
 		for _, event := range back {
@@ -203,7 +273,7 @@ func (d *withholding) keep(event store.Position) {
 // suspend lets all events of a dependency wait, also those that are about to be tried again.
 func (d *withholding) suspend(t outageTurn) {
 	w := d.w
-	w.engine.Suspend(t.of.name)
+	w.engine.Suspend(t.of.name, d.failing)
 	for _, event := range w.failing.events() {
 		if late := w.failing[event]; late.step == troubleDelayed && d.out(event) {
 			late.step = troubleTried
@@ -248,7 +318,7 @@ func (d *withholding) ready() bool {
 	switch {
 	case d == nil || !d.w.open():
 		return false
-	case d.w.lanes <= 1:
+	case d.w.lanes <= 1, d.w.engine.Guarded():
 		return d.w.inFlight == 0 && d.w.unsettled.commit == commitSettled
 	}
 	return d.w.inFlight < d.w.lanes
@@ -284,7 +354,8 @@ func (t turn) take() (Task, error) {
 	return t.engine.Take(t.ctx)
 }
 
-// probe takes an event of an outage, or one that is parked and may not be to blame.
+// probe takes an event of an outage, or one that is parked and may not be to blame. In an outage
+// one that has not failed comes first, since it is the best witness: what has failed may be bad.
 func (t turn) probe() (task Task, err error) {
 	d := t.doubts.due(t.now)
 	if d == nil {
@@ -292,17 +363,26 @@ func (t turn) probe() (task Task, err error) {
 	}
 	event := store.Position(0)
 	if d.phase == outageOut {
-		task, event, err = t.engine.Probe(t.ctx, d.name, d.last)
+		task, event, err = t.engine.Probe(t.ctx, d.name)
 	}
-	if parked := d.nextParked(); task == nil && err == nil && parked > 0 {
-		task, err = t.engine.ProbeParked(t.ctx, parked)
-		event = parked
+	if task == nil && err == nil {
+		task, event, err = t.probeFailed(d)
 	}
 	if task == nil {
-		t.doubts.probed(t.now, d.name)
+		t.doubts.unanswered(t.now, d)
 		return nil, err
 	}
 	d.probing(event)
-	t.doubts.probes[task] = d.name
+	t.doubts.probes[task] = probe{d, event}
 	return task, nil
+}
+
+// probeFailed takes the first event in turn that failed and can be tried now.
+func (t turn) probeFailed(d *dependency) (task Task, event store.Position, err error) {
+	for _, event = range d.candidates() {
+		if task, err = t.engine.ProbeAt(t.ctx, event); task != nil || err != nil {
+			break
+		}
+	}
+	return task, event, err
 }

@@ -32,7 +32,8 @@ type service struct {
 	judge  *supervision.Judge
 	now    time.Time
 	tasks  []*fakeTask
-	down   func(store.Position) bool // whether a call for an event fails now
+	down   func(store.Position) bool                 // whether a call for an event fails now
+	fails  func(store.Position) *cursor.HandlerError // how; nil: with an error of its own
 	calls  int
 	seen   []UpdateKind
 }
@@ -85,6 +86,9 @@ func (s *service) call() {
 	s.calls++
 	if s.down(task.event) {
 		task.err = ownFailure(task.event)
+		if s.fails != nil {
+			task.err = s.fails(task.event)
+		}
 	}
 	s.w.Finished(task)
 }
@@ -163,14 +167,6 @@ func TestInAnOutageOneEventIsTriedAtATimeAndOthersTakeTurns(t *testing.T) {
 			require.LessOrEqual(t, n, 4, "%d: %v", event, tried)
 		}
 	}
-}
-
-func TestAtMostSoManyEventsAreDeferred(t *testing.T) {
-	s := newService(t, 1, 100, supervision.Policy{Outage: supervision.OutagePolicy{Deferred: 5}})
-	s.down = func(store.Position) bool { return true }
-	s.advance(time.Hour)
-	require.Len(t, s.engine.deferred, 5)
-	require.Empty(t, s.engine.parked)
 }
 
 func TestWithLanesEventsOfOtherDependenciesContinueInAnOutage(t *testing.T) {

@@ -44,8 +44,12 @@ type fakeEngine struct {
 
 	depends   func(store.Position) string // nil: all on one
 	suspended map[string]bool
+	known     func(store.Position) (string, bool)
 	deferred  []store.Position
 	later     map[store.Position]bool // what was deferred or taken back
+	window    int                     // how many events are read and not done at most, 0 for any number
+	volatile  bool                    // nothing can be parked or deferred
+	guarded   bool                    // one task at a time
 	doubtful  map[store.Position]bool
 
 	takes     func() // called by Take
@@ -70,7 +74,10 @@ func (f *fakeEngine) Fill(_ context.Context, upTo store.Position) (bool, error) 
 	if upTo == 0 || upTo > f.head {
 		upTo = f.head
 	}
-	for f.scanned < upTo {
+	for room := f.room(); f.scanned < upTo; room-- {
+		if f.window > 0 && room <= 0 {
+			return false, nil
+		}
 		if f.scanned++; !f.done[f.scanned] {
 			f.ready = append(f.ready, f.scanned)
 		}
@@ -82,7 +89,7 @@ func (f *fakeEngine) Take(context.Context) (Task, error) {
 	if f.takes != nil {
 		f.takes()
 	}
-	if f.lanes <= 1 && (f.inFlight > 0 || len(f.finished) > 0) {
+	if !f.open() {
 		return nil, nil
 	}
 	if i := slices.IndexFunc(f.deferred, f.free); i >= 0 {
@@ -95,6 +102,11 @@ func (f *fakeEngine) Take(context.Context) (Task, error) {
 		return f.take(f.ready[i]), nil
 	}
 	return nil, nil
+}
+
+// open reports whether a task may be taken now.
+func (f *fakeEngine) open() bool {
+	return f.lanes > 1 && !f.guarded || f.inFlight == 0 && len(f.finished) == 0
 }
 
 // blocked reports whether what follows a failure waits: there is one queue, and one for what was
@@ -112,7 +124,15 @@ func (f *fakeEngine) take(event store.Position) Task {
 }
 
 // free reports whether an event does not wait for the end of an outage.
-func (f *fakeEngine) free(event store.Position) bool { return !f.suspended[f.dependency(event)] }
+func (f *fakeEngine) free(event store.Position) bool {
+	if len(f.suspended) == 0 {
+		return true
+	}
+	if name, failed := f.known(event); failed {
+		return !f.suspended[name]
+	}
+	return !f.suspended[f.dependency(event)]
+}
 
 func (f *fakeEngine) dependency(event store.Position) string {
 	if f.depends == nil {
@@ -132,34 +152,47 @@ func (f *fakeEngine) Handled(t Task) []cursor.Subject {
 	return nil
 }
 
-func (f *fakeEngine) Suspend(dependency string) {
+func (f *fakeEngine) Suspend(dependency string, failed func(store.Position) (string, bool)) {
 	require.False(f.tb, f.suspended[dependency], "suspended again")
-	f.suspended[dependency] = true
+	f.suspended[dependency], f.known = true, failed
 }
 
 func (f *fakeEngine) Release(dependency string) { delete(f.suspended, dependency) }
 
-func (f *fakeEngine) Probe(_ context.Context, dependency string, after store.Position) (Task, store.Position, error) {
+func (f *fakeEngine) Probe(_ context.Context, dependency string) (Task, store.Position, error) {
 	require.True(f.tb, f.suspended[dependency], "a probe without an outage")
-	list := slices.Concat(f.deferred, f.failing())
-	if f.lanes > 1 {
-		list = append(list, f.ready...)
-	} else if len(f.ready) > 0 && !f.blocked() {
-		list = append(list, f.ready[0])
-	}
-	list = slices.DeleteFunc(list, func(event store.Position) bool { return f.dependency(event) != dependency })
-	if len(list) == 0 {
+	if !f.open() {
 		return nil, 0, nil
 	}
-	slices.Sort(list)
-	i, _ := slices.BinarySearch(list, after+1)
-	event := list[i%len(list)]
-	return f.take(event), event, nil
+	list := slices.Clone(f.ready)
+	if f.lanes <= 1 {
+		list = list[:min(1, len(list))]
+		if f.blocked() {
+			list = nil
+		}
+	}
+	for _, event := range slices.Concat(list, slices.Sorted(slices.Values(f.deferred))) {
+		if _, failed := f.known(event); !failed && f.dependency(event) == dependency {
+			return f.take(event), event, nil
+		}
+	}
+	return nil, 0, nil
 }
 
-func (f *fakeEngine) ProbeParked(_ context.Context, event store.Position) (Task, error) {
-	require.Contains(f.tb, f.parked, event)
-	return f.take(event), nil
+func (f *fakeEngine) ProbeAt(_ context.Context, event store.Position) (Task, error) {
+	first := f.lanes > 1 && slices.Contains(f.ready, event) || len(f.ready) > 0 && f.ready[0] == event
+	if f.open() && (first || slices.Contains(f.deferred, event)) || f.open() && f.Parked(event) && !f.failed[event] {
+		return f.take(event), nil
+	}
+	return nil, nil
+}
+
+func (f *fakeEngine) Waits(event store.Position) bool {
+	return slices.Contains(f.ready, event) || slices.Contains(f.deferred, event) || f.failed[event] && !f.Parked(event)
+}
+
+func (f *fakeEngine) HoldsUp(event store.Position) bool {
+	return f.failed[event] && !f.later[event] && f.lanes <= 1 && (len(f.ready) > 0 || f.scanned < f.head)
 }
 
 func (f *fakeEngine) Doubt(event store.Position, is bool) {
@@ -170,14 +203,28 @@ func (f *fakeEngine) Doubt(event store.Position, is bool) {
 
 func (f *fakeEngine) Parked(event store.Position) bool { return slices.Contains(f.parked, event) }
 
-func (f *fakeEngine) Defer(first store.Position, most int) bool {
-	if !f.failed[first] || f.lanes > 1 || len(f.deferred) >= most || f.later[first] || slices.Contains(f.parked, first) {
+func (f *fakeEngine) Defer(first store.Position) bool {
+	if !f.failed[first] || f.volatile || f.lanes > 1 && f.room() > 0 || f.later[first] || slices.Contains(f.parked, first) {
 		return false
 	}
 	delete(f.failed, first)
 	f.deferred, f.later[first] = append(f.deferred, first), true
 	f.extra++
 	return true
+}
+
+// room is how many events more may be read.
+func (f *fakeEngine) room() int {
+	if f.window == 0 {
+		return 1
+	}
+	undone := 0
+	for event := store.Position(1); event <= f.scanned; event++ {
+		if !f.done[event] && !f.later[event] {
+			undone++
+		}
+	}
+	return f.window - undone
 }
 
 func (f *fakeEngine) TakeBack(events []store.Position) {
@@ -256,8 +303,11 @@ func (f *fakeEngine) Again(first store.Position) {
 }
 
 func (f *fakeEngine) Park(first store.Position, reason error, _ int) error {
-	if f.parkErr != nil {
+	switch {
+	case f.parkErr != nil:
 		return f.parkErr
+	case f.volatile:
+		return cursor.ErrNoCheckpoint
 	}
 	delete(f.doubtful, first)
 	f.parked = append(f.parked, first)
@@ -280,6 +330,7 @@ func (f *fakeEngine) decide(first store.Position, reason error) error {
 
 func (f *fakeEngine) Failed(first store.Position) bool { return f.failed[first] }
 func (f *fakeEngine) Done(event store.Position) bool   { return f.done[event] }
+func (f *fakeEngine) Guarded() bool                    { return f.guarded }
 func (f *fakeEngine) Dirty() bool                      { return len(f.finished) > 0 || f.extra > 0 }
 func (f *fakeEngine) Idle() bool {
 	waits := f.lanes <= 1 && len(f.ready) > 0 && (f.blocked() || !f.free(f.ready[0]))

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/reactor/reactortest"
@@ -264,5 +265,71 @@ func TestAnOutageHealsItselfAfterACrashAnywhereInIt(t *testing.T) {
 				require.Empty(t, run.Parked("charge"))
 			})
 		})
+	}
+}
+
+// twoKinds is a worker that fails at one of its two kinds while the provider is down.
+func (p *provider) twoKinds(lanes int) cursor.Worker {
+	return cursor.Worker{
+		Name: "charge", Kinds: []string{ordered{}.Kind(), reserved{}.Kind()}, Lanes: lanes,
+		Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+			for i, e := range b.Events {
+				b.Begin(i)
+				if p.calls++; p.down && e.Kind == (ordered{}).Kind() {
+					return cursor.Continue, cursor.FailedAt(i, errProvider)
+				}
+				b.React(i, e.Coordinate, billed{e.Coordinate.Entity})
+			}
+			return cursor.Continue, nil
+		},
+	}
+}
+
+func TestAKindThatIsNotReadAnyMoreLeavesNothingOfItsOutage(t *testing.T) {
+	for _, lanes := range []int{1, 4} {
+		p := &provider{down: true}
+		run := reactortest.Start(t, p.twoKinds(lanes))
+		for n := range 20 {
+			run.Given(order(n))
+		}
+		for n := range 5 {
+			run.Given(reactortest.At(store.At(fmt.Sprintf("stock:%d", n), "shop"), reserved{}))
+		}
+		run.Advance(10 * time.Minute)
+		require.Equal(t, actors.Outage, run.Status("charge").State)
+		run.Apply("charge", checkpoint.Rebind{Kinds: []string{reserved{}.Kind()}})
+		run.Advance(time.Minute)
+		require.Len(t, reactortest.Of[billed](run), 5, "lanes %d", lanes)
+		deferred := len(run.Parked("charge"))
+		if deferred == 0 {
+			require.Equal(t, actors.Idle, run.Status("charge").State)
+		}
+		p.down = false
+		run.Advance(time.Minute)
+		require.Len(t, reactortest.Of[billed](run), 5+deferred, "what it had to handle when it was rebound")
+		require.Empty(t, run.Parked("charge"))
+		require.Equal(t, actors.Idle, run.Status("charge").State)
+	}
+}
+
+func TestARewindInAnOutageLosesNothingAndRepeatsNothing(t *testing.T) {
+	for _, lanes := range []int{1, 4} {
+		p := &provider{}
+		run := reactortest.Start(t, p.twoKinds(lanes))
+		for n := range 20 {
+			run.Given(order(n))
+			run.Settle()
+			p.down = n >= 4
+		}
+		run.Advance(10 * time.Minute)
+		require.Equal(t, actors.Outage, run.Status("charge").State)
+		run.Apply("charge", checkpoint.Rewind{To: 2})
+		run.Advance(10 * time.Minute)
+		require.Equal(t, actors.Outage, run.Status("charge").State)
+		p.down = false
+		run.Advance(time.Minute)
+		require.Len(t, reactortest.Of[billed](run), 20, "lanes %d", lanes)
+		require.Empty(t, run.Parked("charge"))
+		require.Equal(t, actors.Idle, run.Status("charge").State)
 	}
 }

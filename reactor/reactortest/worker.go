@@ -110,13 +110,13 @@ func (e watched) Commit(ctx context.Context) (int, error) {
 	return n, e.kept(err)
 }
 
-func (e watched) Probe(ctx context.Context, dependency string, after store.Position) (drive.Task, store.Position, error) {
-	t, event, err := e.Engine.Probe(ctx, dependency, after)
+func (e watched) Probe(ctx context.Context, dependency string) (drive.Task, store.Position, error) {
+	t, event, err := e.Engine.Probe(ctx, dependency)
 	return t, event, e.kept(err)
 }
 
-func (e watched) ProbeParked(ctx context.Context, event store.Position) (drive.Task, error) {
-	t, err := e.Engine.ProbeParked(ctx, event)
+func (e watched) ProbeAt(ctx context.Context, event store.Position) (drive.Task, error) {
+	t, err := e.Engine.ProbeAt(ctx, event)
 	return t, e.kept(err)
 }
 
