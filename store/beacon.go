@@ -33,6 +33,7 @@ type beacon struct {
 	visible     int64
 	head        Position
 	sequence    uint64
+	failed      bool // the writer: it will write no more, and what lies after visible is not known to be on the disk
 }
 
 const (
@@ -51,6 +52,9 @@ func (t *beacon) encode(b *[beaconSize]byte) {
 	le.PutUint32(b[48:], t.incarnation)
 	le.PutUint32(b[52:], t.writerEpoch)
 	le.PutUint32(b[56:], t.segment)
+	if t.failed {
+		b[60] = 1
+	}
 	le.PutUint64(b[64:], uint64(t.visible))
 	le.PutUint64(b[72:], uint64(t.head))
 	le.PutUint64(b[80:], t.sequence)
@@ -67,25 +71,28 @@ func (t *beacon) decode(b []byte) bool {
 	t.incarnation = le.Uint32(b[48:])
 	t.writerEpoch = le.Uint32(b[52:])
 	t.segment = le.Uint32(b[56:])
+	t.failed = b[60] == 1
 	t.visible = int64(le.Uint64(b[64:]))
 	t.head = Position(le.Uint64(b[72:]))
 	t.sequence = le.Uint64(b[80:])
 	return true
 }
 
-// writeBeacon overwrites the beacon, before the head moves: what a reader in this process sees one
-// in another may see. This process does not depend on it, so an error is not one of the commit.
-func (w *writer) writeBeacon() {
+// writeBeacon overwrites the beacon, with the head before it moves: what a reader in this process
+// sees one in another may see. This process does not depend on it, so an error is not one of the
+// commit.
+func (w *writer) writeBeacon(head Position, failed bool) {
 	s := w.store
 	t := beacon{
 		store:       s.origin.Store,
 		boot:        s.boot,
 		incarnation: s.origin.Incarnation,
 		writerEpoch: w.next.WriterEpoch,
-		segment:     w.next.Segment,
-		visible:     w.next.Offset,
-		head:        Position(w.next.Position - 1),
-		sequence:    w.next.Sequence,
+		segment:     w.segment.number,
+		visible:     w.segment.end.Load(),
+		head:        head,
+		sequence:    s.sequence.Load(),
+		failed:      failed,
 	}
 	var b [beaconSize]byte
 	t.encode(&b)

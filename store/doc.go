@@ -80,7 +80,7 @@
 //	48   4  incarnation of the log
 //	52   4  writer epoch
 //	56   4  active segment
-//	60   4  zero
+//	60   4  1 after a write or sync of that writer has failed, else 0
 //	64   8  offset in the active segment up to which it is visible
 //	72   8  head
 //	80   8  sequence of the next commit
@@ -100,7 +100,10 @@
 //
 // A read-only store applies the same rules and changes nothing. Beside a living writer it trusts
 // the beacon in STATUS for how far it may look, and looks again at each call, and every 20 ms in
-// [Store.Wait].
+// [Store.Wait]. Without one it syncs what it found before it shows it: what the writer left may be
+// in memory only, and a power cut must not take away what a reader has seen and passed on. Where it
+// may not sync, and while a writer is opening, it shows what is known durable: not yet the last
+// commits before the death of their writer.
 //
 // # Copies
 //

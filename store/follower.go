@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/google/uuid"
 
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
@@ -19,23 +18,20 @@ import (
 //
 // The rules by which it believes what it reads:
 //
-//   - While the writer's lock is held, the beacon says how far the log may be read, and nothing
-//     after that is shown: it may not be durable yet, and a power cut could take it away again.
-//   - Without a writer nothing is being written, so the recovery rules say where the log ends. What
-//     they accept is shown although it may be in the page cache only: the next writer writes it
-//     again before it adds anything, and a power cut ends this process too.
+//   - How far the log may be shown, with a writer and without, is for limit to say.
 //   - Whether there is a writer is looked at before reading, and again before what was read without
-//     one is shown (published): one that started in between may have written and not synced yet.
+//     one is shown: one that started in between may have changed what was being read.
 //   - A bad batch below what the beacon vouches for is damage; anywhere else it is a batch that is
 //     being written, and is looked at again the next time.
 //   - The beacon vouches only if it was written since the machine was started. After a power cut it
 //     may be older or newer than the log.
-//   - A beacon that is as it was when there was no writer is none: the writer has not written its
-//     own yet, and in a copy the one that lies there may speak of more than was copied.
+//   - A beacon that is as it was at first, or when there was no writer, vouches for nothing: the
+//     writer may not have written its own yet, and in a copy the one that lies there may speak of
+//     more than was copied.
 //
 // Ownership: all fields but failed belong to the holder of mu, who also is the one that advances
 // the head, the segments and the side values of the Store. mu is held during I/O; readers take it
-// only to catch up. failed is set once, under mu, and read by all.
+// only to catch up. failed is set once, under mu, and read by all; withheld is set under mu.
 type follower struct {
 	mu   sync.Mutex
 	tail *scan // of the last segment, nil when that is sealed
@@ -43,58 +39,13 @@ type follower struct {
 	// still the growing ones.
 	sealing []*segment
 	chain   wal.Expected // what the next batch or segment must continue
-	idle    beacon       // as it was when there was no writer, zero where that is not known
+	idle    beacon       // as it was at the opening, or later without a writer
 	failed  atomic.Pointer[error]
+	// withheld: the files hold more than may be shown, and no writer that could say more.
+	withheld atomic.Bool
 	// stuck is why the last look at the log found no more than it did, nil where there was no more: it
 	// may be gone the next time. catchUp stores it, any goroutine reads it.
 	stuck atomic.Pointer[error]
-}
-
-// limit is how far a reader may look: whole segments below segment, and that one up to offset.
-// unbounded when there is no writer to say so.
-type limit struct {
-	segment   uint32
-	offset    int64
-	said      beacon // zero where none can be believed
-	unbounded bool
-	vouched   bool // what lies before it was written since the machine was started, so it must be there
-}
-
-func (l limit) of(segment uint32) (end int64, readable bool) {
-	switch {
-	case l.unbounded || segment < l.segment:
-		return 1<<62 - 1, true
-	case segment == l.segment:
-		return l.offset, true
-	default:
-		return 0, false
-	}
-}
-
-// limit reads how far the writer lets readers look, if there is a writer. A beacon that stays
-// unreadable counts as none, and so does that of another store, which lies here because files were
-// copied: an opening goes by the recovery rules then, and following shows nothing new as long as
-// the lock is held (published).
-func (s *Store) limit() (limit, error) {
-	locked, err := s.dir.Locked(lockName)
-	if err != nil {
-		return limit{}, err
-	}
-	if !locked {
-		t, _, _ := s.readBeacon()
-		return limit{unbounded: true, said: t}, nil
-	}
-	for range beaconRetries {
-		t, ok, err := s.readBeacon()
-		if err != nil {
-			return limit{}, err
-		}
-		if ok && (s.origin.Store == uuid.Nil || t.store == s.origin.Store) {
-			vouched := t.boot == s.boot && t.boot != [16]byte{}
-			return limit{segment: t.segment, offset: t.visible, said: t, vouched: vouched}, nil
-		}
-	}
-	return limit{unbounded: true}, nil
 }
 
 // openReadOnly loads what is there, without a lock and without a change, and again where a writer
@@ -108,25 +59,19 @@ func (s *Store) openReadOnly() error {
 		return s.notStore()
 	}
 	var loaded error
-	var idle beacon
 	for range openingRetries {
 		before, err := s.limit()
 		if err != nil {
 			return err
-		}
-		if before.unbounded {
-			idle = before.said
 		}
 		loaded = s.loadReadOnly(before)
 		after, err := s.limit()
 		if err != nil {
 			return err
 		}
-		began := !after.unbounded && (before.unbounded || before.said.writerEpoch != after.said.writerEpoch) ||
-			before.unbounded && after.unbounded && before.said != after.said // it has ended, too
-		if !began && !errors.Is(loaded, fs.ErrNotExist) { // else a file that was made ahead is gone
+		if !before.outlived(after) && !errors.Is(loaded, fs.ErrNotExist) { // else a file that was made ahead is gone
 			if loaded == nil {
-				s.follower.idle = idle
+				s.follower.idle = before.said
 			}
 			return loaded
 		}
@@ -153,6 +98,7 @@ func (s *Store) loadReadOnly(l limit) error {
 	s.sequence.Store(r.chain.Sequence)
 	s.head.Store(r.chain.Position - 1)
 	s.follower = &follower{tail: r.tail, chain: r.chain}
+	s.follower.withheld.Store(r.withheld)
 	return nil
 }
 
@@ -194,8 +140,8 @@ func (f *follower) follow(s *Store) error {
 	if err != nil {
 		return err
 	}
-	if !l.unbounded && l.said == f.idle {
-		l = limit{unbounded: true}
+	if l.said == f.idle {
+		l.vouched = false
 	}
 	for {
 		if f.tail != nil {
@@ -214,14 +160,14 @@ func (f *follower) follow(s *Store) error {
 // damage reports that the log ends before the place up to which its writer made it visible: a bad
 // batch there was not torn by a write under way, and nothing after it will ever be reached.
 func (f *follower) damage(l limit) error {
-	at, offset := f.chain.Segment, f.chain.Offset
-	if !l.vouched || at > l.segment || (at == l.segment && offset >= l.offset) {
+	at, offset, said := f.chain.Segment, f.chain.Offset, &l.said
+	if !l.believed || !l.vouched || at > said.segment || (at == said.segment && offset >= said.visible) {
 		return nil
 	}
-	if at == l.segment && f.tail == nil { // sealed, so whole
+	if at == said.segment && f.tail == nil { // sealed, so whole
 		return nil
 	}
-	if at+1 == l.segment && l.offset <= wal.SegmentHeaderSize { // the next is active, and has no batch yet
+	if at+1 == said.segment && said.visible <= wal.SegmentHeaderSize { // the next is active, and has no batch yet
 		return nil
 	}
 	return &CorruptError{Segment: at, Offset: offset, Reason: "batch is bad, and the writer says that the log continues"}
@@ -251,32 +197,40 @@ func (f *follower) dropIndexes() {
 // out of sight of readers, and is published by a later call.
 func (f *follower) extend(s *Store, l limit) (sure bool, err error) {
 	g := f.tail.segment
-	size, err := g.size()
+	f.tail.active.PublishUpTo(uint32(Position(s.head.Load()) + 1 - g.first))
+	end, err := f.shown(s, l)
 	if err != nil {
 		return false, err
 	}
-	f.tail.active.PublishUpTo(uint32(Position(s.head.Load()) + 1 - g.first))
-	end, _ := l.of(g.number)
-	for end = min(end, size); ; {
+	for {
 		h, batch, err := batchAt(g, &f.tail.next, end)
 		if err != nil {
 			return false, err
 		}
-		if batch == nil {
+		if batch == nil || l.believed && h.WriterEpoch > l.said.writerEpoch { // by a writer that has not spoken
 			break
 		}
 		if err := f.tail.add(&h, batch); err != nil {
 			return false, err
 		}
 	}
-	if sure, err = s.published(l, g.number, f.tail.next.Offset); err != nil || !sure {
-		return false, err
+	if f.tail.next.Offset > end {
+		return false, nil
 	}
-	f.chain = f.tail.next
-	if l.unbounded {
+	if !l.writer {
+		if began, err := s.dir.Locked(lockName); err != nil || began {
+			return false, err
+		}
 		f.idle = l.said
 	}
-	g.end.Store(f.tail.next.Offset)
+	f.publish(s)
+	return true, nil
+}
+
+// publish shows what the scan has taken in.
+func (f *follower) publish(s *Store) {
+	f.chain = f.tail.next
+	f.tail.segment.end.Store(f.tail.next.Offset)
 	f.tail.sides = s.sides.merge(f.tail.sides)
 	s.sequence.Store(f.chain.Sequence)
 	if head := f.chain.Position - 1; head != s.head.Load() {
@@ -284,18 +238,6 @@ func (f *follower) extend(s *Store, l limit) (sure bool, err error) {
 		s.head.Store(head)
 		s.announce()
 	}
-	return true, nil
-}
-
-// published reports whether what was read up to an offset may be shown: because the writer says so,
-// or because there was no writer before it was read and there is none after.
-func (s *Store) published(l limit, segment uint32, offset int64) (bool, error) {
-	if !l.unbounded {
-		end, _ := l.of(segment)
-		return offset <= end, nil
-	}
-	locked, err := s.dir.Locked(lockName)
-	return !locked, err
 }
 
 // batchAt reads the batch that continues the log, nil when there is none before end.

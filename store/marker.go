@@ -32,7 +32,7 @@ func (w *writer) mark(flags uint16) error {
 		return err
 	}
 	w.segment.end.Store(w.next.Offset)
-	w.writeBeacon()
+	w.writeBeacon(Position(w.next.Position-1), false)
 	return nil
 }
 

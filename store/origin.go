@@ -57,7 +57,8 @@ func (s *Store) AnchorAt(ctx context.Context, p Position) (Anchor, error) {
 // say nothing of the anchor: damage, [ErrClosed], the end of ctx.
 //
 // A store that follows a writer may lie behind what that has written. So it waits, looking every 20
-// ms, until it gets to the position, the writer has closed the store, or ctx ends.
+// ms, until it gets to the position, the writer has closed the store, or ctx ends. So does one that
+// may not show all that a dead writer left, see [Options].ReadOnly.
 func (s *Store) CheckAnchor(ctx context.Context, a Anchor) error {
 	if a.Store != s.origin.Store {
 		return fmt.Errorf("%w: it is of store %s, this is %s", ErrForeignHistory, a.Store, s.origin.Store)
@@ -107,8 +108,8 @@ func (s *Store) reach(ctx context.Context, p Position) error {
 }
 
 // followsWriter reports whether another process may have written what this store does not show yet.
-// If it returns false there was no writer before and after the store caught up, so that the head is
-// the end of the log.
+// If it returns false there was no writer before and after the store caught up, and it shows all
+// that there is, so that the head is the end of the log.
 func (s *Store) followsWriter() (bool, error) {
 	if s.follower == nil {
 		return false, nil
@@ -122,5 +123,5 @@ func (s *Store) followsWriter() (bool, error) {
 		return false, s.readError(err)
 	}
 	locked, err = s.dir.Locked(lockName)
-	return locked, s.readError(err)
+	return locked || s.follower.withheld.Load(), s.readError(err)
 }

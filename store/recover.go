@@ -32,6 +32,7 @@ type recovery struct {
 	store    *Store
 	readOnly bool
 	limit    limit             // of a read-only store
+	withheld bool              // a read-only store may not show all that there is
 	reach    fs.FileMode       // permissions of files that count, as the directory may be entered
 	header   wal.SegmentHeader // of the segment that is being loaded
 
@@ -238,6 +239,7 @@ func (r *recovery) checkHeader(g *segment, first bool) error {
 	h := &r.header
 	if first {
 		r.store.origin.Store = h.Store
+		r.limit.believed = r.limit.believed && r.limit.said.store == h.Store
 		r.chain = wal.Expected{Sequence: h.FirstSequence, Position: h.FirstPosition, Previous: h.Previous}
 	}
 	switch {

@@ -29,12 +29,16 @@ func (r *recovery) scanTail(g *segment, size int64, last bool) error {
 	if err != nil {
 		return err
 	}
-	sc := newScan(g, &r.header)
-	sc.next.WriterEpoch = r.chain.WriterEpoch
-	if err := sc.run(data); err != nil {
+	end, err := r.shown(g, data)
+	if err != nil {
 		return err
 	}
-	end := sc.next.Offset
+	sc := newScan(g, &r.header)
+	sc.next.WriterEpoch = r.chain.WriterEpoch
+	if err := sc.run(data[:end]); err != nil {
+		return err
+	}
+	end = sc.next.Offset
 	if durable := max(sc.durable, wal.DurableAfter(data, sc.next.Seed, g.number, end)); durable > end {
 		return g.corrupt(end, fmt.Sprintf("batch is bad, and a later one says that the log was durable up to %d", durable))
 	}
@@ -56,7 +60,7 @@ func (r *recovery) scanTail(g *segment, size int64, last bool) error {
 // and what proves that is the header of the next segment, with the checksum of the last batch of
 // this one: so that header is read before its turn, and without it no footer is written.
 func (r *recovery) finishSegment(g *segment, sc *scan) error {
-	next, err := r.peekHeader(g.number + 1)
+	next, err := r.store.peekHeader(g.number + 1)
 	if err != nil {
 		return err
 	}
@@ -91,21 +95,6 @@ func (r *recovery) writeFooter(g *segment, t *wal.Trailer, active *index.Active)
 		return err
 	}
 	return errors.Join(writeFooter(file, t, active), file.Close())
-}
-
-// peekHeader reads the header of a segment before its turn, nil when it is not good.
-func (r *recovery) peekHeader(number uint32) (*wal.SegmentHeader, error) {
-	g := &segment{number: number, files: &r.store.files}
-	defer r.store.files.forget(g)
-	b, err := g.bytes(0, wal.SegmentHeaderSize)
-	if err != nil && !errors.Is(err, io.EOF) { // a short file is a bad header
-		return nil, err
-	}
-	h, err := wal.ParseSegmentHeader(b)
-	if err != nil {
-		return nil, nil //nolint:nilnil // a file that was made ahead has no header yet
-	}
-	return &h, nil
 }
 
 // checkLoss finds out whether acknowledged events are gone.

@@ -160,7 +160,7 @@ func TestAReadOnlyStoreShowsNothingThatItsWriterDoesNotVouchFor(t *testing.T) {
 	put(t, s, "b")
 	for range 2 {
 		// As if no writer had been there when it began to read.
-		sure, err := reader.follower.extend(reader, limit{unbounded: true})
+		sure, err := reader.follower.extend(reader, limit{})
 		require.NoError(t, err)
 		require.False(t, sure)
 		for entity, want := range map[string]uint64{"a": 1, "b": 0} {

@@ -134,10 +134,12 @@ func (w *writer) poisoned() error {
 // holds: the system may have dropped the pages that it could not write and report the next sync as
 // a success. Trying again would therefore acknowledge what is lost, so only recovery, which reads
 // the disk and writes once more what it keeps, may continue. Readers keep what was published
-// before.
+// before; those in other processes learn that it is all, for when this writer has ended.
 func (w *writer) poisonWith(cause error) error {
 	err := fmt.Errorf("%w: %w: %w", ErrPoisoned, ErrOutcomeUnknown, cause)
-	w.poison.CompareAndSwap(nil, &err)
+	if w.poison.CompareAndSwap(nil, &err) {
+		w.writeBeacon(Position(w.store.head.Load()), true)
+	}
 	w.store.announce()
 	return err
 }
@@ -353,8 +355,9 @@ func (w *writer) publish() {
 	w.segment.end.Store(w.next.Offset)
 	w.pendingSides = s.sides.merge(w.pendingSides)
 	s.sequence.Store(w.next.Sequence)
-	w.writeBeacon()
-	if head := w.next.Position - 1; head != s.head.Load() {
+	head := w.next.Position - 1
+	w.writeBeacon(Position(head), false)
+	if head != s.head.Load() {
 		s.head.Store(head)
 		s.announce()
 	}

@@ -198,6 +198,10 @@ func asPermission(err error) error {
 	return err
 }
 
+// NothingToSync reports whether the error of a sync says that the file system has no way to change
+// the file, and so nothing to write: those that are made as an image, and are never anything else.
+func NothingToSync(err error) bool { return errors.Is(err, syscall.EINVAL) }
+
 type diskFile struct{ *os.File }
 
 func (f diskFile) Sync() error { return datasync(f.File) }
