@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math"
@@ -229,36 +230,78 @@ func TestAQuotaThatIsUsedUpIsAFullDisk(t *testing.T) {
 	}
 }
 
+// unreserving is a disk whose file system reserves no room, but by writing.
+type unreserving struct{ vfs.FS }
+
+type unreservingDir struct{ vfs.Dir }
+
+type unreservingFile struct{ vfs.File }
+
+func (d unreserving) OpenDir(dir string, perm fs.FileMode) (vfs.Dir, error) {
+	opened, err := d.FS.OpenDir(dir, perm)
+	return unreservingDir{opened}, err
+}
+
+func (d unreservingDir) Create(name string) (vfs.File, error) {
+	f, err := d.Dir.Create(name)
+	return unreservingFile{f}, err
+}
+
+func (d unreservingDir) Open(name string, readOnly bool) (vfs.File, error) {
+	f, err := d.Dir.Open(name, readOnly)
+	return unreservingFile{f}, err
+}
+
+func (unreservingFile) Reserve(int64, int64) error { return errors.ErrUnsupported }
+
 // A copy of a store may have holes where the store had zeros.
 func TestAFullDiskIsNoPoisonForAFileWithHoles(t *testing.T) {
-	for _, room := range []int64{0, 1 << 10, 16 << 10} {
-		t.Run(fmt.Sprint(room), func(t *testing.T) {
-			disk := vfs.NewMemory()
-			s := openLog(t, disk, smallSegments(SyncAlways))
-			put(t, s, "a")
-			require.NoError(t, s.Close())
-			name := segmentPath(logDir, 1)
-			end := s.committer.writer.next.Offset
-			require.NoError(t, disk.Sparsen(name, end))
-			disk.SetCapacity(end + int64(len(disk.Bytes(filepath.Join(logDir, beaconName)))) + room)
-
-			s, err := open(disk, logDir, smallSegments(SyncAlways), true)
-			if room == 0 {
-				require.ErrorIs(t, err, ErrDiskFull)
-			} else {
-				require.NoError(t, err)
-				untouched(t, s, func() {
-					_, err = s.Append(t.Context(), At("b", "test"), Any, Raw{Type: "large", Data: make([]byte, 30<<10)})
-					require.ErrorIs(t, err, ErrDiskFull)
-					require.NotErrorIs(t, err, ErrPoisoned)
+	for _, mode := range []SyncMode{SyncAlways, SyncNever} {
+		for _, ending := range []string{"clean", "killed"} {
+			for _, room := range []int64{0, 1 << 10, 16 << 10} {
+				t.Run(fmt.Sprint(mode, " ", ending, " ", room), func(t *testing.T) {
+					disk := vfs.NewMemory()
+					sparseFile(t, disk, mode, ending, disk, room)
 				})
-				require.Len(t, all(t, s, Region{}), 1)
-				require.NoError(t, s.Close())
+				t.Run(fmt.Sprint(mode, " ", ending, " ", room, ", without reserving"), func(t *testing.T) {
+					disk := vfs.NewMemory()
+					sparseFile(t, disk, mode, ending, unreserving{disk}, room)
+				})
 			}
-			disk.SetCapacity(math.MaxInt64)
-			s = openLog(t, disk, smallSegments(SyncAlways))
-			put(t, s, "b")
-			require.Equal(t, Position(2), s.Head())
-		})
+		}
 	}
+}
+
+func sparseFile(t *testing.T, disk *vfs.Memory, mode SyncMode, ending string, through vfs.FS, room int64) {
+	t.Helper()
+	s, err := open(disk, logDir, smallSegments(mode), false)
+	require.NoError(t, err)
+	put(t, s, "a")
+	if ending == "clean" {
+		require.NoError(t, s.Close())
+	} else {
+		killStore(s)
+	}
+	name := segmentPath(logDir, 1)
+	end := s.committer.writer.next.Offset
+	require.NoError(t, disk.Sparsen(name, end))
+	disk.SetCapacity(end + int64(len(disk.Bytes(filepath.Join(logDir, beaconName)))) + room)
+
+	s, err = open(through, logDir, smallSegments(mode), true)
+	if room == 0 {
+		require.ErrorIs(t, err, ErrDiskFull)
+	} else {
+		require.NoError(t, err)
+		untouched(t, s, func() {
+			_, err = s.Append(t.Context(), At("b", "test"), Any, Raw{Type: "large", Data: make([]byte, 30<<10)})
+			require.ErrorIs(t, err, ErrDiskFull)
+			require.NotErrorIs(t, err, ErrPoisoned)
+		})
+		require.Len(t, all(t, s, Region{}), 1)
+		require.NoError(t, s.Close())
+	}
+	disk.SetCapacity(math.MaxInt64)
+	s = openLog(t, disk, smallSegments(mode))
+	put(t, s, "b")
+	require.Equal(t, Position(2), s.Head())
 }

@@ -143,7 +143,7 @@ func (r *recovery) rewriteTail() (err error) {
 		return err
 	}
 	if r.tail.flags&wal.FlagClosed == 0 {
-		err = vfs.WriteZeros(s.writing, end, r.tailSize)
+		err = r.eraseRest(end)
 	} else {
 		err = r.reserveRest(end)
 	}
@@ -153,18 +153,42 @@ func (r *recovery) rewriteTail() (err error) {
 	return s.writing.Sync()
 }
 
-// reserveRest makes sure that there is room where the file has zeros. A program that copied the
-// file may have left them out, and a write into such a hole can fail for want of room, with an
-// unknown outcome. Where there is no room, there is none in this segment: commits are refused until
-// the next one can be made.
+// A program that copied the file may have left out the zeros at its end, and a write into such a
+// hole can fail for want of room, with an unknown outcome. So there must be room before the writer
+// begins. Where there is none, there is none in this segment but for the marks of this writer:
+// commits are refused until the next segment can be made.
+
+// reserveRest makes sure that there is room where the file has zeros.
 func (r *recovery) reserveRest(end int64) error {
-	err := r.store.writing.Reserve(end, r.tailSize)
+	file := r.store.writing
+	err := reserve(file, end, r.tailSize)
 	if vfs.IsFull(err) {
-		r.tailSize = min(r.tailSize, end+2*wal.BatchHeaderSize) // the marks of this writer
-		err = r.store.writing.Reserve(end, r.tailSize)
-	}
-	if errors.Is(err, errors.ErrUnsupported) {
-		return nil
+		r.tailSize = min(r.tailSize, end+2*wal.BatchHeaderSize)
+		err = reserve(file, end, r.tailSize)
 	}
 	return err
+}
+
+// eraseRest writes zeros, which takes room where the file has holes. Without it what lies there
+// goes with the end of the file.
+func (r *recovery) eraseRest(end int64) error {
+	file := r.store.writing
+	err := vfs.WriteZeros(file, end, r.tailSize)
+	if !vfs.IsFull(err) {
+		return err
+	}
+	r.tailSize = min(r.tailSize, end+2*wal.BatchHeaderSize)
+	if err := file.Truncate(r.tailSize); err != nil {
+		return err
+	}
+	return vfs.WriteZeros(file, end, r.tailSize)
+}
+
+// reserve reserves room, with zeros where the file system has no other way: only where the file
+// has zeros, or nothing.
+func reserve(file vfs.File, from, to int64) error {
+	if err := file.Reserve(from, to); !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	return vfs.WriteZeros(file, from, to)
 }

@@ -231,9 +231,7 @@ func (s *Store) makeSegment(name string, capacity int64) preallocated {
 
 func (s *Store) fillAhead(file vfs.File, capacity int64) error {
 	if s.options.Sync != SyncAlways {
-		if err := file.Reserve(0, capacity); !errors.Is(err, errors.ErrUnsupported) {
-			return err
-		}
+		return reserve(file, 0, capacity)
 	}
 	return vfs.WriteZeros(file, 0, capacity)
 }

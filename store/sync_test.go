@@ -169,3 +169,23 @@ func TestTheIncarnationThatALossBeginsOutlastsReopening(t *testing.T) {
 		require.Greater(t, s.Origin().Incarnation, second.Incarnation)
 	})
 }
+
+// A full disk does not keep what was written from being synced, however many commits are refused.
+func TestARefusalForWantOfRoomDoesNotPutOffASyncThatIsDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := vfs.NewMemory()
+		s := openLog(t, disk, smallSegments(SyncAlways))
+		put(t, s, "a")
+		write(t, s, Batch{Lazy: true, Sides: []SideWrite{{Key: "k", Value: []byte("v")}}})
+		disk.SetCapacity(0)
+		large := Batch{Events: []Proposal{{At: At("b", "test"), Payload: Raw{Type: "large", Data: make([]byte, 70<<10)}}}}
+		refused, flush := newRequest(), newRequest()
+		require.NoError(t, refused.encode(&large, &s.emitters))
+		refused.lazy = true // as a side value would be: it waits for no sync of its own
+		s.committer.writer.commit([]*request{refused, flush})
+		require.ErrorIs(t, refused.err, ErrDiskFull)
+		require.NoError(t, flush.err)
+		require.Equal(t, "v", sideText(openLog(t, disk.Image(vfs.KeepNothing), Options{}), "k"))
+		require.Zero(t, s.committer.writer.unsyncedSince)
+	})
+}

@@ -88,7 +88,7 @@ func (w *writer) commit(requests []*request) {
 	}
 	if size > 0 {
 		if err := w.reserve(size); err != nil {
-			fail(requests, err)
+			w.refuse(requests, err)
 			return
 		}
 	}
@@ -112,6 +112,26 @@ func (w *writer) commit(requests []*request) {
 		return
 	}
 	w.publish()
+}
+
+// refuse answers a group for which there is no room. A sync needs none: one that is due or requested
+// is not left to a later group, as there may be no room for that either.
+func (w *writer) refuse(requests []*request, err error) {
+	fail(requests, err)
+	if w.poisoned() != nil {
+		return
+	}
+	if w.mustSync(requests, time.Now()) {
+		if err := w.sync(); err != nil {
+			fail(requests, w.poisonWith(err))
+			return
+		}
+	}
+	for _, req := range requests {
+		if req.flushes() {
+			req.err = nil
+		}
+	}
 }
 
 // fail answers all requests of a group with an error, also those that were answered already:
