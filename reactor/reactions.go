@@ -12,9 +12,10 @@ import (
 type Reaction struct {
 	At      store.Coordinate
 	Payload store.Payload
-	// Expect and Headers are set when it was emitted by [Reactions.Propose].
+	// The others are set when it was emitted by [Reactions.Propose].
 	Expect  store.Expect
 	Headers map[string]string
+	Meta    map[string]string
 }
 
 // Reactions collects what a handler emits for one event. Nothing is written before the handler
@@ -49,8 +50,10 @@ func (r *Reactions) Append(at store.Coordinate, p store.Payload) {
 	r.Propose(store.Proposal{At: at, Payload: p})
 }
 
-// Propose emits an event with an expected version or headers. The proposal's causation is filled
-// in.
+// Propose emits an event with an expected version, headers or meta. The proposal's causation is
+// filled in; headers and meta of the event that is handled are not inherited. So a handler that is
+// traced gives its reactions the traceparent of its own span, as Meta, and one that is not may hand
+// on that of the event: Meta: e.Meta().
 //
 // An expectation that does not hold refuses the commit, and the event is handled again.
 func (r *Reactions) Propose(p store.Proposal) {
@@ -66,13 +69,13 @@ func (r *Reactions) stage(p store.Proposal) error {
 	if err := r.checkLimits(); err != nil {
 		return err
 	}
-	p.Headers = maps.Clone(p.Headers)
+	p.Headers, p.Meta = maps.Clone(p.Headers), maps.Clone(p.Meta)
 	encoded, err := r.encode(p)
 	if err != nil {
 		return fmt.Errorf("%w %d (%q at %s): %w", ErrReaction, len(r.staged)+1, payloadKind(p.Payload), p.At, err)
 	}
 	r.staged = append(r.staged, staged{
-		reaction: Reaction{At: p.At, Payload: p.Payload, Expect: p.Expect, Headers: p.Headers},
+		reaction: Reaction{At: p.At, Payload: p.Payload, Expect: p.Expect, Headers: p.Headers, Meta: p.Meta},
 		proposal: encoded,
 	})
 	return nil

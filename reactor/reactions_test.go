@@ -52,7 +52,7 @@ func TestReactionsAreGivenInTheOrderOfTheirEmission(t *testing.T) {
 		out.Append(store.At("stock:1", "shop"), reserved{"1"})
 		out.Propose(store.Proposal{
 			At: store.At("stock:2", "shop"), Payload: reserved{"2"},
-			Expect: store.Absent, Headers: map[string]string{"by": "r"},
+			Expect: store.Absent, Headers: map[string]string{"by": "r"}, Meta: map[string]string{"m": "1"},
 		})
 		return nil
 	}))
@@ -62,7 +62,7 @@ func TestReactionsAreGivenInTheOrderOfTheirEmission(t *testing.T) {
 		{At: store.At("stock:1", "shop"), Payload: reserved{"1"}},
 		{
 			At: store.At("stock:2", "shop"), Payload: reserved{"2"},
-			Expect: store.Absent, Headers: map[string]string{"by": "r"},
+			Expect: store.Absent, Headers: map[string]string{"by": "r"}, Meta: map[string]string{"m": "1"},
 		},
 	}, got)
 }

@@ -306,15 +306,32 @@ func TestHeadersAndPayloadAreTakenWhenTheReactionIsStaged(t *testing.T) {
 	st := openStore(t)
 	appendAll(t, st, placed{"1", "lamp"})
 	r := reactor.New("r", reactor.On(func(_ context.Context, _ reactor.Event[placed], out *reactor.Reactions) error {
-		body, headers := &reserved{Order: "1"}, map[string]string{"by": "r"}
-		out.Propose(store.Proposal{At: shop, Payload: body, Headers: headers})
-		body.Order, headers["by"] = "changed", "changed"
+		body, headers, meta := &reserved{Order: "1"}, map[string]string{"by": "r"}, map[string]string{"traceparent": "00-1"}
+		out.Propose(store.Proposal{At: shop, Payload: body, Headers: headers, Meta: meta})
+		body.Order, headers["by"], meta["traceparent"] = "changed", "changed", "changed"
 		return nil
 	}))
 	require.NoError(t, step(t, runner(t, st, r)))
 	got := read(t, st, "stock.reserved")
 	require.Equal(t, []string{"1"}, orders(t, got))
 	require.Equal(t, map[string]string{"by": "r"}, got[0].Headers())
+	require.Equal(t, map[string]string{"traceparent": "00-1"}, got[0].Meta())
+}
+
+func TestReactionsInheritMetaOnlyWhereTheirHandlerSaysSo(t *testing.T) {
+	st := openStore(t)
+	meta := map[string]string{"traceparent": "00-1"}
+	_, err := st.Commit(t.Context(), store.Batch{Events: []store.Proposal{{At: shop, Payload: placed{"1", "lamp"}, Meta: meta}}})
+	require.NoError(t, err)
+	r := reactor.New("r", reactor.On(func(_ context.Context, e reactor.Event[placed], out *reactor.Reactions) error {
+		out.Append(shop, reserved{Order: "1"})
+		out.Propose(store.Proposal{At: shop, Payload: reserved{Order: "2"}, Meta: e.Meta()})
+		return nil
+	}))
+	require.NoError(t, step(t, runner(t, st, r)))
+	got := read(t, st, "stock.reserved")
+	require.Nil(t, got[0].Meta())
+	require.Equal(t, meta, got[1].Meta())
 }
 
 func TestAnExpectationThatDoesNotHoldRefusesTheReaction(t *testing.T) {

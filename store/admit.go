@@ -54,14 +54,17 @@ func (w *writer) admitSides(req *request) error {
 	return nil
 }
 
-// admitKey looks for the commit that used the key first. The open batch has no such commit: a key
+// admitKey looks for the commit that used the key first, and compares by the rule of its time. The open batch has no such commit: a key
 // that stands in a group already begins the next one, see committer.take.
 func (w *writer) admitKey(req *request) (found bool, err error) {
 	k, ok, err := w.store.findKey(req.key)
 	if err != nil || !ok {
 		return false, err
 	}
-	if k.Digest != req.content {
+	if int(k.Rule) >= len(req.content) {
+		return true, fmt.Errorf("idempotency key %q: %w", req.key, ErrNewerFormat)
+	}
+	if k.Digest != req.content[k.Rule] {
 		return true, &IdempotencyKeyReusedError{Key: req.key, Sequence: k.Sequence, Position: Position(k.FirstPosition)}
 	}
 	req.receipt, err = w.store.storedReceipt(k)

@@ -57,8 +57,13 @@ type Proposal struct {
 	// Expect is compared with the entity's version at this place of the batch: events of the same
 	// entity that precede in the batch count.
 	Expect Expect
-	// Headers are kept with the event, sorted by name; at most 64 KiB in all.
+	// Headers are part of what the event says: they are kept with it, sorted by name, and a retry under
+	// an idempotency key must have the same. At most 64 KiB in all.
 	Headers map[string]string
+	// Meta is kept beside the event and says nothing of its content, such as the traceparent of the
+	// request that led to it: a retry may have another, and that of the first commit stays. The hash
+	// chain covers it. At most 64 KiB in all, beside the headers.
+	Meta map[string]string
 	// Causation links it to the event it reacts to.
 	Causation Causation
 	// Emitter says which worker reacted. It is read during the commit and never changed. Package
@@ -103,9 +108,11 @@ type SideWrite struct {
 // Batch is the unit of a commit: all of it becomes durable, or nothing of it, over crashes too.
 type Batch struct {
 	// IdempotencyKey of the commit, unique in the whole store; "" for none. A second commit with the
-	// same key and the same content (coordinate, kind, schema version, codec, payload and headers of
-	// each event) answers with the first one's receipt and changes nothing, side values included; one
-	// with other content is refused with an [IdempotencyKeyReusedError].
+	// same key and the same content (coordinate, kind, codec, payload and headers of each event)
+	// answers with the first one's receipt and changes nothing, side values included; one with other
+	// content is refused with an [IdempotencyKeyReusedError]. Neither Meta nor the schema version
+	// counts, which a deploy between two tries may have raised; for a key that was stored before that
+	// was so, the schema version does.
 	IdempotencyKey string
 	Events         []Proposal
 	Sides          []SideWrite

@@ -103,9 +103,11 @@ func commitDeletion(r *crashRun) error {
 
 func commitWithKey(i, size int) crashStep {
 	return func(r *crashRun) error {
+		traced := crashProposal("keyed", i, size)
+		traced.Meta = map[string]string{"traceparent": fmt.Sprint(i)}
 		return r.submit(Batch{
 			IdempotencyKey: fmt.Sprintf("key-%d", i),
-			Events:         []Proposal{crashProposal("order:1", i, size), crashProposal("keyed", i, size)},
+			Events:         []Proposal{crashProposal("order:1", i, size), traced},
 			Sides:          []SideWrite{{Key: "keyed", Value: fmt.Append(nil, i)}},
 		})
 	}

@@ -21,7 +21,8 @@ type Position uint64
 //
 // An entity is 1 to [MaxEntityBytes] bytes of UTF-8 and may be structured by colons: a [Region]
 // that names "order" sees "order:42" too. A scope is 1 to [MaxScopeBytes] bytes. Neither may hold
-// control characters. The scope [ReservedScope] belongs to Penstock itself.
+// control characters, line separators or marks of direction, as no name that is written may. The
+// scope [ReservedScope] belongs to Penstock itself.
 //
 // Scope is a label to select by; it does not separate histories: versions and expectations count
 // per entity whatever the scope, so put the tenant into the entity ("acme:order:1") where ids could
@@ -109,9 +110,19 @@ func (e Event) Header(name string) (value string, ok bool) {
 }
 
 // Headers decodes all headers into a new map, nil when there are none.
-func (e Event) Headers() map[string]string {
-	var m map[string]string
-	for n, v := range wal.Pairs(e.headers()) {
+func (e Event) Headers() map[string]string { return pairsOf(e.headers()) }
+
+// Meta decodes what its writer noted beside the event into a new map, nil when there is nothing. See
+// [Proposal].
+func (e Event) Meta() map[string]string {
+	if len(e.record) == 0 {
+		return nil
+	}
+	return pairsOf(wal.Meta(wal.Extensions(e.record)))
+}
+
+func pairsOf(encoded []byte) (m map[string]string) {
+	for n, v := range wal.Pairs(encoded) {
 		if m == nil {
 			m = make(map[string]string)
 		}

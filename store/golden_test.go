@@ -15,8 +15,14 @@ import (
 // and the last.
 func goldenDir(t *testing.T) string {
 	t.Helper()
+	return directoryOf(t, "v1.seg", "v1-open.seg")
+}
+
+// directoryOf is a directory whose segments are golden files.
+func directoryOf(t *testing.T, names ...string) string {
+	t.Helper()
 	dir := t.TempDir()
-	for number, name := range []string{"v1.seg", "v1-open.seg"} {
+	for number, name := range names {
 		b, err := os.ReadFile(filepath.Join("internal", "wal", "testdata", name))
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(segmentPath(dir, uint32(number+1)), b, 0o600))
@@ -90,4 +96,40 @@ func TestAnyByteOfAGoldenDirectoryMattersOrIsDerived(t *testing.T) {
 		_, err := Open(dir, Options{ReadOnly: true})
 		require.Error(t, err, "byte %d", at)
 	}
+}
+
+func TestAKeyIsComparedByTheRuleOfTheTimeWhenItWasStored(t *testing.T) {
+	dir := directoryOf(t, "v1-meta.seg", "v1-meta-open.seg")
+	s := diskLog(t, dir, Options{SegmentBytes: minSegmentBytes})
+	events := all(t, s, Region{})
+	requireChains(t, events)
+	require.Nil(t, events[0].Meta())
+	for _, e := range events[1:] {
+		require.Equal(t, map[string]string{"baggage": "ünter=1", "traceparent": "00-4bf92f-00f067-01"}, e.Meta())
+		require.Equal(t, map[string]string{"tenant": "a"}, e.Headers())
+	}
+	_, emitted := events[2].Emitter()
+	require.True(t, emitted)
+
+	retry := func(key string, n int, schema uint16, tenant string) error {
+		b := Batch{IdempotencyKey: key}
+		for range n {
+			b.Events = append(b.Events, Proposal{
+				At: At("order:1", "shop"), Headers: map[string]string{"tenant": tenant}, Meta: map[string]string{"traceparent": "another"},
+				Payload: Raw{Type: "order.placed", SchemaVersion: schema, Data: []byte(`{"sku":"lamp"}`)},
+			})
+		}
+		r, err := s.Commit(t.Context(), b)
+		require.Equal(t, err == nil, r.Duplicate)
+		return err
+	}
+	require.NoError(t, retry("before", 1, 3, "a"))
+	require.ErrorIs(t, retry("before", 1, 4, "a"), ErrIdempotencyKeyReused)
+	require.ErrorIs(t, retry("before", 1, 3, "b"), ErrIdempotencyKeyReused)
+	for _, schema := range []uint16{0, 3, 4} {
+		require.NoError(t, retry("since", 2, schema, "a"))
+		require.ErrorIs(t, retry("since", 2, schema, "b"), ErrIdempotencyKeyReused)
+		require.ErrorIs(t, retry("since", 1, schema, "a"), ErrIdempotencyKeyReused)
+	}
+	require.Equal(t, Position(4), s.Head())
 }

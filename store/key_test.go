@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock-io/penstock/store/internal/vfs"
+	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
 // keyed is a batch whose every part that counts as content differs from the zero value.
@@ -14,7 +15,7 @@ func keyed() Batch {
 	return Batch{IdempotencyKey: "key", Events: []Proposal{
 		{
 			At: At("a", "test"), Payload: Raw{Type: "k.a", Codec: "c", SchemaVersion: 2, Data: []byte("data")},
-			Headers: map[string]string{"h": "v"},
+			Headers: map[string]string{"h": "v"}, Meta: map[string]string{"traceparent": "first"},
 		},
 		{At: At("b", "test"), Payload: note{Text: "b"}},
 	}}
@@ -44,6 +45,10 @@ func TestARepeatedKeyAnswersWithTheFirstReceiptAndChangesNothing(t *testing.T) {
 	b.Events[0].Expect, b.Events[1].Expect = Absent, Exactly(77)
 	b.Events[0].Causation = Causation{Cause: uuid.New(), Depth: 3}
 	b.Conditions = []Condition{{}}
+	// Nor what a deploy or another trace changes.
+	b.Events[0].Payload = Raw{Type: "k.a", Codec: "c", SchemaVersion: 3, Data: []byte("data")}
+	b.Events[0].Meta = map[string]string{"traceparent": "another"}
+	b.Events[1].Meta = map[string]string{"new": ""}
 	b.Sides = []SideWrite{{Key: "side", Expect: Exactly(9)}}
 	again(b)
 	require.Empty(t, sideKeys(s, ""))
@@ -61,9 +66,6 @@ func TestAKeyUsedBeforeWithOtherContentIsAConflict(t *testing.T) {
 		},
 		"codec": func(b *Batch) {
 			b.Events[0].Payload = Raw{Type: "k.a", Codec: "d", SchemaVersion: 2, Data: []byte("data")}
-		},
-		"schema": func(b *Batch) {
-			b.Events[0].Payload = Raw{Type: "k.a", Codec: "c", SchemaVersion: 3, Data: []byte("data")}
 		},
 		"payload": func(b *Batch) { b.Events[1].Payload = note{Text: "c"} },
 		"header":  func(b *Batch) { b.Events[0].Headers["h"] = "w" },
@@ -85,6 +87,56 @@ func TestAKeyUsedBeforeWithOtherContentIsAConflict(t *testing.T) {
 			require.NotEmpty(t, err.Error())
 		})
 	}
+}
+
+func TestMetaIsReadBackAndStaysThatOfTheFirstCommit(t *testing.T) {
+	disk := vfs.NewMemory()
+	s := openLog(t, disk, Options{})
+	first := write(t, s, keyed())
+	b := keyed()
+	b.Events[0].Meta = map[string]string{"traceparent": "second", "more": "x"}
+	require.Equal(t, first.Events, write(t, s, b).Events)
+	s = openLog(t, disk.Image(vfs.KeepNothing), Options{})
+	events := all(t, s, Region{})
+	require.Equal(t, map[string]string{"traceparent": "first"}, events[0].Meta())
+	require.Equal(t, map[string]string{"h": "v"}, events[0].Headers())
+	require.Nil(t, events[1].Meta())
+	require.Nil(t, Event{}.Meta())
+	requireChains(t, events)
+
+	encoded, err := b.Events[0].Encode()
+	require.NoError(t, err)
+	require.Equal(t, b.Events[0].Meta, encoded.Meta)
+	encoded.Emitter = &Emitter{Worker: "w", Attempt: 1}
+	r := write(t, s, Batch{Events: []Proposal{encoded}})
+	e, err := s.GetAt(t.Context(), r.Position())
+	require.NoError(t, err)
+	require.Equal(t, b.Events[0].Meta, e.Meta())
+	by, ok := e.Emitter()
+	require.True(t, ok)
+	require.Equal(t, "w", by.Worker)
+}
+
+func TestAKeyOfARuleThatIsNotKnownIsOfANewerFormat(t *testing.T) {
+	s := memoryLog(t)
+	write(t, s, keyed())
+	g := (*s.segments.Load())[0]
+	idx, err := s.indexOf(g)
+	require.NoError(t, err)
+	offset, ok := idx.FindKey("key")
+	require.True(t, ok)
+	rec, err := g.record(int64(offset))
+	require.NoError(t, err)
+	rec[15] = wal.Rules
+	wal.SealRecord(rec, true)
+	file, err := s.fs.(*vfs.Memory).Open(segmentPath(logDir, 1), false)
+	require.NoError(t, err)
+	_, err = file.WriteAt(rec, int64(offset))
+	require.NoError(t, err)
+	untouched(t, s, func() {
+		_, err = s.Commit(t.Context(), keyed())
+		require.ErrorIs(t, err, ErrNewerFormat)
+	})
 }
 
 func TestOneOfConcurrentCommitsWithOneKeyWinsAndTheOthersGetItsReceipt(t *testing.T) {

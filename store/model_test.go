@@ -45,7 +45,7 @@ func content(b Batch) string {
 	var text strings.Builder
 	for _, p := range b.Events {
 		r := p.Payload.(Raw)
-		fmt.Fprintf(&text, "%q %q %q %q %d %q %v\n", p.At.Entity, p.At.Scope, r.Type, r.Codec, r.SchemaVersion, r.Data, p.Headers)
+		fmt.Fprintf(&text, "%q %q %q %q %q %v\n", p.At.Entity, p.At.Scope, r.Type, r.Codec, r.Data, p.Headers)
 	}
 	return text.String()
 }

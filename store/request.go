@@ -2,6 +2,7 @@ package store
 
 import (
 	"crypto/sha256"
+	"hash"
 	"slices"
 	"sync"
 
@@ -20,7 +21,7 @@ import (
 // so never sees it reused while the committer works on it.
 type request struct {
 	key        string
-	content    [32]byte // digest of the events, set when there is a key
+	content    [wal.Rules][32]byte // digests of the events by each rule, set when there is a key
 	events     []requestEvent
 	sides      []requestSide
 	conditions []Condition
@@ -106,14 +107,14 @@ func (req *request) encode(b *Batch, table *emitterTable) error {
 	req.key, req.conditions = b.IdempotencyKey, cloneConditions(b.Conditions)
 	req.lazy = b.Lazy && len(b.Events) == 0
 	req.events = slices.Grow(req.events, len(b.Events))
-	digest, by := sha256.New(), emitters{table: table}
+	var digests [wal.Rules]hash.Hash
+	if req.key != "" {
+		digests = [wal.Rules]hash.Hash{sha256.New(), sha256.New()}
+	}
+	by := emitters{table: table}
 	for i := range b.Events {
-		content, err := req.addEvent(&b.Events[i], &by)
-		if err != nil {
+		if err := req.addEvent(&b.Events[i], &by, &digests); err != nil {
 			return err
-		}
-		if b.IdempotencyKey != "" {
-			digest.Write(content[:])
 		}
 		if err := checkMax("batch bytes", len(req.records), MaxBatchBytes); err != nil {
 			return err
@@ -122,7 +123,11 @@ func (req *request) encode(b *Batch, table *emitterTable) error {
 			req.records = slices.Grow(req.records, min((len(b.Events)-1)*(len(req.records)+16), maxGroupBytes))
 		}
 	}
-	digest.Sum(req.content[:0])
+	if req.key != "" {
+		for rule, digest := range digests {
+			digest.Sum(req.content[rule][:0])
+		}
+	}
 	for _, e := range by.missing {
 		names := e.introduction()
 		req.addSide(&names)
@@ -150,29 +155,49 @@ func cloneConditions(conditions []Condition) []Condition {
 	return conditions
 }
 
-// addEvent appends the record of an event, with room for what the committer stamps. The emitter
-// comes after the digest, which does not cover it: a retry by another run of a worker has the same
-// content.
-func (req *request) addEvent(p *Proposal, by *emitters) (content [32]byte, err error) {
-	d, err := encodeProposal(p)
+// addEvent appends the record of an event, with room for what the committer stamps. The extensions
+// come after the digests, which do not cover them: a retry by another run of a worker, or as part of
+// another trace, has the same content.
+func (req *request) addEvent(p *Proposal, by *emitters, digests *[wal.Rules]hash.Hash) error {
+	d, meta, err := encodeProposal(p)
 	if err != nil {
-		return content, err
+		return err
 	}
 	start := len(req.records)
 	req.records = wal.AppendEvent(req.records, &d)
-	content = wal.Content(req.records[start:])
-	if p.Emitter != nil {
-		var room [32]byte
-		emitter := wal.Emitter{ID: by.id(p.Emitter), Epoch: p.Emitter.Epoch, Attempt: p.Emitter.Attempt}
-		req.records = wal.Extend(req.records, start, wal.AppendEmitter(room[:0], &emitter))
+	content := wal.Content(req.records[start:])
+	if req.key != "" {
+		retry := content
+		if d.SchemaVersion != 0 {
+			retry = wal.Retry(req.records[start:])
+		}
+		digests[wal.RuleContent].Write(content[:])
+		digests[wal.RuleRetry].Write(retry[:])
 	}
+	req.extend(start, p.Emitter, by, meta)
 	req.events = append(req.events, requestEvent{
 		terms:   index.Terms{Entity: d.Entity, Scope: d.Scope, Kind: d.Kind},
 		expect:  p.Expect,
 		size:    len(req.records) - start,
 		content: content,
 	})
-	return content, nil
+	return nil
+}
+
+// extend appends the extensions of the record that begins at start.
+func (req *request) extend(start int, e *Emitter, by *emitters, meta []byte) {
+	var room [64]byte
+	extensions := room[:0]
+	if e != nil {
+		emitter := wal.Emitter{ID: by.id(e), Epoch: e.Epoch, Attempt: e.Attempt}
+		extensions = wal.AppendEmitter(extensions, &emitter)
+	}
+	if len(meta) > 0 {
+		extensions = wal.AppendMeta(extensions, meta)
+	}
+	if len(extensions) > 0 {
+		req.records = wal.Extend(req.records, start, extensions)
+	}
 }
 
 // addSide appends the record of a side value, with room for its revision. The value is copied
@@ -190,15 +215,15 @@ func (req *request) addSide(w *SideWrite) {
 	})
 }
 
-// encodeProposal checks a proposal and encodes its payload and headers. The draft shares the
+// encodeProposal checks a proposal and encodes its payload, headers and meta. The draft shares the
 // strings of the proposal, which the caller does not change while Commit runs; the record that is
 // made of it is a copy. An effect without a correlation continues that of its cause.
-func encodeProposal(p *Proposal) (d wal.Draft, err error) {
+func encodeProposal(p *Proposal) (d wal.Draft, meta []byte, err error) {
 	if err := checkCoordinate(p); err != nil {
-		return d, err
+		return d, nil, err
 	}
 	if err := checkEmitter(p.Emitter); err != nil {
-		return d, err
+		return d, nil, err
 	}
 	d = wal.Draft{
 		Entity:      p.At.Entity,
@@ -212,26 +237,29 @@ func encodeProposal(p *Proposal) (d wal.Draft, err error) {
 	}
 	d.Kind, d.Codec, d.SchemaVersion, d.Payload, err = encodePayload(p.Payload)
 	if err != nil {
-		return d, err
+		return d, nil, err
 	}
 	if err := checkKind(p, d.Kind); err != nil {
-		return d, err
+		return d, nil, err
 	}
 	if err := checkText("codec", d.Codec, maxCodecBytes); err != nil {
-		return d, err
+		return d, nil, err
 	}
 	if err := checkMax("payload bytes", len(d.Payload), MaxPayloadBytes); err != nil {
-		return d, err
+		return d, nil, err
 	}
-	d.Headers, err = encodeHeaders(p.Headers)
-	return d, err
+	if d.Headers, err = encodePairs("header", p.Headers); err != nil {
+		return d, nil, err
+	}
+	meta, err = encodePairs("meta", p.Meta)
+	return d, meta, err
 }
 
 // Encode applies the rules of [Store.Commit] to the proposal and returns it with its payload as
 // [Raw]: for callers that need to know before the commit, and to encode only once. Errors are those
 // of Commit. What [Audit] made stays an audit event.
 func (p Proposal) Encode() (Proposal, error) {
-	d, err := encodeProposal(&p)
+	d, _, err := encodeProposal(&p)
 	if err != nil {
 		return p, err
 	}
@@ -239,28 +267,28 @@ func (p Proposal) Encode() (Proposal, error) {
 	return p, nil
 }
 
-// encodeHeaders sorts by name, so that the same headers are the same bytes and a retry under the
-// same idempotency key has the same content.
-func encodeHeaders(headers map[string]string) ([]byte, error) {
-	if len(headers) == 0 {
+// encodePairs sorts headers, or meta, by name, so that the same ones are the same bytes and a retry
+// under the same idempotency key has the same content.
+func encodePairs(what string, pairs map[string]string) ([]byte, error) {
+	if len(pairs) == 0 {
 		return nil, nil
 	}
-	names := make([]string, 0, len(headers))
+	names := make([]string, 0, len(pairs))
 	total := 0
-	for name, value := range headers {
-		if err := checkText("header name", name, maxHeaderBytes); err != nil {
+	for name, value := range pairs {
+		if err := checkText(what+" name", name, maxHeaderBytes); err != nil {
 			return nil, err
 		}
 		total += len(name) + len(value)
 		names = append(names, name)
 	}
-	if err := checkMax("header bytes", total, maxHeaderBytes); err != nil {
+	if err := checkMax(what+" bytes", total, maxHeaderBytes); err != nil {
 		return nil, err
 	}
 	slices.Sort(names)
 	b := make([]byte, 0, total+4*len(names))
 	for _, name := range names {
-		b = wal.AppendPair(b, name, headers[name])
+		b = wal.AppendPair(b, name, pairs[name])
 	}
 	return b, nil
 }

@@ -210,7 +210,8 @@ func (w *writer) apply(b *openBatch, req *request, now time.Time) {
 	w.applyEvents(b, req, now)
 	if req.key != "" {
 		w.applyKey(b, req, &wal.Key{
-			Events: uint32(len(req.events)), FirstPosition: first, Sequence: sequence, Digest: req.content,
+			Events: uint32(len(req.events)), FirstPosition: first, Sequence: sequence,
+			Digest: req.content[wal.RuleRetry], Rule: wal.RuleRetry,
 		})
 	}
 	w.applySides(b, req, sequence)

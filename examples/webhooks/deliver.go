@@ -53,6 +53,9 @@ func (d *delivery) post(ctx context.Context, e reactor.Event[requested], out *re
 	request.Header.Set("Content-Type", e.Body.ContentType)
 	request.Header.Set("Idempotency-Key", e.EffectKey())
 	request.Header.Set("Webhook-Key", e.Coordinate.Entity)
+	if parent, ok := e.Meta()[traceparent]; ok {
+		request.Header.Set(traceparent, parent)
+	}
 	response, err := d.client.Do(request)
 	if err != nil {
 		return err

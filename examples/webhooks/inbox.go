@@ -35,6 +35,9 @@ func inbox(st *store.Store, sys *actors.System) http.Handler {
 	return mux
 }
 
+// traceparent is the header by which tracing systems join what several programs do.
+const traceparent = "traceparent"
+
 // accept appends the request. Its sender gets 202 only when the event is on disk; the header
 // Idempotency-Key makes it safe to send it again when the response was lost.
 func accept(st *store.Store, w http.ResponseWriter, r *http.Request) {
@@ -52,6 +55,7 @@ func accept(st *store.Store, w http.ResponseWriter, r *http.Request) {
 		Events: []store.Proposal{{
 			At:      store.At("hook:"+r.PathValue("key"), "webhooks"),
 			Payload: requested{Body: body, ContentType: r.Header.Get("Content-Type")},
+			Meta:    traceOf(r), // no content: the same request sent again may be part of another trace
 		}},
 	})
 	switch {
@@ -63,6 +67,14 @@ func accept(st *store.Store, w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusAccepted)
 		_ = json.NewEncoder(w).Encode(receipt.Position())
 	}
+}
+
+func traceOf(r *http.Request) map[string]string {
+	parent := r.Header.Get(traceparent)
+	if parent == "" {
+		return nil
+	}
+	return map[string]string{traceparent: parent}
 }
 
 func respond(w http.ResponseWriter, value any, err error) {

@@ -128,6 +128,29 @@ func request(key string, n int, poison bool) store.Payload {
 	return reactortest.At(store.At("hook:"+key, "webhooks"), requested{Body: fmt.Appendf(nil, `{"N":%d,"Poison":%t}`, n, poison)})
 }
 
+// A sender that does not know whether its request arrived sends it again, as part of another trace.
+func TestARequestThatIsSentAgainIsOneWhateverItsTraceAndHandsOnThatOfTheFirst(t *testing.T) {
+	var traces []string
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		traces = append(traces, r.Header.Get(traceparent))
+	}))
+	defer receiver.Close()
+	run := reactortest.Start(t, deliverer(receiver.URL, 0, supervision.Policy{}))
+	for _, trace := range []string{"00-first", "00-second", ""} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/inbox/a", strings.NewReader(`{"N":1}`))
+		r.SetPathValue("key", "a")
+		r.Header.Set("Idempotency-Key", "request-1")
+		r.Header.Set(traceparent, trace)
+		w := httptest.NewRecorder()
+		accept(run.Store(), w, r)
+		require.Equal(t, http.StatusAccepted, w.Code)
+		require.Equal(t, "1\n", w.Body.String())
+	}
+	run.Settle()
+	run.Then(delivered{Status: http.StatusOK})
+	require.Equal(t, []string{"00-first"}, traces)
+}
+
 func TestAFailingTargetIsRetriedForAsLongAsThePolicySays(t *testing.T) {
 	tg := newTarget("failing")
 	receiver := httptest.NewServer(tg)

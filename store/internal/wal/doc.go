@@ -82,7 +82,8 @@
 //	112     entity, scope, kind, codec, headers, payload, then cause, correlation (16 bytes each,
 //	        when flagged), extensions
 //
-// Headers are pairs of (length as uvarint, bytes) for name and value, sorted by name.
+// Headers are pairs of (length as uvarint, bytes) for name and value, sorted by name. What says
+// nothing of the content is no header but an extension, tag 2.
 //
 // # Extensions of an event
 //
@@ -98,6 +99,13 @@
 //	+---+----+----------------------+-----------------+-------------------+
 //	| 1 | 10 | id of the emitter, 8 | epoch (uvarint) | attempt (uvarint) |
 //	+---+----+----------------------+-----------------+-------------------+
+//
+// Tag 2 is what the writer noted beside the event, as pairs like those of headers; the first one
+// counts:
+//
+//	+---+--------+------------------------------+
+//	| 2 | length | pairs of name and value      |
+//	+---+--------+------------------------------+
 //
 // The names that an id stands for are the value of the side key "emitter/" and the id in
 // hexadecimal: a pair, as of headers, of worker and build. The id is the first 8 bytes of the
@@ -116,11 +124,16 @@
 // Idempotency key:
 //
 //	10   2  key length
-//	12   4  number of events of the commit
+//	12   3  number of events of the commit
+//	15   1  rule of the digest
 //	16   8  position of its first event
 //	24   8  sequence of the commit
-//	32  32  content digest of the commit: SHA-256 of the content digests of its events
+//	32  32  digest of the commit: SHA-256 of the digests of its events, which are
+//	        rule 0: their content digests
+//	        rule 1: the same, but with the schema version taken as 0
 //	64      key
+//
+// A repeated commit is compared by the rule of the key that is stored.
 //
 // # Trailer of a sealed segment (128 bytes)
 //

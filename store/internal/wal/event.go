@@ -102,19 +102,31 @@ func Extend(dst []byte, start int, extensions []byte) []byte {
 	return dst
 }
 
-// Content is the digest of what a repeated commit must agree in: coordinate, kind, codec, schema
-// version, headers and payload of a record made by [AppendEvent]. Extensions are left out, their
-// length too: a retry may be another attempt, of another build.
+// Content is the digest of what an event says: coordinate, kind, codec, schema version, headers and
+// payload of a record made by [AppendEvent]. Extensions are left out, their length too.
 func Content(rec []byte) [32]byte {
-	end := contentEnd(rec)
 	if le.Uint32(rec[104:]) == 0 {
-		return sha256.Sum256(rec[88:end])
+		return sha256.Sum256(rec[88:contentEnd(rec)])
 	}
+	return content(rec, rec[88:90])
+}
+
+// Retry is the digest of what a repeated commit must agree in: what [Content] covers, but for the
+// schema version. Between two tries a deploy may have raised it, and if that means anything for the
+// event its payload differs, too. Nor do extensions count: a retry may be another attempt, of
+// another build, and part of another trace. Without a schema version it is the content digest.
+func Retry(rec []byte) [32]byte {
+	var none [2]byte
+	return content(rec, none[:])
+}
+
+func content(rec, schemaVersion []byte) [32]byte {
 	var none [4]byte
 	h := sha256.New()
-	h.Write(rec[88:104])
+	h.Write(schemaVersion)
+	h.Write(rec[90:104])
 	h.Write(none[:])
-	h.Write(rec[108:end])
+	h.Write(rec[108:contentEnd(rec)])
 	return [32]byte(h.Sum(nil))
 }
 

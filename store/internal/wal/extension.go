@@ -6,8 +6,11 @@ import (
 	"math"
 )
 
-// tagEmitter is the tag of an [Emitter] in the extensions of an event.
-const tagEmitter = 1
+// Tags of the extensions of an event.
+const (
+	tagEmitter = 1 // an [Emitter]
+	tagMeta    = 2 // pairs that are no content, see [AppendMeta]
+)
 
 // EmitterIDSize is the length of the id of an emitter, in bytes.
 const EmitterIDSize = 8
@@ -85,6 +88,17 @@ func ParseEmitter(extensions []byte) (e Emitter, ok bool) {
 	}
 	e.Epoch, e.Attempt = epoch, uint32(attempt)
 	return e, true
+}
+
+// AppendMeta appends pairs, see [AppendPair], which must be sorted by name, to the extensions of an
+// event: unlike headers they say nothing of its content.
+func AppendMeta(dst, pairs []byte) []byte { return AppendExtension(dst, tagMeta, pairs) }
+
+// Meta returns the pairs that [AppendMeta] has written into the extensions of an event, nil if there
+// are none.
+func Meta(extensions []byte) []byte {
+	pairs, _ := findExtension(extensions, tagMeta)
+	return pairs
 }
 
 // findExtension returns the value of the first extension with a tag.

@@ -58,6 +58,25 @@ func TestAnEmitterIsReadAsWrittenAmongUnknownTags(t *testing.T) {
 	})
 }
 
+func TestMetaIsReadAsWrittenAmongOtherTags(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pairs := blob(t, "pairs")
+		section := []byte(nil)
+		for range rapid.IntRange(0, 3).Draw(t, "before") {
+			section = wal.AppendExtension(section, rapid.Uint64Min(3).Draw(t, "tag"), blob(t, "value"))
+		}
+		e := drawEmitter(t)
+		section = wal.AppendEmitter(section, &e)
+		require.Nil(t, wal.Meta(section))
+		section = wal.AppendExtension(wal.AppendMeta(section, pairs), 9, blob(t, "after"))
+		require.True(t, bytes.Equal(pairs, wal.Meta(section)))
+		by, ok := wal.ParseEmitter(section)
+		require.True(t, ok)
+		require.Equal(t, e, by)
+		require.NotPanics(t, func() { wal.Meta(section[:rapid.IntRange(0, len(section)).Draw(t, "cut")]) })
+	})
+}
+
 func TestAnEmitterTakesTwelveBytesWhereEpochAndAttemptAreSmall(t *testing.T) {
 	require.Len(t, wal.AppendEmitter(nil, &wal.Emitter{Epoch: 127, Attempt: 127}), 12)
 	require.Len(t, wal.AppendEmitter(nil, &wal.Emitter{Epoch: 1 << 13, Attempt: 1}), 13)
@@ -124,19 +143,20 @@ func TestExtensionsAreCoveredByTheHashAndNotByTheContentDigest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d, e := drawDraft(t), drawEmitter(t)
 		plain := wal.AppendEvent(nil, &d)
-		content := wal.Content(plain)
+		content, retry := wal.Content(plain), wal.Retry(plain)
 		one := extended(&d, wal.AppendEmitter(nil, &e))
 		other := e
 		other.Attempt++
 		two := extended(&d, wal.AppendEmitter(nil, &other))
-		require.Equal(t, content, wal.Content(one))
-		require.Equal(t, content, wal.Content(two))
+		traced := extended(&d, wal.AppendMeta(nil, wal.AppendPair(nil, "traceparent", "00-1")))
 		var previous [32]byte
 		hashes := map[[32]byte]bool{}
-		for _, rec := range [][]byte{plain, one, two} {
+		for _, rec := range [][]byte{plain, one, two, traced} {
+			require.Equal(t, content, wal.Content(rec))
+			require.Equal(t, retry, wal.Retry(rec))
 			hashes[wal.Chain(previous, content, rec, &wal.Stamp{})] = true
 		}
-		require.Len(t, hashes, 3)
+		require.Len(t, hashes, 4)
 	})
 }
 

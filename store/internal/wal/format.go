@@ -27,6 +27,13 @@ const (
 	TypeKey        = 4
 )
 
+// Rules of the digest that a stored key keeps of its commit.
+const (
+	RuleContent = iota // of the content digests of the events, see [Content]
+	RuleRetry          // of their retry digests, see [Retry]
+	Rules              // their number
+)
+
 // Flags of a batch.
 const (
 	FlagWeak   = 1 // acknowledged before the sync

@@ -79,6 +79,7 @@ type goldenCommit struct {
 	batch  int // commits of the same number share a batch
 	events int
 	key    string
+	rule   byte // of the key's digest
 	sides  []goldenSide
 }
 
@@ -124,13 +125,13 @@ func (g *goldenLog) batch(number int, flags uint16) {
 		first := g.position + 1
 		digests := []byte(nil)
 		for i := range c.events {
-			var content [32]byte
-			b, content = g.event(b, start, i == c.events-1 && c.key == "" && c.sides == nil)
-			digests = append(digests, content[:]...)
+			var said [wal.Rules][32]byte
+			b, said = g.event(b, start, i == c.events-1 && c.key == "" && c.sides == nil)
+			digests = append(digests, said[c.rule][:]...)
 			h.Events++
 		}
 		b = g.keyAndSides(b, start, c.key, c.sides, wal.Key{
-			Events: uint32(c.events), FirstPosition: first, Sequence: g.sequence, Digest: sha(digests),
+			Events: uint32(c.events), FirstPosition: first, Sequence: g.sequence, Digest: sha(digests), Rule: c.rule,
 		})
 	}
 	b = wal.FinishBatch(b, &h, wal.Seed(goldenStore))
@@ -139,19 +140,19 @@ func (g *goldenLog) batch(number int, flags uint16) {
 	g.durable = uint32(g.next.Offset)
 }
 
-func (g *goldenLog) event(b []byte, start int, last bool) (_ []byte, content [32]byte) {
+func (g *goldenLog) event(b []byte, start int, last bool) (_ []byte, said [wal.Rules][32]byte) {
 	g.position++
 	e := g.events[g.position-1]
 	rec := wal.AppendEvent(nil, &e.draft)
-	content = wal.Content(rec)
+	said = [wal.Rules][32]byte{wal.RuleContent: wal.Content(rec), wal.RuleRetry: wal.Retry(rec)}
 	rec = wal.Extend(rec, 0, e.extensions)
 	s := wal.Stamp{Position: g.position, Version: e.version, Time: goldenTime(g.position), ID: goldenID(g.position)}
-	s.Hash = wal.Chain(g.chains[e.draft.Entity], content, rec, &s)
+	s.Hash = wal.Chain(g.chains[e.draft.Entity], said[wal.RuleContent], rec, &s)
 	g.chains[e.draft.Entity] = s.Hash
 	wal.StampEvent(rec, &s)
 	wal.SealRecord(rec, last)
 	g.active.Add(uint32(start+len(b)), index.Terms{Entity: e.draft.Entity, Scope: e.draft.Scope, Kind: e.draft.Kind})
-	return append(b, rec...), content
+	return append(b, rec...), said
 }
 
 func (g *goldenLog) keyAndSides(b []byte, start int, key string, sides []goldenSide, k wal.Key) []byte {
@@ -268,7 +269,11 @@ func tell(t *testing.T, rec []byte) string {
 	case wal.TypeKey:
 		key, err := wal.ParseKey(rec)
 		require.NoError(t, err)
-		return fmt.Sprintf("key %s of commit %d, %d from %d, %.4x", key.Key, key.Sequence, key.Events, key.FirstPosition, key.Digest) + end
+		line := fmt.Sprintf("key %s of commit %d, %d from %d, %.4x", key.Key, key.Sequence, key.Events, key.FirstPosition, key.Digest)
+		if key.Rule != wal.RuleContent {
+			line += fmt.Sprintf(" by rule %d", key.Rule)
+		}
+		return line + end
 	default:
 		side, err := wal.ParseSide(rec)
 		require.NoError(t, err)

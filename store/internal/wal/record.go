@@ -82,15 +82,17 @@ type Key struct {
 	FirstPosition uint64
 	Sequence      uint64
 	Digest        [32]byte // of the commit's content
+	Rule          byte     // by which the digest was made
 }
 
-// AppendKey appends a record of an idempotency key without its checksum.
+// AppendKey appends a record of an idempotency key without its checksum. Its commit must have less
+// than 1<<24 events.
 func AppendKey(dst []byte, key string, k *Key) []byte {
 	var fixed [keyFixedSize]byte
 	fixed[8] = TypeKey
 	le.PutUint32(fixed[0:], uint32(keyFixedSize+len(key)))
 	le.PutUint16(fixed[10:], uint16(len(key)))
-	le.PutUint32(fixed[12:], k.Events)
+	le.PutUint32(fixed[12:], k.Events|uint32(k.Rule)<<24)
 	le.PutUint64(fixed[16:], k.FirstPosition)
 	le.PutUint64(fixed[24:], k.Sequence)
 	copy(fixed[32:], k.Digest[:])
@@ -108,7 +110,8 @@ func ParseKey(rec []byte) (Key, error) {
 	}
 	k := Key{
 		Key:           rec[keyFixedSize:],
-		Events:        le.Uint32(rec[12:]),
+		Events:        le.Uint32(rec[12:]) & (1<<24 - 1),
+		Rule:          rec[15],
 		FirstPosition: le.Uint64(rec[16:]),
 		Sequence:      le.Uint64(rec[24:]),
 	}

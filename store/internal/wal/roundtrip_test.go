@@ -97,7 +97,7 @@ func TestAnIdempotencyKeyIsReadAsItWasWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		key := rapid.StringN(0, 40, 120).Draw(t, "key")
 		want := wal.Key{
-			Key: []byte(key), Events: rapid.Uint32().Draw(t, "events"), FirstPosition: number(t, "position"),
+			Key: []byte(key), Events: rapid.Uint32Max(1<<24-1).Draw(t, "events"), Rule: rapid.Byte().Draw(t, "rule"), FirstPosition: number(t, "position"),
 			Sequence: number(t, "sequence"), Digest: id32(t, "digest"),
 		}
 		rec := wal.AppendKey(nil, key, &want)
@@ -227,11 +227,14 @@ func TestASegmentHeaderOfANewerVersionIsDistinguishedFromADamagedOne(t *testing.
 	}
 }
 
-func TestTheContentDigestCoversWhatARetryMustAgreeInAndNothingElse(t *testing.T) {
+func TestTheDigestsCoverWhatAnEventSaysAndTheOneForRetriesNoSchemaVersion(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := drawDraft(t)
 		rec := wal.AppendEvent(nil, &d)
-		content := wal.Content(rec)
+		content, retry := wal.Content(rec), wal.Retry(rec)
+		unversioned := d
+		unversioned.SchemaVersion = 0
+		require.Equal(t, retry, wal.Content(wal.AppendEvent(nil, &unversioned)))
 
 		links := d
 		links.Depth++
@@ -239,11 +242,13 @@ func TestTheContentDigestCoversWhatARetryMustAgreeInAndNothingElse(t *testing.T)
 		links.Cause[15] |= 1
 		linked := wal.AppendEvent(nil, &links)
 		require.Equal(t, content, wal.Content(linked))
+		require.Equal(t, retry, wal.Retry(linked))
 		var none [32]byte
 		require.NotEqual(t, wal.Chain(none, content, rec, &wal.Stamp{}), wal.Chain(none, content, linked, &wal.Stamp{}))
 
 		other := d
-		switch rapid.IntRange(0, 6).Draw(t, "field") {
+		field := rapid.IntRange(0, 6).Draw(t, "field")
+		switch field {
 		case 0:
 			other.Entity, other.Scope = d.Entity+"x", d.Scope
 		case 1:
@@ -259,7 +264,9 @@ func TestTheContentDigestCoversWhatARetryMustAgreeInAndNothingElse(t *testing.T)
 		case 6:
 			other.Payload = append(append([]byte(nil), d.Payload...), 'x')
 		}
-		require.NotEqual(t, content, wal.Content(wal.AppendEvent(nil, &other)))
+		changed := wal.AppendEvent(nil, &other)
+		require.NotEqual(t, content, wal.Content(changed))
+		require.Equal(t, field == 4, retry == wal.Retry(changed), "a deploy may raise the schema version between two tries")
 	})
 	moved := wal.Content(wal.AppendEvent(nil, &wal.Draft{Entity: "ab", Scope: "c"}))
 	content := wal.Content(wal.AppendEvent(nil, &wal.Draft{Entity: "a", Scope: "bc"}))
