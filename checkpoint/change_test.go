@@ -312,6 +312,10 @@ func TestARequestSaysWhyAndWhoWithinLimits(t *testing.T) {
 			store.InvalidError{Field: "by", Rule: "must not hold control characters", Value: "a\nb"},
 		},
 		{
+			checkpoint.Request{By: "a\u202eb"},
+			store.InvalidError{Field: "by", Rule: "must not hold line separators or marks of direction", Value: "a\u202eb"},
+		},
+		{
 			checkpoint.Request{Reason: "a\u009b31m"}, // which colours what a terminal shows after it
 			store.InvalidError{
 				Field: "reason", Rule: "must not hold control characters other than tab and newline", Value: "a\u009b31m",

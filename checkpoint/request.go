@@ -21,8 +21,8 @@ type Request struct {
 	// Reason is free text: valid UTF-8 without control characters other than tab and newline, at most
 	// 1,024 bytes.
 	Reason string
-	// By names the person or the program that decided: valid UTF-8 without control characters, at
-	// most 255 bytes.
+	// By names the person or the program that decided: valid UTF-8 on one line, without control
+	// characters and marks of direction, at most 255 bytes.
 	By string
 	// DryRun makes a call check everything and return what it would return: the [Outcome] of a change,
 	// the events of a replay, or only the error where there is no other result. Nothing is written, no
@@ -41,6 +41,9 @@ func (q Request) Validate() error {
 	}
 	if strings.ContainsFunc(q.By, unicode.IsControl) {
 		return &store.InvalidError{Field: "by", Rule: "must not hold control characters", Value: q.By}
+	}
+	if strings.ContainsFunc(q.By, misleads) {
+		return &store.InvalidError{Field: "by", Rule: "must not hold line separators or marks of direction", Value: q.By}
 	}
 	if strings.ContainsFunc(q.Reason, steers) {
 		return &store.InvalidError{

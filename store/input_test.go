@@ -10,7 +10,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock-io/penstock/store/internal/index"
 	"github.com/penstock-io/penstock/store/internal/vfs"
+	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
 type badJSON struct{ C chan int }
@@ -41,6 +43,10 @@ func header(name, value string) Batch {
 	return proposing(func(p *Proposal) { p.Headers = map[string]string{"ok": "ok", name: value} })
 }
 
+func meta(name, value string) Batch {
+	return proposing(func(p *Proposal) { p.Meta = map[string]string{"ok": "ok", name: value} })
+}
+
 func sideOf(writes ...SideWrite) Batch { return Batch{Sides: writes} }
 
 func keyOf(key string) Batch { return Batch{IdempotencyKey: key, Events: eventsOf("a")} }
@@ -52,6 +58,7 @@ func where(r Region) Batch {
 func TestInputThatBreaksARuleIsRefusedByFieldAndWritesNothing(t *testing.T) {
 	s := memoryLog(t)
 	const empty, control, utf8 = "must not be empty", "must not hold control characters", "must be UTF-8"
+	const misleading = "must not hold line separators or marks of direction"
 	rules := []struct {
 		field, rule string
 		value       any
@@ -64,6 +71,23 @@ func TestInputThatBreaksARuleIsRefusedByFieldAndWritesNothing(t *testing.T) {
 		{"entity", control, "a\x7f", entity("a\x7f")},
 		{"entity", control, "a\x00", entity("a\x00")},
 		{"entity", utf8, "a\xff", entity("a\xff")},
+		{"entity", utf8, "a\x9b", entity("a\x9b")},
+		{"entity", control, "a\u0085", entity("a\u0085")},
+		{"entity", control, "a\u009b2J", entity("a\u009b2J")},
+		{"entity", misleading, "a\u2028", entity("a\u2028")},
+		{"entity", misleading, "a\u202eb", entity("a\u202eb")},
+		{"scope", control, "a\u009b", scope("a\u009b")},
+		{"scope", misleading, "\u2066a", scope("\u2066a")},
+		{"kind", control, "a\u0085", raw(Raw{Type: "a\u0085"})},
+		{"kind", misleading, "a\u2029", raw(Raw{Type: "a\u2029"})},
+		{"codec", control, "a\u0085", raw(Raw{Type: "a", Codec: "a\u0085"})},
+		{"header name", control, "a\u0085", header("a\u0085", "v")},
+		{"header name", misleading, "a\u200f", header("a\u200f", "v")},
+		{"meta name", empty, nil, meta("", "v")},
+		{"meta name", utf8, "\xff", meta("\xff", "v")},
+		{"meta name", control, "a\u0085", meta("a\u0085", "v")},
+		{"idempotency key", control, "a\u009b", keyOf("a\u009b")},
+		{"side key", misleading, "a\u2028", sideOf(SideWrite{Key: "a\u2028"})},
 		{"scope", empty, nil, scope("")},
 		{"scope", control, "a\tb", scope("a\tb")},
 		{"scope", utf8, "\xc3", scope("\xc3")},
@@ -121,6 +145,7 @@ var limits = []struct {
 	{"codec bytes", maxCodecBytes, func(n int) Batch { return raw(Raw{Type: "a", Codec: long(n)}) }},
 	{"idempotency key bytes", MaxIdempotencyKeyBytes, func(n int) Batch { return keyOf(long(n)) }},
 	{"header bytes", maxHeaderBytes, func(n int) Batch { return header("name", long(n-len("nameokok"))) }},
+	{"meta bytes", maxHeaderBytes, func(n int) Batch { return meta("name", long(n-len("nameokok"))) }},
 	{"payload bytes", MaxPayloadBytes, func(n int) Batch { return raw(Raw{Type: "a", Data: make([]byte, n)}) }},
 	{"side key bytes", maxSideKeyBytes, func(n int) Batch { return sideOf(SideWrite{Key: long(n)}) }},
 	{"side value bytes", maxSideValueBytes, func(n int) Batch { return sideOf(SideWrite{Key: "k", Value: make([]byte, n)}) }},
@@ -244,4 +269,30 @@ func TestReadsRefuseBadRegionsAndLimits(t *testing.T) {
 		_, err = s.ReadPage(t.Context(), Region{}, 0, 0, limit)
 		require.Equal(t, &InvalidError{Field: "limit", Rule: "must be at least 1", Value: limit}, err)
 	}
+}
+
+// Names that are refused by now may lie in a log.
+func TestNamesThatNoCommitMayHaveAnyMoreAreReadLikeOthers(t *testing.T) {
+	s := memoryLog(t)
+	const odd = "a\u0085\u202eb"
+	req := newRequest()
+	good := entity("a")
+	require.NoError(t, req.encode(&good, &s.emitters))
+	d := wal.Draft{Entity: odd, Scope: odd, Kind: odd, Codec: "json", Payload: []byte("{}")}
+	req.records = wal.AppendEvent(nil, &d)
+	req.size = len(req.records)
+	e := &req.events[0]
+	e.terms, e.size, e.content = index.Terms{Entity: odd, Scope: odd, Kind: odd}, req.size, wal.Content(req.records)
+	require.NoError(t, s.committer.submit(t.Context(), req))
+	require.NoError(t, req.err)
+
+	s = reopen(t, s)
+	for _, r := range []Region{{}, {Entity: odd}, {Scope: odd}, {Kinds: []string{odd}}, {Category: odd}} {
+		events := all(t, s, r)
+		require.Len(t, events, 1, "%+v", r)
+		require.Equal(t, At(odd, odd), events[0].Coordinate)
+	}
+	require.Equal(t, uint64(1), version(t, s, odd))
+	_, err := s.Append(t.Context(), At(odd, "test"), Any, note{})
+	require.ErrorIs(t, err, ErrInvalid)
 }

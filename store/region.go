@@ -32,17 +32,17 @@ type Region struct {
 // Validate reports the first rule that r breaks as an [InvalidError].
 func (r Region) Validate() error {
 	if r.Entity != "" {
-		if err := checkText("region entity", r.Entity, MaxEntityBytes); err != nil {
+		if err := checkTerm("region entity", r.Entity, MaxEntityBytes); err != nil {
 			return err
 		}
 	}
 	if r.Scope != "" {
-		if err := checkText("region scope", r.Scope, MaxScopeBytes); err != nil {
+		if err := checkTerm("region scope", r.Scope, MaxScopeBytes); err != nil {
 			return err
 		}
 	}
 	for _, k := range r.Kinds {
-		if err := checkText("region kind", k, MaxKindBytes); err != nil {
+		if err := checkTerm("region kind", k, MaxKindBytes); err != nil {
 			return err
 		}
 	}
@@ -50,7 +50,7 @@ func (r Region) Validate() error {
 		if len(r.Kinds) > 0 {
 			return &InvalidError{Field: "region category", Rule: "excludes kinds", Value: r.Category}
 		}
-		if err := checkText("region category", r.Category, MaxKindBytes); err != nil {
+		if err := checkTerm("region category", r.Category, MaxKindBytes); err != nil {
 			return err
 		}
 	}

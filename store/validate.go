@@ -2,6 +2,7 @@ package store
 
 import (
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -93,11 +94,31 @@ func checkKind(p *Proposal, kind string) error {
 	return nil
 }
 
-// checkText applies the rules for names: not empty, within the limit, UTF-8, no control characters.
-// The length is checked before the content, so that an error does not carry megabytes of value.
-// Names stand in logs, metrics and terminals, where a control character could pass for a line or a
-// command of its own; bytes above 0x7f are checked as UTF-8, and C1 controls are left alone.
+// checkText applies the rules for names that are written. They stand in logs, metrics and
+// terminals, where a control character (C1 too, which is two bytes in UTF-8) could pass for a line
+// or a command of its own, and where a separator of lines or a mark of direction makes one name look
+// like another.
 func checkText(field, s string, limit int) error {
+	if err := checkTerm(field, s, limit); err != nil {
+		return err
+	}
+	for _, r := range s {
+		switch {
+		case r < utf8.RuneSelf:
+		case unicode.IsControl(r):
+			return &InvalidError{Field: field, Rule: "must not hold control characters", Value: s}
+		case unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control):
+			return &InvalidError{Field: field, Rule: "must not hold line separators or marks of direction", Value: s}
+		}
+	}
+	return nil
+}
+
+// checkTerm applies the rules for names that are looked for, which have always held for all names:
+// not empty, within the limit, UTF-8, no ASCII control characters. The length is checked before the
+// content, so that an error does not carry megabytes of value. A log may have names that would be
+// refused by now, and they are read like any other.
+func checkTerm(field, s string, limit int) error {
 	switch {
 	case s == "":
 		return &InvalidError{Field: field, Rule: "must not be empty"}

@@ -16,7 +16,7 @@ import (
 // one event. Errors: [InvalidError] for what cannot be an entity, [CorruptError]
 // for damage to what it reads, ctx's error, [ErrClosed].
 func (s *Store) Version(ctx context.Context, entity string) (uint64, error) {
-	if err := checkText("entity", entity, MaxEntityBytes); err != nil {
+	if err := checkTerm("entity", entity, MaxEntityBytes); err != nil {
 		return 0, err
 	}
 	if err := s.readable(ctx); err != nil {

@@ -39,6 +39,8 @@ func brokenRule(name string) string {
 		return "is not valid UTF-8"
 	case strings.ContainsFunc(name, unicode.IsControl):
 		return "contains a control character"
+	case strings.ContainsFunc(name, misleads):
+		return "contains a line separator or a mark of direction"
 	case strings.ContainsAny(name, `/\`), name == ".", name == "..":
 		return `looks like a path: it contains '/' or '\', or is "." or ".."`
 	case strings.ContainsAny(name, "|="):
@@ -46,3 +48,7 @@ func brokenRule(name string) string {
 	}
 	return ""
 }
+
+// misleads reports whether a character breaks a line, or turns the direction of the text that follows:
+// either makes one name look like another.
+func misleads(r rune) bool { return unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control) }

@@ -16,9 +16,9 @@ type Child interface {
 // A Spec is what supervision knows of a child. Only the name is required.
 type Spec struct {
 	// Name names the child among its siblings, in status, logs and errors. It is 1 to
-	// 255 bytes of valid UTF-8 without control characters, contains none of '/', '\',
-	// '|' and '=', and is neither "." nor "..": it stands in a path, a key and a log line as it is.
-	// Names joined by '/' are the path of a child in the tree.
+	// 255 bytes of valid UTF-8 without control characters, line separators and marks of direction,
+	// contains none of '/', '\', '|' and '=', and is neither "." nor "..": it stands in a path, a key
+	// and a log line as it is. Names joined by '/' are the path of a child in the tree.
 	Name string
 
 	// Policy says how failures of the child are answered. The zero Policy means the Policy of the

@@ -31,6 +31,8 @@ func TestEachRuleOfNamesHasItsOwnError(t *testing.T) {
 		{"nul", "\x00", "contains a control character"},
 		{"delete", "a\x7f", "contains a control character"},
 		{"control character above ASCII", "a\u0085b", "contains a control character"},
+		{"line separator", "a\u2028b", "contains a line separator or a mark of direction"},
+		{"override of direction", "a\u202eb", "contains a line separator or a mark of direction"},
 		{"slash", "a/b", path},
 		{"backslash", `a\b`, path},
 		{"this directory", ".", path},
