@@ -16,6 +16,7 @@ type decoder struct {
 	emitters emitterCache
 	record   wal.Event // scratch of decode; those below are of reading pages
 	events   []Event
+	span     []byte
 	ords     []uint32
 	extent   []index.Extent
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -283,4 +284,40 @@ func TestWhatIsGoodBeforeDamageIsReadAndTheErrorComesAfter(t *testing.T) {
 		read = append(read, e.Position)
 	}
 	require.Len(t, read, 6)
+}
+
+// As the window of a worker with lanes, or a program that collects some events of many.
+func TestAnEventThatIsKeptKeepsLittleMoreThanItself(t *testing.T) {
+	const apart, kept = 300, 400
+	for name, r := range map[string]Region{"all are read": {}, "every second is read": {Entity: "a"}} {
+		s := openLog(t, vfs.NewMemory(), Options{Sync: SyncNever})
+		for range apart * kept / 1000 {
+			var b Batch
+			for i := range 1000 {
+				b.Events = append(b.Events, Proposal{At: At([]string{"a", "b"}[i%2], "test"), Payload: Raw{Type: "x", Data: make([]byte, 100)}})
+			}
+			write(t, s, b)
+		}
+		var before, after runtime.MemStats
+		var window []Event
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		n := 0
+		for e, err := range s.Read(t.Context(), r, Beginning()) {
+			require.NoError(t, err)
+			if n++; n%(apart/2) == 0 {
+				window = append(window, e)
+			}
+		}
+		require.GreaterOrEqual(t, len(window), kept)
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		require.Less(t, (int64(after.HeapAlloc)-int64(before.HeapAlloc))/int64(len(window)), int64(3*runBytes), name)
+		for _, e := range window {
+			again, err := s.GetAt(t.Context(), e.Position)
+			require.NoError(t, err)
+			require.Equal(t, again, e, "what was read later changed nothing of it")
+		}
+		runtime.KeepAlive(window)
+	}
 }

@@ -64,16 +64,24 @@ func (g *segment) corrupt(offset int64, reason string) error {
 // bytes reads [from, to) of the file into fresh memory, which its caller may hand out: payloads of
 // events point into it and keep it alive.
 func (g *segment) bytes(from, to int64) ([]byte, error) {
-	file, err := g.hold()
-	if err != nil {
+	b := make([]byte, to-from)
+	if err := g.read(b, from); err != nil {
 		return nil, err
 	}
-	defer file.drop()
-	b := make([]byte, to-from)
-	if n, err := file.ReadAt(b, from); n < len(b) {
-		return nil, fmt.Errorf("store: read segment %d at %d: %w", g.number, from, err)
-	}
 	return b, nil
+}
+
+// read fills b from an offset of the file on.
+func (g *segment) read(b []byte, from int64) error {
+	file, err := g.hold()
+	if err != nil {
+		return err
+	}
+	defer file.drop()
+	if n, err := file.ReadAt(b, from); n < len(b) {
+		return fmt.Errorf("store: read segment %d at %d: %w", g.number, from, err)
+	}
+	return nil
 }
 
 // size is that of the file.
