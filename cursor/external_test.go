@@ -98,7 +98,7 @@ func TestEachRunnerReadsTheExternalPosition(t *testing.T) {
 	for i, asked := range k.asked {
 		require.Equal(t, cursor.ResumeState{
 			Ownership: cursor.Ownership{ID: "keeper", FirstName: "keeper", Epoch: uint64(i + 1), Origin: st.Origin()},
-			Store:     st, Scanned: []store.Position{3, 12}[i], Start: 3,
+			Store:     st, Scanned: []store.Position{0, 12}[i], Start: 3,
 		}, asked)
 	}
 	k.position = 99

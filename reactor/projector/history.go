@@ -55,11 +55,9 @@ func (t table) judge(ctx context.Context, r *rows) error {
 	return nil
 }
 
-// knows reports whether the log itself says that the worker had come to a position. A checkpoint
-// that is not beyond the start says nothing: each attempt to start leaves one.
-func knows(at cursor.ResumeState, p store.Position) bool {
-	return p == 0 || at.Start < p && p <= at.Scanned
-}
+// knows reports whether the log itself says that the worker had come to a position, which it keeps
+// there after what it has done, and not when it only tried to start.
+func knows(at cursor.ResumeState, p store.Position) bool { return p <= at.Scanned }
 
 // raise names the event in rows of an older version. The caller has made sure that the log knows
 // that this worker, under an owner not older than that of the rows, had come as far as they say: so
