@@ -14,10 +14,10 @@ const maxIDBytes = 255
 // keyPrefix begins the key of the side value of every checkpoint.
 const keyPrefix = "checkpoint/"
 
-// ID names a checkpoint in its store. It is 1 to 255 bytes of UTF-8 without control characters, line
-// separators and marks of direction, contains none of '/', '\', '|' and '=', and is neither "." nor
-// "..", so that it can stand unquoted in a path, a key and a log line. Upper and lower case differ.
-// The name of a worker obeys the same rules.
+// ID names a checkpoint in its store. It is 1 to 255 bytes of UTF-8 without control characters,
+// line separators and marks of direction, contains none of '/', '\', '|' and '=', and is neither
+// "." nor "..", so that it can stand unquoted in a path, a key and a log line. Upper and lower case
+// differ. The name of a worker obeys the same rules.
 type ID string
 
 // Validate reports the first rule that id breaks, as a [store.InvalidError] of the field
@@ -53,6 +53,6 @@ func brokenRule(s string) string {
 // key is the key of the side value that holds the checkpoint.
 func (id ID) key() string { return keyPrefix + string(id) }
 
-// misleads reports whether a character breaks a line, or turns the direction of the text that follows:
-// either makes one name look like another.
+// misleads reports whether a character breaks a line, or turns the direction of the text that
+// follows: either makes one name look like another.
 func misleads(r rune) bool { return unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control) }

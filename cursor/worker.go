@@ -187,8 +187,8 @@ type Source interface {
 var _ Source = Worker{}
 
 // binding is what the worker says to its checkpoint. For one that keeps its position itself the
-// checkpoint is a copy, and at 0 until there is something to copy: an attempt to start leaves nothing
-// that looks as if it had come to its start.
+// checkpoint is a copy, and at 0 until there is something to copy: an attempt to start leaves
+// nothing that looks as if it had come to its start.
 func (w Worker) binding() checkpoint.Binding {
 	start := w.Start
 	if w.ExternalPosition != nil {

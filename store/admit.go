@@ -54,8 +54,9 @@ func (w *writer) admitSides(req *request) error {
 	return nil
 }
 
-// admitKey looks for the commit that used the key first, and compares by the rule of its time. The open batch has no such commit: a key
-// that stands in a group already begins the next one, see committer.take.
+// admitKey looks for the commit that used the key first, and compares by the rule of its time. The
+// open batch has no such commit: a key that stands in a group already begins the next one, see
+// committer.take.
 func (w *writer) admitKey(req *request) (found bool, err error) {
 	k, ok, err := w.store.findKey(req.key)
 	if err != nil || !ok {

@@ -57,8 +57,8 @@ type Proposal struct {
 	// Expect is compared with the entity's version at this place of the batch: events of the same
 	// entity that precede in the batch count.
 	Expect Expect
-	// Headers are part of what the event says: they are kept with it, sorted by name, and a retry under
-	// an idempotency key must have the same. At most 64 KiB in all.
+	// Headers are part of what the event says: they are kept with it, sorted by name, and a retry
+	// under an idempotency key must have the same. At most 64 KiB in all.
 	Headers map[string]string
 	// Meta is kept beside the event and says nothing of its content, such as the traceparent of the
 	// request that led to it: a retry may have another, and that of the first commit stays. The hash

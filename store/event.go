@@ -112,8 +112,8 @@ func (e Event) Header(name string) (value string, ok bool) {
 // Headers decodes all headers into a new map, nil when there are none.
 func (e Event) Headers() map[string]string { return pairsOf(e.headers()) }
 
-// Meta decodes what its writer noted beside the event into a new map, nil when there is nothing. See
-// [Proposal].
+// Meta decodes what its writer noted beside the event into a new map, nil when there is nothing.
+// See [Proposal].
 func (e Event) Meta() map[string]string {
 	if len(e.record) == 0 {
 		return nil

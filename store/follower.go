@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 

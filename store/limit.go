@@ -12,8 +12,8 @@ import (
 )
 
 // limit is how far a read-only store may look into the log. What it shows may be kept elsewhere, as
-// a row of a database or as an answer to a caller on another machine, so it must outlive a power cut
-// as far as the sync mode of the writer says:
+// a row of a database or as an answer to a caller on another machine, so it must outlive a power
+// cut as far as the sync mode of the writer says:
 //
 //	a writer that has spoken       what its beacon says
 //	a writer that is opening       what is known durable: up to the highest mark of any batch

@@ -18,8 +18,8 @@ import (
 // errDead is what a process gets that does not live any more.
 var errDead = errors.New("the process is dead")
 
-// mortal is a disk as a process sees it that dies before its nth change of it: the machine goes on,
-// with all that the process had written.
+// mortal is a disk as a process sees it that dies before its nth change of it: the machine lives
+// on, with all that the process had written.
 type mortal struct {
 	vfs.FS
 	left int // changes until then
@@ -225,7 +225,8 @@ func requireUndecided(t *testing.T, reader *Store, commits []submitted, where st
 	}
 }
 
-// The writer that begins finds the beacon of a former one, which may say more than a power cut left.
+// The writer that begins finds the beacon of a former one, which may say more than a power cut
+// left.
 func TestWhatAReaderShowsBesideAWriterThatBeginsSurvivesAPowerCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		killedOne := func() *vfs.Memory {
@@ -250,8 +251,8 @@ func TestWhatAReaderShowsBesideAWriterThatBeginsSurvivesAPowerCut(t *testing.T) 
 	})
 }
 
-// standsStill lets a writer begin and add something until it stands still, with its lock, before its
-// nth change of the disk.
+// standsStill lets a writer begin and add something until it stands still, with its lock, before
+// its nth change of the disk.
 func standsStill(t *testing.T, disk *vfs.Memory, n int, where string) (stood bool) {
 	t.Helper()
 	process := &mortal{FS: disk, left: n}

@@ -61,10 +61,10 @@ type Options struct {
 	// waits by the timers of package time, which must move with it: in a bubble of testing/synctest
 	// they do, without a Clock.
 	Clock func() time.Time
-	// ReadOnly opens the directory beside its writer, or without one, and changes nothing in it. Without
-	// one it syncs the last segment before it shows what is there; where the system does not let it
-	// (on Windows that takes the right to write), the last commits before the death of a writer are
-	// shown once another one has opened the store.
+	// ReadOnly opens the directory beside its writer, or without one, and changes nothing in it.
+	// Without one it syncs the last segment before it shows what is there; where the system does not
+	// let it (on Windows that takes the right to write), the last commits before the death of a writer
+	// are shown once another one has opened the store.
 	ReadOnly bool
 	// Device is where the directory lies, nil for the machine's own file system. It is the seam for
 	// tests: only package storetest can make one, and its functions set it.

@@ -131,8 +131,8 @@ type readSpan struct {
 }
 
 // planSpan takes as many of the ordinals as lie close together. Reading over a small gap is cheaper
-// than another call to the system; a gap that is larger ends the span, and a span is not much longer
-// than spanBytes.
+// than another call to the system; a gap that is larger ends the span, and a span is not much
+// longer than spanBytes.
 func planSpan(g *segment, ords []uint32, extents []index.Extent) readSpan {
 	readable := g.end.Load()
 	endOf := func(x index.Extent) int64 {
@@ -157,8 +157,8 @@ func planSpan(g *segment, ords []uint32, extents []index.Extent) readSpan {
 
 // read appends the events of the span that f admits, up to the first that cannot be read, and
 // returns how many of the span it looked at. The span is read into memory of the decoder, and what
-// is admitted copied out of it in runs: an event that is kept keeps alive its run, not what was read
-// with it.
+// is admitted copied out of it in runs: an event that is kept keeps alive its run, not what was
+// read with it.
 //
 // Each record is checked by its own checksum, and its position against the one that the index led
 // to: neither damage nor an index that is wrong yields an event that is not there. A record that

@@ -156,8 +156,8 @@ func cloneConditions(conditions []Condition) []Condition {
 }
 
 // addEvent appends the record of an event, with room for what the committer stamps. The extensions
-// come after the digests, which do not cover them: a retry by another run of a worker, or as part of
-// another trace, has the same content.
+// come after the digests, which do not cover them: a retry by another run of a worker, or as part
+// of another trace, has the same content.
 func (req *request) addEvent(p *Proposal, by *emitters, digests *[wal.Rules]hash.Hash) error {
 	d, meta, err := encodeProposal(p)
 	if err != nil {

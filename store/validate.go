@@ -96,8 +96,8 @@ func checkKind(p *Proposal, kind string) error {
 
 // checkText applies the rules for names that are written. They stand in logs, metrics and
 // terminals, where a control character (C1 too, which is two bytes in UTF-8) could pass for a line
-// or a command of its own, and where a separator of lines or a mark of direction makes one name look
-// like another.
+// or a command of its own, and where a separator of lines or a mark of direction makes one name
+// look like another.
 func checkText(field, s string, limit int) error {
 	if err := checkTerm(field, s, limit); err != nil {
 		return err

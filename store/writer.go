@@ -114,8 +114,8 @@ func (w *writer) commit(requests []*request) {
 	w.publish()
 }
 
-// refuse answers a group for which there is no room. A sync needs none: one that is due or requested
-// is not left to a later group, as there may be no room for that either.
+// refuse answers a group for which there is no room. A sync needs none: one that is due or
+// requested is not left to a later group, as there may be no room for that either.
 func (w *writer) refuse(requests []*request, err error) {
 	fail(requests, err)
 	if w.poisoned() != nil {
@@ -209,7 +209,7 @@ func (w *writer) apply(b *openBatch, req *request, now time.Time) {
 	first := w.next.Position + uint64(b.events)
 	w.applyEvents(b, req, now)
 	if req.key != "" {
-		w.applyKey(b, req, &wal.Key{
+		b.addKey(w.active, req, &wal.Key{
 			Events: uint32(len(req.events)), FirstPosition: first, Sequence: sequence,
 			Digest: req.content[wal.RuleRetry], Rule: wal.RuleRetry,
 		})
@@ -256,10 +256,10 @@ func (w *writer) applyEvents(b *openBatch, req *request, now time.Time) {
 	}
 }
 
-// applyKey adds the record that makes a later commit with the key a duplicate. It lies in the batch
+// addKey adds the record that makes a later commit with the key a duplicate. It lies in the batch
 // of its events: both are found after a crash, or neither.
-func (w *writer) applyKey(b *openBatch, req *request, k *wal.Key) {
-	w.active.AddKey(req.key, b.offset())
+func (b *openBatch) addKey(active *index.Active, req *request, k *wal.Key) {
+	active.AddKey(req.key, b.offset())
 	start := len(b.buf)
 	b.buf = wal.AppendKey(b.buf, req.key, k)
 	wal.SealRecord(b.buf[start:], len(req.sides) == 0)

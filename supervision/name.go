@@ -49,6 +49,6 @@ func brokenRule(name string) string {
 	return ""
 }
 
-// misleads reports whether a character breaks a line, or turns the direction of the text that follows:
-// either makes one name look like another.
+// misleads reports whether a character breaks a line, or turns the direction of the text that
+// follows: either makes one name look like another.
 func misleads(r rune) bool { return unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control) }

@@ -94,8 +94,8 @@ func ParseEmitter(extensions []byte) (e Emitter, ok bool) {
 // event: unlike headers they say nothing of its content.
 func AppendMeta(dst, pairs []byte) []byte { return AppendExtension(dst, tagMeta, pairs) }
 
-// Meta returns the pairs that [AppendMeta] has written into the extensions of an event, nil if there
-// are none.
+// Meta returns the pairs that [AppendMeta] has written into the extensions of an event, nil if
+// there are none.
 func Meta(extensions []byte) []byte {
 	pairs, _ := findExtension(extensions, tagMeta)
 	return pairs

@@ -9,8 +9,8 @@ import (
 )
 
 // These golden files are two segments of one log as version 1 writes them since events may have
-// meta, and since keys name the rule of their digest: they have keys of both rules, each of an event
-// with a schema version.
+// meta, and since keys name the rule of their digest: they have keys of both rules, each of an
+// event with a schema version.
 const (
 	metaFile     = "testdata/v1-meta.seg"
 	metaOpenFile = "testdata/v1-meta-open.seg"
