@@ -178,6 +178,9 @@ func (p *play) tree() supervision.Group {
 	}
 	laned, halting, once, climbing := p.reactor("laned"), p.reactor("halting"), p.batches("once"), p.reactor("climbing")
 	laned.Lanes = 3
+	// Whether an event is in doubt depends on what else was handled since it failed: with lanes, on
+	// which of two returns first.
+	laned.Policy.Outage.Off = true
 	halting.Policy = supervision.Policy{Attempts: 2, Exhausted: supervision.ActionHalt, Backoff: policy.Backoff}
 	once.Restart = supervision.Temporary
 	climbing.Policy = supervision.Policy{Attempts: 3, Intensity: -1, OverBudget: supervision.ActionEscalate, Backoff: policy.Backoff}
