@@ -317,3 +317,21 @@ func TestACallWhoseContextEndsInTheQueueIsNeverMade(t *testing.T) {
 		requireExactlyOnce(t, st, "slow")
 	})
 }
+
+func TestAPauseUntilThePastOrBeyondTheYear9999ChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		sys := start(t, st, reacting("w"))
+		for _, until := range []time.Time{time.Now(), time.Now().Add(-time.Hour), time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)} {
+			for _, dry := range []bool{true, false} {
+				err := sys.Pause(t.Context(), "w", until, checkpoint.Request{DryRun: dry})
+				var invalid *store.InvalidError
+				require.ErrorAs(t, err, &invalid)
+				require.Equal(t, "until", invalid.Field)
+				require.Equal(t, until.UTC(), invalid.Value)
+			}
+		}
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
+		require.Empty(t, audits(t, st))
+	})
+}

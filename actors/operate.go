@@ -26,7 +26,9 @@ import (
 // what each of them says.
 
 // Pause lets a worker finish its batch and then handle no more until a time, or with the zero time
-// until [System.Resume]. Nothing is lost: its events wait. The reason is shown in its status.
+// until [System.Resume]. Nothing is lost: its events wait. The reason is shown in its status. A
+// time that is not after [store.Store.Now] when the worker begins with the call, or is after the
+// year 9999, is a [store.InvalidError].
 func (s *System) Pause(ctx context.Context, name string, until time.Time, q checkpoint.Request) error {
 	return s.control(ctx, name, func(ctx context.Context, b *drive.Baton) error { return b.Pause(ctx, until, q) })
 }

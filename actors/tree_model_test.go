@@ -377,7 +377,7 @@ func (g *grove) meddle(ctx context.Context, t *testing.T, sys *actors.System, le
 				var err error
 				switch random.IntN(5) {
 				case 0:
-					err = sys.Pause(ctx, name, time.Now().Add(time.Duration(random.IntN(5000)-500)*time.Millisecond), checkpoint.Request{})
+					err = sys.Pause(ctx, name, time.Now().Add(time.Duration(100+random.IntN(5000))*time.Millisecond), checkpoint.Request{})
 				case 1, 2:
 					err = sys.Resume(ctx, name, checkpoint.Request{})
 				case 3:
@@ -388,6 +388,7 @@ func (g *grove) meddle(ctx context.Context, t *testing.T, sys *actors.System, le
 				allowed := err == nil || ctx.Err() != nil
 				for _, refusal := range []error{
 					actors.ErrHalted, actors.ErrHung, actors.ErrEnded, actors.ErrStopped, cursor.ErrExternalPosition,
+					store.ErrInvalid, // a pause that waited for its worker until its time was over
 				} {
 					allowed = allowed || errors.Is(err, refusal)
 				}

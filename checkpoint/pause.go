@@ -19,12 +19,27 @@ const (
 	pauseBy    = 2 // and who decided; written only where that is known
 )
 
+// maxYear is the last year that audit events can name: RFC 3339 ends there.
+const maxYear = 9999
+
 // Pause keeps a worker from handling events.
 type Pause struct {
 	Since  time.Time // to the millisecond
-	Until  time.Time // to the millisecond; zero: until it is resumed
+	Until  time.Time // to the millisecond, after Since, at most the year 9999; zero: until it is resumed
 	Reason string
 	By     string // who decided, see [Request]
+}
+
+// Validate reports the first rule that the pause breaks, as a [store.InvalidError].
+func (p Pause) Validate() error {
+	switch until := p.Until.UTC(); {
+	case until.IsZero():
+	case !until.Truncate(time.Millisecond).After(p.Since.Truncate(time.Millisecond)):
+		return &store.InvalidError{Field: "until", Rule: "must be in the future", Value: until}
+	case until.Year() > maxYear:
+		return &store.InvalidError{Field: "until", Rule: fmt.Sprintf("must not be after the year %d", maxYear), Value: until}
+	}
+	return Request{Reason: p.Reason, By: p.By}.Validate()
 }
 
 func (id ID) pauseKey() string { return pausePrefix + string(id) }

@@ -115,12 +115,16 @@ func requested(ctx context.Context, r *Runner, what string, q checkpoint.Request
 }
 
 // Pause keeps over restarts that the worker is paused: until a time, or with the zero time until it
-// is resumed. The caller that runs the worker has to heed it; the runner itself does not.
+// is resumed. The caller that runs the worker has to heed it; the runner itself does not. A time
+// that is not after that of the store, or after the year 9999, is a [store.InvalidError].
 func (r *Runner) Pause(ctx context.Context, until time.Time, q checkpoint.Request) error {
-	if err := requested(ctx, r, "pause", q); err != nil || q.DryRun {
+	p := checkpoint.Pause{Since: r.own.st.Now(), Until: until, Reason: q.Reason, By: q.By}
+	if err := p.Validate(); err != nil {
+		return r.own.wrap("pause", err)
+	}
+	if err := settled(ctx, r, "pause"); err != nil || q.DryRun {
 		return err
 	}
-	p := checkpoint.Pause{Since: r.own.st.Now(), Until: until, Reason: q.Reason, By: q.By}
 	var a checkpoint.Audit
 	if !until.IsZero() {
 		a.Until = &until

@@ -164,6 +164,22 @@ func TestAPauseEndsAtItsTime(t *testing.T) {
 	run.Then(reserved{"order:1"}, billed{"order:1"})
 }
 
+func TestAPauseUntilThePastOrBeyondTheYear9999IsRefusedInARun(t *testing.T) {
+	run := reactortest.Start(t, shop(&warehouse{}))
+	run.Advance(time.Hour)
+	for _, until := range []time.Time{run.Now(), run.Now().Add(-time.Minute), time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)} {
+		err := run.Control("stock", func(ctx context.Context, w cursor.Operator) error {
+			return w.Pause(ctx, until, checkpoint.Request{})
+		})
+		var invalid *store.InvalidError
+		require.ErrorAs(t, err, &invalid)
+		require.Equal(t, "until", invalid.Field)
+	}
+	run.Given(order(1))
+	run.Settle()
+	run.Then(reserved{"order:1"}, billed{"order:1"})
+}
+
 func TestAHandlerMayEndItsReactor(t *testing.T) {
 	run := reactortest.Start(t, cursor.Worker{Name: "one", Handle: func(context.Context, *cursor.Batch) (cursor.Action, error) {
 		return cursor.Stop, nil
