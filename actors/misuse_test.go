@@ -198,7 +198,7 @@ func TestAHandlerMayReturnTheSameErrorAgain(t *testing.T) {
 
 func TestStopCallsNoHandlerForTheFirstEventOfTheLog(t *testing.T) {
 	var hits int
-	for i := range 500 {
+	for i := range 100 {
 		st, err := storetest.Open(store.Options{})
 		require.NoError(t, err)
 		release := make(chan struct{})
@@ -213,7 +213,7 @@ func TestStopCallsNoHandlerForTheFirstEventOfTheLog(t *testing.T) {
 		require.NoError(t, err)
 		done := make(chan error, 1)
 		go func() { done <- sys.Stop(t.Context()) }()
-		spin(i % 200)
+		spin(2 * i)
 		_, err = st.Append(t.Context(), store.At("in:1", "test"), store.Any, store.Raw{Type: "in.made", Data: []byte("1")})
 		require.NoError(t, err)
 		err = <-done

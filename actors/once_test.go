@@ -114,7 +114,7 @@ func TestManyRestartsKeepNoMemory(t *testing.T) {
 	w.Policy = supervision.Policy{
 		Intensity: 1000, Period: time.Nanosecond, Attempts: 1 << 30, Backoff: supervision.Backoff{Initial: 1, Max: 1},
 	}
-	const rounds = 10_000
+	const rounds = 5000
 	calls, heap := 0, []uint64{}
 	w.Handle = func(context.Context, *cursor.Batch) (cursor.Action, error) {
 		if calls++; calls%rounds == 0 {

@@ -107,7 +107,7 @@ func manyNoises(n, size int) (list []store.Proposal) {
 
 func TestNoWakeUpIsLostWhenTheHeadMovesWhilePullsAreParked(t *testing.T) {
 	st := memory(t, store.Options{Sync: store.SyncNever})
-	const workers, rounds = 4, 2500
+	const workers, rounds = 4, 1000
 	var children []supervision.Child
 	region := func(w int) store.Region { return store.Region{Entity: fmt.Sprintf("in:%d", w)} }
 	for w := range workers {

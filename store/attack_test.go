@@ -87,7 +87,7 @@ func TestAPayloadThatLooksLikeABatchDoesNotTurnATornWriteIntoDamage(t *testing.T
 	disk.CutAt(disk.Ops() + 2) // in the sync
 	_, err = s.Append(t.Context(), At("e", "test"), Any, Raw{Type: "f", Data: data})
 	require.ErrorIs(t, err, ErrOutcomeUnknown)
-	for seed := range uint64(200) {
+	for seed := range uint64(50) {
 		image := disk.Image(seed)
 		again, err := open(image, logDir, Options{}, true)
 		require.NoError(t, err, "seed %d", seed)

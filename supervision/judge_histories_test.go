@@ -138,6 +138,10 @@ func TestTheJudgeAgreesWithTheModelInEveryShortHistoryOfPanics(t *testing.T) {
 	p.Intensity, p.Period = 1, 20*time.Second
 	parks := panicAt(4)
 	parks.Err = supervision.Park(errStock)
+	length := 5
+	if os.Getenv("PENSTOCK_SOAK") != "" {
+		length = 6
+	}
 	compareSpecs(t, p, []step{
 		fails("panic at 1", panicAt(1)),
 		fails("panic at 2", panicAt(2)),
@@ -145,7 +149,7 @@ func TestTheJudgeAgreesWithTheModelInEveryShortHistoryOfPanics(t *testing.T) {
 		fails("panic at 4 that parks", parks),
 		fails("panic at 5", panicAt(5)),
 		{name: "5 passed, later", passed: 5, passes: 15 * time.Second},
-	}, 6, "restart", "park", "skip", "haltexhausted", "haltintensity", "haltother", "escalateintensity")
+	}, length, "restart", "park", "skip", "haltexhausted", "haltintensity", "haltother", "escalateintensity")
 }
 
 // requireAllSeen guards against an alphabet that cannot reach what it is meant to test.
