@@ -108,12 +108,12 @@ func statusOf(st *store.Store, p *node, head store.Position) WorkerStatus {
 	if !v.acquired {
 		return w
 	}
-	w.LagErr = w.measure(st, p, v.progress(), head)
+	w.LagErr = measure(&w, st, p, v.progress(), head)
 	return w
 }
 
 // measure fills in what waits for a worker.
-func (w *WorkerStatus) measure(st *store.Store, n *node, at cursor.Progress, head store.Position) error {
+func measure(w *WorkerStatus, st *store.Store, n *node, at cursor.Progress, head store.Position) error {
 	ctx := context.Background()
 	b, err := at.Backlog(ctx, st, head, maxLag)
 	w.Lag, w.LagAtLeast = b.Events, b.AtLeast

@@ -54,15 +54,15 @@ func (d *watchdog) look() {
 			continue
 		}
 		w := statusOf(s.store, p, head)
-		if err := w.stall(still, s.options.StallAfter); err != nil && p.published.stall(w.Position, err) {
+		if err := stallOf(&w, still, s.options.StallAfter); err != nil && p.published.stall(w.Position, err) {
 			s.log.at(LogStall, workerField(p), errorField(err))
 		}
 	}
 }
 
-// stall returns the reason for which a worker that has not moved for a time counts as stalled, nil
-// where it had nothing to do. Where nothing tells whether it had, it does.
-func (w *WorkerStatus) stall(still, limit time.Duration) error {
+// stallOf returns the reason for which a worker that has not moved for a time counts as stalled,
+// nil where it had nothing to do. Where nothing tells whether it had, it does.
+func stallOf(w *WorkerStatus, still, limit time.Duration) error {
 	e := &EventError{Err: ErrStalled, Worker: w.Name, Event: w.OldestPending}
 	switch still = min(still, w.LagTime); {
 	case errors.Is(w.LagErr, store.ErrClosed):

@@ -24,7 +24,7 @@ func TestAWorkerStandsWhereAnEventWaitsOrNothingTellsWhetherOneDoes(t *testing.T
 	} {
 		w := waits
 		c.change(&w)
-		err := w.stall(still, limit)
+		err := stallOf(&w, still, limit)
 		if c.text == "" {
 			require.NoError(t, err, name)
 			continue

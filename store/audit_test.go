@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"math"
 	"strings"
 	"testing"
@@ -157,7 +156,7 @@ func TestEventsOfTheReservedScopeAreCountedOnlyForARegionThatNamesIt(t *testing.
 			if rapid.Bool().Draw(t, "audit") {
 				p = Audit("worker:mail", Raw{Type: "penstock.parked", Data: []byte(`{}`)})
 			}
-			_, err := s.Commit(context.Background(), Batch{Events: []Proposal{p}})
+			_, err := s.Commit(t.Context(), Batch{Events: []Proposal{p}})
 			require.NoError(t, err)
 		}
 		after := Position(rapid.Uint64Range(0, uint64(s.Head())).Draw(t, "after"))
@@ -166,11 +165,11 @@ func TestEventsOfTheReservedScopeAreCountedOnlyForARegionThatNamesIt(t *testing.
 			{}, {Entity: "worker"}, {Category: "penstock"}, {Kinds: []string{"a", "penstock.parked"}}, audits, {Scope: "shop"},
 		} {
 			want := 0
-			for _, err := range s.Read(context.Background(), r, After(after)) {
+			for _, err := range s.Read(t.Context(), r, After(after)) {
 				require.NoError(t, err)
 				want++
 			}
-			n, err := s.Count(context.Background(), r, after, 0, limit)
+			n, err := s.Count(t.Context(), r, after, 0, limit)
 			require.NoError(t, err)
 			require.Equal(t, min(limit, want), n, "%s", r)
 		}

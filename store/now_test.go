@@ -162,7 +162,7 @@ func TestAStoreWhoseLogIsAheadOfTheClockSaysSoAndGoesOnFromThere(t *testing.T) {
 		put(t, s, "a")
 		require.NoError(t, s.Close())
 
-		ahead := date(2100).Sub(time.Now())
+		ahead := time.Until(date(2100))
 		for _, o := range []Options{{}, {ReadOnly: true}} {
 			s = openLog(t, disk, o)
 			require.Equal(t, ahead, s.Stats().ClockAhead)
@@ -171,7 +171,7 @@ func TestAStoreWhoseLogIsAheadOfTheClockSaysSoAndGoesOnFromThere(t *testing.T) {
 			time.Sleep(time.Minute)
 			require.WithinDuration(t, before.Add(time.Minute), s.Now(), time.Second)
 			require.NoError(t, s.Close())
-			ahead = date(2100).Sub(time.Now())
+			ahead = time.Until(date(2100))
 		}
 		s = openLog(t, disk, Options{})
 		time.Sleep(time.Minute)
