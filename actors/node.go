@@ -28,6 +28,9 @@ type node struct {
 	// publishes for Status where the key is a function of the user; nil before the first one.
 	oldest atomic.Pointer[keyedEvent]
 
+	// unwritten is locked: any goroutine uses it.
+	unwritten unwritten
+
 	// The present incarnation, nil and 0 while there is none. Only the supervisor uses them.
 	pid *actor.PID
 	gen uint64

@@ -56,6 +56,10 @@ type WorkerStatus struct {
 	// OldestPendingKey its key, "" while a worker with a function for keys has not read the event yet.
 	OldestPending    store.Position
 	OldestPendingKey string
+	// Unwritten is what no event of the log has of what the worker reads, for people, as in
+	// `no event has kind "order.payed" (there is "order.paid")`. "" while the log is empty, or where
+	// asking its index took too long at the start.
+	Unwritten string
 	// Stalled says that the watchdog found it behind and not moving.
 	Stalled bool
 	// Parked is the number of parked events. Held of them did not fail, but follow one of their key
@@ -108,6 +112,7 @@ func statusOf(st *store.Store, p *node, head store.Position) WorkerStatus {
 	if !v.acquired {
 		return w
 	}
+	w.Unwritten, _ = p.unwritten.say(context.Background(), st, v.region, head)
 	w.LagErr = measure(&w, st, p, v.progress(), head)
 	return w
 }

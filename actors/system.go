@@ -120,6 +120,7 @@ func Start(ctx context.Context, st *store.Store, o Options, tree supervision.Gro
 	s.actors.Root.Send(s.root, &begin{})
 	s.log.Info("started", zap.Int("workers", len(workers)))
 	warnOfUnread(st, s.log.Logger, s.byName)
+	warnOfUnwritten(s)
 	warnOfExposure(st, s.log.Logger)
 	return s, nil
 }

@@ -1,0 +1,220 @@
+package actors
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+const (
+	// lookBudget is how long Start asks the index for what was never written, for all workers
+	// together. In a log that is so large nothing is said of those that are left.
+	lookBudget = time.Second
+	// lookStep is for how many positions the index is asked in one go, between two looks at the clock.
+	lookStep = 1 << 16
+	// lookSample is how many of the latest events are read to find a name that is meant.
+	lookSample = 256
+)
+
+// unwritten is what no event of the log has of what a worker reads: a misspelled kind looks like a
+// worker with nothing to do. It is looked for once, and then only in what is new. Any goroutine
+// uses it.
+type unwritten struct {
+	mu     sync.Mutex
+	region store.Region // that the parts are of
+	parts  []part       // that no event up to upTo has
+	upTo   store.Position
+	whole  bool // it was asked for once, up to the head
+	hinted bool
+}
+
+// part of a region.
+type part struct {
+	what, name string
+	region     store.Region // of the part alone
+	hint       string       // a name that events have and that is much like it
+}
+
+func (p part) String() string {
+	text := fmt.Sprintf("%s %q", p.what, p.name)
+	if p.hint != "" {
+		text += fmt.Sprintf(" (there is %q)", p.hint)
+	}
+	return text
+}
+
+// partsOf returns the parts of a region by which it selects, and last the region itself: its parts
+// may occur in different events.
+func partsOf(r store.Region) (parts []part) {
+	if r.Entity != "" {
+		parts = append(parts, part{what: "entity", name: r.Entity, region: store.Region{Entity: r.Entity}})
+	}
+	if r.Scope != "" {
+		parts = append(parts, part{what: "scope", name: r.Scope, region: store.Region{Scope: r.Scope}})
+	}
+	if r.Category != "" {
+		parts = append(parts, part{what: "category", name: r.Category, region: store.Region{Category: r.Category}})
+	}
+	for _, kind := range r.Kinds {
+		parts = append(parts, part{what: "kind", name: kind, region: store.Region{Kinds: []string{kind}}})
+	}
+	if len(parts) > 1 {
+		parts = append(parts, part{what: "region", name: r.String(), region: r})
+	}
+	return parts
+}
+
+// begin looks for the parts of a region in the whole log, but no longer than until a moment.
+func (u *unwritten) begin(ctx context.Context, st *store.Store, r store.Region, until time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.region, u.parts, u.upTo = r, partsOf(r), 0
+	head := st.Head()
+	for u.upTo < head && len(u.parts) > 0 {
+		if time.Now().After(until) {
+			return
+		}
+		u.look(ctx, st, min(head, u.upTo+lookStep))
+	}
+	u.whole = true
+}
+
+// look asks for what is new up to a position. What cannot be asked is taken for written: nothing is
+// said of it.
+func (u *unwritten) look(ctx context.Context, st *store.Store, upTo store.Position) {
+	u.parts = slices.DeleteFunc(u.parts, func(p part) bool {
+		n, err := st.Count(ctx, p.region, u.upTo, upTo, 1)
+		return n > 0 || err != nil
+	})
+	u.upTo = upTo
+}
+
+// say returns what was never written, for people; "" where there is nothing to say: everything was,
+// the log is empty, it is too large, or the worker reads something else by now. likely says that it
+// is a mistake rather than something that did not happen yet.
+func (u *unwritten) say(ctx context.Context, st *store.Store, r store.Region, head store.Position) (text string, likely bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.whole || len(u.parts) == 0 || head == 0 || !sameRegion(u.region, r) {
+		return "", false
+	}
+	if head > u.upTo {
+		u.look(ctx, st, head)
+	}
+	u.hint(ctx, st, head)
+	parts := u.parts
+	if len(parts) > 1 { // where a part is missing the region says no more
+		parts = slices.DeleteFunc(slices.Clone(parts), func(p part) bool { return p.what == "region" })
+	}
+	if len(parts) == 0 {
+		return "", false
+	}
+	var texts []string
+	kinds := 0
+	for _, p := range parts {
+		texts = append(texts, p.String())
+		if p.what == "kind" {
+			kinds++
+		}
+		likely = likely || p.what != "kind" || p.hint != ""
+	}
+	return "no event has " + strings.Join(texts, ", "), likely || kinds == len(r.Kinds)
+}
+
+func sameRegion(a, b store.Region) bool { return a.Contains(b) && b.Contains(a) }
+
+// hint looks among the latest events for names that are much like those which are missing, once.
+func (u *unwritten) hint(ctx context.Context, st *store.Store, head store.Position) {
+	if u.hinted {
+		return
+	}
+	u.hinted = true
+	page, err := st.ReadPage(ctx, store.Region{}, head-min(head, lookSample), head, lookSample)
+	if err != nil {
+		return
+	}
+	for i := range u.parts {
+		u.parts[i].hint = u.parts[i].likest(page.Events)
+	}
+}
+
+// likest returns the name that is most like that of a part, among those that are like it.
+func (p part) likest(events []store.Event) (likest string) {
+	least := 1 + len(p.name)/5 // as many letters, and one more, may be other ones, missing or too many
+	for _, e := range events {
+		for _, name := range namesIn(e, p.what) {
+			if d := distance(p.name, name); d > 0 && d <= least {
+				likest, least = name, d-1
+			}
+		}
+	}
+	return likest
+}
+
+// namesIn returns what an event has that such a part of a region could name.
+func namesIn(e store.Event, what string) (names []string) {
+	switch what {
+	case "entity":
+		for i, c := range e.Coordinate.Entity {
+			if c == ':' {
+				names = append(names, e.Coordinate.Entity[:i])
+			}
+		}
+		return append(names, e.Coordinate.Entity)
+	case "scope":
+		return []string{e.Coordinate.Scope}
+	case "kind":
+		return []string{e.Kind}
+	case "category":
+		category, _, _ := strings.Cut(e.Kind, ".")
+		return []string{category}
+	}
+	return nil
+}
+
+// distance is how many bytes have to be replaced, left out or put in to make one text of another.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost = min(diagonal, row[j], row[j+1]) + 1
+			}
+			diagonal, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}
+
+// warnOfUnwritten logs what workers read of which there is no event: it may be misspelled.
+func warnOfUnwritten(s *System) {
+	ctx, until, head := context.Background(), time.Now().Add(lookBudget), s.store.Head()
+	for _, n := range s.workers {
+		v := n.published.view()
+		if !v.acquired {
+			continue
+		}
+		n.unwritten.begin(ctx, s.store, v.region, until)
+		text, likely := n.unwritten.say(ctx, s.store, v.region, head)
+		switch {
+		case text == "":
+		case likely:
+			s.log.Warn("worker reads what was never written", workerField(n), zap.String("unwritten", text))
+		default:
+			s.log.Info("worker reads what was never written yet", workerField(n), zap.String("unwritten", text))
+		}
+	}
+}
