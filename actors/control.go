@@ -52,7 +52,7 @@ func (s *System) control(ctx context.Context, name string, do func(context.Conte
 func query[T any](
 	ctx context.Context, s *System, name string, do func(context.Context, *drive.Baton) (T, error),
 ) (result T, err error) {
-	p := s.byName[name]
+	p := s.workers.find(name)
 	if p == nil {
 		return result, fmt.Errorf("%w: %q", ErrUnknownWorker, name)
 	}
@@ -111,7 +111,7 @@ func unanswered(s *System, p *node, m *control) answer {
 }
 
 // resumeHalted has the supervisor start a halted worker again, and records who decided that.
-func (s *System) resumeHalted(ctx context.Context, p *node, q checkpoint.Request) error {
+func resumeHalted(ctx context.Context, s *System, p *node, q checkpoint.Request) error {
 	m := &resume{leaf: p.Leaf, reply: make(chan resumed, 1)}
 	s.actors.Root.Send(s.supervisor, m)
 	select {
@@ -120,7 +120,7 @@ func (s *System) resumeHalted(ctx context.Context, p *node, q checkpoint.Request
 			return resumeError(p, r.err)
 		}
 		s.log.Info("worker resumed", workerField(p), zap.String("by", q.By))
-		return drive.RecordResume(context.WithoutCancel(ctx), s.store, p.name(), q)
+		return drive.Record(context.WithoutCancel(ctx), s.store, p.name(), checkpoint.AuditResumed, q)
 	case <-s.done:
 		return ErrStopped
 	case <-ctx.Done():
@@ -128,13 +128,15 @@ func (s *System) resumeHalted(ctx context.Context, p *node, q checkpoint.Request
 	}
 }
 
-// resumeError translates an error of the tree for the caller of Resume.
+// resumeError translates an error of the tree about a worker.
 func resumeError(p *node, err error) error {
 	switch {
 	case errors.Is(err, drive.ErrHung):
 		return fmt.Errorf("actors: worker %q: %w", p.name(), ErrHung)
 	case errors.Is(err, drive.ErrStopping):
 		return ErrStopped
+	case errors.Is(err, drive.ErrRemoved):
+		return fmt.Errorf("actors: worker %q: %w", p.name(), ErrRemoved)
 	}
 	return err
 }

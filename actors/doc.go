@@ -2,7 +2,7 @@
 // everything, and is the only package that knows protoactor.
 //
 //	System                       Start, Stop, Status, Watch, WaitApplied, WaitCaughtUp, Done, Err
-//	  |                          Pause, Resume, Apply, Parked, Replay, Discard
+//	  |                          Pause, Resume, Apply, Parked, Replay, Discard, Add, Remove
 //	  |
 //	root                         stops the supervisor first, then the store actor
 //	  |-- store                  answers pulls; parks those that find nothing

@@ -22,6 +22,10 @@ var (
 	ErrStopped = errors.New("actors: stopped")
 	// ErrEnded: the worker ended because its handler returned cursor.Stop.
 	ErrEnded = errors.New("actors: worker has ended")
+	// ErrRemoved: the worker was removed from the system.
+	ErrRemoved = errors.New("actors: worker was removed")
+	// ErrUnknownGroup: the system has no group at that path.
+	ErrUnknownGroup = errors.New("actors: unknown group")
 	// ErrHalted: the worker was halted by its policy. See HaltedError.
 	ErrHalted = errors.New("actors: worker is halted")
 	// ErrHung: a handler did not return when its context was cancelled. See HungError.

@@ -20,9 +20,9 @@ func workerField(p *node) zap.Field { return zap.String("worker", p.Path) }
 // warnOfUnread logs the checkpoints that a worker has left in the log and none of this system
 // reads: its worker was renamed without Formerly, or removed. A cursor that a program pulls itself
 // has no worker.
-func warnOfUnread(st *store.Store, log *zap.Logger, byName map[string]*node) {
+func warnOfUnread(st *store.Store, log *zap.Logger, workers *roster) {
 	for info, err := range checkpoint.List(st) {
-		if n := byName[string(info.ID)]; n != nil && !n.baton.Worker.Volatile || info.Record.Pulled {
+		if n := workers.find(string(info.ID)); n != nil && !n.baton.Worker.Volatile || info.Record.Pulled {
 			continue
 		}
 		fields := []zap.Field{zap.String("checkpoint", string(info.ID)), zap.Uint64("position", uint64(info.Record.Floor()))}

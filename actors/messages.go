@@ -89,6 +89,22 @@ type (
 		changed bool
 		err     error
 	}
+	// addition has the supervisor start a worker in the group at a path, or only look whether it
+	// could. reply has room for the one result.
+	addition struct {
+		quiet
+		group  string
+		worker drive.Candidate
+		dry    bool
+		reply  chan error
+	}
+	// removal has the supervisor end a worker. reply has room for the one result: whether that is
+	// under way.
+	removal struct {
+		quiet
+		leaf  int
+		reply chan error
+	}
 	// begin lets a worker that has acquired its checkpoint pull for the first time.
 	begin struct{ quiet }
 	// drain lets an actor end in good order.

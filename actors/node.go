@@ -14,7 +14,7 @@ import (
 
 // node is a worker of the tree over all its incarnations.
 type node struct {
-	*drive.Node // its Worker is nil; never changed, so any goroutine reads it
+	*drive.Node // the supervisor's; of it any goroutine reads Name, Path and Leaf, which never change
 
 	// baton belongs to the actor of the present incarnation, and to the supervisor while there is
 	// none: one ends, which the supervisor hears of, before the next is spawned. Of its Worker only
@@ -51,11 +51,25 @@ func planTree(top supervision.Group) (*drive.Node, []*node, error) {
 	}
 	var workers []*node
 	for _, l := range leaves {
-		n := &node{Node: l, baton: drive.Baton{Worker: *l.Worker, Random: rand.Float64}, published: &published{name: l.Worker.Name}}
-		n.published.path, l.Worker = l.Path, nil
-		workers = append(workers, n)
+		workers = append(workers, newNode(l))
 	}
 	return root, workers, nil
+}
+
+// newNode takes the worker of a leaf over: there is one only of each, since a system may have very
+// many.
+func newNode(l *drive.Node) *node {
+	n := &node{Node: l, baton: drive.Baton{Worker: *l.Worker, Random: rand.Float64}, published: &published{name: l.Worker.Name}}
+	n.published.path, l.Worker = l.Path, &n.baton.Worker
+	return n
+}
+
+// join makes a node part of a system, before its first incarnation: the runs of a handler are
+// counted over all of them.
+func (n *node) join(s *System) {
+	n.baton.Worker = n.baton.Worker.WithBuild(s.options.Build).WithRedact(s.options.Redact)
+	n.baton.Store = s.store
+	n.published.watched(s.watchers, s.store.Now)
 }
 
 // childError is nil for nil.

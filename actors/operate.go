@@ -21,9 +21,9 @@ import (
 //
 // With checkpoint.Request.DryRun nothing is changed, but the same errors are returned.
 //
-// They return [ErrUnknownWorker], [ErrStopped], a [HaltedError], [ErrEnded], [ErrInsideHandler]
-// when called from a handler of the same worker, cursor.ErrNoCheckpoint for a volatile worker, and
-// what each of them says.
+// They return [ErrUnknownWorker], [ErrStopped], a [HaltedError], [ErrEnded], [ErrRemoved],
+// [ErrInsideHandler] when called from a handler of the same worker, cursor.ErrNoCheckpoint for a
+// volatile worker, and what each of them says.
 
 // Pause lets a worker finish its batch and then handle no more until a time, or with the zero time
 // until [System.Resume]. Nothing is lost: its events wait. The reason is shown in its status. A
@@ -37,12 +37,12 @@ func (s *System) Pause(ctx context.Context, name string, until time.Time, q chec
 // attempts and restarts; the audit event of that follows its start, since a halt is nothing that
 // the log keeps. A worker that is neither stays as it is, and nothing is written.
 func (s *System) Resume(ctx context.Context, name string, q checkpoint.Request) error {
-	if p := s.byName[name]; p != nil {
+	if p := s.workers.find(name); p != nil {
 		if v := p.published.view(); v.state == Halted {
 			if err := q.Validate(); err != nil || q.DryRun {
 				return err
 			}
-			return s.resumeHalted(ctx, p, q)
+			return resumeHalted(ctx, s, p, q)
 		}
 	}
 	return s.control(ctx, name, func(ctx context.Context, b *drive.Baton) error { return b.Resume(ctx, q) })
@@ -100,7 +100,7 @@ func (s *System) Discard(ctx context.Context, name string, event store.Position,
 // held for them.
 func (s *System) Parked(name string) iter.Seq2[checkpoint.Parked, error] {
 	return func(yield func(checkpoint.Parked, error) bool) {
-		p := s.byName[name]
+		p := s.workers.find(name)
 		if p == nil {
 			yield(checkpoint.Parked{}, fmt.Errorf("%w: %q", ErrUnknownWorker, name))
 			return

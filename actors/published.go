@@ -73,6 +73,7 @@ type published struct {
 	// The supervisor writes them.
 	restarts int
 	hung     bool               // its handler did not return in time
+	removed  bool               // it is no part of the system any more
 	cancel   context.CancelFunc // of the handlers of the latest incarnation
 	aborted  uint64             // the latest incarnation whose handlers were cancelled
 
@@ -147,6 +148,15 @@ func (c *published) hang(stack []byte) {
 	c.hung, c.stack = true, stack
 	reason := &HungError{Workers: []string{c.name}, Positions: []store.Position{c.position}, Stack: stack}
 	c.enter(Halted, reason)
+	c.notify()
+}
+
+// remove records that the worker is no part of the system any more, and so stopped for good.
+func (c *published) remove() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.removed = true
+	c.enter(Stopped, nil)
 	c.notify()
 }
 
@@ -269,6 +279,7 @@ type view struct {
 	parked   int
 	acquired bool // position and region are known
 	hung     bool
+	removed  bool
 	changed  <-chan struct{}
 }
 
@@ -287,7 +298,7 @@ func (c *published) view() view {
 func (c *published) copy() view {
 	return view{
 		state: c.state, reason: c.reason, position: c.position, scanned: max(c.scanned, c.position), pending: c.pending,
-		pass: c.pass, ahead: c.ahead, region: c.region, parked: c.parked, acquired: c.begun, hung: c.hung,
+		pass: c.pass, ahead: c.ahead, region: c.region, parked: c.parked, acquired: c.begun, hung: c.hung, removed: c.removed,
 	}
 }
 

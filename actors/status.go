@@ -97,11 +97,12 @@ func failingEvents(waits []drive.Wait) (list []FailingEvent) {
 // Status describes the system and all its workers. It does not wait for any of them; for each one
 // that is behind it reads one event.
 func (s *System) Status() Status {
+	workers := s.workers.all()
 	status := Status{
-		Head: s.store.Head(), Workers: make([]WorkerStatus, len(s.workers)), Err: s.Err(),
+		Head: s.store.Head(), Workers: make([]WorkerStatus, len(workers)), Err: s.Err(),
 		ClockAhead: s.store.Stats().ClockAhead,
 	}
-	for i, p := range s.workers {
+	for i, p := range workers {
 		status.Workers[i] = statusOf(s.store, p, status.Head)
 	}
 	return status

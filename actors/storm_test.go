@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path"
 	"slices"
 	"strconv"
 	"sync"
@@ -64,15 +65,17 @@ func (s *storm) isCalm() bool {
 	return s.calm
 }
 
+// stormGroup is how many workers a group has.
+const stormGroup = 10
+
 func (s *storm) tree() supervision.Group {
 	top := supervision.Group{Name: "storm", Policy: supervision.Policy{
 		Attempts: 3, Intensity: 1000, Backoff: supervision.Backoff{Initial: 10 * time.Millisecond, Max: time.Second},
 	}}
 	strategies := []supervision.Strategy{supervision.OneForOne, supervision.RestForOne, supervision.OneForAll}
-	const each = 10
-	for at := 0; at < len(s.workers); at += each {
-		g := supervision.Group{Name: "g" + strconv.Itoa(at), Strategy: strategies[at/each%3]}
-		for i, name := range s.workers[at : at+each] {
+	for at := 0; at < len(s.workers); at += stormGroup {
+		g := supervision.Group{Name: "g" + strconv.Itoa(at), Strategy: strategies[at/stormGroup%3]}
+		for i, name := range s.workers[at : at+stormGroup] {
 			g.Children = append(g.Children, s.worker(name, i))
 		}
 		top.Children = append(top.Children, g)
@@ -117,9 +120,10 @@ func (s *storm) worker(name string, i int) cursor.Worker {
 // trouble does something to a worker.
 func (s *storm) trouble(ctx context.Context, tb testing.TB, sys *actors.System) error {
 	tb.Helper()
-	name := s.workers[s.pick(len(s.workers))]
+	number := s.pick(len(s.workers))
+	name := s.workers[number]
 	var err error
-	switch s.pick(5) {
+	switch s.pick(6) {
 	case 0:
 		err = sys.Pause(ctx, name, time.Now().Add(time.Second), checkpoint.Request{Reason: "storm"})
 		if errors.Is(err, store.ErrInvalid) { // it waited for its worker until that was over
@@ -137,6 +141,13 @@ func (s *storm) trouble(ctx context.Context, tb testing.TB, sys *actors.System) 
 		_, err = sys.Replay(ctx, name, cursor.ParkedFilter{All: true}, checkpoint.Request{Reason: "storm"})
 	case 4:
 		_, err = checkpoint.Inspect(s.st, checkpoint.ID(name))
+	case 5:
+		if _, short := ctx.Deadline(); short { // what is removed then may not come back
+			break
+		}
+		group := path.Dir(statusOf(tb, sys, name).Path)
+		require.NoError(tb, sys.Remove(ctx, name, checkpoint.Request{}))
+		err = sys.Add(ctx, group, s.worker(name, number%stormGroup), checkpoint.Request{Reason: "storm"})
 	}
 	return err
 }
@@ -287,6 +298,7 @@ func TestAStormOfFailuresAndKillsLosesAndRepeatsNothing(t *testing.T) {
 		for _, what := range []string{
 			"panics", "lost races", "waits for room",
 			checkpoint.AuditParked, checkpoint.AuditReplayed, checkpoint.AuditRewound, checkpoint.AuditPaused,
+			checkpoint.AuditAdded, checkpoint.AuditRemoved,
 		} {
 			require.Positive(t, seen[what], what)
 		}

@@ -17,21 +17,26 @@ import (
 type supervisor struct {
 	sys    *System
 	tree   *drive.Tree
-	living map[string]*node // workers that have an actor, by its id
-	props  *actor.Props     // of all workers: its producer makes the one that next describes
-	next   drive.Effect     // the Spawn under way
-	timer  *time.Timer      // calls Tick; nil while nothing is due
-	due    time.Time        // when, while the timer is set
+	nodes  map[int]*node      // by their number in the tree
+	living map[string]*node   // workers that have an actor, by its id
+	added  map[int]chan error // for the answers about those that were added
+	props  *actor.Props       // of all workers: its producer makes the one that next describes
+	next   drive.Effect       // the Spawn under way
+	timer  *time.Timer        // calls Tick; nil while nothing is due
+	due    time.Time          // when, while the timer is set
 }
 
 func newSupervisor(sys *System, root *drive.Node) *supervisor {
 	s := &supervisor{
-		sys: sys, living: make(map[string]*node),
+		sys: sys, nodes: make(map[int]*node), living: make(map[string]*node), added: make(map[int]chan error),
 		tree: drive.NewTree(root, drive.TreeOptions{
 			KillTimeout: sys.options.KillTimeout, AllOrNothing: sys.options.AllOrNothing, Random: rand.Float64,
 		}),
 	}
-	s.props = newProps(func() actor.Actor { return newWorker(sys, sys.workers[s.next.Leaf], s.next) })
+	for _, n := range sys.workers.all() {
+		s.nodes[n.Leaf] = n
+	}
+	s.props = newProps(func() actor.Actor { return newWorker(sys, s.nodes[s.next.Leaf], s.next) })
 	return s
 }
 
@@ -51,6 +56,12 @@ func (s *supervisor) Receive(c actor.Context) {
 		effects, err := s.tree.Resume(now, m.leaf)
 		s.do(c, effects)
 		m.reply <- resumed{changed: len(effects) > 0, err: err}
+	case *addition:
+		s.add(c, now, m)
+	case *removal:
+		effects, err := s.tree.Remove(now, m.leaf)
+		m.reply <- err
+		s.do(c, effects)
 	case *report:
 		s.do(c, s.tree.Report(now, m.leaf, m.gen, m.update))
 	case *gone:
@@ -97,15 +108,20 @@ func (s *supervisor) one(c actor.Context, e drive.Effect) {
 	case drive.Decide:
 		s.send(c, e, &decision{incarnation: incarnation{leaf: e.Leaf, gen: e.Gen}, Decision: e.Decision})
 	case drive.Abort:
-		s.sys.workers[e.Leaf].published.abort(e.Gen)
+		s.nodes[e.Leaf].published.abort(e.Gen)
 	case drive.Show:
-		s.sys.workers[e.Leaf].published.show(e)
+		s.nodes[e.Leaf].published.show(e)
 	case drive.Hang:
-		s.hang(s.sys.workers[e.Leaf])
+		s.hang(s.nodes[e.Leaf])
 	case drive.Note:
 		s.sys.log.note(e)
 	case drive.AllStarted:
 		s.sys.started <- childError(e.Err)
+	case drive.Added:
+		s.added[e.Leaf] <- e.Err
+		delete(s.added, e.Leaf)
+	case drive.Removed:
+		s.remove(s.nodes[e.Leaf])
 	case drive.AllStopped:
 		c.Stop(c.Self())
 	case drive.Fail:
@@ -113,9 +129,34 @@ func (s *supervisor) one(c actor.Context, e drive.Effect) {
 	}
 }
 
+// add starts a worker, which the tree answers later, or says why not.
+func (s *supervisor) add(c actor.Context, now time.Time, m *addition) {
+	if m.dry {
+		m.reply <- s.tree.Admit(m.group, m.worker)
+		return
+	}
+	leaf, effects, err := s.tree.Add(now, m.group, m.worker)
+	if err != nil {
+		m.reply <- err
+		return
+	}
+	n := newNode(leaf)
+	n.join(s.sys)
+	s.nodes[n.Leaf], s.added[n.Leaf] = n, m.reply
+	s.sys.workers.add(n, s.tree.Place(n.Leaf))
+	s.do(c, effects)
+}
+
+// remove forgets a worker that has no actor any more, and answers those who wait for it.
+func (s *supervisor) remove(n *node) {
+	delete(s.nodes, n.Leaf)
+	s.sys.workers.remove(n)
+	n.published.remove()
+}
+
 // send passes a message to the incarnation that an effect is for, unless it has ended.
 func (s *supervisor) send(c actor.Context, e drive.Effect, message any) {
-	if n := s.sys.workers[e.Leaf]; n.gen == e.Gen && n.pid != nil {
+	if n := s.nodes[e.Leaf]; n.gen == e.Gen && n.pid != nil {
 		c.Send(n.pid, message)
 	}
 }
@@ -124,7 +165,7 @@ func (s *supervisor) send(c actor.Context, e drive.Effect, message any) {
 // checkpoint, and has ended. Each has the name of the worker, since the library keeps something of
 // every name: a late message for one incarnation may reach the next, which ignores it.
 func (s *supervisor) spawn(c actor.Context, e drive.Effect) {
-	n := s.sys.workers[e.Leaf]
+	n := s.nodes[e.Leaf]
 	n.published.begin(e.Later)
 	n.gen = e.Gen
 	s.next = e // the actor is made before SpawnNamed returns

@@ -24,8 +24,7 @@ type System struct {
 	store   *store.Store
 	options Options
 	log     journal
-	workers []*node // in the order of the tree
-	byName  map[string]*node
+	workers *roster // locked
 
 	actors     *actor.ActorSystem
 	root       *actor.PID
@@ -100,9 +99,6 @@ func Start(ctx context.Context, st *store.Store, o Options, tree supervision.Gro
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range workers { // here, since the runs of a handler are counted over all incarnations
-		w.baton.Worker = w.baton.Worker.WithBuild(o.Build).WithRedact(o.Redact)
-	}
 	s := newSystem(st, o, workers)
 	s.start.Store(&ctx)
 	supervisor := func() actor.Actor { return newSupervisor(s, top) }
@@ -119,8 +115,8 @@ func Start(ctx context.Context, st *store.Store, o Options, tree supervision.Gro
 	s.watchdog.start()
 	s.actors.Root.Send(s.root, &begin{})
 	s.log.Info("started", zap.Int("workers", len(workers)))
-	warnOfUnread(st, s.log.Logger, s.byName)
-	warnOfUnwritten(s)
+	warnOfUnread(st, s.log.Logger, s.workers)
+	warnOfUnwritten(s, s.workers.all())
 	warnOfExposure(st, s.log.Logger)
 	return s, nil
 }
@@ -150,17 +146,14 @@ func newSystem(st *store.Store, o Options, workers []*node) *System {
 		store:    st,
 		options:  o,
 		log:      newJournal(o),
-		workers:  workers,
-		byName:   make(map[string]*node, len(workers)),
+		workers:  newRoster(workers),
 		started:  make(chan error, 1),
 		stopping: make(chan struct{}),
 		done:     make(chan struct{}),
 		watchers: &watcherList{list: make(map[*watcher]struct{})},
 	}
-	for _, p := range workers {
-		s.byName[p.name()] = p
-		p.baton.Store = st
-		p.published.watched(s.watchers, st.Now)
+	for _, n := range workers {
+		n.join(s)
 	}
 	s.watchdog = &watchdog{sys: s}
 	s.life, s.stopWaker = context.WithCancel(context.Background())
@@ -255,7 +248,7 @@ func closed(c <-chan struct{}) bool {
 func (s *System) finish(hung error) {
 	s.end.Do(func() {
 		s.hung = hung
-		for _, p := range s.workers {
+		for _, p := range s.workers.all() {
 			if hung == nil || p.published.view().state != Running {
 				p.published.set(Stopped, nil)
 			}
@@ -276,9 +269,9 @@ func (s *System) abandon() {
 	if s.isDone() {
 		return
 	}
-	hung := busy(s.workers, func(v view) bool { return v.state == Running || v.hung })
+	hung := busy(s.workers.all(), func(v view) bool { return v.state == Running || v.hung })
 	if len(hung.Workers) == 0 { // it is not a handler that takes so long: a disk, or a logger
-		hung = busy(s.workers, func(v view) bool { return v.state != Halted && v.state != Ended && v.state != Stopped })
+		hung = busy(s.workers.all(), func(v view) bool { return v.state != Halted && v.state != Ended && v.state != Stopped })
 	}
 	s.log.Error("handlers do not return", errorField(hung))
 	s.finish(hung)
@@ -303,7 +296,7 @@ func (s *System) Done() <-chan struct{} { return s.done }
 // worker; nil while all is well.
 func (s *System) Err() error {
 	errs := []error{s.failed()}
-	for _, p := range s.workers {
+	for _, p := range s.workers.all() {
 		if v := p.published.view(); v.state == Halted {
 			errs = append(errs, &HaltedError{Worker: p.name(), Reason: v.reason})
 		}
@@ -336,7 +329,7 @@ func (s *System) failed() error {
 // that it started must pass that context on: if the handler waits for a Stop that it cannot be
 // seen in, it has to be cancelled like any that takes too long.
 func (s *System) Stop(ctx context.Context) error {
-	if s.insideHandler(ctx) {
+	if insideHandler(ctx, s) {
 		return ErrInsideHandler
 	}
 	s.shut(ctx.Done())
@@ -372,7 +365,7 @@ func wait(done, cut <-chan struct{}, d time.Duration) bool {
 
 // insideHandler reports whether the caller is a handler: by the context that handlers are given,
 // or, should another one be passed, by the calls that lead here.
-func (s *System) insideHandler(ctx context.Context) bool {
+func insideHandler(ctx context.Context, s *System) bool {
 	if w, ok := ctx.Value(insideKey{}).(*worker); ok {
 		return w.sys == s
 	}

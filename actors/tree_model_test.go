@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -305,6 +306,15 @@ func growAndClimb(t *testing.T, seed uint64) {
 	g.calmDown(t, st, sys, top.leaves(), about)
 }
 
+// groupsOf returns the paths of the groups of all workers, by their names.
+func groupsOf(sys *actors.System) map[string]string {
+	groups := make(map[string]string)
+	for _, w := range sys.Status().Workers {
+		groups[w.Name] = path.Dir(w.Path)
+	}
+	return groups
+}
+
 // calmDown ends all misconduct, resumes those that halted, and requires that each handles each
 // event once.
 func (g *grove) calmDown(t *testing.T, st *store.Store, sys *actors.System, leaves []*leaf, about string) {
@@ -364,6 +374,7 @@ func TestRandomTreesSettleAfterEscalationsAndCanBeResumed(t *testing.T) {
 // to return by then.
 func (g *grove) meddle(ctx context.Context, t *testing.T, sys *actors.System, leaves []*leaf, about string) (wait func()) {
 	var all sync.WaitGroup
+	groups := groupsOf(sys)
 	for range 3 {
 		random := rand.New(rand.NewPCG(g.random.Uint64(), 1))
 		all.Go(func() {
@@ -373,9 +384,10 @@ func (g *grove) meddle(ctx context.Context, t *testing.T, sys *actors.System, le
 				case <-ctx.Done():
 					return
 				}
-				name := leaves[random.IntN(len(leaves))].name
+				l := leaves[random.IntN(len(leaves))]
+				name := l.name
 				var err error
-				switch random.IntN(5) {
+				switch random.IntN(6) {
 				case 0:
 					err = sys.Pause(ctx, name, time.Now().Add(time.Duration(100+random.IntN(5000))*time.Millisecond), checkpoint.Request{})
 				case 1, 2:
@@ -384,11 +396,16 @@ func (g *grove) meddle(ctx context.Context, t *testing.T, sys *actors.System, le
 					err = apply(ctx, sys, name, checkpoint.Rewind{})
 				case 4:
 					_, err = sys.Replay(ctx, name, cursor.ParkedFilter{All: true}, checkpoint.Request{})
+				case 5:
+					if err = sys.Remove(ctx, name, checkpoint.Request{}); err == nil {
+						err = sys.Add(ctx, groups[name], l.worker(), checkpoint.Request{})
+					}
 				}
 				allowed := err == nil || ctx.Err() != nil
 				for _, refusal := range []error{
 					actors.ErrHalted, actors.ErrHung, actors.ErrEnded, actors.ErrStopped, cursor.ErrExternalPosition,
 					store.ErrInvalid, // a pause that waited for its worker until its time was over
+					actors.ErrRemoved, actors.ErrUnknownWorker, supervision.ErrDuplicate,
 				} {
 					allowed = allowed || errors.Is(err, refusal)
 				}
@@ -412,7 +429,7 @@ func growAndStop(t *testing.T, seed uint64) {
 	require.NoError(t, err)
 	leaves := top.leaves()
 	ctx, cancel := context.WithCancel(t.Context())
-	wait := func() {}
+	wait, groups := func() {}, groupsOf(sys)
 	if len(leaves) > 0 {
 		wait = g.meddle(ctx, t, sys, leaves, about)
 	}
@@ -421,6 +438,12 @@ func growAndStop(t *testing.T, seed uint64) {
 	if g.random.IntN(2) == 0 {
 		cancel()
 		wait()
+		time.Sleep(time.Minute) // for what was begun
+		for _, l := range leaves {
+			if _, there := groupsOf(sys)[l.name]; !there {
+				require.NoError(t, sys.Add(t.Context(), groups[l.name], l.worker(), checkpoint.Request{}), "%s: %s", about, l.name)
+			}
+		}
 		g.calmDown(t, st, sys, leaves, about)
 		require.NoError(t, sys.Stop(t.Context()), about)
 		return
@@ -430,6 +453,9 @@ func growAndStop(t *testing.T, seed uint64) {
 	require.LessOrEqual(t, time.Since(began), 15*time.Second, about)
 	for _, l := range leaves {
 		require.False(t, l.twice.Load(), "%s: %s ran beside itself", about, l.name)
+		if _, there := groupsOf(sys)[l.name]; !there {
+			continue
+		}
 		switch state := statusOf(t, sys, l.name).State; state {
 		case actors.Halted:
 			require.ErrorIs(t, err, actors.ErrHalted, about)

@@ -200,9 +200,9 @@ func distance(a, b string) int {
 }
 
 // warnOfUnwritten logs what workers read of which there is no event: it may be misspelled.
-func warnOfUnwritten(s *System) {
+func warnOfUnwritten(s *System, workers []*node) {
 	ctx, until, head := context.Background(), time.Now().Add(lookBudget), s.store.Head()
-	for _, n := range s.workers {
+	for _, n := range workers {
 		v := n.published.view()
 		if !v.acquired {
 			continue

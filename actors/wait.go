@@ -16,14 +16,14 @@ import (
 // worker is given by its name, not by its path: names are unique in the whole tree. Where an event
 // of the receipt is parked or was skipped it returns an [EventError] that is [ErrParked] or
 // [ErrSkipped] at once; while it is being replayed, and after a rewind or a reset to before it, it
-// is waited for. It returns at once, too, with a [HaltedError], [ErrEnded] or [ErrStopped] when the
-// worker will handle no more events, with [store.ErrForeignHistory] for the receipt of events that
-// the log does not have (see [store.Anchor]), with [ErrEmptyReceipt], with [ErrUnknownWorker], and
-// with [ErrInsideHandler] when the worker would wait for itself; in the handler of another worker
-// it may be called with the handler's context. ctx bounds the wait. After a commit without events
-// it returns at once. While the worker is paused it waits. When it returns nil the checkpoint is
-// durable, but the worker has not necessarily ended its batch: Status may still show it as Running
-// for a moment.
+// is waited for. It returns at once, too, with a [HaltedError], [ErrEnded], [ErrRemoved] or
+// [ErrStopped] when the worker will handle no more events, with [store.ErrForeignHistory] for the
+// receipt of events that the log does not have (see [store.Anchor]), with [ErrEmptyReceipt], with
+// [ErrUnknownWorker], and with [ErrInsideHandler] when the worker would wait for itself; in the
+// handler of another worker it may be called with the handler's context. ctx bounds the wait. After
+// a commit without events it returns at once. While the worker is paused it waits. When it returns
+// nil the checkpoint is durable, but the worker has not necessarily ended its batch: Status may
+// still show it as Running for a moment.
 //
 // It does not wait for what other workers do about the reactions of this one: these come after the
 // receipt. To wait for a chain, wait for its first worker, find the reaction, which names what it
@@ -62,7 +62,7 @@ func (s *System) WaitCaughtUp(ctx context.Context, worker string) error {
 
 // awaited returns a worker that the caller may wait for.
 func awaited(ctx context.Context, s *System, worker string) (*node, error) {
-	p := s.byName[worker]
+	p := s.workers.find(worker)
 	if p == nil {
 		return nil, fmt.Errorf("%w: %q", ErrUnknownWorker, worker)
 	}
@@ -140,6 +140,8 @@ func caughtUp(ctx context.Context, st *store.Store, p *node, v view, to store.Po
 // never returns why a worker will handle no more events, nil if it may.
 func never(s *System, v view, worker string) error {
 	switch {
+	case v.removed:
+		return fmt.Errorf("actors: worker %q: %w", worker, ErrRemoved)
 	case v.state == Halted:
 		return &HaltedError{Worker: worker, Reason: v.reason}
 	case v.state == Ended:

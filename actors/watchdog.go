@@ -48,7 +48,7 @@ func (d *watchdog) look() {
 	s := d.sys
 	d.clock.look(s)
 	head := s.store.Head()
-	for _, p := range s.workers {
+	for _, p := range s.workers.all() {
 		still, stands := p.published.stands(s.options.StallAfter)
 		if !stands {
 			continue

@@ -26,6 +26,8 @@ const (
 	AuditRebound   = "penstock.rebound"    // it reads another region or other kinds from now on
 	AuditRenamed   = "penstock.renamed"    // the checkpoint moved here from another name
 	AuditDeleted   = "penstock.deleted"    // the checkpoint was removed
+	AuditAdded     = "penstock.added"      // the worker was added to a running system
+	AuditRemoved   = "penstock.removed"    // it was removed from one; its checkpoint stays
 )
 
 // workerPrefix begins the entities of audit events; the name of the worker follows.

@@ -23,12 +23,16 @@ func (l *leaf) tookOver(u *Update) {
 		l.fate = halted
 		l.leave()
 		l.round.proceed()
+	case l.adding && l.tree.refuses(u.Err) && !storeFailed(u.Err):
+		l.problem = problem(l.node.Path, u.Err)
+		remove(l)
 	case storeFailed(u.Err):
 		l.tree.emit(Effect{Kind: Fail, Err: u.Err})
 	case starts:
 		l.refusal = u
 		l.excuse()
 	case !l.fresh:
+		l.said = true
 		refused(l, u)
 	}
 }

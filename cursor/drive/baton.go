@@ -148,13 +148,13 @@ func (b *Baton) Operation(err error) Operation {
 	return o
 }
 
-// RecordResume writes who resumed a halted worker, and why. It follows a [Tree.Resume] that had
-// effects: a halt lasts no longer than its system, so a crash in between leaves no other trace of
-// either.
-func RecordResume(ctx context.Context, st *store.Store, worker string, q checkpoint.Request) error {
+// Record writes who resumed a halted worker, added one or removed one, and why, by an audit event
+// of a kind. It follows what it reports, which lasts no longer than its system, so a crash in
+// between leaves no other trace of either.
+func Record(ctx context.Context, st *store.Store, worker, kind string, q checkpoint.Request) error {
 	a := checkpoint.Audit{Worker: checkpoint.ID(worker), Reason: q.Reason, By: q.By}
-	if _, err := st.Commit(ctx, store.Batch{Events: []store.Proposal{a.Proposal(checkpoint.AuditResumed)}}); err != nil {
-		return fmt.Errorf("worker %q is resumed, which is not recorded: %w", worker, err)
+	if _, err := st.Commit(ctx, store.Batch{Events: []store.Proposal{a.Proposal(kind)}}); err != nil {
+		return fmt.Errorf("worker %q: done, but %s is not recorded: %w", worker, kind, err)
 	}
 	return nil
 }

@@ -42,7 +42,7 @@ func (l *leaf) failed(u *Update) {
 		d := decided(v)
 		d.First, d.Serial, d.Stack = u.First, u.Serial, u.Failure.Stack
 		d.Restart = u.Failure.Panic && v.Action != supervision.ActionRetry
-		if inFirst(l) {
+		if inFirst(l) || l.adding {
 			l.show(Effect{State: Retrying, Err: v.Reason, Attempt: v.Attempt})
 		}
 		l.tree.emit(Effect{Kind: Decide, Leaf: l.number, Gen: l.gen, Decision: d})
@@ -58,7 +58,7 @@ func (l *leaf) decide(v supervision.Verdict, stack []byte) {
 		l.halt(v, stack)
 	case supervision.ActionEscalate:
 		l.showRestarting(v, stack)
-		l.group().escalate(fmt.Errorf("child %q: %w", l.node.Path, v.Reason))
+		l.above.escalate(fmt.Errorf("child %q: %w", l.node.Path, v.Reason))
 	default:
 		l.showRestarting(v, stack)
 		l.restart(v.Delay)
@@ -90,16 +90,16 @@ func (l *leaf) halt(v supervision.Verdict, stack []byte) {
 
 // restart restarts what the strategy of its group says when a leaf has failed.
 func (l *leaf) restart(delay time.Duration) {
-	if l.group().node.Strategy == supervision.OneForOne {
+	if l.above.node.Strategy == supervision.OneForOne {
 		l.restartAlone(delay)
 		return
 	}
-	l.group().restartChildren(l.place, l, delay)
+	l.above.restartChildren(l.place, l, delay)
 }
 
 // restartAlone restarts one leaf. A round that stops it anyway starts it, too.
 func (l *leaf) restartAlone(delay time.Duration) {
-	r := l.tree.join(alone, l.number, l.number+1, delay)
+	r := l.tree.join(alone, l.at, l.at+1, delay)
 	l.abort()
 	r.proceed()
 }

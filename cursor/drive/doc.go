@@ -75,6 +75,12 @@
 //	Acquiring replaced   Over
 //	Held      replaced   Over
 //
+// While a tree runs, leaves are added to its groups and removed; a leaf keeps its number for good.
+// One that is added is the last child of its group: it starts at once, or with the round that
+// restarts the group or what comes after a child of it. One that is removed is drained like with
+// the last round, whatever it is doing, and leaves the tree when it is down, and a round that it is
+// part of. One that hangs stays, halted.
+//
 // A restart of a group is a round over its leaves with fresh judges for all that is below it. One
 // of several siblings is a round over these; workers among them keep their judges.
 //

@@ -23,7 +23,7 @@ type Effect struct {
 	Note NoteKind // of Note
 	Path string   // of Note: of the worker or group that it is about
 
-	Err   error  // of Show, Note and Fail: the reason; of AllStarted: what went wrong
+	Err   error  // of Show, Note and Fail: the reason; of AllStarted and Added: what went wrong
 	Stack []byte // of Show and Note, where there is one
 }
 
@@ -56,6 +56,11 @@ const (
 	AllStarted
 	// Fail says that the system has to be stopped for a reason that no restart cures.
 	Fail
+	// Added says that a leaf that was added has acquired its checkpoint, or was shown to be halted or
+	// retrying; or why not, and then it is removed again.
+	Added
+	// Removed says that a leaf is no part of the tree any more. It has no incarnation.
+	Removed
 	// AllStopped says that no leaf has an incarnation, and none will have.
 	AllStopped
 )

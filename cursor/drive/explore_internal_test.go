@@ -145,13 +145,15 @@ func TestARandomTreeWithAllKindsOfTroubleComesToRestAndEachOfItsWorkersCanBeResu
 	for i := range n {
 		random := rand.New(rand.NewPCG(seed+uint64(i), 3))
 		text := randomTree(random, 1)
-		w := newWorld(&telling{TB: t, text: fmt.Sprintf("PENSTOCK_SEED=%d: %s", seed+uint64(i), text)}, text)
+		told := &telling{TB: t, text: fmt.Sprintf("PENSTOCK_SEED=%d: %s", seed+uint64(i), text)}
+		w := newWorld(told, text)
 		for range 40 + random.IntN(400) {
 			e, ok := pick(random, w)
 			if !ok {
 				break
 			}
 			happened[e.kind]++
+			told.path = append(told.path, e)
 			w.happen(e)
 		}
 		w.requireRest()

@@ -10,12 +10,13 @@ import (
 
 // group is an inner node.
 type group struct {
-	tree  *Tree
-	node  *Node
-	above int                // -1 for the top
-	place int                // among the children of the group above
-	judge *supervision.Judge // of what its children escalate; nil until one does
-	timer timer              // of its stop with the system
+	tree         *Tree
+	node         *Node
+	above        *group             // nil for the top
+	place        int                // among the children of the group above
+	number, last int                // which group it is; those below it are number+1..last-1
+	judge        *supervision.Judge // of what its children escalate; nil until one does
+	timer        timer              // of its stop with the system
 }
 
 // below returns the leaves at and below a node.
@@ -32,7 +33,7 @@ func (g *group) judged() *supervision.Judge {
 // escalate judges a failure of a group, and carries the verdict out. Beyond the top nothing is left
 // that could be restarted.
 func (g *group) escalate(reason error) {
-	if g.above < 0 {
+	if g.above == nil {
 		g.tree.emit(Effect{Kind: Note, Note: NoteBeyondTop, Path: g.node.Path, Err: reason})
 		g.haltAll(reason)
 		return
@@ -43,12 +44,12 @@ func (g *group) escalate(reason error) {
 	case supervision.ActionHalt:
 		g.haltAll(v.Reason)
 	case supervision.ActionEscalate:
-		g.tree.groups[g.above].escalate(fmt.Errorf("child %q: %w", g.node.Path, v.Reason))
+		g.above.escalate(fmt.Errorf("child %q: %w", g.node.Path, v.Reason))
 	default:
 		for _, l := range g.tree.below(g.node) {
 			l.showRestarting(v, nil)
 		}
-		g.tree.groups[g.above].restartChildren(g.place, nil, v.Delay)
+		g.above.restartChildren(g.place, nil, v.Delay)
 	}
 }
 
@@ -98,7 +99,7 @@ func (t *Tree) refresh(child *Node) {
 	for _, l := range t.below(child) {
 		l.fresh = true
 	}
-	for i := child.group + 1; i < child.lastGroup; i++ {
+	for i := child.state.number + 1; i < child.state.last; i++ {
 		t.groups[i].judge = nil
 	}
 }

@@ -6,9 +6,10 @@ import "github.com/penstock-io/penstock/supervision"
 type leaf struct {
 	tree   *Tree
 	node   *Node
-	number int
-	above  int // its group
-	place  int // among the children of the group
+	number int    // for good
+	at     int    // among the leaves
+	above  *group // that it is a child of
+	place  int    // among the children of the group
 
 	phase leafPhase
 	fate  fate
@@ -25,15 +26,21 @@ type leaf struct {
 	excused bool               // its round does not wait for it to leave this phase
 	refusal *Update            // why it could not acquire with the first round, until that is judged
 	aborted bool               // the contexts of the handlers of this incarnation have ended
+
+	adding  bool  // it was added, and whether that went well is not said yet
+	said    bool  // what kept it from its checkpoint was
+	problem error // why it is removed again
+	former  fate  // until it was to be removed
 }
 
 // fate says whether a leaf is started again once its actor is gone.
 type fate uint8
 
 const (
-	live   fate = iota
-	halted      // until an operator resumes it
-	ended       // for good
+	live    fate = iota
+	halted       // until an operator resumes it
+	ended        // for good
+	removed      // it leaves the tree, too
 )
 
 // weight counts what a round waits for.
@@ -51,8 +58,6 @@ func (l *leaf) excuse() {
 	l.excused = true
 	l.round.proceed()
 }
-
-func (l *leaf) group() *group { return &l.tree.groups[l.above] }
 
 // judged returns the judge of a leaf, which is made when it is needed.
 func (l *leaf) judged() *supervision.Judge {
@@ -72,8 +77,8 @@ func (l *leaf) succeeded() {
 // forgive forgets the failures of a leaf and of the groups above.
 func (l *leaf) forgive() {
 	l.judge, l.limit = nil, 0
-	for g := l.above; g >= 0; g = l.tree.groups[g].above {
-		l.tree.groups[g].judge = nil
+	for g := l.above; g != nil; g = g.above {
+		g.judge = nil
 	}
 }
 
@@ -87,7 +92,7 @@ func (l *leaf) show(e Effect) {
 }
 
 func (l *leaf) showStopped() {
-	if l.fate == live {
+	if l.fate == live || l.fate == removed {
 		l.show(Effect{State: Stopped})
 	}
 }
@@ -165,8 +170,7 @@ func (l *leaf) bound() {
 // boundGroups limits how long the groups of a leaf may take to stop with the system, beginning with
 // the first of their leaves that does. The top has the bounds of the system instead.
 func (l *leaf) boundGroups() {
-	for n := l.above; n > 0; n = l.tree.groups[n].above {
-		g := &l.tree.groups[n]
+	for g := l.above; g.above != nil; g = g.above {
 		if g.node.Spec.StopTimeout == 0 || g.timer.due != nil {
 			continue
 		}
@@ -185,6 +189,9 @@ func (l *leaf) stopOver() {
 		l.abort()
 	case l.tree.final == nil:
 		l.move(leafTimedOut)
+		if l.fate == removed { // it stays
+			l.fate = l.former
+		}
 		if l.fate == live {
 			l.fate = halted
 		}

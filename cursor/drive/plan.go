@@ -16,16 +16,17 @@ type Node struct {
 	Spec       supervision.Spec
 	Strategy   supervision.Strategy // of a group
 	Children   []*Node              // of a group
-	// Leaf numbers the workers of the tree depth first, from 0; it is -1 for a group.
+	// Leaf numbers the workers of the tree depth first, from 0, and those that are added later after
+	// them; it is -1 for a group.
 	Leaf int
 	// Worker of a leaf, with the policy that it inherits, for whatever runs it; its Name is that of
-	// the checkpoint.
+	// the checkpoint. Of it a tree reads the names only.
 	Worker *cursor.Worker
 
-	// Set by [NewTree]: the leaves at and below it are from..to-1, and of a group, which it is, and
-	// that the groups below it are group+1..lastGroup-1.
-	from, to         int
-	group, lastGroup int
+	// Set by the tree that it is in: the leaves at and below it are from..to-1, and what a group is in
+	// that tree.
+	from, to int
+	state    *group
 }
 
 // IsLeaf reports whether the node is a worker.
@@ -86,25 +87,41 @@ func inherit(s, group supervision.Spec) supervision.Spec {
 }
 
 func (p *planner) worker(child supervision.Child, spec supervision.Spec, path string) (*Node, error) {
-	source, ok := child.(cursor.Source)
-	if !ok {
-		return nil, fmt.Errorf("%T %w", child, ErrNotSource)
-	}
-	w, err := source.CursorWorker()
+	w, err := workerOf(child)
 	if err != nil {
 		return nil, err
 	}
+	return p.leaf(w, spec, path)
+}
+
+// workerOf returns the worker of a child that is no group.
+func workerOf(child supervision.Child) (cursor.Worker, error) {
+	source, ok := child.(cursor.Source)
+	if !ok {
+		return cursor.Worker{}, fmt.Errorf("%T %w", child, ErrNotSource)
+	}
+	return source.CursorWorker()
+}
+
+// leaf makes the next leaf.
+func (p *planner) leaf(w cursor.Worker, spec supervision.Spec, path string) (*Node, error) {
 	if other, taken := p.paths[w.Name]; taken {
 		return nil, fmt.Errorf("has the name, and so the checkpoint, of %q: %w", other, duplicate(w.Name))
 	}
+	n := leafNode(w, spec, path)
+	n.Leaf = len(p.leaves)
+	p.leaves, p.paths[w.Name] = append(p.leaves, n), path
+	return n, nil
+}
+
+// leafNode makes a leaf that has no number yet.
+func leafNode(w cursor.Worker, spec supervision.Spec, path string) *Node {
 	spec.Policy = spec.Policy.WithDefaults()
 	if w.Volatile && spec.Policy.Exhausted == supervision.ActionPark {
 		spec.Policy.Exhausted = supervision.ActionHalt // without a checkpoint nothing can be parked
 	}
 	w.Policy = spec.Policy
-	n := &Node{Name: spec.Name, Path: path, Spec: spec, Leaf: len(p.leaves), Worker: &w}
-	p.leaves, p.paths[w.Name] = append(p.leaves, n), path
-	return n, nil
+	return &Node{Name: spec.Name, Path: path, Spec: spec, Worker: &w}
 }
 
 func duplicate(name string) error { return fmt.Errorf("%w: %.64q", supervision.ErrDuplicate, name) }

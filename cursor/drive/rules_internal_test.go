@@ -128,7 +128,7 @@ func (h *house) rest() *house {
 		for _, r := range h.rooms {
 			busy = r.turn() || busy
 		}
-		if h.tree.leaves[0].round != nil && h.tree.leaves[0].round.stage == roundHeld {
+		if h.tree.start.stage == roundHeld {
 			h.do(h.tree.Begin())
 			busy = true
 		}

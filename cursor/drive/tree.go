@@ -16,12 +16,17 @@ import (
 type Tree struct {
 	now      time.Time // of the present input
 	options  TreeOptions
-	groups   []group // depth first, the top first
-	leaves   []*leaf // depth first
+	root     *Node
+	groups   []*group // depth first, the top first
+	leaves   []*leaf  // depth first
+	numbered map[int]*leaf
+	numbers  int // of leaves that were handed out: one that was removed leaves its number behind
 	timers   timers
 	gen      uint64   // the last one that was handed out
-	final    *round   // the last round, once there is one
+	start    *round   // the first round, once there is one
+	final    *round   // the last one, once there is one
 	problems []error  // that kept leaves from the first start
+	pending  []*leaf  // that were added or removed, until that is settled
 	out      []Effect // of the present input
 }
 
@@ -47,28 +52,44 @@ var (
 
 // NewTree makes the machine of a planned tree. Nothing runs before [Tree.Start].
 func NewTree(root *Node, o TreeOptions) *Tree {
-	t := &Tree{options: o}
-	t.grow(root, -1, 0)
+	t := &Tree{options: o, root: root, numbered: make(map[int]*leaf)}
+	t.arrange()
 	return t
 }
 
-// grow adds a node and all below it to the group above.
-func (t *Tree) grow(n *Node, above, place int) {
+// arrange puts the groups and the leaves in order, those of nodes that are new made for them.
+func (t *Tree) arrange() {
+	t.groups, t.leaves = t.groups[:0], t.leaves[:0]
+	lineUp(t, t.root, nil, 0)
+}
+
+// lineUp puts a node and all below it after those that are in order already.
+func lineUp(t *Tree, n *Node, above *group, at int) {
 	if n.from = len(t.leaves); n.IsLeaf() {
-		t.leaves = append(t.leaves, &leaf{tree: t, node: n, number: n.from, above: above, place: place})
-	} else {
-		number := len(t.groups)
-		t.groups = append(t.groups, group{tree: t, node: n, above: above, place: place})
-		for i, child := range n.Children {
-			t.grow(child, number, i)
+		l := t.numbered[n.Leaf]
+		if l == nil {
+			l = &leaf{tree: t, node: n, number: n.Leaf}
+			t.numbered[n.Leaf], t.numbers = l, max(t.numbers, n.Leaf+1)
 		}
-		n.group, n.lastGroup = number, len(t.groups)
+		l.above, l.place, l.at = above, at, n.from
+		t.leaves = append(t.leaves, l)
+	} else {
+		if n.state == nil {
+			n.state = &group{tree: t, node: n}
+		}
+		n.state.above, n.state.place, n.state.number = above, at, len(t.groups)
+		t.groups = append(t.groups, n.state)
+		for i, child := range n.Children {
+			lineUp(t, child, n.state, i)
+		}
+		n.state.last = len(t.groups)
 	}
 	n.to = len(t.leaves)
 }
 
 // take returns the effects of the present input.
 func (t *Tree) take() []Effect {
+	t.settle()
 	out := t.out
 	t.out = nil
 	return out
@@ -84,19 +105,19 @@ func (t *Tree) note(n *Node, v supervision.Verdict, stack []byte) {
 // Start starts all leaves, once. [AllStarted] says how that went.
 func (t *Tree) Start(now time.Time) []Effect {
 	t.now = now
-	r := t.newRound(first, 0, len(t.leaves))
-	r.stage = roundAcquiring
-	r.spawnAll()
+	t.start = t.newRound(first, 0, len(t.leaves))
+	t.start.stage = roundAcquiring
+	t.start.spawnAll()
 	return t.take()
 }
 
 // Begin lets all leaves handle events after [AllStarted], unless something went wrong since.
 func (t *Tree) Begin() []Effect {
-	if len(t.leaves) == 0 || t.final != nil || len(t.problems) > 0 {
+	if t.final != nil || len(t.problems) > 0 {
 		return nil
 	}
-	if r := t.leaves[0].round; r != nil && r.kind == first && r.stage == roundHeld {
-		r.end(roundBegun)
+	if t.start.stage == roundHeld { // else another one is in its place
+		t.start.end(roundBegun)
 	}
 	return t.take()
 }
@@ -115,17 +136,20 @@ func (t *Tree) Next() (time.Time, bool) { return t.timers.next() }
 // Due returns when a leaf that waits for its next start will be started, zero if that is not a
 // matter of time.
 func (t *Tree) Due(number int) time.Time {
-	l := t.leaves[number]
-	if l.fate == live && l.phase == leafDown && l.round != nil && l.round.stage == roundWaiting {
+	l := t.numbered[number]
+	if l != nil && l.fate == live && l.phase == leafDown && l.round != nil && l.round.stage == roundWaiting {
 		return l.round.timer.at
 	}
 	return time.Time{}
 }
 
+// Place returns the place of a leaf among all leaves.
+func (t *Tree) Place(number int) int { return t.numbered[number].at }
+
 // reporter begins an input about an incarnation: it returns its leaf, nil if it is no more.
 func (t *Tree) reporter(now time.Time, number int, gen uint64) *leaf {
 	t.now = now
-	if l := t.leaves[number]; l.gen == gen && l.phase.lives() {
+	if l := t.numbered[number]; l != nil && l.gen == gen && l.phase.lives() {
 		return l
 	}
 	return nil
@@ -201,7 +225,7 @@ func (t *Tree) Gone(now time.Time, number int, gen uint64) []Effect {
 		if l.shown != Restarting { // which has a reason of its own
 			l.show(Effect{State: Restarting})
 		}
-	case r == nil || r.stage == roundAcquiring: // it was resumed on its way out
+	case r == nil || r.stage == roundAcquiring || r.stage == roundHeld: // it was resumed on its way out
 		l.spawn()
 	}
 	l.round.proceed()
@@ -216,12 +240,13 @@ func (t *Tree) Crashed(now time.Time, number int, gen uint64, f supervision.Fail
 		return nil
 	}
 	t.emit(Effect{Kind: Note, Note: NoteCrashed, Path: l.node.Path, Err: f.Err, Stack: f.Stack})
-	inFirst := l.round != nil && l.round.kind == first
+	starts := inFirst(l) && !l.adding
 	l.leave()
 	switch {
 	case t.final != nil, l.fate != live, l.fresh:
-	case inFirst:
+	case starts:
 		l.fate = halted
+		l.show(Effect{State: Halted, Err: f.Err})
 		t.emit(Effect{Kind: Fail, Err: f.Err})
 	default:
 		v := l.judged().Failed(now, f)
@@ -234,18 +259,23 @@ func (t *Tree) Crashed(now time.Time, number int, gen uint64, f supervision.Fail
 // Rewound says that an operator has moved a worker in the log: what it failed at before does not
 // count, and neither does what the groups above know of that.
 func (t *Tree) Rewound(number int) []Effect {
-	t.leaves[number].forgive()
+	if l := t.numbered[number]; l != nil {
+		l.forgive()
+	}
 	return nil
 }
 
 // Resume starts a halted leaf again, with a fresh judge of it and of the groups above. One that is
-// not halted stays as it is. It returns [ErrHung] or [ErrStopping] when the leaf cannot be started.
+// not halted stays as it is. It returns [ErrHung], [ErrRemoved] or [ErrStopping] when the leaf
+// cannot be started.
 func (t *Tree) Resume(now time.Time, number int) ([]Effect, error) {
 	t.now = now
-	l := t.leaves[number]
+	l := t.numbered[number]
 	switch {
 	case t.final != nil:
 		return nil, ErrStopping
+	case l == nil:
+		return nil, ErrRemoved
 	case l.fate != halted:
 		return nil, nil
 	case l.phase == leafHung:

@@ -19,7 +19,7 @@ import (
 func (w *world) leaf(name string) int {
 	i := slices.IndexFunc(w.tree.leaves, func(l *leaf) bool { return l.node.Name == name })
 	w.require(i >= 0, "no leaf %q", name)
-	return i
+	return w.tree.leaves[i].number
 }
 
 // trouble lets something happen to a leaf.

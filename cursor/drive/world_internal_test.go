@@ -91,6 +91,10 @@ type world struct {
 	stopped bool
 	failed  error
 	asked   map[int][]Decision // by leaf
+	coming  map[int]bool       // leaves that were added, with no answer yet
+	going   map[int]bool       // likewise those that were removed
+	answers map[int]error      // about those that were added
+	room    int                // for so many leaves, those that were removed included
 	notes   []Effect           // that are for the log
 }
 
@@ -109,7 +113,9 @@ func newWorld(tb testing.TB, text string) *world {
 
 func worldOf(tb testing.TB, tree *Tree) *world {
 	tb.Helper()
-	w := &world{t: tb, tree: tree, now: begun, asked: make(map[int][]Decision)}
+	w := &world{t: tb, tree: tree, now: begun, asked: make(map[int][]Decision), coming: make(map[int]bool), going: make(map[int]bool)}
+	w.answers = make(map[int]error)
+	w.room = len(tree.leaves) + 2
 	w.actors = make([]actorModel, len(tree.leaves))
 	w.shown = make([]State, len(tree.leaves))
 	w.do(tree.Start(w.now))
@@ -172,9 +178,17 @@ func (w *world) one(e Effect) {
 		a := w.actor(e.Leaf, e.Gen)
 		w.require(a.aborted && a.drained, "hang of %d", e.Leaf)
 		a.hung = true
+		delete(w.going, e.Leaf) // it stays
 		if w.shown[e.Leaf].MayBecome(Halted) {
 			w.shown[e.Leaf] = Halted
 		}
+	case Added:
+		w.require(w.coming[e.Leaf], "an answer about leaf %d again", e.Leaf)
+		delete(w.coming, e.Leaf)
+		w.answers[e.Leaf] = e.Err
+	case Removed:
+		w.require(w.actors[e.Leaf].gen == 0 && w.tree.numbered[e.Leaf] == nil, "leaf %d is there", e.Leaf)
+		delete(w.going, e.Leaf)
 	case AllStarted:
 		w.started++
 	case AllStopped:
@@ -208,13 +222,15 @@ func (w *world) actor(leaf int, gen uint64) *actorModel {
 // started after it: they are gone, or hang. A leaf that leaves alone has been aborted.
 func (w *world) requireReverse(leaf int) {
 	w.t.Helper()
-	r := w.tree.leaves[leaf].round
-	if r == nil || r.stage != roundStopping || r.left-1 != leaf {
-		w.require(w.actors[leaf].aborted, "leaf %d drained alone", leaf)
+	l := w.tree.numbered[leaf]
+	r := l.round
+	if r == nil || r.stage != roundStopping || r.left-1 != l.at {
+		w.require(w.actors[leaf].aborted || l.fate == removed, "leaf %d drained alone", leaf)
 		return
 	}
-	for i := leaf + 1; i < r.to; i++ {
-		w.require(w.actors[i].gen == 0 || w.actors[i].hung, "leaf %d drained before %d is gone", leaf, i)
+	for _, after := range w.tree.leaves[l.at+1 : r.to] {
+		a := w.actors[after.number]
+		w.require(a.gen == 0 || a.hung || after.fate == removed, "leaf %d drained before %d is gone", leaf, after.number)
 	}
 }
 
@@ -243,12 +259,14 @@ const (
 	timePasses
 	stops
 	begins
+	adds // a leaf to the group of this number
+	removes
 )
 
 func (e event) String() string {
 	return [...]string{
 		"acquires", "cannotAcquire", "mistakes", "diskFull", "unreachable", "takenOver", "fails", "orders", "asksAgain", "ends", "crashes",
-		"goes", "resumed", "timePasses", "stops", "begins",
+		"goes", "resumed", "timePasses", "stops", "begins", "adds", "removes",
 	}[e.kind] + fmt.Sprint(e.leaf)
 }
 
@@ -279,9 +297,18 @@ func (w *world) possible() (list []event) {
 		case a.begun:
 			add(fails, orders, asksAgain, ends, crashes)
 		}
-		if w.tree.leaves[i].fate == halted && w.tree.leaves[i].phase != leafHung && w.tree.final == nil && w.started > 0 &&
-			len(w.tree.problems) == 0 {
-			add(resumed)
+		if l := w.tree.numbered[i]; l != nil && l.phase != leafHung && w.operated() {
+			if l.fate == halted {
+				add(resumed)
+			}
+			if l.fate != removed {
+				add(removes)
+			}
+		}
+	}
+	if w.operated() && len(w.actors) < w.room {
+		for i := range w.tree.groups {
+			list = append(list, event{adds, i})
 		}
 	}
 	if _, ok := w.tree.Next(); ok {
@@ -290,15 +317,40 @@ func (w *world) possible() (list []event) {
 	if w.tree.final == nil {
 		list = append(list, event{kind: stops})
 	}
-	if w.started > 0 && w.tree.leaves[0].round != nil && w.tree.leaves[0].round.stage == roundHeld && len(w.tree.problems) == 0 {
+	if w.started > 0 && w.tree.start.stage == roundHeld && len(w.tree.problems) == 0 {
 		list = append(list, event{kind: begins})
 	}
 	return list
 }
 
+// operated reports whether operators may call.
+func (w *world) operated() bool {
+	return w.tree.final == nil && w.started > 0 && len(w.tree.problems) == 0
+}
+
+// add adds a leaf to a group; every other one escalates its first failure.
+func (w *world) add(g *group) {
+	w.t.Helper()
+	number := len(w.actors)
+	n := &Node{Name: fmt.Sprint("n", number), Spec: supervision.Spec{Policy: steady()}}
+	if number%2 == 1 {
+		n.Spec.Policy.Intensity, n.Spec.Policy.OverBudget = -1, supervision.ActionEscalate
+	}
+	n.Spec.Name, n.Path = n.Name, g.node.Path+"/"+n.Name
+	w.actors, w.shown = append(w.actors, actorModel{}), append(w.shown, Starting)
+	w.coming[number] = true
+	w.tree.now = w.now
+	w.tree.plant(g, n)
+	w.do(w.tree.take())
+}
+
 // happen lets something happen.
 func (w *world) happen(e event) {
 	w.t.Helper()
+	if e.kind == adds {
+		w.add(w.tree.groups[e.leaf])
+		return
+	}
 	a := &w.actors[e.leaf]
 	f := supervision.Failure{Err: errBroken, Panic: true}
 	switch e.kind {
@@ -332,7 +384,12 @@ func (w *world) happen(e event) {
 	case resumed:
 		effects, err := w.tree.Resume(w.now, e.leaf)
 		w.require(err == nil, "resume of %d: %v", e.leaf, err)
-		w.require(w.tree.leaves[e.leaf].fate == live, "leaf %d is not live once it is resumed", e.leaf)
+		w.require(w.tree.numbered[e.leaf].fate == live, "leaf %d is not live once it is resumed", e.leaf)
+		w.do(effects)
+	case removes:
+		w.going[e.leaf] = true
+		effects, err := w.tree.Remove(w.now, e.leaf)
+		w.require(err == nil, "removal of %d: %v", e.leaf, err)
 		w.do(effects)
 	case timePasses:
 		at, _ := w.tree.Next()
@@ -372,7 +429,7 @@ func (w *world) requireRest() {
 		w.settle()
 		w.requireAtRest()
 		for i := range w.actors {
-			if w.tree.leaves[i].fate == halted {
+			if l := w.tree.numbered[i]; l != nil && l.fate == halted {
 				w.happen(event{resumed, i})
 				w.settle()
 			}
@@ -389,7 +446,8 @@ func (w *world) requireRest() {
 	}
 	w.settle()
 	w.require(w.stopped, "it does not stop")
-	for i, s := range w.shown {
+	for i, l := range w.tree.leaves {
+		s := w.shown[l.number]
 		w.require(s == Stopped || s == Halted || s == Ended || w.failed != nil || len(w.tree.problems) > 0, "leaf %d looks %v", i, s)
 	}
 	_, waits := w.tree.Next()
@@ -398,13 +456,16 @@ func (w *world) requireRest() {
 
 func (w *world) requireAtRest() {
 	w.t.Helper()
-	if r := w.tree.leaves[0].round; r != nil && r.stage == roundHeld { // of the first start
+	w.require(len(w.coming) == 0 && len(w.going) == 0, "no answer about what comes and goes")
+	if w.tree.start.stage == roundHeld {
 		w.happen(event{kind: begins})
 	}
 	_, waits := w.tree.Next()
 	w.require(!waits, "something is due")
-	for i, l := range w.tree.leaves {
+	for at, l := range w.tree.leaves {
+		i := l.number
 		w.require(l.round == nil, "leaf %d is in a round", i)
+		w.require(l.at == at, "leaf %d is not at its place", i)
 		switch l.fate {
 		case live:
 			w.require(l.phase == leafUp && w.shown[i] == Idle, "leaf %d is live", i)
@@ -420,10 +481,11 @@ func (w *world) requireAtRest() {
 func (w *world) String() string {
 	var b strings.Builder
 	numbers := make(map[*round]int)
-	for i := range w.tree.leaves {
-		l, a := w.tree.leaves[i], w.actors[i]
-		fmt.Fprintf(&b, "%s %v %v%d%d f%t a%t q%t e%t r%t s%v A%t%t%t%t%t", l.node.Name, l.phase, l.round == nil, l.fate, l.cause,
-			l.fresh, l.aborted, l.ran, l.excused, l.refusal != nil, w.shown[i], a.acquired, a.begun, a.drained, a.aborted, a.hung)
+	for _, l := range w.tree.leaves {
+		a := w.actors[l.number]
+		fmt.Fprintf(&b, "%s %d%v %t%t%t%d %v %v%d%d f%t a%t q%t e%t r%t s%v A%t%t%t%t%t", l.node.Name, l.number, l.above.number, l.adding, l.said,
+			l.problem != nil, l.former, l.phase, l.round == nil, l.fate, l.cause,
+			l.fresh, l.aborted, l.ran, l.excused, l.refusal != nil, w.shown[l.number], a.acquired, a.begun, a.drained, a.aborted, a.hung)
 		if r := l.round; r != nil {
 			if numbers[r] == 0 {
 				numbers[r] = len(numbers) + 1

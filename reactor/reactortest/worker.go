@@ -205,7 +205,7 @@ func (w *worker) resume() error {
 		err = w.run.do(effects)
 	}
 	if err == nil {
-		err = drive.RecordResume(w.run.ctx(), w.run.st, w.name(), request())
+		err = drive.Record(w.run.ctx(), w.run.st, w.name(), checkpoint.AuditResumed, request())
 	}
 	return err
 }
