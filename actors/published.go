@@ -23,6 +23,7 @@ const (
 	Retrying   = drive.Retrying
 	Outage     = drive.Outage
 	Full       = drive.Full
+	Throttled  = drive.Throttled
 	Restarting = drive.Restarting
 	Paused     = drive.Paused
 	Halted     = drive.Halted

@@ -258,8 +258,8 @@ func (w *worker) show() {
 		shown.failing(state, w.core.Trouble(), 0)
 	case Paused:
 		shown.set(Paused, pausedError(w.baton.Paused()))
-	case Stopped:
-		shown.set(Stopped, nil)
+	case Throttled, Stopped:
+		shown.set(state, nil)
 	default: // the supervisor publishes the others
 	}
 }

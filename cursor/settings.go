@@ -36,6 +36,9 @@ type Settings struct {
 	MaxParkedKeys, MaxParked int
 	// Timeout bounds the handling of one event: then the context of the handler ends. 0 means none.
 	Timeout time.Duration
+	// Rate is how many events are handled in a second at most, each try counted; 0 means no limit. See
+	// [Worker].
+	Rate float64
 	// NewKinds decides about kinds that were added or left out since it ran last:
 	// checkpoint.RefuseNewKinds (the zero value), checkpoint.NewKindsFromNow or
 	// checkpoint.NewKindsBackfill.
@@ -53,7 +56,7 @@ func (w Worker) With(s Settings) Worker {
 	w.handled = slices.Clone(w.Kinds)
 	w.Formerly, w.Region, w.Start, w.BatchSize = slices.Clone(s.Formerly), s.Region, s.Start, s.BatchSize
 	w.Key, w.KeyVersion, w.Timeout, w.NewKinds = s.Key, s.KeyVersion, s.Timeout, s.NewKinds
-	w.Dependency, w.MaxParkedKeys, w.MaxParked = s.Dependency, s.MaxParkedKeys, s.MaxParked
+	w.Dependency, w.MaxParkedKeys, w.MaxParked, w.Rate = s.Dependency, s.MaxParkedKeys, s.MaxParked, s.Rate
 	w.Policy, w.Restart, w.StopTimeout = s.Policy, s.Restart, s.StopTimeout
 	return w
 }

@@ -38,6 +38,8 @@ func setAny(t *testing.T, field reflect.Value, name string) {
 		field.SetInt(7)
 	case reflect.Uint8, reflect.Uint32:
 		field.SetUint(7)
+	case reflect.Float64:
+		field.SetFloat(7)
 	case reflect.String:
 		field.SetString(name)
 	case reflect.Slice:

@@ -146,6 +146,13 @@ type Worker struct {
 	// it for the whole batch. If an event took longer and is done in the end, what follows it in
 	// the batch is handled again with a context of its own. 0 means none.
 	Timeout time.Duration
+	// Rate is how many events are handed to the handler in a second at most, each try counted, over
+	// all lanes and whatever is replayed: for a service that refuses more. 0.1 is one in ten seconds.
+	// They come evenly, in batches of at most a tenth of a second's worth, so that BatchSize counts
+	// only where it is smaller. A worker that waits for its rate is Throttled, which is no stall. A
+	// restart does not reset it, a new process does. 0 means no limit; else it is from 0.000001 to
+	// 1,000,000.
+	Rate float64
 	// NewKinds decides about a changed list of Kinds: the zero value refuses it, with a
 	// checkpoint.ErrKindsChanged.
 	NewKinds checkpoint.NewKinds
@@ -234,6 +241,7 @@ func (w Worker) validate() error {
 		check("MaxParkedKeys", checkRange("MaxParkedKeys", w.MaxParkedKeys, mostParked)),
 		check("MaxParked", checkRange("MaxParked", w.MaxParked, mostParked)),
 		check("Timeout", w.checkTimeout()),
+		check("Rate", w.checkRate()),
 		check("Build", w.checkBuild()),
 		check("ExternalPosition", w.checkExternal()),
 	)
@@ -332,5 +340,5 @@ func (w Worker) batchSize(limit int) int {
 	if limit > 0 {
 		size = min(size, limit)
 	}
-	return size
+	return min(size, w.slice())
 }

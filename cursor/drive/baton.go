@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
@@ -28,6 +30,7 @@ type Baton struct {
 
 	*cursor.Runner // of the present incarnation, nil while it has no checkpoint
 
+	limiter  *rate.Limiter     // nil where it has no rate, and before the first incarnation
 	limit    int               // of its first batch; 0: the worker's own
 	pause    *checkpoint.Pause // as it is in the store, nil for none
 	moved    bool              // by an order since the last Operation
@@ -48,8 +51,12 @@ func (b *Baton) Spawn(e Effect) *Worker {
 	if e.Cause == Resumed { // an operator has seen what happened
 		b.guarded = false
 	}
+	if b.limiter == nil {
+		b.limiter = b.Worker.Limiter()
+	}
 	return NewWorker(Incarnation{
 		Lanes: b.Worker.Lanes, Limit: e.Limit, Later: e.Later, Failing: e.Failing, Policy: &b.Worker.Policy, Random: b.Random,
+		Limiter: b.limiter,
 	})
 }
 

@@ -140,6 +140,9 @@
 //	Draining  handler is done          Ending    an end outlasts a drain: it is reported first
 //	Draining  drained                  Down
 //
+// Where a worker has a rate, a batch is taken only when the bucket of its limiter is full, and
+// costs a token for each of its events; the limiter is passed from one incarnation to the next.
+//
 // What happens is reported to it by its methods; then [Worker.Next] says what to do, by rules
 // that are tried in one order. Only [Worker.Commit] writes what was handled, whatever it is
 // written for, and a failure is reported once nothing of what was handled before it is unwritten:

@@ -71,6 +71,7 @@ type Task interface {
 	// ended, of which nothing is recorded.
 	Err() error
 	Action() cursor.Action
+	Size() int
 }
 
 // EngineOf returns the engine that is a runner.

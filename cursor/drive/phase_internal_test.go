@@ -47,8 +47,8 @@ func TestThePackageCommentListsExactlyTheMovesOfALeafAndOfARound(t *testing.T) {
 }
 
 func TestTheCommentOfMayBecomeListsWhichStateFollowsWhich(t *testing.T) {
-	states := []State{Starting, Idle, Running, Retrying, Restarting, Paused, Halted, Ended, Stopped}
-	working := []State{Idle, Running, Retrying, Paused}
+	states := []State{Starting, Idle, Running, Retrying, Outage, Full, Throttled, Restarting, Paused, Halted, Ended, Stopped}
+	working := []State{Idle, Running, Retrying, Outage, Full, Throttled, Paused}
 	want := map[State][]State{
 		Starting:   states,
 		Restarting: {Starting, Restarting, Halted, Ended, Stopped},

@@ -20,6 +20,8 @@ const (
 	// Full: it reads no new events, because the next one has to be held and as much is parked as may
 	// be. What is replayed is handled, and it continues once there is room.
 	Full
+	// Throttled: it has events to handle, and waits for its rate.
+	Throttled
 	// Restarting: it waits to be started as a fresh actor.
 	Restarting
 	// Paused: an operator lets it rest.
@@ -36,7 +38,7 @@ const (
 // String returns the name of the state in lower case.
 func (s State) String() string {
 	names := [...]string{
-		"starting", "idle", "running", "retrying", "outage", "full", "restarting", "paused", "halted", "ended", "stopped",
+		"starting", "idle", "running", "retrying", "outage", "full", "throttled", "restarting", "paused", "halted", "ended", "stopped",
 	}
 	if int(s) < len(names) {
 		return names[s]
@@ -53,7 +55,7 @@ func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 //	from                             to
 //	Starting                         any
 //	Idle, Running, Retrying, Outage,
-//	Full, Paused                     any but Starting
+//	Full, Throttled, Paused          any but Starting
 //	Restarting                       Starting, Restarting, Halted, Ended, Stopped
 //	Halted                           Starting, Restarting: it was resumed
 //	Ended                            none
@@ -62,7 +64,7 @@ func (s State) MayBecome(next State) bool {
 	switch s {
 	case Starting:
 		return true
-	case Idle, Running, Retrying, Outage, Full, Paused:
+	case Idle, Running, Retrying, Outage, Full, Throttled, Paused:
 		return next != Starting
 	case Restarting:
 		return next == Starting || next == Restarting || next == Halted || next == Ended || next == Stopped

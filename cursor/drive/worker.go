@@ -6,6 +6,8 @@ import (
 	"errors"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
@@ -24,6 +26,8 @@ type Incarnation struct {
 	Policy *supervision.Policy
 	// Random is the source of jitter as in supervision.NewJudge; nil means none.
 	Random func() float64
+	// Limiter of the worker, see cursor.Worker.Limiter; nil means none. All incarnations share it.
+	Limiter *rate.Limiter
 }
 
 // Worker decides what one incarnation of a worker does next. What happened is reported by its
@@ -47,6 +51,7 @@ type Worker struct {
 	policy   *supervision.Policy
 	random   func() float64
 	doubts   *withholding // nil while nothing fails that may be an outage
+	pace     pace
 
 	serial    uint64 // of the last failure that was reported for a decision
 	updates   updates
@@ -80,6 +85,7 @@ var noPolicy supervision.Policy
 // NewWorker returns a worker that has nothing yet.
 func NewWorker(of Incarnation) *Worker {
 	w := &Worker{lanes: of.Lanes, limit: of.Limit, later: of.Later, policy: cmp.Or(of.Policy, &noPolicy), random: of.Random}
+	w.pace.limiter = of.Limiter
 	for _, event := range of.Failing {
 		w.failing.at(store.Position(event))
 	}

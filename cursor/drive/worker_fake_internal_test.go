@@ -23,6 +23,7 @@ type fakeTask struct {
 
 func (t *fakeTask) Err() error            { return t.err }
 func (t *fakeTask) Action() cursor.Action { return t.action }
+func (t *fakeTask) Size() int             { return 1 }
 
 // fakeEngine handles events one by one, each with a key of its own, like a runner that never fails
 // by itself. Tests say what fails.

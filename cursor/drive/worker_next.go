@@ -37,6 +37,7 @@ var order = [...]func(turn) Step{
 // that is not recorded.
 func (w *Worker) Next(ctx context.Context, now time.Time, intake Intake) Step {
 	t := turn{Worker: w, ctx: ctx, now: now, intake: intake}
+	w.pace.until = time.Time{}
 	for i := 0; i < len(order); i++ {
 		switch step := order[i](t); step.Kind {
 		case stepNone:
@@ -190,7 +191,7 @@ func (t turn) nextBatch() Step {
 			return t.broken(err)
 		}
 	}
-	if t.intake == Take {
+	if t.intake == Take && t.pace.permits(t.now, !t.engine.Idle() || t.doubts != nil) {
 		dirty := t.engine.Dirty()
 		task, err := t.take()
 		switch {
@@ -198,6 +199,7 @@ func (t turn) nextBatch() Step {
 			return t.broken(err)
 		case task != nil:
 			t.inFlight++
+			t.pace.handed(t.now, task.Size())
 			return Step{Kind: StepRun, Task: task}
 		case dirty && !t.engine.Dirty(): // what is held was written, as before each task of some workers
 			t.fill = fillStale
@@ -232,14 +234,23 @@ func (t turn) nextPull() Step {
 
 // Due is when Next has something to do that it waits for, zero where that is no matter of time.
 func (w *Worker) Due() time.Time {
-	until := w.failing.due()
-	if w.phase == workerPaused && !w.pause.Until.IsZero() && (until.IsZero() || w.pause.Until.Before(until)) {
-		until = w.pause.Until
+	until := earlier(w.failing.due(), w.pace.until)
+	if w.phase == workerPaused {
+		until = earlier(until, w.pause.Until)
 	}
-	if probe := w.doubts.dueAt(); !probe.IsZero() && (until.IsZero() || probe.Before(until)) {
-		until = probe
+	probe := w.doubts.dueAt()
+	if !probe.IsZero() && probe.Before(w.pace.until) { // it is handed over like any other event
+		probe = w.pace.until
 	}
-	return until
+	return earlier(until, probe)
+}
+
+// earlier returns the earlier of two moments; a zero one is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // show keeps what the outside sees of the worker when it is about to do a step.
@@ -259,6 +270,8 @@ func (w *Worker) show(step Step) {
 		w.state = Paused
 	case w.failing.delayed():
 		w.state = Retrying
+	case step.Kind == StepWait && !w.pace.until.IsZero():
+		w.state = Throttled
 	case w.fill == fillFull:
 		w.state = Full
 	case step.Kind == StepPull || step.Kind == StepWait && w.pulling:

@@ -103,6 +103,8 @@ func (w *worker) state() drive.State {
 		return drive.Retrying
 	case w.core != nil && w.core.State() == drive.Full:
 		return drive.Full
+	case w.core != nil && w.core.State() == drive.Throttled:
+		return drive.Throttled
 	case w.baton.Runner == nil:
 		return drive.Restarting
 	case !w.begun:
