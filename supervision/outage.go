@@ -29,8 +29,9 @@ const (
 // What has not failed yet is tried first. An event that failed is passed over for that, as far as
 // there is room to park: what is of its key is held for it, and they are handled again, in order,
 // when the outage ends. So a run of bad events is passed in the end. Where there is nothing that
-// has not failed, those that have are tried in turn, and one for which Policy.Attempts of these
-// tries are used up is parked until something is handled. Then it is tried once more.
+// has not failed, those that have are tried in turn. One that failed in an outage before, too, is
+// parked once Policy.Attempts of these tries are used up, and tried once more when the next event
+// is handled.
 //
 // An event whose attempts are used up while nothing of its dependency is handled, and it is not
 // known yet that this is an outage, is parked, and tried again with the longest delay until

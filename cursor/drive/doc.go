@@ -178,8 +178,8 @@
 // outage loses none of them, and order by key is that of what is parked.
 //
 // Bad events look the same as an outage for as long as none of their dependency is good. So one
-// that was tried often enough because there was nothing to try that had not failed is parked in
-// Out, which makes room to read on. This is where an event waits that failed:
+// that failed before an outage, too, and was tried often enough in it because there was nothing to
+// try that had not failed, is parked in Out. This is where an event waits that failed:
 //
 //	in its turn   it is tried by its ladder, or probed
 //	aside         parked in Suspect after few failures: taken back if enough fail, else for good

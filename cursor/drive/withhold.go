@@ -95,16 +95,16 @@ func (d *withholding) changed() {
 // as a policy allows because there was nothing else to try, so it may be a bad one, as may be all
 // that were tried beside it: then no outage would ever end by itself.
 //
-//   - It is parked, in doubt, which makes room for what follows: the first success has it tried
-//     again.
+//   - It is parked, in doubt, if something was handled since it failed first, in an outage before:
+//     the next success has it tried again. Without that it waits, since nothing speaks against it.
 //   - It is skipped where others wait for it that cannot be tried before it.
 //   - Nothing halts because of an outage.
 func (d *withholding) giveUp(now time.Time, r ruling) bool {
-	w, tries := d.w, d.events[r.first].tries
+	w, tries, suspicious := d.w, d.events[r.first].tries, d.events[r.first].old
 	v := Decision{First: r.first, Action: d.policy.Exhausted, Attempt: tries}
 	v.Reason = &supervision.ExhaustedError{Event: uint64(r.first), Attempts: tries, Err: r.failure.Err}
 	switch {
-	case v.Action == supervision.ActionPark && w.engine.Park(r.first, v.Reason, tries) == nil:
+	case v.Action == supervision.ActionPark && suspicious && w.engine.Park(r.first, v.Reason, tries) == nil:
 		d.parked(now, r.first)
 		w.engine.Doubt(r.first, true)
 	case v.Action == supervision.ActionSkip && w.engine.HoldsUp(r.first) && w.engine.Skip(r.first, v.Reason, tries) == nil:
