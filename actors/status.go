@@ -95,7 +95,7 @@ func failingEvents(waits []drive.Wait) (list []FailingEvent) {
 }
 
 // Status describes the system and all its workers. It does not wait for any of them; for each one
-// that is behind it reads one event.
+// that is behind it reads one event, or as many as [WorkerStatus] says for its lag.
 func (s *System) Status() Status {
 	workers := s.workers.all()
 	status := Status{
