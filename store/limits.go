@@ -42,7 +42,6 @@ const (
 	maxPageHops    = 16       // segments that one page looks at
 	spanBytes      = 64 << 10 // read from a file at a time
 	spanGap        = 2 << 10  // bytes between two events worth reading over
-	runBytes       = 4 << 10  // of events that share memory: what one that is kept keeps alive, beside itself
 
 	// maxOpenFiles bounds the descriptors that readers of segments keep open.
 	maxOpenFiles = 128

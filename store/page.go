@@ -156,31 +156,29 @@ func planSpan(g *segment, ords []uint32, extents []index.Extent) readSpan {
 }
 
 // read appends the events of the span that f admits, up to the first that cannot be read, and
-// returns how many of the span it looked at. The span is read into memory of the decoder, and what
-// is admitted copied out of it in runs: an event that is kept keeps alive its run, not what was
-// read with it.
+// returns how many of the span it looked at. The slices of the events point into one buffer, which
+// lives as long as any of them.
 //
 // Each record is checked by its own checksum, and its position against the one that the index led
 // to: neither damage nor an index that is wrong yields an event that is not there. A record that
 // reaches beyond the span, a large payload, is read again whole and ends it.
 func (r *readSpan) read(d *decoder, dst []Event, f *filter) (events []Event, looked int, err error) {
-	d.span = slices.Grow(d.span[:0], int(r.end-r.start))[:r.end-r.start]
-	buf, kept := d.span, run{}
+	before, size := len(dst), int(r.end-r.start)
+	buf := slices.Grow(d.span[:0], size)[:size]
+	d.span = nil // the events own it
 	if err := r.segment.read(buf, r.start); err != nil {
 		return dst, 0, err
 	}
 	for i, ord := range r.ords {
 		offset := int64(r.extents[i].Start)
 		rec, n, err := wal.ParseRecord(buf[offset-r.start:])
-		switch {
-		case err == nil:
-			rec = kept.keep(rec, r.end-offset)
-		case n > int(r.end-offset): // longer than what was read, so the last of the span
+		if err != nil && n > int(r.end-offset) { // longer than what was read, so the last of the span
 			if rec, err = r.segment.record(offset); err != nil {
 				return dst, i, err
 			}
 			r.end = offset + int64(n)
-		default:
+		}
+		if err != nil {
 			return dst, i, r.segment.corrupt(offset, "record does not match its checksum")
 		}
 		dst = slices.Grow(dst, 1)[:len(dst)+1] // decode sets every field
@@ -190,31 +188,32 @@ func (r *readSpan) read(d *decoder, dst []Event, f *filter) (events []Event, loo
 		}
 		if !f.admits(e) {
 			dst = dst[:len(dst)-1]
-			kept.drop(rec)
 		}
+	}
+	if d.condense(dst[before:], size) {
+		d.span = buf
 	}
 	return dst, len(r.ords), nil
 }
 
-// run is the memory of some records that were read one after the other.
-type run struct{ b []byte }
-
-// keep copies a record into the run, or into a new one where it does not fit. more bounds what may
-// follow, the record included, so that few records take little.
-func (k *run) keep(rec []byte, more int64) []byte {
-	if cap(k.b)-len(k.b) < len(rec) {
-		k.b = make([]byte, 0, max(len(rec), int(min(more, runBytes))))
+// condense copies events out of a buffer of which they are the lesser part, and returns whether it
+// did: then the buffer is free. So what scattered events keep alive is at most twice what they
+// have, and not all that was read to get at them.
+func (d *decoder) condense(events []Event, size int) bool {
+	total := 0
+	for i := range events {
+		total += len(events[i].record)
 	}
-	start := len(k.b)
-	k.b = append(k.b, rec...)
-	return k.b[start:len(k.b):len(k.b)]
-}
-
-// drop gives the memory of the last record back, if it is in the run.
-func (k *run) drop(rec []byte) {
-	if n := len(k.b) - len(rec); n >= 0 && n < len(k.b) && &k.b[n] == &rec[0] {
-		k.b = k.b[:n]
+	if total > size/2 {
+		return false
 	}
+	own := make([]byte, 0, total)
+	for i := range events {
+		e, start := &events[i], len(own)
+		own = append(own, e.record...)
+		d.decode(own[start:len(own):len(own)], e) // as it was decoded before
+	}
+	return true
 }
 
 // filter is a region ready for use. The index is queried with its terms; what the index cannot

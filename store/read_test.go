@@ -286,33 +286,25 @@ func TestWhatIsGoodBeforeDamageIsReadAndTheErrorComesAfter(t *testing.T) {
 	require.Len(t, read, 6)
 }
 
-// As the window of a worker with lanes, or a program that collects some events of many.
-func TestAnEventThatIsKeptKeepsLittleMoreThanItself(t *testing.T) {
-	const apart, kept = 300, 400
-	for name, r := range map[string]Region{"all are read": {}, "every second is read": {Entity: "a"}} {
+// As in the window of a worker with lanes that reads few of many, or among the checkpoints of
+// others.
+func TestScatteredEventsKeepLittleMoreThanThemselvesAlive(t *testing.T) {
+	const events = 400
+	few := Batch{Events: eventsOf("a", "b", "b", "b", "b", "b", "b", "b")}
+	beside := Batch{Events: eventsOf("a"), Sides: []SideWrite{{Key: "k", Value: make([]byte, 60<<10)}}}
+	for name, b := range map[string]Batch{"among other events": few, "among side values": beside} {
 		s := openLog(t, vfs.NewMemory(), Options{Sync: SyncNever})
-		for range apart * kept / 1000 {
-			var b Batch
-			for i := range 1000 {
-				b.Events = append(b.Events, Proposal{At: At([]string{"a", "b"}[i%2], "test"), Payload: Raw{Type: "x", Data: make([]byte, 100)}})
-			}
+		for range events {
 			write(t, s, b)
 		}
 		var before, after runtime.MemStats
-		var window []Event
 		runtime.GC()
 		runtime.ReadMemStats(&before)
-		n := 0
-		for e, err := range s.Read(t.Context(), r, Beginning()) {
-			require.NoError(t, err)
-			if n++; n%(apart/2) == 0 {
-				window = append(window, e)
-			}
-		}
-		require.GreaterOrEqual(t, len(window), kept)
+		window := all(t, s, Region{Entity: "a"})
 		runtime.GC()
 		runtime.ReadMemStats(&after)
-		require.Less(t, (int64(after.HeapAlloc)-int64(before.HeapAlloc))/int64(len(window)), int64(3*runBytes), name)
+		require.Len(t, window, events, name)
+		require.Less(t, (int64(after.HeapAlloc)-int64(before.HeapAlloc))/events, int64(1<<10), name)
 		for _, e := range window {
 			again, err := s.GetAt(t.Context(), e.Position)
 			require.NoError(t, err)
