@@ -58,11 +58,11 @@ func (r *Run) reboot() {
 	if r.cuts[0] -= ops; r.cuts[0] <= 0 { // or the power was cut for another reason, and this one is still to come
 		r.cuts = r.cuts[1:]
 	}
-	r.arm()
+	arm(r)
 }
 
 // arm schedules the next planned power cut.
-func (r *Run) arm() {
+func arm(r *Run) {
 	if len(r.cuts) > 0 {
 		r.cutAt = r.cuts[0]
 		r.disk.CutAt(r.cutAt)
@@ -170,7 +170,7 @@ func crashRun(
 	r := newRun(tb, tree)
 	defer r.close()
 	r.seed, r.cuts = leftoverSeed, cuts
-	r.arm()
+	arm(r)
 	r.boot()
 	scenario(r)
 	if got := settled(r); !slices.Equal(got, want) {

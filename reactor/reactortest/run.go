@@ -37,7 +37,10 @@ type Run struct {
 	now     time.Time
 	random  *rand.Rand  // nil: lanes take their turns in the order of the log
 	decides *drive.Tree // about the workers
-	all     []*worker
+	all     []*worker   // in the order of the tree
+
+	numbered map[int]*worker // the same, by their numbers in the tree
+	refusal  error           // of the worker that was added last
 
 	wider  map[string]cursor.Worker // what workers were widened to
 	given  int                      // events appended by the test
@@ -221,7 +224,7 @@ func stepOf(r *Run, name string) (out Outcome) {
 func (r *Run) Settle() {
 	r.tb.Helper()
 	for steps := 0; ; {
-		r.fallDue()
+		fallDue(r)
 		idle := true
 		for i := 0; i < len(r.all); i++ { // a crash replaces them
 			idle = !r.order.before(i) && idle
@@ -284,7 +287,7 @@ func nextDue(r *Run, end time.Time) (next time.Time) {
 }
 
 // fallDue does what is due for the tree, also for workers that take no step.
-func (r *Run) fallDue() {
+func fallDue(r *Run) {
 	r.tb.Helper()
 	if err := r.guard(func() error { return tick(r) }); err != nil {
 		r.tb.Fatalf("reactortest: %v", err)

@@ -1,6 +1,8 @@
 package reactortest
 
 import (
+	"slices"
+
 	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/supervision"
 )
@@ -20,10 +22,9 @@ func buildTree(r *Run) error {
 	if err != nil {
 		return err
 	}
-	r.all = nil
+	r.all, r.numbered = nil, make(map[int]*worker)
 	for _, leaf := range leaves {
-		baton := drive.Baton{Store: r.st, Worker: leaf.Worker.WithBuild(build)}
-		r.all = append(r.all, &worker{run: r, leaf: leaf.Leaf, baton: baton})
+		r.all = append(r.all, newWorker(r, leaf))
 	}
 	r.decides = drive.NewTree(root, drive.TreeOptions{})
 	if err := r.do(r.decides.Start(r.now)); err != nil {
@@ -38,6 +39,12 @@ func buildTree(r *Run) error {
 		}
 	}
 	return r.do(r.decides.Begin())
+}
+
+func newWorker(r *Run, leaf *drive.Node) *worker {
+	w := &worker{run: r, leaf: leaf.Leaf, baton: drive.Baton{Store: r.st, Worker: leaf.Worker.WithBuild(build)}}
+	r.numbered[leaf.Leaf] = w
+	return w
 }
 
 // tick does what is due for the tree.
@@ -55,10 +62,7 @@ func (r *Run) do(effects []drive.Effect) error {
 }
 
 func (r *Run) one(e drive.Effect) error {
-	var w *worker // nil for what is about the whole tree
-	if e.Leaf < len(r.all) {
-		w = r.all[e.Leaf]
-	}
+	w := r.numbered[e.Leaf] // of no use for what is about the whole tree
 	switch e.Kind {
 	case drive.Spawn:
 		w.spawn(e)
@@ -73,6 +77,11 @@ func (r *Run) one(e drive.Effect) error {
 		w.show(e)
 	case drive.Fail, drive.AllStarted:
 		return e.Err
+	case drive.Added:
+		r.refusal = e.Err
+	case drive.Removed:
+		r.all = slices.DeleteFunc(r.all, func(other *worker) bool { return other == w })
+		delete(r.numbered, e.Leaf)
 	case drive.Hang: // no handler runs while time passes
 	case drive.Abort, drive.Note, drive.AllStopped:
 	}

@@ -149,14 +149,8 @@ func (w *worker) over() bool { return w.shown == drive.Halted || w.shown == driv
 
 // control calls do between two batches.
 func (w *worker) control(do func(context.Context, cursor.Operator) error) error {
-	for len(w.taken) > 0 {
-		var out Outcome
-		if err := w.handle(&out, w.taken); err != nil {
-			return err
-		}
-		if _, err := w.turn(drive.Finish); err != nil {
-			return err
-		}
+	if err := finish(w); err != nil {
+		return err
 	}
 	for o := (&order{do: do}); ; {
 		switch {
@@ -176,6 +170,20 @@ func (w *worker) control(do func(context.Context, cursor.Operator) error) error 
 			return o.err
 		}
 	}
+}
+
+// finish handles what is in flight.
+func finish(w *worker) error {
+	for len(w.taken) > 0 {
+		var out Outcome
+		if err := w.handle(&out, w.taken); err != nil {
+			return err
+		}
+		if _, err := w.turn(drive.Finish); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // controlNext calls do with the checkpoint as the next incarnation will acquire it. The wait for
