@@ -47,7 +47,7 @@ func (c *clock) start(source func() time.Time) {
 	if source == nil {
 		source = time.Now
 	}
-	c.source, c.first = source, source()
+	c.source, c.first = source, measurable(source())
 	c.said = plausible(c.first)
 	c.base = c.said
 }
@@ -91,8 +91,17 @@ func (c *clock) observe(event uint64) {
 
 // look reads the source: the time that it shows, and how much has elapsed.
 func (c *clock) look() (wall time.Time, elapsed time.Duration) {
-	reading := c.source()
+	reading := measurable(c.source())
 	return plausible(reading), reading.Sub(c.first)
+}
+
+// measurable is a reading whose distance to others fits into a duration, which that of the zero
+// time does not. What is taken for another has no monotonic part, as no time before 1885 has.
+func measurable(reading time.Time) time.Time {
+	if reading.Year() < 1885 {
+		return firstMoment
+	}
+	return reading
 }
 
 // plausible is a reading without its monotonic part, in UTC.

@@ -143,6 +143,15 @@ func TestAClockThatATestSetsBackMovesTheTimeFromThere(t *testing.T) {
 	require.Equal(t, s.Now().Sub(hand.Time).Truncate(time.Millisecond), s.Stats().ClockAhead)
 }
 
+func TestAClockThatShowsTheZeroTimeForAWhileDoesNotMoveTheTimeByCenturies(t *testing.T) {
+	hand := &handClock{}
+	s := openLog(t, vfs.NewMemory(), Options{Clock: hand.now})
+	hand.Time = date(2026)
+	require.Equal(t, date(2026), s.Now())
+	hand.Time = time.Time{}
+	require.Equal(t, date(2026), s.Now())
+}
+
 func TestTimesBeyondWhatCanBeWrittenAreNotBelieved(t *testing.T) {
 	for wrong, bound := range map[time.Time]time.Time{date(12_000): lastMoment, date(1): firstMoment} {
 		hand := &handClock{wrong}
