@@ -66,7 +66,7 @@ func (s schema) decode(e store.Event, body any) error {
 	case version < s.oldest:
 		return s.failed(e, nil)
 	}
-	codec, own := jsonCodec(), e.Codec == s.codec.Name
+	codec, own := jsonCodec(), s.codec.Name != "" && e.Codec == s.codec.Name // one that is not of a log may name none
 	if own {
 		codec = s.codec
 	}

@@ -187,6 +187,16 @@ func TestACodecThatTheTypeDoesNotHaveIsAFailureToDecode(t *testing.T) {
 	require.ErrorIs(t, err, store.ErrInvalid, "no upcaster gets it")
 }
 
+func TestAnEventThatNamesNoCodecIsAFailureToDecode(t *testing.T) {
+	e := store.Event{Position: 1, Kind: "said", Payload: []byte(`{}`)} // as a test may make one
+	_, err := reactor.New("r", reactor.On(ignore[said])).React(t.Context(), e)
+	require.ErrorIs(t, err, reactor.ErrPayload)
+	for _, types := range []*reactor.Types{nil, reactor.NewTypes(reactor.TypeOf[said]())} {
+		_, err = reactor.Decode[said](types, e)
+		require.ErrorIs(t, err, reactor.ErrPayload)
+	}
+}
+
 func TestAPayloadThatItsCodecRefusesIsAnInvalidReaction(t *testing.T) {
 	broken := asGob()
 	broken.Marshal = func(any) ([]byte, error) { return nil, errors.New("cannot be encoded") }
