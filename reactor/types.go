@@ -28,11 +28,14 @@ type Types struct {
 }
 
 // NewTypes makes a registry. It never fails: what is invalid is the error of [Types.Err], and of
-// all that the types are given to.
+// all that reads or writes by the types; a caller of [NewDecoder] asks Err.
 func NewTypes(list ...Type) *Types {
 	t := &Types{byKind: make(map[string]Type, len(list))}
 	var errs []error
 	for _, one := range list {
+		if one.zero == nil && one.err == nil {
+			one.err = fmt.Errorf("%w: a type that was not made by TypeOf", ErrDefinition)
+		}
 		errs = append(errs, one.err)
 		if _, twice := t.byKind[one.schema.kind]; twice && one.err == nil {
 			errs = append(errs, invalid(one.schema.kind, "is among the types twice"))

@@ -83,6 +83,7 @@ func TestInvalidTypesAreTheErrorOfAllThatTheyAreGivenTo(t *testing.T) {
 	for rule, types := range map[string]*reactor.Types{
 		`"said" is among the types twice`:       reactor.NewTypes(reactor.TypeOf[said](), reactor.TypeOf[unsaid]()),
 		"must be a value type":                  reactor.NewTypes(reactor.TypeOf[said](), reactor.TypeOf[*placed]()),
+		"a type that was not made by TypeOf":    reactor.NewTypes(reactor.TypeOf[said](), reactor.Type{}),
 		`"said" has an upcaster from version`:   reactor.NewTypes(reactor.TypeOf[said](reactor.Upcast(1, nil))),
 		`"said" has a codec without a name, or`: reactor.NewTypes(reactor.TypeOf[said]().WithCodec(reactor.Codec{Name: "gob"})),
 	} {
