@@ -51,7 +51,7 @@ func nested(h cursor.Handler) supervision.Group {
 
 func TestAPanicOfOurOwnActorsEndsTheSystemVisibly(t *testing.T) {
 	for id, message := range map[string]any{
-		"penstock/supervisor": &report{incarnation: incarnation{leaf: 99}},
+		"penstock/supervisor": (*report)(nil),
 		"penstock/store":      &pull{},
 	} {
 		t.Run(id, func(t *testing.T) {

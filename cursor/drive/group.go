@@ -114,6 +114,9 @@ func (t *Tree) join(kind roundKind, from, to int, delay time.Duration) *round {
 			low, high, delay, kind = min(low, r.from), max(high, r.to), max(delay, r.delay), max(kind, r.kind)
 		}
 	}
+	if high-low > 1 { // as in place of the first round: it must not be taken for that of one leaf
+		kind = max(kind, again)
+	}
 	r := t.newRound(kind, low, high)
 	r.delay = delay
 	return r
