@@ -57,6 +57,30 @@ func TestTheLagOfAWorkerWithARangeOfVersionsIsExact(t *testing.T) {
 	})
 }
 
+// The index tells an entity's namespace by its first eight levels.
+func TestTheLagOfAWorkerWithADeepRegionIsExact(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		const shared = "a:b:c:d:e:f:g:h:"
+		w := everything("w")
+		w.Region = store.Region{Entity: shared + "mine"}
+		sys := start(t, st, w)
+		require.NoError(t, sys.Pause(t.Context(), "w", time.Time{}, checkpoint.Request{}))
+		made := store.Raw{Type: "in.made", Data: []byte("1")}
+		for range 10 {
+			appendAll(t, st,
+				store.Proposal{At: store.At(shared+"yours", "test"), Payload: made},
+				store.Proposal{At: store.At(shared+"mine:1", "test"), Payload: made})
+		}
+		s := statusOf(t, sys, "w")
+		require.Equal(t, 10, s.Lag)
+		require.False(t, s.LagAtLeast)
+		require.NoError(t, sys.Resume(t.Context(), "w", checkpoint.Request{}))
+		synctest.Wait()
+		require.Zero(t, statusOf(t, sys, "w").Lag)
+	})
+}
+
 func TestALagIsCountedUpToTenThousandAndThenAtLeastThat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memory(t, store.Options{})
