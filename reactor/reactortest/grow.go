@@ -24,7 +24,7 @@ func add(r *Run, group string, child supervision.Child) error {
 	if err != nil {
 		return err
 	}
-	leaf, effects, err := r.decides.Add(r.now, group, c)
+	leaf, effects, err := r.decides.Add(r.Now(), group, c)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func remove(r *Run, name string) error {
 	if err := finish(w); err != nil {
 		return err
 	}
-	effects, err := r.decides.Remove(r.now, w.leaf)
+	effects, err := r.decides.Remove(r.Now(), w.leaf)
 	if err == nil {
 		err = r.do(effects)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,10 +35,10 @@ type Run struct {
 	tree    supervision.Child
 	disk    *storetest.Disk
 	st      *store.Store
-	now     time.Time
-	random  *rand.Rand  // nil: lanes take their turns in the order of the log
-	decides *drive.Tree // about the workers
-	all     []*worker   // in the order of the tree
+	passed  atomic.Int64 // since the beginning, in nanoseconds; goroutines of the store read it, too
+	random  *rand.Rand   // nil: lanes take their turns in the order of the log
+	decides *drive.Tree  // about the workers
+	all     []*worker    // in the order of the tree
 
 	numbered map[int]*worker // the same, by their numbers in the tree
 	refusal  error           // of the worker that was added last
@@ -72,8 +73,7 @@ func Start(tb testing.TB, tree supervision.Child) *Run {
 func newRun(tb testing.TB, tree supervision.Child) *Run {
 	tb.Helper()
 	return &Run{
-		tb: tb, tree: tree, disk: storetest.NewDisk(), now: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC),
-		wider: make(map[string]cursor.Worker),
+		tb: tb, tree: tree, disk: storetest.NewDisk(), wider: make(map[string]cursor.Worker),
 	}
 }
 
@@ -132,7 +132,9 @@ func (r *Run) ctx() context.Context { return r.tb.Context() }
 
 // Now returns the time of the run, which is that of its store, too. It begins at 2000-01-01 and
 // moves with [Run.Advance] alone.
-func (r *Run) Now() time.Time { return r.now }
+func (r *Run) Now() time.Time {
+	return time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(r.passed.Load()))
+}
 
 // Store returns the store, to read from. It is another one after a crash: call it again after each
 // other call of the Run. Until then it can be read, whenever the power fails.
@@ -250,15 +252,16 @@ func (r *Run) Settle() {
 // to it, and what is left to do at the end is done too.
 func (r *Run) Advance(d time.Duration) {
 	r.tb.Helper()
-	end := r.now.Add(d)
+	end := r.Now().Add(d)
 	for {
 		r.Settle()
 		next := nextDue(r, end)
-		if !next.After(r.now) && r.now.Equal(end) {
+		now := r.Now()
+		if !next.After(now) && now.Equal(end) {
 			return
 		}
-		r.now = later(r.now, next)
-		if r.now.Equal(end) {
+		r.passed.Add(int64(max(0, next.Sub(now))))
+		if r.Now().Equal(end) {
 			r.Settle()
 			return
 		}
@@ -292,13 +295,6 @@ func fallDue(r *Run) {
 	if err := r.guard(func() error { return tick(r) }); err != nil {
 		r.tb.Fatalf("reactortest: %v", err)
 	}
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 // worker returns a worker by its name, or fails the test.

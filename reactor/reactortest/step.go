@@ -28,7 +28,7 @@ func (w *worker) turn(intake drive.Intake) (out Outcome, err error) {
 	for core := w.core; w.core == core; {
 		next := drive.Step{Kind: drive.StepWait}
 		if intake == drive.Finish || len(w.taken) < max(1, w.baton.Worker.Lanes) {
-			next = core.Next(w.run.ctx(), w.run.now, intake)
+			next = core.Next(w.run.ctx(), w.run.Now(), intake)
 		}
 		if err := w.crashed(&out); err != nil { // before anything is decided about it
 			return out, err
@@ -63,13 +63,13 @@ func (w *worker) do(out *Outcome, next drive.Step) error {
 	case drive.StepRun:
 		w.taken = append(w.taken, next.Task.(*cursor.Task))
 	case drive.StepCommit:
-		n := w.core.Commit(w.run.ctx(), w.run.now)
+		n := w.core.Commit(w.run.ctx(), w.run.Now())
 		w.run.order.log("%s commits %s", w.name(), count(n))
 		if out.Committed += n; n > 0 {
 			w.attempt, w.reason = 0, nil
 		}
 	case drive.StepFlush:
-		_ = w.core.Flush(w.run.ctx(), w.run.now, 0) // kept
+		_ = w.core.Flush(w.run.ctx(), w.run.Now(), 0) // kept
 	case drive.StepOperate, drive.StepUnpause:
 		return w.operate(next)
 	case drive.StepPull:
@@ -112,7 +112,7 @@ func (w *worker) operate(next drive.Step) error {
 	if crashed(err) {
 		return err
 	}
-	w.core.Operated(w.run.ctx(), w.run.now, w.baton.Operation(err))
+	w.core.Operated(w.run.ctx(), w.run.Now(), w.baton.Operation(err))
 	return nil
 }
 
@@ -161,5 +161,5 @@ func (w *worker) report(u *drive.Update) error {
 	if u.Kind == drive.UpdateStoreFailed {
 		return u.Err
 	}
-	return w.run.do(w.run.decides.Report(w.run.now, w.leaf, w.gen, u))
+	return w.run.do(w.run.decides.Report(w.run.Now(), w.leaf, w.gen, u))
 }

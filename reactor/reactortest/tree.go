@@ -27,7 +27,7 @@ func buildTree(r *Run) error {
 		r.all = append(r.all, newWorker(r, leaf))
 	}
 	r.decides = drive.NewTree(root, drive.TreeOptions{})
-	if err := r.do(r.decides.Start(r.now)); err != nil {
+	if err := r.do(r.decides.Start(r.Now())); err != nil {
 		return err
 	}
 	for _, w := range r.all {
@@ -48,7 +48,7 @@ func newWorker(r *Run, leaf *drive.Node) *worker {
 }
 
 // tick does what is due for the tree.
-func tick(r *Run) error { return r.do(r.decides.Tick(r.now)) }
+func tick(r *Run) error { return r.do(r.decides.Tick(r.Now())) }
 
 // do carries out what the tree decides. An incarnation ends at once, and its end is reported before
 // the remaining effects: these are about other workers.
@@ -72,7 +72,7 @@ func (r *Run) one(e drive.Effect) error {
 	case drive.Drain:
 		return w.end()
 	case drive.Decide:
-		w.core.Decide(r.now, e.Decision)
+		w.core.Decide(r.Now(), e.Decision)
 	case drive.Show:
 		w.show(e)
 	case drive.Fail, drive.AllStarted:
@@ -109,7 +109,7 @@ func (w *worker) gone() error {
 	gen := w.gen
 	w.forget()
 	w.gen, w.begun = 0, false
-	return w.run.do(w.run.decides.Gone(w.run.now, w.leaf, gen))
+	return w.run.do(w.run.decides.Gone(w.run.Now(), w.leaf, gen))
 }
 
 // show records a state that the tree reports. The reason of a restart is kept until the worker

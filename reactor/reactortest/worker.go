@@ -134,12 +134,12 @@ func (w *worker) next() time.Time {
 	switch pause := w.baton.Paused(); {
 	case w.over():
 		return time.Time{}
-	case pause != nil && (pause.Until.IsZero() || pause.Until.After(w.run.now)):
+	case pause != nil && (pause.Until.IsZero() || pause.Until.After(w.run.Now())):
 		return pause.Until
 	case w.core == nil:
 		return w.run.decides.Due(w.leaf)
 	case w.baton.Runner == nil && w.core.Due().IsZero():
-		return w.run.now
+		return w.run.Now()
 	}
 	return w.core.Due()
 }
@@ -208,7 +208,7 @@ func (w *worker) resume() error {
 	if w.shown != drive.Halted {
 		return w.control(func(ctx context.Context, o cursor.Operator) error { return o.Resume(ctx, request()) })
 	}
-	effects, err := w.run.decides.Resume(w.run.now, w.leaf)
+	effects, err := w.run.decides.Resume(w.run.Now(), w.leaf)
 	if err == nil {
 		err = w.run.do(effects)
 	}
