@@ -69,7 +69,7 @@ func TestALevelThatEndsTheProgramIsRefusedAndSoIsAnUnknownEntry(t *testing.T) {
 type formatted struct{ error }
 
 func (f formatted) Format(s fmt.State, _ rune) {
-	fmt.Fprintf(s, "%s\ngoroutine 1:\nmain.go:1", f.Error())
+	_, _ = fmt.Fprintf(s, "%s\ngoroutine 1:\nmain.go:1", f.Error())
 }
 
 func TestALogForDevelopmentHasAStackForAPanicAlone(t *testing.T) {

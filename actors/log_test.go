@@ -113,7 +113,7 @@ func TestAMessageOfAnActorIsLoggedByItsTypeAlone(t *testing.T) {
 	core, logs := observer.New(zapcore.DebugLevel)
 	log := newBridge(zap.New(core))
 	payload := []byte("of a person")
-	log.Info("[DeadLetter]", "message", &bounds{incarnation: incarnation{leaf: 1}}, "payload", payload, //nolint:sloglint // as protoactor does
+	log.Info("[DeadLetter]", "message", &bounds{incarnation: incarnation{leaf: 1}}, "payload", payload,
 		"reason", errors.New(strings.Repeat("x", 1<<20)), "exception", &crashed{value: "of a person"}) //nolint:err113 // as long as it is
 	fields := logs.TakeAll()[0].ContextMap()
 	require.Equal(t, "*actors.bounds", fields["message"])

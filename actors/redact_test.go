@@ -60,11 +60,11 @@ func traces(t *testing.T, redact cursor.Redact, w cursor.Worker) string {
 		synctest.Wait()
 		status := sys.Status()
 		for one, err := range sys.Parked("w") {
-			text.WriteString(fmt.Sprint(one, err))
+			fmt.Fprint(&text, one, err)
 		}
-		text.WriteString(fmt.Sprint(status, sys.Err(), sys.Stop(t.Context())))
+		fmt.Fprint(&text, status, sys.Err(), sys.Stop(t.Context()))
 		<-watched
-		text.WriteString(fmt.Sprint(seen))
+		fmt.Fprint(&text, seen)
 		require.NoError(t, json.NewEncoder(&text).Encode(status))
 	})
 	text.Write(logged.Bytes()) // all goroutines have ended

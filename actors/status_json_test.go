@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -45,6 +47,23 @@ func TestErrorsAreTheirTextsInJSON(t *testing.T) {
 	text, err = json.Marshal(actors.Transition{From: actors.Running, To: actors.Halted, Stack: []byte("main.go:1")})
 	require.NoError(t, err)
 	require.Contains(t, string(text), `"Stack":"main.go:1"`)
+}
+
+func TestEveryFieldForAnErrorIsATextInJSON(t *testing.T) {
+	for _, shown := range []any{&actors.Status{}, &actors.WorkerStatus{}, &actors.FailingEvent{}, &actors.Transition{}} {
+		value := reflect.ValueOf(shown).Elem()
+		fields := 0
+		for i := range value.NumField() {
+			if field := value.Type().Field(i); field.Type == reflect.TypeFor[error]() {
+				value.Field(i).Set(reflect.ValueOf(fmt.Errorf("text of %s", field.Name)))
+				fields++
+			}
+		}
+		require.Positive(t, fields)
+		text, err := json.Marshal(shown)
+		require.NoError(t, err)
+		require.Equal(t, fields, strings.Count(string(text), `":"text of `), string(text))
+	}
 }
 
 func TestStatusNamesEachKeyThatWaitsToBeTriedAgain(t *testing.T) {

@@ -24,7 +24,7 @@ func (r Redact) Text(text string) string {
 	go func() { // ends with r
 		shown := unredacted
 		defer func() {
-			_ = recover() //nolint:errcheck // its value may quote the text
+			_ = recover() // its value may quote the text
 			done <- shown
 		}()
 		shown = r(text)
