@@ -115,7 +115,9 @@ func states(tb testing.TB, sys *actors.System) func() []actors.State {
 			if len(list) > 0 {
 				require.Equal(tb, list[len(list)-1], one.From)
 			}
-			list = append(list, one.To)
+			if !errors.Is(one.Reason, actors.ErrParked) { // that is no state
+				list = append(list, one.To)
+			}
 		}
 		return list
 	}
