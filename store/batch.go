@@ -112,7 +112,7 @@ type Batch struct {
 	// answers with the first one's receipt and changes nothing, side values included; one with other
 	// content is refused with an [IdempotencyKeyReusedError]. Neither Meta nor the schema version
 	// counts, which a deploy between two tries may have raised; for a key that was stored before that
-	// was so, the schema version does.
+	// was so, a schema version other than 0 does.
 	IdempotencyKey string
 	Events         []Proposal
 	Sides          []SideWrite

@@ -117,6 +117,27 @@ func TestMetaIsReadBackAndStaysThatOfTheFirstCommit(t *testing.T) {
 	require.Equal(t, "w", by.Worker)
 }
 
+func TestAKeyWithoutSchemaVersionsIsStoredAsBeforeThereWereRules(t *testing.T) {
+	s := memoryLog(t)
+	of := func(version uint16, data string) Batch {
+		return Batch{IdempotencyKey: "key", Events: []Proposal{
+			{At: At("a", "test"), Payload: Raw{Type: "k.a", SchemaVersion: version, Data: []byte(data)}},
+		}}
+	}
+	first := write(t, s, of(0, "{}"))
+	k, found, err := s.findKey("key")
+	require.NoError(t, err)
+	require.True(t, found)
+	require.Equal(t, byte(wal.RuleContent), k.Rule)
+	for _, version := range []uint16{0, 1, 2} {
+		r := write(t, s, of(version, "{}"))
+		require.True(t, r.Duplicate)
+		require.Equal(t, first.Events, r.Events)
+		_, err = s.Commit(t.Context(), of(version, "[]"))
+		require.ErrorIs(t, err, ErrIdempotencyKeyReused)
+	}
+}
+
 func TestAKeyOfARuleThatIsNotKnownIsOfANewerFormat(t *testing.T) {
 	s := memoryLog(t)
 	write(t, s, keyed())

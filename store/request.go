@@ -86,6 +86,15 @@ func (p *requestPool) put(req *request) {
 	p.pool.Put(req)
 }
 
+// rule is that by which the key of the request is stored: the oldest that will do, since a program
+// that does not know a rule takes it for a part of the number of events.
+func (req *request) rule() byte {
+	if req.content[wal.RuleContent] == req.content[wal.RuleRetry] {
+		return wal.RuleContent
+	}
+	return wal.RuleRetry
+}
+
 // large reports whether the request takes more memory than is kept for the next one.
 func (req *request) large() bool {
 	return cap(req.records) > maxPooledBytes || cap(req.events) > maxPooledItems || cap(req.sides) > maxPooledItems

@@ -209,9 +209,10 @@ func (w *writer) apply(b *openBatch, req *request, now time.Time) {
 	first := w.next.Position + uint64(b.events)
 	w.applyEvents(b, req, now)
 	if req.key != "" {
+		rule := req.rule()
 		b.addKey(w.active, req, &wal.Key{
 			Events: uint32(len(req.events)), FirstPosition: first, Sequence: sequence,
-			Digest: req.content[wal.RuleRetry], Rule: wal.RuleRetry,
+			Digest: req.content[rule], Rule: rule,
 		})
 	}
 	w.applySides(b, req, sequence)

@@ -133,7 +133,9 @@
 //	        rule 1: the same, but with the schema version taken as 0
 //	64      key
 //
-// A repeated commit is compared by the rule of the key that is stored.
+// A repeated commit is compared by the rule of the key that is stored. Without schema versions both
+// are the same, and rule 0 is written: so a digest of rule 0 that is that of a repeated commit by
+// rule 1 is of such events.
 //
 // # Trailer of a sealed segment (128 bytes)
 //
