@@ -22,15 +22,25 @@ func filled(zero store.Payload) store.Payload {
 
 // filler numbers the values, so that two fields that are mixed up are found out.
 type filler struct {
-	n    int
-	open []reflect.Type // structs that are being filled: one within itself stays empty
+	n     int
+	open  []reflect.Type // structs that are being filled: one within itself stays empty
+	depth int            // of what is being filled
 }
+
+// maxFilled is deeper than any payload. What is deeper is a type within itself without a struct in
+// between, as a map of such maps is, and stays empty.
+const maxFilled = 64
 
 // fill reports whether it found something to put in.
 func (f *filler) fill(v reflect.Value) bool {
 	if !v.CanSet() { // an embedded struct may have exported fields all the same
 		return v.Kind() == reflect.Struct && f.fillStruct(v)
 	}
+	if f.depth == maxFilled {
+		return false
+	}
+	f.depth++
+	defer func() { f.depth-- }()
 	f.n++
 	switch known := v.Addr().Interface().(type) {
 	case *time.Time:

@@ -62,7 +62,11 @@ type rich struct {
 	Pair       [2]int
 	Number     json.Number
 	Any        any
+	Tree       tree
 }
+
+// tree is a type within itself.
+type tree map[string]tree
 
 type embedded struct{ Note string }
 
@@ -141,6 +145,8 @@ func TestASampleHasSomethingInEachField(t *testing.T) {
 	require.NoError(t, json.Unmarshal(kept, &fields))
 	require.Nil(t, fields["Any"])
 	require.Nil(t, fields["Next"], "one within itself")
+	require.Nil(t, fields["Tree"], "one within itself")
+	delete(fields, "Tree")
 	delete(fields, "Any")
 	delete(fields, "Next")
 	require.Len(t, fields, 9)
