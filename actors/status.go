@@ -25,8 +25,6 @@ type Status struct {
 }
 
 // WorkerStatus is a snapshot of a worker.
-//
-//nolint:recvcheck // a value to its readers, also in JSON; it is filled in place
 type WorkerStatus struct {
 	Name string
 	// Path is the names of the groups above it and its own, joined by "/".
