@@ -111,7 +111,7 @@ func (h *house) one(e Effect) {
 		h.closed = true
 	case Fail:
 		h.failed = e.Err
-	case Note:
+	case Note, Added, Removed: // none comes or goes
 	}
 }
 

@@ -354,6 +354,7 @@ func (w *world) happen(e event) {
 	a := &w.actors[e.leaf]
 	f := supervision.Failure{Err: errBroken, Panic: true}
 	switch e.kind {
+	case adds: // see above
 	case acquires:
 		a.acquired = true
 		w.report(e.leaf, Update{})
@@ -473,6 +474,8 @@ func (w *world) requireAtRest() {
 			w.require(l.phase == leafDown && w.shown[i] == Halted, "leaf %d is halted", i)
 		case ended:
 			w.require(l.phase == leafDown && w.shown[i] == Ended, "leaf %d has ended", i)
+		case removed:
+			w.require(false, "leaf %d is there", i)
 		}
 	}
 }
