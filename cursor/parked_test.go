@@ -1,6 +1,7 @@
 package cursor
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -177,4 +178,29 @@ func TestOfAReplayOnlyWhatIsToBeHandledAgainIsLoaded(t *testing.T) {
 	list = mixed()
 	list.discard(list.at[3])
 	require.Equal(t, []store.Position{5}, loaded(t, list), "it is probed where it is")
+}
+
+func TestAnEventIsHandledAgainOnlyIfWhatItIsHeldForIs(t *testing.T) {
+	for name, c := range map[string]struct {
+		event     store.Position
+		replaying bool
+	}{
+		"after the one that was put off": {4, true},
+		"after the one that failed":      {6, false},
+		"after all":                      {9, false},
+	} {
+		st := openInternal(t)
+		for range 9 {
+			appendSized(t, st, "order:1", 1)
+		}
+		r, err := NewRunner(t.Context(), st, Worker{
+			Name: "w", Handle: func(context.Context, *Batch) (Action, error) { return Continue, nil },
+			ExternalPosition: func(context.Context, ResumeState) (store.Position, error) { return 0, nil },
+		})
+		require.NoError(t, err)
+		r.list = *mixed()
+		r.park.hold("a", &events(c.event)[0])
+		require.NoError(t, CheckParked(r), name)
+		require.Equal(t, c.replaying, r.list.at[c.event].Replaying, name)
+	}
 }
