@@ -8,9 +8,13 @@ import (
 
 // CheckParked returns what is wrong with the list of what a runner has parked: a queue of a key
 // that does not begin as its entries do, or has one that is not to be handled again after another;
-// an index that is out of date; and, where nothing waits for a commit, what the log has otherwise.
-// A log that cannot be read is no fault.
+// a key of which nothing failed, nor is to be handled again; an index that is out of date; and,
+// where nothing waits for a commit, what the log has otherwise. A log that cannot be read is no
+// fault.
 func CheckParked(r *Runner) error {
+	if r.stale { // it is read again before anything else
+		return nil
+	}
 	held, all, replays := 0, 0, 0
 	for key, k := range r.list.keys {
 		if err := checkKey(k); err != nil {
@@ -35,13 +39,16 @@ func CheckParked(r *Runner) error {
 		return fmt.Errorf("%d of %d held, %d replayed; indexed are %d, %d, %d",
 			held, all, replays, r.list.held, len(r.list.at), len(r.list.replays))
 	}
-	if !r.out.empty() || r.stale {
+	if !r.out.empty() {
 		return nil
 	}
 	return compareParked(r)
 }
 
 func checkKey(k *parkedKey) error {
+	if k.orphaned() {
+		return fmt.Errorf("event %d is held for nothing, and is not to be handled again", k.entries[0].Position)
+	}
 	for i := range k.queue.events {
 		at := k.queue.events[i].Position
 		switch {

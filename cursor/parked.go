@@ -45,6 +45,11 @@ type parkedKey struct {
 
 func (k *parkedKey) replaying() bool { return len(k.entries) > 0 && k.entries[0].Replaying }
 
+// orphaned reports whether nothing of a key has failed, nor is to be handled again.
+func (k *parkedKey) orphaned() bool {
+	return !slices.ContainsFunc(k.entries, func(e *checkpoint.Parked) bool { return !e.Held || e.Replaying })
+}
+
 // freed returns what is held for nothing that failed and waits: what stands before the first such
 // entry, once one of them is gone, if that is not nil.
 func (k *parkedKey) freed(gone *checkpoint.Parked) (free []*checkpoint.Parked) {
@@ -172,6 +177,29 @@ func (p *parkedList) replay(keys []string) {
 			e.Replaying = true
 		}
 		p.index(key)
+	}
+}
+
+// resumed returns the side writes of [parkedList.resume] for when the entries up to one are gone.
+func (p *parkedList) resumed(id checkpoint.ID, last *checkpoint.Parked) (sides []store.SideWrite) {
+	entries := p.keys[last.Key].entries
+	entries = entries[slices.Index(entries, last)+1:]
+	if len(entries) == 0 || entries[0].Replaying {
+		return nil
+	}
+	for _, e := range (&parkedKey{entries: entries}).freed(nil) {
+		again := *e
+		again.Replaying = true
+		sides = append(sides, again.Write(id))
+	}
+	return sides
+}
+
+// resume lets be handled what is first now, if nothing says so yet and it is held for nothing: as
+// after an event that was handled where it was parked.
+func (p *parkedList) resume(key string) {
+	if k := p.keys[key]; k != nil && !k.replaying() {
+		p.free(key)
 	}
 }
 

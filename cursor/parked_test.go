@@ -9,6 +9,7 @@ import (
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
 )
 
 func parkedOf(entries ...checkpoint.Parked) *parkedList {
@@ -132,7 +133,7 @@ func TestAnEventThatWasPutOffTakesNoneWithItThatFailed(t *testing.T) {
 	k := list.keys["a"]
 	k.queue.events = events(3)
 	list.handled(&k.queue, 1)
-	list.free("a")
+	list.resume("a")
 	require.Empty(t, replayingOf(list), "5 waits for an operator")
 	require.False(t, list.replaying())
 
@@ -202,5 +203,42 @@ func TestAnEventIsHandledAgainOnlyIfWhatItIsHeldForIs(t *testing.T) {
 		r.park.hold("a", &events(c.event)[0])
 		require.NoError(t, CheckParked(r), name)
 		require.Equal(t, c.replaying, r.list.at[c.event].Replaying, name)
+	}
+}
+
+func TestWhatIsHeldForAnEventThatIsSkippedWhereItIsParkedIsHandled(t *testing.T) {
+	st := openInternal(t)
+	for range 3 {
+		appendSized(t, st, "order:1", 1)
+	}
+	ill := true
+	r, err := NewRunner(t.Context(), st, Worker{
+		Name: "w", Handle: func(context.Context, *Batch) (Action, error) {
+			if ill {
+				return Continue, FailedAt(0, ErrTimeout)
+			}
+			return Continue, nil
+		},
+	})
+	require.NoError(t, err)
+	settle := func(a supervision.Action) {
+		require.NoError(t, r.Settle(1, supervision.Verdict{Action: a, Reason: ErrTimeout, Attempt: 1}))
+		_, err := r.Commit(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, CheckParked(r))
+	}
+	_, err = r.Step(t.Context(), 0, 0)
+	require.Error(t, err)
+	settle(supervision.ActionPark)
+	task, err := DependenciesOf(r).ProbeAt(t.Context(), 1)
+	require.NoError(t, err)
+	task.Run(t.Context())
+	r.Finish(task)
+	settle(supervision.ActionSkip)
+	require.Equal(t, []store.Position{2, 3}, replayingOf(&r.list))
+	ill = false
+	for r.Progress().Parked > 0 {
+		_, err := r.Step(t.Context(), 0, 0)
+		require.NoError(t, err)
 	}
 }

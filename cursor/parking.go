@@ -54,7 +54,7 @@ func (p *parking) resume(ctx context.Context) error {
 
 // load reads the list from the side values. What the owner before parked in doubt, and did not come
 // to a conclusion about, is handled again, and so is what was too new for an owner before and is
-// not for this one.
+// not for this one; and what is held for nothing, since a rewind took off the list what had failed.
 func (p *parking) load() error {
 	*p.list = parkedList{}
 	var again []store.Position
@@ -65,6 +65,11 @@ func (p *parking) load() error {
 		p.list.add(&e)
 		if e.Doubt || p.own.readable(e.Newer) {
 			again = append(again, e.Position)
+		}
+	}
+	for _, k := range p.list.keys {
+		if k.orphaned() {
+			again = append(again, k.entries[0].Position)
 		}
 	}
 	p.takeBack(again)
@@ -196,8 +201,13 @@ func (p *parking) skip(q *queue, reason error, attempts int) {
 	e := q.events[0]
 	p.audit(&e, checkpoint.AuditSkipped, checkpoint.Audit{Position: e.Position, Error: reason.Error(), Attempts: attempts})
 	if q.parked {
-		p.out.side(checkpoint.Unpark(p.own.lease.ID(), e.Position))
+		id := p.own.lease.ID()
+		p.out.side(checkpoint.Unpark(id, e.Position))
+		for _, side := range p.list.resumed(id, p.list.at[e.Position]) {
+			p.out.side(side)
+		}
 		p.list.handled(q, 1)
+		p.list.resume(q.key)
 		return
 	}
 	p.out.finish(e.Position)

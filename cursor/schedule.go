@@ -85,7 +85,7 @@ func (s *schedule) done(t *Task) {
 	q.end()
 	if q.parked {
 		s.list.handled(q, t.committed)
-		s.list.free(q.key)
+		s.list.resume(q.key)
 		return
 	}
 	s.guard.committed(t.committed)

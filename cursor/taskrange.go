@@ -120,22 +120,21 @@ func (o *outbox) writeRanges(ctx context.Context, ranges []taskRange) error {
 	return nil
 }
 
-// unpark adds to a batch that a parked event was handled after all. Where it was probed, and not
-// replayed, it is the only event of its task, and what is held for it alone is handled again now.
+// unpark adds to a batch that a parked event was handled after all, as were all before it in the
+// list. What is held for nothing then is handled again: where the event was probed, and not
+// replayed, nothing says so yet.
 func (o *outbox) unpark(b *store.Batch, e *store.Event) {
 	b.Sides = append(b.Sides, checkpoint.Unpark(o.own.lease.ID(), e.Position))
 	entry := o.list.at[e.Position]
-	if entry == nil || entry.Held {
+	if entry == nil {
 		return
 	}
-	if isAudited(e) {
+	if !entry.Held && isAudited(e) {
 		b.Events = append(b.Events, o.own.audited(e, checkpoint.AuditReplayed, checkpoint.Audit{
 			Position: e.Position, Key: entry.Key,
 		}))
 	}
-	if !entry.Replaying {
-		b.Sides = append(b.Sides, o.list.freed(o.own.lease.ID(), entry)...)
-	}
+	b.Sides = append(b.Sides, o.list.resumed(o.own.lease.ID(), entry)...)
 }
 
 // refused reports whether the store will take no batch with this content, but may take a part of
