@@ -134,6 +134,7 @@ func operated(t *testing.T) *System {
 	top.Policy = supervision.Policy{Intensity: 1000, Backoff: supervision.Backoff{Initial: time.Millisecond, Max: time.Millisecond}}
 	sys, err := Start(t.Context(), openMemory(t), Options{}, top)
 	require.NoError(t, err)
+	synctest.Wait() // a bug of ours before the workers have begun ends the system
 	t.Cleanup(func() {
 		require.NoError(t, sys.Stop(context.WithoutCancel(t.Context())))
 		time.Sleep(5 * time.Second) // dead letters of protoactor's own messages are counted for a second
