@@ -333,3 +333,37 @@ func TestARewindInAnOutageLosesNothingAndRepeatsNothing(t *testing.T) {
 		require.Equal(t, actors.Idle, run.Status("charge").State)
 	}
 }
+
+// Nothing else can be tried: with one key for all, or without a checkpoint to remember what is passed over.
+func TestAPolicyThatSkipsDoesSoWhereTheOrderLeavesNothingElseToTry(t *testing.T) {
+	for name, change := range map[string]func(*cursor.Worker){
+		"one key":       func(w *cursor.Worker) { w.Key = func(store.Event) string { return "" } },
+		"no checkpoint": func(w *cursor.Worker) { w.Volatile = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &provider{down: true}
+			w := p.twoKinds(1)
+			change(&w)
+			w.Policy.Exhausted = supervision.ActionSkip
+			run := reactortest.Start(t, w)
+			for n := range 5 {
+				run.Given(order(n))
+			}
+			run.Given(reactortest.At(store.At("stock:1", "shop"), reserved{}))
+			run.Advance(6 * time.Minute)
+			require.Equal(t, actors.Outage, run.Status("charge").State)
+			p.down = false
+			run.Advance(time.Minute)
+			require.Len(t, reactortest.Of[billed](run), 6, "nothing is skipped in an outage of some minutes")
+
+			p.down = true
+			for n := range 5 {
+				run.Given(order(10 + n))
+			}
+			run.Given(reactortest.At(store.At("stock:2", "shop"), reserved{}))
+			run.Advance(time.Hour)
+			require.Len(t, reactortest.Of[billed](run), 7, "nor is anything held up for ever")
+			require.Empty(t, run.Parked("charge"))
+		})
+	}
+}
