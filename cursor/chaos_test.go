@@ -195,7 +195,7 @@ func (m *chaos) decide() {
 		}
 		switch m.random.IntN(6) {
 		case 5: // as in an outage
-			if !cursor.DependenciesOf(m.runner).Defer(first) {
+			if !cursor.DependenciesOf(m.runner).Defer(first, true) {
 				m.failed = append(m.failed, first)
 			}
 		case 0, 1:

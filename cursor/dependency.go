@@ -254,11 +254,12 @@ func (d Dependencies) Parked(event store.Position) bool {
 // crash loses them; none of them counts as failed. It is durable with the next [Runner.Commit]. It
 // reports false, and changes nothing, where the worker has no checkpoint, where the event was
 // parked before, where there is no room to park, or where nothing would be gained: with lanes while
-// there is room to read on, or where all that was read is of its key.
-func (d Dependencies) Defer(first store.Position) bool {
+// there is room to read on, or where all that was read is of its key. The latter is no reason where
+// more is wanted: what is not read yet may be of others.
+func (d Dependencies) Defer(first store.Position, more bool) bool {
 	r := d.r
 	q := r.next.failed(first)
-	if q == nil || q.parked || r.own.lease == nil || r.own.laned() && r.feed.room(0) > 0 || !r.park.deferred(q) {
+	if q == nil || q.parked || r.own.lease == nil || r.own.laned() && r.feed.room(0) > 0 || !r.park.deferred(q, more) {
 		return false
 	}
 	r.guard.forget(first)
@@ -267,10 +268,10 @@ func (d Dependencies) Defer(first store.Position) bool {
 }
 
 // deferred moves the first event of a queue to the list of what is to be handled again.
-func (p *parking) deferred(q *queue) bool {
+func (p *parking) deferred(q *queue, more bool) bool {
 	e := q.events[0]
 	key, after, err := p.sameKey(q)
-	alone := !p.own.laned() && len(after) > 0 && 1+len(after) == len(q.events)
+	alone := !more && !p.own.laned() && len(after) > 0 && 1+len(after) == len(q.events)
 	if err != nil || alone || p.checkRoom(key, 1+len(after), e.Position) != nil {
 		return false
 	}

@@ -160,12 +160,12 @@ func TestADeferredEventIsHandledAgainWithWhatIsOfItsKeyAlsoByTheNextRunner(t *te
 		suspend(r)
 		require.Zero(t, next(t, r))
 		require.Equal(t, store.Position(1), probe(t, r, 0))
-		require.True(t, of.Defer(1))
+		require.True(t, of.Defer(1, false))
 		commit(t, r)
 		parked, held := r.Progress().Parked, r.Progress().Held
 		require.Equal(t, []int{2, 2}, []int{parked, held}, "3 is held for it; none failed")
 		require.Equal(t, store.Position(2), probe(t, r, 1), "what follows can be tried")
-		require.True(t, of.Defer(2))
+		require.True(t, of.Defer(2, false))
 		require.Equal(t, store.Position(4), probe(t, r, 1, 2))
 		retry(t, r, 4)
 		keyed(t, st, "2a")
@@ -173,7 +173,7 @@ func TestADeferredEventIsHandledAgainWithWhatIsOfItsKeyAlsoByTheNextRunner(t *te
 		require.Equal(t, store.Position(2), probe(t, r, 1, 4), "one that is deferred and has not failed")
 		retry(t, r, 2)
 		require.Equal(t, store.Position(1), probeAt(t, r, 1))
-		require.False(t, of.Defer(1), "it is already")
+		require.False(t, of.Defer(1, false), "it is already")
 		retry(t, r, 1)
 		require.False(t, r.IsDone(1))
 
@@ -212,7 +212,7 @@ func TestAWorkerWithoutACheckpointDefersNothing(t *testing.T) {
 	w.Volatile = true
 	r := runner(t, st, w)
 	require.Equal(t, store.Position(1), next(t, r))
-	require.False(t, cursor.DependenciesOf(r).Defer(1))
+	require.False(t, cursor.DependenciesOf(r).Defer(1, false))
 	require.True(t, r.IsFailed(1))
 }
 
@@ -225,13 +225,13 @@ func TestWithLanesAnEventIsDeferredOnceThereIsNoRoomToReadOn(t *testing.T) {
 	r := runner(t, st, w)
 	require.Equal(t, store.Position(1), next(t, r))
 	of := cursor.DependenciesOf(r)
-	require.False(t, of.Defer(1))
+	require.False(t, of.Defer(1, false))
 	require.False(t, of.HoldsUp(1), "others can be read and tried")
 	keyed(t, st, "4a", "5a")
 	_, err := r.Fill(t.Context(), 0)
 	require.NoError(t, err)
 	require.True(t, of.HoldsUp(1), "5 is not read")
-	require.True(t, of.Defer(1))
+	require.True(t, of.Defer(1, false))
 	commit(t, r)
 	_, err = r.Fill(t.Context(), 0)
 	require.NoError(t, err)
@@ -251,8 +251,22 @@ func TestAnEventIsNotDeferredForOthersOfItsKey(t *testing.T) {
 	r := runner(t, st, d.worker())
 	require.Equal(t, store.Position(1), next(t, r))
 	of := cursor.DependenciesOf(r)
-	require.False(t, of.Defer(1))
+	require.False(t, of.Defer(1, false))
 	require.True(t, of.HoldsUp(1))
+	keyed(t, st, "2a")
+	require.True(t, of.Defer(1, true), "unless what is not read yet is wanted")
+	require.Equal(t, 3, r.Progress().Parked)
+	commit(t, r)
+	require.Equal(t, store.Position(4), next(t, r))
+}
+
+func TestWhatIsParkedHoldsUpWhatIsOfItsKey(t *testing.T) {
+	st := open(t)
+	keyed(t, st, "1a", "1a", "1a")
+	d := &dependent{down: "a"}
+	r := runner(t, st, d.worker())
+	require.Equal(t, store.Position(1), next(t, r))
+	of := cursor.DependenciesOf(r)
 	require.NoError(t, r.Settle(1, toPark(errBroken, 3)))
 	commit(t, r)
 	require.Equal(t, store.Position(1), probeAt(t, r, 1))

@@ -18,7 +18,7 @@ func (k *keeping) decide() {
 	if k.failed = 0; first == 0 || !k.runner.IsFailed(first) {
 		return
 	}
-	if k.chance(20) && cursor.DependenciesOf(k.runner).Defer(first) { // as in an outage
+	if k.chance(20) && cursor.DependenciesOf(k.runner).Defer(first, true) { // as in an outage
 		return
 	}
 	verdicts := []supervision.Verdict{toPark(errBroken, 3), toPark(errBroken, 3), toSkip(errBroken, 3), again, again}

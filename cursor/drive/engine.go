@@ -56,9 +56,9 @@ type Dependencies interface {
 	Waits(event store.Position) bool
 	Parked(event store.Position) bool
 	HoldsUp(event store.Position) bool
-	// Defer lets what follows an event that failed be handled before it, where that is of use;
-	// TakeBack lets parked events be handled again.
-	Defer(first store.Position) bool
+	// Defer lets what follows an event that failed be handled before it, where that is of use, with
+	// more also where it may be; TakeBack lets parked events be handled again.
+	Defer(first store.Position, more bool) bool
 	TakeBack(events []store.Position)
 	// Doubt notes whether something else than a parked event may be to blame: then the next engine
 	// handles it again.
@@ -122,7 +122,9 @@ func (r runner) Suspend(dependency string, failed func(store.Position) (string, 
 
 func (r runner) Release(dependency string) { r.dependencies().Release(dependency) }
 
-func (r runner) Defer(first store.Position) bool  { return r.dependencies().Defer(first) }
+func (r runner) Defer(first store.Position, more bool) bool {
+	return r.dependencies().Defer(first, more)
+}
 func (r runner) TakeBack(events []store.Position) { r.dependencies().TakeBack(events) }
 
 func (r runner) Doubt(event store.Position, is bool) { r.dependencies().Doubt(event, is) }

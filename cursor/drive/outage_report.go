@@ -66,11 +66,15 @@ func (o *outages) failure(now time.Time, s cursor.Subject, err error) finding {
 		}
 	}
 	e.out = e.out || !waits
-	if e.place == inTurn && e.tries >= o.policy.Attempts {
+	if e.place == inTurn && e.exhausted(&o.policy) {
 		return spent
 	}
 	return withheld
 }
+
+// exhausted reports whether an event was probed as often as a policy allows, because there was
+// nothing else to try.
+func (e *suspected) exhausted(p *supervision.Policy) bool { return e.tries >= p.Attempts }
 
 func (o *outages) count(now time.Time, e *suspected, err error, waits bool) {
 	d := e.of

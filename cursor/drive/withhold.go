@@ -73,7 +73,7 @@ func (d *withholding) heed(now time.Time, r ruling) bool {
 // would keep others from being probed it is passed over.
 func (d *withholding) leave(event store.Position) {
 	w := d.w
-	deferred := d.out(event) && w.engine.Defer(event)
+	deferred := d.out(event) && w.engine.Defer(event, d.events[event].exhausted(&d.policy))
 	if !deferred {
 		w.engine.Again(event)
 	}
@@ -152,7 +152,7 @@ func (d *withholding) excuse(now time.Time, v Decision) bool {
 // doubt has an event tried again that is not skipped yet, and without lanes others before it: they
 // show whether it is to blame.
 func (d *withholding) doubt(now time.Time, v Decision) {
-	if d.w.engine.Defer(v.First) {
+	if d.w.engine.Defer(v.First, false) {
 		d.w.unsettled.due()
 	}
 	putOff(d.w, now, v, errDoubtful)

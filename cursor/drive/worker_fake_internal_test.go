@@ -204,7 +204,7 @@ func (f *fakeEngine) Doubt(event store.Position, is bool) {
 
 func (f *fakeEngine) Parked(event store.Position) bool { return slices.Contains(f.parked, event) }
 
-func (f *fakeEngine) Defer(first store.Position) bool {
+func (f *fakeEngine) Defer(first store.Position, _ bool) bool {
 	if !f.failed[first] || f.volatile || f.lanes > 1 && f.room() > 0 || f.later[first] || slices.Contains(f.parked, first) {
 		return false
 	}

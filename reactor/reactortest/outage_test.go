@@ -334,7 +334,8 @@ func TestARewindInAnOutageLosesNothingAndRepeatsNothing(t *testing.T) {
 	}
 }
 
-// Nothing else can be tried: with one key for all, or without a checkpoint to remember what is passed over.
+// Nothing else can be tried: with one key for all, or without a checkpoint that remembers what is
+// passed over.
 func TestAPolicyThatSkipsDoesSoWhereTheOrderLeavesNothingElseToTry(t *testing.T) {
 	for name, change := range map[string]func(*cursor.Worker){
 		"one key":       func(w *cursor.Worker) { w.Key = func(store.Event) string { return "" } },
@@ -362,8 +363,27 @@ func TestAPolicyThatSkipsDoesSoWhereTheOrderLeavesNothingElseToTry(t *testing.T)
 			}
 			run.Given(reactortest.At(store.At("stock:2", "shop"), reserved{}))
 			run.Advance(time.Hour)
-			require.Len(t, reactortest.Of[billed](run), 7, "nor is anything held up for ever")
+			require.Len(t, reactortest.Of[billed](run), 7, "nor is anything held up forever")
 			require.Empty(t, run.Parked("charge"))
 		})
 	}
+}
+
+// What is read at once may be of one key, so that nothing but its first event can be tried.
+func TestBadEventsOfOneKeyThatFillABatchHoldNothingUpForever(t *testing.T) {
+	r := reactor.New("charge", reactor.On(func(_ context.Context, e reactor.Event[ordered], out *reactor.Reactions) error {
+		if e.Coordinate.Entity < "order:4" {
+			return errProvider
+		}
+		out.Append(e.Coordinate, billed{e.Coordinate.Entity})
+		return nil
+	}))
+	r.BatchSize = 2
+	run := reactortest.Start(t, r)
+	for _, n := range []int{0, 1, 2, 2, 3, 3, 4, 5} {
+		run.Given(order(n))
+	}
+	run.Advance(3 * time.Hour)
+	run.Then(billed{"order:4"}, billed{"order:5"})
+	require.Len(t, run.Parked("charge"), 6)
 }
