@@ -94,6 +94,9 @@ func (u *unwritten) look(ctx context.Context, st *store.Store, upTo store.Positi
 		return n > 0 || err != nil
 	})
 	u.upTo = upTo
+	if len(u.parts) == 0 {
+		u.parts = nil // a system may have very many workers
+	}
 }
 
 // say returns what was never written, for people; "" where there is nothing to say: everything was,
