@@ -48,6 +48,14 @@ func (c *calls) add(m *control) (pid *actor.PID, gen uint64) {
 	return c.pid, c.gen
 }
 
+// heard says that the actor was told: what waits by now is carried out before the next batch, however
+// long it takes until nothing is in flight, and of what is added later it is told once more.
+func (c *calls) heard() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.due, c.told = c.last, false
+}
+
 // remove forgets a call whose caller does not wait for it any more.
 func (c *calls) remove(m *control) {
 	c.mu.Lock()

@@ -335,3 +335,39 @@ func TestAPauseUntilThePastOrBeyondTheYear9999ChangesNothing(t *testing.T) {
 		require.Empty(t, audits(t, st))
 	})
 }
+
+func TestCallsThatComeWhileARestartedWorkerCannotAcquireAreCarriedOutToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		var away, panicked atomic.Bool
+		w := handling("w", func(context.Context, *cursor.Batch) error {
+			if panicked.CompareAndSwap(false, true) {
+				away.Store(true)
+				panic(errBroken)
+			}
+			return nil
+		})
+		w.Policy = steady(50, time.Minute)
+		w.ExternalPosition = func(context.Context, cursor.ResumeState) (store.Position, error) {
+			if away.Load() {
+				return 0, supervision.Wait(errBroken)
+			}
+			return 0, nil
+		}
+		sys := start(t, st, w)
+		appendInputs(t, st, 1)
+		synctest.Wait()
+		said := make(chan error, 2)
+		call := func() { said <- sys.Pause(t.Context(), "w", time.Time{}, checkpoint.Request{}) }
+		go call()
+		time.Sleep(2 * time.Minute) // the next incarnation waits for the database
+		go call()
+		synctest.Wait()
+		away.Store(false)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		require.Len(t, said, 2, "one came before that incarnation, and one since")
+		require.NoError(t, <-said)
+		require.NoError(t, <-said)
+	})
+}

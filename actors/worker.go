@@ -100,6 +100,7 @@ func (w *worker) happened(c actor.Context, message any) bool {
 	case *decision:
 		w.core.Decide(w.sys.store.Now(), m.Decision)
 	case *called:
+		w.node.calls.heard()
 		w.core.Operate()
 	case *persist:
 		w.core.Persist()
