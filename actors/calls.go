@@ -48,8 +48,8 @@ func (c *calls) add(m *control) (pid *actor.PID, gen uint64) {
 	return c.pid, c.gen
 }
 
-// heard says that the actor was told: what waits by now is carried out before the next batch, however
-// long it takes until nothing is in flight, and of what is added later it is told once more.
+// heard says that the actor was told: what waits by now is carried out before the next batch,
+// however long it takes until that can be done, and of what is added later it is told once more.
 func (c *calls) heard() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
