@@ -1,6 +1,7 @@
 package store
 
 import (
+	"math"
 	"sync"
 	"time"
 )
@@ -13,6 +14,8 @@ const (
 	// divisor: 21 s a day, more than the oscillator of any machine is wrong, and less than 1 s in an
 	// hour.
 	catchUp = 4096
+	// maxElapsed is what two may be apart that are subtracted, 146 years.
+	maxElapsed time.Duration = math.MaxInt64 / 2
 )
 
 // Times that no clock shows in earnest.
@@ -47,7 +50,7 @@ func (c *clock) start(source func() time.Time) {
 	if source == nil {
 		source = time.Now
 	}
-	c.source, c.first = source, measurable(source())
+	c.source, c.first = source, source()
 	c.said = plausible(c.first)
 	c.base = c.said
 }
@@ -74,6 +77,9 @@ func (c *clock) read(wall time.Time, elapsed time.Duration) {
 		}
 		c.base, c.at = next, elapsed
 	}
+	if next.Before(c.said) { // such a source was set back while time was ahead of it already
+		next, c.base, c.at = c.said, c.said, elapsed
+	}
 	c.said, c.ahead = next, next.Sub(wall)
 }
 
@@ -89,19 +95,14 @@ func (c *clock) observe(event uint64) {
 	}
 }
 
-// look reads the source: the time that it shows, and how much has elapsed.
+// look reads the source: the time that it shows, and how much has elapsed. That cannot be told of a
+// reading which is centuries away, as the zero time is; it is counted from there then.
 func (c *clock) look() (wall time.Time, elapsed time.Duration) {
-	reading := measurable(c.source())
-	return plausible(reading), reading.Sub(c.first)
-}
-
-// measurable is a reading whose distance to others fits into a duration, which that of the zero
-// time does not. What is taken for another has no monotonic part, as no time before 1885 has.
-func measurable(reading time.Time) time.Time {
-	if reading.Year() < 1885 {
-		return firstMoment
+	reading := c.source()
+	if elapsed = reading.Sub(c.first); elapsed.Abs() > maxElapsed {
+		c.first, c.base, c.at, elapsed = reading, c.said, 0, 0
 	}
-	return reading
+	return plausible(reading), elapsed
 }
 
 // plausible is a reading without its monotonic part, in UTC.

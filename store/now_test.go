@@ -143,13 +143,32 @@ func TestAClockThatATestSetsBackMovesTheTimeFromThere(t *testing.T) {
 	require.Equal(t, s.Now().Sub(hand.Time).Truncate(time.Millisecond), s.Stats().ClockAhead)
 }
 
+func TestTimeNeverGoesBackWhereATestSetsItsClockBackMoreThanOnce(t *testing.T) {
+	hand := &handClock{date(2031)}
+	s := openLog(t, vfs.NewMemory(), Options{Clock: hand.now})
+	last := s.Now()
+	for _, by := range []time.Duration{-time.Hour, 30 * time.Minute, -20 * time.Minute, 10 * time.Minute, -time.Minute} {
+		hand.Time = hand.Add(by)
+		now := s.Now()
+		require.WithinDuration(t, last.Add(max(by, 0)), now, time.Second)
+		require.False(t, now.Before(last), "%s", by)
+		last = now
+	}
+}
+
 func TestAClockThatShowsTheZeroTimeForAWhileDoesNotMoveTheTimeByCenturies(t *testing.T) {
 	hand := &handClock{}
 	s := openLog(t, vfs.NewMemory(), Options{Clock: hand.now})
+	hand.Time = hand.Add(time.Hour)
+	require.WithinDuration(t, firstMoment.Add(time.Hour), s.Now(), time.Second, "elapsed time counts wherever it begins")
 	hand.Time = date(2026)
 	require.Equal(t, date(2026), s.Now())
+	hand.Time = date(2026).Add(time.Hour)
+	require.Equal(t, date(2026).Add(time.Hour), s.Now())
 	hand.Time = time.Time{}
-	require.Equal(t, date(2026), s.Now())
+	require.Equal(t, date(2026).Add(time.Hour), s.Now())
+	hand.Time = date(2026).Add(2 * time.Hour)
+	require.Equal(t, date(2026).Add(2*time.Hour), s.Now())
 }
 
 func TestTimesBeyondWhatCanBeWrittenAreNotBelieved(t *testing.T) {
