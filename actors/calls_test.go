@@ -3,6 +3,7 @@ package actors_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"sync"
@@ -68,22 +69,24 @@ func TestEachCallIsAnsweredWhateverTheFunctionsOfTheWorkerDoBetweenTwo(t *testin
 		"key":   func(w *cursor.Worker, a *ailing) { w.Lanes, w.Key = 2, a.key },
 		"place": func(w *cursor.Worker, a *ailing) { w.ExternalPosition = a.place },
 	} {
-		t.Run(name, func(t *testing.T) {
-			seed := rand.Uint64()
-			t.Logf("seed %d", seed)
-			synctest.Test(t, func(t *testing.T) {
-				a := &ailing{random: rand.New(rand.NewPCG(seed, 0)), healthy: true}
-				w := handling("w", a.handle)
-				w.BatchSize = 2
-				w.Policy = supervision.Policy{Intensity: 1000, Backoff: supervision.Backoff{Initial: time.Millisecond}}
-				set(&w, a)
-				a.callAll(t, w)
+		for _, pause := range []time.Duration{time.Minute, 2 * time.Hour} { // the callers wait for an hour
+			t.Run(fmt.Sprint(name, ", paused for ", pause), func(t *testing.T) {
+				seed := rand.Uint64()
+				t.Logf("seed %d", seed)
+				synctest.Test(t, func(t *testing.T) {
+					a := &ailing{random: rand.New(rand.NewPCG(seed, 0)), healthy: true}
+					w := handling("w", a.handle)
+					w.BatchSize = 2
+					w.Policy = supervision.Policy{Intensity: 1000, Backoff: supervision.Backoff{Initial: time.Millisecond}}
+					set(&w, a)
+					a.callAll(t, w, pause)
+				})
 			})
-		})
+		}
 	}
 }
 
-func (a *ailing) callAll(t *testing.T, w cursor.Worker) {
+func (a *ailing) callAll(t *testing.T, w cursor.Worker, pause time.Duration) {
 	t.Helper()
 	st, q := memory(t, store.Options{}), checkpoint.Request{}
 	appendInputs(t, st, 20)
@@ -98,7 +101,7 @@ func (a *ailing) callAll(t *testing.T, w cursor.Worker) {
 	for range 3 {
 		for _, call := range []func(context.Context) error{
 			resume, resume, replay,
-			func(ctx context.Context) error { return sys.Pause(ctx, "w", time.Now().Add(time.Minute), q) },
+			func(ctx context.Context) error { return sys.Pause(ctx, "w", time.Now().Add(pause), q) },
 			func(ctx context.Context) error { return apply(ctx, sys, "w", checkpoint.Rewind{}) },
 		} {
 			callers.Go(func() {
