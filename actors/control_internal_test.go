@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
@@ -249,5 +250,24 @@ func TestACallerThatGivesUpSharesNothingWithItsCall(t *testing.T) {
 			_, _, _ = sys.TakeGaps(ctx, "w")
 			cancel()
 		}
+	})
+}
+
+// Else its caller might still see a handler hang that has returned.
+func TestARemovalOfAWorkerThatHasEndedIsAnsweredOnceItIsCarriedOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sys, err := Start(t.Context(), openMemory(t), Options{Logger: zap.NewNop()},
+			nested(func(context.Context, *cursor.Batch) (cursor.Action, error) { return cursor.Stop, nil }))
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, sys.Stop(context.WithoutCancel(t.Context()))) })
+		appendOne(t, sys.store)
+		synctest.Wait()
+		n := sys.workers.find("w")
+		require.Equal(t, Ended, n.published.view().state)
+		m := &removal{leaf: n.Leaf, reply: make(chan error)} // without room: the supervisor waits with its answer
+		sys.actors.Root.Send(sys.supervisor, m)
+		synctest.Wait()
+		require.True(t, n.published.view().removed)
+		require.NoError(t, <-m.reply)
 	})
 }

@@ -60,8 +60,8 @@ func (s *supervisor) Receive(c actor.Context) {
 		s.add(c, now, m)
 	case *removal:
 		effects, err := s.tree.Remove(now, m.leaf)
+		s.do(c, effects) // before the answer: a handler that hung and has returned is out by then
 		m.reply <- err
-		s.do(c, effects)
 	case *report:
 		s.do(c, s.tree.Report(now, m.leaf, m.gen, m.update))
 	case *gone:
