@@ -325,3 +325,24 @@ func TestWorkersThatComeAndGoSideBySideHandleEachEventOnce(t *testing.T) {
 	}
 	require.Len(t, names(sys), 9)
 }
+
+func TestAHandlerThatHungAndHasReturnedIsNotAmongThoseThatHangAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		first, second := make(chan struct{}), make(chan struct{})
+		sys := start(t, st,
+			handling("first", func(context.Context, *cursor.Batch) error { <-first; return nil }),
+			handling("second", func(context.Context, *cursor.Batch) error { <-second; return nil }))
+		appendInputs(t, st, 1)
+		synctest.Wait()
+		require.ErrorIs(t, sys.Remove(t.Context(), "first", checkpoint.Request{}), actors.ErrHung)
+		close(first)
+		synctest.Wait()
+		err := sys.Stop(t.Context())
+		close(second)
+		synctest.Wait()
+		var hung *actors.HungError
+		require.ErrorAs(t, err, &hung)
+		require.Equal(t, []string{"second"}, hung.Workers)
+	})
+}

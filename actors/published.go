@@ -74,6 +74,7 @@ type published struct {
 	// The supervisor writes them.
 	restarts int
 	hung     bool               // its handler did not return in time
+	returned bool               // and has since
 	removed  bool               // it is no part of the system any more
 	cancel   context.CancelFunc // of the handlers of the latest incarnation
 	aborted  uint64             // the latest incarnation whose handlers were cancelled
@@ -114,8 +115,15 @@ func (c *published) begin(later bool) {
 	if later {
 		c.restarts++
 	}
-	c.hung = false
+	c.hung, c.returned = false, false
 	c.notify()
+}
+
+// gone records that an incarnation has ended, and so that its handlers have returned.
+func (c *published) gone() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.returned = true
 }
 
 // show enters a state that the tree orders.
@@ -280,6 +288,7 @@ type view struct {
 	parked   int
 	acquired bool // position and region are known
 	hung     bool
+	returned bool // since
 	removed  bool
 	changed  <-chan struct{}
 }
@@ -299,7 +308,8 @@ func (c *published) view() view {
 func (c *published) copy() view {
 	return view{
 		state: c.state, reason: c.reason, position: c.position, scanned: max(c.scanned, c.position), pending: c.pending,
-		pass: c.pass, ahead: c.ahead, region: c.region, parked: c.parked, acquired: c.begun, hung: c.hung, removed: c.removed,
+		pass: c.pass, ahead: c.ahead, region: c.region, parked: c.parked, acquired: c.begun, hung: c.hung,
+		returned: c.returned, removed: c.removed,
 	}
 }
 

@@ -188,6 +188,7 @@ func (s *supervisor) terminated(c actor.Context, who *actor.PID) {
 	c.Send(s.sys.storeActor, &forget{worker: who})
 	c.Send(c.Self(), &gone{incarnation: n.incarnation()})
 	n.pid, n.gen = nil, 0
+	n.published.gone()
 	delete(s.living, who.Id)
 }
 

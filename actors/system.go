@@ -269,7 +269,7 @@ func (s *System) abandon() {
 	if s.isDone() {
 		return
 	}
-	hung := busy(s.workers.all(), func(v view) bool { return v.state == Running || v.hung })
+	hung := busy(s.workers.all(), func(v view) bool { return v.state == Running || v.hung && !v.returned })
 	if len(hung.Workers) == 0 { // it is not a handler that takes so long: a disk, or a logger
 		hung = busy(s.workers.all(), func(v view) bool { return v.state != Halted && v.state != Ended && v.state != Stopped })
 	}
