@@ -150,10 +150,16 @@ func TestTheTextOfAnErrorIsCutWhereverItIsShown(t *testing.T) {
 		parked := 0
 		for one, err := range sys.Parked("w") {
 			require.NoError(t, err)
-			require.Less(t, len(one.Error), 5000)
+			require.LessOrEqual(t, len(one.Error), 4096)
 			parked++
 		}
 		require.Equal(t, 3, parked)
+		chosen, err := sys.Replay(t.Context(), "w", cursor.ParkedFilter{All: true}, checkpoint.Request{DryRun: true})
+		require.NoError(t, err)
+		require.Len(t, chosen, 3)
+		for _, one := range chosen {
+			require.LessOrEqual(t, len(one.Error), 4096)
+		}
 		for e, err := range checkpoint.Audits(t.Context(), st, "w", 0) {
 			require.NoError(t, err)
 			require.Less(t, len(e.Payload), 5000)

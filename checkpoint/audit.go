@@ -57,7 +57,7 @@ type Audit struct {
 
 // Proposal makes an event of one of the kinds above.
 func (a Audit) Proposal(kind string) store.Proposal {
-	a.Error, a.Reason = clip(a.Error), clip(a.Reason)
+	a.Error, a.Reason = Clip(a.Error), Clip(a.Reason)
 	return store.Audit(workerPrefix+string(a.Worker), audit{a, kind})
 }
 

@@ -44,7 +44,7 @@ type Parked struct {
 	// Newer is the schema of an event that was parked because the program read only older versions of
 	// its kind: an owner that reads this one handles it again by itself. The zero value is for others.
 	Newer    Schema
-	Error    string    // of the last attempt, at most 4 KiB
+	Error    string    // of the last attempt; what is written of it is at most 4 KiB, see Clip
 	Attempts int       // made when it was parked
 	Since    time.Time // when it was parked; to the millisecond
 }
@@ -75,7 +75,7 @@ func (p Parked) Write(id ID) store.SideWrite {
 	for _, flag := range []bool{p.Held, p.Replaying, p.Replay, p.EmitAgain} {
 		b = appendFlag(b, flag)
 	}
-	b = appendText(b, clip(p.Error))
+	b = appendText(b, Clip(p.Error))
 	b = binary.LittleEndian.AppendUint32(b, uint32(p.Attempts))
 	b = binary.LittleEndian.AppendUint64(b, uint64(p.Since.UnixMilli()))
 	if version == newerVersion {
@@ -85,8 +85,9 @@ func (p Parked) Write(id ID) store.SideWrite {
 	return store.SideWrite{Key: id.parkedKey(p.Position), Value: seal(b)}
 }
 
-// clip cuts a text to maxErrorBytes, between characters.
-func clip(s string) string {
+// Clip cuts a text to 4 KiB, between characters: so long are those that a [Parked] and an [Audit]
+// are written with.
+func Clip(s string) string {
 	if len(s) <= maxErrorBytes {
 		return s
 	}

@@ -162,7 +162,7 @@ func (p *parkedList) fail(key string, reason error, attempts int, now time.Time)
 		p.held--
 	}
 	failed.Held, failed.Doubt = false, false
-	failed.Error, failed.Attempts, failed.Since = reason.Error(), attempts, now
+	failed.Error, failed.Attempts, failed.Since = checkpoint.Clip(reason.Error()), attempts, now
 	for _, e := range k.entries {
 		e.Replaying = false
 	}

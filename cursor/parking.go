@@ -162,7 +162,7 @@ func (p *parking) park(q *queue, reason error, attempts int) error {
 	if err := p.checkRoom(key, 1+len(after), e.Position); err != nil {
 		return err
 	}
-	p.add(&e, &checkpoint.Parked{Key: key, Newer: p.own.newer(&e), Error: reason.Error(), Attempts: attempts})
+	p.add(&e, &checkpoint.Parked{Key: key, Newer: p.own.newer(&e), Error: checkpoint.Clip(reason.Error()), Attempts: attempts})
 	if p.own.external() {
 		p.list.sort(key)
 	}
