@@ -336,3 +336,18 @@ func TestAPausedWorkerProbesNothing(t *testing.T) {
 	s.operate(Operation{})
 	require.False(t, s.w.Due().IsZero())
 }
+
+// As one whose siblings take their time to end before it is told to.
+func TestAWorkerWhoseContextHasEndedDoesNotWaitForAProbeThatCannotBeMade(t *testing.T) {
+	s := newService(t, 1, 4, supervision.Policy{})
+	s.down = func(store.Position) bool { return true }
+	s.advance(5 * time.Minute)
+	s.now = s.w.Due().Add(time.Second)
+	s.w.Available(s.engine.head)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	s.engine.fillErr = ended.Err()
+	require.Equal(t, Step{Kind: StepWait}, s.w.Next(ended, s.now, Take))
+	s.engine.fillErr = nil
+	require.Equal(t, StepRun, s.w.Next(t.Context(), s.now, Take).Kind)
+}

@@ -212,11 +212,15 @@ func (t turn) nextBatch() Step {
 	return Step{}
 }
 
-// broken is an error of reading. A cancelled one is not recorded, so nothing is tried again.
+// broken is an error of reading. A cancelled one is not recorded, so nothing is tried again, not
+// even a probe that is due: it would be so at once, until the order to end comes.
 func (t turn) broken(err error) Step {
 	t.fail(t.ctx, t.now, err)
-	if len(t.updates) > 0 {
+	switch {
+	case len(t.updates) > 0:
 		return Step{Kind: stepAgain}
+	case t.ctx.Err() != nil:
+		return Step{Kind: StepWait}
 	}
 	return Step{Kind: StepWait, Until: t.Due()}
 }
