@@ -28,8 +28,8 @@ type node struct {
 	// publishes for Status where the key is a function of the user; nil before the first one.
 	oldest atomic.Pointer[keyedEvent]
 
-	// unwritten is locked: any goroutine uses it.
-	unwritten unwritten
+	// unwritten is what was missing when the worker was started; nil before that, and for nothing.
+	unwritten atomic.Pointer[unwritten]
 
 	// The present incarnation, nil and 0 while there is none. Only the supervisor uses them.
 	pid *actor.PID
@@ -59,8 +59,8 @@ func planTree(top supervision.Group) (*drive.Node, []*node, error) {
 // newNode takes the worker of a leaf over: there is one only of each, since a system may have very
 // many.
 func newNode(l *drive.Node) *node {
-	n := &node{Node: l, baton: drive.Baton{Worker: *l.Worker, Random: rand.Float64}, published: &published{name: l.Worker.Name}}
-	n.published.path, l.Worker = l.Path, &n.baton.Worker
+	n := &node{Node: l, baton: drive.Baton{Worker: *l.Worker, Random: rand.Float64}, published: &published{of: l}}
+	l.Worker = &n.baton.Worker
 	return n
 }
 

@@ -36,8 +36,7 @@ const (
 // the supervisor spawns one after the end of the one before.
 type published struct {
 	// Set before the first incarnation, and never changed.
-	name  string
-	path  string
+	of    *drive.Node // of it Path and the name of its Worker, which never change
 	watch watchers
 	now   func() time.Time // of the store
 
@@ -60,8 +59,7 @@ type published struct {
 	position store.Position   // everything up to here is done
 	scanned  store.Position   // everything up to here is done, except pending
 	pending  []store.Position // ascending; replaced as a whole, so that views may share it
-	pass     checkpoint.Pass  // never written to
-	ahead    []store.Position // see cursor.Progress.ParkedAhead; never written to
+	besides  *besides         // replaced as a whole, as pending; nil in nearly all workers
 	movedAt  time.Time        // when position changed last: with a monotonic reading, for what elapses
 	stalled  bool
 	parked   int
@@ -155,7 +153,7 @@ func (c *published) hang(stack []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.hung, c.stack = true, stack
-	reason := &HungError{Workers: []string{c.name}, Positions: []store.Position{c.position}, Stack: stack}
+	reason := &HungError{Workers: []string{c.of.Worker.Name}, Positions: []store.Position{c.position}, Stack: stack}
 	c.enter(Halted, reason)
 	c.notify()
 }
@@ -237,7 +235,7 @@ func (c *published) progress(p cursor.Progress, handled int) {
 	c.handled += uint64(handled)
 	c.move(p.Position)
 	c.scanned, c.parked, c.held = p.Scanned, p.Parked, p.Held
-	c.pass, c.ahead = p.Pass, p.ParkedAhead
+	c.besides = besidesOf(p)
 	if len(p.Pending) > 0 || len(c.pending) > 0 {
 		c.pending = slices.Clone(p.Pending)
 	}
@@ -282,8 +280,7 @@ type view struct {
 	position store.Position
 	scanned  store.Position
 	pending  []store.Position // read-only: shared with published
-	pass     checkpoint.Pass
-	ahead    []store.Position
+	besides  *besides
 	region   store.Region
 	parked   int
 	acquired bool // position and region are known
@@ -295,7 +292,24 @@ type view struct {
 
 // progress is what is needed of it to tell what waits.
 func (v *view) progress() cursor.Progress {
-	return cursor.Progress{Region: &v.region, Scanned: v.scanned, Pending: v.pending, Pass: v.pass, ParkedAhead: v.ahead}
+	p := cursor.Progress{Region: &v.region, Scanned: v.scanned, Pending: v.pending}
+	if v.besides != nil {
+		p.Pass, p.ParkedAhead = v.besides.pass, v.besides.ahead
+	}
+	return p
+}
+
+// besides is what else tells what of a worker's events is done, beside its positions.
+type besides struct {
+	pass  checkpoint.Pass
+	ahead []store.Position // see cursor.Progress.ParkedAhead
+}
+
+func besidesOf(p cursor.Progress) *besides {
+	if p.Pass.Empty() && len(p.ParkedAhead) == 0 {
+		return nil
+	}
+	return &besides{pass: p.Pass, ahead: p.ParkedAhead}
 }
 
 func (c *published) view() view {
@@ -308,7 +322,7 @@ func (c *published) view() view {
 func (c *published) copy() view {
 	return view{
 		state: c.state, reason: c.reason, position: c.position, scanned: max(c.scanned, c.position), pending: c.pending,
-		pass: c.pass, ahead: c.ahead, region: c.region, parked: c.parked, acquired: c.begun, hung: c.hung,
+		besides: c.besides, region: c.region, parked: c.parked, acquired: c.begun, hung: c.hung,
 		returned: c.returned, removed: c.removed,
 	}
 }

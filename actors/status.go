@@ -113,7 +113,7 @@ func statusOf(st *store.Store, p *node, head store.Position) WorkerStatus {
 	if !v.acquired {
 		return w
 	}
-	w.Unwritten, _ = p.unwritten.say(context.Background(), st, v.region, head)
+	w.Unwritten, _ = p.unwritten.Load().say(context.Background(), st, v.region, head)
 	w.LagErr = measure(&w, st, p, v.progress(), head)
 	return w
 }
@@ -149,8 +149,8 @@ func (c *published) status() (WorkerStatus, view) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return WorkerStatus{
-		Name:     c.name,
-		Path:     c.path,
+		Name:     c.of.Worker.Name,
+		Path:     c.of.Path,
 		State:    c.state,
 		Reason:   c.reason,
 		Since:    c.since,
@@ -169,13 +169,13 @@ func (c *published) status() (WorkerStatus, view) {
 func (c *published) reportParked(d drive.Decision) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	reason := &EventError{Err: ErrParked, Worker: c.name, Event: d.First, Reason: d.Reason.Error()}
+	reason := &EventError{Err: ErrParked, Worker: c.of.Worker.Name, Event: d.First, Reason: d.Reason.Error()}
 	if d.Action == supervision.ActionSkip {
 		reason.Err = ErrSkipped
 	}
 	c.tell(c.reason)
 	c.watch.report(Transition{
-		Time: c.now(), Worker: c.name, Path: c.path, From: c.state, To: c.state, Reason: reason, Attempt: d.Attempt, Position: c.position,
+		Time: c.now(), Worker: c.of.Worker.Name, Path: c.of.Path, From: c.state, To: c.state, Reason: reason, Attempt: d.Attempt, Position: c.position,
 	})
 	c.notify()
 }

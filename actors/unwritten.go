@@ -25,21 +25,34 @@ const (
 
 // unwritten is what no event of the log has of what a worker reads: a misspelled kind looks like a
 // worker with nothing to do. It is looked for once, and then only in what is new. Any goroutine
-// uses it.
+// uses it. A worker that misses nothing has none, as a system may have very many.
 type unwritten struct {
 	mu     sync.Mutex
-	region store.Region // that the parts are of
-	parts  []part       // that no event up to upTo has
+	parts  []part // that no event up to upTo has
 	upTo   store.Position
-	whole  bool // it was asked for once, up to the head
 	hinted bool
 }
 
 // part of a region.
 type part struct {
-	what, name string
-	region     store.Region // of the part alone
-	hint       string       // a name that events have and that is much like it
+	what selector
+	name string
+	hint string // a name that events have and that is much like it
+}
+
+// selector is what a region selects by.
+type selector uint8
+
+const (
+	byEntity selector = iota
+	byScope
+	byCategory
+	byKind
+	byAll // the whole region
+)
+
+func (s selector) String() string {
+	return [...]string{"entity", "scope", "category", "kind", "region"}[s]
 }
 
 func (p part) String() string {
@@ -54,67 +67,86 @@ func (p part) String() string {
 // may occur in different events.
 func partsOf(r store.Region) (parts []part) {
 	if r.Entity != "" {
-		parts = append(parts, part{what: "entity", name: r.Entity, region: store.Region{Entity: r.Entity}})
+		parts = append(parts, part{what: byEntity, name: r.Entity})
 	}
 	if r.Scope != "" {
-		parts = append(parts, part{what: "scope", name: r.Scope, region: store.Region{Scope: r.Scope}})
+		parts = append(parts, part{what: byScope, name: r.Scope})
 	}
 	if r.Category != "" {
-		parts = append(parts, part{what: "category", name: r.Category, region: store.Region{Category: r.Category}})
+		parts = append(parts, part{what: byCategory, name: r.Category})
 	}
 	for _, kind := range r.Kinds {
-		parts = append(parts, part{what: "kind", name: kind, region: store.Region{Kinds: []string{kind}}})
+		parts = append(parts, part{what: byKind, name: kind})
 	}
 	if len(parts) > 1 {
-		parts = append(parts, part{what: "region", name: r.String(), region: r})
+		parts = append(parts, part{what: byAll, name: r.String()})
 	}
 	return parts
 }
 
-// begin looks for the parts of a region in the whole log, but no longer than until a moment.
-func (u *unwritten) begin(ctx context.Context, st *store.Store, r store.Region, until time.Time) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.region, u.parts, u.upTo = r, partsOf(r), 0
+// within is the region of a part of r alone.
+func (p part) within(r store.Region) store.Region {
+	switch p.what {
+	case byEntity:
+		return store.Region{Entity: p.name}
+	case byScope:
+		return store.Region{Scope: p.name}
+	case byCategory:
+		return store.Region{Category: p.name}
+	case byKind:
+		return store.Region{Kinds: []string{p.name}}
+	case byAll:
+	}
+	return r
+}
+
+// lookFor looks for the parts of a region in the whole log, but no longer than until a moment, and
+// returns what is missing; nil for nothing, or where the log is too large for that.
+func lookFor(ctx context.Context, st *store.Store, r store.Region, until time.Time) *unwritten {
+	u := &unwritten{parts: partsOf(r)}
 	head := st.Head()
 	for u.upTo < head && len(u.parts) > 0 {
 		if time.Now().After(until) {
-			return
+			return nil
 		}
-		u.look(ctx, st, min(head, u.upTo+lookStep))
+		u.look(ctx, st, r, min(head, u.upTo+lookStep))
 	}
-	u.whole = true
+	if len(u.parts) == 0 {
+		return nil
+	}
+	u.parts = slices.Clip(u.parts)
+	return u
 }
 
 // look asks for what is new up to a position. What cannot be asked is taken for written: nothing is
 // said of it.
-func (u *unwritten) look(ctx context.Context, st *store.Store, upTo store.Position) {
+func (u *unwritten) look(ctx context.Context, st *store.Store, r store.Region, upTo store.Position) {
 	u.parts = slices.DeleteFunc(u.parts, func(p part) bool {
-		n, err := st.Count(ctx, p.region, u.upTo, upTo, 1)
+		n, err := st.Count(ctx, p.within(r), u.upTo, upTo, 1)
 		return n > 0 || err != nil
 	})
 	u.upTo = upTo
-	if len(u.parts) == 0 {
-		u.parts = nil // a system may have very many workers
-	}
 }
 
-// say returns what was never written, for people; "" where there is nothing to say: everything was,
-// the log is empty, it is too large, or the worker reads something else by now. likely says that it
+// say returns what of a region was never written, for people; "" where there is nothing to say:
+// everything was, the log is empty, or the worker reads something else by now. likely says that it
 // is a mistake rather than something that did not happen yet.
 func (u *unwritten) say(ctx context.Context, st *store.Store, r store.Region, head store.Position) (text string, likely bool) {
+	if u == nil || head == 0 {
+		return "", false
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if !u.whole || len(u.parts) == 0 || head == 0 || !sameRegion(u.region, r) {
+	if !u.of(r) {
 		return "", false
 	}
 	if head > u.upTo {
-		u.look(ctx, st, head)
+		u.look(ctx, st, r, head)
 	}
 	u.hint(ctx, st, head)
 	parts := u.parts
 	if len(parts) > 1 { // where a part is missing the region says no more
-		parts = slices.DeleteFunc(slices.Clone(parts), func(p part) bool { return p.what == "region" })
+		parts = slices.DeleteFunc(slices.Clone(parts), func(p part) bool { return p.what == byAll })
 	}
 	if len(parts) == 0 {
 		return "", false
@@ -123,15 +155,24 @@ func (u *unwritten) say(ctx context.Context, st *store.Store, r store.Region, he
 	kinds := 0
 	for _, p := range parts {
 		texts = append(texts, p.String())
-		if p.what == "kind" {
+		if p.what == byKind {
 			kinds++
 		}
-		likely = likely || p.what != "kind" || p.hint != ""
+		likely = likely || p.what != byKind || p.hint != ""
 	}
 	return "no event has " + strings.Join(texts, ", "), likely || kinds == len(r.Kinds)
 }
 
-func sameRegion(a, b store.Region) bool { return a.Contains(b) && b.Contains(a) }
+// of reports whether all that is missing is part of a region: else the worker was bound to another.
+func (u *unwritten) of(r store.Region) bool {
+	parts := partsOf(r)
+	for _, p := range u.parts {
+		if !slices.ContainsFunc(parts, func(of part) bool { return of.what == p.what && of.name == p.name }) {
+			return false
+		}
+	}
+	return true
+}
 
 // hint looks among the latest events for names that are much like those which are missing, once.
 func (u *unwritten) hint(ctx context.Context, st *store.Store, head store.Position) {
@@ -162,22 +203,23 @@ func (p part) likest(events []store.Event) (likest string) {
 }
 
 // namesIn returns what an event has that such a part of a region could name.
-func namesIn(e store.Event, what string) (names []string) {
+func namesIn(e store.Event, what selector) (names []string) {
 	switch what {
-	case "entity":
+	case byEntity:
 		for i, c := range e.Coordinate.Entity {
 			if c == ':' {
 				names = append(names, e.Coordinate.Entity[:i])
 			}
 		}
 		return append(names, e.Coordinate.Entity)
-	case "scope":
+	case byScope:
 		return []string{e.Coordinate.Scope}
-	case "kind":
+	case byKind:
 		return []string{e.Kind}
-	case "category":
+	case byCategory:
 		category, _, _ := strings.Cut(e.Kind, ".")
 		return []string{category}
+	case byAll:
 	}
 	return nil
 }
@@ -210,8 +252,9 @@ func warnOfUnwritten(s *System, workers []*node) {
 		if !v.acquired {
 			continue
 		}
-		n.unwritten.begin(ctx, s.store, v.region, until)
-		text, likely := n.unwritten.say(ctx, s.store, v.region, head)
+		missing := lookFor(ctx, s.store, v.region, until)
+		n.unwritten.Store(missing)
+		text, likely := missing.say(ctx, s.store, v.region, head)
 		switch {
 		case text == "":
 		case likely:

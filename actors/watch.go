@@ -43,7 +43,7 @@ type Transition struct {
 func (c *published) tell(reason error) {
 	if c.state != c.told || reason != nil && (c.toldReason == nil || gist(reason) != gist(c.toldReason)) {
 		c.watch.report(Transition{
-			Time: c.now(), Worker: c.name, Path: c.path, From: c.told, To: c.state, Reason: reason, Stack: c.stack,
+			Time: c.now(), Worker: c.of.Worker.Name, Path: c.of.Path, From: c.told, To: c.state, Reason: reason, Stack: c.stack,
 			Attempt: c.attempt, Position: c.position,
 		})
 	}

@@ -100,7 +100,7 @@ func (c *published) stall(position store.Position, reason error) bool {
 	c.stalled = true
 	c.tell(c.reason)
 	c.watch.report(Transition{
-		Time: c.now(), Worker: c.name, Path: c.path, From: c.state, To: c.state, Reason: reason, Position: c.position,
+		Time: c.now(), Worker: c.of.Worker.Name, Path: c.of.Path, From: c.state, To: c.state, Reason: reason, Position: c.position,
 	})
 	return true
 }
