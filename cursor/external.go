@@ -23,8 +23,8 @@ type ResumeState struct {
 	Ownership
 	// Store that the worker reads, nil in a state made by hand.
 	Store *store.Store
-	// Scanned is how far the worker had come as the log knows it: a copy of what it keeps itself, and
-	// often an older one; 0 as long as it has never started.
+	// Scanned is how far the worker had come as the log knows it, with nothing before it left undone:
+	// a copy of what it keeps itself, and often an older one; 0 as long as it has never started.
 	Scanned store.Position
 	// Start is where a worker begins that has kept nothing yet: Worker.Start as it is now.
 	Start store.Position

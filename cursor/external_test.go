@@ -304,3 +304,33 @@ func TestAWorkerThatKeepsItsPositionHasOneOrderAndNoBackfill(t *testing.T) {
 		require.ErrorContains(t, fault(w), "excludes "+name)
 	}
 }
+
+func TestAPositionThatIsTakenFromTheLogLeavesOutNothingThatWasPending(t *testing.T) {
+	st := open(t)
+	keyed(t, st, "a", "b", "c")
+	w := cursor.Worker{Region: orders, Handle: brokenAt(1), Lanes: 3}
+	r := runner(t, st, w)
+	_, err := r.Fill(t.Context(), 0)
+	require.NoError(t, err)
+	for range 3 {
+		task, err := r.Next(t.Context(), 0)
+		require.NoError(t, err)
+		task.Run(t.Context())
+		r.Finish(task)
+	}
+	_, err = r.Commit(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []store.Position{1}, record(t, st, "reserve").Pending)
+
+	var given []store.Position
+	w = cursor.Worker{
+		Region: orders,
+		Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+			given = append(given, at(b.Events)...)
+			return cursor.Continue, nil
+		},
+		ExternalPosition: func(_ context.Context, s cursor.ResumeState) (store.Position, error) { return s.Scanned, nil },
+	}
+	drain(t, runner(t, st, w))
+	require.Equal(t, []store.Position{1, 2, 3}, given)
+}

@@ -36,7 +36,7 @@ func (p *parking) resume(ctx context.Context) error {
 		return err
 	}
 	at, err := own.externalPosition(ctx, ResumeState{
-		Ownership: own.batches.ownership, Store: own.st, Scanned: own.record().Scanned, Start: start.scanned,
+		Ownership: own.batches.ownership, Store: own.st, Scanned: own.record().Floor(), Start: start.scanned,
 		Parked: slices.Clone(p.list.positions()), Formerly: own.record().Formerly,
 	})
 	if err != nil {
