@@ -238,6 +238,7 @@ func TestDeliveriesArriveInOrderOfTheirKeyHoweverTheTargetBehaves(t *testing.T) 
 	require.NoError(t, err)
 	held := store.Receipt{Origin: st.Origin(), Events: []store.Recorded{{ID: at.Event, Position: last}}}
 	require.ErrorIs(t, sys.WaitApplied(t.Context(), worker, held), actors.ErrParked)
+	require.ErrorIs(t, sys.WaitCaughtUp(t.Context(), worker), actors.ErrParked, "once all others are committed")
 	require.Equal(t, 3, sys.Status().Workers[0].Parked)
 	tg.set("fine")
 	require.Equal(t, http.StatusOK, post(t, in.URL+"/replay", "").StatusCode)
