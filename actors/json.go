@@ -5,7 +5,8 @@ import "encoding/json"
 // The errors in what is shown are their texts in JSON, "" for none: few of them have fields that
 // say anything there. A duration is in nanoseconds.
 
-// MarshalJSON implements json.Marshaler.
+// MarshalJSON implements json.Marshaler. The members are named as the fields are; an error is its
+// text, "" for none, a duration is in nanoseconds, and a state is its name.
 func (s Status) MarshalJSON() ([]byte, error) {
 	type plain Status
 	return json.Marshal(struct {
@@ -14,7 +15,7 @@ func (s Status) MarshalJSON() ([]byte, error) {
 	}{plain(s), textOf(s.Err)})
 }
 
-// MarshalJSON implements json.Marshaler.
+// MarshalJSON implements json.Marshaler, as that of [Status] does.
 func (w WorkerStatus) MarshalJSON() ([]byte, error) {
 	type plain WorkerStatus
 	return json.Marshal(struct {
@@ -23,7 +24,7 @@ func (w WorkerStatus) MarshalJSON() ([]byte, error) {
 	}{plain(w), textOf(w.Reason), textOf(w.LagErr)})
 }
 
-// MarshalJSON implements json.Marshaler.
+// MarshalJSON implements json.Marshaler, as that of [Status] does.
 func (f FailingEvent) MarshalJSON() ([]byte, error) {
 	type plain FailingEvent
 	return json.Marshal(struct {
@@ -32,7 +33,7 @@ func (f FailingEvent) MarshalJSON() ([]byte, error) {
 	}{plain(f), textOf(f.Reason)})
 }
 
-// MarshalJSON implements json.Marshaler.
+// MarshalJSON implements json.Marshaler, as that of [Status] does.
 func (t Transition) MarshalJSON() ([]byte, error) {
 	type plain Transition
 	return json.Marshal(struct {

@@ -101,11 +101,16 @@ type Fault interface {
 	Fault()
 }
 
-// Evidence reports whether the error of a handler may be that of an outage: it is made by [Wait],
-// or has no directive and is no [Fault].
+// Evidence reports whether the error of a handler may be that of an outage: it is no [Fault], and
+// has no directive but that of [Wait] or [RetryAfter], since one who refuses all requests for a
+// while may well say for how long.
 func Evidence(err error) bool {
-	if d, directed := ownDirective(err); directed || err == nil {
-		return d.NoAttempt
+	d, directed := ownDirective(err)
+	switch {
+	case err == nil, directed && d.Action != ActionRetry:
+		return false
+	case d.NoAttempt:
+		return true
 	}
 	for e := range Own(err) {
 		if _, fault := e.(Fault); fault { //nolint:errorlint // Own unwraps

@@ -24,14 +24,13 @@ const (
 
 // ruling is an outcome with its details.
 type ruling struct {
-	outcome outcome
-	first   store.Position // names the failure; 0: it belongs to no event
-	crashes int
-	limit   int // of the next batch, 0 for that of the incarnation
-	delay   time.Duration
-	failure supervision.Failure
-	// evidence: it may be that of an outage; later: its handler says when to be called again.
-	evidence, later bool
+	outcome  outcome
+	first    store.Position // names the failure; 0: it belongs to no event
+	crashes  int
+	limit    int // of the next batch, 0 for that of the incarnation
+	delay    time.Duration
+	failure  supervision.Failure
+	evidence bool // it may be that of an outage
 }
 
 // classify returns the ruling on an error of an engine.
@@ -93,7 +92,6 @@ func classifyHandler(e *cursor.HandlerError) ruling {
 	}
 	d, directed := supervision.DirectiveOf(e)
 	r.evidence = e.Evidence && e.Event != 0
-	r.later = directed && d.Action == supervision.ActionRetry && e.Event != 0
 	if e.Event != 0 || directed && (d.Action == supervision.ActionHalt || d.NoAttempt) {
 		return r
 	}

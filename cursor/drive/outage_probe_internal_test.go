@@ -300,26 +300,26 @@ func TestWhatWaitsIsEvidenceButNoAttempt(t *testing.T) {
 
 func TestTheNextProbeIsNotBeforeAHandlerSaysSo(t *testing.T) {
 	o, d := out(t, supervision.Policy{})
+	later := func(delay time.Duration) error { return supervision.RetryAfter(delay, errBroken) }
 	d.probing(1)
-	require.True(t, o.postpone(begun, subject(1), time.Hour, errBroken))
+	require.Equal(t, withheld, o.failure(begun, subject(1), later(time.Hour)))
 	require.Equal(t, begun.Add(time.Hour), o.next())
 	d.probing(9)
-	require.True(t, o.postpone(begun.Add(time.Hour), subject(9), time.Millisecond, errBroken))
+	require.Equal(t, withheld, o.failure(begun.Add(time.Hour), subject(9), later(time.Millisecond)))
 	require.NotNil(t, o.events[9])
 	require.Greater(t, o.next(), begun.Add(time.Hour+time.Millisecond), "nor before it would be due anyway")
 	o.success(begun, subject(3))
-	require.False(t, o.postpone(begun, subject(2), time.Hour, errBroken), "there is no outage, so it is an attempt")
+	require.Equal(t, attempt, o.failure(begun, subject(2), later(time.Hour)), "there is no outage")
 
 	o = newOutages(&noPolicy, nil)
-	require.False(t, o.postpone(begun, subject(1), time.Hour, errBroken), "nothing fails")
 	d = doubted(t, o, 1)
-	require.False(t, o.postpone(begun, subject(2), time.Hour, errBroken))
+	require.Equal(t, attempt, o.failure(begun, subject(2), later(time.Hour)))
 	d.probing(1)
-	require.True(t, o.postpone(begun, subject(1), time.Hour, errBroken), "where it is parked")
+	require.Equal(t, withheld, o.failure(begun, subject(1), later(time.Hour)), "where it is parked")
 	require.Equal(t, begun.Add(time.Hour), o.next())
 	d.probing(1)
-	require.True(t, o.postpone(begun, subject(1), time.Second, errBroken))
-	require.Equal(t, begun.Add(30*time.Second), o.next())
+	require.Equal(t, withheld, o.failure(begun, subject(1), later(time.Second)))
+	require.Equal(t, outageOut, d.phase, "it is evidence as any other failure")
 }
 
 // A worker's function may say something else each time.

@@ -38,34 +38,36 @@ func (o *outages) concerned(s cursor.Subject) *dependency {
 	return o.of[s.Dependency]
 }
 
-// failure counts a failure, and returns what it is worth. One that waits, by [supervision.Wait], is
-// evidence like others, but never an attempt.
+// failure counts a failure, and returns what it is worth. One whose handler says when to call it
+// again, by [supervision.RetryAfter] or [supervision.Wait], is evidence like others; in an outage it
+// is held against no event, and the next probe is not made before.
 func (o *outages) failure(now time.Time, s cursor.Subject, err error) finding {
 	_, again := o.failing(s.Event)
 	e := o.suspect(s)
 	d := e.of
-	asks, waits := supervision.DirectiveOf(err)
-	waits = waits && asks.NoAttempt
+	asks, says := supervision.DirectiveOf(err)
+	says = says && asks.Action == supervision.ActionRetry
 	probe := d.returned(e.event)
 	if !probe { // or an operator has it replayed
 		e.place = inTurn
 	}
-	o.count(now, e, err, waits)
+	o.count(now, e, err, says)
 	begins := d.phase == outageSuspect && o.enough(d)
 	if begins {
 		o.begin(now, e)
 	}
 	switch {
 	case d.phase != outageOut:
-		return o.failedInPlace(now, e)
+		return o.failedInPlace(now, e, asks.Delay)
 	case probe && !begins:
 		d.failed++
 		o.after(now, d)
-		if again && e.place == inTurn && !waits {
+		if again && e.place == inTurn && !says {
 			e.tries++
 		}
 	}
-	e.out = e.out || !waits
+	d.notBefore(now.Add(asks.Delay))
+	e.out = e.out || !says
 	if e.place == inTurn && e.exhausted(&o.policy) {
 		return spent
 	}
@@ -76,7 +78,7 @@ func (o *outages) failure(now time.Time, s cursor.Subject, err error) finding {
 // nothing else to try.
 func (e *suspected) exhausted(p *supervision.Policy) bool { return e.tries >= p.Attempts }
 
-func (o *outages) count(now time.Time, e *suspected, err error, waits bool) {
+func (o *outages) count(now time.Time, e *suspected, err error, says bool) {
 	d := e.of
 	if d.phase == outageCalm {
 		o.turn(d, outageSuspect)
@@ -89,7 +91,7 @@ func (o *outages) count(now time.Time, e *suspected, err error, waits bool) {
 		if e.place != inTurn {
 			d.usedUp++
 		}
-	case waits:
+	case says:
 		d.free = 0
 	default:
 		d.free--
@@ -101,12 +103,13 @@ func (o *outages) count(now time.Time, e *suspected, err error, waits bool) {
 
 // failedInPlace is what a failure is worth where there is no outage: it is an attempt, but for that
 // of a probe of what is parked.
-func (o *outages) failedInPlace(now time.Time, e *suspected) finding {
+func (o *outages) failedInPlace(now time.Time, e *suspected, delay time.Duration) finding {
 	if e.place == inTurn {
 		return attempt
 	}
 	o.convict(e.of)
 	o.after(now, e.of)
+	e.of.notBefore(now.Add(delay))
 	o.dropIdle(e.of)
 	return withheld
 }
@@ -135,32 +138,6 @@ func (o *outages) convict(d *dependency) {
 
 // few is the most failures, each of another key, that are no outage by themselves.
 func few(p supervision.OutagePolicy) int { return p.Keys*p.Failures - 1 }
-
-// postpone says that a handler asked to be called again after a delay, and reports whether that is
-// heeded here: where it is an outage, or was the probe of what is parked.
-func (o *outages) postpone(now time.Time, s cursor.Subject, delay time.Duration, err error) bool {
-	d := o.concerned(s)
-	if d == nil {
-		return false
-	}
-	e := o.events[s.Event]
-	switch probe := d.returned(s.Event); {
-	case d.phase == outageOut:
-		if probe {
-			d.failed++
-			o.after(now, d)
-		}
-		o.suspect(s)
-	case probe && e != nil && e.place != inTurn:
-		d.free = 0
-		o.after(now, d)
-	default:
-		return false
-	}
-	d.err = err
-	d.notBefore(now.Add(delay))
-	return true
-}
 
 // enough reports whether the failures since the last success are those of the dependency. With
 // lanes many keys fail once before the first one is tried again. What is on trial is no evidence.

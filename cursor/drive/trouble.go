@@ -133,7 +133,7 @@ func (w *Worker) charge(r ruling) {
 		return
 	}
 	w.serial++
-	t.step, t.serial, t.fault = troubleJudged, w.serial, !r.evidence && !r.later
+	t.step, t.serial, t.fault = troubleJudged, w.serial, !r.evidence
 	if r.first == 0 && w.phase == workerWorking {
 		w.enter(workerWaiting)
 	}

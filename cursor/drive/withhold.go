@@ -31,18 +31,13 @@ type probe struct {
 // withhold keeps a failure from the ladder of its event, and reports whether it did: where an
 // outage is to blame.
 func withhold(w *Worker, now time.Time, r ruling) bool {
-	switch {
-	case w.policy.Outage.Off:
+	if w.policy.Outage.Off || !r.evidence {
 		return false
-	case r.evidence:
-		if w.doubts == nil {
-			w.doubts = &withholding{outages: newOutages(w.policy, w.random), w: w, probes: make(map[Task]probe)}
-		}
-		return w.doubts.blame(now, r)
-	case r.later && w.doubts != nil:
-		return w.doubts.heed(now, r)
 	}
-	return false
+	if w.doubts == nil {
+		w.doubts = &withholding{outages: newOutages(w.policy, w.random), w: w, probes: make(map[Task]probe)}
+	}
+	return w.doubts.blame(now, r)
 }
 
 // blame is withhold for what may be the failure of a dependency.
@@ -56,16 +51,6 @@ func (d *withholding) blame(now time.Time, r ruling) bool {
 	default:
 		d.leave(r.first)
 	}
-	return true
-}
-
-// heed is withhold for a handler that says when to call it again.
-func (d *withholding) heed(now time.Time, r ruling) bool {
-	asks, _ := supervision.DirectiveOf(r.failure.Err)
-	if !d.postpone(now, d.w.engine.Subject(r.first), asks.Delay, r.failure.Err) {
-		return false
-	}
-	d.leave(r.first)
 	return true
 }
 

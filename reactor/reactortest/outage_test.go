@@ -183,8 +183,8 @@ func TestTheOutageOfOneDependencyLeavesThoseOfOthersAlone(t *testing.T) {
 func TestWhatIsTheFaultOfTheEventsIsNoOutage(t *testing.T) {
 	for name, fail := range map[string]func(out *reactor.Reactions) error{
 		"a directive to park": func(*reactor.Reactions) error { return reactor.Park(errProvider) },
-		"a directive to try again later": func(*reactor.Reactions) error {
-			return reactor.RetryAfter(time.Second, errProvider)
+		"a fault that is to be tried again later": func(*reactor.Reactions) error {
+			return reactor.RetryAfter(time.Second, &reactor.LoopError{})
 		},
 		"reactions that are refused": func(out *reactor.Reactions) error {
 			out.Append(store.At("", ""), billed{})
@@ -386,4 +386,39 @@ func TestBadEventsOfOneKeyThatFillABatchHoldNothingUpForever(t *testing.T) {
 	run.Advance(3 * time.Hour)
 	run.Then(billed{"order:4"}, billed{"order:5"})
 	require.Len(t, run.Parked("charge"), 6)
+}
+
+// As a provider that is overloaded does, with 429 and Retry-After, and then with 503.
+func TestAProviderThatRefusesAllForAWhileAndSaysForHowLongIsAnOutage(t *testing.T) {
+	for _, lanes := range []int{0, 16} {
+		for _, attempts := range []int{1, 3, 10} {
+			for _, then := range []bool{false, true} {
+				calls := 0
+				var run *reactortest.Run
+				var began time.Time
+				r := reactor.New("charge", reactor.On(func(_ context.Context, e reactor.Event[ordered], out *reactor.Reactions) error {
+					calls++
+					switch since := run.Now().Sub(began); {
+					case since < 5*time.Minute || since < 10*time.Minute && !then:
+						return reactor.RetryAfter(time.Second, errProvider)
+					case since < 10*time.Minute:
+						return errProvider
+					}
+					out.Append(e.Coordinate, billed{e.Coordinate.Entity})
+					return nil
+				}))
+				r.Lanes, r.Policy.Attempts = lanes, attempts
+				run = reactortest.Start(t, r)
+				began = run.Now()
+				for n := range 200 {
+					run.Given(order(n))
+				}
+				run.Advance(30 * time.Minute)
+				about := fmt.Sprintf("lanes %d, attempts %d, then others %t", lanes, attempts, then)
+				require.Zero(t, run.Status("charge").Parked, about)
+				require.Zero(t, run.Status("charge").Lag, about)
+				require.Less(t, calls, 200+400, about)
+			}
+		}
+	}
 }
