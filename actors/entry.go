@@ -12,7 +12,7 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// LogEntry is what becomes of a worker or a group, in the log of a system. Its text is the message
+// LogEntry is what happens to a worker or a group, in the log of a system. Its text is the message
 // of the entry, which has the field worker, and error, attempt, delay and stack where there are
 // such. What the program or an operator does (a start, what Start warns of, a pause, a worker that
 // is added) is logged too, at levels of its own.

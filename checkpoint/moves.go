@@ -10,8 +10,8 @@ import (
 // Rewind moves the checkpoint back to position To: everything that matches after it is handled
 // again. Handlers see that an event is a replay, and the reactions to it are dropped, unless Emit
 // is set. What was parked after To leaves the list and comes in its place in the log, for the first
-// time. With Emit a reaction is a new event, with an effect key of its own for those that handle it:
-// what they do outside the store is done once more.
+// time. With Emit a reaction is a new event, with an effect key of its own for those that handle
+// it: what they do outside the store is done once more.
 //
 // Errors: [ErrNotBackwards] for a position that was never reached, since a rewind to it would skip
 // events; [ErrAhead] beyond the head of the log; [ErrStateful].

@@ -39,8 +39,8 @@ func (o *outages) concerned(s cursor.Subject) *dependency {
 }
 
 // failure counts a failure, and returns what it is worth. One whose handler says when to call it
-// again, by [supervision.RetryAfter] or [supervision.Wait], is evidence like others; in an outage it
-// is held against no event, and the next probe is not made before.
+// again, by [supervision.RetryAfter] or [supervision.Wait], is evidence like others; in an outage
+// it is held against no event, and the next probe is not made before.
 func (o *outages) failure(now time.Time, s cursor.Subject, err error) finding {
 	_, again := o.failing(s.Event)
 	e := o.suspect(s)
