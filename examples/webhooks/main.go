@@ -26,6 +26,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/penstock-io/penstock/actors"
@@ -46,7 +47,7 @@ func main() {
 		fmt.Fprintf(os.Stderr, "webhooks: -target %q is not an http or https URL\n", *target)
 		os.Exit(2)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	policy := supervision.Policy{Attempts: 20, Backoff: supervision.Backoff{Initial: time.Second, Max: time.Minute}}
 	if err := serve(ctx, *data, *address, deliverer(*target, 10*time.Second, policy)); err != nil {
@@ -55,7 +56,7 @@ func main() {
 	}
 }
 
-// serve runs the inbox and the deliveries until ctx ends.
+// serve runs the inbox and the deliveries until ctx ends, or the store fails.
 func serve(ctx context.Context, data, address string, deliver supervision.Child) (err error) {
 	st, err := store.Open(data, store.Options{})
 	if err != nil {
@@ -72,11 +73,21 @@ func serve(ctx context.Context, data, address string, deliver supervision.Child)
 		return err
 	}
 	fmt.Println("listening on", listener.Addr())
-	server := &http.Server{Handler: inbox(st, sys), ReadHeaderTimeout: 10 * time.Second}
-	unhook := context.AfterFunc(ctx, func() { _ = server.Shutdown(context.WithoutCancel(ctx)) })
-	defer unhook()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	return answer(ctx, listener, inbox(st, sys), sys.Done())
+}
+
+// answer serves requests until ctx ends or the system has failed, and then those that have come in.
+func answer(ctx context.Context, listener net.Listener, inbox http.Handler, failed <-chan struct{}) error {
+	server := &http.Server{Handler: inbox, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }() // ends with Shutdown
+	select {
+	case err := <-ended:
 		return err
+	case <-ctx.Done():
+	case <-failed: // Stop says why
 	}
-	return nil
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return server.Shutdown(ctx)
 }
