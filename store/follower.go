@@ -230,11 +230,13 @@ func (f *follower) extend(s *Store, l limit) (sure bool, err error) {
 func (f *follower) publish(s *Store) {
 	f.chain = f.tail.next
 	f.tail.segment.end.Store(f.tail.next.Offset)
-	f.tail.sides = s.sides.merge(f.tail.sides)
 	s.sequence.Store(f.chain.Sequence)
-	if head := f.chain.Position - 1; head != s.head.Load() {
+	head := f.chain.Position - 1
+	moves := head != s.head.Load()
+	if moves {
 		s.clock.observe(f.tail.lastTime)
-		s.head.Store(head)
+	}
+	if f.tail.sides = s.sides.publish(f.tail.sides, &s.head, Position(head)); moves {
 		s.announce()
 	}
 }

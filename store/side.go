@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // sideTable holds the present side values. mu is held for map operations only, and no other lock is
@@ -23,16 +24,25 @@ func (t *sideTable) get(key string) (SideValue, bool) {
 	return v, ok
 }
 
-// merge applies the side writes of a group, all at once for readers; a zero SideValue deletes. It
-// is called before the head moves, see writer.publish. The key of the value is kept rather than
-// that of the map, so that the two share their memory. It returns an empty map for the next group:
-// a map that was large once stays so, and would be walked whole for each group after.
-func (t *sideTable) merge(pending map[string]SideValue) map[string]SideValue {
+// publish applies the side writes of a group and moves the head under the same lock, so that what
+// was committed together is seen together: a caller that finds a side value finds the events beside
+// it, and one that sees the head and then asks for a side value waits until it is there.
+func (t *sideTable) publish(pending map[string]SideValue, head *atomic.Uint64, to Position) map[string]SideValue {
 	if len(pending) == 0 {
+		head.Store(uint64(to))
 		return pending
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	head.Store(uint64(to))
+	return t.merge(pending)
+}
+
+// merge applies side writes; a zero SideValue deletes. The key of the value is kept rather than
+// that of the map, so that the two share their memory. It returns an empty map for the next group:
+// a map that was large once stays so, and would be walked whole for each group after. Called with
+// mu held, or before the store is open.
+func (t *sideTable) merge(pending map[string]SideValue) map[string]SideValue {
 	for key, value := range pending {
 		if value.Revision == 0 {
 			delete(t.values, key)

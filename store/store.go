@@ -28,9 +28,9 @@ type Store struct {
 	exposed fs.FileMode // see Stats
 	inline  bool        // background work runs in the committer's place: for tests that need one order of events
 
-	// head is the position of the last visible event. It is stored last, after the bytes, the index,
-	// the segments and the side values that it makes visible, and never falls: a reader loads it once
-	// and finds everything up to it, whatever is written meanwhile.
+	// head is the position of the last visible event. It is stored after the bytes, the index and the
+	// segments that it makes visible, under the lock of the side values that come with it, and never
+	// falls: a reader loads it once and finds everything up to it, whatever is written meanwhile.
 	head     atomic.Uint64
 	sequence atomic.Uint64 // of the next commit
 

@@ -370,17 +370,16 @@ func (w *writer) sync() error {
 }
 
 // publish makes what was written visible. The order is what readers rely on: the end of the segment
-// and the side values first, the head last, so that a reader that sees a head finds all below it,
-// and one that is woken by an event finds the side values that were committed with it.
+// first, then the head together with the side values, so that a reader that sees a head finds all
+// below it, and one that sees an event or a side value finds what was committed with it.
 func (w *writer) publish() {
 	s := w.store
 	w.segment.end.Store(w.next.Offset)
-	w.pendingSides = s.sides.merge(w.pendingSides)
 	s.sequence.Store(w.next.Sequence)
 	head := w.next.Position - 1
 	w.writeBeacon(Position(head), false)
-	if head != s.head.Load() {
-		s.head.Store(head)
+	moves := head != s.head.Load()
+	if w.pendingSides = s.sides.publish(w.pendingSides, &s.head, Position(head)); moves {
 		s.announce()
 	}
 	w.preallocateAhead()
