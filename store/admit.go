@@ -145,7 +145,10 @@ func (s *Store) findKey(key string) (k wal.Key, ok bool, err error) {
 		if err != nil {
 			return k, false, err
 		}
-		offset, found := idx.FindKey(key)
+		offset, found, err := idx.FindKey(key)
+		if err != nil {
+			return k, false, err
+		}
 		if !found {
 			continue
 		}

@@ -211,7 +211,9 @@ func offsetOf(t *testing.T, disk *vfs.Memory, p Position) int64 {
 	g := (*st.segments.Load())[0]
 	idx, err := st.indexOf(g)
 	require.NoError(t, err)
-	return int64(idx.Offset(uint32(p - g.first)))
+	offset, err := idx.Offset(uint32(p - g.first))
+	require.NoError(t, err)
+	return int64(offset)
 }
 
 func readAll(st *Store, from From) error {
@@ -314,11 +316,14 @@ func TestACommitThatNeedsDamagedRecordsIsRefusedAndOthersAreNot(t *testing.T) {
 		i++
 	}
 	keyed := o.commits[i].batch
-	keyAt, found := idx.FindKey(keyed.IdempotencyKey)
+	keyAt, found, err := idx.FindKey(keyed.IdempotencyKey)
+	require.NoError(t, err)
 	require.True(t, found)
-	ord, found := idx.LastOf("order:0")
+	ord, found, err := idx.LastOf("order:0")
+	require.NoError(t, err)
 	require.True(t, found)
-	eventAt := idx.Offset(ord)
+	eventAt, err := idx.Offset(ord)
+	require.NoError(t, err)
 	require.NoError(t, st.Close())
 
 	img := damaged(t, disk, segmentFile(1), int64(keyAt)+40, 0x02)

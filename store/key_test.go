@@ -144,7 +144,8 @@ func TestAKeyOfARuleThatIsNotKnownIsOfANewerFormat(t *testing.T) {
 	g := (*s.segments.Load())[0]
 	idx, err := s.indexOf(g)
 	require.NoError(t, err)
-	offset, ok := idx.FindKey("key")
+	offset, ok, err := idx.FindKey("key")
+	require.NoError(t, err)
 	require.True(t, ok)
 	rec, err := g.record(int64(offset))
 	require.NoError(t, err)

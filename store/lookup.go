@@ -63,7 +63,11 @@ func (s *Store) Count(ctx context.Context, r Region, after, upTo Position, limit
 		if err != nil {
 			return n, s.readError(err)
 		}
-		n += r.count(idx, from, to, limit-n)
+		found, err := r.count(idx, from, to, limit-n)
+		if err != nil {
+			return n, s.readError(err)
+		}
+		n += found
 		after = g.first + Position(to) - 1
 	}
 	return n, nil
@@ -82,7 +86,11 @@ func (s *Store) eventAt(p Position) (Event, error) {
 // eventIn reads the event with an ordinal of a segment. That the record carries the position that
 // the index led to is checked, so a wrong index is never a wrong answer.
 func (s *Store) eventIn(g *segment, idx index.Index, ord uint32) (Event, error) {
-	offset := int64(idx.Offset(ord))
+	at, err := idx.Offset(ord)
+	if err != nil {
+		return Event{}, err
+	}
+	offset := int64(at)
 	rec, err := g.record(offset)
 	if err != nil {
 		return Event{}, err

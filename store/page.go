@@ -70,9 +70,10 @@ func (s *Store) fill(
 		if err != nil {
 			return dst, scanned, deferIfProgress(err, after, scanned)
 		}
-		var next uint32
-		d.ords, next = idx.Select(f.query, from, to, limit-len(dst), d.ords[:0])
-		d.extent = idx.Extents(d.ords, d.extent[:0])
+		next, err := d.find(idx, f.query, from, to, limit-len(dst))
+		if err != nil {
+			return dst, scanned, deferIfProgress(err, after, scanned)
+		}
 		for ords, extents := d.ords, d.extent; len(ords) > 0 && bytesLeft > 0; {
 			span := planSpan(g, ords, extents)
 			var looked int
@@ -90,6 +91,16 @@ func (s *Store) fill(
 		}
 	}
 	return dst, scanned, nil
+}
+
+// find leaves in d the ordinals and extents of the next events that match, and returns the place to
+// continue from.
+func (d *decoder) find(idx index.Index, q index.Query, from, to uint32, limit int) (next uint32, err error) {
+	if d.ords, next, err = idx.Select(q, from, to, limit, d.ords[:0]); err != nil {
+		return from, err
+	}
+	d.extent, err = idx.Extents(d.ords, d.extent[:0])
+	return next, err
 }
 
 // deferIfProgress leaves an error to the next call when this one got anywhere: that call begins

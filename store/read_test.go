@@ -264,7 +264,9 @@ func TestWhatIsGoodBeforeDamageIsReadAndTheErrorComesAfter(t *testing.T) {
 	g := (*s.segments.Load())[0]
 	idx, err := s.indexOf(g)
 	require.NoError(t, err)
-	require.NoError(t, disk.Corrupt(segmentPath("d", 1), int64(idx.Offset(6))+20, 0x10)) // the seventh event
+	offset, err := idx.Offset(6) // the seventh event
+	require.NoError(t, err)
+	require.NoError(t, disk.Corrupt(segmentPath("d", 1), int64(offset)+20, 0x10))
 
 	page, err := s.ReadPage(t.Context(), Region{}, 0, 0, 100)
 	require.NoError(t, err)

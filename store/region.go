@@ -122,14 +122,17 @@ func (r Region) query() index.Query {
 
 // count returns how many events the index of a segment knows of the region, at most limit. A region
 // without a scope leaves out the reserved one, which the index has among the others.
-func (r Region) count(idx index.Index, from, to uint32, limit int) int {
+func (r Region) count(idx index.Index, from, to uint32, limit int) (n int, err error) {
 	q, audits := r.query(), 0
 	if r.Scope == "" {
 		of := q
 		of.Scope = ReservedScope
-		audits = idx.Count(of, from, to, math.MaxInt)
+		if audits, err = idx.Count(of, from, to, math.MaxInt); err != nil {
+			return 0, err
+		}
 	}
-	return idx.Count(q, from, to, limit+min(audits, math.MaxInt-limit)) - audits
+	n, err = idx.Count(q, from, to, limit+min(audits, math.MaxInt-limit))
+	return n - audits, err
 }
 
 // Indexed reports whether an index tells all events of the region from others, so that

@@ -66,7 +66,11 @@ func (s *Store) extent(g *segment, p Position) (start, bound int64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	x := idx.Extents([]uint32{uint32(p - g.first)}, nil)[0]
+	extents, err := idx.Extents([]uint32{uint32(p - g.first)}, nil)
+	if err != nil {
+		return 0, 0, err
+	}
+	x := extents[0]
 	if bound = g.end.Load(); x.Next != 0 {
 		bound = min(bound, int64(x.Next))
 	}

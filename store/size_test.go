@@ -117,7 +117,9 @@ func secondRecord(t *testing.T, s *Store) int64 {
 	t.Helper()
 	idx, err := s.indexOf((*s.segments.Load())[0])
 	require.NoError(t, err)
-	return int64(idx.Offset(1))
+	offset, err := idx.Offset(1)
+	require.NoError(t, err)
+	return int64(offset)
 }
 
 // Many reads the events at some positions.

@@ -39,9 +39,12 @@ func (s *Store) lastOfEntity(name string) (state entityState, found bool, err er
 		if err != nil {
 			return state, false, err
 		}
-		ord, ok := idx.LastOf(name)
+		ord, ok, err := idx.LastOf(name)
 		if ok && g.first+Position(ord) > head {
-			ord, ok = idx.LastPublished(name)
+			ord, ok, err = idx.LastPublished(name)
+		}
+		if err != nil {
+			return state, false, err
 		}
 		if !ok {
 			continue
@@ -71,7 +74,10 @@ func (s *Store) scanForEntity(name string, head Position) (state entityState, fo
 			return state, false, err
 		}
 		visible := min(idx.Len(), uint32(head+1-g.first))
-		ords, _ := idx.Select(query, 0, visible, int(visible), nil)
+		ords, _, err := idx.Select(query, 0, visible, int(visible), nil)
+		if err != nil {
+			return state, false, err
+		}
 		for _, ord := range ords {
 			e, err := s.eventIn(g, idx, ord)
 			if err != nil {

@@ -101,65 +101,66 @@ func (a *Active) Len() uint32 {
 }
 
 // Offset implements Index.
-func (a *Active) Offset(ord uint32) uint32 {
+func (a *Active) Offset(ord uint32) (uint32, error) {
 	a.mu.RLock()
 	offsets := a.offsets
 	a.mu.RUnlock()
-	return offsets.get(int(ord))
+	return offsets.get(int(ord)), nil
 }
 
 // Extents implements Index.
-func (a *Active) Extents(ords []uint32, dst []Extent) []Extent {
+func (a *Active) Extents(ords []uint32, dst []Extent) ([]Extent, error) {
 	a.mu.RLock()
 	offsets := a.offsets
 	a.mu.RUnlock()
-	return extents(offsets, ords, dst)
+	return extents(offsets, ords, dst), nil
 }
 
 // Select implements Index.
-func (a *Active) Select(q Query, from, to uint32, limit int, dst []uint32) (ords []uint32, next uint32) {
+func (a *Active) Select(q Query, from, to uint32, limit int, dst []uint32) (ords []uint32, next uint32, err error) {
 	c, to := a.plan(q, from, to)
-	return collect(c, from, to, limit, dst)
+	ords, next = collect(c, from, to, limit, dst)
+	return ords, next, nil
 }
 
 // Count implements Index.
-func (a *Active) Count(q Query, from, to uint32, limit int) int {
+func (a *Active) Count(q Query, from, to uint32, limit int) (int, error) {
 	c, to := a.plan(q, from, to)
-	return tally(c, from, to, limit)
+	return tally(c, from, to, limit), nil
 }
 
 // LastOf implements Index. It is exact.
-func (a *Active) LastOf(entity string) (ord uint32, ok bool) {
+func (a *Active) LastOf(entity string) (ord uint32, ok bool, err error) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	e, ok := a.entities[entity]
 	if !ok {
-		return 0, false
+		return 0, false, nil
 	}
-	return e.last, true
+	return e.last, true, nil
 }
 
 // LastPublished implements Index. It is exact.
-func (a *Active) LastPublished(entity string) (ord uint32, ok bool) {
+func (a *Active) LastPublished(entity string) (ord uint32, ok bool, err error) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	e, ok := a.entities[entity]
 	switch {
 	case !ok:
-		return 0, false
+		return 0, false, nil
 	case e.last < a.published:
-		return e.last, true
+		return e.last, true, nil
 	default:
-		return e.visible - 1, e.visible > 0
+		return e.visible - 1, e.visible > 0, nil
 	}
 }
 
 // FindKey implements Index. It is exact.
-func (a *Active) FindKey(key string) (offset uint32, ok bool) {
+func (a *Active) FindKey(key string) (offset uint32, ok bool, err error) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	offset, ok = a.keys[key]
-	return offset, ok
+	return offset, ok, nil
 }
 
 // plan copies the headers of the lists that q needs, and bounds to by the number

@@ -53,8 +53,9 @@ func TestVersionOneBlobsAreWrittenAndReadByteForByte(t *testing.T) {
 	require.Equal(t, wantIndex, index)
 	require.Equal(t, wantSides, sides)
 
-	sealed, err := OpenSealed(wantIndex)
+	opened, err := OpenSealed(wantIndex)
 	require.NoError(t, err)
+	sealed := sure{opened}
 	ords, next := sealed.Select(Query{Entity: "order:1", Kinds: []string{"order.paid", "order.shipped"}}, 0, 5, 9, nil)
 	require.Equal(t, []uint32{2, 4}, ords)
 	require.Equal(t, uint32(5), next)

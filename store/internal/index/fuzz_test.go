@@ -11,7 +11,8 @@ import (
 )
 
 // ask calls everything a sealed index has and checks what holds for any bytes.
-func ask(t require.TestingT, s *Sealed) {
+func ask(t require.TestingT, sealed *Sealed) {
+	s := sure{sealed}
 	events := s.Len()
 	for ord := range events {
 		s.Offset(ord)

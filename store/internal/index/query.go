@@ -39,18 +39,21 @@ func (q Query) Exact() bool { return namespace(q.Entity) == q.Entity }
 
 // Index is what Active and Sealed have in common. All methods may be called from
 // any number of goroutines.
+//
+// An error says that the index cannot be read, or is damaged: a [CorruptError], or that of the
+// file. What is returned beside it means nothing. An Active never fails.
 type Index interface {
 	// Len returns the number of events.
 	Len() uint32
 
 	// Offset returns the offset of event ord's record in the segment. It panics
 	// when ord is not below Len, as a slice does.
-	Offset(ord uint32) uint32
+	Offset(ord uint32) (uint32, error)
 
 	// Extents appends to dst, for each of the ascending ordinals, the offset of the event's
 	// record and the offset of the record of the event after it, which is at or beyond
 	// the end of the former; 0 when there is none. It panics like Offset.
-	Extents(ords []uint32, dst []Extent) []Extent
+	Extents(ords []uint32, dst []Extent) ([]Extent, error)
 
 	// Select appends to dst, ascending, the ordinals in [from, to) of events that
 	// match q, at most limit of them, and returns the place to go on from: to when
@@ -60,23 +63,23 @@ type Index interface {
 	// The end of the range is never beyond Len: a greater to is taken as Len, so
 	// that going on from next cannot skip an event added meanwhile. With limit < 1 or an
 	// empty range nothing is appended and next is from.
-	Select(q Query, from, to uint32, limit int, dst []uint32) (ords []uint32, next uint32)
+	Select(q Query, from, to uint32, limit int, dst []uint32) (ords []uint32, next uint32, err error)
 
 	// Count returns how many events in [from, to) Select would find, but at most
 	// limit, where it stops counting.
-	Count(q Query, from, to uint32, limit int) int
+	Count(q Query, from, to uint32, limit int) (int, error)
 
 	// LastOf returns the last event whose entity is exactly this one. A Sealed
 	// answers by hash: the caller compares the entity in the record.
-	LastOf(entity string) (ord uint32, ok bool)
+	LastOf(entity string) (ord uint32, ok bool, err error)
 
 	// LastPublished is LastOf among the events that were visible when PublishUpTo was last
 	// called: none before the first call, and all of them in a Sealed.
-	LastPublished(entity string) (ord uint32, ok bool)
+	LastPublished(entity string) (ord uint32, ok bool, err error)
 
 	// FindKey returns the offset of the record of an idempotency key. A Sealed
 	// answers by hash: the caller compares the key in the record.
-	FindKey(key string) (offset uint32, ok bool)
+	FindKey(key string) (offset uint32, ok bool, err error)
 }
 
 // An Extent bounds the record of an event in its segment: it starts at Start and ends

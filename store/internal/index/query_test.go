@@ -38,15 +38,6 @@ func TestAQueryMatchesNamespacesAtColonsAndCategoriesAtTheFirstDot(t *testing.T)
 	require.True(t, Query{Category: "alone"}.Matches(Terms{Kind: "alone"}))
 }
 
-func both(t *testing.T, m model) []Index {
-	t.Helper()
-	active := m.active()
-	blob, _ := active.Footer()
-	sealed, err := OpenSealed(blob)
-	require.NoError(t, err)
-	return []Index{active, sealed}
-}
-
 func TestARangeEndsAtTheLastEventAndAnEmptyOneMovesNothing(t *testing.T) {
 	m := model{}
 	for i := range uint32(5) {

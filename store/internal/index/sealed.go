@@ -141,34 +141,41 @@ func (s *Sealed) find(f field, text string) cursor {
 func (s *Sealed) Len() uint32 { return s.events }
 
 // Offset implements Index.
-func (s *Sealed) Offset(ord uint32) uint32 { return s.offsets.get(int(ord)) }
+func (s *Sealed) Offset(ord uint32) (uint32, error) { return s.offsets.get(int(ord)), nil }
 
 // Extents implements Index.
-func (s *Sealed) Extents(ords []uint32, dst []Extent) []Extent { return extents(s.offsets, ords, dst) }
+func (s *Sealed) Extents(ords []uint32, dst []Extent) ([]Extent, error) {
+	return extents(s.offsets, ords, dst), nil
+}
 
 // Select implements Index.
-func (s *Sealed) Select(q Query, from, to uint32, limit int, dst []uint32) (ords []uint32, next uint32) {
+func (s *Sealed) Select(q Query, from, to uint32, limit int, dst []uint32) (ords []uint32, next uint32, err error) {
 	to = min(to, s.events)
-	return collect(plan(q, s, from, to), from, to, limit, dst)
+	ords, next = collect(plan(q, s, from, to), from, to, limit, dst)
+	return ords, next, nil
 }
 
 // Count implements Index.
-func (s *Sealed) Count(q Query, from, to uint32, limit int) int {
+func (s *Sealed) Count(q Query, from, to uint32, limit int) (int, error) {
 	to = min(to, s.events)
-	return tally(plan(q, s, from, to), from, to, limit)
+	return tally(plan(q, s, from, to), from, to, limit), nil
 }
 
 // LastOf implements Index. It goes by the hash of entity.
-func (s *Sealed) LastOf(entity string) (ord uint32, ok bool) {
-	return s.entities.value(hash(s.salt, fieldEntity, entity))
+func (s *Sealed) LastOf(entity string) (ord uint32, ok bool, err error) {
+	ord, ok = s.entities.value(hash(s.salt, fieldEntity, entity))
+	return ord, ok, nil
 }
 
 // LastPublished implements Index: all events of a sealed segment are visible.
-func (s *Sealed) LastPublished(entity string) (ord uint32, ok bool) { return s.LastOf(entity) }
+func (s *Sealed) LastPublished(entity string) (ord uint32, ok bool, err error) {
+	return s.LastOf(entity)
+}
 
 // FindKey implements Index. It goes by the hash of key.
-func (s *Sealed) FindKey(key string) (offset uint32, ok bool) {
-	return s.keys.value(hash(s.salt, fieldKey, key))
+func (s *Sealed) FindKey(key string) (offset uint32, ok bool, err error) {
+	offset, ok = s.keys.value(hash(s.salt, fieldKey, key))
+	return offset, ok, nil
 }
 
 // A table is rows of one width that begin with their hash, by ascending hashes.

@@ -59,7 +59,7 @@ func TestAPageCostsItsSizeWhereverInTheSegmentItLies(t *testing.T) {
 		} {
 			for _, from := range []uint32{0, events / 2, events - limit} {
 				seeks := 0
-				c := plan(q, counted{x.(finder), &seeks}, from, events)
+				c := plan(q, counted{x.Index.(finder), &seeks}, from, events)
 				ords, next := collect(c, from, events, limit, nil)
 				require.Len(t, ords, limit)
 				require.Equal(t, from+limit, next)
@@ -78,7 +78,7 @@ func TestListsThatNeverMeetAreNotReadBeyondTheRange(t *testing.T) {
 	}
 	for _, x := range both(t, m) {
 		seeks := 0
-		ords, next := collect(plan(Query{Entity: "0", Scope: "0"}, counted{x.(finder), &seeks}, 5000, 5020), 5000, 5020, 10, nil)
+		ords, next := collect(plan(Query{Entity: "0", Scope: "0"}, counted{x.Index.(finder), &seeks}, 5000, 5020), 5000, 5020, 10, nil)
 		require.Empty(t, ords)
 		require.Equal(t, uint32(5020), next)
 		require.LessOrEqual(t, seeks, 21)
@@ -91,7 +91,7 @@ func TestTheShortestListLeads(t *testing.T) {
 	for _, x := range both(t, m) {
 		seeks := 0
 		q := Query{Entity: "order", Scope: "rare", Category: category(m.events[7777].Kind)}
-		ords, _ := collect(plan(q, counted{x.(finder), &seeks}, 0, 10_000), 0, 10_000, 10, nil)
+		ords, _ := collect(plan(q, counted{x.Index.(finder), &seeks}, 0, 10_000), 0, 10_000, 10, nil)
 		require.Equal(t, []uint32{7777}, ords)
 		require.LessOrEqual(t, seeks, 4)
 	}
@@ -112,6 +112,7 @@ func TestReadersSeeEverythingPublishedWhileTheWriterAdds(t *testing.T) {
 	const events = 5000
 	m := shop(events, 10)
 	a := NewActive()
+	x := sure{a}
 	var published atomic.Uint32
 	var readers sync.WaitGroup
 	for i := range 4 {
@@ -120,18 +121,18 @@ func TestReadersSeeEverythingPublishedWhileTheWriterAdds(t *testing.T) {
 			seen, at := []uint32{}, uint32(0)
 			for at < events {
 				to := published.Load()
-				seen, at = a.Select(q, at, to, 50, seen)
-				if at == to && a.Count(q, 0, to, events) != len(seen) {
+				seen, at = x.Select(q, at, to, 50, seen)
+				if at == to && x.Count(q, 0, to, events) != len(seen) {
 					t.Errorf("%+v: %d found one by one below %d, but counted otherwise", q, len(seen), to)
 					return
 				}
-				if to > 0 && a.Offset(to-1) != m.offsets[to-1] {
+				if to > 0 && x.Offset(to-1) != m.offsets[to-1] {
 					t.Errorf("wrong offset of %d", to-1)
 				}
-				if last, ok := a.LastOf(m.events[0].Entity); to > 0 && (!ok || m.events[last].Entity != m.events[0].Entity) {
+				if last, ok := x.LastOf(m.events[0].Entity); to > 0 && (!ok || m.events[last].Entity != m.events[0].Entity) {
 					t.Errorf("wrong last event %d", last)
 				}
-				a.FindKey("key")
+				x.FindKey("key")
 			}
 			if want := m.find(q, 0, events); len(want) != len(seen) {
 				t.Errorf("%+v: %d events found, want %d", q, len(seen), len(want))

@@ -1,0 +1,70 @@
+package index
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// sure is an index that must not fail.
+type sure struct{ Index }
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+func (s sure) Offset(ord uint32) uint32 {
+	offset, err := s.Index.Offset(ord)
+	must(err)
+	return offset
+}
+
+func (s sure) Extents(ords []uint32, dst []Extent) []Extent {
+	extents, err := s.Index.Extents(ords, dst)
+	must(err)
+	return extents
+}
+
+func (s sure) Select(q Query, from, to uint32, limit int, dst []uint32) (ords []uint32, next uint32) {
+	ords, next, err := s.Index.Select(q, from, to, limit, dst)
+	must(err)
+	return ords, next
+}
+
+func (s sure) Count(q Query, from, to uint32, limit int) int {
+	n, err := s.Index.Count(q, from, to, limit)
+	must(err)
+	return n
+}
+
+func (s sure) LastOf(entity string) (uint32, bool) {
+	ord, ok, err := s.Index.LastOf(entity)
+	must(err)
+	return ord, ok
+}
+
+func (s sure) LastPublished(entity string) (uint32, bool) {
+	ord, ok, err := s.Index.LastPublished(entity)
+	must(err)
+	return ord, ok
+}
+
+func (s sure) FindKey(key string) (uint32, bool) {
+	offset, ok, err := s.Index.FindKey(key)
+	must(err)
+	return offset, ok
+}
+
+// both returns the index of a model as it grows, and sealed.
+func both(t require.TestingT, m model) []sure {
+	if t, ok := t.(*testing.T); ok {
+		t.Helper()
+	}
+	active := m.active()
+	blob, _ := active.Footer()
+	sealed, err := OpenSealed(blob)
+	require.NoError(t, err)
+	return []sure{{active}, {sealed}}
+}
