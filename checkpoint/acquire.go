@@ -95,7 +95,11 @@ func (p *plan) fit(b Binding, fresh bool) error {
 	if p.record.KeyVersion == b.KeyVersion {
 		return nil
 	}
-	if n := keyed(p.st, p.id, p.record); n > 0 {
+	n, err := keyed(p.st, p.id, p.record)
+	if err != nil {
+		return err
+	}
+	if n > 0 {
 		return &MismatchError{
 			Err: ErrKeyVersion, ID: p.id, Stored: fmt.Sprint(p.record.KeyVersion), Given: fmt.Sprint(b.KeyVersion), Events: n,
 		}
@@ -119,12 +123,15 @@ func (p *plan) rekind(kinds []string, b Binding) {
 }
 
 // keyed counts the events whose keys matter.
-func keyed(st *store.Store, id ID, r Record) int {
+func keyed(st *store.Store, id ID, r Record) (int, error) {
 	n := len(r.Pending)
-	for range st.Sides(id.parkedPrefix()) {
+	for _, err := range ParkedEvents(st, id) {
+		if err != nil && !senseless(err) {
+			return 0, err
+		}
 		n++
 	}
-	return n
+	return n, nil
 }
 
 // found is the checkpoint that a reader resumes, under its name until now, or a fresh one with

@@ -126,13 +126,13 @@ type plan struct {
 // prepare works a change out on what the store has now, at a revision.
 func prepare(ctx context.Context, st *store.Store, id ID, c Change) (*plan, uint64, error) {
 	p := &plan{st: st, id: id}
-	_, unread := c.(Delete) // it removes what cannot be read, too
+	_, unread := c.(Delete) // it removes what makes no sense, too
 	info, err := look(st, id)
-	if err != nil && (!unread || info.Revision == 0) {
+	if err != nil && (!unread || !senseless(err)) {
 		return p, 0, err
 	}
 	p.record = info.Record
-	if p.pass, err = passOf(st, id); err != nil && !unread {
+	if p.pass, err = passOf(st, id); err != nil && (!unread || !senseless(err)) {
 		return p, 0, err
 	}
 	return p, info.Revision, p.work(ctx, c)
@@ -201,19 +201,22 @@ func (p *plan) stateless(c Change) error {
 
 // unpark takes what is parked after a position off the list, and returns what has not been handled:
 // that of it which never emitted, and what is pending.
-func (p *plan) unpark(after store.Position) []store.Position {
+func (p *plan) unpark(after store.Position) ([]store.Position, error) {
 	pending := p.record.Pending
 	for entry, err := range ParkedEvents(p.st, p.id) {
+		if err != nil && !senseless(err) {
+			return nil, err
+		}
 		if entry.Position <= after {
 			continue
 		}
 		p.sides = append(p.sides, Unpark(p.id, entry.Position))
 		p.out.Parked = append(p.out.Parked, entry)
-		if err != nil || !entry.Replay { // one that cannot be read is taken for one that never emitted
+		if err != nil || !entry.Replay { // one that makes no sense is taken for one that never emitted
 			pending = union(pending, []store.Position{entry.Position})
 		}
 	}
-	return pending
+	return pending, nil
 }
 
 // tally counts the events of a region after a position and up to another one that a pass delivers:

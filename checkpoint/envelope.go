@@ -2,8 +2,11 @@ package checkpoint
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
+
+	"github.com/penstock-io/penstock/store"
 )
 
 // Everything that is kept begins with a magic of four bytes and a version, and ends with a
@@ -38,6 +41,26 @@ func open(b []byte, magic string, newest byte) (version byte, body []byte, err e
 	}
 	return version, body[magicBytes+1:], nil
 }
+
+// read returns the bytes of a side value, and whether there is one. An error wraps [ErrCorrupt]
+// where the store finds them damaged.
+func read(st *store.Store, key string) (b []byte, found bool, err error) {
+	side, found, err := st.Side(key)
+	return side.Value, found, unread(err)
+}
+
+// unread is why the store could not read a side value. Damage that it finds is as good as damage
+// that is found here.
+func unread(err error) error {
+	if errors.Is(err, store.ErrCorrupt) {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return err
+}
+
+// senseless reports whether an error is that of bytes that make no sense: it stays, and a change
+// may be what removes them. Any other may be gone the next time.
+func senseless(err error) bool { return errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNewerFormat) }
 
 // reader reads fields one after the other. After the first that is not there it is bad and returns
 // zeros.

@@ -26,9 +26,12 @@ type Info struct {
 // with what of it can be read; the rest follow.
 func List(st *store.Store) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
-		for side := range st.Sides(keyPrefix) {
-			info, err := infoOf(side)
-			if !yield(withBeside(st, info, err)) {
+		for side, err := range st.Sides(keyPrefix) {
+			info, err := infoOf(side, err)
+			if info.ID != "" {
+				info, err = withBeside(st, info, err)
+			}
+			if !yield(info, err) {
 				return
 			}
 		}
@@ -59,16 +62,20 @@ func look(st *store.Store, id ID) (Info, error) {
 	if err := id.Validate(); err != nil {
 		return Info{}, err
 	}
-	side, ok := st.Side(id.key())
-	if !ok {
+	side, ok, err := st.Side(id.key())
+	if !ok && err == nil {
 		return Info{ID: id}, fmt.Errorf("checkpoint %q: %w", id, ErrNotFound)
 	}
-	return infoOf(side)
+	return infoOf(side, err)
 }
 
-func infoOf(side store.SideValue) (Info, error) {
+// infoOf decodes a side value, or what is left of one that could not be read.
+func infoOf(side store.SideValue, bad error) (Info, error) {
 	info := Info{ID: ID(strings.TrimPrefix(side.Key, keyPrefix)), Revision: side.Revision}
-	record, err := decode(side.Value)
+	record, err := Record{}, unread(bad)
+	if err == nil {
+		record, err = decode(side.Value)
+	}
 	if err != nil {
 		return info, fmt.Errorf("checkpoint %q: %w", info.ID, err)
 	}

@@ -48,14 +48,16 @@ func (c Rewind) apply(ctx context.Context, p *plan) error {
 	}
 	p.note(AuditRewound, Audit{To: c.To, Emit: c.Emit})
 	plain := p.pass.Empty()
-	pending := p.unpark(c.To)
+	pending, err := p.unpark(c.To)
+	if err != nil {
+		return err
+	}
 	pass, at := p.pass.rewound(scanned, c.To, reads, pending, c.Emit)
 	p.moveTo(at)
 	p.pass, p.record.Origin = pass, p.st.Origin()
 	if plain && len(pending) == 0 && len(p.out.Parked) == 0 {
 		p.out.Undo = SkipTo{To: scanned}
 	}
-	var err error
 	p.out.Again, p.out.New, err = p.tally(ctx, reads, pass, at, end)
 	return err
 }
@@ -80,13 +82,15 @@ func (c Reset) apply(ctx context.Context, p *plan) error {
 	p.note(AuditReset, Audit{})
 	scanned, plain := p.record.Scanned, p.pass.Empty()
 	end := max(scanned, p.pass.end())
-	pending := p.unpark(0)
+	pending, err := p.unpark(0)
+	if err != nil {
+		return err
+	}
 	ours := checkHistory(p.id, p.record, p.st.Origin()) == nil && scanned <= p.st.Head()
 	reads, ok := p.record.reads()
 	if ours && plain && len(pending) == 0 && len(p.out.Parked) == 0 {
 		p.out.Undo = SkipTo{To: scanned}
 	}
-	var err error
 	if p.out.Again, p.out.New = -1, -1; ours && ok {
 		asRewound, _ := p.pass.rewound(scanned, 0, reads, pending, true)
 		p.out.Again, p.out.New, err = p.tally(ctx, reads, asRewound, 0, end)

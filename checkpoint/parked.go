@@ -104,18 +104,14 @@ func Unpark(id ID, p store.Position) store.SideWrite {
 }
 
 // ParkedEvents yields the parked events of a worker, by position, as they are when the loop begins:
-// those of some positions, or all. One that cannot be read comes with its error and its position.
+// those of some positions, or all. One that cannot be read comes with its error and its position;
+// any other error of the store is the last thing that the loop yields.
 //
 // With positions it costs one look-up for each.
 func ParkedEvents(st *store.Store, id ID, at ...store.Position) iter.Seq2[Parked, error] {
 	return func(yield func(Parked, error) bool) {
-		for side := range parkedSides(st, id, at) {
-			p, err := decodeParked(side.Value)
-			if err != nil {
-				position, _ := strconv.ParseUint(strings.TrimPrefix(side.Key, id.parkedPrefix()), 16, 64)
-				p, err = Parked{Position: store.Position(position)}, fmt.Errorf("checkpoint %q: parked event %d: %w", id, position, err)
-			}
-			if !yield(p, err) {
+		for side, err := range parkedSides(st, id, at) {
+			if !yield(id.parkedOf(side, unread(err))) {
 				return
 			}
 		}
@@ -123,17 +119,29 @@ func ParkedEvents(st *store.Store, id ID, at ...store.Position) iter.Seq2[Parked
 }
 
 // parkedSides yields the side values of parked events, by position.
-func parkedSides(st *store.Store, id ID, at []store.Position) iter.Seq[store.SideValue] {
+func parkedSides(st *store.Store, id ID, at []store.Position) iter.Seq2[store.SideValue, error] {
 	if len(at) == 0 {
 		return st.Sides(id.parkedPrefix())
 	}
-	return func(yield func(store.SideValue) bool) {
+	return func(yield func(store.SideValue, error) bool) {
 		for _, p := range slices.Sorted(slices.Values(at)) {
-			if side, ok := st.Side(id.parkedKey(p)); ok && !yield(side) {
+			if side, ok, err := st.Side(id.parkedKey(p)); (ok || err != nil) && !yield(side, err) {
 				return
 			}
 		}
 	}
+}
+
+// parkedOf decodes a side value, or says what is left of one that could not be read.
+func (id ID) parkedOf(side store.SideValue, bad error) (p Parked, err error) {
+	if err = bad; err == nil {
+		p, err = decodeParked(side.Value)
+	}
+	if err == nil {
+		return p, nil
+	}
+	position, _ := strconv.ParseUint(strings.TrimPrefix(side.Key, id.parkedPrefix()), 16, 64)
+	return Parked{Position: store.Position(position)}, fmt.Errorf("checkpoint %q: parked event %d: %w", id, position, err)
 }
 
 func decodeParked(b []byte) (Parked, error) {

@@ -238,13 +238,17 @@ func decodePass(b []byte) (Pass, error) {
 	return p, nil
 }
 
-// passOf returns the pass of a checkpoint, or an error that wraps [ErrCorrupt] or [ErrNewerFormat].
+// passOf returns the pass of a checkpoint, or an error, which for bytes that make no sense wraps
+// [ErrCorrupt] or [ErrNewerFormat].
 func passOf(st *store.Store, id ID) (Pass, error) {
-	side, ok := st.Side(id.passKey())
-	if !ok {
+	b, ok, err := read(st, id.passKey())
+	if !ok && err == nil {
 		return Pass{}, nil
 	}
-	p, err := decodePass(side.Value)
+	var p Pass
+	if err == nil {
+		p, err = decodePass(b)
+	}
 	if err != nil {
 		return Pass{}, fmt.Errorf("checkpoint %q: pass: %w", id, err)
 	}

@@ -65,11 +65,14 @@ func Resume(id ID) store.SideWrite { return store.SideWrite{Key: id.pauseKey(), 
 
 // pauseOf returns the pause of a worker, nil when it has none.
 func pauseOf(st *store.Store, id ID) (*Pause, error) {
-	side, ok := st.Side(id.pauseKey())
-	if !ok {
+	b, ok, err := read(st, id.pauseKey())
+	if !ok && err == nil {
 		return nil, nil
 	}
-	p, err := decodePause(side.Value)
+	var p Pause
+	if err == nil {
+		p, err = decodePause(b)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint %q: pause: %w", id, err)
 	}

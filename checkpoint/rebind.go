@@ -138,7 +138,13 @@ func (c Delete) apply(_ context.Context, p *plan) error {
 	if err := p.stateless(c); err != nil {
 		return err
 	}
-	p.unpark(0)
+	if _, err := p.unpark(0); err != nil {
+		return err
+	}
+	forwards, err := forwardsTo(p.st, p.id)
+	if err != nil {
+		return err
+	}
 	p.note(AuditDeleted, Audit{})
 	for _, name := range p.record.Formerly { // another worker may take the name, and must find that this one ended
 		if name != p.id {
@@ -146,7 +152,7 @@ func (c Delete) apply(_ context.Context, p *plan) error {
 		}
 	}
 	p.sides = append(p.sides, Pass{}.write(p.id), Resume(p.id))
-	p.sides = append(p.sides, forwardsTo(p.st, p.id)...)
+	p.sides = append(p.sides, forwards...)
 	p.moveTo(0)
 	p.pass, p.former, p.gone = Pass{}, Pass{}, true
 	return nil

@@ -47,7 +47,10 @@ func (c Rename) apply(_ context.Context, p *plan) error {
 // rename moves everything to another name. What is parked and the pause move as the bytes they are.
 func (p *plan) rename(to ID) error {
 	from := p.id
-	left := leftAs(p.st, to) // before it is checked
+	left, err := leftAs(p.st, to) // before it is checked
+	if err != nil {
+		return err
+	}
 	if err := checkFree(p.st, to, from); err != nil {
 		return err
 	}
@@ -60,15 +63,8 @@ func (p *plan) rename(to ID) error {
 			&store.InvalidError{Field: "former names", Limit: MaxFormerNames, Value: int64(len(names))})
 	}
 	p.record.Formerly = names
-	for side := range p.st.Sides(from.parkedPrefix()) {
-		key := to.parkedPrefix() + strings.TrimPrefix(side.Key, from.parkedPrefix())
-		p.sides = append(p.sides, store.SideWrite{Key: side.Key, Delete: true}, store.SideWrite{Key: key, Value: side.Value})
-	}
-	if side, ok := p.st.Side(from.pauseKey()); ok {
-		p.sides = append(p.sides, Resume(from), store.SideWrite{Key: to.pauseKey(), Value: side.Value})
-	}
-	if _, ok := p.st.Side(from.passKey()); ok {
-		p.sides = append(p.sides, Pass{}.write(from))
+	if err := p.carry(from, to); err != nil {
+		return err
 	}
 	for _, name := range names {
 		if name != to {
@@ -81,6 +77,32 @@ func (p *plan) rename(to ID) error {
 	return nil
 }
 
+// carry moves what lies beside a record.
+func (p *plan) carry(from, to ID) error {
+	for side, err := range p.st.Sides(from.parkedPrefix()) {
+		if err != nil {
+			return fmt.Errorf("checkpoint %q: %q: %w", from, side.Key, unread(err))
+		}
+		key := to.parkedPrefix() + strings.TrimPrefix(side.Key, from.parkedPrefix())
+		p.sides = append(p.sides, store.SideWrite{Key: side.Key, Delete: true}, store.SideWrite{Key: key, Value: side.Value})
+	}
+	pause, ok, err := read(p.st, from.pauseKey())
+	if err != nil {
+		return fmt.Errorf("checkpoint %q: pause: %w", from, err)
+	}
+	if ok {
+		p.sides = append(p.sides, Resume(from), store.SideWrite{Key: to.pauseKey(), Value: pause})
+	}
+	_, ok, err = read(p.st, from.passKey())
+	if err != nil {
+		return fmt.Errorf("checkpoint %q: pass: %w", from, err)
+	}
+	if ok {
+		p.sides = append(p.sides, Pass{}.write(from))
+	}
+	return nil
+}
+
 // checkFree makes sure that nothing has the name, but a checkpoint that had it before and takes it
 // back.
 func checkFree(st *store.Store, name, by ID) error {
@@ -90,17 +112,23 @@ func checkFree(st *store.Store, name, by ID) error {
 		return refuse(name, ErrExists, "is a former name of %q", now)
 	}
 	for _, key := range []string{name.key(), name.passKey(), name.pauseKey()} {
-		if _, found := st.Side(key); found {
-			return taken(name)
+		if _, found, err := read(st, key); found || err != nil {
+			return taken(name, err)
 		}
 	}
-	for range st.Sides(name.parkedPrefix()) {
-		return taken(name)
+	for _, err := range st.Sides(name.parkedPrefix()) {
+		return taken(name, err)
 	}
 	return nil
 }
 
-func taken(name ID) error { return refuse(name, ErrExists, "exists already") }
+// taken is the error for a name that has something, whether or not that makes sense.
+func taken(name ID, bad error) error {
+	if bad = unread(bad); bad != nil && !senseless(bad) {
+		return fmt.Errorf("checkpoint %q: %w", name, bad)
+	}
+	return refuse(name, ErrExists, "exists already")
+}
 
 // A name that a checkpoint has left points to the one it has now, so that no other checkpoint takes
 // it: its effect keys and audit events would be mixed up with those of the first.
@@ -119,22 +147,32 @@ func forward(former, now ID) store.SideWrite {
 
 // leftAs returns the side write that lets a name point nowhere, if no checkpoint leaves it from now
 // until the commit.
-func leftAs(st *store.Store, name ID) store.SideWrite {
-	side, _ := st.Side(name.renamedKey())
-	return store.SideWrite{Key: name.renamedKey(), Delete: true, Expect: store.Exactly(side.Revision)}
+func leftAs(st *store.Store, name ID) (store.SideWrite, error) {
+	side, _, err := st.Side(name.renamedKey())
+	if err != nil {
+		return store.SideWrite{}, unreadName(name, unread(err))
+	}
+	return store.SideWrite{Key: name.renamedKey(), Delete: true, Expect: store.Exactly(side.Revision)}, nil
 }
 
 // renamedTo returns the present name of the checkpoint that has left a name.
 func renamedTo(st *store.Store, former ID) (ID, bool, error) {
-	side, ok := st.Side(former.renamedKey())
-	if !ok {
+	b, ok, err := read(st, former.renamedKey())
+	if !ok && err == nil {
 		return "", false, nil
 	}
-	now, err := decodeRenamed(side.Value)
+	var now ID
+	if err == nil {
+		now, err = decodeRenamed(b)
+	}
 	if err != nil {
-		return "", false, fmt.Errorf("checkpoint %q: new name: %w", former, err)
+		return "", false, unreadName(former, err)
 	}
 	return now, true, nil
+}
+
+func unreadName(former ID, err error) error {
+	return fmt.Errorf("checkpoint %q: new name: %w", former, err)
 }
 
 // CheckName returns [ErrRenamed] for a name that a checkpoint has left: effect keys that begin
@@ -159,13 +197,16 @@ func decodeRenamed(b []byte) (ID, error) {
 
 // forwardsTo returns the side writes that let go of all names that a checkpoint has left. It looks
 // at every such name, since the record that lists them may be unreadable.
-func forwardsTo(st *store.Store, id ID) (sides []store.SideWrite) {
-	for side := range st.Sides(renamedPrefix) {
-		if now, err := decodeRenamed(side.Value); err == nil && now == id {
+func forwardsTo(st *store.Store, id ID) (sides []store.SideWrite, err error) {
+	for side, err := range st.Sides(renamedPrefix) {
+		if err = unread(err); err != nil && !senseless(err) {
+			return nil, fmt.Errorf("checkpoint %q: former names: %w", id, err)
+		}
+		if now, bad := decodeRenamed(side.Value); err == nil && bad == nil && now == id {
 			sides = append(sides, store.SideWrite{Key: side.Key, Delete: true})
 		}
 	}
-	return sides
+	return sides, nil
 }
 
 // namesOf returns the name with the names that its checkpoint had before.

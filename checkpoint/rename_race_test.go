@@ -30,8 +30,10 @@ func TestAReaderThatBeginsWhileItsNameIsLeftDoesNotTakeTheName(t *testing.T) {
 			})
 		}
 		all.Wait()
-		_, present := st.Side("checkpoint/a")
-		_, left := st.Side("renamed/a")
+		_, present, err := st.Side("checkpoint/a")
+		require.NoError(t, err)
+		_, left, err := st.Side("renamed/a")
+		require.NoError(t, err)
 		require.False(t, present && left, "two checkpoints have the first name")
 		for _, id := range []checkpoint.ID{"a", "b"} {
 			_, _ = checkpoint.Apply(t.Context(), st, id, checkpoint.Delete{}, checkpoint.Request{})

@@ -54,7 +54,8 @@ func stateOf(t *testing.T, st *store.Store, id checkpoint.ID) (s state) {
 func requireNothing(t *testing.T, st *store.Store, id checkpoint.ID) {
 	t.Helper()
 	for _, kind := range []string{"checkpoint/", "pass/", "pause/", "parked/"} {
-		for side := range st.Sides(kind + string(id)) {
+		for side, err := range st.Sides(kind + string(id)) {
+			require.NoError(t, err)
 			rest := strings.TrimPrefix(side.Key, kind+string(id))
 			require.False(t, rest == "" || rest[0] == '/', "%s is left", side.Key)
 		}

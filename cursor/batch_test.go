@@ -82,7 +82,8 @@ func TestOnlyAWorkerWithACheckpointHasAWitness(t *testing.T) {
 		require.Zero(t, r.Progress().Epoch)
 		require.Zero(t, r.Progress().Stored)
 		require.NoError(t, r.Flush(t.Context()))
-		_, found := st.Side("checkpoint/reserve")
+		_, found, err := st.Side("checkpoint/reserve")
+		require.NoError(t, err)
 		require.False(t, found)
 	}
 }

@@ -57,10 +57,12 @@ func (m *chaos) moved(to checkpoint.ID, before []any) {
 		require.Equal(m.t, before, after)
 	}
 	for _, key := range []string{"checkpoint/", "pass/", "pause/"} {
-		_, found := m.st.Side(key + former)
+		_, found, err := m.st.Side(key + former)
+		require.NoError(m.t, err)
 		require.False(m.t, found, key+former)
 	}
-	for side := range m.st.Sides("parked/" + former + "/") {
+	for side, err := range m.st.Sides("parked/" + former + "/") {
+		require.NoError(m.t, err)
 		require.Fail(m.t, "still parked under the former name", side.Key)
 	}
 	if err := m.runner.Pause(m.t.Context(), time.Time{}, checkpoint.Request{}); !errors.Is(err, checkpoint.ErrFenced) {

@@ -51,7 +51,8 @@ func TestEachFaultOfAWorkerIsNamed(t *testing.T) {
 			st := open(t)
 			_, err = cursor.NewRunner(t.Context(), st, w)
 			require.ErrorIs(t, err, c.is)
-			_, found := st.Side("checkpoint/" + w.Name)
+			_, found, err := st.Side("checkpoint/" + w.Name)
+			require.NoError(t, err)
 			require.False(t, found, "nothing is written")
 		})
 	}

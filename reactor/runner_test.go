@@ -59,7 +59,8 @@ func read(t *testing.T, st *store.Store, kind string) []store.Event {
 
 func revision(t *testing.T, st *store.Store) uint64 {
 	t.Helper()
-	v, ok := st.Side("checkpoint/r")
+	v, ok, err := st.Side("checkpoint/r")
+	require.NoError(t, err)
 	require.True(t, ok)
 	return v.Revision
 }

@@ -37,7 +37,8 @@ func TestAReceiptHoldsIDPositionAndVersionOfEachEvent(t *testing.T) {
 	require.Nil(t, r.Events)
 	require.Zero(t, r.Position())
 	require.Equal(t, Position(4), s.Head(), "and moves no head")
-	v, ok := s.Side("k")
+	v, ok, err := s.Side("k")
+	require.NoError(t, err)
 	require.True(t, ok)
 	require.Equal(t, r.Sequence, v.Revision)
 	require.Equal(t, Stats{Head: 4, Segments: 1, Sequence: 3, SideValues: 1}, s.Stats())
@@ -278,16 +279,40 @@ func TestSidesListsASnapshotInOrderOfKeys(t *testing.T) {
 	require.Equal(t, []string{"a", "b", "b/1", "b/2", "c"}, sideKeys(s, ""))
 	require.Equal(t, []string{"b/1", "b/2"}, sideKeys(s, "b/"))
 	require.Empty(t, sideKeys(s, "x"))
-	snapshot := s.Sides("b")
-	write(t, s, Batch{Sides: []SideWrite{{Key: "b/1", Delete: true}, {Key: "b/2", Value: []byte("changed")}}})
 	n := 0
-	for v := range snapshot {
+	for v, err := range s.Sides("b") {
+		require.NoError(t, err)
 		require.Equal(t, v.Key, string(v.Value))
-		if n++; n == 2 {
-			break
+		if n++; n == 1 {
+			write(t, s, Batch{Sides: []SideWrite{{Key: "b/1", Delete: true}, {Key: "b/2", Value: []byte("changed")}}})
 		}
 	}
-	require.Equal(t, 2, n)
+	require.Equal(t, 3, n)
+	require.Equal(t, "changed", sideText(s, "b/2"))
+}
+
+func TestARangeOfSideValuesBeginsAtAKeyEndsBeforeAnotherAndHasALimit(t *testing.T) {
+	s := memoryLog(t)
+	for _, key := range []string{"a", "b", "b/1", "b/2", "\xff", "c"} {
+		if key != "\xff" { // no caller can write it
+			write(t, s, Batch{Sides: []SideWrite{{Key: key, Value: []byte(key)}}})
+		}
+	}
+	between := func(from, to string, limit int) (keys []string) {
+		for v, err := range s.SideRange(from, to, limit) {
+			require.NoError(t, err)
+			keys = append(keys, string(v.Value))
+		}
+		return keys
+	}
+	require.Equal(t, []string{"a", "b", "b/1", "b/2", "c"}, between("", "", 0))
+	require.Equal(t, []string{"b", "b/1"}, between("b", "b/2", 0))
+	require.Equal(t, []string{"b/1", "b/2"}, between("b/", "", 2))
+	require.Empty(t, between("c", "b", 0))
+	require.Empty(t, between("d", "", 0))
+	for _, err := range s.SideRange("", "", -1) {
+		require.ErrorIs(t, err, ErrInvalid)
+	}
 }
 
 func TestACallerMayReuseItsBatchAfterCommit(t *testing.T) {

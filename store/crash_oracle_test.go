@@ -169,7 +169,10 @@ func chained(previous [32]byte, e *Event) [32]byte {
 
 func (o *crashOracle) verifySides(st *Store, want *crashState) error {
 	n := 0
-	for got := range st.Sides("") {
+	for got, err := range st.Sides("") {
+		if err != nil {
+			return err
+		}
 		n++
 		w, ok := want.sides[got.Key]
 		if !ok || w.Revision != got.Revision || !bytes.Equal(w.Value, got.Value) {

@@ -78,9 +78,11 @@ func TestAnEventSaysWhoEmittedItHoweverItIsRead(t *testing.T) {
 	require.Greater(t, s.Stats().Segments, 4)
 	for _, e := range want {
 		if e != nil {
-			before, _ := s.Side(keyOfEmitter(e))
+			before, _, err := s.Side(keyOfEmitter(e))
+			require.NoError(t, err)
 			emit(t, s, "bin:1", e)
-			after, kept := s.Side(keyOfEmitter(e))
+			after, kept, err := s.Side(keyOfEmitter(e))
+			require.NoError(t, err)
 			require.True(t, kept)
 			require.Equal(t, before, after, "the log still has its names")
 		}
@@ -94,7 +96,8 @@ func TestAnEmitterWhoseNamesAreGoneOrForgedHasNone(t *testing.T) {
 	s := memoryLog(t)
 	e := reserver("rev", 3, 2)
 	emit(t, s, "stock:1", e)
-	names, kept := s.Side(keyOfEmitter(e))
+	names, kept, err := s.Side(keyOfEmitter(e))
+	require.NoError(t, err)
 	require.True(t, kept)
 	// No caller can write there: this is what another program may have left.
 	set := func(value []byte) {
@@ -258,7 +261,8 @@ func TestADirectoryWithEmittersAndUnknownTagsOpensAndKeepsThem(t *testing.T) {
 	s := diskLog(t, dir, Options{SegmentBytes: minSegmentBytes})
 	check(s)
 	for _, stored := range []string{"", golden.Build} {
-		_, kept := s.Side(keyOfEmitter(reserver(stored, 1, 1)))
+		_, kept, err := s.Side(keyOfEmitter(reserver(stored, 1, 1)))
+		require.NoError(t, err)
 		require.True(t, kept)
 	}
 	put(t, s, "stock:lamp")

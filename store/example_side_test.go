@@ -30,7 +30,10 @@ func ExampleSideWrite() {
 	if _, err := draw(store.Absent, 1); err != nil {
 		panic(err)
 	}
-	last, _ := st.Side("invoice/last")
+	last, _, err := st.Side("invoice/last")
+	if err != nil {
+		panic(err)
+	}
 	if _, err := draw(store.Exactly(last.Revision), last.Value[0]+1); err != nil {
 		panic(err)
 	}
@@ -38,7 +41,10 @@ func ExampleSideWrite() {
 	var conflict *store.ConflictError
 	fmt.Println(errors.As(err, &conflict), conflict.Expected, conflict.Actual)
 
-	last, _ = st.Side("invoice/last")
+	last, _, err = st.Side("invoice/last")
+	if err != nil {
+		panic(err)
+	}
 	fmt.Println("last number", last.Value[0], "head", st.Head()) // side values take no position
 	// Output:
 	// true 1 2

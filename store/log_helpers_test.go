@@ -245,8 +245,11 @@ func (g *syncGate) disk() *vfs.Memory { return g.FS.(*vfs.Memory) }
 
 // sideText returns the value of a side key as text, "-" when there is none.
 func sideText(s *Store, key string) string {
-	v, ok := s.Side(key)
-	if !ok {
+	v, ok, err := s.Side(key)
+	switch {
+	case err != nil:
+		return err.Error()
+	case !ok:
 		return "-"
 	}
 	return string(v.Value)
@@ -254,7 +257,10 @@ func sideText(s *Store, key string) string {
 
 // sideKeys lists the side keys with a prefix.
 func sideKeys(s *Store, prefix string) (keys []string) {
-	for v := range s.Sides(prefix) {
+	for v, err := range s.Sides(prefix) {
+		if err != nil {
+			return append(keys, err.Error())
+		}
 		keys = append(keys, v.Key)
 	}
 	return slices.Clip(keys)

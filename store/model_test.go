@@ -354,7 +354,8 @@ func (m *machine) Check(t *rapid.T) {
 	require.Equal(t, Position(len(m.model.events)), m.store.Head())
 	require.Equal(t, m.model.sequence, m.store.Stats().Sequence)
 	got := map[string]SideValue{}
-	for v := range m.store.Sides("") {
+	for v, err := range m.store.Sides("") {
+		require.NoError(t, err)
 		got[v.Key] = v
 	}
 	require.Len(t, got, len(m.model.sides))

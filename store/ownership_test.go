@@ -92,7 +92,10 @@ func digest(s *Store) string {
 		}
 		h.Write(fmt.Appendln(nil, e.Position, e.ID, e.Coordinate, e.Version, e.Hash(), len(e.Payload)))
 	}
-	for v := range s.Sides("") {
+	for v, err := range s.Sides("") {
+		if err != nil {
+			return err.Error()
+		}
 		h.Write(fmt.Appendf(nil, "%s=%s@%d\n", v.Key, v.Value, v.Revision))
 	}
 	return fmt.Sprintf("%x", h.Sum(nil))

@@ -4,7 +4,6 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -59,35 +58,65 @@ func (t *sideTable) merge(pending map[string]SideValue) map[string]SideValue {
 
 // Side returns the present value of a side key, and whether there is one. It may be newer than the
 // last sync when it was written by a lazy batch.
-func (s *Store) Side(key string) (SideValue, bool) {
+//
+// A value that cannot be read is an error, with all but the value: a [CorruptError] where it is
+// damaged, [ErrClosed], or the file system's.
+func (s *Store) Side(key string) (value SideValue, found bool, err error) {
 	s.catchUp()
-	return s.sides.get(key)
+	value, found = s.sides.get(key)
+	return value, found, nil
 }
 
-// Sides iterates over the side values whose key starts with prefix, by key, as they were when it
-// was called. It looks at the keys of all side values, whatever the prefix.
+// Sides iterates over the side values whose key starts with prefix, by key. It is a
+// [Store.SideRange] without a limit.
+func (s *Store) Sides(prefix string) iter.Seq2[SideValue, error] {
+	return s.SideRange(prefix, prefixEnd(prefix), 0)
+}
+
+// SideRange iterates over the side values whose keys are at least from and less than to ("" for all
+// from there on), by key, as they were when the loop began: at most limit of them, 0 for all. The
+// loop may commit side values itself.
 //
-// What is copied under the lock are keys and slice headers; they are sorted without it, since a
-// commit waits for the lock. The loop runs on the copy, so it may commit side values itself.
-func (s *Store) Sides(prefix string) iter.Seq[SideValue] {
-	s.catchUp()
-	s.sides.mu.RLock()
-	var keys []string
-	for key := range s.sides.values {
-		if strings.HasPrefix(key, prefix) {
-			keys = append(keys, key)
+// A value that cannot be read comes with its error, and with all but the value; the others follow.
+// Any other error is the last thing that the iteration yields: [ErrClosed], or an [InvalidError]
+// for a limit below 0.
+func (s *Store) SideRange(from, to string, limit int) iter.Seq2[SideValue, error] {
+	return func(yield func(SideValue, error) bool) {
+		if limit < 0 {
+			yield(SideValue{}, &InvalidError{Field: "limit", Rule: "must not be negative", Value: limit})
+			return
 		}
-	}
-	snapshot := make(map[string]SideValue, len(keys))
-	for _, key := range keys {
-		snapshot[key] = s.sides.values[key]
-	}
-	s.sides.mu.RUnlock()
-	return func(yield func(SideValue) bool) {
-		for _, key := range slices.Sorted(maps.Keys(snapshot)) {
-			if !yield(snapshot[key]) {
+		s.catchUp()
+		values := s.sides.between(from, to)
+		for i, key := range slices.Sorted(maps.Keys(values)) {
+			if limit > 0 && i == limit || !yield(values[key], nil) {
 				return
 			}
 		}
 	}
+}
+
+// between copies keys and slice headers under the lock and sorts them without it, as a commit waits
+// for the lock.
+func (t *sideTable) between(from, to string) map[string]SideValue {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	values := make(map[string]SideValue)
+	for key, value := range t.values {
+		if key >= from && (to == "" || key < to) {
+			values[key] = value
+		}
+	}
+	return values
+}
+
+// prefixEnd returns the first key after all that start with prefix, "" where there is none.
+func prefixEnd(prefix string) string {
+	end := []byte(prefix)
+	for n := len(end); n > 0; n-- {
+		if end[n-1]++; end[n-1] > 0 { // else it was 0xff
+			return string(end[:n])
+		}
+	}
+	return ""
 }

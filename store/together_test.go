@@ -26,7 +26,8 @@ func TestWhatWasCommittedTogetherIsSeenTogether(t *testing.T) {
 		require.NoError(t, err)
 	}
 	count := func() store.Position {
-		side, _ := st.Side("count")
+		side, _, err := st.Side("count")
+		require.NoError(t, err)
 		n, err := strconv.Atoi(string(side.Value))
 		require.NoError(t, err)
 		return store.Position(n)
