@@ -65,7 +65,7 @@ func (w *writer) admitKey(req *request) (found bool, err error) {
 	if int(k.Rule) >= len(req.content) {
 		return true, fmt.Errorf("idempotency key %q: %w", req.key, ErrNewerFormat)
 	}
-	if k.Digest != req.content[k.Rule] && k.Digest != req.content[wal.RuleRetry] { // that of either without a version
+	if !k.Matches(req.content[k.Rule]) && !k.Matches(req.content[wal.RuleRetry]) { // that of either without a version
 		return true, &IdempotencyKeyReusedError{Key: req.key, Sequence: k.Sequence, Position: Position(k.FirstPosition)}
 	}
 	req.receipt, err = w.store.storedReceipt(k)

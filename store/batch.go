@@ -137,7 +137,8 @@ type Receipt struct {
 	// Origin is the store that committed, and its incarnation then.
 	Origin Origin
 	// Sequence is the number of the commit, which is also the revision of the side values it wrote. It
-	// counts every commit of the store, and is never used twice.
+	// counts every commit of the store, and is never used twice: after a crash it leaps, over those
+	// that the crash may have taken.
 	Sequence uint64
 	// Events in the order of the batch, nil when it had none. Read-only.
 	Events []Recorded

@@ -49,10 +49,11 @@ func (r *crashRun) open() error {
 		return err
 	}
 	r.st, r.mode = st, r.options.Sync
-	if got := int(st.Stats().Sequence); got < r.acked() || got > len(r.commits) {
+	got := survivors(st)
+	if got < r.acked() || got > len(r.commits) {
 		return fmt.Errorf("reopened with %d commits, acknowledged are %d", got, r.acked())
 	}
-	r.found(int(st.Stats().Sequence), st.Origin())
+	r.found(got, st)
 	return nil
 }
 
@@ -99,18 +100,22 @@ func (r *crashRun) submitGroup(batches ...Batch) error {
 }
 
 func (r *crashRun) book(b Batch, receipt Receipt, err error) error {
-	c := submitted{batch: b, acked: err == nil, receipt: receipt, group: r.groups}
+	number := r.leaps + uint64(len(r.commits)) + 1
+	c := submitted{batch: b, acked: err == nil, receipt: receipt, group: r.groups, number: number}
 	if err == nil || errors.Is(err, ErrOutcomeUnknown) {
 		r.commits = append(r.commits, c)
 	}
 	if err != nil {
 		return err
 	}
-	r.history = receipt.Origin
+	if receipt.Sequence <= r.highest {
+		return fmt.Errorf("sequence %d again, after %d", receipt.Sequence, r.highest)
+	}
+	r.history, r.highest = receipt.Origin, receipt.Sequence
 	if r.mode == SyncAlways && (!b.Lazy || len(b.Events) > 0) {
 		r.floor = len(r.commits)
 	}
-	if receipt.Duplicate || receipt.Sequence != uint64(len(r.commits)) || len(receipt.Events) != len(b.Events) {
+	if receipt.Duplicate || receipt.Sequence != number || len(receipt.Events) != len(b.Events) {
 		return fmt.Errorf("unexpected receipt %+v", receipt)
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 type submitted struct {
 	batch   Batch
 	acked   bool
+	number  uint64  // its sequence
 	receipt Receipt // of an acknowledged commit
 	group   int     // commits with the same number were written as one batch of the log
 }
@@ -28,6 +29,8 @@ type crashOracle struct {
 	groups  int
 	floor   int    // commits that were promised to survive a power cut
 	history Origin // of the last acknowledgement
+	leaps   uint64 // what the sequences of new commits are ahead of their number
+	highest uint64 // sequence ever acknowledged
 }
 
 // crashState is what the first commits of an oracle add up to.
@@ -59,9 +62,14 @@ func (o *crashOracle) acked() int {
 }
 
 // found records that a log with the first k commits was opened: what is visible then is durable.
-func (o *crashOracle) found(k int, h Origin) {
-	o.commits, o.floor, o.history = o.commits[:k:k], k, h
+func (o *crashOracle) found(k int, st *Store) {
+	o.commits, o.floor, o.history = o.commits[:k:k], k, st.Origin()
+	o.leaps = st.Stats().Sequence - uint64(k)
 }
+
+// survivors returns the number of commits in a store: what sequences leap over adds up to a
+// multiple of sequenceLeap.
+func survivors(st *Store) int { return int(st.Stats().Sequence % sequenceLeap) }
 
 func (o *crashOracle) replay(k int) crashState {
 	s := crashState{versions: make(map[string]uint64), sides: make(map[string]SideValue)}
@@ -80,7 +88,7 @@ func (o *crashOracle) replay(k int) crashState {
 			if w.Delete {
 				delete(s.sides, w.Key)
 			} else {
-				s.sides[w.Key] = SideValue{Key: w.Key, Value: w.Value, Revision: uint64(i + 1)}
+				s.sides[w.Key] = SideValue{Key: w.Key, Value: w.Value, Revision: c.number}
 			}
 		}
 	}
@@ -90,7 +98,7 @@ func (o *crashOracle) replay(k int) crashState {
 // verify compares a store with the oracle and returns the number of commits it holds, which must be
 // at least floor, and the first difference.
 func (o *crashOracle) verify(st *Store, floor int) (k int, err error) {
-	k = int(st.Stats().Sequence)
+	k = survivors(st)
 	switch {
 	case k < floor:
 		return k, fmt.Errorf("%d commits survived of %d that were promised to", k, floor)
@@ -158,6 +166,7 @@ func chained(previous [32]byte, e *Event) [32]byte {
 	d := wal.Draft{
 		Entity: e.Coordinate.Entity, Scope: e.Coordinate.Scope, Kind: e.Kind, Codec: e.Codec,
 		SchemaVersion: e.SchemaVersion, Depth: e.Depth, Cause: e.Cause, Headers: e.headers(), Payload: e.Payload,
+		Salt: saltOf(e),
 	}
 	if e.Correlation != e.ID {
 		d.Correlation = e.Correlation
@@ -219,7 +228,7 @@ func (o *crashOracle) verifyKeys(st *Store, k int) error {
 		switch {
 		case err != nil:
 			return fmt.Errorf("repeat of key %s: %w", c.batch.IdempotencyKey, err)
-		case !got.Duplicate || got.Sequence != uint64(i+1) || len(got.Events) != len(c.batch.Events):
+		case !got.Duplicate || got.Sequence != c.number || len(got.Events) != len(c.batch.Events):
 			return fmt.Errorf("repeat of key %s: %+v", c.batch.IdempotencyKey, got)
 		case c.acked && !slices.Equal(got.Events, c.receipt.Events):
 			return fmt.Errorf("repeat of key %s has another receipt: %+v, want %+v", c.batch.IdempotencyKey, got, c.receipt)

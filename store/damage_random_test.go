@@ -101,7 +101,7 @@ func requireNothingWrong(t require.TestingT, st *Store, o *crashOracle) {
 			require.NoError(t, compareEvent(&e, e.Position, &whole.events[e.Position-1]))
 		}
 	}
-	k := int(st.Stats().Sequence)
+	k := survivors(st)
 	require.LessOrEqual(t, k, len(o.commits))
 	want := o.replay(k)
 	require.NoError(t, o.verifySides(st, &want))

@@ -186,7 +186,7 @@ func TestATruncatedLastOfManyFilesHoldsThePrefixThatIsLeft(t *testing.T) {
 		require.NoError(t, err, "size %d", size)
 		require.NoError(t, o.verifyHistory(st, k), "size %d", size)
 		require.NoError(t, commitOne(crashProposal("order:1", 1, 10))(&crashRun{st: st, crashOracle: crashOracle{
-			mode: o.mode, commits: o.commits[:k],
+			mode: o.mode, commits: o.commits[:k], leaps: st.Stats().Sequence - uint64(k),
 		}}), "size %d", size)
 		require.NoError(t, st.Close())
 	}

@@ -97,6 +97,12 @@
 // that is damaged is rebuilt in memory when it is needed. Damage to the events of a sealed segment
 // is the error of the read that meets it. When acknowledged events are gone, or may be, a new
 // incarnation begins, which tells people so and decides nothing (see [Origin]).
+// Positions of commits that are gone are given to others; their sequences are not, as revisions of
+// side values must not come again: the mark of the new writer leaps over them.
+//
+// A log that an older version of the format has written is continued in a new segment, and so opens
+// for writing only where there is room for one. Programs that do not know the new version get
+// [ErrNewerFormat] from then on.
 //
 // A read-only store applies the same rules and changes nothing. Beside a living writer it trusts
 // the beacon in STATUS for how far it may look, and looks again at each call, and every 20 ms in

@@ -185,7 +185,7 @@ func TestALimitMayBeReachedAndNotExceeded(t *testing.T) {
 
 func TestABatchIsLimitedInAllAndTheLargestIsReadBack(t *testing.T) {
 	s := memoryLog(t)
-	const overhead = 4 * (112 + len("atestajson")) // of four events without payload
+	const overhead = 4 * (112 + wal.SaltSize + len("atestajson")) // of four events without payload
 	large := func(last int) Batch {
 		var b Batch
 		for _, n := range []int{MaxPayloadBytes, MaxPayloadBytes, MaxPayloadBytes, last} {

@@ -149,7 +149,7 @@ func TestAKeyOfARuleThatIsNotKnownIsOfANewerFormat(t *testing.T) {
 	require.True(t, ok)
 	rec, err := g.record(int64(offset))
 	require.NoError(t, err)
-	rec[15] = wal.Rules
+	rec[15] += wal.Rules
 	wal.SealRecord(rec, true)
 	file, err := s.fs.(*vfs.Memory).Open(segmentPath(logDir, 1), false)
 	require.NoError(t, err)

@@ -49,6 +49,9 @@ const (
 	maxIndexBytes = 64 << 20
 	// maxNames bounds the strings that a decoder remembers.
 	maxNames = 8192
+	// sequenceLeap is more than the number of commits whose records fit into a segment, and so more
+	// than a power cut can take: the segments before are synced.
+	sequenceLeap = maxSegmentBytes / 16
 	// maxFileBytes is more than the file of a segment ever has: batches, then an index smaller than
 	// they are.
 	maxFileBytes = 2*maxSegmentBytes + 2*MaxBatchBytes

@@ -110,6 +110,7 @@ func requireChains(t require.TestingT, events []Event) {
 		d := wal.Draft{
 			Entity: e.Coordinate.Entity, Scope: e.Coordinate.Scope, Kind: e.Kind, Codec: e.Codec, Headers: e.headers(),
 			SchemaVersion: e.SchemaVersion, Depth: e.Depth, Cause: e.Cause, Payload: e.Payload,
+			Salt: saltOf(&e),
 		}
 		if e.Correlation != e.ID {
 			d.Correlation = e.Correlation
@@ -119,6 +120,13 @@ func requireChains(t require.TestingT, events []Event) {
 		last[d.Entity] = wal.Chain(last[d.Entity], wal.Content(rec), rec, &stamp)
 		require.Equal(t, last[d.Entity], e.Hash(), "event %d", e.Position)
 	}
+}
+
+func saltOf(e *Event) (salt [wal.SaltSize]byte) {
+	if len(e.record) > 0 {
+		salt = wal.Salt(e.record)
+	}
+	return salt
 }
 
 func extensionsOf(e *Event) []byte {

@@ -12,19 +12,25 @@ import (
 // then on no batch of an earlier writer, which a disk may still hold beyond the end of the log, can
 // be taken for one that continues it.
 //
+// After an end that was not clean it leaps over the sequences that the former writer may have given
+// to commits that a power cut took: an owner of a side value that was told such a revision must not
+// find it on a value that it did not write.
+//
 // The closing mark says that the end was clean. In the modes that acknowledge before the sync that
 // is the proof that nothing acknowledged was lost; without it the next opening has to assume a
 // loss.
 
 // mark writes and syncs a batch without commits. It publishes no head, as it moves none, but tells
-// readers in other processes how far they may read now.
-func (w *writer) mark(flags uint16) error {
+// readers in other processes how far they may read now. The next sequence is leap higher than it
+// would be.
+func (w *writer) mark(flags uint16, leap uint64) error {
 	if w.next.Offset+wal.BatchHeaderSize > w.capacity {
 		if err := w.roll(nextCapacity(w.capacity, w.store.options.SegmentBytes)); err != nil {
 			return err
 		}
 	}
 	b := w.begin()
+	w.next.Sequence += leap
 	if err := w.writeBatch(&b, flags, time.Now()); err != nil {
 		return err
 	}
@@ -32,6 +38,7 @@ func (w *writer) mark(flags uint16) error {
 		return err
 	}
 	w.segment.end.Store(w.next.Offset)
+	w.store.sequence.Store(w.next.Sequence)
 	w.writeBeacon(Position(w.next.Position-1), false)
 	return nil
 }
@@ -51,7 +58,7 @@ func (w *writer) end() error {
 			return err
 		}
 	}
-	if err := w.mark(wal.FlagClosed); err != nil {
+	if err := w.mark(wal.FlagClosed, 0); err != nil {
 		return err
 	}
 	w.store.tasks.Wait() // the mark may have rolled over, and then the old segment is being sealed

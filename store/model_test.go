@@ -268,6 +268,7 @@ func (m *machine) Reopen(t *rapid.T) {
 func (m *machine) Kill(t *rapid.T) {
 	m.disk = m.disk.Image(vfs.KeepAll)
 	_ = m.store.Close() // ends its background work, on the disk that is no more
+	m.model.sequence += sequenceLeap
 	m.open(t)
 }
 

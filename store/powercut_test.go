@@ -176,7 +176,7 @@ func (p *powerCuts) check(r *crashRun, where string) {
 	k, err := r.verify(r.st, r.floor)
 	require.NoError(p.t, err, where)
 	require.NoError(p.t, r.verifyHistory(r.st, k), where)
-	r.found(k, r.st.Origin())
+	r.found(k, r.st)
 }
 
 // cutRecovery cuts the power a second time, at every operation of the recovery from the first cut.

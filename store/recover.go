@@ -311,14 +311,21 @@ func (r *recovery) start() (*writer, error) {
 	}
 	s.sequence.Store(w.next.Sequence)
 	s.head.Store(w.next.Position - 1)
+	var leap uint64
+	if len(*s.segments.Load()) > 0 && r.flags&wal.FlagClosed == 0 {
+		leap = sequenceLeap
+	}
 	if r.tail != nil {
 		w.segment, w.active, w.capacity = r.tail.segment, r.tail.active, r.tailSize
 		w.durable, w.entities = r.tail.next.Offset, r.tail.entities
+		if r.tail.version < wal.Version { // nothing is added to it: the mark begins the next segment
+			w.capacity = w.next.Offset
+		}
 	} else if err := r.firstSegment(w); err != nil {
 		return nil, err
 	}
 	w.next.Seed = wal.Seed(s.origin.Store)
-	if err := w.mark(wal.FlagOpened); err != nil {
+	if err := w.mark(wal.FlagOpened, leap); err != nil {
 		return nil, err
 	}
 	return w, nil

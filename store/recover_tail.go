@@ -71,7 +71,7 @@ func (r *recovery) finishSegment(g *segment, sc *scan) error {
 		return nil
 	}
 	t := wal.Trailer{
-		DataEnd: uint64(sc.next.Offset), NextPosition: sc.next.Position, NextSequence: sc.next.Sequence,
+		Version: wal.Version, DataEnd: uint64(sc.next.Offset), NextPosition: sc.next.Position, NextSequence: sc.next.Sequence,
 		LastTime: sc.lastTime, LastChecksum: sc.next.Previous, WriterEpoch: sc.next.WriterEpoch,
 		Weak: sc.flags&wal.FlagWeak != 0, Incarnation: sc.incarnation,
 	}

@@ -22,12 +22,14 @@ import (
 type request struct {
 	key        string
 	content    [wal.Rules][32]byte // digests of the events by each rule, set when there is a key
+	use        wal.Key             // what is stored with the key; the committer adds the place
 	events     []requestEvent
 	sides      []requestSide
 	conditions []Condition
 	lazy       bool
 	records    []byte // of the events, then of the side values
 	size       int    // of all records, the key's included
+	salts      saltSource
 
 	// The answer, valid once done.
 	receipt Receipt
@@ -82,17 +84,22 @@ func (p *requestPool) put(req *request) {
 	}
 	clear(req.events)
 	clear(req.sides)
-	*req = request{wake: req.wake, events: req.events[:0], sides: req.sides[:0], records: req.records[:0]}
+	*req = request{
+		wake: req.wake, salts: req.salts, events: req.events[:0], sides: req.sides[:0], records: req.records[:0],
+	}
 	p.pool.Put(req)
 }
 
-// rule is that by which the key of the request is stored: the oldest that will do, since a program
-// that does not know a rule takes it for a part of the number of events.
-func (req *request) rule() byte {
-	if req.content[wal.RuleContent] == req.content[wal.RuleRetry] {
-		return wal.RuleContent
+// useKey prepares what is stored with the key. The rule is the oldest that will do.
+func (req *request) useKey(digests *[wal.Rules]hash.Hash) {
+	for rule, digest := range digests {
+		digest.Sum(req.content[rule][:0])
 	}
-	return wal.RuleRetry
+	req.use = wal.Key{Events: uint32(len(req.events)), Rule: wal.RuleContent, Salt: req.salts.next()}
+	if req.content[wal.RuleContent] != req.content[wal.RuleRetry] {
+		req.use.Rule = wal.RuleRetry
+	}
+	req.use.Digest = req.use.Salted(req.content[req.use.Rule])
 }
 
 // large reports whether the request takes more memory than is kept for the next one.
@@ -133,9 +140,7 @@ func (req *request) encode(b *Batch, table *emitterTable) error {
 		}
 	}
 	if req.key != "" {
-		for rule, digest := range digests {
-			digest.Sum(req.content[rule][:0])
-		}
+		req.useKey(&digests)
 	}
 	for _, e := range by.missing {
 		names := e.introduction()
@@ -172,15 +177,17 @@ func (req *request) addEvent(p *Proposal, by *emitters, digests *[wal.Rules]hash
 	if err != nil {
 		return err
 	}
+	d.Salt = req.salts.next()
 	start := len(req.records)
 	req.records = wal.AppendEvent(req.records, &d)
 	content := wal.Content(req.records[start:])
 	if req.key != "" {
-		retry := content
+		plain := wal.Plain(req.records[start:])
+		retry := plain
 		if d.SchemaVersion != 0 {
 			retry = wal.Retry(req.records[start:])
 		}
-		digests[wal.RuleContent].Write(content[:])
+		digests[wal.RuleContent].Write(plain[:])
 		digests[wal.RuleRetry].Write(retry[:])
 	}
 	req.extend(start, p.Emitter, by, meta)

@@ -100,6 +100,7 @@ func (w *writer) finish() error {
 // trailer describes the active segment as its trailer will.
 func (w *writer) trailer() wal.Trailer {
 	return wal.Trailer{
+		Version:      wal.Version,
 		DataEnd:      uint64(w.next.Offset),
 		NextPosition: w.next.Position,
 		NextSequence: w.next.Sequence,

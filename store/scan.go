@@ -16,6 +16,7 @@ import (
 // when the scan's owner publishes them.
 type scan struct {
 	segment     *segment
+	version     uint16 // of the format of the segment
 	next        wal.Expected
 	active      *index.Active
 	entities    map[string]*entityState
@@ -31,6 +32,7 @@ type scan struct {
 func newScan(g *segment, h *wal.SegmentHeader) *scan {
 	return &scan{
 		segment:     g,
+		version:     h.Version,
 		active:      index.NewActive(),
 		entities:    make(map[string]*entityState),
 		sides:       make(map[string]SideValue),
@@ -105,7 +107,7 @@ func (sc *scan) add(h *wal.BatchHeader, batch []byte) error {
 // holds a whole batch or segment.
 func (sc *scan) record(rec []byte, offset uint32) error {
 	switch wal.Type(rec) {
-	case wal.TypeEvent:
+	case wal.TypeEvent, wal.TypeErased:
 		var e wal.Event
 		if err := wal.ParseEvent(rec, &e); err != nil {
 			return err

@@ -9,7 +9,7 @@ import (
 type Stats struct {
 	Head     Position
 	Segments int
-	// Sequence of the last commit, side-only commits included.
+	// Sequence of the last commit, side-only commits included, and what sequences leaped over since.
 	Sequence uint64
 	// SideValues that exist.
 	SideValues int

@@ -64,7 +64,7 @@ func TestTheLogEndsAtTheFirstHoleWhereverItIs(t *testing.T) {
 			requireNothingAfter(t, img, from+wal.BatchHeaderSize, what)
 
 			p.st = st
-			p.found(k, st.Origin())
+			p.found(k, st)
 			require.NoError(t, commitSeveral(hole, 10, 300+hole*40)(p), what) // as long as one that was lost
 			p.kill()
 			requireReopened(t, p, what)

@@ -182,8 +182,10 @@ func (w *writer) begin() openBatch {
 // (roll).
 func (w *writer) appendHeader(b []byte) []byte {
 	return wal.AppendSegmentHeader(b, &wal.SegmentHeader{
+		Version:       wal.Version,
 		Store:         w.store.origin.Store,
 		Segment:       w.next.Segment,
+		Last:          w.next.Segment,
 		Incarnation:   w.store.origin.Incarnation,
 		FirstPosition: w.next.Position,
 		FirstSequence: w.next.Sequence,
@@ -209,11 +211,8 @@ func (w *writer) apply(b *openBatch, req *request, now time.Time) {
 	first := w.next.Position + uint64(b.events)
 	w.applyEvents(b, req, now)
 	if req.key != "" {
-		rule := req.rule()
-		b.addKey(w.active, req, &wal.Key{
-			Events: uint32(len(req.events)), FirstPosition: first, Sequence: sequence,
-			Digest: req.content[rule], Rule: rule,
-		})
+		req.use.FirstPosition, req.use.Sequence = first, sequence
+		b.addKey(w.active, req)
 	}
 	w.applySides(b, req, sequence)
 	b.commits++
@@ -259,10 +258,10 @@ func (w *writer) applyEvents(b *openBatch, req *request, now time.Time) {
 
 // addKey adds the record that makes a later commit with the key a duplicate. It lies in the batch
 // of its events: both are found after a crash, or neither.
-func (b *openBatch) addKey(active *index.Active, req *request, k *wal.Key) {
+func (b *openBatch) addKey(active *index.Active, req *request) {
 	active.AddKey(req.key, b.offset())
 	start := len(b.buf)
-	b.buf = wal.AppendKey(b.buf, req.key, k)
+	b.buf = wal.AppendKey(b.buf, req.key, &req.use)
 	wal.SealRecord(b.buf[start:], len(req.sides) == 0)
 }
 

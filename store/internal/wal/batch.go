@@ -105,7 +105,8 @@ func parseBatchHeader(b []byte, segment uint32, offset int64) (h BatchHeader, ok
 }
 
 // Records calls f with each record of a checked batch and its offset within the batch, in order. It
-// returns the first error of f, and [ErrBad] when the records do not agree with the header.
+// returns the first error of f, and [ErrBad] when the records do not agree with the header. In a
+// batch that was rewritten commits may have lost their last records, or all.
 func Records(h *BatchHeader, batch []byte, f func(rec []byte, offset int) error) error {
 	var events, commits uint32
 	open := false
@@ -121,7 +122,7 @@ func Records(h *BatchHeader, batch []byte, f func(rec []byte, offset int) error)
 		if err := f(rec, off); err != nil {
 			return err
 		}
-		if Type(rec) == TypeEvent {
+		if IsEvent(rec) {
 			events++
 		}
 		open = !IsLast(rec)
@@ -130,7 +131,11 @@ func Records(h *BatchHeader, batch []byte, f func(rec []byte, offset int) error)
 		}
 		off += n
 	}
-	if open || events != h.Events || commits != h.Commits || len(batch)-off >= 8 {
+	whole := !open && commits == h.Commits
+	if h.Flags&FlagRewritten != 0 {
+		whole = commits <= h.Commits
+	}
+	if !whole || events != h.Events || len(batch)-off >= 8 {
 		return ErrBad
 	}
 	return nil

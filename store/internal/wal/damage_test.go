@@ -43,13 +43,13 @@ func TestNoFlippedBitOfARecordIsAccepted(t *testing.T) {
 }
 
 func TestNoFlippedBitOfASegmentHeaderOrATrailerIsAccepted(t *testing.T) {
-	header := wal.AppendSegmentHeader(nil, &wal.SegmentHeader{Store: [16]byte{1}, Segment: 2, Incarnation: 3, FirstPosition: 4})
+	header := wal.AppendSegmentHeader(nil, &wal.SegmentHeader{Version: wal.Version, Generation: 5, Store: [16]byte{1}, Segment: 2, Incarnation: 3, FirstPosition: 4})
 	flips(header, func(bit int) {
 		if _, err := wal.ParseSegmentHeader(header); err == nil {
 			t.Fatalf("header: bit %d flipped and accepted", bit)
 		}
 	})
-	trailer := wal.AppendTrailer(nil, &wal.Trailer{DataEnd: 1000, IndexLen: 16, SidesLen: 8, NextPosition: 5, Weak: true})
+	trailer := wal.AppendTrailer(nil, &wal.Trailer{Version: wal.Version, Generation: 5, DataEnd: 1000, IndexLen: 16, SidesLen: 8, NextPosition: 5, Weak: true})
 	const size = 1000 + 16 + 8 + wal.TrailerSize
 	_, err := wal.ParseTrailer(trailer, size)
 	require.NoError(t, err)
@@ -77,7 +77,7 @@ func TestWhatIsCutOffIsNotAccepted(t *testing.T) {
 // log is a segment of n batches of one event each, every one of which says that all before it was
 // durable.
 func log(n int) (data []byte, offsets []int64) {
-	data = wal.AppendSegmentHeader(nil, &wal.SegmentHeader{Segment: 1, FirstPosition: 1, FirstSequence: 1})
+	data = wal.AppendSegmentHeader(nil, &wal.SegmentHeader{Version: wal.Version, Segment: 1, FirstPosition: 1, FirstSequence: 1})
 	previous := uint32(0)
 	for i := range n {
 		offsets = append(offsets, int64(len(data)))

@@ -21,10 +21,15 @@
 // first batch of its segment. Index and sides are derived from the batches and can be rebuilt from
 // them.
 //
+// This is version 2. Version 1 will always be read, and is never written: a writer continues a log
+// of version 1 in a new segment. What is different in it is said in each place, and where nothing
+// is said the two are the same. A trailer has a version of its own, since a newer program may seal
+// what an older one wrote.
+//
 // # Header of a segment (128 bytes)
 //
 //	 0   8  magic "PENSTOCK"
-//	 8   2  format version, 1
+//	 8   2  format version, 2
 //	10   2  zero
 //	12   4  checksum of the 128 bytes without this field
 //	16  16  store id
@@ -34,7 +39,12 @@
 //	48   8  sequence that the first commit in it has
 //	56   8  hybrid time of the last event before it
 //	64   4  checksum of the last batch before it
-//	68  60  zero
+//	68   4  generation: 0 as first written, one more each time the file is rewritten
+//	72   4  number of the last segment that the file stands for: its own
+//	76   4  checksum of the last batch as first written, where the file was rewritten, else 0
+//	80  48  zero
+//
+// In version 1 the bytes from 68 on are zero.
 //
 // # Batch (header of 64 bytes, then records, then zeros up to a multiple of 8)
 //
@@ -51,15 +61,28 @@
 //	48   4  number of events
 //	52   4  number of commits
 //	56   2  flags: 1 written in a mode that acknowledges before the sync, 2 opening mark,
-//	        4 closing mark
+//	        4 closing mark, 8 rewritten
 //	58   2  zero
 //	60   4  its own offset in the segment
+//
+// Sequences go on from batch to batch, but for an opening mark: its first sequence may be higher
+// than the one that would be next. Sequences in between may have been those of commits that a crash
+// took, and are not used again. Version 1 has no such leap.
+//
+// # A segment that was rewritten
+//
+// A sealed segment may be replaced by one without the side values that later ones superseded. Its
+// events, keys and the side values that are left are the same records in the same order; batches
+// are larger, and have flag 8. They count the commits that there were: of some the last record may
+// be gone, of others all. So positions and sequences are what they were. What links a segment to
+// its neighbours stays, too: the checksum of the last batch before it, and in its trailer the one
+// of its own last batch, are those of the files as first written.
 //
 // # Record (header of 10 bytes)
 //
 //	0   4  length of the record
 //	4   4  checksum of the bytes from 8 on
-//	8   1  type: 1 event, 2 side value, 3 side value deleted, 4 idempotency key
+//	8   1  type: 1 event, 2 side value, 3 side value deleted, 4 idempotency key, 5 erased event
 //	9   1  flags: 1 last of its commit
 //
 // Event, the part filled in by the committer:
@@ -71,16 +94,30 @@
 //	32   8  hybrid time
 //	40  16  id
 //	56  32  hash: SHA-256 of the entity's previous hash, the content digest, position, version,
-//	        time, id, the bytes 10 to 16, and all after the payload; the content digest is that
+//	        time, id, the bytes 10 to 16, and all after the salt; the content digest is that
 //	        of the bytes from 88 to there, with the length of the extensions taken as 0
 //
 // and the part sealed by the caller, which the content digest covers:
 //
 //	88   2  schema version     90   2  entity length      92   2  scope length
-//	94   2  kind length        96   2  codec length       98   2  zero
+//	94   2  kind length        96   2  codec length       98   2  flags: 1 salted
 //	100  4  headers length    104   4  extensions length 108   4  payload length
-//	112     entity, scope, kind, codec, headers, payload, then cause, correlation (16 bytes each,
-//	        when flagged), extensions
+//	112     entity, scope, kind, codec, headers, payload, salt (16 bytes, when flagged), then
+//	        cause, correlation (16 bytes each, when flagged), extensions
+//
+// The salt is random. It goes when the payload goes: without it a digest that is kept would tell
+// those who guess what a short payload said that they are right. The plain digest of an event,
+// which is never stored, is the content digest without the salt, and with the flags at 98 taken as
+// 0. Events of version 1 have no salt, so that the two digests are the same.
+//
+// An erased event has the same place and names, and neither headers, payload nor salt:
+//
+//	112     entity, scope, kind, codec, content digest (32 bytes), note, then cause, correlation,
+//	        extensions as they were
+//
+// The headers length is 0, the payload length is that of the note: pairs, as of headers, that say
+// when it was erased, by whom and why. With the digest the chain of its entity can be verified.
+// There are none in version 1.
 //
 // Headers are pairs of (length as uvarint, bytes) for name and value, sorted by name. What says
 // nothing of the content is no header but an extension, tag 2.
@@ -125,13 +162,16 @@
 //
 //	10   2  key length
 //	12   3  number of events of the commit
-//	15   1  rule of the digest
+//	15   1  rule of the digest, and flags: 64 erased, 128 salted
 //	16   8  position of its first event
 //	24   8  sequence of the commit
 //	32  32  digest of the commit: SHA-256 of the digests of its events, which are
-//	        rule 0: their content digests
+//	        rule 0: their plain digests
 //	        rule 1: the same, but with the schema version taken as 0
-//	64      key
+//	64      key, salt (16 bytes, when flagged)
+//
+// With a salt, what is stored is the SHA-256 of salt and digest. The digest of an erased key is
+// that of no commit. Keys of version 1 have neither flag.
 //
 // A repeated commit is compared by the rule of the key that is stored. Without schema versions both
 // are the same, and rule 0 is written: so a digest of rule 0 that is that of a repeated commit by
@@ -139,7 +179,7 @@
 //
 // # Trailer of a sealed segment (128 bytes)
 //
-//	 0   8  magic "PENDSEAL"
+//	 0   8  magic "PENDSEA2"; in version 1 "PENDSEAL"
 //	 8   4  checksum of the bytes from 12 on
 //	12   4  zero
 //	16   8  offset where the batches end and the index begins
@@ -154,7 +194,8 @@
 //	68   4  checksum of the side values
 //	72   4  1 if the last batch was written in a mode that acknowledges before the sync, else 0
 //	76   4  incarnation of the log when the last batch was written
-//	80  48  zero
+//	80   4  generation, that of the header; in version 1 zero
+//	84  44  zero
 //
 // It counts only where it ends the file and the lengths add up to the size of the file. Index and
 // side values are drawn in package index.

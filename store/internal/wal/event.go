@@ -1,7 +1,6 @@
 package wal
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"iter"
 )
@@ -14,6 +13,7 @@ type Draft struct {
 	Cause, Correlation         [16]byte // zero: none
 	Headers                    []byte   // encoded with AppendPair, sorted by name
 	Payload                    []byte
+	Salt                       [SaltSize]byte // zero: none
 }
 
 // Stamp is what the committer adds.
@@ -36,6 +36,9 @@ type Event struct {
 	Headers             []byte
 	Payload             []byte
 	Extensions          []byte
+
+	Erased bool   // headers and payload are gone
+	Note   []byte // of an erased event: pairs, see [Pairs], that say when, by whom and why
 }
 
 // Entity returns the entity's bytes.
@@ -71,6 +74,10 @@ func AppendEvent(dst []byte, d *Draft) []byte {
 	le.PutUint16(fixed[92:], uint16(len(d.Scope)))
 	le.PutUint16(fixed[94:], uint16(len(d.Kind)))
 	le.PutUint16(fixed[96:], uint16(len(d.Codec)))
+	salted := d.Salt != [SaltSize]byte{}
+	if salted {
+		fixed[98] = eventSalted
+	}
 	le.PutUint32(fixed[100:], uint32(len(d.Headers)))
 	le.PutUint32(fixed[108:], uint32(len(d.Payload)))
 
@@ -81,6 +88,9 @@ func AppendEvent(dst []byte, d *Draft) []byte {
 	dst = append(dst, d.Codec...)
 	dst = append(dst, d.Headers...)
 	dst = append(dst, d.Payload...)
+	if salted {
+		dst = append(dst, d.Salt[:]...)
+	}
 	if flags&eventHasCause != 0 {
 		dst = append(dst, d.Cause[:]...)
 	}
@@ -102,53 +112,56 @@ func Extend(dst []byte, start int, extensions []byte) []byte {
 	return dst
 }
 
-// Content is the digest of what an event says: coordinate, kind, codec, schema version, headers and
-// payload of a record made by [AppendEvent]. Extensions are left out, their length too.
-func Content(rec []byte) [32]byte {
-	if le.Uint32(rec[104:]) == 0 {
-		return sha256.Sum256(rec[88:contentEnd(rec)])
-	}
-	return content(rec, rec[88:90])
+// namesEnd is where the headers of a record begin.
+func namesEnd(rec []byte) int {
+	return eventFixedSize + int(le.Uint16(rec[90:])) + int(le.Uint16(rec[92:])) + int(le.Uint16(rec[94:])) +
+		int(le.Uint16(rec[96:]))
 }
 
-// Retry is the digest of what a repeated commit must agree in: what [Content] covers, but for the
-// schema version. Between two tries a deploy may have raised it, and if that means anything for the
-// event its payload differs, too. Nor do extensions count: a retry may be another attempt, of
-// another build, and part of another trace. Without a schema version it is the content digest.
-func Retry(rec []byte) [32]byte {
-	var none [2]byte
-	return content(rec, none[:])
-}
-
-func content(rec, schemaVersion []byte) [32]byte {
-	var none [4]byte
-	h := sha256.New()
-	h.Write(schemaVersion)
-	h.Write(rec[90:104])
-	h.Write(none[:])
-	h.Write(rec[108:contentEnd(rec)])
-	return [32]byte(h.Sum(nil))
+// payloadEnd is where the salt of a record begins, if it has one.
+func payloadEnd(rec []byte) int {
+	return namesEnd(rec) + int(le.Uint32(rec[100:])) + int(le.Uint32(rec[108:]))
 }
 
 // contentEnd is where the causal links and extensions of a record begin.
-func contentEnd(rec []byte) int {
-	return eventFixedSize + int(le.Uint16(rec[90:])) + int(le.Uint16(rec[92:])) + int(le.Uint16(rec[94:])) +
-		int(le.Uint16(rec[96:])) + int(le.Uint32(rec[100:])) + int(le.Uint32(rec[108:]))
+func contentEnd(rec []byte) int { return payloadEnd(rec) + extraSize(rec) }
+
+// extraSize is what a record has beside names, headers and payload: the salt, or the digest that an
+// erased event keeps.
+func extraSize(rec []byte) int {
+	switch {
+	case rec[8] == TypeErased:
+		return digestSize
+	case rec[98]&eventSalted != 0:
+		return SaltSize
+	}
+	return 0
 }
 
-// Chain computes the hash of an event: it covers the entity's previous hash, the content digest,
-// the stamp, and the causal links and extensions of the record.
-func Chain(previous, content [32]byte, rec []byte, s *Stamp) [32]byte {
-	var small [192]byte
-	b := append(small[:0], previous[:]...)
-	b = append(b, content[:]...)
-	b = le.AppendUint64(b, s.Position)
-	b = le.AppendUint64(b, s.Version)
-	b = le.AppendUint64(b, s.Time)
-	b = append(b, s.ID[:]...)
-	b = append(b, rec[10:16]...) // flags and depth
-	b = append(b, rec[contentEnd(rec):]...)
-	return sha256.Sum256(b)
+// Salt of an event whose record [ParseEvent] has read, zero if it has none.
+func Salt(rec []byte) (salt [SaltSize]byte) {
+	if rec[8] == TypeEvent && rec[98]&eventSalted != 0 {
+		copy(salt[:], rec[payloadEnd(rec):])
+	}
+	return salt
+}
+
+// AppendErased appends the record of the event in rec, which [ParseEvent] has read, without its
+// headers, payload and salt. Its hash stays: the chain covers the content digest, which is kept.
+// Note says when, by whom and why. Call [SealRecord] afterwards.
+func AppendErased(dst, rec, note []byte) []byte {
+	start, names, content := len(dst), namesEnd(rec), Content(rec)
+	dst = append(dst, rec[:names]...)
+	dst = append(dst, content[:]...)
+	dst = append(dst, note...)
+	dst = append(dst, rec[contentEnd(rec):]...)
+	erased := dst[start:]
+	erased[8] = TypeErased
+	le.PutUint32(erased, uint32(len(erased)))
+	le.PutUint16(erased[98:], 0)
+	le.PutUint32(erased[100:], 0)
+	le.PutUint32(erased[108:], uint32(len(note)))
+	return dst
 }
 
 // StampEvent completes a record made by AppendEvent; call [SealRecord] afterwards.
@@ -163,7 +176,7 @@ func StampEvent(rec []byte, s *Stamp) {
 // ParseEvent reads an event from its record, which [ParseRecord] has checked. It fills e, whose
 // slices then point into rec.
 func ParseEvent(rec []byte, e *Event) error {
-	if len(rec) < eventFixedSize || rec[8] != TypeEvent {
+	if len(rec) < eventFixedSize || !IsEvent(rec) {
 		return ErrBad
 	}
 	flags := le.Uint16(rec[10:])
@@ -179,20 +192,30 @@ func ParseEvent(rec []byte, e *Event) error {
 	e.KindLen = int(le.Uint16(rec[94:]))
 	names := e.EntityLen + e.ScopeLen + e.KindLen + int(le.Uint16(rec[96:]))
 	headers, extensions, payload := int(le.Uint32(rec[100:])), int(le.Uint32(rec[104:])), int(le.Uint32(rec[108:]))
-	links := 0
+	extra, links := extraSize(rec), 0
 	if flags&eventHasCause != 0 {
 		links += 16
 	}
 	if flags&eventHasCorrelation != 0 {
 		links += 16
 	}
-	if eventFixedSize+names+headers+payload+links+extensions != len(rec) {
+	if eventFixedSize+names+headers+payload+extra+links+extensions != len(rec) {
 		return ErrBad
 	}
 	rest := rec[eventFixedSize:]
 	e.Envelope, rest = cut(rest, names)
-	e.Headers, rest = cut(rest, headers)
-	e.Payload, rest = cut(rest, payload)
+	if e.Erased = rec[8] == TypeErased; e.Erased {
+		if headers > 0 {
+			return ErrBad
+		}
+		_, rest = cut(rest, extra)
+		e.Note, rest = cut(rest, payload)
+		e.Headers, e.Payload = nil, nil
+	} else {
+		e.Headers, rest = cut(rest, headers)
+		e.Payload, rest = cut(rest, payload)
+		e.Note, rest = nil, rest[extra:]
+	}
 	e.Cause = [16]byte{}
 	if flags&eventHasCause != 0 {
 		rest = rest[copy(e.Cause[:], rest):]
@@ -209,11 +232,7 @@ func ParseEvent(rec []byte, e *Event) error {
 func Hash(rec []byte) [32]byte { return [32]byte(rec[56:88]) }
 
 // Headers of an event whose record [ParseEvent] has read.
-func Headers(rec []byte) []byte {
-	start := eventFixedSize + int(le.Uint16(rec[90:])) + int(le.Uint16(rec[92:])) + int(le.Uint16(rec[94:])) +
-		int(le.Uint16(rec[96:]))
-	return rec[start:][:le.Uint32(rec[100:])]
-}
+func Headers(rec []byte) []byte { return rec[namesEnd(rec):][:le.Uint32(rec[100:])] }
 
 // Extensions of an event whose record [ParseEvent] has read.
 func Extensions(rec []byte) []byte { return rec[len(rec)-int(le.Uint32(rec[104:])):] }

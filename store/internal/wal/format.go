@@ -11,12 +11,14 @@ const (
 	SegmentHeaderSize = 128
 	BatchHeaderSize   = 64
 	TrailerSize       = 128
-	Version           = 1
+	SaltSize          = 16
+	Version           = 2 // of the segments that are written; those of every version before are read
 
 	recordHeaderSize = 10
 	eventFixedSize   = 112
 	sideFixedSize    = 24
 	keyFixedSize     = 64
+	digestSize       = 32
 )
 
 // Types of a record.
@@ -25,20 +27,22 @@ const (
 	TypeSide       = 2
 	TypeSideDelete = 3
 	TypeKey        = 4
+	TypeErased     = 5 // an event without its headers and payload
 )
 
 // Rules of the digest that a stored key keeps of its commit.
 const (
-	RuleContent = iota // of the content digests of the events, see [Content]
+	RuleContent = iota // of the plain digests of the events, see [Plain]
 	RuleRetry          // of their retry digests, see [Retry]
 	Rules              // their number
 )
 
 // Flags of a batch.
 const (
-	FlagWeak   = 1 // acknowledged before the sync
-	FlagOpened = 2 // first batch of a writer
-	FlagClosed = 4 // last batch of a writer that ended cleanly
+	FlagWeak      = 1 // acknowledged before the sync
+	FlagOpened    = 2 // first batch of a writer
+	FlagClosed    = 4 // last batch of a writer that ended cleanly
+	FlagRewritten = 8 // without the side values that were superseded later
 )
 
 const (
@@ -46,6 +50,12 @@ const (
 
 	eventHasCause       = 1
 	eventHasCorrelation = 2
+
+	eventSalted = 1 // flag of the sealed part of an event
+
+	keyRule   = 0x3f // of the rule byte of a key: the rule
+	keyErased = 0x40
+	keySalted = 0x80
 )
 
 // Errors of bytes.

@@ -16,8 +16,8 @@ func seeds(f *testing.F) {
 	f.Add(b)
 	_ = wal.Records(&h, b, func(rec []byte, _ int) error { f.Add(rec); return nil })
 	f.Add(wal.AppendPair(nil, "name", "value"))
-	f.Add(wal.AppendSegmentHeader(nil, &wal.SegmentHeader{Segment: 1}))
-	f.Add(wal.AppendTrailer(nil, &wal.Trailer{DataEnd: 128}))
+	f.Add(wal.AppendSegmentHeader(nil, &wal.SegmentHeader{Version: wal.Version, Segment: 1}))
+	f.Add(wal.AppendTrailer(nil, &wal.Trailer{Version: wal.Version, DataEnd: 128}))
 	data, _ := log(3)
 	f.Add(data)
 	f.Add([]byte("PBATPBATPBATPBATPBATPBATPBATPBATPBATPBATPBATPBATPBATPBATPBATPBATPBAT"))
@@ -100,7 +100,7 @@ func FuzzSegmentsAreWalkedToAnEnd(f *testing.F) {
 }
 
 func FuzzTrailersAgreeWithTheSizeOfTheirFile(f *testing.F) {
-	f.Add(wal.AppendTrailer(nil, &wal.Trailer{DataEnd: 128, IndexLen: 24, SidesLen: 8}), int64(128+24+8+wal.TrailerSize))
+	f.Add(wal.AppendTrailer(nil, &wal.Trailer{Version: wal.Version, DataEnd: 128, IndexLen: 24, SidesLen: 8}), int64(128+24+8+wal.TrailerSize))
 	f.Fuzz(func(t *testing.T, b []byte, size int64) {
 		for range 2 {
 			trailer, err := wal.ParseTrailer(b, size)

@@ -80,6 +80,7 @@ type goldenCommit struct {
 	events int
 	key    string
 	rule   byte // of the key's digest
+	salt   [16]byte
 	sides  []goldenSide
 }
 
@@ -99,12 +100,13 @@ type goldenLog struct {
 	commits  []goldenCommit
 	position uint64
 	sequence uint64
+	version  uint16
 }
 
 func (g *goldenLog) begin(segment uint32) {
 	g.next.Segment, g.next.Offset, g.durable, g.active = segment, wal.SegmentHeaderSize, 0, index.NewActive()
 	g.data = wal.AppendSegmentHeader(nil, &wal.SegmentHeader{
-		Store: goldenStore, Segment: segment, Incarnation: 1, FirstPosition: g.next.Position, FirstSequence: g.next.Sequence,
+		Version: g.version, Last: segment, Store: goldenStore, Segment: segment, Incarnation: 1, FirstPosition: g.next.Position, FirstSequence: g.next.Sequence,
 		LastTime: goldenTime(g.position) * min(g.position, 1), Previous: g.next.Previous,
 	})
 }
@@ -130,9 +132,9 @@ func (g *goldenLog) batch(number int, flags uint16) {
 			digests = append(digests, said[c.rule][:]...)
 			h.Events++
 		}
-		b = g.keyAndSides(b, start, c.key, c.sides, wal.Key{
-			Events: uint32(c.events), FirstPosition: first, Sequence: g.sequence, Digest: sha(digests), Rule: c.rule,
-		})
+		k := wal.Key{Events: uint32(c.events), FirstPosition: first, Sequence: g.sequence, Rule: c.rule, Salt: c.salt}
+		k.Digest = k.Salted(sha(digests))
+		b = g.keyAndSides(b, start, c.key, c.sides, k)
 	}
 	b = wal.FinishBatch(b, &h, wal.Seed(goldenStore))
 	g.data = append(g.data, b...)
@@ -144,10 +146,10 @@ func (g *goldenLog) event(b []byte, start int, last bool) (_ []byte, said [wal.R
 	g.position++
 	e := g.events[g.position-1]
 	rec := wal.AppendEvent(nil, &e.draft)
-	said = [wal.Rules][32]byte{wal.RuleContent: wal.Content(rec), wal.RuleRetry: wal.Retry(rec)}
+	said = [wal.Rules][32]byte{wal.RuleContent: wal.Plain(rec), wal.RuleRetry: wal.Retry(rec)}
 	rec = wal.Extend(rec, 0, e.extensions)
 	s := wal.Stamp{Position: g.position, Version: e.version, Time: goldenTime(g.position), ID: goldenID(g.position)}
-	s.Hash = wal.Chain(g.chains[e.draft.Entity], said[wal.RuleContent], rec, &s)
+	s.Hash = wal.Chain(g.chains[e.draft.Entity], wal.Content(rec), rec, &s)
 	g.chains[e.draft.Entity] = s.Hash
 	wal.StampEvent(rec, &s)
 	wal.SealRecord(rec, last)
@@ -175,7 +177,7 @@ func (g *goldenLog) keyAndSides(b []byte, start int, key string, sides []goldenS
 func (g *goldenLog) seal() []byte {
 	idx, sides := g.active.Footer()
 	t := wal.Trailer{
-		DataEnd: uint64(len(g.data)), NextPosition: g.next.Position, NextSequence: g.next.Sequence,
+		Version: g.version, DataEnd: uint64(len(g.data)), NextPosition: g.next.Position, NextSequence: g.next.Sequence,
 		LastTime: goldenTime(g.position), LastChecksum: g.next.Previous, WriterEpoch: 1, Incarnation: 1,
 		IndexLen: uint32(len(idx)), IndexSum: wal.Checksum(idx), SidesLen: uint32(len(sides)), SidesSum: wal.Checksum(sides),
 	}
@@ -185,7 +187,7 @@ func (g *goldenLog) seal() []byte {
 // newGoldenLog is a log without a segment.
 func newGoldenLog(events []goldenEvent, commits []goldenCommit) *goldenLog {
 	return &goldenLog{
-		chains: map[string][32]byte{}, events: events, commits: commits,
+		version: 1, chains: map[string][32]byte{}, events: events, commits: commits,
 		next: wal.Expected{Seed: wal.Seed(goldenStore), Position: 1, Sequence: 1},
 	}
 }
@@ -255,7 +257,7 @@ func tell(t *testing.T, rec []byte) string {
 		end = "."
 	}
 	switch wal.Type(rec) {
-	case wal.TypeEvent:
+	case wal.TypeEvent, wal.TypeErased:
 		var e wal.Event
 		require.NoError(t, wal.ParseEvent(rec, &e))
 		require.Equal(t, goldenTime(e.Position), e.Time)
@@ -264,6 +266,12 @@ func tell(t *testing.T, rec []byte) string {
 			e.Codec(), e.SchemaVersion, e.Payload)
 		for name, value := range wal.Pairs(e.Headers) {
 			line += fmt.Sprintf(" %s=%s", name, value)
+		}
+		if e.Erased {
+			line += " erased:"
+		}
+		for name, value := range wal.Pairs(e.Note) {
+			line += fmt.Sprintf(" %s=%q", name, value)
 		}
 		return line + fmt.Sprintf(" cause %x correlation %x depth %d hash %.4x", e.Cause[15], e.Correlation[15], e.Depth, e.Hash) + end
 	case wal.TypeKey:

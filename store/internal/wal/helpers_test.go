@@ -30,18 +30,20 @@ func batch(h *wal.BatchHeader, records ...[]byte) []byte {
 func small() (wal.BatchHeader, []byte) {
 	event := record(&wal.Draft{
 		Entity: "order:1", Scope: "shop", Kind: "order.placed", Codec: "json", Cause: [16]byte{1}, Correlation: [16]byte{2},
-		Headers: wal.AppendPair(nil, "a", "b"), Payload: []byte(`{"n":1}`),
+		Headers: wal.AppendPair(nil, "a", "b"), Payload: []byte(`{"n":1}`), Salt: [16]byte{7},
 	}, &wal.Stamp{Position: 5, Version: 1, Time: 9, ID: [16]byte{3}}, false)
-	key := wal.AppendKey(nil, "key", &wal.Key{Events: 1, FirstPosition: 5, Sequence: 4, Digest: [32]byte{6}})
+	key := wal.AppendKey(nil, "key", &wal.Key{Events: 1, FirstPosition: 5, Sequence: 4, Digest: [32]byte{6}, Salt: [16]byte{8}})
 	wal.SealRecord(key, false)
+	erased := wal.AppendErased(nil, event, wal.AppendPair(nil, "by", "a"))
+	wal.SealRecord(erased, false)
 	side := wal.AppendSide(nil, "side", []byte("value"), false)
 	wal.StampSide(side, 4)
 	wal.SealRecord(side, true)
 	h := wal.BatchHeader{
 		Previous: 7, Segment: 2, WriterEpoch: 3, Incarnation: 1, Durable: 128, FirstSequence: 4, FirstPosition: 5,
-		Events: 1, Commits: 1, Offset: 128,
+		Events: 2, Commits: 1, Offset: 128,
 	}
-	return h, batch(&h, event, key, side)
+	return h, batch(&h, event, erased, key, side)
 }
 
 func id16(t *rapid.T, name string) (id [16]byte) {
@@ -71,6 +73,9 @@ func drawDraft(t *rapid.T) wal.Draft {
 	if rapid.Bool().Draw(t, "has correlation") {
 		d.Correlation = id16(t, "correlation")
 	}
+	if rapid.Bool().Draw(t, "salted") {
+		d.Salt = id16(t, "salt")
+	}
 	for range rapid.IntRange(0, 4).Draw(t, "headers") {
 		d.Headers = wal.AppendPair(d.Headers, text.Draw(t, "name"), text.Draw(t, "value"))
 	}
@@ -99,7 +104,7 @@ func use(rec []byte) {
 	var read bytes.Buffer
 	var e wal.Event
 	if wal.ParseEvent(rec, &e) == nil {
-		for _, part := range [][]byte{e.Entity(), e.Scope(), e.Kind(), e.Codec(), e.Payload, e.Extensions} {
+		for _, part := range [][]byte{e.Entity(), e.Scope(), e.Kind(), e.Codec(), e.Payload, e.Note, e.Extensions} {
 			read.Write(part)
 		}
 		for name, value := range wal.Pairs(e.Headers) {
@@ -107,6 +112,8 @@ func use(rec []byte) {
 			read.Write(value)
 		}
 		wal.Content(rec)
+		wal.Plain(rec)
+		wal.Salt(rec)
 	}
 	if side, err := wal.ParseSide(rec); err == nil {
 		read.Write(side.Key)

@@ -1,5 +1,7 @@
 package wal
 
+import "crypto/sha256"
+
 // SealRecord sets the flags and the checksum of a finished record; last marks the end of a commit.
 func SealRecord(rec []byte, last bool) {
 	rec[9] = 0
@@ -33,7 +35,11 @@ func ParseRecord(b []byte) (rec []byte, n int, err error) {
 // Type of a checked record.
 func Type(rec []byte) byte { return rec[8] }
 
-// IsLast reports whether a checked record ends its commit.
+// IsEvent reports whether a checked record is that of an event, erased or not.
+func IsEvent(rec []byte) bool { return rec[8] == TypeEvent || rec[8] == TypeErased }
+
+// IsLast reports whether a checked record ends its commit. In a batch that was rewritten such a
+// record may be gone.
 func IsLast(rec []byte) bool { return rec[9]&recordLast != 0 }
 
 // Side is a parsed side-value record. Its slices point into the record.
@@ -81,40 +87,78 @@ type Key struct {
 	Events        uint32
 	FirstPosition uint64
 	Sequence      uint64
-	Digest        [32]byte // of the commit's content
-	Rule          byte     // by which the digest was made
+	Digest        [digestSize]byte // as it is stored, see [Key.Salted]
+	Salt          [SaltSize]byte   // zero: none
+	Rule          byte             // by which the digest of the commit was made
+	Erased        bool             // what the commit said is no longer known
 }
+
+// Salted returns what is stored of the digest of a commit: a digest alone would tell a reader who
+// guesses what a short payload said that the guess is right, when the payload is gone.
+func (k *Key) Salted(digest [digestSize]byte) [digestSize]byte {
+	if k.Salt == ([SaltSize]byte{}) {
+		return digest
+	}
+	var b [SaltSize + digestSize]byte
+	copy(b[:], k.Salt[:])
+	copy(b[SaltSize:], digest[:])
+	return sha256.Sum256(b[:])
+}
+
+// Matches reports whether digest, made by the rule of k, is that of the commit that used the key.
+func (k *Key) Matches(digest [digestSize]byte) bool { return !k.Erased && k.Digest == k.Salted(digest) }
 
 // AppendKey appends a record of an idempotency key without its checksum. Its commit must have less
 // than 1<<24 events.
 func AppendKey(dst []byte, key string, k *Key) []byte {
 	var fixed [keyFixedSize]byte
 	fixed[8] = TypeKey
-	le.PutUint32(fixed[0:], uint32(keyFixedSize+len(key)))
+	rule, size := k.Rule, keyFixedSize+len(key)
+	if k.Salt != ([SaltSize]byte{}) {
+		rule, size = rule|keySalted, size+SaltSize
+	}
+	if k.Erased {
+		rule |= keyErased
+	}
+	le.PutUint32(fixed[0:], uint32(size))
 	le.PutUint16(fixed[10:], uint16(len(key)))
-	le.PutUint32(fixed[12:], k.Events|uint32(k.Rule)<<24)
+	le.PutUint32(fixed[12:], k.Events|uint32(rule)<<24)
 	le.PutUint64(fixed[16:], k.FirstPosition)
 	le.PutUint64(fixed[24:], k.Sequence)
 	copy(fixed[32:], k.Digest[:])
 	dst = append(dst, fixed[:]...)
-	return append(dst, key...)
+	dst = append(dst, key...)
+	if rule&keySalted != 0 {
+		dst = append(dst, k.Salt[:]...)
+	}
+	return dst
 }
 
-// KeySize is the length of the record of an idempotency key.
-func KeySize(key string) int { return keyFixedSize + len(key) }
+// KeySize is the length of the salted record of an idempotency key.
+func KeySize(key string) int { return keyFixedSize + len(key) + SaltSize }
 
 // ParseKey reads an idempotency key from its checked record.
 func ParseKey(rec []byte) (Key, error) {
-	if len(rec) < keyFixedSize || rec[8] != TypeKey || keyFixedSize+int(le.Uint16(rec[10:])) != len(rec) {
+	if len(rec) < keyFixedSize || rec[8] != TypeKey {
+		return Key{}, ErrBad
+	}
+	salt, rule := 0, rec[15]
+	if rule&keySalted != 0 {
+		salt = SaltSize
+	}
+	if keyFixedSize+int(le.Uint16(rec[10:]))+salt != len(rec) {
 		return Key{}, ErrBad
 	}
 	k := Key{
-		Key:           rec[keyFixedSize:],
 		Events:        le.Uint32(rec[12:]) & (1<<24 - 1),
-		Rule:          rec[15],
+		Rule:          rule & keyRule,
+		Erased:        rule&keyErased != 0,
 		FirstPosition: le.Uint64(rec[16:]),
 		Sequence:      le.Uint64(rec[24:]),
 	}
 	copy(k.Digest[:], rec[32:])
+	key, rest := cut(rec[keyFixedSize:], int(le.Uint16(rec[10:])))
+	copy(k.Salt[:], rest)
+	k.Key = key
 	return k, nil
 }

@@ -35,6 +35,9 @@ func TestAnEventIsReadAsItWasWritten(t *testing.T) {
 		require.Equal(t, d.Cause, e.Cause)
 		require.Equal(t, string(d.Headers), string(e.Headers))
 		require.Equal(t, string(d.Payload), string(e.Payload))
+		require.Equal(t, d.Salt, wal.Salt(got))
+		require.False(t, e.Erased)
+		require.Empty(t, e.Note)
 		require.Empty(t, e.Extensions)
 		if d.Correlation == ([16]byte{}) {
 			require.Equal(t, s.ID, e.Correlation, "an event without a correlation starts one")
@@ -97,12 +100,15 @@ func TestAnIdempotencyKeyIsReadAsItWasWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		key := rapid.StringN(0, 40, 120).Draw(t, "key")
 		want := wal.Key{
-			Key: []byte(key), Events: rapid.Uint32Max(1<<24-1).Draw(t, "events"), Rule: rapid.Byte().Draw(t, "rule"), FirstPosition: number(t, "position"),
+			Key: []byte(key), Events: rapid.Uint32Max(1<<24-1).Draw(t, "events"), Rule: rapid.ByteMax(63).Draw(t, "rule"), FirstPosition: number(t, "position"),
 			Sequence: number(t, "sequence"), Digest: id32(t, "digest"),
+		}
+		if want.Erased = rapid.Bool().Draw(t, "erased"); rapid.Bool().Draw(t, "salted") {
+			want.Salt = id16(t, "salt")
 		}
 		rec := wal.AppendKey(nil, key, &want)
 		wal.SealRecord(rec, true)
-		require.Len(t, rec, wal.KeySize(key))
+		require.LessOrEqual(t, len(rec), wal.KeySize(key))
 
 		rec, _, err := wal.ParseRecord(rec)
 		require.NoError(t, err)
@@ -112,6 +118,84 @@ func TestAnIdempotencyKeyIsReadAsItWasWritten(t *testing.T) {
 		want.Key, got.Key = nil, nil
 		require.Equal(t, want, got)
 	})
+}
+
+func TestASaltedKeyMatchesTheDigestOfItsCommitAndNoOther(t *testing.T) {
+	digest, other := [32]byte{1}, [32]byte{2}
+	for _, salt := range [][16]byte{{}, {9}} {
+		k := wal.Key{Salt: salt}
+		k.Digest = k.Salted(digest)
+		require.Equal(t, salt == [16]byte{}, k.Digest == digest, "what is stored tells the digest only without a salt")
+		require.True(t, k.Matches(digest))
+		require.False(t, k.Matches(other))
+		k.Erased = true
+		require.False(t, k.Matches(digest), "what an erased commit said is not known")
+	}
+}
+
+func TestAnErasedEventKeepsItsEnvelopeAndItsPlaceInTheChain(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d, s := drawDraft(t), drawStamp(t)
+		note := wal.AppendPair(nil, "why", rapid.String().Draw(t, "why"))
+		rec := wal.Extend(wal.AppendEvent(nil, &d), 0, blob(t, "extensions"))
+		s.Hash = wal.Chain([32]byte{1}, wal.Content(rec), rec, &s)
+		wal.StampEvent(rec, &s)
+		wal.SealRecord(rec, true)
+		erased := wal.AppendErased([]byte("before"), rec, note)[len("before"):]
+		wal.SealRecord(erased, true)
+
+		var was, is wal.Event
+		require.NoError(t, wal.ParseEvent(rec, &was))
+		got, _, err := wal.ParseRecord(erased)
+		require.NoError(t, err)
+		require.NoError(t, wal.ParseEvent(got, &is))
+		require.True(t, wal.IsEvent(got))
+		require.Equal(t, s.Hash, wal.Chain([32]byte{1}, wal.Content(got), got, &is.Stamp))
+		require.True(t, is.Erased)
+		require.Equal(t, note, is.Note)
+		require.Empty(t, is.Headers)
+		require.Empty(t, wal.Headers(got))
+		require.Empty(t, is.Payload)
+		require.Zero(t, wal.Salt(got))
+		is.Erased, is.Note, was.Headers, was.Payload, is.Headers, is.Payload = false, nil, nil, nil, nil, nil
+		require.Equal(t, was, is)
+
+		again := wal.AppendErased(nil, got, note)
+		wal.SealRecord(again, true)
+		require.Equal(t, got, again, "what is erased twice is erased once")
+	})
+}
+
+func TestOnlyAnOpeningMarkMayLeapOverSequences(t *testing.T) {
+	x := wal.Expected{Sequence: 5, Position: 3}
+	for flags := range uint16(16) {
+		h := wal.BatchHeader{FirstSequence: 5, FirstPosition: 3, Flags: flags}
+		require.True(t, x.Follows(&h))
+		h.FirstSequence = 4
+		require.False(t, x.Follows(&h), "a sequence is not used again")
+		h.FirstSequence = 6
+		require.Equal(t, flags&wal.FlagOpened != 0, x.Follows(&h))
+	}
+	x.Advance(&wal.BatchHeader{FirstSequence: 1000, Commits: 2})
+	require.EqualValues(t, 1002, x.Sequence)
+}
+
+func TestCommitsOfARewrittenBatchMayHaveLostRecordsButNoEvent(t *testing.T) {
+	h, b := small()
+	recs := records(t, &h, b)
+	nothing := func([]byte, int) error { return nil }
+	h.Commits = 7
+	for _, left := range [][][]byte{recs, recs[:3], recs[:2]} {
+		h.Flags = 0
+		require.ErrorIs(t, wal.Records(&h, batch(&h, left...), nothing), wal.ErrBad)
+		h.Flags = wal.FlagRewritten
+		require.NoError(t, wal.Records(&h, batch(&h, left...), nothing))
+	}
+	require.ErrorIs(t, wal.Records(&h, batch(&h, recs[1:]...), nothing), wal.ErrBad)
+	h.Commits = 0
+	require.ErrorIs(t, wal.Records(&h, batch(&h, recs...), nothing), wal.ErrBad, "more commits than there were")
+	h.Events = 0
+	require.NoError(t, wal.Records(&h, batch(&h), nothing))
 }
 
 func TestABatchIsReadAsItWasWritten(t *testing.T) {
@@ -173,7 +257,11 @@ func TestASegmentHeaderAndATrailerAreReadAsTheyWereWritten(t *testing.T) {
 		h := wal.SegmentHeader{
 			Store: id16(t, "store"), Segment: rapid.Uint32().Draw(t, "segment"), Incarnation: rapid.Uint32().Draw(t, "incarnation"),
 			FirstPosition: number(t, "position"), FirstSequence: number(t, "sequence"), LastTime: number(t, "time"),
-			Previous: rapid.Uint32().Draw(t, "previous"),
+			Previous: rapid.Uint32().Draw(t, "previous"), Version: rapid.Uint16Range(1, wal.Version).Draw(t, "version"),
+		}
+		if h.Last = h.Segment; h.Version > 1 {
+			h.Generation, h.Last = rapid.Uint32().Draw(t, "generation"), rapid.Uint32().Draw(t, "last")
+			h.LastChecksum = rapid.Uint32().Draw(t, "last checksum")
 		}
 		b := wal.AppendSegmentHeader(nil, &h)
 		require.Len(t, b, wal.SegmentHeaderSize)
@@ -188,6 +276,7 @@ func TestASegmentHeaderAndATrailerAreReadAsTheyWereWritten(t *testing.T) {
 			IndexLen: rapid.Uint32().Draw(t, "index"), IndexSum: rapid.Uint32().Draw(t, "index sum"),
 			SidesLen: rapid.Uint32().Draw(t, "sides"), SidesSum: rapid.Uint32().Draw(t, "sides sum"),
 			Weak: rapid.Bool().Draw(t, "weak"), Incarnation: rapid.Uint32().Draw(t, "incarnation"),
+			Version: h.Version, Generation: h.Generation,
 		}
 		size := int64(want.DataEnd) + int64(want.IndexLen) + int64(want.SidesLen) + wal.TrailerSize
 		b = wal.AppendTrailer(nil, &want)
@@ -209,7 +298,7 @@ func withVersion(header []byte, version uint16) []byte {
 }
 
 func TestASegmentHeaderOfANewerVersionIsDistinguishedFromADamagedOne(t *testing.T) {
-	good := wal.AppendSegmentHeader(nil, &wal.SegmentHeader{Segment: 1})
+	good := wal.AppendSegmentHeader(nil, &wal.SegmentHeader{Version: wal.Version, Segment: 1})
 	require.Equal(t, good, withVersion(good, wal.Version))
 	for bit := range 16 {
 		version := uint16(wal.Version) ^ 1<<bit
@@ -225,6 +314,8 @@ func TestASegmentHeaderOfANewerVersionIsDistinguishedFromADamagedOne(t *testing.
 			require.Equal(t, wal.ErrBad, err, "version %d was never written", version)
 		}
 	}
+	_, err := wal.ParseSegmentHeader(withVersion(good, 1))
+	require.NoError(t, err)
 }
 
 func TestTheDigestsCoverWhatAnEventSaysAndTheOneForRetriesNoSchemaVersion(t *testing.T) {
@@ -232,9 +323,12 @@ func TestTheDigestsCoverWhatAnEventSaysAndTheOneForRetriesNoSchemaVersion(t *tes
 		d := drawDraft(t)
 		rec := wal.AppendEvent(nil, &d)
 		content, retry := wal.Content(rec), wal.Retry(rec)
-		unversioned := d
+		unversioned, unsalted := d, d
 		unversioned.SchemaVersion = 0
-		require.Equal(t, retry, wal.Content(wal.AppendEvent(nil, &unversioned)))
+		require.Equal(t, retry, wal.Plain(wal.AppendEvent(nil, &unversioned)))
+		unsalted.Salt = [16]byte{}
+		require.Equal(t, wal.Plain(rec), wal.Content(wal.AppendEvent(nil, &unsalted)))
+		require.Equal(t, d.Salt == unsalted.Salt, wal.Plain(rec) == content)
 
 		links := d
 		links.Depth++

@@ -13,9 +13,11 @@ type Expected struct {
 	WriterEpoch uint32 // at least
 }
 
-// Follows reports whether a batch with header h continues the log.
+// Follows reports whether a batch with header h continues the log. The sequence may leap at an
+// opening mark, over commits that a crash may have taken: their numbers are not used again.
 func (x *Expected) Follows(h *BatchHeader) bool {
-	return h.Previous == x.Previous && h.FirstSequence == x.Sequence && h.FirstPosition == x.Position &&
+	leaps := h.Flags&FlagOpened != 0 && h.FirstSequence > x.Sequence
+	return h.Previous == x.Previous && (h.FirstSequence == x.Sequence || leaps) && h.FirstPosition == x.Position &&
 		h.WriterEpoch >= x.WriterEpoch && int64(h.Durable) <= x.Offset
 }
 
@@ -23,7 +25,7 @@ func (x *Expected) Follows(h *BatchHeader) bool {
 func (x *Expected) Advance(h *BatchHeader) {
 	x.Offset += int64(h.Length)
 	x.Previous = h.Checksum
-	x.Sequence += uint64(h.Commits)
+	x.Sequence = h.FirstSequence + uint64(h.Commits)
 	x.Position += uint64(h.Events)
 	x.WriterEpoch = h.WriterEpoch
 }

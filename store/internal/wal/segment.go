@@ -1,7 +1,10 @@
 package wal
 
+import "slices"
+
 // SegmentHeader says which part of which log a file holds.
 type SegmentHeader struct {
+	Version       uint16 // of the format of the file
 	Store         [16]byte
 	Segment       uint32
 	Incarnation   uint32
@@ -9,15 +12,19 @@ type SegmentHeader struct {
 	FirstSequence uint64 // that the first commit in it has
 	LastTime      uint64 // of the last event before it
 	Previous      uint32 // checksum of the last batch before it
+	Generation    uint32 // 0 as first written, one more each time the file is rewritten
+	Last          uint32 // number of the last segment that the file stands for: its own
+	LastChecksum  uint32 // of a file that was rewritten: checksum of the last batch as first written
 }
 
 const segmentMagic = "PENSTOCK"
 
-// AppendSegmentHeader appends the 128 bytes of h.
+// AppendSegmentHeader appends the 128 bytes of h. A header of version 1 has none of the last
+// three fields.
 func AppendSegmentHeader(dst []byte, h *SegmentHeader) []byte {
 	var b [SegmentHeaderSize]byte
 	copy(b[:], segmentMagic)
-	le.PutUint16(b[8:], Version)
+	le.PutUint16(b[8:], h.Version)
 	copy(b[16:], h.Store[:])
 	le.PutUint32(b[32:], h.Segment)
 	le.PutUint32(b[36:], h.Incarnation)
@@ -25,6 +32,11 @@ func AppendSegmentHeader(dst []byte, h *SegmentHeader) []byte {
 	le.PutUint64(b[48:], h.FirstSequence)
 	le.PutUint64(b[56:], h.LastTime)
 	le.PutUint32(b[64:], h.Previous)
+	if h.Version > 1 {
+		le.PutUint32(b[68:], h.Generation)
+		le.PutUint32(b[72:], h.Last)
+		le.PutUint32(b[76:], h.LastChecksum)
+	}
 	le.PutUint32(b[12:], checksumAround(b[:], 12, 0))
 	return append(dst, b[:]...)
 }
@@ -42,11 +54,12 @@ func ParseSegmentHeader(b []byte) (SegmentHeader, error) {
 	if le.Uint32(b[12:]) != checksumAround(b, 12, 0) {
 		return h, ErrBad
 	}
-	switch version := le.Uint16(b[8:]); {
-	case version > Version:
-		return h, ErrNewer
-	case version < 1:
-		return h, ErrBad
+	h.Version = le.Uint16(b[8:])
+	switch {
+	case h.Version > Version:
+		return SegmentHeader{}, ErrNewer
+	case h.Version < 1:
+		return SegmentHeader{}, ErrBad
 	}
 	copy(h.Store[:], b[16:])
 	h.Segment = le.Uint32(b[32:])
@@ -55,11 +68,16 @@ func ParseSegmentHeader(b []byte) (SegmentHeader, error) {
 	h.FirstSequence = le.Uint64(b[48:])
 	h.LastTime = le.Uint64(b[56:])
 	h.Previous = le.Uint32(b[64:])
+	if h.Last = h.Segment; h.Version > 1 {
+		h.Generation, h.Last, h.LastChecksum = le.Uint32(b[68:]), le.Uint32(b[72:]), le.Uint32(b[76:])
+	}
 	return h, nil
 }
 
-// Trailer ends a sealed segment.
+// Trailer ends a sealed segment. Its version is that of index and sides, too, and may be above the
+// version of the header: a segment of an older program that a newer one has sealed.
 type Trailer struct {
+	Version      uint16
 	DataEnd      uint64 // offset where the batches end and the index begins
 	NextPosition uint64
 	NextSequence uint64
@@ -72,14 +90,16 @@ type Trailer struct {
 	SidesSum     uint32
 	Weak         bool   // the last batch was acknowledged before its sync
 	Incarnation  uint32 // of the writer of the last batch; the header's may be older
+	Generation   uint32 // that of the header
 }
 
-const trailerMagic = "PENDSEAL"
+//nolint:gochecknoglobals // a table that is never written.
+var trailerMagic = [Version + 1]string{1: "PENDSEAL", 2: "PENDSEA2"}
 
 // AppendTrailer appends the 128 bytes of t.
 func AppendTrailer(dst []byte, t *Trailer) []byte {
 	var b [TrailerSize]byte
-	copy(b[:], trailerMagic)
+	copy(b[:], trailerMagic[t.Version])
 	le.PutUint64(b[16:], t.DataEnd)
 	le.PutUint64(b[24:], t.NextPosition)
 	le.PutUint64(b[32:], t.NextSequence)
@@ -94,6 +114,9 @@ func AppendTrailer(dst []byte, t *Trailer) []byte {
 		b[72] = 1
 	}
 	le.PutUint32(b[76:], t.Incarnation)
+	if t.Version > 1 {
+		le.PutUint32(b[80:], t.Generation)
+	}
 	le.PutUint32(b[8:], Checksum(b[12:]))
 	return append(dst, b[:]...)
 }
@@ -101,10 +124,15 @@ func AppendTrailer(dst []byte, t *Trailer) []byte {
 // ParseTrailer reads the trailer that ends a file of the given size.
 func ParseTrailer(b []byte, size int64) (Trailer, error) {
 	var t Trailer
-	if len(b) != TrailerSize || string(b[:8]) != trailerMagic || le.Uint32(b[8:]) != Checksum(b[12:]) {
+	if len(b) != TrailerSize || le.Uint32(b[8:]) != Checksum(b[12:]) {
+		return t, ErrBad
+	}
+	version := slices.Index(trailerMagic[:], string(b[:8]))
+	if version < 1 {
 		return t, ErrBad
 	}
 	t = Trailer{
+		Version:      uint16(version),
 		DataEnd:      le.Uint64(b[16:]),
 		NextPosition: le.Uint64(b[24:]),
 		NextSequence: le.Uint64(b[32:]),
@@ -117,6 +145,9 @@ func ParseTrailer(b []byte, size int64) (Trailer, error) {
 		SidesSum:     le.Uint32(b[68:]),
 		Weak:         b[72] == 1,
 		Incarnation:  le.Uint32(b[76:]),
+	}
+	if t.Version > 1 {
+		t.Generation = le.Uint32(b[80:])
 	}
 	if t.DataEnd < SegmentHeaderSize || t.DataEnd > uint64(size) ||
 		t.DataEnd+uint64(t.IndexLen)+uint64(t.SidesLen)+TrailerSize != uint64(size) {
