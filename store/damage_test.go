@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -52,9 +53,10 @@ func batchStarts(t *testing.T, disk *vfs.Memory) (starts []int64, end int64) {
 	h, err := wal.ParseSegmentHeader(data)
 	require.NoError(t, err)
 	x := newScan(nil, &h).next
-	for {
-		b, _, ok := wal.Next(data, &x)
-		if !ok {
+	for p := wal.NewPieces(bytes.NewReader(data), int64(len(data))); ; {
+		b, batch, err := p.Next(&x)
+		require.NoError(t, err)
+		if batch == nil {
 			require.NotEmpty(t, starts)
 			return starts, x.Offset
 		}

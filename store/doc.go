@@ -89,14 +89,15 @@
 // # After a crash
 //
 // Every batch says which offset of its segment was known durable when it was written. Open reads
-// the last segment whole. A bad batch below the highest such mark was durable once: that is damage,
-// and Open refuses with the place ([CorruptError]). At or above it no caller was ever promised that
-// the batch is durable, and the log ends before it. What lies after the last mark may be in memory
-// only, so Open writes it again, fills the rest with zeros and syncs before anything is visible. Of
-// sealed segments it checks header, chaining and trailer; a footer that is missing is written, one
-// that is damaged is rebuilt in memory when it is needed. Damage to the events of a sealed segment
-// is the error of the read that meets it. When acknowledged events are gone, or may be, a new
-// incarnation begins, which tells people so and decides nothing (see [Origin]).
+// the last segment whole, in pieces. A bad batch below the highest such mark was durable once: that
+// is damage, and Open refuses with the place ([CorruptError]). At or above it no caller was ever
+// promised that the batch is durable, and the log ends before it. What lies after the last mark may
+// be in memory only, so Open writes it again, erases the rest where it is not zero, and syncs
+// before anything is visible. Of sealed segments it checks header, chaining and trailer; a footer
+// that is missing is written, one that is damaged is rebuilt in memory when it is needed. Damage to
+// the events of a sealed segment is the error of the read that meets it. When acknowledged events
+// are gone, or may be, a new incarnation begins, which tells people so and decides nothing (see
+// [Origin]).
 // Positions of commits that are gone are given to others; their sequences are not, as revisions of
 // side values must not come again: the mark of the new writer leaps over them.
 //

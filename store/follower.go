@@ -201,8 +201,8 @@ func (f *follower) extend(s *Store, l limit) (sure bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	for {
-		h, batch, err := batchAt(g, &f.tail.next, end)
+	for p := g.pieces(end); ; {
+		h, batch, err := p.Next(&f.tail.next)
 		if err != nil {
 			return false, err
 		}
@@ -239,29 +239,6 @@ func (f *follower) publish(s *Store) {
 	if f.tail.sides = s.sides.publish(f.tail.sides, &s.head, Position(head)); moves {
 		s.announce()
 	}
-}
-
-// batchAt reads the batch that continues the log, nil when there is none before end.
-func batchAt(g *segment, x *wal.Expected, end int64) (h wal.BatchHeader, batch []byte, err error) {
-	if x.Offset+wal.BatchHeaderSize > end {
-		return h, nil, nil
-	}
-	b, err := g.bytes(x.Offset, x.Offset+wal.BatchHeaderSize)
-	if err != nil {
-		return h, nil, err
-	}
-	n := wal.BatchLength(b)
-	if n == 0 || x.Offset+int64(n) > end {
-		return h, nil, nil
-	}
-	if b, err = g.bytes(x.Offset, x.Offset+int64(n)); err != nil {
-		return h, nil, err
-	}
-	h, batch, err = wal.ParseBatch(b, x.Seed, x.Segment, x.Offset)
-	if err != nil || !x.Follows(&h) {
-		return h, nil, nil //nolint:nilerr // not written yet, or torn: the log ends here for now
-	}
-	return h, batch, nil
 }
 
 // nextSegment continues with the next file once it is started, that is, once its header is there

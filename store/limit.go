@@ -181,8 +181,8 @@ func (f *follower) shown(s *Store, l limit) (end int64, err error) {
 		return min(end, size), nil
 	}
 	v := survey{next: f.tail.next, durable: f.tail.durable, promised: f.tail.next.Offset}
-	for {
-		h, batch, err := batchAt(g, &v.next, size)
+	for p := g.pieces(size); ; {
+		h, batch, err := p.Next(&v.next)
 		if err != nil {
 			return 0, err
 		}
@@ -198,33 +198,20 @@ func (f *follower) shown(s *Store, l limit) (end int64, err error) {
 	return end, err
 }
 
-// shown returns how much may be shown of a segment without a footer: of a store that writes, all.
-func (r *recovery) shown(g *segment, data []byte) (end int64, err error) {
-	if !r.readOnly {
-		return int64(len(data)), nil
-	}
-	v := survey{next: newScan(g, &r.header).next}
-	v.next.WriterEpoch = r.chain.WriterEpoch
-	for {
-		h, _, ok := wal.Next(data, &v.next)
-		if !ok {
-			break
-		}
-		if r.limit.believed && h.WriterEpoch > r.limit.said.writerEpoch { // by a writer that has not spoken
-			r.limit.believed = false
-		}
-		v.add(&h)
+// shown returns how much may be shown of a segment without a footer that was read to the end of its
+// batches, the highest mark in it being durable.
+func (r *recovery) shown(sc *scan, durable int64) (end int64, err error) {
+	g, whole := sc.segment, sc.next.Offset
+	if whole > wal.SegmentHeaderSize && r.limit.believed && sc.next.WriterEpoch > r.limit.said.writerEpoch {
+		r.limit.believed = false // it has batches of a writer that has not spoken
 	}
 	if r.limit.believed {
-		return v.next.Offset, nil
+		return whole, nil
 	}
-	v.durable = max(v.durable, wal.DurableAfter(data, v.next.Seed, g.number, v.next.Offset))
-	if v.durable > v.next.Offset { // damage, which the scan reports
-		return v.next.Offset, nil
-	}
+	v := survey{next: sc.next, durable: durable, promised: sc.promised}
 	if end, err = r.store.settled(g, &v, r.limit); end == 0 && err == nil && g.number == 1 {
 		err = r.store.notStore() // not even its id is durable
 	}
-	r.withheld = end < v.next.Offset
+	r.withheld = end < whole
 	return end, err
 }

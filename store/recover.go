@@ -17,7 +17,7 @@ import (
 //  1. list the segments; drop files at the end that were made ahead and never started;
 //  2. check header, chaining and footer of every sealed segment; write a footer that is missing;
 //  3. scan the last segment whole and decide where the log ends;
-//  4. write again what lies after the last durable mark, fill the rest with zeros, sync;
+//  4. write again what lies after the last durable mark, make sure of zeros after it, sync;
 //  5. load the side values, newest segment first;
 //  6. write an opening mark, which makes this writer's epoch durable.
 //
@@ -34,7 +34,7 @@ type recovery struct {
 	limit    limit             // of a read-only store
 	withheld bool              // a read-only store may not show all that there is
 	reach    fs.FileMode       // permissions of files that count, as the directory may be entered
-	header   wal.SegmentHeader // of the segment that is being loaded
+	header   wal.SegmentHeader // of the last segment that was started
 
 	// What is known of the log up to and including the last segment that was loaded.
 	chain       wal.Expected // what the next segment's header must say
@@ -45,7 +45,7 @@ type recovery struct {
 	unstarted []uint32 // numbers of files at the end of which no batch was ever durable
 	tail      *scan    // of the last segment, nil when it is sealed or there is none
 	tailSize  int64    // of its file
-	tailBytes []byte   // its content, for step 4
+	tailUsed  int64    // there are only zeros in it from here on
 	lost      bool     // acknowledged events are known to be missing
 }
 
@@ -138,7 +138,7 @@ func (r *recovery) loadSegment(number uint32, first, last bool) error {
 	if err != nil {
 		return err
 	}
-	if size > maxFileBytes { // it would have to fit into memory
+	if size > maxFileBytes { // a batch in it may claim as much, and has to fit into memory
 		return g.corrupt(maxFileBytes, fmt.Sprintf("file has %d bytes, more than a segment can have", size))
 	}
 	started, err := r.readHeader(g, size)
@@ -186,32 +186,39 @@ func (r *recovery) look(g *segment) (size int64, err error) {
 // readHeader reads the header of a segment. A bad one is a torn first write, unless a footer or the
 // mark of a batch after it proves that it was durable once: the header goes out with the first
 // batch, so whatever makes a later byte durable makes the header durable too.
-//
-// The seed of the batches is derived from the store id in the header, which is unreadable here. The
-// id of the segments before is used, and for the first segment of a store wal.Marked, which needs
-// none.
 func (r *recovery) readHeader(g *segment, size int64) (started bool, err error) {
 	b, err := g.bytes(0, min(size, wal.SegmentHeaderSize))
 	if err != nil {
 		return false, err
 	}
-	r.header, err = wal.ParseSegmentHeader(b)
+	h, err := wal.ParseSegmentHeader(b)
 	if err == nil {
+		r.header = h
 		return true, nil
 	}
 	if errors.Is(err, wal.ErrNewer) {
 		return false, fmt.Errorf("segment %d: %w", g.number, ErrNewerFormat)
 	}
-	data, err := g.bytes(0, size)
-	if err != nil {
-		return false, err
-	}
-	_, sealed := readTrailer(g, size)
-	if sealed || wal.Marked(data, g.number) ||
-		wal.DurableAfter(data, wal.Seed(r.store.origin.Store), g.number, wal.SegmentHeaderSize) > 0 {
+	durable, err := r.provedDurable(g, size)
+	if durable {
 		return false, g.corrupt(0, "segment header does not match its checksum")
 	}
-	return false, nil
+	return false, err
+}
+
+// provedDurable reports whether a segment whose header is bad was durable once.
+//
+// The seed of the batches is derived from the store id in the header, which is unreadable here. The
+// id of the segments before is used, and for the first segment of a store Marked, which needs none.
+func (r *recovery) provedDurable(g *segment, size int64) (bool, error) {
+	p := g.pieces(size)
+	_, sealed := readTrailer(g, size)
+	marked, err := p.Marked(g.number)
+	if sealed || marked || err != nil {
+		return sealed || marked, err
+	}
+	rest, err := p.Rest(wal.Seed(r.store.origin.Store), g.number, wal.SegmentHeaderSize)
+	return rest.Durable > 0, err
 }
 
 // dropUnstarted removes the files at the end that were never started. Without a sync for every

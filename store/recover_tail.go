@@ -20,40 +20,62 @@ import (
 // that it is durable, so the log may end there, and what lies after it is cut off: no position is
 // ever assigned twice, as nothing cut off was visible.
 func (r *recovery) scanTail(g *segment, size int64, last bool) error {
-	data, err := g.bytes(0, size)
+	err := r.readTail(g, size)
 	if r.readOnly && errors.Is(err, io.EOF) { // a writer beside this reader has just cut it to size
 		if size, err = g.size(); err == nil {
-			data, err = g.bytes(0, size)
+			err = r.readTail(g, size)
 		}
 	}
 	if err != nil {
 		return err
 	}
-	end, err := r.shown(g, data)
-	if err != nil {
-		return err
-	}
-	sc := newScan(g, &r.header)
-	sc.next.WriterEpoch = r.chain.WriterEpoch
-	if err := sc.run(data[:end]); err != nil {
-		return err
-	}
-	end = sc.next.Offset
-	if durable := max(sc.durable, wal.DurableAfter(data, sc.next.Seed, g.number, end)); durable > end {
-		return g.corrupt(end, fmt.Sprintf("batch is bad, and a later one says that the log was durable up to %d", durable))
-	}
-	g.end.Store(end)
+	sc := r.tail
+	g.end.Store(sc.next.Offset)
 	g.setActive(sc.active)
 	r.lastTime, r.incarnation = sc.lastTime, sc.incarnation
-	if end > wal.SegmentHeaderSize { // else the last batch is one of the segment before
+	if sc.next.Offset > wal.SegmentHeaderSize { // else the last batch is one of the segment before
 		r.flags = sc.flags
 	}
 	r.chain = sc.next
-	r.tail, r.tailSize, r.tailBytes = sc, size, data
 	if last || r.readOnly {
 		return nil
 	}
 	return r.finishSegment(g, sc)
+}
+
+// readTail scans the segment as far as its batches may be shown. What the marks say is looked up
+// once, before that is decided: a writer beside this reader adds to them.
+func (r *recovery) readTail(g *segment, size int64) error {
+	p := g.pieces(size)
+	sc, err := r.scanUpTo(g, p)
+	if err != nil {
+		return err
+	}
+	rest, err := p.Rest(sc.next.Seed, g.number, sc.next.Offset)
+	if err != nil {
+		return err
+	}
+	durable := max(sc.durable, rest.Durable)
+	if r.readOnly && durable <= sc.next.Offset {
+		end, err := r.shown(sc, durable)
+		if err == nil && end < sc.next.Offset {
+			sc, err = r.scanUpTo(g, g.pieces(end))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if end := sc.next.Offset; durable > end {
+		return g.corrupt(end, fmt.Sprintf("batch is bad, and a later one says that the log was durable up to %d", durable))
+	}
+	r.tail, r.tailSize, r.tailUsed = sc, size, rest.Used
+	return nil
+}
+
+func (r *recovery) scanUpTo(g *segment, p *wal.Pieces) (*scan, error) {
+	sc := newScan(g, &r.header)
+	sc.next.WriterEpoch = r.chain.WriterEpoch
+	return sc, sc.run(p)
 }
 
 // finishSegment writes the footer that a crash prevented. A footer says that the segment is whole,
@@ -129,55 +151,78 @@ func (r *recovery) checkLoss() error {
 // the page cache, which is not the disk: after a failed sync the cache may hold bytes that it will
 // never write, as it takes them for clean. Writing the same bytes makes them dirty again.
 //
-// The zeros erase what lies after the end of the log, batches of the writer before included. After
-// a clean end there is nothing to erase.
+// After the end of the log it leaves zeros: batches of the writer before are erased.
 //
 // From here on the writer has the file open.
 func (r *recovery) rewriteTail() (err error) {
-	s, from, end := r.store, r.tail.durable, r.tail.next.Offset
+	s, end := r.store, r.tail.next.Offset
 	if s.writing, err = s.dir.Open(segmentName(r.tail.segment.number), false); err != nil {
 		return err
 	}
-	// Without a mark the header is not known durable either, and from is 0.
-	if _, err := s.writing.WriteAt(r.tailBytes[from:end], from); err != nil {
+	if err := r.rewriteBatches(r.tail.durable, end); err != nil {
 		return err
 	}
-	if r.tail.flags&wal.FlagClosed == 0 {
-		err = r.eraseRest(end)
-	} else {
-		err = r.reserveRest(end)
-	}
-	if err != nil {
+	if err := r.clearRest(end); err != nil {
 		return err
 	}
 	return s.writing.Sync()
 }
 
+// rewriteBatches writes the batches between two offsets again. They are read once more, from a
+// cache that may have dropped and reloaded them since: so they are checked again, too.
+func (r *recovery) rewriteBatches(from, end int64) error {
+	g, p := r.tail.segment, r.tail.segment.pieces(end)
+	if from < wal.SegmentHeaderSize { // without a mark the header is not known durable either
+		b, err := p.View(0, wal.SegmentHeaderSize)
+		if err != nil {
+			return err
+		}
+		if h, err := wal.ParseSegmentHeader(b); err != nil || h != r.header {
+			return g.corrupt(0, "segment header changes")
+		}
+		if _, err := r.store.writing.WriteAt(b, 0); err != nil {
+			return err
+		}
+		from = wal.SegmentHeaderSize
+	}
+	for from < end {
+		run, err := p.Run(r.tail.next.Seed, g.number, from, end)
+		if errors.Is(err, wal.ErrBad) {
+			return g.corrupt(from, "batch changes from one read to the next")
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := r.store.writing.WriteAt(run, from); err != nil {
+			return err
+		}
+		from += int64(len(run))
+	}
+	return nil
+}
+
+// clearRest erases what lies after the end of the log, and makes sure that there is room up to the
+// end of the file. Where there are zeros they are not written again: at worst the disk still holds
+// a batch that an opening whose sync failed had erased, and no mark of it is after the end.
+//
 // A program that copied the file may have left out the zeros at its end, and a write into such a
 // hole can fail for want of room, with an unknown outcome. So there must be room before the writer
 // begins. Where there is none, there is none in this segment but for the marks of this writer:
-// commits are refused until the next segment can be made.
-
-// reserveRest makes sure that there is room where the file has zeros.
-func (r *recovery) reserveRest(end int64) error {
+// commits are refused until the next segment can be made. What is to be erased goes with the end of
+// the file then.
+func (r *recovery) clearRest(end int64) error {
 	file := r.store.writing
-	err := reserve(file, end, r.tailSize)
-	if vfs.IsFull(err) {
-		r.tailSize = min(r.tailSize, end+2*wal.BatchHeaderSize)
-		err = reserve(file, end, r.tailSize)
+	err := vfs.WriteZeros(file, end, min(r.tailUsed, r.tailSize))
+	if err == nil {
+		err = reserve(file, max(end, r.tailUsed), r.tailSize)
 	}
-	return err
-}
-
-// eraseRest writes zeros, which takes room where the file has holes. Without it what lies there
-// goes with the end of the file.
-func (r *recovery) eraseRest(end int64) error {
-	file := r.store.writing
-	err := vfs.WriteZeros(file, end, r.tailSize)
 	if !vfs.IsFull(err) {
 		return err
 	}
 	r.tailSize = min(r.tailSize, end+2*wal.BatchHeaderSize)
+	if r.tailUsed <= end {
+		return reserve(file, end, r.tailSize)
+	}
 	if err := file.Truncate(r.tailSize); err != nil {
 		return err
 	}

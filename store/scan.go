@@ -23,6 +23,7 @@ type scan struct {
 	sides       map[string]SideValue // newest of this segment; Revision 0: deleted
 	lastTime    uint64
 	durable     int64  // highest "known durable" mark seen
+	promised    int64  // end of the last batch that holds a commit
 	flags       uint16 // of the last batch
 	incarnation uint32 // of the last batch
 }
@@ -51,16 +52,17 @@ func newScan(g *segment, h *wal.SegmentHeader) *scan {
 
 // scanSegment scans a sealed segment whose batches end at dataEnd; anything else there is damage.
 func scanSegment(g *segment, dataEnd int64) (*scan, error) {
-	data, err := g.bytes(0, dataEnd)
+	p := g.pieces(dataEnd)
+	b, err := p.View(0, wal.SegmentHeaderSize)
 	if err != nil {
 		return nil, err
 	}
-	h, err := wal.ParseSegmentHeader(data)
+	h, err := wal.ParseSegmentHeader(b)
 	if err != nil {
 		return nil, g.corrupt(0, "segment header: "+err.Error())
 	}
 	sc := newScan(g, &h)
-	if err := sc.run(data); err != nil {
+	if err := sc.run(p); err != nil {
 		return nil, err
 	}
 	if sc.next.Offset != dataEnd {
@@ -70,14 +72,13 @@ func scanSegment(g *segment, dataEnd int64) (*scan, error) {
 	return sc, nil
 }
 
-// run takes in the batches from sc.next on, up to the first that does not continue the log. data is
-// the segment from offset 0. What it means that the log does not continue there, end or damage, is
-// for the caller to say.
-func (sc *scan) run(data []byte) error {
+// run takes in the batches from sc.next on, up to the first that does not continue the log. What it
+// means that the log does not continue there, end or damage, is for the caller to say.
+func (sc *scan) run(p *wal.Pieces) error {
 	for {
-		h, batch, ok := wal.Next(data, &sc.next)
-		if !ok {
-			return nil
+		h, batch, err := p.Next(&sc.next)
+		if batch == nil {
+			return err
 		}
 		if err := sc.add(&h, batch); err != nil {
 			return err
@@ -99,6 +100,9 @@ func (sc *scan) add(h *wal.BatchHeader, batch []byte) error {
 	sc.durable = max(sc.durable, int64(h.Durable))
 	sc.flags, sc.incarnation = h.Flags, h.Incarnation
 	sc.next.Advance(h)
+	if h.Commits > 0 {
+		sc.promised = sc.next.Offset
+	}
 	return nil
 }
 

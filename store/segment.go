@@ -73,16 +73,26 @@ func (g *segment) bytes(from, to int64) ([]byte, error) {
 
 // read fills b from an offset of the file on.
 func (g *segment) read(b []byte, from int64) error {
+	_, err := g.ReadAt(b, from)
+	return err
+}
+
+// ReadAt fills b from an offset of the file on. Fewer bytes are an error that names the segment.
+func (g *segment) ReadAt(b []byte, from int64) (int, error) {
 	file, err := g.hold()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer file.drop()
-	if n, err := file.ReadAt(b, from); n < len(b) {
-		return fmt.Errorf("store: read segment %d at %d: %w", g.number, from, err)
+	n, err := file.ReadAt(b, from)
+	if n < len(b) {
+		return n, fmt.Errorf("store: read segment %d at %d: %w", g.number, from, err)
 	}
-	return nil
+	return n, nil
 }
+
+// pieces shows the first size bytes of the file.
+func (g *segment) pieces(size int64) *wal.Pieces { return wal.NewPieces(g, size) }
 
 // size is that of the file.
 func (g *segment) size() (int64, error) {

@@ -69,7 +69,7 @@ func BatchLength(b []byte) int {
 // there is no valid batch.
 func ParseBatch(b []byte, seed, segment uint32, offset int64) (h BatchHeader, batch []byte, err error) {
 	h, ok := parseBatchHeader(b, segment, offset)
-	if !ok {
+	if !ok || uint64(h.Length) > uint64(len(b)) {
 		return h, nil, ErrBad
 	}
 	batch = b[:h.Length:h.Length]
@@ -80,10 +80,10 @@ func ParseBatch(b []byte, seed, segment uint32, offset int64) (h BatchHeader, ba
 }
 
 // parseBatchHeader reads a header that may be one of the given place, without looking at the
-// checksum.
+// checksum. The batch may be longer than b.
 func parseBatchHeader(b []byte, segment uint32, offset int64) (h BatchHeader, ok bool) {
 	n := BatchLength(b)
-	if n < BatchHeaderSize || n%8 != 0 || n > len(b) {
+	if n < BatchHeaderSize || n%8 != 0 {
 		return h, false
 	}
 	h = BatchHeader{

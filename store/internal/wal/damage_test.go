@@ -96,7 +96,7 @@ func log(n int) (data []byte, offsets []int64) {
 func walk(data []byte) (n int, end int64) {
 	x := wal.Expected{Segment: 1, Offset: wal.SegmentHeaderSize, Sequence: 1, Position: 1}
 	for {
-		h, _, ok := wal.Next(data, &x)
+		h, _, ok := next(data, &x)
 		if !ok {
 			return n, x.Offset
 		}
@@ -110,7 +110,7 @@ func TestAWalkEndsAtTheFirstBadBatchAndLaterMarksTellDamageFromATornWrite(t *tes
 	data, offsets := log(n)
 	got, end := walk(data)
 	require.Equal(t, n, got)
-	require.Zero(t, wal.DurableAfter(data, 0, 1, end))
+	require.Zero(t, durableAfter(data, end))
 
 	for bad := range n {
 		data[offsets[bad]+70] ^= 1
@@ -118,14 +118,16 @@ func TestAWalkEndsAtTheFirstBadBatchAndLaterMarksTellDamageFromATornWrite(t *tes
 		require.Equal(t, bad, got)
 		require.Equal(t, offsets[bad], end)
 		if bad == n-1 {
-			require.Zero(t, wal.DurableAfter(data, 0, 1, end), "nothing after it: torn")
+			require.Zero(t, durableAfter(data, end), "nothing after it: torn")
 		} else {
-			require.Equal(t, offsets[n-1], wal.DurableAfter(data, 0, 1, end), "the highest mark counts")
+			require.Equal(t, offsets[n-1], durableAfter(data, end), "the highest mark counts")
 		}
 		data[offsets[bad]+70] ^= 1
 	}
-	require.Zero(t, wal.DurableAfter(data, 0, 2, 0), "batches of another segment say nothing of this one")
-	require.Zero(t, wal.DurableAfter(data, 0, 1, math.MaxInt64))
+	rest, err := whole(data).Rest(0, 2, 0)
+	require.NoError(t, err)
+	require.Zero(t, rest.Durable, "batches of another segment say nothing of this one")
+	require.Zero(t, durableAfter(data, math.MaxInt64))
 }
 
 func TestABatchThatDoesNotContinueTheLogEndsTheWalk(t *testing.T) {

@@ -1,6 +1,6 @@
 // Package wal is the format of the log: how events, side values and idempotency keys become bytes
 // of a segment file, and what of these bytes is to be believed after a crash. It works on byte
-// slices only.
+// slices, and reads a segment as a whole through an [io.ReaderAt], in pieces.
 //
 // # A segment file
 //
@@ -205,7 +205,7 @@
 // Let D be the highest "known durable" mark in any valid batch of the last segment, also in batches
 // after a bad one: a power cut may keep batch k+1 and lose batch k. A bad batch below D is damage
 // and opens nothing. At or above D the log ends there, and what follows was never acknowledged as
-// durable. See [DurableAfter].
+// durable. See [Pieces.Rest].
 //
 // # What it must not know
 //

@@ -86,13 +86,13 @@ func FuzzSegmentsAreWalkedToAnEnd(f *testing.F) {
 		_, _ = wal.ParseSegmentHeader(b)
 		x := wal.Expected{Segment: 1, Sequence: 1, Position: 1}
 		for {
-			h, _, ok := wal.Next(b, &x)
+			h, _, ok := next(b, &x)
 			if !ok {
 				break
 			}
 			x.Advance(&h)
 		}
-		mark := wal.DurableAfter(b, 0, 1, 0)
+		mark := durableAfter(b, 0)
 		if mark < 0 || x.Offset > int64(len(b)) {
 			t.Fatalf("mark %d, end %d of %d", mark, x.Offset, len(b))
 		}

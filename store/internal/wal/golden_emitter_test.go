@@ -65,7 +65,7 @@ func extensionsOf(t *testing.T, name string, x wal.Expected) (lines []string) {
 	data, err := os.ReadFile(filepath.FromSlash(name))
 	require.NoError(t, err)
 	for {
-		b, whole, ok := wal.Next(data, &x)
+		b, whole, ok := next(data, &x)
 		if !ok {
 			return lines
 		}

@@ -238,7 +238,7 @@ func story(t *testing.T, name string, x wal.Expected) (lines []string, end wal.E
 	require.Equal(t, x.Sequence, h.FirstSequence)
 	require.Equal(t, x.Previous, h.Previous)
 	for {
-		b, whole, ok := wal.Next(data, &x)
+		b, whole, ok := next(data, &x)
 		if !ok {
 			return lines, x
 		}

@@ -68,7 +68,7 @@ func rewritten(segment []byte) []byte {
 	}
 	b := make([]byte, wal.BatchHeaderSize)
 	for {
-		h, whole, ok := wal.Next(segment, &x)
+		h, whole, ok := next(segment, &x)
 		if !ok {
 			header.LastChecksum = x.Previous
 			return append(wal.AppendSegmentHeader(nil, &header), wal.FinishBatch(b, &merged, x.Seed)...)

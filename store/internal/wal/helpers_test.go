@@ -145,3 +145,21 @@ func sealTrailer(b []byte) []byte {
 }
 
 func sha(b []byte) [32]byte { return sha256.Sum256(b) }
+
+// whole shows a segment that is in memory.
+func whole(data []byte) *wal.Pieces { return wal.NewPieces(bytes.NewReader(data), int64(len(data))) }
+
+// next returns the batch that continues the log in a segment that is in memory.
+func next(data []byte, x *wal.Expected) (h wal.BatchHeader, batch []byte, ok bool) {
+	h, batch, err := whole(data).Next(x)
+	return h, batch, err == nil && batch != nil
+}
+
+// durableAfter returns the highest mark of a batch of segment 1 at or after an offset.
+func durableAfter(data []byte, from int64) int64 {
+	rest, err := whole(data).Rest(0, 1, from)
+	if err != nil {
+		return -1
+	}
+	return rest.Durable
+}
