@@ -2,6 +2,7 @@ package bench
 
 import (
 	"testing"
+	"time"
 
 	"github.com/penstock-io/penstock/bench/workload"
 )
@@ -26,5 +27,8 @@ func turn(b *testing.B, open opener, writers, events int) workload.Outcome {
 	must(b, err)
 	must(b, c.close())
 	o.PerSecond *= float64(events)
+	o.Each.CPU /= time.Duration(events)
+	o.Each.Bytes /= float64(events)
+	o.Each.Objects /= float64(events)
 	return o
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"syscall"
+	"time"
 )
 
 // Kernel names the operating system and its release.
@@ -44,6 +45,14 @@ func Resident() int64 {
 		return 0
 	}
 	return rss * int64(os.Getpagesize())
+}
+
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // Datasync waits until the data of a file is on disk.

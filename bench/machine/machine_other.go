@@ -5,6 +5,7 @@ package machine
 import (
 	"os"
 	"runtime"
+	"time"
 )
 
 // Kernel names the operating system.
@@ -15,6 +16,8 @@ func FileSystem(string) string { return "unknown" }
 
 // Resident is not known here.
 func Resident() int64 { return 0 }
+
+func processorTime() time.Duration { return 0 }
 
 // Datasync waits until a file is on disk.
 func Datasync(f *os.File) error { return f.Sync() }

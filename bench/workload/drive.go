@@ -7,12 +7,25 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/bench/figures"
+	"github.com/penstock-io/penstock/bench/machine"
 )
 
 // Outcome is what the writers of one turn got acknowledged.
 type Outcome struct {
 	PerSecond float64
 	P50, P99  time.Duration
+	Each      PerOp
+}
+
+// PerOp is what the whole process used up, divided by the number of operations.
+type PerOp struct {
+	CPU            time.Duration
+	Bytes, Objects float64 // allocated
+}
+
+func perOp(c machine.Cost, ops int) PerOp {
+	n := float64(max(ops, 1))
+	return PerOp{CPU: time.Duration(float64(c.CPU) / n), Bytes: float64(c.Bytes) / n, Objects: float64(c.Objects) / n}
 }
 
 // Drive lets writers work in closed loops: for half a turn unmeasured, then for a turn. op does the
@@ -40,6 +53,10 @@ func Drive(writers int, turn time.Duration, op func(writer, i int) error) (Outco
 			}
 		})
 	}
+	time.Sleep(time.Until(from))
+	before := machine.CostSoFar()
+	time.Sleep(time.Until(to))
+	used := machine.CostSoFar().Since(before)
 	waiting.Wait()
 	var all []time.Duration
 	for w := range writers {
@@ -49,5 +66,6 @@ func Drive(writers int, turn time.Duration, op func(writer, i int) error) (Outco
 		PerSecond: figures.PerSecond(len(all), turn),
 		P50:       figures.Quantile(all, 0.5),
 		P99:       figures.Quantile(all, 0.99),
+		Each:      perOp(used, len(all)),
 	}, errors.Join(failed...)
 }
