@@ -23,18 +23,25 @@ func (w *writer) admit(req *request) (answered bool) {
 			return true
 		}
 	}
+	if req.err = w.admitState(req); req.err != nil {
+		forgetNew(w.entities, req.events)
+		return true
+	}
+	return false
+}
+
+// admitState compares what req requires with the state of the log.
+func (w *writer) admitState(req *request) error {
 	if err := w.loadEntities(req); err != nil {
-		req.err = err
-		return true
+		return err
 	}
-	if req.err = w.admitVersions(req); req.err != nil {
-		return true
+	if err := admitVersions(req.events); err != nil {
+		return err
 	}
-	if req.err = w.store.checkConditions(req.conditions, Position(w.next.Position-1)); req.err != nil {
-		return true
+	if err := w.store.checkConditions(req.conditions, Position(w.next.Position-1)); err != nil {
+		return err
 	}
-	req.err = w.admitSides(req)
-	return req.err != nil
+	return w.admitSides(req)
 }
 
 // admitSides compares with the open batch first: what it writes is not in the table of the store
@@ -72,47 +79,53 @@ func (w *writer) admitKey(req *request) (found bool, err error) {
 	return true, err
 }
 
-// loadEntities makes sure that the states of the entities of req are in memory. What it reads is as
-// of the head, which is all there is: an entity with an event in the open batch is in memory
-// already.
+// loadEntities finds the states of the entities of req, so that each is looked up once per commit.
+// What it reads is as of the head, which is all there is: an entity with an event in the open batch
+// is in memory already. One without any event gets an empty state, see forgetNew.
 func (w *writer) loadEntities(req *request) error {
 	for i := range req.events {
 		name := req.events[i].terms.Entity
-		if _, known := w.entities[name]; known {
-			continue
+		state := w.entities[name]
+		if state == nil {
+			last, _, err := w.store.lastOfEntity(name)
+			if err != nil {
+				return err
+			}
+			state = &last
+			w.entities[strings.Clone(name)] = state // it must not pin the caller's memory
 		}
-		state, found, err := w.store.lastOfEntity(name)
-		if err != nil {
-			return err
-		}
-		if found {
-			w.entities[strings.Clone(name)] = &state // it must not pin the caller's memory
-		}
+		req.events[i].state = state
 	}
 	return nil
 }
 
-// admitVersions checks all expectations before any event of req is applied, so that a refusal needs
-// nothing undone.
-func (w *writer) admitVersions(req *request) error {
-	var ahead map[string]uint64 // events of an entity that precede in the batch
-	for i := range req.events {
-		e := &req.events[i]
-		actual := ahead[e.terms.Entity]
-		if state := w.entities[e.terms.Entity]; state != nil {
-			actual += state.version
-		}
-		if !e.expect.accepts(actual) {
-			return &ConflictError{Entity: e.terms.Entity, Expected: e.expect, Actual: actual}
-		}
-		if len(req.events) > 1 {
-			if ahead == nil {
-				ahead = make(map[string]uint64)
-			}
-			ahead[e.terms.Entity]++
+// forgetNew drops the empty states of entities of a commit that is refused: a program that is
+// refused again and again does not fill the memory.
+func forgetNew(entities map[string]*entityState, events []requestEvent) {
+	for i := range events {
+		if e := &events[i]; e.state != nil && e.state.version == 0 {
+			delete(entities, e.terms.Entity)
 		}
 	}
-	return nil
+}
+
+// admitVersions checks all expectations before any event is applied, so that a refusal needs
+// nothing undone.
+func admitVersions(events []requestEvent) (err error) {
+	checked := 0
+	for i := range events {
+		e := &events[i]
+		if actual := e.state.version + e.state.ahead; !e.expect.accepts(actual) {
+			err = &ConflictError{Entity: e.terms.Entity, Expected: e.expect, Actual: actual}
+			break
+		}
+		e.state.ahead++
+		checked++
+	}
+	for i := range events[:checked] {
+		events[i].state.ahead = 0
+	}
+	return err
 }
 
 // checkConditions reads the log up to head. A request with conditions is the first of its group,

@@ -366,3 +366,32 @@ func TestABatchLargerThanASegmentIsWrittenWhole(t *testing.T) {
 		s = reopen(t, s)
 	}
 }
+
+func TestACommitThatIsRefusedLeavesNothingOfItsEntitiesInMemory(t *testing.T) {
+	s := memoryLog(t)
+	put(t, s, "known")
+	for i := range 10 {
+		stranger := fmt.Sprint("stranger:", i)
+		for _, b := range []Batch{
+			{Events: []Proposal{{At: At(stranger, "test"), Expect: Exactly(1), Payload: note{}}}},
+			{Events: []Proposal{
+				{At: At(stranger, "test"), Payload: note{}},
+				{At: At("known", "test"), Payload: note{}},
+				{At: At(stranger, "test"), Expect: Exactly(2), Payload: note{}},
+			}},
+			{Events: eventsOf(stranger), Sides: []SideWrite{{Key: "k", Expect: Exactly(7)}}},
+			{Events: eventsOf(stranger), Conditions: []Condition{{}}},
+		} {
+			_, err := s.Commit(t.Context(), b)
+			require.ErrorIs(t, err, ErrConflict)
+		}
+	}
+	require.Len(t, s.committer.writer.entities, 1)
+	r := write(t, s, Batch{Events: []Proposal{
+		{At: At("known", "test"), Expect: Exactly(1), Payload: note{}},
+		{At: At("stranger:0", "test"), Expect: Absent, Payload: note{}},
+		{At: At("stranger:0", "test"), Expect: Exactly(1), Payload: note{}},
+		{At: At("known", "test"), Expect: Exactly(2), Payload: note{}},
+	}})
+	require.Equal(t, []uint64{2, 1, 2, 3}, []uint64{r.Events[0].Version, r.Events[1].Version, r.Events[2].Version, r.Events[3].Version})
+}

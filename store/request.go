@@ -31,9 +31,11 @@ type request struct {
 	size       int    // of all records, the key's included
 	salts      saltSource
 
-	// The answer, valid once done.
-	receipt Receipt
-	err     error
+	// The answer, valid once done. recorded is the room for the events of the receipt: it goes to the
+	// caller, and is made on the caller's goroutine, as are all others of the group on theirs.
+	receipt  Receipt
+	err      error
+	recorded []Recorded
 
 	// wake receives one token when done or lead turns true. The fields after it are guarded by
 	// committer.mu.
@@ -52,6 +54,7 @@ type requestEvent struct {
 	expect  Expect
 	size    int // of its record
 	content [32]byte
+	state   *entityState // of its entity, set while the committer admits the request
 }
 
 // requestSide keeps the value beside its record: it goes into the table of present side values,
@@ -122,7 +125,10 @@ func (req *request) encode(b *Batch, table *emitterTable) error {
 	}
 	req.key, req.conditions = b.IdempotencyKey, cloneConditions(b.Conditions)
 	req.lazy = b.Lazy && len(b.Events) == 0
-	req.events = slices.Grow(req.events, len(b.Events))
+	if len(b.Events) > 0 {
+		req.events = slices.Grow(req.events, len(b.Events))
+		req.recorded = make([]Recorded, 0, len(b.Events))
+	}
 	var digests [wal.Rules]hash.Hash
 	if req.key != "" {
 		digests = [wal.Rules]hash.Hash{sha256.New(), sha256.New()}

@@ -99,6 +99,9 @@ func checkKind(p *Proposal, kind string) error {
 // or a command of its own, and where a separator of lines or a mark of direction makes one name
 // look like another.
 func checkText(field, s string, limit int) error {
+	if len(s) <= limit && isPlain(s) {
+		return nil
+	}
 	if err := checkTerm(field, s, limit); err != nil {
 		return err
 	}
@@ -112,6 +115,16 @@ func checkText(field, s string, limit int) error {
 		}
 	}
 	return nil
+}
+
+// isPlain reports whether s is printable ASCII, at least one byte of it, as nearly all names are.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // checkTerm applies the rules for names that are looked for, which have always held for all names:

@@ -2,7 +2,6 @@ package store
 
 import (
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -60,6 +59,7 @@ type writer struct {
 type entityState struct {
 	version uint64
 	hash    [32]byte
+	ahead   uint64 // its events that precede in the batch that admitVersions looks at, else 0
 }
 
 // openBatch is a batch under construction.
@@ -224,19 +224,13 @@ func (w *writer) applyEvents(b *openBatch, req *request, now time.Time) {
 	if len(req.events) == 0 {
 		return
 	}
-	req.receipt.Events = make([]Recorded, 0, len(req.events))
+	req.receipt.Events = req.recorded
 	records := req.records
 	for i := range req.events {
 		e := &req.events[i]
 		rec := records[:e.size]
 		records = records[e.size:]
-
-		state := w.entities[e.terms.Entity]
-		if state == nil {
-			state = &entityState{}
-			w.entities[strings.Clone(e.terms.Entity)] = state // it must not pin the caller's memory
-		}
-		at := w.clock.next(now)
+		state, at := e.state, w.clock.next(now)
 		stamp := wal.Stamp{
 			Position: w.next.Position + uint64(b.events),
 			Version:  state.version + 1,

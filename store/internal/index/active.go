@@ -16,6 +16,7 @@ type Active struct {
 	offsets   u32s
 	published uint32 // the events before it are visible
 	lists     [listFields]map[string]*list
+	latest    [listFields]*list // used last: events in a row mostly have the same scope and kind
 	entities  map[string]*entity
 	keys      map[string]uint32
 	sides     map[string]uint32
@@ -23,6 +24,7 @@ type Active struct {
 
 // A list holds the ordinals of one term.
 type list struct {
+	text  string
 	ords  u32s
 	wider *list // of the term that includes this one: order:42 -> order; nil at the top
 }
@@ -49,7 +51,7 @@ func NewActive() *Active {
 
 // Add returns the next ordinal to the event whose record lies at offset. A segment
 // has less than 2^32 events, its offsets being below 4 GiB. The cost for known
-// terms is three map look-ups and one append per posting list, whatever the
+// terms is three map look-ups at most and one append per posting list, whatever the
 // number of events.
 func (a *Active) Add(offset uint32, t Terms) {
 	a.mu.Lock()
@@ -195,10 +197,15 @@ func (a *Active) entity(name string) (e *entity, known bool) {
 
 // list returns the list of a term, from its first event on.
 func (a *Active) list(f field, text string) *list {
-	if l, ok := a.lists[f][text]; ok {
+	if l := a.latest[f]; l != nil && l.text == text {
 		return l
 	}
-	return a.newList(f, strings.Clone(text))
+	l, ok := a.lists[f][text]
+	if !ok {
+		l = a.newList(f, strings.Clone(text))
+	}
+	a.latest[f] = l
+	return l
 }
 
 // newList returns the list of a term whose text may be kept. An entity's list may
@@ -207,7 +214,7 @@ func (a *Active) newList(f field, text string) *list {
 	if l, ok := a.lists[f][text]; ok {
 		return l
 	}
-	l := &list{}
+	l := &list{text: text}
 	if f, text, ok := f.wider(text); ok {
 		l.wider = a.newList(f, text)
 	}
