@@ -14,6 +14,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"go.uber.org/zap"
 
+	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
@@ -56,6 +57,7 @@ type System struct {
 	watchers watchers
 
 	watchdog *watchdog
+	pages    cursor.Pages // of all workers; locked
 
 	mu       sync.Mutex
 	failure  error       // of the store, or of our own code; the first one stays

@@ -45,6 +45,7 @@
 //
 //	feed         reads pages of the log into the queues
 //	  readAhead    serves small batches from larger pages
+//	    Pages      which the workers of a store share
 //	schedule     chooses the queue that is handled next
 //	  replays      parked events, read again
 //	parking      decides which events are parked or held
@@ -59,7 +60,8 @@
 //
 // It must not know: actors and mailboxes, who retries and when, typed events.
 //
-// It starts no goroutine and takes no lock. [Task.Run] may be called on any goroutine, and where
+// It starts no goroutine, and takes no lock but that of [Pages], which several runners share, for a
+// look at a list. [Task.Run] may be called on any goroutine, and where
 // Worker.Timeout is set, a timer of the runtime ends the context of the handler on another one. A
 // [Cursor], a [Runner] and a [Batch] belong to one goroutine at a time; a [Worker] is a value that
 // may be shared.

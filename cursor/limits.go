@@ -42,6 +42,10 @@ const (
 	// bound.
 	aheadEvents = 64
 	aheadBytes  = 256 << 10
+	// pagesBytes and maxPages bound what is kept of what workers of one store have read last: the
+	// pages of one that reads one by one, and of all that are some two thousand events apart from it.
+	pagesBytes = 1 << 20
+	maxPages   = 64
 	// eventBytes is about what an event takes besides its payload.
 	eventBytes = 320
 	// smallBuffer is how many positions a buffer may have that a worker keeps while it rests.

@@ -2,6 +2,7 @@ package cursor
 
 import (
 	"context"
+	"slices"
 
 	"github.com/penstock-io/penstock/store"
 )
@@ -21,24 +22,39 @@ type readAhead struct {
 // drop forgets what was read, but not how large events are.
 func (a *readAhead) drop() { *a = readAhead{average: a.average} }
 
-// next returns at most n events after a position up to another. It returns none only where there
-// are none.
+// next returns the next n events after a position, less where there are no more up to another, and
+// none only where there are none. So what a batch holds does not depend on how the log was read,
+// but for the bytes that a page may have.
 func (a *readAhead) next(
 	ctx context.Context, own *owner, after, upTo store.Position, n int,
 ) (store.Page, error) {
-	if len(a.events) == 0 || a.from != after {
+	if a.from != after {
 		a.drop()
-		page, err := nextPage(ctx, own.st, *own.region, after, upTo, max(n, a.size()))
-		if err != nil || n >= aheadEvents || len(page.Events) == 0 {
+	}
+	if len(a.events) < n && (len(a.events) == 0 || a.scanned < upTo) {
+		missing := n - len(a.events)
+		page, err := own.worker.pages.next(ctx, own, max(after, a.scanned), upTo, missing, max(missing, a.size()))
+		if len(a.events) == 0 && (err != nil || len(page.Events) == 0) {
 			return page, err
 		}
-		a.measure(page.Events)
-		if len(page.Events) <= n {
-			return page, nil
+		if err == nil { // else what is good before it comes first
+			a.add(after, page)
 		}
-		a.events, a.scanned = page.Events, page.Scanned
 	}
 	return a.take(after, upTo, n), nil
+}
+
+// add puts a page behind what is left of the one before.
+func (a *readAhead) add(after store.Position, page store.Page) {
+	if len(page.Events) > 0 {
+		a.average = memoryOf(page.Events) / len(page.Events)
+	}
+	if len(a.events) == 0 {
+		a.events = page.Events
+	} else {
+		a.events = append(slices.Clip(a.events), page.Events...)
+	}
+	a.from, a.scanned = after, page.Scanned
 }
 
 // size is how many events to read: as many as aheadBytes hold, if they are like those before. Of a
@@ -48,14 +64,6 @@ func (a *readAhead) size() int {
 		return 1
 	}
 	return min(aheadEvents, max(1, aheadBytes/a.average))
-}
-
-func (a *readAhead) measure(events []store.Event) {
-	bytes := 0
-	for i := range events {
-		bytes += eventBytes + len(events[i].Payload)
-	}
-	a.average = bytes / len(events)
 }
 
 // take cuts the next page off what was read.

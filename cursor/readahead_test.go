@@ -31,7 +31,7 @@ func TestReadingAheadDeliversWhatReadingPageByPageDoes(t *testing.T) {
 	for seed := range uint64(40) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		st := openInternal(t)
-		own := &owner{st: st, region: &store.Region{Entity: "order"}}
+		own := &owner{st: st, region: &store.Region{Entity: "order"}, worker: &Worker{}}
 		var ahead readAhead
 		var at store.Position
 		var got, want []store.Position
@@ -58,6 +58,9 @@ func TestReadingAheadDeliversWhatReadingPageByPageDoes(t *testing.T) {
 			page, err := ahead.next(t.Context(), own, at, upTo, n)
 			require.NoError(t, err)
 			require.LessOrEqual(t, len(page.Events), n)
+			if page.Scanned < upTo {
+				require.Len(t, page.Events, n, "seed %d: a batch is small though there is more", seed)
+			}
 			for _, e := range page.Events {
 				require.Greater(t, e.Position, at)
 				require.LessOrEqual(t, e.Position, max(upTo, 1))
@@ -89,7 +92,7 @@ func TestReadingAheadIsBoundedInBytesOnceItKnowsHowLargeEventsAre(t *testing.T) 
 		for i := range 80 {
 			appendSized(t, st, fmt.Sprint("order:", i%3), bytes)
 		}
-		own := &owner{st: st, region: &store.Region{}}
+		own := &owner{st: st, region: &store.Region{}, worker: &Worker{}}
 		var ahead readAhead
 		var at store.Position
 		for at < st.Head() {
@@ -112,7 +115,7 @@ func TestABatchAsLargeAsAPageIsReadAlone(t *testing.T) {
 		appendSized(t, st, "order:1", 10)
 	}
 	var ahead readAhead
-	page, err := ahead.next(t.Context(), &owner{st: st, region: &store.Region{}}, 0, st.Head(), aheadEvents)
+	page, err := ahead.next(t.Context(), &owner{st: st, region: &store.Region{}, worker: &Worker{}}, 0, st.Head(), aheadEvents)
 	require.NoError(t, err)
 	require.Len(t, page.Events, aheadEvents)
 	require.Empty(t, ahead.events)
@@ -127,7 +130,7 @@ func TestPartsOfAPageDoNotOverlap(t *testing.T) {
 	var ahead readAhead
 	var at store.Position
 	for range 10 {
-		page, err := ahead.next(t.Context(), &owner{st: st, region: &store.Region{}}, at, st.Head(), 1)
+		page, err := ahead.next(t.Context(), &owner{st: st, region: &store.Region{}, worker: &Worker{}}, at, st.Head(), 1)
 		require.NoError(t, err)
 		require.Equal(t, at+1, page.Events[0].Position)
 		_ = append(page.Events, store.Event{Position: 99})
@@ -142,7 +145,7 @@ func TestAReaderThatContinuesElsewhereGetsWhatIsThere(t *testing.T) {
 	}
 	var ahead readAhead
 	for _, after := range []store.Position{0, 1, 9, 3, 4, 0} {
-		page, err := ahead.next(t.Context(), &owner{st: st, region: &store.Region{}}, after, st.Head(), 1)
+		page, err := ahead.next(t.Context(), &owner{st: st, region: &store.Region{}, worker: &Worker{}}, after, st.Head(), 1)
 		require.NoError(t, err)
 		require.Equal(t, after+1, page.Events[0].Position)
 	}

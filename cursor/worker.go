@@ -181,6 +181,7 @@ type Worker struct {
 
 	emission *emission // set by WithBuild
 	redact   Redact    // set by WithRedact
+	pages    *Pages    // set by WithPages, nil for none
 	handled  []string  // the kinds that Handle has code for, set by With; none: all
 }
 
