@@ -17,10 +17,10 @@ type Decoder[T store.Payload] struct {
 }
 
 // NewDecoder makes a decoder for the kind of T's zero value, as it is registered in types. nil
-// stands for types that have every kind, with no upcaster and no codec beside JSON. The error is
-// [ErrDefinition] where T is invalid, or not among the types with the same kind and schema version,
-// or [store.ErrInvalid] for a kind that the store refuses; such a decoder has its kind, and must
-// not be used. T need not be the registered type: one with fewer fields reads these.
+// stands for types that have every kind, with no upcaster. The error is [ErrDefinition] where T is
+// invalid, or not among the types with the same kind and schema version, or [store.ErrInvalid] for
+// a kind that the store refuses; such a decoder has its kind, and must not be used. T need not be
+// the registered type: one with fewer fields reads these, in the codec of the registered one.
 func NewDecoder[T store.Payload](types *Types) (Decoder[T], error) {
 	s, err := schemaOf[T](types)
 	return Decoder[T]{Kind: s.kind, schema: s}, err
@@ -32,17 +32,17 @@ func schemaOf[T store.Payload](types *Types) (schema, error) {
 		plain := TypeOf[T]()
 		return plain.schema, plain.err
 	}
-	kind, version, err := kindOf[T]()
+	own, err := declared[T]()
 	if err != nil {
-		return schema{kind: kind}, err
+		return schema{kind: own.kind}, err
 	}
-	registered, known := types.byKind[kind]
+	registered, known := types.byKind[own.kind]
 	switch {
 	case !known:
-		return schema{kind: kind}, invalid(kind, "is not among the types")
-	case registered.schema.present != version:
-		return schema{kind: kind}, invalid(kind, fmt.Sprintf("is read at version %d, and among the types at %d",
-			version, registered.schema.present))
+		return schema{kind: own.kind}, invalid(own.kind, "is not among the types")
+	case registered.schema.present != own.present:
+		return schema{kind: own.kind}, invalid(own.kind, fmt.Sprintf("is read at version %d, and among the types at %d",
+			own.present, registered.schema.present))
 	}
 	return registered.schema, nil
 }
@@ -56,8 +56,8 @@ func (d Decoder[T]) Decode(worker string, e store.Event) (Event[T], error) {
 	return typed, d.schema.decode(e, &typed.Body)
 }
 
-// decode reads the payload of e into body. An event that is newer than the type is parked at once:
-// only a newer program can read it.
+// decode reads the payload of e into body. An event that is newer than the type, or of another
+// codec, is parked at once: only another program can read it.
 func (s schema) decode(e store.Event, body any) error {
 	version := max(e.SchemaVersion, firstVersion)
 	switch {
@@ -66,24 +66,17 @@ func (s schema) decode(e store.Event, body any) error {
 	case version < s.oldest:
 		return s.failed(e, nil)
 	}
-	codec, own := jsonCodec(), s.codec.Name != "" && e.Codec == s.codec.Name // one that is not of a log may name none
-	if own {
-		codec = s.codec
+	codec, err := s.codec.For(e)
+	if err != nil {
+		return supervision.Park(s.failed(e, err))
 	}
-	for ; version < s.present && codec.Name == e.Codec; version++ { // of another codec Decode says so
-		raised, err := s.raise[version-s.oldest](codec, e.Payload)
-		if err != nil {
+	data := e.Payload
+	for ; version < s.present; version++ {
+		if data, err = s.raise[version-s.oldest](codec, data); err != nil {
 			return s.failed(e, fmt.Errorf("upcast from version %d: %w", version, err))
 		}
-		e.Payload = raised
 	}
-	var err error
-	if own {
-		err = codec.Unmarshal(e.Payload, body)
-	} else {
-		err = e.Decode(body)
-	}
-	if err != nil {
+	if err := codec.Unmarshal(data, body); err != nil {
 		return s.failed(e, err)
 	}
 	return nil

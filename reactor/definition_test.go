@@ -68,7 +68,7 @@ func TestAPayloadTypeThatIsNoValueIsRefused(t *testing.T) {
 		{reactor.On(ignore[*pointed]), "*reactor_test.pointed", "must be a value type"},
 		{reactor.On(ignore[*placed]), "*reactor_test.placed", "must be a value type"},
 		{reactor.On(ignore[store.Payload]), "store.Payload", "must be a value type"},
-		{reactor.On(ignore[embedding]), "reactor_test.embedding", "has a zero value whose Kind panics: "}, // its Kind calls a nil interface
+		{reactor.On(ignore[embedding]), "reactor_test.embedding", "has a zero value with a method that panics: "}, // its Kind calls a nil interface
 	} {
 		err := definitionFault(t, reactor.New("r", c.route))
 		require.ErrorContains(t, err, fmt.Sprintf("reactor: invalid definition: %q %s", c.name, c.rule))

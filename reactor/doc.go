@@ -30,7 +30,9 @@
 // held, and the reactor continues with the others. An event that cannot be decoded is such an
 // attempt too; one of a newer schema version than the program knows is parked at once, and handled
 // by itself when a program starts that knows it. Older versions are raised by upcasters, which one
-// value of [Types] has for all that read the log.
+// value of [Types] has for all that read the log. Payloads are JSON, or in the codec of their type
+// ([store.Codec]); one of a codec that its type does not have is parked at once, and replayed by
+// hand once the program has it.
 //
 // After a rewind, events that were handled before come again as replays ([Event.Replayed]), and
 // reactions to them are dropped unless the rewind says that they are emitted again.

@@ -42,9 +42,10 @@ func invalid(what, rule string) error {
 }
 
 // DecodeError reports a payload that is not what its type expects, that is encoded by a codec which
-// the type does not have, or whose schema version it cannot read. It counts as an attempt at the
-// event, like an error of its handler; only an event of a newer version is parked at once, and
-// handled when a program starts that reads it.
+// the type does not have ([store.UnknownCodecError]), or whose schema version it cannot read. It
+// counts as an attempt at the event, like an error of its handler. What only another program can
+// read is parked at once: an event of a newer version until a program starts that reads it, one of
+// another codec until it is replayed.
 type DecodeError struct {
 	Kind           string
 	Position       store.Position

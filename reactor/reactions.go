@@ -29,7 +29,6 @@ type Reaction struct {
 type Reactions struct {
 	event   store.Event
 	limits  limits
-	types   *Types
 	mute    bool // of a volatile reactor
 	staged  []staged
 	invalid error
@@ -70,7 +69,7 @@ func (r *Reactions) stage(p store.Proposal) error {
 		return err
 	}
 	p.Headers, p.Meta = maps.Clone(p.Headers), maps.Clone(p.Meta)
-	encoded, err := r.encode(p)
+	encoded, err := p.Encode()
 	if err != nil {
 		return fmt.Errorf("%w %d (%q at %s): %w", ErrReaction, len(r.staged)+1, payloadKind(p.Payload), p.At, err)
 	}
@@ -79,18 +78,6 @@ func (r *Reactions) stage(p store.Proposal) error {
 		proposal: encoded,
 	})
 	return nil
-}
-
-// encode encodes a reaction in the codec of its kind.
-func (r *Reactions) encode(p store.Proposal) (store.Proposal, error) {
-	if r.types != nil && r.types.encodes(payloadKind(p.Payload)) {
-		raw, err := r.types.Encode(p.Payload)
-		if err != nil {
-			return p, err
-		}
-		p.Payload = raw
-	}
-	return p.Encode()
 }
 
 // payloadKind is "" where there is no payload.

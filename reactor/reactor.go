@@ -24,9 +24,8 @@ const (
 // It is a [supervision.Child] and a [cursor.Source].
 type Reactor struct {
 	cursor.Settings
-	// Types say how payloads are read, and reactions written: with upcasters from older schema
-	// versions, and in other codecs than JSON. Every kind that has a handler must be among them. nil
-	// stands for JSON, each kind at the one version of its type.
+	// Types say how payloads are read: with upcasters from older schema versions. Every kind that has
+	// a handler must be among them. nil stands for each kind at the one version of its type.
 	Types *Types
 	// MaxDepth is the greatest [store.Event.Depth] that a reaction may have, which ends loops; 0
 	// means 64.
@@ -218,7 +217,7 @@ func (d *definition) react(ctx context.Context, c call) ([]staged, error) {
 	if !ok {
 		return nil, d.unseen(e)
 	}
-	out := &Reactions{event: e, limits: d.limits, types: d.types, mute: d.mute}
+	out := &Reactions{event: e, limits: d.limits, mute: d.mute}
 	if err := route.handle(ctx, c, out); err != nil {
 		return nil, err
 	}

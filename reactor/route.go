@@ -59,9 +59,9 @@ type call struct {
 // commit. It should return soon after ctx ends; an error it returns then is not counted as an
 // attempt.
 //
-// A payload that cannot be read is a [DecodeError]: an attempt at the event, or where its version
-// is a newer one than that of T, parked at once until a program starts that reads it. Upcasters
-// change Body alone: SchemaVersion of the event is still the version as it was written.
+// A payload that cannot be read is a [DecodeError]: an attempt at the event, or, where its version
+// is a newer one than that of T, or its codec another one, parked at once. Upcasters change Body
+// alone: SchemaVersion of the event is still the version as it was written.
 func On[T store.Payload](handle func(ctx context.Context, e Event[T], out *Reactions) error) Route {
 	return Route{bind: func(types *Types) (bound, error) {
 		d, err := NewDecoder[T](types)

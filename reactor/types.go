@@ -1,7 +1,6 @@
 package reactor
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,16 +10,17 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// Types says how the payloads of a program are read and written: each kind with its Go type, the
-// upcasters that lead from its older schema versions to the present one, and its codec. One value,
-// made once, is given to all that reads them: reactors, projectors, [Decode], tests.
+// Types says how the payloads of a program are read: each kind with its Go type, whose codec it is
+// read in ([store.Codec]), and the upcasters that lead from its older schema versions to the
+// present one. One value, made once, is given to all that reads them: reactors, projectors,
+// [Decode], tests.
 //
 //	var Types = reactor.NewTypes(
 //		reactor.TypeOf[Placed](),
 //		reactor.TypeOf[Priced](reactor.UpcastFrom(1, inCents)),
 //	)
 //
-// A program whose payloads are JSON and have never changed needs none. It is never changed after it
+// A program whose payloads have never changed needs none. It is never changed after it
 // was made, and safe for concurrent use.
 type Types struct {
 	byKind map[string]Type
@@ -28,7 +28,7 @@ type Types struct {
 }
 
 // NewTypes makes a registry. It never fails: what is invalid is the error of [Types.Err], and of
-// all that reads or writes by the types; a caller of [NewDecoder] asks Err.
+// all that reads by the types; a caller of [NewDecoder] asks Err.
 func NewTypes(list ...Type) *Types {
 	t := &Types{byKind: make(map[string]Type, len(list))}
 	var errs []error
@@ -104,33 +104,6 @@ func Decode[T store.Payload](types *Types, e store.Event) (T, error) {
 	return body, s.decode(e, &body)
 }
 
-// Encode returns a payload as it is to be written, in the codec of its kind: for a kind with a
-// codec of its own, since [store.Store.Append] by itself writes JSON. Reactions of a reactor that
-// has the types are encoded so. Errors: [ErrUnknownKind], that of the codec, and that of
-// [Types.Err].
-func (t *Types) Encode(p store.Payload) (store.Raw, error) {
-	if raw, encoded := p.(store.Raw); encoded {
-		return raw, nil
-	}
-	kind := payloadKind(p)
-	one, err := t.find(kind)
-	if err != nil {
-		return store.Raw{}, err
-	}
-	codec := one.schema.codec
-	if codec.Name == "" {
-		codec = jsonCodec()
-	}
-	data, err := codec.Marshal(p)
-	if err != nil {
-		return store.Raw{}, fmt.Errorf("reactor: payload of kind %q: encode: %w", kind, err)
-	}
-	return store.Raw{Type: kind, Codec: codec.Name, SchemaVersion: declaredVersion(p), Data: data}, nil
-}
-
-// encodes reports whether payloads of a kind are not written as the store does by itself.
-func (t *Types) encodes(kind string) bool { return t.byKind[kind].schema.codec.Name != "" }
-
 // find returns how a kind is read. None is known to a nil t.
 func (t *Types) find(kind string) (Type, error) {
 	if err := t.Err(); err != nil {
@@ -144,74 +117,55 @@ func (t *Types) find(kind string) (Type, error) {
 	return Type{}, fmt.Errorf("%w: %q", ErrUnknownKind, kind)
 }
 
-// Type is how the payloads of one kind are read and written. It is made by [TypeOf].
+// Type is how the payloads of one kind are read. It is made by [TypeOf].
 type Type struct {
 	schema schema
 	zero   store.Payload // nil where T is no value type
 	err    error
 }
 
-// TypeOf registers T for the kind of its zero value. T must be a value type, and its Kind must not
-// depend on its content. Payloads are JSON.
+// TypeOf registers T for the kind of its zero value. T must be a value type; its kind, schema
+// version and codec must not depend on its content.
 //
 // Where T has a method SchemaVersion() uint16, events of older versions need upcasters, one for
 // each step up to the present version; an event older than these reach is a [DecodeError], and so
 // is a newer one. The first version is 1: an event that was written without a version is of version
 // 1, and so is a type that declares none.
+//
+// Where T has a method Codec() [store.Codec], what was written in that codec or as JSON is read,
+// and an event of another codec is a [DecodeError].
 func TypeOf[T store.Payload](upcasters ...Upcaster) Type {
-	t := Type{}
-	kind, version, err := kindOf[T]()
-	t.schema.kind = kind
-	if err == nil {
-		err = store.Region{Kinds: []string{kind}}.Validate()
+	s, err := declared[T]()
+	if err != nil {
+		return Type{schema: s, err: err}
 	}
-	if err == nil {
-		var zero T
-		t.zero = zero
-		t.schema, err = newSchema(kind, version, upcasters)
-	}
-	t.err = err
-	return t
+	var zero T
+	s, err = s.with(upcasters)
+	return Type{schema: s, zero: zero, err: err}
 }
 
-// Codec is an encoding of payloads beside that of encoding/json. Its functions may be called by
-// several goroutines at once.
-type Codec struct {
-	// Name is written with each event, and never changes.
-	Name string
-	// Marshal and Unmarshal are as those of encoding/json.
-	Marshal   func(v any) ([]byte, error)
-	Unmarshal func(data []byte, v any) error
-}
-
-// WithCodec returns the type with a codec in which its payloads are written, and read where they
-// were written in it. What was written as JSON is read as such, unless the codec is named "json".
-// Upcasters get, and return, the codec in which an event was written.
-func (t Type) WithCodec(c Codec) Type {
-	if t.err == nil && (c.Name == "" || c.Marshal == nil || c.Unmarshal == nil) {
-		t.err = invalid(t.schema.kind, "has a codec without a name, or without a function")
-	}
-	t.schema.codec = c
-	return t
-}
-
-func jsonCodec() Codec {
-	return Codec{Name: store.CodecJSON, Marshal: json.Marshal, Unmarshal: json.Unmarshal}
-}
-
-// kindOf calls the zero value of T, which for pointers and interfaces would be nil.
-func kindOf[T store.Payload]() (kind string, version uint16, err error) {
+// declared is what the methods of T's zero value say, which for pointers and interfaces would be
+// nil. It has the kind also where it returns an error of what else they say.
+func declared[T store.Payload]() (s schema, err error) {
 	t := reflect.TypeFor[T]()
 	if k := t.Kind(); k == reflect.Pointer || k == reflect.Interface {
-		return "", 0, invalid(t.String(), "must be a value type")
+		return s, invalid(t.String(), "must be a value type")
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			err = invalid(t.String(), fmt.Sprintf("has a zero value whose Kind panics: %v", v))
+			err = invalid(t.String(), fmt.Sprintf("has a zero value with a method that panics: %v", v))
 		}
 	}()
 	var zero T
-	return zero.Kind(), max(declaredVersion(zero), firstVersion), nil
+	s.kind = zero.Kind()
+	s.present = max(declaredVersion(zero), firstVersion)
+	if c, own := any(zero).(interface{ Codec() store.Codec }); own {
+		s.codec = c.Codec()
+		if err := s.codec.Validate(); err != nil {
+			return s, fmt.Errorf("%w: %q: %w", ErrDefinition, s.kind, err)
+		}
+	}
+	return s, store.Region{Kinds: []string{s.kind}}.Validate()
 }
 
 // declaredVersion is 0 for a type that declares none.

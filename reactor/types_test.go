@@ -1,10 +1,6 @@
 package reactor_test
 
 import (
-	"bytes"
-	"context"
-	"encoding/gob"
-	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,7 +9,6 @@ import (
 	"github.com/penstock-io/penstock/reactor/projector"
 	"github.com/penstock-io/penstock/reactor/reactortest"
 	"github.com/penstock-io/penstock/store"
-	"github.com/penstock-io/penstock/store/storetest"
 )
 
 // said is at version 1, which it declares.
@@ -81,11 +76,11 @@ func (namedOnce) Kind() string { return "person.named" }
 
 func TestInvalidTypesAreTheErrorOfAllThatTheyAreGivenTo(t *testing.T) {
 	for rule, types := range map[string]*reactor.Types{
-		`"said" is among the types twice`:       reactor.NewTypes(reactor.TypeOf[said](), reactor.TypeOf[unsaid]()),
-		"must be a value type":                  reactor.NewTypes(reactor.TypeOf[said](), reactor.TypeOf[*placed]()),
-		"a type that was not made by TypeOf":    reactor.NewTypes(reactor.TypeOf[said](), reactor.Type{}),
-		`"said" has an upcaster from version`:   reactor.NewTypes(reactor.TypeOf[said](reactor.Upcast(1, nil))),
-		`"said" has a codec without a name, or`: reactor.NewTypes(reactor.TypeOf[said]().WithCodec(reactor.Codec{Name: "gob"})),
+		`"said" is among the types twice`:     reactor.NewTypes(reactor.TypeOf[said](), reactor.TypeOf[unsaid]()),
+		"must be a value type":                reactor.NewTypes(reactor.TypeOf[said](), reactor.TypeOf[*placed]()),
+		"a type that was not made by TypeOf":  reactor.NewTypes(reactor.TypeOf[said](), reactor.Type{}),
+		`"said" has an upcaster from version`: reactor.NewTypes(reactor.TypeOf[said](reactor.Upcast(1, nil))),
+		`"mute": invalid codec`:               reactor.NewTypes(reactor.TypeOf[said](), reactor.TypeOf[speechless]()),
 	} {
 		require.ErrorIs(t, types.Err(), reactor.ErrDefinition, rule)
 		require.ErrorContains(t, types.Err(), rule)
@@ -100,8 +95,6 @@ func TestInvalidTypesAreTheErrorOfAllThatTheyAreGivenTo(t *testing.T) {
 		_, err = reactor.Decode[said](types, stored("said", 1, `{}`))
 		require.ErrorContains(t, err, rule)
 		_, err = types.Decode(stored("said", 1, `{}`))
-		require.ErrorContains(t, err, rule)
-		_, err = types.Encode(said{})
 		require.ErrorContains(t, err, rule)
 	}
 	require.NoError(t, (*reactor.Types)(nil).Err())
@@ -120,115 +113,10 @@ func TestAnEventOfAnotherKindIsNotDecoded(t *testing.T) {
 	require.ErrorIs(t, err, reactor.ErrUnknownKind)
 	_, err = people().Decode(stored("order.placed", 0, `{}`))
 	require.ErrorIs(t, err, reactor.ErrUnknownKind)
-	_, err = people().Encode(placed{})
-	require.ErrorIs(t, err, reactor.ErrUnknownKind)
 	require.Equal(t, []string{"person.named", "said"}, people().Kinds())
 	require.Equal(t, named{}, people().Zero("person.named"))
 	require.Nil(t, people().Zero("order.placed"))
 }
-
-// asGob is a codec that is not that of the store.
-func asGob() reactor.Codec {
-	return reactor.Codec{
-		Name: "gob",
-		Marshal: func(v any) ([]byte, error) {
-			var b bytes.Buffer
-			err := gob.NewEncoder(&b).Encode(v)
-			return b.Bytes(), err
-		},
-		Unmarshal: func(data []byte, v any) error { return gob.NewDecoder(bytes.NewReader(data)).Decode(v) },
-	}
-}
-
-// shout answers each what is said, in the same kind at another entity.
-func shout(_ context.Context, e reactor.Event[said], out *reactor.Reactions) error {
-	if e.Coordinate.Entity == "in" {
-		out.Append(store.At("out", "test"), said{Text: e.Body.Text + "!"})
-	}
-	return nil
-}
-
-func TestACodecIsUsedForWhatIsReadAndForReactions(t *testing.T) {
-	st, err := storetest.Open(store.Options{})
-	require.NoError(t, err)
-	defer st.Close()
-	types := reactor.NewTypes(reactor.TypeOf[said]().WithCodec(asGob()))
-	raw, err := types.Encode(said{Text: "in gob"})
-	require.NoError(t, err)
-	require.Equal(t, []any{"said", "gob", uint16(1)}, []any{raw.Type, raw.Codec, raw.SchemaVersion})
-	again, err := types.Encode(raw)
-	require.NoError(t, err)
-	require.Equal(t, raw, again, "it is encoded already")
-	appendPayloads(t, st, store.At("in", "test"), raw, said{Text: "as JSON"})
-
-	r := reactor.New("shout", reactor.On(shout))
-	r.Types = types
-	run(t, st, r)
-	var out []string
-	for e, err := range st.Read(t.Context(), store.Region{Entity: "out"}, store.Beginning()) {
-		require.NoError(t, err)
-		require.Equal(t, "gob", e.Codec)
-		require.EqualValues(t, 1, e.SchemaVersion)
-		body, err := reactor.Decode[said](types, e)
-		require.NoError(t, err)
-		out = append(out, body.Text)
-	}
-	require.Equal(t, []string{"in gob!", "as JSON!"}, out)
-}
-
-func TestACodecThatTheTypeDoesNotHaveIsAFailureToDecode(t *testing.T) {
-	e := stored("said", 1, "")
-	e.Codec = "protobuf"
-	_, err := reactor.Decode[said](people(), e)
-	require.ErrorIs(t, err, reactor.ErrPayload)
-	require.ErrorIs(t, err, store.ErrInvalid)
-	e = stored("person.named", 1, "")
-	e.Codec = "protobuf"
-	_, err = reactor.Decode[named](people(), e)
-	require.ErrorIs(t, err, store.ErrInvalid, "no upcaster gets it")
-}
-
-func TestAnEventThatNamesNoCodecIsAFailureToDecode(t *testing.T) {
-	e := store.Event{Position: 1, Kind: "said", Payload: []byte(`{}`)} // as a test may make one
-	_, err := reactor.New("r", reactor.On(ignore[said])).React(t.Context(), e)
-	require.ErrorIs(t, err, reactor.ErrPayload)
-	for _, types := range []*reactor.Types{nil, reactor.NewTypes(reactor.TypeOf[said]())} {
-		_, err = reactor.Decode[said](types, e)
-		require.ErrorIs(t, err, reactor.ErrPayload)
-	}
-}
-
-func TestAPayloadThatItsCodecRefusesIsAnInvalidReaction(t *testing.T) {
-	broken := asGob()
-	broken.Marshal = func(any) ([]byte, error) { return nil, errors.New("cannot be encoded") }
-	r := reactor.New("shout", reactor.On(shout))
-	r.Types = reactor.NewTypes(reactor.TypeOf[said]().WithCodec(broken))
-	_, err := reactortest.ReactErr(t, r, reactortest.At(store.At("in", "test"), said{}))
-	require.ErrorIs(t, err, reactor.ErrReaction)
-	require.ErrorContains(t, err, "cannot be encoded")
-}
-
-func TestUpcastersWorkInTheCodecOfTheEvent(t *testing.T) {
-	type old struct{ Words []string }
-	raise := reactor.UpcastFrom(1, func(o old) (saidTwice, error) { return saidTwice{Text: o.Words[0]}, nil })
-	types := reactor.NewTypes(reactor.TypeOf[saidTwice](raise).WithCodec(asGob()))
-	e := stored("said.twice", 0, "")
-	var err error
-	e.Codec = "gob"
-	e.Payload, err = asGob().Marshal(old{Words: []string{"hi"}})
-	require.NoError(t, err)
-	body, err := reactor.Decode[saidTwice](types, e)
-	require.NoError(t, err)
-	require.Equal(t, "hi", body.Text)
-	body, err = reactor.Decode[saidTwice](types, stored("said.twice", 0, `{"Words":["ho"]}`))
-	require.NoError(t, err)
-	require.Equal(t, "ho", body.Text)
-}
-
-type saidTwice struct{ Text string }
-
-func (saidTwice) Kind() string          { return "said.twice" }
-func (saidTwice) SchemaVersion() uint16 { return 2 }
 
 func TestADecoderSaysWhatItReads(t *testing.T) {
 	d, err := reactor.NewDecoder[named](people())

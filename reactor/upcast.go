@@ -3,13 +3,15 @@ package reactor
 import (
 	"fmt"
 	"slices"
+
+	"github.com/penstock-io/penstock/store"
 )
 
 // Upcaster turns the payload of one schema version into that of the next. It is made by [Upcast] or
 // [UpcastFrom], and registered with its type, see [TypeOf].
 type Upcaster struct {
 	from  uint16
-	raise func(Codec, []byte) ([]byte, error)
+	raise func(store.Codec, []byte) ([]byte, error)
 }
 
 // Upcast raises payloads of schema version from to the next version, as bytes in the codec in which
@@ -19,7 +21,7 @@ func Upcast(from uint16, raise func(data []byte) ([]byte, error)) Upcaster {
 	if raise == nil {
 		return Upcaster{from: from}
 	}
-	return Upcaster{from: from, raise: func(_ Codec, data []byte) ([]byte, error) { return raise(data) }}
+	return Upcaster{from: from, raise: func(_ store.Codec, data []byte) ([]byte, error) { return raise(data) }}
 }
 
 // UpcastFrom is [Upcast] with types: Old is what payloads of schema version from look like, New
@@ -28,7 +30,7 @@ func UpcastFrom[Old, New any](from uint16, raise func(Old) (New, error)) Upcaste
 	if raise == nil {
 		return Upcaster{from: from}
 	}
-	return Upcaster{from: from, raise: func(c Codec, data []byte) ([]byte, error) {
+	return Upcaster{from: from, raise: func(c store.Codec, data []byte) ([]byte, error) {
 		var former Old
 		if err := c.Unmarshal(data, &former); err != nil {
 			return nil, err
@@ -49,15 +51,15 @@ const firstVersion = 1
 // read for.
 type schema struct {
 	kind    string
-	present uint16                                // version of the type
-	oldest  uint16                                // version that the upcasters begin with
-	raise   []func(Codec, []byte) ([]byte, error) // by version, from the oldest
-	codec   Codec                                 // beside JSON; the zero value for none
+	present uint16                                      // version of the type
+	oldest  uint16                                      // version that the upcasters begin with
+	raise   []func(store.Codec, []byte) ([]byte, error) // by version, from the oldest
+	codec   store.Codec                                 // beside JSON; the zero value for none
 }
 
-// newSchema checks that the upcasters lead from some version to the present one, one step each.
-func newSchema(kind string, present uint16, upcasters []Upcaster) (schema, error) {
-	s := schema{kind: kind, present: present, oldest: present}
+// with returns the schema with upcasters, and checks that they lead from some version to the
+// present one, one step each.
+func (s schema) with(upcasters []Upcaster) (schema, error) {
 	sorted := slices.SortedStableFunc(slices.Values(upcasters), func(a, b Upcaster) int { return int(a.from) - int(b.from) })
 	for i, u := range sorted {
 		rule := ""
@@ -66,18 +68,18 @@ func newSchema(kind string, present uint16, upcasters []Upcaster) (schema, error
 			rule = "is nil"
 		case u.from < firstVersion:
 			rule = "does not exist: what has no version is of version 1, so that the type is at 2"
-		case u.from >= present:
-			rule = fmt.Sprintf("leads beyond version %d of the type", present)
+		case u.from >= s.present:
+			rule = fmt.Sprintf("leads beyond version %d of the type", s.present)
 		case i > 0 && u.from == sorted[i-1].from:
 			rule = "is there twice"
-		case i > 0 && u.from != sorted[i-1].from+1, i == len(sorted)-1 && u.from != present-1:
+		case i > 0 && u.from != sorted[i-1].from+1, i == len(sorted)-1 && u.from != s.present-1:
 			rule = "leaves a gap in the chain"
 		}
 		if rule != "" {
-			return s, invalid(kind, fmt.Sprintf("has an upcaster from version %d that %s", u.from, rule))
+			return s, invalid(s.kind, fmt.Sprintf("has an upcaster from version %d that %s", u.from, rule))
 		}
 		s.raise = append(s.raise, u.raise)
 	}
-	s.oldest = present - uint16(len(s.raise))
+	s.oldest = s.present - uint16(len(s.raise))
 	return s, nil
 }

@@ -112,7 +112,9 @@ type Batch struct {
 	// answers with the first one's receipt and changes nothing, side values included; one with other
 	// content is refused with an [IdempotencyKeyReusedError]. Neither Meta nor the schema version
 	// counts, which a deploy between two tries may have raised; for a key that was stored before that
-	// was so, a schema version other than 0 does.
+	// was so, a schema version other than 0 does. A payload whose [Codec] is not deterministic
+	// excludes a key. JSON is as deterministic as encoding/json: Go 1.27 writes what is not UTF-8 in
+	// a string in another way than releases before it.
 	IdempotencyKey string
 	Events         []Proposal
 	Sides          []SideWrite

@@ -10,9 +10,10 @@
 //	}
 //	err = st.Close()
 //
-// Placed is any type with a method Kind() string; it is encoded as JSON, and [Event.Decode] reads
-// it back. [Store.Commit] takes several events at once, [Absent] and [Exactly] refuse to write over
-// what another writer committed since, [Store.Wait] waits until there are new events.
+// Placed is any type with a method Kind() string; it is encoded as JSON, or in its own [Codec], and
+// [Event.Decode] reads it back. [Store.Commit] takes several events at once, [Absent] and [Exactly]
+// refuse to write over what another writer committed since, [Store.Wait] waits until there are new
+// events.
 //
 // # The promise
 //
@@ -132,7 +133,7 @@
 // # What it must not know
 //
 // Cursors, checkpoints, handlers, retries, actors: which callers read, why, and with what result.
-// Codecs other than "json", which is the only one that it encodes and decodes.
+// How bytes of a payload are made: beside JSON it calls the [Codec] that the payload brings.
 //
 // # Goroutines
 //

@@ -50,6 +50,9 @@ var (
 	// ErrIdempotencyKeyReused: an idempotency key was used before with other content. See
 	// IdempotencyKeyReusedError.
 	ErrIdempotencyKeyReused = errors.New("store: idempotency key was used with other content")
+	// ErrUnknownCodec: an event is in a codec which what it is decoded into does not have. See
+	// UnknownCodecError.
+	ErrUnknownCodec = errors.New("store: unknown codec")
 	// ErrInvalid: a field breaks a rule or exceeds its limit. See InvalidError.
 	ErrInvalid = errors.New("store: invalid")
 )
@@ -137,6 +140,26 @@ func (e *IdempotencyKeyReusedError) Error() string {
 
 // Unwrap returns [ErrIdempotencyKeyReused].
 func (e *IdempotencyKeyReusedError) Unwrap() error { return ErrIdempotencyKeyReused }
+
+// UnknownCodecError says which codec an event was written in. A program whose type has that codec
+// reads it.
+type UnknownCodecError struct {
+	Position Position
+	Kind     string
+	Codec    string // of the event
+	Own      string // name of the codec beside JSON of what it is decoded into; "" for none
+}
+
+func (e *UnknownCodecError) Error() string {
+	known := `"json"`
+	if e.Own != "" && e.Own != CodecJSON {
+		known += fmt.Sprintf(" and %q", e.Own)
+	}
+	return fmt.Sprintf("store: event %d (%s): unknown codec %q, known are %s", e.Position, e.Kind, e.Codec, known)
+}
+
+// Unwrap returns [ErrUnknownCodec].
+func (e *UnknownCodecError) Unwrap() error { return ErrUnknownCodec }
 
 // InvalidError says which field of what a caller handed in breaks which rule, or exceeds which
 // limit. The packages above return it for their own fields too.

@@ -1,10 +1,7 @@
 package store
 
 import (
-	"encoding/json"
 	"fmt"
-	"reflect"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -137,79 +134,10 @@ func (e Event) Causation() Causation {
 	return Causation{Cause: e.ID, Correlation: e.Correlation, Depth: e.Depth + 1}
 }
 
-// Decode decodes the payload into v as it was written, with the codec named by the event, which
-// must be "json". Package reactor reads payloads of other codecs, and of older schema versions as
-// the present one.
-func (e Event) Decode(v any) error {
-	if e.Codec != CodecJSON {
-		return &InvalidError{Field: "codec", Rule: `only "json" can be decoded here`, Value: e.Codec}
-	}
-	if err := json.Unmarshal(e.Payload, v); err != nil {
-		return fmt.Errorf("store: event %d (%s): decode: %w", e.Position, e.Kind, err)
-	}
-	return nil
-}
-
 // Causation links a proposed event to the event it reacts to. The zero value means that it came
 // from outside. See [Event.Causation].
 type Causation struct {
 	Cause       uuid.UUID
 	Correlation uuid.UUID
 	Depth       uint32
-}
-
-// CodecJSON is the codec of payloads that do not bring their own.
-const CodecJSON = "json"
-
-// Payload is what an event says. Its kind is the durable name of its type: a dotted string such as
-// "order.placed", 1 to [MaxKindBytes] bytes without control characters. The part before the first
-// dot is its category. The Go type may be renamed freely, its kind may not.
-//
-// A payload is encoded as JSON. One that has a method SchemaVersion() uint16 gets that version
-// recorded.
-type Payload interface {
-	Kind() string
-}
-
-// Raw is a payload that is encoded already.
-type Raw struct {
-	Type  string // the kind
-	Codec string // "" means "json"
-	// SchemaVersion is recorded as is.
-	SchemaVersion uint16
-	Data          []byte
-}
-
-// Kind returns r.Type.
-func (r Raw) Kind() string { return r.Type }
-
-// categoryOf returns the part of a kind before its first dot, the whole kind if it has none.
-func categoryOf(kind string) string {
-	category, _, _ := strings.Cut(kind, ".")
-	return category
-}
-
-// encodePayload returns kind, codec, schema version and bytes of a payload.
-func encodePayload(p Payload) (kind, codec string, schema uint16, data []byte, err error) {
-	switch r := p.(type) {
-	case nil:
-		return "", "", 0, nil, &InvalidError{Field: "payload", Rule: "must not be nil"}
-	case Raw:
-		codec = r.Codec
-		if codec == "" {
-			codec = CodecJSON
-		}
-		return r.Type, codec, r.SchemaVersion, r.Data, nil
-	}
-	if v := reflect.ValueOf(p); v.Kind() == reflect.Pointer && v.IsNil() { // Kind may have a value receiver
-		return "", "", 0, nil, &InvalidError{Field: "payload", Rule: "must not be nil"}
-	}
-	data, err = json.Marshal(p)
-	if err != nil {
-		return "", "", 0, nil, fmt.Errorf("%w: payload of kind %q cannot be encoded: %w", ErrInvalid, p.Kind(), err)
-	}
-	if v, ok := p.(interface{ SchemaVersion() uint16 }); ok {
-		schema = v.SchemaVersion()
-	}
-	return p.Kind(), CodecJSON, schema, data, nil
 }

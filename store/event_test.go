@@ -171,7 +171,7 @@ func TestAPayloadKeepsItsKindCodecAndSchemaVersion(t *testing.T) {
 
 	require.Equal(t, "own", events[2].Codec)
 	require.Equal(t, []byte{0xff}, events[2].Payload)
-	require.ErrorIs(t, events[2].Decode(&v), ErrInvalid)
+	require.ErrorIs(t, events[2].Decode(&v), ErrUnknownCodec)
 }
 
 func TestPayloadsStayAsTheyAreWhateverHappensLater(t *testing.T) {

@@ -257,10 +257,11 @@ func encodeProposal(p *Proposal) (d wal.Draft, meta []byte, err error) {
 	if d.Correlation == uuid.Nil {
 		d.Correlation = d.Cause
 	}
-	d.Kind, d.Codec, d.SchemaVersion, d.Payload, err = encodePayload(p.Payload)
+	raw, err := encodePayload(p.Payload)
 	if err != nil {
 		return d, nil, err
 	}
+	d.Kind, d.Codec, d.SchemaVersion, d.Payload = raw.Type, raw.Codec, raw.SchemaVersion, raw.Data
 	if err := checkKind(p, d.Kind); err != nil {
 		return d, nil, err
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -23,11 +24,8 @@ func checkBatch(b *Batch) error {
 		return err
 	}
 	if b.IdempotencyKey != "" {
-		if err := checkText("idempotency key", b.IdempotencyKey, MaxIdempotencyKeyBytes); err != nil {
+		if err := checkKey(b.IdempotencyKey, b.Events); err != nil {
 			return err
-		}
-		if len(b.Events) == 0 {
-			return &InvalidError{Field: "idempotency key", Rule: "needs an event in the batch", Value: b.IdempotencyKey}
 		}
 	}
 	for _, c := range b.Conditions {
@@ -36,6 +34,25 @@ func checkBatch(b *Batch) error {
 		}
 	}
 	return checkSides(b.Sides)
+}
+
+// checkKey refuses a key for events that a retry might encode as other bytes.
+func checkKey(key string, events []Proposal) error {
+	if err := checkText("idempotency key", key, MaxIdempotencyKeyBytes); err != nil {
+		return err
+	}
+	if len(events) == 0 {
+		return &InvalidError{Field: "idempotency key", Rule: "needs an event in the batch", Value: key}
+	}
+	for i := range events {
+		if codec, own := codecOf(events[i].Payload); own && !codec.Deterministic {
+			return &InvalidError{
+				Field: "idempotency key", Value: key,
+				Rule: fmt.Sprintf("needs payloads that are encoded alike each time, and codec %q is not deterministic", codec.Name),
+			}
+		}
+	}
+	return nil
 }
 
 // checkSides refuses a key that stands twice: the last write would win, and what the first one

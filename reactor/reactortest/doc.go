@@ -46,11 +46,10 @@
 //     time: in a bubble of testing/synctest a handler that waits for its context is tested without
 //     waiting.
 //
-// Payloads are encoded and decoded again on their way, so a field that JSON does not carry is
-// missed here as it would be in the log. One whose kind has a codec of its own is given, and
-// expected, as [reactor.Types.Encode] returns it. [React] makes the same events in every run:
-// positions 1, 2, 3 and so on, ids made from the position, one millisecond between one event and
-// the next, each the first of its chain.
+// Payloads are encoded and decoded again on their way, as JSON or in the codec of their type, so a
+// field that this does not carry is missed here as it would be in the log. [React] makes the same
+// events in every run: positions 1, 2, 3 and so on, ids made from the position, one millisecond
+// between one event and the next, each the first of its chain.
 //
 // Reactions name the build "reactortest" in their emitter, whatever the program.
 //

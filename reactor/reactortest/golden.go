@@ -143,7 +143,7 @@ func (g *golden) present(kind string, p store.Payload) {
 
 // written encodes a payload, and makes sure that the same is read again.
 func (g *golden) written(kind string, p store.Payload) (sample, error) {
-	raw, err := g.types.Encode(p)
+	raw, err := encode(p)
 	if err != nil {
 		return sample{}, err
 	}
@@ -153,7 +153,7 @@ func (g *golden) written(kind string, p store.Payload) (sample, error) {
 	if err != nil {
 		return s, err
 	}
-	again, err := g.types.Encode(read)
+	again, err := encode(read)
 	if err == nil && !bytes.Equal(again.Data, raw.Data) {
 		err = fmt.Errorf("what is read is not what was written:\n%s", s.against(sample{codec: again.Codec, data: again.Data}))
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/reactor/reactortest"
+	"github.com/penstock-io/penstock/store"
 )
 
 // tossed and those after it are what a program makes of one kind over time.
@@ -199,48 +200,55 @@ func TestATestMayPassASampleOfItsOwn(t *testing.T) {
 		"coin.tossed: a sample is passed, and the kind is not among the types")
 }
 
-func gobCodec() reactor.Codec {
-	return reactor.Codec{
-		Name: "gob",
-		Marshal: func(v any) ([]byte, error) {
-			var b bytes.Buffer
-			err := gob.NewEncoder(&b).Encode(v)
-			return b.Bytes(), err
-		},
-		Unmarshal: func(data []byte, v any) error { return gob.NewDecoder(bytes.NewReader(data)).Decode(v) },
-	}
+// carved is a payload in gob, chiselled another one of its kind, and written one in JSON.
+type carved struct{ Rune string }
+
+func (carved) Kind() string       { return "rune" }
+func (carved) Codec() store.Codec { return asGob }
+
+type chiselled struct{ Letter string }
+
+func (chiselled) Kind() string       { return "rune" }
+func (chiselled) Codec() store.Codec { return asGob }
+
+type written struct{ Rune string }
+
+func (written) Kind() string { return "rune" }
+
+var asGob = store.Codec{
+	Name: "gob",
+	Marshal: func(v any) ([]byte, error) {
+		var b bytes.Buffer
+		err := gob.NewEncoder(&b).Encode(v)
+		return b.Bytes(), err
+	},
+	Unmarshal: func(data []byte, v any) error { return gob.NewDecoder(bytes.NewReader(data)).Decode(v) },
 }
 
-func TestAPayloadWithACodecIsGivenAndExpectedAsItIsEncoded(t *testing.T) {
-	r := reactor.New("again", reactor.On(func(_ context.Context, e reactor.Event[tossed], out *reactor.Reactions) error {
+func TestAPayloadIsGivenAndExpectedInTheCodecOfItsType(t *testing.T) {
+	r := reactor.New("again", reactor.On(func(_ context.Context, e reactor.Event[carved], out *reactor.Reactions) error {
 		if e.Depth == 0 {
-			out.Append(e.Coordinate, tossed{Coin: e.Body.Coin, Heads: !e.Body.Heads})
+			out.Append(e.Coordinate, carved{Rune: e.Body.Rune + "z"})
 		}
 		return nil
 	}))
-	r.Types = reactor.NewTypes(reactor.TypeOf[tossed]().WithCodec(gobCodec()))
-	given, err := r.Types.Encode(tossed{Coin: "penny"})
-	require.NoError(t, err)
-	want, err := r.Types.Encode(tossed{Coin: "penny", Heads: true})
-	require.NoError(t, err)
-	require.Equal(t, tossed{Coin: "penny", Heads: true}, reactortest.React(t, r, given)[0].Payload)
+	require.Equal(t, carved{Rune: "az"}, reactortest.React(t, r, carved{Rune: "a"})[0].Payload)
 	run := reactortest.Start(t, r)
-	run.Given(given)
+	run.Given(carved{Rune: "b"})
 	run.Settle()
-	run.Then(want)
+	run.Then(carved{Rune: "bz"})
 }
 
-func TestSamplesAreKeptInTheCodecOfTheirKind(t *testing.T) {
-	asGob := gobCodec()
-	dir := golden(t, reactor.TypeOf[tossed]().WithCodec(asGob))
-	require.Equal(t, []string{"coin.tossed.v1.gob"}, names(t, dir))
+func TestSamplesAreKeptInTheCodecOfTheirType(t *testing.T) {
+	dir := golden(t, reactor.TypeOf[carved]())
+	require.Equal(t, []string{"rune.v1.gob"}, names(t, dir))
 	require.Contains(t, fails(t, func(tb testing.TB) {
-		reactortest.Golden(tb, reactor.NewTypes(reactor.TypeOf[tossedRenamed]().WithCodec(asGob)), dir)
+		reactortest.Golden(tb, reactor.NewTypes(reactor.TypeOf[chiselled]()), dir)
 	}), "00000000  ", "the difference is shown in bytes")
-	dir = golden(t, reactor.TypeOf[tossed]())
+	dir = golden(t, reactor.TypeOf[written]())
 	require.Contains(t, fails(t, func(tb testing.TB) {
-		reactortest.Golden(tb, reactor.NewTypes(reactor.TypeOf[tossed]().WithCodec(asGob)), dir)
-	}), `coin.tossed: version 1 is written as "gob", and was as "json"`)
+		reactortest.Golden(tb, reactor.NewTypes(reactor.TypeOf[carved]()), dir)
+	}), `rune: version 1 is written as "gob", and was as "json"`)
 }
 
 func TestWhatIsNoSampleIsRefused(t *testing.T) {

@@ -189,11 +189,14 @@ func (r *Run) Given(payloads ...store.Payload) {
 			at, p = given.at, given.Payload
 		}
 		r.given++
-		key := fmt.Sprint("reactortest ", r.given) // appended once, also after a crash
-		err := r.guard(func() error {
-			_, err := r.st.Commit(r.ctx(), store.Batch{IdempotencyKey: key, Events: []store.Proposal{{At: at, Payload: p}}})
-			return err
-		})
+		encoded, err := store.Proposal{At: at, Payload: p}.Encode() // once, whatever its codec
+		if err == nil {
+			key := fmt.Sprint("reactortest ", r.given) // appended once, also after a crash
+			err = r.guard(func() error {
+				_, err := r.st.Commit(r.ctx(), store.Batch{IdempotencyKey: key, Events: []store.Proposal{encoded}})
+				return err
+			})
+		}
 		if err != nil {
 			r.tb.Fatalf("reactortest: given event %d: %v", r.given, err)
 		}

@@ -26,11 +26,10 @@ func (r *Run) Then(payloads ...store.Payload) {
 		if given, ok := p.(located); ok {
 			at, p = place(given.at), given.Payload
 		}
-		encoded, err := store.Proposal{At: store.At("entity", "test"), Payload: p}.Encode()
+		raw, err := encode(p)
 		if err != nil {
 			r.tb.Fatalf("reactortest: payload %d: %v", i+1, err)
 		}
-		raw := encoded.Payload.(store.Raw)
 		want = append(want, emission{kind: raw.Type, at: at, body: compact(raw.Data)})
 	}
 	var got []emission
@@ -44,6 +43,15 @@ func (r *Run) Then(payloads ...store.Payload) {
 		r.tb.Fatalf("reactortest: the workers emitted something else than was wanted:\n%s", difference(got, want, emission.is))
 	}
 	r.seen = r.st.Head()
+}
+
+// encode returns a payload as a store writes it.
+func encode(p store.Payload) (store.Raw, error) {
+	encoded, err := store.Proposal{At: store.At("entity", "test"), Payload: p}.Encode()
+	if err != nil {
+		return store.Raw{}, err
+	}
+	return encoded.Payload.(store.Raw), nil
 }
 
 // emission is an event as it is compared.
