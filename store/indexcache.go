@@ -77,15 +77,36 @@ func (c *indexCache) evict() {
 func readIndex(g *segment) (*loadedIndex, error) {
 	t := g.trailer.Load()
 	blob, err := g.bytes(int64(t.DataEnd), int64(t.DataEnd)+int64(t.IndexLen))
-	if err == nil && wal.Checksum(blob) == t.IndexSum {
-		if sealed, err := index.OpenSealed(blob); err == nil {
-			return &loadedIndex{Index: sealed, bytes: int64(len(blob))}, nil
+	if err == nil {
+		if blob, err = presentIndex(blob, t); err == nil {
+			return openIndex(blob)
 		}
 	}
-	scan, err := scanSegment(g, int64(t.DataEnd))
+	return rebuildIndex(g)
+}
+
+// presentIndex returns the index of a footer in its present version.
+func presentIndex(blob []byte, t *wal.Trailer) ([]byte, error) {
+	if index.IsVersionOne(blob) {
+		if wal.Checksum(blob) != t.IndexSum {
+			return nil, index.ErrCorrupt
+		}
+		return index.Upgrade(blob)
+	}
+	return blob, index.Check(blob, t.IndexSum)
+}
+
+// rebuildIndex makes the index of a segment from its events.
+func rebuildIndex(g *segment) (*loadedIndex, error) {
+	scan, err := scanSegment(g, int64(g.trailer.Load().DataEnd))
 	if err != nil {
 		return nil, err
 	}
-	// A rebuilt index costs some 40 bytes an event in memory.
-	return &loadedIndex{Index: scan.active, bytes: 40 * int64(scan.active.Len())}, nil
+	blob, _ := scan.active.Footer()
+	return openIndex(blob)
+}
+
+func openIndex(blob []byte) (*loadedIndex, error) {
+	sealed, err := index.OpenSealed(blob)
+	return &loadedIndex{Index: sealed, bytes: int64(len(blob))}, err
 }

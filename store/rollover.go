@@ -257,7 +257,7 @@ func (s *Store) seal(g *segment, file vfs.File, t wal.Trailer, active *index.Act
 // between the two leaves a file without a footer.
 func writeFooter(file vfs.File, t *wal.Trailer, active *index.Active) error {
 	idx, sides := active.Footer()
-	t.IndexLen, t.IndexSum = uint32(len(idx)), wal.Checksum(idx)
+	t.IndexLen, t.IndexSum = uint32(len(idx)), index.SumOf(idx)
 	t.SidesLen, t.SidesSum = uint32(len(sides)), wal.Checksum(sides)
 	footer := append(append(idx, sides...), wal.AppendTrailer(nil, t)...)
 	if _, err := file.WriteAt(footer, int64(t.DataEnd)); err != nil {

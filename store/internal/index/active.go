@@ -115,7 +115,8 @@ func (a *Active) Extents(ords []uint32, dst []Extent) ([]Extent, error) {
 	a.mu.RLock()
 	offsets := a.offsets
 	a.mu.RUnlock()
-	return extents(offsets, ords, dst), nil
+	known := offsets.run()
+	return extents(&known, ords, dst), nil
 }
 
 // Select implements Index.
@@ -180,7 +181,7 @@ func (a *Active) find(f field, text string) cursor {
 	if !ok {
 		return nil
 	}
-	return &sparse{ords: l.ords}
+	return &sparse{ords: l.ords.run()}
 }
 
 // entity returns what is known of an entity, from its first event on, and whether there was one

@@ -18,9 +18,9 @@
 //	  Active  -- Footer -->  bytes  -- OpenSealed -->  Sealed
 //
 // Active is the growing index: one writer, any number of readers beside it.
-// Sealed is immutable and answers from the footer bytes in place: it copies no
-// posting and builds no map, so its heap cost is those bytes. Both give the
-// same answers.
+// Sealed is immutable and answers from the footer bytes in place, mapped or read
+// in pieces: it copies no posting, builds no map and walks no table, so what it
+// costs is the page or two that an answer rests on. Both give the same answers.
 //
 // # Exactness
 //
@@ -37,19 +37,39 @@
 //
 // # The index blob
 //
-// All integers are little-endian.
+// All integers are little-endian, all checksums CRC-32C.
 //
-//	header    magic "pnx1", salt u32, events u32, terms u32, entities u32, keys u32
-//	offsets   events   x { record offset u32 }
-//	terms     terms    x { hash u64, count u32, place u32 }   ascending hashes
-//	entities  entities x { hash u64, last ordinal u32 }       ascending hashes
-//	keys      keys     x { hash u64, record offset u32 }      ascending hashes
-//	postings  the lists of the terms, in the order of the terms, without gaps
+//	head      magic "pnx2", checksum of the head after this field u32,
+//	          length of the head u32, salt u32, events u32, terms u32, entities u32,
+//	          keys u32, words of postings u32, then the checksum u32 of each block
+//	body      in blocks of 4 KiB, of which the last is shorter:
+//	  filters   of the terms, then of the keys
+//	  terms     directory, terms    x { hash u64, count u32, place u32 }
+//	  entities  directory, entities x { hash u64, last ordinal u32 }
+//	  keys      directory, keys     x { hash u64, record offset u32 }
+//	  offsets   events x { record offset u32 }, then zeros up to a multiple of 8
+//	  postings  the lists of the terms, in the order of the terms, each padded to
+//	            8 bytes
+//
+// Rows stand by ascending hashes. A directory has 2^b + 1 entries u32, b being the
+// number of bits of rows/32: entry i is the first row whose hash has at least i in
+// its upper b bits, the last one is the number of rows. A filter is a Bloom filter
+// in lines of 64 bytes, 12 bits for each row; see filter.go. So to find a row, or
+// that there is none, takes a line, and mostly no more; else an entry and some 32
+// rows.
+//
+// A block is checked before it is used: where it is mapped, at its first use, else
+// each time that it is read. What is found wrong is the error of the question, as
+// is a fault of mapped memory: the caller has the segment to make the index from.
+// Bytes of a blob never leave a method.
 //
 // The shape of a list follows from its count. One ordinal is the place field
-// itself and takes no room in postings. Otherwise place counts 4-byte words from
-// the start of postings to a bitmap of all events, padded to whole 8-byte words,
-// where that is smaller, and else to the ordinals as u32.
+// itself and takes no room in postings. Otherwise place counts 8-byte words from
+// the start of postings to a bitmap of all events, where that is smaller, and else
+// to the ordinals as u32.
+//
+// Version 1 has no filters, directories and checksums: [Upgrade] makes it into a
+// blob of version 2.
 //
 // The hash is FNV-1a 64 with the salt xored into the offset basis, over the text
 // and then one byte that names the table or field, finished by the 64-bit mixer
@@ -62,9 +82,9 @@
 //
 // # What it does not know
 //
-// Files, checksums, payloads, positions, other segments, and what is visible to
-// whom: the caller adds events before it publishes them, queries only below what is
-// published, and protects the blobs with a checksum.
+// Files, payloads, positions, other segments, and what is visible to whom: the
+// caller adds events before it publishes them, queries only below what is
+// published, and protects the sides with a checksum.
 //
 // The package starts no goroutine. It has one lock, in Active, held for map
 // look-ups and appends and never while a list is read.

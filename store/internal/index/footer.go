@@ -6,13 +6,6 @@ import (
 	"slices"
 )
 
-const (
-	indexMagic = "pnx1"
-	headerSize = 24
-	termSize   = 16 // hash, count, place
-	pairSize   = 12 // hash, value
-)
-
 // Footer returns the two blobs of the segment: the index, for OpenSealed, and
 // the newest side values, for Sides. The same calls to Active give the same
 // bytes. It takes time proportional to the events and keeps a writer waiting, not
@@ -68,30 +61,63 @@ func sortRows[V any](rows []row[V]) bool {
 	return true
 }
 
-func (t tables) encode(salt uint32, offsets u32s) []byte {
+// encode writes the blob: each section is appended where the layout has it.
+func (t *tables) encode(salt uint32, offsets u32s) []byte {
 	events := offsets.len()
-	size := headerSize + len(offsets) + len(t.terms)*termSize + (len(t.entities)+len(t.keys))*pairSize
+	postings := 0
 	for _, r := range t.terms {
-		size += 4 * postingWords(r.value.len(), events)
+		postings += postingBytes(r.value.len(), events)
 	}
+	h := head{
+		salt: salt, events: uint32(events),
+		terms: uint32(len(t.terms)), entities: uint32(len(t.entities)), keys: uint32(len(t.keys)),
+		words: uint32(postings / 8),
+	}
+	s := h.layout()
+	start := headLen(s.size)
 
-	b := append(make([]byte, 0, size), indexMagic...)
-	for _, v := range []int{int(salt), events, len(t.terms), len(t.entities), len(t.keys)} {
-		b = binary.LittleEndian.AppendUint32(b, uint32(v))
-	}
+	b := h.append(make([]byte, 0, start+s.size))
+	b = b[:start] // make has cleared what is skipped
+	b = appendFilter(b, t.terms)
+	b = appendFilter(b, t.keys)
+	b = appendTerms(b, &s.terms, t.terms, events)
+	b = appendPairs(b, &s.entities, t.entities)
+	b = appendPairs(b, &s.keys, t.keys)
 	b = append(b, offsets...)
-	b = appendTerms(b, t.terms, events)
-	b = appendPairs(b, t.entities)
-	b = appendPairs(b, t.keys)
+	b = b[:start+s.postings]
 	for _, r := range t.terms {
 		b = appendPostings(b, r.value, events)
+	}
+	seal(b, start)
+	return b
+}
+
+// appendFilter appends a filter of the rows to b, whose capacity is cleared.
+func appendFilter[V any](b []byte, rows []row[V]) []byte {
+	start := len(b)
+	b = b[:start+filterLines(len(rows))*lineSize]
+	for _, r := range rows {
+		setInFilter(b[start:], r.hash)
 	}
 	return b
 }
 
-// appendTerms cannot overflow a place: it would take 16 GiB of postings, and a
+// appendDirectory appends, for each entry, the first row at or after it.
+func appendDirectory[V any](b []byte, t *table, rows []row[V]) []byte {
+	at := 0
+	for i := range t.entries() {
+		for at < len(rows) && t.entry(rows[at].hash) < i {
+			at++
+		}
+		b = binary.LittleEndian.AppendUint32(b, uint32(at))
+	}
+	return binary.LittleEndian.AppendUint32(b, uint32(len(rows)))
+}
+
+// appendTerms cannot overflow a place: it would take 32 GiB of postings, and a
 // record is larger than its postings while all records lie below 4 GiB.
-func appendTerms(b []byte, terms []row[u32s], events int) []byte {
+func appendTerms(b []byte, t *table, terms []row[u32s], events int) []byte {
+	b = appendDirectory(b, t, terms)
 	place := 0
 	for _, r := range terms {
 		count := r.value.len()
@@ -101,13 +127,14 @@ func appendTerms(b []byte, terms []row[u32s], events int) []byte {
 			b = append(b, r.value...)
 			continue
 		}
-		b = binary.LittleEndian.AppendUint32(b, uint32(place))
-		place += postingWords(count, events)
+		b = binary.LittleEndian.AppendUint32(b, uint32(place/8))
+		place += postingBytes(count, events)
 	}
 	return b
 }
 
-func appendPairs(b []byte, rows []row[uint32]) []byte {
+func appendPairs(b []byte, t *table, rows []row[uint32]) []byte {
+	b = appendDirectory(b, t, rows)
 	for _, r := range rows {
 		b = binary.LittleEndian.AppendUint64(b, r.hash)
 		b = binary.LittleEndian.AppendUint32(b, r.value)
@@ -116,47 +143,17 @@ func appendPairs(b []byte, rows []row[uint32]) []byte {
 }
 
 func appendPostings(b []byte, ords u32s, events int) []byte {
-	if postingWords(ords.len(), events) == 0 {
-		return b
-	}
-	if !isBitmap(ords.len(), events) {
-		return append(b, ords...)
-	}
 	start := len(b)
-	b = append(b, make([]byte, 4*bitmapWords(events))...)
-	for i := range ords.len() {
-		ord := ords.get(i)
-		b[start+int(ord/8)] |= 1 << (ord % 8)
+	b = b[:start+postingBytes(ords.len(), events)]
+	switch {
+	case len(b) == start:
+	case isBitmap(ords.len(), events):
+		for i := range ords.len() {
+			ord := ords.get(i)
+			b[start+int(ord/8)] |= 1 << (ord % 8)
+		}
+	default:
+		copy(b[start:], ords)
 	}
 	return b
-}
-
-// postingWords returns the room, in 4-byte words, of a list of count ordinals in
-// a segment of so many events.
-func postingWords(count, events int) int {
-	switch {
-	case count == 1:
-		return 0
-	case isBitmap(count, events):
-		return bitmapWords(events)
-	default:
-		return count
-	}
-}
-
-func isBitmap(count, events int) bool { return count > 1 && bitmapWords(events) < count }
-
-func bitmapWords(events int) int { return (events + 63) / 64 * 2 }
-
-// hash names a text of a field on disk. It is fixed forever.
-func hash(salt uint32, f field, text string) uint64 {
-	const prime = 1099511628211
-	h := uint64(14695981039346656037) ^ uint64(salt)
-	for i := range len(text) {
-		h = (h ^ uint64(text[i])) * prime
-	}
-	h = (h ^ uint64(f)) * prime
-	h = (h ^ h>>33) * 0xff51afd7ed558ccd
-	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53
-	return h ^ h>>33
 }

@@ -1,21 +1,23 @@
 package index
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"runtime"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 )
 
-// ask calls everything a sealed index has and checks what holds for any bytes.
-func ask(t require.TestingT, sealed *Sealed) {
-	s := sure{sealed}
+// ask calls everything that a sealed index has, and checks what holds for any bytes.
+func ask(t require.TestingT, s *Sealed) {
 	events := s.Len()
 	for ord := range events {
-		s.Offset(ord)
+		_, err := s.Offset(ord)
+		refuses(t, err)
 	}
 	for _, q := range []Query{
 		{},
@@ -28,21 +30,39 @@ func ask(t require.TestingT, sealed *Sealed) {
 		{Entity: "order", Scope: "shop", Category: "order"},
 	} {
 		for _, r := range [][2]uint32{{0, events}, {events / 3, events / 2}, {0, none}, {none - 1, none}} {
-			from, to := r[0], min(r[1], events)
-			ords, _ := s.Select(q, r[0], r[1], 1<<30, nil)
-			for _, ord := range ords {
-				require.True(t, ord >= from && ord < to, "in the range and ascending")
-				from = ord + 1
-			}
-			n := s.Count(q, r[0], r[1], 1<<30)
-			require.GreaterOrEqual(t, n, 0)
-			require.LessOrEqual(t, s.Count(q, r[0], r[1], 3), 3)
+			askRange(t, s, q, r[0], r[1])
 		}
 	}
-	if ord, ok := s.LastOf("order:1"); ok {
+	if ord, ok, err := s.LastOf("order:1"); refuses(t, err) && ok {
 		require.Less(t, ord, events)
 	}
-	s.FindKey("pay-1")
+	_, _, err := s.FindKey("pay-1")
+	refuses(t, err)
+}
+
+func askRange(t require.TestingT, s *Sealed, q Query, from, to uint32) {
+	ords, _, err := s.Select(q, from, to, 1<<30, nil)
+	if refuses(t, err) {
+		for at, ord := range ords {
+			require.True(t, ord >= from && ord < min(to, s.Len()), "in the range")
+			require.True(t, at == 0 || ord > ords[at-1], "and ascending")
+		}
+	}
+	n, err := s.Count(q, from, to, 1<<30)
+	if refuses(t, err) {
+		require.GreaterOrEqual(t, n, 0)
+	}
+	n, err = s.Count(q, from, to, 3)
+	refuses(t, err)
+	require.LessOrEqual(t, n, 3)
+}
+
+// refuses checks that an error says that the blob is bad, and returns whether there is none.
+func refuses(t require.TestingT, err error) bool {
+	if err != nil {
+		require.ErrorIs(t, err, ErrCorrupt)
+	}
+	return err == nil
 }
 
 func FuzzOpenSealedNeverReadsWhatIsNotThere(f *testing.F) {
@@ -51,6 +71,9 @@ func FuzzOpenSealedNeverReadsWhatIsNotThere(f *testing.F) {
 		f.Add(blob)
 	}
 	f.Fuzz(func(t *testing.T, blob []byte) {
+		if start := headLen(len(blob) - headSize - 4); len(blob) > start && start < headSize+8 { // one block
+			seal(blob, start) // else the checksums alone would be tested
+		}
 		s, err := OpenSealed(blob)
 		if err != nil {
 			var evidence *CorruptError
@@ -83,8 +106,7 @@ func FuzzSidesTakesOnlyWhatFooterWrites(f *testing.F) {
 	})
 }
 
-// What passes the checks is mostly damage to postings and offsets.
-func TestADamagedIndexIsRefusedOrAnswersWithinItsBounds(t *testing.T) {
+func TestAnIndexThatAWrongProgramWroteIsRefusedOrAnswersWithinItsBounds(t *testing.T) {
 	var blobs [][]byte
 	for _, m := range []model{golden(), shop(200, 5), shop(300, 100)} {
 		blob, _ := m.active().Footer()
@@ -92,15 +114,79 @@ func TestADamagedIndexIsRefusedOrAnswersWithinItsBounds(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		blob := append([]byte(nil), rapid.SampledFrom(blobs).Draw(t, "blob")...)
+		start := int(u32s(blob).get(2))
 		for range rapid.IntRange(1, 20).Draw(t, "damages") {
-			at := rapid.IntRange(0, len(blob)-1).Draw(t, "at")
+			at := rapid.IntRange(start, len(blob)-1).Draw(t, "at")
 			blob[at] = rapid.Byte().Draw(t, "byte")
 		}
-		blob = blob[:rapid.OneOf(rapid.Just(len(blob)), rapid.IntRange(0, len(blob))).Draw(t, "length")]
-		if s, err := OpenSealed(blob); err == nil {
-			ask(t, s)
+		seal(blob, start) // the checksums are right
+		for _, s := range sealed(t, blob) {
+			ask(t, s.Index.(*Sealed))
 		}
 	})
+}
+
+// answers is what an index says to some questions, up to the first that it cannot answer.
+func answers(s *Sealed) (all [][]uint32, err error) {
+	all = [][]uint32{}
+	for _, q := range []Query{{Entity: "order:7"}, {Scope: "shop"}, {Kinds: []string{"order.paid"}}, {Entity: "order", Category: "stock"}} {
+		ords, _, err := s.Select(q, 0, none, 1<<30, nil)
+		if err != nil {
+			return all, err
+		}
+		extents, err := s.Extents(ords, nil)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, ords)
+		for _, x := range extents {
+			all = append(all, []uint32{x.Start, x.Next})
+		}
+	}
+	for _, text := range []string{"order:7", "order:8", "never", "pay-1"} {
+		ord, ok, lastErr := s.LastOf(text)
+		offset, found, keyErr := s.FindKey(text)
+		if err := errors.Join(lastErr, keyErr); err != nil {
+			return all, err
+		}
+		all = append(all, []uint32{ord, offset, uint32(len(strconv.FormatBool(ok))), uint32(len(strconv.FormatBool(found)))})
+	}
+	return all, nil
+}
+
+func TestDamageAnywhereIsRefusedOrMetAndNeverAWrongAnswer(t *testing.T) {
+	m := shop(3000, 700)
+	m.keys["pay-1"] = 7
+	blob, _ := m.active().Footer()
+	require.Greater(t, len(blob), 5*blockSize)
+	opened, err := OpenSealed(blob)
+	require.NoError(t, err)
+	want, err := answers(opened)
+	require.NoError(t, err)
+	refused, met := 0, 0
+	for at := 0; at < len(blob); at += 307 {
+		bad := append([]byte(nil), blob...)
+		bad[at] ^= 0x10
+		for pieces := range 2 {
+			s, err := OpenSealed(bad)
+			if pieces == 1 {
+				s, err = OpenSealedAt(bytes.NewReader(bad), len(bad))
+			}
+			if err != nil {
+				require.ErrorIs(t, err, ErrCorrupt)
+				refused++
+				continue
+			}
+			got, err := answers(s)
+			if err != nil {
+				require.ErrorIs(t, err, ErrCorrupt)
+				met++
+			}
+			require.Equal(t, want[:len(got)], got, "byte %d", at)
+		}
+	}
+	require.Positive(t, refused)
+	require.Greater(t, met, 3*refused)
 }
 
 func TestAnIndexCutOffOrGrownAnywhereIsRefused(t *testing.T) {
@@ -119,39 +205,47 @@ func TestAnIndexCutOffOrGrownAnywhereIsRefused(t *testing.T) {
 	require.ErrorIs(t, err, ErrCorrupt)
 }
 
-func TestAnIndexThatBreaksARuleOfItsLayoutIsRefused(t *testing.T) {
-	// termOf returns a row of a list with one ordinal, or of one with more.
-	termOf := func(s *Sealed, single bool) []byte {
-		for i := range s.terms.len() {
-			if row, count, _ := s.term(i); (count == 1) == single {
-				return row
-			}
-		}
-		panic("no such list")
-	}
+func TestAnIndexThatBreaksARuleOfItsLayoutSaysSoWhenItIsAsked(t *testing.T) {
 	put := binary.LittleEndian.PutUint32
 	for _, c := range []struct {
 		reason string
-		damage func(*Sealed)
+		damage func(s *Sealed, body []byte)
 	}{
-		{"list without events", func(s *Sealed) { put(termOf(s, true)[8:], 0) }},
-		{"or with more than there are", func(s *Sealed) { put(termOf(s, false)[8:], s.events+1) }},
-		{"event beyond the last", func(s *Sealed) { put(termOf(s, true)[12:], s.events) }},
-		{"does not follow the one before", func(s *Sealed) { put(termOf(s, false)[12:], 1) }},
-		{"value out of range", func(s *Sealed) { put(s.entities.row(1)[8:], s.events) }},
-		{"do not ascend", func(s *Sealed) { copy(s.terms.row(1)[:8], s.terms.row(0)[:8]) }},
-		{"do not ascend", func(s *Sealed) { copy(s.entities.row(0)[:8], s.entities.row(1)[:8]) }},
-		{"do not ascend", func(s *Sealed) { copy(s.keys.row(1)[:8], s.keys.row(0)[:8]) }},
+		{"list without events", func(s *Sealed, b []byte) { eachTerm(s, b, func(row []byte) { put(row[8:], 0) }) }},
+		{"or with more than there are", func(s *Sealed, b []byte) { eachTerm(s, b, func(row []byte) { put(row[8:], 6) }) }},
+		{"event beyond the last", func(s *Sealed, b []byte) {
+			eachTerm(s, b, func(row []byte) { put(row[8:], 1); put(row[12:], 5) })
+		}},
+		{"list beyond the postings", func(s *Sealed, b []byte) {
+			eachTerm(s, b, func(row []byte) { put(row[8:], 4); put(row[12:], s.head.words) })
+		}},
+		{"event beyond the last", func(s *Sealed, b []byte) {
+			for i := range s.entities.len {
+				put(b[s.entities.rows+i*pairSize+8:], 5)
+			}
+		}},
+		{"directory does not ascend", func(s *Sealed, b []byte) { put(b[s.keys.dir:], 9) }},
+		{"directory does not ascend", func(s *Sealed, b []byte) { put(b[s.terms.dir+4:], none) }},
 	} {
-		m := golden()
-		m.keys["pay-2"] = 484
-		blob, _ := m.active().Footer()
+		blob, _ := golden().active().Footer()
 		s, err := OpenSealed(blob)
 		require.NoError(t, err)
-		c.damage(s) // in place
-		_, err = OpenSealed(blob)
+		c.damage(s, blob[s.start:])
+		seal(blob, s.start)
+		s, err = OpenSealed(blob)
+		require.NoError(t, err)
+		_, _, selecting := s.Select(Query{Entity: "order:1", Kinds: []string{"order.paid"}}, 0, 5, 9, nil)
+		_, _, looking := s.LastOf("order:1")
+		_, _, finding := s.FindKey("pay-1")
+		err = errors.Join(selecting, looking, finding)
 		require.ErrorIs(t, err, ErrCorrupt, c.reason)
 		require.ErrorContains(t, err, c.reason)
+	}
+}
+
+func eachTerm(s *Sealed, body []byte, change func(row []byte)) {
+	for i := range s.terms.len {
+		change(body[s.terms.rows+i*termSize:][:termSize])
 	}
 }
 
@@ -177,7 +271,7 @@ func TestAClaimedSizeIsNotAllocated(t *testing.T) {
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	_, err := OpenSealed(huge("pnx1", 5))
+	_, err := OpenSealed(huge("pnx2", 8))
 	require.ErrorIs(t, err, ErrCorrupt)
 	_, err = Sides(huge("pns1", 1))
 	require.ErrorIs(t, err, ErrCorrupt)

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -57,14 +58,21 @@ func (s sure) FindKey(key string) (uint32, bool) {
 	return offset, ok
 }
 
-// both returns the index of a model as it grows, and sealed.
+// sealed opens a blob in both ways.
+func sealed(t require.TestingT, blob []byte) []sure {
+	memory, err := OpenSealed(blob)
+	require.NoError(t, err)
+	pieces, err := OpenSealedAt(bytes.NewReader(blob), len(blob))
+	require.NoError(t, err)
+	return []sure{{memory}, {pieces}}
+}
+
+// both returns the index of a model as it grows, and sealed: in memory and read in pieces.
 func both(t require.TestingT, m model) []sure {
 	if t, ok := t.(*testing.T); ok {
 		t.Helper()
 	}
 	active := m.active()
 	blob, _ := active.Footer()
-	sealed, err := OpenSealed(blob)
-	require.NoError(t, err)
-	return []sure{{active}, {sealed}}
+	return append([]sure{{active}}, sealed(t, blob)...)
 }

@@ -128,8 +128,7 @@ func TestActiveAndSealedAnswerLikeAFilterOverAllEventsWithAnyPaging(t *testing.T
 		m := drawModel(t)
 		active := m.active()
 		blob, sideBlob := active.Footer()
-		sealed, err := OpenSealed(blob)
-		require.NoError(t, err)
+		all := append([]sure{{active}}, sealed(t, blob)...)
 		events := uint32(len(m.events))
 
 		for range 10 {
@@ -139,13 +138,13 @@ func TestActiveAndSealedAnswerLikeAFilterOverAllEventsWithAnyPaging(t *testing.T
 			limit := rapid.IntRange(1, 20).Draw(t, "limit")
 			want := m.find(firstLevels(q), from, to)
 			require.Subset(t, want, m.find(q, from, to), "no event is missed")
-			for _, x := range []sure{{active}, {sealed}} {
+			for _, x := range all {
 				require.Equal(t, want, page(t, x, q, from, to, limit), "%T %+v", x, q)
 				require.Equal(t, min(len(want), limit), x.Count(q, from, to, limit), "%T %+v", x, q)
 				require.Equal(t, len(want), x.Count(q, from, to, 1<<30), "%T %+v", x, q)
 			}
 		}
-		for _, x := range []sure{{active}, {sealed}} {
+		for _, x := range all {
 			checkPoints(t, m, x)
 		}
 		checkSides(t, m, sideBlob)

@@ -36,48 +36,63 @@ func (everything) count(from, to uint32, limit int) int { return min(int(to-from
 
 // sparse is a cursor over ordinals written one after the other.
 type sparse struct {
-	ords u32s
+	ords run
 	at   int
 }
 
+// A pass over a list needs the ordinal after the one that it stands at, mostly.
 func (s *sparse) seek(ord uint32) uint32 {
-	s.at = s.ords.reach(s.at, ord)
-	if s.at == s.ords.len() {
+	for range 2 {
+		if s.at == s.size() {
+			return none
+		}
+		if v := s.ords.u32(s.at); v >= ord {
+			return v
+		}
+		s.at++
+	}
+	s.at = s.reach(s.at, ord)
+	if s.at == s.size() {
 		return none
 	}
-	return s.ords.get(s.at)
+	return s.ords.u32(s.at)
 }
 
-func (s *sparse) size() int { return s.ords.len() }
+func (s *sparse) size() int { return s.ords.size / 4 }
 
 // The second search starts where the first ended, so that even in a list that is
 // out of order the count is not negative.
 func (s *sparse) count(from, to uint32, limit int) int {
-	first := s.ords.reach(0, from)
-	return min(s.ords.reach(first, to)-first, limit)
+	first := s.reach(0, from)
+	return min(s.reach(first, to)-first, limit)
+}
+
+// reach returns the first place at or after start whose value is not below v.
+func (s *sparse) reach(start int, v uint32) int {
+	return gallop(start, s.size(), func(i int) bool { return s.ords.u32(i) >= v })
 }
 
 // dense is a cursor over a bitmap of all events. A list gets one where it holds
 // more than one event in 32, so that a pass reads at most one word for every two
 // ordinals.
 type dense struct {
-	bits []byte // whole 8-byte words
+	bits run // whole 8-byte words
 	ones int
 }
 
 func (d *dense) seek(ord uint32) uint32 {
-	at := int(ord/64) * 8
-	if at >= len(d.bits) {
+	at, words := int(ord/64), d.bits.size/8
+	if at >= words {
 		return none
 	}
-	word := binary.LittleEndian.Uint64(d.bits[at:]) >> (ord % 64) << (ord % 64)
+	word := d.bits.u64(at) >> (ord % 64) << (ord % 64)
 	for word == 0 {
-		if at += 8; at == len(d.bits) {
+		if at++; at == words {
 			return none
 		}
-		word = binary.LittleEndian.Uint64(d.bits[at:])
+		word = d.bits.u64(at)
 	}
-	return uint32(at*8 + bits.TrailingZeros64(word))
+	return uint32(at*64 + bits.TrailingZeros64(word))
 }
 
 func (d *dense) size() int { return d.ones }
@@ -85,12 +100,44 @@ func (d *dense) size() int { return d.ones }
 func (d *dense) count(from, to uint32, limit int) int {
 	n := 0
 	for n < limit && from < to {
-		word := binary.LittleEndian.Uint64(d.bits[int(from/64)*8:]) >> (from % 64)
+		word := d.bits.u64(int(from/64)) >> (from % 64)
 		width := min(64-from%64, to-from)
 		n += bits.OnesCount64(word << (64 - width))
 		from += width
 	}
 	return min(n, limit)
+}
+
+// run is a list, a bitmap or the offsets, as bytes: all of it is at hand, or a block at a time.
+// Words do not cross blocks: a run begins at a multiple of their size. It belongs to one call and
+// one goroutine.
+type run struct {
+	size  int    // in bytes
+	here  []byte // what is at hand of it
+	first int    // place of here in the run
+	blob  *blob  // to read the rest from; nil where here is all
+	place int    // of the run in the body
+}
+
+func (r *run) len() int { return r.size / 4 }
+
+func (r *run) u32(i int) uint32 { return binary.LittleEndian.Uint32(r.at(i * 4)) }
+func (r *run) u64(i int) uint64 { return binary.LittleEndian.Uint64(r.at(i * 8)) }
+
+// at returns what is at hand from a place in the run on.
+func (r *run) at(place int) []byte {
+	if at := place - r.first; uint(at) < uint(len(r.here)) {
+		return r.here[at:]
+	}
+	return r.load(place)
+}
+
+func (r *run) load(place int) []byte {
+	at := r.place + place
+	first := max(r.place, at/blockSize*blockSize)
+	end := min(r.place+r.size, at/blockSize*blockSize+blockSize)
+	r.here, r.first = r.blob.body(first, end-first), first-r.place
+	return r.here[place-r.first:]
 }
 
 // u32s is a run of little-endian uint32, the form of lists and offsets in memory
@@ -101,10 +148,8 @@ func (u u32s) len() int             { return len(u) / 4 }
 func (u u32s) get(i int) uint32     { return binary.LittleEndian.Uint32(u[i*4:]) }
 func (u u32s) append(v uint32) u32s { return binary.LittleEndian.AppendUint32(u, v) }
 
-// reach returns the first place at or after start whose value is not below v.
-func (u u32s) reach(start int, v uint32) int {
-	return gallop(start, u.len(), func(i int) bool { return u.get(i) >= v })
-}
+// run returns the values as they are at this moment.
+func (u u32s) run() run { return run{size: len(u), here: u} }
 
 // gallop returns the first i in [start, end) that has reached its goal, or end.
 // It probes O(log of the distance from start) times, so that a pass over a list by

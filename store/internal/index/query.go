@@ -86,13 +86,13 @@ type Index interface {
 // at or before Next, which is 0 when no event follows.
 type Extent struct{ Start, Next uint32 }
 
-// extents implements Extents on a snapshot of the offsets.
-func extents(offsets u32s, ords []uint32, dst []Extent) []Extent {
+// extents implements Extents on the offsets.
+func extents(offsets *run, ords []uint32, dst []Extent) []Extent {
 	last := offsets.len() - 1
 	for _, ord := range ords {
-		x := Extent{Start: offsets.get(int(ord))}
+		x := Extent{Start: offsets.u32(int(ord))}
 		if int(ord) < last {
-			x.Next = offsets.get(int(ord) + 1)
+			x.Next = offsets.u32(int(ord) + 1)
 		}
 		dst = append(dst, x)
 	}

@@ -92,7 +92,6 @@ type goldenSide struct {
 // goldenLog writes segments as a store does, with fixed ids and times.
 type goldenLog struct {
 	data     []byte
-	active   *index.Active
 	next     wal.Expected
 	durable  uint32
 	chains   map[string][32]byte
@@ -104,7 +103,7 @@ type goldenLog struct {
 }
 
 func (g *goldenLog) begin(segment uint32) {
-	g.next.Segment, g.next.Offset, g.durable, g.active = segment, wal.SegmentHeaderSize, 0, index.NewActive()
+	g.next.Segment, g.next.Offset, g.durable = segment, wal.SegmentHeaderSize, 0
 	g.data = wal.AppendSegmentHeader(nil, &wal.SegmentHeader{
 		Version: g.version, Last: segment, Store: goldenStore, Segment: segment, Incarnation: 1, FirstPosition: g.next.Position, FirstSequence: g.next.Sequence,
 		LastTime: goldenTime(g.position) * min(g.position, 1), Previous: g.next.Previous,
@@ -128,13 +127,13 @@ func (g *goldenLog) batch(number int, flags uint16) {
 		digests := []byte(nil)
 		for i := range c.events {
 			var said [wal.Rules][32]byte
-			b, said = g.event(b, start, i == c.events-1 && c.key == "" && c.sides == nil)
+			b, said = g.event(b, i == c.events-1 && c.key == "" && c.sides == nil)
 			digests = append(digests, said[c.rule][:]...)
 			h.Events++
 		}
 		k := wal.Key{Events: uint32(c.events), FirstPosition: first, Sequence: g.sequence, Rule: c.rule, Salt: c.salt}
 		k.Digest = k.Salted(sha(digests))
-		b = g.keyAndSides(b, start, c.key, c.sides, k)
+		b = g.keyAndSides(b, c.key, c.sides, k)
 	}
 	b = wal.FinishBatch(b, &h, wal.Seed(goldenStore))
 	g.data = append(g.data, b...)
@@ -142,7 +141,7 @@ func (g *goldenLog) batch(number int, flags uint16) {
 	g.durable = uint32(g.next.Offset)
 }
 
-func (g *goldenLog) event(b []byte, start int, last bool) (_ []byte, said [wal.Rules][32]byte) {
+func (g *goldenLog) event(b []byte, last bool) (_ []byte, said [wal.Rules][32]byte) {
 	g.position++
 	e := g.events[g.position-1]
 	rec := wal.AppendEvent(nil, &e.draft)
@@ -153,35 +152,22 @@ func (g *goldenLog) event(b []byte, start int, last bool) (_ []byte, said [wal.R
 	g.chains[e.draft.Entity] = s.Hash
 	wal.StampEvent(rec, &s)
 	wal.SealRecord(rec, last)
-	g.active.Add(uint32(start+len(b)), index.Terms{Entity: e.draft.Entity, Scope: e.draft.Scope, Kind: e.draft.Kind})
 	return append(b, rec...), said
 }
 
-func (g *goldenLog) keyAndSides(b []byte, start int, key string, sides []goldenSide, k wal.Key) []byte {
+func (g *goldenLog) keyAndSides(b []byte, key string, sides []goldenSide, k wal.Key) []byte {
 	if key != "" {
 		rec := wal.AppendKey(nil, key, &k)
 		wal.SealRecord(rec, sides == nil)
-		g.active.AddKey(key, uint32(start+len(b)))
 		b = append(b, rec...)
 	}
 	for i, side := range sides {
 		rec := wal.AppendSide(nil, side.key, []byte(side.value), side.deleted)
 		wal.StampSide(rec, k.Sequence)
 		wal.SealRecord(rec, i == len(sides)-1)
-		g.active.SetSide(side.key, uint32(start+len(b)))
 		b = append(b, rec...)
 	}
 	return b
-}
-
-func (g *goldenLog) seal() []byte {
-	idx, sides := g.active.Footer()
-	t := wal.Trailer{
-		Version: g.version, DataEnd: uint64(len(g.data)), NextPosition: g.next.Position, NextSequence: g.next.Sequence,
-		LastTime: goldenTime(g.position), LastChecksum: g.next.Previous, WriterEpoch: 1, Incarnation: 1,
-		IndexLen: uint32(len(idx)), IndexSum: wal.Checksum(idx), SidesLen: uint32(len(sides)), SidesSum: wal.Checksum(sides),
-	}
-	return append(append(append(g.data, idx...), sides...), wal.AppendTrailer(nil, &t)...)
 }
 
 // newGoldenLog is a log without a segment.
@@ -199,22 +185,25 @@ func (g *goldenLog) files(sealedBatches int) (sealed, open []byte) {
 	for n := range sealedBatches {
 		g.batch(n, 0)
 	}
-	sealed = g.seal()
+	sealed = g.data
 	g.begin(2)
 	g.batch(sealedBatches, 0)
 	g.batch(-1, wal.FlagClosed)
 	return sealed, append(g.data, make([]byte, 2048)...)
 }
 
-// requireGoldenFiles compares the golden files with what this version of the code writes.
+// requireGoldenFiles compares the golden files with what this version of the code writes, but for
+// the footers of sealed ones: these are derived, of versions of their own, and stay as they were.
 func requireGoldenFiles(t *testing.T, files map[string][]byte) {
 	t.Helper()
 	for name, want := range files {
+		got, err := os.ReadFile(filepath.FromSlash(name))
+		require.True(t, err == nil || *update)
+		want = append(want, got[min(len(want), len(got)):]...)
 		if *update {
 			require.NoError(t, os.WriteFile(filepath.FromSlash(name), want, 0o600))
+			continue
 		}
-		got, err := os.ReadFile(filepath.FromSlash(name))
-		require.NoError(t, err)
 		require.Equal(t, want, got, name)
 	}
 }
@@ -318,7 +307,9 @@ func TestTheGoldenSegmentsAreReadRecordByRecord(t *testing.T) {
 	require.EqualValues(t, 1, trailer.Incarnation)
 
 	footer := data[trailer.DataEnd:]
-	idx, err := index.OpenSealed(footer[:trailer.IndexLen])
+	blob, err := index.Upgrade(footer[:trailer.IndexLen])
+	require.NoError(t, err)
+	idx, err := index.OpenSealed(blob)
 	require.NoError(t, err)
 	require.EqualValues(t, 4, idx.Len())
 	ords, _, err := idx.Select(index.Query{Entity: "order"}, 0, 4, 10, nil)
