@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"iter"
 	"os"
 	"testing"
 	"time"
@@ -25,7 +26,10 @@ func BenchmarkReadAll(b *testing.B) {
 		limit := rate(b, *logEvents, func() (int, error) { return replayLimit(frames) })
 		peer := rate(b, *logEvents, func() (int, error) { return replayPebble(db) })
 		ours := rate(b, *logEvents, func() (int, error) { return replayPenstock(b, st, store.Region{}) })
-		f.compare("ev/s", limit, peer, ours, "x-pebble>=5")
+		lent := rate(b, *logEvents, func() (int, error) { return scanPenstock(b, st, store.Region{}) })
+		f.compare("ev/s", limit, peer, ours, "x-pebble>=2.5")
+		f.add("penstock-scan-ev/s", lent)
+		f.add("x-pebble-scan>=5.5", lent/peer)
 		must(b, db.Close())
 		must(b, st.Close())
 	}
@@ -43,15 +47,19 @@ func BenchmarkReadMatching(b *testing.B) {
 	for b.Loop() {
 		db, st := l.reopened(b)
 		limit := rate(b, len(offsets), func() (int, error) { return matchLimit(frames, offsets) })
+		region := store.Region{Entity: workload.Coordinates[matchingEntity].Entity}
 		peer := func() (int, error) { return matchPebble(db, matchingEntity) }
-		ours := func() (int, error) {
-			return replayPenstock(b, st, store.Region{Entity: workload.Coordinates[matchingEntity].Entity})
-		}
+		ours := func() (int, error) { return replayPenstock(b, st, region) }
+		lent := func() (int, error) { return scanPenstock(b, st, region) }
 		firstPeer, firstOurs := rate(b, len(offsets), peer), rate(b, len(offsets), ours)
 		f.add("pebble-first-ev/s", firstPeer)
 		f.add("penstock-first-ev/s", firstOurs)
-		f.add("x-pebble-first>=5", firstOurs/firstPeer)
-		f.compare("ev/s", limit, rate(b, len(offsets), peer), rate(b, len(offsets), ours), "x-pebble>=5")
+		f.add("x-pebble-first>=3", firstOurs/firstPeer)
+		again := rate(b, len(offsets), peer)
+		f.compare("ev/s", limit, again, rate(b, len(offsets), ours), "x-pebble>=3")
+		scan := rate(b, len(offsets), lent)
+		f.add("penstock-scan-ev/s", scan)
+		f.add("x-pebble-scan>=8", scan/again)
 		must(b, db.Close())
 		must(b, st.Close())
 	}
@@ -75,7 +83,16 @@ func rate(b *testing.B, events int, read func() (int, error)) float64 {
 
 func replayPenstock(b *testing.B, st *store.Store, r store.Region) (events int, err error) {
 	b.Helper()
-	for e, err := range st.Read(b.Context(), r, store.Beginning()) {
+	return countPayloads(st.Read(b.Context(), r, store.Beginning()))
+}
+
+func scanPenstock(b *testing.B, st *store.Store, r store.Region) (events int, err error) {
+	b.Helper()
+	return countPayloads(st.Scan(b.Context(), r, store.Beginning()))
+}
+
+func countPayloads(list iter.Seq2[store.Event, error]) (events int, err error) {
+	for e, err := range list {
 		if err != nil {
 			return events, err
 		}

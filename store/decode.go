@@ -1,6 +1,7 @@
 package store
 
 import (
+	"hash/maphash"
 	"sync"
 
 	"github.com/penstock-io/penstock/store/internal/index"
@@ -11,14 +12,18 @@ import (
 // one entity share one string. It serves one goroutine at a time, so it needs no lock; sharing the
 // strings between readers is left to the pool.
 type decoder struct {
-	names    map[string]*names
+	names    [nameSlots]*names
+	seed     maphash.Seed // of the hash that finds names
 	last     *names
 	emitters emitterCache
-	record   wal.Event // scratch of decode; those below are of reading pages
-	events   []Event
-	span     []byte
+	record   wal.Event // scratch of decode; those below are of walk
+	window   window
 	ords     []uint32
-	extent   []index.Extent
+	extents  []index.Extent
+	event    Event
+	kept     []byte // copy of the segment from keptFrom on, with the records of ords up to keptUpTo
+	keptFrom int64
+	keptUpTo int
 }
 
 // names are the strings of an event's envelope.
@@ -43,22 +48,18 @@ func (p *decoderPool) get() *decoder {
 	if d, ok := p.pool.Get().(*decoder); ok {
 		return d
 	}
-	return &decoder{
-		names: make(map[string]*names), last: &names{}, emitters: emitterCache{sides: p.sides},
-	}
+	return &decoder{seed: maphash.MakeSeed(), last: &names{}, emitters: emitterCache{sides: p.sides}}
 }
 
-// put takes a decoder back with what it remembers, and without what it read. Its reader must not
-// use d.events any more; the events that it gave away are copies, whose slices point into memory
-// that no decoder owns.
+// put takes a decoder back with what it remembers, and without what it read: the events that it
+// gave away own their memory, or are gone.
 func (p *decoderPool) put(d *decoder) {
-	clear(d.events[:cap(d.events)]) // or the pool keeps payloads alive
-	d.events, d.record = d.events[:0], wal.Event{}
+	d.event, d.record, d.kept = Event{}, wal.Event{}, nil // or the pool keeps payloads alive
+	d.window.leave()
 	p.pool.Put(d)
 }
 
-// decode fills every field of e from a checked record of an event. The slices of e point into rec,
-// which therefore must be fresh memory that no one writes to again.
+// decode fills every field of e from a checked record of an event. The slices of e point into rec.
 func (d *decoder) decode(rec []byte, e *Event) bool {
 	w := &d.record
 	if wal.ParseEvent(rec, w) != nil {
@@ -81,41 +82,50 @@ func (d *decoder) decode(rec []byte, e *Event) bool {
 	return true
 }
 
-// lookup finds or remembers the strings of an event. The same bytes may be divided in two ways, so
-// the lengths are compared as well.
-//
-// Events in a row mostly have the same strings, so the last ones are tried before the map. A map
-// that is full is emptied, not thinned out: which names come again is not known, and to keep an
-// order of use would cost each event more than to remember 8,192 names again costs now and then.
-// Events that were decoded keep their strings, as these never change.
+// lookup finds or remembers the strings of an event. Events in a row mostly have the same strings,
+// so the last ones are tried first. Others have two places in the table, by their hash: where both
+// are taken, one is forgotten. Which names come again is not known, and to keep an order of use
+// would cost each event more than to make strings once again costs now and then. Events that were
+// decoded keep their strings, as these never change.
 func (d *decoder) lookup(w *wal.Event) *names {
-	if d.last.fits(w) && string(w.Envelope) == d.last.envelope {
+	if d.last.are(w) {
 		return d.last
 	}
-	n, known := d.names[string(w.Envelope)]
-	if !known || !n.fits(w) {
-		if len(d.names) >= maxNames {
-			clear(d.names)
-		}
-		all := string(w.Envelope) // one allocation, which the four strings are parts of
-		rest := all[w.EntityLen:]
-		n = &names{
-			envelope: all,
-			terms: index.Terms{
-				Entity: all[:w.EntityLen],
-				Scope:  rest[:w.ScopeLen],
-				Kind:   rest[w.ScopeLen:][:w.KindLen],
-			},
-			codec: rest[w.ScopeLen+w.KindLen:],
-		}
-		d.names[all] = n
+	h := maphash.Bytes(d.seed, w.Envelope)
+	first, second := &d.names[h%nameSlots], &d.names[h>>32%nameSlots]
+	switch {
+	case *first != nil && (*first).are(w):
+		d.last = *first
+	case *second != nil && (*second).are(w):
+		d.last = *second
+	case *first == nil:
+		*first = newNames(w)
+		d.last = *first
+	default:
+		*second = newNames(w)
+		d.last = *second
 	}
-	d.last = n
-	return n
+	return d.last
 }
 
-// fits compares the lengths only, which is cheap and almost always decides.
-func (n *names) fits(w *wal.Event) bool {
-	return len(n.envelope) == len(w.Envelope) && len(n.terms.Entity) == w.EntityLen &&
-		len(n.terms.Scope) == w.ScopeLen && len(n.terms.Kind) == w.KindLen
+// newNames makes one allocation, which the four strings are parts of.
+func newNames(w *wal.Event) *names {
+	all := string(w.Envelope)
+	rest := all[w.EntityLen:]
+	return &names{
+		envelope: all,
+		terms: index.Terms{
+			Entity: all[:w.EntityLen],
+			Scope:  rest[:w.ScopeLen],
+			Kind:   rest[w.ScopeLen:][:w.KindLen],
+		},
+		codec: rest[w.ScopeLen+w.KindLen:],
+	}
+}
+
+// are reports whether these are the strings of an event. The same bytes may be divided in two ways,
+// so the lengths are compared as well; they almost always decide.
+func (n *names) are(w *wal.Event) bool {
+	return len(n.terms.Entity) == w.EntityLen && len(n.terms.Scope) == w.ScopeLen &&
+		len(n.terms.Kind) == w.KindLen && n.envelope == string(w.Envelope)
 }

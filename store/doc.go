@@ -13,7 +13,7 @@
 // Placed is any type with a method Kind() string; it is encoded as JSON, or in its own [Codec], and
 // [Event.Decode] reads it back. [Store.Commit] takes several events at once, [Absent] and [Exactly]
 // refuse to write over what another writer committed since, [Store.Wait] waits until there are new
-// events.
+// events. [Store.Scan] is a faster Read for callers that keep nothing of an event.
 //
 // # The promise
 //

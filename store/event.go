@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 
@@ -49,7 +50,8 @@ func (t Timestamp) String() string {
 }
 
 // Event is one committed event. It is a value; its Payload and what its methods return are
-// read-only and stay valid forever, also after the store was closed.
+// read-only and stay valid forever, also after the store was closed; but of [Store.Scan] until its
+// next step alone.
 type Event struct {
 	ID         uuid.UUID // UUIDv7, strictly increasing with Position
 	Position   Position
@@ -77,6 +79,19 @@ type Event struct {
 	record  []byte
 	emitter *emitterNames // nil for an event without one; shared and immutable
 }
+
+// Clone returns a copy of an event of [Store.Scan] that stays valid forever.
+func (e Event) Clone() Event {
+	if e.record == nil {
+		e.Payload = bytes.Clone(e.Payload)
+		return e
+	}
+	e.move(bytes.Clone(e.record))
+	return e
+}
+
+// move has the event point into another copy of its record.
+func (e *Event) move(record []byte) { e.record, e.Payload = record, wal.Payload(record) }
 
 // Hash is the event's link in the SHA-256 chain of its entity: it covers the entity's previous
 // hash, the content of the event and its causal links, its position, version, time and id.

@@ -40,15 +40,24 @@ const (
 	readPageEvents = 512      // events that Read fetches at a time
 	maxPageBytes   = 4 << 20  // a page ends when its events took as much
 	maxPageHops    = 16       // segments that one page looks at
-	spanBytes      = 64 << 10 // read from a file at a time
+	spanBytes      = 64 << 10 // read of a record whose length is not known
 	spanGap        = 2 << 10  // bytes between two events worth reading over
+	keepBytes      = 64 << 10 // of events that Read returns in one piece of memory
+
+	// windowBytes is read from a file at a time. A larger window is slower: it leaves the cache.
+	windowBytes = 256 << 10
+	// maxCheckedBatch is the size up to which a batch is read at once, to be checked as a whole.
+	maxCheckedBatch = 1 << 20
+	// maxKeptWindow is the size up to which the memory of a window is kept for the next reader.
+	maxKeptWindow = 1 << 20
 
 	// maxOpenFiles bounds the descriptors that readers of segments keep open.
 	maxOpenFiles = 128
 	// maxIndexBytes bounds the memory of loaded indexes of sealed segments.
 	maxIndexBytes = 64 << 20
-	// maxNames bounds the strings that a decoder remembers.
-	maxNames = 8192
+	// nameSlots bounds the events whose strings a decoder remembers, maxNames the emitters.
+	nameSlots = 1 << 12
+	maxNames  = 8192
 	// sequenceLeap is more than the number of commits whose records fit into a segment, and so more
 	// than a power cut can take: the segments before are synced.
 	sequenceLeap = maxSegmentBytes / 16

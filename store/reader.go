@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+
+	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
 // Read iterates over the events of r from a start up to the head as it was when the iteration
@@ -14,18 +16,38 @@ import (
 // nested.
 func (s *Store) Read(ctx context.Context, r Region, from From) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		if err := s.read(ctx, r, from, yield); err != nil {
+		err := s.read(ctx, r, from, false, func(e *Event) bool { return yield(*e, nil) })
+		if err != nil {
 			yield(Event{}, err)
 		}
 	}
 }
 
-// read fetches page by page into the memory of one decoder. That is safe although the caller keeps
-// events: it gets copies, and what their slices point into is not reused.
+// Scan is [Store.Read] for callers that keep nothing of an event: its Payload and what its methods
+// return are valid until the next step of the iteration, or its end. Then their memory is used for
+// the next event, which makes Scan twice as fast. [Event.Clone] returns a copy to keep; strings and
+// numbers need none.
 //
-// The head is read once: a loop that appends an event for each that it reads comes to an end. ctx
-// is looked at between pages, each of which is bounded work.
-func (s *Store) read(ctx context.Context, r Region, from From, yield func(Event, error) bool) error {
+// To find what is kept without Clone, run the tests with the race detector, or with the build tag
+// penstock_poison: then an event is overwritten as soon as it is gone.
+func (s *Store) Scan(ctx context.Context, r Region, from From) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		err := s.read(ctx, r, from, true, func(e *Event) bool {
+			more := yield(*e, nil)
+			if s.poisons {
+				wal.Poison(e.record)
+			}
+			return more
+		})
+		if err != nil {
+			yield(Event{}, err)
+		}
+	}
+}
+
+// read walks over all that there is. The head is read once: a loop that appends an event for each
+// that it reads comes to an end. ctx is looked at between steps, each of which is bounded work.
+func (s *Store) read(ctx context.Context, r Region, from From, lends bool, take func(*Event) bool) error {
 	if err := r.Validate(); err != nil {
 		return err
 	}
@@ -33,21 +55,16 @@ func (s *Store) read(ctx context.Context, r Region, from From, yield func(Event,
 	if err != nil {
 		return err
 	}
-	d := s.decoders.get()
-	defer s.decoders.put(d)
-	head := s.Head()
-	for after < head {
+	w := s.walk(r, after, s.Head())
+	defer w.end()
+	w.lends, w.onward, w.take = lends && !s.poisons, w.filter.any, take
+	for more := true; more && w.scanned < w.upTo; {
 		if err := s.readable(ctx); err != nil {
 			return err
 		}
-		d.events, after, err = s.fill(d, d.events[:0], r, after, head, readPageEvents)
-		if err != nil {
+		w.budget = maxPageBytes
+		if more, err = w.step(readPageEvents); err != nil {
 			return s.readError(err)
-		}
-		for i := range d.events {
-			if !yield(d.events[i], nil) {
-				return nil
-			}
 		}
 	}
 	return nil

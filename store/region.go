@@ -62,7 +62,8 @@ func (r Region) Validate() error {
 
 // Matches reports whether e lies in the region.
 func (r Region) Matches(e Event) bool {
-	return newFilter(r).admits(&e)
+	f := newFilter(r)
+	return f.admits(&e)
 }
 
 // admits checks what the index does not know: the version range, and the reserved scope.

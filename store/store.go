@@ -26,6 +26,7 @@ type Store struct {
 	origin  Origin
 	boot    [16]byte
 	exposed fs.FileMode // see Stats
+	poisons bool        // Scan overwrites events that are gone
 	inline  bool        // background work runs in the committer's place: for tests that need one order of events
 
 	// head is the position of the last visible event. It is stored after the bytes, the index and the
@@ -101,7 +102,7 @@ func open(fsys vfs.FS, dir string, o Options, inline bool) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{fs: fsys, path: dir, options: o, inline: inline}
+	s := &Store{fs: fsys, path: dir, options: o, inline: inline, poisons: poisons}
 	s.clock.start(o.Clock)
 	s.sides.values = make(map[string]SideValue)
 	s.decoders.sides, s.emitters.sides = &s.sides, &s.sides

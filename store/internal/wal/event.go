@@ -234,6 +234,26 @@ func Hash(rec []byte) [32]byte { return [32]byte(rec[56:88]) }
 // Headers of an event whose record [ParseEvent] has read.
 func Headers(rec []byte) []byte { return rec[namesEnd(rec):][:le.Uint32(rec[100:])] }
 
+// Payload of an event whose record [ParseEvent] has read.
+func Payload(rec []byte) []byte {
+	if rec[8] == TypeErased {
+		return nil
+	}
+	end := payloadEnd(rec)
+	start := end - int(le.Uint32(rec[108:]))
+	return rec[start:end:end]
+}
+
+// Poison overwrites what an event says, its lengths apart: a caller that still reads the record
+// gets nonsense and no panic.
+func Poison(rec []byte) {
+	for i := range rec {
+		if i < 88 || i >= eventFixedSize {
+			rec[i] = 0xdb
+		}
+	}
+}
+
 // Extensions of an event whose record [ParseEvent] has read.
 func Extensions(rec []byte) []byte { return rec[len(rec)-int(le.Uint32(rec[104:])):] }
 

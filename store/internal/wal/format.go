@@ -10,6 +10,7 @@ import (
 const (
 	SegmentHeaderSize = 128
 	BatchHeaderSize   = 64
+	RecordHeaderSize  = recordHeaderSize
 	TrailerSize       = 128
 	SaltSize          = 16
 	Version           = 2 // of the segments that are written; those of every version before are read

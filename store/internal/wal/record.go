@@ -32,6 +32,19 @@ func ParseRecord(b []byte) (rec []byte, n int, err error) {
 	return rec, n, nil
 }
 
+// Record returns the record at the start of b, which is part of a batch whose checksum is right:
+// that of the record is not looked at. nil if there is none.
+func Record(b []byte) []byte {
+	if len(b) < recordHeaderSize {
+		return nil
+	}
+	n := int(le.Uint32(b))
+	if n < recordHeaderSize || n > len(b) {
+		return nil
+	}
+	return b[:n:n]
+}
+
 // Type of a checked record.
 func Type(rec []byte) byte { return rec[8] }
 

@@ -1,0 +1,5 @@
+//go:build race || penstock_poison
+
+package store
+
+const poisons = true
