@@ -94,13 +94,12 @@ func (w *writer) writeBeacon(head Position, failed bool) {
 		sequence:    s.sequence.Load(),
 		failed:      failed,
 	}
-	var b [beaconSize]byte
-	t.encode(&b)
-	if s.beaconMap != nil && copyMapped(s.beaconMap, b[:]) {
+	t.encode(&w.beacon)
+	if s.beaconMap != nil && copyMapped(s.beaconMap, w.beacon[:]) {
 		return
 	}
 	s.beaconMap = nil // release unmaps it
-	_, _ = s.beaconFile.WriteAt(b[:], 0)
+	_, _ = s.beaconFile.WriteAt(w.beacon[:], 0)
 }
 
 // copyMapped copies into mapped memory. It reports false where that is a memory fault, because

@@ -7,8 +7,12 @@ import (
 
 // Append commits one event. It is [Store.Commit] for the common case, and has its errors.
 func (s *Store) Append(ctx context.Context, at Coordinate, expect Expect, payload Payload) (Receipt, error) {
-	one := [1]Proposal{{At: at, Expect: expect, Payload: payload}}
-	return s.Commit(ctx, Batch{Events: one[:]})
+	if err := s.commits(ctx); err != nil {
+		return Receipt{}, err
+	}
+	req := s.requests.get()
+	req.one[0] = Proposal{At: at, Expect: expect, Payload: payload}
+	return s.commit(ctx, req, &Batch{Events: req.one[:]})
 }
 
 // Commit makes b part of the log, all of it or nothing, and returns when the promise of the sync
@@ -26,14 +30,25 @@ func (s *Store) Append(ctx context.Context, at Coordinate, expect Expect, payloa
 // goroutine that happens to do the writing for all is one of the callers, and waits for that write
 // even if its ctx ends.
 func (s *Store) Commit(ctx context.Context, b Batch) (Receipt, error) {
+	if err := s.commits(ctx); err != nil {
+		return Receipt{}, err
+	}
+	return s.commit(ctx, s.requests.get(), &b)
+}
+
+// commits returns why the store or the context does not let a caller commit.
+func (s *Store) commits(ctx context.Context) error {
 	if s.options.ReadOnly {
-		return Receipt{}, ErrReadOnly
+		return ErrReadOnly
 	}
 	if err := ctx.Err(); err != nil {
-		return Receipt{}, fmt.Errorf("store: commit: %w", err)
+		return fmt.Errorf("store: commit: %w", err)
 	}
-	req := s.requests.get()
-	if err := req.encode(&b, &s.emitters); err != nil {
+	return nil
+}
+
+func (s *Store) commit(ctx context.Context, req *request, b *Batch) (Receipt, error) {
+	if err := req.encode(b, &s.emitters); err != nil {
 		s.requests.put(req)
 		return Receipt{}, err
 	}

@@ -27,8 +27,9 @@ type request struct {
 	sides      []requestSide
 	conditions []Condition
 	lazy       bool
-	records    []byte // of the events, then of the side values
-	size       int    // of all records, the key's included
+	one        [1]Proposal // memory for the only event of an Append, until it is encoded
+	records    []byte      // of the events, then of the side values
+	size       int         // of all records, the key's included
 	salts      saltSource
 
 	// The answer, valid once done. recorded is the room for the events of the receipt: it goes to the
@@ -162,6 +163,7 @@ func (req *request) encode(b *Batch, table *emitterTable) error {
 	if req.key != "" {
 		req.size += wal.KeySize(req.key)
 	}
+	req.one[0] = Proposal{} // it must not pin what the caller gave
 	return checkMax("batch bytes", req.size, MaxBatchBytes)
 }
 

@@ -230,11 +230,33 @@ func (s *Store) makeSegment(name string, capacity int64) preallocated {
 	return preallocated{file: file, capacity: capacity}
 }
 
+// fillPiece is how much of a new file is written and synced at a time.
+const fillPiece = 1 << 20
+
+// fillAhead writes the zeros in pieces, each synced before the next. The disk does what it is given
+// in turn: the sync of an append waits for one piece then, where it would have to wait for the
+// whole file, and that takes ten times as long as the rest of a commit. What is reserved first
+// spares each piece a change of the size.
 func (s *Store) fillAhead(file vfs.File, capacity int64) error {
 	if s.options.Sync != SyncAlways {
 		return reserve(file, 0, capacity)
 	}
-	return vfs.WriteZeros(file, 0, capacity)
+	if capacity > fillPiece {
+		if err := file.Reserve(0, capacity); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+	}
+	for at := int64(0); at < capacity; at += fillPiece {
+		if err := vfs.WriteZeros(file, at, min(at+fillPiece, capacity)); err != nil {
+			return err
+		}
+		if at+fillPiece < capacity { // the last piece is synced with the name
+			if err := file.Sync(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // seal ends a segment's file with its footer, and closes it. Nothing depends on it: a footer that

@@ -49,6 +49,7 @@ type writer struct {
 
 	buf          []byte               // memory of batches, kept from one to the next unless it is large
 	pendingSides map[string]SideValue // of the open batch; the zero value deletes; emptied by publish
+	beacon       [beaconSize]byte     // memory of what writeBeacon writes
 
 	// poison is set once, by the holder of the role, after a failed write or sync. Anyone may read
 	// it: it is how waiting readers and Stats learn that the head will not move again.

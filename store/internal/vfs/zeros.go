@@ -2,8 +2,9 @@ package vfs
 
 import "io"
 
-// zeroChunk is written at a time.
-const zeroChunk = 1 << 20
+// zeroChunk is written at a time. A system may give larger writes larger pages, which have to come
+// from memory that was never touched, and a virtual machine has to ask its host for that.
+const zeroChunk = 256 << 10
 
 // WriteZeros writes zeros from one offset up to another: room that later writes fill without
 // changing the metadata of the file.
