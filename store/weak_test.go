@@ -173,3 +173,29 @@ func TestALossIsNoticedWhereOnlyTheHeaderOfASegmentSurvives(t *testing.T) {
 	require.Less(t, k, len(r.commits))
 	require.NoError(t, r.verifyHistory(st, k))
 }
+
+// An owner of a side value that was told a revision must not find it on a value of another commit.
+func TestARevisionThatAPowerCutTookIsNotGivenToAnotherCommit(t *testing.T) {
+	for _, mode := range []SyncMode{SyncAlways, SyncInterval, SyncNever} {
+		disk := vfs.NewMemory()
+		var highest uint64
+		for range 3 { // power cuts
+			st := mustOpen(t, disk, mode)
+			for i := range 40 {
+				r, err := st.Commit(t.Context(), Batch{Lazy: true, Sides: []SideWrite{{Key: "k", Value: fmt.Append(nil, i)}}})
+				require.NoError(t, err)
+				require.Greater(t, r.Sequence, highest, mode)
+				highest = r.Sequence
+			}
+			killStore(st)
+			disk = powerCutImage(t, disk, vfs.KeepNothing)
+		}
+		st := mustOpen(t, disk, mode)
+		for range 50 {
+			_, err := st.Commit(t.Context(), Batch{Sides: []SideWrite{{Key: "k", Expect: Exactly(highest)}}})
+			require.ErrorIs(t, err, ErrConflict, mode)
+			write(t, st, Batch{Sides: []SideWrite{{Key: "k"}}})
+		}
+		killStore(st)
+	}
+}
