@@ -1,112 +1,115 @@
 package store
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
 	"github.com/penstock-io/penstock/store/internal/index"
-	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// indexCache loads the indexes of sealed segments on first use and drops the least recently used
-// ones.
+// indexCache opens the indexes of sealed segments on first use, and keeps those that were used last
+// open: so many, and of those that had to be made in memory so many bytes. To open one is to read
+// its head.
 //
-// mu is held while an index is being loaded, I/O included, so that two readers do not load the same
-// one: they would need the memory twice. The price is that loading one index keeps readers of
-// others that are not loaded waiting. Readers of loaded indexes take no lock. Under mu only the
-// lock of the index that is being rebuilt is taken.
+// mu is held while an index is opened or made, I/O included, so that two readers do not make the
+// same one: they would need the memory twice. The price is that making one index keeps readers of
+// others that are not open waiting. Readers of open indexes take no lock. Under mu only the lock of
+// the index that is being made is taken, and fileCache.mu.
 //
 // Dropping an index is safe beside its readers: they hold the index itself, which does not change,
-// and the collector frees it after the last of them. So the bound is on what the cache holds, not
-// on what is in use.
+// and the collector frees it after the last of them, its mapping with it. So the bound is on what
+// the cache holds, not on what is in use.
 type indexCache struct {
-	clock  atomic.Uint64
-	mu     sync.Mutex
-	loaded []*segment
-	bytes  int64
+	mu    sync.Mutex
+	open  []*segment // whose index is not nil
+	hand  int        // of the clock: the next of open that may have to leave
+	bytes int64      // of those in memory
+
+	maxOpen  int
+	maxBytes int64
 }
 
-// indexOf returns the index of a segment, loading it if need be.
+// loadedIndex is an index that can be asked.
+type loadedIndex struct {
+	index.Index
+	bytes int64       // of memory that it takes, 0 where it is read from its file, and for a growing one
+	made  bool        // from the events, since the one in the file is damaged
+	used  atomic.Bool // since the hand of the clock passed; a hint, written without order
+}
+
+// indexOf returns the index of a segment, opening it if need be.
 func (s *Store) indexOf(g *segment) (index.Index, error) {
 	if l := g.index.Load(); l != nil {
-		l.used.Store(s.indexes.clock.Add(1))
+		if !l.used.Load() {
+			l.used.Store(true)
+		}
 		return l.Index, nil
 	}
-	return s.indexes.load(g)
+	return s.indexes.load(g, s)
 }
 
-func (c *indexCache) load(g *segment) (index.Index, error) {
+func (c *indexCache) load(g *segment, s *Store) (index.Index, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if l := g.index.Load(); l != nil {
 		return l.Index, nil
 	}
-	l, err := readIndex(g)
+	l, err := s.openIndex(g)
 	if err != nil {
 		return nil, err
 	}
-	l.used.Store(c.clock.Add(1))
-	g.index.Store(l)
-	c.loaded = append(c.loaded, g)
-	c.bytes += l.bytes
-	for c.bytes > maxIndexBytes && len(c.loaded) > 1 {
-		c.evict()
-	}
+	c.keep(g, l)
 	return l.Index, nil
 }
 
-// evict drops the index that was not used for the longest time. mu is held, so that none of those
-// in loaded is nil. It looks at all of them, which is less than the loading of one that it makes
-// room for.
-func (c *indexCache) evict() {
-	oldest := 0
-	for i, g := range c.loaded {
-		if g.index.Load().used.Load() < c.loaded[oldest].index.Load().used.Load() {
-			oldest = i
-		}
+// mend replaces an index that turned out to be damaged by one that is made from the events, unless
+// another reader has done so. What is kept beside the segment goes: the next opening writes it again.
+func (c *indexCache) mend(g *segment, s *Store) (index.Index, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l := g.index.Load(); l != nil && l.made {
+		return l.Index, nil
 	}
-	g := c.loaded[oldest]
-	c.bytes -= g.index.Load().bytes
-	g.index.Store(nil)
-	c.loaded = append(c.loaded[:oldest], c.loaded[oldest+1:]...)
-}
-
-// readIndex reads the index of a sealed segment from its footer, or rebuilds it from the data when
-// the footer is damaged. That is in memory only: a reader changes no file, and each opening finds
-// the same damage and the same answer.
-func readIndex(g *segment) (*loadedIndex, error) {
-	t := g.trailer.Load()
-	blob, err := g.bytes(int64(t.DataEnd), int64(t.DataEnd)+int64(t.IndexLen))
-	if err == nil {
-		if blob, err = presentIndex(blob, t); err == nil {
-			return openIndex(blob)
-		}
-	}
-	return rebuildIndex(g)
-}
-
-// presentIndex returns the index of a footer in its present version.
-func presentIndex(blob []byte, t *wal.Trailer) ([]byte, error) {
-	if index.IsVersionOne(blob) {
-		if wal.Checksum(blob) != t.IndexSum {
-			return nil, index.ErrCorrupt
-		}
-		return index.Upgrade(blob)
-	}
-	return blob, index.Check(blob, t.IndexSum)
-}
-
-// rebuildIndex makes the index of a segment from its events.
-func rebuildIndex(g *segment) (*loadedIndex, error) {
-	scan, err := scanSegment(g, int64(g.trailer.Load().DataEnd))
+	l, err := s.makeIndex(g)
 	if err != nil {
 		return nil, err
 	}
-	blob, _ := scan.active.Footer()
-	return openIndex(blob)
+	if !s.options.ReadOnly && g.trailer.Load().Version == 1 {
+		_ = s.dir.Remove(idxName(g.number))
+	}
+	if at := slices.Index(c.open, g); at >= 0 {
+		c.drop(at)
+	}
+	c.keep(g, l)
+	return l.Index, nil
 }
 
-func openIndex(blob []byte) (*loadedIndex, error) {
-	sealed, err := index.OpenSealed(blob)
-	return &loadedIndex{Index: sealed, bytes: int64(len(blob))}, err
+// keep stores an index and drops others until the bounds hold, but never the last. mu is held.
+func (c *indexCache) keep(g *segment, l *loadedIndex) {
+	for len(c.open) > 0 && (len(c.open) >= c.maxOpen || c.bytes+l.bytes > c.maxBytes) {
+		c.evict()
+	}
+	l.used.Store(true)
+	g.index.Store(l)
+	c.open = append(c.open, g)
+	c.bytes += l.bytes
+}
+
+// evict drops an index that was not used for a while. Readers may use all of them while the hand
+// goes round, so it goes round once. mu is held, so that none of those in open is nil.
+func (c *indexCache) evict() {
+	for range c.open {
+		c.hand %= len(c.open)
+		if !c.open[c.hand].index.Load().used.Swap(false) {
+			break
+		}
+		c.hand++
+	}
+	c.drop(c.hand % len(c.open))
+}
+
+func (c *indexCache) drop(at int) {
+	c.bytes -= c.open[at].index.Swap(nil).bytes
+	c.open = slices.Delete(c.open, at, at+1)
 }

@@ -53,8 +53,6 @@ const (
 
 	// maxOpenFiles bounds the descriptors that readers of segments keep open.
 	maxOpenFiles = 128
-	// maxIndexBytes bounds the memory of loaded indexes of sealed segments.
-	maxIndexBytes = 64 << 20
 	// nameSlots bounds the events whose strings a decoder remembers, maxNames the emitters.
 	nameSlots = 1 << 12
 	maxNames  = 8192
@@ -68,6 +66,17 @@ const (
 	openingRetries = 100
 	// beaconRetries is how often a beacon that was read while it was overwritten is read again.
 	beaconRetries = 100
+)
+
+// Sizes of caches. They are variables for tests, and read when a store is opened.
+//
+//nolint:gochecknoglobals // as it says
+var (
+	// maxOpenIndexes bounds the mappings of indexes of sealed segments: a process has some ten
+	// thousand at most.
+	maxOpenIndexes = 4096
+	// maxIndexBytes bounds the memory of indexes of sealed segments that cannot be used in place.
+	maxIndexBytes int64 = 32 << 20
 )
 
 // Times.

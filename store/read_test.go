@@ -216,10 +216,10 @@ func TestIndexesThatWereDroppedFromMemoryAreLoadedAgain(t *testing.T) {
 	s := openLog(t, vfs.NewMemory(), smallSegments(SyncAlways))
 	grow(t, s, 6)
 	s = reopen(t, s)
-	s.indexes.bytes = maxIndexBytes // as if others filled the cache
+	s.indexes.maxOpen = 1
 	for range 3 {
 		require.Len(t, all(t, s, Region{Entity: "filler"}), int(s.Head()))
-		require.Len(t, s.indexes.loaded, 1)
+		require.Len(t, s.indexes.open, 1)
 	}
 	require.Equal(t, 3, race(3, func(i int) error {
 		for p := Position(1); p <= s.Head(); p++ {

@@ -36,8 +36,8 @@ type segment struct {
 	file   atomic.Pointer[openFile] // nil while it is not open for readers
 	end    atomic.Int64             // readers may look at the bytes before it
 
-	// index is the growing index of the active segment, or the loaded index of a sealed one; nil
-	// while it is not loaded.
+	// index is the growing index of the active segment, or the index of a sealed one; nil while it
+	// is not open.
 	index atomic.Pointer[loadedIndex]
 	// trailer is set when the segment is sealed, before index is dropped.
 	trailer atomic.Pointer[wal.Trailer]
@@ -131,14 +131,6 @@ func (g *segment) record(offset int64) ([]byte, error) {
 		}
 	}
 	return nil, g.corrupt(offset, "record does not match its checksum")
-}
-
-// loadedIndex is an index in memory. Only used changes once readers know it: each reader writes it,
-// without order, as it is a hint for the cache and no more.
-type loadedIndex struct {
-	index.Index
-	bytes int64         // it costs, 0 for a growing one
-	used  atomic.Uint64 // clock of the cache at the last use
 }
 
 // setActive returns the segment its growing index.

@@ -13,7 +13,8 @@ type Stats struct {
 	Sequence uint64
 	// SideValues that exist.
 	SideValues int
-	// IndexBytes is the memory of loaded indexes of sealed segments.
+	// IndexBytes is the memory of indexes of sealed segments that cannot be used where they lie:
+	// damaged ones, and those of an older format where nothing can be written.
 	IndexBytes int64
 	// Exposed is the permissions that segments grant beyond Options.FileMode, as Open found them: to
 	// the group of the directory or to all users, as far as they may enter it. 0 when there are none.

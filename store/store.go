@@ -107,6 +107,7 @@ func open(fsys vfs.FS, dir string, o Options, inline bool) (*Store, error) {
 	s.sides.values = make(map[string]SideValue)
 	s.decoders.sides, s.emitters.sides = &s.sides, &s.sides
 	s.segments.Store(&[]*segment{})
+	s.indexes.maxOpen, s.indexes.maxBytes = maxOpenIndexes, maxIndexBytes
 	if err := s.begin(); err != nil {
 		s.release()
 		return nil, fmt.Errorf("open %s: %w", dir, shortage(err))

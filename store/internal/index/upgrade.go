@@ -1,9 +1,6 @@
 package index
 
-import (
-	"bytes"
-	"encoding/binary"
-)
+import "encoding/binary"
 
 // The index blob of version 1:
 //
@@ -20,9 +17,6 @@ const (
 	magicOfOne  = "pnx1"
 	headerOfOne = 24
 )
-
-// IsVersionOne reports whether a blob says that it is of version 1.
-func IsVersionOne(index []byte) bool { return bytes.HasPrefix(index, []byte(magicOfOne)) }
 
 // Upgrade returns a blob of version 1 in the form that Footer writes. The caller has checked the
 // checksum of the blob, as it has none of its own. It refuses what version 1 does not write, and

@@ -127,3 +127,12 @@ type Mapper interface {
 	// closed before unmap is called; the bytes must not be touched after.
 	Map(size int) (b []byte, unmap func() error, err error)
 }
+
+// A Viewer is a File of which a part can be mapped into memory to be read.
+type Viewer interface {
+	// View maps size bytes from an offset on, for look-ups here and there rather than for reading
+	// through. The file may be closed before unmap is called; the bytes must not be touched after.
+	// To touch what the file does not have, or no longer, is a fault of memory, which ends the
+	// process unless [runtime/debug.SetPanicOnFault] is set.
+	View(from int64, size int) (b []byte, unmap func() error, err error)
+}
