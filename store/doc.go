@@ -58,6 +58,8 @@
 //	STATUS           how far readers in other processes may read; overwritten after each group,
 //	                 never synced
 //	0000000001.seg   sealed: batches, index, side values, trailer
+//	0000000001.idx   index of a sealed segment of version 1 in the present form, made by a writer
+//	                 that looks into it; may be removed
 //	0000000002.seg   active: batches, then zeros: written ahead of use in SyncAlways, reserved in
 //	                 the other modes
 //	0000000003.seg   made ahead while the active one is more than half full; removed by Close
@@ -152,7 +154,7 @@
 //	    announcer.mu   the channel that waiters wait on
 //	Store.taskMu       a background task, whole; commits do not take it, but wait for the file that a
 //	                   task makes
-//	indexCache.mu      loading and dropping of indexes, I/O included
+//	indexCache.mu      opening, making and dropping of indexes, I/O included
 //	  index.Active.mu  a growing index: maps and slice headers
 //	  fileCache.mu     opening and closing of files of segments; taken under follower.mu, too
 //	    clock.mu       a reading of the clock, Options.Clock included

@@ -64,7 +64,8 @@ func (c *indexCache) load(g *segment, s *Store) (index.Index, error) {
 }
 
 // mend replaces an index that turned out to be damaged by one that is made from the events, unless
-// another reader has done so. What is kept beside the segment goes: the next opening writes it again.
+// another reader has done so. What is kept beside the segment goes: the next opening writes it
+// again.
 func (c *indexCache) mend(g *segment, s *Store) (index.Index, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
