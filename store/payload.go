@@ -76,7 +76,7 @@ func (c Codec) For(e Event) (Codec, error) {
 	case e.Codec == c.Name && c.Name != "": // an event that is not of a log may name none
 		return c, nil
 	case e.Codec == CodecJSON:
-		return jsonCodec, nil
+		return jsonCodec(), nil
 	}
 	return Codec{}, &UnknownCodecError{Position: e.Position, Kind: e.Kind, Codec: e.Codec, Own: c.Name}
 }
@@ -90,7 +90,9 @@ func (c Codec) Validate() error {
 	return checkText("codec", c.Name, maxCodecBytes)
 }
 
-var jsonCodec = Codec{Name: CodecJSON, Marshal: json.Marshal, Unmarshal: json.Unmarshal, Deterministic: true}
+func jsonCodec() Codec {
+	return Codec{Name: CodecJSON, Marshal: json.Marshal, Unmarshal: json.Unmarshal, Deterministic: true}
+}
 
 // codecOf returns the codec of the type of a payload, or of what a pointer to one points to; false
 // where it has none of its own. A nil pointer has none: the method may have a value receiver.
@@ -135,7 +137,7 @@ func encodePayload(p Payload) (Raw, error) {
 	}
 	codec, own := codecOf(p)
 	if !own {
-		codec = jsonCodec
+		codec = jsonCodec()
 	} else if err := codec.Validate(); err != nil {
 		return Raw{}, err
 	}
