@@ -45,17 +45,19 @@ func (w *writer) admitState(req *request) error {
 }
 
 // admitSides compares with the open batch first: what it writes is not in the table of the store
-// yet. A deletion stands there as the zero value, whose revision 0 is that of a value which does
-// not exist.
+// yet. Revision 0 is that of a value which does not exist.
 func (w *writer) admitSides(req *request) error {
 	for i := range req.sides {
-		write := &req.sides[i].write
-		now, pending := w.pendingSides[write.Key]
+		key, expect := req.sides[i].place.Key(), req.sides[i].expect
+		now, pending := w.pendingSides[key]
 		if !pending {
-			now, _ = w.store.sides.get(write.Key)
+			now, _ = w.store.sides.get(key)
 		}
-		if !write.Expect.accepts(now.Revision) {
-			return &ConflictError{SideKey: write.Key, Expected: write.Expect, Actual: now.Revision}
+		if now.Deleted {
+			now.Revision = 0
+		}
+		if !expect.accepts(now.Revision) {
+			return &ConflictError{SideKey: key, Expected: expect, Actual: now.Revision}
 		}
 	}
 	return nil

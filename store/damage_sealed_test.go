@@ -38,28 +38,6 @@ func TestDamageInsideASealedSegmentIsTheErrorOfTheReadThatMeetsIt(t *testing.T) 
 	}
 }
 
-func TestOpenRefusesDamageToAPresentSideValueButNotToASupersededOne(t *testing.T) {
-	r := newCrashRun(vfs.NewMemory(), SyncAlways)
-	require.NoError(t, r.open())
-	for i, key := range []string{"old", "live", "deleted"} {
-		require.NoError(t, r.submit(Batch{Sides: []SideWrite{{Key: key, Value: crashPayload(i, 100).Data}}}))
-	}
-	offsets, _ := batchStarts(t, r.disk)
-	for i := 0; r.st.Stats().Segments < 2; i++ {
-		require.NoError(t, commitSeveral(i, 9000)(r))
-	}
-	require.NoError(t, r.submit(Batch{Sides: []SideWrite{{Key: "old", Value: []byte("new")}, {Key: "deleted", Delete: true}}}))
-	require.NoError(t, r.end())
-	for i, start := range offsets[1:] {
-		img := damaged(t, r.disk, segmentFile(1), start+wal.BatchHeaderSize+50, 0x20)
-		if i == 1 {
-			requireCorrupt(t, img, SyncAlways, 1, start+wal.BatchHeaderSize, "the live one")
-			continue
-		}
-		requireCommits(t, img, &r.crashOracle, len(r.commits), "a superseded one")
-	}
-}
-
 func TestADamagedFooterIsRebuiltFromTheData(t *testing.T) {
 	disk, o := writtenDisk(t, SyncAlways, 2)
 	data := disk.Bytes(segmentFile(1))

@@ -66,7 +66,7 @@ func batchStarts(t *testing.T, disk *vfs.Memory) (starts []int64, end int64) {
 }
 
 func tryOpen(disk *vfs.Memory, mode SyncMode) (*Store, error) {
-	return open(disk, crashDir, Options{Sync: mode, SegmentBytes: minSegmentBytes}, true)
+	return open(disk, crashDir, Options{Sync: mode, SegmentBytes: minSegmentBytes, sidesOnDisk: true}, true)
 }
 
 // damaged is a copy of the disk with one byte of a file changed.

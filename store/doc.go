@@ -46,6 +46,11 @@
 //	     |               events
 //	  answers            receipts and refusals alike leave only now
 //
+// Of side values the memory holds where they lie, in the order of their keys, and those of at most
+// 64 bytes: all others are read from the disk as they are asked for, and opening reads none. A
+// listing works on a copy of that tree, which is made only as it is written to, so it holds up no
+// commit.
+//
 // The index of the active segment grows while the batch is built; readers look at it only up to the
 // head. A failed write or sync ends the writer's life ([ErrPoisoned]): what the disk holds is
 // unknown then, and only opening reads it again.
@@ -149,7 +154,7 @@
 //	Store.closing      Close, whole; taken before all others
 //	  committer.mu     queue and role; never held during I/O
 //	  follower.mu      a read-only store catches up with its writer, I/O included
-//	    sideTable.mu   the map of side values
+//	    sideTable.mu   the tree of side values; their values are read without it
 //	    emitterTable.mu  the map of emitters that commit here
 //	    announcer.mu   the channel that waiters wait on
 //	Store.taskMu       a background task, whole; commits do not take it, but wait for the file that a

@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/hex"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -145,6 +146,7 @@ func (e Event) Emitter() (Emitter, bool) {
 
 // emitterCache finds the names of emitters. It belongs to a decoder. What the log does not have yet
 // is looked up again: names are visible before the first event that needs them, so that is rare.
+// Names that are damaged are no reason not to read an event, and are read once only: "".
 type emitterCache struct {
 	sides  *sideTable
 	names  map[emitterID]*emitterNames
@@ -172,12 +174,12 @@ func (c *emitterCache) find(extensions []byte) *emitterNames {
 }
 
 func (c *emitterCache) load(id emitterID) *emitterNames {
-	side, ok := c.sides.get(emitterKey(id))
+	side, ok, err := c.sides.read(emitterKey(id))
 	if !ok {
 		return nil
 	}
 	worker, build, ok := wal.ParseEmitterNames(side.Value, id)
-	if !ok {
+	if !ok && !errors.Is(err, ErrCorrupt) {
 		return nil
 	}
 	if c.names == nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock-io/penstock/store/internal/index"
 	"github.com/penstock-io/penstock/store/internal/vfs"
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
@@ -103,13 +104,9 @@ func TestAnEmitterWhoseNamesAreGoneOrForgedHasNone(t *testing.T) {
 	set := func(value []byte) {
 		s.sides.mu.Lock()
 		defer s.sides.mu.Unlock()
-		v := s.sides.values[names.Key]
-		v.Key, v.Value = names.Key, value
-		s.sides.values[names.Key] = v
+		s.sides.put(index.SideOf(names.Key, value, value == nil), nil)
 	}
-	s.sides.mu.Lock()
-	delete(s.sides.values, names.Key)
-	s.sides.mu.Unlock()
+	set(nil)
 	nameless := &Emitter{Epoch: 3, Attempt: 2}
 	requireEmitter(t, nameless, all(t, s, Region{})[0])
 

@@ -76,7 +76,7 @@ func (s *Store) openReadOnly() error {
 		}
 		s.files.closeIdle()
 		s.segments.Store(&[]*segment{})
-		clear(s.sides.values)
+		s.sides.reset()
 	}
 	return errors.Join(errors.New("store: a writer began each time that the log was read"), loaded)
 }

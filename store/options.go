@@ -69,6 +69,9 @@ type Options struct {
 	// Device is where the directory lies, nil for the machine's own file system. It is the seam for
 	// tests: only package storetest can make one, and its functions set it.
 	Device *vfs.Device
+
+	// sidesOnDisk keeps no side value in memory, however short: for tests.
+	sidesOnDisk bool
 }
 
 func (o Options) withDefaults() (Options, error) {

@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/store/internal/index"
 )
 
 func TestCommitsBeyondTheBoundOfTheQueueAreRefusedAndThoseThatLeaveMakeRoom(t *testing.T) {
@@ -122,19 +124,21 @@ func TestTheMemoryOfALargeBatchIsGivenBack(t *testing.T) {
 	write(t, s, raw(Raw{Type: "large", Data: make([]byte, maxKeptBytes)}))
 	require.LessOrEqual(t, cap(s.committer.writer.buf), maxKeptBytes)
 
-	table := sideTable{values: make(map[string]SideValue)}
-	pending := map[string]SideValue{"k": {Key: "k", Revision: 1}}
-	same := func(a, b map[string]SideValue) bool {
+	var table sideTable
+	table.reset()
+	side := func(key string) index.Side { return index.SideOf(key, nil, false) }
+	pending := map[string]index.Side{"k": side("k")}
+	same := func(a, b map[string]index.Side) bool {
 		return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer()
 	}
 	next := table.merge(pending)
 	require.Empty(t, next)
 	require.True(t, same(pending, next))
 	for i := range maxPooledItems + 1 {
-		next[fmt.Sprint(i)] = SideValue{Key: fmt.Sprint(i), Revision: 1}
+		next[fmt.Sprint(i)] = side(fmt.Sprint(i))
 	}
 	require.False(t, same(next, table.merge(next)))
-	require.Len(t, table.values, maxPooledItems+2)
+	require.Equal(t, maxPooledItems+2, table.len())
 }
 
 func TestARequestThatWasLargeInAnyWayIsNotKept(t *testing.T) {

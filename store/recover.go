@@ -8,6 +8,7 @@ import (
 	mathrand "math/rand/v2"
 	"slices"
 
+	"github.com/penstock-io/penstock/store/internal/index"
 	"github.com/penstock-io/penstock/store/internal/vfs"
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
@@ -18,7 +19,7 @@ import (
 //  2. check header, chaining and footer of every sealed segment; write a footer that is missing;
 //  3. scan the last segment whole and decide where the log ends;
 //  4. write again what lies after the last durable mark, make sure of zeros after it, sync;
-//  5. load the side values, newest segment first;
+//  5. load where the side values lie, oldest segment first;
 //  6. write an opening mark, which makes this writer's epoch durable.
 //
 // A read-only store does 1 to 3 and 5 without changing anything.
@@ -309,7 +310,7 @@ func (r *recovery) start() (*writer, error) {
 		next:         r.chain,
 		clock:        hybridClock{last: r.lastTime, random: mathrand.NewChaCha8(seed)},
 		entities:     make(map[string]*entityState),
-		pendingSides: make(map[string]SideValue),
+		pendingSides: make(map[string]index.Side),
 	}
 	s.clock.observe(r.lastTime)
 	w.next.WriterEpoch++

@@ -1,51 +1,48 @@
 package store
 
 import (
-	"slices"
+	"io"
+
+	"github.com/tidwall/btree"
 
 	"github.com/penstock-io/penstock/store/internal/index"
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// loadSides collects the side values of all segments, from the newest on: the first record of a key
-// that is met counts, and older ones are not read, so damage to a value that was superseded is no
-// reason to refuse. A deletion is kept in the map as the zero value until the end, to hide older
-// ones.
+// sidesBufferBytes of a table of side values are read at a time.
+const sidesBufferBytes = 256 << 10
+
+// loadSides collects where the side values of all segments lie, from the oldest segment on: a later
+// record of a key replaces an earlier one. No value is read, so damage to one is the error of the
+// read that meets it.
+//
+// Footers of version 1 do not say enough. What is known by such a one alone is looked up at the
+// end, when it is clear that no later segment has the key: damage to a value that was superseded is
+// no reason to refuse.
 func (r *recovery) loadSides() error {
-	values := make(map[string]SideValue)
-	for _, g := range slices.Backward(*r.store.segments.Load()) {
+	t, vague := &r.store.sides, false
+	for _, g := range *r.store.segments.Load() {
 		if g.trailer.Load() == nil {
-			if err := r.scanSides(g, values); err != nil {
+			if err := r.scanSides(g); err != nil {
 				return err
 			}
 			continue
 		}
-		sides, err := readSides(g)
+		some, err := t.load(g)
 		if err != nil {
 			return err
 		}
-		for _, side := range sides {
-			if _, newer := values[side.Key]; newer {
-				continue
-			}
-			rec, err := g.record(int64(side.Offset))
-			if err != nil {
-				return err
-			}
-			parsed, err := wal.ParseSide(rec)
-			if err != nil {
-				return g.corrupt(int64(side.Offset), "not a side value")
-			}
-			values[side.Key] = sideValue(side.Key, &parsed)
-		}
+		vague = vague || some
 	}
-	_ = r.store.sides.merge(values)
-	return nil
+	if !vague {
+		return nil
+	}
+	return t.complete()
 }
 
 // scanSides adds the side values of a segment without a footer: the last one, one for whose footer
 // the disk has no room, or, for a reader, one that its writer has not sealed yet.
-func (r *recovery) scanSides(g *segment, values map[string]SideValue) error {
+func (r *recovery) scanSides(g *segment) error {
 	sc := r.tail
 	if sc == nil || sc.segment != g {
 		var err error
@@ -53,29 +50,89 @@ func (r *recovery) scanSides(g *segment, values map[string]SideValue) error {
 			return err
 		}
 	}
-	for key, value := range sc.sides {
-		if _, newer := values[key]; !newer {
-			values[key] = value
-		}
+	for _, side := range sc.sides {
+		r.store.sides.put(side, nil)
 	}
 	return nil
 }
 
-// readSides reads, from the footer of a sealed segment, where the newest record of each of its side
-// values lies. A table that is damaged is rebuilt from the batches.
-func readSides(g *segment) ([]index.Side, error) {
-	t := g.trailer.Load()
-	from := int64(t.DataEnd) + int64(t.IndexLen)
-	blob, err := g.bytes(from, from+int64(t.SidesLen))
-	if err == nil && wal.Checksum(blob) == t.SidesSum {
-		if sides, err := index.Sides(blob); err == nil {
-			return sides, nil
+// load takes in the table in the footer of a sealed segment, before the store is open. One that is
+// damaged is rebuilt from the batches. It reports whether the table has entries of version 1.
+func (t *sideTable) load(g *segment) (vague bool, err error) {
+	vague, err = t.loadTable(g)
+	if err == nil {
+		return vague, nil
+	}
+	sc, err := scanSegment(g, int64(g.trailer.Load().DataEnd))
+	if err != nil {
+		return false, err
+	}
+	_ = t.merge(sc.sides)
+	return false, nil
+}
+
+// loadTable reads the table twice, through a buffer: nothing of it is taken in before its checksum
+// is known to be right, and all tables at once may be more than there is memory for.
+func (t *sideTable) loadTable(g *segment) (vague bool, err error) {
+	file, err := g.hold()
+	if err != nil {
+		return false, err
+	}
+	defer file.drop()
+	trailer := g.trailer.Load()
+	from, size := int64(trailer.DataEnd)+int64(trailer.IndexLen), int64(trailer.SidesLen)
+	sum, err := checksumOf(io.NewSectionReader(file, from, size), make([]byte, min(size, sidesBufferBytes)))
+	if err != nil {
+		return false, err
+	}
+	if sum != trailer.SidesSum {
+		return false, g.corrupt(from, "table of side values does not match its checksum")
+	}
+	var hint btree.PathHint
+	for side, err := range index.Sides(io.NewSectionReader(file, from, size), size) {
+		if err != nil {
+			return false, err
+		}
+		side.Segment = g.number
+		t.put(side, &hint)
+		vague = vague || side.Revision == 0
+	}
+	return vague, nil
+}
+
+func checksumOf(r io.Reader, buf []byte) (sum uint32, err error) {
+	for {
+		n, err := r.Read(buf)
+		sum = wal.ChecksumOn(sum, buf[:n])
+		if err == io.EOF { //nolint:errorlint // a section reader's own
+			return sum, nil
+		}
+		if err != nil {
+			return 0, err
 		}
 	}
-	scan, err := scanSegment(g, int64(t.DataEnd))
-	if err != nil {
-		return nil, err
+}
+
+// complete looks up what tables of version 1 do not say, before the store is open.
+func (t *sideTable) complete() error {
+	var vague []index.Side
+	t.tree.Scan(func(side index.Side) bool {
+		if side.Revision == 0 {
+			vague = append(vague, side)
+		}
+		return true
+	})
+	for i := range vague {
+		g, offset := t.segment(vague[i].Segment), vague[i].Offset
+		rec, err := g.record(int64(offset))
+		if err != nil {
+			return err
+		}
+		side, err := wal.ParseSide(rec)
+		if err != nil || string(side.Key) != vague[i].Key() {
+			return g.corrupt(int64(offset), "not the side value that is looked for")
+		}
+		t.put(g.place(&side, offset), nil)
 	}
-	_, blob = scan.active.Footer()
-	return index.Sides(blob)
+	return nil
 }

@@ -58,11 +58,12 @@ type requestEvent struct {
 	state   *entityState // of its entity, set while the committer admits the request
 }
 
-// requestSide keeps the value beside its record: it goes into the table of present side values,
-// which must not keep the records of a whole batch in memory for it.
+// requestSide keeps what goes into the table of present side values beside the record: the table
+// must not keep the records of a whole batch in memory.
 type requestSide struct {
-	write SideWrite
-	size  int
+	place  index.Side // without what the committer decides
+	expect Expect
+	size   int // of its record
 }
 
 // requestPool hands the memory of requests from commit to commit. Each store has its own: a channel
@@ -224,8 +225,8 @@ func (req *request) extend(start int, e *Emitter, by *emitters, meta []byte) {
 	}
 }
 
-// addSide appends the record of a side value, with room for its revision. The value is copied
-// twice: into the record, which the pool gets back, and for the table, which keeps it.
+// addSide appends the record of a side value, with room for its revision. The key and a short value
+// are copied twice: into the record, which the pool gets back, and for the table, which keeps them.
 func (req *request) addSide(w *SideWrite) {
 	start := len(req.records)
 	value := w.Value
@@ -234,8 +235,7 @@ func (req *request) addSide(w *SideWrite) {
 	}
 	req.records = wal.AppendSide(req.records, w.Key, value, w.Delete)
 	req.sides = append(req.sides, requestSide{
-		write: SideWrite{Key: w.Key, Value: slices.Clone(value), Delete: w.Delete, Expect: w.Expect},
-		size:  len(req.records) - start,
+		place: index.SideOf(w.Key, value, w.Delete), expect: w.Expect, size: len(req.records) - start,
 	})
 }
 

@@ -20,7 +20,7 @@ type scan struct {
 	next        wal.Expected
 	active      *index.Active
 	entities    map[string]*entityState
-	sides       map[string]SideValue // newest of this segment; Revision 0: deleted
+	sides       map[string]index.Side // newest of this segment
 	lastTime    uint64
 	durable     int64  // highest "known durable" mark seen
 	promised    int64  // end of the last batch that holds a commit
@@ -36,7 +36,7 @@ func newScan(g *segment, h *wal.SegmentHeader) *scan {
 		version:     h.Version,
 		active:      index.NewActive(),
 		entities:    make(map[string]*entityState),
-		sides:       make(map[string]SideValue),
+		sides:       make(map[string]index.Side),
 		lastTime:    h.LastTime,
 		incarnation: h.Incarnation,
 		next: wal.Expected{
@@ -136,18 +136,17 @@ func (sc *scan) record(rec []byte, offset uint32) error {
 		if err != nil {
 			return err
 		}
-		key := string(side.Key)
-		sc.active.SetSide(key, offset)
-		sc.sides[key] = sideValue(key, &side)
+		place := sc.segment.place(&side, offset)
+		sc.active.SetSide(place)
+		sc.sides[place.Key()] = place
 	}
 	return nil
 }
 
-// sideValue copies a parsed record, so that the value does not keep the whole segment in memory;
-// the zero value stands for a deletion.
-func sideValue(key string, side *wal.Side) SideValue {
-	if side.Deleted {
-		return SideValue{}
-	}
-	return SideValue{Key: key, Value: append([]byte(nil), side.Value...), Revision: side.Revision}
+// place is that of a side value in the segment. It has copies: a parsed record lies in memory that
+// holds a whole batch or segment.
+func (g *segment) place(side *wal.Side, offset uint32) index.Side {
+	place := index.SideOf(side.Key, side.Value, side.Deleted)
+	place.Revision, place.Segment, place.Offset = side.Revision, g.number, offset
+	return place
 }

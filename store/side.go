@@ -1,70 +1,25 @@
 package store
 
 import (
+	"context"
+	"errors"
 	"iter"
-	"maps"
-	"slices"
-	"sync"
-	"sync/atomic"
+
+	"github.com/penstock-io/penstock/store/internal/index"
 )
-
-// sideTable holds the present side values. mu is held for map operations only, and no other lock is
-// taken under it. A SideValue in it is never changed, only replaced, and its Value never written
-// to: so readers may keep what they got.
-type sideTable struct {
-	mu     sync.RWMutex
-	values map[string]SideValue
-}
-
-func (t *sideTable) get(key string) (SideValue, bool) {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	v, ok := t.values[key]
-	return v, ok
-}
-
-// publish applies the side writes of a group and moves the head under the same lock, so that what
-// was committed together is seen together: a caller that finds a side value finds the events beside
-// it, and one that sees the head and then asks for a side value waits until it is there.
-func (t *sideTable) publish(pending map[string]SideValue, head *atomic.Uint64, to Position) map[string]SideValue {
-	if len(pending) == 0 {
-		head.Store(uint64(to))
-		return pending
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	head.Store(uint64(to))
-	return t.merge(pending)
-}
-
-// merge applies side writes; a zero SideValue deletes. The key of the value is kept rather than
-// that of the map, so that the two share their memory. It returns an empty map for the next group:
-// a map that was large once stays so, and would be walked whole for each group after. Called with
-// mu held, or before the store is open.
-func (t *sideTable) merge(pending map[string]SideValue) map[string]SideValue {
-	for key, value := range pending {
-		if value.Revision == 0 {
-			delete(t.values, key)
-		} else {
-			t.values[value.Key] = value
-		}
-	}
-	if len(pending) > maxPooledItems {
-		return make(map[string]SideValue)
-	}
-	clear(pending)
-	return pending
-}
 
 // Side returns the present value of a side key, and whether there is one. It may be newer than the
 // last sync when it was written by a lazy batch.
 //
-// A value that cannot be read is an error, with all but the value: a [CorruptError] where it is
-// damaged, [ErrClosed], or the file system's.
+// A value of more than 64 bytes is read from the disk. One that cannot be read is an error, with
+// all but the value: a [CorruptError] where it is damaged, [ErrClosed], or the file system's.
 func (s *Store) Side(key string) (value SideValue, found bool, err error) {
 	s.catchUp()
-	value, found = s.sides.get(key)
-	return value, found, nil
+	if err := s.readable(context.Background()); err != nil {
+		return SideValue{}, false, err
+	}
+	value, found, err = s.sides.read(key)
+	return value, found, s.readError(err)
 }
 
 // Sides iterates over the side values whose key starts with prefix, by key. It is a
@@ -74,8 +29,11 @@ func (s *Store) Sides(prefix string) iter.Seq2[SideValue, error] {
 }
 
 // SideRange iterates over the side values whose keys are at least from and less than to ("" for all
-// from there on), by key, as they were when the loop began: at most limit of them, 0 for all. The
-// loop may commit side values itself.
+// from there on), by key: at most limit of them, 0 for all. It looks at no other keys, holds up no
+// commit, and has one value in memory at a time. The loop may commit side values itself.
+//
+// What it yields is as it was when the loop began, unless it is overwritten or deleted before it is
+// read: then it may be the later value, or missing.
 //
 // A value that cannot be read comes with its error, and with all but the value; the others follow.
 // Any other error is the last thing that the iteration yields: [ErrClosed], or an [InvalidError]
@@ -87,27 +45,33 @@ func (s *Store) SideRange(from, to string, limit int) iter.Seq2[SideValue, error
 			return
 		}
 		s.catchUp()
-		values := s.sides.between(from, to)
-		for i, key := range slices.Sorted(maps.Keys(values)) {
-			if limit > 0 && i == limit || !yield(values[key], nil) {
-				return
-			}
+		if err := s.readable(context.Background()); err != nil {
+			yield(SideValue{}, err)
+			return
 		}
+		left := limit
+		s.sides.snapshot().Ascend(sidePivot(from), func(place index.Side) bool {
+			if to != "" && place.Key() >= to {
+				return false
+			}
+			more := s.yieldSide(place, yield)
+			left--
+			return more && left != 0
+		})
 	}
 }
 
-// between copies keys and slice headers under the lock and sorts them without it, as a commit waits
-// for the lock.
-func (t *sideTable) between(from, to string) map[string]SideValue {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	values := make(map[string]SideValue)
-	for key, value := range t.values {
-		if key >= from && (to == "" || key < to) {
-			values[key] = value
-		}
+// yieldSide yields the value at a place, and reports whether the loop continues.
+func (s *Store) yieldSide(place index.Side, yield func(SideValue, error) bool) bool {
+	value, found, err := s.sides.readAt(place)
+	if !found {
+		return true
 	}
-	return values
+	if err = s.readError(err); errors.Is(err, ErrClosed) {
+		yield(SideValue{}, err)
+		return false
+	}
+	return yield(value, err)
 }
 
 // prefixEnd returns the first key after all that start with prefix, "" where there is none.

@@ -42,9 +42,7 @@ func (s *Store) Stats() Stats {
 	}
 	_, ahead := s.clock.now()
 	t.ClockAhead = ahead.Truncate(time.Millisecond)
-	s.sides.mu.RLock()
-	t.SideValues = len(s.sides.values)
-	s.sides.mu.RUnlock()
+	t.SideValues = s.sides.len()
 	s.indexes.mu.Lock()
 	t.IndexBytes = s.indexes.bytes
 	s.indexes.mu.Unlock()

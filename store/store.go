@@ -104,7 +104,7 @@ func open(fsys vfs.FS, dir string, o Options, inline bool) (*Store, error) {
 	}
 	s := &Store{fs: fsys, path: dir, options: o, inline: inline, poisons: poisons}
 	s.clock.start(o.Clock)
-	s.sides.values = make(map[string]SideValue)
+	s.sides.start(&s.segments, o.sidesOnDisk)
 	s.decoders.sides, s.emitters.sides = &s.sides, &s.sides
 	s.segments.Store(&[]*segment{})
 	s.indexes.maxOpen, s.indexes.maxBytes = maxOpenIndexes, maxIndexBytes

@@ -47,9 +47,9 @@ type writer struct {
 	// first rollover.
 	sealing chan struct{}
 
-	buf          []byte               // memory of batches, kept from one to the next unless it is large
-	pendingSides map[string]SideValue // of the open batch; the zero value deletes; emptied by publish
-	beacon       [beaconSize]byte     // memory of what writeBeacon writes
+	buf          []byte                // memory of batches, kept from one to the next unless it is large
+	pendingSides map[string]index.Side // of the open batch; emptied by publish
+	beacon       [beaconSize]byte      // memory of what writeBeacon writes
 
 	// poison is set once, by the holder of the role, after a failed write or sync. Anyone may read
 	// it: it is how waiting readers and Stats learn that the head will not move again.
@@ -262,8 +262,8 @@ func (b *openBatch) addKey(active *index.Active, req *request) {
 
 // applySides adds the side values, which follow the events in the records of the request. Of what
 // goes into pendingSides, and from there into the table that readers use, nothing belongs to the
-// request: its value was copied when it was encoded (addSide), so the memory of the records may be
-// used again.
+// request: it was copied when the request was encoded (addSide), so the memory of the records may
+// be used again.
 func (w *writer) applySides(b *openBatch, req *request, revision uint64) {
 	eventBytes := 0
 	for i := range req.events {
@@ -276,13 +276,11 @@ func (w *writer) applySides(b *openBatch, req *request, revision uint64) {
 		records = records[side.size:]
 		wal.StampSide(rec, revision)
 		wal.SealRecord(rec, i == len(req.sides)-1)
-		w.active.SetSide(side.write.Key, b.offset())
+		place := side.place
+		place.Revision, place.Segment, place.Offset = revision, w.segment.number, b.offset()
+		w.active.SetSide(place)
+		w.pendingSides[place.Key()] = place
 		b.buf = append(b.buf, rec...)
-		value := SideValue{Key: side.write.Key, Value: side.write.Value, Revision: revision}
-		if side.write.Delete {
-			value = SideValue{}
-		}
-		w.pendingSides[side.write.Key] = value
 	}
 }
 

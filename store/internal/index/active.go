@@ -19,7 +19,7 @@ type Active struct {
 	latest    [listFields]*list // used last: events in a row mostly have the same scope and kind
 	entities  map[string]*entity
 	keys      map[string]uint32
-	sides     map[string]uint32
+	sides     map[string]Side
 }
 
 // A list holds the ordinals of one term.
@@ -41,7 +41,7 @@ func NewActive() *Active {
 	a := &Active{
 		entities: map[string]*entity{},
 		keys:     map[string]uint32{},
-		sides:    map[string]uint32{},
+		sides:    map[string]Side{},
 	}
 	for f := range a.lists {
 		a.lists[f] = map[string]*list{}
@@ -87,12 +87,11 @@ func (a *Active) AddKey(key string, offset uint32) {
 	a.keys[key] = offset
 }
 
-// SetSide records where the newest record of a side value's key lies. The string
-// is kept.
-func (a *Active) SetSide(key string, offset uint32) {
+// SetSide records where the newest record of a side value lies. The text is kept.
+func (a *Active) SetSide(s Side) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.sides[key] = offset
+	a.sides[s.Key()] = s
 }
 
 // Len implements Index.

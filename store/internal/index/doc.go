@@ -77,8 +77,17 @@
 //
 // # The sides blob
 //
+//	header    magic "pns2", count u32
+//	sides     count x { record offset u32, length of the value u32, revision u64,
+//	                    length of the key u16, flags u8, zero u8,
+//	                    key, value if it is inline }              ascending keys
+//
+// Flags: 1 deleted, 2 the value is inline, which it is if it has at most 64 bytes.
+// So a store opens without reading a record. Version 1, which is only read, has to
+// be looked up for more:
+//
 //	header    magic "pns1", count u32
-//	sides     count x { record offset u32, length u32, key }  ascending keys
+//	sides     count x { record offset u32, length of the key u32, key }
 //
 // # What it does not know
 //

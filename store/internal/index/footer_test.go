@@ -49,9 +49,13 @@ func TestVersionTwoBlobsAreWrittenAndReadByteForByte(t *testing.T) {
 	require.NoError(t, err)
 	wantSides, err := os.ReadFile("testdata/v1.sides")
 	require.NoError(t, err)
-	index, sides := golden().active().Footer()
+	index, _ := golden().active().Footer()
 	require.Equal(t, wantIndex, index)
-	require.Equal(t, wantSides, sides)
+	sides, err := readSides(wantSides)
+	require.NoError(t, err)
+	require.Equal(t, []Side{
+		{Text: "checkpoint/a", KeyLen: 12, Offset: 2048}, {Text: "checkpoint/b", KeyLen: 12, Offset: 4096},
+	}, sides)
 	for _, x := range sealed(t, wantIndex) {
 		requireGolden(t, x)
 	}
@@ -94,4 +98,19 @@ func TestTextsWithTheSameHashAreSeparatedByAnotherSalt(t *testing.T) {
 			require.Equal(t, []uint32{1 - uint32(ord)}, ords)
 		}
 	}
+}
+
+func TestATableOfSideValuesIsWrittenByteForByte(t *testing.T) {
+	a := NewActive()
+	for i, s := range []Side{
+		SideOf("long", make([]byte, MaxInline+1), false), SideOf("gone", nil, true), SideOf("short", []byte("value"), false),
+	} {
+		s.Offset, s.Revision, s.Segment = uint32(128*(i+1)), uint64(i+7), 9
+		a.SetSide(s)
+	}
+	_, blob := a.Footer()
+	require.Equal(t, "pns2\x03\x00\x00\x00"+
+		"\x00\x01\x00\x00"+"\x00\x00\x00\x00"+"\x08\x00\x00\x00\x00\x00\x00\x00"+"\x04\x00\x01\x00"+"gone"+
+		"\x80\x00\x00\x00"+"\x41\x00\x00\x00"+"\x07\x00\x00\x00\x00\x00\x00\x00"+"\x04\x00\x00\x00"+"long"+
+		"\x80\x01\x00\x00"+"\x05\x00\x00\x00"+"\x09\x00\x00\x00\x00\x00\x00\x00"+"\x05\x00\x02\x00"+"shortvalue", string(blob))
 }

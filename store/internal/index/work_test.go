@@ -142,7 +142,7 @@ func TestReadersSeeEverythingPublishedWhileTheWriterAdds(t *testing.T) {
 	for i, terms := range m.events {
 		a.Add(m.offsets[i], terms)
 		a.AddKey(fmt.Sprint("key", i), uint32(i))
-		a.SetSide(fmt.Sprint("side", i%10), uint32(i))
+		a.SetSide(sideAt(fmt.Sprint("side", i%10), uint32(i)))
 		published.Store(uint32(i + 1))
 	}
 	readers.Wait()

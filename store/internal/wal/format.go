@@ -73,6 +73,9 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // Checksum is the CRC-32C used everywhere in the format.
 func Checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 
+// ChecksumOn is the [Checksum] of bytes whose checksum is sum, and then b.
+func ChecksumOn(sum uint32, b []byte) uint32 { return crc32.Update(sum, castagnoli, b) }
+
 // checksumAround is the checksum, begun with a seed, of b with the four bytes at off taken as
 // absent.
 func checksumAround(b []byte, off int, seed uint32) uint32 {

@@ -77,6 +77,9 @@ func AppendSide(dst []byte, key string, value []byte, deleted bool) []byte {
 	return append(dst, value...)
 }
 
+// SideSize is the length of the record of a side value.
+func SideSize(key, value int) int { return sideFixedSize + key + value }
+
 // StampSide sets the revision; call [SealRecord] afterwards.
 func StampSide(rec []byte, revision uint64) { le.PutUint64(rec[16:], revision) }
 
