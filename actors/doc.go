@@ -23,8 +23,8 @@
 //
 //	      pull {scanned, region}             +-------------+
 //	  +------------------------------------> | store actor |  parks the pull if there is
-//	  |   bounds {up to P}                   +-------------+  nothing, wakes it when the head
-//	  |  <----------------------------------------+           moves over an event of its region
+//	  |   bounds {up to P}                   +-------------+  nothing, until the head moves
+//	  |  <----------------------------------------+           over an event of its region
 //	+--------+
 //	| worker |  reads a page, handles, commits reactions + checkpoint as one batch;
 //	+--------+  again up to P; then pulls again
@@ -32,6 +32,9 @@
 //	  +------------------------------------> | supervisor |  retry after a delay | park | skip |
 //	     decision                            +------------+  stop, and restart as a fresh actor |
 //	                                                         halt | escalate
+//
+// The goroutine that commits wakes the workers whose events it has made visible, by the terms that
+// it has in memory; what would hold it up it leaves to the store actor, which reads what is new.
 //
 // One pull in flight is the back-pressure. The mailbox holds nothing that matters: a worker's
 // state is its checkpoint, read when the actor starts and written with each batch. Whatever ends
@@ -83,7 +86,10 @@
 // # Goroutines
 //
 // An actor has a goroutine only while it handles a message, so an idle worker has none. A System
-// has one of its own, the waker, which waits for the head and ends when the system stops; the
-// watchdog is a timer that ends with the system. Timers of delays belong to the actor that waits
-// and are stopped with it.
+// over a store that was opened read-only has one of its own, the waker, which waits for the head
+// and ends when the system stops; any other has none. The watchdog is a timer that ends with the
+// system. Timers of delays belong to the actor that waits and are stopped with it.
+//
+// The pulls that wait have a lock, parkedPulls.mu, which a goroutine that commits tries and never
+// waits for. No other lock is taken under it.
 package actors

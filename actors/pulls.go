@@ -2,8 +2,8 @@ package actors
 
 import "iter"
 
-// pulls are the parked pulls of one term. The first needs no map: in a system with a worker for
-// each of very many entities, most terms have one only.
+// pulls are the parked pulls of one term, see [parkedPulls]. The first needs no map: in a system
+// with a worker for each of very many entities, most terms have one only.
 type pulls struct {
 	first *parkedPull
 	more  map[*parkedPull]struct{}

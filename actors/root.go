@@ -45,7 +45,7 @@ func (r *root) Receive(c actor.Context) {
 // start spawns the store actor and the supervisor. The names are free, since the actor system is
 // ours alone.
 func (r *root) start(c actor.Context) {
-	store, err := c.SpawnNamed(newProps(func() actor.Actor { return newStoreActor(r.sys) }), "store")
+	store, err := c.SpawnNamed(newProps(func() actor.Actor { return &storeActor{sys: r.sys} }), "store")
 	if err != nil {
 		r.sys.started <- fmt.Errorf("actors: spawn: %w", err)
 		return

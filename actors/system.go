@@ -43,9 +43,7 @@ type System struct {
 	// acquire is the context of acquisitions after Start; it ends when the system stops.
 	acquire       context.Context //nolint:containedctx // as handlers
 	stopAcquiring context.CancelCauseFunc
-	// waking is set by the waker when it sends headMoved, and cleared by the store actor before it
-	// scans: at most one such message waits, and no move of the head is missed.
-	waking atomic.Bool
+	parked        *parkedPulls
 
 	stop     sync.Once
 	stopping chan struct{} // closed: no worker begins another batch
@@ -165,6 +163,7 @@ func newSystem(st *store.Store, o Options, workers []*node) *System {
 		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return newBridge(s.log.Logger) }))
 	s.root = s.actors.NewLocalPID(rootName)
 	s.supervisor = s.actors.NewLocalPID(rootName + "/" + supervisorName)
+	s.parked = newParkedPulls(s)
 	return s
 }
 
@@ -175,28 +174,6 @@ func (s *System) acquisition() context.Context {
 		return *ctx
 	}
 	return s.acquire
-}
-
-// watchHead starts the waker: the one goroutine of a system, which waits for the head and
-// notifies the store actor. It ends with the system, or when the store does.
-func (s *System) watchHead() {
-	head := s.store.Head()
-	s.waker.Go(func() {
-		for {
-			next, err := s.store.Wait(s.life, head)
-			if s.life.Err() != nil {
-				return
-			}
-			if err != nil {
-				s.actors.Root.Send(s.root, &storeFailed{err: err})
-				return
-			}
-			head = next
-			if s.waking.CompareAndSwap(false, true) {
-				s.actors.Root.Send(s.storeActor, &headMoved{})
-			}
-		}
-	})
 }
 
 // fail ends the system because of something that no restart cures. Nothing that handlers do now

@@ -43,7 +43,7 @@
 //	  sync               one fdatasync for the whole group, where the mode or a caller requires it
 //	     |
 //	  publish            side values, sequence, beacon, then the head: readers and waiters see the
-//	     |               events
+//	     |               events, and a [Watcher] is told which
 //	  answers            receipts and refusals alike leave only now
 //
 // Of side values the memory holds where they lie, in the order of their keys, and those of at most
@@ -157,6 +157,7 @@
 //	    sideTable.mu   the tree of side values; their values are read without it
 //	    emitterTable.mu  the map of emitters that commit here
 //	    announcer.mu   the channel that waiters wait on
+//	    watchers.mu    replacing the list of watchers
 //	Store.taskMu       a background task, whole; commits do not take it, but wait for the file that a
 //	                   task makes
 //	indexCache.mu      opening, making and dropping of indexes, I/O included

@@ -51,6 +51,7 @@ type Store struct {
 	clock    clock        // locks itself
 
 	announcer announcer   // locks itself
+	watchers  watchers    // locks itself
 	closed    atomic.Bool // set once, when the writer has ended and before files are closed
 	closing   sync.Mutex  // held by Close from beginning to end
 
@@ -230,6 +231,7 @@ func (s *Store) Close() error {
 	}
 	s.closed.Store(true)
 	s.announce()
+	s.watchers.ended(ErrClosed)
 	if s.follower != nil { // a catching-up under way ends first; later ones see closed
 		s.follower.mu.Lock()
 		defer s.follower.mu.Unlock()

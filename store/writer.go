@@ -112,7 +112,11 @@ func (w *writer) commit(requests []*request) {
 		fail(requests, w.poisonWith(err))
 		return
 	}
+	before := Position(w.store.head.Load())
 	w.publish()
+	if b.events > 0 {
+		w.store.watchers.published(w.store, before, requests)
+	}
 }
 
 // refuse answers a group for which there is no room. A sync needs none: one that is due or
@@ -162,6 +166,7 @@ func (w *writer) poisonWith(cause error) error {
 		w.writeBeacon(Position(w.store.head.Load()), true)
 	}
 	w.store.announce()
+	w.store.watchers.ended(ErrPoisoned)
 	return err
 }
 

@@ -1,0 +1,213 @@
+package actors
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+// What a commit does itself for the workers that wait: for more it leaves them to the store actor.
+// A look for an event takes less than a microsecond, and so does a wake-up.
+const (
+	maxOutlines = 64
+	maxWakes    = 64
+)
+
+// parkedPulls are the pulls that found nothing. Only the store actor parks one. It is woken by the
+// goroutine that commits what it waits for: that has the terms of its events in memory, so that
+// between a commit and the worker nothing is read, and no other goroutine runs.
+//
+//	commit --Published--> parkedPulls --bounds--> worker
+//	                          |
+//	                          +--headMoved--> store actor --bounds--> worker
+//	                     where a commit has too many events, wakes too many workers, or would wait
+//
+// No wake-up is lost. A commit moves the head before it looks at the pulls; the store actor parks a
+// pull before it looks at the head: so one of them sees the other. A commit that leaves its events
+// to the store actor does not advance scanned, and one that finds others left does as they did.
+type parkedPulls struct {
+	sys *System
+	n   atomic.Int32 // pulls that are parked: a commit beside none looks no further
+	// waking is set where headMoved is sent, and cleared by the store actor before it scans: at most
+	// one such message waits, and no move of the head is missed.
+	waking atomic.Bool
+
+	mu       sync.Mutex     // held to look at the pulls, never while the log is read; a commit never waits for it
+	scanned  store.Position // no parked pull matches an event up to here
+	segments int            // of the store, when parked workers last wrote their position
+	pulls    map[string]*parkedPull
+	// byTerm has each parked pull under every term of its region: an event of the region has one of
+	// them.
+	byTerm map[store.Term]pulls
+}
+
+// parkedPull is at most one for each worker's actor.
+type parkedPull struct {
+	*pull
+	terms []store.Term
+}
+
+func newParkedPulls(sys *System) *parkedPulls {
+	return &parkedPulls{
+		sys:      sys,
+		segments: sys.store.Stats().Segments,
+		pulls:    make(map[string]*parkedPull),
+		byTerm:   make(map[store.Term]pulls),
+	}
+}
+
+// add parks a pull that found nothing up to the head.
+func (t *parkedPulls) add(m *pull, head store.Position) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unpark(m.worker.Id)
+	if len(t.pulls) == 0 {
+		t.scanned = head // not m.after: one worker that starts past the head would keep all others asleep until it is reached
+	}
+	p := &parkedPull{pull: m, terms: m.region.Terms()}
+	t.pulls[m.worker.Id] = p
+	for _, term := range p.terms {
+		t.byTerm[term] = t.byTerm[term].with(p)
+	}
+	t.n.Store(int32(len(t.pulls)))
+}
+
+// remove takes a pull back, and reports whether it was parked.
+func (t *parkedPulls) remove(id string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.unpark(id)
+}
+
+// unpark is called with mu held, as all that follows up to wake.
+func (t *parkedPulls) unpark(id string) bool {
+	p := t.pulls[id]
+	if p == nil {
+		return false
+	}
+	delete(t.pulls, id)
+	for _, term := range p.terms {
+		if t.byTerm[term] = t.byTerm[term].without(p); t.byTerm[term].empty() {
+			delete(t.byTerm, term)
+		}
+	}
+	t.n.Store(int32(len(t.pulls)))
+	return true
+}
+
+// match wakes the pulls with a region that contains e, and returns how many.
+func (t *parkedPulls) match(e *store.Event, head store.Position) (woken int) {
+	for term := range e.Terms() {
+		for p := range t.byTerm[term].all() {
+			if e.Position > p.after && p.region.Matches(*e) {
+				t.wake(p, head)
+				woken++
+			}
+		}
+	}
+	return woken
+}
+
+func (t *parkedPulls) wake(p *parkedPull, head store.Position) {
+	t.unpark(p.worker.Id)
+	t.sys.actors.Root.Send(p.worker, &bounds{incarnation: p.incarnation, upTo: head})
+}
+
+// Published implements [store.Watcher].
+func (t *parkedPulls) Published(p *store.Publication) {
+	if t.n.Load() > 0 && !t.wakeDirectly(p) {
+		t.scan()
+	}
+}
+
+// scan has the store actor wake workers for what is new.
+func (t *parkedPulls) scan() {
+	if t.waking.CompareAndSwap(false, true) {
+		t.sys.actors.Root.Send(t.sys.storeActor, &headMoved{})
+	}
+}
+
+// Ended implements [store.Watcher].
+func (t *parkedPulls) Ended(err error) { t.sys.actors.Root.Send(t.sys.root, &storeFailed{err: err}) }
+
+// wakeDirectly reports whether all workers are woken that a commit concerns, and none has to write
+// its position: else that is for the store actor.
+func (t *parkedPulls) wakeDirectly(p *store.Publication) bool {
+	if p.Head-p.After > maxOutlines || !t.mu.TryLock() {
+		return false
+	}
+	defer t.mu.Unlock()
+	if t.scanned < p.After || t.segments != p.Segments {
+		return false
+	}
+	woken := 0
+	for e := range p.Outlines() {
+		if woken += t.match(&e, p.Head); woken > maxWakes {
+			return false
+		}
+	}
+	t.scanned = max(t.scanned, p.Head)
+	return true
+}
+
+// behind returns the position up to which nothing is to be woken, and whether there may be a pull
+// to be woken for what follows up to the head.
+func (t *parkedPulls) behind(head store.Position) (from store.Position, parked bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.scanned, len(t.pulls) > 0 && head > t.scanned
+}
+
+// advance notes that the workers are woken that what lies up to the head concerns.
+func (t *parkedPulls) advance(head store.Position) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.scanned = max(t.scanned, head)
+}
+
+// wakeFor wakes the workers that some events concern.
+func (t *parkedPulls) wakeFor(events []store.Event, head store.Position) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range events {
+		t.match(&events[i], head)
+	}
+}
+
+func (t *parkedPulls) wakeAll(head store.Position) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range t.pulls {
+		t.wake(p, head)
+	}
+}
+
+func (t *parkedPulls) waits(term store.Term) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.byTerm[term].empty()
+}
+
+func (t *parkedPulls) wakeTerm(term store.Term, head store.Position) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for p := range t.byTerm[term].all() {
+		t.wake(p, head)
+	}
+}
+
+// persist has parked workers write how far they have read, once per segment: otherwise the
+// checkpoint of a worker with a rare region would never move, and a restart would scan all segments
+// since.
+func (t *parkedPulls) persist(segments int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if segments == t.segments {
+		return
+	}
+	t.segments = segments
+	for _, p := range t.pulls {
+		t.sys.actors.Root.Send(p.worker, &persist{p.incarnation})
+	}
+}

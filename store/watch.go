@@ -1,0 +1,118 @@
+package store
+
+import (
+	"iter"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// A Watcher is told what becomes visible by the goroutine that makes it so. It is for those that
+// wake many readers and must know which: a reader that waits for the head has [Store.Wait].
+//
+// Its methods hold up all that commit: they must return within microseconds, wait for nothing, and
+// call neither [Store.Commit] nor [Store.Close].
+type Watcher interface {
+	// Published is called after the head has moved, and before the commits that moved it are
+	// acknowledged; one call after the other, in the order of positions. p is valid until it returns.
+	Published(p *Publication)
+	// Ended is called when the head will not move again: with [ErrPoisoned] after a write has failed,
+	// with [ErrClosed] when the store was closed; also beside Published, and more than once.
+	Ended(err error)
+}
+
+// Publication is what became visible at once: the events after a position, up to the head.
+type Publication struct {
+	After, Head Position
+	// Segments of the store.
+	Segments int
+
+	group []*request // that was committed
+}
+
+// Outlines iterates over the events without reading them. Of each there are Position, Coordinate,
+// Kind and Version: what a [Region] matches.
+func (p *Publication) Outlines() iter.Seq[Event] {
+	return func(yield func(Event) bool) {
+		for _, req := range p.group {
+			for i, at := range req.receipt.Events {
+				if at.Position <= p.After { // of a receipt that was stored before
+					break
+				}
+				terms := &req.events[i].terms
+				e := Event{Position: at.Position, Version: at.Version, Kind: terms.Kind}
+				e.Coordinate = Coordinate{Entity: terms.Entity, Scope: terms.Scope}
+				if !yield(e) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Watch has a watcher called from now on. What became visible before it returns, the watcher may
+// not be told of. A call that has begun may outlast stop. A store that is opened read-only tells
+// nothing, and the error is [ErrReadOnly]: its head moves when it is looked at.
+func Watch(s *Store, w Watcher) (stop func(), err error) {
+	if s.options.ReadOnly {
+		return nil, ErrReadOnly
+	}
+	s.watchers.add(&w)
+	switch poisoned := s.committer.writer.poisoned(); { // looked at last: from now on it is told
+	case s.closed.Load():
+		w.Ended(ErrClosed)
+	case poisoned != nil:
+		w.Ended(poisoned)
+	}
+	return func() { s.watchers.remove(&w) }, nil
+}
+
+// watchers are those of a store. The list that is pointed to never changes, so that a commit loads
+// it without a lock; nil where there is none.
+type watchers struct {
+	list atomic.Pointer[[]*Watcher]
+	mu   sync.Mutex // held to replace the list
+}
+
+func (l *watchers) add(w *Watcher) {
+	l.replace(func(list []*Watcher) []*Watcher { return append(list, w) })
+}
+
+func (l *watchers) remove(w *Watcher) {
+	l.replace(func(list []*Watcher) []*Watcher {
+		return slices.DeleteFunc(list, func(other *Watcher) bool { return other == w })
+	})
+}
+
+func (l *watchers) replace(change func([]*Watcher) []*Watcher) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := change(slices.Clone(l.all()))
+	l.list.Store(&list)
+}
+
+func (l *watchers) all() []*Watcher {
+	if list := l.list.Load(); list != nil {
+		return *list
+	}
+	return nil
+}
+
+// published tells all of what a group has made visible after a position. The group's answers have
+// not left yet, so that its memory is still the committer's.
+func (l *watchers) published(s *Store, after Position, group []*request) {
+	list := l.all()
+	if len(list) == 0 {
+		return
+	}
+	p := Publication{After: after, Head: Position(s.head.Load()), Segments: len(*s.segments.Load()), group: group}
+	for _, w := range list {
+		(*w).Published(&p)
+	}
+}
+
+func (l *watchers) ended(err error) {
+	for _, w := range l.all() {
+		(*w).Ended(err)
+	}
+}
