@@ -3,7 +3,6 @@ package store
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
@@ -24,7 +23,7 @@ func (w *writer) admit(req *request) (answered bool) {
 		}
 	}
 	if req.err = w.admitState(req); req.err != nil {
-		forgetNew(w.entities, req.events)
+		w.entities.forgetNew(req.events)
 		return true
 	}
 	return false
@@ -87,28 +86,17 @@ func (w *writer) admitKey(req *request) (found bool, err error) {
 func (w *writer) loadEntities(req *request) error {
 	for i := range req.events {
 		name := req.events[i].terms.Entity
-		state := w.entities[name]
+		state := w.entities.get(name)
 		if state == nil {
 			last, _, err := w.store.lastOfEntity(name)
 			if err != nil {
 				return err
 			}
-			state = &last
-			w.entities[strings.Clone(name)] = state // it must not pin the caller's memory
+			state = w.entities.add(name, last.Version, last.Hash())
 		}
 		req.events[i].state = state
 	}
 	return nil
-}
-
-// forgetNew drops the empty states of entities of a commit that is refused: a program that is
-// refused again and again does not fill the memory.
-func forgetNew(entities map[string]*entityState, events []requestEvent) {
-	for i := range events {
-		if e := &events[i]; e.state != nil && e.state.version == 0 {
-			delete(entities, e.terms.Entity)
-		}
-	}
 }
 
 // admitVersions checks all expectations before any event is applied, so that a refusal needs

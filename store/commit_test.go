@@ -386,7 +386,7 @@ func TestACommitThatIsRefusedLeavesNothingOfItsEntitiesInMemory(t *testing.T) {
 			require.ErrorIs(t, err, ErrConflict)
 		}
 	}
-	require.Len(t, s.committer.writer.entities, 1)
+	require.Len(t, s.committer.writer.entities.states, 1)
 	r := write(t, s, Batch{Events: []Proposal{
 		{At: At("known", "test"), Expect: Exactly(1), Payload: note{}},
 		{At: At("stranger:0", "test"), Expect: Absent, Payload: note{}},

@@ -75,6 +75,8 @@ var (
 	// maxOpenIndexes bounds the mappings of indexes of sealed segments: a process has some ten
 	// thousand at most.
 	maxOpenIndexes = 4096
+	// maxEntities bounds the states of entities that a writer keeps, which the log has too.
+	maxEntities = 1 << 16
 	// maxIndexBytes bounds the memory of indexes of sealed segments that cannot be used in place.
 	maxIndexBytes int64 = 32 << 20
 )

@@ -51,6 +51,15 @@ func reopen(t *testing.T, s *Store) *Store {
 	return openLog(t, s.fs, s.options)
 }
 
+// cachesOfOne lets stores that are opened from now on keep one entity and one index, up to the end
+// of the test.
+func cachesOfOne(t *testing.T) {
+	t.Helper()
+	entities, indexes, bytes := maxEntities, maxOpenIndexes, maxIndexBytes
+	t.Cleanup(func() { maxEntities, maxOpenIndexes, maxIndexBytes = entities, indexes, bytes })
+	maxEntities, maxOpenIndexes, maxIndexBytes = 1, 1, 1
+}
+
 // put commits an event and requires that it works.
 func put(t *testing.T, s *Store, entity string) Receipt {
 	t.Helper()

@@ -402,6 +402,14 @@ func (m *machine) Sides(t *rapid.T) {
 }
 
 func TestAStoreAgreesWithAPlainLogOverAnySequenceOfCalls(t *testing.T) {
+	t.Run("large caches", agreesWithAPlainLog)
+	t.Run("caches of one", func(t *testing.T) {
+		cachesOfOne(t)
+		agreesWithAPlainLog(t)
+	})
+}
+
+func agreesWithAPlainLog(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &machine{disk: vfs.NewMemory(), model: plainLog{
 			versions: map[string]uint64{}, sides: map[string]SideValue{}, keys: map[string]plainKey{},

@@ -66,8 +66,9 @@ func TestAPowerCutAtAnyOperationLeavesThePromisedPrefix(t *testing.T) {
 }
 
 // The order of operations is another in each run here: segments are made and sealed beside the
-// commits.
+// commits. What a cache may forget is forgotten.
 func TestAPowerCutBesideBackgroundWorkLeavesThePromisedPrefix(t *testing.T) {
+	cachesOfOne(t)
 	for _, mode := range []SyncMode{SyncAlways, SyncInterval, SyncNever} {
 		var cuts, recoveryCuts atomic.Int64
 		t.Run(mode.String(), func(t *testing.T) {

@@ -297,8 +297,6 @@ func (r *recovery) sealed(g *segment, t *wal.Trailer) {
 // start makes the writer and writes its opening mark. The epoch of the writer grows with every
 // opening; the incarnation of the log grows only when acknowledged events were lost, because from
 // then on positions that were handed out may mean other events.
-//
-// The maps of the scan become the writer's: the scan ends here.
 func (r *recovery) start() (*writer, error) {
 	s := r.store
 	var seed [32]byte
@@ -309,7 +307,7 @@ func (r *recovery) start() (*writer, error) {
 		store:        s,
 		next:         r.chain,
 		clock:        hybridClock{last: r.lastTime, random: mathrand.NewChaCha8(seed)},
-		entities:     make(map[string]*entityState),
+		entities:     newEntityCache(maxEntities),
 		pendingSides: make(map[string]index.Side),
 	}
 	s.clock.observe(r.lastTime)
@@ -325,7 +323,7 @@ func (r *recovery) start() (*writer, error) {
 	}
 	if r.tail != nil {
 		w.segment, w.active, w.capacity = r.tail.segment, r.tail.active, r.tailSize
-		w.durable, w.entities = r.tail.next.Offset, r.tail.entities
+		w.durable = r.tail.next.Offset
 		if r.tail.version < wal.Version { // nothing is added to it: the mark begins the next segment
 			w.capacity = w.next.Offset
 		}

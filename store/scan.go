@@ -12,14 +12,13 @@ import (
 // for rebuilding an index alike, so that they cannot disagree about what a log holds.
 //
 // It belongs to one goroutine at a time. What it collects may be ahead of what is visible: active
-// is shared with readers, who look below the head only, while entities and sides are handed over
-// when the scan's owner publishes them.
+// is shared with readers, who look below the head only, while sides are handed over when the scan's
+// owner publishes them.
 type scan struct {
 	segment     *segment
 	version     uint16 // of the format of the segment
 	next        wal.Expected
 	active      *index.Active
-	entities    map[string]*entityState
 	sides       map[string]index.Side // newest of this segment
 	lastTime    uint64
 	durable     int64  // highest "known durable" mark seen
@@ -35,7 +34,6 @@ func newScan(g *segment, h *wal.SegmentHeader) *scan {
 		segment:     g,
 		version:     h.Version,
 		active:      index.NewActive(),
-		entities:    make(map[string]*entityState),
 		sides:       make(map[string]index.Side),
 		lastTime:    h.LastTime,
 		incarnation: h.Incarnation,
@@ -106,8 +104,8 @@ func (sc *scan) add(h *wal.BatchHeader, batch []byte) error {
 	return nil
 }
 
-// record takes in one record. The later record of an entity or of a side key replaces the earlier
-// one, as the scan goes in the order of the log. The strings are copies: rec lies in memory that
+// record takes in one record. The later record of a side key replaces the earlier one, as the scan
+// goes in the order of the log. The strings are copies: rec lies in memory that
 // holds a whole batch or segment.
 func (sc *scan) record(rec []byte, offset uint32) error {
 	switch wal.Type(rec) {
@@ -118,12 +116,6 @@ func (sc *scan) record(rec []byte, offset uint32) error {
 		}
 		t := index.Terms{Entity: string(e.Entity()), Scope: string(e.Scope()), Kind: string(e.Kind())}
 		sc.active.Add(offset, t)
-		state := sc.entities[t.Entity]
-		if state == nil {
-			state = &entityState{}
-			sc.entities[t.Entity] = state
-		}
-		state.version, state.hash = e.Version, e.Hash
 		sc.lastTime = e.Time
 	case wal.TypeKey:
 		k, err := wal.ParseKey(rec)

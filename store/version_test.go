@@ -164,9 +164,9 @@ func TestAReadOnlyStoreShowsNothingThatItsWriterDoesNotVouchFor(t *testing.T) {
 		require.NoError(t, err)
 		require.False(t, sure)
 		for entity, want := range map[string]uint64{"a": 1, "b": 0} {
-			state, _, err := reader.lastOfEntity(entity)
+			last, _, err := reader.lastOfEntity(entity)
 			require.NoError(t, err)
-			require.Equal(t, want, state.version, entity)
+			require.Equal(t, want, last.Version, entity)
 		}
 		put(t, s, "a")
 	}

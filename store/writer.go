@@ -35,10 +35,9 @@ type writer struct {
 	durable       int64
 	unsyncedSince time.Time
 
-	// entities is the state of entities as of the open batch: of those that have an event in the
-	// active segment, and of those that were read from older ones since. An entity without events
-	// has no entry, so that refused commits do not fill the memory.
-	entities map[string]*entityState
+	// entities is the state of entities as of the open batch. An entity without events has no entry,
+	// so that refused commits do not fill the memory.
+	entities entityCache
 
 	// preallocated delivers the file of the next segment: nil until one is being made, see
 	// preallocateAhead.
@@ -54,13 +53,6 @@ type writer struct {
 	// poison is set once, by the holder of the role, after a failed write or sync. Anyone may read
 	// it: it is how waiting readers and Stats learn that the head will not move again.
 	poison atomic.Pointer[error]
-}
-
-// entityState is what the next event of an entity continues.
-type entityState struct {
-	version uint64
-	hash    [32]byte
-	ahead   uint64 // its events that precede in the batch that admitVersions looks at, else 0
 }
 
 // openBatch is a batch under construction.
@@ -173,6 +165,7 @@ func (w *writer) poisonWith(cause error) error {
 // begin opens a batch. Everything before it is visible by now, which the index is told, so that it
 // can answer for the state before the events that are added next.
 func (w *writer) begin() openBatch {
+	w.entities.begin()
 	w.active.PublishUpTo(uint32(w.next.Position - uint64(w.segment.first)))
 	buf := w.buf[:0]
 	if w.headerPending {
