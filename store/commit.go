@@ -23,8 +23,9 @@ func (s *Store) Append(ctx context.Context, at Coordinate, expect Expect, payloa
 // idempotency key that a newer version has stored; [ErrReadOnly], [ErrClosed], [ErrDiskFull],
 // [ErrBusy]: in all these cases nothing was written. When ctx ends while the commit is queued
 // nothing is written either, and the error wraps the context's; when it is being written the error
-// wraps [ErrOutcomeUnknown], too, and the commit itself continues. When writing or syncing fails it
-// wraps [ErrPoisoned] and [ErrOutcomeUnknown]; a later call finds [ErrPoisoned] alone.
+// wraps [ErrOutcomeUnknown], too, and the commit itself continues. A commit that waits looks at ctx
+// from its fourth millisecond on. When writing or syncing fails the error wraps [ErrPoisoned] and
+// [ErrOutcomeUnknown]; a later call finds [ErrPoisoned] alone.
 //
 // Many goroutines may call it; those that wait at the same time share one write and one sync. The
 // goroutine that happens to do the writing for all is one of the callers, and waits for that write

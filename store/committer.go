@@ -36,9 +36,9 @@ import (
 // holder of the role yields before it takes the queue, as long as that brings the callers back that
 // were answered just now: see linger.
 //
-// Ownership: mu guards the queue and who has the role, and is never held during I/O. What only the
-// holder of the role touches lives in writer. closed, idle and timer belong to mu, group, crowd and
-// took to the role.
+// Ownership: mu guards the queue, the group in flight as patience sees it, and which goroutine has
+// the role, and is never held during I/O. What only the holder of the role touches lives in writer;
+// group, crowd and took are its, too.
 type committer struct {
 	writer *writer
 
@@ -48,7 +48,11 @@ type committer struct {
 	closed  bool        // no request is accepted any more
 	idle    *sync.Cond  // signalled when the role becomes free, for close
 	timer   *time.Timer // armed while there are bytes to sync that no caller waits for
-	group   []*request  // memory of the last group, so that committing allocates none
+	taken   []*request  // the group in flight, for patience; nil while there is none
+
+	patience patience // of those that wait
+
+	group []*request // memory of the last group, so that committing allocates none
 
 	crowd int           // requests of the last group and behind it: as many may be there again soon
 	took  time.Duration // by the last group, 0 where it was alone
@@ -60,6 +64,7 @@ const lingerYields = 3
 func newCommitter(w *writer) *committer {
 	c := &committer{writer: w}
 	c.idle = sync.NewCond(&c.mu)
+	c.patience.committer = c
 	return c
 }
 
@@ -77,60 +82,23 @@ func (c *committer) submit(ctx context.Context, req *request) error {
 		return fmt.Errorf("%w: %d commits of %d bytes are queued", ErrBusy, queued, bytes)
 	}
 	c.queue.push(req)
-	if !c.leading {
-		c.leading = true
+	if c.leading {
+		c.patience.expect(req)
 		c.mu.Unlock()
-		c.lead(req)
-		return nil
-	}
-	c.mu.Unlock()
-
-	if err := c.wait(ctx, req); err != nil {
-		return err
-	}
-	// Reading done without the lock is safe: it was set before the token was sent, or else the token
-	// handed over the role, and then no other goroutine can answer req.
-	if !req.done {
-		c.lead(req)
-	}
-	return nil
-}
-
-// wait returns when req is done or has to lead, or with an error when ctx ends before. A request
-// that is waited for gets exactly one token: to lead, and then its owner answers it without one, or
-// as the answer. The channel has room for it, so no sender waits for an owner that has left.
-func (c *committer) wait(ctx context.Context, req *request) error {
-	ended := ctx.Done()
-	if ended == nil { // a select costs more than the rest of this
-		<-req.wake
-		return nil
-	}
-	select {
-	case <-req.wake:
-	case <-ended:
-		if err := c.abandon(ctx, req); err != nil {
+		if err := c.wait(ctx, req); err != nil {
 			return err
 		}
-		<-req.wake // it is on its way, and must not be left for the next use of req
+		// Reading done without the lock is safe: it was set before the token was sent, or else the token
+		// handed over the role, and then no other goroutine can answer req.
+		if req.done {
+			return nil
+		}
+	} else {
+		c.leading = true
+		c.mu.Unlock()
 	}
+	c.lead(req)
 	return nil
-}
-
-// abandon ends the waiting for req, unless it is done or was just chosen to lead: then it returns
-// nil. A request that is still queued leaves the queue, and nothing of it is written. One that a
-// group has taken is committed, or fails, with the group; its memory is not used again.
-func (c *committer) abandon(ctx context.Context, req *request) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case req.done || req.lead:
-		return nil
-	case req.queued:
-		c.queue.remove(req)
-		return fmt.Errorf("store: commit: %w", ctx.Err())
-	default:
-		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, ctx.Err())
-	}
 }
 
 // lead commits groups until own is done, then passes the role on.
@@ -199,7 +167,7 @@ func (c *committer) take() []*request {
 		c.queue.remove(req)
 		group = append(group, req)
 	}
-	c.group = group
+	c.group, c.taken = group, group
 	return group
 }
 
@@ -207,7 +175,7 @@ func (c *committer) take() []*request {
 // and returns true.
 func (c *committer) answer(group []*request, own *request) bool {
 	c.mu.Lock()
-	c.crowd = len(group) + c.queue.length
+	c.crowd, c.taken = len(group)+c.queue.length, nil
 	for _, req := range group {
 		req.done = true
 	}
@@ -215,7 +183,7 @@ func (c *committer) answer(group []*request, own *request) bool {
 	for i, req := range group {
 		group[i] = nil
 		if req != own {
-			req.wake <- struct{}{}
+			req.wake <- called
 		}
 	}
 
@@ -232,7 +200,7 @@ func (c *committer) answer(group []*request, own *request) bool {
 		return false
 	}
 	next.lead = true
-	next.wake <- struct{}{}
+	next.wake <- called
 	return true
 }
 
@@ -267,4 +235,5 @@ func (c *committer) close() {
 		c.timer.Stop()
 		c.timer = nil
 	}
+	c.patience.end()
 }

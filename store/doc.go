@@ -145,9 +145,10 @@
 // # Goroutines
 //
 // The store owns none that stays. Commits are written by their callers. The writer starts short
-// tasks, one at a time, that make the next segment or seal the last one; Close waits for them. One
-// timer, armed while there are bytes to sync that no caller waits for (lazy batches, SyncInterval),
-// commits nothing and thereby syncs; Close stops it.
+// tasks, one at a time, that make the next segment or seal the last one; Close waits for them. Two
+// timers, which Close stops: one, armed while there are bytes to sync that no caller waits for
+// (lazy batches, SyncInterval), commits nothing and thereby syncs; the other, armed while commits
+// wait, tells those that wait for long to look at their contexts.
 //
 // # Locks
 //

@@ -38,12 +38,14 @@ type request struct {
 	err      error
 	recorded []Recorded
 
-	// wake receives one token when done or lead turns true. The fields after it are guarded by
-	// committer.mu.
-	wake       chan struct{}
+	// wake receives the token called when done or lead turns true, and slow before it when that
+	// takes long. The fields after it are guarded by committer.mu.
+	wake       chan token
 	done       bool
 	lead       bool // the owner must take over the committer's role
 	queued     bool // no group has taken it yet
+	waits      bool // the owner waits, and looks at wake alone
+	since      uint // ticks of patience when it began to wait
 	prev, next *request
 }
 
@@ -70,9 +72,9 @@ type requestSide struct {
 // made in a testing/synctest bubble must not come up outside of it.
 type requestPool struct{ pool sync.Pool }
 
-// newRequest makes a request whose channel has room for the one token that it gets, so that the
+// newRequest makes a request whose channel has room for all tokens that it gets, so that the
 // goroutine that answers it never waits for its owner.
-func newRequest() *request { return &request{wake: make(chan struct{}, 1)} }
+func newRequest() *request { return &request{wake: make(chan token, 2)} }
 
 func (p *requestPool) get() *request {
 	if req, ok := p.pool.Get().(*request); ok {

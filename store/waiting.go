@@ -1,0 +1,137 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+)
+
+// token is what the owner of a request that waits is woken by.
+type token bool
+
+const (
+	called token = false // the request is done, or its owner has to lead
+	slow   token = true  // it takes long: look at the context, too
+)
+
+// wait returns when req is done or has to lead, or with an error when ctx ends before. A request
+// that is waited for is called exactly once: to lead, and then its owner answers it without another
+// token, or as the answer. The channel has room for it, so no sender waits for an owner that has
+// left.
+//
+// To wait for two channels costs twice as much as to wait for one, and contexts that many callers
+// share are a lock that all of them take. Nearly every commit is called before any context ends, so
+// the owner looks at ctx only from when patience says that it takes long.
+func (c *committer) wait(ctx context.Context, req *request) error {
+	if <-req.wake == called {
+		return nil
+	}
+	select {
+	case <-req.wake:
+	case <-ctx.Done():
+		if err := c.abandon(ctx, req); err != nil {
+			return err
+		}
+		<-req.wake // it is on its way, and must not be left for the next use of req
+	}
+	return nil
+}
+
+// abandon ends the waiting for req, unless it is done or was just chosen to lead: then it returns
+// nil. A request that is still queued leaves the queue, and nothing of it is written. One that a
+// group has taken is committed, or fails, with the group; its memory is not used again.
+func (c *committer) abandon(ctx context.Context, req *request) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case req.done || req.lead:
+		return nil
+	case req.queued:
+		c.queue.remove(req)
+		return fmt.Errorf("store: commit: %w", ctx.Err())
+	default:
+		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, ctx.Err())
+	}
+}
+
+// tick is how often patience looks.
+const tick = 2 * time.Millisecond
+
+// patience tells the owners of requests that have waited for a tick or two to look at their
+// contexts. Its timer runs only while there are some that wait and were not told: a store in which
+// nothing waits has no timer, and on a slow disk each request is told once.
+//
+// committer.mu guards all of it.
+type patience struct {
+	committer *committer
+	ticks     uint
+	timer     *time.Timer
+	armed     bool
+}
+
+// expect notes that the owner of req begins to wait.
+func (p *patience) expect(req *request) {
+	req.waits, req.since = true, p.ticks
+	if !p.armed {
+		p.arm()
+	}
+}
+
+func (p *patience) arm() {
+	p.armed = true
+	if p.timer == nil {
+		p.timer = time.AfterFunc(tick, p.look)
+	} else {
+		p.timer.Reset(tick)
+	}
+}
+
+// look is called by the timer. A tick may have begun just after a request, so it lets one pass.
+func (p *patience) look() {
+	c := p.committer
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p.armed = false
+	p.ticks++
+	early := false
+	for req := range c.waiting() {
+		if !req.waits || req.lead {
+			break // as all that came before it: they were told, or lead and do not wait
+		}
+		if p.ticks-req.since < 2 {
+			early = true
+			continue
+		}
+		req.waits = false
+		req.wake <- slow
+	}
+	if early {
+		p.arm()
+	}
+}
+
+// waiting iterates over the requests in the queue and in the group in flight, the newest first. mu
+// is held.
+func (c *committer) waiting() iter.Seq[*request] {
+	return func(yield func(*request) bool) {
+		for req := c.queue.last; req != nil; req = req.prev {
+			if !yield(req) {
+				return
+			}
+		}
+		for _, req := range slices.Backward(c.taken) {
+			if !yield(req) {
+				return
+			}
+		}
+	}
+}
+
+// end stops the timer; requests are not accepted any more.
+func (p *patience) end() {
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+}
