@@ -111,7 +111,7 @@ bench: ## measure, and keep numbers and table in bench/results (BENCH=. COUNT=6;
 	go test -run '^$$' -bench '$(BENCH)' -benchtime=1x -count=$(or $(COUNT),6) -timeout=$(TIMEOUT) . | tee "$$out.txt" && \
 	go run ./table <"$$out.txt" | tee "$$out.md"
 
-compare: ## deliver events beside JetStream, Watermill and others, and keep table and chart in bench/results (ARGS='-rows reactor')
+compare: ## store and deliver events beside others, and keep table and chart in bench/results (ARGS='-rows reactor')
 	cd bench && go run ./cmd/compare $(ARGS)
 
 benchstat: ## compare two results (OLD=bench/results/a.txt NEW=bench/results/b.txt)

@@ -19,8 +19,9 @@
 // Limit means a loop that does only what cannot be avoided: frame, checksum, write, fdatasync,
 // copy. See package machine.
 //
-// Command compare, in cmd/compare, measures what is built on top of a store, beside systems that do
-// the same: workers, reactors, checkpoints.
+// Command compare, in cmd/compare, measures stores beside more of them (package storage), and what
+// is built on top of a store, beside systems that do the same: workers, reactors, checkpoints
+// (package delivery).
 //
 // Logs are written to the directory of the environment's TMPDIR, which should lie on the disk that
 // is of interest, not in memory: the line "fs:" of the output tells.

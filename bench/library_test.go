@@ -1,9 +1,7 @@
 package bench
 
 import (
-	"bufio"
 	"errors"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -34,7 +32,7 @@ func openLibrary(b *testing.B) *library {
 	}
 	l.frames = filepath.Join(scratch, "frames")
 	l.pebble, l.events = filepath.Join(scratch, "pebble"), filepath.Join(scratch, "events")
-	must(b, writeFrames(l.frames, *logEvents))
+	must(b, machine.WriteFrames(l.frames, *logEvents, workload.RecordBytes, workload.EncodeRecord))
 	must(b, loadPebble(b, l.pebble, *logEvents))
 	must(b, delivery.PenstockLog(b.Context(), l.events, *logEvents, workload.Proposal))
 	l.built = true
@@ -42,25 +40,6 @@ func openLibrary(b *testing.B) *library {
 }
 
 func (l *library) close() { *l = library{} }
-
-func writeFrames(name string, events int) (err error) {
-	file, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	w := bufio.NewWriterSize(file, 1<<20)
-	rec := make([]byte, workload.RecordBytes)
-	var buf []byte
-	for i := range events {
-		workload.EncodeRecord(rec, i)
-		buf = machine.AppendFrame(buf[:0], rec)
-		if _, err := w.Write(buf); err != nil {
-			return err
-		}
-	}
-	return w.Flush()
-}
 
 func loadPebble(b *testing.B, dir string, events int) error {
 	b.Helper()

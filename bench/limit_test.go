@@ -1,8 +1,6 @@
 package bench
 
 import (
-	"errors"
-	"io"
 	"os"
 	"testing"
 	"time"
@@ -45,41 +43,14 @@ func unsyncedLimit(batch int) opener {
 	}
 }
 
-// replayLimit reads a file of frames in large pieces, checks each record and decodes its metadata.
+// replayLimit reads a file of frames, and decodes their metadata.
 func replayLimit(file *os.File) (events int, err error) {
-	buf := make([]byte, 1<<20)
-	have, at := 0, int64(0)
-	for {
-		n, err := file.ReadAt(buf[have:], at)
-		at += int64(n)
-		have += n
-		used, count, scanErr := scanFrames(buf[:have])
-		events += count
-		if scanErr != nil {
-			return events, scanErr
+	frames, err := machine.ReadFrames(file, func(rec []byte) {
+		if i, _ := workload.DecodeRecord(rec); i == events {
+			events++
 		}
-		have = copy(buf, buf[used:have])
-		if errors.Is(err, io.EOF) {
-			return events, nil
-		}
-		if err != nil {
-			return events, err
-		}
-	}
-}
-
-func scanFrames(buf []byte) (used, events int, err error) {
-	for {
-		rec, ok, err := machine.Frame(buf[used:])
-		if err != nil || !ok {
-			return used, events, err
-		}
-		if i, _ := workload.DecodeRecord(rec); i < 0 {
-			return used, events, machine.ErrFrame
-		}
-		used += machine.FrameBytes + len(rec)
-		events++
-	}
+	})
+	return min(events, frames), err
 }
 
 func newZeroed(b *testing.B, dir string) *machine.Zeroed {

@@ -40,7 +40,7 @@ func BenchmarkReadAll(b *testing.B) {
 // and once more.
 func BenchmarkReadMatching(b *testing.B) {
 	l := openLibrary(b)
-	frames, err := mapFile(l.frames)
+	frames, err := machine.MapFile(l.frames)
 	must(b, err)
 	offsets := entityOffsets(matchingEntity)
 	f := newRecorder(b)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -63,12 +64,16 @@ func (z *Zeroed) Append(rec []byte, sync bool) (time.Duration, error) {
 }
 
 // Journal is the limit of a durable append. One goroutine takes what waits, frames it, and does one
-// write and one fdatasync for the whole group. There is no index, no hash, and no reader is
-// notified.
+// write and one fdatasync for the whole group. Before it takes them it lingers as Penstock does:
+// writers in a loop would form two cohorts otherwise, and each record wait for two syncs. There is
+// no index, no hash, and no reader is notified.
 type Journal struct {
 	zeroed *Zeroed
 	buf    []byte
 	gone   chan struct{} // closed when the goroutine has ended
+
+	crowd int           // records of the last group, and those that waited when it was done
+	took  time.Duration // by the write and the sync of the last group
 
 	mu      sync.Mutex
 	arrival sync.Cond
@@ -119,9 +124,39 @@ func (j *Journal) run() {
 		if len(g.records) == 0 {
 			return
 		}
+		began := time.Now()
 		g.err = j.commit(g.records)
+		j.took = time.Since(began)
+		j.crowd = len(g.records) + j.waiting()
 		spare = g
 		close(g.done)
+		j.linger()
+	}
+}
+
+func (j *Journal) waiting() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.group.records)
+}
+
+// lingerYields is how often in a row yielding may bring no writer.
+const lingerYields = 3
+
+// linger yields to the writers that were answered last, until as many wait as there were then, or
+// none comes any more, or it has taken most of the time that their sync took. It never does for a
+// single writer.
+func (j *Journal) linger() {
+	began := time.Now()
+	for queued, fruitless := 0, 0; j.crowd > 1 && fruitless < lingerYields; fruitless++ {
+		runtime.Gosched()
+		now := j.waiting()
+		if now >= j.crowd || time.Since(began) > j.took*3/4 {
+			return
+		}
+		if now > queued {
+			queued, fruitless = now, -1
+		}
 	}
 }
 

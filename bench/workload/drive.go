@@ -23,7 +23,8 @@ type PerOp struct {
 	Bytes, Objects float64 // allocated
 }
 
-func perOp(c machine.Cost, ops int) PerOp {
+// EachOf divides what a number of operations used up.
+func EachOf(c machine.Cost, ops int) PerOp {
 	n := float64(max(ops, 1))
 	return PerOp{CPU: time.Duration(float64(c.CPU) / n), Bytes: float64(c.Bytes) / n, Objects: float64(c.Objects) / n}
 }
@@ -66,6 +67,6 @@ func Drive(writers int, turn time.Duration, op func(writer, i int) error) (Outco
 		PerSecond: figures.PerSecond(len(all), turn),
 		P50:       figures.Quantile(all, 0.5),
 		P99:       figures.Quantile(all, 0.99),
-		Each:      perOp(used, len(all)),
+		Each:      EachOf(used, len(all)),
 	}, errors.Join(failed...)
 }

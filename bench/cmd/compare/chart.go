@@ -78,7 +78,7 @@ func style(size vg.Length, weight font.Weight) text.Style {
 // head says what the colours mean.
 func (r report) head(c draw.Canvas) {
 	at := vg.Point{X: c.Min.X + 8, Y: c.Max.Y - 18}
-	c.FillText(style(12, font.WeightBold), at, "Penstock and others, delivering events")
+	c.FillText(style(12, font.WeightBold), at, "Penstock and others, storing and delivering events")
 	at.Y -= 15
 	for _, entry := range []struct {
 		colour color.Color

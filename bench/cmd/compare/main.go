@@ -1,12 +1,12 @@
-// Command compare measures how fast events are delivered, handled and remembered, by Penstock and
-// by others in the same run. It prints a table with what is wanted and what was reached, and keeps
-// that, a chart and every single figure:
+// Command compare measures how fast events are stored, read, delivered, handled and remembered, by
+// Penstock and by others in the same run. It prints a table with what is wanted and what was
+// reached, and keeps that, a chart and every single figure:
 //
 //	go run ./cmd/compare                      # everything; leave the machine alone for half an hour
 //	go run ./cmd/compare -rows reactor        # the rows whose name matches
 //	go run ./cmd/compare -quick               # whether it works; the figures mean nothing
 //
-// Files are written to results/delivery-*.md, .svg and .json, and named after the commit. Logs are
+// Files are written to results/compare-*.md, .svg and .json, and named after the commit. Logs are
 // written to the directory of the environment's TMPDIR, or to -dir, which should lie on the disk
 // that is of interest.
 package main
@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/bench/delivery"
+	"github.com/penstock-io/penstock/bench/storage"
 )
 
 func main() {
@@ -83,7 +84,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		o.Log = stderr
 	}
 	r := report{Machine: describe(dir), Rounds: s.rounds, Turn: s.turn.String()}
-	for _, row := range delivery.Rows(s.sizes) {
+	for _, row := range rows(s.sizes) {
 		if !s.rows.MatchString(row.Name) {
 			continue
 		}
@@ -100,7 +101,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if _, err := io.WriteString(stdout, r.markdown()); err != nil {
 		return err
 	}
-	return r.keep(s.out, "delivery-"+commit())
+	return r.keep(s.out, "compare-"+commit())
+}
+
+// rows are all rows.
+func rows(s delivery.Sizes) []delivery.Row {
+	return append(storage.Rows(s.Events), delivery.Rows(s)...)
 }
 
 // keep writes the files of a report.

@@ -40,7 +40,7 @@ func TestTheQuickComparisonKeepsATableAChartAndAllFigures(t *testing.T) {
 	if err := json.Unmarshal([]byte(read(t, out, ".json")), &figures); err != nil {
 		t.Fatal(err)
 	}
-	rows := delivery.Rows(delivery.Quick())
+	rows := rows(delivery.Quick())
 	if len(figures.Rows) != len(rows) {
 		t.Fatalf("%d rows were kept, want %d", len(figures.Rows), len(rows))
 	}
@@ -62,7 +62,7 @@ func TestTheQuickComparisonKeepsATableAChartAndAllFigures(t *testing.T) {
 // read returns the one file with an ending in a directory.
 func read(t *testing.T, dir, ending string) string {
 	t.Helper()
-	names, err := filepath.Glob(filepath.Join(dir, "delivery-*"+ending))
+	names, err := filepath.Glob(filepath.Join(dir, "compare-*"+ending))
 	if err != nil || len(names) != 1 {
 		t.Fatalf("files that end in %s: %v, %v", ending, names, err)
 	}

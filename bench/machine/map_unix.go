@@ -1,14 +1,14 @@
 //go:build unix
 
-package bench
+package machine
 
 import (
 	"os"
 	"syscall"
 )
 
-// mapFile returns the content of a file, mapped until the process ends.
-func mapFile(name string) ([]byte, error) {
+// MapFile returns the content of a file, mapped until the process ends.
+func MapFile(name string) ([]byte, error) {
 	file, err := os.Open(name)
 	if err != nil {
 		return nil, err
