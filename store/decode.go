@@ -16,21 +16,20 @@ type decoder struct {
 	seed     maphash.Seed // of the hash that finds names
 	last     *names
 	emitters emitterCache
-	record   wal.Event // scratch of decode; those below are of walk
-	window   window
+	fields   wal.Fields // scratch of decode
+	window   window     // this and those below are scratch of walk
 	ords     []uint32
 	extents  []index.Extent
-	event    Event
 	kept     []byte // copy of the segment from keptFrom on, with the records of ords up to keptUpTo
 	keptFrom int64
 	keptUpTo int
 }
 
-// names are the strings of an event's envelope.
+// names are the strings of an event's envelope, which is that of the record.
 type names struct {
-	envelope string
-	terms    index.Terms
-	codec    string
+	envelope    string
+	coordinate  Coordinate
+	kind, codec string
 }
 
 // decoderPool hands decoders from reader to reader: what one has remembered saves the next the same
@@ -54,32 +53,40 @@ func (p *decoderPool) get() *decoder {
 // put takes a decoder back with what it remembers, and without what it read: the events that it
 // gave away own their memory, or are gone.
 func (p *decoderPool) put(d *decoder) {
-	d.event, d.record, d.kept = Event{}, wal.Event{}, nil // or the pool keeps payloads alive
+	d.kept = nil // or the pool keeps payloads alive
 	d.window.leave()
 	p.pool.Put(d)
 }
 
-// decode fills every field of e from a checked record of an event. The slices of e point into rec.
-func (d *decoder) decode(rec []byte, e *Event) bool {
-	w := &d.record
-	if wal.ParseEvent(rec, w) != nil {
-		return false
+// decode reads an event from its checked record, which its slices point into.
+func (d *decoder) decode(rec []byte) (e Event, ok bool) {
+	n, emitter, ok := d.parse(rec)
+	if !ok {
+		return e, false
 	}
-	n := d.lookup(w)
-	e.ID = w.ID
-	e.Position = Position(w.Position)
-	e.Coordinate.Entity, e.Coordinate.Scope = n.terms.Entity, n.terms.Scope
-	e.Kind = n.terms.Kind
-	e.SchemaVersion = w.SchemaVersion
-	e.Version = w.Version
-	e.Time = Timestamp(w.Time)
-	e.Cause, e.Correlation, e.Depth = w.Cause, w.Correlation, w.Depth
-	e.Codec = n.codec
-	e.Payload, e.record, e.emitter = w.Payload, rec, nil
-	if len(w.Extensions) > 0 {
-		e.emitter = d.emitters.find(w.Extensions)
+	return n.event(&d.fields, rec, emitter), true
+}
+
+// parse leaves in d.fields what a checked record of an event says, and returns its strings.
+func (d *decoder) parse(rec []byte) (n *names, emitter *emitterNames, ok bool) {
+	if !wal.ParseFields(rec, &d.fields) {
+		return nil, nil, false
 	}
-	return true
+	if x := wal.Extensions(rec); len(x) > 0 {
+		emitter = d.emitters.find(x)
+	}
+	return d.lookup(&d.fields, d.fields.Envelope(rec)), emitter, true
+}
+
+// event puts an event together. It is small enough to become part of its caller, on whose stack the
+// event is then: to fill what lies anywhere else would cost write barriers.
+func (n *names) event(f *wal.Fields, rec []byte, emitter *emitterNames) Event {
+	return Event{
+		ID: f.ID, Position: Position(f.Position), Coordinate: n.coordinate, Kind: n.kind,
+		SchemaVersion: f.SchemaVersion, Version: f.Version, Time: Timestamp(f.Time),
+		Cause: f.Cause, Correlation: f.Correlation, Depth: f.Depth,
+		Codec: n.codec, Payload: f.Payload(rec), record: rec, emitter: emitter,
+	}
 }
 
 // lookup finds or remembers the strings of an event. Events in a row mostly have the same strings,
@@ -87,45 +94,42 @@ func (d *decoder) decode(rec []byte, e *Event) bool {
 // are taken, one is forgotten. Which names come again is not known, and to keep an order of use
 // would cost each event more than to make strings once again costs now and then. Events that were
 // decoded keep their strings, as these never change.
-func (d *decoder) lookup(w *wal.Event) *names {
-	if d.last.are(w) {
+func (d *decoder) lookup(f *wal.Fields, envelope []byte) *names {
+	if d.last.are(f, envelope) {
 		return d.last
 	}
-	h := maphash.Bytes(d.seed, w.Envelope)
+	h := maphash.Bytes(d.seed, envelope)
 	first, second := &d.names[h%nameSlots], &d.names[h>>32%nameSlots]
 	switch {
-	case *first != nil && (*first).are(w):
+	case *first != nil && (*first).are(f, envelope):
 		d.last = *first
-	case *second != nil && (*second).are(w):
+	case *second != nil && (*second).are(f, envelope):
 		d.last = *second
 	case *first == nil:
-		*first = newNames(w)
+		*first = newNames(f, envelope)
 		d.last = *first
 	default:
-		*second = newNames(w)
+		*second = newNames(f, envelope)
 		d.last = *second
 	}
 	return d.last
 }
 
 // newNames makes one allocation, which the four strings are parts of.
-func newNames(w *wal.Event) *names {
-	all := string(w.Envelope)
-	rest := all[w.EntityLen:]
+func newNames(f *wal.Fields, envelope []byte) *names {
+	all := string(envelope)
+	rest := all[f.EntityLen:]
 	return &names{
-		envelope: all,
-		terms: index.Terms{
-			Entity: all[:w.EntityLen],
-			Scope:  rest[:w.ScopeLen],
-			Kind:   rest[w.ScopeLen:][:w.KindLen],
-		},
-		codec: rest[w.ScopeLen+w.KindLen:],
+		envelope:   all,
+		coordinate: Coordinate{Entity: all[:f.EntityLen], Scope: rest[:f.ScopeLen]},
+		kind:       rest[f.ScopeLen:][:f.KindLen],
+		codec:      rest[f.ScopeLen+f.KindLen:],
 	}
 }
 
 // are reports whether these are the strings of an event. The same bytes may be divided in two ways,
 // so the lengths are compared as well; they almost always decide.
-func (n *names) are(w *wal.Event) bool {
-	return len(n.terms.Entity) == w.EntityLen && len(n.terms.Scope) == w.ScopeLen &&
-		len(n.terms.Kind) == w.KindLen && n.envelope == string(w.Envelope)
+func (n *names) are(f *wal.Fields, envelope []byte) bool {
+	return len(n.coordinate.Entity) == f.EntityLen && len(n.coordinate.Scope) == f.ScopeLen &&
+		len(n.kind) == f.KindLen && n.envelope == string(envelope)
 }

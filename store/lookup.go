@@ -97,8 +97,8 @@ func (s *Store) eventIn(g *segment, idx index.Index, ord uint32) (Event, error) 
 	}
 	d := s.decoders.get()
 	defer s.decoders.put(d)
-	var e Event
-	if !d.decode(rec, &e) || e.Position != g.first+Position(ord) {
+	e, ok := d.decode(rec)
+	if !ok || e.Position != g.first+Position(ord) {
 		return Event{}, g.corrupt(offset, "not the event that the index names")
 	}
 	return e, nil

@@ -50,8 +50,8 @@ func (s *Store) readPage(r Region, after, upTo Position, limit int) (Page, error
 	w := s.walk(r, after, upTo)
 	defer w.end()
 	w.budget = maxPageBytes
-	w.take = func(e *Event) bool {
-		events = append(events, *e)
+	w.take = func(e Event, _ error) bool {
+		events = append(events, e)
 		return len(events) < limit
 	}
 	more, err := true, error(nil)
@@ -83,7 +83,7 @@ func newFilter(r Region) filter {
 	}
 }
 
-func (f *filter) admits(e *Event) bool {
-	return f.region.admits(e) && (f.any ||
-		f.query.Matches(index.Terms{Entity: e.Coordinate.Entity, Scope: e.Coordinate.Scope, Kind: e.Kind}))
+func (f *filter) admits(at Coordinate, kind string, version uint64) bool {
+	return f.region.admits(at.Scope, version) &&
+		(f.any || f.query.Matches(index.Terms{Entity: at.Entity, Scope: at.Scope, Kind: kind}))
 }

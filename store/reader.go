@@ -16,8 +16,7 @@ import (
 // nested.
 func (s *Store) Read(ctx context.Context, r Region, from From) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		err := s.read(ctx, r, from, false, func(e *Event) bool { return yield(*e, nil) })
-		if err != nil {
+		if err := s.read(ctx, r, from, false, yield); err != nil {
 			yield(Event{}, err)
 		}
 	}
@@ -32,14 +31,14 @@ func (s *Store) Read(ctx context.Context, r Region, from From) iter.Seq2[Event, 
 // penstock_poison: then an event is overwritten as soon as it is gone.
 func (s *Store) Scan(ctx context.Context, r Region, from From) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		err := s.read(ctx, r, from, true, func(e *Event) bool {
-			more := yield(*e, nil)
-			if s.poisons {
-				wal.Poison(e.record)
+		take := yield
+		if s.poisons {
+			take = func(e Event, _ error) bool {
+				defer wal.Poison(e.record)
+				return yield(e, nil)
 			}
-			return more
-		})
-		if err != nil {
+		}
+		if err := s.read(ctx, r, from, true, take); err != nil {
 			yield(Event{}, err)
 		}
 	}
@@ -47,7 +46,7 @@ func (s *Store) Scan(ctx context.Context, r Region, from From) iter.Seq2[Event, 
 
 // read walks over all that there is. The head is read once: a loop that appends an event for each
 // that it reads comes to an end. ctx is looked at between steps, each of which is bounded work.
-func (s *Store) read(ctx context.Context, r Region, from From, lends bool, take func(*Event) bool) error {
+func (s *Store) read(ctx context.Context, r Region, from From, lends bool, take func(Event, error) bool) error {
 	if err := r.Validate(); err != nil {
 		return err
 	}

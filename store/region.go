@@ -63,15 +63,15 @@ func (r Region) Validate() error {
 // Matches reports whether e lies in the region.
 func (r Region) Matches(e Event) bool {
 	f := newFilter(r)
-	return f.admits(&e)
+	return f.admits(e.Coordinate, e.Kind, e.Version)
 }
 
 // admits checks what the index does not know: the version range, and the reserved scope.
-func (r Region) admits(e *Event) bool {
-	if r.Scope == "" && e.Coordinate.Scope == ReservedScope {
+func (r *Region) admits(scope string, version uint64) bool {
+	if r.Scope == "" && scope == ReservedScope {
 		return false
 	}
-	return e.Version >= r.MinVersion && (r.MaxVersion == 0 || e.Version <= r.MaxVersion)
+	return version >= r.MinVersion && (r.MaxVersion == 0 || version <= r.MaxVersion)
 }
 
 // Contains reports whether r is at least as wide as other: every event that other matches, r

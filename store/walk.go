@@ -32,9 +32,9 @@ type walk struct {
 	lends   bool     // events point into the buffer and are valid until the next one
 	onward  bool     // all events up to upTo are wanted, so reading beyond the present ones is no waste
 
-	// take gets each event. What it points to is the decoder's, so take copies it. It returns
-	// whether the reader wants more.
-	take func(*Event) bool
+	// take gets each event, and returns whether the reader wants more. The error is always nil: so
+	// the function of a range loop can be called without another one in between.
+	take func(Event, error) bool
 }
 
 // walk begins a walk over the events of r in (after, upTo]. It must be ended.
@@ -99,19 +99,19 @@ func (w *walk) event(i int) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	e := &d.event
-	if !d.decode(rec, e) || e.Position != g.first+Position(ord) {
+	n, emitter, ok := d.parse(rec)
+	if !ok || Position(d.fields.Position) != g.first+Position(ord) {
 		return false, g.corrupt(offset, "not the event that the index names")
 	}
-	w.scanned = e.Position
+	w.scanned++
 	w.budget -= int64(len(rec))
-	if !w.filter.admits(e) {
+	if !w.filter.admits(n.coordinate, n.kind, d.fields.Version) {
 		return true, nil
 	}
 	if !w.lends {
-		e.move(w.keep(i, rec))
+		rec = w.keep(i, rec)
 	}
-	return w.take(e), nil
+	return w.take(n.event(&d.fields, rec, emitter), nil), nil
 }
 
 // prepare has the window show the beginning of the i-th record, and with it, in one go, as many of

@@ -239,7 +239,7 @@ func TestBatchesThatAreReadWholeAreCheckedAsAWhole(t *testing.T) {
 	defer w.end()
 	whole := 0
 	w.onward, w.budget = true, 1<<40
-	w.take = func(*Event) bool {
+	w.take = func(Event, error) bool {
 		if v := &w.decoder.window; v.next <= v.trusted {
 			whole++
 		}

@@ -176,63 +176,106 @@ func StampEvent(rec []byte, s *Stamp) {
 // ParseEvent reads an event from its record, which [ParseRecord] has checked. It fills e, whose
 // slices then point into rec.
 func ParseEvent(rec []byte, e *Event) error {
-	if len(rec) < eventFixedSize || !IsEvent(rec) {
+	var f Fields
+	if !ParseFields(rec, &f) {
 		return ErrBad
 	}
-	flags := le.Uint16(rec[10:])
-	e.Depth = le.Uint32(rec[12:])
-	e.Position = le.Uint64(rec[16:])
-	e.Version = le.Uint64(rec[24:])
-	e.Time = le.Uint64(rec[32:])
-	copy(e.ID[:], rec[40:])
-	copy(e.Hash[:], rec[56:])
-	e.SchemaVersion = le.Uint16(rec[88:])
-	e.EntityLen = int(le.Uint16(rec[90:]))
-	e.ScopeLen = int(le.Uint16(rec[92:]))
-	e.KindLen = int(le.Uint16(rec[94:]))
-	names := e.EntityLen + e.ScopeLen + e.KindLen + int(le.Uint16(rec[96:]))
-	headers, extensions, payload := int(le.Uint32(rec[100:])), int(le.Uint32(rec[104:])), int(le.Uint32(rec[108:]))
-	extra, links := extraSize(rec), 0
-	if flags&eventHasCause != 0 {
-		links += 16
+	*e = Event{
+		Stamp: Stamp{Position: f.Position, Version: f.Version, Time: f.Time, ID: f.ID, Hash: Hash(rec)},
+
+		SchemaVersion: f.SchemaVersion, Depth: f.Depth, Cause: f.Cause, Correlation: f.Correlation,
+		EntityLen: f.EntityLen, ScopeLen: f.ScopeLen, KindLen: f.KindLen,
+		Envelope: f.Envelope(rec), Payload: Payload(rec), Extensions: Extensions(rec), Erased: f.Erased,
 	}
-	if flags&eventHasCorrelation != 0 {
-		links += 16
-	}
-	if eventFixedSize+names+headers+payload+extra+links+extensions != len(rec) {
-		return ErrBad
-	}
-	rest := rec[eventFixedSize:]
-	e.Envelope, rest = cut(rest, names)
-	if e.Erased = rec[8] == TypeErased; e.Erased {
-		if headers > 0 {
-			return ErrBad
-		}
-		_, rest = cut(rest, extra)
-		e.Note, rest = cut(rest, payload)
-		e.Headers, e.Payload = nil, nil
+	if f.Erased {
+		e.Note, _ = cut(rec[f.namesEnd+digestSize:], int(le.Uint32(rec[108:])))
 	} else {
-		e.Headers, rest = cut(rest, headers)
-		e.Payload, rest = cut(rest, payload)
-		e.Note, rest = nil, rest[extra:]
+		e.Headers = Headers(rec)
 	}
-	e.Cause = [16]byte{}
-	if flags&eventHasCause != 0 {
-		rest = rest[copy(e.Cause[:], rest):]
-	}
-	e.Correlation = e.ID
-	if flags&eventHasCorrelation != 0 {
-		rest = rest[copy(e.Correlation[:], rest):]
-	}
-	e.Extensions, _ = cut(rest, extensions)
 	return nil
+}
+
+// Fields are what a record of an event says beside its names, headers and payload, and where these
+// lie. They hold no pointer, so that to fill them costs no write barrier.
+type Fields struct {
+	Position, Version, Time      uint64
+	Depth                        uint32
+	SchemaVersion                uint16
+	Erased                       bool
+	ID, Cause, Correlation       [16]byte
+	EntityLen, ScopeLen, KindLen int
+
+	namesEnd, payloadStart, payloadEnd int
+}
+
+// Envelope returns entity, scope, kind and codec, without separators.
+func (f *Fields) Envelope(rec []byte) []byte { return rec[eventFixedSize:f.namesEnd:f.namesEnd] }
+
+// Payload returns the payload, which is empty where it was erased.
+func (f *Fields) Payload(rec []byte) []byte { return rec[f.payloadStart:f.payloadEnd:f.payloadEnd] }
+
+// ParseFields fills f from a record of an event, which [ParseRecord] has checked. It returns false
+// where the parts do not make up the length.
+func ParseFields(rec []byte, f *Fields) (ok bool) {
+	if len(rec) < eventFixedSize || !IsEvent(rec) {
+		return false
+	}
+	f.Depth = le.Uint32(rec[12:])
+	f.Position = le.Uint64(rec[16:])
+	f.Version = le.Uint64(rec[24:])
+	f.Time = le.Uint64(rec[32:])
+	f.ID = [16]byte(rec[40:56])
+	f.SchemaVersion = le.Uint16(rec[88:])
+	f.EntityLen = int(le.Uint16(rec[90:]))
+	f.ScopeLen = int(le.Uint16(rec[92:]))
+	f.KindLen = int(le.Uint16(rec[94:]))
+	f.Erased = rec[8] == TypeErased
+	f.namesEnd = namesEnd(rec)
+	headers, extensions, payload := int(le.Uint32(rec[100:])), int(le.Uint32(rec[104:])), int(le.Uint32(rec[108:]))
+	at := f.namesEnd + headers + payload + extraSize(rec)
+	flags := le.Uint16(rec[10:])
+	if at+linksSize(flags)+extensions != len(rec) || f.Erased && headers > 0 {
+		return false
+	}
+	f.payloadEnd = f.namesEnd + headers + payload
+	f.payloadStart = f.payloadEnd - payload
+	if f.Erased { // what is there says why
+		f.payloadStart = f.payloadEnd
+	}
+	f.links(flags, rec[at:])
+	return true
+}
+
+func linksSize(flags uint16) (n int) {
+	if flags&eventHasCause != 0 {
+		n += 16
+	}
+	if flags&eventHasCorrelation != 0 {
+		n += 16
+	}
+	return n
+}
+
+// links reads the causal links, which are at the start of b.
+func (f *Fields) links(flags uint16, b []byte) {
+	f.Cause = [16]byte{}
+	if flags&eventHasCause != 0 {
+		b = b[copy(f.Cause[:], b):]
+	}
+	f.Correlation = f.ID
+	if flags&eventHasCorrelation != 0 {
+		copy(f.Correlation[:], b)
+	}
 }
 
 // Hash of an event whose record [ParseEvent] has read.
 func Hash(rec []byte) [32]byte { return [32]byte(rec[56:88]) }
 
 // Headers of an event whose record [ParseEvent] has read.
-func Headers(rec []byte) []byte { return rec[namesEnd(rec):][:le.Uint32(rec[100:])] }
+func Headers(rec []byte) []byte {
+	headers, _ := cut(rec[namesEnd(rec):], int(le.Uint32(rec[100:])))
+	return headers
+}
 
 // Payload of an event whose record [ParseEvent] has read.
 func Payload(rec []byte) []byte {
