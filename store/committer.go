@@ -64,7 +64,7 @@ const lingerYields = 3
 func newCommitter(w *writer) *committer {
 	c := &committer{writer: w}
 	c.idle = sync.NewCond(&c.mu)
-	c.patience.committer = c
+	c.patience = patience{committer: c, every: tick}
 	return c
 }
 

@@ -1,8 +1,6 @@
 package store
 
 import (
-	"time"
-
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
@@ -31,7 +29,7 @@ func (w *writer) mark(flags uint16, leap uint64) error {
 	}
 	b := w.begin()
 	w.next.Sequence += leap
-	if err := w.writeBatch(&b, flags, time.Now()); err != nil {
+	if err := w.writeBatch(&b, flags); err != nil {
 		return err
 	}
 	if err := w.sync(); err != nil {

@@ -66,6 +66,7 @@ const tick = 2 * time.Millisecond
 // committer.mu guards all of it.
 type patience struct {
 	committer *committer
+	every     time.Duration // tick, and less in tests
 	ticks     uint
 	timer     *time.Timer
 	armed     bool
@@ -82,9 +83,9 @@ func (p *patience) expect(req *request) {
 func (p *patience) arm() {
 	p.armed = true
 	if p.timer == nil {
-		p.timer = time.AfterFunc(tick, p.look)
+		p.timer = time.AfterFunc(p.every, p.look)
 	} else {
-		p.timer.Reset(tick)
+		p.timer.Reset(p.every)
 	}
 }
 

@@ -85,7 +85,7 @@ func (w *writer) commit(requests []*request) {
 			return
 		}
 	}
-	now, stamped := time.Now(), w.store.Now()
+	stamped := w.store.Now()
 	b := w.begin()
 	for _, req := range requests {
 		w.apply(&b, req, stamped)
@@ -95,9 +95,9 @@ func (w *writer) commit(requests []*request) {
 	}
 	var err error
 	if b.commits > 0 { // what was refused leaves no trace
-		err = w.writeBatch(&b, 0, now)
+		err = w.writeBatch(&b, 0)
 	}
-	if err == nil && w.mustSync(requests, now) {
+	if err == nil && w.mustSync(requests) {
 		err = w.sync()
 	}
 	if err != nil {
@@ -118,7 +118,7 @@ func (w *writer) refuse(requests []*request, err error) {
 	if w.poisoned() != nil {
 		return
 	}
-	if w.mustSync(requests, time.Now()) {
+	if w.mustSync(requests) {
 		if err := w.sync(); err != nil {
 			fail(requests, w.poisonWith(err))
 			return
@@ -285,7 +285,7 @@ func (w *writer) applySides(b *openBatch, req *request, revision uint64) {
 // writeBatch finishes the batch and writes it, with the header of its segment where that is due, in
 // one call. The batch says how much of the segment is known durable: that mark is what recovery
 // tells damage from a torn write by, so it must never be ahead of a sync that succeeded.
-func (w *writer) writeBatch(b *openBatch, flags uint16, now time.Time) error {
+func (w *writer) writeBatch(b *openBatch, flags uint16) error {
 	if w.store.options.Sync != SyncAlways {
 		flags |= wal.FlagWeak
 	}
@@ -302,6 +302,9 @@ func (w *writer) writeBatch(b *openBatch, flags uint16, now time.Time) error {
 		Flags:         flags,
 		Offset:        uint32(w.next.Offset),
 	}
+	if w.unsyncedSince.IsZero() {
+		w.unsyncedSince = time.Now()
+	}
 	batch := wal.FinishBatch(b.buf[b.start:], &h, w.next.Seed)
 	w.buf = append(b.buf[:b.start], batch...) // the same bytes unless padding made them move
 	if _, err := w.store.writing.WriteAt(w.buf, w.next.Offset-int64(b.start)); err != nil {
@@ -309,27 +312,22 @@ func (w *writer) writeBatch(b *openBatch, flags uint16, now time.Time) error {
 	}
 	w.headerPending = false
 	w.next.Advance(&h)
-	if w.unsyncedSince.IsZero() {
-		w.unsyncedSince = now
-	}
 	return nil
 }
 
 // mustSync reports whether the answers of the group have to wait for a sync. In SyncAlways that
 // holds for a refusal too: what it saw may be an earlier, lazy batch that is not synced yet.
-func (w *writer) mustSync(requests []*request, now time.Time) bool {
+func (w *writer) mustSync(requests []*request) bool {
 	if w.unsyncedSince.IsZero() {
 		return false
-	}
-	if delay, needed := w.syncDelay(); needed && now.Sub(w.unsyncedSince) >= delay {
-		return true
 	}
 	for _, req := range requests {
 		if req.flushes() || w.store.options.Sync == SyncAlways && !req.lazy {
 			return true
 		}
 	}
-	return false
+	delay, needed := w.syncDelay()
+	return needed && time.Since(w.unsyncedSince) >= delay // a look at the clock, which most groups save
 }
 
 // syncDelay reports whether there are bytes to sync that no caller waits for, and how long they may
