@@ -2,6 +2,8 @@ package store
 
 import (
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/tidwall/btree"
 
@@ -50,10 +52,17 @@ func (r *recovery) scanSides(g *segment) error {
 			return err
 		}
 	}
-	for _, side := range sc.sides {
-		r.store.sides.put(side, nil)
-	}
+	r.store.sides.loadScan(sc)
 	return nil
+}
+
+// loadScan takes in what a scan found, by ascending keys: in the order of the map each would cost a
+// search of the whole tree.
+func (t *sideTable) loadScan(sc *scan) {
+	var hint btree.PathHint
+	for _, key := range slices.Sorted(maps.Keys(sc.sides)) {
+		t.put(sc.sides[key], &hint)
+	}
 }
 
 // load takes in the table in the footer of a sealed segment, before the store is open. One that is
@@ -67,7 +76,7 @@ func (t *sideTable) load(g *segment) (vague bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	_ = t.merge(sc.sides)
+	t.loadScan(sc)
 	return false, nil
 }
 

@@ -219,3 +219,25 @@ func TestOpeningVersionOneRefusesDamageToAPresentSideValueAndNotToASupersededOne
 		require.Equal(t, CorruptError{1, int64(side.Offset), "record does not match its checksum"}, *corrupt)
 	}
 }
+
+func TestTheSideValuesOfAClosedStoreAreClosedToo(t *testing.T) {
+	s, err := open(vfs.NewMemory(), logDir, Options{}, false)
+	require.NoError(t, err)
+	for _, key := range []string{"a", "b", "c"} {
+		write(t, s, sideOf(SideWrite{Key: key, Value: make([]byte, 100)}))
+	}
+	var errs []error
+	for v, err := range s.Sides("") {
+		if v.Key == "a" {
+			require.NoError(t, s.Close())
+		}
+		errs = append(errs, err)
+	}
+	require.Equal(t, []error{nil, ErrClosed}, errs)
+	for _, err := range s.Sides("") {
+		require.ErrorIs(t, err, ErrClosed)
+	}
+	_, found, err := s.Side("a")
+	require.ErrorIs(t, err, ErrClosed)
+	require.False(t, found)
+}
