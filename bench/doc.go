@@ -16,6 +16,8 @@
 // say what a figure is: "pebble-ev/s" what Pebble did, "x-pebble>=1.2" how many times as much
 // Penstock did, and what is wanted of it.
 //
+// Command growth, in cmd/growth, measures what must not grow with a log: look-ups and memory.
+//
 // Limit means a loop that does only what cannot be avoided: frame, checksum, write, fdatasync,
 // copy. See package machine.
 //
