@@ -143,6 +143,15 @@ func (s *Store) checkConditions(conditions []Condition, head Position) error {
 // The index knows keys by their hash, and the record decides: so two keys with one hash cost a read
 // and never answer for each other.
 func (s *Store) findKey(key string) (k wal.Key, ok bool, err error) {
+	for {
+		k, ok, err = s.lookForKey(key)
+		if !s.again(&err) {
+			return k, ok, err
+		}
+	}
+}
+
+func (s *Store) lookForKey(key string) (k wal.Key, ok bool, err error) {
 	for _, g := range slices.Backward(*s.segments.Load()) {
 		idx, err := s.indexOf(g)
 		if err != nil {

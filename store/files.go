@@ -89,6 +89,10 @@ func (c *fileCache) load(g *segment) (*openFile, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !g.isOf(file) {
+		_ = file.Close()
+		return nil, &replacedError{g}
+	}
 	if len(c.open) >= maxOpenFiles {
 		c.evict()
 	}

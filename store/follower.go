@@ -68,7 +68,11 @@ func (s *Store) openReadOnly() error {
 		if err != nil {
 			return err
 		}
-		if !before.outlived(after) && !errors.Is(loaded, fs.ErrNotExist) { // else a file that was made ahead is gone
+		if loaded == nil {
+			loaded = s.checkGenerations()
+		}
+		// A file that was made ahead may be gone, and a segment may have been rewritten.
+		if passing := errors.Is(loaded, fs.ErrNotExist) || isReplaced(loaded); !passing && !before.outlived(after) {
 			if loaded == nil {
 				s.follower.idle = before.said
 			}
@@ -114,6 +118,9 @@ func (s *Store) catchUp() {
 		return
 	}
 	err := f.follow(s)
+	if isReplaced(err) {
+		err = f.reload(s)
+	}
 	if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNewerFormat) { // any other may be gone the next time
 		f.failed.Store(&err)
 		s.announce()
@@ -179,7 +186,7 @@ func (f *follower) dropIndexes() {
 	f.sealing = slices.DeleteFunc(f.sealing, func(g *segment) bool {
 		size, err := g.size()
 		if err != nil {
-			return false
+			return isReplaced(err) // readers of it find that out, too
 		}
 		t, ok := readTrailer(g, size)
 		if !ok || int64(t.DataEnd) != g.end.Load() {
@@ -248,7 +255,7 @@ func (f *follower) nextSegment(s *Store, l limit) (more bool, err error) {
 	if _, readable := l.of(number); !readable {
 		return false, nil
 	}
-	g := &segment{number: number, files: &s.files}
+	g := newSegment(number, &s.files)
 	b, err := g.bytes(0, wal.SegmentHeaderSize)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -261,7 +268,11 @@ func (f *follower) nextSegment(s *Store, l limit) (more bool, err error) {
 		var h wal.SegmentHeader
 		if h, err = wal.ParseSegmentHeader(b); err == nil && h.FirstPosition == f.chain.Position &&
 			h.FirstSequence == f.chain.Sequence && h.Previous == f.chain.Previous && h.Store == s.origin.Store {
-			g.first = Position(h.FirstPosition)
+			if h.Generation > 0 {
+				s.files.forget(g)
+				return false, &replacedError{g}
+			}
+			g.first, g.generation = Position(h.FirstPosition), h.Generation
 			g.end.Store(wal.SegmentHeaderSize)
 			if f.tail != nil {
 				f.sealing = append(f.sealing, f.tail.segment)

@@ -86,6 +86,15 @@ func (c *indexCache) mend(g *segment, s *Store) (index.Index, error) {
 	return l.Index, nil
 }
 
+// forget drops the index of a segment that readers no longer see.
+func (c *indexCache) forget(g *segment) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if at := slices.Index(c.open, g); at >= 0 {
+		c.drop(at)
+	}
+}
+
 // keep stores an index and drops others until the bounds hold, but never the last. mu is held.
 func (c *indexCache) keep(g *segment, l *loadedIndex) {
 	for len(c.open) > 0 && (len(c.open) >= c.maxOpen || c.bytes+l.bytes > c.maxBytes) {

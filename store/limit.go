@@ -129,7 +129,7 @@ func (s *Store) continued(g *segment, v *survey) (bool, error) {
 // peekHeader reads the header of a segment before its turn, nil when there is none or it is not
 // good.
 func (s *Store) peekHeader(number uint32) (*wal.SegmentHeader, error) {
-	g := &segment{number: number, files: &s.files}
+	g := newSegment(number, &s.files)
 	defer s.files.forget(g)
 	b, err := g.bytes(0, wal.SegmentHeaderSize)
 	if errors.Is(err, io.EOF) || errors.Is(err, fs.ErrNotExist) { // a short file is a bad header

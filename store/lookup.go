@@ -60,10 +60,13 @@ func (s *Store) Count(ctx context.Context, r Region, after, upTo Position, limit
 	n := 0
 	for after < upTo && n < limit {
 		g, idx, from, to, err := s.segmentRange(after, upTo)
-		if err != nil {
-			return n, s.readError(err)
+		found := 0
+		if err == nil {
+			found, err = r.count(idx, from, to, limit-n)
 		}
-		found, err := r.count(idx, from, to, limit-n)
+		if s.again(&err) {
+			continue
+		}
 		if err != nil {
 			return n, s.readError(err)
 		}
@@ -75,12 +78,16 @@ func (s *Store) Count(ctx context.Context, r Region, after, upTo Position, limit
 
 // eventAt reads the event at a visible position. The caller has loaded the head before, and the
 // segments are loaded here, so they hold the position.
-func (s *Store) eventAt(p Position) (Event, error) {
-	g, idx, ord, _, err := s.segmentRange(p-1, p)
-	if err != nil {
-		return Event{}, err
+func (s *Store) eventAt(p Position) (e Event, err error) {
+	for {
+		g, idx, ord, _, err := s.segmentRange(p-1, p)
+		if err == nil {
+			e, err = s.eventIn(g, idx, ord)
+		}
+		if !s.again(&err) {
+			return e, err
+		}
 	}
-	return s.eventIn(g, idx, ord)
 }
 
 // eventIn reads the event with an ordinal of a segment. That the record carries the position that

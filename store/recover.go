@@ -134,7 +134,7 @@ func (r *recovery) list() ([]uint32, error) {
 // loadSegment opens one segment and compares it with those before it. Files at the end that hold
 // nothing yet are remembered as unstarted.
 func (r *recovery) loadSegment(number uint32, first, last bool) error {
-	g := &segment{number: number, files: &r.store.files}
+	g := newSegment(number, &r.store.files)
 	size, err := r.look(g)
 	if err != nil {
 		return err
@@ -194,7 +194,7 @@ func (r *recovery) readHeader(g *segment, size int64) (started bool, err error) 
 	}
 	h, err := wal.ParseSegmentHeader(b)
 	if err == nil {
-		r.header = h
+		r.header, g.generation = h, h.Generation
 		return true, nil
 	}
 	if errors.Is(err, wal.ErrNewer) {

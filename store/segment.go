@@ -13,7 +13,7 @@ import (
 // segment is one file of the log as readers see it. A position p of the segment has the ordinal
 // p - first.
 //
-// Ownership: number, first and files are set before readers know the segment and never change. file
+// Ownership: number, generation, first and files are set before readers know the segment and never change. file
 // is what files keeps open of it. The
 // three atomic fields are written by one goroutine at a time (the holder of the committer's role
 // while the segment is active, then the task that seals it, then the holder of indexCache.mu for
@@ -30,11 +30,12 @@ import (
 //
 // A reader that runs into Store.release gets fs.ErrClosed, which becomes ErrClosed.
 type segment struct {
-	number uint32
-	first  Position
-	files  *fileCache
-	file   atomic.Pointer[openFile] // nil while it is not open for readers
-	end    atomic.Int64             // readers may look at the bytes before it
+	number     uint32
+	generation uint32 // of its file; anyGeneration until its header is read
+	first      Position
+	files      *fileCache
+	file       atomic.Pointer[openFile] // nil while it is not open for readers
+	end        atomic.Int64             // readers may look at the bytes before it
 
 	// index is the growing index of the active segment, or the index of a sealed one; nil while it
 	// is not open.

@@ -30,8 +30,12 @@ func (s *Store) Bytes(ctx context.Context, after, upTo Position) (int64, error) 
 	if after >= upTo {
 		return 0, nil
 	}
-	n, err := s.bytesBetween(after+1, upTo)
-	return n, s.readError(err)
+	for {
+		n, err := s.bytesBetween(after+1, upTo)
+		if !s.again(&err) {
+			return n, s.readError(err)
+		}
+	}
 }
 
 // bytesBetween measures from the first byte of one event to the last byte of another.

@@ -36,8 +36,8 @@ type Store struct {
 	sequence atomic.Uint64 // of the next commit
 
 	// segments holds the segments in order of their numbers. Invariants: the slice that is pointed to
-	// never changes, so that a reader may walk it without a lock (addSegment copies it); the next one
-	// begins with it and has one segment more; segment i+1 begins with the position after the last of
+	// never changes, so that a reader may walk it without a lock (addSegment and exchange copy it); the
+	// next one has one segment more, or the same events in another segment in the place of one; segment i+1 begins with the position after the last of
 	// segment i, and only the last one grows. A reader loads it after the head, never before: then it
 	// holds every segment that the head reaches into.
 	segments atomic.Pointer[[]*segment]
@@ -50,6 +50,7 @@ type Store struct {
 	emitters emitterTable // locks itself
 	clock    clock        // locks itself
 
+	renewing  sync.Mutex  // held while a segment is replaced by what is in its file now, I/O included
 	announcer announcer   // locks itself
 	watchers  watchers    // locks itself
 	closed    atomic.Bool // set once, when the writer has ended and before files are closed
@@ -103,17 +104,23 @@ func open(fsys vfs.FS, dir string, o Options, inline bool) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	s := newStore(fsys, dir, o, inline)
+	if err := s.begin(); err != nil {
+		s.release()
+		return nil, fmt.Errorf("open %s: %w", dir, shortage(err))
+	}
+	return s, nil
+}
+
+// newStore is a store of which nothing is open.
+func newStore(fsys vfs.FS, dir string, o Options, inline bool) *Store {
 	s := &Store{fs: fsys, path: dir, options: o, inline: inline, poisons: poisons}
 	s.clock.start(o.Clock)
 	s.sides.start(&s.segments, o.sidesOnDisk)
 	s.decoders.sides, s.emitters.sides = &s.sides, &s.sides
 	s.segments.Store(&[]*segment{})
 	s.indexes.maxOpen, s.indexes.maxBytes = maxOpenIndexes, maxIndexBytes
-	if err := s.begin(); err != nil {
-		s.release()
-		return nil, fmt.Errorf("open %s: %w", dir, shortage(err))
-	}
-	return s, nil
+	return s
 }
 
 func (s *Store) begin() (err error) {
@@ -186,8 +193,25 @@ func (s *Store) lockDirectory() error {
 // addSegment makes a segment known to readers, who may be walking the present slice: Clip leaves
 // append no room in it, so it copies.
 func (s *Store) addSegment(g *segment) {
-	segments := append(slices.Clip(*s.segments.Load()), g)
-	s.segments.Store(&segments)
+	for {
+		former := s.segments.Load()
+		segments := append(slices.Clip(*former), g)
+		if s.segments.CompareAndSwap(former, &segments) {
+			return
+		}
+	}
+}
+
+// exchange puts a segment in the place of one whose file was rewritten.
+func (s *Store) exchange(old, g *segment) {
+	for {
+		former := s.segments.Load()
+		segments := slices.Clone(*former)
+		segments[slices.Index(segments, old)] = g
+		if s.segments.CompareAndSwap(former, &segments) {
+			return
+		}
+	}
 }
 
 // background runs a task of the writer beside the commits, one at a time: making a file and sealing

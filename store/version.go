@@ -36,6 +36,15 @@ func (s *Store) Version(ctx context.Context, entity string) (uint64, error) {
 // one segment have different hashes there: so where another one has that of this one, the segment
 // has no event of this one.
 func (s *Store) lastOfEntity(name string) (last Event, found bool, err error) {
+	for {
+		last, found, err = s.findLast(name)
+		if !s.again(&err) {
+			return last, found, err
+		}
+	}
+}
+
+func (s *Store) findLast(name string) (last Event, found bool, err error) {
 	head := Position(s.head.Load())
 	for _, g := range slices.Backward(*s.segments.Load()) {
 		idx, err := s.indexOf(g)

@@ -46,11 +46,21 @@ func (s *Store) walk(r Region, after, upTo Position) *walk {
 
 func (w *walk) end() { w.store.decoders.put(w.decoder) }
 
-// step looks at events of one segment, up to limit of them, and returns whether the reader wants
-// more. The head is fixed by upTo and the segments are loaded after it, so that what is appended
+// step is look, again where the segment was rewritten meanwhile.
+func (w *walk) step(limit int) (more bool, err error) {
+	for {
+		more, err = w.look(limit)
+		if !w.store.again(&err) {
+			return more, err
+		}
+	}
+}
+
+// look reads events of one segment, up to limit of them, and returns whether the reader wants more.
+// The head is fixed by upTo and the segments are loaded after it, so that what is appended
 // meanwhile changes nothing. After an error scanned is the position before the event that cannot be
 // read.
-func (w *walk) step(limit int) (more bool, err error) {
+func (w *walk) look(limit int) (more bool, err error) {
 	g, idx, from, to, err := w.store.segmentRange(w.scanned, w.upTo)
 	if err != nil {
 		return false, err

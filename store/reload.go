@@ -1,0 +1,96 @@
+package store
+
+import (
+	"errors"
+
+	"github.com/penstock-io/penstock/store/internal/wal"
+)
+
+// What a writer rewrites lacks side values that were superseded later. So a read-only store that
+// takes in such a segment, and not yet what came later, would show side values of another time than
+// the events beside them: older ones, and ones that were deleted. It never does. One that opens
+// looks again at the end (checkGenerations); one that follows a writer, and meets a segment that
+// was rewritten before it was read to its end, loads the log from the start and shows all of it at
+// once (reload). That is rare: a writer rewrites what is sealed.
+
+// checkGenerations reports, as a replacedError, that a segment was rewritten while the log was
+// loaded. Where none of those that were loaded has been, what was loaded is of one time: a deletion
+// goes only after what it hides.
+func (s *Store) checkGenerations() error {
+	rewritten := false
+	for _, g := range *s.segments.Load() {
+		rewritten = rewritten || g.generation > 0
+	}
+	if !rewritten {
+		return nil
+	}
+	for _, g := range *s.segments.Load() {
+		file, err := s.dir.Open(segmentName(g.number), true)
+		if err != nil {
+			return err
+		}
+		same := g.isOf(file)
+		_ = file.Close()
+		if !same {
+			return &replacedError{g}
+		}
+	}
+	return nil
+}
+
+func isReplaced(err error) bool {
+	var replaced *replacedError
+	return errors.As(err, &replaced)
+}
+
+// reload loads the log from the start and puts it in the place of what is known. mu is held, as
+// for all that advances the log.
+func (f *follower) reload(s *Store) error {
+	fresh := newStore(s.fs, s.path, s.options, s.inline)
+	fresh.dir, fresh.files.dir, fresh.boot = s.dir, s.dir, s.boot
+	defer fresh.files.close()
+	if err := fresh.openReadOnly(); err != nil {
+		return err
+	}
+	if fresh.origin.Store != s.origin.Store || fresh.head.Load() < s.head.Load() {
+		return &CorruptError{
+			Segment: fresh.follower.chain.Segment, Offset: wal.SegmentHeaderSize, Reason: "the log is not the one that was read before",
+		}
+	}
+	fresh.files.closeIdle()
+	for _, g := range *fresh.segments.Load() {
+		g.files = &s.files
+	}
+	f.tail, f.sealing, f.chain = fresh.follower.tail, nil, fresh.follower.chain
+	f.withheld.Store(fresh.follower.withheld.Load())
+	f.adopt(s, fresh)
+	return nil
+}
+
+// adopt shows the log as fresh has loaded it. The segments come first: a reader that finds a head
+// finds those below it, and each place of a side value is one in them.
+func (f *follower) adopt(s, fresh *Store) {
+	former := s.segments.Swap(fresh.segments.Load())
+	for _, g := range *former {
+		s.files.forget(g)
+		s.indexes.forget(g)
+	}
+	s.sides.mu.Lock()
+	s.sides.values = fresh.sides.values
+	moves := s.head.Swap(fresh.head.Load()) != fresh.head.Load()
+	s.sides.mu.Unlock()
+	s.sequence.Store(f.chain.Sequence)
+	if moves {
+		s.clock.observe(fresh.lastTime())
+		s.announce()
+	}
+}
+
+// lastTime is the hybrid time of the last event of a store that was just loaded.
+func (s *Store) lastTime() uint64 {
+	if tail := s.follower.tail; tail != nil {
+		return tail.lastTime
+	}
+	segments := *s.segments.Load()
+	return segments[len(segments)-1].trailer.Load().LastTime
+}
