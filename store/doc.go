@@ -68,6 +68,7 @@
 //	0000000002.seg   active: batches, then zeros: written ahead of use in SyncAlways, reserved in
 //	                 the other modes
 //	0000000003.seg   made ahead while the active one is more than half full; removed by Close
+//	0000000001.seg.new  a segment that is being rewritten; what a crash leaves of it, Open removes
 //
 // Open finds the directory by its path, once; from then on the store stays in it, whatever happens
 // to the path or to the working directory of the process. Files are made for their owner alone,
@@ -120,6 +121,14 @@
 // may not sync, and while a writer is opening, it shows what is known durable: not yet the last
 // commits before the death of their writer.
 //
+// # Rewriting
+//
+// Side values that were superseded take room in sealed segments. One of which that is the greater
+// part is rewritten beside the commits: a new file without them, with the events and keys as they
+// were, takes the place of the former one, and its header says that it is of the next generation.
+// So the disk that endless checkpointing takes is bounded, but for some hundred bytes per segment.
+// Readers go on reading what they have open, and what they open again they notice to be rewritten.
+//
 // # Copies
 //
 // Each batch and each segment continues the one before by its checksum. So files that were copied
@@ -145,10 +154,11 @@
 // # Goroutines
 //
 // The store owns none that stays. Commits are written by their callers. The writer starts short
-// tasks, one at a time, that make the next segment or seal the last one; Close waits for them. Two
-// timers, which Close stops: one, armed while there are bytes to sync that no caller waits for
-// (lazy batches, SyncInterval), commits nothing and thereby syncs; the other, armed while commits
-// wait, tells those that wait for long to look at their contexts.
+// tasks, one at a time, that make the next segment or seal the last one, and beside them one that
+// rewrites segments and waits for a sync like any caller; Close waits for them, and tells the last
+// one to stop. Two timers, which Close stops: one, armed while there are bytes to sync that no
+// caller waits for (lazy batches, SyncInterval), commits nothing and thereby syncs; the other,
+// armed while commits wait, tells those that wait for long to look at their contexts.
 //
 // # Locks
 //
@@ -161,12 +171,13 @@
 //	    watchers.mu    replacing the list of watchers
 //	Store.taskMu       a background task, whole; commits do not take it, but wait for the file that a
 //	                   task makes
+//	Store.renewing     a segment that was rewritten is opened again, I/O included
 //	indexCache.mu      opening, making and dropping of indexes, I/O included
 //	  index.Active.mu  a growing index: maps and slice headers
 //	  fileCache.mu     opening and closing of files of segments; taken under follower.mu, too
 //	    clock.mu       a reading of the clock, Options.Clock included
 //
 // One further in may be taken under one further out and never the other way round; those on the
-// same level never meet. What only the committer touches has no lock: the role is its lock. What
+// same level never meet, but that renewing is taken before indexCache.mu and sideTable.mu. What only the committer touches has no lock: the role is its lock. What
 // readers and the writer share without a lock is argued at the fields of Store and segment.
 package store

@@ -56,6 +56,10 @@ const (
 	// nameSlots bounds the events whose strings a decoder remembers, maxNames the emitters.
 	nameSlots = 1 << 12
 	maxNames  = 8192
+	// rewriteBytes is what must be saved at least for a segment to be rewritten, beside half of it, and
+	// rewrittenBatchBytes the size from which on its batches grow no more.
+	rewriteBytes        = 4 << 10
+	rewrittenBatchBytes = 256 << 10
 	// sequenceLeap is more than the number of commits whose records fit into a segment, and so more
 	// than a power cut can take: the segments before are synced.
 	sequenceLeap = maxSegmentBytes / 16

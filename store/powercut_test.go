@@ -114,6 +114,7 @@ func (p *powerCuts) dryRun() int {
 		require.NoError(p.t, step(r), "step %d", i)
 	}
 	require.Greater(p.t, len(r.commits), 30)
+	require.NotZero(p.t, slices.Max(generations(r.st)), "no segment was rewritten")
 	return r.disk.Ops()
 }
 

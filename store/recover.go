@@ -59,6 +59,9 @@ func (s *Store) recoverLog() (*writer, error) {
 	if err := r.checkLoss(); err != nil {
 		return nil, err
 	}
+	if err := s.removeRewritten(); err != nil {
+		return nil, err
+	}
 	if err := s.openBeacon(); err != nil {
 		return nil, err
 	}
@@ -323,8 +326,8 @@ func (r *recovery) start() (*writer, error) {
 	}
 	if r.tail != nil {
 		w.segment, w.active, w.capacity = r.tail.segment, r.tail.active, r.tailSize
-		w.durable = r.tail.next.Offset
-		if r.tail.version < wal.Version { // nothing is added to it: the mark begins the next segment
+		w.durable, w.sideBytes = r.tail.next.Offset, r.tail.sideBytes
+		if r.tail.header.Version < wal.Version { // nothing is added to it: the mark begins the next segment
 			w.capacity = w.next.Offset
 		}
 	} else if err := r.firstSegment(w); err != nil {

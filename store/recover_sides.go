@@ -80,33 +80,41 @@ func (t *sideTable) load(g *segment) (vague bool, err error) {
 	return false, nil
 }
 
-// loadTable reads the table twice, through a buffer: nothing of it is taken in before its checksum
-// is known to be right, and all tables at once may be more than there is memory for.
 func (t *sideTable) loadTable(g *segment) (vague bool, err error) {
+	var hint btree.PathHint
+	err = g.eachSide(func(side index.Side) {
+		t.put(side, &hint)
+		vague = vague || side.Revision == 0
+	})
+	return vague, err
+}
+
+// eachSide calls take with the entries of the table in the footer. It reads the table twice, through
+// a buffer: nothing of it is taken in before its checksum is known to be right, and all tables at
+// once may be more than there is memory for.
+func (g *segment) eachSide(take func(index.Side)) error {
 	file, err := g.hold()
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer file.drop()
 	trailer := g.trailer.Load()
 	from, size := int64(trailer.DataEnd)+int64(trailer.IndexLen), int64(trailer.SidesLen)
 	sum, err := checksumOf(io.NewSectionReader(file, from, size), make([]byte, min(size, sidesBufferBytes)))
 	if err != nil {
-		return false, err
+		return err
 	}
 	if sum != trailer.SidesSum {
-		return false, g.corrupt(from, "table of side values does not match its checksum")
+		return g.corrupt(from, "table of side values does not match its checksum")
 	}
-	var hint btree.PathHint
 	for side, err := range index.Sides(io.NewSectionReader(file, from, size), size) {
 		if err != nil {
-			return false, err
+			return err
 		}
 		side.Segment = g.number
-		t.put(side, &hint)
-		vague = vague || side.Revision == 0
+		take(side)
 	}
-	return vague, nil
+	return nil
 }
 
 func checksumOf(r io.Reader, buf []byte) (sum uint32, err error) {

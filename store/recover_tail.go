@@ -36,7 +36,7 @@ func (r *recovery) scanTail(g *segment, size int64, last bool) error {
 	if sc.next.Offset > wal.SegmentHeaderSize { // else the last batch is one of the segment before
 		r.flags = sc.flags
 	}
-	r.chain = sc.next
+	r.chain = sc.chain()
 	if last || r.readOnly {
 		return nil
 	}
@@ -86,7 +86,8 @@ func (r *recovery) finishSegment(g *segment, sc *scan) error {
 	if err != nil {
 		return err
 	}
-	if next != nil && (next.Previous != sc.next.Previous || next.FirstPosition != sc.next.Position) {
+	end := sc.chain()
+	if next != nil && (next.Previous != end.Previous || next.FirstPosition != end.Position || next.FirstSequence != end.Sequence) {
 		return g.corrupt(sc.next.Offset, "batch does not match its checksum or place")
 	}
 	if next == nil { // the next file was never started: this one is the last
@@ -94,8 +95,9 @@ func (r *recovery) finishSegment(g *segment, sc *scan) error {
 	}
 	t := wal.Trailer{
 		Version: wal.Version, DataEnd: uint64(sc.next.Offset), NextPosition: sc.next.Position, NextSequence: sc.next.Sequence,
-		LastTime: sc.lastTime, LastChecksum: sc.next.Previous, WriterEpoch: sc.next.WriterEpoch,
+		LastTime: sc.lastTime, LastChecksum: end.Previous, WriterEpoch: sc.next.WriterEpoch,
 		Weak: sc.flags&wal.FlagWeak != 0, Incarnation: sc.incarnation,
+		Generation: sc.header.Generation, SideBytes: sc.sideBytes,
 	}
 	switch err := r.writeFooter(g, &t, sc.active); {
 	case vfs.IsFull(err):

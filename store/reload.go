@@ -76,7 +76,7 @@ func (f *follower) adopt(s, fresh *Store) {
 		s.indexes.forget(g)
 	}
 	s.sides.mu.Lock()
-	s.sides.values = fresh.sides.values
+	s.sides.tree, s.sides.live = fresh.sides.tree, fresh.sides.live
 	moves := s.head.Swap(fresh.head.Load()) != fresh.head.Load()
 	s.sides.mu.Unlock()
 	s.sequence.Store(f.chain.Sequence)

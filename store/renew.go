@@ -3,15 +3,18 @@ package store
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
+	"github.com/penstock-io/penstock/store/internal/index"
 	"github.com/penstock-io/penstock/store/internal/vfs"
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
 // A sealed segment may be rewritten, by the writer in this process or in another one: its file is
 // replaced by one of the next generation, which has the same events at other offsets. A segment as
-// readers know it is of one generation for ever. As long as its file is open, they read what was
+// readers know it is always of one generation. As long as its file is open, they read what was
 // there; once it is opened again, the header tells, and the store makes another segment of what is
 // there now and puts it in the place of the former one. What failed is then tried again. So nothing
 // that is read is ever of two generations, and a file that was replaced never looks like damage.
@@ -72,10 +75,37 @@ func (s *Store) renew(old *segment) error {
 		s.files.forget(g)
 		return err
 	}
+	places, err := g.places()
+	if err != nil {
+		s.files.forget(g)
+		return err
+	}
+	g.former.Store(old)
 	s.exchange(old, g)
+	for i := range places {
+		s.sides.move(&places[i])
+	}
+	g.former.Store(nil)
 	s.files.forget(old)
 	s.indexes.forget(old)
 	return nil
+}
+
+// places returns where the side values of a sealed segment lie.
+func (g *segment) places() (places []index.Side, err error) {
+	err = g.eachSide(func(side index.Side) {
+		if !side.Deleted {
+			places = append(places, side)
+		}
+	})
+	if err == nil || isReplaced(err) {
+		return places, err
+	}
+	sc, err := scanSegment(g, g.end.Load())
+	if err != nil {
+		return nil, err
+	}
+	return slices.Collect(maps.Values(sc.sides)), nil
 }
 
 // numbered returns the segment with a number as readers know it, nil if there is none.

@@ -109,6 +109,7 @@ func (w *writer) trailer() wal.Trailer {
 		WriterEpoch:  w.next.WriterEpoch,
 		Weak:         w.store.options.Sync != SyncAlways,
 		Incarnation:  w.store.origin.Incarnation,
+		SideBytes:    w.sideBytes,
 	}
 }
 
@@ -121,7 +122,7 @@ func (w *writer) startSegment(p preallocated) {
 	g.end.Store(wal.SegmentHeaderSize)
 	w.active = index.NewActive()
 	g.setActive(w.active)
-	w.segment, w.capacity, w.durable, w.headerPending = g, p.capacity, 0, true
+	w.segment, w.capacity, w.durable, w.sideBytes, w.headerPending = g, p.capacity, 0, 0, true
 	w.next.Segment, w.next.Offset = g.number, wal.SegmentHeaderSize
 	w.store.addSegment(g)
 }
@@ -272,6 +273,7 @@ func (s *Store) seal(g *segment, file vfs.File, t wal.Trailer, active *index.Act
 	}
 	g.trailer.Store(&t)
 	g.index.Store(nil)
+	s.rewriteAhead()
 }
 
 // writeFooter writes index, sides and trailer after the batches and cuts the file to size. The

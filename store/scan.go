@@ -16,11 +16,12 @@ import (
 // owner publishes them.
 type scan struct {
 	segment     *segment
-	version     uint16 // of the format of the segment
+	header      wal.SegmentHeader
 	next        wal.Expected
 	active      *index.Active
 	sides       map[string]index.Side // newest of this segment
 	lastTime    uint64
+	sideBytes   uint64 // that records of side values have
 	durable     int64  // highest "known durable" mark seen
 	promised    int64  // end of the last batch that holds a commit
 	flags       uint16 // of the last batch
@@ -32,7 +33,7 @@ type scan struct {
 func newScan(g *segment, h *wal.SegmentHeader) *scan {
 	return &scan{
 		segment:     g,
-		version:     h.Version,
+		header:      *h,
 		active:      index.NewActive(),
 		sides:       make(map[string]index.Side),
 		lastTime:    h.LastTime,
@@ -68,6 +69,16 @@ func scanSegment(g *segment, dataEnd int64) (*scan, error) {
 	}
 	sc.active.PublishUpTo(sc.active.Len()) // what is sealed is visible
 	return sc, nil
+}
+
+// chain is what the next segment must continue. Of a segment that was rewritten that is the last
+// batch as first written; that the scan is whole is then told by position and sequence.
+func (sc *scan) chain() wal.Expected {
+	x := sc.next
+	if sc.header.Generation > 0 {
+		x.Previous = sc.header.LastChecksum
+	}
+	return x
 }
 
 // run takes in the batches from sc.next on, up to the first that does not continue the log. What it
@@ -130,6 +141,7 @@ func (sc *scan) record(rec []byte, offset uint32) error {
 		}
 		place := sc.segment.place(&side, offset)
 		sc.active.SetSide(place)
+		sc.sideBytes += uint64(len(rec))
 		sc.sides[place.Key()] = place
 	}
 	return nil

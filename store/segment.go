@@ -40,6 +40,9 @@ type segment struct {
 	// index is the growing index of the active segment, or the index of a sealed one; nil while it
 	// is not open.
 	index atomic.Pointer[loadedIndex]
+	// former is set while side values are looked up that lie at other places in this file than in the
+	// one of former, which it has replaced.
+	former atomic.Pointer[segment]
 	// trailer is set when the segment is sealed, before index is dropped.
 	trailer atomic.Pointer[wal.Trailer]
 }

@@ -27,6 +27,8 @@ import (
 // cannot be read at a place is looked up again before it counts as damaged (readAt).
 type sideTable struct {
 	segments *atomic.Pointer[[]*segment] // of the store; set before the first use, as is onDisk
+	again    func(*error) bool           // Store.again
+	catchUp  func()                      // Store.catchUp
 	onDisk   bool                        // short values are not kept either
 
 	mu   sync.RWMutex
@@ -34,8 +36,10 @@ type sideTable struct {
 	live []int64 // bytes that the records of present values have, by the number of the segment
 }
 
-func (t *sideTable) start(segments *atomic.Pointer[[]*segment], onDisk bool) {
-	t.segments, t.onDisk = segments, onDisk
+func (t *sideTable) start(
+	segments *atomic.Pointer[[]*segment], again func(*error) bool, catchUp func(), onDisk bool,
+) {
+	t.segments, t.again, t.catchUp, t.onDisk = segments, again, catchUp, onDisk
 	t.reset()
 }
 
@@ -149,19 +153,25 @@ func (t *sideTable) read(key string) (SideValue, bool, error) {
 // readAt returns the value at a place, or, where that cannot be read any more, the present value of
 // the key.
 func (t *sideTable) readAt(place index.Side) (SideValue, bool, error) {
-	for {
+	for looked := false; ; {
 		value, err := t.valueAt(&place)
 		if err == nil {
 			return value, true, nil
 		}
+		replaced := t.again(&err)
 		now, found := t.get(place.Key())
 		if !found {
 			return SideValue{}, false, nil
 		}
-		if now == place {
+		switch {
+		case now != place:
+			place = now
+		case !replaced && looked:
 			return value, true, err
+		case !replaced: // what a reader beside a writer knows may have been rewritten away
+			t.catchUp()
+			looked = true
 		}
-		place = now
 	}
 }
 
@@ -171,8 +181,23 @@ func (t *sideTable) valueAt(place *index.Side) (value SideValue, err error) {
 		value.Value = []byte(place.Value())
 		return value, nil
 	}
-	value.Value, err = t.segment(place.Segment).sideValue(place)
+	g := t.segment(place.Segment)
+	value.Value, err = g.sideValue(place)
+	if former := g.former.Load(); err != nil && former != nil {
+		err = &replacedError{former} // the place may still be that in the former file
+	}
 	return value, err
+}
+
+// move takes in where a value lies in a segment that was rewritten.
+func (t *sideTable) move(to *index.Side) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	place, found := t.tree.Get(sidePivot(to.Key()))
+	if found && place.Segment == to.Segment && place.Revision == to.Revision {
+		place.Offset = to.Offset
+		t.tree.Set(place)
+	}
 }
 
 // segment returns one that has a place in the table. Segments are loaded after the place, and are

@@ -62,8 +62,8 @@ func TestTheBytesBetweenTwoEventsAreThoseOnDiskWithWhatLiesBetween(t *testing.T)
 	for i := range 40 { // over several segments, some with nothing but side values
 		large := Raw{Type: "large", Data: make([]byte, 1000*(i%9))}
 		write(t, s, Batch{IdempotencyKey: fmt.Sprint("key ", i), Events: append(eventsOf("a"), raw(large).Events...)})
-		for range i % 4 {
-			write(t, s, sideOf(SideWrite{Key: "k", Value: make([]byte, 6000*(i%7))}))
+		for n := range i % 4 {
+			write(t, s, sideOf(SideWrite{Key: fmt.Sprint(i, n), Value: make([]byte, 6000*(i%7))}))
 		}
 	}
 	require.Greater(t, s.Stats().Segments, 5)

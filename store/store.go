@@ -67,6 +67,7 @@ type Store struct {
 	unmapBeacon func() error
 	tasks       sync.WaitGroup // background work
 	taskMu      sync.Mutex     // one piece of it at a time
+	rewriter    rewriter       // has a goroutine of its own while it works, as it waits for commits
 
 	// Of a read-only store; nil in a writer.
 	follower *follower
@@ -116,7 +117,7 @@ func open(fsys vfs.FS, dir string, o Options, inline bool) (*Store, error) {
 func newStore(fsys vfs.FS, dir string, o Options, inline bool) *Store {
 	s := &Store{fs: fsys, path: dir, options: o, inline: inline, poisons: poisons}
 	s.clock.start(o.Clock)
-	s.sides.start(&s.segments, o.sidesOnDisk)
+	s.sides.start(&s.segments, s.again, s.catchUp, o.sidesOnDisk)
 	s.decoders.sides, s.emitters.sides = &s.sides, &s.sides
 	s.segments.Store(&[]*segment{})
 	s.indexes.maxOpen, s.indexes.maxBytes = maxOpenIndexes, maxIndexBytes
@@ -147,6 +148,7 @@ func (s *Store) openWriter() error {
 		return err
 	}
 	s.committer = newCommitter(w)
+	s.rewriteAhead()
 	return nil
 }
 
@@ -248,6 +250,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	var err error
+	s.rewriter.stop.Store(true)
 	if s.committer != nil {
 		s.committer.close()
 		s.tasks.Wait()

@@ -29,6 +29,7 @@ type writer struct {
 	next          wal.Expected  // where the next batch goes and what it must say
 	headerPending bool          // the segment's header goes out with the first batch
 	clock         hybridClock   // of the last event
+	sideBytes     uint64        // that records of side values have in the active segment
 
 	// How much of the active segment is durable. unsyncedSince is when the first byte after durable
 	// was written, and zero exactly when there is none.
@@ -279,6 +280,7 @@ func (w *writer) applySides(b *openBatch, req *request, revision uint64) {
 		w.active.SetSide(place)
 		w.pendingSides[place.Key()] = place
 		b.buf = append(b.buf, rec...)
+		w.sideBytes += uint64(len(rec))
 	}
 }
 

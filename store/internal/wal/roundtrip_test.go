@@ -278,6 +278,9 @@ func TestASegmentHeaderAndATrailerAreReadAsTheyWereWritten(t *testing.T) {
 			Weak: rapid.Bool().Draw(t, "weak"), Incarnation: rapid.Uint32().Draw(t, "incarnation"),
 			Version: h.Version, Generation: h.Generation,
 		}
+		if want.Version > 1 {
+			want.SideBytes = number(t, "side bytes")
+		}
 		size := int64(want.DataEnd) + int64(want.IndexLen) + int64(want.SidesLen) + wal.TrailerSize
 		b = wal.AppendTrailer(nil, &want)
 		require.Len(t, b, wal.TrailerSize)

@@ -91,6 +91,7 @@ type Trailer struct {
 	Weak         bool   // the last batch was acknowledged before its sync
 	Incarnation  uint32 // of the writer of the last batch; the header's may be older
 	Generation   uint32 // that of the header
+	SideBytes    uint64 // that records of side values have, deletions included; 0 in version 1
 }
 
 //nolint:gochecknoglobals // a table that is never written.
@@ -116,6 +117,7 @@ func AppendTrailer(dst []byte, t *Trailer) []byte {
 	le.PutUint32(b[76:], t.Incarnation)
 	if t.Version > 1 {
 		le.PutUint32(b[80:], t.Generation)
+		le.PutUint64(b[84:], t.SideBytes)
 	}
 	le.PutUint32(b[8:], Checksum(b[12:]))
 	return append(dst, b[:]...)
@@ -147,7 +149,7 @@ func ParseTrailer(b []byte, size int64) (Trailer, error) {
 		Incarnation:  le.Uint32(b[76:]),
 	}
 	if t.Version > 1 {
-		t.Generation = le.Uint32(b[80:])
+		t.Generation, t.SideBytes = le.Uint32(b[80:]), le.Uint64(b[84:])
 	}
 	if t.DataEnd < SegmentHeaderSize || t.DataEnd > uint64(size) ||
 		t.DataEnd+uint64(t.IndexLen)+uint64(t.SidesLen)+TrailerSize != uint64(size) {
