@@ -178,6 +178,7 @@
 //	    clock.mu       a reading of the clock, Options.Clock included
 //
 // One further in may be taken under one further out and never the other way round; those on the
-// same level never meet, but that renewing is taken before indexCache.mu and sideTable.mu. What only the committer touches has no lock: the role is its lock. What
-// readers and the writer share without a lock is argued at the fields of Store and segment.
+// same level never meet, but that renewing is taken before indexCache.mu and sideTable.mu. What
+// only the committer touches has no lock: the role is its lock. What readers and the writer share
+// without a lock is argued at the fields of Store and segment.
 package store

@@ -56,8 +56,8 @@ const (
 	// nameSlots bounds the events whose strings a decoder remembers, maxNames the emitters.
 	nameSlots = 1 << 12
 	maxNames  = 8192
-	// rewriteBytes is what must be saved at least for a segment to be rewritten, beside half of it, and
-	// rewrittenBatchBytes the size from which on its batches grow no more.
+	// rewriteBytes is what must be saved at least for a segment to be rewritten, beside half of it,
+	// and rewrittenBatchBytes the size from which on its batches grow no more.
 	rewriteBytes        = 4 << 10
 	rewrittenBatchBytes = 256 << 10
 	// sequenceLeap is more than the number of commits whose records fit into a segment, and so more

@@ -89,9 +89,9 @@ func (t *sideTable) loadTable(g *segment) (vague bool, err error) {
 	return vague, err
 }
 
-// eachSide calls take with the entries of the table in the footer. It reads the table twice, through
-// a buffer: nothing of it is taken in before its checksum is known to be right, and all tables at
-// once may be more than there is memory for.
+// eachSide calls take with the entries of the table in the footer. It reads the table twice,
+// through a buffer: nothing of it is taken in before its checksum is known to be right, and all
+// tables at once may be more than there is memory for.
 func (g *segment) eachSide(take func(index.Side)) error {
 	file, err := g.hold()
 	if err != nil {

@@ -36,10 +36,11 @@ type Store struct {
 	sequence atomic.Uint64 // of the next commit
 
 	// segments holds the segments in order of their numbers. Invariants: the slice that is pointed to
-	// never changes, so that a reader may walk it without a lock (addSegment and exchange copy it); the
-	// next one has one segment more, or the same events in another segment in the place of one; segment i+1 begins with the position after the last of
-	// segment i, and only the last one grows. A reader loads it after the head, never before: then it
-	// holds every segment that the head reaches into.
+	// never changes, so that a reader may walk it without a lock (addSegment and exchange copy it);
+	// the next one has one segment more, or the same events in another segment in the place of one;
+	// segment i+1 begins with the position after the last of segment i, and only the last one grows. A
+	// reader loads it after the head, never before: then it holds every segment that the head reaches
+	// into.
 	segments atomic.Pointer[[]*segment]
 
 	files    fileCache  // locks itself
