@@ -53,6 +53,27 @@ func crashRound(round int) []crashStep {
 	}
 }
 
+// rewritingScript fills segments with side values that are soon superseded.
+func rewritingScript(rounds int) []crashStep {
+	steps := []crashStep{(*crashRun).open}
+	for round := range rounds {
+		i := round * 100
+		steps = append(steps, commitOne(crashProposal("order:1", i, 400)), commitWithKey(i+1, 300), commitSides(i+2))
+		for j := range 8 { // some 60 KB
+			steps = append(steps, commitLazy(0, 7500+j+round))
+		}
+		steps = append(steps, commitDeletion, (*crashRun).sleep, commitSeveral(i+3, 200, 100))
+		for j := range 9 {
+			steps = append(steps, commitLazy(j/6, 7500+j+round))
+		}
+		steps = append(steps, commitSides(i+4), repeatLastKey)
+		if round%2 == 0 {
+			steps = append(steps, (*crashRun).killAndReopen)
+		}
+	}
+	return append(steps, (*crashRun).end)
+}
+
 func commitOne(p Proposal) crashStep {
 	return func(r *crashRun) error {
 		p.Expect = Absent

@@ -15,10 +15,10 @@ import (
 //
 // Ownership: number, generation, first and files are set before readers know the segment and never
 // change. file is what files keeps open of it; former belongs to the holder of Store.renewing. The
-// other three atomic fields are written by one goroutine at a time (the holder of the committer's role
-// while the segment is active, then the task that seals it, then the holder of indexCache.mu for
-// index; in a read-only store the holder of follower.mu) and read by all. There is no lock between
-// a reader and the writer, for these reasons:
+// other three atomic fields are written by one goroutine at a time (the holder of the committer's
+// role while the segment is active, then the task that seals it, then the holder of indexCache.mu
+// for index; in a read-only store the holder of follower.mu) and read by all. There is no lock
+// between a reader and the writer, for these reasons:
 //
 //   - bytes before end are never written again, so what a reader finds there stays; only Open,
 //     which has no readers yet, writes again what is there already;

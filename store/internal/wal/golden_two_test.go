@@ -98,7 +98,7 @@ func TestVersionTwoIsWrittenByteForByte(t *testing.T) {
 		Version: 2, DataEnd: 1024, NextPosition: 3, NextSequence: 4, LastTime: 5, LastChecksum: 6, WriterEpoch: 7,
 		IndexLen: 8, IndexSum: 9, SidesLen: 10, SidesSum: 11, Weak: true, Incarnation: 12, Generation: 13, SideBytes: 14,
 	}
-	require.Equal(t, "50454e44534541325ce73ce00000000000040000000000000300000000000000040000000000000005000000000000000600000007000000"+
+	require.Equal(t, "50454e4453454132c4f38ba80000000000040000000000000300000000000000040000000000000005000000000000000600000007000000"+
 		"08000000090000000a0000000b000000010000000c0000000d0000000e"+strings.Repeat("00", 43), hex.EncodeToString(wal.AppendTrailer(nil, &trailer)))
 }
 
