@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+	"slices"
 	"sort"
 )
 
@@ -144,9 +145,17 @@ func (r *run) load(place int) []byte {
 // and in the footer alike.
 type u32s []byte
 
-func (u u32s) len() int             { return len(u) / 4 }
-func (u u32s) get(i int) uint32     { return binary.LittleEndian.Uint32(u[i*4:]) }
-func (u u32s) append(v uint32) u32s { return binary.LittleEndian.AppendUint32(u, v) }
+func (u u32s) len() int         { return len(u) / 4 }
+func (u u32s) get(i int) uint32 { return binary.LittleEndian.Uint32(u[i*4:]) }
+
+// append doubles the memory of a run that is full: Go gives a large slice a quarter more, and a run
+// that grows by each event would be copied four times over.
+func (u u32s) append(v uint32) u32s {
+	if len(u) == cap(u) {
+		u = slices.Grow(u, max(len(u), 4))
+	}
+	return binary.LittleEndian.AppendUint32(u, v)
+}
 
 // run returns the values as they are at this moment.
 func (u u32s) run() run { return run{size: len(u), here: u} }
