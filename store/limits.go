@@ -80,7 +80,7 @@ var (
 	// thousand at most.
 	maxOpenIndexes = 4096
 	// maxEntities bounds the states of entities that a writer keeps, which the log has too.
-	maxEntities = 1 << 16
+	maxEntities = 1 << 15
 	// maxIndexBytes bounds the memory of indexes of sealed segments that cannot be used in place.
 	maxIndexBytes int64 = 32 << 20
 )

@@ -17,31 +17,28 @@ type Active struct {
 	published uint32 // the events before it are visible
 	lists     [listFields]map[string]*list
 	latest    [listFields]*list // used last: events in a row mostly have the same scope and kind
-	entities  map[string]*entity
+	deep      map[string]*list  // entities of more than maxLevels, which are no namespace
 	keys      map[string]uint32
 	sides     map[string]Side
 }
 
-// A list holds the ordinals of one term.
+// A list holds the ordinals of one term. An entity is the namespace of its name: a segment of new
+// entities has as many lists as events, so there is one object for both. Positions in it are one
+// more than ordinals, 0 for none.
 type list struct {
-	text  string
-	ords  u32s
-	wider *list // of the term that includes this one: order:42 -> order; nil at the top
-}
-
-// An entity is known exactly, beside the namespace that it also is.
-type entity struct {
-	last    uint32
-	visible uint32 // one more than the last that was published when last was added, 0 for none
-	lists   *list
+	text    string
+	ords    u32s
+	wider   *list  // of the term that includes this one: order:42 -> order; nil at the top
+	last    uint32 // event of exactly this entity
+	visible uint32 // last of them that was published when the one at last was added
 }
 
 // NewActive returns an index without events.
 func NewActive() *Active {
 	a := &Active{
-		entities: map[string]*entity{},
-		keys:     map[string]uint32{},
-		sides:    map[string]Side{},
+		deep:  map[string]*list{},
+		keys:  map[string]uint32{},
+		sides: map[string]Side{},
 	}
 	for f := range a.lists {
 		a.lists[f] = map[string]*list{}
@@ -59,12 +56,12 @@ func (a *Active) Add(offset uint32, t Terms) {
 	ord := uint32(a.offsets.len())
 	a.offsets = a.offsets.append(offset)
 
-	e, known := a.entity(t.Entity)
-	if known && e.last < a.published {
-		e.visible = e.last + 1
+	e := a.entity(t.Entity)
+	if e.last <= a.published {
+		e.visible = e.last
 	}
-	e.last = ord
-	e.lists.add(ord)
+	e.last = ord + 1
+	e.add(ord)
 	a.list(fieldScope, t.Scope).add(ord)
 	a.list(fieldKind, t.Kind).add(ord)
 }
@@ -135,26 +132,25 @@ func (a *Active) Count(q Query, from, to uint32, limit int) (int, error) {
 func (a *Active) LastOf(entity string) (ord uint32, ok bool, err error) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	e, ok := a.entities[entity]
-	if !ok {
-		return 0, false, nil
+	if e := a.known(entity); e != nil && e.last > 0 {
+		return e.last - 1, true, nil
 	}
-	return e.last, true, nil
+	return 0, false, nil
 }
 
 // LastPublished implements Index. It is exact.
 func (a *Active) LastPublished(entity string) (ord uint32, ok bool, err error) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	e, ok := a.entities[entity]
-	switch {
-	case !ok:
+	e := a.known(entity)
+	if e == nil {
 		return 0, false, nil
-	case e.last < a.published:
-		return e.last, true, nil
-	default:
-		return e.visible - 1, e.visible > 0, nil
 	}
+	at := e.visible
+	if e.last <= a.published {
+		at = e.last
+	}
+	return at - 1, at > 0, nil
 }
 
 // FindKey implements Index. It is exact.
@@ -183,16 +179,26 @@ func (a *Active) find(f field, text string) cursor {
 	return &sparse{ords: l.ords.run()}
 }
 
-// entity returns what is known of an entity, from its first event on, and whether there was one
-// before.
-func (a *Active) entity(name string) (e *entity, known bool) {
-	if e, ok := a.entities[name]; ok {
-		return e, true
+// known returns what is known of an entity, nil where there is nothing.
+func (a *Active) known(entity string) *list {
+	if namespace(entity) == entity {
+		return a.lists[fieldNamespace][entity]
+	}
+	return a.deep[entity]
+}
+
+// entity returns what is known of an entity, from its first event on.
+func (a *Active) entity(name string) *list {
+	if e := a.known(name); e != nil {
+		return e
 	}
 	name = strings.Clone(name) // it must not pin the buffer that it was cut from
-	e = &entity{lists: a.newList(fieldNamespace, namespace(name))}
-	a.entities[name] = e
-	return e, false
+	if namespace(name) == name {
+		return a.newList(fieldNamespace, name)
+	}
+	e := &list{text: name, wider: a.newList(fieldNamespace, namespace(name))}
+	a.deep[name] = e
+	return e
 }
 
 // list returns the list of a term, from its first event on.

@@ -41,8 +41,12 @@ func (a *Active) hashed(salt uint32) (t tables, distinct bool) {
 			t.terms = append(t.terms, row[u32s]{hash(salt, field(f), text), l.ords})
 		}
 	}
-	for name, e := range a.entities {
-		t.entities = append(t.entities, row[uint32]{hash(salt, fieldEntity, name), e.last})
+	for _, lists := range []map[string]*list{a.lists[fieldNamespace], a.deep} {
+		for name, e := range lists {
+			if e.last > 0 { // else a namespace of others
+				t.entities = append(t.entities, row[uint32]{hash(salt, fieldEntity, name), e.last - 1})
+			}
+		}
 	}
 	for key, offset := range a.keys {
 		t.keys = append(t.keys, row[uint32]{hash(salt, fieldKey, key), offset})
