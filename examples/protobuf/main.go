@@ -25,30 +25,34 @@ import (
 
 type Placed struct{ *shoppb.Placed }
 
-func (Placed) Kind() string           { return "order.placed" }
-func (Placed) Codec() store.Codec     { return protobuf }
-func (p *Placed) into() proto.Message { p.Placed = new(shoppb.Placed); return p.Placed }
+func (Placed) Kind() string { return "order.placed" }
+
+func (Placed) Codec() store.Codec {
+	return protobuf(func(p *Placed) proto.Message { p.Placed = new(shoppb.Placed); return p.Placed })
+}
 
 type Reserved struct{ *shoppb.Reserved }
 
-func (Reserved) Kind() string           { return "stock.reserved" }
-func (Reserved) Codec() store.Codec     { return protobuf }
-func (r *Reserved) into() proto.Message { r.Reserved = new(shoppb.Reserved); return r.Reserved }
+func (Reserved) Kind() string { return "stock.reserved" }
 
-// protobuf is the codec of payloads that embed a message, by which they are messages themselves,
-// and that say what a message is decoded into.
+func (Reserved) Codec() store.Codec {
+	return protobuf(func(r *Reserved) proto.Message { r.Reserved = new(shoppb.Reserved); return r.Reserved })
+}
+
+// protobuf is the codec of payloads that embed a message, by which they are messages themselves.
+// into puts an empty message into a payload.
 //
 // By itself protobuf encodes a map in any order. So Deterministic has to be asked for, and lets a
 // commit have an idempotency key: a retry is the same bytes, as long as it is by the same build.
-var protobuf = store.Codec{
-	Name: "protobuf",
-	Marshal: func(v any) ([]byte, error) {
-		return proto.MarshalOptions{Deterministic: true}.Marshal(v.(proto.Message))
-	},
-	Unmarshal: func(data []byte, v any) error {
-		return proto.Unmarshal(data, v.(interface{ into() proto.Message }).into())
-	},
-	Deterministic: true,
+func protobuf[P any](into func(*P) proto.Message) store.Codec {
+	return store.Codec{
+		Name: "protobuf",
+		Marshal: func(v any) ([]byte, error) {
+			return proto.MarshalOptions{Deterministic: true}.Marshal(v.(proto.Message))
+		},
+		Unmarshal:     func(data []byte, v any) error { return proto.Unmarshal(data, into(v.(*P))) },
+		Deterministic: true,
+	}
 }
 
 func reserve(_ context.Context, e reactor.Event[Placed], out *reactor.Reactions) error {
