@@ -129,6 +129,22 @@
 // So the disk that endless checkpointing takes is bounded, but for some hundred bytes per segment.
 // Readers go on reading what they have open, and what they open again they notice to be rewritten.
 //
+// # Memory and cost
+//
+// What is kept in memory does not grow with events, entities and idempotency keys, and neither does
+// what it costs to look for one of them:
+//
+//	growing index   of the active segment, and of the one that is being sealed
+//	other indexes   in their files, mapped; a thousandth of them in memory. Those that are damaged
+//	                are made in memory, maxIndexBytes of them at most
+//	entities        the states of the maxEntities used last; the log has the others
+//	side values     for each key where its value lies, and the value if it is small
+//
+// An entity or a key that is not in memory is looked for in the segments from the newest back. Each
+// has a filter that says, from one line of memory, that it has no such thing, and is wrong for one
+// in a hundred; then a row or two tell. Where filters or tables are damaged their checksums say so,
+// and what they lead to is compared with the record. An index that is mapped takes no descriptor.
+//
 // # Copies
 //
 // Each batch and each segment continues the one before by its checksum. So files that were copied
