@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/penstock-io/penstock/store/internal/index"
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
@@ -157,25 +158,28 @@ func (s *Store) lookForKey(key string) (k wal.Key, ok bool, err error) {
 		if err != nil {
 			return k, false, err
 		}
-		offset, found, err := idx.FindKey(key)
-		if err != nil {
-			return k, false, err
-		}
-		if !found {
-			continue
-		}
-		rec, err := g.record(int64(offset))
-		if err != nil {
-			return k, false, err
-		}
-		if k, err = wal.ParseKey(rec); err != nil {
-			return k, false, g.corrupt(int64(offset), "not an idempotency key")
-		}
-		if string(k.Key) == key { // else another key with the same hash
-			return k, true, nil
+		for i := range index.Parts(idx) {
+			if k, ok, err = findKeyIn(g, index.Newest(idx, i), key); ok || err != nil {
+				return k, ok, err
+			}
 		}
 	}
 	return k, false, nil
+}
+
+func findKeyIn(g *segment, idx index.Index, key string) (k wal.Key, ok bool, err error) {
+	offset, found, err := idx.FindKey(key)
+	if !found || err != nil {
+		return k, false, err
+	}
+	rec, err := g.record(int64(offset))
+	if err != nil {
+		return k, false, err
+	}
+	if k, err = wal.ParseKey(rec); err != nil {
+		return k, false, g.corrupt(int64(offset), "not an idempotency key")
+	}
+	return k, string(k.Key) == key, nil // else another key with the same hash
 }
 
 // storedReceipt rebuilds the receipt of the commit that used a key, from the log: receipts are not

@@ -89,7 +89,7 @@ func TestACleanCloseLeavesNoFileOfASegmentThatWasMadeAhead(t *testing.T) {
 	require.NoError(t, s.Close())
 	names, err := disk.List(logDir)
 	require.NoError(t, err)
-	require.Equal(t, []string{"0000000001.seg", lockName, beaconName}, names)
+	require.Equal(t, []string{idxName(1), segmentName(1), lockName, beaconName}, names)
 }
 
 // acceptable says whether err is what a call may get while the store is being closed.

@@ -67,6 +67,8 @@
 //	                 that looks into it; may be removed
 //	0000000002.seg   active: batches, then zeros: written ahead of use in SyncAlways, reserved in
 //	                 the other modes
+//	0000000002.idx   index of the active segment, in runs of 16 MiB of it, and of the rest at a clean
+//	                 close; removed when the segment is sealed, and may be while the store is closed
 //	0000000003.seg   made ahead while the active one is more than half full; removed by Close
 //	0000000001.seg.new  a segment that is being rewritten; what a crash leaves of it, Open removes
 //
@@ -98,15 +100,17 @@
 // # After a crash
 //
 // Every batch says which offset of its segment was known durable when it was written. Open reads
-// the last segment whole, in pieces. A bad batch below the highest such mark was durable once: that
-// is damage, and Open refuses with the place ([CorruptError]). At or above it no caller was ever
-// promised that the batch is durable, and the log ends before it. What lies after the last mark may
-// be in memory only, so Open writes it again, erases the rest where it is not zero, and syncs
-// before anything is visible. Of sealed segments it checks header, chaining and trailer; a footer
-// that is missing is written, one that is damaged is rebuilt in memory when it is needed. Damage to
-// the events of a sealed segment is the error of the read that meets it. When acknowledged events
-// are gone, or may be, a new incarnation begins, which tells people so and decides nothing (see
+// the last segment, in pieces: whole, or after the last run beside it that the segment bears out. A
+// bad batch below the highest such mark was durable once: that is damage, and Open refuses with the
+// place ([CorruptError]). At or above it no caller was ever promised that the batch is durable, and
+// the log ends before it. What lies after the last mark may be in memory only, so Open writes it
+// again, erases the rest where it is not zero, and syncs before anything is visible. Of sealed
+// segments it checks header, chaining and trailer; a footer that is missing is written, one that is
+// damaged is rebuilt in memory when it is needed. Damage to the events of a sealed segment, or
+// before the end of a run, is the error of the read that meets it. When acknowledged events are
+// gone, or may be, a new incarnation begins, which tells people so and decides nothing (see
 // [Origin]).
+//
 // Positions of commits that are gone are given to others; their sequences are not, as revisions of
 // side values must not come again: the mark of the new writer leaps over them.
 //
@@ -170,11 +174,11 @@
 // # Goroutines
 //
 // The store owns none that stays. Commits are written by their callers. The writer starts short
-// tasks, one at a time, that make the next segment or seal the last one, and beside them one that
-// rewrites segments and waits for a sync like any caller; Close waits for them, and tells the last
-// one to stop. Two timers, which Close stops: one, armed while there are bytes to sync that no
-// caller waits for (lazy batches, SyncInterval), commits nothing and thereby syncs; the other,
-// armed while commits wait, tells those that wait for long to look at their contexts.
+// tasks, one at a time, that make the next segment, write a run or seal the last one, and beside
+// them one that rewrites segments and waits for a sync like any caller; Close waits for them, and
+// tells the last one to stop. Two timers, which Close stops: one, armed while there are bytes to
+// sync that no caller waits for (lazy batches, SyncInterval), commits nothing and thereby syncs;
+// the other, armed while commits wait, tells those that wait for long to look at their contexts.
 //
 // # Locks
 //

@@ -203,7 +203,7 @@ func (f *follower) dropIndexes() {
 // out of sight of readers, and is published by a later call.
 func (f *follower) extend(s *Store, l limit) (sure bool, err error) {
 	g := f.tail.segment
-	f.tail.active.PublishUpTo(uint32(Position(s.head.Load()) + 1 - g.first))
+	f.tail.publish(Position(s.head.Load()) + 1)
 	end, err := f.shown(s, l)
 	if err != nil {
 		return false, err

@@ -30,7 +30,14 @@ import (
 //	72   4  checksum of the head of the index
 //	76   4  length of the side values
 //	80   4  checksum of the side values
-//	84  44  zero
+//	84   4  end of the last batch up to there that holds a commit
+//	88   8  hybrid time of the last event up to there
+//	96   8  bytes that records of side values have in the segment up to there
+//
+// 104  24  zero
+//
+// The last three are of the active segment: what else there is to know of the log as of the end of
+// a run stands in its last batch. See runs.go.
 //
 // A run is believed only where the segment has that last batch, with that checksum: a batch
 // continues the one before it by its checksum, so it stands for all before it. A run of another
@@ -47,6 +54,9 @@ type idxRun struct {
 	indexSum   uint32
 	sidesLen   uint32
 	sidesSum   uint32
+	promised   uint32
+	lastTime   uint64
+	sideBytes  uint64
 }
 
 const (
@@ -71,6 +81,7 @@ func (r *idxRun) append(dst, idx, sides []byte) []byte {
 	for _, v := range []uint32{r.lastSum, r.indexLen, r.indexSum, r.sidesLen, r.sidesSum} {
 		dst = put32(dst, v)
 	}
+	dst = put64(put64(put32(dst, r.promised), r.lastTime), r.sideBytes)
 	dst = append(dst, make([]byte, start+idxHeaderSize-len(dst))...)
 	binary.LittleEndian.PutUint32(dst[start+8:], wal.Checksum(dst[start+12:]))
 	dst = append(append(dst, idx...), sides...)
@@ -92,6 +103,7 @@ func parseIdxRun(b []byte) (r idxRun, ok bool) {
 	r.start, r.end, r.last = get64(b[40:]), get64(b[48:]), get64(b[56:])
 	r.lastSum = get32(b[64:])
 	r.indexLen, r.indexSum, r.sidesLen, r.sidesSum = get32(b[68:]), get32(b[72:]), get32(b[76:]), get32(b[80:])
+	r.promised, r.lastTime, r.sideBytes = get32(b[84:]), get64(b[88:]), get64(b[96:])
 	return r, true
 }
 

@@ -66,6 +66,8 @@ const (
 	// maxFileBytes is more than the file of a segment ever has: batches, then an index smaller than
 	// they are.
 	maxFileBytes = 2*maxSegmentBytes + 2*MaxBatchBytes
+	// maxRunBytes is how much of the active segment gets a run of its own, see runs.go.
+	maxRunBytes = 16 << 20
 	// openingRetries is how often a read-only opening begins again because a writer began.
 	openingRetries = 100
 	// beaconRetries is how often a beacon that was read while it was overwritten is read again.

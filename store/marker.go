@@ -60,5 +60,8 @@ func (w *writer) end() error {
 		return err
 	}
 	w.store.tasks.Wait() // the mark may have rolled over, and then the old segment is being sealed
+	if w.runs.due(w.store.runBytes()/16, w.next.Offset, w.durable) {
+		cutRun(w)() // for less the next opening scans no longer than it takes to write this
+	}
 	return nil
 }

@@ -40,6 +40,7 @@ func TestAStoreIsForItsOwnerAloneUnlessItsOptionsSayMore(t *testing.T) {
 		dir := filepath.Join(top, "made", "on demand")
 		s := diskLog(t, dir, Options{SegmentBytes: minSegmentBytes, FileMode: test.option})
 		grow(t, s, 3)
+		s.tasks.Wait() // files come and go in the background
 		found := modes(t, filepath.Join(top, "made"))
 		require.Greater(t, len(found), 6, "two directories, segments, LOCK, OWNER, STATUS")
 		for name, mode := range found {

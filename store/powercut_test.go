@@ -66,8 +66,8 @@ func TestAPowerCutAtAnyOperationLeavesThePromisedPrefix(t *testing.T) {
 	}
 }
 
-// The order of operations is another in each run here: segments are made and sealed beside the
-// commits. What a cache may forget is forgotten.
+// The order of operations, and so their number, is another in each run here: segments are made and
+// sealed beside the commits. What a cache may forget is forgotten.
 func TestAPowerCutBesideBackgroundWorkLeavesThePromisedPrefix(t *testing.T) {
 	cachesOfOne(t)
 	for _, mode := range []SyncMode{SyncAlways, SyncInterval, SyncNever} {
@@ -157,6 +157,9 @@ func (p *powerCuts) cutAt(n int) {
 		}
 	}
 	r.kill()
+	if p.background && r.disk.Ops() < n { // this run had fewer
+		return
+	}
 	require.Equal(p.t, n, r.disk.Ops())
 	at := fmt.Sprintf("sync %s, cut at operation %d (%s)", r.mode, n, lastOf(r.disk.Trace()))
 	for seed := range 4 + uint64(p.seeds) {

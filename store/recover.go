@@ -65,6 +65,7 @@ func (s *Store) recoverLog() (*writer, error) {
 	if err := s.openBeacon(); err != nil {
 		return nil, err
 	}
+	r.dropRuns()
 	if r.tail != nil {
 		if err := r.rewriteTail(); err != nil {
 			return nil, err
@@ -327,6 +328,7 @@ func (r *recovery) start() (*writer, error) {
 	if r.tail != nil {
 		w.segment, w.active, w.capacity = r.tail.segment, r.tail.active, r.tailSize
 		w.durable, w.sideBytes = r.tail.next.Offset, r.tail.sideBytes
+		w.runs, w.promised = r.tail.writerRuns(), r.tail.promised
 		if r.tail.header.Version < wal.Version { // nothing is added to it: the mark begins the next segment
 			w.capacity = w.next.Offset
 		}

@@ -60,6 +60,12 @@ func (r *recovery) scanSides(g *segment) error {
 // search of the whole tree.
 func (t *sideTable) loadScan(sc *scan) {
 	var hint btree.PathHint
+	for i := range sc.runs {
+		for _, side := range sc.runs[i].sides {
+			t.put(side, &hint)
+		}
+		sc.runs[i].sides = nil // a reader keeps the scan
+	}
 	for _, key := range slices.Sorted(maps.Keys(sc.sides)) {
 		t.put(sc.sides[key], &hint)
 	}

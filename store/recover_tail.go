@@ -31,7 +31,7 @@ func (r *recovery) scanTail(g *segment, size int64, last bool) error {
 	}
 	sc := r.tail
 	g.end.Store(sc.next.Offset)
-	g.setActive(sc.active)
+	g.setActive(sc.index())
 	r.lastTime, r.incarnation = sc.lastTime, sc.incarnation
 	if sc.next.Offset > wal.SegmentHeaderSize { // else the last batch is one of the segment before
 		r.flags = sc.flags
@@ -47,7 +47,7 @@ func (r *recovery) scanTail(g *segment, size int64, last bool) error {
 // once, before that is decided: a writer beside this reader adds to them.
 func (r *recovery) readTail(g *segment, size int64) error {
 	p := g.pieces(size)
-	sc, err := r.scanUpTo(g, p)
+	sc, err := r.scanUpTo(g, p, r.loadRuns(g, p))
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (r *recovery) readTail(g *segment, size int64) error {
 	if r.readOnly && durable <= sc.next.Offset {
 		end, err := r.shown(sc, durable)
 		if err == nil && end < sc.next.Offset {
-			sc, err = r.scanUpTo(g, g.pieces(end))
+			sc, err = r.scanUpTo(g, g.pieces(end), nil)
 		}
 		if err != nil {
 			return err
@@ -72,9 +72,11 @@ func (r *recovery) readTail(g *segment, size int64) error {
 	return nil
 }
 
-func (r *recovery) scanUpTo(g *segment, p *wal.Pieces) (*scan, error) {
+// scanUpTo scans the segment as far as p shows it, after the runs.
+func (r *recovery) scanUpTo(g *segment, p *wal.Pieces, runs []loadedRun) (*scan, error) {
 	sc := newScan(g, &r.header)
 	sc.next.WriterEpoch = r.chain.WriterEpoch
+	sc.resume(runs)
 	return sc, sc.run(p)
 }
 
@@ -92,6 +94,11 @@ func (r *recovery) finishSegment(g *segment, sc *scan) error {
 	}
 	if next == nil { // the next file was never started: this one is the last
 		return nil
+	}
+	if len(sc.runs) > 0 { // a footer takes the texts of all events
+		if sc, err = scanSegment(g, sc.next.Offset); err != nil {
+			return err
+		}
 	}
 	t := wal.Trailer{
 		Version: wal.Version, DataEnd: uint64(sc.next.Offset), NextPosition: sc.next.Position, NextSequence: sc.next.Sequence,

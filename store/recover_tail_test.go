@@ -16,7 +16,7 @@ import (
 // watched is a disk that tells of reads and writes of segments.
 type watched struct {
 	vfs.FS
-	read  func(b []byte, off int64) // after a read, whose bytes it may change
+	read  func(name string, b []byte, off int64) // after a read, whose bytes it may change
 	wrote func(n int)
 }
 
@@ -35,17 +35,18 @@ func (d watchedDir) Open(name string, readOnly bool) (vfs.File, error) {
 	if err != nil || !strings.HasSuffix(name, segmentSuffix) {
 		return f, err
 	}
-	return watchedFile{f, d.watched}, nil
+	return watchedFile{f, d.watched, name}, nil
 }
 
 type watchedFile struct {
 	vfs.File
 	watched watched
+	name    string
 }
 
 func (f watchedFile) ReadAt(b []byte, off int64) (int, error) {
 	n, err := f.File.ReadAt(b, off)
-	f.watched.read(b[:n], off)
+	f.watched.read(f.name, b[:n], off)
 	return n, err
 }
 
@@ -80,7 +81,7 @@ func TestOpeningAfterAKillWritesNoZerosWhereThereAreZeros(t *testing.T) {
 		name := filepath.Join(logDir, segmentName(2))
 		require.Len(t, disk.Bytes(name), 8<<20)
 		written := 0
-		w := watched{disk, func([]byte, int64) {}, func(n int) { written += n }}
+		w := watched{disk, func(string, []byte, int64) {}, func(n int) { written += n }}
 		s := openLog(t, w, Options{Sync: mode})
 		require.Less(t, written, int(end)+4096, mode)
 		require.Len(t, disk.Bytes(name), 8<<20)
@@ -96,7 +97,7 @@ func TestOpeningALargeSegmentTakesLittleMemory(t *testing.T) {
 	disk, _ := killedLog(t, SyncAlways)
 	var before, after runtime.MemStats
 	largest := 0
-	w := watched{disk, func(b []byte, _ int64) { largest = max(largest, len(b)) }, func(int) {}}
+	w := watched{disk, func(_ string, b []byte, _ int64) { largest = max(largest, len(b)) }, func(int) {}}
 	runtime.ReadMemStats(&before)
 	s := openLog(t, w, Options{})
 	runtime.ReadMemStats(&after)
@@ -109,7 +110,7 @@ func TestABatchThatChangesBetweenTwoReadsOfAnOpeningIsDamage(t *testing.T) {
 	disk, end := killedLog(t, SyncNever)
 	reads := map[int64]int{}
 	w := watched{disk, nil, func(int) {}}
-	w.read = func(b []byte, off int64) {
+	w.read = func(_ string, b []byte, off int64) {
 		if at := end - 8 - off; at >= 0 && at < int64(len(b)) {
 			if reads[end]++; reads[end] == 2 {
 				b[at] ^= 1

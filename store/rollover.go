@@ -68,7 +68,8 @@ func (w *writer) roll(capacity int64) error {
 		return w.poisonWith(err)
 	}
 	// The task gets its own copies: the writer's fields mean the new segment from here on.
-	old, file, trailer, active := w.segment, w.store.writing, w.trailer(), w.active
+	old, file, trailer := w.segment, w.store.writing, w.trailer()
+	parts, complete := w.runs.parts(w.active)
 	w.startSegment(next)
 	if w.sealing != nil {
 		<-w.sealing // else files and indexes would pile up behind a slow disk
@@ -77,7 +78,11 @@ func (w *writer) roll(capacity int64) error {
 	w.sealing = sealed
 	w.store.background(func() {
 		defer close(sealed)
-		w.store.seal(old, file, trailer, active)
+		if complete {
+			w.store.seal(old, file, trailer, func() (*index.Active, error) { return index.Join(parts...), nil })
+		} else {
+			w.store.seal(old, file, trailer, func() (*index.Active, error) { return scanned(old, &trailer) })
+		}
 	})
 	return nil
 }
@@ -122,7 +127,9 @@ func (w *writer) startSegment(p preallocated) {
 	g.end.Store(wal.SegmentHeaderSize)
 	w.active = index.NewActive()
 	g.setActive(w.active)
-	w.segment, w.capacity, w.durable, w.sideBytes, w.headerPending = g, p.capacity, 0, 0, true
+	w.runs = writerRuns{file: &runFile{}, from: wal.SegmentHeaderSize, first: w.next.Position}
+	w.segment, w.capacity, w.durable, w.headerPending = g, p.capacity, 0, true
+	w.sideBytes, w.promised = 0, 0
 	w.next.Segment, w.next.Offset = g.number, wal.SegmentHeaderSize
 	w.store.addSegment(g)
 }
@@ -266,14 +273,28 @@ func (s *Store) fillAhead(file vfs.File, capacity int64) error {
 // It runs beside commits and readers. That is safe as it writes only after the batches, where no
 // reader looks, and as the trailer is stored before the index is dropped: a reader that finds no
 // index finds the trailer to load one by.
-func (s *Store) seal(g *segment, file vfs.File, t wal.Trailer, active *index.Active) {
-	err := writeFooter(file, &t, active)
+func (s *Store) seal(g *segment, file vfs.File, t wal.Trailer, whole func() (*index.Active, error)) {
+	active, err := whole()
+	if err == nil {
+		err = writeFooter(file, &t, active)
+	}
 	if closed := file.Close(); err != nil || closed != nil {
 		return
 	}
 	g.trailer.Store(&t)
 	g.index.Store(nil)
+	_ = s.dir.Remove(idxName(g.number)) // there may be none; what is left is removed by the next opening
 	s.rewriteAhead()
+}
+
+// scanned makes the index of a segment from its events: runs of an earlier writer do not have their
+// texts.
+func scanned(g *segment, t *wal.Trailer) (*index.Active, error) {
+	sc, err := scanSegment(g, int64(t.DataEnd))
+	if err != nil {
+		return nil, err
+	}
+	return sc.active, nil
 }
 
 // writeFooter writes index, sides and trailer after the batches and cuts the file to size. The

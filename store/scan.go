@@ -18,7 +18,9 @@ type scan struct {
 	segment     *segment
 	header      wal.SegmentHeader
 	next        wal.Expected
+	runs        []loadedRun // what was not scanned
 	active      *index.Active
+	first       uint64                // position of the first event of active
 	sides       map[string]index.Side // newest of this segment
 	lastTime    uint64
 	sideBytes   uint64 // that records of side values have
@@ -35,6 +37,7 @@ func newScan(g *segment, h *wal.SegmentHeader) *scan {
 		segment:     g,
 		header:      *h,
 		active:      index.NewActive(),
+		first:       h.FirstPosition,
 		sides:       make(map[string]index.Side),
 		lastTime:    h.LastTime,
 		incarnation: h.Incarnation,
@@ -80,6 +83,9 @@ func (sc *scan) chain() wal.Expected {
 	}
 	return x
 }
+
+// publish says that the events before a position are visible.
+func (sc *scan) publish(next Position) { sc.active.PublishUpTo(uint32(uint64(next) - sc.first)) }
 
 // run takes in the batches from sc.next on, up to the first that does not continue the log. What it
 // means that the log does not continue there, end or damage, is for the caller to say.

@@ -138,4 +138,4 @@ func (g *segment) record(offset int64) ([]byte, error) {
 }
 
 // setActive returns the segment its growing index.
-func (g *segment) setActive(a *index.Active) { g.index.Store(&loadedIndex{Index: a}) }
+func (g *segment) setActive(a index.Index) { g.index.Store(&loadedIndex{Index: a}) }

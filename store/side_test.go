@@ -33,7 +33,7 @@ func TestOpeningReadsNoSideValue(t *testing.T) {
 	sidesWith(t, s, size, "a", "b", "c", "d")
 	require.NoError(t, s.Close())
 	var read atomic.Int64
-	s, err = open(watched{disk, func(b []byte, _ int64) { read.Add(int64(len(b))) }, func(int) {}}, logDir, o, true)
+	s, err = open(watched{disk, func(_ string, b []byte, _ int64) { read.Add(int64(len(b))) }, func(int) {}}, logDir, o, true)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Close()) }()
 	require.Less(t, read.Load(), o.SegmentBytes+10_000, "the last segment, and tables")

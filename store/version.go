@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"slices"
+
+	"github.com/penstock-io/penstock/store/internal/index"
 )
 
 // Version returns the number of events that an entity has in all scopes, as of the head: the
@@ -32,9 +34,8 @@ func (s *Store) Version(ctx context.Context, entity string) (uint64, error) {
 // being written. Then the last one before that group counts. It was the last visible one when that
 // group began: after the head was looked at here, or before it and the head had not moved since.
 //
-// The index of a sealed segment knows entities by their hash, and the record decides. Entities of
-// one segment have different hashes there: so where another one has that of this one, the segment
-// has no event of this one.
+// A sealed index knows entities by their hash, and the record decides. Entities of one index have
+// different hashes: so where another one has that of this one, the index has no event of this one.
 func (s *Store) lastOfEntity(name string) (last Event, found bool, err error) {
 	for {
 		last, found, err = s.findLast(name)
@@ -51,20 +52,29 @@ func (s *Store) findLast(name string) (last Event, found bool, err error) {
 		if err != nil {
 			return last, false, err
 		}
-		ord, ok, err := idx.LastOf(name)
-		if ok && g.first+Position(ord) > head {
-			ord, ok, err = idx.LastPublished(name)
-		}
-		if err != nil {
-			return last, false, err
-		}
-		if !ok {
-			continue
-		}
-		e, err := s.eventIn(g, idx, ord)
-		if err != nil || e.Coordinate.Entity == name {
-			return e, err == nil, err
+		for i := range index.Parts(idx) {
+			ord, ok, err := lastIn(index.Newest(idx, i), name, uint32(max(head+1, g.first)-g.first))
+			if err != nil {
+				return last, false, err
+			}
+			if !ok {
+				continue
+			}
+			e, err := s.eventIn(g, idx, ord)
+			if err != nil || e.Coordinate.Entity == name {
+				return e, err == nil, err
+			}
 		}
 	}
-	return last, false, nil
+	return Event{}, false, nil
+}
+
+// lastIn returns the last event of an entity that a part of a segment's index knows, of which the
+// events before visible were visible.
+func lastIn(part index.Part, name string, visible uint32) (ord uint32, ok bool, err error) {
+	ord, ok, err = part.LastOf(name)
+	if ok && part.First+ord >= visible {
+		ord, ok, err = part.LastPublished(name)
+	}
+	return part.First + ord, ok, err
 }

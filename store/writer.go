@@ -28,6 +28,9 @@ type writer struct {
 	capacity      int64         // of its file, filled with zeros from next.Offset on
 	next          wal.Expected  // where the next batch goes and what it must say
 	headerPending bool          // the segment's header goes out with the first batch
+	last          int64         // offset of the last batch of the active segment
+	promised      int64         // end of the last batch in it that holds a commit
+	runs          writerRuns    // its index on disk
 	clock         hybridClock   // of the last event
 	sideBytes     uint64        // that records of side values have in the active segment
 
@@ -167,7 +170,7 @@ func (w *writer) poisonWith(cause error) error {
 // can answer for the state before the events that are added next.
 func (w *writer) begin() openBatch {
 	w.entities.begin()
-	w.active.PublishUpTo(uint32(w.next.Position - uint64(w.segment.first)))
+	w.active.PublishUpTo(uint32(w.next.Position - w.runs.first))
 	buf := w.buf[:0]
 	if w.headerPending {
 		buf = w.appendHeader(buf)
@@ -313,7 +316,11 @@ func (w *writer) writeBatch(b *openBatch, flags uint16) error {
 		return fmt.Errorf("write segment %d: %w", w.next.Segment, err)
 	}
 	w.headerPending = false
+	w.last = w.next.Offset
 	w.next.Advance(&h)
+	if b.commits > 0 {
+		w.promised = w.next.Offset
+	}
 	return nil
 }
 
@@ -371,6 +378,9 @@ func (w *writer) publish() {
 	moves := head != s.head.Load()
 	if w.pendingSides = s.sides.publish(w.pendingSides, &s.head, Position(head)); moves {
 		s.announce()
+	}
+	if w.runs.due(s.runBytes(), w.next.Offset, w.durable) {
+		s.background(cutRun(w))
 	}
 	w.preallocateAhead()
 	if cap(w.buf) > maxKeptBytes {

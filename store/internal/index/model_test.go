@@ -54,6 +54,47 @@ func readSides(blob []byte) (sides []Side, err error) {
 	return sides, nil
 }
 
+// split returns the events in three parts, the second of which has none where there are few.
+func (m model) split() []model {
+	a, b := len(m.events)/3, len(m.events)/2
+	if len(m.events) < 10 {
+		b = a
+	}
+	parts := []model{
+		{events: m.events[:a], offsets: m.offsets[:a], keys: m.keys},
+		{events: m.events[a:b], offsets: m.offsets[a:b]},
+		{events: m.events[b:], offsets: m.offsets[b:], sides: m.sides},
+	}
+	return parts
+}
+
+// runs returns the index of the parts: one sealed, one that has grown, and one that grows.
+func (m model) runs(t require.TestingT) *Runs {
+	parts := m.split()
+	blob, _ := parts[0].active().Footer()
+	runs := NewRuns(sealed(t, blob)[0].Index, parts[1].active())
+	growing := NewActive()
+	runs = runs.With(growing)
+	for i, e := range parts[2].events {
+		growing.Add(parts[2].offsets[i], e)
+	}
+	return runs
+}
+
+func TestPartsThatAreJoinedAreTheWholeByteForByte(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawModel(t)
+		var parts []*Active
+		for _, p := range m.split() {
+			parts = append(parts, p.active())
+		}
+		index, sides := Join(parts...).Footer()
+		wantIndex, wantSides := m.active().Footer()
+		require.Equal(t, wantIndex, index)
+		require.Equal(t, wantSides, sides)
+	})
+}
+
 // find filters by brute force.
 func (m model) find(q Query, from, to uint32) []uint32 {
 	found := []uint32{}
@@ -151,7 +192,7 @@ func TestActiveAndSealedAnswerLikeAFilterOverAllEventsWithAnyPaging(t *testing.T
 		m := drawModel(t)
 		active := m.active()
 		blob, sideBlob := active.Footer()
-		all := append([]sure{{active}}, sealed(t, blob)...)
+		all := append([]sure{{active}, {m.runs(t)}}, sealed(t, blob)...)
 		events := uint32(len(m.events))
 
 		for range 10 {

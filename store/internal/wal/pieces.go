@@ -66,16 +66,16 @@ func (p *Pieces) read(off int64, n int) error {
 
 // Next returns the batch that continues the log at x.Offset, nil when there is none.
 func (p *Pieces) Next(x *Expected) (h BatchHeader, batch []byte, err error) {
-	h, batch, err = p.batch(x.Seed, x.Segment, x.Offset)
+	h, batch, err = p.Batch(x.Seed, x.Segment, x.Offset)
 	if batch == nil || !x.Follows(&h) {
 		return h, nil, err
 	}
 	return h, batch, nil
 }
 
-// batch returns the valid batch at an offset, nil when there is none. A length is believed, as far
+// Batch returns the valid batch at an offset, nil when there is none. A length is believed, as far
 // as the segment has as many bytes, only of a header that names its place.
-func (p *Pieces) batch(seed, segment uint32, off int64) (h BatchHeader, batch []byte, err error) {
+func (p *Pieces) Batch(seed, segment uint32, off int64) (h BatchHeader, batch []byte, err error) {
 	h, ok, err := p.header(segment, off)
 	if !ok {
 		return h, nil, err
@@ -104,7 +104,7 @@ func (p *Pieces) header(segment uint32, off int64) (h BatchHeader, ok bool, err 
 // Run returns valid batches that follow each other from an offset on, as many as lie before end and
 // in one piece, and at least one. [ErrBad] when there is none.
 func (p *Pieces) Run(seed, segment uint32, off, end int64) ([]byte, error) {
-	_, batch, err := p.batch(seed, segment, off)
+	_, batch, err := p.Batch(seed, segment, off)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (p *Pieces) Rest(seed, segment uint32, from int64) (r Rest, err error) {
 		i := findMagic(b, off)
 		off += int64(i)
 		if i < len(b) {
-			h, batch, err := p.batch(seed, segment, off)
+			h, batch, err := p.Batch(seed, segment, off)
 			if err != nil {
 				return r, err
 			}
