@@ -24,7 +24,7 @@ func (s *Store) Append(ctx context.Context, at Coordinate, expect Expect, payloa
 // [ErrBusy]: in all these cases nothing was written. When ctx ends while the commit is queued
 // nothing is written either, and the error wraps the context's; when it is being written the error
 // wraps [ErrOutcomeUnknown], too, and the commit itself continues. A commit that waits looks at ctx
-// from its fourth millisecond on. When writing or syncing fails the error wraps [ErrPoisoned] and
+// from its eighth millisecond on. When writing or syncing fails the error wraps [ErrPoisoned] and
 // [ErrOutcomeUnknown]; a later call finds [ErrPoisoned] alone.
 //
 // Many goroutines may call it; those that wait at the same time share one write and one sync. The

@@ -38,7 +38,7 @@ import (
 //
 // Ownership: mu guards the queue, the group in flight as patience sees it, and which goroutine has
 // the role, and is never held during I/O. What only the holder of the role touches lives in writer;
-// group, crowd and took are its, too.
+// group and crowd are its, too. It alone sets took, under mu.
 type committer struct {
 	writer *writer
 
@@ -83,9 +83,12 @@ func (c *committer) submit(ctx context.Context, req *request) error {
 	}
 	c.queue.push(req)
 	if c.leading {
-		c.patience.expect(req)
+		patient := c.took <= tick/2
+		if patient {
+			c.patience.expect(req)
+		}
 		c.mu.Unlock()
-		if err := c.wait(ctx, req); err != nil {
+		if err := c.wait(ctx, req, patient); err != nil {
 			return err
 		}
 		// Reading done without the lock is safe: it was set before the token was sent, or else the token
@@ -106,18 +109,21 @@ func (c *committer) lead(own *request) {
 	for {
 		c.linger()
 		group := c.take()
-		if c.crowd > 1 {
-			began := time.Now()
-			c.writer.commit(group)
-			c.took = time.Since(began)
-		} else {
-			c.writer.commit(group)
-			c.took = 0
-		}
-		if c.answer(group, own) {
+		if c.answer(group, own, c.commit(group)) {
 			return
 		}
 	}
+}
+
+// commit returns how long it took, 0 where the group was alone and nothing depends on that.
+func (c *committer) commit(group []*request) time.Duration {
+	if c.crowd <= 1 {
+		c.writer.commit(group)
+		return 0
+	}
+	began := time.Now()
+	c.writer.commit(group)
+	return time.Since(began)
 }
 
 // linger yields to the callers that were answered last, until as many have queued as there were
@@ -173,9 +179,9 @@ func (c *committer) take() []*request {
 
 // answer wakes the owners of a finished group. When own is done it passes on the role, or frees it,
 // and returns true.
-func (c *committer) answer(group []*request, own *request) bool {
+func (c *committer) answer(group []*request, own *request, took time.Duration) bool {
 	c.mu.Lock()
-	c.crowd, c.taken = len(group)+c.queue.length, nil
+	c.crowd, c.took, c.taken = len(group)+c.queue.length, took, nil
 	for _, req := range group {
 		req.done = true
 	}

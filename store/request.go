@@ -44,7 +44,7 @@ type request struct {
 	done       bool
 	lead       bool // the owner must take over the committer's role
 	queued     bool // no group has taken it yet
-	waits      bool // the owner waits, and looks at wake alone
+	patient    bool // the owner waits, and looks at wake alone
 	since      uint // ticks of patience when it began to wait
 	prev, next *request
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"slices"
 	"time"
 )
 
@@ -22,10 +21,11 @@ const (
 // left.
 //
 // To wait for two channels costs twice as much as to wait for one, and contexts that many callers
-// share are a lock that all of them take. Nearly every commit is called before any context ends, so
-// the owner looks at ctx only from when patience says that it takes long.
-func (c *committer) wait(ctx context.Context, req *request) error {
-	if <-req.wake == called {
+// share are a lock that all of them take. Nearly every commit is called before any context ends. So
+// a patient owner looks at ctx only when it is told that it takes long. Where groups take long
+// anyhow, that would be one more turn for each, and owners look at both from the beginning.
+func (c *committer) wait(ctx context.Context, req *request, patient bool) error {
+	if patient && <-req.wake == called {
 		return nil
 	}
 	select {
@@ -57,9 +57,9 @@ func (c *committer) abandon(ctx context.Context, req *request) error {
 }
 
 // tick is how often patience looks.
-const tick = 2 * time.Millisecond
+const tick = 4 * time.Millisecond
 
-// patience tells the owners of requests that have waited for a tick or two to look at their
+// patience tells the patient owners, those who have waited for a tick or two, to look at their
 // contexts. Its timer runs only while there are some that wait and were not told: a store in which
 // nothing waits has no timer, and on a slow disk each request is told once.
 //
@@ -74,7 +74,7 @@ type patience struct {
 
 // expect notes that the owner of req begins to wait.
 func (p *patience) expect(req *request) {
-	req.waits, req.since = true, p.ticks
+	req.patient, req.since = true, p.ticks
 	if !p.armed {
 		p.arm()
 	}
@@ -98,31 +98,29 @@ func (p *patience) look() {
 	p.ticks++
 	early := false
 	for req := range c.waiting() {
-		if !req.waits || req.lead {
-			break // as all that came before it: they were told, or lead and do not wait
-		}
-		if p.ticks-req.since < 2 {
+		switch {
+		case !req.patient || req.lead: // it looks already, or does not wait
+		case p.ticks-req.since < 2:
 			early = true
-			continue
+		default:
+			req.patient = false
+			req.wake <- slow
 		}
-		req.waits = false
-		req.wake <- slow
 	}
 	if early {
 		p.arm()
 	}
 }
 
-// waiting iterates over the requests in the queue and in the group in flight, the newest first. mu
-// is held.
+// waiting iterates over the requests in the group in flight and in the queue. mu is held.
 func (c *committer) waiting() iter.Seq[*request] {
 	return func(yield func(*request) bool) {
-		for req := c.queue.last; req != nil; req = req.prev {
+		for _, req := range c.taken {
 			if !yield(req) {
 				return
 			}
 		}
-		for _, req := range slices.Backward(c.taken) {
+		for req := c.queue.first; req != nil; req = req.next {
 			if !yield(req) {
 				return
 			}

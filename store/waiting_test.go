@@ -34,6 +34,32 @@ func TestAContextThatEndsStopsTheWaitWithinTwoTicksHoweverLongTheSyncTakes(t *te
 	})
 }
 
+func TestOwnersThatLookAtOnceDoNotHideThoseThatArePatient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, gate := gatedLog(t, Options{})
+		leader := async(t.Context(), s, Batch{Events: eventsOf("leader")})
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		patient := async(ctx, s, Batch{Events: eventsOf("patient")})
+		synctest.Wait()
+		s.committer.mu.Lock()
+		s.committer.took = time.Second // as if groups took long
+		s.committer.mu.Unlock()
+		looking := async(ctx, s, Batch{Events: eventsOf("looking")})
+		synctest.Wait()
+		began := time.Now()
+		cancel()
+		require.ErrorIs(t, (<-looking).err, context.Canceled)
+		require.Zero(t, time.Since(began))
+		stays := async(t.Context(), s, Batch{Events: eventsOf("stays")})
+		require.ErrorIs(t, (<-patient).err, context.Canceled)
+		require.LessOrEqual(t, time.Since(began), 2*tick)
+		gate.open()
+		require.NoError(t, (<-leader).err)
+		require.NoError(t, (<-stays).err)
+	})
+}
+
 func TestEachOfThoseThatWaitIsToldOnceAndTheTimerRestsThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, gate := gatedLog(t, Options{})
@@ -56,7 +82,7 @@ func TestEachOfThoseThatWaitIsToldOnceAndTheTimerRestsThen(t *testing.T) {
 		last := ticks()
 		require.InDelta(t, 6, last, 1)
 		for req := range s.committer.waiting() {
-			require.False(t, req.waits)
+			require.False(t, req.patient)
 		}
 		time.Sleep(time.Hour)
 		require.Equal(t, last, ticks())
