@@ -195,6 +195,7 @@
 //	indexCache.mu      opening, making and dropping of indexes, I/O included
 //	  index.Active.mu  a growing index: maps and slice headers
 //	  fileCache.mu     opening and closing of files of segments; taken under follower.mu, too
+//	  mappingCache.mu  the list of mapped segments
 //	    clock.mu       a reading of the clock, Options.Clock included
 //
 // One further in may be taken under one further out and never the other way round; those on the

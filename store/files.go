@@ -19,7 +19,8 @@ import (
 // hold the file by its counter while they read, and the last holder closes it. No other lock is
 // taken under mu.
 type fileCache struct {
-	dir vfs.Dir // set by Open
+	dir      vfs.Dir      // set by Open
+	mappings mappingCache // locks itself; no lock is held while the other is taken
 
 	mu     sync.Mutex
 	open   []*segment // whose file is not nil
@@ -139,6 +140,7 @@ func (c *fileCache) closeIdle() bool {
 
 // forget closes the file of a segment that readers never see.
 func (c *fileCache) forget(g *segment) {
+	c.mappings.forget(g)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if i := slices.Index(c.open, g); i >= 0 {
@@ -148,6 +150,7 @@ func (c *fileCache) forget(g *segment) {
 
 // close ends the cache. A reader that is reading closes its file when it is done.
 func (c *fileCache) close() {
+	c.mappings.close()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true

@@ -23,8 +23,8 @@ const (
 // Bounds of what the store does at a time and keeps in memory. The sizes of segments are a policy
 // of their own: see rollover.go.
 const (
-	// maxGroupBytes bounds what one turn of the committer writes, so that a flood does not delay the
-	// first caller of the flood; a larger single commit makes a group of its own.
+	// maxGroupBytes bounds what one turn of the committer writes, so that a flood does not delay
+	// the first caller of the flood; a larger single commit makes a group of its own.
 	maxGroupBytes = 4 << 20
 	// maxQueued and maxQueuedBytes bound the commits that wait for their turn.
 	maxQueued      = 1 << 16
@@ -33,8 +33,8 @@ const (
 	// maxPooledItems that of its events and side values.
 	maxPooledBytes = 1 << 20
 	maxPooledItems = 1 << 12
-	// maxKeptBytes is the size up to which the writer keeps the memory of a batch: what a group takes,
-	// and what appending to it leaves free.
+	// maxKeptBytes is the size up to which the writer keeps the memory of a batch: what a group
+	// takes, and what appending to it leaves free.
 	maxKeptBytes = 2 * maxGroupBytes
 
 	readPageEvents = 512      // events that Read fetches at a time
@@ -50,6 +50,13 @@ const (
 	maxCheckedBatch = 1 << 20
 	// maxKeptWindow is the size up to which the memory of a window is kept for the next reader.
 	maxKeptWindow = 1 << 20
+
+	// sparseReads of at most sparseBytes make a segment one that is worth mapping.
+	sparseReads = 256
+	sparseBytes = 16 << 10
+	// maxMappings and maxMappedBytes bound what is mapped: addresses, not memory.
+	maxMappings    = 64
+	maxMappedBytes = 4 << 30
 
 	// maxOpenFiles bounds the descriptors that readers of segments keep open.
 	maxOpenFiles = 128

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -36,6 +38,11 @@ type segment struct {
 	files      *fileCache
 	file       atomic.Pointer[openFile] // nil while it is not open for readers
 	end        atomic.Int64             // readers may look at the bytes before it
+
+	// mapping belongs to mappingCache, nil while the file is not mapped; sparse counts the small
+	// reads meanwhile.
+	mapping atomic.Pointer[mapping]
+	sparse  atomic.Int32
 
 	// index is the growing index of the active segment, or the index of a sealed one; nil while it
 	// is not open.
@@ -78,11 +85,20 @@ func (g *segment) bytes(from, to int64) ([]byte, error) {
 // read fills b from an offset of the file on.
 func (g *segment) read(b []byte, from int64) error {
 	_, err := g.ReadAt(b, from)
+	if errors.Is(err, io.EOF) && from+int64(len(b)) <= g.end.Load() {
+		return g.corrupt(from, "file ends before what was written")
+	}
 	return err
 }
 
 // ReadAt fills b from an offset of the file on. Fewer bytes are an error that names the segment.
 func (g *segment) ReadAt(b []byte, from int64) (int, error) {
+	if m := g.mappingFor(len(b)); m != nil && from+int64(len(b)) <= g.end.Load() {
+		if n, err := m.ReadAt(b, from); err == nil {
+			return n, nil
+		}
+		g.files.mappings.forget(g) // what is wrong with it the file itself says
+	}
 	file, err := g.hold()
 	if err != nil {
 		return 0, err
