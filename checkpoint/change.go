@@ -226,7 +226,7 @@ func (p *plan) tally(ctx context.Context, region store.Region, pass Pass, after,
 	if after >= upTo {
 		return 0, 0, nil
 	}
-	for e, err := range p.st.Read(ctx, region, store.After(after)) {
+	for e, err := range p.st.Scan(ctx, region, store.After(after)) { // nothing of an event is kept
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return 0, 0, fmt.Errorf("checkpoint %q: count events: %w", p.id, err)

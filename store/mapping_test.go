@@ -75,10 +75,15 @@ func TestAFileThatIsCutUnderItsMappingIsDamageAndNoCrash(t *testing.T) {
 	want := all(t, s, Region{Entity: "e:3"})
 	readHere(t, s, g)
 	require.NotNil(t, g.mapping.Load())
+	scan, err := scanSegment(g, g.end.Load())
+	require.NoError(t, err)
+	g.index.Store(&loadedIndex{Index: scan.active}) // that of the file is cut off, too
 	path := segmentPath(s.path, g.number)
 	whole, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.NoError(t, os.Truncate(path, 8<<10))
+	_, err = g.mapping.Load().ReadAt(make([]byte, 100), g.end.Load()-200)
+	require.ErrorContains(t, err, "mapped file")
 	for _, reader := range []func() ([]Event, error){
 		func() ([]Event, error) { return clones(s.Read(t.Context(), Region{Entity: "e:3"}, Beginning())) },
 		func() ([]Event, error) { return clones(s.Scan(t.Context(), Region{Entity: "e:3"}, Beginning())) },
