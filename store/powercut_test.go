@@ -142,7 +142,9 @@ func (p *powerCuts) dryRun() int {
 		require.NoError(p.t, step(r), "step %d", i)
 	}
 	require.Greater(p.t, len(r.commits), 30)
-	require.Equal(p.t, p.rewrites, slices.Max(generations(r.st)) > 0, "whether segments were rewritten")
+	if p.rewrites && !p.background { // there Close may come first
+		require.Positive(p.t, slices.Max(generations(r.st)), "no segment was rewritten")
+	}
 	return r.disk.Ops()
 }
 

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -335,4 +336,56 @@ func TestRewritingBesideCommitsReadersAndCloseLosesNothing(t *testing.T) {
 		}
 		require.NoError(t, s.Close())
 	}
+}
+
+func TestAValueWhosePlaceIsNotMovedYetIsReadWhenItIs(t *testing.T) {
+	s, err := open(vfs.NewMemory(), logDir, Options{SegmentBytes: minSegmentBytes}, true)
+	require.NoError(t, err)
+	checkpoints(t, s, 0, 1, 1, 10)
+	write(t, s, Batch{Sides: []SideWrite{{Key: "large", Value: make([]byte, 5000)}}})
+	old := (*s.segments.Load())[0]
+	was, _ := s.sides.get("large")
+	checkpoints(t, s, 0, 100, 2, 900)
+	g := (*s.segments.Load())[0]
+	is, _ := s.sides.get("large")
+	require.NotEqual(t, was.Offset, is.Offset)
+
+	s.renewing.Lock()
+	g.former.Store(old)
+	s.sides.move(&was)
+	got := make(chan error)
+	go func() {
+		value, _, err := s.Side("large")
+		if err == nil && len(value.Value) != 5000 {
+			err = errors.New("another value")
+		}
+		got <- err
+	}()
+	s.sides.move(&is)
+	g.former.Store(nil)
+	s.renewing.Unlock()
+	require.NoError(t, <-got)
+
+	g.former.Store(old)
+	s.sides.move(&was)
+	_, err = s.sides.valueAt(&was)
+	require.True(t, isReplaced(err), "%v", err)
+	require.NoError(t, s.Close())
+}
+
+func TestAReaderWhoseValueWasRewrittenAwayFindsTheLaterOne(t *testing.T) {
+	disk := vfs.NewMemory()
+	s, err := open(disk, logDir, Options{SegmentBytes: minSegmentBytes}, true)
+	require.NoError(t, err)
+	checkpoints(t, s, 0, 100, 2, 900)
+	r, err := open(disk, logDir, Options{ReadOnly: true}, true)
+	require.NoError(t, err)
+	checkpoints(t, s, 100, 300, 2, 900)
+	require.NoError(t, keepOpen(r, 1))
+	value, found, err := r.sides.read("key/1") // without a look at what the writer has written since
+	require.NoError(t, err)
+	require.True(t, found)
+	require.True(t, strings.HasPrefix(string(value.Value), "399:"))
+	require.NoError(t, r.Close())
+	require.NoError(t, s.Close())
 }
