@@ -89,7 +89,7 @@ func (w *writer) loadEntities(req *request) error {
 		name := req.events[i].terms.Entity
 		state := w.entities.get(name)
 		if state == nil {
-			last, _, err := w.store.lastOfEntity(name)
+			last, err := w.store.lastOfEntity(name)
 			if err != nil {
 				return err
 			}

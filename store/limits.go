@@ -83,7 +83,7 @@ const (
 
 // Sizes of caches. They are variables for tests, and read when a store is opened.
 //
-//nolint:gochecknoglobals // as it says
+//nolint:gochecknoglobals // as it says.
 var (
 	// maxOpenIndexes bounds the mappings of indexes of sealed segments: a process has some ten
 	// thousand at most.

@@ -23,7 +23,7 @@ func (s *Store) Version(ctx context.Context, entity string) (uint64, error) {
 		return 0, err
 	}
 	s.catchUp()
-	last, _, err := s.lastOfEntity(entity)
+	last, err := s.lastOfEntity(entity)
 	return last.Version, s.readError(err)
 }
 
@@ -36,37 +36,37 @@ func (s *Store) Version(ctx context.Context, entity string) (uint64, error) {
 //
 // A sealed index knows entities by their hash, and the record decides. Entities of one index have
 // different hashes: so where another one has that of this one, the index has no event of this one.
-func (s *Store) lastOfEntity(name string) (last Event, found bool, err error) {
+func (s *Store) lastOfEntity(name string) (last Event, err error) {
 	for {
-		last, found, err = s.findLast(name)
+		last, err = s.findLast(name)
 		if !s.again(&err) {
-			return last, found, err
+			return last, err
 		}
 	}
 }
 
-func (s *Store) findLast(name string) (last Event, found bool, err error) {
+func (s *Store) findLast(name string) (last Event, err error) {
 	head := Position(s.head.Load())
 	for _, g := range slices.Backward(*s.segments.Load()) {
 		idx, err := s.indexOf(g)
 		if err != nil {
-			return last, false, err
+			return last, err
 		}
 		for i := range index.Parts(idx) {
 			ord, ok, err := lastIn(index.Newest(idx, i), name, uint32(max(head+1, g.first)-g.first))
 			if err != nil {
-				return last, false, err
+				return last, err
 			}
 			if !ok {
 				continue
 			}
 			e, err := s.eventIn(g, idx, ord)
 			if err != nil || e.Coordinate.Entity == name {
-				return e, err == nil, err
+				return e, err
 			}
 		}
 	}
-	return Event{}, false, nil
+	return last, nil
 }
 
 // lastIn returns the last event of an entity that a part of a segment's index knows, of which the

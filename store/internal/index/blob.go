@@ -43,7 +43,7 @@ type blob struct {
 }
 
 // failure is what a search panics with.
-type failure struct{ error }
+type failure struct{ err error }
 
 func (b *blob) fail(offset int, reason string) {
 	panic(failure{&CorruptError{"index", offset, reason}})
@@ -64,7 +64,7 @@ func (b *blob) rescue(before bool, err *error) {
 	var fault interface{ Addr() uintptr }
 	switch cause := cause.(type) {
 	case failure:
-		*err = cause.error
+		*err = cause.err
 	case runtime.Error:
 		if !errors.As(cause, &fault) || !b.owns(fault.Addr()) {
 			panic(cause)

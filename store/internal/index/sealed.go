@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 )
 
@@ -25,7 +26,7 @@ type Sealed struct {
 //
 // It reads the head alone, and allocates a thousandth of the blob.
 func OpenSealed(index []byte) (*Sealed, error) {
-	return open(&Sealed{blob: blob{memory: index[:len(index):len(index)], size: len(index)}})
+	return open(&Sealed{blob: blob{memory: slices.Clip(index), size: len(index)}})
 }
 
 // OpenSealedAt is OpenSealed for a blob of so many bytes that is read piece by piece.
