@@ -1,0 +1,41 @@
+package wal
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestStepsLeadFromTheFirstBatchToTheLastWhateverThePadding(t *testing.T) {
+	b := make([]byte, SegmentHeaderSize)
+	starts := map[int64]bool{}
+	for size := range 40 {
+		starts[int64(len(b))] = true
+		batch := make([]byte, BatchHeaderSize)
+		for range 2 {
+			at := len(batch)
+			batch = AppendSide(batch, "key", make([]byte, size), false)
+			SealRecord(batch[at:], true)
+		}
+		b = append(b, FinishBatch(batch, &BatchHeader{Segment: 1, Offset: uint32(len(b)), Commits: 2}, 7)...)
+	}
+	whole, inside := 0, 0
+	for at := int64(SegmentHeaderSize); at < int64(len(b)); whole++ { // over the batches
+		require.True(t, starts[at], at)
+		at += int64(Step(b[at:], at))
+	}
+	require.Equal(t, len(starts), whole)
+	for at := int64(SegmentHeaderSize); at < int64(len(b)); inside++ { // and through them
+		step := Step(b[at:], at)
+		if BatchLength(b[at:]) > 0 {
+			require.True(t, starts[at], at)
+			step = BatchHeaderSize
+			delete(starts, at)
+		}
+		require.Positive(t, step, at)
+		at += int64(step)
+	}
+	require.Empty(t, starts)
+	require.GreaterOrEqual(t, inside, 3*whole)
+	require.Zero(t, Step(make([]byte, 64), 8), "zeros where a batch could begin are the end")
+}
