@@ -394,6 +394,8 @@ func (m *machine) Sides(t *rapid.T) {
 		side, exists := m.model.sides[key]
 		require.Equal(t, exists, found)
 		require.Equal(t, side.Revision, v.Revision)
+		place, _ := m.store.sides.get(key)
+		require.False(t, m.bare && place.Inline)
 		if exists {
 			want += int64(24 + len(key) + len(side.Value))
 		}

@@ -85,8 +85,8 @@ func TestDamageToASideValueIsTheErrorOfTheReadThatMeetsItAndOfNoOther(t *testing
 
 func TestARecordOfAnotherSideValueIsNeverTakenForTheOneThatIsAskedFor(t *testing.T) {
 	s := memoryLog(t)
-	for _, key := range []string{"a", "b", "a", "b"} {
-		write(t, s, sideOf(SideWrite{Key: key, Value: make([]byte, 100)}))
+	for range 2 { // of one revision
+		write(t, s, Batch{Sides: []SideWrite{{Key: "a", Value: make([]byte, 100)}, {Key: "b", Value: make([]byte, 100)}}})
 	}
 	a, b := placeOf(t, s, "a"), placeOf(t, s, "b")
 	for _, wrong := range []func(*index.Side){
@@ -240,4 +240,28 @@ func TestTheSideValuesOfAClosedStoreAreClosedToo(t *testing.T) {
 	_, found, err := s.Side("a")
 	require.ErrorIs(t, err, ErrClosed)
 	require.False(t, found)
+}
+
+// As where the segment of the former value is rewritten meanwhile, and its bytes are no more.
+func TestAValueThatIsGoneWhenTheLoopGetsThereIsTheLaterOneOrMissing(t *testing.T) {
+	disk := vfs.NewMemory()
+	s := openLog(t, disk, Options{})
+	former := bytes.Repeat([]byte("f"), 100)
+	later := bytes.Repeat([]byte("l"), 100)
+	for _, key := range []string{"a", "b", "c", "d", "e"} {
+		write(t, s, sideOf(SideWrite{Key: key, Value: former}))
+	}
+	got := map[string]string{}
+	for v, err := range s.Sides("") {
+		require.NoError(t, err)
+		got[v.Key] = string(v.Value)
+		if v.Key != "a" {
+			continue
+		}
+		for _, key := range []string{"b", "c"} {
+			require.NoError(t, disk.Corrupt(segmentPath(logDir, 1), int64(placeOf(t, s, key).Offset)+30, 1))
+		}
+		write(t, s, Batch{Sides: []SideWrite{{Key: "b", Value: later}, {Key: "c", Delete: true}, {Key: "d", Value: later}}})
+	}
+	require.Equal(t, map[string]string{"a": string(former), "b": string(later), "d": string(former), "e": string(former)}, got)
 }

@@ -265,6 +265,26 @@ func TestSideValuesOutOfOrderOrTwiceAreRefused(t *testing.T) {
 	}
 }
 
+func TestASideValueThatSaysWhatIsNeverWrittenIsRefused(t *testing.T) {
+	entry := func(length, revision, flags, zero byte) []byte {
+		return []byte{7, 0, 0, 0, length, 0, 0, 0, revision, 0, 0, 0, 0, 0, 0, 0, 1, 0, flags, zero, 'k'}
+	}
+	for reason, bad := range map[string][]byte{
+		"no entry of a side value": entry(0, 1, 4, 0),
+		"no entry":                 entry(0, 1, 0, 1),
+		"no entry of":              entry(0, 0, 0, 0),
+		"deleted":                  entry(1, 1, sideDeleted, 0),
+		"deleted, and with":        entry(0, 1, sideDeleted|sideInline, 0),
+		"value is too long":        append(entry(MaxInline+1, 1, sideInline, 0), make([]byte, MaxInline+1)...),
+	} {
+		_, err := readSides(append([]byte("pns2\x01\x00\x00\x00"), bad...))
+		require.ErrorIs(t, err, ErrCorrupt)
+		require.ErrorContains(t, err, reason)
+	}
+	_, err := readSides(append([]byte("pns2\x01\x00\x00\x00"), entry(9, 1, 0, 0)...))
+	require.NoError(t, err)
+}
+
 func TestAClaimedSizeIsNotAllocated(t *testing.T) {
 	huge := func(magic string, fields int) []byte {
 		b := []byte(magic)
