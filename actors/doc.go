@@ -38,7 +38,8 @@
 //
 // One pull in flight is the back-pressure. The mailbox holds nothing that matters: a worker's
 // state is its checkpoint, read when the actor starts and written with each batch. Whatever ends
-// an actor, the next one repeats at most the batch whose reactions were never written.
+// an actor, the next one repeats at most the batches whose reactions were never written: one, or
+// two where the worker handled the second one while the first was being written.
 //
 // With lanes a worker has a child actor for each, which runs the handler for one batch of one key
 // and returns it; the worker commits what is done by then, all of it in one batch of the store.
@@ -88,7 +89,9 @@
 // An actor has a goroutine only while it handles a message, so an idle worker has none. A System
 // over a store that was opened read-only has one of its own, the waker, which waits for the head
 // and ends when the system stops; any other has none. The watchdog is a timer that ends with the
-// system. Timers of delays belong to the actor that waits and are stopped with it.
+// system. A commit beside which a worker handles the next batch has a goroutine, which ends with
+// the commit, and which the worker waits for. Timers of delays belong to the actor that waits and
+// are stopped with it.
 //
 // The pulls that wait have a lock, parkedPulls.mu, which a goroutine that commits tries and never
 // waits for. No other lock is taken under it.

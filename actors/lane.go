@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"runtime/pprof"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -47,8 +48,9 @@ func (w *worker) run(c actor.Context, t *cursor.Task) drive.Intake {
 // that ends its goroutine ends this call: the dispatcher starts another for the actor, which finds
 // the task finished.
 func (w *worker) runHere(c actor.Context, t *cursor.Task) {
-	returned := false
+	returned, began := false, time.Now()
 	defer func() {
+		w.took = time.Since(began)
 		w.core.Finished(t)
 		if !returned {
 			c.Send(c.Self(), &step{w.id})

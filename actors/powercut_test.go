@@ -351,6 +351,9 @@ func (c *cutRun) look(ctx context.Context) error {
 func cutResult(t *testing.T, seed uint64, prepare func(*storetest.Disk)) (result map[string][]int, ops, boots int) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
+		if seed%2 == 0 {
+			actors.HandleAhead(t)
+		}
 		c := newCutRun(t, seed)
 		prepare(c.disk)
 		c.run(t.Context())

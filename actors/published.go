@@ -55,7 +55,8 @@ type published struct {
 	told       State
 	toldReason error
 
-	// The actor of the present incarnation writes them, the watchdog stalled, too.
+	// The actor of the present incarnation writes them, the watchdog stalled, too. While a commit is
+	// under way the goroutine of that does, and the actor does not.
 	position store.Position   // everything up to here is done
 	scanned  store.Position   // everything up to here is done, except pending
 	pending  []store.Position // ascending; replaced as a whole, so that views may share it
@@ -215,6 +216,17 @@ func (c *published) move(position store.Position) {
 	if position != c.position {
 		c.position, c.movedAt, c.stalled = position, time.Now(), false
 	}
+}
+
+// reached records that everything up to a position is done: a commit is written, and the actor is
+// with the next batch. It comes before what the actor records next.
+func (c *published) reached(position store.Position, handled int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.handled += uint64(handled)
+	c.move(position)
+	c.scanned, c.pending = position, nil
+	c.notify()
 }
 
 // acquired records where an incarnation begins, and what it reads.

@@ -31,12 +31,21 @@ type worker struct {
 	labels context.Context //nolint:containedctx // of the goroutines of the handlers, in profiles; nil before the first
 
 	core  *drive.Worker
-	shown State        // what core showed last
-	fails bool         // and whether something failed and was not done
-	lanes []*actor.PID // idle ones: the others return with their task; nil before Begin
-	timer *time.Timer  // calls turn again at due, by a message; stopped with the actor
-	due   time.Time    // zero while the timer is not set
+	shown State         // what core showed last
+	fails bool          // and whether something failed and was not done
+	lanes []*actor.PID  // idle ones: the others return with their task; nil before Begin
+	took  time.Duration // by the handler of the batch before
+	wrote chan int      // from the commit under way, once: how many events it has published as handled
+	timer *time.Timer   // calls turn again at due, by a message; stopped with the actor
+	due   time.Time     // zero while the timer is not set
 }
+
+// aheadFrom is how long a handler must take for the next batch to be handled while one is written:
+// a goroutine and two switches of it cost a few microseconds. Tests set it before they start a
+// system.
+//
+//nolint:gochecknoglobals // see there
+var aheadFrom = 50 * time.Microsecond
 
 // insideKey marks the context of a handler with its worker.
 type insideKey struct{}
@@ -148,11 +157,14 @@ func (w *worker) do(c actor.Context, next drive.Step) {
 	case drive.StepAcquire:
 		w.acquire()
 	case drive.StepCommit:
-		if w.laned() { // once the mailbox was served: one commit takes all that is handled by then
+		switch {
+		case w.laned(): // once the mailbox was served: one commit takes all that is handled by then
 			c.Send(c.Self(), &write{w.id})
-		} else {
+		case !w.submit():
 			w.commit()
 		}
+	case drive.StepAnswer:
+		w.answered()
 	case drive.StepFlush:
 		w.flush()
 	case drive.StepForget:
@@ -217,6 +229,41 @@ func (w *worker) commit() {
 	n := w.core.Commit(w.ctx, w.sys.store.Now())
 	w.show()
 	w.publish(n)
+}
+
+// submit begins a commit on another goroutine, if a batch may be handled meanwhile and handlers
+// take so long that it is worth one. The goroutine ends with the commit, which is never cut short:
+// at the latest stop waits for it. It publishes the position, so that a caller that waits for an
+// event does not wait for the handler of the next ones.
+func (w *worker) submit() bool {
+	if w.took < aheadFrom {
+		return false
+	}
+	s := drive.Submit(w.core)
+	if s == nil {
+		return false
+	}
+	wrote, p := make(chan int, 1), w.baton.Progress() // all that is read is handled, and is what is written
+	upTo, handled := p.Read, p.Queued
+	w.wrote = wrote
+	go func() {
+		if s.Write(w.ctx) != nil {
+			wrote <- 0
+			return
+		}
+		w.node.published.reached(upTo, handled)
+		wrote <- handled
+	}()
+	return true
+}
+
+// answered is commit for what submit began. No message tells of it: this waits as commit does.
+func (w *worker) answered() {
+	published := <-w.wrote
+	w.wrote = nil
+	n := drive.Answered(w.ctx, w.core, w.sys.store.Now())
+	w.show()
+	w.publish(n - published)
 }
 
 // flush writes how far the worker has read, up to the head if nothing in between concerns it. It
@@ -306,5 +353,8 @@ func (w *worker) stop() {
 		w.timer.Stop()
 	}
 	w.cancel()
+	if w.wrote != nil { // the next incarnation acquires the checkpoint after it
+		<-w.wrote
+	}
 	w.node.published.fails(nil)
 }

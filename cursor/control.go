@@ -76,7 +76,7 @@ func settled(ctx context.Context, r *Runner, what string) error {
 	switch {
 	case r.own.lease == nil:
 		return r.own.wrap(what, ErrNoCheckpoint)
-	case r.inFlight > 0:
+	case r.inFlight > 0, r.win.sent > 0:
 		return r.own.wrap(what, ErrInFlight)
 	}
 	if err := refresh(ctx, r); err != nil {

@@ -29,6 +29,11 @@
 // exactly once in both cases, because they and the checkpoint that says so are one write, and
 // because a runner whose checkpoint was acquired by another is refused with its reactions.
 //
+// Without lanes a batch may be handled while the one before it is written; it is committed after
+// the answer, and dropped where that is a refusal: see [Runner.Submit]. So the order of commits,
+// and what each of them says, is the same as one after the other; a crash repeats two batches at
+// most.
+//
 // A worker with an ExternalPosition keeps its position itself, where it saves its results: the
 // database of a projection. The function is called by each new runner, see [ResumeState], and
 // batches say what is parked ([Batch.PassedOver], [Batch.Parked]), so that what the worker stores
@@ -51,6 +56,7 @@
 //	parking      decides which events are parked or held
 //	outbox       writes: reactions, parked events, checkpoint
 //	  taskRange    splits where a batch is refused
+//	Submission   a commit that is under way while the next batch is handled
 //	crashGuard   finds the event at which the process ends
 //	parkedList   what is parked, by key
 //	window       what was read and is not done: queues, frontier
@@ -61,7 +67,7 @@
 // It must not know: actors and mailboxes, who retries and when, typed events.
 //
 // It starts no goroutine, and takes no lock but that of [Pages], which several runners share, for a
-// look at a list. [Task.Run] may be called on any goroutine, and where
+// look at a list. [Task.Run] and [Submission.Write] may be called on any goroutine, and where
 // Worker.Timeout is set, a timer of the runtime ends the context of the handler on another one. A
 // [Cursor], a [Runner] and a [Batch] belong to one goroutine at a time; a [Worker] is a value that
 // may be shared.

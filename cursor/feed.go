@@ -57,7 +57,7 @@ func (f *feed) room(limit int) int {
 		}
 		return f.own.windowSize() - undone
 	}
-	if undone > 0 {
+	if undone > f.win.sent { // what is being written does not count: see Runner.Submit
 		return 0
 	}
 	return f.own.worker.batchSize(limit)

@@ -112,6 +112,50 @@ func (w *world) step(r *cursor.Runner) error {
 	return err
 }
 
+// ahead is a step that handles a batch, and another one before or after the first is written.
+func (w *world) ahead(r *cursor.Runner) error {
+	ctx, cancel := context.WithCancel(w.t.Context())
+	defer cancel()
+	ctx = context.WithValue(ctx, cancelKey{}, cancel)
+	take := func() (*cursor.Task, error) {
+		if _, err := r.Fill(ctx, 0); err != nil {
+			return nil, err
+		}
+		t, err := r.Next(ctx, 0)
+		if t != nil {
+			t.Run(ctx)
+		}
+		return t, err
+	}
+	first, err := take()
+	if first == nil {
+		return err
+	}
+	r.Finish(first)
+	s := r.Submit()
+	if s == nil {
+		_, err = r.Commit(ctx)
+		return err
+	}
+	early := rapid.Bool().Draw(w.t, "early")
+	if early {
+		_ = s.Write(ctx)
+	}
+	second, err := take()
+	if !early {
+		_ = s.Write(ctx)
+	}
+	_, refused := r.Answered(s)
+	switch {
+	case second != nil && refused != nil:
+		r.Drop(second)
+	case second != nil:
+		r.Finish(second)
+	}
+	_, later := r.Commit(ctx)
+	return errors.Join(err, refused, later)
+}
+
 func TestWhateverHappensEveryEventsReactionIsInTheLogOnceAndInOrder(t *testing.T) {
 	base, runs := t.TempDir(), 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -127,13 +171,17 @@ func TestWhateverHappensEveryEventsReactionIsInTheLogOnceAndInOrder(t *testing.T
 		defer func() { _ = w.st.Close() }()
 
 		for range rapid.IntRange(1, 25).Draw(t, "turns") {
-			switch rapid.SampledFrom([]string{"append", "step", "step", "step", "crash", "acquire", "older", "flush"}).Draw(t, "turn") {
+			switch rapid.SampledFrom([]string{"append", "step", "step", "ahead", "ahead", "crash", "acquire", "older", "flush"}).Draw(t, "turn") {
 			case "append":
 				fill(t, w.st, rapid.IntRange(1, 6).Draw(t, "events"), rapid.IntRange(0, 2).Draw(t, "noise"))
 				_, err := w.st.Append(t.Context(), store.At("order:1", "shop"), store.Any, cancelled{})
 				require.NoError(t, err)
 			case "step":
 				if err := w.step(w.runner); errors.Is(err, store.ErrClosed) {
+					w.crash()
+				}
+			case "ahead":
+				if err := w.ahead(w.runner); errors.Is(err, store.ErrClosed) {
 					w.crash()
 				}
 			case "crash":

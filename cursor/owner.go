@@ -92,6 +92,15 @@ func (o *owner) windowSize() int {
 	return min(maxWindow, o.worker.Lanes*o.worker.batchSize(0))
 }
 
+// mostInFlight is how many events may be with a handler, or handled and not written, at once: a
+// second batch while the first one is written, see [Runner.Submit].
+func (o *owner) mostInFlight() int {
+	if o.laned() || o.external() {
+		return o.windowSize()
+	}
+	return 2 * o.windowSize()
+}
+
 // attempts is how often the process may end while one event is handled, before the event is taken
 // for the reason.
 func (o *owner) attempts() int { return o.worker.Policy.WithDefaults().Attempts }

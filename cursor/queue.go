@@ -117,6 +117,11 @@ type window struct {
 	only  queue             // without lanes
 	keys  map[string]*queue // with lanes; nil until there is something to handle
 	ready fifo              // that can be handled, in the order in which they became so
+
+	// While a submission is under way: so many of the undone events are in it, and these are read
+	// after them. They are apart, since those before them are about to go.
+	sent int
+	next []store.Event
 }
 
 // reset empties the window. Everything up to at counts as done.
@@ -133,16 +138,30 @@ func (w *window) add(key string, events []store.Event) {
 
 // push is add for events that the frontier knows. The slice is kept, and not written to.
 func (w *window) push(key string, events []store.Event) {
-	q := w.queue(key)
-	if len(q.events) == 0 {
-		q.events = slices.Clip(events)
-	} else {
-		q.events = append(q.events, events...)
-	}
 	for i := range events {
 		w.bytes += len(events[i].Payload)
 	}
+	if w.sent > 0 {
+		w.next = following(w.next, events)
+		return
+	}
+	q := w.queue(key)
+	q.events = following(q.events, events)
 	w.list(q)
+}
+
+// following is a list of events with more after it. It shares the memory of one that is alone.
+func following(list, more []store.Event) []store.Event {
+	if len(list) == 0 {
+		return slices.Clip(more)
+	}
+	return append(list, more...)
+}
+
+// join puts what was read while a submission was under way after what is left of it.
+func (w *window) join() {
+	w.only.events, w.next = following(w.only.events, w.next), nil
+	w.list(&w.only)
 }
 
 func (w *window) queue(key string) *queue {

@@ -149,7 +149,7 @@ func (r *Runner) acquire(ctx context.Context, former Former) error {
 	r.own.hold(lease)
 	*epoch = lease.Record().Epoch
 	if lease.Unclean() && !former.Seen {
-		r.guard.arm(r.own.windowSize(), r.own.st.Head(), lease.Record())
+		r.guard.arm(r.own.mostInFlight(), r.own.st.Head(), lease.Record())
 	}
 	if err := r.park.resume(ctx); err != nil {
 		return err
@@ -227,7 +227,7 @@ func (r *Runner) Flush(ctx context.Context) error {
 // flight. One that has not passed yet what may have killed the process before leaves that to the
 // next. The runner may be used on; then the note is taken back by its next commit.
 func (r *Runner) Close(ctx context.Context) error {
-	if r.inFlight > 0 {
+	if r.inFlight > 0 || r.win.sent > 0 {
 		return r.own.wrap("close", ErrInFlight)
 	}
 	r.out.clean = !r.guard.on()

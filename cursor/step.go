@@ -110,6 +110,9 @@ func (r *Runner) Fill(ctx context.Context, upTo store.Position) (caughtUp bool, 
 // An error is that of the commit by which a worker whose predecessor died notes which event it is
 // about to try, or of that by which one that keeps its position itself notes what was parked.
 func (r *Runner) Next(ctx context.Context, limit int) (*Task, error) {
+	if r.win.sent > 0 {
+		return nextSubmitted(r, limit), nil
+	}
 	if ready, err := readyToTake(ctx, r); !ready {
 		return nil, err
 	}

@@ -70,6 +70,11 @@ func (a Action) String() string {
 // in place; neither may be kept. Payloads and headers are shared with other readers of the log:
 // they may be kept, and must not be changed.
 //
+// Ahead: the next batch may be handled while the commit of the last one is under way. Its reactions
+// may not be in the store yet then, and where that commit is refused (a full disk, say) the batch
+// that was handled ahead comes again. With lanes or an ExternalPosition, after a reaction with an
+// expectation, and while something fails, is parked or replayed, no batch is handled ahead.
+//
 // Reentrancy: it may read and append to the store. An append of its own is not part of the commit
 // of the batch: it happens once more with each repetition, unless it has an idempotency key. Calls
 // that wait for the worker itself, such as to stop its system, are refused with an error.

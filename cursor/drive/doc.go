@@ -148,6 +148,34 @@
 // written for, and a failure is reported once nothing of what was handled before it is unwritten:
 // no change by an operator, no flush and no end can come between the two.
 //
+// # Handling ahead
+//
+// A worker without lanes may handle batch k+1 while the commit of batch k is under way:
+//
+//	Finished k    Submit k ------------------------> StepAnswer    Answered k
+//	                      StepRun k+1    Finished k+1 (held)       Finish k+1    Submit k+1
+//
+// Only the handler of k+1 runs beside the commit. Its task is held until the answer, and nothing of
+// it is staged, judged or reported before. So each law holds as it does one after the other:
+//
+//   - Order, and one write for reactions and checkpoint: there is one commit at a time, and k+1 is
+//     staged on what the answer to k left.
+//   - A newer owner, or a store that takes nothing any more: k is refused, k+1 is dropped, and
+//     [Worker.Commit] meets the same error with k, as without k+1.
+//   - No attempt is lost or invented: what k+1 failed with is reported after k is in the log, or
+//     forgotten with it. A worker in trouble, with lanes, or that probes an outage, does not
+//     submit, and so the state of a failure never changes beside a handler that it concerns.
+//   - A Stop or rollback of k is obeyed before k+1: it does not submit. One of k+1 leaves k
+//     written.
+//   - Pauses, orders of operators, flushes, drains and ends come when k is answered and k+1 is
+//     finished or was never taken: while a commit is under way a batch is the only thing that
+//     begins.
+//   - What may kill the process is handled alone: a suspect worker does not submit, and the one
+//     after a crash is suspect for two batches.
+//
+// After a refusal it handles one after the other for a while. Whether it is worth a goroutine is up
+// to the transport, which need not call [Submit].
+//
 // # An outage
 //
 // What the handler of a worker needs for an event is the event's dependency. A failure that may be

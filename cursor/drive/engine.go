@@ -17,6 +17,12 @@ type Engine interface {
 	Take(ctx context.Context) (Task, error)
 	Finish(t Task)
 	Commit(ctx context.Context) (committed int, err error)
+	// Submit begins a commit, after which Take returns the next batch before it is answered; nil
+	// where only Commit will do. Answered takes it back, written; where it is refused, Drop takes back
+	// the task that was taken meanwhile. See [cursor.Runner.Submit].
+	Submit() Submission
+	Answered(s Submission) (committed int, err error)
+	Drop(t Task)
 	Flush(ctx context.Context) error
 	Close(ctx context.Context) error
 
@@ -74,6 +80,12 @@ type Task interface {
 	Size() int
 }
 
+// A Submission is a commit that is under way while a batch is handled: a [*cursor.Submission].
+// Write may be called on any goroutine.
+type Submission interface {
+	Write(ctx context.Context) error
+}
+
 // EngineOf returns the engine that is a runner.
 func EngineOf(r *cursor.Runner) Engine { return runner{r} }
 
@@ -90,6 +102,20 @@ func (r runner) Take(ctx context.Context) (Task, error) {
 }
 
 func (r runner) Finish(t Task) { r.Runner.Finish(t.(*cursor.Task)) }
+
+// Submit returns a nil interface where there is no submission.
+func (r runner) Submit() Submission {
+	if s := r.Runner.Submit(); s != nil {
+		return s
+	}
+	return nil
+}
+
+func (r runner) Answered(s Submission) (int, error) {
+	return r.Runner.Answered(s.(*cursor.Submission))
+}
+
+func (r runner) Drop(t Task) { r.Runner.Drop(t.(*cursor.Task)) }
 
 // Again changes nothing where the event does not wait any more.
 func (r runner) Again(first store.Position) {

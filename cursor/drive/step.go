@@ -24,8 +24,10 @@ const (
 	StepAcquire
 	// StepRun: have Step.Task handled, on any goroutine; then Finished.
 	StepRun
-	// StepCommit: call Commit. Until then what was handled gathers for it.
+	// StepCommit: call Commit, or Submit. Until then what was handled gathers for it.
 	StepCommit
+	// StepAnswer: what [Submit] returned is to be written now; then Answered.
+	StepAnswer
 	// StepFlush: call Flush.
 	StepFlush
 	// StepForget: take the pull back.
@@ -45,7 +47,7 @@ const (
 // String returns the name of the kind in lower case.
 func (k StepKind) String() string {
 	return [...]string{
-		"none", "again", "wait", "report", "acquire", "run", "commit", "flush", "forget", "operate", "unpause",
+		"none", "again", "wait", "report", "acquire", "run", "commit", "answer", "flush", "forget", "operate", "unpause",
 		"pull", "drained",
 	}[k]
 }

@@ -53,6 +53,8 @@ type Worker struct {
 	doubts   *withholding // nil while nothing fails that may be an outage
 	pace     pace
 
+	ahead ahead
+
 	serial    uint64 // of the last failure that was reported for a decision
 	updates   updates
 	unsettled unsettled
@@ -132,6 +134,10 @@ func (w *Worker) Available(upTo store.Position) {
 
 // Finished takes back a task that was run.
 func (w *Worker) Finished(t Task) {
+	if w.ahead.sent != nil {
+		w.ahead.held = t
+		return
+	}
 	w.engine.Finish(t)
 	w.doubts.returned(t)
 	w.inFlight--

@@ -35,6 +35,8 @@ type fakeEngine struct {
 	ready    []store.Position
 	inFlight int
 	finished []store.Position
+	sent     bool // what is finished is being written
+	dropped  int
 	failed   map[store.Position]bool
 	parked   []store.Position
 	done     map[store.Position]bool
@@ -107,7 +109,7 @@ func (f *fakeEngine) Take(context.Context) (Task, error) {
 
 // open reports whether a task may be taken now.
 func (f *fakeEngine) open() bool {
-	return f.lanes > 1 && !f.guarded || f.inFlight == 0 && len(f.finished) == 0
+	return f.lanes > 1 && !f.guarded || f.inFlight == 0 && (len(f.finished) == 0 || f.sent)
 }
 
 // blocked reports whether what follows a failure waits: there is one queue, and one for what was
@@ -238,7 +240,40 @@ func (f *fakeEngine) TakeBack(events []store.Position) {
 	f.extra++
 }
 
+// Submit refuses what a runner does, as far as this one has it.
+func (f *fakeEngine) Submit() Submission {
+	require.Zero(f.tb, f.inFlight)
+	require.Empty(f.tb, f.failed, "in trouble")
+	if f.lanes > 1 || len(f.finished) != 1 || f.extra > 0 || len(f.parked) > 0 || f.guarded || f.volatile {
+		return nil
+	}
+	f.sent = true
+	return fakeSubmission{}
+}
+
+type fakeSubmission struct{}
+
+func (fakeSubmission) Write(context.Context) error { return nil }
+
+// Answered is refused for what a commit is refused for, and changes nothing then.
+func (f *fakeEngine) Answered(Submission) (int, error) {
+	require.True(f.tb, f.sent)
+	f.sent = false
+	if f.commitErr != nil || f.raced[f.finished[0]] {
+		return 0, &cursor.RunnerError{Worker: "w", Err: cursor.ErrCommit, Reason: store.ErrConflict}
+	}
+	return f.Commit(context.Background())
+}
+
+func (f *fakeEngine) Drop(t Task) {
+	require.False(f.tb, f.sent, "dropped before the answer")
+	f.inFlight--
+	f.dropped++
+	f.ready = append([]store.Position{t.(*fakeTask).event}, f.ready...)
+}
+
 func (f *fakeEngine) Finish(t Task) {
+	require.False(f.tb, f.sent, "finished before the commit before it was answered")
 	f.inFlight--
 	task := t.(*fakeTask)
 	var failure *cursor.HandlerError
@@ -254,6 +289,7 @@ func (f *fakeEngine) Finish(t Task) {
 }
 
 func (f *fakeEngine) Commit(context.Context) (n int, err error) {
+	require.False(f.tb, f.sent, "two commits at once")
 	if f.commitErr != nil {
 		return 0, &cursor.RunnerError{Worker: "w", Err: cursor.ErrCommit, Reason: f.commitErr}
 	}
@@ -282,6 +318,7 @@ func (f *fakeEngine) Flush(context.Context) error { return f.write("flush") }
 func (f *fakeEngine) Close(context.Context) error { return f.write("close") }
 
 func (f *fakeEngine) write(call string) error {
+	require.False(f.tb, f.sent, "a %s beside a commit", call)
 	f.calls = append(f.calls, call)
 	if f.Dirty() {
 		f.tb.Errorf("%s with something that is not committed", call)

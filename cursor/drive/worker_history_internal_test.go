@@ -156,7 +156,12 @@ func (w *history) step() StepKind {
 		w.hear(s.Update)
 	case StepRun:
 		w.tasks = append(w.tasks, s.Task.(*fakeTask))
+	case StepAnswer:
+		Answered(context.Background(), w.w, w.now)
 	case StepCommit:
+		if w.dice.IntN(2) == 0 && Submit(w.w) != nil {
+			break
+		}
 		w.commit = true
 		if w.calm || w.dice.IntN(2) == 0 {
 			w.write()
@@ -205,6 +210,7 @@ func (w *history) hear(u *Update) {
 // operate finds everything written, or is told why it is not.
 func (w *history) operate(s Step) {
 	require.Zero(w.t, w.engine.inFlight)
+	require.False(w.t, w.engine.sent)
 	require.True(w.t, s.Err != nil || !w.engine.Dirty())
 	o := Operation{Head: w.engine.head}
 	if s.Kind == StepOperate && s.Err == nil && !w.calm {

@@ -22,6 +22,7 @@ var order = [...]func(turn) Step{
 	turn.nextDelay,
 	turn.nextAcquire,
 	turn.nextCommit,
+	turn.nextAnswer,
 	turn.nextInFlight, // what follows begins when nothing is in flight, but for batches
 	turn.nextDrain,
 	turn.nextOperation, // before a crash: a pause must not come too late for one that always panics
@@ -183,8 +184,11 @@ func (t turn) nextFlush() Step {
 }
 
 func (t turn) nextBatch() Step {
-	if !t.open() || t.intake == Finish {
+	switch {
+	case !t.open(), t.intake == Finish:
 		return Step{}
+	case t.ahead.sent != nil:
+		return t.nextAhead()
 	}
 	if t.fill == fillStale {
 		if err := t.read(); err != nil {

@@ -63,11 +63,12 @@ func (w *worker) do(out *Outcome, next drive.Step) error {
 	case drive.StepRun:
 		w.taken = append(w.taken, next.Task.(*cursor.Task))
 	case drive.StepCommit:
-		n := w.core.Commit(w.run.ctx(), w.run.Now())
-		w.run.order.log("%s commits %s", w.name(), count(n))
-		if out.Committed += n; n > 0 {
-			w.attempt, w.reason = 0, nil
+		if !w.submit() {
+			w.committed(out, w.core.Commit(w.run.ctx(), w.run.Now()))
 		}
+	case drive.StepAnswer:
+		w.write()
+		w.committed(out, drive.Answered(w.run.ctx(), w.core, w.run.Now()))
 	case drive.StepFlush:
 		_ = w.core.Flush(w.run.ctx(), w.run.Now(), 0) // kept
 	case drive.StepOperate, drive.StepUnpause:
@@ -77,6 +78,37 @@ func (w *worker) do(out *Outcome, next drive.Step) error {
 	default: // the others end the turn, or are nothing without an actor
 	}
 	return w.crashed(out)
+}
+
+// submit lets the next batch be handled before the commit of this one is answered, where the order
+// of steps is drawn: in half of the cases, and in half of these also before it is written.
+func (w *worker) submit() bool {
+	dice := w.run.random
+	if dice == nil || dice.IntN(2) == 0 {
+		return false
+	}
+	if w.sent = drive.Submit(w.core); w.sent == nil {
+		return false
+	}
+	if dice.IntN(2) == 0 {
+		w.write()
+	}
+	return true
+}
+
+// write writes what is under way, once.
+func (w *worker) write() {
+	if w.sent != nil {
+		_ = w.sent.Write(w.run.ctx()) // kept
+		w.sent = nil
+	}
+}
+
+func (w *worker) committed(out *Outcome, n int) {
+	w.run.order.log("%s commits %s", w.name(), count(n))
+	if out.Committed += n; n > 0 {
+		w.attempt, w.reason = 0, nil
+	}
 }
 
 // crashed returns the error of a crash; any other one is decided about.

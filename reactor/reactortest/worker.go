@@ -28,12 +28,13 @@ type worker struct {
 	reached  cursor.Progress // of the runner when it was looked at last, for the time without one
 
 	// The incarnation; core is compared to see whether it was replaced by what a step has led to.
-	core   *drive.Worker  // nil if there is none
-	taken  []*cursor.Task // in flight, and not handled yet
-	midway bool           // a handler of it has begun, and the outcome is not known
-	pulls  bool           // it has read everything, and checks for more with each step
-	order  *order         // of an operator
-	failed error          // of the last use of the store
+	core   *drive.Worker    // nil if there is none
+	taken  []*cursor.Task   // in flight, and not handled yet
+	midway bool             // a handler of it has begun, and the outcome is not known
+	pulls  bool             // it has read everything, and checks for more with each step
+	sent   drive.Submission // under way, and not written yet; nil for none
+	order  *order           // of an operator
+	failed error            // of the last use of the store
 }
 
 // order is what an operator does, and its result.
@@ -57,6 +58,7 @@ func (w *worker) spawn(e drive.Effect) {
 // forget drops the state of one incarnation. Tasks that are in flight were not handled: that they
 // were taken has no effect.
 func (w *worker) forget() {
+	w.write() // a commit is never cut short
 	w.progress()
 	w.baton.Leave()
 	w.core, w.taken, w.pulls = nil, nil, false
@@ -107,6 +109,11 @@ func (e watched) Take(ctx context.Context) (drive.Task, error) {
 
 func (e watched) Commit(ctx context.Context) (int, error) {
 	n, err := e.Engine.Commit(ctx)
+	return n, e.kept(err)
+}
+
+func (e watched) Answered(s drive.Submission) (int, error) {
+	n, err := e.Engine.Answered(s)
 	return n, e.kept(err)
 }
 

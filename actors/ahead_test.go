@@ -1,0 +1,119 @@
+package actors_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+// A caller that waits for an event must not wait for the handler of the next one, too.
+func TestAnEventIsAppliedOnceItIsWrittenThoughTheNextIsWithItsHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		release := make(chan struct{})
+		w := handling("slow", func(_ context.Context, b *cursor.Batch) error {
+			time.Sleep(actors.AheadFrom())
+			if b.Events[0].Position > 1 {
+				<-release
+			}
+			return nil
+		})
+		w.BatchSize = 1
+		sys := start(t, st, w)
+		appendInputs(t, st, 3)
+		require.NoError(t, sys.WaitApplied(t.Context(), "slow", receiptOf(t, st, 1)))
+		synctest.Wait()
+		require.Equal(t, store.Position(1), statusOf(t, sys, "slow").Position)
+		require.Equal(t, []store.Position{1}, reactions(t, st, "slow"))
+		close(release)
+		require.NoError(t, sys.WaitApplied(t.Context(), "slow", receiptOf(t, st, 3)))
+		requireExactlyOnce(t, st, "slow")
+		require.EqualValues(t, 3, statusOf(t, sys, "slow").Handled)
+	})
+}
+
+// Stop waits for the commit under way, and for what was handled beside it.
+func TestStopWritesWhatWasHandledAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		actors.HandleAhead(t)
+		st := memory(t, store.Options{})
+		second := make(chan struct{})
+		w := handling("w", func(_ context.Context, b *cursor.Batch) error {
+			if b.Events[0].Position == 2 {
+				close(second)
+				time.Sleep(time.Second)
+			}
+			return nil
+		})
+		w.BatchSize = 1
+		sys := start(t, st, w)
+		appendInputs(t, st, 5)
+		<-second
+		require.NoError(t, sys.Stop(t.Context()))
+		require.Equal(t, []store.Position{1, 2}, reactions(t, st, "w"))
+		require.True(t, record(t, st, "w").Record.Clean)
+	})
+}
+
+// Workers that fail, panic and stop at random while commits are under way, and are paused and
+// rewound meanwhile.
+func TestHandlingAheadKeepsEachReactionOnceWhateverFails(t *testing.T) {
+	for seed := range uint64(15) {
+		synctest.Test(t, func(t *testing.T) {
+			actors.HandleAhead(t)
+			st := memory(t, store.Options{})
+			random := rand.New(rand.NewPCG(seed, 3))
+			dice := rand.New(rand.NewPCG(seed, 4)) // of the handler
+			var calm atomic.Bool
+			w := cursor.Worker{
+				Name: "w", Region: inputs, BatchSize: 1 + random.IntN(4),
+				Policy: supervision.Policy{
+					Attempts: 1000, Intensity: 1000, Outage: supervision.OutagePolicy{Off: true},
+					Backoff: supervision.Backoff{Initial: time.Millisecond, Max: 2 * time.Millisecond},
+				},
+				Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+					at, fate := dice.IntN(len(b.Events)), dice.IntN(10)
+					for i := range b.Events {
+						b.Begin(i)
+						react("w", b, i)
+						if i < at || calm.Load() {
+							continue
+						}
+						switch fate {
+						case 0:
+							return cursor.Continue, cursor.FailedAt(i, errBroken)
+						case 1:
+							panic(errBroken)
+						case 2:
+							return cursor.Continue, errBroken
+						}
+					}
+					return cursor.Continue, nil
+				},
+			}
+			sys := start(t, st, w)
+			for range 20 {
+				appendInputs(t, st, 1+random.IntN(9))
+				time.Sleep(time.Duration(random.IntN(5)) * time.Millisecond)
+				if random.IntN(4) == 0 {
+					require.NoError(t, sys.Pause(t.Context(), "w", time.Time{}, checkpoint.Request{}))
+					require.NoError(t, sys.Resume(t.Context(), "w", checkpoint.Request{}))
+				}
+			}
+			calm.Store(true)
+			require.NoError(t, sys.WaitApplied(t.Context(), "w", receiptOf(t, st, positions(t, st, inputs)[len(positions(t, st, inputs))-1])))
+			requireExactlyOnce(t, st, "w")
+		})
+	}
+}

@@ -1,0 +1,88 @@
+package drive
+
+import (
+	"context"
+	"time"
+)
+
+// soloBatches is for how many batches a worker does not handle ahead after a commit was refused:
+// the reason is likely to be met again, and each time a batch is handled twice.
+const soloBatches = 64
+
+// ahead is what a worker without lanes has under way while it handles the next batch.
+type ahead struct {
+	sent Submission // nil while there is none
+	held Task       // handled since, and finished or dropped by the answer
+	solo int        // so many commits are not submitted
+}
+
+// Submit begins the commit that a StepCommit orders, and lets Next order the next batch before it
+// is answered; StepAnswer follows. It returns nil where the transport has to call Commit instead:
+// where what is written decides about what is handled next. It need not be called at all.
+func Submit(w *Worker) Submission {
+	u := &w.unsettled
+	if w.lanes > 1 || !w.open() || w.flushing || len(w.failing) > 0 || w.doubts != nil || len(u.failures)+len(u.decided) > 0 {
+		return nil
+	}
+	if w.ahead.solo > 0 {
+		w.ahead.solo--
+		return nil
+	}
+	w.ahead.sent = w.engine.Submit()
+	return w.ahead.sent
+}
+
+// Answered takes back what Submit returned, once it was written, and finishes what was handled
+// meanwhile. It returns how many events are done by it. What was refused is what Commit is for: it
+// meets the same, and what follows from it is decided there. What was handled after it is handled
+// again then, and was no attempt.
+func Answered(ctx context.Context, w *Worker, now time.Time) int {
+	sent, held := w.ahead.sent, w.ahead.held
+	w.ahead.sent, w.ahead.held = nil, nil
+	w.fill = fillStale
+	n, err := w.engine.Answered(sent)
+	if err != nil {
+		w.ahead.solo = soloBatches
+		if held != nil {
+			w.engine.Drop(held)
+			w.inFlight--
+		}
+		return w.Commit(ctx, now)
+	}
+	w.unsettled.settle()
+	w.progressed(n)
+	if held != nil {
+		w.Finished(held)
+	}
+	return n
+}
+
+// nextAnswer waits for the commit that is under way, once nothing can be handled beside it any
+// more.
+func (t turn) nextAnswer() Step {
+	switch {
+	case t.ahead.sent == nil, t.ahead.held == nil && t.inFlight > 0:
+		return Step{}
+	case t.ahead.held != nil, !t.open(), t.flushing:
+		return Step{Kind: StepAnswer}
+	}
+	return Step{}
+}
+
+// nextAhead orders the batch after the one that is being written.
+func (t turn) nextAhead() Step {
+	if t.inFlight > 0 {
+		return Step{}
+	}
+	if t.fill == fillStale && t.read() != nil { // it is met again after the answer
+		return Step{Kind: StepAnswer}
+	}
+	if t.intake == Take && t.pace.permits(t.now, true) {
+		if task, err := t.engine.Take(t.ctx); task != nil && err == nil {
+			t.inFlight++
+			t.pace.handed(t.now, task.Size())
+			return Step{Kind: StepRun, Task: task}
+		}
+	}
+	return Step{Kind: StepAnswer}
+}

@@ -1,0 +1,141 @@
+package cursor
+
+import (
+	"context"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+// Submission is a commit that is under way while the handler is at the next batch. See
+// [Runner.Submit].
+type Submission struct {
+	st    *store.Store
+	batch store.Batch
+	task  *Task
+	done  []store.Position
+
+	// Write's until the submission is given back to the runner's goroutine, which orders its writes
+	// before the reads there.
+	receipt store.Receipt
+	err     error
+}
+
+// Write writes it, on any goroutine, and returns nil if it is in the log. It is never cut short by
+// ctx.
+func (s *Submission) Write(ctx context.Context) error {
+	s.receipt, s.err = s.st.Commit(context.WithoutCancel(ctx), s.batch)
+	return s.err
+}
+
+// Submit begins a commit of the batch that is handled, and lets the next one be taken before it is
+// answered:
+//
+//	Run k    Submit k --- Write k, on another goroutine ---> Answered k    Submit k+1
+//	               Fill, Next, Run k+1 ---------------------------> Finish k+1
+//
+// Until Answered nothing but Fill, Next and Task.Run may be called. The task of k+1 is finished
+// after it, and so what is staged for k+1 rests on what k has left; or it is dropped, where k was
+// refused.
+//
+// It returns nil where that does not come to the same as [Runner.Commit], or is of no use: that is
+// to be called then. These are the cases, and why:
+//   - Lanes have one commit for all that is handled by then. A volatile worker, and a checkpoint
+//     that waits for no sync, have nothing worth the while.
+//   - A worker with an ExternalPosition has saved k+1 in its own transaction when k is refused.
+//   - A failure, a Stop or a rollback of k, a part of it that is not handled, or a batch that is
+//     small because a larger one failed, decide about what k+1 is.
+//   - What is parked may be of a key of k+1, or comes first; in a rewind, the end of the pass is
+//     written with a commit; where an event may kill the process, one is in flight at a time.
+//   - What is staged with an expectation may lose a race, and then it is not k that was meant.
+func (r *Runner) Submit() *Submission {
+	t := submittable(r)
+	if t == nil {
+		return nil
+	}
+	s := &Submission{st: r.own.st, task: t, batch: store.Batch{Events: t.batch.proposals(0, t.good)}}
+	if r.own.lazy(s.batch) {
+		return nil
+	}
+	s.done = make([]store.Position, t.good)
+	for i := range s.done {
+		s.done[i] = t.at(i)
+	}
+	r.own.lease.Stage(&s.batch, r.out.move(r.win.after(s.done)))
+	r.win.sent = len(s.done)
+	return s
+}
+
+// submittable returns the one task that is all there is to commit, and all that was read; nil where
+// there is more, or less.
+func submittable(r *Runner) *Task {
+	own := &r.own
+	if own.laned() || own.external() || own.lease == nil || len(r.finished) != 1 || r.inFlight > 0 || r.win.sent > 0 {
+		return nil
+	}
+	if r.stale || r.guard.on() || !own.pass().Empty() || !r.list.empty() || !r.out.empty() || !r.waits.empty() {
+		return nil
+	}
+	t := r.finished[0]
+	whole := t.failed == nil && t.good == t.Size() && t.committed == 0 && t.good == len(r.win.done.undone)
+	if !whole || t.action != Continue || t.queue.limit > 0 || t.batch.expects() {
+		return nil
+	}
+	return t
+}
+
+// expects reports whether what is staged may lose a race.
+func (b *Batch) expects() bool {
+	for i := range b.staged {
+		if b.staged[i].proposal.Expect != store.Any {
+			return true
+		}
+	}
+	return false
+}
+
+// nextSubmitted is Next while a submission is under way.
+func nextSubmitted(r *Runner, limit int) *Task {
+	if r.inFlight > 0 || len(r.win.next) == 0 {
+		return nil
+	}
+	following := &queue{events: r.win.next}
+	n := min(len(following.events), r.own.worker.batchSize(limit))
+	t := &Task{own: &r.own, queue: &r.win.only}
+	t.batch = r.park.batch(following, n)
+	t.batch.retried = r.park.retried(following, n, 0)
+	r.inFlight++
+	return t
+}
+
+// Answered takes back a submission that was written, and returns how many events are committed by
+// it. After an error what was handled waits, as after an error of Commit, which says what follows
+// from it; the task that was taken meanwhile is to be dropped.
+func (r *Runner) Answered(s *Submission) (committed int, err error) {
+	r.win.sent = 0
+	if err = r.own.lease.Committed(s.receipt, s.err); err != nil {
+		r.win.join()
+		return 0, r.own.failed(ErrCommit, err)
+	}
+	r.own.recorded(r.own.lease.Record())
+	r.win.advance(r.win.after(s.done), len(s.done))
+	t := s.task
+	t.committed = t.good
+	clear(r.finished)
+	r.finished = r.finished[:0]
+	r.own.emission.committed(t)
+	if r.inFlight == 0 {
+		r.next.done(t)
+	} else { // the queue stays busy: the next task is of it
+		r.win.pop(t.queue, t.committed)
+	}
+	r.win.join()
+	return t.committed, nil
+}
+
+// Drop takes back a task that was taken while a submission was under way that was refused. It is
+// handled again, and what it failed with says nothing.
+func (r *Runner) Drop(t *Task) {
+	r.inFlight--
+	t.batch.takeBack()
+	r.own.emission.lost(t.batch.events[:t.reached()])
+}
