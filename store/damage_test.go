@@ -135,7 +135,7 @@ func TestDamageBelowTheDurableMarkRefusesToOpenAndNamesThePlace(t *testing.T) {
 func TestAfterACleanCloseNoDamageBeforeTheClosingMarkIsTakenForATornWrite(t *testing.T) {
 	for _, mode := range []SyncMode{SyncAlways, SyncInterval, SyncNever} {
 		disk, _ := smallDisk(t, mode, true)
-		require.NoError(t, disk.Remove(runFileOf(1))) // with it, only what comes after it is read
+		require.NoError(t, disk.Remove(firstRunFile())) // with it, only what comes after it is read
 		starts, _ := batchStarts(t, disk)
 		refusals(t, disk, mode, starts, starts[len(starts)-1])
 	}

@@ -86,12 +86,10 @@ func (e Event) Clone() Event {
 		e.Payload = bytes.Clone(e.Payload)
 		return e
 	}
-	e.move(bytes.Clone(e.record))
+	e.record = bytes.Clone(e.record)
+	e.Payload = wal.Payload(e.record)
 	return e
 }
-
-// move has the event point into another copy of its record.
-func (e *Event) move(record []byte) { e.record, e.Payload = record, wal.Payload(record) }
 
 // Hash is the event's link in the SHA-256 chain of its entity: it covers the entity's previous
 // hash, the content of the event and its causal links, its position, version, time and id.

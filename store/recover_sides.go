@@ -127,7 +127,7 @@ func checksumOf(r io.Reader, buf []byte) (sum uint32, err error) {
 	for {
 		n, err := r.Read(buf)
 		sum = wal.ChecksumOn(sum, buf[:n])
-		if err == io.EOF { //nolint:errorlint // a section reader's own
+		if err == io.EOF {
 			return sum, nil
 		}
 		if err != nil {

@@ -67,7 +67,7 @@ func (r Region) Matches(e Event) bool {
 }
 
 // admits checks what the index does not know: the version range, and the reserved scope.
-func (r *Region) admits(scope string, version uint64) bool {
+func (r Region) admits(scope string, version uint64) bool {
 	if r.Scope == "" && scope == ReservedScope {
 		return false
 	}

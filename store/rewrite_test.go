@@ -40,7 +40,7 @@ func generations(s *Store) (all []uint32) {
 }
 
 // checkpoints commits n side values of so many keys.
-func checkpoints(t testing.TB, s *Store, from, n, keys, size int) {
+func checkpoints(t *testing.T, s *Store, from, n, keys, size int) {
 	t.Helper()
 	for i := from; i < from+n; i++ {
 		value := append(fmt.Appendf(nil, "%d:", i), bytes.Repeat([]byte{byte(i)}, size)...)

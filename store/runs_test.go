@@ -17,8 +17,8 @@ import (
 // begun reports whether a store that was just opened believed a run of its active segment.
 func begun(s *Store) bool { return s.committer.writer.runs.resumed }
 
-// runFileOf is the file of the runs of a segment in the directory of the crash tests.
-func runFileOf(number uint32) string { return filepath.Join(crashDir, idxName(number)) }
+// firstRunFile is the file of the runs of the first segment in the directory of the crash tests.
+func firstRunFile() string { return filepath.Join(crashDir, idxName(1)) }
 
 // filledLog is a store in a segment of 64 KiB with some 40 KiB of events, side values and keys, and
 // so at least two runs.
@@ -64,7 +64,7 @@ func requireAll(t *testing.T, disk *vfs.Memory, o *crashOracle, believed bool, w
 	_, err = r.verify(r.st, len(r.commits))
 	require.NoError(t, err, what)
 	require.NoError(t, r.verifyHistory(r.st, len(r.commits)), what)
-	require.Nil(t, disk.Bytes(runFileOf(1)), "it is sealed")
+	require.Nil(t, disk.Bytes(firstRunFile()), "it is sealed")
 	require.NoError(t, r.end(), what)
 }
 
@@ -111,7 +111,7 @@ func TestAStoreIsTheSameWithRunsAndWithout(t *testing.T) {
 		disk, r = filledLog(t, mode)
 		require.NoError(t, r.end())
 		requireAll(t, disk.Image(vfs.KeepAll), &r.crashOracle, true, fmt.Sprint(mode, " closed"))
-		require.NoError(t, disk.Remove(runFileOf(1)))
+		require.NoError(t, disk.Remove(firstRunFile()))
 		requireAll(t, disk.Image(vfs.KeepAll), &r.crashOracle, false, fmt.Sprint(mode, " without"))
 	}
 }
@@ -123,14 +123,14 @@ func TestARunOfAnotherTimeOrStoreIsNotBelieved(t *testing.T) {
 	require.NoError(t, r.end())
 	other, _ := filledLog(t, SyncAlways)
 
-	late := disk.Bytes(runFileOf(1))
-	soon := early.Bytes(runFileOf(1))
+	late := disk.Bytes(firstRunFile())
+	soon := early.Bytes(firstRunFile())
 	require.NotEmpty(t, soon)
 	require.True(t, bytes.HasPrefix(late, soon), "runs are appended")
 
-	requireAll(t, replaced(t, early, runFileOf(1), late), earlier, true, "a newer file: the runs that the segment has")
-	requireAll(t, replaced(t, disk, runFileOf(1), soon), &r.crashOracle, true, "an older file: its runs")
-	requireAll(t, replaced(t, disk, runFileOf(1), other.Bytes(runFileOf(1))), &r.crashOracle, false, "that of another store")
+	requireAll(t, replaced(t, early, firstRunFile(), late), earlier, true, "a newer file: the runs that the segment has")
+	requireAll(t, replaced(t, disk, firstRunFile(), soon), &r.crashOracle, true, "an older file: its runs")
+	requireAll(t, replaced(t, disk, firstRunFile(), other.Bytes(firstRunFile())), &r.crashOracle, false, "that of another store")
 	short := early.Bytes(segmentFile(1))[:8<<10]
 	cut := replaced(t, early, segmentFile(1), short)
 	s, err := tryOpen(cut, SyncAlways)
@@ -145,7 +145,7 @@ func TestARunOfAnotherTimeOrStoreIsNotBelieved(t *testing.T) {
 func TestADamagedRunIsScannedInstead(t *testing.T) {
 	disk, r := filledLog(t, SyncAlways)
 	require.NoError(t, r.end())
-	content := disk.Bytes(runFileOf(1))
+	content := disk.Bytes(firstRunFile())
 	step := 97
 	if soaking() {
 		step = 1
@@ -158,10 +158,10 @@ func TestADamagedRunIsScannedInstead(t *testing.T) {
 		require.NoError(t, s.Close(), what)
 	}
 	for at := 0; at < len(content); at += step {
-		check(damaged(t, disk, runFileOf(1), int64(at), 1<<(at%8)), fmt.Sprint("byte ", at))
-		check(replaced(t, disk, runFileOf(1), content[:at]), fmt.Sprint("cut at ", at))
+		check(damaged(t, disk, firstRunFile(), int64(at), 1<<(at%8)), fmt.Sprint("byte ", at))
+		check(replaced(t, disk, firstRunFile(), content[:at]), fmt.Sprint("cut at ", at))
 	}
-	check(damaged(t, disk, runFileOf(1), 0, 1), "the first byte")
+	check(damaged(t, disk, firstRunFile(), 0, 1), "the first byte")
 }
 
 func TestDamageBeforeTheEndOfARunIsFoundByTheReadThatMeetsIt(t *testing.T) {
@@ -231,11 +231,11 @@ func TestAFailedWriteOfARunDoesNotEndTheWriter(t *testing.T) {
 
 func TestARunThatACrashLeftBesideASealedSegmentIsRemoved(t *testing.T) {
 	disk, o := writtenDisk(t, SyncAlways, 2)
-	file, err := disk.Create(runFileOf(1))
+	file, err := disk.Create(firstRunFile())
 	require.NoError(t, err)
 	require.NoError(t, file.Close())
 	requireCommits(t, disk, o, len(o.commits), "opened")
-	require.Nil(t, disk.Bytes(runFileOf(1)))
+	require.Nil(t, disk.Bytes(firstRunFile()))
 }
 
 func TestAReaderThatBeganWithRunsFollowsItsWriter(t *testing.T) {

@@ -62,7 +62,9 @@ func TestDamageToASideValueIsTheErrorOfTheReadThatMeetsItAndOfNoOther(t *testing
 	for at := place.Offset; at < place.Offset+uint32(sideSize(&place)); at++ {
 		require.NoError(t, disk.Corrupt(segmentPath(logDir, place.Segment), int64(at), 0x10))
 		value, found, err := s.Side("b")
-		require.Equal(t, &CorruptError{Segment: place.Segment, Offset: int64(place.Offset), Reason: err.(*CorruptError).Reason}, err)
+		var corrupt *CorruptError
+		require.ErrorAs(t, err, &corrupt)
+		require.Equal(t, &CorruptError{Segment: place.Segment, Offset: int64(place.Offset), Reason: corrupt.Reason}, err)
 		require.True(t, found)
 		require.Equal(t, SideValue{Key: "b", Revision: place.Revision}, value)
 		require.NoError(t, disk.Corrupt(segmentPath(logDir, place.Segment), int64(at), 0x10))

@@ -114,7 +114,12 @@ func pages(s *Store, r Region, limit int) iter.Seq2[Event, error] {
 }
 
 var walkedRegions = []Region{
-	{}, {Entity: "e"}, {Entity: "e:3"}, {Kinds: []string{"k.1", "k.2"}}, {Category: "k", MinVersion: 4}, {Scope: ReservedScope},
+	{},
+	{Entity: "e"},
+	{Entity: "e:3"},
+	{Kinds: []string{"k.1", "k.2"}},
+	{Category: "k", MinVersion: 4},
+	{Scope: ReservedScope},
 	{Entity: "e:2", Kinds: []string{"k.0"}},
 }
 
@@ -139,7 +144,7 @@ func TestScanReadAndPagesSeeTheSameEventsWhileAWriterAppends(t *testing.T) {
 					case <-stop:
 						return
 					default:
-						_, _ = s.Append(context.Background(), At("later", "test"), Any, Raw{Type: "k.9", Data: make([]byte, 300)})
+						_, _ = s.Append(t.Context(), At("later", "test"), Any, Raw{Type: "k.9", Data: make([]byte, 300)})
 					}
 				}
 			}()
@@ -309,7 +314,7 @@ func TestAScanEndsWithTheErrorsOfRead(t *testing.T) {
 	s := memoryLog(t)
 	put(t, s, "a")
 	last := func(ctx context.Context, r Region) (err error) {
-		for _, err = range s.Scan(ctx, r, Beginning()) { //nolint:revive // the last one counts
+		for _, err = range s.Scan(ctx, r, Beginning()) {
 		}
 		return err
 	}

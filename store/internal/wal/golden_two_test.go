@@ -83,7 +83,7 @@ func rewritten(segment []byte) []byte {
 				b = wal.AppendErased(b, rec, note)
 				wal.SealRecord(b[wal.BatchHeaderSize:], wal.IsLast(rec))
 			default:
-				b = append(b, rec...)
+				b = append(b, rec...) //nolint:makezero // after the header, which is filled in later
 			}
 			return nil
 		})

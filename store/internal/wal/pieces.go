@@ -115,7 +115,7 @@ func (p *Pieces) Run(seed, segment uint32, off, end int64) ([]byte, error) {
 	for off+int64(n) < end {
 		h, _, err := ParseBatch(piece[n:], seed, segment, off+int64(n))
 		if err != nil {
-			break
+			return piece[:n:n], nil //nolint:nilerr // the next call meets it, or finds it whole
 		}
 		n += int(h.Length)
 	}
