@@ -154,8 +154,9 @@
 // Each batch and each segment continues the one before by its checksum. So files that were copied
 // while a writer was at work, in whatever order, also over an older or newer copy, make up a prefix
 // of the log, or a [CorruptError] that names the segment: of Open, or, where a sealed segment was
-// caught between two writes, of the read that meets it. What was kept outside of the store about
-// events that a copy does not have is recognised by its [Anchor].
+// caught between two writes, of the read that meets it. A file that was rewritten says what it
+// rests on: beside files that are older than that, it is a [CorruptError] of Open. What was kept
+// outside of the store about events that a copy does not have is recognised by its [Anchor].
 //
 // # Time
 //

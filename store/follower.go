@@ -68,9 +68,6 @@ func (s *Store) openReadOnly() error {
 		if err != nil {
 			return err
 		}
-		if loaded == nil {
-			loaded = s.checkGenerations()
-		}
 		// A file that was made ahead may be gone, and a segment may have been rewritten.
 		if passing := errors.Is(loaded, fs.ErrNotExist) || isReplaced(loaded); !passing && !before.outlived(after) {
 			if loaded == nil {

@@ -43,6 +43,7 @@ type recovery struct {
 	incarnation uint32       // of the log when the last batch was written
 	flags       uint16       // of the last batch
 
+	rewritten rewritten
 	unstarted []uint32 // numbers of files at the end of which no batch was ever durable
 	tail      *scan    // of the last segment, nil when it is sealed or there is none
 	tailSize  int64    // of its file
@@ -89,11 +90,14 @@ func (r *recovery) load() error {
 	r.chain = wal.Expected{Sequence: 1, Position: 1}
 	for i, number := range numbers {
 		if _, readable := r.limit.of(number); r.readOnly && !readable {
-			return nil
+			break
 		}
 		if err := r.loadSegment(number, i == 0, i == len(numbers)-1); err != nil {
 			return err
 		}
+	}
+	if err := r.checkRewritten(); err != nil {
+		return err
 	}
 	if r.store.options.MustExist && len(*r.store.segments.Load()) == 0 {
 		return r.store.notStore()
@@ -199,6 +203,7 @@ func (r *recovery) readHeader(g *segment, size int64) (started bool, err error) 
 	h, err := wal.ParseSegmentHeader(b)
 	if err == nil {
 		r.header, g.generation = h, h.Generation
+		r.rewritten.note(g, &h)
 		return true, nil
 	}
 	if errors.Is(err, wal.ErrNewer) {

@@ -9,34 +9,9 @@ import (
 // What a writer rewrites lacks side values that were superseded later. So a read-only store that
 // takes in such a segment, and not yet what came later, would show side values of another time than
 // the events beside them: older ones, and ones that were deleted. It never does. One that opens
-// looks again at the end (checkGenerations); one that follows a writer, and meets a segment that
-// was rewritten before it was read to its end, loads the log from the start and shows all of it at
-// once (reload). That is rare: a writer rewrites what is sealed.
-
-// checkGenerations reports, as a replacedError, that a segment was rewritten while the log was
-// loaded. Where none of those that were loaded has been, what was loaded is of one time: a deletion
-// goes only after what it hides.
-func (s *Store) checkGenerations() error {
-	rewritten := false
-	for _, g := range *s.segments.Load() {
-		rewritten = rewritten || g.generation > 0
-	}
-	if !rewritten {
-		return nil
-	}
-	for _, g := range *s.segments.Load() {
-		file, err := s.dir.Open(segmentName(g.number), true)
-		if err != nil {
-			return err
-		}
-		same := g.isOf(file)
-		_ = file.Close()
-		if !same {
-			return &replacedError{g}
-		}
-	}
-	return nil
-}
+// takes in files of one time alone (checkRewritten); one that follows a writer, and meets a segment
+// that was rewritten before it was read to its end, loads the log from the start and shows all of
+// it at once (reload). That is rare: a writer rewrites what is sealed.
 
 func isReplaced(err error) bool {
 	var replaced *replacedError

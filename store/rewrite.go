@@ -178,6 +178,10 @@ func (s *Store) newRewriting(g *segment, name string) (*rewriting, error) {
 		return nil, err
 	}
 	h.Version, h.Generation, h.LastChecksum = wal.Version, h.Generation+1, r.trailer.LastChecksum
+	h.Rewritings = 1
+	for _, g := range *s.segments.Load() {
+		h.Rewritings += g.generation
+	}
 	r.scan = newScan(newSegment(g.number, g.files), &h)
 	if err := s.dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -221,9 +225,6 @@ func (r *rewriting) findHiding() error {
 
 // write writes the file and syncs it.
 func (r *rewriting) write() error {
-	if _, err := r.out.WriteAt(wal.AppendSegmentHeader(nil, &r.scan.header), 0); err != nil {
-		return err
-	}
 	x, p := r.scan.next, r.old.pieces(int64(r.trailer.DataEnd))
 	for {
 		h, batch, err := p.Next(&x)
@@ -250,8 +251,13 @@ func (r *rewriting) write() error {
 	return r.finish()
 }
 
-// finish writes the footer.
+// finish writes header and footer. The table of side values has nothing yet that is after the
+// sequence which is loaded here, and settle makes all before it durable.
 func (r *rewriting) finish() error {
+	r.scan.header.Reached = r.store.sequence.Load() - 1
+	if _, err := r.out.WriteAt(wal.AppendSegmentHeader(nil, &r.scan.header), 0); err != nil {
+		return err
+	}
 	t := r.trailer
 	if end := &r.scan.next; end.Position != t.NextPosition || end.Sequence != t.NextSequence {
 		return r.old.corrupt(int64(t.DataEnd), fmt.Sprintf("segment ends at event %d, its footer says %d", end.Position, t.NextPosition))

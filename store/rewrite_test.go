@@ -389,3 +389,35 @@ func TestAReaderWhoseValueWasRewrittenAwayFindsTheLaterOne(t *testing.T) {
 	require.NoError(t, r.Close())
 	require.NoError(t, s.Close())
 }
+
+func TestFilesOfDifferentTimesAreNoStoreWhereOneWasRewritten(t *testing.T) {
+	disk := vfs.NewMemory()
+	s, err := open(disk, logDir, Options{SegmentBytes: minSegmentBytes}, true)
+	require.NoError(t, err)
+	for i := range 60 { // so that the first segment is not rewritten soon
+		write(t, s, Batch{Sides: []SideWrite{{Key: fmt.Sprintf("stays/%d", i), Value: make([]byte, 900)}}})
+	}
+	checkpoints(t, s, 0, 200, 2, 900)
+	require.Equal(t, uint32(0), generations(s)[0])
+	early := disk.Image(vfs.KeepAll)
+	for i := range 60 {
+		write(t, s, Batch{Sides: []SideWrite{{Key: fmt.Sprintf("stays/%d", i), Delete: true}}})
+	}
+	checkpoints(t, s, 200, 300, 2, 900)
+	require.Equal(t, uint32(1), generations(s)[0])
+	require.NoError(t, s.Close())
+	tryBoth := func(disk *vfs.Memory) {
+		t.Helper()
+		for _, readOnly := range []bool{true, false} {
+			_, err := open(disk, logDir, Options{SegmentBytes: minSegmentBytes, ReadOnly: readOnly}, true)
+			require.ErrorIs(t, err, ErrCorrupt)
+			require.ErrorContains(t, err, "rewritten")
+		}
+	}
+	first := segmentPath(logDir, 1)
+	tryBoth(replaced(t, disk, first, early.Bytes(first))) // its values would come back
+	tryBoth(replaced(t, early, first, disk.Bytes(first))) // they would be gone before they were deleted
+	s, err = open(disk, logDir, Options{SegmentBytes: minSegmentBytes}, true)
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+}

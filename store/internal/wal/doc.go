@@ -42,7 +42,9 @@
 //	68   4  generation: 0 as first written, one more each time the file is rewritten
 //	72   4  number of the last segment that the file stands for: its own
 //	76   4  checksum of the last batch as first written, where the file was rewritten, else 0
-//	80  48  zero
+//	80   8  sequence that the log had reached when the file was rewritten, else 0
+//	88   4  number of times that any segment was rewritten, up to this one, else 0
+//	92  36  zero
 //
 // In version 1 the bytes from 68 on are zero.
 //
@@ -77,6 +79,12 @@
 // be gone, of others all. So positions and sequences are what they were. What links a segment to
 // its neighbours stays, too: the checksum of the last batch before it, and in its trailer the one
 // of its own last batch, are those of the files as first written.
+//
+// Files of one log may have been copied at different times. What is gone was superseded by commits
+// up to the sequence in the header, so the log must reach it. And each time a segment is rewritten
+// its generation and the number of all times grow by one: so the generations of all segments add up
+// to the highest such number in a header, unless the file of a segment is older than that of
+// another one which was rewritten on the strength of it.
 //
 // # Record (header of 10 bytes)
 //

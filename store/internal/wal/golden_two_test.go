@@ -60,7 +60,7 @@ func twoLog() (first, second []byte) {
 // "checkpoint", and with the first event erased.
 func rewritten(segment []byte) []byte {
 	header, _ := wal.ParseSegmentHeader(segment)
-	header.Generation = 3
+	header.Generation, header.Rewritings, header.Reached = 3, 4, 3
 	x := wal.Expected{Seed: wal.Seed(goldenStore), Segment: 1, Offset: wal.SegmentHeaderSize, Position: 1, Sequence: 1}
 	merged := wal.BatchHeader{
 		Segment: 1, WriterEpoch: 1, Incarnation: 1, FirstSequence: 1, FirstPosition: 1, Flags: wal.FlagRewritten | wal.FlagOpened,

@@ -262,6 +262,7 @@ func TestASegmentHeaderAndATrailerAreReadAsTheyWereWritten(t *testing.T) {
 		if h.Last = h.Segment; h.Version > 1 {
 			h.Generation, h.Last = rapid.Uint32().Draw(t, "generation"), rapid.Uint32().Draw(t, "last")
 			h.LastChecksum = rapid.Uint32().Draw(t, "last checksum")
+			h.Reached, h.Rewritings = number(t, "reached"), rapid.Uint32().Draw(t, "rewritings")
 		}
 		b := wal.AppendSegmentHeader(nil, &h)
 		require.Len(t, b, wal.SegmentHeaderSize)

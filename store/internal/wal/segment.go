@@ -14,13 +14,16 @@ type SegmentHeader struct {
 	Previous      uint32 // checksum of the last batch before it
 	Generation    uint32 // 0 as first written, one more each time the file is rewritten
 	Last          uint32 // number of the last segment that the file stands for: its own
-	LastChecksum  uint32 // of a file that was rewritten: checksum of the last batch as first written
+
+	// Of a file that was rewritten, else 0.
+	LastChecksum uint32 // of the last batch as first written
+	Rewritings   uint32 // of all segments of the store, up to this one
+	Reached      uint64 // sequence of a commit that the log has, and that is after all that superseded what is gone
 }
 
 const segmentMagic = "PENSTOCK"
 
-// AppendSegmentHeader appends the 128 bytes of h. A header of version 1 has none of the last
-// three fields.
+// AppendSegmentHeader appends the 128 bytes of h. A header of version 1 ends with Previous.
 func AppendSegmentHeader(dst []byte, h *SegmentHeader) []byte {
 	var b [SegmentHeaderSize]byte
 	copy(b[:], segmentMagic)
@@ -36,6 +39,8 @@ func AppendSegmentHeader(dst []byte, h *SegmentHeader) []byte {
 		le.PutUint32(b[68:], h.Generation)
 		le.PutUint32(b[72:], h.Last)
 		le.PutUint32(b[76:], h.LastChecksum)
+		le.PutUint64(b[80:], h.Reached)
+		le.PutUint32(b[88:], h.Rewritings)
 	}
 	le.PutUint32(b[12:], checksumAround(b[:], 12, 0))
 	return append(dst, b[:]...)
@@ -70,6 +75,7 @@ func ParseSegmentHeader(b []byte) (SegmentHeader, error) {
 	h.Previous = le.Uint32(b[64:])
 	if h.Last = h.Segment; h.Version > 1 {
 		h.Generation, h.Last, h.LastChecksum = le.Uint32(b[68:]), le.Uint32(b[72:]), le.Uint32(b[76:])
+		h.Reached, h.Rewritings = le.Uint64(b[80:]), le.Uint32(b[88:])
 	}
 	return h, nil
 }
