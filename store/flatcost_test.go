@@ -107,15 +107,17 @@ func mapped(t *testing.T) int {
 }
 
 func TestMappingsOfIndexesThatWereDroppedAreGivenBack(t *testing.T) {
-	dir, want := manyEntities(t)
+	dir, _ := manyEntities(t)
 	before := mapped(t)
 	cachesOfOne(t)
 	s := readThrough(t, vfs.OS(), dir)
-	for range 15 {
-		require.Equal(t, want, questioned(t, s))
+	for range 50 { // of indexes alone: segments that are read often are mapped, too
+		n, err := s.Count(t.Context(), Region{Entity: "order:3"}, 0, 0, 1000)
+		require.NoError(t, err)
+		require.Positive(t, n)
 	}
 	require.Greater(t, mapped(t), before)
-	for range 1000 {
+	for range 100 {
 		if runtime.GC(); mapped(t) <= before+1 {
 			return
 		}
