@@ -275,3 +275,36 @@ func TestKeysAndEntitiesOfOneHashInDifferentRunsAreToldApart(t *testing.T) {
 		require.Equal(t, uint64(2), put(t, s, text).Events[0].Version)
 	}
 }
+
+func TestARunOfAnotherContinuationOfTheSameLogIsNotBelieved(t *testing.T) {
+	disk, r := filledLog(t, SyncAlways)
+	common := r.st.committer.writer.runs.from
+	r.kill()
+	var ends []*crashRun
+	for i := range 2 { // records of the same length
+		c := &crashRun{crashOracle: *r.clone(), disk: disk.Image(vfs.KeepAll), options: r.options}
+		require.NoError(t, c.open())
+		require.NoError(t, commitOne(crashProposal("order:1", 3*i, 17000))(c))
+		require.NoError(t, c.end())
+		require.Greater(t, len(c.disk.Bytes(firstRunFile())), len(disk.Bytes(firstRunFile())))
+		ends = append(ends, c)
+	}
+	mixed := replaced(t, ends[0].disk, firstRunFile(), ends[1].disk.Bytes(firstRunFile()))
+	s, err := tryOpen(mixed, SyncAlways)
+	require.NoError(t, err)
+	require.Equal(t, common, s.committer.writer.runs.from, "the runs before they parted")
+	killStore(s)
+	requireAll(t, mixed, &ends[0].crashOracle, true, "mixed")
+}
+
+func TestARunThatDoesNotFollowTheOneBeforeIsNotBelieved(t *testing.T) {
+	disk, r := filledLog(t, SyncAlways)
+	r.kill()
+	content := disk.Bytes(firstRunFile())
+	first, ok := parseIdxRun(content)
+	require.True(t, ok)
+	require.Greater(t, len(content), int(first.size()))
+	requireAll(t, replaced(t, disk, firstRunFile(), content[first.size():]), &r.crashOracle, false, "the first is missing")
+	twice := append(content[:first.size():first.size()], content...)
+	requireAll(t, replaced(t, disk, firstRunFile(), twice), &r.crashOracle, true, "the first comes twice")
+}
