@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock-io/penstock/store/internal/vfs"
+	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
 // frame is what the files of a directory hold at one moment, by name. Frames share what did not
@@ -68,6 +69,13 @@ func (d cameraDir) Create(name string) (vfs.File, error) {
 func (d cameraDir) Open(name string, readOnly bool) (vfs.File, error) {
 	f, err := d.Dir.Open(name, readOnly)
 	return cameraFile{f, d.camera, name}, err
+}
+
+func (d cameraDir) Rename(from, to string) error {
+	err := d.Dir.Rename(from, to)
+	d.camera.shoot(from)
+	d.camera.shoot(to)
+	return err
 }
 
 func (d cameraDir) Remove(name string) error {
@@ -138,7 +146,7 @@ func (c *copying) over(files frame, at int) frame {
 }
 
 // read reads a file from its beginning to its end, which is where it ends by then. A file that was
-// removed stays open.
+// removed or replaced stays open.
 func (c *copying) read(name string, at int) (content []byte, end int) {
 	now := c.frames[at][name]
 	step := len(now)/c.pieces + 1
@@ -148,11 +156,19 @@ func (c *copying) read(name string, at int) (content []byte, end int) {
 			break
 		}
 		at = c.later(at)
-		if later, there := c.frames[at][name]; there {
+		if later, there := c.frames[at][name]; there && sameFile(now, later) {
 			now = later
 		}
 	}
 	return content, at
+}
+
+// sameFile reports whether a file became another by writing, and was not replaced by a segment that
+// was rewritten: then the generation in the header differs.
+func sameFile(now, later []byte) bool {
+	a, errA := wal.ParseSegmentHeader(now)
+	b, errB := wal.ParseSegmentHeader(later)
+	return errA != nil || errB != nil || a.Generation == b.Generation
 }
 
 // diskOf is a disk with the files, as if they had always been there.
@@ -192,11 +208,17 @@ func TestACopyOfALiveStoreIsAPrefixOfItOrIsRefused(t *testing.T) {
 	if soaking() {
 		rounds = 20000
 	}
-	for _, mode := range []SyncMode{SyncAlways, SyncNever} {
-		t.Run(mode.String(), func(t *testing.T) {
+	for name, live := range map[string]struct {
+		mode   SyncMode
+		script []crashStep
+	}{
+		"SyncAlways": {SyncAlways, crashScript(3)}, "SyncNever": {SyncNever, crashScript(3)},
+		"rewritten": {SyncAlways, rewritingScript(4)}, "rewritten, SyncNever": {SyncNever, rewritingScript(4)},
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Logf("PENSTOCK_SEED=%d", seed)
 			synctest.Test(t, func(t *testing.T) {
-				o, frames := liveStore(t, mode)
+				o, frames := liveStore(t, live.mode, live.script)
 				prefixes, whole, refused := map[int]bool{}, 0, 0
 				for round := range rounds {
 					c := &copying{Rand: rand.New(rand.NewPCG(seed, uint64(round))), frames: frames, pieces: 1}
@@ -222,12 +244,12 @@ func TestACopyOfALiveStoreIsAPrefixOfItOrIsRefused(t *testing.T) {
 
 // liveStore is all that the directory of a store ever held, over several segments, ends and
 // reopenings.
-func liveStore(t *testing.T, mode SyncMode) (*crashOracle, []frame) {
+func liveStore(t *testing.T, mode SyncMode, script []crashStep) (*crashOracle, []frame) {
 	t.Helper()
 	r := newCrashRun(vfs.NewMemory(), mode)
 	c := &camera{Memory: r.disk}
 	r.through = c
-	for i, step := range crashScript(3) {
+	for i, step := range script {
 		require.NoError(t, step(r), "step %d", i)
 	}
 	require.Greater(t, len(c.frames), 100)

@@ -421,3 +421,37 @@ func TestFilesOfDifferentTimesAreNoStoreWhereOneWasRewritten(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, s.Close())
 }
+
+// The value in the first segment is hidden by the deletion in the second. When that one is
+// rewritten the key has a value again, in the third, where it is deleted as well: a deletion that
+// the third may leave out only because of the one in the second.
+func TestADeletionStaysThoughALaterValueSupersedesIt(t *testing.T) {
+	s, err := open(vfs.NewMemory(), logDir, Options{SegmentBytes: minSegmentBytes}, true)
+	require.NoError(t, err)
+	side := func(w SideWrite) { write(t, s, Batch{Sides: []SideWrite{w}}) }
+	for i := range 60 { // of a segment that is not rewritten
+		side(SideWrite{Key: fmt.Sprintf("stays/%d", i), Value: make([]byte, 900)})
+	}
+	side(SideWrite{Key: "key", Value: []byte("old")})
+	for len(*s.segments.Load()) < 2 {
+		checkpoints(t, s, 0, 1, 1, 500)
+	}
+	side(SideWrite{Key: "key", Delete: true})
+	fill := 0
+	for ; len(*s.segments.Load()) < 3; fill++ {
+		side(SideWrite{Key: fmt.Sprintf("fill/%d", fill), Value: make([]byte, 900)})
+	}
+	side(SideWrite{Key: "key", Value: []byte("new")})
+	for i := range fill {
+		side(SideWrite{Key: fmt.Sprintf("fill/%d", i), Value: make([]byte, 10)})
+	}
+	s.rewriteAll()
+	require.Equal(t, []uint32{0, 1, 0}, generations(s))
+	side(SideWrite{Key: "key", Delete: true})
+	for s.numbered(3).generation == 0 {
+		checkpoints(t, s, 0, 1, 1, 500)
+	}
+	s = reopen(t, s)
+	require.Equal(t, "-", sideText(s, "key"))
+	require.NoError(t, s.Close())
+}
