@@ -48,6 +48,7 @@ func (f *follower) adopt(s, fresh *Store) {
 	former := s.segments.Swap(fresh.segments.Load())
 	for _, g := range *former {
 		s.files.forget(g)
+		s.files.mappings.forget(g)
 		s.indexes.forget(g)
 	}
 	s.sides.mu.Lock()

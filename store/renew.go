@@ -87,6 +87,7 @@ func (s *Store) renew(old *segment) error {
 	}
 	g.former.Store(nil)
 	s.files.forget(old)
+	s.files.mappings.forget(old) // else it keeps the room of the file that is gone
 	s.indexes.forget(old)
 	return nil
 }
