@@ -224,10 +224,10 @@ func TestNothingIsHandledAheadBesideWhatIsParkedOrReplayedOrMayKillTheProcess(t 
 		require.Nil(t, submitted(t, runner(t, st, w)))
 	})
 	t.Run("parked", func(t *testing.T) {
-		st, r := prepared(t)
+		st, _ := prepared(t)
 		broken := w
 		broken.Handle = func(context.Context, *cursor.Batch) (cursor.Action, error) { return cursor.Continue, errBroken }
-		r = trusting(t, st, broken)
+		r := trusting(t, st, broken)
 		first, err := r.Step(t.Context(), 0, 1)
 		require.ErrorIs(t, err, errBroken)
 		require.Zero(t, first.Committed)

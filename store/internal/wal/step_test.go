@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -17,7 +18,8 @@ func TestStepsLeadFromTheFirstBatchToTheLastWhateverThePadding(t *testing.T) {
 			batch = AppendSide(batch, "key", make([]byte, size), false)
 			SealRecord(batch[at:], true)
 		}
-		b = append(b, FinishBatch(batch, &BatchHeader{Segment: 1, Offset: uint32(len(b)), Commits: 2}, 7)...)
+		h := BatchHeader{Segment: 1, Offset: uint32(len(b)), Commits: 2}
+		b = slices.Concat(b, FinishBatch(batch, &h, 7))
 	}
 	whole, inside := 0, 0
 	for at := int64(SegmentHeaderSize); at < int64(len(b)); whole++ { // over the batches
