@@ -110,10 +110,15 @@ func isNilPointer(v any) bool {
 }
 
 // Decode decodes the payload into v as it was written: as JSON, or in the codec of the type that v
-// points to. An event of another codec is an [UnknownCodecError]. Package reactor reads payloads of
-// older schema versions as the present one.
+// points to. An event of another codec is an [UnknownCodecError], a type whose codec is none an
+// [InvalidError]. Package reactor reads payloads of older schema versions as the present one.
 func (e Event) Decode(v any) error {
-	own, _ := codecOf(v)
+	own, has := codecOf(v)
+	if has {
+		if err := own.Validate(); err != nil {
+			return err
+		}
+	}
 	codec, err := own.For(e)
 	if err != nil {
 		return err

@@ -115,7 +115,7 @@ func TestAnEventOfAnotherCodecCanNotBeDecodedAndSaysWhich(t *testing.T) {
 	}
 }
 
-func TestACodecThatCanNotBeOneIsRefusedByTheCommit(t *testing.T) {
+func TestACodecThatCanNotBeOneIsRefusedByCommitAndDecode(t *testing.T) {
 	s := memoryLog(t)
 	lacking := func(change func(*Codec)) Codec {
 		c := rot(true)
@@ -131,6 +131,9 @@ func TestACodecThatCanNotBeOneIsRefusedByTheCommit(t *testing.T) {
 		lacking(func(c *Codec) { c.Unmarshal = nil }),
 	} {
 		_, err := s.Append(t.Context(), At("a", "test"), Any, broken{c})
+		require.ErrorIs(t, err, ErrInvalid)
+		require.ErrorContains(t, err, "codec")
+		err = Event{Position: 7, Kind: "a.b", Codec: c.Name, Payload: []byte("x")}.Decode(&broken{c})
 		require.ErrorIs(t, err, ErrInvalid)
 		require.ErrorContains(t, err, "codec")
 	}

@@ -57,6 +57,9 @@ func Watch(s *Store, w Watcher) (stop func(), err error) {
 	if s.options.ReadOnly {
 		return nil, ErrReadOnly
 	}
+	if w == nil {
+		return nil, &InvalidError{Field: "watcher", Rule: "must not be nil"}
+	}
 	s.watchers.add(&w)
 	switch poisoned := s.committer.writer.poisoned(); { // looked at last: from now on it is told
 	case s.closed.Load():

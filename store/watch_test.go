@@ -125,3 +125,11 @@ func TestAStoreThatIsOpenedReadOnlyTellsNoWatcher(t *testing.T) {
 	_, err := Watch(openLog(t, disk, Options{ReadOnly: true}), &watcher{})
 	require.ErrorIs(t, err, ErrReadOnly)
 }
+
+func TestAWatcherThatIsNoneIsRefused(t *testing.T) {
+	s := memoryLog(t)
+	_, err := Watch(s, nil)
+	require.ErrorIs(t, err, ErrInvalid)
+	_, err = s.Append(t.Context(), At("a", "test"), Any, Raw{Type: "a.b"})
+	require.NoError(t, err)
+}
