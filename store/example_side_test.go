@@ -50,3 +50,40 @@ func ExampleSideWrite() {
 	// true 1 2
 	// last number 2 head 2
 }
+
+// A range is read by the order of the keys, in pages if it is long: the next one begins after the
+// last key of this one.
+func ExampleStore_SideRange() {
+	ctx := context.Background()
+	st, err := storetest.Open(store.Options{})
+	if err != nil {
+		panic(err)
+	}
+	defer st.Close()
+	for day := range 5 {
+		due := store.SideWrite{Key: fmt.Sprintf("due/2026-03-%02d", day+1), Value: []byte{byte(day)}}
+		if _, err := st.Commit(ctx, store.Batch{Sides: []store.SideWrite{due}}); err != nil {
+			panic(err)
+		}
+	}
+
+	const page = 2
+	from, read := "due/2026-03-02", page
+	for read == page {
+		read = 0
+		for v, err := range st.SideRange(from, "due/2026-03-05", page) {
+			if err != nil {
+				panic(err)
+			}
+			fmt.Println(v.Key, v.Value)
+			from, read = v.Key+"\x00", read+1
+		}
+		fmt.Println("page of", read)
+	}
+	// Output:
+	// due/2026-03-02 [1]
+	// due/2026-03-03 [2]
+	// page of 2
+	// due/2026-03-04 [3]
+	// page of 1
+}
