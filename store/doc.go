@@ -192,7 +192,8 @@
 //	    watchers.mu    replacing the list of watchers
 //	Store.taskMu       a background task, whole; commits do not take it, but wait for the file that a
 //	                   task makes
-//	Store.renewing     a segment that was rewritten is opened again, I/O included
+//	Store.renewing     a segment that was rewritten is opened again, I/O included; taken under
+//	                   follower.mu, too
 //	indexCache.mu      opening, making and dropping of indexes, I/O included
 //	  index.Active.mu  a growing index: maps and slice headers
 //	  fileCache.mu     opening and closing of files of segments; taken under follower.mu, too

@@ -232,7 +232,7 @@ func (f *follower) extend(s *Store, l limit) (sure bool, err error) {
 
 // publish shows what the scan has taken in.
 func (f *follower) publish(s *Store) {
-	f.chain = f.tail.next
+	f.chain = f.tail.chain()
 	f.tail.segment.end.Store(f.tail.next.Offset)
 	s.sequence.Store(f.chain.Sequence)
 	head := f.chain.Position - 1

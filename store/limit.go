@@ -208,7 +208,7 @@ func (r *recovery) shown(sc *scan, durable int64) (end int64, err error) {
 	if r.limit.believed {
 		return whole, nil
 	}
-	v := survey{next: sc.next, durable: durable, promised: sc.promised}
+	v := survey{next: sc.chain(), durable: durable, promised: sc.promised}
 	if end, err = r.store.settled(g, &v, r.limit); end == 0 && err == nil && g.number == 1 {
 		err = r.store.notStore() // not even its id is durable
 	}

@@ -334,7 +334,7 @@ func (r *recovery) start() (*writer, error) {
 		w.segment, w.active, w.capacity = r.tail.segment, r.tail.active, r.tailSize
 		w.durable, w.sideBytes = r.tail.next.Offset, r.tail.sideBytes
 		w.runs, w.promised = r.tail.writerRuns(), r.tail.promised
-		if r.tail.header.Version < wal.Version { // nothing is added to it: the mark begins the next segment
+		if h := &r.tail.header; h.Version < wal.Version || h.Generation > 0 { // nothing is added to it: the mark begins the next segment
 			w.capacity = w.next.Offset
 		}
 	} else if err := r.firstSegment(w); err != nil {

@@ -43,8 +43,11 @@ func (f *follower) reload(s *Store) error {
 }
 
 // adopt shows the log as fresh has loaded it. The segments come first: a reader that finds a head
-// finds those below it, and each place of a side value is one in them.
+// finds those below it, and each place of a side value is one in them. A reader may be opening one
+// of the former segments again: what it found must not come after this.
 func (f *follower) adopt(s, fresh *Store) {
+	s.renewing.Lock()
+	defer s.renewing.Unlock()
 	former := s.segments.Swap(fresh.segments.Load())
 	for _, g := range *former {
 		s.files.forget(g)

@@ -33,11 +33,12 @@ import (
 // Nothing depends on it. After an error the segment stays as it is, and the next one that is sealed
 // has it tried again; a disk that is full is one without room for a second copy.
 //
-// One goroutine at a time has it (busy). kept and broken belong to that one.
+// One goroutine at a time has it (busy). The fields after stop belong to that one.
 type rewriter struct {
 	busy   atomic.Bool
 	stop   atomic.Bool      // set by Close
 	broken bool             // a rename is not known to be durable: no more until the next opening
+	moved  *segment         // whose file was replaced, and not opened since: its generation is to be counted
 	kept   map[uint32]int64 // bytes of deletions that must stay, by segment
 }
 
@@ -69,6 +70,9 @@ func (s *Store) worthRewriting() bool {
 }
 
 func (s *Store) rewriteAll() {
+	if s.renewMoved() != nil {
+		return
+	}
 	for _, g := range *s.segments.Load() {
 		if s.superseded(g)-s.rewriter.kept[g.number] < rewriteBytes {
 			continue
@@ -126,15 +130,33 @@ func (s *Store) rewrite(g *segment) error {
 		}
 		err = s.settle()
 	}
-	if err == nil && !s.rewriter.stop.Load() {
+	if err == nil && s.rewriter.stop.Load() {
+		err = ErrClosed
+	}
+	if err == nil {
 		s.files.forget(g) // a system may refuse to replace a file that is open
+		s.rewriter.moved = g
 		err = s.dir.Rename(name, segmentName(g.number))
 	}
 	if err != nil {
 		_ = s.dir.Remove(name)
 		return err
 	}
-	return errors.Join(s.syncNames(), s.renew(g))
+	return errors.Join(s.syncNames(), s.renewMoved())
+}
+
+// renewMoved opens the segment that was rewritten last, unless that was done. Until it is open
+// nothing else is rewritten: headers say how often segments were, and readers that find another
+// number refuse the log.
+func (s *Store) renewMoved() error {
+	if s.rewriter.moved == nil {
+		return nil
+	}
+	err := s.renew(s.rewriter.moved)
+	if err == nil {
+		s.rewriter.moved = nil
+	}
+	return err
 }
 
 func (r *rewriter) keep(segment uint32, bytes int64) {

@@ -114,6 +114,7 @@ func (w *writer) trailer() wal.Trailer {
 		WriterEpoch:  w.next.WriterEpoch,
 		Weak:         w.store.options.Sync != SyncAlways,
 		Incarnation:  w.store.origin.Incarnation,
+		Generation:   w.segment.generation,
 		SideBytes:    w.sideBytes,
 	}
 }
