@@ -3,8 +3,8 @@
 // Most programs need only [Worker], [Batch] and [FailedAt]: they describe a worker and hand it to
 // package actors, which runs it. A [Cursor] is for a loop of one's own; code that only pulls from
 // one takes a [Canal], so that its test can feed it events made by hand. A [Runner] and its [Task],
-// [Former] and [Progress] are the machinery under package actors, as package drive is: they follow
-// its needs, and promise no compatibility.
+// [Former], [Submission], [Pages] and [Progress] are the machinery under package actors, as package
+// drive is: they follow its needs, and promise no compatibility.
 //
 //	store    1 2 3 4 5 6 7 8 9          head = 9
 //	             | .   |   |            the region matches 3, 6 and 8
