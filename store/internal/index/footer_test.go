@@ -61,6 +61,26 @@ func TestVersionTwoBlobsAreWrittenAndReadByteForByte(t *testing.T) {
 	}
 }
 
+func TestVersionTwoOfTheSidesIsWrittenAndReadByteForByte(t *testing.T) {
+	want, err := os.ReadFile("testdata/v2.sides")
+	require.NoError(t, err)
+	sides := []Side{
+		SideOf("checkpoint/a", []byte("at 7"), false),
+		SideOf("checkpoint/b", nil, true),
+		SideOf("checkpoint/c", make([]byte, MaxInline), false),
+		SideOf("checkpoint/d", make([]byte, MaxInline+1), false),
+	}
+	byKey := make(map[string]Side)
+	for i := range sides {
+		sides[i].Revision, sides[i].Offset = 1<<32+uint64(i), 2048*uint32(i+1)
+		byKey[sides[i].Key()] = sides[i]
+	}
+	require.Equal(t, want, encodeSides(byKey))
+	read, err := readSides(want)
+	require.NoError(t, err)
+	require.Equal(t, sides, read)
+}
+
 func requireGolden(t *testing.T, x sure) {
 	t.Helper()
 	ords, next := x.Select(Query{Entity: "order:1", Kinds: []string{"order.paid", "order.shipped"}}, 0, 5, 9, nil)
