@@ -46,6 +46,7 @@ type recovery struct {
 	rewritten rewritten
 	unstarted []uint32 // numbers of files at the end of which no batch was ever durable
 	tail      *scan    // of the last segment, nil when it is sealed or there is none
+	covered   []*scan  // of segments without a footer of which runs speak
 	tailSize  int64    // of its file
 	tailUsed  int64    // there are only zeros in it from here on
 	lost      bool     // acknowledged events are known to be missing

@@ -45,14 +45,24 @@ func (r *recovery) loadSides() error {
 // scanSides adds the side values of a segment without a footer: the last one, one for whose footer
 // the disk has no room, or, for a reader, one that its writer has not sealed yet.
 func (r *recovery) scanSides(g *segment) error {
-	sc := r.tail
-	if sc == nil || sc.segment != g {
+	sc := r.scanOf(g)
+	if sc == nil {
 		var err error
 		if sc, err = scanSegment(g, g.end.Load()); err != nil {
 			return err
 		}
 	}
 	r.store.sides.loadScan(sc)
+	return nil
+}
+
+// scanOf returns what is kept of the scan of a segment: nil where it has to be done again.
+func (r *recovery) scanOf(g *segment) *scan {
+	for _, sc := range append(slices.Clip(r.covered), r.tail) {
+		if sc != nil && sc.segment == g {
+			return sc
+		}
+	}
 	return nil
 }
 

@@ -30,6 +30,9 @@ func (r *recovery) scanTail(g *segment, size int64, last bool) error {
 		return err
 	}
 	sc := r.tail
+	if len(sc.runs) > 0 {
+		r.covered = append(r.covered, sc)
+	}
 	g.end.Store(sc.next.Offset)
 	g.setActive(sc.index())
 	r.lastTime, r.incarnation = sc.lastTime, sc.incarnation
@@ -82,7 +85,8 @@ func (r *recovery) scanUpTo(g *segment, p *wal.Pieces, runs []loadedRun) (*scan,
 
 // finishSegment writes the footer that a crash prevented. A footer says that the segment is whole,
 // and what proves that is the header of the next segment, with the checksum of the last batch of
-// this one: so that header is read before its turn, and without it no footer is written.
+// this one: so that header is read before its turn, and without it no footer is written. Nor is one
+// of a segment with damage that runs cover: it is found by the read that meets it, as ever.
 func (r *recovery) finishSegment(g *segment, sc *scan) error {
 	next, err := r.store.peekHeader(g.number + 1)
 	if err != nil {
@@ -96,21 +100,20 @@ func (r *recovery) finishSegment(g *segment, sc *scan) error {
 		return nil
 	}
 	if len(sc.runs) > 0 { // a footer takes the texts of all events
-		if sc, err = scanSegment(g, sc.next.Offset); err != nil {
+		whole, err := scanSegment(g, sc.next.Offset)
+		if errors.Is(err, ErrCorrupt) {
+			r.unsealed(g, sc)
+			return nil
+		}
+		if err != nil {
 			return err
 		}
+		sc = whole
 	}
-	t := wal.Trailer{
-		Version: wal.Version, DataEnd: uint64(sc.next.Offset), NextPosition: sc.next.Position, NextSequence: sc.next.Sequence,
-		LastTime: sc.lastTime, LastChecksum: end.Previous, WriterEpoch: sc.next.WriterEpoch,
-		Weak: sc.flags&wal.FlagWeak != 0, Incarnation: sc.incarnation,
-		Generation: sc.header.Generation, SideBytes: sc.sideBytes,
-	}
+	t := sc.trailer()
 	switch err := r.writeFooter(g, &t, sc.active); {
 	case vfs.IsFull(err):
-		// The growing index stays in use, as after a sealing that failed; the next opening tries again.
-		r.sealed(g, &t)
-		g.trailer.Store(nil)
+		r.unsealed(g, sc)
 	case err != nil:
 		return err
 	default:
@@ -118,6 +121,24 @@ func (r *recovery) finishSegment(g *segment, sc *scan) error {
 		g.index.Store(nil)
 	}
 	return nil
+}
+
+// unsealed takes in a segment that has no footer, although another one continues it. The growing
+// index stays in use, as after a sealing that failed; the next opening tries again.
+func (r *recovery) unsealed(g *segment, sc *scan) {
+	t := sc.trailer()
+	r.sealed(g, &t)
+	g.trailer.Store(nil)
+}
+
+// trailer describes the scanned segment as its trailer will.
+func (sc *scan) trailer() wal.Trailer {
+	return wal.Trailer{
+		Version: wal.Version, DataEnd: uint64(sc.next.Offset), NextPosition: sc.next.Position, NextSequence: sc.next.Sequence,
+		LastTime: sc.lastTime, LastChecksum: sc.chain().Previous, WriterEpoch: sc.next.WriterEpoch,
+		Weak: sc.flags&wal.FlagWeak != 0, Incarnation: sc.incarnation,
+		Generation: sc.header.Generation, SideBytes: sc.sideBytes,
+	}
 }
 
 func (r *recovery) writeFooter(g *segment, t *wal.Trailer, active *index.Active) error {

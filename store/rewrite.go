@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"strings"
 	"sync/atomic"
 
@@ -31,7 +32,8 @@ import (
 // and what was rewritten before is durable: so an older value never comes back.
 //
 // Nothing depends on it. After an error the segment stays as it is, and the next one that is sealed
-// has it tried again; a disk that is full is one without room for a second copy.
+// has it tried again, or, where it is damaged, the next opening; a disk that is full is one without
+// room for a second copy.
 //
 // One goroutine at a time has it (busy). The fields after stop belong to that one.
 type rewriter struct {
@@ -39,7 +41,7 @@ type rewriter struct {
 	stop   atomic.Bool      // set by Close
 	broken bool             // a rename is not known to be durable: no more until the next opening
 	moved  *segment         // whose file was replaced, and not opened since: its generation is to be counted
-	kept   map[uint32]int64 // bytes of deletions that must stay, by segment
+	kept   map[uint32]int64 // bytes that must stay, by segment
 }
 
 const rewrittenSuffix = ".new"
@@ -77,7 +79,13 @@ func (s *Store) rewriteAll() {
 		if s.superseded(g)-s.rewriter.kept[g.number] < rewriteBytes {
 			continue
 		}
-		if s.rewriter.broken || s.rewriter.stop.Load() || s.rewrite(g) != nil {
+		if s.rewriter.broken || s.rewriter.moved != nil || s.rewriter.stop.Load() {
+			return
+		}
+		err := s.rewrite(g)
+		if errors.Is(err, ErrCorrupt) { // one that is damaged keeps no other waiting
+			s.rewriter.keep(g.number, math.MaxInt64)
+		} else if err != nil {
 			return
 		}
 	}

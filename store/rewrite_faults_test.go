@@ -186,3 +186,25 @@ func TestAReaderLoadsTheLogAgainWhileItOpensASegmentAgain(t *testing.T) {
 	require.NoError(t, r.Close())
 	require.NoError(t, s.Close())
 }
+
+func TestADamagedSegmentKeepsNoOtherFromBeingRewritten(t *testing.T) {
+	disk := vfs.NewMemory()
+	s, err := open(disk, logDir, Options{SegmentBytes: minSegmentBytes}, true)
+	require.NoError(t, err)
+	for len(*s.segments.Load()) < 2 {
+		fillSides(t, s, "first", 60, 900)
+	}
+	require.NoError(t, s.Close())
+	content := disk.Bytes(segmentPath(logDir, 1))
+	content[5000] ^= 1
+	disk = replaced(t, disk, segmentPath(logDir, 1), content)
+	s, err = open(disk, logDir, Options{SegmentBytes: minSegmentBytes}, true)
+	require.NoError(t, err)
+	fillSides(t, s, "first", 60, 10)
+	checkpoints(t, s, 0, 300, 1, 900)
+	require.Zero(t, generations(s)[0])
+	require.Positive(t, generations(s)[2])
+	require.Less(t, usedBytes(t, s), int64(4*minSegmentBytes))
+	s = reopen(t, s)
+	require.Equal(t, 61, s.Stats().SideValues)
+}
