@@ -24,22 +24,22 @@ func TestAnEventIsAppliedOnceItIsWrittenThoughTheNextIsWithItsHandler(t *testing
 		release := make(chan struct{})
 		w := handling("slow", func(_ context.Context, b *cursor.Batch) error {
 			time.Sleep(actors.AheadFrom())
-			if b.Events[0].Position > 1 {
+			if b.Events[0].Position > 2 {
 				<-release
 			}
 			return nil
 		})
-		w.BatchSize = 1
+		w.BatchSize = 2
+		appendInputs(t, st, 6)
 		sys := start(t, st, w)
-		appendInputs(t, st, 3)
-		require.NoError(t, sys.WaitApplied(t.Context(), "slow", receiptOf(t, st, 1)))
+		require.NoError(t, sys.WaitApplied(t.Context(), "slow", receiptOf(t, st, 2)))
 		synctest.Wait()
-		require.Equal(t, store.Position(1), statusOf(t, sys, "slow").Position)
-		require.Equal(t, []store.Position{1}, reactions(t, st, "slow"))
+		require.Equal(t, store.Position(2), statusOf(t, sys, "slow").Position)
+		require.Equal(t, []store.Position{1, 2}, reactions(t, st, "slow"))
 		close(release)
-		require.NoError(t, sys.WaitApplied(t.Context(), "slow", receiptOf(t, st, 3)))
+		require.NoError(t, sys.WaitApplied(t.Context(), "slow", receiptOf(t, st, 6)))
 		requireExactlyOnce(t, st, "slow")
-		require.EqualValues(t, 3, statusOf(t, sys, "slow").Handled)
+		require.EqualValues(t, 6, statusOf(t, sys, "slow").Handled)
 	})
 }
 
@@ -50,18 +50,18 @@ func TestStopWritesWhatWasHandledAhead(t *testing.T) {
 		st := memory(t, store.Options{})
 		second := make(chan struct{})
 		w := handling("w", func(_ context.Context, b *cursor.Batch) error {
-			if b.Events[0].Position == 2 {
+			if b.Events[0].Position == 3 {
 				close(second)
 				time.Sleep(time.Second)
 			}
 			return nil
 		})
-		w.BatchSize = 1
+		w.BatchSize = 2
+		appendInputs(t, st, 6)
 		sys := start(t, st, w)
-		appendInputs(t, st, 5)
 		<-second
 		require.NoError(t, sys.Stop(t.Context()))
-		require.Equal(t, []store.Position{1, 2}, reactions(t, st, "w"))
+		require.Equal(t, []store.Position{1, 2, 3, 4}, reactions(t, st, "w"))
 		require.True(t, record(t, st, "w").Record.Clean)
 	})
 }
@@ -77,7 +77,7 @@ func TestHandlingAheadKeepsEachReactionOnceWhateverFails(t *testing.T) {
 			dice := rand.New(rand.NewPCG(seed, 4)) // of the handler
 			var calm atomic.Bool
 			w := cursor.Worker{
-				Name: "w", Region: inputs, BatchSize: 1 + random.IntN(4),
+				Name: "w", Region: inputs, BatchSize: 2 + random.IntN(4),
 				Policy: supervision.Policy{
 					Attempts: 1000, Intensity: 1000, Outage: supervision.OutagePolicy{Off: true},
 					Backoff: supervision.Backoff{Initial: time.Millisecond, Max: 2 * time.Millisecond},

@@ -32,7 +32,7 @@
 // Without lanes a batch may be handled while the one before it is written; it is committed after
 // the answer, and dropped where that is a refusal: see [Runner.Submit]. So the order of commits,
 // and what each of them says, is the same as one after the other; a crash repeats two batches at
-// most.
+// most, and one where BatchSize is 1, which has none handled ahead.
 //
 // A worker with an ExternalPosition keeps its position itself, where it saves its results: the
 // database of a projection. The function is called by each new runner, see [ResumeState], and

@@ -22,7 +22,8 @@ type Settings struct {
 	// Start is where it begins without a checkpoint.
 	Start store.From
 	// BatchSize is the largest number of events that are handled and committed together; 0 means
-	// the default of [Worker].
+	// the default of [Worker]. With 1 an event is handled once what came of the one before is in the
+	// store.
 	BatchSize int
 	// Key of an event: what must stay in order, and what is held after a parked event. nil means
 	// the entity. KeyVersion names its version.

@@ -41,6 +41,8 @@ func (s *Submission) Write(ctx context.Context) error {
 // to be called then. These are the cases, and why:
 //   - Lanes have one commit for all that is handled by then. A volatile worker, and a checkpoint
 //     that waits for no sync, have nothing worth the while.
+//   - A BatchSize of 1 asks for one event at a time: with what came of the last one in the store,
+//     and one effect at most that a crash repeats.
 //   - A worker with an ExternalPosition has saved k+1 in its own transaction when k is refused.
 //   - A failure, a Stop or a rollback of k, a part of it that is not handled, or a batch that is
 //     small because a larger one failed, decide about what k+1 is.
@@ -69,10 +71,13 @@ func (r *Runner) Submit() *Submission {
 // there is more, or less.
 func submittable(r *Runner) *Task {
 	own := &r.own
-	if own.laned() || own.external() || own.lease == nil || len(r.finished) != 1 || r.inFlight > 0 || r.win.sent > 0 {
+	if own.worker.BatchSize == 1 || own.laned() || own.external() || own.lease == nil {
 		return nil
 	}
-	if r.stale || r.guard.on() || !own.pass().Empty() || !r.list.empty() || !r.out.empty() || !r.waits.empty() {
+	if len(r.finished) != 1 || r.inFlight > 0 || r.win.sent > 0 || r.stale || r.guard.on() {
+		return nil
+	}
+	if !own.pass().Empty() || !r.list.empty() || !r.out.empty() || !r.waits.empty() {
 		return nil
 	}
 	t := r.finished[0]

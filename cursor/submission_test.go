@@ -71,6 +71,33 @@ func TestTheNextBatchIsHandledBeforeTheOneBeforeIsWritten(t *testing.T) {
 	require.True(t, record(t, st, "reserve").Clean)
 }
 
+// A handler that asks for batches of one event reads in the store what came of the one before, or
+// lets a crash repeat one effect at most.
+func TestAWorkerOfOneEventAtATimeFindsInTheStoreWhatCameOfTheOneBefore(t *testing.T) {
+	st := open(t)
+	fill(t, st, 6, 0)
+	var found []int
+	r := runner(t, st, cursor.Worker{Region: orders, BatchSize: 1, Handle: func(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
+		found = append(found, len(reactions(t, st)))
+		return reactAll(ctx, b)
+	}})
+	for task := handled(t, r); task != nil; task = handled(t, r) {
+		r.Finish(task)
+		s := r.Submit()
+		if s == nil {
+			_, err := r.Commit(t.Context())
+			require.NoError(t, err)
+			continue
+		}
+		ahead := handled(t, r)
+		_ = s.Write(t.Context())
+		_, err := r.Answered(s)
+		require.NoError(t, err)
+		r.Finish(ahead)
+	}
+	require.Equal(t, []int{0, 1, 2, 3, 4, 5}, found)
+}
+
 // A checkpoint that the next reader believes must not say that what is handled ahead is done.
 func TestTheCheckpointSaysNothingOfWhatIsHandledAhead(t *testing.T) {
 	st := open(t)

@@ -72,8 +72,9 @@ func (a Action) String() string {
 //
 // Ahead: the next batch may be handled while the commit of the last one is under way. Its reactions
 // may not be in the store yet then, and where that commit is refused (a full disk, say) the batch
-// that was handled ahead comes again. With lanes or an ExternalPosition, after a reaction with an
-// expectation, and while something fails, is parked or replayed, no batch is handled ahead.
+// that was handled ahead comes again. With a BatchSize of 1, lanes or an ExternalPosition, after a
+// reaction with an expectation, and while something fails, is parked or replayed, no batch is
+// handled ahead.
 //
 // Reentrancy: it may read and append to the store. An append of its own is not part of the commit
 // of the batch: it happens once more with each repetition, unless it has an idempotency key. Calls
@@ -116,7 +117,7 @@ type Worker struct {
 	// projector set it. A kind that is not among them has no such limit.
 	SchemaVersions map[string]uint16
 	// BatchSize is the largest number of events in a batch; 0 means 256, the most is
-	// [MaxBatchSize].
+	// [MaxBatchSize]. With 1 an event is handled once what came of the one before is in the store.
 	BatchSize int
 	// Start is where a worker without a checkpoint begins.
 	Start store.From

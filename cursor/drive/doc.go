@@ -150,7 +150,8 @@
 //
 // # Handling ahead
 //
-// A worker without lanes may handle batch k+1 while the commit of batch k is under way:
+// A worker without lanes, of more than one event at a time, may handle batch k+1 while the commit
+// of batch k is under way:
 //
 //	Finished k    Submit k ------------------------> StepAnswer    Answered k
 //	                      StepRun k+1    Finished k+1 (held)       Finish k+1    Submit k+1
