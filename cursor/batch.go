@@ -3,6 +3,7 @@ package cursor
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 
@@ -183,16 +184,21 @@ func (b *Batch) React(i int, at store.Coordinate, p store.Payload) {
 // in the order of their events, those to one event in the order of the calls. It panics when there
 // is no Events[i].
 //
-// The payload is encoded here and may be changed afterwards, except for the data of a [store.Raw].
-// One that the store would refuse fails the handler at Events[i] once it returns; so do more than
+// The payload is encoded here, and a [store.Raw], the headers and Meta are copied: all of p may be
+// changed afterwards, since it may be written while the handler is at the next batch. A payload
+// that the store would refuse fails the handler at Events[i] once it returns; so do more than
 // [MaxReactions] to that event.
 func (b *Batch) Propose(i int, p store.Proposal) {
 	if b.muted(i) {
 		return
 	}
 	p.Causation, p.Emitter = b.events[i].Causation(), b.emitter(i)
+	p.Headers, p.Meta = maps.Clone(p.Headers), maps.Clone(p.Meta)
 	original := p.Payload
-	if _, encoded := original.(store.Raw); !encoded {
+	if raw, encoded := original.(store.Raw); encoded {
+		raw.Data = slices.Clone(raw.Data)
+		p.Payload = raw
+	} else {
 		var err error
 		if p, err = p.Encode(); err != nil && (b.invalid == nil || i < b.invalid.index) {
 			b.invalid = &eventError{index: i, err: err}
