@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 
@@ -8,11 +9,20 @@ import (
 )
 
 // What a commit does itself for the workers that wait: for more it leaves them to the store actor.
-// A look for an event takes less than a microsecond, and so does a wake-up.
+// A look for an event takes less than a microsecond, and so does a wake-up. Many workers may wait
+// for the kind of an event and want none of another tenant: a look at one of them takes some tens
+// of nanoseconds.
 const (
 	maxOutlines = 64
 	maxWakes    = 64
+	maxLooks    = 16 * maxWakes
 )
+
+// effort is what the matching of events may still do. The zero value is no more.
+type effort struct{ looks, wakes int }
+
+// unboundedEffort is that of the store actor, which holds nothing up.
+func unboundedEffort() *effort { return &effort{math.MaxInt, math.MaxInt} }
 
 // parkedPulls are the pulls that found nothing. Only the store actor parks one. It is woken by the
 // goroutine that commits what it waits for: that has the terms of its events in memory, so that
@@ -96,17 +106,24 @@ func (t *parkedPulls) unpark(id string) bool {
 	return true
 }
 
-// match wakes the pulls with a region that contains e, and returns how many.
-func (t *parkedPulls) match(e *store.Event, head store.Position) (woken int) {
+// match wakes the pulls with a region that contains e. It reports false where that would have been
+// more than it may do, and some of them still wait.
+func (t *parkedPulls) match(e *store.Event, head store.Position, may *effort) (all bool) {
 	for term := range e.Terms() {
 		for p := range t.byTerm[term].all() {
-			if e.Position > p.after && p.region.Matches(*e) {
-				t.wake(p, head)
-				woken++
+			if may.looks--; may.looks < 0 {
+				return false
 			}
+			if e.Position <= p.after || !p.region.Matches(*e) {
+				continue
+			}
+			if may.wakes--; may.wakes < 0 {
+				return false
+			}
+			t.wake(p, head)
 		}
 	}
-	return woken
+	return true
 }
 
 func (t *parkedPulls) wake(p *parkedPull, head store.Position) {
@@ -141,9 +158,9 @@ func (t *parkedPulls) wakeDirectly(p *store.Publication) bool {
 	if t.scanned < p.After || t.segments != p.Segments {
 		return false
 	}
-	woken := 0
+	may := effort{looks: maxLooks, wakes: maxWakes}
 	for e := range p.Outlines() {
-		if woken += t.match(&e, p.Head); woken > maxWakes {
+		if !t.match(&e, p.Head, &may) {
 			return false
 		}
 	}
@@ -171,7 +188,7 @@ func (t *parkedPulls) wakeFor(events []store.Event, head store.Position) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range events {
-		t.match(&events[i], head)
+		t.match(&events[i], head, unboundedEffort())
 	}
 }
 

@@ -116,3 +116,40 @@ func TestAllWorkersWakeWhereOneCommitConcernsMoreThanItWakesItself(t *testing.T)
 		}
 	})
 }
+
+// The store actor is taken to be about to look already, so that it does not wake the rest.
+func TestACommitWakesOnlySoManyWorkersItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const workers = 3 * maxWakes
+		st, sys := watching(t, workers, store.Region{})
+		sys.parked.waking.Store(true)
+		appendOrder(t, st)
+		synctest.Wait()
+		require.LessOrEqual(t, handledBy(sys), uint64(maxWakes))
+		sys.parked.waking.Store(false)
+		sys.parked.scan()
+		synctest.Wait()
+		require.EqualValues(t, workers, handledBy(sys))
+	})
+}
+
+// The last of the workers is the one that is woken.
+func TestACommitLooksOnlyAtSoManyWorkersOfOtherTenantsItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, sys := watching(t, 1, store.Region{Scope: "shop", Kinds: []string{"order.placed"}})
+		for range 2 * maxLooks {
+			p := &parkedPull{pull: &pull{region: store.Region{Scope: "other", Kinds: []string{"order.placed"}}}}
+			term := p.region.Terms()[0]
+			sys.parked.byTerm[term] = sys.parked.byTerm[term].with(p)
+		}
+		may := effort{looks: maxLooks, wakes: maxWakes}
+		other := store.Event{Position: 1, Kind: "order.placed", Coordinate: store.At("order:1", "third")}
+		require.False(t, sys.parked.match(&other, 1, &may))
+		require.Equal(t, maxWakes, may.wakes)
+		for i := range uint64(3) {
+			appendOrder(t, st)
+			synctest.Wait()
+			require.Equal(t, i+1, handledBy(sys))
+		}
+	})
+}
