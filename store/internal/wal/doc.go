@@ -197,7 +197,7 @@
 //	48   4  checksum of the last batch
 //	52   4  writer epoch of the last batch
 //	56   4  length of the index
-//	60   4  checksum of the index
+//	60   4  checksum of the head of the index, which begins with it; in version 1 of all of the index
 //	64   4  length of the side values
 //	68   4  checksum of the side values
 //	72   4  1 if the last batch was written in a mode that acknowledges before the sync, else 0
