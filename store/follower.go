@@ -79,7 +79,7 @@ func (s *Store) openReadOnly() error {
 		s.segments.Store(&[]*segment{})
 		s.sides.reset()
 	}
-	return errors.Join(errors.New("store: a writer began each time that the log was read"), loaded)
+	return errors.Join(fmt.Errorf("%w: each time that the log was read a writer began, or had not said yet how far", ErrBusy), loaded)
 }
 
 func (s *Store) loadReadOnly(l limit) error {

@@ -177,7 +177,7 @@ func (s *Store) standsFor(r *idxRun, g *segment) bool {
 }
 
 // writeBeside keeps an index beside its segment. A crash leaves it whole or not at all, and a
-// temporary file that the next attempt removes.
+// temporary file that the next attempt or opening removes.
 func (s *Store) writeBeside(g *segment, blob []byte) error {
 	t := g.trailer.Load()
 	r := idxRun{
@@ -185,7 +185,7 @@ func (s *Store) writeBeside(g *segment, blob []byte) error {
 		start: wal.SegmentHeaderSize, end: t.DataEnd, lastSum: t.LastChecksum,
 	}
 	name := idxName(g.number)
-	temporary := name + ".new"
+	temporary := name + rewrittenSuffix
 	if err := s.dir.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

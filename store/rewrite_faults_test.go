@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -207,4 +208,44 @@ func TestADamagedSegmentKeepsNoOtherFromBeingRewritten(t *testing.T) {
 	require.Less(t, usedBytes(t, s), int64(4*minSegmentBytes))
 	s = reopen(t, s)
 	require.Equal(t, 61, s.Stats().SideValues)
+}
+
+// After a power cut the beacon may be older than the log, and until the next writer speaks that
+// shows less than what was rewritten rests on.
+func TestAReaderOfARewrittenLogIsBusyUntilTheWriterHasSpoken(t *testing.T) {
+	disk := vfs.NewMemory()
+	s, err := open(disk, logDir, Options{SegmentBytes: minSegmentBytes}, true)
+	require.NoError(t, err)
+	fillSides(t, s, "first", 40, 900)
+	status := filepath.Join(logDir, beaconName)
+	early := disk.Bytes(status)
+	fillSides(t, s, "first", 80, 900)
+	fillSides(t, s, "first", 80, 10)
+	checkpoints(t, s, 50, 200, 1, 900)
+	require.Positive(t, generations(s)[0])
+	killStore(s)
+	disk = replaced(t, disk, status, early)
+	dir, err := disk.OpenDir(logDir, 0o600)
+	require.NoError(t, err)
+	lock, err := dir.Lock(lockName)
+	require.NoError(t, err)
+	_, err = open(disk, logDir, Options{ReadOnly: true}, true)
+	require.ErrorIs(t, err, ErrBusy)
+	require.NoError(t, lock.Close())
+	r, err := open(disk, logDir, Options{ReadOnly: true}, true)
+	require.NoError(t, err)
+	require.NoError(t, r.Close())
+}
+
+func TestAnIndexThatACrashLeftHalfWrittenIsRemoved(t *testing.T) {
+	disk := vfs.NewMemory()
+	s, err := open(disk, logDir, Options{}, true)
+	require.NoError(t, err)
+	file, err := s.dir.Create(idxName(1) + rewrittenSuffix)
+	require.NoError(t, err)
+	require.NoError(t, file.Close())
+	s = reopen(t, s)
+	names, err := s.dir.List()
+	require.NoError(t, err)
+	require.NotContains(t, names, idxName(1)+rewrittenSuffix)
 }

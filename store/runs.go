@@ -263,8 +263,8 @@ func (sc *scan) writerRuns() writerRuns {
 	return w
 }
 
-// dropRuns removes what a crash left beside segments that are sealed, or not there at all. What is
-// beside a sealed segment of version 1 is no run.
+// dropRuns removes what a crash left beside segments that are sealed, or not there at all, and
+// indexes that were being written. What is beside a sealed segment of version 1 is no run.
 func (r *recovery) dropRuns() {
 	names, err := r.store.dir.List()
 	if err != nil {
@@ -276,7 +276,7 @@ func (r *recovery) dropRuns() {
 		kept[idxName(g.number)] = t == nil || t.Version == 1
 	}
 	for _, name := range names {
-		if strings.HasSuffix(name, idxSuffix) && !kept[name] {
+		if strings.HasSuffix(name, idxSuffix+rewrittenSuffix) || strings.HasSuffix(name, idxSuffix) && !kept[name] {
 			_ = r.store.dir.Remove(name) // the next opening tries again
 		}
 	}
