@@ -75,15 +75,15 @@ func ExampleStore_SideRange() {
 			if err != nil {
 				panic(err)
 			}
-			fmt.Println(v.Key, v.Value)
+			fmt.Println(v.Key, v.Value[0])
 			from, read = v.Key+"\x00", read+1
 		}
 		fmt.Println("page of", read)
 	}
 	// Output:
-	// due/2026-03-02 [1]
-	// due/2026-03-03 [2]
+	// due/2026-03-02 1
+	// due/2026-03-03 2
 	// page of 2
-	// due/2026-03-04 [3]
+	// due/2026-03-04 3
 	// page of 1
 }
