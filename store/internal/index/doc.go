@@ -72,8 +72,9 @@
 // blob of version 2.
 //
 // The hash is FNV-1a 64 with the salt xored into the offset basis, over the text
-// and then one byte that names the table or field, finished by the 64-bit mixer
-// of MurmurHash3. The salt is the smallest that separates the segment's texts.
+// and then one byte that names the table or field (of a term 0 entity or namespace,
+// 1 scope, 2 kind, 3 category; 4 entities, 5 keys), finished by the 64-bit mixer of
+// MurmurHash3. The salt is the smallest that separates the segment's texts.
 //
 // # The sides blob
 //
