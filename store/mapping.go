@@ -108,6 +108,10 @@ func (c *mappingCache) add(g *segment) {
 	if c.closed {
 		return
 	}
+	if g.file.Load() != file { // readers may see the segment no more, which forget was told already
+		g.sparse.Store(0)
+		return
+	}
 	for len(c.mapped) > 0 && (len(c.mapped) >= maxMappings || c.bytes+size > maxMappedBytes) {
 		c.dropAt(0)
 	}
@@ -115,7 +119,8 @@ func (c *mappingCache) add(g *segment) {
 	c.mapped, c.bytes = append(c.mapped, g), c.bytes+size
 }
 
-// forget drops the mapping of a segment, if it has one.
+// forget drops the mapping of a segment, if it has one. One that readers see no more is not mapped
+// again if its file was closed before.
 func (c *mappingCache) forget(g *segment) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

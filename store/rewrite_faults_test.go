@@ -249,3 +249,44 @@ func TestAnIndexThatACrashLeftHalfWrittenIsRemoved(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, names, idxName(1)+rewrittenSuffix)
 }
+
+// viewedDir is a directory of files that can be mapped, and during is called meanwhile.
+type viewedDir struct {
+	vfs.Dir
+	during func()
+}
+
+type viewedFile struct {
+	vfs.File
+	during func()
+}
+
+func (d viewedDir) Open(name string, readOnly bool) (vfs.File, error) {
+	file, err := d.Dir.Open(name, readOnly)
+	return viewedFile{file, d.during}, err
+}
+
+func (f viewedFile) View(from int64, size int) (b []byte, unmap func() error, err error) {
+	f.during()
+	b = make([]byte, size)
+	_, err = f.ReadAt(b, from)
+	return b, func() error { return nil }, err
+}
+
+func TestAFileThatIsReplacedWhileItIsMappedStaysUnmapped(t *testing.T) {
+	s := openLog(t, vfs.NewMemory(), smallSegments(SyncAlways))
+	grow(t, s, 3)
+	g := (*s.segments.Load())[0]
+	for _, replaced := range []bool{false, true} {
+		s.files.forget(g)
+		s.files.dir = viewedDir{s.dir, func() {
+			if replaced {
+				s.files.forget(g)
+				s.files.mappings.forget(g)
+			}
+		}}
+		s.files.mappings.add(g)
+		require.Equal(t, replaced, g.mapping.Load() == nil)
+	}
+	require.Empty(t, s.files.mappings.mapped)
+}
