@@ -13,9 +13,9 @@ import (
 // What a handler stages is written while the same handler is at the next batch.
 func TestAHandlerMayUseTheMemoryOfWhatItHasStagedAgain(t *testing.T) {
 	st := open(t)
-	fill(t, st, 2, 0)
+	fill(t, st, 4, 0)
 	data, headers, meta := []byte(`{"n":0}`), map[string]string{}, map[string]string{}
-	r := runner(t, st, cursor.Worker{Region: orders, BatchSize: 1, Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+	r := runner(t, st, cursor.Worker{Region: orders, BatchSize: 2, Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
 		data[5]++
 		headers["n"], meta["n"] = string(data), string(data)
 		b.Propose(0, store.Proposal{

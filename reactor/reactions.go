@@ -44,7 +44,7 @@ type staged struct {
 }
 
 // Append emits an event at a coordinate. The payload may be changed afterwards, except for the data
-// of a [store.Raw].
+// of a [store.Raw] until the handler returns.
 func (r *Reactions) Append(at store.Coordinate, p store.Payload) {
 	r.Propose(store.Proposal{At: at, Payload: p})
 }
