@@ -197,8 +197,17 @@ func (f *follower) dropIndexes() {
 
 // extend takes in the new batches of the last segment and publishes them, unless a writer has
 // started that does not vouch for them. What was read and is not published yet stays in the scan,
-// out of sight of readers, and is published by a later call.
+// out of sight of readers, and is published by a later call. So it may be done again where the
+// writer has cut the file to size meanwhile, as it seals it: what was cut off has no batch.
 func (f *follower) extend(s *Store, l limit) (sure bool, err error) {
+	sure, err = f.readOn(s, l)
+	if errors.Is(err, io.EOF) {
+		sure, err = f.readOn(s, l)
+	}
+	return sure, err
+}
+
+func (f *follower) readOn(s *Store, l limit) (sure bool, err error) {
 	g := f.tail.segment
 	f.tail.publish(Position(s.head.Load()) + 1)
 	end, err := f.shown(s, l)
