@@ -14,7 +14,8 @@ import (
 // The file of an index beside a segment, 0000000001.idx for 0000000001.seg, is a sequence of runs.
 // Each speaks of a range of events of the segment: a header of 128 bytes, an index blob and a blob
 // of side values, then zeros up to a multiple of 8. All of it can be derived from the segment, and
-// the file may be removed at any time.
+// the file may be removed while the store is closed, unless the segment is damaged: what runs speak
+// of is not read by Open, which without them meets the damage and refuses.
 //
 //	 0   8  magic "PENINDEX"
 //	 8   4  CRC-32C of the bytes from 12 to 128
