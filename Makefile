@@ -64,11 +64,11 @@ test: ## the tests of the product
 test-modules: ## the tests of the modules beside it: examples, and the projector against SQLite
 	@for m in $(MODULES); do go -C "$$m" test ./... || exit 1; done
 
-build-all: ## compile for linux, darwin and windows on amd64 and arm64, without cgo
-	@for os in linux darwin windows; do for arch in amd64 arm64; do \
-		echo "$$os/$$arch"; \
-		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build ./... || exit 1; \
-	done; done
+build-all: ## compile for linux, darwin and windows on amd64 and arm64, and for linux on 386, without cgo
+	@for target in {linux,darwin,windows}/{amd64,arm64} linux/386; do \
+		echo "$$target"; \
+		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} go build ./... || exit 1; \
+	done
 
 vet-others: ## vet, tests included, for the systems on which files differ
 	@for os in darwin windows; do \

@@ -31,9 +31,11 @@ type cursor interface {
 type everything struct{}
 
 func (everything) seek(ord uint32) uint32 { return ord }
-func (everything) size() int              { return none }
+func (everything) size() int              { return math.MaxInt }
 
-func (everything) count(from, to uint32, limit int) int { return min(int(to-from), limit) }
+func (everything) count(from, to uint32, limit int) int {
+	return int(min(uint64(to-from), uint64(limit))) // an int may have 32 bits
+}
 
 // sparse is a cursor over ordinals written one after the other.
 type sparse struct {
