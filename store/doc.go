@@ -68,7 +68,8 @@
 //	0000000002.seg   active: batches, then zeros: written ahead of use in SyncAlways, reserved in
 //	                 the other modes
 //	0000000002.idx   index of the active segment, in runs of 16 MiB of it, and of the rest at a clean
-//	                 close; removed when the segment is sealed, and may be while the store is closed
+//	                 close; removed when the segment is sealed. It may be removed while the store is
+//	                 closed, unless the segment is damaged: Open reads all of it then, and refuses
 //	0000000003.seg   made ahead while the active one is more than half full; removed by Close
 //	0000000001.seg.new  a segment that is being rewritten; what a crash leaves of it, Open removes
 //
