@@ -18,6 +18,17 @@ func Kernel() string {
 	return "linux " + string(bytes.TrimSpace(release))
 }
 
+// Load is the average number of threads that ran or waited for the disk within the last minute, or
+// "unknown".
+func Load() string {
+	load, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	minute, _, _ := bytes.Cut(load, []byte(" "))
+	return string(minute)
+}
+
 // FileSystem names the kind of file system that a directory lies on.
 func FileSystem(dir string) string {
 	var s syscall.Statfs_t

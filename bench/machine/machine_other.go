@@ -11,6 +11,9 @@ import (
 // Kernel names the operating system.
 func Kernel() string { return runtime.GOOS }
 
+// Load is not known here.
+func Load() string { return "unknown" }
+
 // FileSystem is not known here.
 func FileSystem(string) string { return "unknown" }
 
