@@ -129,7 +129,7 @@ func (w *writer) startSegment(p preallocated) {
 	w.active = index.NewActive()
 	g.setActive(w.active)
 	w.runs = writerRuns{file: &runFile{}, from: wal.SegmentHeaderSize, first: w.next.Position}
-	w.segment, w.capacity, w.durable, w.headerPending = g, p.capacity, 0, true
+	w.segment, w.capacity, w.durable, w.flushed, w.headerPending = g, p.capacity, 0, 0, true
 	w.sideBytes, w.promised = 0, 0
 	w.next.Segment, w.next.Offset = g.number, wal.SegmentHeaderSize
 	w.store.addSegment(g)
@@ -149,6 +149,19 @@ func (w *writer) preallocateAhead() {
 	w.preallocated = ready
 	number, capacity := w.next.Segment+1, nextCapacity(w.capacity, w.store.options.SegmentBytes)
 	w.store.background(func() { ready <- w.store.preallocateSegment(number, capacity) })
+}
+
+// flushWritten has the system begin to write out what no sync has asked for, in the background, a
+// piece at a time. Else the sync at the end of the segment would find all of it there, and the
+// commits wait for the disk that long.
+func flushWritten(w *writer) {
+	from, to := max(w.flushed, w.durable), w.next.Offset
+	file, can := w.store.writing.(vfs.Flusher)
+	if to-from < fillPiece || !can {
+		return
+	}
+	w.flushed = to
+	w.store.background(func() { file.Flush(from, to) })
 }
 
 // takePreallocated waits for the file that is being made, and makes one on the spot if there is
@@ -239,7 +252,8 @@ func (s *Store) makeSegment(name string, capacity int64) preallocated {
 	return preallocated{file: file, capacity: capacity}
 }
 
-// fillPiece is how much of a new file is written and synced at a time.
+// fillPiece is how much the disk is given at a time: of the zeros of a new file, and of what no
+// sync has asked for.
 const fillPiece = 1 << 20
 
 // fillAhead writes the zeros in pieces, each synced before the next. The disk does what it is given

@@ -38,6 +38,7 @@ type writer struct {
 	// was written, and zero exactly when there is none.
 	durable       int64
 	unsyncedSince time.Time
+	flushed       int64 // up to where the system was told to write it out
 
 	// entities is the state of entities as of the open batch. An entity without events has no entry,
 	// so that refused commits do not fill the memory.
@@ -383,6 +384,7 @@ func (w *writer) publish() {
 		s.background(cutRun(w))
 	}
 	w.preallocateAhead()
+	flushWritten(w)
 	if cap(w.buf) > maxKeptBytes {
 		w.buf = nil
 	}

@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
@@ -58,6 +59,20 @@ func TestWhatIsWrittenIsReadAtOnceByEveryHandle(t *testing.T) {
 		_, err = r.ReadAt(got, 0)
 		require.NoError(t, err)
 		require.Equal(t, "\x00\x00\x00aXc", string(got))
+	})
+}
+
+func TestALargeWriteIsWholeAndInItsPlace(t *testing.T) {
+	onEach(t, func(t *testing.T, fsys byPath, dir string) {
+		f := mustCreate(t, fsys, in(dir, "a"))
+		defer f.Close()
+		want := make([]byte, 2*writePiece+100)
+		for i := range want {
+			want[i] = byte(i % 251)
+		}
+		mustWrite(t, f, 0, []byte("abc"))
+		mustWrite(t, f, 3, want)
+		require.True(t, bytes.Equal(append([]byte("abc"), want...), getFile(t, fsys, in(dir, "a"))))
 	})
 }
 

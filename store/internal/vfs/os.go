@@ -206,6 +206,18 @@ type diskFile struct{ *os.File }
 
 func (f diskFile) Sync() error { return datasync(f.File) }
 
+// WriteAt writes a piece at a time, see writePiece.
+func (f diskFile) WriteAt(b []byte, off int64) (n int, err error) {
+	for {
+		piece := min(len(b)-n, writePiece)
+		m, err := f.File.WriteAt(b[n:n+piece], off+int64(n))
+		n += m
+		if err != nil || n == len(b) {
+			return n, err
+		}
+	}
+}
+
 func (f diskFile) Size() (int64, error) {
 	info, err := f.Stat()
 	if err != nil {

@@ -136,3 +136,11 @@ type Viewer interface {
 	// process unless [runtime/debug.SetPanicOnFault] is set.
 	View(from int64, size int) (b []byte, unmap func() error, err error)
 }
+
+// A Flusher is a File that the system can be told to write out ahead of a sync.
+type Flusher interface {
+	// Flush has the system begin to write to the disk what was written from one offset up to another,
+	// so that the next Sync has less left to do. It is a hint: nothing is durable by it, and an error
+	// is left to that Sync.
+	Flush(from, to int64)
+}

@@ -2,18 +2,18 @@ package vfs
 
 import "io"
 
-// zeroChunk is written at a time. A system may give larger writes larger pages, which have to come
+// writePiece is written at a time. A system may give larger writes larger pages, which have to come
 // from memory that was never touched, and a virtual machine has to ask its host for that.
-const zeroChunk = 256 << 10
+const writePiece = 256 << 10
 
 //nolint:gochecknoglobals // never written, so that it takes no memory.
-var zeros [zeroChunk]byte
+var zeros [writePiece]byte
 
 // WriteZeros writes zeros from one offset up to another: room that later writes fill without
 // changing the metadata of the file.
 func WriteZeros(f io.WriterAt, from, to int64) error {
 	for from < to {
-		n := min(to-from, zeroChunk)
+		n := min(to-from, writePiece)
 		if _, err := f.WriteAt(zeros[:n], from); err != nil {
 			return err
 		}
