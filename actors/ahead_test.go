@@ -3,17 +3,22 @@ package actors_test
 import (
 	"context"
 	"math/rand/v2"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/penstock-io/penstock/actors"
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 	"github.com/penstock-io/penstock/supervision"
 )
 
@@ -63,6 +68,73 @@ func TestStopWritesWhatWasHandledAhead(t *testing.T) {
 		require.NoError(t, sys.Stop(t.Context()))
 		require.Equal(t, []store.Position{1, 2, 3, 4}, reactions(t, st, "w"))
 		require.True(t, record(t, st, "w").Record.Clean)
+	})
+}
+
+// panicsAhead is a worker whose handler fills the disk with its first batch, so that the commit of
+// that is refused, and panics in the second one meanwhile, once.
+func panicsAhead(t *testing.T, st *store.Store, disk *storetest.Disk, end func(*cursor.Batch)) (w cursor.Worker, room func()) {
+	var calls atomic.Int32
+	w = handling("w", func(_ context.Context, b *cursor.Batch) error {
+		switch calls.Add(1) {
+		case 1:
+			full(t, st, disk)
+		case 2:
+			end(b)
+		}
+		return nil
+	})
+	w.BatchSize = 2
+	w.Policy = supervision.Policy{Attempts: 1} // one attempt at an event would park it
+	return w, func() { disk.SetCapacity(1 << 30) }
+}
+
+// The state of a handler that has panicked cannot be trusted, whatever becomes of the batch.
+func TestAPanicBesideACommitThatIsRefusedRestartsTheWorkerOnceThatIsWrittenAndIsNoAttempt(t *testing.T) {
+	for name, end := range map[string]func(*cursor.Batch){
+		"panic":             func(*cursor.Batch) { panic(errBroken) },
+		"panic at an event": func(b *cursor.Batch) { b.Begin(1); panic(errBroken) },
+		"that parks":        func(b *cursor.Batch) { b.Begin(1); panic(supervision.Park(errBroken)) },
+		"goexit":            func(*cursor.Batch) { runtime.Goexit() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				actors.HandleAhead(t)
+				st, disk := small(t)
+				w, room := panicsAhead(t, st, disk, end)
+				last := appendInputs(t, st, 6)
+				core, logs := observer.New(zapcore.InfoLevel)
+				sys := startWith(t, st, actors.Options{Logger: zap.New(core)}, w)
+				time.Sleep(time.Hour)
+				s := statusOf(t, sys, "w")
+				require.Equal(t, actors.Retrying, s.State)
+				require.ErrorIs(t, s.Reason, store.ErrDiskFull)
+				require.Zero(t, s.Restarts, "what was handled before is still to be written")
+				require.Empty(t, reactions(t, st, "w"))
+				room()
+				require.NoError(t, sys.WaitApplied(t.Context(), "w", last))
+				requireExactlyOnce(t, st, "w")
+				require.Equal(t, 1, statusOf(t, sys, "w").Restarts)
+				require.Zero(t, statusOf(t, sys, "w").Parked)
+				require.Equal(t, 1, logs.FilterMessage("worker restarts").FilterFieldKey("stack").Len())
+			})
+		})
+	}
+}
+
+func TestATemporaryWorkerThatPanicsBesideACommitThatIsRefusedHaltsOnceThatIsWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		actors.HandleAhead(t)
+		st, disk := small(t)
+		w, room := panicsAhead(t, st, disk, func(*cursor.Batch) { panic(errBroken) })
+		w.Restart = supervision.Temporary
+		last := appendInputs(t, st, 6)
+		sys := start(t, st, w)
+		time.Sleep(time.Minute)
+		room()
+		require.ErrorIs(t, sys.WaitApplied(t.Context(), "w", last), actors.ErrHalted)
+		require.ErrorIs(t, statusOf(t, sys, "w").Reason, errBroken)
+		require.Equal(t, []store.Position{1, 2}, reactions(t, st, "w"))
 	})
 }
 

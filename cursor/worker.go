@@ -72,7 +72,8 @@ func (a Action) String() string {
 //
 // Ahead: the next batch may be handled while the commit of the last one is under way. Its reactions
 // may not be in the store yet then, and where that commit is refused (a full disk, say) the batch
-// that was handled ahead comes again. With a BatchSize of 1, lanes or an ExternalPosition, after a
+// that was handled ahead comes again: what it failed with is no attempt, and a panic in it restarts
+// the worker. With a BatchSize of 1, lanes or an ExternalPosition, after a
 // reaction with an expectation, and while something fails, is parked or replayed, no batch is
 // handled ahead.
 //

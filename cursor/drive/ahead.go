@@ -3,6 +3,8 @@ package drive
 import (
 	"context"
 	"time"
+
+	"github.com/penstock-io/penstock/cursor"
 )
 
 // soloBatches is for how many batches a worker does not handle ahead after a commit was refused:
@@ -35,7 +37,7 @@ func Submit(w *Worker) Submission {
 // Answered takes back what Submit returned, once it was written, and finishes what was handled
 // meanwhile. It returns how many events are done by it. What was refused is what Commit is for: it
 // meets the same, and what follows from it is decided there. What was handled after it is handled
-// again then, and was no attempt.
+// again then, and was no attempt; where it panicked that is done by another incarnation.
 func Answered(ctx context.Context, w *Worker, now time.Time) int {
 	sent, held := w.ahead.sent, w.ahead.held
 	w.ahead.sent, w.ahead.held = nil, nil
@@ -44,8 +46,7 @@ func Answered(ctx context.Context, w *Worker, now time.Time) int {
 	if err != nil {
 		w.ahead.solo = soloBatches
 		if held != nil {
-			w.engine.Drop(held)
-			w.inFlight--
+			dropTask(w, held)
 		}
 		return w.Commit(ctx, now)
 	}
@@ -55,6 +56,19 @@ func Answered(ctx context.Context, w *Worker, now time.Time) int {
 		w.Finished(held)
 	}
 	return n
+}
+
+// dropTask drops a batch that was handled ahead. Where its handler has panicked it ends the
+// incarnation: whatever comes of the batch, the state of that handler cannot be trusted. That is
+// reported like any other panic once what was handled before is written, but without an event: it
+// counts against the worker, and is no attempt at an event that may not panic again.
+func dropTask(w *Worker, t Task) {
+	w.engine.Drop(t)
+	w.inFlight--
+	//nolint:errorlint // what a handler says may wrap another worker's failure
+	if failure, failed := t.Err().(*cursor.HandlerError); failed && failure.Panic {
+		w.panicked(&cursor.HandlerError{Worker: failure.Worker, Size: failure.Size, Panic: true, Stack: failure.Stack, Err: failure})
+	}
 }
 
 // nextAnswer waits for the commit that is under way, once nothing can be handled beside it any

@@ -2,10 +2,14 @@ package drive
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
@@ -59,10 +63,10 @@ func TestATurnMayEndWhileACommitIsUnderWay(t *testing.T) {
 
 func TestWhatIsHandledAheadIsDroppedWhereTheCommitBeforeIsRefusedAndIsNoAttempt(t *testing.T) {
 	for name, end := range map[string]func(*fakeTask){
-		"fine":    func(*fakeTask) {},
-		"failure": func(task *fakeTask) { task.err = failure(2) },
-		"panic":   func(task *fakeTask) { task.err = panicAt(2) },
-		"stop":    func(task *fakeTask) { task.action = cursor.Stop },
+		"fine":     func(*fakeTask) {},
+		"failure":  func(task *fakeTask) { task.err = failure(2) },
+		"stop":     func(task *fakeTask) { task.action = cursor.Stop },
+		"rollback": func(task *fakeTask) { task.action = cursor.StopWithRollback },
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, task := handlesAhead(t, 2)
@@ -82,6 +86,126 @@ func TestWhatIsHandledAheadIsDroppedWhereTheCommitBeforeIsRefusedAndIsNoAttempt(
 			p.step(StepCommit)
 			require.Nil(t, Submit(p.Worker), "for a while it handles one after the other")
 		})
+	}
+}
+
+// panicsAhead is a worker whose handler has panicked at event 2, while event 1 is written.
+func panicsAhead(t *testing.T) *play {
+	p, task := handlesAhead(t, 3)
+	p.finish(task, panicAt(2))
+	return p
+}
+
+// crashes wants the panic of a batch that was dropped to be reported, and nothing to be handled
+// after it.
+func (p *play) crashes() {
+	p.t.Helper()
+	u := p.expect(UpdateFailed)
+	require.True(p.t, u.Failure.Panic)
+	require.Zero(p.t, u.Failure.Event, "no attempt at an event")
+	require.Zero(p.t, u.First)
+	require.ErrorIs(p.t, u.Failure.Err, errBroken)
+	require.ErrorContains(p.t, u.Failure.Err, "at event 2")
+	require.Equal(p.t, workerLeaving, p.phase)
+	p.step(StepWait)
+	p.Drain(false)
+	p.step(StepFlush)
+	require.NoError(p.t, p.Flush(p.t.Context(), p.now, 0))
+	p.step(StepDrained)
+	require.Equal(p.t, 1, p.engine.dropped)
+}
+
+func TestAPanicAheadEndsTheIncarnationAlsoWhereTheCommitBeforeIsRefused(t *testing.T) {
+	t.Run("for want of room", func(t *testing.T) {
+		p := panicsAhead(t)
+		room := p.full()
+		require.Zero(t, p.answer())
+		require.True(t, p.expect(UpdateFailed).Failure.NoAttempt, "there is no room")
+		p.step(StepWait)
+		p.decide(Decision{Action: supervision.ActionRetry, Delay: time.Minute, Reason: store.ErrDiskFull})
+		require.Equal(t, p.now.Add(time.Minute), p.step(StepWait).Until)
+		require.Equal(t, Retrying, p.State())
+		room()
+		p.now = p.now.Add(time.Minute)
+		p.commit()
+		p.expect(UpdatePassed)
+		require.True(t, p.engine.done[1], "it is written before")
+		p.crashes()
+	})
+	t.Run("and another try succeeds", func(t *testing.T) {
+		p := panicsAhead(t)
+		p.engine.refuseOnce = true
+		require.Equal(t, 1, p.answer())
+		p.crashes()
+		require.True(t, p.engine.done[1])
+	})
+	t.Run("for a race", func(t *testing.T) {
+		p := panicsAhead(t)
+		p.engine.raced[1] = true
+		require.Zero(t, p.answer())
+		p.crashes()
+		require.Equal(t, []store.Position{1, 2, 3}, p.engine.undone(), "the next incarnation handles both")
+	})
+	t.Run("and an operator pauses it", func(t *testing.T) {
+		p := panicsAhead(t)
+		p.engine.raced[1] = true
+		p.Operate()
+		require.Zero(t, p.answer())
+		p.step(StepOperate)
+		p.operated(Operation{Pause: &checkpoint.Pause{}})
+		p.crashes()
+	})
+}
+
+func TestAPanicAheadOfARefusedCommitEndsNothingThatEndsAnyway(t *testing.T) {
+	t.Run("a newer owner", func(t *testing.T) {
+		p := panicsAhead(t)
+		p.engine.commitErr = checkpoint.ErrFenced
+		require.Zero(t, p.answer())
+		d, halts := supervision.DirectiveOf(p.expect(UpdateFailed).Failure.Err)
+		require.True(t, halts)
+		require.Equal(t, supervision.ActionHalt, d.Action)
+		p.step(StepWait)
+		p.Drain(false)
+		p.commit()
+		p.expect(UpdateFailed)
+		p.step(StepFlush)
+		require.ErrorIs(t, p.Flush(t.Context(), p.now, 0), checkpoint.ErrFenced)
+		p.step(StepDrained)
+	})
+	t.Run("a store that failed", func(t *testing.T) {
+		p := panicsAhead(t)
+		p.engine.commitErr = errors.Join(store.ErrPoisoned, store.ErrOutcomeUnknown)
+		require.Zero(t, p.answer())
+		p.expect(UpdateStoreFailed)
+		p.step(StepWait)
+		require.Equal(t, workerClosing, p.phase)
+	})
+	for name, order := range map[string]func(*play){
+		"close": func(p *play) { p.CloseIntake() }, "drain": func(p *play) { p.Drain(false) }, "drain for good": func(p *play) { p.Drain(true) },
+	} {
+		for _, late := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, " late: ", late), func(t *testing.T) {
+				p := panicsAhead(t)
+				room := p.full()
+				if !late {
+					order(p)
+				}
+				require.Zero(t, p.answer())
+				require.True(t, p.expect(UpdateFailed).Failure.NoAttempt, "there is no room")
+				if late {
+					order(p)
+				}
+				room()
+				p.Drain(true)
+				p.commit()
+				require.True(t, p.engine.done[1])
+				p.step(StepFlush)
+				require.NoError(t, p.Flush(t.Context(), p.now, 0))
+				p.step(StepDrained)
+				require.Empty(t, p.unsettled.failures, "no attempt at an event")
+			})
+		}
 	}
 }
 

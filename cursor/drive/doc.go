@@ -164,10 +164,12 @@
 //   - A newer owner, or a store that takes nothing any more: k is refused, k+1 is dropped, and
 //     [Worker.Commit] meets the same error with k, as without k+1.
 //   - No attempt is lost or invented: what k+1 failed with is reported after k is in the log, or
-//     forgotten with it, where k was refused. That is so of a panic, too: the same handler is
-//     called with k+1 again, and not a fresh one. A worker in trouble, with lanes, or that probes
-//     an outage, does not submit, and so the state of a failure never changes beside a handler that
-//     it concerns.
+//     forgotten with it, where k was refused. A worker in trouble, with lanes, or that probes an
+//     outage, does not submit, and so the state of a failure never changes beside a handler that it
+//     concerns.
+//   - A handler that panicked is not called again, whatever becomes of k: where it is refused, the
+//     panic in k+1 belongs to no event, and is reported as that of the worker once k is written, or
+//     refused for an event of its own.
 //   - A Stop or rollback of k is obeyed before k+1: it does not submit. One of k+1 leaves k
 //     written.
 //   - Pauses, orders of operators, flushes, drains and ends come when k is answered and k+1 is

@@ -84,7 +84,7 @@ func refusedEvent(err error) store.Position {
 
 // classifyHandler charges an event that is known. A batch that failed as a whole is handled again
 // in halves, and nothing is charged until the event stands alone; a handler that says when to try
-// again, or never, is obeyed at once.
+// again, or never, is obeyed at once. What names nothing in flight is charged to the worker.
 func classifyHandler(e *cursor.HandlerError) ruling {
 	r := ruling{
 		outcome: outcomeCharged, first: e.First, crashes: e.Crashes,
@@ -92,7 +92,7 @@ func classifyHandler(e *cursor.HandlerError) ruling {
 	}
 	d, directed := supervision.DirectiveOf(e)
 	r.evidence = e.Evidence && e.Event != 0
-	if e.Event != 0 || directed && (d.Action == supervision.ActionHalt || d.NoAttempt) {
+	if e.Event != 0 || e.First == 0 || directed && (d.Action == supervision.ActionHalt || d.NoAttempt) {
 		return r
 	}
 	r.outcome, r.limit, r.delay = outcomeHalved, max(1, e.Size/2), d.Delay

@@ -28,22 +28,23 @@ func (t *fakeTask) Size() int             { return 1 }
 // fakeEngine handles events one by one, each with a key of its own, like a runner that never fails
 // by itself. Tests say what fails.
 type fakeEngine struct {
-	tb       testing.TB
-	head     store.Position
-	scanned  store.Position
-	lanes    int
-	ready    []store.Position
-	inFlight int
-	finished []store.Position
-	sent     bool // what is finished is being written
-	dropped  int
-	failed   map[store.Position]bool
-	parked   []store.Position
-	done     map[store.Position]bool
-	extra    int // changes without a task
-	calls    []string
-	why      map[store.Position]error // of the latest failure of each event
-	strict   bool                     // nothing is parked or skipped for another failure than the latest
+	tb         testing.TB
+	head       store.Position
+	scanned    store.Position
+	lanes      int
+	ready      []store.Position
+	inFlight   int
+	finished   []store.Position
+	sent       bool // what is finished is being written
+	dropped    int
+	refuseOnce bool // what is being written, and another try succeeds
+	failed     map[store.Position]bool
+	parked     []store.Position
+	done       map[store.Position]bool
+	extra      int // changes without a task
+	calls      []string
+	why        map[store.Position]error // of the latest failure of each event
+	strict     bool                     // nothing is parked or skipped for another failure than the latest
 
 	depends   func(store.Position) string // nil: all on one
 	suspended map[string]bool
@@ -259,7 +260,8 @@ func (fakeSubmission) Write(context.Context) error { return nil }
 func (f *fakeEngine) Answered(Submission) (int, error) {
 	require.True(f.tb, f.sent)
 	f.sent = false
-	if f.commitErr != nil || f.raced[f.finished[0]] {
+	if f.commitErr != nil || f.raced[f.finished[0]] || f.refuseOnce {
+		f.refuseOnce = false
 		return 0, &cursor.RunnerError{Worker: "w", Err: cursor.ErrCommit, Reason: store.ErrConflict}
 	}
 	return f.Commit(context.Background())

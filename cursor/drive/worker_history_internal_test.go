@@ -31,6 +31,9 @@ type history struct {
 	ended  int
 	down   int
 	calm   bool // nothing fails any more
+	ahead  bool // it handles ahead where it may, and what is written then is refused more often
+	beside int  // panics beside a commit that was refused
+	broken bool // a handler has panicked: it is not called again
 	fails  int
 }
 
@@ -42,6 +45,9 @@ func newHistory(t *testing.T, seed uint64) *history {
 		w:   NewWorker(Incarnation{Lanes: lanes, Later: dice.IntN(2) == 0}),
 		now: begun,
 	}
+	if w.ahead = lanes == 1 && dice.IntN(4) > 0; w.ahead {
+		w.engine.head += 4
+	}
 	w.engine.strict = true
 	w.engine.takes = func() { require.True(t, w.w.open(), w.w.phase) }
 	return w
@@ -49,7 +55,11 @@ func newHistory(t *testing.T, seed uint64) *history {
 
 func (w *history) run() {
 	for range 80 {
-		w.watch(func() { w.happen(w.dice.IntN(12)) })
+		what := w.dice.IntN(12)
+		if w.ahead && what > 6 && w.dice.IntN(4) > 0 { // else it comes to few batches
+			what = w.dice.IntN(5)
+		}
+		w.watch(func() { w.happen(what) })
 	}
 	w.settle()
 }
@@ -93,9 +103,11 @@ func (w *history) happen(what int) {
 // breakSomething lets commits fail for want of room, or work again, or lose a race; or more events
 // come.
 func (w *history) breakSomething() {
-	switch w.dice.IntN(5) {
+	switch w.dice.IntN(6) {
 	case 0:
 		w.engine.commitErr = store.ErrDiskFull
+	case 5:
+		w.engine.refuseOnce = true
 	case 1, 2:
 		w.engine.commitErr = nil
 	case 3:
@@ -155,11 +167,13 @@ func (w *history) step() StepKind {
 	case StepReport:
 		w.hear(s.Update)
 	case StepRun:
+		require.False(w.t, w.broken, "a batch after a panic")
 		w.tasks = append(w.tasks, s.Task.(*fakeTask))
 	case StepAnswer:
-		Answered(context.Background(), w.w, w.now)
+		w.answered()
 	case StepCommit:
-		if w.dice.IntN(2) == 0 && Submit(w.w) != nil {
+		if (w.ahead || w.dice.IntN(2) == 0) && Submit(w.w) != nil {
+			w.engine.refuseOnce = w.engine.refuseOnce || w.ahead && w.dice.IntN(2) == 0
 			break
 		}
 		w.commit = true
@@ -186,6 +200,16 @@ func (w *history) step() StepKind {
 	return s.Kind
 }
 
+// answered takes back what was submitted. A panic in what is dropped for it is reported without an
+// event.
+func (w *history) answered() {
+	dropped := w.engine.dropped
+	Answered(context.Background(), w.w, w.now)
+	if w.engine.dropped > dropped && w.broken {
+		w.beside++
+	}
+}
+
 func (w *history) hear(u *Update) {
 	switch u.Kind {
 	case UpdateAcquired:
@@ -195,10 +219,15 @@ func (w *history) hear(u *Update) {
 			w.w.Begin()
 		}
 	case UpdateFailed:
-		w.over = w.over || u.Failure.Panic
+		if u.Failure.Panic {
+			w.over = true
+			require.False(w.t, w.engine.Dirty(), "what was handled before is written first")
+			require.Equal(w.t, w.beside == 0, u.First > 0)
+		}
 		w.asked = append(w.asked, Decision{First: u.First, Serial: u.Serial, Reason: u.Failure.Err, Restart: u.Failure.Panic})
 	case UpdateHalve, UpdateRestart:
 		w.over = true
+		require.Zero(w.t, w.beside)
 	case UpdateEnded:
 		w.over = true
 		w.ended++
@@ -242,7 +271,11 @@ func (w *history) finish() {
 		at, whole := failure(task.event), failure(task.event)
 		at.Err = fmt.Errorf("failure %d: %w", w.fails, errBroken)
 		whole.Event, whole.Size = 0, 8
-		switch w.dice.IntN(12) {
+		fates := 12
+		if w.ahead && w.engine.sent {
+			fates = 7
+		}
+		switch w.dice.IntN(fates) {
 		case 0, 1:
 			task.err = at
 			if w.dice.IntN(2) == 0 {
@@ -261,6 +294,10 @@ func (w *history) finish() {
 			whole.Panic = true
 			task.err = whole
 		}
+	}
+	//nolint:errorlint // it is made above
+	if f, failed := task.err.(*cursor.HandlerError); failed {
+		w.broken = w.broken || f.Panic
 	}
 	w.w.Finished(task)
 }

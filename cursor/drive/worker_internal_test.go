@@ -594,12 +594,14 @@ func TestNoHistoryOfAWorkerForgetsAnEvent(t *testing.T) {
 
 // Some moves can only be seen in random histories, and all that are drawn must be.
 func TestEachMoveOfAWorkerHappensInSomeHistory(t *testing.T) {
-	seen := make(map[[2]workerPhase]bool)
+	seen, beside := make(map[[2]workerPhase]bool), 0
 	for seed := range uint64(5000) {
 		w := newHistory(t, seed)
 		w.seen = seen
 		w.run()
+		beside += w.beside
 	}
+	require.Greater(t, beside, 20, "panics beside a commit that was refused")
 	for from, follows := range workerTable {
 		for to := range follows {
 			require.True(t, seen[[2]workerPhase{from, to}], "%s to %s", from, to)
