@@ -60,11 +60,12 @@ func (w *worker) runHere(c actor.Context, t *cursor.Task) {
 	returned = true
 }
 
-// handle calls the handler, on the goroutine of the actor or of a lane. It touches nothing of the
-// worker that changes.
+// handle calls the handler, on the goroutine of the actor or of a lane, which serves others after
+// it. It touches nothing of the worker that changes.
 func (w *worker) handle(t *cursor.Task) {
 	pprof.SetGoroutineLabels(w.labels)
 	t.Run(w.ctx)
+	pprof.SetGoroutineLabels(context.Background())
 }
 
 // label makes the labels of the handlers. A worker that never handles anything needs none.

@@ -139,7 +139,7 @@ func (l late) Receive(c actor.Context) {
 func TestAPanicWhileStoppingIsLoggedAndTheActorStops(t *testing.T) {
 	core, logs := observer.New(zapcore.DebugLevel)
 	sys := newSystem(openMemory(t), Options{Logger: zap.New(core)}, nil)
-	pid := sys.actors.Root.Spawn(newProps(func() actor.Actor { return late{sys} }))
+	pid := sys.actors.Root.Spawn(newProps(&sys.dispatcher, func() actor.Actor { return late{sys} }))
 	stopped := sys.actors.Root.StopFuture(pid)
 	require.NoError(t, stopped.Wait())
 	require.Equal(t, 2, logs.FilterMessage("actor panicked while stopping").Len())

@@ -7,8 +7,8 @@ import (
 )
 
 // newProps makes the properties of an actor of ours.
-func newProps(producer actor.Producer) *actor.Props {
-	return actor.PropsFromProducer(producer, actor.WithDispatcher(dispatcher{}), actor.WithMailbox(newMailbox))
+func newProps(d *dispatcher, producer actor.Producer) *actor.Props {
+	return actor.PropsFromProducer(producer, actor.WithDispatcher(d), actor.WithMailbox(newMailbox))
 }
 
 // mailbox drops what is sent to it before its actor has begun. The library registers a new actor

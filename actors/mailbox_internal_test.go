@@ -40,7 +40,7 @@ func TestAMailboxInTheMakingDropsWhatIsForTheActorBefore(t *testing.T) {
 // Without a mailbox of ours this is a data race, and now and then the end of the process.
 func TestActorsOfOneNameFollowEachOtherWhileMessagesArrive(t *testing.T) {
 	system := actor.NewActorSystem()
-	props := newProps(func() actor.Actor { return actor.ReceiveFunc(func(actor.Context) {}) })
+	props := newProps(new(dispatcher), func() actor.Actor { return actor.ReceiveFunc(func(actor.Context) {}) })
 	var senders sync.WaitGroup
 	stop := make(chan struct{})
 	pid := actor.NewPID(system.Address(), "w")

@@ -51,25 +51,3 @@ func (j *journal) failureOf(reason any) supervision.Failure {
 	f.Err = supervision.Capture(f.Err, j.redact.Text)
 	return f
 }
-
-// dispatcher runs an actor's mailbox on a goroutine of its own, like the default one, and starts
-// a new one when a handler ends it with runtime.Goexit: otherwise the mailbox would count as
-// running forever.
-type dispatcher struct{}
-
-// Schedule implements actor.Dispatcher.
-func (d dispatcher) Schedule(mailbox func()) { go d.run(mailbox) }
-
-func (d dispatcher) run(mailbox func()) {
-	returned := false
-	defer func() {
-		if !returned {
-			go d.run(mailbox)
-		}
-	}()
-	mailbox()
-	returned = true
-}
-
-// Throughput implements actor.Dispatcher: messages between two calls of runtime.Gosched.
-func (dispatcher) Throughput() int { return 300 }

@@ -45,13 +45,13 @@ func (r *root) Receive(c actor.Context) {
 // start spawns the store actor and the supervisor. The names are free, since the actor system is
 // ours alone.
 func (r *root) start(c actor.Context) {
-	store, err := c.SpawnNamed(newProps(func() actor.Actor { return &storeActor{sys: r.sys} }), "store")
+	store, err := c.SpawnNamed(newProps(&r.sys.dispatcher, func() actor.Actor { return &storeActor{sys: r.sys} }), "store")
 	if err != nil {
 		r.sys.started <- fmt.Errorf("actors: spawn: %w", err)
 		return
 	}
 	r.store, r.sys.storeActor = store, store
-	supervisor, err := c.SpawnNamed(newProps(r.make), supervisorName)
+	supervisor, err := c.SpawnNamed(newProps(&r.sys.dispatcher, r.make), supervisorName)
 	if err != nil {
 		r.sys.started <- fmt.Errorf("actors: spawn: %w", err)
 		return

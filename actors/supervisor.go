@@ -36,7 +36,7 @@ func newSupervisor(sys *System, root *drive.Node) *supervisor {
 	for _, n := range sys.workers.all() {
 		s.nodes[n.Leaf] = n
 	}
-	s.props = newProps(func() actor.Actor { return newWorker(sys, s.nodes[s.next.Leaf], s.next) })
+	s.props = newProps(&sys.dispatcher, func() actor.Actor { return newWorker(sys, s.nodes[s.next.Leaf], s.next) })
 	return s
 }
 

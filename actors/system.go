@@ -27,6 +27,7 @@ type System struct {
 	log     journal
 	workers *roster // locked
 
+	dispatcher dispatcher // locked
 	actors     *actor.ActorSystem
 	root       *actor.PID
 	supervisor *actor.PID
@@ -102,7 +103,7 @@ func Start(ctx context.Context, st *store.Store, o Options, tree supervision.Gro
 	s := newSystem(st, o, workers)
 	s.start.Store(&ctx)
 	supervisor := func() actor.Actor { return newSupervisor(s, top) }
-	_, err = s.actors.Root.SpawnNamed(newProps(func() actor.Actor { return &root{sys: s, make: supervisor} }), rootName)
+	_, err = s.actors.Root.SpawnNamed(newProps(&s.dispatcher, func() actor.Actor { return &root{sys: s, make: supervisor} }), rootName)
 	if err != nil {
 		return nil, fmt.Errorf("actors: spawn: %w", err)
 	}

@@ -217,7 +217,7 @@ func (w *worker) begin(c actor.Context) {
 	w.core.Begin()
 	if n := w.node.baton.Worker.Lanes; n > 1 && w.lanes == nil {
 		for range n {
-			props := newProps(func() actor.Actor { return &lane{w: w} })
+			props := newProps(&w.sys.dispatcher, func() actor.Actor { return &lane{w: w} })
 			w.lanes = append(w.lanes, c.Spawn(props))
 		}
 	}
