@@ -16,11 +16,11 @@ CHECKS := fmt-check no-sleep words shape links tidy-check vet test test-modules 
 MODULES := $(sort $(patsubst ./%/go.mod,%,$(shell find . -mindepth 2 -name go.mod -not -path './bench/*')))
 
 T        ?= 30s
-BENCH    ?= .
 TIMEOUT  ?= 60m
+PAGES    := ../README.md,README.md
 
 .DEFAULT_GOAL := help
-.PHONY: help checks check fmt tidy $(CHECKS) crash fuzz bench benchstat compare ci
+.PHONY: help checks check fmt tidy $(CHECKS) crash fuzz compare growth benchstat ci
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,16 +105,13 @@ fuzz: ## every fuzz target in turn (T=30s each)
 		(cd "$$dir" && go test -run '^$$' -fuzz "^$$name\$$" -fuzztime=$(T)) || exit 1; \
 	done
 
-bench: ## measure, and keep numbers and table in bench/results (BENCH=. COUNT=6; leave the machine alone)
-	@mkdir -p bench/results
-	cd bench && set -o pipefail && out=results/$$(git describe --always --dirty) && \
-	go test -run '^$$' -bench '$(BENCH)' -benchtime=1x -count=$(or $(COUNT),6) -timeout=$(TIMEOUT) . | tee "$$out.txt" && \
-	go run ./table <"$$out.txt" | tee "$$out.md"
+compare: ## store and deliver events beside others; keep table and chart in bench/results (ARGS='-rows reactor')
+	cd bench && go run ./cmd/compare $(or $(ARGS),-pages $(PAGES))
 
-compare: ## store and deliver events beside others, and keep table and chart in bench/results (ARGS='-rows reactor')
-	cd bench && go run ./cmd/compare $(ARGS)
+growth: ## what must not grow with events, entities, keys and side values; keep the table in bench/results
+	cd bench && go run ./cmd/growth $(ARGS)
 
-benchstat: ## compare two results (OLD=bench/results/a.txt NEW=bench/results/b.txt)
+benchstat: ## compare two outputs of go test -bench (OLD=a.txt NEW=b.txt)
 	$(TOOL) benchstat $(OLD) $(NEW)
 
 ci: ## what the build server runs: the checks of `make check`, each with its header and time

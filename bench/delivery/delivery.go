@@ -5,7 +5,7 @@
 // an order that moves on by one each round, so that all meet the same machine and only ratios
 // within a round count:
 //
-//	prepare    logs that are only read, once for the row
+//	prepare    logs that are only read, once for all rows
 //	round 1    limit | penstock | jetstream | watermill     a turn opens the contestant, lets it
 //	round 2    penstock | jetstream | watermill | limit     do the work, and closes it
 //
@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -31,7 +32,7 @@ import (
 // Turn is what a contestant has to work with.
 type Turn struct {
 	Dir     string        // empty, removed after the turn
-	Library string        // the same in all turns of a row, for logs that are only read
+	Library string        // the same in all turns of all rows, for logs that are only read
 	Time    time.Duration // how long it works where it does not work until it is done
 }
 
@@ -51,14 +52,6 @@ type Contestant struct {
 	Run     Run
 }
 
-// Target is what is wanted of a row.
-type Target struct {
-	Name     string
-	Relation string // ">=" or "<="; empty for a ratio that is only shown
-	Bound    float64
-	Of       func(Round) float64
-}
-
 // Round is what was measured in one round, by the names of contestants.
 type Round map[string]Result
 
@@ -70,12 +63,11 @@ type Row struct {
 	Unit        string
 	Less        bool // is better
 	Contestants []Contestant
-	Targets     []Target
 }
 
 // Options of a measurement. Dir, Rounds and Time are required.
 type Options struct {
-	Dir    string // on the disk of interest
+	Dir    string // on the disk of interest; the caller removes it
 	Rounds int
 	Time   time.Duration
 	Settle bool      // write out before each turn what earlier ones have left in the page cache
@@ -89,9 +81,9 @@ type Measured struct {
 }
 
 // Figure is the median of a figure of a contestant over the rounds, and whether it has that figure.
-func (m Measured) Figure(contestant, unit string) (float64, bool) {
+func Figure(rounds []Round, contestant, unit string) (float64, bool) {
 	var values []float64
-	for _, r := range m.Rounds {
+	for _, r := range rounds {
 		if v, ok := r[contestant][unit]; ok {
 			values = append(values, v)
 		}
@@ -99,11 +91,11 @@ func (m Measured) Figure(contestant, unit string) (float64, bool) {
 	return figures.Median(values), len(values) > 0
 }
 
-// Reached is the median of a target over the rounds.
-func (m Measured) Reached(t Target) float64 {
+// Ratio is the median, over the rounds, of the ratio of a figure of two contestants within a round.
+func Ratio(rounds []Round, unit, ours, theirs string) float64 {
 	var values []float64
-	for _, r := range m.Rounds {
-		values = append(values, t.Of(r))
+	for _, r := range rounds {
+		values = append(values, r[ours][unit]/r[theirs][unit])
 	}
 	return figures.Median(values)
 }
@@ -111,34 +103,46 @@ func (m Measured) Reached(t Target) float64 {
 // Measure lets the contestants of a row take their turns.
 func (r Row) Measure(ctx context.Context, o Options) (m Measured, err error) {
 	m.Row = r
-	library, err := os.MkdirTemp(o.Dir, "library-")
+	t := Turn{Library: filepath.Join(o.Dir, "library"), Time: o.Time}
+	prepared, err := r.prepare(ctx, t)
 	if err != nil {
 		return m, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(library)) }()
-	t := Turn{Library: library, Time: o.Time}
-	for _, c := range r.Contestants {
-		if c.Prepare == nil {
-			continue
-		}
-		if _, err := c.Prepare(ctx, t); err != nil {
-			return m, fmt.Errorf("%s: %s: prepare: %w", r.Name, c.Name, err)
-		}
 	}
 	for round := range o.Rounds {
 		results := make(Round)
 		for k := range r.Contestants {
 			c := r.Contestants[(k+round)%len(r.Contestants)]
-			if results[c.Name], err = c.turn(ctx, t, o); err != nil {
+			result, err := c.turn(ctx, t, o)
+			if err != nil {
 				return m, fmt.Errorf("%s: %s: %w", r.Name, c.Name, err)
 			}
+			maps.Copy(result, prepared[c.Name])
+			results[c.Name] = result
 			if o.Log != nil {
-				fmt.Fprintf(o.Log, "%s round %d: %s: %v\n", r.Name, round+1, c.Name, results[c.Name])
+				fmt.Fprintf(o.Log, "%s round %d: %s: %v\n", r.Name, round+1, c.Name, result)
 			}
 		}
 		m.Rounds = append(m.Rounds, results)
 	}
 	return m, nil
+}
+
+// prepare returns what was measured meanwhile, which counts for each round.
+func (r Row) prepare(ctx context.Context, t Turn) (Round, error) {
+	if err := os.MkdirAll(t.Library, 0o755); err != nil {
+		return nil, err
+	}
+	prepared := make(Round)
+	for _, c := range r.Contestants {
+		if c.Prepare == nil {
+			continue
+		}
+		var err error
+		if prepared[c.Name], err = c.Prepare(ctx, t); err != nil {
+			return nil, fmt.Errorf("%s: %s: prepare: %w", r.Name, c.Name, err)
+		}
+	}
+	return prepared, nil
 }
 
 // turn returns a contestant an empty directory, and a process without garbage.
@@ -159,16 +163,6 @@ func (t Turn) shelf(name string) (dir string, filled bool) {
 	dir = filepath.Join(t.Library, name)
 	_, err := os.Stat(dir)
 	return dir, err == nil
-}
-
-// ratio of a figure of two contestants.
-func ratio(unit, ours, theirs string) func(Round) float64 {
-	return func(r Round) float64 { return r[ours][unit] / r[theirs][unit] }
-}
-
-// reached is a figure of Penstock.
-func reached(unit string) func(Round) float64 {
-	return func(r Round) float64 { return r[penstock][unit] }
 }
 
 // latencies are the figures of rows about time.

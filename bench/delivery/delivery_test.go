@@ -9,19 +9,19 @@ import (
 	"time"
 )
 
-func TestATargetIsTheMedianOfTheRatiosWithinTheRounds(t *testing.T) {
-	m := Measured{Rounds: []Round{
+func TestARatioIsTheMedianOfTheRatiosWithinTheRounds(t *testing.T) {
+	rounds := []Round{
 		{"us": {"n/s": 10}, "them": {"n/s": 1}},
 		{"us": {"n/s": 12}, "them": {"n/s": 4}},
 		{"us": {"n/s": 200}, "them": {"n/s": 100}}, // a machine that is ten times as fast for a while
-	}}
-	if got := m.Reached(Target{Of: ratio("n/s", "us", "them")}); got != 3 {
+	}
+	if got := Ratio(rounds, "n/s", "us", "them"); got != 3 {
 		t.Errorf("reached %v, want 3", got)
 	}
-	if got, _ := m.Figure("us", "n/s"); got != 12 {
+	if got, _ := Figure(rounds, "us", "n/s"); got != 12 {
 		t.Errorf("figure %v, want 12", got)
 	}
-	if _, ok := m.Figure("us", "other"); ok {
+	if _, ok := Figure(rounds, "us", "other"); ok {
 		t.Error("a figure is there that was never measured")
 	}
 }
@@ -40,18 +40,22 @@ func TestTheOrderOfContestantsMovesOnWithTheRounds(t *testing.T) {
 		}
 	}
 	r := Row{Contestants: []Contestant{
-		{Name: "a", Run: take("a"), Prepare: func(context.Context, Turn) (Result, error) { prepared++; return nil, nil }},
+		{Name: "a", Run: take("a"), Prepare: func(context.Context, Turn) (Result, error) { prepared++; return Result{"of all": 7}, nil }},
 		{Name: "b", Run: take("b")},
 		{Name: "c", Run: take("c")},
 	}}
 	dir := t.TempDir()
-	if _, err := r.Measure(t.Context(), Options{Dir: dir, Rounds: 3, Time: time.Millisecond}); err != nil {
+	m, err := r.Measure(t.Context(), Options{Dir: dir, Rounds: 3, Time: time.Millisecond})
+	if err != nil {
 		t.Fatal(err)
+	}
+	if m.Rounds[0]["a"]["of all"] != 7 || m.Rounds[2]["a"]["of all"] != 7 {
+		t.Errorf("what was measured while preparing is in each round: %v", m.Rounds)
 	}
 	if want := []string{"a", "b", "c", "b", "c", "a", "c", "a", "b"}; !slices.Equal(order, want) {
 		t.Errorf("turns %v, want %v", order, want)
 	}
-	if left, _ := os.ReadDir(dir); len(left) > 0 || prepared != 1 {
+	if left, _ := os.ReadDir(dir); len(left) != 1 || left[0].Name() != "library" || prepared != 1 {
 		t.Errorf("left %v; prepared %d times, want once", left, prepared)
 	}
 }

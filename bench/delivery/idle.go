@@ -13,6 +13,7 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 
 	"github.com/penstock-io/penstock/bench/figures"
+	"github.com/penstock-io/penstock/bench/machine"
 	"github.com/penstock-io/penstock/bench/workload"
 )
 
@@ -88,38 +89,84 @@ func (d *Idle) Close(ctx context.Context) error {
 }
 
 // PenstockIdle keeps idle workers, and appends for one of them and, in turns, for the only worker
-// of another store.
+// of another store, and to one without workers.
 func PenstockIdle(workers int) Run {
 	return func(ctx context.Context, t Turn) (res Result, err error) {
-		watched := watchMemory(workers)
-		crowd, err := NewIdle(ctx, filepath.Join(t.Dir, "crowd"), workers)
+		var stores []appender
+		for k, n := range []int{workers, 1, 0} {
+			watched := watchMemory(workers)
+			idle, err := NewIdle(ctx, filepath.Join(t.Dir, fmt.Sprint(n)), n)
+			if err != nil {
+				return nil, err
+			}
+			defer func() { err = errors.Join(err, idle.Close(ctx)) }()
+			if k == 0 {
+				res = watched.result()
+			}
+			stores = append(stores, func() (time.Duration, error) { return idle.Append(ctx, 0) })
+		}
+		medians, err := appendInTurns(t, stores...)
 		if err != nil {
 			return nil, err
 		}
-		defer func() { err = errors.Join(err, crowd.Close(ctx)) }()
-		res = watched.result()
-		alone, err := NewIdle(ctx, filepath.Join(t.Dir, "alone"), 1)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { err = errors.Join(err, alone.Close(ctx)) }()
-		beside, one, err := appendInTurns(ctx, t, crowd, alone)
-		res["append-us"], res["append-one-us"] = figures.Micros(beside), figures.Micros(one)
-		return res, err
+		res["append-us"] = figures.Micros(medians[0])
+		res["x-one"] = float64(medians[0]) / float64(medians[1])
+		res["x-none"] = float64(medians[0]) / float64(medians[2])
+		return res, nil
 	}
 }
 
-// appendInTurns returns the medians of appends to two stores, which take turns of four.
-func appendInTurns(ctx context.Context, t Turn, a, b *Idle) (ofA, ofB time.Duration, err error) {
-	var took [2][]time.Duration
+// LimitIdle keeps goroutines that wait on a channel each, and writes and syncs records, with and
+// without waking another one.
+func LimitIdle(workers int) Run {
+	return func(_ context.Context, t Turn) (res Result, err error) {
+		res = channelIdle(workers)
+		z, err := machine.NewZeroed(t.Dir)
+		if err != nil {
+			return nil, err
+		}
+		wake, awake := make(chan struct{}, 1), make(chan struct{}, 1)
+		go func() {
+			for range wake {
+				awake <- struct{}{}
+			}
+		}()
+		defer close(wake)
+		rec := make([]byte, workload.RecordBytes)
+		medians, err := appendInTurns(t,
+			func() (time.Duration, error) {
+				began := time.Now()
+				_, err := z.Append(rec, true)
+				wake <- struct{}{}
+				took := time.Since(began)
+				<-awake
+				return took, err
+			},
+			func() (time.Duration, error) { return z.Append(rec, true) })
+		if err := errors.Join(err, z.Close()); err != nil {
+			return nil, err
+		}
+		res["append-us"] = figures.Micros(medians[0])
+		res["x-none"] = float64(medians[0]) / float64(medians[1])
+		return res, nil
+	}
+}
+
+// appender appends an event, and returns what that took. It returns when all that the event has
+// woken is idle again.
+type appender func() (time.Duration, error)
+
+// appendInTurns returns the medians of appends to several stores, which take turns of four.
+func appendInTurns(t Turn, stores ...appender) (medians []time.Duration, err error) {
+	took := make([][]time.Duration, len(stores))
 	for ends := time.Now().Add(t.Time); time.Now().Before(ends); {
-		for k, d := range []*Idle{a, b} {
+		for k, add := range stores {
 			for i := range 5 {
-				one, err := d.Append(ctx, 0)
+				one, err := add()
 				if err != nil {
-					return 0, 0, err
+					return nil, err
 				}
-				if i > 0 { // the first comes after the other store
+				if i > 0 { // the first comes after the other stores
 					took[k] = append(took[k], one)
 				}
 				for settled := time.Now().Add(200 * time.Microsecond); time.Now().Before(settled); {
@@ -127,5 +174,8 @@ func appendInTurns(ctx context.Context, t Turn, a, b *Idle) (ofA, ofB time.Durat
 			}
 		}
 	}
-	return figures.Quantile(took[0], 0.5), figures.Quantile(took[1], 0.5), nil
+	for _, times := range took {
+		medians = append(medians, figures.Quantile(times, 0.5))
+	}
+	return medians, nil
 }

@@ -93,73 +93,20 @@ func idly(t Turn, sample func(i int) (time.Duration, error)) (Result, error) {
 	return latencies(took), nil
 }
 
-// ChannelHop sends events to a goroutine on a channel, and asks it and waits for the answer.
-func ChannelHop(_ context.Context, _ Turn) (Result, error) {
-	const n = 1 << 20
-	in, ask, done := make(chan int, 1024), make(chan chan int), make(chan int)
-	go func() {
-		sum := 0
-		for range n {
-			sum += <-in
-		}
-		done <- sum
-		for reply := range ask {
-			reply <- sum
-		}
-	}()
-	began := time.Now()
-	for i := range n {
-		in <- i
+// channelIdle keeps goroutines that wait on a channel each.
+func channelIdle(workers int) Result {
+	idle := watchMemory(workers)
+	gates := make([]chan int, workers)
+	for w := range gates {
+		gates[w] = make(chan int, 1)
+		go func() {
+			for range gates[w] {
+			}
+		}()
 	}
-	<-done
-	tell := time.Since(began)
-	reply := make(chan int)
-	trips, err := roundTrips(func() error {
-		ask <- reply
-		<-reply
-		return nil
-	})
-	close(ask)
-	return hop(float64(tell)/n, trips), err
-}
-
-// hop is what one event costs in nanoseconds, and a question and its answer in microseconds.
-func hop(nanos float64, trips []time.Duration) Result {
-	return Result{
-		unitHop:       nanos,
-		"trip-p50-us": figures.Micros(figures.Quantile(trips, 0.5)),
-		"trip-p99-us": figures.Micros(figures.Quantile(trips, 0.99)),
+	res := idle.result()
+	for _, gate := range gates {
+		close(gate)
 	}
-}
-
-func roundTrips(ask func() error) ([]time.Duration, error) {
-	took := make([]time.Duration, 20_000)
-	for i := range took {
-		began := time.Now()
-		if err := ask(); err != nil {
-			return nil, err
-		}
-		took[i] = time.Since(began)
-	}
-	return took, nil
-}
-
-// ChannelIdle keeps goroutines that wait on a channel each.
-func ChannelIdle(workers int) Run {
-	return func(context.Context, Turn) (Result, error) {
-		idle := watchMemory(workers)
-		gates := make([]chan int, workers)
-		for w := range gates {
-			gates[w] = make(chan int, 1)
-			go func() {
-				for range gates[w] {
-				}
-			}()
-		}
-		res := idle.result()
-		for _, gate := range gates {
-			close(gate)
-		}
-		return res, nil
-	}
+	return res
 }

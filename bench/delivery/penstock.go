@@ -205,58 +205,6 @@ func newCounting(name string, events int) *counting {
 	return c
 }
 
-// PenstockHop takes the worker's own loop twice, over the same log with the same handler and
-// checkpoints: under supervision, where an actor requests each page of 256 and gets a message for
-// each commit, and in a plain loop. The difference is what the actors cost.
-func PenstockHop(events int) Run {
-	return func(ctx context.Context, t Turn) (Result, error) {
-		dir, _ := t.shelf(fmt.Sprintf("penstock-%d", events))
-		st, err := store.Open(dir, store.Options{})
-		if err != nil {
-			return nil, err
-		}
-		runs := []func() (float64, error){
-			func() (float64, error) { return CatchUp(ctx, st, "hop", events, false) },
-			func() (float64, error) { return stepByStep(ctx, st, "hop", events) },
-		}
-		var costs [2][]float64
-		var differences []float64
-		for i := range 6 {
-			var cost [2]float64
-			for k := range runs {
-				k = (k + i) % len(runs) // each is first as often
-				rate, err := runs[k]()
-				if err != nil {
-					return nil, errors.Join(err, st.Close())
-				}
-				cost[k] = 1e9 / rate
-				costs[k] = append(costs[k], cost[k])
-			}
-			differences = append(differences, cost[0]-cost[1])
-		}
-		return Result{
-			unitHop:           figures.Median(differences),
-			"actors-ns/event": figures.Median(costs[0]), "loop-ns/event": figures.Median(costs[1]),
-		}, st.Close()
-	}
-}
-
-// stepByStep is CatchUp without actors.
-func stepByStep(ctx context.Context, st *store.Store, name string, events int) (rate float64, err error) {
-	c := newCounting(name, events)
-	r, err := cursor.NewRunner(ctx, st, c.worker)
-	if err != nil {
-		return 0, err
-	}
-	for c.handled < events {
-		if _, err := r.Step(ctx, 0, 0); err != nil {
-			return 0, err
-		}
-	}
-	rate = figures.PerSecond(events, time.Since(c.began))
-	return rate, errors.Join(r.Close(ctx), remove(ctx, st, name))
-}
-
 // PenstockReactor lets a reactor under supervision catch up with a log of orders: JSON in, one
 // reaction per event, JSON out, each batch durable with its checkpoint.
 func PenstockReactor(events, batch int) Run {

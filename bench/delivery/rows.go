@@ -33,6 +33,7 @@ const (
 	limit          = "limit"
 	penstock       = "Penstock"
 	penstockSynced = "Penstock, synced"
+	penstockSmall  = "Penstock, small log"
 	jsAlways       = "JetStream, sync always"
 	jsDefault      = "JetStream, default"
 	jsKV           = "JetStream KV, sync always"
@@ -53,17 +54,15 @@ const (
 // Rows are all rows.
 func Rows(s Sizes) []Row {
 	return []Row{
-		checkpointRow(s.Workers[0], 100_000), checkpointRow(s.Workers[1], 200_000),
-		catchUpRow(smallLog), catchUpRow(s.Events),
-		reactorRow(s.Orders, pageEvents), reactorRow(s.Orders, 1000), reactionRow(),
-		idleRow(s), hopRow(s.Events),
+		checkpointRow("checkpoints", s.Workers[0]), checkpointRow("checkpoints-many", s.Workers[1]),
+		catchUpRow(s.Events), reactorRow(s.Orders), reactionRow(), idleRow(s),
 	}
 }
 
-func checkpointRow(workers int, wanted float64) Row {
+func checkpointRow(name string, workers int) Row {
 	always, def := JetStream{Always: true}, JetStream{}
 	return Row{
-		Name: fmt.Sprintf("checkpoints-%d", workers), Unit: unitCheckpoints,
+		Name: name, Unit: unitCheckpoints,
 		Title: fmt.Sprintf("Checkpoints, %d workers", workers),
 		Does:  "each worker handles an event, waits for its checkpoint, takes the next; limit, Pebble and bbolt only write 64 bytes",
 		Contestants: []Contestant{
@@ -78,63 +77,42 @@ func checkpointRow(workers int, wanted float64) Row {
 			{Name: jsAlways, Promise: promiseAck, Run: always.Checkpoints(workers)},
 			{Name: jsDefault, Promise: promiseAck + ", and syncs every two minutes", Run: def.Checkpoints(workers)},
 		},
-		Targets: []Target{
-			{Name: "Penstock " + unitCheckpoints, Relation: ">=", Bound: wanted, Of: reached(unitCheckpoints)},
-			{Name: "× limit", Of: ratio(unitCheckpoints, penstock, limit)},
-			{Name: "× Pebble", Of: ratio(unitCheckpoints, penstock, pebbleDB)},
-			{Name: "× bbolt", Of: ratio(unitCheckpoints, penstock, boltDB)},
-			{Name: "× JetStream KV, sync always", Of: ratio(unitCheckpoints, penstock, jsKV)},
-		},
 	}
 }
 
 func catchUpRow(events int) Row {
-	always, def := JetStream{Always: true}, JetStream{}
+	def := JetStream{}
 	shelf := fmt.Sprintf("watermill-%d", events)
 	const later = "the position is handed to the operating system at once, and synced within 10 ms"
-	r := Row{
-		Name: fmt.Sprintf("catch-up-%d", events), Unit: unitEvents,
+	return Row{
+		Name: "catch-up", Unit: unitEvents,
 		Title: fmt.Sprintf("Catching up, %s events", figures.Short(float64(events))),
-		Does:  "one worker handles the whole log, 256 bytes each, a checkpoint per 256; limit is Penstock's own Read",
+		Does:  "one worker handles the whole log, 256 bytes each, a checkpoint per 256; limit is Penstock's own Read; the small log has 10 k events",
 		Contestants: []Contestant{
 			{Name: limit, Durable: true, Promise: "nothing to remember", Prepare: PreparePenstock(events), Run: PenstockRead(events)},
 			{Name: penstock, Promise: later, Prepare: PreparePenstock(events), Run: PenstockCatchUp(events, false)},
 			{
+				Name: penstockSmall, Promise: later, Prepare: PreparePenstock(smallLog), Run: PenstockCatchUp(smallLog, false),
+			},
+			{
 				Name: penstockSynced, Durable: true, Promise: "checkpoint synced per batch of 256 (`SyncCheckpoints`)",
 				Prepare: PreparePenstock(events), Run: PenstockCatchUp(events, true),
 			},
-			{Name: jsAlways, Promise: promiseAck, Prepare: always.PrepareCatchUp(events), Run: always.CatchUp(events)},
 			{Name: jsDefault, Promise: promiseAck + ", and syncs every two minutes", Prepare: def.PrepareCatchUp(events), Run: def.CatchUp(events)},
 			{
 				Name: wmSQLite, Durable: true, Promise: "offset committed and synced per batch of 256",
 				Prepare: PrepareWatermill(shelf, events, eventPayload), Run: WatermillCatchUp(shelf, events),
 			},
 		},
-		Targets: []Target{
-			{Name: "× JetStream, default", Relation: ">=", Bound: 5, Of: ratio(unitEvents, penstock, jsDefault)},
-			{Name: "× JetStream, sync always", Relation: ">=", Bound: 5, Of: ratio(unitEvents, penstock, jsAlways)},
-			{Name: "synced × Watermill, SQLite", Of: ratio(unitEvents, penstockSynced, wmSQLite)},
-			{Name: "× limit", Of: ratio(unitEvents, penstock, limit)},
-		},
 	}
-	if events == smallLog {
-		return r
-	}
-	small := penstock + ", small log"
-	r.Contestants = append(r.Contestants, Contestant{
-		Name: small, Promise: later, Prepare: PreparePenstock(smallLog), Run: PenstockCatchUp(smallLog, false),
-	})
-	r.Targets = append(r.Targets, Target{
-		Name: fmt.Sprintf("× Penstock with %s events", figures.Short(smallLog)), Relation: ">=", Bound: 0.8, Of: ratio(unitEvents, penstock, small),
-	})
-	return r
 }
 
-func reactorRow(events, size int) Row {
+func reactorRow(events int) Row {
+	const size = pageEvents
 	always, def := JetStream{Always: true}, JetStream{}
 	const shelf = "watermill-orders"
 	return Row{
-		Name: fmt.Sprintf("reactor-%d", size), Unit: unitEvents,
+		Name: "reactor", Unit: unitEvents,
 		Title: fmt.Sprintf("One reactor with JSON, batches of %d", size),
 		Does:  "one reaction per event, 250 bytes of JSON in and out, in order; one that is slow is stopped after two turns' time",
 		Contestants: []Contestant{
@@ -160,14 +138,6 @@ func reactorRow(events, size int) Row {
 			},
 			{Name: wmMemory, Promise: promiseMem, Run: WatermillMemory(events)},
 		},
-		Targets: []Target{
-			{Name: "Penstock " + unitEvents, Relation: ">=", Bound: 200_000, Of: reached(unitEvents)},
-			{Name: "× JetStream, sync always", Relation: ">=", Bound: 10, Of: ratio(unitEvents, penstock, jsAlways)},
-			{Name: "× JetStream, default", Of: ratio(unitEvents, penstock, jsDefault)},
-			{Name: "× Watermill, SQLite", Of: ratio(unitEvents, penstock, wmSQLite)},
-			{Name: "× Watermill, memory", Of: ratio(unitEvents, penstock, wmMemory)},
-			{Name: "× limit", Of: ratio(unitEvents, penstock, limit)},
-		},
 	}
 }
 
@@ -182,56 +152,19 @@ func reactionRow() Row {
 			{Name: jsDefault, Promise: "order and reaction handed to the operating system", Run: JetStream{Pipe: true}.Reaction},
 			{Name: wmSQLite, Durable: true, Promise: "order synced; reaction and offset synced; polls every ms", Run: WatermillReaction},
 		},
-		Targets: []Target{
-			{
-				Name: "p50 in fdatasyncs", Relation: "<=", Bound: 2.5,
-				Of: func(r Round) float64 { return 2 * r[penstock][unitP50] / r[limit][unitP50] },
-			},
-			{Name: "JetStream, sync always, × Penstock", Of: ratio(unitP50, jsAlways, penstock)},
-			{Name: "JetStream, default, × Penstock", Of: ratio(unitP50, jsDefault, penstock)},
-			{Name: "Watermill, SQLite, × Penstock", Of: ratio(unitP50, wmSQLite, penstock)},
-		},
 	}
 }
 
 func idleRow(s Sizes) Row {
 	return Row{
 		Name: "idle", Unit: unitIdle, Less: true, Title: "An idle worker",
-		Does: "workers that wait for events: heap that is reachable and stacks, per worker",
+		Does: "workers that wait for events: heap that is reachable and stacks, per worker; x-one and x-none: an append that wakes one of them, beside one in a store with that worker alone, or without any",
 		Contestants: []Contestant{
-			{Name: "goroutine and channel", Promise: promiseMem, Run: ChannelIdle(s.Idle)},
+			{Name: limit, Durable: true, Promise: "a goroutine and its channel; appends are bare writes with an fdatasync", Run: LimitIdle(s.Idle)},
 			{Name: actorsOne, Promise: promiseMem, Run: ActorIdle(s.Idle)},
 			{Name: penstock, Durable: true, Promise: "each has a checkpoint and its supervision", Run: PenstockIdle(s.Idle)},
 			{Name: jsDefault, Promise: "each has a consumer and a subscription", Run: JetStream{}.Idle(s.Clients)},
 			{Name: wmMemory, Promise: promiseMem, Run: WatermillIdle(s.Clients)},
-		},
-		Targets: []Target{
-			{Name: "Penstock " + unitIdle, Relation: "<=", Bound: 6000, Of: reached(unitIdle)},
-			{Name: "Penstock goroutines/worker", Relation: "<=", Bound: 0.01, Of: reached("goroutines/worker")},
-			{
-				Name: "an append beside all of them × beside one", Relation: "<=", Bound: 1.05,
-				Of: func(r Round) float64 { return r[penstock]["append-us"] / r[penstock]["append-one-us"] },
-			},
-		},
-	}
-}
-
-func hopRow(events int) Row {
-	inPages := actorsOne + fmt.Sprintf(", pages of %d", pageEvents)
-	return Row{
-		Name: "hop", Unit: unitHop, Less: true, Title: "A hop between goroutines",
-		Does: "events handed over in memory; Penstock: a worker under supervision less the same loop without actors, pages of 256",
-		Contestants: []Contestant{
-			{Name: "channel", Promise: promiseMem, Run: ChannelHop},
-			{Name: actorsOne, Promise: promiseMem + "; Tell per event, future per question", Run: ActorHop(false)},
-			{Name: inPages, Promise: promiseMem + "; a channel per question", Run: ActorHop(true)},
-			{
-				Name: penstock, Durable: true, Promise: "a page, its checkpoint and its answer pass through actors",
-				Prepare: PreparePenstock(events), Run: PenstockHop(events),
-			},
-		},
-		Targets: []Target{
-			{Name: "Penstock ns/event", Relation: "<=", Bound: 30, Of: reached(unitHop)},
 		},
 	}
 }

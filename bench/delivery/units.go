@@ -6,6 +6,8 @@ const (
 	unitEvents      = "ev/s"
 	unitP50         = "p50-us"
 	unitP99         = "p99-us"
-	unitHop         = "ns/event"
 	unitIdle        = "bytes/worker"
 )
+
+// pageEvents is the size of a batch, as Penstock's workers pull them.
+const pageEvents = 256

@@ -14,7 +14,7 @@ import (
 
 // fresh is how many of the last segments may still be written to: the active one, the one made
 // ahead, and the one whose sealing may not be over.
-const fresh = 4
+const fresh = 3
 
 // Killed makes a directory of what a kill of the writer of another one would leave, which may be
 // open. No commit may be under way. Sealed segments, which are never changed, are linked, the rest

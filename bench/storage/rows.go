@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -10,51 +9,36 @@ import (
 
 	"github.com/penstock-io/penstock/bench/delivery"
 	"github.com/penstock-io/penstock/bench/figures"
+	"github.com/penstock-io/penstock/bench/growth"
 	"github.com/penstock-io/penstock/bench/machine"
 	"github.com/penstock-io/penstock/bench/workload"
 )
 
-// Rows are all rows. Those that read do so from logs of a number of events.
-func Rows(events int) []delivery.Row {
-	rows := []delivery.Row{
-		appendRow(1, wanted{relation: ">=", bound: 1.1, than: limit}),
-		appendRow(16, wanted{relation: ">=", bound: 1.9, than: pebbleDB}),
-		appendRow(256, wanted{relation: ">=", bound: 1.5, than: pebbleDB}),
-		appendRow(1024, wanted{relation: ">=", bound: 1.5, than: pebbleDB}),
-		unsyncedRow(1, 1), unsyncedRow(1000, 1.5),
-		readRow(events), matchingRow(events), openRow(events),
+// Sizes of the logs.
+type Sizes struct {
+	Events int        // of logs that are read
+	Large  growth.Log // in which entities are looked for
+}
+
+// Full is what the rows are meant for.
+func Full() Sizes {
+	return Sizes{Events: 1_000_000, Large: growth.Log{Events: 3_000_000, Entities: 1_000_000, Samples: 2000}}
+}
+
+// Quick is what shows that they work.
+func Quick() Sizes {
+	return Sizes{Events: 20_000, Large: growth.Log{Events: 6000, Entities: 2000, Samples: 20}}
+}
+
+// Rows are all rows.
+func Rows(s Sizes) []delivery.Row {
+	return []delivery.Row{
+		appendRow(1), appendRow(16), appendRow(256), appendRow(1024), unsyncedRow(1), unsyncedRow(1000),
+		readRow(s.Events), matchingRow(s.Events), entitiesRow(s.Large), openRow(s.Events), wakeRow(),
 	}
-	return rows
 }
 
-// wanted is how many times as much as another contestant Penstock should do.
-type wanted struct {
-	relation string
-	bound    float64
-	than     string
-}
-
-// targets are the ratios to each contestant; those that are wanted come first.
-func targets(unit string, contestants []delivery.Contestant, want ...wanted) (list []delivery.Target) {
-	named := map[string]bool{penstock: true, penstockScan: true}
-	for _, w := range want {
-		named[w.than] = true
-		list = append(list, delivery.Target{Name: "× " + w.than, Relation: w.relation, Bound: w.bound, Of: ratio(unit, penstock, w.than)})
-	}
-	for _, c := range contestants {
-		if !named[c.Name] {
-			list = append(list, delivery.Target{Name: "× " + c.Name, Of: ratio(unit, penstock, c.Name)})
-		}
-	}
-	return list
-}
-
-// ratio of a figure of two contestants.
-func ratio(unit, ours, theirs string) func(delivery.Round) float64 {
-	return func(r delivery.Round) float64 { return r[ours][unit] / r[theirs][unit] }
-}
-
-func appendRow(writers int, want wanted) delivery.Row {
+func appendRow(writers int) delivery.Row {
 	r := delivery.Row{
 		Name: fmt.Sprintf("append-%d", writers), Unit: unitEvents,
 		Title: fmt.Sprintf("Durable appends, %d at a time", writers),
@@ -65,11 +49,10 @@ func appendRow(writers int, want wanted) delivery.Row {
 			Name: k.name, Durable: true, Promise: k.synced, Run: appending(k, settings{synced: true, writers: writers}, 1),
 		})
 	}
-	r.Targets = targets(r.Unit, r.Contestants, want)
 	return r
 }
 
-func unsyncedRow(batch int, bound float64) delivery.Row {
+func unsyncedRow(batch int) delivery.Row {
 	r := delivery.Row{
 		Name: fmt.Sprintf("append-unsynced-%d", batch), Unit: unitEvents,
 		Title: fmt.Sprintf("Appends, not synced, %d in a batch", batch),
@@ -80,7 +63,6 @@ func unsyncedRow(batch int, bound float64) delivery.Row {
 			Name: k.name, Promise: k.unsynced, Run: appending(k, settings{writers: 1}, batch),
 		})
 	}
-	r.Targets = targets(r.Unit, r.Contestants, wanted{relation: ">=", bound: bound, than: pebbleDB})
 	return r
 }
 
@@ -108,8 +90,6 @@ func readRow(events int) delivery.Row {
 	r.Contestants = readers(events, func(kind) bool { return true }, func(r records) (delivery.Result, error) {
 		return reading(events, r.readAll)
 	})
-	r.Targets = append(targets(r.Unit, r.Contestants, wanted{relation: ">=", bound: 2.5, than: pebbleDB}),
-		delivery.Target{Name: "Scan × Pebble", Relation: ">=", Bound: 5.5, Of: ratio(r.Unit, penstockScan, pebbleDB)})
 	return r
 }
 
@@ -134,9 +114,6 @@ func matchingRow(events int) delivery.Row {
 		}
 		return again, err
 	})
-	r.Targets = append(targets(r.Unit, r.Contestants, wanted{relation: ">=", bound: 3, than: pebbleDB}),
-		delivery.Target{Name: "first × Pebble", Relation: ">=", Bound: 3, Of: ratio(unitFirst, penstock, pebbleDB)},
-		delivery.Target{Name: "Scan × Pebble", Relation: ">=", Bound: 8, Of: ratio(r.Unit, penstockScan, pebbleDB)})
 	return r
 }
 
@@ -183,39 +160,7 @@ func reading(want int, read func() (int, error)) (delivery.Result, error) {
 	return res, err
 }
 
-func openRow(events int) delivery.Row {
-	r := delivery.Row{
-		Name: "open", Unit: unitMillis, Less: true, Title: "Opening after a clean close",
-		Does: fmt.Sprintf("a log of %s events, until it can be written to", figures.Short(float64(events))),
-	}
-	for _, k := range kinds() {
-		if k.name == limit {
-			continue
-		}
-		r.Contestants = append(r.Contestants, delivery.Contestant{
-			Name: k.name, Durable: true, Promise: "what was acknowledged is there", Prepare: preparing(k, events),
-			Run: func(ctx context.Context, t delivery.Turn) (delivery.Result, error) {
-				before, began := machine.CostSoFar(), time.Now()
-				r, err := k.open(ctx, shelf(t, k), settings{synced: true, writers: 1, indexed: true})
-				took := time.Since(began)
-				if err != nil {
-					return nil, err
-				}
-				used := machine.CostSoFar().Since(before)
-				return delivery.Result{
-					unitMillis: figures.Millis(took), "cpu-ms": figures.Millis(used.CPU), "alloc-MB": float64(used.Bytes) / 1e6,
-				}, closing(r, nil)
-			},
-		})
-	}
-	r.Targets = []delivery.Target{
-		{Name: "Penstock " + unitMillis, Relation: "<=", Bound: 10, Of: func(r delivery.Round) float64 { return r[penstock][unitMillis] }},
-		{Name: "× Pebble", Of: ratio(unitMillis, penstock, pebbleDB)},
-	}
-	return r
-}
-
-// shelf is where a kind of store keeps its log between the turns of a row.
+// shelf is where a kind of store keeps its log between turns.
 func shelf(t delivery.Turn, k kind) string { return filepath.Join(t.Library, filepath.Base(k.name)) }
 
 // preparing makes the log of a kind, unless it is there.
@@ -228,5 +173,3 @@ func preparing(k kind, events int) delivery.Run {
 		return nil, load(ctx, k, dir, events)
 	}
 }
-
-func closing(r records, err error) error { return errors.Join(err, r.close()) }

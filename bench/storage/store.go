@@ -31,7 +31,8 @@ type kind struct {
 	synced, unsynced string // what an acknowledgement promises
 	reads            string // what a reader gets, and what is checked
 	open             func(ctx context.Context, dir string, s settings) (records, error)
-	bare             bool // it has no index
+	bare             bool                   // it has no index
+	filled           func(dir string) error // called when its log is written, before it is closed; nil for nothing
 }
 
 // Names of contestants.
@@ -57,7 +58,7 @@ func kinds() []kind {
 		{name: limit, open: openLimit, synced: shared, unsynced: "one write", reads: "a checksum of each record"},
 		{
 			name: penstock, open: openPenstock, synced: shared, unsynced: written + " (`SyncNever`)",
-			reads: "checksums; events that stay valid",
+			reads: "checksums; events that stay valid", filled: keepKilled,
 		},
 		{
 			name: pebbleDB, open: openPebble, synced: "`pebble.Sync`, shared by all that wait", unsynced: written + " (`pebble.NoSync`)",
@@ -84,12 +85,16 @@ func kinds() []kind {
 
 // load fills a store with the first records.
 func load(ctx context.Context, k kind, dir string, n int) error {
-	r, err := k.open(ctx, dir, settings{writers: 1, indexed: true})
+	// What a kill leaves is that of a writer that syncs; the others are only read.
+	r, err := k.open(ctx, dir, settings{writers: 1, indexed: true, synced: k.filled != nil})
 	if err != nil {
 		return err
 	}
 	for i := 0; i < n && err == nil; i += workload.LoadBatch {
 		err = r.append(0, i, min(workload.LoadBatch, n-i))
+	}
+	if err == nil && k.filled != nil {
+		err = k.filled(dir)
 	}
 	return closing(r, err)
 }
@@ -99,6 +104,9 @@ const (
 	unitEvents  = "ev/s"
 	unitFirst   = "first-ev/s"
 	unitMillis  = "ms"
+	unitKilled  = "killed-ms"
+	unitCold    = "cold-us"
+	unitWarm    = "warm-us"
 	unitP50     = "p50-us"
 	unitP99     = "p99-us"
 	unitCPU     = "cpu-us/ev"

@@ -1,30 +1,32 @@
 // Command compare measures how fast events are stored, read, delivered, handled and remembered, by
-// Penstock and by others in the same run. It prints a table with what is wanted and what was
-// reached, and keeps that, a chart and every single figure:
+// Penstock and by others in the same run. It prints what is wanted and what was reached, and keeps
+// that, a chart and every single figure:
 //
-//	go run ./cmd/compare                      # everything; leave the machine alone for half an hour
+//	go run ./cmd/compare                      # everything, in 25 minutes; leave the machine alone
 //	go run ./cmd/compare -rows reactor        # the rows whose name matches
 //	go run ./cmd/compare -quick               # whether it works; the figures mean nothing
+//	go run ./cmd/compare -from results/compare-1234567.json   # of what was kept, without measuring
 //
-// Files are written to results/compare-*.md, .svg and .json, and named after the commit. Logs are
-// written to the directory of the environment's TMPDIR, or to -dir, which should lie on the disk
-// that is of interest.
+// Files are written to results/compare-*.md, .svg and .json, and named after the commit; with
+// -pages, table and chart go into pages too, between marks that are there. Logs are written to the
+// directory of the environment's TMPDIR, or to -dir, which should lie on the disk that is of
+// interest.
 package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
 
 	"github.com/penstock-io/penstock/bench/delivery"
+	"github.com/penstock-io/penstock/bench/report"
 	"github.com/penstock-io/penstock/bench/storage"
 )
 
@@ -38,10 +40,12 @@ func main() {
 // settings are the flags.
 type settings struct {
 	dir, out string
-	rows     *regexp.Regexp
+	from     string
+	pages    []string
+	names    *regexp.Regexp
+	rows     []delivery.Row
 	rounds   int
 	turn     time.Duration
-	sizes    delivery.Sizes
 	quick    bool
 	verbose  bool
 }
@@ -51,90 +55,96 @@ func parse(args []string, stderr io.Writer) (s settings, err error) {
 	flags.SetOutput(stderr)
 	flags.StringVar(&s.dir, "dir", os.TempDir(), "directory for logs, on the disk that is of interest")
 	flags.StringVar(&s.out, "out", "results", "directory for table, chart and figures")
-	rows := flags.String("rows", ".", "regular expression: the rows to measure")
-	flags.IntVar(&s.rounds, "rounds", 5, "turns of each contestant")
-	flags.DurationVar(&s.turn, "turn", time.Second, "how long a contestant is measured in a turn")
-	events := flags.Int("events", delivery.Full().Events, "events of the large log")
+	flags.StringVar(&s.from, "from", "", "figures that were kept, to make table and chart of without measuring")
+	pages := flags.String("pages", "", "pages to write table and chart into, with commas between them")
+	names := flags.String("rows", ".", "regular expression: the rows to measure")
+	flags.IntVar(&s.rounds, "rounds", 9, "turns of each contestant")
+	flags.DurationVar(&s.turn, "turn", 400*time.Millisecond, "how long a contestant is measured in a turn")
 	flags.BoolVar(&s.quick, "quick", false, "one round of the least of everything, to see that it works")
 	flags.BoolVar(&s.verbose, "v", false, "tell of each turn on standard error")
 	if err := flags.Parse(args); err != nil {
 		return s, err
 	}
-	s.sizes = delivery.Full()
-	s.sizes.Events = *events
+	s.pages = strings.FieldsFunc(*pages, func(r rune) bool { return r == ',' })
+	s.rows = append(storage.Rows(storage.Full()), delivery.Rows(delivery.Full())...)
 	if s.quick {
-		s.sizes, s.rounds, s.turn = delivery.Quick(), 1, 50*time.Millisecond
+		s.rows = append(storage.Rows(storage.Quick()), delivery.Rows(delivery.Quick())...)
+		s.rounds, s.turn = 1, 50*time.Millisecond
 	}
-	s.rows, err = regexp.Compile(*rows)
+	s.names, err = regexp.Compile(*names)
 	return s, err
 }
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	s, err := parse(args, stderr)
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp(s.dir, "penstock-compare-")
+	var r results
+	if s.from != "" {
+		r, err = load(s.from)
+	} else {
+		r, err = s.measure(ctx, stderr)
+	}
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if _, err := io.WriteString(stdout, r.markdown()); err != nil {
+		return err
+	}
+	if err := s.keep(r, stderr); err != nil || len(s.pages) == 0 {
+		return err
+	}
+	if s.quick || !r.whole() {
+		return errors.New("not all goals were measured: the pages stay as they are")
+	}
+	return r.publish(s.pages, s.out)
+}
+
+// load reads figures that were kept.
+func load(name string) (r results, err error) {
+	b, err := os.ReadFile(name)
+	if err == nil {
+		err = json.Unmarshal(b, &r)
+	}
+	return r, err
+}
+
+func (s settings) measure(ctx context.Context, stderr io.Writer) (r results, err error) {
+	dir, remove, err := report.Scratch(s.dir, "penstock-compare-")
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
 	o := delivery.Options{Dir: dir, Rounds: s.rounds, Time: s.turn, Settle: !s.quick}
 	if s.verbose {
 		o.Log = stderr
 	}
-	r := report{Machine: describe(dir), Rounds: s.rounds, Turn: s.turn.String()}
-	for _, row := range rows(s.sizes) {
-		if !s.rows.MatchString(row.Name) {
+	r = results{Scene: report.Describe(dir), Rounds: s.rounds, Turn: s.turn.String()}
+	for _, row := range s.rows {
+		if !s.names.MatchString(row.Name) {
 			continue
 		}
 		fmt.Fprintf(stderr, "%s  %s\n", time.Now().Format(time.TimeOnly), row.Title)
 		m, err := row.Measure(ctx, o)
 		if err != nil {
-			return err
+			return r, err
 		}
-		r.Rows = append(r.Rows, m)
+		r.Rows = append(r.Rows, newRow(m))
 	}
 	if len(r.Rows) == 0 {
-		return fmt.Errorf("no row matches %q", s.rows)
+		return r, fmt.Errorf("no row matches %q", s.names)
 	}
-	if _, err := io.WriteString(stdout, r.markdown()); err != nil {
-		return err
-	}
-	return r.keep(s.out, "compare-"+commit())
+	return r, nil
 }
 
-// rows are all rows.
-func rows(s delivery.Sizes) []delivery.Row {
-	return append(storage.Rows(s.Events), delivery.Rows(s)...)
-}
-
-// keep writes the files of a report.
-func (r report) keep(dir, name string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	chart, err := r.chart()
-	if err != nil {
-		return err
-	}
+// keep writes the files of a run.
+func (s settings) keep(r results, stderr io.Writer) error {
 	figures, err := r.json()
 	if err != nil {
 		return err
 	}
-	for suffix, content := range map[string][]byte{".md": []byte(r.markdown()), ".svg": chart, ".json": figures} {
-		if err := os.WriteFile(filepath.Join(dir, name+suffix), content, 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// commit names the state of the work tree, as far as git knows it.
-func commit() string {
-	out, err := exec.Command("git", "describe", "--always", "--dirty").Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(out))
+	return report.Keep(stderr, s.out, r.name(), map[string][]byte{
+		".md": []byte(r.markdown()), ".svg": r.chart(), ".json": figures,
+	})
 }

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/penstock-io/penstock/bench/delivery"
+	"github.com/penstock-io/penstock/bench/figures"
+)
+
+// goal is something that Penstock is to reach: a figure of a row, or its ratio to that of another
+// contestant in the same round.
+type goal struct {
+	group     string // of goals that are shown together
+	row, what string // what of the row, where that is not its first figure
+	unit      string
+	ours      string
+	theirs    string // empty for the figure itself
+	relation  string // ">=" or "<="
+	bound     float64
+}
+
+// Contestants that goals name.
+const (
+	we       = "Penstock"
+	scan     = "Penstock, Scan"
+	smallLog = "Penstock, small log"
+	limit    = "limit"
+	pebble   = "Pebble"
+	jetAll   = "JetStream, sync always"
+	jet      = "JetStream, default"
+)
+
+// Groups of goals.
+const (
+	storing    = "Appending"
+	reading    = "Reading"
+	finding    = "Finding, opening, memory"
+	delivering = "Delivering"
+)
+
+// goals are all of them.
+var goals = []goal{
+	{storing, "append-1", "", "ev/s", we, limit, ">=", 1.1},
+	{storing, "append-16", "", "ev/s", we, pebble, ">=", 1.9},
+	{storing, "append-256", "", "ev/s", we, pebble, ">=", 1.5},
+	{storing, "append-256", "processor time", "cpu-us/ev", we, pebble, "<=", 0.65},
+	{storing, "append-1024", "", "ev/s", we, pebble, ">=", 1.5},
+	{storing, "append-1024", "processor time", "cpu-us/ev", we, pebble, "<=", 0.65},
+	{storing, "append-unsynced-1", "", "ev/s", we, pebble, ">=", 1},
+	{storing, "append-unsynced-1000", "", "ev/s", we, pebble, ">=", 1.5},
+	{reading, "read", "", "ev/s", we, pebble, ">=", 2.5},
+	{reading, "read", "by Scan", "ev/s", scan, pebble, ">=", 5.5},
+	{reading, "read-matching", "just opened", "first-ev/s", we, pebble, ">=", 3},
+	{reading, "read-matching", "again", "ev/s", we, pebble, ">=", 3},
+	{reading, "read-matching", "again, by Scan", "ev/s", scan, pebble, ">=", 8},
+	{reading, "wake-up", "p50", "p50-us", we, limit, "<=", 1.5},
+	{reading, "wake-up", "p99", "p99-us", we, limit, "<=", 2},
+	{finding, "entities", "read, just opened", "cold-us", we, "", "<=", 1000},
+	{finding, "entities", "read again", "warm-us", we, "", "<=", 50},
+	{finding, "entities", "append to a new one, above any append", "new-extra-us", we, "", "<=", 20},
+	{finding, "entities", "append with a new key, above any append", "key-extra-us", we, "", "<=", 20},
+	{finding, "entities", "heap of the writer", "writer-heap-MB", we, "", "<=", 64},
+	{finding, "entities", "heap of the store opened again", "heap-MB", we, "", "<=", 64},
+	{finding, "open", "", "ms", we, "", "<=", 10},
+	{finding, "open", "after a kill", "killed-ms", we, "", "<=", 50},
+	{delivering, "checkpoints", "", "ckpt/s", we, pebble, ">=", 1.3},
+	{delivering, "checkpoints-many", "", "ckpt/s", we, pebble, ">=", 1},
+	{delivering, "catch-up", "", "ev/s", we, jet, ">=", 12},
+	{delivering, "catch-up", "a small log beside it", "ev/s", smallLog, we, ">=", 0.8},
+	{delivering, "reactor", "", "ev/s", we, limit, ">=", 0.9},
+	{delivering, "reactor", "", "ev/s", we, jetAll, ">=", 8},
+	{delivering, "reactor", "", "ev/s", we, jet, ">=", 3},
+	{delivering, "reaction", "p50", "p50-us", we, limit, "<=", 1.15}, // which is two syncs
+	{delivering, "reaction", "p50", "p50-us", we, jetAll, "<=", 0.83},
+	{delivering, "idle", "memory", "bytes/worker", we, "", "<=", 4000},
+	{delivering, "idle", "goroutines", "goroutines/worker", we, "", "<=", 0.01},
+	{delivering, "idle", "an append beside 10,000 of them × beside one", "x-one", we, "", "<=", 1.05},
+	{delivering, "idle", "an append that wakes one × that wakes none", "x-none", we, limit, "<=", 1.1},
+}
+
+// reached is the median of what was reached.
+func (g goal) reached(rounds []delivery.Round) float64 {
+	if g.theirs != "" {
+		return delivery.Ratio(rounds, g.unit, g.ours, g.theirs)
+	}
+	v, _ := delivery.Figure(rounds, g.ours, g.unit)
+	return v
+}
+
+// wanted says what is, in short.
+func (g goal) wanted() string {
+	return figures.Wanted(g.relation, strconv.FormatFloat(g.bound, 'f', -1, 64)) + g.of()
+}
+
+// got says what was reached, in short.
+func (g goal) got(value float64) string { return figures.Short(value) + g.of() }
+
+// of is what a ratio is to, and the unit of a figure.
+func (g goal) of() string {
+	if g.theirs != "" {
+		return " × " + g.theirs
+	}
+	if unit := map[string]string{
+		"cold-us": "µs", "warm-us": "µs", "new-extra-us": "µs", "key-extra-us": "µs", "writer-heap-MB": "MB", "heap-MB": "MB",
+		"ms": "ms", "killed-ms": "ms", "bytes/worker": "bytes",
+	}[g.unit]; unit != "" {
+		return " " + unit
+	}
+	return ""
+}
+
+// met says whether a value is good enough.
+func (g goal) met(value float64) bool { return g.times(value) >= 1 }
+
+// times is how many times as good as the goal a value is.
+func (g goal) times(value float64) float64 {
+	if g.relation == "<=" {
+		return g.bound / max(value, g.bound/1000)
+	}
+	return value / g.bound
+}
+
+// title names the goal.
+func (g goal) title(r row) string {
+	if g.what == "" {
+		return r.Title
+	}
+	return fmt.Sprintf("%s: %s", r.Title, g.what)
+}
