@@ -1,7 +1,6 @@
 package cursor
 
 import (
-	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -38,9 +37,9 @@ type Batch struct {
 	own     *batchOwner
 	lent    *[]store.Event // what Events is a part of, until the batch is over; nil by hand
 	events  []store.Event  // the runner's, which no handler can change
-	staged  []reaction
-	begun   int         // the event that the handler works on, -1 when it never said
-	invalid *eventError // of the first event with a reaction that cannot be encoded, or nil
+	staged  *staged        // nil without a reaction
+	begun   int            // the event that the handler works on, -1 when it never said
+	invalid *eventError    // of the first event with a reaction that cannot be encoded, or nil
 
 	// These are rare, and pointers, so that other batches stay small.
 	again    *again                            // of events that may have been handled before, or nil
@@ -69,12 +68,6 @@ type deadline struct {
 	restart func() (over bool) // if it is not over
 	late    int                // the first event that was begun when it was over, 0 for none
 	reached int                // of a handler that failed for want of time, see failure
-}
-
-type reaction struct {
-	event    int
-	proposal store.Proposal // encoded
-	original store.Payload
 }
 
 // NewBatch makes a batch by hand, to test a handler with. The zero Ownership stands for a worker
@@ -204,31 +197,14 @@ func (b *Batch) Propose(i int, p store.Proposal) {
 			b.invalid = &eventError{index: i, err: err}
 		}
 	}
-	b.staged = append(b.staged, reaction{event: i, proposal: p, original: original})
-}
-
-// refused returns the error of the first event with a reaction that cannot be written, or with more
-// of them than are written together; nil where there is none.
-func (b *Batch) refused() *eventError {
-	if len(b.staged) <= MaxReactions {
-		return b.invalid
-	}
-	counts := make([]int, len(b.events))
-	for _, r := range b.staged {
-		counts[r.event]++
-	}
-	i := slices.IndexFunc(counts, func(n int) bool { return n > MaxReactions })
-	if i < 0 || b.invalid != nil && b.invalid.index <= i {
-		return b.invalid
-	}
-	return &eventError{index: i, err: &store.InvalidError{Field: "reactions", Limit: MaxReactions, Value: int64(counts[i])}}
+	b.stage().add(i, p, original)
 }
 
 // Staged returns the reactions in the order in which they would be committed.
 func (b *Batch) Staged() []store.Proposal {
-	list := b.proposals(0, len(b.events))
+	list := slices.Clone(b.proposals(0, len(b.events)))
 	for i := range list {
-		list[i].Payload = b.staged[i].original
+		list[i].Payload = b.staged.of[i].payload
 	}
 	return list
 }
@@ -238,25 +214,6 @@ func (b *Batch) Staged() []store.Proposal {
 func (b *Batch) AtLeastOnce() (Ownership, bool) {
 	return b.own.ownership, b.own.ownership != Ownership{}
 }
-
-// proposals returns the reactions to Events[from:to], nil when there are none.
-func (b *Batch) proposals(from, to int) []store.Proposal {
-	if !slices.IsSortedFunc(b.staged, byEvent) {
-		slices.SortStableFunc(b.staged, byEvent)
-	}
-	lo, _ := slices.BinarySearchFunc(b.staged, reaction{event: from}, byEvent)
-	hi, _ := slices.BinarySearchFunc(b.staged, reaction{event: to}, byEvent)
-	if lo == hi {
-		return nil
-	}
-	list := make([]store.Proposal, 0, hi-lo)
-	for _, r := range b.staged[lo:hi] {
-		list = append(list, r.proposal)
-	}
-	return list
-}
-
-func byEvent(x, y reaction) int { return cmp.Compare(x.event, y.event) }
 
 // emitter of reactions to Events[i], nil in a batch made by hand.
 func (b *Batch) emitter(i int) *store.Emitter {

@@ -226,6 +226,7 @@ func (r *Runner) Commit(ctx context.Context) (int, error) {
 			t.queue.fail()
 		}
 		r.own.emission.committed(t)
+		t.batch.unstage()
 		r.next.done(t)
 	}
 	clear(r.finished[len(waiting):])

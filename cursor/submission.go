@@ -88,16 +88,6 @@ func submittable(r *Runner) *Task {
 	return t
 }
 
-// expects reports whether what is staged may lose a race.
-func (b *Batch) expects() bool {
-	for i := range b.staged {
-		if b.staged[i].proposal.Expect != store.Any {
-			return true
-		}
-	}
-	return false
-}
-
 // nextSubmitted is Next while a submission is under way.
 func nextSubmitted(r *Runner, limit int) *Task {
 	if r.inFlight > 0 || len(r.win.next) == 0 {
@@ -128,6 +118,7 @@ func (r *Runner) Answered(s *Submission) (committed int, err error) {
 	clear(r.finished)
 	r.finished = r.finished[:0]
 	r.own.emission.committed(t)
+	t.batch.unstage()
 	if r.inFlight == 0 {
 		r.next.done(t)
 	} else { // the queue stays busy: the next task is of it
@@ -142,5 +133,6 @@ func (r *Runner) Answered(s *Submission) (committed int, err error) {
 func (r *Runner) Drop(t *Task) {
 	r.inFlight--
 	t.batch.takeBack()
+	t.batch.unstage()
 	r.own.emission.lost(t.batch.events[:t.reached()])
 }
