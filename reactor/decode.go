@@ -52,8 +52,9 @@ func (d Decoder[T]) Newest() uint16 { return d.schema.present }
 
 // Decode returns the event that a worker handles, or a [DecodeError].
 func (d Decoder[T]) Decode(worker string, e store.Event) (Event[T], error) {
-	typed := Event[T]{Event: e, reactor: worker}
-	return typed, d.schema.decode(e, &typed.Body)
+	body := new(T) // the codec gets a pointer, so this is on the heap: let nothing else be there
+	err := d.schema.decode(e, body)
+	return Event[T]{Event: e, Body: *body, reactor: worker}, err
 }
 
 // decode reads the payload of e into body. An event that is newer than the type, or of another

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"reflect"
 
+	"github.com/google/uuid"
+
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -27,7 +29,7 @@ type Reaction struct {
 //
 // Reactions belongs to one call of one handler, and is not safe for concurrent use.
 type Reactions struct {
-	event   store.Event
+	to      cause
 	limits  limits
 	mute    bool // of a volatile reactor
 	staged  []staged
@@ -37,10 +39,29 @@ type Reactions struct {
 // limits against loops and storms.
 type limits struct{ depth, perEvent int }
 
-// staged keeps the reaction as it was given beside its encoded form, which is what the store gets.
+// cause is what is kept of the event that is handled: a handler that keeps its Reactions, which it
+// must not, keeps nothing of the worker's with it.
+type cause struct {
+	position        store.Position
+	id              uuid.UUID
+	of, correlation uuid.UUID // its own cause
+	depth           uint32
+}
+
+// staged is a reaction as the store gets it, beside its payload as it was given.
 type staged struct {
-	reaction Reaction
-	proposal store.Proposal
+	payload  store.Payload
+	proposal store.Proposal // encoded
+}
+
+func (s *staged) reaction() Reaction {
+	p := &s.proposal
+	return Reaction{At: p.At, Payload: s.payload, Expect: p.Expect, Headers: p.Headers, Meta: p.Meta}
+}
+
+func reactionsTo(e *store.Event, d *definition) *Reactions {
+	to := cause{position: e.Position, id: e.ID, of: e.Cause, correlation: e.Correlation, depth: e.Depth}
+	return &Reactions{to: to, limits: d.limits, mute: d.mute}
 }
 
 // Append emits an event at a coordinate. The payload may be changed afterwards, except for the data
@@ -73,10 +94,7 @@ func (r *Reactions) stage(p store.Proposal) error {
 	if err != nil {
 		return fmt.Errorf("%w %d (%q at %s): %w", ErrReaction, len(r.staged)+1, payloadKind(p.Payload), p.At, err)
 	}
-	r.staged = append(r.staged, staged{
-		reaction: Reaction{At: p.At, Payload: p.Payload, Expect: p.Expect, Headers: p.Headers, Meta: p.Meta},
-		proposal: encoded,
-	})
+	r.staged = append(r.staged, staged{payload: p.Payload, proposal: encoded})
 	return nil
 }
 
@@ -92,14 +110,14 @@ func payloadKind(p store.Payload) string {
 }
 
 func (r *Reactions) checkLimits() error {
-	e := r.event
+	e := &r.to
 	limit, depth := r.limits.perEvent, 0
-	if int64(e.Depth) >= int64(r.limits.depth) {
-		limit, depth = r.limits.depth, int(e.Depth)+1
+	if int64(e.depth) >= int64(r.limits.depth) {
+		limit, depth = r.limits.depth, int(e.depth)+1
 	} else if len(r.staged) < r.limits.perEvent {
 		return nil
 	}
 	return &LoopError{
-		Limit: limit, Depth: depth, Position: e.Position, Event: e.ID, Cause: e.Cause, Correlation: e.Correlation,
+		Limit: limit, Depth: depth, Position: e.position, Event: e.id, Cause: e.of, Correlation: e.correlation,
 	}
 }

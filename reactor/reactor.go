@@ -86,15 +86,15 @@ func (r *Reactor) React(ctx context.Context, e store.Event) ([]Reaction, error) 
 		return nil, err
 	}
 	if !d.reads.Matches(e) {
-		return nil, d.unseen(e)
+		return nil, d.unseen(&e)
 	}
-	out, err := d.react(ctx, call{reactor: d.name, event: e})
+	out, err := d.react(ctx, call{reactor: d.name, event: &e})
 	if err != nil {
 		return nil, err
 	}
 	var reactions []Reaction
 	for _, s := range out {
-		reactions = append(reactions, s.reaction)
+		reactions = append(reactions, s.reaction())
 	}
 	return reactions, nil
 }
@@ -184,12 +184,12 @@ func checkSetting(field string, value, least, most int) error {
 // after its handler succeeded, so nothing remains of an event that fails.
 func (d *definition) handle(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
 	name := d.effectName(b)
-	for i, e := range b.Events {
+	for i := range b.Events {
 		if err := ctx.Err(); err != nil {
 			return cursor.Continue, cursor.FailedAt(i, err)
 		}
 		b.Begin(i)
-		out, err := d.react(ctx, call{reactor: name, event: e, replayed: b.Replayed(i)})
+		out, err := d.react(ctx, call{reactor: name, event: &b.Events[i], replayed: b.Replayed(i)})
 		if err != nil {
 			return cursor.Continue, cursor.FailedAt(i, traced(ctx, b, i, err))
 		}
@@ -212,12 +212,11 @@ func (d *definition) effectName(b *cursor.Batch) string {
 // react handles one event and returns the reactions to it. The handler's own error comes before
 // that of what it staged: it may be a directive.
 func (d *definition) react(ctx context.Context, c call) ([]staged, error) {
-	e := c.event
-	route, ok := d.routes[e.Kind]
+	route, ok := d.routes[c.event.Kind]
 	if !ok {
-		return nil, d.unseen(e)
+		return nil, d.unseen(c.event)
 	}
-	out := &Reactions{event: e, limits: d.limits, mute: d.mute}
+	out := reactionsTo(c.event, d)
 	if err := route.handle(ctx, c, out); err != nil {
 		return nil, err
 	}
@@ -236,6 +235,6 @@ func traced(ctx context.Context, b *cursor.Batch, i int, err error) error {
 	return err
 }
 
-func (d *definition) unseen(e store.Event) error {
+func (d *definition) unseen(e *store.Event) error {
 	return fmt.Errorf("%w: %d (%s at %s) is not among (%s)", ErrUnseen, e.Position, e.Kind, e.Coordinate, d.reads)
 }

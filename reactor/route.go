@@ -44,10 +44,10 @@ type bound struct {
 // handler is a handler whose payload type is forgotten.
 type handler func(ctx context.Context, c call, out *Reactions) error
 
-// call is one event for a handler.
+// call is one event for a handler. The event is the worker's until the handler returns.
 type call struct {
 	reactor  string
-	event    store.Event
+	event    *store.Event
 	replayed bool
 }
 
@@ -69,7 +69,7 @@ func On[T store.Payload](handle func(ctx context.Context, e Event[T], out *React
 			err = invalid(d.Kind, "has a nil handler")
 		}
 		return bound{kind: d.Kind, newest: d.Newest(), handle: func(ctx context.Context, c call, out *Reactions) error {
-			typed, err := d.Decode(c.reactor, c.event)
+			typed, err := d.Decode(c.reactor, *c.event)
 			if err != nil {
 				return err
 			}
