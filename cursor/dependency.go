@@ -264,6 +264,7 @@ func (d Dependencies) Defer(first store.Position, more bool) bool {
 	}
 	r.guard.forget(first)
 	r.next.release(q)
+	r.next.replayed = true // it has had its turn
 	return true
 }
 

@@ -14,27 +14,28 @@ type schedule struct {
 	guard   *crashGuard
 	waits   *suspension
 
-	replayFirst bool // this time; it turns with each call, so that neither side starves the other
+	replayed bool // the last one was parked: what is new comes first now, so that neither starves
 }
 
 // next takes turns between what is parked and has to be handled again, and what is new. The event
 // at which the process ended comes first: were others tried before it, the ends of processes at it
-// could not be counted. It returns nil when nothing can be handled now.
+// could not be counted. It returns nil when nothing can be handled now, and leaves the turn as it
+// is: how often a worker asks meanwhile is chance.
 func (s *schedule) next(ctx context.Context) (*queue, error) {
 	if q, err := s.marked(ctx); q != nil || err != nil {
 		return q, err
 	}
-	s.replayFirst = !s.replayFirst
-	if s.replayFirst {
-		if q, err := s.replays.next(ctx, s.win.floor()); q != nil || err != nil {
-			return q, err
+	if s.replayed {
+		if q := s.take(); q != nil {
+			s.replayed = false
+			return q, nil
 		}
-		return s.take(), nil
 	}
-	if q := s.take(); q != nil {
-		return q, nil
+	if q, err := s.replays.next(ctx, s.win.floor()); q != nil || err != nil {
+		s.replayed = s.replayed || q != nil
+		return q, err
 	}
-	return s.replays.next(ctx, s.win.floor())
+	return s.take(), nil
 }
 
 // take returns the next queue of new events that can be handled, nil if there is none.

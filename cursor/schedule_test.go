@@ -45,6 +45,30 @@ func TestParkedEventsTakeTurnsWithNewOnes(t *testing.T) {
 	}
 }
 
+// How often it asks depends on when an actor is woken.
+func TestWhoseTurnItIsDoesNotDependOnHowOftenAWorkerAsksForNothing(t *testing.T) {
+	for asked := range 4 {
+		for newest, turn := range map[int]store.Position{3: 3, 4: 1} { // the last one was parked, or new
+			s := scheduled(t, newest)
+			queues := make(map[store.Position]*queue)
+			for range newest {
+				q, err := s.next(t.Context())
+				require.NoError(t, err)
+				queues[q.events[0].Position] = q
+				q.begin()
+			}
+			for range asked {
+				require.Zero(t, first(t, s))
+			}
+			for _, event := range []store.Position{1, 3} {
+				queues[event].phase = queueBlocked
+				s.release(queues[event])
+			}
+			require.Equal(t, turn, first(t, s), "after %d empty answers", asked)
+		}
+	}
+}
+
 func TestTheEventAtWhichTheProcessEndedComesFirst(t *testing.T) {
 	for _, event := range []store.Position{1, 2, 4} {
 		s := scheduled(t, 4)
