@@ -43,10 +43,10 @@ type parkedPulls struct {
 	// one such message waits, and no move of the head is missed.
 	waking atomic.Bool
 
-	mu       sync.Mutex     // held to look at the pulls, never while the log is read; a commit never waits for it
-	scanned  store.Position // no parked pull matches an event up to here
-	segments int            // of the store, when parked workers last wrote their position
-	pulls    map[string]*parkedPull
+	mu      sync.Mutex     // held to look at the pulls, never while the log is read; a commit never waits for it
+	scanned store.Position // no parked pull matches an event up to here
+	segment uint32         // that was written when parked workers last wrote their position
+	pulls   map[string]*parkedPull
 	// byTerm has each parked pull under every term of its region: an event of the region has one of
 	// them.
 	byTerm map[store.Term]pulls
@@ -60,10 +60,10 @@ type parkedPull struct {
 
 func newParkedPulls(sys *System) *parkedPulls {
 	return &parkedPulls{
-		sys:      sys,
-		segments: sys.store.Stats().Segments,
-		pulls:    make(map[string]*parkedPull),
-		byTerm:   make(map[store.Term]pulls),
+		sys:     sys,
+		segment: sys.store.Stats().Segment,
+		pulls:   make(map[string]*parkedPull),
+		byTerm:  make(map[store.Term]pulls),
 	}
 }
 
@@ -155,7 +155,7 @@ func (t *parkedPulls) wakeDirectly(p *store.Publication) bool {
 		return false
 	}
 	defer t.mu.Unlock()
-	if t.scanned < p.After || t.segments != p.Segments {
+	if t.scanned < p.After || t.segment != p.Segment {
 		return false
 	}
 	may := effort{looks: maxLooks, wakes: maxWakes}
@@ -217,13 +217,13 @@ func (t *parkedPulls) wakeTerm(term store.Term, head store.Position) {
 // persist has parked workers write how far they have read, once per segment: otherwise the
 // checkpoint of a worker with a rare region would never move, and a restart would scan all segments
 // since.
-func (t *parkedPulls) persist(segments int) {
+func (t *parkedPulls) persist(segment uint32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if segments == t.segments {
+	if segment == t.segment {
 		return
 	}
-	t.segments = segments
+	t.segment = segment
 	for _, p := range t.pulls {
 		t.sys.actors.Root.Send(p.worker, &persist{p.incarnation})
 	}

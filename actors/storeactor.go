@@ -62,7 +62,7 @@ func (a *storeActor) scanNew() {
 		a.wakeMatching(from, head)
 	}
 	a.sys.parked.advance(head)
-	a.sys.parked.persist(a.sys.store.Stats().Segments)
+	a.sys.parked.persist(a.sys.store.Stats().Segment)
 }
 
 // wakeMatching reads what is new and wakes the workers that it concerns; all of them when there is

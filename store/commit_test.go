@@ -41,7 +41,7 @@ func TestAReceiptHoldsIDPositionAndVersionOfEachEvent(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, ok)
 	require.Equal(t, r.Sequence, v.Revision)
-	require.Equal(t, Stats{Head: 4, Segments: 1, Sequence: 3, SideValues: 1}, s.Stats())
+	require.Equal(t, Stats{Head: 4, Segments: 1, Segment: 1, Sequence: 3, SideValues: 1}, s.Stats())
 }
 
 func TestAnExpectationThatDoesNotHoldNamesTheActualVersionAndWritesNothing(t *testing.T) {

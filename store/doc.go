@@ -71,7 +71,8 @@
 //	                 close; removed when the segment is sealed. It may be removed while the store is
 //	                 closed, unless the segment is damaged: Open reads all of it then, and refuses
 //	0000000003.seg   made ahead while the active one is more than half full; removed by Close
-//	0000000001.seg.new  a segment that is being rewritten; what a crash leaves of it, Open removes
+//	0000000001.seg.new  a segment that is being rewritten; what a crash leaves of it, Open removes,
+//	                 and segments that a rewritten one stands for
 //
 // Open finds the directory by its path, once; from then on the store stays in it, whatever happens
 // to the path or to the working directory of the process. Files are made for their owner alone,
@@ -131,8 +132,10 @@
 // Side values that were superseded take room in sealed segments. One of which that is the greater
 // part is rewritten beside the commits: a new file without them, with the events and keys as they
 // were, takes the place of the former one, and its header says that it is of the next generation.
-// So the disk that endless checkpointing takes is bounded, but for some hundred bytes per segment.
-// Readers go on reading what they have open, and what they open again they notice to be rewritten.
+// What is left may be small; then neighbours become one file, with the number of the first, so that
+// numbers have gaps. So the disk that endless checkpointing takes is bounded, and the number of
+// files with it. Readers go on reading what they have open, and what they open again they notice to
+// be rewritten, or gone. What keeps a segment from being rewritten is in Stats.Rewriting.
 //
 // # Memory and cost
 //
@@ -156,7 +159,8 @@
 // while a writer was at work, in whatever order, also over an older or newer copy, make up a prefix
 // of the log, or a [CorruptError] that names the segment: of Open, or, where a sealed segment was
 // caught between two writes, of the read that meets it. A file that was rewritten says what it
-// rests on: beside files that are older than that, it is a [CorruptError] of Open. What was kept
+// rests on: beside files that are older than that, it is a [CorruptError] of Open. So may be a copy
+// that was made while segments were merged, some before and some after. What was kept
 // outside of the store about events that a copy does not have is recognised by its [Anchor].
 //
 // # Time

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -86,6 +87,9 @@ func (c *fileCache) load(g *segment) (*openFile, error) {
 	if vfs.IsOutOfFiles(err) && len(c.open) > 0 {
 		c.dropAll()
 		file, err = c.dir.Open(segmentName(g.number), true)
+	}
+	if errors.Is(err, fs.ErrNotExist) && g.generation != anyGeneration { // another file stands for it
+		return nil, &replacedError{g}
 	}
 	if err != nil {
 		return nil, err

@@ -144,7 +144,7 @@ func (f *follower) follow(s *Store) error {
 		return err
 	}
 	if l.said == f.idle {
-		l.vouched = false
+		l.vouched, l.still = false, !l.writer
 	}
 	for {
 		if f.tail != nil {
@@ -254,6 +254,15 @@ func (f *follower) publish(s *Store) {
 	}
 }
 
+// gone reports whether a file that is not there was: one before it stands for it.
+func (s *Store) gone(number uint32, l limit) (bool, error) {
+	if l.believed || l.still { // what may be looked at is there
+		return l.believed, nil
+	}
+	numbers, err := s.segmentNumbers()
+	return len(numbers) > 0 && numbers[len(numbers)-1] > number, err
+}
+
 // nextSegment continues with the next file once it is started, that is, once its header is there
 // and continues what was read: a header is written only after the segment before is durable.
 func (f *follower) nextSegment(s *Store, l limit) (more bool, err error) {
@@ -265,6 +274,9 @@ func (f *follower) nextSegment(s *Store, l limit) (more bool, err error) {
 	b, err := g.bytes(0, wal.SegmentHeaderSize)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if gone, err := s.gone(number, l); gone || err != nil {
+			return false, errors.Join(&replacedError{g}, err)
+		}
 		return false, nil
 	case err != nil && !errors.Is(err, io.EOF): // it says nothing of what is there
 		s.files.forget(g)

@@ -34,6 +34,7 @@ type limit struct {
 	writer   bool   // the writer's lock is held
 	believed bool   // said says how far
 	vouched  bool   // what lies before it was written since the machine was started, so it must be there
+	still    bool   // there was no writer since the last look
 }
 
 // of returns how far the file of a segment may be read, and false if not at all.
@@ -119,7 +120,7 @@ func (s *Store) settled(g *segment, v *survey, l limit) (end int64, err error) {
 
 // continued reports whether the next segment was started and continues a survey of this one.
 func (s *Store) continued(g *segment, v *survey) (bool, error) {
-	h, err := s.peekHeader(g.number + 1)
+	h, err := s.peekHeader(g.last + 1)
 	if h == nil || err != nil {
 		return false, err
 	}

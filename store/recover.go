@@ -45,6 +45,7 @@ type recovery struct {
 
 	rewritten rewritten
 	unstarted []uint32 // numbers of files at the end of which no batch was ever durable
+	merged    []uint32 // numbers of files that another one stands for
 	tail      *scan    // of the last segment, nil when it is sealed or there is none
 	covered   []*scan  // of segments without a footer of which runs speak
 	tailSize  int64    // of its file
@@ -61,7 +62,7 @@ func (s *Store) recoverLog() (*writer, error) {
 	if err := r.checkLoss(); err != nil {
 		return nil, err
 	}
-	if err := s.removeRewritten(); err != nil {
+	if err := errors.Join(s.removeRewritten(), r.removeMerged()); err != nil {
 		return nil, err
 	}
 	if err := s.openBeacon(); err != nil {
@@ -81,7 +82,7 @@ func (s *Store) recoverLog() (*writer, error) {
 
 // load does steps 1 to 3.
 func (r *recovery) load() error {
-	numbers, err := r.list()
+	numbers, err := r.store.segmentNumbers()
 	if err != nil {
 		return err
 	}
@@ -93,7 +94,15 @@ func (r *recovery) load() error {
 		if _, readable := r.limit.of(number); r.readOnly && !readable {
 			break
 		}
-		if err := r.loadSegment(number, i == 0, i == len(numbers)-1); err != nil {
+		next := r.chain.Segment + uint32(len(r.unstarted)) + 1
+		if number > next { // a file that is missing is damage, wherever it is
+			return &CorruptError{Segment: next, Reason: "segment file is missing"}
+		}
+		if number < next {
+			r.merged = append(r.merged, number)
+			continue
+		}
+		if err := r.loadSegment(number, i == 0, numbers[len(numbers)-1]); err != nil {
 			return err
 		}
 	}
@@ -125,24 +134,9 @@ func (s *Store) segmentNumbers() (numbers []uint32, err error) {
 	return numbers, err
 }
 
-// list returns the numbers of the segment files, which must follow each other from 1 on: a file
-// that is missing is damage, wherever it is.
-func (r *recovery) list() ([]uint32, error) {
-	numbers, err := r.store.segmentNumbers()
-	if err != nil {
-		return nil, err
-	}
-	for i, n := range numbers {
-		if n != uint32(i)+1 {
-			return nil, &CorruptError{Segment: uint32(i) + 1, Reason: "segment file is missing"}
-		}
-	}
-	return numbers, nil
-}
-
 // loadSegment opens one segment and compares it with those before it. Files at the end that hold
-// nothing yet are remembered as unstarted.
-func (r *recovery) loadSegment(number uint32, first, last bool) error {
+// nothing yet are remembered as unstarted. highest is the number of the last file.
+func (r *recovery) loadSegment(number uint32, first bool, highest uint32) error {
 	g := newSegment(number, &r.store.files)
 	size, err := r.look(g)
 	if err != nil {
@@ -175,7 +169,7 @@ func (r *recovery) loadSegment(number uint32, first, last bool) error {
 		end, _ := r.limit.of(number)
 		size = min(size, end)
 	}
-	return r.scanTail(g, size, last)
+	return r.scanTail(g, size, g.last >= highest)
 }
 
 // look returns the size of a segment's file, and takes in which users may read it.
@@ -203,7 +197,7 @@ func (r *recovery) readHeader(g *segment, size int64) (started bool, err error) 
 	}
 	h, err := wal.ParseSegmentHeader(b)
 	if err == nil {
-		r.header, g.generation = h, h.Generation
+		r.header, g.generation, g.last = h, h.Generation, h.Last
 		r.rewritten.note(g, &h)
 		return true, nil
 	}
@@ -261,8 +255,8 @@ func (r *recovery) checkHeader(g *segment, first bool) error {
 		r.chain = wal.Expected{Sequence: h.FirstSequence, Position: h.FirstPosition, Previous: h.Previous}
 	}
 	switch {
-	case h.Segment != g.number:
-		return g.corrupt(0, fmt.Sprintf("header says segment %d", h.Segment))
+	case h.Segment != g.number || h.Last < g.number:
+		return g.corrupt(0, fmt.Sprintf("header says segment %d up to %d", h.Segment, h.Last))
 	case h.Store != r.store.origin.Store:
 		return g.corrupt(0, "segment of another store")
 	case h.FirstPosition != r.chain.Position || h.FirstSequence != r.chain.Sequence || h.Previous != r.chain.Previous:
@@ -299,7 +293,7 @@ func (r *recovery) sealed(g *segment, t *wal.Trailer) {
 		r.flags = wal.FlagWeak
 	}
 	r.chain = wal.Expected{
-		Segment: g.number, Sequence: t.NextSequence, Position: t.NextPosition,
+		Segment: g.last, Sequence: t.NextSequence, Position: t.NextPosition,
 		Previous: t.LastChecksum, WriterEpoch: t.WriterEpoch,
 	}
 }

@@ -88,7 +88,7 @@ func (r *recovery) scanUpTo(g *segment, p *wal.Pieces, runs []loadedRun) (*scan,
 // this one: so that header is read before its turn, and without it no footer is written. Nor is one
 // of a segment with damage that runs cover: it is found by the read that meets it, as ever.
 func (r *recovery) finishSegment(g *segment, sc *scan) error {
-	next, err := r.store.peekHeader(g.number + 1)
+	next, err := r.store.peekHeader(g.last + 1)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math"
 	"slices"
@@ -18,13 +19,17 @@ import (
 // there; once it is opened again, the header tells, and the store makes another segment of what is
 // there now and puts it in the place of the former one. What failed is then tried again. So nothing
 // that is read is ever of two generations, and a file that was replaced never looks like damage.
+//
+// A file may also stand for several segments that follow each other, and has the number of the
+// first then; the files of the others are gone. A reader that does not find one of them looks at
+// those before.
 
 // anyGeneration is that of a segment whose header was not read yet.
 const anyGeneration = math.MaxUint32
 
 // newSegment is a segment of which no more than the number is known.
 func newSegment(number uint32, files *fileCache) *segment {
-	return &segment{number: number, files: files, generation: anyGeneration}
+	return &segment{number: number, last: number, files: files, generation: anyGeneration}
 }
 
 // replacedError is the error of a read from a segment whose file was replaced. It is never the
@@ -63,14 +68,15 @@ func (s *Store) again(err *error) bool {
 	return true
 }
 
-// renew puts a segment of what is in the file now in the place of old, unless that was done.
+// renew puts a segment of what is in the file now in the place of old, and of those that the file
+// stands for, too, unless that was done.
 func (s *Store) renew(old *segment) error {
 	s.renewing.Lock()
 	defer s.renewing.Unlock()
 	if s.numbered(old.number) != old {
 		return nil
 	}
-	g, err := s.reopened(old)
+	g, all, err := s.reopened(old)
 	if err != nil {
 		s.files.forget(g)
 		return err
@@ -81,14 +87,16 @@ func (s *Store) renew(old *segment) error {
 		return err
 	}
 	g.former.Store(old)
-	s.exchange(old, g)
+	s.exchange(all, g)
 	for i := range places {
 		s.sides.move(&places[i])
 	}
 	g.former.Store(nil)
-	s.files.forget(old)
-	s.files.mappings.forget(old) // else it keeps the room of the file that is gone
-	s.indexes.forget(old)
+	for _, old := range all {
+		s.files.forget(old)
+		s.files.mappings.forget(old) // else it keeps the room of the file that is gone
+		s.indexes.forget(old)
+	}
 	return nil
 }
 
@@ -109,40 +117,72 @@ func (g *segment) places() (places []index.Side, err error) {
 	return slices.Collect(maps.Values(sc.sides)), nil
 }
 
-// numbered returns the segment with a number as readers know it, nil if there is none.
-func (s *Store) numbered(number uint32) *segment {
+// numbered returns the segment as readers know it that a number belongs to, nil if there is none.
+func (s *Store) numbered(number uint32) *segment { return standingFor(*s.segments.Load(), number) }
+
+// reopened makes a segment of the file that has replaced that of old, and returns all known
+// segments that it stands for. It must be the same part of the same log. A store that follows a
+// writer may not know all of it yet.
+func (s *Store) reopened(old *segment) (g *segment, all []*segment, err error) {
 	segments := *s.segments.Load()
-	if len(segments) == 0 || number < segments[0].number || int(number-segments[0].number) >= len(segments) {
-		return nil
+	at := slices.Index(segments, old)
+	var h wal.SegmentHeader
+	for ; ; at-- {
+		g = newSegment(segments[at].number, old.files)
+		if h, err = g.header(); at == 0 || !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
 	}
-	return segments[number-segments[0].number]
+	if err != nil {
+		return g, nil, err
+	}
+	if h.Store != s.origin.Store || h.Segment != g.number || Position(h.FirstPosition) != segments[at].first {
+		return g, nil, g.corrupt(0, "header of a file that was rewritten is that of another")
+	}
+	if h.Last < old.number {
+		return g, nil, old.corrupt(0, "segment file is missing")
+	}
+	g.generation, g.first, g.last = h.Generation, Position(h.FirstPosition), h.Last
+	for _, old := range segments[at:] {
+		if old.number <= g.last {
+			all = append(all, old)
+		}
+	}
+	return g, all, g.load(all[len(all)-1])
 }
 
-// reopened makes a segment of the file that has replaced that of old. It must be the same part of
-// the same log.
-func (s *Store) reopened(old *segment) (*segment, error) {
-	g := newSegment(old.number, old.files)
-	b, err := g.bytes(0, wal.SegmentHeaderSize)
-	if err != nil {
-		return g, err
-	}
-	h, err := wal.ParseSegmentHeader(b)
-	if errors.Is(err, wal.ErrNewer) {
-		return g, fmt.Errorf("segment %d: %w", g.number, ErrNewerFormat)
-	}
-	if err != nil || h.Store != s.origin.Store || h.Segment != g.number || Position(h.FirstPosition) != old.first {
-		return g, g.corrupt(0, "header of a file that was rewritten is that of another")
-	}
-	g.generation, g.first = h.Generation, old.first
+// load takes in the trailer of a file that was replaced. was is the last segment that is known of
+// what is in it.
+func (g *segment) load(was *segment) error {
 	size, err := g.size()
 	if err != nil {
-		return g, err
+		return err
 	}
 	t, ok := readTrailer(g, size)
-	if was := old.trailer.Load(); !ok || was != nil && (t.NextPosition != was.NextPosition || t.NextSequence != was.NextSequence) {
-		return g, g.corrupt(size, "footer of a file that was rewritten is not good")
+	if ok && was.last == g.last {
+		old := was.trailer.Load()
+		ok = old == nil || t.NextPosition == old.NextPosition && t.NextSequence == old.NextSequence
+	}
+	if !ok {
+		return g.corrupt(size, "footer of a file that was rewritten is not good")
 	}
 	g.end.Store(int64(t.DataEnd))
 	g.trailer.Store(&t)
-	return g, nil
+	return nil
+}
+
+// header reads the header of a segment that was started.
+func (g *segment) header() (h wal.SegmentHeader, err error) {
+	b, err := g.bytes(0, wal.SegmentHeaderSize)
+	if err != nil {
+		return h, err
+	}
+	h, err = wal.ParseSegmentHeader(b)
+	if errors.Is(err, wal.ErrNewer) {
+		return h, fmt.Errorf("segment %d: %w", g.number, ErrNewerFormat)
+	}
+	if err != nil {
+		return h, g.corrupt(0, "segment header: "+err.Error())
+	}
+	return h, nil
 }

@@ -3,175 +3,266 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"math"
 	"strings"
 	"sync/atomic"
 
-	"github.com/penstock-io/penstock/store/internal/index"
 	"github.com/penstock-io/penstock/store/internal/vfs"
-	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
 // rewriter gives the room back that side values take which were superseded. A sealed segment of
-// which that is the greater part is written again without them, and replaces the former one:
+// which that is the greater part is written again without them, and replaces the former one. What
+// is left may be next to nothing, and endless checkpointing would leave a file of that for each
+// segment: so small ones that follow each other become one, which has the number of the first and
+// says up to which it stands for them.
 //
-//	read 0000000007.seg, batch by batch      events and keys as they are; of side values those
-//	  |                                      that are present, and deletions that hide older ones
-//	0000000007.seg.new                       written, synced
+//	read 4.seg, 5.seg, batch by batch   events and keys as they are; of side values those that are
+//	  |                                 present, and deletions that hide older ones
+//	4.seg.new                           written, synced
 //	  |
-//	a sync of the active segment             or a power cut could take the later value, and the
-//	  |                                      former would be gone too
-//	rename, directory synced
+//	a sync of the active segment        or a power cut could take the later value, and the former
+//	  |                                 would be gone too
+//	rename to 4.seg
 //	  |
-//	renew                                    readers, and the table of side values, see the new file
+//	renew                               readers, and the table of side values, see the new file
+//	  |
+//	directory synced
+//	  |
+//	remove 5.seg
 //
-// A crash at any point leaves one of the two files, which say the same; what is left of the other
-// is removed by the next opening. A deletion goes only when no segment before has its key any more,
-// and what was rewritten before is durable: so an older value never comes back.
+// A crash up to the rename leaves the files as they were, and one that the next opening removes.
+// After it 4.seg is one of the two, which say the same: the former one with 5.seg beside it, or the
+// new one, which says that 5.seg counts no more, so that the next opening removes it. A deletion
+// goes only when no segment before has a value of its key any more, and what was rewritten before
+// is durable: so an older value never comes back.
 //
-// Nothing depends on it. After an error the segment stays as it is, and the next one that is sealed
-// has it tried again, or, where it is damaged, the next opening; a disk that is full is one without
-// room for a second copy.
+// # What is merged
 //
-// One goroutine at a time has it (busy). The fields after stop belong to that one.
+// Segments that were rewritten, or are worth it: those full of events alone stay as they are. From
+// the newest back, one joins those after it if it is at most twice as large as they are together,
+// and all are at most half of Options.SegmentBytes. So each byte is written again some log2 times
+// until it is in a file of half the size, and of smaller ones there are as many in a row.
+//
+// # Errors
+//
+// Nothing depends on it. After an error the segment that it was met in stays as it is, and is tried
+// again when one more is sealed, then two, then four: it keeps no other waiting. One that is
+// damaged waits for the next opening. A full disk ends the pass: it is one without room for a
+// second copy. Stats has the error that was met last.
+//
+// One goroutine at a time has it (busy), and the fields after failed.
 type rewriter struct {
 	busy   atomic.Bool
-	stop   atomic.Bool      // set by Close
-	broken bool             // a rename is not known to be durable: no more until the next opening
-	moved  *segment         // whose file was replaced, and not opened since: its generation is to be counted
-	kept   map[uint32]int64 // bytes that must stay, by segment
+	stop   atomic.Bool // set by Close
+	failed atomic.Pointer[error]
+
+	broken bool                // a rename is not known to be durable: no more until the next opening
+	moved  []*segment          // what a file was put in the place of, and is not open since: its generation is to be counted
+	kept   map[uint32]int64    // bytes that must stay, by segment
+	passes uint64              // one for each segment that was sealed
+	left   map[uint32]leftover // what could not be rewritten, by segment
 }
 
-const rewrittenSuffix = ".new"
+// leftover is a segment that is not tried before a pass.
+type leftover struct {
+	until uint64
+	tries int
+}
+
+const (
+	rewrittenSuffix = ".new"
+	maxTries        = 6 // that the time between them doubles
+)
 
 // rewriteAhead rewrites, beside the commits, what is worth it.
 func (s *Store) rewriteAhead() {
-	if s.options.ReadOnly || !s.worthRewriting() || !s.rewriter.busy.CompareAndSwap(false, true) {
+	r := &s.rewriter
+	if s.options.ReadOnly || !r.busy.CompareAndSwap(false, true) {
 		return
 	}
-	if s.inline {
-		defer s.rewriter.busy.Store(false)
+	r.passes++
+	switch {
+	case len(r.moved) == 0 && s.nextRewriting() == nil:
+		r.busy.Store(false)
+	case s.inline:
 		s.rewriteAll()
-		return
+	default:
+		s.tasks.Go(s.rewriteAll)
 	}
-	s.tasks.Go(func() {
-		defer s.rewriter.busy.Store(false)
-		s.rewriteAll()
-	})
-}
-
-func (s *Store) worthRewriting() bool {
-	for _, g := range *s.segments.Load() {
-		if s.superseded(g) > 0 {
-			return true
-		}
-	}
-	return false
 }
 
 func (s *Store) rewriteAll() {
+	r := &s.rewriter
+	defer r.busy.Store(false)
 	if s.renewMoved() != nil {
 		return
 	}
-	for _, g := range *s.segments.Load() {
-		if s.superseded(g)-s.rewriter.kept[g.number] < rewriteBytes {
+	for !r.broken && !r.stop.Load() {
+		parts := s.nextRewriting()
+		if parts == nil {
+			return
+		}
+		at, err := s.rewrite(parts)
+		r.note(parts, at, err)
+		if err != nil && (len(r.moved) > 0 || endsRewriting(err)) {
+			return
+		}
+	}
+}
+
+// endsRewriting reports whether an error is that of no segment.
+func endsRewriting(err error) bool {
+	return errors.Is(err, ErrClosed) || errors.Is(err, ErrPoisoned) || vfs.IsFull(err) || vfs.IsOutOfFiles(err)
+}
+
+// note takes in how the rewriting of some segments has ended, with an error that was met in one.
+func (r *rewriter) note(parts []*segment, at *segment, err error) {
+	if errors.Is(err, ErrClosed) {
+		return
+	}
+	if err == nil {
+		for _, g := range parts {
+			delete(r.left, g.number)
+		}
+		if len(r.left) == 0 {
+			r.failed.Store(nil)
+		}
+		return
+	}
+	r.failed.Store(&err)
+	if endsRewriting(err) {
+		return
+	}
+	if r.left == nil {
+		r.left = make(map[uint32]leftover)
+	}
+	l := r.left[at.number]
+	l.until, l.tries = r.passes+1<<l.tries, min(l.tries+1, maxTries)
+	if errors.Is(err, ErrCorrupt) {
+		l.until = math.MaxUint64
+	}
+	r.left[at.number] = l
+}
+
+// nextRewriting returns the segments that are worth being rewritten as one, the oldest first; nil
+// where there are none.
+func (s *Store) nextRewriting() []*segment {
+	segments := *s.segments.Load()
+	for to := len(segments) - 1; to >= 0; to-- {
+		bytes, movable := s.movable(segments[to])
+		if !movable {
 			continue
 		}
-		if s.rewriter.broken || s.rewriter.moved != nil || s.rewriter.stop.Load() {
-			return
+		from := to
+		for ; from > 0; from-- {
+			more, movable := s.movable(segments[from-1])
+			if !movable || more > 2*bytes || more+bytes > s.options.SegmentBytes/2 {
+				break
+			}
+			bytes += more
 		}
-		err := s.rewrite(g)
-		if errors.Is(err, ErrCorrupt) { // one that is damaged keeps no other waiting
-			s.rewriter.keep(g.number, math.MaxInt64)
-		} else if err != nil {
-			return
+		if from < to || s.worthRewriting(segments[to]) {
+			return segments[from : to+1]
 		}
 	}
+	return nil
 }
 
-// superseded returns how much of a segment are side values that are present no more, 0 where that
-// is not worth the work.
-func (s *Store) superseded(g *segment) int64 {
+// movable reports whether a segment may be merged with others, and how much it would add.
+func (s *Store) movable(g *segment) (bytes int64, ok bool) {
 	t := g.trailer.Load()
-	if t == nil {
-		return 0
+	if t == nil || s.rewriter.left[g.number].until > s.rewriter.passes {
+		return 0, false
 	}
-	bytes := int64(t.SideBytes) - s.sides.liveBytes(g.number)
-	if bytes < rewriteBytes || 2*bytes < int64(t.DataEnd) {
-		return 0
-	}
-	return bytes
+	return int64(t.DataEnd) - s.superseded(g), g.generation > 0 || s.worthRewriting(g)
 }
 
-// rewriting is the work on one segment.
-type rewriting struct {
-	store   *Store
-	old     *segment
-	trailer wal.Trailer
-	hides   map[string]uint32 // offsets of the deletions that must stay
-	kept    int64             // their bytes
-
-	out   vfs.File
-	scan  *scan           // of what is written
-	head  wal.BatchHeader // of the batch that is being made
-	batch []byte          // room for the header, and records; empty while there is none
+// worthRewriting reports whether half of a sealed segment and more can be saved.
+func (s *Store) worthRewriting(g *segment) bool {
+	bytes := s.superseded(g)
+	return bytes >= rewriteBytes && 2*bytes >= int64(g.trailer.Load().DataEnd)
 }
 
-// rewrite replaces the file of a segment. Where there was less to save than it seemed, because of
-// deletions that must stay, it changes nothing and remembers that.
-func (s *Store) rewrite(g *segment) error {
+// superseded returns how much of a sealed segment are side values that are present no more, but for
+// what is known to have to stay.
+func (s *Store) superseded(g *segment) int64 {
+	bytes := int64(g.trailer.Load().SideBytes) - s.sides.liveBytes(g.number)
+	return max(0, bytes-s.rewriter.kept[g.number])
+}
+
+// rewrite replaces the files of some segments by one. Where there was less to save than it seemed,
+// because of deletions that must stay, it changes nothing and remembers that. It returns in which
+// segment an error was met.
+func (s *Store) rewrite(parts []*segment) (at *segment, err error) {
+	first := parts[0]
 	if err := s.syncNames(); err != nil { // deletions may rest on what was renamed by a process before
-		return err
+		return first, err
 	}
-	name := segmentName(g.number) + rewrittenSuffix
-	r, err := s.newRewriting(g, name)
-	if err != nil {
-		return err
+	name := segmentName(first.number) + rewrittenSuffix
+	r, seemed := &rewriting{store: s, parts: parts, from: first}, s.superseded(first)
+	if err = r.begin(name); err == nil {
+		err = errors.Join(r.write(), r.out.Close())
 	}
-	err = errors.Join(r.write(), r.out.Close())
 	if err == nil {
-		s.rewriter.keep(g.number, r.kept)
-		if saved := int64(r.trailer.DataEnd) - r.scan.next.Offset; saved < rewriteBytes {
-			return s.dir.Remove(name)
+		if saved := int64(r.trailer.DataEnd) - r.scan.next.Offset; len(parts) == 1 && saved < rewriteBytes {
+			s.rewriter.keep(parts, s.rewriter.kept[first.number]+seemed)
+			return first, s.dir.Remove(name)
 		}
+		s.rewriter.keep(parts, r.kept)
 		err = s.settle()
 	}
 	if err == nil && s.rewriter.stop.Load() {
 		err = ErrClosed
 	}
 	if err == nil {
-		s.files.forget(g) // a system may refuse to replace a file that is open
-		s.rewriter.moved = g
-		err = s.dir.Rename(name, segmentName(g.number))
+		for _, g := range parts {
+			s.files.forget(g) // a system may refuse to replace a file that is open
+		}
+		s.rewriter.moved = parts
+		err = s.dir.Rename(name, segmentName(first.number))
 	}
 	if err != nil {
 		_ = s.dir.Remove(name)
-		return err
 	}
-	return errors.Join(s.syncNames(), s.renewMoved())
+	return r.from, errors.Join(err, s.renewMoved())
 }
 
-// renewMoved opens the segment that was rewritten last, unless that was done. Until it is open
-// nothing else is rewritten: headers say how often segments were, and readers that find another
-// number refuse the log.
-func (s *Store) renewMoved() error {
-	if s.rewriter.moved == nil {
-		return nil
-	}
-	err := s.renew(s.rewriter.moved)
-	if err == nil {
-		s.rewriter.moved = nil
-	}
-	return err
-}
-
-func (r *rewriter) keep(segment uint32, bytes int64) {
+// keep remembers how much of what some segments became seems superseded, and must stay.
+func (r *rewriter) keep(parts []*segment, bytes int64) {
 	if r.kept == nil {
 		r.kept = make(map[uint32]int64)
 	}
-	r.kept[segment] = bytes
+	for _, g := range parts {
+		delete(r.kept, g.number)
+	}
+	r.kept[parts[0].number] = bytes
+}
+
+// renewMoved opens the segment that was rewritten last, unless that was done, and removes the files
+// that it stands for. Until it is open nothing else is rewritten: headers say how often segments
+// were, and readers that find another number refuse the log.
+func (s *Store) renewMoved() error {
+	moved := s.rewriter.moved
+	if len(moved) == 0 {
+		return nil
+	}
+	if err := s.renew(moved[0]); err != nil {
+		return err
+	}
+	s.rewriter.moved = nil
+	if err := s.syncNames(); err != nil {
+		return err
+	}
+	last := s.numbered(moved[0].number).last // its own, where the rename has failed
+	for _, g := range moved {
+		if g.number > moved[0].number && g.number <= last {
+			_ = s.dir.Remove(segmentName(g.number)) // what is left is removed by the next opening
+		}
+		if g.trailer.Load().Version == 1 {
+			_ = s.dir.Remove(idxName(g.number))
+		}
+	}
+	return nil
 }
 
 // syncNames makes renames durable. After an error it is not known whether they are.
@@ -194,171 +285,6 @@ func (s *Store) settle() error {
 	return req.err
 }
 
-func (s *Store) newRewriting(g *segment, name string) (*rewriting, error) {
-	b, err := g.bytes(0, wal.SegmentHeaderSize)
-	if err != nil {
-		return nil, err
-	}
-	h, err := wal.ParseSegmentHeader(b)
-	if err != nil {
-		return nil, g.corrupt(0, "segment header: "+err.Error())
-	}
-	r := &rewriting{store: s, old: g, trailer: *g.trailer.Load()}
-	if err := r.findHiding(); err != nil {
-		return nil, err
-	}
-	h.Version, h.Generation, h.LastChecksum = wal.Version, h.Generation+1, r.trailer.LastChecksum
-	h.Rewritings = 1
-	for _, g := range *s.segments.Load() {
-		h.Rewritings += g.generation
-	}
-	r.scan = newScan(newSegment(g.number, g.files), &h)
-	if err := s.dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	r.out, err = s.dir.Create(name)
-	return r, err
-}
-
-// findHiding finds the deletions that may hide a value in a segment before: those of keys that are
-// not present, and that a segment before still has.
-func (r *rewriting) findHiding() error {
-	s, deleted := r.store, make(map[string]uint32)
-	err := r.old.eachSide(func(side index.Side) {
-		if _, present := s.sides.get(side.Key()); side.Deleted && !present {
-			deleted[side.Key()] = side.Offset
-		}
-	})
-	if err != nil || len(deleted) == 0 {
-		return err
-	}
-	r.hides = make(map[string]uint32)
-	for _, g := range *s.segments.Load() {
-		if g.number >= r.old.number {
-			return nil
-		}
-		if g.trailer.Load() == nil { // its footer could not be written: it may have any
-			r.hides = deleted
-			return nil
-		}
-		err := g.eachSide(func(side index.Side) {
-			if offset, ok := deleted[side.Key()]; ok {
-				r.hides[side.Key()] = offset
-			}
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// write writes the file and syncs it.
-func (r *rewriting) write() error {
-	x, p := r.scan.next, r.old.pieces(int64(r.trailer.DataEnd))
-	for {
-		h, batch, err := p.Next(&x)
-		if err == nil && r.store.rewriter.stop.Load() {
-			err = ErrClosed
-		}
-		if err != nil {
-			return err
-		}
-		if batch == nil {
-			break
-		}
-		if err := r.add(&h, batch); err != nil {
-			return err
-		}
-		x.Advance(&h)
-	}
-	if x.Offset != int64(r.trailer.DataEnd) {
-		return r.old.corrupt(x.Offset, "batch does not match its checksum or place")
-	}
-	if err := r.flush(); err != nil {
-		return err
-	}
-	return r.finish()
-}
-
-// finish writes header and footer. The table of side values has nothing yet that is after the
-// sequence which is loaded here, and settle makes all before it durable.
-func (r *rewriting) finish() error {
-	r.scan.header.Reached = r.store.sequence.Load() - 1
-	if _, err := r.out.WriteAt(wal.AppendSegmentHeader(nil, &r.scan.header), 0); err != nil {
-		return err
-	}
-	t := r.trailer
-	if end := &r.scan.next; end.Position != t.NextPosition || end.Sequence != t.NextSequence {
-		return r.old.corrupt(int64(t.DataEnd), fmt.Sprintf("segment ends at event %d, its footer says %d", end.Position, t.NextPosition))
-	}
-	t.Version, t.Generation = wal.Version, r.scan.header.Generation
-	t.DataEnd, t.SideBytes = uint64(r.scan.next.Offset), r.scan.sideBytes
-	return writeFooter(r.out, &t, r.scan.active)
-}
-
-// add takes over what stays of a batch. Small batches become large ones; but each writer's are kept
-// apart, and what its opening mark says stays.
-func (r *rewriting) add(h *wal.BatchHeader, batch []byte) error {
-	joins := len(r.batch) > 0 && len(r.batch) < rewrittenBatchBytes && h.Flags&wal.FlagOpened == 0 &&
-		h.WriterEpoch == r.head.WriterEpoch && h.Incarnation == r.head.Incarnation
-	if !joins {
-		if err := r.flush(); err != nil {
-			return err
-		}
-		r.batch = append(r.batch, make([]byte, wal.BatchHeaderSize)...)
-		r.head = wal.BatchHeader{
-			Segment: h.Segment, WriterEpoch: h.WriterEpoch, Incarnation: h.Incarnation,
-			FirstSequence: h.FirstSequence, FirstPosition: h.FirstPosition, Flags: wal.FlagRewritten,
-		}
-	}
-	r.head.Events += h.Events
-	r.head.Commits += h.Commits
-	r.head.Flags |= h.Flags
-	return wal.Records(h, batch, func(rec []byte, offset int) error {
-		stays, err := r.stays(rec, h.Offset+uint32(offset))
-		if stays {
-			r.batch = append(r.batch, rec...)
-		}
-		return err
-	})
-}
-
-// stays reports whether the record at an offset of the segment is still needed.
-func (r *rewriting) stays(rec []byte, offset uint32) (bool, error) {
-	if t := wal.Type(rec); t != wal.TypeSide && t != wal.TypeSideDelete {
-		return true, nil
-	}
-	side, err := wal.ParseSide(rec)
-	if err != nil {
-		return false, err
-	}
-	if !side.Deleted {
-		place, present := r.store.sides.get(string(side.Key))
-		return present && place.Segment == r.old.number && place.Offset == offset, nil
-	}
-	at, hides := r.hides[string(side.Key)]
-	if hides = hides && at == offset; hides {
-		r.kept += int64(len(rec))
-	}
-	return hides, nil
-}
-
-// flush writes the batch that is being made.
-func (r *rewriting) flush() error {
-	if len(r.batch) == 0 {
-		return nil
-	}
-	x := &r.scan.next
-	r.head.Previous, r.head.Offset, r.head.Durable = x.Previous, uint32(x.Offset), uint32(x.Offset)
-	batch := wal.FinishBatch(r.batch, &r.head, x.Seed)
-	if _, err := r.out.WriteAt(batch, x.Offset); err != nil {
-		return err
-	}
-	r.batch = batch[:0]
-	return r.scan.add(&r.head, batch)
-}
-
 // removeRewritten removes what a crash has left of a rewriting.
 func (s *Store) removeRewritten() error {
 	names, err := s.dir.List()
@@ -369,4 +295,19 @@ func (s *Store) removeRewritten() error {
 		}
 	}
 	return err
+}
+
+// removeMerged removes the files that others stand for, once it is durable that they do. One that
+// cannot be removed, as a reader has it open, is left to the next opening.
+func (r *recovery) removeMerged() error {
+	if len(r.merged) == 0 {
+		return nil
+	}
+	if err := r.store.dir.Sync(); err != nil {
+		return err
+	}
+	for _, number := range r.merged {
+		_ = r.store.dir.Remove(segmentName(number))
+	}
+	return nil
 }

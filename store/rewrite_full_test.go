@@ -29,9 +29,8 @@ func TestAFullDiskPutsRewritingOffAndCommitsGoOn(t *testing.T) {
 	}
 	refuse.on = false
 	checkpoints(t, s, 300, 100, 2, 900)
-	for _, generation := range generations(s)[:4] {
-		require.Positive(t, generation, "it is tried again")
-	}
+	require.Positive(t, generations(s)[0], "it is tried again")
+	require.Less(t, usedBytes(t, s), int64(2*minSegmentBytes))
 	require.NoError(t, s.Close())
 }
 

@@ -55,9 +55,9 @@ func TestEndlessCheckpointingTakesABoundedDisk(t *testing.T) {
 		first := write(t, s, Batch{IdempotencyKey: "first", Events: eventsOf("a", "b")})
 		before := all(t, s, Region{})
 		checkpoints(t, s, 0, 20_000, 10, 1000)
-		segments := *s.segments.Load()
-		require.Greater(t, len(segments), 300)
-		require.Less(t, usedBytes(t, s), int64(3*minSegmentBytes+len(segments)*(rewriteBytes+700)), "%v", mode)
+		require.Greater(t, s.Stats().Segment, uint32(300))
+		require.LessOrEqual(t, s.Stats().Segments, 3)
+		require.Less(t, usedBytes(t, s), int64(2*minSegmentBytes), "%v", mode)
 		require.Equal(t, before, all(t, s, Region{}))
 
 		s = reopen(t, s)
@@ -82,7 +82,7 @@ func TestEventsAndKeysOfARewrittenSegmentAreTheSameBytes(t *testing.T) {
 		checkpoints(t, s, 10*i, 10, 3, 500)
 		want = all(t, s, Region{})
 	}
-	require.Contains(t, generations(s), uint32(1))
+	require.Greater(t, slices.Max(generations(s)), uint32(1))
 	s = reopen(t, s)
 	got := all(t, s, Region{})
 	require.Len(t, got, len(want))
@@ -109,8 +109,8 @@ func TestADeletionStaysAsLongAsAnOlderSegmentHasTheKey(t *testing.T) {
 	write(t, s, Batch{Sides: []SideWrite{{Key: "gone", Delete: true}, {Key: "brief", Value: []byte("x")}}})
 	write(t, s, Batch{Sides: []SideWrite{{Key: "brief", Delete: true}}})
 	checkpoints(t, s, 0, 2000, 1, 500)
-	require.Equal(t, uint32(0), generations(s)[0])
-	require.Contains(t, generations(s), uint32(1))
+	require.Zero(t, generations(s)[0])
+	require.Positive(t, slices.Max(generations(s)))
 	deletions := func() (keys []string) {
 		for _, g := range *s.segments.Load() {
 			if g.trailer.Load() != nil {
@@ -139,7 +139,8 @@ func TestAFooterOfARewrittenSegmentIsRebuiltFromItsBatches(t *testing.T) {
 	write(t, s, Batch{Events: eventsOf("a", "b", "c")})
 	checkpoints(t, s, 0, 400, 2, 500)
 	want, sequence := all(t, s, Region{}), s.Stats().Sequence
-	require.Equal(t, uint32(1), generations(s)[0])
+	generation := generations(s)[0]
+	require.Greater(t, generation, uint32(1))
 	require.NoError(t, s.Close())
 
 	name := segmentPath(logDir, 1)
@@ -150,7 +151,7 @@ func TestAFooterOfARewrittenSegmentIsRebuiltFromItsBatches(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, all(t, s, Region{}))
 		require.Equal(t, sequence, s.Stats().Sequence)
-		require.Equal(t, uint32(1), generations(s)[0])
+		require.Equal(t, generation, generations(s)[0])
 		require.NoError(t, s.Close())
 	}
 	// A batch that is damaged is damage, with a footer and without.
@@ -342,7 +343,7 @@ func TestFilesOfDifferentTimesAreNoStoreWhereOneWasRewritten(t *testing.T) {
 	checkpoints(t, s, 0, 200, 2, 900)
 	require.Equal(t, uint32(0), generations(s)[0])
 	early := disk.Image(vfs.KeepAll)
-	for i := range 60 {
+	for i := range 40 { // what is left is too much to be merged with what follows
 		write(t, s, Batch{Sides: []SideWrite{{Key: fmt.Sprintf("stays/%d", i), Delete: true}}})
 	}
 	checkpoints(t, s, 200, 300, 2, 900)

@@ -123,7 +123,8 @@ func (w *writer) trailer() wal.Trailer {
 // header goes out with its first batch. Until then a crash leaves a file of zeros, which the next
 // opening removes.
 func (w *writer) startSegment(p preallocated) {
-	g := &segment{number: w.next.Segment + 1, first: Position(w.next.Position), files: &w.store.files}
+	g := newSegment(w.next.Segment+1, &w.store.files)
+	g.generation, g.first = 0, Position(w.next.Position)
 	w.store.writing = p.file
 	g.end.Store(wal.SegmentHeaderSize)
 	w.active = index.NewActive()

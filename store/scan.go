@@ -75,11 +75,12 @@ func scanSegment(g *segment, dataEnd int64) (*scan, error) {
 }
 
 // chain is what the next segment must continue. Of a segment that was rewritten that is the last
-// batch as first written; that the scan is whole is then told by position and sequence.
+// batch as first written, of the last segment that it stands for; that the scan is whole is then
+// told by position and sequence.
 func (sc *scan) chain() wal.Expected {
 	x := sc.next
 	if sc.header.Generation > 0 {
-		x.Previous = sc.header.LastChecksum
+		x.Previous, x.Segment = sc.header.LastChecksum, sc.header.Last
 	}
 	return x
 }

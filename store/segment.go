@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sort"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -15,12 +16,12 @@ import (
 // segment is one file of the log as readers see it. A position p of the segment has the ordinal
 // p - first.
 //
-// Ownership: number, generation, first and files are set before readers know the segment and never
-// change. file is what files keeps open of it; former belongs to the holder of Store.renewing. The
-// other three atomic fields are written by one goroutine at a time (the holder of the committer's
-// role while the segment is active, then the task that seals it, then the holder of indexCache.mu
-// for index; in a read-only store the holder of follower.mu) and read by all. There is no lock
-// between a reader and the writer, for these reasons:
+// Ownership: number, last, generation, first and files are set before readers know the segment and
+// never change. file is what files keeps open of it; former belongs to the holder of
+// Store.renewing. The other three atomic fields are written by one goroutine at a time (the holder
+// of the committer's role while the segment is active, then the task that seals it, then the holder
+// of indexCache.mu for index; in a read-only store the holder of follower.mu) and read by all.
+// There is no lock between a reader and the writer, for these reasons:
 //
 //   - bytes before end are never written again, so what a reader finds there stays; only Open,
 //     which has no readers yet, writes again what is there already;
@@ -33,6 +34,7 @@ import (
 // A reader that runs into Store.release gets fs.ErrClosed, which becomes ErrClosed.
 type segment struct {
 	number     uint32
+	last       uint32 // number of the last segment that it stands for: its own, but where some were merged
 	generation uint32 // of its file; anyGeneration until its header is read
 	first      Position
 	files      *fileCache
@@ -57,6 +59,15 @@ type segment struct {
 const segmentSuffix = ".seg"
 
 func segmentName(number uint32) string { return fmt.Sprintf("%010d%s", number, segmentSuffix) }
+
+// standingFor returns the one of some segments that a number belongs to, nil if there is none.
+func standingFor(segments []*segment, number uint32) *segment {
+	i := sort.Search(len(segments), func(i int) bool { return segments[i].last >= number })
+	if i == len(segments) || segments[i].number > number {
+		return nil
+	}
+	return segments[i]
+}
 
 // segmentNumber is the reverse of segmentName.
 func segmentNumber(name string) (uint32, bool) {

@@ -151,7 +151,7 @@ func TestAValueIsTheFormerOneOrTheNewOneWhileItIsOverwrittenInAnotherProcessToo(
 	readers.Wait()
 	close(failed)
 	require.NoError(t, <-failed)
-	require.Greater(t, s.Stats().Segments, 5)
+	require.Greater(t, s.Stats().Segment, uint32(5))
 	require.Equal(t, string(value(2999)), sideText(beside, "k"))
 }
 

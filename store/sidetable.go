@@ -189,13 +189,15 @@ func (t *sideTable) valueAt(place *index.Side) (value SideValue, err error) {
 	return value, err
 }
 
-// move takes in where a value lies in a segment that was rewritten.
+// move takes in where a value lies in a segment that was rewritten, or merged with others.
 func (t *sideTable) move(to *index.Side) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	place, found := t.tree.Get(sidePivot(to.Key()))
-	if found && place.Segment == to.Segment && place.Revision == to.Revision {
-		place.Offset = to.Offset
+	if found && place.Revision == to.Revision {
+		t.count(&place, -1)
+		place.Segment, place.Offset = to.Segment, to.Offset
+		t.count(&place, 1)
 		t.tree.Set(place)
 	}
 }
@@ -203,8 +205,7 @@ func (t *sideTable) move(to *index.Side) {
 // segment returns one that has a place in the table. Segments are loaded after the place, and are
 // known before the first place in them is.
 func (t *sideTable) segment(number uint32) *segment {
-	segments := *t.segments.Load()
-	return segments[number-segments[0].number]
+	return standingFor(*t.segments.Load(), number)
 }
 
 // sideSize is the length of the record of a side value.

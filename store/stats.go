@@ -7,8 +7,11 @@ import (
 
 // Stats describes a store.
 type Stats struct {
-	Head     Position
+	Head Position
+	// Segments is the number of files that the log is in, and Segment the number of the last one: it
+	// grows each time one is begun, while files that were rewritten become one.
 	Segments int
+	Segment  uint32
 	// Sequence of the last commit, side-only commits included, and what sequences leaped over since.
 	Sequence uint64
 	// SideValues that exist.
@@ -25,6 +28,9 @@ type Stats struct {
 	// 2100 by mistake. Negative, it is how far the clock is ahead of Now, which does not believe it:
 	// open the store again if the clock is right. To the millisecond; 0 in good order.
 	ClockAhead time.Duration
+	// Rewriting is why a segment that is worth it could not be rewritten yet, the last such error; nil
+	// in good order. Nothing but room on the disk depends on it.
+	Rewriting error
 	// Poisoned says that a write failed and that the store takes no more commits.
 	Poisoned bool
 }
@@ -36,9 +42,13 @@ func (s *Store) Stats() Stats {
 	t := Stats{
 		Head:     Position(s.head.Load()),
 		Segments: len(*s.segments.Load()),
+		Segment:  s.lastSegment(),
 		Sequence: s.sequence.Load() - 1,
 		Exposed:  s.exposed,
 		Poisoned: s.committer != nil && s.committer.writer.poisoned() != nil,
+	}
+	if failed := s.rewriter.failed.Load(); failed != nil {
+		t.Rewriting = *failed
 	}
 	_, ahead := s.clock.now()
 	t.ClockAhead = ahead.Truncate(time.Millisecond)
@@ -47,4 +57,13 @@ func (s *Store) Stats() Stats {
 	t.IndexBytes = s.indexes.bytes
 	s.indexes.mu.Unlock()
 	return t
+}
+
+// lastSegment is the number of the segment that is written.
+func (s *Store) lastSegment() uint32 {
+	segments := *s.segments.Load()
+	if len(segments) == 0 {
+		return 0
+	}
+	return segments[len(segments)-1].last
 }

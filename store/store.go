@@ -37,10 +37,10 @@ type Store struct {
 
 	// segments holds the segments in order of their numbers. Invariants: the slice that is pointed to
 	// never changes, so that a reader may walk it without a lock (addSegment and exchange copy it);
-	// the next one has one segment more, or the same events in another segment in the place of one;
-	// segment i+1 begins with the position after the last of segment i, and only the last one grows. A
-	// reader loads it after the head, never before: then it holds every segment that the head reaches
-	// into.
+	// the next one has one segment more, or the same events in another segment in the place of one or
+	// some; segment i+1 begins with the position after the last of segment i, and only the last one
+	// grows. A reader loads it after the head, never before: then it holds every segment that the head
+	// reaches into.
 	segments atomic.Pointer[[]*segment]
 
 	files    fileCache  // locks itself
@@ -205,12 +205,12 @@ func (s *Store) addSegment(g *segment) {
 	}
 }
 
-// exchange puts a segment in the place of one whose file was rewritten.
-func (s *Store) exchange(old, g *segment) {
+// exchange puts a segment in the place of those whose files it has replaced.
+func (s *Store) exchange(old []*segment, g *segment) {
 	for {
 		former := s.segments.Load()
-		segments := slices.Clone(*former)
-		segments[slices.Index(segments, old)] = g
+		at := slices.Index(*former, old[0])
+		segments := slices.Replace(slices.Clone(*former), at, at+len(old), g)
 		if s.segments.CompareAndSwap(former, &segments) {
 			return
 		}

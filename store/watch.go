@@ -24,8 +24,8 @@ type Watcher interface {
 // Publication is what became visible at once: the events after a position, up to the head.
 type Publication struct {
 	After, Head Position
-	// Segments of the store.
-	Segments int
+	// Segment is the number of the one that is written: it grows each time one is begun.
+	Segment uint32
 
 	group []*request // that was committed
 }
@@ -108,7 +108,7 @@ func (l *watchers) published(s *Store, after Position, group []*request) {
 	if len(list) == 0 {
 		return
 	}
-	p := Publication{After: after, Head: Position(s.head.Load()), Segments: len(*s.segments.Load()), group: group}
+	p := Publication{After: after, Head: Position(s.head.Load()), Segment: s.lastSegment(), group: group}
 	for _, w := range list {
 		(*w).Published(&p)
 	}

@@ -39,9 +39,11 @@
 //	48   8  sequence that the first commit in it has
 //	56   8  hybrid time of the last event before it
 //	64   4  checksum of the last batch before it
-//	68   4  generation: 0 as first written, one more each time the file is rewritten
-//	72   4  number of the last segment that the file stands for: its own
-//	76   4  checksum of the last batch as first written, where the file was rewritten, else 0
+//	68   4  generation: 0 as first written, one more each time the file is rewritten; where several
+//	        become one, one more than theirs together
+//	72   4  number of the last segment that the file stands for: its own, where none were merged
+//	76   4  checksum of the last batch as first written, where the file was rewritten, else 0; where
+//	        it stands for several segments, that of the last of them
 //	80   8  sequence that the log had reached when the file was rewritten, else 0
 //	88   4  number of times that any segment was rewritten, up to this one, else 0
 //	92  36  zero
@@ -80,11 +82,24 @@
 // its neighbours stays, too: the checksum of the last batch before it, and in its trailer the one
 // of its own last batch, are those of the files as first written.
 //
+// Segments that follow each other may become one in the same way. It has the number, the name and
+// the beginning of the first, and the end of the last, whose number is in the header. A file whose
+// number lies between the two counts no more, whatever is in it: a crash left it.
+//
+//	4.seg | 5.seg | 6.seg | 7.seg          generations 1, 0, 2, 0
+//	4.seg, last 6         | 7.seg          generations 4, 0; 5.seg and 6.seg may be there still
+//
+// The mark of a writer of which nothing else is left goes: the one of the next leaps over its
+// sequences.
+//
 // Files of one log may have been copied at different times. What is gone was superseded by commits
 // up to the sequence in the header, so the log must reach it. And each time a segment is rewritten
 // its generation and the number of all times grow by one: so the generations of all segments add up
 // to the highest such number in a header, unless the file of a segment is older than that of
-// another one which was rewritten on the strength of it.
+// another one which was rewritten on the strength of it. That holds of merged ones, too, as their
+// generations are in the sum; and where one of them is missing beside a file that does not stand
+// for it, so is a number. A log whose beginning is dropped can begin with a file that stands for
+// it, and has nothing but this sum.
 //
 // # Record (header of 10 bytes)
 //

@@ -13,7 +13,7 @@ type SegmentHeader struct {
 	LastTime      uint64 // of the last event before it
 	Previous      uint32 // checksum of the last batch before it
 	Generation    uint32 // 0 as first written, one more each time the file is rewritten
-	Last          uint32 // number of the last segment that the file stands for: its own
+	Last          uint32 // number of the last segment that the file stands for: its own, where none were merged
 
 	// Of a file that was rewritten, else 0.
 	LastChecksum uint32 // of the last batch as first written
