@@ -117,6 +117,9 @@ func (r Row) Measure(ctx context.Context, o Options) (m Measured, err error) {
 				return m, fmt.Errorf("%s: %s: %w", r.Name, c.Name, err)
 			}
 			maps.Copy(result, prepared[c.Name])
+			for unit, v := range result {
+				result[unit] = figures.Rounded(v)
+			}
 			results[c.Name] = result
 			if o.Log != nil {
 				fmt.Fprintf(o.Log, "%s round %d: %s: %v\n", r.Name, round+1, c.Name, result)

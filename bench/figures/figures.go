@@ -34,6 +34,15 @@ func Millis(d time.Duration) float64 { return float64(d) / float64(time.Millisec
 // PerSecond is how many of n fit into a second.
 func PerSecond(n int, d time.Duration) float64 { return float64(n) / d.Seconds() }
 
+// Rounded returns five digits, which is more than a measurement is worth.
+func Rounded(v float64) float64 {
+	short, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 5, 64), 64)
+	if err != nil {
+		return v // infinite
+	}
+	return short
+}
+
 // Short returns three digits or so.
 func Short(v float64) string {
 	switch {

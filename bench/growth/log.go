@@ -94,7 +94,7 @@ type filling struct {
 
 func (w *filling) write(ctx context.Context) error {
 	tenth := max(1, w.Entities/10)
-	heaps := max(1, w.Events/100) // the heap grows with the active segment
+	heaps := max(1, w.Events/40) // the heap grows with the active segment, so look at many moments of it
 	for i := 0; i < w.Events; i += commitEvents {
 		took, err := w.commit(ctx, i)
 		if err != nil {
