@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -145,95 +143,28 @@ func orderMessage(i int) *nats.Msg {
 	return &nats.Msg{Subject: fmt.Sprintf("event.%d", i%1000), Data: workload.OrderJSON(i)}
 }
 
-// keep is what a worker does to remember that it has handled a message, and keeper makes it.
-type (
-	keep   func(ctx context.Context, worker int, m jetstream.Msg) error
-	keeper func(ctx context.Context, j *jet) (keep, error)
-)
-
-// Checkpoints lets workers with a consumer each take event after event, and wait until the server
-// has answered their acknowledgement.
-func (s JetStream) Checkpoints(workers int) Run {
-	return s.checkpoints(workers, jetstream.AckExplicitPolicy, func(context.Context, *jet) (keep, error) {
-		return func(ctx context.Context, _ int, m jetstream.Msg) error { return m.DoubleAck(ctx) }, nil
-	})
-}
-
-// KeyValueCheckpoints lets the same workers keep their positions in a key-value bucket, which is a
+// KeyValueCheckpoints overwrites one small value per worker in a key-value bucket, which is a
 // stream.
 func (s JetStream) KeyValueCheckpoints(workers int) Run {
-	return s.checkpoints(workers, jetstream.AckNonePolicy, func(ctx context.Context, j *jet) (keep, error) {
-		kv, err := j.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "checkpoints", Storage: jetstream.FileStorage})
-		return func(ctx context.Context, worker int, _ jetstream.Msg) error {
-			_, err := kv.Put(ctx, workerName(worker), workload.Payload(worker)[:CheckpointBytes])
-			return err
-		}, err
-	})
-}
-
-func (s JetStream) checkpoints(workers int, policy jetstream.AckPolicy, keeper keeper) Run {
-	return func(ctx context.Context, t Turn) (res Result, err error) {
-		if err := fillStream(ctx, t.Dir, logForCheckpoints(t), eventMessage); err != nil {
-			return nil, err
-		}
+	return func(ctx context.Context, t Turn) (Result, error) {
 		j, err := s.open(t.Dir)
 		if err != nil {
 			return nil, err
 		}
 		defer j.close()
-		keep, err := keeper(ctx, j)
+		kv, err := j.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "checkpoints", Storage: jetstream.FileStorage})
 		if err != nil {
 			return nil, err
 		}
-		iterators := make([]jetstream.MessagesContext, workers)
-		for w := range iterators {
-			c, err := j.consumer(ctx, workerName(w), policy)
-			if err != nil {
-				return nil, err
-			}
-			if iterators[w], err = c.Messages(jetstream.PullMaxMessages(aheadPerWorker)); err != nil {
-				return nil, err
-			}
-		}
-		var handled atomic.Int64
-		var waiting sync.WaitGroup
-		failed := make([]error, workers)
-		for w, it := range iterators {
-			waiting.Go(func() { failed[w] = keepAll(ctx, it, w, keep, &handled) })
-		}
-		for handled.Load() < int64(workers) && ctx.Err() == nil { // until the first rush is over
-			time.Sleep(time.Millisecond)
-		}
-		rate := sampleRate(t, &handled)
-		for _, it := range iterators {
-			it.Stop()
-		}
-		waiting.Wait()
-		return Result{unitCheckpoints: rate}, errors.Join(failed...)
+		o, err := workload.Drive(workers, t.Time, func(w, i int) error {
+			_, err := kv.Put(ctx, workerName(w), workload.Payload(i)[:CheckpointBytes])
+			return err
+		})
+		return checkpoints(o), err
 	}
 }
-
-// aheadPerWorker is how many messages the client has ready for a worker that handles one at a time.
-const aheadPerWorker = 8
 
 func workerName(w int) string { return fmt.Sprintf("worker-%d", w) }
-
-// keepAll takes message after message until the iterator is stopped.
-func keepAll(ctx context.Context, it jetstream.MessagesContext, worker int, keep keep, handled *atomic.Int64) error {
-	for {
-		m, err := it.Next()
-		if errors.Is(err, jetstream.ErrMsgIteratorClosed) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := keep(ctx, worker, m); err != nil {
-			return err
-		}
-		handled.Add(1)
-	}
-}
 
 // PrepareCatchUp makes a stream to be read in turns.
 func (s JetStream) PrepareCatchUp(events int) Run {
