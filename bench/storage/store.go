@@ -61,7 +61,7 @@ func kinds() []kind {
 			reads: "checksums; events that stay valid", filled: keepKilled,
 		},
 		{
-			name: pebbleDB, open: openPebble, synced: "`pebble.Sync`, shared by all that wait", unsynced: written + " (`pebble.NoSync`)",
+			name: pebbleDB, open: openPebble, synced: "`pebble.Sync`, shared by all that wait", unsynced: "in memory of the process, which a kill loses (`pebble.NoSync`)",
 			reads: "a checksum of each block; records that are valid until the next one",
 		},
 		{
