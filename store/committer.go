@@ -189,7 +189,7 @@ func (c *committer) answer(group []*request, own *request, took time.Duration) b
 	for i, req := range group {
 		group[i] = nil
 		if req != own {
-			req.wake <- called
+			req.wake <- struct{}{}
 		}
 	}
 
@@ -206,7 +206,7 @@ func (c *committer) answer(group []*request, own *request, took time.Duration) b
 		return false
 	}
 	next.lead = true
-	next.wake <- called
+	next.wake <- struct{}{}
 	return true
 }
 

@@ -38,9 +38,9 @@ type request struct {
 	err      error
 	recorded []Recorded
 
-	// wake receives the token called when done or lead turns true, and slow before it when that
-	// takes long. The fields after it are guarded by committer.mu.
-	wake       chan token
+	// wake receives a token when done or lead turns true, and one before it when that takes long: the
+	// owner must look at its context, too. The fields after it are guarded by committer.mu.
+	wake       chan struct{}
 	done       bool
 	lead       bool // the owner must take over the committer's role
 	queued     bool // no group has taken it yet
@@ -74,7 +74,7 @@ type requestPool struct{ pool sync.Pool }
 
 // newRequest makes a request whose channel has room for all tokens that it gets, so that the
 // goroutine that answers it never waits for its owner.
-func newRequest() *request { return &request{wake: make(chan token, 2)} }
+func newRequest() *request { return &request{wake: make(chan struct{}, 2)} }
 
 func (p *requestPool) get() *request {
 	if req, ok := p.pool.Get().(*request); ok {

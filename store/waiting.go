@@ -7,14 +7,6 @@ import (
 	"time"
 )
 
-// token is what the owner of a request that waits is woken by.
-type token bool
-
-const (
-	called token = false // the request is done, or its owner has to lead
-	slow   token = true  // it takes long: look at the context, too
-)
-
 // wait returns when req is done or has to lead, or with an error when ctx ends before. A request
 // that is waited for is called exactly once: to lead, and then its owner answers it without another
 // token, or as the answer. The channel has room for it, so no sender waits for an owner that has
@@ -24,9 +16,15 @@ const (
 // share are a lock that all of them take. Nearly every commit is called before any context ends. So
 // a patient owner looks at ctx only when it is told that it takes long. Where groups take long
 // anyhow, that would be one more turn for each, and owners look at both from the beginning.
+//
+// A token carries no value: it would be written to the stack of a goroutine that has not run for a
+// while, and is in no cache. Which one was received is plain by req.patient: that was set to false
+// before the token that says so was sent, and is not touched once the other one was.
 func (c *committer) wait(ctx context.Context, req *request, patient bool) error {
-	if patient && <-req.wake == called {
-		return nil
+	if patient {
+		if <-req.wake; req.patient {
+			return nil
+		}
 	}
 	select {
 	case <-req.wake:
@@ -104,7 +102,7 @@ func (p *patience) look() {
 			early = true
 		default:
 			req.patient = false
-			req.wake <- slow
+			req.wake <- struct{}{}
 		}
 	}
 	if early {
