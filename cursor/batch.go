@@ -189,7 +189,7 @@ func (b *Batch) Propose(i int, p store.Proposal) {
 	p.Headers, p.Meta = maps.Clone(p.Headers), maps.Clone(p.Meta)
 	original := p.Payload
 	if raw, encoded := original.(store.Raw); encoded {
-		raw.Data = slices.Clone(raw.Data)
+		raw.Data = b.stage().keep(raw.Data)
 		p.Payload = raw
 	} else {
 		var err error

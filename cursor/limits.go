@@ -50,6 +50,9 @@ const (
 	eventBytes = 320
 	// smallBuffer is how many positions a buffer may have that a worker keeps while it rests.
 	smallBuffer = 64
+	// maxStagedData is how many bytes of reactions that came encoded the memory of a batch may have
+	// that is kept for the next one.
+	maxStagedData = 1 << 20
 	// maxKeptSides is the same for side values.
 	maxKeptSides = 4
 	// maxRuns is at how many events, which are not done, runs of the handler are counted. More than

@@ -15,6 +15,7 @@ import (
 type staged struct {
 	proposals []store.Proposal // encoded
 	of        []origin
+	data      []byte // of payloads that came encoded
 }
 
 // origin is what a reaction was before it was encoded.
@@ -48,13 +49,23 @@ func (b *Batch) unstage() {
 	b.staged = nil
 	clear(s.proposals) // or the pool keeps payloads alive
 	clear(s.of)
-	s.proposals, s.of = s.proposals[:0], s.of[:0]
+	s.proposals, s.of, s.data = s.proposals[:0], s.of[:0], s.data[:0]
+	if cap(s.data) > maxStagedData {
+		s.data = nil
+	}
 	stagedBuffers.Put(s)
 }
 
 func (s *staged) add(event int, p store.Proposal, original store.Payload) {
 	s.proposals = append(s.proposals, p)
 	s.of = append(s.of, origin{event: event, payload: original})
+}
+
+// keep returns a copy of the data of a payload.
+func (s *staged) keep(data []byte) []byte {
+	from := len(s.data)
+	s.data = append(s.data, data...) // where that moves, copies that were returned stay where they are
+	return s.data[from:len(s.data):len(s.data)]
 }
 
 // Len, Less and Swap are those of [sort.Interface], by event.

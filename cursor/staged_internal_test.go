@@ -40,3 +40,21 @@ func TestReactionsAreKeptByTheirEventsAndForgottenWithAllTheyPointTo(t *testing.
 	require.Equal(t, make([]store.Proposal, 4), s.proposals[:4], "memory that is kept keeps nothing else")
 	require.Equal(t, make([]origin, 4), s.of[:4])
 }
+
+func TestAReactionThatCameEncodedIsCopiedAndItsMemoryKeptIfThatIsSmall(t *testing.T) {
+	for size, kept := range map[int]bool{1 << 10: true, maxStagedData / 2: false} {
+		b := NewBatch(make([]store.Event, 3), Ownership{})
+		data := make([]byte, size)
+		for i := range b.Events {
+			data[0] = byte(i)
+			b.React(i, store.At("a", "s"), store.Raw{Type: "r", Codec: "bytes", Data: data})
+		}
+		for i, p := range b.proposals(0, 3) {
+			require.Equal(t, byte(i), p.Payload.(store.Raw).Data[0])
+		}
+		s := b.staged
+		b.unstage()
+		require.Equal(t, kept, cap(s.data) > 0, size)
+		require.Empty(t, s.data)
+	}
+}
