@@ -59,9 +59,9 @@ func (s *staged) reaction() Reaction {
 	return Reaction{At: p.At, Payload: s.payload, Expect: p.Expect, Headers: p.Headers, Meta: p.Meta}
 }
 
-func reactionsTo(e *store.Event, d *definition) *Reactions {
+func reactionsTo(e *store.Event, d *definition, memory []staged) *Reactions {
 	to := cause{position: e.Position, id: e.ID, of: e.Cause, correlation: e.Correlation, depth: e.Depth}
-	return &Reactions{to: to, limits: d.limits, mute: d.mute}
+	return &Reactions{to: to, limits: d.limits, mute: d.mute, staged: memory}
 }
 
 // Append emits an event at a coordinate. The payload may be changed afterwards, except for the data

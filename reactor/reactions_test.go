@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
@@ -65,6 +66,32 @@ func TestReactionsAreGivenInTheOrderOfTheirEmission(t *testing.T) {
 			Expect: store.Absent, Headers: map[string]string{"by": "r"}, Meta: map[string]string{"m": "1"},
 		},
 	}, got)
+}
+
+// That is not allowed. What it does must stay with the handler that does it.
+func TestReactionsThatAHandlerKeptAddNothingToThoseOfLaterEvents(t *testing.T) {
+	var kept *reactor.Reactions
+	r := reactor.New("r", reactor.On(func(_ context.Context, e reactor.Event[placed], out *reactor.Reactions) error {
+		for range e.Position % 4 {
+			out.Append(shop, reserved{e.Body.Order})
+		}
+		if kept != nil {
+			kept.Append(shop, reserved{"late"})
+		}
+		kept = out
+		return nil
+	}))
+	w, err := r.CursorWorker()
+	require.NoError(t, err)
+	events := []store.Event{event(3, `{"Order":"1"}`), event(5, `{"Order":"2"}`), event(6, `{"Order":"3"}`)}
+	b := cursor.NewBatch(events, cursor.Ownership{})
+	_, err = w.Handle(t.Context(), b)
+	require.NoError(t, err)
+	var said []string
+	for _, p := range b.Staged() {
+		said = append(said, string(p.Payload.(store.Raw).Data))
+	}
+	require.Equal(t, []string{`{"Order":"1"}`, `{"Order":"1"}`, `{"Order":"1"}`, `{"Order":"2"}`, `{"Order":"3"}`, `{"Order":"3"}`}, said)
 }
 
 func TestAFailedHandlerEmitsNothingAndKeepsItsError(t *testing.T) {

@@ -88,7 +88,7 @@ func (r *Reactor) React(ctx context.Context, e store.Event) ([]Reaction, error) 
 	if !d.reads.Matches(e) {
 		return nil, d.unseen(&e)
 	}
-	out, err := d.react(ctx, call{reactor: d.name, event: &e})
+	out, err := d.react(ctx, call{reactor: d.name, event: &e}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -184,12 +184,14 @@ func checkSetting(field string, value, least, most int) error {
 // after its handler succeeded, so nothing remains of an event that fails.
 func (d *definition) handle(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
 	name := d.effectName(b)
+	var out []staged // its memory serves all events
 	for i := range b.Events {
 		if err := ctx.Err(); err != nil {
 			return cursor.Continue, cursor.FailedAt(i, err)
 		}
 		b.Begin(i)
-		out, err := d.react(ctx, call{reactor: name, event: &b.Events[i], replayed: b.Replayed(i)})
+		var err error
+		out, err = d.react(ctx, call{reactor: name, event: &b.Events[i], replayed: b.Replayed(i)}, out[:0])
 		if err != nil {
 			return cursor.Continue, cursor.FailedAt(i, traced(ctx, b, i, err))
 		}
@@ -209,21 +211,21 @@ func (d *definition) effectName(b *cursor.Batch) string {
 	return d.name
 }
 
-// react handles one event and returns the reactions to it. The handler's own error comes before
-// that of what it staged: it may be a directive.
-func (d *definition) react(ctx context.Context, c call) ([]staged, error) {
+// react handles one event and returns the reactions to it, in the given memory if they fit. The
+// handler's own error comes before that of what it staged: it may be a directive.
+func (d *definition) react(ctx context.Context, c call, memory []staged) ([]staged, error) {
 	route, ok := d.routes[c.event.Kind]
 	if !ok {
 		return nil, d.unseen(c.event)
 	}
-	out := reactionsTo(c.event, d)
-	if err := route.handle(ctx, c, out); err != nil {
-		return nil, err
+	out := reactionsTo(c.event, d, memory)
+	err := route.handle(ctx, c, out)
+	list := out.staged
+	out.staged = nil // the memory is not that of a handler that keeps its Reactions, which it must not
+	if err == nil {
+		err = out.invalid
 	}
-	if out.invalid != nil {
-		return nil, out.invalid
-	}
-	return out.staged, nil
+	return list, err
 }
 
 // traced adds the chain of causes to the errors that are about it.
