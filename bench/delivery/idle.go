@@ -93,8 +93,8 @@ func (d *Idle) Close(ctx context.Context) error {
 func PenstockIdle(workers int) Run {
 	return func(ctx context.Context, t Turn) (res Result, err error) {
 		var stores []appender
+		watched := watchMemory(workers)
 		for k, n := range []int{workers, 1, 0} {
-			watched := watchMemory(workers)
 			idle, err := NewIdle(ctx, filepath.Join(t.Dir, fmt.Sprint(n)), n)
 			if err != nil {
 				return nil, err

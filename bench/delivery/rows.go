@@ -17,7 +17,7 @@ type Sizes struct {
 
 // Full is what the rows are meant for.
 func Full() Sizes {
-	return Sizes{Workers: [2]int{64, 1000}, Events: 1_000_000, Orders: 100_000, Idle: 10_000, Clients: 1000}
+	return Sizes{Workers: [2]int{64, 1000}, Events: 1_000_000, Orders: 100_000, Idle: 10_000, Clients: 300}
 }
 
 // Quick is what shows that they work.

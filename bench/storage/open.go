@@ -15,8 +15,8 @@ import (
 
 func openRow(events int) delivery.Row {
 	r := delivery.Row{
-		Name: "open", Unit: unitMillis, Less: true, Title: "Opening after a clean close",
-		Does: fmt.Sprintf("a log of %s events, until it can be written to; Penstock's after a kill, too (%s)",
+		Name: "open", Unit: unitMillis, Less: true, Title: "Opening a log",
+		Does: fmt.Sprintf("a log of %s events that was closed, until it can be written to; Penstock's after a kill, too (%s)",
 			figures.Short(float64(events)), unitKilled),
 	}
 	for _, k := range kinds() {

@@ -9,12 +9,12 @@ import (
 
 // Measures of the chart, in pixels.
 const (
-	chartWidth  = 960
+	chartWidth  = 1060
 	lineHeight  = 20
-	headHeight  = 84
+	headHeight  = 104
 	groupHeight = 30
-	barLeft     = 400 // where a bar may begin
-	barRight    = 720 // where it may end
+	barLeft     = 420 // where a bar may begin
+	barRight    = 740 // where it may end
 	textLeft    = barRight + 16
 )
 
@@ -56,19 +56,23 @@ func (r results) chart() []byte {
 // head says what the colours mean, and draws the scale down to a height.
 func (r results) head(out *strings.Builder, bottom int) {
 	text(out, 12, 22, "start", `font-weight="bold" font-size="15"`, "Penstock: what is reached of each goal")
-	text(out, 12, 42, "start", `fill="#555555"`, r.scene())
+	text(out, 12, 40, "start", `fill="#555555" font-size="11"`, r.Scene.String()+".")
+	text(out, 12, 55, "start", `fill="#555555" font-size="11"`, r.way())
 	for _, entry := range []struct {
 		x            int
 		colour, says string
 	}{{12, good, "met"}, {70, bad, "missed"}, {146, parity, "mark: the peer or the limit that it is compared with"}} {
-		fmt.Fprintf(out, `<rect x="%d" y="53" width="10" height="10" fill="%s"/>`+"\n", entry.x, entry.colour)
-		text(out, entry.x+15, 62, "start", "", entry.says)
+		fmt.Fprintf(out, `<rect x="%d" y="68" width="10" height="10" fill="%s"/>`+"\n", entry.x, entry.colour)
+		text(out, entry.x+15, 77, "start", "", entry.says)
 	}
 	for _, times := range []float64{1. / 8, 1. / 4, 1. / 2, 1, 2, 4, 8} {
 		x, stroke := place(times), "#dddddd"
 		name := fmt.Sprintf("%g ×", times)
-		if times == 1 {
+		switch {
+		case times == 1:
 			stroke, name = "#000000", "the goal"
+		case times < 1:
+			name = fmt.Sprintf("1/%g", 1/times)
 		}
 		fmt.Fprintf(out, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="%s"/>`+"\n", x, headHeight, x, bottom, stroke)
 		text(out, int(x), headHeight-4, "middle", `font-size="10"`, name)

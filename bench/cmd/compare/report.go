@@ -73,8 +73,10 @@ func (r results) verdicts() (list []verdict) {
 // whole reports whether no goal is missing.
 func (r results) whole() bool { return len(r.verdicts()) == len(goals) }
 
-func (r results) scene() string {
-	return fmt.Sprintf("%s. Medians of %d rounds, turns of %s; only ratios count.", r.Scene, r.Rounds, r.Turn)
+func (r results) scene() string { return fmt.Sprintf("%s. %s", r.Scene, r.way()) }
+
+func (r results) way() string {
+	return fmt.Sprintf("Medians of %d rounds, turns of %s; only ratios count.", r.Rounds, r.Turn)
 }
 
 // table has a line for each goal: what was reached of it, and the figures behind that.
@@ -103,7 +105,7 @@ func (v verdict) figure(contestant string) string {
 	if !ok {
 		return "–"
 	}
-	return figures.Short(n) + " " + v.unit
+	return figures.Short(n) + unit(v.unit)
 }
 
 // beside are the figures of the one that Penstock is compared with, and of the limit.
