@@ -62,12 +62,10 @@ func requireGoals(t *testing.T, r results, table, chart string) {
 		t.Errorf("%d goals were measured, of %d", len(r.verdicts()), len(goals))
 	}
 	for _, v := range r.verdicts() {
-		// What is counted in microseconds, or by goroutines, may be none in a quick run.
-		if !(v.value > 0) && v.theirs != "" {
-			t.Errorf("%s, %s of %s: %v", v.row, v.unit, v.ours, v.value)
-		}
-		if _, ok := v.of.Rounds[0][v.ours][v.unit]; !ok {
-			t.Errorf("%s: %s has no %s", v.row, v.ours, v.unit)
+		for _, name := range []string{v.ours, v.theirs} { // how much it is means nothing, and may be 0
+			if _, ok := v.of.Rounds[0][name][v.unit]; !ok && name != "" {
+				t.Errorf("%s: %s has no %s", v.row, name, v.unit)
+			}
 		}
 		if !strings.Contains(table, "| "+v.title(v.of)+" |") || !strings.Contains(chart, html.EscapeString(v.title(v.of))) {
 			t.Errorf("the table or the chart lacks %q", v.title(v.of))

@@ -4,7 +4,7 @@
 // it in results/growth-*.md:
 //
 //	go run ./cmd/growth                          # 1 M and 10 M of each: 5 GB of disk
-//	go run ./cmd/growth -logs 50M/10M -sides ""  # 50 M events of 10 M entities: 23 GB
+//	go run ./cmd/growth -logs 50M/10M -sides ""  # 50 M events of 10 M entities: 25 GB
 //	go run ./cmd/growth -logs 3k/1k -sides 2k    # whether it works; the figures mean nothing
 //
 // Nothing is synced, and all is read from the page cache: the first reading of an entity is the
