@@ -122,6 +122,32 @@ func TestAWorkerWhoseActorPanicsOutsideItsHandlerIsRestarted(t *testing.T) {
 	})
 }
 
+// A logger is the program's. One that panics must neither end the process nor keep the system from
+// ending.
+func TestASystemEndsVisiblyAlsoWhereItsLoggerPanicsMeanwhile(t *testing.T) {
+	for _, message := range []string{"[ACTOR] Recovering", "actor panicked", "system fails"} {
+		t.Run(message, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st, left := openMemory(t), 1
+				core := bomb{Core: zapcore.NewNopCore(), message: message, left: &left}
+				sys, err := Start(t.Context(), st, Options{Logger: zap.New(levelled{core})}, nested(fine))
+				require.NoError(t, err)
+				began := time.Now()
+				sys.actors.Root.Send(sys.actors.NewLocalPID("penstock/supervisor"), (*report)(nil))
+				<-sys.Done()
+				require.Zero(t, time.Since(began))
+				require.True(t, sys.isStopping(), "no worker begins another batch")
+				require.Zero(t, left)
+				require.ErrorContains(t, sys.Stop(t.Context()), "actors: panic: runtime error")
+				for _, w := range sys.Status().Workers {
+					require.Equal(t, Stopped, w.State)
+				}
+				time.Sleep(5 * time.Second)
+			})
+		})
+	}
+}
+
 // levelled enables everything.
 type levelled struct{ bomb }
 

@@ -68,6 +68,18 @@ func shortened(text string) string {
 	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
+// end logs an error that is part of the end of an actor or of the system, which continues whatever
+// the logger does.
+func (j *journal) end(message string, fields ...zap.Field) {
+	defer forgivingLogger()
+	j.Error(message, fields...)
+}
+
+// forgivingLogger is deferred where a panic of the logger, which is the program's, would do more
+// than end the worker that it concerns: where the library logs, it ends the process; in the root
+// actor, it has the library start a second tree.
+func forgivingLogger() { _ = recover() }
+
 // bridge passes protoactor's log records to zap. Its levels are not ours: what it reports at Info
 // about failures is a warning, and a dead letter, which is normal when a worker stops with a pull
 // under way, is for debugging.
@@ -97,6 +109,7 @@ func (b *bridge) Handle(_ context.Context, r slog.Record) error {
 	case level == zapcore.InfoLevel:
 		level = zapcore.DebugLevel
 	}
+	defer forgivingLogger()
 	entry := b.log.Check(level, r.Message)
 	if entry == nil {
 		return nil

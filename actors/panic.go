@@ -30,7 +30,7 @@ func (s *System) recoverPanic(c actor.Context) {
 	stack := debug.Stack()
 	switch c.Message().(type) {
 	case *actor.Stopping, *actor.Stopped, *actor.Restarting:
-		s.log.Error("actor panicked while stopping", zap.String("actor", c.Self().GetId()), errorField(s.log.failureOf(value).Err),
+		s.log.end("actor panicked while stopping", zap.String("actor", c.Self().GetId()), errorField(s.log.failureOf(value).Err),
 			stackField(stack))
 	default:
 		panic(&crashed{value: value, stack: stack})

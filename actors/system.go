@@ -189,7 +189,7 @@ func (s *System) fail(err error) {
 	}
 	s.mu.Unlock()
 	if first {
-		s.log.Error("system fails", errorField(err))
+		s.log.end("system fails", errorField(err))
 		s.drain()
 		s.kill(err)
 	}
@@ -205,8 +205,7 @@ func (s *System) drain() {
 
 // crashed ends the system because an actor that no restart brings back has panicked.
 func (s *System) crashed(pid *actor.PID, failure supervision.Failure) {
-	s.log.Error("actor panicked", zap.String("actor", pid.Id), errorField(failure.Err),
-		stackField(failure.Stack))
+	s.log.end("actor panicked", zap.String("actor", pid.Id), errorField(failure.Err), stackField(failure.Stack))
 	s.fail(failure.Err)
 }
 
@@ -253,7 +252,7 @@ func (s *System) abandon() {
 	if len(hung.Workers) == 0 { // it is not a handler that takes so long: a disk, or a logger
 		hung = busy(s.workers.all(), func(v view) bool { return v.state != Halted && v.state != Ended && v.state != Stopped })
 	}
-	s.log.Error("handlers do not return", errorField(hung))
+	s.log.end("handlers do not return", errorField(hung))
 	s.finish(hung)
 }
 
