@@ -33,7 +33,7 @@ import (
 //	80   4  checksum of the side values
 //	84   4  end of the last batch up to there that holds a commit
 //	88   8  hybrid time of the last event up to there
-//	96   8  bytes that records of side values have in the segment up to there
+//	96   8  bytes that side values take in the segment up to there
 //
 // 104  24  zero
 //

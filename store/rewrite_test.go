@@ -73,6 +73,34 @@ func TestEndlessCheckpointingTakesABoundedDisk(t *testing.T) {
 	}
 }
 
+// What most checkpoints take is the header of their batch.
+func TestEndlessCheckpointingOfSmallValuesTakesABoundedDisk(t *testing.T) {
+	disk := vfs.NewMemory()
+	s, err := open(disk, logDir, Options{SegmentBytes: minSegmentBytes}, true)
+	require.NoError(t, err)
+	write(t, s, Batch{Events: eventsOf("a", "b")})
+	for i := range 20_000 {
+		write(t, s, Batch{Lazy: true, Sides: []SideWrite{{Key: "k", Value: fmt.Append(nil, i)}}})
+	}
+	require.Greater(t, s.Stats().Segment, uint32(20))
+	require.LessOrEqual(t, s.Stats().Segments, 3)
+	require.Less(t, usedBytes(t, s), int64(2*minSegmentBytes))
+	require.NoError(t, s.Close())
+	s, err = open(disk, logDir, s.options, true)
+	require.NoError(t, err)
+	require.Equal(t, "19999", sideText(s, "k"))
+	require.Len(t, all(t, s, Region{}), 2)
+
+	// Small values that stay are next to nothing, too, once they lie side by side.
+	for i := range 2000 {
+		write(t, s, Batch{Lazy: true, Sides: []SideWrite{{Key: fmt.Sprint(i), Value: []byte("x")}}})
+	}
+	before := generations(s)
+	s.rewriteAll()
+	require.Equal(t, before, generations(s), "and then there is no more to save")
+	require.Equal(t, 2001, reopen(t, s).Stats().SideValues)
+}
+
 func TestEventsAndKeysOfARewrittenSegmentAreTheSameBytes(t *testing.T) {
 	s, err := open(vfs.NewMemory(), logDir, Options{SegmentBytes: minSegmentBytes}, true)
 	require.NoError(t, err)

@@ -23,7 +23,8 @@ type scan struct {
 	first       uint64                // position of the first event of active
 	sides       map[string]index.Side // newest of this segment
 	lastTime    uint64
-	sideBytes   uint64 // that records of side values have
+	sideBytes   uint64 // that side values take, see sideBytes
+	records     int    // bytes of those of side values in the batch that is taken in
 	durable     int64  // highest "known durable" mark seen
 	promised    int64  // end of the last batch that holds a commit
 	flags       uint16 // of the last batch
@@ -107,12 +108,14 @@ func (sc *scan) run(p *wal.Pieces) error {
 // skipped.
 func (sc *scan) add(h *wal.BatchHeader, batch []byte) error {
 	at := sc.next.Offset
+	sc.records = 0
 	err := wal.Records(h, batch, func(rec []byte, offset int) error {
 		return sc.record(rec, uint32(at)+uint32(offset))
 	})
 	if err != nil {
 		return sc.segment.corrupt(at, fmt.Sprintf("batch with a good checksum and bad records: %v", err))
 	}
+	sc.sideBytes += sideBytes(h, sc.records)
 	sc.durable = max(sc.durable, int64(h.Durable))
 	sc.flags, sc.incarnation = h.Flags, h.Incarnation
 	sc.next.Advance(h)
@@ -120,6 +123,16 @@ func (sc *scan) add(h *wal.BatchHeader, batch []byte) error {
 		sc.promised = sc.next.Offset
 	}
 	return nil
+}
+
+// sideBytes is what side values take in a batch, given the bytes of their records: all of it, if
+// there is nothing else. Most checkpoints are shorter than the header of a batch, so a log of such
+// would not seem to have much to save.
+func sideBytes(h *wal.BatchHeader, records int) uint64 {
+	if records > 0 && wal.Align(wal.BatchHeaderSize+records) == int(h.Length) {
+		return uint64(h.Length)
+	}
+	return uint64(records)
 }
 
 // record takes in one record. The later record of a side key replaces the earlier one, as the scan
@@ -148,7 +161,7 @@ func (sc *scan) record(rec []byte, offset uint32) error {
 		}
 		place := sc.segment.place(&side, offset)
 		sc.active.SetSide(place)
-		sc.sideBytes += uint64(len(rec))
+		sc.records += len(rec)
 		sc.sides[place.Key()] = place
 	}
 	return nil

@@ -32,7 +32,7 @@ type writer struct {
 	promised      int64         // end of the last batch in it that holds a commit
 	runs          writerRuns    // its index on disk
 	clock         hybridClock   // of the last event
-	sideBytes     uint64        // that records of side values have in the active segment
+	sideBytes     uint64        // that side values take in the active segment
 
 	// How much of the active segment is durable. unsyncedSince is when the first byte after durable
 	// was written, and zero exactly when there is none.
@@ -67,6 +67,7 @@ type openBatch struct {
 	at      int64  // of the batch in the segment
 	events  uint32
 	commits uint32
+	sides   int // bytes of the records of side values
 }
 
 // offset returns the offset in the segment of the next record.
@@ -284,7 +285,7 @@ func (w *writer) applySides(b *openBatch, req *request, revision uint64) {
 		w.active.SetSide(place)
 		w.pendingSides[place.Key()] = place
 		b.buf = append(b.buf, rec...)
-		w.sideBytes += uint64(len(rec))
+		b.sides += len(rec)
 	}
 }
 
@@ -317,6 +318,7 @@ func (w *writer) writeBatch(b *openBatch, flags uint16) error {
 		return fmt.Errorf("write segment %d: %w", w.next.Segment, err)
 	}
 	w.headerPending = false
+	w.sideBytes += sideBytes(&h, b.sides)
 	w.last = w.next.Offset
 	w.next.Advance(&h)
 	if b.commits > 0 {

@@ -218,7 +218,8 @@
 //	72   4  1 if the last batch was written in a mode that acknowledges before the sync, else 0
 //	76   4  incarnation of the log when the last batch was written
 //	80   4  generation, that of the header; in version 1 zero
-//	84   8  bytes of the records of side values; in version 1 zero
+//	84   8  bytes of the records of side values, and of the batches that have nothing else; in
+//	        version 1 zero
 //	92  36  zero
 //
 // It counts only where it ends the file and the lengths add up to the size of the file. Index and

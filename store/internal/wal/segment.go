@@ -97,7 +97,7 @@ type Trailer struct {
 	Weak         bool   // the last batch was acknowledged before its sync
 	Incarnation  uint32 // of the writer of the last batch; the header's may be older
 	Generation   uint32 // that of the header
-	SideBytes    uint64 // that records of side values have, deletions included; 0 in version 1
+	SideBytes    uint64 // that side values take, deletions and batches of nothing else included; 0 in version 1
 }
 
 //nolint:gochecknoglobals // a table that is never written.
