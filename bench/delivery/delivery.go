@@ -27,6 +27,7 @@ import (
 
 	"github.com/penstock-io/penstock/bench/figures"
 	"github.com/penstock-io/penstock/bench/machine"
+	"github.com/penstock-io/penstock/bench/workload"
 )
 
 // Turn is what a contestant has to work with.
@@ -168,6 +169,12 @@ func (t Turn) shelf(name string) (dir string, filled bool) {
 	return dir, err == nil
 }
 
+// use adds what the whole process used up for each piece of work.
+func (r Result) use(each workload.PerOp) Result {
+	r[unitCPU], r[unitBytes] = figures.Micros(each.CPU), each.Bytes
+	return r
+}
+
 // latencies are the figures of rows about time.
 func latencies(took []time.Duration) Result {
 	return Result{
@@ -178,10 +185,11 @@ func latencies(took []time.Duration) Result {
 
 // progress counts what is handled. It is over when everything is, or when the time is up.
 type progress struct {
-	began time.Time
-	ends  time.Time
-	want  int
-	done  int
+	began  time.Time
+	ends   time.Time
+	before machine.Cost
+	want   int
+	done   int
 }
 
 // patience is how many turns a contestant may take for its log. A slow one is measured by how far
@@ -190,11 +198,12 @@ const patience = 2
 
 func newProgress(want int, turn time.Duration) *progress {
 	now := time.Now()
-	return &progress{began: now, ends: now.Add(patience * turn), want: want}
+	return &progress{began: now, ends: now.Add(patience * turn), before: machine.CostSoFar(), want: want}
 }
 
 func (p *progress) over() bool { return p.done >= p.want || time.Now().After(p.ends) }
 
 func (p *progress) rate() Result {
-	return Result{unitEvents: figures.PerSecond(p.done, time.Since(p.began)), "handled": float64(p.done)}
+	res := Result{unitEvents: figures.PerSecond(p.done, time.Since(p.began)), "handled": float64(p.done)}
+	return res.use(workload.EachOf(machine.CostSoFar().Since(p.before), p.done))
 }

@@ -30,7 +30,7 @@ func LimitCheckpoints(workers int) Run {
 }
 
 func checkpoints(o workload.Outcome) Result {
-	return Result{unitCheckpoints: o.PerSecond, unitP50: figures.Micros(o.P50), unitP99: figures.Micros(o.P99)}
+	return Result{unitCheckpoints: o.PerSecond, unitP50: figures.Micros(o.P50), unitP99: figures.Micros(o.P99)}.use(o.Each)
 }
 
 // LimitReactor decodes and encodes the same JSON on one goroutine, and does one write and one
@@ -46,7 +46,7 @@ func LimitReactor(events, batch int) Run {
 			inputs[i] = workload.OrderJSON(i)
 		}
 		var buf []byte
-		began := time.Now()
+		p := newProgress(events, t.Time)
 		for i := range events {
 			_, out, err := workload.ReactJSON(inputs[i%len(inputs)])
 			if err != nil {
@@ -60,7 +60,8 @@ func LimitReactor(events, batch int) Run {
 				buf = buf[:0]
 			}
 		}
-		return Result{unitEvents: figures.PerSecond(events, time.Since(began))}, z.Close()
+		p.done = events
+		return p.rate(), z.Close()
 	}
 }
 

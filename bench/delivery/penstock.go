@@ -15,6 +15,7 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 
 	"github.com/penstock-io/penstock/bench/figures"
+	"github.com/penstock-io/penstock/bench/machine"
 	"github.com/penstock-io/penstock/bench/workload"
 )
 
@@ -85,11 +86,11 @@ func PenstockCheckpoints(workers int) Run {
 		if err != nil {
 			return nil, err
 		}
-		rate := sampleRate(t, &handled)
+		res := sampleRate(t, &handled)
 		if handled.Load() == int64(events*workers) {
 			err = errShortLog
 		}
-		return Result{unitCheckpoints: rate}, errors.Join(err, h.close(ctx))
+		return res, errors.Join(err, h.close(ctx))
 	}
 }
 
@@ -99,11 +100,12 @@ func logForCheckpoints(t Turn) int { return max(workload.LoadBatch, int(30_000*t
 var errShortLog = errors.New("the log was too short for the turn")
 
 // sampleRate is how fast a counter grows in a turn, after half a turn to warm up.
-func sampleRate(t Turn, counter *atomic.Int64) float64 {
+func sampleRate(t Turn, counter *atomic.Int64) Result {
 	time.Sleep(t.Time / 2)
-	before, began := counter.Load(), time.Now()
+	used, before, began := machine.CostSoFar(), counter.Load(), time.Now()
 	time.Sleep(t.Time)
-	return figures.PerSecond(int(counter.Load()-before), time.Since(began))
+	n, took := int(counter.Load()-before), time.Since(began)
+	return Result{unitCheckpoints: figures.PerSecond(n, took)}.use(workload.EachOf(machine.CostSoFar().Since(used), n))
 }
 
 // PreparePenstock makes a log to be read in turns.
@@ -125,7 +127,7 @@ func PenstockRead(events int) Run {
 		if err != nil {
 			return nil, err
 		}
-		n, began := 0, time.Now()
+		n, p := 0, newProgress(events, t.Time)
 		for e, err := range st.Read(ctx, store.Region{}, store.Beginning()) {
 			if err != nil {
 				return nil, errors.Join(err, st.Close())
@@ -134,11 +136,12 @@ func PenstockRead(events int) Run {
 				n++
 			}
 		}
-		rate := figures.PerSecond(n, time.Since(began))
+		p.done = n
+		res := p.rate()
 		if n != events {
 			return nil, errors.Join(fmt.Errorf("read %d events, want %d", n, events), st.Close())
 		}
-		return Result{unitEvents: rate}, st.Close()
+		return res, st.Close()
 	}
 }
 
@@ -151,53 +154,52 @@ func PenstockCatchUp(events int, synced bool) Run {
 		if err != nil {
 			return nil, err
 		}
-		rate, err := CatchUp(ctx, st, "catch-up", events, synced)
-		return Result{unitEvents: rate}, errors.Join(err, st.Close())
+		res, err := catchUp(ctx, st, events, synced)
+		return res, errors.Join(err, st.Close())
 	}
 }
 
-// CatchUp returns the events per second from the first event handled to the last checkpoint, and
-// removes that checkpoint.
-func CatchUp(ctx context.Context, st *store.Store, name string, events int, synced bool) (rate float64, err error) {
+// catchUp measures from the first event handled to the last checkpoint, and removes that
+// checkpoint.
+func catchUp(ctx context.Context, st *store.Store, events int, synced bool) (Result, error) {
+	const name = "catch-up"
 	c := newCounting(name, events)
 	c.worker.SyncCheckpoints = synced
 	sys, err := Supervise(ctx, st, c.worker)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	select {
 	case <-c.done:
 	case <-sys.Done():
-		return 0, sys.Err()
+		return nil, sys.Err()
 	}
 	end, err := Everything(ctx, st)
 	if err == nil {
 		err = sys.WaitApplied(ctx, name, end)
 	}
-	rate = figures.PerSecond(events, time.Since(c.began))
-	return rate, errors.Join(err, sys.Stop(ctx), remove(ctx, st, name))
+	return c.rate(), errors.Join(err, sys.Stop(ctx), remove(ctx, st, name))
 }
 
 // counting is a worker that looks at every event and counts it.
 type counting struct {
-	worker  cursor.Worker
-	began   time.Time // when the first batch came
-	handled int
-	done    chan struct{} // closed when all have come
+	*progress // since the first batch
+	worker    cursor.Worker
+	done      chan struct{} // closed when all have come
 }
 
 func newCounting(name string, events int) *counting {
 	c := &counting{done: make(chan struct{})}
 	c.worker = cursor.Worker{Name: name, Handle: func(_ context.Context, batch *cursor.Batch) (cursor.Action, error) {
-		if c.handled == 0 {
-			c.began = time.Now()
+		if c.progress == nil {
+			c.progress = newProgress(events, 0)
 		}
 		for i := range batch.Events {
 			if len(batch.Events[i].Payload) == workload.PayloadBytes {
-				c.handled++
+				c.progress.done++
 			}
 		}
-		if c.handled == events {
+		if c.progress.done == events {
 			close(c.done)
 		}
 		return cursor.Continue, nil
@@ -212,11 +214,11 @@ func PenstockReactor(events, batch int) Run {
 		if err := PenstockLog(ctx, t.Dir, events, workload.OrderProposal); err != nil {
 			return nil, err
 		}
-		var began time.Time
+		var p *progress // since the first event
 		r := reactor.New("reserve", reactor.On(
 			func(ctx context.Context, e reactor.Event[workload.Placed], out *reactor.Reactions) error {
-				if began.IsZero() {
-					began = time.Now()
+				if p == nil {
+					p = newProgress(events, t.Time)
 				}
 				return workload.Reserve(ctx, e, out)
 			}))
@@ -234,12 +236,16 @@ func PenstockReactor(events, batch int) Run {
 			return nil, errors.Join(err, st.Close())
 		}
 		err = sys.WaitApplied(ctx, "reserve", inputs)
-		took := time.Since(began)
-		err = errors.Join(err, sys.Stop(ctx))
+		if err != nil {
+			return nil, errors.Join(err, sys.Stop(ctx), st.Close())
+		}
+		p.done = events
+		res := p.rate()
+		err = sys.Stop(ctx)
 		if got := int(st.Head()); err == nil && got != 2*events {
 			err = fmt.Errorf("%d events in the log, want %d", got, 2*events)
 		}
-		return Result{unitEvents: figures.PerSecond(events, took)}, errors.Join(err, st.Close())
+		return res, errors.Join(err, st.Close())
 	}
 }
 

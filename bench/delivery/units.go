@@ -7,6 +7,8 @@ const (
 	unitP50         = "p50-us"
 	unitP99         = "p99-us"
 	unitIdle        = "bytes/worker"
+	unitCPU         = "cpu-us/op"
+	unitBytes       = "alloc-B/op"
 )
 
 // pageEvents is the size of a batch, as Penstock's workers pull them.
