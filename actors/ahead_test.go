@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -138,16 +139,17 @@ func TestATemporaryWorkerThatPanicsBesideACommitThatIsRefusedHaltsOnceThatIsWrit
 	})
 }
 
-// Workers that fail, panic and stop at random while commits are under way, and are paused and
-// rewound meanwhile.
+// Workers that fail and panic at random while commits are under way, or refused for want of room,
+// and are paused meanwhile. No handler is called again by the incarnation in which it has panicked.
 func TestHandlingAheadKeepsEachReactionOnceWhateverFails(t *testing.T) {
 	for seed := range uint64(15) {
 		synctest.Test(t, func(t *testing.T) {
 			actors.HandleAhead(t)
-			st := memory(t, store.Options{})
+			st, disk := small(t)
 			random := rand.New(rand.NewPCG(seed, 3))
 			dice := rand.New(rand.NewPCG(seed, 4)) // of the handler
 			var calm atomic.Bool
+			panicked := make(map[cursor.Ownership]bool)
 			w := cursor.Worker{
 				Name: "w", Region: inputs, BatchSize: 2 + random.IntN(4),
 				Policy: supervision.Policy{
@@ -156,6 +158,9 @@ func TestHandlingAheadKeepsEachReactionOnceWhateverFails(t *testing.T) {
 				},
 				Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
 					at, fate := dice.IntN(len(b.Events)), dice.IntN(10)
+					owner, _ := b.AtLeastOnce()
+					assert.False(t, panicked[owner], "seed %d", seed)
+					time.Sleep(time.Millisecond)
 					for i := range b.Events {
 						b.Begin(i)
 						react("w", b, i)
@@ -166,6 +171,7 @@ func TestHandlingAheadKeepsEachReactionOnceWhateverFails(t *testing.T) {
 						case 0:
 							return cursor.Continue, cursor.FailedAt(i, errBroken)
 						case 1:
+							panicked[owner] = true
 							panic(errBroken)
 						case 2:
 							return cursor.Continue, errBroken
@@ -177,7 +183,12 @@ func TestHandlingAheadKeepsEachReactionOnceWhateverFails(t *testing.T) {
 			sys := start(t, st, w)
 			for range 20 {
 				appendInputs(t, st, 1+random.IntN(9))
+				room := func() {}
+				if random.IntN(3) == 0 {
+					room = full(t, st, disk)
+				}
 				time.Sleep(time.Duration(random.IntN(5)) * time.Millisecond)
+				room()
 				if random.IntN(4) == 0 {
 					require.NoError(t, sys.Pause(t.Context(), "w", time.Time{}, checkpoint.Request{}))
 					require.NoError(t, sys.Resume(t.Context(), "w", checkpoint.Request{}))
