@@ -23,6 +23,9 @@ import (
 //	}
 //	hand the role to the owner of the first that is queued, or free it
 //
+// The owner of a commit that came by Submit does not wait, and so cannot be handed the role. In its
+// place there is a goroutine, which has the role until nothing is queued, and then ends.
+//
 // Why no goroutine of its own: a caller that is alone would pay for two switches between
 // goroutines, to the committer and back, which is a good part of a commit that needs no sync. A
 // store that is not used has no goroutine to stop, and a test of one in a synctest bubble none to
@@ -68,26 +71,33 @@ func newCommitter(w *writer) *committer {
 	return c
 }
 
-// submit queues req and waits until it is done. An error means that there is no answer in req. What
-// queues are callers that wait, so the bound is on callers; one of them is always let in.
-func (c *committer) submit(ctx context.Context, req *request) error {
+// enqueue queues req, and gives its owner the role where that is free. Of one that waits it returns
+// whether it does so patiently. What queues are callers, so the bound is on callers; one of them is
+// always let in.
+func (c *committer) enqueue(req *request) (leads, patient bool, err error) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.closed {
-		c.mu.Unlock()
-		return ErrClosed
+		return false, false, ErrClosed
 	}
 	if !req.flushes() && c.queue.full(req) {
-		queued, bytes := c.queue.length, c.queue.bytes
-		c.mu.Unlock()
-		return fmt.Errorf("%w: %d commits of %d bytes are queued", ErrBusy, queued, bytes)
+		return false, false, fmt.Errorf("%w: %d commits of %d bytes are queued", ErrBusy, c.queue.length, c.queue.bytes)
 	}
 	c.queue.push(req)
-	if c.leading {
-		patient := c.took <= tick/2
-		if patient {
-			c.patience.expect(req)
-		}
-		c.mu.Unlock()
+	leads, c.leading = !c.leading, true
+	if patient = !leads && req.answer == nil && c.took <= tick/2; patient {
+		c.patience.expect(req)
+	}
+	return leads, patient, nil
+}
+
+// submit queues req and waits until it is done. An error means that there is no answer in req.
+func (c *committer) submit(ctx context.Context, req *request) error {
+	leads, patient, err := c.enqueue(req)
+	if err != nil {
+		return err
+	}
+	if !leads {
 		if err := c.wait(ctx, req, patient); err != nil {
 			return err
 		}
@@ -96,15 +106,14 @@ func (c *committer) submit(ctx context.Context, req *request) error {
 		if req.done {
 			return nil
 		}
-	} else {
-		c.leading = true
-		c.mu.Unlock()
 	}
 	c.lead(req)
 	return nil
 }
 
-// lead commits groups until own is done, then passes the role on.
+// lead commits groups until own is done, then passes the role on. Where own is nil it is a
+// goroutine of the committer, which leads in the place of callers that do not wait, until nothing
+// is queued.
 func (c *committer) lead(own *request) {
 	for {
 		c.linger()
@@ -177,8 +186,8 @@ func (c *committer) take() []*request {
 	return group
 }
 
-// answer wakes the owners of a finished group. When own is done it passes on the role, or frees it,
-// and returns true.
+// answer wakes the owners of a finished group, or calls them. When own is done it passes on the
+// role, or frees it, and returns true.
 func (c *committer) answer(group []*request, own *request, took time.Duration) bool {
 	c.mu.Lock()
 	c.crowd, c.took, c.taken = len(group)+c.queue.length, took, nil
@@ -188,7 +197,11 @@ func (c *committer) answer(group []*request, own *request, took time.Duration) b
 	c.mu.Unlock()
 	for i, req := range group {
 		group[i] = nil
-		if req != own {
+		switch {
+		case req == own:
+		case req.answer != nil:
+			c.tell(req)
+		default:
 			req.wake <- struct{}{}
 		}
 	}
@@ -202,12 +215,23 @@ func (c *committer) answer(group []*request, own *request, took time.Duration) b
 		c.idle.Broadcast()
 		return true
 	}
-	if !own.done {
+	switch {
+	case own == nil || !own.done:
 		return false
+	case next.answer != nil: // its owner is not there to lead
+		go c.lead(nil)
+	default:
+		next.lead = true
+		next.wake <- struct{}{}
 	}
-	next.lead = true
-	next.wake <- struct{}{}
 	return true
+}
+
+// tell calls the owner of a request that is done, and hands its memory to the pool.
+func (c *committer) tell(req *request) {
+	answer, receipt, err := req.answer, req.receipt, req.err
+	c.writer.store.requests.put(req)
+	answer(receipt, err)
 }
 
 // armTimer starts the clock for bytes that no caller waits for: lazy commits, and SyncInterval. mu

@@ -74,9 +74,13 @@ func killStore(st *Store) {
 	st.release()
 }
 
-// submit commits b and records the outcome.
+// submit commits b, every other time without waiting for it, and records the outcome.
 func (r *crashRun) submit(b Batch) error {
 	r.groups++
+	if r.groups%2 == 0 {
+		got := <-submit(r.st, b)
+		return r.book(b, got.receipt, got.err)
+	}
 	receipt, err := r.st.Commit(context.Background(), b)
 	return r.book(b, receipt, err)
 }

@@ -38,6 +38,10 @@ type request struct {
 	err      error
 	recorded []Recorded
 
+	// answer is called with it where the owner does not wait, see Submit; else nil. Set before the
+	// request is queued.
+	answer func(Receipt, error)
+
 	// wake receives a token when done or lead turns true, and one before it when that takes long: the
 	// owner must look at its context, too. The fields after it are guarded by committer.mu.
 	wake       chan struct{}
