@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"context"
 	"runtime"
 	"runtime/pprof"
 	"sync"
@@ -105,9 +104,9 @@ func TestAMailboxIsNotLabelledAsTheHandlerThatScheduledIt(t *testing.T) {
 	var d dispatcher
 	found, end := make(chan []byte), make(chan struct{})
 	d.Schedule(func() {
-		pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels(profileLabel, "w")))
+		pprof.SetGoroutineLabels(pprof.WithLabels(t.Context(), pprof.Labels(profileLabel, "w")))
 		d.Schedule(func() { found <- stackOf("w") })
-		pprof.SetGoroutineLabels(context.Background())
+		pprof.SetGoroutineLabels(t.Context())
 		<-end
 	})
 	require.Empty(t, string(<-found))

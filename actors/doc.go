@@ -89,9 +89,10 @@
 // An actor has a goroutine only while it handles a message, so an idle worker has none; those that
 // wait for nothing take turns on a few, see dispatcher. A System over a store that was opened
 // read-only has one of its own, the waker, which waits for the head and ends when the system stops;
-// any other has none. The watchdog is a timer that ends with the system. A commit beside which a
-// worker handles the next batch has a goroutine, which ends with the commit, and which the worker
-// waits for. Timers of delays belong to the actor that waits and are stopped with it.
+// any other has none. The watchdog is a timer that ends with the system. A worker whose commit is
+// under way has none: a message tells of the answer. Only a commit beside which it handles the next
+// batch has one of its own, which ends with the commit. Timers of delays belong to the actor that
+// waits and are stopped with it.
 //
 // The pulls that wait have a lock, parkedPulls.mu, which a goroutine that commits tries and never
 // waits for. No other lock is taken under it.

@@ -62,10 +62,12 @@ type (
 	}
 
 	// step lets a worker continue: take what there is to handle, or pull. wake does so because
-	// something may be due, and write has one with lanes commit what is handled by then.
-	step  struct{ incarnation }
-	wake  struct{ incarnation }
-	write struct{ incarnation }
+	// something may be due, answered because its commit is answered, and write has one with lanes
+	// commit what is handled by then.
+	step     struct{ incarnation }
+	wake     struct{ incarnation }
+	answered struct{ incarnation }
+	write    struct{ incarnation }
 	// handle passes a task to a lane; handled returns it.
 	handle struct {
 		quiet

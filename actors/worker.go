@@ -35,7 +35,7 @@ type worker struct {
 	fails bool          // and whether something failed and was not done
 	lanes []*actor.PID  // idle ones: the others return with their task; nil before Begin
 	took  time.Duration // by the handler of the batch before
-	wrote chan int      // from the commit under way, once: how many events it has published as handled
+	sent  underway      // the commit under way
 	timer *time.Timer   // calls turn again at due, by a message; stopped with the actor
 	due   time.Time     // zero while the timer is not set
 }
@@ -94,7 +94,7 @@ func (w *worker) happened(c actor.Context, message any) bool {
 		return false
 	}
 	switch m := message.(type) {
-	case *step:
+	case *step, *answered:
 	case *begin:
 		w.begin(c)
 	case *bounds:
@@ -140,6 +140,10 @@ func (w *worker) turn(c actor.Context) {
 			return
 		case drive.StepRun:
 			intake = w.run(c, next.Task.(*cursor.Task))
+		case drive.StepAnswer:
+			if !w.answered() {
+				return
+			}
 		case drive.StepDrained:
 			c.Stop(c.Self())
 			return
@@ -149,7 +153,7 @@ func (w *worker) turn(c actor.Context) {
 	}
 }
 
-// do carries out a step that neither runs a batch nor ends the turn.
+// do carries out a step that neither runs a batch nor may end the turn.
 func (w *worker) do(c actor.Context, next drive.Step) {
 	switch next.Kind {
 	case drive.StepReport:
@@ -160,11 +164,9 @@ func (w *worker) do(c actor.Context, next drive.Step) {
 		switch {
 		case w.laned(): // once the mailbox was served: one commit takes all that is handled by then
 			c.Send(c.Self(), &write{w.id})
-		case !w.submit():
+		case !w.submit(c):
 			w.commit()
 		}
-	case drive.StepAnswer:
-		w.answered()
 	case drive.StepFlush:
 		w.flush()
 	case drive.StepForget:
@@ -231,39 +233,34 @@ func (w *worker) commit() {
 	w.publish(n)
 }
 
-// submit begins a commit on another goroutine, if a batch may be handled meanwhile and handlers
-// take so long that it is worth one. The goroutine ends with the commit, which is never cut short:
-// at the latest stop waits for it. It publishes the position, so that a caller that waits for an
-// event does not wait for the handler of the next ones.
-func (w *worker) submit() bool {
-	if w.took < aheadFrom {
-		return false
-	}
-	s := drive.Submit(w.core)
+// submit begins a commit that nothing waits for, if what is handled next does not depend on it. A
+// batch is handled meanwhile where handlers take so long that this is worth a goroutine, which ends
+// with the commit; else the store may do the writing on this one.
+func (w *worker) submit(c actor.Context) bool {
+	s := drive.Submit(w.core, w.took >= aheadFrom)
 	if s == nil {
 		return false
 	}
-	wrote, p := make(chan int, 1), w.baton.Progress() // all that is read is handled, and is what is written
-	upTo, handled := p.Read, p.Queued
-	w.wrote = wrote
-	go func() {
-		if s.Write(w.ctx) != nil {
-			wrote <- 0
-			return
-		}
-		w.node.published.reached(upTo, handled)
-		wrote <- handled
-	}()
+	beside := !s.Alone()
+	w.sent.begin(w, c, w.baton.Progress(), beside)
+	if beside {
+		go s.Send(w.sent.tell)
+	} else {
+		s.Send(w.sent.tell)
+	}
 	return true
 }
 
-// answered is commit for what submit began. No message tells of it: this waits as commit does.
-func (w *worker) answered() {
-	published := <-w.wrote
-	w.wrote = nil
+// answered is commit for what submit began, false where there is no answer yet: a message will come
+// with it.
+func (w *worker) answered() bool {
+	if !w.sent.look() {
+		return false
+	}
 	n := drive.Answered(w.ctx, w.core, w.sys.store.Now())
 	w.show()
-	w.publish(n - published)
+	w.publish(n - w.sent.published)
+	return true
 }
 
 // flush writes how far the worker has read, up to the head if nothing in between concerns it. It
@@ -353,8 +350,6 @@ func (w *worker) stop() {
 		w.timer.Stop()
 	}
 	w.cancel()
-	if w.wrote != nil { // the next incarnation acquires the checkpoint after it
-		<-w.wrote
-	}
+	w.sent.end.Wait() // the next incarnation acquires the checkpoint after it
 	w.node.published.fails(nil)
 }

@@ -67,7 +67,7 @@
 // It must not know: actors and mailboxes, who retries and when, typed events.
 //
 // It starts no goroutine, and takes no lock but that of [Pages], which several runners share, for a
-// look at a list. [Task.Run] and [Submission.Write] may be called on any goroutine, and where
+// look at a list. [Task.Run] and [Submission.Send] may be called on any goroutine, and where
 // Worker.Timeout is set, a timer of the runtime ends the context of the handler on another one. A
 // [Cursor], a [Runner] and a [Batch] belong to one goroutine at a time; a [Worker] is a value that
 // may be shared.

@@ -132,18 +132,18 @@ func (w *world) ahead(r *cursor.Runner) error {
 		return err
 	}
 	r.Finish(first)
-	s := r.Submit()
+	s := r.Submit(true)
 	if s == nil {
 		_, err = r.Commit(ctx)
 		return err
 	}
 	early := rapid.Bool().Draw(w.t, "early")
 	if early {
-		_ = s.Write(ctx)
+		_ = send(s)
 	}
 	second, err := take()
 	if !early {
-		_ = s.Write(ctx)
+		_ = send(s)
 	}
 	_, refused := r.Answered(s)
 	switch {

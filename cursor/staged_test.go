@@ -25,7 +25,7 @@ func TestAHandlerMayUseTheMemoryOfWhatItHasStagedAgain(t *testing.T) {
 	}})
 	s := submitted(t, r)
 	require.NotNil(t, handled(t, r))
-	require.NoError(t, s.Write(t.Context()))
+	require.NoError(t, send(s))
 	e, err := st.GetAt(t.Context(), st.Head())
 	require.NoError(t, err)
 	require.JSONEq(t, `{"n":1}`, string(e.Payload))

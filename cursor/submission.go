@@ -1,66 +1,105 @@
 package cursor
 
 import (
-	"context"
+	"sync"
 
 	"github.com/penstock-io/penstock/store"
 )
 
-// Submission is a commit that is under way while the handler is at the next batch. See
-// [Runner.Submit].
+// Submission is a commit that is under way while its owner continues. See [Runner.Submit].
 type Submission struct {
 	st    *store.Store
 	batch store.Batch
 	task  *Task
 	done  []store.Position
+	alone bool
 
-	// Write's until the submission is given back to the runner's goroutine, which orders its writes
-	// before the reads there.
+	// The store's until the submission is given back to the runner's goroutine, which orders its
+	// writes before the reads there.
 	receipt store.Receipt
 	err     error
+
+	answer func(store.Receipt, error) // its own answered, made once
+	tell   func(error)
 }
 
-// Write writes it, on any goroutine, and returns nil if it is in the log. It is never cut short by
-// ctx.
-func (s *Submission) Write(ctx context.Context) error {
-	s.receipt, s.err = s.st.Commit(context.WithoutCancel(ctx), s.batch)
-	return s.err
+// submissions are those that were answered. There are as many as are under way at once, not as many
+// as there are workers.
+//
+//nolint:gochecknoglobals // shared by all runners of the process, which guard nothing with it
+var submissions sync.Pool
+
+func newSubmission() *Submission {
+	if s, ok := submissions.Get().(*Submission); ok {
+		return s
+	}
+	s := new(Submission)
+	s.answer = s.answered
+	return s
 }
 
-// Submit begins a commit of the batch that is handled, and lets the next one be taken before it is
-// answered:
+// free hands over the memory to the next submission.
+func (s *Submission) free() {
+	sides := s.batch.Sides
+	clear(sides)
+	if cap(sides) > maxKeptSides || cap(s.done) > MaxBatchSize {
+		return
+	}
+	*s = Submission{batch: store.Batch{Sides: sides[:0]}, done: s.done[:0], answer: s.answer}
+	submissions.Put(s)
+}
+
+// Send hands it to the store, on any goroutine: see [store.Submit]. tell is called once, with nil
+// if it is in the log, and has to do as that demands. Nothing cuts it short.
+func (s *Submission) Send(tell func(error)) {
+	s.tell = tell
+	store.Submit(s.st, s.batch, s.answer)
+}
+
+func (s *Submission) answered(r store.Receipt, err error) {
+	s.receipt, s.err = r, err
+	s.tell(err)
+}
+
+// Alone reports that no batch is to be taken before it is answered.
+func (s *Submission) Alone() bool { return s.alone }
+
+// Submit begins a commit of the batch that is handled. Its answer is taken in by Answered; until
+// then nothing but Fill, Next and Task.Run may be called. Beside it the next batch may be taken,
+// unless beside is false or the submission is [Submission.Alone] for another reason:
 //
-//	Run k    Submit k --- Write k, on another goroutine ---> Answered k    Submit k+1
-//	               Fill, Next, Run k+1 ---------------------------> Finish k+1
+//	Run k    Submit k --- Send k, on any goroutine ---> Answered k    Submit k+1
+//	               Fill, Next, Run k+1 ----------------------> Finish k+1
 //
-// Until Answered nothing but Fill, Next and Task.Run may be called. The task of k+1 is finished
-// after it, and so what is staged for k+1 rests on what k has left; or it is dropped, where k was
-// refused.
+// The task of k+1 is finished after the answer, and so what is staged for k+1 rests on what k has
+// left; or it is dropped, where k was refused.
 //
-// It returns nil where that does not come to the same as [Runner.Commit], or is of no use: that is
-// to be called then. These are the cases, and why:
-//   - Lanes have one commit for all that is handled by then. A volatile worker, and a checkpoint
-//     that waits for no sync, have nothing worth the while.
+// It is alone where a batch beside it is against what was asked for, or of no use:
 //   - A BatchSize of 1 asks for one event at a time: with what came of the last one in the store,
 //     and one effect at most that a crash repeats.
+//   - A checkpoint that waits for no sync has nothing worth the while.
+//
+// It returns nil where it does not come to the same as [Runner.Commit], which is to be called then.
+// These are the cases, and why:
+//   - Lanes have one commit for all that is handled by then. A volatile worker has none.
 //   - A worker with an ExternalPosition has saved k+1 in its own transaction when k is refused.
 //   - A failure, a Stop or a rollback of k, a part of it that is not handled, or a batch that is
 //     small because a larger one failed, decide about what k+1 is.
 //   - What is parked may be of a key of k+1, or comes first; in a rewind, the end of the pass is
 //     written with a commit; where an event may kill the process, one is in flight at a time.
 //   - What is staged with an expectation may lose a race, and then it is not k that was meant.
-func (r *Runner) Submit() *Submission {
+func (r *Runner) Submit(beside bool) *Submission {
 	t := submittable(r)
 	if t == nil {
 		return nil
 	}
-	s := &Submission{st: r.own.st, task: t, batch: store.Batch{Events: t.batch.proposals(0, t.good)}}
-	if r.own.lazy(s.batch) {
-		return nil
-	}
-	s.done = make([]store.Position, t.good)
-	for i := range s.done {
-		s.done[i] = t.at(i)
+	s := newSubmission()
+	s.st, s.task = r.own.st, t
+	s.batch.Events = t.batch.proposals(0, t.good)
+	s.batch.Lazy = r.own.lazy(s.batch)
+	s.alone = !beside || s.batch.Lazy || r.own.worker.BatchSize == 1
+	for i := range t.good {
+		s.done = append(s.done, t.at(i))
 	}
 	r.own.lease.Stage(&s.batch, r.out.move(r.win.after(s.done)))
 	r.win.sent = len(s.done)
@@ -71,7 +110,7 @@ func (r *Runner) Submit() *Submission {
 // there is more, or less.
 func submittable(r *Runner) *Task {
 	own := &r.own
-	if own.worker.BatchSize == 1 || own.laned() || own.external() || own.lease == nil {
+	if own.laned() || own.external() || own.lease == nil {
 		return nil
 	}
 	if len(r.finished) != 1 || r.inFlight > 0 || r.win.sent > 0 || r.stale || r.guard.on() {
@@ -102,11 +141,12 @@ func nextSubmitted(r *Runner, limit int) *Task {
 	return t
 }
 
-// Answered takes back a submission that was written, and returns how many events are committed by
+// Answered takes back a submission that was answered, and returns how many events are committed by
 // it. After an error what was handled waits, as after an error of Commit, which says what follows
 // from it; the task that was taken meanwhile is to be dropped.
 func (r *Runner) Answered(s *Submission) (committed int, err error) {
 	r.win.sent = 0
+	defer s.free()
 	if err = r.own.lease.Committed(s.receipt, s.err); err != nil {
 		r.win.join()
 		return 0, r.own.failed(ErrCommit, err)

@@ -32,7 +32,14 @@ func submitted(t tb, r *cursor.Runner) *cursor.Submission {
 	task := handled(t, r)
 	require.NotNil(t, task)
 	r.Finish(task)
-	return r.Submit()
+	return r.Submit(true)
+}
+
+// send hands a submission to the store, and waits for the answer.
+func send(s *cursor.Submission) error {
+	answer := make(chan error, 1)
+	s.Send(func(err error) { answer <- err })
+	return <-answer
 }
 
 func TestTheNextBatchIsHandledBeforeTheOneBeforeIsWritten(t *testing.T) {
@@ -52,18 +59,18 @@ func TestTheNextBatchIsHandledBeforeTheOneBeforeIsWritten(t *testing.T) {
 		require.NoError(t, err)
 		require.Nil(t, again, "one is handled ahead, not two")
 		require.ErrorIs(t, r.Close(t.Context()), cursor.ErrInFlight)
-		_ = s.Write(t.Context())
+		_ = send(s)
 		n, err := r.Answered(s)
 		require.NoError(t, err)
 		require.Equal(t, 3, n)
 		require.Equal(t, seen[:3*k+3], reactions(t, st))
 		require.Equal(t, seen[3*k+2], record(t, st, "reserve").Delivered)
 		r.Finish(next)
-		s = r.Submit()
+		s = r.Submit(true)
 		require.NotNil(t, s)
 	}
 	require.Nil(t, handled(t, r), "there are no more")
-	_ = s.Write(t.Context())
+	_ = send(s)
 	_, err := r.Answered(s)
 	require.NoError(t, err)
 	require.Equal(t, matching(t, st, orders), reactions(t, st))
@@ -83,17 +90,11 @@ func TestAWorkerOfOneEventAtATimeFindsInTheStoreWhatCameOfTheOneBefore(t *testin
 	}})
 	for task := handled(t, r); task != nil; task = handled(t, r) {
 		r.Finish(task)
-		s := r.Submit()
-		if s == nil {
-			_, err := r.Commit(t.Context())
-			require.NoError(t, err)
-			continue
-		}
-		ahead := handled(t, r)
-		_ = s.Write(t.Context())
+		s := r.Submit(true)
+		require.True(t, s.Alone())
+		_ = send(s)
 		_, err := r.Answered(s)
 		require.NoError(t, err)
-		r.Finish(ahead)
 	}
 	require.Equal(t, []int{0, 1, 2, 3, 4, 5}, found)
 }
@@ -105,7 +106,7 @@ func TestTheCheckpointSaysNothingOfWhatIsHandledAhead(t *testing.T) {
 	r := runner(t, st, cursor.Worker{Region: orders, BatchSize: 3, Handle: reactAll})
 	s := submitted(t, r)
 	require.NotNil(t, handled(t, r))
-	_ = s.Write(t.Context())
+	_ = send(s)
 	_, err := r.Answered(s)
 	require.NoError(t, err)
 	require.Less(t, record(t, st, "reserve").Scanned, matching(t, st, orders)[3])
@@ -131,7 +132,7 @@ func TestWhatIsHandledAheadIsHandledAgainWhereTheCommitBeforeIsRefused(t *testin
 	ahead := handled(t, r)
 	disk.SetCapacity(1)
 	fillUp(t, st)
-	_ = s.Write(t.Context())
+	_ = send(s)
 	_, err = r.Answered(s)
 	require.ErrorIs(t, err, store.ErrDiskFull)
 	require.ErrorIs(t, err, cursor.ErrCommit)
@@ -172,7 +173,7 @@ func TestAFencedWorkerWritesNeitherWhatIsUnderWayNorWhatItHandledAhead(t *testin
 	s := submitted(t, old)
 	ahead := handled(t, old)
 	r := trusting(t, st, w)
-	_ = s.Write(t.Context())
+	_ = send(s)
 	_, err := old.Answered(s)
 	require.ErrorIs(t, err, checkpoint.ErrFenced)
 	old.Drop(ahead)
@@ -217,7 +218,8 @@ func TestNothingIsHandledAheadOfWhatDecidesAboutIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			st := open(t)
 			fill(t, st, 9, 0)
-			require.Nil(t, submitted(t, runner(t, st, w)))
+			s := submitted(t, runner(t, st, w))
+			require.True(t, s == nil || s.Alone())
 		})
 	}
 	t.Run("synced checkpoint", func(t *testing.T) { // it has something to wait for
@@ -302,7 +304,7 @@ func overlapped(t tb, r *cursor.Runner) error {
 			task.Run(t.Context())
 		}
 		if s != nil {
-			_ = s.Write(t.Context())
+			_ = send(s)
 			if _, err := r.Answered(s); err != nil {
 				if task != nil {
 					r.Drop(task)
@@ -318,7 +320,7 @@ func overlapped(t tb, r *cursor.Runner) error {
 			continue
 		}
 		r.Finish(task)
-		if s = r.Submit(); s == nil {
+		if s = r.Submit(true); s == nil {
 			if _, err := r.Commit(t.Context()); err != nil {
 				return err
 			}

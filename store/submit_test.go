@@ -54,8 +54,8 @@ func TestSubmitAnswersAsCommitDoes(t *testing.T) {
 	require.ErrorIs(t, (<-submit(openLog(t, fsys, Options{ReadOnly: true}), batches[0])).err, ErrReadOnly)
 }
 
-// One that commits takes the others along; when it has its answer, nobody is there to lead but a
-// goroutine of the store.
+// One that commits takes the others along; when it has its answer, no caller is there to lead, only
+// a goroutine of the store.
 func TestWhatIsSubmittedSharesASyncAndIsAnsweredAfterIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, gate := gatedLog(t, Options{})

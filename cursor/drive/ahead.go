@@ -11,30 +11,31 @@ import (
 // the reason is likely to be met again, and each time a batch is handled twice.
 const soloBatches = 64
 
-// ahead is what a worker without lanes has under way while it handles the next batch.
+// ahead is what a worker without lanes has under way while it handles the next batch, or nothing.
 type ahead struct {
 	sent Submission // nil while there is none
 	held Task       // handled since, and finished or dropped by the answer
 	solo int        // so many commits are not submitted
 }
 
-// Submit begins the commit that a StepCommit orders, and lets Next order the next batch before it
-// is answered; StepAnswer follows. It returns nil where the transport has to call Commit instead:
-// where what is written decides about what is handled next. It need not be called at all.
-func Submit(w *Worker) Submission {
+// Submit begins the commit that a StepCommit orders; StepAnswer follows. Where beside is set it
+// lets Next order the next batch before that, if it may be handled then. It returns nil where the
+// transport has to call Commit instead: where what is written decides about what is handled next.
+// It need not be called at all.
+func Submit(w *Worker, beside bool) Submission {
 	u := &w.unsettled
 	if w.lanes > 1 || !w.open() || w.flushing || len(w.failing) > 0 || w.doubts != nil || len(u.failures)+len(u.decided) > 0 {
 		return nil
 	}
 	if w.ahead.solo > 0 {
 		w.ahead.solo--
-		return nil
+		beside = false
 	}
-	w.ahead.sent = w.engine.Submit()
+	w.ahead.sent = w.engine.Submit(beside)
 	return w.ahead.sent
 }
 
-// Answered takes back what Submit returned, once it was written, and finishes what was handled
+// Answered takes back what Submit returned, once it was answered, and finishes what was handled
 // meanwhile. It returns how many events are done by it. What was refused is what Commit is for: it
 // meets the same, and what follows from it is decided there. What was handled after it is handled
 // again then, and was no attempt; where it panicked that is done by another incarnation.
@@ -77,7 +78,7 @@ func (t turn) nextAnswer() Step {
 	switch {
 	case t.ahead.sent == nil, t.ahead.held == nil && t.inFlight > 0:
 		return Step{}
-	case t.ahead.held != nil, !t.open(), t.flushing:
+	case t.ahead.held != nil, t.ahead.sent.Alone(), !t.open(), t.flushing:
 		return Step{Kind: StepAnswer}
 	}
 	return Step{}

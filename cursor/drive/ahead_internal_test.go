@@ -19,7 +19,7 @@ import (
 func (p *play) submit() Submission {
 	p.t.Helper()
 	p.step(StepCommit)
-	return Submit(p.Worker)
+	return Submit(p.Worker, true)
 }
 
 // answer wants the next step to be the end of a commit that was begun.
@@ -61,6 +61,20 @@ func TestATurnMayEndWhileACommitIsUnderWay(t *testing.T) {
 	p.run(2)
 }
 
+func TestNothingIsHandledBesideACommitThatIsAlone(t *testing.T) {
+	p := beginPlay(t, Incarnation{}, 2)
+	p.finish(p.run(1), nil)
+	p.step(StepCommit)
+	require.NotNil(t, Submit(p.Worker, false))
+	for _, intake := range []Intake{Take, Finish, Take} { // until the answer
+		require.Equal(t, StepAnswer, p.Next(t.Context(), p.now, intake).Kind)
+	}
+	p.Operate()
+	p.Persist()
+	require.Equal(t, 1, p.answer())
+	p.step(StepOperate)
+}
+
 func TestWhatIsHandledAheadIsDroppedWhereTheCommitBeforeIsRefusedAndIsNoAttempt(t *testing.T) {
 	for name, end := range map[string]func(*fakeTask){
 		"fine":     func(*fakeTask) {},
@@ -84,7 +98,7 @@ func TestWhatIsHandledAheadIsDroppedWhereTheCommitBeforeIsRefusedAndIsNoAttempt(
 			require.True(t, p.engine.done[1])
 			p.finish(p.run(2), nil)
 			p.step(StepCommit)
-			require.Nil(t, Submit(p.Worker), "for a while it handles one after the other")
+			require.True(t, Submit(p.Worker, true).Alone(), "for a while it handles one after the other")
 		})
 	}
 }

@@ -179,7 +179,8 @@
 //     after a crash is suspect for two batches.
 //
 // After a refusal it handles one after the other for a while. Whether it is worth a goroutine is up
-// to the transport, which need not call [Submit].
+// to the transport. A commit that is alone has none beside it: Next orders StepAnswer until it is
+// answered, so that nothing has to wait for it meanwhile but the worker.
 //
 // # An outage
 //

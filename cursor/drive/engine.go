@@ -17,10 +17,11 @@ type Engine interface {
 	Take(ctx context.Context) (Task, error)
 	Finish(t Task)
 	Commit(ctx context.Context) (committed int, err error)
-	// Submit begins a commit, after which Take returns the next batch before it is answered; nil
-	// where only Commit will do. Answered takes it back, written; where it is refused, Drop takes back
-	// the task that was taken meanwhile. See [cursor.Runner.Submit].
-	Submit() Submission
+	// Submit begins a commit, after which Take returns the next batch before it is answered, unless
+	// it is alone, as it is where beside is false; nil where only Commit will do. Answered takes it
+	// back; where it is refused, Drop takes back the task that was taken meanwhile. See
+	// [cursor.Runner.Submit].
+	Submit(beside bool) Submission
 	Answered(s Submission) (committed int, err error)
 	Drop(t Task)
 	Flush(ctx context.Context) error
@@ -80,10 +81,11 @@ type Task interface {
 	Size() int
 }
 
-// A Submission is a commit that is under way while a batch is handled: a [*cursor.Submission].
-// Write may be called on any goroutine.
+// A Submission is a commit that is under way while its worker does something else: a
+// [*cursor.Submission]. Send may be called on any goroutine.
 type Submission interface {
-	Write(ctx context.Context) error
+	Send(tell func(error))
+	Alone() bool
 }
 
 // EngineOf returns the engine that is a runner.
@@ -104,8 +106,8 @@ func (r runner) Take(ctx context.Context) (Task, error) {
 func (r runner) Finish(t Task) { r.Runner.Finish(t.(*cursor.Task)) }
 
 // Submit returns a nil interface where there is no submission.
-func (r runner) Submit() Submission {
-	if s := r.Runner.Submit(); s != nil {
+func (r runner) Submit(beside bool) Submission {
+	if s := r.Runner.Submit(beside); s != nil {
 		return s
 	}
 	return nil

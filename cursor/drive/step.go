@@ -26,7 +26,7 @@ const (
 	StepRun
 	// StepCommit: call Commit, or Submit. Until then what was handled gathers for it.
 	StepCommit
-	// StepAnswer: what [Submit] returned is to be written now; then Answered.
+	// StepAnswer: nothing until what [Submit] returned is answered; then Answered.
 	StepAnswer
 	// StepFlush: call Flush.
 	StepFlush

@@ -242,19 +242,20 @@ func (f *fakeEngine) TakeBack(events []store.Position) {
 }
 
 // Submit refuses what a runner does, as far as this one has it.
-func (f *fakeEngine) Submit() Submission {
+func (f *fakeEngine) Submit(beside bool) Submission {
 	require.Zero(f.tb, f.inFlight)
 	require.Empty(f.tb, f.failed, "in trouble")
 	if f.lanes > 1 || len(f.finished) != 1 || f.extra > 0 || len(f.parked) > 0 || f.guarded || f.volatile {
 		return nil
 	}
 	f.sent = true
-	return fakeSubmission{}
+	return fakeSubmission{alone: !beside}
 }
 
-type fakeSubmission struct{}
+type fakeSubmission struct{ alone bool }
 
-func (fakeSubmission) Write(context.Context) error { return nil }
+func (fakeSubmission) Send(tell func(error)) { tell(nil) }
+func (s fakeSubmission) Alone() bool         { return s.alone }
 
 // Answered is refused for what a commit is refused for, and changes nothing then.
 func (f *fakeEngine) Answered(Submission) (int, error) {

@@ -172,7 +172,7 @@ func (w *history) step() StepKind {
 	case StepAnswer:
 		w.answered()
 	case StepCommit:
-		if (w.ahead || w.dice.IntN(2) == 0) && Submit(w.w) != nil {
+		if (w.ahead || w.dice.IntN(2) == 0) && Submit(w.w, w.ahead || w.dice.IntN(2) == 0) != nil {
 			w.engine.refuseOnce = w.engine.refuseOnce || w.ahead && w.dice.IntN(2) == 0
 			break
 		}

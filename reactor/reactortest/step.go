@@ -87,7 +87,7 @@ func (w *worker) submit() bool {
 	if dice == nil || dice.IntN(2) == 0 {
 		return false
 	}
-	if w.sent = drive.Submit(w.core); w.sent == nil {
+	if w.sent = drive.Submit(w.core, true); w.sent == nil {
 		return false
 	}
 	if dice.IntN(2) == 0 {
@@ -99,7 +99,9 @@ func (w *worker) submit() bool {
 // write writes what is under way, once.
 func (w *worker) write() {
 	if w.sent != nil {
-		_ = w.sent.Write(w.run.ctx()) // kept
+		answer := make(chan error, 1)
+		w.sent.Send(func(err error) { answer <- err })
+		<-answer // it is kept
 		w.sent = nil
 	}
 }

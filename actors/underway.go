@@ -1,0 +1,84 @@
+package actors
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+)
+
+// underway is the commit that a worker has submitted, one at a time. Nothing waits for its answer:
+// the goroutine that commits leaves it here, and sends a message where the actor has looked for it
+// already.
+//
+//	none --begin--> sent --answer--> here --look--> none
+//	                 |                ^
+//	                look            answer, with a message
+//	                 v                |
+//	                awaited ----------+
+//
+// The phase orders all else: begin writes it before the commit is submitted, answer before the
+// actor can find it here.
+type underway struct {
+	phase atomic.Uint32
+	end   sync.WaitGroup // of the commit, for an actor that stops
+
+	// Set once, by the first begin.
+	shown   *published
+	root    *actor.RootContext
+	self    *actor.PID
+	message *answered
+	tell    func(error) // answer
+
+	beside    bool           // a batch may be handled meanwhile
+	upTo      store.Position // what it has written once it is in the log
+	handled   int            // of these
+	published int            // of handled, by answer
+}
+
+// The phases of a commit under way.
+const (
+	underwayNone uint32 = iota
+	underwaySent
+	underwayAwaited
+	underwayHere
+)
+
+// begin is called before a commit is submitted. All that is read is handled, and is what is
+// written.
+func (u *underway) begin(w *worker, c actor.Context, p cursor.Progress, beside bool) {
+	if u.tell == nil {
+		u.shown, u.root, u.self = w.node.published, c.ActorSystem().Root, c.Self()
+		u.message, u.tell = &answered{w.id}, u.answer
+	}
+	u.beside, u.upTo, u.handled, u.published = beside, p.Read, p.Queued, 0
+	u.end.Add(1)
+	u.phase.Store(underwaySent)
+}
+
+// answer runs on the goroutine that commits. It publishes the position where the actor may be with
+// the next batch: a caller that waits for an event does not wait for the handler of that.
+func (u *underway) answer(err error) {
+	if err == nil && u.beside {
+		u.shown.reached(u.upTo, u.handled)
+		u.published = u.handled
+	}
+	before := u.phase.Swap(underwayHere)
+	u.end.Done()
+	if before == underwayAwaited {
+		u.root.Send(u.self, u.message)
+	}
+}
+
+// look reports whether the answer is here, and takes it. Otherwise a message follows.
+func (u *underway) look() bool {
+	switch {
+	case u.phase.CompareAndSwap(underwaySent, underwayAwaited), u.phase.Load() == underwayAwaited:
+		return false
+	}
+	u.phase.Store(underwayNone)
+	return true
+}
