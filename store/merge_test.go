@@ -495,6 +495,9 @@ func TestASegmentThatCannotBeReadKeepsNoOtherWaitingAndIsTriedAgain(t *testing.T
 		return f
 	}
 	s.files.closeIdle()
+	s.rewriteAll() // one pass
+	require.Positive(t, s.numbered(1).generation)
+	require.Positive(t, s.numbered(4).generation)
 	checkpoints(t, s, 400, 2000, 2, 900)
 	require.Zero(t, s.numbered(3).generation)
 	require.Positive(t, s.numbered(1).generation)
