@@ -24,7 +24,7 @@ import (
 // actor can find it here.
 type underway struct {
 	phase atomic.Uint32
-	end   sync.WaitGroup // of the commit, for an actor that stops
+	end   sync.WaitGroup // of the commit and its message, for an actor that stops
 
 	// Set once, by the first begin.
 	shown   *published
@@ -66,9 +66,8 @@ func (u *underway) answer(err error) {
 		u.shown.reached(u.upTo, u.handled)
 		u.published = u.handled
 	}
-	before := u.phase.Swap(underwayHere)
-	u.end.Done()
-	if before == underwayAwaited {
+	defer u.end.Done() // last: a message to an actor that has ended is one more for the program's log
+	if u.phase.Swap(underwayHere) == underwayAwaited {
 		u.root.Send(u.self, u.message)
 	}
 }
