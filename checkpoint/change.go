@@ -237,8 +237,8 @@ func (p *plan) tally(ctx context.Context, region store.Region, pass Pass, after,
 		case again+first == maxCounted:
 			p.out.AtLeast = true
 			return again, first, nil
-		case !pass.Delivers(e):
-		case pass.Replayed(e):
+		case !pass.Delivers(*e):
+		case pass.Replayed(*e):
 			again++
 		default:
 			first++

@@ -4,6 +4,8 @@ import (
 	"hash/maphash"
 	"sync"
 
+	"github.com/google/uuid"
+
 	"github.com/penstock-io/penstock/store/internal/index"
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
@@ -14,19 +16,16 @@ import (
 type decoder struct {
 	names    [nameSlots]*names
 	seed     maphash.Seed // of the hash that finds names
-	last     *names
 	emitters emitterCache
-	fields   wal.Fields // scratch of decode
-	window   window     // this and those below are scratch of walk
+	lent     Event  // that a reader has until the next step
+	window   window // this and those below are scratch of walk
 	ords     []uint32
 	extents  []index.Extent
-	kept     []byte // copy of the segment from keptFrom on, with the records of ords up to keptUpTo
-	keptFrom int64
-	keptUpTo int
 }
 
 // names are the strings of an event's envelope, which is that of the record.
 type names struct {
+	lengths     uint64 // that divide the envelope
 	envelope    string
 	coordinate  Coordinate
 	kind, codec string
@@ -47,89 +46,90 @@ func (p *decoderPool) get() *decoder {
 	if d, ok := p.pool.Get().(*decoder); ok {
 		return d
 	}
-	return &decoder{seed: maphash.MakeSeed(), last: &names{}, emitters: emitterCache{sides: p.sides}}
+	return &decoder{seed: maphash.MakeSeed(), emitters: emitterCache{sides: p.sides}}
 }
 
 // put takes a decoder back with what it remembers, and without what it read: the events that it
 // gave away own their memory, or are gone.
 func (p *decoderPool) put(d *decoder) {
-	d.kept = nil // or the pool keeps payloads alive
+	d.lent = Event{}
 	d.window.leave()
 	p.pool.Put(d)
 }
 
 // decode reads an event from its checked record, which its slices point into.
 func (d *decoder) decode(rec []byte) (e Event, ok bool) {
-	n, emitter, ok := d.parse(rec)
-	if !ok {
-		return e, false
+	l, ok := wal.Measure(rec)
+	if ok {
+		numbers(&e, rec, l)
+		pointers(&e, d.lookup(rec, l), l.Payload(rec), rec, d.emitter(rec))
 	}
-	return n.event(&d.fields, rec, emitter), true
+	return e, ok
 }
 
-// parse leaves in d.fields what a checked record of an event says, and returns its strings.
-func (d *decoder) parse(rec []byte) (n *names, emitter *emitterNames, ok bool) {
-	if !wal.ParseFields(rec, &d.fields) {
-		return nil, nil, false
-	}
+// numbers sets what is a number of an event, field by field: a copy of the whole costs as much as
+// all the rest.
+func numbers(e *Event, rec []byte, l wal.Layout) {
+	e.ID = wal.ID(rec)
+	e.Position = Position(wal.Position(rec))
+	e.SchemaVersion = wal.SchemaVersion(rec)
+	e.Version = wal.EntityVersion(rec)
+	e.Time = Timestamp(wal.Time(rec))
+	e.Cause, e.Correlation = uuid.UUID{}, e.ID
+	l.Links(rec, (*[16]byte)(&e.Cause), (*[16]byte)(&e.Correlation))
+	e.Depth = wal.Depth(rec)
+}
+
+// pointers sets the rest. It is small enough to become part of its caller: if the event is on the
+// caller's stack, no write barriers are needed.
+func pointers(e *Event, n *names, payload, rec []byte, emitter *emitterNames) {
+	e.Coordinate, e.Kind, e.Codec = n.coordinate, n.kind, n.codec
+	e.Payload, e.record, e.emitter = payload, rec, emitter
+}
+
+// emitter returns who wrote a reaction.
+func (d *decoder) emitter(rec []byte) *emitterNames {
 	if x := wal.Extensions(rec); len(x) > 0 {
-		emitter = d.emitters.find(x)
+		return d.emitters.find(x)
 	}
-	return d.lookup(&d.fields, d.fields.Envelope(rec)), emitter, true
+	return nil
 }
 
-// event puts an event together. It is small enough to become part of its caller, on whose stack the
-// event is then: to fill what lies anywhere else would cost write barriers.
-func (n *names) event(f *wal.Fields, rec []byte, emitter *emitterNames) Event {
-	return Event{
-		ID: f.ID, Position: Position(f.Position), Coordinate: n.coordinate, Kind: n.kind,
-		SchemaVersion: f.SchemaVersion, Version: f.Version, Time: Timestamp(f.Time),
-		Cause: f.Cause, Correlation: f.Correlation, Depth: f.Depth,
-		Codec: n.codec, Payload: f.Payload(rec), record: rec, emitter: emitter,
+// lookup finds or remembers the strings of an event. They have two places in the table: by a hash
+// that costs little, which many names may have in common, and where that one is taken by a good
+// hash. Where both are taken, one is forgotten. Which names come again is not known, and to keep an
+// order of use would cost each event more than to make strings once again costs now and then.
+// Events that were decoded keep their strings, as these never change.
+func (d *decoder) lookup(rec []byte, l wal.Layout) *names {
+	lengths, envelope := wal.NameLengths(rec), l.Envelope(rec)
+	place := &d.names[wal.NameHash(rec)%nameSlots]
+	if n := *place; n != nil {
+		if n.are(lengths, envelope) {
+			return n
+		}
+		place = &d.names[maphash.Bytes(d.seed, envelope)%nameSlots]
 	}
-}
-
-// lookup finds or remembers the strings of an event. Events in a row mostly have the same strings,
-// so the last ones are tried first. Others have two places in the table, by their hash: where both
-// are taken, one is forgotten. Which names come again is not known, and to keep an order of use
-// would cost each event more than to make strings once again costs now and then. Events that were
-// decoded keep their strings, as these never change.
-func (d *decoder) lookup(f *wal.Fields, envelope []byte) *names {
-	if d.last.are(f, envelope) {
-		return d.last
+	if n := *place; n == nil || !n.are(lengths, envelope) {
+		*place = newNames(lengths, envelope)
 	}
-	h := maphash.Bytes(d.seed, envelope)
-	first, second := &d.names[h%nameSlots], &d.names[h>>32%nameSlots]
-	switch {
-	case *first != nil && (*first).are(f, envelope):
-		d.last = *first
-	case *second != nil && (*second).are(f, envelope):
-		d.last = *second
-	case *first == nil:
-		*first = newNames(f, envelope)
-		d.last = *first
-	default:
-		*second = newNames(f, envelope)
-		d.last = *second
-	}
-	return d.last
+	return *place
 }
 
 // newNames makes one allocation, which the four strings are parts of.
-func newNames(f *wal.Fields, envelope []byte) *names {
+func newNames(lengths uint64, envelope []byte) *names {
 	all := string(envelope)
-	rest := all[f.EntityLen:]
+	entity, scope, kind := int(uint16(lengths)), int(uint16(lengths>>16)), int(uint16(lengths>>32))
+	rest := all[entity:]
 	return &names{
-		envelope:   all,
-		coordinate: Coordinate{Entity: all[:f.EntityLen], Scope: rest[:f.ScopeLen]},
-		kind:       rest[f.ScopeLen:][:f.KindLen],
-		codec:      rest[f.ScopeLen+f.KindLen:],
+		lengths: lengths, envelope: all,
+		coordinate: Coordinate{Entity: all[:entity], Scope: rest[:scope]},
+		kind:       rest[scope:][:kind],
+		codec:      rest[scope+kind:],
 	}
 }
 
 // are reports whether these are the strings of an event. The same bytes may be divided in two ways,
 // so the lengths are compared as well; they almost always decide.
-func (n *names) are(f *wal.Fields, envelope []byte) bool {
-	return len(n.coordinate.Entity) == f.EntityLen && len(n.coordinate.Scope) == f.ScopeLen &&
-		len(n.kind) == f.KindLen && n.envelope == string(envelope)
+func (n *names) are(lengths uint64, envelope []byte) bool {
+	return n.lengths == lengths && n.envelope == string(envelope)
 }

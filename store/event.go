@@ -50,8 +50,8 @@ func (t Timestamp) String() string {
 }
 
 // Event is one committed event. It is a value; its Payload and what its methods return are
-// read-only and stay valid forever, also after the store was closed; but of [Store.Scan] until its
-// next step alone.
+// read-only and stay valid forever, also after the store was closed; but what [Store.Scan] yields,
+// the event included, until its next step alone.
 type Event struct {
 	ID         uuid.UUID // UUIDv7, strictly increasing with Position
 	Position   Position

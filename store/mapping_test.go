@@ -55,9 +55,9 @@ func TestASealedSegmentThatIsReadHereAndThereIsMapped(t *testing.T) {
 		r := Region{Entity: fmt.Sprint("e:", i)}
 		read, err := clones(s.Read(t.Context(), r, Beginning()))
 		require.NoError(t, err)
-		scanned, err := clones(s.Scan(t.Context(), r, Beginning()))
+		lent, err := clones(borrowed(s, r))
 		require.NoError(t, err)
-		requireSameEvents(t, read, scanned)
+		requireSameEvents(t, read, lent)
 		for _, e := range read {
 			requireSameEvents(t, want[e.Position-1:e.Position], []Event{e})
 		}
@@ -86,7 +86,7 @@ func TestAFileThatIsCutUnderItsMappingIsDamageAndNoCrash(t *testing.T) {
 	require.ErrorContains(t, err, "mapped file")
 	for _, reader := range []func() ([]Event, error){
 		func() ([]Event, error) { return clones(s.Read(t.Context(), Region{Entity: "e:3"}, Beginning())) },
-		func() ([]Event, error) { return clones(s.Scan(t.Context(), Region{Entity: "e:3"}, Beginning())) },
+		func() ([]Event, error) { return clones(borrowed(s, Region{Entity: "e:3"})) },
 		func() ([]Event, error) { return clones(pages(s, Region{Entity: "e:3"}, 3)) },
 	} {
 		got, err := reader()

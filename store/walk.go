@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"fmt"
 	"sort"
 
@@ -12,7 +11,7 @@ import (
 // walk reads the events of a region, one after another, through the window of a decoder.
 //
 //	index ----> ordinals, offsets     of the events that the region's terms select, some hundred at
-//	  |                               a time
+//	  |                               a time; none where it selects all, in good batches
 //	window ---> records               checked, in the buffer
 //	  |
 //	decode ---> event ---> filter     what no index knows
@@ -29,12 +28,12 @@ type walk struct {
 	upTo    Position // visible: the head, or before it
 	scanned Position // everything up to here was looked at
 	budget  int64    // bytes of records that are still to be looked at
-	lends   bool     // events point into the buffer and are valid until the next one
 	onward  bool     // all events up to upTo are wanted, so reading beyond the present ones is no waste
 
-	// take gets each event, and returns whether the reader wants more. The error is always nil: so
-	// the function of a range loop can be called without another one in between.
+	// One of them gets each event, and returns whether the reader wants more. The error is always
+	// nil: so the function of a range loop can be called without another one in between.
 	take func(Event, error) bool
+	lend func(*Event, error) bool // where events point into the buffer, valid until the next one
 }
 
 // walk begins a walk over the events of r in (after, upTo]. It must be ended.
@@ -66,11 +65,16 @@ func (w *walk) look(limit int) (more bool, err error) {
 		return false, err
 	}
 	d := w.decoder
+	d.window.enter(g, idx)
+	if w.onward {
+		if more, any := w.along(from, min(to, from+uint32(limit))); any {
+			return more, nil
+		}
+	}
 	next, err := d.find(idx, w.filter.query, from, to, limit)
 	if err != nil {
 		return false, err
 	}
-	d.window.enter(g, idx)
 	for i := range d.ords {
 		if more, err := w.event(i); !more || err != nil {
 			return false, err
@@ -83,10 +87,37 @@ func (w *walk) look(limit int) (more bool, err error) {
 	return true, nil
 }
 
+// along reads events in [from, to) without asking the index where they are: as long as they follow
+// the one that was read last, in batches that are good as a whole. any is false where there is none
+// like that.
+func (w *walk) along(from, to uint32) (more, any bool) {
+	v := &w.decoder.window
+	if v.ordinal != from {
+		return true, false
+	}
+	end := v.segment.end.Load()
+	for v.ordinal < to && w.budget > 0 {
+		rec := v.following(end)
+		if rec == nil {
+			break
+		}
+		l, ok := wal.Measure(rec)
+		if !ok || Position(wal.Position(rec)) != v.segment.first+Position(v.ordinal) {
+			v.trusted = 0 // the index says which event belongs here
+			break
+		}
+		any = true
+		v.pass(rec)
+		if !w.hand(byItself, rec, l) {
+			return false, true
+		}
+	}
+	return true, any
+}
+
 // find leaves in d the ordinals and extents of the next events that match, and returns the place to
 // continue from.
 func (d *decoder) find(idx index.Index, q index.Query, from, to uint32, limit int) (next uint32, err error) {
-	d.keptUpTo = 0
 	if d.ords, next, err = idx.Select(q, from, to, limit, d.ords[:0]); err != nil {
 		return from, err
 	}
@@ -109,19 +140,11 @@ func (w *walk) event(i int) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	n, emitter, ok := d.parse(rec)
-	if !ok || Position(d.fields.Position) != g.first+Position(ord) {
+	l, ok := wal.Measure(rec)
+	if !ok || Position(wal.Position(rec)) != g.first+Position(ord) {
 		return false, g.corrupt(offset, "not the event that the index names")
 	}
-	w.scanned++
-	w.budget -= int64(len(rec))
-	if !w.filter.admits(n.coordinate, n.kind, d.fields.Version) {
-		return true, nil
-	}
-	if !w.lends {
-		rec = w.keep(i, rec)
-	}
-	return w.take(n.event(&d.fields, rec, emitter), nil), nil
+	return w.hand(i, rec, l), nil
 }
 
 // prepare has the window show the beginning of the i-th record, and with it, in one go, as many of
@@ -130,9 +153,7 @@ func (w *walk) event(i int) (more bool, err error) {
 func (w *walk) prepare(i int) (limit int64, err error) {
 	v, x := &w.decoder.window, w.decoder.extents
 	end := v.segment.end.Load()
-	if limit = end; !w.onward {
-		limit = extentEnd(x[len(x)-1], end)
-	}
+	limit = extentEnd(x[len(x)-1], end)
 	from := int64(x[i].Start)
 	if v.shows(from, min(from+wal.RecordHeaderSize, end)) {
 		return limit, nil
@@ -149,9 +170,6 @@ func (w *walk) prepare(i int) (limit int64, err error) {
 	}
 	if w.decoder.ords[i] == v.ordinal && from-v.next <= spanGap {
 		from = v.next // or a batch that begins here would not be seen
-		if w.onward {
-			to = max(to, min(from+windowBytes, end))
-		}
 	}
 	return limit, v.show(from, to)
 }
@@ -166,35 +184,66 @@ func extentEnd(x index.Extent, end int64) int64 {
 	return end
 }
 
-// keep returns the bytes of the i-th record in memory of their own.
-func (w *walk) keep(i int, rec []byte) []byte {
+// hand hands over the event in a record, the i-th or [byItself], if the filter admits it.
+func (w *walk) hand(i int, rec []byte, l wal.Layout) (more bool) {
 	d := w.decoder
-	offset := int64(d.extents[i].Start)
-	if i >= d.keptUpTo {
-		d.kept, d.keptUpTo = w.run(i, int64(len(rec)))
-		d.keptFrom = offset
+	w.scanned++
+	w.budget -= int64(len(rec))
+	n := d.lookup(rec, l)
+	if !w.filter.admits(n.coordinate, n.kind, wal.EntityVersion(rec)) {
+		return true
 	}
-	start := offset - d.keptFrom
-	return d.kept[start:][:len(rec):len(rec)]
+	if w.lend != nil {
+		numbers(&d.lent, rec, l)
+		pointers(&d.lent, n, l.Payload(rec), rec, d.emitter(rec))
+		return w.lend(&d.lent, nil)
+	}
+	rec = w.keep(i, rec)
+	var e Event
+	numbers(&e, rec, l)
+	pointers(&e, n, l.Payload(rec), rec, d.emitter(rec))
+	return w.take(e, nil)
 }
 
-// run copies the records from the i-th on, of n bytes, that lie side by side, and returns the
-// number of the first one that is not among them. So what a reader keeps alive with an event are
-// neighbours that the region selects too, and at most as much again. Where the index alone does not
-// tell which they are, each is copied by itself.
-func (w *walk) run(i int, n int64) (own []byte, upTo int) {
-	v, x := &w.decoder.window, w.decoder.extents
-	start := int64(x[i].Start)
-	end := start + n
-	for upTo = i + 1; upTo < len(x) && w.filter.indexed; upTo++ {
-		at := int64(x[upTo].Start)
+// byItself stands for the number of an event that was found without the index.
+const byItself = -1
+
+// keep returns the bytes of a record in memory of their own. The record is the i-th, or [byItself],
+// and the one that the window has passed last.
+//
+// It copies with it those after it that lie side by side. So what a reader keeps alive beside it
+// are neighbours that the region selects too, and at most as much again. Where that cannot be told
+// without a look at the event, each is copied by itself.
+func (w *walk) keep(i int, rec []byte) []byte {
+	v := &w.decoder.window
+	start := v.next - int64(len(rec))
+	if own := v.copied(start); own != nil {
+		return own[:len(rec):len(rec)]
+	}
+	end := v.next
+	switch {
+	case !w.filter.indexed:
+	case i == byItself:
+		end = v.stretch(start, end)
+	default:
+		end = w.run(i, start, end)
+	}
+	return v.copy(start, end)[:len(rec):len(rec)]
+}
+
+// run returns the end of the records from the i-th on, which lies at [start, end), that lie side by
+// side.
+func (w *walk) run(i int, start, end int64) int64 {
+	v := &w.decoder.window
+	for _, x := range w.decoder.extents[i+1:] {
+		at := int64(x.Start)
 		n := v.claim(at)
-		if n == 0 || at-end > n || at+n-start > keepBytes {
+		if n == 0 || !adjoins(start, end, at, n) {
 			break
 		}
 		end = at + n
 	}
-	return bytes.Clone(v.at(start)[:end-start]), upTo
+	return end
 }
 
 // segmentRange finds the segment that holds the position after after, and the ordinals [from, to)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/penstock-io/penstock/store/internal/index"
@@ -37,6 +38,9 @@ type window struct {
 	next    int64  // where the record ends that was read last
 	ordinal uint32 // of the event after it
 	trusted int64  // up to here next may go without a look at checksums
+
+	kept     []byte // copy of the segment from keptFrom on, with records that are still to be read
+	keptFrom int64
 }
 
 // enter begins with a segment, unless the window is in it.
@@ -66,21 +70,31 @@ func (w *window) at(offset int64) []byte { return w.buf[offset-w.from:] }
 // show moves the window to [from, to) of the segment. What is shown of that already is not read
 // again. After an error that is all that is shown.
 func (w *window) show(from, to int64) error {
-	had := 0
-	if w.shows(from, from) {
-		had = copy(w.buf, w.at(from))
-	}
-	w.from, w.buf = from, w.buf[:had]
-	size := int(to - from)
+	w.drop(from)
+	had, size := len(w.buf), int(to-w.from)
 	if had >= size {
 		return nil
 	}
 	w.buf = slices.Grow(w.buf, size-had)[:size]
-	if err := w.segment.read(w.buf[had:], from+int64(had)); err != nil {
-		w.buf = w.buf[:had]
+	if err := w.segment.read(w.buf[had:], w.from+int64(had)); err != nil {
+		w.buf, w.trusted = w.buf[:had], 0
 		return err
 	}
 	return nil
+}
+
+// drop forgets what is shown before an offset, unless it is less than what is shown after it: to
+// move that would cost as much as to read it.
+func (w *window) drop(from int64) {
+	had := w.to() - from
+	if from < w.from || had < 0 {
+		w.from, w.buf, w.trusted = from, w.buf[:0], 0
+	} else if from-w.from > had {
+		w.from, w.buf = from, w.buf[:copy(w.buf, w.at(from))]
+	}
+	if w.next < from {
+		w.trusted = 0
+	}
 }
 
 // record returns the checked record of the event with an ordinal, which the index says is at an
@@ -92,35 +106,87 @@ func (w *window) record(ord uint32, offset, limit int64) ([]byte, error) {
 		if rec, err = w.lone(offset); err != nil {
 			return nil, err
 		}
+		w.trusted = 0
 	}
-	w.next, w.ordinal = offset+int64(len(rec)), ord+1
+	w.next, w.ordinal = offset, ord
+	w.pass(rec)
 	return rec, nil
 }
 
+// pass moves on from the record of an event at next to what follows.
+func (w *window) pass(rec []byte) {
+	w.next += int64(len(rec))
+	w.ordinal++
+}
+
 // follow returns the record if it is part of a batch that is good as a whole. limit is up to where
-// it is worth reading to find that out.
+// it is worth reading to find that out, which is not done for a batch whose first events are left
+// out.
 func (w *window) follow(ord uint32, offset, limit int64) []byte {
-	if ord != w.ordinal || !w.shows(w.next, offset) {
+	if ord < w.ordinal || !w.shows(w.next, offset) {
 		return nil
 	}
 	for w.next < offset {
-		step := int64(wal.Step(w.at(w.next), w.next))
-		if step == 0 {
+		b := w.at(w.next)
+		n, events := wal.Step(b, w.next)
+		step := int64(n)
+		switch {
+		case step == 0:
 			return nil
-		}
-		if n := int64(wal.BatchLength(w.at(w.next))); n > 0 {
-			if step = wal.BatchHeaderSize; offset >= w.next+n {
-				step = n // none of its events is read
-			} else {
-				w.check(w.next, w.next+n, limit)
+		case wal.BatchLength(b) == 0 || offset >= w.next+step: // a batch none of whose events is read
+			w.ordinal += events
+		default:
+			if ord == w.ordinal {
+				w.check(w.next, w.next+step, limit)
 			}
+			step = wal.BatchHeaderSize
 		}
 		w.next += step
 	}
-	if w.next != offset || offset >= w.trusted {
+	if w.next != offset || ord != w.ordinal || offset >= w.trusted {
 		return nil
 	}
 	return wal.Record(w.at(offset)[:w.trusted-offset])
+}
+
+// following returns the record of the next event in [next, end), which next stands at then, if all
+// up to it is part of batches that are good as a whole; else nil.
+func (w *window) following(end int64) []byte {
+	for w.next < w.trusted || w.begin(end) {
+		rec := wal.Record(w.at(w.next)[:w.trusted-w.next])
+		switch {
+		case rec == nil: // padding
+			w.next = w.trusted
+		case wal.IsEvent(rec):
+			return rec
+		default:
+			w.next += int64(len(rec))
+		}
+	}
+	return nil
+}
+
+// begin enters the batch after next, and returns whether there is one that is good as a whole.
+func (w *window) begin(end int64) bool {
+	at := int64(wal.Align(int(w.next)))
+	records := at + wal.BatchHeaderSize
+	if records > end || !w.reach(at, records, end) {
+		return false
+	}
+	to := at + int64(wal.BatchLength(w.at(at)))
+	if to < records || to > end || to-at > maxCheckedBatch || !w.reach(at, to, end) {
+		return false
+	}
+	if w.check(at, to, end); w.trusted != to {
+		return false
+	}
+	w.next = records
+	return true
+}
+
+// reach has the window show [from, to), and what is read in one go with it.
+func (w *window) reach(from, to, end int64) bool {
+	return w.shows(from, to) || w.show(from, max(to, min(from+windowBytes, end))) == nil
 }
 
 // check looks whether [from, to) is a batch that is good. That it ends before limit is what its
@@ -141,7 +207,7 @@ func (w *window) lone(offset int64) ([]byte, error) {
 		if err := w.show(offset, end); err != nil {
 			return nil, err
 		}
-		rec, _, err = wal.ParseRecord(w.buf)
+		rec, _, err = wal.ParseRecord(w.at(offset))
 	}
 	if err != nil {
 		return nil, w.segment.corrupt(offset, "record does not match its checksum")
@@ -155,4 +221,39 @@ func (w *window) claim(offset int64) int64 {
 		return 0
 	}
 	return int64(len(wal.Record(w.at(offset))))
+}
+
+// stretch returns the end of the records of events that lie side by side from the one at [start,
+// end) on, in a batch that is good as a whole.
+func (w *window) stretch(start, end int64) int64 {
+	for at := end; at < w.trusted; {
+		rec := wal.Record(w.at(at)[:w.trusted-at])
+		n := int64(len(rec))
+		if n == 0 || !adjoins(start, end, at, n) {
+			break
+		}
+		if at += n; wal.IsEvent(rec) {
+			end = at
+		}
+	}
+	return end
+}
+
+// adjoins reports whether the n bytes at an offset are worth copying with [start, end): little lies
+// in between, and it does not become too much in all.
+func adjoins(start, end, at, n int64) bool { return at-end <= n && at+n-start <= keepBytes }
+
+// copy copies [start, end) out of the buffer, for this and for records that are still to be read.
+func (w *window) copy(start, end int64) []byte {
+	w.kept, w.keptFrom = bytes.Clone(w.at(start)[:end-start]), start
+	return w.kept
+}
+
+// copied returns what there is already of the copy of what lies at an offset and after it, nil if
+// there is none. Offsets only grow.
+func (w *window) copied(offset int64) []byte {
+	if at := offset - w.keptFrom; at < int64(len(w.kept)) {
+		return w.kept[at:]
+	}
+	return nil
 }

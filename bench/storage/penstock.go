@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"iter"
 
 	"github.com/penstock-io/penstock/store"
 
@@ -11,9 +10,9 @@ import (
 
 // log is Penstock's.
 type log struct {
-	ctx  context.Context
-	st   *store.Store
-	read func(context.Context, store.Region, store.From) iter.Seq2[store.Event, error]
+	ctx   context.Context
+	st    *store.Store
+	count func(store.Region) (int, error) // reads
 }
 
 func openPenstock(ctx context.Context, dir string, s settings) (records, error) {
@@ -21,7 +20,7 @@ func openPenstock(ctx context.Context, dir string, s settings) (records, error) 
 	if err != nil {
 		return nil, err
 	}
-	l.read = l.st.Read
+	l.count = l.countRead
 	return l, nil
 }
 
@@ -31,7 +30,7 @@ func openScanning(ctx context.Context, dir string, s settings) (records, error) 
 	if err != nil {
 		return nil, err
 	}
-	l.read = l.st.Scan
+	l.count = l.countScan
 	return l, nil
 }
 
@@ -59,8 +58,20 @@ func (l *log) readMatching(entity int) (int, error) {
 	return l.count(store.Region{Entity: workload.Coordinates[entity].Entity})
 }
 
-func (l *log) count(r store.Region) (n int, err error) {
-	for e, err := range l.read(l.ctx, r, store.Beginning()) {
+func (l *log) countRead(r store.Region) (n int, err error) {
+	for e, err := range l.st.Read(l.ctx, r, store.Beginning()) {
+		if err != nil {
+			return n, err
+		}
+		if len(e.Payload) == workload.PayloadBytes {
+			n++
+		}
+	}
+	return n, nil
+}
+
+func (l *log) countScan(r store.Region) (n int, err error) {
+	for e, err := range l.st.Scan(l.ctx, r, store.Beginning()) {
 		if err != nil {
 			return n, err
 		}

@@ -141,18 +141,21 @@ func Records(h *BatchHeader, batch []byte, f func(rec []byte, offset int) error)
 	return nil
 }
 
-// Step is the length of what lies at an offset of a segment: a batch, a record, or the padding up
-// to the next batch; 0 if it is none of them. It goes by what b, the bytes from there on, claims,
-// and no checksum is looked at. A record is shorter than 1 GiB, which tells it from padding: less
-// than four zeros are followed by the magic of a batch.
-func Step(b []byte, offset int64) int {
+// Step is the length of what lies at an offset of a segment, and the number of events in it: of a
+// batch, a record, or the padding up to the next batch; 0 if it is none of them. It goes by what b,
+// the bytes from there on, claims, and no checksum is looked at. A record is shorter than 1 GiB,
+// which tells it from padding: less than four zeros are followed by the magic of a batch.
+func Step(b []byte, offset int64) (n int, events uint32) {
 	if n := BatchLength(b); n > 0 {
-		return n
+		return n, le.Uint32(b[48:])
 	}
 	if len(b) >= recordHeaderSize {
 		if n := le.Uint32(b); n >= recordHeaderSize && n < 1<<30 {
-			return int(n)
+			if IsEvent(b) {
+				events = 1
+			}
+			return int(n), events
 		}
 	}
-	return int(-offset & 7)
+	return int(-offset & 7), 0
 }

@@ -176,74 +176,67 @@ func StampEvent(rec []byte, s *Stamp) {
 // ParseEvent reads an event from its record, which [ParseRecord] has checked. It fills e, whose
 // slices then point into rec.
 func ParseEvent(rec []byte, e *Event) error {
-	var f Fields
-	if !ParseFields(rec, &f) {
+	l, ok := Measure(rec)
+	if !ok {
 		return ErrBad
 	}
 	*e = Event{
-		Stamp: Stamp{Position: f.Position, Version: f.Version, Time: f.Time, ID: f.ID, Hash: Hash(rec)},
+		Stamp: Stamp{Position: Position(rec), Version: EntityVersion(rec), Time: Time(rec), ID: ID(rec), Hash: Hash(rec)},
 
-		SchemaVersion: f.SchemaVersion, Depth: f.Depth, Cause: f.Cause, Correlation: f.Correlation,
-		EntityLen: f.EntityLen, ScopeLen: f.ScopeLen, KindLen: f.KindLen,
-		Envelope: f.Envelope(rec), Payload: Payload(rec), Extensions: Extensions(rec), Erased: f.Erased,
+		SchemaVersion: SchemaVersion(rec), Depth: Depth(rec),
+		EntityLen: int(le.Uint16(rec[90:])), ScopeLen: int(le.Uint16(rec[92:])), KindLen: int(le.Uint16(rec[94:])),
+		Envelope: l.Envelope(rec), Payload: l.Payload(rec), Extensions: Extensions(rec), Erased: rec[8] == TypeErased,
 	}
-	if f.Erased {
-		e.Note, _ = cut(rec[f.namesEnd+digestSize:], int(le.Uint32(rec[108:])))
+	e.Correlation = e.ID
+	l.Links(rec, &e.Cause, &e.Correlation)
+	if e.Erased {
+		e.Note, _ = cut(rec[l.namesEnd+digestSize:], int(le.Uint32(rec[108:])))
 	} else {
 		e.Headers = Headers(rec)
 	}
 	return nil
 }
 
-// Fields are what a record of an event says beside its names, headers and payload, and where these
-// lie. They hold no pointer, so that to fill them costs no write barrier.
-type Fields struct {
-	Position, Version, Time      uint64
-	Depth                        uint32
-	SchemaVersion                uint16
-	Erased                       bool
-	ID, Cause, Correlation       [16]byte
-	EntityLen, ScopeLen, KindLen int
+// Layout is where the parts of a record of an event lie that have no fixed place. It is small, so
+// that it stays in registers.
+type Layout struct{ namesEnd, payloadEnd, contentEnd int }
 
-	namesEnd, payloadStart, payloadEnd int
+// Measure returns the layout of a record of an event, which [ParseRecord] has checked. ok is false
+// where it is none, or where its parts do not make up its length.
+func Measure(rec []byte) (l Layout, ok bool) {
+	if len(rec) < eventFixedSize || !IsEvent(rec) {
+		return l, false
+	}
+	headers, extensions := int(le.Uint32(rec[100:])), int(le.Uint32(rec[104:]))
+	l.namesEnd = namesEnd(rec)
+	l.payloadEnd = l.namesEnd + headers + int(le.Uint32(rec[108:]))
+	l.contentEnd = l.payloadEnd + extraSize(rec)
+	whole := l.contentEnd+linksSize(le.Uint16(rec[10:]))+extensions == len(rec)
+	return l, whole && (rec[8] == TypeEvent || headers == 0)
 }
 
 // Envelope returns entity, scope, kind and codec, without separators.
-func (f *Fields) Envelope(rec []byte) []byte { return rec[eventFixedSize:f.namesEnd:f.namesEnd] }
+func (l Layout) Envelope(rec []byte) []byte { return rec[eventFixedSize:l.namesEnd:l.namesEnd] }
 
 // Payload returns the payload, which is empty where it was erased.
-func (f *Fields) Payload(rec []byte) []byte { return rec[f.payloadStart:f.payloadEnd:f.payloadEnd] }
+func (l Layout) Payload(rec []byte) []byte {
+	n := int(le.Uint32(rec[108:]))
+	if rec[8] == TypeErased { // what is there says why
+		n = 0
+	}
+	return rec[l.payloadEnd-n : l.payloadEnd : l.payloadEnd]
+}
 
-// ParseFields fills f from a record of an event, which [ParseRecord] has checked. It returns false
-// where the parts do not make up the length.
-func ParseFields(rec []byte, f *Fields) (ok bool) {
-	if len(rec) < eventFixedSize || !IsEvent(rec) {
-		return false
+// Links sets those causal links that the record has: an event without a cause has none, and one
+// without a correlation has its own id as that.
+func (l Layout) Links(rec []byte, cause, correlation *[16]byte) {
+	flags, at := le.Uint16(rec[10:]), l.contentEnd
+	if flags&eventHasCause != 0 {
+		at += copy(cause[:], rec[at:])
 	}
-	f.Depth = le.Uint32(rec[12:])
-	f.Position = le.Uint64(rec[16:])
-	f.Version = le.Uint64(rec[24:])
-	f.Time = le.Uint64(rec[32:])
-	f.ID = [16]byte(rec[40:56])
-	f.SchemaVersion = le.Uint16(rec[88:])
-	f.EntityLen = int(le.Uint16(rec[90:]))
-	f.ScopeLen = int(le.Uint16(rec[92:]))
-	f.KindLen = int(le.Uint16(rec[94:]))
-	f.Erased = rec[8] == TypeErased
-	f.namesEnd = namesEnd(rec)
-	headers, extensions, payload := int(le.Uint32(rec[100:])), int(le.Uint32(rec[104:])), int(le.Uint32(rec[108:]))
-	at := f.namesEnd + headers + payload + extraSize(rec)
-	flags := le.Uint16(rec[10:])
-	if at+linksSize(flags)+extensions != len(rec) || f.Erased && headers > 0 {
-		return false
+	if flags&eventHasCorrelation != 0 {
+		copy(correlation[:], rec[at:])
 	}
-	f.payloadEnd = f.namesEnd + headers + payload
-	f.payloadStart = f.payloadEnd - payload
-	if f.Erased { // what is there says why
-		f.payloadStart = f.payloadEnd
-	}
-	f.links(flags, rec[at:])
-	return true
 }
 
 func linksSize(flags uint16) (n int) {
@@ -256,17 +249,39 @@ func linksSize(flags uint16) (n int) {
 	return n
 }
 
-// links reads the causal links, which are at the start of b.
-func (f *Fields) links(flags uint16, b []byte) {
-	f.Cause = [16]byte{}
-	if flags&eventHasCause != 0 {
-		b = b[copy(f.Cause[:], b):]
-	}
-	f.Correlation = f.ID
-	if flags&eventHasCorrelation != 0 {
-		copy(f.Correlation[:], b)
-	}
+// NameLengths are those of entity, scope, kind and codec, which divide the envelope, in one number.
+func NameLengths(rec []byte) uint64 { return le.Uint64(rec[90:]) }
+
+// NameHash is a hash of the names that costs next to nothing: it goes by their lengths, and by the
+// ends of entity and kind, where they mostly differ.
+func NameHash(rec []byte) uint64 {
+	entity, scope, kind := int(le.Uint16(rec[90:])), int(le.Uint16(rec[92:])), int(le.Uint16(rec[94:]))
+	entityEnd := eventFixedSize + entity
+	h := (NameLengths(rec) ^ tail(rec, entityEnd, entity)) * 0xff51afd7ed558ccd
+	h = (h ^ h>>32 ^ tail(rec, entityEnd+scope+kind, kind)) * 0xc4ceb9fe1a85ec53
+	return h ^ h>>32
 }
+
+// tail is the last 8 of the n bytes before an offset.
+func tail(rec []byte, end, n int) uint64 { return le.Uint64(rec[end-8:]) >> (64 - 8*min(n, 8)) }
+
+// Depth of an event whose record [Measure] has found whole. So are the fields below.
+func Depth(rec []byte) uint32 { return le.Uint32(rec[12:]) }
+
+// Position of the event.
+func Position(rec []byte) uint64 { return le.Uint64(rec[16:]) }
+
+// EntityVersion is the version of the event.
+func EntityVersion(rec []byte) uint64 { return le.Uint64(rec[24:]) }
+
+// Time of the event.
+func Time(rec []byte) uint64 { return le.Uint64(rec[32:]) }
+
+// ID of the event.
+func ID(rec []byte) [16]byte { return [16]byte(rec[40:56]) }
+
+// SchemaVersion of the event's payload.
+func SchemaVersion(rec []byte) uint16 { return le.Uint16(rec[88:]) }
 
 // Hash of an event whose record [ParseEvent] has read.
 func Hash(rec []byte) [32]byte { return [32]byte(rec[56:88]) }
