@@ -54,7 +54,8 @@ func poisoned(e Event, yield func(*Event, error) bool) bool {
 // read walks over all that there is. The head is read once: a loop that appends an event for each
 // that it reads comes to an end. ctx is looked at between steps, each of which is bounded work.
 func (s *Store) read(ctx context.Context, r Region, from From,
-	take func(Event, error) bool, lend func(*Event, error) bool) error {
+	take func(Event, error) bool, lend func(*Event, error) bool,
+) error {
 	if err := r.Validate(); err != nil {
 		return err
 	}

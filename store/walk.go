@@ -67,7 +67,7 @@ func (w *walk) look(limit int) (more bool, err error) {
 	d := w.decoder
 	d.window.enter(g, idx)
 	if w.onward {
-		if more, any := w.along(from, min(to, from+uint32(limit))); any {
+		if more, found := w.along(from, min(to, from+uint32(limit))); found {
 			return more, nil
 		}
 	}
@@ -88,9 +88,9 @@ func (w *walk) look(limit int) (more bool, err error) {
 }
 
 // along reads events in [from, to) without asking the index where they are: as long as they follow
-// the one that was read last, in batches that are good as a whole. any is false where there is none
-// like that.
-func (w *walk) along(from, to uint32) (more, any bool) {
+// the one that was read last, in batches that are good as a whole. Where there is none like that,
+// found is false.
+func (w *walk) along(from, to uint32) (more, found bool) {
 	v := &w.decoder.window
 	if v.ordinal != from {
 		return true, false
@@ -106,13 +106,13 @@ func (w *walk) along(from, to uint32) (more, any bool) {
 			v.trusted = 0 // the index says which event belongs here
 			break
 		}
-		any = true
+		found = true
 		v.pass(rec)
 		if !w.hand(byItself, rec, l) {
 			return false, true
 		}
 	}
-	return true, any
+	return true, found
 }
 
 // find leaves in d the ordinals and extents of the next events that match, and returns the place to
