@@ -269,10 +269,10 @@ func TestMergingChangesNothingThatCanBeRead(t *testing.T) {
 	}
 	t.Logf("PENSTOCK_SEED=%d", seed)
 	merged := uint32(0)
-	for history := range uint64(4) {
+	for history := range uint64(2) {
 		h := &mergedHistory{Rand: rand.New(rand.NewPCG(seed, history)), t: t, sides: map[string]string{}}
 		h.open(vfs.NewMemory())
-		for range 20 {
+		for range 15 {
 			h.round()
 		}
 		for _, g := range *h.s.segments.Load() {
@@ -281,7 +281,7 @@ func TestMergingChangesNothingThatCanBeRead(t *testing.T) {
 		h.check(h.s)
 		require.NoError(t, h.s.Close())
 	}
-	require.Greater(t, merged, uint32(20))
+	require.Greater(t, merged, uint32(8))
 }
 
 type mergedHistory struct {

@@ -175,6 +175,10 @@ func TestAFooterOfARewrittenSegmentIsRebuiltFromItsBatches(t *testing.T) {
 	content := disk.Bytes(name)
 	cut := replaced(t, disk, name, content[:len(content)-wal.TrailerSize])
 	for range 2 {
+		r, err := open(cut, logDir, Options{ReadOnly: true}, true)
+		require.NoError(t, err)
+		require.Equal(t, want, all(t, r, Region{}))
+		require.NoError(t, r.Close())
 		s, err = open(cut, logDir, Options{SegmentBytes: minSegmentBytes}, true)
 		require.NoError(t, err)
 		require.Equal(t, want, all(t, s, Region{}))
