@@ -40,6 +40,7 @@ type follower struct {
 	chain   wal.Expected // what the next batch or segment must continue
 	idle    beacon       // as it was at the opening, or later without a writer
 	failed  atomic.Pointer[error]
+	whole   bool // the last look came to the end of what may be read; guarded by mu
 	// withheld: the files hold more than may be shown, and no writer that could say more.
 	withheld atomic.Bool
 	// stuck is why the last look at the log found no more than it did, nil where there was no more: it
@@ -144,8 +145,9 @@ func (f *follower) follow(s *Store) error {
 		return err
 	}
 	if l.said == f.idle {
-		l.vouched, l.still = false, !l.writer
+		l.vouched, l.still = false, !l.writer && f.whole
 	}
+	f.whole = false
 	for {
 		if f.tail != nil {
 			if sure, err := f.extend(s, l); err != nil || !sure {
@@ -155,6 +157,7 @@ func (f *follower) follow(s *Store) error {
 		if more, err := f.nextSegment(s, l); err != nil {
 			return err
 		} else if !more {
+			f.whole = true
 			return f.damage(l)
 		}
 	}

@@ -34,7 +34,7 @@ type limit struct {
 	writer   bool   // the writer's lock is held
 	believed bool   // said says how far
 	vouched  bool   // what lies before it was written since the machine was started, so it must be there
-	still    bool   // there was no writer since the last look
+	still    bool   // there was no writer since the last look, which came to the end of the log
 }
 
 // of returns how far the file of a segment may be read, and false if not at all.

@@ -18,6 +18,20 @@ func isReplaced(err error) bool {
 	return errors.As(err, &replaced)
 }
 
+// loadAgain is reload for a reader that has found another file than that of a segment, unless the
+// segment is known no more.
+func (f *follower) loadAgain(s *Store, old *segment) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s.closed.Load() {
+		return ErrClosed
+	}
+	if s.numbered(old.number) != old {
+		return nil
+	}
+	return f.reload(s)
+}
+
 // reload loads the log from the start and puts it in the place of what is known. mu is held, as
 // for all that advances the log.
 func (f *follower) reload(s *Store) error {

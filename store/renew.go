@@ -61,12 +61,22 @@ func (s *Store) again(err *error) bool {
 	if *err == nil || !errors.As(*err, &replaced) {
 		return false
 	}
-	if failed := s.renew(replaced.segment); failed != nil && !errors.As(failed, &replaced) {
+	failed := s.renew(replaced.segment)
+	if errors.Is(failed, errAhead) {
+		*err = s.follower.loadAgain(s, replaced.segment)
+		return *err == nil
+	}
+	if failed != nil && !isReplaced(failed) {
 		*err = failed
 		return false
 	}
 	return true
 }
+
+// errAhead is that a file stands for the last segment that a follower knows, and so maybe for what
+// it has not taken in yet. Side values that it took in later would be looked for at the places of
+// files that are gone, and events would be found after the head: so it loads the log again.
+var errAhead = errors.New("store: the file of a segment has more of the log than is known")
 
 // renew puts a segment of what is in the file now in the place of old, and of those that the file
 // stands for, too, unless that was done.
@@ -77,6 +87,9 @@ func (s *Store) renew(old *segment) error {
 		return nil
 	}
 	g, all, err := s.reopened(old)
+	if segments := *s.segments.Load(); err == nil && s.follower != nil && g.last >= segments[len(segments)-1].number {
+		err = errAhead
+	}
 	if err != nil {
 		s.files.forget(g)
 		return err
@@ -122,7 +135,7 @@ func (s *Store) numbered(number uint32) *segment { return standingFor(*s.segment
 
 // reopened makes a segment of the file that has replaced that of old, and returns all known
 // segments that it stands for. It must be the same part of the same log. A store that follows a
-// writer may not know all of it yet.
+// writer may not know all of it yet, see errAhead.
 func (s *Store) reopened(old *segment) (g *segment, all []*segment, err error) {
 	segments := *s.segments.Load()
 	at := slices.Index(segments, old)

@@ -182,7 +182,7 @@ func TestAReaderLoadsTheLogAgainWhileItOpensASegmentAgain(t *testing.T) {
 	require.NoError(t, err)
 	write(t, s, Batch{Events: eventsOf("a", "b"), Sides: []SideWrite{{Key: "large", Value: make([]byte, 5000)}}})
 	fillSides(t, s, "fill", 55, 900)
-	checkpoints(t, s, 0, 50, 1, 900)
+	grow(t, s, 4) // events, so that no file stands for all that the reader knows
 	r, err := open(disk, logDir, Options{ReadOnly: true}, true)
 	require.NoError(t, err)
 	fillSides(t, s, "fill", 55, 10)
