@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -148,8 +149,8 @@ func (r *rewriter) note(parts []*segment, at *segment, err error) {
 // where there are none.
 func (s *Store) nextRewriting() []*segment {
 	segments := *s.segments.Load()
-	for to := len(segments) - 1; to >= 0; to-- {
-		bytes, movable := s.movable(segments[to])
+	for to, last := range slices.Backward(segments) {
+		bytes, movable := s.movable(last)
 		if !movable {
 			continue
 		}
@@ -161,7 +162,7 @@ func (s *Store) nextRewriting() []*segment {
 			}
 			bytes += more
 		}
-		if from < to || s.worthRewriting(segments[to]) {
+		if from < to || s.worthRewriting(last) {
 			return segments[from : to+1]
 		}
 	}

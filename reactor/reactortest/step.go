@@ -99,9 +99,9 @@ func (w *worker) submit() bool {
 // write writes what is under way, once.
 func (w *worker) write() {
 	if w.sent != nil {
-		answer := make(chan error, 1)
-		w.sent.Send(func(err error) { answer <- err })
-		<-answer // it is kept
+		answered := make(chan struct{}) // with what the submission keeps
+		w.sent.Send(func(error) { close(answered) })
+		<-answered
 		w.sent = nil
 	}
 }
