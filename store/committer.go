@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"runtime/pprof"
 	"sync"
 	"time"
 )
@@ -124,6 +125,16 @@ func (c *committer) lead(own *request) {
 	}
 }
 
+// leadForOthers is a goroutine.
+func (c *committer) leadForOthers() {
+	unlabel()
+	c.lead(nil)
+}
+
+// unlabel begins a goroutine of the store. It has the labels of the one that started it, which may
+// be a handler's: profiles would take it for one more of that.
+func unlabel() { pprof.SetGoroutineLabels(context.Background()) }
+
 // commit returns how long it took, 0 where the group was alone and nothing depends on that.
 func (c *committer) commit(group []*request) time.Duration {
 	if c.crowd <= 1 {
@@ -219,7 +230,7 @@ func (c *committer) answer(group []*request, own *request, took time.Duration) b
 	case own == nil || !own.done:
 		return false
 	case next.answer != nil: // its owner is not there to lead
-		go c.lead(nil)
+		go c.leadForOthers()
 	default:
 		next.lead = true
 		next.wake <- struct{}{}

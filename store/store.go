@@ -66,9 +66,9 @@ type Store struct {
 	beaconFile  vfs.File
 	beaconMap   []byte // the file in memory, where the system can do that
 	unmapBeacon func() error
-	tasks       sync.WaitGroup // background work
-	taskMu      sync.Mutex     // one piece of it at a time
-	rewriter    rewriter       // has a goroutine of its own while it works, as it waits for commits
+	tasks       tasks      // background work
+	taskMu      sync.Mutex // one piece of it at a time
+	rewriter    rewriter   // has a goroutine of its own while it works, as it waits for commits
 
 	// Of a read-only store; nil in a writer.
 	follower *follower
@@ -228,6 +228,17 @@ func (s *Store) background(task func()) {
 	s.tasks.Go(func() {
 		s.taskMu.Lock()
 		defer s.taskMu.Unlock()
+		task()
+	})
+}
+
+// tasks are goroutines that Close waits for.
+type tasks struct{ sync.WaitGroup }
+
+// Go runs a task on one of them.
+func (t *tasks) Go(task func()) {
+	t.WaitGroup.Go(func() {
+		unlabel()
 		task()
 	})
 }

@@ -1,8 +1,11 @@
 package store
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime/pprof"
 	"slices"
 	"sync"
 	"testing"
@@ -145,4 +148,27 @@ func TestCallersThatWaitAndOthersThatDoNotAreEachAnsweredOnce(t *testing.T) {
 	slices.Sort(sequences)
 	require.Len(t, slices.Compact(sequences), callers*each)
 	require.NotContains(t, sequences, uint64(0))
+}
+
+// A handler of a worker has labels by which profiles tell it from others, and may commit.
+func TestGoroutinesOfTheStoreHaveNoLabelsOfTheCallerThatStartedThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, gate := gatedLog(t, Options{})
+		task := make(chan struct{})
+		go pprof.Do(t.Context(), pprof.Labels("caller", "labelled"), func(ctx context.Context) {
+			s.background(func() { <-task })
+			_, _ = s.Commit(ctx, Batch{Events: eventsOf("a")})
+		})
+		synctest.Wait()
+		queued := submit(s, Batch{Events: eventsOf("b")})
+		gate.step()
+		synctest.Wait()
+		pending(t, queued)
+		var profile bytes.Buffer
+		require.NoError(t, pprof.Lookup("goroutine").WriteTo(&profile, 1))
+		require.NotContains(t, profile.String(), `"labelled"`)
+		close(task)
+		gate.open()
+		require.NoError(t, (<-queued).err)
+	})
 }
