@@ -64,7 +64,9 @@ func (a Action) String() string {
 // Goroutines: without lanes it is called by one goroutine at a time, not always the same, and what
 // one call wrote the next one sees. With lanes it is called by one goroutine per lane, never two at
 // a time for one key, and must guard what it shares. A goroutine that it starts must not use the
-// batch, and must be done before it returns if its failure matters.
+// batch, and must be done before it returns if its failure matters. Its own goroutine runs other
+// workers next: it must undo what it did to it or to its thread, as by runtime.LockOSThread, also
+// where it panics.
 //
 // Batch: it belongs to the call, and so does its slice of events, which may be sorted or filtered
 // in place; neither may be kept. Payloads and headers are shared with other readers of the log:
