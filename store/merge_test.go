@@ -429,6 +429,16 @@ func TestSegmentsOfLikeSizeAreMerged(t *testing.T) {
 	require.Nil(t, s.nextRewriting())
 }
 
+// Deletions seem superseded, and all of them may have to stay: offsets in a file have 32 bits, and
+// the next opening refuses one that is larger than a segment can be.
+func TestSegmentsAreNotMergedIntoOneThatMayBeTooLarge(t *testing.T) {
+	s := tiers(300<<20, 300<<20, 300<<20, 300<<20, 300<<20)
+	for _, g := range *s.segments.Load() {
+		g.trailer.Load().SideBytes = 300 << 20
+	}
+	require.Len(t, s.nextRewriting(), 3)
+}
+
 // Whatever comes, in whatever order, is written some log2 times, and stays in few files.
 func TestMergingIsAmortized(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))

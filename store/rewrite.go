@@ -42,7 +42,9 @@ import (
 // Segments that were rewritten, or are worth it: those full of events alone stay as they are. From
 // the newest back, one joins those after it if it is at most twice as large as they are together,
 // and all are at most half of Options.SegmentBytes. So each byte is written again some log2 times
-// until it is in a file of half the size, and of smaller ones there are as many in a row.
+// until it is in a file of half the size, and of smaller ones there are as many in a row. And the
+// files that become one have at most as much as a segment can have: deletions are not known to stay
+// before, and it may be all of them.
 //
 // # Errors
 //
@@ -154,13 +156,14 @@ func (s *Store) nextRewriting() []*segment {
 		if !movable {
 			continue
 		}
-		from := to
+		from, most := to, batchBytes(segments[to])
 		for ; from > 0; from-- {
-			more, movable := s.movable(segments[from-1])
-			if !movable || more > 2*bytes || more+bytes > s.options.SegmentBytes/2 {
+			g := segments[from-1]
+			more, movable := s.movable(g)
+			if !movable || more > 2*bytes || more+bytes > s.options.SegmentBytes/2 || most+batchBytes(g) > maxSegmentBytes {
 				break
 			}
-			bytes += more
+			bytes, most = bytes+more, most+batchBytes(g)
 		}
 		if from < to || s.worthRewriting(last) {
 			return segments[from : to+1]
@@ -175,13 +178,16 @@ func (s *Store) movable(g *segment) (bytes int64, ok bool) {
 	if t == nil || s.rewriter.left[g.number].until > s.rewriter.passes {
 		return 0, false
 	}
-	return int64(t.DataEnd) - s.superseded(g), g.generation > 0 || s.worthRewriting(g)
+	return batchBytes(g) - s.superseded(g), g.generation > 0 || s.worthRewriting(g)
 }
+
+// batchBytes is what the batches of a sealed segment take.
+func batchBytes(g *segment) int64 { return int64(g.trailer.Load().DataEnd) }
 
 // worthRewriting reports whether half of a sealed segment and more can be saved.
 func (s *Store) worthRewriting(g *segment) bool {
 	bytes := s.superseded(g)
-	return bytes >= rewriteBytes && 2*bytes >= int64(g.trailer.Load().DataEnd)
+	return bytes >= rewriteBytes && 2*bytes >= batchBytes(g)
 }
 
 // superseded returns how much of a sealed segment are side values that are present no more, but for
