@@ -32,7 +32,7 @@ func (s *schedule) next(ctx context.Context) (*queue, error) {
 		}
 	}
 	if q, err := s.replays.next(ctx, s.win.floor()); q != nil || err != nil {
-		s.replayed = s.replayed || q != nil
+		s.replayed = true
 		return q, err
 	}
 	return s.take(), nil

@@ -91,6 +91,23 @@ func TestTheEventAtWhichTheProcessEndedWaitsWithItsDependency(t *testing.T) {
 	}
 }
 
+// A read that fails, at damage for instance, has had its turn, also where it is to find out what
+// the event waits for.
+func TestParkedEventsThatCannotBeReadDoNotKeepNewOnesFromTheirTurn(t *testing.T) {
+	for _, names := range []map[string]struct{}{nil, {"down": {}}} {
+		s := scheduled(t, 4)
+		s.waits = &suspension{own: s.replays.own, names: names}
+		s.waits.failed = func(store.Position) (string, bool) { return "up", true }
+		s.replays.waits = s.waits
+		require.NoError(t, s.replays.own.st.Close())
+		for _, want := range []store.Position{3, 4} {
+			_, err := s.next(t.Context())
+			require.ErrorIs(t, err, store.ErrClosed)
+			require.Equal(t, want, first(t, s))
+		}
+	}
+}
+
 func TestAQueueIsHandledAgainOnceItIsDecidedAbout(t *testing.T) {
 	s := scheduled(t, 3)
 	q, err := s.next(t.Context())
