@@ -59,7 +59,7 @@ func (s *Store) openReadOnly() error {
 		return s.notStore()
 	}
 	var loaded error
-	for range openingRetries {
+	for try := range openingRetries {
 		before, err := s.limit()
 		if err != nil {
 			return err
@@ -69,8 +69,11 @@ func (s *Store) openReadOnly() error {
 		if err != nil {
 			return err
 		}
-		// A file that was made ahead may be gone, and a segment may have been rewritten.
-		if passing := errors.Is(loaded, fs.ErrNotExist) || isReplaced(loaded); !passing && !before.outlived(after) {
+		// A file that was made ahead may be gone, and a segment may have been rewritten. One that was
+		// renamed while the directory was read may be missing in the list.
+		passing := errors.Is(loaded, fs.ErrNotExist) || isReplaced(loaded) ||
+			before.writer && try == 0 && errors.Is(loaded, ErrCorrupt)
+		if !passing && !before.outlived(after) {
 			if loaded == nil {
 				s.follower.idle = before.said
 			}

@@ -96,3 +96,26 @@ func TestAReaderThatCouldNotLoadTheLogAgainTriesOnceMore(t *testing.T) {
 	require.NoError(t, r.follower.obstacle())
 	require.Equal(t, want, digest(r))
 }
+
+// listingDir leaves a file out of its second list: the first one only tells that there is a store.
+type listingDir struct {
+	vfs.Dir
+	without string
+	lists   int
+}
+
+func (d *listingDir) List() ([]string, error) {
+	names, err := d.Dir.List()
+	d.lists++
+	return slices.DeleteFunc(names, func(name string) bool { return name == d.without && d.lists == 2 }), err
+}
+
+// A system may or may not list a file that is renamed while it reads the directory.
+func TestAFileThatAListLeavesOutBesideAWriterIsNoDamage(t *testing.T) {
+	s, r := mergedBeyond(t, false)
+	d := &listingDir{r.dir, segmentName(1), 0}
+	r.dir, r.files.dir = d, d
+	require.Equal(t, s.Head(), r.Head())
+	require.Greater(t, d.lists, 2)
+	require.Equal(t, digest(s), digest(r))
+}
