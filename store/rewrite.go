@@ -265,9 +265,6 @@ func (s *Store) renewMoved() error {
 		if g.number > moved[0].number && g.number <= last {
 			_ = s.dir.Remove(segmentName(g.number)) // what is left is removed by the next opening
 		}
-		if g.trailer.Load().Version == 1 {
-			_ = s.dir.Remove(idxName(g.number))
-		}
 	}
 	return nil
 }
