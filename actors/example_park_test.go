@@ -111,7 +111,7 @@ func ExampleSystem_Discard() {
 	err = sys.WaitApplied(ctx, "pick", last)
 	var parked *actors.EventError
 	if errors.As(err, &parked) {
-		fmt.Println("event", parked.Event, "is held:", parked.Held)
+		fmt.Println("held for an event that was parked:", parked.Held)
 	}
 	for p, err := range sys.Parked("pick") {
 		if err != nil {
@@ -130,6 +130,6 @@ func ExampleSystem_Discard() {
 		log.Fatal(err)
 	}
 	// Output:
-	// event 2 is held: true
+	// held for an event that was parked: true
 	// picked a bulb
 }
