@@ -86,13 +86,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	} else {
 		r, err = s.measure(ctx, stderr)
 	}
-	if err != nil {
+	if len(r.Rows) == 0 {
 		return err
 	}
-	if _, err := io.WriteString(stdout, r.markdown()); err != nil {
-		return err
-	}
-	if err := s.keep(r, stderr); err != nil || len(s.pages) == 0 {
+	_, wrong := io.WriteString(stdout, r.markdown())
+	if err = errors.Join(err, wrong, s.keep(r, stderr)); err != nil || len(s.pages) == 0 {
 		return err
 	}
 	if s.quick || !r.whole() {
@@ -110,6 +108,7 @@ func load(name string) (r results, err error) {
 	return r, err
 }
 
+// measure returns beside an error the rows that were measured before it.
 func (s settings) measure(ctx context.Context, stderr io.Writer) (r results, err error) {
 	dir, remove, err := report.Scratch(s.dir, "penstock-compare-")
 	if err != nil {
