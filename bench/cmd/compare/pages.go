@@ -40,7 +40,14 @@ func (r results) publish(pages []string, kept string) error {
 
 // published is the content of a page with table and chart in the place of what was there.
 func (r results) published(content, page, kept string) (string, error) {
-	to, err := filepath.Rel(filepath.Dir(page), filepath.Join(kept, r.name()))
+	from, err := filepath.Abs(filepath.Dir(page)) // of two relative names neither may be below the other
+	if err != nil {
+		return "", err
+	}
+	to, err := filepath.Abs(filepath.Join(kept, r.name()))
+	if err == nil {
+		to, err = filepath.Rel(from, to)
+	}
 	if err != nil {
 		return "", err
 	}

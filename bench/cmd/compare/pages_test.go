@@ -47,6 +47,10 @@ func TestTableAndChartGoBetweenTheMarksOfAPageAndNowhereElse(t *testing.T) {
 	if again, err := r.published(got, "bench/README.md", "bench/results"); err != nil || again != got {
 		t.Errorf("a second time: %v\n%s", err, again)
 	}
+	above, err := r.published(page, filepath.Join("..", "README.md"), "results") // as from the Makefile
+	if dir, _ := os.Getwd(); err != nil || !strings.Contains(above, "("+filepath.Base(dir)+"/results/compare-1234567.svg)") {
+		t.Errorf("the page above: %v\n%s", err, above)
+	}
 	for _, broken := range []string{"no marks\n", tableMark + "no end\n"} {
 		if _, err := r.published(broken, "README.md", "bench/results"); err == nil {
 			t.Errorf("no error for %q", broken)
