@@ -2,7 +2,7 @@
 // Penstock and by others in the same run. It prints what is wanted and what was reached, and keeps
 // that, a chart and every single figure:
 //
-//	go run ./cmd/compare                      # everything, in 25 minutes; leave the machine alone
+//	go run ./cmd/compare                      # everything, in 12 minutes; leave the machine alone
 //	go run ./cmd/compare -rows reactor        # the rows whose name matches
 //	go run ./cmd/compare -quick               # whether it works; the figures mean nothing
 //	go run ./cmd/compare -from results/compare-1234567.json   # of what was kept, without measuring
