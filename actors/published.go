@@ -218,8 +218,9 @@ func (c *published) move(position store.Position) {
 	}
 }
 
-// reached records that everything up to a position is done: a commit is written, and the actor is
-// with the next batch. It comes before what the actor records next.
+// reached records that everything up to a position is done, by a commit that was submitted: then
+// nothing is pending or parked, and the pass is an ordinary one. Where that was beside the next
+// batch, it comes before what the actor records next.
 func (c *published) reached(position store.Position, handled int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
-	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -33,10 +33,10 @@ type underway struct {
 	message *answered
 	tell    func(error) // answer
 
-	beside    bool           // a batch may be handled meanwhile
-	upTo      store.Position // what it has written once it is in the log
-	handled   int            // of these
-	published int            // of handled, by answer
+	beside  bool           // a batch may be handled meanwhile
+	upTo    store.Position // everything up to here is done once it is in the log
+	handled int            // events that it writes
+	written bool           // it is in the log; set by answer
 }
 
 // The phases of a commit under way.
@@ -47,24 +47,24 @@ const (
 	underwayHere
 )
 
-// begin is called before a commit is submitted. All that is read is handled, and is what is
-// written.
-func (u *underway) begin(w *worker, c actor.Context, p cursor.Progress, beside bool) {
+// begin is called before a commit is submitted.
+func (u *underway) begin(w *worker, c actor.Context, s drive.Submission) {
 	if u.tell == nil {
 		u.shown, u.root, u.self = w.node.published, c.ActorSystem().Root, c.Self()
 		u.message, u.tell = &answered{w.id}, u.answer
 	}
-	u.beside, u.upTo, u.handled, u.published = beside, p.Read, p.Queued, 0
+	u.handled, u.upTo = s.Covers()
+	u.beside, u.written = !s.Alone(), false
 	u.end.Add(1)
 	u.phase.Store(underwaySent)
 }
 
 // answer runs on the goroutine that commits. It publishes the position where the actor may be with
-// the next batch: a caller that waits for an event does not wait for the handler of that.
+// the next batch: a caller that waits for an event does not wait for the handler of that. Else the
+// actor does, and holds up no other commit.
 func (u *underway) answer(err error) {
-	if err == nil && u.beside {
+	if u.written = err == nil; u.written && u.beside {
 		u.shown.reached(u.upTo, u.handled)
-		u.published = u.handled
 	}
 	defer u.end.Done() // last: a message to an actor that has ended is one more for the program's log
 	if u.phase.Swap(underwayHere) == underwayAwaited {

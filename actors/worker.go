@@ -128,8 +128,9 @@ func (w *worker) turn(c actor.Context) {
 	if w.sys.isStopping() {
 		w.core.CloseIntake()
 	}
-	for intake := w.intake(); ; {
-		next := w.core.Next(w.ctx, w.sys.store.Now(), intake)
+	now, intake := w.sys.store.Now(), w.intake()
+	for {
+		next := w.core.Next(w.ctx, now, intake)
 		w.show()
 		switch next.Kind {
 		case drive.StepWait:
@@ -140,8 +141,9 @@ func (w *worker) turn(c actor.Context) {
 			return
 		case drive.StepRun:
 			intake = w.run(c, next.Task.(*cursor.Task))
+			now = w.sys.store.Now()
 		case drive.StepAnswer:
-			if !w.answered() {
+			if !w.answered(now) {
 				return
 			}
 		case drive.StepDrained:
@@ -149,6 +151,7 @@ func (w *worker) turn(c actor.Context) {
 			return
 		default:
 			w.do(c, next)
+			now = w.sys.store.Now()
 		}
 	}
 }
@@ -241,9 +244,7 @@ func (w *worker) submit(c actor.Context) bool {
 	if s == nil {
 		return false
 	}
-	beside := !s.Alone()
-	w.sent.begin(w, c, w.baton.Progress(), beside)
-	if beside {
+	if w.sent.begin(w, c, s); w.sent.beside {
 		go s.Send(w.sent.tell)
 	} else {
 		s.Send(w.sent.tell)
@@ -253,13 +254,20 @@ func (w *worker) submit(c actor.Context) bool {
 
 // answered is commit for what submit began, false where there is no answer yet: a message will come
 // with it.
-func (w *worker) answered() bool {
+func (w *worker) answered(now time.Time) bool {
 	if !w.sent.look() {
 		return false
 	}
-	n := drive.Answered(w.ctx, w.core, w.sys.store.Now())
+	n := drive.Answered(w.ctx, w.core, now)
 	w.show()
-	w.publish(n - w.sent.published)
+	switch sent := &w.sent; {
+	case !sent.written:
+		w.publish(n)
+	case sent.beside: // answer has published it; another batch may be at hand
+		w.publish(0)
+	default:
+		w.node.published.reached(sent.upTo, sent.handled)
+	}
 	return true
 }
 

@@ -217,7 +217,7 @@ func (m *chaos) calm() bool {
 		m.giveBack()
 	}
 	m.decide()
-	for m.runner == runner && m.runner.Progress().Dirty {
+	for m.runner == runner && m.runner.Dirty() {
 		if known := len(m.failed); !m.commit() && len(m.failed) == known {
 			return false // the disk is full
 		}

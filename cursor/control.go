@@ -82,7 +82,7 @@ func settled(ctx context.Context, r *Runner, what string) error {
 	if err := refresh(ctx, r); err != nil {
 		return r.own.wrap(what, err)
 	}
-	if r.dirty() {
+	if r.Dirty() {
 		if _, err := r.Commit(ctx); err != nil {
 			return r.own.wrap(what, err)
 		}

@@ -113,7 +113,7 @@ func TestEventsOfASuspendedDependencyWaitAndWithLanesOthersDoNot(t *testing.T) {
 		} else {
 			require.Equal(t, []store.Position{1, 3, 6}, d.given)
 		}
-		require.True(t, r.Progress().Idle, "nothing can be taken")
+		require.True(t, r.Idle(), "nothing can be taken")
 		cursor.DependenciesOf(r).Release("a")
 		for next(t, r) > 0 {
 		}
@@ -330,7 +330,7 @@ func TestParkedEventsThatAreTakenBackAreHandledAgain(t *testing.T) {
 	commit(t, r)
 	d.down = ""
 	cursor.DependenciesOf(r).TakeBack([]store.Position{1, 99})
-	require.True(t, r.Progress().Dirty)
+	require.True(t, r.Dirty())
 	commit(t, r)
 	r = runner(t, st, d.worker())
 	for next(t, r) > 0 {

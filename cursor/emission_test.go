@@ -310,7 +310,7 @@ func (m *emissionWorld) restart(process bool) {
 			m.tally.runs[p.Position] = uint32(p.Attempts)
 		}
 	}
-	for m.runner != nil && m.runner.Progress().Dirty {
+	for m.runner != nil && m.runner.Dirty() {
 		m.commit()
 	}
 	m.runner, m.failed = trusting(m, m.st, m.worker), nil
@@ -322,7 +322,7 @@ func (m *emissionWorld) settle() {
 	for len(m.tasks) > 0 {
 		m.run()
 	}
-	for m.runner.Progress().Dirty {
+	for m.runner.Dirty() {
 		m.commit()
 	}
 	for _, first := range m.failed {
@@ -408,7 +408,7 @@ func (m *emissionWorld) decide() {
 }
 
 func (m *emissionWorld) replay() {
-	if len(m.tasks) > 0 || m.runner.Progress().Dirty || m.runner.Progress().Parked == 0 {
+	if len(m.tasks) > 0 || m.runner.Dirty() || m.runner.Progress().Parked == 0 {
 		return
 	}
 	_, err := m.runner.Replay(m.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})

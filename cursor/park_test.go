@@ -115,7 +115,7 @@ func TestParkingThatIsRefusedChangesNothing(t *testing.T) {
 	require.ErrorIs(t, r.Settle(1, toPark(errBroken, 3)), cursor.ErrKey)
 	parked := r.Progress().Parked
 	require.Zero(t, parked)
-	require.False(t, r.Progress().Dirty)
+	require.False(t, r.Dirty())
 	require.Equal(t, 5, r.Progress().Queued)
 	sick = false
 	require.NoError(t, r.Settle(1, toPark(errBroken, 3)))
@@ -135,7 +135,7 @@ func TestThereIsNoRoomForMoreThanTheLimitOfParkedEvents(t *testing.T) {
 	for _, want := range []string{`worker "reserve": no room to park event 1: `, "parked events", "10001", "the limit is 10000"} {
 		require.ErrorContains(t, err, want)
 	}
-	require.False(t, r.Progress().Dirty, "nothing is changed")
+	require.False(t, r.Dirty(), "nothing is changed")
 	require.NoError(t, r.Settle(1, toSkip(errBroken, 3)))
 	drain(t, r)
 	require.Len(t, reactions(t, st), 10_000)
@@ -280,7 +280,7 @@ func TestAVerdictThatDoesNotFitChangesNothing(t *testing.T) {
 		9: again,
 	} {
 		require.Error(t, r.Settle(event, v))
-		require.False(t, r.Progress().Dirty)
+		require.False(t, r.Dirty())
 		require.True(t, r.IsFailed(1))
 	}
 	require.NoError(t, r.Settle(1, again))

@@ -34,9 +34,6 @@ type Progress struct {
 	// InFlight is the number of tasks that [Runner.Next] returned and [Runner.Finish] has not got
 	// back.
 	InFlight int
-	// Dirty says that there is something for [Runner.Commit] to write; Idle, that nothing can be
-	// taken or committed: everything that was read is done or waits for a verdict.
-	Dirty, Idle bool
 	// Guarded says that the next event may be the one that killed the process before: then it is
 	// handled alone. That ends once everything is passed that may have been in flight then.
 	Guarded bool
@@ -52,13 +49,12 @@ type Progress struct {
 // Progress returns how far the runner has come.
 func (r *Runner) Progress() Progress {
 	kept, pending := r.win.done.checkpoint(r.win.at)
-	dirty := r.dirty()
 	return Progress{
 		Region: r.own.region, Position: r.win.floor(), Scanned: kept.scanned, Pending: pending, Delivered: kept.delivered,
 		Pass: r.own.pass(), ParkedAhead: r.parkedAhead(kept.scanned),
 		Read: r.win.at.scanned, Queued: len(r.win.done.undone), InFlight: r.inFlight,
-		Dirty: dirty, Idle: !dirty && r.inFlight == 0 && r.next.idle(), Guarded: r.guard.on(),
-		Parked: len(r.list.at), Held: r.list.held, Stored: r.own.stored, Epoch: r.own.epoch,
+		Guarded: r.guard.on(),
+		Parked:  len(r.list.at), Held: r.list.held, Stored: r.own.stored, Epoch: r.own.epoch,
 	}
 }
 
@@ -73,8 +69,12 @@ func (r *Runner) parkedAhead(scanned store.Position) []store.Position {
 	return all[i:]
 }
 
-// dirty reports whether there is something for Commit to write.
-func (r *Runner) dirty() bool { return len(r.finished) > 0 || !r.out.empty() }
+// Dirty reports whether there is something for [Runner.Commit] to write.
+func (r *Runner) Dirty() bool { return len(r.finished) > 0 || !r.out.empty() }
+
+// Idle reports that nothing can be taken or committed: everything that was read is done or waits
+// for a verdict.
+func (r *Runner) Idle() bool { return !r.Dirty() && r.inFlight == 0 && r.next.idle() }
 
 // IsDone reports whether an event that was read is done, or parked.
 func (r *Runner) IsDone(p store.Position) bool {

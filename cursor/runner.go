@@ -207,13 +207,13 @@ func (r *Runner) Flush(ctx context.Context) error {
 		return err
 	}
 	m, record := r.out.present(), r.own.lease.Record()
-	if m.Scanned == record.Scanned && m.Delivered == record.Delivered && m.Clean == record.Clean && !r.dirty() {
+	if m.Scanned == record.Scanned && m.Delivered == record.Delivered && m.Clean == record.Clean && !r.Dirty() {
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
 		return r.own.wrap("flush", err)
 	}
-	if r.dirty() {
+	if r.Dirty() {
 		_, err := r.Commit(ctx)
 		return err
 	}

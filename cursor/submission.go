@@ -12,6 +12,7 @@ type Submission struct {
 	batch store.Batch
 	task  *Task
 	done  []store.Position
+	upTo  store.Position // was read: all of it is done then
 	alone bool
 
 	// The store's until the submission is given back to the runner's goroutine, which orders its
@@ -64,6 +65,10 @@ func (s *Submission) answered(r store.Receipt, err error) {
 // Alone reports that no batch is to be taken before it is answered.
 func (s *Submission) Alone() bool { return s.alone }
 
+// Covers returns how many events it writes, and the position up to which everything is done once it
+// is in the log.
+func (s *Submission) Covers() (events int, upTo store.Position) { return len(s.done), s.upTo }
+
 // Submit begins a commit of the batch that is handled. Its answer is taken in by Answered; until
 // then nothing but Fill, Next and Task.Run may be called. Beside it the next batch may be taken,
 // unless beside is false or the submission is [Submission.Alone] for another reason:
@@ -94,7 +99,7 @@ func (r *Runner) Submit(beside bool) *Submission {
 		return nil
 	}
 	s := newSubmission()
-	s.st, s.task = r.own.st, t
+	s.st, s.task, s.upTo = r.own.st, t, r.win.at.scanned
 	s.batch.Events = t.batch.proposals(0, t.good)
 	s.batch.Lazy = r.own.lazy(s.batch)
 	s.alone = !beside || s.batch.Lazy || r.own.worker.BatchSize == 1

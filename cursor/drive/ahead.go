@@ -74,30 +74,28 @@ func dropTask(w *Worker, t Task) {
 
 // nextAnswer waits for the commit that is under way, once nothing can be handled beside it any
 // more.
-func (t turn) nextAnswer() Step {
+func (t *turn) nextAnswer() bool {
 	switch {
 	case t.ahead.sent == nil, t.ahead.held == nil && t.inFlight > 0:
-		return Step{}
+		return false
 	case t.ahead.held != nil, t.ahead.sent.Alone(), !t.open(), t.flushing:
-		return Step{Kind: StepAnswer}
+		return t.order(StepAnswer)
 	}
-	return Step{}
+	return false
 }
 
 // nextAhead orders the batch after the one that is being written.
-func (t turn) nextAhead() Step {
+func (t *turn) nextAhead() bool {
 	if t.inFlight > 0 {
-		return Step{}
+		return false
 	}
 	if t.fill == fillStale && t.read() != nil { // it is met again after the answer
-		return Step{Kind: StepAnswer}
+		return t.order(StepAnswer)
 	}
 	if t.intake == Take && t.pace.permits(t.now, true) {
 		if task, err := t.engine.Take(t.ctx); task != nil && err == nil {
-			t.inFlight++
-			t.pace.handed(t.now, task.Size())
-			return Step{Kind: StepRun, Task: task}
+			return t.run(task)
 		}
 	}
-	return Step{Kind: StepAnswer}
+	return t.order(StepAnswer)
 }

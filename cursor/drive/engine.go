@@ -86,6 +86,8 @@ type Task interface {
 type Submission interface {
 	Send(tell func(error))
 	Alone() bool
+	// Covers returns how many events it writes, and up to where all are done once it has.
+	Covers() (events int, upTo store.Position)
 }
 
 // EngineOf returns the engine that is a runner.
@@ -134,8 +136,6 @@ func (r runner) Skip(first store.Position, reason error, attempts int) error {
 
 func (r runner) Failed(first store.Position) bool { return r.IsFailed(first) }
 func (r runner) Done(event store.Position) bool   { return r.IsDone(event) }
-func (r runner) Dirty() bool                      { return r.Progress().Dirty }
-func (r runner) Idle() bool                       { return r.Progress().Idle }
 func (r runner) Guarded() bool                    { return r.Progress().Guarded }
 
 func (r runner) dependencies() cursor.Dependencies { return cursor.DependenciesOf(r.Runner) }

@@ -19,7 +19,7 @@ func noRoom(err error) bool {
 // read has the engine read on. Where the next event has to be held and there is no room, reading
 // stops before it, and what was read is handled, as is what is replayed. After each commit and each
 // order of an operator it is tried again: nothing else makes room.
-func (t turn) read() error {
+func (t *turn) read() error {
 	whole, err := t.engine.Fill(t.ctx, t.upTo)
 	switch {
 	case noRoom(err):

@@ -14,8 +14,8 @@ type StepKind uint8
 // What a worker does next. The transport does it and calls the method that is named here, at once
 // or later; meanwhile Next orders what does not depend on it.
 const (
-	stepNone  StepKind = iota // of a rule that does not apply
-	stepAgain                 // of one that changed something: the rules are tried from the top
+	stepNone  StepKind = iota // before the rules are tried
+	stepAgain                 // of a rule that changed something: the rules are tried from the top
 	// StepWait: nothing until Step.Until (zero: until something happens).
 	StepWait
 	// StepReport: pass Step.Update to the supervisor.

@@ -255,10 +255,10 @@ func (w *Worker) forgive(moved bool) {
 	w.doubts.review()
 }
 
-// nextDelay tries again what has waited for long enough.
-func (t turn) nextDelay() Step {
+// nextDelay tries again what has waited for long enough, and leaves the step to the other rules.
+func (t *turn) nextDelay() bool {
 	if due := t.failing.due(); due.IsZero() || due.After(t.now) { // in an outage very many may fail
-		return Step{}
+		return false
 	}
 	for _, event := range t.failing.events() {
 		if late := t.failing[event]; late.step == troubleDelayed && !late.due.After(t.now) {
@@ -266,10 +266,10 @@ func (t turn) nextDelay() Step {
 			t.tryAgain(event)
 		}
 	}
-	return Step{}
+	return false
 }
 
-func (t turn) tryAgain(event store.Position) {
+func (t *turn) tryAgain(event store.Position) {
 	w := t.Worker
 	w.fill = fillStale
 	switch {

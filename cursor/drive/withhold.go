@@ -330,7 +330,7 @@ func (d *withholding) reason() error {
 }
 
 // take takes a probe that is due, or the next batch.
-func (t turn) take() (Task, error) {
+func (t *turn) take() (Task, error) {
 	if t.doubts.ready() {
 		if task, err := t.probe(); task != nil || err != nil {
 			return task, err
@@ -341,7 +341,7 @@ func (t turn) take() (Task, error) {
 
 // probe takes an event of an outage, or one that is parked and may not be to blame. In an outage
 // one that has not failed comes first, since it is the best witness: what has failed may be bad.
-func (t turn) probe() (task Task, err error) {
+func (t *turn) probe() (task Task, err error) {
 	d := t.doubts.due(t.now)
 	if d == nil {
 		return nil, nil
@@ -363,7 +363,7 @@ func (t turn) probe() (task Task, err error) {
 }
 
 // probeFailed takes the first event in turn that failed and can be tried now.
-func (t turn) probeFailed(d *dependency) (task Task, event store.Position, err error) {
+func (t *turn) probeFailed(d *dependency) (task Task, event store.Position, err error) {
 	for _, event = range d.candidates() {
 		if task, err = t.engine.ProbeAt(t.ctx, event); task != nil || err != nil {
 			break

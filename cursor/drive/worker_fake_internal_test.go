@@ -257,6 +257,8 @@ type fakeSubmission struct{ alone bool }
 func (fakeSubmission) Send(tell func(error)) { tell(nil) }
 func (s fakeSubmission) Alone() bool         { return s.alone }
 
+func (fakeSubmission) Covers() (int, store.Position) { return 0, 0 }
+
 // Answered is refused for what a commit is refused for, and changes nothing then.
 func (f *fakeEngine) Answered(Submission) (int, error) {
 	require.True(f.tb, f.sent)

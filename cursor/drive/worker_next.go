@@ -5,33 +5,34 @@ import (
 	"time"
 )
 
-// turn is one call of Next; its methods are the rules.
+// turn is one call of Next; its methods next... are the rules. One that applies makes the step, and
+// returns true. It stays on the stack: rules are called by name.
 type turn struct {
 	*Worker
 	ctx    context.Context //nolint:containedctx // for the length of a call
 	now    time.Time
 	intake Intake
+	step   Step
 }
 
-// order is what a worker does before what. The first rule that applies says the step; after one
-// that says stepAgain the first is tried again.
-//
-//nolint:gochecknoglobals // a table that nothing changes
-var order = [...]func(turn) Step{
-	turn.nextReport,
-	turn.nextDelay,
-	turn.nextAcquire,
-	turn.nextCommit,
-	turn.nextAnswer,
-	turn.nextInFlight, // what follows begins when nothing is in flight, but for batches
-	turn.nextDrain,
-	turn.nextOperation, // before a crash: a pause must not come too late for one that always panics
-	turn.nextUnpause,
-	turn.nextCrash,
-	turn.nextEnd,
-	turn.nextFlush,
-	turn.nextBatch,
-	turn.nextPull,
+// rule tries the rules in their order, which is what a worker does before what, up to the first
+// that applies.
+func (t *turn) rule() bool {
+	return t.nextReport() ||
+		t.nextDelay() ||
+		t.nextAcquire() ||
+		t.nextCommit() ||
+		t.nextAnswer() ||
+		t.nextInFlight() || // what follows begins when nothing is in flight, but for batches
+		t.nextDrain() ||
+		t.nextOperation() || // before a crash: a pause must not come too late for one that always panics
+		t.nextUnpause() ||
+		t.nextCrash() ||
+		t.nextEnd() ||
+		t.nextFlush() ||
+		t.nextBatch() ||
+		t.nextPull() ||
+		t.wait()
 }
 
 // Next says what to do now. ctx is that of the handlers: when it has ended, what fails because of
@@ -39,47 +40,52 @@ var order = [...]func(turn) Step{
 func (w *Worker) Next(ctx context.Context, now time.Time, intake Intake) Step {
 	t := turn{Worker: w, ctx: ctx, now: now, intake: intake}
 	w.pace.until = time.Time{}
-	for i := 0; i < len(order); i++ {
-		switch step := order[i](t); step.Kind {
-		case stepNone:
-		case stepAgain:
-			i = -1
-		default:
-			w.show(step)
-			return step
-		}
+	for t.rule() && t.step.Kind == stepAgain {
+		t.step = Step{}
 	}
-	step := Step{Kind: StepWait, Until: w.Due()}
-	w.show(step)
-	return step
+	w.show(&t.step)
+	return t.step
 }
 
-func (t turn) nextReport() Step {
-	if u := t.updates.take(); u != nil {
-		return Step{Kind: StepReport, Update: u}
-	}
-	return Step{}
+// order makes the step one of a kind.
+func (t *turn) order(kind StepKind) bool {
+	t.step.Kind = kind
+	return true
 }
 
-func (t turn) nextAcquire() Step {
+// again has the rules tried from the top, since something has changed.
+func (t *turn) again() bool { return t.order(stepAgain) }
+
+// wait makes the step one that lasts until something is due, or happens.
+func (t *turn) wait() bool {
+	t.step.Until = t.Due()
+	return t.order(StepWait)
+}
+
+func (t *turn) nextReport() bool {
+	t.step.Update = t.updates.take()
+	return t.step.Update != nil && t.order(StepReport)
+}
+
+func (t *turn) nextAcquire() bool {
 	switch {
 	case t.phase == workerDraining && t.engine == nil:
 		t.enter(workerDown)
-		return Step{Kind: StepDrained}
+		return t.order(StepDrained)
 	case t.engine != nil:
-		return Step{}
+		return false
 	case t.phase == workerAcquiring && !t.failing.block():
-		return Step{Kind: StepAcquire}
+		return t.order(StepAcquire)
 	}
-	return Step{Kind: StepWait, Until: t.Due()}
+	return t.wait()
 }
 
-func (t turn) nextCommit() Step {
+func (t *turn) nextCommit() bool {
 	if t.unsettled.commit != commitDue || t.phase == workerDown {
-		return Step{}
+		return false
 	}
 	t.unsettled.commit = commitOrdered
-	return Step{Kind: StepCommit}
+	return t.order(StepCommit)
 }
 
 // open reports whether a batch may begin.
@@ -87,76 +93,71 @@ func (w *Worker) open() bool {
 	return w.phase == workerWorking && !w.ordered && w.unsettled.commit != commitRefused
 }
 
-func (t turn) nextInFlight() Step {
-	if !t.open() && (t.inFlight > 0 || t.unsettled.commit == commitOrdered) {
-		return Step{Kind: StepWait, Until: t.Due()}
-	}
-	return Step{}
+func (t *turn) nextInFlight() bool {
+	return !t.open() && (t.inFlight > 0 || t.unsettled.commit == commitOrdered) && t.wait()
 }
 
-func (t turn) nextDrain() Step {
+func (t *turn) nextDrain() bool {
 	switch {
 	case t.phase == workerDraining && t.unsettled.unwritten(t.engine):
-		return Step{Kind: stepAgain}
+		return t.again()
 	case t.phase == workerDraining:
-		return Step{Kind: StepFlush}
+		return t.order(StepFlush)
 	case t.phase == workerDown && t.drain != noDrain:
 		t.drain = noDrain
-		return Step{Kind: StepDrained}
+		return t.order(StepDrained)
 	case t.phase == workerDown:
-		return Step{Kind: StepWait}
+		return t.order(StepWait)
 	}
-	return Step{}
+	return false
 }
 
-func (t turn) nextOperation() Step {
-	if !t.ordered || t.phase == workerClosing {
-		return Step{}
-	}
-	return t.change(StepOperate)
+func (t *turn) nextOperation() bool {
+	return t.ordered && t.phase != workerClosing && t.change(StepOperate)
 }
 
-func (t turn) nextUnpause() Step {
+func (t *turn) nextUnpause() bool {
 	if t.phase != workerPaused || t.pause.Until.IsZero() || t.pause.Until.After(t.now) {
-		return Step{}
+		return false
 	}
 	return t.change(StepUnpause)
 }
 
 // change orders what may move the worker, or change what it reads: its pull is taken back first,
 // and what is not written yet is written by Commit, not by the change.
-func (t turn) change(kind StepKind) Step {
+func (t *turn) change(kind StepKind) bool {
 	switch {
 	case t.pulling:
 		t.pulling = false
-		return Step{Kind: StepForget}
+		return t.order(StepForget)
 	case t.unsettled.unwritten(t.engine):
-		return Step{Kind: stepAgain}
+		return t.again()
 	}
-	return Step{Kind: kind, Err: t.unsettled.refusal}
+	t.step.Err = t.unsettled.refusal
+	return t.order(kind)
 }
 
 // nextCrash reports a panic once everything else is written: another incarnation takes over.
-func (t turn) nextCrash() Step {
+func (t *turn) nextCrash() bool {
 	switch {
 	case t.phase != workerCrashed, t.unsettled.commit == commitRefused:
-		return Step{}
+		return false
 	case t.unsettled.unwritten(t.engine):
-		return Step{Kind: stepAgain}
+		return t.again()
 	}
 	t.enter(workerLeaving)
 	t.fail(t.ctx, t.now, t.unsettled.takeCrash())
-	return Step{Kind: stepAgain}
+	return t.again()
 }
 
 // nextEnd reports the end that the handler asked for, once its last batch is written. An order to
 // drain does not wait for room.
-func (t turn) nextEnd() Step {
+func (t *turn) nextEnd() bool {
 	switch {
 	case t.phase != workerEnding, t.unsettled.commit == commitRefused && t.drain == noDrain:
-		return Step{}
+		return false
 	case t.unsettled.unwritten(t.engine):
-		return Step{Kind: stepAgain}
+		return t.again()
 	case t.unsettled.commit == commitSettled: // in good order, or the next one would handle singly what follows
 		_ = t.engine.Close(context.WithoutCancel(t.ctx))
 	}
@@ -167,26 +168,26 @@ func (t turn) nextEnd() Step {
 		t.drain = drainFinal // what ends now does not end again
 		t.enter(workerDraining)
 	}
-	return Step{Kind: stepAgain}
+	return t.again()
 }
 
-func (t turn) nextFlush() Step {
+func (t *turn) nextFlush() bool {
 	switch {
 	case !t.flushing, t.unsettled.commit == commitOrdered, t.inFlight > 0:
-		return Step{}
+		return false
 	case t.unsettled.commit == commitRefused:
 		t.flushing = false
-		return Step{}
+		return false
 	case t.unsettled.unwritten(t.engine):
-		return Step{Kind: stepAgain}
+		return t.again()
 	}
-	return Step{Kind: StepFlush}
+	return t.order(StepFlush)
 }
 
-func (t turn) nextBatch() Step {
+func (t *turn) nextBatch() bool {
 	switch {
 	case !t.open(), t.intake == Finish:
-		return Step{}
+		return false
 	case t.ahead.sent != nil:
 		return t.nextAhead()
 	}
@@ -195,49 +196,58 @@ func (t turn) nextBatch() Step {
 			return t.broken(err)
 		}
 	}
-	if t.intake == Take && t.pace.permits(t.now, !t.engine.Idle() || t.doubts != nil) {
+	if t.intake == Take && t.permits() {
 		dirty := t.engine.Dirty()
 		task, err := t.take()
 		switch {
 		case err != nil:
 			return t.broken(err)
 		case task != nil:
-			t.inFlight++
-			t.pace.handed(t.now, task.Size())
-			return Step{Kind: StepRun, Task: task}
+			return t.run(task)
 		case dirty && !t.engine.Dirty(): // what is held was written, as before each task of some workers
 			t.fill = fillStale
-			return Step{Kind: stepAgain}
+			return t.again()
 		}
 	}
-	if t.unsettled.unwritten(t.engine) { // also beside lanes: what is held fills the window until it is written
-		return Step{Kind: stepAgain}
-	}
-	return Step{}
+	// Also beside lanes: what is held fills the window until it is written.
+	return t.unsettled.unwritten(t.engine) && t.again()
+}
+
+// permits reports whether the rate permits a batch now.
+func (t *turn) permits() bool {
+	return t.pace.limiter == nil || t.pace.permits(t.now, !t.engine.Idle() || t.doubts != nil)
+}
+
+// run orders a batch that was taken.
+func (t *turn) run(task Task) bool {
+	t.inFlight++
+	t.pace.handed(t.now, task.Size())
+	t.step.Task = task
+	return t.order(StepRun)
 }
 
 // broken is an error of reading. A cancelled one is not recorded, so nothing is tried again, not
 // even a probe that is due: it would be so at once, until the order to end comes.
-func (t turn) broken(err error) Step {
+func (t *turn) broken(err error) bool {
 	t.fail(t.ctx, t.now, err)
 	switch {
 	case len(t.updates) > 0:
-		return Step{Kind: stepAgain}
+		return t.again()
 	case t.ctx.Err() != nil:
-		return Step{Kind: StepWait}
+		return t.order(StepWait)
 	}
-	return Step{Kind: StepWait, Until: t.Due()}
+	return t.wait()
 }
 
-func (t turn) nextPull() Step {
+func (t *turn) nextPull() bool {
 	if !t.open() || t.intake == Finish || t.fill != fillWhole || t.pulling {
-		return Step{}
+		return false
 	}
 	if t.engine.Dirty() || t.lanes <= 1 && !t.engine.Idle() {
-		return Step{}
+		return false
 	}
 	t.pulling = true
-	return Step{Kind: StepPull}
+	return t.order(StepPull)
 }
 
 // Due is when Next has something to do that it waits for, zero where that is no matter of time.
@@ -262,7 +272,7 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // show keeps what the outside sees of the worker when it is about to do a step.
-func (w *Worker) show(step Step) {
+func (w *Worker) show(step *Step) {
 	switch {
 	case w.phase == workerWorking && w.doubts.reason() != nil:
 		w.state = Outage

@@ -66,7 +66,7 @@ func (w *worker) status() (Status, error) {
 		s.Attempt, s.Reason = w.attempt, w.reason
 	case s.State == drive.Halted:
 		s.Reason = w.reason
-	case s.State == drive.Idle && (s.Lag > 0 || !w.baton.Progress().Idle):
+	case s.State == drive.Idle && (s.Lag > 0 || !w.baton.Idle()):
 		s.State = drive.Running
 	}
 	return s, err
