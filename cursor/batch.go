@@ -178,26 +178,39 @@ func (b *Batch) React(i int, at store.Coordinate, p store.Payload) {
 // is no Events[i].
 //
 // The payload is encoded here, and a [store.Raw], the headers and Meta are copied: all of p may be
-// changed afterwards, since it may be written while the handler is at the next batch. A payload
-// that the store would refuse fails the handler at Events[i] once it returns; so do more than
+// changed afterwards, since it may be written while the handler is at the next batch. What the
+// store would refuse fails the handler at Events[i] once it returns; so do more than
 // [MaxReactions] to that event.
 func (b *Batch) Propose(i int, p store.Proposal) {
 	if b.muted(i) {
 		return
 	}
+	encoded, err := b.encode(i, p)
+	if err != nil && (b.invalid == nil || i < b.invalid.index) {
+		b.invalid = &eventError{index: i, err: err}
+	}
+	b.stage().add(i, encoded, p.Payload) // also where it is invalid: a handler that panics later does not hide it
+}
+
+// Stage is Propose for a handler that fails at Events[i] by itself where the store would refuse a
+// reaction: that is not staged, and the error says why. One that is dropped is checked, too.
+func (b *Batch) Stage(i int, p store.Proposal) error {
+	encoded, err := b.encode(i, p)
+	if err == nil && !b.muted(i) {
+		b.stage().add(i, encoded, p.Payload)
+	}
+	return err
+}
+
+// encode returns a reaction to Events[i] that shares nothing with its handler.
+func (b *Batch) encode(i int, p store.Proposal) (store.Proposal, error) {
 	p.Causation, p.Emitter = b.events[i].Causation(), b.emitter(i)
 	p.Headers, p.Meta = maps.Clone(p.Headers), maps.Clone(p.Meta)
-	original := p.Payload
-	if raw, encoded := original.(store.Raw); encoded {
+	if raw, encoded := p.Payload.(store.Raw); encoded {
 		raw.Data = b.stage().keep(raw.Data)
 		p.Payload = raw
-	} else {
-		var err error
-		if p, err = p.Encode(); err != nil && (b.invalid == nil || i < b.invalid.index) {
-			b.invalid = &eventError{index: i, err: err}
-		}
 	}
-	b.stage().add(i, p, original)
+	return p.Encode()
 }
 
 // Staged returns the reactions in the order in which they would be committed.

@@ -87,3 +87,47 @@ func TestOnlyAWorkerWithACheckpointHasAWitness(t *testing.T) {
 		require.False(t, found)
 	}
 }
+
+func TestAHandlerThatStagesHearsWhatTheStoreWouldRefuse(t *testing.T) {
+	b := cursor.NewBatch(handmade(2), cursor.Ownership{})
+	require.NoError(t, b.Stage(1, store.Proposal{At: store.At("a", "b"), Payload: reserved{For: 20}}))
+	for field, p := range map[string]store.Proposal{
+		"entity": {At: store.At("", "b"), Payload: reserved{For: 10}},
+		"kind":   {At: store.At("a", "b"), Payload: store.Raw{}},
+	} {
+		var refused *store.InvalidError
+		require.ErrorAs(t, b.Stage(0, p), &refused)
+		require.Equal(t, field, refused.Field)
+	}
+	staged := b.Staged()
+	require.Len(t, staged, 1)
+	require.Equal(t, reserved{For: 20}, staged[0].Payload)
+	require.Equal(t, b.Events[1].Causation(), staged[0].Causation)
+}
+
+// A panic says which event it is about, and nothing of the reactions before.
+func TestAReactionThatIsRefusedIsMetAlsoWhereTheHandlerPanicsLater(t *testing.T) {
+	st := open(t)
+	fill(t, st, 3, 0)
+	w := cursor.Worker{Name: "w", Handle: func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+		for i := range b.Events {
+			b.Begin(i)
+			if i == 2 {
+				panic("broken")
+			}
+			p := store.Proposal{At: store.At("a", "b"), Payload: reserved{}}
+			if i == 1 {
+				p.At.Entity = ""
+			}
+			b.Propose(i, p)
+		}
+		return cursor.Continue, nil
+	}}
+	r := runner(t, st, w)
+	out, err := r.Step(t.Context(), 0, 0)
+	require.Equal(t, 1, out.Committed)
+	var failed *cursor.HandlerError
+	require.ErrorAs(t, err, &failed)
+	require.Equal(t, store.Position(2), failed.Event)
+	require.ErrorIs(t, failed, store.ErrInvalid)
+}

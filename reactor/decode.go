@@ -53,13 +53,13 @@ func (d Decoder[T]) Newest() uint16 { return d.schema.present }
 // Decode returns the event that a worker handles, or a [DecodeError].
 func (d Decoder[T]) Decode(worker string, e store.Event) (Event[T], error) {
 	body := new(T) // the codec gets a pointer, so this is on the heap: let nothing else be there
-	err := d.schema.decode(e, body)
+	err := d.schema.decode(&e, body)
 	return Event[T]{Event: e, Body: *body, reactor: worker}, err
 }
 
 // decode reads the payload of e into body. An event that is newer than the type, or of another
 // codec, is parked at once: only another program can read it.
-func (s schema) decode(e store.Event, body any) error {
+func (s *schema) decode(e *store.Event, body any) error {
 	version := max(e.SchemaVersion, firstVersion)
 	switch {
 	case version > s.present:
@@ -67,7 +67,7 @@ func (s schema) decode(e store.Event, body any) error {
 	case version < s.oldest:
 		return s.failed(e, nil)
 	}
-	codec, err := s.codec.For(e)
+	codec, err := s.codec.For(*e)
 	if err != nil {
 		return supervision.Park(s.failed(e, err))
 	}
@@ -83,7 +83,7 @@ func (s schema) decode(e store.Event, body any) error {
 	return nil
 }
 
-func (s schema) failed(e store.Event, err error) error {
+func (s *schema) failed(e *store.Event, err error) error {
 	return &DecodeError{
 		Kind: e.Kind, Position: e.Position, Version: max(e.SchemaVersion, firstVersion),
 		Oldest: s.oldest, Newest: s.present, Err: err,

@@ -2,11 +2,9 @@ package reactor
 
 import (
 	"fmt"
-	"maps"
 	"reflect"
 
-	"github.com/google/uuid"
-
+	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -27,45 +25,20 @@ type Reaction struct {
 // limit fails the event once the handler returns, as an [ErrReaction] or a [LoopError]; those after
 // it are ignored.
 //
-// Reactions belongs to one call of one handler, and is not safe for concurrent use.
+// Reactions belongs to one call of one handler, and is not safe for concurrent use. After the
+// handler returned it takes nothing any more.
 type Reactions struct {
-	to      cause
-	limits  limits
-	mute    bool // of a volatile reactor
-	staged  []staged
+	batch   *cursor.Batch // nil once the handler has returned
+	index   int           // of the event that is handled
+	count   int           // of what was staged
+	of      *definition
 	invalid error
 }
 
 // limits against loops and storms.
 type limits struct{ depth, perEvent int }
 
-// cause is what is kept of the event that is handled: a handler that keeps its Reactions, which it
-// must not, keeps nothing of the worker's with it.
-type cause struct {
-	position        store.Position
-	id              uuid.UUID
-	of, correlation uuid.UUID // its own cause
-	depth           uint32
-}
-
-// staged is a reaction as the store gets it, beside its payload as it was given.
-type staged struct {
-	payload  store.Payload
-	proposal store.Proposal // encoded
-}
-
-func (s *staged) reaction() Reaction {
-	p := &s.proposal
-	return Reaction{At: p.At, Payload: s.payload, Expect: p.Expect, Headers: p.Headers, Meta: p.Meta}
-}
-
-func reactionsTo(e *store.Event, d *definition, memory []staged) *Reactions {
-	to := cause{position: e.Position, id: e.ID, of: e.Cause, correlation: e.Correlation, depth: e.Depth}
-	return &Reactions{to: to, limits: d.limits, mute: d.mute, staged: memory}
-}
-
-// Append emits an event at a coordinate. The payload may be changed afterwards, except for the data
-// of a [store.Raw] until the handler returns.
+// Append emits an event at a coordinate. The payload may be changed afterwards.
 func (r *Reactions) Append(at store.Coordinate, p store.Payload) {
 	r.Propose(store.Proposal{At: at, Payload: p})
 }
@@ -77,26 +50,28 @@ func (r *Reactions) Append(at store.Coordinate, p store.Payload) {
 //
 // An expectation that does not hold refuses the commit, and the event is handled again.
 func (r *Reactions) Propose(p store.Proposal) {
-	if r.invalid == nil {
+	if r.invalid == nil && r.batch != nil {
 		r.invalid = r.stage(p)
 	}
 }
 
 func (r *Reactions) stage(p store.Proposal) error {
-	if r.mute {
+	if r.of.mute {
 		return Halt(fmt.Errorf("%w: %q at %s", ErrVolatile, payloadKind(p.Payload), p.At))
 	}
 	if err := r.checkLimits(); err != nil {
 		return err
 	}
-	p.Headers, p.Meta = maps.Clone(p.Headers), maps.Clone(p.Meta)
-	encoded, err := p.Encode()
-	if err != nil {
-		return fmt.Errorf("%w %d (%q at %s): %w", ErrReaction, len(r.staged)+1, payloadKind(p.Payload), p.At, err)
+	if err := r.batch.Stage(r.index, p); err != nil {
+		return fmt.Errorf("%w %d (%q at %s): %w", ErrReaction, r.count+1, payloadKind(p.Payload), p.At, err)
 	}
-	r.staged = append(r.staged, staged{payload: p.Payload, proposal: encoded})
+	r.count++
 	return nil
 }
+
+// close lets a handler that keeps its Reactions, which it must not, add nothing to those of later
+// events, and keep nothing of the worker's with it.
+func (r *Reactions) close() { r.batch, r.of = nil, nil }
 
 // payloadKind is "" where there is no payload.
 func payloadKind(p store.Payload) string {
@@ -110,14 +85,14 @@ func payloadKind(p store.Payload) string {
 }
 
 func (r *Reactions) checkLimits() error {
-	e := &r.to
-	limit, depth := r.limits.perEvent, 0
-	if int64(e.depth) >= int64(r.limits.depth) {
-		limit, depth = r.limits.depth, int(e.depth)+1
-	} else if len(r.staged) < r.limits.perEvent {
+	e, limits := &r.batch.Events[r.index], r.of.limits
+	limit, depth := limits.perEvent, 0
+	if int64(e.Depth) >= int64(limits.depth) {
+		limit, depth = limits.depth, int(e.Depth)+1
+	} else if r.count < limits.perEvent {
 		return nil
 	}
 	return &LoopError{
-		Limit: limit, Depth: depth, Position: e.position, Event: e.id, Cause: e.of, Correlation: e.correlation,
+		Limit: limit, Depth: depth, Position: e.Position, Event: e.ID, Cause: e.Cause, Correlation: e.Correlation,
 	}
 }

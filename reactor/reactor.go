@@ -88,13 +88,13 @@ func (r *Reactor) React(ctx context.Context, e store.Event) ([]Reaction, error) 
 	if !d.reads.Matches(e) {
 		return nil, d.unseen(&e)
 	}
-	out, err := d.react(ctx, call{reactor: d.name, event: &e}, nil)
-	if err != nil {
+	b := cursor.NewBatch([]store.Event{e}, cursor.Ownership{})
+	if err := d.react(ctx, call{reactor: d.name, event: &e}, b, 0); err != nil {
 		return nil, err
 	}
 	var reactions []Reaction
-	for _, s := range out {
-		reactions = append(reactions, s.reaction())
+	for _, p := range b.Staged() {
+		reactions = append(reactions, Reaction{At: p.At, Payload: p.Payload, Expect: p.Expect, Headers: p.Headers, Meta: p.Meta})
 	}
 	return reactions, nil
 }
@@ -180,23 +180,18 @@ func checkSetting(field string, value, least, most int) error {
 	return nil
 }
 
-// handle is what the worker calls with each batch. The reactions to an event reach the batch only
-// after its handler succeeded, so nothing remains of an event that fails.
+// handle is what the worker calls with each batch. Reactions to an event that fails are staged like
+// others: the batch drops them.
 func (d *definition) handle(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
 	name := d.effectName(b)
-	var out []staged // its memory serves all events
 	for i := range b.Events {
 		if err := ctx.Err(); err != nil {
 			return cursor.Continue, cursor.FailedAt(i, err)
 		}
 		b.Begin(i)
-		var err error
-		out, err = d.react(ctx, call{reactor: name, event: &b.Events[i], replayed: b.Replayed(i)}, out[:0])
-		if err != nil {
+		c := call{reactor: name, event: &b.Events[i], replayed: b.Replayed(i)}
+		if err := d.react(ctx, c, b, i); err != nil {
 			return cursor.Continue, cursor.FailedAt(i, traced(ctx, b, i, err))
-		}
-		for _, s := range out {
-			b.Propose(i, s.proposal)
 		}
 	}
 	return cursor.Continue, nil
@@ -211,21 +206,19 @@ func (d *definition) effectName(b *cursor.Batch) string {
 	return d.name
 }
 
-// react handles one event and returns the reactions to it, in the given memory if they fit. The
-// handler's own error comes before that of what it staged: it may be a directive.
-func (d *definition) react(ctx context.Context, c call, memory []staged) ([]staged, error) {
+// react handles one event, the i-th of a batch, and stages the reactions to it. The handler's own
+// error comes before that of what it staged: it may be a directive.
+func (d *definition) react(ctx context.Context, c call, b *cursor.Batch, i int) error {
 	route, ok := d.routes[c.event.Kind]
 	if !ok {
-		return nil, d.unseen(c.event)
+		return d.unseen(c.event)
 	}
-	out := reactionsTo(c.event, d, memory)
-	err := route.handle(ctx, c, out)
-	list := out.staged
-	out.staged = nil // the memory is not that of a handler that keeps its Reactions, which it must not
-	if err == nil {
-		err = out.invalid
+	out := &Reactions{batch: b, index: i, of: d}
+	defer out.close()
+	if err := route.handle(ctx, c, out); err != nil {
+		return err
 	}
-	return list, err
+	return out.invalid
 }
 
 // traced adds the chain of causes to the errors that are about it.

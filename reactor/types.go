@@ -82,7 +82,7 @@ func (t *Types) Decode(e store.Event) (store.Payload, error) {
 		return nil, err
 	}
 	body := reflect.New(reflect.TypeOf(one.zero))
-	if err := one.schema.decode(e, body.Interface()); err != nil {
+	if err := one.schema.decode(&e, body.Interface()); err != nil {
 		return nil, err
 	}
 	payload, _ := reflect.TypeAssert[store.Payload](body.Elem())
@@ -101,7 +101,7 @@ func Decode[T store.Payload](types *Types, e store.Event) (T, error) {
 	if e.Kind != s.kind {
 		return body, fmt.Errorf("%w: event %d is %q, and decoded as %q", ErrUnknownKind, e.Position, e.Kind, s.kind)
 	}
-	return body, s.decode(e, &body)
+	return body, s.decode(&e, &body)
 }
 
 // find returns how a kind is read. None is known to a nil t.
