@@ -21,6 +21,7 @@ type decoder struct {
 	window   window // this and those below are scratch of walk
 	ords     []uint32
 	extents  []index.Extent
+	fetched  int // how many of extents were fetched from a mapping
 }
 
 // names are the strings of an event's envelope, which is that of the record.

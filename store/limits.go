@@ -52,8 +52,12 @@ const (
 	maxKeptWindow = 1 << 20
 
 	// sparseReads of at most sparseBytes make a segment one that is worth mapping.
-	sparseReads = 256
+	sparseReads = 64
 	sparseBytes = 16 << 10
+	// fetchBytes of records are fetched ahead from a mapping: half of the nearest cache of a
+	// processor, in lines of cacheLine.
+	fetchBytes = 16 << 10
+	cacheLine  = 64
 	// maxMappings and maxMappedBytes bound what is mapped: addresses, not memory.
 	maxMappings    = 64
 	maxMappedBytes = 4 << 30

@@ -9,12 +9,14 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/penstock-io/penstock/store/internal/index"
 	"github.com/penstock-io/penstock/store/internal/vfs"
 )
 
-// mapping is the batches of a sealed segment, mapped into memory. It lives as long as it is
-// reachable, longer than the file is open; then the collector unmaps it. The mapped bytes never
-// leave it: they change with the file, and a look at them may be a fault.
+// mapping is the file of a segment, mapped into memory. It lives as long as it is reachable, longer
+// than the file is open; then the collector unmaps it. The mapped bytes never leave it: they change
+// with the file, and a look at them may be a fault. Of a segment that is still written it has what
+// is written later, too, as far as the file was as long when it was mapped.
 type mapping struct{ mapped []byte }
 
 // mapFile returns errors.ErrUnsupported where a file cannot be mapped.
@@ -49,6 +51,43 @@ func (m *mapping) ReadAt(b []byte, off int64) (n int, err error) {
 	return copy(b, m.mapped[off:]), nil
 }
 
+// fetch brings records into the cache of the processor: the first of some extents, as far as they
+// take no more than fetchBytes, and at least one. It returns how many. A record that is read for
+// itself has to be waited for, and one that is copied after another waits for each. As nothing here
+// depends on what is read, the processor waits for all of them at once.
+//
+// A fault ends it: who reads there meets it again.
+func (m *mapping) fetch(extents []index.Extent) (n int) {
+	defer func(before bool) {
+		debug.SetPanicOnFault(before)
+		runtime.KeepAlive(m)
+		if cause := recover(); cause != nil {
+			_ = faultOf(cause)
+		}
+	}(debug.SetPanicOnFault(true))
+	size, left := int64(len(m.mapped)), int64(fetchBytes)
+	for _, x := range extents {
+		from, to := int64(x.Start), extentEnd(x, size)
+		if left -= to - from; left < 0 || from >= to {
+			break
+		}
+		touch(m.mapped[from:to])
+		n++
+	}
+	return max(n, 1)
+}
+
+// touch looks at every line of the cache in b. What it returns is of no use, which no compiler may
+// find out: so it must not become part of its caller.
+//
+//go:noinline
+func touch(b []byte) (sum byte) {
+	for i := 0; i < len(b); i += cacheLine {
+		sum += b[i]
+	}
+	return sum + b[len(b)-1]
+}
+
 func faultOf(cause any) error {
 	err, isError := cause.(runtime.Error)
 	var fault interface{ Addr() uintptr }
@@ -58,7 +97,7 @@ func faultOf(cause any) error {
 	return fmt.Errorf("store: mapped file: %w", err)
 }
 
-// mappingCache maps the sealed segments that are read here and there, a record at a time: copying
+// mappingCache maps the segments that are read here and there, a record at a time: copying
 // one out of memory costs a fraction of a call to the system. What is read in large pieces is never
 // read from a mapping, as to touch a page for the first time costs as much as to copy it. For the
 // same reason segments of which little is read are not mapped.
@@ -82,7 +121,7 @@ func (g *segment) mappingFor(n int) *mapping {
 	if m := g.mapping.Load(); m != nil {
 		return m
 	}
-	if g.trailer.Load() != nil && g.sparse.Add(1) == sparseReads {
+	if g.sparse.Add(1) == sparseReads {
 		g.files.mappings.add(g)
 	}
 	return g.mapping.Load()
@@ -90,15 +129,15 @@ func (g *segment) mappingFor(n int) *mapping {
 
 // add maps a segment. Where that fails it is not tried again for as long as the store is open.
 func (c *mappingCache) add(g *segment) {
-	size := g.end.Load()
-	if size > maxMappedBytes {
-		return
-	}
 	file, err := g.hold()
 	if err != nil {
 		return
 	}
 	defer file.drop()
+	size, err := file.Size()
+	if err != nil || size > maxMappedBytes {
+		return
+	}
 	m, err := mapFile(file.File, size)
 	if err != nil {
 		return

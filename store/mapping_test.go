@@ -7,10 +7,11 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/store/internal/index"
 )
 
-// hotLog is a log on the disk of the machine with several segments, of which the first ones are
-// mapped because they were read here and there.
+// hotLog is a log on the disk of the machine with several segments, opened again.
 func hotLog(t *testing.T) *Store {
 	t.Helper()
 	if runtime.GOOS == "windows" {
@@ -19,15 +20,22 @@ func hotLog(t *testing.T) *Store {
 	s, err := Open(t.TempDir(), smallSegments(SyncNever))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = s.Close() })
-	for i := 0; s.Stats().Segments < 5; i++ {
-		_, err := s.Append(t.Context(), At(fmt.Sprint("e:", i%20), "test"), Any, Raw{Type: "k", Data: make([]byte, 500+i%300)})
-		require.NoError(t, err)
+	for s.Stats().Segments < 5 {
+		appendHot(t, s)
 	}
 	require.NoError(t, s.Close())
 	s, err = Open(s.path, s.options)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = s.Close() })
 	return s
+}
+
+// appendHot appends an event of one of twenty entities.
+func appendHot(t *testing.T, s *Store) {
+	t.Helper()
+	i := int(s.Head())
+	_, err := s.Append(t.Context(), At(fmt.Sprint("e:", i%20), "test"), Any, Raw{Type: "k", Data: make([]byte, 500+i%300)})
+	require.NoError(t, err)
 }
 
 // readHere reads the events of a segment one by one, often.
@@ -39,7 +47,7 @@ func readHere(t *testing.T, s *Store, g *segment) {
 	}
 }
 
-func TestASealedSegmentThatIsReadHereAndThereIsMapped(t *testing.T) {
+func TestASegmentThatIsReadHereAndThereIsMapped(t *testing.T) {
 	s := hotLog(t)
 	want := all(t, s, Region{})
 	segments := *s.segments.Load()
@@ -47,8 +55,8 @@ func TestASealedSegmentThatIsReadHereAndThereIsMapped(t *testing.T) {
 		require.Nil(t, g.mapping.Load())
 		readHere(t, s, g)
 	}
-	for i, g := range segments {
-		require.Equal(t, i < len(segments)-1, g.mapping.Load() != nil, "segment %d of %d", g.number, len(segments))
+	for _, g := range segments {
+		require.NotNil(t, g.mapping.Load(), "segment %d of %d", g.number, len(segments))
 	}
 	requireSameEvents(t, want, all(t, s, Region{}))
 	for i := range 20 {
@@ -69,6 +77,51 @@ func TestASealedSegmentThatIsReadHereAndThereIsMapped(t *testing.T) {
 	require.Zero(t, s.files.mappings.bytes)
 }
 
+func TestWhatIsAppendedToAMappedSegmentIsReadFromIt(t *testing.T) {
+	s := hotLog(t)
+	count := len(*s.segments.Load())
+	g := (*s.segments.Load())[count-1]
+	readHere(t, s, g)
+	m := g.mapping.Load()
+	require.NotNil(t, m)
+	for len(*s.segments.Load()) == count { // until it is sealed
+		appendHot(t, s)
+		last := fmt.Sprint("e:", (s.Head()-1)%20)
+		lent, err := clones(borrowed(s, Region{Entity: last}))
+		require.NoError(t, err)
+		require.Equal(t, s.Head(), lent[len(lent)-1].Position)
+		e, err := s.GetAt(t.Context(), s.Head())
+		require.NoError(t, err)
+		requireSameEvents(t, []Event{e}, lent[len(lent)-1:])
+	}
+	want := all(t, s, Region{})
+	for i := range 20 {
+		r := Region{Entity: fmt.Sprint("e:", i)}
+		for _, e := range all(t, s, r) {
+			requireSameEvents(t, want[e.Position-1:e.Position], []Event{e})
+		}
+	}
+	require.Same(t, m, g.mapping.Load(), "it was mapped with all that it had room for")
+}
+
+func TestRecordsAreFetchedFromAMappingAsFarAsTheyAreThere(t *testing.T) {
+	const size = 64 << 10
+	m := &mapping{make([]byte, size)}
+	for name, c := range map[string]struct {
+		extents []index.Extent
+		want    int
+	}{
+		"few":                          {[]index.Extent{{Start: 10, Next: 400}, {Start: 4000, Next: 4400}}, 2},
+		"as many as there is room for": {[]index.Extent{{Start: 0, Next: fetchBytes - 1}, {Start: 20000, Next: 20001}, {Start: 20002, Next: 20003}}, 2},
+		"one that is too large":        {[]index.Extent{{Start: 0, Next: fetchBytes + 1}, {Start: 20000, Next: 20001}}, 1},
+		"the last one":                 {[]index.Extent{{Start: size - 100}}, 1},
+		"beyond the file":              {[]index.Extent{{Start: size}, {Start: size + 100, Next: size + 200}}, 1},
+		"reaching beyond the file":     {[]index.Extent{{Start: 100, Next: 200}, {Start: size - 100, Next: size + 100}, {Start: size + 100}}, 2},
+	} {
+		require.Equal(t, c.want, m.fetch(c.extents), name)
+	}
+}
+
 func TestAFileThatIsCutUnderItsMappingIsDamageAndNoCrash(t *testing.T) {
 	s := hotLog(t)
 	g := (*s.segments.Load())[1]
@@ -84,6 +137,7 @@ func TestAFileThatIsCutUnderItsMappingIsDamageAndNoCrash(t *testing.T) {
 	require.NoError(t, os.Truncate(path, 8<<10))
 	_, err = g.mapping.Load().ReadAt(make([]byte, 100), g.end.Load()-200)
 	require.ErrorContains(t, err, "mapped file")
+	require.LessOrEqual(t, g.mapping.Load().fetch([]index.Extent{{Start: 100, Next: 200}, {Start: uint32(g.end.Load() - 200)}}), 1)
 	for _, reader := range []func() ([]Event, error){
 		func() ([]Event, error) { return clones(s.Read(t.Context(), Region{Entity: "e:3"}, Beginning())) },
 		func() ([]Event, error) { return clones(borrowed(s, Region{Entity: "e:3"})) },

@@ -122,6 +122,7 @@ func (d *decoder) find(idx index.Index, q index.Query, from, to uint32, limit in
 		return from, err
 	}
 	d.extents, err = idx.Extents(d.ords, d.extents[:0])
+	d.fetched = 0
 	return next, err
 }
 
@@ -170,6 +171,9 @@ func (w *walk) prepare(i int) (limit int64, err error) {
 	}
 	if w.decoder.ords[i] == v.ordinal && from-v.next <= spanGap {
 		from = v.next // or a batch that begins here would not be seen
+	}
+	if m := v.segment.mapping.Load(); m != nil && i >= w.decoder.fetched && to-from <= sparseBytes {
+		w.decoder.fetched = i + m.fetch(x[i:])
 	}
 	return limit, v.show(from, to)
 }
