@@ -140,14 +140,15 @@ func (o *outbox) unpark(b *store.Batch, e *store.Event) {
 // refused reports whether the store will take no batch with this content, but may take a part of
 // it. All other errors are of the store's state, which halving does not change.
 func refused(err error) bool {
-	return errors.Is(err, store.ErrInvalid) || errors.Is(err, store.ErrConflict)
+	return errors.Is(err, store.ErrInvalid) || errors.Is(err, store.ErrDenied) || errors.Is(err, store.ErrConflict)
 }
 
-// refusal names the event whose reactions are refused: invalid ones are a failure of the handler, a
-// lost race is not.
+// refusal names the event whose reactions are refused: invalid ones, and those that a gate denies,
+// are a failure of the handler, a lost race is not.
 func (t *Task) refusal(at int, err error) error {
 	event := t.at(at)
-	if errors.Is(err, store.ErrInvalid) && len(t.batch.proposals(at, at+1)) > 0 {
+	content := errors.Is(err, store.ErrInvalid) || errors.Is(err, store.ErrDenied)
+	if content && len(t.batch.proposals(at, at+1)) > 0 {
 		err = t.own.capture(fmt.Errorf("reactions are refused: %w", err))
 		return &HandlerError{Worker: t.own.worker.Name, Event: event, First: event, Size: t.Size(), Err: err}
 	}

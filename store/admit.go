@@ -23,6 +23,9 @@ func (w *writer) admit(req *request) (answered bool) {
 			return true
 		}
 	}
+	if req.err = req.denied; req.err != nil {
+		return true
+	}
 	if req.err = w.admitState(req); req.err != nil {
 		w.entities.forgetNew(req.events)
 		return true

@@ -61,17 +61,33 @@ type Proposal struct {
 	// under an idempotency key must have the same. At most 64 KiB in all.
 	Headers map[string]string
 	// Meta is kept beside the event and says nothing of its content, such as the traceparent of the
-	// request that led to it: a retry may have another, and that of the first commit stays. The hash
-	// chain covers it. At most 64 KiB in all, beside the headers.
+	// request that led to it: a retry may have another, and that of the first commit stays. The
+	// hash chain covers it. At most 64 KiB in all, beside the headers. Names that begin with
+	// "penstock." are reserved.
 	Meta map[string]string
 	// Causation links it to the event it reacts to.
 	Causation Causation
 	// Emitter says which worker reacted. It is read during the commit and never changed. Package
 	// cursor sets it in the reactions of a worker; elsewhere it is nil.
 	Emitter *Emitter
+	// Bypass is a reason, for people, to let the event pass gates that deny it: at most 1,024
+	// bytes; "" for none. It is kept with the event, see [Event.Bypass], whether a gate denied it
+	// or not.
+	Bypass string
 
 	// reserved is the entity that Audit set, "" for a proposal of a caller.
 	reserved string
+}
+
+// Decode decodes the payload into the value that into points to, as [Event.Decode] will once it is
+// committed, whether it is encoded already or not.
+func (p Proposal) Decode(into any) error {
+	raw, err := encodePayload(p.Payload)
+	if err != nil {
+		return err
+	}
+	e := Event{Kind: raw.Type, Codec: raw.Codec, SchemaVersion: raw.SchemaVersion, Payload: raw.Data}
+	return e.Decode(into)
 }
 
 // auditKinds is how the kinds of audit events begin.
@@ -149,6 +165,8 @@ type Receipt struct {
 	Sync SyncMode
 	// Duplicate says that the idempotency key was known, and that this is the first commit's receipt.
 	Duplicate bool
+	// Verdicts are what the gates of the store said of the events, nil for a duplicate. Read-only.
+	Verdicts []Verdict
 }
 
 // Position of the last event of the batch, 0 when it had none.

@@ -20,12 +20,12 @@ func (s *Store) Append(ctx context.Context, at Coordinate, expect Expect, payloa
 //
 // Errors: [InvalidError] for a field that breaks a rule; [ConflictError] and
 // [IdempotencyKeyReusedError] for what the batch required and did not find; [ErrNewerFormat] for an
-// idempotency key that a newer version has stored; [ErrReadOnly], [ErrClosed], [ErrDiskFull],
-// [ErrBusy]: in all these cases nothing was written. When ctx ends while the commit is queued
-// nothing is written either, and the error wraps the context's; when it is being written the error
-// wraps [ErrOutcomeUnknown], too, and the commit itself continues. A commit that waits looks at ctx
-// from its eighth millisecond on. When writing or syncing fails the error wraps [ErrPoisoned] and
-// [ErrOutcomeUnknown]; a later call finds [ErrPoisoned] alone.
+// idempotency key that a newer version has stored; [DeniedError] by a gate; [ErrReadOnly],
+// [ErrClosed], [ErrDiskFull], [ErrBusy]: in all these cases nothing was written. When ctx ends
+// while the commit is queued nothing is written either, and the error wraps the context's; when it
+// is being written the error wraps [ErrOutcomeUnknown], too, and the commit itself continues. A
+// commit that waits looks at ctx from its eighth millisecond on. When writing or syncing fails the
+// error wraps [ErrPoisoned] and [ErrOutcomeUnknown]; a later call finds [ErrPoisoned] alone.
 //
 // Many goroutines may call it; those that wait at the same time share one write and one sync. The
 // goroutine that happens to do the writing for all is one of the callers, and waits for that write
@@ -49,7 +49,7 @@ func (s *Store) commits(ctx context.Context) error {
 }
 
 func (s *Store) commit(ctx context.Context, req *request, b *Batch) (Receipt, error) {
-	if err := req.encode(b, &s.emitters); err != nil {
+	if err := s.prepare(ctx, req, b); err != nil {
 		s.requests.put(req)
 		return Receipt{}, err
 	}
@@ -59,4 +59,14 @@ func (s *Store) commit(ctx context.Context, req *request, b *Batch) (Receipt, er
 	receipt, err := req.receipt, req.err
 	s.requests.put(req)
 	return receipt, err
+}
+
+// prepare makes req of b, on the caller's goroutine: all that is not the committer's to decide.
+func (s *Store) prepare(ctx context.Context, req *request, b *Batch) error {
+	err := req.encode(b, &s.emitters)
+	if err == nil && len(s.gates) > 0 {
+		err = s.pass(ctx, req, b)
+	}
+	req.one[0] = Proposal{} // it must not pin what the caller gave
+	return err
 }

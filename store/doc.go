@@ -13,7 +13,8 @@
 // Placed is any type with a method Kind() string; it is encoded as JSON, or in its own [Codec], and
 // [Event.Decode] reads it back. [Store.Commit] takes several events at once, [Absent] and [Exactly]
 // refuse to write over what another writer committed since, [Store.Wait] waits until there are new
-// events. [Store.Scan] is a faster Read for callers that keep nothing of an event.
+// events. [Store.Scan] is a faster Read for callers that keep nothing of an event. A [Gate] is a
+// rule of the program that every event must pass.
 //
 // # The promise
 //
@@ -32,7 +33,7 @@
 //
 // # One append
 //
-//	Append, Commit       the caller's goroutine validates, encodes and hashes
+//	Append, Commit       the caller's goroutine validates, encodes and hashes, and asks the gates
 //	     |
 //	committer            queue; a caller that finds the role of the committer free takes it and
 //	     |               commits for all that are queued:

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/penstock-io/penstock/store/internal/vfs"
@@ -47,6 +48,8 @@ var (
 	ErrForeignHistory = errors.New("store: position of a foreign history")
 	// ErrConflict: an expectation or a condition did not hold. See ConflictError.
 	ErrConflict = errors.New("store: conflict")
+	// ErrDenied: a gate let an event of the batch not pass. See DeniedError.
+	ErrDenied = errors.New("store: denied by a gate")
 	// ErrIdempotencyKeyReused: an idempotency key was used before with other content. See
 	// IdempotencyKeyReusedError.
 	ErrIdempotencyKeyReused = errors.New("store: idempotency key was used with other content")
@@ -125,6 +128,31 @@ func (e *ConflictError) Error() string {
 
 // Unwrap returns [ErrConflict].
 func (e *ConflictError) Unwrap() error { return ErrConflict }
+
+// DeniedError says which event of a batch the gates of the store denied, and why. Nothing of the
+// batch was written. What the gates returned is found by errors.Is and errors.As.
+type DeniedError struct {
+	Entity string
+	Event  int // index in the batch
+	// Verdicts of the events up to this one, with all that denied it.
+	Verdicts []Verdict
+
+	evidence []error
+}
+
+// Error is as in `store: event at "account:7" is denied by gate "balance": 3 are there, 5 wanted`.
+func (e *DeniedError) Error() string {
+	var reasons []string
+	for _, v := range e.Verdicts {
+		if v.Outcome == Denied {
+			reasons = append(reasons, fmt.Sprintf("by gate %q: %s", v.Gate, v.Evidence))
+		}
+	}
+	return fmt.Sprintf("store: event at %q is denied %s", e.Entity, strings.Join(reasons, ", "))
+}
+
+// Unwrap returns [ErrDenied] and what the gates returned.
+func (e *DeniedError) Unwrap() []error { return append([]error{ErrDenied}, e.evidence...) }
 
 // IdempotencyKeyReusedError says which idempotency key was used before with other content.
 type IdempotencyKeyReusedError struct {

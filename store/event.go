@@ -131,6 +131,20 @@ func (e Event) Meta() map[string]string {
 	return pairsOf(wal.Meta(wal.Extensions(e.record)))
 }
 
+// Bypass returns the reason for which the event passed gates that denied it, or would have; ""
+// where it needed none. See [Proposal].
+func (e Event) Bypass() string {
+	if len(e.record) == 0 {
+		return ""
+	}
+	for name, reason := range wal.Pairs(wal.Meta(wal.Extensions(e.record))) {
+		if string(name) == bypassMeta {
+			return string(reason)
+		}
+	}
+	return ""
+}
+
 func pairsOf(encoded []byte) (m map[string]string) {
 	for n, v := range wal.Pairs(encoded) {
 		if m == nil {

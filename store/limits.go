@@ -18,6 +18,7 @@ const (
 	maxSideKeyBytes        = 1024
 	maxSideValueBytes      = 1 << 20
 	maxEmitterBytes        = 1024 // the name of a worker, or of a build
+	maxBypassBytes         = 1024 // a reason
 )
 
 // Bounds of what the store does at a time and keeps in memory. The sizes of segments are a policy

@@ -61,6 +61,8 @@ type Options struct {
 	// waits by the timers of package time, which must move with it: in a bubble of testing/synctest
 	// they do, without a Clock.
 	Clock func() time.Time
+	// Gates judge each event before it is committed, in this order. A reader has no use for them.
+	Gates []Gate
 	// ReadOnly opens the directory beside its writer, or without one, and changes nothing in it.
 	// Without one it syncs the last segment before it shows what is there; where the system does not
 	// let it (on Windows that takes the right to write), the last commits before the death of a writer
@@ -83,6 +85,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.SyncEvery < time.Millisecond {
 		return o, &InvalidError{Field: "sync interval", Rule: "must be at least 1ms", Value: o.SyncEvery}
+	}
+	if err := checkGates(o.Gates); err != nil {
+		return o, err
 	}
 	if o.FileMode == 0 {
 		o.FileMode = ownerOnly

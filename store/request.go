@@ -3,7 +3,9 @@ package store
 import (
 	"crypto/sha256"
 	"hash"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/google/uuid"
@@ -27,6 +29,8 @@ type request struct {
 	sides      []requestSide
 	conditions []Condition
 	lazy       bool
+	verdicts   []Verdict   // of the gates
+	denied     error       // by them, unless the commit is a repeated one
 	one        [1]Proposal // memory for the only event of an Append, until it is encoded
 	records    []byte      // of the events, then of the side values
 	size       int         // of all records, the key's included
@@ -170,7 +174,6 @@ func (req *request) encode(b *Batch, table *emitterTable) error {
 	if req.key != "" {
 		req.size += wal.KeySize(req.key)
 	}
-	req.one[0] = Proposal{} // it must not pin what the caller gave
 	return checkMax("batch bytes", req.size, MaxBatchBytes)
 }
 
@@ -282,7 +285,7 @@ func encodeProposal(p *Proposal) (d wal.Draft, meta []byte, err error) {
 	if d.Headers, err = encodePairs("header", p.Headers); err != nil {
 		return d, nil, err
 	}
-	meta, err = encodePairs("meta", p.Meta)
+	meta, err = encodeMeta(p)
 	return d, meta, err
 }
 
@@ -296,6 +299,26 @@ func (p Proposal) Encode() (Proposal, error) {
 	}
 	p.Payload = Raw{Type: d.Kind, Codec: d.Codec, SchemaVersion: d.SchemaVersion, Data: d.Payload}
 	return p, nil
+}
+
+// encodeMeta encodes what is kept beside the event, the reason for a bypass included.
+func encodeMeta(p *Proposal) ([]byte, error) {
+	pairs := p.Meta
+	for name := range pairs {
+		if strings.HasPrefix(name, ReservedScope+".") {
+			return nil, &InvalidError{Field: "meta name", Rule: "is reserved", Value: name}
+		}
+	}
+	if p.Bypass != "" {
+		if err := checkText("bypass", p.Bypass, maxBypassBytes); err != nil {
+			return nil, err
+		}
+		if pairs = maps.Clone(pairs); pairs == nil {
+			pairs = make(map[string]string, 1)
+		}
+		pairs[bypassMeta] = p.Bypass
+	}
+	return encodePairs("meta", pairs)
 }
 
 // encodePairs sorts headers, or meta, by name, so that the same ones are the same bytes and a retry

@@ -28,6 +28,7 @@ type Store struct {
 	exposed fs.FileMode // see Stats
 	poisons bool        // Scan overwrites events that are gone
 	inline  bool        // background work runs in the committer's place: for tests that need one order of events
+	gates   []storeGate // immutable
 
 	// head is the position of the last visible event. It is stored after the bytes, the index and the
 	// segments that it makes visible, under the lock of the side values that come with it, and never
@@ -116,7 +117,7 @@ func open(fsys vfs.FS, dir string, o Options, inline bool) (*Store, error) {
 
 // newStore is a store of which nothing is open.
 func newStore(fsys vfs.FS, dir string, o Options, inline bool) *Store {
-	s := &Store{fs: fsys, path: dir, options: o, inline: inline, poisons: poisons}
+	s := &Store{fs: fsys, path: dir, options: o, inline: inline, poisons: poisons, gates: openGates(o.Gates)}
 	s.clock.start(o.Clock)
 	s.sides.start(&s.segments, s.again, s.catchUp, o.sidesOnDisk)
 	s.decoders.sides, s.emitters.sides = &s.sides, &s.sides

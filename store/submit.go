@@ -1,5 +1,7 @@
 package store
 
+import "context"
+
 // Submit is [Store.Commit] for callers that do not wait for the answer: of these there may be very
 // many, without a goroutine for each. It returns once b is queued, or refused; b may be changed
 // then. answer is called once, with what Commit would have returned, and maybe before Submit
@@ -18,7 +20,7 @@ func Submit(s *Store, b Batch, answer func(Receipt, error)) {
 		return
 	}
 	req := s.requests.get()
-	err := req.encode(&b, &s.emitters)
+	err := s.prepare(context.Background(), req, &b)
 	leads := false
 	if req.answer = answer; err == nil {
 		leads, _, err = s.committer.enqueue(req)

@@ -209,7 +209,7 @@ func (w *writer) apply(b *openBatch, req *request, now time.Time) {
 		return
 	}
 	sequence := w.next.Sequence + uint64(b.commits)
-	req.receipt = Receipt{Origin: w.store.origin, Sequence: sequence, Sync: w.store.options.Sync}
+	req.receipt = Receipt{Origin: w.store.origin, Sequence: sequence, Sync: w.store.options.Sync, Verdicts: req.verdicts}
 	if req.lazy && req.receipt.Sync == SyncAlways {
 		req.receipt.Sync = SyncInterval
 	}

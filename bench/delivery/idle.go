@@ -8,13 +8,12 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/actors"
-	"github.com/penstock-io/penstock/cursor"
-	"github.com/penstock-io/penstock/store"
-	"github.com/penstock-io/penstock/supervision"
-
 	"github.com/penstock-io/penstock/bench/figures"
 	"github.com/penstock-io/penstock/bench/machine"
 	"github.com/penstock-io/penstock/bench/workload"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
 )
 
 // Idle is a store with workers, each of which waits for events of an entity of its own.

@@ -8,15 +8,14 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/bench/figures"
+	"github.com/penstock-io/penstock/bench/machine"
+	"github.com/penstock-io/penstock/bench/workload"
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
-
-	"github.com/penstock-io/penstock/bench/figures"
-	"github.com/penstock-io/penstock/bench/machine"
-	"github.com/penstock-io/penstock/bench/workload"
 )
 
 // house is an open store with a system over it.

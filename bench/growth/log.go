@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/penstock-io/penstock/store"
-
 	"github.com/penstock-io/penstock/bench/figures"
 	"github.com/penstock-io/penstock/bench/machine"
 	"github.com/penstock-io/penstock/bench/workload"
+	"github.com/penstock-io/penstock/store"
 )
 
 // Log is a log of events of 256 bytes, which belong to entities in turn. Every third one brings an

@@ -8,10 +8,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/penstock-io/penstock/store"
-
 	"github.com/penstock-io/penstock/bench/machine"
 	"github.com/penstock-io/penstock/bench/workload"
+	"github.com/penstock-io/penstock/store"
 )
 
 // Sides are side values: those of a store that has many, and those of a few keys that are

@@ -3,9 +3,8 @@ package storage
 import (
 	"context"
 
-	"github.com/penstock-io/penstock/store"
-
 	"github.com/penstock-io/penstock/bench/workload"
+	"github.com/penstock-io/penstock/store"
 )
 
 // log is Penstock's.

@@ -6,12 +6,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/penstock-io/penstock/store"
-
 	"github.com/penstock-io/penstock/bench/delivery"
 	"github.com/penstock-io/penstock/bench/figures"
 	"github.com/penstock-io/penstock/bench/machine"
 	"github.com/penstock-io/penstock/bench/workload"
+	"github.com/penstock-io/penstock/store"
 )
 
 func wakeRow() delivery.Row {
