@@ -111,9 +111,10 @@ func requireCommits(t *testing.T, disk *vfs.Memory, o *crashOracle, k int, what 
 	require.NoError(t, st.Close(), what)
 }
 
-// refusals opens the disk with each byte below end damaged and requires that it is refused.
+// refusals opens the disk with each byte below end damaged, see thinning, and requires that it is
+// refused.
 func refusals(t *testing.T, disk *vfs.Memory, mode SyncMode, starts []int64, end int64) {
-	for at, batch := int64(0), 0; at < end; at++ {
+	for at, batch := int64(0), 0; at < end; at += thinning {
 		for batch < len(starts) && starts[batch] <= at {
 			batch++
 		}
@@ -154,7 +155,7 @@ func TestALastFileCutShortHoldsThePrefixThatIsLeft(t *testing.T) {
 	disk, o := smallDisk(t, SyncAlways, true)
 	starts, end := batchStarts(t, disk)
 	content := disk.Bytes(segmentFile(1))
-	for size := int64(0); size <= end+64; size++ {
+	for size := int64(0); size <= end+64; size += thinning {
 		img := replaced(t, disk, segmentFile(1), content[:size])
 		k := -1 // the opening mark holds no commit
 		for _, start := range append(starts[1:], end) {

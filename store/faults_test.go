@@ -172,7 +172,7 @@ func TestAnyOperationMayFailOnceWithoutHarm(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						f := failingRun{t: t, mode: mode, poisoned: &poisoned}
 						p := powerCuts{t: t, mode: mode, script: crashScript(crashRounds())}
-						for n := 1 + shard; n <= p.dryRun(); n += shards {
+						for n, ops := 1+shard, p.dryRun(); n <= ops; n += shards * thinning {
 							f.failAt(n, p.script)
 							failures.Add(1)
 						}

@@ -151,27 +151,30 @@ func TestAStoreThatMustExistIsNotCreated(t *testing.T) {
 }
 
 func TestAStoreWhoseCreationWasCutOffDoesNotExistYet(t *testing.T) {
+	pieces := Options{SegmentBytes: 2 * fillPiece} // of zeros that are written in turn: more are as two
+	existing := pieces
+	existing.MustExist = true
 	for cut := 1; ; cut++ {
 		disk := vfs.NewMemory()
 		disk.CutAt(cut)
-		s, err := open(disk, logDir, Options{}, true)
+		s, err := open(disk, logDir, pieces, true)
 		if err == nil {
 			require.NoError(t, err)
 			disk = disk.Image(vfs.KeepNothing)
 			_ = s.Close()
-			s, err = open(disk, logDir, Options{MustExist: true}, true)
+			s, err = open(disk, logDir, existing, true)
 			require.NoError(t, err, "Open has returned once")
 			require.NoError(t, s.Close())
 			return
 		}
 		for seed := range uint64(4) {
 			img := disk.Image(seed)
-			if s, err = open(img, logDir, Options{MustExist: true}, true); err == nil { // its opening mark was kept
+			if s, err = open(img, logDir, existing, true); err == nil { // its opening mark was kept
 				require.NoError(t, s.Close())
 				continue
 			}
 			require.ErrorIs(t, err, ErrNotStore, "cut at %d", cut)
-			s, err = open(img, logDir, Options{}, true)
+			s, err = open(img, logDir, pieces, true)
 			require.NoError(t, err, "cut at %d", cut)
 			require.NoError(t, s.Close())
 		}

@@ -55,7 +55,7 @@ func TestAPowerCutAtAnyOperationLeavesThePromisedPrefix(t *testing.T) {
 							cuts: &cuts, recoveryCuts: &recoveryCuts,
 						}
 						ops := p.dryRun()
-						for n := 1 + shard; n <= ops; n += shards {
+						for n := 1 + shard; n <= ops; n += shards * thinning {
 							p.cutAt(n)
 						}
 					})
@@ -79,9 +79,7 @@ func TestAPowerCutBesideBackgroundWorkLeavesThePromisedPrefix(t *testing.T) {
 					t: t, mode: mode, script: crashScript(crashRounds()), background: true, once: true,
 					cuts: &cuts, recoveryCuts: &recoveryCuts,
 				}
-				for n := range p.dryRun() {
-					p.cutAt(n + 1)
-				}
+				p.cutAll()
 			})
 			t.Logf("sync %s: %d power cuts", mode, cuts.Load()+recoveryCuts.Load())
 		})
@@ -108,9 +106,7 @@ func TestAPowerCutWhileSegmentsAreRewrittenLeavesThePromisedPrefix(t *testing.T)
 						once: (background || mode != SyncAlways) && !soaking(), sample: true,
 						rewrites: true, seeds: 2, cuts: &cuts, recoveryCuts: &recoveryCuts,
 					}
-					for n := range p.dryRun() {
-						p.cutAt(n + 1)
-					}
+					p.cutAll()
 				})
 				t.Logf("%d power cuts, %d of them during a recovery", cuts.Load()+recoveryCuts.Load(), recoveryCuts.Load())
 			})
@@ -149,6 +145,13 @@ func (p *powerCuts) dryRun() int {
 		require.Positive(p.t, slices.Max(generations(r.st)), "no segment was rewritten")
 	}
 	return r.disk.Ops()
+}
+
+// cutAll cuts the power at every operation of the script, see thinning.
+func (p *powerCuts) cutAll() {
+	for n, ops := 1, p.dryRun(); n <= ops; n += thinning {
+		p.cutAt(n)
+	}
 }
 
 // cutAt runs the script up to operation n and looks at the disks that the next boot may find.

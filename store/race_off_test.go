@@ -1,0 +1,6 @@
+//go:build !race
+
+package store
+
+// thinning is of how many states the exhaustive tests try one: all of them.
+const thinning = 1

@@ -1,0 +1,8 @@
+//go:build race
+
+package store
+
+// thinning is of how many states the exhaustive tests try one. Each is five times as dear under the
+// race detector, which looks for what is the same in all of them; what is on the disk in each, the
+// tests without it find out.
+const thinning = 5
