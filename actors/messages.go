@@ -41,7 +41,7 @@ type (
 		incarnation
 		worker *actor.PID
 		after  store.Position
-		region store.Region
+		region *store.Region
 	}
 	// bounds answers a pull: there may be something up to upTo.
 	bounds struct {

@@ -65,7 +65,7 @@ type published struct {
 	stalled  bool
 	parked   int
 	held     int
-	region   store.Region
+	region   *store.Region  // see cursor.Progress; everything before begun
 	begun    bool           // an incarnation has acquired its checkpoint
 	handled  uint64         // events, since Start
 	waits    []FailingEvent // replaced as a whole, as pending
@@ -81,9 +81,15 @@ type published struct {
 	changed chan struct{} // closed at the next change; nil while no goroutine waits
 }
 
+// everything is what a worker may read of which that is not known yet.
+//
+//nolint:gochecknoglobals // nothing changes it
+var everything store.Region
+
 // watched is done once, before anything is published.
 func (c *published) watched(by watchers, now func() time.Time) {
 	c.watch, c.now, c.since, c.movedAt = by, now, now(), time.Now()
+	c.region = &everything
 }
 
 // arm records how to cancel the contexts of the handlers of an incarnation, and does so at once if
@@ -235,7 +241,7 @@ func (c *published) acquired(p cursor.Progress) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.move(p.Position)
-	c.region, c.begun = *p.Region, true
+	c.region, c.begun = p.Region, true
 	c.notify()
 }
 
@@ -294,7 +300,7 @@ type view struct {
 	scanned  store.Position
 	pending  []store.Position // read-only: shared with published
 	besides  *besides
-	region   store.Region
+	region   *store.Region // read-only
 	parked   int
 	acquired bool // position and region are known
 	hung     bool
@@ -305,7 +311,7 @@ type view struct {
 
 // progress is what is needed of it to tell what waits.
 func (v *view) progress() cursor.Progress {
-	p := cursor.Progress{Region: &v.region, Scanned: v.scanned, Pending: v.pending}
+	p := cursor.Progress{Region: v.region, Scanned: v.scanned, Pending: v.pending}
 	if v.besides != nil {
 		p.Pass, p.ParkedAhead = v.besides.pass, v.besides.ahead
 	}

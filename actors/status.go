@@ -113,7 +113,7 @@ func statusOf(st *store.Store, p *node, head store.Position) WorkerStatus {
 	if !v.acquired {
 		return w
 	}
-	w.Unwritten, _ = p.unwritten.Load().say(context.Background(), st, v.region, head)
+	w.Unwritten, _ = p.unwritten.Load().say(context.Background(), st, *v.region, head)
 	w.LagErr = measure(&w, st, p, v.progress(), head)
 	return w
 }

@@ -26,7 +26,7 @@ type underway struct {
 	phase atomic.Uint32
 	end   sync.WaitGroup // of the commit and its message, for an actor that stops
 
-	// Set once, by the first begin.
+	// Never changed.
 	shown   *published
 	root    *actor.RootContext
 	self    *actor.PID
@@ -47,12 +47,14 @@ const (
 	underwayHere
 )
 
+func newUnderway(w *worker, c actor.Context) *underway {
+	u := &underway{shown: w.node.published, root: c.ActorSystem().Root, self: c.Self(), message: &answered{w.id}}
+	u.tell = u.answer
+	return u
+}
+
 // begin is called before a commit is submitted.
-func (u *underway) begin(w *worker, c actor.Context, s drive.Submission) {
-	if u.tell == nil {
-		u.shown, u.root, u.self = w.node.published, c.ActorSystem().Root, c.Self()
-		u.message, u.tell = &answered{w.id}, u.answer
-	}
+func (u *underway) begin(s drive.Submission) {
 	u.handled, u.upTo = s.Covers()
 	u.beside, u.written = !s.Alone(), false
 	u.end.Add(1)

@@ -28,8 +28,8 @@ const (
 // uses it. A worker that misses nothing has none, as a system may have very many.
 type unwritten struct {
 	mu     sync.Mutex
-	parts  []part // that no event up to upTo has
-	upTo   store.Position
+	parts  []part         // that no event up to upTo has; nil until that is looked at
+	upTo   store.Position // 0 while the log was empty
 	hinted bool
 }
 
@@ -103,8 +103,10 @@ func (p part) within(r store.Region) store.Region {
 // lookFor looks for the parts of a region in the whole log, but no longer than until a moment, and
 // returns what is missing; nil for nothing, or where the log is too large for that.
 func lookFor(ctx context.Context, st *store.Store, r store.Region, until time.Time) *unwritten {
-	u := &unwritten{parts: partsOf(r)}
-	head := st.Head()
+	u, head := &unwritten{parts: partsOf(r)}, st.Head()
+	if head == 0 && len(u.parts) > 0 {
+		return new(unwritten)
+	}
 	for u.upTo < head && len(u.parts) > 0 {
 		if time.Now().After(until) {
 			return nil
@@ -137,6 +139,9 @@ func (u *unwritten) say(ctx context.Context, st *store.Store, r store.Region, he
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if u.upTo == 0 {
+		u.parts = partsOf(r)
+	}
 	if !u.of(r) {
 		return "", false
 	}
@@ -252,9 +257,9 @@ func warnOfUnwritten(s *System, workers []*node) {
 		if !v.acquired {
 			continue
 		}
-		missing := lookFor(ctx, s.store, v.region, until)
+		missing := lookFor(ctx, s.store, *v.region, until)
 		n.unwritten.Store(missing)
-		text, likely := missing.say(ctx, s.store, v.region, head)
+		text, likely := missing.say(ctx, s.store, *v.region, head)
 		switch {
 		case text == "":
 		case likely:

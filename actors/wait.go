@@ -116,7 +116,7 @@ func caughtUp(ctx context.Context, st *store.Store, p *node, v view, to store.Po
 		return false, nil
 	}
 	if v.scanned < to {
-		if more, err := waiting(ctx, st, v.region, v.scanned, to); more || err != nil {
+		if more, err := waiting(ctx, st, *v.region, v.scanned, to); more || err != nil {
 			return false, err
 		}
 	}
@@ -176,7 +176,7 @@ func (c *receiptCheck) applied(ctx context.Context, v view) (done bool, err erro
 	}
 	done = true
 	if to := c.receipt.Position(); v.scanned < to {
-		waiting, err := waiting(ctx, c.store, v.region, v.scanned, to)
+		waiting, err := waiting(ctx, c.store, *v.region, v.scanned, to)
 		if err != nil {
 			return false, err
 		}

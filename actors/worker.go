@@ -35,7 +35,7 @@ type worker struct {
 	fails bool          // and whether something failed and was not done
 	lanes []*actor.PID  // idle ones: the others return with their task; nil before Begin
 	took  time.Duration // by the handler of the batch before
-	sent  underway      // the commit under way
+	sent  *underway     // the commit under way; nil before the first one
 	timer *time.Timer   // calls turn again at due, by a message; stopped with the actor
 	due   time.Time     // zero while the timer is not set
 }
@@ -181,7 +181,7 @@ func (w *worker) do(c actor.Context, next drive.Step) {
 	case drive.StepPull:
 		w.publish(0)
 		p := w.baton.Progress()
-		c.Send(w.sys.storeActor, &pull{incarnation: w.id, worker: c.Self(), after: p.Read, region: *p.Region})
+		c.Send(w.sys.storeActor, &pull{incarnation: w.id, worker: c.Self(), after: p.Read, region: p.Region})
 	default: // the others end the turn
 	}
 }
@@ -244,7 +244,10 @@ func (w *worker) submit(c actor.Context) bool {
 	if s == nil {
 		return false
 	}
-	if w.sent.begin(w, c, s); w.sent.beside {
+	if w.sent == nil {
+		w.sent = newUnderway(w, c)
+	}
+	if w.sent.begin(s); w.sent.beside {
 		go s.Send(w.sent.tell)
 	} else {
 		s.Send(w.sent.tell)
@@ -260,7 +263,7 @@ func (w *worker) answered(now time.Time) bool {
 	}
 	n := drive.Answered(w.ctx, w.core, now)
 	w.show()
-	switch sent := &w.sent; {
+	switch sent := w.sent; {
 	case !sent.written:
 		w.publish(n)
 	case sent.beside: // answer has published it; another batch may be at hand
@@ -358,6 +361,8 @@ func (w *worker) stop() {
 		w.timer.Stop()
 	}
 	w.cancel()
-	w.sent.end.Wait() // the next incarnation acquires the checkpoint after it
+	if w.sent != nil {
+		w.sent.end.Wait() // the next incarnation acquires the checkpoint after it
+	}
 	w.node.published.fails(nil)
 }

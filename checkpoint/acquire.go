@@ -61,11 +61,13 @@ func takeOver(ctx context.Context, st *store.Store, id ID, b Binding) (*takeover
 		return nil, err
 	}
 	l := &Lease{id: id, record: f.record, revision: f.revision, unclean: !f.fresh && !f.record.Clean}
-	if l.pass, err = passOf(st, f.name); err != nil {
+	pass, err := passOf(st, f.name)
+	if err != nil {
 		return nil, err
 	}
+	l.pass = special(pass)
 	t := &takeover{lease: l, from: f.name}
-	p := &plan{st: st, id: f.name, record: f.record, pass: l.pass}
+	p := &plan{st: st, id: f.name, record: f.record, pass: pass}
 	if f.fresh { // the name may be taken and left since it was looked up
 		p.sides = append(p.sides, store.SideWrite{Key: id.renamedKey(), Delete: true, Expect: store.Exactly(0)})
 	}

@@ -16,7 +16,7 @@ import (
 type Lease struct {
 	id       ID
 	record   Record // as the store has it
-	pass     Pass
+	pass     *Pass  // nil for an ordinary one, as of most
 	revision uint64
 	unclean  bool
 
@@ -27,7 +27,7 @@ type Lease struct {
 // staged is what a commit writes. It is used again by the next.
 type staged struct {
 	record Record // as the commit in flight, if any, will leave it
-	pass   Pass
+	pass   *Pass
 	value  []byte // the store copies it before a commit returns
 }
 
@@ -39,7 +39,24 @@ func (l *Lease) Record() Record { return l.record }
 
 // Pass is what is special about the present way through the log, as this owner committed it last,
 // or found it. Read-only.
-func (l *Lease) Pass() Pass { return l.pass }
+func (l *Lease) Pass() Pass {
+	if l.pass == nil {
+		return Pass{}
+	}
+	return *l.pass
+}
+
+// special returns a pass to keep, nil for an ordinary one.
+func special(p Pass) *Pass {
+	if p.Empty() && len(p.emit) == 0 {
+		return nil
+	}
+	return &p
+}
+
+// Floor and Epoch are those of Record, for callers that need no more of it.
+func (l *Lease) Floor() store.Position { return l.record.Floor() }
+func (l *Lease) Epoch() uint64         { return l.record.Epoch }
 
 // Unclean reports whether the owner before did not end in good order: one of the events it had in
 // flight may be the reason.
@@ -80,7 +97,7 @@ func (l *Lease) moved(m Move) (next Record, over bool) {
 	next.Scanned = max(next.Scanned, m.Scanned)
 	next.Delivered = max(next.Delivered, m.Delivered)
 	next.Pending, next.Clean, next.Trying, next.Tries = m.Pending, m.Clean, m.Trying, m.Tries
-	return next, !l.pass.Empty() && next.Floor() >= l.pass.end()
+	return next, l.pass != nil && !l.pass.Empty() && next.Floor() >= l.pass.end()
 }
 
 // StageChange adds a change of the checkpoint, as it is after a move, to the batch, with its audit
@@ -95,7 +112,7 @@ func (l *Lease) StageChange(
 	if err := checkChange(l.id, c, q); err != nil {
 		return Outcome{}, err
 	}
-	p := &plan{st: st, id: l.id, pass: l.pass}
+	p := &plan{st: st, id: l.id, pass: l.Pass()}
 	var over bool
 	if p.record, over = l.moved(m); over {
 		p.pass = Pass{}
@@ -116,8 +133,8 @@ func (l *Lease) StageChange(
 }
 
 func (l *Lease) stage(b *store.Batch, next Record, pass Pass) {
-	b.Sides = append(b.Sides, l.write(next, pass))
-	if !l.pass.Empty() || !pass.Empty() {
+	b.Sides = append(b.Sides, l.write(next, special(pass)))
+	if !l.Pass().Empty() || !pass.Empty() {
 		b.Sides = append(b.Sides, pass.write(l.id))
 	}
 }
@@ -125,7 +142,7 @@ func (l *Lease) stage(b *store.Batch, next Record, pass Pass) {
 // maxKeptValue bounds the buffer that an owner keeps while it rests.
 const maxKeptValue = 1 << 10
 
-func (l *Lease) write(next Record, pass Pass) store.SideWrite {
+func (l *Lease) write(next Record, pass *Pass) store.SideWrite {
 	if l.key == "" {
 		l.key = l.id.key()
 	}

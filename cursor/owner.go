@@ -20,10 +20,6 @@ type owner struct {
 	lease    *checkpoint.Lease // nil for a volatile worker
 	batches  *batchOwner
 	emission *emission
-
-	// These are of the lease's record, which is too large to be copied for each Progress.
-	stored store.Position
-	epoch  uint64
 }
 
 // hold takes a lease over, nil for a volatile worker. The reactions of its batches name it.
@@ -165,12 +161,5 @@ func (o *owner) audited(e *store.Event, kind string, a checkpoint.Audit) store.P
 // does not know the outcome of its commit does not know the revision either, and would take itself
 // for fenced.
 func (o *owner) commit(ctx context.Context, b store.Batch) error {
-	err := commitStaged(ctx, o.st, o.lease, b)
-	if err == nil {
-		o.recorded(o.lease.Record())
-	}
-	return err
+	return commitStaged(ctx, o.st, o.lease, b)
 }
-
-// recorded notes what Progress says of the record.
-func (o *owner) recorded(r checkpoint.Record) { o.stored, o.epoch = r.Floor(), r.Epoch }

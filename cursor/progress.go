@@ -49,13 +49,17 @@ type Progress struct {
 // Progress returns how far the runner has come.
 func (r *Runner) Progress() Progress {
 	kept, pending := r.win.done.checkpoint(r.win.at)
-	return Progress{
+	p := Progress{
 		Region: r.own.region, Position: r.win.floor(), Scanned: kept.scanned, Pending: pending, Delivered: kept.delivered,
 		Pass: r.own.pass(), ParkedAhead: r.parkedAhead(kept.scanned),
 		Read: r.win.at.scanned, Queued: len(r.win.done.undone), InFlight: r.inFlight,
 		Guarded: r.guard.on(),
-		Parked:  len(r.list.at), Held: r.list.held, Stored: r.own.stored, Epoch: r.own.epoch,
+		Parked:  len(r.list.at), Held: r.list.held,
 	}
+	if l := r.own.lease; l != nil {
+		p.Stored, p.Epoch = l.Floor(), l.Epoch()
+	}
+	return p
 }
 
 // parkedAhead returns what is parked after a position: it is read again where the worker keeps an

@@ -164,7 +164,6 @@ func (r *Runner) acquire(ctx context.Context, former Former) error {
 // is parked. Nothing may be in flight: tasks point into the queues, which are replaced.
 func (r *Runner) restore(ctx context.Context) error {
 	record := r.own.lease.Record()
-	r.own.recorded(record)
 	r.feed.ahead.drop()
 	r.win.reset(placeOf(record))
 	r.finished, r.oldest = nil, nil

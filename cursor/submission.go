@@ -156,7 +156,6 @@ func (r *Runner) Answered(s *Submission) (committed int, err error) {
 		r.win.join()
 		return 0, r.own.failed(ErrCommit, err)
 	}
-	r.own.recorded(r.own.lease.Record())
 	r.win.advance(r.win.after(s.done), len(s.done))
 	t := s.task
 	t.committed = t.good

@@ -162,13 +162,13 @@ type Worker struct {
 	// restart does not reset it, a new process does. 0 means no limit; else it is from 0.000001 to
 	// 1,000,000.
 	Rate float64
-	// NewKinds decides about a changed list of Kinds: the zero value refuses it, with a
-	// checkpoint.ErrKindsChanged.
-	NewKinds checkpoint.NewKinds
 	// Policy, Restart and StopTimeout are for the supervisor; see [supervision.Spec].
 	Policy      supervision.Policy
 	Restart     supervision.Restart
 	StopTimeout time.Duration
+	// NewKinds decides about a changed list of Kinds: the zero value refuses it, with a
+	// checkpoint.ErrKindsChanged.
+	NewKinds checkpoint.NewKinds
 	// SyncCheckpoints makes a batch without reactions wait until its checkpoint is safe from a
 	// power cut too. Otherwise such a checkpoint survives the death of the process at once, and a
 	// power cut some 10 ms later.

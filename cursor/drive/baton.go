@@ -33,8 +33,8 @@ type Baton struct {
 	limiter  *rate.Limiter     // nil where it has no rate, and before the first incarnation
 	limit    int               // of its first batch; 0: the worker's own
 	pause    *checkpoint.Pause // as it is in the store, nil for none
-	moved    bool              // by an order since the last Operation
 	epoch    uint64            // of the checkpoint as acquired last; 0: it may be taken over
+	moved    bool              // by an order since the last Operation
 	ran      bool              // an incarnation had its checkpoint
 	guarded  bool              // the last one had not passed what may have killed the process before
 	position store.Position    // of the last one, for a volatile worker

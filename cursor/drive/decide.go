@@ -20,7 +20,7 @@ func (l *leaf) troubled(u *Update) {
 
 func (l *leaf) failed(u *Update) {
 	l.limit = u.Limit
-	if u.Kind == UpdateHalve && l.node.Spec.Restart != supervision.Temporary {
+	if u.Kind == UpdateHalve && l.node.Worker.Restart != supervision.Temporary {
 		l.halve(u)
 		return
 	}
@@ -123,7 +123,7 @@ func (l *leaf) ended() {
 	if l.fate != live {
 		return
 	}
-	permanent := l.node.Spec.Restart == supervision.Permanent
+	permanent := l.node.Worker.Restart == supervision.Permanent
 	if !permanent {
 		l.fate = ended
 		l.tree.emit(Effect{Kind: Note, Note: NoteEnded, Path: l.node.Path})

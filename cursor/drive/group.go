@@ -25,7 +25,7 @@ func (t *Tree) below(n *Node) []*leaf { return t.leaves[n.from:n.to] }
 // judged returns the judge of a group, which is made when it is needed.
 func (g *group) judged() *supervision.Judge {
 	if g.judge == nil {
-		g.judge = supervision.NewJudge(g.node.Spec, g.tree.options.Random)
+		g.judge = supervision.NewJudge(g.node.spec(), g.tree.options.Random)
 	}
 	return g.judge
 }

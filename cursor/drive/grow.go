@@ -64,7 +64,7 @@ func (t *Tree) Admit(path string, c Candidate) error {
 		p.leaves, p.paths[l.node.Worker.Name] = append(p.leaves, l.node), l.node.Path
 	}
 	below := path + "/" + c.spec.Name
-	if _, err := p.leaf(c.worker, inherit(c.spec, g.node.Spec), below); err != nil {
+	if _, err := p.leaf(c.worker, inherit(c.spec, *g.node.Spec), below); err != nil {
 		return problem(below, err)
 	}
 	p.checkFormerNames()
@@ -90,7 +90,7 @@ func (t *Tree) Add(now time.Time, path string, c Candidate) (*Node, []Effect, er
 		return nil, nil, err
 	}
 	g := t.groupAt(path)
-	n := leafNode(c.worker, inherit(c.spec, g.node.Spec), path+"/"+c.spec.Name)
+	n := leafNode(c.worker, inherit(c.spec, *g.node.Spec), path+"/"+c.spec.Name)
 	t.plant(g, n)
 	return n, t.take(), nil
 }

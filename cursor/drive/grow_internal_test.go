@@ -261,7 +261,7 @@ func TestWhatIsAddedFollowsTheRulesOfATree(t *testing.T) {
 	n, effects, err := tree.Add(begun, "t/g", good)
 	require.NoError(t, err)
 	require.Equal(t, "t/g/c", n.Path)
-	require.Equal(t, time.Minute, n.Spec.StopTimeout, "inherited")
+	require.Equal(t, time.Minute, n.Worker.StopTimeout, "inherited")
 	require.Equal(t, 2, n.Leaf)
 	require.Equal(t, []EffectKind{Show, Spawn}, []EffectKind{effects[0].Kind, effects[1].Kind})
 	require.NoError(t, tree.Admit("t", mustCandidate(t, worker("d"))))

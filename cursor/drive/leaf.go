@@ -62,7 +62,7 @@ func (l *leaf) excuse() {
 // judged returns the judge of a leaf, which is made when it is needed.
 func (l *leaf) judged() *supervision.Judge {
 	if l.judge == nil {
-		l.judge = supervision.NewJudge(l.node.Spec, l.tree.options.Random)
+		l.judge = supervision.NewJudge(l.node.spec(), l.tree.options.Random)
 	}
 	return l.judge
 }
@@ -156,7 +156,7 @@ func (l *leaf) drain() {
 // bound limits how long a leaf that was told to end may take until the next step: until its
 // handlers are cancelled, or until it counts as hung. When the system stops it never does.
 func (l *leaf) bound() {
-	timeout := l.node.Spec.StopTimeout
+	timeout := l.node.Worker.StopTimeout
 	switch {
 	case timeout == 0 && l.tree.final != nil, l.phase == leafCancelled && l.tree.final != nil:
 		l.tree.timers.stop(&l.timer)

@@ -13,14 +13,14 @@ import (
 type Node struct {
 	// Name of the child, and Path: the names of the groups above it and its own, joined by "/".
 	Name, Path string
-	Spec       supervision.Spec
+	Spec       *supervision.Spec    // of a group; that of a leaf is its Worker's
 	Strategy   supervision.Strategy // of a group
 	Children   []*Node              // of a group
 	// Leaf numbers the workers of the tree depth first, from 0, and those that are added later after
 	// them; it is -1 for a group.
 	Leaf int
-	// Worker of a leaf, with the policy that it inherits, for whatever runs it; its Name is that of
-	// the checkpoint. Of it a tree reads the names only.
+	// Worker of a leaf, with what it inherits and is supervised by, for whatever runs it; its Name is
+	// that of the checkpoint. Of it a tree reads what never changes: all but Region and Kinds.
 	Worker *cursor.Worker
 
 	// Set by the tree that it is in: the leaves at and below it are from..to-1, and what a group is in
@@ -31,6 +31,15 @@ type Node struct {
 
 // IsLeaf reports whether the node is a worker.
 func (n *Node) IsLeaf() bool { return n.Leaf >= 0 }
+
+// spec is what supervision knows of the node, with what it inherits.
+func (n *Node) spec() supervision.Spec {
+	if n.Spec != nil {
+		return *n.Spec
+	}
+	w := n.Worker
+	return supervision.Spec{Name: n.Name, Policy: w.Policy, Restart: w.Restart, StopTimeout: w.StopTimeout}
+}
 
 // ErrNotSource is the reason of a child that is neither a group nor a cursor.Source.
 var ErrNotSource = errors.New("is neither a group nor a source of a worker")
@@ -58,7 +67,7 @@ type planner struct {
 }
 
 func (p *planner) group(g supervision.Group, spec supervision.Spec, path string) *Node {
-	n := &Node{Name: spec.Name, Path: path, Spec: spec, Strategy: g.Strategy, Leaf: -1}
+	n := &Node{Name: spec.Name, Path: path, Spec: &spec, Strategy: g.Strategy, Leaf: -1}
 	for _, child := range g.Children {
 		inherited := inherit(child.Spec(), spec)
 		below := path + "/" + inherited.Name
@@ -120,8 +129,8 @@ func leafNode(w cursor.Worker, spec supervision.Spec, path string) *Node {
 	if w.Volatile && spec.Policy.Exhausted == supervision.ActionPark {
 		spec.Policy.Exhausted = supervision.ActionHalt // without a checkpoint nothing can be parked
 	}
-	w.Policy = spec.Policy
-	return &Node{Name: spec.Name, Path: path, Spec: spec, Worker: &w}
+	w.Policy, w.Restart, w.StopTimeout = spec.Policy, spec.Restart, spec.StopTimeout
+	return &Node{Name: spec.Name, Path: path, Worker: &w}
 }
 
 func duplicate(name string) error { return fmt.Errorf("%w: %.64q", supervision.ErrDuplicate, name) }

@@ -124,7 +124,7 @@ func (r *round) spawnAll() {
 	for _, l := range r.leaves() {
 		switch {
 		case l.fate != live, l.phase != leafDown:
-		case l.node.Spec.Restart == supervision.Temporary && l.ran && l.cause == Restart:
+		case l.node.Worker.Restart == supervision.Temporary && l.ran && l.cause == Restart:
 			l.fate = halted
 			l.show(Effect{State: Halted, Err: errTemporary})
 		default:

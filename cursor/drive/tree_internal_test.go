@@ -178,7 +178,12 @@ func oneRestart(s *supervision.Spec) { s.Policy.Intensity = 1 }
 // change changes the settings of the children with these names.
 func (n *Node) change(by map[string]func(*supervision.Spec)) {
 	if f := by[n.Name]; f != nil {
-		f(&n.Spec)
+		spec := n.spec()
+		if f(&spec); n.Spec != nil {
+			*n.Spec = spec
+		} else {
+			n.Worker.Policy, n.Worker.Restart, n.Worker.StopTimeout = spec.Policy, spec.Restart, spec.StopTimeout
+		}
 	}
 	for _, child := range n.Children {
 		child.change(by)

@@ -42,7 +42,7 @@ func (s *sprouting) node(path string) *Node {
 	}
 	name := s.text[:end]
 	s.text = s.text[end:]
-	n := &Node{Leaf: -1, Spec: supervision.Spec{Policy: steady()}}
+	n := &Node{Leaf: -1, Spec: &supervision.Spec{Policy: steady()}}
 	for ; strings.ContainsAny(name, "*>!"); name = name[:len(name)-1] {
 		switch name[len(name)-1] {
 		case '*':
@@ -58,7 +58,7 @@ func (s *sprouting) node(path string) *Node {
 	}
 	n.Name, n.Spec.Name, n.Path = name, name, strings.TrimPrefix(path+"/"+name, "/")
 	if !strings.HasPrefix(s.text, "(") {
-		n.Leaf = s.leaves
+		n.Leaf, n.Spec, n.Worker = s.leaves, nil, &cursor.Worker{Name: name, Policy: n.Spec.Policy}
 		s.leaves++
 		return n
 	}
@@ -332,11 +332,11 @@ func (w *world) operated() bool {
 func (w *world) add(g *group) {
 	w.t.Helper()
 	number := len(w.actors)
-	n := &Node{Name: fmt.Sprint("n", number), Spec: supervision.Spec{Policy: steady()}}
+	n := &Node{Name: fmt.Sprint("n", number), Worker: &cursor.Worker{Policy: steady()}}
 	if number%2 == 1 {
-		n.Spec.Policy.Intensity, n.Spec.Policy.OverBudget = -1, supervision.ActionEscalate
+		n.Worker.Policy.Intensity, n.Worker.Policy.OverBudget = -1, supervision.ActionEscalate
 	}
-	n.Spec.Name, n.Path = n.Name, g.node.Path+"/"+n.Name
+	n.Path = g.node.Path + "/" + n.Name
 	w.actors, w.shown = append(w.actors, actorModel{}), append(w.shown, Starting)
 	w.coming[number] = true
 	w.tree.now = w.now
