@@ -34,7 +34,7 @@ type indexCache struct {
 type loadedIndex struct {
 	index.Index
 	bytes int64       // of memory that it takes, 0 where it is read from its file, and for a growing one
-	made  bool        // from the events, since the one in the file is damaged
+	made  bool        // from the events, since the one in the file is damaged or knows no links
 	used  atomic.Bool // since the hand of the clock passed; a hint, written without order
 }
 
@@ -63,10 +63,10 @@ func (c *indexCache) load(g *segment, s *Store) (index.Index, error) {
 	return l.Index, nil
 }
 
-// mend replaces an index that turned out to be damaged by one that is made from the events, unless
-// another reader has done so. What is kept beside the segment goes: the next opening writes it
-// again.
-func (c *indexCache) mend(g *segment, s *Store) (index.Index, error) {
+// mend replaces an index that turned out to be damaged, or to be of a program that knew no links,
+// by one that is made from the events, unless another reader has done so. What is kept beside the
+// segment goes where it is damaged: the next opening writes it again.
+func (c *indexCache) mend(g *segment, s *Store, damaged bool) (index.Index, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if l := g.index.Load(); l != nil && l.made {
@@ -76,7 +76,7 @@ func (c *indexCache) mend(g *segment, s *Store) (index.Index, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !s.options.ReadOnly && g.trailer.Load().Version == 1 {
+	if damaged && !s.options.ReadOnly && g.trailer.Load().Version == 1 {
 		_ = s.dir.Remove(idxName(g.number))
 	}
 	if at := slices.Index(c.open, g); at >= 0 {

@@ -216,6 +216,9 @@ func (l *loadedRun) load(file vfs.File) (ok bool) {
 	if l.index, err = loadIndex(file, l.at+idxHeaderSize, int(l.indexLen)); err != nil || l.index.Sum() != l.indexSum {
 		return false
 	}
+	if !l.index.HasLinks() { // by an older program
+		return false
+	}
 	table := make([]byte, l.sidesLen)
 	if n, _ := file.ReadAt(table, l.at+idxHeaderSize+int64(l.indexLen)); n < len(table) || wal.Checksum(table) != l.sidesSum {
 		return false

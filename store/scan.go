@@ -147,6 +147,7 @@ func (sc *scan) record(rec []byte, offset uint32) error {
 		}
 		t := index.Terms{Entity: string(e.Entity()), Scope: string(e.Scope()), Kind: string(e.Kind())}
 		sc.active.Add(offset, t)
+		addLinks(sc.active, rec)
 		sc.lastTime = e.Time
 	case wal.TypeKey:
 		k, err := wal.ParseKey(rec)
@@ -165,6 +166,18 @@ func (sc *scan) record(rec []byte, offset uint32) error {
 		sc.sides[place.Key()] = place
 	}
 	return nil
+}
+
+// addLinks tells an index what the event that was added last points at.
+func addLinks(active *index.Active, rec []byte) {
+	if !wal.Linked(rec) {
+		return
+	}
+	if l, ok := wal.Measure(rec); ok {
+		var cause, correlation [16]byte
+		l.Links(rec, &cause, &correlation)
+		active.Link(&cause, &correlation)
+	}
 }
 
 // place is that of a side value in the segment. It has copies: a parsed record lies in memory that

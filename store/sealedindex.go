@@ -14,20 +14,21 @@ import (
 // system can do that. Where that turns out to be damaged, at whatever question, it answers from one
 // that is made from the events, in memory: a reader changes no segment, and each opening finds the
 // same damage and returns the same answers. So a caller sees an error only where the segment itself
-// cannot be read.
+// cannot be read. The same goes for one that does not know what is asked, see [index.ErrNoLinks].
 type sealedIndex struct {
 	index.Index
 	store   *Store
 	segment *segment
 }
 
-// ask asks once more where the answer was damage.
+// ask asks once more where the answer was damage, or that the index does not know such things.
 func (x *sealedIndex) ask(question func(index.Index) error) error {
 	err := question(x.Index)
-	if !isDamage(err) {
+	damaged := isDamage(err)
+	if !damaged && !errors.Is(err, index.ErrNoLinks) {
 		return err
 	}
-	mended, err := x.store.indexes.mend(x.segment, x.store)
+	mended, err := x.store.indexes.mend(x.segment, x.store, damaged)
 	if err != nil {
 		return err
 	}
@@ -57,6 +58,11 @@ func (x *sealedIndex) Select(
 func (x *sealedIndex) Count(q index.Query, from, to uint32, limit int) (n int, err error) {
 	err = x.ask(func(i index.Index) (err error) { n, err = i.Count(q, from, to, limit); return err })
 	return n, err
+}
+
+func (x *sealedIndex) Linked(by index.Link, id [16]byte, from, to uint32, dst []uint32) (ords []uint32, err error) {
+	err = x.ask(func(i index.Index) (err error) { ords, err = i.Linked(by, id, from, to, dst); return err })
+	return ords, err
 }
 
 func (x *sealedIndex) LastOf(entity string) (ord uint32, ok bool, err error) {

@@ -247,6 +247,7 @@ func (w *writer) applyEvents(b *openBatch, req *request, now time.Time) {
 		wal.SealRecord(rec, i == len(req.events)-1 && req.key == "" && len(req.sides) == 0)
 
 		w.active.Add(b.offset(), e.terms)
+		addLinks(w.active, rec)
 		b.buf = append(b.buf, rec...)
 		state.version, state.hash = stamp.Version, stamp.Hash
 		req.receipt.Events = append(req.receipt.Events,

@@ -20,6 +20,8 @@ type Active struct {
 	deep      map[string]*list  // entities of more than maxLevels, which are no namespace
 	keys      map[string]uint32
 	sides     map[string]Side
+	links     links
+	chains    [linkFields]chains // through the links, for those who ask
 }
 
 // A list holds the ordinals of one term. An entity is the namespace of its name: a segment of new

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -95,24 +96,24 @@ func (b *blob) raw(at, n int) []byte {
 
 // openHead reads and checks the head.
 func (b *blob) openHead() head {
-	if b.size < headSize {
+	if b.size < headOfTwo {
 		b.fail(0, "no index head")
 	}
-	first := b.raw(0, headSize)
-	if string(first[:4]) != indexMagic {
+	first := append(make([]byte, 0, headSize), b.raw(0, min(b.size, headSize))...)[:headSize]
+	if magic := string(first[:4]); magic != indexMagic && magic != magicOfTwo {
 		b.fail(0, "no index head")
 	}
 	h := parseHead(first)
 	sections := h.layout()
 	b.start = int(u32s(first).get(2))
-	if b.start != headLen(sections.size) || b.start+sections.size != b.size {
+	if b.start != h.len(sections.size) || b.start+sections.size != b.size {
 		b.fail(8, "sizes do not add up")
 	}
 	whole := b.raw(0, b.start)
-	if checksum(whole[8:]) != u32s(whole).get(1) || parseHead(whole) != h {
+	if checksum(whole[8:]) != u32s(whole).get(1) || !bytes.HasPrefix(whole, first[:h.size()]) {
 		b.fail(4, "head does not match its checksum")
 	}
-	b.sums = append(u32s(nil), whole[headSize:]...)
+	b.sums = append(u32s(nil), whole[h.size():]...)
 	b.checked = make([]atomic.Uint64, (b.sums.len()+63)/64)
 	return h
 }

@@ -17,6 +17,11 @@
 //	     |
 //	  Active  -- Footer -->  bytes  -- OpenSealed -->  Sealed
 //
+// An event may point at others by their ids, at its cause and at what it is correlated
+// with: Linked finds those that point at one. Few events do, and fewer are asked for, so
+// in a growing index these links are rows in the order of the events, and the first
+// question puts them into an order of its own.
+//
 // Active is the growing index: one writer, any number of readers beside it.
 // Sealed is immutable and answers from the footer bytes in place, mapped or read
 // in pieces: it copies no posting, builds no map and walks no table, so what it
@@ -39,14 +44,18 @@
 //
 // All integers are little-endian, all checksums CRC-32C.
 //
-//	head      magic "pnx2", checksum of the head after this field u32,
+//	head      magic "pnx3", checksum of the head after this field u32,
 //	          length of the head u32, salt u32, events u32, terms u32, entities u32,
-//	          keys u32, words of postings u32, then the checksum u32 of each block
+//	          keys u32, words of postings u32, causes u32, correlations u32,
+//	          then the checksum u32 of each block
 //	body      in blocks of 4 KiB, of which the last is shorter:
 //	  filters   of the terms, then of the keys
 //	  terms     directory, terms    x { hash u64, count u32, place u32 }
 //	  entities  directory, entities x { hash u64, last ordinal u32 }
 //	  keys      directory, keys     x { hash u64, record offset u32 }
+//	  filter    of the causes and the correlations
+//	  causes    directory, causes   x { hash u64, ordinal u32 }
+//	  correlations                  as causes
 //	  offsets   events x { record offset u32 }, then zeros up to a multiple of 8
 //	  postings  the lists of the terms, in the order of the terms, each padded to
 //	            8 bytes
@@ -68,13 +77,18 @@
 // the start of postings to a bitmap of all events, where that is smaller, and else
 // to the ordinals as u32.
 //
-// Version 1 has no filters, directories and checksums: [Upgrade] makes it into a
-// blob of version 2.
+// Version 2, magic "pnx2", has no causes and correlations: all that belongs to them is
+// not there, and what is asked of them is [ErrNoLinks], never "none". Version 1 has no
+// filters, directories and checksums either: [Upgrade] makes it into a blob of version 2.
 //
 // The hash is FNV-1a 64 with the salt xored into the offset basis, over the text
 // and then one byte that names the table or field (of a term 0 entity or namespace,
 // 1 scope, 2 kind, 3 category; 4 entities, 5 keys), finished by the 64-bit mixer of
 // MurmurHash3. The salt is the smallest that separates the segment's texts.
+//
+// An id is hashed as two u64, low and high: mix(low ^ mix(high + which)), where which is 0
+// for a cause and 1 for a correlation, and mix that finisher. Rows of the same hash ascend
+// by ordinal.
 //
 // # The sides blob
 //
@@ -97,5 +111,6 @@
 // published, and protects the sides with a checksum.
 //
 // The package starts no goroutine. It has one lock, in Active, held for map
-// look-ups and appends and never while a list is read.
+// look-ups and appends and never while a list is read, and one for those who ask for
+// links, taken before it.
 package index

@@ -25,6 +25,8 @@ type tables struct {
 	terms    []row[u32s]
 	entities []row[uint32]
 	keys     []row[uint32]
+	linked   bool // links are known, if there are any
+	links    links
 }
 
 type row[V any] struct {
@@ -36,6 +38,10 @@ type row[V any] struct {
 // table share a hash. Another salt is needed once in 2^65 / rows^2 times, or when
 // the texts were chosen for it.
 func (a *Active) hashed(salt uint32) (t tables, distinct bool) {
+	t.linked = true
+	for by, rows := range a.links {
+		t.links[by] = sorted(rows)
+	}
 	for f, lists := range a.lists {
 		for text, l := range lists {
 			t.terms = append(t.terms, row[u32s]{hash(salt, field(f), text), l.ords})
@@ -75,10 +81,13 @@ func (t *tables) encode(salt uint32, offsets u32s) []byte {
 	h := head{
 		salt: salt, events: uint32(events),
 		terms: uint32(len(t.terms)), entities: uint32(len(t.entities)), keys: uint32(len(t.keys)),
-		words: uint32(postings / 8),
+		words: uint32(postings / 8), linked: t.linked,
+	}
+	for by, rows := range t.links {
+		h.links[by] = uint32(len(rows))
 	}
 	s := h.layout()
-	start := headLen(s.size)
+	start := h.len(s.size)
 
 	b := h.append(make([]byte, 0, start+s.size))
 	b = b[:start] // make has cleared what is skipped
@@ -87,21 +96,32 @@ func (t *tables) encode(salt uint32, offsets u32s) []byte {
 	b = appendTerms(b, &s.terms, t.terms, events)
 	b = appendPairs(b, &s.entities, t.entities)
 	b = appendPairs(b, &s.keys, t.keys)
+	if t.linked {
+		b = appendFilter(b, t.links[:]...)
+		for by, rows := range t.links {
+			b = appendPairs(b, &s.links[by], rows)
+		}
+	}
 	b = append(b, offsets...)
 	b = b[:start+s.postings]
 	for _, r := range t.terms {
 		b = appendPostings(b, r.value, events)
 	}
-	seal(b, start)
+	seal(b, &h, start)
 	return b
 }
 
-// appendFilter appends a filter of the rows to b, whose capacity is cleared.
-func appendFilter[V any](b []byte, rows []row[V]) []byte {
-	start := len(b)
-	b = b[:start+filterLines(len(rows))*lineSize]
-	for _, r := range rows {
-		setInFilter(b[start:], r.hash)
+// appendFilter appends a filter of all rows of some tables to b, whose capacity is cleared.
+func appendFilter[V any](b []byte, tables ...[]row[V]) []byte {
+	start, n := len(b), 0
+	for _, rows := range tables {
+		n += len(rows)
+	}
+	b = b[:start+filterLines(n)*lineSize]
+	for _, rows := range tables {
+		for _, r := range rows {
+			setInFilter(b[start:], r.hash)
+		}
 	}
 	return b
 }

@@ -39,18 +39,48 @@ func golden() model {
 			{"order:1:item", "shop", "order.shipped"},
 		},
 		offsets: []uint32{128, 484, 840, 1196, 1552},
-		keys:    map[string]uint32{"pay-1": 840},
-		sides:   map[string]uint32{"checkpoint/a": 2048, "checkpoint/b": 4096},
+		links: map[uint32][linkFields][16]byte{
+			2: {someID(1), someID(1)}, 3: {someID(1), someID(1)}, 4: {someID(2), someID(1)},
+		},
+		keys:  map[string]uint32{"pay-1": 840},
+		sides: map[string]uint32{"checkpoint/a": 2048, "checkpoint/b": 4096},
 	}
 }
 
-func TestVersionTwoBlobsAreWrittenAndReadByteForByte(t *testing.T) {
-	wantIndex, err := os.ReadFile("testdata/v2.index")
-	require.NoError(t, err)
-	wantSides, err := os.ReadFile("testdata/v1.sides")
+// footerTwo is Footer of version 2.
+func (a *Active) footerTwo() []byte {
+	for salt := uint32(0); ; salt++ {
+		if t, distinct := a.hashed(salt); distinct {
+			t.linked, t.links = false, links{}
+			return t.encode(salt, a.offsets)
+		}
+	}
+}
+
+func TestVersionThreeBlobsAreWrittenAndReadByteForByte(t *testing.T) {
+	want, err := os.ReadFile("testdata/v3.index")
 	require.NoError(t, err)
 	index, _ := golden().active().Footer()
-	require.Equal(t, wantIndex, index)
+	require.Equal(t, want, index)
+	for _, x := range sealed(t, want) {
+		requireGolden(t, x)
+		require.Equal(t, []uint32{2, 3}, x.Linked(Cause, someID(1), 0, none))
+		require.Equal(t, []uint32{4}, x.Linked(Cause, someID(2), 0, none))
+		require.Equal(t, []uint32{2, 3, 4}, x.Linked(Correlation, someID(1), 0, none))
+		require.Empty(t, x.Linked(Correlation, someID(2), 0, none))
+	}
+}
+
+func TestVersionTwoBlobsAreReadByteForByteAndKnowNoLinks(t *testing.T) {
+	wantIndex, err := os.ReadFile("testdata/v2.index")
+	require.NoError(t, err)
+	require.Equal(t, wantIndex, golden().active().footerTwo())
+	for _, x := range sealed(t, wantIndex) {
+		_, err := x.Index.Linked(Cause, someID(1), 0, none, nil)
+		require.ErrorIs(t, err, ErrNoLinks)
+	}
+	wantSides, err := os.ReadFile("testdata/v1.sides")
+	require.NoError(t, err)
 	sides, err := readSides(wantSides)
 	require.NoError(t, err)
 	require.Equal(t, []Side{

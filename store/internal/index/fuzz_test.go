@@ -38,6 +38,15 @@ func ask(t require.TestingT, s *Sealed) {
 	}
 	_, _, err := s.FindKey("pay-1")
 	refuses(t, err)
+	for by := range Link(linkFields) {
+		ords, err := s.Linked(by, someID(1), 0, none, nil)
+		if s.head.linked || !errors.Is(err, ErrNoLinks) {
+			refuses(t, err)
+		}
+		for at, ord := range ords {
+			require.True(t, ord < events && (at == 0 || ord > ords[at-1]), "inside and ascending")
+		}
+	}
 }
 
 func askRange(t require.TestingT, s *Sealed, q Query, from, to uint32) {
@@ -66,13 +75,14 @@ func refuses(t require.TestingT, err error) bool {
 }
 
 func FuzzOpenSealedNeverReadsWhatIsNotThere(f *testing.F) {
-	for _, m := range []model{{}, golden(), shop(200, 5), shop(70, 70)} {
+	for _, m := range []model{{}, golden(), shop(200, 5), shop(70, 70).linkEvery(2)} {
 		blob, _ := m.active().Footer()
 		f.Add(blob)
 	}
 	f.Fuzz(func(t *testing.T, blob []byte) {
-		if start := headLen(len(blob) - headSize - 4); len(blob) > start && start < headSize+8 { // one block
-			seal(blob, start) // else the checksums alone would be tested
+		h := head{linked: bytes.HasPrefix(blob, []byte(indexMagic))}
+		if start := h.len(len(blob) - h.size() - 4); len(blob) > start && start < h.size()+8 { // one block
+			seal(blob, &h, start) // else the checksums alone would be tested
 		}
 		s, err := OpenSealed(blob)
 		if err != nil {
@@ -109,7 +119,7 @@ func FuzzSidesTakesOnlyWhatFooterWrites(f *testing.F) {
 
 func TestAnIndexThatAWrongProgramWroteIsRefusedOrAnswersWithinItsBounds(t *testing.T) {
 	var blobs [][]byte
-	for _, m := range []model{golden(), shop(200, 5), shop(300, 100)} {
+	for _, m := range []model{golden(), shop(200, 5), shop(300, 100).linkEvery(3)} {
 		blob, _ := m.active().Footer()
 		blobs = append(blobs, blob)
 	}
@@ -120,7 +130,7 @@ func TestAnIndexThatAWrongProgramWroteIsRefusedOrAnswersWithinItsBounds(t *testi
 			at := rapid.IntRange(start, len(blob)-1).Draw(t, "at")
 			blob[at] = rapid.Byte().Draw(t, "byte")
 		}
-		seal(blob, start) // the checksums are right
+		seal(blob, &head{linked: true}, start) // the checksums are right
 		for _, s := range sealed(t, blob) {
 			ask(t, s.Index.(*Sealed))
 		}
@@ -152,11 +162,20 @@ func answers(s *Sealed) (all [][]uint32, err error) {
 		}
 		all = append(all, []uint32{ord, offset, uint32(len(strconv.FormatBool(ok))), uint32(len(strconv.FormatBool(found)))})
 	}
+	for n := range 8 {
+		for by := range Link(linkFields) {
+			ords, err := s.Linked(by, someID(n), 0, none, nil)
+			if err != nil {
+				return all, err
+			}
+			all = append(all, ords)
+		}
+	}
 	return all, nil
 }
 
 func TestDamageAnywhereIsRefusedOrMetAndNeverAWrongAnswer(t *testing.T) {
-	m := shop(3000, 700)
+	m := shop(3000, 700).linkEvery(2)
 	m.keys["pay-1"] = 7
 	blob, _ := m.active().Footer()
 	require.Greater(t, len(blob), 5*blockSize)
@@ -225,6 +244,12 @@ func TestAnIndexThatBreaksARuleOfItsLayoutSaysSoWhenItIsAsked(t *testing.T) {
 				put(b[s.entities.rows+i*pairSize+8:], 5)
 			}
 		}},
+		{"event out of order or beyond the last", func(s *Sealed, b []byte) {
+			for i := range s.links[Cause].len {
+				put(b[s.links[Cause].rows+i*pairSize+8:], 5)
+			}
+		}},
+		{"directory does not ascend", func(s *Sealed, b []byte) { put(b[s.links[Cause].dir:], 9) }},
 		{"directory does not ascend", func(s *Sealed, b []byte) { put(b[s.keys.dir:], 9) }},
 		{"directory does not ascend", func(s *Sealed, b []byte) { put(b[s.terms.dir+4:], none) }},
 	} {
@@ -232,13 +257,14 @@ func TestAnIndexThatBreaksARuleOfItsLayoutSaysSoWhenItIsAsked(t *testing.T) {
 		s, err := OpenSealed(blob)
 		require.NoError(t, err)
 		c.damage(s, blob[s.start:])
-		seal(blob, s.start)
+		seal(blob, &s.head, s.start)
 		s, err = OpenSealed(blob)
 		require.NoError(t, err)
 		_, _, selecting := s.Select(Query{Entity: "order:1", Kinds: []string{"order.paid"}}, 0, 5, 9, nil)
 		_, _, looking := s.LastOf("order:1")
 		_, _, finding := s.FindKey("pay-1")
-		err = errors.Join(selecting, looking, finding)
+		_, linking := s.Linked(Cause, someID(1), 0, none, nil)
+		err = errors.Join(selecting, looking, finding, linking)
 		require.ErrorIs(t, err, ErrCorrupt, c.reason)
 		require.ErrorContains(t, err, c.reason)
 	}

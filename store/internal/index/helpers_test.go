@@ -76,3 +76,9 @@ func both(t require.TestingT, m model) []sure {
 	blob, _ := active.Footer()
 	return append([]sure{{active}}, sealed(t, blob)...)
 }
+
+func (s sure) Linked(by Link, id [16]byte, from, to uint32) []uint32 {
+	ords, err := s.Index.Linked(by, id, from, to, nil)
+	must(err)
+	return ords
+}

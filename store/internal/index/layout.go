@@ -7,8 +7,10 @@ import (
 )
 
 const (
-	indexMagic = "pnx2"
-	headSize   = 36      // of the head, without the checksums of the blocks
+	indexMagic = "pnx3"
+	magicOfTwo = "pnx2"  // of a blob without links
+	headSize   = 44      // of the head, without the checksums of the blocks
+	headOfTwo  = 36      // of the head of a blob without links
 	blockSize  = 4 << 10 // what has one checksum
 	lineSize   = 64      // of a filter: what one question touches
 	termSize   = 16      // hash, count, place
@@ -29,29 +31,51 @@ type head struct {
 	entities uint32
 	keys     uint32
 	words    uint32 // of 8 bytes, of the postings
+	linked   bool   // there are tables of links
+	links    [linkFields]uint32
+}
+
+// size is that of the head without the checksums of the blocks.
+func (h *head) size() int {
+	if h.linked {
+		return headSize
+	}
+	return headOfTwo
 }
 
 // append appends the head to b, without its checksum: see seal.
 func (h *head) append(b []byte) []byte {
-	b = append(b, indexMagic...)
-	for _, v := range []uint32{0, 0, h.salt, h.events, h.terms, h.entities, h.keys, h.words} {
+	magic, fields := magicOfTwo, []uint32{0, 0, h.salt, h.events, h.terms, h.entities, h.keys, h.words}
+	if h.linked {
+		magic, fields = indexMagic, append(fields, h.links[:]...)
+	}
+	b = append(b, magic...)
+	for _, v := range fields {
 		b = binary.LittleEndian.AppendUint32(b, v)
 	}
 	return b
 }
 
-// parseHead reads the fields of a head whose checksum is right.
+// parseHead reads the fields of a head whose checksum is right, from as many bytes as the longer
+// one has.
 func parseHead(b []byte) head {
 	v := u32s(b)
-	return head{
+	h := head{
 		salt: v.get(3), events: v.get(4), terms: v.get(5), entities: v.get(6), keys: v.get(7), words: v.get(8),
+		linked: string(b[:4]) == indexMagic,
 	}
+	if h.linked {
+		h.links = [linkFields]uint32{v.get(9), v.get(10)}
+	}
+	return h
 }
 
 // sections are where in the body each part begins.
 type sections struct {
 	termFilter, keyFilter filter
 	terms, entities, keys table
+	linkFilter            filter
+	links                 [linkFields]table
 	offsets, postings     int
 	size                  int // of the body
 }
@@ -69,6 +93,12 @@ func (h *head) layout() (s sections) {
 	s.terms = newTable(int(h.terms), termSize, take)
 	s.entities = newTable(int(h.entities), pairSize, take)
 	s.keys = newTable(int(h.keys), pairSize, take)
+	if h.linked {
+		s.linkFilter = newFilter(int(h.links[Cause])+int(h.links[Correlation]), take)
+		for by, n := range h.links {
+			s.links[by] = newTable(int(n), pairSize, take)
+		}
+	}
 	s.offsets = take(int(h.events) * 4)
 	take(-at & 7)
 	s.postings = take(int(h.words) * 8)
@@ -97,18 +127,18 @@ func (t *table) entries() int { return 1 << t.bits }
 // entry returns the entry of the directory for a hash.
 func (t *table) entry(hash uint64) int { return int(hash >> (64 - t.bits)) }
 
-// seal writes the checksums of a blob whose body begins at start.
-func seal(blob []byte, start int) {
+// seal writes the checksums of a blob whose body begins at start, after those of its blocks.
+func seal(blob []byte, h *head, start int) {
 	body := blob[start:]
-	for at, sums := 0, blob[headSize:start]; at < len(body); at, sums = at+blockSize, sums[4:] {
+	for at, sums := 0, blob[h.size():start]; at < len(body); at, sums = at+blockSize, sums[4:] {
 		binary.LittleEndian.PutUint32(sums, checksum(body[at:min(at+blockSize, len(body))]))
 	}
 	binary.LittleEndian.PutUint32(blob[8:], uint32(start))
 	binary.LittleEndian.PutUint32(blob[4:], checksum(blob[8:start]))
 }
 
-// headLen returns the length of the head of a blob with a body of so many bytes.
-func headLen(body int) int { return headSize + 4*((body+blockSize-1)/blockSize) }
+// len returns the length of the head of a blob with a body of so many bytes.
+func (h *head) len(body int) int { return h.size() + 4*((body+blockSize-1)/blockSize) }
 
 // postingBytes returns the room of a list of count ordinals in a segment of so many events.
 func postingBytes(count, events int) int {

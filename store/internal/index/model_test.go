@@ -17,12 +17,46 @@ type model struct {
 	offsets []uint32
 	keys    map[string]uint32
 	sides   map[string]uint32
+	links   map[uint32][linkFields][16]byte // of the events that have any
+}
+
+// someID makes ids, of which 0 is none.
+func someID(n int) (id [16]byte) {
+	id[7], id[8], id[15] = byte(n>>8), byte(n>>8), byte(n)
+	return id
+}
+
+// linkEvery gives each n-th event a cause and a correlation.
+func (m model) linkEvery(n int) model {
+	m.links = map[uint32][linkFields][16]byte{}
+	for i := 0; i < len(m.events); i += n {
+		m.links[uint32(i)] = [linkFields][16]byte{someID(1 + i/7), someID(1 + i/50)}
+	}
+	return m
+}
+
+// add adds an event of the model, with its links.
+func (m model) add(a *Active, ord uint32) {
+	a.Add(m.offsets[ord], m.events[ord])
+	if l, ok := m.links[ord]; ok {
+		a.Link(&l[Cause], &l[Correlation])
+	}
+}
+
+// linked filters by brute force.
+func (m model) linked(by Link, id [16]byte, from, to uint32) (found []uint32) {
+	for ord := from; ord < min(to, uint32(len(m.events))); ord++ {
+		if l := m.links[ord]; l[by] == id {
+			found = append(found, ord)
+		}
+	}
+	return found
 }
 
 func (m model) active() *Active {
 	a := NewActive()
-	for i, t := range m.events {
-		a.Add(m.offsets[i], t)
+	for i := range m.events {
+		m.add(a, uint32(i))
 	}
 	for key, offset := range m.keys {
 		a.AddKey(key, offset)
@@ -65,6 +99,14 @@ func (m model) split() []model {
 		{events: m.events[a:b], offsets: m.offsets[a:b]},
 		{events: m.events[b:], offsets: m.offsets[b:], sides: m.sides},
 	}
+	for i, first := range []int{0, a, b} {
+		parts[i].links = map[uint32][linkFields][16]byte{}
+		for ord, l := range m.links {
+			if at := int(ord) - first; at >= 0 && at < len(parts[i].events) {
+				parts[i].links[uint32(at)] = l
+			}
+		}
+	}
 	return parts
 }
 
@@ -75,8 +117,8 @@ func (m model) runs(t require.TestingT) *Runs {
 	runs := NewRuns(sealed(t, blob)[0].Index, parts[1].active())
 	growing := NewActive()
 	runs = runs.With(growing)
-	for i, e := range parts[2].events {
-		growing.Add(parts[2].offsets[i], e)
+	for i := range parts[2].events {
+		parts[2].add(growing, uint32(i))
 	}
 	return runs
 }
@@ -147,6 +189,12 @@ func drawModel(t *rapid.T) model {
 		m.events = append(m.events, pool[pick])
 		m.offsets = append(m.offsets, uint32(i)*7919)
 	}
+	m.links = map[uint32][linkFields][16]byte{}
+	for range rapid.IntRange(0, 2*size).Draw(t, "links") {
+		ord := rapid.Uint32Range(0, uint32(size)-1).Draw(t, "linked")
+		id := rapid.Map(rapid.IntRange(0, 5), someID)
+		m.links[ord] = [linkFields][16]byte{id.Draw(t, "cause"), id.Draw(t, "correlation")}
+	}
 	m.keys = rapid.MapOfN(keys, rapid.Uint32(), 0, 10).Draw(t, "keys")
 	m.sides = rapid.MapOfN(keys.Filter(func(k string) bool { return k != "" }), rapid.Uint32(), 0, 10).Draw(t, "sides")
 	return m
@@ -210,9 +258,21 @@ func TestActiveAndSealedAnswerLikeAFilterOverAllEventsWithAnyPaging(t *testing.T
 		}
 		for _, x := range all {
 			checkPoints(t, m, x)
+			checkLinks(t, m, x)
 		}
 		checkSides(t, m, sideBlob)
 	})
+}
+
+// checkLinks compares what points at any id, in a range.
+func checkLinks(t *rapid.T, m model, x sure) {
+	for n := 1; n < 7; n++ {
+		from := rapid.Uint32Range(0, x.Len()).Draw(t, "from")
+		to := rapid.Uint32Range(from, x.Len()+1).Draw(t, "to")
+		for by := range Link(linkFields) {
+			require.Equal(t, m.linked(by, someID(n), from, to), x.Linked(by, someID(n), from, to), "%T %d", x.Index, n)
+		}
+	}
 }
 
 // checkPoints compares every look-up that has one answer.

@@ -69,6 +69,11 @@ type Index interface {
 	// limit, where it stops counting.
 	Count(q Query, from, to uint32, limit int) (int, error)
 
+	// Linked appends to dst, ascending, the ordinals in [from, to) of events that point at an id in
+	// this way, all of them. It goes by a hash: the caller compares the id in the record. A blob
+	// that knows no links returns ErrNoLinks.
+	Linked(by Link, id [16]byte, from, to uint32, dst []uint32) ([]uint32, error)
+
 	// LastOf returns the last event whose entity is exactly this one. A Sealed
 	// answers by hash: the caller compares the entity in the record.
 	LastOf(entity string) (ord uint32, ok bool, err error)

@@ -140,6 +140,22 @@ func (r *Runs) Count(q Query, from, to uint32, limit int) (n int, err error) {
 	return n, nil
 }
 
+// Linked implements Index.
+func (r *Runs) Linked(by Link, id [16]byte, from, to uint32, dst []uint32) (_ []uint32, err error) {
+	for to = min(to, r.Len()); from < to; {
+		p, end := r.span(from, to)
+		before := len(dst)
+		if dst, err = p.Index.Linked(by, id, from-p.First, end-p.First, dst); err != nil {
+			return dst, err
+		}
+		for i := before; i < len(dst); i++ {
+			dst[i] += p.First
+		}
+		from = end
+	}
+	return dst, nil
+}
+
 // LastOf implements Index.
 func (r *Runs) LastOf(entity string) (ord uint32, ok bool, err error) {
 	return r.last(func(x Index) (uint32, bool, error) { return x.LastOf(entity) })
@@ -198,6 +214,11 @@ func (a *Active) take(p *Active) {
 	}
 	for name, l := range p.deep {
 		a.entity(name).take(l, first)
+	}
+	for by, rows := range p.links {
+		for _, r := range rows {
+			a.links[by] = append(a.links[by], row[uint32]{r.hash, first + r.value})
+		}
 	}
 	maps.Copy(a.keys, p.keys)
 	maps.Copy(a.sides, p.sides)

@@ -46,6 +46,9 @@ func open(s *Sealed) (_ *Sealed, err error) {
 // from others.
 func (s *Sealed) Sum() uint32 { return s.sum }
 
+// HasLinks reports whether Linked has answers.
+func (s *Sealed) HasLinks() bool { return s.head.linked }
+
 // Check checks all blocks.
 func (s *Sealed) Check() (err error) {
 	defer s.rescue(guard(), &err)
@@ -140,19 +143,27 @@ func (s *Sealed) perhaps(f filter, hash uint64) bool {
 
 // row returns the row of a hash, nil when there is none, and its place in the blob.
 func (s *Sealed) row(t *table, hash uint64) (row []byte, at int) {
+	rows, at := s.span(t, hash)
+	n := len(rows) / t.width
+	hashAt := func(i int) uint64 { return binary.LittleEndian.Uint64(rows[i*t.width:]) }
+	i := sort.Search(n, func(i int) bool { return hashAt(i) >= hash })
+	at += i * t.width
+	if i == n || hashAt(i) != hash {
+		return nil, at
+	}
+	return rows[i*t.width:][:t.width], at
+}
+
+// span returns the rows among which that of a hash is, if there is one, and their place in the
+// blob.
+func (s *Sealed) span(t *table, hash uint64) (rows []byte, at int) {
 	span := u32s(s.body(t.dir+4*t.entry(hash), 8))
 	first, end := int(span.get(0)), int(span.get(1))
 	if first > end || end > t.len {
 		s.fail(s.start+t.dir, "directory does not ascend")
 	}
-	rows := s.body(t.rows+first*t.width, (end-first)*t.width)
-	hashAt := func(i int) uint64 { return binary.LittleEndian.Uint64(rows[i*t.width:]) }
-	i := sort.Search(end-first, func(i int) bool { return hashAt(i) >= hash })
-	at = s.start + t.rows + (first+i)*t.width
-	if i == end-first || hashAt(i) != hash {
-		return nil, at
-	}
-	return rows[i*t.width:][:t.width], at
+	rows = s.body(t.rows+first*t.width, (end-first)*t.width)
+	return rows, s.start + t.rows + first*t.width
 }
 
 // find implements finder.

@@ -45,6 +45,13 @@ func digest(rec, schemaVersion, flags []byte, end int) [32]byte {
 	return [32]byte(h.Sum(nil))
 }
 
+// Continues reports whether the hash in the record of an event is that of its content, after the
+// previous hash of its entity: zero before the first event.
+func Continues(previous [32]byte, rec []byte) bool {
+	s := Stamp{Position: Position(rec), Version: EntityVersion(rec), Time: Time(rec), ID: ID(rec)}
+	return Chain(previous, Content(rec), rec, &s) == Hash(rec)
+}
+
 // Chain computes the hash of an event: it covers the entity's previous hash, the content digest,
 // the stamp, and the causal links and extensions of the record.
 func Chain(previous, content [32]byte, rec []byte, s *Stamp) [32]byte {

@@ -239,6 +239,9 @@ func (l Layout) Links(rec []byte, cause, correlation *[16]byte) {
 	}
 }
 
+// Linked reports whether a record of an event has a cause or a correlation of its own.
+func Linked(rec []byte) bool { return le.Uint16(rec[10:])&(eventHasCause|eventHasCorrelation) != 0 }
+
 func linksSize(flags uint16) (n int) {
 	if flags&eventHasCause != 0 {
 		n += 16
