@@ -56,6 +56,13 @@
 // head. A failed write or sync ends the writer's life ([ErrPoisoned]): what the disk holds is
 // unknown then, and only opening reads it again.
 //
+// # Lineage
+//
+// Events point at their cause and carry a correlation, and the indexes know which do: [Causes] goes
+// up from an event, [Effects] down, [Correlated] over a whole story, and [History] over an entity,
+// whose chain of hashes it checks. They are functions over a store and change nothing. Where the
+// log does not have what an event points at they say so.
+//
 // # The directory
 //
 //	LOCK             locked while a writer is open, and the directory itself with it, where the

@@ -6,6 +6,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock-io/penstock/store/internal/vfs"
@@ -41,6 +42,9 @@ func manyEntities(t *testing.T) (dir, want string) {
 		if i%3 == 0 {
 			b.IdempotencyKey = fmt.Sprint("key ", i)
 		}
+		if i%2 == 0 {
+			b.Events[0].Causation = Causation{Cause: uuid.UUID{byte(i % 100), 1}, Correlation: uuid.UUID{byte(i % 10), 2}}
+		}
 		write(t, s, b)
 	}
 	want = questioned(t, s)
@@ -64,6 +68,12 @@ func questioned(t *testing.T, s *Store) (said string) {
 		k, found, err := s.findKey(key)
 		require.NoError(t, err)
 		said += fmt.Sprintln(entity, version(t, s, entity), found, k.FirstPosition)
+	}
+	for i := range byte(50) {
+		said += fmt.Sprintln("effects", positions(t, Effects(t.Context(), s, uuid.UUID{2 * i, 1}, Reach{})))
+	}
+	for i := range byte(5) {
+		said += fmt.Sprintln("correlated", positions(t, Correlated(t.Context(), s, uuid.UUID{2 * i, 2}, Reach{})))
 	}
 	return said
 }

@@ -1,0 +1,120 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/penstock-io/penstock/store/internal/index"
+	"github.com/penstock-io/penstock/store/internal/wal"
+)
+
+// BrokenChainError says where the history of an entity is not the one that was written: an event is
+// missing, or one says something else than it did. It wraps [ErrCorrupt].
+type BrokenChainError struct {
+	Entity   string
+	Position Position // of the event that does not continue the one before it
+	Version  uint64   // of that event
+	Previous uint64   // version of the event before it, 0 where it is the first
+}
+
+func (e *BrokenChainError) Error() string {
+	return fmt.Sprintf("store: event %d, version %d of entity %q, does not continue version %d",
+		e.Position, e.Version, e.Entity, e.Previous)
+}
+
+// Unwrap returns [ErrCorrupt].
+func (e *BrokenChainError) Unwrap() error { return ErrCorrupt }
+
+// History iterates over the events of exactly this entity, whatever their scope, up to the head as
+// it was when the iteration began, and checks that each continues the one before it: by its
+// version, and by the hash of its content, see [Event.Hash]. An error is the last thing it yields:
+// a [BrokenChainError], [CorruptError] for damage that a checksum tells, [ErrClosed], ctx's, and
+// that of an entity that breaks the rules. Without one the history is whole from its first event
+// on, the version of which is 1, unless the log no longer has those before it.
+//
+// Checking takes about a microsecond for each event beside reading it.
+func History(ctx context.Context, st *Store, entity string) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		if err := st.history(ctx, entity, yield); err != nil {
+			yield(Event{}, err)
+		}
+	}
+}
+
+func (s *Store) history(ctx context.Context, entity string, yield func(Event, error) bool) error {
+	if err := checkTerm("entity", entity, MaxEntityBytes); err != nil {
+		return err
+	}
+	if err := s.readable(ctx); err != nil {
+		return err
+	}
+	upTo, version, hash := s.Head(), uint64(0), [32]byte{}
+	for e, err := range s.selected(ctx, index.Query{Entity: entity}, (*s.segments.Load())[0].first-1, upTo) {
+		if err != nil {
+			return err
+		}
+		if e.Coordinate.Entity != entity { // of its namespace
+			continue
+		}
+		dropped := version == 0 && e.Version > 1
+		if !dropped && (e.Version != version+1 || !wal.Continues(hash, e.record)) {
+			return &BrokenChainError{Entity: entity, Position: e.Position, Version: e.Version, Previous: version}
+		}
+		if !yield(e, nil) {
+			return nil
+		}
+		version, hash = e.Version, e.Hash()
+	}
+	return nil
+}
+
+// selected iterates over the events in (after, upTo] that the index selects, of all scopes. What
+// the index goes by hash for is for the caller to check.
+func (s *Store) selected(ctx context.Context, q index.Query, after, upTo Position) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		x := selection{store: s, query: q, scanned: after, upTo: upTo, yield: yield}
+		for more := true; more && x.scanned < upTo; {
+			err := s.readable(ctx)
+			if err == nil {
+				more, err = x.step()
+			}
+			if err != nil && !s.again(&err) {
+				yield(Event{}, s.readError(err))
+				return
+			}
+		}
+	}
+}
+
+// selection is what selected works with. It belongs to its reader.
+type selection struct {
+	store         *Store
+	query         index.Query
+	scanned, upTo Position
+	ords          []uint32
+	yield         func(Event, error) bool
+}
+
+// step yields some events of one segment, and returns whether the reader wants more.
+func (x *selection) step() (more bool, err error) {
+	g, idx, from, to, err := x.store.segmentRange(x.scanned, x.upTo)
+	if err != nil {
+		return true, err
+	}
+	var next uint32
+	if x.ords, next, err = idx.Select(x.query, from, to, readPageEvents, x.ords[:0]); err != nil {
+		return true, err
+	}
+	for _, ord := range x.ords {
+		e, err := x.store.eventIn(g, idx, ord)
+		if err != nil {
+			return true, err
+		}
+		if x.scanned = e.Position; !x.yield(e, nil) {
+			return false, nil
+		}
+	}
+	x.scanned = g.first + Position(next) - 1
+	return true, nil
+}
