@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
+
+	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
 // Expect is the version that an entity (or the revision that a side value) must have for a commit
@@ -82,11 +84,11 @@ type Proposal struct {
 // Decode decodes the payload into the value that into points to, as [Event.Decode] will once it is
 // committed, whether it is encoded already or not.
 func (p Proposal) Decode(into any) error {
-	raw, err := encodePayload(p.Payload)
-	if err != nil {
+	var d wal.Draft
+	if err := encodePayload(p.Payload, &d); err != nil {
 		return err
 	}
-	e := Event{Kind: raw.Type, Codec: raw.Codec, SchemaVersion: raw.SchemaVersion, Payload: raw.Data}
+	e := Event{Kind: d.Kind, Codec: d.Codec, SchemaVersion: d.SchemaVersion, Payload: d.Payload}
 	return e.Decode(into)
 }
 

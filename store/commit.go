@@ -10,9 +10,12 @@ func (s *Store) Append(ctx context.Context, at Coordinate, expect Expect, payloa
 	if err := s.commits(ctx); err != nil {
 		return Receipt{}, err
 	}
+	p := Proposal{At: at, Expect: expect, Payload: payload}
+	if len(s.gates) > 0 {
+		return s.Commit(ctx, Batch{Events: []Proposal{p}})
+	}
 	req := s.requests.get()
-	req.one[0] = Proposal{At: at, Expect: expect, Payload: payload}
-	return s.commit(ctx, req, &Batch{Events: req.one[:]})
+	return s.commit(ctx, req, req.encodeOne(&p))
 }
 
 // Commit makes b part of the log, all of it or nothing, and returns when the promise of the sync
@@ -34,7 +37,8 @@ func (s *Store) Commit(ctx context.Context, b Batch) (Receipt, error) {
 	if err := s.commits(ctx); err != nil {
 		return Receipt{}, err
 	}
-	return s.commit(ctx, s.requests.get(), &b)
+	req := s.requests.get()
+	return s.commit(ctx, req, s.prepare(ctx, req, &b))
 }
 
 // commits returns why the store or the context does not let a caller commit.
@@ -48,8 +52,9 @@ func (s *Store) commits(ctx context.Context) error {
 	return nil
 }
 
-func (s *Store) commit(ctx context.Context, req *request, b *Batch) (Receipt, error) {
-	if err := s.prepare(ctx, req, b); err != nil {
+// commit submits a request, unless err says that there is none.
+func (s *Store) commit(ctx context.Context, req *request, err error) (Receipt, error) {
+	if err != nil {
 		s.requests.put(req)
 		return Receipt{}, err
 	}
@@ -63,10 +68,8 @@ func (s *Store) commit(ctx context.Context, req *request, b *Batch) (Receipt, er
 
 // prepare makes req of b, on the caller's goroutine: all that is not the committer's to decide.
 func (s *Store) prepare(ctx context.Context, req *request, b *Batch) error {
-	err := req.encode(b, &s.emitters)
-	if err == nil && len(s.gates) > 0 {
-		err = s.pass(ctx, req, b)
+	if err := req.encode(b, &s.emitters); err != nil || len(s.gates) == 0 {
+		return err
 	}
-	req.one[0] = Proposal{} // it must not pin what the caller gave
-	return err
+	return s.pass(ctx, req, b)
 }

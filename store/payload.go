@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+
+	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
 // Payload is what an event says. Its kind is the durable name of its type: a dotted string such as
@@ -129,30 +131,35 @@ func (e Event) Decode(v any) error {
 	return nil
 }
 
-// encodePayload returns a payload as it is written.
-func encodePayload(p Payload) (Raw, error) {
-	if raw, encoded := p.(Raw); encoded {
-		if raw.Codec == "" {
-			raw.Codec = CodecJSON
-		}
-		return raw, nil
+// encodePayload sets the fields of a draft that a payload has, as it is written.
+func encodePayload(p Payload, d *wal.Draft) error {
+	raw, encoded := p.(Raw)
+	if !encoded {
+		return marshalPayload(p, d)
 	}
+	d.Kind, d.Codec, d.SchemaVersion, d.Payload = raw.Type, raw.Codec, raw.SchemaVersion, raw.Data
+	if d.Codec == "" {
+		d.Codec = CodecJSON
+	}
+	return nil
+}
+
+func marshalPayload(p Payload, d *wal.Draft) (err error) {
 	if p == nil || isNilPointer(p) { // Kind may have a value receiver
-		return Raw{}, &InvalidError{Field: "payload", Rule: "must not be nil"}
+		return &InvalidError{Field: "payload", Rule: "must not be nil"}
 	}
 	codec, own := codecOf(p)
 	if !own {
 		codec = jsonCodec()
 	} else if err := codec.Validate(); err != nil {
-		return Raw{}, err
+		return err
 	}
-	raw := Raw{Type: p.Kind(), Codec: codec.Name}
-	var err error
-	if raw.Data, err = codec.Marshal(p); err != nil {
-		return Raw{}, fmt.Errorf("%w: payload of kind %q cannot be encoded: %w", ErrInvalid, raw.Type, err)
+	d.Kind, d.Codec = p.Kind(), codec.Name
+	if d.Payload, err = codec.Marshal(p); err != nil {
+		return fmt.Errorf("%w: payload of kind %q cannot be encoded: %w", ErrInvalid, d.Kind, err)
 	}
 	if v, ok := p.(interface{ SchemaVersion() uint16 }); ok {
-		raw.SchemaVersion = v.SchemaVersion()
+		d.SchemaVersion = v.SchemaVersion()
 	}
-	return raw, nil
+	return nil
 }

@@ -153,3 +153,37 @@ func TestARequestThatWasLargeInAnyWayIsNotKept(t *testing.T) {
 		require.True(t, req.large())
 	}
 }
+
+// A field that the next owner finds as the last one left it is a wrong answer, or a token too many.
+func TestARequestIsPutIntoThePoolAsNew(t *testing.T) {
+	left := map[string]bool{ // by what takes it from the queue
+		"queued": true, "prev": true, "next": true,
+	}
+	kept := map[string]bool{ // what lasts, and what means nothing before it is set again
+		"wake": true, "salts": true, "content": true, "use": true, "since": true,
+	}
+	req := newRequest()
+	b := Batch{
+		IdempotencyKey: "key", Events: eventsOf("a", "b"), Sides: []SideWrite{{Key: "k"}},
+		Conditions: []Condition{{Region: Region{Entity: "c"}}},
+	}
+	require.NoError(t, req.encode(&b, new(emitterTable)))
+	req.verdicts, req.denied = []Verdict{{}}, ErrDenied
+	req.lazy, req.done, req.lead, req.patient, req.since = true, true, true, true, 7
+	req.receipt, req.err, req.answer = Receipt{Sequence: 1}, ErrClosed, func(Receipt, error) {}
+	fields := func(visit func(name string, value reflect.Value)) {
+		v := reflect.ValueOf(req).Elem()
+		for i := range v.NumField() {
+			visit(v.Type().Field(i).Name, v.Field(i))
+		}
+	}
+	fields(func(name string, value reflect.Value) { require.True(t, left[name] || !value.IsZero(), name) })
+	events, sides := req.events, req.sides
+	new(requestPool).put(req)
+	fields(func(name string, value reflect.Value) {
+		empty := value.IsZero() || value.Kind() == reflect.Slice && value.Len() == 0
+		require.True(t, kept[name] || empty, name)
+	})
+	require.Equal(t, make([]requestEvent, 2), events, "it must not pin what the caller gave")
+	require.Equal(t, make([]requestSide, 1), sides)
+}

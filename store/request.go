@@ -29,12 +29,11 @@ type request struct {
 	sides      []requestSide
 	conditions []Condition
 	lazy       bool
-	verdicts   []Verdict   // of the gates
-	denied     error       // by them, unless the commit is a repeated one
-	one        [1]Proposal // memory for the only event of an Append, until it is encoded
-	records    []byte      // of the events, then of the side values
-	size       int         // of all records, the key's included
-	salts      saltSource
+	verdicts   []Verdict // of the gates
+	denied     error     // by them, unless the commit is a repeated one
+	records    []byte    // of the events, then of the side values
+	size       int       // of all records, the key's included
+	salts      *saltPool
 
 	// The answer, valid once done. recorded is the room for the events of the receipt: it goes to the
 	// caller, and is made on the caller's goroutine, as are all others of the group on theirs.
@@ -78,30 +77,39 @@ type requestSide struct {
 
 // requestPool hands the memory of requests from commit to commit. Each store has its own: a channel
 // made in a testing/synctest bubble must not come up outside of it.
-type requestPool struct{ pool sync.Pool }
+type requestPool struct {
+	pool  sync.Pool
+	salts saltPool
+}
 
 // newRequest makes a request whose channel has room for all tokens that it gets, so that the
 // goroutine that answers it never waits for its owner.
-func newRequest() *request { return &request{wake: make(chan struct{}, 2)} }
+func newRequest() *request { return &request{wake: make(chan struct{}, 2), salts: new(saltPool)} }
 
 func (p *requestPool) get() *request {
 	if req, ok := p.pool.Get().(*request); ok {
 		return req
 	}
-	return newRequest()
+	return &request{wake: make(chan struct{}, 2), salts: &p.salts}
 }
 
 // put returns a request that no other goroutine looks at any more: it is done, and its token was
 // taken. The receipt's events, which the caller keeps, are not part of it.
+//
+// It resets field by field: a request that was in a large group is in no cache any more, and most
+// of one is what only a commit with a key uses, or with conditions. content and use stay, as they
+// mean nothing without a key.
 func (p *requestPool) put(req *request) {
 	if req.large() {
 		return
 	}
 	clear(req.events)
 	clear(req.sides)
-	*req = request{
-		wake: req.wake, salts: req.salts, events: req.events[:0], sides: req.sides[:0], records: req.records[:0],
-	}
+	req.events, req.sides, req.records = req.events[:0], req.sides[:0], req.records[:0]
+	req.key, req.conditions, req.lazy, req.size = "", nil, false, 0
+	req.verdicts, req.denied = nil, nil
+	req.receipt, req.err, req.recorded, req.answer = Receipt{}, nil, nil, nil
+	req.done, req.lead, req.patient = false, false, false
 	p.pool.Put(req)
 }
 
@@ -125,9 +133,9 @@ func (req *request) large() bool {
 // flushes reports whether the request commits nothing and only waits for a sync.
 func (req *request) flushes() bool { return len(req.events) == 0 && len(req.sides) == 0 }
 
-// encode checks and encodes b; it is the only place where a caller's input becomes bytes, and what
-// it keeps is a copy: the caller may change b as soon as Commit returns, also when the request is
-// still queued then.
+// encode checks and encodes b; it is the only place, with encodeOne, where a caller's input becomes
+// bytes, and what it keeps is a copy: the caller may change b as soon as Commit returns, also when
+// the request is still queued then.
 //
 // The size is checked after each event, so that a batch that is too large is refused before all of
 // it was copied.
@@ -137,28 +145,11 @@ func (req *request) encode(b *Batch, table *emitterTable) error {
 	}
 	req.key, req.conditions = b.IdempotencyKey, cloneConditions(b.Conditions)
 	req.lazy = b.Lazy && len(b.Events) == 0
-	if len(b.Events) > 0 {
-		req.events = slices.Grow(req.events, len(b.Events))
-		req.recorded = make([]Recorded, 0, len(b.Events))
-	}
-	var digests [wal.Rules]hash.Hash
-	if req.key != "" {
-		digests = [wal.Rules]hash.Hash{sha256.New(), sha256.New()}
-	}
 	by := emitters{table: table}
-	for i := range b.Events {
-		if err := req.addEvent(&b.Events[i], &by, &digests); err != nil {
+	if len(b.Events) > 0 {
+		if err := req.addEvents(b.Events, &by); err != nil {
 			return err
 		}
-		if err := checkMax("batch bytes", len(req.records), MaxBatchBytes); err != nil {
-			return err
-		}
-		if i == 0 { // a guess at the rest
-			req.records = slices.Grow(req.records, min((len(b.Events)-1)*(len(req.records)+16), maxGroupBytes))
-		}
-	}
-	if req.key != "" {
-		req.useKey(&digests)
 	}
 	for _, e := range by.missing {
 		names := e.introduction()
@@ -177,6 +168,47 @@ func (req *request) encode(b *Batch, table *emitterTable) error {
 	return checkMax("batch bytes", req.size, MaxBatchBytes)
 }
 
+// encodeOne is encode for a batch of one event that has no emitter, and nothing else. All that
+// thousands of callers touch on the way to the queue is in no cache, their stacks too, so the
+// common case has small frames and makes no copies of what it is given.
+func (req *request) encodeOne(p *Proposal) error {
+	req.expect(1)
+	if err := req.addEvent(p, nil, nil); err != nil {
+		return err
+	}
+	req.size = len(req.records)
+	return checkMax("batch bytes", req.size, MaxBatchBytes)
+}
+
+// expect makes room for n events.
+func (req *request) expect(n int) {
+	req.events = slices.Grow(req.events, n)
+	req.recorded = make([]Recorded, 0, n)
+}
+
+func (req *request) addEvents(events []Proposal, by *emitters) error {
+	req.expect(len(events))
+	var digests *[wal.Rules]hash.Hash
+	if req.key != "" {
+		digests = &[wal.Rules]hash.Hash{sha256.New(), sha256.New()}
+	}
+	for i := range events {
+		if err := req.addEvent(&events[i], by, digests); err != nil {
+			return err
+		}
+		if err := checkMax("batch bytes", len(req.records), MaxBatchBytes); err != nil {
+			return err
+		}
+		if i == 0 { // a guess at the rest
+			req.records = slices.Grow(req.records, min((len(events)-1)*(len(req.records)+16), maxGroupBytes))
+		}
+	}
+	if digests != nil {
+		req.useKey(digests)
+	}
+	return nil
+}
+
 // cloneConditions makes a copy that stays the same when the caller continues without waiting for
 // the answer.
 func cloneConditions(conditions []Condition) []Condition {
@@ -189,9 +221,10 @@ func cloneConditions(conditions []Condition) []Condition {
 
 // addEvent appends the record of an event, with room for what the committer stamps. The extensions
 // come after the digests, which do not cover them: a retry by another run of a worker, or as part
-// of another trace, has the same content.
+// of another trace, has the same content. digests is nil where there is no key.
 func (req *request) addEvent(p *Proposal, by *emitters, digests *[wal.Rules]hash.Hash) error {
-	d, meta, err := encodeProposal(p)
+	var d wal.Draft
+	meta, err := encodeProposal(p, &d)
 	if err != nil {
 		return err
 	}
@@ -199,16 +232,12 @@ func (req *request) addEvent(p *Proposal, by *emitters, digests *[wal.Rules]hash
 	start := len(req.records)
 	req.records = wal.AppendEvent(req.records, &d)
 	content := wal.Content(req.records[start:])
-	if req.key != "" {
-		plain := wal.Plain(req.records[start:])
-		retry := plain
-		if d.SchemaVersion != 0 {
-			retry = wal.Retry(req.records[start:])
-		}
-		digests[wal.RuleContent].Write(plain[:])
-		digests[wal.RuleRetry].Write(retry[:])
+	if digests != nil {
+		addDigests(digests, req.records[start:], d.SchemaVersion)
 	}
-	req.extend(start, p.Emitter, by, meta)
+	if p.Emitter != nil || len(meta) > 0 {
+		req.extend(start, p.Emitter, by, meta)
+	}
 	req.events = append(req.events, requestEvent{
 		terms:   index.Terms{Entity: d.Entity, Scope: d.Scope, Kind: d.Kind},
 		expect:  p.Expect,
@@ -218,7 +247,19 @@ func (req *request) addEvent(p *Proposal, by *emitters, digests *[wal.Rules]hash
 	return nil
 }
 
-// extend appends the extensions of the record that begins at start.
+// addDigests adds those of an event to what a key stands for.
+func addDigests(digests *[wal.Rules]hash.Hash, rec []byte, schemaVersion uint16) {
+	plain := wal.Plain(rec)
+	retry := plain
+	if schemaVersion != 0 {
+		retry = wal.Retry(rec)
+	}
+	digests[wal.RuleContent].Write(plain[:])
+	digests[wal.RuleRetry].Write(retry[:])
+}
+
+// extend appends the extensions of the record that begins at start: those of an emitter, or of
+// meta, or both.
 func (req *request) extend(start int, e *Emitter, by *emitters, meta []byte) {
 	var room [64]byte
 	extensions := room[:0]
@@ -229,9 +270,7 @@ func (req *request) extend(start int, e *Emitter, by *emitters, meta []byte) {
 	if len(meta) > 0 {
 		extensions = wal.AppendMeta(extensions, meta)
 	}
-	if len(extensions) > 0 {
-		req.records = wal.Extend(req.records, start, extensions)
-	}
+	req.records = wal.Extend(req.records, start, extensions)
 }
 
 // addSide appends the record of a side value, with room for its revision. The key and a short value
@@ -248,53 +287,49 @@ func (req *request) addSide(w *SideWrite) {
 	})
 }
 
-// encodeProposal checks a proposal and encodes its payload, headers and meta. The draft shares the
-// strings of the proposal, which the caller does not change while Commit runs; the record that is
-// made of it is a copy. An effect without a correlation continues that of its cause.
-func encodeProposal(p *Proposal) (d wal.Draft, meta []byte, err error) {
+// encodeProposal checks a proposal and encodes its payload, headers and meta. The draft, which is
+// empty before, shares the strings of the proposal, which the caller does not change while Commit
+// runs; the record that is made of it is a copy. An effect without a correlation continues that of
+// its cause.
+func encodeProposal(p *Proposal, d *wal.Draft) (meta []byte, err error) {
 	if err := checkCoordinate(p); err != nil {
-		return d, nil, err
+		return nil, err
 	}
 	if err := checkEmitter(p.Emitter); err != nil {
-		return d, nil, err
+		return nil, err
 	}
-	d = wal.Draft{
-		Entity:      p.At.Entity,
-		Scope:       p.At.Scope,
-		Depth:       p.Causation.Depth,
-		Cause:       p.Causation.Cause,
-		Correlation: p.Causation.Correlation,
-	}
+	d.Entity, d.Scope = p.At.Entity, p.At.Scope
+	d.Depth, d.Cause, d.Correlation = p.Causation.Depth, p.Causation.Cause, p.Causation.Correlation
 	if d.Correlation == uuid.Nil {
 		d.Correlation = d.Cause
 	}
-	raw, err := encodePayload(p.Payload)
-	if err != nil {
-		return d, nil, err
+	if err := encodePayload(p.Payload, d); err != nil {
+		return nil, err
 	}
-	d.Kind, d.Codec, d.SchemaVersion, d.Payload = raw.Type, raw.Codec, raw.SchemaVersion, raw.Data
 	if err := checkKind(p, d.Kind); err != nil {
-		return d, nil, err
+		return nil, err
 	}
 	if err := checkText("codec", d.Codec, maxCodecBytes); err != nil {
-		return d, nil, err
+		return nil, err
 	}
 	if err := checkMax("payload bytes", len(d.Payload), MaxPayloadBytes); err != nil {
-		return d, nil, err
+		return nil, err
 	}
 	if d.Headers, err = encodePairs("header", p.Headers); err != nil {
-		return d, nil, err
+		return nil, err
 	}
-	meta, err = encodeMeta(p)
-	return d, meta, err
+	if len(p.Meta) == 0 && p.Bypass == "" {
+		return nil, nil
+	}
+	return encodeMeta(p)
 }
 
 // Encode applies the rules of [Store.Commit] to the proposal and returns it with its payload as
 // [Raw]: for callers that need to know before the commit, and to encode only once. Errors are those
 // of Commit. What [Audit] made stays an audit event.
 func (p Proposal) Encode() (Proposal, error) {
-	d, _, err := encodeProposal(&p)
-	if err != nil {
+	var d wal.Draft
+	if _, err := encodeProposal(&p, &d); err != nil {
 		return p, err
 	}
 	p.Payload = Raw{Type: d.Kind, Codec: d.Codec, SchemaVersion: d.SchemaVersion, Data: d.Payload}
