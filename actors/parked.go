@@ -183,13 +183,11 @@ func (t *parkedPulls) advance(head store.Position) {
 	t.scanned = max(t.scanned, head)
 }
 
-// wakeFor wakes the workers that some events concern.
-func (t *parkedPulls) wakeFor(events []store.Event, head store.Position) {
+// wakeFor wakes the workers that an event concerns. It keeps nothing of the event.
+func (t *parkedPulls) wakeFor(e *store.Event, head store.Position) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for i := range events {
-		t.match(&events[i], head, unboundedEffort())
-	}
+	t.match(e, head, unboundedEffort())
 }
 
 func (t *parkedPulls) wakeAll(head store.Position) {

@@ -3,6 +3,8 @@ package actors
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -103,6 +105,42 @@ func TestACommitAfterOneThatLeftItsEventsLeavesThemToTheStoreActorToo(t *testing
 		synctest.Wait()
 		require.EqualValues(t, 3, handledBy(sys))
 	})
+}
+
+// What the store actor reads, since the pulls were in use while it was committed, wakes the workers
+// that it concerns; all of them, where it is too much to look at.
+func TestTheStoreActorWakesAllWorkersOnlyWhereThereIsTooMuchToRead(t *testing.T) {
+	for name, c := range map[string]struct {
+		events, bytes int
+		all           bool
+	}{
+		"little":       {100, 10, false},
+		"many events":  {wakeScan + 1, 10, true},
+		"large events": {wakeBytes>>20 + 3, 1 << 20, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st, sys := watching(t, 1, store.Region{Entity: "stock"})
+				sys.parked.waking.Store(true)
+				sys.parked.mu.Lock()
+				for left := c.events; left > 0; left -= 16 {
+					b := store.Batch{Events: make([]store.Proposal, min(left, 16))}
+					for i := range b.Events {
+						b.Events[i] = store.Proposal{At: store.At("order:1", "shop"), Payload: store.Raw{Type: "k", Data: make([]byte, c.bytes)}}
+					}
+					_, err := st.Commit(t.Context(), b)
+					require.NoError(t, err)
+				}
+				sys.parked.mu.Unlock()
+				sys.parked.waking.Store(false)
+				sys.parked.scan()
+				synctest.Wait()
+				pulls := slices.Collect(maps.Values(sys.parked.pulls))
+				require.Len(t, pulls, 1, "it waits again")
+				require.Equal(t, c.all, pulls[0].after == st.Head())
+			})
+		})
+	}
 }
 
 func TestAllWorkersWakeWhereOneCommitConcernsMoreThanItWakesItself(t *testing.T) {

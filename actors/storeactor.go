@@ -12,9 +12,8 @@ import (
 // more it wakes all workers: a needless wake-up costs a poll.
 const wakeScan = 4096
 
-// wakePages bounds the work in bytes: large events fill a page of the store before wakeScan is
-// reached.
-const wakePages = 4
+// wakeBytes bounds the same work for large events, by their payloads.
+const wakeBytes = 16 << 20
 
 // storeActor answers pulls with bounds and parks those that find nothing. Most are woken by the
 // commit itself, see [parkedPulls]; it reads events to find the pulls that they match where that
@@ -69,19 +68,21 @@ func (a *storeActor) scanNew() {
 // too much of it, or when it cannot be read: then the workers meet the damage too, and report its
 // position.
 func (a *storeActor) wakeMatching(from, head store.Position) {
-	pages := 0
-	for at := from; at < head && a.sys.parked.n.Load() > 0; pages++ {
-		if head-at > wakeScan || pages == wakePages {
+	if head-from > wakeScan {
+		a.sys.parked.wakeAll(head)
+		return
+	}
+	left := wakeBytes
+	for e, err := range a.sys.store.Scan(context.Background(), store.Region{}, store.After(from)) {
+		switch {
+		case err != nil || left < 0:
 			a.sys.parked.wakeAll(head)
 			return
-		}
-		page, err := a.sys.store.ReadPage(context.Background(), store.Region{}, at, head, wakeScan)
-		if err != nil {
-			a.sys.parked.wakeAll(head)
+		case e.Position > head || a.sys.parked.n.Load() == 0: // what is newer has a scan of its own
 			return
 		}
-		a.sys.parked.wakeFor(page.Events, head)
-		at = page.Scanned
+		a.sys.parked.wakeFor(e, head)
+		left -= len(e.Payload)
 	}
 }
 
