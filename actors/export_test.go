@@ -16,3 +16,8 @@ func HandleAhead(tb testing.TB) {
 
 // AheadFrom is how long a handler must take for a worker to handle ahead.
 func AheadFrom() time.Duration { return aheadFrom }
+
+// PanicOutsideHandler has the actor of a worker panic in its own code, once.
+func PanicOutsideHandler(s *System, name string) {
+	s.actors.Root.Send(s.actors.NewLocalPID(rootName+"/"+supervisorName+"/"+name), (*decision)(nil))
+}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock-io/penstock/actors"
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
@@ -90,5 +91,28 @@ func TestWhatIsOrderedWhileACommitIsUnderWayIsDoneAfterIt(t *testing.T) {
 		require.NoError(t, <-stopped)
 		require.Equal(t, []store.Position{1}, reactions(t, st, "w"))
 		require.True(t, record(t, st, "w").Record.Clean)
+	})
+}
+
+// The next incarnation begins, and reads the checkpoint, once the outcome of the commit is known.
+func TestAnActorThatPanicsWhileItsCommitIsUnderWayIsFollowedByTheNextAfterIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		var handled atomic.Int64
+		sys := start(t, st, handling("w", func(_ context.Context, b *cursor.Batch) error {
+			handled.Add(int64(len(b.Events)))
+			return nil
+		}))
+		synctest.Wait()
+		commits := hold(t, st)
+		require.EqualValues(t, 1, handled.Load())
+		actors.PanicOutsideHandler(sys, "w")
+		time.Sleep(time.Second) // more than a restart is delayed by, less than makes it one that hangs
+		require.Equal(t, actors.Restarting, statusOf(t, sys, "w").State)
+		close(commits)
+		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
+		require.Equal(t, 1, statusOf(t, sys, "w").Restarts)
+		require.EqualValues(t, 2, handled.Load())
+		requireExactlyOnce(t, st, "w")
 	})
 }
