@@ -80,7 +80,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	return s.run(ctx, stdout, stderr)
+}
+
+// run prints, keeps and publishes. What was measured before an error is printed and kept, too.
+func (s settings) run(ctx context.Context, stdout, stderr io.Writer) error {
 	var r results
+	var err error
 	if s.from != "" {
 		r, err = load(s.from)
 	} else {

@@ -2,14 +2,18 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/xml"
 	"errors"
 	"html"
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/penstock-io/penstock/bench/delivery"
 )
 
 // Every contestant of every row takes a turn, and every goal is measured. The figures mean nothing.
@@ -107,5 +111,32 @@ func TestAPatternThatMatchesNoRowIsAnError(t *testing.T) {
 	err := run(t.Context(), []string{"-rows", "^nothing$", "-dir", t.TempDir(), "-out", t.TempDir()}, io.Discard, io.Discard)
 	if err == nil || !strings.Contains(err.Error(), "no row matches") {
 		t.Fatal(err)
+	}
+}
+
+// Hours of measuring must not be lost with the last row.
+func TestTheRowsBeforeOneThatFailsArePrintedAndKept(t *testing.T) {
+	broken := errors.New("broken")
+	row := func(name string, err error) delivery.Row {
+		return delivery.Row{Name: name, Title: "the row " + name, Unit: "events/s", Contestants: []delivery.Contestant{{
+			Name: "Penstock", Run: func(context.Context, delivery.Turn) (delivery.Result, error) {
+				return delivery.Result{"events/s": 1}, err
+			},
+		}}}
+	}
+	s := settings{
+		dir: t.TempDir(), out: t.TempDir(), pages: []string{"nothing"}, names: regexp.MustCompile("."), rounds: 1, quick: true,
+		rows: []delivery.Row{row("fine", nil), row("broken", broken), row("never", nil)},
+	}
+	var stdout bytes.Buffer
+	if err := s.run(t.Context(), &stdout, io.Discard); !errors.Is(err, broken) {
+		t.Error(err)
+	}
+	kept, err := load(onlyFile(t, s.out, ".json"))
+	if err != nil || len(kept.Rows) != 1 || kept.Rows[0].Name != "fine" {
+		t.Errorf("%v, %v", kept.Rows, err)
+	}
+	if table := read(t, s.out, ".md"); table != stdout.String() || !strings.Contains(table, "the row fine") {
+		t.Errorf("kept %q, printed %q", table, &stdout)
 	}
 }
