@@ -64,6 +64,7 @@ func (d *dispatcher) run() {
 			d.Schedule(mailbox)
 		}
 	}()
+	growStack(0)
 	mailbox = d.next(true)
 	for n := 1; mailbox != nil; n++ {
 		mailbox()
@@ -72,6 +73,18 @@ func (d *dispatcher) run() {
 		}
 		mailbox = d.next(false)
 	}
+}
+
+// stackBytes is about what the stack of a worker needs that commits.
+const stackBytes = 8 << 10
+
+// growStack makes room on the stack of a goroutine that is new. Else it would grow step by step,
+// and be copied with ever more frames on it, each time that a worker wakes up.
+//
+//go:noinline
+func growStack(i int) byte {
+	var room [stackBytes]byte
+	return room[i]
 }
 
 // next returns the next mailbox, nil where there is none.

@@ -19,7 +19,7 @@ type replays struct {
 // if there is none. For a worker that keeps its position itself, what the log has before them comes
 // first: its own position may be an older one.
 func (p *replays) next(ctx context.Context, floor store.Position) (*queue, error) {
-	for {
+	for len(p.list.replays) > 0 {
 		var next *parkedKey
 		for _, k := range p.list.replays {
 			first := k.entries[0]
@@ -39,6 +39,7 @@ func (p *replays) next(ctx context.Context, floor store.Position) (*queue, error
 		}
 		next.queue.await()
 	}
+	return nil, nil
 }
 
 // at returns the queue that begins with a parked event, if that is to be handled again and can be

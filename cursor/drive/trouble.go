@@ -78,6 +78,9 @@ func (ts troubles) judged() bool { return ts.any(troubleJudged) }
 func (ts troubles) delayed() bool { return ts.any(troubleDelayed) }
 
 func (ts troubles) any(step troubleStep) bool {
+	if len(ts) == 0 { // asked with each step: an iterator of none costs something, too
+		return false
+	}
 	for _, t := range ts {
 		if t.step == step {
 			return true
@@ -88,6 +91,9 @@ func (ts troubles) any(step troubleStep) bool {
 
 // due is when the first delay is over, zero where there is none.
 func (ts troubles) due() (first time.Time) {
+	if len(ts) == 0 { // as in any
+		return first
+	}
 	for _, t := range ts {
 		if t.step == troubleDelayed && (first.IsZero() || t.due.Before(first)) {
 			first = t.due
