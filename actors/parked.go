@@ -43,26 +43,20 @@ type parkedPulls struct {
 	// one such message waits, and no move of the head is missed.
 	waking atomic.Bool
 
-	mu      sync.Mutex     // held to look at the pulls, never while the log is read; a commit never waits for it
-	scanned store.Position // no parked pull matches an event up to here
-	segment uint32         // that was written when parked workers last wrote their position
-	pulls   map[string]*parkedPull
+	mu      sync.Mutex       // held to look at the pulls, never while the log is read; a commit never waits for it
+	scanned store.Position   // no parked pull matches an event up to here
+	segment uint32           // that was written when parked workers last wrote their position
+	pulls   map[string]*pull // by its worker's actor, which has one at most
 	// byTerm has each parked pull under every term of its region: an event of the region has one of
 	// them.
 	byTerm map[store.Term]pulls
-}
-
-// parkedPull is at most one for each worker's actor.
-type parkedPull struct {
-	*pull
-	terms []store.Term
 }
 
 func newParkedPulls(sys *System) *parkedPulls {
 	return &parkedPulls{
 		sys:     sys,
 		segment: sys.store.Stats().Segment,
-		pulls:   make(map[string]*parkedPull),
+		pulls:   make(map[string]*pull),
 		byTerm:  make(map[store.Term]pulls),
 	}
 }
@@ -75,10 +69,9 @@ func (t *parkedPulls) add(m *pull, head store.Position) {
 	if len(t.pulls) == 0 {
 		t.scanned = head // not m.after: one worker that starts past the head would keep all others asleep until it is reached
 	}
-	p := &parkedPull{pull: m, terms: m.region.Terms()}
-	t.pulls[m.worker.Id] = p
-	for _, term := range p.terms {
-		t.byTerm[term] = t.byTerm[term].with(p)
+	t.pulls[m.worker.Id] = m
+	for _, term := range m.region.Terms() {
+		t.byTerm[term] = t.byTerm[term].with(m)
 	}
 	t.n.Store(int32(len(t.pulls)))
 }
@@ -97,7 +90,7 @@ func (t *parkedPulls) unpark(id string) bool {
 		return false
 	}
 	delete(t.pulls, id)
-	for _, term := range p.terms {
+	for _, term := range p.region.Terms() {
 		if t.byTerm[term] = t.byTerm[term].without(p); t.byTerm[term].empty() {
 			delete(t.byTerm, term)
 		}
@@ -126,7 +119,7 @@ func (t *parkedPulls) match(e *store.Event, head store.Position, may *effort) (a
 	return true
 }
 
-func (t *parkedPulls) wake(p *parkedPull, head store.Position) {
+func (t *parkedPulls) wake(p *pull, head store.Position) {
 	t.unpark(p.worker.Id)
 	t.sys.actors.Root.Send(p.worker, &bounds{incarnation: p.incarnation, upTo: head})
 }

@@ -176,7 +176,7 @@ func TestACommitLooksOnlyAtSoManyWorkersOfOtherTenantsItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st, sys := watching(t, 1, store.Region{Scope: "shop", Kinds: []string{"order.placed"}})
 		for range 2 * maxLooks {
-			p := &parkedPull{pull: &pull{region: &store.Region{Scope: "other", Kinds: []string{"order.placed"}}}}
+			p := &pull{region: &store.Region{Scope: "other", Kinds: []string{"order.placed"}}}
 			term := p.region.Terms()[0]
 			sys.parked.byTerm[term] = sys.parked.byTerm[term].with(p)
 		}

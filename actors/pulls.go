@@ -5,25 +5,25 @@ import "iter"
 // pulls are the parked pulls of one term, see [parkedPulls]. The first needs no map: in a system
 // with a worker for each of very many entities, most terms have one only.
 type pulls struct {
-	first *parkedPull
-	more  map[*parkedPull]struct{}
+	first *pull
+	more  map[*pull]struct{}
 }
 
 func (s pulls) empty() bool { return s.first == nil && len(s.more) == 0 }
 
-func (s pulls) with(p *parkedPull) pulls {
+func (s pulls) with(p *pull) pulls {
 	switch {
 	case s.first == nil:
 		s.first = p
 	case s.more == nil:
-		s.more = map[*parkedPull]struct{}{p: {}}
+		s.more = map[*pull]struct{}{p: {}}
 	default:
 		s.more[p] = struct{}{}
 	}
 	return s
 }
 
-func (s pulls) without(p *parkedPull) pulls {
+func (s pulls) without(p *pull) pulls {
 	if s.first == p {
 		s.first = nil
 	} else {
@@ -33,8 +33,8 @@ func (s pulls) without(p *parkedPull) pulls {
 }
 
 // all iterates over the pulls. Meanwhile any of them may be removed.
-func (s pulls) all() iter.Seq[*parkedPull] {
-	return func(yield func(*parkedPull) bool) {
+func (s pulls) all() iter.Seq[*pull] {
+	return func(yield func(*pull) bool) {
 		if s.first != nil && !yield(s.first) {
 			return
 		}

@@ -13,13 +13,13 @@ import (
 func TestPullsOfATermAreASet(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 1))
 	var s pulls
-	want := make(map[*parkedPull]struct{})
+	want := make(map[*pull]struct{})
 	for range 2000 {
 		if some := slices.Collect(maps.Keys(want)); len(some) > 0 && random.IntN(2) == 0 {
 			s = s.without(some[0])
 			delete(want, some[0])
 		} else {
-			p := new(parkedPull)
+			p := new(pull)
 			s = s.with(p)
 			want[p] = struct{}{}
 		}
