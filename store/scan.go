@@ -146,8 +146,7 @@ func (sc *scan) record(rec []byte, offset uint32) error {
 			return err
 		}
 		t := index.Terms{Entity: string(e.Entity()), Scope: string(e.Scope()), Kind: string(e.Kind())}
-		sc.active.Add(offset, t)
-		addLinks(sc.active, rec)
+		sc.active.Add(entryOf(rec, offset, t))
 		sc.lastTime = e.Time
 	case wal.TypeKey:
 		k, err := wal.ParseKey(rec)
@@ -168,16 +167,15 @@ func (sc *scan) record(rec []byte, offset uint32) error {
 	return nil
 }
 
-// addLinks tells an index what the event that was added last points at.
-func addLinks(active *index.Active, rec []byte) {
-	if !wal.Linked(rec) {
-		return
+// entryOf is what an index learns of the event in rec.
+func entryOf(rec []byte, offset uint32, t index.Terms) index.Entry {
+	entry := index.Entry{Offset: offset, Terms: t}
+	if wal.Linked(rec) {
+		if l, ok := wal.Measure(rec); ok {
+			l.Links(rec, &entry.Cause, &entry.Correlation)
+		}
 	}
-	if l, ok := wal.Measure(rec); ok {
-		var cause, correlation [16]byte
-		l.Links(rec, &cause, &correlation)
-		active.Link(&cause, &correlation)
-	}
+	return entry
 }
 
 // place is that of a side value in the segment. It has copies: a parsed record lies in memory that

@@ -52,6 +52,7 @@ type writer struct {
 	sealing chan struct{}
 
 	buf          []byte                // memory of batches, kept from one to the next unless it is large
+	entries      []index.Entry         // of the open batch, until the index has them
 	pendingSides map[string]index.Side // of the open batch; emptied by publish
 	beacon       [beaconSize]byte      // memory of what writeBeacon writes
 
@@ -96,6 +97,7 @@ func (w *writer) commit(requests []*request) {
 	for _, req := range requests {
 		w.apply(&b, req, stamped)
 	}
+	indexEvents(w)
 	if Timestamp(w.clock.last).Time().After(stamped) { // more events than a millisecond has counts
 		w.store.clock.observe(w.clock.last)
 	}
@@ -221,73 +223,6 @@ func (w *writer) apply(b *openBatch, req *request, now time.Time) {
 	}
 	w.applySides(b, req, sequence)
 	b.commits++
-}
-
-// applyEvents completes the records that the caller's goroutine encoded and adds them. The index
-// knows them at once; readers do not, as they look only up to the head.
-func (w *writer) applyEvents(b *openBatch, req *request, now time.Time) {
-	if len(req.events) == 0 {
-		return
-	}
-	req.receipt.Events = req.recorded
-	records := req.records
-	for i := range req.events {
-		e := &req.events[i]
-		rec := records[:e.size]
-		records = records[e.size:]
-		state, at := e.state, w.clock.next(now)
-		stamp := wal.Stamp{
-			Position: w.next.Position + uint64(b.events),
-			Version:  state.version + 1,
-			Time:     at,
-			ID:       w.clock.mint(at),
-		}
-		stamp.Hash = wal.Chain(state.hash, e.content, rec, &stamp)
-		wal.StampEvent(rec, &stamp)
-		wal.SealRecord(rec, i == len(req.events)-1 && req.key == "" && len(req.sides) == 0)
-
-		w.active.Add(b.offset(), e.terms)
-		addLinks(w.active, rec)
-		b.buf = append(b.buf, rec...)
-		state.version, state.hash = stamp.Version, stamp.Hash
-		req.receipt.Events = append(req.receipt.Events,
-			Recorded{ID: stamp.ID, Position: Position(stamp.Position), Version: stamp.Version})
-		b.events++
-	}
-}
-
-// addKey adds the record that makes a later commit with the key a duplicate. It lies in the batch
-// of its events: both are found after a crash, or neither.
-func (b *openBatch) addKey(active *index.Active, req *request) {
-	active.AddKey(req.key, b.offset())
-	start := len(b.buf)
-	b.buf = wal.AppendKey(b.buf, req.key, &req.use)
-	wal.SealRecord(b.buf[start:], len(req.sides) == 0)
-}
-
-// applySides adds the side values, which follow the events in the records of the request. Of what
-// goes into pendingSides, and from there into the table that readers use, nothing belongs to the
-// request: it was copied when the request was encoded (addSide), so the memory of the records may
-// be used again.
-func (w *writer) applySides(b *openBatch, req *request, revision uint64) {
-	eventBytes := 0
-	for i := range req.events {
-		eventBytes += req.events[i].size
-	}
-	records := req.records[eventBytes:]
-	for i := range req.sides {
-		side := &req.sides[i]
-		rec := records[:side.size]
-		records = records[side.size:]
-		wal.StampSide(rec, revision)
-		wal.SealRecord(rec, i == len(req.sides)-1)
-		place := side.place
-		place.Revision, place.Segment, place.Offset = revision, w.segment.number, b.offset()
-		w.active.SetSide(place)
-		w.pendingSides[place.Key()] = place
-		b.buf = append(b.buf, rec...)
-		b.sides += len(rec)
-	}
 }
 
 // writeBatch finishes the batch and writes it, with the header of its segment where that is due, in

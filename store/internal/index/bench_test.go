@@ -17,7 +17,7 @@ func BenchmarkAdd(b *testing.B) {
 					a = m.active()
 					b.StartTimer()
 				}
-				a.Add(uint32(i), m.events[i%len(m.events)])
+				a.Add(Entry{Offset: uint32(i), Terms: m.events[i%len(m.events)]})
 			}
 		})
 	}

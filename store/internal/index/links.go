@@ -28,6 +28,7 @@ const (
 // event points at, and the ordinal of the event. Ids that have the same hash are not told apart.
 type links [linkFields][]row[uint32]
 
+// add costs an append: the order that questions need is made by them. A zero id is none.
 func (l *links) add(by Link, id *[16]byte, ord uint32) {
 	if *id != ([16]byte{}) {
 		l[by] = append(l[by], row[uint32]{hashLink(by, id), ord})
@@ -39,16 +40,6 @@ func (l *links) add(by Link, id *[16]byte, ord uint32) {
 func hashLink(by Link, id *[16]byte) uint64 {
 	low, high := binary.LittleEndian.Uint64(id[:]), binary.LittleEndian.Uint64(id[8:])
 	return mix(low ^ mix(high+uint64(by)))
-}
-
-// Link says what the event that was added last points at; a zero id is none. It costs an append for
-// each: the order that questions need is made by them.
-func (a *Active) Link(cause, correlation *[16]byte) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	ord := uint32(a.offsets.len()) - 1
-	a.links.add(Cause, cause, ord)
-	a.links.add(Correlation, correlation, ord)
 }
 
 // Linked implements Index. It goes by the hash of the id.

@@ -35,12 +35,14 @@ func (m model) linkEvery(n int) model {
 	return m
 }
 
-// add adds an event of the model, with its links.
-func (m model) add(a *Active, ord uint32) {
-	a.Add(m.offsets[ord], m.events[ord])
-	if l, ok := m.links[ord]; ok {
-		a.Link(&l[Cause], &l[Correlation])
+// add adds events of the model, with their links.
+func (m model) add(a *Active, ords ...uint32) {
+	var entries []Entry
+	for _, ord := range ords {
+		l := m.links[ord]
+		entries = append(entries, Entry{m.offsets[ord], m.events[ord], l[Cause], l[Correlation]})
 	}
+	a.Add(entries...)
 }
 
 // linked filters by brute force.
@@ -55,9 +57,14 @@ func (m model) linked(by Link, id [16]byte, from, to uint32) (found []uint32) {
 
 func (m model) active() *Active {
 	a := NewActive()
-	for i := range m.events {
-		m.add(a, uint32(i))
+	var ords []uint32
+	for ord := range uint32(len(m.events)) {
+		if ords = append(ords, ord); len(ords) > int(ord%7*addAtOnce/4) {
+			m.add(a, ords...)
+			ords = ords[:0]
+		}
 	}
+	m.add(a, ords...)
 	for key, offset := range m.keys {
 		a.AddKey(key, offset)
 	}
@@ -312,7 +319,7 @@ func TestTheLastPublishedEventPrecedesTheGroupBeingAdded(t *testing.T) {
 			a.PublishUpTo(uint32(settled))
 			for range rapid.IntRange(0, 4).Draw(t, "size") {
 				e := Terms{Entity: rapid.SampledFrom(names).Draw(t, "entity"), Scope: "s", Kind: "k"}
-				a.Add(uint32(len(m.events)), e)
+				a.Add(Entry{Offset: uint32(len(m.events)), Terms: e})
 				m.events = append(m.events, e)
 			}
 			for _, name := range append(names, "never") {

@@ -102,7 +102,7 @@ func TestAnAddOfKnownTermsAllocatesOnlyToGrow(t *testing.T) {
 	a := m.active()
 	i := 0
 	allocs := testing.AllocsPerRun(10_000, func() {
-		a.Add(0, m.events[i%len(m.events)])
+		a.Add(Entry{Terms: m.events[i%len(m.events)]})
 		i++
 	})
 	require.Zero(t, allocs, "less than one in the average")
@@ -140,7 +140,7 @@ func TestReadersSeeEverythingPublishedWhileTheWriterAdds(t *testing.T) {
 		})
 	}
 	for i, terms := range m.events {
-		a.Add(m.offsets[i], terms)
+		a.Add(Entry{Offset: m.offsets[i], Terms: terms})
 		a.AddKey(fmt.Sprint("key", i), uint32(i))
 		a.SetSide(sideAt(fmt.Sprint("side", i%10), uint32(i)))
 		published.Store(uint32(i + 1))

@@ -3,6 +3,7 @@ package wal
 import (
 	"encoding/binary"
 	"iter"
+	"slices"
 )
 
 // Draft is what the caller of a commit knows of an event.
@@ -58,7 +59,10 @@ func (e *Event) Codec() []byte { return e.Envelope[e.EntityLen+e.ScopeLen+e.Kind
 // rest below 4 GiB.
 func AppendEvent(dst []byte, d *Draft) []byte {
 	start := len(dst)
-	var fixed [eventFixedSize]byte
+	dst = slices.Grow(dst, eventFixedSize+SaltSize+2*16+len(d.Entity)+len(d.Scope)+len(d.Kind)+len(d.Codec)+
+		len(d.Headers)+len(d.Payload))[:start+eventFixedSize]
+	fixed := dst[start:]
+	clear(fixed)
 	fixed[8] = TypeEvent
 	var flags uint16
 	if d.Cause != ([16]byte{}) {
@@ -81,7 +85,6 @@ func AppendEvent(dst []byte, d *Draft) []byte {
 	le.PutUint32(fixed[100:], uint32(len(d.Headers)))
 	le.PutUint32(fixed[108:], uint32(len(d.Payload)))
 
-	dst = append(dst, fixed[:]...)
 	dst = append(dst, d.Entity...)
 	dst = append(dst, d.Scope...)
 	dst = append(dst, d.Kind...)
