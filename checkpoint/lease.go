@@ -54,9 +54,11 @@ func special(p Pass) *Pass {
 	return &p
 }
 
-// Floor and Epoch are those of Record, for callers that need no more of it.
+// Floor is that of Record, for callers that need no more of it.
 func (l *Lease) Floor() store.Position { return l.record.Floor() }
-func (l *Lease) Epoch() uint64         { return l.record.Epoch }
+
+// Epoch is that of Record.
+func (l *Lease) Epoch() uint64 { return l.record.Epoch }
 
 // Unclean reports whether the owner before did not end in good order: one of the events it had in
 // flight may be the reason.

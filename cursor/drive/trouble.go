@@ -261,10 +261,10 @@ func (w *Worker) forgive(moved bool) {
 	w.doubts.review()
 }
 
-// nextDelay tries again what has waited for long enough, and leaves the step to the other rules.
-func (t *turn) nextDelay() bool {
+// tryDelayed tries again what has waited for long enough.
+func (t *turn) tryDelayed() {
 	if due := t.failing.due(); due.IsZero() || due.After(t.now) { // in an outage very many may fail
-		return false
+		return
 	}
 	for _, event := range t.failing.events() {
 		if late := t.failing[event]; late.step == troubleDelayed && !late.due.After(t.now) {
@@ -272,7 +272,6 @@ func (t *turn) nextDelay() bool {
 			t.tryAgain(event)
 		}
 	}
-	return false
 }
 
 func (t *turn) tryAgain(event store.Position) {

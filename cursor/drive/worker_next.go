@@ -18,9 +18,11 @@ type turn struct {
 // rule tries the rules in their order, which is what a worker does before what, up to the first
 // that applies.
 func (t *turn) rule() bool {
-	return t.nextReport() ||
-		t.nextDelay() ||
-		t.nextAcquire() ||
+	if t.nextReport() {
+		return true
+	}
+	t.tryDelayed()
+	return t.nextAcquire() ||
 		t.nextCommit() ||
 		t.nextAnswer() ||
 		t.nextInFlight() || // what follows begins when nothing is in flight, but for batches
