@@ -74,6 +74,15 @@ func rewritingScript(rounds int) []crashStep {
 	return append(steps, (*crashRun).end)
 }
 
+// largeScript fills a segment of two fillPieces, so that it is flushed once, and begins the next.
+func largeScript() []crashStep {
+	steps := []crashStep{(*crashRun).open}
+	for i := range 5 {
+		steps = append(steps, commitSeveral(i, 40, 2*fillPiece/5, 100))
+	}
+	return append(steps, (*crashRun).end)
+}
+
 func commitOne(p Proposal) crashStep {
 	return func(r *crashRun) error {
 		p.Expect = Absent

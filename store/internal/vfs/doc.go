@@ -34,6 +34,9 @@
 //	           └─────────────┘   └────────┘ └────────┘ └────────┘
 //	                             each kept or lost whole
 //
+// A flush is a hint to write out bytes ahead of a sync, and counts as one more write of them: it
+// may leave them where the writes before it are lost.
+//
 // A write that made the file longer may leave the new length without its bytes,
 // which then read as zeros. A name change survives only where the names it touches
 // still mean what they meant to the program, so that a rename is old or new, an

@@ -39,7 +39,7 @@ func (o operation) String() string {
 	switch o.verb {
 	case "rename":
 		return s + " " + filepath.Base(o.to)
-	case "write", "reserve":
+	case "write", "reserve", "flush":
 		return fmt.Sprintf("%s %d+%d", s, o.off, o.size)
 	case "truncate":
 		return fmt.Sprintf("%s %d", s, o.size)
@@ -47,7 +47,7 @@ func (o operation) String() string {
 	return s
 }
 
-// Ops returns how many operations took a number. Every Create, WriteAt, Truncate,
+// Ops returns how many operations took a number. Every Create, WriteAt, Truncate, Flush,
 // Sync, Rename, Remove and MkdirAll takes one, and a Reserve that changes anything, those that
 // fail too, except a call that cannot reach the disk (closed or read-only file, negative offset,
 // a path for a name) and those after the power cut.
@@ -67,8 +67,8 @@ func (m *Memory) Untraced() *Memory {
 
 // Trace reports what the operations were, by base names, the one that the power cut
 // interrupted included: "create 1.seg", "write 1.seg 128+512" (offset + length),
-// "truncate 1.seg 4096", "reserve 1.seg 0+4096", "sync 1.seg", "rename 1.tmp 1.seg",
-// "remove 1.seg", "syncdir data", "mkdir data". Element i is operation i+1.
+// "truncate 1.seg 4096", "reserve 1.seg 0+4096", "flush 1.seg 0+4096", "sync 1.seg",
+// "rename 1.tmp 1.seg", "remove 1.seg", "syncdir data", "mkdir data". Element i is operation i+1.
 func (m *Memory) Trace() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -69,6 +69,8 @@ func resize(content []byte, size int64) []byte {
 	return content
 }
 
+var _ Flusher = (*memoryFile)(nil)
+
 // memoryFile is one opening of an inode; it outlives the inode's name.
 type memoryFile struct {
 	fs       *Memory
@@ -155,6 +157,22 @@ func (f *memoryFile) Reserve(from, to int64) error {
 			f.inode.change(change{off: to, truncate: true})
 		}
 		f.inode.hole = int64(len(f.inode.visible)) - to
+		return nil
+	})
+}
+
+// Flush is as if the bytes were written once more: a power cut may leave them although it takes the
+// writes that made them, and others since.
+func (f *memoryFile) Flush(from, to int64) {
+	f.fs.mu.Lock()
+	defer f.fs.mu.Unlock()
+	if f.writable("flush", from) != nil {
+		return
+	}
+	_ = f.fs.do(operation{verb: "flush", path: f.name, off: from, size: to - from}, func() error {
+		if to = min(to, f.inode.allocated()); from < to {
+			f.inode.change(change{off: from, data: bytes.Clone(f.inode.visible[from:to])})
+		}
 		return nil
 	})
 }

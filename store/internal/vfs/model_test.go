@@ -55,6 +55,13 @@ func (m *contentModel) truncate(size int) {
 	m.shortest, m.longest = min(m.shortest, size), max(m.longest, size)
 }
 
+// flush counts as one more write of what is visible.
+func (m *contentModel) flush(from, to int) {
+	if to = min(to, len(m.visible)); from < to {
+		m.write(from, m.visible[from:to])
+	}
+}
+
 func (m *contentModel) check(t *rapid.T, mem *Memory, seed uint64) {
 	got := mem.Image(seed).Bytes("data/a")
 	require.GreaterOrEqual(t, len(got), m.shortest)
@@ -94,7 +101,7 @@ func TestSyncedContentSurvivesAndNothingAppearsThatWasNotWritten(t *testing.T) {
 // contentStep does one random thing to the file and, unless it was a sync that the
 // power cut interrupted, to the model.
 func contentStep(t *rapid.T, f File, model *contentModel, mark byte) error {
-	switch rapid.SampledFrom([]string{"write", "write", "write", "truncate", "sync"}).Draw(t, "op") {
+	switch rapid.SampledFrom([]string{"write", "write", "write", "truncate", "flush", "sync"}).Draw(t, "op") {
 	case "write":
 		off := rapid.IntRange(0, modelSize/2).Draw(t, "off")
 		data := fill(mark, rapid.IntRange(1, modelSize/2).Draw(t, "len"))
@@ -105,6 +112,12 @@ func contentStep(t *rapid.T, f File, model *contentModel, mark byte) error {
 		size := rapid.IntRange(0, modelSize).Draw(t, "size")
 		model.truncate(size)
 		return f.Truncate(int64(size))
+	case "flush":
+		from, to := rapid.IntRange(0, modelSize).Draw(t, "from"), rapid.IntRange(0, modelSize).Draw(t, "to")
+		model.flush(from, to)
+		f.(Flusher).Flush(int64(from), int64(to))
+		_, err := f.Size()
+		return err // of the power cut, which Flush does not report
 	}
 	err := f.Sync()
 	if err == nil {

@@ -77,6 +77,42 @@ func TestOnlySyncedBytesAreSafe(t *testing.T) {
 	require.Equal(t, "a", string(m.Image(KeepNothing).Bytes("data/a")))
 }
 
+func TestWhatIsFlushedMayReachTheDiskWithoutWhatIsNot(t *testing.T) {
+	m, f := newFile(t, nil)
+	for i := range 4 {
+		mustWrite(t, f, int64(i)*sectorSize, bytes.Repeat([]byte{byte('1' + i)}, sectorSize))
+	}
+	f.(Flusher).Flush(sectorSize, 3*sectorSize)
+	require.Equal(t, "flush a 512+1024", m.Trace()[m.Ops()-1])
+	require.Empty(t, m.Image(KeepNothing).Bytes("data/a"), "nothing is durable by it")
+	flushed := append(make([]byte, sectorSize), m.Bytes("data/a")[sectorSize:3*sectorSize]...)
+	require.Equal(t, flushed, m.Image(KeepLast).Bytes("data/a"))
+	require.Equal(t, m.Bytes("data/a"), m.Image(KeepAll).Bytes("data/a"))
+
+	mustWrite(t, f, sectorSize, []byte("later"))
+	require.Equal(t, "later", string(m.Image(KeepAll).Bytes("data/a")[sectorSize:sectorSize+5]), "the write after it is not undone")
+	require.NoError(t, f.Sync())
+	require.Equal(t, m.Bytes("data/a"), m.Image(KeepNothing).Bytes("data/a"))
+	f.(Flusher).Flush(sectorSize, 100*sectorSize)
+	require.Len(t, m.Image(KeepLast).Bytes("data/a"), 4*sectorSize, "what was not written is not made")
+}
+
+func TestAFlushDoesNothingWhereTheDiskFailsOrThePowerIsCut(t *testing.T) {
+	m, f := newFile(t, []byte("abc"))
+	mustWrite(t, f, 0, []byte("x"))
+	m.FailAt(m.Ops()+1, ErrNoSpace)
+	f.(Flusher).Flush(0, 3)
+	m.CutAt(m.Ops() + 1)
+	f.(Flusher).Flush(0, 3)
+	ops := m.Ops()
+	f.(Flusher).Flush(0, 3)
+	require.Equal(t, ops, m.Ops())
+	require.Equal(t, "abc", string(m.Image(KeepNothing).Bytes("data/a")))
+	require.Equal(t, "xbc", string(m.Image(KeepLast).Bytes("data/a")), "the one in flight may have reached the disk")
+	require.NoError(t, f.Close())
+	f.(Flusher).Flush(0, 3)
+}
+
 func TestASyncedFileIsLostWithAnUnsyncedName(t *testing.T) {
 	m := newMemory(t)
 	putFile(t, m, "data/a", []byte("abc"))
