@@ -104,6 +104,33 @@ func TestWhatIsAppendedToAMappedSegmentIsReadFromIt(t *testing.T) {
 	require.Same(t, m, g.mapping.Load(), "it was mapped with all that it had room for")
 }
 
+func TestAReaderBesideAWriterReadsFromAMappedSegmentWhatIsAppended(t *testing.T) {
+	s := hotLog(t)
+	beside, err := Open(s.path, Options{ReadOnly: true})
+	require.NoError(t, err)
+	defer beside.Close()
+	count := len(*s.segments.Load())
+	g := (*beside.segments.Load())[count-1]
+	readHere(t, beside, g)
+	require.NotNil(t, g.mapping.Load())
+	for len(*s.segments.Load()) == count { // until it is sealed
+		for range 10 {
+			appendHot(t, s)
+		}
+		for beside.Head() < s.Head() {
+			_, err := beside.Wait(t.Context(), beside.Head())
+			require.NoError(t, err)
+		}
+		for _, entity := range []string{"e:1", "e:7"} {
+			r := Region{Entity: entity}
+			lent, err := clones(borrowed(beside, r))
+			require.NoError(t, err)
+			requireSameEvents(t, all(t, s, r), lent)
+		}
+	}
+	requireSameEvents(t, all(t, s, Region{}), all(t, beside, Region{}))
+}
+
 func TestRecordsAreFetchedFromAMappingAsFarAsTheyAreThere(t *testing.T) {
 	const size = 64 << 10
 	m := &mapping{make([]byte, size)}
