@@ -19,7 +19,7 @@ func TestAllOfALogIsMeasured(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(a.Samples) != AppendKnownKey+1 || min(a.Opening, a.First) <= 0 {
+		if len(a.Samples) != Effects+1 || min(a.Opening, a.First) <= 0 {
 			t.Errorf("missing in %+v", a)
 		}
 	}

@@ -13,7 +13,8 @@ import (
 )
 
 // Log is a log of events of 256 bytes, which belong to entities in turn. Every third one brings an
-// idempotency key.
+// idempotency key. Its first event is the cause of a story that is told all over the log, see
+// [Story].
 type Log struct {
 	Dir      string
 	Events   int
@@ -50,6 +51,8 @@ const (
 	AppendNew
 	AppendNewKey
 	AppendKnownKey
+	Causes
+	Effects
 )
 
 var lazily = store.Options{Sync: store.SyncNever}
@@ -89,6 +92,7 @@ type filling struct {
 	tenths  []time.Duration
 	longest time.Duration
 	heap    float64
+	story   Story
 }
 
 func (w *filling) write(ctx context.Context) error {
@@ -117,9 +121,15 @@ func (w *filling) commit(ctx context.Context, i int) (time.Duration, error) {
 	for j := i; j < min(i+commitEvents, w.Events); j++ {
 		b.Events = append(b.Events, store.Proposal{At: entity(j % w.Entities), Payload: workload.Event(j)})
 	}
+	told := w.story.next(i, w.Events)
+	b.Events[0].Causation = told
 	began := time.Now()
-	_, err := w.st.Commit(ctx, b)
-	return time.Since(began), err
+	r, err := w.st.Commit(ctx, b)
+	took := time.Since(began)
+	if err == nil {
+		w.story.tell(told, r.Events[0].ID)
+	}
+	return took, err
 }
 
 func (w *filling) elapsed() time.Duration { return time.Since(w.began) - w.looking }
@@ -187,7 +197,8 @@ func (a asking) samples() (list []Sample, err error) {
 		}
 		list = append(list, one)
 	}
-	return list, nil
+	lineage, err := a.lineage()
+	return append(list, lineage...), err
 }
 
 func (a asking) newEntity(i int) store.Coordinate {
