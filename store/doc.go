@@ -61,7 +61,8 @@
 // Events point at their cause and carry a correlation, and the indexes know which do: [Causes] goes
 // up from an event, [Effects] down, [Correlated] over a whole story, and [History] over an entity,
 // whose chain of hashes it checks. They are functions over a store and change nothing. Where the
-// log does not have what an event points at they say so.
+// log does not have what an event points at they say so. [Lineage] makes of their answers a value
+// that package lineage draws.
 //
 // # The directory
 //

@@ -37,7 +37,7 @@ func ExampleEffects() {
 		if err != nil {
 			panic(err)
 		}
-		fmt.Println("then", e.Kind)
+		fmt.Println("then", e.Kind) // the event itself at first
 	}
 	for e, err := range store.Causes(ctx, st, cause.ID, store.Reach{}) {
 		if err != nil { // store.MissingCauseError, where the log does not have a cause any more
@@ -46,6 +46,7 @@ func ExampleEffects() {
 		fmt.Println("why", e.Kind)
 	}
 	// Output:
+	// then order.placed
 	// then stock.reserved
 	// then parcel.sent
 	// why parcel.sent

@@ -107,11 +107,11 @@ func (s *Store) findBefore(before Position, id uuid.UUID) (Event, error) {
 	return Event{}, ErrNotFound
 }
 
-// Effects iterates over the effects of the event with an id, the effects of those, and so on, in
+// Effects iterates over the event with an id, its effects, the effects of those, and so on, in
 // order of position: so each comes after its cause. It ends at the head as it was when the
 // iteration began, or where the reach does. An error is the last thing it yields: [ErrNotFound]
 // where the log has neither the event nor an effect of it, [CorruptError] for damage, [ErrClosed],
-// and ctx's. The event itself is not among them, and need not be in the log.
+// and ctx's. What follows from an event that is not in the log is found, too.
 //
 // It asks the index of each segment from the event on for each event that may have effects there,
 // and reads nothing but effects: the cost grows with their number times that of segments, at some
@@ -120,7 +120,7 @@ func (s *Store) findBefore(before Position, id uuid.UUID) (Event, error) {
 func Effects(ctx context.Context, st *Store, of uuid.UUID, reach Reach) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		w := sweep{store: st, by: index.Cause, reach: reach, sources: map[uuid.UUID]int{of: 0}, ids: []uuid.UUID{of}, yield: yield}
-		if err := w.run(ctx, of, false); err != nil {
+		if err := w.run(ctx, of); err != nil {
 			yield(Event{}, err)
 		}
 	}
@@ -133,7 +133,7 @@ func Effects(ctx context.Context, st *Store, of uuid.UUID, reach Reach) iter.Seq
 func Correlated(ctx context.Context, st *Store, correlation uuid.UUID, reach Reach) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		w := sweep{store: st, by: index.Correlation, reach: reach, ids: []uuid.UUID{correlation}, yield: yield}
-		if err := w.run(ctx, correlation, true); err != nil {
+		if err := w.run(ctx, correlation); err != nil {
 			yield(Event{}, err)
 		}
 	}
@@ -157,20 +157,19 @@ type sweep struct {
 }
 
 // run begins at the event that is asked about, if the log has it.
-func (w *sweep) run(ctx context.Context, of uuid.UUID, itself bool) error {
+func (w *sweep) run(ctx context.Context, of uuid.UUID) error {
 	s := w.store
 	e, err := s.Get(ctx, of)
-	there := err == nil
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return err
-	}
-	if w.upTo = s.Head(); there {
+	switch w.upTo = s.Head(); {
+	case err == nil:
 		w.scanned = e.Position
-	} else {
+		if w.by == index.Cause || e.Correlation == of {
+			w.give(e)
+		}
+	case errors.Is(err, ErrNotFound):
 		w.scanned = (*s.segments.Load())[0].first - 1
-	}
-	if itself && there && e.Correlation == of {
-		w.take(e)
+	default:
+		return err
 	}
 	for w.scanned < w.upTo && !w.ended {
 		if err := s.readable(ctx); err != nil {
@@ -180,7 +179,7 @@ func (w *sweep) run(ctx context.Context, of uuid.UUID, itself bool) error {
 			return s.readError(err)
 		}
 	}
-	if w.found == 0 && !w.ended && (itself || !there) {
+	if w.found == 0 {
 		return fmt.Errorf("event %s: %w", of, ErrNotFound)
 	}
 	return nil
@@ -246,14 +245,18 @@ func (w *sweep) take(e Event) (asks bool) {
 		}
 		depth = of + 1
 	}
-	w.found++
-	w.ended = !w.yield(e, nil) || w.found == w.reach.Count
+	w.give(e)
 	if w.sources == nil || w.reach.Depth > 0 && depth >= w.reach.Depth {
 		return false
 	}
 	w.sources[e.ID] = depth
 	w.ids = append(w.ids, e.ID)
 	return true
+}
+
+func (w *sweep) give(e Event) {
+	w.found++
+	w.ended = !w.yield(e, nil) || w.found == w.reach.Count
 }
 
 // ordinals is a heap of them: the least is the first.

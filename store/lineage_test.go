@@ -77,15 +77,15 @@ func TestTheCausesOfAnEventAreTheExactReverseChainFromItselfOn(t *testing.T) {
 	require.ErrorIs(t, err, ErrNotFound, "an unknown event is no empty chain")
 }
 
-func TestTheEffectsOfAnEventAreWhatFollowedAndNotItself(t *testing.T) {
+func TestTheEffectsOfAnEventAreItselfAndWhatFollowed(t *testing.T) {
 	s := memoryLog(t)
 	events := chain(t, s, 6)
 	second := effect(t, s, "link:x", events[1].Causation())
 	ctx := t.Context()
-	require.Equal(t, []Position{2, 3, 4, 5, 6, 7}, positions(t, Effects(ctx, s, events[0].ID, Reach{})))
-	require.Equal(t, []Position{3, 7}, positions(t, Effects(ctx, s, events[1].ID, Reach{Depth: 1})))
-	require.Equal(t, []Position{3, 4}, positions(t, Effects(ctx, s, events[1].ID, Reach{Count: 2})))
-	require.Empty(t, positions(t, Effects(ctx, s, second.ID, Reach{})))
+	require.Equal(t, []Position{1, 2, 3, 4, 5, 6, 7}, positions(t, Effects(ctx, s, events[0].ID, Reach{})))
+	require.Equal(t, []Position{2, 3, 7}, positions(t, Effects(ctx, s, events[1].ID, Reach{Depth: 1})))
+	require.Equal(t, []Position{2, 3}, positions(t, Effects(ctx, s, events[1].ID, Reach{Count: 2})))
+	require.Equal(t, []Position{7}, positions(t, Effects(ctx, s, second.ID, Reach{})))
 	_, err := collect(Effects(ctx, s, uuid.New(), Reach{}))
 	require.ErrorIs(t, err, ErrNotFound)
 	require.Equal(t, []Position{1, 2, 3, 4, 5, 6, 7}, positions(t, Correlated(ctx, s, events[0].ID, Reach{})))
@@ -181,7 +181,12 @@ func (f *forest) walk(of uuid.UUID, reach Reach) (all []Position) {
 	depths := map[uuid.UUID]int{of: 0}
 	for _, e := range f.events {
 		depth, known := depths[e.Cause]
-		if known && (reach.Depth == 0 || depth < reach.Depth) && (reach.Count == 0 || len(all) < reach.Count) {
+		if reach.Count > 0 && len(all) == reach.Count {
+			break
+		}
+		if e.ID == of {
+			all = append(all, e.Position)
+		} else if known && (reach.Depth == 0 || depth < reach.Depth) {
 			depths[e.ID] = depth + 1
 			all = append(all, e.Position)
 		}
@@ -283,7 +288,7 @@ func TestSegmentsOfOlderFormatsAnswerFromTheirEvents(t *testing.T) {
 			f := forest{t: t, random: rand.New(rand.NewPCG(1, 1)), store: s, events: all(t, s, Region{})}
 			f.compare(s)
 			if name == "version 1" {
-				require.Equal(t, []Position{2}, positions(t, Effects(t.Context(), s, f.events[0].ID, Reach{})))
+				require.Equal(t, []Position{1, 2}, positions(t, Effects(t.Context(), s, f.events[0].ID, Reach{})))
 			}
 			if !readOnly {
 				f.grow()
@@ -324,7 +329,7 @@ func TestALineageThatCannotBeReadIsAnErrorAndNoShortChain(t *testing.T) {
 	require.Len(t, up, 2)
 	down, err := collect(Effects(t.Context(), s, events[0].ID, Reach{}))
 	require.ErrorIs(t, err, ErrCorrupt)
-	require.Len(t, down, 1)
+	require.Len(t, down, 2)
 	_, err = collect(Correlated(t.Context(), s, events[0].ID, Reach{}))
 	require.ErrorIs(t, err, ErrCorrupt)
 	_, err = collect(History(t.Context(), s, "link:2"))
