@@ -57,12 +57,6 @@ func (d Decoder[T]) Decode(worker string, e store.Event) (Event[T], error) {
 	return Event[T]{Event: e, Body: *body, reactor: worker}, err
 }
 
-// body returns a *T.
-func (d *Decoder[T]) body(e *store.Event) (any, error) {
-	body := new(T)
-	return body, d.schema.decode(e, body)
-}
-
 // decode reads the payload of e into body. An event that is newer than the type, or of another
 // codec, is parked at once: only another program can read it.
 func (s *schema) decode(e *store.Event, body any) error {

@@ -41,9 +41,6 @@
 // [cursor.Handler], event by event: without [Reactor.Lanes] handlers run one after the other, with
 // lanes on one goroutine per lane, never two at a time for one key.
 //
-// Without lanes the payloads of a batch of 32 events or more are decoded on a second goroutine,
-// too, while the handlers run. It begins and ends within the batch.
-//
 // The package must not know: how positions are kept (it only hands the settings of a checkpoint
-// on), files, actors, clocks. It starts no other goroutine and holds no lock.
+// on), files, actors, clocks. It starts no goroutine and holds no lock.
 package reactor

@@ -107,12 +107,11 @@ type definition struct {
 	routes map[string]bound
 	limits limits
 	mute   bool // it must not emit
-	laned  bool // its handlers run on several goroutines as it is
 }
 
 // define checks the reactor and reports all that is invalid at once.
 func (r *Reactor) define() (*definition, cursor.Worker, error) {
-	d := &definition{name: r.name, reads: r.Region, types: r.Types, mute: r.Volatile, laned: r.Lanes > 1, routes: make(map[string]bound, len(r.routes))}
+	d := &definition{name: r.name, reads: r.Region, types: r.Types, mute: r.Volatile, routes: make(map[string]bound, len(r.routes))}
 	d.limits = limits{depth: r.MaxDepth, perEvent: r.MaxReactions}
 	errs := []error{d.limits.complete(), d.types.Err()}
 	if len(r.routes) == 0 {
@@ -185,14 +184,12 @@ func checkSetting(field string, value, least, most int) error {
 // others: the batch drops them.
 func (d *definition) handle(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
 	name := d.effectName(b)
-	ahead := d.decodeAhead(b.Events)
-	defer ahead.stop()
 	for i := range b.Events {
 		if err := ctx.Err(); err != nil {
 			return cursor.Continue, cursor.FailedAt(i, err)
 		}
 		b.Begin(i)
-		c := call{reactor: name, event: &b.Events[i], body: ahead.body(i), replayed: b.Replayed(i)}
+		c := call{reactor: name, event: &b.Events[i], replayed: b.Replayed(i)}
 		if err := d.react(ctx, c, b, i); err != nil {
 			return cursor.Continue, cursor.FailedAt(i, traced(ctx, b, i, err))
 		}

@@ -38,8 +38,6 @@ type Route struct {
 type bound struct {
 	kind   string
 	newest uint16 // schema version that is read
-	// decode returns the pointer to the payload that handle takes. It may run beside handle.
-	decode func(e *store.Event) (body any, err error)
 	handle handler
 }
 
@@ -50,7 +48,6 @@ type handler func(ctx context.Context, c call, out *Reactions) error
 type call struct {
 	reactor  string
 	event    *store.Event
-	body     any // that decode has returned for it, or nil: then handle decodes it
 	replayed bool
 }
 
@@ -65,24 +62,19 @@ type call struct {
 // A payload that cannot be read is a [DecodeError]: an attempt at the event, or, where its version
 // is a newer one than that of T, or its codec another one, parked at once. Upcasters change Body
 // alone: SchemaVersion of the event is still the version as it was written.
-//
-// Codec, upcasters and methods by which a payload decodes itself are called beside the handlers, on
-// another goroutine, and for events that are not handled in the end: they must share nothing that
-// is not safe for that.
 func On[T store.Payload](handle func(ctx context.Context, e Event[T], out *Reactions) error) Route {
 	return Route{bind: func(types *Types) (bound, error) {
 		d, err := NewDecoder[T](types)
 		if err == nil && handle == nil {
 			err = invalid(d.Kind, "has a nil handler")
 		}
-		return bound{kind: d.Kind, newest: d.Newest(), decode: d.body, handle: func(ctx context.Context, c call, out *Reactions) error {
-			if c.body == nil {
-				var err error
-				if c.body, err = d.body(c.event); err != nil {
-					return err
-				}
+		return bound{kind: d.Kind, newest: d.Newest(), handle: func(ctx context.Context, c call, out *Reactions) error {
+			typed, err := d.Decode(c.reactor, *c.event)
+			if err != nil {
+				return err
 			}
-			return handle(ctx, Event[T]{Event: *c.event, Body: *c.body.(*T), reactor: c.reactor, replayed: c.replayed}, out)
+			typed.replayed = c.replayed
+			return handle(ctx, typed, out)
 		}}, err
 	}}
 }
