@@ -144,7 +144,7 @@ func (t *parkedPulls) Ended(err error) { t.sys.actors.Root.Send(t.sys.root, &sto
 // wakeDirectly reports whether all workers are woken that a commit concerns, and none has to write
 // its position: else that is for the store actor.
 func (t *parkedPulls) wakeDirectly(p *store.Publication) bool {
-	if p.Head-p.After > maxOutlines || !t.mu.TryLock() {
+	if p.Late || p.Head-p.After > maxOutlines || !t.mu.TryLock() {
 		return false
 	}
 	defer t.mu.Unlock()

@@ -18,7 +18,8 @@ import (
 // [ErrSkipped] at once; while it is being replayed, and after a rewind or a reset to before it, it
 // is waited for. It returns at once, too, with a [HaltedError], [ErrEnded], [ErrRemoved] or
 // [ErrStopped] when the worker will handle no more events, with [store.ErrForeignHistory] for the
-// receipt of events that the log does not have (see [store.Anchor]), with [ErrEmptyReceipt], with
+// receipt of events that the log does not have (see [store.Anchor]), with [store.ErrFenceCancelled]
+// for events that will never be visible, with [ErrEmptyReceipt], with
 // [ErrUnknownWorker], and with [ErrInsideHandler] when the worker would wait for itself; in the
 // handler of another worker it may be called with the handler's context. ctx bounds the wait. After
 // a commit without events it returns at once. While the worker is paused it waits. When it returns
@@ -36,6 +37,11 @@ func (s *System) WaitApplied(ctx context.Context, worker string, r store.Receipt
 	}
 	if r.Origin == (store.Origin{}) {
 		return fmt.Errorf("actors: wait for %q: %w", worker, ErrEmptyReceipt)
+	}
+	if r.Position() > s.store.Head() { // it may wait for a fence, and no worker handles it before that
+		if err := s.store.WaitVisible(ctx, r); err != nil {
+			return fmt.Errorf("actors: wait for %q: receipt: %w", worker, err)
+		}
 	}
 	check := receiptCheck{store: s.store, node: p, receipt: r}
 	return await(ctx, s, p, r.Position(), check.applied)
@@ -84,7 +90,7 @@ func await(
 		switch {
 		case errors.Is(err, ErrParked), errors.Is(err, ErrSkipped):
 			return err
-		case errors.Is(err, store.ErrForeignHistory):
+		case errors.Is(err, store.ErrForeignHistory), errors.Is(err, store.ErrFenceCancelled):
 			return fmt.Errorf("actors: wait for %q: receipt: %w", worker, err)
 		case done:
 			return nil
@@ -173,6 +179,9 @@ func (c *receiptCheck) applied(ctx context.Context, v view) (done bool, err erro
 	}
 	if len(c.receipt.Events) == 0 {
 		return true, nil
+	}
+	if to := c.receipt.Position(); len(store.CancelledRanges(c.store, to, to)) > 0 {
+		return false, fmt.Errorf("event %d: %w", to, store.ErrFenceCancelled)
 	}
 	done = true
 	if to := c.receipt.Position(); v.scanned < to {

@@ -99,7 +99,7 @@ func (c *Cursor) All(ctx context.Context) iter.Seq2[store.Event, error] {
 // body of the loop moved the cursor: the page is of no use then.
 func (c *Cursor) deliver(page store.Page, yield func(store.Event, error) bool) (more bool) {
 	for i, e := range page.Events {
-		c.gaps.observe(c.at.delivered, e.Position, nil)
+		c.gaps.observe(c.st, c.at.delivered, e.Position)
 		here := c.at.pass(page.Events[i:i+1], e.Position)
 		c.at = here
 		if !yield(e, nil) {
@@ -138,7 +138,7 @@ func (c *Cursor) PollBatch(ctx context.Context, limit int) ([]store.Event, error
 		return nil, err
 	}
 	for i := range page.Events {
-		c.gaps.observe(c.at.delivered, page.Events[i].Position, nil)
+		c.gaps.observe(c.st, c.at.delivered, page.Events[i].Position)
 		c.at.delivered = page.Events[i].Position
 	}
 	c.at = c.at.pass(page.Events, page.Scanned)

@@ -126,14 +126,14 @@ func (f *feed) assign(key string, event []store.Event) error {
 	return nil
 }
 
-// observe notes gaps. Nothing in the store is cancelled yet, so that there are no ranges to report.
+// observe notes gaps.
 func (f *feed) observe(events []store.Event) {
 	if f.gaps == nil {
 		return
 	}
 	before := f.win.at.delivered
 	for i := range events {
-		f.gaps.observe(before, events[i].Position, nil)
+		f.gaps.observe(f.own.st, before, events[i].Position)
 		before = events[i].Position
 	}
 }

@@ -2,15 +2,14 @@ package cursor
 
 import "github.com/penstock-io/penstock/store"
 
-// Range is a range of positions, both inclusive.
-type Range struct{ From, To store.Position }
-
 // Gap says that positions between two deliveries will never hold a visible event: they belong to
-// what was cancelled. It looks at positions alone, whatever the region.
+// fences that were cancelled. It looks at positions alone, whatever the region: events that do not
+// match are no gap, and a cancelled range is one although its events would not have matched. One at
+// the end of the log is seen once a later event is delivered.
 type Gap struct {
 	Expected  store.Position // the position after the event delivered before
 	Delivered store.Position // the position of the event that came instead
-	Cancelled []Range        // within [Expected, Delivered), ascending
+	Cancelled []store.Range  // within [Expected, Delivered), ascending
 }
 
 // gaps is a ring of the latest observations. The zero value keeps none.
@@ -20,20 +19,14 @@ type gaps struct {
 	dropped uint64
 }
 
-// observe notes the cancelled ranges between the event delivered before and the one delivered now,
-// clipped to what lies between them. Where nothing is left of them there is no gap.
-func (g *gaps) observe(before, delivered store.Position, cancelled []Range) {
+// observe notes the cancelled ranges between the event delivered before and the one delivered now.
+// Where there are none there is no gap.
+func (g *gaps) observe(st *store.Store, before, delivered store.Position) {
 	if g.limit == 0 || delivered <= before+1 {
 		return
 	}
 	gap := Gap{Expected: before + 1, Delivered: delivered}
-	for _, r := range cancelled {
-		r.From, r.To = max(r.From, gap.Expected), min(r.To, delivered-1)
-		if r.From <= r.To {
-			gap.Cancelled = append(gap.Cancelled, r)
-		}
-	}
-	if len(gap.Cancelled) == 0 {
+	if gap.Cancelled = store.CancelledRanges(st, before+1, delivered-1); len(gap.Cancelled) == 0 {
 		return
 	}
 	if len(g.ring) == g.limit {

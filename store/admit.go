@@ -14,8 +14,12 @@ import (
 //
 // The idempotency key comes first: a retry must get its receipt although the entity has new events
 // since. Reading the log for an answer happens on the committer's time, and so delays all commits;
-// it is needed only for a key or an entity that is not known, and for conditions.
+// it is needed only for a key or an entity that is not known, and for conditions on what was
+// written before the open batch.
 func (w *writer) admit(req *request) (answered bool) {
+	if req.fence != nil && admitFence(w, req) {
+		return true
+	}
 	if req.key != "" {
 		found, err := w.admitKey(req)
 		if found || err != nil {
@@ -35,13 +39,18 @@ func (w *writer) admit(req *request) (answered bool) {
 
 // admitState compares what req requires with the state of the log.
 func (w *writer) admitState(req *request) error {
+	if w.fenced != nil {
+		if err := w.fenced.reservesEntity(req); err != nil {
+			return err
+		}
+	}
 	if err := w.loadEntities(req); err != nil {
 		return err
 	}
 	if err := admitVersions(req.events); err != nil {
 		return err
 	}
-	if err := w.store.checkConditions(req.conditions, Position(w.next.Position-1)); err != nil {
+	if err := admitConditions(w, req); err != nil {
 		return err
 	}
 	return w.admitSides(req)
@@ -70,6 +79,11 @@ func (w *writer) admitSides(req *request) error {
 // open batch has no such commit: a key that stands in a group already begins the next one, see
 // committer.take.
 func (w *writer) admitKey(req *request) (found bool, err error) {
+	if w.fenced != nil {
+		if err := w.fenced.reservesKey(req); err != nil {
+			return false, err
+		}
+	}
 	k, ok, err := w.store.findKey(req.key)
 	if err != nil || !ok {
 		return false, err
@@ -85,14 +99,15 @@ func (w *writer) admitKey(req *request) (found bool, err error) {
 }
 
 // loadEntities finds the states of the entities of req, so that each is looked up once per commit.
-// What it reads is as of the head, which is all there is: an entity with an event in the open batch
-// is in memory already. One without any event gets an empty state, see forgetNew.
+// What it reads is all that was assigned before the open batch, but for what is hidden: an entity
+// with an event in the batch is in memory already. One without any event gets an empty state, see
+// forgetNew.
 func (w *writer) loadEntities(req *request) error {
 	for i := range req.events {
 		name := req.events[i].terms.Entity
 		state := w.entities.get(name)
 		if state == nil {
-			last, err := w.store.lastOfEntity(name)
+			last, err := w.store.lastOfEntity(name, &w.store.assigned)
 			if err != nil {
 				return err
 			}
@@ -122,25 +137,6 @@ func admitVersions(events []requestEvent) (err error) {
 	return err
 }
 
-// checkConditions reads the log up to head. A request with conditions is the first of its group,
-// see committer.take, so that everything before it is written and visible.
-func (s *Store) checkConditions(conditions []Condition, head Position) error {
-	for _, c := range conditions {
-		for after := c.After; after < head; {
-			page, err := s.readPage(c.Region, after, head, 1)
-			if err != nil {
-				return err
-			}
-			if len(page.Events) > 0 {
-				broken := c // c itself stays off the heap
-				return &ConflictError{Condition: &broken, Position: page.Events[0].Position}
-			}
-			after = page.Scanned
-		}
-	}
-	return nil
-}
-
 // findKey looks for an idempotency key in all segments, the newest first: what is tried again was
 // tried a moment ago. A key that is new is looked for in all of them.
 //
@@ -162,7 +158,8 @@ func (s *Store) lookForKey(key string) (k wal.Key, ok bool, err error) {
 			return k, false, err
 		}
 		for i := range index.Parts(idx) {
-			if k, ok, err = findKeyIn(g, index.Newest(idx, i), key); ok || err != nil {
+			k, ok, err = findKeyIn(g, index.Newest(idx, i), key)
+			if err != nil || ok && !s.cancelled().has(Position(k.FirstPosition)) {
 				return k, ok, err
 			}
 		}

@@ -42,9 +42,13 @@ func (w *writer) applyEvents(b *openBatch, req *request, now time.Time) {
 	}
 }
 
-// indexEvents tells the index of the events of the open batch, all at once: nothing asks for them
-// before, as the states of their entities are in the cache. Readers look only up to the head.
+// indexEvents tells the index of the events of the open batch, all at once: only a condition asks
+// for them before, as the states of their entities are in the cache. Readers look only up to the
+// head.
 func indexEvents(w *writer) {
+	if len(w.entries) == 0 {
+		return
+	}
 	w.active.Add(w.entries...)
 	clear(w.entries) // it must not pin names
 	if w.entries = w.entries[:0]; cap(w.entries) > maxPooledItems {

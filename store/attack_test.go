@@ -162,7 +162,7 @@ func TestAStatusFileThatIsCutShortHarmsNothing(t *testing.T) {
 	status, ok, err := s.readBeacon()
 	require.NoError(t, err)
 	require.True(t, ok)
-	require.Equal(t, Position(3), status.head)
+	require.Equal(t, Position(3), status.assigned)
 	require.NoError(t, s.Close())
 }
 

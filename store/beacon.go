@@ -31,7 +31,7 @@ type beacon struct {
 	writerEpoch uint32
 	segment     uint32
 	visible     int64
-	head        Position
+	assigned    Position // the last one: the head, unless a fence is open
 	sequence    uint64
 	failed      bool // the writer: it will write no more, and what lies after visible is not known to be on the disk
 }
@@ -56,7 +56,7 @@ func (t *beacon) encode(b *[beaconSize]byte) {
 		b[60] = 1
 	}
 	le.PutUint64(b[64:], uint64(t.visible))
-	le.PutUint64(b[72:], uint64(t.head))
+	le.PutUint64(b[72:], uint64(t.assigned))
 	le.PutUint64(b[80:], t.sequence)
 	le.PutUint32(b[8:], wal.Checksum(b[12:]))
 }
@@ -73,15 +73,14 @@ func (t *beacon) decode(b []byte) bool {
 	t.segment = le.Uint32(b[56:])
 	t.failed = b[60] == 1
 	t.visible = int64(le.Uint64(b[64:]))
-	t.head = Position(le.Uint64(b[72:]))
+	t.assigned = Position(le.Uint64(b[72:]))
 	t.sequence = le.Uint64(b[80:])
 	return true
 }
 
-// writeBeacon overwrites the beacon, with the head before it moves: what a reader in this process
-// sees one in another may see. This process does not depend on it, so an error is not one of the
-// commit.
-func (w *writer) writeBeacon(head Position, failed bool) {
+// writeBeacon overwrites the beacon before the head moves: what a reader in this process sees one
+// in another may see. This process does not depend on it, so an error is not one of the commit.
+func (w *writer) writeBeacon(assigned Position, failed bool) {
 	s := w.store
 	t := beacon{
 		store:       s.origin.Store,
@@ -90,7 +89,7 @@ func (w *writer) writeBeacon(head Position, failed bool) {
 		writerEpoch: w.next.WriterEpoch,
 		segment:     w.segment.number,
 		visible:     w.segment.end.Load(),
-		head:        head,
+		assigned:    assigned,
 		sequence:    s.sequence.Load(),
 		failed:      failed,
 	}

@@ -23,12 +23,13 @@ func (s *Store) Append(ctx context.Context, at Coordinate, expect Expect, payloa
 //
 // Errors: [InvalidError] for a field that breaks a rule; [ConflictError] and
 // [IdempotencyKeyReusedError] for what the batch required and did not find; [ErrNewerFormat] for an
-// idempotency key that a newer version has stored; [DeniedError] by a gate; [ErrReadOnly],
-// [ErrClosed], [ErrDiskFull], [ErrBusy]: in all these cases nothing was written. When ctx ends
-// while the commit is queued nothing is written either, and the error wraps the context's; when it
-// is being written the error wraps [ErrOutcomeUnknown], too, and the commit itself continues. A
-// commit that waits looks at ctx from its eighth millisecond on. When writing or syncing fails the
-// error wraps [ErrPoisoned] and [ErrOutcomeUnknown]; a later call finds [ErrPoisoned] alone.
+// idempotency key that a newer version has stored; [DeniedError] by a gate; [ReservedError] for
+// what an open [Fence] has; [ErrReadOnly], [ErrClosed], [ErrDiskFull], [ErrBusy]: in all these
+// cases nothing was written. When ctx ends while the commit is queued nothing is written either,
+// and the error wraps the context's; when it is being written the error wraps [ErrOutcomeUnknown],
+// too, and the commit itself continues. A commit that waits looks at ctx from its eighth
+// millisecond on. When writing or syncing fails the error wraps [ErrPoisoned] and
+// [ErrOutcomeUnknown]; a later call finds [ErrPoisoned] alone.
 //
 // Many goroutines may call it; those that wait at the same time share one write and one sync. The
 // goroutine that happens to do the writing for all is one of the callers, and waits for that write

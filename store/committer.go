@@ -169,8 +169,8 @@ func (c *committer) linger() {
 }
 
 // take removes the next group from the queue. A commit whose admission must read what the commits
-// before it wrote (it has conditions, or a key that stands in the group already) starts a group of
-// its own.
+// before it wrote (it has a key that stands in the group already) starts a group of its own, and
+// one that ends a fence is a group.
 func (c *committer) take() []*request {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -178,7 +178,7 @@ func (c *committer) take() []*request {
 	var keys map[string]struct{}
 	for req := c.queue.first; req != nil; req = c.queue.first {
 		bytes += req.size
-		if len(group) > 0 && (len(req.conditions) > 0 || bytes > maxGroupBytes) {
+		if len(group) > 0 && (req.ends() || bytes > maxGroupBytes) {
 			break
 		}
 		if req.key != "" {
@@ -191,7 +191,9 @@ func (c *committer) take() []*request {
 			keys[req.key] = struct{}{}
 		}
 		c.queue.remove(req)
-		group = append(group, req)
+		if group = append(group, req); req.ends() {
+			break
+		}
 	}
 	c.group, c.taken = group, group
 	return group

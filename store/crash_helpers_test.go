@@ -70,6 +70,7 @@ func killStore(st *Store) {
 	if st.closed.Load() {
 		return
 	}
+	st.fences.close()
 	st.committer.close() // stops the clock of lazy commits
 	st.release()
 }

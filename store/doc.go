@@ -31,6 +31,21 @@
 //	              not written
 //	Batch.Lazy    in SyncAlways, side values alone: as SyncInterval with 10 ms
 //
+// # Fences
+//
+// A [Fence] stages events over several commits and publishes them at once, or cancels them. Staged
+// events have positions and are durable; the head waits before the first of them, while others
+// continue to commit. What is cancelled, by a crash too, is hidden forever: its positions stay
+// assigned, and every reader passes over them.
+//
+//	open ------> published     a commit each, alone in its group; the head moves after it
+//	  |     \
+//	  |      v
+//	  |    ending              its deadline has passed: nothing is staged any more
+//	  v      v
+//	 cancelled                 also by Close and the death of the process, which write nothing: the
+//	                           log says by which writer a fence is open, and that one is gone
+//
 // # One append
 //
 //	Append, Commit       the caller's goroutine validates, encodes and hashes, and asks the gates
@@ -104,7 +119,7 @@
 //	56   4  active segment
 //	60   4  1 after a write or sync of that writer has failed, else 0
 //	64   8  offset in the active segment up to which it is visible
-//	72   8  head
+//	72   8  the last position: the head, unless a fence is open
 //	80   8  sequence of the next commit
 //	88   8  zero
 //
@@ -204,6 +219,7 @@
 //	    emitterTable.mu  the map of emitters that commit here
 //	    announcer.mu   the channel that waiters wait on
 //	    watchers.mu    replacing the list of watchers
+//	    openFences.mu  the open fences, and what is staged in each
 //	Store.taskMu       a background task, whole; commits do not take it, but wait for the file that a
 //	                   task makes
 //	Store.renewing     a segment that was rewritten is opened again, I/O included; taken under

@@ -35,7 +35,8 @@ func newEntityCache(limit int) entityCache {
 	return entityCache{limit: limit, states: make(map[string]*entityState)}
 }
 
-// begin says that a batch is opened, and that the ones before it can be read in the log.
+// begin says that a batch is opened, and that the ones before it can be read in the log: visible or
+// not, as they are looked up among all that was assigned.
 func (c *entityCache) begin() { c.batch++ }
 
 // get returns the state of an entity, nil where it is not in the cache. It stays as long as the
@@ -85,6 +86,13 @@ func (c *entityCache) remove(s *entityState) {
 	c.ring[s.place].place = s.place
 	c.ring[last] = nil
 	c.ring = c.ring[:last]
+}
+
+// forget drops the state of an entity, if there is one. It is not used in the open batch.
+func (c *entityCache) forget(name string) {
+	if s := c.states[name]; s != nil {
+		c.remove(s)
+	}
 }
 
 // forgetNew drops the empty states of entities of a commit that is refused: a program that is

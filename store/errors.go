@@ -50,6 +50,14 @@ var (
 	ErrConflict = errors.New("store: conflict")
 	// ErrDenied: a gate let an event of the batch not pass. See DeniedError.
 	ErrDenied = errors.New("store: denied by a gate")
+	// ErrReserved: an open fence has what the batch needs. Nothing was written; it may be tried again
+	// when the fence has ended. See ReservedError.
+	ErrReserved = errors.New("store: reserved by an open fence")
+	// ErrFenceCancelled: the fence was cancelled, by its owner, its deadline or the end of its store;
+	// what was staged in it is never visible.
+	ErrFenceCancelled = errors.New("store: fence was cancelled")
+	// ErrFenceEnded: the fence was published before.
+	ErrFenceEnded = errors.New("store: fence was published")
 	// ErrIdempotencyKeyReused: an idempotency key was used before with other content. See
 	// IdempotencyKeyReusedError.
 	ErrIdempotencyKeyReused = errors.New("store: idempotency key was used with other content")

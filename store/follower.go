@@ -38,6 +38,7 @@ type follower struct {
 	// still the growing ones.
 	sealing []*segment
 	chain   wal.Expected // what the next batch or segment must continue
+	fences  fenceTable   // as of chain
 	idle    beacon       // as it was at the opening, or later without a writer
 	failed  atomic.Pointer[error]
 	whole   bool // the last look came to the end of what may be read; guarded by mu
@@ -97,11 +98,19 @@ func (s *Store) loadReadOnly(l limit) error {
 	if err := r.loadSides(); err != nil {
 		return err
 	}
+	ended := r.chain.WriterEpoch
+	if !l.writer && !r.withheld { // there is no more, and will be none by the writers up to here
+		ended++
+	}
+	fences, err := s.loadFences(ended)
+	if err != nil {
+		return err
+	}
 	s.clock.observe(r.lastTime)
 	s.origin.Incarnation = r.incarnation
 	s.sequence.Store(r.chain.Sequence)
-	s.head.Store(r.chain.Position - 1)
-	s.follower = &follower{tail: r.tail, chain: r.chain}
+	s.follower = &follower{tail: r.tail, chain: r.chain, fences: fences}
+	s.head.Store(uint64(s.follower.fence(s)))
 	s.follower.withheld.Store(r.withheld)
 	return nil
 }
@@ -161,7 +170,7 @@ func (f *follower) follow(s *Store) error {
 			return err
 		} else if !more {
 			f.whole = true
-			return f.damage(l)
+			return errors.Join(f.damage(l), f.endFences(s, l))
 		}
 	}
 }
@@ -215,7 +224,7 @@ func (f *follower) extend(s *Store, l limit) (sure bool, err error) {
 
 func (f *follower) readOn(s *Store, l limit) (sure bool, err error) {
 	g := f.tail.segment
-	f.tail.publish(Position(s.head.Load()) + 1)
+	f.tail.publish(Position(s.assigned.Load()) + 1)
 	end, err := f.shown(s, l)
 	if err != nil {
 		return false, err
@@ -241,23 +250,29 @@ func (f *follower) readOn(s *Store, l limit) (sure bool, err error) {
 		}
 		f.idle = l.said
 	}
-	f.publish(s)
+	if err := f.publish(s); err != nil {
+		return false, err
+	}
 	return true, nil
 }
 
 // publish shows what the scan has taken in.
-func (f *follower) publish(s *Store) {
-	f.chain = f.tail.chain()
+func (f *follower) publish(s *Store) error {
 	f.tail.segment.end.Store(f.tail.next.Offset)
+	if err := f.takeFences(); err != nil {
+		return err
+	}
+	f.chain = f.tail.chain()
 	s.sequence.Store(f.chain.Sequence)
-	head := f.chain.Position - 1
-	moves := head != s.head.Load()
+	head := f.fence(s)
+	moves := uint64(head) != s.head.Load()
 	if moves {
 		s.clock.observe(f.tail.lastTime)
 	}
-	if f.tail.sides = s.sides.publish(f.tail.sides, &s.head, Position(head)); moves {
+	if f.tail.sides = s.sides.publish(f.tail.sides, &s.head, head); moves {
 		s.announce()
 	}
+	return nil
 }
 
 // gone reports whether a file that is not there was: one before it stands for it.

@@ -56,7 +56,7 @@ func TestAReaderThatOpensMoreThanItKnowsTakesInAllOfIt(t *testing.T) {
 		e, err := r.eventAt(1) // before it looks whether there is more
 		require.NoError(t, err)
 		require.Equal(t, "a", e.Coordinate.Entity)
-		last, err := r.lastOfEntity("a")
+		last, err := r.lastOfEntity("a", &r.head)
 		require.NoError(t, err)
 		require.LessOrEqual(t, last.Position, Position(r.head.Load()))
 		require.Equal(t, digest(s), digest(r), "files stay: %v", stay)

@@ -102,7 +102,7 @@ func (x *selection) step() (more bool, err error) {
 	if err != nil {
 		return true, err
 	}
-	var next uint32
+	hidden, next := x.store.cancelled(), uint32(0)
 	if x.ords, next, err = idx.Select(x.query, from, to, readPageEvents, x.ords[:0]); err != nil {
 		return true, err
 	}
@@ -111,7 +111,8 @@ func (x *selection) step() (more bool, err error) {
 		if err != nil {
 			return true, err
 		}
-		if x.scanned = e.Position; !x.yield(e, nil) {
+		x.scanned = e.Position
+		if !hidden.has(e.Position) && !x.yield(e, nil) {
 			return false, nil
 		}
 	}

@@ -79,8 +79,11 @@ func (s *Store) findBefore(before Position, id uuid.UUID) (Event, error) {
 	high, at := before, before-1
 	for stride := Position(2); low < high; stride *= 2 {
 		e, err := s.eventAt(at)
-		if err != nil || e.ID == id {
+		if err != nil {
 			return e, s.readError(err)
+		}
+		if e.ID == id {
+			return s.unlessHidden(e)
 		}
 		if bytes.Compare(e.ID[:], id[:]) < 0 {
 			low = at + 1
@@ -95,8 +98,11 @@ func (s *Store) findBefore(before Position, id uuid.UUID) (Event, error) {
 	for low < high {
 		at := low + (high-low)/2
 		e, err := s.eventAt(at)
-		if err != nil || e.ID == id {
+		if err != nil {
 			return e, s.readError(err)
+		}
+		if e.ID == id {
+			return s.unlessHidden(e)
 		}
 		if bytes.Compare(e.ID[:], id[:]) < 0 {
 			low = at + 1
@@ -105,6 +111,14 @@ func (s *Store) findBefore(before Position, id uuid.UUID) (Event, error) {
 		}
 	}
 	return Event{}, ErrNotFound
+}
+
+// unlessHidden returns an event, unless a cancelled fence hides it: then it is not there.
+func (s *Store) unlessHidden(e Event) (Event, error) {
+	if s.cancelled().has(e.Position) {
+		return Event{}, ErrNotFound
+	}
+	return e, nil
 }
 
 // Effects iterates over the event with an id, its effects, the effects of those, and so on, in
@@ -192,6 +206,7 @@ func (w *sweep) segment(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	hidden := w.store.cancelled()
 	w.pending = w.pending[:0]
 	for _, id := range w.ids {
 		if err := w.ask(idx, id, from, to); err != nil {
@@ -211,7 +226,7 @@ func (w *sweep) segment(ctx context.Context) error {
 			return err
 		}
 		w.scanned = e.Position
-		if w.take(e) {
+		if !hidden.has(e.Position) && w.take(e) {
 			if err := w.ask(idx, e.ID, ord+1, to); err != nil {
 				return err
 			}

@@ -11,9 +11,9 @@ import (
 	"github.com/penstock-io/penstock/store/internal/index"
 )
 
-// Get returns the event with an id: [ErrNotFound] when there is none. Ids grow with positions, so
-// it is a binary search over positions that reads some 20 events in a log of a million. An event
-// that is committed while Get runs may be found or not.
+// Get returns the event with an id: [ErrNotFound] when there is none that is visible. Ids grow with
+// positions, so it is a binary search over positions that reads some 20 events in a log of a
+// million. An event that is committed while Get runs may be found or not.
 func (s *Store) Get(ctx context.Context, id uuid.UUID) (Event, error) {
 	if err := s.readable(ctx); err != nil {
 		return Event{}, err
@@ -24,19 +24,20 @@ func (s *Store) Get(ctx context.Context, id uuid.UUID) (Event, error) {
 	}
 	if p <= s.Head() { // of now: what the search found no event for may have one since
 		e, err := s.eventAt(p)
-		if err != nil || e.ID == id {
+		if err != nil || e.ID == id && !s.cancelled().has(p) {
 			return e, s.readError(err)
 		}
 	}
 	return Event{}, fmt.Errorf("event %s: %w", id, ErrNotFound)
 }
 
-// GetAt returns the event at a position: [ErrNotFound] for 0 and for what lies after the head.
+// GetAt returns the event at a position: [ErrNotFound] for 0, for what lies after the head, and for
+// what a cancelled fence hides.
 func (s *Store) GetAt(ctx context.Context, p Position) (Event, error) {
 	if err := s.readable(ctx); err != nil {
 		return Event{}, err
 	}
-	if p == 0 || p > s.Head() {
+	if p == 0 || p > s.Head() || s.cancelled().has(p) {
 		return Event{}, fmt.Errorf("position %d: %w", p, ErrNotFound)
 	}
 	e, err := s.eventAt(p)
@@ -57,9 +58,13 @@ func (s *Store) Count(ctx context.Context, r Region, after, upTo Position, limit
 	if upTo == 0 || upTo > head {
 		upTo = head
 	}
-	n := 0
+	n, hidden := 0, s.cancelled()
 	for after < upTo && n < limit {
-		g, idx, from, to, err := s.segmentRange(after, upTo)
+		part := hidden.visibleAfter(after, upTo)
+		if after = part.From - 1; part.From > part.To {
+			continue
+		}
+		g, idx, from, to, err := s.segmentRange(after, part.To)
 		found := 0
 		if err == nil {
 			found, err = r.count(idx, from, to, limit-n)
@@ -76,8 +81,9 @@ func (s *Store) Count(ctx context.Context, r Region, after, upTo Position, limit
 	return n, nil
 }
 
-// eventAt reads the event at a visible position. The caller has loaded the head before, and the
-// segments are loaded here, so they hold the position.
+// eventAt reads the event at a position that was assigned, visible or hidden. The caller has loaded
+// the head before, or what was assigned, and the segments are loaded here, so they hold the
+// position.
 func (s *Store) eventAt(p Position) (e Event, err error) {
 	for {
 		g, idx, ord, _, err := s.segmentRange(p-1, p)
@@ -111,12 +117,12 @@ func (s *Store) eventIn(g *segment, idx index.Index, ord uint32) (Event, error) 
 	return e, nil
 }
 
-// search returns the first visible position whose event satisfies pred, which must be false up to
-// some event and true from there on; one past the head when it is true for none.
+// search returns the first position up to the head whose event satisfies pred, which must be false
+// up to some event and true from there on; one past the head when it is true for none.
 //
-// Positions have no holes, so they can be halved without looking at an index. After an event that
-// cannot be read the rest of the search answers without reading, and the error is the result: a
-// guess about what lies behind damage would be a wrong answer.
+// Positions have no holes, as what is hidden can be read, so they can be halved without looking at
+// an index. After an event that cannot be read the rest of the search answers without reading, and
+// the error is the result: a guess about what lies behind damage would be a wrong answer.
 func (s *Store) search(pred func(*Event) bool) (Position, error) {
 	first, head := (*s.segments.Load())[0].first, s.Head()
 	var failed error

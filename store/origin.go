@@ -36,16 +36,22 @@ type Anchor struct {
 	Event    uuid.UUID // uuid.Nil at position 0, which every log of the store has
 }
 
-// AnchorAt returns the anchor of a visible position: [ErrNotFound] for one after the head. It reads
-// one event, none for 0.
+// AnchorAt returns the anchor of a position up to the head: [ErrNotFound] for one after it. What a
+// cancelled fence hides has an anchor like all else. It reads one event, none for 0.
 func (s *Store) AnchorAt(ctx context.Context, p Position) (Anchor, error) {
 	a := Anchor{Store: s.origin.Store, Position: p}
 	if p == 0 {
 		return a, nil
 	}
-	e, err := s.GetAt(ctx, p)
-	if err != nil {
+	if err := s.readable(ctx); err != nil {
 		return Anchor{}, err
+	}
+	if p > s.Head() {
+		return Anchor{}, fmt.Errorf("position %d: %w", p, ErrNotFound)
+	}
+	e, err := s.eventAt(p)
+	if err != nil {
+		return Anchor{}, s.readError(err)
 	}
 	a.Event = e.ID
 	return a, nil
@@ -55,6 +61,10 @@ func (s *Store) AnchorAt(ctx context.Context, p Position) (Anchor, error) {
 // [ErrForeignHistory], with the reason, if the store is another, or the event there, or if there is
 // none: the position lies after the last one that was assigned. It reads one event. Other errors
 // say nothing of the anchor: damage, [ErrClosed], the end of ctx.
+//
+// An event that is not visible counts like any other: it waits for a fence, or was cancelled. That
+// the past up to it is common is all that an anchor says; for the event itself there is
+// [Store.WaitVisible].
 //
 // A store that follows a writer may lie behind what that has written. So it waits, looking every 20
 // ms, until it gets to the position, the writer has closed the store, or ctx ends. So does one that
@@ -72,20 +82,27 @@ func (s *Store) CheckAnchor(ctx context.Context, a Anchor) error {
 	if err := s.reach(ctx, a.Position); err != nil {
 		return err
 	}
-	here, err := s.AnchorAt(ctx, a.Position)
-	if err == nil && here != a {
+	here, err := s.eventAt(a.Position)
+	if err == nil && here.ID != a.Event {
 		err = fmt.Errorf("%w: its event at position %d is %s, here it is %s",
-			ErrForeignHistory, a.Position, a.Event, here.Event)
+			ErrForeignHistory, a.Position, a.Event, here.ID)
 	}
-	return err
+	return s.readError(err)
 }
 
-// reach returns once the log has an event at a position: at once in a writer, where everything that
-// was assigned and answered for is visible.
+// lastAssigned returns the last position that was assigned, visible or not: as far as a read-only
+// store knows.
+func (s *Store) lastAssigned() Position {
+	s.catchUp()
+	return Position(s.assigned.Load())
+}
+
+// reach returns once the log has an event at a position, visible or not: at once in a writer, which
+// knows all that was assigned and answered for.
 func (s *Store) reach(ctx context.Context, p Position) error {
 	for {
 		moved := s.announcer.wait()
-		if s.Head() >= p {
+		if s.lastAssigned() >= p {
 			return nil
 		}
 		err := s.readable(ctx)
@@ -93,16 +110,16 @@ func (s *Store) reach(ctx context.Context, p Position) error {
 		if err == nil {
 			more, err = s.followsWriter()
 		}
-		switch head := s.Head(); {
-		case head >= p:
+		switch last := s.lastAssigned(); {
+		case last >= p:
 			return nil
 		case err == nil && !more:
-			return fmt.Errorf("%w: its position %d lies after the last one, %d", ErrForeignHistory, p, head)
+			return fmt.Errorf("%w: its position %d lies after the last one, %d", ErrForeignHistory, p, last)
 		case err == nil:
 			err = s.pause(ctx, moved)
 		}
 		if err != nil {
-			return fmt.Errorf("store: wait for position %d, the head is %d: %w", p, s.Head(), err)
+			return fmt.Errorf("store: wait for position %d, the last one is %d: %w", p, s.lastAssigned(), err)
 		}
 	}
 }

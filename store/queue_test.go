@@ -100,9 +100,9 @@ func TestTheQueueKeepsTheOrderOfThoseThatStay(t *testing.T) {
 func TestTakingAGroupCostsNothingForWhatStaysQueued(t *testing.T) {
 	const queued = 40_000
 	c := newCommitter(nil)
-	conditions := make([]Condition, 1) // each begins a group of its own
+	fence := new(Fence) // a commit that ends one is alone
 	for range queued {
-		c.queue.push(&request{conditions: conditions})
+		c.queue.push(&request{fence: fence, step: fenceCancel})
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -158,6 +158,7 @@ func TestARequestThatWasLargeInAnyWayIsNotKept(t *testing.T) {
 func TestARequestIsPutIntoThePoolAsNew(t *testing.T) {
 	left := map[string]bool{ // by what takes it from the queue
 		"queued": true, "prev": true, "next": true,
+		"fence": true, "step": true, "extra": true, // one with a fence is not put into the pool
 	}
 	kept := map[string]bool{ // what lasts, and what means nothing before it is set again
 		"wake": true, "salts": true, "content": true, "use": true, "since": true,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	mathrand "math/rand/v2"
 	"slices"
 
@@ -19,7 +20,8 @@ import (
 //  2. check header, chaining and footer of every sealed segment; write a footer that is missing;
 //  3. scan the last segment whole and decide where the log ends;
 //  4. write again what lies after the last durable mark, make sure of zeros after it, sync;
-//  5. load where the side values lie, oldest segment first;
+//  5. load where the side values lie, oldest segment first, and what they hide of fences that were
+//     cancelled or not published;
 //  6. write an opening mark, which makes this writer's epoch durable.
 //
 // A read-only store does 1 to 3 and 5 without changing anything.
@@ -43,6 +45,7 @@ type recovery struct {
 	incarnation uint32       // of the log when the last batch was written
 	flags       uint16       // of the last batch
 
+	spent     []string // keys of fences of which all is visible
 	rewritten rewritten
 	unstarted []uint32 // numbers of files at the end of which no batch was ever durable
 	merged    []uint32 // numbers of files that another one stands for
@@ -77,6 +80,13 @@ func (s *Store) recoverLog() (*writer, error) {
 	if err := r.loadSides(); err != nil {
 		return nil, err
 	}
+	fences, err := s.loadFences(math.MaxUint32) // all writers before have ended
+	if err != nil {
+		return nil, err
+	}
+	hidden, _ := fences.apply(0)
+	s.hide(hidden)
+	r.spent = fences.published()
 	return r.start()
 }
 
@@ -313,6 +323,7 @@ func (r *recovery) start() (*writer, error) {
 		clock:        hybridClock{last: r.lastTime, random: mathrand.NewChaCha8(seed)},
 		entities:     newEntityCache(maxEntities),
 		pendingSides: make(map[string]index.Side),
+		spent:        r.spent,
 	}
 	s.clock.observe(r.lastTime)
 	w.next.WriterEpoch++
@@ -320,6 +331,7 @@ func (r *recovery) start() (*writer, error) {
 		s.origin.Incarnation++
 	}
 	s.sequence.Store(w.next.Sequence)
+	s.assigned.Store(w.next.Position - 1)
 	s.head.Store(w.next.Position - 1)
 	var leap uint64
 	if len(*s.segments.Load()) > 0 && r.flags&wal.FlagClosed == 0 {

@@ -151,7 +151,7 @@ func (r *recovery) writeFooter(g *segment, t *wal.Trailer, active *index.Active)
 
 // checkLoss finds out whether acknowledged events are gone.
 //
-//	the beacon names a head beyond the log                         lost
+//	the beacon names a position beyond the log                       lost
 //	the beacon is of this boot: only the process died              nothing lost
 //	SyncAlways, or a clean end                                     nothing lost
 //	a mode that acknowledges before the sync, and an unclean end   lost, for all that is known
@@ -167,7 +167,7 @@ func (r *recovery) checkLoss() error {
 		return err
 	}
 	ok = ok && t.store == r.store.origin.Store
-	if ok && t.incarnation >= r.incarnation && uint64(t.head) >= r.chain.Position {
+	if ok && t.incarnation >= r.incarnation && uint64(t.assigned) >= r.chain.Position {
 		r.lost = true
 		return nil
 	}

@@ -41,6 +41,8 @@ func (f *follower) reload(s *Store) error {
 	if err := fresh.openReadOnly(); err != nil {
 		return err
 	}
+	fresh.follower.fences.end(f.fences.ended) // what was seen to be cancelled stays so
+	fresh.head.Store(uint64(fresh.follower.fence(fresh)))
 	if fresh.origin.Store != s.origin.Store || fresh.head.Load() < s.head.Load() {
 		return &CorruptError{
 			Segment: fresh.follower.chain.Segment, Offset: wal.SegmentHeaderSize, Reason: "the log is not the one that was read before",
@@ -50,7 +52,7 @@ func (f *follower) reload(s *Store) error {
 	for _, g := range *fresh.segments.Load() {
 		g.files = &s.files
 	}
-	f.tail, f.sealing, f.chain = fresh.follower.tail, nil, fresh.follower.chain
+	f.tail, f.sealing, f.chain, f.fences = fresh.follower.tail, nil, fresh.follower.chain, fresh.follower.fences
 	f.withheld.Store(fresh.follower.withheld.Load())
 	f.adopt(s, fresh)
 	return nil
@@ -68,6 +70,8 @@ func (f *follower) adopt(s, fresh *Store) {
 		s.files.mappings.forget(g)
 		s.indexes.forget(g)
 	}
+	s.hide(fresh.cancelled())
+	s.assigned.Store(fresh.assigned.Load())
 	s.sides.mu.Lock()
 	s.sides.tree, s.sides.live = fresh.sides.tree, fresh.sides.live
 	moves := s.head.Swap(fresh.head.Load()) != fresh.head.Load()

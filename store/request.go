@@ -32,7 +32,10 @@ type request struct {
 	verdicts   []Verdict // of the gates
 	denied     error     // by them, unless the commit is a repeated one
 	records    []byte    // of the events, then of the side values
-	size       int       // of all records, the key's included
+	size       int       // of all records, the key's included, and extra
+	extra      int       // of what the committer adds
+	fence      *Fence    // nil for nearly all
+	step       fenceStep
 	salts      *saltPool
 
 	// The answer, valid once done. recorded is the room for the events of the receipt: it goes to the
@@ -94,13 +97,14 @@ func (p *requestPool) get() *request {
 }
 
 // put returns a request that no other goroutine looks at any more: it is done, and its token was
-// taken. The receipt's events, which the caller keeps, are not part of it.
+// taken. The receipt's events, which the caller keeps, are not part of it. One with a fence is
+// rare.
 //
 // It resets field by field: a request that was in a large group is in no cache any more, and most
 // of one is what only a commit with a key uses, or with conditions. content and use stay, as they
 // mean nothing without a key.
 func (p *requestPool) put(req *request) {
-	if req.large() {
+	if req.large() || req.fence != nil {
 		return
 	}
 	clear(req.events)
@@ -131,7 +135,13 @@ func (req *request) large() bool {
 }
 
 // flushes reports whether the request commits nothing and only waits for a sync.
-func (req *request) flushes() bool { return len(req.events) == 0 && len(req.sides) == 0 }
+func (req *request) flushes() bool {
+	return len(req.events) == 0 && len(req.sides) == 0 && req.fence == nil
+}
+
+// ends reports whether the request publishes or cancels a fence. It is alone in its group: what
+// others find depends on it.
+func (req *request) ends() bool { return req.fence != nil && req.step != fenceStage }
 
 // encode checks and encodes b; it is the only place, with encodeOne, where a caller's input becomes
 // bytes, and what it keeps is a copy: the caller may change b as soon as Commit returns, also when
@@ -161,7 +171,7 @@ func (req *request) encode(b *Batch, table *emitterTable) error {
 			return err
 		}
 	}
-	req.size = len(req.records)
+	req.size = len(req.records) + req.extra
 	if req.key != "" {
 		req.size += wal.KeySize(req.key)
 	}

@@ -22,6 +22,7 @@ type scan struct {
 	active      *index.Active
 	first       uint64                // position of the first event of active
 	sides       map[string]index.Side // newest of this segment
+	fenced      bool                  // some are of fences
 	lastTime    uint64
 	sideBytes   uint64 // that side values take, see sideBytes
 	records     int    // bytes of those of side values in the batch that is taken in
@@ -163,6 +164,7 @@ func (sc *scan) record(rec []byte, offset uint32) error {
 		sc.active.SetSide(place)
 		sc.records += len(rec)
 		sc.sides[place.Key()] = place
+		sc.fenced = sc.fenced || isFenceKey(place.Key())
 	}
 	return nil
 }

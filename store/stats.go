@@ -31,6 +31,9 @@ type Stats struct {
 	// Rewriting is why a segment that is worth it could not be rewritten yet, the last such error; nil
 	// in good order. Nothing but room on the disk depends on it.
 	Rewriting error
+	// Fences that are open, the oldest first: the head waits for them. What is staged in them, and
+	// what others have appended after it, is not visible yet.
+	Fences []FenceStats
 	// Poisoned says that a write failed and that the store takes no more commits.
 	Poisoned bool
 }
@@ -50,6 +53,7 @@ func (s *Store) Stats() Stats {
 	if failed := s.rewriter.failed.Load(); failed != nil {
 		t.Rewriting = *failed
 	}
+	t.Fences = s.openFences()
 	_, ahead := s.clock.now()
 	t.ClockAhead = ahead.Truncate(time.Millisecond)
 	t.SideValues = s.sides.len()

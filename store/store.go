@@ -33,7 +33,11 @@ type Store struct {
 	// head is the position of the last visible event. It is stored after the bytes, the index and the
 	// segments that it makes visible, under the lock of the side values that come with it, and never
 	// falls: a reader loads it once and finds everything up to it, whatever is written meanwhile.
+	// It is the last position that was assigned, unless a fence is open. hidden is stored before the
+	// head moves past a cancelled range, and nil while there is none.
 	head     atomic.Uint64
+	assigned atomic.Uint64
+	hidden   atomic.Pointer[ranges]
 	sequence atomic.Uint64 // of the next commit
 
 	// segments holds the segments in order of their numbers. Invariants: the slice that is pointed to
@@ -70,6 +74,7 @@ type Store struct {
 	tasks       tasks      // background work
 	taskMu      sync.Mutex // one piece of it at a time
 	rewriter    rewriter   // has a goroutine of its own while it works, as it waits for commits
+	fences      openFences // locks itself
 
 	// Of a read-only store; nil in a writer.
 	follower *follower
@@ -244,18 +249,20 @@ func (t *tasks) Go(task func()) {
 	})
 }
 
-// Head returns the position of the last visible event, 0 when there is none. What is visible is
-// durable under the sync mode.
+// Head returns the position up to which the log is visible, 0 when nothing is: that of the last
+// visible event, or of a later one that a cancelled fence hides. What is visible is durable under
+// the sync mode. While a fence is open it waits, see [Fence].
 func (s *Store) Head() Position {
 	s.catchUp()
 	return Position(s.head.Load())
 }
 
 // Close lets queued commits finish, refuses new ones with [ErrClosed], marks a clean end in the
-// log, syncs it and releases the lock. Waiters and readers get [ErrClosed]. A second Close does
-// nothing. An error means that the clean end could not be recorded; what was acknowledged is not
-// affected, as far as the sync mode says. After a failed write or sync it wraps [ErrPoisoned]: a
-// sync in the background may have failed that no caller has seen.
+// log, syncs it and releases the lock. Open fences are cancelled. Waiters and readers get
+// [ErrClosed]. A second Close does nothing. An error means that the clean end could not be
+// recorded; what was acknowledged is not affected, as far as the sync mode says. After a failed
+// write or sync it wraps [ErrPoisoned]: a sync in the background may have failed that no caller has
+// seen.
 func (s *Store) Close() error {
 	s.closing.Lock()
 	defer s.closing.Unlock()
@@ -264,6 +271,7 @@ func (s *Store) Close() error {
 	}
 	var err error
 	s.rewriter.stop.Store(true)
+	s.fences.close()
 	if s.committer != nil {
 		s.committer.close()
 		s.tasks.Wait()

@@ -158,7 +158,12 @@ func (s *Store) countEffects(ctx context.Context, of uuid.UUID, after Position) 
 		if err != nil {
 			return 0, s.readError(err)
 		}
-		n += len(ords)
+		hidden := s.cancelled()
+		for _, ord := range ords {
+			if !hidden.has(g.first + Position(ord)) {
+				n++
+			}
+		}
 		after = g.first + Position(to) - 1
 	}
 	return n, nil

@@ -63,7 +63,7 @@ func checkSides(sides []SideWrite) error {
 		if err := checkText("side key", w.Key, maxSideKeyBytes); err != nil {
 			return err
 		}
-		if strings.HasPrefix(w.Key, emitterPrefix) { // events that name them rely on the values there
+		if strings.HasPrefix(w.Key, emitterPrefix) || strings.HasPrefix(w.Key, fencePrefix) { // events rely on the values there
 			return &InvalidError{Field: "side key", Rule: "is reserved", Value: w.Key}
 		}
 		if err := checkMax("side value bytes", len(w.Value), maxSideValueBytes); err != nil {

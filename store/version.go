@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 
 	"github.com/penstock-io/penstock/store/internal/index"
 )
@@ -23,42 +24,50 @@ func (s *Store) Version(ctx context.Context, entity string) (uint64, error) {
 		return 0, err
 	}
 	s.catchUp()
-	last, err := s.lastOfEntity(entity)
+	last, err := s.lastOfEntity(entity, &s.head)
 	return last.Version, s.readError(err)
 }
 
-// lastOfEntity returns the last event of an entity, as of the head at one moment of the call; the
-// zero Event where it has none.
+// lastOfEntity returns the last event of an entity, up to the head at one moment of the call, or up
+// to what was assigned; the zero Event where it has none. What is hidden does not count.
 //
-// The index of the active segment may know more than is visible: the events of the group that is
-// being written. Then the last one before that group counts. It was the last visible one when that
-// group began: after the head was looked at here, or before it and the head had not moved since.
+// The index of the active segment may know more than that: the events of the group that is being
+// written. Then the last one before that group counts. It was the last one up to the bound when
+// that group began: after the bound was looked at here, or before it and it had not moved since.
+// Where it is still beyond, or hidden, the events of the entity are looked at one by one, the last
+// first: that is so only while a fence is open, or after one was cancelled.
 //
 // A sealed index knows entities by their hash, and the record decides. Entities of one index have
 // different hashes: so where another one has that of this one, the index has no event of this one.
-func (s *Store) lastOfEntity(name string) (last Event, err error) {
+func (s *Store) lastOfEntity(name string, bound *atomic.Uint64) (last Event, err error) {
 	for {
-		last, err = s.findLast(name)
+		last, err = s.findLast(name, bound)
 		if !s.again(&err) {
 			return last, err
 		}
 	}
 }
 
-func (s *Store) findLast(name string) (last Event, err error) {
-	head := Position(s.head.Load())
+func (s *Store) findLast(name string, bound *atomic.Uint64) (last Event, err error) {
+	upTo := Position(bound.Load())
 	for _, g := range slices.Backward(*s.segments.Load()) {
 		idx, err := s.indexOf(g)
 		if err != nil {
 			return last, err
 		}
 		for i := range index.Parts(idx) {
-			ord, ok, err := lastIn(index.Newest(idx, i), name, uint32(max(head+1, g.first)-g.first))
+			ord, ok, err := lastIn(index.Newest(idx, i), name, ordinalAfter(g, upTo))
 			if err != nil {
 				return last, err
 			}
 			if !ok {
 				continue
+			}
+			if p := g.first + Position(ord); p > Position(bound.Load()) || s.cancelled().has(p) {
+				if last, err = s.lookBack(g, idx, name, ordinalAfter(g, upTo)); err != nil || last.Position > 0 {
+					return last, err
+				}
+				break // all parts were looked at
 			}
 			e, err := s.eventIn(g, idx, ord)
 			if err != nil || e.Coordinate.Entity == name {
@@ -69,6 +78,10 @@ func (s *Store) findLast(name string) (last Event, err error) {
 	return last, nil
 }
 
+// ordinalAfter is that of the event after a position, in a segment; 0 where the segment begins
+// after it.
+func ordinalAfter(g *segment, p Position) uint32 { return uint32(max(p+1, g.first) - g.first) }
+
 // lastIn returns the last event of an entity that a part of a segment's index knows, of which the
 // events before visible were visible.
 func lastIn(part index.Part, name string, visible uint32) (ord uint32, ok bool, err error) {
@@ -77,4 +90,23 @@ func lastIn(part index.Part, name string, visible uint32) (ord uint32, ok bool, 
 		ord, ok, err = part.LastPublished(name)
 	}
 	return part.First + ord, ok, err
+}
+
+// lookBack returns the last event of an entity among the first so many of a segment that is not
+// hidden; the zero Event where there is none.
+func (s *Store) lookBack(g *segment, idx index.Index, name string, before uint32) (last Event, err error) {
+	ords, _, err := idx.Select(index.Query{Entity: name}, 0, before, int(before), nil)
+	if err != nil {
+		return last, err
+	}
+	hidden := s.cancelled()
+	for _, ord := range slices.Backward(ords) {
+		if hidden.has(g.first + Position(ord)) {
+			continue
+		}
+		if e, err := s.eventIn(g, idx, ord); err != nil || e.Coordinate.Entity == name {
+			return e, err
+		}
+	}
+	return last, nil
 }

@@ -164,7 +164,7 @@ func TestAReadOnlyStoreShowsNothingThatItsWriterDoesNotVouchFor(t *testing.T) {
 		require.NoError(t, err)
 		require.False(t, sure)
 		for entity, want := range map[string]uint64{"a": 1, "b": 0} {
-			last, err := reader.lastOfEntity(entity)
+			last, err := reader.lastOfEntity(entity, &reader.head)
 			require.NoError(t, err)
 			require.Equal(t, want, last.Version, entity)
 		}

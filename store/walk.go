@@ -26,6 +26,7 @@ type walk struct {
 	decoder *decoder
 	filter  filter
 	upTo    Position // visible: the head, or before it
+	hidden  ranges   // loaded after upTo
 	scanned Position // everything up to here was looked at
 	budget  int64    // bytes of records that are still to be looked at
 	onward  bool     // all events up to upTo are wanted, so reading beyond the present ones is no waste
@@ -40,7 +41,7 @@ type walk struct {
 func (s *Store) walk(r Region, after, upTo Position) *walk {
 	d := s.decoders.get()
 	d.window.seed = wal.Seed(s.origin.Store)
-	return &walk{store: s, decoder: d, filter: newFilter(r), upTo: upTo, scanned: after}
+	return &walk{store: s, decoder: d, filter: newFilter(r), upTo: upTo, hidden: s.cancelled(), scanned: after}
 }
 
 func (w *walk) end() { w.store.decoders.put(w.decoder) }
@@ -193,6 +194,9 @@ func (w *walk) hand(i int, rec []byte, l wal.Layout) (more bool) {
 	d := w.decoder
 	w.scanned++
 	w.budget -= int64(len(rec))
+	if len(w.hidden) > 0 && w.hidden.has(w.scanned) {
+		return true
+	}
 	n := d.lookup(rec, l)
 	if !w.filter.admits(n.coordinate, n.kind, wal.EntityVersion(rec)) {
 		return true

@@ -13,8 +13,9 @@ import (
 // Its methods hold up all that commit: they must return within microseconds, wait for nothing, and
 // call neither [Store.Commit] nor [Store.Close].
 type Watcher interface {
-	// Published is called after the head has moved, and before the commits that moved it are
-	// acknowledged; one call after the other, in the order of positions. p is valid until it returns.
+	// Published is called after the head has moved, and before the commit that moved it is
+	// acknowledged, which may be the end of a fence; one call after the other, in the order of
+	// positions. p is valid until it returns.
 	Published(p *Publication)
 	// Ended is called when the head will not move again: with [ErrPoisoned] after a write has failed,
 	// with [ErrClosed] when the store was closed; also beside Published, and more than once.
@@ -27,6 +28,10 @@ type Publication struct {
 	// Segment is the number of the one that is written: it grows each time one is begun.
 	Segment uint32
 
+	// Late says that events became visible later than they were written, as a fence has ended. Of such
+	// a publication there are no outlines: the events are read from the store.
+	Late bool
+
 	group []*request // that was committed
 }
 
@@ -34,6 +39,9 @@ type Publication struct {
 // Kind and Version: what a [Region] matches.
 func (p *Publication) Outlines() iter.Seq[Event] {
 	return func(yield func(Event) bool) {
+		if p.Late {
+			return
+		}
 		for _, req := range p.group {
 			for i, at := range req.receipt.Events {
 				if at.Position <= p.After { // of a receipt that was stored before
@@ -101,14 +109,17 @@ func (l *watchers) all() []*Watcher {
 	return nil
 }
 
-// published tells all of what a group has made visible after a position. The group's answers have
-// not left yet, so that its memory is still the committer's.
-func (l *watchers) published(s *Store, after Position, group []*request) {
-	list := l.all()
-	if len(list) == 0 {
+// published tells all of what a group of so many events has made visible after a position. The
+// group's answers have not left yet, so that its memory is still the committer's.
+func (l *watchers) published(s *Store, after Position, events uint32, group []*request) {
+	list, head := l.all(), Position(s.head.Load())
+	if len(list) == 0 || head == after {
 		return
 	}
-	p := Publication{After: after, Head: Position(s.head.Load()), Segment: s.lastSegment(), group: group}
+	p := Publication{
+		After: after, Head: head, Segment: s.lastSegment(),
+		Late: head-after != Position(events), group: group,
+	}
 	for _, w := range list {
 		(*w).Published(&p)
 	}

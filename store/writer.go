@@ -44,6 +44,9 @@ type writer struct {
 	// so that refused commits do not fill the memory.
 	entities entityCache
 
+	group  []*request // that is being committed
+	fenced *fencing   // nil while nothing is staged
+	spent  []string   // keys of states of fences that are of no use any more
 	// preallocated delivers the file of the next segment: nil until one is being made, see
 	// preallocateAhead.
 	preallocated chan preallocated
@@ -94,6 +97,7 @@ func (w *writer) commit(requests []*request) {
 	}
 	stamped := w.store.Now()
 	b := w.begin()
+	w.group = requests
 	for _, req := range requests {
 		w.apply(&b, req, stamped)
 	}
@@ -114,9 +118,7 @@ func (w *writer) commit(requests []*request) {
 	}
 	before := Position(w.store.head.Load())
 	w.publish()
-	if b.events > 0 {
-		w.store.watchers.published(w.store, before, requests)
-	}
+	w.store.watchers.published(w.store, before, b.events, requests)
 }
 
 // refuse answers a group for which there is no room. A sync needs none: one that is due or
@@ -163,15 +165,15 @@ func (w *writer) poisoned() error {
 func (w *writer) poisonWith(cause error) error {
 	err := fmt.Errorf("%w: %w: %w", ErrPoisoned, ErrOutcomeUnknown, cause)
 	if w.poison.CompareAndSwap(nil, &err) {
-		w.writeBeacon(Position(w.store.head.Load()), true)
+		w.writeBeacon(Position(w.store.assigned.Load()), true)
 	}
 	w.store.announce()
 	w.store.watchers.ended(ErrPoisoned)
 	return err
 }
 
-// begin opens a batch. Everything before it is visible by now, which the index is told, so that it
-// can answer for the state before the events that are added next.
+// begin opens a batch. Everything before it is visible by now, or waits for a fence, which the
+// index is told, so that it can answer for the state before the events that are added next.
 func (w *writer) begin() openBatch {
 	w.entities.begin()
 	w.active.PublishUpTo(uint32(w.next.Position - w.runs.first))
@@ -208,6 +210,9 @@ func (w *writer) apply(b *openBatch, req *request, now time.Time) {
 		return
 	}
 	if answered := w.admit(req); answered {
+		return
+	}
+	if req.fence != nil && !stepFence(w, b, req) {
 		return
 	}
 	sequence := w.next.Sequence + uint64(b.commits)
@@ -312,10 +317,12 @@ func (w *writer) publish() {
 	s := w.store
 	w.segment.end.Store(w.next.Offset)
 	s.sequence.Store(w.next.Sequence)
-	head := w.next.Position - 1
-	w.writeBeacon(Position(head), false)
-	moves := head != s.head.Load()
-	if w.pendingSides = s.sides.publish(w.pendingSides, &s.head, Position(head)); moves {
+	assigned := Position(w.next.Position - 1)
+	s.assigned.Store(uint64(assigned))
+	w.writeBeacon(assigned, false)
+	head := visibleUpTo(w, assigned)
+	moves := head != Position(s.head.Load())
+	if w.pendingSides = s.sides.publish(w.pendingSides, &s.head, head); moves {
 		s.announce()
 	}
 	if w.runs.due(s.runBytes(), w.next.Offset, w.durable) {

@@ -64,9 +64,10 @@ func classify(err error, cancelled bool) ruling {
 }
 
 // scarce reports whether the store refused for want of something that may be had later: room,
-// descriptors, a place in its queue. That is waited for, and no attempt.
+// descriptors, a place in its queue, or what an open fence has reserved. That is waited for, and no
+// attempt.
 func scarce(err error) bool {
-	return errors.Is(err, store.ErrDiskFull) || errors.Is(err, store.ErrBusy)
+	return errors.Is(err, store.ErrDiskFull) || errors.Is(err, store.ErrBusy) || errors.Is(err, store.ErrReserved)
 }
 
 // charged is the ruling on a failure that belongs to no event.
