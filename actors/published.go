@@ -131,10 +131,13 @@ func (c *published) gone() {
 	c.returned = true
 }
 
-// show enters a state that the tree orders.
+// show enters a state that the tree orders, unless the present one may not become it.
 func (c *published) show(e drive.Effect) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.state.MayBecome(e.State) {
+		return
+	}
 	if e.State == Restarting || e.State == Retrying {
 		c.attempt = e.Attempt
 	}
@@ -263,10 +266,15 @@ func (c *published) progress(p cursor.Progress, handled int) {
 	}
 }
 
-// failing records that the worker waits for a retry, and why.
+// failing records that the worker waits for a retry, and why. An incarnation that is about to be
+// replaced may wait, too, for another event than the one that it is replaced for: then the attempt
+// is that of the restart, as the reason is.
 func (c *published) failing(state State, reason error, attempt int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.state.MayBecome(state) {
+		return
+	}
 	if state == Retrying && c.state == Retrying && c.reason == reason { //nolint:errorlint // the very same one was shown
 		return
 	}
