@@ -85,8 +85,13 @@ func (c *Case) Side(key string) (SideValue, bool, error) {
 
 // Require makes the commit depend on that no event of the region is committed after Head and before
 // it, other than by this commit itself: a verdict which rests on what Read returned is certain
-// then.
+// then. A region that breaks a rule fails the commit with its error.
 func (c *Case) Require(r Region) {
+	if err := r.Validate(); err != nil {
+		c.fault = errors.Join(c.fault, err)
+		return
+	}
+	r.Kinds = slices.Clone(r.Kinds) // the condition is judged when the gate has returned
 	c.required = append(c.required, Condition{Region: r, After: c.Head})
 }
 
@@ -159,7 +164,7 @@ func checkGates(gates []Gate) error {
 func (s *Store) pass(ctx context.Context, req *request, b *Batch) error {
 	head := s.Head()
 	for i := range b.Events {
-		c := Case{Proposal: &b.Events[i], Earlier: b.Events[:i], Head: head, store: s, ctx: ctx}
+		c := Case{Proposal: &b.Events[i], Earlier: b.Events[:i:i], Head: head, store: s, ctx: ctx}
 		denied, err := s.judge(ctx, req, &c, i)
 		if err != nil {
 			return err
@@ -216,26 +221,31 @@ func openGates(gates []Gate) (opened []storeGate) {
 // judge returns the verdict of one gate, with the evidence against the event, or why there is none.
 func (g *storeGate) judge(ctx context.Context, c *Case, event int) (v Verdict, evidence, err error) {
 	v = Verdict{Gate: g.Name, Event: event, Outcome: Allowed}
-	evidence = g.ask(ctx, c)
+	v.Evidence, evidence = g.ask(ctx, c)
 	if err := errors.Join(c.fault, ctx.Err()); err != nil {
 		return v, nil, fmt.Errorf("store: gate %q: %w", g.Name, err)
 	}
 	if evidence == nil {
 		return v, nil, nil
 	}
-	v.Evidence, v.Outcome = evidence.Error(), Denied
+	v.Outcome = Denied
 	if c.Proposal.Bypass != "" {
 		v.Outcome = Bypassed
 	}
 	return v, evidence, nil
 }
 
-// ask calls the program. A gate that cannot judge lets nothing pass.
-func (g *storeGate) ask(ctx context.Context, c *Case) (evidence error) {
+// ask calls the program, for the evidence and for its text. A gate that cannot judge lets nothing
+// pass, nor does evidence that has no text, such as a nil pointer.
+func (g *storeGate) ask(ctx context.Context, c *Case) (text string, evidence error) {
 	defer func() {
 		if v := recover(); v != nil {
 			evidence = fmt.Errorf("the gate panicked: %v", v)
+			text = evidence.Error()
 		}
 	}()
-	return g.Judge(ctx, c)
+	if evidence = g.Judge(ctx, c); evidence != nil {
+		text = evidence.Error()
+	}
+	return text, evidence
 }

@@ -161,6 +161,28 @@ func TestABypassPassesAndItsReasonIsKeptWithTheEvent(t *testing.T) {
 	require.Empty(t, e.Bypass())
 }
 
+func TestMetaOfAnEventThatPassedByABypassCanBeHandedOn(t *testing.T) {
+	ctx := t.Context()
+	st := openGated(t, overdraft())
+	for _, meta := range []map[string]string{{"trace": "1"}, nil} {
+		cause := store.Proposal{At: account, Payload: moved{Cents: -7}, Bypass: "agreed", Meta: meta}
+		r, err := st.Commit(ctx, store.Batch{Events: []store.Proposal{cause}})
+		require.NoError(t, err)
+		e, err := st.GetAt(ctx, r.Position())
+		require.NoError(t, err)
+		require.Equal(t, meta, e.Meta())
+		require.Equal(t, "agreed", e.Bypass())
+
+		effect := store.Proposal{At: store.At("letter:1", "bank"), Payload: store.Raw{Type: "letter"}, Meta: e.Meta(), Causation: e.Causation()}
+		r, err = st.Commit(ctx, store.Batch{Events: []store.Proposal{effect}})
+		require.NoError(t, err)
+		e, err = st.GetAt(ctx, r.Position())
+		require.NoError(t, err)
+		require.Equal(t, meta, e.Meta())
+		require.Empty(t, e.Bypass(), "what passed was the cause")
+	}
+}
+
 func TestTheReasonForABypassIsAPlainTextAndItsNameIsReserved(t *testing.T) {
 	st := openGated(t)
 	for _, p := range []store.Proposal{
@@ -179,6 +201,28 @@ func TestAGateThatPanicsDenies(t *testing.T) {
 	_, err := st.Append(t.Context(), account, store.Any, moved{})
 	require.ErrorIs(t, err, store.ErrDenied)
 	require.ErrorContains(t, err, "the gate panicked: no table")
+	require.Zero(t, st.Head())
+}
+
+func TestEvidenceWithoutATextDenies(t *testing.T) {
+	st := openGated(t, store.Gate{Name: "broken", Judge: func(context.Context, *store.Case) error { return (*overdraftError)(nil) }})
+	_, err := st.Append(t.Context(), account, store.Any, moved{})
+	require.ErrorIs(t, err, store.ErrDenied)
+	require.ErrorContains(t, err, "the gate panicked")
+	require.Zero(t, st.Head())
+	r, err := st.Commit(t.Context(), store.Batch{Events: []store.Proposal{{At: account, Payload: moved{}, Bypass: "known"}}})
+	require.NoError(t, err)
+	require.Equal(t, store.Bypassed, r.Verdicts[0].Outcome)
+}
+
+func TestAGateThatRequiresWhatIsNoRegionGivesNoVerdict(t *testing.T) {
+	st := openGated(t, store.Gate{Name: "unsure", Judge: func(_ context.Context, c *store.Case) error {
+		c.Require(store.Region{MinVersion: 2, MaxVersion: 1})
+		return nil
+	}})
+	_, err := st.Append(t.Context(), account, store.Any, moved{})
+	require.ErrorIs(t, err, store.ErrInvalid)
+	require.ErrorContains(t, err, `gate "unsure"`)
 	require.Zero(t, st.Head())
 }
 
@@ -227,6 +271,20 @@ func TestARepeatedCommitGetsItsReceiptThoughItWouldBeDeniedNow(t *testing.T) {
 	r, err := st.Commit(ctx, payment)
 	require.NoError(t, err, "a key of what was denied is not used up")
 	require.False(t, r.Duplicate)
+}
+
+func TestWhatAGateRequiresStaysAsItWasRequired(t *testing.T) {
+	var st *store.Store
+	st = openGated(t, store.Gate{Name: "alone", Region: store.Region{Entity: "account"}, Judge: func(ctx context.Context, c *store.Case) error {
+		kinds := []string{"order.placed"}
+		c.Require(store.Region{Kinds: kinds})
+		kinds[0] = "order.paid"                                                                           // it is the gate's
+		_, err := st.Append(ctx, store.At("order:1", "shop"), store.Any, store.Raw{Type: "order.placed"}) // as another caller
+		return err
+	}})
+	_, err := st.Append(t.Context(), account, store.Any, moved{})
+	require.ErrorIs(t, err, store.ErrConflict)
+	require.EqualValues(t, 1, st.Head())
 }
 
 func TestOfTwoPaymentsThatAreJudgedAtOnceOnePasses(t *testing.T) {
