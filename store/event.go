@@ -123,12 +123,17 @@ func (e Event) Header(name string) (value string, ok bool) {
 func (e Event) Headers() map[string]string { return pairsOf(e.headers()) }
 
 // Meta decodes what its writer noted beside the event into a new map, nil when there is nothing.
-// See [Proposal].
+// See [Proposal]. It may be handed on as the Meta of another one: what the store itself keeps there
+// is not part of it, see [Event.Bypass].
 func (e Event) Meta() map[string]string {
 	if len(e.record) == 0 {
 		return nil
 	}
-	return pairsOf(wal.Meta(wal.Extensions(e.record)))
+	meta := pairsOf(wal.Meta(wal.Extensions(e.record)))
+	if delete(meta, bypassMeta); len(meta) == 0 {
+		return nil
+	}
+	return meta
 }
 
 // Bypass returns the reason for which the event passed gates that denied it, or would have; ""
