@@ -46,11 +46,11 @@ func (a *announcer) announce() {
 // reported also by a store that was closed or poisoned since.
 func (s *Store) Wait(ctx context.Context, after Position) (Position, error) {
 	for {
-		if head := s.Head(); head > after { // a look that saves the making of a channel
+		if head := Position(s.head.Load()); head > after { // a look that saves the making of a channel
 			return head, nil
 		}
 		moved := s.announcer.wait()
-		if head := s.Head(); head > after {
+		if head := s.Head(); head > after { // a reader beside a writer looks at the files
 			return head, nil
 		}
 		if s.closed.Load() {

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -92,6 +94,46 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 		head, err := s.Wait(ctx, 1)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, Position(1), head)
+	})
+}
+
+// askedDisk counts how often a reader asks whether there is a writer.
+type askedDisk struct {
+	vfs.FS
+	asked *atomic.Int64
+}
+
+type askedDir struct {
+	vfs.Dir
+	asked *atomic.Int64
+}
+
+func (d askedDisk) OpenDir(dir string, perm fs.FileMode) (vfs.Dir, error) {
+	opened, err := d.FS.OpenDir(dir, perm)
+	return askedDir{opened, d.asked}, err
+}
+
+func (d askedDir) Locked(name string) (bool, error) {
+	d.asked.Add(1)
+	return d.Dir.Locked(name)
+}
+
+func TestAReaderThatWaitsBesideAWriterLooksOncePerInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := askedDisk{vfs.NewMemory(), new(atomic.Int64)}
+		put(t, openLog(t, disk, Options{}), "a")
+		beside := openLog(t, disk, Options{ReadOnly: true})
+		before := disk.asked.Load()
+		beside.Head()
+		once := disk.asked.Load() - before
+		require.Positive(t, once)
+
+		ctx, cancel := context.WithTimeout(t.Context(), 10*followInterval+followInterval/2)
+		defer cancel()
+		before = disk.asked.Load()
+		_, err := beside.Wait(ctx, 1)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 12*once, disk.asked.Load()-before, "at first, after ten intervals, and at the end")
 	})
 }
 
