@@ -97,6 +97,8 @@
 //	0000000003.seg   made ahead while the active one is more than half full; removed by Close
 //	0000000001.seg.new  a segment that is being rewritten; what a crash leaves of it, Open removes,
 //	                 and segments that a rewritten one stands for
+//	BACKUP           only where a log was copied to: what the directory is as a copy, see [Backup]
+//	0000000001.seg.copy  only there: a segment that is no part of the copy yet
 //
 // Open finds the directory by its path, once; from then on the store stays in it, whatever happens
 // to the path or to the working directory of the process. Files are made for their owner alone,
@@ -179,13 +181,31 @@
 //
 // # Copies
 //
-// Each batch and each segment continues the one before by its checksum. So files that were copied
-// while a writer was at work, in whatever order, also over an older or newer copy, make up a prefix
-// of the log, or a [CorruptError] that names the segment: of Open, or, where a sealed segment was
-// caught between two writes, of the read that meets it. A file that was rewritten says what it
-// rests on: beside files that are older than that, it is a [CorruptError] of Open. So may be a copy
-// that was made while segments were merged, some before and some after. What was kept
-// outside of the store about events that a copy does not have is recognised by its [Anchor].
+// [Backup] copies the log beside its writer into another directory, which is then a prefix of the
+// log and opens as a store. The next one copies what has changed since, and a crash leaves the one
+// before. [Restore] makes a store of it that is of a new incarnation. What was kept outside of the
+// store about events that a copy does not have is recognised by its [Anchor].
+//
+// Programs that know nothing of it may copy the directory, too:
+//
+//	cp -r, tar        beside the writer: a prefix of the log, or refused: then copy again. Without
+//	                  the writer all of it
+//	rsync             the same, over an older copy, too. It goes by sizes and times, and misses what
+//	                  is written within a second of its last look: the next run copies that. With
+//	                  --delete, or segments that became one stay beside it, which only takes room
+//	a snapshot        of the file system or the disk: as after a power cut
+//	hard links        never: segments are written in place
+//
+// OWNER, LOCK and STATUS may be left out. A copy that a program has made opens as the same
+// incarnation, unless acknowledged events may be missing; where the former log is still in use, or
+// may be again, make it with Restore.
+//
+// Each batch and each segment continues the one before by its checksum: that is why. Files that
+// were copied while a writer was at work, in whatever order, also over an older or newer copy,
+// make up a prefix of the log, or a [CorruptError] that names the segment: of Open, or, where a
+// sealed segment was caught between two writes, of the read that meets it. A file that was
+// rewritten says what it rests on: beside files that are older than that, it is a [CorruptError] of
+// Open. So may be a copy that was made while segments were merged, some before and some after.
 //
 // # Time
 //

@@ -39,6 +39,12 @@ var (
 	// ErrNotStore: the directory holds no store, and was opened read-only or with Options.MustExist.
 	// The text of the error names it.
 	ErrNotStore = errors.New("store: no store in this directory")
+	// ErrNotBackup: the directory holds no backup that was finished, see [Backup]: none was, or it was
+	// opened for writing since and is a store of its own.
+	ErrNotBackup = errors.New("store: no backup in this directory")
+	// ErrUnfinishedCopy: a [Backup] or a [Restore] into the directory is under way or was cut off. It
+	// has to be done again.
+	ErrUnfinishedCopy = errors.New("store: a backup or restore into this directory was not finished")
 	// ErrCorrupt: bytes on disk are not what was written. See CorruptError.
 	ErrCorrupt = errors.New("store: corrupt")
 	// ErrNewerFormat: a newer version of Penstock wrote the directory.

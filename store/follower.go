@@ -59,6 +59,9 @@ func (s *Store) openReadOnly() error {
 	} else if len(numbers) == 0 {
 		return s.notStore()
 	}
+	if _, err := s.copied(); err != nil {
+		return err
+	}
 	var loaded error
 	for try := range openingRetries {
 		before, err := s.limit()

@@ -75,6 +75,9 @@ const (
 	// sequenceLeap is more than the number of commits whose records fit into a segment, and so more
 	// than a power cut can take: the segments before are synced.
 	sequenceLeap = maxSegmentBytes / 16
+	// restoredLeap is more than the number of commits that a log gets in years after a backup of it
+	// was made; a multiple of sequenceLeap.
+	restoredLeap = 1 << 40
 	// maxFileBytes is more than the file of a segment ever has: batches, then an index smaller than
 	// they are.
 	maxFileBytes = 2*maxSegmentBytes + 2*MaxBatchBytes

@@ -74,6 +74,8 @@ type Options struct {
 
 	// sidesOnDisk keeps no side value in memory, however short: for tests.
 	sidesOnDisk bool
+	// restores begins a new incarnation in a directory that Restore is filling.
+	restores bool
 }
 
 func (o Options) withDefaults() (Options, error) {

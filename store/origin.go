@@ -8,9 +8,10 @@ import (
 )
 
 // Origin names a store, and its incarnation: how often acknowledged events were lost, or may have
-// been, in a power cut in a weak sync mode or because a copy was put in the place of the log. The
-// incarnation is for people. Nothing decides by it: a copy that is a prefix of the log may count
-// one more, and one that has lost its end as many. What decides is an [Anchor].
+// been, in a power cut in a weak sync mode or because a copy was put in the place of the log, and
+// how often it was restored ([Restore]). The incarnation is for people. Nothing decides by it: a
+// copy that is a prefix of the log may count one more, and one that has lost its end as many. What
+// decides is an [Anchor].
 type Origin struct {
 	Store       uuid.UUID
 	Incarnation uint32

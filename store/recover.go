@@ -59,11 +59,20 @@ type recovery struct {
 // recoverLog opens the log and returns its writer.
 func (s *Store) recoverLog() (*writer, error) {
 	r := &recovery{store: s}
+	isBackup, err := s.copied()
+	if err != nil {
+		return nil, err
+	}
 	if err := r.load(); err != nil {
 		return nil, err
 	}
 	if err := r.checkLoss(); err != nil {
 		return nil, err
+	}
+	if isBackup {
+		if err := s.leaveBackup(); err != nil {
+			return nil, err
+		}
 	}
 	if err := errors.Join(s.removeRewritten(), r.removeMerged()); err != nil {
 		return nil, err
@@ -309,8 +318,8 @@ func (r *recovery) sealed(g *segment, t *wal.Trailer) {
 }
 
 // start makes the writer and writes its opening mark. The epoch of the writer grows with every
-// opening; the incarnation of the log grows only when acknowledged events were lost, because from
-// then on positions that were handed out may mean other events.
+// opening; the incarnation of the log grows only when acknowledged events were lost, or the log was
+// restored, because from then on positions that were handed out may mean other events.
 func (r *recovery) start() (*writer, error) {
 	s := r.store
 	var seed [32]byte
@@ -327,7 +336,7 @@ func (r *recovery) start() (*writer, error) {
 	}
 	s.clock.observe(r.lastTime)
 	w.next.WriterEpoch++
-	if s.origin.Incarnation = r.incarnation; r.lost || r.incarnation == 0 {
+	if s.origin.Incarnation = r.incarnation; r.lost || r.incarnation == 0 || s.options.restores {
 		s.origin.Incarnation++
 	}
 	s.sequence.Store(w.next.Sequence)
@@ -336,6 +345,9 @@ func (r *recovery) start() (*writer, error) {
 	var leap uint64
 	if len(*s.segments.Load()) > 0 && r.flags&wal.FlagClosed == 0 {
 		leap = sequenceLeap
+	}
+	if s.options.restores {
+		leap = restoredLeap
 	}
 	if r.tail != nil {
 		w.segment, w.active, w.capacity = r.tail.segment, r.tail.active, r.tailSize

@@ -179,6 +179,9 @@ func (s *Store) notStore() error { return fmt.Errorf("%w: %q", ErrNotStore, s.pa
 
 // lockDirectory makes this process the owner of the directory.
 func (s *Store) lockDirectory() error {
+	if s.lock != nil { // Restore has it
+		return nil
+	}
 	if s.options.MustExist {
 		// Before anything is made; whether the files are a store is decided under the lock.
 		if numbers, err := s.segmentNumbers(); err != nil {

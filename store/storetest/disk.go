@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"encoding/binary"
 
 	"github.com/penstock-io/penstock/store"
@@ -36,6 +37,13 @@ func NewDisk() *Disk { return &Disk{memory: vfs.NewMemory().Untraced().Readable(
 func (d *Disk) Open(dir string, o store.Options) (*store.Store, error) {
 	o.Device = &vfs.Device{FS: d.memory, Boot: d.bootID()}
 	return store.Open(dir, o)
+}
+
+// Restore is [store.Restore] from a directory on the disk to another one. A [store.Backup] of a
+// store on it lies on it, too.
+func (d *Disk) Restore(ctx context.Context, src, dst string, o store.RestoreOptions) (store.CopyReport, error) {
+	o.Store.Device = &vfs.Device{FS: d.memory, Boot: d.bootID()}
+	return store.Restore(ctx, src, dst, o)
 }
 
 // Open opens an empty store on a disk of its own: for tests and examples that need a store and no
