@@ -78,13 +78,15 @@ func (w *backwards) step() (more bool, err error) {
 	if w.ords, err = selectAll(idx, w.filter.query, from, end, w.ords[:0]); err != nil {
 		return true, err
 	}
+	hidden := w.store.cancelled()
 	for _, ord := range slices.Backward(w.ords) {
 		e, err := w.store.eventIn(g, idx, ord)
 		if err != nil {
 			return true, err
 		}
 		w.rest = e.Position - 1
-		if w.filter.admits(e.Coordinate, e.Kind, e.Version) && !w.yield(e, nil) {
+		shown := w.filter.admits(e.Coordinate, e.Kind, e.Version) && !hidden.has(e.Position)
+		if shown && !w.yield(e, nil) {
 			return false, nil
 		}
 	}

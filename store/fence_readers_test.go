@@ -54,6 +54,27 @@ func TestALineageLeavesOutWhatACancelledFenceHides(t *testing.T) {
 	require.Empty(t, got)
 }
 
+func TestReadingBackwardsAndListingNamesLeaveOutWhatACancelledFenceHides(t *testing.T) {
+	s := memoryLog(t)
+	put(t, s, "shop:a")
+	f := fenceOf(t, s)
+	stage(t, f, "shop:hidden", "shop:a")
+	put(t, s, "shop:b")
+	require.NoError(t, f.Cancel(t.Context()))
+	put(t, s, "shop:a")
+	stage(t, fenceOf(t, s), "shop:open")
+	var back []string
+	for e, err := range Backward(t.Context(), s, Region{}, 0) {
+		require.NoError(t, err)
+		back = append(back, e.Coordinate.Entity)
+	}
+	require.Equal(t, []string{"shop:a", "shop:b", "shop:a"}, back)
+	names, more, err := Names(t.Context(), s, EntityNames, "shop:", 10)
+	require.NoError(t, err)
+	require.False(t, more)
+	require.Equal(t, []Name{{"shop:a", 2}, {"shop:b", 1}}, names)
+}
+
 // Writers beside fences that are published and cancelled: no reader ever sees a part of a fence,
 // and versions have no hole.
 func TestReadersSeeFencesWholeOrNotAtAll(t *testing.T) {

@@ -92,11 +92,16 @@ func (l *listing) run(ctx context.Context) error {
 	if err := s.readable(ctx); err != nil {
 		return err
 	}
-	for after, upTo := (*s.segments.Load())[0].first-1, s.Head(); after < upTo; {
+	after, upTo := (*s.segments.Load())[0].first-1, s.Head()
+	for hidden := s.cancelled(); after < upTo; {
 		if err := s.readable(ctx); err != nil {
 			return err
 		}
-		g, idx, from, to, err := s.segmentRange(after, upTo)
+		part := hidden.visibleAfter(after, upTo)
+		if after = part.From - 1; part.From > part.To {
+			continue
+		}
+		g, idx, from, to, err := s.segmentRange(after, part.To)
 		if err == nil {
 			err = l.segment(g, idx, from, to)
 		}
@@ -111,8 +116,8 @@ func (l *listing) run(ctx context.Context) error {
 	return nil
 }
 
-// segment finds the names that a segment has and that are not known, as far as that is worth it,
-// and counts the events of all that are known.
+// segment finds the names that a part of a segment has and that are not known, as far as that is
+// worth it, and counts the events of all that are known.
 func (l *listing) segment(g *segment, idx index.Index, from, to uint32) error {
 	l.nameless = l.nameless[:0]
 	for !l.more {
