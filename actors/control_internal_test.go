@@ -271,3 +271,26 @@ func TestARemovalOfAWorkerThatHasEndedIsAnsweredOnceItIsCarriedOut(t *testing.T)
 		require.NoError(t, <-m.reply)
 	})
 }
+
+// What a worker has published and pulled with is looked at on other goroutines, without a lock.
+func TestAWorkerThatReadsAnotherRegionChangesNothingInTheOneBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		narrow, wide := store.Region{Entity: "order:1", Scope: "shop"}, store.Region{Scope: "shop"}
+		st, sys := watching(t, 1, narrow)
+		n := sys.workers.find("w0")
+		shown := n.published.view().region
+		var pulled *pull
+		for _, pulled = range sys.parked.pulls {
+		}
+		_, err := sys.Apply(t.Context(), "w0", checkpoint.Widen{Region: wide}, checkpoint.Request{})
+		require.NoError(t, err)
+		require.Equal(t, narrow, *shown)
+		require.Equal(t, narrow, *pulled.region)
+		require.Equal(t, wide, *n.published.view().region)
+		synctest.Wait()
+		require.Len(t, sys.parked.byTerm, 1, "nothing of the pull before is left")
+		appendOrder(t, st)
+		synctest.Wait()
+		require.EqualValues(t, 1, handledBy(sys))
+	})
+}

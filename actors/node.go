@@ -17,8 +17,8 @@ type node struct {
 	*drive.Node // the supervisor's; of it any goroutine reads Name, Path and Leaf, which never change
 
 	// baton belongs to the actor of the present incarnation, and to the supervisor while there is
-	// none: one ends, which the supervisor hears of, before the next is spawned. Of its Worker only
-	// Region and Kinds ever change; the rest any goroutine reads.
+	// none: one ends, which the supervisor hears of, before the next is spawned. Its Worker never
+	// changes: any goroutine reads it.
 	baton drive.Baton
 	// published and calls are locked: any goroutine uses them.
 	published *published

@@ -18,18 +18,18 @@ import (
 // worker.
 //
 // It belongs to the goroutine of the present incarnation, and between two of them to the one that
-// starts the next. Store, and all of Worker but Region and Kinds, never change: any goroutine may
-// read them.
+// starts the next. Store and Worker never change: any goroutine may read them.
 type Baton struct {
 	Store *store.Store
-	// Worker as declared, with the policy that it inherits. A runner keeps a pointer to it, until one
-	// with another region takes its place. Region and Kinds follow a Widen or Rebind.
+	// Worker as declared, with the policy that it inherits. Runners keep a pointer to it, and hand out
+	// one to its region; a Widen or Rebind puts another worker in its place, see Rebind.
 	Worker cursor.Worker
 	// Random is the source of jitter as in supervision.NewJudge; nil means none. It never changes.
 	Random func() float64
 
 	*cursor.Runner // of the present incarnation, nil while it has no checkpoint
 
+	rebound  *cursor.Worker    // Worker after a Widen or Rebind, nil before the first
 	limiter  *rate.Limiter     // nil where it has no rate, and before the first incarnation
 	limit    int               // of its first batch; 0: the worker's own
 	pause    *checkpoint.Pause // as it is in the store, nil for none
@@ -68,6 +68,9 @@ func (b *Baton) Spawn(e Effect) *Worker {
 // was widened while it ran stays so.
 func (b *Baton) Acquire(ctx context.Context) error {
 	w := &b.Worker
+	if b.rebound != nil {
+		w = b.rebound
+	}
 	if w.Volatile && b.ran {
 		again := *w
 		again.Start = store.After(b.position)
@@ -141,11 +144,19 @@ func (b *Baton) Apply(ctx context.Context, c checkpoint.Change, q checkpoint.Req
 		b.moved = true
 	case checkpoint.Widen:
 		b.moved = true
-		b.Worker.Region, b.Worker.Kinds = c.Region, c.Kinds
+		b.Rebind(c.Region, c.Kinds)
 	case checkpoint.Rebind:
-		b.Worker.Region, b.Worker.Kinds = c.Region, c.Kinds
+		b.Rebind(c.Region, c.Kinds)
 	}
 	return out, nil
+}
+
+// Rebind has the next incarnations read something else. The region of those before stays as it is:
+// other goroutines may still look at it.
+func (b *Baton) Rebind(region store.Region, kinds []string) {
+	next := b.Worker
+	next.Region, next.Kinds = region, kinds
+	b.rebound = &next
 }
 
 // Operation returns the result of the orders since the last call: err is of one that failed.

@@ -20,7 +20,7 @@ type Node struct {
 	// them; it is -1 for a group.
 	Leaf int
 	// Worker of a leaf, with what it inherits and is supervised by, for whatever runs it; its Name is
-	// that of the checkpoint. Of it a tree reads what never changes: all but Region and Kinds.
+	// that of the checkpoint. It never changes.
 	Worker *cursor.Worker
 
 	// Set by the tree that it is in: the leaves at and below it are from..to-1, and what a group is in

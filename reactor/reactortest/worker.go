@@ -77,7 +77,7 @@ func (w *worker) acquire() error {
 func (w *worker) open() error {
 	err := w.baton.Acquire(w.run.ctx())
 	if wider, ok := w.run.wider[w.name()]; ok && unbound(err) {
-		w.baton.Worker.Region, w.baton.Worker.Kinds = wider.Region, wider.Kinds
+		w.baton.Rebind(wider.Region, wider.Kinds)
 		err = w.baton.Acquire(w.run.ctx())
 	}
 	return err
