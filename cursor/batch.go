@@ -217,7 +217,12 @@ func (b *Batch) encode(i int, p store.Proposal) (store.Proposal, error) {
 func (b *Batch) Staged() []store.Proposal {
 	list := slices.Clone(b.proposals(0, len(b.events)))
 	for i := range list {
-		list[i].Payload = b.staged.of[i].payload
+		payload := b.staged.of[i].payload
+		if raw, encoded := payload.(store.Raw); encoded && len(raw.Data) > 0 {
+			raw.Data = list[i].Payload.(store.Raw).Data // the handler may have changed its own
+			payload = raw
+		}
+		list[i].Payload = payload
 	}
 	return list
 }

@@ -94,6 +94,25 @@ func TestReactionsThatAHandlerKeptAddNothingToThoseOfLaterEvents(t *testing.T) {
 	require.Equal(t, []string{"1", "1", "1", "2", "3", "3"}, said)
 }
 
+func TestWhatATestSeesOfEncodedPayloadsIsWhatTheyWereWhenTheyWereEmitted(t *testing.T) {
+	r := reactor.New("r", reactor.On(func(_ context.Context, _ reactor.Event[placed], out *reactor.Reactions) error {
+		var buffer []byte
+		for _, data := range []string{`"a"`, `"b"`} {
+			buffer = append(buffer[:0], data...)
+			out.Append(shop, store.Raw{Type: "letter", Data: buffer})
+		}
+		out.Append(shop, store.Raw{Type: "nothing"})
+		return nil
+	}))
+	got, err := react(t, r)
+	require.NoError(t, err)
+	require.Equal(t, []reactor.Reaction{
+		{At: shop, Payload: store.Raw{Type: "letter", Data: []byte(`"a"`)}},
+		{At: shop, Payload: store.Raw{Type: "letter", Data: []byte(`"b"`)}},
+		{At: shop, Payload: store.Raw{Type: "nothing"}},
+	}, got)
+}
+
 func TestAFailedHandlerEmitsNothingAndKeepsItsError(t *testing.T) {
 	cause := errors.New("no connection")
 	r := reactor.New("r", reactor.On(func(_ context.Context, _ reactor.Event[placed], out *reactor.Reactions) error {
