@@ -52,7 +52,7 @@ func (w *worker) runHere(c actor.Context, t *cursor.Task) {
 	defer func() {
 		w.took = time.Since(began)
 		w.core.Finished(t)
-		if !returned {
+		if w.left = !returned; w.left {
 			c.Send(c.Self(), &step{w.id})
 		}
 	}()

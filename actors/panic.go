@@ -22,8 +22,10 @@ func (c *crashed) Error() string { return "panic" }
 // recoverPanic is deferred first thing by the Receive of every actor. A panic while stopping
 // would bring the actor back to life or leave its parent waiting forever, so it is only logged;
 // any other one is passed on with its stack.
-func (s *System) recoverPanic(c actor.Context) {
-	value := recover()
+func (s *System) recoverPanic(c actor.Context) { passOn(s, c, recover()) }
+
+// passOn is recoverPanic for what was recovered already.
+func passOn(s *System, c actor.Context, value any) {
 	if value == nil {
 		return
 	}

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -33,6 +34,7 @@ type worker struct {
 	core  *drive.Worker
 	shown State         // what core showed last
 	fails bool          // and whether something failed and was not done
+	left  bool          // a handler has ended the goroutine of Receive
 	lanes []*actor.PID  // idle ones: the others return with their task; nil before Begin
 	took  time.Duration // by the handler of the batch before
 	sent  *underway     // the commit under way; nil before the first one
@@ -68,7 +70,25 @@ func newWorker(sys *System, n *node, order drive.Effect) *worker {
 
 // Receive implements actor.Actor.
 func (w *worker) Receive(c actor.Context) {
-	defer w.sys.recoverPanic(c)
+	returned := false
+	defer func() {
+		value := recover()
+		if value == nil && !returned && !w.left {
+			value = errGoexit
+		}
+		w.left = false
+		passOn(w.sys, c, value)
+	}()
+	w.receive(c)
+	returned = true
+}
+
+// errGoexit is the panic of a worker's actor whose goroutine was ended, not by a handler: by a gate
+// of the store, say, which runs on it too. What that was called for has no answer, so another
+// incarnation has to take over.
+var errGoexit = errors.New("runtime.Goexit was called outside of a handler")
+
+func (w *worker) receive(c actor.Context) {
 	switch m := c.Message().(type) {
 	case *actor.Started:
 		if w.node.calls.serve(c.Self(), w.id.gen) {

@@ -1,6 +1,13 @@
 package store
 
-import "context"
+import (
+	"context"
+	"errors"
+)
+
+// errGateExit is the answer where a gate, or a payload that is encoded, panics or ends the
+// goroutine of Submit.
+var errGateExit = errors.New("store: a gate or a payload has ended the goroutine that commits")
 
 // Submit is [Store.Commit] for callers that do not wait for the answer: of these there may be very
 // many, without a goroutine for each. It returns once b is queued, or refused; b may be changed
@@ -19,8 +26,14 @@ func Submit(s *Store, b Batch, answer func(Receipt, error)) {
 		answer(Receipt{}, ErrReadOnly)
 		return
 	}
-	req := s.requests.get()
+	req, prepared := s.requests.get(), false
+	defer func() {
+		if !prepared {
+			answer(Receipt{}, errGateExit)
+		}
+	}()
 	err := s.prepare(context.Background(), req, &b)
+	prepared = true
 	leads := false
 	if req.answer = answer; err == nil {
 		leads, _, err = s.committer.enqueue(req)
