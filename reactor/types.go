@@ -140,7 +140,7 @@ func TypeOf[T store.Payload](upcasters ...Upcaster) Type {
 		return Type{schema: s, err: err}
 	}
 	var zero T
-	s, err = s.with(upcasters)
+	err = s.take(upcasters)
 	return Type{schema: s, zero: zero, err: err}
 }
 

@@ -57,9 +57,9 @@ type schema struct {
 	codec   store.Codec                                 // beside JSON; the zero value for none
 }
 
-// with returns the schema with upcasters, and checks that they lead from some version to the
+// take adds upcasters, and checks that they lead from some version to the
 // present one, one step each.
-func (s schema) with(upcasters []Upcaster) (schema, error) {
+func (s *schema) take(upcasters []Upcaster) error {
 	sorted := slices.SortedStableFunc(slices.Values(upcasters), func(a, b Upcaster) int { return int(a.from) - int(b.from) })
 	for i, u := range sorted {
 		rule := ""
@@ -76,10 +76,10 @@ func (s schema) with(upcasters []Upcaster) (schema, error) {
 			rule = "leaves a gap in the chain"
 		}
 		if rule != "" {
-			return s, invalid(s.kind, fmt.Sprintf("has an upcaster from version %d that %s", u.from, rule))
+			return invalid(s.kind, fmt.Sprintf("has an upcaster from version %d that %s", u.from, rule))
 		}
 		s.raise = append(s.raise, u.raise)
 	}
 	s.oldest = s.present - uint16(len(s.raise))
-	return s, nil
+	return nil
 }

@@ -17,7 +17,7 @@ import (
 // it is needed only for a key or an entity that is not known, and for conditions on what was
 // written before the open batch.
 func (w *writer) admit(req *request) (answered bool) {
-	if req.fence != nil && admitFence(w, req) {
+	if req.fence != nil && admitFence(req) {
 		return true
 	}
 	if req.key != "" {

@@ -23,7 +23,7 @@ func ExampleOpenFence() {
 	if err != nil {
 		panic(err)
 	}
-	defer f.Cancel(ctx) // after Publish it does nothing
+	defer func() { _ = f.Cancel(ctx) }() // after Publish it does nothing
 	var last store.Receipt
 	for _, account := range []string{"account:1", "account:2"} {
 		last, err = f.Stage(ctx, store.Batch{Events: []store.Proposal{

@@ -23,7 +23,6 @@ type fenceMachine struct {
 	fences map[int]*Fence // that are open
 }
 
-//nolint:gochecknoglobals // as those of the plain model
 var fenceEntities = []string{"a", "a:1", "b", "c:1", "c:1:x"}
 
 func (m *fenceMachine) open(t *rapid.T) {
@@ -63,7 +62,7 @@ func (m *fenceMachine) answer(p *fencePicture, b *Batch, op *fenceOp) (target er
 		}
 	}
 	for _, c := range b.Conditions {
-		if by, broken := m.breaker(p, c); broken {
+		if by, broken := m.breaker(c); broken {
 			if by > 0 && by != op.fence {
 				return ErrReserved, false
 			}
@@ -74,7 +73,7 @@ func (m *fenceMachine) answer(p *fencePicture, b *Batch, op *fenceOp) (target er
 }
 
 // breaker returns the open fence of the first event that breaks a condition, 0 for none.
-func (m *fenceMachine) breaker(p *fencePicture, c Condition) (fence int, broken bool) {
+func (m *fenceMachine) breaker(c Condition) (fence int, broken bool) {
 	ends := map[int]bool{}
 	for _, op := range m.ops {
 		if op.ends {

@@ -146,7 +146,7 @@ func (o *fenceOracle) verify(st *Store, p *fencePicture) error {
 	for entity := range known {
 		v, err := st.Version(ctx, entity)
 		if err != nil || v != p.versions[entity] {
-			return fmt.Errorf("version of %s is %d, want %d (%v)", entity, v, p.versions[entity], err)
+			return fmt.Errorf("version of %s is %d, want %d (%w)", entity, v, p.versions[entity], err)
 		}
 		want := 0
 		for _, e := range events {
@@ -155,7 +155,7 @@ func (o *fenceOracle) verify(st *Store, p *fencePicture) error {
 			}
 		}
 		if n, err := st.Count(ctx, Region{Entity: entity}, 0, 0, 1000); err != nil || n != want {
-			return fmt.Errorf("%s has %d events, want %d (%v)", entity, n, want, err)
+			return fmt.Errorf("%s has %d events, want %d (%w)", entity, n, want, err)
 		}
 	}
 	return nil
@@ -168,12 +168,12 @@ func (o *fenceOracle) verifyEvents(st *Store, p *fencePicture, events []Event) e
 		e, err := st.GetAt(context.Background(), at)
 		if want == "" {
 			if !errors.Is(err, ErrNotFound) {
-				return fmt.Errorf("event %d of a cancelled fence: %v (%v)", at, e, err)
+				return fmt.Errorf("event %d of a cancelled fence: %v (%w)", at, e, err)
 			}
 			continue
 		}
 		if err != nil || len(events) == 0 {
-			return fmt.Errorf("event %d is missing (%v)", at, err)
+			return fmt.Errorf("event %d is missing (%w)", at, err)
 		}
 		versions[want]++
 		if got := events[0]; got.Position != at || got.ID != e.ID || got.Coordinate.Entity != want || got.Version != versions[want] {
@@ -196,11 +196,8 @@ func (o *fenceOracle) verifyKeys(st *Store, p *fencePicture) error {
 	for key, i := range p.keys {
 		r, err := st.Commit(context.Background(), Batch{IdempotencyKey: key, Events: eventsOf(o.ops[i].entities...)})
 		if known := o.ops[i].receipt; err != nil || !r.Duplicate || known.Events != nil && !slices.Equal(r.Events, known.Events) {
-			return fmt.Errorf("repeat of key %s: %+v (%v)", key, r, err)
+			return fmt.Errorf("repeat of key %s: %+v (%w)", key, r, err)
 		}
 	}
 	return nil
 }
-
-// forget drops the commits after the first k, and all that is known of fences that are open.
-func (o *fenceOracle) forget(k int) { o.ops = o.ops[:k:k] }

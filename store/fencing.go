@@ -61,7 +61,7 @@ func (f *Fence) isOpen() bool { return fenceState(f.state.Load()) <= fenceEnding
 
 // admitFence decides whether the fence of a request may take the step, and has it take that which
 // ends it.
-func admitFence(w *writer, req *request) (answered bool) {
+func admitFence(req *request) (answered bool) {
 	f, may := req.fence, false
 	switch req.step {
 	case fenceStage:

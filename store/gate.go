@@ -174,7 +174,7 @@ func (s *Store) pass(ctx context.Context, req *request, b *Batch) error {
 		}
 		if denied != nil {
 			req.denied = denied
-			return nil
+			return nil //nolint:nilerr // the committer answers with it
 		}
 		req.conditions = append(req.conditions, c.required...)
 	}

@@ -102,10 +102,12 @@ func (x *selection) step() (more bool, err error) {
 	if err != nil {
 		return true, err
 	}
-	hidden, next := x.store.cancelled(), uint32(0)
-	if x.ords, next, err = idx.Select(x.query, from, to, readPageEvents, x.ords[:0]); err != nil {
+	hidden := x.store.cancelled()
+	ords, next, err := idx.Select(x.query, from, to, readPageEvents, x.ords[:0])
+	if err != nil {
 		return true, err
 	}
+	x.ords = ords
 	for _, ord := range x.ords {
 		e, err := x.store.eventIn(g, idx, ord)
 		if err != nil {
