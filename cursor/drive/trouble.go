@@ -230,7 +230,9 @@ func (w *Worker) progressed(n int) {
 		w.updates.add(Update{Kind: UpdateRecovered})
 	}
 	for _, event := range w.failing.events() {
-		if event > 0 && !w.engine.Done(event) || event == 0 && w.failing[0].step == troubleJudged {
+		// One that is parked is done, but where a probe of it has failed that is still to be decided.
+		undone := event > 0 && (!w.engine.Done(event) || w.engine.Failed(event))
+		if undone || event == 0 && w.failing[0].step == troubleJudged {
 			continue
 		}
 		delete(w.failing, event)

@@ -158,3 +158,32 @@ func TestInNoOrderOfFailuresMovesAndDecisionsIsOneCarriedOutForAnotherFailure(t 
 	}
 	t.Log(seen, "orders")
 }
+
+// Others are handled until the supervisor has decided, and an event that is parked counts as done.
+func TestAVerdictOnAProbeOfAParkedEventIsCarriedOutAfterOthersWereCommitted(t *testing.T) {
+	s := newService(t, 4, 1, supervision.Policy{Attempts: 3})
+	s.down = func(event store.Position) bool { return event == 1 }
+	s.advance(3 * time.Second)
+	require.Equal(t, []store.Position{1}, s.engine.parked)
+
+	s.now = s.w.Due()
+	step := s.w.Next(t.Context(), s.now, Take)
+	require.Equal(t, StepRun, step.Kind)
+	probe := step.Task.(*fakeTask)
+	probe.err = asking(1, supervision.Skip(errBroken))
+	s.w.Finished(probe)
+	require.Equal(t, StepCommit, s.w.Next(t.Context(), s.now, Take).Kind)
+	s.w.Commit(t.Context(), s.now)
+	failed := s.w.Next(t.Context(), s.now, Take)
+	require.Equal(t, StepReport, failed.Kind)
+
+	s.engine.head = 2
+	s.w.Available(2)
+	s.settle()
+	require.True(t, s.engine.done[2])
+	s.hear(failed.Update)
+	s.settle()
+	require.False(t, s.engine.failed[1])
+	require.Equal(t, 2, s.count(UpdateDecided), "it was parked, and is skipped")
+	require.Empty(t, s.judge.Failing())
+}
