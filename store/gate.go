@@ -86,6 +86,10 @@ func (c *Case) Side(key string) (SideValue, bool, error) {
 // Require makes the commit depend on that no event of the region is committed after Head and before
 // it, other than by this commit itself: a verdict which rests on what Read returned is certain
 // then. A region that breaks a rule fails the commit with its error.
+//
+// While a [Fence] is open Head lies before what is staged, and so before what others have appended
+// since: a second event in the region is refused, by the stages of that fence too, until the fence
+// has ended.
 func (c *Case) Require(r Region) {
 	if err := r.Validate(); err != nil {
 		c.fault = errors.Join(c.fault, err)

@@ -347,3 +347,28 @@ func TestGatesThatCannotJudgeAreRefusedByOpen(t *testing.T) {
 		require.NotErrorIs(t, err, fs.ErrNotExist)
 	}
 }
+
+func TestWhatAGateRequiresIsRefusedBehindAFenceUntilThatEnds(t *testing.T) {
+	ctx := t.Context()
+	st := openGated(t, overdraft())
+	f, err := store.OpenFence(ctx, st, store.FenceOptions{Deadline: store.MaxFenceDeadline})
+	require.NoError(t, err)
+	staged := store.Batch{Events: []store.Proposal{{At: account, Payload: moved{Cents: 10}}}}
+	_, err = f.Stage(ctx, staged)
+	require.NoError(t, err)
+	_, err = f.Stage(ctx, staged)
+	require.ErrorIs(t, err, store.ErrConflict, "the gate has not seen what is staged")
+	other := store.At("account:2", "bank")
+	_, err = st.Append(ctx, other, store.Any, moved{Cents: 10})
+	require.NoError(t, err)
+	_, err = st.Append(ctx, other, store.Any, moved{Cents: -10})
+	require.ErrorIs(t, err, store.ErrDenied, "nor what is not visible yet")
+	_, err = st.Append(ctx, other, store.Any, moved{Cents: 10})
+	require.ErrorIs(t, err, store.ErrConflict)
+
+	require.NoError(t, f.Publish(ctx))
+	for _, at := range []store.Coordinate{account, other} {
+		_, err = st.Append(ctx, at, store.Any, moved{Cents: -10})
+		require.NoError(t, err)
+	}
+}
