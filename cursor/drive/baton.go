@@ -31,9 +31,9 @@ type Baton struct {
 
 	rebound  *cursor.Worker    // Worker after a Widen or Rebind, nil before the first
 	limiter  *rate.Limiter     // nil where it has no rate, and before the first incarnation
-	limit    int               // of its first batch; 0: the worker's own
 	pause    *checkpoint.Pause // as it is in the store, nil for none
 	epoch    uint64            // of the checkpoint as acquired last; 0: it may be taken over
+	limit    int32             // of its first batch; 0: the worker's own
 	moved    bool              // by an order since the last Operation
 	ran      bool              // an incarnation had its checkpoint
 	guarded  bool              // the last one had not passed what may have killed the process before
@@ -45,7 +45,7 @@ var _ cursor.Operator = (*Baton)(nil)
 // Spawn begins the incarnation that a tree ordered; it has no checkpoint yet. The one before has
 // left.
 func (b *Baton) Spawn(e Effect) *Worker {
-	if b.limit = e.Limit; e.Cause != Restart {
+	if b.limit = int32(e.Limit); e.Cause != Restart { // at most cursor.MaxBatchSize
 		b.epoch = 0
 	}
 	if e.Cause == Resumed { // an operator has seen what happened
@@ -76,7 +76,7 @@ func (b *Baton) Acquire(ctx context.Context) error {
 		again.Start = store.After(b.position)
 		w = &again
 	}
-	former := cursor.Former{Epoch: &b.epoch, Limit: b.limit, Seen: b.ran && !b.guarded}
+	former := cursor.Former{Epoch: &b.epoch, Limit: int(b.limit), Seen: b.ran && !b.guarded}
 	runner, err := cursor.RestartRunner(ctx, b.Store, w, former)
 	if err != nil {
 		return err
