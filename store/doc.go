@@ -79,6 +79,13 @@
 // log does not have what an event points at they say so. [Lineage] makes of their answers a value
 // that package lineage draws.
 //
+// # Verification
+//
+// [Verify] reads the whole log and compares all in it with all else. It does not stop at damage,
+// and says of each what it costs: a footer nothing, as it is made again from the events, a record
+// the event in it. [VerifyDir] does so for a directory that does not open. [Export] writes a log as
+// lines of JSON, and [Import] makes the same log of them, with its hashes, in another directory.
+//
 // # The directory
 //
 //	LOCK             locked while a writer is open, and the directory itself with it, where the
@@ -95,8 +102,8 @@
 //	                 close; removed when the segment is sealed. It may be removed while the store is
 //	                 closed, unless the segment is damaged: Open reads all of it then, and refuses
 //	0000000003.seg   made ahead while the active one is more than half full; removed by Close
-//	0000000001.seg.new  a segment that is being rewritten; what a crash leaves of it, Open removes,
-//	                 and segments that a rewritten one stands for
+//	0000000001.seg.new  a segment that is being rewritten, or imported; what a crash leaves of it,
+//	                 Open removes, and segments that a rewritten one stands for
 //	BACKUP           only where a log was copied to: what the directory is as a copy, see [Backup]
 //	0000000001.seg.copy  only there: a segment that is no part of the copy yet
 //

@@ -45,6 +45,8 @@ var (
 	// ErrUnfinishedCopy: a [Backup] or a [Restore] into the directory is under way or was cut off. It
 	// has to be done again.
 	ErrUnfinishedCopy = errors.New("store: a backup or restore into this directory was not finished")
+	// ErrNotEmpty: the directory that something is to be imported into holds a store.
+	ErrNotEmpty = errors.New("store: the directory is not empty")
 	// ErrCorrupt: bytes on disk are not what was written. See CorruptError.
 	ErrCorrupt = errors.New("store: corrupt")
 	// ErrNewerFormat: a newer version of Penstock wrote the directory.

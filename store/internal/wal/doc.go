@@ -65,7 +65,7 @@
 //	48   4  number of events
 //	52   4  number of commits
 //	56   2  flags: 1 written in a mode that acknowledges before the sync, 2 opening mark,
-//	        4 closing mark, 8 rewritten
+//	        4 closing mark, 8 rewritten or imported
 //	58   2  zero
 //	60   4  its own offset in the segment
 //
@@ -91,6 +91,9 @@
 //
 // The mark of a writer of which nothing else is left goes: the one of the next leaps over its
 // sequences.
+//
+// A log that was imported has batches with flag 8, too, and no commits: they are before the
+// sequence that it begins with.
 //
 // Files of one log may have been copied at different times. What is gone was superseded by commits
 // up to the sequence in the header, so the log must reach it. And each time a segment is rewritten

@@ -167,6 +167,19 @@ func AppendErased(dst, rec, note []byte) []byte {
 	return dst
 }
 
+// AppendErasedDraft appends the record that [AppendErased] makes of an event with such a draft,
+// whose content digest is all that is known of headers and payload. Call [StampEvent] and
+// [SealRecord] afterwards.
+func AppendErasedDraft(dst []byte, d *Draft, content [32]byte, note []byte) []byte {
+	start, erased := len(dst), *d
+	erased.Headers, erased.Salt = nil, [SaltSize]byte{}
+	erased.Payload = append(content[:], note...)
+	dst = AppendEvent(dst, &erased)
+	dst[start+8] = TypeErased
+	le.PutUint32(dst[start+108:], uint32(len(note)))
+	return dst
+}
+
 // StampEvent completes a record made by AppendEvent; call [SealRecord] afterwards.
 func StampEvent(rec []byte, s *Stamp) {
 	le.PutUint64(rec[16:], s.Position)
@@ -273,6 +286,12 @@ func tail(rec []byte, end, n int) uint64 { return le.Uint64(rec[end-8:]) >> (64 
 
 // Depth of an event whose record [Measure] has found whole. So are the fields below.
 func Depth(rec []byte) uint32 { return le.Uint32(rec[12:]) }
+
+// Names are entity, scope, kind and codec of the event, without separators.
+func Names(rec []byte) []byte { return rec[eventFixedSize:namesEnd(rec)] }
+
+// Entity of the event.
+func Entity(rec []byte) []byte { return rec[eventFixedSize:][:le.Uint16(rec[90:])] }
 
 // Position of the event.
 func Position(rec []byte) uint64 { return le.Uint64(rec[16:]) }

@@ -159,6 +159,27 @@ func (p *Pieces) Rest(seed, segment uint32, from int64) (r Rest, err error) {
 	return r, nil
 }
 
+// Find returns the offset of the first valid batch at or after an offset, whether or not it
+// continues the log; where there is none, the end of what is shown.
+func (p *Pieces) Find(seed, segment uint32, from int64) (int64, error) {
+	for off := from + -from&7; off < p.size; {
+		b, err := p.View(off, int(zeroBlock-off%zeroBlock))
+		if err != nil {
+			return 0, err
+		}
+		i := findMagic(b, off)
+		if off += int64(i); i == len(b) {
+			continue
+		}
+		_, batch, err := p.Batch(seed, segment, off)
+		if batch != nil || err != nil {
+			return off, err
+		}
+		off += 8
+	}
+	return p.size, nil
+}
+
 // findMagic returns where in b, which lies at the given offset, a batch may begin, its length if
 // nowhere.
 func findMagic(b []byte, off int64) int {

@@ -137,7 +137,8 @@ func TestAnErasedEventKeepsItsEnvelopeAndItsPlaceInTheChain(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d, s := drawDraft(t), drawStamp(t)
 		note := wal.AppendPair(nil, "why", rapid.String().Draw(t, "why"))
-		rec := wal.Extend(wal.AppendEvent(nil, &d), 0, blob(t, "extensions"))
+		extensions := blob(t, "extensions")
+		rec := wal.Extend(wal.AppendEvent(nil, &d), 0, extensions)
 		s.Hash = wal.Chain([32]byte{1}, wal.Content(rec), rec, &s)
 		wal.StampEvent(rec, &s)
 		wal.SealRecord(rec, true)
@@ -163,6 +164,11 @@ func TestAnErasedEventKeepsItsEnvelopeAndItsPlaceInTheChain(t *testing.T) {
 		again := wal.AppendErased(nil, got, note)
 		wal.SealRecord(again, true)
 		require.Equal(t, got, again, "what is erased twice is erased once")
+
+		made := wal.Extend(wal.AppendErasedDraft(nil, &d, wal.Content(rec), note), 0, extensions)
+		wal.StampEvent(made, &s)
+		wal.SealRecord(made, true)
+		require.Equal(t, erased, made, "and made of what is left of it")
 	})
 }
 

@@ -1,0 +1,106 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/penstock-io/penstock/store/internal/index"
+	"github.com/penstock-io/penstock/store/internal/wal"
+)
+
+// footer compares the footer of a sealed segment with the one that its batches make. Where those
+// are damaged, and in older formats, its checksums have to do.
+func (c *segmentCheck) footer() error {
+	t := c.trailer
+	if t == nil {
+		return nil
+	}
+	size, err := c.segment.size()
+	if err != nil {
+		return err
+	}
+	if now, ok := readTrailer(c.segment, size); !ok || now != *t {
+		c.damaged(DamagedFooter, max(0, size-wal.TrailerSize), "trailer does not match its checksum")
+		return nil
+	}
+	c.compareTrailer()
+	from := int64(t.DataEnd)
+	between := from + int64(t.IndexLen)
+	idx, err := c.segment.bytes(from, between)
+	if err != nil {
+		return err
+	}
+	sides, err := c.segment.bytes(between, between+int64(t.SidesLen))
+	if err != nil {
+		return err
+	}
+	if !c.whole || !isPresent(idx) || t.Version < wal.Version {
+		c.checkSums(idx, sides)
+		return nil
+	}
+	wantIdx, wantSides := c.scan.active.Footer()
+	c.same(idx, wantIdx, from, "index is not that of the events")
+	c.same(sides, wantSides, between, "table of side values is not that of their records")
+	return nil
+}
+
+// isPresent reports whether an index is of the version that is written now, and not of one before.
+func isPresent(idx []byte) bool {
+	sealed, err := index.OpenSealed(idx)
+	return err != nil || sealed.HasLinks()
+}
+
+// compareTrailer compares what is only in the trailer with the batches.
+func (c *segmentCheck) compareTrailer() {
+	if !c.whole {
+		return
+	}
+	t, want := c.trailer, c.scan.trailer()
+	for _, is := range []struct {
+		what      string
+		got, want uint64
+	}{
+		{"position after the segment", t.NextPosition, want.NextPosition},
+		{"sequence after the segment", t.NextSequence, want.NextSequence},
+		{"time of the last event", t.LastTime, want.LastTime},
+		{"checksum of the last batch", uint64(t.LastChecksum), uint64(want.LastChecksum)},
+		{"generation", uint64(t.Generation), uint64(want.Generation)},
+	} {
+		if is.got != is.want {
+			c.damaged(DamagedFooter, int64(t.DataEnd)+int64(t.IndexLen)+int64(t.SidesLen),
+				fmt.Sprintf("%s is %d in the trailer, and %d in the batches", is.what, is.got, is.want))
+		}
+	}
+}
+
+// checkSums compares index and table with the checksums that the trailer has of them.
+func (c *segmentCheck) checkSums(idx, sides []byte) {
+	t := c.trailer
+	if !sealedAs(t, idx) {
+		c.damaged(DamagedFooter, int64(t.DataEnd), "index does not match its checksums")
+	}
+	if wal.Checksum(sides) != t.SidesSum {
+		c.damaged(DamagedFooter, int64(t.DataEnd)+int64(t.IndexLen), "table of side values does not match its checksum")
+	}
+}
+
+// sealedAs reports whether an index is the one that a trailer is of.
+func sealedAs(t *wal.Trailer, idx []byte) bool {
+	if t.Version == 1 {
+		return wal.Checksum(idx) == t.IndexSum
+	}
+	sealed, err := index.OpenSealed(idx)
+	return err == nil && sealed.Sum() == t.IndexSum && sealed.Check() == nil
+}
+
+// same compares a part of the footer with what it should be.
+func (c *segmentCheck) same(got, want []byte, offset int64, reason string) {
+	if bytes.Equal(got, want) {
+		return
+	}
+	at := 0
+	for at < min(len(got), len(want)) && got[at] == want[at] {
+		at++
+	}
+	c.damaged(DamagedFooter, offset+int64(at), reason)
+}
