@@ -139,8 +139,9 @@ func (d Damage) what() string {
 // An error means that the log was not read to the end: ctx's, [ErrClosed], or [ErrBusy]. What the
 // disk cannot read is damage.
 //
-// It takes the memory of the index of one segment, and of Entities chains, and for each event about
-// a microsecond beside reading it. It holds no lock over that, and holds up no commit.
+// It takes the memory of the index of one segment, and of Entities chains, and for each event some
+// 3 µs of the processor in the first reading, half a microsecond in all others together. It holds
+// no lock over that, and holds up no commit.
 func Verify(ctx context.Context, st *Store, o VerifyOptions) (VerifyReport, error) {
 	st.catchUp()
 	if err := st.readable(ctx); err != nil {
