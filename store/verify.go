@@ -140,8 +140,8 @@ func (d Damage) what() string {
 // disk cannot read is damage.
 //
 // It takes the memory of the index of one segment, and of Entities chains, and for each event some
-// 3 µs of the processor in the first reading, half a microsecond in all others together. It holds
-// no lock over that, and holds up no commit.
+// 3 µs of the processor in the first reading; in each further one what reading takes. It holds no
+// lock over that, and holds up no commit.
 func Verify(ctx context.Context, st *Store, o VerifyOptions) (VerifyReport, error) {
 	st.catchUp()
 	if err := st.readable(ctx); err != nil {
