@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
@@ -70,7 +71,8 @@ func backUp(ctx context.Context, st *Store, dst string, o BackupOptions) (report
 			return report, err
 		}
 	}
-	b := &backup{store: st, to: to, copier: copier{dir: to.dir, tell: o.Progress}, known: make(map[uint32]face)}
+	files := &copiedFiles{to: to, copier: copier{dir: to.dir, tell: o.Progress}, known: make(map[uint32]face)}
+	b := &backup{store: st, to: files}
 	m, err := b.collect(ctx)
 	if err == nil {
 		err = to.switchTo(&m)
@@ -78,14 +80,14 @@ func backUp(ctx context.Context, st *Store, dst string, o BackupOptions) (report
 	if err != nil {
 		to.abandon()
 	}
-	return m.report(&b.copier), err
+	return m.report(&files.progress), err
 }
 
-// report says what a copier has made by a manifest.
-func (m *manifest) report(c *copier) CopyReport {
+// report says what has been made by a manifest.
+func (m *manifest) report(p *CopyProgress) CopyReport {
 	r := CopyReport{
 		Origin: Origin{Store: m.Store, Incarnation: m.Incarnation}, Anchor: m.anchor(), Sequence: m.Sequence,
-		Segments: len(m.Segments), Copied: c.progress.Segments, CopiedBytes: c.progress.Bytes,
+		Segments: len(m.Segments), Copied: p.Segments, CopiedBytes: p.Bytes,
 	}
 	for _, g := range m.Segments {
 		r.Bytes += g.Bytes
@@ -111,14 +113,22 @@ func (m *manifest) report(c *copier) CopyReport {
 // of one segment at a time; that the files are of one moment is told by their headers, as at every
 // opening (checkRewritten).
 type backup struct {
-	store  *Store
-	to     *destination
-	copier copier
+	store *Store
+	to    target
 
-	known map[uint32]face // the files that the destination has, those that were copied included
-	chain wal.Expected    // what the next segment of this pass must continue
-	sums  rewritten       // of this pass
-	made  manifest        // of this pass
+	chain wal.Expected // what the next segment of this pass must continue
+	sums  rewritten    // of this pass
+	made  manifest     // of this pass
+}
+
+// target is what segments are copied to. One that is not sealed is copied in any case.
+type target interface {
+	// has reports whether the file of a sealed segment is there already.
+	has(f *face) (bool, error)
+	// put copies a file and returns where its batches end.
+	put(ctx context.Context, in io.ReaderAt, f *face) (end wal.Expected, err error)
+	// count returns what was copied by now.
+	count() *CopyProgress
 }
 
 // copyPasses bounds the passes over a log that is being rewritten: each meets one rewriting at
@@ -189,7 +199,7 @@ func (b *backup) pass(ctx context.Context) error {
 
 // plan finds out how much there is to copy: for people, who wait for it.
 func (b *backup) plan(segments []*segment) error {
-	p := &b.copier.progress
+	p := b.to.count()
 	p.OfSegments, p.OfBytes = p.Segments, p.Bytes
 	for _, g := range segments {
 		err := b.with(g, func(_ *openFile, f *face) error {
@@ -228,20 +238,11 @@ func (b *backup) with(g *segment, do func(*openFile, *face) error) error {
 	return do(file, &f)
 }
 
-// has reports whether the destination has a file already. One that is not sealed is copied in any
-// case.
 func (b *backup) has(f *face) (bool, error) {
 	if !f.sealed {
 		return false, nil
 	}
-	if _, looked := b.known[f.number]; !looked {
-		there, err := b.to.face(f.number)
-		if err != nil {
-			return false, err
-		}
-		b.known[f.number] = there
-	}
-	return b.known[f.number] == *f, nil
+	return b.to.has(f)
 }
 
 // take makes a segment part of the copy.
@@ -253,10 +254,9 @@ func (b *backup) take(ctx context.Context, g *segment) error {
 		}
 		var end wal.Expected
 		if !has {
-			if end, err = b.copier.copy(ctx, file, f, segmentName(f.number)+copiedSuffix); err != nil {
+			if end, err = b.to.put(ctx, file, f); err != nil {
 				return err
 			}
-			b.known[f.number] = *f
 		}
 		return b.add(f, end)
 	})

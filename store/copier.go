@@ -128,15 +128,23 @@ func (c *copier) report(written int) {
 	}
 }
 
-// copyTo writes header, batches and footer. The footer is taken as it is: indexes and tables that
-// do not match their checksums are made again from the batches wherever they are needed.
-func (f *face) copyTo(ctx context.Context, in io.ReaderAt, out io.Writer) (x wal.Expected, err error) {
-	_, x, err = f.begin()
+// copyTo writes all of a file, see copyFrom.
+func (f *face) copyTo(ctx context.Context, in io.ReaderAt, out io.Writer) (end wal.Expected, err error) {
+	_, x, err := f.begin()
 	if err != nil {
 		return x, err
 	}
+	return f.copyFrom(ctx, in, out, x)
+}
+
+// copyFrom writes header, batches and footer, from a batch on; the header belongs to the first one.
+// The footer is taken as it is: indexes and tables that do not match their checksums are made again
+// from the batches wherever they are needed.
+func (f *face) copyFrom(ctx context.Context, in io.ReaderAt, out io.Writer, x wal.Expected) (wal.Expected, error) {
 	w := bufio.NewWriterSize(out, windowBytes)
-	_, _ = w.Write(f.header[:]) // it keeps its first error
+	if x.Offset == wal.SegmentHeaderSize {
+		_, _ = w.Write(f.header[:]) // it keeps its first error
+	}
 	for p := wal.NewPieces(in, f.end); x.Offset < f.end; {
 		if err := ctx.Err(); err != nil {
 			return x, err

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -119,6 +120,34 @@ func (d *destination) prepare() (manifest, error) {
 		err = d.fill(&m)
 	}
 	return m, err
+}
+
+// copiedFiles are the files of segments of a backup. It is the [target] in a directory.
+type copiedFiles struct {
+	copier
+	to    *destination
+	known map[uint32]face // what is there, where that was looked at, and what was copied
+}
+
+func (c *copiedFiles) count() *CopyProgress { return &c.progress }
+
+func (c *copiedFiles) has(f *face) (bool, error) {
+	if _, looked := c.known[f.number]; !looked {
+		there, err := c.to.face(f.number)
+		if err != nil {
+			return false, err
+		}
+		c.known[f.number] = there
+	}
+	return c.known[f.number] == *f, nil
+}
+
+func (c *copiedFiles) put(ctx context.Context, in io.ReaderAt, f *face) (end wal.Expected, err error) {
+	end, err = c.copy(ctx, in, f, segmentName(f.number)+copiedSuffix)
+	if err == nil {
+		c.known[f.number] = *f
+	}
+	return end, err
 }
 
 // face returns that of a file of the destination, a zero one where there is none with a good

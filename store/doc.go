@@ -190,8 +190,9 @@
 //
 // [Backup] copies the log beside its writer into another directory, which is then a prefix of the
 // log and opens as a store. The next one copies what has changed since, and a crash leaves the one
-// before. [Restore] makes a store of it that is of a new incarnation. What was kept outside of the
-// store about events that a copy does not have is recognised by its [Anchor].
+// before. [Ship] copies all the time, in small pieces, into a directory or an object store.
+// [Restore] and [RestoreFrom] make a store of a copy that is of a new incarnation. What was kept
+// outside of the store about events that a copy does not have is recognised by its [Anchor].
 //
 // Programs that know nothing of it may copy the directory, too:
 //

@@ -53,6 +53,7 @@ type manifest struct {
 	Event       uuid.UUID       `json:"event"`    // its id
 	Sequence    uint64          `json:"sequence"` // of the last commit
 	Segments    []copiedSegment `json:"segments"`
+	Ship        string          `json:"ship,omitempty"` // in a depot, the Ship that made it
 }
 
 // copiedSegment is a file of a backup.
@@ -62,6 +63,10 @@ type copiedSegment struct {
 	Generation uint32 `json:"generation"` // how often it was rewritten
 	Bytes      int64  `json:"bytes"`
 	Sealed     bool   `json:"sealed"`
+
+	// In a depot: the objects that are the file, one after the other, and the sum of its face.
+	Objects []string `json:"objects,omitempty"`
+	Sum     string   `json:"sum,omitempty"`
 }
 
 func (m *manifest) anchor() Anchor {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 
 	"github.com/penstock-io/penstock/store/internal/vfs"
+	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
 // RestoreOptions of [Restore]. The zero value is right for most programs.
@@ -40,31 +41,60 @@ type RestoreOptions struct {
 // the next backup was made in the source meanwhile; [CorruptError] for damage; [ErrLocked],
 // [InvalidError], [ErrDiskFull], those of ctx and of the file system.
 func Restore(ctx context.Context, src, dst string, o RestoreOptions) (CopyReport, error) {
-	report, err := restore(ctx, src, dst, o)
+	report, err := restoreDirectory(ctx, src, dst, o)
 	if err != nil {
 		return CopyReport{}, fmt.Errorf("restore %s to %s: %w", src, dst, shortage(err))
 	}
 	return report, nil
 }
 
-func restore(ctx context.Context, src, dst string, o RestoreOptions) (report CopyReport, err error) {
-	options, err := o.Store.withDefaults()
+// RestoreFrom is [Restore] of what [Ship] has put into a depot, up to its last manifest. What is
+// shipped meanwhile may be [ErrBusy]: then try again.
+func RestoreFrom(ctx context.Context, from Depot, dst string, o RestoreOptions) (CopyReport, error) {
+	report, err := restore(ctx, depotSource{from}, dst, o)
 	if err != nil {
-		return report, err
+		return CopyReport{}, fmt.Errorf("restore to %s: %w", dst, shortage(err))
 	}
+	return report, nil
+}
+
+func restoreDirectory(ctx context.Context, src, dst string, o RestoreOptions) (report CopyReport, err error) {
 	if err := apart(src, dst); err != nil {
 		return report, err
 	}
-	fsys := vfs.OS()
-	if options.Device != nil {
-		fsys = options.Device.FS
-	}
-	from, m, err := openBackup(fsys, src)
+	from, err := o.fs().OpenDir(src, ownerOnly)
 	if err != nil {
 		return report, err
 	}
 	defer func() { _ = from.Close() }()
-	to, err := openDestination(fsys, dst, options.FileMode)
+	return restore(ctx, directorySource{from}, dst, o)
+}
+
+func (o *RestoreOptions) fs() vfs.FS {
+	if o.Store.Device != nil {
+		return o.Store.Device.FS
+	}
+	return vfs.OS()
+}
+
+// source is what a store is made of.
+type source interface {
+	// manifest returns what there is: [ErrNotBackup] if nothing.
+	manifest(ctx context.Context) (manifest, error)
+	// fetch copies a segment of it into a directory, under its name.
+	fetch(ctx context.Context, to *copier, m *manifest, g *copiedSegment) error
+}
+
+func restore(ctx context.Context, from source, dst string, o RestoreOptions) (report CopyReport, err error) {
+	options, err := o.Store.withDefaults()
+	if err != nil {
+		return report, err
+	}
+	m, err := from.manifest(ctx)
+	if err != nil {
+		return report, err
+	}
+	to, err := openDestination(o.fs(), dst, options.FileMode)
 	if err != nil {
 		return report, err
 	}
@@ -73,8 +103,8 @@ func restore(ctx context.Context, src, dst string, o RestoreOptions) (report Cop
 	if err := to.restore(ctx, from, &m, c); err != nil {
 		return report, err
 	}
-	report = m.report(c)
-	if report.Origin, err = beginIncarnation(fsys, dst, options); err != nil {
+	report = m.report(&c.progress)
+	if report.Origin, err = beginIncarnation(o.fs(), dst, options); err != nil {
 		return report, err
 	}
 	if err := to.dir.Remove(manifestName); err != nil {
@@ -83,25 +113,20 @@ func restore(ctx context.Context, src, dst string, o RestoreOptions) (report Cop
 	return report, to.dir.Sync()
 }
 
-// openBackup opens a directory that has a backup.
-func openBackup(fsys vfs.FS, path string) (vfs.Dir, manifest, error) {
-	dir, err := fsys.OpenDir(path, ownerOnly)
-	if err != nil {
-		return nil, manifest{}, err
-	}
-	m, err := readManifest(dir)
+// directorySource is a backup.
+type directorySource struct{ dir vfs.Dir }
+
+func (d directorySource) manifest(context.Context) (manifest, error) {
+	m, err := readManifest(d.dir)
 	if err == nil && m.State != copyWhole && m.State != copySwitching {
 		err = ErrNotBackup
 	}
-	if err != nil {
-		_ = dir.Close()
-	}
-	return dir, m, err
+	return m, err
 }
 
 // restore copies the files of a backup into a directory without one. After an error it has given
 // their room back.
-func (d *destination) restore(ctx context.Context, from vfs.Dir, m *manifest, c *copier) error {
+func (d *destination) restore(ctx context.Context, from source, m *manifest, c *copier) error {
 	held, err := d.holds()
 	if err != nil {
 		return err
@@ -117,11 +142,11 @@ func (d *destination) restore(ctx context.Context, from vfs.Dir, m *manifest, c 
 		c.progress.OfBytes += g.Bytes
 	}
 	for _, g := range m.Segments {
-		if err = c.restore(ctx, from, m.State, &g); err != nil {
+		if err = from.fetch(ctx, c, m, &g); err != nil {
 			break
 		}
 	}
-	if now, failed := readManifest(from); failed == nil && !bytes.Equal(now.encode(), m.encode()) {
+	if now, failed := from.manifest(ctx); failed == nil && !bytes.Equal(now.encode(), m.encode()) {
 		err = fmt.Errorf("%w: another backup was made meanwhile", ErrBusy)
 	}
 	if err == nil {
@@ -133,15 +158,15 @@ func (d *destination) restore(ctx context.Context, from vfs.Dir, m *manifest, c 
 	return err
 }
 
-// restore copies a file of a backup. Of one that is being switched to it may have either name.
-func (c *copier) restore(ctx context.Context, from vfs.Dir, state copyState, g *copiedSegment) error {
+// fetch implements source. The file of a backup that is being switched to may have either name.
+func (d directorySource) fetch(ctx context.Context, to *copier, m *manifest, g *copiedSegment) error {
 	name := segmentName(g.Number)
 	file, err := vfs.File(nil), fs.ErrNotExist
-	if state == copySwitching {
-		file, err = from.Open(name+copiedSuffix, true)
+	if m.State == copySwitching {
+		file, err = d.dir.Open(name+copiedSuffix, true)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		file, err = from.Open(name, true)
+		file, err = d.dir.Open(name, true)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return &CorruptError{Segment: g.Number, Reason: "segment file is missing"}
@@ -150,26 +175,88 @@ func (c *copier) restore(ctx context.Context, from vfs.Dir, state copyState, g *
 		return err
 	}
 	defer func() { _ = file.Close() }()
+	f, err := g.face(file)
+	if err != nil {
+		return err
+	}
+	end, err := to.copy(ctx, file, &f, name)
+	if err != nil {
+		return err
+	}
+	return f.whole(end)
+}
+
+// face reads that of a file which has to be the segment.
+func (g *copiedSegment) face(file vfs.File) (face, error) {
 	size, err := file.Size()
 	if err != nil {
-		return err
+		return face{}, err
 	}
 	if size != g.Bytes {
-		return &CorruptError{Segment: g.Number, Offset: size, Reason: fmt.Sprintf("file has %d bytes, had %d", size, g.Bytes)}
+		return face{}, &CorruptError{Segment: g.Number, Offset: size, Reason: fmt.Sprintf("file has %d bytes, had %d", size, g.Bytes)}
 	}
-	f, err := faceOf(g.Number, file, size, g.Sealed)
-	if err != nil {
-		return err
-	}
-	end, err := c.copy(ctx, file, &f, name)
-	if err != nil {
-		return err
-	}
+	return faceOf(g.Number, file, size, g.Sealed)
+}
+
+// whole refuses a file whose batches end elsewhere than it says.
+func (f *face) whole(end wal.Expected) error {
 	h, _, err := f.begin()
 	if err == nil {
 		_, err = f.next(&h, end)
 	}
 	return err
+}
+
+// depotSource is what was shipped.
+type depotSource struct{ depot Depot }
+
+func (d depotSource) manifest(ctx context.Context) (manifest, error) {
+	b, err := getObject(ctx, d.depot, manifestObject)
+	if err != nil {
+		return manifest{}, err
+	}
+	if b == nil {
+		return manifest{}, ErrNotBackup
+	}
+	return decodeManifest(b)
+}
+
+// fetch implements source. What came is checked once it is there.
+func (d depotSource) fetch(ctx context.Context, to *copier, _ *manifest, g *copiedSegment) error {
+	file, err := to.dir.Create(segmentName(g.Number))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	w := &copyWriter{file: file, copier: to}
+	for _, name := range g.Objects {
+		if err := d.get(ctx, name, w); err != nil {
+			return err
+		}
+	}
+	f, err := g.face(file)
+	if err != nil {
+		return err
+	}
+	end, err := f.copyTo(ctx, file, io.Discard)
+	if err == nil {
+		err = f.whole(end)
+	}
+	if err != nil {
+		return err
+	}
+	to.progress.Segments++
+	return file.Sync()
+}
+
+// get appends an object to a file.
+func (d depotSource) get(ctx context.Context, name string, to io.Writer) error {
+	r, err := d.depot.Get(ctx, name)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, r)
+	return errors.Join(err, r.Close())
 }
 
 // beginIncarnation opens the store that was copied and closes it. From then on its log says that it
