@@ -372,3 +372,31 @@ func TestWhatAGateRequiresIsRefusedBehindAFenceUntilThatEnds(t *testing.T) {
 		require.NoError(t, err)
 	}
 }
+
+func TestACaseReadsTheLogUpToItsHeadWhateverIsCommittedMeanwhile(t *testing.T) {
+	ctx := t.Context()
+	var st *store.Store
+	var read []store.Position
+	st = openGated(t, store.Gate{Name: "reader", Region: store.Region{Entity: "account"}, Judge: func(_ context.Context, c *store.Case) error {
+		for range 2 { // by another caller
+			if _, err := st.Append(ctx, store.At("note:1", "bank"), store.Any, moved{}); err != nil {
+				return err
+			}
+		}
+		for e, err := range c.Read(store.Region{}) {
+			if err != nil {
+				return err
+			}
+			read = append(read, e.Position)
+		}
+		return nil
+	}})
+	for range 2 {
+		_, err := st.Append(ctx, store.At("note:1", "bank"), store.Any, moved{})
+		require.NoError(t, err)
+	}
+	_, err := st.Append(ctx, account, store.Any, moved{})
+	require.NoError(t, err)
+	require.Equal(t, []store.Position{1, 2}, read)
+	require.EqualValues(t, 5, st.Head())
+}
