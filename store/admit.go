@@ -2,7 +2,6 @@ package store
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/penstock-io/penstock/store/internal/index"
 	"github.com/penstock-io/penstock/store/internal/wal"
@@ -152,7 +151,8 @@ func (s *Store) findKey(key string) (k wal.Key, ok bool, err error) {
 }
 
 func (s *Store) lookForKey(key string) (k wal.Key, ok bool, err error) {
-	for _, g := range slices.Backward(*s.segments.Load()) {
+	asked := index.AskKey(key)
+	for g := range s.newestWith(&asked) {
 		idx, err := s.indexOf(g)
 		if err != nil {
 			return k, false, err

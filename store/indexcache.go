@@ -1,6 +1,8 @@
 package store
 
 import (
+	"iter"
+	"math/bits"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -33,20 +35,59 @@ type indexCache struct {
 // loadedIndex is an index that can be asked.
 type loadedIndex struct {
 	index.Index
+	sealed *index.Sealed // the same without its mending, nil for a growing one
+
 	bytes int64       // of memory that it takes, 0 where it is read from its file, and for a growing one
 	made  bool        // from the events, since the one in the file is damaged or knows no links
 	used  atomic.Bool // since the hand of the clock passed; a hint, written without order
 }
 
+// newestWith yields the segments that may have what is asked for, the newest first: those whose
+// filter says so, and those whose index is growing or not open. Others are passed over many at a
+// time, as most of them are in a log of many segments.
+func (s *Store) newestWith(asked *index.Asked) iter.Seq[*segment] {
+	return func(yield func(*segment) bool) {
+		for rest := *s.segments.Load(); len(rest) > 0; {
+			group := rest[max(0, len(rest)-index.AtOnce):]
+			rest = rest[:len(rest)-len(group)]
+			var sealed [index.AtOnce]*index.Sealed
+			for i, g := range group {
+				sealed[i] = g.sealed()
+			}
+			for perhaps := asked.Perhaps(sealed[:len(group)]); perhaps != 0; {
+				i := bits.Len64(perhaps) - 1
+				perhaps &^= 1 << i
+				if !yield(group[i]) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // indexOf returns the index of a segment, opening it if need be.
 func (s *Store) indexOf(g *segment) (index.Index, error) {
 	if l := g.index.Load(); l != nil {
-		if !l.used.Load() {
-			l.used.Store(true)
-		}
+		l.use()
 		return l.Index, nil
 	}
 	return s.indexes.load(g, s)
+}
+
+func (l *loadedIndex) use() {
+	if !l.used.Load() {
+		l.used.Store(true)
+	}
+}
+
+// sealed returns the index of a segment that is sealed, nil where it is not open.
+func (g *segment) sealed() *index.Sealed {
+	l := g.index.Load()
+	if l == nil || l.sealed == nil {
+		return nil
+	}
+	l.use()
+	return l.sealed
 }
 
 func (c *indexCache) load(g *segment, s *Store) (index.Index, error) {

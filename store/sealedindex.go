@@ -93,7 +93,7 @@ func (s *Store) openIndex(g *segment) (*loadedIndex, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &loadedIndex{Index: &sealedIndex{Index: sealed, store: s, segment: g}, bytes: memory}, nil
+	return &loadedIndex{Index: &sealedIndex{Index: sealed, store: s, segment: g}, sealed: sealed, bytes: memory}, nil
 }
 
 // makeIndex makes the index of a sealed segment from its events. A file that ends before its
@@ -112,7 +112,7 @@ func (s *Store) makeIndex(g *segment) (*loadedIndex, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &loadedIndex{Index: sealed, bytes: int64(len(blob)), made: true}, nil
+	return &loadedIndex{Index: sealed, sealed: sealed, bytes: int64(len(blob)), made: true}, nil
 }
 
 // footerIndex opens the index in the footer of a segment.

@@ -50,7 +50,8 @@ func (s *Store) lastOfEntity(name string, bound *atomic.Uint64) (last Event, err
 
 func (s *Store) findLast(name string, bound *atomic.Uint64) (last Event, err error) {
 	upTo := Position(bound.Load())
-	for _, g := range slices.Backward(*s.segments.Load()) {
+	asked := index.AskEntity(name)
+	for g := range s.newestWith(&asked) {
 		idx, err := s.indexOf(g)
 		if err != nil {
 			return last, err
