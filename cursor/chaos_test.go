@@ -273,19 +273,23 @@ func (m *chaos) heal() {
 	require.True(m.t, info.Pass.Empty())
 }
 
-// The environment variable PENSTOCK_SEED repeats one history.
-func TestThroughFailuresMovesAndParksEachEventEmitsAsOftenAsDueAndInOrder(t *testing.T) {
-	var seeds []uint64
+// seedsOf returns those of some histories, or the one that PENSTOCK_SEED repeats.
+func seedsOf(t *testing.T, histories int) (seeds []uint64) {
+	t.Helper()
 	if given := os.Getenv("PENSTOCK_SEED"); given != "" {
 		seed, err := strconv.ParseUint(given, 10, 64)
 		require.NoError(t, err)
-		seeds = []uint64{seed}
-	} else {
-		for range 501 {
-			seeds = append(seeds, rand.Uint64())
-		}
+		return []uint64{seed}
 	}
-	for _, seed := range seeds {
+	for range histories {
+		seeds = append(seeds, rand.Uint64())
+	}
+	return seeds
+}
+
+// The environment variable PENSTOCK_SEED repeats one history.
+func TestThroughFailuresMovesAndParksEachEventEmitsAsOftenAsDueAndInOrder(t *testing.T) {
+	for _, seed := range seedsOf(t, 501) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { playHistory(t, seed) })
 	}
 }
