@@ -101,11 +101,7 @@ func (s *Store) loadReadOnly(l limit) error {
 	if err := r.loadSides(); err != nil {
 		return err
 	}
-	ended := r.chain.WriterEpoch
-	if !l.writer && !r.withheld { // there is no more, and will be none by the writers up to here
-		ended++
-	}
-	fences, err := s.loadFences(ended)
+	fences, err := s.loadFences(r.chain.WriterEpoch)
 	if err != nil {
 		return err
 	}
