@@ -73,7 +73,7 @@ func (s *Store) history(ctx context.Context, entity string, yield func(Event, er
 // the index goes by hash for is for the caller to check.
 func (s *Store) selected(ctx context.Context, q index.Query, after, upTo Position) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		x := selection{store: s, query: q, scanned: after, upTo: upTo, yield: yield}
+		x := selection{store: s, query: q, scanned: after, upTo: upTo, leap: over(q.Entity), yield: yield}
 		for more := true; more && x.scanned < upTo; {
 			err := s.readable(ctx)
 			if err == nil {
@@ -92,12 +92,16 @@ type selection struct {
 	store         *Store
 	query         index.Query
 	scanned, upTo Position
+	leap          *leap
 	ords          []uint32
 	yield         func(Event, error) bool
 }
 
 // step yields some events of one segment, and returns whether the reader wants more.
 func (x *selection) step() (more bool, err error) {
+	if x.scanned = x.leap.from(x.store, x.scanned, x.upTo); x.scanned == x.upTo {
+		return true, nil
+	}
 	g, idx, from, to, err := x.store.segmentRange(x.scanned, x.upTo)
 	if err != nil {
 		return true, err

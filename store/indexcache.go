@@ -50,11 +50,7 @@ func (s *Store) newestWith(asked *index.Asked) iter.Seq[*segment] {
 		for rest := *s.segments.Load(); len(rest) > 0; {
 			group := rest[max(0, len(rest)-index.AtOnce):]
 			rest = rest[:len(rest)-len(group)]
-			var sealed [index.AtOnce]*index.Sealed
-			for i, g := range group {
-				sealed[i] = g.sealed()
-			}
-			for perhaps := asked.Perhaps(sealed[:len(group)]); perhaps != 0; {
+			for perhaps := perhapsIn(group, asked); perhaps != 0; {
 				i := bits.Len64(perhaps) - 1
 				perhaps &^= 1 << i
 				if !yield(group[i]) {
@@ -63,6 +59,16 @@ func (s *Store) newestWith(asked *index.Asked) iter.Seq[*segment] {
 			}
 		}
 	}
+}
+
+// perhapsIn returns a bit for each of some segments, at most [index.AtOnce], that may have what is
+// asked for.
+func perhapsIn(group []*segment, asked *index.Asked) uint64 {
+	var sealed [index.AtOnce]*index.Sealed
+	for i, g := range group {
+		sealed[i] = g.sealed()
+	}
+	return asked.Perhaps(sealed[:len(group)])
 }
 
 // indexOf returns the index of a segment, opening it if need be.

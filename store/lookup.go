@@ -58,8 +58,11 @@ func (s *Store) Count(ctx context.Context, r Region, after, upTo Position, limit
 	if upTo == 0 || upTo > head {
 		upTo = head
 	}
-	n, hidden := 0, s.cancelled()
+	n, hidden, on := 0, s.cancelled(), (*leap)(nil)
 	for after < upTo && n < limit {
+		if after = on.from(s, after, upTo); after == upTo {
+			break
+		}
 		part := hidden.visibleAfter(after, upTo)
 		if after = part.From - 1; part.From > part.To {
 			continue
@@ -77,6 +80,9 @@ func (s *Store) Count(ctx context.Context, r Region, after, upTo Position, limit
 		}
 		n += found
 		after = g.first + Position(to) - 1
+		if on == nil {
+			on = over(r.Entity)
+		}
 	}
 	return n, nil
 }

@@ -30,6 +30,7 @@ type walk struct {
 	scanned Position // everything up to here was looked at
 	budget  int64    // bytes of records that are still to be looked at
 	onward  bool     // all events up to upTo are wanted, so reading beyond the present ones is no waste
+	leap    *leap    // nil in the first segment
 
 	// One of them gets each event, and returns whether the reader wants more. The error is always
 	// nil: so the function of a range loop can be called without another one in between.
@@ -61,6 +62,9 @@ func (w *walk) step(limit int) (more bool, err error) {
 // meanwhile changes nothing. After an error scanned is the position before the event that cannot be
 // read.
 func (w *walk) look(limit int) (more bool, err error) {
+	if w.scanned = w.leap.from(w.store, w.scanned, w.upTo); w.scanned == w.upTo {
+		return true, nil
+	}
 	g, idx, from, to, err := w.store.segmentRange(w.scanned, w.upTo)
 	if err != nil {
 		return false, err
@@ -85,6 +89,9 @@ func (w *walk) look(limit int) (more bool, err error) {
 		}
 	}
 	w.scanned = g.first + Position(next) - 1
+	if next == to && w.leap == nil {
+		w.leap = over(w.filter.query.Entity)
+	}
 	return true, nil
 }
 
