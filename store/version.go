@@ -32,10 +32,10 @@ func (s *Store) Version(ctx context.Context, entity string) (uint64, error) {
 // to what was assigned; the zero Event where it has none. What is hidden does not count.
 //
 // The index of the active segment may know more than that: the events of the group that is being
-// written. Then the last one before that group counts. It was the last one up to the bound when
-// that group began: after the bound was looked at here, or before it and it had not moved since.
-// Where it is still beyond, or hidden, the events of the entity are looked at one by one, the last
-// first: that is so only while a fence is open, or after one was cancelled.
+// written. Then the last one before that group counts, if the bound does not lie within the group,
+// and it is up to the bound. Else, where the bound has moved meanwhile, all is asked again as of
+// now; and where it has not, or what was found is hidden, the events of the entity are looked at
+// one by one, the last first: that is so only while a fence is open, or after one was cancelled.
 //
 // A sealed index knows entities by their hash, and the record decides. Entities of one index have
 // different hashes: so where another one has that of this one, the index has no event of this one.
@@ -64,7 +64,10 @@ func (s *Store) findLast(name string, bound *atomic.Uint64) (last Event, err err
 			if !ok {
 				continue
 			}
-			if p := g.first + Position(ord); p > Position(bound.Load()) || s.cancelled().has(p) {
+			if p := g.first + Position(ord); p > upTo || s.cancelled().has(p) {
+				if p > upTo && Position(bound.Load()) > upTo {
+					return s.findLast(name, bound)
+				}
 				if last, err = s.lookBack(g, idx, name, ordinalAfter(g, upTo)); err != nil || last.Position > 0 {
 					return last, err
 				}
@@ -84,10 +87,10 @@ func (s *Store) findLast(name string, bound *atomic.Uint64) (last Event, err err
 func ordinalAfter(g *segment, p Position) uint32 { return uint32(max(p+1, g.first) - g.first) }
 
 // lastIn returns the last event of an entity that a part of a segment's index knows, of which the
-// events before visible were visible.
+// events before visible are visible. Where it cannot tell it returns one that is not.
 func lastIn(part index.Part, name string, visible uint32) (ord uint32, ok bool, err error) {
 	ord, ok, err = part.LastOf(name)
-	if ok && part.First+ord >= visible {
+	if ok && part.First+ord >= visible && part.First+part.Published() >= visible { // else a fence divides the group
 		ord, ok, err = part.LastPublished(name)
 	}
 	return part.First + ord, ok, err

@@ -173,3 +173,53 @@ func TestAReadOnlyStoreShowsNothingThatItsWriterDoesNotVouchFor(t *testing.T) {
 	require.Equal(t, uint64(4), version(t, reader, "a"))
 	require.Equal(t, uint64(1), version(t, reader, "b"))
 }
+
+// What is taken in at once may be visible in part: up to the first event of a fence.
+func TestTheVersionIsThatOfTheHeadWhereAFenceDividesAGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := newSyncGate()
+		s := openLog(t, gate, Options{})
+		f := fenceOf(t, s)
+		put(t, s, "a")
+		gate.shut.Store(true)
+		first := async(t.Context(), s, Batch{Events: eventsOf("x")})
+		synctest.Wait()
+		before := async(t.Context(), s, Batch{Events: eventsOf("a", "b")})
+		synctest.Wait()
+		staged := make(chan error)
+		go func() {
+			_, err := f.Stage(t.Context(), Batch{Events: eventsOf("y")})
+			staged <- err
+		}()
+		synctest.Wait()
+		after := async(t.Context(), s, Batch{Events: eventsOf("a", "b")})
+		synctest.Wait()
+		gate.open()
+		for _, answered := range []<-chan answer{first, before, after} {
+			require.NoError(t, (<-answered).err)
+		}
+		require.NoError(t, <-staged)
+		require.Equal(t, Position(4), s.Head())
+		require.Equal(t, uint64(2), version(t, s, "a"))
+		require.Equal(t, uint64(1), version(t, s, "b"))
+		require.NoError(t, f.Cancel(t.Context()))
+		require.Equal(t, uint64(3), version(t, s, "a"))
+		require.Equal(t, uint64(2), version(t, s, "b"))
+	})
+}
+
+func TestTheVersionInAReadOnlyStoreIsThatOfTheHeadWhereAFenceDividesWhatItCatchesUpWith(t *testing.T) {
+	disk := vfs.NewMemory()
+	s := openLog(t, disk, Options{})
+	put(t, s, "a")
+	reader := openLog(t, disk, Options{ReadOnly: true})
+	require.Equal(t, uint64(1), version(t, reader, "a"))
+	f := fenceOf(t, s)
+	write(t, s, Batch{Events: eventsOf("a", "b")})
+	stage(t, f, "y")
+	write(t, s, Batch{Events: eventsOf("a", "b")})
+	require.Equal(t, uint64(2), version(t, reader, "a"))
+	require.Equal(t, uint64(1), version(t, reader, "b"))
+	require.NoError(t, f.Publish(t.Context()))
+	require.Equal(t, uint64(3), version(t, reader, "a"))
+}

@@ -178,6 +178,13 @@ func (a *Active) LastPublished(entity string) (ord uint32, ok bool, err error) {
 	return at - 1, at > 0, nil
 }
 
+// Published implements Index.
+func (a *Active) Published() uint32 {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.published
+}
+
 // FindKey implements Index. It is exact.
 func (a *Active) FindKey(key string) (offset uint32, ok bool, err error) {
 	a.mu.RLock()

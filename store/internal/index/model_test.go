@@ -317,6 +317,7 @@ func TestTheLastPublishedEventPrecedesTheGroupBeingAdded(t *testing.T) {
 				settled = len(m.events)
 			}
 			a.PublishUpTo(uint32(settled))
+			require.Equal(t, uint32(settled), a.Published())
 			for range rapid.IntRange(0, 4).Draw(t, "size") {
 				e := Terms{Entity: rapid.SampledFrom(names).Draw(t, "entity"), Scope: "s", Kind: "k"}
 				a.Add(Entry{Offset: uint32(len(m.events)), Terms: e})

@@ -82,6 +82,9 @@ type Index interface {
 	// called: none before the first call, and all of them in a Sealed.
 	LastPublished(entity string) (ord uint32, ok bool, err error)
 
+	// Published returns how many events that are, of all entities.
+	Published() uint32
+
 	// FindKey returns the offset of the record of an idempotency key. A Sealed
 	// answers by hash: the caller compares the key in the record.
 	FindKey(key string) (offset uint32, ok bool, err error)

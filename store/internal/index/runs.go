@@ -166,6 +166,15 @@ func (r *Runs) LastPublished(entity string) (ord uint32, ok bool, err error) {
 	return r.last(func(x Index) (uint32, bool, error) { return x.LastPublished(entity) })
 }
 
+// Published implements Index.
+func (r *Runs) Published() uint32 {
+	if len(r.parts) == 0 {
+		return 0
+	}
+	last := r.parts[len(r.parts)-1]
+	return last.First + last.Index.Published()
+}
+
 func (r *Runs) last(ask func(Index) (uint32, bool, error)) (ord uint32, ok bool, err error) {
 	for i := range r.parts {
 		p := Newest(r, i)

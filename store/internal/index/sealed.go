@@ -122,6 +122,9 @@ func (s *Sealed) LastPublished(entity string) (ord uint32, ok bool, err error) {
 	return s.LastOf(entity)
 }
 
+// Published implements Index.
+func (s *Sealed) Published() uint32 { return s.Len() }
+
 // FindKey implements Index. It goes by the hash of key.
 func (s *Sealed) FindKey(key string) (offset uint32, ok bool, err error) {
 	defer s.rescue(guard(), &err)
