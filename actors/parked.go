@@ -55,7 +55,7 @@ type parkedPulls struct {
 func newParkedPulls(sys *System) *parkedPulls {
 	return &parkedPulls{
 		sys:     sys,
-		segment: sys.store.Stats().Segment,
+		segment: store.LastSegment(sys.store),
 		pulls:   make(map[string]*pull),
 		byTerm:  make(map[store.Term]pulls),
 	}

@@ -61,7 +61,7 @@ func (a *storeActor) scanNew() {
 		a.wakeMatching(from, head)
 	}
 	a.sys.parked.advance(head)
-	a.sys.parked.persist(a.sys.store.Stats().Segment)
+	a.sys.parked.persist(store.LastSegment(a.sys.store))
 }
 
 // wakeMatching reads what is new and wakes the workers that it concerns; all of them when there is

@@ -60,6 +60,11 @@ type committer struct {
 
 	crowd int           // requests of the last group and behind it: as many may be there again soon
 	took  time.Duration // by the last group, 0 where it was alone
+
+	tally   tally         // of the writer, as of the last group; guarded by mu
+	refused uint64        // requests that were answered with an error; guarded by mu
+	writes  liveHistogram // of the groups
+	brief   uint          // groups that took too little to measure each
 }
 
 // lingerYields is how often in a row yielding may bring no caller.
@@ -135,15 +140,34 @@ func (c *committer) leadForOthers() {
 // be a handler's: profiles would take it for one more of that.
 func unlabel() { pprof.SetGoroutineLabels(context.Background()) }
 
+// briefly is how many groups without a sync are measured as one: to look at the clock, and to
+// count, would take a good part of one.
+const briefly = 16
+
 // commit returns how long it took, 0 where the group was alone and nothing depends on that.
 func (c *committer) commit(group []*request) time.Duration {
-	if c.crowd <= 1 {
-		c.writer.commit(group)
+	w, counts, alone := c.writer, uint64(1), c.crowd <= 1
+	if w.store.options.Sync != SyncAlways || group[0].lazy {
+		if c.brief++; c.brief%briefly != 0 {
+			counts = 0
+		}
+		counts *= briefly
+	}
+	if alone && counts == 0 {
+		w.commit(group)
 		return 0
 	}
-	began := time.Now()
-	c.writer.commit(group)
-	return time.Since(began)
+	w.began = time.Now()
+	w.commit(group)
+	took := time.Since(w.began)
+	w.began = time.Time{}
+	if counts > 0 && w.poisoned() == nil {
+		c.writes.add(took, counts)
+	}
+	if alone {
+		return 0
+	}
+	return took
 }
 
 // linger yields to the callers that were answered last, until as many have queued as there were
@@ -204,8 +228,11 @@ func (c *committer) take() []*request {
 func (c *committer) answer(group []*request, own *request, took time.Duration) bool {
 	c.mu.Lock()
 	c.crowd, c.took, c.taken = len(group)+c.queue.length, took, nil
+	c.tally = c.writer.tally
 	for _, req := range group {
-		req.done = true
+		if req.done = true; req.err != nil {
+			c.refused++
+		}
 	}
 	c.mu.Unlock()
 	for i, req := range group {

@@ -100,7 +100,7 @@ func requireGoldenV2(t *testing.T, s *Store) {
 	require.Equal(t, strings.Repeat("large ", 50), sideText(s, "large"))
 	require.Equal(t, "-", sideText(s, "gone"))
 	require.Equal(t, "at 6", sideText(s, "checkpoint"))
-	require.Zero(t, s.Stats().IndexBytes, "the indexes are used where they lie")
+	require.Zero(t, s.Stats().IndexMemory, "the indexes are used where they lie")
 }
 
 func TestADirectoryOfVersionTwoOpensForeverAndAcceptsCommits(t *testing.T) {

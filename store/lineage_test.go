@@ -294,7 +294,7 @@ func TestSegmentsOfOlderFormatsAnswerFromTheirEvents(t *testing.T) {
 				f.grow()
 				f.compare(s)
 			}
-			require.Positive(t, s.Stats().IndexBytes, "%s: an index was made", name)
+			require.Positive(t, s.Stats().IndexMemory, "%s: an index was made", name)
 			require.NoError(t, s.Close())
 		}
 	}

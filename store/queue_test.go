@@ -138,7 +138,7 @@ func TestTheMemoryOfALargeBatchIsGivenBack(t *testing.T) {
 		next[fmt.Sprint(i)] = side(fmt.Sprint(i))
 	}
 	require.False(t, same(next, table.merge(next)))
-	require.Equal(t, maxPooledItems+2, table.len())
+	require.Equal(t, maxPooledItems+2, table.tree.Len())
 }
 
 func TestARequestThatWasLargeInAnyWayIsNotKept(t *testing.T) {

@@ -99,7 +99,7 @@ func TestAnIndexAnswersTheSameMappedAndReadInPieces(t *testing.T) {
 	for name, fsys := range bothWays {
 		s := readThrough(t, fsys, dir)
 		require.Equal(t, want, questioned(t, s), name)
-		require.Zero(t, s.Stats().IndexBytes, "nothing is loaded")
+		require.Zero(t, s.Stats().IndexMemory, "nothing is loaded")
 		from, to := footerOf(t, s, 1)
 		require.Greater(t, to-from, int64(3*4096))
 	}
@@ -124,7 +124,7 @@ func TestDamageAnywhereInAnIndexChangesNoAnswer(t *testing.T) {
 		for name, fsys := range bothWays {
 			s := readThrough(t, fsys, dir)
 			require.Equal(t, want, questioned(t, s), "%s, byte %d", name, at)
-			if looks++; s.Stats().IndexBytes > 0 {
+			if looks++; s.Stats().IndexMemory > 0 {
 				met++
 			}
 			require.NoError(t, s.Close())
@@ -142,7 +142,7 @@ func TestAnIndexCutOffBeforeItWasLookedAtIsMadeFromTheEvents(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, os.Truncate(segmentPath(dir, 2), (from+to)/2))
 		require.Equal(t, want, questioned(t, s), name)
-		require.Positive(t, s.Stats().IndexBytes)
+		require.Positive(t, s.Stats().IndexMemory)
 		require.NoError(t, os.WriteFile(segmentPath(dir, 2), good, 0o600))
 	}
 }
@@ -185,14 +185,14 @@ func TestAWriterKeepsTheIndexOfVersionOneBesideAndBelievesIt(t *testing.T) {
 	r := readThrough(t, vfs.OS(), dir)
 	require.Equal(t, uint64(3), version(t, r, "order:1"))
 	require.Equal(t, []string{"order:1", "order:1", "order:2", "order:1"}, entities(all(t, r, Region{Category: "order"})))
-	require.Zero(t, r.Stats().IndexBytes)
+	require.Zero(t, r.Stats().IndexMemory)
 }
 
 func TestAReaderOfVersionOneKeepsTheIndexInMemory(t *testing.T) {
 	dir := goldenDir(t)
 	r := readThrough(t, vfs.OS(), dir)
 	requireGolden(t, r, 2)
-	require.Positive(t, r.Stats().IndexBytes)
+	require.Positive(t, r.Stats().IndexMemory)
 	require.NoFileExists(t, besidePath(dir))
 }
 
@@ -201,7 +201,7 @@ func TestWhereAnIndexCannotBeKeptBesideItIsKeptInMemory(t *testing.T) {
 	require.NoError(t, os.MkdirAll(besidePath(dir)+".new/in the way", 0o700))
 	s := diskLog(t, dir, Options{SegmentBytes: minSegmentBytes})
 	requireGolden(t, s, 3)
-	require.Positive(t, s.Stats().IndexBytes)
+	require.Positive(t, s.Stats().IndexMemory)
 	require.NoFileExists(t, besidePath(dir))
 }
 

@@ -57,10 +57,14 @@ func sidePivot(key string) index.Side {
 	return index.Side{Text: key, KeyLen: uint16(len(key))}
 }
 
-func (t *sideTable) len() int {
+// size returns how many present values there are, and the bytes of their records.
+func (t *sideTable) size() (values int, bytes int64) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.tree.Len()
+	for _, n := range t.live {
+		bytes += n
+	}
+	return t.tree.Len(), bytes
 }
 
 // get returns the place of a value.

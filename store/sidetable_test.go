@@ -75,10 +75,14 @@ func TestTheTableOfSideValuesAgreesWithAPlainMapAndItsCopiesStayAsTheyWere(t *te
 		}
 		all, live := sorted(plain)
 		require.Equal(t, all, entries(table.tree))
-		require.Equal(t, len(all), table.len())
+		var sum int64
 		for segment := range uint32(25) {
 			require.Equal(t, live[segment], table.liveBytes(segment))
+			sum += live[segment]
 		}
+		values, bytes := table.size()
+		require.Equal(t, len(all), values)
+		require.Equal(t, sum, bytes)
 		for i, tree := range copies {
 			require.Equal(t, wanted[i], entries(tree))
 		}

@@ -155,6 +155,8 @@ func (s *Store) openWriter() error {
 		return err
 	}
 	s.committer = newCommitter(w)
+	count(w, &openBatch{})
+	s.committer.tally = w.tally
 	s.rewriteAhead()
 	return nil
 }

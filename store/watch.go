@@ -117,7 +117,7 @@ func (l *watchers) published(s *Store, after Position, events uint32, group []*r
 		return
 	}
 	p := Publication{
-		After: after, Head: head, Segment: s.lastSegment(),
+		After: after, Head: head, Segment: LastSegment(s),
 		Late: head-after != Position(events), group: group,
 	}
 	for _, w := range list {

@@ -54,6 +54,10 @@ type writer struct {
 	// first rollover.
 	sealing chan struct{}
 
+	began time.Time // of the group, zero where that is not measured
+	tally tally
+	syncs liveHistogram
+
 	buf          []byte                // memory of batches, kept from one to the next unless it is large
 	entries      []index.Entry         // of the open batch, until the index has them
 	pendingSides map[string]index.Side // of the open batch; emptied by publish
@@ -116,6 +120,7 @@ func (w *writer) commit(requests []*request) {
 		fail(requests, w.poisonWith(err))
 		return
 	}
+	count(w, &b)
 	before := Position(w.store.head.Load())
 	w.publish()
 	w.store.watchers.published(w.store, before, b.events, requests)
@@ -251,7 +256,9 @@ func (w *writer) writeBatch(b *openBatch, flags uint16) error {
 		Offset:        uint32(w.next.Offset),
 	}
 	if w.unsyncedSince.IsZero() {
-		w.unsyncedSince = time.Now()
+		if w.unsyncedSince = w.began; w.began.IsZero() {
+			w.unsyncedSince = time.Now()
+		}
 	}
 	batch := wal.FinishBatch(b.buf[b.start:], &h, w.next.Seed)
 	w.buf = append(b.buf[:b.start], batch...) // the same bytes unless padding made them move
@@ -302,9 +309,11 @@ func (w *writer) syncDelay() (delay time.Duration, needed bool) {
 // sync makes the active segment durable up to what was written. An error is for the caller to
 // poison the writer with: what a failed sync left on the disk is unknown.
 func (w *writer) sync() error {
+	began := time.Now()
 	if err := w.store.writing.Sync(); err != nil {
 		return fmt.Errorf("sync segment %d: %w", w.next.Segment, err)
 	}
+	w.syncs.add(time.Since(began), 1)
 	w.durable = w.next.Offset
 	w.unsyncedSince = time.Time{}
 	return nil

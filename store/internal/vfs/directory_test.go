@@ -220,3 +220,16 @@ func TestLockNeedsTheDirectory(t *testing.T) {
 		require.ErrorIs(t, err, fs.ErrNotExist)
 	})
 }
+
+func TestTheRoomOfADirectoryIsThatOfItsDisk(t *testing.T) {
+	onEach(t, func(t *testing.T, fsys byPath, dir string) {
+		d, err := fsys.OpenDir(dir, 0o600)
+		require.NoError(t, err)
+		free, err := d.Room()
+		require.NoError(t, err)
+		require.Positive(t, free)
+		require.NoError(t, d.Close())
+		_, err = d.Room()
+		require.ErrorIs(t, err, fs.ErrClosed)
+	})
+}

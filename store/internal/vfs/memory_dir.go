@@ -158,6 +158,13 @@ func (d *memoryDir) Perm() (fs.FileMode, error) {
 	return 0, d.open("stat")
 }
 
+// Room takes no number: it changes nothing.
+func (d *memoryDir) Room() (int64, error) {
+	d.fs.mu.Lock()
+	defer d.fs.mu.Unlock()
+	return d.fs.dirs.free(d.fs.capacity), d.open("room")
+}
+
 // Sync is one operation; a power cut in it leaves each of the changes kept or lost.
 func (d *memoryDir) Sync() error {
 	d.fs.mu.Lock()

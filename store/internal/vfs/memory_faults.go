@@ -208,21 +208,24 @@ func (m *Memory) attempt(op operation, effect func() error) error {
 	return err
 }
 
-// room reports whether the files may grow by so many bytes. It adds them up each time: a
-// running total would have to follow every rename and removal, and only a Memory
-// with a limit pays for this.
+// room reports whether the files may grow by so many bytes.
 func (m *Memory) room(grow int64) error {
-	if m.capacity == math.MaxInt64 || grow <= 0 {
-		return nil
-	}
-	free := m.capacity
-	for _, d := range m.dirs {
-		for _, n := range d.names {
-			free -= n.allocated()
-		}
-	}
-	if grow > free {
+	if grow > 0 && grow > m.dirs.free(m.capacity) {
 		return ErrNoSpace
 	}
 	return nil
+}
+
+// free is the part of a capacity that no file has. It adds them up each time: a running total would
+// have to follow every rename and removal, and only a Memory with a limit pays for this.
+func (all directories) free(capacity int64) int64 {
+	if capacity == math.MaxInt64 {
+		return capacity
+	}
+	for _, d := range all {
+		for _, n := range d.names {
+			capacity -= n.allocated()
+		}
+	}
+	return capacity
 }

@@ -67,6 +67,10 @@ type Dir interface {
 	// Perm returns the permissions of the directory, 0 where the system has none.
 	Perm() (fs.FileMode, error)
 
+	// Room returns how many bytes the file system of the directory has left: an estimate, as others
+	// write to it, too. errors.ErrUnsupported where the system cannot tell.
+	Room() (int64, error)
+
 	// Sync makes creations, renames and removals durable. On windows it does
 	// nothing: there the file system journals names by itself.
 	Sync() error
