@@ -91,7 +91,7 @@ func (w *writer) admitKey(req *request) (found bool, err error) {
 		return true, fmt.Errorf("idempotency key %q: %w", req.key, ErrNewerFormat)
 	}
 	if !k.Matches(req.content[k.Rule]) && !k.Matches(req.content[wal.RuleRetry]) { // that of either without a version
-		return true, &IdempotencyKeyReusedError{Key: req.key, Sequence: k.Sequence, Position: Position(k.FirstPosition)}
+		return true, &IdempotencyKeyReusedError{Key: req.key, Sequence: k.Sequence, Position: Position(k.FirstPosition), Erased: k.Erased}
 	}
 	req.receipt, err = w.store.storedReceipt(k)
 	return true, err

@@ -116,7 +116,7 @@ type Condition struct {
 // SideWrite sets or deletes a side value: a last-write-wins record in the same log that takes no
 // position, matches no region and does not move [Store.Head]. Checkpoints live there.
 type SideWrite struct {
-	Key    string // 1 to 1,024 bytes of UTF-8 without control characters; "emitter/", "fence/" are reserved
+	Key    string // 1 to 1,024 bytes of UTF-8 without control characters; "emitter/", "fence/", "erasure/" are reserved
 	Value  []byte // at most 1 MiB
 	Delete bool
 	// Expect is compared with the value's revision.

@@ -170,6 +170,19 @@
 // files with it. Readers go on reading what they have open, and what they open again they notice to
 // be rewritten, or gone. What keeps a segment from being rewritten is in Stats.Rewriting.
 //
+// # Erasing
+//
+// [Erase] removes what events say, and not the events: a commit says which, and readers see them as
+// erased from then on; then the segments that have them are rewritten, and a second commit says
+// that no file has it any more.
+//
+//	not begun ---> in the log ---> finished     a commit each; a crash in between leaves it to the
+//	               readers see     no file      next opening for writing
+//	               it as erased    has it
+//
+// The hash of an event covers a digest of its content that stays, so that chains continue, and that
+// digest covers a random salt that goes: so it confirms no guess.
+//
 // # Memory and cost
 //
 // What is kept in memory does not grow with events, entities and idempotency keys, and neither does
@@ -247,6 +260,7 @@
 //	    emitterTable.mu  the map of emitters that commit here
 //	    announcer.mu   the channel that waiters wait on
 //	    watchers.mu    replacing the list of watchers
+//	    erasing.mu     the list of erasures
 //	    openFences.mu  the open fences, and what is staged in each
 //	Store.taskMu       a background task, whole; commits do not take it, but wait for the file that a
 //	                   task makes

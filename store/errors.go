@@ -66,6 +66,8 @@ var (
 	ErrFenceCancelled = errors.New("store: fence was cancelled")
 	// ErrFenceEnded: the fence was published before.
 	ErrFenceEnded = errors.New("store: fence was published")
+	// ErrErased: what the event says was erased. See Event.Erased.
+	ErrErased = errors.New("store: the content was erased")
 	// ErrIdempotencyKeyReused: an idempotency key was used before with other content. See
 	// IdempotencyKeyReusedError.
 	ErrIdempotencyKeyReused = errors.New("store: idempotency key was used with other content")
@@ -175,9 +177,16 @@ type IdempotencyKeyReusedError struct {
 	Key      string
 	Sequence uint64   // of the commit that used it
 	Position Position // of the first event of that commit
+	// Erased says that an event of that commit was erased, so that what it said cannot be compared:
+	// the batch may be the same one again.
+	Erased bool
 }
 
 func (e *IdempotencyKeyReusedError) Error() string {
+	if e.Erased {
+		return fmt.Sprintf("store: idempotency key %q was used by commit %d, whose first event is %d and of which events were erased",
+			e.Key, e.Sequence, e.Position)
+	}
 	return fmt.Sprintf("store: idempotency key %q was used with other content by commit %d, whose first event is %d",
 		e.Key, e.Sequence, e.Position)
 }

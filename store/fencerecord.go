@@ -62,18 +62,11 @@ type fenceRecord struct {
 	reason string
 }
 
-// encode returns the value: each range as the distance from the one before, and its length.
+// encode returns the value.
 func (r *fenceRecord) encode() []byte {
 	b := append(make([]byte, 0, 32+len(r.ranges)*4+len(r.reason)), fenceVersion, byte(r.state))
 	b = binary.AppendUvarint(b, uint64(r.epoch))
-	b = binary.AppendUvarint(b, uint64(len(r.ranges)))
-	at := Position(0)
-	for _, in := range r.ranges {
-		b = binary.AppendUvarint(b, uint64(in.From-at))
-		b = binary.AppendUvarint(b, uint64(in.To-in.From))
-		at = in.To
-	}
-	return append(b, r.reason...)
+	return append(r.ranges.append(b), r.reason...)
 }
 
 // fenceRecordBytes is the most that the value of a fence with so many ranges has.
@@ -91,19 +84,10 @@ func parseFence(b []byte) (r fenceRecord, err error) {
 	}
 	r.state = fenceState(b[1])
 	d := identityDecoder{rest: string(b[2:])}
-	epoch, n := d.number(), d.number()
-	if d.bad || epoch > 1<<32-1 || n == 0 || n > maxFenceStages {
-		return r, errBadFence
-	}
-	r.epoch = uint32(epoch)
-	at := Position(0)
-	for range n {
-		gap, length := d.number(), d.number()
-		in := Range{From: at + Position(gap), To: at + Position(gap) + Position(length)}
-		if d.bad || gap == 0 || len(r.ranges) > 0 && gap == 1 || in.From < at || in.To < in.From {
-			return r, errBadFence
-		}
-		r.ranges, at = append(r.ranges, in), in.To
+	epoch := d.number()
+	r.epoch, r.ranges = uint32(epoch), d.ranges(maxFenceStages)
+	if d.bad || epoch > 1<<32-1 {
+		return fenceRecord{}, errBadFence
 	}
 	if r.reason = d.rest; !bytes.Equal(r.encode(), b) { // a number that was written in another way
 		return r, errBadFence

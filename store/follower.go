@@ -42,6 +42,7 @@ type follower struct {
 	idle    beacon       // as it was at the opening, or later without a writer
 	failed  atomic.Pointer[error]
 	whole   bool // the last look came to the end of what may be read; guarded by mu
+	erases  bool // side values of erasures are to be read again; guarded by mu
 	// withheld: the files hold more than may be shown, and no writer that could say more.
 	withheld atomic.Bool
 	// stuck is why the last look at the log found no more than it did, nil where there was no more: it
@@ -103,6 +104,9 @@ func (s *Store) loadReadOnly(l limit) error {
 	}
 	fences, err := s.loadFences(r.chain.WriterEpoch)
 	if err != nil {
+		return err
+	}
+	if err := s.loadErasures(); err != nil {
 		return err
 	}
 	s.clock.observe(r.lastTime)
@@ -271,7 +275,19 @@ func (f *follower) publish(s *Store) error {
 	if f.tail.sides = s.sides.publish(f.tail.sides, &s.head, head); moves {
 		s.announce()
 	}
-	return nil
+	return f.takeErasures(s)
+}
+
+// takeErasures takes in what is not finished of erasures. Should that not be readable now, it is
+// tried again by the next look.
+func (f *follower) takeErasures(s *Store) error {
+	f.erases, f.tail.erases = f.erases || f.tail.erases, false
+	if !f.erases {
+		return nil
+	}
+	err := s.loadErasures()
+	f.erases = err != nil
+	return err
 }
 
 // gone reports whether a file that is not there was: one before it stands for it.

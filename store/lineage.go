@@ -163,6 +163,7 @@ type sweep struct {
 	sources map[uuid.UUID]int // of causes, how deep they are; nil for a correlation
 	ids     []uuid.UUID       // what is asked for: the keys of sources, or the correlation
 	upTo    Position
+	all     bool // also what is hidden
 	scanned Position
 	found   int
 	ended   bool     // by the reader, or by the reach
@@ -185,6 +186,18 @@ func (w *sweep) run(ctx context.Context, of uuid.UUID) error {
 	default:
 		return err
 	}
+	if err := w.follow(ctx); err != nil {
+		return err
+	}
+	if w.found == 0 {
+		return fmt.Errorf("event %s: %w", of, ErrNotFound)
+	}
+	return nil
+}
+
+// follow goes over the segments that are left.
+func (w *sweep) follow(ctx context.Context) error {
+	s := w.store
 	for w.scanned < w.upTo && !w.ended {
 		if err := s.readable(ctx); err != nil {
 			return err
@@ -192,9 +205,6 @@ func (w *sweep) run(ctx context.Context, of uuid.UUID) error {
 		if err := w.segment(ctx); err != nil && !s.again(&err) {
 			return s.readError(err)
 		}
-	}
-	if w.found == 0 {
-		return fmt.Errorf("event %s: %w", of, ErrNotFound)
 	}
 	return nil
 }
@@ -226,7 +236,7 @@ func (w *sweep) segment(ctx context.Context) error {
 			return err
 		}
 		w.scanned = e.Position
-		if !hidden.has(e.Position) && w.take(e) {
+		if (w.all || !hidden.has(e.Position)) && w.take(e) {
 			if err := w.ask(idx, e.ID, ord+1, to); err != nil {
 				return err
 			}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/penstock-io/penstock/store/internal/index"
+	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
 // Get returns the event with an id: [ErrNotFound] when there is none that is visible. Ids grow with
@@ -116,6 +117,11 @@ func (s *Store) eventIn(g *segment, idx index.Index, ord uint32) (Event, error) 
 	}
 	d := s.decoders.get()
 	defer s.decoders.put(d)
+	if x := s.erasing.pending(); len(x) > 0 && wal.IsEvent(rec) {
+		if _, ok := wal.Measure(rec); ok {
+			rec = x.show(rec)
+		}
+	}
 	e, ok := d.decode(rec)
 	if !ok || e.Position != g.first+Position(ord) {
 		return Event{}, g.corrupt(offset, "not the event that the index names")

@@ -112,9 +112,13 @@ func isNilPointer(v any) bool {
 }
 
 // Decode decodes the payload into v as it was written: as JSON, or in the codec of the type that v
-// points to. An event of another codec is an [UnknownCodecError], a type whose codec is none an
-// [InvalidError]. Package reactor reads payloads of older schema versions as the present one.
+// points to. An event that was erased is [ErrErased], one of another codec an [UnknownCodecError],
+// a type whose codec is none an [InvalidError]. Package reactor reads payloads of older schema
+// versions as the present one.
 func (e Event) Decode(v any) error {
+	if _, erased := e.Erased(); erased {
+		return fmt.Errorf("event %d (%s): %w", e.Position, e.Kind, ErrErased)
+	}
 	own, has := codecOf(v)
 	if has {
 		if err := own.Validate(); err != nil {

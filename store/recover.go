@@ -95,6 +95,9 @@ func (s *Store) recoverLog() (*writer, error) {
 	}
 	hidden, _ := fences.apply(0)
 	s.hide(hidden)
+	if err := s.loadErasures(); err != nil {
+		return nil, err
+	}
 	r.spent = fences.published()
 	return r.start()
 }

@@ -71,6 +71,7 @@ func (f *follower) adopt(s, fresh *Store) {
 		s.indexes.forget(g)
 	}
 	s.hide(fresh.cancelled())
+	s.erasing.show(fresh.erasing.pending())
 	s.assigned.Store(fresh.assigned.Load())
 	s.sides.mu.Lock()
 	s.sides.tree, s.sides.live = fresh.sides.tree, fresh.sides.live

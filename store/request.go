@@ -36,6 +36,7 @@ type request struct {
 	extra      int       // of what the committer adds
 	fence      *Fence    // nil for nearly all
 	step       fenceStep
+	settles    *settling // nil for nearly all
 	salts      *saltPool
 
 	// The answer, valid once done. recorded is the room for the events of the receipt: it goes to the
@@ -57,6 +58,12 @@ type request struct {
 	patient    bool // the owner waits, and looks at wake alone
 	since      uint // ticks of patience when it began to wait
 	prev, next *request
+}
+
+// settling is a request about segments, which commits nothing.
+type settling struct {
+	roll   bool            // the next segment is to become the active one
+	sealed <-chan struct{} // the answer: closed when the segment before the active one is sealed, or cannot be
 }
 
 // requestEvent is what the committer needs to know of an event beside its record. The content

@@ -3,8 +3,9 @@ package store
 import "fmt"
 
 // ReservedError says what an open fence has that a batch needs. One of Entity, IdempotencyKey and
-// Condition is set. It is no [ErrConflict]: nothing has changed yet, and to try again at once is of
-// no use. The fence ends within [MaxFenceDeadline].
+// Condition is set, or Position alone, of an event that was to be erased. It is no [ErrConflict]:
+// nothing has changed yet, and to try again at once is of no use. The fence ends within
+// [MaxFenceDeadline].
 type ReservedError struct {
 	Entity         string
 	IdempotencyKey string
@@ -23,6 +24,8 @@ func (e *ReservedError) Error() string {
 			e.Position, e.Condition.Region, e.Condition.After)
 	case e.IdempotencyKey != "":
 		return text + fmt.Sprintf("the idempotency key %q", e.IdempotencyKey)
+	case e.Position != 0:
+		return text + fmt.Sprintf("event %d", e.Position)
 	}
 	return text + fmt.Sprintf("entity %q", e.Entity)
 }

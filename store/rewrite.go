@@ -84,8 +84,9 @@ func (s *Store) rewriteAhead() {
 		return
 	}
 	r.passes++
+	s.erasing.retry()
 	switch {
-	case len(r.moved) == 0 && s.nextRewriting() == nil:
+	case len(r.moved) == 0 && s.nextRewriting() == nil && s.erasing.next(false) == nil:
 		r.busy.Store(false)
 	case s.inline:
 		s.rewriteAll()
@@ -96,7 +97,15 @@ func (s *Store) rewriteAhead() {
 
 func (s *Store) rewriteAll() {
 	r := &s.rewriter
-	defer r.busy.Store(false)
+	defer func() {
+		r.busy.Store(false)
+		if !s.inline { // for what was begun after the last look
+			s.eraseAhead()
+		}
+	}()
+	if !s.inline { // else it may be in the committer's place, which erasing waits for
+		s.eraseAll()
+	}
 	if s.renewMoved() != nil {
 		return
 	}
@@ -105,7 +114,7 @@ func (s *Store) rewriteAll() {
 		if parts == nil {
 			return
 		}
-		at, err := s.rewrite(parts)
+		at, err := s.rewrite(parts, nil)
 		r.note(parts, at, err)
 		if err != nil && (len(r.moved) > 0 || endsRewriting(err)) {
 			return
@@ -198,20 +207,20 @@ func (s *Store) superseded(g *segment) int64 {
 }
 
 // rewrite replaces the files of some segments by one. Where there was less to save than it seemed,
-// because of deletions that must stay, it changes nothing and remembers that. It returns in which
-// segment an error was met.
-func (s *Store) rewrite(parts []*segment) (at *segment, err error) {
+// because of deletions that must stay, it changes nothing and remembers that. With an eraser it
+// erases. It returns in which segment an error was met.
+func (s *Store) rewrite(parts []*segment, erases *eraser) (at *segment, err error) {
 	first := parts[0]
 	if err := s.syncNames(); err != nil { // deletions may rest on what was renamed by a process before
 		return first, err
 	}
 	name := segmentName(first.number) + rewrittenSuffix
-	r, seemed := &rewriting{store: s, parts: parts, from: first}, s.superseded(first)
+	r, seemed := &rewriting{store: s, parts: parts, from: first, erases: erases}, s.superseded(first)
 	if err = r.begin(name); err == nil {
 		err = errors.Join(r.write(), r.out.Close())
 	}
 	if err == nil {
-		if saved := int64(r.trailer.DataEnd) - r.scan.next.Offset; len(parts) == 1 && saved < rewriteBytes {
+		if saved := int64(r.trailer.DataEnd) - r.scan.next.Offset; len(parts) == 1 && saved < rewriteBytes && erases == nil {
 			s.rewriter.keep(parts, s.rewriter.kept[first.number]+seemed)
 			return first, s.dir.Remove(name)
 		}

@@ -20,6 +20,7 @@ type rewriting struct {
 	trailer wal.Trailer           // of the last part
 	hides   map[string]index.Side // the deletions that must stay
 	kept    int64                 // their bytes
+	erases  *eraser               // nil where nothing is erased
 
 	out   vfs.File
 	scan  *scan           // of what is written
@@ -185,7 +186,11 @@ func (r *rewriting) add(h *wal.BatchHeader, batch []byte) error {
 	r.head.Flags |= h.Flags
 	return wal.Records(h, batch, func(rec []byte, offset int) error {
 		stays, err := r.stays(rec, h.Offset+uint32(offset))
-		if stays {
+		switch {
+		case !stays:
+		case r.erases != nil:
+			r.batch = r.erases.append(r.batch, rec)
+		default:
 			r.batch = append(r.batch, rec...)
 		}
 		return err

@@ -87,6 +87,19 @@ func (w *writer) roll(capacity int64) error {
 	return nil
 }
 
+// settle does what a request about segments asks for, and returns false where the writer is
+// poisoned.
+func settle(w *writer, req *request) bool {
+	if req.settles.roll && w.next.Offset > wal.SegmentHeaderSize {
+		if err := w.roll(nextCapacity(w.capacity, w.store.options.SegmentBytes)); err != nil {
+			req.err = err
+			return w.poisoned() == nil
+		}
+	}
+	req.settles.sealed = w.sealing
+	return true
+}
+
 // finish makes all of the active segment durable. One for which no commit was accepted has no
 // batch, and not even the header that goes out with the first.
 func (w *writer) finish() error {

@@ -23,6 +23,7 @@ type scan struct {
 	first       uint64                // position of the first event of active
 	sides       map[string]index.Side // newest of this segment
 	fenced      bool                  // some are of fences
+	erases      bool                  // some are of erasures
 	lastTime    uint64
 	sideBytes   uint64 // that side values take, see sideBytes
 	records     int    // bytes of those of side values in the batch that is taken in
@@ -165,6 +166,7 @@ func (sc *scan) record(rec []byte, offset uint32) error {
 		sc.records += len(rec)
 		sc.sides[place.Key()] = place
 		sc.fenced = sc.fenced || isFenceKey(place.Key())
+		sc.erases = sc.erases || isErasureKey(place.Key())
 	}
 	return nil
 }

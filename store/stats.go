@@ -42,6 +42,9 @@ type Stats struct {
 	// Rewriting is why a segment that is worth it could not be rewritten yet, the last such error; nil
 	// in good order. Nothing but room on the disk depends on it.
 	Rewriting error
+	// Erasing is why an erasure that has begun is not finished, nil in good order and while it is
+	// under way. Readers see its events as erased; files have them still. See [Erase].
+	Erasing error
 	// Fences that are open, the oldest first: the head waits for them. What is staged in them, and
 	// what others have appended after it, is not visible yet.
 	Fences []FenceStats
@@ -97,6 +100,7 @@ func (s *Store) Stats() Stats {
 	if failed := s.rewriter.failed.Load(); failed != nil {
 		t.Rewriting = *failed
 	}
+	t.Erasing = s.erasing.failed()
 	t.Fences = s.openFences()
 	_, ahead := s.clock.now()
 	t.ClockAhead = ahead.Truncate(time.Millisecond)

@@ -55,6 +55,7 @@ type Store struct {
 	requests requestPool
 	emitters emitterTable // locks itself
 	clock    clock        // locks itself
+	erasing  erasing      // locks itself
 
 	renewing  sync.Mutex  // held while a segment is replaced by what is in its file now, I/O included
 	announcer announcer   // locks itself
@@ -157,7 +158,9 @@ func (s *Store) openWriter() error {
 	s.committer = newCommitter(w)
 	count(w, &openBatch{})
 	s.committer.tally = w.tally
+	s.erasing.start()
 	s.rewriteAhead()
+	s.eraseAhead()
 	return nil
 }
 

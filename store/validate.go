@@ -63,7 +63,7 @@ func checkSides(sides []SideWrite) error {
 		if err := checkText("side key", w.Key, maxSideKeyBytes); err != nil {
 			return err
 		}
-		if strings.HasPrefix(w.Key, emitterPrefix) || strings.HasPrefix(w.Key, fencePrefix) { // events rely on the values there
+		if isReserved(w.Key) {
 			return &InvalidError{Field: "side key", Rule: "is reserved", Value: w.Key}
 		}
 		if err := checkMax("side value bytes", len(w.Value), maxSideValueBytes); err != nil {
@@ -81,6 +81,11 @@ func checkSides(sides []SideWrite) error {
 		seen[sides[i].Key] = struct{}{}
 	}
 	return nil
+}
+
+// isReserved reports whether a side key is one of the store's own: events rely on the values there.
+func isReserved(key string) bool {
+	return strings.HasPrefix(key, emitterPrefix) || strings.HasPrefix(key, fencePrefix) || strings.HasPrefix(key, erasurePrefix)
 }
 
 // checkCoordinate lets a proposal into the reserved scope only at the entity that [Audit] set.

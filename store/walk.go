@@ -27,6 +27,7 @@ type walk struct {
 	filter  filter
 	upTo    Position // visible: the head, or before it
 	hidden  ranges   // loaded after upTo
+	erased  erasures // that are in the log and not yet in all files
 	scanned Position // everything up to here was looked at
 	budget  int64    // bytes of records that are still to be looked at
 	onward  bool     // all events up to upTo are wanted, so reading beyond the present ones is no waste
@@ -42,7 +43,7 @@ type walk struct {
 func (s *Store) walk(r Region, after, upTo Position) *walk {
 	d := s.decoders.get()
 	d.window.seed = wal.Seed(s.origin.Store)
-	return &walk{store: s, decoder: d, filter: newFilter(r), upTo: upTo, hidden: s.cancelled(), scanned: after}
+	return &walk{store: s, decoder: d, filter: newFilter(r), upTo: upTo, hidden: s.cancelled(), erased: s.erasing.pending(), scanned: after}
 }
 
 func (w *walk) end() { w.store.decoders.put(w.decoder) }
@@ -208,6 +209,11 @@ func (w *walk) hand(i int, rec []byte, l wal.Layout) (more bool) {
 	if !w.filter.admits(n.coordinate, n.kind, wal.EntityVersion(rec)) {
 		return true
 	}
+	if len(w.erased) > 0 {
+		if shown := w.erased.show(rec); &shown[0] != &rec[0] {
+			return w.give(shown, n)
+		}
+	}
 	if w.lend != nil {
 		numbers(&d.lent, rec, l)
 		pointers(&d.lent, n, l.Payload(rec), rec, d.emitter(rec))
@@ -217,6 +223,19 @@ func (w *walk) hand(i int, rec []byte, l wal.Layout) (more bool) {
 	var e Event
 	numbers(&e, rec, l)
 	pointers(&e, n, l.Payload(rec), rec, d.emitter(rec))
+	return w.take(e, nil)
+}
+
+// give hands over an event whose record lies in memory of its own.
+func (w *walk) give(rec []byte, n *names) (more bool) {
+	l, _ := wal.Measure(rec) // it was made of one that is good
+	var e Event
+	numbers(&e, rec, l)
+	pointers(&e, n, l.Payload(rec), rec, w.decoder.emitter(rec))
+	if w.lend != nil {
+		w.decoder.lent = e
+		return w.lend(&w.decoder.lent, nil)
+	}
 	return w.take(e, nil)
 }
 

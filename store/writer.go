@@ -92,6 +92,10 @@ func (w *writer) commit(requests []*request) {
 	size := 0
 	for _, req := range requests {
 		size += req.size
+		if req.settles != nil && !settle(w, req) {
+			fail(requests, req.err)
+			return
+		}
 	}
 	if size > 0 {
 		if err := w.reserve(size); err != nil {

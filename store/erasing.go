@@ -1,0 +1,252 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/google/uuid"
+)
+
+// erasing is what a store knows of erasures that are not finished, and their work in a writer,
+// which the goroutine that has the rewriter does.
+//
+//	commit      erasure/ID, and the audit event: readers see the events as erased
+//	  |
+//	sync        of that, whatever the mode
+//	  |
+//	roll over   if the active segment has something to erase
+//	  |
+//	rewrite     one segment after the other: events, the digests of idempotency keys, and without
+//	  |         what was superseded (see rewriter): synced, renamed, the directory synced
+//	commit      erasure/ID is deleted, and another audit event: no file has it any more
+//
+// A crash before the first commit is durable leaves nothing of it. After that the next writer finds
+// erasure/ID and continues: a segment that was rewritten has nothing to erase, which it finds at
+// the first look, and one that was not is as it was.
+type erasing struct {
+	shown   atomic.Pointer[erasures] // nil where there are none
+	learned atomic.Uint64            // see Erasures
+
+	mu   sync.Mutex
+	jobs []*erasureJob // in the order in which they were begun
+}
+
+// erasureJob is an erasure on its way through the files. Its fields after erasure are guarded by
+// erasing.mu, and done is closed when it is finished.
+type erasureJob struct {
+	*erasure
+
+	tried    bool          // since it was begun, or was to be tried again
+	tries    chan struct{} // closed by the next end of a try
+	err      error         // of the last try
+	segments int           // that were rewritten
+	sequence uint64        // of the commit that ends it, 0 before
+}
+
+func (e *erasure) job() *erasureJob { return &erasureJob{erasure: e, tries: make(chan struct{})} }
+
+// Erasures returns a number that grows each time the store learns of an erasure, before readers see
+// its events as erased. What keeps events in memory drops them when it changes.
+func Erasures(s *Store) uint64 { return s.erasing.learned.Load() }
+
+// pending returns the erasures that readers apply to what they read.
+func (x *erasing) pending() erasures {
+	if list := x.shown.Load(); list != nil {
+		return *list
+	}
+	return nil
+}
+
+// show replaces what readers apply.
+func (x *erasing) show(list erasures) {
+	x.learned.Add(1)
+	if len(list) == 0 {
+		x.shown.Store(nil)
+		return
+	}
+	x.shown.Store(&list)
+}
+
+// start takes over what an earlier writer has left, before the store is open.
+func (x *erasing) start() {
+	for _, e := range x.pending() {
+		x.jobs = append(x.jobs, e.job())
+	}
+}
+
+// add begins an erasure that is in the log.
+func (x *erasing) add(e *erasure) *erasureJob {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	j := e.job()
+	x.jobs = append(x.jobs, j)
+	x.show(append(slices.Clip(x.pending()), e))
+	return j
+}
+
+// next returns a job that is to be tried, nil for none. With take it counts as tried.
+func (x *erasing) next(take bool) *erasureJob {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, j := range x.jobs {
+		if !j.tried {
+			j.tried = take
+			return j
+		}
+	}
+	return nil
+}
+
+// ended takes in how a try has ended, and how many segments it has rewritten.
+func (x *erasing) ended(j *erasureJob, segments int, sequence uint64, err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	j.segments, j.sequence, j.err = j.segments+segments, sequence, err
+	if err == nil {
+		x.jobs = slices.DeleteFunc(x.jobs, func(other *erasureJob) bool { return other == j })
+		list := slices.Clone(x.pending())
+		x.show(slices.DeleteFunc(list, func(e *erasure) bool { return e == j.erasure }))
+	}
+	close(j.tries)
+	j.tries = make(chan struct{})
+}
+
+// retry has all that is not finished be tried once more, and returns what tells of the end of that.
+func (x *erasing) retry() map[*erasureJob]chan struct{} {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	tries := make(map[*erasureJob]chan struct{})
+	for _, j := range x.jobs {
+		j.tried = false
+		tries[j] = j.tries
+	}
+	return tries
+}
+
+// failed returns why jobs are not finished, nil where they are, or were not tried yet.
+func (x *erasing) failed() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var failed error
+	for _, j := range x.jobs {
+		failed = errors.Join(failed, j.err)
+	}
+	return failed
+}
+
+// beginErasure makes an erasure part of the log.
+func (s *Store) beginErasure(ctx context.Context, what *Erasure, at ranges, sides []SideWrite) (*erasureJob, error) {
+	id, err := uuid.NewRandom()
+	if err != nil {
+		return nil, err
+	}
+	e := &erasure{id: id, at: s.Now().UnixMilli(), by: what.By, reason: what.Reason, events: at}
+	for i := range sides {
+		e.keys = append(e.keys, sides[i].Key)
+	}
+	slices.Sort(e.keys)
+	value := e.encode()
+	if err := checkMax("erasure bytes", len(value), maxErasureBytes); err != nil {
+		return nil, err
+	}
+	audit := e.audit(AuditErased)
+	audit.Entity = what.Entity
+	if _, err := s.commitErasure(ctx, &audit, sides, &SideWrite{Key: erasureKey(id), Value: value}); err != nil {
+		return nil, err
+	}
+	return s.erasing.add(e), nil
+}
+
+func (e *erasure) audit(kind string) ErasureAudit {
+	span := e.events.span()
+	a := ErasureAudit{Erasure: e.id, First: span.From, Last: span.To, Reason: e.reason, By: e.by, kind: kind}
+	for _, in := range e.events {
+		a.Events += int(in.To - in.From + 1)
+	}
+	return a
+}
+
+// commitErasure commits an audit event and side values, one of them with a reserved key. No gate is
+// asked: what an erasure says of itself is no proposal of a caller.
+func (s *Store) commitErasure(ctx context.Context, a *ErasureAudit, sides []SideWrite, own *SideWrite) (Receipt, error) {
+	b := Batch{Events: []Proposal{Audit(erasureEntity+a.Erasure.String(), *a)}, Sides: sides}
+	req := s.requests.get()
+	err := req.encode(&b, &s.emitters)
+	if err == nil {
+		req.addSide(own)
+		req.size = len(req.records)
+		err = checkMax("batch bytes", req.size, MaxBatchBytes)
+	}
+	return s.commit(ctx, req, err)
+}
+
+// awaitErasures has what is not finished be tried, and waits for that: for its own job, and those
+// of former calls. report is that of its own.
+func (s *Store) awaitErasures(ctx context.Context, own *erasureJob, report *ErasureReport) error {
+	tries := s.erasing.retry()
+	if err := s.beginErasing(); err != nil {
+		return err
+	}
+	for _, tried := range tries {
+		select {
+		case <-tried:
+		case <-ctx.Done():
+			return fmt.Errorf("it has begun, and continues: %w", ctx.Err())
+		}
+	}
+	if own != nil {
+		s.erasing.mu.Lock()
+		defer s.erasing.mu.Unlock()
+		report.Segments, report.Sequence = own.segments, own.sequence
+		return own.err
+	}
+	return s.erasing.failed()
+}
+
+// beginErasing is eraseAhead, unless Close has begun, which waits for it.
+func (s *Store) beginErasing() error {
+	s.closing.Lock()
+	defer s.closing.Unlock()
+	if s.closed.Load() {
+		return ErrClosed
+	}
+	s.eraseAhead()
+	return nil
+}
+
+// eraseAhead has the goroutine that has the rewriter try what is to be tried, or begins one.
+func (s *Store) eraseAhead() {
+	r := &s.rewriter
+	if s.erasing.next(false) == nil || !r.busy.CompareAndSwap(false, true) {
+		return
+	}
+	if s.inline {
+		s.eraseAll()
+		r.busy.Store(false)
+		return
+	}
+	s.tasks.Go(s.rewriteAll)
+}
+
+// eraseAll tries each job that is to be tried. The caller has the rewriter.
+func (s *Store) eraseAll() {
+	for j := s.erasing.next(true); j != nil; j = s.erasing.next(true) {
+		segments, err := s.eraseFiles(j.erasure)
+		var sequence uint64
+		if err == nil {
+			sequence, err = s.endErasure(j.erasure)
+		}
+		s.erasing.ended(j, segments, sequence, err)
+	}
+}
+
+// endErasure says in the log that no file has what was erased.
+func (s *Store) endErasure(e *erasure) (sequence uint64, err error) {
+	audit := e.audit(AuditUnlinked)
+	r, err := s.commitErasure(context.Background(), &audit, nil, &SideWrite{Key: erasureKey(e.id), Delete: true})
+	return r.Sequence, err
+}

@@ -1,0 +1,100 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/store/internal/vfs"
+)
+
+// Each of them alone makes a segment one that is rewritten: it has no event of the customer.
+func TestWhatSideValuesSaidBeforeIsErasedInWhateverSegmentItLies(t *testing.T) {
+	named, given := namedAfter(1), "profile/7"
+	set := func(key, value string) SideWrite { return SideWrite{Key: key, Value: []byte(value)} }
+	long := fmt.Sprintf("%s%0100d", secret, 7) // longer than what the memory keeps
+	for name, writes := range map[string][]SideWrite{
+		"superseded":          {set(named, secret), set(named, "new")},
+		"superseded and long": {set(named, long), set(named, "new")},
+		"deleted":             {set(named, secret), {Key: named, Delete: true}},
+		"present":             {set(given, secret)},
+		"present and long":    {set(given, long)},
+		"both":                {set(given, long), set(named, long), set(named, "new")},
+	} {
+		for _, place := range []string{"sealed", "active", "apart"} {
+			t.Run(name+"/"+place, func(t *testing.T) {
+				disk := vfs.NewMemory()
+				s := openLog(t, disk, smallSegments(SyncAlways))
+				write(t, s, Batch{Events: []Proposal{personal("customer:7", 30)}})
+				grow(t, s, 3)
+				for _, w := range writes {
+					write(t, s, Batch{Sides: []SideWrite{w}})
+					if place == "apart" {
+						grow(t, s, s.Stats().Segments+1)
+					}
+				}
+				if place != "active" {
+					grow(t, s, s.Stats().Segments+1)
+				}
+				e := forgets("customer:7")
+				e.Sides = func(_ context.Context, erased func(Position) bool) ([]SideWrite, error) {
+					require.True(t, erased(1))
+					require.False(t, erased(2))
+					return []SideWrite{set(given, "redacted")}, nil
+				}
+				_, err := Erase(t.Context(), s, e)
+				require.NoError(t, err)
+				require.Empty(t, filesWithSecrets(t, disk, logDir))
+				require.Equal(t, "redacted", sideText(s, given))
+				s = reopen(t, s)
+				require.Equal(t, "redacted", sideText(s, given))
+				requireWhole(t, s)
+			})
+		}
+	}
+}
+
+func TestAnErrorOfSidesLeavesEverythingAsItWas(t *testing.T) {
+	s := memoryLog(t)
+	put(t, s, "a")
+	failed := errors.New("no")
+	for _, sides := range [][]SideWrite{nil, {{Key: "fence/1"}}, {{Key: "a"}, {Key: "a"}}} {
+		e := forgets("a")
+		e.Sides = func(context.Context, func(Position) bool) ([]SideWrite, error) {
+			if sides == nil {
+				return nil, failed
+			}
+			return sides, nil
+		}
+		_, err := Erase(t.Context(), s, e)
+		require.True(t, errors.Is(err, failed) || errors.Is(err, ErrInvalid), "%v", err)
+	}
+	require.EqualValues(t, 1, s.Head())
+}
+
+// What a crash brought back of files that were replaced is gone when an erasure is finished.
+func TestFilesThatCountNoMoreAreGoneWhenAnErasureIsFinished(t *testing.T) {
+	disk := vfs.NewMemory()
+	s := openLog(t, disk, smallSegments(SyncAlways))
+	for i := range 3 { // become one
+		write(t, s, Batch{Events: []Proposal{personal("customer:7", 30)}})
+		checkpoints(t, s, i, 200, 1, 600)
+	}
+	s.tasks.Wait()
+	merged := (*s.segments.Load())[0]
+	require.Greater(t, merged.last, merged.number)
+	for _, name := range []string{segmentName(merged.last), idxName(merged.number), segmentName(merged.number) + rewrittenSuffix} {
+		file, err := s.dir.Create(name)
+		require.NoError(t, err)
+		_, err = file.WriteAt([]byte(secret), 0)
+		require.NoError(t, err)
+		require.NoError(t, file.Close())
+	}
+	_, err := Erase(t.Context(), s, forgets("customer:7"))
+	require.NoError(t, err)
+	require.Empty(t, filesWithSecrets(t, disk, logDir))
+	requireWhole(t, reopen(t, s))
+}
