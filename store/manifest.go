@@ -53,7 +53,6 @@ type manifest struct {
 	Event       uuid.UUID       `json:"event"`    // its id
 	Sequence    uint64          `json:"sequence"` // of the last commit
 	Segments    []copiedSegment `json:"segments"`
-	Ship        string          `json:"ship,omitempty"` // in a depot, the Ship that made it
 }
 
 // copiedSegment is a file of a backup.

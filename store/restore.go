@@ -230,7 +230,7 @@ func (d depotSource) fetch(ctx context.Context, to *copier, _ *manifest, g *copi
 	defer func() { _ = file.Close() }()
 	w := &copyWriter{file: file, copier: to}
 	for _, name := range g.Objects {
-		if err := d.get(ctx, name, w); err != nil {
+		if err := d.get(ctx, g.Number, name, w); err != nil {
 			return err
 		}
 	}
@@ -246,12 +246,16 @@ func (d depotSource) fetch(ctx context.Context, to *copier, _ *manifest, g *copi
 		return err
 	}
 	to.progress.Segments++
+	to.report(0)
 	return file.Sync()
 }
 
 // get appends an object to a file.
-func (d depotSource) get(ctx context.Context, name string, to io.Writer) error {
+func (d depotSource) get(ctx context.Context, segment uint32, name string, to io.Writer) error {
 	r, err := d.depot.Get(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = &CorruptError{Segment: segment, Reason: fmt.Sprintf("object %q is missing", name)}
+	}
 	if err != nil {
 		return err
 	}

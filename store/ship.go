@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,14 +35,18 @@ type ShipOptions struct {
 // The log is shipped in pieces: what the active segment got since the last look is one, and small
 // ones that follow each other become one. A piece is an object that never changes. Which ones count
 // says the object "manifest", which is put last: so a crash at any time leaves a prefix of the log,
-// that of the last manifest. What counts no more is removed then.
+// that of the last manifest. What counts no more is removed then. Other objects than those that
+// Ship makes are left alone.
 //
-// The depot must be empty or have been shipped to from this log: one that has an event which this
-// log does not have is [ErrForeignHistory]. One Ship at a time may use it; a second one ends the
-// first with [ErrBusy], which a loser of that race finds at its next look at the latest. An error
-// of the depot ends Ship, which may be called again at once: it ships again what the active segment
-// has, and no other segment. Other errors: [ErrClosed], [CorruptError] for damage, which is not
-// shipped.
+// A depot that has an event which this log does not have is [ErrForeignHistory]: it was shipped to
+// from another log. One Ship at a time uses a depot, the one that began last: the object "shipper"
+// says which. The one before ends with [ErrBusy] when it has something to ship, and removes nothing
+// any more. If its last Put takes effect only after the next Ship has put a manifest, the depot may
+// not be restorable until that one has more to ship.
+//
+// An error of the depot ends Ship, which may be called again at once: it ships again what the
+// active segment has, and of the others those of which the depot does not list all objects. Other
+// errors: [ErrClosed], [CorruptError] for damage, which is not shipped.
 func Ship(ctx context.Context, st *Store, to Depot, o ShipOptions) error {
 	if err := ship(ctx, st, to, o); err != nil {
 		return fmt.Errorf("ship %s: %w", st.path, st.readError(err))
@@ -85,11 +91,10 @@ type shipment struct {
 	puts     int
 	progress CopyProgress
 
-	found []byte             // the manifest that the depot has, nil if there is none
-	made  manifest           // its content, if this Ship made it
-	seen  state              // of the log, when it was made
+	made  manifest           // that the depot has; the zero one if there is none
+	seen  state              // of the log, when it was made by this Ship
 	there map[uint32]shipped // what there is of segments, which the next manifest may name
-	all   map[string]bool    // names of all objects
+	all   map[string]bool    // names of all pieces
 }
 
 // state changes when there is more to ship.
@@ -115,37 +120,69 @@ type piece struct {
 	at       wal.Expected // what its first batch continues
 }
 
-const manifestObject = "manifest"
+const (
+	manifestObject = "manifest"
+	shipperObject  = "shipper" // the token of the Ship that may change the depot
+)
 
-// newShipment finds out what the depot has.
+// newShipment finds out what the depot has, and takes it over from the Ship before.
 func newShipment(ctx context.Context, st *Store, to Depot) (*shipment, error) {
 	s := &shipment{
 		store: st, depot: to, token: uuid.NewString()[:8],
 		there: make(map[uint32]shipped), all: make(map[string]bool),
 	}
-	names, err := to.List(ctx)
+	found, err := getObject(ctx, to, manifestObject)
 	if err != nil {
 		return nil, err
+	}
+	if found != nil {
+		if s.made, err = decodeManifest(found); err == nil {
+			err = st.CheckAnchor(ctx, s.made.anchor())
+		}
+	}
+	if err == nil {
+		err = to.Put(ctx, shipperObject, strings.NewReader(s.token))
+	}
+	if err == nil {
+		err = s.list(ctx)
+	}
+	return s, err
+}
+
+// list takes in which pieces there are. A segment of which one is missing is shipped again.
+func (s *shipment) list(ctx context.Context) error {
+	names, err := s.depot.List(ctx)
+	if err != nil {
+		return err
 	}
 	for _, name := range names {
-		s.all[name] = true
+		if isPiece(name) {
+			s.all[name] = true
+		}
 	}
-	if s.found, err = getObject(ctx, to, manifestObject); err != nil || s.found == nil {
-		return s, err
-	}
-	m, err := decodeManifest(s.found)
-	if err != nil {
-		return nil, err
-	}
-	for _, g := range m.Segments {
+	for _, g := range s.made.Segments {
 		var pieces []piece
 		for _, name := range g.Objects {
-			pieces = append(pieces, piece{name: name})
+			if s.all[name] {
+				pieces = append(pieces, piece{name: name})
+			}
 		}
-		s.there[g.Number] = shipped{sum: g.Sum, pieces: pieces}
+		if len(pieces) == len(g.Objects) {
+			s.there[g.Number] = shipped{sum: g.Sum, pieces: pieces}
+		}
 	}
-	return s, st.CheckAnchor(ctx, m.anchor())
+	return nil
 }
+
+// pieceName is that of a piece of a segment.
+func (s *shipment) pieceName(segment uint32) string {
+	s.puts++
+	return fmt.Sprintf("%010d.%s.%d", segment, s.token, s.puts)
+}
+
+var piecePattern = regexp.MustCompile(`^[0-9]{10}\.[0-9a-f]{8}\.[0-9]+$`)
+
+func isPiece(name string) bool { return piecePattern.MatchString(name) }
 
 // getObject reads all of an object, nil where there is none.
 func getObject(ctx context.Context, from Depot, name string) ([]byte, error) {
@@ -171,9 +208,10 @@ func (s *shipment) look(ctx context.Context) (bool, error) {
 	}
 	m, err := (&backup{store: s.store, to: s}).collect(ctx)
 	if err != nil {
+		_ = s.sweep(ctx, s.token) // a depot that is full would get fuller with each try
 		return false, err
 	}
-	m.State, m.Ship = copyWhole, s.token
+	m.State = copyWhole
 	for i := range m.Segments {
 		g := &m.Segments[i]
 		g.Sum = s.there[g.Number].sum
@@ -181,11 +219,23 @@ func (s *shipment) look(ctx context.Context) (bool, error) {
 			g.Objects = append(g.Objects, p.name)
 		}
 	}
-	if err := s.publish(ctx, &m); err != nil {
+	if err := s.mine(ctx); err != nil {
+		return false, err
+	}
+	if err := s.depot.Put(ctx, manifestObject, bytes.NewReader(m.encode())); err != nil {
 		return false, err
 	}
 	s.seen, s.made = now, m
-	return true, s.sweep(ctx)
+	return true, s.sweep(ctx, "")
+}
+
+// mine returns an error if another Ship has taken the depot over.
+func (s *shipment) mine(ctx context.Context) error {
+	token, err := getObject(ctx, s.depot, shipperObject)
+	if err == nil && string(token) != s.token {
+		err = fmt.Errorf("%w: another Ship uses the depot", ErrBusy)
+	}
+	return err
 }
 
 // state of the log as it is now.
@@ -198,35 +248,25 @@ func (s *Store) state() state {
 	return t
 }
 
-// publish puts the manifest, unless that is another than this Ship has put or found.
-func (s *shipment) publish(ctx context.Context, m *manifest) error {
-	found, err := getObject(ctx, s.depot, manifestObject)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(found, s.found) {
-		return fmt.Errorf("%w: another Ship uses the depot", ErrBusy)
-	}
-	content := m.encode()
-	if err := s.depot.Put(ctx, manifestObject, bytes.NewReader(content)); err != nil {
-		return err
-	}
-	s.found = content
-	return nil
-}
-
-// sweep removes the objects that count no more. Those of another Ship that was cut off are among
-// them.
-func (s *shipment) sweep(ctx context.Context) error {
-	counts := map[string]bool{manifestObject: true}
+// sweep removes the pieces that the manifest does not name: of the Ship with a token, or of all,
+// those of one that was cut off among them.
+func (s *shipment) sweep(ctx context.Context, of string) error {
+	counts := make(map[string]bool, len(s.all))
 	for _, g := range s.made.Segments {
 		for _, name := range g.Objects {
 			counts[name] = true
 		}
 	}
+	asked := false
 	for name := range s.all {
-		if counts[name] {
+		if counts[name] || !strings.Contains(name, "."+of) {
 			continue
+		}
+		if !asked {
+			if err := s.mine(ctx); err != nil {
+				return err
+			}
+			asked = true
 		}
 		if err := s.depot.Remove(ctx, name); err != nil {
 			return err
@@ -271,8 +311,7 @@ func (s *shipment) put(ctx context.Context, in io.ReaderAt, f *face) (end wal.Ex
 		}
 		was.pieces, next.from, next.at = was.pieces[:n-1:n-1], p.from, p.at
 	}
-	s.puts++
-	next.name = fmt.Sprintf("%010d.%s.%d", f.number, s.token, s.puts)
+	next.name = s.pieceName(f.number)
 	if was.end, err = s.putPiece(ctx, in, f, next); err != nil {
 		return was.end, err
 	}
