@@ -102,7 +102,11 @@ func (s *Store) loadReadOnly(l limit) error {
 	if err := r.loadSides(); err != nil {
 		return err
 	}
-	fences, err := s.loadFences(r.chain.WriterEpoch)
+	ended := r.chain.WriterEpoch
+	if !l.writer && !r.withheld { // there is no more, and will be none by the writers up to here
+		ended++
+	}
+	fences, err := s.loadFences(ended)
 	if err != nil {
 		return err
 	}
