@@ -46,7 +46,8 @@
 //
 // The model is harsher than most file systems: it keeps no order at all between
 // changes that no sync separates. It does not model a device that lies about a
-// sync, nor one that drops data after reporting a failed sync.
+// sync. One that drops data with a failed sync is [Partly]: the data is still read, as it is
+// in the page cache, and no later Sync makes it durable.
 //
 // # Boundaries
 //

@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"math"
@@ -20,6 +21,7 @@ type faults struct {
 	cut        bool
 	readable   bool     // files in open directories are read after the cut too
 	inFlight   bool     // the operation that the cut interrupts is having its effect
+	failing    bool     // the operation that has its effect will fail, see Partly
 	unfinished []string // directories of an interrupted MkdirAll, parents first
 }
 
@@ -104,6 +106,27 @@ func (m *Memory) FailAt(n int, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.failures[n] = err
+}
+
+// Partly makes an error of FailAt that of a disk which fails for good: a write writes its first
+// half, and a sync loses all that it should have made durable. That is still read, until Evict, and
+// no later Sync covers it. Other operations have no effect.
+func Partly(err error) error { return partly{err} }
+
+type partly struct{ error }
+
+func (p partly) Unwrap() error { return p.error }
+
+// Evict drops what the system of a disk keeps in memory of files: what a failed sync has lost is
+// read as it is on the disk. It takes no number.
+func Evict(m *Memory) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, d := range m.dirs {
+		for _, n := range d.names {
+			n.evict()
+		}
+	}
 }
 
 // SetCapacity limits the sum of the sizes of all files, in bytes, as they are
@@ -194,6 +217,12 @@ func (m *Memory) attempt(op operation, effect func() error) error {
 	}
 	m.cut = n == m.cutAt
 	if injected, ok := m.failures[n]; ok && !m.cut {
+		var half partly
+		if errors.As(injected, &half) && (op.verb == "write" || op.verb == "sync") {
+			m.failing = true
+			_ = effect()
+			m.failing = false
+		}
 		return injected
 	}
 	err := fs.ErrPermission

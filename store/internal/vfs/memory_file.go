@@ -20,6 +20,16 @@ type inode struct {
 // allocated is the offset up to which the file has room on the disk.
 func (n *inode) allocated() int64 { return int64(len(n.visible)) - n.hole }
 
+// evict makes the visible content what the disk has, and will have after a Sync.
+func (n *inode) evict() {
+	content := bytes.Clone(n.durable)
+	for _, c := range n.changes {
+		content = c.apply(content)
+	}
+	n.hole = max(0, n.hole-int64(len(n.visible)-len(content)))
+	n.visible = content
+}
+
 // change is one write, or the setting of a size.
 type change struct {
 	off      int64 // of a truncate: the new size
@@ -102,8 +112,11 @@ func (f *memoryFile) WriteAt(p []byte, off int64) (int, error) {
 	if err := f.writable("write", off); err != nil {
 		return 0, err
 	}
-	size := int64(len(p))
+	size, written := int64(len(p)), 0
 	err := f.fs.do(operation{verb: "write", path: f.name, off: off, size: size}, func() error {
+		if f.fs.failing {
+			size /= 2
+		}
 		if size == 0 {
 			return nil
 		}
@@ -111,14 +124,12 @@ func (f *memoryFile) WriteAt(p []byte, off int64) (int, error) {
 			return err
 		}
 		filled := max(f.inode.allocated(), off+size)
-		f.inode.change(change{off: off, data: bytes.Clone(p)})
+		f.inode.change(change{off: off, data: bytes.Clone(p[:size])})
 		f.inode.hole = int64(len(f.inode.visible)) - filled
+		written = int(size)
 		return nil
 	})
-	if err != nil {
-		return 0, err
-	}
-	return len(p), nil
+	return written, err
 }
 
 func (f *memoryFile) Truncate(size int64) error {
@@ -191,7 +202,11 @@ func (f *memoryFile) Sync() error {
 		return &fs.PathError{Op: "sync", Path: f.name, Err: fs.ErrClosed}
 	}
 	return f.fs.do(operation{verb: "sync", path: f.name}, func() error {
-		if !f.fs.cut { // else in flight: Image decides
+		switch {
+		case f.fs.cut: // in flight: Image decides
+		case f.fs.failing:
+			f.inode.changes = nil
+		default:
 			f.inode.sync()
 		}
 		return nil

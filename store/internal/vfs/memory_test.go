@@ -67,6 +67,44 @@ func TestAnInjectedFailureHitsItsOperationOnceAndLeavesNoEffect(t *testing.T) {
 	require.Equal(t, "kept", string(m.Image(KeepNothing).Bytes("data/a")))
 }
 
+func TestAFailedSyncMayLoseWhatItShouldHaveMadeDurableForGood(t *testing.T) {
+	broken := errors.New("broken")
+	m := newMemory(t)
+	f := mustCreate(t, m, "data/a")
+	mustWrite(t, f, 0, []byte("good"))
+	require.NoError(t, f.Sync())
+	require.NoError(t, m.SyncDir("data"))
+	mustWrite(t, f, 0, []byte("lost, too long"))
+	m.FailAt(m.Ops()+1, Partly(broken))
+	require.ErrorIs(t, f.Sync(), broken)
+	require.Equal(t, "lost, too long", string(m.Bytes("data/a")), "it is still in memory")
+	require.NoError(t, f.Sync())
+	require.Equal(t, "good", string(m.Image(KeepAll).Bytes("data/a")), "and no later sync covers it")
+
+	mustWrite(t, f, 5, []byte("new"))
+	require.Equal(t, "lost,newo long", string(m.Bytes("data/a")))
+	Evict(m)
+	require.Equal(t, "good\x00new", string(m.Bytes("data/a")))
+	require.Equal(t, "good", string(m.Image(KeepNothing).Bytes("data/a")))
+	require.NoError(t, f.Sync())
+	require.Equal(t, "good\x00new", string(m.Image(KeepNothing).Bytes("data/a")))
+}
+
+func TestAFailedWriteMayHaveWrittenItsFirstHalf(t *testing.T) {
+	broken := errors.New("broken")
+	m := newMemory(t)
+	f := mustCreate(t, m, "data/a")
+	m.FailAt(m.Ops()+1, Partly(broken))
+	n, err := f.WriteAt([]byte("abcdef"), 0)
+	require.ErrorIs(t, err, broken)
+	require.Equal(t, 3, n)
+	require.Equal(t, "abc", string(m.Bytes("data/a")))
+
+	m.FailAt(m.Ops()+1, Partly(broken))
+	require.ErrorIs(t, m.Rename("data/a", "data/b"), broken)
+	require.Equal(t, "abc", string(m.Bytes("data/a")), "what has no half has no effect")
+}
+
 func TestAFullDiskRefusesGrowthAndNothingElse(t *testing.T) {
 	m := newMemory(t)
 	f := mustCreate(t, m, "data/a")
