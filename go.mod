@@ -3,6 +3,7 @@ module github.com/penstock-io/penstock
 go 1.25.3
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/asynkron/protoactor-go v0.0.0-20260118094027-288962e52f3f
 	github.com/google/uuid v1.6.0
 	github.com/stretchr/testify v1.12.1
