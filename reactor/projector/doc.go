@@ -19,7 +19,8 @@
 //
 // The row names the event at the highest position that it says anything about: a log that has
 // another event there, or none, since one of the two was replaced by a copy, is refused
-// ([store.ErrForeignHistory]), however long it has become meanwhile. A row of an older version
+// ([store.ErrForeignHistory]), however long it has become meanwhile. [Projector.Adopt] says before
+// the start what to do over a log that was restored. A row of an older version
 // names none. It is completed where the log knows that the worker had come that far, as it does
 // after a clean end, and else refused.
 //

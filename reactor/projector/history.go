@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 )
@@ -53,6 +54,52 @@ func (t table) judge(ctx context.Context, r *rows) error {
 		return fmt.Errorf("%w: it was committed with some of what comes after position %d", ErrTransactionEnded, r.position)
 	}
 	return nil
+}
+
+// Adopt says what to do with the tables of a projector over a log that was put in the place of
+// another, as by store.Restore. It is called before the projector is started.
+//
+//   - nil: start it. The log has the event that the rows name, so it has the past that the tables
+//     are made of, and the projector continues after it. Without rows it begins at Start.
+//   - [store.ErrForeignHistory]: in the tables is what this log does not have. Remove that, and
+//     [Projector.Forget] the rows in the same transaction. Or put a copy of the database in its
+//     place that is not newer than that of the log.
+//
+// It makes the rows those of no owner, in a transaction of its own: the log may count fewer owners
+// than it did when they were written, and the projector would take its own rows for those of a
+// newer one. So one that runs meanwhile halts as if it had been replaced. After an error the rows
+// are as they were. Other errors are those of the database and of [store.Store.CheckAnchor].
+func (p *Projector) Adopt(ctx context.Context, st *store.Store) error {
+	if p.db == nil {
+		return fmt.Errorf("projector %q: %w", p.name, ErrNoDatabase)
+	}
+	var formerly []checkpoint.ID
+	for _, name := range p.Formerly {
+		formerly = append(formerly, checkpoint.ID(name))
+	}
+	l := &ledger{db: p.db, table: table{worker: p.name, log: st}}
+	prepared := prepare(ctx, p.db)
+	err := l.within(ctx, func(tx *sql.Tx) error { return l.adopt(ctx, tx, formerly) })
+	if err != nil {
+		return fmt.Errorf("projector %q: adopt: %w", p.name, errors.Join(err, prepared))
+	}
+	return nil
+}
+
+// adopt writes first, as all transactions do.
+func (t table) adopt(ctx context.Context, tx *sql.Tx, formerly []checkpoint.ID) error {
+	if err := t.rename(ctx, tx, formerly); err != nil {
+		return err
+	}
+	n, err := changed(tx.ExecContext(ctx, "UPDATE penstock_position SET epoch = 0 WHERE worker = $1", t.worker))
+	if err != nil || n == 0 {
+		return err
+	}
+	r, err := t.load(ctx, tx)
+	if err != nil {
+		return err
+	}
+	return t.log.CheckAnchor(ctx, r.anchor)
 }
 
 // knows reports whether the log itself says that the worker had come to a position, which it keeps

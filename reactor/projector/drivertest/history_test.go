@@ -198,3 +198,81 @@ func TestARowOfAnOlderVersionIsRefusedInALogWithoutItsCheckpoint(t *testing.T) {
 	require.Equal(t, uint64(3), info.Record.Epoch)
 	require.Zero(t, info.Record.Scanned, "it has come nowhere")
 }
+
+// restore puts a backup of the log in the place of it.
+func restore(t *testing.T, disk *storetest.Disk) *store.Store {
+	t.Helper()
+	_, err := disk.Restore(t.Context(), "copy", "restored", store.RestoreOptions{})
+	require.NoError(t, err)
+	st, err := disk.Open("restored", store.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, st.Close()) })
+	return st
+}
+
+// The rows were written by an owner that the restored log does not know of.
+func TestAProjectorContinuesOverARestoredLogThatHasThePastOfItsTables(t *testing.T) {
+	db, disk := newDatabase(t), storetest.NewDisk()
+	st, p := openStore(t, disk), totals(db, &handlers{})
+	require.NoError(t, p.Adopt(t.Context(), st), "without rows it begins at its start")
+	appendOrders(t, st, 12)
+	finish(t, st, p)
+	_, err := store.Backup(t.Context(), st, "copy", store.BackupOptions{})
+	require.NoError(t, err)
+	for range 3 {
+		finish(t, st, p)
+	}
+	appendOrders(t, st, 3) // not handled
+	require.NoError(t, st.Close())
+
+	st = restore(t, disk)
+	appendOrders(t, st, 5)
+	w, err := p.CursorWorker()
+	require.NoError(t, err)
+	_, err = cursor.NewRunner(t.Context(), st, w)
+	require.ErrorIs(t, err, checkpoint.ErrFenced, "by an owner of whom the log does not know")
+	require.NoError(t, p.Adopt(t.Context(), st))
+	finish(t, st, p)
+	requireExact(t, st, db)
+}
+
+func TestTablesThatHaveWhatARestoredLogDoesNotHaveAreToBeForgotten(t *testing.T) {
+	db, disk := newDatabase(t), storetest.NewDisk()
+	st, p := openStore(t, disk), totals(db, &handlers{})
+	appendOrders(t, st, 12)
+	_, err := store.Backup(t.Context(), st, "copy", store.BackupOptions{})
+	require.NoError(t, err)
+	appendOrders(t, st, 3)
+	finish(t, st, p)
+	require.NoError(t, st.Close())
+	rows := column(t, db, "SELECT epoch FROM penstock_position")
+
+	st = restore(t, disk)
+	appendOrders(t, st, 50)
+	require.ErrorIs(t, p.Adopt(t.Context(), st), store.ErrForeignHistory)
+	require.Equal(t, rows, column(t, db, "SELECT epoch FROM penstock_position"), "as they were")
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	for _, table := range []string{"handled", "totals"} {
+		_, err = tx.ExecContext(t.Context(), "DELETE FROM "+table)
+		require.NoError(t, err)
+	}
+	require.NoError(t, p.Forget(t.Context(), tx))
+	require.NoError(t, tx.Commit())
+	require.NoError(t, p.Adopt(t.Context(), st))
+	finish(t, st, p)
+	requireExact(t, st, db)
+	require.ErrorIs(t, projector.New("none", nil).Adopt(t.Context(), st), projector.ErrNoDatabase)
+}
+
+func TestAProjectorThatRunsHaltsWhenItsRowsAreAdopted(t *testing.T) {
+	db, st := newDatabase(t), newStore(t)
+	p := totals(db, &handlers{})
+	appendOrders(t, st, 3)
+	r := newRunner(t, st, p)
+	stepAll(t, r)
+	require.NoError(t, p.Adopt(t.Context(), st))
+	appendOrders(t, st, 3)
+	_, err := r.Step(t.Context(), 0, 0)
+	require.ErrorIs(t, err, checkpoint.ErrFenced)
+}
