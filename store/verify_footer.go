@@ -19,7 +19,11 @@ func (c *segmentCheck) footer() error {
 	if err != nil {
 		return err
 	}
-	if now, ok := readTrailer(c.segment, size); !ok || now != *t {
+	b, err := c.segment.bytes(max(0, size-wal.TrailerSize), size)
+	if err != nil { // it may have been rewritten
+		return err
+	}
+	if now, err := wal.ParseTrailer(b, size); err != nil || now != *t {
 		c.damaged(DamagedFooter, max(0, size-wal.TrailerSize), "trailer does not match its checksum")
 		return nil
 	}
