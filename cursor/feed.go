@@ -71,7 +71,9 @@ func (f *feed) deliver(events []store.Event) (n int, err error) {
 	}
 	if !f.own.laned() && f.own.pass().Empty() && f.parking.list.empty() {
 		f.observe(events)
-		f.win.add("", events)
+		if kept := f.own.shown(events); len(kept) > 0 {
+			f.win.add("", kept)
+		}
 		return len(events), nil
 	}
 	wanted := f.wanted(events)
@@ -91,8 +93,9 @@ func (f *feed) deliver(events []store.Event) (n int, err error) {
 	return n, err
 }
 
-// wanted returns the events that are not left out by the pass.
+// wanted returns the events that are not left out: by the pass, or because they were erased.
 func (f *feed) wanted(events []store.Event) []store.Event {
+	events = f.own.shown(events)
 	pass := f.own.pass()
 	if pass.Empty() {
 		return events
@@ -146,7 +149,7 @@ func (f *feed) restore(ctx context.Context, pending []store.Position) error {
 		if err != nil {
 			return fmt.Errorf("read what is not done: %w", err)
 		}
-		if f.own.region.Matches(e) { // else its kind is not handled any more
+		if f.own.region.Matches(e) && !f.own.passesOver(&e) { // else its kind is not handled any more
 			events = append(events, e)
 		}
 	}

@@ -17,12 +17,15 @@ import (
 //	another one         ^ continues here: it is served what is left of the page
 //
 // What is kept was visible when it was read, matches its region and never changes, so it cannot go
-// stale; events are read-only to all that share them. The oldest page goes where there are too many
+// stale; but when events are erased nothing of what was read before is served or kept any longer.
+// Events are read-only to all that share them. The oldest page goes where there are too many
 // bytes, also if a slower worker is to come by it yet: that reads it again.
 type Pages struct {
 	mu    sync.Mutex // held for a look at the list, never while the log is read
 	list  []sharedPage
 	bytes int
+
+	erasures uint64 // that all of the list knows of
 }
 
 // sharedPage is a page with what it answers: which events of a region there are after from.
@@ -40,21 +43,33 @@ func (p *Pages) next(ctx context.Context, own *owner, after, upTo store.Position
 	if p == nil || upTo <= after {
 		return nextPage(ctx, own.st, *own.region, after, upTo, limit)
 	}
-	if page, found := p.find(own.region, after, upTo, n, limit); found {
+	erasures := store.Erasures(own.st)
+	if page, found := p.find(own.region, after, upTo, n, limit, erasures); found {
 		return page, nil
 	}
 	page, err := nextPage(ctx, own.st, *own.region, after, upTo, limit)
 	if err == nil && len(page.Events) > 0 {
-		p.add(sharedPage{Page: page, region: *own.region, from: after, bytes: memoryOf(page.Events)})
+		p.add(sharedPage{Page: page, region: *own.region, from: after, bytes: memoryOf(page.Events)}, erasures)
 	}
 	return page, err
 }
 
+// know drops what was read before so many erasures were known. mu is held.
+func (p *Pages) know(erasures uint64) {
+	if erasures > p.erasures {
+		clear(p.list)
+		p.list, p.bytes, p.erasures = p.list[:0], 0, erasures
+	}
+}
+
 // find returns what a page that is kept has after a position. A rest of less than n events is of no
 // use, unless there are no more: batches would be small because others had read before.
-func (p *Pages) find(region *store.Region, after, upTo store.Position, n, limit int) (found store.Page, ok bool) {
+func (p *Pages) find(
+	region *store.Region, after, upTo store.Position, n, limit int, erasures uint64,
+) (found store.Page, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.know(erasures)
 	for i := len(p.list) - 1; i >= 0; i-- { // the newest first: workers are mostly close together
 		kept := &p.list[i]
 		if kept.from > after || kept.Scanned <= after || !same(kept.region, *region) {
@@ -83,12 +98,15 @@ func (p *sharedPage) part(after, upTo store.Position, limit int) store.Page {
 }
 
 // add keeps a page, unless it is large: a batch of its own is no better for being shared.
-func (p *Pages) add(page sharedPage) {
+func (p *Pages) add(page sharedPage, erasures uint64) {
 	if page.bytes > pagesBytes/4 {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.know(erasures); erasures < p.erasures { // it was read before the last one
+		return
+	}
 	p.list = append(p.list, page)
 	p.bytes += page.bytes
 	old := 0

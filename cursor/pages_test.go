@@ -152,3 +152,22 @@ func (r *sharedReader) step(t *testing.T, upTo store.Position) {
 	}
 	r.at = page.Scanned
 }
+
+func TestWhatWasReadBeforeAnErasureIsNotShared(t *testing.T) {
+	st, pages := openInternal(t), &Pages{}
+	orders(t, st, 20)
+	own := sharing(st, store.Region{Entity: "order"}, pages)
+	before, err := pages.next(t.Context(), own, 0, 20, 1, aheadEvents)
+	require.NoError(t, err)
+	_, err = store.Erase(t.Context(), st, store.Erasure{Entity: "order:1", Reason: "r", By: "b"})
+	require.NoError(t, err)
+	for range 2 {
+		page, err := pages.next(t.Context(), own, 0, 20, 1, aheadEvents)
+		require.NoError(t, err)
+		for _, e := range page.Events {
+			_, erased := e.Erased()
+			require.True(t, erased)
+		}
+		pages.add(sharedPage{Page: before, region: *own.region}, 0) // a reader that was slower
+	}
+}

@@ -16,6 +16,8 @@ type parking struct {
 	win  *window
 	list *parkedList
 	out  *outbox
+
+	erasures uint64 // that the list knows of
 }
 
 // resume takes the position from a worker that keeps it itself. A rewind or widening of the

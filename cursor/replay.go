@@ -88,6 +88,9 @@ func (p *replays) load(ctx context.Context, k *parkedKey, floor store.Position, 
 		if err != nil {
 			return fmt.Errorf("cursor: worker %q: read parked event %d: %w", p.own.worker.Name, at, err)
 		}
+		if loaded > 0 && p.own.passesOver(&e) != p.own.passesOver(&k.queue.events[0]) {
+			return nil
+		}
 		bytes += len(e.Payload)
 		k.queue.events = append(k.queue.events, e)
 	}

@@ -177,6 +177,7 @@ func (r *Runner) restore(ctx context.Context) error {
 // refresh restores what a change of the checkpoint has left stale. Nothing is read, handled or
 // written before that: it would be at a wrong place, or pass what is parked or pending.
 func refresh(ctx context.Context, r *Runner) error {
+	r.park.eraseErrors(ctx)
 	if !r.stale {
 		return nil
 	}

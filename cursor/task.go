@@ -66,6 +66,9 @@ func (t *Task) call(ctx context.Context) {
 			t.action, t.failed = Continue, t.panicked(panicError(value, t.own.worker.redact))
 		}
 	}()
+	if t.passedOver() {
+		return
+	}
 	action, err := t.own.worker.Handle(ctx, &t.batch)
 	if err == nil && action > StopWithRollback {
 		err = fmt.Errorf("cursor: handler returned an unknown %s", action)

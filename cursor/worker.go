@@ -166,6 +166,10 @@ type Worker struct {
 	Policy      supervision.Policy
 	Restart     supervision.Restart
 	StopTimeout time.Duration
+	// Erased has Handle get events whose content was erased, too: [store.Event.Erased] tells them from
+	// others, and they have no payload. Otherwise they are passed over as if they were handled, and a
+	// parked one that is replayed is off the list.
+	Erased bool
 	// NewKinds decides about a changed list of Kinds: the zero value refuses it, with a
 	// checkpoint.ErrKindsChanged.
 	NewKinds checkpoint.NewKinds

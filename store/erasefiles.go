@@ -224,6 +224,14 @@ func (x *eraser) begin(g *segment) {
 	}
 }
 
+// left returns what will be left of a record of any type.
+func (x erasures) left(rec []byte) []byte {
+	for _, e := range x {
+		rec = (&eraser{erasure: e, text: e.note(false)}).append(nil, rec)
+	}
+	return rec
+}
+
 // append appends what is left of a record. A key follows the events of its commit, in their batch.
 // What is stored with it covers all of them: were it kept, it would confirm a guess at one.
 func (x *eraser) append(dst, rec []byte) []byte {

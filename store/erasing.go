@@ -138,27 +138,41 @@ func (x *erasing) failed() error {
 	return failed
 }
 
-// beginErasure makes an erasure part of the log.
-func (s *Store) beginErasure(ctx context.Context, what *Erasure, at ranges, sides []SideWrite) (*erasureJob, error) {
+// sideRaces is how often an erasure is tried whose side values others write meanwhile.
+const sideRaces = 10
+
+// beginErasure makes an erasure part of the log, unless it is a dry run, or there is nothing left:
+// nil then. What readers see is taken from the log that way alone, so it needs no expectation.
+func (s *Store) beginErasure(ctx context.Context, what *Erasure, erases bool, at ranges) (*erasureJob, error) {
 	id, err := uuid.NewRandom()
 	if err != nil {
 		return nil, err
 	}
 	e := &erasure{id: id, at: s.Now().UnixMilli(), by: what.By, reason: what.Reason, events: at}
-	for i := range sides {
-		e.keys = append(e.keys, sides[i].Key)
+	for try := 1; ; try++ {
+		sides, err := what.sides(ctx, at)
+		if err != nil || what.DryRun || !erases && len(sides) == 0 {
+			return nil, err
+		}
+		e.keys = nil
+		for i := range sides {
+			e.keys = append(e.keys, sides[i].Key)
+		}
+		slices.Sort(e.keys)
+		value := e.encode()
+		if err := checkMax("erasure bytes", len(value), maxErasureBytes); err != nil {
+			return nil, err
+		}
+		audit := e.audit(AuditErased)
+		audit.Entity = what.Entity
+		_, err = s.commitErasure(ctx, &audit, sides, &SideWrite{Key: erasureKey(id), Value: value})
+		if err == nil {
+			return s.erasing.add(e), nil
+		}
+		if !errors.Is(err, ErrConflict) || try == sideRaces {
+			return nil, err
+		}
 	}
-	slices.Sort(e.keys)
-	value := e.encode()
-	if err := checkMax("erasure bytes", len(value), maxErasureBytes); err != nil {
-		return nil, err
-	}
-	audit := e.audit(AuditErased)
-	audit.Entity = what.Entity
-	if _, err := s.commitErasure(ctx, &audit, sides, &SideWrite{Key: erasureKey(id), Value: value}); err != nil {
-		return nil, err
-	}
-	return s.erasing.add(e), nil
 }
 
 func (e *erasure) audit(kind string) ErasureAudit {

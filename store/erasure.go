@@ -135,15 +135,11 @@ func (s *Store) erase(ctx context.Context, e *Erasure) (report ErasureReport, er
 	if err := s.fences.reserve(at); err != nil {
 		return report, err
 	}
-	sides, err := e.sides(ctx, at)
+	own, err := s.beginErasure(ctx, e, len(events) > 0, at)
 	if err != nil || e.DryRun {
 		return report, err
 	}
-	var own *erasureJob
-	if len(events) > 0 {
-		if own, err = s.beginErasure(ctx, e, at, sides); err != nil {
-			return report, err
-		}
+	if own != nil {
 		report.ID = own.id
 	}
 	return report, s.awaitErasures(ctx, own, &report)
@@ -186,7 +182,8 @@ type targets struct {
 	upTo    Position
 	first   Position              // of those that were found
 	sources map[uuid.UUID]int     // what was found, for the search of effects
-	erased  map[Position]Recorded // what is to be erased: all of it that is not yet
+	erased  map[Position]Recorded // what is to be erased and is not yet
+	before  []Range               // what was erased before
 	left    []Recorded            // effects that are not to be
 }
 
@@ -218,7 +215,9 @@ func (t *targets) add(e *Event) {
 }
 
 func (t *targets) erase(e *Event) {
-	if _, before := e.Erased(); !before {
+	if _, before := e.Erased(); before {
+		t.before = append(t.before, Range{e.Position, e.Position})
+	} else {
 		t.erased[e.Position] = recorded(e)
 	}
 }
@@ -287,10 +286,10 @@ func (t *targets) effects(ctx context.Context, erased bool) error {
 		_, about := t.sources[e.Cause]
 		_, before := e.Erased()
 		switch {
-		case asked || before:
+		case asked:
 		case erased || about && e.Coordinate.Scope == ReservedScope:
 			t.erase(&e)
-		default:
+		case !before:
 			t.left = append(t.left, recorded(&e))
 		}
 		return true
@@ -298,9 +297,10 @@ func (t *targets) effects(ctx context.Context, erased bool) error {
 	return w.follow(ctx)
 }
 
-// events returns what is to be erased, ascending.
+// events returns what is to be erased, ascending, and the positions of all of it, with what was
+// erased before: of that, too, side values may know.
 func (t *targets) events() (events []Recorded, at ranges) {
-	all := make([]Range, 0, len(t.erased))
+	all := t.before
 	for _, p := range slices.Sorted(maps.Keys(t.erased)) {
 		events, all = append(events, t.erased[p]), append(all, Range{p, p})
 	}

@@ -205,8 +205,9 @@ func (x *exporting) batch(g *segment, h *wal.BatchHeader, batch []byte) error {
 	}
 	var events [][]byte
 	keys := make(map[uint64]wal.Key)
+	pending := x.store.erasing.pending()
 	err := wal.Records(h, batch, func(rec []byte, _ int) error {
-		if wal.IsEvent(rec) {
+		if rec = pending.left(rec); wal.IsEvent(rec) {
 			events = append(events, rec)
 		} else if wal.Type(rec) == wal.TypeKey {
 			k, err := wal.ParseKey(rec)

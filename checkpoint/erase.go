@@ -1,0 +1,64 @@
+package checkpoint
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+// ErasedText is the text of the error of a parked event whose content was erased: what it was may
+// have quoted that.
+const ErasedText = "(erased)"
+
+// ErasedSides returns what an erasure needs so that the errors of parked events are erased with
+// them: the Sides of a [store.Erasure]. They stay parked, with their key, by which others are held
+// after them.
+func ErasedSides(st *store.Store) func(context.Context, func(store.Position) bool) ([]store.SideWrite, error) {
+	return func(ctx context.Context, erased func(store.Position) bool) (sides []store.SideWrite, err error) {
+		for side, err := range st.Sides(parkedPrefix) {
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err != nil {
+				return nil, fmt.Errorf("checkpoint: parked events: %w", err)
+			}
+			id, position, ok := splitParked(side.Key)
+			if !ok || !erased(position) {
+				continue
+			}
+			p, err := id.parkedOf(side, nil)
+			if err != nil {
+				return nil, err
+			}
+			if p.Erase() {
+				write := p.Write(id)
+				write.Expect = store.Exactly(side.Revision)
+				sides = append(sides, write)
+			}
+		}
+		return sides, nil
+	}
+}
+
+// Erase removes the text of the error, and reports whether there was one.
+func (p *Parked) Erase() bool {
+	if p.Error == "" || p.Error == ErasedText {
+		return false
+	}
+	p.Error = ErasedText
+	return true
+}
+
+// splitParked returns whose parked event a side value is.
+func splitParked(key string) (id ID, p store.Position, ok bool) {
+	rest, _ := strings.CutPrefix(key, parkedPrefix)
+	at := strings.LastIndexByte(rest, '/')
+	if at < 0 {
+		return "", 0, false
+	}
+	position, err := strconv.ParseUint(rest[at+1:], 16, 64)
+	return ID(rest[:at]), store.Position(position), err == nil
+}
