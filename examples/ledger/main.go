@@ -1,12 +1,12 @@
 // Command ledger keeps accounts in a log: none can be overdrawn, months are closed as a whole, a
 // customer can be erased, and there are backups that are known to be good.
 //
-//	go run ./examples/ledger -open alice=Alice -transfer bank:alice:10000   # in cents
+//	go run ./examples/ledger -open alice=Alice -transfer bank:alice:10000 # cents
 //	go run ./examples/ledger -open bob=Bob -transfer alice:bob:2500
-//	go run ./examples/ledger -open alice=Alice -transfer bank:alice:10000  # cents
+//	go run ./examples/ledger -traffic 1000 -close 2026-11 # close it while money moves
 //	go run ./examples/ledger -erase Alice -reason "asked to be forgotten" -by me
 //	go run ./examples/ledger -backup ledger.backup -verify
-//	go run ./examples/ledger -data ledger.new -restore ledger.backup        # a store of its own
+//	go run ./examples/ledger -data ledger.new -restore ledger.backup # a store of its own
 //
 // Kill it at any time, and run it again. The log lies in the folder ledger.data; -data names
 // another. Flags that stand together are obeyed in the order above.
