@@ -165,14 +165,14 @@ func (c *segmentCheck) found(idx index.Index, p Position) (rec []byte, offset in
 }
 
 // loseSides reports the present side values of which the records are damaged, and whether there are
-// any. A short one that the footer has too is not lost.
+// any. A short one is not lost: the memory has it, from a footer or a run.
 func (c *segmentCheck) loseSides(from, to int64) (lost bool) {
 	if c.cold || !c.first {
 		return false
 	}
 	c.store.sides.snapshot().Scan(func(place index.Side) bool {
 		at := int64(place.Offset)
-		if place.Segment != c.segment.number || at < from || at >= to || place.Inline && c.trailer != nil {
+		if place.Segment != c.segment.number || at < from || at >= to || place.Inline {
 			return true
 		}
 		if _, err := c.segment.record(at); err != nil {
