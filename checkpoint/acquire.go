@@ -17,7 +17,8 @@ import (
 // An id without a checkpoint takes over that of one of b.Formerly, see [Rename], and else begins at
 // b.Start. Where b.NewKinds lets the kinds change, an audit event says so. Otherwise the checkpoint
 // must fit: a [MismatchError], a [PositionError], [ErrCorrupt] and [ErrNewerFormat] are returned
-// with nothing written; so are [ErrFenced] where b.Epoch is that of another owner than the last,
+// with nothing written; so are [store.ErrDropped] where retention has dropped events that it was to
+// deliver, [ErrFenced] where b.Epoch is that of another owner than the last,
 // [ErrRenamed] for a name that another checkpoint has left, and [ErrExists] where more than one of
 // id and b.Formerly exist.
 func Acquire(ctx context.Context, st *store.Store, id ID, b Binding) (*Lease, error) {
@@ -166,8 +167,20 @@ func find(ctx context.Context, st *store.Store, id ID, b Binding) (found, error)
 		}
 		return found{}, ahead
 	}
+	if err := kept(st, id, f.record.Floor()); err != nil {
+		return found{}, err
+	}
 	f.record.Origin = st.Origin()
 	return f, nil
+}
+
+// kept refuses to continue after a position where the next event was dropped: that one would be
+// skipped. Position 0 is before the first event, wherever that is.
+func kept(st *store.Store, id ID, after store.Position) error {
+	if first := store.First(st); after > 0 && after+1 < first {
+		return fmt.Errorf("checkpoint %q: %w", id, &store.DroppedError{Position: after + 1, First: first})
+	}
+	return nil
 }
 
 // lookUp finds the one checkpoint among the names of a reader.

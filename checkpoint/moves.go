@@ -14,7 +14,8 @@ import (
 // it: what they do outside the store is done once more.
 //
 // Errors: [ErrNotBackwards] for a position that was never reached, since a rewind to it would skip
-// events; [ErrAhead] beyond the head of the log; [ErrStateful].
+// events; [ErrAhead] beyond the head of the log; [store.ErrDropped] before what retention has
+// dropped, but for 0, which is where the log begins; [ErrStateful].
 type Rewind struct {
 	To   store.Position
 	Emit bool
@@ -41,6 +42,9 @@ func (c Rewind) apply(ctx context.Context, p *plan) error {
 	}
 	if head := p.st.Head(); c.To > head {
 		return &PositionError{Err: ErrAhead, ID: p.id, Position: c.To, Bound: head}
+	}
+	if err := kept(p.st, p.id, c.To); err != nil {
+		return err
 	}
 	reads, ok := p.record.reads()
 	if !ok {

@@ -110,7 +110,7 @@ func (w *writer) loadEntities(req *request) error {
 			if err != nil {
 				return err
 			}
-			state = w.entities.add(name, last.Version, last.Hash())
+			state = w.entities.add(name, last.Version, last.Hash)
 		}
 		req.events[i].state = state
 	}
@@ -136,12 +136,18 @@ func admitVersions(events []requestEvent) (err error) {
 	return err
 }
 
+// usedKey is an idempotency key and, where its events were dropped, what their receipt said.
+type usedKey struct {
+	wal.Key
+	recorded []wal.Recorded // nil where the log has the events
+}
+
 // findKey looks for an idempotency key in all segments, the newest first: what is tried again was
 // tried a moment ago. A key that is new is looked for in all of them.
 //
 // The index knows keys by their hash, and the record decides: so two keys with one hash cost a read
 // and never answer for each other.
-func (s *Store) findKey(key string) (k wal.Key, ok bool, err error) {
+func (s *Store) findKey(key string) (k usedKey, ok bool, err error) {
 	for {
 		k, ok, err = s.lookForKey(key)
 		if !s.again(&err) {
@@ -150,7 +156,7 @@ func (s *Store) findKey(key string) (k wal.Key, ok bool, err error) {
 	}
 }
 
-func (s *Store) lookForKey(key string) (k wal.Key, ok bool, err error) {
+func (s *Store) lookForKey(key string) (k usedKey, ok bool, err error) {
 	asked := index.AskKey(key)
 	for g := range s.newestWith(&asked) {
 		idx, err := s.indexOf(g)
@@ -167,7 +173,7 @@ func (s *Store) lookForKey(key string) (k wal.Key, ok bool, err error) {
 	return k, false, nil
 }
 
-func findKeyIn(g *segment, idx index.Index, key string) (k wal.Key, ok bool, err error) {
+func findKeyIn(g *segment, idx index.Index, key string) (k usedKey, ok bool, err error) {
 	offset, found, err := idx.FindKey(key)
 	if !found || err != nil {
 		return k, false, err
@@ -176,22 +182,35 @@ func findKeyIn(g *segment, idx index.Index, key string) (k wal.Key, ok bool, err
 	if err != nil {
 		return k, false, err
 	}
-	if k, err = wal.ParseKey(rec); err != nil {
+	if g.dropped {
+		var r wal.Receipt
+		r, err = wal.ParseReceipt(rec)
+		k = usedKey{r.Key, r.Events}
+	} else {
+		k.Key, err = wal.ParseKey(rec)
+	}
+	if err != nil {
 		return k, false, g.corrupt(int64(offset), "not an idempotency key")
 	}
-	return k, string(k.Key) == key, nil // else another key with the same hash
+	return k, string(k.Key.Key) == key, nil // else another key with the same hash
 }
 
 // storedReceipt rebuilds the receipt of the commit that used a key, from the log: receipts are not
 // kept, since few are asked for again. Its Sync is the mode of this opening, under which the answer
 // is acknowledged: all that the receipt speaks of was written before it.
-func (s *Store) storedReceipt(k wal.Key) (Receipt, error) {
+func (s *Store) storedReceipt(k usedKey) (Receipt, error) {
 	r := Receipt{Origin: s.origin, Sequence: k.Sequence, Sync: s.options.Sync, Duplicate: true}
+	for i, e := range k.recorded {
+		r.Events = append(r.Events, Recorded{ID: e.ID, Position: Position(k.FirstPosition) + Position(i), Version: e.Version})
+	}
+	if k.recorded != nil {
+		return r, nil
+	}
 	last := Position(k.FirstPosition) + Position(k.Events) - 1
 	for p := Position(k.FirstPosition); p <= last; p++ {
 		e, err := s.eventAt(p)
 		if err != nil {
-			return Receipt{}, fmt.Errorf("stored receipt of key %q: %w", k.Key, err)
+			return Receipt{}, fmt.Errorf("stored receipt of key %q: %w", k.Key.Key, err)
 		}
 		r.Events = append(r.Events, Recorded{ID: e.ID, Position: e.Position, Version: e.Version})
 	}

@@ -163,8 +163,8 @@ func (b *backup) anchor() error {
 	if m.Position == 0 {
 		return nil
 	}
-	e, err := b.store.eventAt(m.Position)
-	m.Event = e.ID
+	id, err := b.store.idAt(m.Position)
+	m.Event = id
 	return err
 }
 

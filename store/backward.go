@@ -11,7 +11,8 @@ import (
 // Backward iterates over the events of r before a position, the newest first: 0, and what is beyond
 // the head, begins at the head as it is then. So the last n events of a region are the first n of
 // it, and the n before those begin at the position of the last one that was seen. It may be left
-// early and nested. An error is the last thing it yields: a bad region's, ctx's, [ErrClosed], or
+// early and nested. It ends where the log begins. An error is the last thing it yields: a bad
+// region's, ctx's, [ErrClosed], [ErrDropped] for a position before the first event, or
 // [CorruptError] for damage, after all events that are good before it.
 //
 // It asks the indexes from the end on, for a little at first and for more where there is nothing: a
@@ -37,10 +38,16 @@ func (s *Store) backward(ctx context.Context, r Region, before Position, yield f
 	if before > 0 && before <= head {
 		w.rest = before - 1
 	}
-	for more := true; more && w.rest >= (*s.segments.Load())[0].first; {
+	if before > 0 && before < s.first() {
+		return s.droppedError(before)
+	}
+	for more := true; more && w.rest >= s.first(); {
 		err := s.readable(ctx)
 		if err == nil {
 			more, err = w.step()
+		}
+		if isDropped(err) { // the log begins later by now
+			return nil
 		}
 		if err != nil && !s.again(&err) {
 			return s.readError(err)

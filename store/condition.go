@@ -26,6 +26,9 @@ func admitConditions(w *writer, req *request) error {
 // see needs no look at the log: it is only the open batch that can break it.
 func firstAfter(w *writer, c *Condition) (Position, error) {
 	written := Position(w.next.Position - 1)
+	if c.After < w.store.first()-1 { // what was there cannot be known
+		return 0, w.store.droppedError(c.After + 1)
+	}
 	for after := c.After; after < written; {
 		page, err := w.store.readPage(c.Region, after, written, 1)
 		if err != nil {

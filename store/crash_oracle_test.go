@@ -31,6 +31,9 @@ type crashOracle struct {
 	history Origin // of the last acknowledgement
 	leaps   uint64 // what the sequences of new commits are ahead of their number
 	highest uint64 // sequence ever acknowledged
+
+	dropped  Position // what retention has dropped lies before it
+	dropping Position // or before this one, if a call was cut off
 }
 
 // crashState is what the first commits of an oracle add up to.
@@ -120,7 +123,10 @@ func (o *crashOracle) verifyEvents(st *Store, want *crashState) error {
 	if head := int(st.Head()); head != len(want.events) {
 		return fmt.Errorf("head is %d, want %d", head, len(want.events))
 	}
-	n, last, hashes := 0, Event{}, make(map[string][32]byte)
+	n, last, hashes := int(st.first())-1, Event{}, make(map[string][32]byte)
+	if first := st.first(); first > 1 && (first < o.dropped || first > max(o.dropped, o.dropping)) || first < o.dropped {
+		return fmt.Errorf("the log begins at %d, dropped was up to %d, or %d", first, o.dropped, o.dropping)
+	}
 	for e, err := range st.Read(context.Background(), Region{}, Beginning()) {
 		if err != nil {
 			return fmt.Errorf("read after %d: %w", n, err)
@@ -131,8 +137,15 @@ func (o *crashOracle) verifyEvents(st *Store, want *crashState) error {
 		if err := compareEvent(&e, Position(n), &want.events[n-1]); err != nil {
 			return err
 		}
-		if n > 1 && (e.Time <= last.Time || bytes.Compare(e.ID[:], last.ID[:]) <= 0) {
+		if last.Position > 0 && (e.Time <= last.Time || bytes.Compare(e.ID[:], last.ID[:]) <= 0) {
 			return fmt.Errorf("event %d: time or id does not grow", n)
+		}
+		if _, known := hashes[e.Coordinate.Entity]; !known {
+			before, err := st.stateBefore(e.Coordinate.Entity)
+			if err != nil {
+				return err
+			}
+			hashes[e.Coordinate.Entity] = before.Hash
 		}
 		if hash := chained(hashes[e.Coordinate.Entity], &e); hash != e.Hash() {
 			return fmt.Errorf("event %d: not the link that continues the chain of %s", n, e.Coordinate.Entity)
@@ -200,10 +213,20 @@ func (o *crashOracle) verifySides(st *Store, want *crashState) error {
 	return damage
 }
 
-// verifyEntities reads through the indexes: every entity has its versions from 1 on.
+// verifyEntities reads through the indexes: every entity has its versions from 1 on, or from the
+// one that was dropped.
 func (o *crashOracle) verifyEntities(st *Store, want *crashState) error {
+	dropped := make(map[string]uint64)
+	for _, e := range want.events[:st.first()-1] {
+		dropped[e.proposal.At.Entity] = e.version
+	}
+	for entity, version := range want.versions {
+		if got, err := st.Version(context.Background(), entity); err != nil || got != version {
+			return fmt.Errorf("%s: version %d, want %d: %w", entity, got, version, err)
+		}
+	}
 	for _, entity := range []string{"order:1", "stock:lamp"} {
-		var n uint64
+		n := dropped[entity]
 		for e, err := range st.Read(context.Background(), Region{Entity: entity}, Beginning()) {
 			if err != nil {
 				return fmt.Errorf("read %s: %w", entity, err)

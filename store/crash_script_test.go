@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing/synctest"
@@ -72,6 +73,39 @@ func rewritingScript(rounds int) []crashStep {
 		}
 	}
 	return append(steps, (*crashRun).end)
+}
+
+// droppingScript drops what it has written before.
+func droppingScript(rounds int) []crashStep {
+	steps := []crashStep{(*crashRun).open}
+	for round := range rounds {
+		i := round * 100
+		steps = append(steps,
+			commitOne(crashProposal(fmt.Sprint("new:", round), i, 400)), commitWithKey(i+1, 9000), commitSides(i+2),
+			commitSeveral(i+3, 12000, 100, 9000), commitLazy(0, 5000), commitEffect, commitGroup(i+4, 5000), repeatLastKey,
+			commitSeveral(i+5, 12000, 100, 15000), commitDeletion,
+			commitOne(crashProposal("stock:lamp", i+6, 30000)), commitLazy(1, 300), commitSides(i+7), commitOne(crashProposal("stock:lamp", i+8, 20)), drop,
+		)
+		if round%2 == 0 {
+			steps = append(steps, (*crashRun).killAndReopen)
+		} else {
+			steps = append(steps, (*crashRun).sleep)
+		}
+	}
+	return append(steps, (*crashRun).end)
+}
+
+// drop drops all segments but the active one.
+func drop(r *crashRun) error {
+	r.dropping = r.st.Head() + 1
+	report, err := Retain(context.Background(), r.st, nil, RetainOptions{Before: r.dropping})
+	if err != nil {
+		return err
+	}
+	if r.dropped = report.First; report.Segments > 0 {
+		r.floor = len(r.commits)
+	}
+	return nil
 }
 
 // largeScript fills a segment of two fillPieces, so that it is flushed once, and begins the next.

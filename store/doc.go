@@ -183,6 +183,20 @@
 // The hash of an event covers a digest of its content that stays, so that chains continue, and that
 // digest covers a random salt that goes: so it confirms no guess.
 //
+// # Retention
+//
+// [Retain] drops the oldest segments: a small file takes their place, which has what stays of their
+// events. Several such files become one as they grow alike.
+//
+//	1.seg last 40 | 41.seg last 52 | 53.seg  54.seg  55.seg
+//	version and last hash of each    events, from First on
+//	entity, receipts of keys, side
+//	values: as of 40, as of 52
+//
+// So positions, versions, chains, keys and side values go on as if nothing had been dropped, and
+// what asks for an event before First is told: [ErrDropped]. What readers still need is held: by
+// their checkpoints, and by a [Hold] for those that the store does not see.
+//
 // # Memory and cost
 //
 // What is kept in memory does not grow with events, entities and idempotency keys, and neither does
@@ -247,13 +261,15 @@
 // The store owns none that stays. Commits are written by their callers. The writer starts short
 // tasks, one at a time, that make the next segment, write a run or seal the last one, and beside
 // them one that rewrites segments and waits for a sync like any caller; Close waits for them, and
-// tells the last one to stop. Two timers, which Close stops: one, armed while there are bytes to
-// sync that no caller waits for (lazy batches, SyncInterval), commits nothing and thereby syncs;
-// the other, armed while commits wait, tells those that wait for long to look at their contexts.
+// tells the last one to stop, and a [Retain] that is under way. Two timers, which Close stops: one,
+// armed while there are bytes to sync that no caller waits for (lazy batches, SyncInterval),
+// commits nothing and thereby syncs; the other, armed while commits wait, tells those that wait for
+// long to look at their contexts.
 //
 // # Locks
 //
 //	Store.closing      Close, whole; taken before all others
+//	Store.holding      a hold is set, or files are replaced that none holds; commits and I/O included
 //	  committer.mu     queue and role; never held during I/O
 //	  follower.mu      a read-only store catches up with its writer, I/O included
 //	    sideTable.mu   the tree of side values; their values are read without it

@@ -79,7 +79,7 @@ func (s *Store) holdsErased(g *segment, e *erasure) (bool, error) {
 		next = after.first
 	}
 	for _, in := range e.events.clip(g.first, next-1) {
-		for p := in.From; p <= in.To; p++ {
+		for p := in.From; p <= in.To && !g.dropped; p++ { // else they are gone
 			if whole, err := s.isWhole(g, p); whole || err != nil {
 				return whole, err
 			}

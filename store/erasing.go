@@ -235,15 +235,15 @@ func (s *Store) beginErasing() error {
 // eraseAhead has the goroutine that has the rewriter try what is to be tried, or begins one.
 func (s *Store) eraseAhead() {
 	r := &s.rewriter
-	if s.erasing.next(false) == nil || !r.busy.CompareAndSwap(false, true) {
+	if s.erasing.next(false) == nil || !r.busy.tryTake() {
 		return
 	}
 	if s.inline {
+		defer r.busy.leave()
 		s.eraseAll()
-		r.busy.Store(false)
 		return
 	}
-	s.tasks.Go(s.rewriteAll)
+	s.tasks.Go(s.rewriteTask)
 }
 
 // eraseAll tries each job that is to be tried. The caller has the rewriter.

@@ -34,6 +34,9 @@ var (
 	// ErrOutcomeUnknown: the caller stopped waiting (its context ended) or the sync failed; the commit
 	// may or may not be found after a reopen. An idempotency key makes a retry safe.
 	ErrOutcomeUnknown = errors.New("store: outcome unknown")
+	// ErrDropped: retention has dropped the event, and what it takes to go on from there. See
+	// DroppedError.
+	ErrDropped = errors.New("store: dropped")
 	// ErrNotFound: no such event.
 	ErrNotFound = errors.New("store: not found")
 	// ErrNotStore: the directory holds no store, and was opened read-only or with Options.MustExist.

@@ -33,6 +33,10 @@ import (
 // Hashes and salts are as they are in the log, so [Import] makes the same log of it, and what was
 // changed in between does not continue the chains. Who has an export has what erasure is to remove.
 //
+// An export of a log of which retention has dropped the beginning begins where the log does, and
+// has nothing of what stays of the events before: what is made of it does not know the versions of
+// entities that have no event any more, nor the idempotency keys of before.
+//
 // It holds up no commit. Errors: a [CorruptError] for what cannot be read, before which the export
 // ends, see [Verify]; ctx's, [ErrClosed], that of w; and [ErrBusy] while a fence is open, or when a
 // side value was rewritten away meanwhile, which may be tried again. Without the last line an
@@ -65,7 +69,7 @@ type exporting struct {
 func (x *exporting) all(ctx context.Context) error {
 	sides, head := x.store.sides.moment(x.store)
 	x.upTo = head
-	first := (*x.store.segments.Load())[0].first
+	first := x.store.first()
 	x.written = first - 1
 	origin := x.store.Origin()
 	err := x.write(&exportedLine{Log: &exportedLog{
@@ -156,6 +160,9 @@ func (x *exporting) events(ctx context.Context) error {
 	for x.written < x.upTo {
 		segments := *x.store.segments.Load()
 		i := sort.Search(len(segments), func(i int) bool { return segments[i].first > x.written+1 }) - 1
+		if i < 0 || segments[i].dropped { // since it was begun
+			return fmt.Errorf("%w: event %d was dropped while the log was exported", ErrBusy, x.written+1)
+		}
 		before, g := x.written, segments[i]
 		err := x.segment(ctx, g)
 		if x.store.again(&err) {

@@ -17,10 +17,11 @@ const (
 	fromSince
 )
 
-// Beginning starts at the first event.
+// Beginning starts at the first event that the log has. It is After(0).
 func Beginning() From { return From{} }
 
-// After starts at the first event after position p.
+// After starts at the first event after position p. Where retention has dropped that, reading is
+// [ErrDropped].
 func After(p Position) From { return From{after: p} }
 
 // Now starts after the head as it is when reading begins.

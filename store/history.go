@@ -31,7 +31,8 @@ func (e *BrokenChainError) Unwrap() error { return ErrCorrupt }
 // version, and by the hash of its content, see [Event.Hash]. An error is the last thing it yields:
 // a [BrokenChainError], [CorruptError] for damage that a checksum tells, [ErrClosed], ctx's, and
 // that of an entity that breaks the rules. Without one the history is whole from its first event
-// on, the version of which is 1, unless the log no longer has those before it.
+// on. The version of that is 1, unless those before it were dropped, see [Retain]: then it
+// continues the last of them, if what is known of that was not discarded.
 //
 // Checking takes about a microsecond for each event beside reading it.
 func History(ctx context.Context, st *Store, entity string) iter.Seq2[Event, error] {
@@ -49,22 +50,33 @@ func (s *Store) history(ctx context.Context, entity string, yield func(Event, er
 	if err := s.readable(ctx); err != nil {
 		return err
 	}
-	upTo, version, hash := s.Head(), uint64(0), [32]byte{}
-	for e, err := range s.selected(ctx, index.Query{Entity: entity}, (*s.segments.Load())[0].first-1, upTo) {
+	upTo := s.Head()
+	var was lastEvent
+	begun := false
+	for e, err := range s.selected(ctx, index.Query{Entity: entity}, s.first()-1, upTo) {
 		if err != nil {
 			return err
 		}
 		if e.Coordinate.Entity != entity { // of its namespace
 			continue
 		}
-		dropped := version == 0 && e.Version > 1
-		if !dropped && (e.Version != version+1 || !wal.Continues(hash, e.record)) {
-			return &BrokenChainError{Entity: entity, Position: e.Position, Version: e.Version, Previous: version}
+		first := s.first()
+		if !begun {
+			if was, err = s.stateBefore(entity); err != nil {
+				return s.readError(err)
+			}
+			if begun = true; was.Position >= e.Position { // it was dropped since
+				was = lastEvent{}
+			}
+		}
+		discarded := was.Version == 0 && e.Version > 1 && first > 1
+		if !discarded && (e.Version != was.Version+1 || !wal.Continues(was.Hash, e.record)) {
+			return &BrokenChainError{Entity: entity, Position: e.Position, Version: e.Version, Previous: was.Version}
 		}
 		if !yield(e, nil) {
 			return nil
 		}
-		version, hash = e.Version, e.Hash()
+		was = lastEventOf(e)
 	}
 	return nil
 }
@@ -73,13 +85,13 @@ func (s *Store) history(ctx context.Context, entity string, yield func(Event, er
 // the index goes by hash for is for the caller to check.
 func (s *Store) selected(ctx context.Context, q index.Query, after, upTo Position) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		x := selection{store: s, query: q, scanned: after, upTo: upTo, leap: over(q.Entity), yield: yield}
+		x := selection{store: s, query: q, start: after, scanned: after, upTo: upTo, leap: over(q.Entity), yield: yield}
 		for more := true; more && x.scanned < upTo; {
 			err := s.readable(ctx)
 			if err == nil {
 				more, err = x.step()
 			}
-			if err != nil && !s.again(&err) {
+			if err != nil && !s.again(&err) && !s.beginsLater(err, &x.scanned, &x.start) {
 				yield(Event{}, s.readError(err))
 				return
 			}
@@ -91,6 +103,7 @@ func (s *Store) selected(ctx context.Context, q index.Query, after, upTo Positio
 type selection struct {
 	store         *Store
 	query         index.Query
+	start         Position
 	scanned, upTo Position
 	leap          *leap
 	ords          []uint32
@@ -99,7 +112,12 @@ type selection struct {
 
 // step yields some events of one segment, and returns whether the reader wants more.
 func (x *selection) step() (more bool, err error) {
-	if x.scanned = x.leap.from(x.store, x.scanned, x.upTo); x.scanned == x.upTo {
+	begins := x.scanned == x.start
+	x.scanned = x.leap.from(x.store, x.scanned, x.upTo)
+	if begins {
+		x.start = x.scanned
+	}
+	if x.scanned == x.upTo {
 		return true, nil
 	}
 	g, idx, from, to, err := x.store.segmentRange(x.scanned, x.upTo)

@@ -66,7 +66,9 @@ func (s *Store) newestWith(asked *index.Asked) iter.Seq[*segment] {
 func perhapsIn(group []*segment, asked *index.Asked) uint64 {
 	var sealed [index.AtOnce]*index.Sealed
 	for i, g := range group {
-		sealed[i] = g.sealed()
+		if !g.dropped { // its filter of events has no entity, and its states, or that they are gone, must be seen
+			sealed[i] = g.sealed()
+		}
 	}
 	return asked.Perhaps(sealed[:len(group)])
 }

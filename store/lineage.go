@@ -75,7 +75,16 @@ func (s *Store) causes(ctx context.Context, of uuid.UUID, reach Reach, yield fun
 // none. It goes back from there in strides that double, and then halves the last of them: that
 // takes as many events as the logarithm of the distance, twice.
 func (s *Store) findBefore(before Position, id uuid.UUID) (Event, error) {
-	low := (*s.segments.Load())[0].first
+	for {
+		low := s.first()
+		e, err := s.findBetween(low, before, id)
+		if !isDropped(err) || s.first() == low {
+			return e, err
+		}
+	}
+}
+
+func (s *Store) findBetween(low, before Position, id uuid.UUID) (Event, error) {
 	high, at := before, before-1
 	for stride := Position(2); low < high; stride *= 2 {
 		e, err := s.eventAt(at)
@@ -165,6 +174,7 @@ type sweep struct {
 	upTo    Position
 	all     bool // also what is hidden
 	scanned Position
+	start   Position // where the log began, where it has no event to start from
 	found   int
 	ended   bool     // by the reader, or by the reach
 	pending ordinals // in the segment that is looked at
@@ -182,7 +192,8 @@ func (w *sweep) run(ctx context.Context, of uuid.UUID) error {
 			w.give(e)
 		}
 	case errors.Is(err, ErrNotFound):
-		w.scanned = (*s.segments.Load())[0].first - 1
+		w.scanned = s.first() - 1
+		w.start = w.scanned
 	default:
 		return err
 	}
@@ -202,7 +213,7 @@ func (w *sweep) follow(ctx context.Context) error {
 		if err := s.readable(ctx); err != nil {
 			return err
 		}
-		if err := w.segment(ctx); err != nil && !s.again(&err) {
+		if err := w.segment(ctx); err != nil && !s.again(&err) && !s.beginsLater(err, &w.scanned, &w.start) {
 			return s.readError(err)
 		}
 	}

@@ -113,9 +113,17 @@ func grow(t *testing.T, s *Store, segments int) {
 }
 
 // requireChains recomputes the hash chain of every entity from what readers see.
-func requireChains(t require.TestingT, events []Event) {
+func requireChains(t require.TestingT, events []Event) { requireChainsAfter(t, nil, events) }
+
+// requireChainsAfter is requireChains of a log that continues what it has dropped.
+func requireChainsAfter(t require.TestingT, s *Store, events []Event) {
 	last := make(map[string][32]byte)
 	for _, e := range events {
+		if _, known := last[e.Coordinate.Entity]; !known && s != nil {
+			before, err := s.stateBefore(e.Coordinate.Entity)
+			require.NoError(t, err)
+			last[e.Coordinate.Entity] = before.Hash
+		}
 		d := wal.Draft{
 			Entity: e.Coordinate.Entity, Scope: e.Coordinate.Scope, Kind: e.Kind, Codec: e.Codec, Headers: e.headers(),
 			SchemaVersion: e.SchemaVersion, Depth: e.Depth, Cause: e.Cause, Payload: e.Payload,

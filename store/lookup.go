@@ -12,7 +12,8 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// Get returns the event with an id: [ErrNotFound] when there is none that is visible. Ids grow with
+// Get returns the event with an id: [ErrNotFound] when there is none that is visible, which is
+// [ErrDropped], too, where it may have been dropped. Ids grow with
 // positions, so it is a binary search over positions that reads some 20 events in a log of a
 // million. An event that is committed while Get runs may be found or not.
 func (s *Store) Get(ctx context.Context, id uuid.UUID) (Event, error) {
@@ -29,11 +30,20 @@ func (s *Store) Get(ctx context.Context, id uuid.UUID) (Event, error) {
 			return e, s.readError(err)
 		}
 	}
-	return Event{}, fmt.Errorf("event %s: %w", id, ErrNotFound)
+	return Event{}, s.noEvent(id)
+}
+
+// noEvent is the error of a search for an id. One that was minted before the last event that was
+// dropped may have been that of one of them.
+func (s *Store) noEvent(id uuid.UUID) error {
+	if _, last := s.lastDropped(); bytes.Compare(id[:], last[:]) <= 0 {
+		return fmt.Errorf("event %s: %w: %w", id, ErrNotFound, s.droppedError(0))
+	}
+	return fmt.Errorf("event %s: %w", id, ErrNotFound)
 }
 
 // GetAt returns the event at a position: [ErrNotFound] for 0, for what lies after the head, and for
-// what a cancelled fence hides.
+// what a cancelled fence hides; [ErrDropped] for what retention has dropped.
 func (s *Store) GetAt(ctx context.Context, p Position) (Event, error) {
 	if err := s.readable(ctx); err != nil {
 		return Event{}, err
@@ -59,7 +69,7 @@ func (s *Store) Count(ctx context.Context, r Region, after, upTo Position, limit
 	if upTo == 0 || upTo > head {
 		upTo = head
 	}
-	n, hidden, on := 0, s.cancelled(), (*leap)(nil)
+	n, hidden, on, whole := 0, s.cancelled(), (*leap)(nil), after == 0
 	for after < upTo && n < limit {
 		if after = on.from(s, after, upTo); after == upTo {
 			break
@@ -74,6 +84,10 @@ func (s *Store) Count(ctx context.Context, r Region, after, upTo Position, limit
 			found, err = r.count(idx, from, to, limit-n)
 		}
 		if s.again(&err) {
+			continue
+		}
+		if first := s.first(); whole && isDropped(err) && first <= upTo+1 {
+			n, after = 0, first-1
 			continue
 		}
 		if err != nil {
@@ -136,15 +150,19 @@ func (s *Store) eventIn(g *segment, idx index.Index, ord uint32) (Event, error) 
 // an index. After an event that cannot be read the rest of the search answers without reading, and
 // the error is the result: a guess about what lies behind damage would be a wrong answer.
 func (s *Store) search(pred func(*Event) bool) (Position, error) {
-	first, head := (*s.segments.Load())[0].first, s.Head()
-	var failed error
-	n := sort.Search(int(head+1-first), func(i int) bool {
-		if failed != nil {
-			return true
+	for {
+		first, head := s.first(), s.Head()
+		var failed error
+		n := sort.Search(int(head+1-first), func(i int) bool {
+			if failed != nil {
+				return true
+			}
+			e, err := s.eventAt(first + Position(i))
+			failed = err
+			return err == nil && pred(&e)
+		})
+		if !isDropped(failed) { // else it begins later by now
+			return first + Position(n), s.readError(failed)
 		}
-		e, err := s.eventAt(first + Position(i))
-		failed = err
-		return err == nil && pred(&e)
-	})
-	return first + Position(n), s.readError(failed)
+	}
 }

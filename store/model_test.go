@@ -33,12 +33,17 @@ type plainLog struct {
 	sides    map[string]SideValue
 	keys     map[string]plainKey
 	sequence uint64
+	first    Position // what is before it was dropped
 }
 
 type plainKey struct {
+	batch   Batch
 	content string
 	receipt Receipt
 }
+
+// dropped is the error of those who ask for a position.
+func (l *plainLog) dropped(p Position) error { return &DroppedError{Position: p, First: l.first} }
 
 // content is what two commits with one key must agree in.
 func content(b Batch) string {
@@ -60,6 +65,9 @@ func (l *plainLog) refusal(b Batch) error {
 		ahead[p.At.Entity]++
 	}
 	for _, c := range b.Conditions {
+		if c.After+1 < l.first {
+			return l.dropped(c.After + 1)
+		}
 		for _, e := range l.events {
 			if e.Position > c.After && plainMatch(c.Region, e) {
 				return &ConflictError{Condition: &c, Position: e.Position}
@@ -101,7 +109,7 @@ func (l *plainLog) commit(t *rapid.T, b Batch, r Receipt) {
 		}
 	}
 	if b.IdempotencyKey != "" {
-		l.keys[b.IdempotencyKey] = plainKey{content(b), r}
+		l.keys[b.IdempotencyKey] = plainKey{b, content(b), r}
 	}
 }
 
@@ -117,11 +125,12 @@ func plainMatch(r Region, e Event) bool {
 
 // machine runs a store and a plain log side by side.
 type machine struct {
-	disk  *vfs.Memory
-	store *Store
-	mode  SyncMode
-	bare  bool // no side value is kept in memory
-	model plainLog
+	disk   *vfs.Memory
+	store  *Store
+	reader *Store // beside it, nil while there is none
+	mode   SyncMode
+	bare   bool // no side value is kept in memory
+	model  plainLog
 }
 
 func (m *machine) open(t *rapid.T) {
@@ -248,7 +257,12 @@ func (m *machine) Retry(t *rapid.T) {
 	key := rapid.SampledFrom(slices.Sorted(maps.Keys(m.model.keys))).Draw(t, "key")
 	known := m.model.keys[key]
 	b := Batch{IdempotencyKey: key}
-	for _, recorded := range known.receipt.Events {
+	for i, recorded := range known.receipt.Events {
+		if recorded.Position < m.model.first {
+			b.Events = append(b.Events, known.batch.Events[i])
+			b.Events[i].Expect = Absent
+			continue
+		}
 		e, err := m.store.GetAt(context.Background(), recorded.Position)
 		require.NoError(t, err)
 		b.Events = append(b.Events, Proposal{
@@ -269,6 +283,7 @@ func (m *machine) Reopen(t *rapid.T) {
 
 // Kill opens what the operating system would have kept of a killed process.
 func (m *machine) Kill(t *rapid.T) {
+	m.forgetReader(t)
 	m.disk = m.disk.Image(vfs.KeepAll)
 	_ = m.store.Close() // ends its background work, on the disk that is no more
 	m.model.sequence += sequenceLeap
@@ -283,9 +298,24 @@ func (m *machine) Read(t *rapid.T) {
 	if upTo == 0 {
 		upTo = Position(len(m.model.events))
 	}
+	last := min(upTo, m.store.Head())
+	if before := m.model.first - 1; after < before && (after > 0 || last < before) {
+		if after < last {
+			_, err := m.store.ReadPage(ctx, region, after, upTo, limit)
+			require.Equal(t, m.model.dropped(after+1), err)
+			_, err = m.store.Count(ctx, region, after, upTo, limit)
+			require.Equal(t, m.model.dropped(after+1), err)
+		}
+		if after > 0 {
+			for _, err := range m.store.Read(ctx, region, After(after)) {
+				require.Equal(t, m.model.dropped(after+1), err)
+			}
+		}
+		return
+	}
 	var want, rest []Event
 	for _, e := range m.model.events {
-		if e.Position > after && plainMatch(region, e) {
+		if e.Position > after && e.Position >= m.model.first && plainMatch(region, e) {
 			rest = append(rest, e)
 			if e.Position <= upTo {
 				want = append(want, e)
@@ -343,6 +373,20 @@ func (m *machine) Point(t *rapid.T) {
 		require.ErrorIs(t, err, ErrNotFound)
 		return
 	}
+	anchor, failed := m.store.AnchorAt(ctx, p)
+	if p >= m.model.first-1 {
+		require.NoError(t, failed)
+		require.Equal(t, m.model.events[p-1].ID, anchor.Event)
+	} else {
+		require.Equal(t, m.model.dropped(p), failed)
+	}
+	if p < m.model.first {
+		require.Equal(t, m.model.dropped(p), err)
+		_, err = m.store.Get(ctx, m.model.events[p-1].ID)
+		require.ErrorIs(t, err, ErrDropped)
+		require.ErrorIs(t, err, ErrNotFound)
+		return
+	}
 	require.NoError(t, err)
 	requireSame(t, m.model.events[p-1:p], []Event{e})
 	byID, err := m.store.Get(ctx, e.ID)
@@ -351,6 +395,60 @@ func (m *machine) Point(t *rapid.T) {
 	since, err := m.store.Resolve(ctx, Since(e.Time.Time()))
 	require.NoError(t, err)
 	require.Less(t, since, p)
+}
+
+// Retain drops what lies before a position, up to the last segment.
+func (m *machine) Retain(t *rapid.T) {
+	before := m.drawPosition(t, "before")
+	if rapid.Bool().Draw(t, "all") {
+		before = m.store.Head() + 1
+	}
+	report, err := Retain(context.Background(), m.store, nil, RetainOptions{Before: before})
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, report.First, m.model.first)
+	require.Equal(t, uint64(report.First-m.model.first), report.Events)
+	require.LessOrEqual(t, report.First, max(m.model.first, before))
+	m.model.first = report.First
+	require.Equal(t, report.First, m.store.first())
+}
+
+// Whole verifies the log, reads the chain of each entity, and compares a reader beside the writer.
+func (m *machine) Whole(t *rapid.T) {
+	report, err := Verify(context.Background(), m.store, VerifyOptions{})
+	require.NoError(t, err)
+	require.NoError(t, report.Err())
+	require.Zero(t, report.Unlinked)
+	for _, entity := range modelEntities {
+		var want, got []Event
+		for _, e := range m.model.events[m.model.first-1:] {
+			if e.Coordinate.Entity == entity {
+				want = append(want, e)
+			}
+		}
+		for e, err := range History(context.Background(), m.store, entity) {
+			require.NoError(t, err)
+			got = append(got, e)
+		}
+		requireSame(t, want, got)
+	}
+	if m.reader == nil {
+		o := m.store.options
+		o.ReadOnly = true
+		m.reader, err = open(m.disk, logDir, o, false)
+		require.NoError(t, err)
+	}
+	m.reader.catchUp()
+	m.reader.files.closeIdle() // else it may go on with what it has open
+	require.Equal(t, digest(m.store), digest(m.reader))
+	require.Equal(t, m.model.first, m.reader.first())
+}
+
+// forgetReader closes the reader beside the writer.
+func (m *machine) forgetReader(t *rapid.T) {
+	if m.reader != nil {
+		require.NoError(t, m.reader.Close())
+		m.reader = nil
+	}
 }
 
 // Check compares what must agree after every step.
@@ -415,7 +513,7 @@ func TestAStoreAgreesWithAPlainLogOverAnySequenceOfCalls(t *testing.T) {
 func agreesWithAPlainLog(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &machine{disk: vfs.NewMemory(), model: plainLog{
-			versions: map[string]uint64{}, sides: map[string]SideValue{}, keys: map[string]plainKey{},
+			versions: map[string]uint64{}, sides: map[string]SideValue{}, keys: map[string]plainKey{}, first: 1,
 		}}
 		m.open(t)
 		defer func() { _ = m.store.Close() }()
@@ -423,13 +521,15 @@ func agreesWithAPlainLog(t *testing.T) {
 			"": m.Check, "commit": m.Commit, "commit again": m.Commit, "commit once more": m.Commit, "retry": m.Retry,
 			"reopen": m.Reopen, "kill": m.Kill, "read": m.Read, "point": m.Point,
 			"many": m.Many, "sides": m.Sides, "measure": m.Measure,
+			"retain": m.Retain, "whole": m.Whole,
 		})
 		var events []Event
 		for e, err := range m.store.Read(t.Context(), Region{}, Beginning()) {
 			require.NoError(t, err)
 			events = append(events, e)
 		}
-		requireChains(t, events)
+		m.forgetReader(t)
+		requireChainsAfter(t, m.store, events)
 		requireEveryKey(t, m)
 	})
 }

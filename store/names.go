@@ -92,7 +92,8 @@ func (l *listing) run(ctx context.Context) error {
 	if err := s.readable(ctx); err != nil {
 		return err
 	}
-	after, upTo := (*s.segments.Load())[0].first-1, s.Head()
+	after, upTo := s.first()-1, s.Head()
+	start := after
 	for hidden := s.cancelled(); after < upTo; {
 		if err := s.readable(ctx); err != nil {
 			return err
@@ -105,7 +106,7 @@ func (l *listing) run(ctx context.Context) error {
 		if err == nil {
 			err = l.segment(g, idx, from, to)
 		}
-		if s.again(&err) {
+		if s.again(&err) || s.beginsLater(err, &after, &start) {
 			continue
 		}
 		if err != nil {

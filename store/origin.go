@@ -38,7 +38,8 @@ type Anchor struct {
 }
 
 // AnchorAt returns the anchor of a position up to the head: [ErrNotFound] for one after it. What a
-// cancelled fence hides has an anchor like all else. It reads one event, none for 0.
+// cancelled fence hides has an anchor like all else, and so has the last event that retention has
+// dropped; those before it are [ErrDropped]. It reads one event, none for 0.
 func (s *Store) AnchorAt(ctx context.Context, p Position) (Anchor, error) {
 	a := Anchor{Store: s.origin.Store, Position: p}
 	if p == 0 {
@@ -50,18 +51,20 @@ func (s *Store) AnchorAt(ctx context.Context, p Position) (Anchor, error) {
 	if p > s.Head() {
 		return Anchor{}, fmt.Errorf("position %d: %w", p, ErrNotFound)
 	}
-	e, err := s.eventAt(p)
+	id, err := s.idAt(p)
 	if err != nil {
 		return Anchor{}, s.readError(err)
 	}
-	a.Event = e.ID
+	a.Event = id
 	return a, nil
 }
 
 // CheckAnchor returns nil if the log has the event of the anchor at its position, and
 // [ErrForeignHistory], with the reason, if the store is another, or the event there, or if there is
 // none: the position lies after the last one that was assigned. It reads one event. Other errors
-// say nothing of the anchor: damage, [ErrClosed], the end of ctx.
+// say nothing of the anchor: damage, [ErrClosed], the end of ctx; and [ErrDropped] for a position
+// before the last one that retention has dropped, as there is no event there any more: a reader
+// that stopped there misses events that are gone.
 //
 // An event that is not visible counts like any other: it waits for a fence, or was cancelled. That
 // the past up to it is common is all that an anchor says; for the event itself there is
@@ -83,10 +86,10 @@ func (s *Store) CheckAnchor(ctx context.Context, a Anchor) error {
 	if err := s.reach(ctx, a.Position); err != nil {
 		return err
 	}
-	here, err := s.eventAt(a.Position)
-	if err == nil && here.ID != a.Event {
+	here, err := s.idAt(a.Position)
+	if err == nil && here != a.Event {
 		err = fmt.Errorf("%w: its event at position %d is %s, here it is %s",
-			ErrForeignHistory, a.Position, a.Event, here.ID)
+			ErrForeignHistory, a.Position, a.Event, here)
 	}
 	return s.readError(err)
 }

@@ -23,6 +23,7 @@ type powerCuts struct {
 	seeds  int // random images beside the special ones
 
 	rewrites   bool // the script has segments rewritten
+	drops      bool // and dropped
 	background bool // segments are made and sealed beside the commits
 	large      bool // segments are, so that a part is flushed before it is synced
 	from       int  // the first operation of interest: of large ones, that flush
@@ -117,6 +118,33 @@ func TestAPowerCutWhileSegmentsAreRewrittenLeavesThePromisedPrefix(t *testing.T)
 	}
 }
 
+// Segments are dropped, and what stays of them is merged.
+func TestAPowerCutWhileSegmentsAreDroppedLeavesEachThereOrGone(t *testing.T) {
+	rounds, seeds := 2, 0
+	if soaking() {
+		rounds, seeds = 8, 4
+	}
+	for _, mode := range []SyncMode{SyncAlways, SyncInterval, SyncNever} {
+		if mode == SyncInterval && !soaking() {
+			continue
+		}
+		var cuts, recoveryCuts atomic.Int64
+		t.Run(mode.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := powerCuts{
+					t: t, mode: mode, script: droppingScript(rounds), once: mode != SyncAlways && !soaking(), sample: true,
+					drops: true, seeds: seeds, cuts: &cuts, recoveryCuts: &recoveryCuts,
+				}
+				for n, ops := 1, p.dryRun(); n <= ops; n += thinning {
+					p.cutAt(n)
+				}
+			})
+			t.Logf("%d power cuts, %d of them during a recovery", cuts.Load()+recoveryCuts.Load(), recoveryCuts.Load())
+		})
+	}
+}
+
 // Of what no sync has asked for, the disk may have parts, and not what was written before them.
 func TestAPowerCutWhereTheDiskHasBegunToWriteLeavesThePromisedPrefix(t *testing.T) {
 	for _, mode := range []SyncMode{SyncInterval, SyncNever} {
@@ -168,6 +196,10 @@ func (p *powerCuts) dryRun() int {
 	}
 	if p.rewrites && !p.background { // there Close may come first
 		require.Positive(p.t, slices.Max(generations(r.st)), "no segment was rewritten")
+	}
+	if p.drops {
+		require.Greater(p.t, r.dropped, r.st.Head()/2)
+		require.Positive(p.t, droppedOf(*r.st.segments.Load()))
 	}
 	return r.disk.Ops()
 }

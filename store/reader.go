@@ -59,7 +59,7 @@ func (s *Store) read(ctx context.Context, r Region, from From,
 	if err := r.Validate(); err != nil {
 		return err
 	}
-	after, err := s.Resolve(ctx, from)
+	after, err := s.resolve(ctx, from)
 	if err != nil {
 		return err
 	}
@@ -79,10 +79,20 @@ func (s *Store) read(ctx context.Context, r Region, from From,
 }
 
 // Resolve returns the position after which a reader that starts there begins, as of now. For a time
-// it is a binary search, as times grow with positions. [After] is returned as it is, also beyond
-// the head: whether that is a mistake only the caller knows. Errors: [ErrClosed], ctx's error, and
-// [CorruptError] for damage to what the search reads.
+// it is a binary search, as times grow with positions. The beginning, and a time before it, is
+// where the log begins, after what retention has dropped. [After] is returned as it is, also beyond
+// the head and before the first event: whether that is a mistake only the caller knows. Errors:
+// [ErrClosed], ctx's error, and [CorruptError] for damage to what the search reads.
 func (s *Store) Resolve(ctx context.Context, from From) (Position, error) {
+	p, err := s.resolve(ctx, from)
+	if err == nil && from == Beginning() {
+		p = s.first() - 1
+	}
+	return p, err
+}
+
+// resolve returns 0 for the beginning, wherever that is.
+func (s *Store) resolve(ctx context.Context, from From) (Position, error) {
 	if err := s.readable(ctx); err != nil {
 		return 0, err
 	}

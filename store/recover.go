@@ -219,7 +219,8 @@ func (r *recovery) readHeader(g *segment, size int64) (started bool, err error) 
 	}
 	h, err := wal.ParseSegmentHeader(b)
 	if err == nil {
-		r.header, g.generation, g.last = h, h.Generation, h.Last
+		r.header = h
+		g.is(&h)
 		r.rewritten.note(g, &h)
 		return true, nil
 	}
@@ -284,7 +285,6 @@ func (r *recovery) checkHeader(g *segment, first bool) error {
 	case h.FirstPosition != r.chain.Position || h.FirstSequence != r.chain.Sequence || h.Previous != r.chain.Previous:
 		return g.corrupt(0, "segment does not continue the one before it")
 	}
-	g.first = Position(h.FirstPosition)
 	r.incarnation = h.Incarnation
 	r.lastTime = max(r.lastTime, h.LastTime)
 	r.tail = nil

@@ -155,7 +155,7 @@ func (s *Store) reopened(old *segment) (g *segment, all []*segment, err error) {
 	if h.Last < old.number {
 		return g, nil, old.corrupt(0, "segment file is missing")
 	}
-	g.generation, g.first, g.last = h.Generation, Position(h.FirstPosition), h.Last
+	g.is(&h)
 	for _, old := range segments[at:] {
 		if old.number <= g.last {
 			all = append(all, old)

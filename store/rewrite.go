@@ -55,7 +55,7 @@ import (
 //
 // One goroutine at a time has it (busy), and the fields after failed.
 type rewriter struct {
-	busy   atomic.Bool
+	busy   role
 	stop   atomic.Bool // set by Close
 	failed atomic.Pointer[error]
 
@@ -65,6 +65,31 @@ type rewriter struct {
 	passes uint64              // one for each segment that was sealed
 	left   map[uint32]leftover // what could not be rewritten, by segment
 }
+
+// role is had by one goroutine at a time, which may wait for it.
+type role struct{ taken chan struct{} }
+
+func newRole() role { return role{make(chan struct{}, 1)} }
+
+func (r role) tryTake() bool {
+	select {
+	case r.taken <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (r role) take(ctx context.Context) error {
+	select {
+	case r.taken <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (r role) leave() { <-r.taken }
 
 // leftover is a segment that is not tried before a pass.
 type leftover struct {
@@ -80,29 +105,39 @@ const (
 // rewriteAhead rewrites, beside the commits, what is worth it.
 func (s *Store) rewriteAhead() {
 	r := &s.rewriter
-	if s.options.ReadOnly || !r.busy.CompareAndSwap(false, true) {
+	if s.options.ReadOnly || !r.busy.tryTake() {
 		return
 	}
 	r.passes++
 	s.erasing.retry()
 	switch {
 	case len(r.moved) == 0 && s.nextRewriting() == nil && s.erasing.next(false) == nil:
-		r.busy.Store(false)
+		r.busy.leave()
 	case s.inline:
+		defer r.busy.leave()
 		s.rewriteAll()
 	default:
-		s.tasks.Go(s.rewriteAll)
+		s.tasks.Go(s.rewriteTask)
 	}
 }
 
+// rewriteTask is rewriteAll in a goroutine that was given the role.
+func (s *Store) rewriteTask() {
+	defer s.leaveRewriter()
+	s.rewriteAll()
+}
+
+// leaveRewriter gives the role back, and has what was begun after the last look be erased.
+func (s *Store) leaveRewriter() {
+	s.rewriter.busy.leave()
+	if !s.inline {
+		s.eraseAhead()
+	}
+}
+
+// rewriteAll is called by the one that has the role.
 func (s *Store) rewriteAll() {
 	r := &s.rewriter
-	defer func() {
-		r.busy.Store(false)
-		if !s.inline { // for what was begun after the last look
-			s.eraseAhead()
-		}
-	}()
 	if !s.inline { // else it may be in the committer's place, which erasing waits for
 		s.eraseAll()
 	}
@@ -187,7 +222,7 @@ func (s *Store) movable(g *segment) (bytes int64, ok bool) {
 	if t == nil || s.rewriter.left[g.number].until > s.rewriter.passes {
 		return 0, false
 	}
-	return batchBytes(g) - s.superseded(g), g.generation > 0 || s.worthRewriting(g)
+	return batchBytes(g) - s.superseded(g), !g.dropped && (g.generation > 0 || s.worthRewriting(g))
 }
 
 // batchBytes is what the batches of a sealed segment take.
@@ -225,8 +260,16 @@ func (s *Store) rewrite(parts []*segment, erases *eraser) (at *segment, err erro
 			return first, s.dir.Remove(name)
 		}
 		s.rewriter.keep(parts, r.kept)
-		err = s.settle()
+		if !s.inline { // there the segment before is synced, and in the active one nothing is visible
+			err = s.settle(context.Background())
+		}
 	}
+	return r.from, s.replace(parts, name, err)
+}
+
+// replace puts a file that is written in the place of those of some segments, unless err says that
+// it is not. What has superseded what goes is durable.
+func (s *Store) replace(parts []*segment, name string, err error) error {
 	if err == nil && s.rewriter.stop.Load() {
 		err = ErrClosed
 	}
@@ -235,12 +278,12 @@ func (s *Store) rewrite(parts []*segment, erases *eraser) (at *segment, err erro
 			s.files.forget(g) // a system may refuse to replace a file that is open
 		}
 		s.rewriter.moved = parts
-		err = s.dir.Rename(name, segmentName(first.number))
+		err = s.dir.Rename(name, segmentName(parts[0].number))
 	}
 	if err != nil {
 		_ = s.dir.Remove(name)
 	}
-	return r.from, errors.Join(err, s.renewMoved())
+	return errors.Join(err, s.renewMoved())
 }
 
 // keep remembers how much of what some segments became seems superseded, and must stay.
@@ -285,14 +328,10 @@ func (s *Store) syncNames() error {
 	return err
 }
 
-// settle makes durable what has superseded the values that go. In the committer's place the segment
-// before is synced, and in the active one nothing is visible.
-func (s *Store) settle() error {
-	if s.inline {
-		return nil
-	}
+// settle makes durable what has superseded the values that go: all that was committed before.
+func (s *Store) settle(ctx context.Context) error {
 	req := newRequest() // empty: it only syncs
-	if err := s.committer.submit(context.Background(), req); err != nil {
+	if err := s.committer.submit(ctx, req); err != nil {
 		return err
 	}
 	return req.err

@@ -39,7 +39,7 @@ func (r *rewriting) begin(name string) error {
 		return err
 	}
 	r.trailer = *last.trailer.Load()
-	h.Version, h.Last, h.LastChecksum = wal.Version, last.last, r.trailer.LastChecksum
+	h.Version, h.Last, h.LastChecksum = max(h.Version, wal.Version), last.last, r.trailer.LastChecksum
 	h.Generation, h.Rewritings = 1, 1
 	for _, g := range r.parts {
 		h.Generation += g.generation
@@ -104,7 +104,7 @@ func (r *rewriting) hide(before *segment, deleted map[string]index.Side) bool {
 // write writes the file and syncs it.
 func (r *rewriting) write() error {
 	for _, r.from = range r.parts {
-		if err := r.take(r.from); err != nil {
+		if err := r.each(r.from, r.add); err != nil {
 			return err
 		}
 	}
@@ -115,8 +115,8 @@ func (r *rewriting) write() error {
 	return r.finish()
 }
 
-// take takes over what stays of a segment.
-func (r *rewriting) take(g *segment) error {
+// each calls take with the batches of a segment, which must end where its footer says.
+func (r *rewriting) each(g *segment, take func(*wal.BatchHeader, []byte) error) error {
 	h, err := g.header()
 	if err != nil {
 		return err
@@ -134,7 +134,7 @@ func (r *rewriting) take(g *segment) error {
 		if batch == nil {
 			break
 		}
-		if err := r.add(&h, batch); err != nil {
+		if err := take(&h, batch); err != nil {
 			return err
 		}
 		x.Advance(&h)
@@ -168,7 +168,7 @@ func (r *rewriting) add(h *wal.BatchHeader, batch []byte) error {
 	opens := h.Flags&wal.FlagOpened != 0
 	joins := len(r.batch) > 0 && len(r.batch) < rewrittenBatchBytes && !opens &&
 		h.WriterEpoch == r.head.WriterEpoch && h.Incarnation == r.head.Incarnation && h.Commits <= math.MaxUint32-r.head.Commits
-	if opens && len(r.batch) == wal.BatchHeaderSize {
+	if opens && len(r.batch) == wal.BatchHeaderSize && r.head.Events == 0 {
 		r.batch = r.batch[:0]
 	}
 	if !joins {

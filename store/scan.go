@@ -42,7 +42,7 @@ func newScan(g *segment, h *wal.SegmentHeader) *scan {
 		active:      index.NewActive(),
 		first:       h.FirstPosition,
 		sides:       make(map[string]index.Side),
-		lastTime:    h.LastTime,
+		lastTime:    max(h.LastTime, h.EndTime),
 		incarnation: h.Incarnation,
 		next: wal.Expected{
 			Seed:     wal.Seed(h.Store),
@@ -156,6 +156,8 @@ func (sc *scan) record(rec []byte, offset uint32) error {
 			return err
 		}
 		sc.active.AddKey(string(k.Key), offset)
+	case wal.TypeState, wal.TypeReceipt:
+		return sc.rest(rec, offset)
 	case wal.TypeSide, wal.TypeSideDelete:
 		side, err := wal.ParseSide(rec)
 		if err != nil {
@@ -169,6 +171,22 @@ func (sc *scan) record(rec []byte, offset uint32) error {
 		sc.erases = sc.erases || isErasureKey(place.Key())
 	}
 	return nil
+}
+
+// rest takes in what stays of events that were dropped.
+func (sc *scan) rest(rec []byte, offset uint32) error {
+	if wal.Type(rec) == wal.TypeState {
+		state, err := wal.ParseState(rec)
+		if err == nil {
+			sc.active.AddState(string(state.Entity), offset)
+		}
+		return err
+	}
+	r, err := wal.ParseReceipt(rec)
+	if err == nil {
+		sc.active.AddKey(string(r.Key.Key), offset)
+	}
+	return err
 }
 
 // entryOf is what an index learns of the event in rec.

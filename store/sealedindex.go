@@ -80,6 +80,11 @@ func (x *sealedIndex) FindKey(key string) (offset uint32, ok bool, err error) {
 	return offset, ok, err
 }
 
+func (x *sealedIndex) FindState(entity string) (offset uint32, ok bool, err error) {
+	err = x.ask(func(i index.Index) (err error) { offset, ok, err = i.FindState(entity); return err })
+	return offset, ok, err
+}
+
 // openIndex opens the index of a sealed segment, or makes one.
 func (s *Store) openIndex(g *segment) (*loadedIndex, error) {
 	open := footerIndex

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/google/uuid"
+
 	"github.com/penstock-io/penstock/store/internal/index"
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
@@ -16,12 +18,12 @@ import (
 // segment is one file of the log as readers see it. A position p of the segment has the ordinal
 // p - first.
 //
-// Ownership: number, last, generation, first and files are set before readers know the segment and
-// never change. file is what files keeps open of it; former belongs to the holder of
-// Store.renewing. The other three atomic fields are written by one goroutine at a time (the holder
-// of the committer's role while the segment is active, then the task that seals it, then the holder
-// of indexCache.mu for index; in a read-only store the holder of follower.mu) and read by all.
-// There is no lock between a reader and the writer, for these reasons:
+// Ownership: number, last, generation, first, dropped, lastEvent and files are set before readers
+// know the segment and never change. file is what files keeps open of it; former belongs to the
+// holder of Store.renewing. The other three atomic fields are written by one goroutine at a time
+// (the holder of the committer's role while the segment is active, then the task that seals it,
+// then the holder of indexCache.mu for index; in a read-only store the holder of follower.mu) and
+// read by all. There is no lock between a reader and the writer, for these reasons:
 //
 //   - bytes before end are never written again, so what a reader finds there stays; only Open,
 //     which has no readers yet, writes again what is there already;
@@ -37,6 +39,8 @@ type segment struct {
 	last       uint32 // number of the last segment that it stands for: its own, but where some were merged
 	generation uint32 // of its file; anyGeneration until its header is read
 	first      Position
+	dropped    bool      // its events were, by retention: it has what stays of them
+	lastEvent  uuid.UUID // that was dropped, zero where there was none
 	files      *fileCache
 	file       atomic.Pointer[openFile] // nil while it is not open for readers
 	end        atomic.Int64             // readers may look at the bytes before it
@@ -77,6 +81,11 @@ func segmentNumber(name string) (uint32, bool) {
 	}
 	n, err := strconv.ParseUint(digits, 10, 32)
 	return uint32(n), err == nil && n > 0
+}
+
+// is takes in what the header of its file says of a segment.
+func (g *segment) is(h *wal.SegmentHeader) {
+	g.generation, g.last, g.first, g.dropped, g.lastEvent = h.Generation, h.Last, Position(h.FirstPosition), h.Dropped, h.LastEvent
 }
 
 func (g *segment) corrupt(offset int64, reason string) error {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"sort"
 
 	"github.com/penstock-io/penstock/store/internal/wal"
@@ -13,12 +12,12 @@ import (
 // byte of the event that follows after to the last byte of upTo: exactly what a reader of every
 // event has to get through. What lies between counts, whatever it is: side values, idempotency
 // keys, headers and padding of batches, events that no region of the reader matches. Headers and
-// indexes of segments do not, nor does anything after upTo.
+// indexes of segments do not, nor does anything after upTo, or before the first event that the log
+// has.
 //
 // It costs the indexes of the first and the last segment that it touches, a few bytes of the record
 // of upTo and one addition for each segment between, whatever the number of events. Errors: ctx's
-// error, [ErrClosed], [ErrNotFound] for events that lie before the log, [CorruptError] for damage
-// to what it reads.
+// error, [ErrClosed], [CorruptError] for damage to what it reads.
 func (s *Store) Bytes(ctx context.Context, after, upTo Position) (int64, error) {
 	if err := s.readable(ctx); err != nil {
 		return 0, err
@@ -41,13 +40,13 @@ func (s *Store) Bytes(ctx context.Context, after, upTo Position) (int64, error) 
 // bytesBetween measures from the first byte of one event to the last byte of another.
 func (s *Store) bytesBetween(first, last Position) (int64, error) {
 	segments := *s.segments.Load()
+	if first = max(first, firstOf(segments)); first > last {
+		return 0, nil
+	}
 	segmentOf := func(p Position) int {
 		return sort.Search(len(segments), func(i int) bool { return segments[i].first > p }) - 1
 	}
 	i, j := segmentOf(first), segmentOf(last)
-	if i < 0 {
-		return 0, fmt.Errorf("position %d: %w", first, ErrNotFound)
-	}
 	start, _, err := s.extent(segments[i], first)
 	if err != nil {
 		return 0, err

@@ -18,6 +18,7 @@ type place struct{ start, end int64 }
 // places finds the records of all events by reading the files from end to end.
 func places(t require.TestingT, s *Store) (found []place) {
 	var base int64
+	found = make([]place, s.first()-1) // of what was dropped
 	for _, g := range *s.segments.Load() {
 		data, err := g.bytes(0, g.end.Load())
 		require.NoError(t, err)
@@ -46,7 +47,7 @@ func requireBytes(t require.TestingT, s *Store, at []place, after, upTo Position
 	if upTo == 0 {
 		last = Position(len(at))
 	}
-	if after < last {
+	if after = max(after, s.first()-1); after < last {
 		want = at[last-1].end - at[after].start
 	}
 	got, err := s.Bytes(context.Background(), after, upTo)
@@ -129,6 +130,10 @@ func (m *machine) Many(t *rapid.T) {
 	for _, e := range m.model.events {
 		if rapid.IntRange(0, chance).Draw(t, "taken") == 0 {
 			at, err := m.store.GetAt(context.Background(), e.Position)
+			if e.Position < m.model.first {
+				require.Equal(t, m.model.dropped(e.Position), err)
+				continue
+			}
 			require.NoError(t, err)
 			got, want = append(got, at), append(want, e)
 		}

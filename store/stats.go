@@ -9,7 +9,9 @@ import (
 
 // Stats describes a store.
 type Stats struct {
-	Head Position
+	// First is the position of the first event that the log has, see [First], and Head that of the
+	// last one that is visible.
+	First, Head Position
 	// Segments is the number of files that the log is in, and Segment the number of the last one: it
 	// grows each time one is begun, while files that were rewritten become one.
 	Segments int
@@ -22,6 +24,9 @@ type Stats struct {
 	// the indexes at the ends of sealed segments. ReservedBytes are those of a writer that are made
 	// ahead of use: nothing has to be found for them when the disk fills up.
 	LogBytes, IndexBytes, ReservedBytes int64
+	// CarriedBytes is the part of LogBytes and IndexBytes that has what stays of events which [Retain]
+	// has dropped.
+	CarriedBytes int64
 	// SideBytes is the part of LogBytes that side values which exist take, SupersededBytes about what
 	// those take that were overwritten or deleted: rewriting gives it back, where it is worth it.
 	SideBytes, SupersededBytes int64
@@ -91,6 +96,7 @@ func count(w *writer, b *openBatch) {
 func (s *Store) Stats() Stats {
 	s.catchUp()
 	t := Stats{
+		First:    s.first(),
 		Head:     Position(s.head.Load()),
 		Segments: len(*s.segments.Load()),
 		Segment:  LastSegment(s),
@@ -129,6 +135,9 @@ func (c *committer) describe(t *Stats) {
 func (s *Store) measure(t *Stats) {
 	for _, g := range *s.segments.Load() {
 		t.LogBytes += g.end.Load()
+		if g.dropped {
+			t.CarriedBytes += g.fileBytes()
+		}
 		if trailer := g.trailer.Load(); trailer != nil {
 			t.IndexBytes += int64(trailer.IndexLen) + int64(trailer.SidesLen) + wal.TrailerSize
 			t.SupersededBytes += int64(trailer.SideBytes)

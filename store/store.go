@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -76,6 +77,7 @@ type Store struct {
 	taskMu      sync.Mutex // one piece of it at a time
 	rewriter    rewriter   // has a goroutine of its own while it works, as it waits for commits
 	fences      openFences // locks itself
+	holding     sync.Mutex // held while a hold is set, and while events are dropped that none of them holds
 
 	// Of a read-only store; nil in a writer.
 	follower *follower
@@ -127,6 +129,7 @@ func newStore(fsys vfs.FS, dir string, o Options, inline bool) *Store {
 	s.clock.start(o.Clock)
 	s.sides.start(&s.segments, s.again, s.catchUp, o.sidesOnDisk)
 	s.decoders.sides, s.emitters.sides = &s.sides, &s.sides
+	s.rewriter.busy = newRole()
 	s.segments.Store(&[]*segment{})
 	s.indexes.maxOpen, s.indexes.maxBytes = maxOpenIndexes, maxIndexBytes
 	return s
@@ -279,6 +282,8 @@ func (s *Store) Close() error {
 	}
 	var err error
 	s.rewriter.stop.Store(true)
+	_ = s.rewriter.busy.take(context.Background()) // what is under way ends soon
+	defer s.rewriter.busy.leave()
 	s.fences.close()
 	if s.committer != nil {
 		s.committer.close()

@@ -87,6 +87,18 @@ func (c *chains) add(rec []byte, lost []lostEvents) (broken string) {
 	return broken
 }
 
+// begin takes in the state of an entity whose events up to there were dropped.
+func (c *chains) begin(s *wal.State) {
+	h := maphash.Bytes(c.seed, s.Entity)
+	if h < c.from || h > c.to {
+		return
+	}
+	l, known := c.last[string(s.Entity)]
+	if known || c.makeRoom(h) {
+		c.last[string(s.Entity)] = link{version: s.Version, position: Position(s.Position), hash: s.Hash, unlinked: l.unlinked}
+	}
+}
+
 // makeRoom makes room for another entity, by leaving half of the hashes to the next pass. It
 // reports whether the hash of the new one is still among those of this.
 func (c *chains) makeRoom(h uint64) bool {

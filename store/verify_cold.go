@@ -61,7 +61,7 @@ func (v *verifier) loadCold() error {
 			return err
 		}
 		if h, err := g.header(); err == nil {
-			g.generation, g.last, g.first = h.Generation, h.Last, Position(h.FirstPosition)
+			g.is(&h)
 			v.report.Origin.Store = h.Store
 			s.origin.Store = h.Store
 		} else if errors.Is(err, ErrNewerFormat) {

@@ -3,6 +3,7 @@ package store
 import (
 	"crypto/sha256"
 	"errors"
+	"fmt"
 
 	"github.com/penstock-io/penstock/store/internal/index"
 	"github.com/penstock-io/penstock/store/internal/wal"
@@ -19,7 +20,11 @@ func (c *segmentCheck) record(h *wal.BatchHeader, rec []byte, offset int64) {
 			return
 		}
 		c.event(c.segment, rec, offset)
+	case t == wal.TypeState:
+		c.state(h, rec, offset)
 	case !c.first:
+	case t == wal.TypeReceipt:
+		c.receipt(h, rec, offset)
 	case t == wal.TypeKey:
 		c.key(h, rec, offset)
 	case t == wal.TypeSide, t == wal.TypeSideDelete:
@@ -43,6 +48,33 @@ func (c *segmentCheck) key(h *wal.BatchHeader, rec []byte, offset int64) {
 		c.damaged(DamagedKey, offset, "its events are not before it")
 	case !ofEvents(&k, c.events[from:][:k.Events]):
 		c.damaged(DamagedKey, offset, "digest is not that of its events")
+	}
+}
+
+// state takes in what stays of an entity: its next event continues it.
+func (c *segmentCheck) state(h *wal.BatchHeader, rec []byte, offset int64) {
+	s, err := wal.ParseState(rec)
+	switch {
+	case err != nil:
+		c.damaged(DamagedBatch, offset, "not the record of a state")
+	case Position(s.Position) < c.segment.first || s.Position >= h.FirstPosition+uint64(h.Events) || s.Version == 0:
+		c.damaged(DamagedBatch, offset, fmt.Sprintf("state of %q is not of an event of the segment", s.Entity))
+	default:
+		c.chains.begin(&s)
+	}
+}
+
+// receipt checks what stays of a commit with a key.
+func (c *segmentCheck) receipt(h *wal.BatchHeader, rec []byte, offset int64) {
+	c.report.Keys++
+	r, err := wal.ParseReceipt(rec)
+	switch {
+	case err != nil:
+		c.damaged(DamagedKey, offset, "not the record of a receipt")
+	case !holds(h, r.Key.Sequence):
+		c.damaged(DamagedKey, offset, "sequence is not that of its commit")
+	case Position(r.Key.FirstPosition) < c.segment.first || r.Key.FirstPosition+uint64(len(r.Events)) > h.FirstPosition+uint64(h.Events):
+		c.damaged(DamagedKey, offset, "its events are not of the segment")
 	}
 }
 

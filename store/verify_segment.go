@@ -99,6 +99,9 @@ func (c *segmentCheck) header() (started bool, err error) {
 	if !c.begun && h.FirstPosition > 1 && c.first { // what was before was dropped
 		c.lost = append(c.lost, lostEvents{1, Position(h.FirstPosition) - 1})
 	}
+	if t := c.trailer; h.Dropped && t != nil && t.NextPosition > h.FirstPosition && c.first {
+		c.lost = append(c.lost, lostEvents{Position(h.FirstPosition), Position(t.NextPosition) - 1})
+	}
 	c.scan.next.WriterEpoch, c.begun = c.next.WriterEpoch, true
 	return true, nil
 }

@@ -28,8 +28,17 @@ func (s *Store) Version(ctx context.Context, entity string) (uint64, error) {
 	return last.Version, s.readError(err)
 }
 
+// lastEvent is what the next event of an entity continues; zero where it has none.
+type lastEvent struct {
+	Position Position
+	Version  uint64
+	Hash     [32]byte
+}
+
+func lastEventOf(e Event) lastEvent { return lastEvent{e.Position, e.Version, e.Hash()} }
+
 // lastOfEntity returns the last event of an entity, up to the head at one moment of the call, or up
-// to what was assigned; the zero Event where it has none. What is hidden does not count.
+// to what was assigned. What is hidden does not count, and what was dropped does.
 //
 // The index of the active segment may know more than that: the events of the group that is being
 // written. Then the last one before that group counts, if the bound does not lie within the group,
@@ -39,7 +48,7 @@ func (s *Store) Version(ctx context.Context, entity string) (uint64, error) {
 //
 // A sealed index knows entities by their hash, and the record decides. Entities of one index have
 // different hashes: so where another one has that of this one, the index has no event of this one.
-func (s *Store) lastOfEntity(name string, bound *atomic.Uint64) (last Event, err error) {
+func (s *Store) lastOfEntity(name string, bound *atomic.Uint64) (last lastEvent, err error) {
 	for {
 		last, err = s.findLast(name, bound)
 		if !s.again(&err) {
@@ -48,10 +57,16 @@ func (s *Store) lastOfEntity(name string, bound *atomic.Uint64) (last Event, err
 	}
 }
 
-func (s *Store) findLast(name string, bound *atomic.Uint64) (last Event, err error) {
+func (s *Store) findLast(name string, bound *atomic.Uint64) (last lastEvent, err error) {
 	upTo := Position(bound.Load())
 	asked := index.AskEntity(name)
 	for g := range s.newestWith(&asked) {
+		if g.dropped {
+			if last, err = g.stateIn(s, name); err != nil || last.Version > 0 {
+				return last, err
+			}
+			continue
+		}
 		idx, err := s.indexOf(g)
 		if err != nil {
 			return last, err
@@ -74,8 +89,11 @@ func (s *Store) findLast(name string, bound *atomic.Uint64) (last Event, err err
 				break // all parts were looked at
 			}
 			e, err := s.eventIn(g, idx, ord)
-			if err != nil || e.Coordinate.Entity == name {
-				return e, err
+			if err != nil {
+				return last, err
+			}
+			if e.Coordinate.Entity == name {
+				return lastEventOf(e), nil
 			}
 		}
 	}
@@ -97,8 +115,8 @@ func lastIn(part index.Part, name string, visible uint32) (ord uint32, ok bool, 
 }
 
 // lookBack returns the last event of an entity among the first so many of a segment that is not
-// hidden; the zero Event where there is none.
-func (s *Store) lookBack(g *segment, idx index.Index, name string, before uint32) (last Event, err error) {
+// hidden; zero where there is none.
+func (s *Store) lookBack(g *segment, idx index.Index, name string, before uint32) (last lastEvent, err error) {
 	ords, _, err := idx.Select(index.Query{Entity: name}, 0, before, int(before), nil)
 	if err != nil {
 		return last, err
@@ -108,8 +126,12 @@ func (s *Store) lookBack(g *segment, idx index.Index, name string, before uint32
 		if hidden.has(g.first + Position(ord)) {
 			continue
 		}
-		if e, err := s.eventIn(g, idx, ord); err != nil || e.Coordinate.Entity == name {
-			return e, err
+		e, err := s.eventIn(g, idx, ord)
+		if err != nil {
+			return last, err
+		}
+		if e.Coordinate.Entity == name {
+			return lastEventOf(e), nil
 		}
 	}
 	return last, nil

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"fmt"
 	"sort"
 
 	"github.com/penstock-io/penstock/store/internal/index"
@@ -29,6 +28,8 @@ type walk struct {
 	hidden  ranges   // loaded after upTo
 	erased  erasures // that are in the log and not yet in all files
 	scanned Position // everything up to here was looked at
+	start   Position // as scanned was when it began
+	whole   bool     // it began before the first event, wherever that is
 	budget  int64    // bytes of records that are still to be looked at
 	onward  bool     // all events up to upTo are wanted, so reading beyond the present ones is no waste
 	leap    *leap    // nil in the first segment
@@ -43,7 +44,10 @@ type walk struct {
 func (s *Store) walk(r Region, after, upTo Position) *walk {
 	d := s.decoders.get()
 	d.window.seed = wal.Seed(s.origin.Store)
-	return &walk{store: s, decoder: d, filter: newFilter(r), upTo: upTo, hidden: s.cancelled(), erased: s.erasing.pending(), scanned: after}
+	return &walk{
+		store: s, decoder: d, filter: newFilter(r), upTo: upTo, hidden: s.cancelled(), erased: s.erasing.pending(),
+		scanned: after, start: after, whole: after == 0,
+	}
 }
 
 func (w *walk) end() { w.store.decoders.put(w.decoder) }
@@ -52,8 +56,15 @@ func (w *walk) end() { w.store.decoders.put(w.decoder) }
 func (w *walk) step(limit int) (more bool, err error) {
 	for {
 		more, err = w.look(limit)
-		if !w.store.again(&err) {
+		if err == nil || !w.store.again(&err) && !(w.whole && w.store.beginsLater(err, &w.scanned, &w.start)) {
 			return more, err
+		}
+		switch {
+		case w.scanned > w.upTo: // it asks for what was dropped alone
+			w.scanned = 0
+			return false, w.store.droppedError(1)
+		case w.scanned == w.upTo:
+			return true, nil
 		}
 	}
 }
@@ -286,8 +297,8 @@ func (w *walk) run(i int, start, end int64) int64 {
 func (s *Store) segmentRange(after, upTo Position) (g *segment, idx index.Index, from, to uint32, err error) {
 	segments := *s.segments.Load()
 	i := sort.Search(len(segments), func(i int) bool { return segments[i].first > after+1 }) - 1
-	if i < 0 {
-		return nil, nil, 0, 0, fmt.Errorf("position %d: %w", after+1, ErrNotFound)
+	if i < 0 || segments[i].dropped {
+		return nil, nil, 0, 0, &DroppedError{Position: after + 1, First: firstOf(segments)}
 	}
 	g = segments[i]
 	if idx, err = s.indexOf(g); err != nil {

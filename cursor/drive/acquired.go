@@ -92,7 +92,7 @@ func mistaken(err error) bool {
 // unfit reports whether the checkpoint is not one of this log and owner, or cannot be read.
 func unfit(err error) bool {
 	return isOneOf(err, checkpoint.ErrFenced, checkpoint.ErrAhead, checkpoint.ErrCorrupt, checkpoint.ErrNewerFormat,
-		store.ErrForeignHistory)
+		store.ErrForeignHistory, store.ErrDropped)
 }
 
 // isOneOf is errors.Is for any of several targets. What a function of the user said is none.

@@ -19,6 +19,7 @@ type Active struct {
 	latest    [listFields]*list // used last: events in a row mostly have the same scope and kind
 	deep      map[string]*list  // entities of more than maxLevels, which are no namespace
 	keys      map[string]uint32
+	states    map[string]uint32 // nil but for a segment whose events were dropped
 	sides     map[string]Side
 	links     links
 	chains    [linkFields]chains // through the links, for those who ask
@@ -109,6 +110,17 @@ func (a *Active) AddKey(key string, offset uint32) {
 	a.keys[key] = offset
 }
 
+// AddState records where the state of an entity lies whose events were dropped. An entity occurs
+// once in a segment. The string is kept.
+func (a *Active) AddState(entity string, offset uint32) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.states == nil {
+		a.states = make(map[string]uint32)
+	}
+	a.states[entity] = offset
+}
+
 // SetSide records where the newest record of a side value lies. The text is kept.
 func (a *Active) SetSide(s Side) {
 	a.mu.Lock()
@@ -190,6 +202,14 @@ func (a *Active) FindKey(key string) (offset uint32, ok bool, err error) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	offset, ok = a.keys[key]
+	return offset, ok, nil
+}
+
+// FindState implements Index. It is exact.
+func (a *Active) FindState(entity string) (offset uint32, ok bool, err error) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	offset, ok = a.states[entity]
 	return offset, ok, nil
 }
 

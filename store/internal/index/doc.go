@@ -52,7 +52,8 @@
 //	  filters   of the terms, then of the keys
 //	  terms     directory, terms    x { hash u64, count u32, place u32 }
 //	  entities  directory, entities x { hash u64, last ordinal u32 }
-//	  keys      directory, keys     x { hash u64, record offset u32 }
+//	  keys      directory, keys     x { hash u64, record offset u32 }; states of
+//	            entities are among them, hashed as entities
 //	  filter    of the causes and the correlations
 //	  causes    directory, causes   x { hash u64, ordinal u32 }
 //	  correlations                  as causes

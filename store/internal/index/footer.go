@@ -57,6 +57,9 @@ func (a *Active) hashed(salt uint32) (t tables, distinct bool) {
 	for key, offset := range a.keys {
 		t.keys = append(t.keys, row[uint32]{hash(salt, fieldKey, key), offset})
 	}
+	for entity, offset := range a.states {
+		t.keys = append(t.keys, row[uint32]{hash(salt, fieldEntity, entity), offset})
+	}
 	return t, sortRows(t.terms) && sortRows(t.entities) && sortRows(t.keys)
 }
 

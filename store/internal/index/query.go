@@ -88,6 +88,10 @@ type Index interface {
 	// FindKey returns the offset of the record of an idempotency key. A Sealed
 	// answers by hash: the caller compares the key in the record.
 	FindKey(key string) (offset uint32, ok bool, err error)
+
+	// FindState returns the offset of the record of the state of an entity whose events were dropped.
+	// A Sealed answers by hash: the caller compares the entity in the record.
+	FindState(entity string) (offset uint32, ok bool, err error)
 }
 
 // An Extent bounds the record of an event in its segment: it starts at Start and ends
@@ -118,7 +122,7 @@ const (
 	fieldCategory  field = 3
 	listFields           = 4 // the fields above have posting lists
 
-	fieldEntity field = 4 // an exact entity, for its last event
+	fieldEntity field = 4 // an exact entity, for its last event, or its state
 	fieldKey    field = 5 // an idempotency key
 )
 

@@ -197,6 +197,9 @@ func (r *Runs) FindKey(key string) (offset uint32, ok bool, err error) {
 	return 0, false, nil
 }
 
+// FindState implements Index: there is none, as runs are of a segment that is written.
+func (r *Runs) FindState(string) (offset uint32, ok bool, err error) { return 0, false, nil }
+
 // Join returns the index of the events of several, one after the other, none of which grows any
 // more.
 func Join(parts ...*Active) *Active {

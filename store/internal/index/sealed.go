@@ -127,8 +127,18 @@ func (s *Sealed) Published() uint32 { return s.Len() }
 
 // FindKey implements Index. It goes by the hash of key.
 func (s *Sealed) FindKey(key string) (offset uint32, ok bool, err error) {
+	return s.findOffset(fieldKey, key)
+}
+
+// FindState implements Index. It goes by the hash of entity.
+func (s *Sealed) FindState(entity string) (offset uint32, ok bool, err error) {
+	return s.findOffset(fieldEntity, entity)
+}
+
+// findOffset looks into the table of keys, which has states, too.
+func (s *Sealed) findOffset(f field, text string) (offset uint32, ok bool, err error) {
 	defer s.rescue(guard(), &err)
-	h := hash(s.head.salt, fieldKey, key)
+	h := hash(s.head.salt, f, text)
 	if !s.perhaps(s.keyFilter, h) {
 		return 0, false, nil
 	}

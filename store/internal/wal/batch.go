@@ -106,7 +106,8 @@ func parseBatchHeader(b []byte, segment uint32, offset int64) (h BatchHeader, ok
 
 // Records calls f with each record of a checked batch and its offset within the batch, in order. It
 // returns the first error of f, and [ErrBad] when the records do not agree with the header. In a
-// batch that was rewritten commits may have lost their last records, or all.
+// batch that was rewritten commits may have lost their last records, or all; in one whose events
+// were dropped there are none, and all else is of commits before it.
 func Records(h *BatchHeader, batch []byte, f func(rec []byte, offset int) error) error {
 	var events, commits uint32
 	open := false
@@ -132,7 +133,10 @@ func Records(h *BatchHeader, batch []byte, f func(rec []byte, offset int) error)
 		off += n
 	}
 	whole := !open && commits == h.Commits
-	if h.Flags&FlagRewritten != 0 {
+	switch {
+	case h.Flags&FlagDropped != 0:
+		whole, events = events == 0, h.Events
+	case h.Flags&FlagRewritten != 0:
 		whole = commits <= h.Commits
 	}
 	if !whole || events != h.Events || len(batch)-off >= 8 {

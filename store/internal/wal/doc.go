@@ -21,7 +21,8 @@
 // first batch of its segment. Index and sides are derived from the batches and can be rebuilt from
 // them.
 //
-// This is version 2. Version 1 will always be read, and is never written: a writer continues a log
+// This is version 2; a segment whose events were dropped, and no other, is of version 3. Version 1
+// will always be read, and is never written: a writer continues a log
 // of version 1 in a new segment. What is different in it is said in each place, and where nothing
 // is said the two are the same. A trailer has a version of its own, since a newer program may seal
 // what an older one wrote.
@@ -29,8 +30,8 @@
 // # Header of a segment (128 bytes)
 //
 //	 0   8  magic "PENSTOCK"
-//	 8   2  format version, 2
-//	10   2  zero
+//	 8   2  format version, 2 or 3
+//	10   2  zero; in version 3 flags: 1 its events were dropped
 //	12   4  checksum of the 128 bytes without this field
 //	16  16  store id
 //	32   4  segment number, from 1
@@ -46,7 +47,9 @@
 //	        it stands for several segments, that of the last of them
 //	80   8  sequence that the log had reached when the file was rewritten, else 0
 //	88   4  number of times that any segment was rewritten, up to this one, else 0
-//	92  36  zero
+//	92  16  id of the last event that was dropped, else zero
+//	108  8  hybrid time of the last event up to its end where its events were dropped, else 0
+//	116 12  zero
 //
 // In version 1 the bytes from 68 on are zero.
 //
@@ -65,7 +68,7 @@
 //	48   4  number of events
 //	52   4  number of commits
 //	56   2  flags: 1 written in a mode that acknowledges before the sync, 2 opening mark,
-//	        4 closing mark, 8 rewritten or imported
+//	        4 closing mark, 8 rewritten or imported, 16 its events were dropped
 //	58   2  zero
 //	60   4  its own offset in the segment
 //
@@ -101,14 +104,26 @@
 // to the highest such number in a header, unless the file of a segment is older than that of
 // another one which was rewritten on the strength of it. That holds of merged ones, too, as their
 // generations are in the sum; and where one of them is missing beside a file that does not stand
-// for it, so is a number. A log whose beginning is dropped can begin with a file that stands for
-// it, and has nothing but this sum.
+// for it, so is a number.
+//
+// # A segment whose events were dropped
+//
+// Retention replaces the oldest segments by one that stands for them, as above, and has none of
+// their events, but what stays of them. All its batches have flags 8 and 16. The first ones have no
+// record: they pass over the positions, and over the sequences as an opening mark does. The others
+// have side values, then states by the order of their entities, then receipts by that of their
+// keys; they count no events and no commits. It is version 3, as a program that knows only version
+// 2 would miss what these records say. Only other such segments are before it.
+//
+//	1.seg last 3, dropped | 4.seg | 5.seg        generations 1, 0, 0
+//	1.seg last 4, dropped         | 5.seg        2, 0
 //
 // # Record (header of 10 bytes)
 //
 //	0   4  length of the record
 //	4   4  checksum of the bytes from 8 on
-//	8   1  type: 1 event, 2 side value, 3 side value deleted, 4 idempotency key, 5 erased event
+//	8   1  type: 1 event, 2 side value, 3 side value deleted, 4 idempotency key, 5 erased event,
+//	       6 state of an entity, 7 receipt
 //	9   1  flags: 1 last of its commit
 //
 // Event, the part filled in by the committer:
@@ -198,6 +213,22 @@
 //
 // With a salt, what is stored is the SHA-256 of salt and digest. The digest of an erased key is
 // that of no commit. Keys of version 1 have neither flag.
+//
+// State of an entity, as of its last event that was dropped, which no cancelled fence hides:
+//
+//	10   2  length of the entity
+//	12   4  zero
+//	16   8  position of the event
+//	24   8  version
+//	32   8  hybrid time
+//	40  32  hash
+//	72      entity
+//
+// Receipt of a commit with an idempotency key, whose events were dropped:
+//
+//	10      as in the record of the key, then
+//	    8   hybrid time of its last event, cut to milliseconds
+//	        for each event: id (16), version (8)
 //
 // A repeated commit is compared by the rule of the key that is stored. Without schema versions both
 // are the same, and rule 0 is written: so a digest of rule 0 that is that of a repeated commit by

@@ -14,11 +14,13 @@ const (
 	TrailerSize       = 128
 	SaltSize          = 16
 	Version           = 2 // of the segments that are written; those of every version before are read
+	VersionDropped    = 3 // of those of which retention has dropped the events
 
 	recordHeaderSize = 10
 	eventFixedSize   = 112
 	sideFixedSize    = 24
 	keyFixedSize     = 64
+	stateFixedSize   = 72
 	digestSize       = 32
 )
 
@@ -29,6 +31,8 @@ const (
 	TypeSideDelete = 3
 	TypeKey        = 4
 	TypeErased     = 5 // an event without its headers and payload
+	TypeState      = 6 // of an entity, as of its last event that was dropped
+	TypeReceipt    = 7 // an idempotency key of a commit whose events were dropped, and its receipt
 )
 
 // Rules of the digest that a stored key keeps of its commit.
@@ -40,14 +44,17 @@ const (
 
 // Flags of a batch.
 const (
-	FlagWeak      = 1 // acknowledged before the sync
-	FlagOpened    = 2 // first batch of a writer
-	FlagClosed    = 4 // last batch of a writer that ended cleanly
-	FlagRewritten = 8 // without the side values that were superseded later
+	FlagWeak      = 1  // acknowledged before the sync
+	FlagOpened    = 2  // first batch of a writer
+	FlagClosed    = 4  // last batch of a writer that ended cleanly
+	FlagRewritten = 8  // without the side values that were superseded later
+	FlagDropped   = 16 // without its events
 )
 
 const (
 	recordLast = 1 // flag of a record: the last of its commit
+
+	segmentDropped = 1 // flag of a segment: its events were dropped
 
 	eventHasCause       = 1
 	eventHasCorrelation = 2

@@ -17,6 +17,9 @@ func seeds(f *testing.F) {
 	_ = wal.Records(&h, b, func(rec []byte, _ int) error { f.Add(rec); return nil })
 	f.Add(wal.AppendPair(nil, "name", "value"))
 	f.Add(wal.AppendSegmentHeader(nil, &wal.SegmentHeader{Version: wal.Version, Segment: 1}))
+	s, r := aState(), aReceipt()
+	f.Add(wal.AppendState(nil, &s))
+	f.Add(wal.AppendReceipt(nil, &r))
 	f.Add(wal.AppendTrailer(nil, &wal.Trailer{Version: wal.Version, DataEnd: 128}))
 	data, _ := log(3)
 	f.Add(data)
@@ -50,6 +53,12 @@ func FuzzParsersOfRecordsTakeAnyBytes(f *testing.F) {
 		}
 		_, _ = wal.ParseSide(b)
 		_, _ = wal.ParseKey(b)
+		if s, err := wal.ParseState(b); err == nil && len(s.Entity) > len(b) {
+			t.Fatal("an entity is larger than its record")
+		}
+		if r, err := wal.ParseReceipt(b); err == nil && len(r.Events)*24 > len(b) {
+			t.Fatal("a receipt is larger than its record")
+		}
 		for name, value := range wal.Pairs(b) {
 			if len(name)+len(value) > len(b) {
 				t.Fatal("a header is larger than all headers")

@@ -155,17 +155,26 @@ func KeySize(key string) int { return keyFixedSize + len(key) + SaltSize }
 
 // ParseKey reads an idempotency key from its checked record.
 func ParseKey(rec []byte) (Key, error) {
-	if len(rec) < keyFixedSize || rec[8] != TypeKey {
-		return Key{}, ErrBad
+	k, rest, err := parseKey(rec, TypeKey)
+	if err == nil && len(rest) > 0 {
+		err = ErrBad
+	}
+	return k, err
+}
+
+// parseKey reads what begins the record of a key, and returns the rest.
+func parseKey(rec []byte, kind byte) (k Key, rest []byte, err error) {
+	if len(rec) < keyFixedSize || rec[8] != kind {
+		return k, nil, ErrBad
 	}
 	salt, rule := 0, rec[15]
 	if rule&keySalted != 0 {
 		salt = SaltSize
 	}
-	if keyFixedSize+int(le.Uint16(rec[10:]))+salt != len(rec) {
-		return Key{}, ErrBad
+	if keyFixedSize+int(le.Uint16(rec[10:]))+salt > len(rec) {
+		return k, nil, ErrBad
 	}
-	k := Key{
+	k = Key{
 		Events:        le.Uint32(rec[12:]) & (1<<24 - 1),
 		Rule:          rule & keyRule,
 		Erased:        rule&keyErased != 0,
@@ -173,8 +182,8 @@ func ParseKey(rec []byte) (Key, error) {
 		Sequence:      le.Uint64(rec[24:]),
 	}
 	copy(k.Digest[:], rec[32:])
-	key, rest := cut(rec[keyFixedSize:], int(le.Uint16(rec[10:])))
-	copy(k.Salt[:], rest)
-	k.Key = key
-	return k, nil
+	k.Key, rest = cut(rec[keyFixedSize:], int(le.Uint16(rec[10:])))
+	of, rest := cut(rest, salt)
+	copy(k.Salt[:], of)
+	return k, rest, nil
 }

@@ -19,6 +19,11 @@ type SegmentHeader struct {
 	LastChecksum uint32 // of the last batch as first written
 	Rewritings   uint32 // of all segments of the store, up to this one
 	Reached      uint64 // sequence of a commit that the log has, and that is after all that superseded what is gone
+
+	// Dropped says that the events of the segment are gone, by retention; only VersionDropped has it.
+	Dropped   bool
+	LastEvent [16]byte // id of the last of them, zero where there was none
+	EndTime   uint64   // of it, or of the last event before
 }
 
 const segmentMagic = "PENSTOCK"
@@ -42,14 +47,19 @@ func AppendSegmentHeader(dst []byte, h *SegmentHeader) []byte {
 		le.PutUint64(b[80:], h.Reached)
 		le.PutUint32(b[88:], h.Rewritings)
 	}
+	if h.Version == VersionDropped {
+		le.PutUint16(b[10:], segmentDropped)
+		copy(b[92:], h.LastEvent[:])
+		le.PutUint64(b[108:], h.EndTime)
+	}
 	le.PutUint32(b[12:], checksumAround(b[:], 12, 0))
 	return append(dst, b[:]...)
 }
 
-// ParseSegmentHeader reads a header. [ErrNewer] when it is one of a version above [Version]. The
-// version is believed only when the checksum is right, or a flipped bit would pass for a newer
-// program's work: so magic, version and checksum of these 128 bytes keep their places in every
-// version.
+// ParseSegmentHeader reads a header. [ErrNewer] when it is one of a version above [VersionDropped],
+// or of that version and of another kind. The version is believed only when the checksum is right,
+// or a flipped bit would pass for a newer program's work: so magic, version and checksum of these
+// 128 bytes keep their places in every version.
 func ParseSegmentHeader(b []byte) (SegmentHeader, error) {
 	var h SegmentHeader
 	if len(b) < SegmentHeaderSize || string(b[:8]) != segmentMagic {
@@ -61,7 +71,7 @@ func ParseSegmentHeader(b []byte) (SegmentHeader, error) {
 	}
 	h.Version = le.Uint16(b[8:])
 	switch {
-	case h.Version > Version:
+	case h.Version > VersionDropped, h.Version == VersionDropped && le.Uint16(b[10:]) != segmentDropped:
 		return SegmentHeader{}, ErrNewer
 	case h.Version < 1:
 		return SegmentHeader{}, ErrBad
@@ -76,6 +86,10 @@ func ParseSegmentHeader(b []byte) (SegmentHeader, error) {
 	if h.Last = h.Segment; h.Version > 1 {
 		h.Generation, h.Last, h.LastChecksum = le.Uint32(b[68:]), le.Uint32(b[72:]), le.Uint32(b[76:])
 		h.Reached, h.Rewritings = le.Uint64(b[80:]), le.Uint32(b[88:])
+	}
+	if h.Dropped = h.Version == VersionDropped; h.Dropped {
+		copy(h.LastEvent[:], b[92:])
+		h.EndTime = le.Uint64(b[108:])
 	}
 	return h, nil
 }

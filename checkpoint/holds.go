@@ -1,0 +1,61 @@
+package checkpoint
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+// Kinds of what [Holds] returns.
+const (
+	holdsCheckpoint = "checkpoint"
+	holdsParked     = "parked event of"
+)
+
+// Holds returns what the readers with a checkpoint still need, for [store.Retain]: of each one the
+// events after those that are done, and from the oldest on that is parked or held, but for the
+// readers whose names are ignored. One that is not used any more holds events until it is deleted.
+// A checkpoint that cannot be read is an error, as it may need anything.
+//
+//	o := store.RetainOptions{MaxAge: 90 * 24 * time.Hour}
+//	report, err := store.Retain(ctx, st, checkpoint.Holds, o)
+func Holds(st *store.Store, ignore []string) (holds []store.Hold, err error) {
+	for side, err := range st.Sides(keyPrefix) {
+		info, err := infoOf(side, err)
+		if slices.Contains(ignore, string(info.ID)) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		holds = append(holds, store.Hold{Kind: holdsCheckpoint, Who: string(info.ID), From: info.Record.Floor() + 1})
+		parked, found, err := firstParked(st, info.ID)
+		if err != nil {
+			return nil, err
+		}
+		if found {
+			holds = append(holds, store.Hold{Kind: holdsParked, Who: string(info.ID), From: parked})
+		}
+	}
+	return holds, nil
+}
+
+// firstParked returns the position of the oldest event that is parked or held. It needs the key of
+// it alone.
+func firstParked(st *store.Store, id ID) (p store.Position, found bool, err error) {
+	prefix := id.parkedPrefix()
+	for side, err := range st.SideRange(prefix, prefix+"g", 1) { // positions are in hexadecimal
+		if side.Key == "" {
+			return 0, false, err
+		}
+		n, err := strconv.ParseUint(strings.TrimPrefix(side.Key, prefix), 16, 64)
+		if err != nil {
+			return 0, false, fmt.Errorf("checkpoint %q: %w: parked %q", id, ErrCorrupt, side.Key)
+		}
+		return store.Position(n), true, nil
+	}
+	return 0, false, nil
+}
