@@ -283,11 +283,15 @@ func (f *follower) publish(s *Store) error {
 }
 
 // takeErasures takes in what is not finished of erasures. Should that not be readable now, it is
-// tried again by the next look.
+// tried again by the next look. One that is finished shows in the files alone: those that are open
+// are what it has replaced, so they are opened again.
 func (f *follower) takeErasures(s *Store) error {
 	f.erases, f.tail.erases = f.erases || f.tail.erases, false
 	if !f.erases {
 		return nil
+	}
+	for _, g := range *s.segments.Load() {
+		s.files.forget(g)
 	}
 	err := s.loadErasures()
 	f.erases = err != nil
