@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock-io/penstock/store"
@@ -76,6 +77,9 @@ func (h *history) knows() {
 			return store.Causation{}
 		}
 		e := h.log.events[h.random.IntN(len(h.log.events))]
+		if e.ID == uuid.Nil { // an audit
+			return store.Causation{}
+		}
 		return store.Event{ID: e.ID, Correlation: e.ID, Depth: e.Causation.Depth}.Causation()
 	}
 }
@@ -91,6 +95,8 @@ func (h *history) deed() (about string, err error) {
 		return h.play(&call{do: doCommit, batch: b})
 	case n < 45:
 		return h.again()
+	case n < 48:
+		return h.erase()
 	case n < 60:
 		return h.inFence()
 	case n < 75:

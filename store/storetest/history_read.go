@@ -81,6 +81,9 @@ func (h *history) lookUp() (about string, err error) {
 	p := h.position()
 	about = fmt.Sprint("get event ", p)
 	want := slices.DeleteFunc(h.log.visible(), func(e plainEvent) bool { return e.Position != p })
+	if len(want) == 1 && want[0].At.Scope == store.ReservedScope {
+		return about, nil // an audit, of which the log knows no more
+	}
 	e, err := h.Reader.GetAt(h.ctx, p)
 	if len(want) == 0 {
 		return about, h.log.oneOf([]error{store.ErrNotFound}, err)

@@ -15,6 +15,7 @@ func fenceLaws() []law {
 		{about: about, says: "what is cancelled is hidden forever and leaves no hole in versions", needs: needsFences, test: fenceCancels},
 		{about: about, says: "what a fence uses is reserved until it ends", needs: needsFences, test: fenceReserves},
 		{about: about, says: "stages see each other", needs: needsFences, test: fenceSeesItself},
+		{about: about, says: "a version is that of the head while a fence is open", needs: needsFences, test: versionsWait},
 		{about: about, says: "side values are visible while a fence is open", needs: needsFences, test: sidesPassFences},
 		{about: about, says: "none of two fences is visible in part", needs: needsFences, test: fencesOverlap},
 		{about: about, says: "a deadline cancels", needs: needsFences, test: fenceExpires},
@@ -132,6 +133,27 @@ func fenceSeesItself(x *scene) {
 	}
 	require.NoError(x, f.Publish(x.ctx))
 	require.Equal(x, store.Position(2), x.Reader.Head())
+}
+
+// versionsWait does not look before the fence lies between two events of an entity.
+func versionsWait(x *scene) {
+	x.append("a")
+	f := x.fence()
+	x.append("a", "b")
+	x.stage(f, "c")
+	x.append("a", "b", "d")
+	for _, want := range []struct {
+		entity  string
+		version uint64
+	}{{"a", 2}, {"b", 1}, {"c", 0}, {"d", 0}} {
+		version, err := x.Reader.Version(x.ctx, want.entity)
+		require.NoError(x, err)
+		require.Equal(x, want.version, version, want.entity)
+	}
+	require.NoError(x, f.Publish(x.ctx))
+	version, err := x.Reader.Version(x.ctx, "a")
+	require.NoError(x, err)
+	require.Equal(x, uint64(3), version)
 }
 
 func sidesPassFences(x *scene) {

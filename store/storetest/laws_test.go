@@ -14,7 +14,7 @@ const smallest = 64 << 10
 
 func TestTheLawsHoldOverCrashes(t *testing.T) {
 	for name, o := range map[string]store.Options{
-		"in larger segments":   {SegmentBytes: 16 * smallest},
+		"in larger segments":   {SegmentBytes: 4 * smallest},
 		"in small segments":    {SegmentBytes: smallest},
 		"synced in intervals":  {SegmentBytes: smallest, Sync: store.SyncInterval},
 		"synced by the system": {SegmentBytes: smallest, Sync: store.SyncNever},

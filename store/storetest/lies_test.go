@@ -25,7 +25,7 @@ type lie struct {
 }
 
 func lies() []lie {
-	return slices.Concat(liesOfCommits(), liesOfKeys(), liesOfFences(), liesOfReaders(), liesOfSides(), liesOverLives())
+	return slices.Concat(liesOfCommits(), liesOfKeys(), liesOfFences(), liesOfReaders(), liesOfSides(), liesOfErasures(), liesOverLives())
 }
 
 func liesOfCommits() []lie {
@@ -151,6 +151,17 @@ func liesOfFences() []lie {
 				return f.Fence.Stage(ctx, b)
 			}
 		})},
+		{law: "a version is that of the head while a fence is open", name: "counts what is staged, too", tell: func(_ *Subject, l *liar) {
+			known := make(map[string]uint64)
+			l.commit = func(ctx context.Context, b store.Batch) (store.Receipt, error) {
+				r, err := l.Store.Commit(ctx, b)
+				for i, e := range r.Events {
+					known[b.Events[i].At.Entity] = e.Version
+				}
+				return r, err
+			}
+			l.version = func(_ context.Context, entity string) (uint64, error) { return known[entity], nil }
+		}},
 		{law: "side values are visible while a fence is open", name: "hides them", tell: func(_ *Subject, l *liar) {
 			l.side = func(key string) (store.SideValue, bool, error) {
 				if len(l.Stats().Fences) > 0 {
@@ -366,6 +377,30 @@ func liesOfSides() []lie {
 		}},
 		{law: "revisions are never used again over a reopening", name: "counts from 1", tell: forgetful},
 		{law: "revisions are never used again over a crash", name: "counts from 1", tell: forgetful},
+	}
+}
+
+func liesOfErasures() []lie {
+	pretend := func(s *Subject, _ *liar) {
+		erase := s.Erase
+		s.Erase = func(ctx context.Context, e store.Erasure) (store.ErasureReport, error) {
+			e.DryRun = true
+			return erase(ctx, e)
+		}
+	}
+	return []lie{
+		{law: "what is erased shows as erased in its place, and all else stays", name: "erases nothing", tell: pretend},
+		{law: "what was erased stays so over a reopening", name: "erases nothing", tell: pretend},
+		{law: "an erasure that is there before a crash is there after it", name: "erases nothing", tell: pretend},
+		{law: "a key of what was erased is refused", name: "forgets keys", tell: changed(forgetKey)},
+		{law: "what cannot be erased is refused", name: "says that it was", tell: func(s *Subject, _ *liar) {
+			erase := s.Erase
+			s.Erase = func(ctx context.Context, e store.Erasure) (store.ErasureReport, error) {
+				report, _ := erase(ctx, e)
+				return report, nil
+			}
+		}},
+		{law: "any history agrees with a plain log", name: "erases nothing", tell: pretend},
 	}
 }
 

@@ -30,13 +30,15 @@ type plainEvent struct {
 	store.Recorded
 	store.Proposal
 
-	fence int // that it is staged in, 0 for none
+	fence  int // that it is staged in, 0 for none
+	erased bool
 }
 
 type plainKey struct {
 	content string
 	receipt store.Receipt
 	fence   int
+	erased  bool // an event of it
 }
 
 type fenceState uint8
@@ -133,9 +135,9 @@ func (l *plainLog) repeated(c *call, a *answer, use plainKey) error {
 	switch {
 	case use.fence != c.fence && l.isOpen(use.fence):
 		return l.oneOf([]error{&store.ReservedError{IdempotencyKey: key, Reason: fenceReason}}, a.err)
-	case use.content != content(&c.batch):
+	case use.erased || use.content != content(&c.batch):
 		return l.oneOf([]error{&store.IdempotencyKeyReusedError{
-			Key: key, Sequence: use.receipt.Sequence, Position: use.receipt.Events[0].Position,
+			Key: key, Sequence: use.receipt.Sequence, Position: use.receipt.Events[0].Position, Erased: use.erased,
 		}}, a.err)
 	case a.err != nil:
 		return fmt.Errorf("a repeated commit: %w", a.err)

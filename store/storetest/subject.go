@@ -60,6 +60,8 @@ type Subject struct {
 	Store *store.Store
 	// OpenFence opens a fence of Writer. nil leaves the laws of fences out.
 	OpenFence func(ctx context.Context, o store.FenceOptions) (Fence, error)
+	// Erase erases in the log of Writer. nil leaves the laws of erasure out.
+	Erase func(ctx context.Context, e store.Erasure) (store.ErasureReport, error)
 	// Ungated says that Writer was opened without the Gates of the options. Their laws are left out.
 	Ungated bool
 	// Reopen closes what is open and opens the same log again. A Reader beside the Writer may stay
@@ -73,13 +75,19 @@ type Subject struct {
 // Of is a store as a subject, with what needs no more than the store. A test of a wrapper puts it
 // in place of Writer, or of Reader.
 func Of(st *store.Store) Subject {
-	return Subject{Writer: st, Store: st, OpenFence: func(ctx context.Context, o store.FenceOptions) (Fence, error) {
-		f, err := store.OpenFence(ctx, st, o)
-		if err != nil {
-			return nil, err
-		}
-		return f, nil
-	}}
+	return Subject{
+		Writer: st, Store: st,
+		OpenFence: func(ctx context.Context, o store.FenceOptions) (Fence, error) {
+			f, err := store.OpenFence(ctx, st, o)
+			if err != nil {
+				return nil, err
+			}
+			return f, nil
+		},
+		Erase: func(ctx context.Context, e store.Erasure) (store.ErasureReport, error) {
+			return store.Erase(ctx, st, e)
+		},
+	}
 }
 
 // Opener opens a new, empty log. Of o it must keep the Gates; all else is for it to choose. What it
