@@ -84,38 +84,24 @@ func (s *Store) findBefore(before Position, id uuid.UUID) (Event, error) {
 	}
 }
 
-func (s *Store) findBetween(low, before Position, id uuid.UUID) (Event, error) {
-	high, at := before, before-1
-	for stride := Position(2); low < high; stride *= 2 {
-		e, err := s.eventAt(at)
-		if err != nil {
-			return e, s.readError(err)
-		}
-		if e.ID == id {
-			return s.unlessHidden(e)
-		}
-		if bytes.Compare(e.ID[:], id[:]) < 0 {
-			low = at + 1
-			break
-		}
-		if high = at; before <= low+stride {
-			at = low
-		} else {
-			at = before - stride
-		}
-	}
-	for low < high {
+func (s *Store) findBetween(low, high Position, id uuid.UUID) (Event, error) {
+	before := high
+	for stride := Position(1); low < high; {
 		at := low + (high-low)/2
+		if stride > 0 { // still going back
+			at = max(low, before-min(stride, before))
+			stride *= 2
+		}
 		e, err := s.eventAt(at)
 		if err != nil {
 			return e, s.readError(err)
 		}
-		if e.ID == id {
+		switch order := bytes.Compare(e.ID[:], id[:]); {
+		case order == 0:
 			return s.unlessHidden(e)
-		}
-		if bytes.Compare(e.ID[:], id[:]) < 0 {
-			low = at + 1
-		} else {
+		case order < 0:
+			low, stride = at+1, 0
+		default:
 			high = at
 		}
 	}

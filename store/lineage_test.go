@@ -371,3 +371,29 @@ func TestAHistoryIsCheckedAgainstItsChain(t *testing.T) {
 	require.Len(t, events, 2)
 	require.Len(t, positions(t, History(t.Context(), s, "order:1:item")), 4)
 }
+
+func TestACauseIsFoundAtAnyDistance(t *testing.T) {
+	const events = 70
+	s := openLog(t, vfs.NewMemory(), smallSegments(SyncNever))
+	absent, err := uuid.NewV7()
+	require.NoError(t, err)
+	var ids []uuid.UUID
+	for i := range events {
+		ids = append(ids, put(t, s, fmt.Sprint("e:", i)).Events[0].ID)
+	}
+	for before := Position(1); before <= events; before++ {
+		for at, id := range ids {
+			e, err := s.findBefore(before, id)
+			if Position(at+1) >= before {
+				require.ErrorIs(t, err, ErrNotFound, "%d before %d", at+1, before)
+				continue
+			}
+			require.NoError(t, err)
+			require.Equal(t, Position(at+1), e.Position)
+		}
+		for _, id := range []uuid.UUID{absent, {}, uuid.Max} {
+			_, err := s.findBefore(before, id)
+			require.ErrorIs(t, err, ErrNotFound)
+		}
+	}
+}

@@ -149,7 +149,7 @@ func openLogAt(t *testing.T, dir string, o Options) *Store {
 func TestTheFreeRoomIsThatOfTheDisk(t *testing.T) {
 	disk := vfs.NewMemory()
 	s := openLog(t, disk, smallSegments(SyncAlways))
-	require.EqualValues(t, math.MaxInt64, s.Stats().FreeBytes)
+	require.EqualValues(t, int64(math.MaxInt64), s.Stats().FreeBytes)
 	disk.SetCapacity(10 << 20)
 	former := s.Stats().FreeBytes
 	require.Less(t, former, int64(10<<20))
