@@ -111,6 +111,8 @@ func Audit(entity string, p Payload) Proposal {
 type Condition struct {
 	Region Region
 	After  Position
+
+	upTo Position // of one that a gate has made, see [Case.Require]; 0 for no bound
 }
 
 // SideWrite sets or deletes a side value: a last-write-wins record in the same log that takes no

@@ -29,6 +29,9 @@ func firstAfter(w *writer, c *Condition) (Position, error) {
 	if c.After < w.store.first()-1 { // what was there cannot be known
 		return 0, w.store.droppedError(c.After + 1)
 	}
+	if c.upTo > 0 {
+		written = min(written, c.upTo)
+	}
 	for after := c.After; after < written; {
 		page, err := w.store.readPage(c.Region, after, written, 1)
 		if err != nil {
@@ -38,6 +41,9 @@ func firstAfter(w *writer, c *Condition) (Position, error) {
 			return page.Events[0].Position, nil
 		}
 		after = page.Scanned
+	}
+	if c.upTo > 0 {
+		return 0, nil // it was there when it was bounded
 	}
 	return firstPending(w, c)
 }

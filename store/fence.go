@@ -47,7 +47,7 @@ type Fence struct {
 	since    time.Time // by the clock of the store, as deadline
 	deadline time.Time
 	state    atomic.Uint32 // a fenceState; become changes it
-	stages   atomic.Int64  // calls of Stage, each of which adds one range at most
+	stages   atomic.Int64  // commits, done or under way, each of which adds one range at most
 	timer    *time.Timer   // guarded by fences.mu of the store
 
 	// What is staged. The holder of the committer's role writes it, with fences.mu held as Stats reads
@@ -153,7 +153,7 @@ func OpenFence(ctx context.Context, s *Store, o FenceOptions) (*Fence, error) {
 // the next one is written.
 //
 // Errors are also [ErrFenceCancelled] and [ErrFenceEnded], [ReservedError] for what another fence
-// has reserved, and an [InvalidError] for the 1,025th call.
+// has reserved, and an [InvalidError] for the 1,025th commit, those included that are under way.
 func (f *Fence) Stage(ctx context.Context, b Batch) (Receipt, error) {
 	s := f.store
 	if err := s.commits(ctx); err != nil {
@@ -169,7 +169,11 @@ func (f *Fence) Stage(ctx context.Context, b Batch) (Receipt, error) {
 	}
 	req := s.requests.get()
 	req.fence, req.step, req.extra = f, fenceStage, f.recordBytes(n)
-	return s.commit(ctx, req, s.prepare(ctx, req, &b))
+	r, err := s.commit(ctx, req, s.prepare(ctx, req, &b))
+	if r.Duplicate || err != nil && !errors.Is(err, ErrOutcomeUnknown) {
+		f.stages.Add(-1)
+	}
+	return r, err
 }
 
 // recordBytes is the room that the state of the fence may need once so many commits are staged.
@@ -291,6 +295,19 @@ func (o *openFences) close() {
 		f.timer.Stop()
 	}
 	o.list = nil
+}
+
+// staged returns the ranges up to a position that are staged in other fences than one.
+func (o *openFences) staged(own *Fence, upTo Position) ranges {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var all []Range
+	for _, f := range o.list {
+		if f != own {
+			all = append(all, f.ranges.clip(0, upTo)...)
+		}
+	}
+	return ranges(nil).with(all...)
 }
 
 func (o *openFences) stats() (stats []FenceStats) {

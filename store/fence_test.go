@@ -262,7 +262,14 @@ func TestOptionsOfAFenceHaveLimits(t *testing.T) {
 		require.ErrorIs(t, err, ErrInvalid)
 	}
 	f := fenceOf(t, s)
-	f.stages.Store(maxFenceStages)
+	absent := Batch{Events: []Proposal{{At: At("a", "test"), Expect: Exactly(7), Payload: note{}}}}
+	for range maxFenceStages {
+		_, err := f.Stage(t.Context(), absent)
+		require.ErrorIs(t, err, ErrConflict, "what is refused does not count")
+	}
+	for range maxFenceStages {
+		stage(t, f, "a")
+	}
 	_, err := f.Stage(t.Context(), Batch{Events: eventsOf("a")})
 	require.ErrorIs(t, err, ErrInvalid)
 	require.NoError(t, s.Close())

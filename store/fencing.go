@@ -56,6 +56,18 @@ func (x *fencing) head(assigned Position) Position {
 	return headBefore(assigned, open, published)
 }
 
+// committed returns the last position of the log, visible or not, and what up to there may still be
+// cancelled, since it is staged in other fences than own. The order of the looks makes that
+// complete: what was staged up to there is in a fence that is open, or that has ended since, and is
+// hidden then or for good. Before the head nothing is staged.
+func (s *Store) committed(own *Fence) (upTo Position, staged ranges) {
+	upTo = Position(s.assigned.Load())
+	if Position(s.head.Load()) >= upTo {
+		return upTo, nil
+	}
+	return upTo, s.fences.staged(own, upTo)
+}
+
 // isOpen reports whether the fence may still be published, or will be cancelled.
 func (f *Fence) isOpen() bool { return fenceState(f.state.Load()) <= fenceEnding }
 
@@ -145,7 +157,7 @@ func stageEvents(w *writer, f *Fence, req *request, first Position) {
 // is free again. Of a cancelled fence the log shows nothing from now on, and the states of its
 // entities are looked up in it again.
 func endFence(w *writer, f *Fence) {
-	w.store.fences.ended(f)
+	defer w.store.fences.ended(f) // once it is hidden, see Store.committed
 	x := w.fenced
 	if x == nil || !slices.Contains(x.list, f) { // nothing is staged, or it has ended before
 		return

@@ -14,13 +14,13 @@ import (
 //
 //	Commit, Submit    rules and limits; encode
 //	     |
-//	   gates          on the caller's goroutine, as of the head, in their order
+//	   gates          on the caller's goroutine, as of what is committed, in their order
 //	     |  \
 //	     |   denied   DeniedError: nothing is queued, nothing written
 //	     |
 //	committer         judges what a gate required once more, when it is certain
 //
-// A gate is a pure function of the proposal and of the log up to the head: tried again with both
+// A gate is a pure function of the proposal and of the log up to [Case].Head: tried again with both
 // the same it says the same. Between its verdict and the commit others may commit. Where that
 // matters it calls [Case.Require], and the commit is refused with a [ConflictError] if it did.
 //
@@ -47,28 +47,32 @@ type Case struct {
 	Proposal *Proposal
 	// Earlier are the events of the batch that precede it: if it is committed, so are they. Read-only.
 	Earlier []Proposal
-	// Head is the position of the last event that the log has for all gates of this commit.
+	// Head is the position of the last event that the log has for all gates of this commit. While a
+	// [Fence] is open it lies after the head of the store: other commits than those that are staged
+	// count, although they are not visible yet, and for a stage so does what is staged before it.
 	Head Position
 
+	unseen   ranges // up to Head, staged in other fences
 	store    *Store
 	ctx      context.Context //nolint:containedctx // a case lives as long as the call that has the context
 	fault    error           // of reading: then there is no verdict
 	required []Condition
 }
 
-// Read iterates over the events of a region up to Head, as [Store.Read] does from the beginning.
+// Read iterates over the events of a region up to Head, as [Store.Read] does from the beginning up
+// to the head of the store.
 // Its errors need not be returned by Judge.
 func (c *Case) Read(r Region) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		for e, err := range c.store.Read(c.ctx, r, Beginning()) {
-			if err != nil {
-				c.fault = errors.Join(c.fault, err)
-				yield(e, err)
-				return
-			}
-			if e.Position > c.Head || !yield(e, nil) || e.Position == c.Head {
-				return
-			}
+		err := r.Validate()
+		if err == nil {
+			err = c.store.readUpTo(c.ctx, r, 0, c.Head, func(e Event, _ error) bool {
+				return c.unseen.has(e.Position) || yield(e, nil)
+			}, nil)
+		}
+		if err != nil {
+			c.fault = errors.Join(c.fault, err)
+			yield(Event{}, err)
 		}
 	}
 }
@@ -87,9 +91,8 @@ func (c *Case) Side(key string) (SideValue, bool, error) {
 // it, other than by this commit itself: a verdict which rests on what Read returned is certain
 // then. A region that breaks a rule fails the commit with its error.
 //
-// While a [Fence] is open Head lies before what is staged, and so before what others have appended
-// since: a second event in the region is refused, by the stages of that fence too, until the fence
-// has ended.
+// While another [Fence] is open in which an event of the region is staged the commit is refused
+// with a [ReservedError]: whether that event counts is not known before the fence has ended.
 func (c *Case) Require(r Region) {
 	if err := r.Validate(); err != nil {
 		c.fault = errors.Join(c.fault, err)
@@ -97,6 +100,9 @@ func (c *Case) Require(r Region) {
 	}
 	r.Kinds = slices.Clone(r.Kinds) // the condition is judged when the gate has returned
 	c.required = append(c.required, Condition{Region: r, After: c.Head})
+	for _, staged := range c.unseen {
+		c.required = append(c.required, Condition{Region: r, After: staged.From - 1, upTo: staged.To})
+	}
 }
 
 // Outcome is what came of a gate's judgement.
@@ -166,9 +172,9 @@ func checkGates(gates []Gate) error {
 // commit. One that is denied is queued nevertheless where it has an idempotency key: the committer
 // knows whether it repeats a commit.
 func (s *Store) pass(ctx context.Context, req *request, b *Batch) error {
-	head := s.Head()
+	head, unseen := s.committed(req.fence)
 	for i := range b.Events {
-		c := Case{Proposal: &b.Events[i], Earlier: b.Events[:i:i], Head: head, store: s, ctx: ctx}
+		c := Case{Proposal: &b.Events[i], Earlier: b.Events[:i:i], Head: head, unseen: unseen, store: s, ctx: ctx}
 		denied, err := s.judge(ctx, req, &c, i)
 		if err != nil {
 			return err

@@ -348,28 +348,89 @@ func TestGatesThatCannotJudgeAreRefusedByOpen(t *testing.T) {
 	}
 }
 
-func TestWhatAGateRequiresIsRefusedBehindAFenceUntilThatEnds(t *testing.T) {
+func TestAGateJudgesByWhatIsCommittedAndByWhatIsStagedBeforeInTheSameFence(t *testing.T) {
 	ctx := t.Context()
 	st := openGated(t, overdraft())
 	f, err := store.OpenFence(ctx, st, store.FenceOptions{Deadline: store.MaxFenceDeadline})
 	require.NoError(t, err)
-	staged := store.Batch{Events: []store.Proposal{{At: account, Payload: moved{Cents: 10}}}}
-	_, err = f.Stage(ctx, staged)
-	require.NoError(t, err)
-	_, err = f.Stage(ctx, staged)
-	require.ErrorIs(t, err, store.ErrConflict, "the gate has not seen what is staged")
+	stage := func(cents int) error {
+		_, err := f.Stage(ctx, store.Batch{Events: []store.Proposal{{At: account, Payload: moved{Cents: cents}}}})
+		return err
+	}
+	require.NoError(t, stage(10))
+	require.NoError(t, stage(-10))
+	require.ErrorIs(t, stage(-1), store.ErrDenied)
 	other := store.At("account:2", "bank")
-	_, err = st.Append(ctx, other, store.Any, moved{Cents: 10})
-	require.NoError(t, err)
-	_, err = st.Append(ctx, other, store.Any, moved{Cents: -10})
-	require.ErrorIs(t, err, store.ErrDenied, "nor what is not visible yet")
-	_, err = st.Append(ctx, other, store.Any, moved{Cents: 10})
-	require.ErrorIs(t, err, store.ErrConflict)
-
+	for _, cents := range []int{10, -10, 5} {
+		_, err = st.Append(ctx, other, store.Any, moved{Cents: cents})
+		require.NoError(t, err, "behind the fence, and not visible yet")
+	}
+	_, err = st.Append(ctx, other, store.Any, moved{Cents: -6})
+	require.ErrorIs(t, err, store.ErrDenied)
+	require.Zero(t, st.Head())
 	require.NoError(t, f.Publish(ctx))
-	for _, at := range []store.Coordinate{account, other} {
-		_, err = st.Append(ctx, at, store.Any, moved{Cents: -10})
+	require.EqualValues(t, 5, st.Head())
+}
+
+// Of a sum over all accounts nothing is certain while an account is in a fence.
+func TestWhatAGateRequiresIsReservedWhereAnotherFenceHasIt(t *testing.T) {
+	for _, publish := range []bool{true, false} {
+		ctx, meanwhile := t.Context(), func() {}
+		sum := store.Gate{Name: "at most 10", Judge: func(_ context.Context, c *store.Case) error {
+			accounts := store.Region{Entity: "account"}
+			c.Require(accounts)
+			total := 0
+			for e, err := range c.Read(accounts) {
+				if err != nil {
+					return err
+				}
+				var m moved
+				if err := e.Decode(&m); err != nil {
+					return err
+				}
+				total += m.Cents
+			}
+			var m moved
+			if err := c.Proposal.Decode(&m); err != nil {
+				return err
+			}
+			if meanwhile(); total+m.Cents > 10 {
+				return errors.New("too much")
+			}
+			return nil
+		}}
+		st := openGated(t, sum)
+		f, err := store.OpenFence(ctx, st, store.FenceOptions{Deadline: store.MaxFenceDeadline})
 		require.NoError(t, err)
+		_, err = f.Stage(ctx, store.Batch{Events: []store.Proposal{{At: account, Payload: moved{Cents: 8}}}})
+		require.NoError(t, err)
+		other := store.At("account:2", "bank")
+		_, err = st.Append(ctx, other, store.Any, moved{Cents: 8})
+		require.ErrorIs(t, err, store.ErrReserved)
+		require.NotErrorIs(t, err, store.ErrConflict)
+		end, want := f.Cancel, error(nil)
+		if publish {
+			end, want = f.Publish, store.ErrDenied
+		}
+		require.NoError(t, end(ctx))
+		_, err = st.Append(ctx, other, store.Any, moved{Cents: 8})
+		require.ErrorIs(t, err, want)
+
+		// The fence ends after the verdict and before the commit.
+		f, err = store.OpenFence(ctx, st, store.FenceOptions{Deadline: store.MaxFenceDeadline})
+		require.NoError(t, err)
+		_, err = f.Stage(ctx, store.Batch{Events: []store.Proposal{{At: store.At("account:3", "bank"), Payload: moved{Cents: 1}}}})
+		require.NoError(t, err)
+		end, want = f.Cancel, nil
+		if publish {
+			end, want = f.Publish, store.ErrConflict
+		}
+		meanwhile = func() {
+			meanwhile = func() {}
+			require.NoError(t, end(ctx))
+		}
+		_, err = st.Append(ctx, store.At("account:4", "bank"), store.Any, moved{Cents: 1})
+		require.ErrorIs(t, err, want)
 	}
 }
 

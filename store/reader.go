@@ -63,11 +63,19 @@ func (s *Store) read(ctx context.Context, r Region, from From,
 	if err != nil {
 		return err
 	}
-	w := s.walk(r, after, s.Head())
+	return s.readUpTo(ctx, r, after, s.Head(), take, lend)
+}
+
+// readUpTo reads (after, upTo], which may lie after the head. The region is valid.
+func (s *Store) readUpTo(ctx context.Context, r Region, after, upTo Position,
+	take func(Event, error) bool, lend func(*Event, error) bool,
+) error {
+	w := s.walk(r, after, upTo)
 	defer w.end()
 	w.onward, w.take, w.lend = w.filter.any, take, lend
 	for more := true; more && w.scanned < w.upTo; {
-		if err := s.readable(ctx); err != nil {
+		err := s.readable(ctx)
+		if err != nil {
 			return err
 		}
 		w.budget = maxPageBytes
