@@ -229,12 +229,17 @@ func recorded(e *Event) Recorded {
 // entity finds the events of exactly this one.
 func (t *targets) entity(ctx context.Context, entity string) error {
 	s, before := t.store, len(t.sources)
-	for scanned := (*s.segments.Load())[0].first - 1; scanned < t.upTo; {
+	for scanned := s.first() - 1; scanned < t.upTo; {
 		if err := s.readable(ctx); err != nil {
 			return err
 		}
 		var err error
-		if scanned, err = t.entityIn(entity, scanned); err != nil && !s.again(&err) {
+		scanned, err = t.entityIn(entity, scanned)
+		if isDropped(err) { // gone in any case
+			scanned = s.first() - 1
+			continue
+		}
+		if err != nil && !s.again(&err) {
 			return err
 		}
 	}
@@ -251,9 +256,12 @@ func (t *targets) entityIn(entity string, scanned Position) (Position, error) {
 	if err != nil {
 		return scanned, err
 	}
-	end := g.first + Position(to) - 1
-	if _, has, err := idx.LastOf(entity); err != nil || !has {
-		return end, err
+	_, has, err := idx.LastOf(entity)
+	if err != nil {
+		return scanned, err
+	}
+	if !has {
+		return g.first + Position(to) - 1, nil
 	}
 	ords, next, err := idx.Select(index.Query{Entity: entity}, from, to, readPageEvents, nil)
 	if err != nil {
@@ -279,7 +287,7 @@ func (t *targets) effects(ctx context.Context, erased bool) error {
 	}
 	w := sweep{
 		store: t.store, by: index.Cause, sources: maps.Clone(t.sources), ids: slices.Collect(maps.Keys(t.sources)),
-		scanned: t.first, upTo: t.upTo, all: true,
+		scanned: t.first, start: t.first, upTo: t.upTo, all: true,
 	}
 	w.yield = func(e Event, _ error) bool {
 		_, asked := t.sources[e.ID]

@@ -18,7 +18,7 @@ type place struct{ start, end int64 }
 // places finds the records of all events by reading the files from end to end.
 func places(t require.TestingT, s *Store) (found []place) {
 	var base int64
-	found = make([]place, s.first()-1) // of what was dropped
+	found = append(found, make([]place, s.first()-1)...) // of what was dropped
 	for _, g := range *s.segments.Load() {
 		data, err := g.bytes(0, g.end.Load())
 		require.NoError(t, err)

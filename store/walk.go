@@ -56,7 +56,7 @@ func (w *walk) end() { w.store.decoders.put(w.decoder) }
 func (w *walk) step(limit int) (more bool, err error) {
 	for {
 		more, err = w.look(limit)
-		if err == nil || !w.store.again(&err) && !(w.whole && w.store.beginsLater(err, &w.scanned, &w.start)) {
+		if err == nil || !w.store.again(&err) && (!w.whole || !w.store.beginsLater(err, &w.scanned, &w.start)) {
 			return more, err
 		}
 		switch {
