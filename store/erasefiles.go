@@ -12,12 +12,13 @@ import (
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
-// eraseFiles removes what is erased from all files of the log, and returns how many segments it has
+// eraseFiles removes what is erased from all files of the log, and returns which segments it has
 // rewritten. The caller has the rewriter. What is erased already is found to be so, and left.
-func (s *Store) eraseFiles(e *erasure) (rewritten int, err error) {
+func (s *Store) eraseFiles(e *erasure) (rewritten map[uint32]bool, err error) {
 	if err := s.sealErased(e); err != nil {
-		return 0, err
+		return nil, err
 	}
+	rewritten = make(map[uint32]bool)
 	for done := uint32(0); ; {
 		g := s.segmentAfter(done)
 		if g == nil {
@@ -26,7 +27,7 @@ func (s *Store) eraseFiles(e *erasure) (rewritten int, err error) {
 		holds, err := s.holdsErased(g, e)
 		if err == nil && holds {
 			err = s.rewriteErased(g, e)
-			rewritten++
+			rewritten[g.number] = true
 		}
 		if err != nil {
 			return rewritten, err

@@ -40,11 +40,10 @@ type erasing struct {
 type erasureJob struct {
 	*erasure
 
-	tried    bool          // since it was begun, or was to be tried again
-	tries    chan struct{} // closed by the next end of a try
-	err      error         // of the last try
-	segments int           // that were rewritten
-	sequence uint64        // of the commit that ends it, 0 before
+	tried bool          // since it was begun, or was to be tried again
+	tries chan struct{} // closed by the next end of a try
+	err   error         // of the last try
+	end   ErasureReport // what is known of the files
 }
 
 func (e *erasure) job() *erasureJob { return &erasureJob{erasure: e, tries: make(chan struct{})} }
@@ -74,6 +73,7 @@ func (x *erasing) show(list erasures) {
 // start takes over what an earlier writer has left, before the store is open.
 func (x *erasing) start() {
 	for _, e := range x.pending() {
+		e.resumed = true
 		x.jobs = append(x.jobs, e.job())
 	}
 }
@@ -101,11 +101,12 @@ func (x *erasing) next(take bool) *erasureJob {
 	return nil
 }
 
-// ended takes in how a try has ended, and how many segments it has rewritten.
-func (x *erasing) ended(j *erasureJob, segments int, sequence uint64, err error) {
+// ended takes in how a try has ended.
+func (x *erasing) ended(j *erasureJob, end ErasureReport, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	j.segments, j.sequence, j.err = j.segments+segments, sequence, err
+	end.Segments += j.end.Segments
+	j.end, j.err = end, err
 	if err == nil {
 		x.jobs = slices.DeleteFunc(x.jobs, func(other *erasureJob) bool { return other == j })
 		list := slices.Clone(x.pending())
@@ -215,7 +216,7 @@ func (s *Store) awaitErasures(ctx context.Context, own *erasureJob, report *Eras
 	if own != nil {
 		s.erasing.mu.Lock()
 		defer s.erasing.mu.Unlock()
-		report.Segments, report.Sequence = own.segments, own.sequence
+		report.Segments, report.Sequence, report.Files = own.end.Segments, own.end.Sequence, own.end.Files
 		return own.err
 	}
 	return s.erasing.failed()
@@ -249,18 +250,20 @@ func (s *Store) eraseAhead() {
 // eraseAll tries each job that is to be tried. The caller has the rewriter.
 func (s *Store) eraseAll() {
 	for j := s.erasing.next(true); j != nil; j = s.erasing.next(true) {
-		segments, err := s.eraseFiles(j.erasure)
-		var sequence uint64
+		rewritten, err := s.eraseFiles(j.erasure)
+		end := ErasureReport{Segments: len(rewritten)}
 		if err == nil {
-			sequence, err = s.endErasure(j.erasure)
+			end.Files = s.filesOf(j.erasure, rewritten)
+			end.Sequence, err = s.endErasure(j.erasure, end.Files)
 		}
-		s.erasing.ended(j, segments, sequence, err)
+		s.erasing.ended(j, end, err)
 	}
 }
 
 // endErasure says in the log that no file has what was erased.
-func (s *Store) endErasure(e *erasure) (sequence uint64, err error) {
+func (s *Store) endErasure(e *erasure, files ErasedFiles) (sequence uint64, err error) {
 	audit := e.audit(AuditUnlinked)
+	audit.Files = files
 	r, err := s.commitErasure(context.Background(), &audit, nil, &SideWrite{Key: erasureKey(e.id), Delete: true})
 	return r.Sequence, err
 }

@@ -54,9 +54,10 @@ type ErasureReport struct {
 	Effects []Recorded
 	// Segments that were rewritten.
 	Segments int
-	// Sequence of the commit that says that the files are rewritten: a copy of the log, such as a
-	// backup, that has it has nothing any more of what was erased. 0 where that is not so yet.
+	// Sequence of the commit that says that no file of the log has it any more, 0 where that is not so
+	// yet. Files tells which copies have it still.
 	Sequence uint64
+	Files    ErasedFiles
 }
 
 // The kinds of audit events of an erasure. They are in the reserved scope, at the entity
@@ -78,6 +79,8 @@ type ErasureAudit struct {
 	Last    Position  `json:"last"`             // and of the last
 	Reason  string    `json:"reason,omitempty"` // why
 	By      string    `json:"by,omitempty"`     // who decided that
+	// Files of an erasure that is finished.
+	Files ErasedFiles `json:"files,omitempty"`
 
 	kind string
 }
@@ -107,10 +110,11 @@ func (a ErasureAudit) Kind() string { return a.kind }
 //
 // What it does not reach: the envelope, with entity, kind and Meta, which the chain covers: what is
 // to be erased one day belongs into the payload or a header. Copies that were made before: [Backup]
-// and [Ship] replace the segments in theirs with their next call, and [HoldsErased] says which have
-// not yet. What handlers have sent elsewhere. The memory of processes, and blocks that a file
-// system or a disk has given free and not overwritten. Events of a format before salts keep a
-// digest that confirms a guess at a short payload.
+// and [Ship] replace the segments in theirs with their next call, and the Files of the report tell
+// which have not yet; what is restored of such a one has to be erased again. What handlers have
+// sent elsewhere. The memory of processes, and blocks that a file system or a disk has given free
+// and not overwritten. Events of a format before salts keep a digest that confirms a guess at a
+// short payload.
 func Erase(ctx context.Context, st *Store, e Erasure) (ErasureReport, error) {
 	report, err := st.erase(ctx, &e)
 	if err != nil {

@@ -45,7 +45,7 @@ func isErasureKey(key string) bool {
 	return err == nil
 }
 
-// erasure is one that is in the log. It never changes.
+// erasure is one that is in the log. It never changes. All but resumed is what the log says.
 type erasure struct {
 	id     uuid.UUID
 	at     int64 // milliseconds since 1970
@@ -53,6 +53,8 @@ type erasure struct {
 	reason string
 	events ranges   // never empty
 	keys   []string // of side values, ascending: what they were before goes
+
+	resumed bool // an earlier writer has begun it
 }
 
 // encode returns the value. Positions are written as those of a fence.
