@@ -102,7 +102,7 @@ func (d *osDir) openFile(op, name string, flag int) (*os.File, error) {
 	if err := checkName(op, name); err != nil {
 		return nil, err
 	}
-	f, err := d.root.OpenFile(name, flag, d.perm)
+	f, err := d.root.OpenFile(name, flag|largeFile, d.perm)
 	if err != nil {
 		return nil, d.named(op, name, err)
 	}
