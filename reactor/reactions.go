@@ -16,6 +16,7 @@ type Reaction struct {
 	Expect  store.Expect
 	Headers map[string]string
 	Meta    map[string]string
+	Bypass  string
 }
 
 // Reactions collects what a handler emits for one event. Nothing is written before the handler

@@ -94,7 +94,9 @@ func (r *Reactor) React(ctx context.Context, e store.Event) ([]Reaction, error) 
 	}
 	var reactions []Reaction
 	for _, p := range b.Staged() {
-		reactions = append(reactions, Reaction{At: p.At, Payload: p.Payload, Expect: p.Expect, Headers: p.Headers, Meta: p.Meta})
+		reactions = append(reactions, Reaction{
+			At: p.At, Payload: p.Payload, Expect: p.Expect, Headers: p.Headers, Meta: p.Meta, Bypass: p.Bypass,
+		})
 	}
 	return reactions, nil
 }

@@ -33,6 +33,7 @@ const maxSteps = 100_000
 type Run struct {
 	tb      testing.TB
 	tree    supervision.Child
+	gates   []store.Gate
 	disk    *storetest.Disk
 	st      *store.Store
 	passed  atomic.Int64 // since the beginning, in nanoseconds; goroutines of the store read it, too
@@ -58,8 +59,8 @@ type Run struct {
 	order *interleaving // nil outside EveryOrder
 }
 
-// Start opens a new store and has the workers of a tree, which may be a single reactor or a
-// [Program], acquire their checkpoints: nothing is handled yet. It fails the test where
+// Start opens a new store and has the workers of a tree, which may be a single reactor, a [Program]
+// or [Gated], acquire their checkpoints: nothing is handled yet. It fails the test where
 // actors.Start would fail; a worker that the world refuses is Retrying or Halted, as there. The
 // store is closed when the test ends.
 func Start(tb testing.TB, tree supervision.Child) *Run {
@@ -72,9 +73,13 @@ func Start(tb testing.TB, tree supervision.Child) *Run {
 
 func newRun(tb testing.TB, tree supervision.Child) *Run {
 	tb.Helper()
-	return &Run{
+	r := &Run{
 		tb: tb, tree: tree, disk: storetest.NewDisk(), wider: make(map[string]cursor.Worker),
 	}
+	if g, ok := tree.(Gated); ok {
+		r.tree, r.gates = g.Tree, g.Gates
+	}
+	return r
 }
 
 // close closes the store.
@@ -89,7 +94,7 @@ func (r *Run) close() {
 func (r *Run) boot() {
 	r.tb.Helper()
 	for {
-		st, err := r.disk.Open("data", store.Options{SegmentBytes: 64 << 10, Clock: r.Now})
+		st, err := r.disk.Open("data", store.Options{SegmentBytes: 64 << 10, Clock: r.Now, Gates: r.gates})
 		if err == nil {
 			r.st = st
 			err = buildTree(r)
