@@ -94,6 +94,46 @@ func TestABackupBesideAnOpenFenceHasAllButWhatIsStaged(t *testing.T) {
 	}
 }
 
+// The reader stands at an event that the backup has, and has seen one that is cancelled there.
+func TestARestoreTellsWhereAFenceWasOpenThatAnAnchorDoesNotTell(t *testing.T) {
+	disk := vfs.NewMemory()
+	s := mustOpenAt(t, disk, logDir)
+	stage(t, fenceOf(t, s), "left open")
+	put(t, s, "a")
+	killStore(s)
+	s = mustOpenAt(t, disk, logDir) // so that one was cancelled for good
+	f := fenceOf(t, s)
+	stage(t, f, "b")
+	put(t, s, "c")
+	backedUp(t, s, "copy")
+	shipOnce(t, s, depotOn(t, disk))
+	require.NoError(t, f.Publish(t.Context()))
+	seen, err := s.AnchorAt(t.Context(), s.Head())
+	require.NoError(t, err)
+	report, err := Restore(t.Context(), "copy", "back", onDisk(disk))
+	require.NoError(t, err)
+	require.Equal(t, Position(3), report.Fenced)
+	r := copyOf(t, disk, "back")
+	require.NoError(t, r.CheckAnchor(t.Context(), seen))
+	require.Equal(t, []string{"a", "c"}, visible(t, r))
+	report, err = RestoreFrom(t.Context(), depotOn(t, disk), "shipped", onDisk(disk))
+	require.NoError(t, err)
+	require.Equal(t, Position(3), report.Fenced)
+
+	backedUp(t, s, "copy")
+	report, err = Restore(t.Context(), "copy", "later", onDisk(disk))
+	require.NoError(t, err)
+	require.Zero(t, report.Fenced)
+	require.NoError(t, s.Close())
+}
+
+func mustOpenAt(t *testing.T, disk *vfs.Memory, dir string) *Store {
+	t.Helper()
+	s, err := open(disk, dir, smallSegments(SyncAlways), true)
+	require.NoError(t, err)
+	return s
+}
+
 // A crash has left the files of a backup under two names. That backup counts, also where the next
 // one fails.
 func TestABackupThatFailsAfterOneThatWasCutOffLeavesThat(t *testing.T) {

@@ -27,6 +27,9 @@ type CopyReport struct {
 	// Anchor names the last event that the copy has. It tells which copies have what some receipt, row
 	// or file speaks of: those whose anchor is not before its position.
 	Anchor Anchor
+	// Fenced is, of a restored store, the first position of the fences that were open when the backup
+	// was made, 0 for none: see [Restore].
+	Fenced Position
 	// Sequence is that of the last commit.
 	Sequence uint64
 	// Segments and Bytes are all that the copy has, Copied and CopiedBytes what this call has copied;

@@ -32,6 +32,12 @@ type RestoreOptions struct {
 // to be done for that. Sequences, and so revisions of side values, leap over all that the former
 // log can have used.
 //
+// One thing an anchor does not tell. A fence that was open when the backup was made is cancelled in
+// it. Where it was published later, a reader may have seen its events and stand before the end of
+// the backup: that one continues, and has what the restored store hides. So where the report says
+// that there was such a fence (Fenced), look at what stands at that position or after it, or take
+// another backup.
+//
 // When Restore returns the store is durable and closed, and opens like any other. Before that a
 // crash, an error or the end of ctx leaves a directory that [Open] refuses, [ErrUnfinishedCopy];
 // Restore into it begins from the start.
@@ -104,7 +110,7 @@ func restore(ctx context.Context, from source, dst string, o RestoreOptions) (re
 		return report, err
 	}
 	report = m.report(&c.progress)
-	if report.Origin, err = beginIncarnation(o.fs(), dst, options); err != nil {
+	if report.Origin, report.Fenced, err = beginIncarnation(o.fs(), dst, options); err != nil {
 		return report, err
 	}
 	if err := to.dir.Remove(manifestName); err != nil {
@@ -264,8 +270,9 @@ func (d depotSource) get(ctx context.Context, segment uint32, name string, to io
 }
 
 // beginIncarnation opens the store that was copied and closes it. From then on its log says that it
-// is of a new incarnation; nothing was committed before.
-func beginIncarnation(fsys vfs.FS, path string, o Options) (Origin, error) {
+// is of a new incarnation; nothing was committed before. It returns where the first fence begins
+// that the former writer had open.
+func beginIncarnation(fsys vfs.FS, path string, o Options) (origin Origin, fenced Position, err error) {
 	options := Options{
 		Sync: o.Sync, SyncEvery: o.SyncEvery, SegmentBytes: o.SegmentBytes, FileMode: o.FileMode,
 		Clock: o.Clock, Device: o.Device, MustExist: true, restores: true,
@@ -275,7 +282,11 @@ func beginIncarnation(fsys vfs.FS, path string, o Options) (Origin, error) {
 	s.rewriter.stop.Store(true)
 	if err := s.begin(); err != nil {
 		s.release()
-		return Origin{}, err
+		return Origin{}, 0, err
 	}
-	return s.origin, s.Close()
+	left, err := s.loadFences(s.committer.writer.next.WriterEpoch - 1)
+	if open := left.stats(); len(open) > 0 {
+		fenced = open[0].First
+	}
+	return s.origin, fenced, errors.Join(err, s.Close())
 }
