@@ -21,6 +21,7 @@
 //	limit            typed errors, the reserved scope, contexts, closing
 //	side value       compare-and-set, lists, revisions
 //	erasure          what is gone, what stays, keys, crashes
+//	retention        what was dropped is told, what counts of it stays
 //	history          random calls, concurrent calls, crashes in the midst of commits
 //
 // The last group draws its calls by a seed, and compares with a log of slices and maps that is
@@ -29,8 +30,8 @@
 // with one of the logs that it may have left. What fails prints its calls and its seed.
 //
 // A handle is described by a [Subject], which says what it is able to do beside reading and
-// committing: fences, gates, erasure, being reopened, crashing. Laws that need more are no part of
-// its test. The test of a wrapper is an [Opener] that puts it around a store:
+// committing: fences, gates, erasure, retention, being reopened, crashing. Laws that need more are
+// no part of its test. The test of a wrapper is an [Opener] that puts it around a store:
 //
 //	func TestCountedKeepsTheLaws(t *testing.T) {
 //		storetest.Run(t, storetest.OnDisk(store.Options{}, func(st *store.Store) storetest.Subject {

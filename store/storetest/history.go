@@ -97,6 +97,8 @@ func (h *history) deed() (about string, err error) {
 		return h.again()
 	case n < 48:
 		return h.erase()
+	case n < 50:
+		return h.retain()
 	case n < 60:
 		return h.inFence()
 	case n < 75:

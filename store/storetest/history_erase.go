@@ -29,7 +29,7 @@ func (l *plainLog) erase(entity string, r *store.ErasureReport, failed error) (*
 	known, staged, want := false, false, []store.Recorded(nil)
 	for i := range l.events {
 		e := &l.events[i]
-		if e.At.Entity != entity {
+		if e.At.Entity != entity || e.Position <= l.gone {
 			continue
 		}
 		known, staged = true, staged || l.isOpen(e.fence)
@@ -59,7 +59,7 @@ func (l *plainLog) erased(entity string, r *store.ErasureReport) *plainLog {
 	next.events = slices.Clone(l.events)
 	for i := range next.events {
 		e := &next.events[i]
-		e.erased = e.erased || e.At.Entity == entity
+		e.erased = e.erased || e.At.Entity == entity && e.Position > l.gone
 	}
 	next.keys = clone(l.keys)
 	for key, use := range next.keys {

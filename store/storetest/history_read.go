@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -12,6 +13,9 @@ import (
 func (h *history) read() (about string, err error) {
 	region, after, limit := h.region(), h.position(), []int{1, 2, 7, 1000}[h.random.IntN(4)]
 	about = fmt.Sprintf("read %s after %d in pages of %d", region, after, limit)
+	if h.log.beginsLater(after, math.MaxUint64) {
+		return about, h.readDropped(region, after)
+	}
 	want := h.log.in(region, after, math.MaxUint64)
 	events, err := collect(h.Reader.Read(h.ctx, region, store.After(after)))
 	if err == nil {
@@ -31,6 +35,24 @@ func (h *history) read() (about string, err error) {
 		return about, fmt.Errorf("%d of %d are counted: %w", n, exact, err)
 	}
 	return about, nil
+}
+
+// readDropped requires that a reader is told what it misses.
+func (h *history) readDropped(r store.Region, after store.Position) error {
+	want := []error{h.log.dropped(after + 1)}
+	_, err := collect(h.Reader.Read(h.ctx, r, store.After(after)))
+	failed := h.log.oneOf(want, err)
+	if after < h.log.head() {
+		_, err = h.Reader.ReadPage(h.ctx, r, after, 0, 1)
+		failed = errors.Join(failed, h.log.oneOf(want, err))
+		for after < h.log.gone && h.log.fences[h.log.events[after].fence] == fenceCancelled { // counting begins after it
+			after++
+		}
+		if _, err = h.Reader.Count(h.ctx, r, after, 0, 1); after < h.log.gone {
+			failed = errors.Join(failed, h.log.oneOf([]error{h.log.dropped(after + 1)}, err))
+		}
+	}
+	return failed
 }
 
 func (h *history) scan(r store.Region, after store.Position, want []plainEvent) error {
@@ -54,6 +76,9 @@ func (h *history) pages(r store.Region, after store.Position, limit int) error {
 	upTo := after + store.Position(h.random.IntN(20))
 	if upTo == 0 || h.oneIn(2) {
 		upTo = head
+	}
+	if h.log.beginsLater(after, min(upTo, head)) {
+		return nil
 	}
 	want := h.log.in(r, after, min(upTo, head))
 	var got []store.Event
@@ -85,6 +110,13 @@ func (h *history) lookUp() (about string, err error) {
 		return about, nil // an audit, of which the log knows no more
 	}
 	e, err := h.Reader.GetAt(h.ctx, p)
+	if gone := h.log.dropped(p); gone != nil && p > 0 {
+		refusals := []error{gone}
+		if h.log.fences[h.log.events[p-1].fence] == fenceCancelled { // it was not there before
+			refusals = append(refusals, store.ErrNotFound)
+		}
+		return about, h.log.oneOf(refusals, err)
+	}
 	if len(want) == 0 {
 		return about, h.log.oneOf([]error{store.ErrNotFound}, err)
 	}

@@ -25,7 +25,7 @@ type lie struct {
 }
 
 func lies() []lie {
-	return slices.Concat(liesOfCommits(), liesOfKeys(), liesOfFences(), liesOfReaders(), liesOfSides(), liesOfErasures(), liesOverLives())
+	return slices.Concat(liesOfCommits(), liesOfKeys(), liesOfFences(), liesOfReaders(), liesOfSides(), liesOfErasures(), liesOfRetention(), liesOverLives())
 }
 
 func liesOfCommits() []lie {
@@ -401,6 +401,36 @@ func liesOfErasures() []lie {
 			}
 		}},
 		{law: "any history agrees with a plain log", name: "erases nothing", tell: pretend},
+	}
+}
+
+func liesOfRetention() []lie {
+	pretend := func(s *Subject, l *liar) {
+		retain := s.Retain
+		s.Retain = func(ctx context.Context, o store.RetainOptions) (store.RetainReport, error) {
+			dry := o.DryRun
+			o.DryRun = true
+			report, err := retain(ctx, o)
+			if !dry && err == nil {
+				report.First = max(report.First, l.Store.Head())
+			}
+			return report, err
+		}
+	}
+	return []lie{
+		{law: "what was dropped is told, and what counts of it stays", name: "drops nothing", tell: pretend},
+		{law: "what was dropped stays so over a reopening", name: "drops nothing", tell: pretend},
+		{law: "what a fence has staged is not dropped", name: "cancels fences", tell: func(s *Subject, l *liar) {
+			staged(func(*liar, *lyingFence) {})(s, l)
+			retain := s.Retain
+			s.Retain = func(ctx context.Context, o store.RetainOptions) (store.RetainReport, error) {
+				for _, f := range l.fences {
+					_ = f.Cancel(ctx)
+				}
+				return retain(ctx, o)
+			}
+		}},
+		{law: "any history agrees with a plain log", name: "drops nothing", tell: pretend},
 	}
 }
 

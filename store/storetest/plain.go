@@ -16,7 +16,8 @@ import (
 // plainLog is what a log means: slices and maps. It is a value: step returns the next one and
 // changes nothing, so that any number may continue from one.
 type plainLog struct {
-	events   []plainEvent // by position
+	events   []plainEvent   // by position
+	gone     store.Position // of the last one that was dropped, 0 for none
 	sides    map[string]store.SideValue
 	keys     map[string]plainKey // but for those of cancelled fences
 	fences   map[int]fenceState  // that have ended; others are open
@@ -153,7 +154,7 @@ func (l *plainLog) repeated(c *call, a *answer, use plainKey) error {
 func (l *plainLog) oneOf(refusals []error, err error) error {
 	for _, want := range refusals {
 		if errors.Is(err, want) || sameError[*store.ConflictError](want, err) || sameError[*store.ReservedError](want, err) ||
-			sameError[*store.IdempotencyKeyReusedError](want, err) {
+			sameError[*store.IdempotencyKeyReusedError](want, err) || sameError[*store.DroppedError](want, err) {
 			return nil
 		}
 	}
@@ -181,7 +182,9 @@ func (l *plainLog) refusals(c *call) (refusals []error) {
 		ahead[entity]++
 	}
 	for _, condition := range c.batch.Conditions {
-		if err := l.broken(condition, c.fence); err != nil {
+		if err := l.dropped(condition.After + 1); err != nil { // what was there cannot be known
+			refusals = append(refusals, err)
+		} else if err := l.broken(condition, c.fence); err != nil {
 			refusals = append(refusals, err)
 		}
 	}

@@ -98,7 +98,7 @@ func (e *plainEvent) outline() store.Event {
 // in returns the visible events of a region in (after, upTo].
 func (l *plainLog) in(r store.Region, after, upTo store.Position) (events []plainEvent) {
 	for _, e := range l.visible() {
-		if e.Position > after && e.Position <= upTo && within(r, e.outline()) {
+		if e.Position > max(after, l.gone) && e.Position <= upTo && within(r, e.outline()) {
 			events = append(events, e)
 		}
 	}

@@ -62,6 +62,9 @@ type Subject struct {
 	OpenFence func(ctx context.Context, o store.FenceOptions) (Fence, error)
 	// Erase erases in the log of Writer. nil leaves the laws of erasure out.
 	Erase func(ctx context.Context, e store.Erasure) (store.ErasureReport, error)
+	// Retain drops events of the log of Writer, with no holders but fences. nil leaves the laws of
+	// retention out.
+	Retain func(ctx context.Context, o store.RetainOptions) (store.RetainReport, error)
 	// Ungated says that Writer was opened without the Gates of the options. Their laws are left out.
 	Ungated bool
 	// Reopen closes what is open and opens the same log again. A Reader beside the Writer may stay
@@ -86,6 +89,9 @@ func Of(st *store.Store) Subject {
 		},
 		Erase: func(ctx context.Context, e store.Erasure) (store.ErasureReport, error) {
 			return store.Erase(ctx, st, e)
+		},
+		Retain: func(ctx context.Context, o store.RetainOptions) (store.RetainReport, error) {
+			return store.Retain(ctx, st, nil, o)
 		},
 	}
 }

@@ -86,7 +86,7 @@ func grouped(all []law) iter.Seq[[]law] {
 func laws() []law {
 	return slices.Concat(
 		batchLaws(), positionLaws(), headLaws(), versionLaws(), conditionLaws(), keyLaws(), fenceLaws(), envelopeLaws(),
-		readingLaws(), lineageLaws(), gateLaws(), limitLaws(), sideLaws(), erasureLaws(), historyLaws(),
+		readingLaws(), lineageLaws(), gateLaws(), limitLaws(), sideLaws(), erasureLaws(), retentionLaws(), historyLaws(),
 	)
 }
 
@@ -97,6 +97,7 @@ const (
 	needsFences need = 1 << iota
 	needsGates
 	needsErasure
+	needsRetention
 	needsStore
 	needsReopen
 	needsCrash
@@ -104,7 +105,7 @@ const (
 
 func (n need) String() string {
 	var names []string
-	for i, name := range []string{"fences", "gates", "erasure", "a store", "reopening", "crashes"} {
+	for i, name := range []string{"fences", "gates", "erasure", "retention", "a store", "reopening", "crashes"} {
 		if n&(1<<i) != 0 {
 			names = append(names, name)
 		}
@@ -115,7 +116,7 @@ func (n need) String() string {
 // needsOf returns what a subject is able to do.
 func needsOf(s Subject) (able need) {
 	for n, has := range map[need]bool{
-		needsFences: s.OpenFence != nil, needsGates: !s.Ungated, needsErasure: s.Erase != nil, needsStore: s.Store != nil,
+		needsFences: s.OpenFence != nil, needsGates: !s.Ungated, needsErasure: s.Erase != nil, needsRetention: s.Retain != nil, needsStore: s.Store != nil,
 		needsReopen: s.Reopen != nil, needsCrash: s.Crash != nil,
 	} {
 		if has {
