@@ -237,8 +237,8 @@ func (c *receiptCheck) skipped(ctx context.Context, v view) error {
 		if err != nil {
 			return err
 		}
-		var a checkpoint.Audit
-		if err := e.Decode(&a); err != nil {
+		a, err := checkpoint.AuditOf(ctx, c.store, e)
+		if err != nil {
 			return err
 		}
 		switch e.Kind {

@@ -3,8 +3,10 @@ package checkpoint
 import (
 	"cmp"
 	"context"
+	"errors"
 	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/penstock-io/penstock/store"
@@ -34,8 +36,8 @@ const (
 const workerPrefix = "worker:"
 
 // Audit is the payload of an event in the reserved scope that says what was done, at the entity
-// "worker:" and the name that the worker had then. The kind of the event says what; [store.Event]'s
-// Decode reads the rest, as of any other event. It is committed in the same batch as what it
+// "worker:" and the name that the worker had then. The kind of the event says what; [AuditOf] reads
+// the rest. It is committed in the same batch as what it
 // reports. Read those of a worker with [Audits], and those of all with a region of the scope
 // [store.ReservedScope]. A worker that reads them leaves none of its own where it parks, replays or
 // skips one: it would read that, too.
@@ -70,6 +72,25 @@ type audit struct {
 
 // Kind returns a.kind.
 func (a audit) Kind() string { return a.kind }
+
+// AuditOf returns what an audit event says. Of one that was erased with the event that it is about,
+// as it had the text of an error, it returns what is known without: the worker, and the position of
+// that event, 0 where the log does not have it. Its Error is [ErasedText].
+func AuditOf(ctx context.Context, st *store.Store, e store.Event) (a Audit, err error) {
+	if _, erased := e.Erased(); !erased {
+		err = e.Decode(&a)
+		return a, err
+	}
+	a = Audit{Worker: ID(strings.TrimPrefix(e.Coordinate.Entity, workerPrefix)), Error: ErasedText}
+	about, err := st.Get(ctx, e.Cause)
+	switch {
+	case err == nil:
+		a.Position = about.Position
+	case !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrDropped):
+		return a, err
+	}
+	return a, nil
+}
 
 // Audits yields the audit events of exactly one worker that follow a position, in order: of some
 // kinds, or of all. What a worker did under its former names is included, and what its

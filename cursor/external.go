@@ -37,20 +37,21 @@ type ResumeState struct {
 }
 
 // Skipped returns which of some events, ascending, were skipped or discarded, and not parked again
-// since. It reads the audit events of the worker.
+// since. It reads the audit events of the worker, as far as the log still has them.
 func (s ResumeState) Skipped(ctx context.Context, events []store.Position) ([]store.Position, error) {
 	if len(events) == 0 || s.Store == nil {
 		return nil, nil
 	}
 	last := make(map[store.Position]string)
-	audits := checkpoint.Audits(ctx, s.Store, s.ID, events[0],
+	after := max(events[0], store.First(s.Store)-1) // what was dropped says nothing any more
+	audits := checkpoint.Audits(ctx, s.Store, s.ID, after,
 		checkpoint.AuditParked, checkpoint.AuditSkipped, checkpoint.AuditDiscarded)
 	for e, err := range audits {
 		if err != nil {
 			return nil, fmt.Errorf("cursor: worker %q: read what was skipped: %w", s.ID, err)
 		}
-		var a checkpoint.Audit
-		if err := e.Decode(&a); err != nil {
+		a, err := checkpoint.AuditOf(ctx, s.Store, e)
+		if err != nil {
 			return nil, fmt.Errorf("cursor: worker %q: read what was skipped: %w", s.ID, err)
 		}
 		last[a.Position] = e.Kind

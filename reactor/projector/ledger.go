@@ -220,9 +220,12 @@ func (l *ledger) take(ctx context.Context) (*rows, error) {
 	return r, err
 }
 
-// call runs the handler of an event. There may be none for one that was parked by an earlier
-// version of the program.
+// call runs the handler of an event, unless that was erased. There may be none for one that was
+// parked by an earlier version of the program.
 func (l *ledger) call(ctx context.Context, tx *sql.Tx, e store.Event) error {
+	if _, erased := e.Erased(); erased {
+		return nil
+	}
 	route, ok := l.routes[e.Kind]
 	if !ok {
 		reads := slices.Sorted(maps.Keys(l.routes))
@@ -253,9 +256,11 @@ func directed(err error) error {
 	return supervision.Wait(err)
 }
 
-// final reports whether the row is not ours any more, or cannot be trusted.
+// final reports whether the row is not ours any more, or cannot be trusted, or continued from.
 func final(err error) bool {
-	for _, target := range []error{checkpoint.ErrFenced, store.ErrForeignHistory, ErrForgotten, ErrTransactionEnded} {
+	for _, target := range []error{
+		checkpoint.ErrFenced, store.ErrForeignHistory, store.ErrDropped, ErrForgotten, ErrTransactionEnded,
+	} {
 		if errors.Is(err, target) {
 			return true
 		}

@@ -132,6 +132,7 @@ func (p *Projector) CursorWorker() (cursor.Worker, error) {
 	w, err := cursor.Worker{
 		Name: p.name, Kinds: slices.Sorted(maps.Keys(l.routes)), SchemaVersions: newest,
 		Handle: l.handle, ExternalPosition: l.locate,
+		Erased: true, // the rows have to say that a parked one is done
 	}.With(p.Settings).CursorWorker()
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return cursor.Worker{}, fmt.Errorf("projector %q: %w", p.name, err)
