@@ -18,7 +18,12 @@ const (
 // Holds returns what the readers with a checkpoint still need, for [store.Retain]: of each one the
 // events after those that are done, and from the oldest on that is parked or held, but for the
 // readers whose names are ignored. One that is not used any more holds events until it is deleted.
-// A checkpoint that cannot be read is an error, as it may need anything.
+// A checkpoint that cannot be read is an error, as it may need anything. A reader that is ignored
+// and comes to an event that was dropped halts, with a [store.DroppedError]: [Apply] sends it on,
+// with a [SkipTo] to the position before the first event of the log, or a [Reset]. What it had
+// parked stays parked, and can only be discarded.
+//
+// A reader without a checkpoint, as a volatile worker, holds nothing: see [store.SetHold].
 //
 //	o := store.RetainOptions{MaxAge: 90 * 24 * time.Hour}
 //	report, err := store.Retain(ctx, st, checkpoint.Holds, o)

@@ -108,7 +108,7 @@ func (c Reset) apply(ctx context.Context, p *plan) error {
 // is. What is parked stays so.
 //
 // Errors: [ErrNotForward] for a position that was passed already, [ErrAhead] beyond the head of the
-// log, [ErrStateful].
+// log, [store.ErrDropped] where retention has dropped the event after it, [ErrStateful].
 type SkipTo struct{ To store.Position }
 
 // String describes the change.
@@ -126,6 +126,9 @@ func (c SkipTo) apply(ctx context.Context, p *plan) error {
 		return &PositionError{Err: ErrNotForward, ID: p.id, Position: c.To, Bound: from}
 	case c.To > head:
 		return &PositionError{Err: ErrAhead, ID: p.id, Position: c.To, Bound: head}
+	}
+	if err := kept(p.st, p.id, c.To); err != nil {
+		return err
 	}
 	p.note(AuditSkippedTo, Audit{To: c.To})
 	p.out.Skipped = -1

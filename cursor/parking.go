@@ -186,6 +186,16 @@ func (p *parking) parkAgain(q *queue, reason error, attempts int) {
 	q.events, q.limit = nil, 0
 }
 
+// parkLost parks an event once more that cannot be handled again, since retention has dropped it.
+func (p *parking) parkLost(entry *checkpoint.Parked, reason error) {
+	for _, one := range p.list.fail(entry.Key, reason, entry.Attempts, p.own.st.Now()) {
+		p.out.side(one.Write(p.own.lease.ID()))
+	}
+	p.out.audit(p.own.audited(nil, checkpoint.AuditParked, checkpoint.Audit{
+		Position: entry.Position, Key: entry.Key, Error: reason.Error(), Attempts: entry.Attempts,
+	}))
+}
+
 func (p *parking) auditParked(e *store.Event, key string, reason error, attempts int) {
 	p.audit(e, checkpoint.AuditParked, checkpoint.Audit{
 		Position: e.Position, Key: key, Error: reason.Error(), Attempts: attempts,

@@ -2,6 +2,7 @@ package cursor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/penstock-io/penstock/checkpoint"
@@ -13,6 +14,7 @@ type replays struct {
 	own   *owner
 	list  *parkedList
 	waits *suspension
+	lost  func(*checkpoint.Parked, error) // parks one again that was dropped
 }
 
 // next returns the queue of the key with the oldest parked event that is to be handled again, nil
@@ -31,13 +33,19 @@ func (p *replays) next(ctx context.Context, floor store.Position) (*queue, error
 			return nil, nil
 		}
 		awaits, err := p.suspended(ctx, next, floor)
+		if err == nil && !awaits {
+			err = p.load(ctx, next, floor, p.own.worker.batchSize(0))
+		}
 		switch {
+		case errors.Is(err, store.ErrDropped):
+			p.lost(next.entries[0], err)
 		case err != nil:
 			return nil, err
 		case !awaits:
-			return &next.queue, p.load(ctx, next, floor, p.own.worker.batchSize(0))
+			return &next.queue, nil
+		default:
+			next.queue.await()
 		}
-		next.queue.await()
 	}
 	return nil, nil
 }
@@ -49,7 +57,12 @@ func (p *replays) at(ctx context.Context, event, floor store.Position) (*queue, 
 	if k == nil || k.entries[0].Position != event || !k.queue.idle() || p.early(k.entries[0], floor) {
 		return nil, nil
 	}
-	return &k.queue, p.load(ctx, k, floor, p.own.worker.batchSize(0))
+	err := p.load(ctx, k, floor, p.own.worker.batchSize(0))
+	if errors.Is(err, store.ErrDropped) {
+		p.lost(k.entries[0], err)
+		return nil, nil
+	}
+	return &k.queue, err
 }
 
 // early reports whether the log has something before a parked event that is not done and may be of
@@ -85,6 +98,9 @@ func (p *replays) load(ctx context.Context, k *parkedKey, floor store.Position, 
 		}
 		at := entry.Position
 		e, err := p.own.st.GetAt(ctx, at)
+		if loaded > 0 && errors.Is(err, store.ErrDropped) { // its turn comes
+			return nil
+		}
 		if err != nil {
 			return fmt.Errorf("cursor: worker %q: read parked event %d: %w", p.own.worker.Name, at, err)
 		}

@@ -117,7 +117,7 @@ func newRunner(own owner) *Runner {
 		r.feed.gaps = &gaps{limit: n}
 	}
 	r.waits = suspension{own: &r.own}
-	r.replay = replays{own: &r.own, list: &r.list, waits: &r.waits}
+	r.replay = replays{own: &r.own, list: &r.list, waits: &r.waits, lost: r.park.parkLost}
 	r.next = schedule{win: &r.win, list: &r.list, replays: &r.replay, guard: &r.guard, waits: &r.waits}
 	return r
 }

@@ -2,6 +2,7 @@ package cursor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -44,21 +45,28 @@ func Subscribe(ctx context.Context, st *store.Store, region store.Region, window
 // PullBatch implements [Canal]. A call that finds the subscription further behind than its window
 // first skips to where the window begins.
 func (s *Subscription) PullBatch(ctx context.Context, limit int, wait time.Duration) ([]store.Event, error) {
-	if limit > 0 {
-		if err := s.skip(ctx); err != nil {
-			return nil, err
+	for {
+		if limit > 0 {
+			if err := s.skip(ctx); err != nil && !errors.Is(err, store.ErrDropped) {
+				return nil, err
+			}
+		}
+		events, err := s.cursor.PullBatch(ctx, limit, wait)
+		if !errors.Is(err, store.ErrDropped) { // else it was dropped after the look
+			return events, err
 		}
 	}
-	return s.cursor.PullBatch(ctx, limit, wait)
 }
 
 // Lost is the number of events that were left out so far. It is counted from the index alone and so
-// may include events that a range of versions excludes.
+// may include events that a range of versions excludes. Of those that store.Retain has dropped
+// before they were counted every position counts.
 func (s *Subscription) Lost() uint64 { return s.lost }
 
-// skip leaves out what lies before the window.
+// skip leaves out what lies before the window, and what was dropped.
 func (s *Subscription) skip(ctx context.Context) error {
 	c := s.cursor
+	s.skipDropped()
 	head := c.st.Head()
 	if head <= c.at.scanned+s.window {
 		return nil
@@ -71,4 +79,13 @@ func (s *Subscription) skip(ctx context.Context) error {
 	s.lost += uint64(n)
 	c.at = c.at.pass(nil, to)
 	return nil
+}
+
+// skipDropped leaves out what was dropped.
+func (s *Subscription) skipDropped() {
+	at := &s.cursor.at
+	if before := store.First(s.cursor.st) - 1; before > at.scanned {
+		s.lost += uint64(before - at.scanned)
+		*at = at.pass(nil, before)
+	}
 }

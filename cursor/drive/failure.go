@@ -55,6 +55,8 @@ func classify(err error, cancelled bool) ruling {
 		return ruling{outcome: outcomeStoreFailed}
 	case cancelled:
 		return ruling{outcome: outcomeNothing}
+	case source == err && errors.Is(err, store.ErrDropped): //nolint:errorlint // of reading: nothing brings them back
+		return charged(supervision.Halt(err), false)
 	case !scarce && refusedEvent(source) > 0:
 		event := refusedEvent(source)
 		return ruling{outcome: outcomeRace, first: event, failure: supervision.Failure{Err: source, Event: uint64(event)}}

@@ -21,7 +21,7 @@ func erase(t *testing.T, st *store.Store, entity string) {
 	require.NoError(t, err)
 }
 
-// An erased event that is replayed reaches no handler. The tables know that it is done all the same,
+// An erased event that is replayed reaches no handler. The tables know that it is done anyway,
 // or each start would go back to it.
 func TestAParkedEventThatWasErasedIsDoneInTheTables(t *testing.T) {
 	db, st := newDatabase(t), newStore(t)
