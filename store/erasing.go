@@ -116,6 +116,17 @@ func (x *erasing) ended(j *erasureJob, end ErasureReport, err error) {
 	j.tries = make(chan struct{})
 }
 
+// close has callers that wait for what was not tried wait no longer.
+func (x *erasing) close() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, j := range x.jobs {
+		j.err = ErrClosed
+		close(j.tries)
+		j.tries = make(chan struct{})
+	}
+}
+
 // retry has all that is not finished be tried once more, and returns what tells of the end of that.
 func (x *erasing) retry() map[*erasureJob]chan struct{} {
 	x.mu.Lock()

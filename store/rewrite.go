@@ -112,7 +112,7 @@ func (s *Store) rewriteAhead() {
 	s.erasing.retry()
 	switch {
 	case len(r.moved) == 0 && s.nextRewriting() == nil && s.erasing.next(false) == nil:
-		r.busy.leave()
+		s.leaveRewriter()
 	case s.inline:
 		defer r.busy.leave()
 		s.rewriteAll()

@@ -291,6 +291,7 @@ func (s *Store) Close() error {
 		err = s.committer.writer.end()
 	}
 	s.closed.Store(true)
+	s.erasing.close()
 	s.announce()
 	s.watchers.ended(ErrClosed)
 	if s.follower != nil { // a catching-up under way ends first; later ones see closed
