@@ -33,8 +33,8 @@ func ErasedSides(st *store.Store) func(context.Context, func(store.Position) boo
 			if err != nil {
 				return nil, err
 			}
-			if p.Erase() {
-				write := p.Write(id)
+			if erased, has := p.Erased(); has {
+				write := erased.Write(id)
 				write.Expect = store.Exactly(side.Revision)
 				sides = append(sides, write)
 			}
@@ -43,13 +43,13 @@ func ErasedSides(st *store.Store) func(context.Context, func(store.Position) boo
 	}
 }
 
-// Erase removes the text of the error, and reports whether there was one.
-func (p *Parked) Erase() bool {
+// Erased returns p without the text of its error, and whether there was one.
+func (p Parked) Erased() (Parked, bool) {
 	if p.Error == "" || p.Error == ErasedText {
-		return false
+		return p, false
 	}
 	p.Error = ErasedText
-	return true
+	return p, true
 }
 
 // splitParked returns whose parked event a side value is.

@@ -46,7 +46,7 @@ func (p *parking) eraseErrors(ctx context.Context) {
 		}
 		if e, err := p.own.st.GetAt(ctx, at); err == nil {
 			if _, erased := e.Erased(); erased {
-				entry.Erase()
+				*entry, _ = entry.Erased()
 			}
 		}
 	}

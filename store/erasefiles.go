@@ -146,7 +146,7 @@ func (s *Store) activeHolds(g *segment, e *erasure) (holds bool, err error) {
 				place, present := s.sides.get(string(side.Key))
 				holds = holds || !present || place.Segment != g.number || place.Offset != h.Offset+uint32(offset)
 			}
-			return nil //nolint:nilerr // other records are no side values
+			return nil // other records are no side values
 		})
 		if holds || err != nil {
 			return holds, err

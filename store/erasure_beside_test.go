@@ -13,8 +13,8 @@ import (
 	"github.com/penstock-io/penstock/store/internal/vfs"
 )
 
-// Erasures, commits, rewriting, readers of this process and of another one, and the end of it all in
-// the middle: every call returns, and the log is whole.
+// Erasures, commits, rewriting, readers of this process and of another one, and the end of it all
+// in the middle: every call returns, and the log is whole.
 func TestErasuresBesideWritersReadersAndClose(t *testing.T) {
 	rounds := 4
 	if soaking() {
@@ -50,7 +50,7 @@ func TestErasuresBesideWritersReadersAndClose(t *testing.T) {
 			group.Go(func() {
 				of := []*Store{s, r}[i]
 				for range 20 {
-					for e, err := range of.Read(context.Background(), Region{}, Beginning()) {
+					for e, err := range of.Read(t.Context(), Region{}, Beginning()) {
 						if checkBeside(t, err); err != nil {
 							break
 						}

@@ -223,18 +223,9 @@ func (s *Store) loadErasures() (err error) {
 		if !isErasureKey(key) {
 			return true
 		}
-		var value SideValue
 		var e *erasure
-		if value, err = s.sides.valueAt(&place); err == nil {
-			id, _ := hex.DecodeString(key[len(erasurePrefix):])
-			switch e, err = parseErasure(uuid.UUID(id), value.Value); {
-			case err == nil:
-				list = append(list, e)
-			case err == errBadErasure: //nolint:errorlint // it is never wrapped
-				err = nil // of a program that was written before the prefix was reserved
-			default:
-				err = fmt.Errorf("erasure %x: %w", id, err)
-			}
+		if e, err = s.erasureAt(&place); e != nil {
+			list = append(list, e)
 		}
 		return err == nil
 	})
@@ -242,4 +233,25 @@ func (s *Store) loadErasures() (err error) {
 		s.erasing.show(list)
 	}
 	return err
+}
+
+// erasureAt reads one, nil where the value is none: that of a program which was written before the
+// prefix was reserved.
+func (s *Store) erasureAt(place *index.Side) (*erasure, error) {
+	value, err := s.sides.valueAt(place)
+	if err != nil {
+		return nil, err
+	}
+	id, err := hex.DecodeString(place.Key()[len(erasurePrefix):])
+	if err != nil {
+		return nil, err
+	}
+	e, err := parseErasure(uuid.UUID(id), value.Value)
+	if errors.Is(err, errBadErasure) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("erasure %x: %w", id, err)
+	}
+	return e, nil
 }

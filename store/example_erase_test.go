@@ -19,7 +19,7 @@ func ExampleErase() {
 	if err != nil {
 		panic(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	st, err := store.Open(dir, store.Options{})
 	if err != nil {
 		panic(err)

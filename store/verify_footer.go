@@ -23,7 +23,7 @@ func (c *segmentCheck) footer() error {
 	if err != nil { // it may have been rewritten
 		return err
 	}
-	if now, err := wal.ParseTrailer(b, size); err != nil || now != *t {
+	if now, bad := wal.ParseTrailer(b, size); bad != nil || now != *t {
 		c.damaged(DamagedFooter, max(0, size-wal.TrailerSize), "trailer does not match its checksum")
 		return nil
 	}
