@@ -165,7 +165,7 @@ func (s *Store) lookForKey(key string) (k usedKey, ok bool, err error) {
 		}
 		for i := range index.Parts(idx) {
 			k, ok, err = findKeyIn(g, index.Newest(idx, i), key)
-			if err != nil || ok && !s.cancelled().has(Position(k.FirstPosition)) {
+			if err != nil || ok && !s.withdrawn(Position(k.FirstPosition)) {
 				return k, ok, err
 			}
 		}
@@ -199,6 +199,10 @@ func findKeyIn(g *segment, idx index.Index, key string) (k usedKey, ok bool, err
 // kept, since few are asked for again. Its Sync is the mode of this opening, under which the answer
 // is acknowledged: all that the receipt speaks of was written before it.
 func (s *Store) storedReceipt(k usedKey) (Receipt, error) {
+	last := Position(k.FirstPosition) + Position(k.Events) - 1
+	if lost := s.losses().clip(Position(k.FirstPosition), last); len(lost) > 0 {
+		return Receipt{}, fmt.Errorf("stored receipt of key %q: event %d: %w", k.Key.Key, lost[0].From, ErrLost)
+	}
 	r := Receipt{Origin: s.origin, Sequence: k.Sequence, Sync: s.options.Sync, Duplicate: true}
 	for i, e := range k.recorded {
 		r.Events = append(r.Events, Recorded{ID: e.ID, Position: Position(k.FirstPosition) + Position(i), Version: e.Version})
@@ -206,7 +210,6 @@ func (s *Store) storedReceipt(k usedKey) (Receipt, error) {
 	if k.recorded != nil {
 		return r, nil
 	}
-	last := Position(k.FirstPosition) + Position(k.Events) - 1
 	for p := Position(k.FirstPosition); p <= last; p++ {
 		e, err := s.eventAt(p)
 		if err != nil {

@@ -24,8 +24,10 @@ func (c *hybridClock) next(now time.Time) uint64 {
 // mint makes a UUIDv7 from hybrid time: 48 bits of milliseconds, the 16 bits of the counter around
 // the version and variant marks, 58 random bits. As the time grows strictly, so do the ids, which
 // is why an event is found by its id with a binary search and no table.
-func (c *hybridClock) mint(t uint64) (id uuid.UUID) {
-	ms, counter, random := t>>16, t&0xffff, c.random.Uint64()
+func (c *hybridClock) mint(t uint64) uuid.UUID { return idAt(t, c.random.Uint64()) }
+
+func idAt(t, random uint64) (id uuid.UUID) {
+	ms, counter := t>>16, t&0xffff
 	for i := range 6 {
 		id[i] = byte(ms >> (40 - 8*i))
 	}

@@ -85,6 +85,8 @@
 // and says of each what it costs: a footer nothing, as it is made again from the events, a record
 // the event in it. [VerifyDir] does so for a directory that does not open. [Export] writes a log as
 // lines of JSON, and [Import] makes the same log of them, with its hashes, in another directory.
+// [Repair] makes a store, in another directory, of what is whole in a damaged one: what is lost has
+// its positions still, which readers pass over and [LostRanges] names.
 //
 // # The directory
 //

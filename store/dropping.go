@@ -109,7 +109,7 @@ func (d *dropping) event(rec []byte) {
 }
 
 func (d *dropping) key(k *wal.Key, events []wal.Recorded) {
-	if d.hidden.has(Position(k.FirstPosition)) {
+	if d.store.withdrawn(Position(k.FirstPosition)) {
 		return
 	}
 	for _, e := range d.store.erasing.pending() { // of which this file was not rewritten yet

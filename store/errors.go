@@ -39,6 +39,8 @@ var (
 	ErrDropped = errors.New("store: dropped")
 	// ErrNotFound: no such event.
 	ErrNotFound = errors.New("store: not found")
+	// ErrLost: the event was lost to damage, and discarded by [Repair]. It is an [ErrNotFound].
+	ErrLost = fmt.Errorf("%w: lost to damage", ErrNotFound)
 	// ErrNotStore: the directory holds no store, and was opened read-only or with Options.MustExist.
 	// The text of the error names it.
 	ErrNotStore = errors.New("store: no store in this directory")

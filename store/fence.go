@@ -83,7 +83,8 @@ const (
 	fenceEnding               // its deadline has passed: it will be cancelled
 	fencePublished            // for good
 	fenceCancelled            // for good
-	fenceStates    = 4
+	fenceLost                 // for good: no fence, but what damage has taken, see [Repair]
+	fenceStates    = 5
 )
 
 // fenceMoves says which state may follow which. The timer of the fence makes it end; the holder of

@@ -23,6 +23,7 @@ import (
 //	open, of the writer that is at work     nothing from the first position on is visible
 //	open, of a writer that has ended        cancelled: no writer can publish it any more
 //	cancelled                               its ranges are hidden
+//	lost                                    likewise: no fence had them, but damage has taken them
 //	published                               none of it is visible before all of it is
 //	deleted                                 likewise, and all of it was visible at once
 //

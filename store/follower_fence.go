@@ -42,7 +42,7 @@ func (f *follower) fence(s *Store) (head Position) {
 		return assigned
 	}
 	hidden, head := f.fences.apply(assigned)
-	s.hide(hidden)
+	s.conceal(&f.fences, hidden)
 	return head
 }
 

@@ -32,7 +32,8 @@ func (e *BrokenChainError) Unwrap() error { return ErrCorrupt }
 // a [BrokenChainError], [CorruptError] for damage that a checksum tells, [ErrClosed], ctx's, and
 // that of an entity that breaks the rules. Without one the history is whole from its first event
 // on. The version of that is 1, unless those before it were dropped, see [Retain]: then it
-// continues the last of them, if what is known of that was not discarded.
+// continues the last of them, if what is known of that was not discarded. There is no gap in the
+// versions, but where [LostRanges] has events that may have been of the entity.
 //
 // Checking takes about a microsecond for each event beside reading it.
 func History(ctx context.Context, st *Store, entity string) iter.Seq2[Event, error] {
@@ -69,7 +70,8 @@ func (s *Store) history(ctx context.Context, entity string, yield func(Event, er
 				was = lastEvent{}
 			}
 		}
-		discarded := was.Version == 0 && e.Version > 1 && first > 1
+		discarded := e.Version > was.Version+1 &&
+			(was.Version == 0 && first > 1 || s.losses().isLostBetween(was.Position, e.Position))
 		if !discarded && (e.Version != was.Version+1 || !wal.Continues(was.Hash, e.record)) {
 			return &BrokenChainError{Entity: entity, Position: e.Position, Version: e.Version, Previous: was.Version}
 		}

@@ -111,6 +111,7 @@ type importing struct {
 	lastKey  string   // of a side value
 	fenced   Position // the last of all fences
 	hidden   ranges   // by fences that were cancelled
+	gone     ranges   // of hidden, what was lost to damage
 	time     uint64
 	id       uuid.UUID
 	lost     []lostEvents // what was dropped before the first event
@@ -227,6 +228,9 @@ func (m *importing) side(x *exportedSide) error {
 			if r.state != fencePublished {
 				m.hidden = m.hidden.with(r.ranges...)
 			}
+			if r.state == fenceLost {
+				m.gone = m.gone.with(r.ranges...)
+			}
 		}
 	}
 	if err != nil {
@@ -246,7 +250,7 @@ func (m *importing) event(x *exportedEvent) error {
 		return m.refuse(err)
 	}
 	if !m.hidden.has(Position(x.Position)) {
-		if reason := m.chains.add(rec, m.lost); reason != "" {
+		if reason := m.chains.add(rec, m.lost, m.gone); reason != "" {
 			return m.refuse(fmt.Errorf("%w: event %d of %q: %s", ErrCorrupt, x.Position, x.Entity, reason))
 		}
 	}

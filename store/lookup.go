@@ -43,12 +43,17 @@ func (s *Store) noEvent(id uuid.UUID) error {
 }
 
 // GetAt returns the event at a position: [ErrNotFound] for 0, for what lies after the head, and for
-// what a cancelled fence hides; [ErrDropped] for what retention has dropped.
+// what a cancelled fence hides; [ErrLost] for what was lost to damage; [ErrDropped] for what
+// retention has dropped.
 func (s *Store) GetAt(ctx context.Context, p Position) (Event, error) {
 	if err := s.readable(ctx); err != nil {
 		return Event{}, err
 	}
-	if p == 0 || p > s.Head() || s.cancelled().has(p) {
+	head := s.Head()
+	if s.losses().has(p) {
+		return Event{}, fmt.Errorf("position %d: %w", p, ErrLost)
+	}
+	if p == 0 || p > head || s.cancelled().has(p) {
 		return Event{}, fmt.Errorf("position %d: %w", p, ErrNotFound)
 	}
 	e, err := s.eventAt(p)

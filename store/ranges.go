@@ -8,8 +8,9 @@ import (
 // Range is a range of positions, both inclusive.
 type Range struct{ From, To Position }
 
-// CancelledRanges returns the parts of [from, to] that belong to cancelled fences, ascending, as
-// far as they are known by now: everything up to the head is. Their events are never visible.
+// CancelledRanges returns the parts of [from, to] that belong to cancelled fences, or were lost to
+// damage, ascending, as far as they are known by now: everything up to the head is. Their events
+// are never visible.
 // Ranges that touch are one. It reads nothing.
 func CancelledRanges(s *Store, from, to Position) []Range {
 	return s.cancelled().clip(from, to)

@@ -94,7 +94,7 @@ func (s *Store) recoverLog() (*writer, error) {
 		return nil, err
 	}
 	hidden, _ := fences.apply(0)
-	s.hide(hidden)
+	s.conceal(&fences, hidden)
 	if err := s.loadErasures(); err != nil {
 		return nil, err
 	}

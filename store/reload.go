@@ -70,6 +70,7 @@ func (f *follower) adopt(s, fresh *Store) {
 		s.files.mappings.forget(g)
 		s.indexes.forget(g)
 	}
+	s.lost.Store(fresh.lost.Load())
 	s.hide(fresh.cancelled())
 	s.erasing.show(fresh.erasing.pending())
 	s.assigned.Store(fresh.assigned.Load())

@@ -110,7 +110,7 @@ func restore(ctx context.Context, from source, dst string, o RestoreOptions) (re
 		return report, err
 	}
 	report = m.report(&c.progress)
-	if report.Origin, report.Fenced, err = beginIncarnation(o.fs(), dst, options); err != nil {
+	if report.Origin, report.Fenced, err = beginIncarnation(o.fs(), dst, options, nil); err != nil {
 		return report, err
 	}
 	if err := to.dir.Remove(manifestName); err != nil {
@@ -270,9 +270,11 @@ func (d depotSource) get(ctx context.Context, segment uint32, name string, to io
 }
 
 // beginIncarnation opens the store that was copied and closes it. From then on its log says that it
-// is of a new incarnation; nothing was committed before. It returns where the first fence begins
-// that the former writer had open.
-func beginIncarnation(fsys vfs.FS, path string, o Options) (origin Origin, fenced Position, err error) {
+// is of a new incarnation; nothing was committed before but what first does, unless it is nil. It
+// returns where the first fence begins that the former writer had open.
+func beginIncarnation(
+	fsys vfs.FS, path string, o Options, first func(context.Context, *Store) error,
+) (origin Origin, fenced Position, err error) {
 	options := Options{
 		Sync: o.Sync, SyncEvery: o.SyncEvery, SegmentBytes: o.SegmentBytes, FileMode: o.FileMode,
 		Clock: o.Clock, Device: o.Device, MustExist: true, restores: true,
@@ -287,6 +289,9 @@ func beginIncarnation(fsys vfs.FS, path string, o Options) (origin Origin, fence
 	left, err := s.loadFences(s.committer.writer.next.WriterEpoch - 1)
 	if open := left.stats(); len(open) > 0 {
 		fenced = open[0].First
+	}
+	if err == nil && first != nil {
+		err = first(context.Background(), s)
 	}
 	return s.origin, fenced, errors.Join(err, s.Close())
 }

@@ -39,7 +39,8 @@ type Store struct {
 	head     atomic.Uint64
 	assigned atomic.Uint64
 	hidden   atomic.Pointer[ranges]
-	sequence atomic.Uint64 // of the next commit
+	lost     atomic.Pointer[losses] // the part of hidden that damage has taken, as of the same time
+	sequence atomic.Uint64          // of the next commit
 
 	// segments holds the segments in order of their numbers. Invariants: the slice that is pointed to
 	// never changes, so that a reader may walk it without a lock (addSegment and exchange copy it);

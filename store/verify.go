@@ -11,11 +11,12 @@ import (
 
 // VerifyOptions are how a log is verified. The zero value is right for most.
 type VerifyOptions struct {
-	// Progress is called on the goroutine of the caller, for each MiB or so that was read. Done grows
-	// up to total; both are bytes. The total grows when the log has to be read again, see Entities.
+	// Progress is called on the goroutine of the caller, for each MiB or so that was read. Done
+	// grows up to total; both are bytes. The total grows when the log has to be read again, see
+	// Entities.
 	Progress func(done, total int64)
-	// Entities is how many hash chains are checked at once; 0 means 262,144, which take some 40 MB. A
-	// log with more entities is read again, once for each half to whole of that number.
+	// Entities is how many hash chains are checked at once; 0 means 262,144, which take some 40 MB.
+	// A log with more entities is read again, once for each half to whole of that number.
 	Entities int
 }
 
@@ -34,6 +35,9 @@ type VerifyReport struct {
 	Events, Erased uint64
 	// Hidden counts those of the events that belong to cancelled fences. No chain has them.
 	Hidden uint64
+	// Lost counts the events that were lost before, and discarded by [Repair]. They are no damage
+	// any more, and not among the Events. See [LostRanges].
+	Lost uint64
 	// Unlinked counts the events of which the chain could not be checked, because the event of the
 	// entity before them is not in the log: it was lost by damage that the report names, or the log
 	// begins after it.
@@ -288,7 +292,7 @@ func (v *verifier) event(g *segment, rec []byte, offset int64) {
 	if v.store.cancelled().has(p) { // its version was given to another event
 		return
 	}
-	if reason := v.chains.add(rec, v.lost); reason != "" {
+	if reason := v.chains.add(rec, v.lost, v.store.losses().ranges); reason != "" {
 		v.broken = append(v.broken, Damage{
 			Kind: BrokenChain, Segment: g.number, Offset: offset, Reason: reason,
 			First: p, Last: p, Entity: string(wal.Entity(rec)),
@@ -303,11 +307,15 @@ func (v *verifier) count(g *segment, rec []byte, offset int64) {
 		r.First = p
 	}
 	r.Head = p
-	r.Events++
+	if v.store.losses().has(p) {
+		r.Lost++
+	} else {
+		r.Events++
+	}
 	if wal.Type(rec) == wal.TypeErased {
 		r.Erased++
 	}
-	if v.store.cancelled().has(p) {
+	if v.store.withdrawn(p) {
 		r.Hidden++
 	}
 	time, id := wal.Time(rec), wal.ID(rec)

@@ -61,8 +61,9 @@ func (c *chains) has(entity string) bool {
 }
 
 // add takes in the next event of the log, and returns why it does not continue the history of its
-// entity, "" where it does. lost are events before it that are not in the log.
-func (c *chains) add(rec []byte, lost []lostEvents) (broken string) {
+// entity, "" where it does. lost are events before it that are not in the log, gone those that were
+// discarded.
+func (c *chains) add(rec []byte, lost []lostEvents, gone ranges) (broken string) {
 	entity := wal.Entity(rec)
 	h := maphash.Bytes(c.seed, entity)
 	if h < c.from || h > c.to {
@@ -78,7 +79,7 @@ func (c *chains) add(rec []byte, lost []lostEvents) (broken string) {
 		if !wal.Continues(l.hash, rec) {
 			broken = "hash is not that of the content after the event before"
 		}
-	case version > l.version && isLost(lost, l.position, position):
+	case version > l.version && (isLost(lost, l.position, position) || gone.isLostBetween(l.position, position)):
 		l.unlinked++
 	default:
 		broken = fmt.Sprintf("version %d follows version %d", version, l.version)

@@ -94,6 +94,6 @@ func (v *verifier) hide() {
 	}
 	if fences, err := s.loadFences(math.MaxUint32); err == nil {
 		hidden, _ := fences.apply(0)
-		s.hide(hidden)
+		s.conceal(&fences, hidden)
 	}
 }

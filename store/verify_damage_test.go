@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -16,6 +17,9 @@ import (
 type asWritten struct {
 	events []Event
 	sides  map[string]string
+	hidden []Range // by cancelled fences
+	keys   []string
+	blind  bool // nothing says how far the log went
 }
 
 func readWritten(t *testing.T, disk *vfs.Memory) (w asWritten) {
@@ -24,6 +28,12 @@ func readWritten(t *testing.T, disk *vfs.Memory) (w asWritten) {
 	w.events, w.sides = all(t, s, Region{}), make(map[string]string)
 	for _, key := range sideKeys(s, "") {
 		w.sides[key] = sideText(s, key)
+	}
+	w.hidden = CancelledRanges(s, 1, s.Head())
+	for i := range len(w.events) {
+		if _, found, err := s.findKey(fmt.Sprint("key ", i)); err == nil && found {
+			w.keys = append(w.keys, fmt.Sprint("key ", i))
+		}
 	}
 	return w
 }

@@ -22,6 +22,9 @@ func (s *Store) WaitVisible(ctx context.Context, r Receipt) error {
 	if _, err := s.Wait(ctx, last-1); err != nil {
 		return err
 	}
+	if s.losses().has(last) {
+		return fmt.Errorf("event %d: %w", last, ErrLost)
+	}
 	if s.cancelled().has(last) {
 		return fmt.Errorf("event %d: %w", last, ErrFenceCancelled)
 	}
