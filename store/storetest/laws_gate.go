@@ -23,6 +23,7 @@ func gateLaws() []law {
 		{about: about, says: "a bypass keeps its reason with the event", needs: needsGates, gates: judged, test: bypasses},
 		{about: about, says: "a repeated key is answered whatever the gates say", needs: needsGates, gates: judged, test: keysPassGates},
 		{about: about, says: "what a gate requires makes its verdict certain", needs: needsGates, gates: []store.Gate{balance()}, test: gatesAreCertain},
+		{about: about, says: "a gate knows what is committed beside an open fence, and what is staged before", needs: needsGates | needsFences, gates: []store.Gate{balance()}, test: gatesBesideFences},
 	}
 }
 
@@ -138,5 +139,30 @@ func gatesAreCertain(x *scene) {
 	for _, e := range x.seen(store.Region{}) {
 		total += worth(string(e.Payload))
 		require.GreaterOrEqual(x, total, 0, "two verdicts rested on the same money")
+	}
+}
+
+func gatesBesideFences(x *scene) {
+	f, data := x.fence(), func(data string) store.Batch {
+		return store.Batch{Events: []store.Proposal{money("account:1", data)}}
+	}
+	x.stage(f, "account:2")
+	for _, c := range []struct {
+		data string
+		want error
+	}{{"+", nil}, {"-", nil}, {"-", store.ErrDenied}} {
+		_, err := x.Writer.Commit(x.ctx, data(c.data))
+		require.ErrorIs(x, err, c.want, "what others have committed counts before it is visible")
+	}
+	_, err := f.Stage(x.ctx, data("++"))
+	require.NoError(x, err)
+	_, err = f.Stage(x.ctx, data("-"))
+	require.NoError(x, err, "stages see each other")
+	_, err = x.Writer.Commit(x.ctx, data("+"))
+	require.ErrorIs(x, err, store.ErrReserved, "whether it is published is not known")
+	require.NoError(x, f.Publish(x.ctx))
+	for _, want := range []error{nil, store.ErrDenied} {
+		_, err = x.Writer.Commit(x.ctx, data("-"))
+		require.ErrorIs(x, err, want)
 	}
 }

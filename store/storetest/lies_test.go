@@ -82,6 +82,7 @@ func liesOfCommits() []lie {
 			}
 		})},
 		{law: "a repeated key is answered whatever the gates say", name: "forgets keys", tell: changed(forgetKey)},
+		{law: "a gate knows what is committed beside an open fence, and what is staged before", name: "asks no gate", open: func(o *store.Options) { o.Gates = nil }},
 		{law: "what a gate requires makes its verdict certain", name: "asks no gate", open: func(o *store.Options) { o.Gates = nil }},
 	}
 }

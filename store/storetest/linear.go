@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -119,7 +120,7 @@ func (r *round) ask() {
 
 // String lists the calls in the order of their beginning.
 func (r *round) String() string {
-	slices.SortFunc(r.calls, func(a, b porcupine.Operation) int { return int(a.Call - b.Call) })
+	slices.SortFunc(r.calls, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
 	var text strings.Builder
 	for _, o := range r.calls {
 		fmt.Fprintf(&text, "%8d to %8d ns, caller %d: %s -> %s\n", o.Call, o.Return, o.ClientId, o.Input, o.Output)
