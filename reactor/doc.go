@@ -34,6 +34,9 @@
 // ([store.Codec]); one of a codec that its type does not have is parked at once, and replayed by
 // hand once the program has it.
 //
+// An event whose content was erased ([store.Erase]) is passed over, as if it was handled: there is
+// nothing to decode. A [cursor.Worker] gets such events where it asks for them.
+//
 // After a rewind, events that were handled before come again as replays ([Event.Replayed]), and
 // reactions to them are dropped unless the rewind says that they are emitted again.
 //
