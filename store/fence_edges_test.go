@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -29,14 +28,14 @@ func TestAFenceEndsBetweenTheCommitsThatAreQueuedBeforeAndAfterItsEnd(t *testing
 		}
 		appends := func(entity string) func() error {
 			return func() error {
-				_, err := s.Append(context.Background(), At(entity, "test"), Any, note{})
+				_, err := s.Append(t.Context(), At(entity, "test"), Any, note{})
 				return err
 			}
 		}
 		leader := queue(appends("leader"))
 		before := queue(appends("a"))
-		published := queue(func() error { return f.Publish(context.Background()) })
-		cancelled := queue(func() error { return g.Cancel(context.Background()) })
+		published := queue(func() error { return f.Publish(t.Context()) })
+		cancelled := queue(func() error { return g.Cancel(t.Context()) })
 		after, afterToo := queue(appends("a")), queue(appends("b"))
 		gate.open()
 		require.NoError(t, <-leader)

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"errors"
 	"math"
 	"strings"
@@ -26,10 +25,10 @@ func TestTheDeadlineEndsAFenceAlsoForWhatIsQueuedByThen(t *testing.T) {
 		synctest.Wait()
 		staged, published := make(chan error, 1), make(chan error, 1)
 		go func() {
-			_, err := f.Stage(context.Background(), Batch{Events: eventsOf("a")})
+			_, err := f.Stage(t.Context(), Batch{Events: eventsOf("a")})
 			staged <- err
 		}()
-		go func() { published <- f.Publish(context.Background()) }()
+		go func() { published <- f.Publish(t.Context()) }()
 		time.Sleep(2 * time.Second)
 		gate.open()
 		require.NoError(t, (<-put).err)
