@@ -137,6 +137,9 @@ func TestTheIndexOfWhatStaysIsMadeAgain(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, receipts[i].Events, r.Events)
 			}
+			if !readOnly {
+				require.Equal(t, trailer, (*s.segments.Load())[0].trailer.Load(), name)
+			}
 			report, err := Verify(t.Context(), s, VerifyOptions{})
 			require.NoError(t, err)
 			require.Equal(t, name != "trailer", !report.Whole(), "%s: %v", name, report.Damage) // as one without is not sealed yet
@@ -346,5 +349,49 @@ func TestErasingReachesWhatStays(t *testing.T) {
 	report, err := Verify(ctx, s, VerifyOptions{})
 	require.NoError(t, err)
 	require.NoError(t, report.Err())
+	require.NoError(t, s.Close())
+}
+
+// A state is discarded only where no file has an older one of the entity: that would come back, and
+// versions would be given twice.
+func TestAStateIsNotDiscardedBeforeTheOlderOnes(t *testing.T) {
+	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	o := smallSegments(SyncAlways)
+	o.Clock = func() time.Time { return now }
+	s, err := open(vfs.NewMemory(), logDir, o, true)
+	require.NoError(t, err)
+	const retention = 10 * time.Hour
+	at := 0
+	for _, n := range []int{2000, 200, 200, 5000} {
+		put(t, s, "twice")
+		keyedLogFrom(t, s, at, n)
+		at += n
+		now = now.Add(100 * retention)
+		write(t, s, sideOf(SideWrite{Key: "clock", Value: []byte(now.String())}))
+		before := version(t, s, "twice")
+		_, err := Retain(t.Context(), s, nil, RetainOptions{Before: s.Head() - 50, EntityRetention: retention})
+		require.NoError(t, err)
+		if v := version(t, s, "twice"); v != before {
+			require.Zero(t, v)
+			require.Equal(t, 1, droppedOf(*s.segments.Load()))
+		}
+	}
+	require.Zero(t, version(t, s, "twice"))
+	require.NoError(t, s.Close())
+}
+
+func TestAKeyOfEventsThatAreBeingErasedStaysWithoutItsDigest(t *testing.T) {
+	s, err := open(vfs.NewMemory(), logDir, smallSegments(SyncAlways), true)
+	require.NoError(t, err)
+	keyedLogFrom(t, s, 0, 200)
+	s.erasing.show(erasures{{events: ranges{{3, 4}}}}) // in the log, and not yet in its files
+	dropBefore(t, s, 100)
+	for i := range 10 {
+		k, found, err := s.findKey(fmt.Sprint("key ", i))
+		require.NoError(t, err)
+		require.True(t, found)
+		require.Equal(t, i == 2 || i == 3, k.Erased)
+		require.Equal(t, k.Erased, k.Digest == [32]byte{})
+	}
 	require.NoError(t, s.Close())
 }

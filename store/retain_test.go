@@ -347,3 +347,25 @@ func TestEachOptionDropsWhatExceedsIt(t *testing.T) {
 	_, err = Retain(t.Context(), s, nil, RetainOptions{})
 	require.ErrorIs(t, err, ErrClosed)
 }
+
+// A hold that is set while a file is written that would take the place of what it needs counts.
+func TestAHoldThatIsSetMeanwhileCounts(t *testing.T) {
+	s, err := open(vfs.NewMemory(), logDir, smallSegments(SyncAlways), true)
+	require.NoError(t, err)
+	keyedLog(t, s, 200)
+	ctx, calls := t.Context(), 0
+	late := func(*Store, []string) ([]Hold, error) {
+		if calls++; calls == 2 {
+			require.NoError(t, SetHold(ctx, s, Hold{Who: "late", From: 10}))
+		}
+		return nil, nil
+	}
+	report, err := Retain(ctx, s, late, RetainOptions{Before: 300})
+	require.NoError(t, err)
+	require.Equal(t, 2, calls)
+	require.Zero(t, report.Segments)
+	require.Equal(t, []Hold{{Kind: "hold", Who: "late", From: 10}}, report.Holds)
+	require.Equal(t, Position(1), s.first())
+	require.Empty(t, unfinishedFiles(t, s.fs.(*vfs.Memory), logDir))
+	require.NoError(t, s.Close())
+}
