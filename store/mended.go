@@ -23,13 +23,16 @@ type mended struct {
 	ends   uint32 // records in it that end a commit
 }
 
-// mend begins a segment that continues the log.
-func (r *repairing) mend(number, last uint32, generation uint32) (m *mended, err error) {
-	m = &mended{repair: r, header: wal.SegmentHeader{
-		Version: wal.Version, Store: r.store, Segment: number, Last: last, Incarnation: r.incarnation,
-		FirstPosition: r.x.Position, FirstSequence: r.x.Sequence, LastTime: r.lastTime, Previous: r.x.Previous,
-		Generation: generation,
-	}}
+// mend begins a segment that continues the log. h is what else its header says: whether its events
+// were dropped, and what stays of them there.
+func (r *repairing) mend(number, last uint32, generation uint32, h wal.SegmentHeader) (m *mended, err error) {
+	h.Version, h.Store, h.Segment, h.Last, h.Incarnation = wal.Version, r.store, number, last, r.incarnation
+	h.FirstPosition, h.FirstSequence, h.LastTime, h.Previous = r.x.Position, r.x.Sequence, r.lastTime, r.x.Previous
+	h.Generation, h.Rewritings, h.Reached, h.LastChecksum = generation, 0, 0, 0
+	if h.Dropped {
+		h.Version = wal.VersionDropped
+	}
+	m = &mended{repair: r, header: h}
 	m.scan = newScan(newSegment(number, nil), &m.header)
 	m.scan.next.WriterEpoch = r.x.WriterEpoch
 	if r.out != nil {
@@ -39,7 +42,8 @@ func (r *repairing) mend(number, last uint32, generation uint32) (m *mended, err
 }
 
 // fill writes a segment for those that are missing before next, up to a number; next is nil where
-// the log ends.
+// the log ends. At the beginning of the log they are taken for dropped, as they may have been: then
+// it may be very many events.
 func (r *repairing) fill(last uint32, next *repairFile) error {
 	number := r.x.Segment + 1
 	done := SegmentRepair{Segment: number, Last: last, Action: RepairFill, Damage: []Damage{{
@@ -47,19 +51,26 @@ func (r *repairing) fill(last uint32, next *repairFile) error {
 	}}}
 	r.report.Segments = append(r.report.Segments, done)
 	r.unknown = true
-	m, err := r.mend(number, last, 1)
-	if err != nil {
-		return err
-	}
 	to, time := wal.Expected{Position: r.x.Position, Sequence: r.reached + 1}, uint64(0)
 	if next != nil {
 		to, _ = next.begins()
 		time = next.header.LastTime
 	}
 	if to.Position < r.x.Position || to.Sequence < r.x.Sequence {
-		return m.drop(&CorruptError{Segment: next.number, Reason: "cannot be repaired: it begins before the segments before it end"})
+		return &CorruptError{Segment: next.number, Reason: "cannot be repaired: it begins before the segments before it end"}
 	}
-	r.report.Commits += to.Sequence - r.x.Sequence
+	h := wal.SegmentHeader{}
+	if number == 1 {
+		h.Dropped, h.EndTime = true, time
+	}
+	m, err := r.mend(number, last, 1, h)
+	if err != nil {
+		return err
+	}
+	if r.report.Commits += to.Sequence - r.x.Sequence; m.header.Dropped && to.Position > r.x.Position {
+		r.report.Rest = true
+		r.report.Lost = append(r.report.Lost, Range{Position(r.x.Position), Position(to.Position - 1)})
+	}
 	if err := m.reach(to.Position, to.Sequence, time); err != nil {
 		return m.drop(err)
 	}
@@ -68,28 +79,28 @@ func (r *repairing) fill(last uint32, next *repairFile) error {
 
 // rewrite writes again what is whole in a file.
 func (r *repairing) rewrite(f *repairFile, in *repairReader, next *repairFile, last bool) error {
-	if f.headed && f.header.Dropped || f.first.Flags&wal.FlagDropped != 0 {
-		return &CorruptError{
-			Segment: f.number, Reason: "cannot be repaired: it has what stays of events that were dropped, and that is damaged",
-		}
-	}
 	generation, known := f.generation()
 	r.unknown = r.unknown || !known
 	if f.headed {
 		r.count(&wal.SegmentHeader{Reached: f.header.Reached, Generation: 0})
 		r.highest = max(r.highest, uint64(f.header.Rewritings))
 	}
-	m, err := r.mend(f.number, f.last, generation+1)
-	if err != nil {
-		return err
-	}
-	s := &salvage{mended: m, file: f, in: in, last: last}
+	s := &salvage{file: f, in: in, last: last}
 	if next != nil {
 		s.next, s.exact = next.begins()
 		s.time = next.header.LastTime
 	} else if f.trailer != nil {
 		s.time = f.trailer.LastTime
 	}
+	h := f.header
+	if !f.headed && f.first.Flags&wal.FlagDropped != 0 {
+		h.Dropped, h.EndTime = true, s.time
+	}
+	m, err := r.mend(f.number, f.last, generation+1, h)
+	if err != nil {
+		return err
+	}
+	s.mended = m
 	if err := s.run(); err != nil {
 		return m.drop(err)
 	}
@@ -168,11 +179,13 @@ func (m *mended) write(h wal.BatchHeader, until uint64) error {
 	if h.FirstSequence < x.Sequence || h.Flags&wal.FlagOpened == 0 {
 		h.FirstSequence = x.Sequence
 	}
-	h.Commits = max(m.ends, uint32(min(until-h.FirstSequence, math.MaxUint32)))
+	if h.Flags |= wal.FlagRewritten; m.header.Dropped {
+		h.Flags, h.Commits = h.Flags|wal.FlagDropped, 0
+	} else {
+		h.Commits, h.Events = max(m.ends, uint32(min(until-h.FirstSequence, math.MaxUint32))), m.events
+	}
 	h.Previous, h.Segment, h.Offset, h.Durable = x.Previous, x.Segment, uint32(x.Offset), uint32(x.Offset)
-	h.FirstPosition, h.Events = x.Position, m.events
-	h.WriterEpoch = max(h.WriterEpoch, x.WriterEpoch)
-	h.Flags |= wal.FlagRewritten
+	h.FirstPosition, h.WriterEpoch = x.Position, max(h.WriterEpoch, x.WriterEpoch)
 	batch := wal.FinishBatch(m.batch, &h, x.Seed)
 	if m.out != nil {
 		if _, err := m.out.WriteAt(batch, x.Offset); err != nil {
@@ -189,6 +202,9 @@ const lostPerBatch = 1000
 // reach discards all up to a position and a sequence, see giveUp for until. What is more than a
 // batch can count is leapt over, as by an opening mark.
 func (m *mended) reach(position, sequence, until uint64) error {
+	if m.header.Dropped {
+		return m.pass(position, sequence)
+	}
 	x := &m.scan.next
 	for x.Position < position {
 		time, upTo := m.scan.lastTime, min(position, x.Position+lostPerBatch)
@@ -208,6 +224,20 @@ func (m *mended) reach(position, sequence, until uint64) error {
 		h.Flags, h.FirstSequence = wal.FlagOpened, sequence
 	}
 	return m.write(h, sequence)
+}
+
+// pass passes over positions of events that were dropped, and over the sequences of their commits.
+func (m *mended) pass(position, sequence uint64) error {
+	x := &m.scan.next
+	for x.Position < position || x.Sequence < sequence {
+		h := m.like()
+		h.Flags, h.FirstSequence = wal.FlagOpened, max(sequence, x.Sequence)
+		h.Events = uint32(min(position-x.Position, math.MaxUint32))
+		if err := m.write(h, sequence); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // like is the header of a batch by the writer of the last one.

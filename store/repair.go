@@ -66,6 +66,10 @@ type RepairReport struct {
 	// these, side values and idempotency keys may be lost that nothing names: an older value, or
 	// none, is there then, and a commit may be tried again that was made.
 	Commits uint64
+	// Rest says that something may be lost of what stays of events which [Retain] has dropped: an
+	// entity of which no other event is there may begin with version 1 again, and a commit may be
+	// tried again that was made.
+	Rest bool
 	// Cut says that the log ended in damage, or ends before what its last writer said: the commits
 	// after it are gone, it is not known how many. Positions after Last are given to other events.
 	Cut bool
@@ -73,7 +77,7 @@ type RepairReport struct {
 
 // Clean reports whether nothing is lost.
 func (r *RepairReport) Clean() bool {
-	return len(r.Lost) == 0 && len(r.Sides) == 0 && r.Commits == 0 && !r.Cut
+	return len(r.Lost) == 0 && len(r.Sides) == 0 && r.Commits == 0 && !r.Rest && !r.Cut
 }
 
 // Events is how many events are lost, those not counted that Cut speaks of.
@@ -102,6 +106,9 @@ func (r *RepairReport) String() string {
 	}
 	if r.Commits > 0 {
 		fmt.Fprintf(&b, "lost: side values and idempotency keys, which nothing names, of as many commits at most: %d\n", r.Commits)
+	}
+	if r.Rest {
+		b.WriteString("lost: versions of entities, and idempotency keys, of events that were dropped\n")
 	}
 	if r.Cut {
 		fmt.Fprintf(&b, "lost: all commits after event %d, however many there were\n", r.Last)

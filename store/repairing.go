@@ -173,7 +173,7 @@ func (r *repairing) whole(f *repairFile, in *repairReader, next *repairFile, las
 		}
 	} else if rest, err := p.Rest(sc.next.Seed, f.number, sc.next.Offset); err != nil {
 		return nil, err
-	} else if rest.Durable > sc.next.Offset {
+	} else if rest.Durable > sc.next.Offset || h.Dropped { // what stays has no end but the footer
 		return nil, nil //nolint:nilnil // there is none
 	} else if !last && rest.Used > sc.next.Offset {
 		f.note(DamagedFooter, f.size, "trailer does not match its checksum, or the size of the file")

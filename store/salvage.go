@@ -59,10 +59,19 @@ func (s *salvage) run() error {
 			Segment: s.file.last + 1, Reason: "cannot be repaired: it begins before the segment before it ends, so the files are of different logs",
 		}
 	}
-	if to.Position > s.scan.next.Position || to.Sequence > s.scan.next.Sequence {
-		s.repair.report.Commits += max(to.Sequence, s.scan.next.Sequence) - s.scan.next.Sequence
+	if to.Position > s.scan.next.Position || to.Sequence > s.scan.next.Sequence || s.header.Dropped && s.file.trailer == nil {
+		s.miss(to.Sequence)
 	}
 	return s.reach(to.Position, to.Sequence, s.time)
+}
+
+// miss records that not all is known of the commits up to a sequence.
+func (s *salvage) miss(sequence uint64) {
+	if s.header.Dropped {
+		s.repair.report.Rest = true
+		return
+	}
+	s.repair.report.Commits += max(sequence, s.scan.next.Sequence) - s.scan.next.Sequence
 }
 
 // step takes over what lies at an offset, and returns where the next thing lies: the same where
@@ -139,7 +148,7 @@ func (s *salvage) ends(at, next int64, to *wal.Expected) (bool, error) {
 func (s *salvage) take(h *wal.BatchHeader, batch []byte) error {
 	x := &s.scan.next
 	if h.FirstPosition > x.Position || h.FirstSequence > x.Sequence && h.Flags&wal.FlagOpened == 0 {
-		s.repair.report.Commits += h.FirstSequence - x.Sequence
+		s.miss(h.FirstSequence)
 		if err := s.reach(h.FirstPosition, h.FirstSequence, 0); err != nil {
 			return err
 		}
@@ -159,6 +168,11 @@ func (s *salvage) search(from, end int64, to wal.Expected) error {
 		return err
 	}
 	s.file.note(DamagedBatch, from, "batch does not match its checksum or place")
+	if s.header.Dropped {
+		if err := s.pass(max(to.Position, s.scan.next.Position), to.Sequence); err != nil {
+			return err
+		}
+	}
 	c := &search{
 		salvage: s, from: from, end: end, to: to, time: s.scan.lastTime, revision: s.scan.next.Sequence,
 		seen: make(map[string]bool),

@@ -36,6 +36,10 @@ func (c *search) take(rec []byte) bool {
 			return false
 		}
 		c.discard(after) // its events are before it
+	case wal.Type(rec) == wal.TypeState, wal.Type(rec) == wal.TypeReceipt:
+		if _, err := restOf(rec); err != nil || !c.header.Dropped {
+			return false
+		}
 	default:
 		side, err := wal.ParseSide(rec)
 		if err != nil || !c.isHere(side.Revision) {
@@ -97,13 +101,13 @@ func (c *search) fromTable() {
 // write writes what was taken over. whole is that no commit can have had anything else.
 func (c *search) write(whole bool) error {
 	x := &c.scan.next
-	if c.events == 0 && c.revision == x.Sequence && c.to.Position == 0 {
+	if len(c.batch) <= wal.BatchHeaderSize && c.to.Position == 0 {
 		c.batch = c.batch[:0] // nothing of it is known
 		return nil
 	}
 	until := max(c.revision, c.to.Sequence)
 	if !whole {
-		c.repair.report.Commits += until - x.Sequence
+		c.miss(until)
 	}
 	if until-x.Sequence > math.MaxUint32 { // what follows leaps
 		until = c.revision

@@ -30,7 +30,7 @@ func readWritten(t *testing.T, disk *vfs.Memory) (w asWritten) {
 		w.sides[key] = sideText(s, key)
 	}
 	w.hidden = CancelledRanges(s, 1, s.Head())
-	for i := range len(w.events) {
+	for i := range int(s.Head()) {
 		if _, found, err := s.findKey(fmt.Sprint("key ", i)); err == nil && found {
 			w.keys = append(w.keys, fmt.Sprint("key ", i))
 		}

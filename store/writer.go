@@ -124,9 +124,9 @@ func (w *writer) commit(requests []*request) {
 		fail(requests, w.poisonWith(err))
 		return
 	}
-	count(w, &b)
 	before := Position(w.store.head.Load())
 	w.publish()
+	count(w, &b)
 	w.store.watchers.published(w.store, before, b.events, requests)
 }
 
