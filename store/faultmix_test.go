@@ -50,7 +50,8 @@ const (
 	faultBlind                    // the directory cannot be read
 	faultClock                    // the clock jumps
 	faultCut                      // the power fails
-	faultKinds
+
+	faultKinds = int(faultCut) + 1
 )
 
 var faultNames = [faultKinds]string{"refused", "half", "no space", "full", "blind", "clock", "cut"}
@@ -119,7 +120,7 @@ func (r *mixedRun) run() {
 
 // harm lets something go wrong in one of the operations that follow, or from now on.
 func (r *mixedRun) harm() {
-	kind := faultKind(r.rng.IntN(int(faultKinds)))
+	kind := faultKind(r.rng.IntN(faultKinds))
 	at := r.disk.Ops() + 1 + r.rng.IntN(8)
 	switch kind {
 	case faultRefused:

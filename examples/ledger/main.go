@@ -118,12 +118,12 @@ func book(ctx context.Context, st *store.Store, o order) error {
 		}
 	}
 	var traffic sync.WaitGroup
-	failed := make([]error, tellers)
+	failed := make([]error, tellers+1)
 	for i := range tellers {
 		traffic.Go(func() { failed[i] = serve(ctx, st, i, o.traffic) })
 	}
 	if o.month != "" {
-		failed = append(failed, closeMonth(ctx, st, o.month))
+		failed[tellers] = closeMonth(ctx, st, o.month)
 	}
 	traffic.Wait()
 	return errors.Join(failed...)
