@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -31,23 +32,54 @@ func (o *owner) shown(events []store.Event) []store.Event {
 // again, was not sorted out when it was read. Such batches are of one sort, see replays.load.
 func (t *Task) passedOver() bool { return t.own.passesOver(&t.batch.events[0]) }
 
-// eraseErrors removes the texts of errors of parked events that were erased since it was called
-// last: the next change of an entry would write them again. What cannot be read keeps its own.
-func (p *parking) eraseErrors(ctx context.Context) {
+// takeIn takes in what was erased since it was called last. What was read before may be out of date
+// by now, and the texts of errors of parked events go: the next change of an entry would write them
+// again. What cannot be read keeps its own.
+func (p *parking) takeIn(ctx context.Context) {
 	now := store.Erasures(p.own.st)
 	if now == p.erasures {
 		return
 	}
-	p.erasures = now
+	p.erasures, p.win.outdated = now, p.win.at.scanned
 	for _, at := range p.list.positions() {
-		entry := p.list.at[at]
-		if entry.Error == "" {
-			continue
-		}
-		if e, err := p.own.st.GetAt(ctx, at); err == nil {
-			if _, erased := e.Erased(); erased {
-				*entry, _ = entry.Erased()
-			}
+		if entry := p.list.at[at]; entry.Error != "" && p.erased(ctx, at) {
+			*entry, _ = entry.Erased()
 		}
 	}
+}
+
+// erased reports whether an event is known to be erased.
+func (p *parking) erased(ctx context.Context, at store.Position) bool {
+	e, err := p.own.st.GetAt(ctx, at)
+	if err != nil {
+		return false
+	}
+	_, erased := e.Erased()
+	return erased
+}
+
+// said is the text of an error that is written with an event, which may quote it.
+func (p *parking) said(e *store.Event, reason error) string {
+	if store.Erasures(p.own.st) > 0 && p.erased(context.Background(), e.Position) {
+		return checkpoint.ErasedText
+	}
+	return reason.Error()
+}
+
+// renewed returns the first of some events as they are now. They are all passed over, or none of
+// them is: see Task.passedOver. An event that cannot be read is as it was.
+func (p *parking) renewed(ctx context.Context, events []store.Event) []store.Event {
+	if events[0].Position > p.win.outdated {
+		return events
+	}
+	events = slices.Clone(events)
+	for i := range events {
+		if e, err := p.own.st.GetAt(ctx, events[i].Position); err == nil {
+			events[i] = e
+		}
+		if i > 0 && p.own.passesOver(&events[i]) != p.own.passesOver(&events[0]) {
+			return events[:i]
+		}
+	}
+	return events
 }

@@ -173,3 +173,52 @@ func inFiles(t tb, dir string) string {
 	}
 	return all.String()
 }
+
+// What was read, and waits for an attempt or for its turn, is not handed out once it is erased, and
+// what a handler said of it before is not written after that.
+func TestNothingThatWasErasedMeanwhileReachesAHandlerOrTheLog(t *testing.T) {
+	const secret = "S3CRET"
+	for _, lanes := range []int{1, 4} {
+		for _, batch := range []int{1, 2, 256} {
+			dir := t.TempDir()
+			st, err := store.Open(dir, store.Options{})
+			require.NoError(t, err)
+			keyed(t, st, "a", "bad", "a", "bad", "b", "bad")
+			forgotten, seen := false, 0
+			w := cursor.Worker{Region: orders, Lanes: lanes, BatchSize: batch}
+			w.Handle = func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+				for i, e := range b.Events {
+					if b.Begin(i); e.Coordinate.Entity != "order:bad" {
+						seen++
+						continue
+					}
+					require.False(t, forgotten)
+					return cursor.Continue, cursor.FailedAt(i, errors.New(secret))
+				}
+				return cursor.Continue, nil
+			}
+			r := runner(t, st, w)
+			for err = nil; err == nil; {
+				_, err = r.Step(t.Context(), 0, 0)
+			}
+			require.ErrorContains(t, err, secret)
+			forgotten = true
+			forget(t, st, "order:bad")
+			if batch == 2 { // the verdict on the attempt before comes only now
+				require.NoError(t, r.Settle(2, toPark(err, 3)))
+			}
+			drain(t, r)
+			require.Equal(t, 3, seen)
+			require.Empty(t, record(t, st, "reserve").Pending)
+			if batch == 2 {
+				require.Equal(t, checkpoint.ErasedText, parkedIn(t, st)[0].Error)
+				_, err := r.Replay(t.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})
+				require.NoError(t, err)
+				drain(t, r)
+			}
+			require.Empty(t, parkedIn(t, st))
+			require.NotContains(t, inFiles(t, dir), secret)
+			require.NoError(t, st.Close())
+		}
+	}
+}

@@ -155,14 +155,14 @@ func (p *parkedList) remove(e *checkpoint.Parked) {
 
 // fail notes that the first entry of a key failed for good when it was handled again: all of them
 // wait for another replay. It returns them.
-func (p *parkedList) fail(key string, reason error, attempts int, now time.Time) []*checkpoint.Parked {
+func (p *parkedList) fail(key, said string, attempts int, now time.Time) []*checkpoint.Parked {
 	k := p.keys[key]
 	failed := k.entries[0]
 	if failed.Held {
 		p.held--
 	}
 	failed.Held, failed.Doubt = false, false
-	failed.Error, failed.Attempts, failed.Since = checkpoint.Clip(reason.Error()), attempts, now
+	failed.Error, failed.Attempts, failed.Since = checkpoint.Clip(said), attempts, now
 	for _, e := range k.entries {
 		e.Replaying = false
 	}

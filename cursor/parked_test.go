@@ -91,7 +91,7 @@ func TestAReplayThatFailsParksTheWholeKeyAgain(t *testing.T) {
 	list := twoKeys()
 	list.replay([]string{"a"})
 	list.handled(&queue{key: "a", events: events(1)}, 1)
-	entries := list.fail("a", ErrTimeout, 3, time.Now())
+	entries := list.fail("a", ErrTimeout.Error(), 3, time.Now())
 	require.Len(t, entries, 1)
 	require.False(t, entries[0].Held, "it failed itself now")
 	require.Equal(t, 3, entries[0].Attempts)
@@ -148,7 +148,7 @@ func TestWhatIsHeldForTwoEventsWaitsForBoth(t *testing.T) {
 	require.Equal(t, []store.Position{3, 7}, replayingOf(list), "3 is about to be handled anyway")
 
 	list = mixed()
-	list.fail("a", ErrTimeout, 3, time.Now())
+	list.fail("a", ErrTimeout.Error(), 3, time.Now())
 	list.discard(list.at[3])
 	require.Empty(t, replayingOf(list), "7 is held for 5, too")
 	list.discard(list.at[5])

@@ -164,11 +164,12 @@ func (p *parking) park(q *queue, reason error, attempts int) error {
 	if err := p.checkRoom(key, 1+len(after), e.Position); err != nil {
 		return err
 	}
-	p.add(&e, &checkpoint.Parked{Key: key, Newer: p.own.newer(&e), Error: checkpoint.Clip(reason.Error()), Attempts: attempts})
+	said := p.said(&e, reason)
+	p.add(&e, &checkpoint.Parked{Key: key, Newer: p.own.newer(&e), Error: checkpoint.Clip(said), Attempts: attempts})
 	if p.own.external() {
 		p.list.sort(key)
 	}
-	p.auditParked(&e, key, reason, attempts)
+	p.auditParked(&e, key, said, attempts)
 	p.win.pop(q, 1)
 	p.holdAfter(q, key, after)
 	return nil
@@ -177,18 +178,19 @@ func (p *parking) park(q *queue, reason error, attempts int) error {
 // parkAgain parks the first event of a queue of parked events once more: it failed for good when it
 // was handled again.
 func (p *parking) parkAgain(q *queue, reason error, attempts int) {
-	entries := p.list.fail(q.key, reason, attempts, p.own.st.Now())
+	said := p.said(&q.events[0], reason)
+	entries := p.list.fail(q.key, said, attempts, p.own.st.Now())
 	entries[0].Newer = p.own.newer(&q.events[0])
 	for _, entry := range entries {
 		p.out.side(entry.Write(p.own.lease.ID()))
 	}
-	p.auditParked(&q.events[0], q.key, reason, attempts)
+	p.auditParked(&q.events[0], q.key, said, attempts)
 	q.events, q.limit = nil, 0
 }
 
 // parkLost parks an event once more that cannot be handled again, since retention has dropped it.
 func (p *parking) parkLost(entry *checkpoint.Parked, reason error) {
-	for _, one := range p.list.fail(entry.Key, reason, entry.Attempts, p.own.st.Now()) {
+	for _, one := range p.list.fail(entry.Key, reason.Error(), entry.Attempts, p.own.st.Now()) {
 		p.out.side(one.Write(p.own.lease.ID()))
 	}
 	p.out.audit(p.own.audited(nil, checkpoint.AuditParked, checkpoint.Audit{
@@ -196,9 +198,9 @@ func (p *parking) parkLost(entry *checkpoint.Parked, reason error) {
 	}))
 }
 
-func (p *parking) auditParked(e *store.Event, key string, reason error, attempts int) {
+func (p *parking) auditParked(e *store.Event, key, said string, attempts int) {
 	p.audit(e, checkpoint.AuditParked, checkpoint.Audit{
-		Position: e.Position, Key: key, Error: reason.Error(), Attempts: attempts,
+		Position: e.Position, Key: key, Error: said, Attempts: attempts,
 	})
 }
 
@@ -211,7 +213,7 @@ func (p *parking) audit(e *store.Event, kind string, a checkpoint.Audit) {
 // skip discards the first event of a queue: it counts as done.
 func (p *parking) skip(q *queue, reason error, attempts int) {
 	e := q.events[0]
-	p.audit(&e, checkpoint.AuditSkipped, checkpoint.Audit{Position: e.Position, Error: reason.Error(), Attempts: attempts})
+	p.audit(&e, checkpoint.AuditSkipped, checkpoint.Audit{Position: e.Position, Error: p.said(&e, reason), Attempts: attempts})
 	if q.parked {
 		id := p.own.lease.ID()
 		p.out.side(checkpoint.Unpark(id, e.Position))
@@ -262,9 +264,9 @@ func (p *parking) holdAfter(q *queue, key string, after []store.Position) {
 	p.win.keep(q, rest, bytes)
 }
 
-// batch makes a batch of the first n events of a queue.
-func (p *parking) batch(q *queue, n int) Batch {
-	events := q.events[:n:n]
+// batch makes a batch of the first events of a queue.
+func (p *parking) batch(q *queue, events []store.Event) Batch {
+	n := len(events)
 	b := Batch{events: events, own: p.own.batches, begun: -1}
 	b.lend()
 	switch pass := p.own.pass(); {

@@ -111,6 +111,8 @@ type window struct {
 	spare []store.Position // the buffer in which the next frontier is built
 	at    place            // read up to here
 
+	outdated store.Position // what was read up to here may have been erased since
+
 	bytes int // of the payloads in the queues
 	limit int // of the first batch of a new queue, 0 for none
 	laned bool
@@ -127,7 +129,7 @@ type window struct {
 // reset empties the window. Everything up to at counts as done.
 func (w *window) reset(at place) {
 	done := frontier{lastDone: at.scanned, delivered: at.delivered}
-	*w = window{done: done, at: at, limit: w.limit, laned: w.laned, only: queue{limit: w.limit}}
+	*w = window{done: done, at: at, outdated: w.outdated, limit: w.limit, laned: w.laned, only: queue{limit: w.limit}}
 }
 
 // add puts events, ascending and after all others, in the queue of a key.

@@ -177,13 +177,21 @@ func (r *Runner) restore(ctx context.Context) error {
 // refresh restores what a change of the checkpoint has left stale. Nothing is read, handled or
 // written before that: it would be at a wrong place, or pass what is parked or pending.
 func refresh(ctx context.Context, r *Runner) error {
-	r.park.eraseErrors(ctx)
+	takeInErasures(ctx, r)
 	if !r.stale {
 		return nil
 	}
 	err := r.restore(ctx)
 	r.stale = err != nil
 	return err
+}
+
+// takeInErasures lets nothing that was erased meanwhile be handed out, or written again.
+func takeInErasures(ctx context.Context, r *Runner) {
+	if store.Erasures(r.own.st) != r.park.erasures {
+		r.feed.ahead.drop()
+		r.park.takeIn(ctx)
+	}
 }
 
 // TakeGaps returns the gaps observed since the last call, oldest first, and how many were dropped

@@ -111,7 +111,7 @@ func (r *Runner) Fill(ctx context.Context, upTo store.Position) (caughtUp bool, 
 // about to try, or of that by which one that keeps its position itself notes what was parked.
 func (r *Runner) Next(ctx context.Context, limit int) (*Task, error) {
 	if r.win.sent > 0 {
-		return nextSubmitted(r, limit), nil
+		return nextSubmitted(ctx, r, limit), nil
 	}
 	if ready, err := readyToTake(ctx, r); !ready {
 		return nil, err
@@ -158,8 +158,9 @@ func taken(ctx context.Context, r *Runner, q *queue, n int) (t *Task, err error)
 			return nil, err
 		}
 	}
-	t.batch = r.park.batch(q, n)
-	t.batch.retried = r.park.retried(q, n, t.crashes)
+	events := r.park.renewed(ctx, q.events[:n:n])
+	t.batch = r.park.batch(q, events)
+	t.batch.retried = r.park.retried(q, len(events), t.crashes)
 	q.begin()
 	r.inFlight++
 	return t, nil

@@ -1,6 +1,7 @@
 package cursor
 
 import (
+	"context"
 	"sync"
 
 	"github.com/penstock-io/penstock/store"
@@ -133,15 +134,17 @@ func submittable(r *Runner) *Task {
 }
 
 // nextSubmitted is Next while a submission is under way.
-func nextSubmitted(r *Runner, limit int) *Task {
+func nextSubmitted(ctx context.Context, r *Runner, limit int) *Task {
 	if r.inFlight > 0 || len(r.win.next) == 0 {
 		return nil
 	}
+	takeInErasures(ctx, r)
 	following := &queue{events: r.win.next}
 	n := min(len(following.events), r.own.worker.batchSize(limit))
 	t := &Task{own: &r.own, queue: &r.win.only}
-	t.batch = r.park.batch(following, n)
-	t.batch.retried = r.park.retried(following, n, 0)
+	events := r.park.renewed(ctx, following.events[:n:n])
+	t.batch = r.park.batch(following, events)
+	t.batch.retried = r.park.retried(following, len(events), 0)
 	r.inFlight++
 	return t
 }

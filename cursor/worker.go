@@ -168,7 +168,10 @@ type Worker struct {
 	StopTimeout time.Duration
 	// Erased has Handle get events whose content was erased, too: [store.Event.Erased] tells them from
 	// others, and they have no payload. Otherwise they are passed over as if they were handled, and a
-	// parked one that is replayed is off the list.
+	// parked one that is replayed is off the list. A handler that was called before the erasure may
+	// still be at work; the next attempt at the event, also one that waits for its turn, heeds it. A
+	// worker that keeps beside its ExternalPosition what is parked has to ask for them, to note that
+	// one is done.
 	Erased bool
 	// NewKinds decides about a changed list of Kinds: the zero value refuses it, with a
 	// checkpoint.ErrKindsChanged.
@@ -180,7 +183,8 @@ type Worker struct {
 	// Volatile means no checkpoint: each new runner begins at Start again, and reactions may be
 	// written twice. Within the life of a system a restart resumes where the worker had come to. It
 	// suits what is lost with the process, such as a cache in memory; System.WaitCaughtUp of package
-	// actors tells when that is complete. A worker that stores its own position uses ExternalPosition.
+	// actors tells when that is complete. store.Retain does not wait for it, but for a hold set
+	// with store.SetHold. A worker that stores its own position uses ExternalPosition.
 	Volatile bool
 	// ExternalPosition is for a worker that keeps its position itself, in the transaction in which
 	// it saves. It is called each time the checkpoint was acquired, before the first event is read,
