@@ -27,15 +27,15 @@ type RepairOptions struct {
 type RepairAction string
 
 const (
-	// RepairReindex: the footer is made again from the batches. Nothing is lost.
+	// RepairReindex says that the footer is made again from the batches. Nothing is lost.
 	RepairReindex RepairAction = "footer made again"
-	// RepairRename: the file is whole, and is that of another segment than its name says.
+	// RepairRename says that the file is whole, and is that of another segment than its name says.
 	RepairRename RepairAction = "renamed"
-	// RepairRewrite: what is whole in it is written again.
+	// RepairRewrite says that what is whole in it is written again.
 	RepairRewrite RepairAction = "written again"
-	// RepairFill: there is no such file, or nothing is whole in it.
+	// RepairFill says that there is no such file, or nothing is whole in it.
 	RepairFill RepairAction = "discarded"
-	// RepairIgnore: the file is none of the log.
+	// RepairIgnore says that the file is none of the log.
 	RepairIgnore RepairAction = "left out"
 )
 

@@ -22,7 +22,7 @@ func TestAPowerCutDuringARepairLeavesTheOriginalAndAllOfTheRepairedLogOrNone(t *
 		base = base.Image(vfs.KeepAll)
 		done, whole, err := repaired(t, base)
 		require.NoError(t, err)
-		events := all(t, openAt(t, done, repairedDir), Region{})
+		events := all(t, openRepaired(t, done), Region{})
 		for n := 1; ; n += thinning {
 			disk := base.Image(vfs.KeepAll)
 			disk.CutAt(n)
@@ -48,7 +48,7 @@ func TestAPowerCutDuringARepairLeavesTheOriginalAndAllOfTheRepairedLogOrNone(t *
 					_, err = Repair(t.Context(), logDir, repairedDir, repairOf(img))
 					require.NoError(t, err, where)
 				}
-				st = openAt(t, img, repairedDir)
+				st = openRepaired(t, img)
 				require.Equal(t, whole.Lost, LostRanges(st, 1, st.Head()), where)
 				got := all(t, st, Region{})
 				require.Len(t, got, len(events), where)
@@ -61,9 +61,9 @@ func TestAPowerCutDuringARepairLeavesTheOriginalAndAllOfTheRepairedLogOrNone(t *
 	})
 }
 
-func openAt(t *testing.T, disk *vfs.Memory, dir string) *Store {
+func openRepaired(t *testing.T, disk *vfs.Memory) *Store {
 	t.Helper()
-	st, err := open(disk, dir, Options{}, true)
+	st, err := open(disk, repairedDir, Options{}, true)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = st.Close() })
 	return st

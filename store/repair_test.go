@@ -325,7 +325,7 @@ func TestWhatStaysOfDroppedEventsIsRepaired(t *testing.T) {
 		require.Zero(t, report.Events(), "offset %d: %s", at, report.String())
 		require.False(t, report.Cut)
 		requireRepaired(t, done, &w, &report)
-		st := openAt(t, done, repairedDir)
+		st := openRepaired(t, done)
 		require.Equal(t, w.events[0].Position, First(st))
 		gone := 0
 		for i := range 480 {

@@ -29,8 +29,8 @@ type repairing struct {
 	fs      vfs.FS
 	src     vfs.Dir
 	lock    io.Closer
-	out     *copier // nil where it is only planned
-	ctx     context.Context
+	out     *copier         // nil where it is only planned
+	ctx     context.Context //nolint:containedctx // of the call that it is the work of
 	report  RepairReport
 
 	store uuid.UUID
@@ -178,11 +178,11 @@ func (r *repairing) whole(f *repairFile, in *repairReader, next *repairFile, las
 	} else if !last && rest.Used > sc.next.Offset {
 		f.note(DamagedFooter, f.size, "trailer does not match its checksum, or the size of the file")
 	}
-	return r.joins(f, sc, next)
+	return r.joins(sc, next)
 }
 
 // joins returns the scan of a file that is whole by itself if the next one begins where it ends.
-func (r *repairing) joins(f *repairFile, sc *scan, next *repairFile) (*scan, error) {
+func (r *repairing) joins(sc *scan, next *repairFile) (*scan, error) {
 	if next == nil {
 		return sc, nil
 	}
