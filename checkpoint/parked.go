@@ -28,7 +28,7 @@ const (
 
 // Parked is an event that a worker keeps apart: it failed for good, or it is held because an
 // earlier event of its key did.
-type Parked struct { //nolint:recvcheck // one method changes it, all others are of values
+type Parked struct {
 	Position  store.Position
 	Key       string
 	Held      bool // it did not fail, but waits for a parked event of its key
