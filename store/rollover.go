@@ -326,18 +326,27 @@ func scanned(g *segment, t *wal.Trailer) (*index.Active, error) {
 	return sc.active, nil
 }
 
-// writeFooter writes index, sides and trailer after the batches and cuts the file to size. The
-// trailer is looked for at the end of a file only, so it counts only once the cut is done: a crash
-// between the two leaves a file without a footer.
+// writeFooter writes index and sides after the batches, then the trailer, and cuts the file to
+// size. The trailer is looked for at the end of a file only, so it counts only once the cut is
+// done: a crash between the two leaves a file without a footer. What it vouches for is durable
+// before it is written: else a power cut could keep the trailer and tear the index, which looks
+// like damage.
 func writeFooter(file vfs.File, t *wal.Trailer, active *index.Active) error {
 	idx, sides := active.Footer()
 	t.IndexLen, t.IndexSum = uint32(len(idx)), index.SumOf(idx)
 	t.SidesLen, t.SidesSum = uint32(len(sides)), wal.Checksum(sides)
-	footer := append(append(idx, sides...), wal.AppendTrailer(nil, t)...)
-	if _, err := file.WriteAt(footer, int64(t.DataEnd)); err != nil {
+	tables := append(idx, sides...)
+	end := int64(t.DataEnd) + int64(len(tables))
+	if _, err := file.WriteAt(tables, int64(t.DataEnd)); err != nil {
 		return err
 	}
-	if err := file.Truncate(int64(t.DataEnd) + int64(len(footer))); err != nil {
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	if _, err := file.WriteAt(wal.AppendTrailer(nil, t), end); err != nil {
+		return err
+	}
+	if err := file.Truncate(end + wal.TrailerSize); err != nil {
 		return err
 	}
 	return file.Sync()
