@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/penstock-io/penstock/store/internal/index"
@@ -93,7 +94,7 @@ func (w *writer) admitKey(req *request) (found bool, err error) {
 	if !k.Matches(req.content[k.Rule]) && !k.Matches(req.content[wal.RuleRetry]) { // that of either without a version
 		return true, &IdempotencyKeyReusedError{Key: req.key, Sequence: k.Sequence, Position: Position(k.FirstPosition), Erased: k.Erased}
 	}
-	req.receipt, err = w.store.storedReceipt(k)
+	req.receipt, err = w.store.storedReceipt(req.key, k)
 	return true, err
 }
 
@@ -198,10 +199,10 @@ func findKeyIn(g *segment, idx index.Index, key string) (k usedKey, ok bool, err
 // storedReceipt rebuilds the receipt of the commit that used a key, from the log: receipts are not
 // kept, since few are asked for again. Its Sync is the mode of this opening, under which the answer
 // is acknowledged: all that the receipt speaks of was written before it.
-func (s *Store) storedReceipt(k usedKey) (Receipt, error) {
+func (s *Store) storedReceipt(key string, k usedKey) (Receipt, error) {
 	last := Position(k.FirstPosition) + Position(k.Events) - 1
 	if lost := s.losses().clip(Position(k.FirstPosition), last); len(lost) > 0 {
-		return Receipt{}, fmt.Errorf("stored receipt of key %q: event %d: %w", k.Key.Key, lost[0].From, ErrLost)
+		return Receipt{}, fmt.Errorf("stored receipt of key %q: event %d: %w", key, lost[0].From, ErrLost)
 	}
 	r := Receipt{Origin: s.origin, Sequence: k.Sequence, Sync: s.options.Sync, Duplicate: true}
 	for i, e := range k.recorded {
@@ -212,8 +213,15 @@ func (s *Store) storedReceipt(k usedKey) (Receipt, error) {
 	}
 	for p := Position(k.FirstPosition); p <= last; p++ {
 		e, err := s.eventAt(p)
+		if isDropped(err) { // since the key was found: what stays of it has the receipt
+			again, found, failed := s.findKey(key)
+			if found && again.recorded != nil {
+				return s.storedReceipt(key, again)
+			}
+			err = cmp.Or(failed, err)
+		}
 		if err != nil {
-			return Receipt{}, fmt.Errorf("stored receipt of key %q: %w", k.Key.Key, err)
+			return Receipt{}, fmt.Errorf("stored receipt of key %q: %w", key, err)
 		}
 		r.Events = append(r.Events, Recorded{ID: e.ID, Position: e.Position, Version: e.Version})
 	}

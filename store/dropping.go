@@ -113,8 +113,8 @@ func (d *dropping) key(k *wal.Key, events []wal.Recorded) {
 		return
 	}
 	for _, e := range d.store.erasing.pending() { // of which this file was not rewritten yet
-		if n := len(events); n > 0 && len(e.events.clip(Position(k.FirstPosition), Position(k.FirstPosition)+Position(n)-1)) > 0 {
-			k.Erased, k.Digest, k.Salt = true, [32]byte{}, [wal.SaltSize]byte{}
+		if e.knows(k) {
+			k = forgotten(k)
 		}
 	}
 	r := rest{time: d.from.trailer.Load().LastTime}

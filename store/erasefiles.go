@@ -79,8 +79,14 @@ func (s *Store) holdsErased(g *segment, e *erasure) (bool, error) {
 	if after := s.segmentAfter(g.last); after != nil {
 		next = after.first
 	}
-	for _, in := range e.events.clip(g.first, next-1) {
-		for p := in.From; p <= in.To && !g.dropped; p++ { // else they are gone
+	within := e.events.clip(g.first, next-1)
+	if g.dropped && len(within) > 0 { // they were dropped since they were found
+		if holds, err := g.holdsReceipt(e); holds || err != nil {
+			return holds, err
+		}
+	}
+	for _, in := range within {
+		for p := in.From; p <= in.To && !g.dropped; p++ {
 			if whole, err := s.isWhole(g, p); whole || err != nil {
 				return whole, err
 			}
@@ -242,11 +248,17 @@ func (x *eraser) append(dst, rec []byte) []byte {
 			return appendErased(dst, rec, x.text)
 		}
 	case wal.TypeKey:
-		k, err := wal.ParseKey(rec)
-		if err == nil && k.Events > 0 && len(x.events.clip(Position(k.FirstPosition), Position(k.FirstPosition)+Position(k.Events)-1)) > 0 {
-			k.Erased, k.Digest, k.Salt = true, [32]byte{}, [wal.SaltSize]byte{}
+		if k, err := wal.ParseKey(rec); err == nil && x.knows(&k) {
 			start := len(dst)
-			dst = wal.AppendKey(dst, string(k.Key), &k)
+			dst = wal.AppendKey(dst, string(k.Key), forgotten(&k))
+			wal.SealRecord(dst[start:], wal.IsLast(rec))
+			return dst
+		}
+	case wal.TypeReceipt:
+		if r, err := wal.ParseReceipt(rec); err == nil && x.knows(&r.Key) {
+			start := len(dst)
+			r.Key = *forgotten(&r.Key)
+			dst = wal.AppendReceipt(dst, &r)
 			wal.SealRecord(dst[start:], wal.IsLast(rec))
 			return dst
 		}

@@ -133,7 +133,7 @@ func TestTheIndexOfWhatStaysIsMadeAgain(t *testing.T) {
 				k, found, err := s.findKey(fmt.Sprint("key ", i))
 				require.NoError(t, err)
 				require.True(t, found)
-				r, err := s.storedReceipt(k)
+				r, err := s.storedReceipt(string(k.Key.Key), k)
 				require.NoError(t, err)
 				require.Equal(t, receipts[i].Events, r.Events)
 			}
