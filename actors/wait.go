@@ -257,8 +257,14 @@ func (c *receiptCheck) skipped(ctx context.Context, v view) error {
 }
 
 // waiting reports whether there is an event of r after one position and up to another. Where the
-// index does not tell them from others they are read.
-func waiting(ctx context.Context, st *store.Store, r store.Region, after, upTo store.Position) (bool, error) {
+// index does not tell them from others they are read. A worker that stands before events which were
+// dropped is not done with them: it will halt, or was resumed behind them and has not begun yet.
+func waiting(ctx context.Context, st *store.Store, r store.Region, after, upTo store.Position) (more bool, err error) {
+	defer func() {
+		if errors.Is(err, store.ErrDropped) {
+			more, err = true, nil
+		}
+	}()
 	n, err := st.Count(ctx, r, after, upTo, 1)
 	if n == 0 || err != nil || r.Indexed() {
 		return n > 0 && err == nil, err

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ type broadRun struct {
 	rng    *rand.Rand
 	disk   *vfs.Memory
 	inline bool
-	ahead  time.Duration // of the clock
+	ahead  atomic.Int64 // nanoseconds, of the clock
 	st     *Store
 	reader *Store // beside it, nil while there is none
 	fence  *Fence
@@ -66,7 +67,7 @@ func newBroadRun(t *testing.T, seed uint64) *broadRun {
 
 func (r *broadRun) options() Options {
 	o := smallSegments(SyncAlways)
-	o.Clock = func() time.Time { return time.Now().Round(0).Add(r.ahead) }
+	o.Clock = func() time.Time { return time.Now().Round(0).Add(time.Duration(r.ahead.Load())) }
 	o.sidesOnDisk = r.seed%4 == 0
 	return o
 }
@@ -125,7 +126,7 @@ func (r *broadRun) harm() {
 		r.disk.SetCapacity(int64(r.rng.IntN(6 * minSegmentBytes)))
 	case 4:
 		jumps := []time.Duration{-time.Hour, -time.Second, time.Minute, 100 * 365 * 24 * time.Hour}
-		r.ahead += jumps[r.rng.IntN(len(jumps))]
+		r.ahead.Add(int64(jumps[r.rng.IntN(len(jumps))]))
 	case 5:
 		r.disk.CutAt(at)
 	}

@@ -33,9 +33,9 @@ type mixedRun struct {
 	t      *testing.T
 	seed   uint64
 	rng    *rand.Rand
-	ahead  time.Duration // of the clock
-	blind  bool          // the directory cannot be read
-	done   []string      // what was done, for people
+	ahead  atomic.Int64 // nanoseconds, of the clock
+	blind  bool         // the directory cannot be read
+	done   []string     // what was done, for people
 	faults *[faultKinds]atomic.Int64
 }
 
@@ -87,7 +87,7 @@ func newMixedRun(t *testing.T, seed uint64, faults *[faultKinds]atomic.Int64) *m
 	r := &mixedRun{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 0)), faults: faults}
 	r.crashRun = newCrashRun(vfs.NewMemory(), SyncMode(r.rng.IntN(3)))
 	r.options.sidesOnDisk = r.rng.IntN(4) == 0
-	r.options.Clock = func() time.Time { return time.Now().Round(0).Add(r.ahead) }
+	r.options.Clock = func() time.Time { return time.Now().Round(0).Add(time.Duration(r.ahead.Load())) }
 	r.through = mixedDisk{r.disk, r}
 	return r
 }
@@ -135,12 +135,12 @@ func (r *mixedRun) harm() {
 		r.blind = true
 	case faultClock:
 		jumps := []time.Duration{-time.Hour, -time.Second, time.Minute, 100 * 365 * 24 * time.Hour}
-		r.ahead += jumps[r.rng.IntN(len(jumps))]
+		r.ahead.Add(int64(jumps[r.rng.IntN(len(jumps))]))
 	case faultCut:
 		r.disk.CutAt(at)
 	}
 	r.faults[kind].Add(1)
-	r.say("%s, in operation %d, the clock %s ahead", faultNames[kind], at, r.ahead)
+	r.say("%s, in operation %d, the clock %s ahead", faultNames[kind], at, time.Duration(r.ahead.Load()))
 }
 
 // heal ends what lasts.
