@@ -250,15 +250,44 @@ func (s *Store) background(task func()) {
 	})
 }
 
-// tasks are goroutines that Close waits for.
-type tasks struct{ sync.WaitGroup }
+// tasks are goroutines that Close waits for. Others may be begun meanwhile, which a WaitGroup does
+// not allow where there are none.
+type tasks struct {
+	mu      sync.Mutex
+	running int
+	none    chan struct{} // closed once none is running
+}
 
-// Go runs a task on one of them.
+// Go runs a task on one of them. It must not panic.
 func (t *tasks) Go(task func()) {
-	t.WaitGroup.Go(func() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.running++; t.running == 1 {
+		t.none = make(chan struct{})
+	}
+	go func() {
+		defer t.ended()
 		unlabel()
 		task()
-	})
+	}()
+}
+
+func (t *tasks) ended() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.running--; t.running == 0 {
+		close(t.none)
+	}
+}
+
+// Wait returns once there was a moment in which none was running.
+func (t *tasks) Wait() {
+	t.mu.Lock()
+	none, running := t.none, t.running
+	t.mu.Unlock()
+	if running > 0 {
+		<-none
+	}
 }
 
 // Head returns the position up to which the log is visible, 0 when nothing is: that of the last
