@@ -155,6 +155,7 @@ func (s *Store) openWriter() error {
 	if err := s.lockDirectory(); err != nil {
 		return err
 	}
+	s.rewriter.busy.tryTake() // what recovery seals is rewritten once there is a committer
 	w, err := s.recoverLog()
 	if err != nil {
 		return err
@@ -163,6 +164,7 @@ func (s *Store) openWriter() error {
 	count(w, &openBatch{})
 	s.committer.tally = w.tally
 	s.erasing.start()
+	s.rewriter.busy.leave()
 	s.rewriteAhead()
 	s.eraseAhead()
 	return nil
