@@ -79,7 +79,7 @@ func takeOver(ctx context.Context, st *store.Store, id ID, b Binding) (*takeover
 		return nil, err
 	}
 	if f.name != id {
-		if err := errors.Join(p.stateless(Rename{To: id}), p.rename(id)); err != nil {
+		if err := p.rename(id); err != nil {
 			return nil, err
 		}
 		p.sides = append(p.sides, store.SideWrite{Key: f.name.key(), Delete: true, Expect: store.Exactly(f.revision)})

@@ -22,8 +22,8 @@ type Binding struct {
 	// Formerly are names that the reader had before. Where the checkpoint still has one of them, it
 	// is renamed when it is acquired, see [Rename]. At most [MaxFormerNames].
 	Formerly []ID
-	// Stateful says that side values of the reader are its state, so that moving the checkpoint
-	// without them would tear them apart: that is [ErrStateful].
+	// Stateful says that side values of the reader are its state, see [KeptPrefix], so that moving
+	// the checkpoint without them would tear them apart: that is [ErrStateful].
 	Stateful bool
 	// Pulled says that the reader is a program that pulls events itself, not a worker of a system.
 	Pulled bool

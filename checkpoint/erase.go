@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -14,10 +15,18 @@ import (
 const ErasedText = "(erased)"
 
 // ErasedSides returns what an erasure needs so that the errors of parked events are erased with
-// them: the Sides of a [store.Erasure]. They stay parked, with their key, by which others are held
-// after them.
+// them, and what workers have scheduled for them: the Sides of a [store.Erasure]. They stay parked,
+// with their key, by which others are held after them; what was scheduled is never written.
 func ErasedSides(st *store.Store) func(context.Context, func(store.Position) bool) ([]store.SideWrite, error) {
 	return func(ctx context.Context, erased func(store.Position) bool) (sides []store.SideWrite, err error) {
+		for side, err := range st.Sides(duePrefix) {
+			if err = cmp.Or(ctx.Err(), unread(err)); err != nil && !senseless(err) {
+				return nil, fmt.Errorf("checkpoint: scheduled events: %w", err)
+			}
+			if _, position, ok := splitParked(side.Key); ok && erased(position) {
+				sides = append(sides, store.SideWrite{Key: side.Key, Delete: true})
+			}
+		}
 		for side, err := range st.Sides(parkedPrefix) {
 			if err == nil {
 				err = ctx.Err()
@@ -52,7 +61,7 @@ func (p Parked) Erased() (Parked, bool) {
 	return p, true
 }
 
-// splitParked returns whose parked event a side value is.
+// splitParked returns whose parked event a side value is, or which event another one is about.
 func splitParked(key string) (id ID, p store.Position, ok bool) {
 	rest, _ := strings.CutPrefix(key, parkedPrefix)
 	at := strings.LastIndexByte(rest, '/')

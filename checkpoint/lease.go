@@ -57,6 +57,9 @@ func special(p Pass) *Pass {
 // Floor is that of Record, for callers that need no more of it.
 func (l *Lease) Floor() store.Position { return l.record.Floor() }
 
+// Revision is the sequence of the commit that wrote Record.
+func (l *Lease) Revision() uint64 { return l.revision }
+
 // Epoch is that of Record.
 func (l *Lease) Epoch() uint64 { return l.record.Epoch }
 

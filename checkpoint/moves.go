@@ -68,10 +68,11 @@ func (c Rewind) apply(ctx context.Context, p *plan) error {
 
 // Reset moves the checkpoint to 0, as if its reader had never run: it handles everything again, as
 // one does that rebuilds a projection, and emits everything again. What is parked leaves the list,
-// since it comes again too. It is also the answer to a position beyond the head, and to a foreign
-// history, since 0 is valid in any.
+// since it comes again too, and what its worker keeps is removed, to be made again. It is also the
+// answer to a position beyond the head, and to a foreign history, since 0 is valid in any.
 //
-// Error: [ErrStateful].
+// Error: a [store.InvalidError] where more is kept than one commit can remove, 65,536 values with
+// what is parked.
 type Reset struct{}
 
 // String describes the change.
@@ -79,8 +80,8 @@ func (Reset) String() string { return "reset" }
 
 func (Reset) validate() error { return nil }
 
-func (c Reset) apply(ctx context.Context, p *plan) error {
-	if err := p.stateless(c); err != nil {
+func (Reset) apply(ctx context.Context, p *plan) error {
+	if err := p.discard(p.record.FirstName(p.id)); err != nil {
 		return err
 	}
 	p.note(AuditReset, Audit{})

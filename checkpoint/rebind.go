@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/penstock-io/penstock/store"
 )
@@ -122,11 +123,12 @@ func (b Binding) contains(id ID, former store.Region) error {
 	return nil
 }
 
-// Delete removes the checkpoint, also one that cannot be read, with its pass, its pause and what is
-// parked, and lets go of its former names. The next reader with this name begins at its start, with
-// epoch 1.
+// Delete removes the checkpoint, also one that cannot be read, with its pass, its pause, what is
+// parked and what its worker keeps, and lets go of its former names. The next reader with this name
+// begins at its start, with epoch 1.
 //
-// Error: [ErrStateful].
+// Error: a [store.InvalidError] where more is kept than one commit can remove, 65,536 values with
+// what is parked.
 type Delete struct{}
 
 // String describes the change.
@@ -134,15 +136,19 @@ func (Delete) String() string { return "delete" }
 
 func (Delete) validate() error { return nil }
 
-func (c Delete) apply(_ context.Context, p *plan) error {
-	if err := p.stateless(c); err != nil {
-		return err
-	}
+func (Delete) apply(_ context.Context, p *plan) error {
 	if _, err := p.unpark(0); err != nil {
 		return err
 	}
 	forwards, err := forwardsTo(p.st, p.id)
 	if err != nil {
+		return err
+	}
+	names := []ID{p.id} // which of them is the first may not be known any more
+	for _, left := range forwards {
+		names = append(names, ID(strings.TrimPrefix(left.Key, renamedPrefix)))
+	}
+	if err := p.discard(names...); err != nil {
 		return err
 	}
 	p.note(AuditDeleted, Audit{})

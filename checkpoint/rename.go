@@ -23,8 +23,8 @@ const MaxFormerNames = 16
 // A program does the same when it says Formerly, see [Binding]. A worker that runs cannot be
 // renamed: the system knows it by its name ([ErrRunning]).
 //
-// Errors: [ErrExists] where something has the new name, or had it before and still exists;
-// [ErrStateful]; a [store.InvalidError] for more than [MaxFormerNames].
+// Errors: [ErrExists] where something has the new name, or had it before and still exists; a
+// [store.InvalidError] for more than [MaxFormerNames].
 type Rename struct{ To ID }
 
 // String describes the change.
@@ -33,7 +33,7 @@ func (c Rename) String() string { return fmt.Sprintf("rename to %q", string(c.To
 func (c Rename) validate() error { return c.To.Validate() }
 
 func (c Rename) apply(_ context.Context, p *plan) error {
-	if err := p.mayMove(c); err != nil {
+	if err := checkHistory(p.id, p.record, p.st.Origin()); err != nil {
 		return err
 	}
 	former := p.id

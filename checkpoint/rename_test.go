@@ -244,19 +244,55 @@ func TestAReaderWithStateBesideItsCheckpointIsNotMovedAwayFromIt(t *testing.T) {
 	for _, c := range []checkpoint.Change{
 		checkpoint.Rewind{To: 1},
 		checkpoint.SkipTo{To: 3},
-		checkpoint.Reset{},
 		checkpoint.Widen{Region: store.Region{}},
-		checkpoint.Rename{To: "other"},
-		checkpoint.Delete{},
 	} {
 		err := apply(t.Context(), st, "saga", c)
 		requireState(t, err, checkpoint.ErrStateful, fmt.Sprintf(
 			`checkpoint "saga": %s: its reader keeps state beside the checkpoint, which does not move along`, c))
 	}
-	b.Formerly = []checkpoint.ID{"saga"}
-	_, err := checkpoint.Acquire(t.Context(), st, "other", b)
-	require.ErrorIs(t, err, checkpoint.ErrStateful)
 	require.NoError(t, apply(t.Context(), st, "saga", checkpoint.Rebind{Region: orders}), "it stays where it is")
+}
+
+// What a reader keeps goes by its first name, so it needs not move, and is found under no other
+// name.
+func TestARenameLeavesWhatIsKeptAndAResetAndADeleteRemoveIt(t *testing.T) {
+	st := open(t)
+	fill(t, st, 3)
+	b := bound
+	b.Stateful = true
+	keep := func() {
+		require.NoError(t, move(t, st, acquire(t, st, "saga", bound), 1))
+		_, err := st.Commit(t.Context(), store.Batch{Sides: []store.SideWrite{
+			{Key: checkpoint.KeptPrefix("saga") + "k", Value: []byte("v")},
+			{Key: checkpoint.DuePrefix("saga") + "k", Value: []byte("v")},
+			{Key: checkpoint.KeptPrefix("sagas") + "k", Value: []byte("v")},
+		}})
+		require.NoError(t, err)
+	}
+	kept := func() (n int) {
+		for _, prefix := range []string{checkpoint.KeptPrefix("saga"), checkpoint.DuePrefix("saga")} {
+			for range st.Sides(prefix) {
+				n++
+			}
+		}
+		return n
+	}
+	keep()
+	require.NoError(t, apply(t.Context(), st, "saga", checkpoint.Rename{To: "other"}))
+	b.Formerly = []checkpoint.ID{"other"}
+	acquire(t, st, "third", b)
+	require.Equal(t, 2, kept())
+	require.NoError(t, apply(t.Context(), st, "third", checkpoint.Reset{}))
+	require.Zero(t, kept())
+
+	require.NoError(t, apply(t.Context(), st, "third", checkpoint.Delete{}))
+	keep()
+	require.NoError(t, apply(t.Context(), st, "saga", checkpoint.Rename{To: "other"}))
+	require.NoError(t, apply(t.Context(), st, "other", checkpoint.Delete{}))
+	require.Zero(t, kept())
+	_, others, err := st.Side(checkpoint.KeptPrefix("sagas") + "k")
+	require.NoError(t, err)
+	require.True(t, others, "of another reader")
 }
 
 func TestAPowerCutLeavesARenameWholeOrUndone(t *testing.T) {

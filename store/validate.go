@@ -59,14 +59,7 @@ func checkKey(key string, events []Proposal) error {
 // expected would have been judged for nothing. The keys of a single one need no set.
 func checkSides(sides []SideWrite) error {
 	for i := range sides {
-		w := &sides[i]
-		if err := checkText("side key", w.Key, maxSideKeyBytes); err != nil {
-			return err
-		}
-		if isReserved(w.Key) {
-			return &InvalidError{Field: "side key", Rule: "is reserved", Value: w.Key}
-		}
-		if err := checkMax("side value bytes", len(w.Value), maxSideValueBytes); err != nil {
+		if err := sides[i].Validate(); err != nil {
 			return err
 		}
 	}
@@ -81,6 +74,17 @@ func checkSides(sides []SideWrite) error {
 		seen[sides[i].Key] = struct{}{}
 	}
 	return nil
+}
+
+// Validate reports the first rule that a side write breaks by itself, as an [InvalidError].
+func (w *SideWrite) Validate() error {
+	if err := checkText("side key", w.Key, maxSideKeyBytes); err != nil {
+		return err
+	}
+	if isReserved(w.Key) {
+		return &InvalidError{Field: "side key", Rule: "is reserved", Value: w.Key}
+	}
+	return checkMax("side value bytes", len(w.Value), maxSideValueBytes)
 }
 
 // isReserved reports whether a side key is one of the store's own: events rely on the values there.
