@@ -192,6 +192,10 @@ func (w *worker) do(c actor.Context, next drive.Step) {
 		}
 	case drive.StepFlush:
 		w.flush()
+	case drive.StepRing:
+		drive.Ring(w.ctx, w.core, w.sys.store.Now())
+		w.show()
+		w.publish(0)
 	case drive.StepForget:
 		c.Send(w.sys.storeActor, &forget{worker: c.Self()})
 	case drive.StepOperate:

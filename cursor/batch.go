@@ -53,6 +53,7 @@ type batchOwner struct {
 	ownership Ownership      // zero without a checkpoint
 	emitter   *store.Emitter // of reactions to what is handled for the first time; nil by hand
 	st        *store.Store   // nil in a batch made by hand
+	stateful  bool           // the worker keeps something
 }
 
 // again says which events are handled again, and what for.
@@ -71,9 +72,10 @@ type deadline struct {
 }
 
 // NewBatch makes a batch by hand, to test a handler with. The zero Ownership stands for a worker
-// without a checkpoint.
+// without a checkpoint. Its worker may keep something, and keeps nothing yet.
 func NewBatch(events []store.Event, w Ownership) *Batch {
-	return &Batch{Events: events, events: slices.Clone(events), own: &batchOwner{ownership: w}, begun: -1}
+	own := &batchOwner{ownership: w, stateful: true}
+	return &Batch{Events: events, events: slices.Clone(events), own: own, begun: -1}
 }
 
 // eventBuffers are those of batches that are over, each a *[]store.Event. A batch of 256 takes
@@ -214,10 +216,17 @@ func (b *Batch) encode(i int, p store.Proposal) (store.Proposal, error) {
 }
 
 // Staged returns the reactions in the order in which they would be committed.
-func (b *Batch) Staged() []store.Proposal {
-	list := slices.Clone(b.proposals(0, len(b.events)))
+func (b *Batch) Staged() []store.Proposal { return b.stagedIn(0, len(b.events)) }
+
+// stagedIn returns those to Events[from:to], with their payloads as they were.
+func (b *Batch) stagedIn(from, to int) []store.Proposal {
+	list := slices.Clone(b.proposals(from, to))
+	if len(list) == 0 {
+		return nil
+	}
+	first := slices.IndexFunc(b.staged.of, func(o origin) bool { return o.event >= from })
 	for i := range list {
-		payload := b.staged.of[i].payload
+		payload := b.staged.of[first+i].payload
 		if raw, encoded := payload.(store.Raw); encoded && len(raw.Data) > 0 {
 			raw.Data = list[i].Payload.(store.Raw).Data // the handler may have changed its own
 			payload = raw

@@ -44,6 +44,39 @@
 // one, so a restart repeats nothing that was done. Pause, Apply, Replay and Discard change what a
 // runner does next, each as one commit with an audit event.
 //
+// # Keeping
+//
+// A worker that is Stateful keeps side values of its own beside its checkpoint, for as long as that
+// exists: [Batch.Side] reads one, [Batch.Put] writes it.
+//
+//   - A handler reads what the events before have left, those of the same batch included: that is
+//     staged, not written yet.
+//   - What is put for an event, the reactions to it and the checkpoint that says that it is done
+//     are one commit. So a crash leaves all of them or none, and an event changes what is kept
+//     once. What was put for an event that fails, or after it, is dropped with its reactions.
+//   - Of several values for one key a commit writes the last one.
+//   - The checkpoint has one owner, so there is no other writer. With lanes a key of what is kept
+//     must follow from the key of the event, so that no two lanes share one. If they do all the
+//     same, no write is lost: the commit of the second is refused, as what it read is not there any
+//     more, and its event is handled again at once, which is no attempt. A value that a handler
+//     puts without having read the former one replaces whatever is there.
+//   - After a batch that puts something, none is handled ahead.
+//   - It goes by the first name of the checkpoint, so a rename takes it along; checkpoint.Reset and
+//     Delete remove it; changes that would move the checkpoint away from it are refused.
+//
+// # Scheduling
+//
+// A reaction may have a time ([Batch.Schedule]). Until then it is a side value beside the
+// checkpoint, whose key begins with the time:
+//
+//	batch k      reactions of k + checkpoint + due/reserve/TIME/0000/POSITION   one commit
+//	Due          the first of these times; nothing is done before it
+//	Ring         the events that are due + none of these values any more + checkpoint   one commit
+//
+// So an event is there or its side value is, never both or neither, whatever crashes; and an owner
+// that was replaced writes none, as its checkpoint is refused. A time is one of the store's clock,
+// which does not go back.
+//
 // # The parts of a runner
 //
 // Each part knows only the parts below it that it is given; the runner connects them.
@@ -60,6 +93,8 @@
 //	crashGuard   finds the event at which the process ends
 //	parkedList   what is parked, by key
 //	window       what was read and is not done: queues, frontier
+//	alarm        when scheduled events are due
+//	kept         what a batch has read and put of what the worker keeps
 //	owner        the worker, its log and its lease
 //
 // # Rules

@@ -58,6 +58,28 @@ func (p *parking) erased(ctx context.Context, at store.Position) bool {
 	return erased
 }
 
+// withhold has nothing written of an event that was erased while its handler was at it, nor of what
+// follows it in its task: they are taken again, and it is passed over. A worker that keeps its
+// position itself has saved what it made of it.
+func (p *parking) withhold(ctx context.Context, t *Task) {
+	if t.erasures == p.erasures || p.own.worker.Erased || p.own.external() {
+		return
+	}
+	t.erasures = p.erasures
+	if t.passedOver() {
+		return
+	}
+	for i := t.committed; i < t.good; i++ {
+		if p.erased(ctx, t.at(i)) {
+			t.good = i
+			if t.queue.phase == queueFailing { // what failed is met again
+				t.queue.phase = queueBusy
+			}
+			return
+		}
+	}
+}
+
 // said is the text of an error that is written with an event, which may quote it.
 func (p *parking) said(e *store.Event, reason error) string {
 	if store.Erasures(p.own.st) > 0 && p.erased(context.Background(), e.Position) {

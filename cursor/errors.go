@@ -27,6 +27,8 @@ var (
 	// ErrNoCheckpoint is the error of a call that would write beside the checkpoint of a worker
 	// which has none.
 	ErrNoCheckpoint = errors.New("cursor: worker has no checkpoint to keep it beside")
+	// ErrStateless is the error of [Batch.Side] and [Batch.Put] in a worker that is not Stateful.
+	ErrStateless = errors.New("cursor: worker keeps nothing: it is not Stateful")
 	// ErrNotParked says that no event is parked at a position, or for a key.
 	ErrNotParked = errors.New("cursor: not parked")
 	// ErrExternalPosition is the error of a call that moves a worker which keeps its position

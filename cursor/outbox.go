@@ -92,10 +92,10 @@ func (o *outbox) write(ctx context.Context, b store.Batch, done []store.Position
 	var err error
 	switch {
 	case o.own.lease != nil:
-		if len(b.Sides) == 0 {
-			b.Sides = o.buffers().sides[:0]
-		}
+		beside := b.Sides
+		b.Sides = o.buffers().sides[:0]
 		o.own.lease.Stage(&b, o.move(next))
+		b.Sides = append(b.Sides, beside...) // last: that there is a newer owner comes before what it wrote
 		err = o.own.commit(ctx, b)
 		o.keep(b.Sides)
 	case len(b.Events) > 0:

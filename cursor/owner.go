@@ -30,6 +30,7 @@ func (o *owner) hold(l *checkpoint.Lease) {
 		o.batches.ownership = Ownership{
 			ID: l.ID(), FirstName: record.FirstName(l.ID()), Epoch: record.Epoch, Origin: o.st.Origin(),
 		}
+		o.batches.stateful = o.worker.Stateful
 	}
 	o.batches.emitter = o.worker.emitter(o.batches.ownership.Epoch)
 }

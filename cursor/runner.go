@@ -37,6 +37,7 @@ type Runner struct {
 	waits  suspension
 	replay replays
 	next   schedule
+	alarm  alarm
 
 	inFlight int     // tasks that are with a handler
 	stale    bool    // the checkpoint was changed, and the parts are not what it says
@@ -118,6 +119,7 @@ func newRunner(own owner) *Runner {
 	}
 	r.waits = suspension{own: &r.own}
 	r.replay = replays{own: &r.own, list: &r.list, waits: &r.waits, lost: r.park.parkLost}
+	r.alarm = alarm{own: &r.own}
 	r.next = schedule{win: &r.win, list: &r.list, replays: &r.replay, guard: &r.guard, waits: &r.waits}
 	return r
 }
@@ -155,6 +157,9 @@ func (r *Runner) acquire(ctx context.Context, former Former) error {
 		return err
 	}
 	if err := r.restore(ctx); err != nil {
+		return err
+	}
+	if err := r.alarm.load(); err != nil {
 		return err
 	}
 	return r.out.flush(ctx) // what is handled again is not shown as parked any more

@@ -10,12 +10,13 @@ import (
 )
 
 // staged are the reactions of a batch: two lists of one order, since a commit takes the first as it
-// is. It belongs to the handler until that returns, then to the runner, and to no batch once what
-// was staged is committed or dropped: the commit has copied it by then.
+// is; and what its worker keeps. It belongs to the handler until that returns, then to the runner,
+// and to no batch once what was staged is committed or dropped: the commit has copied it by then.
 type staged struct {
 	proposals []store.Proposal // encoded
 	of        []origin
 	data      []byte // of payloads that came encoded
+	kept      *kept  // nil in most workers
 }
 
 // origin is what a reaction was before it was encoded.
@@ -49,7 +50,7 @@ func (b *Batch) unstage() {
 	b.staged = nil
 	clear(s.proposals) // or the pool keeps payloads alive
 	clear(s.of)
-	s.proposals, s.of, s.data = s.proposals[:0], s.of[:0], s.data[:0]
+	s.proposals, s.of, s.data, s.kept = s.proposals[:0], s.of[:0], s.data[:0], nil
 	if cap(s.data) > maxStagedData {
 		s.data = nil
 	}

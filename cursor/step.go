@@ -150,7 +150,7 @@ func taken(ctx context.Context, r *Runner, q *queue, n int) (t *Task, err error)
 	if q == nil {
 		return nil, nil
 	}
-	t = &Task{own: &r.own, queue: q}
+	t = &Task{own: &r.own, queue: q, erasures: r.park.erasures}
 	if r.guard.on() {
 		n = 1
 		if t.crashes, t.marked, err = r.out.markAttempt(ctx, q.events[0].Position); err != nil {
@@ -214,6 +214,9 @@ func (r *Runner) Commit(ctx context.Context) (int, error) {
 	if err := r.out.flush(ctx); err != nil {
 		return 0, err
 	}
+	for _, t := range r.finished {
+		r.park.withhold(ctx, t)
+	}
 	before := committed(r.finished)
 	rejected, err := r.out.writeTasks(ctx, r.finished)
 	n := committed(r.finished) - before
@@ -227,6 +230,7 @@ func (r *Runner) Commit(ctx context.Context) (int, error) {
 			t.queue.fail()
 		}
 		r.own.emission.committed(t)
+		r.alarm.scheduled(t)
 		t.batch.unstage()
 		r.next.done(t)
 	}

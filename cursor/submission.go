@@ -84,6 +84,7 @@ func (s *Submission) Covers() (events int, upTo store.Position) { return len(s.d
 //   - A BatchSize of 1 asks for one event at a time: with what came of the last one in the store,
 //     and one effect at most that a crash repeats.
 //   - A checkpoint that waits for no sync has nothing worth the while.
+//   - What is kept of k is read by the handler of k+1, from the store.
 //
 // It returns nil where it does not come to the same as [Runner.Commit], which is to be called then.
 // These are the cases, and why:
@@ -94,6 +95,7 @@ func (s *Submission) Covers() (events int, upTo store.Position) { return len(s.d
 //   - What is parked may be of a key of k+1, or comes first; in a rewind, the end of the pass is
 //     written with a commit; where an event may kill the process, one is in flight at a time.
 //   - What is staged with an expectation may lose a race, and then it is not k that was meant.
+//   - What was erased while the handler was at it is not to be written.
 func (r *Runner) Submit(beside bool) *Submission {
 	t := submittable(r)
 	if t == nil {
@@ -103,11 +105,12 @@ func (r *Runner) Submit(beside bool) *Submission {
 	s.st, s.task, s.upTo = r.own.st, t, r.win.at.scanned
 	s.batch.Events = t.batch.proposals(0, t.good)
 	s.batch.Lazy = r.own.lazy(s.batch)
-	s.alone = !beside || s.batch.Lazy || r.own.worker.BatchSize == 1
+	s.alone = !beside || s.batch.Lazy || r.own.worker.BatchSize == 1 || t.batch.puts(0, t.good)
 	for i := range t.good {
 		s.done = append(s.done, t.at(i))
 	}
 	r.own.lease.Stage(&s.batch, r.out.move(r.win.after(s.done)))
+	s.batch.Sides = t.batch.sides(s.batch.Sides, 0, t.good)
 	r.win.sent = len(s.done)
 	return s
 }
@@ -126,6 +129,9 @@ func submittable(r *Runner) *Task {
 		return nil
 	}
 	t := r.finished[0]
+	if t.erasures != store.Erasures(own.st) {
+		return nil
+	}
 	whole := t.failed == nil && t.good == t.Size() && t.committed == 0 && t.good == len(r.win.done.undone)
 	if !whole || t.action != Continue || t.queue.limit > 0 || t.batch.expects() {
 		return nil
@@ -141,7 +147,7 @@ func nextSubmitted(ctx context.Context, r *Runner, limit int) *Task {
 	takeInErasures(ctx, r)
 	following := &queue{events: r.win.next}
 	n := min(len(following.events), r.own.worker.batchSize(limit))
-	t := &Task{own: &r.own, queue: &r.win.only}
+	t := &Task{own: &r.own, queue: &r.win.only, erasures: r.park.erasures}
 	events := r.park.renewed(ctx, following.events[:n:n])
 	t.batch = r.park.batch(following, events)
 	t.batch.retried = r.park.retried(following, len(events), 0)
@@ -165,6 +171,7 @@ func (r *Runner) Answered(s *Submission) (committed int, err error) {
 	clear(r.finished)
 	r.finished = r.finished[:0]
 	r.own.emission.committed(t)
+	r.alarm.scheduled(t)
 	t.batch.unstage()
 	if r.inFlight == 0 {
 		r.next.done(t)

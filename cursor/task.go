@@ -21,6 +21,8 @@ type Task struct {
 	crashes int  // of processes that handled the event alone
 	marked  bool // durably, before the handler runs
 
+	erasures uint64 // that were known then, see store.Erasures
+
 	// These are Run's until the task is given back to the runner's goroutine, which orders its
 	// writes before the reads there.
 	batch     Batch

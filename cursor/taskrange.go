@@ -22,7 +22,9 @@ func (o *outbox) writeTasks(ctx context.Context, tasks []*Task) (rejected *Task,
 	buffers := o.buffers()
 	buffers.ranges = buffers.ranges[:0]
 	for _, t := range tasks {
-		buffers.ranges = append(buffers.ranges, taskRange{task: t, from: t.committed, to: t.good})
+		if t.committed < t.good {
+			buffers.ranges = append(buffers.ranges, taskRange{task: t, from: t.committed, to: t.good})
+		}
 	}
 	rejected, err = o.writeHalved(ctx, buffers.ranges)
 	clear(buffers.ranges)
@@ -97,6 +99,7 @@ func (o *outbox) writeRanges(ctx context.Context, ranges []taskRange) error {
 		} else {
 			b.Events = append(b.Events, reactions...)
 		}
+		b.Sides = s.task.batch.sides(b.Sides, s.from, s.to)
 		unparks = unparks || s.task.queue.parked
 		for i := s.from; i < s.to; i++ {
 			if s.task.queue.parked {
@@ -115,7 +118,9 @@ func (o *outbox) writeRanges(ctx context.Context, ranges []taskRange) error {
 		return err
 	}
 	for _, s := range ranges {
-		s.task.committed = s.to
+		if s.task.committed = s.to; s.to < s.task.good {
+			keptAt(&s.task.batch, o.own.lease, s.from, s.to)
+		}
 	}
 	return nil
 }
@@ -148,7 +153,7 @@ func refused(err error) bool {
 func (t *Task) refusal(at int, err error) error {
 	event := t.at(at)
 	content := errors.Is(err, store.ErrInvalid) || errors.Is(err, store.ErrDenied)
-	if content && len(t.batch.proposals(at, at+1)) > 0 {
+	if content && (len(t.batch.proposals(at, at+1)) > 0 || len(t.batch.sides(nil, at, at+1)) > 0) {
 		err = t.own.capture(fmt.Errorf("reactions are refused: %w", err))
 		return &HandlerError{Worker: t.own.worker.Name, Event: event, First: event, Size: t.Size(), Err: err}
 	}

@@ -169,13 +169,19 @@ type Worker struct {
 	// Erased has Handle get events whose content was erased, too: [store.Event.Erased] tells them from
 	// others, and they have no payload. Otherwise they are passed over as if they were handled, and a
 	// parked one that is replayed is off the list. A handler that was called before the erasure may
-	// still be at work; the next attempt at the event, also one that waits for its turn, heeds it. A
+	// still be at work: what it emits and keeps is not written, unless that is under way, and the next
+	// attempt at the event, also one that waits for its turn, heeds it. A
 	// worker that keeps beside its ExternalPosition what is parked has to ask for them, to note that
 	// one is done.
 	Erased bool
 	// NewKinds decides about a changed list of Kinds: the zero value refuses it, with a
 	// checkpoint.ErrKindsChanged.
 	NewKinds checkpoint.NewKinds
+	// Stateful says that Handle keeps something, see [Batch.Put]. What it keeps goes with what it has
+	// handled, so such a worker cannot be moved away from it: a rewind, a skip or a wider region is a
+	// checkpoint.ErrStateful, and a checkpoint.Reset removes it, to be made again. It excludes
+	// Volatile and ExternalPosition.
+	Stateful bool
 	// SyncCheckpoints makes a batch without reactions wait until its checkpoint is safe from a
 	// power cut too. Otherwise such a checkpoint survives the death of the process at once, and a
 	// power cut some 10 ms later.
@@ -221,7 +227,7 @@ func (w Worker) binding() checkpoint.Binding {
 	}
 	return checkpoint.Binding{
 		Region: w.Region, Kinds: w.Kinds, Start: start, NewKinds: w.NewKinds, KeyVersion: w.KeyVersion,
-		Formerly: w.formerIDs(),
+		Formerly: w.formerIDs(), Stateful: w.Stateful,
 	}
 }
 
@@ -262,6 +268,7 @@ func (w Worker) validate() error {
 		check("Rate", w.checkRate()),
 		check("Build", w.checkBuild()),
 		check("ExternalPosition", w.checkExternal()),
+		check("Stateful", w.checkStateful()),
 	)
 }
 
@@ -308,6 +315,19 @@ func (w Worker) checkExternal() error {
 		return &store.InvalidError{Field: "ExternalPosition", Rule: "excludes Lanes"}
 	case w.NewKinds == checkpoint.NewKindsBackfill:
 		return &store.InvalidError{Field: "ExternalPosition", Rule: "excludes NewKindsBackfill"}
+	}
+	return nil
+}
+
+// checkStateful requires the one commit that has both what is kept and the position.
+func (w Worker) checkStateful() error {
+	switch {
+	case !w.Stateful:
+		return nil
+	case w.Volatile:
+		return &store.InvalidError{Field: "Stateful", Rule: "excludes Volatile"}
+	case w.ExternalPosition != nil:
+		return &store.InvalidError{Field: "Stateful", Rule: "excludes ExternalPosition"}
 	}
 	return nil
 }

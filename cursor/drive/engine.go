@@ -2,6 +2,7 @@ package drive
 
 import (
 	"context"
+	"time"
 
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
@@ -26,6 +27,11 @@ type Engine interface {
 	Drop(t Task)
 	Flush(ctx context.Context) error
 	Close(ctx context.Context) error
+
+	// Alarm is when Ring has scheduled events to write, or looks whether it has; zero where nothing is
+	// scheduled. Ring writes some of those that are due, and returns how many.
+	Alarm() time.Time
+	Ring(ctx context.Context, now time.Time) (written int, err error)
 
 	// Again, Park and Skip decide about an event that failed, which Failed reports.
 	Again(first store.Position)
@@ -103,6 +109,12 @@ func (r runner) Take(ctx context.Context) (Task, error) {
 		return nil, err
 	}
 	return t, err
+}
+
+func (r runner) Alarm() time.Time { return cursor.Due(r.Runner) }
+
+func (r runner) Ring(ctx context.Context, now time.Time) (int, error) {
+	return cursor.Ring(ctx, r.Runner, now)
 }
 
 func (r runner) Finish(t Task) { r.Runner.Finish(t.(*cursor.Task)) }

@@ -30,6 +30,8 @@ const (
 	StepAnswer
 	// StepFlush: call Flush.
 	StepFlush
+	// StepRing: call Ring.
+	StepRing
 	// StepForget: take the pull back.
 	StepForget
 	// StepOperate: do what operators ordered, or where Step.Err is set, which is why nothing can be
@@ -47,7 +49,7 @@ const (
 // String returns the name of the kind in lower case.
 func (k StepKind) String() string {
 	return [...]string{
-		"none", "again", "wait", "report", "acquire", "run", "commit", "answer", "flush", "forget", "operate", "unpause",
+		"none", "again", "wait", "report", "acquire", "run", "commit", "answer", "flush", "ring", "forget", "operate", "unpause",
 		"pull", "drained",
 	}[k]
 }

@@ -44,6 +44,7 @@ type Worker struct {
 	pulling  bool              // the transport will answer by Available
 	ordered  bool              // operators have orders
 	flushing bool              // a flush is due
+	rang     bool              // scheduled events were written, and no batch was tried since
 	inFlight int               // tasks that were ordered to run and are not finished
 	upTo     store.Position    // there may be something up to here
 	pause    *checkpoint.Pause // as it is in the store, nil for none

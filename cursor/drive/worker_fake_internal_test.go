@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -61,6 +62,9 @@ type fakeEngine struct {
 	parkErr   error
 	commitErr error                   // of a commit as a whole
 	raced     map[store.Position]bool // the events whose reactions are refused, once
+
+	alarms  []time.Time // when something is due
+	ringErr error
 }
 
 func newFake(tb testing.TB, lanes int, head store.Position) *fakeEngine {
@@ -319,6 +323,22 @@ func (f *fakeEngine) Commit(context.Context) (n int, err error) {
 }
 
 // Flush and Close find everything written: else they would write it and lose what failed.
+func (f *fakeEngine) Alarm() time.Time {
+	if len(f.alarms) == 0 {
+		return time.Time{}
+	}
+	return f.alarms[0]
+}
+
+func (f *fakeEngine) Ring(_ context.Context, now time.Time) (int, error) {
+	if f.ringErr != nil {
+		return 0, f.ringErr
+	}
+	require.False(f.tb, f.alarms[0].After(now))
+	f.alarms = f.alarms[1:]
+	return 1, nil
+}
+
 func (f *fakeEngine) Flush(context.Context) error { return f.write("flush") }
 func (f *fakeEngine) Close(context.Context) error { return f.write("close") }
 

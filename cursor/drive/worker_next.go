@@ -32,7 +32,9 @@ func (t *turn) rule() bool {
 		t.nextCrash() ||
 		t.nextEnd() ||
 		t.nextFlush() ||
+		t.nextRing() ||
 		t.nextBatch() ||
+		t.nextRing() ||
 		t.nextPull() ||
 		t.wait()
 }
@@ -255,8 +257,11 @@ func (t *turn) nextPull() bool {
 // Due is when Next has something to do that it waits for, zero where that is no matter of time.
 func (w *Worker) Due() time.Time {
 	until := earlier(w.failing.due(), w.pace.until)
-	if w.phase == workerPaused {
+	switch {
+	case w.phase == workerPaused:
 		until = earlier(until, w.pause.Until)
+	case w.open() && w.engine != nil:
+		until = earlier(until, w.engine.Alarm())
 	}
 	probe := w.doubts.dueAt()
 	if !probe.IsZero() && probe.Before(w.pace.until) { // it is handed over like any other event

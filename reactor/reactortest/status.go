@@ -119,6 +119,7 @@ type mark struct {
 	reached, position                store.Position
 	shown                            drive.State
 	gen                              uint64
+	alarm                            time.Time
 }
 
 func markOf(w *worker) mark {
@@ -126,6 +127,7 @@ func markOf(w *worker) mark {
 	if w.baton.Runner != nil {
 		p := w.baton.Progress()
 		m.waiting, m.reached, m.position, m.parked = p.Queued, p.Read, p.Position, p.Parked
+		m.alarm = cursor.Due(w.baton.Runner)
 	}
 	return m
 }

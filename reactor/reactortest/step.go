@@ -71,6 +71,8 @@ func (w *worker) do(out *Outcome, next drive.Step) error {
 		w.committed(out, drive.Answered(w.run.ctx(), w.core, w.run.Now()))
 	case drive.StepFlush:
 		_ = w.core.Flush(w.run.ctx(), w.run.Now(), 0) // kept
+	case drive.StepRing:
+		drive.Ring(w.run.ctx(), w.core, w.run.Now())
 	case drive.StepOperate, drive.StepUnpause:
 		return w.operate(next)
 	case drive.StepPull:

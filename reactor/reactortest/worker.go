@@ -127,6 +127,11 @@ func (e watched) ProbeAt(ctx context.Context, event store.Position) (drive.Task,
 	return t, e.kept(err)
 }
 
+func (e watched) Ring(ctx context.Context, now time.Time) (int, error) {
+	n, err := e.Engine.Ring(ctx, now)
+	return n, e.kept(err)
+}
+
 func (e watched) Flush(ctx context.Context) error { return e.kept(e.Engine.Flush(ctx)) }
 func (e watched) Close(ctx context.Context) error { return e.kept(e.Engine.Close(ctx)) }
 

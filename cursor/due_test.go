@@ -1,0 +1,394 @@
+package cursor_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
+)
+
+// wall is a clock that a test sets.
+type wall struct{ at atomic.Int64 }
+
+func newWall() *wall {
+	w := &wall{}
+	w.at.Store(time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC).UnixNano())
+	return w
+}
+
+func (w *wall) now() time.Time        { return time.Unix(0, w.at.Load()).UTC() }
+func (w *wall) move(by time.Duration) { w.at.Add(int64(by)) }
+
+func openAt(t *testing.T, w *wall) *store.Store {
+	t.Helper()
+	st, err := storetest.Open(store.Options{Clock: w.now})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, st.Close()) })
+	return st
+}
+
+// overdue says that the time of an order is over.
+type overdue struct{ Order int }
+
+func (overdue) Kind() string { return "stock.overdue" }
+
+var bills = store.At("bill:1", "shop")
+
+// remind schedules an event for each order, so many minutes later as it says.
+func remind(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+	for i, e := range b.Events {
+		b.Begin(i)
+		var body placed
+		err := e.Decode(&body)
+		if err == nil {
+			due := b.Now(i).Add(time.Duration(body.N) * time.Minute)
+			err = b.Schedule(i, due, store.Proposal{At: bills, Payload: overdue{Order: body.N}, Headers: map[string]string{"h": "v"}})
+		}
+		if err != nil {
+			return cursor.Continue, cursor.FailedAt(i, err)
+		}
+	}
+	return cursor.Continue, nil
+}
+
+func reminding() cursor.Worker { return cursor.Worker{Region: orders, Handle: remind} }
+
+func order(t tb, st *store.Store, minutes ...int) {
+	t.Helper()
+	for _, n := range minutes {
+		_, err := st.Append(t.Context(), store.At(fmt.Sprint("order:", n), "shop"), store.Any, placed{N: n})
+		require.NoError(t, err)
+	}
+}
+
+// ring writes all that is due, and returns how many events that were.
+func ring(t tb, st *store.Store, r *cursor.Runner) (n int) {
+	t.Helper()
+	for !cursor.Due(r).IsZero() && !cursor.Due(r).After(st.Now()) {
+		written, err := cursor.Ring(t.Context(), r, st.Now())
+		require.NoError(t, err)
+		n += written
+	}
+	return n
+}
+
+// reminded returns the orders that are overdue by now.
+func reminded(t tb, st *store.Store) (list []int) {
+	t.Helper()
+	for e, err := range st.Read(t.Context(), store.Region{Entity: bills.Entity}, store.Beginning()) {
+		require.NoError(t, err)
+		var body overdue
+		require.NoError(t, e.Decode(&body))
+		list = append(list, body.Order)
+	}
+	return list
+}
+
+func TestAScheduledEventIsWrittenOnceWhenItsTimeHasCome(t *testing.T) {
+	w := newWall()
+	st := openAt(t, w)
+	r := runner(t, st, reminding())
+	require.Zero(t, cursor.Due(r))
+	order(t, st, 10)
+	drain(t, r)
+	require.Empty(t, reminded(t, st))
+	require.Equal(t, w.now().Add(10*time.Minute), cursor.Due(r))
+	w.move(10*time.Minute - time.Millisecond)
+	require.Zero(t, ring(t, st, r))
+	n, err := cursor.Ring(t.Context(), r, st.Now())
+	require.NoError(t, err)
+	require.Zero(t, n)
+	w.move(time.Millisecond)
+	require.Equal(t, 1, ring(t, st, r))
+	require.Zero(t, cursor.Due(r))
+	require.Equal(t, []int{10}, reminded(t, st))
+	require.Zero(t, ring(t, st, runner(t, st, reminding())))
+
+	cause, err := st.GetAt(t.Context(), 1)
+	require.NoError(t, err)
+	e, err := st.GetAt(t.Context(), 2)
+	require.NoError(t, err)
+	require.Equal(t, bills, e.Coordinate)
+	require.Equal(t, cause.ID, e.Cause)
+	require.Equal(t, cause.Correlation, e.Correlation)
+	require.Equal(t, uint32(1), e.Depth)
+	require.Equal(t, map[string]string{"h": "v"}, e.Headers())
+	by, ok := e.Emitter()
+	require.True(t, ok)
+	require.Equal(t, "reserve", by.Worker)
+	require.False(t, e.Time.Time().Before(w.now().Truncate(time.Millisecond)))
+}
+
+func TestScheduledEventsAreWrittenInTheOrderOfTheirTimes(t *testing.T) {
+	w := newWall()
+	st := openAt(t, w)
+	r := runner(t, st, reminding())
+	var want, given []int
+	for n := range 600 {
+		want = append(want, n+1)
+		given = append(given, 1+(n*7)%600)
+	}
+	order(t, st, given...)
+	drain(t, r)
+	require.Equal(t, w.now().Add(time.Minute), cursor.Due(r))
+	w.move(1000 * time.Minute)
+	require.Equal(t, 600, ring(t, st, r), "several at a time, and all of them")
+	require.Equal(t, want, reminded(t, st))
+}
+
+func TestWhatIsScheduledOutlivesTheOwner(t *testing.T) {
+	w := newWall()
+	st := openAt(t, w)
+	former := runner(t, st, reminding())
+	order(t, st, 10, 5)
+	drain(t, former)
+	renamed := reminding()
+	renamed.Name, renamed.Formerly = "hold", []string{"reserve"}
+	next := runner(t, st, renamed)
+	require.Equal(t, w.now().Add(5*time.Minute), cursor.Due(next))
+	w.move(time.Hour)
+	_, err := cursor.Ring(t.Context(), former, st.Now())
+	require.ErrorIs(t, err, checkpoint.ErrFenced)
+	require.Empty(t, reminded(t, st))
+	require.Equal(t, 2, ring(t, st, next))
+	require.Equal(t, []int{5, 10}, reminded(t, st))
+}
+
+func TestWhatIsScheduledForAnEventThatFailsIsDropped(t *testing.T) {
+	w := newWall()
+	st := openAt(t, w)
+	sick := true
+	r := runner(t, st, cursor.Worker{Region: orders, Handle: func(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
+		if _, err := remind(ctx, b); err != nil || !sick {
+			return cursor.Continue, err
+		}
+		return cursor.Continue, cursor.FailedAt(1, errors.New("sick"))
+	}})
+	order(t, st, 3, 2, 1)
+	_, err := r.Step(t.Context(), 0, 0)
+	require.Error(t, err)
+	w.move(time.Hour)
+	require.Equal(t, 1, ring(t, st, r))
+	require.Equal(t, []int{3}, reminded(t, st))
+	sick = false
+	drain(t, r)
+	w.move(time.Hour)
+	require.Equal(t, 2, ring(t, st, r))
+	require.Equal(t, []int{3, 1, 2}, reminded(t, st))
+}
+
+// Tasks may be in flight when something is due, and have it that they are done afterwards.
+func TestWhatIsDueIsWrittenBesideTheHandlersOfLanes(t *testing.T) {
+	w := newWall()
+	st := openAt(t, w)
+	worker := reminding()
+	worker.Lanes = 2
+	r := runner(t, st, worker)
+	order(t, st, 1)
+	drain(t, r)
+	order(t, st, 7, 8)
+	task := handled(t, r)
+	w.move(time.Minute)
+	require.Equal(t, 1, ring(t, st, r))
+	require.Equal(t, store.Position(1), record(t, st, "reserve").Scanned)
+	r.Finish(task)
+	drain(t, r)
+	w.move(time.Hour)
+	require.Equal(t, 2, ring(t, st, r))
+	require.Equal(t, []int{1, 7, 8}, reminded(t, st))
+}
+
+// A clock that is set while the program runs, or between two runs, neither loses an event nor
+// doubles it, and none is written before its time.
+func TestAClockThatIsSetLosesNothingThatIsScheduled(t *testing.T) {
+	for _, jump := range []time.Duration{time.Hour, -time.Hour} {
+		for _, running := range []bool{true, false} {
+			w := newWall()
+			disk := storetest.NewDisk()
+			open := func() (*store.Store, *cursor.Runner) {
+				st, err := disk.Open("data", store.Options{Clock: w.now})
+				require.NoError(t, err)
+				return st, trusting(t, st, reminding())
+			}
+			st, r := open()
+			order(t, st, 30, 90)
+			drain(t, r)
+			began := st.Now()
+			if !running {
+				require.NoError(t, st.Close())
+			}
+			w.move(jump)
+			if !running {
+				st, r = open()
+			}
+			for range 40 {
+				w.move(5 * time.Minute)
+				ring(t, st, r)
+				for i, n := range reminded(t, st) {
+					require.Equal(t, []int{30, 90}[i], n)
+					require.False(t, st.Now().Before(began.Add(time.Duration(n)*time.Minute)), "too early")
+				}
+			}
+			require.Equal(t, []int{30, 90}, reminded(t, st))
+			require.NoError(t, st.Close())
+		}
+	}
+}
+
+func TestWhatAGateDeniesWhenItIsDueIsRecorded(t *testing.T) {
+	w := newWall()
+	gate := store.Gate{Name: "bills", Region: store.Region{Entity: bills.Entity}, Judge: func(_ context.Context, c *store.Case) error {
+		var body overdue
+		if err := c.Proposal.Decode(&body); err != nil || body.Order != 2 {
+			return err
+		}
+		return errSoldOut
+	}}
+	st, err := storetest.Open(store.Options{Clock: w.now, Gates: []store.Gate{gate}})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, st.Close()) }()
+	r := runner(t, st, reminding())
+	order(t, st, 1, 2, 3)
+	drain(t, r)
+	w.move(time.Hour)
+	require.Equal(t, 3, ring(t, st, r))
+	require.Equal(t, []int{1, 3}, reminded(t, st))
+	var audits []checkpoint.Audit
+	for e, err := range st.Read(t.Context(), store.Region{Scope: store.ReservedScope, Kinds: []string{checkpoint.AuditSkipped}}, store.Beginning()) {
+		require.NoError(t, err)
+		var a checkpoint.Audit
+		require.NoError(t, e.Decode(&a))
+		audits = append(audits, a)
+	}
+	require.Len(t, audits, 1)
+	require.Equal(t, store.Position(2), audits[0].Position)
+	require.Contains(t, audits[0].Error, errSoldOut.Error())
+	require.Zero(t, ring(t, st, runner(t, st, reminding())))
+}
+
+func TestAnErasureReachesWhatIsScheduled(t *testing.T) {
+	w := newWall()
+	st := openAt(t, w)
+	r := runner(t, st, reminding())
+	order(t, st, 1, 2)
+	drain(t, r)
+	forget(t, st, "order:1")
+	w.move(time.Hour)
+	require.Equal(t, 1, ring(t, st, r))
+	require.Equal(t, []int{2}, reminded(t, st))
+}
+
+func TestAResetSchedulesAgainWhatItRemoves(t *testing.T) {
+	w := newWall()
+	st := openAt(t, w)
+	r := runner(t, st, reminding())
+	order(t, st, 1, 60)
+	drain(t, r)
+	w.move(time.Minute)
+	ring(t, st, r)
+	require.NoError(t, apply(t.Context(), r, checkpoint.Reset{}))
+	w.move(time.Hour)
+	require.Zero(t, ring(t, st, r))
+	drain(t, r)
+	w.move(time.Hour)
+	require.Equal(t, 2, ring(t, st, r))
+	require.Equal(t, []int{1, 1, 60}, reminded(t, st))
+	require.NoError(t, applyCold(t.Context(), st, "reserve", checkpoint.Delete{}))
+	require.Zero(t, cursor.Due(runner(t, st, cursor.Worker{Region: stocks, Handle: remind})))
+}
+
+func TestWhatCannotBeScheduledIsAnErrorAtOnce(t *testing.T) {
+	b := cursor.NewBatch([]store.Event{{ID: uuid.UUID{1}, Position: 1, Correlation: uuid.UUID{1}}}, cursor.Ownership{})
+	due := time.Now()
+	require.ErrorIs(t, b.Schedule(0, due, store.Proposal{At: bills, Payload: oversized()}), store.ErrInvalid)
+	require.ErrorIs(t, b.Schedule(0, due, store.Proposal{At: bills, Payload: overdue{}, Expect: store.Absent}), store.ErrInvalid)
+	large := store.Raw{Type: "large", Data: make([]byte, 1<<20)}
+	require.ErrorIs(t, b.Schedule(0, due, store.Proposal{At: bills, Payload: large}), store.ErrInvalid)
+	require.Panics(t, func() { _ = b.Schedule(1, due, store.Proposal{At: bills, Payload: overdue{}}) })
+	require.Empty(t, b.StagedFor(0))
+	require.NoError(t, b.Schedule(0, due, store.Proposal{At: bills, Payload: overdue{Order: 1}}))
+	b.React(0, bills, overdue{Order: 2})
+	got := b.StagedFor(0)
+	require.Len(t, got, 2)
+	require.Equal(t, cursor.Scheduled{Due: due, Proposal: store.Proposal{At: bills, Payload: overdue{Order: 1}}}, got[1])
+
+	st := open(t)
+	order(t, st, 1)
+	volatile := reminding()
+	volatile.Volatile = true
+	_, err := runner(t, st, volatile).Step(t.Context(), 0, 0)
+	require.ErrorIs(t, err, cursor.ErrNoCheckpoint)
+}
+
+// The power fails at each operation of the disk, and again soon after the start.
+func TestAPowerCutLosesAndDoublesNothingThatIsScheduled(t *testing.T) {
+	for cut, done := 1, false; !done; cut++ {
+		disk, w := storetest.NewDisk(), newWall()
+		disk.CutAt(cut)
+		cuts := 0
+		for n := 0; ; {
+			err := remindAll(t, disk, w, &n)
+			if err == nil {
+				break
+			}
+			disk = disk.Rebooted(uint64(cut))
+			if cuts++; cuts == 1 {
+				disk.CutAt(1 + cut%7)
+			}
+		}
+		done = cuts == 0
+	}
+}
+
+// remindAll appends what is not appended yet, and has it handled and reminded of, until the power
+// fails.
+func remindAll(t *testing.T, disk *storetest.Disk, w *wall, appended *int) error {
+	t.Helper()
+	st, err := disk.Open("data", store.Options{Clock: w.now})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = st.Close() }()
+	worker := reminding()
+	worker.Name = "reserve"
+	r, err := cursor.NewRunner(t.Context(), st, worker)
+	for err == nil && *appended < 3 {
+		_, err = st.Commit(t.Context(), store.Batch{
+			IdempotencyKey: fmt.Sprint(*appended),
+			Events:         []store.Proposal{{At: store.At("order:1", "shop"), Payload: placed{N: 1 + *appended}}},
+		})
+		if err == nil {
+			*appended++
+			w.move(30 * time.Second)
+			if _, err = r.Step(t.Context(), 0, 0); err == nil {
+				_, err = cursor.Ring(t.Context(), r, st.Now())
+			}
+		}
+	}
+	for range 8 {
+		w.move(time.Minute)
+		if err == nil {
+			_, err = r.Step(t.Context(), 0, 0)
+		}
+		if err == nil {
+			_, err = cursor.Ring(t.Context(), r, st.Now())
+		}
+	}
+	if err == nil {
+		got := reminded(t, st)
+		slices.Sort(got)
+		require.Equal(t, []int{1, 2, 3}, got)
+	}
+	return err
+}

@@ -1,0 +1,229 @@
+package cursor
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/store"
+)
+
+// kept is what the handler of a batch has asked for and staged of what its worker keeps. It belongs
+// to the goroutine that has the batch.
+//
+//	store      stock = 7                       the commit of the batch before
+//	event 0    Side: 7    Put 6
+//	event 1    Side: 6    Put 5
+//	event 2    Side: 5    Put 4, and fails     dropped with its reactions
+//	commit     stock = 5, if it is still the 7 that was read
+//
+// What is read of the store is expected by the commit: where something else was written meanwhile,
+// all of the batch that rests on it is handled again.
+type kept struct {
+	at    map[string]*keptValue // by key of the side value
+	order []*keptValue          // in which they were asked for, so that commits are the same each time
+
+	scheduled []timed // by event
+}
+
+// keptValue is one side value.
+type keptValue struct {
+	key      string
+	read     bool   // value and revision are those of the store; else it is overwritten whatever it is
+	value    []byte // nil for none
+	revision uint64 // 0 for none
+	puts     []keptPut
+}
+
+// keptPut is what an event leaves: the last that was put for it. They are ascending by event.
+type keptPut struct {
+	event int
+	value []byte // nil for none
+}
+
+// of returns what is known of a key.
+func (k *kept) of(key string) *keptValue {
+	v := k.at[key]
+	if v == nil {
+		if k.at == nil {
+			k.at = make(map[string]*keptValue)
+		}
+		v = &keptValue{key: key}
+		k.at[key] = v
+		k.order = append(k.order, v)
+	}
+	return v
+}
+
+// put stages a value for an event.
+func (v *keptValue) put(event int, value []byte) {
+	i, again := slices.BinarySearchFunc(v.puts, event, byEvent)
+	if again {
+		v.puts[i].value = value
+		return
+	}
+	v.puts = slices.Insert(v.puts, i, keptPut{event: event, value: value})
+}
+
+func byEvent(p keptPut, event int) int { return cmp.Compare(p.event, event) }
+
+// after returns what the events up to one leave, and whether any of them puts something.
+func (v *keptValue) after(event int) (value []byte, staged bool) {
+	i, _ := slices.BinarySearchFunc(v.puts, event+1, byEvent)
+	if i == 0 {
+		return nil, false
+	}
+	return v.puts[i-1].value, true
+}
+
+// within reports whether one of the events from one up to, but not including, another puts
+// something.
+func (v *keptValue) within(from, to int) bool {
+	i, _ := slices.BinarySearchFunc(v.puts, from, byEvent)
+	return i < len(v.puts) && v.puts[i].event < to
+}
+
+// load reads the value from the store, once. A batch made by hand has none.
+func (v *keptValue) load(st *store.Store) error {
+	if v.read || st == nil {
+		return nil
+	}
+	side, found, err := st.Side(v.key)
+	if err != nil {
+		return err
+	}
+	v.read, v.revision = true, side.Revision
+	if found {
+		v.value = present(side.Value)
+	}
+	return nil
+}
+
+// present is a value that is there, even where it is empty.
+func present(value []byte) []byte {
+	if value == nil {
+		return []byte{}
+	}
+	return value
+}
+
+// write is the side write of what events up to one leave.
+func (v *keptValue) write(event int) store.SideWrite {
+	value, _ := v.after(event)
+	w := store.SideWrite{Key: v.key, Value: value, Delete: value == nil}
+	if v.read {
+		w.Expect = store.Exactly(v.revision)
+	}
+	return w
+}
+
+// keeps returns what the batch has of what its worker keeps.
+func (b *Batch) keeps() *kept {
+	s := b.stage()
+	if s.kept == nil {
+		s.kept = new(kept)
+	}
+	return s.kept
+}
+
+// keptKey is the key of the side value for a key of the worker.
+func (b *Batch) keptKey(key string) (string, error) {
+	if !b.own.stateful {
+		return "", ErrStateless
+	}
+	return checkpoint.KeptPrefix(b.own.ownership.FirstName) + key, nil
+}
+
+// Side returns what the worker keeps under a key, as it is after Events[i]: what was put last for
+// that event or one before it in the batch, else what the last commit left; found is false where
+// there is nothing. The value is read-only.
+//
+// What a commit left becomes a condition: if it is not the same any more when the batch is
+// committed, that is refused, and the events are handled again. That happens only where something
+// other than this event's key writes it: keys of what is kept must follow from those of the events.
+//
+// It needs Worker.Stateful, or it is an [ErrStateless]. Other errors are those of reading, see
+// [store.Store.Side]. It panics when there is no Events[i].
+func (b *Batch) Side(i int, key string) (value []byte, found bool, err error) {
+	_ = b.events[i]
+	if key, err = b.keptKey(key); err != nil {
+		return nil, false, err
+	}
+	v := b.keeps().of(key)
+	if value, staged := v.after(i); staged {
+		return value, value != nil, nil
+	}
+	if err := v.load(b.own.st); err != nil {
+		return nil, false, err
+	}
+	return v.value, v.value != nil, nil
+}
+
+// Put stages that the worker keeps a value under a key, in place of what it kept there; nil removes
+// that. It is written in the commit that has the reactions to Events[i] and moves the checkpoint
+// past it, or never: a handler that fails at that event or before drops it. Of several values for
+// one key the last one is written.
+//
+// The key is of the worker's own: no other reader meets it, and a rename of the worker moves it
+// along. The value is copied. It needs Worker.Stateful, or it is an [ErrStateless]; a key or a
+// value that the store would refuse is a [store.InvalidError]: the key may have control characters
+// nowhere and 1,024 bytes with the name of the worker and six more, the value 1 MiB. It panics when
+// there is no Events[i].
+func (b *Batch) Put(i int, key string, value []byte) error {
+	_ = b.events[i]
+	key, err := b.keptKey(key)
+	if err != nil {
+		return err
+	}
+	w := store.SideWrite{Key: key, Value: value}
+	if err := w.Validate(); err != nil || b.muted(i) {
+		return err
+	}
+	if value != nil {
+		value = present(slices.Clone(value))
+	}
+	b.keeps().of(key).put(i, value)
+	return nil
+}
+
+// puts reports whether something is put for Events[from:to].
+func (b *Batch) puts(from, to int) bool {
+	if b.staged == nil || b.staged.kept == nil {
+		return false
+	}
+	return slices.ContainsFunc(b.staged.kept.order, func(v *keptValue) bool { return v.within(from, to) })
+}
+
+// sides adds to a list what is put and scheduled for Events[from:to].
+func (b *Batch) sides(list []store.SideWrite, from, to int) []store.SideWrite {
+	if b.staged == nil || b.staged.kept == nil {
+		return list
+	}
+	k := b.staged.kept
+	for _, v := range k.order {
+		if v.within(from, to) {
+			list = append(list, v.write(to-1))
+		}
+	}
+	for _, s := range k.scheduled[k.firstScheduled(from):k.firstScheduled(to)] {
+		list = append(list, s.side)
+	}
+	return list
+}
+
+// keptAt notes that what is put for Events[from:to] was written by the last commit of a lease: what
+// comes after rests on that.
+func keptAt(b *Batch, lease *checkpoint.Lease, from, to int) {
+	if b.staged == nil || b.staged.kept == nil {
+		return
+	}
+	for _, v := range b.staged.kept.order {
+		if !v.within(from, to) {
+			continue
+		}
+		v.value, _ = v.after(to - 1)
+		if v.read, v.revision = true, 0; v.value != nil {
+			v.revision = lease.Revision()
+		}
+	}
+}
