@@ -34,6 +34,13 @@
 // ([store.Codec]); one of a codec that its type does not have is parked at once, and replayed by
 // hand once the program has it.
 //
+// A handler that needs to know what came before keeps a state for each key: [OnState]. It sees what
+// all events of the key before this one have left, and what it leaves is written in that same
+// batch.
+//
+// An event that is to come later, as a deadline, is a reaction too: [Reactions.After] and
+// [Reactions.At]. It is kept with the checkpoint, and written when its time has come.
+//
 // An event whose content was erased ([store.Erase]) is passed over, as if it was handled: there is
 // nothing to decode. A [cursor.Worker] gets such events where it asks for them.
 //

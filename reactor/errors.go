@@ -24,6 +24,9 @@ var (
 	// ErrReaction says that the store would refuse a reaction. The text names it, by its number
 	// among those to the event; what it wraps is the error of the store.
 	ErrReaction error = fault{errors.New("reactor: invalid reaction")}
+	// ErrState says that the state of an event's key cannot be read, or not be kept. What it wraps is
+	// the error of the store, or of the codec.
+	ErrState error = fault{errors.New("reactor: state")}
 	// ErrVolatile is the error of a reaction of a volatile reactor: it would be written again by each
 	// start of the program.
 	ErrVolatile error = fault{errors.New("reactor: a volatile reactor emits nothing")}

@@ -3,6 +3,7 @@ package reactor
 import (
 	"fmt"
 	"reflect"
+	"time"
 
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
@@ -17,6 +18,8 @@ type Reaction struct {
 	Headers map[string]string
 	Meta    map[string]string
 	Bypass  string
+	// Due is when it is written, where it was emitted by [Reactions.After] or [Reactions.At].
+	Due time.Time
 }
 
 // Reactions collects what a handler emits for one event. Nothing is written before the handler
@@ -56,14 +59,56 @@ func (r *Reactions) Propose(p store.Proposal) {
 	}
 }
 
+// After emits an event once some time has passed from now: a deadline, or something to look at
+// again. See [Reactions.At].
+func (r *Reactions) After(d time.Duration, at store.Coordinate, p store.Payload) {
+	if r.batch != nil {
+		r.At(r.batch.Now(r.index).Add(d), at, p)
+	}
+}
+
+// At emits an event at a time, or now where that has passed. Until then it is kept beside the
+// checkpoint, in the commit of the other reactions, and dropped with them where the handler fails.
+// It is written once, whatever crashes meanwhile, in the order of the times, and never before its
+// time by [store.Store.Now], which does not go back where a clock is set. While the reactor is
+// paused, halted or not running it waits, and is written when the reactor runs again.
+//
+// Nothing takes it back: where it may have become pointless, as the deadline of an order that was
+// paid meanwhile, its handler asks the state that says so, see [OnState]. An event that is due in a
+// second or later begins a chain of its own, so that MaxDepth does not end what repeats itself. One
+// that a gate denies when its time has come is not written; an audit event says so.
+func (r *Reactions) At(due time.Time, at store.Coordinate, p store.Payload) {
+	if r.invalid == nil && r.batch != nil {
+		r.invalid = r.stageAt(due, store.Proposal{At: at, Payload: p})
+	}
+}
+
 func (r *Reactions) stage(p store.Proposal) error {
+	if err := r.allowed(p, true); err != nil {
+		return err
+	}
+	return r.staged(p, r.batch.Stage(r.index, p))
+}
+
+func (r *Reactions) stageAt(due time.Time, p store.Proposal) error {
+	if err := r.allowed(p, due.Sub(r.batch.Now(r.index)) < cursor.NewChain); err != nil {
+		return err
+	}
+	return r.staged(p, r.batch.Schedule(r.index, due, p))
+}
+
+// allowed returns why the reactor must not emit one more; deeper says that it would be one step
+// deeper than the event.
+func (r *Reactions) allowed(p store.Proposal, deeper bool) error {
 	if r.of.mute {
 		return Halt(fmt.Errorf("%w: %q at %s", ErrVolatile, payloadKind(p.Payload), p.At))
 	}
-	if err := r.checkLimits(); err != nil {
-		return err
-	}
-	if err := r.batch.Stage(r.index, p); err != nil {
+	return r.checkLimits(deeper)
+}
+
+// staged counts a reaction, unless the batch did not take it.
+func (r *Reactions) staged(p store.Proposal, err error) error {
+	if err != nil {
 		return fmt.Errorf("%w %d (%q at %s): %w", ErrReaction, r.count+1, payloadKind(p.Payload), p.At, err)
 	}
 	r.count++
@@ -85,10 +130,10 @@ func payloadKind(p store.Payload) string {
 	return p.Kind()
 }
 
-func (r *Reactions) checkLimits() error {
+func (r *Reactions) checkLimits(deeper bool) error {
 	e, limits := &r.batch.Events[r.index], r.of.limits
 	limit, depth := limits.perEvent, 0
-	if int64(e.Depth) >= int64(limits.depth) {
+	if deeper && int64(e.Depth) >= int64(limits.depth) {
 		limit, depth = limits.depth, int(e.Depth)+1
 	} else if r.count < limits.perEvent {
 		return nil

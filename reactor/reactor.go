@@ -77,28 +77,42 @@ func (r *Reactor) CursorWorker() (cursor.Worker, error) {
 	return w, err
 }
 
-// React calls the handler of e outside any worker and returns what it emits; nothing is written. An
-// event that the reactor does not read is an [ErrUnseen]. An invalid reactor returns the error of
-// [Reactor.CursorWorker].
-func (r *Reactor) React(ctx context.Context, e store.Event) ([]Reaction, error) {
+// React calls the handlers of events outside any worker, one after the other, and returns what they
+// emit; nothing is written. What it keeps begins empty, and is kept from one event to the next. It
+// ends with the first that fails: then it returns what those before emitted, and the error, which
+// names the event where there are several. An event that the reactor does not read is an
+// [ErrUnseen]. An invalid reactor returns the error of [Reactor.CursorWorker].
+func (r *Reactor) React(ctx context.Context, events ...store.Event) ([]Reaction, error) {
 	d, _, err := r.define()
 	if err != nil {
 		return nil, err
 	}
-	if !d.reads.Matches(e) {
-		return nil, d.unseen(&e)
-	}
-	b := cursor.NewBatch([]store.Event{e}, cursor.Ownership{})
-	if err := d.react(ctx, call{reactor: d.name, event: &e}, b, 0); err != nil {
-		return nil, err
-	}
+	b := cursor.NewBatch(events, cursor.Ownership{})
 	var reactions []Reaction
-	for _, p := range b.Staged() {
-		reactions = append(reactions, Reaction{
-			At: p.At, Payload: p.Payload, Expect: p.Expect, Headers: p.Headers, Meta: p.Meta, Bypass: p.Bypass,
-		})
+	for i := range events {
+		e := &events[i]
+		if err := d.reactAlone(ctx, e, b, i); err != nil {
+			if len(events) > 1 {
+				err = fmt.Errorf("event %d (%s at %s): %w", e.Position, e.Kind, e.Coordinate, err)
+			}
+			return reactions, err
+		}
+		for _, s := range b.StagedFor(i) {
+			p := s.Proposal
+			reactions = append(reactions, Reaction{
+				At: p.At, Payload: p.Payload, Expect: p.Expect, Headers: p.Headers, Meta: p.Meta, Bypass: p.Bypass, Due: s.Due,
+			})
+		}
 	}
 	return reactions, nil
+}
+
+// reactAlone is react outside any worker, which has sorted out what is not read.
+func (d *definition) reactAlone(ctx context.Context, e *store.Event, b *cursor.Batch, i int) error {
+	if !d.reads.Matches(*e) {
+		return d.unseen(e)
+	}
+	return d.react(ctx, call{reactor: d.name, event: e}, b, i)
 }
 
 // definition is a valid reactor, out of reach of later changes of its settings.
@@ -108,7 +122,9 @@ type definition struct {
 	types  *Types
 	routes map[string]bound
 	limits limits
-	mute   bool // it must not emit
+
+	mute     bool // it must not emit
+	stateful bool // a route keeps states
 }
 
 // define checks the reactor and reports all that is invalid at once.
@@ -123,6 +139,9 @@ func (r *Reactor) define() (*definition, cursor.Worker, error) {
 		errs = append(errs, d.add(route))
 	}
 	d.reads.Kinds, d.reads.Category = slices.Sorted(maps.Keys(d.routes)), ""
+	if d.stateful && r.Key != nil {
+		errs = append(errs, fmt.Errorf("%w: Key has no place beside the keys of states", ErrDefinition))
+	}
 	w, err := r.worker(d).CursorWorker()
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, cursor.Worker{}, fmt.Errorf("reactor %q: %w", r.name, err)
@@ -131,10 +150,25 @@ func (r *Reactor) define() (*definition, cursor.Worker, error) {
 }
 
 func (r *Reactor) worker(d *definition) cursor.Worker {
-	return cursor.Worker{
+	w := cursor.Worker{
 		Name: r.name, Kinds: d.reads.Kinds, SchemaVersions: d.newest(), Handle: d.handle,
-		Lanes: r.Lanes, Volatile: r.Volatile, SyncCheckpoints: r.SyncCheckpoints,
+		Lanes: r.Lanes, Volatile: r.Volatile, SyncCheckpoints: r.SyncCheckpoints, Stateful: d.stateful,
 	}.With(r.Settings)
+	if d.stateful {
+		w.Key = d.key
+	}
+	return w
+}
+
+// key of an event is that of its state. One that cannot be read will fail, and waits for no other
+// state then.
+func (d *definition) key(e store.Event) string {
+	if route := d.routes[e.Kind]; route.key != nil {
+		if key, err := route.key(&e); err == nil {
+			return key
+		}
+	}
+	return e.Coordinate.Entity
 }
 
 // newest are the newest schema versions that are read, by kind.
@@ -149,7 +183,7 @@ func (d *definition) newest() map[string]uint16 {
 // add takes a route in, or says why not.
 func (d *definition) add(route Route) error {
 	if route.bind == nil {
-		return fmt.Errorf("%w: a route that was not made by On", ErrDefinition)
+		return fmt.Errorf("%w: a route that was not made by On or OnState", ErrDefinition)
 	}
 	b, err := route.bind(d.types)
 	if err != nil {
@@ -159,6 +193,7 @@ func (d *definition) add(route Route) error {
 		return invalid(b.kind, "has more than one route")
 	}
 	d.routes[b.kind] = b
+	d.stateful = d.stateful || b.key != nil
 	return nil
 }
 

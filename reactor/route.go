@@ -27,7 +27,7 @@ func (e Event[T]) Replayed() bool { return e.replayed }
 // with several effects per event adds a suffix of its own.
 func (e Event[T]) EffectKey() string { return e.reactor + "/" + e.ID.String() }
 
-// Route leads the events of one kind to their handler. It is made by [On].
+// Route leads the events of one kind to their handler. It is made by [On] or [OnState].
 type Route struct {
 	// bind finds out how the payloads are read. It is called when the reactor is defined, which has
 	// the types.
@@ -39,6 +39,12 @@ type bound struct {
 	kind   string
 	newest uint16 // schema version that is read
 	handle handler
+
+	// Of a route that keeps states: key is that of an event, state their kind, and forget returns what
+	// stays of one when an event is erased that it was made from.
+	key    func(e *store.Event) (string, error)
+	state  string
+	forget func(kept []byte) ([]byte, error)
 }
 
 // handler is a handler whose payload type is forgotten.

@@ -82,11 +82,11 @@ const (
 )
 
 // EveryCrash runs a scenario once without a crash, and then again for each operation of its disk,
-// with the power cut there, and compares what the log holds in the end, what is parked, and which
-// workers lag: it must be the same. That is the proof that a tree of reactors survives a crash
-// anywhere, its own handlers included. tree is called for each run, and must return handlers that
-// keep nothing of the run before; what the handlers call is part of what it returns, and no crash
-// undoes that, unless it is made by a [Program].
+// with the power cut there, and compares what the log holds in the end, what workers keep and have
+// parked, and which lag: it must be the same. That is the proof that a tree of reactors survives a
+// crash anywhere, its own handlers included. tree is called for each run, and must return handlers
+// that keep nothing of the run before; what the handlers call is part of what it returns, and no
+// crash undoes that, unless it is made by a [Program].
 //
 // In the end the workers settle, as with [Run.Settle]: a crash may have taken back a checkpoint
 // that no reaction waited for.

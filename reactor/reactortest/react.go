@@ -1,6 +1,7 @@
 package reactortest
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"testing"
@@ -33,20 +34,21 @@ func ReactErr(tb testing.TB, r *reactor.Reactor, payloads ...store.Payload) ([]r
 	if _, err := r.CursorWorker(); err != nil {
 		return nil, err
 	}
-	var all []reactor.Reaction
+	var events []store.Event
 	log := log{at: defaultAt(r.Region), versions: make(map[string]uint64)}
 	for i, p := range payloads {
 		e, err := log.append(p)
 		if err != nil {
-			return all, fmt.Errorf("payload %d: %w", i+1, err)
+			all, failed := r.React(tb.Context(), events...)
+			return all, cmp.Or(failed, fmt.Errorf("payload %d: %w", i+1, err))
 		}
-		reactions, err := r.React(tb.Context(), e)
-		if err != nil {
-			return all, fmt.Errorf("payload %d (%s at %s): %w", i+1, e.Kind, e.Coordinate, err)
-		}
-		all = append(all, reactions...)
+		events = append(events, e)
 	}
-	return all, nil
+	reactions, err := r.React(tb.Context(), events...)
+	if len(events) == 1 && err != nil {
+		err = fmt.Errorf("event 1 (%s at %s): %w", events[0].Kind, events[0].Coordinate, err)
+	}
+	return reactions, err
 }
 
 // At returns the payload with the coordinate of its event.

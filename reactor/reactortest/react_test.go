@@ -102,7 +102,7 @@ func TestAFailureIsReturnedWithTheReactionsBeforeIt(t *testing.T) {
 	stock := &Stock{unknown: "desk"}
 	got, err := reactortest.ReactErr(t, reactor.New("r", reactor.On(stock.placed)), Placed{"42", "lamp"}, Placed{"43", "desk"})
 	require.ErrorIs(t, err, errUnknown)
-	require.ErrorContains(t, err, "payload 2")
+	require.ErrorContains(t, err, "event 2")
 	require.Len(t, got, 1)
 }
 

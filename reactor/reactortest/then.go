@@ -143,8 +143,8 @@ func Of[T store.Payload](r *Run) []T {
 }
 
 // final returns the final state of a run, without what may differ from run to run: for each entity,
-// and each entity that it answers, the payloads in order; what is parked; which workers are halted
-// or have ended, and which lag.
+// and each entity that it answers, the payloads in order; what workers keep; what is parked; which
+// workers are halted or have ended, and which lag.
 func final(r *Run) []string {
 	r.tb.Helper()
 	events := readAll(r, store.Region{}, 0)
@@ -190,6 +190,7 @@ func finalOf(r *Run, at, name string, events []store.Event) (lines []string) {
 		i := slices.IndexFunc(events, func(e store.Event) bool { return e.Position == p.Position })
 		lines = append(lines, fmt.Sprintf("%s %s %s %d", at, what, events[i].Coordinate, events[i].Version))
 	}
+	lines = append(lines, keptOf(r, at, name)...)
 	s := r.Status(name)
 	if s.State == drive.Halted || s.State == drive.Ended {
 		lines = append(lines, fmt.Sprintf("%s is %s", at, s.State))

@@ -1,0 +1,51 @@
+package reactortest
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/reactor"
+	"github.com/penstock-io/penstock/store"
+)
+
+// State returns what a reactor keeps for a key, the zero value where it keeps nothing: see
+// [reactor.OnState]. It reads at the one version of S, and fails the test at a state of another
+// one.
+func State[S store.Payload](r *Run, name, key string) (state S) {
+	r.tb.Helper()
+	syncStore(r)
+	err := r.guard(func() (err error) {
+		state, err = reactor.State[S](r.st, nil, r.worker(name).name(), key)
+		return err
+	})
+	if err != nil {
+		r.tb.Fatalf("reactortest: state of %q for %q: %v", name, key, err)
+	}
+	return state
+}
+
+// keptOf returns what a worker keeps, a line for each value.
+func keptOf(r *Run, at, name string) (lines []string) {
+	r.tb.Helper()
+	err := r.guard(func() error {
+		lines = nil
+		id := checkpoint.ID(name)
+		info, err := checkpoint.Inspect(r.st, id)
+		if errors.Is(err, checkpoint.ErrNotFound) {
+			return nil
+		}
+		prefix := checkpoint.KeptPrefix(info.Record.FirstName(id))
+		for side, bad := range r.st.Sides(prefix) {
+			if err = errors.Join(err, bad); err != nil {
+				break
+			}
+			lines = append(lines, fmt.Sprintf("%s keeps %s: %q", at, side.Key[len(prefix):], side.Value))
+		}
+		return err
+	})
+	if err != nil {
+		r.tb.Fatalf("reactortest: what %q keeps: %v", name, err)
+	}
+	return lines
+}
