@@ -96,3 +96,40 @@ func TestAGapIsMeasuredFromTheEventDeliveredLastAlsoByTheNextCursor(t *testing.T
 	taken, _ = c.TakeGaps()
 	require.Equal(t, []cursor.Gap{{Expected: 2, Delivered: 6, Cancelled: []store.Range{{From: 4, To: 5}}}}, taken)
 }
+
+func TestACursorOfOneEventAtATimeStepsOverWhatACancelledFenceHides(t *testing.T) {
+	st := open(t)
+	for range 3 {
+		fill(t, st, 1, 1)
+		cancel(t, st, 2)
+	}
+	fill(t, st, 1, 0)
+	cancel(t, st, 1)
+	all, placed := []store.Position{1, 2, 5, 6, 9, 10, 13}, []store.Position{1, 5, 9, 13}
+	for _, c := range []struct {
+		region store.Region
+		want   []store.Position
+	}{
+		{store.Region{}, all},
+		{store.Region{Scope: "shop"}, all},
+		{orders, placed},
+		{store.Region{Kinds: []string{"order.placed"}}, placed},
+		{store.Region{Entity: "order", Scope: "shop", Category: "order"}, placed},
+		{store.Region{Entity: "order:0", MinVersion: 2, MaxVersion: 3}, []store.Position{5, 9}},
+		{store.Region{Entity: "hidden"}, nil},
+	} {
+		reader := openCursor(t, st, c.region, cursor.Options{})
+		var got []store.Position
+		for {
+			events, err := reader.PollBatch(t.Context(), 1)
+			require.NoError(t, err)
+			if len(events) == 0 {
+				break
+			}
+			require.Len(t, events, 1)
+			got = append(got, events[0].Position)
+		}
+		require.Equal(t, c.want, got, "%+v", c.region)
+		require.Equal(t, st.Head(), reader.Position(), "what is hidden at the end of the log is passed, too")
+	}
+}
