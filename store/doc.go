@@ -134,6 +134,22 @@
 //	80   8  sequence of the next commit
 //	88   8  zero
 //
+// # What the log keeps beside events
+//
+// What is not an event is a side value, in a batch like any other, so that a crash leaves it
+// together with the events that it is about. Callers may write none with the first three prefixes:
+//
+//	emitter/ID        names of a worker and a build, in the commit of the first event with them
+//	fence/POSITION    a fence from its first stage on: open, published, cancelled, or lost to
+//	                  damage; deleted when all of it is visible
+//	erasure/ID        which events are erased, until no file says any more what they said
+//	hold/NAME         from which event on a reader needs them, see [SetHold]
+//	checkpoint/, parked/, pass/, pause/, renamed/
+//	                  what package checkpoint keeps there
+//
+// Where retention has dropped segments, the present ones of these and of all others lie in the file
+// that took their place, and Restore and Import bring them along.
+//
 // # After a crash
 //
 // Every batch says which offset of its segment was known durable when it was written. Open reads
