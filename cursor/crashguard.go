@@ -17,18 +17,17 @@ import (
 //
 // Normal running pays nothing.
 type crashGuard struct {
-	win  *window
-	list *parkedList
+	*shared
 
-	left    int            // so many events besides parked ones may still be the one; 0 means off
-	until   store.Position // and none after this
+	until   store.Position // no event after this may have killed the process
 	event   store.Position // the attempt mark: the event handled last while on, 0 for none
+	left    int32          // so many besides parked ones may still be the one; 0 means off
 	crashes uint32         // ends of processes at that event; while it is handled, the present attempt included
 }
 
 // arm turns the guard on, with the mark that the process before left.
 func (g *crashGuard) arm(left int, until store.Position, r checkpoint.Record) {
-	g.left, g.until, g.event, g.crashes = left, until, r.Trying, r.Tries
+	g.left, g.until, g.event, g.crashes = int32(left), until, r.Trying, r.Tries
 }
 
 func (g *crashGuard) disarm() { g.left, g.until, g.event, g.crashes = 0, 0, 0, 0 }
@@ -80,7 +79,7 @@ func (g *crashGuard) forget(event store.Position) {
 }
 
 // committed notes that events which are not parked were handled and committed.
-func (g *crashGuard) committed(n int) { g.left = max(0, g.left-n) }
+func (g *crashGuard) committed(n int) { g.left = max(0, g.left-int32(n)) }
 
 // stamp puts the mark in what a commit says of the checkpoint.
 func (g *crashGuard) stamp(m *checkpoint.Move) {

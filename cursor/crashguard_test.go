@@ -12,11 +12,11 @@ import (
 // guarding is a guard for a runner that has read up to 9 and has not done 5, armed until 7 is
 // passed and three more are done.
 func guarding() (*crashGuard, *window, *parkedList) {
-	w, p := &window{at: place{scanned: 9}}, &parkedList{}
-	w.done = w.done.read(5)
-	g := &crashGuard{win: w, list: p}
+	all := &shared{win: window{at: place{scanned: 9}}}
+	all.win.done = all.win.done.read(5)
+	g := &crashGuard{shared: all}
 	g.arm(3, 7, checkpoint.Record{Trying: 5, Tries: 2})
-	return g, w, p
+	return g, &all.win, &all.list
 }
 
 func TestTheCrashGuardIsOnUntilWhatMayHaveBeenInFlightIsPassed(t *testing.T) {

@@ -183,7 +183,7 @@ func (d *dueEvent) proposal(by *store.Emitter) store.Proposal {
 // alarm is when the first scheduled event is due.
 type alarm struct {
 	own  *owner
-	next time.Time // not after that; zero for none
+	next *time.Time // not after that; nil for none, as in most workers
 }
 
 // maxRing is how many events that are due are written at a time, so that ordinary ones go on
@@ -192,7 +192,7 @@ const maxRing = 256
 
 // load looks for the first one in the log.
 func (a *alarm) load() error {
-	a.next = time.Time{}
+	a.next = nil
 	if a.own.lease == nil {
 		return nil
 	}
@@ -201,7 +201,9 @@ func (a *alarm) load() error {
 		if err != nil && !errors.Is(err, store.ErrCorrupt) { // one that is damaged is met when it is due
 			return fmt.Errorf("scheduled events: %w", err)
 		}
-		a.next, _, _ = splitDue(first, side.Key)
+		if due, _, _ := splitDue(first, side.Key); !due.IsZero() {
+			a.next = &due
+		}
 	}
 	return nil
 }
@@ -212,8 +214,8 @@ func (a *alarm) scheduled(t *Task) {
 		return
 	}
 	for _, s := range t.batch.staged.kept.scheduled {
-		if due := time.UnixMilli(int64(milliseconds(s.at.Due))).UTC(); a.next.IsZero() || due.Before(a.next) {
-			a.next = due
+		if due := time.UnixMilli(int64(milliseconds(s.at.Due))).UTC(); a.next == nil || due.Before(*a.next) {
+			a.next = &due
 		}
 	}
 }
@@ -248,7 +250,12 @@ func (a *alarm) due(now time.Time) (list []ringing, err error) {
 
 // Due returns when [Ring] has something to write, or looks whether it has; zero where nothing is
 // scheduled. It costs nothing.
-func Due(r *Runner) time.Time { return r.alarm.next }
+func Due(r *Runner) time.Time {
+	if r.alarm.next == nil {
+		return time.Time{}
+	}
+	return *r.alarm.next
+}
 
 // Ring writes the scheduled events that are due, up to some hundreds of them, and returns how many.
 // Tasks may be in flight, but no submission. Once begun it is not cut short by ctx. After an error
@@ -257,7 +264,7 @@ func Ring(ctx context.Context, r *Runner, now time.Time) (int, error) {
 	if err := refresh(ctx, r); err != nil {
 		return 0, err
 	}
-	if r.alarm.next.IsZero() || r.alarm.next.After(now) {
+	if r.alarm.next == nil || r.alarm.next.After(now) {
 		return 0, nil
 	}
 	list, err := r.alarm.due(now)

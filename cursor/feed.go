@@ -11,8 +11,7 @@ import (
 // feed reads the log into the queues of the window: what the pass leaves out is dropped, what is
 // parked already counts as done, and what belongs to a key with parked events is held after them.
 type feed struct {
-	own     *owner
-	win     *window
+	*shared
 	parking *parking
 	gaps    *gaps // nil where none are kept
 	ahead   readAhead
@@ -30,7 +29,7 @@ func (f *feed) fill(ctx context.Context, upTo store.Position, limit int) (caught
 		if room <= 0 {
 			return f.win.at.scanned >= upTo, nil
 		}
-		page, err := f.ahead.next(ctx, f.own, f.win.at.scanned, upTo, room)
+		page, err := f.ahead.next(ctx, &f.own, f.win.at.scanned, upTo, room)
 		if err != nil {
 			return false, fmt.Errorf("cursor: worker %q: %w", f.own.worker.Name, err)
 		}

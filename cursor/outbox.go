@@ -12,9 +12,7 @@ import (
 // outbox writes: batches with the checkpoint that says what they leave done. What has no task waits
 // in it for the next commit: events that were parked, held or skipped.
 type outbox struct {
-	own   *owner
-	win   *window
-	list  *parkedList
+	*shared
 	guard *crashGuard
 
 	// sides are by key: an event may be parked and replayed again before the commit, and only the

@@ -163,7 +163,7 @@ func loaded(t *testing.T, list *parkedList) (positions []store.Position) {
 		appendSized(t, st, "order:1", 1)
 	}
 	k := list.keys["a"]
-	p := replays{own: &owner{st: st, worker: &Worker{}}, list: list}
+	p := replays{shared: &shared{own: owner{st: st, worker: &Worker{}}, list: *list}}
 	require.NoError(t, p.load(t.Context(), k, st.Head(), 10))
 	for _, e := range k.queue.events {
 		positions = append(positions, e.Position)

@@ -12,10 +12,8 @@ import (
 
 // parking decides which events are parked, and writes what changes in the list to the outbox.
 type parking struct {
-	own  *owner
-	win  *window
-	list *parkedList
-	out  *outbox
+	*shared
+	out *outbox
 
 	erasures uint64 // that the list knows of
 }
@@ -23,7 +21,7 @@ type parking struct {
 // resume takes the position from a worker that keeps it itself. A rewind or widening of the
 // checkpoint means nothing to it, and is refused rather than forgotten.
 func (p *parking) resume(ctx context.Context) error {
-	own := p.own
+	own := &p.own
 	if !own.external() {
 		return nil
 	}
@@ -58,7 +56,7 @@ func (p *parking) resume(ctx context.Context) error {
 // to a conclusion about, is handled again, and so is what was too new for an owner before and is
 // not for this one; and what is held for nothing, since a rewind took off the list what had failed.
 func (p *parking) load() error {
-	*p.list = parkedList{}
+	p.list = parkedList{}
 	var again []store.Position
 	for e, err := range checkpoint.ParkedEvents(p.own.st, p.own.lease.ID()) {
 		if err != nil {

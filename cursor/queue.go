@@ -13,9 +13,9 @@ type queue struct {
 	key    string        // "" of a worker without lanes
 	events []store.Event // not done, those of the task in flight first
 	phase  queuePhase
-	limit  int  // of the next batch, 0 for none
-	parked bool // of the list of what is parked, not of the window
-	listed bool // window.ready has it; it may have begun since
+	parked bool  // of the list of what is parked, not of the window
+	listed bool  // window.ready has it; it may have begun since
+	limit  int32 // of the next batch, 0 for none
 }
 
 // queuePhase is where a queue stands between two tasks of it:
@@ -113,8 +113,8 @@ type window struct {
 
 	outdated store.Position // what was read up to here may have been erased since
 
-	bytes int // of the payloads in the queues
-	limit int // of the first batch of a new queue, 0 for none
+	bytes int   // of the payloads in the queues
+	limit int32 // of the first batch of a new queue, 0 for none
 	laned bool
 	only  queue             // without lanes
 	keys  map[string]*queue // with lanes; nil until there is something to handle
@@ -262,9 +262,9 @@ func (w *window) forget(q *queue) {
 
 // limitTo bounds the next batch of each queue, and the first one of queues to come.
 func (w *window) limitTo(n int) {
-	w.limit = n
+	w.limit = int32(min(n, MaxBatchSize))
 	for q := range w.queues() {
-		q.limit = n
+		q.limit = w.limit
 	}
 }
 

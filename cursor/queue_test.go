@@ -105,9 +105,9 @@ func TestLimitsOfBatchesGrowAgainAndStartAgainWithTheNextQueue(t *testing.T) {
 	w.add("", events(1, 2))
 	q := w.take()
 	q.grow()
-	require.Equal(t, 8, q.limit)
+	require.EqualValues(t, 8, q.limit)
 	w.pop(q, 2)
-	require.Equal(t, 4, q.limit, "that of a first batch")
+	require.EqualValues(t, 4, q.limit, "that of a first batch")
 	q.limit = MaxBatchSize / 2
 	q.grow()
 	require.Zero(t, q.limit, "none")

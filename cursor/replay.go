@@ -11,10 +11,9 @@ import (
 
 // replays finds the parked events that are to be handled again, and reads them from the log.
 type replays struct {
-	own   *owner
-	list  *parkedList
-	waits *suspension
-	lost  func(*checkpoint.Parked, error) // parks one again that was dropped
+	*shared
+	parking *parking
+	waits   *suspension
 }
 
 // next returns the queue of the key with the oldest parked event that is to be handled again, nil
@@ -38,7 +37,7 @@ func (p *replays) next(ctx context.Context, floor store.Position) (*queue, error
 		}
 		switch {
 		case errors.Is(err, store.ErrDropped):
-			p.lost(next.entries[0], err)
+			p.parking.parkLost(next.entries[0], err)
 		case err != nil:
 			return nil, err
 		case !awaits:
@@ -59,7 +58,7 @@ func (p *replays) at(ctx context.Context, event, floor store.Position) (*queue, 
 	}
 	err := p.load(ctx, k, floor, p.own.worker.batchSize(0))
 	if errors.Is(err, store.ErrDropped) {
-		p.lost(k.entries[0], err)
+		p.parking.parkLost(k.entries[0], err)
 		return nil, nil
 	}
 	return &k.queue, err

@@ -26,10 +26,9 @@ import (
 //
 // After an error of a commit it may be used on: what was handled waits in it to be written.
 type Runner struct {
-	// The parts, each with pointers to those before it. So a runner is never copied.
-	own    owner
-	win    window
-	list   parkedList
+	// What the parts share, and the parts, each with pointers to those before it that it uses. So a
+	// runner is never copied.
+	shared
 	guard  crashGuard
 	out    outbox
 	park   parking
@@ -44,6 +43,14 @@ type Runner struct {
 	finished []*Task // handled, not committed
 	current  *Task   // of Step, while its handler runs
 	oldest   *keyed  // of which OldestKey was asked last; nil where it never was, as in most workers
+}
+
+// shared is what the parts of a runner have in common. Each has one pointer to it, and not one to
+// each of the three, as a system may have very many runners.
+type shared struct {
+	own  owner
+	win  window
+	list parkedList
 }
 
 // NewRunner checks the worker and acquires its checkpoint, which fences the runner before. Errors:
@@ -106,21 +113,22 @@ func RestartRunner(ctx context.Context, st *store.Store, w *Worker, former Forme
 	return nil, fmt.Errorf("cursor: worker %q: %w", w.Name, err)
 }
 
-// newRunner connects the parts. Each knows only those that it is given here.
+// newRunner connects the parts. Each knows only what is shared, and those that it is given here.
 func newRunner(own owner) *Runner {
-	r := &Runner{own: own}
+	r := &Runner{shared: shared{own: own}}
 	r.win.laned = r.own.laned()
-	r.guard = crashGuard{win: &r.win, list: &r.list}
-	r.out = outbox{own: &r.own, win: &r.win, list: &r.list, guard: &r.guard}
-	r.park = parking{own: &r.own, win: &r.win, list: &r.list, out: &r.out}
-	r.feed = feed{own: &r.own, win: &r.win, parking: &r.park}
+	all := &r.shared
+	r.guard = crashGuard{shared: all}
+	r.out = outbox{shared: all, guard: &r.guard}
+	r.park = parking{shared: all, out: &r.out}
+	r.feed = feed{shared: all, parking: &r.park}
 	if n := r.own.worker.Gaps; n > 0 {
 		r.feed.gaps = &gaps{limit: n}
 	}
 	r.waits = suspension{own: &r.own}
-	r.replay = replays{own: &r.own, list: &r.list, waits: &r.waits, lost: r.park.parkLost}
+	r.replay = replays{shared: all, parking: &r.park, waits: &r.waits}
 	r.alarm = alarm{own: &r.own}
-	r.next = schedule{win: &r.win, list: &r.list, replays: &r.replay, guard: &r.guard, waits: &r.waits}
+	r.next = schedule{shared: all, replays: &r.replay, guard: &r.guard}
 	return r
 }
 

@@ -8,11 +8,9 @@ import (
 
 // schedule decides which queue is handled next.
 type schedule struct {
-	win     *window
-	list    *parkedList
+	*shared
 	replays *replays
 	guard   *crashGuard
-	waits   *suspension
 
 	replayed bool // the last one was parked: what is new comes first now, so that neither starves
 }
@@ -42,7 +40,7 @@ func (s *schedule) next(ctx context.Context) (*queue, error) {
 func (s *schedule) take() *queue {
 	for {
 		q := s.win.take()
-		if q == nil || !s.waits.holds(&q.events[0]) {
+		if q == nil || !s.replays.waits.holds(&q.events[0]) {
 			return q
 		}
 		q.await()
@@ -60,7 +58,7 @@ func (s *schedule) marked(ctx context.Context) (q *queue, err error) {
 	default:
 		q = s.win.readyAt(event)
 	}
-	if q != nil && s.waits.holds(&q.events[0]) {
+	if q != nil && s.replays.waits.holds(&q.events[0]) {
 		return nil, err
 	}
 	return q, err
@@ -124,7 +122,7 @@ func (s *schedule) failed(first store.Position) *queue {
 func (s *schedule) limitTo(n int) {
 	s.win.limitTo(n)
 	for _, k := range s.list.keys {
-		k.queue.limit = n
+		k.queue.limit = s.win.limit
 	}
 }
 

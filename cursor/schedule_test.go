@@ -17,14 +17,17 @@ func scheduled(t *testing.T, n int) *schedule {
 	for range n {
 		appendSized(t, st, "order:1", 1)
 	}
-	own := &owner{st: st, worker: &Worker{}}
-	w, list := &window{laned: true, at: place{scanned: st.Head()}}, parkedOf(
-		checkpoint.Parked{Position: 1, Key: "parked", Replaying: true}, checkpoint.Parked{Position: 2, Key: "too", Replaying: true})
-	for p := store.Position(3); p <= st.Head(); p++ {
-		w.add(string(rune('a'+p)), events(p))
+	all := &shared{
+		own: owner{st: st, worker: &Worker{}},
+		win: window{laned: true, at: place{scanned: st.Head()}},
+		list: *parkedOf(
+			checkpoint.Parked{Position: 1, Key: "parked", Replaying: true},
+			checkpoint.Parked{Position: 2, Key: "too", Replaying: true}),
 	}
-	guard := &crashGuard{win: w, list: list}
-	return &schedule{win: w, list: list, replays: &replays{own: own, list: list}, guard: guard}
+	for p := store.Position(3); p <= st.Head(); p++ {
+		all.win.add(string(rune('a'+p)), events(p))
+	}
+	return &schedule{shared: all, replays: &replays{shared: all}, guard: &crashGuard{shared: all}}
 }
 
 func first(t *testing.T, s *schedule) store.Position {
@@ -82,10 +85,9 @@ func TestTheEventAtWhichTheProcessEndedComesFirst(t *testing.T) {
 func TestTheEventAtWhichTheProcessEndedWaitsWithItsDependency(t *testing.T) {
 	for _, event := range []store.Position{1, 4} {
 		s := scheduled(t, 4)
-		s.waits = &suspension{own: s.replays.own, names: map[string]struct{}{"": {}}}
-		s.waits.failed = func(store.Position) (string, bool) { return "", false }
-		s.replays.waits = s.waits
-		s.replays.own.worker.Dependency = func(store.Event) string { return "" }
+		s.replays.waits = &suspension{own: &s.own, names: map[string]struct{}{"": {}}}
+		s.replays.waits.failed = func(store.Position) (string, bool) { return "", false }
+		s.own.worker.Dependency = func(store.Event) string { return "" }
 		s.guard.arm(10, 9, checkpoint.Record{Trying: event, Tries: 1})
 		require.Zero(t, first(t, s))
 	}
@@ -96,10 +98,9 @@ func TestTheEventAtWhichTheProcessEndedWaitsWithItsDependency(t *testing.T) {
 func TestParkedEventsThatCannotBeReadDoNotKeepNewOnesFromTheirTurn(t *testing.T) {
 	for _, names := range []map[string]struct{}{nil, {"down": {}}} {
 		s := scheduled(t, 4)
-		s.waits = &suspension{own: s.replays.own, names: names}
-		s.waits.failed = func(store.Position) (string, bool) { return "up", true }
-		s.replays.waits = s.waits
-		require.NoError(t, s.replays.own.st.Close())
+		s.replays.waits = &suspension{own: &s.own, names: names}
+		s.replays.waits.failed = func(store.Position) (string, bool) { return "up", true }
+		require.NoError(t, s.own.st.Close())
 		for _, want := range []store.Position{3, 4} {
 			_, err := s.next(t.Context())
 			require.ErrorIs(t, err, store.ErrClosed)

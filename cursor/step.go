@@ -122,7 +122,7 @@ func (r *Runner) Next(ctx context.Context, limit int) (*Task, error) {
 	}
 	n := min(len(q.events), r.own.worker.batchSize(limit))
 	if q.limit > 0 {
-		n = min(n, q.limit)
+		n = min(n, int(q.limit))
 	}
 	return taken(ctx, r, q, r.waits.before(q, n))
 }
@@ -185,7 +185,7 @@ func (r *Runner) Finish(t *Task) {
 	if t.failed != nil && t.cancelled == nil {
 		q.fail()
 		if t.failed.err.Event == 0 {
-			q.limit = max(1, t.Size()/2)
+			q.limit = max(1, int32(t.Size()/2))
 		}
 	}
 	if t.good > 0 {
