@@ -30,11 +30,12 @@ type Files struct {
 }
 
 // fileMagic begins a file: its version, the id of the event at the highest position that the record
-// says anything about (zero at 0), and the record, in an envelope of its own. A file of an older
-// version is the record alone.
+// says anything about (zero at 0), from the second version on what is hidden up to there, and the
+// record, in an envelope of its own. A file of an older version is the record alone.
 const (
 	fileMagic   = "PSCF"
-	fileVersion = 1
+	fileEvent   = 1
+	fileVersion = 2
 )
 
 // Load reads a checkpoint and checks that it fits, the event that it ends with included (see
@@ -60,14 +61,14 @@ func (f Files) Load(ctx context.Context, st *store.Store, id ID, b Binding) (Rec
 	if err != nil {
 		return Record{}, fmt.Errorf("checkpoint %q: %w", id, err)
 	}
-	r, event, err := decodeFile(raw)
+	r, anchor, err := decodeFile(raw)
 	if err != nil {
 		return Record{}, fmt.Errorf("checkpoint %q: file %s: %w", id, f.path(id), err)
 	}
 	if err := checkHistory(id, r, st.Origin()); err != nil {
 		return Record{}, err
 	}
-	if err := st.CheckAnchor(ctx, store.Anchor{Store: r.Origin.Store, Position: r.highest(), Event: event}); err != nil {
+	if err := st.CheckAnchor(ctx, anchor); err != nil {
 		return Record{}, fmt.Errorf("checkpoint %q: file %s: %w", id, f.path(id), err)
 	}
 	if err := b.check(id, r); err != nil {
@@ -98,35 +99,45 @@ func (f Files) Save(ctx context.Context, st *store.Store, id ID, r Record) error
 	if err != nil {
 		return fmt.Errorf("checkpoint %q: save: %w", id, err)
 	}
-	if err := f.replace(fileName(id), encodeFile(r, anchor.Event)); err != nil {
+	if err := f.replace(fileName(id), encodeFile(r, anchor)); err != nil {
 		return fmt.Errorf("checkpoint %q: save: %w", id, err)
 	}
 	return nil
 }
 
-func encodeFile(r Record, event uuid.UUID) []byte {
-	b := append(append([]byte(fileMagic), fileVersion), event[:]...)
-	return seal(append(b, r.bytes()...))
+func encodeFile(r Record, anchor store.Anchor) []byte {
+	b := append(append([]byte(fileMagic), fileVersion), anchor.Event[:]...)
+	return seal(append(appendText(b, anchor.Hidden), r.bytes()...))
 }
 
-// decodeFile returns the record and the event that the file ends with, uuid.Nil at position 0 and
-// for a file of an older version.
-func decodeFile(b []byte) (r Record, event uuid.UUID, err error) {
+// decodeFile returns the record and its anchor, which names no event at position 0 and for a file
+// of an older version.
+func decodeFile(b []byte) (r Record, anchor store.Anchor, err error) {
 	if bytes.HasPrefix(b, []byte(magic)) {
 		r, err = decode(b)
-		return r, event, err
+		return r, anchorIn(&r, anchor), err
 	}
-	_, body, err := open(b, fileMagic, fileVersion)
+	version, body, err := open(b, fileMagic, fileVersion)
 	if err != nil {
-		return r, event, err
+		return r, anchor, err
 	}
 	in := reader{rest: body}
-	copy(event[:], in.take(len(event)))
+	copy(anchor.Event[:], in.take(len(anchor.Event)))
+	if version > fileEvent {
+		anchor.Hidden = in.text()
+	}
 	r, err = decode(in.rest)
-	if err == nil && (event == uuid.Nil) != (r.highest() == 0) {
+	named := anchor.Event != uuid.Nil
+	if err == nil && (named != (r.highest() > 0) || !named && anchor.Hidden != "" || len(anchor.Hidden) > store.MaxHiddenBytes) {
 		err = fmt.Errorf("%w: event of position %d", ErrCorrupt, r.highest())
 	}
-	return r, event, err
+	return r, anchorIn(&r, anchor), err
+}
+
+// anchorIn completes the anchor of a record.
+func anchorIn(r *Record, anchor store.Anchor) store.Anchor {
+	anchor.Store, anchor.Position = r.Origin.Store, r.highest()
+	return anchor
 }
 
 // replace writes a new file and gives it the name of the old one. It begins with a fixed name, so

@@ -33,13 +33,15 @@ func fuzzSealed(f *testing.F, seeds [][]byte, again func(b []byte) ([]byte, erro
 
 func FuzzOnlyAFileAsItIsWrittenIsAccepted(f *testing.F) {
 	r := Record{Region: "r", Kinds: []string{"k"}, Scanned: 300, Pending: []store.Position{7}}
-	seeds := [][]byte{encodeFile(Record{}, uuid.Nil), encodeFile(r, uuid.UUID{1})}
+	end := store.Anchor{Event: uuid.UUID{1}, Hidden: "0"}
+	seeds := [][]byte{encodeFile(Record{}, store.Anchor{}), encodeFile(r, end)}
 	fuzzSealed(f, seeds, func(b []byte) ([]byte, error) {
-		r, event, err := decodeFile(b)
-		if err == nil && (bytes.HasPrefix(b, []byte(magic)) || b[magicBytes+1+len(event)+magicBytes] == versionPlain) {
+		r, anchor, err := decodeFile(b)
+		if err == nil && (bytes.HasPrefix(b, []byte(magic)) || b[magicBytes] == fileEvent ||
+			b[magicBytes+1+len(anchor.Event)+4+len(anchor.Hidden)+magicBytes] == versionPlain) {
 			return b, nil // of an older version, or with such a record
 		}
-		return encodeFile(r, event), err
+		return encodeFile(r, anchor), err
 	})
 }
 

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"encoding/hex"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +29,9 @@ const (
 	goldenFile    = "5053434601cc0000000000000000000000000000dd5053435002aa0000000000000000000000000000bb01000000" +
 		"02000000000000002c010000000000000400000000000000010000007201000000010000006b0100000000000000" +
 		"0000000000000000000107fb6d16bc8e105785"
+	goldenHiddenFile = "5053434602cc0000000000000000000000000000dd12000000332d30303131323233333434353536366666505343" +
+		"5002aa0000000000000000000000000000bb0100000002000000000000002c010000000000000400000000000000" +
+		"010000007201000000010000006b01000000000000000000000000000000000107fb6d16bcfcdab5e9"
 	goldenPause = "5053505a017b68e5cf8b01000040e6eacf8b010000050000006c756e6368941ba2b0"
 )
 
@@ -85,23 +89,36 @@ func TestTheFormatsOfWhatLiesBesideACheckpointStayAsTheyAre(t *testing.T) {
 	require.Equal(t, ID("deliver"), name)
 }
 
-// A file is what Save wrote in version 1: the event that it ends with, and the record.
+// A file is what Save writes: the event that it ends with, what is hidden, and the record. In
+// version 1 it did not say what is hidden.
 func TestTheFormatOfAFileStaysAsItIs(t *testing.T) {
 	r := Record{
 		Origin: store.Origin{Store: uuid.UUID{0: 0xaa, 15: 0xbb}, Incarnation: 1},
 		Region: "r", Kinds: []string{"k"}, Epoch: 2, Scanned: 300, Delivered: 4, Pending: []store.Position{7}, Clean: true,
 	}
-	event := uuid.UUID{0: 0xcc, 15: 0xdd}
-	require.Equal(t, goldenFile, hex.EncodeToString(encodeFile(r, event)))
-	got, id, err := decodeFile(fromHex(t, goldenFile))
-	require.NoError(t, err)
-	require.Equal(t, r, got)
-	require.Equal(t, event, id)
+	anchor := store.Anchor{Store: r.Origin.Store, Position: 300, Event: uuid.UUID{0: 0xcc, 15: 0xdd}}
+	for version, golden := range map[byte]string{1: goldenFile, 2: goldenHiddenFile} {
+		if version == 2 {
+			anchor.Hidden = "3-00112233445566ff"
+			require.Equal(t, golden, hex.EncodeToString(encodeFile(r, anchor)))
+		} else {
+			anchor.Hidden = ""
+		}
+		got, at, err := decodeFile(fromHex(t, golden))
+		require.NoError(t, err)
+		require.Equal(t, r, got)
+		require.Equal(t, anchor, at)
+	}
 
-	_, _, err = decodeFile(encodeFile(r, uuid.Nil))
+	_, _, err := decodeFile(encodeFile(r, store.Anchor{Hidden: "0"}))
 	require.ErrorIs(t, err, ErrCorrupt, "a position without an event")
-	_, _, err = decodeFile(encodeFile(Record{}, event))
+	_, _, err = decodeFile(encodeFile(Record{}, anchor))
 	require.ErrorIs(t, err, ErrCorrupt, "an event without a position")
+	_, _, err = decodeFile(encodeFile(Record{}, store.Anchor{Hidden: "0"}))
+	require.ErrorIs(t, err, ErrCorrupt, "what is hidden without a position")
+	anchor.Hidden = strings.Repeat("0", store.MaxHiddenBytes+1)
+	_, _, err = decodeFile(encodeFile(r, anchor))
+	require.ErrorIs(t, err, ErrCorrupt, "too long")
 }
 
 func fromHex(t *testing.T, text string) []byte {

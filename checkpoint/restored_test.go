@@ -1,6 +1,7 @@
 package checkpoint_test
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -50,4 +51,41 @@ func TestWhatIsKeptInAndBesideALogThatIsRestored(t *testing.T) {
 	require.EqualValues(t, 5, inspect(t, back, "worker").Record.Scanned)
 	again := acquire(t, back, "worker", bound)
 	require.NoError(t, move(t, back, again, 20))
+}
+
+// The follower has seen what a fence had staged, and what the copy hides: that is made while the
+// fence is open.
+func TestAFileOfWhatACopyHidesIsForeignThere(t *testing.T) {
+	for _, publish := range []bool{true, false} {
+		disk := storetest.NewDisk()
+		st, err := disk.Open("data", store.Options{})
+		require.NoError(t, err)
+		fill(t, st, 3)
+		f, err := store.OpenFence(t.Context(), st, store.FenceOptions{Deadline: store.MaxFenceDeadline})
+		require.NoError(t, err)
+		_, err = f.Stage(t.Context(), store.Batch{Events: []store.Proposal{{At: store.At("staged", "shop"), Payload: store.Raw{Type: "k"}}}})
+		require.NoError(t, err)
+		fill(t, st, 2)
+		_, err = store.Backup(t.Context(), st, "copy", store.BackupOptions{})
+		require.NoError(t, err)
+		end := f.Cancel
+		if publish {
+			end = f.Publish
+		}
+		require.NoError(t, end(t.Context()))
+		files, r := filesIn(t, t.TempDir()), sample()
+		r.Scanned, r.Delivered, r.Pending, r.Origin = st.Head(), 0, nil, st.Origin()
+		require.NoError(t, files.Save(t.Context(), st, "follower", r))
+		_, err = files.Load(t.Context(), st, "follower", sampleBinding)
+		require.NoError(t, err)
+		_, err = disk.Restore(t.Context(), "copy", "back", store.RestoreOptions{})
+		require.NoError(t, err)
+		back, err := disk.Open("back", store.Options{})
+		require.NoError(t, err)
+		_, err = files.Load(t.Context(), back, "follower", sampleBinding)
+		require.Equal(t, publish, errors.Is(err, store.ErrForeignHistory))
+		require.True(t, publish || err == nil)
+		require.NoError(t, back.Close())
+		require.NoError(t, st.Close())
+	}
 }

@@ -116,6 +116,7 @@ type backup struct {
 	store *Store
 	to    target
 
+	head  Position     // when this pass began: what is hidden up to there is in the log by then
 	chain wal.Expected // what the next segment of this pass must continue
 	sums  rewritten    // of this pass
 	made  manifest     // of this pass
@@ -165,12 +166,16 @@ func (b *backup) anchor() error {
 	}
 	id, err := b.store.idAt(m.Position)
 	m.Event = id
+	if m.Position <= b.head {
+		m.Hidden = b.store.hiddenUpTo(m.Position)
+	}
 	return err
 }
 
 func (b *backup) pass(ctx context.Context) error {
 	s := b.store
 	s.catchUp()
+	b.head = Position(s.head.Load())
 	segments := *s.segments.Load()
 	if n := len(segments); n > 0 && segments[n-1].end.Load() == wal.SegmentHeaderSize && segments[n-1].trailer.Load() == nil {
 		segments = segments[:n-1] // it has no batch yet, and no header

@@ -182,7 +182,7 @@ func (r Receipt) Position() Position {
 }
 
 // Anchor of the last event of the batch; when it had none, that of position 0. It needs no reading:
-// ids are assigned with the positions.
+// ids are assigned with the positions. It does not say what is hidden.
 func (r Receipt) Anchor() Anchor {
 	a := Anchor{Store: r.Origin.Store}
 	if n := len(r.Events); n > 0 {

@@ -24,11 +24,12 @@ type CopyReport struct {
 	// Origin is that of the log: of a backup as it was when it was made, of a restored store the new
 	// one.
 	Origin Origin
-	// Anchor names the last event that the copy has. It tells which copies have what some receipt, row
-	// or file speaks of: those whose anchor is not before its position.
+	// Anchor names the last event that the copy has, and what is hidden unless a fence before it may
+	// have been open. It tells which copies have what some receipt, row or file speaks of: those whose
+	// anchor is not before its position.
 	Anchor Anchor
 	// Fenced is, of a restored store, the first position of the fences that were open when the backup
-	// was made, 0 for none: see [Restore].
+	// was made, 0 for none. What was staged in them is hidden in the restored store.
 	Fenced Position
 	// Sequence is that of the last commit.
 	Sequence uint64

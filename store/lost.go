@@ -47,6 +47,15 @@ func (s *Store) withdrawn(p Position) bool {
 	return s.cancelled().has(p) && (!lost.has(p) || lost.cancelled.has(p))
 }
 
+// withdrawals returns what cancelled fences hide, whatever damage has taken of it.
+func (s *Store) withdrawals() ranges {
+	hidden, lost := s.cancelled(), s.losses()
+	if len(lost.ranges) == 0 {
+		return hidden
+	}
+	return hidden.without(lost.ranges).with(lost.cancelled...)
+}
+
 // isLostBetween reports whether events between two positions were lost.
 func (r ranges) isLostBetween(after, before Position) bool { return len(r.clip(after+1, before-1)) > 0 }
 

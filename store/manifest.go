@@ -49,9 +49,10 @@ type manifest struct {
 	State       copyState       `json:"state"`
 	Store       uuid.UUID       `json:"store"`
 	Incarnation uint32          `json:"incarnation"`
-	Position    Position        `json:"position"` // of the last event
-	Event       uuid.UUID       `json:"event"`    // its id
-	Sequence    uint64          `json:"sequence"` // of the last commit
+	Position    Position        `json:"position"`         // of the last event
+	Event       uuid.UUID       `json:"event"`            // its id
+	Hidden      string          `json:"hidden,omitempty"` // as in its anchor, if all fences before it had ended
+	Sequence    uint64          `json:"sequence"`         // of the last commit
 	Segments    []copiedSegment `json:"segments"`
 }
 
@@ -69,7 +70,7 @@ type copiedSegment struct {
 }
 
 func (m *manifest) anchor() Anchor {
-	return Anchor{Store: m.Store, Position: m.Position, Event: m.Event}
+	return Anchor{Store: m.Store, Position: m.Position, Event: m.Event, Hidden: m.Hidden}
 }
 
 func (m *manifest) encode() []byte {

@@ -29,13 +29,25 @@ func (s *Store) Origin() Origin { return s.origin }
 // to it, whatever was copied, moved or restored in between. One that has another event there, or
 // none, has another past, and its positions mean nothing to the thing that carries the anchor.
 //
-// Keep all three fields beside what they are about, written together with it, and pass them to
+// Two logs with the same events may still show others of them: a copy that was made while a [Fence]
+// was open hides what the log has published since. So an anchor names what is hidden, too.
+//
+// Keep all four fields beside what they are about, written together with it, and pass them to
 // [Store.CheckAnchor] before the first use in each life of the process.
 type Anchor struct {
 	Store    uuid.UUID
 	Position Position
 	Event    uuid.UUID // uuid.Nil at position 0, which every log of the store has
+
+	// Hidden stands for the positions up to this one that cancelled fences hide: "0" for none, else
+	// their number and a digest of them, in at most [MaxHiddenBytes] printable ASCII characters. ""
+	// where that is not known, and not compared: at position 0, in what was kept by an older version,
+	// and in the anchor of a receipt, which is made while fences may still be open.
+	Hidden string
 }
+
+// MaxHiddenBytes is the most that Anchor.Hidden has.
+const MaxHiddenBytes = 40
 
 // AnchorAt returns the anchor of a position up to the head: [ErrNotFound] for one after it. What a
 // cancelled fence hides has an anchor like all else, and so has the last event that retention has
@@ -55,20 +67,22 @@ func (s *Store) AnchorAt(ctx context.Context, p Position) (Anchor, error) {
 	if err != nil {
 		return Anchor{}, s.readError(err)
 	}
-	a.Event = id
+	a.Event, a.Hidden = id, s.hiddenUpTo(p)
 	return a, nil
 }
 
-// CheckAnchor returns nil if the log has the event of the anchor at its position, and
-// [ErrForeignHistory], with the reason, if the store is another, or the event there, or if there is
-// none: the position lies after the last one that was assigned. It reads one event. Other errors
-// say nothing of the anchor: damage, [ErrClosed], the end of ctx; and [ErrDropped] for a position
-// before the last one that retention has dropped, as there is no event there any more: a reader
-// that stopped there misses events that are gone.
+// CheckAnchor returns nil if the log has the event of the anchor at its position and hides the same
+// events up to there, and [ErrForeignHistory], with the reason, if the store is another, or the
+// event there, or what is hidden, or if there is no event: the position lies after the last one
+// that was assigned. It reads one event. Other errors say nothing of the anchor: damage,
+// [ErrClosed], the end of ctx; and [ErrDropped] for a position before the last one that retention
+// has dropped, as there is no event there any more: a reader that stopped there misses events that
+// are gone.
 //
 // An event that is not visible counts like any other: it waits for a fence, or was cancelled. That
 // the past up to it is common is all that an anchor says; for the event itself there is
-// [Store.WaitVisible].
+// [Store.WaitVisible]. Only where the anchor says what is hidden, and here a fence is open before
+// its position, CheckAnchor waits until that has ended: 30 s at most.
 //
 // A store that follows a writer may lie behind what that has written. So it waits, looking every 20
 // ms, until it gets to the position, the writer has closed the store, or ctx ends. So does one that
@@ -94,7 +108,28 @@ func (s *Store) CheckAnchor(ctx context.Context, a Anchor) error {
 		err = fmt.Errorf("%w: its event at position %d is %s, here it is %s",
 			ErrForeignHistory, a.Position, a.Event, here)
 	}
+	if err == nil && a.Hidden != "" {
+		err = s.checkHidden(ctx, &a)
+	}
 	return s.readError(err)
+}
+
+// checkHidden compares what is hidden up to a position that was assigned, once that is known.
+func (s *Store) checkHidden(ctx context.Context, a *Anchor) error {
+	if _, err := s.Wait(ctx, a.Position-1); err != nil {
+		return err
+	}
+	if here := s.hiddenUpTo(a.Position); here != a.Hidden {
+		return fmt.Errorf("%w: of the positions up to %d it has %s hidden, here %s are",
+			ErrForeignHistory, a.Position, a.Hidden, here)
+	}
+	return nil
+}
+
+// hiddenUpTo returns Anchor.Hidden for a position up to the head. What damage has taken is no part
+// of it: a reader that has seen it before continues over a log that was repaired.
+func (s *Store) hiddenUpTo(p Position) string {
+	return ranges(s.withdrawals().clip(1, p)).digest()
 }
 
 // lastAssigned returns the last position that was assigned, visible or not: as far as a read-only

@@ -39,7 +39,7 @@ func TestAnAnchorIsValidInEveryCopyThatHasItsEvent(t *testing.T) {
 	list := anchors(t, s)
 	require.Equal(t, Anchor{Store: s.Origin().Store}, list[0])
 	for i, e := range all(t, s, Region{}) {
-		require.Equal(t, Anchor{Store: s.Origin().Store, Position: e.Position, Event: e.ID}, list[i+1])
+		require.Equal(t, Anchor{Store: s.Origin().Store, Position: e.Position, Event: e.ID, Hidden: "0"}, list[i+1])
 	}
 	_, err := s.AnchorAt(t.Context(), 7)
 	require.ErrorIs(t, err, ErrNotFound)
@@ -82,6 +82,7 @@ func TestTheAnchorOfAReceiptIsItsLastEvent(t *testing.T) {
 	r := write(t, s, keyed)
 	want, err := s.AnchorAt(t.Context(), 2)
 	require.NoError(t, err)
+	want.Hidden = "" // fences may be open when it is made
 	require.Equal(t, want, r.Anchor())
 	put(t, s, "c")
 	s = reopen(t, s)

@@ -2,6 +2,9 @@ package store
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
 	"slices"
 )
 
@@ -82,6 +85,39 @@ func (r ranges) with(more ...Range) ranges {
 		merged = append(merged, next)
 	}
 	return slices.Clip(merged)
+}
+
+// without returns what is in none of some others.
+func (r ranges) without(others ranges) (left ranges) {
+	for _, in := range r {
+		for _, out := range others.clip(in.From, in.To) {
+			if in.From < out.From {
+				left = append(left, Range{in.From, out.From - 1})
+			}
+			in.From = out.To + 1
+		}
+		if in.From <= in.To {
+			left = append(left, in)
+		}
+	}
+	return left
+}
+
+// digest tells them from any others: "0" for none, else the number of positions, and the beginning
+// of a SHA-256 in hexadecimal digits.
+func (r ranges) digest() string {
+	if len(r) == 0 {
+		return "0"
+	}
+	var n Position
+	var encoded []byte
+	for _, in := range r {
+		n += in.To - in.From + 1
+		encoded = binary.BigEndian.AppendUint64(encoded, uint64(in.From))
+		encoded = binary.BigEndian.AppendUint64(encoded, uint64(in.To))
+	}
+	sum := sha256.Sum256(encoded)
+	return fmt.Sprintf("%d-%x", n, sum[:8])
 }
 
 // span is the range from the beginning of the first to the end of the last. There is one.

@@ -107,7 +107,10 @@ func requireRepaired(t require.TestingT, disk *vfs.Memory, w *asWritten, report 
 		found, err := st.Get(context.Background(), want.ID)
 		require.NoError(t, err)
 		require.Equal(t, want.Position, found.Position)
-		anchor := Anchor{Store: report.Origin.Store, Position: got.Position, Event: got.ID}
+		anchor := Anchor{
+			Store: report.Origin.Store, Position: got.Position, Event: got.ID,
+			Hidden: ranges(ranges(w.hidden).clip(1, got.Position)).digest(), // before the damage
+		}
 		require.NoError(t, st.CheckAnchor(context.Background(), anchor))
 	}
 	if report.Cut || w.blind || !ended {

@@ -32,11 +32,11 @@ type RestoreOptions struct {
 // to be done for that. Sequences, and so revisions of side values, leap over all that the former
 // log can have used.
 //
-// One thing an anchor does not tell. A fence that was open when the backup was made is cancelled in
-// it. Where it was published later, a reader may have seen its events and stand before the end of
-// the backup: that one continues, and has what the restored store hides. So where the report says
-// that there was such a fence (Fenced), look at what stands at that position or after it, or take
-// another backup.
+// A fence that was open when the backup was made is cancelled in it, and what was staged is hidden
+// in the restored store (Fenced in the report). Where it was published later, a reader may have
+// seen that and stand before the end of the backup: it is told ErrForeignHistory, too, as its
+// anchor names what is hidden. One that was kept by an older version, and a receipt, do not: of the
+// events of a receipt [Store.WaitVisible] tells.
 //
 // When Restore returns the store is durable and closed, and opens like any other. Before that a
 // crash, an error or the end of ctx leaves a directory that [Open] refuses, [ErrUnfinishedCopy];

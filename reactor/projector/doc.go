@@ -17,12 +17,12 @@
 // was lost, the row is read again at once, and shows whether it was committed. An owner that was
 // replaced finds another epoch in the row, and its transaction changes nothing.
 //
-// The row names the event at the highest position that it says anything about: a log that has
-// another event there, or none, since one of the two was replaced by a copy, is refused
-// ([store.ErrForeignHistory]), however long it has become meanwhile. [Projector.Adopt] says before
-// the start what to do over a log that was restored. A row of an older version
-// names none. It is completed where the log knows that the worker had come that far, as it does
-// after a clean end, and else refused.
+// The row names the event at the highest position that it says anything about, and what the log
+// hides up to there: a log that has another event there, or none, or hides others, since one of the
+// two was replaced by a copy, is refused ([store.ErrForeignHistory]), however long it has become
+// meanwhile. [Projector.Adopt] says before the start what to do over a log that was restored. A row
+// of an older version names none. It is completed where the log knows that the worker had come that
+// far, as it does after a clean end, and else refused.
 //
 // Events that were parked and are handled again come out of order, and leave the position as it is.
 // So the position has exceptions, row by row in penstock_exception: what lies before it and is not

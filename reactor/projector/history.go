@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -30,16 +31,26 @@ func prepare(ctx context.Context, db *sql.DB) error {
 	return errors.Join(created, added)
 }
 
-// anchorOf returns the ids of an anchor.
-func anchorOf(id, event string) (a store.Anchor, err error) {
+// anchorOf returns all of an anchor but the position, of the columns store and event.
+func anchorOf(id, end string) (a store.Anchor, err error) {
 	a.Store, err = uuid.Parse(id)
-	if err == nil && event != "" {
+	event, hidden, _ := strings.Cut(end, "/")
+	if err == nil && end != "" {
 		a.Event, err = uuid.Parse(event)
+		a.Hidden = hidden
 	}
 	if err != nil {
-		return a, fmt.Errorf("the row is of store %q and event %q: %w", id, event, store.ErrForeignHistory)
+		return a, fmt.Errorf("the row is of store %q and event %q: %w", id, end, store.ErrForeignHistory)
 	}
 	return a, nil
+}
+
+// endOf is the column event: the event of an anchor and, where that is known, what is hidden.
+func endOf(a store.Anchor) string {
+	if a.Hidden == "" {
+		return a.Event.String()
+	}
+	return a.Event.String() + "/" + a.Hidden
 }
 
 // judge says why rows are not the owner's, or not of this log.
@@ -115,6 +126,6 @@ func (t table) raise(ctx context.Context, tx *sql.Tx, r *rows) error {
 		return err
 	}
 	r.anchor, r.unnamed = anchor, false
-	_, err = tx.ExecContext(ctx, "UPDATE penstock_position SET event = $1 WHERE worker = $2", anchor.Event.String(), t.worker)
+	_, err = tx.ExecContext(ctx, "UPDATE penstock_position SET event = $1 WHERE worker = $2", endOf(anchor), t.worker)
 	return err
 }

@@ -143,6 +143,11 @@ func (l *ledger) apply(ctx context.Context, b *cursor.Batch, events []store.Even
 		return -1, directed(err)
 	}
 	c := r.change(events, b.Parked(), b.PassedOver(r.position))
+	if c.anchor.Position > r.anchor.Position {
+		if c.anchor, err = l.log.AnchorAt(ctx, c.anchor.Position); err != nil {
+			return -1, directed(err)
+		}
+	}
 	failed, err = l.write(ctx, r, c, events)
 	var end *commitError
 	switch {

@@ -17,8 +17,9 @@ import (
 // tables.
 //
 // Up to the position everything is in the tables of the user, but for the exceptions; after it
-// nothing is, but for the exceptions. The event is that at the highest of these positions, and
-// shows whether the log that the rows speak of is this one. The incarnation is for people.
+// nothing is, but for the exceptions. The event is that at the highest of these positions, after a
+// slash with what the log hides up to there, see [store.Anchor]: it shows whether the log that the
+// rows speak of is this one. The incarnation is for people.
 //
 // A table of an older version has no column for the event, and the projector adds it when it
 // starts. A program that may not do that needs, once,
@@ -90,16 +91,14 @@ type change struct {
 }
 
 // change says what is to be done for events. Parked events that are handled again leave the
-// position alone: what comes before it may not be handled yet.
+// position alone: what comes before it may not be handled yet. Of the anchor it says the position.
 func (r *rows) change(events []store.Event, parked bool, passedOver []store.Position) change {
 	c := change{to: r.position, anchor: r.anchor}
 	last := &events[len(events)-1]
 	if !parked {
 		c.to = max(c.to, last.Position)
 	}
-	if last.Position > c.anchor.Position {
-		c.anchor.Position, c.anchor.Event = last.Position, last.ID
-	}
+	c.anchor.Position = max(c.anchor.Position, last.Position)
 	for i := range events {
 		p := events[i].Position
 		if r.handled(p) {
@@ -173,7 +172,7 @@ func (t table) acquire(ctx context.Context, tx *sql.Tx, at cursor.ResumeState) (
 	id, incarnation, epoch := begin.Store.String(), int64(t.owner.Origin.Incarnation), int64(t.owner.Epoch)
 	n, err := changed(tx.ExecContext(ctx, `INSERT INTO penstock_position (worker, store, incarnation, epoch, position, event)
 		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (worker) DO NOTHING`,
-		t.worker, id, incarnation, epoch, int64(at.Start), begin.Event.String()))
+		t.worker, id, incarnation, epoch, int64(at.Start), endOf(begin)))
 	if err != nil {
 		return nil, err
 	}
@@ -305,7 +304,7 @@ func (t table) set(
 ) (int64, error) {
 	return changed(tx.ExecContext(ctx, `UPDATE penstock_position SET position = $1, event = $2
 		WHERE worker = $3 AND store = $4 AND event = $5 AND epoch = $6 AND position = $7`,
-		to, next.Event.String(), t.worker, at.Store.String(), at.Event.String(), int64(t.owner.Epoch), from))
+		to, endOf(next), t.worker, at.Store.String(), endOf(at), int64(t.owner.Epoch), from))
 }
 
 func (t table) flip(ctx context.Context, tx *sql.Tx, r *rows, positions []store.Position) error {

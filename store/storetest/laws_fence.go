@@ -13,6 +13,7 @@ func fenceLaws() []law {
 	return []law{
 		{about: about, says: "what is staged becomes visible at once", needs: needsFences, test: fencePublishes},
 		{about: about, says: "what is cancelled is hidden forever and leaves no hole in versions", needs: needsFences, test: fenceCancels},
+		{about: about, says: "an anchor is valid where the same is hidden", needs: needsFences, test: fencesAnchored},
 		{about: about, says: "what a fence uses is reserved until it ends", needs: needsFences, test: fenceReserves},
 		{about: about, says: "stages see each other", needs: needsFences, test: fenceSeesItself},
 		{about: about, says: "a version is that of the head while a fence is open", needs: needsFences, test: versionsWait},
@@ -48,6 +49,37 @@ func fencePublishes(x *scene) {
 	require.Equal(x, store.Position(5), x.Reader.Head())
 	require.Equal(x, []store.Position{1, 2, 3, 4, 5}, x.positions(store.Region{}))
 	require.Equal(x, uint64(3), x.append("a").Events[0].Version)
+}
+
+func fencesAnchored(x *scene) {
+	shown := x.append("before")
+	var ends []store.Anchor
+	for _, end := range []func(Fence) error{
+		func(f Fence) error { return f.Publish(x.ctx) },
+		func(f Fence) error { return f.Cancel(x.ctx) },
+		func(f Fence) error { return f.Cancel(x.ctx) },
+	} {
+		f := x.fence()
+		x.stage(f, "a")
+		other := x.append("b")
+		require.NoError(x, end(f))
+		require.NoError(x, x.Reader.WaitVisible(x.ctx, other))
+		a, err := x.Reader.AnchorAt(x.ctx, other.Position())
+		require.NoError(x, err)
+		ends = append(ends, a)
+	}
+	for i, a := range ends {
+		for _, known := range []string{"", a.Hidden} {
+			a.Hidden = known
+			require.NoError(x, x.Reader.CheckAnchor(x.ctx, a))
+			require.NoError(x, x.Writer.CheckAnchor(x.ctx, a))
+		}
+		a.Hidden = ends[(i+1)%len(ends)].Hidden
+		require.ErrorIs(x, x.Reader.CheckAnchor(x.ctx, a), store.ErrForeignHistory, "it has seen other events")
+	}
+	a, err := x.Reader.AnchorAt(x.ctx, shown.Position())
+	require.NoError(x, err)
+	require.Equal(x, a.Hidden, ends[0].Hidden, "what is published is not hidden")
 }
 
 func fenceCancels(x *scene) {

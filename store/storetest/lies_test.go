@@ -138,6 +138,12 @@ func liesOfFences() []lie {
 		{law: "what is cancelled is hidden forever and leaves no hole in versions", name: "publishes it", tell: staged(func(_ *liar, f *lyingFence) {
 			f.cancel = f.Publish
 		})},
+		{law: "an anchor is valid where the same is hidden", name: "looks at the event alone", tell: func(_ *Subject, l *liar) {
+			l.check = func(ctx context.Context, a store.Anchor) error {
+				a.Hidden = ""
+				return l.Store.CheckAnchor(ctx, a)
+			}
+		}},
 		{law: "what a fence uses is reserved until it ends", name: "calls it a conflict", tell: told(func(_ *store.Receipt, err *error) {
 			if errors.Is(*err, store.ErrReserved) {
 				*err = store.ErrConflict

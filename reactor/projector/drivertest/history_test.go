@@ -87,6 +87,39 @@ func TestAProjectorContinuesInACopyOfItsLogThatCountsAnotherIncarnation(t *testi
 	requireExact(t, copied, db)
 }
 
+// The copy is made while a fence is open, which is cancelled there. What the log publishes later is
+// in the tables, and the row ends with an event that both logs have.
+func TestRowsOfWhatACopyOfTheLogHidesAreRefusedThere(t *testing.T) {
+	for _, publish := range []bool{true, false} {
+		db, disk := newDatabase(t), storetest.NewDisk()
+		st, p := openStore(t, disk), totals(db, &handlers{})
+		appendOrders(t, st, 3)
+		f, err := store.OpenFence(t.Context(), st, store.FenceOptions{Deadline: store.MaxFenceDeadline})
+		require.NoError(t, err)
+		_, err = f.Stage(t.Context(), store.Batch{Events: []store.Proposal{{At: store.At("order:9", "shop"), Payload: paid{Cents: 1}}}})
+		require.NoError(t, err)
+		appendOrders(t, st, 3)
+		copied := openStore(t, disk.Rebooted(keepAll))
+		end := f.Cancel
+		if publish {
+			end = f.Publish
+		}
+		require.NoError(t, end(t.Context()))
+		finish(t, st, p)
+		requireExact(t, st, db)
+		if publish {
+			requireForeign(t, copied, p)
+			require.ErrorIs(t, p.Adopt(t.Context(), copied), store.ErrForeignHistory)
+		} else {
+			require.NoError(t, p.Adopt(t.Context(), copied))
+			finish(t, copied, p)
+			requireExact(t, copied, db)
+		}
+		require.NoError(t, copied.Close())
+		require.NoError(t, st.Close())
+	}
+}
+
 func TestAnExceptionAfterTheEndOfTheLogIsRefused(t *testing.T) {
 	db, st := newDatabase(t), newStore(t)
 	p := totals(db, &handlers{})
@@ -144,7 +177,7 @@ func TestARowOfAnOlderVersionIsCompletedWhereTheLogKnowsThatTheWorkerHadComeSoFa
 			r := newRunner(t, st, p)
 			at, err := st.AnchorAt(t.Context(), 13)
 			require.NoError(t, err)
-			require.Equal(t, at.Event.String(), column(t, db, "SELECT event FROM penstock_position"))
+			require.Equal(t, at.Event.String()+"/0", column(t, db, "SELECT event FROM penstock_position"))
 			stepAll(t, r)
 			requireExact(t, st, db)
 			require.NoError(t, r.Close(t.Context()))
