@@ -159,7 +159,7 @@ func (s *Store) findKey(key string) (k usedKey, ok bool, err error) {
 
 func (s *Store) lookForKey(key string) (k usedKey, ok bool, err error) {
 	asked := index.AskKey(key)
-	for g := range s.newestWith(&asked) {
+	for g := range newestWith(*s.segments.Load(), &asked, &asked) {
 		idx, err := s.indexOf(g)
 		if err != nil {
 			return k, false, err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/penstock-io/penstock/store/internal/index"
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
@@ -41,7 +42,7 @@ func isDropped(err error) bool { return err != nil && errors.Is(err, ErrDropped)
 // learns of it when it reads.
 func First(st *Store) Position {
 	st.catchUp()
-	return st.first()
+	return max(st.first(), Position(st.holding.unseen.Load()))
 }
 
 // first returns the position of the first event that was not dropped: the one after the last where
@@ -147,10 +148,11 @@ func (g *segment) stateIn(s *Store, entity string) (last lastEvent, err error) {
 // stateBefore returns the state that an entity had where the log begins, zero where it had none, or
 // that was discarded.
 func (s *Store) stateBefore(entity string) (last lastEvent, err error) {
+	stays := index.AskState(entity)
 	for {
 		segments := *s.segments.Load()
 		last, err = lastEvent{}, nil
-		for _, g := range slices.Backward(segments[:droppedOf(segments)]) {
+		for g := range newestWith(segments[:droppedOf(segments)], nil, &stays) {
 			if last, err = g.stateIn(s, entity); err != nil || last.Version > 0 {
 				break
 			}

@@ -42,15 +42,16 @@ type loadedIndex struct {
 	used  atomic.Bool // since the hand of the clock passed; a hint, written without order
 }
 
-// newestWith yields the segments that may have what is asked for, the newest first: those whose
-// filter says so, and those whose index is growing or not open. Others are passed over many at a
-// time, as most of them are in a log of many segments.
-func (s *Store) newestWith(asked *index.Asked) iter.Seq[*segment] {
+// newestWith yields those of some segments that may have what is asked for, the newest first: those
+// whose filter says so, and those whose index is growing or not open. Others are passed over many
+// at a time, as most of them are in a log of many segments. stays is what a segment is asked whose
+// events were dropped.
+func newestWith(segments []*segment, asked, stays *index.Asked) iter.Seq[*segment] {
 	return func(yield func(*segment) bool) {
-		for rest := *s.segments.Load(); len(rest) > 0; {
+		for rest := segments; len(rest) > 0; {
 			group := rest[max(0, len(rest)-index.AtOnce):]
 			rest = rest[:len(rest)-len(group)]
-			for perhaps := perhapsIn(group, asked); perhaps != 0; {
+			for perhaps := perhapsIn(group, asked, stays); perhaps != 0; {
 				i := bits.Len64(perhaps) - 1
 				perhaps &^= 1 << i
 				if !yield(group[i]) {
@@ -62,15 +63,27 @@ func (s *Store) newestWith(asked *index.Asked) iter.Seq[*segment] {
 }
 
 // perhapsIn returns a bit for each of some segments, at most [index.AtOnce], that may have what is
-// asked for.
-func perhapsIn(group []*segment, asked *index.Asked) uint64 {
+// asked for. Those whose events were dropped come first, and are asked for what stays: where that
+// is nil each of them is to be seen.
+func perhapsIn(group []*segment, asked, stays *index.Asked) uint64 {
 	var sealed [index.AtOnce]*index.Sealed
 	for i, g := range group {
-		if !g.dropped { // its filter of events has no entity, and its states, or that they are gone, must be seen
+		if !g.dropped || stays != nil {
 			sealed[i] = g.sealed()
 		}
 	}
-	return asked.Perhaps(sealed[:len(group)])
+	n := droppedOf(group)
+	if n == 0 {
+		return asked.Perhaps(sealed[:len(group)])
+	}
+	perhaps := uint64(1)<<n - 1
+	if stays != nil {
+		perhaps = stays.Perhaps(sealed[:n])
+	}
+	if n < len(group) {
+		perhaps |= asked.Perhaps(sealed[n:len(group)]) << n
+	}
+	return perhaps
 }
 
 // indexOf returns the index of a segment, opening it if need be.

@@ -68,6 +68,6 @@ func (l *leap) ask(s *Store, after, upTo Position) bool {
 	if to < len(segments) {
 		l.end = segments[to].first - 1
 	}
-	l.perhaps = perhapsIn(l.group, &l.asked)
+	l.perhaps = perhapsIn(l.group, &l.asked, nil)
 	return true
 }

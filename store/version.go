@@ -59,8 +59,8 @@ func (s *Store) lastOfEntity(name string, bound *atomic.Uint64) (last lastEvent,
 
 func (s *Store) findLast(name string, bound *atomic.Uint64) (last lastEvent, err error) {
 	upTo := Position(bound.Load())
-	asked := index.AskEntity(name)
-	for g := range s.newestWith(&asked) {
+	asked, stays := index.AskEntity(name), index.AskState(name)
+	for g := range newestWith(*s.segments.Load(), &asked, &stays) {
 		if g.dropped {
 			if last, err = g.stateIn(s, name); err != nil || last.Version > 0 {
 				return last, err

@@ -21,6 +21,9 @@ type Asked struct {
 // AskEntity asks for an entity, of which LastOf tells more.
 func AskEntity(entity string) Asked { return askFor(fieldNamespace, namespace(entity)) }
 
+// AskState asks for the state of an entity, of which FindState tells more.
+func AskState(entity string) Asked { return askFor(fieldEntity, entity) }
+
 // AskKey asks for an idempotency key, of which FindKey tells more.
 func AskKey(key string) Asked { return askFor(fieldKey, key) }
 
@@ -70,10 +73,10 @@ func (q *Asked) find(of []*Sealed, lines *[AtOnce][]byte) (unknown uint64) {
 }
 
 func (q *Asked) filterOf(s *Sealed) filter {
-	if q.field == fieldKey {
-		return s.keyFilter
+	if q.field == fieldNamespace {
+		return s.termFilter
 	}
-	return s.termFilter
+	return s.keyFilter // of states, too
 }
 
 func (q *Asked) hashIn(s *Sealed) uint64 {

@@ -149,6 +149,18 @@ func (s *Sealed) findOffset(f field, text string) (offset uint32, ok bool, err e
 	return binary.LittleEndian.Uint32(row[8:]), true, nil
 }
 
+// Sample returns the offsets of n of the records of keys and states, of all where there are fewer:
+// some of them all over the names, as they are spread by hash.
+func (s *Sealed) Sample(n int) (offsets []uint32, err error) {
+	defer s.rescue(guard(), &err)
+	n = min(n, s.keys.len)
+	for i := range n {
+		row := s.body(s.keys.rows+s.keys.len*i/n*s.keys.width, s.keys.width)
+		offsets = append(offsets, binary.LittleEndian.Uint32(row[8:]))
+	}
+	return offsets, nil
+}
+
 // perhaps asks a filter.
 func (s *Sealed) perhaps(f filter, hash uint64) bool {
 	return f.lines > 0 && inLine(s.body(f.start+lineOf(hash, f.lines)*lineSize, lineSize), hash)
