@@ -29,21 +29,37 @@ func Acquire(ctx context.Context, st *store.Store, id ID, b Binding) (*Lease, er
 		return nil, fmt.Errorf("checkpoint %q: %w", id, err)
 	}
 	for {
-		t, err := takeOver(ctx, st, id, b)
-		if err != nil {
-			return nil, err
-		}
-		receipt, err := st.Commit(ctx, t.batch)
-		if lostRace(err, id, t.from) {
+		l, lost, err := acquire(ctx, st, id, b)
+		if lost {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("checkpoint %q: write: %w", id, err)
+			return nil, err
 		}
-		err = t.lease.Committed(receipt, nil)
-		t.lease.out = nil
-		return t.lease, err
+		return l, nil
 	}
+}
+
+// acquire is Acquire, unless the race against another owner is lost. Retention drops nothing
+// meanwhile: what is held from here on was there when the position was looked at.
+func acquire(ctx context.Context, st *store.Store, id ID, b Binding) (l *Lease, lost bool, err error) {
+	failed := store.WithoutDrops(ctx, st, func() error {
+		t, err := takeOver(ctx, st, id, b)
+		if err != nil {
+			return err
+		}
+		receipt, err := st.Commit(ctx, t.batch)
+		if lost = lostRace(err, id, t.from); lost {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("checkpoint %q: write: %w", id, err)
+		}
+		l, err = t.lease, t.lease.Committed(receipt, nil)
+		l.out = nil
+		return err
+	})
+	return l, lost, failed
 }
 
 // takeover is the lease of the next owner, and the batch that makes it valid.

@@ -80,19 +80,28 @@ func Apply(ctx context.Context, st *store.Store, id ID, c Change, q Request) (Ou
 		return Outcome{}, err
 	}
 	for {
+		out, lost, err := apply(ctx, st, id, c, q)
+		if !lost {
+			return out, err
+		}
+	}
+}
+
+// apply is Apply, unless the race against the reader is lost. See acquire.
+func apply(ctx context.Context, st *store.Store, id ID, c Change, q Request) (out Outcome, lost bool, err error) {
+	err = store.WithoutDrops(ctx, st, func() error {
 		p, revision, err := prepare(ctx, st, id, c)
-		if err != nil || q.DryRun {
-			return p.out, err
+		if out = p.out; err != nil || q.DryRun {
+			return err
 		}
 		_, err = st.Commit(ctx, p.batch(id, revision, q))
-		if lostRace(err, id, p.id) {
-			continue
+		if lost = lostRace(err, id, p.id); lost || err == nil {
+			return nil
 		}
-		if err != nil {
-			return Outcome{}, fmt.Errorf("checkpoint %q: %s: %w", id, c, err)
-		}
-		return p.out, nil
-	}
+		out = Outcome{}
+		return fmt.Errorf("checkpoint %q: %s: %w", id, c, err)
+	})
+	return out, lost, err
 }
 
 func checkChange(id ID, c Change, q Request) error {

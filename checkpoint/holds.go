@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -33,19 +34,42 @@ func Holds(st *store.Store, ignore []string) (holds []store.Hold, err error) {
 		if slices.Contains(ignore, string(info.ID)) {
 			continue
 		}
+		if err == nil {
+			holds, err = appendHolds(holds, st, info)
+		}
 		if err != nil {
 			return nil, err
 		}
-		holds = append(holds, store.Hold{Kind: holdsCheckpoint, Who: string(info.ID), From: info.Record.Floor() + 1})
+	}
+	return holds, nil
+}
+
+// appendHolds adds those of one reader. It may take a parked event back meanwhile, which is in the
+// record then: so both count only where the record is the same after the list was looked at. What
+// it parks meanwhile is in the list.
+func appendHolds(holds []store.Hold, st *store.Store, info Info) ([]store.Hold, error) {
+	for {
 		parked, found, err := firstParked(st, info.ID)
 		if err != nil {
 			return nil, err
 		}
+		now, err := look(st, info.ID)
+		if errors.Is(err, ErrNotFound) { // deleted
+			return holds, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if now.Revision != info.Revision {
+			info = now
+			continue
+		}
+		holds = append(holds, store.Hold{Kind: holdsCheckpoint, Who: string(info.ID), From: info.Record.Floor() + 1})
 		if found {
 			holds = append(holds, store.Hold{Kind: holdsParked, Who: string(info.ID), From: parked})
 		}
+		return holds, nil
 	}
-	return holds, nil
 }
 
 // firstParked returns the position of the oldest event that is parked or held. It needs the key of

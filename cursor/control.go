@@ -44,19 +44,32 @@ func (r *Runner) Apply(ctx context.Context, c checkpoint.Change, q checkpoint.Re
 	if err != nil {
 		return checkpoint.Outcome{}, err
 	}
-	var b store.Batch
-	out, err := r.own.lease.StageChange(ctx, r.own.st, &b, r.out.present(), c, q)
+	out, err := changed(ctx, r, c, q)
 	if err != nil || q.DryRun {
 		return out, err
-	}
-	if err := r.own.commit(ctx, b); err != nil {
-		return checkpoint.Outcome{}, r.own.failed(ErrCommit, err)
 	}
 	r.own.worker, r.own.region = &next, next.narrowed()
 	r.guard.disarm()
 	r.stale = true
 	_ = refresh(ctx, r) // the change is made: what is in the way of its result is met by the next call
 	return out, nil
+}
+
+// changed commits a change of the checkpoint. Retention drops nothing meanwhile: what is held from
+// here on was there when the change was worked out.
+func changed(ctx context.Context, r *Runner, c checkpoint.Change, q checkpoint.Request) (out checkpoint.Outcome, err error) {
+	err = store.WithoutDrops(ctx, r.own.st, func() error {
+		var b store.Batch
+		if out, err = r.own.lease.StageChange(ctx, r.own.st, &b, r.out.present(), c, q); err != nil || q.DryRun {
+			return err
+		}
+		if err := r.own.commit(ctx, b); err != nil {
+			out = checkpoint.Outcome{}
+			return r.own.failed(ErrCommit, err)
+		}
+		return nil
+	})
+	return out, err
 }
 
 // rebound is the worker after a change: that may be of what it reads.

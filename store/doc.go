@@ -287,7 +287,8 @@
 // # Locks
 //
 //	Store.closing      Close, whole; taken before all others
-//	Store.holding      a hold is set, or files are replaced that none holds; commits and I/O included
+//	Store.holding      a reader begins to need events, or files are replaced that no reader needs;
+//	                   commits and I/O included. Its mutex is never held during I/O
 //	  committer.mu     queue and role; never held during I/O
 //	  follower.mu      a read-only store catches up with its writer, I/O included
 //	    sideTable.mu   the tree of side values; their values are read without it

@@ -69,15 +69,15 @@ func SetHold(ctx context.Context, st *Store, h Hold) error {
 	if err := h.validate(); err != nil {
 		return err
 	}
-	st.holding.Lock() // what is dropped was held by no one when the lock was taken for it
-	defer st.holding.Unlock()
-	if _, err := st.Commit(ctx, Batch{Sides: []SideWrite{h.Write()}}); err != nil {
-		return err
-	}
-	if from := max(h.From, 1); from < st.first() {
-		return st.droppedError(from)
-	}
-	return nil
+	return WithoutDrops(ctx, st, func() error {
+		if _, err := st.Commit(ctx, Batch{Sides: []SideWrite{h.Write()}}); err != nil {
+			return err
+		}
+		if from, first := max(h.From, 1), First(st); from < first {
+			return &DroppedError{Position: from, First: first}
+		}
+		return nil
+	})
 }
 
 // ReleaseHold removes a named hold, if there is one. Errors are those of [Store.Commit].

@@ -356,7 +356,7 @@ func TestAHoldThatIsSetMeanwhileCounts(t *testing.T) {
 	ctx, calls := t.Context(), 0
 	late := func(*Store, []string) ([]Hold, error) {
 		if calls++; calls == 2 {
-			require.NoError(t, SetHold(ctx, s, Hold{Who: "late", From: 10}))
+			write(t, s, sideOf(Hold{Who: "late", From: 10}.Write()))
 		}
 		return nil, nil
 	}

@@ -78,7 +78,7 @@ type Store struct {
 	taskMu      sync.Mutex // one piece of it at a time
 	rewriter    rewriter   // has a goroutine of its own while it works, as it waits for commits
 	fences      openFences // locks itself
-	holding     sync.Mutex // held while a hold is set, and while events are dropped that none of them holds
+	holding     holding    // locks itself
 
 	// Of a read-only store; nil in a writer.
 	follower *follower
