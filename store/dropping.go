@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -24,28 +25,31 @@ import (
 //	  |        where several have one, that of the newest counts
 //	replace    as any file that stands for several segments, see rewriter
 //
-// So a byte of what stays is written again some log2 times, as files grow to maxRestBytes, and
-// there are as many of them. It belongs to the goroutine that has the rewriter.
+// So a byte of what stays is written again some log2 times, as files grow to the size of a segment;
+// from there on there are as many as it takes. What newer ones say again, or is discarded, takes no
+// more than half of each for long, see tidy. It belongs to the goroutine that has the rewriter.
 type dropping struct {
 	rewriting
 	hidden   ranges
-	keys     uint64 // hybrid times: receipts of commits before are discarded
-	entities uint64 // states as of before are discarded
+	ages     *ages
+	keys     time.Duration // receipts of commits that are older are discarded; 0 for none
+	entities time.Duration // states as of events that are older are discarded; 0 for none
 
-	states   map[string]wal.State // without the entity
-	receipts map[string]rest
-	bytes    int64     // of the records of both, and of side values
-	last     uuid.UUID // the last event that was gathered
-	report   RetainReport
-	recorded []wal.Recorded // of the events of the batch that is read
+	states    map[string]wal.State // without the entity
+	receipts  map[string]rest
+	older     []*segment // without events, before the parts
+	newer     []*segment // and after
+	discarded bool       // some state that is not in the file any more
+	bytes     int64      // of the records of both, and of side values
+	last      uuid.UUID  // the last event that was gathered
+	report    RetainReport
+	recorded  []wal.Recorded // of the events of the batch that is read
 }
 
 // Bounds of what is dropped at a time.
 const (
 	// maxGathered states and receipts are in memory, and those of one segment more.
 	maxGathered = 1 << 17
-	// maxRestBytes is the size from which on a file of what stays is not merged any more.
-	maxRestBytes = 256 << 20
 )
 
 func newDropping(s *Store) *dropping {
@@ -139,18 +143,23 @@ func timeOf(id uuid.UUID) uint64 {
 // worth it.
 func (d *dropping) widen() {
 	segments := *d.store.segments.Load()
+	most := max(d.store.options.SegmentBytes, minRestBytes)
 	for at := slices.Index(segments, d.parts[0]); at > 0; at-- {
 		g := segments[at-1]
 		size := batchBytes(g)
-		if !g.dropped || size > 2*d.bytes || size+d.bytes > maxRestBytes {
+		if !g.dropped || size > 2*d.bytes || size+d.bytes > most {
 			return
 		}
 		d.parts, d.bytes = slices.Insert(d.parts, 0, g), d.bytes+size
 	}
 }
 
+// end is the position after all that the file stands for.
+func (d *dropping) end() Position { return d.parts[len(d.parts)-1].after() }
+
 // make writes the file and syncs it.
 func (d *dropping) make(name string) (err error) {
+	d.look()
 	if err := d.begin(name); err != nil {
 		return err
 	}
@@ -272,7 +281,6 @@ func (d *dropping) merge() error {
 		}
 	}
 	m.add(d.gathered())
-	oldest := d.parts[0] == (*d.store.segments.Load())[0]
 	for {
 		r, err := m.next()
 		if r == nil || err != nil {
@@ -281,20 +289,18 @@ func (d *dropping) merge() error {
 		if d.store.rewriter.stop.Load() {
 			return ErrClosed
 		}
-		if oldest && d.discards(r) { // else one that is older would come back
-			continue
+		counts, err := d.counts(r)
+		switch {
+		case err != nil:
+		case counts:
+			err = d.append(r.record)
+		default:
+			d.discarded = d.discarded || r.kind() == wal.TypeState
 		}
-		if err := d.append(r.record); err != nil {
+		if err != nil {
 			return err
 		}
 	}
-}
-
-func (d *dropping) discards(r *rest) bool {
-	if r.kind() == wal.TypeState {
-		return r.time < d.entities
-	}
-	return r.time < d.keys
 }
 
 // gathered yields what was gathered, in order.

@@ -12,6 +12,7 @@ type entityCache struct {
 	ring   []*entityState // all of them
 	hand   int            // of the clock: the next of ring that may have to leave
 	batch  uint64         // number of the open one
+	since  uint64         // see begin
 }
 
 // entityState is what the next event of an entity continues.
@@ -36,8 +37,15 @@ func newEntityCache(limit int) entityCache {
 }
 
 // begin says that a batch is opened, and that the ones before it can be read in the log: visible or
-// not, as they are looked up among all that was assigned.
-func (c *entityCache) begin() { c.batch++ }
+// not, as they are looked up among all that was assigned. discards is a number that grows each time
+// the log forgets states: then the cache does, too, or the next event of an entity that readers
+// find absent would continue what is unknown.
+func (c *entityCache) begin(discards uint64) {
+	c.batch++
+	if c.since != discards {
+		*c = entityCache{limit: c.limit, states: make(map[string]*entityState), batch: c.batch, since: discards}
+	}
+}
 
 // get returns the state of an entity, nil where it is not in the cache. It stays as long as the
 // batch is open.

@@ -13,7 +13,7 @@ func TestStatesOfTheOpenBatchStayInTheCacheAndOthersAreBounded(t *testing.T) {
 		limit := rapid.IntRange(1, 5).Draw(t, "limit")
 		c := newEntityCache(limit)
 		for range rapid.IntRange(1, 20).Draw(t, "batches") {
-			c.begin()
+			c.begin(0)
 			pinned := map[string]*entityState{}
 			for range rapid.IntRange(0, 12).Draw(t, "uses") {
 				name := fmt.Sprint(rapid.IntRange(0, 30).Draw(t, "entity"))
@@ -38,9 +38,9 @@ func TestStatesOfTheOpenBatchStayInTheCacheAndOthersAreBounded(t *testing.T) {
 				require.Same(t, s, c.states[s.name])
 			}
 		}
-		c.begin()
+		c.begin(0)
 		for i := range 50 { // each a batch of its own
-			c.begin()
+			c.begin(0)
 			c.add(fmt.Sprint("new ", i), 1, [32]byte{})
 		}
 		require.LessOrEqual(t, len(c.ring), limit+1)
@@ -49,13 +49,13 @@ func TestStatesOfTheOpenBatchStayInTheCacheAndOthersAreBounded(t *testing.T) {
 
 func TestABatchOfManyEntitiesCostsInProportionAndTheCacheShrinksAfterIt(t *testing.T) {
 	c := newEntityCache(100)
-	c.begin()
+	c.begin(0)
 	for i := range 50_000 { // a walk over all for each would take minutes
 		c.add(fmt.Sprint(i), 1, [32]byte{})
 	}
 	require.Len(t, c.ring, 50_000)
 	for i := range 10_000 {
-		c.begin()
+		c.begin(0)
 		c.add(fmt.Sprint("later ", i), 1, [32]byte{})
 	}
 	require.LessOrEqual(t, len(c.ring), 100)

@@ -169,9 +169,6 @@ func (s *Store) rewriteErased(g *segment, e *erasure) error {
 	if err := s.renewMoved(); err != nil {
 		return err
 	}
-	if s.rewriter.broken {
-		return fmt.Errorf("%w: a rename is not known to be durable, open the store again", ErrBusy)
-	}
 	x := &eraser{erasure: e}
 	x.begin(g)
 	_, err := s.rewrite([]*segment{g}, x)
@@ -193,7 +190,7 @@ func (s *Store) sweepErased() error {
 			return err
 		}
 	}
-	return s.syncNames()
+	return s.dir.Sync()
 }
 
 // isLeft reports whether a file counts no more.

@@ -89,7 +89,8 @@ const (
 	beaconRetries = 100
 )
 
-// Sizes of caches. They are variables for tests, and read when a store is opened.
+// Sizes of caches, and of what is carried along. They are variables for tests, which change them
+// before a store is opened.
 //
 //nolint:gochecknoglobals // as it says.
 var (
@@ -100,6 +101,8 @@ var (
 	maxEntities = 1 << 15
 	// maxIndexBytes bounds the memory of indexes of sealed segments that cannot be used in place.
 	maxIndexBytes int64 = 32 << 20
+	// minRestBytes is the size that files of what stays of dropped events grow to, at least.
+	minRestBytes int64 = 1 << 20
 )
 
 // Times.

@@ -9,29 +9,32 @@ import (
 // RetainOptions say what [Retain] keeps. What exceeds one of the first three is dropped; the zero
 // value drops nothing, and reports who holds what.
 type RetainOptions struct {
-	// MaxAge is how old the last event of a segment may be, by [Store.Now]; 0 means any.
+	// MaxAge is how old the last event of a segment may be; 0 means any. Where a clock was wrong,
+	// see RetainReport.Doubted, what is kept may be older; what is dropped is not younger.
 	MaxAge time.Duration
 	// MaxBytes is how much the files of segments with events may take together, the active one
 	// included; 0 means any.
 	MaxBytes int64
 	// Before drops segments all of whose events lie before this position; 0 means none.
 	Before Position
-	// Ignore names holds that do not count: named ones, and those of other holders. What they need may
-	// be dropped, and their readers are told [ErrDropped]. Open fences always count.
+	// Ignore names holds that do not count: named ones, and those of other holders. What they need
+	// may be dropped, and their readers are told [ErrDropped]. Open fences always count.
 	Ignore []string
-	// KeyRetention is how long an idempotency key is known after its commit, at least; 0 means for as
-	// long as the store lives. Of events that are not dropped keys are always known.
+	// KeyRetention is how long an idempotency key is known after its commit, at least; 0 means for
+	// as long as the store lives. Of events that are not dropped keys are always known.
 	KeyRetention time.Duration
-	// EntityRetention is how long the version of an entity, and the hash of its last event, are known
-	// after that event, at least; 0 means for as long as the store lives. Once they are discarded, the
-	// entity is [Absent], and its next event has version 1.
+	// EntityRetention is how long the version of an entity, and the hash of its last event, are
+	// known after that event, at least; 0 means for as long as the store lives. Once they are
+	// discarded, the entity is [Absent], and its next event has version 1.
 	EntityRetention time.Duration
 	// DryRun reports what would be dropped, and changes nothing.
 	DryRun bool
 }
 
 // Holders returns what readers need that the store knows nothing of, but for those that are
-// ignored: checkpoint.Holds is one. An error ends [Retain].
+// ignored: checkpoint.Holds is one. An error ends [Retain]. It is called before, and again while no
+// caller may begin to need anything (see [WithoutDrops]): so it must not set holds, or acquire
+// checkpoints.
 type Holders = func(st *Store, ignore []string) ([]Hold, error)
 
 // RetainReport says what [Retain] has dropped, or would drop.
@@ -41,15 +44,20 @@ type RetainReport struct {
 	Segments int
 	Events   uint64
 	Bytes    int64
-	// First is the position of the first event that the log has after it: the one after the head where
-	// it has none.
+	// First is the position of the first event that the log has after it: the one after the head
+	// where it has none.
 	First Position
 	// Holds are those that keep something which else would be dropped, by position: the first one
 	// has to be moved or released before more can be.
 	Holds []Hold
-	// Carried is what the files take that have what stays of all events that were ever dropped. Of a
-	// dry run it is what they take now.
+	// Carried is what the files take that have what stays of all events that were ever dropped. Of
+	// a dry run it is what they take now.
 	Carried int64
+	// Doubted is how much younger the oldest segment with events is taken to be than [Store.Now]
+	// says, as a clock was wrong, or is: all that it is ahead of the machine's now, and each step
+	// of more than ten years from one segment to the next, or to now. Such events grow older from
+	// there on. 0 in a log whose clock was right, but for one that was left alone for ten years.
+	Doubted time.Duration
 }
 
 // Retain drops the oldest events, by whole segments: those that exceed one of the options, up to
@@ -68,16 +76,22 @@ type RetainReport struct {
 // for a position before the first event gets a [DroppedError] from then on: a reader, a row, a
 // file, a token, a [Condition]. A reader that starts at the beginning starts at the first event.
 //
-// It runs beside commits and readers, and alone: a second call waits. Readers in other processes
-// notice it as they notice rewriting. A backup is the log as it is, so the next one drops the same;
-// one that ends before the first event of the log cannot be continued: the error is ErrDropped.
+// It runs beside commits and readers. A second call waits, and so does [Erase]; and a reader that
+// begins to need events waits while files are replaced, and sees what is left: see [WithoutDrops].
+// Readers in other processes notice it as they notice rewriting. A backup is the log as it is, so
+// the next one drops the same; one that ends before the first event of the log cannot be continued:
+// the error is ErrDropped.
 //
 // It costs the reading of what is dropped, a record of some hundred bytes for each entity and key
-// in it, and at times a merge with those of before: in all some log2 times. A crash, an error and
-// the end of ctx leave the log without the segments that were dropped by then, the oldest ones,
-// each with what stays of it, and nothing else changed. Errors: [CorruptError] for damage in what
-// is to be dropped, which stays; [ErrDiskFull], as what stays is written before room is given back;
-// that of others; [InvalidError], [ErrReadOnly], [ErrClosed], [ErrPoisoned], ctx's.
+// in it, and at times a merge with those of before: in all some log2 times, until a file has the
+// size of a segment. One of which half is said again in newer ones, superseded, or discarded, is
+// written again without that: so what stays takes no more than some twice what counts of it, and a
+// question passes as many files as that fills, by their filters. A crash, an error and the end of
+// ctx leave the log without the segments that were dropped by then, the oldest ones, each with what
+// stays of it, and nothing else changed; what was not finished the next call finishes. Errors:
+// [CorruptError] for damage in what is to be dropped, which stays; [ErrDiskFull], as what stays is
+// written before room is given back; that of others; [InvalidError], [ErrReadOnly], [ErrClosed],
+// [ErrPoisoned], ctx's.
 //
 // Programs of versions that do not know retention get [ErrNewerFormat] for the log from then on.
 func Retain(ctx context.Context, st *Store, others Holders, o RetainOptions) (RetainReport, error) {
@@ -100,11 +114,11 @@ func (s *Store) retain(ctx context.Context, others Holders, o RetainOptions) (re
 	if err := r.plan(ctx); err != nil {
 		return report, err
 	}
-	if !o.DryRun {
-		err = r.discard(ctx)
-	}
 	for more := !o.DryRun; more && err == nil; {
 		more, err = r.drop(ctx)
+	}
+	if !o.DryRun && err == nil {
+		err = r.tidy(ctx)
 	}
 	segments := *s.segments.Load()
 	if !o.DryRun {
@@ -145,7 +159,7 @@ type retention struct {
 	store   *Store
 	others  Holders
 	options RetainOptions
-	now     time.Time
+	ages    *ages
 	due     []*segment // to be dropped, the oldest first
 	report  RetainReport
 }
@@ -159,20 +173,17 @@ func (r *retention) plan(ctx context.Context) error {
 	if err := s.readable(ctx); err != nil {
 		return err
 	}
-	r.now = s.Now()
-	var of []Hold
-	var err error
-	if r.others != nil {
-		if of, err = r.others(s, r.options.Ignore); err != nil {
-			return err
-		}
-	}
-	holds, err := s.holds(of, r.options.Ignore)
+	r.ages = s.ages()
+	holds, err := r.needed()
 	if err != nil {
 		return err
 	}
 	wanted := r.wanted()
 	r.report.First = s.first()
+	segments := *s.segments.Load()
+	if t := segments[droppedOf(segments)].trailer.Load(); t != nil {
+		r.report.Doubted = r.ages.doubted(t.LastTime)
+	}
 	for _, g := range wanted {
 		if len(holds) > 0 && g.after() > holds[0].From {
 			r.holds(holds, wanted[len(wanted)-1].after())
@@ -222,43 +233,15 @@ func (r *retention) wanted() (wanted []*segment) {
 // exceeds reports whether the options do not keep a segment, total being the size of it and all
 // after it.
 func (r *retention) exceeds(g *segment, total int64) bool {
-	o, last := &r.options, Timestamp(g.trailer.Load().LastTime).Time()
-	return g.after() <= o.Before || o.MaxBytes > 0 && total > o.MaxBytes || o.MaxAge > 0 && r.now.Sub(last) > o.MaxAge
+	o := &r.options
+	return g.after() <= o.Before || o.MaxBytes > 0 && total > o.MaxBytes || r.ages.over(g.trailer.Load().LastTime, o.MaxAge)
 }
 
-// begin begins to make a file.
-func (r *retention) begin() (*dropping, error) {
-	s := r.store
-	if err := s.syncNames(); err != nil { // deletions may rest on what was renamed by a process before
-		return nil, err
-	}
-	if s.rewriter.broken {
-		return nil, fmt.Errorf("%w: a rename is not known to be durable, open the store again", ErrBusy)
-	}
-	d := newDropping(s)
-	d.keys, d.entities = r.before(r.options.KeyRetention), r.before(r.options.EntityRetention)
-	return d, nil
-}
-
-// discard makes one file without states and receipts of the oldest ones of which all are discarded:
-// no merge may come as far for long.
-func (r *retention) discard(ctx context.Context) error {
-	d, err := r.begin()
-	if err != nil {
-		return err
-	}
-	var bytes int64
-	for _, g := range *r.store.segments.Load() {
-		if !g.dropped || g.trailer.Load().LastTime >= min(d.keys, d.entities) {
-			break
-		}
-		d.parts = append(d.parts, g)
-		bytes += batchBytes(g) - r.store.sides.liveBytes(g.number)
-	}
-	if bytes < rewriteBytes {
-		return nil
-	}
-	return r.finish(ctx, d)
+// dropping returns the work on a file, without any part.
+func (r *retention) dropping() *dropping {
+	d := newDropping(r.store)
+	d.ages, d.keys, d.entities = r.ages, r.options.KeyRetention, r.options.EntityRetention
+	return d
 }
 
 // drop drops some of the segments that are due, and reports whether there are more.
@@ -266,11 +249,7 @@ func (r *retention) drop(ctx context.Context) (more bool, err error) {
 	if len(r.due) == 0 {
 		return false, nil
 	}
-	s := r.store
-	d, err := r.begin()
-	if err != nil {
-		return false, err
-	}
+	s, d := r.store, r.dropping()
 	for ; len(r.due) > 0 && !d.full(); r.due = r.due[1:] {
 		if err := s.readable(ctx); err != nil {
 			return false, err
@@ -290,11 +269,11 @@ func (r *retention) drop(ctx context.Context) (more bool, err error) {
 // due.
 func (r *retention) finish(ctx context.Context, d *dropping) error {
 	name := segmentName(d.parts[0].number) + rewrittenSuffix
-	err := d.make(name)
+	err := r.store.dir.Sync() // deletions may rest on what was renamed by a process before
 	if err == nil {
-		err = r.store.settle(ctx)
+		err = d.make(name)
 	}
-	held, err := r.replace(d, name, err)
+	held, err := r.replace(ctx, d, name, err)
 	if held {
 		r.due = nil
 	}
@@ -307,39 +286,59 @@ func (r *retention) finish(ctx context.Context, d *dropping) error {
 	return nil
 }
 
-// before returns the hybrid time so long before now, 0 for 0.
-func (r *retention) before(d time.Duration) uint64 {
-	ms := r.now.Add(-d).UnixMilli()
-	if d == 0 || ms < 0 {
-		return 0
-	}
-	return uint64(ms) << 16
-}
-
-// replace puts the file that has what stays in the place of what is dropped, unless a reader needs
-// it by now. What the holds were when the segments were chosen is durable.
-func (r *retention) replace(d *dropping, name string, err error) (held bool, _ error) {
+// replace puts the file that has what stays in the place of what is dropped, unless err says that
+// it is not written, or a reader needs it by now.
+func (r *retention) replace(ctx context.Context, d *dropping, name string, err error) (held bool, _ error) {
 	s := r.store
-	var of []Hold
-	if err == nil && r.others != nil {
-		of, err = r.others(s, r.options.Ignore)
-	}
-	s.holding.Lock()
-	defer s.holding.Unlock()
-	end := d.parts[len(d.parts)-1].after()
-	if err == nil {
-		var holds []Hold
-		if holds, err = s.holds(of, r.options.Ignore); err == nil && d.report.Segments > 0 && len(holds) > 0 && holds[0].From < end {
-			r.holds(holds, end)
-			return true, s.dir.Remove(name)
+	excludes := err == nil && d.report.Segments > 0 // else no event goes
+	if excludes {
+		if err = s.holding.exclude(ctx); err == nil {
+			defer s.holding.admit()
+			held, err = r.held(ctx, d)
 		}
 	}
+	if err == nil && !held { // what the holds were is durable, and so is what has superseded what goes
+		err = s.settle(ctx)
+	}
+	if held && err == nil {
+		return true, s.dir.Remove(name)
+	}
 	s.rewriter.keep(d.parts, d.kept)
-	if err = s.replace(d.parts, name, err); err != nil {
+	s.rewriter.loses = d.discarded && err == nil
+	if err = s.replace(d.parts, name, err); len(s.rewriter.moved) > 0 && excludes {
+		s.holding.unseen.Store(uint64(d.end()))
+	}
+	if err != nil {
 		return false, err
 	}
 	for _, g := range d.parts {
 		_ = s.dir.Remove(idxName(g.number)) // there mostly is none
 	}
 	return false, nil
+}
+
+// held reports whether a reader needs something of what is to go. All that was to be committed
+// before is: also what its caller does not wait for any more.
+func (r *retention) held(ctx context.Context, d *dropping) (bool, error) {
+	if err := r.store.settle(ctx); err != nil {
+		return false, err
+	}
+	holds, err := r.needed()
+	if err != nil || len(holds) == 0 || holds[0].From >= d.end() {
+		return false, err
+	}
+	r.holds(holds, d.end())
+	return true, nil
+}
+
+// needed returns all holds that count, by position.
+func (r *retention) needed() ([]Hold, error) {
+	var others []Hold
+	if r.others != nil {
+		var err error
+		if others, err = r.others(r.store, r.options.Ignore); err != nil {
+			return nil, err
+		}
+	}
+	return r.store.holds(others, r.options.Ignore)
 }

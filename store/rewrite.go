@@ -53,15 +53,18 @@ import (
 // damaged waits for the next opening. A full disk ends the pass: it is one without room for a
 // second copy. Stats has the error that was met last.
 //
-// One goroutine at a time has it (busy), and the fields after failed.
+// One goroutine at a time has it (busy), and the fields after discards.
 type rewriter struct {
 	busy   role
 	stop   atomic.Bool // set by Close
 	failed atomic.Pointer[error]
 
-	broken bool                // a rename is not known to be durable: no more until the next opening
-	moved  []*segment          // what a file was put in the place of, and is not open since: its generation is to be counted
+	// discards grows when states of entities are not known any more. The committer reads it.
+	discards atomic.Uint64
+
+	moved  []*segment          // what a file was put in the place of, as long as that is not finished: see renewMoved
 	kept   map[uint32]int64    // bytes that must stay, by segment
+	loses  bool                // what moved became does not have all states
 	passes uint64              // one for each segment that was sealed
 	left   map[uint32]leftover // what could not be rewritten, by segment
 }
@@ -144,7 +147,7 @@ func (s *Store) rewriteAll() {
 	if s.renewMoved() != nil {
 		return
 	}
-	for !r.broken && !r.stop.Load() {
+	for !r.stop.Load() {
 		parts := s.nextRewriting()
 		if parts == nil {
 			return
@@ -246,7 +249,7 @@ func (s *Store) superseded(g *segment) int64 {
 // erases. It returns in which segment an error was met.
 func (s *Store) rewrite(parts []*segment, erases *eraser) (at *segment, err error) {
 	first := parts[0]
-	if err := s.syncNames(); err != nil { // deletions may rest on what was renamed by a process before
+	if err := s.dir.Sync(); err != nil { // deletions may rest on what was renamed by a process before
 		return first, err
 	}
 	name := segmentName(first.number) + rewrittenSuffix
@@ -297,9 +300,16 @@ func (r *rewriter) keep(parts []*segment, bytes int64) {
 	r.kept[parts[0].number] = bytes
 }
 
-// renewMoved opens the segment that was rewritten last, unless that was done, and removes the files
-// that it stands for. Until it is open nothing else is rewritten: headers say how often segments
-// were, and readers that find another number refuse the log.
+// renewMoved opens the segment that was rewritten last, unless that was done, makes its name
+// durable, and removes the files that it stands for. Until all that is done nothing else is
+// rewritten: headers say how often segments were, and readers that find another number refuse the
+// log; and what else is renamed, or removed, rests on it.
+//
+// After an error it is done again at the next call. Unlike the content of a file, which a system
+// may forget after it could not write it, so that another sync means nothing, names are in the
+// journal of a file system: in order, so that a later sync that succeeds is one of all before; and
+// one whose journal could not be written takes no more. The next opening could not do more than
+// that.
 func (s *Store) renewMoved() error {
 	moved := s.rewriter.moved
 	if len(moved) == 0 {
@@ -308,8 +318,12 @@ func (s *Store) renewMoved() error {
 	if err := s.renew(moved[0]); err != nil {
 		return err
 	}
-	s.rewriter.moved = nil
-	if err := s.syncNames(); err != nil {
+	s.holding.unseen.Store(0)
+	if s.rewriter.loses {
+		s.rewriter.loses = false
+		s.rewriter.discards.Add(1)
+	}
+	if err := s.dir.Sync(); err != nil {
 		return err
 	}
 	last := s.numbered(moved[0].number).last // its own, where the rename has failed
@@ -318,14 +332,8 @@ func (s *Store) renewMoved() error {
 			_ = s.dir.Remove(segmentName(g.number)) // what is left is removed by the next opening
 		}
 	}
+	s.rewriter.moved = nil
 	return nil
-}
-
-// syncNames makes renames durable. After an error it is not known whether they are.
-func (s *Store) syncNames() error {
-	err := s.dir.Sync()
-	s.rewriter.broken = s.rewriter.broken || err != nil
-	return err
 }
 
 // settle makes durable what has superseded the values that go: all that was committed before.

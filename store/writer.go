@@ -184,7 +184,7 @@ func (w *writer) poisonWith(cause error) error {
 // begin opens a batch. Everything before it is visible by now, or waits for a fence, which the
 // index is told, so that it can answer for the state before the events that are added next.
 func (w *writer) begin() openBatch {
-	w.entities.begin()
+	w.entities.begin(w.store.rewriter.discards.Load())
 	w.active.PublishUpTo(uint32(w.next.Position - w.runs.first))
 	buf := w.buf[:0]
 	if w.headerPending {
