@@ -6,15 +6,23 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// retain drops the first events. A reader beside the writer may have files open that are gone, so
-// only a writer that is read itself drops any.
+// retain drops the first events, and at times discards what stays of them. A reader beside the
+// writer may have files open that are gone, so only a writer that is read itself drops any.
 func (h *history) retain() (about string, err error) {
 	if h.Retain == nil || h.Reader != Reader(h.Writer) {
 		return h.read()
 	}
 	before := h.position()
-	report, err := h.Retain(h.ctx, store.RetainOptions{Before: before})
-	about = fmt.Sprintf("drop what lies before event %d -> begins with event %d", before, report.First)
+	o := store.RetainOptions{Before: before}
+	if h.oneIn(3) {
+		o.KeyRetention = 1
+	}
+	if h.oneIn(3) {
+		o.EntityRetention = 1
+	}
+	report, err := h.Retain(h.ctx, o)
+	about = fmt.Sprintf("drop what lies before event %d, of keys %d, of entities %d -> begins with event %d",
+		before, o.KeyRetention, o.EntityRetention, report.First)
 	if err != nil {
 		return about, err
 	}
@@ -33,7 +41,33 @@ func (h *history) retain() (about string, err error) {
 		h.past[i] = &next
 	}
 	h.log = h.past[len(h.past)-1]
-	return about, nil
+	return about, h.discarded(&o)
+}
+
+// discarded takes in what is not known any more. That may be what was dropped, and is old enough:
+// of entities the answer is asked for, of keys it cannot be, without using them.
+func (h *history) discarded(o *store.RetainOptions) error {
+	unknown := clone(h.log.unknown)
+	for _, entity := range entityNames() {
+		version, err := h.Writer.Version(h.ctx, entity)
+		if err != nil {
+			return err
+		}
+		if _, at := h.log.shown(entity); o.EntityRetention > 0 && version == 0 && at <= h.log.gone {
+			unknown[entity] = max(unknown[entity], at)
+		}
+	}
+	for i, l := range h.past {
+		next := *l
+		next.unknown, next.keys = unknown, clone(l.keys)
+		for name, use := range next.keys {
+			use.may = use.may || o.KeyRetention > 0 && use.receipt.Position() <= l.gone
+			next.keys[name] = use
+		}
+		h.past[i] = &next
+	}
+	h.log = h.past[len(h.past)-1]
+	return nil
 }
 
 // first is the position of the first event that was not dropped.

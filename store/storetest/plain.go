@@ -16,8 +16,9 @@ import (
 // plainLog is what a log means: slices and maps. It is a value: step returns the next one and
 // changes nothing, so that any number may continue from one.
 type plainLog struct {
-	events   []plainEvent   // by position
-	gone     store.Position // of the last one that was dropped, 0 for none
+	events   []plainEvent              // by position
+	gone     store.Position            // of the last one that was dropped, 0 for none
+	unknown  map[string]store.Position // of the last event of an entity that nothing is known of any more
 	sides    map[string]store.SideValue
 	keys     map[string]plainKey // but for those of cancelled fences
 	fences   map[int]fenceState  // that have ended; others are open
@@ -40,6 +41,7 @@ type plainKey struct {
 	receipt store.Receipt
 	fence   int
 	erased  bool // an event of it
+	may     bool // be unknown, as its events were dropped
 }
 
 type fenceState uint8
@@ -119,7 +121,9 @@ func (l *plainLog) commit(c *call, a *answer) (*plainLog, error) {
 		return l, l.oneOf([]error{err}, a.err)
 	}
 	if use, known := l.keys[c.batch.IdempotencyKey]; known {
-		return l, l.repeated(c, a, use)
+		if err := l.repeated(c, a, use); err == nil || !use.may {
+			return l, err
+		}
 	}
 	if refusals := l.refusals(c); len(refusals) > 0 {
 		return l, l.oneOf(refusals, a.err)

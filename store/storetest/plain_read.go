@@ -37,8 +37,9 @@ func (l *plainLog) reserved(entity string, fence int) bool {
 // assigned is the version of an entity, with what is staged.
 func (l *plainLog) assigned(entity string) (version uint64) {
 	for i := range l.events {
-		if e := &l.events[i]; e.At.Entity == entity && l.fences[e.fence] != fenceCancelled {
-			version++
+		e := &l.events[i]
+		if e.At.Entity == entity && l.fences[e.fence] != fenceCancelled && e.Position > l.unknown[entity] {
+			version = e.Version
 		}
 	}
 	return version
@@ -82,12 +83,18 @@ func (l *plainLog) visible() (events []plainEvent) {
 
 // version is what a reader is told.
 func (l *plainLog) version(entity string) (version uint64) {
+	version, _ = l.shown(entity)
+	return version
+}
+
+// shown returns version and position of the last event of an entity that a reader knows of.
+func (l *plainLog) shown(entity string) (version uint64, at store.Position) {
 	for _, e := range l.visible() {
-		if e.At.Entity == entity {
-			version = e.Version
+		if e.At.Entity == entity && e.Position > l.unknown[entity] {
+			version, at = e.Version, e.Position
 		}
 	}
-	return version
+	return version, at
 }
 
 // outline is what a region matches.
