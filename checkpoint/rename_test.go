@@ -271,7 +271,8 @@ func TestARenameLeavesWhatIsKeptAndAResetAndADeleteRemoveIt(t *testing.T) {
 	}
 	kept := func() (n int) {
 		for _, prefix := range []string{checkpoint.KeptPrefix("saga"), checkpoint.DuePrefix("saga")} {
-			for range st.Sides(prefix) {
+			for _, err := range st.Sides(prefix) {
+				require.NoError(t, err)
 				n++
 			}
 		}

@@ -123,11 +123,10 @@ type dueEvent struct {
 }
 
 // keepDue returns the side write that keeps an encoded reaction to an event until a time. The key
-// has the time first, so that keys ascend by it, and ends as that of all side values that are about
-// an event does, see store.Erasure:
+// has the time first, in milliseconds, so that keys ascend by it, and a number among those of the
+// event; it ends as the key of each side value does that is about an event, see store.Erasure:
 //
-// due / first name / milliseconds since 1970 / number among those of the event / position of the
-// event
+//	due/NAME/TIME/NUMBER/POSITION
 func (o *batchOwner) keepDue(due time.Time, p store.Proposal, event store.Position, n int) (store.SideWrite, error) {
 	raw, _ := p.Payload.(store.Raw)
 	value, err := json.Marshal(dueEvent{
@@ -238,7 +237,7 @@ func (a *alarm) due(now time.Time) (list []ringing, err error) {
 		}
 		_, event, ok := splitDue(first, side.Key)
 		if err != nil || !ok {
-			return nil, fmt.Errorf("scheduled event %q: %w", side.Key, cmp.Or(err, error(checkpoint.ErrCorrupt)))
+			return nil, fmt.Errorf("scheduled event %q: %w", side.Key, cmp.Or(err, checkpoint.ErrCorrupt))
 		}
 		list = append(list, ringing{
 			event: event, write: d.proposal(a.own.batches.emitter),
@@ -280,6 +279,12 @@ func Ring(ctx context.Context, r *Runner, now time.Time) (int, error) {
 	return len(list), nil
 }
 
+// isLost reports whether a commit was refused because a side value has changed.
+func isLost(err error, key string) bool {
+	var conflict *store.ConflictError
+	return errors.As(err, &conflict) && conflict.SideKey == key
+}
+
 // ring writes events that are due, and that they are not kept any more. What is refused is found by
 // halves: one that was removed meanwhile is none any more, and one that the store does not take is
 // recorded.
@@ -300,8 +305,11 @@ func (o *outbox) ring(ctx context.Context, list []ringing) error {
 			return err
 		}
 		return o.ring(ctx, list[n/2:])
-	case errors.Is(err, store.ErrConflict): // an erasure removed it
-		return nil
+	case errors.Is(err, store.ErrConflict):
+		if isLost(err, list[0].side.Key) { // an erasure removed it
+			return nil
+		}
+		return err // of a condition that a gate has added: the next try is judged again
 	}
 	one := list[0]
 	skipped := o.own.audited(nil, checkpoint.AuditSkipped, checkpoint.Audit{

@@ -130,6 +130,20 @@ func TestAScheduledEventIsWrittenOnceWhenItsTimeHasCome(t *testing.T) {
 	require.False(t, e.Time.Time().Before(w.now().Truncate(time.Millisecond)))
 }
 
+// Times are kept in milliseconds, and events are late by less than one rather than early.
+func TestAScheduledEventIsNotEarlyByAPartOfAMillisecond(t *testing.T) {
+	w := newWall()
+	w.move(time.Microsecond)
+	st := openAt(t, w)
+	r := runner(t, st, reminding())
+	order(t, st, 1)
+	drain(t, r)
+	w.move(time.Minute - time.Nanosecond)
+	require.Zero(t, ring(t, st, r))
+	w.move(time.Millisecond)
+	require.Equal(t, 1, ring(t, st, r))
+}
+
 func TestScheduledEventsAreWrittenInTheOrderOfTheirTimes(t *testing.T) {
 	w := newWall()
 	st := openAt(t, w)
@@ -275,6 +289,34 @@ func TestWhatAGateDeniesWhenItIsDueIsRecorded(t *testing.T) {
 	require.Equal(t, store.Position(2), audits[0].Position)
 	require.Contains(t, audits[0].Error, errSoldOut.Error())
 	require.Zero(t, ring(t, st, runner(t, st, reminding())))
+}
+
+// A condition of a gate that does not hold is a race, which the next try may win.
+func TestWhatLosesARaceWhenItIsDueIsTriedAgain(t *testing.T) {
+	w := newWall()
+	var st *store.Store
+	raced := false
+	gate := store.Gate{Name: "bills", Region: store.Region{Entity: bills.Entity}, Judge: func(ctx context.Context, c *store.Case) error {
+		c.Require(store.Region{Entity: "rival"})
+		if !raced {
+			raced = true
+			_, err := st.Append(ctx, store.At("rival", "shop"), store.Any, placed{})
+			return err
+		}
+		return nil
+	}}
+	st, err := storetest.Open(store.Options{Clock: w.now, Gates: []store.Gate{gate}})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, st.Close()) }()
+	r := runner(t, st, reminding())
+	order(t, st, 1)
+	drain(t, r)
+	w.move(time.Hour)
+	_, err = cursor.Ring(t.Context(), r, st.Now())
+	require.ErrorIs(t, err, cursor.ErrCommit)
+	require.ErrorIs(t, err, store.ErrConflict)
+	require.Equal(t, 1, ring(t, st, r))
+	require.Equal(t, []int{1}, reminded(t, st))
 }
 
 func TestAnErasureReachesWhatIsScheduled(t *testing.T) {

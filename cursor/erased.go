@@ -62,10 +62,11 @@ func (p *parking) erased(ctx context.Context, at store.Position) bool {
 // follows it in its task: they are taken again, and it is passed over. A worker that keeps its
 // position itself has saved what it made of it.
 func (p *parking) withhold(ctx context.Context, t *Task) {
-	if t.erasures == p.erasures || p.own.worker.Erased || p.own.external() {
+	now := uint32(p.erasures)
+	if t.erasures == now || p.own.worker.Erased || p.own.external() {
 		return
 	}
-	t.erasures = p.erasures
+	t.erasures = now
 	if t.passedOver() {
 		return
 	}

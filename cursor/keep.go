@@ -17,8 +17,8 @@ import (
 //	event 2    Side: 5    Put 4, and fails     dropped with its reactions
 //	commit     stock = 5, if it is still the 7 that was read
 //
-// What is read of the store is expected by the commit: where something else was written meanwhile,
-// all of the batch that rests on it is handled again.
+// What is read of the store, and put over, is expected by the commit: where something else was
+// written meanwhile, all of the batch that rests on it is handled again.
 type kept struct {
 	at    map[string]*keptValue // by key of the side value
 	order []*keptValue          // in which they were asked for, so that commits are the same each time
@@ -138,9 +138,9 @@ func (b *Batch) keptKey(key string) (string, error) {
 // that event or one before it in the batch, else what the last commit left; found is false where
 // there is nothing. The value is read-only.
 //
-// What a commit left becomes a condition: if it is not the same any more when the batch is
-// committed, that is refused, and the events are handled again. That happens only where something
-// other than this event's key writes it: keys of what is kept must follow from those of the events.
+// Where it is put over, the commit expects what was read: if something else was written meanwhile,
+// it is refused, and the events are handled again. That happens only where something other than the
+// key of this event writes it: keys of what is kept must follow from those of the events.
 //
 // It needs Worker.Stateful, or it is an [ErrStateless]. Other errors are those of reading, see
 // [store.Store.Side]. It panics when there is no Events[i].

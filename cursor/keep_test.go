@@ -44,11 +44,11 @@ func summing(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
 	return cursor.Continue, nil
 }
 
-// keptBy returns what the worker "reserve" keeps, by key.
-func keptBy(t tb, st *store.Store, first checkpoint.ID) map[string]string {
+// keptBy returns what the worker keeps that had the name "reserve" first, by key.
+func keptBy(t tb, st *store.Store) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
-	prefix := checkpoint.KeptPrefix(first)
+	prefix := checkpoint.KeptPrefix("reserve")
 	for side, err := range st.Sides(prefix) {
 		require.NoError(t, err)
 		all[strings.TrimPrefix(side.Key, prefix)] = string(side.Value)
@@ -69,7 +69,7 @@ func TestAHandlerReadsWhatTheEventsBeforeItHaveKept(t *testing.T) {
 			w.Lanes, w.BatchSize = lanes, size
 			drain(t, runner(t, st, w))
 			require.Equal(t, map[string]string{"order:0": "5", "order:1": "5", "order:2": "5", "order:3": "4", "order:4": "4"},
-				keptBy(t, st, "reserve"))
+				keptBy(t, st))
 			require.Len(t, reactions(t, st), 23)
 		}
 	}
@@ -82,7 +82,7 @@ func TestWhatIsPutIsInTheCommitOfTheReactionsAndTheCheckpoint(t *testing.T) {
 	drain(t, run)
 	info, err := checkpoint.Inspect(st, "reserve")
 	require.NoError(t, err)
-	for key := range keptBy(t, st, "reserve") {
+	for key := range keptBy(t, st) {
 		side, found, err := st.Side(checkpoint.KeptPrefix("reserve") + key)
 		require.NoError(t, err)
 		require.True(t, found)
@@ -109,11 +109,31 @@ func TestWhatIsPutForAnEventThatFailsIsDropped(t *testing.T) {
 	}))
 	_, err := run.Step(t.Context(), 0, 0)
 	require.Error(t, err)
-	require.Equal(t, map[string]string{"all": "2"}, keptBy(t, st, "reserve"))
+	require.Equal(t, map[string]string{"all": "2"}, keptBy(t, st))
 	sick = false
 	drain(t, run)
-	require.Equal(t, map[string]string{"all": "5"}, keptBy(t, st, "reserve"))
+	require.Equal(t, map[string]string{"all": "5"}, keptBy(t, st))
 	require.Len(t, reactions(t, st), 5)
+}
+
+func TestWhatIsPutAfterAnEventThatFailsLeavesWhatWasKept(t *testing.T) {
+	st := open(t)
+	keyed(t, st, "c")
+	sick := true
+	run := runner(t, st, stateful(func(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
+		if _, err := summing(ctx, b); err != nil || !sick || len(b.Events) == 1 {
+			return cursor.Continue, err
+		}
+		return cursor.Continue, cursor.FailedAt(1, errors.New("sick"))
+	}))
+	drain(t, run)
+	keyed(t, st, "a", "b", "c")
+	_, err := run.Step(t.Context(), 0, 0)
+	require.Error(t, err)
+	require.Equal(t, map[string]string{"order:a": "1", "order:c": "1"}, keptBy(t, st))
+	sick = false
+	drain(t, run)
+	require.Equal(t, map[string]string{"order:a": "1", "order:b": "1", "order:c": "2"}, keptBy(t, st))
 }
 
 // A batch whose reactions are refused in part is committed in parts, each of which rests on the one
@@ -137,10 +157,10 @@ func TestABatchThatIsCommittedInPartsKeepsWhatEachPartLeaves(t *testing.T) {
 	for range 2 {
 		_, err := run.Step(t.Context(), 0, 0)
 		require.ErrorIs(t, err, cursor.ErrCommit)
-		require.Equal(t, map[string]string{"all": "10"}, keptBy(t, st, "reserve"))
+		require.Equal(t, map[string]string{"all": "10"}, keptBy(t, st))
 	}
 	drain(t, run)
-	require.Equal(t, map[string]string{"all": "16"}, keptBy(t, st, "reserve"))
+	require.Equal(t, map[string]string{"all": "16"}, keptBy(t, st))
 	require.Equal(t, matching(t, st, orders), reactions(t, st))
 }
 
@@ -187,7 +207,7 @@ func TestTwoLanesThatShareWhatTheyKeepLoseNoWrite(t *testing.T) {
 		done = len(tasks) == 0
 	}
 	require.Positive(t, refused)
-	require.Equal(t, map[string]string{"all": "6"}, keptBy(t, st, "reserve"))
+	require.Equal(t, map[string]string{"all": "6"}, keptBy(t, st))
 	require.ElementsMatch(t, matching(t, st, orders), reactions(t, st))
 }
 
@@ -214,7 +234,7 @@ func TestNoBatchIsHandledAheadOfOneThatPutsSomething(t *testing.T) {
 		_, err := run.Answered(s)
 		require.NoError(t, err)
 	}
-	require.Equal(t, map[string]string{"order:0": "1", "order:1": "2", "order:2": "2", "order:3": "1"}, keptBy(t, st, "reserve"))
+	require.Equal(t, map[string]string{"order:0": "1", "order:1": "2", "order:2": "2", "order:3": "1"}, keptBy(t, st))
 }
 
 func TestANewerOwnerRefusesWhatItsPredecessorPuts(t *testing.T) {
@@ -226,7 +246,7 @@ func TestANewerOwnerRefusesWhatItsPredecessorPuts(t *testing.T) {
 	drain(t, runner(t, st, stateful(summing)))
 	_, err := former.Commit(t.Context())
 	require.ErrorIs(t, err, checkpoint.ErrFenced)
-	require.Equal(t, map[string]string{"order:0": "1", "order:1": "1", "order:2": "1"}, keptBy(t, st, "reserve"))
+	require.Equal(t, map[string]string{"order:0": "1", "order:1": "1", "order:2": "1"}, keptBy(t, st))
 }
 
 func TestWhatIsPutAsNothingIsRemoved(t *testing.T) {
@@ -253,7 +273,7 @@ func TestWhatIsPutAsNothingIsRemoved(t *testing.T) {
 	w.BatchSize = 1
 	drain(t, runner(t, st, w))
 	require.Equal(t, 3, n)
-	require.Empty(t, keptBy(t, st, "reserve"))
+	require.Empty(t, keptBy(t, st))
 }
 
 func TestAWorkerKeepsNothingUnlessItIsStateful(t *testing.T) {
@@ -315,7 +335,7 @@ func TestWhatIsPutCountsInTheOrderOfTheEvents(t *testing.T) {
 		}
 		return cursor.Continue, nil
 	})))
-	require.Equal(t, map[string]string{"k": "last"}, keptBy(t, st, "reserve"))
+	require.Equal(t, map[string]string{"k": "last"}, keptBy(t, st))
 }
 
 func TestWhatIsKeptStaysWithItsCheckpoint(t *testing.T) {
@@ -323,7 +343,7 @@ func TestWhatIsKeptStaysWithItsCheckpoint(t *testing.T) {
 	fill(t, st, 5, 0)
 	run := runner(t, st, stateful(summing))
 	drain(t, run)
-	kept := keptBy(t, st, "reserve")
+	kept := keptBy(t, st)
 	require.ErrorIs(t, apply(t.Context(), run, checkpoint.Rewind{To: 1}), checkpoint.ErrStateful)
 
 	// Another name.
@@ -332,20 +352,20 @@ func TestWhatIsKeptStaysWithItsCheckpoint(t *testing.T) {
 	run = runner(t, st, renamed)
 	fill(t, st, 5, 0)
 	drain(t, run)
-	require.Equal(t, "2", keptBy(t, st, "reserve")["order:0"])
-	require.NotEqual(t, kept, keptBy(t, st, "reserve"))
+	require.Equal(t, "2", keptBy(t, st)["order:0"])
+	require.NotEqual(t, kept, keptBy(t, st))
 
 	// All of it again.
 	require.NoError(t, apply(t.Context(), run, checkpoint.Reset{}))
-	require.Empty(t, keptBy(t, st, "reserve"))
+	require.Empty(t, keptBy(t, st))
 	drain(t, run)
-	require.Equal(t, "2", keptBy(t, st, "reserve")["order:0"])
+	require.Equal(t, "2", keptBy(t, st)["order:0"])
 
 	// A worker that takes the name of one that was deleted has nothing of it.
 	require.NoError(t, applyCold(t.Context(), st, "hold", checkpoint.Delete{}))
-	require.Empty(t, keptBy(t, st, "reserve"))
+	require.Empty(t, keptBy(t, st))
 	drain(t, runner(t, st, stateful(summing)))
-	require.Equal(t, "2", keptBy(t, st, "reserve")["order:0"])
+	require.Equal(t, "2", keptBy(t, st)["order:0"])
 }
 
 // The power fails at each operation of the disk, and again soon after the start.
@@ -401,7 +421,7 @@ func sumAll(t *testing.T, disk *storetest.Disk, lanes int, appended *int) error 
 		err = agree(t, st)
 	}
 	if err == nil {
-		require.Equal(t, map[string]string{"order:0": "3", "order:1": "3"}, keptBy(t, st, "reserve"))
+		require.Equal(t, map[string]string{"order:0": "3", "order:1": "3"}, keptBy(t, st))
 	}
 	return err
 }
@@ -410,7 +430,7 @@ func sumAll(t *testing.T, disk *storetest.Disk, lanes int, appended *int) error 
 func agree(t *testing.T, st *store.Store) error {
 	t.Helper()
 	total := 0
-	for _, value := range keptBy(t, st, "reserve") {
+	for _, value := range keptBy(t, st) {
 		n, err := strconv.Atoi(value)
 		require.NoError(t, err)
 		total += n

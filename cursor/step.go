@@ -150,7 +150,7 @@ func taken(ctx context.Context, r *Runner, q *queue, n int) (t *Task, err error)
 	if q == nil {
 		return nil, nil
 	}
-	t = &Task{own: &r.own, queue: q, erasures: r.park.erasures}
+	t = &Task{own: &r.own, queue: q, erasures: uint32(r.park.erasures)}
 	if r.guard.on() {
 		n = 1
 		if t.crashes, t.marked, err = r.out.markAttempt(ctx, q.events[0].Position); err != nil {

@@ -129,7 +129,7 @@ func submittable(r *Runner) *Task {
 		return nil
 	}
 	t := r.finished[0]
-	if t.erasures != store.Erasures(own.st) {
+	if t.erasures != uint32(store.Erasures(own.st)) {
 		return nil
 	}
 	whole := t.failed == nil && t.good == t.Size() && t.committed == 0 && t.good == len(r.win.done.undone)
@@ -147,7 +147,7 @@ func nextSubmitted(ctx context.Context, r *Runner, limit int) *Task {
 	takeInErasures(ctx, r)
 	following := &queue{events: r.win.next}
 	n := min(len(following.events), r.own.worker.batchSize(limit))
-	t := &Task{own: &r.own, queue: &r.win.only, erasures: r.park.erasures}
+	t := &Task{own: &r.own, queue: &r.win.only, erasures: uint32(r.park.erasures)}
 	events := r.park.renewed(ctx, following.events[:n:n])
 	t.batch = r.park.batch(following, events)
 	t.batch.retried = r.park.retried(following, len(events), 0)

@@ -21,7 +21,7 @@ type Task struct {
 	crashes int  // of processes that handled the event alone
 	marked  bool // durably, before the handler runs
 
-	erasures uint64 // that were known then, see store.Erasures
+	erasures uint32 // that were known then, see store.Erasures; the lower half tells two apart
 
 	// These are Run's until the task is given back to the runner's goroutine, which orders its
 	// writes before the reads there.
