@@ -430,3 +430,24 @@ func TestADeletionStaysThoughALaterValueSupersedesIt(t *testing.T) {
 	require.Equal(t, "-", sideText(s, "key"))
 	require.NoError(t, s.Close())
 }
+
+// A segment may have a hundred thousand of them.
+func TestGoingThroughTheBatchesOfASegmentAllocatesNothingForEach(t *testing.T) {
+	s, err := open(vfs.NewMemory(), logDir, Options{SegmentBytes: minSegmentBytes}, true)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	for s.Stats().Segment < 2 {
+		write(t, s, Batch{Events: eventsOf("a")})
+	}
+	r, batches := &rewriting{store: s}, 0
+	allocated := testing.AllocsPerRun(1, func() {
+		batches = 0
+		err = r.each((*s.segments.Load())[0], func(*wal.BatchHeader, []byte) error {
+			batches++
+			return nil
+		})
+	})
+	require.NoError(t, err)
+	require.Greater(t, batches, 100)
+	require.Less(t, allocated, 50.0)
+}

@@ -115,7 +115,8 @@ func (r *rewriting) write() error {
 	return r.finish()
 }
 
-// each calls take with the batches of a segment, which must end where its footer says.
+// each calls take with the batches of a segment, which must end where its footer says. A header is
+// valid until take returns.
 func (r *rewriting) each(g *segment, take func(*wal.BatchHeader, []byte) error) error {
 	h, err := g.header()
 	if err != nil {
@@ -123,8 +124,10 @@ func (r *rewriting) each(g *segment, take func(*wal.BatchHeader, []byte) error) 
 	}
 	t := g.trailer.Load()
 	x, p := newScan(g, &h).next, g.pieces(int64(t.DataEnd))
+	var head wal.BatchHeader // one for all batches, as take has it on the heap
 	for {
-		h, batch, err := p.Next(&x)
+		var batch []byte
+		head, batch, err = p.Next(&x)
 		if err == nil && r.store.rewriter.stop.Load() {
 			err = ErrClosed
 		}
@@ -134,10 +137,10 @@ func (r *rewriting) each(g *segment, take func(*wal.BatchHeader, []byte) error) 
 		if batch == nil {
 			break
 		}
-		if err := take(&h, batch); err != nil {
+		if err := take(&head, batch); err != nil {
 			return err
 		}
-		x.Advance(&h)
+		x.Advance(&head)
 	}
 	if x.Offset != int64(t.DataEnd) {
 		return g.corrupt(x.Offset, "batch does not match its checksum or place")
