@@ -149,9 +149,11 @@ type usedKey struct {
 // The index knows keys by their hash, and the record decides: so two keys with one hash cost a read
 // and never answer for each other.
 func (s *Store) findKey(key string) (k usedKey, ok bool, err error) {
+	pending := s.erasing.pending() // before a segment is looked at: those of which that may be of before
 	for {
 		k, ok, err = s.lookForKey(key)
 		if !s.again(&err) {
+			k.Key = *pending.known(&k.Key)
 			return k, ok, err
 		}
 	}

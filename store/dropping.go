@@ -116,11 +116,7 @@ func (d *dropping) key(k *wal.Key, events []wal.Recorded) {
 	if d.store.withdrawn(Position(k.FirstPosition)) {
 		return
 	}
-	for _, e := range d.store.erasing.pending() { // of which this file was not rewritten yet
-		if e.knows(k) {
-			k = forgotten(k)
-		}
-	}
+	k = d.store.erasing.pending().known(k) // this file may not have been rewritten yet
 	r := rest{time: d.from.trailer.Load().LastTime}
 	if n := len(events); n > 0 {
 		r.time = timeOf(events[n-1].ID)

@@ -15,6 +15,16 @@ func forgotten(k *wal.Key) *wal.Key {
 	return &left
 }
 
+// known returns what is known of a key once it has what is erased of its events no more.
+func (x erasures) known(k *wal.Key) *wal.Key {
+	for _, e := range x {
+		if e.knows(k) {
+			k = forgotten(k)
+		}
+	}
+	return k
+}
+
 // holdsReceipt reports whether a segment without events has the digest of one that is erased: it
 // has where the erasure began after what stays of the event was gathered.
 func (g *segment) holdsReceipt(e *erasure) (holds bool, err error) {

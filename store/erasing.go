@@ -1,6 +1,8 @@
 package store
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +17,8 @@ import (
 // which the goroutine that has the rewriter does.
 //
 //	commit      erasure/ID, and the audit event: readers see the events as erased
+//	  |
+//	again       for what was said of the events until then
 //	  |
 //	sync        of that, whatever the mode
 //	  |
@@ -35,10 +39,12 @@ type erasing struct {
 	jobs []*erasureJob // in the order in which they were begun
 }
 
-// erasureJob is an erasure on its way through the files. Its fields after erasure are guarded by
-// erasing.mu, and done is closed when it is finished.
+// erasureJob is an erasure on its way through the files. Its fields after sides are guarded by
+// erasing.mu.
 type erasureJob struct {
 	*erasure
+
+	sides []SideWrite // that were written with it; of the goroutine that begins it
 
 	tried bool          // since it was begun, or was to be tried again
 	tries chan struct{} // closed by the next end of a try
@@ -46,11 +52,35 @@ type erasureJob struct {
 	end   ErasureReport // what is known of the files
 }
 
+// unwritten returns those of some side writes that were not written with the erasure.
+func (j *erasureJob) unwritten(sides []SideWrite) []SideWrite {
+	written := make(map[string]*SideWrite, len(j.sides))
+	for i := range j.sides {
+		written[j.sides[i].Key] = &j.sides[i]
+	}
+	return slices.DeleteFunc(slices.Clone(sides), func(w SideWrite) bool {
+		is := written[w.Key]
+		return is != nil && is.Delete == w.Delete && bytes.Equal(is.Value, w.Value)
+	})
+}
+
 func (e *erasure) job() *erasureJob { return &erasureJob{erasure: e, tries: make(chan struct{})} }
 
 // Erasures returns a number that grows each time the store learns of an erasure, before readers see
 // its events as erased. What keeps events in memory drops them when it changes.
 func Erasures(s *Store) uint64 { return s.erasing.learned.Load() }
+
+// UnlessErased returns a condition by which a commit is refused where an erasure was committed
+// after this call: of a batch that says something of events that were looked at after it, such as
+// what a handler failed with. What was erased before the call, the look has shown. After a
+// [ConflictError] that has the condition it is called again, and the events are looked at once
+// more.
+func UnlessErased(s *Store) Condition {
+	return Condition{
+		Region: Region{Entity: erasuresNamespace, Scope: ReservedScope, Kinds: []string{AuditErased}},
+		After:  Position(s.assigned.Load()),
+	}
+}
 
 // pending returns the erasures that readers apply to what they read.
 func (x *erasing) pending() erasures {
@@ -78,14 +108,12 @@ func (x *erasing) start() {
 	}
 }
 
-// add begins an erasure that is in the log.
-func (x *erasing) add(e *erasure) *erasureJob {
+// add begins an erasure that is in the log. The holder of the committer's role calls it.
+func (x *erasing) add(j *erasureJob) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	j := e.job()
 	x.jobs = append(x.jobs, j)
-	x.show(append(slices.Clip(x.pending()), e))
-	return j
+	x.show(append(slices.Clip(x.pending()), j.erasure))
 }
 
 // next returns a job that is to be tried, nil for none. With take it counts as tried.
@@ -175,11 +203,12 @@ func (s *Store) beginErasure(ctx context.Context, what *Erasure, erases bool, at
 		if err := checkMax("erasure bytes", len(value), maxErasureBytes); err != nil {
 			return nil, err
 		}
-		audit := e.audit(AuditErased)
+		audit, j := e.audit(AuditErased), e.job()
 		audit.Entity = what.Entity
-		_, err = s.commitErasure(ctx, &audit, sides, &SideWrite{Key: erasureKey(id), Value: value})
+		_, err = s.commitErasure(context.WithoutCancel(ctx), &audit, sides, &SideWrite{Key: erasureKey(id), Value: value}, j)
 		if err == nil {
-			return s.erasing.add(e), nil
+			j.sides = sides
+			return j, nil
 		}
 		if !errors.Is(err, ErrConflict) || try == sideRaces {
 			return nil, err
@@ -197,10 +226,14 @@ func (e *erasure) audit(kind string) ErasureAudit {
 }
 
 // commitErasure commits an audit event and side values, one of them with a reserved key. No gate is
-// asked: what an erasure says of itself is no proposal of a caller.
-func (s *Store) commitErasure(ctx context.Context, a *ErasureAudit, sides []SideWrite, own *SideWrite) (Receipt, error) {
+// asked: what an erasure says of itself is no proposal of a caller. With a job readers see the
+// events as erased once the commit is visible.
+func (s *Store) commitErasure(
+	ctx context.Context, a *ErasureAudit, sides []SideWrite, own *SideWrite, begins *erasureJob,
+) (Receipt, error) {
 	b := Batch{Events: []Proposal{Audit(erasureEntity+a.Erasure.String(), *a)}, Sides: sides}
 	req := s.requests.get()
+	req.begins = begins
 	err := req.encode(&b, &s.emitters)
 	if err == nil {
 		req.addSide(own)
@@ -210,9 +243,9 @@ func (s *Store) commitErasure(ctx context.Context, a *ErasureAudit, sides []Side
 	return s.commit(ctx, req, err)
 }
 
-// awaitErasures has what is not finished be tried, and waits for that: for its own job, and those
+// awaitErasures has what is not finished be tried, and waits for that: for its own jobs, and those
 // of former calls. report is that of its own.
-func (s *Store) awaitErasures(ctx context.Context, own *erasureJob, report *ErasureReport) error {
+func (s *Store) awaitErasures(ctx context.Context, own []*erasureJob, report *ErasureReport) error {
 	tries := s.erasing.retry()
 	if err := s.beginErasing(); err != nil {
 		return err
@@ -224,13 +257,17 @@ func (s *Store) awaitErasures(ctx context.Context, own *erasureJob, report *Eras
 			return fmt.Errorf("it has begun, and continues: %w", ctx.Err())
 		}
 	}
-	if own != nil {
-		s.erasing.mu.Lock()
-		defer s.erasing.mu.Unlock()
-		report.Segments, report.Sequence, report.Files = own.end.Segments, own.end.Sequence, own.end.Files
-		return own.err
+	if len(own) == 0 {
+		return s.erasing.failed()
 	}
-	return s.erasing.failed()
+	s.erasing.mu.Lock()
+	defer s.erasing.mu.Unlock()
+	var failed error
+	for _, j := range own {
+		report.Segments, report.Files = report.Segments+j.end.Segments, append(report.Files, j.end.Files...)
+		report.Sequence, failed = j.end.Sequence, cmp.Or(failed, j.err)
+	}
+	return failed
 }
 
 // beginErasing is eraseAhead, unless Close has begun, which waits for it.
@@ -275,6 +312,6 @@ func (s *Store) eraseAll() {
 func (s *Store) endErasure(e *erasure, files ErasedFiles) (sequence uint64, err error) {
 	audit := e.audit(AuditUnlinked)
 	audit.Files = files
-	r, err := s.commitErasure(context.Background(), &audit, nil, &SideWrite{Key: erasureKey(e.id), Delete: true})
+	r, err := s.commitErasure(context.Background(), &audit, nil, &SideWrite{Key: erasureKey(e.id), Delete: true}, nil)
 	return r.Sequence, err
 }

@@ -1,14 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/google/uuid"
-
-	"github.com/penstock-io/penstock/store/internal/index"
 )
 
 // Erasure says what [Erase] erases, why, and who decided that.
@@ -25,11 +22,12 @@ type Erasure struct {
 	// parked, with the text of the error, is erased in any case.
 	Effects bool
 	// Sides returns what is to become of side values that may have a copy, at most 65,536 of them.
-	// It is called once with a function that says which events are erased. What it returns is
-	// written together with the erasure, and what the log had at these keys before is removed from
-	// disk. So is what was superseded or deleted at all keys that end with a slash and the position
-	// of an erased event in 16 hexadecimal digits, as those of parked events do. nil for none. See
-	// checkpoint.ErasedSides.
+	// It is called with a function that says which events are erased. What it returns is written
+	// together with the erasure, and what the log had at these keys before is removed from disk. So
+	// is what was superseded or deleted at all keys that end with a slash and the position of an
+	// erased event in 16 hexadecimal digits, as those of parked events do. It is called again where
+	// one of these values was changed meanwhile, and once more when the erasure is in the log: for
+	// values that were written while it began. nil for none. See checkpoint.ErasedSides.
 	Sides func(ctx context.Context, erased func(Position) bool) ([]SideWrite, error)
 	// Reason says why, in at most 1,024 bytes, and By names the person or the program that decided,
 	// in at most 255. Neither may be empty or have control characters. Both stand in the audit
@@ -68,9 +66,21 @@ const (
 )
 
 // erasureEntity begins the entities of audit events of erasures.
-const erasureEntity = "erasure:"
+const (
+	erasuresNamespace = "erasure"
+	erasureEntity     = erasuresNamespace + ":"
+)
 
-// ErasureAudit is the payload of the audit events of an erasure.
+// ErasureAudit is the payload of the audit events of an erasure. A worker of the region of the
+// reserved scope gets them, so that what has copies outside the log, such as tables, learns of
+// events that it has handled long ago:
+//
+//	forget := reactor.New("forget", reactor.On(forgotten)) // of Event[store.ErasureAudit]
+//	forget.Region.Scope = store.ReservedScope
+//
+// Where Entity is "", ids of events were given. Then, and where effects were included, the events
+// are those from First to Last of which [Event.Erased] has the id of this Erasure. What has got
+// such an event before it was erased may be at work with it still when this is handled.
 type ErasureAudit struct {
 	Erasure uuid.UUID `json:"erasure"`
 	Entity  string    `json:"entity,omitempty"`
@@ -85,8 +95,9 @@ type ErasureAudit struct {
 	kind string
 }
 
-// Kind returns the kind of the audit event.
-func (a ErasureAudit) Kind() string { return a.kind }
+// Kind returns the kind of the audit event: of the zero value, by which a reactor knows the type,
+// [AuditErased].
+func (a ErasureAudit) Kind() string { return cmp.Or(a.kind, AuditErased) }
 
 // Erase removes what some events say from the log for good: their payloads and headers, what
 // idempotency keys know of them, and side values that name them. Envelope, digest and chain stay,
@@ -108,13 +119,18 @@ func (a ErasureAudit) Kind() string { return a.kind }
 // has none; a [ReservedError] where one is staged in a [Fence] that is open, as that may be
 // published and cancelled still; those of [Store.Commit] and of Sides.
 //
+// What a handler failed with may quote the event, and is kept where that is parked. A program with
+// workers gives checkpoint.ErasedSides as Sides, and such texts are erased, too.
+//
 // What it does not reach: the envelope, with entity, kind and Meta, which the chain covers: what is
 // to be erased one day belongs into the payload or a header. Copies that were made before: [Backup]
 // and [Ship] replace the segments in theirs with their next call, and the Files of the report tell
 // which have not yet; what is restored of such a one has to be erased again. What handlers have
 // sent elsewhere. The memory of processes, and blocks that a file system or a disk has given free
 // and not overwritten. Events of a format before salts keep a digest that confirms a guess at a
-// short payload.
+// short payload, and so does, until it is discarded, what [Retain] has kept of the idempotency keys
+// of events that it has dropped. What is said of the events while the erasure begins is erased with
+// it; where a crash comes between, by the next Erase: it is to be called until it returns nil.
 func Erase(ctx context.Context, st *Store, e Erasure) (ErasureReport, error) {
 	report, err := st.erase(ctx, &e)
 	if err != nil {
@@ -143,10 +159,39 @@ func (s *Store) erase(ctx context.Context, e *Erasure) (report ErasureReport, er
 	if err != nil || e.DryRun {
 		return report, err
 	}
+	var jobs []*erasureJob
 	if own != nil {
-		report.ID = own.id
+		report.ID, jobs = own.id, append(jobs, own)
+		var later *erasureJob
+		if later, err = s.eraseLater(ctx, e, found, own, &report); later != nil {
+			jobs = append(jobs, later)
+		}
 	}
-	return report, s.awaitErasures(ctx, own, &report)
+	return report, cmp.Or(s.awaitErasures(ctx, jobs, &report), err)
+}
+
+// eraseLater erases what was said of the events between the search for that and the first commit,
+// as by a worker that has parked one meanwhile. Who says something after the commit knows of it:
+// see UnlessErased. nil where there is nothing, as nearly always.
+func (s *Store) eraseLater(
+	ctx context.Context, e *Erasure, found *targets, first *erasureJob, report *ErasureReport,
+) (*erasureJob, error) {
+	if err := found.later(ctx); err != nil {
+		return nil, err
+	}
+	events, at := found.events()
+	again := *e
+	if again.Sides = nil; e.Sides != nil {
+		again.Sides = func(ctx context.Context, erased func(Position) bool) ([]SideWrite, error) {
+			sides, err := e.Sides(ctx, erased)
+			return first.unwritten(sides), err
+		}
+	}
+	job, err := s.beginErasure(ctx, &again, len(events) > 0, at)
+	if job != nil {
+		report.Events = append(report.Events, events...)
+	}
+	return job, err
 }
 
 func (e *Erasure) check() error {
@@ -177,158 +222,4 @@ func (e *Erasure) sides(ctx context.Context, erased ranges) ([]SideWrite, error)
 		err = checkSides(sides)
 	}
 	return sides, err
-}
-
-// targets is the search for what is to be erased. Of what is hidden or not visible yet the content
-// is on disk, too.
-type targets struct {
-	store   *Store
-	upTo    Position
-	first   Position              // of those that were found
-	sources map[uuid.UUID]int     // what was found, for the search of effects
-	erased  map[Position]Recorded // what is to be erased and is not yet
-	before  []Range               // what was erased before
-	left    []Recorded            // effects that are not to be
-}
-
-func (s *Store) newTargets() *targets {
-	upTo := Position(s.assigned.Load())
-	return &targets{store: s, upTo: upTo, first: upTo, sources: make(map[uuid.UUID]int), erased: make(map[Position]Recorded)}
-}
-
-func (t *targets) find(ctx context.Context, e *Erasure) error {
-	for _, id := range e.Events {
-		event, err := t.store.Get(ctx, id)
-		if err != nil {
-			return err
-		}
-		t.add(&event)
-	}
-	if e.Entity != "" {
-		if err := t.entity(ctx, e.Entity); err != nil {
-			return err
-		}
-	}
-	return t.effects(ctx, e.Effects)
-}
-
-// add takes in an event that was asked for.
-func (t *targets) add(e *Event) {
-	t.first, t.sources[e.ID] = min(t.first, e.Position), 0
-	t.erase(e)
-}
-
-func (t *targets) erase(e *Event) {
-	if _, before := e.Erased(); before {
-		t.before = append(t.before, Range{e.Position, e.Position})
-	} else {
-		t.erased[e.Position] = recorded(e)
-	}
-}
-
-func recorded(e *Event) Recorded {
-	return Recorded{ID: e.ID, Position: e.Position, Version: e.Version}
-}
-
-// entity finds the events of exactly this one.
-func (t *targets) entity(ctx context.Context, entity string) error {
-	s, before := t.store, len(t.sources)
-	for scanned := s.first() - 1; scanned < t.upTo; {
-		if err := s.readable(ctx); err != nil {
-			return err
-		}
-		var err error
-		scanned, err = t.entityIn(entity, scanned)
-		if isDropped(err) { // gone in any case
-			scanned = s.first() - 1
-			continue
-		}
-		if err != nil && !s.again(&err) {
-			return err
-		}
-	}
-	if len(t.sources) == before {
-		return fmt.Errorf("entity %q: %w", entity, ErrNotFound)
-	}
-	return nil
-}
-
-// entityIn looks at some events of one segment after a position, and returns how far. A segment
-// whose index does not have exactly this entity is passed over.
-func (t *targets) entityIn(entity string, scanned Position) (Position, error) {
-	g, idx, from, to, err := t.store.segmentRange(scanned, t.upTo)
-	if err != nil {
-		return scanned, err
-	}
-	_, has, err := idx.LastOf(entity)
-	if err != nil {
-		return scanned, err
-	}
-	if !has {
-		return g.first + Position(to) - 1, nil
-	}
-	ords, next, err := idx.Select(index.Query{Entity: entity}, from, to, readPageEvents, nil)
-	if err != nil {
-		return scanned, err
-	}
-	for _, ord := range ords {
-		e, err := t.store.eventIn(g, idx, ord)
-		if err != nil {
-			return scanned, err
-		}
-		if e.Coordinate.Entity == entity { // else of its namespace
-			t.add(&e)
-		}
-	}
-	return g.first + Position(next) - 1, nil
-}
-
-// effects finds what followed from the events that were found, also where it cannot be seen. What
-// the reserved scope has that points at one of them is about it.
-func (t *targets) effects(ctx context.Context, erased bool) error {
-	if len(t.sources) == 0 {
-		return nil
-	}
-	w := sweep{
-		store: t.store, by: index.Cause, sources: maps.Clone(t.sources), ids: slices.Collect(maps.Keys(t.sources)),
-		scanned: t.first, start: t.first, upTo: t.upTo, all: true,
-	}
-	w.yield = func(e Event, _ error) bool {
-		_, asked := t.sources[e.ID]
-		_, about := t.sources[e.Cause]
-		_, before := e.Erased()
-		switch {
-		case asked:
-		case erased || about && e.Coordinate.Scope == ReservedScope:
-			t.erase(&e)
-		case !before:
-			t.left = append(t.left, recorded(&e))
-		}
-		return true
-	}
-	return w.follow(ctx)
-}
-
-// events returns what is to be erased, ascending, and the positions of all of it, with what was
-// erased before: of that, too, side values may know.
-func (t *targets) events() (events []Recorded, at ranges) {
-	all := t.before
-	for _, p := range slices.Sorted(maps.Keys(t.erased)) {
-		events, all = append(events, t.erased[p]), append(all, Range{p, p})
-	}
-	return events, ranges(nil).with(all...)
-}
-
-// reserve returns a ReservedError where one of some events is staged in a fence that is open.
-func (o *openFences) reserve(events ranges) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, f := range o.list {
-		for _, in := range f.ranges {
-			if staged := events.clip(in.From, in.To); len(staged) > 0 {
-				return &ReservedError{Position: staged[0].From, Reason: f.reason}
-			}
-		}
-	}
-	return nil
 }

@@ -36,7 +36,8 @@ type request struct {
 	extra      int       // of what the committer adds
 	fence      *Fence    // nil for nearly all
 	step       fenceStep
-	settles    *settling // nil for nearly all
+	settles    *settling   // nil for nearly all
+	begins     *erasureJob // nil for nearly all
 	salts      *saltPool
 
 	// The answer, valid once done. recorded is the room for the events of the receipt: it goes to the
@@ -105,13 +106,12 @@ func (p *requestPool) get() *request {
 
 // put returns a request that no other goroutine looks at any more: it is done, and its token was
 // taken. The receipt's events, which the caller keeps, are not part of it. One with a fence is
-// rare.
+// rare, and so is one that begins an erasure.
 //
-// It resets field by field: a request that was in a large group is in no cache any more, and most
-// of one is what only a commit with a key uses, or with conditions. content and use stay, as they
-// mean nothing without a key.
+// It resets field by field: a request of a large group is in no cache any more, and most of one is
+// what a commit with a key uses. content and use stay, as they mean nothing without a key.
 func (p *requestPool) put(req *request) {
-	if req.large() || req.fence != nil {
+	if req.large() || req.fence != nil || req.begins != nil {
 		return
 	}
 	clear(req.events)

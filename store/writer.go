@@ -44,9 +44,10 @@ type writer struct {
 	// so that refused commits do not fill the memory.
 	entities entityCache
 
-	group  []*request // that is being committed
-	fenced *fencing   // nil while nothing is staged
-	spent  []string   // keys of states of fences that are of no use any more
+	group  []*request    // that is being committed
+	fenced *fencing      // nil while nothing is staged
+	spent  []string      // keys of states of fences that are of no use any more
+	erases []*erasureJob // that the group begins; nil for nearly all
 	// preallocated delivers the file of the next segment: nil until one is being made, see
 	// preallocateAhead.
 	preallocated chan preallocated
@@ -185,6 +186,7 @@ func (w *writer) poisonWith(cause error) error {
 // index is told, so that it can answer for the state before the events that are added next.
 func (w *writer) begin() openBatch {
 	w.entities.begin(w.store.rewriter.discards.Load())
+	w.erases = nil
 	w.active.PublishUpTo(uint32(w.next.Position - w.runs.first))
 	buf := w.buf[:0]
 	if w.headerPending {
@@ -237,6 +239,9 @@ func (w *writer) apply(b *openBatch, req *request, now time.Time) {
 	}
 	w.applySides(b, req, sequence)
 	b.commits++
+	if req.begins != nil {
+		w.erases = append(w.erases, req.begins)
+	}
 }
 
 // writeBatch finishes the batch and writes it, with the header of its segment where that is due, in
@@ -325,9 +330,13 @@ func (w *writer) sync() error {
 
 // publish makes what was written visible. The order is what readers rely on: the end of the segment
 // first, then the head together with the side values, so that a reader that sees a head finds all
-// below it, and one that sees an event or a side value finds what was committed with it.
+// below it, and one that sees an event or a side value finds what was committed with it. Of an
+// erasure it is known before that it is one: see UnlessErased.
 func (w *writer) publish() {
 	s := w.store
+	for _, j := range w.erases {
+		s.erasing.add(j)
+	}
 	w.segment.end.Store(w.next.Offset)
 	s.sequence.Store(w.next.Sequence)
 	assigned := Position(w.next.Position - 1)
