@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/penstock-io/penstock/store"
 )
@@ -186,15 +187,15 @@ func fenced(id ID, epoch uint64) error {
 	return refuse(id, ErrFenced, "owner of epoch %d is fenced by a newer one", epoch)
 }
 
-// lostRace reports whether a commit was refused because one of the checkpoints had changed, or has
-// left its name.
+// lostRace reports whether a commit was refused because one of the checkpoints had changed, or what
+// it has parked, or has left its name.
 func lostRace(err error, ids ...ID) bool {
 	var conflict *store.ConflictError
 	if !errors.As(err, &conflict) {
 		return false
 	}
 	for _, id := range ids {
-		if conflict.SideKey == id.key() || conflict.SideKey == id.renamedKey() {
+		if conflict.SideKey == id.key() || conflict.SideKey == id.renamedKey() || strings.HasPrefix(conflict.SideKey, id.parkedPrefix()) {
 			return true
 		}
 	}

@@ -84,7 +84,8 @@ func (p *plan) carry(from, to ID) error {
 			return fmt.Errorf("checkpoint %q: %q: %w", from, side.Key, unread(err))
 		}
 		key := to.parkedPrefix() + strings.TrimPrefix(side.Key, from.parkedPrefix())
-		p.sides = append(p.sides, store.SideWrite{Key: side.Key, Delete: true}, store.SideWrite{Key: key, Value: side.Value})
+		gone := store.SideWrite{Key: side.Key, Delete: true, Expect: store.Exactly(side.Revision)} // an erasure may change it
+		p.sides = append(p.sides, gone, store.SideWrite{Key: key, Value: side.Value})
 	}
 	pause, ok, err := read(p.st, from.pauseKey())
 	if err != nil {

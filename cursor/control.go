@@ -106,17 +106,29 @@ func settled(ctx context.Context, r *Runner, what string) error {
 	return nil
 }
 
-// note commits an audit event and side values, with the checkpoint as it is.
+// note commits an audit event and a side value, with the checkpoint as it is.
 func note(
-	ctx context.Context, r *Runner, kind string, a checkpoint.Audit, q checkpoint.Request, sides ...store.SideWrite,
+	ctx context.Context, r *Runner, kind string, a checkpoint.Audit, q checkpoint.Request, side store.SideWrite,
+) error {
+	return r.own.noted(noteWith(ctx, r, kind, a, q, store.Batch{Sides: []store.SideWrite{side}}))
+}
+
+// noteParked is note with changes of parked events.
+func noteParked(
+	ctx context.Context, r *Runner, kind string, a checkpoint.Audit, q checkpoint.Request, sides func() []store.SideWrite,
+) error {
+	return r.own.noted(r.out.unlessErased(ctx, func(c store.Condition) error {
+		return noteWith(ctx, r, kind, a, q, store.Batch{Sides: sides(), Conditions: []store.Condition{c}})
+	}))
+}
+
+func noteWith(
+	ctx context.Context, r *Runner, kind string, a checkpoint.Audit, q checkpoint.Request, b store.Batch,
 ) error {
 	a.Reason, a.By = q.Reason, q.By
-	b := store.Batch{Sides: sides, Events: []store.Proposal{r.own.audited(nil, kind, a)}}
+	b.Events = []store.Proposal{r.own.audited(nil, kind, a)}
 	r.own.lease.Stage(&b, r.out.present())
-	if err := r.own.commit(ctx, b); err != nil {
-		return r.own.failed(ErrCommit, err)
-	}
-	return nil
+	return r.own.commit(ctx, b)
 }
 
 // requested is settled, with the request checked.
@@ -180,13 +192,15 @@ func markReplaying(
 	ctx context.Context, r *Runner, which ParkedFilter, keys []string, chosen []checkpoint.Parked,
 	q checkpoint.Request,
 ) error {
-	var sides []store.SideWrite
-	for _, entry := range chosen {
-		entry.Replaying = true
-		sides = append(sides, entry.Write(r.own.lease.ID()))
+	sides := func() (sides []store.SideWrite) {
+		for _, entry := range r.list.events(keys) {
+			entry.Replaying = true
+			sides = append(sides, entry.Write(r.own.lease.ID()))
+		}
+		return sides
 	}
 	a := checkpoint.Audit{Position: which.Position, Key: which.Key, Events: len(chosen)}
-	if err := note(ctx, r, checkpoint.AuditReplay, a, q, sides...); err != nil {
+	if err := noteParked(ctx, r, checkpoint.AuditReplay, a, q, sides); err != nil {
 		return err
 	}
 	r.list.replay(keys)
@@ -211,9 +225,9 @@ func (r *Runner) Discard(ctx context.Context, event store.Position, q checkpoint
 		return nil
 	}
 	given, id := r.list.at[event], r.own.lease.ID()
-	sides := append(r.list.freed(id, given), checkpoint.Unpark(id, event))
+	sides := func() []store.SideWrite { return append(r.list.freed(id, given), checkpoint.Unpark(id, event)) }
 	a := checkpoint.Audit{Position: event, Key: keys[0]}
-	if err := note(ctx, r, checkpoint.AuditDiscarded, a, q, sides...); err != nil {
+	if err := noteParked(ctx, r, checkpoint.AuditDiscarded, a, q, sides); err != nil {
 		return err
 	}
 	r.list.discard(given)

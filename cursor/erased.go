@@ -36,6 +36,7 @@ func (t *Task) passedOver() bool { return t.own.passesOver(&t.batch.events[0]) }
 // by now, and the texts of errors of parked events go: the next change of an entry would write them
 // again. What cannot be read keeps its own.
 func (p *parking) takeIn(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx) // it is not looked at again
 	now := store.Erasures(p.own.st)
 	if now == p.erasures {
 		return
@@ -44,6 +45,12 @@ func (p *parking) takeIn(ctx context.Context) {
 	for _, at := range p.list.positions() {
 		if entry := p.list.at[at]; entry.Error != "" && p.erased(ctx, at) {
 			*entry, _ = entry.Erased()
+			p.out.erase(at, entry)
+		}
+	}
+	for _, a := range p.out.audits {
+		if a.what.Error != "" && p.erased(ctx, a.what.Position) {
+			p.out.erase(a.what.Position, nil)
 		}
 	}
 }
@@ -95,7 +102,7 @@ func (p *parking) renewed(ctx context.Context, events []store.Event) []store.Eve
 	if events[0].Position > p.win.outdated {
 		return events
 	}
-	events = slices.Clone(events)
+	ctx, events = context.WithoutCancel(ctx), slices.Clone(events)
 	for i := range events {
 		if e, err := p.own.st.GetAt(ctx, events[i].Position); err == nil {
 			events[i] = e

@@ -1,6 +1,7 @@
 package cursor
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/penstock-io/penstock/checkpoint"
@@ -77,4 +78,13 @@ func compareParked(r *Runner) error {
 		return fmt.Errorf("the log has %d events, the runner %d", n, len(r.list.at))
 	}
 	return nil
+}
+
+// AfterLook has f called each time a runner has looked at what is erased, before it commits.
+func AfterLook(r *Runner, f func()) {
+	look := r.out.takeIn
+	r.out.takeIn = func(ctx context.Context) {
+		look(ctx)
+		f()
+	}
 }

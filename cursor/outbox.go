@@ -3,6 +3,7 @@ package cursor
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/penstock-io/penstock/checkpoint"
@@ -15,10 +16,12 @@ type outbox struct {
 	*shared
 	guard *crashGuard
 
+	takeIn func(context.Context) // what was erased, see parking.takeIn
+
 	// sides are by key: an event may be parked and replayed again before the commit, and only the
 	// last write counts. audits are in the order of what happened.
 	sides    map[string]store.SideWrite
-	audits   []store.Proposal
+	audits   []audit
 	done     []store.Position // ascending, as frontier.after needs them
 	survived bool             // the process outlived an event that was marked, and the checkpoint does not say so
 	clean    bool             // what the next commit says about the end
@@ -54,7 +57,50 @@ func (o *outbox) side(w store.SideWrite) {
 	o.sides[w.Key] = w
 }
 
-func (o *outbox) audit(p store.Proposal) { o.audits = append(o.audits, p) }
+// audit is an audit event that waits.
+type audit struct {
+	kind  string
+	what  checkpoint.Audit
+	cause store.Causation
+}
+
+// audit says what happened to an event, or to none.
+func (o *outbox) audit(e *store.Event, kind string, what checkpoint.Audit) {
+	a := audit{kind: kind, what: what}
+	if e != nil {
+		a.cause = e.Causation()
+	}
+	o.audits = append(o.audits, a)
+}
+
+// erase takes out what waits to be written of an event that was erased: the entry of a parked one
+// is given without its error.
+func (o *outbox) erase(event store.Position, entry *checkpoint.Parked) {
+	if entry != nil {
+		if w := entry.Write(o.own.lease.ID()); len(o.sides[w.Key].Value) > 0 {
+			o.side(w)
+		}
+	}
+	for i := range o.audits {
+		if a := &o.audits[i].what; a.Position == event && a.Error != "" {
+			a.Error = checkpoint.ErasedText
+		}
+	}
+}
+
+// unlessErased writes what may quote events, without what was erased of them. Where an erasure
+// comes in between, it is looked at and written again.
+func (o *outbox) unlessErased(ctx context.Context, write func(store.Condition) error) error {
+	for {
+		c := store.UnlessErased(o.own.st)
+		o.takeIn(ctx)
+		err := write(c)
+		var conflict *store.ConflictError
+		if !errors.As(err, &conflict) || conflict.Condition == nil || conflict.Condition.Region.Entity != c.Region.Entity {
+			return err
+		}
+	}
+}
 
 // finish lets an event that was read count as done.
 func (o *outbox) finish(p store.Position) {
@@ -68,13 +114,22 @@ func (o *outbox) flush(ctx context.Context) error {
 	if o.empty() {
 		return nil
 	}
-	b := store.Batch{Events: o.audits}
-	for _, w := range o.sides {
-		b.Sides = append(b.Sides, w)
-	}
-	slices.SortFunc(b.Sides, func(a, b store.SideWrite) int { return cmp.Compare(a.Key, b.Key) })
-	b.Lazy = len(b.Sides) == 0 && o.own.lazy(b)
-	if err := o.write(ctx, b, o.done); err != nil {
+	err := o.unlessErased(ctx, func(c store.Condition) error {
+		b := store.Batch{Conditions: []store.Condition{c}}
+		for i := range o.audits {
+			a := &o.audits[i]
+			p := o.own.audited(nil, a.kind, a.what)
+			p.Causation = a.cause
+			b.Events = append(b.Events, p)
+		}
+		for _, w := range o.sides {
+			b.Sides = append(b.Sides, w)
+		}
+		slices.SortFunc(b.Sides, func(a, b store.SideWrite) int { return cmp.Compare(a.Key, b.Key) })
+		b.Lazy = len(b.Sides) == 0 && o.own.lazy(b)
+		return o.write(ctx, b, o.done)
+	})
+	if err != nil {
 		return o.own.failed(ErrCommit, err)
 	}
 	o.discard()

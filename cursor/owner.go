@@ -57,6 +57,14 @@ func (o *owner) failedAt(event store.Position, what, err error) error {
 // quote what the program wrote.
 func (o *owner) capture(err error) error { return supervision.Capture(err, o.worker.redact.Text) }
 
+// noted is the error of a commit, nil for none.
+func (o *owner) noted(err error) error {
+	if err == nil {
+		return nil
+	}
+	return o.failed(ErrCommit, err)
+}
+
 // wrap adds the name of the worker and what it was doing to an error.
 func (o *owner) wrap(doing string, err error) error {
 	return fmt.Errorf("cursor: worker %q: %s: %w", o.worker.Name, doing, err)

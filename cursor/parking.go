@@ -191,9 +191,9 @@ func (p *parking) parkLost(entry *checkpoint.Parked, reason error) {
 	for _, one := range p.list.fail(entry.Key, reason.Error(), entry.Attempts, p.own.st.Now()) {
 		p.out.side(one.Write(p.own.lease.ID()))
 	}
-	p.out.audit(p.own.audited(nil, checkpoint.AuditParked, checkpoint.Audit{
+	p.out.audit(nil, checkpoint.AuditParked, checkpoint.Audit{
 		Position: entry.Position, Key: entry.Key, Error: reason.Error(), Attempts: entry.Attempts,
-	}))
+	})
 }
 
 func (p *parking) auditParked(e *store.Event, key, said string, attempts int) {
@@ -204,7 +204,7 @@ func (p *parking) auditParked(e *store.Event, key, said string, attempts int) {
 
 func (p *parking) audit(e *store.Event, kind string, a checkpoint.Audit) {
 	if isAudited(e) {
-		p.out.audit(p.own.audited(e, kind, a))
+		p.out.audit(e, kind, a)
 	}
 }
 

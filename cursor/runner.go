@@ -121,6 +121,7 @@ func newRunner(own owner) *Runner {
 	r.guard = crashGuard{shared: all}
 	r.out = outbox{shared: all, guard: &r.guard}
 	r.park = parking{shared: all, out: &r.out}
+	r.out.takeIn = func(ctx context.Context) { takeInErasures(ctx, r) }
 	r.feed = feed{shared: all, parking: &r.park}
 	if n := r.own.worker.Gaps; n > 0 {
 		r.feed.gaps = &gaps{limit: n}

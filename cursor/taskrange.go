@@ -89,7 +89,16 @@ func halves(ranges []taskRange, n int) (former, latter []taskRange) {
 // repeats some handling, never a reaction. That an event is not parked any more is never lazy: a
 // worker that keeps more than the checkpoint may forget the event then.
 func (o *outbox) writeRanges(ctx context.Context, ranges []taskRange) error {
-	var b store.Batch
+	if slices.ContainsFunc(ranges, func(s taskRange) bool { return s.task.queue.parked }) { // entries are written again
+		return o.unlessErased(ctx, func(c store.Condition) error {
+			return o.writeOnce(ctx, ranges, store.Batch{Conditions: []store.Condition{c}})
+		})
+	}
+	return o.writeOnce(ctx, ranges, store.Batch{})
+}
+
+// writeOnce is one commit, with what a batch has.
+func (o *outbox) writeOnce(ctx context.Context, ranges []taskRange, b store.Batch) error {
 	unparks := false
 	buffers := o.buffers()
 	done := buffers.positions[:0]
