@@ -50,16 +50,26 @@ func schemaOf[T store.Payload](types *Types) (schema, error) {
 // Newest is the newest schema version that is read; that of an event without one is 1.
 func (d Decoder[T]) Newest() uint16 { return d.schema.present }
 
-// Decode returns the event that a worker handles, or a [DecodeError].
+// Decode returns the event that a worker handles, or a [DecodeError], which wraps [store.ErrErased]
+// for one whose content was erased: see [Decoder.Erased].
 func (d Decoder[T]) Decode(worker string, e store.Event) (Event[T], error) {
 	body := new(T) // the codec gets a pointer, so this is on the heap: let nothing else be there
 	err := d.schema.decode(&e, body)
 	return Event[T]{Event: e, Body: *body, reactor: worker}, err
 }
 
-// decode reads the payload of e into body. An event that is newer than the type, or of another
+// Erased returns the event that a worker handles whose content was erased: all but its body.
+func (d Decoder[T]) Erased(worker string, e store.Event) Event[T] {
+	return Event[T]{Event: e, reactor: worker}
+}
+
+// decode reads the payload of e into body. Of one that was erased there is none, which not every
+// codec takes for an error. An event that is newer than the type, or of another
 // codec, is parked at once: only another program can read it.
 func (s *schema) decode(e *store.Event, body any) error {
+	if _, erased := e.Erased(); erased {
+		return s.failed(e, store.ErrErased)
+	}
 	version := max(e.SchemaVersion, firstVersion)
 	switch {
 	case version > s.present:

@@ -205,3 +205,35 @@ func run(t *testing.T, st *store.Store, r *reactor.Reactor) {
 		}
 	}
 }
+
+// Some codecs make a value of no bytes.
+func TestAnErasedEventIsNotDecodedInAnyCodec(t *testing.T) {
+	st := openStore(t)
+	receipt, err := st.Append(t.Context(), shop, store.Any, lenient{"secret"})
+	require.NoError(t, err)
+	_, err = store.Erase(t.Context(), st, store.Erasure{Entity: shop.Entity, Reason: "test", By: "test"})
+	require.NoError(t, err)
+	e, err := st.GetAt(t.Context(), receipt.Position())
+	require.NoError(t, err)
+	_, err = reactor.Decode[lenient](nil, e)
+	require.ErrorIs(t, err, store.ErrErased)
+	require.ErrorIs(t, err, reactor.ErrPayload)
+	_, err = reactor.NewTypes(reactor.TypeOf[lenient]()).Decode(e)
+	require.ErrorIs(t, err, store.ErrErased)
+}
+
+// lenient is decoded of whatever there is, as by protocol buffers.
+type lenient struct{ Text string }
+
+func (lenient) Kind() string { return "lenient" }
+
+func (lenient) Codec() store.Codec {
+	return store.Codec{
+		Name: "lenient", Deterministic: true,
+		Marshal: func(v any) ([]byte, error) { return []byte(v.(lenient).Text), nil },
+		Unmarshal: func(data []byte, v any) error {
+			v.(*lenient).Text = string(data)
+			return nil
+		},
+	}
+}

@@ -200,3 +200,22 @@ func TestTheWorkerGetsTheSettings(t *testing.T) {
 	require.Equal(t, supervision.Spec{Name: "r", Policy: r.Policy}, r.Spec())
 	require.Equal(t, r.Spec(), w.Spec())
 }
+
+func TestARouteOfErasedEventsNeedsOneForTheOthers(t *testing.T) {
+	var none func(context.Context, reactor.Event[placed], *reactor.Reactions) error
+	for want, routes := range map[string][]reactor.Route{
+		"has a route for erased events alone": {reactor.OnErased(ignore[placed])},
+		"has a nil handler of erased events":  {reactor.On(ignore[placed]), reactor.OnErased(none)},
+		"has more than one route":             {reactor.OnErased(ignore[placed]), reactor.On(reserve), reactor.OnErased(ignore[placed])},
+	} {
+		err := definitionFault(t, reactor.New("r", routes...))
+		require.EqualError(t, err, `reactor "r": reactor: invalid definition: "order.placed" `+want)
+	}
+	for want, r := range map[bool]*reactor.Reactor{
+		false: reactor.New("r", reactor.On(reserve)), true: reactor.New("r", reactor.OnErased(ignore[placed]), reactor.On(reserve)),
+	} {
+		w, err := r.CursorWorker()
+		require.NoError(t, err)
+		require.Equal(t, want, w.Erased)
+	}
+}

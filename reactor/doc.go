@@ -42,7 +42,7 @@
 // [Reactions.At]. It is kept with the checkpoint, and written when its time has come.
 //
 // An event whose content was erased ([store.Erase]) is passed over, as if it was handled: there is
-// nothing to decode. A [cursor.Worker] gets such events where it asks for them.
+// nothing to decode. [OnErased] has a handler get those of a kind.
 //
 // After a rewind, events that were handled before come again as replays ([Event.Replayed]), and
 // reactions to them are dropped unless the rewind says that they are emitted again.

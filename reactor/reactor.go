@@ -80,8 +80,9 @@ func (r *Reactor) CursorWorker() (cursor.Worker, error) {
 // React calls the handlers of events outside any worker, one after the other, and returns what they
 // emit; nothing is written. What it keeps begins empty, and is kept from one event to the next. It
 // ends with the first that fails: then it returns what those before emitted, and the error, which
-// names the event where there are several. An event that the reactor does not read is an
-// [ErrUnseen]. An invalid reactor returns the error of [Reactor.CursorWorker].
+// names the event where there are several. One that was erased, and has no handler for that, is
+// passed over. An event that the reactor does not read is an [ErrUnseen]. An invalid reactor
+// returns the error of [Reactor.CursorWorker].
 func (r *Reactor) React(ctx context.Context, events ...store.Event) ([]Reaction, error) {
 	d, _, err := r.define()
 	if err != nil {
@@ -125,6 +126,7 @@ type definition struct {
 
 	mute     bool // it must not emit
 	stateful bool // a route keeps states
+	erased   bool // there is a handler of erased events
 }
 
 // define checks the reactor and reports all that is invalid at once.
@@ -138,6 +140,7 @@ func (r *Reactor) define() (*definition, cursor.Worker, error) {
 	for _, route := range r.routes {
 		errs = append(errs, d.add(route))
 	}
+	errs = append(errs, d.complete())
 	d.reads.Kinds, d.reads.Category = slices.Sorted(maps.Keys(d.routes)), ""
 	if d.stateful && r.Key != nil {
 		errs = append(errs, fmt.Errorf("%w: Key has no place beside the keys of states", ErrDefinition))
@@ -153,6 +156,7 @@ func (r *Reactor) worker(d *definition) cursor.Worker {
 	w := cursor.Worker{
 		Name: r.name, Kinds: d.reads.Kinds, SchemaVersions: d.newest(), Handle: d.handle,
 		Lanes: r.Lanes, Volatile: r.Volatile, SyncCheckpoints: r.SyncCheckpoints, Stateful: d.stateful,
+		Erased: d.erased,
 	}.With(r.Settings)
 	if d.stateful {
 		w.Key = d.key
@@ -189,12 +193,31 @@ func (d *definition) add(route Route) error {
 	if err != nil {
 		return err
 	}
-	if _, known := d.routes[b.kind]; known {
+	known := d.routes[b.kind]
+	if known.handle != nil && b.handle != nil || known.erased != nil && b.erased != nil {
 		return invalid(b.kind, "has more than one route")
+	}
+	if b.handle == nil && known.handle != nil {
+		known.erased = b.erased
+		b = known
+	} else if b.erased == nil {
+		b.erased = known.erased
 	}
 	d.routes[b.kind] = b
 	d.stateful = d.stateful || b.key != nil
 	return nil
+}
+
+// complete looks for kinds of which only erased events have a handler.
+func (d *definition) complete() error {
+	var errs []error
+	for _, kind := range slices.Sorted(maps.Keys(d.routes)) {
+		b := d.routes[kind]
+		if d.erased = d.erased || b.erased != nil; b.handle == nil {
+			errs = append(errs, invalid(kind, "has a route for erased events alone"))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // complete puts the defaults in and checks the rest.
@@ -250,9 +273,16 @@ func (d *definition) react(ctx context.Context, c call, b *cursor.Batch, i int) 
 	if !ok {
 		return d.unseen(c.event)
 	}
+	handle := route.handle
+	if _, erased := c.event.Erased(); erased {
+		handle = route.erased
+	}
+	if handle == nil {
+		return nil // passed over
+	}
 	out := &Reactions{batch: b, index: i, of: d}
 	defer out.close()
-	if err := route.handle(ctx, c, out); err != nil {
+	if err := handle(ctx, c, out); err != nil {
 		return err
 	}
 	return out.invalid

@@ -27,18 +27,20 @@ func (e Event[T]) Replayed() bool { return e.replayed }
 // with several effects per event adds a suffix of its own.
 func (e Event[T]) EffectKey() string { return e.reactor + "/" + e.ID.String() }
 
-// Route leads the events of one kind to their handler. It is made by [On] or [OnState].
+// Route leads the events of one kind to their handler. It is made by [On], [OnState] or [OnErased].
 type Route struct {
 	// bind finds out how the payloads are read. It is called when the reactor is defined, which has
 	// the types.
 	bind func(*Types) (bound, error)
 }
 
-// bound is a route with what its payloads are read with.
+// bound is a route with what its payloads are read with. One of the handlers is nil, until those of
+// a kind are put together: only erased may stay so.
 type bound struct {
 	kind   string
 	newest uint16 // schema version that is read
 	handle handler
+	erased handler // of events whose content was erased
 
 	// Of a route that keeps states: key is that of an event, state their kind, and forget returns what
 	// stays of one when an event is erased that it was made from.
@@ -79,6 +81,29 @@ func On[T store.Payload](handle func(ctx context.Context, e Event[T], out *React
 			if err != nil {
 				return err
 			}
+			typed.replayed = c.replayed
+			return handle(ctx, typed, out)
+		}}, err
+	}}
+}
+
+// OnErased routes events of T's kind whose content was erased ([store.Erase]) to handle: there is
+// no payload, so Body is the zero value, and no headers, but all else is there ([store.Event],
+// whose Erased says who erased it, when and why). Without it they are passed over, as if they were
+// handled. The kind needs a route of [On], too, for the events that were not erased.
+//
+// An event reaches one of the two handlers in its turn, as it is then: it does not come again when
+// it is erased after it was handled, unless the reactor is rewound, or was parked with it. What is
+// to be done at once about events that were handled long ago, such as to remove copies, is for a
+// reactor of erasures: see [store.ErasureAudit]. All else is as for On.
+func OnErased[T store.Payload](handle func(ctx context.Context, e Event[T], out *Reactions) error) Route {
+	return Route{bind: func(types *Types) (bound, error) {
+		d, err := NewDecoder[T](types)
+		if err == nil && handle == nil {
+			err = invalid(d.Kind, "has a nil handler of erased events")
+		}
+		return bound{kind: d.Kind, newest: d.Newest(), erased: func(ctx context.Context, c call, out *Reactions) error {
+			typed := d.Erased(c.reactor, *c.event)
 			typed.replayed = c.replayed
 			return handle(ctx, typed, out)
 		}}, err

@@ -74,7 +74,8 @@ func (t *Types) Zero(kind string) store.Payload {
 }
 
 // Decode returns the payload of an event at its present schema version, as a value of the type that
-// its kind is registered with. Errors: [ErrUnknownKind], a [DecodeError], and that of [Types.Err].
+// its kind is registered with. Errors: [ErrUnknownKind], a [DecodeError], which wraps
+// [store.ErrErased] for an event whose content was erased, and that of [Types.Err].
 // See the function [Decode] for events of one kind.
 func (t *Types) Decode(e store.Event) (store.Payload, error) {
 	one, err := t.find(e.Kind)

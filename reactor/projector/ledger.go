@@ -225,18 +225,21 @@ func (l *ledger) take(ctx context.Context) (*rows, error) {
 	return r, err
 }
 
-// call runs the handler of an event, unless that was erased. There may be none for one that was
-// parked by an earlier version of the program.
+// call runs the handler of an event; of one that was erased there may be none, and it is passed
+// over. There may be none either for one that was parked by an earlier version of the program.
 func (l *ledger) call(ctx context.Context, tx *sql.Tx, e store.Event) error {
-	if _, erased := e.Erased(); erased {
-		return nil
-	}
 	route, ok := l.routes[e.Kind]
+	handle := route.apply
+	if _, erased := e.Erased(); erased {
+		if handle = route.erased; handle == nil {
+			return nil
+		}
+	}
 	if !ok {
 		reads := slices.Sorted(maps.Keys(l.routes))
 		return fmt.Errorf("%w: %d (%s at %s) is not among %q", reactor.ErrUnseen, e.Position, e.Kind, e.Coordinate, reads)
 	}
-	return route.apply(ctx, tx, call{worker: string(l.owner.FirstName), event: e})
+	return handle(ctx, tx, call{worker: string(l.owner.FirstName), event: e})
 }
 
 // unreachable reports whether the database cannot be reached: then a failure says nothing about

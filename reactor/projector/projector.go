@@ -52,18 +52,23 @@ func New(name string, db *sql.DB, routes ...Route) *Projector {
 	return &Projector{name: name, db: db, routes: slices.Clone(routes)}
 }
 
-// Route leads the events of one kind to their handler. It is made by [On].
+// Route leads the events of one kind to their handler. It is made by [On] or [OnErased].
 type Route struct {
 	// bind finds out how the payloads are read, when the projector is defined.
 	bind func(*reactor.Types) (bound, error)
 }
 
-// bound is a route with what its payloads are read with.
+// bound is a route with what its payloads are read with. One of the handlers is nil, until those of
+// a kind are put together: only erased may stay so.
 type bound struct {
 	kind   string
 	newest uint16 // schema version that is read
-	apply  func(context.Context, *sql.Tx, call) error
+	apply  handler
+	erased handler // of events whose content was erased
 }
+
+// handler is a handler whose payload type is forgotten.
+type handler func(context.Context, *sql.Tx, call) error
 
 // call is one event for a handler.
 type call struct {
@@ -93,6 +98,23 @@ func On[T store.Payload](handle func(ctx context.Context, tx *sql.Tx, e reactor.
 	}}
 }
 
+// OnErased routes events of T's kind whose content was erased to handle, which writes through tx as
+// that of [On]; all else is as for [reactor.OnErased]. Without it they are passed over.
+//
+// It is for events that are erased before the tables have them. Rows of events that were handled
+// before are for a projector of erasures to delete: see [store.ErasureAudit].
+func OnErased[T store.Payload](handle func(ctx context.Context, tx *sql.Tx, e reactor.Event[T]) error) Route {
+	return Route{bind: func(types *reactor.Types) (bound, error) {
+		d, err := reactor.NewDecoder[T](types)
+		if err == nil && handle == nil {
+			err = invalidRoute(d.Kind, "has a nil handler of erased events")
+		}
+		return bound{kind: d.Kind, newest: d.Newest(), erased: func(ctx context.Context, tx *sql.Tx, c call) error {
+			return handle(ctx, tx, d.Erased(c.worker, c.event))
+		}}, err
+	}}
+}
+
 func invalidRoute(route, rule string) error {
 	return fmt.Errorf("%w: %q %s", reactor.ErrDefinition, route, rule)
 }
@@ -106,11 +128,29 @@ func (p *Projector) Spec() supervision.Spec {
 // that is invalid: [ErrNoDatabase], errors of the routes as for a reactor, and [cursor.ErrWorker]
 // for what the worker would refuse.
 func (p *Projector) CursorWorker() (cursor.Worker, error) {
-	l := &ledger{db: p.db, table: table{worker: p.name}, routes: make(map[string]bound, len(p.routes))}
-	newest, errs := make(map[string]uint16, len(p.routes)), []error{p.Types.Err()}
+	routes, err := p.bind()
+	errs := []error{p.Types.Err(), err}
 	if p.db == nil {
 		errs = append(errs, ErrNoDatabase)
 	}
+	l, newest := &ledger{db: p.db, table: table{worker: p.name}, routes: routes}, make(map[string]uint16, len(routes))
+	for kind, b := range routes {
+		newest[kind] = b.newest
+	}
+	w, err := cursor.Worker{
+		Name: p.name, Kinds: slices.Sorted(maps.Keys(routes)), SchemaVersions: newest,
+		Handle: l.handle, ExternalPosition: l.locate,
+		Erased: true, // the rows have to say that a parked one is done
+	}.With(p.Settings).CursorWorker()
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return cursor.Worker{}, fmt.Errorf("projector %q: %w", p.name, err)
+	}
+	return w, nil
+}
+
+// bind returns the routes by kind, and all that is wrong with them.
+func (p *Projector) bind() (map[string]bound, error) {
+	routes, errs := make(map[string]bound, len(p.routes)), []error(nil)
 	if len(p.routes) == 0 {
 		errs = append(errs, fmt.Errorf("%w: no routes", reactor.ErrDefinition))
 	}
@@ -120,24 +160,27 @@ func (p *Projector) CursorWorker() (cursor.Worker, error) {
 			continue
 		}
 		b, err := r.bind(p.Types)
-		_, known := l.routes[b.kind]
+		known := routes[b.kind]
 		switch {
 		case err != nil:
 			errs = append(errs, err)
-		case known:
+		case known.apply != nil && b.apply != nil, known.erased != nil && b.erased != nil:
 			errs = append(errs, invalidRoute(b.kind, "has more than one route"))
 		}
-		l.routes[b.kind], newest[b.kind] = b, b.newest
+		if b.apply == nil {
+			b.apply = known.apply
+		}
+		if b.erased == nil {
+			b.erased = known.erased
+		}
+		routes[b.kind] = b
 	}
-	w, err := cursor.Worker{
-		Name: p.name, Kinds: slices.Sorted(maps.Keys(l.routes)), SchemaVersions: newest,
-		Handle: l.handle, ExternalPosition: l.locate,
-		Erased: true, // the rows have to say that a parked one is done
-	}.With(p.Settings).CursorWorker()
-	if err := errors.Join(append(errs, err)...); err != nil {
-		return cursor.Worker{}, fmt.Errorf("projector %q: %w", p.name, err)
+	for _, kind := range slices.Sorted(maps.Keys(routes)) {
+		if b := routes[kind]; b.apply == nil && b.erased != nil {
+			errs = append(errs, invalidRoute(kind, "has a route for erased events alone"))
+		}
 	}
-	return w, nil
+	return routes, errors.Join(errs...)
 }
 
 // Forget removes what the database knows of the projector, in a transaction of the caller's:

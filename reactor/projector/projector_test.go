@@ -28,7 +28,11 @@ func TestAnInvalidProjectorIsRefusedWithTheReason(t *testing.T) {
 	db := sql.OpenDB(unconnected{})
 	defer db.Close()
 	ok := projector.On(func(context.Context, *sql.Tx, reactor.Event[paid]) error { return nil })
+	gone := projector.OnErased(func(context.Context, *sql.Tx, reactor.Event[paid]) error { return nil })
 	for want, p := range map[string]*projector.Projector{
+		"for erased events alone": projector.New("p", db, gone),
+		"more than one":           projector.New("p", db, ok, gone, gone),
+		"nil handler of erased":   projector.New("p", db, ok, projector.OnErased[paid](nil)),
 		"no database":             projector.New("p", nil, ok),
 		"no routes":               projector.New("p", db),
 		"more than one route":     projector.New("p", db, ok, ok),

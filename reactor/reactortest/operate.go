@@ -7,6 +7,7 @@ import (
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 )
 
 // request names the run in the audit events of its operations.
@@ -116,4 +117,23 @@ func (r *Run) Replay(name string, which cursor.ParkedFilter) (chosen []checkpoin
 		return err
 	})
 	return chosen
+}
+
+// Erase erases all events that an entity has by now, in whatever scope, with what parked events say
+// of their errors: see [store.Erase]. Workers see it with their next step.
+func Erase(r *Run, entity string) {
+	r.tb.Helper()
+	err := r.guard(func() error {
+		what := erasure()
+		what.Entity, what.Sides = entity, checkpoint.ErasedSides(r.st)
+		_, err := store.Erase(r.ctx(), r.st, what)
+		if err != nil && isCut(r) { // a segment that was being sealed met it, which says nothing
+			return storetest.ErrPowerCut
+		}
+		return err
+	})
+	if err != nil {
+		r.tb.Fatalf("reactortest: erase %q: %v", entity, err)
+	}
+	syncStore(r)
 }

@@ -2,6 +2,7 @@ package reactortest
 
 import (
 	"cmp"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 )
 
 // React returns all that r emits for the payloads, in order, nil for nothing. It fails the test at
@@ -37,7 +39,7 @@ func ReactErr(tb testing.TB, r *reactor.Reactor, payloads ...store.Payload) ([]r
 	var events []store.Event
 	log := log{at: defaultAt(r.Region), versions: make(map[string]uint64)}
 	for i, p := range payloads {
-		e, err := log.append(p)
+		e, err := log.append(tb.Context(), p)
 		if err != nil {
 			all, failed := r.React(tb.Context(), events...)
 			return all, cmp.Or(failed, fmt.Errorf("payload %d: %w", i+1, err))
@@ -59,6 +61,40 @@ type located struct {
 	at store.Coordinate
 }
 
+// Erased returns the payload with an event whose content was erased: for [React], which gives the
+// event to the handler of [reactor.OnErased]. In a [Run] see [Erase].
+func Erased(p store.Payload) store.Payload {
+	if given, ok := p.(located); ok {
+		given.Payload = Erased(given.Payload)
+		return given
+	}
+	return erased{p}
+}
+
+type erased struct{ store.Payload }
+
+// erasure is that of an event or an entity in a test.
+func erasure() store.Erasure { return store.Erasure{Reason: "test", By: "reactortest"} }
+
+// event returns an event as a log has it whose content is erased.
+func (e erased) event(ctx context.Context, at store.Coordinate) (was store.Event, err error) {
+	st, err := storetest.Open(store.Options{})
+	if err != nil {
+		return was, err
+	}
+	defer func() { _ = st.Close() }()
+	receipt, err := st.Append(ctx, at, store.Absent, e.Payload)
+	if err != nil {
+		return was, err
+	}
+	what := erasure()
+	what.Events = []uuid.UUID{receipt.Events[0].ID}
+	if _, err := store.Erase(ctx, st, what); err != nil {
+		return was, err
+	}
+	return st.GetAt(ctx, receipt.Position())
+}
+
 // defaultAt returns a coordinate inside the region.
 func defaultAt(r store.Region) store.Coordinate {
 	at := store.At("entity", "test")
@@ -78,23 +114,35 @@ type log struct {
 	versions map[string]uint64
 }
 
-func (l *log) append(p store.Payload) (store.Event, error) {
+func (l *log) append(ctx context.Context, p store.Payload) (e store.Event, err error) {
 	at := l.at
 	if given, ok := p.(located); ok {
 		at, p = given.at, given.Payload
 	}
+	if gone, ok := p.(erased); ok {
+		e, err = gone.event(ctx, at)
+	} else {
+		e, err = encoded(at, p)
+	}
+	if err != nil {
+		return store.Event{}, err
+	}
+	l.head++
+	l.versions[at.Entity]++
+	e.ID, e.Position, e.Version = eventID(l.head), l.head, l.versions[at.Entity]
+	e.Time, e.Correlation = store.Timestamp(l.head<<16), e.ID
+	return e, nil
+}
+
+// encoded returns what an event has before it is committed.
+func encoded(at store.Coordinate, p store.Payload) (store.Event, error) {
 	encoded, err := store.Proposal{At: at, Payload: p}.Encode()
 	if err != nil {
 		return store.Event{}, err
 	}
 	raw := encoded.Payload.(store.Raw)
-	l.head++
-	l.versions[at.Entity]++
-	id := eventID(l.head)
 	return store.Event{
-		ID: id, Position: l.head, Coordinate: at, Kind: raw.Type, SchemaVersion: raw.SchemaVersion,
-		Version: l.versions[at.Entity], Time: store.Timestamp(l.head << 16), Correlation: id,
-		Codec: raw.Codec, Payload: raw.Data,
+		Coordinate: at, Kind: raw.Type, SchemaVersion: raw.SchemaVersion, Codec: raw.Codec, Payload: raw.Data,
 	}, nil
 }
 

@@ -162,7 +162,7 @@ func syncStore(r *Run) {
 		absent := store.SideWrite{Key: "reactortest", Delete: true, Expect: store.Exactly(1)}
 		_, err := r.st.Commit(r.ctx(), store.Batch{Sides: []store.SideWrite{absent}})
 		switch {
-		case r.cutAt > 0 && r.disk.Ops() >= r.cutAt:
+		case isCut(r):
 			return storetest.ErrPowerCut
 		case errors.Is(err, store.ErrConflict):
 			return nil
@@ -173,6 +173,9 @@ func syncStore(r *Run) {
 		r.tb.Fatalf("reactortest: %v", err)
 	}
 }
+
+// isCut reports whether the power has failed at a planned operation.
+func isCut(r *Run) bool { return r.cutAt > 0 && r.disk.Ops() >= r.cutAt }
 
 // Disk returns the disk under the store, to make it fail or fill up. It is another one after a
 // crash.

@@ -2,12 +2,16 @@ package drivertest
 
 import (
 	"bytes"
+	"context"
+	"database/sql"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/reactor"
+	"github.com/penstock-io/penstock/reactor/projector"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/store/storetest"
 	"github.com/penstock-io/penstock/supervision"
@@ -38,6 +42,42 @@ func TestAParkedEventThatWasErasedIsDoneInTheTables(t *testing.T) {
 	erase(t, st, "order:1") // those that are still to come, too
 	stepAll(t, newRunner(t, st, p))
 	require.Empty(t, column(t, db, "SELECT position FROM penstock_exception"))
+}
+
+// An event that was erased before it was handled has a handler of its own, in the transaction of
+// the others: in its turn, and as a replay of what was parked.
+func TestAProjectorIsToldOfErasedEvents(t *testing.T) {
+	db, st := newDatabase(t), newStore(t)
+	appendOrders(t, st, 12) // positions 2 to 13; order:2 has 4, 8 and 12
+	h, _ := broken(4)
+	told := func(ctx context.Context, tx *sql.Tx, e reactor.Event[paid]) error {
+		_, err := tx.ExecContext(ctx, "INSERT INTO handled (position) VALUES ($1)", -int64(e.Position))
+		return err
+	}
+	p := projector.New("totals", db, projector.OnErased(told), projector.On(h.paid), projector.On(h.refunded))
+	erase(t, st, "order:1") // 3, 7 and 11; refunds, as 4 and 7, have no such handler
+	r := newRunner(t, st, p)
+	stepParking(t, r)
+	erase(t, st, "order:2")
+	replayAll(t, r)
+	require.Equal(t, "-12 -11 -8 -3 2 5 6 9 10 13", column(t, db, "SELECT position FROM handled ORDER BY position"))
+	require.Empty(t, column(t, db, "SELECT position FROM penstock_exception"))
+	stepAll(t, newRunner(t, st, p))
+}
+
+// A projector of erasures deletes the rows of events that were handled long ago.
+func TestAProjectorOfErasuresDeletesRows(t *testing.T) {
+	db, st := newDatabase(t), newStore(t)
+	appendOrders(t, st, 12)
+	finish(t, st, totals(db, &handlers{}))
+	forget := projector.New("forget", db, projector.On(func(ctx context.Context, tx *sql.Tx, e reactor.Event[store.ErasureAudit]) error {
+		_, err := tx.ExecContext(ctx, "DELETE FROM totals WHERE entity = $1", e.Body.Entity)
+		return err
+	}))
+	forget.Region.Scope = store.ReservedScope
+	erase(t, st, "order:2")
+	finish(t, st, forget)
+	require.Equal(t, "order:0 order:1 order:3", column(t, db, "SELECT entity FROM totals ORDER BY entity"))
 }
 
 // The audit event of one that was skipped is erased with it.
