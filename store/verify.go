@@ -73,6 +73,7 @@ type DamageKind uint8
 // The kinds of damage, by what it costs.
 const (
 	DamagedBatch   DamageKind = iota // the frame of a batch, or what was superseded in it: nothing is lost
+	TornFooter                       // a part of a footer that was never written: as DamagedFooter, but no disk is to blame
 	DamagedFooter                    // index, filters, table or trailer of a sealed segment: made again from the events
 	DamagedHeader                    // the header of a segment, which keeps the store from opening, or one that does not fit
 	DamagedEvents                    // events are lost, First to Last
@@ -84,7 +85,7 @@ const (
 
 //nolint:gochecknoglobals // a table that is never written.
 var damageNames = [...]string{
-	DamagedBatch: "batch", DamagedFooter: "footer", DamagedHeader: "segment header", DamagedEvents: "events",
+	DamagedBatch: "batch", TornFooter: "torn footer", DamagedFooter: "footer", DamagedHeader: "segment header", DamagedEvents: "events",
 	DamagedSide: "side value", DamagedKey: "idempotency key", BrokenChain: "chain", MissingSegment: "missing segment",
 }
 

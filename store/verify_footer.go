@@ -106,5 +106,30 @@ func (c *segmentCheck) same(got, want []byte, offset int64, reason string) {
 	for at < min(len(got), len(want)) && got[at] == want[at] {
 		at++
 	}
-	c.damaged(DamagedFooter, offset+int64(at), reason)
+	kind := DamagedFooter
+	if isTorn(got, want, offset) {
+		kind, reason = TornFooter, reason+": parts of it are zeros, as a power cut leaves them while a segment is sealed"
+	}
+	c.damaged(kind, offset+int64(at), reason)
+}
+
+// sectorBytes is what a disk writes whole or not at all.
+const sectorBytes = 512
+
+// isTorn reports whether what is at an offset of a file lacks nothing but sectors that were not
+// written. Versions that made a footer durable together with its trailer could leave that.
+func isTorn(got, want []byte, offset int64) bool {
+	if len(got) != len(want) {
+		return false
+	}
+	zeros := make([]byte, sectorBytes)
+	for from := 0; from < len(got); {
+		to := min(len(got), from+sectorBytes-int(offset+int64(from))%sectorBytes)
+		is := got[from:to]
+		if !bytes.Equal(is, want[from:to]) && !bytes.Equal(is, zeros[:to-from]) {
+			return false
+		}
+		from = to
+	}
+	return true
 }

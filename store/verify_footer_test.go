@@ -1,0 +1,49 @@
+package store
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/store/internal/vfs"
+)
+
+// A power cut that left out sectors of a footer is told from damage: nothing is lost by it.
+func TestAFooterThatWasNotWrittenWholeIsToldFromADamagedOne(t *testing.T) {
+	disk := verifiedLog(t, 4)
+	w := readWritten(t, disk)
+	s := openLog(t, disk.Image(vfs.KeepAll), Options{ReadOnly: true})
+	first := (*s.segments.Load())[0].trailer.Load()
+	path, from := segmentPath(logDir, 1), int(first.DataEnd)
+	tables := from + int(first.IndexLen) + int(first.SidesLen)
+	torn := 0
+	for at := from; at < tables; {
+		to := min(tables, at-at%sectorBytes+sectorBytes)
+		data := bytes.Clone(disk.Bytes(path))
+		clear(data[at:to])
+		if !bytes.Equal(data, disk.Bytes(path)) {
+			torn++
+			requireFooter(t, replaced(t, disk, path, data), &w, TornFooter)
+			data[at] ^= 1 // something was written there
+			requireFooter(t, replaced(t, disk, path, data), &w, DamagedFooter)
+		}
+		at = to
+	}
+	require.Positive(t, torn)
+}
+
+func requireFooter(t *testing.T, disk *vfs.Memory, w *asWritten, kind DamageKind) {
+	t.Helper()
+	r, err := verifyDir(t.Context(), disk, logDir, VerifyOptions{})
+	require.NoError(t, err)
+	require.NotEmpty(t, r.Damage)
+	worst := r.Damage[0]
+	for _, d := range r.Damage {
+		require.EqualValues(t, 1, d.Segment)
+		worst.Kind = max(worst.Kind, d.Kind)
+	}
+	require.Equal(t, kind, worst.Kind, "%v", r.Damage)
+	require.EqualValues(t, len(w.events), r.Events)
+	requireReported(t, disk, w, &r)
+}
