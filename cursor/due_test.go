@@ -434,3 +434,42 @@ func remindAll(t *testing.T, disk *storetest.Disk, w *wall, appended *int) error
 	}
 	return err
 }
+
+// What a log has stays readable: this is how a scheduled event is kept.
+func TestAScheduledEventIsKeptAsItsFormatSays(t *testing.T) {
+	w := newWall()
+	st := openAt(t, w)
+	order(t, st, 1)
+	drain(t, runner(t, st, reminding()))
+	cause, err := st.GetAt(t.Context(), 1)
+	require.NoError(t, err)
+	n := 0
+	for side, err := range st.Sides("due/") {
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprintf("due/reserve/%016x/0000/0000000000000001", w.now().Add(time.Minute).UnixMilli()), side.Key)
+		require.JSONEq(t, fmt.Sprintf(`{"entity":"bill:1","scope":"shop","kind":"stock.overdue","codec":"json",
+			"data":"eyJPcmRlciI6MX0=","headers":{"h":"v"},"cause":%q,"correlation":%q,"depth":1}`, cause.ID, cause.Correlation),
+			string(side.Value))
+		n++
+	}
+	require.Equal(t, 1, n)
+}
+
+func TestWhatIsDueAndCannotBeReadIsAnErrorAndNotPassedOver(t *testing.T) {
+	w := newWall()
+	st := openAt(t, w)
+	r := runner(t, st, reminding())
+	order(t, st, 1)
+	drain(t, r)
+	for side, err := range st.Sides("due/") {
+		require.NoError(t, err)
+		_, err = st.Commit(t.Context(), store.Batch{Sides: []store.SideWrite{{Key: side.Key, Value: []byte("{")}}})
+		require.NoError(t, err)
+	}
+	w.move(time.Hour)
+	for range 2 {
+		_, err := cursor.Ring(t.Context(), r, st.Now())
+		require.Error(t, err)
+	}
+	require.Empty(t, reminded(t, st))
+}

@@ -312,3 +312,14 @@ func TestReactKeepsStateFromOneEventToTheNext(t *testing.T) {
 	require.ErrorIs(t, err, reactor.ErrPayload)
 	require.Len(t, got, 10, "those before it")
 }
+
+// What a log has stays readable: these are the bytes of a state of the present format.
+func TestTheBytesOfAStateAreThoseOfItsFormat(t *testing.T) {
+	st := openStore(t)
+	appendAll(t, st, placed{"1", "lamp"})
+	catchUpAll(t, runner(t, st, reactor.New("r", reactor.OnState(bySKU, restock))))
+	side, found, err := st.Side("kept/r/shop.shelf/lamp")
+	require.NoError(t, err)
+	require.True(t, found)
+	require.Equal(t, "\x01\x00\x04json"+`{"Left":9,"Last":"1"}`, string(side.Value))
+}
