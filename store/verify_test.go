@@ -31,6 +31,13 @@ func requireWhole(t require.TestingT, st *Store) VerifyReport {
 	return r
 }
 
+// requireIntact requires that there is no damage. Some events may have been dropped.
+func requireIntact(t require.TestingT, st *Store) VerifyReport {
+	r := verified(t, st, VerifyOptions{})
+	require.NoError(t, r.Err())
+	return r
+}
+
 // verifiedLog is a log of several segments, with keys, side values, emitters and causes; closed.
 func verifiedLog(t *testing.T, segments int) *vfs.Memory {
 	t.Helper()
