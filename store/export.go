@@ -3,6 +3,7 @@ package store
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sort"
@@ -33,14 +34,19 @@ import (
 // Hashes and salts are as they are in the log, so [Import] makes the same log of it, and what was
 // changed in between does not continue the chains. Who has an export has what erasure is to remove.
 //
-// An export of a log of which retention has dropped the beginning begins where the log does, and
-// has nothing of what stays of the events before: what is made of it does not know the versions of
-// entities that have no event any more, nor the idempotency keys of before.
+// Where retention has dropped the beginning of the log, the first event is the first that the log
+// has, and what stays of those before comes after the first line: for each file of it the position
+// that follows and the id of its last event, then the entities by name, and the idempotency keys:
+//
+//	{"dropped":{"next":41,"last":"…","time":"2026-01-02T15:04:05.678Z"}}
+//	{"state":{"entity":"order:1","position":7,"version":3,"time":"…","hash":"…"}}
+//	{"receipt":{"key":"place-1","events":1,"sequence":5,"digest":"…","first":6,"time":"…",
+//	  "recorded":[{"id":"…","version":2}]}}
 //
 // It holds up no commit. Errors: a [CorruptError] for what cannot be read, before which the export
-// ends, see [Verify]; ctx's, [ErrClosed], that of w; and [ErrBusy] while a fence is open, or when a
-// side value was rewritten away meanwhile, which may be tried again. Without the last line an
-// export is not whole.
+// ends, see [Verify]; ctx's, [ErrClosed], that of w; and [ErrBusy] while a fence is open, or when
+// something was dropped or rewritten away meanwhile, which may be tried again. Without the last
+// line an export is not whole.
 func Export(ctx context.Context, st *Store, w io.Writer) error {
 	st.catchUp()
 	if err := st.readable(ctx); err != nil {
@@ -69,7 +75,8 @@ type exporting struct {
 func (x *exporting) all(ctx context.Context) error {
 	sides, head := x.store.sides.moment(x.store)
 	x.upTo = head
-	first := x.store.first()
+	segments := *x.store.segments.Load()
+	first := firstOf(segments)
 	x.written = first - 1
 	origin := x.store.Origin()
 	err := x.write(&exportedLine{Log: &exportedLog{
@@ -77,6 +84,9 @@ func (x *exporting) all(ctx context.Context) error {
 		Sequence: x.store.sequence.Load(), First: uint64(first),
 	}})
 	if err != nil {
+		return err
+	}
+	if err := x.dropped(ctx, segments[:droppedOf(segments)]); err != nil {
 		return err
 	}
 	if err := x.sides(ctx, sides); err != nil {
@@ -161,10 +171,15 @@ func (x *exporting) events(ctx context.Context) error {
 		segments := *x.store.segments.Load()
 		i := sort.Search(len(segments), func(i int) bool { return segments[i].first > x.written+1 }) - 1
 		if i < 0 || segments[i].dropped { // since it was begun
-			return fmt.Errorf("%w: event %d was dropped while the log was exported", ErrBusy, x.written+1)
+			return errDroppedMeanwhile(x.written + 1)
 		}
 		before, g := x.written, segments[i]
-		err := x.segment(ctx, g)
+		err := x.batches(ctx, g, func(h *wal.BatchHeader, batch []byte) error {
+			if x.written == x.upTo {
+				return errEnough
+			}
+			return x.batch(g, h, batch)
+		})
 		if x.store.again(&err) {
 			continue
 		}
@@ -178,14 +193,18 @@ func (x *exporting) events(ctx context.Context) error {
 	return nil
 }
 
-func (x *exporting) segment(ctx context.Context, g *segment) error {
+func errDroppedMeanwhile(p Position) error {
+	return fmt.Errorf("%w: event %d was dropped while the log was exported", ErrBusy, p)
+}
+
+// batches calls take with the batches of a segment, up to the end or errEnough.
+func (x *exporting) batches(ctx context.Context, g *segment, take func(*wal.BatchHeader, []byte) error) error {
 	h, err := g.header()
 	if err != nil {
 		return err
 	}
 	end := g.end.Load()
-	at, p := newScan(g, &h).next, g.pieces(end)
-	for at.Offset < end && x.written < x.upTo {
+	for at, p := newScan(g, &h).next, g.pieces(end); at.Offset < end; {
 		if err := x.store.readable(ctx); err != nil {
 			return err
 		}
@@ -196,7 +215,9 @@ func (x *exporting) segment(ctx context.Context, g *segment) error {
 		if batch == nil {
 			return g.corrupt(at.Offset, "batch does not match its checksum or place")
 		}
-		if err := x.batch(g, &h, batch); err != nil {
+		if err := take(&h, batch); errors.Is(err, errEnough) {
+			return nil
+		} else if err != nil {
 			return err
 		}
 		at.Advance(&h)

@@ -169,8 +169,14 @@ func TestAnImportIsIntoADirectoryThatHoldsNoStoreAndThatNoOtherHas(t *testing.T)
 
 // After any cut there is the whole store, or none, or a directory that says so.
 func TestAnImportThatIsCutOffAtAnyWriteLeavesNoHalfOfAStore(t *testing.T) {
-	text := exportOf(t, openLog(t, verifiedLog(t, 3), Options{ReadOnly: true}))
-	for at := 1; ; at++ {
+	cutImport(t, exportOf(t, openLog(t, verifiedLog(t, 3), Options{ReadOnly: true})), 1)
+	dropped, _ := droppedTwice(t)
+	cutImport(t, exportOf(t, dropped), 5)
+}
+
+func cutImport(t *testing.T, text string, step int) {
+	t.Helper()
+	for at := 1; ; at += step * thinning {
 		disk := vfs.NewMemory()
 		disk.CutAt(at)
 		err := importInto(t.Context(), disk, logDir, strings.NewReader(text), Options{SegmentBytes: minSegmentBytes})
@@ -179,7 +185,8 @@ func TestAnImportThatIsCutOffAtAnyWriteLeavesNoHalfOfAStore(t *testing.T) {
 			st, opened := open(image, logDir, Options{MustExist: true}, true)
 			switch {
 			case opened == nil:
-				require.EqualValues(t, strings.Count(text, `{"event"`), requireWhole(t, st).Events)
+				requireIntact(t, st)
+				require.Equal(t, text, exportOf(t, openLog(t, disk.Image(seed), Options{ReadOnly: true})))
 				require.NoError(t, st.Close())
 			case errors.Is(opened, ErrCorrupt):
 				require.ErrorContains(t, opened, "segment file is missing")
@@ -204,15 +211,24 @@ func TestAnExportEndsBeforeWhatCannotBeRead(t *testing.T) {
 }
 
 func FuzzImport(f *testing.F) {
-	s, err := open(vfs.NewMemory(), logDir, Options{}, true)
+	s, err := open(vfs.NewMemory(), logDir, smallSegments(SyncAlways), true)
 	require.NoError(f, err)
 	_, err = s.Commit(context.Background(), Batch{
 		IdempotencyKey: "k", Events: eventsOf("a", "b"), Sides: []SideWrite{{Key: "s", Value: []byte("v")}},
 	})
 	require.NoError(f, err)
 	text := exportOf(f, s)
-	require.NoError(f, s.Close())
 	f.Add([]byte(text))
+	for len(*s.segments.Load()) < 3 {
+		_, err = s.Commit(context.Background(), Batch{Events: []Proposal{crashProposal("c", 1, 40_000)}})
+		require.NoError(f, err)
+		s.tasks.Wait()
+	}
+	_, err = Retain(context.Background(), s, nil, RetainOptions{Before: s.Head() + 1})
+	require.NoError(f, err)
+	require.Contains(f, exportOf(f, s), `{"receipt"`)
+	f.Add([]byte(exportOf(f, s)))
+	require.NoError(f, s.Close())
 	f.Add([]byte(strings.Replace(text, `"payload":{`, fmt.Sprintf(`"data":%q,"x":{`, base64.StdEncoding.EncodeToString([]byte("x"))), 1)))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		disk := vfs.NewMemory()

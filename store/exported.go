@@ -22,10 +22,13 @@ const exportVersion = 1
 
 // exportedLine is one line: one of them is set.
 type exportedLine struct {
-	Log   *exportedLog   `json:"log,omitempty"`
-	Side  *exportedSide  `json:"side,omitempty"`
-	Event *exportedEvent `json:"event,omitempty"`
-	End   *exportedEnd   `json:"end,omitempty"`
+	Log     *exportedLog     `json:"log,omitempty"`
+	Dropped *exportedDropped `json:"dropped,omitempty"`
+	State   *exportedState   `json:"state,omitempty"`
+	Receipt *exportedReceipt `json:"receipt,omitempty"`
+	Side    *exportedSide    `json:"side,omitempty"`
+	Event   *exportedEvent   `json:"event,omitempty"`
+	End     *exportedEnd     `json:"end,omitempty"`
 }
 
 // exportedLog is the first line.
@@ -39,8 +42,10 @@ type exportedLog struct {
 
 // exportedEnd is the last line: without it the export is cut off.
 type exportedEnd struct {
-	Events uint64 `json:"events"`
-	Sides  uint64 `json:"sides"`
+	Events   uint64 `json:"events"`
+	Sides    uint64 `json:"sides"`
+	States   uint64 `json:"states,omitempty"`
+	Receipts uint64 `json:"receipts,omitempty"`
 }
 
 // exportedSide is a side value: text, where it is UTF-8.

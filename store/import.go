@@ -97,7 +97,7 @@ func importInto(ctx context.Context, fsys vfs.FS, dir string, r io.Reader, o Opt
 // importing is the work of one call of Import: it reads lines and checks them. It belongs to the
 // goroutine of the caller.
 //
-//	log -> side … -> event … -> end
+//	log -> { dropped -> state … -> receipt … } … -> side … -> event … -> end
 type importing struct {
 	in     *bufio.Reader
 	files  importedFiles
@@ -108,6 +108,8 @@ type importing struct {
 	log      exportedLog
 	counts   exportedEnd
 	position uint64   // of the next event
+	dropped  uint64   // up to here, and not here
+	rest     *rest    // the last that stays of what was dropped, in the present file
 	lastKey  string   // of a side value
 	fenced   Position // the last of all fences
 	hidden   ranges   // by fences that were cancelled
@@ -180,6 +182,10 @@ func (m *importing) take(text []byte) error {
 		err = &InvalidError{Field: "log", Rule: "must be the first line, and no other"}
 	case l.Log != nil:
 		return m.begin(l.Log)
+	case l.Dropped != nil, l.State != nil, l.Receipt != nil:
+		return m.takeDropped(&l)
+	case m.dropped > 1 && m.dropped != m.log.First:
+		err = &InvalidError{Field: "dropped", Rule: fmt.Sprintf("must end before event %d", m.log.First), Value: m.dropped}
 	case l.Side != nil:
 		return m.side(l.Side)
 	case l.Event != nil:
@@ -199,11 +205,12 @@ func (m *importing) begin(l *exportedLog) error {
 	case l.Version < 1, l.Store == uuid.Nil, l.Incarnation == 0, l.Sequence == 0, l.First == 0, l.First > 1<<62, l.Sequence > 1<<62:
 		return m.refuse(&InvalidError{Field: "log", Rule: "must have version, store, incarnation, sequence and first"})
 	}
-	m.log, m.position = *l, l.First
+	m.log, m.position, m.dropped = *l, l.First, 1
 	if l.First > 1 {
 		m.lost = []lostEvents{{1, Position(l.First) - 1}}
 	}
-	return m.files.begin(l)
+	m.files.begin(l)
+	return nil
 }
 
 func (m *importing) side(x *exportedSide) error {
@@ -236,6 +243,9 @@ func (m *importing) side(x *exportedSide) error {
 	if err != nil {
 		return m.refuse(err)
 	}
+	if err := m.files.live(); err != nil {
+		return err
+	}
 	m.lastKey = x.Key
 	m.counts.Sides++
 	rec := wal.AppendSide(nil, x.Key, value, false)
@@ -245,6 +255,9 @@ func (m *importing) side(x *exportedSide) error {
 }
 
 func (m *importing) event(x *exportedEvent) error {
+	if err := m.files.live(); err != nil {
+		return err
+	}
 	rec, err := m.record(x)
 	if err != nil {
 		return m.refuse(err)
@@ -330,10 +343,14 @@ func (m *importing) key(x *exportedEvent) error {
 
 func (m *importing) end(x *exportedEnd) error {
 	if *x != m.counts || m.files.pending != nil {
-		return m.refuse(&InvalidError{Field: "end", Rule: fmt.Sprintf("must be of %d events and %d side values", m.counts.Events, m.counts.Sides)})
+		return m.refuse(&InvalidError{Field: "end", Rule: fmt.Sprintf("must be of %d events, %d side values, %d states and %d receipts",
+			m.counts.Events, m.counts.Sides, m.counts.States, m.counts.Receipts)})
 	}
 	if uint64(m.fenced) >= m.position {
 		return m.refuse(&InvalidError{Field: "fence", Rule: "must not be of events that are not there", Value: uint64(m.fenced)})
+	}
+	if err := m.files.live(); err != nil {
+		return err
 	}
 	m.ended = true
 	return m.files.finish()

@@ -21,6 +21,7 @@ type importedFiles struct {
 	log   exportedLog
 
 	number  uint32 // of the segment that is written, and of files so far
+	first   uint64 // position that it begins with, where its events were dropped
 	out     vfs.File
 	scan    *scan
 	batch   []byte // room for the header, and records; empty while there is none
@@ -35,16 +36,35 @@ type pendingKey struct {
 	events [][]byte // records
 }
 
-func (f *importedFiles) begin(l *exportedLog) error {
+func (f *importedFiles) begin(l *exportedLog) {
 	f.log = *l
 	f.store.origin.Store = l.Store
-	return f.start(&wal.SegmentHeader{FirstPosition: l.First})
+}
+
+// open starts a segment that continues the one that is written, if there is one, which it seals.
+func (f *importedFiles) open(h *wal.SegmentHeader) error {
+	switch {
+	case f.out != nil:
+		if err := f.finish(); err != nil {
+			return err
+		}
+		x := f.scan.next
+		h.FirstPosition, h.LastTime, h.Previous = x.Position, f.scan.lastTime, x.Previous
+	case h.Dropped:
+		h.FirstPosition = 1
+	default:
+		h.FirstPosition = f.log.First
+	}
+	return f.start(h)
 }
 
 // start starts a segment. Of the header it needs what continues the one before.
 func (f *importedFiles) start(h *wal.SegmentHeader) (err error) {
 	f.number++
 	h.Version, h.Store, h.Segment, h.Last = wal.Version, f.log.Store, f.number, f.number
+	if h.Dropped {
+		h.Version = wal.VersionDropped
+	}
 	h.Incarnation, h.FirstSequence = f.log.Incarnation, f.log.Sequence
 	f.scan = newScan(newSegment(f.number, &f.store.files), h)
 	f.scan.next.WriterEpoch = 1
@@ -92,7 +112,7 @@ func (f *importedFiles) flush() error {
 		return nil
 	}
 	used := f.scan.next.Offset
-	if used > wal.SegmentHeaderSize && used+int64(wal.Align(len(f.batch))) > f.store.options.SegmentBytes {
+	if !f.scan.header.Dropped && used > wal.SegmentHeaderSize && used+int64(wal.Align(len(f.batch))) > f.store.options.SegmentBytes {
 		if err := f.roll(); err != nil {
 			return err
 		}
@@ -102,6 +122,9 @@ func (f *importedFiles) flush() error {
 		Previous: x.Previous, Segment: x.Segment, WriterEpoch: x.WriterEpoch, Incarnation: f.log.Incarnation,
 		Durable: uint32(x.Offset), FirstSequence: x.Sequence, FirstPosition: x.Position, Events: f.events,
 		Flags: wal.FlagRewritten, Offset: uint32(x.Offset),
+	}
+	if f.scan.header.Dropped {
+		h.Flags |= wal.FlagDropped
 	}
 	batch := wal.FinishBatch(f.batch, &h, x.Seed)
 	if _, err := f.out.WriteAt(batch, x.Offset); err != nil {
