@@ -87,9 +87,16 @@ func (d *dropping) look() {
 	segments := *d.store.segments.Load()
 	segments = segments[:droppedOf(segments)]
 	first, last := d.parts[0].number, d.parts[len(d.parts)-1].last
-	d.older = segments[:max(0, slices.IndexFunc(segments, func(g *segment) bool { return g.number >= first }))]
-	if i := slices.IndexFunc(segments, func(g *segment) bool { return g.number > last }); i >= 0 {
-		d.newer = segments[i:]
+	for i, g := range segments {
+		if g.number < first {
+			d.older = segments[:i+1]
+		}
+	}
+	d.newer = segments[len(segments):]
+	for i, g := range slices.Backward(segments) {
+		if g.number > last {
+			d.newer = segments[i:]
+		}
 	}
 }
 
