@@ -219,3 +219,46 @@ func fillLarge(t *testing.T, st *store.Store, n int) {
 		}
 	}
 }
+
+// The list of parked events and the record are read one after the other: an event that moves from
+// one to the other meanwhile is held all the same.
+func TestAnEventThatIsParkedAndTakenBackIsHeldAtEachMoment(t *testing.T) {
+	st, err := storetest.Open(store.Options{Sync: store.SyncNever})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, st.Close()) })
+	fill(t, st, 60)
+	l := acquire(t, st, "r", bound)
+	turn := func(i int) error {
+		var b store.Batch
+		m := checkpoint.Move{Scanned: 50}
+		if i%2 == 0 {
+			b.Sides = append(b.Sides, checkpoint.Parked{Position: 10, Key: "k", Error: "no"}.Write("r"))
+		} else {
+			m.Pending = []store.Position{10}
+			b.Sides = append(b.Sides, checkpoint.Unpark("r", 10))
+		}
+		l.Stage(&b, m)
+		return l.Committed(st.Commit(t.Context(), b))
+	}
+	require.NoError(t, turn(0))
+	ctx, stop := context.WithCancel(t.Context())
+	turned := make(chan error, 1)
+	go func() {
+		var err error
+		for i := 1; err == nil && ctx.Err() == nil; i++ {
+			err = turn(i)
+		}
+		turned <- err
+	}()
+	for range 5000 {
+		holds, err := checkpoint.Holds(st, nil)
+		require.NoError(t, err)
+		first := holds[0].From
+		for _, h := range holds {
+			first = min(first, h.From)
+		}
+		require.Equal(t, store.Position(10), first, "%v", holds)
+	}
+	stop()
+	require.NoError(t, <-turned)
+}

@@ -292,6 +292,9 @@ func (r *broadRun) retain() error {
 	case 2:
 		o.Before = Position(r.rng.IntN(int(o.Before) + 1))
 	}
+	if r.rng.IntN(2) == 0 { // a century ahead or not: none of it is as old
+		o.KeyRetention, o.EntityRetention = 3*time.Hour, 3*time.Hour
+	}
 	report, err := Retain(r.t.Context(), r.st, nil, o)
 	if err != nil {
 		r.upTo = r.st.Head() + 1
