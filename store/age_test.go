@@ -178,3 +178,20 @@ func TestWhatStaysIsNotDiscardedByAWrongClock(t *testing.T) {
 	require.False(t, known(0))
 	require.True(t, known(l.n-1))
 }
+
+// A few years are as long as a machine may be off: but the clock says later that it was not.
+func TestAClockThatWasSomeYearsAheadForAWhileMakesNothingOld(t *testing.T) {
+	const ahead = 5 * 365 * day
+	l := newAgingLog(t, time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC))
+	l.fill()
+	l.now = l.now.Add(ahead)
+	l.fill()
+	l.now = l.now.Add(time.Hour - ahead)
+	l.fill()
+	require.Greater(t, l.s.Now().Year(), 2033)
+	report := l.drops(day)
+	require.Zero(t, report.Segments)
+	require.Greater(t, report.Doubted, ahead-day)
+	l.now = l.now.Add(day)
+	require.Positive(t, l.drops(day).Segments)
+}
