@@ -21,7 +21,7 @@ type node struct {
 	// changes: any goroutine reads it.
 	baton drive.Baton
 	// published and calls are locked: any goroutine uses them.
-	published *published
+	published published
 	calls     calls
 
 	// oldest is the key of the oldest event that the worker has read and not done, which its actor
@@ -59,7 +59,7 @@ func planTree(top supervision.Group) (*drive.Node, []*node, error) {
 // newNode takes the worker of a leaf over: there is one only of each, since a system may have very
 // many.
 func newNode(l *drive.Node) *node {
-	n := &node{Node: l, baton: drive.Baton{Worker: *l.Worker, Random: rand.Float64}, published: &published{of: l}}
+	n := &node{Node: l, baton: drive.Baton{Worker: *l.Worker, Random: rand.Float64}, published: published{of: l}}
 	l.Worker = &n.baton.Worker
 	return n
 }

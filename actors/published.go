@@ -47,12 +47,11 @@ type published struct {
 	// The supervisor writes what it decides (Starting, Restarting, Halted, Ended, Stopped), the actor
 	// what it does; State.MayBecome refuses what comes too late of either.
 	state   State
+	told    State // and as watchers were told last
+	attempt int32
 	reason  error
-	stack   []byte // of the next transition
 	since   time.Time
-	attempt int
-	// What watchers know: the state as they were told last, and why.
-	told       State
+	// toldReason is why, as watchers were told last.
 	toldReason error
 
 	// The actor of the present incarnation writes them, the watchdog stalled, too. While a commit is
@@ -62,19 +61,19 @@ type published struct {
 	pending  []store.Position // ascending; replaced as a whole, so that views may share it
 	besides  *besides         // replaced as a whole, as pending; nil in nearly all workers
 	movedAt  time.Time        // when position changed last: with a monotonic reading, for what elapses
+	region   *store.Region    // see cursor.Progress; everything before begun
+	handled  uint64           // events, since Start
+	waits    []FailingEvent   // replaced as a whole, as pending
+	parked   int32
+	held     int32
 	stalled  bool
-	parked   int
-	held     int
-	region   *store.Region  // see cursor.Progress; everything before begun
-	begun    bool           // an incarnation has acquired its checkpoint
-	handled  uint64         // events, since Start
-	waits    []FailingEvent // replaced as a whole, as pending
+	begun    bool // an incarnation has acquired its checkpoint
 
 	// The supervisor writes them.
-	restarts int
-	hung     bool               // its handler did not return in time
-	returned bool               // and has since
-	removed  bool               // it is no part of the system any more
+	hung     bool // its handler did not return in time
+	returned bool // and has since
+	removed  bool // it is no part of the system any more
+	restarts int32
 	cancel   context.CancelFunc // of the handlers of the latest incarnation
 	aborted  uint64             // the latest incarnation whose handlers were cancelled
 
@@ -139,13 +138,11 @@ func (c *published) show(e drive.Effect) {
 		return
 	}
 	if e.State == Restarting || e.State == Retrying {
-		c.attempt = e.Attempt
+		c.attempt = int32(e.Attempt)
 	}
-	c.stack = e.Stack
-	if c.enter(e.State, e.Err) {
-		c.notify()
-	}
-	c.stack = nil
+	c.come(e.State, e.Err)
+	c.tell(e.Err, e.Stack)
+	c.notify()
 }
 
 // set changes the state, unless the present one may not become it.
@@ -162,9 +159,12 @@ func (c *published) set(state State, reason error) {
 func (c *published) hang(stack []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.hung, c.stack = true, stack
+	c.hung = true
 	reason := &HungError{Workers: []string{c.of.Worker.Name}, Positions: []store.Position{c.position}, Stack: stack}
-	c.enter(Halted, reason)
+	if c.state.MayBecome(Halted) {
+		c.come(Halted, reason)
+		c.tell(reason, stack)
+	}
 	c.notify()
 }
 
@@ -183,7 +183,7 @@ func (c *published) enter(state State, reason error) (entered bool) {
 		return false
 	}
 	c.come(state, reason)
-	c.tell(reason)
+	c.tell(reason, nil)
 	return true
 }
 
@@ -253,10 +253,10 @@ func (c *published) progress(p cursor.Progress, handled int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	changed := p.Position != c.position || p.Scanned != c.scanned || len(p.Pending) != len(c.pending) ||
-		p.Parked != c.parked || handled > 0
+		p.Parked != int(c.parked) || handled > 0
 	c.handled += uint64(handled)
 	c.move(p.Position)
-	c.scanned, c.parked, c.held = p.Scanned, p.Parked, p.Held
+	c.scanned, c.parked, c.held = p.Scanned, int32(p.Parked), int32(p.Held)
 	c.besides = besidesOf(p)
 	if len(p.Pending) > 0 || len(c.pending) > 0 {
 		c.pending = slices.Clone(p.Pending)
@@ -278,7 +278,7 @@ func (c *published) failing(state State, reason error, attempt int) {
 	if state == Retrying && c.state == Retrying && c.reason == reason { //nolint:errorlint // the very same one was shown
 		return
 	}
-	c.attempt = attempt
+	c.attempt = int32(attempt)
 	if c.enter(state, reason) {
 		c.notify()
 	}
@@ -349,7 +349,7 @@ func (c *published) view() view {
 func (c *published) copy() view {
 	return view{
 		state: c.state, reason: c.reason, position: c.position, scanned: max(c.scanned, c.position), pending: c.pending,
-		besides: c.besides, region: c.region, parked: c.parked, acquired: c.begun, hung: c.hung,
+		besides: c.besides, region: c.region, parked: int(c.parked), acquired: c.begun, hung: c.hung,
 		returned: c.returned, removed: c.removed,
 	}
 }

@@ -38,7 +38,6 @@ func TestAStateThatMayNotComeLeavesAllOfThePresentOne(t *testing.T) {
 				deed(c, to)
 				got, _ := c.status()
 				require.Equal(t, want, got, "%s: %v to %v", name, from, to)
-				require.Nil(t, c.stack, "%s: %v to %v", name, from, to)
 			}
 		}
 	}

@@ -156,11 +156,11 @@ func (c *published) status() (WorkerStatus, view) {
 		Since:    c.since,
 		Position: c.position,
 		Stalled:  c.stalled,
-		Parked:   c.parked,
-		Held:     c.held,
+		Parked:   int(c.parked),
+		Held:     int(c.held),
 		Handled:  c.handled,
-		Restarts: c.restarts,
-		Attempt:  c.attempt,
+		Restarts: int(c.restarts),
+		Attempt:  int(c.attempt),
 		Failing:  slices.Clone(c.waits),
 	}, c.copy()
 }
@@ -173,7 +173,7 @@ func (c *published) reportParked(d drive.Decision) {
 	if d.Action == supervision.ActionSkip {
 		reason.Err = ErrSkipped
 	}
-	c.tell(c.reason)
+	c.tell(c.reason, nil)
 	c.watch.report(Transition{
 		Time: c.now(), Worker: c.of.Worker.Name, Path: c.of.Path, From: c.state, To: c.state, Reason: reason, Attempt: d.Attempt, Position: c.position,
 	})

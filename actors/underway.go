@@ -48,7 +48,7 @@ const (
 )
 
 func newUnderway(w *worker, c actor.Context) *underway {
-	u := &underway{shown: w.node.published, root: c.ActorSystem().Root, self: c.Self(), message: &answered{w.id}}
+	u := &underway{shown: &w.node.published, root: c.ActorSystem().Root, self: c.Self(), message: &answered{w.id}}
 	u.tell = u.answer
 	return u
 }

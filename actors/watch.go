@@ -39,15 +39,16 @@ type Transition struct {
 	Missed int
 }
 
-// tell reports the present state to watchers, unless they know it. Called with mu held.
-func (c *published) tell(reason error) {
+// tell reports the present state to watchers, unless they know it, with the stack of what led to
+// it. Called with mu held.
+func (c *published) tell(reason error, stack []byte) {
 	if c.state != c.told || reason != nil && (c.toldReason == nil || gist(reason) != gist(c.toldReason)) {
 		c.watch.report(Transition{
-			Time: c.now(), Worker: c.of.Worker.Name, Path: c.of.Path, From: c.told, To: c.state, Reason: reason, Stack: c.stack,
-			Attempt: c.attempt, Position: c.position,
+			Time: c.now(), Worker: c.of.Worker.Name, Path: c.of.Path, From: c.told, To: c.state, Reason: reason, Stack: stack,
+			Attempt: int(c.attempt), Position: c.position,
 		})
 	}
-	c.told, c.toldReason, c.stack = c.state, reason, nil
+	c.told, c.toldReason = c.state, reason
 }
 
 // gist is what is news in a reason: neither how often it was waited for, nor what the latest probe

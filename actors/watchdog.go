@@ -98,7 +98,7 @@ func (c *published) stall(position store.Position, reason error) bool {
 		return false
 	}
 	c.stalled = true
-	c.tell(c.reason)
+	c.tell(c.reason, nil)
 	c.watch.report(Transition{
 		Time: c.now(), Worker: c.of.Worker.Name, Path: c.of.Path, From: c.state, To: c.state, Reason: reason, Position: c.position,
 	})

@@ -326,7 +326,7 @@ func (w *worker) show() {
 		w.node.published.fails(w.core.Waits())
 	}
 	w.shown, w.fails = state, fails
-	switch shown := w.node.published; state {
+	switch shown := &w.node.published; state {
 	case Running, Idle:
 		shown.moved(state, w.baton.Progress().Position, fails)
 	case Retrying:

@@ -106,7 +106,7 @@ func (ts troubles) due() (first time.Time) {
 func (w *Worker) fail(ctx context.Context, now time.Time, err error) {
 	r := classify(err, ctx.Err() != nil)
 	if r.limit == 0 {
-		r.limit = w.limit
+		r.limit = int(w.limit)
 	}
 	switch r.outcome {
 	case outcomeNothing:
@@ -194,7 +194,7 @@ func (w *Worker) Decide(now time.Time, d Decision) {
 		return
 	}
 	if err != nil {
-		w.charge(ruling{limit: w.limit, failure: supervision.Failure{Err: supervision.Halt(errors.Join(err, d.Reason))}})
+		w.charge(ruling{limit: int(w.limit), failure: supervision.Failure{Err: supervision.Halt(errors.Join(err, d.Reason))}})
 		return
 	}
 	w.doubts.carriedOut(now, d)

@@ -33,10 +33,10 @@ type Incarnation struct {
 // Worker decides what one incarnation of a worker does next. What happened is reported by its
 // methods; then Next says what to do, until it says StepWait. It belongs to one goroutine.
 type Worker struct {
-	lanes  int
-	limit  int    // of its first batch
-	later  bool   // its first progress is still to be reported
 	engine Engine // nil in workerAcquiring, and in what follows it without an engine
+	lanes  int32
+	limit  int32 // of its first batch
+	later  bool  // its first progress is still to be reported
 	phase  workerPhase
 	drain  drainOrder
 	fill   fillState
@@ -45,7 +45,8 @@ type Worker struct {
 	ordered  bool              // operators have orders
 	flushing bool              // a flush is due
 	rang     bool              // scheduled events were written, and no batch was tried since
-	inFlight int               // tasks that were ordered to run and are not finished
+	inFlight int32             // tasks that were ordered to run and are not finished
+	state    State             // as the worker shows it
 	upTo     store.Position    // there may be something up to here
 	pause    *checkpoint.Pause // as it is in the store, nil for none
 	full     error             // why nothing is read, in fillFull
@@ -60,7 +61,6 @@ type Worker struct {
 	updates   updates
 	unsettled unsettled
 	failing   troubles
-	state     State // as the worker shows it
 }
 
 // drainOrder is whether the worker is to end.
@@ -87,7 +87,10 @@ var noPolicy supervision.Policy
 
 // NewWorker returns a worker that has nothing yet.
 func NewWorker(of Incarnation) *Worker {
-	w := &Worker{lanes: of.Lanes, limit: of.Limit, later: of.Later, policy: cmp.Or(of.Policy, &noPolicy), random: of.Random}
+	w := &Worker{
+		lanes: int32(of.Lanes), limit: int32(of.Limit), later: of.Later,
+		policy: cmp.Or(of.Policy, &noPolicy), random: of.Random,
+	}
 	w.pace.limiter = of.Limiter
 	for _, event := range of.Failing {
 		w.failing.at(store.Position(event))
@@ -112,7 +115,7 @@ func (w *Worker) Refused(err error) {
 	t := w.failing.at(0)
 	t.step, t.serial = troubleJudged, w.serial
 	if err != nil {
-		w.updates.add(Update{Kind: UpdateAcquired, Serial: t.serial, Limit: w.limit, Err: err})
+		w.updates.add(Update{Kind: UpdateAcquired, Serial: t.serial, Limit: int(w.limit), Err: err})
 	}
 }
 
