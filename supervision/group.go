@@ -79,6 +79,19 @@ type Group struct {
 	StopTimeout time.Duration
 }
 
+// Grouped is a child that runs as a group: a Group, or a type of the program or of a package that
+// consists of several workers, so that it can stand wherever a child can. Its Spec is that of the
+// group, which is the same at each call.
+type Grouped interface {
+	Child
+	Group() Group
+}
+
+var _ Grouped = Group{}
+
+// Group returns g.
+func (g Group) Group() Group { return g }
+
 // Spec returns the group as its own parent sees it.
 func (g Group) Spec() Spec {
 	return Spec{Name: g.Name, Policy: g.Policy, StopTimeout: g.StopTimeout}
@@ -106,20 +119,33 @@ func (g Group) violations(path string, depth int) []error {
 			found = append(found, located(path, err)...)
 			continue
 		}
-		spec := c.Spec()
+		sub, grouped := groupOf(c)
+		spec := sub.Spec()
+		if !grouped {
+			spec = c.Spec()
+		}
 		if seen[spec.Name] {
 			found = append(found, located(path, fmt.Errorf("%w: %.64q", ErrDuplicate, spec.Name))...)
 		}
 		seen[spec.Name] = true
 
 		below := path + "/" + spec.Name
-		if sub, ok := c.(Group); ok {
+		if grouped {
 			found = append(found, sub.violations(below, depth+1)...)
 		} else {
 			found = append(found, located(below, spec.violations()...)...)
 		}
 	}
 	return found
+}
+
+// groupOf returns the group that a child runs as, if it is one.
+func groupOf(c Child) (g Group, grouped bool) {
+	child, grouped := c.(Grouped)
+	if grouped {
+		g = child.Group()
+	}
+	return g, grouped
 }
 
 // located adds the place in the tree to each error.

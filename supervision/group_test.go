@@ -99,3 +99,26 @@ func TestStrategiesHaveNames(t *testing.T) {
 	require.Equal(t, "OneForOne", supervision.OneForOne.String())
 	require.Equal(t, supervision.OneForOne, supervision.Group{}.Strategy)
 }
+
+// pair is a child that runs as two.
+type pair struct{ name string }
+
+func (p pair) Spec() supervision.Spec { return p.Group().Spec() }
+
+func (p pair) Group() supervision.Group {
+	return supervision.Group{Name: p.name, Children: []supervision.Child{
+		supervision.Group{Name: "first"}, supervision.Group{Name: "second"},
+	}}
+}
+
+func TestAChildThatRunsAsAGroupIsCheckedLikeOne(t *testing.T) {
+	tree := supervision.Group{Name: "top", Children: []supervision.Child{pair{"a"}, pair{"b"}}}
+	require.NoError(t, tree.Validate())
+	tree.Children = append(tree.Children, pair{"a"})
+	require.ErrorIs(t, tree.Validate(), supervision.ErrDuplicate)
+	tree.Children = []supervision.Child{pair{"a/b"}}
+	require.Error(t, tree.Validate())
+	var none *pair
+	tree.Children = []supervision.Child{none}
+	require.ErrorContains(t, tree.Validate(), "nil")
+}

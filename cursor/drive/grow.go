@@ -31,7 +31,7 @@ func NewCandidate(child supervision.Child) (Candidate, error) {
 	if err := (supervision.Group{Name: "added", Children: []supervision.Child{child}}).Validate(); err != nil {
 		return Candidate{}, err
 	}
-	if _, isGroup := child.(supervision.Group); isGroup {
+	if _, isGroup := child.(supervision.Grouped); isGroup {
 		return Candidate{}, errors.New("a group cannot be added, only workers to a group")
 	}
 	spec := child.Spec()

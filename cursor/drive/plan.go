@@ -69,11 +69,14 @@ type planner struct {
 func (p *planner) group(g supervision.Group, spec supervision.Spec, path string) *Node {
 	n := &Node{Name: spec.Name, Path: path, Spec: &spec, Strategy: g.Strategy, Leaf: -1}
 	for _, child := range g.Children {
+		if sub, isGroup := child.(supervision.Grouped); isGroup {
+			g := sub.Group()
+			n.Children = append(n.Children, p.group(g, inherit(g.Spec(), spec), path+"/"+g.Name))
+			continue
+		}
 		inherited := inherit(child.Spec(), spec)
 		below := path + "/" + inherited.Name
-		if sub, isGroup := child.(supervision.Group); isGroup {
-			n.Children = append(n.Children, p.group(sub, inherited, below))
-		} else if w, err := p.worker(child, inherited, below); err != nil {
+		if w, err := p.worker(child, inherited, below); err != nil {
 			p.problems = append(p.problems, problem(below, err))
 		} else {
 			n.Children = append(n.Children, w)

@@ -14,9 +14,9 @@ func buildTree(r *Run) error {
 	if p, ok := tree.(Program); ok {
 		tree = p(r.st)
 	}
-	top, ok := tree.(supervision.Group)
-	if !ok { // a single worker
-		top = supervision.Group{Name: "test", Children: []supervision.Child{tree}}
+	top := supervision.Group{Name: "test", Children: []supervision.Child{tree}} // of a single worker
+	if group, ok := tree.(supervision.Grouped); ok {
+		top = group.Group()
 	}
 	root, leaves, err := drive.Plan(top)
 	if err != nil {
