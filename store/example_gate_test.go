@@ -10,7 +10,7 @@ import (
 )
 
 // A gate refuses overdrafts of any caller. What it decides by is what it requires: so two
-// payments at the same time cannot both pass.
+// payments at the same time cannot both pass. Neither can two of one batch: the earlier one counts.
 func ExampleGate() {
 	ctx := context.Background()
 	balance := store.Gate{
@@ -24,6 +24,14 @@ func ExampleGate() {
 				return err
 			}
 			cents := m.Cents
+			for _, p := range c.Earlier {
+				if p.At.Entity == account.Entity {
+					if err := p.Decode(&m); err != nil {
+						return err
+					}
+					cents += m.Cents
+				}
+			}
 			for e, err := range c.Read(account) {
 				if err = errors.Join(err, e.Decode(&m)); err != nil {
 					return err
@@ -52,9 +60,16 @@ func ExampleGate() {
 	}})
 	e, _ := st.GetAt(ctx, st.Head())
 	fmt.Println(err, e.Bypass())
+	_, err = st.Commit(ctx, store.Batch{Events: []store.Proposal{
+		{At: store.At("account:8", "bank"), Payload: moved{Cents: 100}},
+		{At: store.At("account:8", "bank"), Payload: moved{Cents: -80}},
+		{At: store.At("account:8", "bank"), Payload: moved{Cents: -80}},
+	}})
+	fmt.Println(err)
 	// Output:
 	// 1 <nil>
 	// 2 <nil>
 	// 0 store: event at "account:7" is denied by gate "balance": 10 cents are missing
 	// <nil> agreed with the branch
+	// store: event at "account:8" is denied by gate "balance": 60 cents are missing
 }

@@ -60,7 +60,10 @@ type Case struct {
 }
 
 // Read iterates over the events of a region up to Head, as [Store.Read] does from the beginning up
-// to the head of the store.
+// to the head of the store: from the first event that the log has. What [Retain] has dropped is
+// not there, and what was erased has no content. So a rule that adds up all of an entity's history
+// needs a hold that keeps it ([SetHold]), or takes the sum from where it stays: a side value, or
+// the entity's latest event.
 // Its errors need not be returned by Judge.
 func (c *Case) Read(r Region) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {

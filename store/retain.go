@@ -74,7 +74,8 @@ type RetainReport struct {
 // all side values. RetainReport.Carried is what they take. The id of the last event that was
 // dropped is known, too: so an [Anchor] at that position still proves a common past. Whatever asks
 // for a position before the first event gets a [DroppedError] from then on: a reader, a row, a
-// file, a token, a [Condition]. A reader that starts at the beginning starts at the first event.
+// file, a token, a [Condition]. A reader that starts at the beginning starts at the first event; so
+// does the rule of a [Gate], which must not add up what may be dropped: see [Case.Read].
 //
 // It runs beside commits and readers. A second call waits, and so does [Erase]; and a reader that
 // begins to need events waits while files are replaced, and sees what is left: see [WithoutDrops].

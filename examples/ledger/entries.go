@@ -85,14 +85,9 @@ func noOverdrafts() store.Gate {
 			if at == account(bank) {
 				return nil
 			}
-			var b balance
-			for e, err := range c.Read(entriesOf(at.Entity)) {
-				if err == nil {
-					err = b.add(&e)
-				}
-				if err != nil {
-					return err
-				}
+			b, err := balanceBefore(c)
+			if err != nil {
+				return err
 			}
 			if b.cents < entry.Cents {
 				return overdraft{b.cents, entry.Cents}
@@ -103,6 +98,26 @@ func noOverdrafts() store.Gate {
 	}
 }
 
+// balanceBefore is what the account of a case has after the log and what precedes it in its batch.
+// Entries are never dropped nor erased, so they can be added up.
+func balanceBefore(c *store.Case) (b balance, err error) {
+	entity := c.Proposal.At.Entity
+	for e, err := range c.Read(entriesOf(entity)) {
+		if err == nil {
+			err = b.add(&e)
+		}
+		if err != nil {
+			return b, err
+		}
+	}
+	for _, p := range c.Earlier {
+		if p.At.Entity == entity {
+			err = errors.Join(err, b.count(p.Payload.Kind(), p.Decode))
+		}
+	}
+	return b, err
+}
+
 // balance is what an account has after the events that were added.
 type balance struct {
 	cents   int64
@@ -111,14 +126,19 @@ type balance struct {
 
 func (b *balance) add(e *store.Event) error {
 	b.version = e.Version
+	return b.count(e.Kind, e.Decode)
+}
+
+// count adds an event whose content decode reads.
+func (b *balance) count(kind string, decode func(any) error) error {
 	var entry credited // a debit looks the same
-	switch e.Kind {
+	switch kind {
 	case credited{}.Kind():
-		err := e.Decode(&entry)
+		err := decode(&entry)
 		b.cents += entry.Cents
 		return err
 	case debited{}.Kind():
-		err := e.Decode(&entry)
+		err := decode(&entry)
 		b.cents -= entry.Cents
 		return err
 	}
