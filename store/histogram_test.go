@@ -1,6 +1,8 @@
 package store
 
 import (
+	"encoding/json"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -71,4 +73,22 @@ func TestAHistogramSinceAnEarlierOneHasWhatCameAfterIt(t *testing.T) {
 	require.Len(t, buckets, histogramBuckets)
 	require.EqualValues(t, 1, buckets[math.MaxInt64])
 	require.EqualValues(t, 16, buckets[bucketBound(bucketOf(time.Millisecond))])
+}
+
+func TestAHistogramCanBeReadByPeopleAndPrograms(t *testing.T) {
+	var none, some liveHistogram
+	for range 98 {
+		some.add(time.Millisecond, 1)
+	}
+	some.add(time.Second, 2)
+	stats := struct{ Syncs, Writes Histogram }{some.value(), none.value()}
+	require.Regexp(t, `^\{100, half of them within 9\d\dµs, 90 % within 1\.\d+ms, 99 % within [\d.]+m?s 0\}$`, fmt.Sprint(stats))
+	text, err := json.Marshal(stats)
+	require.NoError(t, err)
+	var got map[string]map[string]int64
+	require.NoError(t, json.Unmarshal(text, &got))
+	require.EqualValues(t, 100, got["Syncs"]["count"])
+	require.EqualValues(t, 98*time.Millisecond+2*time.Second, got["Syncs"]["sum"])
+	require.Greater(t, got["Syncs"]["p99"], int64(500*time.Millisecond))
+	require.Equal(t, map[string]int64{"count": 0, "sum": 0, "p50": 0, "p90": 0, "p99": 0}, got["Writes"])
 }
