@@ -1,6 +1,7 @@
 package store
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -101,11 +102,13 @@ func TestWhereTheStateOfAFenceIsDamagedNothingThatItHidesIsShown(t *testing.T) {
 	disk := vfs.NewMemory()
 	s := openLog(t, disk, smallSegments(SyncAlways))
 	put(t, s, "a")
-	f := fenceOf(t, s)
+	f, err := OpenFence(t.Context(), s, FenceOptions{Reason: strings.Repeat("why ", 25)})
+	require.NoError(t, err)
 	stage(t, f, "hidden")
 	require.NoError(t, f.Cancel(t.Context()))
 	grow(t, s, 3)
 	place := placeOf(t, s, fenceKey(2))
+	require.False(t, place.Inline, "it is read where it lies")
 	require.Less(t, place.Segment, s.Stats().Segment, "it is sealed")
 	require.NoError(t, s.Close())
 	path := segmentPath(logDir, place.Segment)
@@ -118,14 +121,11 @@ func TestWhereTheStateOfAFenceIsDamagedNothingThatItHidesIsShown(t *testing.T) {
 		defer s.Close()
 		return entities(all(t, s, Region{Kinds: []string{note{}.Kind()}})), nil
 	}
-	for at := int64(place.Offset); at < int64(place.Offset)+int64(sideSize(&place)); at++ {
+	for at := int64(place.Offset); at < int64(place.Offset)+int64(sideSize(&place)); at += 3 {
 		flip(at)
 		for _, readOnly := range []bool{true, false} {
-			if names, err := shown(readOnly); err == nil {
-				require.Equal(t, []string{"a"}, names, "byte %d", at)
-			} else {
-				require.ErrorIs(t, err, ErrCorrupt, "byte %d", at)
-			}
+			_, err := shown(readOnly)
+			require.ErrorIs(t, err, ErrCorrupt, "byte %d", at)
 		}
 		flip(at)
 	}
