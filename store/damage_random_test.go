@@ -21,7 +21,7 @@ func TestRandomDamageIsRefusedOrLeavesEveryReadableEventRight(t *testing.T) {
 		disk, o = smallDisk(t, mode, mode == SyncAlways)
 		disks, oracles = append(disks, disk), append(oracles, o)
 	}
-	rounds := 10
+	rounds := 10 / thinning
 	if soaking() {
 		rounds = 1000
 	}

@@ -95,7 +95,7 @@ func TestAStoreOfThreeThousandSegmentsNeedsFewDescriptors(t *testing.T) {
 		return // there is no limit to set
 	}
 	dir := t.TempDir()
-	manySegments(t, dir, 3000)
+	manySegments(t, dir, 3000/thinning)
 	for _, role := range []string{"frugal writer", "frugal reader"} {
 		_, found := start(t, role, dir)
 		s := diskLog(t, dir, Options{ReadOnly: true})

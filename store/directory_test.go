@@ -110,7 +110,7 @@ func TestRemovingTheLockFileLetsNoSecondWriterIn(t *testing.T) {
 }
 
 func TestNoNumberOfReadersKeepsAWriterOut(t *testing.T) {
-	const readers, openings = 64, 8
+	const readers, openings = 64 / min(thinning, 4), 8
 	dir := t.TempDir()
 	closedStore(t, dir)
 	done := make(chan struct{})

@@ -38,7 +38,7 @@ type erasureModel struct {
 
 // Histories of appends, side values, erasures and reopenings, against a plain list.
 func TestRandomHistoriesWithErasuresAreThoseOfAPlainList(t *testing.T) {
-	histories := 12
+	histories := 12 / thinning
 	if soaking() {
 		histories = 400
 	}

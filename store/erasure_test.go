@@ -172,7 +172,7 @@ func (x *erasureCuts) finish(disk *vfs.Memory, begun bool, where string) {
 
 // cutFinishing cuts the power while the next opening finishes it.
 func (x *erasureCuts) cutFinishing(base *vfs.Memory, begun bool, where string) {
-	for m := 1; ; m += 11 * thinning {
+	for m := 1; ; m += 11 * min(thinning, 5) {
 		disk := base.Image(vfs.KeepAll)
 		disk.CutAt(m)
 		s, err := open(disk, logDir, smallSegments(x.mode), true)

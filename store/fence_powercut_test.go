@@ -134,7 +134,7 @@ func TestAPowerCutAtAnyOperationPublishesAFenceWholeOrCancelsIt(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				cuts := 0
-				for n := 1; ; n++ {
+				for n := 1; ; n += thinning {
 					r := &fenceRun{disk: vfs.NewMemory(), mode: mode}
 					r.disk.CutAt(n)
 					done := r.play(t, n)

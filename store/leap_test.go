@@ -30,7 +30,7 @@ func TestSegmentsWithoutAnEntityArePassedOverAndNoEventWithThem(t *testing.T) {
 	s, events := scattered(t)
 	r := rand.New(rand.NewPCG(1, 2))
 	count := len(events)
-	for i := range 300 {
+	for i := range 300 / thinning {
 		entity := fmt.Sprintf("order:%d", r.IntN(5200))
 		if g := (*s.segments.Load())[r.IntN(s.Stats().Segments)]; i%2 == 0 {
 			edge := min(int(g.first)+r.IntN(3)-2, count-1) // at the edge of a segment

@@ -244,7 +244,7 @@ func TestWhatAReaderShowsBesideAWriterThatBeginsSurvivesAPowerCut(t *testing.T) 
 			},
 		} {
 			n := 0
-			for died := true; died; n++ {
+			for died := true; died; n += thinning {
 				died = standsStill(t, left(), n, fmt.Sprintf("%s, death before change %d", name, n))
 			}
 			require.Greater(t, n, 10, name)

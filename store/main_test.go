@@ -1,7 +1,9 @@
 package store
 
 import (
+	"flag"
 	"os"
+	"strconv"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -12,6 +14,9 @@ import (
 func TestMain(m *testing.M) {
 	if role := os.Getenv(roleEnv); role != "" {
 		os.Exit(playRole(role))
+	}
+	if err := flag.Set("rapid.checks", strconv.Itoa(100/thinning)); err != nil { // which the command line overrides
+		panic(err)
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -150,7 +150,7 @@ func TestARepairLosesWhatIsDamagedAndNothingElse(t *testing.T) {
 		if number == 3 {
 			size = 20_000
 		}
-		stride := size / 40
+		stride := size / 40 * thinning
 		if soaking() {
 			stride = 1
 		}
@@ -321,7 +321,7 @@ func TestWhatStaysOfDroppedEventsIsRepaired(t *testing.T) {
 	name := segmentPath(logDir, 1)
 	size := len(whole.Bytes(name))
 	rest := 0
-	for at := 0; at < size; at += size / 60 {
+	for at := 0; at < size; at += size / 60 * thinning {
 		disk := damaged(t, whole, name, int64(at), 4)
 		done, report, err := repaired(t, disk)
 		require.NoError(t, err)

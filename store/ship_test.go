@@ -100,7 +100,7 @@ func requireNoOtherObjects(t *testing.T, r *shippedRun) {
 func TestAPowerCutLeavesThePrefixThatWasShippedLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cuts := 0
-		for n := 1; ; n += 17 * thinning {
+		for n := 1; ; n += 17 * min(thinning, 5) {
 			r := shippedRun{crashRun: newCrashRun(vfs.NewMemory(), SyncAlways)}
 			r.depot = depotOn(t, r.disk)
 			r.disk.CutAt(r.disk.Ops() + n)

@@ -96,7 +96,7 @@ func TestAnyByteThatIsFlippedIsFoundOrDoesNoHarm(t *testing.T) {
 	for number := uint32(1); number <= 3; number++ {
 		name := segmentPath(logDir, number)
 		size := len(disk.Bytes(name))
-		stride := size / 60
+		stride := size / 60 * thinning
 		if soaking() {
 			stride = 1
 		}
