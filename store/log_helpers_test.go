@@ -38,10 +38,11 @@ func openLog(t *testing.T, fsys vfs.FS, o Options) *Store {
 	return s
 }
 
-// memoryLog opens a new store in memory.
+// memoryLog opens a new store in memory. A segment of the usual size would be 64 MiB of zeros
+// there, twice: that took tests most of their time.
 func memoryLog(t *testing.T) *Store {
 	t.Helper()
-	return openLog(t, vfs.NewMemory(), Options{})
+	return openLog(t, vfs.NewMemory(), Options{SegmentBytes: 1 << 20})
 }
 
 // reopen closes a store and opens it again.

@@ -41,9 +41,9 @@
 //		}))
 //	}
 //
-// A wrapper that changes what is written, as one that encrypts, brings a fence of its own, since that
-// of [Of] goes past it, and is Ungated where gates would see what it has changed. A handle that
-// reads and commits and no more is a Subject of a Writer alone.
+// A wrapper that changes what is written, as one that encrypts, brings a fence of its own, since
+// that of [Of] does not know it, and is Ungated where gates would see what it has changed. A handle
+// that reads and commits and no more is a Subject of a Writer alone.
 //
 // That the laws find what they are there for is tested by wrappers that lie: each law has one that
 // it must find.
