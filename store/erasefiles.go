@@ -132,7 +132,9 @@ func (s *Store) isWhole(g *segment, p Position) (bool, error) {
 	return wal.Type(rec) == wal.TypeEvent, nil
 }
 
-// activeHolds reports whether a segment without a footer has side values that are to be erased.
+// activeHolds reports whether a segment without a footer has side values that are to be erased. Not
+// those that were written since the erasure began, and superseded: of a value that is written all
+// the time each segment that becomes the active one has some.
 func (s *Store) activeHolds(g *segment, e *erasure) (holds bool, err error) {
 	if g.end.Load() == wal.SegmentHeaderSize { // its header goes out with its first batch
 		return false, nil
@@ -148,7 +150,7 @@ func (s *Store) activeHolds(g *segment, e *erasure) (holds bool, err error) {
 		}
 		err = wal.Records(&h, batch, func(rec []byte, offset int) error {
 			side, err := wal.ParseSide(rec)
-			if err == nil && !side.Deleted && e.names(string(side.Key)) {
+			if err == nil && !side.Deleted && side.Revision < e.revision && e.names(string(side.Key)) {
 				place, present := s.sides.get(string(side.Key))
 				holds = holds || !present || place.Segment != g.number || place.Offset != h.Offset+uint32(offset)
 			}

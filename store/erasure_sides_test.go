@@ -98,3 +98,40 @@ func TestFilesThatCountNoMoreAreGoneWhenAnErasureIsFinished(t *testing.T) {
 	require.Empty(t, filesWithSecrets(t, disk, logDir))
 	requireWhole(t, reopen(t, s))
 }
+
+// A value that is written all the time is superseded in each segment that becomes the active one,
+// and what it is since the erasure is not to go.
+func TestAnErasureEndsThoughASideValueOfItIsWrittenAllTheTime(t *testing.T) {
+	disk := vfs.NewMemory()
+	s := openLog(t, disk, smallSegments(SyncAlways))
+	again := func(value string) {
+		for range 2 {
+			write(t, s, Batch{Sides: []SideWrite{{Key: "k", Value: []byte(value)}}})
+		}
+	}
+	write(t, s, Batch{Events: []Proposal{personal("customer:7", 30)}})
+	again(secret)
+	e := forgets("customer:7")
+	e.Sides = func(context.Context, func(Position) bool) ([]SideWrite, error) {
+		return []SideWrite{{Key: "k", Value: []byte("redacted")}}, nil
+	}
+	unfinished(t, s, e)
+	r := openLog(t, disk, Options{ReadOnly: true})
+	require.NotZero(t, s.erasing.pending()[0].revision)
+	require.Equal(t, s.erasing.pending()[0].revision, r.erasing.pending()[0].revision)
+	require.NoError(t, r.Close())
+
+	segments := s.Stats().Segments
+	hooks := hook(s)
+	hooks.renamed = func() {
+		hooks.renamed = nil
+		again("since")
+	}
+	_, err := Erase(t.Context(), s, e)
+	require.NoError(t, err)
+	require.Nil(t, hooks.renamed)
+	require.Equal(t, segments, s.Stats().Segments, "nothing that was written since is sealed for it")
+	require.NoError(t, s.Stats().Erasing)
+	require.Empty(t, filesWithSecrets(t, disk, logDir))
+	requireWhole(t, s)
+}

@@ -45,14 +45,15 @@ func isErasureKey(key string) bool {
 	return err == nil
 }
 
-// erasure is one that is in the log. It never changes. All but resumed is what the log says.
+// erasure is one that is in the log. It never changes then. All but resumed is what the log says.
 type erasure struct {
-	id     uuid.UUID
-	at     int64 // milliseconds since 1970
-	by     string
-	reason string
-	events ranges   // never empty
-	keys   []string // of side values, ascending: what they were before goes
+	id       uuid.UUID
+	at       int64 // milliseconds since 1970
+	by       string
+	reason   string
+	events   ranges   // never empty
+	keys     []string // of side values, ascending: what they were before goes
+	revision uint64   // of the commit that begins it
 
 	resumed bool // an earlier writer has begun it
 }
@@ -253,5 +254,6 @@ func (s *Store) erasureAt(place *index.Side) (*erasure, error) {
 	if err != nil {
 		return nil, fmt.Errorf("erasure %x: %w", id, err)
 	}
+	e.revision = place.Revision
 	return e, nil
 }

@@ -240,6 +240,7 @@ func (w *writer) apply(b *openBatch, req *request, now time.Time) {
 	w.applySides(b, req, sequence)
 	b.commits++
 	if req.begins != nil {
+		req.begins.revision = sequence
 		w.erases = append(w.erases, req.begins)
 	}
 }
