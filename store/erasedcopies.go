@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/google/uuid"
+
 	"github.com/penstock-io/penstock/store/internal/vfs"
 )
 
@@ -16,12 +18,14 @@ type ErasedFile struct {
 }
 
 // ErasedFiles tell which copies of a log have what an erasure removed from the log itself. They
-// are in its report, and in its last audit event.
+// are in its report, and in its last audit event. Where there are none it is not known, as of an
+// erasure that is not finished, or a dry run.
 type ErasedFiles []ErasedFile
 
 // InBackup reports whether the backup in a directory still may have it: until the next [Backup]
 // into it. A backup in which segments were merged in another way meanwhile may be one that does
-// not. Errors: [ErrNotBackup], [ErrCorrupt], those of the file system.
+// not. Errors: an [InvalidError] where there are no files, as what is not known is no "no";
+// [ErrNotBackup], [ErrCorrupt], those of the file system.
 func (f ErasedFiles) InBackup(dir string) (bool, error) {
 	held, err := f.inBackup(vfs.OS(), dir)
 	if err != nil {
@@ -49,6 +53,9 @@ func (f ErasedFiles) InDepot(ctx context.Context, depot Depot) (bool, error) {
 }
 
 func (f ErasedFiles) in(ctx context.Context, copied source) (bool, error) {
+	if len(f) == 0 {
+		return false, &InvalidError{Field: "erased files", Rule: "must be those of an erasure that is finished"}
+	}
 	m, err := copied.manifest(ctx)
 	if err != nil {
 		return false, err
@@ -61,6 +68,29 @@ func (f ErasedFiles) in(ctx context.Context, copied source) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// formerFiles returns the files of erasures that were finished before, as their audit events say;
+// none where one of these is not in the log any more.
+func (s *Store) formerFiles(ctx context.Context, erasures map[uuid.UUID]struct{}) (files ErasedFiles, err error) {
+	for id := range erasures {
+		known := false
+		finished := Region{Entity: erasureEntity + id.String(), Scope: ReservedScope, Kinds: []string{AuditUnlinked}}
+		for e, err := range s.Read(ctx, finished, Beginning()) {
+			var audit ErasureAudit
+			if err == nil {
+				err = e.Decode(&audit)
+			}
+			if err != nil {
+				return nil, err
+			}
+			files, known = append(files, audit.Files...), len(audit.Files) > 0
+		}
+		if !known {
+			return nil, nil
+		}
+	}
+	return files, nil
 }
 
 // filesOf returns the files that have the events of an erasure now, those that were rewritten for

@@ -16,21 +16,30 @@ import (
 type targets struct {
 	store   *Store
 	upTo    Position
-	first   Position              // of those that were found
-	sources map[uuid.UUID]int     // what was found, for the search of effects
-	erased  map[Position]Recorded // what is to be erased and is not yet: see later
-	before  []Range               // what was erased before
-	left    []Recorded            // effects that are not to be
+	first   Position               // of those that were found
+	sources map[uuid.UUID]int      // what was found, for the search of effects
+	erased  map[Position]Recorded  // what is to be erased and is not yet: see later
+	before  []Range                // what was erased before
+	former  map[uuid.UUID]struct{} // by these erasures
+	dropped int                    // what was asked for and retention has dropped
+	left    []Recorded             // effects that are not to be
 }
 
 func (s *Store) newTargets() *targets {
 	upTo := Position(s.assigned.Load())
-	return &targets{store: s, upTo: upTo, first: upTo, sources: make(map[uuid.UUID]int), erased: make(map[Position]Recorded)}
+	return &targets{
+		store: s, upTo: upTo, first: upTo, sources: make(map[uuid.UUID]int),
+		erased: make(map[Position]Recorded), former: make(map[uuid.UUID]struct{}),
+	}
 }
 
 func (t *targets) find(ctx context.Context, e *Erasure) error {
 	for _, id := range e.Events {
 		event, err := t.store.Get(ctx, id)
+		if isDropped(err) {
+			t.dropped++
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -51,8 +60,9 @@ func (t *targets) add(e *Event) {
 }
 
 func (t *targets) erase(e *Event) {
-	if _, before := e.Erased(); before {
+	if by, before := e.Erased(); before {
 		t.before = append(t.before, Range{e.Position, e.Position})
+		t.former[by.Erasure] = struct{}{}
 	} else {
 		t.erased[e.Position] = recorded(e)
 	}
@@ -79,7 +89,12 @@ func (t *targets) entity(ctx context.Context, entity string) error {
 			return err
 		}
 	}
-	if len(t.sources) == before {
+	was, err := s.stateBefore(entity)
+	if err != nil {
+		return err
+	}
+	t.dropped += int(was.Version)
+	if len(t.sources) == before && was.Version == 0 {
 		return fmt.Errorf("entity %q: %w", entity, ErrNotFound)
 	}
 	return nil

@@ -50,10 +50,14 @@ type ErasureReport struct {
 	Events []Recorded
 	// Effects that may have a copy and were not erased, ascending. Read-only.
 	Effects []Recorded
+	// Dropped is how many of the events that were asked for [Retain] had dropped: so many of the
+	// entity, and each id that is of no event and as old as one that was dropped. Of these nothing
+	// is left to erase, and what followed from them is neither looked for nor listed.
+	Dropped int
 	// Segments that were rewritten.
 	Segments int
 	// Sequence of the commit that says that no file of the log has it any more, 0 where that is not so
-	// yet. Files tells which copies have it still.
+	// yet. Files tells which copies have it still, also of what erasures of before have removed.
 	Sequence uint64
 	Files    ErasedFiles
 }
@@ -115,12 +119,13 @@ func (a ErasureAudit) Kind() string { return cmp.Or(a.kind, AuditErased) }
 // tried again each time that a segment is sealed, by the next opening and the next Erase, and
 // Stats.Erasing has the reason.
 //
-// Errors before it began: [InvalidError]; [ErrNotFound] where there is no such event, or the entity
-// has none; a [ReservedError] where one is staged in a [Fence] that is open, as that may be
+// Errors before it began: [InvalidError]; [ErrNotFound] where there was no such event, or the
+// entity had none; a [ReservedError] where one is staged in a [Fence] that is open, as that may be
 // published and cancelled still; those of [Store.Commit] and of Sides.
 //
-// What a handler failed with may quote the event, and is kept where that is parked. A program with
-// workers gives checkpoint.ErasedSides as Sides, and such texts are erased, too.
+// What a handler failed with may quote the event, and is kept where that is parked; a reactor with
+// a state keeps what it made of the event. Both go only with the Sides of the erasure: a program
+// with reactors gives reactor.ErasedSides, one with other workers checkpoint.ErasedSides.
 //
 // What it does not reach: the envelope, with entity, kind and Meta, which the chain covers: what is
 // to be erased one day belongs into the payload or a header. Copies that were made before: [Backup]
@@ -151,7 +156,7 @@ func (s *Store) erase(ctx context.Context, e *Erasure) (report ErasureReport, er
 		return report, err
 	}
 	events, at := found.events()
-	report.Events, report.Effects = events, found.left
+	report.Events, report.Effects, report.Dropped = events, found.left, found.dropped
 	if err := s.fences.reserve(at); err != nil {
 		return report, err
 	}
@@ -167,7 +172,14 @@ func (s *Store) erase(ctx context.Context, e *Erasure) (report ErasureReport, er
 			jobs = append(jobs, later)
 		}
 	}
-	return report, cmp.Or(s.awaitErasures(ctx, jobs, &report), err)
+	if err := cmp.Or(s.awaitErasures(ctx, jobs, &report), err); err != nil {
+		return report, err
+	}
+	former, err := s.formerFiles(ctx, found.former)
+	if report.Files = append(report.Files, former...); len(former) == 0 && len(found.former) > 0 {
+		report.Files = nil
+	}
+	return report, err
 }
 
 // eraseLater erases what was said of the events between the search for that and the first commit,

@@ -132,3 +132,29 @@ func TestABackupByAReaderOfAnotherProcessHasNothingOfWhatWasErased(t *testing.T)
 	require.Empty(t, filesWithSecrets(t, disk, "copy"))
 	require.False(t, held(t, disk, &report, "copy"))
 }
+
+// A second call, as after a crash, knows it as well as the first one; and a dry run says that it
+// does not.
+func TestWhichCopiesHaveItIsKnownAgainOrNotAtAll(t *testing.T) {
+	disk := vfs.NewMemory()
+	s := openLog(t, disk, smallSegments(SyncAlways))
+	personalLog(t, s)
+	backedUp(t, s, "copy")
+	e := forgets("customer:7")
+	e.DryRun = true
+	dry, err := Erase(t.Context(), s, e)
+	require.NoError(t, err)
+	_, err = dry.Files.inBackup(disk, "copy")
+	require.ErrorIs(t, err, ErrInvalid)
+
+	first, err := Erase(t.Context(), s, forgets("customer:7"))
+	require.NoError(t, err)
+	s = reopen(t, s)
+	again, err := Erase(t.Context(), s, forgets("customer:7"))
+	require.NoError(t, err)
+	require.Empty(t, again.Events)
+	require.Equal(t, first.Files, again.Files)
+	require.True(t, held(t, disk, &again, "copy"))
+	backedUp(t, s, "copy")
+	require.False(t, held(t, disk, &again, "copy"))
+}

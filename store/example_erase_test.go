@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -34,6 +35,7 @@ func ExampleErase() {
 
 	report, err := store.Erase(ctx, st, store.Erasure{
 		Entity: "customer:7", Reason: "ticket 4711", By: "data protection",
+		Sides: checkpoint.ErasedSides(st), // reactor.ErasedSides in a program with reactors
 	})
 	if err != nil {
 		panic(err)

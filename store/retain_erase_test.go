@@ -79,3 +79,30 @@ func TestAKeyThatIsDroppedWhileItIsLookedUpHasItsReceipt(t *testing.T) {
 	require.Equal(t, r.Events, got.Events)
 	require.NoError(t, s.Close())
 }
+
+// What was dropped is gone, and does not keep an erasure from the rest.
+func TestWhatWasDroppedCountsAsErased(t *testing.T) {
+	disk := vfs.NewMemory()
+	s, err := open(disk, logDir, smallSegments(SyncAlways), true)
+	require.NoError(t, err)
+	gone := write(t, s, Batch{Events: []Proposal{personal("customer:7", 30), personal("customer:7", 30)}})
+	keyedLogFrom(t, s, 0, 200)
+	stays := write(t, s, Batch{Events: []Proposal{personal("booking:1", 30)}})
+	dropBefore(t, s, 150)
+	require.Greater(t, s.first(), gone.Events[1].Position)
+
+	e := forgets("customer:7")
+	report, err := Erase(t.Context(), s, e)
+	require.NoError(t, err)
+	require.Equal(t, 2, report.Dropped)
+	require.Empty(t, report.Events)
+	e.Events = []uuid.UUID{gone.Events[0].ID, stays.Events[0].ID}
+	report, err = Erase(t.Context(), s, e)
+	require.NoError(t, err)
+	require.Equal(t, 3, report.Dropped)
+	require.Equal(t, []Recorded{stays.Events[0]}, report.Events)
+	require.Empty(t, filesWithSecrets(t, disk, logDir))
+	_, err = Erase(t.Context(), s, forgets("customer:8"))
+	require.ErrorIs(t, err, ErrNotFound)
+	require.NoError(t, s.Close())
+}
