@@ -14,7 +14,7 @@ import (
 )
 
 // unfinished begins an erasure that the files do not follow.
-func unfinished(t *testing.T, s *Store, e Erasure) ErasureReport {
+func unfinished(t *testing.T, s *Store, e Erasure) {
 	t.Helper()
 	hooks := hook(s)
 	hooks.renames = func(string) error { return errors.New("no") }
@@ -22,7 +22,6 @@ func unfinished(t *testing.T, s *Store, e Erasure) ErasureReport {
 	report, err := Erase(t.Context(), s, e)
 	require.Error(t, err)
 	require.NotEqual(t, uuid.Nil, report.ID)
-	return report
 }
 
 // What a key knows of an erased event confirms no guess, also where the files have it still.

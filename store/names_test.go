@@ -37,7 +37,7 @@ func named(events []Event, f Field, prefix string) (names []Name) {
 }
 
 func TestNamesAreThoseOfTheEventsWithTheirNumbers(t *testing.T) {
-	for seed := range uint64(4 / min(thinning, 2)) {
+	for seed := range uint64(4) / min(thinning, 2) {
 		if seed == 1 {
 			cachesOfOne(t)
 		}

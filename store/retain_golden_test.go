@@ -52,7 +52,7 @@ func TestADirectoryOfAnyVersionIsErasedDroppedBackedUpAndRepaired(t *testing.T) 
 				g.open()
 				g.log(func(s *Store) { g.keep(s) })
 				requireRefusals(t, g.dir, 0)
-				for _, what := range strings.Fields(order) {
+				for what := range strings.FieldsSeq(order) {
 					map[string]func(){"erase": g.erase, "retain": g.retain, "backup": g.backup, "repair": g.repair}[what]()
 					g.check()
 				}

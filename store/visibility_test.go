@@ -121,7 +121,7 @@ func TestWhereTheStateOfAFenceIsDamagedNothingThatItHidesIsShown(t *testing.T) {
 		defer s.Close()
 		return entities(all(t, s, Region{Kinds: []string{note{}.Kind()}})), nil
 	}
-	for at := int64(place.Offset); at < int64(place.Offset)+int64(sideSize(&place)); at += 3 {
+	for at := int64(place.Offset); at < int64(place.Offset)+sideSize(&place); at += 3 {
 		flip(at)
 		for _, readOnly := range []bool{true, false} {
 			_, err := shown(readOnly)
