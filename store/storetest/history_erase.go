@@ -26,10 +26,11 @@ func (h *history) erase() (about string, err error) {
 // erase returns the log after an erasure of an entity that was answered so: also what is hidden is
 // erased, and nothing while a fence may still publish it.
 func (l *plainLog) erase(entity string, r *store.ErasureReport, failed error) (*plainLog, error) {
-	known, staged, want := false, false, []store.Recorded(nil)
+	known, staged, dropped, want := false, false, false, []store.Recorded(nil)
 	for i := range l.events {
 		e := &l.events[i]
 		if e.At.Entity != entity || e.Position <= l.gone {
+			dropped = dropped || e.At.Entity == entity
 			continue
 		}
 		known, staged = true, staged || l.isOpen(e.fence)
@@ -38,6 +39,8 @@ func (l *plainLog) erase(entity string, r *store.ErasureReport, failed error) (*
 		}
 	}
 	switch {
+	case !known && dropped && failed == nil && r.Dropped > 0 && len(r.Events) == 0: // else its state was discarded
+		return l, nil
 	case !known:
 		return l, l.oneOf([]error{store.ErrNotFound}, failed)
 	case staged:
