@@ -34,7 +34,8 @@ type BackupOptions struct {
 // which the next call does.
 //
 // The destination must be empty or a backup of this log. One that has an event which this log does
-// not have, as it was restored or a power cut took it, is [ErrForeignHistory]: what it has may be
+// not have, as it was restored or a power cut took it, is [ErrForeignHistory], and so is one that
+// has what this log has lost to damage, an [OnlyCopyError] that names it: what it has may be
 // nowhere else, so take another directory. Other files there are fs.ErrExist, another writer or
 // Backup is [ErrLocked], a directory in that of the store an [InvalidError]. Other errors:
 // [ErrClosed], [ErrDiskFull], [ErrBusy], [CorruptError] for damage, which is not copied, those of
@@ -67,7 +68,7 @@ func backUp(ctx context.Context, st *Store, dst string, o BackupOptions) (report
 		return report, err
 	}
 	if former.State == copyWhole {
-		if err := st.CheckAnchor(ctx, former.anchor()); err != nil {
+		if err := st.continues(ctx, &former); err != nil {
 			return report, err
 		}
 	}

@@ -229,23 +229,31 @@ type Repaired struct {
 	Lost   []Range  `json:"lost,omitempty"`  // the first 100 of the ranges
 	Sides  []string `json:"sides,omitempty"` // the first 100 of the keys of side values that are lost
 	Cut    bool     `json:"cut,omitempty"`   // the end of the log is lost
+
+	// As in the [RepairReport].
+	Commits uint64 `json:"commits,omitempty"`
+	Rest    bool   `json:"rest,omitempty"`
 }
 
 // Kind of the event.
 func (Repaired) Kind() string { return auditKinds + "repaired" }
 
-const maxRepairedListed = 100
+const (
+	repairedEntity    = "store" // of the audit event
+	maxRepairedListed = 100
+)
 
 // giveUp commits what is lost, as the first commit of the new incarnation.
 func (r *repairing) giveUp(ctx context.Context, s *Store) error {
 	lost := &r.report
 	note := Repaired{
 		By: r.options.By, Reason: r.options.Reason, Events: lost.Events(), Cut: lost.Cut,
+		Commits: lost.Commits, Rest: lost.Rest,
 		Lost:  lost.Lost[:min(len(lost.Lost), maxRepairedListed)],
 		Sides: lost.Sides[:min(len(lost.Sides), maxRepairedListed)],
 	}
 	req := s.requests.get()
-	err := req.encode(&Batch{Events: []Proposal{Audit("store", note)}}, &s.emitters)
+	err := req.encode(&Batch{Events: []Proposal{Audit(repairedEntity, note)}}, &s.emitters)
 	for _, side := range lostSides(lost.Lost, r.options.Reason) {
 		req.addSide(&side)
 	}

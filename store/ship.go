@@ -39,10 +39,13 @@ type ShipOptions struct {
 // Ship makes are left alone.
 //
 // A depot that has an event which this log does not have is [ErrForeignHistory]: it was shipped to
-// from another log. One Ship at a time uses a depot, the one that began last: the object "shipper"
-// says which. The one before ends with [ErrBusy] when it has something to ship, and removes nothing
-// any more. If its last Put takes effect only after the next Ship has put a manifest, the depot may
-// not be restorable until that one has more to ship.
+// from another log. So is one that has what this log has lost to damage, an [OnlyCopyError] that
+// names it: take another depot.
+//
+// One Ship at a time uses a depot, the one that began last: the object "shipper" says which. The
+// one before ends with [ErrBusy] when it has something to ship, and removes nothing any more. If
+// its last Put takes effect only after the next Ship has put a manifest, the depot may not be
+// restorable until that one has more to ship.
 //
 // An error of the depot ends Ship, which may be called again at once: it ships again what the
 // active segment has, and of the others those of which the depot does not list all objects. Other
@@ -137,7 +140,7 @@ func newShipment(ctx context.Context, st *Store, to Depot) (*shipment, error) {
 	}
 	if found != nil {
 		if s.made, err = decodeManifest(found); err == nil {
-			err = st.CheckAnchor(ctx, s.made.anchor())
+			err = st.continues(ctx, &s.made)
 		}
 	}
 	if err == nil {
