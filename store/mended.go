@@ -21,6 +21,8 @@ type mended struct {
 	batch  []byte // room for the header, and records
 	events uint32 // in it
 	ends   uint32 // records in it that end a commit
+
+	unnamed bool // nothing says the id of the last event that was dropped
 }
 
 // mend begins a segment that continues the log. h is what else its header says: whether its events
@@ -67,6 +69,7 @@ func (r *repairing) fill(last uint32, next *repairFile) error {
 	if err != nil {
 		return err
 	}
+	m.unnamed = m.header.Dropped
 	if r.report.Commits += to.Sequence - r.x.Sequence; m.header.Dropped && to.Position > r.x.Position {
 		r.report.Rest = true
 		r.report.Lost = append(r.report.Lost, Range{Position(r.x.Position), Position(to.Position - 1)})
@@ -85,7 +88,7 @@ func (r *repairing) rewrite(f *repairFile, in *repairReader, next *repairFile, l
 		r.count(&wal.SegmentHeader{Reached: f.header.Reached, Generation: 0})
 		r.highest = max(r.highest, uint64(f.header.Rewritings))
 	}
-	s := &salvage{file: f, in: in, last: last}
+	s, unnamed := &salvage{file: f, in: in, last: last}, false
 	if next != nil {
 		s.next, s.exact = next.begins()
 		s.time = next.header.LastTime
@@ -94,13 +97,13 @@ func (r *repairing) rewrite(f *repairFile, in *repairReader, next *repairFile, l
 	}
 	h := f.header
 	if !f.headed && f.first.Flags&wal.FlagDropped != 0 {
-		h.Dropped, h.EndTime = true, s.time
+		h.Dropped, h.EndTime, unnamed = true, s.time, true
 	}
 	m, err := r.mend(f.number, f.last, generation+1, h)
 	if err != nil {
 		return err
 	}
-	s.mended = m
+	s.mended, m.unnamed = m, unnamed
 	if err := s.run(); err != nil {
 		return m.drop(err)
 	}
@@ -258,6 +261,9 @@ func (m *mended) seal(previous uint32) error {
 		}
 	}
 	m.header.LastChecksum, m.scan.header.LastChecksum = previous, previous
+	if m.header.Dropped {
+		m.name()
+	}
 	m.trailer = m.scan.trailer()
 	r.times += uint64(m.header.Generation)
 	r.x, r.lastTime, r.incarnation, r.last = m.scan.chain(), m.scan.lastTime, m.scan.incarnation, m
@@ -276,6 +282,15 @@ func (m *mended) seal(previous uint32) error {
 	r.out.progress.Segments++
 	r.out.report(int(m.size))
 	return errors.Join(err, m.out.Close())
+}
+
+// name gives the last event that was dropped an id where that is lost: readers begin after it.
+func (m *mended) name() {
+	last := Position(m.scan.next.Position - 1)
+	m.repair.report.Unnamed = 0
+	if m.unnamed && last >= Position(m.header.FirstPosition) {
+		m.header.LastEvent, m.repair.report.Unnamed = idAt(m.header.EndTime, 0), last
+	}
 }
 
 // settle writes header and trailer once more.

@@ -70,6 +70,10 @@ type RepairReport struct {
 	// entity of which no other event is there may begin with version 1 again, and a commit may be
 	// tried again that was made.
 	Rest bool
+	// Unnamed is the position of the last event which [Retain] has dropped where its id is lost, else
+	// 0. What was kept outside with an [Anchor] there is told [ErrForeignHistory]; what starts there
+	// anew goes on.
+	Unnamed Position
 	// Cut says that the log ended in damage, or ends before what its last writer said: the commits
 	// after it are gone, it is not known how many. Positions after Last are given to other events.
 	Cut bool
@@ -77,7 +81,7 @@ type RepairReport struct {
 
 // Clean reports whether nothing is lost.
 func (r *RepairReport) Clean() bool {
-	return len(r.Lost) == 0 && len(r.Sides) == 0 && r.Commits == 0 && !r.Rest && !r.Cut
+	return len(r.Lost) == 0 && len(r.Sides) == 0 && r.Commits == 0 && !r.Rest && r.Unnamed == 0 && !r.Cut
 }
 
 // Events is how many events are lost, those not counted that Cut speaks of.
@@ -109,6 +113,9 @@ func (r *RepairReport) String() string {
 	}
 	if r.Rest {
 		b.WriteString("lost: versions of entities, and idempotency keys, of events that were dropped\n")
+	}
+	if r.Unnamed > 0 {
+		fmt.Fprintf(&b, "lost: the id of event %d, the last one that was dropped, so that no anchor there is recognised\n", r.Unnamed)
 	}
 	if r.Cut {
 		fmt.Fprintf(&b, "lost: all commits after event %d, however many there were\n", r.Last)

@@ -375,3 +375,40 @@ func TestLogsOfAllKindsAreRepaired(t *testing.T) {
 		requireRepaired(t, done, &w, &report)
 	})
 }
+
+// Readers of a log without its beginning start after the last event that was dropped, which only
+// the header names.
+func TestALogWhoseLastDroppedEventIsUnknownCanBeReadFromItsBeginning(t *testing.T) {
+	whole := logWithoutBeginning(t)
+	s := copyOf(t, whole, logDir)
+	first := First(s)
+	kept, err := s.AnchorAt(t.Context(), first-1)
+	require.NoError(t, err)
+	dropped := (*s.segments.Load())[1]
+	name := segmentPath(logDir, dropped.number)
+	gone := whole.Image(vfs.KeepAll)
+	require.NoError(t, gone.Remove(segmentPath(logDir, 1)))
+	require.NoError(t, gone.Remove(name))
+	require.NoError(t, gone.SyncDir(logDir))
+	for how, disk := range map[string]*vfs.Memory{"header": damaged(t, whole, name, 100, 4), "gone": gone} {
+		disk, report, err := repaired(t, disk)
+		require.NoError(t, err)
+		require.Equal(t, first-1, report.Unnamed, how)
+		require.False(t, report.Clean())
+		require.Contains(t, report.String(), fmt.Sprintf("lost: the id of event %d", first-1))
+		st := openRepaired(t, disk)
+		require.Equal(t, first, First(st), how)
+		anchor, err := st.AnchorAt(t.Context(), first-1)
+		require.NoError(t, err, how)
+		require.NoError(t, st.CheckAnchor(t.Context(), anchor))
+		require.ErrorIs(t, st.CheckAnchor(t.Context(), kept), ErrForeignHistory)
+		require.NoError(t, st.Close())
+		report2, err := verifyDir(t.Context(), disk, repairedDir, VerifyOptions{})
+		require.NoError(t, err)
+		require.NoError(t, report2.Err())
+	}
+	// One that is before another of them is asked for by nobody.
+	_, report, err := repaired(t, damaged(t, whole, segmentPath(logDir, 1), 100, 4))
+	require.NoError(t, err)
+	require.Zero(t, report.Unnamed)
+}

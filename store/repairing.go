@@ -120,6 +120,9 @@ func (r *repairing) segment(f, next *repairFile, last bool) error {
 	}
 	r.count(&f.header)
 	r.forget(sc)
+	if f.header.Dropped {
+		r.report.Unnamed = 0 // it was of an event before
+	}
 	action, sealed := RepairAction(""), f.trailer != nil
 	if sealed && !r.footed(f, in) {
 		action, sealed = RepairReindex, false
