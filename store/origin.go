@@ -100,11 +100,10 @@ func (s *Store) CheckAnchor(ctx context.Context, a Anchor) error {
 	if err := s.reach(ctx, a.Position); err != nil {
 		return err
 	}
-	if s.losses().has(a.Position) {
-		return fmt.Errorf("%w: its event at position %d is unknown: %w", ErrForeignHistory, a.Position, ErrLost)
-	}
 	here, err := s.idAt(a.Position)
-	if err == nil && here != a.Event {
+	if err == nil && here != a.Event && s.losses().has(a.Position) {
+		err = fmt.Errorf("%w: its event at position %d is unknown: %w", ErrForeignHistory, a.Position, ErrLost)
+	} else if err == nil && here != a.Event {
 		err = fmt.Errorf("%w: its event at position %d is %s, here it is %s",
 			ErrForeignHistory, a.Position, a.Event, here)
 	}

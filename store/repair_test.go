@@ -407,7 +407,7 @@ func TestALogWhoseLastDroppedEventIsUnknownCanBeReadFromItsBeginning(t *testing.
 		require.NoError(t, err)
 		require.NoError(t, report2.Err())
 	}
-	// One that is before another of them is asked for by nobody.
+	// One that is before another of them is asked for by no reader.
 	_, report, err := repaired(t, damaged(t, whole, segmentPath(logDir, 1), 100, 4))
 	require.NoError(t, err)
 	require.Zero(t, report.Unnamed)
