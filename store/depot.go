@@ -28,7 +28,10 @@ type Depot interface {
 }
 
 // DirectoryDepot is a [Depot] in a directory, as of another disk or a network drive.
-type DirectoryDepot struct{ dir vfs.Dir }
+type DirectoryDepot struct {
+	dir  vfs.Dir
+	path string
+}
 
 // OpenDirectoryDepot opens a directory, which it creates if need be. What is made in it is for the
 // user of the process alone.
@@ -42,10 +45,22 @@ func openDepot(fsys vfs.FS, path string) (*DirectoryDepot, error) {
 	if err == nil {
 		var dir vfs.Dir
 		if dir, err = fsys.OpenDir(path, ownerOnly); err == nil {
-			return &DirectoryDepot{dir}, nil
+			return &DirectoryDepot{dir, path}, nil
 		}
 	}
 	return nil, fmt.Errorf("open depot %s: %w", path, shortage(err))
+}
+
+// String returns the path that it was opened with. Errors of [Ship] and [RestoreFrom] name a depot
+// by its method of this name, if it has one.
+func (d *DirectoryDepot) String() string { return d.path }
+
+// nameOf a depot in errors.
+func nameOf(d Depot) string {
+	if named, ok := d.(fmt.Stringer); ok {
+		return "depot " + named.String()
+	}
+	return "depot"
 }
 
 // Close gives the directory back. Objects that are being read stay readable.

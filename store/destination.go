@@ -79,7 +79,7 @@ func (d *destination) holds() (manifest, error) {
 	names, err := d.dir.List()
 	for _, name := range names {
 		if name != lockName && name != manifestName+rewrittenSuffix {
-			return m, fmt.Errorf("%w: %s, and it is not that of a backup", fs.ErrExist, name)
+			return m, fmt.Errorf("%w: the directory has something else in it, as %s", fs.ErrExist, name)
 		}
 	}
 	return m, err

@@ -45,8 +45,9 @@ var (
 	// The text of the error names it.
 	ErrNotStore = errors.New("store: no store in this directory")
 	// ErrNotBackup: the directory holds no backup that was finished, see [Backup]: none was, or it was
-	// opened for writing since and is a store of its own.
-	ErrNotBackup = errors.New("store: no backup in this directory")
+	// opened for writing since and is a store of its own. Or nothing was shipped to the depot, see
+	// [RestoreFrom].
+	ErrNotBackup = errors.New("store: no backup there")
 	// ErrUnfinishedCopy: a [Backup] or a [Restore] into the directory is under way or was cut off. It
 	// has to be done again.
 	ErrUnfinishedCopy = errors.New("store: a backup or restore into this directory was not finished")

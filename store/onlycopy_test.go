@@ -170,6 +170,25 @@ func TestACopyIsKeptAfterAnyOfSeveralRepairs(t *testing.T) {
 	require.Equal(t, []Range{{40, 40}}, requireCopiesKept(t, disk, again).Lost)
 }
 
+func TestASegmentOfABackupHealsADamagedLog(t *testing.T) {
+	disk, _ := logWithCopies(t, 3, 5)
+	want := digest(copyOf(t, disk, logDir))
+	for _, number := range []uint32{1, 2} {
+		name := segmentPath(logDir, number)
+		flip(t, disk, name, 1000)
+		report, err := verifyDir(t.Context(), disk, logDir, VerifyOptions{})
+		require.NoError(t, err)
+		require.ErrorIs(t, report.Err(), ErrCorrupt)
+		overwrite(t, disk, name, 0, disk.Bytes(segmentPath("copy", number)))
+	}
+	report, err := verifyDir(t.Context(), disk, logDir, VerifyOptions{})
+	require.NoError(t, err)
+	require.NoError(t, report.Err())
+	s := mustOpenAt(t, disk, logDir)
+	require.Equal(t, want, digest(s))
+	backedUp(t, s, "copy")
+}
+
 // Damage that is not repaired is no reason to take a whole copy of it away, whatever is copied with
 // it.
 func TestACopyOfADamagedLogStaysWhole(t *testing.T) {

@@ -71,8 +71,8 @@ type RepairReport struct {
 	// tried again that was made.
 	Rest bool
 	// Unnamed is the position of the last event which [Retain] has dropped where its id is lost, else
-	// 0. What was kept outside with an [Anchor] there is told [ErrForeignHistory]; what starts there
-	// anew goes on.
+	// 0. What was kept outside with an [Anchor] there is told [ErrForeignHistory]; what starts
+	// there for the first time continues.
 	Unnamed Position
 	// Cut says that the log ended in damage, or ends before what its last writer said: the commits
 	// after it are gone, it is not known how many. Positions after Last are given to other events.
@@ -109,10 +109,10 @@ func (r *RepairReport) String() string {
 		fmt.Fprintf(&b, "lost: side value %q\n", key)
 	}
 	if r.Commits > 0 {
-		fmt.Fprintf(&b, "lost: side values and idempotency keys, which nothing names, of as many commits at most: %d\n", r.Commits)
+		fmt.Fprintf(&b, "may be lost: side values and idempotency keys, which nothing names, of %d commits\n", r.Commits)
 	}
 	if r.Rest {
-		b.WriteString("lost: versions of entities, and idempotency keys, of events that were dropped\n")
+		b.WriteString("may be lost: versions of entities, and idempotency keys, of events that were dropped\n")
 	}
 	if r.Unnamed > 0 {
 		fmt.Fprintf(&b, "lost: the id of event %d, the last one that was dropped, so that no anchor there is recognised\n", r.Unnamed)
@@ -133,6 +133,12 @@ func (r *RepairReport) String() string {
 //	a damaged batch      each record of it that is whole is kept: by its own checksum, and by the
 //	                     index, where that is whole
 //	a file that is gone  its positions are lost, and its side values
+//
+// A backup may have what is damaged: the file of the same name in the directory of [Backup], where
+// its segment was sealed before the backup was made. Put that in the place of the damaged one while
+// no process has the directory open. Where neither was rewritten since, nothing is lost, and Repair
+// need not be called: [Verify] tells. It tells, too, where the files are of different times, as
+// opening does: then put the damaged file back.
 //
 // What is kept is byte for byte as it was: positions, versions, ids, times, hashes, keys,
 // revisions. The positions of events that are lost stay assigned, and readers pass over them: not

@@ -55,11 +55,12 @@ func Restore(ctx context.Context, src, dst string, o RestoreOptions) (CopyReport
 }
 
 // RestoreFrom is [Restore] of what [Ship] has put into a depot, up to its last manifest. What is
-// shipped meanwhile may be [ErrBusy]: then try again.
+// shipped meanwhile may be [ErrBusy]: then try again. A depot that nothing was shipped to is
+// [ErrNotBackup]: [OpenDirectoryDepot] makes one of a path that is mistyped.
 func RestoreFrom(ctx context.Context, from Depot, dst string, o RestoreOptions) (CopyReport, error) {
 	report, err := restore(ctx, depotSource{from}, dst, o)
 	if err != nil {
-		return CopyReport{}, fmt.Errorf("restore to %s: %w", dst, shortage(err))
+		return CopyReport{}, fmt.Errorf("restore %s to %s: %w", nameOf(from), dst, shortage(err))
 	}
 	return report, nil
 }
@@ -222,7 +223,7 @@ func (d depotSource) manifest(ctx context.Context) (manifest, error) {
 		return manifest{}, err
 	}
 	if b == nil {
-		return manifest{}, ErrNotBackup
+		return manifest{}, fmt.Errorf("%w: nothing was shipped to it", ErrNotBackup)
 	}
 	return decodeManifest(b)
 }

@@ -81,7 +81,7 @@ type RetainReport struct {
 // begins to need events waits while files are replaced, and sees what is left: see [WithoutDrops].
 // Readers in other processes notice it as they notice rewriting. A backup is the log as it is, so
 // the next one drops the same; one that ends before the first event of the log cannot be continued:
-// the error is ErrDropped.
+// the error is ErrDropped. So it is with a depot: [SetHold] for each keeps what is not copied yet.
 //
 // It costs the reading of what is dropped, a record of some hundred bytes for each entity and key
 // in it, and at times a merge with those of before: in all some log2 times, until a file has the

@@ -47,12 +47,16 @@ type ShipOptions struct {
 // its last Put takes effect only after the next Ship has put a manifest, the depot may not be
 // restorable until that one has more to ship.
 //
+// A depot whose end retention has passed is ErrDropped: it cannot be continued, so ship to another
+// one. A hold for the depot keeps [Retain] from that: in ShipOptions.Shipped call [SetHold], from
+// the position after that of CopyReport.Anchor on.
+//
 // An error of the depot ends Ship, which may be called again at once: it ships again what the
 // active segment has, and of the others those of which the depot does not list all objects. Other
 // errors: [ErrClosed], [CorruptError] for damage, which is not shipped.
 func Ship(ctx context.Context, st *Store, to Depot, o ShipOptions) error {
 	if err := ship(ctx, st, to, o); err != nil {
-		return fmt.Errorf("ship %s: %w", st.path, st.readError(err))
+		return fmt.Errorf("ship %s to %s: %w", st.path, nameOf(to), st.readError(err))
 	}
 	return nil
 }
@@ -140,7 +144,9 @@ func newShipment(ctx context.Context, st *Store, to Depot) (*shipment, error) {
 	}
 	if found != nil {
 		if s.made, err = decodeManifest(found); err == nil {
-			err = st.continues(ctx, &s.made)
+			if err = st.continues(ctx, &s.made); err != nil {
+				err = fmt.Errorf("what was shipped before, up to event %d: %w", s.made.Position, err)
+			}
 		}
 	}
 	if err == nil {
