@@ -51,6 +51,9 @@ func TestObjectsOfOthersInADepotAreLeftAlone(t *testing.T) {
 		someMore(t, s)
 	}
 	shipOnce(t, s, d)
+	objects, err := d.List(t.Context())
+	require.NoError(t, err)
+	require.NotContains(t, objects, "0000000001.0123abcd.1.copy", "it was not put to its end")
 	names, err := disk.List("depot")
 	require.NoError(t, err)
 	require.Subset(t, names, []string{"letter", "0000000001.seg", "0000000001.0123abcd.x", "lost+found"})
