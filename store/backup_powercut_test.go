@@ -168,29 +168,58 @@ func openManifest(disk *vfs.Memory, path string) (manifest, error) {
 func TestAPowerCutDuringARestoreLeavesAllOfTheStoreOrNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		base, o, older := backedUpTwice(t)
-		for n := 1; ; n += thinning {
-			disk := base.Image(vfs.KeepAll)
-			disk.CutAt(n)
-			_, err := Restore(t.Context(), "copy", "back", onDisk(disk))
-			if disk.Ops() < n {
-				require.NoError(t, err)
-				t.Logf("%d operations", n-1)
-				return
-			}
-			for seed := range uint64(8) {
-				seed += seed / 4 * uint64(n)
-				where := fmt.Sprintf("cut at operation %d (%s), image %d", n, lastOf(disk.Trace()), seed)
-				img := disk.Image(seed)
-				st, err := open(img, "back", Options{MustExist: true, SegmentBytes: minSegmentBytes}, true)
+		st, err := open(base, crashDir, Options{ReadOnly: true}, true)
+		require.NoError(t, err)
+		shipOnce(t, st, depotOn(t, base))
+		require.NoError(t, st.Close())
+		base = base.Image(vfs.KeepAll)
+		for name, restore := range map[string]func(*vfs.Memory) error{
+			"Restore": func(disk *vfs.Memory) error {
+				_, err := Restore(t.Context(), "copy", "back", onDisk(disk))
+				return err
+			},
+			"RestoreFrom": func(disk *vfs.Memory) error {
+				depot, err := openDepot(disk, "depot")
 				if err == nil {
-					require.NoError(t, o.compare(st, older), where)
-					require.Equal(t, o.history.Incarnation+1, st.Origin().Incarnation, where)
-					require.NoError(t, st.Close())
-					continue
+					_, err = RestoreFrom(t.Context(), depot, "back", onDisk(disk))
 				}
-				require.True(t, errors.Is(err, ErrNotStore) || errors.Is(err, ErrUnfinishedCopy), "%s: %v", where, err)
-				requireRestored(t, img, o, older, "back")
+				return err
+			},
+		} {
+			cuts := 0
+			for n := 1; ; n += 2 * thinning {
+				disk := base.Image(vfs.KeepAll)
+				disk.CutAt(n)
+				err := restore(disk)
+				done := disk.Ops() < n
+				if done {
+					require.NoError(t, err)
+				}
+				for seed := range uint64(8) {
+					cuts++
+					seed += seed / 4 * uint64(n)
+					where := fmt.Sprintf("%s, cut at operation %d (%s), image %d", name, n, lastOf(disk.Trace()), seed)
+					requireAllOrNone(t, disk.Image(seed), o, older, done, where)
+				}
+				if done { // and durable
+					break
+				}
 			}
+			t.Logf("%s: %d power cuts", name, cuts)
 		}
 	})
+}
+
+func requireAllOrNone(t *testing.T, img *vfs.Memory, o *crashOracle, older int, all bool, where string) {
+	t.Helper()
+	st, err := open(img, "back", Options{MustExist: true, SegmentBytes: minSegmentBytes}, true)
+	if err != nil {
+		none := errors.Is(err, ErrNotStore) || errors.Is(err, ErrUnfinishedCopy)
+		require.True(t, none && !all, "%s: %v", where, err)
+		requireRestored(t, img, o, older, "back")
+		return
+	}
+	require.NoError(t, o.compare(st, older), where)
+	require.Equal(t, o.history.Incarnation+1, st.Origin().Incarnation, where)
+	require.NoError(t, st.Close())
 }
