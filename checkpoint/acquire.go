@@ -19,8 +19,8 @@ import (
 // must fit: a [MismatchError], a [PositionError], [ErrCorrupt] and [ErrNewerFormat] are returned
 // with nothing written; so are [store.ErrDropped] where retention has dropped events that it was to
 // deliver, [ErrFenced] where b.Epoch is that of another owner than the last,
-// [ErrRenamed] for a name that another checkpoint has left, and [ErrExists] where more than one of
-// id and b.Formerly exist.
+// [ErrRenamed] for a name that another checkpoint has left, [ErrExists] where more than one of id
+// and b.Formerly exist, and [ErrStateful] where the past of new kinds would come beside a state.
 func Acquire(ctx context.Context, st *store.Store, id ID, b Binding) (*Lease, error) {
 	if err := errors.Join(id.Validate(), b.validateNames()); err != nil {
 		return nil, err
@@ -90,10 +90,10 @@ func takeOver(ctx context.Context, st *store.Store, id ID, b Binding) (*takeover
 	}
 	p.record.Clean = false
 	p.record.Epoch++
-	p.record.Stateful, p.record.Pulled = b.Stateful, b.Pulled
 	if err := p.fit(b, f.fresh); err != nil {
 		return nil, err
 	}
+	p.record.Stateful, p.record.Pulled = b.Stateful, b.Pulled
 	if f.name != id {
 		if err := p.rename(id); err != nil {
 			return nil, err
@@ -109,7 +109,9 @@ func takeOver(ctx context.Context, st *store.Store, id ID, b Binding) (*takeover
 // fit makes the record that of a reader whose kinds or keys have changed, where that is allowed.
 func (p *plan) fit(b Binding, fresh bool) error {
 	if kinds := canonical(b.Kinds); !fresh && !slices.Equal(kinds, p.record.Kinds) {
-		p.rekind(kinds, b)
+		if err := p.rekind(kinds, b); err != nil {
+			return err
+		}
 	}
 	if p.record.KeyVersion == b.KeyVersion {
 		return nil
@@ -127,18 +129,24 @@ func (p *plan) fit(b Binding, fresh bool) error {
 	return nil
 }
 
-// rekind binds the record to other kinds, and goes back for those that are new if b says so.
-func (p *plan) rekind(kinds []string, b Binding) {
+// rekind binds the record to other kinds, and goes back for those that are new if b says so. Where
+// a state is kept it cannot: what was handled of a kind before it was left out is in it, and would
+// be once more.
+func (p *plan) rekind(kinds []string, b Binding) error {
 	kind := AuditRebound
 	backfill := b.NewKinds == NewKindsBackfill && kindsAdded(kinds, p.record.Kinds)
 	if backfill {
 		kind = AuditWidened
+		if err := p.stateless(Widen{Region: b.Region, Kinds: b.Kinds}); err != nil {
+			return err
+		}
 	}
 	p.note(kind, Audit{Region: b.Reads().String()})
 	if former, _ := p.record.reads(); backfill {
 		p.record, p.pass = widened(p.record, p.pass, former)
 	}
 	p.record.Kinds = slices.Clone(kinds)
+	return nil
 }
 
 // keyed counts the events whose keys matter.

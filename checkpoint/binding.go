@@ -23,7 +23,8 @@ type Binding struct {
 	// is renamed when it is acquired, see [Rename]. At most [MaxFormerNames].
 	Formerly []ID
 	// Stateful says that side values of the reader are its state, see [KeptPrefix], so that moving
-	// the checkpoint without them would tear them apart: that is [ErrStateful].
+	// the checkpoint without them would tear them apart: that is [ErrStateful]. It stays so
+	// while there are any, whatever the next reader says.
 	Stateful bool
 	// Pulled says that the reader is a program that pulls events itself, not a worker of a system.
 	Pulled bool
@@ -45,7 +46,8 @@ const (
 	NewKindsFromNow
 	// NewKindsBackfill first reads the past of kinds that were added, in order, each event once,
 	// and then resumes where it was. What was handled of a kind before it was left out is not
-	// remembered: if that kind is added again, all of it is new.
+	// remembered: if that kind is added again, all of it is new. A reader that keeps a state cannot:
+	// that is [ErrStateful]. It takes NewKindsFromNow, or a [Reset] with it.
 	NewKindsBackfill
 )
 

@@ -201,9 +201,19 @@ func (p *plan) mayMove(c Change) error {
 	return p.stateless(c)
 }
 
-func (p *plan) stateless(c Change) error {
-	if p.record.Stateful {
-		return refuse(p.id, ErrStateful, "%s: its reader keeps state beside the checkpoint, which does not move along", c)
+// stateless refuses what would move the checkpoint away from the state that its reader keeps, or
+// that another one has left under the name.
+func (p *plan) stateless(what fmt.Stringer) error {
+	stateful := p.record.Stateful
+	for _, err := range p.st.Sides(KeptPrefix(p.record.FirstName(p.id))) {
+		if err = unread(err); err != nil && !senseless(err) {
+			return fmt.Errorf("checkpoint %q: %w", p.id, err)
+		}
+		stateful = true
+		break // one is enough
+	}
+	if stateful {
+		return refuse(p.id, ErrStateful, "%s: its reader keeps state beside the checkpoint, which does not move along", what)
 	}
 	return nil
 }

@@ -62,7 +62,8 @@
 //     puts without having read the former one replaces whatever is there.
 //   - After a batch that puts something, none is handled ahead.
 //   - It goes by the first name of the checkpoint, so a rename takes it along; checkpoint.Reset and
-//     Delete remove it; changes that would move the checkpoint away from it are refused.
+//     Delete remove it; changes that would move the checkpoint away from it are refused, also where
+//     the worker that kept it has gone: while there is any.
 //
 // # Scheduling
 //

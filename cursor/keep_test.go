@@ -450,3 +450,14 @@ func agree(t *testing.T, st *store.Store) error {
 	require.Equal(t, done, total)
 	return err
 }
+
+// A program that reads under the name of a worker is no leave to tear its checkpoint from what it
+// keeps.
+func TestAPullerOfTheSameNameDoesNotFreeTheCheckpointFromWhatIsKept(t *testing.T) {
+	st := open(t)
+	fill(t, st, 3, 0)
+	drain(t, runner(t, st, stateful(summing)))
+	_, err := checkpoint.Acquire(t.Context(), st, "reserve", checkpoint.Binding{Region: orders, Pulled: true})
+	require.NoError(t, err)
+	require.ErrorIs(t, applyCold(t.Context(), st, "reserve", checkpoint.Rewind{Emit: true}), checkpoint.ErrStateful)
+}
