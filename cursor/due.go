@@ -2,9 +2,7 @@ package cursor
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -35,13 +33,23 @@ type timed struct {
 	side  store.SideWrite // that keeps it until then
 }
 
-// Now is the time of the store, by which [Batch.Schedule] goes; in a batch made by hand it is that
-// of Events[i].
+// Now is the time of the store; in a batch made by hand it is that of Events[i]. [Batch.Schedule]
+// goes by what it has returned last for an event, so that what is due in a second from Now is.
 func (b *Batch) Now(i int) time.Time {
 	if b.own.st == nil {
 		return b.events[i].Time.Time()
 	}
-	return b.own.st.Now()
+	k := b.keeps()
+	k.now, k.nowOf = b.own.st.Now(), i
+	return k.now
+}
+
+// asked is what Now has returned last for an event, or else returns.
+func (k *kept) asked(b *Batch, i int) time.Time {
+	if !k.now.IsZero() && k.nowOf == i {
+		return k.now
+	}
+	return b.Now(i)
 }
 
 // Schedule stages an event that is written when a time has come: at once where it has. Until then
@@ -55,8 +63,9 @@ func (b *Batch) Now(i int) time.Time {
 // depth; but what is due within a second is one step deeper than Events[i], as any reaction. The
 // payload is encoded here. Errors: [ErrNoCheckpoint]; [store.ErrInvalid] for what the
 // store would refuse, an expectation, which no later time can be asked for, and more than a side
-// value can have with its envelope, 1 MiB. An event that a gate denies when its time has come is
-// not written; an audit event says so. It panics when there is no Events[i].
+// value can have with its envelope, 1 MiB. When its time has come it is not written where a gate
+// denies it, where it cannot be read any more, and where Events[i] was erased after it was handled;
+// an audit event says so. It panics when there is no Events[i].
 func (b *Batch) Schedule(i int, due time.Time, p store.Proposal) error {
 	encoded, err := b.encode(i, p)
 	switch {
@@ -67,12 +76,12 @@ func (b *Batch) Schedule(i int, due time.Time, p store.Proposal) error {
 	case p.Expect != store.Any:
 		return &store.InvalidError{Field: "Expect", Rule: "excludes a time", Value: p.Expect}
 	}
-	if due.Sub(b.Now(i)) >= NewChain {
+	k := b.keeps()
+	if due.Sub(k.asked(b, i)) >= NewChain {
 		encoded.Causation.Depth = 1
 	}
-	k := b.keeps()
 	s := timed{event: i, at: Scheduled{Due: due, Proposal: p}}
-	if s.side, err = b.own.keepDue(due, encoded, b.events[i].Position, k.scheduledFor(i)); err != nil || b.muted(i) {
+	if s.side, err = b.own.keepDue(due, encoded, &b.events[i], k.scheduledFor(i)); err != nil || b.muted(i) {
 		return err
 	}
 	k.scheduled = slices.Insert(k.scheduled, k.firstScheduled(i+1), s)
@@ -120,6 +129,7 @@ type dueEvent struct {
 	Cause       uuid.UUID         `json:"cause"`
 	Correlation uuid.UUID         `json:"correlation"`
 	Depth       uint32            `json:"depth"`
+	Erased      bool              `json:"erased,omitempty"` // the event that it is a reaction to was, when it was handled
 }
 
 // keepDue returns the side write that keeps an encoded reaction to an event until a time. The key
@@ -127,12 +137,13 @@ type dueEvent struct {
 // event; it ends as the key of each side value does that is about an event, see store.Erasure:
 //
 //	due/NAME/TIME/NUMBER/POSITION
-func (o *batchOwner) keepDue(due time.Time, p store.Proposal, event store.Position, n int) (store.SideWrite, error) {
+func (o *batchOwner) keepDue(due time.Time, p store.Proposal, event *store.Event, n int) (store.SideWrite, error) {
 	raw, _ := p.Payload.(store.Raw)
+	_, erased := event.Erased()
 	value, err := json.Marshal(dueEvent{
 		Entity: p.At.Entity, Scope: p.At.Scope, Kind: raw.Type, Codec: raw.Codec, Schema: raw.SchemaVersion, Data: raw.Data,
 		Headers: p.Headers, Meta: p.Meta, Bypass: p.Bypass, Cause: p.Causation.Cause, Correlation: p.Causation.Correlation,
-		Depth: p.Causation.Depth,
+		Depth: p.Causation.Depth, Erased: erased,
 	})
 	if err != nil {
 		return store.SideWrite{}, err
@@ -141,7 +152,7 @@ func (o *batchOwner) keepDue(due time.Time, p store.Proposal, event store.Positi
 		return store.SideWrite{}, &store.InvalidError{Field: "reactions", Limit: MaxReactions, Value: int64(n + 1)}
 	}
 	w := store.SideWrite{
-		Key:   fmt.Sprintf("%s%04x/%016x", dueKey(o.ownership.FirstName, milliseconds(due)), n, uint64(event)),
+		Key:   fmt.Sprintf("%s%04x/%016x", dueKey(o.ownership.FirstName, milliseconds(due)), n, uint64(event.Position)),
 		Value: value,
 	}
 	return w, w.Validate()
@@ -177,144 +188,4 @@ func (d *dueEvent) proposal(by *store.Emitter) store.Proposal {
 		Emitter:   by,
 		Bypass:    d.Bypass,
 	}
-}
-
-// alarm is when the first scheduled event is due.
-type alarm struct {
-	own  *owner
-	next *time.Time // not after that; nil for none, as in most workers
-}
-
-// maxRing is how many events that are due are written at a time, so that ordinary ones go on
-// meanwhile.
-const maxRing = 256
-
-// load looks for the first one in the log.
-func (a *alarm) load() error {
-	a.next = nil
-	if a.own.lease == nil {
-		return nil
-	}
-	first := a.own.batches.ownership.FirstName
-	for side, err := range a.own.st.SideRange(checkpoint.DuePrefix(first), dueKey(first, 1<<63), 1) {
-		if err != nil && !errors.Is(err, store.ErrCorrupt) { // one that is damaged is met when it is due
-			return fmt.Errorf("scheduled events: %w", err)
-		}
-		if due, _, _ := splitDue(first, side.Key); !due.IsZero() {
-			a.next = &due
-		}
-	}
-	return nil
-}
-
-// scheduled takes in what a task has scheduled, and is written.
-func (a *alarm) scheduled(t *Task) {
-	if t.batch.staged == nil || t.batch.staged.kept == nil {
-		return
-	}
-	for _, s := range t.batch.staged.kept.scheduled {
-		if due := time.UnixMilli(int64(milliseconds(s.at.Due))).UTC(); a.next == nil || due.Before(*a.next) {
-			a.next = &due
-		}
-	}
-}
-
-// ringing are events that are due.
-type ringing struct {
-	event store.Position
-	write store.Proposal
-	side  store.SideWrite // that removes it
-}
-
-// due returns the first of those that are due.
-func (a *alarm) due(now time.Time) (list []ringing, err error) {
-	first := a.own.batches.ownership.FirstName
-	after := dueKey(first, uint64(max(0, now.UnixMilli()))+1)
-	for side, err := range a.own.st.SideRange(checkpoint.DuePrefix(first), after, maxRing) {
-		var d dueEvent
-		if err == nil {
-			err = json.Unmarshal(side.Value, &d)
-		}
-		_, event, ok := splitDue(first, side.Key)
-		if err != nil || !ok {
-			return nil, fmt.Errorf("scheduled event %q: %w", side.Key, cmp.Or(err, checkpoint.ErrCorrupt))
-		}
-		list = append(list, ringing{
-			event: event, write: d.proposal(a.own.batches.emitter),
-			side: store.SideWrite{Key: side.Key, Delete: true, Expect: store.Exactly(side.Revision)},
-		})
-	}
-	return list, nil
-}
-
-// Due returns when [Ring] has something to write, or looks whether it has; zero where nothing is
-// scheduled. It costs nothing.
-func Due(r *Runner) time.Time {
-	if r.alarm.next == nil {
-		return time.Time{}
-	}
-	return *r.alarm.next
-}
-
-// Ring writes the scheduled events that are due, up to some hundreds of them, and returns how many.
-// Tasks may be in flight, but no submission. Once begun it is not cut short by ctx. After an error
-// they are still to be written.
-func Ring(ctx context.Context, r *Runner, now time.Time) (int, error) {
-	if err := refresh(ctx, r); err != nil {
-		return 0, err
-	}
-	if r.alarm.next == nil || r.alarm.next.After(now) {
-		return 0, nil
-	}
-	list, err := r.alarm.due(now)
-	if err != nil {
-		return 0, r.own.wrap("ring", err)
-	}
-	if err := r.out.ring(ctx, list); err != nil {
-		return 0, r.own.failed(ErrCommit, err)
-	}
-	if err := r.alarm.load(); err != nil {
-		return len(list), r.own.wrap("ring", err)
-	}
-	return len(list), nil
-}
-
-// isLost reports whether a commit was refused because a side value has changed.
-func isLost(err error, key string) bool {
-	var conflict *store.ConflictError
-	return errors.As(err, &conflict) && conflict.SideKey == key
-}
-
-// ring writes events that are due, and that they are not kept any more. What is refused is found by
-// halves: one that was removed meanwhile is none any more, and one that the store does not take is
-// recorded.
-func (o *outbox) ring(ctx context.Context, list []ringing) error {
-	if len(list) == 0 {
-		return nil
-	}
-	var b store.Batch
-	for _, one := range list {
-		b.Events, b.Sides = append(b.Events, one.write), append(b.Sides, one.side)
-	}
-	err := o.write(ctx, b, nil)
-	switch n := len(list); {
-	case err == nil || !refused(err):
-		return err
-	case n > 1:
-		if err := o.ring(ctx, list[:n/2]); err != nil {
-			return err
-		}
-		return o.ring(ctx, list[n/2:])
-	case errors.Is(err, store.ErrConflict):
-		if isLost(err, list[0].side.Key) { // an erasure removed it
-			return nil
-		}
-		return err // of a condition that a gate has added: the next try is judged again
-	}
-	one := list[0]
-	skipped := o.own.audited(nil, checkpoint.AuditSkipped, checkpoint.Audit{
-		Position: one.event, Error: checkpoint.Clip("scheduled event is refused: " + o.own.capture(err).Error()),
-	})
-	skipped.Causation = one.write.Causation
-	return o.write(ctx, store.Batch{Events: []store.Proposal{skipped}, Sides: []store.SideWrite{one.side}}, nil)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -455,21 +456,92 @@ func TestAScheduledEventIsKeptAsItsFormatSays(t *testing.T) {
 	require.Equal(t, 1, n)
 }
 
-func TestWhatIsDueAndCannotBeReadIsAnErrorAndNotPassedOver(t *testing.T) {
+// One that cannot be read holds up no other, and an audit event says so.
+func TestWhatIsDueAndCannotBeReadIsPassedOver(t *testing.T) {
 	w := newWall()
 	st := openAt(t, w)
 	r := runner(t, st, reminding())
-	order(t, st, 1)
+	order(t, st, 1, 2, 3)
 	drain(t, r)
+	spoilt := store.SideWrite{Value: []byte("{")}
 	for side, err := range st.Sides("due/") {
 		require.NoError(t, err)
-		_, err = st.Commit(t.Context(), store.Batch{Sides: []store.SideWrite{{Key: side.Key, Value: []byte("{")}}})
-		require.NoError(t, err)
+		if strings.HasSuffix(side.Key, "2") {
+			spoilt.Key = side.Key
+		}
 	}
+	strange := store.SideWrite{Key: "due/reserve/0", Value: []byte("{}")}
+	_, err := st.Commit(t.Context(), store.Batch{Sides: []store.SideWrite{spoilt, strange}})
+	require.NoError(t, err)
+	r = runner(t, st, reminding())
+	require.Equal(t, w.now().Add(time.Minute), cursor.Due(r), "a key that says no time is not the first")
 	w.move(time.Hour)
-	for range 2 {
-		_, err := cursor.Ring(t.Context(), r, st.Now())
-		require.Error(t, err)
+	ring(t, st, r)
+	require.Equal(t, []int{1, 3}, reminded(t, st))
+	var about []store.Position
+	audits := store.Region{Scope: store.ReservedScope, Kinds: []string{checkpoint.AuditSkipped}}
+	for e, err := range st.Read(t.Context(), audits, store.Beginning()) {
+		require.NoError(t, err)
+		a, err := checkpoint.AuditOf(t.Context(), st, e)
+		require.NoError(t, err)
+		require.Contains(t, a.Error, "cannot be read")
+		about = append(about, a.Position)
 	}
-	require.Empty(t, reminded(t, st))
+	require.Equal(t, []store.Position{0, 2}, about)
+	for side := range st.Sides("due/") {
+		t.Error("is still there", side.Key)
+	}
+}
+
+func TestMuchThatIsDueIsReadInParts(t *testing.T) {
+	w := newWall()
+	st := openAt(t, w)
+	worker := reminding()
+	worker.Handle = func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
+		for i := range b.Events {
+			large := store.Raw{Type: "stock.large", Codec: "raw", Data: make([]byte, 700<<10)}
+			if err := b.Schedule(i, b.Now(i).Add(time.Minute), store.Proposal{At: bills, Payload: large}); err != nil {
+				return cursor.Continue, cursor.FailedAt(i, err)
+			}
+		}
+		return cursor.Continue, nil
+	}
+	r := runner(t, st, worker)
+	order(t, st, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
+	drain(t, r)
+	w.move(time.Hour)
+	var parts []int
+	for !cursor.Due(r).IsZero() {
+		n, err := cursor.Ring(t.Context(), r, st.Now())
+		require.NoError(t, err)
+		parts = append(parts, n)
+	}
+	require.Equal(t, []int{5, 5}, parts, "less than 5 MiB each")
+}
+
+// An erasure comes between the look at the event and the commit of what was made of it.
+func TestWhatIsErasedWhileItIsRungIsNotWritten(t *testing.T) {
+	w := newWall()
+	var st *store.Store
+	erase := false
+	st, err := storetest.Open(store.Options{Clock: w.now, Gates: []store.Gate{{
+		Name: "late", Region: store.Region{Kinds: []string{overdue{}.Kind()}},
+		Judge: func(ctx context.Context, _ *store.Case) error {
+			if !erase {
+				return nil
+			}
+			erase = false
+			_, err := store.Erase(ctx, st, store.Erasure{Entity: "order:2", Reason: "asked for", By: "an officer"})
+			return err
+		},
+	}}})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, st.Close()) })
+	r := runner(t, st, reminding())
+	order(t, st, 1, 2, 3)
+	drain(t, r)
+	w.move(time.Hour)
+	erase = true
+	ring(t, st, r)
+	require.Equal(t, []int{1, 3}, reminded(t, st))
 }

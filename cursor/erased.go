@@ -43,21 +43,21 @@ func (p *parking) takeIn(ctx context.Context) {
 	}
 	p.erasures, p.win.outdated = now, p.win.at.scanned
 	for _, at := range p.list.positions() {
-		if entry := p.list.at[at]; entry.Error != "" && p.erased(ctx, at) {
+		if entry := p.list.at[at]; entry.Error != "" && p.own.erased(ctx, at) {
 			*entry, _ = entry.Erased()
 			p.out.erase(at, entry)
 		}
 	}
 	for _, a := range p.out.audits {
-		if a.what.Error != "" && p.erased(ctx, a.what.Position) {
+		if a.what.Error != "" && p.own.erased(ctx, a.what.Position) {
 			p.out.erase(a.what.Position, nil)
 		}
 	}
 }
 
 // erased reports whether an event is known to be erased.
-func (p *parking) erased(ctx context.Context, at store.Position) bool {
-	e, err := p.own.st.GetAt(ctx, at)
+func (o *owner) erased(ctx context.Context, at store.Position) bool {
+	e, err := o.st.GetAt(ctx, at)
 	if err != nil {
 		return false
 	}
@@ -78,7 +78,7 @@ func (p *parking) withhold(ctx context.Context, t *Task) {
 		return
 	}
 	for i := t.committed; i < t.good; i++ {
-		if p.erased(ctx, t.at(i)) {
+		if p.own.erased(ctx, t.at(i)) {
 			t.good = i
 			if t.queue.phase == queueFailing { // what failed is met again
 				t.queue.phase = queueBusy
@@ -90,7 +90,7 @@ func (p *parking) withhold(ctx context.Context, t *Task) {
 
 // said is the text of an error that is written with an event, which may quote it.
 func (p *parking) said(e *store.Event, reason error) string {
-	if store.Erasures(p.own.st) > 0 && p.erased(context.Background(), e.Position) {
+	if store.Erasures(p.own.st) > 0 && p.own.erased(context.Background(), e.Position) {
 		return checkpoint.ErasedText
 	}
 	return reason.Error()

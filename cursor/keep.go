@@ -3,6 +3,7 @@ package cursor
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
@@ -24,6 +25,9 @@ type kept struct {
 	order []*keptValue          // in which they were asked for, so that commits are the same each time
 
 	scheduled []timed // by event
+
+	now   time.Time // that was returned last, and for which event; zero for none
+	nowOf int
 }
 
 // keptValue is one side value.

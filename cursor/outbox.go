@@ -94,12 +94,16 @@ func (o *outbox) unlessErased(ctx context.Context, write func(store.Condition) e
 	for {
 		c := store.UnlessErased(o.own.st)
 		o.takeIn(ctx)
-		err := write(c)
-		var conflict *store.ConflictError
-		if !errors.As(err, &conflict) || conflict.Condition == nil || conflict.Condition.Region.Entity != c.Region.Entity {
+		if err := write(c); !isErasure(err, c) {
 			return err
 		}
 	}
+}
+
+// isErasure reports whether a commit was refused as an erasure came in between.
+func isErasure(err error, unless store.Condition) bool {
+	var conflict *store.ConflictError
+	return errors.As(err, &conflict) && conflict.Condition != nil && conflict.Condition.Region.Entity == unless.Region.Entity
 }
 
 // finish lets an event that was read count as done.

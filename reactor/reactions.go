@@ -62,8 +62,9 @@ func (r *Reactions) Propose(p store.Proposal) {
 // After emits an event once some time has passed from now: a deadline, or something to look at
 // again. See [Reactions.At].
 func (r *Reactions) After(d time.Duration, at store.Coordinate, p store.Payload) {
-	if r.batch != nil {
-		r.At(r.batch.Now(r.index).Add(d), at, p)
+	if r.invalid == nil && r.batch != nil {
+		now := r.batch.Now(r.index)
+		r.invalid = r.stageAt(now, now.Add(d), store.Proposal{At: at, Payload: p})
 	}
 }
 
@@ -76,10 +77,11 @@ func (r *Reactions) After(d time.Duration, at store.Coordinate, p store.Payload)
 // Nothing takes it back: where it may have become pointless, as the deadline of an order that was
 // paid meanwhile, its handler asks the state that says so, see [OnState]. An event that is due in a
 // second or later begins a chain of its own, so that MaxDepth does not end what repeats itself. One
-// that a gate denies when its time has come is not written; an audit event says so.
+// that a gate denies when its time has come, or whose event was erased after it was handled, is not
+// written; an audit event says so.
 func (r *Reactions) At(due time.Time, at store.Coordinate, p store.Payload) {
 	if r.invalid == nil && r.batch != nil {
-		r.invalid = r.stageAt(due, store.Proposal{At: at, Payload: p})
+		r.invalid = r.stageAt(r.batch.Now(r.index), due, store.Proposal{At: at, Payload: p})
 	}
 }
 
@@ -90,8 +92,9 @@ func (r *Reactions) stage(p store.Proposal) error {
 	return r.staged(p, r.batch.Stage(r.index, p))
 }
 
-func (r *Reactions) stageAt(due time.Time, p store.Proposal) error {
-	if err := r.allowed(p, due.Sub(r.batch.Now(r.index)) < cursor.NewChain); err != nil {
+// stageAt schedules a reaction. now is what the batch has just returned, and goes by, too.
+func (r *Reactions) stageAt(now, due time.Time, p store.Proposal) error {
+	if err := r.allowed(p, due.Sub(now) < cursor.NewChain); err != nil {
 		return err
 	}
 	return r.staged(p, r.batch.Schedule(r.index, due, p))
