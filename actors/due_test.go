@@ -3,6 +3,7 @@ package actors_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -173,6 +174,46 @@ func TestAReactorWithStateReservesWhatThereIs(t *testing.T) {
 			s, err := reactor.State[lamps](st, nil, "lamps", key)
 			require.NoError(t, err)
 			require.Equal(t, lamps{Taken: 10}, s)
+		}
+	}
+}
+
+// A key that is too long, or a key function that panics, is the fault of one event: it is parked,
+// and all others go on.
+func TestAnEventWithoutAKeyForItsStateIsParked(t *testing.T) {
+	for _, lanes := range []int{0, 4} {
+		for bad, key := range map[int]func() string{
+			-1: func() string { return strings.Repeat("x", 1500) },
+			-2: func() string { panic("no key") },
+			-3: func() string { return strings.Repeat("x", 1020) },
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				st := memory(t, store.Options{})
+				r := reactor.New("lamps", reactor.OnState(func(o ordered) string {
+					if o.N < 0 {
+						return key()
+					}
+					return "all"
+				}, func(_ context.Context, _ reactor.Event[ordered], s *lamps, _ *reactor.Reactions) error {
+					s.Taken++
+					return nil
+				}))
+				r.Lanes = lanes
+				sys := start(t, st, r)
+				appendOrders(t, st, 1, bad, 2)
+				time.Sleep(time.Hour)
+				require.Equal(t, actors.Idle, statusOf(t, sys, "lamps").State)
+				s, err := reactor.State[lamps](st, nil, "lamps", "all")
+				require.NoError(t, err)
+				require.Equal(t, 2, s.Taken)
+				parked := 0
+				for entry, err := range checkpoint.ParkedEvents(st, "lamps") {
+					require.NoError(t, err)
+					require.Equal(t, store.Position(2), entry.Position)
+					parked++
+				}
+				require.Equal(t, 1, parked)
+			})
 		}
 	}
 }

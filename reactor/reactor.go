@@ -193,6 +193,11 @@ func (d *definition) add(route Route) error {
 	if err != nil {
 		return err
 	}
+	for _, other := range d.routes {
+		if b.typ != nil && other.state == b.state && other.typ != nil && other.typ != b.typ {
+			return invalid(b.state, fmt.Sprintf("is the kind of two types of state, %v and %v", other.typ, b.typ))
+		}
+	}
 	known := d.routes[b.kind]
 	if known.handle != nil && b.handle != nil || known.erased != nil && b.erased != nil {
 		return invalid(b.kind, "has more than one route")

@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"context"
+	"reflect"
 
 	"github.com/penstock-io/penstock/store"
 )
@@ -42,10 +43,11 @@ type bound struct {
 	handle handler
 	erased handler // of events whose content was erased
 
-	// Of a route that keeps states: key is that of an event, state their kind, and forget returns what
-	// stays of one when an event is erased that it was made from.
+	// Of a route that keeps states: key is that of an event, state their kind, typ their Go type, and
+	// forget returns what stays of one when an event is erased that it was made from.
 	key    func(e *store.Event) (string, error)
 	state  string
+	typ    reflect.Type
 	forget func(kept []byte) ([]byte, error)
 }
 

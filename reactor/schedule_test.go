@@ -14,8 +14,8 @@ import (
 	"github.com/penstock-io/penstock/store/storetest"
 )
 
-// A clock goes on while a handler runs: what is due in a second from when the handler asked is.
-func TestWhatIsDueInASecondBeginsAChainThoughTheClockGoesOn(t *testing.T) {
+// A clock moves while a handler runs: what is due in a second from when the handler asked is.
+func TestWhatIsDueInASecondBeginsAChainThoughTheClockMoves(t *testing.T) {
 	var reads atomic.Int64
 	st, err := storetest.Open(store.Options{Clock: func() time.Time { return time.UnixMilli(reads.Add(1)) }})
 	require.NoError(t, err)

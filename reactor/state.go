@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/url"
+	"reflect"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
@@ -44,13 +46,14 @@ import (
 // it ([State]), and its codec, schema version and upcasters are those of [TypeOf] and
 // Reactor.Types. One of a newer version than the program knows parks the event at once: it is to be
 // replayed once a program runs that knows it. Routes with the same kind of state and the same key
-// share it, within one reactor. It is at most 1 MiB; a key is text without control characters, of
-// at most some 500 bytes, and "" is one.
+// share it, within one reactor: two types of one kind are an [ErrDefinition]. It is at most 1 MiB;
+// a key is text without control characters, of at most some 500 bytes, and "" is one. An event for
+// which key returns another, or panics, fails like one whose handler does.
 //
 // key decides what stays in order, too, so with lanes no two events of one key are handled at a
 // time: Reactor.Key must be nil. Events that have no state, as those of On, and those whose payload
-// cannot be read have their entity as the key. If key is changed so that it returns another one for
-// an event of the log, raise Reactor.KeyVersion; states stay under the keys that they have.
+// or key cannot be read have their entity as the key. If key is changed so that it returns another
+// one for an event of the log, raise Reactor.KeyVersion; states stay under the keys that they have.
 //
 // A reactor with state cannot be moved away from it: a rewind, a skip or a wider region is a
 // checkpoint.ErrStateful. A checkpoint.Reset removes the states, and has them made again from the
@@ -79,9 +82,9 @@ func OnState[S, T store.Payload](
 				if err != nil {
 					return "", err
 				}
-				return key(typed.Body), nil
+				return keyOf(key, typed.Body)
 			},
-			state: states.schema.kind, forget: states.forget,
+			state: states.schema.kind, typ: reflect.TypeFor[S](), forget: states.forget,
 		}, errors.Join(err, bad)
 	}}
 }
@@ -103,8 +106,27 @@ func statesOf[S store.Payload](types *Types) (s states[S], err error) {
 	return s, nil
 }
 
-// keptAs is the key under which a worker keeps a state.
-func keptAs(kind, key string) string { return kind + "/" + key }
+// keptAs is the key under which a worker keeps a state. No slash of the kind is left in it, so that
+// states of two kinds have two keys.
+func keptAs(kind, key string) string { return url.PathEscape(kind) + "/" + key }
+
+// maxKeyBytes is the longest key of an event that a worker takes.
+const maxKeyBytes = 1024
+
+// keyOf calls the key function for a worker that asks which events are to stay in order. What is
+// wrong there is a fault of the event, not of the worker: its handler, which calls the function as
+// well, fails at it.
+func keyOf[T any](key func(T) string, body T) (k string, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("%w: the key function panicked: %v", ErrState, v)
+		}
+	}()
+	if k = key(body); len(k) > maxKeyBytes {
+		return "", fmt.Errorf("%w: a key of %d bytes, at most %d", ErrState, len(k), maxKeyBytes)
+	}
+	return k, nil
+}
 
 // handle calls a handler with the state of a key, and keeps what it leaves.
 func (s states[S]) handle(key string, e *store.Event, out *Reactions, handle func(*S) error) error {
