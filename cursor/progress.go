@@ -52,7 +52,7 @@ func (r *Runner) Progress() Progress {
 	p := Progress{
 		Region: r.own.region, Position: r.win.floor(), Scanned: kept.scanned, Pending: pending, Delivered: kept.delivered,
 		Pass: r.own.pass(), ParkedAhead: r.parkedAhead(kept.scanned),
-		Read: r.win.at.scanned, Queued: len(r.win.done.undone), InFlight: r.inFlight,
+		Read: r.win.at.scanned, Queued: len(r.win.done.undone), InFlight: int(r.inFlight),
 		Guarded: r.guard.on(),
 		Parked:  len(r.list.at), Held: r.list.held,
 	}

@@ -38,7 +38,7 @@ type Runner struct {
 	next   schedule
 	alarm  alarm
 
-	inFlight int     // tasks that are with a handler
+	inFlight int32   // tasks that are with a handler
 	stale    bool    // the checkpoint was changed, and the parts are not what it says
 	finished []*Task // handled, not committed
 	current  *Task   // of Step, while its handler runs
