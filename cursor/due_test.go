@@ -488,7 +488,8 @@ func TestWhatIsDueAndCannotBeReadIsPassedOver(t *testing.T) {
 		about = append(about, a.Position)
 	}
 	require.Equal(t, []store.Position{0, 2}, about)
-	for side := range st.Sides("due/") {
+	for side, err := range st.Sides("due/") {
+		require.NoError(t, err)
 		t.Error("is still there", side.Key)
 	}
 }

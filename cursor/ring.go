@@ -137,7 +137,7 @@ func Ring(ctx context.Context, r *Runner, now time.Time) (int, error) {
 	var unread error
 	err := r.out.unlessErased(ctx, func(c store.Condition) error {
 		if list, unread = r.alarm.due(ctx, now); unread != nil {
-			return nil
+			return unread
 		}
 		return r.out.ring(ctx, list, c)
 	})

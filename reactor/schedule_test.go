@@ -73,7 +73,8 @@ func TestWhatIsScheduledDuringAnErasureIsNotWritten(t *testing.T) {
 		_, err = cursor.Ring(t.Context(), run, st.Now().Add(2*time.Hour))
 		require.NoError(t, err)
 		require.Equal(t, []string{"another"}, orders(t, read(t, st, "stock.reserved")))
-		for side := range st.Sides("due/") {
+		for side, err := range st.Sides("due/") {
+			require.NoError(t, err)
 			t.Error("is still there", side.Key)
 		}
 	}

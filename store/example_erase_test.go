@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -35,7 +34,8 @@ func ExampleErase() {
 
 	report, err := store.Erase(ctx, st, store.Erasure{
 		Entity: "customer:7", Reason: "ticket 4711", By: "data protection",
-		Sides: checkpoint.ErasedSides(st), // reactor.ErasedSides in a program with reactors
+		// In a program with workers, Sides: checkpoint.ErasedSides(st), or reactor.ErasedSides with
+		// reactors that keep a state: so texts of errors and states go, too.
 	})
 	if err != nil {
 		panic(err)
