@@ -298,7 +298,8 @@ func (l *plainLog) end(c *call, a *answer) (*plainLog, error) {
 // ended returns the log after the end of some fences.
 func (l *plainLog) ended(state fenceState, fences ...int) *plainLog {
 	next := *l
-	next.fences, next.keys, next.durable = clone(l.fences), clone(l.keys), l.mode == store.SyncAlways
+	next.fences, next.keys = clone(l.fences), clone(l.keys)
+	next.durable = l.mode == store.SyncAlways && len(l.events) > 0 // before the first event the mode is not known
 	for _, fence := range fences {
 		next.fences[fence] = state
 	}
