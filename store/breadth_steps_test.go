@@ -222,6 +222,9 @@ func (r *broadRun) publish() error {
 		return nil
 	}
 	err := r.fence.Publish(r.t.Context())
+	if errors.Is(err, ErrDiskFull) && r.fence.isOpen() { // nothing was written
+		return err
+	}
 	staged := r.staged
 	r.fence, r.staged = nil, nil
 	if err != nil {
