@@ -174,6 +174,7 @@ func TestTheFilesOfSegmentsThatBecameOneLeaveTheBackup(t *testing.T) {
 	require.Greater(t, before.Segments, 4)
 	s.rewriter.stop.Store(false)
 	checkpoints(t, s, 400, 500, 2, 900)
+	s.tasks.Wait()
 	after := backedUp(t, s, "copy")
 	require.Less(t, after.Segments, before.Segments)
 	names, err := disk.List("copy")
