@@ -105,7 +105,7 @@ func TestAPowerCutWhileACopyFollowsDropsAndErasuresLeavesTheFormerLogOrThisOne(t
 			return digest(copyOf(t, disk, dst))
 		}
 		cuts := 0
-		for n := 1; ; n += 3 * min(thinning, 5) {
+		for n := 1; ; n += 3 {
 			disk := base.Image(vfs.KeepAll)
 			st := openLog(t, disk, Options{ReadOnly: true})
 			from := disk.Ops()

@@ -2,6 +2,7 @@ package store
 
 import (
 	"io/fs"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -41,17 +42,18 @@ func TestNothingIsRewrittenBeforeTheStoreIsOpen(t *testing.T) {
 		require.Equal(t, 1, s.Stats().Segments)
 		killStore(s)
 
-		opened, waited := false, 0
+		var opened atomic.Bool
+		var waited atomic.Int32
 		hooks := &hookedDir{synced: func(name string) {
-			if !opened && name == segmentName(2) {
+			if !opened.Load() && name == segmentName(2) {
 				synctest.Wait() // what was begun beside has nothing left to do
-				waited++
+				waited.Add(1)
 			}
 		}}
 		s, err = open(hookedFS{disk, hooks}, logDir, smallSegments(SyncNever), false)
-		opened = true
+		opened.Store(true)
 		require.NoError(t, err)
-		require.Positive(t, waited)
+		require.Positive(t, waited.Load())
 		s.tasks.Wait()
 		require.Positive(t, generations(s)[0], "it is rewritten then")
 		require.NoError(t, s.Close())
