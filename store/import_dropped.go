@@ -85,7 +85,7 @@ func (m *importing) addRest(rec []byte) error {
 	if err == nil && m.rest != nil && compareRests(r, m.rest) <= 0 {
 		err = &InvalidError{Field: "line", Rule: "must be after the one before: states, then receipts, by name", Value: string(r.name)}
 	}
-	if size := int64(m.files.scan.next.Offset); err == nil && size > maxRestFile {
+	if size := m.files.scan.next.Offset; err == nil && size > maxRestFile {
 		err = &InvalidError{Field: "bytes of what stays", Limit: maxRestFile, Value: size}
 	}
 	if err != nil {
