@@ -92,12 +92,14 @@ func TestAnErasureContinuesWhereItsCallerWaitsNoLonger(t *testing.T) {
 	s.tasks.Wait()
 	before := visibleEvents(t, s)
 	ctx, cancel := context.WithCancel(t.Context())
-	hooks := hook(s)
+	hooks, returned := hook(s), make(chan struct{})
 	hooks.renames = func(string) error { // it has begun
 		cancel()
+		<-returned
 		return nil
 	}
 	report, err := Erase(ctx, s, forgets("customer:7"))
+	close(returned)
 	require.ErrorIs(t, err, context.Canceled)
 	require.NotZero(t, report.ID)
 	requireForgotten(t, before, visibleEvents(t, s), "begun")
