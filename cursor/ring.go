@@ -123,9 +123,8 @@ func Due(r *Runner) time.Time {
 }
 
 // Ring writes the scheduled events that are due, up to some hundreds of them or some MiB, and
-// returns how many it is done with.
-// Tasks may be in flight, but no submission. Once begun it is not cut short by ctx. After an error
-// they are still to be written.
+// returns how many it is done with. Tasks may be in flight, but no submission. Once begun it is not
+// cut short by ctx. After an error they are still to be written.
 func Ring(ctx context.Context, r *Runner, now time.Time) (int, error) {
 	if err := refresh(ctx, r); err != nil {
 		return 0, err
