@@ -81,8 +81,8 @@ func (t *targets) entity(ctx context.Context, entity string) error {
 		}
 		var err error
 		scanned, err = t.entityIn(entity, scanned)
-		if isDropped(err) { // gone in any case
-			scanned = s.first() - 1
+		if first := s.first(); isDropped(err) && scanned+1 < first { // gone in any case
+			scanned = first - 1
 			continue
 		}
 		if err != nil && !s.again(&err) {

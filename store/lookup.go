@@ -91,7 +91,7 @@ func (s *Store) Count(ctx context.Context, r Region, after, upTo Position, limit
 		if s.again(&err) {
 			continue
 		}
-		if first := s.first(); whole && isDropped(err) && first <= upTo+1 {
+		if first := s.first(); whole && isDropped(err) && after+1 < first && first <= upTo+1 {
 			n, after = 0, first-1
 			continue
 		}
@@ -166,7 +166,7 @@ func (s *Store) search(pred func(*Event) bool) (Position, error) {
 			failed = err
 			return err == nil && pred(&e)
 		})
-		if !isDropped(failed) { // else it begins later by now
+		if !isDropped(failed) || s.first() == first { // else it begins later by now
 			return first + Position(n), s.readError(failed)
 		}
 	}

@@ -45,7 +45,7 @@ func (r *repairing) mend(number, last uint32, generation uint32, h wal.SegmentHe
 
 // fill writes a segment for those that are missing before next, up to a number; next is nil where
 // the log ends. At the beginning of the log they are taken for dropped, as they may have been: then
-// it may be very many events.
+// it may be very many events. Before some that were dropped they were, too.
 func (r *repairing) fill(last uint32, next *repairFile) error {
 	number := r.x.Segment + 1
 	done := SegmentRepair{Segment: number, Last: last, Action: RepairFill, Damage: []Damage{{
@@ -55,14 +55,18 @@ func (r *repairing) fill(last uint32, next *repairFile) error {
 	r.unknown = true
 	to, time := wal.Expected{Position: r.x.Position, Sequence: r.reached + 1}, uint64(0)
 	if next != nil {
-		to, _ = next.begins()
+		exact := false
+		if to, exact = next.begins(); !exact && next.dropped() {
+			to = wal.Expected{Position: r.x.Position, Sequence: r.x.Sequence} // it may have what stays of any of them
+			r.report.Rest = true
+		}
 		time = next.header.LastTime
 	}
 	if to.Position < r.x.Position || to.Sequence < r.x.Sequence {
 		return &CorruptError{Segment: next.number, Reason: "cannot be repaired: it begins before the segments before it end"}
 	}
 	h := wal.SegmentHeader{}
-	if number == 1 {
+	if number == 1 || next != nil && next.dropped() {
 		h.Dropped, h.EndTime = true, time
 	}
 	m, err := r.mend(number, last, 1, h)
@@ -96,7 +100,7 @@ func (r *repairing) rewrite(f *repairFile, in *repairReader, next *repairFile, l
 		s.time = f.trailer.LastTime
 	}
 	h := f.header
-	if !f.headed && f.first.Flags&wal.FlagDropped != 0 {
+	if !f.headed && f.dropped() {
 		h.Dropped, h.EndTime, unnamed = true, s.time, true
 	}
 	m, err := r.mend(f.number, f.last, generation+1, h)

@@ -72,7 +72,8 @@ type RepairReport struct {
 	Rest bool
 	// Unnamed is the position of the last event which [Retain] has dropped where its id is lost, else
 	// 0. What was kept outside with an [Anchor] there is told [ErrForeignHistory]; what starts
-	// there for the first time continues.
+	// there for the first time continues. How far the drop went is lost with the id: where files
+	// behind it are gone, too, their events count as dropped up to this position, and not as Lost.
 	Unnamed Position
 	// Cut says that the log ended in damage, or ends before what its last writer said: the commits
 	// after it are gone, it is not known how many. Positions after Last are given to other events.

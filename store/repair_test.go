@@ -102,6 +102,11 @@ func requireRepaired(t require.TestingT, disk *vfs.Memory, w *asWritten, report 
 			require.ErrorIs(t, err, ErrNotFound)
 			continue
 		}
+		if want.Position <= report.Unnamed && errors.Is(err, ErrDropped) { // how far the drop went is lost, and so is its file
+			require.Equal(t, report.Unnamed+1, First(st))
+			require.True(t, report.Rest)
+			continue
+		}
 		require.NoError(t, err, "%v", report)
 		require.Equal(t, want.record, got.record)
 		found, err := st.Get(context.Background(), want.ID)
@@ -376,6 +381,43 @@ func TestLogsOfAllKindsAreRepaired(t *testing.T) {
 	})
 }
 
+// A file of what stays whose beginning is damaged does not say where it begins. Behind one that is
+// gone it may have what stays of any event, so that it is whole when it is repaired.
+func TestWhatStaysIsKeptBehindAFileThatIsGone(t *testing.T) {
+	whole := logWithoutBeginning(t)
+	w, s := readWritten(t, whole), copyOf(t, whole, logDir)
+	second := (*s.segments.Load())[1]
+	name := segmentPath(logDir, second.number)
+	data := whole.Bytes(name)
+	clear(data[wal.SegmentHeaderSize/2:][:wal.SegmentHeaderSize]) // header and first batch
+	disk := replaced(t, whole, name, data)
+	require.NoError(t, disk.Remove(segmentPath(logDir, 1)))
+	require.NoError(t, disk.SyncDir(logDir))
+	done, report, err := repaired(t, disk)
+	require.NoError(t, err)
+	require.True(t, report.Rest, "of the one that is gone")
+	requireRepaired(t, done, &w, &report)
+	st := openRepaired(t, done)
+	require.EqualValues(t, 1, version(t, st, fmt.Sprint("order:", second.first)), "of the other one")
+	require.NoError(t, st.Close())
+}
+
+// Neither does one that was cut as well, with what it knew of its end: what is written for it is
+// before what stays of others, so that it was dropped, too.
+func TestWhatStaysIsKeptBehindAFileThatWasCut(t *testing.T) {
+	whole := logWithoutBeginning(t)
+	w := readWritten(t, whole)
+	name := segmentPath(logDir, 1)
+	data := whole.Bytes(name)
+	clear(data[:wal.SegmentHeaderSize])
+	for _, size := range []int{wal.SegmentHeaderSize, len(data) / 2, len(data) - 1} {
+		done, report, err := repaired(t, replaced(t, whole, name, data[:size]))
+		require.NoError(t, err)
+		require.True(t, report.Rest)
+		requireRepaired(t, done, &w, &report)
+	}
+}
+
 // Readers of a log without its beginning start after the last event that was dropped, which only
 // the header names.
 func TestALogWhoseLastDroppedEventIsUnknownCanBeReadFromItsBeginning(t *testing.T) {
@@ -407,8 +449,17 @@ func TestALogWhoseLastDroppedEventIsUnknownCanBeReadFromItsBeginning(t *testing.
 		require.NoError(t, err)
 		require.NoError(t, report2.Err())
 	}
+	// A file behind it may have been dropped, for all that is known.
+	behind := damaged(t, whole, name, 100, 4)
+	require.NoError(t, behind.Remove(segmentPath(logDir, dropped.number+1)))
+	require.NoError(t, behind.SyncDir(logDir))
+	written := readWritten(t, whole)
+	done, report, err := repaired(t, behind)
+	require.NoError(t, err)
+	require.Greater(t, report.Unnamed, first)
+	requireRepaired(t, done, &written, &report)
 	// One that is before another of them is asked for by no reader.
-	_, report, err := repaired(t, damaged(t, whole, segmentPath(logDir, 1), 100, 4))
+	_, report, err = repaired(t, damaged(t, whole, segmentPath(logDir, 1), 100, 4))
 	require.NoError(t, err)
 	require.Zero(t, report.Unnamed)
 }

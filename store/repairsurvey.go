@@ -192,6 +192,14 @@ func (f *repairFile) end() int64 {
 	return f.size
 }
 
+// dropped reports whether the file has what stays of events that were dropped.
+func (f *repairFile) dropped() bool {
+	if f.headed {
+		return f.header.Dropped
+	}
+	return f.first.Flags&wal.FlagDropped != 0
+}
+
 // begins returns what a file says that the one before must end with. exact is false where the file
 // does not know it any more; then it is what its first good batch says.
 func (f *repairFile) begins() (x wal.Expected, exact bool) {
