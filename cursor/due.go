@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,12 +13,6 @@ import (
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
 )
-
-// Scheduled is a reaction, and when it is written: at once where Due is the zero time.
-type Scheduled struct {
-	Due      time.Time
-	Proposal store.Proposal
-}
 
 // NewChain is how much later an event must be due to begin a chain of depth 1, see
 // [Batch.Schedule].
@@ -30,7 +22,6 @@ const NewChain = time.Second
 type timed struct {
 	event int // that it is a reaction to
 	at    Scheduled
-	side  store.SideWrite // that keeps it until then
 }
 
 // Now is the time of the store; in a batch made by hand it is that of Events[i]. [Batch.Schedule]
@@ -66,40 +57,96 @@ func (k *kept) asked(b *Batch, i int) time.Time {
 // value can have with its envelope, 1 MiB. When its time has come it is not written where a gate
 // denies it, where it cannot be read any more, and where Events[i] was erased after it was handled;
 // an audit event says so. It panics when there is no Events[i].
-func (b *Batch) Schedule(i int, due time.Time, p store.Proposal) error {
+//
+// The ticket takes it back, see [Batch.Unschedule]. It depends on nothing but the time, the event
+// and what was scheduled for it before, and a rewind that drops reactions returns one, too.
+func (b *Batch) Schedule(i int, due time.Time, p store.Proposal) (Ticket, error) {
 	encoded, err := b.encode(i, p)
 	switch {
 	case err != nil:
-		return err
-	case b.own.st != nil && b.own.ownership == Ownership{}:
-		return ErrNoCheckpoint
+		return "", err
+	case b.own.timeless():
+		return "", ErrNoCheckpoint
 	case p.Expect != store.Any:
-		return &store.InvalidError{Field: "Expect", Rule: "excludes a time", Value: p.Expect}
+		return "", &store.InvalidError{Field: "Expect", Rule: "excludes a time", Value: p.Expect}
 	}
 	k := b.keeps()
 	if due.Sub(k.asked(b, i)) >= NewChain {
 		encoded.Causation.Depth = 1
 	}
-	s := timed{event: i, at: Scheduled{Due: due, Proposal: p}}
-	if s.side, err = b.own.keepDue(due, encoded, &b.events[i], k.scheduledFor(i)); err != nil || b.muted(i) {
-		return err
+	n := k.scheduledFor(i)
+	if n >= MaxReactions {
+		return "", &store.InvalidError{Field: "reactions", Limit: MaxReactions, Value: int64(n + 1)}
+	}
+	e := &b.events[i]
+	s := timed{event: i, at: Scheduled{Due: due, Ticket: ticketOf(due, n, e.Position), Event: e.Position, Proposal: p}}
+	side, err := b.own.keepDue(s.at.Ticket, encoded, e)
+	if err != nil {
+		return "", err
+	}
+	if !b.muted(i) {
+		k.due.of(side.Key).put(i, side.Value)
 	}
 	k.scheduled = slices.Insert(k.scheduled, k.firstScheduled(i+1), s)
+	return s.at.Ticket, nil
+}
+
+// Unschedule stages that an event which was scheduled is not written: by an event of this batch, or
+// of any former one of the worker. It is taken back in the commit of the reactions to Events[i],
+// and like them that is dropped where the handler fails. What was written before it stays, and
+// taking it back is nothing, as is taking back twice, and the ticket "". So a handler may meet what
+// it took back: it was written between the last commit and this one.
+//
+// Errors: [ErrNoCheckpoint]; a [store.InvalidError] for a ticket that [Batch.Schedule] never
+// returned. It panics when there is no Events[i].
+func (b *Batch) Unschedule(i int, t Ticket) error {
+	_ = b.events[i]
+	switch _, _, known := t.split(); {
+	case b.own.timeless():
+		return ErrNoCheckpoint
+	case t != "" && !known:
+		return &store.InvalidError{Field: "ticket", Rule: "was not returned by Schedule", Value: string(t)}
+	case t != "" && !b.muted(i):
+		b.keeps().due.of(b.own.dueSide(t)).put(i, nil)
+	}
 	return nil
 }
 
+// timeless reports whether there is no checkpoint beside which something could be scheduled.
+func (o *batchOwner) timeless() bool { return o.st != nil && o.ownership == Ownership{} }
+
+// dueSide is the key of the side value of what a ticket is for.
+func (o *batchOwner) dueSide(t Ticket) string {
+	return checkpoint.DuePrefix(o.ownership.FirstName) + string(t)
+}
+
 // StagedFor returns the reactions to Events[i]: those that would be committed with it, then those
-// that would be scheduled.
+// that would be scheduled. What later events of the batch take back is among them.
 func (b *Batch) StagedFor(i int) (list []Scheduled) {
 	for _, p := range b.stagedIn(i, i+1) {
-		list = append(list, Scheduled{Proposal: p})
+		list = append(list, Scheduled{Event: b.events[i].Position, Proposal: p})
 	}
 	if b.staged == nil || b.staged.kept == nil {
 		return list
 	}
 	k := b.staged.kept
 	for _, s := range k.scheduled[k.firstScheduled(i):k.firstScheduled(i+1)] {
-		list = append(list, s.at)
+		if value, _ := k.due.of(b.own.dueSide(s.at.Ticket)).after(i); value != nil {
+			list = append(list, s.at)
+		}
+	}
+	return list
+}
+
+// Unscheduled returns what Events[i] takes back.
+func (b *Batch) Unscheduled(i int) (list []Ticket) {
+	if b.staged == nil || b.staged.kept == nil {
+		return nil
+	}
+	for _, v := range b.staged.kept.due.order {
+		if value, _ := v.after(i); value == nil && v.within(i, i+1) {
+			list = append(list, ticketIn(b.own.ownership.FirstName, v.key))
+		}
 	}
 	return list
 }
@@ -132,12 +179,11 @@ type dueEvent struct {
 	Erased      bool              `json:"erased,omitempty"` // the event that it is a reaction to was, when it was handled
 }
 
-// keepDue returns the side write that keeps an encoded reaction to an event until a time. The key
-// has the time first, in milliseconds, so that keys ascend by it, and a number among those of the
-// event; it ends as the key of each side value does that is about an event, see store.Erasure:
+// keepDue returns the side write that keeps an encoded reaction to an event until it is due. Its
+// key is the ticket's:
 //
 //	due/NAME/TIME/NUMBER/POSITION
-func (o *batchOwner) keepDue(due time.Time, p store.Proposal, event *store.Event, n int) (store.SideWrite, error) {
+func (o *batchOwner) keepDue(t Ticket, p store.Proposal, event *store.Event) (store.SideWrite, error) {
 	raw, _ := p.Payload.(store.Raw)
 	_, erased := event.Erased()
 	value, err := json.Marshal(dueEvent{
@@ -148,13 +194,7 @@ func (o *batchOwner) keepDue(due time.Time, p store.Proposal, event *store.Event
 	if err != nil {
 		return store.SideWrite{}, err
 	}
-	if n >= MaxReactions {
-		return store.SideWrite{}, &store.InvalidError{Field: "reactions", Limit: MaxReactions, Value: int64(n + 1)}
-	}
-	w := store.SideWrite{
-		Key:   fmt.Sprintf("%s%04x/%016x", dueKey(o.ownership.FirstName, milliseconds(due)), n, uint64(event.Position)),
-		Value: value,
-	}
+	w := store.SideWrite{Key: o.dueSide(t), Value: value}
 	return w, w.Validate()
 }
 
@@ -164,17 +204,6 @@ func milliseconds(t time.Time) uint64 { return uint64(max(0, t.Add(time.Millisec
 // dueKey begins the keys of all that is due in a millisecond.
 func dueKey(first checkpoint.ID, ms uint64) string {
 	return fmt.Sprintf("%s%016x/", checkpoint.DuePrefix(first), ms)
-}
-
-// splitDue returns the time and the event in the key of a scheduled event.
-func splitDue(first checkpoint.ID, key string) (due time.Time, event store.Position, ok bool) {
-	parts := strings.Split(strings.TrimPrefix(key, checkpoint.DuePrefix(first)), "/")
-	if len(parts) != 3 {
-		return time.Time{}, 0, false
-	}
-	ms, err := strconv.ParseUint(parts[0], 16, 63)
-	p, bad := strconv.ParseUint(parts[2], 16, 64)
-	return time.UnixMilli(int64(ms)).UTC(), store.Position(p), err == nil && bad == nil
 }
 
 // proposal is the event as it is written now.

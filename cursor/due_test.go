@@ -54,7 +54,7 @@ func remind(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
 		err := e.Decode(&body)
 		if err == nil {
 			due := b.Now(i).Add(time.Duration(body.N) * time.Minute)
-			err = b.Schedule(i, due, store.Proposal{At: bills, Payload: overdue{Order: body.N}, Headers: map[string]string{"h": "v"}})
+			_, err = b.Schedule(i, due, store.Proposal{At: bills, Payload: overdue{Order: body.N}, Headers: map[string]string{"h": "v"}})
 		}
 		if err != nil {
 			return cursor.Continue, cursor.FailedAt(i, err)
@@ -354,23 +354,28 @@ func TestAResetSchedulesAgainWhatItRemoves(t *testing.T) {
 func TestWhatCannotBeScheduledIsAnErrorAtOnce(t *testing.T) {
 	b := cursor.NewBatch([]store.Event{{ID: uuid.UUID{1}, Position: 1, Correlation: uuid.UUID{1}}}, cursor.Ownership{})
 	due := time.Now()
-	require.ErrorIs(t, b.Schedule(0, due, store.Proposal{At: bills, Payload: oversized()}), store.ErrInvalid)
-	require.ErrorIs(t, b.Schedule(0, due, store.Proposal{At: bills, Payload: overdue{}, Expect: store.Absent}), store.ErrInvalid)
 	large := store.Raw{Type: "large", Data: make([]byte, 1<<20)}
-	require.ErrorIs(t, b.Schedule(0, due, store.Proposal{At: bills, Payload: large}), store.ErrInvalid)
-	require.Panics(t, func() { _ = b.Schedule(1, due, store.Proposal{At: bills, Payload: overdue{}}) })
+	for _, p := range []store.Proposal{
+		{At: bills, Payload: oversized()}, {At: bills, Payload: overdue{}, Expect: store.Absent}, {At: bills, Payload: large},
+	} {
+		ticket, err := b.Schedule(0, due, p)
+		require.ErrorIs(t, err, store.ErrInvalid)
+		require.Empty(t, ticket)
+	}
+	require.Panics(t, func() { _, _ = b.Schedule(1, due, store.Proposal{At: bills, Payload: overdue{}}) })
 	require.Empty(t, b.StagedFor(0))
-	require.NoError(t, b.Schedule(0, due, store.Proposal{At: bills, Payload: overdue{Order: 1}}))
+	ticket, err := b.Schedule(0, due, store.Proposal{At: bills, Payload: overdue{Order: 1}})
+	require.NoError(t, err)
 	b.React(0, bills, overdue{Order: 2})
 	got := b.StagedFor(0)
 	require.Len(t, got, 2)
-	require.Equal(t, cursor.Scheduled{Due: due, Proposal: store.Proposal{At: bills, Payload: overdue{Order: 1}}}, got[1])
+	require.Equal(t, cursor.Scheduled{Due: due, Ticket: ticket, Event: 1, Proposal: store.Proposal{At: bills, Payload: overdue{Order: 1}}}, got[1])
 
 	st := open(t)
 	order(t, st, 1)
 	volatile := reminding()
 	volatile.Volatile = true
-	_, err := runner(t, st, volatile).Step(t.Context(), 0, 0)
+	_, err = runner(t, st, volatile).Step(t.Context(), 0, 0)
 	require.ErrorIs(t, err, cursor.ErrNoCheckpoint)
 }
 
@@ -501,7 +506,7 @@ func TestMuchThatIsDueIsReadInParts(t *testing.T) {
 	worker.Handle = func(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
 		for i := range b.Events {
 			large := store.Raw{Type: "stock.large", Codec: "raw", Data: make([]byte, 700<<10)}
-			if err := b.Schedule(i, b.Now(i).Add(time.Minute), store.Proposal{At: bills, Payload: large}); err != nil {
+			if _, err := b.Schedule(i, b.Now(i).Add(time.Minute), store.Proposal{At: bills, Payload: large}); err != nil {
 				return cursor.Continue, cursor.FailedAt(i, err)
 			}
 		}

@@ -21,13 +21,19 @@ import (
 // What is read of the store, and put over, is expected by the commit: where something else was
 // written meanwhile, all of the batch that rests on it is handled again.
 type kept struct {
-	at    map[string]*keptValue // by key of the side value
-	order []*keptValue          // in which they were asked for, so that commits are the same each time
+	values keptValues
+	due    keptValues // what is scheduled, which nothing reads
 
 	scheduled []timed // by event
 
 	now   time.Time // that was returned last, and for which event; zero for none
 	nowOf int
+}
+
+// keptValues are side values: however often a batch writes one, a commit writes it once.
+type keptValues struct {
+	at    map[string]*keptValue // by key of the side value
+	order []*keptValue          // in which they were asked for, so that commits are the same each time
 }
 
 // keptValue is one side value.
@@ -46,7 +52,7 @@ type keptPut struct {
 }
 
 // of returns what is known of a key.
-func (k *kept) of(key string) *keptValue {
+func (k *keptValues) of(key string) *keptValue {
 	v := k.at[key]
 	if v == nil {
 		if k.at == nil {
@@ -57,6 +63,16 @@ func (k *kept) of(key string) *keptValue {
 		k.order = append(k.order, v)
 	}
 	return v
+}
+
+// sides adds to a list what events from one up to, but not including, another leave.
+func (k *keptValues) sides(list []store.SideWrite, from, to int) []store.SideWrite {
+	for _, v := range k.order {
+		if v.within(from, to) {
+			list = append(list, v.write(to-1))
+		}
+	}
+	return list
 }
 
 // put stages a value for an event.
@@ -131,11 +147,11 @@ func (b *Batch) keeps() *kept {
 }
 
 // keptKey is the key of the side value for a key of the worker.
-func (b *Batch) keptKey(key string) (string, error) {
-	if !b.own.stateful {
+func (o *batchOwner) keptKey(key string) (string, error) {
+	if !o.stateful {
 		return "", ErrStateless
 	}
-	return checkpoint.KeptPrefix(b.own.ownership.FirstName) + key, nil
+	return checkpoint.KeptPrefix(o.ownership.FirstName) + key, nil
 }
 
 // Side returns what the worker keeps under a key, as it is after Events[i]: what was put last for
@@ -150,10 +166,10 @@ func (b *Batch) keptKey(key string) (string, error) {
 // [store.Store.Side]. It panics when there is no Events[i].
 func (b *Batch) Side(i int, key string) (value []byte, found bool, err error) {
 	_ = b.events[i]
-	if key, err = b.keptKey(key); err != nil {
+	if key, err = b.own.keptKey(key); err != nil {
 		return nil, false, err
 	}
-	v := b.keeps().of(key)
+	v := b.keeps().values.of(key)
 	if value, staged := v.after(i); staged {
 		return value, value != nil, nil
 	}
@@ -175,7 +191,7 @@ func (b *Batch) Side(i int, key string) (value []byte, found bool, err error) {
 // there is no Events[i].
 func (b *Batch) Put(i int, key string, value []byte) error {
 	_ = b.events[i]
-	key, err := b.keptKey(key)
+	key, err := b.own.keptKey(key)
 	if err != nil {
 		return err
 	}
@@ -186,33 +202,24 @@ func (b *Batch) Put(i int, key string, value []byte) error {
 	if value != nil {
 		value = present(slices.Clone(value))
 	}
-	b.keeps().of(key).put(i, value)
+	b.keeps().values.of(key).put(i, value)
 	return nil
 }
 
 // puts reports whether something is put for Events[from:to].
-func (b *Batch) puts(from, to int) bool {
-	if b.staged == nil || b.staged.kept == nil {
+func (s *staged) puts(from, to int) bool {
+	if s == nil || s.kept == nil {
 		return false
 	}
-	return slices.ContainsFunc(b.staged.kept.order, func(v *keptValue) bool { return v.within(from, to) })
+	return slices.ContainsFunc(s.kept.values.order, func(v *keptValue) bool { return v.within(from, to) })
 }
 
-// sides adds to a list what is put and scheduled for Events[from:to].
-func (b *Batch) sides(list []store.SideWrite, from, to int) []store.SideWrite {
-	if b.staged == nil || b.staged.kept == nil {
+// sides adds to a list what is put, scheduled and taken back for Events[from:to].
+func (s *staged) sides(list []store.SideWrite, from, to int) []store.SideWrite {
+	if s == nil || s.kept == nil {
 		return list
 	}
-	k := b.staged.kept
-	for _, v := range k.order {
-		if v.within(from, to) {
-			list = append(list, v.write(to-1))
-		}
-	}
-	for _, s := range k.scheduled[k.firstScheduled(from):k.firstScheduled(to)] {
-		list = append(list, s.side)
-	}
-	return list
+	return s.kept.due.sides(s.kept.values.sides(list, from, to), from, to)
 }
 
 // keptAt notes that what is put for Events[from:to] was written by the last commit of a lease: what
@@ -221,7 +228,7 @@ func keptAt(b *Batch, lease *checkpoint.Lease, from, to int) {
 	if b.staged == nil || b.staged.kept == nil {
 		return
 	}
-	for _, v := range b.staged.kept.order {
+	for _, v := range b.staged.kept.values.order {
 		if !v.within(from, to) {
 			continue
 		}

@@ -2,7 +2,6 @@ package cursor
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -35,7 +34,7 @@ func (a *alarm) load() error {
 		if err != nil && !errors.Is(err, store.ErrCorrupt) { // one that is damaged is met when it is due
 			return fmt.Errorf("scheduled events: %w", err)
 		}
-		if due, _, ok := splitDue(first, side.Key); ok {
+		if due, _, ok := ticketIn(first, side.Key).split(); ok {
 			a.next = &due
 			break
 		}
@@ -48,8 +47,12 @@ func (a *alarm) scheduled(t *Task) {
 	if t.batch.staged == nil || t.batch.staged.kept == nil {
 		return
 	}
-	for _, s := range t.batch.staged.kept.scheduled {
-		if due := time.UnixMilli(int64(milliseconds(s.at.Due))).UTC(); a.next == nil || due.Before(*a.next) {
+	first := a.own.batches.ownership.FirstName
+	for _, v := range t.batch.staged.kept.due.order {
+		if value, _ := v.after(t.committed - 1); value == nil { // taken back
+			continue
+		}
+		if due := ticketIn(first, v.key).Due(); a.next == nil || due.Before(*a.next) {
 			a.next = &due
 		}
 	}
@@ -85,15 +88,9 @@ func (a *alarm) due(ctx context.Context, now time.Time) (list []ringing, err err
 // where the key does not say. damage is the error of a value that cannot be read. Only one that is
 // due halts nothing: all others go on.
 func (a *alarm) written(ctx context.Context, side store.SideValue, damage error) (store.Position, store.Proposal) {
-	var d dueEvent
-	_, event, ok := splitDue(a.own.batches.ownership.FirstName, side.Key)
-	err := damage
-	if err == nil && !ok {
-		err = checkpoint.ErrCorrupt
-	}
-	if err == nil {
-		err = json.Unmarshal(side.Value, &d)
-	}
+	ticket := ticketIn(a.own.batches.ownership.FirstName, side.Key)
+	_, event, _ := ticket.split()
+	d, err := readDue(ticket, side, damage)
 	if err != nil {
 		return event, a.own.unrung(event, store.Causation{}, fmt.Sprintf("cannot be read: %v", a.own.capture(err)))
 	}

@@ -99,8 +99,8 @@ func (b *Batch) proposals(from, to int) []store.Proposal {
 }
 
 // expects reports whether what is staged may lose a race.
-func (b *Batch) expects() bool {
-	return b.staged != nil && slices.ContainsFunc(b.staged.proposals, func(p store.Proposal) bool { return p.Expect != store.Any })
+func (s *staged) expects() bool {
+	return s != nil && slices.ContainsFunc(s.proposals, func(p store.Proposal) bool { return p.Expect != store.Any })
 }
 
 // refused returns the error of the first event with a reaction that cannot be written, or with more

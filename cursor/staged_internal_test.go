@@ -36,7 +36,7 @@ func TestReactionsAreKeptByTheirEventsAndForgottenWithAllTheyPointTo(t *testing.
 	b.unstage()
 	b.unstage()
 	require.Empty(t, b.Staged())
-	require.False(t, b.expects())
+	require.False(t, b.staged.expects())
 	require.Equal(t, make([]store.Proposal, 4), s.proposals[:4], "memory that is kept keeps nothing else")
 	require.Equal(t, make([]origin, 4), s.of[:4])
 }

@@ -105,12 +105,12 @@ func (r *Runner) Submit(beside bool) *Submission {
 	s.st, s.task, s.upTo = r.own.st, t, r.win.at.scanned
 	s.batch.Events = t.batch.proposals(0, t.good)
 	s.batch.Lazy = r.own.lazy(s.batch)
-	s.alone = !beside || s.batch.Lazy || r.own.worker.BatchSize == 1 || t.batch.puts(0, t.good)
+	s.alone = !beside || s.batch.Lazy || r.own.worker.BatchSize == 1 || t.batch.staged.puts(0, t.good)
 	for i := range t.good {
 		s.done = append(s.done, t.at(i))
 	}
 	r.own.lease.Stage(&s.batch, r.out.move(r.win.after(s.done)))
-	s.batch.Sides = t.batch.sides(s.batch.Sides, 0, t.good)
+	s.batch.Sides = t.batch.staged.sides(s.batch.Sides, 0, t.good)
 	r.win.sent = len(s.done)
 	return s
 }
@@ -133,7 +133,7 @@ func submittable(r *Runner) *Task {
 		return nil
 	}
 	whole := t.failed == nil && t.good == t.Size() && t.committed == 0 && t.good == len(r.win.done.undone)
-	if !whole || t.action != Continue || t.queue.limit > 0 || t.batch.expects() {
+	if !whole || t.action != Continue || t.queue.limit > 0 || t.batch.staged.expects() {
 		return nil
 	}
 	return t

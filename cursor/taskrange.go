@@ -108,7 +108,7 @@ func (o *outbox) writeOnce(ctx context.Context, ranges []taskRange, b store.Batc
 		} else {
 			b.Events = append(b.Events, reactions...)
 		}
-		b.Sides = s.task.batch.sides(b.Sides, s.from, s.to)
+		b.Sides = s.task.batch.staged.sides(b.Sides, s.from, s.to)
 		unparks = unparks || s.task.queue.parked
 		for i := s.from; i < s.to; i++ {
 			if s.task.queue.parked {
@@ -162,7 +162,7 @@ func refused(err error) bool {
 func (t *Task) refusal(at int, err error) error {
 	event := t.at(at)
 	content := errors.Is(err, store.ErrInvalid) || errors.Is(err, store.ErrDenied)
-	if content && (len(t.batch.proposals(at, at+1)) > 0 || len(t.batch.sides(nil, at, at+1)) > 0) {
+	if content && (len(t.batch.proposals(at, at+1)) > 0 || len(t.batch.staged.sides(nil, at, at+1)) > 0) {
 		err = t.own.capture(fmt.Errorf("reactions are refused: %w", err))
 		return &HandlerError{Worker: t.own.worker.Name, Event: event, First: event, Size: t.Size(), Err: err}
 	}

@@ -2,11 +2,13 @@ package reactor_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/store"
 )
@@ -63,4 +65,42 @@ func TestAScheduledEventCountsAmongTheReactions(t *testing.T) {
 	}))
 	_, err = react(t, r)
 	require.ErrorIs(t, err, reactor.ErrReaction)
+}
+
+// What one event emits for later another one of the same call takes back, unless it fails.
+func TestReactReturnsNothingThatIsCancelled(t *testing.T) {
+	var ticket cursor.Ticket
+	r := reactor.New("r", reactor.On(func(_ context.Context, e reactor.Event[placed], out *reactor.Reactions) error {
+		if e.Position == 1 {
+			ticket = out.After(time.Minute, shop, cancelled{Order: "42"})
+			return nil
+		}
+		out.Cancel(ticket)
+		out.Cancel(ticket)
+		out.Cancel("")
+		out.Cancel(out.After(time.Minute, shop, reserved{Order: "42"}))
+		if e.Position == 3 {
+			return errors.New("sick")
+		}
+		return nil
+	}))
+	got, err := r.React(t.Context(), event(1, `{}`), event(2, `{}`))
+	require.NoError(t, err)
+	require.Empty(t, got)
+	got, err = r.React(t.Context(), event(1, `{}`), event(3, `{}`))
+	require.Error(t, err)
+	require.Len(t, got, 1)
+}
+
+func TestWhatCannotBeCancelledFailsTheEvent(t *testing.T) {
+	r := reactor.New("r", reactor.On(func(_ context.Context, _ reactor.Event[placed], out *reactor.Reactions) error {
+		out.Cancel("no ticket")
+		return nil
+	}))
+	_, err := react(t, r)
+	require.ErrorIs(t, err, reactor.ErrReaction)
+	require.ErrorIs(t, err, store.ErrInvalid)
+	r.Volatile = true
+	_, err = react(t, r)
+	require.ErrorIs(t, err, reactor.ErrVolatile)
 }

@@ -61,11 +61,12 @@ func (r *Reactions) Propose(p store.Proposal) {
 
 // After emits an event once some time has passed from now: a deadline, or something to look at
 // again. See [Reactions.At].
-func (r *Reactions) After(d time.Duration, at store.Coordinate, p store.Payload) {
+func (r *Reactions) After(d time.Duration, at store.Coordinate, p store.Payload) (t cursor.Ticket) {
 	if r.invalid == nil && r.batch != nil {
 		now := r.batch.Now(r.index)
-		r.invalid = r.stageAt(now, now.Add(d), store.Proposal{At: at, Payload: p})
+		t, r.invalid = r.stageAt(now, now.Add(d), store.Proposal{At: at, Payload: p})
 	}
+	return t
 }
 
 // At emits an event at a time, or now where that has passed. Until then it is kept beside the
@@ -74,15 +75,36 @@ func (r *Reactions) After(d time.Duration, at store.Coordinate, p store.Payload)
 // time by [store.Store.Now], which does not go back where a clock is set. While the reactor is
 // paused, halted or not running it waits, and is written when the reactor runs again.
 //
-// Nothing takes it back: where it may have become pointless, as the deadline of an order that was
-// paid meanwhile, its handler asks the state that says so, see [OnState]. An event that is due in a
-// second or later begins a chain of its own, so that MaxDepth does not end what repeats itself. One
-// that a gate denies when its time has come, or whose event was erased after it was handled, is not
-// written; an audit event says so.
-func (r *Reactions) At(due time.Time, at store.Coordinate, p store.Payload) {
+// The ticket takes it back, see [Reactions.Cancel]; it is "" where the reaction breaks a rule or a
+// limit. An event that is due in a second or later begins a chain of its own, so that MaxDepth does
+// not end what repeats itself. One that a gate denies when its time has come, or whose event was
+// erased after it was handled, is not written; an audit event says so.
+func (r *Reactions) At(due time.Time, at store.Coordinate, p store.Payload) (t cursor.Ticket) {
 	if r.invalid == nil && r.batch != nil {
-		r.invalid = r.stageAt(r.batch.Now(r.index), due, store.Proposal{At: at, Payload: p})
+		t, r.invalid = r.stageAt(r.batch.Now(r.index), due, store.Proposal{At: at, Payload: p})
 	}
+	return t
+}
+
+// Cancel takes back what this handler or a former one of the reactor has emitted by
+// [Reactions.After] or [Reactions.At], in the commit of the reactions; "" is nothing. So a handler
+// keeps the ticket of a deadline in the state that it belongs to, see [OnState]. What was written
+// already, between the last event of the reactor and this one, stays: the handler of a deadline
+// asks the state whether it still counts.
+func (r *Reactions) Cancel(t cursor.Ticket) {
+	if r.invalid == nil && r.batch != nil {
+		r.invalid = r.unstage(t)
+	}
+}
+
+func (r *Reactions) unstage(t cursor.Ticket) error {
+	if r.of.mute {
+		return Halt(fmt.Errorf("%w: cancels %q", ErrVolatile, t))
+	}
+	if err := r.batch.Unschedule(r.index, t); err != nil {
+		return fmt.Errorf("%w: cancel: %w", ErrReaction, err)
+	}
+	return nil
 }
 
 func (r *Reactions) stage(p store.Proposal) error {
@@ -93,11 +115,12 @@ func (r *Reactions) stage(p store.Proposal) error {
 }
 
 // stageAt schedules a reaction. now is what the batch has just returned, and goes by, too.
-func (r *Reactions) stageAt(now, due time.Time, p store.Proposal) error {
+func (r *Reactions) stageAt(now, due time.Time, p store.Proposal) (cursor.Ticket, error) {
 	if err := r.allowed(p, due.Sub(now) < cursor.NewChain); err != nil {
-		return err
+		return "", err
 	}
-	return r.staged(p, r.batch.Schedule(r.index, due, p))
+	t, err := r.batch.Schedule(r.index, due, p)
+	return t, r.staged(p, err)
 }
 
 // allowed returns why the reactor must not emit one more; deeper says that it would be one step

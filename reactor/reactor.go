@@ -78,34 +78,50 @@ func (r *Reactor) CursorWorker() (cursor.Worker, error) {
 }
 
 // React calls the handlers of events outside any worker, one after the other, and returns what they
-// emit; nothing is written. What it keeps begins empty, and is kept from one event to the next. It
-// ends with the first that fails: then it returns what those before emitted, and the error, which
-// names the event where there are several. One that was erased, and has no handler for that, is
-// passed over. An event that the reactor does not read is an [ErrUnseen]. An invalid reactor
-// returns the error of [Reactor.CursorWorker].
+// emit and none of them cancels; nothing is written. What it keeps begins empty, and is kept from
+// one event to the next. It ends with the first that fails: then it returns what those before
+// emitted, and the error, which names the event where there are several. One that was erased, and
+// has no handler for that, is passed over. An event that the reactor does not read is an
+// [ErrUnseen]. An invalid reactor returns the error of [Reactor.CursorWorker].
 func (r *Reactor) React(ctx context.Context, events ...store.Event) ([]Reaction, error) {
 	d, _, err := r.define()
 	if err != nil {
 		return nil, err
 	}
 	b := cursor.NewBatch(events, cursor.Ownership{})
-	var reactions []Reaction
+	var reactions reacted
 	for i := range events {
 		e := &events[i]
 		if err := d.reactAlone(ctx, e, b, i); err != nil {
 			if len(events) > 1 {
 				err = fmt.Errorf("event %d (%s at %s): %w", e.Position, e.Kind, e.Coordinate, err)
 			}
-			return reactions, err
+			return reactions.list(), err
 		}
-		for _, s := range b.StagedFor(i) {
-			p := s.Proposal
-			reactions = append(reactions, Reaction{
-				At: p.At, Payload: p.Payload, Expect: p.Expect, Headers: p.Headers, Meta: p.Meta, Bypass: p.Bypass, Due: s.Due,
-			})
-		}
+		reactions = reactions.after(b, i)
 	}
-	return reactions, nil
+	return reactions.list(), nil
+}
+
+// reacted is what events have emitted, and not taken back.
+type reacted []cursor.Scheduled
+
+// after takes in what an event of a batch emits and takes back.
+func (r reacted) after(b *cursor.Batch, i int) reacted {
+	for _, t := range b.Unscheduled(i) {
+		r = slices.DeleteFunc(r, func(s cursor.Scheduled) bool { return s.Ticket == t })
+	}
+	return append(r, b.StagedFor(i)...)
+}
+
+func (r reacted) list() (reactions []Reaction) {
+	for _, s := range r {
+		p := s.Proposal
+		reactions = append(reactions, Reaction{
+			At: p.At, Payload: p.Payload, Expect: p.Expect, Headers: p.Headers, Meta: p.Meta, Bypass: p.Bypass, Due: s.Due,
+		})
+	}
+	return reactions
 }
 
 // reactAlone is react outside any worker, which has sorted out what is not read.

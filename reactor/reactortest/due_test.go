@@ -70,3 +70,25 @@ func TestACrashLosesAndDoublesNothingThatIsScheduled(t *testing.T) {
 		require.Len(t, reactortest.Of[bell](run), 7)
 	})
 }
+
+// The payments of the example, one of which comes in the moment in which its time is over.
+func TestACrashLeavesNothingThatIsCancelledAndNothingElseUndone(t *testing.T) {
+	var payments Payments
+	reactortest.EveryCrash(t, func() supervision.Child {
+		r := reactor.New("payments",
+			reactor.OnState(func(e Ordered) string { return e.Order }, payments.ordered),
+			reactor.OnState(func(e Paid) string { return e.Order }, payments.paid),
+			reactor.OnState(func(e PayBy) string { return e.Order }, payments.payBy))
+		r.Lanes = 2
+		return r
+	}, func(run *reactortest.Run) {
+		run.Given(Ordered{"1"}, Ordered{"2"}, Ordered{"3"})
+		run.Settle()
+		run.Given(Paid{"1"}, Paid{"1"})
+		run.Advance(30 * time.Minute)
+		run.Given(Paid{"2"})
+		run.Advance(time.Hour)
+		require.Equal(t, []PayBy{{"2"}, {"3"}}, reactortest.Of[PayBy](run))
+		require.Equal(t, []Lapsed{{"2"}, {"3"}}, reactortest.Of[Lapsed](run))
+	})
+}

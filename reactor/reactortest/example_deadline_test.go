@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/reactor/reactortest"
 	"github.com/penstock-io/penstock/store"
@@ -18,7 +19,7 @@ type Paid struct{ Order string }
 
 func (Paid) Kind() string { return "order.paid" }
 
-// PayBy says that the time for paying an order is over, whether it was paid or not.
+// PayBy says that the time for paying an order is over.
 type PayBy struct{ Order string }
 
 func (PayBy) Kind() string { return "order.pay-by" }
@@ -28,26 +29,26 @@ type Lapsed struct{ Order string }
 func (Lapsed) Kind() string { return "order.lapsed" }
 
 // Payment is what a reactor keeps for each order, until that is paid or lapses.
-type Payment struct{ Open bool }
+type Payment struct{ PayBy cursor.Ticket }
 
 func (Payment) Kind() string { return "shop.payment" }
 
 type Payments struct{}
 
 func (Payments) ordered(_ context.Context, e reactor.Event[Ordered], p *Payment, out *reactor.Reactions) error {
-	p.Open = true
-	out.After(30*time.Minute, e.Coordinate, PayBy(e.Body)) // an event, in the log when its time has come
+	p.PayBy = out.After(30*time.Minute, e.Coordinate, PayBy(e.Body)) // an event, in the log when its time has come
 	return nil
 }
 
-func (Payments) paid(_ context.Context, _ reactor.Event[Paid], p *Payment, _ *reactor.Reactions) error {
-	p.Open = false
+func (Payments) paid(_ context.Context, _ reactor.Event[Paid], p *Payment, out *reactor.Reactions) error {
+	out.Cancel(p.PayBy)
+	p.PayBy = ""
 	return nil
 }
 
 func (Payments) payBy(_ context.Context, e reactor.Event[PayBy], p *Payment, out *reactor.Reactions) error {
-	if p.Open {
-		p.Open = false
+	if p.PayBy != "" { // else it was paid in the same moment
+		p.PayBy = ""
 		out.Append(e.Coordinate, Lapsed(e.Body))
 	}
 	return nil
@@ -70,7 +71,7 @@ func Example_deadline() {
 	run.Given(reactortest.At(store.At("order:1", "shop"), Paid{"1"}))
 	run.Crash(1) // what is scheduled is in the log
 	run.Advance(time.Minute)
-	run.Then(PayBy{"1"}, PayBy{"2"}, Lapsed{"2"})
+	run.Then(PayBy{"2"}, Lapsed{"2"})
 	fmt.Println(reactortest.Of[Lapsed](run))
 	// Output: [{2}]
 }
