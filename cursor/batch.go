@@ -54,6 +54,7 @@ type batchOwner struct {
 	emitter   *store.Emitter // of reactions to what is handled for the first time; nil by hand
 	st        *store.Store   // nil in a batch made by hand
 	stateful  bool           // the worker keeps something
+	newChains bool           // its reactions have depth 1
 }
 
 // again says which events are handled again, and what for.
@@ -145,6 +146,10 @@ func (b *Batch) muted(i int) bool {
 	return b.again != nil && b.again.mutes != nil && b.again.mutes(b.events[i])
 }
 
+// Store returns the log that the events are in, for a handler that was built before there was one;
+// nil in a batch made by hand. What is appended to it is not part of the commit of the batch.
+func (b *Batch) Store() *store.Store { return b.own.st }
+
 // Trace returns the chain of causes of Events[i], nearest first, as far as the store has them, at
 // most 64. It is empty for a batch made by hand.
 func (b *Batch) Trace(ctx context.Context, i int) []store.Event {
@@ -207,6 +212,9 @@ func (b *Batch) Stage(i int, p store.Proposal) error {
 // encode returns a reaction to Events[i] that shares nothing with its handler.
 func (b *Batch) encode(i int, p store.Proposal) (store.Proposal, error) {
 	p.Causation, p.Emitter = b.events[i].Causation(), b.emitter(i)
+	if b.own.newChains {
+		p.Causation.Depth = 1
+	}
 	p.Headers, p.Meta = maps.Clone(p.Headers), maps.Clone(p.Meta)
 	if raw, encoded := p.Payload.(store.Raw); encoded {
 		raw.Data = b.stage().keep(raw.Data)

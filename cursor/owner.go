@@ -24,7 +24,7 @@ type owner struct {
 
 // hold takes a lease over, nil for a volatile worker. The reactions of its batches name it.
 func (o *owner) hold(l *checkpoint.Lease) {
-	o.lease, o.emission, o.batches = l, o.worker.emission, &batchOwner{st: o.st}
+	o.lease, o.emission, o.batches = l, o.worker.emission, &batchOwner{st: o.st, newChains: o.worker.NewChains}
 	if l != nil {
 		record := l.Record()
 		o.batches.ownership = Ownership{

@@ -182,6 +182,10 @@ type Worker struct {
 	// checkpoint.ErrStateful, and a checkpoint.Reset removes it, to be made again. It excludes
 	// Volatile and ExternalPosition.
 	Stateful bool
+	// NewChains gives each reaction depth 1 ([store.Event.Depth]), with the cause and the correlation
+	// that any reaction has: for a worker that ends by itself each loop that leads through it. No
+	// limit of depth does that then, and workers that answer it do not fail after so many rounds.
+	NewChains bool
 	// SyncCheckpoints makes a batch without reactions wait until its checkpoint is safe from a
 	// power cut too. Otherwise such a checkpoint survives the death of the process at once, and a
 	// power cut some 10 ms later.
