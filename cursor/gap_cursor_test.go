@@ -12,7 +12,7 @@ import (
 // cancel stages so many events in a fence, and cancels it.
 func cancel(t *testing.T, st *store.Store, events int) {
 	t.Helper()
-	f, err := store.OpenFence(t.Context(), st, store.FenceOptions{})
+	f, err := store.OpenFence(t.Context(), st, store.FenceOptions{Deadline: store.MaxFenceDeadline})
 	require.NoError(t, err)
 	for range events {
 		_, err := f.Stage(t.Context(), store.Batch{Events: []store.Proposal{{At: store.At("hidden", "shop"), Payload: placed{}}}})

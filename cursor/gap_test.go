@@ -18,7 +18,7 @@ func gapLog(t *testing.T, hidden ...store.Position) *store.Store {
 		for _, h := range hidden {
 			if h == p {
 				var err error
-				fence, err = store.OpenFence(t.Context(), st, store.FenceOptions{})
+				fence, err = store.OpenFence(t.Context(), st, store.FenceOptions{Deadline: store.MaxFenceDeadline})
 				require.NoError(t, err)
 				commit = fence.Stage
 			}

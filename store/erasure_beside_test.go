@@ -152,7 +152,7 @@ func TestAnErrorAtAnyOperationOfAnErasureIsMadeGoodByTheNextTry(t *testing.T) {
 func TestAnEventInAnOpenFenceIsErasedOnlyAfterIt(t *testing.T) {
 	s := memoryLog(t)
 	put(t, s, "a")
-	f, err := OpenFence(t.Context(), s, FenceOptions{Reason: "month's end"})
+	f, err := OpenFence(t.Context(), s, FenceOptions{Deadline: MaxFenceDeadline, Reason: "month's end"})
 	require.NoError(t, err)
 	staged, err := f.Stage(t.Context(), Batch{Events: eventsOf("a")})
 	require.NoError(t, err)

@@ -63,7 +63,7 @@ func personalLog(t *testing.T, s *Store) (of []Position) {
 			add(Batch{Events: eventsOf("filler")})
 		}
 	}
-	f, err := OpenFence(t.Context(), s, FenceOptions{Reason: "test"})
+	f, err := OpenFence(t.Context(), s, FenceOptions{Deadline: MaxFenceDeadline, Reason: "test"})
 	require.NoError(t, err)
 	r, err := f.Stage(t.Context(), Batch{Events: []Proposal{personal("customer:7", 100)}})
 	require.NoError(t, err)

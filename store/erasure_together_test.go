@@ -38,7 +38,7 @@ func TestErasuresBesideFencesMergesAndEachOther(t *testing.T) {
 	}
 	busy.Go(func() {
 		for i := range 8 {
-			f, err := OpenFence(ctx, s, FenceOptions{})
+			f, err := OpenFence(ctx, s, FenceOptions{Deadline: MaxFenceDeadline})
 			if err != nil {
 				t.Error(err)
 				return
@@ -110,9 +110,7 @@ func TestAPowerCutLeavesSideValuesAsTheirErasureDoes(t *testing.T) {
 		disk := base.Image(vfs.KeepAll)
 		s, err := open(disk, logDir, smallSegments(SyncAlways), true)
 		require.NoError(t, err)
-		f, err := OpenFence(t.Context(), s, FenceOptions{})
-		require.NoError(t, err)
-		_, err = f.Stage(t.Context(), Batch{Events: []Proposal{crashProposal("staged", n, 40)}})
+		_, err = fenceOf(t, s).Stage(t.Context(), Batch{Events: []Proposal{crashProposal("staged", n, 40)}})
 		require.NoError(t, err)
 		from := disk.Ops()
 		disk.CutAt(from + n)

@@ -102,7 +102,7 @@ func TestWhereTheStateOfAFenceIsDamagedNothingThatItHidesIsShown(t *testing.T) {
 	disk := vfs.NewMemory()
 	s := openLog(t, disk, smallSegments(SyncAlways))
 	put(t, s, "a")
-	f, err := OpenFence(t.Context(), s, FenceOptions{Reason: strings.Repeat("why ", 25)})
+	f, err := OpenFence(t.Context(), s, FenceOptions{Deadline: MaxFenceDeadline, Reason: strings.Repeat("why ", 25)})
 	require.NoError(t, err)
 	stage(t, f, "hidden")
 	require.NoError(t, f.Cancel(t.Context()))
