@@ -7,6 +7,7 @@ import (
 	"math"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -104,15 +105,17 @@ func TestOpeningReadsOnlyWhatNoRunSpeaksOf(t *testing.T) {
 
 func TestAStoreIsTheSameWithRunsAndWithout(t *testing.T) {
 	for _, mode := range []SyncMode{SyncAlways, SyncInterval, SyncNever} {
-		disk, r := filledLog(t, mode)
-		r.kill()
-		requireAll(t, disk.Image(vfs.KeepAll), &r.crashOracle, mode == SyncAlways, fmt.Sprint(mode, " killed"))
+		synctest.Test(t, func(t *testing.T) { // else the interval might be over
+			disk, r := filledLog(t, mode)
+			r.kill()
+			requireAll(t, disk.Image(vfs.KeepAll), &r.crashOracle, mode == SyncAlways, fmt.Sprint(mode, " killed"))
 
-		disk, r = filledLog(t, mode)
-		require.NoError(t, r.end())
-		requireAll(t, disk.Image(vfs.KeepAll), &r.crashOracle, true, fmt.Sprint(mode, " closed"))
-		require.NoError(t, disk.Remove(firstRunFile()))
-		requireAll(t, disk.Image(vfs.KeepAll), &r.crashOracle, false, fmt.Sprint(mode, " without"))
+			disk, r = filledLog(t, mode)
+			require.NoError(t, r.end())
+			requireAll(t, disk.Image(vfs.KeepAll), &r.crashOracle, true, fmt.Sprint(mode, " closed"))
+			require.NoError(t, disk.Remove(firstRunFile()))
+			requireAll(t, disk.Image(vfs.KeepAll), &r.crashOracle, false, fmt.Sprint(mode, " without"))
+		})
 	}
 }
 
