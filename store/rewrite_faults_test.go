@@ -87,7 +87,9 @@ func (f *hookedFile) Sync() error {
 	return err
 }
 
+// hook has a store use such a directory, once no background task uses the one that it has.
 func hook(s *Store) *hookedDir {
+	s.tasks.Wait()
 	d := &hookedDir{Dir: s.dir}
 	s.dir, s.files.dir = d, d
 	return d
