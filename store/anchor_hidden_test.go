@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -135,6 +136,39 @@ func TestAReaderThatHasSeenAFenceWhoseEndAPowerCutTookIsForeign(t *testing.T) {
 	}
 	require.Positive(t, valid)
 	require.Positive(t, hidden)
+}
+
+// One event is lost that a fence had hidden, and one that readers have seen. What damage takes is no
+// part of what an anchor says.
+func TestAReaderContinuesOverALogThatWasRepaired(t *testing.T) {
+	disk := vfs.NewMemory()
+	s := openLog(t, disk, smallSegments(SyncAlways))
+	f := fenceOf(t, s)
+	stage(t, f, "hidden")
+	stage(t, f, "hidden, too")
+	require.NoError(t, f.Cancel(t.Context()))
+	put(t, s, "lost")
+	grow(t, s, 3) // the state of the fence is not in the segment that is damaged
+	g := (*s.segments.Load())[0]
+	var offsets []int64
+	for _, p := range []Position{1, 3} {
+		e, err := s.eventAt(p)
+		require.NoError(t, err)
+		offsets = append(offsets, int64(bytes.Index(disk.Bytes(segmentPath(logDir, g.number)), e.record))+20)
+	}
+	seen, err := s.AnchorAt(t.Context(), s.Head())
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+	for _, at := range offsets {
+		flip(t, disk, segmentPath(logDir, g.number), at)
+	}
+	after, report, err := repaired(t, disk)
+	require.NoError(t, err)
+	require.Equal(t, []Range{{1, 1}, {3, 3}}, report.Lost)
+	r := openRepaired(t, after)
+	require.Equal(t, []Range{{1, 3}}, CancelledRanges(r, 0, 3))
+	require.NoError(t, r.CheckAnchor(t.Context(), seen))
+	require.NoError(t, r.Close())
 }
 
 func TestWhatIsHiddenIsNamedByRangesInOneWay(t *testing.T) {
