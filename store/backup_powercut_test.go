@@ -3,6 +3,10 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 
@@ -86,7 +90,7 @@ func TestAPowerCutDuringABackupLeavesTheFormerOneOrThisOne(t *testing.T) {
 		disk, o, older := backedUpTwice(t)
 		cuts := 0
 		for _, first := range []bool{false, true} {
-			for n := 1; cutBackup(t, disk, o, older, n, first); n += thinning {
+			for n := 1; (&backupCut{disk, o, older, first, 0, n}).test(t, 8); n += thinning {
 				cuts++
 			}
 		}
@@ -94,56 +98,116 @@ func TestAPowerCutDuringABackupLeavesTheFormerOneOrThisOne(t *testing.T) {
 	})
 }
 
-// cutBackup cuts the power at operation n of a backup, and returns false if it has fewer.
-func cutBackup(t *testing.T, base *vfs.Memory, o *crashOracle, older, n int, first bool) bool {
+// What a backup has renamed and could not make durable is seen by the next one, and may not be there
+// after a power cut.
+func TestAPowerCutDuringABackupAfterOneThatFailedLeavesTheFormerOneOrThisOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk, o, older := backedUpTwice(t)
+		for _, first := range []bool{true, false} {
+			steps := (&backupCut{disk, o, older, first, 0, 1 << 30}).trace(t)
+			failures, cuts := 0, 0
+			for i, step := range steps {
+				if !strings.HasPrefix(step, "syncdir") || !strings.HasPrefix(steps[i-1], "rename "+manifestName) {
+					continue
+				}
+				failures++
+				for n := 1; (&backupCut{disk, o, older, first, i + 1, n}).test(t, 8); n += thinning {
+					cuts++
+				}
+			}
+			require.GreaterOrEqual(t, failures, 2)
+			t.Logf("%d failures, %d power cuts", failures, cuts)
+		}
+	})
+}
+
+// backupCut is a backup that is cut off by the end of the power.
+type backupCut struct {
+	base  *vfs.Memory
+	o     *crashOracle
+	older int
+	first bool // the destination is empty
+	fails int  // the operation that failed in another one just before, 0 for none before
+	n     int  // the operation at which the power is cut
+}
+
+// run runs it, and returns the disk and how many operations there were before it.
+func (c *backupCut) run(t *testing.T) (disk *vfs.Memory, from int, err error) {
 	t.Helper()
-	disk := base.Image(vfs.KeepAll)
-	if first {
+	disk = c.base.Image(vfs.KeepAll)
+	if c.first {
 		emptyDirectory(t, disk, "copy")
-		older = 0
+		c.older = 0
 	}
 	st, err := open(disk, crashDir, Options{ReadOnly: true}, true)
 	require.NoError(t, err)
-	from := disk.Ops()
-	disk.CutAt(from + n)
+	defer func() { _ = st.Close() }()
+	if c.fails > 0 {
+		disk.FailAt(disk.Ops()+c.fails, syscall.EIO)
+		_, err = Backup(t.Context(), st, "copy", BackupOptions{})
+		require.ErrorIs(t, err, syscall.EIO)
+	}
+	from = disk.Ops()
+	disk.CutAt(from + c.n)
 	_, err = Backup(t.Context(), st, "copy", BackupOptions{})
-	_ = st.Close()
-	if disk.Ops() < from+n {
+	return disk, from, err
+}
+
+// trace returns its operations.
+func (c *backupCut) trace(t *testing.T) []string {
+	t.Helper()
+	disk, from, err := c.run(t)
+	require.NoError(t, err)
+	return disk.Trace()[from:]
+}
+
+// test looks at what it leaves, and makes a backup of it. It returns false if there are fewer
+// operations.
+func (c *backupCut) test(t *testing.T, images uint64) bool {
+	t.Helper()
+	disk, from, err := c.run(t)
+	if disk.Ops() < from+c.n {
 		require.NoError(t, err)
 		return false
 	}
-	for seed := range uint64(8) {
-		seed += seed / 4 * uint64(n)
-		where := fmt.Sprintf("first: %v, cut at operation %d (%s), image %d", first, n, lastOf(disk.Trace()), seed)
-		img := disk.Image(seed)
-		c, err := open(img, "copy", Options{ReadOnly: true}, true)
-		unfinished := errors.Is(err, ErrUnfinishedCopy)
-		switch {
-		case err == nil:
-			require.NoError(t, o.compare(c, older), where)
-			require.NoError(t, c.Close())
-		case first && (errors.Is(err, ErrNotStore) || unfinished):
-		default:
-			require.ErrorIs(t, err, ErrUnfinishedCopy, where)
-		}
-		m, err := openManifest(img, "copy")
-		require.NoError(t, err, where)
-		if first && (m.State == copyNone || m.State == copyFilling) {
-			_, err := Restore(t.Context(), "copy", "back", onDisk(img))
-			require.ErrorIs(t, err, ErrNotBackup, where)
-		} else {
-			requireRestored(t, img, o, older, "back")
-		}
-		st, err := open(img, crashDir, Options{ReadOnly: true}, true)
-		require.NoError(t, err)
-		backedUp(t, st, "copy")
-		require.NoError(t, st.Close())
-		c = copyOf(t, img, "copy")
-		require.NoError(t, o.compare(c, len(o.commits)), where)
-		require.Empty(t, unfinishedFiles(t, img, "copy"), where)
-		require.NoError(t, c.Close())
+	for seed := range images {
+		seed += seed / 4 * uint64(c.n)
+		where := fmt.Sprintf("first: %v, after a failure at %d, cut at operation %d (%s), image %d",
+			c.first, c.fails, c.n, lastOf(disk.Trace()), seed)
+		c.look(t, disk.Image(seed), where)
 	}
 	return true
+}
+
+func (c *backupCut) look(t *testing.T, img *vfs.Memory, where string) {
+	t.Helper()
+	was, err := open(img, "copy", Options{ReadOnly: true}, true)
+	unfinished := errors.Is(err, ErrUnfinishedCopy)
+	switch {
+	case err == nil:
+		require.NoError(t, c.o.compare(was, c.older), where)
+		require.NoError(t, was.Close())
+	case c.first && (errors.Is(err, ErrNotStore) || unfinished):
+	default:
+		require.ErrorIs(t, err, ErrUnfinishedCopy, where)
+	}
+	m, err := openManifest(img, "copy")
+	require.NoError(t, err, where)
+	if c.first && (m.State == copyNone || m.State == copyFilling) {
+		_, err := Restore(t.Context(), "copy", "back", onDisk(img))
+		require.ErrorIs(t, err, ErrNotBackup, where)
+	} else {
+		requireRestored(t, img, c.o, c.older, "back")
+	}
+	st, err := open(img, crashDir, Options{ReadOnly: true}, true)
+	require.NoError(t, err)
+	_, err = Backup(t.Context(), st, "copy", BackupOptions{})
+	require.NoError(t, err, where)
+	require.NoError(t, st.Close())
+	now := copyOf(t, img, "copy")
+	require.NoError(t, c.o.compare(now, len(c.o.commits)), where)
+	require.Empty(t, unfinishedFiles(t, img, "copy"), where)
+	require.NoError(t, now.Close())
 }
 
 func emptyDirectory(t *testing.T, disk *vfs.Memory, dir string) {
@@ -222,4 +286,58 @@ func requireAllOrNone(t *testing.T, img *vfs.Memory, o *crashOracle, older int, 
 	require.NoError(t, o.compare(st, older), where)
 	require.Equal(t, o.history.Incarnation+1, st.Origin().Incarnation, where)
 	require.NoError(t, st.Close())
+}
+
+// What becomes a store is one from the first commit on, though that it is no copy any more could
+// not be made durable at first.
+func TestAPowerCutAfterACopyHasBecomeAStoreLeavesItOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		base, _, _ := backedUpTwice(t)
+		for name, become := range map[string]func(disk *vfs.Memory) error{
+			"Restore": func(disk *vfs.Memory) error {
+				_, err := Restore(t.Context(), "copy", "own", onDisk(disk))
+				return err
+			},
+			"Repair": func(disk *vfs.Memory) error {
+				_, err := Repair(t.Context(), "copy", "own", RepairOptions{Store: onDisk(disk).Store, Reason: "test", By: "test"})
+				return err
+			},
+			"Open": func(disk *vfs.Memory) error {
+				st, err := open(disk, "copy", smallSegments(SyncAlways), true)
+				if err == nil {
+					err = st.Close()
+				}
+				return err
+			},
+		} {
+			dir := "own"
+			if name == "Open" {
+				dir = "copy"
+			}
+			steps := base.Image(vfs.KeepAll)
+			require.NoError(t, become(steps), name)
+			last := slices.Index(steps.Trace(), "rename "+manifestName+" "+manifestName+rewrittenSuffix) + 2
+			require.Equal(t, "syncdir "+dir, steps.Trace()[last-1])
+
+			disk := base.Image(vfs.KeepAll)
+			disk.FailAt(last, syscall.EIO)
+			require.ErrorIs(t, become(disk), syscall.EIO, name)
+			st, err := open(disk, dir, smallSegments(SyncAlways), true)
+			require.NoError(t, err, name)
+			head := put(t, st, "own").Position()
+			for seed := range uint64(16) {
+				img := disk.Image(seed)
+				source, err := open(img, crashDir, Options{ReadOnly: true}, true)
+				require.NoError(t, err)
+				_, err = Backup(t.Context(), source, dir, BackupOptions{})
+				require.ErrorIs(t, err, fs.ErrExist, "%s, image %d", name, seed)
+				require.NoError(t, source.Close())
+				own, err := open(img, dir, smallSegments(SyncAlways), true)
+				require.NoError(t, err, "%s, image %d", name, seed)
+				require.Equal(t, head, own.Head(), "%s, image %d", name, seed)
+				require.NoError(t, own.Close())
+			}
+			require.NoError(t, st.Close())
+		}
+	})
 }

@@ -85,6 +85,16 @@ func (d *destination) holds() (manifest, error) {
 	return m, err
 }
 
+// held is holds, durably: a call before may have been cut off after it had renamed the file, or been
+// told that the directory could not be synced. All that comes next rests on what the file says.
+func (d *destination) held() (manifest, error) {
+	m, err := d.holds()
+	if err == nil && m.State != copyNone {
+		err = d.dir.Sync()
+	}
+	return m, err
+}
+
 // fill begins a copy in a directory without one. What a former call left that was cut off is
 // removed.
 func (d *destination) fill(held *manifest) error {
@@ -107,7 +117,7 @@ func (d *destination) empty() error {
 
 // prepare makes the directory ready for the next backup, and returns what was there before.
 func (d *destination) prepare() (manifest, error) {
-	m, err := d.holds()
+	m, err := d.held()
 	if err != nil {
 		return m, err
 	}

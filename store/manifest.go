@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -154,9 +155,31 @@ func (s *Store) copied() (bool, error) {
 // leaveBackup makes of a backup that is opened for writing a store of its own, durably and before
 // anything is written: what it gets is in no log that was copied, and the next Backup into it would
 // take that away.
-func (s *Store) leaveBackup() error {
-	if err := s.dir.Remove(manifestName); err != nil {
+func (s *Store) leaveBackup() error { return removeManifest(s.dir) }
+
+// removeManifest makes of a copy a store, durably when it returns. After an error the file may be
+// seen as gone and be there again after a power cut. Then it has another name as long as that may
+// be, for the next opening to see: makeOwn.
+func removeManifest(dir vfs.Dir) error {
+	const left = manifestName + rewrittenSuffix
+	if err := dir.Rename(manifestName, left); err != nil {
 		return err
 	}
-	return s.dir.Sync()
+	if err := dir.Sync(); err != nil {
+		return err
+	}
+	return dir.Remove(left)
+}
+
+// makeOwn makes durable that a store is no copy any more, where that may not be so: before anything
+// is written.
+func (s *Store) makeOwn(names []string) error {
+	const left = manifestName + rewrittenSuffix
+	if !slices.Contains(names, left) {
+		return nil
+	}
+	if err := s.dir.Sync(); err != nil {
+		return err
+	}
+	return s.dir.Remove(left)
 }

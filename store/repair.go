@@ -206,7 +206,7 @@ func repairDirectory(ctx context.Context, src, dst string, o RepairOptions) (rep
 
 // into makes the store in a directory. After an error it has given the room back.
 func (r *repairing) into(ctx context.Context, to *destination, path string, o Options) (report RepairReport, err error) {
-	held, err := to.holds()
+	held, err := to.held()
 	if err != nil {
 		return report, err
 	}
@@ -228,10 +228,7 @@ func (r *repairing) into(ctx context.Context, to *destination, path string, o Op
 	if report.Origin, _, err = beginIncarnation(r.fs, path, o, r.giveUp); err != nil {
 		return report, err
 	}
-	if err := to.dir.Remove(manifestName); err != nil {
-		return report, err
-	}
-	return report, to.dir.Sync()
+	return report, removeManifest(to.dir)
 }
 
 // Repaired is the payload of the audit event, of kind "penstock.repaired", that [Repair] begins the

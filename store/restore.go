@@ -114,10 +114,7 @@ func restore(ctx context.Context, from source, dst string, o RestoreOptions) (re
 	if report.Origin, report.Fenced, err = beginIncarnation(o.fs(), dst, options, nil); err != nil {
 		return report, err
 	}
-	if err := to.dir.Remove(manifestName); err != nil {
-		return report, err
-	}
-	return report, to.dir.Sync()
+	return report, removeManifest(to.dir)
 }
 
 // directorySource is a backup.
@@ -134,7 +131,7 @@ func (d directorySource) manifest(context.Context) (manifest, error) {
 // restore copies the files of a backup into a directory without one. After an error it has given
 // their room back.
 func (d *destination) restore(ctx context.Context, from source, m *manifest, c *copier) error {
-	held, err := d.holds()
+	held, err := d.held()
 	if err != nil {
 		return err
 	}

@@ -348,6 +348,9 @@ func (s *Store) settle(ctx context.Context) error {
 // removeRewritten removes what a crash has left of a rewriting.
 func (s *Store) removeRewritten() error {
 	names, err := s.dir.List()
+	if err == nil {
+		err = s.makeOwn(names)
+	}
 	for _, name := range names {
 		segment, ok := strings.CutSuffix(name, rewrittenSuffix)
 		if _, isSegment := segmentNumber(segment); ok && isSegment {
