@@ -27,6 +27,7 @@ type liar struct {
 	scan    func(ctx context.Context, r store.Region, from store.From) iter.Seq2[*store.Event, error]
 	page    func(ctx context.Context, r store.Region, after, upTo store.Position, limit int) (store.Page, error)
 	count   func(ctx context.Context, r store.Region, after, upTo store.Position, limit int) (int, error)
+	get     func(ctx context.Context, id uuid.UUID) (store.Event, error)
 	at      func(ctx context.Context, p store.Position) (store.Event, error)
 	resolve func(ctx context.Context, from store.From) (store.Position, error)
 	version func(ctx context.Context, entity string) (uint64, error)
@@ -100,6 +101,13 @@ func (l *liar) Count(ctx context.Context, r store.Region, after, upTo store.Posi
 		return l.count(ctx, r, after, upTo, limit)
 	}
 	return l.Store.Count(ctx, r, after, upTo, limit)
+}
+
+func (l *liar) Get(ctx context.Context, id uuid.UUID) (store.Event, error) {
+	if l.get != nil {
+		return l.get(ctx, id)
+	}
+	return l.Store.Get(ctx, id)
 }
 
 func (l *liar) GetAt(ctx context.Context, p store.Position) (store.Event, error) {
@@ -328,6 +336,75 @@ func ownKeys(_ *Subject, l *liar) {
 		}
 		return r, err
 	}
+}
+
+// cache shows what was read once as it was then. It belongs to one goroutine.
+type cache map[store.Position]store.Event
+
+func (c cache) keep(e store.Event) store.Event {
+	was, known := c[e.Position]
+	if !known {
+		was = e.Clone()
+		c[e.Position] = was
+	}
+	return was
+}
+
+func (c cache) keepOne(e store.Event, err error) (store.Event, error) {
+	if err == nil {
+		e = c.keep(e)
+	}
+	return e, err
+}
+
+func keepsByID(_ *Subject, l *liar) {
+	c := make(cache)
+	l.get = func(ctx context.Context, id uuid.UUID) (store.Event, error) { return c.keepOne(l.Store.Get(ctx, id)) }
+}
+
+func keepsByPosition(_ *Subject, l *liar) {
+	c := make(cache)
+	l.at = func(ctx context.Context, p store.Position) (store.Event, error) {
+		return c.keepOne(l.Store.GetAt(ctx, p))
+	}
+}
+
+func keepsPages(_ *Subject, l *liar) {
+	c := make(cache)
+	l.page = func(ctx context.Context, r store.Region, after, upTo store.Position, limit int) (store.Page, error) {
+		page, err := l.Store.ReadPage(ctx, r, after, upTo, limit)
+		for i, e := range page.Events {
+			page.Events[i] = c.keep(e)
+		}
+		return page, err
+	}
+}
+
+func keepsScans(_ *Subject, l *liar) {
+	c := make(cache)
+	l.scan = func(ctx context.Context, r store.Region, from store.From) iter.Seq2[*store.Event, error] {
+		return func(yield func(*store.Event, error) bool) {
+			for e, err := range l.Store.Scan(ctx, r, from) {
+				if err == nil {
+					was := c.keep(*e)
+					e = &was
+				}
+				if !yield(e, err) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func keepsReads(s *Subject, l *liar) {
+	c := make(cache)
+	shown(func(events []store.Event) []store.Event {
+		for i, e := range events {
+			events[i] = c.keep(e)
+		}
+		return events
+	})(s, l)
 }
 
 // forgetful numbers commits from 1 at each opening.

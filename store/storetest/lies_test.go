@@ -397,6 +397,11 @@ func liesOfErasures() []lie {
 	}
 	return []lie{
 		{law: "what is erased shows as erased in its place, and all else stays", name: "erases nothing", tell: pretend},
+		{law: "what is erased shows as erased in its place, and all else stays", name: "keeps what it has read by id", tell: keepsByID},
+		{law: "what is erased shows as erased in its place, and all else stays", name: "keeps what it has read by position", tell: keepsByPosition},
+		{law: "what is erased shows as erased in its place, and all else stays", name: "keeps pages", tell: keepsPages},
+		{law: "what is erased shows as erased in its place, and all else stays", name: "keeps what it has scanned", tell: keepsScans},
+		{law: "what is erased shows as erased in its place, and all else stays", name: "keeps what it has read", tell: keepsReads},
 		{law: "what was erased stays so over a reopening", name: "erases nothing", tell: pretend},
 		{law: "an erasure that is there before a crash is there after it", name: "erases nothing", tell: pretend},
 		{law: "a key of what was erased is refused", name: "forgets keys", tell: changed(forgetKey)},
