@@ -138,8 +138,8 @@ func TestAReaderThatHasSeenAFenceWhoseEndAPowerCutTookIsForeign(t *testing.T) {
 	require.Positive(t, hidden)
 }
 
-// One event is lost that a fence had hidden, and one that readers have seen. What damage takes is no
-// part of what an anchor says.
+// One event is lost that a fence had hidden, and one that readers have seen. What damage takes is
+// no part of what an anchor says.
 func TestAReaderContinuesOverALogThatWasRepaired(t *testing.T) {
 	disk := vfs.NewMemory()
 	s := openLog(t, disk, smallSegments(SyncAlways))

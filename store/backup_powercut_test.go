@@ -98,7 +98,7 @@ func TestAPowerCutDuringABackupLeavesTheFormerOneOrThisOne(t *testing.T) {
 	})
 }
 
-// What a backup has renamed and could not make durable is seen by the next one, and may not be there
+// What a backup has renamed and could not make durable is seen by the next one, and may be gone
 // after a power cut.
 func TestAPowerCutDuringABackupAfterOneThatFailedLeavesTheFormerOneOrThisOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

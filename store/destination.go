@@ -85,8 +85,8 @@ func (d *destination) holds() (manifest, error) {
 	return m, err
 }
 
-// held is holds, durably: a call before may have been cut off after it had renamed the file, or been
-// told that the directory could not be synced. All that comes next rests on what the file says.
+// held is holds, durably: a call before may have been cut off after it had renamed the file, or
+// have failed to sync the directory. All that comes next rests on what the file says.
 func (d *destination) held() (manifest, error) {
 	m, err := d.holds()
 	if err == nil && m.State != copyNone {
