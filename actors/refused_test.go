@@ -23,6 +23,7 @@ import (
 // is mended.
 type refusal struct {
 	position func() error
+	open     func() error
 	prepare  func(*testing.T, *store.Store) // instead
 	state    actors.State                   // that Start leaves the worker in
 	reason   error
@@ -43,6 +44,9 @@ func refusals() map[string]refusal {
 		"away":            {position: func() error { return supervision.Wait(errBroken) }, state: actors.Retrying, reason: errBroken},
 		"another history": {position: foreign, state: actors.Halted, reason: store.ErrForeignHistory},
 		"ahead":           {prepare: ahead, state: actors.Halted, reason: checkpoint.ErrAhead},
+		"does not open":   {open: func() error { return errBroken }, state: actors.Retrying, reason: errBroken},
+		"panics":          {open: func() error { panic(errBroken) }, state: actors.Retrying, reason: cursor.ErrOpen},
+		"ends":            {open: func() error { runtime.Goexit(); return nil }, state: actors.Retrying, reason: cursor.ErrGoexit},
 	}
 }
 
@@ -58,6 +62,14 @@ func (r refusal) worker(ill func() bool) cursor.Worker {
 				return 0, r.position()
 			}
 			return 0, nil
+		}
+	}
+	if r.open != nil {
+		w.Open = func(context.Context, *cursor.Opening) error {
+			if ill() {
+				return r.open()
+			}
+			return nil
 		}
 	}
 	return w

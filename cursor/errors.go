@@ -47,6 +47,8 @@ var (
 	ErrParkLimit = errors.New("cursor: no room to park")
 	// ErrNoPosition: Worker.ExternalPosition failed or panicked, or its context ended.
 	ErrNoPosition = errors.New("cursor: no external position")
+	// ErrOpen: Worker.Open failed or panicked, or its context ended.
+	ErrOpen = errors.New("cursor: worker does not open")
 )
 
 // workerError is an [ErrWorker] with the field that is wrong.
@@ -135,7 +137,7 @@ func (e *HandlerError) Decided() error { return e.Err }
 // RunnerError says what a runner could not do, and not because of the handler.
 type RunnerError struct {
 	Worker string
-	// Err is [ErrCommit], [ErrKey], [ErrParkLimit] or [ErrNoPosition].
+	// Err is [ErrCommit], [ErrKey], [ErrParkLimit], [ErrNoPosition] or [ErrOpen].
 	Err error
 	// Event is the position of the event that it is about: the one whose reactions were refused, or
 	// that has no key, or that cannot be parked. It is 0 where it is about none.
@@ -156,6 +158,8 @@ func (e *RunnerError) what() string {
 		return fmt.Sprintf("no room to park event %d", e.Event)
 	case errors.Is(e.Err, ErrNoPosition):
 		return "external position"
+	case errors.Is(e.Err, ErrOpen):
+		return "open"
 	case e.Event > 0:
 		return fmt.Sprintf("commit of the reactions to event %d", e.Event)
 	}

@@ -34,17 +34,23 @@ func isolate(ctx context.Context, redact Redact, f func() error) error {
 	}
 }
 
-// externalPosition calls the function of the user. It returns when ctx ends, also if the function
-// does not: then what it returns later counts for nothing.
+// isolate calls a function that gets a context. It returns when ctx ends, also if the function does
+// not: then what it returns later counts for nothing.
+func (o *owner) isolate(ctx context.Context, f func() error) error {
+	err := isolate(ctx, o.worker.redact, f)
+	if err != nil && ctx.Err() != nil { // whatever the function makes of that
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// externalPosition calls the function of the user.
 func (o *owner) externalPosition(ctx context.Context, s ResumeState) (store.Position, error) {
 	var at store.Position
-	err := isolate(ctx, o.worker.redact, func() (err error) {
+	err := o.isolate(ctx, func() (err error) {
 		at, err = o.worker.ExternalPosition(ctx, s)
 		return err
 	})
-	if err != nil && ctx.Err() != nil { // whatever the function makes of that
-		return 0, context.Cause(ctx)
-	}
 	if err != nil { // at may still be written to
 		return 0, err
 	}

@@ -182,6 +182,9 @@ func (r *Runner) restore(ctx context.Context) error {
 	r.win.reset(placeOf(record))
 	r.finished, r.oldest = nil, nil
 	r.out.discard()
+	if err := r.out.open(ctx); err != nil {
+		return err
+	}
 	if err := r.park.load(); err != nil {
 		return err
 	}

@@ -202,6 +202,15 @@ type Worker struct {
 	// copy then, for Status. Such a worker has no lanes, and cannot be rewound or widened from
 	// here. Package reactor/projector does all that for a database.
 	ExternalPosition func(ctx context.Context, at ResumeState) (store.Position, error)
+	// Open is called each time the checkpoint was acquired, after ExternalPosition, and after an
+	// operator has moved it: before the first event is read. So it sees what the worker keeps as the
+	// events before have left it, and alone. What it puts and emits is one commit with the checkpoint
+	// as it is; where it returns an error there is none, and that is a failure of the worker, which is
+	// restarted as Policy says. A supervision.Halt in it halts the worker at once, and is an error of
+	// the start of its system: for what only another program can mend. It is called again where an
+	// event was erased meanwhile, and after a crash. When ctx ends the worker does not wait for it any
+	// longer. It excludes Volatile.
+	Open func(ctx context.Context, o *Opening) error
 	// Gaps is how many gap observations are kept until they are taken, at most 65,536; 0 keeps
 	// none. See [Gap].
 	Gaps int
@@ -273,6 +282,7 @@ func (w Worker) validate() error {
 		check("Build", w.checkBuild()),
 		check("ExternalPosition", w.checkExternal()),
 		check("Stateful", w.checkStateful()),
+		check("Open", w.checkOpen()),
 	)
 }
 
@@ -319,19 +329,6 @@ func (w Worker) checkExternal() error {
 		return &store.InvalidError{Field: "ExternalPosition", Rule: "excludes Lanes"}
 	case w.NewKinds == checkpoint.NewKindsBackfill:
 		return &store.InvalidError{Field: "ExternalPosition", Rule: "excludes NewKindsBackfill"}
-	}
-	return nil
-}
-
-// checkStateful requires the one commit that has both what is kept and the position.
-func (w Worker) checkStateful() error {
-	switch {
-	case !w.Stateful:
-		return nil
-	case w.Volatile:
-		return &store.InvalidError{Field: "Stateful", Rule: "excludes Volatile"}
-	case w.ExternalPosition != nil:
-		return &store.InvalidError{Field: "Stateful", Rule: "excludes ExternalPosition"}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
@@ -82,11 +83,21 @@ func notAcquired(err error) supervision.Failure {
 // name, or the log where it has none: only another program, or a change by an operator, mends it.
 func mistaken(err error) bool {
 	var start *checkpoint.PositionError
-	if !ofUser(err) && errors.As(err, &start) && start.ID == "" {
+	if !ofUser(err) && errors.As(err, &start) && start.ID == "" || unopened(err) {
 		return true
 	}
 	return isOneOf(err, checkpoint.ErrRegion, checkpoint.ErrKindsChanged, checkpoint.ErrKeyVersion,
 		checkpoint.ErrRenamed, checkpoint.ErrExists, checkpoint.ErrStateful)
+}
+
+// unopened reports whether the worker says itself, as it opens, that it cannot run.
+func unopened(err error) bool {
+	source, ok := origin(err).(*cursor.RunnerError) //nolint:errorlint // origin has unwrapped what may be
+	if !ok || !errors.Is(source.Err, cursor.ErrOpen) {
+		return false
+	}
+	d, directed := supervision.DirectiveOf(source.Reason)
+	return directed && d.Action == supervision.ActionHalt
 }
 
 // unfit reports whether the checkpoint is not one of this log and owner, or cannot be read.

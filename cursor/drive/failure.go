@@ -44,8 +44,13 @@ func classify(err error, cancelled bool) ruling {
 	case *cursor.HandlerError:
 		return classifyHandler(source)
 	case *cursor.RunnerError:
-		if errors.Is(source.Err, cursor.ErrKey) || errors.Is(source.Err, cursor.ErrNoPosition) {
+		switch {
+		case errors.Is(source.Err, cursor.ErrKey), errors.Is(source.Err, cursor.ErrNoPosition):
 			return charged(supervision.Halt(err), false)
+		case errors.Is(source.Err, cursor.ErrOpen) && cancelled:
+			return ruling{outcome: outcomeNothing}
+		case errors.Is(source.Err, cursor.ErrOpen): // after an operator moved it
+			return charged(err, false)
 		}
 	}
 	switch scarce := scarce(err); {
