@@ -55,6 +55,7 @@ type batchOwner struct {
 	st        *store.Store   // nil in a batch made by hand
 	stateful  bool           // the worker keeps something
 	newChains bool           // its reactions have depth 1
+	lasting   bool           // what it schedules is written though events are erased
 }
 
 // again says which events are handled again, and what for.

@@ -24,7 +24,9 @@ type owner struct {
 
 // hold takes a lease over, nil for a volatile worker. The reactions of its batches name it.
 func (o *owner) hold(l *checkpoint.Lease) {
-	o.lease, o.emission, o.batches = l, o.worker.emission, &batchOwner{st: o.st, newChains: o.worker.NewChains}
+	o.lease, o.emission, o.batches = l, o.worker.emission, &batchOwner{
+		st: o.st, newChains: o.worker.NewChains, lasting: o.worker.Impersonal,
+	}
 	if l != nil {
 		record := l.Record()
 		o.batches.ownership = Ownership{

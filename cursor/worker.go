@@ -186,6 +186,9 @@ type Worker struct {
 	// that any reaction has: for a worker that ends by itself each loop that leads through it. No
 	// limit of depth does that then, and workers that answer it do not fail after so many rounds.
 	NewChains bool
+	// Impersonal says that what Handle schedules says nothing of what events say: it is written also
+	// where the event that it is a reaction to is erased meanwhile.
+	Impersonal bool
 	// SyncCheckpoints makes a batch without reactions wait until its checkpoint is safe from a
 	// power cut too. Otherwise such a checkpoint survives the death of the process at once, and a
 	// power cut some 10 ms later.

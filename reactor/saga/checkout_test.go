@@ -1,0 +1,117 @@
+package saga_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/penstock-io/penstock/reactor/saga"
+	"github.com/penstock-io/penstock/store"
+)
+
+type orderPlaced struct {
+	Order string
+	Cents int64
+}
+
+func (orderPlaced) Kind() string { return "order.placed" }
+
+type orderCancelled struct{ Order string }
+
+func (orderCancelled) Kind() string { return "order.cancelled" }
+
+// order is the state of a checkout.
+type order struct {
+	ID              string
+	Cents           int64
+	Payment, Parcel string `json:",omitempty"`
+}
+
+func byOrder(e orderPlaced) string { return e.Order }
+
+// world is what the steps call: it remembers effects by their keys, as a good service does.
+type world struct {
+	mu    sync.Mutex
+	calls []string           // in order, repetitions included
+	done  map[string]bool    // by key of the action: whether its effect is there
+	fails map[string][]error // by name of the step: what the next calls return
+	lies  map[string]bool    // the effect happens, and the caller gets an error
+}
+
+func newWorld() *world {
+	return &world{done: make(map[string]bool), fails: make(map[string][]error), lies: make(map[string]bool)}
+}
+
+var errDown = errors.New("the service is down")
+
+func (w *world) do(step, key string) (string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.calls = append(w.calls, step)
+	if list := w.fails[step]; len(list) > 0 {
+		err := list[0]
+		if len(list) > 1 || !errors.Is(err, errDown) {
+			w.fails[step] = list[1:]
+		}
+		if w.lies[step] {
+			w.done[key] = true
+		}
+		return "", err
+	}
+	w.done[key] = true
+	return step + "-" + key, nil
+}
+
+func (w *world) undo(step, key string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.calls = append(w.calls, "undo "+step)
+	if list := w.fails["undo "+step]; len(list) > 0 {
+		w.fails["undo "+step] = list[1:]
+		return list[0]
+	}
+	delete(w.done, key)
+	return nil
+}
+
+func (w *world) effects() (keys []string) {
+	for k := range w.done {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func (w *world) action(step string) func(context.Context, saga.Step[order]) (string, error) {
+	return func(_ context.Context, s saga.Step[order]) (string, error) { return w.do(step, s.Key) }
+}
+
+func (w *world) back(step string) func(context.Context, saga.Step[order], saga.Done[string]) error {
+	return func(_ context.Context, _ saga.Step[order], d saga.Done[string]) error { return w.undo(step, d.Key) }
+}
+
+func (w *world) checkout() *saga.Saga[order] {
+	s := saga.Steps("checkout",
+		saga.Starts(byOrder, func(o *order, e orderPlaced) { *o = order{ID: e.Order, Cents: e.Cents} }),
+		saga.Do("reserve", w.action("reserve"), w.back("reserve")),
+		saga.Do("charge", w.action("charge"), w.back("charge")).Keep(func(o *order, p string) { o.Payment = p }),
+		saga.All("dispatch",
+			saga.Do("label", w.action("label"), w.back("label")).Keep(func(o *order, p string) { o.Parcel = p }),
+			saga.Do("invoice", w.action("invoice"), nil)),
+		saga.Pivot[order](),
+		saga.Do("ship", w.action("ship"), nil),
+		saga.CancelOn[order](func(e orderCancelled) string { return e.Order }),
+	)
+	s.Version, s.Deadline = 1, 30*time.Minute
+	s.Effects.Policy.Attempts = 3
+	return s
+}
+
+func at(id string) store.Coordinate { return store.At("order:"+id, "shop") }
+
+func placed(id string) orderPlaced { return orderPlaced{Order: id, Cents: 900} } //nolint:unparam // as at
+
+var _ = fmt.Sprint

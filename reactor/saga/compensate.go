@@ -1,0 +1,222 @@
+package saga
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// request has an action carried out.
+func (t *turn[S]) request(name string) error {
+	s := t.d.steps[name]
+	if s == nil || s.do == nil {
+		return fmt.Errorf("%w: the saga has no action %q", ErrTransition, name)
+	}
+	was := t.rec.Steps[name]
+	now := &stepRecord{Status: requested, Visit: 1}
+	if was != nil {
+		now.Visit = was.Visit + 1
+	}
+	switch {
+	case was != nil && was.Status == requested:
+		return fmt.Errorf("%w: action %q is in flight already", ErrTransition, name)
+	case now.Visit > t.d.maxVisits:
+		return fmt.Errorf("%w: action %q was requested %d times", ErrLimit, name, t.d.maxVisits)
+	}
+	t.rec.Order++
+	now.Order = t.rec.Order
+	if t.rec.Steps == nil {
+		t.rec.Steps = make(map[string]*stepRecord)
+	}
+	t.rec.Steps[name] = now
+	return t.own(whatRequested, request{Run: t.rec.Run, Step: name, Visit: now.Visit, Order: now.Order})
+}
+
+// outcome handles the answer to a request.
+func (t *turn[S]) outcome(w what) error {
+	var o outcome
+	if err := decode(t.e, &o); err != nil {
+		return err
+	}
+	switch {
+	case o.Run != t.rec.Run || !t.rec.Life.alive():
+		return nil // of an earlier run
+	case o.Undo:
+		return t.undone(w, &o)
+	}
+	s := t.rec.Steps[o.Step]
+	if s == nil || s.Status != requested || s.Order != o.Order || s.Try != o.Try {
+		return nil // answered before
+	}
+	s.Status, s.Result, s.Error = status(w), o.Result, clip(o.Error)
+	if def := t.d.steps[o.Step]; (w == whatDone || w == whatUnknown) && def != nil && def.undo != nil {
+		t.rec.toUndo(undoRecord{Step: o.Step, Visit: s.Visit, Order: s.Order, Unknown: w == whatUnknown, Result: o.Result})
+	}
+	switch t.rec.Life {
+	case Running:
+		if err := t.moveOn(o.Step, s); err != nil {
+			return err
+		}
+		return t.close()
+	case Compensating:
+		return t.unwind()
+	default:
+		return nil // it is stuck: an operator says how it continues
+	}
+}
+
+// moveOn is what follows the outcome of an action of an instance that goes forward.
+func (t *turn[S]) moveOn(name string, s *stepRecord) error {
+	def := t.d.steps[name]
+	if def == nil {
+		return fmt.Errorf("%w: the saga has no action %q any more", ErrTransition, name)
+	}
+	if s.Status == unknown && def.ask {
+		t.rec.stick(t.now, name, false, s.Error)
+		return nil
+	}
+	if s.Status == done && def.keep != nil {
+		if err := t.call(phases{}, func(tx *Tx[S]) error { return def.keep(&tx.State, s.Result) }); err != nil {
+			return err
+		}
+	}
+	switch {
+	case t.d.list:
+		return t.join(name)
+	case s.Status == done && def.then != nil:
+		return t.call(phases{}, func(tx *Tx[S]) error { return def.then(t.ctx, s.Result, tx) })
+	case s.Status == done:
+		return nil
+	case s.Status == refused && def.refused != nil:
+		return t.call(phases{}, func(tx *Tx[S]) error { return def.refused(t.ctx, Refuse(errors.New(s.Error)), tx) })
+	default:
+		return t.compensate(failure{Step: name, Error: s.Error})
+	}
+}
+
+// close completes an instance that is to, once nothing is in flight.
+func (t *turn[S]) close() error {
+	if t.rec.Life != Running || !t.rec.Closing || len(t.rec.inFlight()) > 0 {
+		return nil
+	}
+	return t.end(Completed)
+}
+
+// stage requests the steps of a stage of a list, or ends the instance behind the last one.
+func (t *turn[S]) stage(i int) error {
+	for ; i < len(t.d.stages) && t.d.stages[i].pivot; i++ {
+		t.rec.Pivoted = true
+		if err := t.clear(deadlineTimer); err != nil {
+			return err
+		}
+	}
+	if i == len(t.d.stages) {
+		return t.end(Completed)
+	}
+	t.rec.enter(t.now, t.d.stages[i].name)
+	for _, name := range t.d.stages[i].steps {
+		if err := t.request(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// join looks whether the stage is over, of which a step has its outcome.
+func (t *turn[S]) join(name string) error {
+	at := t.d.stageOf(t.rec.Phase)
+	if at < 0 {
+		return fmt.Errorf("%w: the list has no step %q any more", ErrTransition, t.rec.Phase)
+	}
+	failed := ""
+	for _, step := range t.d.stages[at].steps {
+		switch s := t.rec.Steps[step]; {
+		case s == nil || s.Status == done:
+		case s.Status == requested:
+			if f := t.rec.Steps[name]; f.Status != done && t.d.stages[at].withdraw && !t.rec.Pivoted {
+				return t.compensate(failure{Step: name, Error: f.Error})
+			}
+			return nil
+		case failed == "" || t.rec.Steps[failed].Order > s.Order:
+			failed = step
+		}
+	}
+	switch {
+	case failed == "":
+		return t.stage(at + 1)
+	case t.rec.Pivoted:
+		t.rec.stick(t.now, failed, false, t.rec.Steps[failed].Error)
+		return nil
+	default:
+		return t.compensate(failure{Step: failed, Error: t.rec.Steps[failed].Error})
+	}
+}
+
+// compensate turns the instance back.
+func (t *turn[S]) compensate(why failure) error {
+	if t.rec.Life != Running {
+		return nil
+	}
+	if t.rec.Pivoted {
+		t.rec.stick(t.now, why.Step, false, why.Error)
+		return nil
+	}
+	for name := range t.rec.Timers {
+		if err := t.clear(name); err != nil {
+			return err
+		}
+	}
+	t.rec.Life, t.rec.Why = Compensating, &why
+	return t.unwind()
+}
+
+// unwind undoes the next thing, once nothing is in flight any more; with nothing left it ends the
+// instance.
+func (t *turn[S]) unwind() error {
+	if t.rec.Life != Compensating || len(t.rec.inFlight()) > 0 || t.rec.undoing() != nil {
+		return nil
+	}
+	n := len(t.rec.Undo)
+	if n == 0 {
+		return t.end(t.rec.undoneLife())
+	}
+	u := &t.rec.Undo[n-1]
+	if def := t.d.steps[u.Step]; def == nil || def.undo == nil {
+		t.rec.stick(t.now, u.Step, true, "the saga has no undo of that name any more")
+		return nil
+	}
+	u.Try = 1
+	return t.own(whatRequested, t.rec.undoRequest(u))
+}
+
+// undoneLife is how an instance ends that has nothing left to undo.
+func (r *record) undoneLife() Life {
+	if len(r.Skipped) > 0 || r.Why.Fails && !r.Why.Undid {
+		return Failed
+	}
+	return Compensated
+}
+
+func (r *record) undoRequest(u *undoRecord) request {
+	return request{Run: r.Run, Step: u.Step, Visit: u.Visit, Order: u.Order, Undo: true, Try: u.Try}
+}
+
+// undone handles the outcome of an undo.
+func (t *turn[S]) undone(w what, o *outcome) error {
+	u := t.rec.undoing()
+	if u == nil || u.Order != o.Order || u.Try != o.Try || t.rec.Life != Compensating {
+		return nil
+	}
+	if w != whatDone {
+		t.rec.stick(t.now, o.Step, true, o.Error)
+		return nil
+	}
+	t.rec.Undo, t.rec.Why.Undid = t.rec.Undo[:len(t.rec.Undo)-1], true
+	return t.unwind()
+}
+
+// stick stops the instance until an operator says how it continues.
+func (r *record) stick(now time.Time, step string, undo bool, why string) {
+	r.Life = Stuck
+	r.Stuck = &stuckRecord{Step: step, Undo: undo, Error: clip(why), Since: now}
+}

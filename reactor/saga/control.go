@@ -1,0 +1,110 @@
+package saga
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/store"
+)
+
+// The calls of operators are inputs of an instance, in the order of the others: they are appended
+// as events, who asked and why included, and take effect when the saga runs. One that does not fit
+// the instance as it is now is an [ErrUnfit]; one that does not fit any more by then is recorded,
+// and has no effect. Each returns the receipt of the event; a dry run appends nothing.
+
+// Cancel has an instance compensate that goes forward, and is not behind its pivot.
+func (h *Instances[S]) Cancel(ctx context.Context, key string, r checkpoint.Request) (store.Receipt, error) {
+	return h.ask(ctx, key, r, ask{Do: opCancel})
+}
+
+// Retry repeats what an instance is stuck at, under the same effect key.
+func (h *Instances[S]) Retry(ctx context.Context, key string, r checkpoint.Request) (store.Receipt, error) {
+	return h.ask(ctx, key, r, ask{Do: opRetry})
+}
+
+// SkipUndo passes over the undo that an instance is stuck at. It continues to undo, and ends as
+// Failed.
+func (h *Instances[S]) SkipUndo(ctx context.Context, key string, r checkpoint.Request) (store.Receipt, error) {
+	return h.ask(ctx, key, r, ask{Do: opSkip})
+}
+
+// SettleDone says that the action which an instance is stuck at, as its outcome is unknown, has
+// happened, with a result (any JSON type, nil for none); the instance goes forward.
+func (h *Instances[S]) SettleDone(ctx context.Context, key, step string, result any, r checkpoint.Request) (store.Receipt, error) {
+	a := ask{Do: opSettle, Step: step, Status: done}
+	if result != nil {
+		data, err := json.Marshal(result)
+		if err != nil {
+			return store.Receipt{}, fmt.Errorf("saga %s: result of step %q: %w", h.saga.name, step, err)
+		}
+		a.Result = data
+	}
+	return h.ask(ctx, key, r, a)
+}
+
+// SettleRefused says that the action which an instance is stuck at, as its outcome is unknown, has
+// not happened.
+func (h *Instances[S]) SettleRefused(ctx context.Context, key, step string, r checkpoint.Request) (store.Receipt, error) {
+	return h.ask(ctx, key, r, ask{Do: opSettle, Step: step, Status: refused})
+}
+
+// Abandon ends an instance as Failed, whatever was not undone.
+func (h *Instances[S]) Abandon(ctx context.Context, key string, r checkpoint.Request) (store.Receipt, error) {
+	return h.ask(ctx, key, r, ask{Do: opAbandon})
+}
+
+// Suspend stops an instance until it is resumed: its inputs are held, and no action of it begins.
+func (h *Instances[S]) Suspend(ctx context.Context, key string, r checkpoint.Request) (store.Receipt, error) {
+	return h.ask(ctx, key, r, ask{Do: opSuspend})
+}
+
+// Resume lets a suspended instance continue, with what was held first.
+func (h *Instances[S]) Resume(ctx context.Context, key string, r checkpoint.Request) (store.Receipt, error) {
+	return h.ask(ctx, key, r, ask{Do: opResume})
+}
+
+// Fire has a timer of an instance fire now.
+func (h *Instances[S]) Fire(ctx context.Context, key, timer string, r checkpoint.Request) (store.Receipt, error) {
+	return h.ask(ctx, key, r, ask{Do: opFire, Timer: timer})
+}
+
+// Purge forgets an instance that has ended, before Saga.Retain is over: its record and its aliases.
+// Its key may start again.
+func (h *Instances[S]) Purge(ctx context.Context, key string, r checkpoint.Request) (store.Receipt, error) {
+	return h.ask(ctx, key, r, ask{Do: opPurge})
+}
+
+// fitting returns the record of an instance that a call fits as it is now.
+func (h *Instances[S]) fitting(key string, r checkpoint.Request, a *ask) (*record, error) {
+	rec, err := h.record(key)
+	if err == nil {
+		err = r.Validate()
+	}
+	if err == nil {
+		err = rec.fits(a)
+	}
+	if err != nil {
+		err = fmt.Errorf("saga %s, key %q: %s: %w", h.saga.name, key, a.Do, err)
+	}
+	return rec, err
+}
+
+// ask appends what an operator asks of the present run of an instance.
+func (h *Instances[S]) ask(ctx context.Context, key string, r checkpoint.Request, a ask) (store.Receipt, error) {
+	d, err := h.saga.define()
+	if err != nil {
+		return store.Receipt{}, err
+	}
+	rec, err := h.fitting(key, r, &a)
+	if err != nil || r.DryRun {
+		return store.Receipt{}, err
+	}
+	a.Run, a.By, a.Reason = rec.Run, r.By, r.Reason
+	raw, err := encode(d.name, whatAsked, a)
+	if err != nil {
+		return store.Receipt{}, err
+	}
+	return h.st.Append(ctx, store.At(entity(d.name, key), d.scope), store.Any, raw)
+}

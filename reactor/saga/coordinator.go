@@ -1,0 +1,210 @@
+package saga
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+// coordinator is the worker that handles the inputs of instances.
+type coordinator[S any] struct{ s *Saga[S] }
+
+// Spec describes it to its supervisor.
+func (c coordinator[S]) Spec() supervision.Spec {
+	return supervision.Spec{Name: c.s.name, Policy: c.s.Policy}
+}
+
+// CursorWorker returns the worker, or all that is wrong with the saga.
+func (c coordinator[S]) CursorWorker() (cursor.Worker, error) {
+	d, err := c.s.define()
+	if err != nil {
+		return cursor.Worker{}, err
+	}
+	kinds := slices.Sorted(maps.Keys(d.routes))
+	for _, w := range inputs {
+		kinds = append(kinds, w.kind(d.name))
+	}
+	lanes := c.s.Lanes
+	if lanes == 0 {
+		lanes = defaultLanes
+	}
+	return cursor.Worker{
+		Name: c.s.name, Region: store.Region{Scope: c.s.Scope}, Kinds: kinds, SchemaVersions: d.newest(),
+		Handle: each(d.input), Lanes: lanes, Key: d.lane, Policy: c.s.Policy, Stateful: true, NewChains: true, Impersonal: true,
+		NewKinds: checkpoint.NewKindsFromNow,
+	}.CursorWorker()
+}
+
+// each is a handler that handles the events of a batch one after the other.
+func each(one func(ctx context.Context, b *cursor.Batch, i int) error) cursor.Handler {
+	return func(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
+		for i := range b.Events {
+			if err := ctx.Err(); err != nil {
+				return cursor.Continue, cursor.FailedAt(i, err)
+			}
+			b.Begin(i)
+			if err := one(ctx, b, i); err != nil {
+				return cursor.Continue, cursor.FailedAt(i, err)
+			}
+		}
+		return cursor.Continue, nil
+	}
+}
+
+// input handles one event for its instance.
+func (d *definition[S]) input(ctx context.Context, b *cursor.Batch, i int) error {
+	side := func(key string) ([]byte, bool, error) { return b.Side(i, key) }
+	at, err := d.place(&b.Events[i], side)
+	if err != nil {
+		return err
+	}
+	t, err := d.turn(ctx, b, i, at.key, at.at)
+	if err == nil {
+		err = t.handle()
+	}
+	if err == nil {
+		err = t.save()
+	}
+	if err != nil {
+		return &inputError{saga: d.name, key: at.key, input: b.Events[i].Position, err: err}
+	}
+	return nil
+}
+
+// place is where an input belongs.
+type place struct {
+	key string // of the instance; "" where it waits for an alias that no instance has
+	at  string // where the record is kept
+}
+
+func instance(key string) place { return place{key: key, at: recordKey(key)} }
+
+// place finds the instance of an input. What is kept tells the instance of an alias.
+func (d *definition[S]) place(e *store.Event, side func(string) ([]byte, bool, error)) (place, error) {
+	switch whatOf(d.name, e.Kind) {
+	case "":
+	case whatWaited:
+		var p pointer
+		if err := decode(e, &p); err != nil {
+			return place{}, err
+		}
+		if p.Stray != "" {
+			return place{at: p.Stray}, nil
+		}
+		fallthrough
+	default:
+		key := keyOfEntity(d.name, e.Coordinate.Entity)
+		return instance(key), checkKey(key)
+	}
+	r := d.routes[e.Kind]
+	if r == nil {
+		return place{}, fmt.Errorf("%w: kind %q", ErrUnexpected, e.Kind)
+	}
+	key, err := r.key(e)
+	switch {
+	case err != nil:
+		return place{}, err
+	case r.alias == "":
+		return instance(key), nil
+	}
+	owner, found, err := side(aliasKey(r.alias, key))
+	if err != nil || !found {
+		return place{at: strayKey(r.alias, key)}, err
+	}
+	return instance(string(owner)), nil
+}
+
+// lane is what must stay in order: the instance. An event that cannot be read will fail, and waits
+// for no instance then.
+func (d *definition[S]) lane(e store.Event) string {
+	at, err := d.place(&e, func(string) ([]byte, bool, error) { return nil, false, nil })
+	if err != nil {
+		return "e/" + e.Coordinate.Entity
+	}
+	return at.at
+}
+
+// handle handles the input, or keeps it while others wait before it.
+func (t *turn[S]) handle() error {
+	w := whatOf(t.d.name, t.e.Kind)
+	switch {
+	case w == whatAgain:
+		return t.handleHeld()
+	case w == whatAsked:
+		return asking[S]{t}.asked()
+	case t.rec.Life == Suspended || t.rec.Again:
+		return t.hold(false)
+	}
+	if err := t.dispatch(w); err != nil {
+		return err
+	}
+	return t.again()
+}
+
+// dispatch handles an input by its kind.
+func (t *turn[S]) dispatch(w what) error {
+	switch w {
+	case "":
+		return t.event(t.d.routes[t.e.Kind])
+	case whatFired:
+		return t.fired()
+	case whatWaited:
+		return t.waited()
+	case whatDone, whatRefused, whatUnknown, whatWithdrawn:
+		return t.outcome(w)
+	default:
+		return nil
+	}
+}
+
+// handleHeld handles an input that was held.
+func (t *turn[S]) handleHeld() error {
+	var p pointer
+	if err := decode(t.e, &p); err != nil {
+		return err
+	}
+	t.rec.Again = false
+	if t.rec.release(p.Input) {
+		if err := t.handleAt(p.Input); err != nil {
+			return err
+		}
+	}
+	return t.again()
+}
+
+// handleAt handles the input at a position. One that cannot be read any more is recorded.
+func (t *turn[S]) handleAt(at store.Position) error {
+	e, err := t.b.Store().GetAt(t.ctx, at)
+	if _, erased := e.Erased(); err == nil && erased {
+		err = store.ErrErased
+	}
+	if errors.Is(err, store.ErrDropped) || errors.Is(err, store.ErrErased) || errors.Is(err, store.ErrLost) {
+		return t.own(whatRecorded, pointer{Run: t.rec.Run, Input: at, Why: clip(err.Error())})
+	}
+	if err != nil {
+		return err
+	}
+	now := t.e
+	defer func() { t.e = now }()
+	t.e = &e
+	return t.dispatch(whatOf(t.d.name, e.Kind))
+}
+
+// waited ends the wait of an input that has found no instance.
+func (t *turn[S]) waited() error {
+	var p pointer
+	if err := decode(t.e, &p); err != nil {
+		return err
+	}
+	if t.rec.Life != None || !t.rec.release(p.Input) {
+		return nil
+	}
+	return t.own(whatRecorded, pointer{Input: p.Input, Why: "no instance came in time"})
+}

@@ -1,0 +1,192 @@
+package saga
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+// effectsSuffix is behind the name of the saga in that of the worker that carries out its actions.
+const effectsSuffix = ".do"
+
+// effects is the worker that carries out actions.
+type effects[S any] struct{ s *Saga[S] }
+
+// Spec describes it to its supervisor.
+func (f effects[S]) Spec() supervision.Spec {
+	return supervision.Spec{Name: f.s.name + effectsSuffix, Policy: f.s.Effects.Policy}
+}
+
+// CursorWorker returns the worker, or all that is wrong with the saga.
+func (f effects[S]) CursorWorker() (cursor.Worker, error) {
+	d, err := f.s.define()
+	if err != nil {
+		return cursor.Worker{}, err
+	}
+	lanes := f.s.Effects.Lanes
+	if lanes == 0 {
+		lanes = defaultEffectLanes
+	}
+	run := &performer[S]{d: d}
+	return cursor.Worker{
+		Name: f.s.name + effectsSuffix, Region: store.Region{Scope: d.scope}, Kinds: []string{whatRequested.kind(d.name)},
+		Handle: each(run.carryOut), Lanes: lanes, Key: run.lane, Dependency: run.dependency, Policy: f.s.Effects.Policy,
+		Rate: f.s.Effects.Rate, BatchSize: 1, NewChains: true,
+	}.CursorWorker()
+}
+
+// errSuspended is why a request waits.
+var errSuspended = errors.New("saga: the instance is suspended")
+
+// performer carries out requests. Its lanes share it.
+type performer[S any] struct {
+	d *definition[S]
+
+	begin   sync.Once
+	kept    string         // begins the keys of what the coordinator keeps
+	before  store.Position // requests up to here may have been attempted by another process
+	failed  error          // to find that out
+	attempt sync.Map       // request -> struct{}: those that were attempted and are not answered
+}
+
+// lane keeps the requests of one step of an instance in order. Others of it may run beside.
+func (p *performer[S]) lane(e store.Event) string {
+	return e.Coordinate.Entity + "/" + p.dependency(e)
+}
+
+// dependency is the step: what it calls may be out of order, and others go on.
+func (p *performer[S]) dependency(e store.Event) string {
+	var r request
+	if err := decode(&e, &r); err != nil {
+		return ""
+	}
+	return r.Step
+}
+
+// start finds out where the coordinator keeps its instances, once.
+func (p *performer[S]) start(b *cursor.Batch) error {
+	p.begin.Do(func() {
+		st, id := b.Store(), checkpoint.ID(p.d.name)
+		info, err := checkpoint.Inspect(st, id)
+		p.kept, p.before, p.failed = checkpoint.KeptPrefix(info.Record.FirstName(id)), st.Head(), err
+	})
+	return p.failed
+}
+
+// carryOut makes one attempt at a request, and answers it, or returns the error of the attempt.
+func (p *performer[S]) carryOut(ctx context.Context, b *cursor.Batch, i int) error {
+	if err := p.start(b); err != nil {
+		return err
+	}
+	e := &b.Events[i]
+	var r request
+	if err := decode(e, &r); err != nil {
+		return supervision.Park(err)
+	}
+	key := keyOfEntity(p.d.name, e.Coordinate.Entity)
+	rec, err := p.record(b.Store(), key)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !rec.awaits(&r): // abandoned or purged
+		p.attempt.Delete(e.Position)
+		return nil
+	case rec.Life == Suspended:
+		return supervision.Wait(errSuspended)
+	}
+	if !r.Undo && rec.Life == Compensating { // there is no use in it any more
+		return p.withdraw(b, i, &r)
+	}
+	p.attempt.Store(e.Position, struct{}{})
+	return p.act(ctx, b, i, key, rec, &r)
+}
+
+// awaits reports whether an instance waits for the answer to a request.
+func (r *record) awaits(q *request) bool {
+	if r.Run != q.Run || !r.Life.alive() {
+		return false
+	}
+	if q.Undo {
+		u := r.undoing()
+		return u != nil && u.Order == q.Order && u.Try == q.Try
+	}
+	s := r.Steps[q.Step]
+	return s != nil && s.Status == requested && s.Order == q.Order && s.Try == q.Try
+}
+
+func (p *performer[S]) record(st *store.Store, key string) (*record, error) {
+	side, found, err := st.Side(p.kept + recordKey(key))
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		side.Value = nil
+	}
+	return decodeRecord(side.Value)
+}
+
+// withdraw answers a request that is not carried out. What may have been attempted before may have
+// happened.
+func (p *performer[S]) withdraw(b *cursor.Batch, i int, r *request) error {
+	at := b.Events[i].Position
+	_, attempted := p.attempt.Load(at)
+	if attempted || at <= p.before {
+		return p.answer(b, i, whatUnknown, &outcome{request: *r, Error: "it was not tried again, as the instance compensates"})
+	}
+	return p.answer(b, i, whatWithdrawn, &outcome{request: *r})
+}
+
+// act calls the action or the undo.
+func (p *performer[S]) act(ctx context.Context, b *cursor.Batch, i int, key string, rec *record, r *request) error {
+	def := p.d.steps[r.Step]
+	if def == nil || r.Undo && def.undo == nil || !r.Undo && def.do == nil {
+		return supervision.Park(fmt.Errorf("%w: the saga has no %q any more", ErrTransition, r.Step))
+	}
+	timeout := def.timeout
+	if timeout == 0 {
+		timeout = p.d.timeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	s := Step[S]{Key: effectKey(p.d.name, key, r), Instance: key, Name: r.Step}
+	if err := decodeState(rec, &s.State); err != nil {
+		return err
+	}
+	out := outcome{request: *r}
+	var err error
+	if r.Undo {
+		of := s.Key
+		s.Key += "/undo"
+		err = def.undo(ctx, s, rec.undoing(), of)
+	} else {
+		out.Result, err = def.do(ctx, s)
+	}
+	switch {
+	case err == nil:
+		return p.answer(b, i, whatDone, &out)
+	case errors.Is(err, ErrRefused):
+		out.Error = text(err)
+		return p.answer(b, i, whatRefused, &out)
+	}
+	return fmt.Errorf("step %q of instance %q: %w", r.Step, key, err)
+}
+
+func (p *performer[S]) answer(b *cursor.Batch, i int, w what, o *outcome) error {
+	raw, err := encode(p.d.name, w, o)
+	if err != nil {
+		return err
+	}
+	e := &b.Events[i]
+	if err := b.Stage(i, store.Proposal{At: e.Coordinate, Payload: raw}); err != nil {
+		return err
+	}
+	p.attempt.Delete(e.Position)
+	return nil
+}

@@ -1,0 +1,124 @@
+package saga
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+// what is the kind of an event of a saga's own: "saga.NAME." and this.
+type what string
+
+// The saga's own events. All lie at the entity of their instance.
+const (
+	// whatRequested asks for an action, or an undo.
+	whatRequested what = "requested"
+	// The outcomes.
+	whatDone      what = "done"
+	whatRefused   what = "refused"
+	whatUnknown   what = "unknown"
+	whatWithdrawn what = "withdrawn"
+	// whatFired is a timer that is due.
+	whatFired what = "fired"
+	// whatAgain has an input handled that was held.
+	whatAgain what = "again"
+	// whatWaited ends the wait of an input for an instance.
+	whatWaited what = "waited"
+	// whatAsked is the call of an operator.
+	whatAsked what = "asked"
+	// whatRecorded is an input that was passed over.
+	whatRecorded what = "recorded"
+	// whatEnded is the end of a run.
+	whatEnded what = "ended"
+)
+
+// inputs are those that the coordinator reads.
+//
+//nolint:gochecknoglobals // a table
+var inputs = []what{whatDone, whatRefused, whatUnknown, whatWithdrawn, whatFired, whatAgain, whatWaited, whatAsked}
+
+// kind of an own event of a saga.
+func (w what) kind(saga string) string { return "saga." + saga + "." + string(w) }
+
+// whatOf returns what an event is of a saga's own, "" for another one.
+func whatOf(saga, kind string) what {
+	own, found := strings.CutPrefix(kind, "saga."+saga+".")
+	if !found {
+		return ""
+	}
+	return what(own)
+}
+
+// request is the payload of whatRequested.
+type request struct {
+	Run   uint64 `json:"run"`
+	Step  string `json:"step"`
+	Visit int    `json:"visit,omitempty"` // of the action, also where it is undone
+	Order uint64 `json:"order"`           // of the action, or of the undo without one
+	Undo  bool   `json:"undo,omitempty"`
+	Try   int    `json:"try,omitempty"` // by an operator, beyond the first
+}
+
+// outcome is the payload of what answers a request.
+type outcome struct {
+	request
+	Result   json.RawMessage `json:"result,omitempty"`
+	Error    string          `json:"error,omitempty"`
+	Attempts int             `json:"attempts,omitempty"`
+}
+
+// Fired is a timer that is due, for [OnTimer].
+type Fired struct {
+	// Name of the timer.
+	Name string `json:"timer"`
+	// Due is when it was to fire. The event tells when it did.
+	Due time.Time `json:"due"`
+	// Generation counts the settings of timers in a run.
+	Generation uint64 `json:"gen"`
+	Run        uint64 `json:"run"`
+}
+
+// pointer is the payload of what is about another input.
+type pointer struct {
+	Run   uint64         `json:"run,omitempty"`
+	Input store.Position `json:"input"`
+	Why   string         `json:"why,omitempty"`
+	Stray string         `json:"stray,omitempty"` // where it waits for an alias
+}
+
+// ending is the payload of whatEnded.
+type ending struct {
+	Run     uint64    `json:"run"`
+	Life    Life      `json:"life"`
+	Error   string    `json:"error,omitempty"`
+	Skipped []string  `json:"skipped,omitempty"`
+	Began   time.Time `json:"began"`
+	Inputs  uint64    `json:"inputs"`
+}
+
+// encode returns a payload of a saga's own.
+func encode(saga string, w what, body any) (store.Raw, error) {
+	data, err := json.Marshal(body)
+	return store.Raw{Type: w.kind(saga), Data: data}, err
+}
+
+// decode reads the payload of an event of a saga's own.
+func decode(e *store.Event, body any) error {
+	if err := json.Unmarshal(e.Payload, body); err != nil {
+		return fmt.Errorf("%w: event %d (%s): %w", ErrRecord, e.Position, e.Kind, err)
+	}
+	return nil
+}
+
+// effectKey names the effect of an action: the saga, the instance and its run, the step and its
+// visit; of an undo without an action, the number of that in place of the visit.
+func effectKey(saga, key string, r *request) string {
+	number := uint64(r.Visit)
+	if r.Visit == 0 {
+		number = r.Order
+	}
+	return fmt.Sprintf("%s/%s.%d/%s.%d", saga, key, r.Run, r.Step, number)
+}

@@ -1,0 +1,268 @@
+package saga
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/store"
+)
+
+// Instances are those of a saga in a log. Its queries need no running system; they see what was
+// committed. It is safe for concurrent use.
+type Instances[S any] struct {
+	saga *Saga[S]
+	st   *store.Store
+}
+
+// In returns the instances of the saga in a log.
+func (s *Saga[S]) In(st *store.Store) *Instances[S] { return &Instances[S]{saga: s, st: st} }
+
+// Instance is one as it was committed last.
+type Instance[S any] struct {
+	Key string
+	// Life is how far it has come. Waiting says of one that is Running that nothing of it is in
+	// flight: it continues with an input, or when a timer is due.
+	Life    Life
+	Waiting bool
+	// Run counts the runs of the key, from 1; Version is that of the definition.
+	Run     uint64
+	Version uint32
+	// Phase, and when it was entered. Steps are the phases of a list of steps.
+	Phase   string
+	Entered time.Time
+	// Began and Ended; Ended is zero for one that has not.
+	Began, Ended time.Time
+	State        S
+	// Steps that were requested, in that order.
+	Steps []StepState
+	// ToUndo are the steps that compensation would undo, in that order.
+	ToUndo []string
+	// Timers that are set, the soonest first.
+	Timers []Timer
+	// Aliases by name and value.
+	Aliases [][2]string
+	// Held is how many inputs wait for another phase, or for the end of a suspension.
+	Held int
+	// Inputs is how many were handled.
+	Inputs uint64
+	// Err is why it does not go forward any more, or what it is stuck at; nil else.
+	Err error
+	// Skipped are steps that were not undone though they should have been.
+	Skipped []string
+}
+
+// StepState is how far a step is.
+type StepState struct {
+	Name   string
+	Status string // requested, done, refused, unknown or withdrawn
+	Visit  int
+	Key    string // of the effect
+	Err    string
+	Result json.RawMessage
+}
+
+// Timer is one that is set.
+type Timer struct {
+	Name string
+	Due  time.Time
+}
+
+// StuckError is why an instance is [Stuck].
+type StuckError struct {
+	Step  string
+	Undo  bool // its undo has failed, else the step itself, from which there is no way back
+	Text  string
+	Since time.Time
+}
+
+func (e *StuckError) Error() string {
+	what := "step"
+	if e.Undo {
+		what = "undo of step"
+	}
+	return fmt.Sprintf("saga: stuck at %s %q since %s: %s", what, e.Step, e.Since.Format(time.RFC3339), e.Text)
+}
+
+// FailureError is why an instance does not go forward any more.
+type FailureError struct {
+	Step string // that failed; "" where it was no step
+	Text string
+}
+
+func (e *FailureError) Error() string {
+	if e.Step == "" {
+		return "saga: " + e.Text
+	}
+	return fmt.Sprintf("saga: step %q: %s", e.Step, e.Text)
+}
+
+// prefix begins the keys of what the coordinator keeps. A saga that has never run keeps nothing.
+func (h *Instances[S]) prefix() (string, error) {
+	id := checkpoint.ID(h.saga.name)
+	info, err := checkpoint.Inspect(h.st, id)
+	if errors.Is(err, checkpoint.ErrNotFound) {
+		return "", fmt.Errorf("%w: the saga has never run here", ErrNotFound)
+	}
+	return checkpoint.KeptPrefix(info.Record.FirstName(id)), err
+}
+
+// Get returns the instance of a key. Errors: [ErrNotFound] where there is none, [ErrRecord],
+// [ErrState], and those of the store.
+func (h *Instances[S]) Get(key string) (Instance[S], error) {
+	rec, err := h.record(key)
+	if err != nil {
+		return Instance[S]{}, fmt.Errorf("saga %s, key %q: %w", h.saga.name, key, err)
+	}
+	return h.instance(key, rec)
+}
+
+// record reads the record of an instance.
+func (h *Instances[S]) record(key string) (*record, error) {
+	prefix, err := h.prefix()
+	if err != nil {
+		return nil, err
+	}
+	side, found, err := h.st.Side(prefix + recordKey(key))
+	if err != nil || !found {
+		return nil, cmp.Or(err, ErrNotFound)
+	}
+	rec, err := decodeRecord(side.Value)
+	if err == nil && rec.Life == None { // there are inputs that wait for it
+		err = ErrNotFound
+	}
+	return rec, err
+}
+
+func (h *Instances[S]) instance(key string, rec *record) (o Instance[S], err error) {
+	o = Instance[S]{
+		Key: key, Life: rec.Life, Waiting: rec.Life == Running && len(rec.inFlight()) == 0,
+		Run: rec.Run, Version: rec.Version, Phase: rec.Phase, Entered: rec.Entered, Began: rec.Began, Ended: rec.Ended,
+		Held: len(rec.Held), Inputs: rec.Inputs, Err: rec.err(), Skipped: rec.Skipped,
+		Steps: rec.stepStates(h.saga.name, key), Timers: rec.timers(),
+	}
+	for _, u := range slices.Backward(rec.Undo) {
+		o.ToUndo = append(o.ToUndo, u.Step)
+	}
+	for _, a := range rec.Aliases {
+		o.Aliases = append(o.Aliases, [2]string{a.Name, a.Value})
+	}
+	return o, decodeState(rec, &o.State)
+}
+
+// err is why the instance does not go forward.
+func (r *record) err() error {
+	switch {
+	case r.Stuck != nil:
+		return &StuckError{Step: r.Stuck.Step, Undo: r.Stuck.Undo, Text: r.Stuck.Error, Since: r.Stuck.Since}
+	case r.Why != nil:
+		return &FailureError{Step: r.Why.Step, Text: r.Why.Error}
+	}
+	return nil
+}
+
+// stepStates are the steps, in the order in which they were requested last.
+func (r *record) stepStates(saga, key string) (list []StepState) {
+	names := slices.SortedFunc(maps.Keys(r.Steps), func(a, b string) int { return int(r.Steps[a].Order) - int(r.Steps[b].Order) })
+	for _, name := range names {
+		s := r.Steps[name]
+		q := request{Run: r.Run, Step: name, Visit: s.Visit}
+		list = append(list, StepState{
+			Name: name, Status: string(s.Status), Visit: s.Visit, Key: effectKey(saga, key, &q), Err: s.Error, Result: s.Result,
+		})
+	}
+	return list
+}
+
+func (r *record) timers() (list []Timer) {
+	for name, t := range r.Timers {
+		list = append(list, Timer{Name: name, Due: t.Due})
+	}
+	slices.SortFunc(list, func(a, b Timer) int {
+		if c := a.Due.Compare(b.Due); c != 0 {
+			return c
+		}
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+	return list
+}
+
+// List iterates over all instances, by key. One that cannot be read comes with its error, and the
+// others follow; any other error is the last thing that it yields.
+func (h *Instances[S]) List() iter.Seq2[Instance[S], error] {
+	return func(yield func(Instance[S], error) bool) {
+		prefix, err := h.prefix()
+		if errors.Is(err, ErrNotFound) {
+			return
+		}
+		if err != nil {
+			yield(Instance[S]{}, err)
+			return
+		}
+		from := prefix + recordKey("")
+		for side, err := range h.st.SideRange(from, from[:len(from)-1]+"0", 0) {
+			if side.Key == "" {
+				yield(Instance[S]{}, err)
+				return
+			}
+			o := Instance[S]{Key: side.Key[len(from):]}
+			var rec *record
+			if err == nil {
+				rec, err = decodeRecord(side.Value)
+			}
+			if err == nil && rec.Life == None {
+				continue // inputs that wait for it
+			}
+			if err == nil {
+				o, err = h.instance(o.Key, rec)
+			}
+			if !yield(o, err) {
+				return
+			}
+		}
+	}
+}
+
+// Counts returns how many instances there are of each life. It reads all of them.
+func (h *Instances[S]) Counts() (map[Life]int, error) {
+	counts := make(map[Life]int)
+	for o, err := range h.List() {
+		if err != nil {
+			return counts, err
+		}
+		counts[o.Life]++
+	}
+	return counts, nil
+}
+
+// Wait waits until the instance of a key has ended, or is stuck, and returns it. Where there is
+// none yet it waits for that, too. It ends with ctx. The commit that has ended the instance is as
+// durable as any other of the store.
+func (h *Instances[S]) Wait(ctx context.Context, key string) (Instance[S], error) {
+	for {
+		head := h.st.Head()
+		o, err := h.Get(key)
+		if err != nil && !errors.Is(err, ErrNotFound) || err == nil && (o.Life.Ended() || o.Life == Stuck) {
+			return o, err
+		}
+		if _, err := h.st.Wait(ctx, head); err != nil {
+			return o, err
+		}
+	}
+}
+
+// History iterates over the events of an instance's own: what was requested, with what outcome,
+// timers that fired, what operators asked, and its end. See [store.History] for its errors.
+func (h *Instances[S]) History(ctx context.Context, key string) iter.Seq2[store.Event, error] {
+	return store.History(ctx, h.st, entity(h.saga.name, key))
+}

@@ -1,0 +1,225 @@
+package saga
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+)
+
+// recordFormat is the present format of a record.
+const recordFormat = 1
+
+// record is an instance as it is kept. Everything in it goes by name.
+type record struct {
+	Format  int    `json:"f"`
+	Life    Life   `json:"life"`
+	Run     uint64 `json:"run,omitempty"` // of the key, from 1
+	Version uint32 `json:"v,omitempty"`   // of the definition
+	Phase   string `json:"phase,omitempty"`
+
+	Began   time.Time `json:"began,omitzero"`
+	Entered time.Time `json:"entered,omitzero"` // the phase
+	Ended   time.Time `json:"ended,omitzero"`
+
+	Inputs uint64          `json:"n,omitempty"` // how many were handled
+	State  json.RawMessage `json:"state,omitempty"`
+
+	Steps   map[string]*stepRecord  `json:"steps,omitempty"` // that were requested
+	Undo    []undoRecord            `json:"undo,omitempty"`  // ascending by order
+	Order   uint64                  `json:"order,omitempty"` // of the last request
+	Timers  map[string]*timerRecord `json:"timers,omitempty"`
+	Setting uint64                  `json:"gen,omitempty"` // generation of the timer that was set last
+	Aliases []alias                 `json:"aliases,omitempty"`
+	Pivoted bool                    `json:"pivoted,omitempty"` // there is no way back
+	Closing bool                    `json:"closing,omitempty"` // it completes once nothing is in flight
+
+	Held  []held `json:"held,omitempty"`  // inputs for later, by position
+	Again bool   `json:"again,omitempty"` // one of them is on its way to be handled
+
+	Before  Life         `json:"before,omitzero"` // it was suspended
+	Why     *failure     `json:"why,omitempty"`   // it does not go forward any more
+	Stuck   *stuckRecord `json:"stuck,omitempty"`
+	Skipped []string     `json:"skipped,omitempty"` // steps that were not undone
+}
+
+// status of a step that was requested.
+type status string
+
+const (
+	requested status = "requested" // in flight
+	done      status = "done"
+	refused   status = "refused"   // it did not happen
+	unknown   status = "unknown"   // it may have happened
+	withdrawn status = "withdrawn" // never attempted
+)
+
+// stepRecord is the last request of a step.
+type stepRecord struct {
+	Status status          `json:"s"`
+	Visit  int             `json:"visit"`         // how often it was requested, on which its effect key depends
+	Try    int             `json:"try,omitempty"` // by an operator, of the same visit
+	Order  uint64          `json:"order"`
+	Result json.RawMessage `json:"result,omitempty"`
+	Error  string          `json:"error,omitempty"`
+}
+
+// undoRecord is something that compensation undoes.
+type undoRecord struct {
+	Step    string          `json:"step"`
+	Visit   int             `json:"visit,omitempty"` // of the action that it undoes; 0 where it undoes no action
+	Order   uint64          `json:"order"`
+	Unknown bool            `json:"unknown,omitempty"` // whether the action happened
+	Result  json.RawMessage `json:"result,omitempty"`
+	Try     int             `json:"try,omitempty"` // of the undo; 0 until it is requested
+}
+
+// timerRecord is a timer that is set.
+type timerRecord struct {
+	Due        time.Time     `json:"due"`
+	Generation uint64        `json:"gen"`
+	Ticket     cursor.Ticket `json:"ticket,omitempty"`
+}
+
+// alias is a second name of the instance.
+type alias struct {
+	Name  string `json:"n"`
+	Value string `json:"v"`
+}
+
+// held is an input that waits.
+type held struct {
+	At store.Position `json:"at"`
+	// Tried says that it did not fit into the present phase either.
+	Tried bool `json:"tried,omitempty"`
+}
+
+// failure says why an instance does not go forward.
+type failure struct {
+	Step  string `json:"step,omitempty"`
+	Error string `json:"error"`
+	// Fails says that it ends as Failed where there is nothing to undo.
+	Fails bool `json:"fails,omitempty"`
+	Undid bool `json:"undid,omitempty"` // something was undone
+}
+
+// stuckRecord is what an instance is stuck at.
+type stuckRecord struct {
+	Step  string    `json:"step"`
+	Undo  bool      `json:"undo,omitempty"`
+	Error string    `json:"error"`
+	Since time.Time `json:"since"`
+}
+
+// decodeRecord reads what is kept under a key; nil where there is nothing.
+func decodeRecord(kept []byte) (*record, error) {
+	if kept == nil {
+		return &record{Format: recordFormat}, nil
+	}
+	r := new(record)
+	if err := json.Unmarshal(kept, r); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRecord, err)
+	}
+	if r.Format > recordFormat {
+		return nil, fmt.Errorf("%w: it is of the newer format %d", ErrRecord, r.Format)
+	}
+	return r, nil
+}
+
+// empty reports whether nothing of it has to be kept.
+func (r *record) empty() bool { return r.Life == None && r.Run == 0 && len(r.Held) == 0 }
+
+// inFlight returns the steps that are in flight, sorted.
+func (r *record) inFlight() (steps []string) {
+	for name, s := range r.Steps {
+		if s.Status == requested {
+			steps = append(steps, name)
+		}
+	}
+	slices.Sort(steps)
+	return steps
+}
+
+// undoing is what is undone now, nil for nothing.
+func (r *record) undoing() *undoRecord {
+	if n := len(r.Undo); n > 0 && r.Undo[n-1].Try > 0 {
+		return &r.Undo[n-1]
+	}
+	return nil
+}
+
+// toUndo adds something to what compensation undoes.
+func (r *record) toUndo(u undoRecord) {
+	i, _ := slices.BinarySearchFunc(r.Undo, u.Order, func(u undoRecord, order uint64) int {
+		if u.Order < order {
+			return -1
+		}
+		return 1
+	})
+	r.Undo = slices.Insert(r.Undo, i, u)
+}
+
+// hold adds an input to those that wait; tried says that it was.
+func (r *record) hold(at store.Position, tried bool) {
+	i, found := slices.BinarySearchFunc(r.Held, at, byPosition)
+	if !found {
+		r.Held = slices.Insert(r.Held, i, held{At: at, Tried: tried})
+	}
+}
+
+// release takes an input from those that wait, and reports whether it was there.
+func (r *record) release(at store.Position) bool {
+	i, found := slices.BinarySearchFunc(r.Held, at, byPosition)
+	if found {
+		r.Held = slices.Delete(r.Held, i, i+1)
+	}
+	return found
+}
+
+// retry lets all that waits be tried again.
+func (r *record) retry() {
+	for i := range r.Held {
+		r.Held[i].Tried = false
+	}
+}
+
+// untried is the first of those that wait and were not tried yet; 0 for none.
+func (r *record) untried() store.Position {
+	for _, h := range r.Held {
+		if !h.Tried {
+			return h.At
+		}
+	}
+	return 0
+}
+
+func byPosition(h held, at store.Position) int {
+	switch {
+	case h.At < at:
+		return -1
+	case h.At > at:
+		return 1
+	}
+	return 0
+}
+
+// Keys under which the coordinator keeps what it has.
+func recordKey(key string) string { return "i/" + key }
+
+func aliasKey(name, value string) string { return "a/" + name + "/" + value }
+
+// strayKey is for inputs that wait for an alias.
+func strayKey(name, value string) string { return "h/" + name + "/" + value }
+
+// entity of the events of an instance.
+func entity(saga, key string) string { return "saga:" + saga + ":" + key }
+
+// strayEntity is that of events about inputs that wait for an alias.
+func strayEntity(saga, at string) string { return "saga-stray:" + saga + ":" + at }
+
+// keyOfEntity returns the key of an instance.
+func keyOfEntity(saga, entity string) string { return strings.TrimPrefix(entity, "saga:"+saga+":") }

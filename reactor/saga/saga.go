@@ -1,0 +1,135 @@
+package saga
+
+import (
+	"slices"
+	"time"
+
+	"github.com/penstock-io/penstock/reactor"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+// Saga is a process that is run once for each key, with a state of type S, which is kept as JSON.
+// It is made by [New] or [Steps]. Its settings may be changed until it is started; their zero
+// values are right for most.
+//
+// It is a [supervision.Grouped] of two workers: the coordinator, which has the name of the saga,
+// and handles the inputs of its instances; and NAME.do, which carries out their actions. Both keep
+// their instances apart: one that fails, or waits, holds up no other.
+type Saga[S any] struct {
+	// Types say how the payloads of inputs are read; see reactor.Reactor.
+	Types *reactor.Types
+	// Version of the definition, kept with each instance that it starts.
+	Version uint32
+	// Scope narrows what is read to the events of a scope, and is the scope of the saga's own events.
+	// "" means all scopes, and "saga" for its own.
+	Scope string
+	// Deadline is how long an instance may take from its start; then it compensates, with
+	// ErrDeadline. Behind the pivot it does not count any more. 0 means no limit.
+	Deadline time.Duration
+	// Missing says what is done with an input that finds no instance, and Unexpected with one that its
+	// instance does not expect in its phase or at the end of its life.
+	Missing, Unexpected Treatment
+	// HoldFor is how long an input waits for its instance where Missing is Defer; after that it is
+	// recorded. 0 means a minute.
+	HoldFor time.Duration
+	// Restarts says whether a key may start again. It may not, unless it says so: what would start it
+	// is a duplicate.
+	Restarts Restarts
+	// Retain is how long an instance is kept after its end, to be asked for, and to keep its key from
+	// starting again; 0 means 30 days.
+	Retain time.Duration
+	// MaxState is the largest state in bytes, as JSON; 0 means 64 KiB, the most is 512 KiB.
+	MaxState int
+	// MaxVisits is how often one step may be requested in a run, and MaxHeld how many inputs may wait;
+	// 0 means 1,000 each.
+	MaxVisits, MaxHeld int
+	// Lanes is how many instances have an input handled at the same time; 0 means 16.
+	Lanes int
+	// Policy of the coordinator: what is done with inputs whose handler fails. Once its attempts are
+	// used up an input is parked, and its instance is blocked until that is replayed or discarded.
+	Policy supervision.Policy
+	// Effects are the settings of the worker that carries out actions.
+	Effects Effects
+
+	name  string
+	list  bool // it was made by Steps
+	parts []Part[S]
+}
+
+// Effects are the settings of the worker that carries out the actions of a saga.
+type Effects struct {
+	// Lanes is how many actions run at the same time; 0 means 32.
+	Lanes int
+	// Policy is the ladder of an action. Once its attempts are used up the outcome is unknown.
+	Policy supervision.Policy
+	// Timeout bounds one attempt at an action; 0 means 30 s. An action may have its own.
+	Timeout time.Duration
+	// Rate is how many attempts are made in a second at most; 0 means no limit.
+	Rate float64
+}
+
+// Treatment says what is done with an input for which there is no handler now.
+type Treatment uint8
+
+const (
+	// Park fails the input: it is parked, and what follows of its instance is held, until an operator
+	// replays or discards it.
+	Park Treatment = iota
+	// Record passes over it, with an event that says so.
+	Record
+	// Defer keeps it until there is an instance, or until that is in another phase.
+	Defer
+)
+
+// Restarts says whether a key may start again.
+type Restarts uint8
+
+const (
+	// Never says that a key has one run, as long as that is kept.
+	Never Restarts = iota
+	// AfterEnd says that a starting event begins another run, once one has ended.
+	AfterEnd
+)
+
+const (
+	defaultLanes       = 16
+	defaultEffectLanes = 32
+	defaultTimeout     = 30 * time.Second
+	defaultHoldFor     = time.Minute
+	defaultRetain      = 30 * 24 * time.Hour
+	defaultMaxState    = 64 << 10
+	mostState          = 512 << 10
+	defaultMaxVisits   = 1000
+	defaultMaxHeld     = 1000
+	maxNameBytes       = 64
+	maxKeyBytes        = 256
+)
+
+// New makes a process manager of handlers. The name is that of its workers and checkpoints, and
+// stands in the kinds and entities of its events, so it stays as it is: letters, digits, '-' and
+// '_'. It never fails: an invalid definition is the error of what starts it, and names each part
+// that is wrong.
+func New[S any](name string, parts ...Part[S]) *Saga[S] {
+	return &Saga[S]{name: name, parts: slices.Clone(parts)}
+}
+
+// Steps makes a saga of actions that are carried out one after the other: [Do], [All], [Pivot],
+// with [Starts] for how it begins. Where one fails for good, those before it are undone, the last
+// one first. A step that is left out of a later definition is passed over by instances that are not
+// there yet.
+func Steps[S any](name string, parts ...Part[S]) *Saga[S] {
+	return &Saga[S]{name: name, list: true, parts: slices.Clone(parts)}
+}
+
+// Name returns the name.
+func (s *Saga[S]) Name() string { return s.name }
+
+// Spec is that of the group of its workers.
+func (s *Saga[S]) Spec() supervision.Spec { return s.Group().Spec() }
+
+// Group returns the workers of the saga.
+func (s *Saga[S]) Group() supervision.Group {
+	return supervision.Group{Name: s.name, Children: []supervision.Child{coordinator[S]{s}, effects[S]{s}}}
+}
+
+var _ supervision.Grouped = (*Saga[struct{}])(nil)

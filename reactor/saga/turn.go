@@ -1,0 +1,225 @@
+package saga
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+// turn is the handling of one input of one instance. What it stages is committed with the input, or
+// dropped with it.
+type turn[S any] struct {
+	outlet
+
+	ctx context.Context //nolint:containedctx // of the call of the handler, as the turn is
+	d   *definition[S]
+	now time.Time
+
+	gone bool // the instance was purged
+}
+
+// turn begins the handling of Events[i] of a batch.
+func (d *definition[S]) turn(ctx context.Context, b *cursor.Batch, i int, key, at string) (*turn[S], error) {
+	kept, _, err := b.Side(i, at)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := decodeRecord(kept)
+	if err != nil {
+		return nil, err
+	}
+	out := outlet{b: b, i: i, e: &b.Events[i], saga: d.name, scope: d.scope, key: key, at: at, rec: rec}
+	return &turn[S]{outlet: out, ctx: ctx, d: d, now: b.Now(i)}, nil
+}
+
+// save keeps the record.
+func (t *turn[S]) save() error {
+	if t.rec.Life != None {
+		t.rec.Inputs++
+	}
+	if t.gone || t.rec.empty() {
+		return t.b.Put(t.i, t.at, nil)
+	}
+	data, err := json.Marshal(t.rec)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrRecord, err)
+	}
+	return t.b.Put(t.i, t.at, data)
+}
+
+// event handles an event of the program's.
+func (t *turn[S]) event(r *route[S]) error {
+	switch rec := t.rec; {
+	case r.start != nil && (rec.Life == None || rec.Life.Ended() && t.d.restarts == AfterEnd):
+		return t.start(r.start)
+	case rec.Life == None:
+		return t.missed(r)
+	case r.start != nil && r.on == nil:
+		return t.record("a duplicate: the instance is there")
+	case rec.Life != Running || !r.on.expected(rec.Phase):
+		return t.unexpected(r.on)
+	default:
+		return t.call(r.on.phases, func(tx *Tx[S]) error { return r.on.call(t.ctx, t.e, tx) })
+	}
+}
+
+// start begins a run.
+func (t *turn[S]) start(in *input[S]) error {
+	waiting := t.rec.Held
+	*t.rec = record{
+		Format: recordFormat, Life: Running, Run: t.rec.Run + 1, Version: t.d.version, Began: t.now, Entered: t.now,
+		Held: waiting, Aliases: t.rec.Aliases, Setting: t.rec.Setting,
+	}
+	if t.d.deadline > 0 {
+		if err := t.set(deadlineTimer, t.now.Add(t.d.deadline)); err != nil {
+			return err
+		}
+	}
+	if err := t.call(in.phases, func(tx *Tx[S]) error { return in.call(t.ctx, t.e, tx) }); err != nil {
+		return err
+	}
+	if t.d.list && t.rec.Life == Running {
+		if err := t.stage(0); err != nil {
+			return err
+		}
+	}
+	return t.again()
+}
+
+// missed is an input without an instance.
+func (t *turn[S]) missed(r *route[S]) error {
+	switch {
+	case r.on.optional || t.d.missing == Record:
+		return t.record("there is no instance")
+	case t.d.missing == Defer:
+		if err := t.hold(false); err != nil {
+			return err
+		}
+		if err := t.unaliased(r); err != nil {
+			return err
+		}
+		_, err := t.later(t.now.Add(t.d.holdFor), whatWaited, pointer{Input: t.e.Position, Stray: t.stray()})
+		return err
+	default:
+		return supervision.Park(ErrMissing)
+	}
+}
+
+// unaliased has the commit refused where an instance has got the alias meanwhile by which the input
+// was to find it.
+func (t *turn[S]) unaliased(r *route[S]) error {
+	if t.key != "" {
+		return nil
+	}
+	value, err := r.key(t.e)
+	if err != nil {
+		return err
+	}
+	return t.b.Put(t.i, aliasKey(r.alias, value), nil)
+}
+
+// unexpected is an input that its instance has no handler for as it is now.
+func (t *turn[S]) unexpected(in *input[S]) error {
+	why := fmt.Sprintf("the instance is %s", t.rec.Life)
+	if t.rec.Life == Running {
+		why = fmt.Sprintf("the instance is in phase %q", t.rec.Phase)
+	}
+	switch {
+	case in.optional, t.d.unexpected == Record, t.d.unexpected == Defer && t.rec.Life.Ended():
+		return t.record(why)
+	case t.d.unexpected == Defer:
+		return t.hold(true)
+	default:
+		return supervision.Park(fmt.Errorf("%w: %s", ErrUnexpected, why))
+	}
+}
+
+// hold keeps the input for later.
+func (t *turn[S]) hold(tried bool) error {
+	if len(t.rec.Held) >= t.d.maxHeld {
+		return fmt.Errorf("%w: %d inputs wait", ErrLimit, len(t.rec.Held))
+	}
+	t.rec.hold(t.e.Position, tried)
+	return nil
+}
+
+// enter moves the instance to a phase. What waits may fit there.
+func (r *record) enter(now time.Time, phase string) {
+	r.Phase, r.Entered = phase, now
+	r.retry()
+}
+
+// again has what is held handled, if there is something that was not tried, and it is not on its
+// way already.
+func (t *turn[S]) again() error {
+	at := t.rec.untried()
+	if at == 0 || t.rec.Again || t.rec.Life == None || t.rec.Life == Suspended {
+		return nil
+	}
+	t.rec.Again = true
+	return t.own(whatAgain, pointer{Run: t.rec.Run, Input: at})
+}
+
+// alias registers a second name.
+func (t *turn[S]) alias(name, value string) error {
+	if err := cmp.Or(checkKey(value), checkName(t.d.name, "alias", name)); err != nil {
+		return err
+	}
+	at := aliasKey(name, value)
+	owner, found, err := t.b.Side(t.i, at)
+	switch {
+	case err != nil:
+		return err
+	case found && string(owner) != t.key:
+		return fmt.Errorf("%w: %s %q is one of instance %q", ErrAlias, name, value, owner)
+	case found:
+		return nil
+	}
+	t.rec.Aliases = append(t.rec.Aliases, alias{Name: name, Value: value})
+	if err := t.b.Put(t.i, at, []byte(t.key)); err != nil {
+		return err
+	}
+	return t.adopt(strayKey(name, value))
+}
+
+// adopt takes over what waits for an alias. Where nothing does, that is written, too: the commit
+// expects what was read, so that an input which begins to wait meanwhile is not missed.
+func (t *turn[S]) adopt(at string) error {
+	kept, _, err := t.b.Side(t.i, at)
+	if err != nil {
+		return err
+	}
+	strays, err := decodeRecord(kept)
+	if err != nil {
+		return err
+	}
+	for _, h := range strays.Held {
+		t.rec.hold(h.At, false)
+	}
+	return t.b.Put(t.i, at, nil)
+}
+
+// end ends the run. It is kept for a while.
+func (t *turn[S]) end(life Life) error {
+	for name := range t.rec.Timers {
+		if err := t.clear(name); err != nil {
+			return err
+		}
+	}
+	t.rec.Life, t.rec.Ended, t.rec.Stuck = life, t.now, nil
+	e := ending{Run: t.rec.Run, Life: life, Skipped: t.rec.Skipped, Began: t.rec.Began, Inputs: t.rec.Inputs + 1}
+	if t.rec.Why != nil {
+		e.Error = t.rec.Why.Error
+	}
+	if err := t.own(whatEnded, e); err != nil {
+		return err
+	}
+	t.rec.retry()
+	_, err := t.later(t.now.Add(t.d.retain), whatAsked, ask{Do: opPurge, Run: t.rec.Run, By: "saga", Reason: "retained long enough"})
+	return err
+}
