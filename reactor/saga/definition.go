@@ -2,6 +2,7 @@ package saga
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -25,6 +26,7 @@ type definition[S any] struct {
 	maxState, maxVisits int
 	maxHeld             int
 	timeout             time.Duration
+	around              func(ctx context.Context, a Attempt, next func(context.Context) error) error // of Effects
 
 	routes map[string]*route[S]
 	timers map[string]*timerInput[S]
@@ -48,7 +50,7 @@ func (s *Saga[S]) define() (*definition[S], error) {
 		missing: s.Missing, unexpected: s.Unexpected, restarts: s.Restarts,
 		holdFor: cmp.Or(s.HoldFor, defaultHoldFor), retain: cmp.Or(s.Retain, defaultRetain),
 		maxState: cmp.Or(s.MaxState, defaultMaxState), maxVisits: cmp.Or(s.MaxVisits, defaultMaxVisits),
-		maxHeld: cmp.Or(s.MaxHeld, defaultMaxHeld), timeout: cmp.Or(s.Effects.Timeout, defaultTimeout),
+		maxHeld: cmp.Or(s.MaxHeld, defaultMaxHeld), timeout: cmp.Or(s.Effects.Timeout, defaultTimeout), around: s.Effects.Around,
 		routes: make(map[string]*route[S]), timers: make(map[string]*timerInput[S]), steps: make(map[string]*step[S]),
 		list: s.list,
 	}

@@ -2,6 +2,7 @@ package saga
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -159,23 +160,37 @@ func (p *performer[S]) act(ctx context.Context, b *cursor.Batch, i int, key stri
 	if err := decodeState(rec, &s.State); err != nil {
 		return err
 	}
-	out := outcome{request: *r}
-	var err error
-	if r.Undo {
-		of := s.Key
-		s.Key += "/undo"
-		err = def.undo(ctx, s, rec.undoing(), of)
-	} else {
-		out.Result, err = def.do(ctx, s)
-	}
+	result, err := p.attemptAt(ctx, s, def, rec.undoing(), r.Undo)
 	switch {
 	case err == nil:
-		return p.answer(b, i, whatDone, &out)
+		return p.answer(b, i, whatDone, &outcome{request: *r, Result: result})
 	case errors.Is(err, ErrRefused):
-		out.Error = text(err)
-		return p.answer(b, i, whatRefused, &out)
+		return p.answer(b, i, whatRefused, &outcome{request: *r, Error: text(err)})
 	}
 	return fmt.Errorf("step %q of instance %q: %w", r.Step, key, err)
+}
+
+// attemptAt makes an attempt at an action, or at the undo of one, with what the program has around
+// it.
+func (p *performer[S]) attemptAt(
+	ctx context.Context, s Step[S], def *step[S], u *undoRecord, undo bool,
+) (result json.RawMessage, err error) {
+	call := func(ctx context.Context) (err error) {
+		result, err = def.do(ctx, s)
+		return err
+	}
+	if undo {
+		of := s.Key
+		s.Key += "/undo"
+		call = func(ctx context.Context) error { return def.undo(ctx, s, u, of) }
+	}
+	if p.d.around == nil {
+		err = call(ctx)
+		return result, err
+	}
+	a := Attempt{Key: s.Key, Saga: p.d.name, Instance: s.Instance, Step: s.Name, Undo: undo}
+	err = p.d.around(ctx, a, call)
+	return result, err
 }
 
 func (p *performer[S]) answer(b *cursor.Batch, i int, w what, o *outcome) error {

@@ -1,6 +1,7 @@
 package saga
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -66,6 +67,29 @@ type Effects struct {
 	Timeout time.Duration
 	// Rate is how many attempts are made in a second at most; 0 means no limit.
 	Rate float64
+	// Around is called in place of each attempt, and calls next to make it: for spans, counts, and the
+	// faults of tests. What it returns is the outcome; where that is no error though next was not
+	// called, the action is done, with the zero result. nil means that nothing is around. Attempts are
+	// made on several goroutines.
+	Around func(ctx context.Context, a Attempt, next func(context.Context) error) error
+}
+
+// Attempt is one call of an action or of its undo, without its types.
+type Attempt struct {
+	// Key names the effect, as Step.Key does.
+	Key string
+	// Saga, Instance and Step are the names of what is attempted.
+	Saga, Instance, Step string
+	// Undo says that it is the undo of the step.
+	Undo bool
+}
+
+// String names the action: "charge", or "undo charge".
+func (a Attempt) String() string {
+	if a.Undo {
+		return "undo " + a.Step
+	}
+	return a.Step
 }
 
 // Treatment says what is done with an input for which there is no handler now.
