@@ -166,7 +166,7 @@ func (c *sent) Self() *actor.PID         { return actor.NewPID("", "w") }
 func (c *sent) ActorSystem() *actor.ActorSystem { return c.sys.actors }
 
 // restarted makes worker 1 of a tree without its actor, as an incarnation that is not the first.
-func restarted(t *testing.T, failing ...uint64) (*worker, *sent) {
+func restarted(t *testing.T, failing ...drive.Failing) (*worker, *sent) {
 	_, workers, err := planTree(nested(fine))
 	require.NoError(t, err)
 	sys := newSystem(openMemory(t), Options{Logger: zap.NewNop(), KillTimeout: time.Hour}, workers)
@@ -201,7 +201,7 @@ func TestAWorkerThatCouldNotAcquireTriesAgainInPlace(t *testing.T) {
 
 // Otherwise the attempts at its event would be remembered forever.
 func TestARestartedWorkerReportsWhatItHasPassed(t *testing.T) {
-	w, ctx := restarted(t, 1, 2)
+	w, ctx := restarted(t, drive.Failing{Event: 1}, drive.Failing{Event: 2})
 	appendOne(t, w.sys.store)
 	w.turn(ctx)
 	w.begin(ctx)

@@ -33,6 +33,8 @@ const (
 	LogPark
 	// LogSkip: an event is skipped. An error.
 	LogSkip
+	// LogGiveUp: an event is about to be given up, see cursor.Worker.GiveUp. An error.
+	LogGiveUp
 	// LogOutage: what the handler needs cannot be reached. An error, once for each outage.
 	LogOutage
 	// LogOutageOver: an event was handled again. Info.
@@ -60,6 +62,7 @@ var logEntries = [...]struct {
 	LogRestarted:  {zapcore.InfoLevel, "worker restarted"},
 	LogPark:       {zapcore.ErrorLevel, "event parked"},
 	LogSkip:       {zapcore.ErrorLevel, "event skipped"},
+	LogGiveUp:     {zapcore.ErrorLevel, "event given up"},
 	LogOutage:     {zapcore.ErrorLevel, "outage begins: events wait, and one at a time is tried"},
 	LogOutageOver: {zapcore.InfoLevel, "outage is over"},
 	LogFull:       {zapcore.ErrorLevel, "no room to park, worker reads nothing new"},
@@ -130,6 +133,8 @@ func (j *journal) note(n drive.Effect) {
 		}
 		fields = append(fields, zap.Int("attempt", n.Decision.Attempt), zap.Duration("delay", n.Decision.Delay))
 		j.at(entryOfVerdict(n.Decision.Action), fields...)
+	case drive.NoteGivesUp:
+		j.at(LogGiveUp, append(fields, zap.Int("attempt", n.Decision.Attempt))...)
 	case drive.NoteHalved:
 		j.at(LogHalve, append(fields, zap.Int("limit", n.Limit))...)
 	case drive.NoteRestarted:

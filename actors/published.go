@@ -48,14 +48,16 @@ type published struct {
 	// what it does; State.MayBecome refuses what comes too late of either.
 	state   State
 	told    State // and as watchers were told last
+	stalled bool  // of the actor and the watchdog
+	begun   bool  // of the actor: an incarnation has acquired its checkpoint
 	attempt int32
 	reason  error
 	since   time.Time
 	// toldReason is why, as watchers were told last.
 	toldReason error
 
-	// The actor of the present incarnation writes them, the watchdog stalled, too. While a commit is
-	// under way the goroutine of that does, and the actor does not.
+	// The actor of the present incarnation writes them. While a commit is under way the goroutine of
+	// that does, and the actor does not.
 	position store.Position   // everything up to here is done
 	scanned  store.Position   // everything up to here is done, except pending
 	pending  []store.Position // ascending; replaced as a whole, so that views may share it
@@ -66,8 +68,6 @@ type published struct {
 	waits    []FailingEvent   // replaced as a whole, as pending
 	parked   int32
 	held     int32
-	stalled  bool
-	begun    bool // an incarnation has acquired its checkpoint
 
 	// The supervisor writes them.
 	hung     bool // its handler did not return in time

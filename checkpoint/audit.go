@@ -16,6 +16,7 @@ import (
 const (
 	AuditParked    = "penstock.parked"     // an event failed for good and was parked
 	AuditSkipped   = "penstock.skipped"    // an event failed for good and was skipped
+	AuditGivenUp   = "penstock.given-up"   // an event failed for good, and the worker made something else of it
 	AuditReplay    = "penstock.replay"     // parked events are to be handled again
 	AuditReplayed  = "penstock.replayed"   // a parked event was handled after all
 	AuditDiscarded = "penstock.discarded"  // a parked event was discarded

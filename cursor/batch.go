@@ -64,6 +64,9 @@ type again struct {
 	replayed func(store.Event) bool // nil where nothing is
 	mutes    func(store.Event) bool // reactions to it are dropped; nil where none are
 	aside    []store.Position       // parked before the last event, for a worker that keeps its position itself
+
+	given    *givenUp               // why the one event is given up; nil where it is handled
+	attempts map[store.Position]int // that there were before; nil where there was none
 }
 
 // deadline is the timeout of an event.
@@ -125,6 +128,42 @@ func (b *Batch) Replayed(i int) bool {
 // Parked reports whether the events were parked, and are handled again because an operator ordered
 // it: they come before others that are done, and maybe after some that are not.
 func (b *Batch) Parked() bool { return b.again != nil && b.again.parked }
+
+// Attempt returns the number of this attempt at Events[i]: 1 where it is the first one, or the
+// first after a replay or rewind. Counted are the attempts of Worker.Policy, so neither what an
+// outage, a lost race or a batch that failed as a whole had repeated, nor, once the process has
+// ended, what was before that, but for the ends of the process at this event alone. In
+// Worker.GiveUp it is the number of the last one.
+func (b *Batch) Attempt(i int) int {
+	event := b.events[i].Position
+	if b.again == nil {
+		return 1
+	}
+	return b.again.attempts[event] + 1
+}
+
+// tried notes that there were so many attempts at an event of a batch.
+func tried(b *Batch, event store.Position, attempts int) {
+	if b.again != nil && b.again.given != nil {
+		attempts = b.again.given.attempts - 1
+	}
+	if attempts <= 0 || b.again != nil && b.again.attempts[event] >= attempts {
+		return
+	}
+	again := rarely(b)
+	if again.attempts == nil {
+		again.attempts = make(map[store.Position]int)
+	}
+	again.attempts[event] = attempts
+}
+
+// rarely returns what few batches have, to add to it.
+func rarely(b *Batch) *again {
+	if b.again == nil {
+		b.again = new(again)
+	}
+	return b.again
+}
 
 // PassedOver returns, ascending, the positions of the events that are parked, come after a position
 // and before the last event of the batch: a worker with an ExternalPosition that moves it from

@@ -48,6 +48,16 @@ func (m *chaos) sickness(p store.Position) string {
 	return ""
 }
 
+// giveUp does what the handler does, with a sickness of its own.
+func (m *chaos) giveUp(ctx context.Context, b *cursor.Batch, failure error, _ int) error {
+	require.ErrorIs(m.t, failure, errBroken)
+	require.Len(m.t, b.Events, 1)
+	m.sick++
+	defer func() { m.sick-- }()
+	_, err := m.handle(ctx, b)
+	return err
+}
+
 func (m *chaos) handle(_ context.Context, b *cursor.Batch) (cursor.Action, error) {
 	m.taken = nil
 	for _, e := range b.Events {
@@ -199,7 +209,9 @@ func (m *chaos) decide() {
 				m.failed = append(m.failed, first)
 			}
 		case 0, 1:
-			require.NoError(m.t, m.runner.Settle(first, toPark(errBroken, 3)))
+			if !m.givesUp(first) {
+				require.NoError(m.t, m.runner.Settle(first, toPark(errBroken, 3)))
+			}
 		case 2:
 			require.NoError(m.t, m.runner.Settle(first, toSkip(errBroken, 3)))
 		case 3:
@@ -208,6 +220,11 @@ func (m *chaos) decide() {
 			_ = m.runner.Settle(first, again)
 		}
 	}
+}
+
+// givesUp has an event given up, where the worker can do so and has not tried.
+func (m *chaos) givesUp(first store.Position) bool {
+	return m.random.IntN(4) > 0 && cursor.GiveUp(m.runner, first, toPark(errBroken, 3))
 }
 
 // calm gives everything back and has it written, so that the runner may be moved.
@@ -301,6 +318,9 @@ func playHistory(t *testing.T, seed uint64) {
 		Name: "w", Formerly: []string{"v", "u"}, Region: store.Region{Entity: "in"}, Kinds: []string{"a.x"}, Handle: m.handle,
 		Policy: supervision.Policy{Attempts: 2},
 		Lanes:  1 + m.random.IntN(4), BatchSize: []int{1, 2, 3, 4, 300}[m.random.IntN(5)],
+	}
+	if m.random.IntN(2) == 0 {
+		m.worker.GiveUp = m.giveUp
 	}
 	m.boot()
 	defer func() { _ = m.st.Close() }()

@@ -50,6 +50,7 @@ func (r *Runner) Apply(ctx context.Context, c checkpoint.Change, q checkpoint.Re
 	}
 	r.own.worker, r.own.region = &next, next.narrowed()
 	r.guard.disarm()
+	r.own.emission.given = nil
 	r.stale = true
 	_ = refresh(ctx, r) // the change is made: what is in the way of its result is met by the next call
 	return out, nil
@@ -231,5 +232,6 @@ func (r *Runner) Discard(ctx context.Context, event store.Position, q checkpoint
 		return err
 	}
 	r.list.discard(given)
+	delete(r.own.emission.given, event)
 	return nil
 }

@@ -64,5 +64,6 @@ func (r *Runner) settle(q *queue, v supervision.Verdict) error {
 		}
 	}
 	r.guard.forget(first)
+	delete(r.own.emission.given, first)
 	return nil
 }

@@ -21,7 +21,7 @@ func (s *suspension) empty() bool { return s == nil || len(s.names) == 0 }
 
 // holds reports whether an event waits.
 func (s *suspension) holds(e *store.Event) bool {
-	if s.empty() {
+	if s.empty() || s.own.emission.given[e.Position] != nil { // which needs none
 		return false
 	}
 	name, failed := s.failed(e.Position)
@@ -35,7 +35,7 @@ func (s *suspension) holds(e *store.Event) bool {
 // fresh reports whether an event has not failed and is of a dependency.
 func (s *suspension) fresh(e *store.Event, dependency string) bool {
 	_, failed := s.failed(e.Position)
-	return !failed && s.own.dependency(e) == dependency
+	return !failed && s.own.emission.given[e.Position] == nil && s.own.dependency(e) == dependency
 }
 
 // before returns how many of the first n events of a queue come before one that waits, but for the
@@ -90,8 +90,14 @@ func (d Dependencies) Failed(first store.Position) Subject {
 	return Subject{Event: first}
 }
 
-// Handled returns the subjects of the events that the handler of a finished task was done with.
-func (d Dependencies) Handled(t *Task) []Subject { return d.subjects(t.batch.events[:t.good]) }
+// Handled returns the subjects of the events that the handler of a finished task was done with:
+// what was given up says nothing.
+func (d Dependencies) Handled(t *Task) []Subject {
+	if t.givesUp() != nil {
+		return nil
+	}
+	return d.subjects(t.batch.events[:t.good])
+}
 
 // subjects of some events. Where a key cannot be known that is met when the event is handled, and
 // the entity stands for it here.
@@ -118,6 +124,11 @@ func (d Dependencies) Suspend(dependency string, failed func(store.Position) (de
 		s.names = make(map[string]struct{})
 	}
 	s.names[dependency], s.failed = struct{}{}, failed
+	for event := range d.r.own.emission.given { // which is tried again instead
+		if name, is := failed(event); is && name == dependency {
+			delete(d.r.own.emission.given, event)
+		}
+	}
 }
 
 // Release ends that.

@@ -69,6 +69,8 @@ type emission struct {
 	// committed. An event that succeeds at once is never in it, so that normal running pays
 	// nothing.
 	runs map[store.Position]uint32
+	// given are the events that are given up and not done. It is nil in nearly all workers.
+	given map[store.Position]*givenUp
 }
 
 // finished counts what a handler came to and is not done with.
@@ -100,10 +102,11 @@ func (e *emission) count(event store.Position, runs uint32) {
 
 // done notes that the reactions to these events are committed.
 func (e *emission) done(events []store.Event) {
-	if len(e.runs) == 0 {
+	if len(e.runs) == 0 && len(e.given) == 0 {
 		return
 	}
 	for i := range events {
 		delete(e.runs, events[i].Position)
+		delete(e.given, events[i].Position)
 	}
 }

@@ -89,8 +89,8 @@ func (p *parking) withhold(ctx context.Context, t *Task) {
 }
 
 // said is the text of an error that is written with an event, which may quote it.
-func (p *parking) said(e *store.Event, reason error) string {
-	if store.Erasures(p.own.st) > 0 && p.own.erased(context.Background(), e.Position) {
+func (o *owner) said(e *store.Event, reason error) string {
+	if store.Erasures(o.st) > 0 && o.erased(context.Background(), e.Position) {
 		return checkpoint.ErasedText
 	}
 	return reason.Error()

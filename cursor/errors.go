@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
 )
 
 var (
@@ -108,6 +109,9 @@ type HandlerError struct {
 	Evidence bool
 	// Crashes is how often the process ended while it handled the event alone.
 	Crashes int
+	// Verdict on the event is already known where not Handle but Worker.GiveUp failed; nil else, and
+	// where that wants the worker to be halted.
+	Verdict *supervision.Verdict
 	// Err is what the handler said, without a [FailedAt] around it that names Event; the value of
 	// the panic; or the error of the store.
 	Err error

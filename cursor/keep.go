@@ -206,19 +206,6 @@ func (b *Batch) Put(i int, key string, value []byte) error {
 	return nil
 }
 
-// checkStateful requires the one commit that has both what is kept and the position.
-func (w Worker) checkStateful() error {
-	switch {
-	case !w.Stateful:
-		return nil
-	case w.Volatile:
-		return &store.InvalidError{Field: "Stateful", Rule: "excludes Volatile"}
-	case w.ExternalPosition != nil:
-		return &store.InvalidError{Field: "Stateful", Rule: "excludes ExternalPosition"}
-	}
-	return nil
-}
-
 // puts reports whether something is put for Events[from:to].
 func (s *staged) puts(from, to int) bool {
 	if s == nil || s.kept == nil {

@@ -166,10 +166,10 @@ func (o *outbox) write(ctx context.Context, b store.Batch, done []store.Position
 
 // markAttempt notes durably that an event is about to be handled alone. It returns how many
 // processes ended at it, and whether it was marked: an event at which they ended too often is not
-// handled.
-func (o *outbox) markAttempt(ctx context.Context, event store.Position) (crashes int, marked bool, err error) {
+// handled, but it may be given up.
+func (o *outbox) markAttempt(ctx context.Context, event store.Position, givesUp bool) (crashes int, marked bool, err error) {
 	crashes = o.guard.begin(event)
-	if o.own.looping(crashes) {
+	if o.own.looping(crashes) && !givesUp {
 		o.guard.survived()
 		return crashes, false, nil
 	}

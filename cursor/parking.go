@@ -162,7 +162,7 @@ func (p *parking) park(q *queue, reason error, attempts int) error {
 	if err := p.checkRoom(key, 1+len(after), e.Position); err != nil {
 		return err
 	}
-	said := p.said(&e, reason)
+	said := p.own.said(&e, reason)
 	p.add(&e, &checkpoint.Parked{Key: key, Newer: p.own.newer(&e), Error: checkpoint.Clip(said), Attempts: attempts})
 	if p.own.external() {
 		p.list.sort(key)
@@ -176,7 +176,7 @@ func (p *parking) park(q *queue, reason error, attempts int) error {
 // parkAgain parks the first event of a queue of parked events once more: it failed for good when it
 // was handled again.
 func (p *parking) parkAgain(q *queue, reason error, attempts int) {
-	said := p.said(&q.events[0], reason)
+	said := p.own.said(&q.events[0], reason)
 	entries := p.list.fail(q.key, said, attempts, p.own.st.Now())
 	entries[0].Newer = p.own.newer(&q.events[0])
 	for _, entry := range entries {
@@ -211,7 +211,7 @@ func (p *parking) audit(e *store.Event, kind string, a checkpoint.Audit) {
 // skip discards the first event of a queue: it counts as done.
 func (p *parking) skip(q *queue, reason error, attempts int) {
 	e := q.events[0]
-	p.audit(&e, checkpoint.AuditSkipped, checkpoint.Audit{Position: e.Position, Error: p.said(&e, reason), Attempts: attempts})
+	p.audit(&e, checkpoint.AuditSkipped, checkpoint.Audit{Position: e.Position, Error: p.own.said(&e, reason), Attempts: attempts})
 	if q.parked {
 		id := p.own.lease.ID()
 		p.out.side(checkpoint.Unpark(id, e.Position))

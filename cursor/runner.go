@@ -151,6 +151,9 @@ func (r *Runner) acquire(ctx context.Context, former Former) error {
 	if epoch == nil {
 		epoch = new(uint64)
 	}
+	if *epoch == 0 { // nothing that was said before counts any more
+		w.emission.given = nil
+	}
 	binding := w.binding()
 	binding.Epoch = *epoch
 	lease, err := checkpoint.Acquire(ctx, r.own.st, checkpoint.ID(w.Name), binding)

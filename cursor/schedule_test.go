@@ -18,7 +18,7 @@ func scheduled(t *testing.T, n int) *schedule {
 		appendSized(t, st, "order:1", 1)
 	}
 	all := &shared{
-		own: owner{st: st, worker: &Worker{}},
+		own: owner{st: st, worker: &Worker{}, emission: &emission{}},
 		win: window{laned: true, at: place{scanned: st.Head()}},
 		list: *parkedOf(
 			checkpoint.Parked{Position: 1, Key: "parked", Replaying: true},

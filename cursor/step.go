@@ -151,16 +151,23 @@ func taken(ctx context.Context, r *Runner, q *queue, n int) (t *Task, err error)
 		return nil, nil
 	}
 	t = &Task{own: &r.own, queue: q, erasures: uint32(r.park.erasures)}
+	first := q.events[0].Position
+	given := r.own.emission.given[first]
 	if r.guard.on() {
 		n = 1
-		if t.crashes, t.marked, err = r.out.markAttempt(ctx, q.events[0].Position); err != nil {
+		if t.crashes, t.marked, err = r.out.markAttempt(ctx, first, given != nil); err != nil {
 			r.next.back(q)
 			return nil, err
 		}
 	}
+	n = r.own.emission.alone(q.events[:n])
 	events := r.park.renewed(ctx, q.events[:n:n])
 	t.batch = r.park.batch(q, events)
 	t.batch.retried = r.park.retried(q, len(events), t.crashes)
+	if given != nil {
+		rarely(&t.batch).given = given
+	}
+	tried(&t.batch, first, t.crashes)
 	q.begin()
 	r.inFlight++
 	return t, nil

@@ -96,6 +96,7 @@ func (s *Submission) Covers() (events int, upTo store.Position) { return len(s.d
 //     written with a commit; where an event may kill the process, one is in flight at a time.
 //   - What is staged with an expectation may lose a race, and then it is not k that was meant.
 //   - What was erased while the handler was at it is not to be written.
+//   - That an event was given up is written with an audit event, which may quote it.
 func (r *Runner) Submit(beside bool) *Submission {
 	t := submittable(r)
 	if t == nil {
@@ -125,7 +126,7 @@ func submittable(r *Runner) *Task {
 	if len(r.finished) != 1 || r.inFlight > 0 || r.win.sent > 0 || r.stale || r.guard.on() {
 		return nil
 	}
-	if !own.pass().Empty() || !r.list.empty() || !r.out.empty() || !r.waits.empty() {
+	if len(own.emission.given) > 0 || !own.pass().Empty() || !r.list.empty() || !r.out.empty() || !r.waits.empty() {
 		return nil
 	}
 	t := r.finished[0]

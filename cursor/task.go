@@ -38,8 +38,8 @@ type Task struct {
 // too; if it ends its goroutine with runtime.Goexit, Run does not return, but Finish may be called
 // all the same.
 func (t *Task) Run(ctx context.Context) {
-	if t.own.looping(t.crashes) {
-		t.fail(0, ErrCrashLoop)
+	if t.own.looping(t.crashes) && t.givesUp() == nil {
+		t.fail(0, crashLoop(t.own, t.crashes))
 		return
 	}
 	parent := ctx
@@ -71,7 +71,7 @@ func (t *Task) call(ctx context.Context) {
 	if t.passedOver() {
 		return
 	}
-	action, err := t.own.worker.Handle(ctx, &t.batch)
+	action, err := t.handle(ctx)
 	if err == nil && action > StopWithRollback {
 		err = fmt.Errorf("cursor: handler returned an unknown %s", action)
 	}
@@ -132,6 +132,14 @@ func (t *Task) Err() error {
 	return nil
 }
 
+// Tried takes how many attempts there were at each event of a task that is not run yet: see
+// [Batch.Attempt].
+func (t *Task) Tried(attempts func(event store.Position) int) {
+	for i := range t.batch.events {
+		tried(&t.batch, t.at(i), attempts(t.at(i)))
+	}
+}
+
 // Action that the handler returned.
 func (t *Task) Action() Action { return t.action }
 
@@ -171,6 +179,7 @@ func panicError(value any, redact Redact) (err error) {
 func (t *Task) panicked(err error) *failure {
 	f := t.failureAt(t.batch.begun, err)
 	f.err.Panic, f.err.Stack = true, debug.Stack()
+	t.givesUp().refused(f.err)
 	return f
 }
 
@@ -192,7 +201,8 @@ func (t *Task) failedAt(err error) *failure {
 		}
 	}
 	f := t.failureAt(at, t.own.capture(err))
-	f.saysTimeout, f.err.Evidence = saysTimeout, evidence
+	f.saysTimeout, f.err.Evidence = saysTimeout, evidence && t.givesUp() == nil
+	t.givesUp().refused(f.err)
 	return f
 }
 

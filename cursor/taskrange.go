@@ -89,7 +89,7 @@ func halves(ranges []taskRange, n int) (former, latter []taskRange) {
 // repeats some handling, never a reaction. That an event is not parked any more is never lazy: a
 // worker that keeps more than the checkpoint may forget the event then.
 func (o *outbox) writeRanges(ctx context.Context, ranges []taskRange) error {
-	if slices.ContainsFunc(ranges, func(s taskRange) bool { return s.task.queue.parked }) { // entries are written again
+	if slices.ContainsFunc(ranges, quotes) {
 		return o.unlessErased(ctx, func(c store.Condition) error {
 			return o.writeOnce(ctx, ranges, store.Batch{Conditions: []store.Condition{c}})
 		})
@@ -97,9 +97,13 @@ func (o *outbox) writeRanges(ctx context.Context, ranges []taskRange) error {
 	return o.writeOnce(ctx, ranges, store.Batch{})
 }
 
+// quotes reports whether the texts of errors are written with a range, in entries or in an audit
+// event, which may quote its events.
+func quotes(s taskRange) bool { return s.task.queue.parked || s.task.givesUp() != nil }
+
 // writeOnce is one commit, with what a batch has.
 func (o *outbox) writeOnce(ctx context.Context, ranges []taskRange, b store.Batch) error {
-	unparks := false
+	decides := false
 	buffers := o.buffers()
 	done := buffers.positions[:0]
 	for _, s := range ranges {
@@ -109,10 +113,14 @@ func (o *outbox) writeOnce(ctx context.Context, ranges []taskRange, b store.Batc
 			b.Events = append(b.Events, reactions...)
 		}
 		b.Sides = s.task.batch.staged.sides(b.Sides, s.from, s.to)
-		unparks = unparks || s.task.queue.parked
+		decides = decides || quotes(s)
+		given := s.task.givesUp()
+		if given != nil && isAudited(&s.task.batch.events[0]) && !s.task.passedOver() {
+			b.Events = append(b.Events, given.recorded(&o.own, &s.task.batch.events[0]))
+		}
 		for i := s.from; i < s.to; i++ {
 			if s.task.queue.parked {
-				o.unpark(&b, &s.task.batch.events[i])
+				o.unpark(&b, &s.task.batch.events[i], given != nil)
 			} else {
 				done = append(done, s.task.at(i))
 			}
@@ -122,7 +130,7 @@ func (o *outbox) writeOnce(ctx context.Context, ranges []taskRange, b store.Batc
 		slices.Sort(done)
 	}
 	buffers.positions = small(done)
-	b.Lazy = !unparks && o.own.lazy(b)
+	b.Lazy = !decides && o.own.lazy(b)
 	if err := o.write(ctx, b, done); err != nil {
 		return err
 	}
@@ -136,14 +144,14 @@ func (o *outbox) writeOnce(ctx context.Context, ranges []taskRange, b store.Batc
 
 // unpark adds to a batch that a parked event was handled after all, as were all before it in the
 // list. What is held for nothing then is handled again: where the event was probed, and not
-// replayed, nothing says so yet.
-func (o *outbox) unpark(b *store.Batch, e *store.Event) {
+// replayed, nothing says so yet. One that was given up has an audit event that says so.
+func (o *outbox) unpark(b *store.Batch, e *store.Event, givenUp bool) {
 	b.Sides = append(b.Sides, checkpoint.Unpark(o.own.lease.ID(), e.Position))
 	entry := o.list.at[e.Position]
 	if entry == nil {
 		return
 	}
-	if !entry.Held && isAudited(e) {
+	if !entry.Held && !givenUp && isAudited(e) {
 		b.Events = append(b.Events, o.own.audited(e, checkpoint.AuditReplayed, checkpoint.Audit{
 			Position: e.Position, Key: entry.Key,
 		}))
@@ -160,11 +168,16 @@ func refused(err error) bool {
 // refusal names the event whose reactions are refused: invalid ones, and those that a gate denies,
 // are a failure of the handler, a lost race is not.
 func (t *Task) refusal(at int, err error) error {
-	event := t.at(at)
+	event, given := t.at(at), t.givesUp()
 	content := errors.Is(err, store.ErrInvalid) || errors.Is(err, store.ErrDenied)
 	if content && (len(t.batch.proposals(at, at+1)) > 0 || len(t.batch.staged.sides(nil, at, at+1)) > 0) {
-		err = t.own.capture(fmt.Errorf("reactions are refused: %w", err))
-		return &HandlerError{Worker: t.own.worker.Name, Event: event, First: event, Size: t.Size(), Err: err}
+		failure := &HandlerError{Worker: t.own.worker.Name, Event: event, First: event, Size: t.Size()}
+		failure.Err = t.own.capture(fmt.Errorf("reactions are refused: %w", err))
+		given.refused(failure)
+		return failure
+	}
+	if given != nil {
+		err = fmt.Errorf("%w; it is given up, since it failed with: %w", err, given.reason)
 	}
 	return t.own.failedAt(event, ErrCommit, err)
 }

@@ -149,6 +149,19 @@ type Worker struct {
 	// be replayed and discarded; once there is room the worker continues by itself. A limit below what
 	// a checkpoint has parked already is one that is reached.
 	MaxParkedKeys, MaxParked int
+	// GiveUp is called for an event in place of being parked or skipped: its attempts are used up,
+	// its handler says Park or Skip, or the process ended each time it was handled
+	// ([ErrCrashLoop]). So what waits for the event hears of its end, and nothing of its key is
+	// held. It gets a batch of that event, and may stage what Handle may; that is committed with
+	// the event as done, and an audit event (checkpoint.AuditGivenUp).
+	//
+	// It is called like Handle, and again where its commit lost a race. If it fails or panics, its
+	// reactions are refused, or the process ends in it each time, the event is parked, with both
+	// errors. An error that is failure, or wraps it, has what is due without GiveUp done; one of
+	// supervision.Halt halts. If the process ends before the commit, or the worker is moved, the
+	// event is handled again. In an outage nothing is given up. It excludes Volatile and
+	// ExternalPosition.
+	GiveUp func(ctx context.Context, b *Batch, failure error, attempts int) error
 	// Timeout bounds the handling of one event: when it is over, the context of the handler ends,
 	// and if the handler then returns an error, that is an attempt at the event. It counts from the
 	// call of the handler, and again from each [Batch.Begin]: a handler that never calls that has
@@ -162,10 +175,10 @@ type Worker struct {
 	// restart does not reset it, a new process does. 0 means no limit; else it is from 0.000001 to
 	// 1,000,000.
 	Rate float64
-	// Policy, Restart and StopTimeout are for the supervisor; see [supervision.Spec].
+	// Policy, StopTimeout and Restart are for the supervisor; see [supervision.Spec].
 	Policy      supervision.Policy
-	Restart     supervision.Restart
 	StopTimeout time.Duration
+	Restart     supervision.Restart
 	// Erased has Handle get events whose content was erased, too: [store.Event.Erased] tells them from
 	// others, and they have no payload. Otherwise they are passed over as if they were handled, and a
 	// parked one that is replayed is off the list. A handler that was called before the erasure may
@@ -284,7 +297,8 @@ func (w Worker) validate() error {
 		check("Rate", w.checkRate()),
 		check("Build", w.checkBuild()),
 		check("ExternalPosition", w.checkExternal()),
-		check("Stateful", w.checkStateful()),
+		check("Stateful", w.excludesOthers("Stateful", w.Stateful)),
+		check("GiveUp", w.excludesOthers("GiveUp", w.GiveUp != nil)),
 		check("Open", w.checkOpen()),
 	)
 }

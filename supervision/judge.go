@@ -128,6 +128,10 @@ func (j *Judge) Failing() []uint64 {
 	return slices.Sorted(maps.Keys(events))
 }
 
+// Attempts returns how many attempts at an event count by now: for a caller that has to tell the
+// next one its number.
+func (j *Judge) Attempts(event uint64) int { return j.ladders[event] }
+
 // Passed says that at a time exactly this event was handled and committed, or, with event 0, that
 // the child started: the attempts at it and its waits are forgotten, and so are the waits without
 // an event. Others before it, of other keys, may still be failing or waiting. What counts against

@@ -37,7 +37,7 @@ type Spec struct {
 }
 
 // Restart says when a child is started again.
-type Restart int
+type Restart uint8
 
 const (
 	// Transient children are started again after a failure. When they end because they are done,

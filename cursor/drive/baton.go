@@ -56,7 +56,7 @@ func (b *Baton) Spawn(e Effect) *Worker {
 	}
 	return NewWorker(Incarnation{
 		Lanes: b.Worker.Lanes, Limit: e.Limit, Later: e.Later, Failing: e.Failing, Policy: &b.Worker.Policy, Random: b.Random,
-		Limiter: b.limiter,
+		Limiter: b.limiter, GivesUp: b.Worker.GiveUp != nil,
 	})
 }
 

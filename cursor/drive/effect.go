@@ -12,8 +12,8 @@ type Effect struct {
 	Cause Cause // of Spawn
 	Later bool  // of Spawn: an incarnation before it had its checkpoint
 	Limit int   // of Spawn: of the first batch, 0 for the worker's own; of NoteHalved: of the next one
-	// Failing are, of Spawn, the positions of the events that failed before and are not done.
-	Failing []uint64
+	// Failing are, of Spawn, the events that failed before and are not done.
+	Failing []Failing
 
 	Decision Decision // of Decide, and of NoteVerdict
 
@@ -82,6 +82,7 @@ type NoteKind uint8
 // The kinds of notes.
 const (
 	NoteVerdict   NoteKind = iota // Effect.Decision is what was decided about a failure
+	NoteGivesUp                   // likewise, of an event that is given up in place of that
 	NoteRestarted                 // the incarnation after a failure has acquired its checkpoint
 	NoteEnded                     // the handler said so
 	NoteHalved                    // a batch panicked as a whole; the next one is limited to half of it

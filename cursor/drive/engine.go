@@ -33,10 +33,13 @@ type Engine interface {
 	Alarm() time.Time
 	Ring(ctx context.Context, now time.Time) (written int, err error)
 
-	// Again, Park and Skip decide about an event that failed, which Failed reports.
+	// Again, Park, Skip and GiveUp decide about an event that failed, which Failed reports.
 	Again(first store.Position)
 	Park(first store.Position, reason error, attempts int) error
 	Skip(first store.Position, reason error, attempts int) error
+	// GiveUp has the worker settle the outcome of an event that failed, in place of what a decision
+	// says; false where it is to be parked. See [cursor.GiveUp].
+	GiveUp(first store.Position, d Decision) bool
 	Failed(first store.Position) bool
 	// Done reports whether an event that was read is done, or parked.
 	Done(event store.Position) bool
@@ -85,6 +88,8 @@ type Task interface {
 	Err() error
 	Action() cursor.Action
 	Size() int
+	// Tried takes how many attempts there were at each of its events, before it is run.
+	Tried(attempts func(event store.Position) int)
 }
 
 // A Submission is a commit that is under way while its worker does something else: a
@@ -144,6 +149,10 @@ func (r runner) Park(first store.Position, reason error, attempts int) error {
 
 func (r runner) Skip(first store.Position, reason error, attempts int) error {
 	return r.Settle(first, supervision.Verdict{Action: supervision.ActionSkip, Attempt: attempts, Reason: reason})
+}
+
+func (r runner) GiveUp(first store.Position, d Decision) bool {
+	return cursor.GiveUp(r.Runner, first, supervision.Verdict{Action: d.Action, Attempt: d.Attempt, Reason: d.Reason})
 }
 
 func (r runner) Failed(first store.Position) bool { return r.IsFailed(first) }

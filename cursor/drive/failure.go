@@ -19,6 +19,7 @@ const (
 	outcomeRace                       // handled again at once, for freeRaces times
 	outcomeHalved                     // the batch is handled again in halves, after a delay if it says so
 	outcomeReplaced                   // likewise by another incarnation, since it panicked
+	outcomeSettled                    // it could not be given up, and is parked or skipped after all
 	outcomeStoreFailed                // the store takes no commit any more
 )
 
@@ -26,11 +27,12 @@ const (
 type ruling struct {
 	outcome  outcome
 	first    store.Position // names the failure; 0: it belongs to no event
-	crashes  int
-	limit    int // of the next batch, 0 for that of the incarnation
+	crashes  int            // attempts that are known from elsewhere
+	limit    int            // of the next batch, 0 for that of the incarnation
 	delay    time.Duration
 	failure  supervision.Failure
-	evidence bool // it may be that of an outage
+	evidence bool     // it may be that of an outage
+	verdict  Decision // of outcomeSettled
 }
 
 // classify returns the ruling on an error of an engine.
@@ -97,6 +99,13 @@ func classifyHandler(e *cursor.HandlerError) ruling {
 	r := ruling{
 		outcome: outcomeCharged, first: e.First, crashes: e.Crashes,
 		failure: supervision.Failure{Err: e.Err, Event: uint64(e.Event), Panic: e.Panic, Stack: e.Stack},
+	}
+	if v := e.Verdict; v != nil && e.Panic {
+		r.crashes = max(r.crashes, v.Attempt-1)
+	} else if v != nil {
+		r.outcome, r.verdict = outcomeSettled, decided(*v)
+		r.verdict.First = e.First
+		return r
 	}
 	d, directed := supervision.DirectiveOf(e)
 	r.evidence = e.Evidence && e.Event != 0

@@ -126,7 +126,9 @@ func (l *leaf) spawn() {
 	l.show(Effect{State: Starting})
 	order := Effect{Kind: Spawn, Leaf: l.number, Gen: l.tree.gen, Cause: l.cause, Later: l.ran, Limit: l.limit}
 	if l.judge != nil {
-		order.Failing = l.judge.Failing()
+		for _, event := range l.judge.Failing() {
+			order.Failing = append(order.Failing, Failing{Event: event, Attempts: l.judge.Attempts(event)})
+		}
 	}
 	l.tree.emit(order)
 	l.gen, l.cause, l.aborted = l.tree.gen, Restart, false

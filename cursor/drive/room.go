@@ -48,6 +48,7 @@ func putOff(w *Worker, now time.Time, d Decision, why error) {
 		w.updates.add(Update{Kind: UpdateRestart, Decision: d})
 		return
 	}
+	w.failing.at(d.First).tries = d.Attempt - 1
 	w.delay(now, d.First, d)
 }
 

@@ -98,6 +98,8 @@ const (
 	UpdateMoved
 	// UpdateDecided: what Decision says is written: an event was parked or skipped.
 	UpdateDecided
+	// UpdateGivesUp: it settles the outcome of Event itself, in place of what Decision says.
+	UpdateGivesUp
 	// UpdatePutOff: what Decision says about Event cannot be done now; it is tried again after
 	// Decision.Delay, and its attempts stay.
 	UpdatePutOff

@@ -170,6 +170,8 @@ func (t *Tree) Report(now time.Time, number int, gen uint64, u *Update) []Effect
 		l.restartMe(u.Decision)
 	case UpdateDecided:
 		l.decided(u.Decision)
+	case UpdateGivesUp:
+		t.emit(Effect{Kind: Note, Note: NoteGivesUp, Path: l.node.Path, Err: u.Decision.Reason, Decision: u.Decision})
 	case UpdatePutOff:
 		isPutOff(l, u)
 	case UpdateKept:

@@ -439,7 +439,7 @@ func TestAPanicOfABatchHalvesTheNextOneAndAnEventThatIsDoneEndsThat(t *testing.T
 	f.Event = 7
 	w.report(0, Update{Kind: UpdateFailed, Failure: f, First: 7, Limit: 8})
 	w.settle()
-	require.Equal(t, []uint64{7}, w.actors[0].spawn.Failing)
+	require.Equal(t, []Failing{{Event: 7, Attempts: 1}}, w.actors[0].spawn.Failing)
 	w.report(0, Update{Kind: UpdatePassed, Event: 7})
 	w.trouble("a", asksAgain).settle()
 	require.Equal(t, Effect{Kind: Spawn, Gen: 4, Cause: Restart, Later: true, Failing: w.actors[0].spawn.Failing}, w.actors[0].spawn)

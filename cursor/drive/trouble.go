@@ -36,6 +36,7 @@ type trouble struct {
 	reason  error
 	attempt int
 	key     string // of the event
+	tries   int    // how many attempts at the event count by now
 }
 
 // troubles are what fails, by event. They are nil until something does, as in most workers.
@@ -89,6 +90,14 @@ func (ts troubles) any(step troubleStep) bool {
 	return false
 }
 
+// tries returns how many attempts at an event count by now.
+func (ts troubles) tries(event store.Position) int {
+	if t := ts[event]; t != nil {
+		return t.tries
+	}
+	return 0
+}
+
 // due is when the first delay is over, zero where there is none.
 func (ts troubles) due() (first time.Time) {
 	if len(ts) == 0 { // as in any
@@ -124,6 +133,9 @@ func (w *Worker) fail(ctx context.Context, now time.Time, err error) {
 		w.delay(now, r.first, Decision{Delay: r.delay, Reason: err})
 	case outcomeReplaced:
 		w.updates.add(Update{Kind: UpdateHalve, First: r.first, Limit: r.limit, Failure: r.failure})
+	case outcomeSettled:
+		w.failing.at(r.first).fault = true
+		dispose(w, now, r.verdict)
 	case outcomeCharged:
 		if !withhold(w, now, r) {
 			w.charge(r)
@@ -179,6 +191,19 @@ func (w *Worker) Decide(now time.Time, d Decision) {
 	if w.doubts.excuse(now, d) {
 		return
 	}
+	switch {
+	case d.Action != supervision.ActionPark && d.Action != supervision.ActionSkip:
+		if _, waits := d.Reason.(*supervision.WaitError); !waits { //nolint:errorlint // of this verdict, not of another one
+			t.tries = d.Attempt
+		}
+		w.delay(now, d.First, d)
+	case !giveUp(w, &d):
+		dispose(w, now, d)
+	}
+}
+
+// dispose parks or skips an event.
+func dispose(w *Worker, now time.Time, d Decision) {
 	var err error
 	switch d.Action {
 	case supervision.ActionPark:
@@ -187,11 +212,8 @@ func (w *Worker) Decide(now time.Time, d Decision) {
 			putOff(w, now, d, err)
 			return
 		}
-	case supervision.ActionSkip:
-		err = w.engine.Skip(d.First, d.Reason, d.Attempt)
 	default:
-		w.delay(now, d.First, d)
-		return
+		err = w.engine.Skip(d.First, d.Reason, d.Attempt)
 	}
 	if err != nil {
 		w.charge(ruling{limit: int(w.limit), failure: supervision.Failure{Err: supervision.Halt(errors.Join(err, d.Reason))}})

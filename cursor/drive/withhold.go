@@ -83,12 +83,14 @@ func (d *withholding) changed() {
 //   - It is parked, in doubt, if something was handled since it failed first, in an outage before:
 //     the next success has it tried again. Without that it waits, since nothing speaks against it.
 //   - It is skipped where others wait for it that cannot be tried before it.
-//   - Nothing halts because of an outage.
+//   - Nothing halts because of an outage, and nothing is given up for good: see Worker.gives.
 func (d *withholding) giveUp(now time.Time, r ruling) bool {
 	w, tries, suspicious := d.w, d.events[r.first].tries, d.events[r.first].old
 	v := Decision{First: r.first, Action: d.policy.Exhausted, Attempt: tries}
 	v.Reason = &supervision.ExhaustedError{Event: uint64(r.first), Attempts: tries, Err: r.failure.Err}
 	switch {
+	case w.gives:
+		return false
 	case v.Action == supervision.ActionPark && suspicious && w.engine.Park(r.first, v.Reason, tries) == nil:
 		d.parked(now, r.first)
 		w.engine.Doubt(r.first, true)
@@ -111,8 +113,8 @@ func (d *withholding) excuse(now time.Time, v Decision) bool {
 	if d == nil || v.First == 0 || v.Restart || d.w.failing[v.First].fault {
 		return false
 	}
-	_, usedUp := v.Reason.(*supervision.ExhaustedError) //nolint:errorlint // of this verdict, not of another one
-	skips := v.Action == supervision.ActionSkip
+	_, usedUp := v.Reason.(*supervision.ExhaustedError)                                            //nolint:errorlint // of this verdict, not of another one
+	skips := v.Action == supervision.ActionSkip || v.Action == supervision.ActionPark && d.w.gives // for good
 	switch {
 	case usedUp:
 		thought := d.usedUp(now, v.First)
@@ -251,7 +253,7 @@ func (d *withholding) turned() {
 // keep lets an event whose attempts were used up begin again, but for what it was charged: else bad
 // events would begin from the start after each outage.
 func (d *withholding) keep(event store.Position) {
-	d.w.failing.at(event)
+	d.w.failing.at(event).tries = d.events[event].charge
 	d.w.updates.add(Update{Kind: UpdateKept, Event: event, Attempts: d.events[event].charge})
 }
 
@@ -274,7 +276,8 @@ func (d *withholding) release(t outageTurn) {
 	w := d.w
 	w.engine.Release(t.of.name)
 	for _, event := range t.charged {
-		w.failing.at(event)
+		failing := w.failing.at(event)
+		failing.tries = min(failing.tries+1, d.policy.Attempts-1)
 		w.updates.add(Update{Kind: UpdateCharged, Event: event})
 	}
 	w.updates.add(Update{Kind: UpdateOutageOver, Err: t.of.reason()})

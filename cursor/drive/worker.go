@@ -21,13 +21,21 @@ type Incarnation struct {
 	// Later says that another incarnation was before it: then its first progress is reported.
 	Later bool
 	// Failing are the events that failed before it and are not done.
-	Failing []uint64
+	Failing []Failing
+	// GivesUp says that the worker has a cursor.Worker.GiveUp.
+	GivesUp bool
 	// Policy of the worker, with what it inherits; nil means the defaults. It is not written to.
 	Policy *supervision.Policy
 	// Random is the source of jitter as in supervision.NewJudge; nil means none.
 	Random func() float64
 	// Limiter of the worker, see cursor.Worker.Limiter; nil means none. All incarnations share it.
 	Limiter *rate.Limiter
+}
+
+// Failing is an event that failed and is not done, and how many attempts at it there were.
+type Failing struct {
+	Event    uint64
+	Attempts int
 }
 
 // Worker decides what one incarnation of a worker does next. What happened is reported by its
@@ -47,6 +55,7 @@ type Worker struct {
 	rang     bool              // scheduled events were written, and no batch was tried since
 	inFlight int32             // tasks that were ordered to run and are not finished
 	state    State             // as the worker shows it
+	gives    bool              // it gives events up in place of parking and skipping them
 	upTo     store.Position    // there may be something up to here
 	pause    *checkpoint.Pause // as it is in the store, nil for none
 	full     error             // why nothing is read, in fillFull
@@ -88,12 +97,12 @@ var noPolicy supervision.Policy
 // NewWorker returns a worker that has nothing yet.
 func NewWorker(of Incarnation) *Worker {
 	w := &Worker{
-		lanes: int32(of.Lanes), limit: int32(of.Limit), later: of.Later,
+		lanes: int32(of.Lanes), limit: int32(of.Limit), later: of.Later, gives: of.GivesUp,
 		policy: cmp.Or(of.Policy, &noPolicy), random: of.Random,
 	}
 	w.pace.limiter = of.Limiter
-	for _, event := range of.Failing {
-		w.failing.at(store.Position(event))
+	for _, one := range of.Failing {
+		w.failing.at(store.Position(one.Event)).tries = one.Attempts
 	}
 	return w
 }

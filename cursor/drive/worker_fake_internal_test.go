@@ -20,11 +20,15 @@ type fakeTask struct {
 	event  store.Position
 	err    error
 	action cursor.Action
+	given  bool // it is given up
+	tried  int
 }
 
 func (t *fakeTask) Err() error            { return t.err }
 func (t *fakeTask) Action() cursor.Action { return t.action }
 func (t *fakeTask) Size() int             { return 1 }
+
+func (t *fakeTask) Tried(attempts func(store.Position) int) { t.tried = attempts(t.event) }
 
 // fakeEngine handles events one by one, each with a key of its own, like a runner that never fails
 // by itself. Tests say what fails.
@@ -56,6 +60,7 @@ type fakeEngine struct {
 	volatile  bool                    // nothing can be parked or deferred
 	guarded   bool                    // one task at a time
 	doubtful  map[store.Position]bool
+	given     map[store.Position]bool // true until it was tried
 
 	takes     func() // called by Take
 	fillErr   error
@@ -71,7 +76,7 @@ func newFake(tb testing.TB, lanes int, head store.Position) *fakeEngine {
 	return &fakeEngine{
 		tb: tb, lanes: lanes, head: head, failed: make(map[store.Position]bool), done: make(map[store.Position]bool),
 		raced: make(map[store.Position]bool), why: make(map[store.Position]error), suspended: make(map[string]bool),
-		later: make(map[store.Position]bool), doubtful: make(map[store.Position]bool),
+		later: make(map[store.Position]bool), doubtful: make(map[store.Position]bool), given: make(map[store.Position]bool),
 	}
 }
 
@@ -128,7 +133,11 @@ func (f *fakeEngine) take(event store.Position) Task {
 	f.ready, f.deferred = slices.DeleteFunc(f.ready, is), slices.DeleteFunc(f.deferred, is)
 	delete(f.failed, event)
 	f.inFlight++
-	return &fakeTask{event: event}
+	task := &fakeTask{event: event, given: f.given[event]}
+	if task.given {
+		f.given[event] = false
+	}
+	return task
 }
 
 // free reports whether an event does not wait for the end of an outage.
@@ -154,7 +163,7 @@ func (f *fakeEngine) Subject(first store.Position) cursor.Subject {
 }
 
 func (f *fakeEngine) Handled(t Task) []cursor.Subject {
-	if task := t.(*fakeTask); task.err == nil && task.action != cursor.StopWithRollback {
+	if task := t.(*fakeTask); task.err == nil && !task.given && task.action != cursor.StopWithRollback {
 		return []cursor.Subject{f.Subject(task.event)}
 	}
 	return nil
@@ -379,6 +388,16 @@ func (f *fakeEngine) Park(first store.Position, reason error, _ int) error {
 
 func (f *fakeEngine) Skip(first store.Position, reason error, _ int) error {
 	return f.decide(first, reason)
+}
+
+// GiveUp works once for each event.
+func (f *fakeEngine) GiveUp(first store.Position, _ Decision) bool {
+	if _, tried := f.given[first]; tried {
+		return false
+	}
+	f.given[first] = true
+	f.Again(first)
+	return true
 }
 
 func (f *fakeEngine) decide(first store.Position, reason error) error {

@@ -226,6 +226,9 @@ func (t *turn) permits() bool {
 func (t *turn) run(task Task) bool {
 	t.inFlight++
 	t.pace.handed(t.now, task.Size())
+	if len(t.failing) > 0 {
+		task.Tried(t.failing.tries)
+	}
 	t.step.Task = task
 	return t.order(StepRun)
 }
