@@ -13,6 +13,10 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
+// maxParked is how many inputs, and of how many instances, may be parked before no others are read: a
+// bad deploy may fail one of each.
+const maxParked = 50_000
+
 // coordinator is the worker that handles the inputs of instances.
 type coordinator[S any] struct{ s *Saga[S] }
 
@@ -38,7 +42,7 @@ func (c coordinator[S]) CursorWorker() (cursor.Worker, error) {
 	return cursor.Worker{
 		Name: c.s.name, Region: store.Region{Scope: c.s.Scope}, Kinds: kinds, SchemaVersions: d.newest(),
 		Handle: each(d.input), Lanes: lanes, Key: d.lane, Policy: c.s.Policy, Stateful: true, NewChains: true, Impersonal: true,
-		NewKinds: checkpoint.NewKindsFromNow,
+		NewKinds: checkpoint.NewKindsFromNow, MaxParkedKeys: maxParked, MaxParked: maxParked,
 	}.CursorWorker()
 }
 
