@@ -112,6 +112,6 @@ func (w *world) checkout() *saga.Saga[order] {
 
 func at(id string) store.Coordinate { return store.At("order:"+id, "shop") }
 
-func placed(id string) orderPlaced { return orderPlaced{Order: id, Cents: 900} } //nolint:unparam // as at
+func placed(id string) orderPlaced { return orderPlaced{Order: id, Cents: 900} }
 
 var _ = fmt.Sprint

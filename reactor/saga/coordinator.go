@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
@@ -13,8 +11,8 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// maxParked is how many inputs, and of how many instances, may be parked before no others are read: a
-// bad deploy may fail one of each.
+// maxParked is how many inputs, and of how many instances, may be parked before no others are read:
+// a bad deploy may fail one of each.
 const maxParked = 50_000
 
 // coordinator is the worker that handles the inputs of instances.
@@ -27,21 +25,17 @@ func (c coordinator[S]) Spec() supervision.Spec {
 
 // CursorWorker returns the worker, or all that is wrong with the saga.
 func (c coordinator[S]) CursorWorker() (cursor.Worker, error) {
-	d, err := c.s.define()
+	p, err := c.s.program()
 	if err != nil {
 		return cursor.Worker{}, err
-	}
-	kinds := slices.Sorted(maps.Keys(d.routes))
-	for _, w := range inputs {
-		kinds = append(kinds, w.kind(d.name))
 	}
 	lanes := c.s.Lanes
 	if lanes == 0 {
 		lanes = defaultLanes
 	}
 	return cursor.Worker{
-		Name: c.s.name, Region: store.Region{Scope: c.s.Scope}, Kinds: kinds, SchemaVersions: d.newest(),
-		Handle: each(d.input), Lanes: lanes, Key: d.lane, Policy: c.s.Policy, Stateful: true, NewChains: true, Impersonal: true,
+		Name: c.s.name, Region: store.Region{Scope: c.s.Scope}, Kinds: p.kinds(), SchemaVersions: p.newest(),
+		Handle: each(p.input), Open: p.open, Lanes: lanes, Key: p.lane, Policy: c.s.Policy, Stateful: true, NewChains: true, Impersonal: true,
 		NewKinds: checkpoint.NewKindsFromNow, MaxParkedKeys: maxParked, MaxParked: maxParked,
 	}.CursorWorker()
 }
@@ -63,13 +57,13 @@ func each(one func(ctx context.Context, b *cursor.Batch, i int) error) cursor.Ha
 }
 
 // input handles one event for its instance.
-func (d *definition[S]) input(ctx context.Context, b *cursor.Batch, i int) error {
+func (p *program[S]) input(ctx context.Context, b *cursor.Batch, i int) error {
 	side := func(key string) ([]byte, bool, error) { return b.Side(i, key) }
-	at, err := d.place(&b.Events[i], side)
+	at, err := p.place(&b.Events[i], side)
 	if err != nil {
 		return err
 	}
-	t, err := d.turn(ctx, b, i, at.key, at.at)
+	t, err := p.turn(ctx, b, i, at.key, at.at)
 	if err == nil {
 		err = t.handle()
 	}
@@ -77,7 +71,7 @@ func (d *definition[S]) input(ctx context.Context, b *cursor.Batch, i int) error
 		err = t.save()
 	}
 	if err != nil {
-		return &inputError{saga: d.name, key: at.key, input: b.Events[i].Position, err: err}
+		return &inputError{saga: p.name, key: at.key, input: b.Events[i].Position, err: err}
 	}
 	return nil
 }
@@ -91,23 +85,23 @@ type place struct {
 func instance(key string) place { return place{key: key, at: recordKey(key)} }
 
 // place finds the instance of an input. What is kept tells the instance of an alias.
-func (d *definition[S]) place(e *store.Event, side func(string) ([]byte, bool, error)) (place, error) {
-	switch whatOf(d.name, e.Kind) {
+func (p *program[S]) place(e *store.Event, side func(string) ([]byte, bool, error)) (place, error) {
+	switch whatOf(p.name, e.Kind) {
 	case "":
 	case whatWaited:
-		var p pointer
-		if err := decode(e, &p); err != nil {
+		var of pointer
+		if err := decode(e, &of); err != nil {
 			return place{}, err
 		}
-		if p.Stray != "" {
-			return place{at: p.Stray}, nil
+		if of.Stray != "" {
+			return place{at: of.Stray}, nil
 		}
 		fallthrough
 	default:
-		key := keyOfEntity(d.name, e.Coordinate.Entity)
+		key := keyOfEntity(p.name, e.Coordinate.Entity)
 		return instance(key), checkKey(key)
 	}
-	r := d.routes[e.Kind]
+	r := p.routeOf(e.Kind)
 	if r == nil {
 		return place{}, fmt.Errorf("%w: kind %q", ErrUnexpected, e.Kind)
 	}
@@ -127,8 +121,8 @@ func (d *definition[S]) place(e *store.Event, side func(string) ([]byte, bool, e
 
 // lane is what must stay in order: the instance. An event that cannot be read will fail, and waits
 // for no instance then.
-func (d *definition[S]) lane(e store.Event) string {
-	at, err := d.place(&e, func(string) ([]byte, bool, error) { return nil, false, nil })
+func (p *program[S]) lane(e store.Event) string {
+	at, err := p.place(&e, func(string) ([]byte, bool, error) { return nil, false, nil })
 	if err != nil {
 		return "e/" + e.Coordinate.Entity
 	}
@@ -143,7 +137,7 @@ func (t *turn[S]) handle() error {
 		return t.handleHeld()
 	case w == whatAsked:
 		return asking[S]{t}.asked()
-	case t.rec.Life == Suspended || t.rec.Again:
+	case t.lacks != "" || t.rec.Life == Suspended || t.rec.Again:
 		return t.hold(false)
 	}
 	if err := t.dispatch(w); err != nil {
@@ -175,6 +169,9 @@ func (t *turn[S]) handleHeld() error {
 		return err
 	}
 	t.rec.Again = false
+	if t.lacks != "" {
+		return nil
+	}
 	if t.rec.release(p.Input) {
 		if err := t.handleAt(p.Input); err != nil {
 			return err

@@ -33,6 +33,8 @@ type definition[S any] struct {
 	steps  map[string]*step[S]
 	stages []stage // of a list of steps; nil for handlers
 	list   bool
+
+	migrations map[uint32]func(*record) error // by the version that they are from
 }
 
 // stage is what is requested at the same time, and joined.
@@ -52,7 +54,7 @@ func (s *Saga[S]) define() (*definition[S], error) {
 		maxState: cmp.Or(s.MaxState, defaultMaxState), maxVisits: cmp.Or(s.MaxVisits, defaultMaxVisits),
 		maxHeld: cmp.Or(s.MaxHeld, defaultMaxHeld), timeout: cmp.Or(s.Effects.Timeout, defaultTimeout), around: s.Effects.Around,
 		routes: make(map[string]*route[S]), timers: make(map[string]*timerInput[S]), steps: make(map[string]*step[S]),
-		list: s.list,
+		list: s.list, migrations: make(map[uint32]func(*record) error),
 	}
 	errs := []error{checkName(s.name, "the name", s.name), d.types.Err(), d.check()}
 	for i, p := range s.parts {

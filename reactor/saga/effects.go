@@ -1,11 +1,13 @@
 package saga
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
@@ -26,7 +28,7 @@ func (f effects[S]) Spec() supervision.Spec {
 
 // CursorWorker returns the worker, or all that is wrong with the saga.
 func (f effects[S]) CursorWorker() (cursor.Worker, error) {
-	d, err := f.s.define()
+	p, err := f.s.program()
 	if err != nil {
 		return cursor.Worker{}, err
 	}
@@ -34,9 +36,9 @@ func (f effects[S]) CursorWorker() (cursor.Worker, error) {
 	if lanes == 0 {
 		lanes = defaultEffectLanes
 	}
-	run := &performer[S]{d: d}
+	run := &performer[S]{program: p}
 	return cursor.Worker{
-		Name: f.s.name + effectsSuffix, Region: store.Region{Scope: d.scope}, Kinds: []string{whatRequested.kind(d.name)},
+		Name: f.s.name + effectsSuffix, Region: store.Region{Scope: p.scope}, Kinds: []string{whatRequested.kind(p.name)},
 		Handle: each(run.carryOut), Lanes: lanes, Key: run.lane, Dependency: run.dependency, Policy: f.s.Effects.Policy,
 		Rate: f.s.Effects.Rate, BatchSize: 1, NewChains: true,
 	}.CursorWorker()
@@ -47,7 +49,7 @@ var errSuspended = errors.New("saga: the instance is suspended")
 
 // performer carries out requests. Its lanes share it.
 type performer[S any] struct {
-	d *definition[S]
+	*program[S]
 
 	begin   sync.Once
 	kept    string         // begins the keys of what the coordinator keeps
@@ -73,7 +75,7 @@ func (p *performer[S]) dependency(e store.Event) string {
 // start finds out where the coordinator keeps its instances, once.
 func (p *performer[S]) start(b *cursor.Batch) error {
 	p.begin.Do(func() {
-		st, id := b.Store(), checkpoint.ID(p.d.name)
+		st, id := b.Store(), checkpoint.ID(p.name)
 		info, err := checkpoint.Inspect(st, id)
 		p.kept, p.before, p.failed = checkpoint.KeptPrefix(info.Record.FirstName(id)), st.Head(), err
 	})
@@ -90,7 +92,7 @@ func (p *performer[S]) carryOut(ctx context.Context, b *cursor.Batch, i int) err
 	if err := decode(e, &r); err != nil {
 		return supervision.Park(err)
 	}
-	key := keyOfEntity(p.d.name, e.Coordinate.Entity)
+	key := keyOfEntity(p.name, e.Coordinate.Entity)
 	rec, err := p.record(b.Store(), key)
 	if err != nil {
 		return err
@@ -105,8 +107,15 @@ func (p *performer[S]) carryOut(ctx context.Context, b *cursor.Batch, i int) err
 	if !r.Undo && rec.Life == Compensating { // there is no use in it any more
 		return p.withdraw(b, i, &r)
 	}
+	d, lacks, err := p.take(rec)
+	if err != nil {
+		return err
+	}
+	if lacks != "" {
+		return supervision.Wait(fmt.Errorf("%w: it lacks %s", ErrUnrunnable, lacks))
+	}
 	p.attempt.Store(e.Position, struct{}{})
-	return p.act(ctx, b, i, key, rec, &r)
+	return p.act(ctx, b, i, &action[S]{def: d.steps[r.Step], timeout: d.timeout, key: key, rec: rec, request: r})
 }
 
 // awaits reports whether an instance waits for the answer to a request.
@@ -144,57 +153,56 @@ func (p *performer[S]) withdraw(b *cursor.Batch, i int, r *request) error {
 	return p.answer(b, i, whatWithdrawn, &outcome{request: *r})
 }
 
+// action is a request with what carries it out.
+type action[S any] struct {
+	def     *step[S]
+	timeout time.Duration
+	key     string
+	rec     *record
+	request request
+}
+
 // act calls the action or the undo.
-func (p *performer[S]) act(ctx context.Context, b *cursor.Batch, i int, key string, rec *record, r *request) error {
-	def := p.d.steps[r.Step]
-	if def == nil || r.Undo && def.undo == nil || !r.Undo && def.do == nil {
-		return supervision.Park(fmt.Errorf("%w: the saga has no %q any more", ErrTransition, r.Step))
-	}
-	timeout := def.timeout
-	if timeout == 0 {
-		timeout = p.d.timeout
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+func (p *performer[S]) act(ctx context.Context, b *cursor.Batch, i int, a *action[S]) error {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(a.def.timeout, a.timeout))
 	defer cancel()
-	s := Step[S]{Key: effectKey(p.d.name, key, r), Instance: key, Name: r.Step}
-	if err := decodeState(rec, &s.State); err != nil {
+	s := Step[S]{Key: effectKey(p.name, a.key, &a.request), Instance: a.key, Name: a.request.Step}
+	if err := decodeState(a.rec, &s.State); err != nil {
 		return err
 	}
-	result, err := p.attemptAt(ctx, s, def, rec.undoing(), r.Undo)
+	result, err := p.attemptAt(ctx, s, a)
 	switch {
 	case err == nil:
-		return p.answer(b, i, whatDone, &outcome{request: *r, Result: result})
+		return p.answer(b, i, whatDone, &outcome{request: a.request, Result: result})
 	case errors.Is(err, ErrRefused):
-		return p.answer(b, i, whatRefused, &outcome{request: *r, Error: text(err)})
+		return p.answer(b, i, whatRefused, &outcome{request: a.request, Error: text(err)})
 	}
-	return fmt.Errorf("step %q of instance %q: %w", r.Step, key, err)
+	return fmt.Errorf("step %q of instance %q: %w", s.Name, a.key, err)
 }
 
 // attemptAt makes an attempt at an action, or at the undo of one, with what the program has around
 // it.
-func (p *performer[S]) attemptAt(
-	ctx context.Context, s Step[S], def *step[S], u *undoRecord, undo bool,
-) (result json.RawMessage, err error) {
+func (p *performer[S]) attemptAt(ctx context.Context, s Step[S], a *action[S]) (result json.RawMessage, err error) {
 	call := func(ctx context.Context) (err error) {
-		result, err = def.do(ctx, s)
+		result, err = a.def.do(ctx, s)
 		return err
 	}
-	if undo {
+	if a.request.Undo {
 		of := s.Key
 		s.Key += "/undo"
-		call = func(ctx context.Context) error { return def.undo(ctx, s, u, of) }
+		call = func(ctx context.Context) error { return a.def.undo(ctx, s, a.rec.undoing(), of) }
 	}
-	if p.d.around == nil {
+	if p.around == nil {
 		err = call(ctx)
 		return result, err
 	}
-	a := Attempt{Key: s.Key, Saga: p.d.name, Instance: s.Instance, Step: s.Name, Undo: undo}
-	err = p.d.around(ctx, a, call)
+	at := Attempt{Key: s.Key, Saga: p.name, Instance: s.Instance, Step: s.Name, Undo: a.request.Undo}
+	err = p.around(ctx, at, call)
 	return result, err
 }
 
 func (p *performer[S]) answer(b *cursor.Batch, i int, w what, o *outcome) error {
-	raw, err := encode(p.d.name, w, o)
+	raw, err := encode(p.name, w, o)
 	if err != nil {
 		return err
 	}

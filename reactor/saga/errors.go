@@ -42,6 +42,8 @@ var (
 	ErrDeadline = errors.New("saga: deadline")
 	// ErrCancelled is why an instance compensates that was cancelled.
 	ErrCancelled = errors.New("saga: cancelled")
+	// ErrUnrunnable says that instances cannot be continued by the program. See UnrunnableError.
+	ErrUnrunnable = errors.New("saga: instances that this program cannot continue")
 	// ErrUnfit is the error of an operator's call that does not fit the instance as it is.
 	ErrUnfit = errors.New("saga: the instance is not as the call needs it")
 	// ErrNotFound is the error of a query for a key without an instance.

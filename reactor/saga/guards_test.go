@@ -28,7 +28,7 @@ func TestManyStartersOfAKeyMakeOneInstance(t *testing.T) {
 	var group sync.WaitGroup
 	for range 64 {
 		group.Go(func() {
-			_, err := st.Append(context.Background(), at("42"), store.Any, placed("42"))
+			_, err := st.Append(t.Context(), at("42"), store.Any, placed("42"))
 			if err != nil {
 				t.Error(err)
 			}
@@ -51,7 +51,8 @@ func TestManyStartersOfAKeyMakeOneInstance(t *testing.T) {
 	require.Equal(t, 63, recorded, "duplicates")
 }
 
-// looping goes around a thousand times: the same step, an event that a reactor answers, and a timer.
+// looping goes around a thousand times: the same step, an event that a reactor answers, and a
+// timer.
 type turned struct{ N int }
 
 func (turned) Kind() string { return "wheel.turned" }

@@ -32,6 +32,9 @@ type Instance[S any] struct {
 	// flight: it continues with an input, or when a timer is due.
 	Life    Life
 	Waiting bool
+	// Unrunnable is what the program does not have any more of what the instance needs next, such as
+	// `step "charge"`: its inputs are held until one does. "" for nothing.
+	Unrunnable string
 	// Run counts the runs of the key, from 1; Version is that of the definition.
 	Run     uint64
 	Version uint32
@@ -121,7 +124,11 @@ func (h *Instances[S]) Get(key string) (Instance[S], error) {
 	if err != nil {
 		return Instance[S]{}, fmt.Errorf("saga %s, key %q: %w", h.saga.name, key, err)
 	}
-	return h.instance(key, rec)
+	p, err := h.saga.program()
+	if err != nil {
+		return Instance[S]{}, err
+	}
+	return h.instance(p, key, rec)
 }
 
 // record reads the record of an instance.
@@ -141,9 +148,13 @@ func (h *Instances[S]) record(key string) (*record, error) {
 	return rec, err
 }
 
-func (h *Instances[S]) instance(key string, rec *record) (o Instance[S], err error) {
+func (h *Instances[S]) instance(p *program[S], key string, rec *record) (o Instance[S], err error) {
+	_, lacks, err := p.take(rec)
+	if err != nil {
+		return Instance[S]{Key: key, Life: rec.Life, Run: rec.Run, Version: rec.Version}, err
+	}
 	o = Instance[S]{
-		Key: key, Life: rec.Life, Waiting: rec.Life == Running && len(rec.inFlight()) == 0,
+		Key: key, Life: rec.Life, Unrunnable: lacks, Waiting: rec.Life == Running && len(rec.inFlight()) == 0,
 		Run: rec.Run, Version: rec.Version, Phase: rec.Phase, Entered: rec.Entered, Began: rec.Began, Ended: rec.Ended,
 		Held: len(rec.Held), Inputs: rec.Inputs, Err: rec.err(), Skipped: rec.Skipped,
 		Steps: rec.stepStates(h.saga.name, key), Timers: rec.timers(),
@@ -205,7 +216,8 @@ func (h *Instances[S]) List() iter.Seq2[Instance[S], error] {
 		if errors.Is(err, ErrNotFound) {
 			return
 		}
-		if err != nil {
+		p, bad := h.saga.program()
+		if err := cmp.Or(err, bad); err != nil {
 			yield(Instance[S]{}, err)
 			return
 		}
@@ -224,7 +236,7 @@ func (h *Instances[S]) List() iter.Seq2[Instance[S], error] {
 				continue // inputs that wait for it
 			}
 			if err == nil {
-				o, err = h.instance(o.Key, rec)
+				o, err = h.instance(p, o.Key, rec)
 			}
 			if !yield(o, err) {
 				return

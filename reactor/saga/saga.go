@@ -21,6 +21,9 @@ type Saga[S any] struct {
 	Types *reactor.Types
 	// Version of the definition, kept with each instance that it starts.
 	Version uint32
+	// AllowUnrunnable lets the saga start though there are instances that it cannot continue: their
+	// inputs are held until a program can. Otherwise that is an UnrunnableError of the start.
+	AllowUnrunnable bool
 	// Scope narrows what is read to the events of a scope, and is the scope of the saga's own events.
 	// "" means all scopes, and "saga" for its own.
 	Scope string
@@ -52,9 +55,10 @@ type Saga[S any] struct {
 	// Effects are the settings of the worker that carries out actions.
 	Effects Effects
 
-	name  string
-	list  bool // it was made by Steps
-	parts []Part[S]
+	name   string
+	list   bool // it was made by Steps
+	parts  []Part[S]
+	former []*Saga[S]
 }
 
 // Effects are the settings of the worker that carries out the actions of a saga.

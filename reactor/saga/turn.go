@@ -20,11 +20,12 @@ type turn[S any] struct {
 	d   *definition[S]
 	now time.Time
 
-	gone bool // the instance was purged
+	lacks string // what the definition does not have of the instance, which waits for it
+	gone  bool   // the instance was purged
 }
 
 // turn begins the handling of Events[i] of a batch.
-func (d *definition[S]) turn(ctx context.Context, b *cursor.Batch, i int, key, at string) (*turn[S], error) {
+func (p *program[S]) turn(ctx context.Context, b *cursor.Batch, i int, key, at string) (*turn[S], error) {
 	kept, _, err := b.Side(i, at)
 	if err != nil {
 		return nil, err
@@ -33,8 +34,12 @@ func (d *definition[S]) turn(ctx context.Context, b *cursor.Batch, i int, key, a
 	if err != nil {
 		return nil, err
 	}
-	out := outlet{b: b, i: i, e: &b.Events[i], saga: d.name, scope: d.scope, key: key, at: at, rec: rec}
-	return &turn[S]{outlet: out, ctx: ctx, d: d, now: b.Now(i)}, nil
+	d, lacks, err := p.take(rec)
+	if err != nil {
+		return nil, err
+	}
+	out := outlet{b: b, i: i, e: &b.Events[i], saga: p.name, scope: p.scope, key: key, at: at, rec: rec}
+	return &turn[S]{outlet: out, ctx: ctx, d: d, lacks: lacks, now: b.Now(i)}, nil
 }
 
 // save keeps the record.
@@ -55,6 +60,8 @@ func (t *turn[S]) save() error {
 // event handles an event of the program's.
 func (t *turn[S]) event(r *route[S]) error {
 	switch rec := t.rec; {
+	case r == nil:
+		return t.record("no handler of the instance's version")
 	case r.start != nil && (rec.Life == None || rec.Life.Ended() && t.d.restarts == AfterEnd):
 		return t.start(r.start)
 	case rec.Life == None:
