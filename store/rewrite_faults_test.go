@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -151,31 +152,33 @@ func TestARewritingThatCloseEndsLeavesNoFile(t *testing.T) {
 }
 
 func TestTheLastSegmentIsNotContinuedWhenItWasRewritten(t *testing.T) {
-	disk := vfs.NewMemory()
-	s, err := open(disk, logDir, Options{SegmentBytes: minSegmentBytes}, true)
-	require.NoError(t, err)
-	write(t, s, Batch{Events: eventsOf("a", "b")})
-	checkpoints(t, s, 0, 50, 1, 900)
-	require.NoError(t, s.committer.writer.roll(minSegmentBytes)) // and the next has no header
-	require.Equal(t, []uint32{1, 0}, generations(s))
-	sequence := s.sequence.Load()
-	killStore(s)
-	for _, cut := range []int{0, 1} {
-		content := disk.Bytes(segmentPath(logDir, 1))
-		now := replaced(t, disk, segmentPath(logDir, 1), content[:len(content)-cut])
-		for round := range 3 {
-			s, err = open(now, logDir, Options{SegmentBytes: minSegmentBytes}, true)
-			require.NoError(t, err, "footer cut by %d, round %d", cut, round)
-			require.GreaterOrEqual(t, s.sequence.Load(), sequence)
-			require.Len(t, all(t, s, Region{}), 2+round)
-			write(t, s, Batch{Events: eventsOf("c")})
-			r, err := open(now, logDir, Options{ReadOnly: true}, true)
-			require.NoError(t, err)
-			require.Len(t, all(t, r, Region{}), 3+round)
-			require.NoError(t, r.Close())
-			killStore(s)
+	synctest.Test(t, func(t *testing.T) { // no lazy sync meets the roll
+		disk := vfs.NewMemory()
+		s, err := open(disk, logDir, Options{SegmentBytes: minSegmentBytes}, true)
+		require.NoError(t, err)
+		write(t, s, Batch{Events: eventsOf("a", "b")})
+		checkpoints(t, s, 0, 50, 1, 900)
+		require.NoError(t, s.committer.writer.roll(minSegmentBytes)) // and the next has no header
+		require.Equal(t, []uint32{1, 0}, generations(s))
+		sequence := s.sequence.Load()
+		killStore(s)
+		for _, cut := range []int{0, 1} {
+			content := disk.Bytes(segmentPath(logDir, 1))
+			now := replaced(t, disk, segmentPath(logDir, 1), content[:len(content)-cut])
+			for round := range 3 {
+				s, err = open(now, logDir, Options{SegmentBytes: minSegmentBytes}, true)
+				require.NoError(t, err, "footer cut by %d, round %d", cut, round)
+				require.GreaterOrEqual(t, s.sequence.Load(), sequence)
+				require.Len(t, all(t, s, Region{}), 2+round)
+				write(t, s, Batch{Events: eventsOf("c")})
+				r, err := open(now, logDir, Options{ReadOnly: true}, true)
+				require.NoError(t, err)
+				require.Len(t, all(t, r, Region{}), 3+round)
+				require.NoError(t, r.Close())
+				killStore(s)
+			}
 		}
-	}
+	})
 }
 
 func TestAReaderLoadsTheLogAgainWhileItOpensASegmentAgain(t *testing.T) {
