@@ -119,6 +119,7 @@ func TestAStoryIsWholeBesideItsWriterAndWhatRewritesIt(t *testing.T) {
 	}
 	require.NoError(t, askStory(t, s, first))
 	require.NoError(t, askStory(t, beside, first))
+	s.tasks.Wait()
 	require.NotZero(t, slices.Max(generations(s)), "segments were rewritten meanwhile")
 	require.NoError(t, s.Close())
 	require.NoError(t, askStory(t, diskLog(t, dir, s.options), first))

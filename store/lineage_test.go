@@ -267,6 +267,7 @@ func TestLineageIsWhatAWalkOverAllEventsFinds(t *testing.T) {
 				}
 				f.compare(f.store)
 				f.compare(beside)
+				f.store.tasks.Wait()
 				for _, generation := range generations(f.store) {
 					rewritten += generation
 				}
