@@ -37,12 +37,13 @@ type world struct {
 	mu    sync.Mutex
 	calls []string           // in order, repetitions included
 	done  map[string]bool    // by key of the action: whether its effect is there
+	noes  map[string]error   // by key: what was refused stays refused
 	fails map[string][]error // by name of the step: what the next calls return
 	lies  map[string]bool    // the effect happens, and the caller gets an error
 }
 
 func newWorld() *world {
-	return &world{done: make(map[string]bool), fails: make(map[string][]error), lies: make(map[string]bool)}
+	return &world{done: make(map[string]bool), noes: make(map[string]error), fails: make(map[string][]error), lies: make(map[string]bool)}
 }
 
 var errDown = errors.New("the service is down")
@@ -51,11 +52,7 @@ func (w *world) do(step, key string) (string, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.calls = append(w.calls, step)
-	if list := w.fails[step]; len(list) > 0 {
-		err := list[0]
-		if len(list) > 1 || !errors.Is(err, errDown) {
-			w.fails[step] = list[1:]
-		}
+	if err := w.fail(step, key); err != nil {
 		if w.lies[step] {
 			w.done[key] = true
 		}
@@ -65,13 +62,31 @@ func (w *world) do(step, key string) (string, error) {
 	return step + "-" + key, nil
 }
 
-func (w *world) undo(step, key string) error {
+// fail is the error of a call with a key.
+func (w *world) fail(call, key string) error {
+	if no := w.noes[key]; no != nil {
+		return no
+	}
+	list := w.fails[call]
+	if len(list) == 0 {
+		return nil
+	}
+	if errors.Is(list[0], saga.ErrRefused) {
+		w.noes[key] = list[0]
+	}
+	if len(list) > 1 || w.noes[key] != nil { // else it is down from then on
+		w.fails[call] = list[1:]
+	}
+	return list[0]
+}
+
+// undo takes back what was done under the key of an action. Its own key tells it from others.
+func (w *world) undo(step, own, key string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.calls = append(w.calls, "undo "+step)
-	if list := w.fails["undo "+step]; len(list) > 0 {
-		w.fails["undo "+step] = list[1:]
-		return list[0]
+	if err := w.fail("undo "+step, own); err != nil {
+		return err
 	}
 	delete(w.done, key)
 	return nil
@@ -90,7 +105,9 @@ func (w *world) action(step string) func(context.Context, saga.Step[order]) (str
 }
 
 func (w *world) back(step string) func(context.Context, saga.Step[order], saga.Done[string]) error {
-	return func(_ context.Context, _ saga.Step[order], d saga.Done[string]) error { return w.undo(step, d.Key) }
+	return func(_ context.Context, s saga.Step[order], d saga.Done[string]) error {
+		return w.undo(step, s.Key, d.Key)
+	}
 }
 
 func (w *world) checkout() *saga.Saga[order] {
@@ -106,7 +123,7 @@ func (w *world) checkout() *saga.Saga[order] {
 		saga.CancelOn[order](func(e orderCancelled) string { return e.Order }),
 	)
 	s.Version, s.Deadline = 1, 30*time.Minute
-	s.Effects.Policy.Attempts = 3
+	s.Effects.Policy.Attempts, s.Effects.Policy.Outage.Off = 3, true
 	return s
 }
 

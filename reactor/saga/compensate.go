@@ -198,7 +198,7 @@ func (r *record) undoneLife() Life {
 }
 
 func (r *record) undoRequest(u *undoRecord) request {
-	return request{Run: r.Run, Step: u.Step, Visit: u.Visit, Order: u.Order, Undo: true, Try: u.Try}
+	return request{Run: r.Run, Step: u.Step, Visit: u.Visit, Order: u.Order, Undo: true, Try: u.Try, No: u.Refused}
 }
 
 // undone handles the outcome of an undo.
@@ -206,6 +206,9 @@ func (t *turn[S]) undone(w what, o *outcome) error {
 	u := t.rec.undoing()
 	if u == nil || u.Order != o.Order || u.Try != o.Try || t.rec.Life != Compensating {
 		return nil
+	}
+	if w == whatRefused {
+		u.Refused++
 	}
 	if w != whatDone {
 		t.rec.stick(t.now, o.Step, true, o.Error)

@@ -19,7 +19,8 @@ func (h *Instances[S]) Cancel(ctx context.Context, key string, r checkpoint.Requ
 	return h.ask(ctx, key, r, ask{Do: opCancel})
 }
 
-// Retry repeats what an instance is stuck at, under the same effect key.
+// Retry repeats what an instance is stuck at: under the same effect key where the outcome is
+// unknown, and under another one where it was refused, as a service may have kept that.
 func (h *Instances[S]) Retry(ctx context.Context, key string, r checkpoint.Request) (store.Receipt, error) {
 	return h.ask(ctx, key, r, ask{Do: opRetry})
 }

@@ -18,6 +18,8 @@ type story struct {
 	play    func(t *testing.T, run *reactortest.Run, s *saga.Saga[order])
 	life    saga.Life
 	effects []string // that are there in the end
+
+	attempts int // 0 means 100
 }
 
 func settle(_ *testing.T, run *reactortest.Run, _ *saga.Saga[order]) {
@@ -60,6 +62,13 @@ func stories() map[string]story {
 			},
 			fails: map[string][]error{"charge": {errDown}}, lies: []string{"charge"}, life: saga.Compensated,
 		},
+		"a step is tried for nothing": {
+			play: func(t *testing.T, run *reactortest.Run, s *saga.Saga[order]) {
+				settle(t, run, s)
+				run.Advance(20 * time.Minute)
+			},
+			fails: map[string][]error{"charge": {errDown}}, lies: []string{"charge"}, attempts: 4, life: saga.Compensated,
+		},
 		"an order comes twice": {
 			play: func(t *testing.T, run *reactortest.Run, s *saga.Saga[order]) {
 				settle(t, run, s)
@@ -84,7 +93,10 @@ func TestACrashAnywhereLeadsToTheSameEnd(t *testing.T) {
 					w.lies[step] = true
 				}
 				s = w.checkout()
-				s.Effects.Policy.Attempts = 100
+				s.Effects.Policy.Attempts = max(st.attempts, 1)
+				if st.attempts == 0 {
+					s.Effects.Policy.Attempts = 100
+				}
 				return s
 			}
 			reactortest.EveryCrash(t, tree, func(run *reactortest.Run) {

@@ -39,7 +39,7 @@ func (f effects[S]) CursorWorker() (cursor.Worker, error) {
 	run := &performer[S]{program: p}
 	return cursor.Worker{
 		Name: f.s.name + effectsSuffix, Region: store.Region{Scope: p.scope}, Kinds: []string{whatRequested.kind(p.name)},
-		Handle: each(run.carryOut), Lanes: lanes, Key: run.lane, Dependency: run.dependency, Policy: f.s.Effects.Policy,
+		Handle: each(run.carryOut), GiveUp: run.giveUp, Lanes: lanes, Key: run.lane, Dependency: run.dependency, Policy: f.s.Effects.Policy,
 		Rate: f.s.Effects.Rate, BatchSize: 1, NewChains: true,
 	}.CursorWorker()
 }
@@ -189,7 +189,7 @@ func (p *performer[S]) attemptAt(ctx context.Context, s Step[S], a *action[S]) (
 	}
 	if a.request.Undo {
 		of := s.Key
-		s.Key += "/undo"
+		s.Key = undoKey(of, &a.request)
 		call = func(ctx context.Context) error { return a.def.undo(ctx, s, a.rec.undoing(), of) }
 	}
 	if p.around == nil {
@@ -199,6 +199,18 @@ func (p *performer[S]) attemptAt(ctx context.Context, s Step[S], a *action[S]) (
 	at := Attempt{Key: s.Key, Saga: p.name, Instance: s.Instance, Step: s.Name, Undo: a.request.Undo}
 	err = p.around(ctx, at, call)
 	return result, err
+}
+
+// giveUp answers a request whose attempts are used up, or which ends the process each time.
+func (p *performer[S]) giveUp(_ context.Context, b *cursor.Batch, failure error, attempts int) error {
+	if err := p.start(b); err != nil {
+		return err
+	}
+	var r request
+	if err := decode(&b.Events[0], &r); err != nil {
+		return err
+	}
+	return p.answer(b, 0, whatUnknown, &outcome{request: r, Error: text(failure), Attempts: attempts})
 }
 
 func (p *performer[S]) answer(b *cursor.Batch, i int, w what, o *outcome) error {

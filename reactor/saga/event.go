@@ -60,6 +60,7 @@ type request struct {
 	Order uint64 `json:"order"`           // of the action, or of the undo without one
 	Undo  bool   `json:"undo,omitempty"`
 	Try   int    `json:"try,omitempty"` // by an operator, beyond the first
+	No    int    `json:"no,omitempty"`  // how many of the undos of this were refused
 }
 
 // outcome is the payload of what answers a request.
@@ -121,4 +122,13 @@ func effectKey(saga, key string, r *request) string {
 		number = r.Order
 	}
 	return fmt.Sprintf("%s/%s.%d/%s.%d", saga, key, r.Run, r.Step, number)
+}
+
+// undoKey names the effect of an undo. One that was refused, and is repeated, is another effect: a
+// service may have kept its No under the key.
+func undoKey(of string, r *request) string {
+	if r.No == 0 {
+		return of + "/undo"
+	}
+	return fmt.Sprintf("%s/undo.%d", of, r.No+1)
 }

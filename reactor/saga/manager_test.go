@@ -106,7 +106,7 @@ func (m manager) shipped(_ context.Context, _ reactor.Event[shipped], tx *saga.T
 }
 
 func (m manager) release(_ context.Context, s saga.Step[order]) error {
-	return m.w.undo("reserve", s.Key)
+	return m.w.undo("reserve", s.Key, s.Key)
 }
 
 // played is a run of the manager.

@@ -128,6 +128,9 @@ func (t asking[S]) askedRetry() error {
 	}
 	s := t.rec.Steps[at.Step]
 	t.rec.forget(s)
+	if s.Status == refused { // a service may have kept its No under the key
+		s.Visit++
+	}
 	s.Status, s.Result, s.Error = requested, nil, ""
 	s.Try++
 	t.rec.Life, t.rec.Stuck = Running, nil

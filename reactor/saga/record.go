@@ -76,6 +76,7 @@ type undoRecord struct {
 	Unknown bool            `json:"unknown,omitempty"` // whether the action happened
 	Result  json.RawMessage `json:"result,omitempty"`
 	Try     int             `json:"try,omitempty"` // of the undo; 0 until it is requested
+	Refused int             `json:"no,omitempty"`  // how many of them were refused, on which its key depends
 }
 
 // timerRecord is a timer that is set.

@@ -65,7 +65,9 @@ type Saga[S any] struct {
 type Effects struct {
 	// Lanes is how many actions run at the same time; 0 means 32.
 	Lanes int
-	// Policy is the ladder of an action. Once its attempts are used up the outcome is unknown.
+	// Policy is the ladder of an action. Once its attempts are used up the outcome is unknown. In an
+	// outage of what a step calls no attempts are counted: the step is tried until that ends, or until
+	// the instance compensates, as at its Deadline. Policy.Outage.Off has them counted then, too.
 	Policy supervision.Policy
 	// Timeout bounds one attempt at an action; 0 means 30 s. An action may have its own.
 	Timeout time.Duration
