@@ -85,7 +85,7 @@ func DependenciesOf(r *Runner) Dependencies { return Dependencies{r} }
 // Failed returns the subject of an event that failed and waits for a decision.
 func (d Dependencies) Failed(first store.Position) Subject {
 	if q := d.r.next.failed(first); q != nil {
-		return d.subjects(q.events[:1])[0]
+		return d.subjects(q, q.events[:1])[0]
 	}
 	return Subject{Event: first}
 }
@@ -96,18 +96,25 @@ func (d Dependencies) Handled(t *Task) []Subject {
 	if t.givesUp() != nil {
 		return nil
 	}
-	return d.subjects(t.batch.events[:t.good])
+	return d.subjects(t.queue, t.batch.events[:t.good])
 }
 
-// subjects of some events. Where a key cannot be known that is met when the event is handled, and
-// the entity stands for it here.
-func (d Dependencies) subjects(events []store.Event) []Subject {
-	keys, _ := d.r.own.keys(events)
+// subjects of some events of a queue. Where a key cannot be known that is met when the event is
+// handled, and the entity stands for it here.
+func (d Dependencies) subjects(q *queue, events []store.Event) []Subject {
+	var keys []string
+	one := q.parked || d.r.own.laned()
+	if !one {
+		keys, _ = d.r.own.keys(events)
+	}
 	list := make([]Subject, len(events))
 	for i := range events {
 		e := &events[i]
 		list[i] = Subject{Event: e.Position, Key: e.Coordinate.Entity, Dependency: d.r.own.dependency(e)}
-		if i < len(keys) {
+		switch {
+		case one:
+			list[i].Key = q.key
+		case i < len(keys):
 			list[i].Key = keys[i]
 		}
 	}
@@ -275,7 +282,7 @@ func (d Dependencies) Defer(first store.Position, more bool) bool {
 	}
 	r.guard.forget(first)
 	r.next.release(q)
-	r.next.replayed = true // it has had its turn
+	r.win.turn = true // it has had its turn
 	return true
 }
 

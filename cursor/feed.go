@@ -13,7 +13,8 @@ import (
 type feed struct {
 	*shared
 	parking *parking
-	gaps    *gaps // nil where none are kept
+	gaps    *gaps    // nil where none are kept
+	barrier *barrier // nil where keys follow from the events alone
 	ahead   readAhead
 }
 
@@ -21,6 +22,9 @@ type feed struct {
 // there was read. limit bounds the events of a worker without lanes, if it is positive. upTo is not
 // beyond the head: what is not visible yet must not count as scanned.
 func (f *feed) fill(ctx context.Context, upTo store.Position, limit int) (caughtUp bool, err error) {
+	if err := f.admit(); err != nil || f.barred() {
+		return false, err
+	}
 	for {
 		if err := ctx.Err(); err != nil {
 			return false, fmt.Errorf("cursor: worker %q: %w", f.own.worker.Name, err)
@@ -39,6 +43,9 @@ func (f *feed) fill(ctx context.Context, upTo store.Position, limit int) (caught
 			return false, err
 		}
 		f.win.at = f.win.at.pass(page.Events, page.Scanned)
+		if err := f.admit(); err != nil || f.barred() {
+			return false, err
+		}
 		if f.win.at.scanned >= upTo || len(page.Events) == 0 {
 			return f.win.at.scanned >= upTo, nil
 		}
@@ -47,11 +54,11 @@ func (f *feed) fill(ctx context.Context, upTo store.Position, limit int) (caught
 
 // room is how many more events may be read now. Without lanes that is none before the batch at hand
 // is done: its events are all that a crash repeats. With lanes it is what the checkpoint can name
-// one by one, and what memory holds.
+// one by one, and what memory holds; and none while something waits for its key.
 func (f *feed) room(limit int) int {
 	undone := len(f.win.done.undone)
 	if f.own.laned() {
-		if f.win.bytes >= windowBytes {
+		if f.win.bytes >= windowBytes || f.barred() {
 			return 0
 		}
 		return f.own.windowSize() - undone
@@ -76,6 +83,12 @@ func (f *feed) deliver(events []store.Event) (n int, err error) {
 		return len(events), nil
 	}
 	wanted := f.wanted(events)
+	if f.barrier != nil {
+		f.observe(events)
+		f.win.done = f.win.done.readAll(wanted)
+		f.bar(wanted)
+		return len(events), nil
+	}
 	keys, err := f.own.keys(wanted)
 	for i, key := range keys {
 		if full := f.assign(key, wanted[i:i+1]); full != nil {
@@ -152,7 +165,13 @@ func (f *feed) restore(ctx context.Context, pending []store.Position) error {
 			events = append(events, e)
 		}
 	}
-	if !f.own.laned() {
+	switch {
+	case f.barrier != nil: // what is known by now may be held
+		*f.barrier = barrier{}
+		f.win.done = f.win.done.readAll(events)
+		f.bar(events)
+		return nil
+	case !f.own.laned():
 		f.win.add("", events)
 		return nil
 	}

@@ -89,14 +89,16 @@ func (o *owner) pass() checkpoint.Pass {
 // external reports whether the worker keeps its position itself.
 func (o *owner) external() bool { return o.worker.ExternalPosition != nil }
 
-func (o *owner) laned() bool { return o.worker.Lanes > 1 }
+// laned reports whether each key has a queue of its own. Where keys are found in the state they are
+// asked for once, and kept with the events.
+func (o *owner) laned() bool { return o.worker.Lanes > 1 || o.worker.Resolve != nil }
 
 // windowSize is how many events may be read and not done at once.
 func (o *owner) windowSize() int {
 	if !o.laned() {
 		return o.worker.batchSize(0)
 	}
-	return min(maxWindow, o.worker.Lanes*o.worker.batchSize(0))
+	return min(maxWindow, max(1, o.worker.Lanes)*o.worker.batchSize(0))
 }
 
 // mostInFlight is how many events may be with a handler, or handled and not written, at once: a

@@ -229,6 +229,12 @@ func (p *parking) skip(q *queue, reason error, attempts int) {
 // sameKey returns the key of the first event of a queue, and which of the others have it too,
 // ascending. With lanes that is all of them; without, the queue is everything that was read.
 func (p *parking) sameKey(q *queue) (key string, after []store.Position, err error) {
+	if p.own.laned() {
+		for i := range q.events[1:] {
+			after = append(after, q.events[1+i].Position)
+		}
+		return q.key, after, nil
+	}
 	keys, err := p.own.keys(q.events)
 	if err != nil {
 		return "", nil, err

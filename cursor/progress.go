@@ -106,7 +106,7 @@ func (r *Runner) OldestKey() (event store.Position, key string) {
 	if r.oldest == nil {
 		r.oldest = new(keyed)
 	}
-	if event = r.win.done.undone[0]; event != r.oldest.event {
+	if event = r.win.done.undone[0]; event != r.oldest.event || !r.oldest.known && r.feed.barrier != nil {
 		*r.oldest = keyed{event: event}
 		r.oldest.key, r.oldest.known = r.keyOf(event)
 	}

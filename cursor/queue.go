@@ -116,6 +116,7 @@ type window struct {
 	bytes int   // of the payloads in the queues
 	limit int32 // of the first batch of a new queue, 0 for none
 	laned bool
+	turn  bool              // it is that of what was read, and not of what is parked: neither starves
 	only  queue             // without lanes
 	keys  map[string]*queue // with lanes; nil until there is something to handle
 	ready fifo              // that can be handled, in the order in which they became so
@@ -129,7 +130,7 @@ type window struct {
 // reset empties the window. Everything up to at counts as done.
 func (w *window) reset(at place) {
 	done := frontier{lastDone: at.scanned, delivered: at.delivered}
-	*w = window{done: done, at: at, outdated: w.outdated, limit: w.limit, laned: w.laned, only: queue{limit: w.limit}}
+	*w = window{done: done, at: at, outdated: w.outdated, limit: w.limit, laned: w.laned, turn: w.turn, only: queue{limit: w.limit}}
 }
 
 // add puts events, ascending and after all others, in the queue of a key.

@@ -126,6 +126,9 @@ func newRunner(own owner) *Runner {
 	if n := r.own.worker.Gaps; n > 0 {
 		r.feed.gaps = &gaps{limit: n}
 	}
+	if r.own.worker.Resolve != nil {
+		r.feed.barrier = new(barrier)
+	}
 	r.waits = suspension{own: &r.own}
 	r.replay = replays{shared: all, parking: &r.park, waits: &r.waits}
 	r.alarm = alarm{own: &r.own}

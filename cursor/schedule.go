@@ -11,8 +11,6 @@ type schedule struct {
 	*shared
 	replays *replays
 	guard   *crashGuard
-
-	replayed bool // the last one was parked: what is new comes first now, so that neither starves
 }
 
 // next takes turns between what is parked and has to be handled again, and what is new. The event
@@ -23,14 +21,14 @@ func (s *schedule) next(ctx context.Context) (*queue, error) {
 	if q, err := s.marked(ctx); q != nil || err != nil {
 		return q, err
 	}
-	if s.replayed {
+	if s.win.turn {
 		if q := s.take(); q != nil {
-			s.replayed = false
+			s.win.turn = false
 			return q, nil
 		}
 	}
 	if q, err := s.replays.next(ctx, s.win.floor()); q != nil || err != nil {
-		s.replayed = true
+		s.win.turn = true
 		return q, err
 	}
 	return s.take(), nil

@@ -134,7 +134,7 @@ func readyToTake(ctx context.Context, r *Runner) (bool, error) {
 		return false, err
 	}
 	r.guard.expire()
-	if (r.guard.on() || !r.own.laned()) && (r.inFlight > 0 || len(r.finished) > 0) {
+	if (r.guard.on() || r.own.worker.Lanes <= 1) && (r.inFlight > 0 || len(r.finished) > 0) {
 		return false, nil
 	}
 	if r.own.external() {

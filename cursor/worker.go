@@ -2,7 +2,6 @@ package cursor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -134,6 +133,22 @@ type Worker struct {
 	// events are held after one that is parked. nil means the entity. It must return the same key
 	// for the same event always, of at most 1,024 bytes; one that panics halts the worker.
 	Key func(store.Event) string
+	// Resolve finds the key of an event in what the worker keeps, in place of Key: a payment has a
+	// reference, and an earlier event has kept which order it is of. side reads what is kept under a
+	// key, as the events that are done have left it. Where nothing there tells the key, known is
+	// false: then the event waits until all before it are done or parked, and what comes after it
+	// waits, too; it is asked again, and what Resolve returns then is the key, known or not. One that
+	// is not known even then is handled before what comes after it is read on. So each event has the
+	// key that it would have if all were handled one after the other, with lanes and after a restart,
+	// and the handler finds the state that Resolve has found. The price are events whose key is never
+	// known, as those of others: each waits for a commit, and so do all other lanes.
+	//
+	// A key that is known once must stay so, whatever the events of other keys do. It is called where
+	// Key would be, by the rules of Key; an error of its own halts the worker, one that side has
+	// returned does not. It needs Stateful. Also without lanes a batch has the events of one key.
+	Resolve func(
+		e store.Event, side func(key string) (value []byte, found bool, err error),
+	) (key string, known bool, err error)
 	// KeyVersion names the version of Key. A worker with parked or pending events refuses to start
 	// with another one: their keys would no longer fit.
 	KeyVersion uint32
@@ -274,107 +289,6 @@ func (w Worker) Spec() supervision.Spec {
 
 // CursorWorker returns w, and everything that is wrong with it, joined: an [ErrWorker] each.
 func (w Worker) CursorWorker() (Worker, error) { return w, w.validate() }
-
-func (w Worker) validate() error {
-	check := func(field string, err error) error {
-		if err == nil {
-			return nil
-		}
-		return &workerError{worker: w.Name, field: field, err: err}
-	}
-	return errors.Join(
-		check("Spec", w.Spec().Validate()),
-		check("Formerly", w.checkFormerly()),
-		check("Region", w.Region.Validate()),
-		check("Kinds", w.checkKinds()),
-		check("Handle", w.checkHandle()),
-		check("BatchSize", w.checkBatchSize()),
-		check("Lanes", checkRange("Lanes", w.Lanes, maxLanes)),
-		check("Gaps", checkRange("Gaps", w.Gaps, maxGaps)),
-		check("MaxParkedKeys", checkRange("MaxParkedKeys", w.MaxParkedKeys, mostParked)),
-		check("MaxParked", checkRange("MaxParked", w.MaxParked, mostParked)),
-		check("Timeout", w.checkTimeout()),
-		check("Rate", w.checkRate()),
-		check("Build", w.checkBuild()),
-		check("ExternalPosition", w.checkExternal()),
-		check("Stateful", w.excludesOthers("Stateful", w.Stateful)),
-		check("GiveUp", w.excludesOthers("GiveUp", w.GiveUp != nil)),
-		check("Open", w.checkOpen()),
-	)
-}
-
-func (w Worker) checkFormerly() error {
-	if w.Volatile && len(w.Formerly) > 0 {
-		return &store.InvalidError{Field: "Formerly", Rule: "excludes Volatile"}
-	}
-	if n := len(w.Formerly); n > checkpoint.MaxFormerNames {
-		return &store.InvalidError{Field: "Formerly", Limit: checkpoint.MaxFormerNames, Value: int64(n)}
-	}
-	for _, id := range w.formerIDs() {
-		if err := id.Validate(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (w Worker) checkHandle() error {
-	if w.Handle == nil {
-		return &store.InvalidError{Field: "Handle", Rule: "must not be nil"}
-	}
-	return nil
-}
-
-func (w Worker) checkBatchSize() error { return checkRange("BatchSize", w.BatchSize, MaxBatchSize) }
-
-func (w Worker) checkTimeout() error {
-	if w.Timeout < 0 {
-		return &store.InvalidError{Field: "Timeout", Rule: "must not be negative", Value: w.Timeout}
-	}
-	return nil
-}
-
-// checkExternal requires one place only where the position is kept, and a single order of events to
-// keep it by.
-func (w Worker) checkExternal() error {
-	switch {
-	case w.ExternalPosition == nil:
-		return nil
-	case w.Volatile:
-		return &store.InvalidError{Field: "ExternalPosition", Rule: "excludes Volatile"}
-	case w.Lanes > 1:
-		return &store.InvalidError{Field: "ExternalPosition", Rule: "excludes Lanes"}
-	case w.NewKinds == checkpoint.NewKindsBackfill:
-		return &store.InvalidError{Field: "ExternalPosition", Rule: "excludes NewKindsBackfill"}
-	}
-	return nil
-}
-
-// checkKinds requires every handled kind to lie inside the region, since none of the others would
-// ever come.
-func (w Worker) checkKinds() error {
-	handled := w.Region
-	for _, kind := range w.Kinds {
-		handled.Kinds, handled.Category = []string{kind}, ""
-		if !w.Region.Contains(handled) {
-			return &store.InvalidError{Field: "Kinds", Rule: "lies outside the region of the worker", Value: kind}
-		}
-	}
-	return errors.Join(store.Region{Kinds: w.Kinds}.Validate(), w.checkHandled())
-}
-
-// checkHandled requires that Handle has code for every kind that is read: a change of the region
-// may name others, or none, which means all.
-func (w Worker) checkHandled() error {
-	if len(w.handled) == 0 {
-		return nil
-	}
-	reads := w.narrowed()
-	if (store.Region{Kinds: w.handled}).Contains(store.Region{Kinds: reads.Kinds, Category: reads.Category}) {
-		return nil
-	}
-	return &store.InvalidError{Field: "Kinds", Rule: "must be among those that have handlers", Value: fmt.Sprint(reads.Kinds)}
-}
 
 // narrowed is the region to read: the declared one, less the kinds that are not handled.
 func (w *Worker) narrowed() *store.Region {

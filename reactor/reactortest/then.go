@@ -165,7 +165,7 @@ func final(r *Run) []string {
 	ordered := true
 	for i := range r.all {
 		w := r.all[i] // a crash makes another one of the same name
-		ordered = ordered && (w.baton.Worker.Lanes <= 1 || w.baton.Worker.Key == nil)
+		ordered = ordered && w.baton.Worker.Resolve == nil && (w.baton.Worker.Lanes <= 1 || w.baton.Worker.Key == nil)
 		at := fmt.Sprintf("worker %q", w.name())
 		all[at] = finalOf(r, at, w.name(), events)
 	}
