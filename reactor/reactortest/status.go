@@ -120,10 +120,11 @@ type mark struct {
 	shown                            drive.State
 	gen                              uint64
 	alarm                            time.Time
+	pulls                            bool // the next step looks whether there is more
 }
 
 func markOf(w *worker) mark {
-	m := mark{boots: w.run.boots, restarts: w.restarts, shown: w.shown, gen: w.gen}
+	m := mark{boots: w.run.boots, restarts: w.restarts, shown: w.shown, gen: w.gen, pulls: w.pulls}
 	if w.baton.Runner != nil {
 		p := w.baton.Progress()
 		m.waiting, m.reached, m.position, m.parked = p.Queued, p.Read, p.Position, p.Parked
