@@ -39,7 +39,8 @@ const (
 //
 // ActionSkip waits until something is handled, or, where others wait for the event that cannot be
 // tried before it, for as many tries more as there are attempts. ActionHalt halts where it is not
-// known yet that this is an outage, and never in one.
+// known yet that this is an outage, and never in one. A worker that gives events up waits with that
+// until something is handled.
 type OutagePolicy struct {
 	// Off: every failure of a handler is the fault of its event.
 	Off bool

@@ -48,6 +48,8 @@ type room struct {
 	obeys   bool      // its context
 	pause   *checkpoint.Pause
 	orders  []Operation
+	gives   bool     // events up
+	ends    []string // of the first calls that give one up
 }
 
 // build makes a house of a tree, as in sprout, in which each worker has some events.
@@ -171,7 +173,7 @@ func (h *house) states() string {
 
 func (r *room) spawn(e Effect) {
 	require.Nil(r.house.t, r.core, "%s runs beside itself", r.name)
-	r.core = NewWorker(Incarnation{Lanes: r.lanes, Limit: e.Limit, Later: e.Later, Failing: e.Failing})
+	r.core = NewWorker(Incarnation{Lanes: r.lanes, Limit: e.Limit, Later: e.Later, Failing: e.Failing, GivesUp: r.gives})
 	r.gen = e.Gen
 	r.starts++
 }
@@ -186,7 +188,7 @@ func (r *room) acquire() {
 	}
 	before := r.engine
 	r.engine = newFake(r.house.t, r.lanes, r.head)
-	r.engine.done, r.engine.parked = before.done, before.parked
+	r.engine.done, r.engine.parked, r.engine.given = before.done, before.parked, before.given
 	r.core.Acquired(r.engine, r.pause)
 }
 
@@ -251,6 +253,10 @@ func (r *room) gone() {
 
 // handle runs a handler, and tells of it: the time, the worker with its event, the fate.
 func (r *room) handle(task *fakeTask) {
+	if task.given {
+		r.giveUp(task)
+		return
+	}
 	fate := "ok"
 	if all := r.fates[task.event]; len(all) > 0 {
 		fate, r.fates[task.event] = all[0], all[1:]

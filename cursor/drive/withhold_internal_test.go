@@ -36,6 +36,7 @@ type service struct {
 	fails  func(store.Position) *cursor.HandlerError // how; nil: with an error of its own
 	calls  int
 	seen   []UpdateKind
+	given  []store.Position // up
 }
 
 func newService(t *testing.T, lanes int, events store.Position, policy supervision.Policy) *service {
@@ -83,6 +84,12 @@ func (s *service) settle() {
 func (s *service) call() {
 	task := s.tasks[0]
 	s.tasks = s.tasks[1:]
+	if task.given {
+		require.False(s.t, s.engine.suspended[s.engine.dependency(task.event)], "given up in an outage")
+		s.given = append(s.given, task.event)
+		s.w.Finished(task)
+		return
+	}
 	s.calls++
 	if s.down(task.event) {
 		task.err = ownFailure(task.event)
@@ -259,6 +266,7 @@ func randomOutages(t *testing.T, seed uint64) int {
 		policy.Exhausted = supervision.ActionSkip
 	}
 	s := newService(t, lanes, store.Position(1+dice.IntN(40)), policy)
+	s.w.gives = dice.IntN(3) == 0
 	bad := make(map[store.Position]bool)
 	for range dice.IntN(4) {
 		bad[store.Position(1+dice.IntN(40))] = true
@@ -286,8 +294,16 @@ func randomOutages(t *testing.T, seed uint64) int {
 		require.True(t, bad[event], "seed %d: %d is parked", seed, event)
 	}
 	require.Empty(t, s.engine.undone(), "seed %d", seed)
+	for _, event := range s.given {
+		require.True(t, bad[event], "seed %d: %d is given up", seed, event)
+	}
+	require.False(t, s.w.gives && len(s.engine.parked) > 0, "seed %d", seed)
 	for event := range bad {
-		if event <= s.engine.head && policy.Exhausted != supervision.ActionSkip {
+		switch {
+		case event > s.engine.head:
+		case s.w.gives:
+			require.Contains(t, s.given, event, "seed %d", seed)
+		case policy.Exhausted != supervision.ActionSkip:
 			require.Contains(t, s.engine.parked, event, "seed %d", seed)
 		}
 	}

@@ -60,7 +60,7 @@ type fakeEngine struct {
 	volatile  bool                    // nothing can be parked or deferred
 	guarded   bool                    // one task at a time
 	doubtful  map[store.Position]bool
-	given     map[store.Position]bool // true until it was tried
+	given     map[store.Position]bool // up
 
 	takes     func() // called by Take
 	fillErr   error
@@ -133,16 +133,12 @@ func (f *fakeEngine) take(event store.Position) Task {
 	f.ready, f.deferred = slices.DeleteFunc(f.ready, is), slices.DeleteFunc(f.deferred, is)
 	delete(f.failed, event)
 	f.inFlight++
-	task := &fakeTask{event: event, given: f.given[event]}
-	if task.given {
-		f.given[event] = false
-	}
-	return task
+	return &fakeTask{event: event, given: f.given[event]}
 }
 
 // free reports whether an event does not wait for the end of an outage.
 func (f *fakeEngine) free(event store.Position) bool {
-	if len(f.suspended) == 0 {
+	if len(f.suspended) == 0 || f.given[event] {
 		return true
 	}
 	if name, failed := f.known(event); failed {
@@ -172,6 +168,11 @@ func (f *fakeEngine) Handled(t Task) []cursor.Subject {
 func (f *fakeEngine) Suspend(dependency string, failed func(store.Position) (string, bool)) {
 	require.False(f.tb, f.suspended[dependency], "suspended again")
 	f.suspended[dependency], f.known = true, failed
+	for event := range f.given {
+		if name, is := failed(event); is && name == dependency {
+			delete(f.given, event)
+		}
+	}
 }
 
 func (f *fakeEngine) Release(dependency string) { delete(f.suspended, dependency) }
@@ -324,6 +325,7 @@ func (f *fakeEngine) Commit(context.Context) (n int, err error) {
 			again = append(again, event)
 		default:
 			f.done[event] = true
+			delete(f.given, event)
 			n++
 		}
 	}
@@ -390,9 +392,9 @@ func (f *fakeEngine) Skip(first store.Position, reason error, _ int) error {
 	return f.decide(first, reason)
 }
 
-// GiveUp works once for each event.
+// GiveUp works once for each verdict on an event.
 func (f *fakeEngine) GiveUp(first store.Position, _ Decision) bool {
-	if _, tried := f.given[first]; tried {
+	if f.given[first] {
 		return false
 	}
 	f.given[first] = true
@@ -405,6 +407,7 @@ func (f *fakeEngine) decide(first store.Position, reason error) error {
 		f.tb.Errorf("event %d failed with %v, and was dropped because of %v", first, f.why[first], reason)
 	}
 	delete(f.failed, first)
+	delete(f.given, first)
 	f.done[first] = true
 	f.extra++
 	return nil
