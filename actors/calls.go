@@ -31,6 +31,13 @@ func (c *calls) serve(pid *actor.PID, gen uint64) (waiting bool) {
 	return c.first() != nil
 }
 
+// present returns the actor that runs the worker, or ran it last: nil before the first one.
+func (c *calls) present() (pid *actor.PID, gen uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pid, c.gen
+}
+
 // add returns the actor to notify: nil before the first one, and while it need not be told once
 // more. It may have ended: then the next one serves after m was added, and finds it.
 func (c *calls) add(m *control) (pid *actor.PID, gen uint64) {

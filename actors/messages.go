@@ -80,6 +80,11 @@ type (
 	}
 	// called reports that a control waits in the calls of a worker.
 	called struct{ incarnation }
+	// nudge has a worker try again now what of a key waits for its delay.
+	nudge struct {
+		incarnation
+		key string
+	}
 	// resume has the supervisor start a halted worker again. reply has room for the one result.
 	resume struct {
 		quiet

@@ -116,6 +116,25 @@ func (s *System) Parked(name string) iter.Seq2[checkpoint.Parked, error] {
 	}
 }
 
+// Nudge has a worker try again now what of a key waits in a backoff, and does not wait for that:
+// because what failed was mended, or because nothing needs the outcome any more and the handler
+// will find out. A try that fails before its delay is over is no attempt, and the rest of the delay
+// follows; but what its handler says by a directive is obeyed, and a panic counts. Nothing changes
+// where nothing of the key waits, and nothing is written. It may be called in any handler.
+func Nudge(s *System, name, key string) error {
+	p := s.workers.find(name)
+	if p == nil {
+		return fmt.Errorf("%w: %q", ErrUnknownWorker, name)
+	}
+	if reason := never(s, p.published.view(), name); reason != nil {
+		return reason
+	}
+	if pid, gen := p.calls.present(); pid != nil {
+		s.actors.Root.Send(pid, &nudge{incarnation: incarnation{leaf: p.Leaf, gen: gen}, key: key})
+	}
+	return nil
+}
+
 // TakeGaps returns the gaps that a worker with cursor.Worker.Gaps observed since the last call,
 // oldest first, and how many were dropped since it was started to make room.
 //

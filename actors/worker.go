@@ -131,6 +131,8 @@ func (w *worker) happened(c actor.Context, message any) bool {
 	case *called:
 		w.node.calls.heard()
 		w.core.Operate()
+	case *nudge:
+		drive.Nudge(w.core, w.sys.store.Now(), m.key)
 	case *persist:
 		w.core.Persist()
 	case *drain:

@@ -37,6 +37,8 @@ type trouble struct {
 	attempt int
 	key     string // of the event
 	tries   int    // how many attempts at the event count by now
+
+	until time.Time // when the delay ends that Nudge has cut short; zero for none
 }
 
 // troubles are what fails, by event. They are nil until something does, as in most workers.
@@ -137,7 +139,7 @@ func (w *Worker) fail(ctx context.Context, now time.Time, err error) {
 		w.failing.at(r.first).fault = true
 		dispose(w, now, r.verdict)
 	case outcomeCharged:
-		if !withhold(w, now, r) {
+		if !nudged(w, now, r) && !withhold(w, now, r) {
 			w.charge(r)
 		}
 	}
@@ -151,6 +153,7 @@ func (w *Worker) charge(r ruling) {
 		return
 	}
 	w.serial++
+	t.until = time.Time{}
 	t.step, t.serial, t.fault = troubleJudged, w.serial, !r.evidence
 	if r.first == 0 && w.phase == workerWorking {
 		w.enter(workerWaiting)

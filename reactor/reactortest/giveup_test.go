@@ -117,3 +117,19 @@ func TestARewindHasWhatWasGivenUpGivenUpAgain(t *testing.T) {
 		require.Empty(t, run.Parked("bills"))
 	}
 }
+
+func TestANudgeInARunHasAnEventTriedWithoutTimePassing(t *testing.T) {
+	calls := 0
+	run := reactortest.Start(t, surrendering(0, func() { calls++ }))
+	run.Given(order(2))
+	run.Settle()
+	for range 10 {
+		reactortest.Nudge(run, "bills", "order:2")
+		run.Settle()
+	}
+	require.Equal(t, 11, calls)
+	require.Empty(t, reactortest.Of[surrendered](run))
+	run.Advance(time.Hour)
+	require.Equal(t, 14, calls, "four attempts, and what was nudged")
+	require.Len(t, reactortest.Of[surrendered](run), 1)
+}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/store/storetest"
 )
@@ -117,6 +118,15 @@ func (r *Run) Replay(name string, which cursor.ParkedFilter) (chosen []checkpoin
 		return err
 	})
 	return chosen
+}
+
+// Nudge has a worker try again what of a key waits in a backoff, with its next step, as
+// actors.Nudge does. A handler may call it, too.
+func Nudge(r *Run, name, key string) {
+	r.tb.Helper()
+	if w := r.worker(name); w.core != nil {
+		drive.Nudge(w.core, r.Now(), key)
+	}
 }
 
 // Erase erases all events that an entity has by now, in whatever scope, with what parked events say

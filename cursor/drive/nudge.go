@@ -1,0 +1,32 @@
+package drive
+
+import (
+	"time"
+
+	"github.com/penstock-io/penstock/supervision"
+)
+
+// Nudge has what of a key waits for its delay tried now.
+func Nudge(w *Worker, now time.Time, key string) {
+	for _, event := range w.failing.events() {
+		if t := w.failing[event]; event > 0 && t.step == troubleDelayed && t.key == key && t.due.After(now) {
+			if t.until.IsZero() {
+				t.until = t.due
+			}
+			t.due = now
+		}
+	}
+}
+
+// nudged reports whether something was tried before its delay was over and has failed: then it
+// waits for the rest of that, and nothing is counted. What a handler says is obeyed, and a panic
+// counts.
+func nudged(w *Worker, now time.Time, r ruling) bool {
+	t := w.failing[r.first]
+	_, directed := supervision.DirectiveOf(r.failure.Err)
+	if t == nil || !t.until.After(now) || directed || r.failure.Panic {
+		return false
+	}
+	t.step, t.due, t.until, t.reason = troubleDelayed, t.until, time.Time{}, r.failure.Err
+	return true
+}
