@@ -59,7 +59,7 @@ vet:
 	@for m in . $(MODULES) bench; do go -C "$$m" vet ./... || exit 1; done
 
 test: ## the tests of the product
-	go test ./...
+	go test -timeout=20m ./...
 
 test-modules: ## the tests of the modules beside it: examples, and the projector against SQLite
 	@for m in $(MODULES); do go -C "$$m" test ./... || exit 1; done

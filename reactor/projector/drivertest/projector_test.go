@@ -333,7 +333,7 @@ func TestATransactionThatTakesTooLongIsAnAttemptAtItsEvent(t *testing.T) {
 			require.True(t, d.NoAttempt, "%v", d) // no more than a slow connection: it did not come as far as to the handler
 			continue
 		}
-		if failure.Event != 0 {
+		if failure.Event == 3 { // another one may take as long on a slow machine
 			break
 		}
 	}
