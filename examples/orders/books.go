@@ -75,12 +75,7 @@ func (b books) audit(orders map[string]saga.Instance[order]) (wrong []string) {
 			wrong = append(wrong, fmt.Sprintf("%s: it has not ended, it is %v", id, o.Life))
 			continue
 		}
-		due := map[string]int64{reserve: 0, charge: 0, label: 0, invoice: 0, ship: 0}
-		if o.Life == saga.Completed {
-			due = map[string]int64{
-				reserve: o.State.Pieces, charge: o.State.Cents, label: o.State.Pieces, invoice: o.State.Cents, ship: o.State.Pieces,
-			}
-		}
+		due := due(&o)
 		for _, action := range steps() {
 			switch p := b[id][action]; {
 			case p.done > 1 || p.undone > 1:
@@ -96,6 +91,20 @@ func (b books) audit(orders map[string]saga.Instance[order]) (wrong []string) {
 		}
 	}
 	return wrong
+}
+
+// due is what is to be booked of each action for an order that has ended.
+func due(o *saga.Instance[order]) map[string]int64 {
+	if o.Life != saga.Completed {
+		return nil // nothing of any
+	}
+	due := map[string]int64{
+		reserve: o.State.Pieces, charge: o.State.Cents, label: o.State.Pieces, invoice: o.State.Cents, ship: o.State.Pieces,
+	}
+	if o.Version > 1 {
+		due[pack] = o.State.Pieces
+	}
+	return due
 }
 
 // readOrders returns the instance of each order that was placed; the life of one that has none is
@@ -120,8 +129,8 @@ func readOrders(ctx context.Context, st *store.Store, h *saga.Instances[order]) 
 	return orders, nil
 }
 
-// balance prints what was ordered, shipped and paid. It is
-// errBooks where that does not agree.
+// balance prints what was ordered, shipped and paid. It returns errBooks where that does
+// not agree.
 func balance(ctx context.Context, st *store.Store, h *saga.Instances[order], town *town, out io.Writer) error {
 	orders, err := readOrders(ctx, st, h)
 	if err != nil {

@@ -133,7 +133,7 @@ func render(all []saga.Instance[order], orders, rows, width int) string {
 	return w.Render()
 }
 
-const becauseWidth = 36
+const becauseWidth = 32
 
 func snip(s string, width int) string { return text.Snip(s, width, "…") }
 

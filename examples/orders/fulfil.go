@@ -42,31 +42,43 @@ const (
 	charge  = "charge"
 	label   = "label"
 	invoice = "invoice"
+	pack    = "pack"
 	ship    = "ship"
 )
 
 // steps are in the order in which they stand in the table.
-func steps() []string { return []string{reserve, charge, label, invoice, ship} }
+func steps() []string { return []string{reserve, charge, label, invoice, pack, ship} }
 
-// fulfilment is the saga of an order. Before Pivot everything can be taken back; a parcel that was
-// handed over cannot, so from there it only goes forward.
+// fulfilment is the saga of an order, in its present version. Orders that began under the first one
+// continue by that.
 func fulfilment(town *town, timeout time.Duration) *saga.Saga[order] {
+	return checkout(town, timeout, 2).With(checkout(town, timeout, 1))
+}
+
+// checkout is a version of the saga. Before Pivot everything can be taken back; a parcel that was
+// handed over cannot, so from there it only goes forward.
+func checkout(town *town, timeout time.Duration, version uint32) *saga.Saga[order] {
+	dispatch := []saga.Branch[order]{
+		saga.Do(label, town.do(label, pieces), town.undo(label)).Keep(func(o *order, ref string) { o.Label = ref }),
+		saga.Do(invoice, town.do(invoice, cents), town.undo(invoice)),
+	}
+	if version > 1 { // the first one had parcels packed by chance
+		dispatch = append(dispatch, saga.Do(pack, town.do(pack, pieces), town.undo(pack)))
+	}
 	s := saga.Steps("checkout",
 		saga.Starts(func(e orderPlaced) string { return e.Order }, func(o *order, e orderPlaced) {
 			*o = order{ID: e.Order, Pieces: e.Pieces, Cents: e.Cents}
 		}),
 		saga.Do(reserve, town.do(reserve, pieces), town.undo(reserve)),
 		saga.Do(charge, town.do(charge, cents), town.undo(charge)).Keep(func(o *order, ref string) { o.Payment = ref }),
-		saga.All("dispatch",
-			saga.Do(label, town.do(label, pieces), town.undo(label)).Keep(func(o *order, ref string) { o.Label = ref }),
-			saga.Do(invoice, town.do(invoice, cents), town.undo(invoice))),
+		saga.All("dispatch", dispatch...),
 		saga.Pivot[order](),
 		saga.Do(ship, town.do(ship, pieces), nil),
 		saga.CancelOn[order](func(e orderCancelled) string { return e.Order }),
 	)
-	s.Version, s.Deadline = 1, 10*time.Minute
+	s.Version, s.Deadline = version, 10*time.Minute
 	s.Effects.Timeout = timeout
-	s.Effects.Policy.Attempts = 20
+	s.Effects.Policy.Attempts = 3 // after that it is not known whether it was done, and it is undone, too
 	s.Effects.Policy.Backoff.Initial, s.Effects.Policy.Backoff.Max = 20*time.Millisecond, time.Second
 	return s
 }

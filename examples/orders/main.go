@@ -5,7 +5,7 @@
 //
 //	go run -C examples/orders .                    # 100 orders, and their balance
 //	go run -C examples/orders . -orders 200        # 100 more
-//	go run -C examples/orders . -orders 300 -refuse 0.5 -flaky 0.3 -lie 0.3
+//	go run -C examples/orders . -orders 300 -refuse 0.4 -flaky 0.2 -lie 0.2
 //
 // Kill it at any time, and run it again. The log and the databases of the services lie in the
 // folder orders.data; -dir names another.
@@ -49,6 +49,7 @@ func main() {
 type options struct {
 	dir     string
 	orders  int
+	version uint
 	timeout time.Duration
 	faults  faults
 }
@@ -58,6 +59,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	flags.SetOutput(stderr)
 	flags.StringVar(&o.dir, "dir", "orders.data", "the `directory` of the log and of the services' databases")
 	flags.IntVar(&o.orders, "orders", 100, "how many `orders` there are to be at least: those of a run before count")
+	flags.UintVar(&o.version, "version", 2, "the `version` of the saga that runs: 1 does not pack")
 	flags.DurationVar(&o.timeout, "timeout", time.Second, "how long an answer of a service is waited for")
 	flags.Float64Var(&o.faults.refuse, "refuse", 0.1, "the `share` of orders that a service refuses: sold out, declined")
 	flags.Float64Var(&o.faults.cancel, "cancel", 0.05, "the `share` of orders that their customers cancel")
@@ -71,6 +73,8 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	switch {
 	case flags.NArg() > 0:
 		err = fmt.Errorf("what is %q?", flags.Arg(0))
+	case o.version != 1 && o.version != 2:
+		err = errors.New("-version is 1 or 2")
 	case o.orders < 0, o.timeout <= 0:
 		err = errors.New("-orders and -timeout are positive")
 	default:
@@ -95,21 +99,24 @@ func run(ctx context.Context, o options, out io.Writer, status *os.File) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, town.close()) }()
-	checkout := fulfilment(town, o.timeout)
-	if err := fulfil(ctx, o, st, checkout, status); err != nil {
+	orders := fulfilment(town, o.timeout)
+	if o.version == 1 {
+		orders = checkout(town, o.timeout, 1)
+	}
+	if err := fulfil(ctx, o, st, orders, status); err != nil {
 		return err
 	}
-	return balance(ctx, st, checkout.In(st), town, out)
+	return balance(ctx, st, orders.In(st), town, out)
 }
 
 // fulfil runs the saga until every order has ended.
-func fulfil(ctx context.Context, o options, st *store.Store, checkout *saga.Saga[order], status *os.File) (err error) {
-	before, err := count(checkout.In(st))
+func fulfil(ctx context.Context, o options, st *store.Store, orders *saga.Saga[order], status *os.File) (err error) {
+	before, err := count(orders.In(st))
 	if err != nil {
 		return err
 	}
 	sys, err := actors.Start(ctx, st, actors.Options{}, supervision.Group{
-		Name: "shop", Children: []supervision.Child{checkout},
+		Name: "shop", Children: []supervision.Child{orders},
 	})
 	if err != nil {
 		return err
@@ -128,7 +135,7 @@ func fulfil(ctx context.Context, o options, st *store.Store, checkout *saga.Saga
 	}()
 	defer func() { <-placed }()
 	defer cancel(nil)
-	err = watch(ctx, sys, checkout.In(st), o.orders, newDisplay(status))
+	err = watch(ctx, sys, orders.In(st), o.orders, newDisplay(status))
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		return cause
 	}

@@ -34,7 +34,7 @@ type offer struct {
 
 func offers() []offer {
 	return []offer{
-		{"stock", []string{reserve}},
+		{"stock", []string{reserve, pack}},
 		{"payment", []string{charge, invoice}},
 		{"shipping", []string{label, ship}},
 	}
