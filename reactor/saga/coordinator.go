@@ -182,7 +182,7 @@ func (t *turn[S]) handleHeld() error {
 
 // handleAt handles the input at a position. One that cannot be read any more is recorded.
 func (t *turn[S]) handleAt(at store.Position) error {
-	e, err := t.b.Store().GetAt(t.ctx, at)
+	e, err := eventAt(t.ctx, t.b, at)
 	if _, erased := e.Erased(); err == nil && erased {
 		err = store.ErrErased
 	}

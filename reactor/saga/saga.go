@@ -154,6 +154,22 @@ func Steps[S any](name string, parts ...Part[S]) *Saga[S] {
 // Name returns the name.
 func (s *Saga[S]) Name() string { return s.name }
 
+// Actions returns the names of its actions, and of their undos as "undo NAME", sorted. They are
+// those of [Attempt.String]. The error is all that is wrong with the definition.
+func (s *Saga[S]) Actions() (names []string, err error) {
+	d, err := s.define()
+	for name, step := range d.steps {
+		if step.do != nil {
+			names = append(names, Attempt{Step: name}.String())
+		}
+		if step.undo != nil {
+			names = append(names, Attempt{Step: name, Undo: true}.String())
+		}
+	}
+	slices.Sort(names)
+	return names, err
+}
+
 // Spec is that of the group of its workers.
 func (s *Saga[S]) Spec() supervision.Spec { return s.Group().Spec() }
 

@@ -1,0 +1,153 @@
+package sagatest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/reactor/reactortest"
+	"github.com/penstock-io/penstock/reactor/saga"
+)
+
+// Run is a saga over a store in memory: a [reactortest.Run] of its two workers, in whose actions
+// faults can be put. It is not safe for concurrent use.
+type Run[S any] struct {
+	*reactortest.Run
+
+	tb     testing.TB
+	saga   *saga.Saga[S]
+	faults *faults
+}
+
+// Start opens a new store and has the workers of a saga begin: nothing is handled yet. The saga is
+// copied, with what it has around its attempts, which sees the faults.
+func Start[S any](tb testing.TB, def *saga.Saga[S]) *Run[S] {
+	tb.Helper()
+	r := prepared(tb, def)
+	r.begin(reactortest.Start(tb, r.saga))
+	return r
+}
+
+// prepared returns a run that has not begun.
+func prepared[S any](tb testing.TB, def *saga.Saga[S]) *Run[S] {
+	r := &Run[S]{tb: tb, faults: newFaults()}
+	copied := *def
+	r.saga = &copied
+	r.saga.Effects.Around = r.faults.around
+	if outer := def.Effects.Around; outer != nil {
+		r.saga.Effects.Around = func(ctx context.Context, a saga.Attempt, next func(context.Context) error) error {
+			return outer(ctx, a, func(ctx context.Context) error { return r.faults.around(ctx, a, next) })
+		}
+	}
+	return r
+}
+
+func (r *Run[S]) begin(under *reactortest.Run) {
+	r.Run = under
+	r.faults.die = func() { under.Crash(uint64(len(r.faults.calls))) }
+}
+
+// Fault has an action fail from now on: that of a step by its name, its undo as "undo NAME". A
+// fault takes the place of the one before; 0 takes that away. It fails the test where the saga has
+// no such action.
+func (r *Run[S]) Fault(action string, f Fault) {
+	r.tb.Helper()
+	actions, err := r.saga.Actions()
+	if err != nil || !slices.Contains(actions, action) {
+		r.tb.Fatalf("sagatest: the saga has no action %q, but %q (%v)", action, actions, err)
+	}
+	r.faults.by[action] = f
+}
+
+// Attempts returns all attempts so far, in order, those over crashes, too.
+func (r *Run[S]) Attempts() []saga.Attempt { return slices.Clone(r.faults.calls) }
+
+// Instances are those of the saga, to be asked for and operated. They are others after a crash:
+// call it again after each other call of the Run.
+func (r *Run[S]) Instances() *saga.Instances[S] {
+	r.tb.Helper()
+	return r.saga.In(r.Store())
+}
+
+// Get returns the instance of a key, and fails the test where there is none.
+func (r *Run[S]) Get(key string) saga.Instance[S] {
+	r.tb.Helper()
+	o, err := r.Instances().Get(key)
+	if err != nil {
+		r.tb.Fatalf("sagatest: %v", err)
+	}
+	return o
+}
+
+// patience is how long [Run.Finish] waits, in steps.
+const (
+	patience     = 7 * 24 * time.Hour
+	patienceStep = time.Hour
+)
+
+// Finish moves the clock until each instance has ended or is [saga.Stuck], by a week at most, and
+// returns them by key. It fails the test where one has not, with its story and what was parked.
+func (r *Run[S]) Finish() []saga.Instance[S] {
+	r.tb.Helper()
+	r.Settle()
+	var all, open []saga.Instance[S]
+	for waited := time.Duration(0); waited <= patience; waited += patienceStep {
+		all, open = r.list()
+		if len(open) == 0 {
+			return all
+		}
+		r.Advance(patienceStep)
+	}
+	for _, o := range open {
+		r.tb.Logf("sagatest: the story of %q, which is %s in phase %q:\n%s", o.Key, o.Life, o.Phase, r.Story(o.Key))
+	}
+	r.tb.Fatalf("sagatest: %q has not ended after %s, and is not stuck%s", open[0].Key, patience, r.parked())
+	return nil
+}
+
+// list returns all instances, and those that have not come to rest.
+func (r *Run[S]) list() (all, open []saga.Instance[S]) {
+	r.tb.Helper()
+	for o, err := range r.Instances().List() {
+		if err != nil {
+			r.tb.Fatalf("sagatest: instance %q: %v", o.Key, err)
+		}
+		all = append(all, o)
+		if !o.Life.Ended() && o.Life != saga.Stuck {
+			open = append(open, o)
+		}
+	}
+	return all, open
+}
+
+// parked tells what the workers of the saga have parked.
+func (r *Run[S]) parked() string {
+	r.tb.Helper()
+	var b strings.Builder
+	for _, w := range r.saga.Group().Children {
+		for _, p := range r.Parked(w.Spec().Name) {
+			fmt.Fprintf(&b, "\n  %s has parked event %d: %s", w.Spec().Name, p.Position, p.Error)
+		}
+	}
+	return b.String()
+}
+
+// retry has an operator retry what is stuck, and reports whether anything was.
+func (r *Run[S]) retry(all []saga.Instance[S]) (stuck bool) {
+	r.tb.Helper()
+	for _, o := range all {
+		if o.Life != saga.Stuck {
+			continue
+		}
+		stuck = true
+		why := checkpoint.Request{By: "sagatest", Reason: "the fault is over"}
+		if _, err := r.Instances().Retry(r.tb.Context(), o.Key, why); err != nil {
+			r.tb.Fatalf("sagatest: %v", err)
+		}
+	}
+	return stuck
+}

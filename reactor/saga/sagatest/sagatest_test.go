@@ -1,0 +1,133 @@
+package sagatest_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/reactor/saga"
+	"github.com/penstock-io/penstock/reactor/saga/sagatest"
+)
+
+func TestEveryFaultLeavesTheMoneyWhereItBelongs(t *testing.T) {
+	var s *shop
+	def := func() *saga.Saga[order] {
+		s = newShop()
+		return s.checkout()
+	}
+	sagatest.EveryFault(t, def, func(r *sagatest.Run[order]) {
+		given(r, placed{Order: "42", Cents: 900})
+		r.Settle()
+	}, func(r *sagatest.Run[order]) { s.check(t, r) })
+}
+
+func TestEveryFaultOfACheckoutThatIsCancelledMeanwhile(t *testing.T) {
+	var s *shop
+	def := func() *saga.Saga[order] {
+		s = newShop()
+		return s.checkout()
+	}
+	sagatest.EveryFault(t, def, func(r *sagatest.Run[order]) {
+		given(r, placed{Order: "42", Cents: 900})
+		for range 3 { // on its way
+			r.Step("checkout")
+			r.Step("checkout.do")
+		}
+		given(r, cancelled{"42"})
+		r.Settle()
+	}, func(r *sagatest.Run[order]) { s.check(t, r) })
+}
+
+func TestEveryFaultFindsAnUndoThatDoesNotCountWithTheUnknown(t *testing.T) {
+	text := fails(t, func(tb testing.TB) {
+		var s *shop
+		def := func() *saga.Saga[order] {
+			s = newShop()
+			s.careless = true
+			return s.checkout()
+		}
+		sagatest.EveryFault(tb, def, func(r *sagatest.Run[order]) {
+			given(r, placed{Order: "42", Cents: 900})
+			r.Settle()
+		}, func(r *sagatest.Run[order]) { s.check(tb, r) })
+	})
+	require.Contains(t, text, "compensated: sent map[], 900 cents taken")
+	require.Contains(t, text, `PENSTOCK_FAULT="charge=lie" repeats it alone`)
+}
+
+func TestEveryFaultFindsAnEffectThatHappensTwice(t *testing.T) {
+	text := fails(t, func(tb testing.TB) {
+		var s *shop
+		def := func() *saga.Saga[order] {
+			s = newShop()
+			s.twice = true
+			return s.checkout()
+		}
+		sagatest.EveryFault(tb, def, func(r *sagatest.Run[order]) {
+			given(r, placed{Order: "42", Cents: 900})
+			r.Settle()
+		}, func(r *sagatest.Run[order]) { s.check(tb, r) })
+	})
+	require.Contains(t, text, "1800 cents taken")
+	require.Contains(t, text, `PENSTOCK_FAULT="charge=lie*1" repeats it alone`)
+}
+
+func TestEveryCrashOfACheckoutLeadsToTheSameEnd(t *testing.T) {
+	def := func() *saga.Saga[order] {
+		d := newShop().checkout()
+		d.Effects.Policy.Attempts = 10
+		return d
+	}
+	sagatest.EveryCrash(t, def, func(r *sagatest.Run[order]) {
+		r.Fault("invoice", sagatest.Refuse)
+		r.Fault("undo label", sagatest.Lie.Times(1))
+		given(r, placed{Order: "42", Cents: 900})
+		r.Advance(time.Minute)
+		require.Equal(t, saga.Compensated, r.Get("42").Life)
+	})
+}
+
+func TestAStoryIsTheSameInEveryRun(t *testing.T) {
+	r := sagatest.Start(t, newShop().checkout())
+	r.Fault("invoice", sagatest.Refuse)
+	r.Fault("undo label", sagatest.Lie.Times(1))
+	given(r, placed{Order: "42", Cents: 900})
+	r.Finish()
+	require.Equal(t, `0s order.placed {"Order":"42","Cents":900}
+    requested reserve
+0s done reserve "checkout/42.1/reserve.1"
+    requested charge
+0s done charge "payment of 42"
+    requested label
+    requested invoice
+0s done label "label"
+0s refused invoice (sagatest: the fault of a test)
+    requested undo label
+100ms done undo label
+    requested undo charge
+100ms done undo charge
+    requested undo reserve
+100ms done undo reserve
+    ended compensated (sagatest: the fault of a test)
+`, r.Story("42"))
+}
+
+func TestInputsAreHandledWithoutALog(t *testing.T) {
+	def := newShop().checkout()
+	got := sagatest.Given(t, def, placed{Order: "42", Cents: 900}).When(sagatest.Done("reserve", "box 7"))
+	require.Equal(t, []string{"charge"}, got.Requested)
+	require.Equal(t, []string{"reserve"}, got.Instance.ToUndo)
+	require.Equal(t, "charge", got.Instance.Phase)
+
+	got = sagatest.Given(t, def, placed{Order: "42", Cents: 900}, sagatest.Done("reserve", "box 7")).
+		When(sagatest.Refused("charge", errFailed))
+	require.Equal(t, []string{"undo reserve"}, got.Requested)
+	require.Equal(t, saga.Compensating, got.Instance.Life)
+
+	inputs := sagatest.Given(t, def, placed{Order: "42", Cents: 900}, sagatest.Done("reserve", "box 7"))
+	require.Empty(t, inputs.When(sagatest.Fires(sagatest.DeadlineTimer)).Requested, "the charge is in flight")
+	require.Equal(t, []string{"undo charge"}, inputs.When(sagatest.Unknown("charge", errFailed)).Requested)
+	require.Equal(t, []string{"undo reserve"}, inputs.When(sagatest.Done("undo charge", nil)).Requested)
+	require.Equal(t, saga.Compensated, inputs.When(sagatest.Done("undo reserve", nil)).Instance.Life)
+}
