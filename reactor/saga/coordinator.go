@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
@@ -33,11 +34,15 @@ func (c coordinator[S]) CursorWorker() (cursor.Worker, error) {
 	if lanes == 0 {
 		lanes = defaultLanes
 	}
-	return cursor.Worker{
+	w := cursor.Worker{
 		Name: c.s.name, Region: store.Region{Scope: c.s.Scope}, Kinds: p.kinds(), SchemaVersions: p.newest(),
 		Handle: each(p.input), Open: p.open, Lanes: lanes, Key: p.lane, Policy: c.s.Policy, Stateful: true, NewChains: true, Impersonal: true,
 		NewKinds: checkpoint.NewKindsFromNow, MaxParkedKeys: maxParked, MaxParked: maxParked,
-	}.CursorWorker()
+	}
+	if p.aliased() {
+		w.Key, w.Resolve = nil, p.resolve
+	}
+	return w.CursorWorker()
 }
 
 // each is a handler that handles the events of a batch one after the other.
@@ -122,11 +127,33 @@ func (p *program[S]) place(e *store.Event, side func(string) ([]byte, bool, erro
 // lane is what must stay in order: the instance. An event that cannot be read will fail, and waits
 // for no instance then.
 func (p *program[S]) lane(e store.Event) string {
-	at, err := p.place(&e, func(string) ([]byte, bool, error) { return nil, false, nil })
-	if err != nil {
-		return "e/" + e.Coordinate.Entity
+	key, _, _ := p.resolve(e, func(string) ([]byte, bool, error) { return nil, false, nil })
+	return key
+}
+
+// resolve is lane where there are aliases: what is kept tells whose they are. An input that finds
+// no instance by its alias waits until no event before it can be the one that registers it.
+func (p *program[S]) resolve(e store.Event, side func(string) ([]byte, bool, error)) (key string, known bool, err error) {
+	var unread error
+	at, err := p.place(&e, func(key string) (value []byte, found bool, err error) {
+		value, found, unread = side(key)
+		return value, found, unread
+	})
+	switch {
+	case unread != nil:
+		return "", false, unread
+	case err != nil: // its handler fails by that
+		return "e/" + e.Coordinate.Entity, true, nil //nolint:nilerr // as above
 	}
-	return at.at
+	return at.at, at.key != "" || whatOf(p.name, e.Kind) != "", nil
+}
+
+// aliased reports whether inputs are found by aliases.
+func (p *program[S]) aliased() bool {
+	return slices.ContainsFunc(p.kinds(), func(kind string) bool {
+		r := p.routeOf(kind)
+		return r != nil && r.alias != ""
+	})
 }
 
 // handle handles the input, or keeps it while others wait before it.

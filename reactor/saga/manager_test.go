@@ -3,6 +3,8 @@ package saga_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -289,5 +291,58 @@ func TestAManagerSurvivesACrashAnywhere(t *testing.T) {
 				require.True(t, p.get().Life.Ended(), "%v", p.get())
 			})
 		})
+	}
+}
+
+// An event that finds its instance by an alias is handled after the event that registers that, also
+// where both wait in the log, and lanes are at different speeds.
+func TestAnAliasHoldsInTheOrderOfTheLog(t *testing.T) {
+	for seed := range uint64(40) {
+		p := play(t)
+		p.Shuffle(seed)
+		for i := range 8 {
+			id := fmt.Sprint(i)
+			p.Given(
+				reactortest.At(at(id), placed(id)), reactortest.At(at(id), stockReserved{id}),
+				reactortest.At(at(id), paymentTaken{Ref: "pay-" + id, ID: "p" + id}), reactortest.At(at(id), shipped{id}),
+			)
+		}
+		p.Settle()
+		p.Advance(time.Minute)
+		for o, err := range p.s.In(p.Store()).List() {
+			require.NoError(t, err)
+			require.Equal(t, saga.Completed, o.Life, "%s", o.Key)
+			require.Equal(t, "p"+o.Key, o.State.Payment)
+		}
+		counts, err := p.s.In(p.Store()).Counts()
+		require.NoError(t, err)
+		require.Equal(t, map[saga.Life]int{saga.Completed: 8}, counts)
+		require.Empty(t, p.Parked("checkout"))
+	}
+}
+
+// Whatever the order in which the events come, and wherever the power is cut: they are held until
+// they fit, and the end is the same.
+func TestEventsInAnyOrderLeadToTheSameEnd(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 60 {
+		p := play(t, func(s *saga.Saga[order]) { s.Missing, s.Unexpected = saga.Defer, saga.Defer })
+		p.Shuffle(random.Uint64())
+		events := []store.Payload{placed("42"), stockReserved{"42"}, paymentTaken{Ref: "pay-42", ID: "p1"}, shipped{"42"}}
+		random.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
+		for _, e := range events {
+			p.Given(reactortest.At(at("42"), e))
+			switch random.IntN(4) {
+			case 0:
+				p.Settle()
+			case 1:
+				p.CrashAt(1 + random.IntN(30))
+			}
+		}
+		p.Settle()
+		p.Advance(10 * time.Second)
+		require.Equal(t, saga.Completed, p.get().Life, "%v: %+v", events, p.get())
+		require.Zero(t, p.get().Held)
+		require.Empty(t, p.Parked("checkout"))
 	}
 }
