@@ -252,13 +252,13 @@ func (d Dependencies) Waits(event store.Position) bool {
 }
 
 // HoldsUp reports whether others wait for an event that failed: of its key, or all that is not read
-// yet.
+// yet, or has no key yet.
 func (d Dependencies) HoldsUp(event store.Position) bool {
 	if entry := d.r.list.at[event]; entry != nil {
 		return len(d.r.list.keys[entry.Key].entries) > 1
 	}
 	q := d.r.next.failed(event)
-	return q != nil && (len(q.events) > 1 || d.r.feed.room(0) <= 0 && d.r.win.at.scanned < d.r.own.st.Head())
+	return q != nil && (len(q.events) > 1 || d.r.feed.barred() || d.r.feed.room(0) <= 0 && d.r.win.at.scanned < d.r.own.st.Head())
 }
 
 // Parked reports whether an event is parked, and not about to be handled again.

@@ -65,6 +65,17 @@
 //     Delete remove it; changes that would move the checkpoint away from it are refused, also where
 //     the worker that kept it has gone: while there is any.
 //
+// With Worker.Open a worker reads and changes what it keeps before its first event. With
+// Worker.Resolve it finds in it what the key of an event is, as of a payment that names no order
+// but a reference, which an earlier event has kept beside the order. Such a key is that of one
+// after the other, also with lanes:
+//
+//	log      1 a   2 tells that p is of a   3 of p   4 b   5 of q   6 a
+//	lanes    1 2        what comes after 2 waits until the key of 3 is known
+//	         3 4        it is a
+//	         5          whose key is not known: alone
+//	         6
+//
 // # Scheduling
 //
 // A reaction may have a time ([Batch.Schedule]). Until then it is a side value beside the
@@ -76,7 +87,8 @@
 //
 // So an event is there or its side value is, never both or neither, whatever crashes; and an owner
 // that was replaced writes none, as its checkpoint is refused. A time is one of the store's clock,
-// which does not go back.
+// which does not go back. [Batch.Unschedule] takes the side value back in the commit of its event,
+// and [ScheduledEvents] lists them.
 //
 // # The parts of a runner
 //
@@ -85,6 +97,7 @@
 //	feed         reads pages of the log into the queues
 //	  readAhead    serves small batches from larger pages
 //	    Pages      which the workers of a store share
+//	  barrier      events whose keys are not known yet
 //	schedule     chooses the queue that is handled next
 //	  replays      parked events, read again
 //	parking      decides which events are parked or held

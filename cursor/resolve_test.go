@@ -244,6 +244,28 @@ func TestAnEventThatIsNotKnownDoesNotWaitForWhatIsParked(t *testing.T) {
 	}
 }
 
+// In an outage what failed is deferred, so that it does not hold up what waits for it.
+func TestAnEventThatFailsHoldsUpOneThatIsNotKnownAndMayBeDeferred(t *testing.T) {
+	st := open(t)
+	mentions(t, st, mention{"a", ""}, mention{"", "q"})
+	sick := true
+	w := resolving(4)
+	w.Handle = func(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
+		if sick && b.Events[0].Position == 1 {
+			return cursor.Continue, cursor.FailedAt(0, errBroken)
+		}
+		return mentioning(ctx, b)
+	}
+	r := runner(t, st, w)
+	_, err := r.Step(t.Context(), 0, 0)
+	require.ErrorIs(t, err, errBroken)
+	require.True(t, cursor.DependenciesOf(r).HoldsUp(1))
+	require.True(t, cursor.DependenciesOf(r).Defer(1, false))
+	sick = false
+	drain(t, r)
+	require.Equal(t, ledgers{"a": "1 ", "of q": "2 "}, ledgers(keptBy(t, st)))
+}
+
 func TestAnEventOfAParkedKeyIsHeldByItsReference(t *testing.T) {
 	st := open(t)
 	mentions(t, st, mention{"a", "p"}, mention{"a", ""}, mention{"", "p"}, mention{"b", ""})
