@@ -204,9 +204,11 @@ func TestTheWorkerGetsTheSettings(t *testing.T) {
 func TestARouteOfErasedEventsNeedsOneForTheOthers(t *testing.T) {
 	var none func(context.Context, reactor.Event[placed], *reactor.Reactions) error
 	for want, routes := range map[string][]reactor.Route{
-		"has a route for erased events alone": {reactor.OnErased(ignore[placed])},
-		"has a nil handler of erased events":  {reactor.On(ignore[placed]), reactor.OnErased(none)},
-		"has more than one route":             {reactor.OnErased(ignore[placed]), reactor.On(reserve), reactor.OnErased(ignore[placed])},
+		"has a route for what is given up alone": {reactor.OnGivenUp(func(context.Context, reactor.Event[placed], reactor.Failure, *reactor.Reactions) error { return nil })},
+		"has a nil handler of what is given up":  {reactor.OnGivenUp[placed](nil)},
+		"has a route for erased events alone":    {reactor.OnErased(ignore[placed])},
+		"has a nil handler of erased events":     {reactor.On(ignore[placed]), reactor.OnErased(none)},
+		"has more than one route":                {reactor.OnErased(ignore[placed]), reactor.On(reserve), reactor.OnErased(ignore[placed])},
 	} {
 		err := definitionFault(t, reactor.New("r", routes...))
 		require.EqualError(t, err, `reactor "r": reactor: invalid definition: "order.placed" `+want)

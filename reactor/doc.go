@@ -27,7 +27,8 @@
 // The error of a handler is an attempt: the event is tried again after a backoff, as the
 // [supervision.Policy] says, unless the error is a directive made by [RetryAfter], [Wait], [Park],
 // [Skip] or [Halt]. When the attempts are used up the event is parked, what follows of its key is
-// held, and the reactor continues with the others. An event that cannot be decoded is such an
+// held, and the reactor continues with the others; [OnGivenUp] emits something in place of that.
+// An event that cannot be decoded is such an
 // attempt too; one of a newer schema version than the program knows is parked at once, and handled
 // by itself when a program starts that knows it. Older versions are raised by upcasters, which one
 // value of [Types] has for all that read the log. Payloads are JSON, or in the codec of their type

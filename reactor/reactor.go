@@ -143,6 +143,7 @@ type definition struct {
 	mute     bool // it must not emit
 	stateful bool // a route keeps states
 	erased   bool // there is a handler of erased events
+	givesUp  bool // and one of what is given up
 }
 
 // define checks the reactor and reports all that is invalid at once.
@@ -176,6 +177,9 @@ func (r *Reactor) worker(d *definition) cursor.Worker {
 	}.With(r.Settings)
 	if d.stateful {
 		w.Key = d.key
+	}
+	if d.givesUp {
+		w.GiveUp = d.giveUp
 	}
 	return w
 }
@@ -214,27 +218,26 @@ func (d *definition) add(route Route) error {
 			return invalid(b.state, fmt.Sprintf("is the kind of two types of state, %v and %v", other.typ, b.typ))
 		}
 	}
-	known := d.routes[b.kind]
-	if known.handle != nil && b.handle != nil || known.erased != nil && b.erased != nil {
+	b, ok := join(d.routes[b.kind], b)
+	if !ok {
 		return invalid(b.kind, "has more than one route")
-	}
-	if b.handle == nil && known.handle != nil {
-		known.erased = b.erased
-		b = known
-	} else if b.erased == nil {
-		b.erased = known.erased
 	}
 	d.routes[b.kind] = b
 	d.stateful = d.stateful || b.key != nil
 	return nil
 }
 
-// complete looks for kinds of which only erased events have a handler.
+// complete looks for kinds of which only events that are erased or given up have a handler.
 func (d *definition) complete() error {
 	var errs []error
 	for _, kind := range slices.Sorted(maps.Keys(d.routes)) {
 		b := d.routes[kind]
-		if d.erased = d.erased || b.erased != nil; b.handle == nil {
+		d.erased, d.givesUp = d.erased || b.erased != nil, d.givesUp || b.givenUp != nil
+		switch {
+		case b.handle != nil:
+		case b.erased == nil:
+			errs = append(errs, invalid(kind, "has a route for what is given up alone"))
+		default:
 			errs = append(errs, invalid(kind, "has a route for erased events alone"))
 		}
 	}

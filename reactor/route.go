@@ -28,20 +28,23 @@ func (e Event[T]) Replayed() bool { return e.replayed }
 // with several effects per event adds a suffix of its own.
 func (e Event[T]) EffectKey() string { return e.reactor + "/" + e.ID.String() }
 
-// Route leads the events of one kind to their handler. It is made by [On], [OnState] or [OnErased].
+// Route leads the events of one kind to their handler. It is made by [On], [OnState], [OnErased] or
+// [OnGivenUp].
 type Route struct {
 	// bind finds out how the payloads are read. It is called when the reactor is defined, which has
 	// the types.
 	bind func(*Types) (bound, error)
 }
 
-// bound is a route with what its payloads are read with. One of the handlers is nil, until those of
-// a kind are put together: only erased may stay so.
+// bound is a route with what its payloads are read with. One of the handlers is set, until those of
+// a kind are put together: then handle is.
 type bound struct {
 	kind   string
 	newest uint16 // schema version that is read
 	handle handler
 	erased handler // of events whose content was erased
+
+	givenUp handler // of events that fail for good
 
 	// Of a route that keeps states: key is that of an event, state their kind, typ their Go type, and
 	// forget returns what stays of one when an event is erased that it was made from.
@@ -59,6 +62,7 @@ type call struct {
 	reactor  string
 	event    *store.Event
 	replayed bool
+	why      Failure // of one that is given up
 }
 
 // On routes events whose kind is that of T's zero value to handle, which gets the payload decoded
