@@ -35,9 +35,9 @@ func (r *room) giveUp(task *fakeTask) {
 		f.Verdict, f.Err = nil, supervision.Halt(errHopeless)
 	case "race":
 		task.err, r.engine.raced[task.event] = nil, true
+	case "error":
 	default:
 		task.err = nil
-	case "error":
 	}
 	r.core.Finished(task)
 }
