@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/penstock-io/penstock/checkpoint"
@@ -39,7 +40,7 @@ func (f effects[S]) CursorWorker() (cursor.Worker, error) {
 	run := &performer[S]{program: p}
 	return cursor.Worker{
 		Name: f.s.name + effectsSuffix, Region: store.Region{Scope: p.scope}, Kinds: []string{whatRequested.kind(p.name)},
-		Handle: each(run.carryOut), GiveUp: run.giveUp, Lanes: lanes, Key: run.lane, Dependency: run.dependency, Policy: f.s.Effects.Policy,
+		Handle: each(run.carryOut), Open: run.open, GiveUp: run.giveUp, Lanes: lanes, Key: run.lane, Dependency: run.dependency, Policy: f.s.Effects.Policy,
 		Rate: f.s.Effects.Rate, BatchSize: 1, NewChains: true,
 	}.CursorWorker()
 }
@@ -51,11 +52,9 @@ var errSuspended = errors.New("saga: the instance is suspended")
 type performer[S any] struct {
 	*program[S]
 
-	begin   sync.Once
-	kept    string         // begins the keys of what the coordinator keeps
-	before  store.Position // requests up to here may have been attempted by another process
-	failed  error          // to find that out
-	attempt sync.Map       // request -> struct{}: those that were attempted and are not answered
+	kept    atomic.Pointer[string] // begins the keys of what the coordinator keeps; nil until it is known
+	before  atomic.Uint64          // requests up to here may have been attempted by another owner
+	attempt sync.Map               // request -> struct{}: those that were attempted and are not answered
 }
 
 // lane keeps the requests of one step of an instance in order. Others of it may run beside.
@@ -72,14 +71,26 @@ func (p *performer[S]) dependency(e store.Event) string {
 	return r.Step
 }
 
-// start finds out where the coordinator keeps its instances, once.
+// open begins an ownership of the requests: of those that are there already, any may have been
+// attempted by the owner before.
+func (p *performer[S]) open(_ context.Context, o *cursor.Opening) error {
+	p.before.Store(uint64(o.Store().Head()))
+	return nil
+}
+
+// start finds out where the coordinator keeps its instances. Until there is a request it may never
+// have run.
 func (p *performer[S]) start(b *cursor.Batch) error {
-	p.begin.Do(func() {
-		st, id := b.Store(), checkpoint.ID(p.name)
-		info, err := checkpoint.Inspect(st, id)
-		p.kept, p.before, p.failed = checkpoint.KeptPrefix(info.Record.FirstName(id)), st.Head(), err
-	})
-	return p.failed
+	if p.kept.Load() != nil {
+		return nil
+	}
+	id := checkpoint.ID(p.name)
+	info, err := checkpoint.Inspect(b.Store(), id)
+	if err == nil {
+		kept := checkpoint.KeptPrefix(info.Record.FirstName(id))
+		p.kept.Store(&kept)
+	}
+	return err
 }
 
 // carryOut makes one attempt at a request, and answers it, or returns the error of the attempt.
@@ -132,7 +143,7 @@ func (r *record) awaits(q *request) bool {
 }
 
 func (p *performer[S]) record(st *store.Store, key string) (*record, error) {
-	side, found, err := st.Side(p.kept + recordKey(key))
+	side, found, err := st.Side(*p.kept.Load() + recordKey(key))
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +158,7 @@ func (p *performer[S]) record(st *store.Store, key string) (*record, error) {
 func (p *performer[S]) withdraw(b *cursor.Batch, i int, r *request) error {
 	at := b.Events[i].Position
 	_, attempted := p.attempt.Load(at)
-	if attempted || at <= p.before {
+	if attempted || uint64(at) <= p.before.Load() {
 		return p.answer(b, i, whatUnknown, &outcome{request: *r, Error: "it was not tried again, as the instance compensates"})
 	}
 	return p.answer(b, i, whatWithdrawn, &outcome{request: *r})
