@@ -16,7 +16,9 @@ const ErasedText = "(erased)"
 
 // ErasedSides returns what an erasure needs so that the errors of parked events are erased with
 // them, and what workers have scheduled for them: the Sides of a [store.Erasure]. They stay parked,
-// with their key, by which others are held after them; what was scheduled is never written.
+// with their key, by which others are held after them; what was scheduled is never written. Of one
+// that makes no sense to this program, as it is damaged or a newer one wrote it, only its position
+// stays, so that it counts as one that failed, of no key.
 func ErasedSides(st *store.Store) func(context.Context, func(store.Position) bool) ([]store.SideWrite, error) {
 	return func(ctx context.Context, erased func(store.Position) bool) (sides []store.SideWrite, err error) {
 		for side, err := range st.Sides(duePrefix) {
@@ -28,25 +30,22 @@ func ErasedSides(st *store.Store) func(context.Context, func(store.Position) boo
 			}
 		}
 		for side, err := range st.Sides(parkedPrefix) {
-			if err == nil {
-				err = ctx.Err()
-			}
-			if err != nil {
+			if err = cmp.Or(ctx.Err(), unread(err)); err != nil && !senseless(err) {
 				return nil, fmt.Errorf("checkpoint: parked events: %w", err)
 			}
 			id, position, ok := splitParked(side.Key)
 			if !ok || !erased(position) {
 				continue
 			}
-			p, err := id.parkedOf(side, nil)
+			p, err := id.parkedOf(side, err)
 			if err != nil {
-				return nil, err
+				p = Parked{Position: position, Error: ErasedText, Since: st.Now()}
+			} else if p, ok = p.Erased(); !ok {
+				continue
 			}
-			if erased, has := p.Erased(); has {
-				write := erased.Write(id)
-				write.Expect = store.Exactly(side.Revision)
-				sides = append(sides, write)
-			}
+			write := p.Write(id)
+			write.Expect = store.Exactly(side.Revision)
+			sides = append(sides, write)
 		}
 		return sides, nil
 	}

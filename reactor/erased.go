@@ -100,6 +100,9 @@ func (r *Reactor) inspect(st *store.Store) (info checkpoint.Info, err error) {
 // hasHandled reports whether a reader is done with an event, and has not parked it.
 func hasHandled(st *store.Store, reader *checkpoint.Info, at store.Position) (bool, error) {
 	for parked, err := range checkpoint.ParkedEvents(st, reader.ID, at) {
+		if errors.Is(err, checkpoint.ErrCorrupt) || errors.Is(err, checkpoint.ErrNewerFormat) {
+			return true, nil // it may have been
+		}
 		return parked.Replay, err
 	}
 	return reader.Record.Done(at), nil

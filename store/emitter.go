@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/google/uuid"
+
 	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
@@ -142,6 +144,15 @@ func (e Event) Emitter() (Emitter, bool) {
 		by.Worker, by.Build = e.emitter.worker, e.emitter.build
 	}
 	return by, true
+}
+
+// emitted reports whether a worker has emitted the event as a reaction to another one.
+func (e *Event) emitted() bool {
+	if len(e.record) == 0 || e.Cause == uuid.Nil {
+		return false
+	}
+	_, ok := wal.ParseEmitter(wal.Extensions(e.record))
+	return ok
 }
 
 // emitterCache finds the names of emitters. It belongs to a decoder. What the log does not have yet

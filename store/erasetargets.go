@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,6 +22,7 @@ type targets struct {
 	erased  map[Position]Recorded  // what is to be erased and is not yet: see later
 	before  []Range                // what was erased before
 	former  map[uuid.UUID]struct{} // by these erasures
+	causes  map[uuid.UUID]Position // of what workers emitted, and the first such event: see drafts
 	dropped int                    // what was asked for and retention has dropped
 	left    []Recorded             // effects that are not to be
 }
@@ -29,7 +31,7 @@ func (s *Store) newTargets() *targets {
 	upTo := Position(s.assigned.Load())
 	return &targets{
 		store: s, upTo: upTo, first: upTo, sources: make(map[uuid.UUID]int),
-		erased: make(map[Position]Recorded), former: make(map[uuid.UUID]struct{}),
+		erased: make(map[Position]Recorded), former: make(map[uuid.UUID]struct{}), causes: make(map[uuid.UUID]Position),
 	}
 }
 
@@ -60,6 +62,9 @@ func (t *targets) add(e *Event) {
 }
 
 func (t *targets) erase(e *Event) {
+	if first, known := t.causes[e.Cause]; e.emitted() && (!known || e.Position < first) {
+		t.causes[e.Cause] = e.Position
+	}
 	if by, before := e.Erased(); before {
 		t.before = append(t.before, Range{e.Position, e.Position})
 		t.former[by.Erasure] = struct{}{}
@@ -179,6 +184,25 @@ func (t *targets) later(ctx context.Context) error {
 		return true
 	}
 	return w.follow(ctx)
+}
+
+// drafts returns the positions of the causes of what workers emitted: side values that are named
+// after these had it, where it was scheduled before it was written. A cause that the log does not
+// have is of another one, or was dropped. It returns those that it has not returned before.
+func (t *targets) drafts() (at ranges, err error) {
+	var all []Range
+	for id, before := range t.causes {
+		cause, err := t.store.findBefore(before, id)
+		if errors.Is(err, ErrNotFound) || isDropped(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, Range{cause.Position, cause.Position})
+	}
+	clear(t.causes)
+	return ranges(nil).with(all...), nil
 }
 
 // events returns what is to be erased, ascending, and the positions of all of it, with what was

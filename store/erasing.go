@@ -183,12 +183,12 @@ const sideRaces = 10
 
 // beginErasure makes an erasure part of the log, unless it is a dry run, or there is nothing left:
 // nil then. What readers see is taken from the log that way alone, so it needs no expectation.
-func (s *Store) beginErasure(ctx context.Context, what *Erasure, erases bool, at ranges) (*erasureJob, error) {
+func (s *Store) beginErasure(ctx context.Context, what *Erasure, erases bool, at, drafts ranges) (*erasureJob, error) {
 	id, err := uuid.NewRandom()
 	if err != nil {
 		return nil, err
 	}
-	e := &erasure{id: id, at: s.Now().UnixMilli(), by: what.By, reason: what.Reason, events: at}
+	e := &erasure{id: id, at: s.Now().UnixMilli(), by: what.By, reason: what.Reason, events: at, drafts: drafts}
 	for try := 1; ; try++ {
 		sides, err := what.sides(ctx, at)
 		if err != nil || what.DryRun || !erases && len(sides) == 0 {

@@ -24,8 +24,9 @@ type Erasure struct {
 	// Sides returns what is to become of side values that may have a copy, at most 65,536 of them.
 	// It is called with a function that says which events are erased. What it returns is written
 	// together with the erasure, and what the log had at these keys before is removed from disk. So
-	// is what was superseded or deleted at all keys that end with a slash and the position of an
-	// erased event in 16 hexadecimal digits, as those of parked events do. It is called again where
+	// is what was superseded or deleted at all keys that end with a slash and the position, in 16
+	// hexadecimal digits, of an erased event, as those of parked events do, or of the cause of one that
+	// a worker emitted, as those of scheduled events do. It is called again where
 	// one of these values was changed meanwhile, and once more when the erasure is in the log: for
 	// values that were written while it began. nil for none. See checkpoint.ErasedSides.
 	Sides func(ctx context.Context, erased func(Position) bool) ([]SideWrite, error)
@@ -160,7 +161,11 @@ func (s *Store) erase(ctx context.Context, e *Erasure) (report ErasureReport, er
 	if err := s.fences.reserve(at); err != nil {
 		return report, err
 	}
-	own, err := s.beginErasure(ctx, e, len(events) > 0, at)
+	drafts, err := found.drafts()
+	if err != nil {
+		return report, err
+	}
+	own, err := s.beginErasure(ctx, e, len(events) > 0, at, drafts)
 	if err != nil || e.DryRun {
 		return report, err
 	}
@@ -199,7 +204,11 @@ func (s *Store) eraseLater(
 			return first.unwritten(sides), err
 		}
 	}
-	job, err := s.beginErasure(ctx, &again, len(events) > 0, at)
+	drafts, err := found.drafts()
+	if err != nil {
+		return nil, err
+	}
+	job, err := s.beginErasure(ctx, &again, len(events) > 0, at, drafts)
 	if job != nil {
 		report.Events = append(report.Events, events...)
 	}

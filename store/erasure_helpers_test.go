@@ -54,10 +54,14 @@ func personalLog(t *testing.T, s *Store) (of []Position) {
 		key := namedAfter(of[len(of)-1])
 		write(t, s, Batch{Sides: []SideWrite{
 			{Key: key, Value: []byte("failed at " + secret)}, {Key: "kept", Value: fmt.Append(nil, r.Sequence)},
+			{Key: namedAfter(r.Position()), Value: []byte("scheduled: " + secret)},
 		}})
 		write(t, s, Batch{Sides: []SideWrite{{Key: key, Value: []byte(strings.Repeat(secret, 20))}}})
 		checkpoints(t, s, i, 1+i%2*60, 3, 900)
 		write(t, s, Batch{Sides: []SideWrite{{Key: key, Delete: i%2 == 0, Value: []byte("clean")}}})
+		reminder := personal("customer:7", 10)
+		reminder.Causation, reminder.Emitter = Causation{Cause: r.Events[0].ID, Depth: 1}, &Emitter{Worker: "w", Epoch: 1}
+		add(Batch{Events: []Proposal{reminder}, Sides: []SideWrite{{Key: namedAfter(r.Position()), Delete: true}}})
 		if i%2 == 1 {
 			add(Batch{Events: []Proposal{personal("customer:7", 20_000)}})
 			add(Batch{Events: eventsOf("filler")})

@@ -57,6 +57,41 @@ func TestWhatSideValuesSaidBeforeIsErasedInWhateverSegmentItLies(t *testing.T) {
 	}
 }
 
+// A worker keeps what it schedules in a side value, named after the event that it reacts to. What it
+// then writes has a cause, and may be all that is erased.
+func TestWhatAnEventWasBeforeItWasWrittenIsErasedWithIt(t *testing.T) {
+	for _, place := range []string{"sealed", "active"} {
+		for _, crash := range []bool{false, true} {
+			t.Run(fmt.Sprint(place, "/", crash), func(t *testing.T) {
+				disk := vfs.NewMemory()
+				s := openLog(t, disk, smallSegments(SyncAlways))
+				cause := write(t, s, Batch{Events: []Proposal{crashProposal("order:1", 1, 30), crashProposal("order:2", 1, 30)}}).Events
+				draft := namedAfter(1)
+				write(t, s, Batch{Sides: []SideWrite{{Key: draft, Value: []byte(secret)}, {Key: namedAfter(2), Value: []byte("b")}}})
+				if place == "sealed" {
+					grow(t, s, 3)
+				}
+				reminder := personal("customer:7", 30)
+				reminder.Causation, reminder.Emitter = Causation{Cause: cause[0].ID, Depth: 1}, &Emitter{Worker: "w", Epoch: 1}
+				write(t, s, Batch{Events: []Proposal{reminder}, Sides: []SideWrite{{Key: draft, Delete: true}, {Key: namedAfter(2), Value: []byte("c")}}})
+				if place == "sealed" {
+					grow(t, s, s.Stats().Segments+1)
+				}
+				e := forgets("customer:7")
+				if crash {
+					unfinished(t, s, e)
+					s = reopen(t, s)
+				}
+				_, err := Erase(t.Context(), s, e)
+				require.NoError(t, err)
+				require.Empty(t, filesWithSecrets(t, disk, logDir))
+				require.Equal(t, "c", sideText(s, namedAfter(2)))
+				requireWhole(t, reopen(t, s))
+			})
+		}
+	}
+}
+
 func TestAnErrorOfSidesLeavesEverythingAsItWas(t *testing.T) {
 	s := memoryLog(t)
 	put(t, s, "a")

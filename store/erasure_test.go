@@ -56,7 +56,7 @@ func TestWhatWasErasedIsInNoFileAndAllElseIsAsItWas(t *testing.T) {
 				require.True(t, again.Duplicate)
 				require.EqualValues(t, len(of)-1, mustVersion(t, s, "customer:7"), "one was cancelled")
 				write(t, s, Batch{Events: []Proposal{personal("customer:7", 5)}})
-				require.Equal(t, "clean", sideText(s, namedAfter(of[len(of)-4])))
+				require.Equal(t, "clean", sideText(s, namedAfter(of[len(of)-5])))
 			})
 		}
 	}

@@ -19,6 +19,7 @@ import (
 // An erasure that is not finished is in the log as a side value:
 //
 //	erasure/0123456789abcdef0123456789abcdef --> 1, time, by, reason, positions, side keys
+//	                                             2, the same, positions of causes
 //
 // As long as it is there, readers are shown the events at its positions as they will be once their
 // segments are rewritten: so an erasure is done for them as soon as it is in the log, and files
@@ -30,6 +31,8 @@ const (
 	erasurePrefix   = "erasure/"
 	erasureKeyBytes = len(erasurePrefix) + 2*len(uuid.UUID{})
 	erasureVersion  = 1
+	// draftsVersion is erasureVersion of one with drafts.
+	draftsVersion = 2
 	// maxErasureBytes bounds the value: some five million events that do not lie side by side.
 	maxErasureBytes = 16 << 20
 )
@@ -53,6 +56,7 @@ type erasure struct {
 	reason   string
 	events   ranges   // never empty
 	keys     []string // of side values, ascending: what they were before goes
+	drafts   ranges   // events after which side values are named that had what is erased
 	revision uint64   // of the commit that begins it
 
 	resumed bool // an earlier writer has begun it
@@ -60,12 +64,19 @@ type erasure struct {
 
 // encode returns the value. Positions are written as those of a fence.
 func (e *erasure) encode() []byte {
-	b := binary.AppendUvarint([]byte{erasureVersion}, uint64(e.at))
+	version := byte(erasureVersion)
+	if len(e.drafts) > 0 {
+		version = draftsVersion
+	}
+	b := binary.AppendUvarint([]byte{version}, uint64(e.at))
 	b = appendText(appendText(b, e.by), e.reason)
 	b = e.events.append(b)
 	b = binary.AppendUvarint(b, uint64(len(e.keys)))
 	for _, key := range e.keys {
 		b = appendText(b, key)
+	}
+	if version == draftsVersion {
+		b = e.drafts.append(b)
 	}
 	return b
 }
@@ -102,16 +113,19 @@ func (d *identityDecoder) ranges(most uint64) (r ranges) {
 
 // parseErasure is the reverse of encode. It accepts no value that encode does not make.
 func parseErasure(id uuid.UUID, b []byte) (*erasure, error) {
-	if len(b) > 0 && b[0] > erasureVersion {
+	if len(b) > 0 && b[0] > draftsVersion {
 		return nil, ErrNewerFormat
 	}
-	if len(b) == 0 || b[0] != erasureVersion {
+	if len(b) == 0 || b[0] == 0 {
 		return nil, errBadErasure
 	}
 	d := identityDecoder{rest: string(b[1:])}
 	e := &erasure{id: id, at: int64(d.number()), by: d.text(), reason: d.text(), events: d.ranges(maxErasureBytes / 2)}
 	for n := d.number(); n > 0 && !d.bad; n-- {
 		e.keys = append(e.keys, d.text())
+	}
+	if b[0] == draftsVersion {
+		e.drafts = d.ranges(maxErasureBytes / 2)
 	}
 	if d.bad || d.rest != "" || !slices.Equal(e.encode(), b) { // a number that was written in another way
 		return nil, errBadErasure
@@ -197,8 +211,9 @@ func appendErased(dst, rec, note []byte) []byte {
 }
 
 // names reports whether a side value is named after an event that is erased, as those of parked
-// events are: its key ends with a slash and the position, in 16 hexadecimal digits. Or it is one
-// that was given. What it was before goes from disk.
+// events are, or after the cause of one, as those of scheduled events are: its key ends with a slash
+// and the position, in 16 hexadecimal digits. Or it is one that was given. What it was before goes
+// from disk.
 func (e *erasure) names(key string) bool {
 	if _, found := slices.BinarySearch(e.keys, key); found {
 		return true
@@ -209,7 +224,7 @@ func (e *erasure) names(key string) bool {
 		return false
 	}
 	p, err := strconv.ParseUint(key[at:], 16, 64)
-	return err == nil && e.events.has(Position(p))
+	return err == nil && (e.events.has(Position(p)) || e.drafts.has(Position(p)))
 }
 
 // loadErasures reads which erasures are not finished. It is called by the one that advances the

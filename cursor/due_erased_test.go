@@ -1,0 +1,36 @@
+package cursor_test
+
+import (
+	"encoding/base64"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+)
+
+// Until it was written an event was a side value, named after the one that it is a reaction to.
+func TestAnErasedEventThatHadBeenScheduledLeavesNothingOfThat(t *testing.T) {
+	w, dir := newWall(), t.TempDir()
+	st, err := store.Open(dir, store.Options{Clock: w.now})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, st.Close()) }()
+	order(t, st, 10, 4711, 20)
+	r := runner(t, st, reminding())
+	drain(t, r)
+	w.move(10 * time.Minute)
+	require.Equal(t, 1, ring(t, st, r))
+	w.move(4711 * time.Minute)
+	require.Equal(t, 2, ring(t, st, r))
+	require.Equal(t, []int{10, 20, 4711}, reminded(t, st))
+
+	kept := base64.StdEncoding.EncodeToString([]byte(`{"Order":4711}`))
+	require.Contains(t, inFiles(t, dir), kept)
+	require.Contains(t, inFiles(t, dir), `{"Order":4711}`)
+	forget(t, st, bills.Entity)
+	require.NotContains(t, inFiles(t, dir), kept)
+	require.NotContains(t, inFiles(t, dir), `{"Order":4711}`)
+	require.Zero(t, cursor.Due(r))
+}
