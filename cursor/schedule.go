@@ -81,13 +81,22 @@ func (s *schedule) done(t *Task) {
 	}
 	q.end()
 	if q.parked {
-		s.list.handled(q, t.committed)
+		s.unlist(t)
 		s.list.resume(q.key)
 		return
 	}
 	s.guard.committed(t.committed)
 	s.win.pop(q, t.committed)
 	s.win.list(q)
+}
+
+// unlist takes what is committed of a task of parked events off their list: a commit that rests on
+// that would park it again.
+func (s *schedule) unlist(t *Task) {
+	if t.queue.parked {
+		s.list.handled(t.queue, t.committed-t.unlisted)
+		t.unlisted = t.committed
+	}
 }
 
 // undecided returns the queues that wait for a verdict.

@@ -230,6 +230,7 @@ func (r *Runner) Commit(ctx context.Context) (int, error) {
 	waiting := r.finished[:0]
 	for _, t := range r.finished {
 		if t.committed < t.good && t != rejected {
+			r.next.unlist(t)
 			waiting = append(waiting, t) // it is written another time, or refused then
 			continue
 		}

@@ -32,6 +32,7 @@ type Task struct {
 	good      int   // events that were handled
 
 	committed int // of these; the runner's
+	unlisted  int // of these, those that are off the list of what is parked already
 }
 
 // Run calls the handler and keeps the outcome for [Runner.Finish]. A panic of the handler is kept
