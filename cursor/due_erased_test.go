@@ -14,12 +14,16 @@ import (
 // Until it was written an event was a side value, named after the one that it is a reaction to.
 func TestAnErasedEventThatHadBeenScheduledLeavesNothingOfThat(t *testing.T) {
 	w, dir := newWall(), t.TempDir()
-	st, err := store.Open(dir, store.Options{Clock: w.now})
+	st, err := store.Open(dir, store.Options{Clock: w.now, SegmentBytes: 64 << 10})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, st.Close()) }()
 	order(t, st, 10, 4711, 20)
 	r := runner(t, st, reminding())
 	drain(t, r)
+	for st.Stats().Segments < 3 { // what it was lies in another one than what it is
+		_, err := st.Append(t.Context(), store.At("noise", "shop"), store.Any, store.Raw{Type: "noise", Data: make([]byte, 8<<10)})
+		require.NoError(t, err)
+	}
 	w.move(10 * time.Minute)
 	require.Equal(t, 1, ring(t, st, r))
 	w.move(4711 * time.Minute)
