@@ -25,10 +25,10 @@ type Erasure struct {
 	// It is called with a function that says which events are erased. What it returns is written
 	// together with the erasure, and what the log had at these keys before is removed from disk. So
 	// is what was superseded or deleted at all keys that end with a slash and the position, in 16
-	// hexadecimal digits, of an erased event, as those of parked events do, or of the cause of one that
-	// a worker emitted, as those of scheduled events do. It is called again where
-	// one of these values was changed meanwhile, and once more when the erasure is in the log: for
-	// values that were written while it began. nil for none. See checkpoint.ErasedSides.
+	// hexadecimal digits, of an erased event, as those of parked events do, or of the cause of one
+	// that a worker emitted, as those of scheduled events do. It is called again where one of these
+	// values was changed meanwhile, and once more when the erasure is in the log: for values that
+	// were written while it began. nil for none. See checkpoint.ErasedSides.
 	Sides func(ctx context.Context, erased func(Position) bool) ([]SideWrite, error)
 	// Reason says why, in at most 1,024 bytes, and By names the person or the program that decided,
 	// in at most 255. Neither may be empty or have control characters. Both stand in the audit

@@ -53,7 +53,8 @@ func personalLog(t *testing.T, s *Store) (of []Position) {
 		r := add(Batch{IdempotencyKey: fmt.Sprint("other-", i), Events: []Proposal{crashProposal("customer:70", i, 9)}})
 		key := namedAfter(of[len(of)-1])
 		write(t, s, Batch{Sides: []SideWrite{
-			{Key: key, Value: []byte("failed at " + secret)}, {Key: "kept", Value: fmt.Append(nil, r.Sequence)},
+			{Key: key, Value: []byte("failed at " + secret)},
+			{Key: "kept", Value: fmt.Append(nil, r.Sequence)},
 			{Key: namedAfter(r.Position()), Value: []byte("scheduled: " + secret)},
 		}})
 		write(t, s, Batch{Sides: []SideWrite{{Key: key, Value: []byte(strings.Repeat(secret, 20))}}})

@@ -57,8 +57,8 @@ func TestWhatSideValuesSaidBeforeIsErasedInWhateverSegmentItLies(t *testing.T) {
 	}
 }
 
-// A worker keeps what it schedules in a side value, named after the event that it reacts to. What it
-// then writes has a cause, and may be all that is erased.
+// A worker keeps what it schedules in a side value, named after the event that it reacts to. What
+// it then writes has a cause, and may be all that is erased.
 func TestWhatAnEventWasBeforeItWasWrittenIsErasedWithIt(t *testing.T) {
 	for _, place := range []string{"sealed", "active"} {
 		for _, crash := range []bool{false, true} {

@@ -211,9 +211,9 @@ func appendErased(dst, rec, note []byte) []byte {
 }
 
 // names reports whether a side value is named after an event that is erased, as those of parked
-// events are, or after the cause of one, as those of scheduled events are: its key ends with a slash
-// and the position, in 16 hexadecimal digits. Or it is one that was given. What it was before goes
-// from disk.
+// events are, or after the cause of one, as those of scheduled events are: its key ends with a
+// slash and the position, in 16 hexadecimal digits. Or it is one that was given. What it was before
+// goes from disk.
 func (e *erasure) names(key string) bool {
 	if _, found := slices.BinarySearch(e.keys, key); found {
 		return true
