@@ -30,10 +30,11 @@ func (e *BrokenChainError) Unwrap() error { return ErrCorrupt }
 // it was when the iteration began, and checks that each continues the one before it: by its
 // version, and by the hash of its content, see [Event.Hash]. An error is the last thing it yields:
 // a [BrokenChainError], [CorruptError] for damage that a checksum tells, [ErrClosed], ctx's, and
-// that of an entity that breaks the rules. Without one the history is whole from its first event
-// on. The version of that is 1, unless those before it were dropped, see [Retain]: then it
-// continues the last of them, if what is known of that was not discarded. There is no gap in the
-// versions, but where [LostRanges] has events that may have been of the entity.
+// that of an entity that breaks the rules, and a [DroppedError] with the position of the last event
+// where all of them were dropped, see [Retain]. Without one the history is whole from its first
+// event on. The version of that is 1, unless those before it were dropped: then it continues the
+// last of them. What was dropped shows only as long as what is known of it was not discarded. There
+// is no gap in the versions, but where [LostRanges] has events that may have been of the entity.
 //
 // Checking takes about a microsecond for each event beside reading it.
 func History(ctx context.Context, st *Store, entity string) iter.Seq2[Event, error] {
@@ -79,6 +80,15 @@ func (s *Store) history(ctx context.Context, entity string, yield func(Event, er
 			return nil
 		}
 		was = lastEventOf(e)
+	}
+	if begun {
+		return nil
+	}
+	switch was, err := s.stateBefore(entity); {
+	case err != nil:
+		return s.readError(err)
+	case was.Version > 0:
+		return s.droppedError(was.Position)
 	}
 	return nil
 }

@@ -22,19 +22,31 @@ type Reach struct {
 }
 
 // MissingCauseError is where the causes that the log has end, although the last of them has a
-// cause: it is of another store, or this one no longer has it. It wraps [ErrNotFound].
+// cause: it is of another store, or this one no longer has it. It wraps [ErrNotFound], and a
+// [DroppedError] where the cause is as old as what was dropped: then it was that, unless it is of
+// another store.
 type MissingCauseError struct {
 	Event    uuid.UUID // that has the cause
 	Position Position  // of Event
 	Cause    uuid.UUID // that is not there
+	First    Position  // of the events that the log has, where the cause is as old as what was dropped, else 0
 }
 
 func (e *MissingCauseError) Error() string {
-	return fmt.Sprintf("store: the cause %s of event %d (%s) is not in this log", e.Cause, e.Position, e.Event)
+	text := fmt.Sprintf("store: the cause %s of event %d (%s) is not in this log", e.Cause, e.Position, e.Event)
+	if e.First > 0 {
+		text += fmt.Sprintf(", which has dropped what is as old: it begins at event %d", e.First)
+	}
+	return text
 }
 
-// Unwrap returns [ErrNotFound].
-func (e *MissingCauseError) Unwrap() error { return ErrNotFound }
+// Unwrap returns [ErrNotFound], and a [DroppedError] where the cause is as old as what was dropped.
+func (e *MissingCauseError) Unwrap() []error {
+	if e.First > 0 {
+		return []error{ErrNotFound, &DroppedError{First: e.First}}
+	}
+	return []error{ErrNotFound}
+}
 
 // Causes iterates over the event with an id, its cause, the cause of that, and so on: up to an
 // event that has none, or to where the reach ends. An error is the last thing it yields:
@@ -66,9 +78,17 @@ func (s *Store) causes(ctx context.Context, of uuid.UUID, reach Reach, yield fun
 		}
 		effect := e
 		if e, err = s.findBefore(effect.Position, effect.Cause); errors.Is(err, ErrNotFound) {
-			err = &MissingCauseError{Event: effect.ID, Position: effect.Position, Cause: effect.Cause}
+			err = s.missingCause(&effect)
 		}
 	}
+}
+
+func (s *Store) missingCause(effect *Event) error {
+	err := &MissingCauseError{Event: effect.ID, Position: effect.Position, Cause: effect.Cause}
+	if s.mayBeDropped(effect.Cause) {
+		err.First = s.first()
+	}
+	return err
 }
 
 // findBefore returns the event with an id that lies before a position; [ErrNotFound] where there is

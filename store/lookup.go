@@ -33,10 +33,16 @@ func (s *Store) Get(ctx context.Context, id uuid.UUID) (Event, error) {
 	return Event{}, s.noEvent(id)
 }
 
-// noEvent is the error of a search for an id. One that was minted before the last event that was
-// dropped may have been that of one of them.
+// mayBeDropped reports whether an id which the log does not have was minted before the last event
+// that was dropped: it may have been that of one of them.
+func (s *Store) mayBeDropped(id uuid.UUID) bool {
+	_, last := s.lastDropped()
+	return bytes.Compare(id[:], last[:]) <= 0
+}
+
+// noEvent is the error of a search for an id.
 func (s *Store) noEvent(id uuid.UUID) error {
-	if _, last := s.lastDropped(); bytes.Compare(id[:], last[:]) <= 0 {
+	if s.mayBeDropped(id) {
 		return fmt.Errorf("event %s: %w: %w", id, ErrNotFound, s.droppedError(0))
 	}
 	return fmt.Errorf("event %s: %w", id, ErrNotFound)

@@ -156,6 +156,26 @@ func TestWhateverAsksForWhatWasDroppedIsTold(t *testing.T) {
 		told(0, err)
 	}
 	told(receipts[10].Events[1].Position, s.WaitVisible(ctx, receipts[10]))
+	history, err := collect(History(ctx, s, "order:10"))
+	told(gone.Position, err)
+	require.Empty(t, history)
+	history, err = collect(History(ctx, s, "all"))
+	require.NoError(t, err)
+	require.Greater(t, history[0].Version, uint64(1), "it begins after what was dropped")
+	require.Empty(t, positions(t, History(ctx, s, "none")))
+
+	effects := write(t, s, Batch{Events: []Proposal{
+		{At: At("a", "shop"), Payload: note{}, Causation: Causation{Cause: gone.ID}},
+		{At: At("a", "shop"), Payload: note{}, Causation: Causation{Cause: uuid.Max}},
+	}}).Events
+	up, err := collect(Causes(ctx, s, effects[0].ID, Reach{}))
+	require.Len(t, up, 1)
+	told(0, err)
+	require.ErrorIs(t, err, ErrNotFound)
+	require.ErrorContains(t, err, fmt.Sprintf("begins at event %d", first))
+	_, err = collect(Causes(ctx, s, effects[1].ID, Reach{}))
+	require.NotErrorIs(t, err, ErrDropped, "it is of no event before")
+	require.Equal(t, &MissingCauseError{Event: effects[1].ID, Position: effects[1].Position, Cause: uuid.Max}, err)
 }
 
 func TestThePastUpToTheLastDroppedEventIsProvenAndReadersGoOnFromThere(t *testing.T) {
