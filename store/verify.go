@@ -131,15 +131,17 @@ func (d Damage) what() string {
 //	chains      of each entity: versions without a hole, and the hash of each event with its content
 //	keys        the digest of an idempotency key with the events of its commit
 //	sides       revisions of side values with the sequence of their commit
-//	footers     index, filters and table of a sealed segment with one that is made from its batches
+//	footers     index, filters, table and trailer of a sealed segment with one that is made from
+//	            its batches
 //
 // It does not stop at damage: what is wrong is in the report, which is an error only when it is
 // asked for one ([VerifyReport.Err]). Of events and side values it says lost only where a read
 // would say so, too. A read may say so of more where the footer of a segment and its batches are
 // both damaged, as neither can be made from the other then. The store may be a writer, one that
 // follows another process, or one that was opened with Options.ReadOnly; what is appended meanwhile
-// may be in the report or not. Files beside the segments hold nothing that is not in them, and are
-// not looked at.
+// may be in the report or not. A trailer that was damaged is made again by the next opening for
+// writing, so a report has such damage only before that. Files beside the segments hold nothing
+// that is not in them, and are not looked at.
 //
 // An error means that the log was not read to the end: ctx's, [ErrClosed], or [ErrBusy]. What the
 // disk cannot read is damage.

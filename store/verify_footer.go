@@ -12,12 +12,12 @@ import (
 // are damaged, and in older formats, its checksums have to do.
 func (c *segmentCheck) footer() error {
 	t := c.trailer
-	if t == nil {
-		return nil
-	}
 	size, err := c.segment.size()
 	if err != nil {
 		return err
+	}
+	if t == nil {
+		return c.unsealed(size)
 	}
 	b, err := c.segment.bytes(max(0, size-wal.TrailerSize), size)
 	if err != nil { // it may have been rewritten
@@ -45,6 +45,39 @@ func (c *segmentCheck) footer() error {
 	wantIdx, wantSides := c.scan.active.Footer()
 	c.same(idx, wantIdx, from, "index is not that of the events")
 	c.same(sides, wantSides, between, "table of side values is not that of their records")
+	return nil
+}
+
+// unsealed looks at what the file of a segment that has no good trailer has after its batches. A
+// crash leaves a segment before the last one without a trailer, and the next opening for writing
+// makes it: that is no damage. Nor is one that is being sealed. But where the file ends as one that
+// is sealed, and the trailer is not what it should be, it was damaged; the next opening makes it,
+// too.
+func (c *segmentCheck) unsealed(size int64) error {
+	if !c.whole || c.segment.last == c.until || c.scan.active == nil {
+		return nil
+	}
+	if busy, err := c.store.dir.Locked(lockName); busy || err != nil {
+		return err
+	}
+	idx, sides := c.scan.active.Footer()
+	t := c.scan.trailer()
+	t.IndexLen, t.IndexSum = uint32(len(idx)), index.SumOf(idx)
+	t.SidesLen, t.SidesSum = uint32(len(sides)), wal.Checksum(sides)
+	tables := append(idx, sides...)
+	from := int64(t.DataEnd)
+	at := from + int64(len(tables))
+	if size != at+wal.TrailerSize {
+		return nil
+	}
+	got, err := c.segment.bytes(from, size)
+	if err != nil || isTorn(got, make([]byte, len(got)), from) { // nothing was written
+		return err
+	}
+	c.same(got[:len(tables)], tables, from, "index, or table of side values, is not that of the batches")
+	if !isTorn(got[len(tables):], wal.AppendTrailer(nil, &t), at) {
+		c.damaged(DamagedFooter, at, "trailer does not match its checksum")
+	}
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock-io/penstock/store/internal/vfs"
+	"github.com/penstock-io/penstock/store/internal/wal"
 )
 
 // A power cut that left out sectors of a footer is told from damage: nothing is lost by it.
@@ -31,6 +32,30 @@ func TestAFooterThatWasNotWrittenWholeIsToldFromADamagedOne(t *testing.T) {
 		at = to
 	}
 	require.Positive(t, torn)
+}
+
+// The next opening for writing makes it again.
+func TestATrailerThatIsDamagedIsReportedUntilTheNextOpeningForWriting(t *testing.T) {
+	disk := verifiedLog(t, 4)
+	w := readWritten(t, disk)
+	path := segmentPath(logDir, 1)
+	whole := disk.Bytes(path)
+	from := len(whole) - wal.TrailerSize
+	for at := from; at < len(whole); at += 7 {
+		data := bytes.Clone(whole)
+		data[at] ^= 4
+		bad := replaced(t, disk, path, data)
+		requireFooter(t, bad, &w, DamagedFooter)
+		s := openLog(t, bad, smallSegments(SyncAlways))
+		requireWhole(t, s)
+		require.NoError(t, s.Close())
+		require.Equal(t, whole, bad.Bytes(path))
+	}
+	data := bytes.Clone(whole)
+	clear(data[from:]) // as a crash leaves it
+	r, err := verifyDir(t.Context(), replaced(t, disk, path, data), logDir, VerifyOptions{})
+	require.NoError(t, err)
+	require.NoError(t, r.Err())
 }
 
 func requireFooter(t *testing.T, disk *vfs.Memory, w *asWritten, kind DamageKind) {
