@@ -67,8 +67,8 @@ var (
 	// ErrReserved: an open fence has what the batch needs. Nothing was written; it may be tried again
 	// when the fence has ended. See ReservedError.
 	ErrReserved = errors.New("store: reserved by an open fence")
-	// ErrFenceCancelled: the fence was cancelled, by its owner, its deadline or the end of its store;
-	// what was staged in it is never visible.
+	// ErrFenceCancelled: the fence was cancelled, and what was staged in it is never visible. See
+	// FenceCancelledError.
 	ErrFenceCancelled = errors.New("store: fence was cancelled")
 	// ErrFenceEnded: the fence was published before.
 	ErrFenceEnded = errors.New("store: fence was published")

@@ -84,7 +84,8 @@ const (
 	fencePublished            // for good
 	fenceCancelled            // for good
 	fenceLost                 // for good: no fence, but what damage has taken, see [Repair]
-	fenceStates    = 5
+	fenceExpired              // for good: cancelled, as its deadline had passed
+	fenceStates    = 6
 )
 
 // fenceMoves says which state may follow which. The timer of the fence makes it end; the holder of
@@ -94,7 +95,7 @@ const (
 //nolint:gochecknoglobals // nothing changes it
 var fenceMoves = [fenceStates][fenceStates]bool{
 	fenceOpen:   {fenceEnding: true, fencePublished: true, fenceCancelled: true},
-	fenceEnding: {fenceCancelled: true},
+	fenceEnding: {fenceExpired: true},
 }
 
 // become reports false where the present state does not allow the next one.
@@ -153,7 +154,7 @@ func OpenFence(ctx context.Context, s *Store, o FenceOptions) (*Fence, error) {
 // an event. It may not have side values, as these cannot be hidden: the former value is gone once
 // the next one is written.
 //
-// Errors are also [ErrFenceCancelled] and [ErrFenceEnded], [ReservedError] for what another fence
+// Errors are also [FenceCancelledError] and [ErrFenceEnded], [ReservedError] for what another fence
 // has reserved, and an [InvalidError] for the 1,025th commit, those included that are under way.
 func (f *Fence) Stage(ctx context.Context, b Batch) (Receipt, error) {
 	s := f.store
@@ -187,8 +188,8 @@ func (f *Fence) recordBytes(stages int64) int {
 // sync mode. Where another fence is open in which an event was staged before the last one of this,
 // all of it becomes visible when that one ends. Once it was published it does nothing.
 //
-// Errors: [ErrFenceCancelled], and those of [Store.Commit]. After [ErrOutcomeUnknown] another call
-// tells.
+// Errors: [FenceCancelledError], and those of [Store.Commit]. After [ErrOutcomeUnknown] another
+// call tells.
 func (f *Fence) Publish(ctx context.Context) error { return f.finish(ctx, fencePublish) }
 
 // Cancel hides all that was staged, forever. On a fence that was cancelled, also by its deadline,

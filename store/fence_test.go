@@ -66,8 +66,8 @@ func TestACancelledFenceHidesItsThreeEventsBeforeAndAfterReopeningAndALaterOneIs
 	require.NoError(t, f.Cancel(t.Context()))
 	require.Equal(t, Position(4), s.Head())
 	_, err := f.Stage(t.Context(), Batch{Events: eventsOf("a")})
-	require.ErrorIs(t, err, ErrFenceCancelled)
-	require.ErrorIs(t, f.Publish(t.Context()), ErrFenceCancelled)
+	requireCancelled(t, ByCancel, err)
+	requireCancelled(t, ByCancel, f.Publish(t.Context()))
 	later := put(t, s, "a")
 	require.Equal(t, Recorded{ID: later.Events[0].ID, Position: 5, Version: 2}, later.Events[0], "as if nothing had been staged")
 	hidden := func(s *Store) {
@@ -75,7 +75,7 @@ func TestACancelledFenceHidesItsThreeEventsBeforeAndAfterReopeningAndALaterOneIs
 		requireChains(t, all(t, s, Region{}))
 		require.Equal(t, []Range{{2, 4}}, CancelledRanges(s, 0, 100))
 		for _, r := range staged {
-			require.ErrorIs(t, s.WaitVisible(t.Context(), r), ErrFenceCancelled)
+			requireCancelled(t, ByCancel, s.WaitVisible(t.Context(), r))
 			require.NoError(t, s.CheckAnchor(t.Context(), r.Anchor()), "the past is common")
 			_, err := s.GetAt(t.Context(), r.Position())
 			require.ErrorIs(t, err, ErrNotFound)
@@ -104,6 +104,15 @@ func TestACancelledFenceHidesItsThreeEventsBeforeAndAfterReopeningAndALaterOneIs
 	require.Equal(t, []Range{{2, 4}}, CancelledRanges(r, 0, 100))
 }
 
+func requireCancelled(t *testing.T, by FenceEnd, err error) {
+	t.Helper()
+	var cancelled *FenceCancelledError
+	require.ErrorAs(t, err, &cancelled)
+	require.ErrorIs(t, err, ErrFenceCancelled)
+	require.Equal(t, by, cancelled.By)
+	require.ErrorContains(t, err, "was cancelled by "+by.String())
+}
+
 func TestAFenceThatIsForgottenIsCancelledAtItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := memoryLog(t)
@@ -112,14 +121,18 @@ func TestAFenceThatIsForgottenIsCancelledAtItsDeadline(t *testing.T) {
 		r := stage(t, f, "a")
 		b := put(t, s, "b")
 		began := time.Now()
-		require.ErrorIs(t, s.WaitVisible(t.Context(), r), ErrFenceCancelled)
+		requireCancelled(t, ByDeadline, s.WaitVisible(t.Context(), r))
 		require.Equal(t, time.Second, time.Since(began))
 		require.NoError(t, s.WaitVisible(t.Context(), b))
 		require.Equal(t, []string{"b"}, visible(t, s))
 		require.Empty(t, s.Stats().Fences)
 		put(t, s, "a")
 		_, err = f.Stage(t.Context(), Batch{Events: eventsOf("c")})
-		require.ErrorIs(t, err, ErrFenceCancelled)
+		requireCancelled(t, ByDeadline, err)
+		requireCancelled(t, ByDeadline, f.Publish(t.Context()))
+		require.NoError(t, f.Cancel(t.Context()))
+		s = reopen(t, s)
+		requireCancelled(t, ByDeadline, s.WaitVisible(t.Context(), r))
 	})
 }
 
@@ -138,7 +151,7 @@ func TestACloseAndADeathOfTheProcessCancelWhatIsOpen(t *testing.T) {
 			end(s)
 			require.Equal(t, []string{"b"}, visible(t, reader), "no writer can publish it any more")
 			require.Empty(t, reader.Stats().Fences)
-			require.ErrorIs(t, reader.WaitVisible(t.Context(), r), ErrFenceCancelled)
+			requireCancelled(t, ByClose, reader.WaitVisible(t.Context(), r))
 			s = mustOpen(t, disk, SyncAlways)
 			require.Equal(t, []string{"b"}, visible(t, s))
 			require.ErrorIs(t, f.Publish(t.Context()), ErrClosed)

@@ -22,7 +22,7 @@ import (
 //
 //	open, of the writer that is at work     nothing from the first position on is visible
 //	open, of a writer that has ended        cancelled: no writer can publish it any more
-//	cancelled                               its ranges are hidden
+//	cancelled, expired                      its ranges are hidden
 //	lost                                    likewise: no fence had them, but damage has taken them
 //	published                               none of it is visible before all of it is
 //	deleted                                 likewise, and all of it was visible at once
@@ -161,6 +161,16 @@ func headBefore(assigned Position, open, published []Range) (head Position) {
 		}
 	}
 	return head
+}
+
+// cancelled returns why an event is hidden that was staged in a fence.
+func (t *fenceTable) cancelled(p Position) error {
+	for _, r := range t.records {
+		if r.ranges.has(p) {
+			return &FenceCancelledError{Reason: r.reason, By: r.state.cancelledBy()}
+		}
+	}
+	return ErrFenceCancelled
 }
 
 // published returns the keys of fences that all is known of without them, as nothing is open.

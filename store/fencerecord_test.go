@@ -11,7 +11,7 @@ import (
 func TestTheStateOfAFenceIsReadAsItWasWritten(t *testing.T) {
 	dice := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
-		r := fenceRecord{state: []fenceState{fenceOpen, fencePublished, fenceCancelled}[dice.IntN(3)], epoch: dice.Uint32(), reason: "why"}
+		r := fenceRecord{state: []fenceState{fenceOpen, fencePublished, fenceCancelled, fenceExpired}[dice.IntN(4)], epoch: dice.Uint32(), reason: "why"}
 		for at := Position(0); len(r.ranges) < 1+dice.IntN(20); at++ {
 			from := at + 1 + Position(dice.Uint64N(1<<dice.IntN(40)))
 			at = from + Position(dice.Uint64N(1<<dice.IntN(20)))
@@ -34,6 +34,7 @@ func TestTheStateOfAFenceIsReadAsItWasWritten(t *testing.T) {
 func FuzzTheStateOfAFence(f *testing.F) {
 	for _, r := range []fenceRecord{
 		{ranges: ranges{{1, 1}}},
+		{state: fenceExpired, epoch: 7, ranges: ranges{{4, 9}}},
 		{state: fenceCancelled, epoch: 7, ranges: ranges{{4, 9}, {11, 300}}, reason: "close October"},
 	} {
 		f.Add(r.encode())

@@ -81,7 +81,7 @@ func admitFence(req *request) (answered bool) {
 	case fencePublish:
 		may = f.become(fencePublished)
 	case fenceCancel:
-		may = f.become(fenceCancelled)
+		may = f.become(fenceCancelled) || f.become(fenceExpired)
 	}
 	if may {
 		return false
@@ -90,7 +90,7 @@ func admitFence(req *request) (answered bool) {
 	case now == fencePublished && req.step != fencePublish:
 		req.err = ErrFenceEnded
 	case now != fencePublished && req.step != fenceCancel:
-		req.err = ErrFenceCancelled
+		req.err = &FenceCancelledError{Reason: f.reason, By: now.cancelledBy()}
 	}
 	return true
 }
@@ -162,7 +162,7 @@ func endFence(w *writer, f *Fence) {
 	if x == nil || !slices.Contains(x.list, f) { // nothing is staged, or it has ended before
 		return
 	}
-	cancelled := fenceState(f.state.Load()) == fenceCancelled
+	cancelled := fenceState(f.state.Load()) != fencePublished
 	if cancelled {
 		w.store.hide(w.store.cancelled().with(f.ranges...))
 	}
