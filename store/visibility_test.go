@@ -176,7 +176,7 @@ func TestACauseThatWasDroppedIsABoundaryAndNoShortChain(t *testing.T) {
 		up, err := collect(Causes(t.Context(), s, events[199].ID, Reach{}))
 		var missing *MissingCauseError
 		require.ErrorAs(t, err, &missing)
-		require.Equal(t, &MissingCauseError{Event: events[first-1].ID, Position: first, Cause: events[first-2].ID}, missing)
+		require.Equal(t, &MissingCauseError{Event: events[first-1].ID, Position: first, Cause: events[first-2].ID, First: first}, missing)
 		require.Len(t, up, int(200-first+1), "all that is there")
 		down := positions(t, Effects(t.Context(), s, events[first-2].ID, Reach{}))
 		require.Len(t, down, len(up), "what followed from it is found")
