@@ -70,7 +70,7 @@ func runKilled(t *testing.T, dir string, orders, version int, after time.Duratio
 // The services die with the shop, at any moment: before, in and after a transaction, with an answer
 // on its way, in the middle of taking something back. Halfway the second version is deployed.
 func TestKilledInALoopTheBooksBalanceAndNothingIsDoneTwice(t *testing.T) {
-	kills, resumed, orders, wanted := 0, 0, 0, 10
+	kills, resumed, orders, wanted := 0, 0, 0, 6
 	if os.Getenv("PENSTOCK_SOAK") != "" {
 		wanted = 300
 	}

@@ -46,7 +46,8 @@ type Instance[S any] struct {
 	State        S
 	// Steps that were requested, in that order.
 	Steps []StepState
-	// ToUndo are the steps that compensation would undo, in that order.
+	// ToUndo are the steps that compensation would undo, in that order. What it has undone is none of
+	// them any more.
 	ToUndo []string
 	// Timers that are set, the soonest first.
 	Timers []Timer
@@ -65,7 +66,7 @@ type Instance[S any] struct {
 // StepState is how far a step is.
 type StepState struct {
 	Name   string
-	Status string // requested, done, refused, unknown or withdrawn
+	Status string // requested, done, refused, unknown or withdrawn; it stays so when the step is undone
 	Visit  int
 	Key    string // of the effect
 	Err    string
