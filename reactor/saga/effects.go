@@ -38,9 +38,13 @@ func (f effects[S]) CursorWorker() (cursor.Worker, error) {
 		lanes = defaultEffectLanes
 	}
 	run := &performer[S]{program: p}
+	open := func(_ context.Context, o *cursor.Opening) error {
+		run.open(o)
+		return nil
+	}
 	return cursor.Worker{
 		Name: f.s.name + effectsSuffix, Region: store.Region{Scope: p.scope}, Kinds: []string{whatRequested.kind(p.name)},
-		Handle: each(run.carryOut), Open: run.open, GiveUp: run.giveUp, Lanes: lanes, Key: run.lane, Dependency: run.dependency, Policy: f.s.Effects.Policy,
+		Handle: each(run.carryOut), Open: open, GiveUp: run.giveUp, Lanes: lanes, Key: run.lane, Dependency: run.dependency, Policy: f.s.Effects.Policy,
 		Rate: f.s.Effects.Rate, BatchSize: 1, NewChains: true,
 	}.CursorWorker()
 }
@@ -73,10 +77,7 @@ func (p *performer[S]) dependency(e store.Event) string {
 
 // open begins an ownership of the requests: of those that are there already, any may have been
 // attempted by the owner before.
-func (p *performer[S]) open(_ context.Context, o *cursor.Opening) error {
-	p.before.Store(uint64(o.Store().Head()))
-	return nil
-}
+func (p *performer[S]) open(o *cursor.Opening) { p.before.Store(uint64(o.Store().Head())) }
 
 // start finds out where the coordinator keeps its instances. Until there is a request it may never
 // have run.

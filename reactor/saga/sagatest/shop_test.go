@@ -103,7 +103,7 @@ func (s *shop) checkout() *saga.Saga[order] {
 		saga.Do("send", s.send, nil),
 		saga.CancelOn[order](func(e cancelled) string { return e.Order }),
 	)
-	def.Deadline = time.Hour
+	def.Deadline = 10 * time.Minute
 	def.Effects.Policy.Attempts = 3
 	return def
 }
