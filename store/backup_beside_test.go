@@ -35,7 +35,7 @@ func TestABackupBesideWritersIsAPrefixOfTheLog(t *testing.T) {
 		floor := s.Head()
 		report := backedUp(t, from, "copy")
 		require.GreaterOrEqual(t, report.Anchor.Position, floor)
-		m, err := openManifest(disk, "copy")
+		m, err := copyManifest(disk)
 		require.NoError(t, err)
 		for _, g := range m.Segments {
 			rewritten += int(g.Generation)

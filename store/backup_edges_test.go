@@ -148,7 +148,7 @@ func TestABackupThatFailsAfterOneThatWasCutOffLeavesThat(t *testing.T) {
 			break
 		}
 		disk = disk.Image(vfs.KeepAll)
-		if m, err := openManifest(disk, "copy"); err != nil || m.State != copySwitching {
+		if m, err := copyManifest(disk); err != nil || m.State != copySwitching {
 			continue
 		}
 		cuts++

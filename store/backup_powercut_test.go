@@ -191,7 +191,7 @@ func (c *backupCut) look(t *testing.T, img *vfs.Memory, where string) {
 	default:
 		require.ErrorIs(t, err, ErrUnfinishedCopy, where)
 	}
-	m, err := openManifest(img, "copy")
+	m, err := copyManifest(img)
 	require.NoError(t, err, where)
 	if c.first && (m.State == copyNone || m.State == copyFilling) {
 		_, err := Restore(t.Context(), "copy", "back", onDisk(img))
@@ -220,8 +220,8 @@ func emptyDirectory(t *testing.T, disk *vfs.Memory, dir string) {
 	require.NoError(t, disk.SyncDir(dir))
 }
 
-func openManifest(disk *vfs.Memory, path string) (manifest, error) {
-	dir, err := disk.OpenDir(path, ownerOnly)
+func copyManifest(disk *vfs.Memory) (manifest, error) {
+	dir, err := disk.OpenDir("copy", ownerOnly)
 	if err != nil {
 		return manifest{}, err
 	}

@@ -229,7 +229,7 @@ func TestABackupThatIsOpenedForWritingIsAStoreOfItsOwn(t *testing.T) {
 	c, err := open(disk, "copy", smallSegments(SyncAlways), true)
 	require.NoError(t, err)
 	put(t, c, "only here")
-	m, err := openManifest(disk.Image(vfs.KeepNothing), "copy")
+	m, err := copyManifest(disk.Image(vfs.KeepNothing))
 	require.NoError(t, err)
 	require.Equal(t, copyNone, m.State, "a power cut makes no backup of it again")
 	require.NoError(t, c.Close())

@@ -147,7 +147,7 @@ func (e Event) Emitter() (Emitter, bool) {
 }
 
 // emitted reports whether a worker has emitted the event as a reaction to another one.
-func (e *Event) emitted() bool {
+func (e Event) emitted() bool {
 	if len(e.record) == 0 || e.Cause == uuid.Nil {
 		return false
 	}

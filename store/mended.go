@@ -55,7 +55,7 @@ func (r *repairing) fill(last uint32, next *repairFile) error {
 	r.unknown = true
 	to, time := wal.Expected{Position: r.x.Position, Sequence: r.reached + 1}, uint64(0)
 	if next != nil {
-		exact := false
+		var exact bool
 		if to, exact = next.begins(); !exact && next.dropped() {
 			to = wal.Expected{Position: r.x.Position, Sequence: r.x.Sequence} // it may have what stays of any of them
 			r.report.Rest = true

@@ -51,7 +51,7 @@ func (r ErasureReport) String() string {
 
 // String is as in "4711 events in 12 segments with 1048576 bytes, nothing is wrong", or has what
 // was listed first of what is.
-func (r VerifyReport) String() string {
+func (r *VerifyReport) String() string {
 	text := fmt.Sprintf("%d events in %s with %d bytes, ", r.Events, plural(r.Segments, "segment"), r.Bytes)
 	if r.Whole() {
 		return text + "nothing is wrong"

@@ -32,9 +32,9 @@ func TestAReportIsALine(t *testing.T) {
 			ErasureReport{Effects: make([]Recorded, 3), Dropped: 1},
 			"0 events erased, 0 segments rewritten, 3 effects may have a copy, 1 event had been dropped",
 		},
-		{VerifyReport{Events: 4711, Segments: 12, Bytes: 7}, "4711 events in 12 segments with 7 bytes, nothing is wrong"},
+		{&VerifyReport{Events: 4711, Segments: 12, Bytes: 7}, "4711 events in 12 segments with 7 bytes, nothing is wrong"},
 		{
-			VerifyReport{Segments: 1, More: 2, Damage: []Damage{{Kind: DamagedFooter, Segment: 3, Offset: 9, Reason: "gone"}, {}}},
+			&VerifyReport{Segments: 1, More: 2, Damage: []Damage{{Kind: DamagedFooter, Segment: 3, Offset: 9, Reason: "gone"}, {}}},
 			"0 events in 1 segment with 0 bytes, segment 3, offset 9: footer: gone, and 3 more",
 		},
 	} {
