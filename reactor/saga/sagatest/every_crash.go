@@ -16,7 +16,8 @@ import (
 //
 // def is called for each run, and makes the world outside, too. A crash takes an attempt of an
 // action that it interrupts, so an action must have more attempts than there are crashes: three
-// more are enough. Where an action may be withdrawn, whether it was attempted depends on when.
+// more are enough. Where an instance compensates while other actions of it are in flight, whether
+// these were attempted by then depends on when: that is for [EveryFault].
 func EveryCrash[S any](tb testing.TB, def func() *saga.Saga[S], scenario func(r *Run[S])) {
 	tb.Helper()
 	var r *Run[S]
