@@ -239,6 +239,7 @@ func TestAnEventThatEndsTheProcessAlsoWhereItIsGivenUpIsParked(t *testing.T) {
 	die(t, st, w, 1)
 	deaths := 1
 	for ; ; deaths++ {
+		require.Less(t, deaths, 10)
 		r := runner(t, st, w)
 		_, err := r.Fill(t.Context(), 0)
 		require.NoError(t, err)
@@ -444,4 +445,52 @@ func TestGivingUpNeedsACheckpointThatIsTheWorkersPosition(t *testing.T) {
 func worker(w cursor.Worker) error {
 	_, err := w.CursorWorker()
 	return err
+}
+
+// What could not be handled is given up, which shows of nothing that it can be reached.
+func TestAnEventThatIsGivenUpIsNoSuccessOfItsDependency(t *testing.T) {
+	st := open(t)
+	keyed(t, st, "bad")
+	r := runner(t, st, givingUp(1, resign))
+	failing(t, r)
+	require.True(t, cursor.GiveUp(r, 1, toPark(errBroken, 3)))
+	task, err := r.Next(t.Context(), 0)
+	require.NoError(t, err)
+	task.Run(t.Context())
+	r.Finish(task)
+	require.Empty(t, cursor.DependenciesOf(r).Handled(task))
+}
+
+// An outage that begins before an event is given up is a reason to try it again; one that has
+// nothing to do with its failure is none to wait.
+func TestAnOutageThatBeginsHasOnlyWhatFailedInItTriedAgain(t *testing.T) {
+	for _, inIt := range []bool{true, false} {
+		st := open(t)
+		keyed(t, st, "bad", "a")
+		r := runner(t, st, givingUp(1, resign))
+		failing(t, r)
+		require.True(t, cursor.GiveUp(r, 1, toPark(errBroken, 3)))
+		outage := cursor.DependenciesOf(r)
+		outage.Suspend(placed{}.Kind(), func(event store.Position) (string, bool) { return placed{}.Kind(), inIt && event == 1 })
+		drainAll(t, r)
+		if !inIt {
+			require.Equal(t, []string{"stock.resigned"}, kindsFor(t, st, 1, 2), "2 waits")
+			continue
+		}
+		require.Empty(t, reactions(t, st))
+		outage.Release(placed{}.Kind())
+		failing(t, r)
+	}
+}
+
+// drainAll steps until nothing can be taken.
+func drainAll(t tb, r *cursor.Runner) {
+	t.Helper()
+	for {
+		out, err := r.Step(t.Context(), 0, 0)
+		require.NoError(t, err)
+		if out.Handled == 0 {
+			return
+		}
+	}
 }
