@@ -3,7 +3,6 @@ package saga
 import (
 	"errors"
 	"fmt"
-	"time"
 )
 
 // request has an action carried out.
@@ -72,8 +71,7 @@ func (t *turn[S]) moveOn(name string, s *stepRecord) error {
 		return fmt.Errorf("%w: the saga has no action %q any more", ErrTransition, name)
 	}
 	if s.Status == unknown && def.ask {
-		t.rec.stick(t.now, name, false, s.Error)
-		return nil
+		return t.stick(t.now, name, false, s.Error)
 	}
 	if s.Status == done && def.keep != nil {
 		if err := t.call(phases{}, func(tx *Tx[S]) error { return def.keep(&tx.State, s.Result) }); err != nil {
@@ -145,8 +143,7 @@ func (t *turn[S]) join(name string) error {
 	case failed == "":
 		return t.stage(at + 1)
 	case t.rec.Pivoted:
-		t.rec.stick(t.now, failed, false, t.rec.Steps[failed].Error)
-		return nil
+		return t.stick(t.now, failed, false, t.rec.Steps[failed].Error)
 	default:
 		return t.compensate(failure{Step: failed, Error: t.rec.Steps[failed].Error})
 	}
@@ -158,8 +155,7 @@ func (t *turn[S]) compensate(why failure) error {
 		return nil
 	}
 	if t.rec.Pivoted {
-		t.rec.stick(t.now, why.Step, false, why.Error)
-		return nil
+		return t.stick(t.now, why.Step, false, why.Error)
 	}
 	for name := range t.rec.Timers {
 		if err := t.clear(name); err != nil {
@@ -182,8 +178,7 @@ func (t *turn[S]) unwind() error {
 	}
 	u := &t.rec.Undo[n-1]
 	if def := t.d.steps[u.Step]; def == nil || def.undo == nil {
-		t.rec.stick(t.now, u.Step, true, "the saga has no undo of that name any more")
-		return nil
+		return t.stick(t.now, u.Step, true, "the saga has no undo of that name any more")
 	}
 	u.Try = 1
 	return t.own(whatRequested, t.rec.undoRequest(u))
@@ -211,15 +206,8 @@ func (t *turn[S]) undone(w what, o *outcome) error {
 		u.Refused++
 	}
 	if w != whatDone {
-		t.rec.stick(t.now, o.Step, true, o.Error)
-		return nil
+		return t.stick(t.now, o.Step, true, o.Error)
 	}
 	t.rec.Undo, t.rec.Why.Undid = t.rec.Undo[:len(t.rec.Undo)-1], true
 	return t.unwind()
-}
-
-// stick stops the instance until an operator says how it continues.
-func (r *record) stick(now time.Time, step string, undo bool, why string) {
-	r.Life = Stuck
-	r.Stuck = &stuckRecord{Step: step, Undo: undo, Error: clip(why), Since: now}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
@@ -163,13 +164,38 @@ func (t *turn[S]) handle() error {
 	case w == whatAgain:
 		return t.handleHeld()
 	case w == whatAsked:
-		return asking[S]{t}.asked()
-	case t.lacks != "" || t.rec.Life == Suspended || t.rec.Again:
-		return t.hold(false)
+		if err := (asking[S]{t}).asked(); err != nil {
+			return err
+		}
+		if err := t.close(); err != nil {
+			return err
+		}
+		return t.again()
+	case t.lacks != "" || t.rec.rests() || !t.rec.Again.IsZero():
+		return t.wait()
 	}
 	if err := t.dispatch(w); err != nil {
 		return err
 	}
+	return t.again()
+}
+
+// wait keeps the input while others wait before it. The retry of one of these comes before an input
+// that is much later than it: where it has not, an operator has discarded it, and what it was for.
+func (t *turn[S]) wait() error {
+	if err := t.hold(false); err != nil {
+		return err
+	}
+	rec := t.rec
+	if t.lacks != "" || rec.rests() || rec.Again.IsZero() || t.e.Time.Time().Sub(rec.Again) < onWayFor {
+		return nil
+	}
+	if rec.release(rec.Retried) {
+		if err := t.own(whatRecorded, pointer{Run: rec.Run, Input: rec.Retried, Why: "its retry was discarded"}); err != nil {
+			return err
+		}
+	}
+	rec.Again = time.Time{}
 	return t.again()
 }
 
@@ -195,8 +221,8 @@ func (t *turn[S]) handleHeld() error {
 	if err := decode(t.e, &p); err != nil {
 		return err
 	}
-	t.rec.Again = false
-	if t.lacks != "" {
+	t.rec.Again = time.Time{}
+	if t.lacks != "" || t.rec.rests() {
 		return nil
 	}
 	if t.rec.release(p.Input) {
@@ -226,7 +252,7 @@ func (t *turn[S]) handleAt(at store.Position) error {
 }
 
 // waited ends the wait of an input that has found no instance.
-func (t *turn[S]) waited() error {
+func (t *outlet) waited() error {
 	var p pointer
 	if err := decode(t.e, &p); err != nil {
 		return err

@@ -120,8 +120,8 @@ func (p *performer[S]) carryOut(ctx context.Context, b *cursor.Batch, i int) err
 		return p.withdraw(b, i, &r)
 	}
 	d, lacks, err := p.take(rec)
-	if err != nil {
-		return err
+	if err != nil { // of a migration: it is no attempt at the action
+		return supervision.Wait(err)
 	}
 	if lacks != "" {
 		return supervision.Wait(fmt.Errorf("%w: it lacks %s", ErrUnrunnable, lacks))
@@ -184,6 +184,9 @@ func (p *performer[S]) act(ctx context.Context, b *cursor.Batch, i int, a *actio
 	}
 	result, err := p.attemptAt(ctx, s, a)
 	switch {
+	case err == nil && len(result) > p.maxState: // it has happened, and will be as large again
+		why := fmt.Sprintf("%v: a result of %d bytes, at most %d", ErrLimit, len(result), p.maxState)
+		return p.answer(b, i, whatUnknown, &outcome{request: a.request, Error: why})
 	case err == nil:
 		return p.answer(b, i, whatDone, &outcome{request: a.request, Result: result})
 	case errors.Is(err, ErrRefused):

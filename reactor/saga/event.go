@@ -31,6 +31,8 @@ const (
 	whatAsked what = "asked"
 	// whatRecorded is an input that was passed over.
 	whatRecorded what = "recorded"
+	// whatStuck is an instance that waits for an operator.
+	whatStuck what = "stuck"
 	// whatEnded is the end of a run.
 	whatEnded what = "ended"
 )
@@ -88,6 +90,12 @@ type pointer struct {
 	Input store.Position `json:"input"`
 	Why   string         `json:"why,omitempty"`
 	Stray string         `json:"stray,omitempty"` // where it waits for an alias
+}
+
+// stuckEvent is the payload of whatStuck.
+type stuckEvent struct {
+	Run uint64 `json:"run"`
+	stuckRecord
 }
 
 // ending is the payload of whatEnded.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // op is what an operator asks.
@@ -63,9 +64,9 @@ func (t asking[S]) asked() error {
 		t.rec.Before, t.rec.Life = t.rec.Life, Suspended
 		return nil
 	case opResume:
-		t.rec.Life, t.rec.Before = t.rec.Before, None
+		t.rec.Life, t.rec.Before, t.rec.Again = t.rec.Before, None, time.Time{}
 		t.rec.retry()
-		return t.again()
+		return nil
 	case opFire:
 		return t.askedFire(&a)
 	default:
@@ -183,11 +184,12 @@ func (t asking[S]) askedFire(a *ask) error {
 
 // askedPurge forgets an instance that has ended.
 func (t asking[S]) askedPurge() error {
-	for _, a := range t.rec.Aliases {
-		if err := t.b.Put(t.i, aliasKey(a.Name, a.Value), nil); err != nil {
+	for _, h := range t.rec.Held {
+		p := pointer{Run: t.rec.Run, Input: h.At, Why: "the instance was purged before it was handled"}
+		if err := t.own(whatRecorded, p); err != nil {
 			return err
 		}
 	}
 	t.gone = true
-	return nil
+	return t.forget()
 }

@@ -2,6 +2,7 @@ package saga
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/penstock-io/penstock/cursor"
@@ -67,4 +68,50 @@ func (t *outlet) stray() string {
 		return t.at
 	}
 	return ""
+}
+
+// purgedKey is where the greatest number of a run is kept that was purged. Runs begin above it, so
+// that nothing of a run that is forgotten is taken for one of a later run of its key.
+const purgedKey = "d/purged"
+
+func (t *outlet) purged() (uint64, error) {
+	kept, _, err := t.b.Side(t.i, purgedKey)
+	if err != nil || kept == nil {
+		return 0, err
+	}
+	n, err := strconv.ParseUint(string(kept), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %s: %w", ErrRecord, purgedKey, err)
+	}
+	return n, nil
+}
+
+// forget notes that the run is purged, and takes its aliases back.
+func (t *outlet) forget() error {
+	purged, err := t.purged()
+	if err == nil && purged < t.rec.Run {
+		err = t.b.Put(t.i, purgedKey, strconv.AppendUint(nil, t.rec.Run, 10))
+	}
+	if err != nil {
+		return err
+	}
+	return t.unalias()
+}
+
+// unalias takes the aliases of a run back.
+func (t *outlet) unalias() error {
+	for _, a := range t.rec.Aliases {
+		if err := t.b.Put(t.i, aliasKey(a.Name, a.Value), nil); err != nil {
+			return err
+		}
+	}
+	t.rec.Aliases = nil
+	return nil
+}
+
+// stick stops the instance until an operator says how it continues. The event wakes those who wait.
+func (t *outlet) stick(now time.Time, step string, undo bool, why string) error {
+	t.rec.Life = Stuck
+	t.rec.Stuck = &stuckRecord{Step: step, Undo: undo, Error: clip(why), Since: now}
+	return t.own(whatStuck, stuckEvent{Run: t.rec.Run, stuckRecord: *t.rec.Stuck})
 }

@@ -38,8 +38,9 @@ type record struct {
 	Pivoted bool                    `json:"pivoted,omitempty"` // there is no way back
 	Closing bool                    `json:"closing,omitempty"` // it completes once nothing is in flight
 
-	Held  []held `json:"held,omitempty"`  // inputs for later, by position
-	Again bool   `json:"again,omitempty"` // one of them is on its way to be handled
+	Held    []held         `json:"held,omitempty"`    // inputs for later, by position
+	Again   time.Time      `json:"again,omitzero"`    // since when one of them is on its way to be handled
+	Retried store.Position `json:"retried,omitempty"` // that one
 
 	Before  Life         `json:"before,omitzero"` // it was suspended
 	Why     *failure     `json:"why,omitempty"`   // it does not go forward any more
@@ -171,6 +172,13 @@ func (r *record) hold(at store.Position, tried bool) {
 		r.Held = slices.Insert(r.Held, i, held{At: at, Tried: tried})
 	}
 }
+
+// rests reports whether inputs wait for an operator, whatever they are.
+func (r *record) rests() bool { return r.Life == Suspended || r.Life == Stuck }
+
+// onWayFor is how much later an input is that comes behind the retry of one that is held. Where
+// that was not handled by then, it was discarded.
+const onWayFor = time.Minute
 
 // release takes an input from those that wait, and reports whether it was there.
 func (r *record) release(at store.Position) bool {

@@ -77,10 +77,16 @@ func (t *turn[S]) event(r *route[S]) error {
 
 // start begins a run.
 func (t *turn[S]) start(in *input[S]) error {
-	waiting := t.rec.Held
+	purged, err := t.purged()
+	if err != nil {
+		return err
+	}
+	if err := t.unalias(); err != nil {
+		return err
+	}
 	*t.rec = record{
-		Format: recordFormat, Life: Running, Run: t.rec.Run + 1, Version: t.d.version, Began: t.now, Entered: t.now,
-		Held: waiting, Aliases: t.rec.Aliases, Setting: t.rec.Setting,
+		Format: recordFormat, Life: Running, Run: max(t.rec.Run, purged) + 1, Version: t.d.version, Began: t.now, Entered: t.now,
+		Held: t.rec.Held, Setting: t.rec.Setting,
 	}
 	if t.d.deadline > 0 {
 		if err := t.set(deadlineTimer, t.now.Add(t.d.deadline)); err != nil {
@@ -165,10 +171,10 @@ func (r *record) enter(now time.Time, phase string) {
 // way already.
 func (t *turn[S]) again() error {
 	at := t.rec.untried()
-	if at == 0 || t.rec.Again || t.rec.Life == None || t.rec.Life == Suspended {
+	if at == 0 || !t.rec.Again.IsZero() || t.rec.Life == None || t.rec.rests() || t.gone {
 		return nil
 	}
-	t.rec.Again = true
+	t.rec.Again, t.rec.Retried = t.now, at
 	return t.own(whatAgain, pointer{Run: t.rec.Run, Input: at})
 }
 

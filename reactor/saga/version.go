@@ -113,10 +113,14 @@ func (p *program[S]) take(rec *record) (d *definition[S], lacks string, err erro
 	if migrate == nil || !rec.Life.alive() || lacks != "" {
 		return d, lacks, nil
 	}
-	if err := migrate(rec); err != nil {
+	now := *rec
+	if err := migrate(&now); err != nil {
 		return d, "", err
 	}
-	return d, d.lacks(rec), nil
+	if lacks = d.lacks(&now); lacks == "" {
+		*rec = now
+	}
+	return d, lacks, nil
 }
 
 // lacks returns what the definition does not have any more of what an instance needs next.
@@ -255,10 +259,10 @@ func (p *program[S]) look(ctx context.Context, o *cursor.Opening, lacking *Unrun
 // revive has what is held for an instance handled again.
 func (p *program[S]) revive(o *cursor.Opening, key string, rec *record) error {
 	at := rec.untried()
-	if at == 0 || rec.Again || rec.Life == Suspended {
+	if at == 0 || !rec.Again.IsZero() || rec.rests() {
 		return nil
 	}
-	rec.Again = true
+	rec.Again, rec.Retried = o.Store().Now(), at
 	raw, err := encode(p.name, whatAgain, pointer{Run: rec.Run, Input: at})
 	if err != nil {
 		return err
