@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -48,7 +49,7 @@ func TestAKeyIsNotComparedWhileAnErasureIsUnfinished(t *testing.T) {
 
 // Who sees that something was erased sees it erased.
 func TestAnErasureShowsWithItsAuditEvent(t *testing.T) {
-	s := openLog(t, vfs.NewMemory(), Options{})
+	s := memoryLog(t)
 	for i := range 40 {
 		entity := fmt.Sprint("customer:", i)
 		at := write(t, s, Batch{Events: []Proposal{personal(entity, 30)}}).Position()
@@ -58,6 +59,7 @@ func TestAnErasureShowsWithItsAuditEvent(t *testing.T) {
 			checkBeside(t, err)
 		})
 		for s.Head() == at { // until it is visible
+			runtime.Gosched()
 		}
 		e, err := s.GetAt(t.Context(), at)
 		require.NoError(t, err)

@@ -135,6 +135,7 @@ func (s *Store) eventIn(g *segment, idx index.Index, ord uint32) (Event, error) 
 	if err != nil {
 		return Event{}, err
 	}
+	pending := s.erasing.pending() // before the file is read: once they have ended, it is replaced
 	offset := int64(at)
 	rec, err := g.record(offset)
 	if err != nil {
@@ -142,9 +143,9 @@ func (s *Store) eventIn(g *segment, idx index.Index, ord uint32) (Event, error) 
 	}
 	d := s.decoders.get()
 	defer s.decoders.put(d)
-	if x := s.erasing.pending(); len(x) > 0 && wal.IsEvent(rec) {
+	if len(pending) > 0 && wal.IsEvent(rec) {
 		if _, ok := wal.Measure(rec); ok {
-			rec = x.show(rec)
+			rec = pending.show(rec)
 		}
 	}
 	e, ok := d.decode(rec)
