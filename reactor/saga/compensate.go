@@ -88,7 +88,7 @@ func (t *turn[S]) moveOn(name string, s *stepRecord) error {
 	case s.Status == refused && def.refused != nil:
 		return t.call(phases{}, func(tx *Tx[S]) error { return def.refused(t.ctx, Refuse(errors.New(s.Error)), tx) })
 	default:
-		return t.compensate(failure{Step: name, Error: s.Error})
+		return t.compensate(s.failed(name))
 	}
 }
 
@@ -132,7 +132,7 @@ func (t *turn[S]) join(name string) error {
 		case s == nil || s.Status == done:
 		case s.Status == requested:
 			if f := t.rec.Steps[name]; f.Status != done && t.d.stages[at].withdraw && !t.rec.Pivoted {
-				return t.compensate(failure{Step: name, Error: f.Error})
+				return t.compensate(f.failed(name))
 			}
 			return nil
 		case failed == "" || t.rec.Steps[failed].Order > s.Order:
@@ -145,7 +145,7 @@ func (t *turn[S]) join(name string) error {
 	case t.rec.Pivoted:
 		return t.stick(t.now, failed, false, t.rec.Steps[failed].Error)
 	default:
-		return t.compensate(failure{Step: failed, Error: t.rec.Steps[failed].Error})
+		return t.compensate(t.rec.Steps[failed].failed(failed))
 	}
 }
 

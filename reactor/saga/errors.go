@@ -38,10 +38,14 @@ var (
 
 	// ErrRefused is what [Refuse] makes of an error.
 	ErrRefused = errors.New("saga: refused")
+	// ErrUnknown says of a step that it is not known whether it has happened.
+	ErrUnknown = errors.New("saga: outcome is unknown")
 	// ErrDeadline is why an instance compensates whose Saga.Deadline has passed.
 	ErrDeadline = errors.New("saga: deadline")
 	// ErrCancelled is why an instance compensates that was cancelled.
 	ErrCancelled = errors.New("saga: cancelled")
+	// ErrAbandoned is why an instance has failed that an operator has abandoned.
+	ErrAbandoned = errors.New("saga: abandoned")
 	// ErrUnrunnable says that instances cannot be continued by the program. See UnrunnableError.
 	ErrUnrunnable = errors.New("saga: instances that this program cannot continue")
 	// ErrUnfit is the error of an operator's call that does not fit the instance as it is.

@@ -51,7 +51,7 @@ func (t asking[S]) asked() error {
 	}
 	switch a.Do {
 	case opCancel:
-		return t.compensate(failure{Error: clip(ErrCancelled.Error() + ": " + a.Reason)})
+		return t.compensate(failure{Error: clip(a.Reason), Cause: "cancelled"})
 	case opRetry:
 		return t.askedRetry()
 	case opSkip:
@@ -165,7 +165,7 @@ func (t asking[S]) askedSettle(a *ask) error {
 
 func (t asking[S]) askedAbandon(a *ask) error {
 	if t.rec.Why == nil {
-		t.rec.Why = &failure{Error: clip("abandoned: " + a.Reason)}
+		t.rec.Why = &failure{Error: clip(a.Reason), Cause: "abandoned"}
 	}
 	for _, u := range t.rec.Undo {
 		t.rec.Skipped = append(t.rec.Skipped, u.Step)

@@ -9,6 +9,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/penstock-io/penstock/checkpoint"
@@ -99,14 +100,25 @@ func (e *StuckError) Error() string {
 type FailureError struct {
 	Step string // that failed; "" where it was no step
 	Text string
+	// Cause is [ErrRefused] or [ErrUnknown] where a step has failed, [ErrDeadline], [ErrCancelled] or
+	// [ErrAbandoned]; nil where a handler has given an error of its own, of which the text is kept.
+	Cause error
 }
 
 func (e *FailureError) Error() string {
-	if e.Step == "" {
-		return "saga: " + e.Text
+	text := e.Text
+	if e.Cause != nil && !strings.HasPrefix(text, e.Cause.Error()) {
+		text = e.Cause.Error() + ": " + text
 	}
-	return fmt.Sprintf("saga: step %q: %s", e.Step, e.Text)
+	text = strings.TrimPrefix(text, "saga: ")
+	if e.Step == "" {
+		return "saga: " + text
+	}
+	return fmt.Sprintf("saga: step %q: %s", e.Step, text)
 }
+
+// Unwrap returns Cause.
+func (e *FailureError) Unwrap() error { return e.Cause }
 
 // prefix begins the keys of what the coordinator keeps. A saga that has never run keeps nothing.
 func (h *Instances[S]) prefix() (string, error) {
@@ -175,7 +187,7 @@ func (r *record) err() error {
 	case r.Stuck != nil:
 		return &StuckError{Step: r.Stuck.Step, Undo: r.Stuck.Undo, Text: r.Stuck.Error, Since: r.Stuck.Since}
 	case r.Why != nil:
-		return &FailureError{Step: r.Why.Step, Text: r.Why.Error}
+		return &FailureError{Step: r.Why.Step, Text: r.Why.Error, Cause: causes[r.Why.Cause]}
 	}
 	return nil
 }

@@ -104,9 +104,23 @@ type held struct {
 type failure struct {
 	Step  string `json:"step,omitempty"`
 	Error string `json:"error"`
+	Cause string `json:"cause,omitempty"` // of causes
 	// Fails says that it ends as Failed where there is nothing to undo.
 	Fails bool `json:"fails,omitempty"`
 	Undid bool `json:"undid,omitempty"` // something was undone
+}
+
+// causes are the errors that a failure may be, by name.
+//
+//nolint:gochecknoglobals // a table
+var causes = map[string]error{
+	string(refused): ErrRefused, string(unknown): ErrUnknown, "deadline": ErrDeadline, "cancelled": ErrCancelled,
+	"abandoned": ErrAbandoned,
+}
+
+// failed is why an instance compensates one of whose steps has failed.
+func (s *stepRecord) failed(name string) failure {
+	return failure{Step: name, Error: s.Error, Cause: string(s.Status)}
 }
 
 // stuckRecord is what an instance is stuck at.

@@ -58,6 +58,7 @@ func TestAnActionWhoseOutcomeIsUnknownIsUndone(t *testing.T) {
 	var failure *saga.FailureError
 	require.ErrorAs(t, o.Err, &failure)
 	require.Equal(t, "charge", failure.Step)
+	require.ErrorIs(t, o.Err, saga.ErrUnknown)
 }
 
 // An undo that fails for good is an operator's to decide about.

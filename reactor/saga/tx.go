@@ -138,7 +138,7 @@ func (tx *Tx[S]) cancel() {
 		if t.rec.Pivoted {
 			return t.record("it is behind the pivot")
 		}
-		return t.compensate(failure{Error: ErrCancelled.Error()})
+		return t.compensate(failure{Error: "by an event", Cause: "cancelled"})
 	})
 }
 
