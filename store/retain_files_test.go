@@ -142,7 +142,7 @@ func TestTheIndexOfWhatStaysIsMadeAgain(t *testing.T) {
 			}
 			report, err := Verify(t.Context(), s, VerifyOptions{})
 			require.NoError(t, err)
-			require.Equal(t, name != "trailer", !report.Whole(), "%s: %v", name, report.Damage) // as one without is not sealed yet
+			require.Equal(t, name != "trailer" || readOnly, !report.Whole(), "%s: %v", name, report.Damage) // a writer makes a trailer again
 			require.NoError(t, s.Close())
 		}
 	}
