@@ -12,13 +12,29 @@ import (
 // taken when it ends is there for the next one, before that handles anything. Any goroutine adds
 // and removes, each at the same cost, however many wait.
 type calls struct {
-	mu      sync.Mutex
-	waiting *list.List // of *control, oldest first; nil before the first one
-	last    uint64     // number of the latest one that was added
-	due     uint64     // those up to this number are carried out before the next batch
-	pid     *actor.PID
-	gen     uint64
-	told    bool // the present actor is told of those that are not due
+	mu    sync.Mutex
+	queue *callQueue // nil before the first one, which most workers never see
+	pid   *actor.PID
+	gen   uint64
+}
+
+// callQueue are those that were added.
+type callQueue struct {
+	waiting list.List // of *control, oldest first
+	last    uint64    // number of the latest one that was added
+	due     uint64    // those up to this number are carried out before the next batch
+	told    bool      // the present actor is told of those that are not due
+}
+
+// heard has what waits carried out before the next batch.
+func (q *callQueue) heard() { q.due, q.told = q.last, false }
+
+// first returns the call that waits for the longest, nil if there is none.
+func (q *callQueue) first() *control {
+	if q == nil || q.waiting.Len() == 0 {
+		return nil
+	}
+	return q.waiting.Front().Value.(*control)
 }
 
 // serve records the actor that runs the worker from now on, and reports whether calls wait for it.
@@ -27,8 +43,11 @@ func (c *calls) serve(pid *actor.PID, gen uint64) (waiting bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pid, c.gen = pid, gen
-	c.due, c.told = c.last, false
-	return c.first() != nil
+	if c.queue == nil {
+		return false
+	}
+	c.queue.heard()
+	return c.queue.first() != nil
 }
 
 // present returns the actor that runs the worker, or ran it last: nil before the first one.
@@ -43,15 +62,16 @@ func (c *calls) present() (pid *actor.PID, gen uint64) {
 func (c *calls) add(m *control) (pid *actor.PID, gen uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.waiting == nil {
-		c.waiting = list.New()
+	if c.queue == nil {
+		c.queue = new(callQueue)
 	}
-	c.last++
-	m.number, m.place = c.last, c.waiting.PushBack(m)
-	if c.told {
+	q := c.queue
+	q.last++
+	m.number, m.place = q.last, q.waiting.PushBack(m)
+	if q.told {
 		return nil, 0
 	}
-	c.told = c.pid != nil
+	q.told = c.pid != nil
 	return c.pid, c.gen
 }
 
@@ -60,14 +80,16 @@ func (c *calls) add(m *control) (pid *actor.PID, gen uint64) {
 func (c *calls) heard() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.due, c.told = c.last, false
+	if c.queue != nil {
+		c.queue.heard()
+	}
 }
 
 // remove forgets a call whose caller does not wait for it any more.
 func (c *calls) remove(m *control) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waiting.Remove(m.place) // which leaves alone what it does not have
+	c.queue.waiting.Remove(m.place) // which leaves alone what it does not have
 }
 
 // next takes the call that waits for the longest, nil if there is none, and says whether others are
@@ -76,21 +98,17 @@ func (c *calls) remove(m *control) {
 func (c *calls) next() (m *control, more bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if m = c.first(); m == nil || m.number > c.due {
-		c.due, c.told = c.last, false
+	q := c.queue
+	if q == nil {
+		return nil, false
+	}
+	if m = q.first(); m == nil || m.number > q.due {
+		q.heard()
 	}
 	if m == nil {
 		return nil, false
 	}
-	c.waiting.Remove(m.place)
-	following := c.first()
-	return m, following != nil && following.number <= c.due
-}
-
-// first returns the call that waits for the longest, nil if there is none. Called with mu held.
-func (c *calls) first() *control {
-	if c.waiting == nil || c.waiting.Len() == 0 {
-		return nil
-	}
-	return c.waiting.Front().Value.(*control)
+	q.waiting.Remove(m.place)
+	following := q.first()
+	return m, following != nil && following.number <= q.due
 }
