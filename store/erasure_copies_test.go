@@ -159,3 +159,33 @@ func TestWhichCopiesHaveItIsKnownAgainOrNotAtAll(t *testing.T) {
 	backedUp(t, s, "copy")
 	require.False(t, held(t, disk, &again, "copy"))
 }
+
+// endingWriter is a writer that calls end once, with the first bytes that it is given.
+type endingWriter struct {
+	bytes.Buffer
+	end func()
+}
+
+func (w *endingWriter) Write(b []byte) (int, error) {
+	if w.end != nil {
+		w.end()
+		w.end = nil
+	}
+	return w.Buffer.Write(b)
+}
+
+// What was read of the file that is replaced is still to be written then.
+func TestAnExportHasNothingOfAnErasureThatEndsMeanwhile(t *testing.T) {
+	s := memoryLog(t)
+	for i := range 300 {
+		write(t, s, Batch{Events: []Proposal{crashProposal("order:1", i, 1000), personal("customer:7", 300)}})
+	}
+	unfinished(t, s, forgets("customer:7"))
+	exported := endingWriter{end: func() {
+		_, err := Erase(t.Context(), s, forgets("customer:7"))
+		require.NoError(t, err)
+	}}
+	require.NoError(t, Export(t.Context(), s, &exported))
+	require.Nil(t, exported.end)
+	require.NotContains(t, exported.String(), secret)
+}

@@ -68,6 +68,7 @@ type exporting struct {
 	decoder *decoder
 	upTo    Position
 	written Position
+	pending erasures // as of before the segment was looked at
 	end     exportedEnd
 	line    []byte
 }
@@ -168,6 +169,7 @@ func (x *exporting) fence(value []byte) ([]byte, error) {
 // again, and what was written is passed over.
 func (x *exporting) events(ctx context.Context) error {
 	for x.written < x.upTo {
+		x.pending = x.store.erasing.pending() // once they have ended, files are replaced, and not what was read of them
 		segments := *x.store.segments.Load()
 		i := sort.Search(len(segments), func(i int) bool { return segments[i].first > x.written+1 }) - 1
 		if i < 0 || segments[i].dropped { // since it was begun
@@ -233,9 +235,9 @@ func (x *exporting) batch(g *segment, h *wal.BatchHeader, batch []byte) error {
 	}
 	var events [][]byte
 	keys := make(map[uint64]wal.Key)
-	pending := x.store.erasing.pending()
+	since := x.store.erasing.pending()
 	err := wal.Records(h, batch, func(rec []byte, _ int) error {
-		if rec = pending.left(rec); wal.IsEvent(rec) {
+		if rec = since.left(x.pending.left(rec)); wal.IsEvent(rec) {
 			events = append(events, rec)
 		} else if wal.Type(rec) == wal.TypeKey {
 			k, err := wal.ParseKey(rec)
