@@ -133,8 +133,8 @@ func TestTwoThousandBadInputsHoldUpNoInstance(t *testing.T) {
 	w := newWorld()
 	s := w.checkout()
 	run := reactortest.Start(t, s)
-	bad := make([]store.Payload, 0, 2000)
-	for i := range 2000 {
+	bad := make([]store.Payload, 0, less(2000))
+	for i := range less(2000) {
 		bad = append(bad, reactortest.At(at(fmt.Sprint(i)), store.Raw{Type: orderPlaced{}.Kind(), Data: []byte(`{"Order": 7}`)}))
 	}
 	s.Policy.Attempts = 1

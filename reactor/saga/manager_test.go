@@ -257,7 +257,7 @@ func TestAStartOfAKeyThatIsThereIsADuplicate(t *testing.T) {
 }
 
 func TestAManagerSurvivesACrashAnywhere(t *testing.T) {
-	for name, scenario := range map[string]func(p *played){
+	for name, scenario := range few(map[string]func(p *played){
 		"all goes well": func(p *played) {
 			p.given(placed("42"), stockReserved{"42"}, paymentTaken{Ref: "pay-42", ID: "p1"}, shipped{"42"})
 		},
@@ -275,7 +275,7 @@ func TestAManagerSurvivesACrashAnywhere(t *testing.T) {
 			p.Advance(time.Hour)
 			p.given(shipped{"42"})
 		},
-	} {
+	}) {
 		t.Run(name, func(t *testing.T) {
 			p := &played{t: t}
 			tree := func() supervision.Child {
@@ -297,7 +297,7 @@ func TestAManagerSurvivesACrashAnywhere(t *testing.T) {
 // An event that finds its instance by an alias is handled after the event that registers that, also
 // where both wait in the log, and lanes are at different speeds.
 func TestAnAliasHoldsInTheOrderOfTheLog(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range uint64(less(40)) {
 		p := play(t)
 		p.Shuffle(seed)
 		for i := range 8 {
@@ -325,7 +325,7 @@ func TestAnAliasHoldsInTheOrderOfTheLog(t *testing.T) {
 // they fit, and the end is the same.
 func TestEventsInAnyOrderLeadToTheSameEnd(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	for range 60 {
+	for range less(60) {
 		p := play(t, func(s *saga.Saga[order]) { s.Missing, s.Unexpected = saga.Defer, saga.Defer })
 		p.Shuffle(random.Uint64())
 		events := []store.Payload{placed("42"), stockReserved{"42"}, paymentTaken{Ref: "pay-42", ID: "p1"}, shipped{"42"}}
