@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -25,7 +26,7 @@ func ErasedSides(st *store.Store) func(context.Context, func(store.Position) boo
 			if err = cmp.Or(ctx.Err(), unread(err)); err != nil && !senseless(err) {
 				return nil, fmt.Errorf("checkpoint: scheduled events: %w", err)
 			}
-			if _, position, ok := splitParked(side.Key); ok && erased(position) {
+			if _, position, ok := splitParked(side.Key); ok && erased(position) && !lasts(side.Value) {
 				sides = append(sides, store.SideWrite{Key: side.Key, Delete: true})
 			}
 		}
@@ -49,6 +50,15 @@ func ErasedSides(st *store.Store) func(context.Context, func(store.Position) boo
 		}
 		return sides, nil
 	}
+}
+
+// lasts reports whether something that is scheduled says nothing of the event that it is a reaction
+// to: see cursor.Worker.Impersonal.
+func lasts(scheduled []byte) bool {
+	var d struct {
+		Lasts bool `json:"lasts"`
+	}
+	return json.Unmarshal(scheduled, &d) == nil && d.Lasts
 }
 
 // Erased returns p without the text of its error, and whether there was one.

@@ -176,7 +176,8 @@ type dueEvent struct {
 	Cause       uuid.UUID         `json:"cause"`
 	Correlation uuid.UUID         `json:"correlation"`
 	Depth       uint32            `json:"depth"`
-	Erased      bool              `json:"erased,omitempty"` // the event that it is a reaction to was, when it was handled, or may be
+	Erased      bool              `json:"erased,omitempty"` // the event that it is a reaction to was, when it was handled
+	Lasts       bool              `json:"lasts,omitempty"`  // it says nothing of that event, and is written though that is erased
 }
 
 // keepDue returns the side write that keeps an encoded reaction to an event until it is due. Its
@@ -189,7 +190,7 @@ func (o *batchOwner) keepDue(t Ticket, p store.Proposal, event *store.Event) (st
 	value, err := json.Marshal(dueEvent{
 		Entity: p.At.Entity, Scope: p.At.Scope, Kind: raw.Type, Codec: raw.Codec, Schema: raw.SchemaVersion, Data: raw.Data,
 		Headers: p.Headers, Meta: p.Meta, Bypass: p.Bypass, Cause: p.Causation.Cause, Correlation: p.Causation.Correlation,
-		Depth: p.Causation.Depth, Erased: erased || o.lasting,
+		Depth: p.Causation.Depth, Erased: erased, Lasts: o.lasting,
 	})
 	if err != nil {
 		return store.SideWrite{}, err

@@ -95,7 +95,7 @@ func (a *alarm) written(ctx context.Context, side store.SideValue, damage error)
 		return event, a.own.unrung(event, store.Causation{}, fmt.Sprintf("cannot be read: %v", a.own.capture(err)))
 	}
 	p := d.proposal(a.own.batches.emitter)
-	if !d.Erased && a.own.erased(context.WithoutCancel(ctx), event) {
+	if !d.Erased && !d.Lasts && a.own.erased(context.WithoutCancel(ctx), event) {
 		return event, a.own.unrung(event, p.Causation, "was made from an event that is erased")
 	}
 	return event, p

@@ -37,7 +37,8 @@
 // An action is tried again until its ladder is used up ([supervision.Policy]); each attempt has the
 // same effect key ([Step.Key]), whatever crashed. Its outcome is one of three: done; refused, which
 // is a No that its code says ([Refuse]), so that nothing happened; or unknown, as after a time-out,
-// a panic or a ladder that is used up. What is unknown may have happened and is undone, too.
+// a panic or a ladder that is used up. What is unknown may have happened and is undone, too. In an
+// outage of what a step calls its ladder is not used up: see Effects.Policy.
 // Compensation begins once nothing of the instance is in flight any more.
 //
 // # What is kept

@@ -27,7 +27,7 @@ var (
 	// Saga.Unexpected is [Park].
 	ErrUnexpected error = fault{errors.New("saga: unexpected input")}
 	// ErrTransition says that a handler asks for what cannot be: a phase that it does not declare, a
-	// step or a timer that the saga does not have, the end while an action is in flight. The text says
+	// step or a timer that the saga does not have, an action that is in flight already. The text says
 	// what.
 	ErrTransition error = fault{errors.New("saga: impossible transition")}
 	// ErrAlias is the error of a handler that registers an alias which another instance has.

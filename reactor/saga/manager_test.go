@@ -346,3 +346,12 @@ func TestEventsInAnyOrderLeadToTheSameEnd(t *testing.T) {
 		require.Empty(t, p.Parked("checkout"))
 	}
 }
+
+// A timer says nothing of the event that has set it: an erasure of that does not stop the instance.
+func TestATimerIsDueThoughTheInputThatSetItIsErased(t *testing.T) {
+	p := play(t)
+	p.given(placed("42"), stockReserved{"42"})
+	reactortest.Erase(p.Run, "order:42")
+	p.Advance(15 * time.Minute)
+	require.Equal(t, saga.Compensated, p.get().Life)
+}

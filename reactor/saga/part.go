@@ -48,8 +48,8 @@ type input[S any] struct {
 }
 
 // expected reports whether it fits into a phase.
-func (in *input[S]) expected(phase string) bool {
-	return len(in.in) == 0 || slices.Contains(in.in, phase)
+func (p phases) expected(phase string) bool {
+	return len(p.in) == 0 || slices.Contains(p.in, phase)
 }
 
 // route leads the events of a kind to an instance.

@@ -131,7 +131,7 @@ type stuckRecord struct {
 	Since time.Time `json:"since"`
 }
 
-// decodeRecord reads what is kept under a key; nil where there is nothing.
+// decodeRecord reads what is kept under a key; where nothing is, the record is an empty one.
 func decodeRecord(kept []byte) (*record, error) {
 	if kept == nil {
 		return &record{Format: recordFormat}, nil

@@ -11,7 +11,8 @@ import (
 // Step is what an action or an undo is called with.
 type Step[S any] struct {
 	// Key names the effect: it is the same at every attempt, after every restart, and in the undo of
-	// an action, which has it with "/undo" behind. A service that knows a key does nothing twice.
+	// an action, which has it with "/undo" behind. A service that knows a key does nothing twice. Only
+	// what was refused, and is repeated by an operator, has another one.
 	Key string
 	// Instance is the key of the instance, Name that of the step.
 	Instance, Name string
