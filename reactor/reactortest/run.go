@@ -36,10 +36,12 @@ type Run struct {
 	gates   []store.Gate
 	disk    *storetest.Disk
 	st      *store.Store
-	passed  atomic.Int64 // since the beginning, in nanoseconds; goroutines of the store read it, too
-	random  *rand.Rand   // nil: lanes take their turns in the order of the log
-	decides *drive.Tree  // about the workers
-	all     []*worker    // in the order of the tree
+	passed  atomic.Int64  // since the beginning, in nanoseconds; goroutines of the store read it, too
+	set     time.Duration // by how much the clock of the machine was set
+	shown   atomic.Int64  // of that what the store sees, likewise
+	random  *rand.Rand    // nil: lanes take their turns in the order of the log
+	decides *drive.Tree   // about the workers
+	all     []*worker     // in the order of the tree
 
 	numbered map[int]*worker // the same, by their numbers in the tree
 	refusal  error           // of the worker that was added last
@@ -94,7 +96,8 @@ func (r *Run) close() {
 func (r *Run) boot() {
 	r.tb.Helper()
 	for {
-		st, err := r.disk.Open("data", store.Options{SegmentBytes: 64 << 10, Clock: r.Now, Gates: r.gates})
+		r.shown.Store(int64(r.set))
+		st, err := r.disk.Open("data", store.Options{SegmentBytes: 64 << 10, Clock: func() time.Time { return machineClock(r) }, Gates: r.gates})
 		if err == nil {
 			r.st = st
 			err = buildTree(r)
@@ -135,10 +138,30 @@ func (r *Run) guard(do func() error) error {
 
 func (r *Run) ctx() context.Context { return r.tb.Context() }
 
-// Now returns the time of the run, which is that of its store, too. It begins at 2000-01-01 and
-// moves with [Run.Advance] alone.
+// Now returns the time of the run, which is that of its store: see store.Store.Now. It begins at
+// 2000-01-01 and moves with [Run.Advance], and where [SetClock] has set the clock.
 func (r *Run) Now() time.Time {
-	return time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(r.passed.Load()))
+	if r.st == nil {
+		return machineClock(r)
+	}
+	return r.st.Now()
+}
+
+// machineClock is what the clock of the machine shows to the store.
+func machineClock(r *Run) time.Time {
+	return time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(r.passed.Load() + r.shown.Load()))
+}
+
+// SetClock sets the clock of the machine, forwards by d or back by -d, without time passing. A
+// running store follows it forwards alone, see store.Store.Now; one that is opened later, after a
+// [Run.Crash], has the clock as it is then, and the last event of its log.
+func SetClock(r *Run, d time.Duration) {
+	r.set += d
+	// What a store makes of a clock that is set back is that time passes as before. By this clock it
+	// could not tell, as that has no monotonic reading.
+	if wall := machineClock(r).Add(r.set - time.Duration(r.shown.Load())); wall.After(r.Now()) {
+		r.shown.Store(int64(r.set))
+	}
 }
 
 // Store returns the store, to read from. It is another one after a crash: call it again after each
@@ -259,20 +282,22 @@ func (r *Run) Settle() {
 	}
 }
 
-// Advance moves the clock: all that falls due is done in the order of its time, other workers react
+// Advance lets time pass: all that falls due is done in the order of its time, other workers react
 // to it, and what is left to do at the end is done too.
 func (r *Run) Advance(d time.Duration) {
 	r.tb.Helper()
-	end := r.Now().Add(d)
+	end := r.passed.Load() + int64(d)
 	for {
 		r.Settle()
-		next := nextDue(r, end)
+		left := time.Duration(end - r.passed.Load())
 		now := r.Now()
-		if !next.After(now) && now.Equal(end) {
+		next := nextDue(r, now.Add(left))
+		if !next.After(now) && left == 0 {
 			return
 		}
-		r.passed.Add(int64(max(0, next.Sub(now))))
-		if r.Now().Equal(end) {
+		// Where the store's clock is ahead of the machine's it is slower: what is due takes more turns.
+		r.passed.Add(int64(min(left, max(0, next.Sub(now)))))
+		if r.passed.Load() == end {
 			r.Settle()
 			return
 		}

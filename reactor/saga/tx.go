@@ -49,7 +49,10 @@ func (tx *Tx[S]) Propose(p store.Proposal) {
 }
 
 // After sets a timer, which the saga handles by [OnTimer], from now on, or from the time of the
-// input where that is later. It takes the place of one of that name.
+// input where that is later. It takes the place of one of that name. It is kept as the time at
+// which it is due by store.Store.Now: a clock that is set back delays it by nothing while the store
+// is open, and one that is set forwards, as after the machine has slept, has it fire at once where
+// it is due by that.
 func (tx *Tx[S]) After(timer string, d time.Duration) {
 	tx.do(func(t *turn[S]) error {
 		from := t.now

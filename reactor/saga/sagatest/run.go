@@ -63,6 +63,10 @@ func (r *Run[S]) Fault(action string, f Fault) {
 	r.faults.by[action] = f
 }
 
+// Clock sets the clock of the machine, forwards by d or back by -d, without time passing: see
+// reactortest.SetClock.
+func (r *Run[S]) Clock(d time.Duration) { reactortest.SetClock(r.Run, d) }
+
 // Attempts returns all attempts so far, in order, those over crashes, too.
 func (r *Run[S]) Attempts() []saga.Attempt { return slices.Clone(r.faults.calls) }
 

@@ -88,6 +88,18 @@ func TestEveryCrashOfACheckoutLeadsToTheSameEnd(t *testing.T) {
 	})
 }
 
+func TestTheClockIsSet(t *testing.T) {
+	r := sagatest.Start(t, newShop().checkout())
+	r.Fault("charge", sagatest.Fail)
+	given(r, placed{Order: "42", Cents: 900})
+	r.Settle()
+	r.Clock(-time.Hour)
+	require.Equal(t, "charge", r.Get("42").Phase)
+	r.Clock(2 * time.Hour)
+	r.Settle()
+	require.ErrorIs(t, r.Get("42").Err, saga.ErrDeadline)
+}
+
 func TestAStoryIsTheSameInEveryRun(t *testing.T) {
 	r := sagatest.Start(t, newShop().checkout())
 	r.Fault("invoice", sagatest.Refuse)
