@@ -36,6 +36,7 @@
 //	pass/NAME             the pass, while there is something special
 //	parked/NAME/POSITION  one event that failed or is held, the position in 16 hex digits
 //	pause/NAME            the pause
+//	needed/NAME/POSITION  an event that is done, and that the reader comes back to
 //	renamed/FORMER        the present name of the checkpoint that has left this one
 //
 // An [Audit] event in the reserved scope reports what is done to a worker, or to one of its events.

@@ -14,11 +14,13 @@ import (
 const (
 	holdsCheckpoint = "checkpoint"
 	holdsParked     = "parked event of"
+	holdsNeeded     = "waiting event of"
 )
 
 // Holds returns what the readers with a checkpoint still need, for [store.Retain]: of each one the
-// events after those that are done, and from the oldest on that is parked or held, but for the
-// readers whose names are ignored. One that is not used any more holds events until it is deleted.
+// events after those that are done, from the oldest on that is parked or held, and from the oldest
+// on that it comes back to ([Need]), whose note says what for; but for the readers whose names are
+// ignored. One that is not used any more holds events until it is deleted.
 // A checkpoint that cannot be read is an error, as it may need anything. A reader that is ignored
 // and comes to an event that was dropped halts, with a [store.DroppedError]: [Apply] sends it on,
 // with a [SkipTo] to the position before the first event of the log, or a [Reset]. What it had
@@ -45,11 +47,15 @@ func Holds(st *store.Store, ignore []string) (holds []store.Hold, err error) {
 }
 
 // appendHolds adds those of one reader. It may take a parked event back meanwhile, which is in the
-// record then: so both count only where the record is the same after the list was looked at. What
-// it parks meanwhile is in the list.
+// record then: so all of it counts only where the record is the same after the lists were looked
+// at. What it parks meanwhile is in the list.
 func appendHolds(holds []store.Hold, st *store.Store, info Info) ([]store.Hold, error) {
 	for {
-		parked, found, err := firstParked(st, info.ID)
+		parked, err := firstOf(st, info.ID, info.ID.parkedPrefix(), holdsParked)
+		if err != nil {
+			return nil, err
+		}
+		waits, err := firstOf(st, info.ID, needed(info.Record.FirstName(info.ID)), holdsNeeded)
 		if err != nil {
 			return nil, err
 		}
@@ -65,26 +71,26 @@ func appendHolds(holds []store.Hold, st *store.Store, info Info) ([]store.Hold, 
 			continue
 		}
 		holds = append(holds, store.Hold{Kind: holdsCheckpoint, Who: string(info.ID), From: info.Record.Floor() + 1})
-		if found {
-			holds = append(holds, store.Hold{Kind: holdsParked, Who: string(info.ID), From: parked})
-		}
-		return holds, nil
+		return append(append(holds, parked...), waits...), nil
 	}
 }
 
-// firstParked returns the position of the oldest event that is parked or held. It needs the key of
-// it alone.
-func firstParked(st *store.Store, id ID) (p store.Position, found bool, err error) {
-	prefix := id.parkedPrefix()
+// firstOf returns the hold of the oldest event in a list of side values, none where that is empty.
+// It needs that one alone.
+func firstOf(st *store.Store, id ID, prefix, kind string) ([]store.Hold, error) {
 	for side, err := range st.SideRange(prefix, prefix+"g", 1) { // positions are in hexadecimal
 		if side.Key == "" {
-			return 0, false, err
+			return nil, err
 		}
-		n, err := strconv.ParseUint(strings.TrimPrefix(side.Key, prefix), 16, 64)
-		if err != nil {
-			return 0, false, fmt.Errorf("checkpoint %q: %w: parked %q", id, ErrCorrupt, side.Key)
+		n, bad := strconv.ParseUint(strings.TrimPrefix(side.Key, prefix), 16, 64)
+		if bad != nil {
+			return nil, fmt.Errorf("checkpoint %q: %w: %q", id, ErrCorrupt, side.Key)
 		}
-		return store.Position(n), true, nil
+		h := store.Hold{Kind: kind, Who: string(id), From: store.Position(n)}
+		if kind == holdsNeeded && err == nil {
+			h.Note = string(side.Value)
+		}
+		return []store.Hold{h}, nil
 	}
-	return 0, false, nil
+	return nil, nil
 }

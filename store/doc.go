@@ -144,7 +144,7 @@
 //	                  damage; deleted when all of it is visible
 //	erasure/ID        which events are erased, until no file says any more what they said
 //	hold/NAME         from which event on a reader needs them, see [SetHold]
-//	checkpoint/, parked/, pass/, pause/, renamed/
+//	checkpoint/, parked/, pass/, pause/, renamed/, needed/
 //	                  what package checkpoint keeps there
 //
 // Where retention has dropped segments, the present ones of these and of all others lie in the file

@@ -19,7 +19,8 @@ type Hold struct {
 	// Kind is what it is, for people: "hold" for a named one, which is set by [SetHold], "fence" for
 	// an open one, whose reason is Who; what other readers are their packages say.
 	Kind string
-	// Note is for people who wonder: at most 1,024 bytes. Named holds alone have one.
+	// Note is for people who wonder: at most 1,024 bytes. Named holds have one, and others whose
+	// packages say so.
 	Note string
 }
 

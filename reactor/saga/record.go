@@ -235,8 +235,10 @@ func recordKey(key string) string { return "i/" + key }
 
 func aliasKey(name, value string) string { return "a/" + name + "/" + value }
 
-// strayKey is for inputs that wait for an alias.
-func strayKey(name, value string) string { return "h/" + name + "/" + value }
+// strays begins the keys of inputs that wait for an alias.
+const strays = "h/"
+
+func strayKey(name, value string) string { return strays + name + "/" + value }
 
 // entity of the events of an instance.
 func entity(saga, key string) string { return "saga:" + saga + ":" + key }

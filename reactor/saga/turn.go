@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
 
@@ -20,8 +21,9 @@ type turn[S any] struct {
 	d   *definition[S]
 	now time.Time
 
-	lacks string // what the definition does not have of the instance, which waits for it
-	gone  bool   // the instance was purged
+	lacks string           // what the definition does not have of the instance, which waits for it
+	gone  bool             // the instance was purged
+	had   []store.Position // inputs that waited, before the turn
 }
 
 // turn begins the handling of Events[i] of a batch.
@@ -39,11 +41,17 @@ func (p *program[S]) turn(ctx context.Context, b *cursor.Batch, i int, key, at s
 		return nil, err
 	}
 	out := outlet{b: b, i: i, e: &b.Events[i], saga: p.name, scope: p.scope, key: key, at: at, rec: rec}
-	return &turn[S]{outlet: out, ctx: ctx, d: d, lacks: lacks, now: b.Now(i)}, nil
+	return &turn[S]{outlet: out, ctx: ctx, d: d, lacks: lacks, now: b.Now(i), had: rec.waiting()}, nil
 }
 
 // save keeps the record.
 func (t *turn[S]) save() error {
+	if t.gone {
+		t.rec.Held = nil
+	}
+	if err := t.keepInputs(t.had, t.rec.waiting()); err != nil {
+		return err
+	}
 	if t.rec.Life != None {
 		t.rec.Inputs++
 	}
