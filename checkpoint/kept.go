@@ -22,9 +22,9 @@ const duePrefix = "due/"
 // slash and the position of the event that it is a reaction to, in 16 hexadecimal digits.
 func DuePrefix(first ID) string { return duePrefix + string(first) + "/" }
 
-// discard removes all that is kept, scheduled and needed under some names, so that the reader begins with
-// nothing, as its next pass does. Like all of a change it is one commit, so there is a limit to how
-// much it can be.
+// discard removes all that is kept, scheduled and needed under some names, so that the reader
+// begins with nothing, as its next pass does. Like all of a change it is one commit, so there is a
+// limit to how much it can be.
 func (p *plan) discard(names ...ID) error {
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {

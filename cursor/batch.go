@@ -89,8 +89,8 @@ func NewBatch(events []store.Event, w Ownership) *Batch {
 //nolint:gochecknoglobals // shared by all runners of the process, which guard nothing with it
 var eventBuffers sync.Pool
 
-// lend makes Events a copy of the runner's.
-func (b *Batch) lend() {
+// lend makes Events of a batch a copy of the runner's.
+func lend(b *Batch) {
 	b.lent, _ = eventBuffers.Get().(*[]store.Event)
 	if b.lent == nil {
 		b.lent = new([]store.Event)
@@ -99,8 +99,8 @@ func (b *Batch) lend() {
 	b.Events = slices.Clip(*b.lent)
 }
 
-// takeBack ends the batch: its handler has returned.
-func (b *Batch) takeBack() {
+// takeBack ends a batch: its handler has returned.
+func takeBack(b *Batch) {
 	clear(*b.lent) // not the payloads that they point to
 	*b.lent = (*b.lent)[:0]
 	eventBuffers.Put(b.lent)
@@ -251,7 +251,7 @@ func (b *Batch) Stage(i int, p store.Proposal) error {
 
 // encode returns a reaction to Events[i] that shares nothing with its handler.
 func (b *Batch) encode(i int, p store.Proposal) (store.Proposal, error) {
-	p.Causation, p.Emitter = b.events[i].Causation(), b.emitter(i)
+	p.Causation, p.Emitter = b.events[i].Causation(), emitterOf(b, i)
 	if b.own.newChains {
 		p.Causation.Depth = 1
 	}
@@ -264,10 +264,10 @@ func (b *Batch) encode(i int, p store.Proposal) (store.Proposal, error) {
 }
 
 // Staged returns the reactions in the order in which they would be committed.
-func (b *Batch) Staged() []store.Proposal { return b.stagedIn(0, len(b.events)) }
+func (b *Batch) Staged() []store.Proposal { return stagedIn(b, 0, len(b.events)) }
 
-// stagedIn returns those to Events[from:to], with their payloads as they were.
-func (b *Batch) stagedIn(from, to int) []store.Proposal {
+// stagedIn returns the reactions to Events[from:to], with their payloads as they were.
+func stagedIn(b *Batch, from, to int) []store.Proposal {
 	list := slices.Clone(b.proposals(from, to))
 	if len(list) == 0 {
 		return nil
@@ -290,8 +290,8 @@ func (b *Batch) AtLeastOnce() (Ownership, bool) {
 	return b.own.ownership, b.own.ownership != Ownership{}
 }
 
-// emitter of reactions to Events[i], nil in a batch made by hand.
-func (b *Batch) emitter(i int) *store.Emitter {
+// emitterOf returns the emitter of reactions to Events[i], nil in a batch made by hand.
+func emitterOf(b *Batch, i int) *store.Emitter {
 	if by := b.retried[b.events[i].Position]; by != nil {
 		return by
 	}

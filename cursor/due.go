@@ -123,7 +123,7 @@ func (o *batchOwner) dueSide(t Ticket) string {
 // StagedFor returns the reactions to Events[i]: those that would be committed with it, then those
 // that would be scheduled. What later events of the batch take back is among them.
 func (b *Batch) StagedFor(i int) (list []Scheduled) {
-	for _, p := range b.stagedIn(i, i+1) {
+	for _, p := range stagedIn(b, i, i+1) {
 		list = append(list, Scheduled{Event: b.events[i].Position, Proposal: p})
 	}
 	if b.staged == nil || b.staged.kept == nil {

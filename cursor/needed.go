@@ -17,7 +17,7 @@ func (b *Batch) Hold(i int, p store.Position, note string) error {
 	if len(note) > maxHoldNote {
 		note = note[:maxHoldNote]
 	}
-	return b.putSide(i, checkpoint.Need(b.own.ownership.FirstName, p, note))
+	return putSide(b, i, checkpoint.Need(b.own.ownership.FirstName, p, note))
 }
 
 // maxHoldNote is that of a store.Hold.
@@ -26,11 +26,11 @@ const maxHoldNote = 1024
 // ReleaseHold stages that an event is not held any more. One that was not is none the worse. See
 // [Batch.Hold], with the errors.
 func (b *Batch) ReleaseHold(i int, p store.Position) error {
-	return b.putSide(i, checkpoint.Needless(b.own.ownership.FirstName, p))
+	return putSide(b, i, checkpoint.Needless(b.own.ownership.FirstName, p))
 }
 
-// putSide stages a side write for an event, which nothing reads.
-func (b *Batch) putSide(i int, w store.SideWrite) error {
+// putSide stages a side write for Events[i], which nothing reads.
+func putSide(b *Batch, i int, w store.SideWrite) error {
 	_ = b.events[i]
 	if !b.own.stateful {
 		return ErrStateless

@@ -272,7 +272,7 @@ func (p *parking) holdAfter(q *queue, key string, after []store.Position) {
 func (p *parking) batch(q *queue, events []store.Event) Batch {
 	n := len(events)
 	b := Batch{events: events, own: p.own.batches, begun: -1}
-	b.lend()
+	lend(&b)
 	switch pass := p.own.pass(); {
 	case q.parked:
 		b.again = p.emittedOf(events)

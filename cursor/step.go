@@ -179,7 +179,7 @@ func taken(ctx context.Context, r *Runner, q *queue, n int) (t *Task, err error)
 // [Runner.Settle] decides about it.
 func (r *Runner) Finish(t *Task) {
 	r.inFlight--
-	t.batch.takeBack()
+	takeBack(&t.batch)
 	q := t.queue
 	if t.action == StopWithRollback {
 		t.good = 0

@@ -187,7 +187,7 @@ func (r *Runner) Answered(s *Submission) (committed int, err error) {
 // handled again, and what it failed with says nothing.
 func (r *Runner) Drop(t *Task) {
 	r.inFlight--
-	t.batch.takeBack()
+	takeBack(&t.batch)
 	t.batch.unstage()
 	r.own.emission.lost(t.batch.events[:t.reached()])
 }
