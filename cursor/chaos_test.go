@@ -298,7 +298,7 @@ func seedsOf(t *testing.T, histories int) (seeds []uint64) {
 		require.NoError(t, err)
 		return []uint64{seed}
 	}
-	for range histories {
+	for range max(histories/thinned, 1) {
 		seeds = append(seeds, rand.Uint64())
 	}
 	return seeds

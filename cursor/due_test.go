@@ -379,24 +379,11 @@ func TestWhatCannotBeScheduledIsAnErrorAtOnce(t *testing.T) {
 	require.ErrorIs(t, err, cursor.ErrNoCheckpoint)
 }
 
-// The power fails at each operation of the disk, and again soon after the start.
 func TestAPowerCutLosesAndDoublesNothingThatIsScheduled(t *testing.T) {
-	for cut, done := 1, false; !done; cut++ {
-		disk, w := storetest.NewDisk(), newWall()
-		disk.CutAt(cut)
-		cuts := 0
-		for n := 0; ; {
-			err := remindAll(t, disk, w, &n)
-			if err == nil {
-				break
-			}
-			disk = disk.Rebooted(uint64(cut))
-			if cuts++; cuts == 1 {
-				disk.CutAt(1 + cut%7)
-			}
-		}
-		done = cuts == 0
-	}
+	everyCut(t, func(int) func(*storetest.Disk) error {
+		w, n := newWall(), 0
+		return func(disk *storetest.Disk) error { return remindAll(t, disk, w, &n) }
+	})
 }
 
 // remindAll appends what is not appended yet, and has it handled and reminded of, until the power

@@ -302,7 +302,7 @@ func (k *keeping) check() {
 
 // The environment variable PENSTOCK_SEED repeats one history, and PENSTOCK_SOAK makes them many.
 func TestEachEventIsInATableOnceOrSkippedWhateverHappensToTheWorkerThatKeepsItsPositionThere(t *testing.T) {
-	histories := 2000
+	histories := 2000 / thinned
 	if os.Getenv("PENSTOCK_SOAK") != "" {
 		histories = 50_000
 	}

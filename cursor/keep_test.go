@@ -368,25 +368,12 @@ func TestWhatIsKeptStaysWithItsCheckpoint(t *testing.T) {
 	require.Equal(t, "2", keptBy(t, st)["order:0"])
 }
 
-// The power fails at each operation of the disk, and again soon after the start.
 func TestAPowerCutLeavesWhatIsKeptAndTheReactionsThatWentWithIt(t *testing.T) {
 	for _, lanes := range []int{1, 3} {
-		for cut, done := 1, false; !done; cut++ {
-			disk := storetest.NewDisk()
-			disk.CutAt(cut)
-			cuts := 0
-			for n := 0; ; {
-				err := sumAll(t, disk, lanes, &n)
-				if err == nil {
-					break
-				}
-				disk = disk.Rebooted(uint64(cut))
-				if cuts++; cuts == 1 {
-					disk.CutAt(1 + cut%7)
-				}
-			}
-			done = cuts == 0
-		}
+		everyCut(t, func(int) func(*storetest.Disk) error {
+			n := 0
+			return func(disk *storetest.Disk) error { return sumAll(t, disk, lanes, &n) }
+		})
 	}
 }
 

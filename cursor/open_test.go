@@ -282,24 +282,10 @@ func TestAWorkerOpensAgainWhereAnEventIsErasedMeanwhile(t *testing.T) {
 	require.Equal(t, []int{1}, reminded(t, st))
 }
 
-// The power fails at each operation of the disk, and again soon after the start.
 func TestAPowerCutLeavesAllOrNothingOfAnOpening(t *testing.T) {
-	for cut, done := 1, false; !done; cut++ {
-		disk := storetest.NewDisk()
-		disk.CutAt(cut)
-		cuts := 0
-		for {
-			err := openAll(t, disk, []int{1, 3}[cut%2])
-			if err == nil {
-				break
-			}
-			disk = disk.Rebooted(uint64(cut))
-			if cuts++; cuts == 1 {
-				disk.CutAt(1 + cut%7)
-			}
-		}
-		done = cuts == 0
-	}
+	everyCut(t, func(lanes int) func(*storetest.Disk) error {
+		return func(disk *storetest.Disk) error { return openAll(t, disk, lanes) }
+	})
 }
 
 // openAll starts the worker, and has two events handled, until the power fails.

@@ -445,24 +445,11 @@ func TestWithReferencesNoEventIsLostBesideWhatIsParked(t *testing.T) {
 	})
 }
 
-// The power fails at each operation of the disk, and again soon after the start.
 func TestAPowerCutChangesNoKeyThatIsFoundInTheState(t *testing.T) {
-	for cut, done := 1, false; !done; cut++ {
-		disk := storetest.NewDisk()
-		disk.CutAt(cut)
-		cuts := 0
-		for n := 0; ; {
-			err := mentionAll(t, disk, []int{1, 3}[cut%2], &n)
-			if err == nil {
-				break
-			}
-			disk = disk.Rebooted(uint64(cut))
-			if cuts++; cuts == 1 {
-				disk.CutAt(1 + cut%7)
-			}
-		}
-		done = cuts == 0
-	}
+	everyCut(t, func(lanes int) func(*storetest.Disk) error {
+		n := 0
+		return func(disk *storetest.Disk) error { return mentionAll(t, disk, lanes, &n) }
+	})
 }
 
 // mentionAll appends what is not appended yet, and has it handled, until the power fails.

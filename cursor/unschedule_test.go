@@ -283,24 +283,11 @@ func TestWithLanesNothingThatIsTakenBackIsWritten(t *testing.T) {
 	})
 }
 
-// The power fails at each operation of the disk, and again soon after the start.
 func TestAPowerCutLeavesNothingThatIsTakenBackAndNothingElseUndone(t *testing.T) {
-	for cut, done := 1, false; !done; cut++ {
-		disk, w := storetest.NewDisk(), newWall()
-		disk.CutAt(cut)
-		cuts := 0
-		for n := 0; ; {
-			err := cancelAll(t, disk, w, []int{1, 3}[cut%2], &n)
-			if err == nil {
-				break
-			}
-			disk = disk.Rebooted(uint64(cut))
-			if cuts++; cuts == 1 {
-				disk.CutAt(1 + cut%7)
-			}
-		}
-		done = cuts == 0
-	}
+	everyCut(t, func(lanes int) func(*storetest.Disk) error {
+		w, n := newWall(), 0
+		return func(disk *storetest.Disk) error { return cancelAll(t, disk, w, lanes, &n) }
+	})
 }
 
 // cancelAll places and cancels what is not yet, and has it handled and written when it is due,
