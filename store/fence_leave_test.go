@@ -69,7 +69,6 @@ func TestAStageCountsUnlessItIsKnownThatNothingWasWritten(t *testing.T) {
 // A stage writes the state of its fence, too, which grows with each.
 func TestAStageThatLeavesNoRoomForTheStateOfItsFenceIsRefused(t *testing.T) {
 	s := memoryLog(t)
-	f := fenceOf(t, s)
 	large := func(n int) Batch {
 		b := Batch{Events: eventsOf("a")}
 		for left := n; left > 0; left -= MaxPayloadBytes {
@@ -81,6 +80,7 @@ func TestAStageThatLeavesNoRoomForTheStateOfItsFenceIsRefused(t *testing.T) {
 	const about = MaxBatchBytes - MaxPayloadBytes/2
 	req, b := newRequest(), large(about)
 	require.NoError(t, req.encode(&b, &s.emitters))
+	f := fenceOf(t, s) // late: what is above takes long under the race detector
 	for _, stages := range []int64{0, maxFenceStages - 1} {
 		f.stages.Store(stages)
 		room := MaxBatchBytes - f.recordBytes(stages+1)
