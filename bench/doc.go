@@ -2,8 +2,9 @@
 // use public packages only.
 //
 // Command compare, in cmd/compare, measures Penstock beside the limit of the machine and beside
-// others, in one run: stores (package storage), and systems that deliver events and remember which
-// consumer has handled what (package delivery). In a round each contestant has one turn, one after
+// others, in one run: stores (package storage), systems that deliver events and remember which
+// consumer has handled what (package delivery), and those that carry out processes of several steps
+// (package sagas). In a round each contestant has one turn, one after
 // the other, so that all of them meet the same machine and only ratios within a round count. Goals
 // are in cmd/compare/goals.go, all of them.
 //

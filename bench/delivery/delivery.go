@@ -162,24 +162,24 @@ func (c Contestant) turn(ctx context.Context, t Turn, o Options) (res Result, er
 	return c.Run(ctx, t)
 }
 
-// shelf is a directory of the library, and whether it is there already.
-func (t Turn) shelf(name string) (dir string, filled bool) {
+// Shelf is a directory of the library, and whether it is there already.
+func (t Turn) Shelf(name string) (dir string, filled bool) {
 	dir = filepath.Join(t.Library, name)
 	_, err := os.Stat(dir)
 	return dir, err == nil
 }
 
-// use adds what the whole process used up for each piece of work.
-func (r Result) use(each workload.PerOp) Result {
+// Use adds what the whole process used up for each piece of work.
+func (r Result) Use(each workload.PerOp) Result {
 	r[unitCPU], r[unitBytes] = figures.Micros(each.CPU), each.Bytes
 	return r
 }
 
-// latencies are the figures of rows about time.
-func latencies(took []time.Duration) Result {
+// Latencies are the figures of rows about time.
+func Latencies(took []time.Duration) Result {
 	return Result{
-		unitP50: figures.Micros(figures.Quantile(took, 0.5)),
-		unitP99: figures.Micros(figures.Quantile(took, 0.99)),
+		UnitP50: figures.Micros(figures.Quantile(took, 0.5)),
+		UnitP99: figures.Micros(figures.Quantile(took, 0.99)),
 	}
 }
 
@@ -205,5 +205,5 @@ func (p *progress) over() bool { return p.done >= p.want || time.Now().After(p.e
 
 func (p *progress) rate() Result {
 	res := Result{unitEvents: figures.PerSecond(p.done, time.Since(p.began)), "handled": float64(p.done)}
-	return res.use(workload.EachOf(machine.CostSoFar().Since(p.before), p.done))
+	return res.Use(workload.EachOf(machine.CostSoFar().Since(p.before), p.done))
 }

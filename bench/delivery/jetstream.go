@@ -99,7 +99,7 @@ func (j *jet) consumer(ctx context.Context, name string, policy jetstream.AckPol
 // prepare fills a shelf with events, unless it is filled. It never syncs: only what is measured
 // does.
 func (JetStream) prepare(ctx context.Context, t Turn, shelf string, events int, message func(i int) *nats.Msg) error {
-	dir, filled := t.shelf(shelf)
+	dir, filled := t.Shelf(shelf)
 	if filled {
 		return nil
 	}
@@ -176,7 +176,7 @@ func (s JetStream) PrepareCatchUp(events int) Run {
 // CatchUp lets a consumer handle a prepared stream in batches of 256.
 func (s JetStream) CatchUp(events int) Run {
 	return func(ctx context.Context, t Turn) (Result, error) {
-		dir, _ := t.shelf(fmt.Sprintf("jetstream-%d", events))
+		dir, _ := t.Shelf(fmt.Sprintf("jetstream-%d", events))
 		return s.consume(ctx, t, dir, events, pageEvents, func(_ *jet, batch []jetstream.Msg) error {
 			for _, m := range batch {
 				if len(m.Data()) != workload.PayloadBytes {
@@ -248,7 +248,7 @@ func (s JetStream) PrepareReactor(events int) Run {
 // publish one after the other without waiting.
 func (s JetStream) Reactor(events, size int) Run {
 	return func(ctx context.Context, t Turn) (Result, error) {
-		dir, _ := t.shelf("jetstream-orders")
+		dir, _ := t.Shelf("jetstream-orders")
 		publish := publishAsync
 		if s.Always {
 			publish = publishAtomically
@@ -348,7 +348,7 @@ func (s JetStream) Reaction(ctx context.Context, t Turn) (res Result, err error)
 		return nil, err
 	}
 	defer consuming.Stop()
-	return idly(t, func(i int) (time.Duration, error) {
+	return Idly(t, func(i int) (time.Duration, error) {
 		m := orderMessage(i)
 		began := time.Now()
 		if _, err := j.PublishMsg(ctx, m); err != nil {

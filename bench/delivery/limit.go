@@ -30,7 +30,7 @@ func LimitCheckpoints(workers int) Run {
 }
 
 func checkpoints(o workload.Outcome) Result {
-	return Result{unitCheckpoints: o.PerSecond, unitP50: figures.Micros(o.P50), unitP99: figures.Micros(o.P99)}.use(o.Each)
+	return Result{unitCheckpoints: o.PerSecond, UnitP50: figures.Micros(o.P50), UnitP99: figures.Micros(o.P99)}.Use(o.Each)
 }
 
 // LimitReactor decodes and encodes the same JSON on one goroutine, and does one write and one
@@ -72,7 +72,7 @@ func LimitReaction(_ context.Context, t Turn) (Result, error) {
 		return nil, err
 	}
 	rec := make([]byte, workload.RecordBytes)
-	res, err := idly(t, func(i int) (time.Duration, error) {
+	res, err := Idly(t, func(i int) (time.Duration, error) {
 		workload.EncodeRecord(rec, i)
 		first, err1 := z.Append(rec, true)
 		second, err2 := z.Append(rec, true)
@@ -81,8 +81,8 @@ func LimitReaction(_ context.Context, t Turn) (Result, error) {
 	return res, errors.Join(err, z.Close())
 }
 
-// idly takes samples in a process that is idle in between.
-func idly(t Turn, sample func(i int) (time.Duration, error)) (Result, error) {
+// Idly takes samples in a process that is idle in between.
+func Idly(t Turn, sample func(i int) (time.Duration, error)) (Result, error) {
 	took := make([]time.Duration, max(20, int(t.Time.Milliseconds())))
 	for i := range took {
 		time.Sleep(workload.Spacing())
@@ -91,7 +91,7 @@ func idly(t Turn, sample func(i int) (time.Duration, error)) (Result, error) {
 			return nil, err
 		}
 	}
-	return latencies(took), nil
+	return Latencies(took), nil
 }
 
 // channelIdle keeps goroutines that wait on a channel each.

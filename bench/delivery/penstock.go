@@ -104,13 +104,13 @@ func sampleRate(t Turn, counter *atomic.Int64) Result {
 	used, before, began := machine.CostSoFar(), counter.Load(), time.Now()
 	time.Sleep(t.Time)
 	n, took := int(counter.Load()-before), time.Since(began)
-	return Result{unitCheckpoints: figures.PerSecond(n, took)}.use(workload.EachOf(machine.CostSoFar().Since(used), n))
+	return Result{unitCheckpoints: figures.PerSecond(n, took)}.Use(workload.EachOf(machine.CostSoFar().Since(used), n))
 }
 
 // PreparePenstock makes a log to be read in turns.
 func PreparePenstock(events int) Run {
 	return func(ctx context.Context, t Turn) (Result, error) {
-		dir, filled := t.shelf(fmt.Sprintf("penstock-%d", events))
+		dir, filled := t.Shelf(fmt.Sprintf("penstock-%d", events))
 		if filled {
 			return nil, nil
 		}
@@ -121,7 +121,7 @@ func PreparePenstock(events int) Run {
 // PenstockRead reads a prepared log, without a worker: what catching up cannot be faster than.
 func PenstockRead(events int) Run {
 	return func(ctx context.Context, t Turn) (Result, error) {
-		dir, _ := t.shelf(fmt.Sprintf("penstock-%d", events))
+		dir, _ := t.Shelf(fmt.Sprintf("penstock-%d", events))
 		st, err := store.Open(dir, store.Options{})
 		if err != nil {
 			return nil, err
@@ -148,7 +148,7 @@ func PenstockRead(events int) Run {
 // 256: synced each, or as is the default within 10 ms.
 func PenstockCatchUp(events int, synced bool) Run {
 	return func(ctx context.Context, t Turn) (Result, error) {
-		dir, _ := t.shelf(fmt.Sprintf("penstock-%d", events))
+		dir, _ := t.Shelf(fmt.Sprintf("penstock-%d", events))
 		st, err := store.Open(dir, store.Options{})
 		if err != nil {
 			return nil, err
@@ -256,7 +256,7 @@ func PenstockReaction(ctx context.Context, t Turn) (Result, error) {
 		return nil, err
 	}
 	var appends []time.Duration
-	res, err := idly(t, func(i int) (time.Duration, error) {
+	res, err := Idly(t, func(i int) (time.Duration, error) {
 		began := time.Now()
 		receipt, err := h.st.Append(ctx, workload.OrderAt(i), store.Any, workload.Order(i))
 		if err != nil {

@@ -144,7 +144,7 @@ func reactorRow(events int) Row {
 
 func reactionRow() Row {
 	return Row{
-		Name: "reaction", Unit: unitP50, Less: true, Title: "Append to durable reaction, idle",
+		Name: "reaction", Unit: UnitP50, Less: true, Title: "Append to durable reaction, idle",
 		Does: "an order is appended in an idle process; the time until its reaction is acknowledged",
 		Contestants: []Contestant{
 			{Name: limit, Durable: true, Promise: "two bare writes with an fdatasync each", Run: LimitReaction},

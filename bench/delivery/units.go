@@ -4,8 +4,8 @@ package delivery
 const (
 	unitCheckpoints = "ckpt/s"
 	unitEvents      = "ev/s"
-	unitP50         = "p50-us"
-	unitP99         = "p99-us"
+	UnitP50         = "p50-us"
+	UnitP99         = "p99-us"
 	unitIdle        = "bytes/worker"
 	unitCPU         = "cpu-us/op"
 	unitBytes       = "alloc-B/op"

@@ -121,7 +121,7 @@ func (b backoff) HandleError(_ watermill.LoggerAdapter, noMessages bool, err err
 // PrepareWatermill fills a table with messages.
 func PrepareWatermill(shelf string, events int, payload func(i int) []byte) Run {
 	return func(ctx context.Context, t Turn) (Result, error) {
-		dir, filled := t.shelf(shelf)
+		dir, filled := t.Shelf(shelf)
 		if filled {
 			return nil, nil
 		}
@@ -145,17 +145,21 @@ func eventPayload(i int) []byte { return workload.Payload(i) }
 func orderPayload(i int) []byte { return workload.OrderJSON(i) }
 
 func publishTo(db wsql.ContextExecutor, list ...*message.Message) error {
+	return publishOn(db, ordersTopic, list...)
+}
+
+func publishOn(db wsql.ContextExecutor, topic string, list ...*message.Message) error {
 	p, err := newPublisher(db)
 	if err != nil {
 		return err
 	}
-	return p.Publish(ordersTopic, list...)
+	return p.Publish(topic, list...)
 }
 
 // WatermillCatchUp lets a subscriber handle a prepared table, its position kept per batch of 256.
 func WatermillCatchUp(shelf string, events int) Run {
 	return func(ctx context.Context, t Turn) (Result, error) {
-		dir, _ := t.shelf(shelf)
+		dir, _ := t.Shelf(shelf)
 		return subscribe(ctx, t, dir, events, pageEvents, loop, func(m *message.Message) error {
 			if len(m.Payload) != workload.PayloadBytes {
 				return fmt.Errorf("%d bytes", len(m.Payload))
@@ -170,7 +174,7 @@ func WatermillCatchUp(shelf string, events int) Run {
 // per batch.
 func WatermillReactor(shelf string, events, size int) Run {
 	return func(ctx context.Context, t Turn) (Result, error) {
-		dir, _ := t.shelf(shelf)
+		dir, _ := t.Shelf(shelf)
 		return subscribe(ctx, t, dir, events, size, route, reserveInTx)
 	}
 }
@@ -296,7 +300,7 @@ func WatermillReaction(ctx context.Context, t Turn) (res Result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	res, err = idly(t, func(i int) (time.Duration, error) {
+	res, err = Idly(t, func(i int) (time.Duration, error) {
 		list := orderMessages(i, 1)
 		began := time.Now()
 		if err := publishTo(wsql.BeginnerFromStdSQL(db), list...); err != nil {

@@ -30,6 +30,11 @@ const (
 	pebble   = "Pebble"
 	jetAll   = "JetStream, sync always"
 	jet      = "JetStream, default"
+	weCrash  = "Penstock, process-crash safe"
+	dbos     = "DBOS, SQLite FULL"
+	dbosDef  = "DBOS, SQLite default"
+	flows    = "go-workflows, SQLite, polls 1 ms"
+	flowsDef = "go-workflows, SQLite, default"
 )
 
 // Groups of goals.
@@ -38,6 +43,7 @@ const (
 	reading    = "Reading"
 	finding    = "Finding, opening, memory"
 	delivering = "Delivering"
+	continuing = "Sagas"
 )
 
 // goals are all of them.
@@ -78,6 +84,14 @@ var goals = []goal{
 	{delivering, "idle", "goroutines", "goroutines/worker", we, "", "<=", 0.01},
 	{delivering, "idle", "append beside 10,000 × beside one", "x-one", we, "", "<=", 1.05},
 	{delivering, "idle", "append that wakes one × that wakes none", "x-none", we, limit, "<=", 1.1},
+	{continuing, "saga-steps", "", "sagas/s", we, dbos, ">=", 30},
+	{continuing, "saga-steps", "", "sagas/s", we, flows, ">=", 50},
+	{continuing, "saga-steps", "", "sagas/s", we, limit, ">=", 0.4},
+	{continuing, "saga-steps", "process-crash safe", "sagas/s", weCrash, dbosDef, ">=", 15},
+	{continuing, "saga-idle", "p50", "p50-us", we, dbos, "<=", 0.4},
+	{continuing, "saga-idle", "p50", "p50-us", we, flowsDef, "<=", 0.005},
+	{continuing, "saga-idle", "p50 in bare syncs", "syncs", we, "", "<=", 12},
+	{continuing, "saga-disk", "", "bytes/saga", we, "", "<=", 3000},
 }
 
 // reached is the median of what was reached.
@@ -110,12 +124,14 @@ func unit(figure string) string {
 	switch {
 	case strings.HasSuffix(figure, "/s"):
 		return "/s"
-	case figure == "bytes/worker":
+	case strings.HasPrefix(figure, "bytes/"):
 		return " B"
 	case strings.HasSuffix(figure, "-us"), strings.HasPrefix(figure, "cpu-us"):
 		return " µs"
 	case figure == "ms", strings.HasSuffix(figure, "-ms"):
 		return " ms"
+	case figure == "syncs":
+		return " syncs"
 	case strings.HasSuffix(figure, "-MB"):
 		return " MB"
 	}

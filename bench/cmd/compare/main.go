@@ -1,8 +1,8 @@
-// Command compare measures how fast events are stored, read, delivered, handled and remembered, by
-// Penstock and by others in the same run. It prints what is wanted and what was reached, and keeps
-// that, a chart and every single figure:
+// Command compare measures how fast events are stored, read, delivered, handled and remembered, and
+// sagas carried out, by Penstock and by others in the same run. It prints what is wanted and what
+// was reached, and keeps that, a chart and every single figure:
 //
-//	go run ./cmd/compare                      # everything, in 12 minutes; leave the machine alone
+//	go run ./cmd/compare                      # everything, in 20 minutes; leave the machine alone
 //	go run ./cmd/compare -rows reactor        # the rows whose name matches
 //	go run ./cmd/compare -quick               # whether it works; the figures mean nothing
 //	go run ./cmd/compare -from results/compare-1234567.json   # of what was kept, without measuring
@@ -22,11 +22,13 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/penstock-io/penstock/bench/delivery"
 	"github.com/penstock-io/penstock/bench/report"
+	"github.com/penstock-io/penstock/bench/sagas"
 	"github.com/penstock-io/penstock/bench/storage"
 )
 
@@ -66,9 +68,9 @@ func parse(args []string, stderr io.Writer) (s settings, err error) {
 		return s, err
 	}
 	s.pages = strings.FieldsFunc(*pages, func(r rune) bool { return r == ',' })
-	s.rows = append(storage.Rows(storage.Full()), delivery.Rows(delivery.Full())...)
+	s.rows = slices.Concat(storage.Rows(storage.Full()), delivery.Rows(delivery.Full()), sagas.Rows(sagas.Full()))
 	if s.quick {
-		s.rows = append(storage.Rows(storage.Quick()), delivery.Rows(delivery.Quick())...)
+		s.rows = slices.Concat(storage.Rows(storage.Quick()), delivery.Rows(delivery.Quick()), sagas.Rows(sagas.Quick()))
 		s.rounds, s.turn = 1, 50*time.Millisecond
 	}
 	s.names, err = regexp.Compile(*names)
