@@ -39,6 +39,7 @@ type step[S any] struct {
 	name    string
 	do      func(ctx context.Context, s Step[S]) (json.RawMessage, error) // nil for an undo alone
 	undo    func(ctx context.Context, s Step[S], u *undoRecord, key string) error
+	read    func(result json.RawMessage) error // tells whether it can be read; nil for an undo alone
 	keep    func(state *S, result json.RawMessage) error
 	then    func(ctx context.Context, result json.RawMessage, tx *Tx[S]) error
 	refused func(ctx context.Context, err error, tx *Tx[S]) error
@@ -69,6 +70,7 @@ func Do[S, R any](
 		}
 		return json.Marshal(result)
 	}
+	a.step.read = func(raw json.RawMessage) error { return decodeResult(raw, new(R)) }
 	if undo != nil {
 		a.step.undo = func(ctx context.Context, s Step[S], u *undoRecord, key string) error {
 			d := Done[R]{Key: key, Certain: !u.Unknown}

@@ -20,8 +20,12 @@
 //
 // [Start] runs a saga over a store in memory, as reactortest does, step by step, with faults where
 // a test says so ([Run.Fault]); [Run.Story] is what has happened to an instance, as text.
-// [EveryCrash] cuts the power at each operation of the disk. [Given] hands inputs to a saga without
-// a store.
+// [Run.Beside] has reactors run beside it that answer it, [Deploy] puts another version of the saga
+// in its place while instances are under way, and [Run.Clock] sets the clock. [EveryCrash] cuts the
+// power at each operation of the disk. [Given] hands inputs to a saga without a store.
+//
+// [Compatible] tells whether a saga can continue instances that were exported in production: the
+// test that belongs to each change of a definition.
 //
 // The package starts no goroutine. What differs from a running system is what differs in package
 // reactortest; beside that a Hang does not wait: the time of the attempt is over at once.

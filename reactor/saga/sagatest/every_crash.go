@@ -23,11 +23,11 @@ func EveryCrash[S any](tb testing.TB, def func() *saga.Saga[S], scenario func(r 
 	var r *Run[S]
 	var want []string
 	baseline := true
-	tree := func() supervision.Child {
-		r = prepared(tb, def())
-		return r.saga
+	program := func() supervision.Child {
+		r = prepared(tb, def(), new(tree))
+		return r.tree.program()
 	}
-	reactortest.EveryCrash(tb, tree, func(under *reactortest.Run) {
+	reactortest.EveryCrash(tb, program, func(under *reactortest.Run) {
 		r.begin(under)
 		scenario(r)
 		r.Settle()

@@ -1,6 +1,7 @@
 package sagatest
 
 import (
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/penstock-io/penstock/reactor/reactortest"
 	"github.com/penstock-io/penstock/reactor/saga"
 )
 
@@ -54,7 +56,12 @@ func EveryFault[S any](
 		if err != nil {
 			tb.Fatalf("sagatest: PENSTOCK_FAULT: %v", err)
 		}
-		h.run(p)
+		called := h.run(p)
+		for action := range p.faults {
+			if !slices.Contains(called, action) {
+				tb.Fatalf("sagatest: PENSTOCK_FAULT=%q: %q was never called, but %q", given, action, called)
+			}
+		}
 		return
 	}
 	seed := seedOf(tb)
@@ -176,15 +183,12 @@ func (h *hunt[S]) run(p plan) []string {
 			h.tb.Logf("sagatest: the test failed with the faults %[1]s; PENSTOCK_FAULT=%[1]q repeats it alone", p)
 		}
 	}()
-	def := *h.def()
-	def.Effects.Policy.Outage.Off = def.Effects.Policy.Outage.Off || !p.outage
-	r := Start(tb, &def)
+	r := prepared(tb, h.def(), &tree{counts: !p.outage})
+	r.begin(reactortest.Start(tb, r.tree.program()))
 	if p.order != 0 {
 		r.Shuffle(p.order)
 	}
-	for action, f := range p.faults {
-		r.Fault(action, f)
-	}
+	maps.Copy(r.faults.by, p.faults) // also of actions that the saga has from a Deploy on
 	h.scenario(r)
 	h.finish(r)
 	h.invariant(r)

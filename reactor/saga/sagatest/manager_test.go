@@ -116,7 +116,7 @@ func TestEveryFaultOfAManager(t *testing.T) {
 			given(r, paymentTaken{"pay-42", 900}, paymentTaken{"pay-42", 900})
 		}
 	}
-	for name, scenario := range map[string]func(r *sagatest.Run[order]){
+	for name, scenario := range few(map[string]func(r *sagatest.Run[order]){
 		"paid before": func(r *sagatest.Run[order]) {
 			given(r, paymentTaken{"pay-42", 900})
 			given(r, placed{Order: "42", Cents: 900})
@@ -137,7 +137,7 @@ func TestEveryFaultOfAManager(t *testing.T) {
 			given(r, cancelled{"42"})
 			r.Settle()
 		},
-	} {
+	}) {
 		t.Run(name, func(t *testing.T) {
 			var m manager
 			sagatest.EveryFault(t, func() *saga.Saga[order] {
@@ -146,4 +146,17 @@ func TestEveryFaultOfAManager(t *testing.T) {
 			}, scenario, func(r *sagatest.Run[order]) { m.check(t, r) })
 		})
 	}
+}
+
+// few are all of them, and under the race detector one, another one in each run.
+func few[T any](all map[string]T) map[string]T {
+	if !underRace {
+		return all
+	}
+	some := make(map[string]T)
+	for name, one := range all { // in random order
+		some[name] = one
+		break
+	}
+	return some
 }

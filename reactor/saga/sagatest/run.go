@@ -11,6 +11,8 @@ import (
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/reactor/reactortest"
 	"github.com/penstock-io/penstock/reactor/saga"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
 )
 
 // Run is a saga over a store in memory: a [reactortest.Run] of its two workers, in whose actions
@@ -21,34 +23,82 @@ type Run[S any] struct {
 	tb     testing.TB
 	saga   *saga.Saga[S]
 	faults *faults
+	tree   *tree
+}
+
+// tree is what the run has in its processes from the next start on.
+type tree struct {
+	saga   supervision.Child
+	beside []supervision.Child
+	counts bool // attempts in what looks like an outage
+}
+
+// program makes the tree of a process.
+func (t *tree) program() supervision.Child {
+	return reactortest.Program(func(*store.Store) supervision.Child {
+		return supervision.Group{Name: "sagatest", Children: append([]supervision.Child{t.saga}, t.beside...)}
+	})
 }
 
 // Start opens a new store and has the workers of a saga begin: nothing is handled yet. The saga is
 // copied, with what it has around its attempts, which sees the faults.
 func Start[S any](tb testing.TB, def *saga.Saga[S]) *Run[S] {
 	tb.Helper()
-	r := prepared(tb, def)
-	r.begin(reactortest.Start(tb, r.saga))
+	r := prepared(tb, def, new(tree))
+	r.begin(reactortest.Start(tb, r.tree.program()))
 	return r
 }
 
 // prepared returns a run that has not begun.
-func prepared[S any](tb testing.TB, def *saga.Saga[S]) *Run[S] {
-	r := &Run[S]{tb: tb, faults: newFaults()}
+func prepared[S any](tb testing.TB, def *saga.Saga[S], in *tree) *Run[S] {
+	r := &Run[S]{tb: tb, faults: newFaults(), tree: in}
+	r.takes(def)
+	return r
+}
+
+// takes has the saga run in the next process.
+func (r *Run[S]) takes(def *saga.Saga[S]) {
 	copied := *def
-	r.saga = &copied
+	r.saga, r.tree.saga = &copied, &copied
+	r.saga.Effects.Policy.Outage.Off = r.saga.Effects.Policy.Outage.Off || r.tree.counts
 	r.saga.Effects.Around = r.faults.around
 	if outer := def.Effects.Around; outer != nil {
 		r.saga.Effects.Around = func(ctx context.Context, a saga.Attempt, next func(context.Context) error) error {
 			return outer(ctx, a, func(ctx context.Context) error { return r.faults.around(ctx, a, next) })
 		}
 	}
-	return r
 }
 
 func (r *Run[S]) begin(under *reactortest.Run) {
 	r.Run = under
-	r.faults.die = func() { under.Crash(uint64(len(r.faults.calls))) }
+	r.faults.die = r.restart
+}
+
+// restart ends the process, and begins another one.
+func (r *Run[S]) restart() { r.Crash(uint64(len(r.faults.calls))) }
+
+// Beside has other children, such as the reactors that answer the saga, run beside it, in a group,
+// from now on and after crashes. The process is started again for it, so it is best called first.
+func (r *Run[S]) Beside(children ...supervision.Child) {
+	r.tb.Helper()
+	r.tree.beside = append(r.tree.beside, children...)
+	r.restart()
+}
+
+// Deploy ends the process, without warning, and begins one with another version of the saga, or
+// with another setting of it: faults, attempts and the log stay. Where the state of both is of one
+// type, it returns the same run. Where it is not, the run before is over.
+//
+//	r = sagatest.Deploy(r, second.With(first))
+func Deploy[Old, New any](r *Run[Old], def *saga.Saga[New]) *Run[New] {
+	r.tb.Helper()
+	now, same := any(r).(*Run[New])
+	if !same {
+		now = &Run[New]{Run: r.Run, tb: r.tb, faults: r.faults, tree: r.tree}
+	}
+	now.takes(def)
+	now.restart()
+	return now
 }
 
 // Fault has an action fail from now on: that of a step by its name, its undo as "undo NAME". A
