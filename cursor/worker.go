@@ -210,6 +210,9 @@ type Worker struct {
 	// checkpoint.ErrStateful, and a checkpoint.Reset removes it, to be made again. It excludes
 	// Volatile and ExternalPosition.
 	Stateful bool
+	// KeptText returns what is kept under a key as text, for people, and for tests that compare what
+	// is left; nil means that it is text.
+	KeptText func(key string, value []byte) string
 	// NewChains gives each reaction depth 1 ([store.Event.Depth]), with the cause and the correlation
 	// that any reaction has: for a worker that ends by itself each loop that leads through it. No
 	// limit of depth does that then, and workers that answer it do not fail after so many rounds.

@@ -33,6 +33,10 @@ var instants = regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+
 // keptOf returns what a worker keeps, a line for each value, without the times in it.
 func keptOf(r *Run, at, name string) (lines []string) {
 	r.tb.Helper()
+	text := r.worker(name).baton.Worker.KeptText
+	if text == nil {
+		text = func(_ string, value []byte) string { return string(value) }
+	}
 	err := r.guard(func() error {
 		lines = nil
 		id := checkpoint.ID(name)
@@ -45,7 +49,8 @@ func keptOf(r *Run, at, name string) (lines []string) {
 			if err = errors.Join(err, bad); err != nil {
 				break
 			}
-			lines = append(lines, fmt.Sprintf("%s keeps %s: %q", at, side.Key[len(prefix):], instants.ReplaceAll(side.Value, []byte("TIME"))))
+			key := side.Key[len(prefix):]
+			lines = append(lines, fmt.Sprintf("%s keeps %s: %q", at, key, instants.ReplaceAllString(text(key, side.Value), "TIME")))
 		}
 		return err
 	})

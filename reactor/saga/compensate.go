@@ -49,7 +49,7 @@ func (t *turn[S]) outcome(w what) error {
 	}
 	s.Status, s.Result, s.Error = status(w), o.Result, clip(o.Error)
 	if def := t.d.steps[o.Step]; (w == whatDone || w == whatUnknown) && def != nil && def.undo != nil {
-		t.rec.toUndo(undoRecord{Step: o.Step, Visit: s.Visit, Order: s.Order, Unknown: w == whatUnknown, Result: o.Result})
+		t.rec.addUndo(s.toUndo(o.Step))
 	}
 	switch t.rec.Life {
 	case Running:

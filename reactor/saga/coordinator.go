@@ -38,6 +38,7 @@ func (c coordinator[S]) CursorWorker() (cursor.Worker, error) {
 	w := cursor.Worker{
 		Name: c.s.name, Region: store.Region{Scope: c.s.Scope}, Kinds: p.kinds(), SchemaVersions: p.newest(),
 		Handle: each(p.input), Open: p.open, Lanes: lanes, Key: p.lane, Policy: c.s.Policy, Stateful: true, NewChains: true, Impersonal: true,
+		KeptText: keptText,
 		NewKinds: checkpoint.NewKindsFromNow, MaxParkedKeys: maxParked, MaxParked: maxParked,
 	}
 	if p.aliased() {

@@ -157,7 +157,7 @@ func (t asking[S]) askedSettle(a *ask) error {
 	t.rec.forget(s)
 	s.Status, s.Result, s.Error = a.Status, a.Result, clip(a.Reason)
 	if def := t.d.steps[a.Step]; a.Status == done && def != nil && def.undo != nil {
-		t.rec.toUndo(undoRecord{Step: a.Step, Visit: s.Visit, Order: s.Order, Result: a.Result})
+		t.rec.addUndo(s.toUndo(a.Step))
 	}
 	t.rec.Life, t.rec.Stuck = Running, nil
 	return t.moveOn(a.Step, s)

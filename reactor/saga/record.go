@@ -2,7 +2,6 @@ package saga
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -11,41 +10,37 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// recordFormat is the present format of a record.
-const recordFormat = 1
-
-// record is an instance as it is kept. Everything in it goes by name.
+// record is an instance as it is kept, see [record.fields]. Everything in it goes by name.
 type record struct {
-	Format  int    `json:"f"`
-	Life    Life   `json:"life"`
-	Run     uint64 `json:"run,omitempty"` // of the key, from 1
-	Version uint32 `json:"v,omitempty"`   // of the definition
-	Phase   string `json:"phase,omitempty"`
+	Life    Life
+	Run     uint64 // of the key, from 1
+	Version uint32 // of the definition
+	Phase   string
 
-	Began   time.Time `json:"began,omitzero"`
-	Entered time.Time `json:"entered,omitzero"` // the phase
-	Ended   time.Time `json:"ended,omitzero"`
+	Began   time.Time
+	Entered time.Time // the phase
+	Ended   time.Time
 
-	Inputs uint64          `json:"n,omitempty"` // how many were handled
-	State  json.RawMessage `json:"state,omitempty"`
+	Inputs uint64 // how many were handled
+	State  json.RawMessage
 
-	Steps   map[string]*stepRecord  `json:"steps,omitempty"` // that were requested
-	Undo    []undoRecord            `json:"undo,omitempty"`  // ascending by order
-	Order   uint64                  `json:"order,omitempty"` // of the last request
-	Timers  map[string]*timerRecord `json:"timers,omitempty"`
-	Setting uint64                  `json:"gen,omitempty"` // generation of the timer that was set last
-	Aliases []alias                 `json:"aliases,omitempty"`
-	Pivoted bool                    `json:"pivoted,omitempty"` // there is no way back
-	Closing bool                    `json:"closing,omitempty"` // it completes once nothing is in flight
+	Steps   map[string]*stepRecord // that were requested
+	Undo    []undoRecord           // ascending by order
+	Order   uint64                 // of the last request
+	Timers  map[string]*timerRecord
+	Setting uint64 // generation of the timer that was set last
+	Aliases []alias
+	Pivoted bool // there is no way back
+	Closing bool // it completes once nothing is in flight
 
-	Held    []held         `json:"held,omitempty"`    // inputs for later, by position
-	Again   time.Time      `json:"again,omitzero"`    // since when one of them is on its way to be handled
-	Retried store.Position `json:"retried,omitempty"` // that one
+	Held    []held         // inputs for later, by position
+	Again   time.Time      // since when one of them is on its way to be handled
+	Retried store.Position // that one
 
-	Before  Life         `json:"before,omitzero"` // it was suspended
-	Why     *failure     `json:"why,omitempty"`   // it does not go forward any more
-	Stuck   *stuckRecord `json:"stuck,omitempty"`
-	Skipped []string     `json:"skipped,omitempty"` // steps that were not undone
+	Before  Life     // it was suspended
+	Why     *failure // it does not go forward any more
+	Stuck   *stuckRecord
+	Skipped []string // steps that were not undone
 }
 
 // status of a step that was requested.
@@ -61,53 +56,53 @@ const (
 
 // stepRecord is the last request of a step.
 type stepRecord struct {
-	Status status          `json:"s"`
-	Visit  int             `json:"visit"`         // how often it was requested, on which its effect key depends
-	Try    int             `json:"try,omitempty"` // by an operator, of the same visit
-	Order  uint64          `json:"order"`
-	Result json.RawMessage `json:"result,omitempty"`
-	Error  string          `json:"error,omitempty"`
+	Status status
+	Visit  int // how often it was requested, on which its effect key depends
+	Try    int // by an operator, of the same visit
+	Order  uint64
+	Result json.RawMessage
+	Error  string
 }
 
 // undoRecord is something that compensation undoes.
 type undoRecord struct {
-	Step    string          `json:"step"`
-	Visit   int             `json:"visit,omitempty"` // of the action that it undoes; 0 where it undoes no action
-	Order   uint64          `json:"order"`
-	Unknown bool            `json:"unknown,omitempty"` // whether the action happened
-	Result  json.RawMessage `json:"result,omitempty"`
-	Try     int             `json:"try,omitempty"` // of the undo; 0 until it is requested
-	Refused int             `json:"no,omitempty"`  // how many of them were refused, on which its key depends
+	Step    string
+	Visit   int // of the action that it undoes; 0 where it undoes no action
+	Order   uint64
+	Unknown bool // whether the action happened
+	Result  json.RawMessage
+	Try     int // of the undo; 0 until it is requested
+	Refused int // how many of them were refused, on which its key depends
 }
 
 // timerRecord is a timer that is set.
 type timerRecord struct {
-	Due        time.Time     `json:"due"`
-	Generation uint64        `json:"gen"`
-	Ticket     cursor.Ticket `json:"ticket,omitempty"`
+	Due        time.Time
+	Generation uint64
+	Ticket     cursor.Ticket
 }
 
 // alias is a second name of the instance.
 type alias struct {
-	Name  string `json:"n"`
-	Value string `json:"v"`
+	Name  string
+	Value string
 }
 
 // held is an input that waits.
 type held struct {
-	At store.Position `json:"at"`
+	At store.Position
 	// Tried says that it did not fit into the present phase either.
-	Tried bool `json:"tried,omitempty"`
+	Tried bool
 }
 
 // failure says why an instance does not go forward.
 type failure struct {
-	Step  string `json:"step,omitempty"`
-	Error string `json:"error"`
-	Cause string `json:"cause,omitempty"` // of causes
+	Step  string
+	Error string
+	Cause string // of causes
 	// Fails says that it ends as Failed where there is nothing to undo.
-	Fails bool `json:"fails,omitempty"`
-	Undid bool `json:"undid,omitempty"` // something was undone
+	Fails bool
+	Undid bool // something was undone
 }
 
 // causes are the errors that a failure may be, by name.
@@ -129,21 +124,6 @@ type stuckRecord struct {
 	Undo  bool      `json:"undo,omitempty"`
 	Error string    `json:"error"`
 	Since time.Time `json:"since"`
-}
-
-// decodeRecord reads what is kept under a key; where nothing is, the record is an empty one.
-func decodeRecord(kept []byte) (*record, error) {
-	if kept == nil {
-		return &record{Format: recordFormat}, nil
-	}
-	r := new(record)
-	if err := json.Unmarshal(kept, r); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrRecord, err)
-	}
-	if r.Format > recordFormat {
-		return nil, fmt.Errorf("%w: it is of the newer format %d", ErrRecord, r.Format)
-	}
-	return r, nil
 }
 
 // empty reports whether nothing of it has to be kept.
@@ -168,8 +148,8 @@ func (r *record) undoing() *undoRecord {
 	return nil
 }
 
-// toUndo adds something to what compensation undoes.
-func (r *record) toUndo(u undoRecord) {
+// addUndo adds something to what compensation undoes.
+func (r *record) addUndo(u undoRecord) {
 	i, _ := slices.BinarySearchFunc(r.Undo, u.Order, func(u undoRecord, order uint64) int {
 		if u.Order < order {
 			return -1

@@ -3,7 +3,6 @@ package saga
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -58,11 +57,7 @@ func (t *turn[S]) save() error {
 	if t.gone || t.rec.empty() {
 		return t.b.Put(t.i, t.at, nil)
 	}
-	data, err := json.Marshal(t.rec)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrRecord, err)
-	}
-	return t.b.Put(t.i, t.at, data)
+	return t.b.Put(t.i, t.at, t.rec.encode())
 }
 
 // event handles an event of the program's.
@@ -93,7 +88,7 @@ func (t *turn[S]) start(in *input[S]) error {
 		return err
 	}
 	*t.rec = record{
-		Format: recordFormat, Life: Running, Run: max(t.rec.Run, purged) + 1, Version: t.d.version, Began: t.now, Entered: t.now,
+		Life: Running, Run: max(t.rec.Run, purged) + 1, Version: t.d.version, Began: t.now, Entered: t.now,
 		Held: t.rec.Held, Setting: t.rec.Setting,
 	}
 	if t.d.deadline > 0 {

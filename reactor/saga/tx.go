@@ -93,7 +93,7 @@ func (tx *Tx[S]) OnUndo(undo string) {
 			return fmt.Errorf("%w: the saga has no undo %q", ErrTransition, undo)
 		}
 		t.rec.Order++
-		t.rec.toUndo(undoRecord{Step: undo, Order: t.rec.Order})
+		t.rec.addUndo(undoRecord{Step: undo, Order: t.rec.Order})
 		return nil
 	})
 }

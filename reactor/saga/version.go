@@ -267,11 +267,7 @@ func (p *program[S]) revive(o *cursor.Opening, key string, rec *record) error {
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(rec)
-	if err != nil {
-		return err
-	}
-	if err := o.Put(recordKey(key), data); err != nil {
+	if err := o.Put(recordKey(key), rec.encode()); err != nil {
 		return err
 	}
 	return o.Propose(store.Proposal{At: store.At(entity(p.name, key), p.scope), Payload: raw})

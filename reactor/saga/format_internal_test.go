@@ -1,0 +1,143 @@
+package saga
+
+import (
+	"encoding/json"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// whole is a record in which nothing is zero.
+func whole(t testing.TB) *record {
+	t.Helper()
+	r := new(record)
+	fill(t, reflect.ValueOf(r).Elem())
+	r.Steps["x"].Status, r.Life, r.Before = done, Stuck, Running
+	return r
+}
+
+// fill sets all that can be set to what is not zero.
+func fill(t testing.TB, v reflect.Value) {
+	t.Helper()
+	switch v.Interface().(type) {
+	case time.Time:
+		v.Set(reflect.ValueOf(time.Date(2042, 1, 2, 3, 4, 5, 6, time.UTC)))
+		return
+	case json.RawMessage:
+		v.Set(reflect.ValueOf(json.RawMessage(`"x"`)))
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(t, v.Field(i))
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(t, v.Elem())
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		fill(t, v.Index(0))
+		fill(t, v.Index(1))
+	case reflect.Map:
+		one := reflect.New(v.Type().Elem()).Elem()
+		fill(t, one)
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(reflect.ValueOf("x"), one)
+	case reflect.String:
+		v.SetString("x")
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int:
+		v.SetInt(300)
+	case reflect.Uint8, reflect.Uint32, reflect.Uint64:
+		v.SetUint(2)
+	default:
+		require.Fail(t, "no value for it", "%s", v.Type())
+	}
+}
+
+func TestARecordIsReadAsItWasWritten(t *testing.T) {
+	for _, r := range []*record{{}, {Life: Running, Run: 1}, whole(t)} {
+		got, err := decodeRecord(r.encode())
+		require.NoError(t, err)
+		require.Equal(t, r, got)
+	}
+}
+
+// The result of a step is kept once, though it may be undone.
+func TestWhatIsUndoneIsKeptOnce(t *testing.T) {
+	s := &stepRecord{Status: done, Visit: 7, Order: 9, Result: json.RawMessage(`"a result"`)}
+	r := &record{Life: Running, Steps: map[string]*stepRecord{"charge": s}}
+	without := len(r.encode())
+	r.addUndo(s.toUndo("charge"))
+	require.LessOrEqual(t, len(r.encode())-without, len("charge")+5)
+	got, err := decodeRecord(r.encode())
+	require.NoError(t, err)
+	require.Equal(t, r, got)
+	again := *s // it was requested another time
+	again.Visit, again.Order, again.Result = 8, 10, json.RawMessage(`"another result"`)
+	r.Steps["charge"] = &again
+	got, err = decodeRecord(r.encode())
+	require.NoError(t, err)
+	require.Equal(t, r, got)
+}
+
+func TestARecordThatCannotBeReadIsAnError(t *testing.T) {
+	kept := whole(t).encode()
+	for i := range kept {
+		_, err := decodeRecord(kept[:i])
+		if err != nil { // else it ends between two fields
+			require.ErrorIs(t, err, ErrRecord)
+		}
+	}
+	for _, bad := range [][]byte{{}, []byte(`{"f":1}`), {recordFormat, 200}, append(kept[:len(kept):len(kept)], 1)} {
+		_, err := decodeRecord(bad)
+		require.ErrorIs(t, err, ErrRecord)
+	}
+}
+
+// FuzzRecord requires of any bytes that they are a record, or an ErrRecord.
+func FuzzRecord(f *testing.F) {
+	f.Add([]byte(nil))
+	f.Add((&record{Life: Running, Run: 1}).encode())
+	f.Add(whole(f).encode())
+	f.Fuzz(func(t *testing.T, kept []byte) {
+		r, err := decodeRecord(kept)
+		if err != nil {
+			require.ErrorIs(t, err, ErrRecord)
+			return
+		}
+		again, err := decodeRecord(r.encode())
+		require.NoError(t, err)
+		require.Equal(t, r.encode(), again.encode())
+	})
+}
+
+func BenchmarkRecord(b *testing.B) {
+	r := &record{
+		Life: Running, Run: 1, Version: 1, Phase: "ship", Began: time.Now().UTC(), Entered: time.Now().UTC(), Inputs: 3, Order: 3,
+		State: json.RawMessage(`{"ID":"100002","Cents":900}`), Steps: make(map[string]*stepRecord),
+	}
+	for i, name := range []string{"reserve", "charge", "label"} {
+		s := &stepRecord{Status: done, Visit: 1, Order: uint64(i) + 1, Result: json.RawMessage(`"a result"`)}
+		r.Steps[name] = s
+		r.addUndo(s.toUndo(name))
+	}
+	kept := r.encode()
+	b.Run("encode", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			r.encode()
+		}
+	})
+	b.Run("decode", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			_, _ = decodeRecord(kept)
+		}
+		b.ReportMetric(float64(len(kept)), "B")
+	})
+}
