@@ -36,10 +36,21 @@ func (r *recovery) loadSides() error {
 		}
 		vague = vague || some
 	}
-	if !vague {
-		return nil
+	if vague {
+		if err := t.complete(); err != nil {
+			return err
+		}
 	}
-	return t.complete()
+	t.pack()
+	return nil
+}
+
+// pack gives back the room that nodes have for more keys, before the store is open: half of it
+// where keys came in their order, as each node that was split then keeps the room of what went to
+// the next one.
+func (t *sideTable) pack() {
+	t.tree = t.tree.Copy()
+	t.tree.ScanMut(func(index.Side) bool { return true }) // copies each node, as large as it must be
 }
 
 // scanSides adds the side values of a segment without a footer: the last one, one for whose footer

@@ -14,8 +14,9 @@ import (
 // sideTable says where the present side values lie, in the order of their keys; short ones it has
 // itself. All others are read from their segments as they are asked for.
 //
-//	key --> segment, offset, length, revision     40 bytes in a node that is half to wholly full,
-//	                                              and the text of the key, with a short value
+//	key --> segment, offset, length, revision     40 bytes in a node that is half to wholly full, and
+//	                                              full where Open has loaded it, and the text of the
+//	                                              key, with a short value
 //
 // The tree is copied on write: a reader of many keys takes a copy, which costs nothing, and the
 // writer copies each node that the two share before it first changes it. So no listing holds up a
