@@ -3,7 +3,6 @@ package checkpoint
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -55,10 +54,7 @@ func ErasedSides(st *store.Store) func(context.Context, func(store.Position) boo
 // lasts reports whether something that is scheduled says nothing of the event that it is a reaction
 // to: see cursor.Worker.Impersonal.
 func lasts(scheduled []byte) bool {
-	var d struct {
-		Lasts bool `json:"lasts"`
-	}
-	return json.Unmarshal(scheduled, &d) == nil && d.Lasts
+	return len(scheduled) > 0 && scheduled[0] == DueLasting
 }
 
 // Erased returns p without the text of its error, and whether there was one.

@@ -22,6 +22,13 @@ const duePrefix = "due/"
 // slash and the position of the event that it is a reaction to, in 16 hexadecimal digits.
 func DuePrefix(first ID) string { return duePrefix + string(first) + "/" }
 
+// The first byte of what is kept under a [DuePrefix]. What is scheduled is removed where the event
+// is erased that it is a reaction to, unless it is DueLasting: then it says nothing of that.
+const (
+	DueOrdinary byte = 1
+	DueLasting  byte = 2
+)
+
 // discard removes all that is kept, scheduled and needed under some names, so that the reader
 // begins with nothing, as its next pass does. Like all of a change it is one commit, so there is a
 // limit to how much it can be.

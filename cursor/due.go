@@ -2,7 +2,6 @@ package cursor
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/internal/fields"
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -164,20 +164,66 @@ func (k *kept) scheduledFor(event int) int {
 
 // dueEvent is a scheduled event in the log.
 type dueEvent struct {
-	Entity      string            `json:"entity"`
-	Scope       string            `json:"scope"`
-	Kind        string            `json:"kind"`
-	Codec       string            `json:"codec"`
-	Schema      uint16            `json:"schema,omitempty"`
-	Data        []byte            `json:"data"`
-	Headers     map[string]string `json:"headers,omitempty"`
-	Meta        map[string]string `json:"meta,omitempty"`
-	Bypass      string            `json:"bypass,omitempty"`
-	Cause       uuid.UUID         `json:"cause"`
-	Correlation uuid.UUID         `json:"correlation"`
-	Depth       uint32            `json:"depth"`
-	Erased      bool              `json:"erased,omitempty"` // the event that it is a reaction to was, when it was handled
-	Lasts       bool              `json:"lasts,omitempty"`  // it says nothing of that event, and is written though that is erased
+	Entity, Scope string
+	Kind, Codec   string
+	Schema        uint16
+	Data          []byte
+	Headers, Meta map[string]string
+	Bypass        string
+	Cause         uuid.UUID
+	Correlation   uuid.UUID
+	Depth         uint32
+	Erased        bool // the event that it is a reaction to was, when it was handled
+	Lasts         bool // it says nothing of that event, and is written though that is erased
+}
+
+// encode returns it as it is kept.
+func (d *dueEvent) encode() []byte {
+	const envelope = 256
+	first := checkpoint.DueOrdinary
+	if d.Lasts {
+		first = checkpoint.DueLasting
+	}
+	return fields.Write(append(make([]byte, 0, envelope+len(d.Data)), first), d.fields)
+}
+
+// decodeDue reads what is kept. Its data is part of that.
+func decodeDue(kept []byte) (d dueEvent, err error) {
+	if len(kept) == 0 || kept[0] != checkpoint.DueOrdinary && kept[0] != checkpoint.DueLasting {
+		return d, fmt.Errorf("%w: it begins with %.1q", checkpoint.ErrCorrupt, kept)
+	}
+	d.Lasts = kept[0] == checkpoint.DueLasting
+	if err := fields.Read(kept[1:], d.fields); err != nil {
+		return d, fmt.Errorf("%w: %w", checkpoint.ErrCorrupt, err)
+	}
+	return d, nil
+}
+
+// fields are those of a scheduled event. Their numbers are in the log: none is given again.
+func (d *dueEvent) fields(c *fields.Coder) {
+	fields.Text(c, 1, &d.Entity)
+	fields.Text(c, 2, &d.Scope)
+	fields.Text(c, 3, &d.Kind)
+	fields.Text(c, 4, &d.Codec)
+	fields.Number(c, 5, &d.Schema)
+	fields.Text(c, 6, &d.Data)
+	fields.Map(c, 7, &d.Headers)
+	fields.Map(c, 8, &d.Meta)
+	fields.Text(c, 9, &d.Bypass)
+	idField(c, 10, &d.Cause)
+	idField(c, 11, &d.Correlation)
+	fields.Number(c, 12, &d.Depth)
+	c.Flag(13, &d.Erased)
+}
+
+func idField(c *fields.Coder, tag byte, id *uuid.UUID) {
+	var text []byte
+	if !c.Reads() && *id != uuid.Nil {
+		text = id[:]
+	}
+	if fields.Text(c, tag, &text); c.Reads() && len(text) > 0 && copy(id[:], text) < len(text) {
+		c.Fail("an id of %d bytes", len(text))
+	}
 }
 
 // keepDue returns the side write that keeps an encoded reaction to an event until it is due. Its
@@ -187,15 +233,12 @@ type dueEvent struct {
 func (o *batchOwner) keepDue(t Ticket, p store.Proposal, event *store.Event) (store.SideWrite, error) {
 	raw, _ := p.Payload.(store.Raw)
 	_, erased := event.Erased()
-	value, err := json.Marshal(dueEvent{
+	d := dueEvent{
 		Entity: p.At.Entity, Scope: p.At.Scope, Kind: raw.Type, Codec: raw.Codec, Schema: raw.SchemaVersion, Data: raw.Data,
 		Headers: p.Headers, Meta: p.Meta, Bypass: p.Bypass, Cause: p.Causation.Cause, Correlation: p.Causation.Correlation,
 		Depth: p.Causation.Depth, Erased: erased, Lasts: o.lasting,
-	})
-	if err != nil {
-		return store.SideWrite{}, err
 	}
-	w := store.SideWrite{Key: o.dueSide(t), Value: value}
+	w := store.SideWrite{Key: o.dueSide(t), Value: d.encode()}
 	return w, w.Validate()
 }
 

@@ -1,7 +1,7 @@
 package cursor_test
 
 import (
-	"encoding/base64"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,11 +30,8 @@ func TestAnErasedEventThatHadBeenScheduledLeavesNothingOfThat(t *testing.T) {
 	require.Equal(t, 2, ring(t, st, r))
 	require.Equal(t, []int{10, 20, 4711}, reminded(t, st))
 
-	kept := base64.StdEncoding.EncodeToString([]byte(`{"Order":4711}`))
-	require.Contains(t, inFiles(t, dir), kept)
-	require.Contains(t, inFiles(t, dir), `{"Order":4711}`)
+	require.Equal(t, 2, strings.Count(inFiles(t, dir), `{"Order":4711}`), "as it was scheduled, and as it was written")
 	forget(t, st, bills.Entity)
-	require.NotContains(t, inFiles(t, dir), kept)
 	require.NotContains(t, inFiles(t, dir), `{"Order":4711}`)
 	require.Zero(t, cursor.Due(r))
 }

@@ -1,7 +1,6 @@
 package cursor
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -105,5 +104,5 @@ func readDue(t Ticket, side store.SideValue, damage error) (d dueEvent, err erro
 	if _, _, known := t.split(); !known {
 		return d, checkpoint.ErrCorrupt
 	}
-	return d, json.Unmarshal(side.Value, &d)
+	return decodeDue(side.Value)
 }

@@ -28,7 +28,7 @@ func (t *turn[S]) request(name string) error {
 		t.rec.Steps = make(map[string]*stepRecord)
 	}
 	t.rec.Steps[name] = now
-	return t.own(whatRequested, request{Run: t.rec.Run, Step: name, Visit: now.Visit, Order: now.Order})
+	return t.own(whatRequested, request{Run: t.rec.Run, Step: name, Visit: now.Visit})
 }
 
 // outcome handles the answer to a request.
@@ -44,7 +44,7 @@ func (t *turn[S]) outcome(w what) error {
 		return t.undone(w, &o)
 	}
 	s := t.rec.Steps[o.Step]
-	if s == nil || s.Status != requested || s.Order != o.Order || s.Try != o.Try {
+	if s == nil || !s.awaits(&o.request) {
 		return nil // answered before
 	}
 	s.Status, s.Result, s.Error = status(w), o.Result, clip(o.Error)
@@ -193,13 +193,17 @@ func (r *record) undoneLife() Life {
 }
 
 func (r *record) undoRequest(u *undoRecord) request {
-	return request{Run: r.Run, Step: u.Step, Visit: u.Visit, Order: u.Order, Undo: true, Try: u.Try, No: u.Refused}
+	q := request{Run: r.Run, Step: u.Step, Visit: u.Visit, Undo: true, Try: u.Try, No: u.Refused}
+	if u.Visit == 0 {
+		q.Order = u.Order
+	}
+	return q
 }
 
 // undone handles the outcome of an undo.
 func (t *turn[S]) undone(w what, o *outcome) error {
 	u := t.rec.undoing()
-	if u == nil || u.Order != o.Order || u.Try != o.Try || t.rec.Life != Compensating {
+	if u == nil || !u.awaits(&o.request) || t.rec.Life != Compensating {
 		return nil
 	}
 	if w == whatRefused {

@@ -137,10 +137,20 @@ func (r *record) awaits(q *request) bool {
 	}
 	if q.Undo {
 		u := r.undoing()
-		return u != nil && u.Order == q.Order && u.Try == q.Try
+		return u != nil && u.awaits(q)
 	}
 	s := r.Steps[q.Step]
-	return s != nil && s.Status == requested && s.Order == q.Order && s.Try == q.Try
+	return s != nil && s.awaits(q)
+}
+
+// awaits reports whether a request is the last one of the step, and not answered.
+func (s *stepRecord) awaits(q *request) bool {
+	return s.Status == requested && s.Visit == q.Visit && s.Try == q.Try
+}
+
+// awaits reports whether a request is that of the undo.
+func (u *undoRecord) awaits(q *request) bool {
+	return u.Step == q.Step && u.Visit == q.Visit && (u.Visit > 0 || u.Order == q.Order) && u.Try == q.Try
 }
 
 func (p *performer[S]) record(st *store.Store, key string) (*record, error) {

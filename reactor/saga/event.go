@@ -59,7 +59,7 @@ type request struct {
 	Run   uint64 `json:"run"`
 	Step  string `json:"step"`
 	Visit int    `json:"visit,omitempty"` // of the action, also where it is undone
-	Order uint64 `json:"order"`           // of the action, or of the undo without one
+	Order uint64 `json:"order,omitempty"` // of an undo without an action, which has no visit
 	Undo  bool   `json:"undo,omitempty"`
 	Try   int    `json:"try,omitempty"` // by an operator, beyond the first
 	No    int    `json:"no,omitempty"`  // how many of the undos of this were refused
@@ -100,12 +100,11 @@ type stuckEvent struct {
 
 // ending is the payload of whatEnded.
 type ending struct {
-	Run     uint64    `json:"run"`
-	Life    Life      `json:"life"`
-	Error   string    `json:"error,omitempty"`
-	Skipped []string  `json:"skipped,omitempty"`
-	Began   time.Time `json:"began"`
-	Inputs  uint64    `json:"inputs"`
+	Run     uint64   `json:"run"`
+	Life    Life     `json:"life"`
+	Error   string   `json:"error,omitempty"`
+	Skipped []string `json:"skipped,omitempty"`
+	Inputs  uint64   `json:"inputs"`
 }
 
 // encode returns a payload of a saga's own.

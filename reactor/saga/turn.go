@@ -228,7 +228,7 @@ func (t *turn[S]) end(life Life) error {
 		}
 	}
 	t.rec.Life, t.rec.Ended, t.rec.Stuck = life, t.now, nil
-	e := ending{Run: t.rec.Run, Life: life, Skipped: t.rec.Skipped, Began: t.rec.Began, Inputs: t.rec.Inputs + 1}
+	e := ending{Run: t.rec.Run, Life: life, Skipped: t.rec.Skipped, Inputs: t.rec.Inputs + 1}
 	if t.rec.Why != nil {
 		e.Error = t.rec.Why.Error
 	}
@@ -236,6 +236,6 @@ func (t *turn[S]) end(life Life) error {
 		return err
 	}
 	t.rec.retry()
-	_, err := t.later(t.now.Add(t.d.retain), whatAsked, ask{Do: opPurge, Run: t.rec.Run, By: "saga", Reason: "retained long enough"})
+	_, err := t.later(t.now.Add(t.d.retain), whatAsked, ask{Do: opPurge, Run: t.rec.Run, By: "saga"})
 	return err
 }

@@ -20,6 +20,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -89,7 +90,7 @@ func (c *Coder) uvarint() uint64 {
 }
 
 // Number is a field that is a number and not negative.
-func Number[T ~uint8 | ~uint32 | ~uint64 | ~int](c *Coder, tag byte, v *T) {
+func Number[T ~uint8 | ~uint16 | ~uint32 | ~uint64 | ~int](c *Coder, tag byte, v *T) {
 	switch {
 	case !c.field(tag, *v != 0):
 	case c.reads:
@@ -227,4 +228,30 @@ func readTable[T any](c *Coder, tag byte, v *map[string]*T, fields func(c *Coder
 // Strings is a list of texts.
 func Strings(c *Coder, tag byte, v *[]string) {
 	List(c, tag, v, func(c *Coder, s *string) { Text(c, 1, s) })
+}
+
+// Map is a field for each element, sorted by names.
+func Map(c *Coder, tag byte, v *map[string]string) {
+	if c.reads {
+		for c.field(tag, false) {
+			var name, value string
+			pair(c, &name, &value)
+			if *v == nil {
+				*v = make(map[string]string)
+			}
+			(*v)[name] = value
+		}
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(*v)) {
+		c.field(tag, true)
+		value := (*v)[name]
+		pair(c, &name, &value)
+	}
+}
+
+func pair(c *Coder, name, value *string) {
+	Text(c, 1, name)
+	Text(c, 2, value)
+	c.end()
 }
