@@ -72,10 +72,13 @@ func (p *program[S]) input(ctx context.Context, b *cursor.Batch, i int) error {
 	}
 	t, err := p.turn(ctx, b, i, at.key, at.at)
 	if err == nil {
-		err = t.handle()
+		err = guarded(t.handle)
 	}
 	if err == nil {
 		err = t.save()
+	}
+	if d, _ := supervision.DirectiveOf(err); d.Action == supervision.ActionSkip && whatOf(p.name, b.Events[i].Kind) != "" {
+		err = supervision.Park(err) // an outcome that is skipped would be waited for without an end
 	}
 	if err != nil {
 		return &inputError{saga: p.name, key: at.key, input: b.Events[i].Position, err: err}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/reactor"
+	"github.com/penstock-io/penstock/supervision"
 )
 
 // definition is a valid saga, out of reach of later changes of its settings.
@@ -26,6 +27,7 @@ type definition[S any] struct {
 	maxState, maxVisits int
 	maxHeld             int
 	timeout             time.Duration
+	exhausted           supervision.Action                                                           // of the coordinator
 	around              func(ctx context.Context, a Attempt, next func(context.Context) error) error // of Effects
 
 	routes map[string]*route[S]
@@ -53,7 +55,8 @@ func (s *Saga[S]) define() (*definition[S], error) {
 		holdFor: cmp.Or(s.HoldFor, defaultHoldFor), retain: cmp.Or(s.Retain, defaultRetain),
 		maxState: cmp.Or(s.MaxState, defaultMaxState), maxVisits: cmp.Or(s.MaxVisits, defaultMaxVisits),
 		maxHeld: cmp.Or(s.MaxHeld, defaultMaxHeld), timeout: cmp.Or(s.Effects.Timeout, defaultTimeout), around: s.Effects.Around,
-		routes: make(map[string]*route[S]), timers: make(map[string]*timerInput[S]), steps: make(map[string]*step[S]),
+		exhausted: s.Policy.Exhausted,
+		routes:    make(map[string]*route[S]), timers: make(map[string]*timerInput[S]), steps: make(map[string]*step[S]),
 		list: s.list, migrations: make(map[uint32]func(*record) error),
 	}
 	errs := []error{checkName(s.name, "the name", s.name), d.types.Err(), d.check()}
@@ -86,6 +89,7 @@ func (d *definition[S]) check() error {
 		{"MaxVisits", d.maxVisits > 0, "must not be negative"},
 		{"MaxHeld", d.maxHeld > 0 && d.maxHeld <= 10_000, "must be 1 to 10000"},
 		{"Effects.Timeout", d.timeout > 0, "must not be negative"},
+		{"Policy.Exhausted", d.exhausted != supervision.ActionSkip, "must not be to skip an input, for which an instance may wait"},
 	} {
 		if !c.ok {
 			errs = append(errs, invalid(d.name, c.field, c.rule))

@@ -19,6 +19,11 @@ import (
 // effectsSuffix is behind the name of the saga in that of the worker that carries out its actions.
 const effectsSuffix = ".do"
 
+// readAhead is how many requests there may be for each lane that are not answered, before no more
+// are read: those that wait in a backoff are among them, and must not hold up others. A batch is of
+// one step of one instance, and hardly ever has two.
+const readAhead = 16
+
 // effects is the worker that carries out actions.
 type effects[S any] struct{ s *Saga[S] }
 
@@ -45,7 +50,8 @@ func (f effects[S]) CursorWorker() (cursor.Worker, error) {
 	return cursor.Worker{
 		Name: f.s.name + effectsSuffix, Region: store.Region{Scope: p.scope}, Kinds: []string{whatRequested.kind(p.name)},
 		Handle: each(run.carryOut), Open: open, GiveUp: run.giveUp, Lanes: lanes, Key: run.lane, Dependency: run.dependency, Policy: f.s.Effects.Policy,
-		Rate: f.s.Effects.Rate, BatchSize: 1, NewChains: true,
+		Rate: f.s.Effects.Rate, BatchSize: readAhead, NewChains: true,
+		Stateful: true, // it keeps nothing, but instances wait for the answers to requests: none may be skipped
 	}.CursorWorker()
 }
 
@@ -218,11 +224,11 @@ func (p *performer[S]) attemptAt(ctx context.Context, s Step[S], a *action[S]) (
 		call = func(ctx context.Context) error { return a.def.undo(ctx, s, a.rec.undoing(), of) }
 	}
 	if p.around == nil {
-		err = call(ctx)
+		err = guarded(func() error { return call(ctx) })
 		return result, err
 	}
 	at := Attempt{Key: s.Key, Saga: p.name, Instance: s.Instance, Step: s.Name, Undo: a.request.Undo}
-	err = p.around(ctx, at, call)
+	err = guarded(func() error { return p.around(ctx, at, call) })
 	return result, err
 }
 
