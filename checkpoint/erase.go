@@ -57,6 +57,18 @@ func lasts(scheduled []byte) bool {
 	return len(scheduled) > 0 && scheduled[0] == DueLasting
 }
 
+// Handled reports whether a reader is done with an event, and has not parked it: for what is kept
+// of it, when it is erased. Of a parked one that makes no sense it may have been.
+func Handled(st *store.Store, reader Info, at store.Position) (bool, error) {
+	for parked, err := range ParkedEvents(st, reader.ID, at) {
+		if senseless(err) {
+			return true, nil
+		}
+		return parked.Replay, err
+	}
+	return reader.Record.Done(at), nil
+}
+
 // Erased returns p without the text of its error, and whether there was one.
 func (p Parked) Erased() (Parked, bool) {
 	if p.Error == "" || p.Error == ErasedText {

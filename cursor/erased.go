@@ -66,11 +66,11 @@ func (o *owner) erased(ctx context.Context, at store.Position) bool {
 }
 
 // withhold has nothing written of an event that was erased while its handler was at it, nor of what
-// follows it in its task: they are taken again, and it is passed over. A worker that keeps its
-// position itself has saved what it made of it.
+// follows it in its task: they are taken again, and it is passed over, or handled as an erased one.
+// A worker that keeps its position itself has saved what it made of it.
 func (p *parking) withhold(ctx context.Context, t *Task) {
 	now := uint32(p.erasures)
-	if t.erasures == now || p.own.worker.Erased || p.own.external() {
+	if t.erasures == now || p.own.external() {
 		return
 	}
 	t.erasures = now
@@ -78,7 +78,7 @@ func (p *parking) withhold(ctx context.Context, t *Task) {
 		return
 	}
 	for i := t.committed; i < t.good; i++ {
-		if p.own.erased(ctx, t.at(i)) {
+		if _, known := t.batch.events[i].Erased(); !known && p.own.erased(ctx, t.at(i)) {
 			t.good = i
 			if t.queue.phase == queueFailing { // what failed is met again
 				t.queue.phase = queueBusy

@@ -11,47 +11,57 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-// ErasedSides returns what an erasure needs so that it reaches what reactors keep: the Sides of a
-// [store.Erasure], with those of [checkpoint.ErasedSides].
+// Keeper is what keeps something of events: a [Reactor], or a saga of package saga.
+type Keeper interface {
+	// ErasedSides returns what is to become of that where events are erased; erased says which. It is
+	// called as Sides of a [store.Erasure] is.
+	ErasedSides(ctx context.Context, st *store.Store, erased func(store.Position) bool) ([]store.SideWrite, error)
+}
+
+// ErasedSides returns what an erasure needs so that it reaches what reactors and sagas keep: the
+// Sides of a [store.Erasure], with those of [checkpoint.ErasedSides].
 //
-// The state of a key is removed when one of the events that it was made from is erased, so the next
-// event of the key finds the zero value. A type of state may say what stays of it instead, by a
-// method Erased that returns that, such as the state itself where it has nothing of what an event
-// says that is to be forgotten:
+// Of a reactor the state of a key is removed when one of the events that it was made from is
+// erased, so the next event of the key finds the zero value. A type of state may say what stays of
+// it instead, by a method Erased that returns that, such as the state itself where it has nothing
+// of what an event says that is to be forgotten:
 //
 //	func (s Shelf) Erased() Shelf { return s }
 //
 // What a handler makes of such an event that it is at meanwhile is not written, and the event is
 // passed over, see cursor.Worker.Erased.
 //
-// It reads the events of each reactor's region once. Errors are those of the definition of a
-// reactor, of reading, and of states with a method Erased that cannot be read.
+// It reads the events of each keeper's region once. Errors are those of the definition of a
+// keeper, of reading, and of states with a method Erased that cannot be read.
 func ErasedSides(
-	st *store.Store, reactors ...*Reactor,
+	st *store.Store, keepers ...Keeper,
 ) func(context.Context, func(store.Position) bool) ([]store.SideWrite, error) {
 	return func(ctx context.Context, erased func(store.Position) bool) ([]store.SideWrite, error) {
 		sides, err := checkpoint.ErasedSides(st)(ctx, erased)
-		for _, r := range reactors {
-			if err == nil {
-				sides, err = r.eraseStates(ctx, st, erased, sides)
+		for _, k := range keepers {
+			if err != nil {
+				break
 			}
+			var more []store.SideWrite
+			more, err = k.ErasedSides(ctx, st, erased)
+			sides = append(sides, more...)
 		}
 		return sides, err
 	}
 }
 
-// eraseStates adds to side writes those of the states that were, or may just be, made from events
-// that are erased.
-func (r *Reactor) eraseStates(
-	ctx context.Context, st *store.Store, erased func(store.Position) bool, sides []store.SideWrite,
-) ([]store.SideWrite, error) {
+// ErasedSides returns the side writes for states that were, or may just be, made from events that
+// are erased: see the function of that name.
+func (r *Reactor) ErasedSides(
+	ctx context.Context, st *store.Store, erased func(store.Position) bool,
+) (sides []store.SideWrite, err error) {
 	d, _, err := r.define()
 	if err != nil || !d.stateful {
-		return sides, err
+		return nil, err
 	}
 	info, err := r.inspect(st)
 	if errors.Is(err, checkpoint.ErrNotFound) {
-		return sides, nil
+		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reactor %q: %w", r.name, err)
@@ -69,7 +79,7 @@ func (r *Reactor) eraseStates(
 		if err != nil { // so it was never handled
 			continue
 		}
-		handled, err := hasHandled(st, &info, e.Position)
+		handled, err := checkpoint.Handled(st, info, e.Position)
 		if err != nil {
 			return nil, fmt.Errorf("reactor %q: %w", r.name, err)
 		}
@@ -95,17 +105,6 @@ func (r *Reactor) inspect(st *store.Store) (info checkpoint.Info, err error) {
 		}
 	}
 	return info, err
-}
-
-// hasHandled reports whether a reader is done with an event, and has not parked it.
-func hasHandled(st *store.Store, reader *checkpoint.Info, at store.Position) (bool, error) {
-	for parked, err := range checkpoint.ParkedEvents(st, reader.ID, at) {
-		if errors.Is(err, checkpoint.ErrCorrupt) || errors.Is(err, checkpoint.ErrNewerFormat) {
-			return true, nil // it may have been
-		}
-		return parked.Replay, err
-	}
-	return reader.Record.Done(at), nil
 }
 
 // touch is what an erasure does to a state: what it was made from is erased, or just an event that

@@ -274,12 +274,13 @@ func TestAnErasureReachesTheStatesThatWereMadeOfWhatItErases(t *testing.T) {
 // What a handler makes of an event that is erased while it is at it is in no state and no reaction.
 func TestAHandlerThatIsAtAnErasedEventLeavesNothingOfIt(t *testing.T) {
 	for _, lanes := range []int{0, 4} {
-		for n := range 3 {
+		for n := range 6 {
 			st := openStore(t)
 			appendAll(t, st, placed{"0", "lamp"}, placed{"1", "lamp"}, placed{"2", "lamp"})
 			var r *reactor.Reactor
-			erased := false
-			r = reactor.New("r", reactor.OnState(bySKU, func(
+			erased, asks := false, n >= 3
+			n %= 3
+			routes := []reactor.Route{reactor.OnState(bySKU, func(
 				ctx context.Context, e reactor.Event[placed], s *shelf, out *reactor.Reactions,
 			) error {
 				if e.Body.Order == fmt.Sprint(n) && !erased {
@@ -290,7 +291,11 @@ func TestAHandlerThatIsAtAnErasedEventLeavesNothingOfIt(t *testing.T) {
 					require.NoError(t, err)
 				}
 				return restock(ctx, e, s, out)
-			}))
+			})}
+			if asks {
+				routes = append(routes, reactor.OnErased(ignore[placed]))
+			}
+			r = reactor.New("r", routes...)
 			r.Lanes = lanes
 			catchUpAll(t, runner(t, st, r))
 			require.Equal(t, shelf{Left: 8, Last: []string{"2", "2", "1"}[n]}, stateOf(t, st, "lamp"))

@@ -126,7 +126,7 @@ func (a ErasureAudit) Kind() string { return cmp.Or(a.kind, AuditErased) }
 //
 // What a handler failed with may quote the event, and is kept where that is parked; a reactor with
 // a state keeps what it made of the event. Both go only with the Sides of the erasure: a program
-// with reactors gives reactor.ErasedSides, one with other workers checkpoint.ErasedSides.
+// with reactors or sagas gives reactor.ErasedSides, one with other workers checkpoint.ErasedSides.
 //
 // What it does not reach: the envelope, with entity, kind and Meta, which the chain covers: what is
 // to be erased one day belongs into the payload or a header. Copies that were made before: [Backup]

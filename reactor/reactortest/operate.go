@@ -7,6 +7,7 @@ import (
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/cursor/drive"
+	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/store/storetest"
 )
@@ -130,12 +131,13 @@ func Nudge(r *Run, name, key string) {
 }
 
 // Erase erases all events that an entity has by now, in whatever scope, with what parked events say
-// of their errors: see [store.Erase]. Workers see it with their next step.
-func Erase(r *Run, entity string) {
+// of their errors, and with what keepers keep of them: see [store.Erase] and [reactor.ErasedSides].
+// Workers see it with their next step.
+func Erase(r *Run, entity string, keepers ...reactor.Keeper) {
 	r.tb.Helper()
 	err := r.guard(func() error {
 		what := erasure()
-		what.Entity, what.Sides = entity, checkpoint.ErasedSides(r.st)
+		what.Entity, what.Sides = entity, reactor.ErasedSides(r.st, keepers...)
 		_, err := store.Erase(r.ctx(), r.st, what)
 		if err != nil && isCut(r) { // a segment that was being sealed met it, which says nothing
 			return storetest.ErrPowerCut

@@ -40,6 +40,8 @@ func (t *turn[S]) outcome(w what) error {
 	switch {
 	case o.Run != t.rec.Run || !t.rec.Life.alive():
 		return nil // of an earlier run
+	case o.Lost:
+		return erasing[S]{t}.finish()
 	case o.Undo:
 		return t.undone(w, &o)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/penstock-io/penstock/checkpoint"
@@ -37,7 +38,7 @@ func (c coordinator[S]) CursorWorker() (cursor.Worker, error) {
 	}
 	w := cursor.Worker{
 		Name: c.s.name, Region: store.Region{Scope: c.s.Scope}, Kinds: p.kinds(), SchemaVersions: p.newest(),
-		Handle: each(p.input), Open: p.open, Lanes: lanes, Key: p.lane, Policy: c.s.Policy, Stateful: true, NewChains: true, Impersonal: true,
+		Handle: each(p.input), Open: p.open, Lanes: lanes, Key: p.lane, Policy: c.s.Policy, Stateful: true, NewChains: true, Impersonal: true, Erased: true,
 		KeptText: keptText,
 		NewKinds: checkpoint.NewKindsFromNow, MaxParkedKeys: maxParked, MaxParked: maxParked,
 	}
@@ -65,6 +66,9 @@ func each(one func(ctx context.Context, b *cursor.Batch, i int) error) cursor.Ha
 
 // input handles one event for its instance.
 func (p *program[S]) input(ctx context.Context, b *cursor.Batch, i int) error {
+	if isErased(&b.Events[i]) && whatOf(p.name, b.Events[i].Kind) == "" {
+		return nil // nothing says whose it was
+	}
 	side := func(key string) ([]byte, bool, error) { return b.Side(i, key) }
 	at, err := p.place(&b.Events[i], side)
 	if err != nil {
@@ -96,18 +100,10 @@ func instance(key string) place { return place{key: key, at: recordKey(key)} }
 
 // place finds the instance of an input. What is kept tells the instance of an alias.
 func (p *program[S]) place(e *store.Event, side func(string) ([]byte, bool, error)) (place, error) {
-	switch whatOf(p.name, e.Kind) {
-	case "":
-	case whatWaited:
-		var of pointer
-		if err := decode(e, &of); err != nil {
-			return place{}, err
+	if whatOf(p.name, e.Kind) != "" {
+		if at, found := strings.CutPrefix(e.Coordinate.Entity, strayEntity(p.name, "")); found {
+			return place{at: at}, nil
 		}
-		if of.Stray != "" {
-			return place{at: of.Stray}, nil
-		}
-		fallthrough
-	default:
 		key := keyOfEntity(p.name, e.Coordinate.Entity)
 		return instance(key), checkKey(key)
 	}
@@ -167,6 +163,8 @@ func (t *turn[S]) handle() error {
 	switch {
 	case w == whatAgain:
 		return t.handleHeld()
+	case isErased(t.e):
+		return erasing[S]{t}.handle(w, t.e)
 	case w == whatAsked:
 		if err := (asking[S]{t}).asked(); err != nil {
 			return err
@@ -221,9 +219,11 @@ func (t *turn[S]) dispatch(w what) error {
 
 // handleHeld handles an input that was held.
 func (t *turn[S]) handleHeld() error {
-	var p pointer
-	if err := decode(t.e, &p); err != nil {
-		return err
+	p := pointer{Input: t.rec.Retried}
+	if !isErased(t.e) {
+		if err := decode(t.e, &p); err != nil {
+			return err
+		}
 	}
 	t.rec.Again = time.Time{}
 	if t.lacks != "" || t.rec.rests() {
@@ -240,7 +240,10 @@ func (t *turn[S]) handleHeld() error {
 // handleAt handles the input at a position. One that cannot be read any more is recorded.
 func (t *turn[S]) handleAt(at store.Position) error {
 	e, err := eventAt(t.ctx, t.b, at)
-	if _, erased := e.Erased(); err == nil && erased {
+	if err == nil && isErased(&e) {
+		if w := whatOf(t.d.name, e.Kind); w != "" {
+			return erasing[S]{t}.handle(w, &e)
+		}
 		err = store.ErrErased
 	}
 	if errors.Is(err, store.ErrDropped) || errors.Is(err, store.ErrErased) || errors.Is(err, store.ErrLost) {

@@ -50,7 +50,7 @@ func (f effects[S]) CursorWorker() (cursor.Worker, error) {
 	return cursor.Worker{
 		Name: f.s.name + effectsSuffix, Region: store.Region{Scope: p.scope}, Kinds: []string{whatRequested.kind(p.name)},
 		Handle: each(run.carryOut), Open: open, GiveUp: run.giveUp, Lanes: lanes, Key: run.lane, Dependency: run.dependency, Policy: f.s.Effects.Policy,
-		Rate: f.s.Effects.Rate, BatchSize: readAhead, NewChains: true,
+		Rate: f.s.Effects.Rate, BatchSize: readAhead, NewChains: true, Erased: true,
 		Stateful: true, // it keeps nothing, but instances wait for the answers to requests: none may be skipped
 	}.CursorWorker()
 }
@@ -106,14 +106,17 @@ func (p *performer[S]) carryOut(ctx context.Context, b *cursor.Batch, i int) err
 		return err
 	}
 	e := &b.Events[i]
-	var r request
-	if err := decode(e, &r); err != nil {
-		return supervision.Park(err)
-	}
 	key := keyOfEntity(p.name, e.Coordinate.Entity)
 	rec, err := p.record(b.Store(), key)
 	if err != nil {
 		return err
+	}
+	var r request
+	if isErased(e) {
+		return p.lose(b, i, rec)
+	}
+	if err := decode(e, &r); err != nil {
+		return supervision.Park(err)
 	}
 	switch {
 	case !rec.awaits(&r): // abandoned or purged
@@ -170,6 +173,20 @@ func (p *performer[S]) record(st *store.Store, key string) (*record, error) {
 	return decodeRecord(side.Value)
 }
 
+// lose answers a request that was erased: nothing says any more what it was.
+func (p *performer[S]) lose(b *cursor.Batch, i int, rec *record) error {
+	if !rec.awaitsAny() {
+		p.attempt.Delete(b.Events[i].Position)
+		return nil
+	}
+	return p.answer(b, i, whatUnknown, &outcome{request: request{Run: rec.Run}, Lost: true})
+}
+
+// awaitsAny reports whether an instance waits for the answer to some request.
+func (r *record) awaitsAny() bool {
+	return r.Life.alive() && (len(r.inFlight()) > 0 || r.undoing() != nil)
+}
+
 // withdraw answers a request that is not carried out. What may have been attempted before may have
 // happened.
 func (p *performer[S]) withdraw(b *cursor.Batch, i int, r *request) error {
@@ -198,7 +215,13 @@ func (p *performer[S]) act(ctx context.Context, b *cursor.Batch, i int, a *actio
 	if err := decodeState(a.rec, &s.State); err != nil {
 		return err
 	}
+	before := store.Erasures(b.Store())
 	result, err := p.attemptAt(ctx, s, a)
+	if store.Erasures(b.Store()) != before {
+		if now, bad := p.record(b.Store(), a.key); bad != nil || !now.awaits(&a.request) {
+			return bad // the instance was erased meanwhile, and what is known of it
+		}
+	}
 	switch {
 	case err == nil && len(result) > p.maxState: // it has happened, and will be as large again
 		why := fmt.Sprintf("%v: a result of %d bytes, at most %d", ErrLimit, len(result), p.maxState)
@@ -233,9 +256,12 @@ func (p *performer[S]) attemptAt(ctx context.Context, s Step[S], a *action[S]) (
 }
 
 // giveUp answers a request whose attempts are used up, or which ends the process each time.
-func (p *performer[S]) giveUp(_ context.Context, b *cursor.Batch, failure error, attempts int) error {
+func (p *performer[S]) giveUp(ctx context.Context, b *cursor.Batch, failure error, attempts int) error {
 	if err := p.start(b); err != nil {
 		return err
+	}
+	if isErased(&b.Events[0]) {
+		return p.carryOut(ctx, b, 0)
 	}
 	var r request
 	if err := decode(&b.Events[0], &r); err != nil {

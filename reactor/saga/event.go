@@ -71,6 +71,7 @@ type outcome struct {
 	Result   json.RawMessage `json:"result,omitempty"`
 	Error    string          `json:"error,omitempty"`
 	Attempts int             `json:"attempts,omitempty"`
+	Lost     bool            `json:"lost,omitempty"` // the request was erased before it was answered
 }
 
 // Fired is a timer that is due, for [OnTimer].
@@ -89,7 +90,6 @@ type pointer struct {
 	Run   uint64         `json:"run,omitempty"`
 	Input store.Position `json:"input"`
 	Why   string         `json:"why,omitempty"`
-	Stray string         `json:"stray,omitempty"` // where it waits for an alias
 }
 
 // stuckEvent is the payload of whatStuck.

@@ -62,14 +62,6 @@ func (t *outlet) record(why string) error {
 	return t.own(whatRecorded, pointer{Run: t.rec.Run, Input: t.e.Position, Why: why})
 }
 
-// stray is where the inputs are that wait for an alias, "" for those of an instance.
-func (t *outlet) stray() string {
-	if t.key == "" {
-		return t.at
-	}
-	return ""
-}
-
 // purgedKey is where the greatest number of a run is kept that was purged. Runs begin above it, so
 // that nothing of a run that is forgotten is taken for one of a later run of its key.
 const purgedKey = "d/purged"

@@ -110,7 +110,7 @@ type failure struct {
 //nolint:gochecknoglobals // a table
 var causes = map[string]error{
 	string(refused): ErrRefused, string(unknown): ErrUnknown, "deadline": ErrDeadline, "cancelled": ErrCancelled,
-	"abandoned": ErrAbandoned,
+	"abandoned": ErrAbandoned, causeErased: store.ErrErased,
 }
 
 // failed is why an instance compensates one of whose steps has failed.

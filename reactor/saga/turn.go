@@ -119,7 +119,7 @@ func (t *turn[S]) missed(r *route[S]) error {
 		if err := t.unaliased(r); err != nil {
 			return err
 		}
-		_, err := t.later(t.now.Add(t.d.holdFor), whatWaited, pointer{Input: t.e.Position, Stray: t.stray()})
+		_, err := t.later(t.now.Add(t.d.holdFor), whatWaited, pointer{Input: t.e.Position})
 		return err
 	default:
 		return supervision.Park(ErrMissing)

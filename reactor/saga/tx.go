@@ -184,11 +184,19 @@ func decodeState[S any](r *record, into *S) error {
 	return nil
 }
 
-func (t *turn[S]) keepState(state *S) error {
+func encodeState(state any) (json.RawMessage, error) {
 	data, err := json.Marshal(state)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrState, err)
+	}
+	return data, nil
+}
+
+func (t *turn[S]) keepState(state *S) error {
+	data, err := encodeState(state)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: %w", ErrState, err)
+		return err
 	case len(data) > t.d.maxState:
 		return fmt.Errorf("%w: a state of %d bytes, at most %d", ErrLimit, len(data), t.d.maxState)
 	}

@@ -1,0 +1,277 @@
+package saga
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/reactor"
+	"github.com/penstock-io/penstock/store"
+)
+
+var _ reactor.Keeper = (*Saga[struct{}])(nil)
+
+// ErasedSides makes a saga a reactor.Keeper, so that an erasure reaches its instances:
+//
+//	what := store.Erasure{Entity: "order:42", Effects: true, Reason: "asked for", By: "support"}
+//	what.Sides = reactor.ErasedSides(st, checkout)
+//	report, err := store.Erase(ctx, st, what)
+//
+// An instance is erased of which an event is that it was made from, or one of its own, at the
+// entity "saga:NAME:KEY": its state, the results of its steps, its aliases and the texts of its
+// errors go, in the commit of the erasure. One that has ended keeps how, and keeps its key from
+// starting again, until it is purged. One that has not can neither continue nor undo what was done:
+// it ends as [Failed], because of [store.ErrErased], and what was not undone is in
+// Instance.Skipped. So an instance that is to undo first is cancelled, and erased once it has
+// ended. Its timers are gone, inputs that wait hold retention back no longer, and what is in flight
+// ends without an outcome.
+//
+// A type of state may say what stays of it instead, by a method Erased that returns that, such as
+// the state itself where it has nothing of what is to be forgotten: its instances continue with it,
+// and keep their results, unless an event of their own is erased.
+//
+//	func (o Order) Erased() Order { o.Address = ""; return o }
+//
+// It reads the events of the saga once. Errors are those of the definition, of reading, and
+// [ErrRecord] of an instance that cannot be read: it may have anything.
+func (s *Saga[S]) ErasedSides(
+	ctx context.Context, st *store.Store, erased func(store.Position) bool,
+) (sides []store.SideWrite, err error) {
+	p, err := s.program()
+	if err != nil {
+		return nil, err
+	}
+	info, err := checkpoint.Inspect(st, checkpoint.ID(s.name))
+	if errors.Is(err, checkpoint.ErrNotFound) {
+		return nil, nil
+	}
+	var touched map[string]touch
+	x := eraser[S]{program: p, st: st, info: info, first: info.Record.FirstName(info.ID)}
+	if err == nil {
+		touched, err = x.touched(ctx, s.Scope, erased)
+	}
+	for _, key := range slices.Sorted(maps.Keys(touched)) {
+		if err == nil {
+			sides, err = x.erase(sides, key, touched[key])
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("saga %s: %w", s.name, err)
+	}
+	return sides, nil
+}
+
+// eraser finds what is kept of events that are erased.
+type eraser[S any] struct {
+	*program[S]
+
+	st    *store.Store
+	info  checkpoint.Info
+	first checkpoint.ID
+}
+
+// touch is what an erasure does to an instance.
+type touch struct {
+	made bool // an event is erased that it was made from; else one that it may be about to be made from
+	own  bool // an event of its own is
+}
+
+// touched returns the instances of events that are erased, by key.
+func (x *eraser[S]) touched(ctx context.Context, scope string, erased func(store.Position) bool) (map[string]touch, error) {
+	kinds := x.kinds()
+	for _, w := range []what{whatRequested, whatRecorded, whatStuck, whatEnded} {
+		kinds = append(kinds, w.kind(x.name))
+	}
+	all := make(map[string]touch)
+	for e, err := range x.st.Read(ctx, store.Region{Scope: scope, Kinds: kinds}, store.Beginning()) {
+		if err != nil {
+			return nil, err
+		}
+		if !erased(e.Position) {
+			continue
+		}
+		if whatOf(x.name, e.Kind) != "" {
+			if key, found := strings.CutPrefix(e.Coordinate.Entity, entity(x.name, "")); found {
+				all[key] = touch{made: true, own: true}
+			}
+			continue
+		}
+		at, err := x.place(&e, x.side)
+		if err != nil || at.key == "" { // it was never handled
+			continue
+		}
+		made, err := checkpoint.Handled(x.st, x.info, e.Position)
+		if err != nil {
+			return nil, err
+		}
+		all[at.key] = touch{made: made || all[at.key].made, own: all[at.key].own}
+	}
+	return all, nil
+}
+
+func (x *eraser[S]) side(key string) ([]byte, bool, error) {
+	side, found, err := x.st.Side(x.key(key))
+	return side.Value, found, err
+}
+
+func (x *eraser[S]) key(key string) string { return checkpoint.KeptPrefix(x.first) + key }
+
+// erase adds the side writes that erase an instance. They are refused where it has changed since,
+// and have the commit refused of a handler that is at one of its events.
+func (x *eraser[S]) erase(sides []store.SideWrite, key string, how touch) ([]store.SideWrite, error) {
+	side, found, err := x.st.Side(x.key(recordKey(key)))
+	if err != nil || !found {
+		return sides, err
+	}
+	write := store.SideWrite{Key: side.Key, Value: side.Value, Expect: store.Exactly(side.Revision)}
+	if !how.made {
+		return append(sides, write), nil
+	}
+	rec, err := decodeRecord(side.Value)
+	if err != nil {
+		return nil, fmt.Errorf("key %q: %w", key, err)
+	}
+	if how.own || !x.redact(rec) {
+		sides = x.drop(sides, rec)
+		rec.erase(x.st.Now())
+	}
+	write.Value = rec.encode()
+	return append(sides, write), nil
+}
+
+// redact takes out of an instance what its state says that it has of events, and reports whether
+// it says so.
+func (x *eraser[S]) redact(rec *record) bool {
+	var state S
+	redacts, known := any(state).(interface{ Erased() S })
+	if _, lacks, err := x.take(rec); !known || lacks != "" || err != nil || decodeState(rec, &state) != nil {
+		return false
+	}
+	redacts, _ = any(state).(interface{ Erased() S })
+	data, err := encodeState(redacts.Erased())
+	if err != nil {
+		return false
+	}
+	rec.State = data
+	rec.redact()
+	return true
+}
+
+// redact takes the texts of errors out, which may quote anything.
+func (r *record) redact() {
+	if r.Why != nil && r.Why.Cause != causeErased {
+		r.Why.Error = checkpoint.ErasedText
+	}
+	if r.Stuck != nil {
+		r.Stuck.Error = checkpoint.ErasedText
+	}
+	for _, s := range r.Steps {
+		if s.Error != "" {
+			s.Error = checkpoint.ErasedText
+		}
+	}
+}
+
+// drop adds the side writes for what lies beside a record.
+func (x *eraser[S]) drop(sides []store.SideWrite, rec *record) []store.SideWrite {
+	for _, a := range rec.Aliases {
+		sides = append(sides, store.SideWrite{Key: x.key(aliasKey(a.Name, a.Value)), Delete: true})
+	}
+	for _, t := range rec.Timers {
+		sides = append(sides, store.SideWrite{Key: checkpoint.DuePrefix(x.first) + string(t.Ticket), Delete: true})
+	}
+	for _, h := range rec.Held {
+		sides = append(sides, checkpoint.Needless(x.first, h.At))
+	}
+	return sides
+}
+
+// erase leaves of an instance how far it has come. One that is alive ends.
+func (r *record) erase(now time.Time) {
+	if r.Life.alive() {
+		r.fail(now)
+	}
+	r.State, r.Steps, r.Undo, r.Timers, r.Aliases, r.Stuck = nil, nil, nil, nil, nil, nil
+	r.redact()
+}
+
+// causeErased is that of a failure.
+const causeErased = "erased"
+
+// fail ends an instance whose events were erased.
+func (r *record) fail(now time.Time) {
+	r.Life, r.Ended, r.Before = Failed, now, None
+	r.Why = &failure{Error: store.ErrErased.Error(), Cause: causeErased}
+	for _, u := range r.Undo {
+		r.Skipped = append(r.Skipped, u.Step)
+	}
+}
+
+func isErased(e *store.Event) bool {
+	_, erased := e.Erased()
+	return erased
+}
+
+// erasing is the turn of an erasure.
+type erasing[S any] struct{ *turn[S] }
+
+// handle handles an input of the instance's own that was erased before it was handled. Where the
+// instance may wait for what it said, it waits no longer.
+func (t erasing[S]) handle(w what, e *store.Event) error {
+	rec := t.rec
+	switch w {
+	case whatWaited:
+		if rec.Life == None {
+			return t.passOver()
+		}
+	case whatFired:
+		for _, set := range rec.Timers {
+			if rec.Life.alive() && !set.Due.After(e.Time.Time()) {
+				return t.finish()
+			}
+		}
+	case whatDone, whatRefused, whatUnknown, whatWithdrawn:
+		if rec.awaitsAny() {
+			return t.finish()
+		}
+	case whatAsked: // but what an operator has asked is to be asked again
+		if rec.Life.Ended() && !t.now.Before(rec.Ended.Add(t.d.retain)) {
+			return asking[S](t).askedPurge()
+		}
+	default:
+	}
+	return nil
+}
+
+// passOver records all that waits.
+func (t erasing[S]) passOver() error {
+	for _, h := range t.rec.Held {
+		if err := t.own(whatRecorded, pointer{Run: t.rec.Run, Input: h.At, Why: store.ErrErased.Error()}); err != nil {
+			return err
+		}
+	}
+	t.rec.Held = nil
+	return nil
+}
+
+// finish ends an instance of which an event was erased that it waits for.
+func (t erasing[S]) finish() error {
+	for name := range t.rec.Timers {
+		if err := t.clear(name); err != nil {
+			return err
+		}
+	}
+	if err := t.unalias(); err != nil {
+		return err
+	}
+	t.rec.erase(t.now)
+	if err := t.end(Failed); err != nil {
+		return err
+	}
+	return t.again()
+}
