@@ -24,9 +24,9 @@ type Chain struct {
 	last []string // what the last handler has handled in its present transaction
 }
 
-// OpenChain starts so many handlers. act is called for each message by each of them, ended with
-// each message after the commit of the last one.
-func OpenChain(ctx context.Context, dir string, handlers int, act func(), ended func(payload string)) (*Chain, error) {
+// OpenChain starts so many handlers. act is called for each message by each of them, with its
+// number, ended with each message after the commit of the last one.
+func OpenChain(ctx context.Context, dir string, handlers int, act func(handler int), ended func(payload string)) (*Chain, error) {
 	db, err := openSQLite(dir, "FULL")
 	if err != nil {
 		return nil, err
@@ -67,7 +67,7 @@ func (c *Chain) tables(ctx context.Context, handlers int) error {
 }
 
 // add adds the handler of a topic.
-func (c *Chain) add(k int, last bool, act func(), ended func(string)) error {
+func (c *Chain) add(k int, last bool, act func(handler int), ended func(string)) error {
 	committed := func(bool, error) {}
 	if last {
 		committed = func(_ bool, err error) {
@@ -83,7 +83,7 @@ func (c *Chain) add(k int, last bool, act func(), ended func(string)) error {
 		return err
 	}
 	c.router.AddConsumerHandler(chainTopic(k), chainTopic(k), sub, func(m *message.Message) error {
-		act()
+		act(k)
 		tx, ok := wsql.TxFromContext(m.Context())
 		if !ok {
 			return errors.New("no transaction in the context")

@@ -3,6 +3,7 @@ package growth
 import (
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 func TestAllOfALogIsMeasured(t *testing.T) {
@@ -22,6 +23,24 @@ func TestAllOfALogIsMeasured(t *testing.T) {
 		if len(a.Samples) != Effects+1 || min(a.Opening, a.First) <= 0 {
 			t.Errorf("missing in %+v", a)
 		}
+	}
+}
+
+func TestAllOfSagasIsMeasured(t *testing.T) {
+	f, err := Sagas{Dir: t.TempDir(), Instances: 200, Samples: 5}.Measure(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, d := range map[string]time.Duration{
+		"filling": f.Filling, "opening": f.OpenClean, "after a kill": f.OpenKilled, "ready": f.Ready, "few": f.Few.Median,
+		"many": f.Many.Median, "listing": f.Listing.List.Median, "commit": f.Listing.Commit, "late": f.Late.Median, "overdue": f.Overdue.Took,
+	} {
+		if d <= 0 {
+			t.Errorf("%s is missing in %+v", what, f)
+		}
+	}
+	if f.Disk <= 0 || f.Heap <= 0 || len(f.Overdue.Idle) != 5 {
+		t.Errorf("missing in %+v", f)
 	}
 }
 

@@ -39,10 +39,15 @@ func repeat(name string, more func(i int) bool, do func(i int) error) (Sample, e
 		}
 		took = append(took, time.Since(began))
 	}
-	each := workload.EachOf(machine.CostSoFar().Since(before), len(took))
-	return Sample{
-		Name: name, Median: figures.Quantile(took, 0.5), P99: figures.Quantile(took, 0.99), Longest: took[len(took)-1], Each: each,
-	}, nil
+	s := sampled(name, took)
+	s.Each = workload.EachOf(machine.CostSoFar().Since(before), len(took))
+	return s, nil
+}
+
+// sampled is what some pieces of work took.
+func sampled(name string, took []time.Duration) Sample {
+	median, p99 := figures.Quantile(took, 0.5), figures.Quantile(took, 0.99)
+	return Sample{Name: name, Median: median, P99: p99, Longest: took[len(took)-1]}
 }
 
 // String is median / p99 / longest, then processor time and bytes allocated for each.

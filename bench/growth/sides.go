@@ -132,9 +132,7 @@ const listingTime = 200 * time.Millisecond
 
 // listing lists the side values of a prefix, while a writer commits events.
 func listing(ctx context.Context, st *store.Store, prefix string, want int) (l Listing, err error) {
-	stop, ended := make(chan struct{}), make(chan error)
-	go func() { ended <- write(ctx, st, stop, &l.Commit) }()
-	l.List, err = sampleFor("list", listingTime, func(int) error {
+	return beside(ctx, st, func(int) error {
 		n := 0
 		for _, err := range st.Sides(prefix) {
 			if err != nil {
@@ -147,6 +145,13 @@ func listing(ctx context.Context, st *store.Store, prefix string, want int) (l L
 		}
 		return nil
 	})
+}
+
+// beside lists something again and again, while a writer commits events.
+func beside(ctx context.Context, st *store.Store, list func(i int) error) (l Listing, err error) {
+	stop, ended := make(chan struct{}), make(chan error)
+	go func() { ended <- write(ctx, st, stop, &l.Commit) }()
+	l.List, err = sampleFor("list", listingTime, list)
 	close(stop)
 	return l, errors.Join(err, <-ended)
 }

@@ -20,8 +20,8 @@ func silent() *slog.Logger {
 	return slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1}))
 }
 
-// inDBOS is a system of DBOS with its database.
-type inDBOS struct {
+// systemOfDBOS is a system of DBOS with its database.
+type systemOfDBOS struct {
 	dbos.Context
 	db *sql.DB // a handle of our own, or nil
 }
@@ -29,10 +29,10 @@ type inDBOS struct {
 // newDBOS makes a system over a database, to be launched once its workflows are registered. "" is
 // the handle that DBOS makes itself, whose commits are not synced (NORMAL); any other is one like
 // it, with that synchronous mode.
-func newDBOS(ctx context.Context, dir, synchronous string) (d *inDBOS, err error) {
+func newDBOS(ctx context.Context, dir, synchronous string) (d *systemOfDBOS, err error) {
 	path := filepath.Join(dir, "dbos.db")
 	config := dbos.Config{AppName: "bench", ApplicationVersion: "1", ExecutorID: "bench", Logger: silent()}
-	d = new(inDBOS)
+	d = new(systemOfDBOS)
 	if synchronous == "" {
 		config.DatabaseURL = "sqlite:" + path
 	} else if d.db, err = openLikeDBOS(path, synchronous); err != nil {
@@ -55,7 +55,7 @@ func openLikeDBOS(path, synchronous string) (*sql.DB, error) {
 }
 
 // close shuts it down. What waits stays pending.
-func (d *inDBOS) close(context.Context) error {
+func (d *systemOfDBOS) close(context.Context) error {
 	err := dbos.Shutdown(d.Context, 10*time.Second)
 	if d.db != nil {
 		err = errors.Join(err, d.db.Close())
@@ -65,24 +65,23 @@ func (d *inDBOS) close(context.Context) error {
 
 // engineOfDBOS runs workflows.
 type engineOfDBOS struct {
-	*inDBOS
+	*systemOfDBOS
 	flow dbos.Workflow[string, int]
 }
 
 // openDBOS runs workflows over a database with a synchronous mode; see newDBOS.
 func openDBOS(synchronous string) opener {
-	return func(ctx context.Context, dir string, acted func()) (engine, error) {
+	return func(ctx context.Context, dir string, acted func(step int)) (engine, error) {
 		d, err := newDBOS(ctx, dir, synchronous)
 		if err != nil {
 			return nil, err
 		}
-		step := func(context.Context) (int, error) {
-			acted()
-			return 1, nil
-		}
 		flow := func(ctx dbos.Context, _ string) (sum int, err error) {
-			for _, name := range []string{"reserve", "charge", "ship"} {
-				one, err := dbos.RunAsStep(ctx, step, dbos.WithStepName(name))
+			for k, name := range []string{"reserve", "charge", "ship"} {
+				one, err := dbos.RunAsStep(ctx, func(context.Context) (int, error) {
+					acted(k)
+					return 1, nil
+				}, dbos.WithStepName(name))
 				if err != nil {
 					return 0, err
 				}

@@ -35,14 +35,15 @@ type engine interface {
 	close(ctx context.Context) error
 }
 
-// opener opens an engine in an empty directory. acted is to be called by each step.
-type opener func(ctx context.Context, dir string, acted func()) (engine, error)
+// opener opens an engine in a directory. acted is to be called by each step, with its number from
+// 0.
+type opener func(ctx context.Context, dir string, acted func(step int)) (engine, error)
 
 // use opens an engine, lets do have it, closes it, and requires that each step of so many sagas was
 // carried out.
 func use(ctx context.Context, dir string, open opener, do func(e engine) (sagas int, err error)) (err error) {
 	var acts atomic.Int64
-	e, err := open(ctx, dir, func() { acts.Add(1) })
+	e, err := open(ctx, dir, func(int) { acts.Add(1) })
 	if err != nil {
 		return err
 	}
@@ -52,6 +53,8 @@ func use(ctx context.Context, dir string, open opener, do func(e engine) (sagas 
 	}
 	return err
 }
+
+func mkdir(dir string) error { return os.MkdirAll(dir, 0o755) }
 
 func id(i int) string { return fmt.Sprintf("order-%08d", i) }
 
@@ -96,18 +99,19 @@ func each(n, goroutines int, do func(i int) error) error {
 func idle(open opener) delivery.Run { return idleTimes(open, delivery.Idly) }
 
 // idleFew is idle for what takes a second or so each time.
-func idleFew(open opener) delivery.Run {
-	return idleTimes(open, func(t delivery.Turn, sample func(i int) (time.Duration, error)) (delivery.Result, error) {
-		var took []time.Duration
-		for i := range max(1, min(3, int(t.Time/(100*time.Millisecond)))) {
-			one, err := sample(i)
-			if err != nil {
-				return nil, err
-			}
-			took = append(took, one)
+func idleFew(open opener) delivery.Run { return idleTimes(open, fewSamples) }
+
+// fewSamples takes three samples, or one in a short turn.
+func fewSamples(t delivery.Turn, sample func(i int) (time.Duration, error)) (delivery.Result, error) {
+	var took []time.Duration
+	for i := range max(1, min(3, int(t.Time/(100*time.Millisecond)))) {
+		one, err := sample(i)
+		if err != nil {
+			return nil, err
 		}
-		return delivery.Latencies(took), nil
-	})
+		took = append(took, one)
+	}
+	return delivery.Latencies(took), nil
 }
 
 // sampler takes samples, as delivery.Idly does.
@@ -116,7 +120,7 @@ type sampler func(t delivery.Turn, sample func(i int) (time.Duration, error)) (d
 func idleTimes(open opener, sample sampler) delivery.Run {
 	return func(ctx context.Context, t delivery.Turn) (res delivery.Result, err error) {
 		dir := filepath.Join(t.Dir, "engine")
-		if err := os.Mkdir(dir, 0o755); err != nil {
+		if err := mkdir(dir); err != nil {
 			return nil, err
 		}
 		err = use(ctx, dir, open, func(e engine) (sagas int, err error) {

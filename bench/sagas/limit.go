@@ -3,7 +3,6 @@ package sagas
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -40,7 +39,7 @@ func limitSteps(sagas, inFlight int) delivery.Run {
 // limitIdle does the writes of a saga with an fdatasync each.
 func limitIdle(_ context.Context, t delivery.Turn) (delivery.Result, error) {
 	dir := filepath.Join(t.Dir, "limit")
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	if err := mkdir(dir); err != nil {
 		return nil, err
 	}
 	z, err := machine.NewZeroed(dir)

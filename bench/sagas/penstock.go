@@ -37,15 +37,17 @@ type engineOfPenstock struct {
 
 // openPenstock runs sagas in a log of a durability.
 func openPenstock(mode store.SyncMode) opener {
-	return func(ctx context.Context, dir string, acted func()) (engine, error) {
-		do := func(context.Context, saga.Step[state]) (int, error) {
-			acted()
-			return 1, nil
+	return func(ctx context.Context, dir string, acted func(step int)) (engine, error) {
+		do := func(step int) func(context.Context, saga.Step[state]) (int, error) {
+			return func(context.Context, saga.Step[state]) (int, error) {
+				acted(step)
+				return 1, nil
+			}
 		}
 		undo := func(context.Context, saga.Step[state], saga.Done[int]) error { return nil }
 		s := saga.Steps(sagaName,
 			saga.Starts(startedID, func(s *state, e started) { s.ID = e.ID }),
-			saga.Do("reserve", do, undo), saga.Do("charge", do, undo), saga.Do("ship", do, undo),
+			saga.Do("reserve", do(0), undo), saga.Do("charge", do(1), undo), saga.Do("ship", do(2), undo),
 		)
 		st, err := store.Open(dir, store.Options{Sync: mode})
 		if err != nil {
@@ -96,6 +98,11 @@ func (e *engineOfPenstock) run(ctx context.Context, id string) error {
 	case <-e.sys.Done():
 		return e.sys.Err()
 	}
+}
+
+// flies waits until the first step of so many sagas is requested: a start and a request for each.
+func (e *engineOfPenstock) flies(ctx context.Context, n int) error {
+	return until(ctx, func() bool { return int(e.st.Head()) >= 2*n })
 }
 
 func (e *engineOfPenstock) used() int64 {

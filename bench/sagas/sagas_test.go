@@ -10,13 +10,13 @@ import (
 
 // idler starts sagas that have as many steps as it says.
 type idler struct {
-	acted func()
+	acted func(int)
 	acts  int
 }
 
 func (d idler) run(context.Context, string) error {
 	for range d.acts {
-		d.acted()
+		d.acted(0)
 	}
 	return nil
 }
@@ -25,7 +25,7 @@ func (idler) close(context.Context) error { return nil }
 
 func TestASagaThatHasEndedWithoutAllOfItsStepsIsAnError(t *testing.T) {
 	for acts, ok := range map[int]bool{steps: true, steps - 1: false} {
-		open := func(_ context.Context, _ string, acted func()) (engine, error) { return idler{acted, acts}, nil }
+		open := func(_ context.Context, _ string, acted func(int)) (engine, error) { return idler{acted, acts}, nil }
 		err := use(t.Context(), t.TempDir(), open, func(e engine) (int, error) { return 1, e.run(t.Context(), id(1)) })
 		if (err == nil) != ok || !ok && !strings.Contains(err.Error(), "2 steps of 1 sagas") {
 			t.Errorf("%d steps: %v", acts, err)

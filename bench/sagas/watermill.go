@@ -12,7 +12,7 @@ type engineOfWatermill struct {
 	*delivery.Chain
 }
 
-func openChain(ctx context.Context, dir string, acted func()) (engine, error) {
+func openChain(ctx context.Context, dir string, acted func(step int)) (engine, error) {
 	e := new(engineOfWatermill)
 	var err error
 	e.Chain, err = delivery.OpenChain(ctx, dir, steps, acted, e.announce)

@@ -81,20 +81,20 @@ type engineOfWorkflows struct {
 
 // openWorkflows runs workflows with a worker that polls so often.
 func openWorkflows(polls time.Duration) opener {
-	return func(ctx context.Context, dir string, acted func()) (engine, error) {
+	return func(ctx context.Context, dir string, acted func(step int)) (engine, error) {
 		e := new(engineOfWorkflows)
 		stored := func(id string, state core.WorkflowInstanceState) {
 			if state == core.WorkflowInstanceStateFinished {
 				e.announce(id)
 			}
 		}
-		act := func(context.Context) (int, error) {
-			acted()
+		act := func(_ context.Context, step int) (int, error) {
+			acted(step)
 			return 1, nil
 		}
 		e.flow = func(ctx workflow.Context, _ string) (sum int, err error) {
-			for range steps {
-				one, err := workflow.ExecuteActivity[int](ctx, workflow.DefaultActivityOptions, act).Get(ctx)
+			for k := range steps {
+				one, err := workflow.ExecuteActivity[int](ctx, workflow.DefaultActivityOptions, act, k).Get(ctx)
 				if err != nil {
 					return 0, err
 				}

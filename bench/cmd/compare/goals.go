@@ -92,6 +92,17 @@ var goals = []goal{
 	{continuing, "saga-idle", "p50", "p50-us", we, flowsDef, "<=", 0.005},
 	{continuing, "saga-idle", "p50 in bare syncs", "syncs", we, "", "<=", 12},
 	{continuing, "saga-disk", "", "bytes/saga", we, "", "<=", 3000},
+	{continuing, "saga-signal", "p50 in bare syncs", "syncs", we, "", "<=", 3},
+	{continuing, "saga-signal", "p99", "p99-us", we, "", "<=", 2000},
+	{continuing, "saga-signal", "beside 100,000 × beside 1000", "x-few", we, "", "<=", 1.1},
+	{continuing, "saga-waiting", "memory", "bytes/instance", we, "", "<=", 350},
+	{continuing, "saga-waiting", "goroutines of all", "goroutines", we, "", "<=", 10},
+	{continuing, "saga-timers", "p50", "p50-us", we, "", "<=", 2000},
+	{continuing, "saga-timers", "p99", "p99-us", we, "", "<=", 20_000},
+	{continuing, "saga-overdue", "", "us/timer", we, "", "<=", 50},
+	{continuing, "saga-overdue", "p99 of signals meanwhile × after it", "x-idle", we, "", "<=", 10},
+	{continuing, "saga-inputs", "the last × the first", "x-first", we, "", "<=", 1.1},
+	{continuing, "saga-killed", "", "us/saga", we, "", "<=", 100},
 }
 
 // reached is the median of what was reached.
@@ -126,7 +137,7 @@ func unit(figure string) string {
 		return "/s"
 	case strings.HasPrefix(figure, "bytes/"):
 		return " B"
-	case strings.HasSuffix(figure, "-us"), strings.HasPrefix(figure, "cpu-us"):
+	case strings.HasSuffix(figure, "-us"), strings.HasPrefix(figure, "us/"), strings.HasPrefix(figure, "cpu-us"):
 		return " µs"
 	case figure == "ms", strings.HasSuffix(figure, "-ms"):
 		return " ms"

@@ -33,6 +33,9 @@ import (
 )
 
 func main() {
+	if sagas.Child(context.Background()) {
+		return
+	}
 	if err := run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "compare:", err)
 		os.Exit(1)

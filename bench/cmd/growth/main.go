@@ -3,13 +3,14 @@
 // the disk that endless checkpoints take. It prints a table with a column for each size, and keeps
 // it in results/growth-*.md:
 //
-//	go run ./cmd/growth                          # 1 M and 10 M of each: 5 GB of disk
-//	go run ./cmd/growth -logs 50M/10M -sides ""  # 50 M events of 10 M entities: 25 GB
-//	go run ./cmd/growth -logs 3k/1k -sides 2k    # whether it works; the figures mean nothing
+//	go run ./cmd/growth                              # 1 M and 10 M of each: 5 GB of disk
+//	go run ./cmd/growth -logs 50M/10M -sides ""      # 50 M events of 10 M entities: 25 GB
+//	go run ./cmd/growth -logs "" -sides "" -sagas 1M # 1 M instances of a saga: 3 GB
+//	go run ./cmd/growth -logs 3k/1k -sides 2k -sagas 1k # whether it works; figures mean nothing
 //
-// Nothing is synced, and all is read from the page cache: the first reading of an entity is the
-// first since the store was opened. Logs are written to the directory of the environment's TMPDIR,
-// or to -dir, one after the other, and removed.
+// Nothing is synced but what is said to be, and all is read from the page cache: the first reading
+// of an entity is the first since the store was opened. Logs are written to the directory of the
+// environment's TMPDIR, or to -dir, one after the other, and removed.
 package main
 
 import (
@@ -41,6 +42,7 @@ type settings struct {
 	dir, out string
 	logs     []growth.Log
 	sides    []growth.Sides
+	sagas    []growth.Sagas
 	samples  int
 }
 
@@ -51,6 +53,7 @@ func parse(args []string, stderr io.Writer) (s settings, err error) {
 	flags.StringVar(&s.out, "out", "results", "directory for the table, empty for none")
 	logs := flags.String("logs", "1M/1M,10M/1M,10M/10M", "sizes of logs: events/entities, with commas between them")
 	sides := flags.String("sides", "1M,10M", "numbers of side values, with commas between them")
+	sagas := flags.String("sagas", "100k", "numbers of instances of a saga that wait, with commas between them")
 	flags.IntVar(&s.samples, "samples", 2000, "how often each thing is measured")
 	if err := flags.Parse(args); err != nil {
 		return s, err
@@ -75,6 +78,13 @@ func parse(args []string, stderr io.Writer) (s settings, err error) {
 			return s, err
 		}
 		s.sides = append(s.sides, growth.Sides{Values: n, Samples: s.samples})
+	}
+	for size := range fields(*sagas) {
+		n, err := count(size)
+		if err != nil {
+			return s, err
+		}
+		s.sagas = append(s.sagas, growth.Sagas{Instances: n, Samples: s.samples})
 	}
 	if s.samples < 1 {
 		return s, errors.New("there must be at least one sample")
@@ -122,6 +132,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 			return err
 		}
 	}
+	for _, sagas := range s.sagas {
+		if err := r.addSagas(ctx, sagas, filepath.Join(dir, "sagas"), stderr); err != nil {
+			return err
+		}
+	}
 	if _, err := io.WriteString(stdout, r.markdown()); err != nil || s.out == "" {
 		return err
 	}
@@ -153,6 +168,19 @@ func (r *results) addSides(ctx context.Context, s growth.Sides, dir string, stde
 	}
 	figures, err := s.Measure(ctx)
 	r.sides = append(r.sides, sidesResult{s, figures})
+	return err
+}
+
+// addSagas measures instances of a saga in a directory, which it removes.
+func (r *results) addSagas(ctx context.Context, s growth.Sagas, dir string, stderr io.Writer) (err error) {
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	s.Dir = dir
+	tell(stderr, "%d instances of a saga", s.Instances)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	figures, err := s.Measure(ctx)
+	r.sagas = append(r.sagas, sagaResult{s, figures})
 	return err
 }
 

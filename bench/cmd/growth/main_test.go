@@ -12,7 +12,7 @@ import (
 func TestTheTableHasAColumnForEachSizeAndIsKept(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	out := t.TempDir()
-	args := []string{"-dir", t.TempDir(), "-out", out, "-logs", "3000/1000,3k/3k", "-sides", "1k,2k,3k", "-samples", "20"}
+	args := []string{"-dir", t.TempDir(), "-out", out, "-logs", "3000/1000,3k/3k", "-sides", "1k,2k,3k", "-sagas", "200", "-samples", "20"}
 	if err := run(t.Context(), args, &stdout, &stderr); err != nil {
 		t.Fatalf("%v\n%s", err, &stderr)
 	}
@@ -22,7 +22,7 @@ func TestTheTableHasAColumnForEachSizeAndIsKept(t *testing.T) {
 			cells = append(cells, strings.Count(row, "|")-2)
 		}
 	}
-	if len(cells) != 19+14 || cells[0] != 2 || cells[18] != 2 || cells[19] != 3 || cells[32] != 3 {
+	if len(cells) != 19+14+14 || cells[0] != 2 || cells[18] != 2 || cells[19] != 3 || cells[32] != 3 || cells[33] != 1 {
 		t.Errorf("cells of the rows: %v\n%s", cells, &stdout)
 	}
 	if empty := regexp.MustCompile(`\| (–|0|0 ms|NaN.*) \|`).FindString(stdout.String()); empty != "" {
@@ -38,7 +38,7 @@ func TestTheTableHasAColumnForEachSizeAndIsKept(t *testing.T) {
 }
 
 func TestASizeThatIsNoneIsAnError(t *testing.T) {
-	for _, args := range [][]string{{"-logs", "1M"}, {"-logs", "10/20"}, {"-sides", "0"}, {"-sides", "1G"}, {"-samples", "0"}} {
+	for _, args := range [][]string{{"-logs", "1M"}, {"-logs", "10/20"}, {"-sides", "0"}, {"-sides", "1G"}, {"-sagas", "0"}, {"-samples", "0"}} {
 		if err := run(t.Context(), append(args, "-out", ""), &bytes.Buffer{}, &bytes.Buffer{}); err == nil {
 			t.Errorf("%v: no error", args)
 		}

@@ -15,6 +15,7 @@ type results struct {
 	Scene report.Scene
 	logs  []logResult
 	sides []sidesResult
+	sagas []sagaResult
 }
 
 type logResult struct {
@@ -26,6 +27,11 @@ type logResult struct {
 type sidesResult struct {
 	size    growth.Sides
 	figures growth.SideFigures
+}
+
+type sagaResult struct {
+	size    growth.Sagas
+	figures growth.SagaFigures
 }
 
 // line is a row of a table: what it is about, and a cell for each column.
@@ -60,6 +66,11 @@ func (r results) markdown() string {
 	write(&out, columns)
 	columns = nil
 	for _, s := range r.sides {
+		columns = append(columns, s.column())
+	}
+	write(&out, columns)
+	columns = nil
+	for _, s := range r.sagas {
 		columns = append(columns, s.column())
 	}
 	write(&out, columns)
@@ -121,6 +132,28 @@ func (s sidesResult) column() []line {
 		worn("disk after as many", f.Overwritten),
 		worn("disk after a tenth, of 1 KiB, in segments of 64 KiB", f.SmallSegments),
 		cell("heap of 200 values of 1 MiB", "%s", megabytes(f.LargeHeap)),
+	}
+}
+
+// column begins with its title.
+func (s sagaResult) column() []line {
+	f, n := s.figures, s.size.Instances
+	meanwhile, idle := figures.Quantile(f.Overdue.Meanwhile, 0.99), figures.Quantile(f.Overdue.Idle, 0.99)
+	return []line{
+		cell("", "%s instances of a saga that wait, a timer and an alias each", short(n)),
+		cell("begun, 1000 in a commit, not synced", "%s per second; %s µs, %s B for each", short(figures.PerSecond(n, f.Filling)),
+			short(figures.Micros(f.Each.CPU)), short(f.Each.Bytes)),
+		cell("disk for each", "%s B", short(f.Disk/int64(n))),
+		cell("heap for each, opened again; goroutines of all", "%s B; %d", short(f.Heap), f.Goroutines),
+		cell("opened after a clean close / a kill", "%s / %s", millis(f.OpenClean), millis(f.OpenKilled)),
+		cell("opened, until a signal was handled", "%s", millis(f.Ready)),
+		cell("signal, beside 1000 instances, synced", "%s", f.Few),
+		cell("signal, beside all", "%s", f.Many),
+		cell("list those that are stuck: none", "%s", f.Listing.List),
+		cell("the longest commit meanwhile", "%s", millis(f.Listing.Commit)),
+		cell("a twentieth as many timers due within a second: how late", "%s", f.Late),
+		cell("a tenth as many overdue when the log is opened: until all have fired", "%s", millis(f.Overdue.Took)),
+		cell("p99 of signals to others meanwhile / after it", "%s / %s", millis(meanwhile), millis(idle)),
 	}
 }
 
