@@ -140,7 +140,7 @@ func snip(s string, width int) string { return text.Snip(s, width, "…") }
 func row(o *saga.Instance[order]) table.Row {
 	status := make(map[string]string)
 	for _, s := range o.Steps {
-		status[s.Name] = mark(o, s)
+		status[s.Name] = marks[s.Status]
 	}
 	r := table.Row{o.Key, o.Life.String()}
 	for _, s := range steps() {
@@ -149,26 +149,7 @@ func row(o *saga.Instance[order]) table.Row {
 	return append(r, because(o))
 }
 
-func mark(o *saga.Instance[order], s saga.StepState) string {
-	switch s.Status {
-	case "requested":
-		return "…"
-	case "refused":
-		return "✗"
-	case "withdrawn":
-		return "-"
-	}
-	if takenBack(o, s.Name) {
-		return "↶"
-	}
-	if s.Status == "unknown" {
-		return "?"
-	}
-	return "✓"
-}
-
-// takenBack reports whether a step that was done is undone.
-func takenBack(o *saga.Instance[order], step string) bool {
-	undoing := o.Life == saga.Compensating || o.Life == saga.Compensated || o.Life == saga.Failed
-	return undoing && !slices.Contains(o.ToUndo, step) && !slices.Contains(o.Skipped, step)
-}
+// marks of a step, by its status.
+//
+//nolint:gochecknoglobals // a table
+var marks = map[string]string{"requested": "…", "done": "✓", "refused": "✗", "unknown": "?", "withdrawn": "-", "undone": "↶"}

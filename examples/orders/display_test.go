@@ -20,7 +20,7 @@ func instances() []saga.Instance[order] {
 		},
 		{
 			Key: "00002", Life: saga.Compensating, Began: began, ToUndo: []string{reserve},
-			Steps: []saga.StepState{{Name: reserve, Status: "done"}, {Name: charge, Status: "done"}, {Name: label, Status: "refused"}},
+			Steps: []saga.StepState{{Name: reserve, Status: "done"}, {Name: charge, Status: "undone"}, {Name: label, Status: "refused"}},
 			Err:   &saga.FailureError{Step: label, Text: "refused: no parcels go there"},
 		},
 		{Key: "00003", Life: saga.Running, Began: began.Add(-time.Second), Steps: []saga.StepState{{Name: reserve, Status: "requested"}}},

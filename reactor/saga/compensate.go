@@ -214,6 +214,9 @@ func (t *turn[S]) undone(w what, o *outcome) error {
 	if w != whatDone {
 		return t.stick(t.now, o.Step, true, o.Error)
 	}
+	if s := t.rec.Steps[u.Step]; s != nil && u.Visit == s.Visit {
+		s.Status = undone
+	}
 	t.rec.Undo, t.rec.Why.Undid = t.rec.Undo[:len(t.rec.Undo)-1], true
 	return t.unwind()
 }

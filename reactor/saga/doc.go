@@ -38,8 +38,9 @@
 // same effect key ([Step.Key]), whatever crashed. Its outcome is one of three: done; refused, which
 // is a No that its code says ([Refuse]), so that nothing happened; or unknown, as after a time-out,
 // a panic or a ladder that is used up. What is unknown may have happened and is undone, too. In an
-// outage of what a step calls its ladder is not used up: see Effects.Policy.
-// Compensation begins once nothing of the instance is in flight any more.
+// outage of what a step calls its ladder is not used up, see Effects.Policy; [Action.Attempts] says
+// how often a step is tried whatever fails. Compensation begins once nothing of the instance is in
+// flight any more.
 //
 // # What is kept
 //

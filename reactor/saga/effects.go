@@ -62,9 +62,9 @@ var errSuspended = errors.New("saga: the instance is suspended")
 type performer[S any] struct {
 	*program[S]
 
-	kept    atomic.Pointer[string] // begins the keys of what the coordinator keeps; nil until it is known
-	before  atomic.Uint64          // requests up to here may have been attempted by another owner
-	attempt sync.Map               // request -> struct{}: those that were attempted and are not answered
+	kept   atomic.Pointer[string] // begins the keys of what the coordinator keeps; nil until it is known
+	before atomic.Uint64          // requests up to here may have been attempted by another owner
+	tried  sync.Map               // request -> int: how often each was attempted that is not answered
 }
 
 // lane keeps the requests of one step of an instance in order. Others of it may run beside.
@@ -120,7 +120,7 @@ func (p *performer[S]) carryOut(ctx context.Context, b *cursor.Batch, i int) err
 	}
 	switch {
 	case !rec.awaits(&r): // abandoned or purged
-		p.attempt.Delete(e.Position)
+		p.tried.Delete(e.Position)
 		return nil
 	case rec.Life == Suspended:
 		return supervision.Wait(errSuspended)
@@ -135,8 +135,16 @@ func (p *performer[S]) carryOut(ctx context.Context, b *cursor.Batch, i int) err
 	if lacks != "" {
 		return supervision.Wait(fmt.Errorf("%w: it lacks %s", ErrUnrunnable, lacks))
 	}
-	p.attempt.Store(e.Position, struct{}{})
-	return p.act(ctx, b, i, &action[S]{def: d.steps[r.Step], timeout: d.timeout, key: key, rec: rec, request: r})
+	n := p.triedSoFar(e.Position) + 1
+	p.tried.Store(e.Position, n)
+	return p.act(ctx, b, i, &action[S]{def: d.steps[r.Step], timeout: d.timeout, key: key, rec: rec, request: r, attempt: n})
+}
+
+// triedSoFar is how often this owner has attempted a request.
+func (p *performer[S]) triedSoFar(at store.Position) int {
+	n, _ := p.tried.Load(at)
+	count, _ := n.(int)
+	return count
 }
 
 // awaits reports whether an instance waits for the answer to a request.
@@ -176,7 +184,7 @@ func (p *performer[S]) record(st *store.Store, key string) (*record, error) {
 // lose answers a request that was erased: nothing says any more what it was.
 func (p *performer[S]) lose(b *cursor.Batch, i int, rec *record) error {
 	if !rec.awaitsAny() {
-		p.attempt.Delete(b.Events[i].Position)
+		p.tried.Delete(b.Events[i].Position)
 		return nil
 	}
 	return p.answer(b, i, whatUnknown, &outcome{request: request{Run: rec.Run}, Lost: true})
@@ -191,8 +199,7 @@ func (r *record) awaitsAny() bool {
 // happened.
 func (p *performer[S]) withdraw(b *cursor.Batch, i int, r *request) error {
 	at := b.Events[i].Position
-	_, attempted := p.attempt.Load(at)
-	if attempted || uint64(at) <= p.before.Load() {
+	if p.triedSoFar(at) > 0 || uint64(at) <= p.before.Load() {
 		return p.answer(b, i, whatUnknown, &outcome{request: *r, Error: "it was not tried again, as the instance compensates"})
 	}
 	return p.answer(b, i, whatWithdrawn, &outcome{request: *r})
@@ -205,6 +212,7 @@ type action[S any] struct {
 	key     string
 	rec     *record
 	request request
+	attempt int // which one this is
 }
 
 // act calls the action or the undo.
@@ -231,7 +239,50 @@ func (p *performer[S]) act(ctx context.Context, b *cursor.Batch, i int, a *actio
 	case errors.Is(err, ErrRefused):
 		return p.answer(b, i, whatRefused, &outcome{request: a.request, Error: text(err)})
 	}
-	return fmt.Errorf("step %q of instance %q: %w", s.Name, a.key, err)
+	return a.failed(err)
+}
+
+// failed is the error of an attempt. Where the step says how many there are, no other counts.
+func (a *action[S]) failed(err error) error {
+	most := a.def.attempts
+	if a.request.Undo {
+		most = a.def.undoAttempts
+	}
+	err = &attemptError{step: a.request.Step, key: a.key, err: err}
+	switch {
+	case most == 0:
+		return err
+	case a.attempt < most:
+		return supervision.Wait(err)
+	default:
+		return supervision.Park(err)
+	}
+}
+
+// attemptError names the action of an error.
+type attemptError struct {
+	step, key string
+	err       error
+}
+
+func (e *attemptError) Error() string {
+	return fmt.Sprintf("step %q of instance %q: %v", e.step, e.key, e.err)
+}
+
+func (e *attemptError) Unwrap() error { return e.err }
+
+// givenUp is the text of why a request is given up, for those who know what it asks for.
+func givenUp(failure error, attempts int) string {
+	if errors.Is(failure, cursor.ErrCrashLoop) {
+		return fmt.Sprintf("the process ended each time it was attempted, %d times", attempts)
+	}
+	if e := new(attemptError); errors.As(failure, &e) {
+		failure = e.err
+	}
+	if attempts <= 1 {
+		return failure.Error()
+	}
+	return fmt.Sprintf("%v (attempt %d)", failure, attempts)
 }
 
 // attemptAt makes an attempt at an action, or at the undo of one, with what the program has around
@@ -267,7 +318,8 @@ func (p *performer[S]) giveUp(ctx context.Context, b *cursor.Batch, failure erro
 	if err := decode(&b.Events[0], &r); err != nil {
 		return err
 	}
-	return p.answer(b, 0, whatUnknown, &outcome{request: r, Error: text(failure), Attempts: attempts})
+	attempts = max(attempts, p.triedSoFar(b.Events[0].Position))
+	return p.answer(b, 0, whatUnknown, &outcome{request: r, Error: clip(givenUp(failure, attempts)), Attempts: attempts})
 }
 
 func (p *performer[S]) answer(b *cursor.Batch, i int, w what, o *outcome) error {
@@ -279,6 +331,6 @@ func (p *performer[S]) answer(b *cursor.Batch, i int, w what, o *outcome) error 
 	if err := b.Stage(i, store.Proposal{At: e.Coordinate, Payload: raw}); err != nil {
 		return err
 	}
-	p.attempt.Delete(e.Position)
+	p.tried.Delete(e.Position)
 	return nil
 }

@@ -41,7 +41,7 @@ var (
 	// ErrUnknown says of a step that it is not known whether it has happened.
 	ErrUnknown = errors.New("saga: outcome is unknown")
 	// ErrDeadline is why an instance compensates whose Saga.Deadline has passed.
-	ErrDeadline = errors.New("saga: deadline")
+	ErrDeadline = errors.New("saga: its deadline has passed")
 	// ErrCancelled is why an instance compensates that was cancelled.
 	ErrCancelled = errors.New("saga: cancelled")
 	// ErrAbandoned is why an instance has failed that an operator has abandoned.

@@ -2,6 +2,7 @@ package saga
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -33,10 +34,23 @@ func (h *Instances[S]) Explain(key string) (string, error) {
 	if len(o.ToUndo) > 0 && !o.Life.Ended() {
 		fmt.Fprintf(&b, "  to undo, in this order: %s\n", strings.Join(o.ToUndo, ", "))
 	}
+	if back := o.undone(); len(back) > 0 {
+		fmt.Fprintf(&b, "  undone: %s\n", strings.Join(back, ", "))
+	}
 	if len(o.Skipped) > 0 {
 		fmt.Fprintf(&b, "  not undone: %s\n", strings.Join(o.Skipped, ", "))
 	}
 	return b.String(), nil
+}
+
+// undone are the steps that were undone, in the order of that.
+func (o *Instance[S]) undone() (steps []string) {
+	for _, s := range slices.Backward(o.Steps) {
+		if s.Status == string(undone) {
+			steps = append(steps, s.Name)
+		}
+	}
+	return steps
 }
 
 // explainWaits says what an instance waits for.

@@ -34,6 +34,34 @@ func TestAnInstanceIsExplained(t *testing.T) {
 	require.ErrorIs(t, err, saga.ErrNotFound)
 }
 
+func TestWhatIsUndoneIsExplainedAndDrawn(t *testing.T) {
+	w := newWorld()
+	w.fails["label"] = []error{saga.Refuse(errDown)}
+	s := w.checkout()
+	run := reactortest.Start(t, s)
+	run.Given(reactortest.At(at("42"), placed("42")))
+	run.Settle()
+	text, err := s.In(run.Store()).Explain("42")
+	require.NoError(t, err)
+	require.Equal(t, `checkout 42 (run 1, version 1): compensated at 2000-01-01T00:00:00Z, after 0s
+  because: saga: step "label": refused: the service is down
+  undone: charge, reserve
+`, text)
+	one, err := s.In(run.Store()).Picture("42")
+	require.NoError(t, err)
+	var drawn strings.Builder
+	require.NoError(t, one.Text(&drawn))
+	require.Equal(t, `(order.placed)
+└─ reserve  has an undo  undone
+   └─ charge  has an undo  undone
+      ├─ label  has an undo  refused
+      │  └─ ship  no way back
+      │     └─ compensated
+      └─ invoice  done
+invoice → ship  no way back
+`, drawn.String())
+}
+
 func TestASagaIsDrawn(t *testing.T) {
 	w := newWorld()
 	w.fails["charge"] = []error{saga.Refuse(errDown)}

@@ -92,7 +92,7 @@ func (r *record) fields(c *fields.Coder) {
 // statuses by their numbers in the log.
 //
 //nolint:gochecknoglobals // a table
-var statuses = []status{"", requested, done, refused, unknown, withdrawn}
+var statuses = []status{"", requested, done, refused, unknown, withdrawn, undone}
 
 // stepFields are those of a step, behind its name.
 func stepFields(c *fields.Coder, s *stepRecord) {

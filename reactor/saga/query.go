@@ -67,7 +67,7 @@ type Instance[S any] struct {
 // StepState is how far a step is.
 type StepState struct {
 	Name   string
-	Status string // requested, done, refused, unknown or withdrawn; it stays so when the step is undone
+	Status string // requested, done, refused, unknown, withdrawn or undone
 	Visit  int
 	Key    string // of the effect
 	Err    string
@@ -106,15 +106,19 @@ type FailureError struct {
 }
 
 func (e *FailureError) Error() string {
-	text := e.Text
-	if e.Cause != nil && !strings.HasPrefix(text, e.Cause.Error()) {
-		text = e.Cause.Error() + ": " + text
+	text := "saga: "
+	if e.Step != "" {
+		text += fmt.Sprintf("step %q: ", e.Step)
 	}
-	text = strings.TrimPrefix(text, "saga: ")
-	if e.Step == "" {
-		return "saga: " + text
+	said := strings.TrimPrefix(e.Text, "saga: ")
+	if e.Cause == nil {
+		return text + said
 	}
-	return fmt.Sprintf("saga: step %q: %s", e.Step, text)
+	text += strings.TrimPrefix(e.Cause.Error(), "saga: ")
+	if said == "" {
+		return text
+	}
+	return text + ": " + said
 }
 
 // Unwrap returns Cause.

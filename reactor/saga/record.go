@@ -52,6 +52,7 @@ const (
 	refused   status = "refused"   // it did not happen
 	unknown   status = "unknown"   // it may have happened
 	withdrawn status = "withdrawn" // never attempted
+	undone    status = "undone"    // it was done, or may have been
 )
 
 // stepRecord is the last request of a step.

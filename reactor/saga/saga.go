@@ -68,7 +68,8 @@ type Effects struct {
 	Lanes int
 	// Policy is the ladder of an action. Once its attempts are used up the outcome is unknown. In an
 	// outage of what a step calls no attempts are counted: the step is tried until that ends, or until
-	// the instance compensates, as at its Deadline. Policy.Outage.Off has them counted then, too.
+	// the instance compensates, as at its Deadline. One step that fails alone for long looks the same.
+	// Policy.Outage.Off has attempts counted then, too, and so has Action.Attempts for a step.
 	Policy supervision.Policy
 	// Timeout bounds one attempt at an action; 0 means 30 s. An action may have its own.
 	Timeout time.Duration

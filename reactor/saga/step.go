@@ -44,8 +44,11 @@ type step[S any] struct {
 	then    func(ctx context.Context, result json.RawMessage, tx *Tx[S]) error
 	refused func(ctx context.Context, err error, tx *Tx[S]) error
 	timeout time.Duration // of one attempt; 0 for that of the saga
-	ask     bool          // where it is unknown, an operator says what happened
-	err     error
+
+	attempts, undoAttempts int // 0 for Effects.Policy
+
+	ask bool // where it is unknown, an operator says what happened
+	err error
 }
 
 // Do is an action. It returns a result of any JSON type, or an error: one made by [Refuse] says
@@ -126,10 +129,32 @@ func (a *Action[S, R]) Refused(handle func(ctx context.Context, err error, tx *T
 
 // Timeout bounds one attempt, in place of Effects.Timeout.
 func (a *Action[S, R]) Timeout(d time.Duration) *Action[S, R] {
-	if a.step.timeout = d; d <= 0 {
-		a.step.err = fmt.Errorf("%w: step %q: its timeout must be positive", ErrDefinition, a.step.name)
-	}
+	a.step.timeout = d
+	a.positive("Timeout", int(d))
 	return a
+}
+
+// Attempts is how often the action is tried at most, in place of what Effects.Policy says: then its
+// outcome is unknown. All attempts count, those in an outage, too. Where the program ends meanwhile
+// the count begins again; ends of the process in the action itself count for Effects.Policy.
+func (a *Action[S, R]) Attempts(n int) *Action[S, R] {
+	a.step.attempts = n
+	a.positive("Attempts", n)
+	return a
+}
+
+// UndoAttempts is Attempts for what undoes the action: then the instance is [Stuck].
+func (a *Action[S, R]) UndoAttempts(n int) *Action[S, R] {
+	a.step.undoAttempts = n
+	a.positive("UndoAttempts", n)
+	return a
+}
+
+// positive requires a setting to be so.
+func (a *Action[S, R]) positive(setting string, n int) {
+	if n <= 0 {
+		a.step.err = fmt.Errorf("%w: step %q: %s must be positive", ErrDefinition, a.step.name, setting)
+	}
 }
 
 // Ask makes the instance [Stuck] where the outcome is unknown, until an operator says what

@@ -49,7 +49,7 @@ func (t *turn[S]) fired() error {
 	}
 	delete(t.rec.Timers, f.Name)
 	if f.Name == deadlineTimer {
-		return t.compensate(failure{Error: "it has passed", Cause: "deadline"})
+		return t.compensate(failure{Cause: "deadline"})
 	}
 	in := t.d.timers[f.Name]
 	switch {
