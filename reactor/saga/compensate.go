@@ -28,7 +28,7 @@ func (t *turn[S]) request(name string) error {
 		t.rec.Steps = make(map[string]*stepRecord)
 	}
 	t.rec.Steps[name] = now
-	return t.own(whatRequested, request{Run: t.rec.Run, Step: name, Visit: now.Visit})
+	return t.own(whatRequested, request{Run: nth(t.rec.Run), Step: name, Visit: nth(now.Visit)})
 }
 
 // outcome handles the answer to a request.
@@ -38,7 +38,7 @@ func (t *turn[S]) outcome(w what) error {
 		return err
 	}
 	switch {
-	case o.Run != t.rec.Run || !t.rec.Life.alive():
+	case uint64(o.Run) != t.rec.Run || !t.rec.Life.alive():
 		return nil // of an earlier run
 	case o.Lost:
 		return erasing[S]{t}.finish()
@@ -195,7 +195,7 @@ func (r *record) undoneLife() Life {
 }
 
 func (r *record) undoRequest(u *undoRecord) request {
-	q := request{Run: r.Run, Step: u.Step, Visit: u.Visit, Undo: true, Try: u.Try, No: u.Refused}
+	q := request{Run: nth(r.Run), Step: u.Step, Visit: nth(u.Visit), Undo: true, Try: u.Try, No: u.Refused}
 	if u.Visit == 0 {
 		q.Order = u.Order
 	}

@@ -149,7 +149,7 @@ func (p *performer[S]) triedSoFar(at store.Position) int {
 
 // awaits reports whether an instance waits for the answer to a request.
 func (r *record) awaits(q *request) bool {
-	if r.Run != q.Run || !r.Life.alive() {
+	if r.Run != uint64(q.Run) || !r.Life.alive() {
 		return false
 	}
 	if q.Undo {
@@ -162,12 +162,12 @@ func (r *record) awaits(q *request) bool {
 
 // awaits reports whether a request is the last one of the step, and not answered.
 func (s *stepRecord) awaits(q *request) bool {
-	return s.Status == requested && s.Visit == q.Visit && s.Try == q.Try
+	return s.Status == requested && nth(s.Visit) == q.Visit && s.Try == q.Try
 }
 
 // awaits reports whether a request is that of the undo.
 func (u *undoRecord) awaits(q *request) bool {
-	return u.Step == q.Step && u.Visit == q.Visit && (u.Visit > 0 || u.Order == q.Order) && u.Try == q.Try
+	return u.Step == q.Step && nth(u.Visit) == q.Visit && (u.Visit > 0 || u.Order == q.Order) && u.Try == q.Try
 }
 
 func (p *performer[S]) record(st *store.Store, key string) (*record, error) {
@@ -187,7 +187,7 @@ func (p *performer[S]) lose(b *cursor.Batch, i int, rec *record) error {
 		p.tried.Delete(b.Events[i].Position)
 		return nil
 	}
-	return p.answer(b, i, whatUnknown, &outcome{request: request{Run: rec.Run}, Lost: true})
+	return p.answer(b, i, whatUnknown, &outcome{request: request{Run: nth(rec.Run)}, Lost: true})
 }
 
 // awaitsAny reports whether an instance waits for the answer to some request.

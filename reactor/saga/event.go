@@ -56,14 +56,23 @@ func whatOf(saga, kind string) what {
 
 // request is the payload of whatRequested.
 type request struct {
-	Run   uint64 `json:"run"`
+	Run   nth    `json:"run,omitzero"`
 	Step  string `json:"step"`
-	Visit int    `json:"visit,omitempty"` // of the action, also where it is undone
-	Order uint64 `json:"order,omitempty"` // of an undo without an action, which has no visit
+	Visit nth    `json:"visit,omitzero"`  // of the action, also where it is undone
+	Order uint64 `json:"order,omitempty"` // of an undo without an action, whose visit is 0
 	Undo  bool   `json:"undo,omitempty"`
 	Try   int    `json:"try,omitempty"` // by an operator, beyond the first
 	No    int    `json:"no,omitempty"`  // how many of the undos of this were refused
 }
+
+// implied sets what is left out.
+func (r *request) implied() { r.Run, r.Visit = 1, 1 }
+
+// nth counts from 1, which is left out: hardly anything comes twice.
+type nth uint64
+
+// IsZero reports whether it is left out.
+func (n nth) IsZero() bool { return n == 1 }
 
 // outcome is the payload of what answers a request.
 type outcome struct {
@@ -115,6 +124,9 @@ func encode(saga string, w what, body any) (store.Raw, error) {
 
 // decode reads the payload of an event of a saga's own.
 func decode(e *store.Event, body any) error {
+	if b, ok := body.(interface{ implied() }); ok {
+		b.implied()
+	}
 	if err := json.Unmarshal(e.Payload, body); err != nil {
 		return fmt.Errorf("%w: event %d (%s): %w", ErrRecord, e.Position, e.Kind, err)
 	}

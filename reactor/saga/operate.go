@@ -135,7 +135,7 @@ func (t asking[S]) askedRetry() error {
 	s.Status, s.Result, s.Error = requested, nil, ""
 	s.Try++
 	t.rec.Life, t.rec.Stuck = Running, nil
-	return t.own(whatRequested, request{Run: t.rec.Run, Step: at.Step, Visit: s.Visit, Try: s.Try})
+	return t.own(whatRequested, request{Run: nth(t.rec.Run), Step: at.Step, Visit: nth(s.Visit), Try: s.Try})
 }
 
 // forget takes what a request has done from what is undone.

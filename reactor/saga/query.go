@@ -201,7 +201,7 @@ func (r *record) stepStates(saga, key string) (list []StepState) {
 	names := slices.SortedFunc(maps.Keys(r.Steps), func(a, b string) int { return int(r.Steps[a].Order) - int(r.Steps[b].Order) })
 	for _, name := range names {
 		s := r.Steps[name]
-		q := request{Run: r.Run, Step: name, Visit: s.Visit}
+		q := request{Run: nth(r.Run), Step: name, Visit: nth(s.Visit)}
 		list = append(list, StepState{
 			Name: name, Status: string(s.Status), Visit: s.Visit, Key: effectKey(saga, key, &q), Err: s.Error, Result: s.Result,
 		})
