@@ -24,7 +24,8 @@ type kept struct {
 	values keptValues
 	due    keptValues // what is scheduled, which nothing reads
 
-	scheduled []timed // by event
+	scheduled []timed   // by event
+	counts    []counted // what is added to numbers
 
 	now   time.Time // that was returned last, and for which event; zero for none
 	nowOf int

@@ -102,6 +102,10 @@ func (r *Runner) Submit(beside bool) *Submission {
 	if t == nil {
 		return nil
 	}
+	counts, err := t.batch.staged.tally(nil, 0, t.good).write(nil, r.own.st)
+	if err != nil { // which Commit meets, too
+		return nil
+	}
 	s := newSubmission()
 	s.st, s.task, s.upTo = r.own.st, t, r.win.at.scanned
 	s.batch.Events = t.batch.proposals(0, t.good)
@@ -111,7 +115,7 @@ func (r *Runner) Submit(beside bool) *Submission {
 		s.done = append(s.done, t.at(i))
 	}
 	r.own.lease.Stage(&s.batch, r.out.move(r.win.after(s.done)))
-	s.batch.Sides = t.batch.staged.sides(s.batch.Sides, 0, t.good)
+	s.batch.Sides = append(t.batch.staged.sides(s.batch.Sides, 0, t.good), counts...)
 	r.win.sent = len(s.done)
 	return s
 }

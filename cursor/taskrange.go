@@ -104,6 +104,7 @@ func quotes(s taskRange) bool { return s.task.queue.parked || s.task.givesUp() !
 // writeOnce is one commit, with what a batch has.
 func (o *outbox) writeOnce(ctx context.Context, ranges []taskRange, b store.Batch) error {
 	decides := false
+	var counts tally
 	buffers := o.buffers()
 	done := buffers.positions[:0]
 	for _, s := range ranges {
@@ -113,6 +114,7 @@ func (o *outbox) writeOnce(ctx context.Context, ranges []taskRange, b store.Batc
 			b.Events = append(b.Events, reactions...)
 		}
 		b.Sides = s.task.batch.staged.sides(b.Sides, s.from, s.to)
+		counts = s.task.batch.staged.tally(counts, s.from, s.to)
 		decides = decides || quotes(s)
 		given := s.task.givesUp()
 		if given != nil && isAudited(&s.task.batch.events[0]) && !s.task.passedOver() {
@@ -130,8 +132,12 @@ func (o *outbox) writeOnce(ctx context.Context, ranges []taskRange, b store.Batc
 		slices.Sort(done)
 	}
 	buffers.positions = small(done)
+	var err error
+	if b.Sides, err = counts.write(b.Sides, o.own.st); err != nil {
+		return err
+	}
 	b.Lazy = !decides && o.own.lazy(b)
-	if err := o.write(ctx, b, done); err != nil {
+	if err = o.write(ctx, b, done); err != nil {
 		return err
 	}
 	for _, s := range ranges {

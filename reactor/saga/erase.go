@@ -137,7 +137,7 @@ func (x *eraser[S]) erase(sides []store.SideWrite, key string, how touch) ([]sto
 		return nil, fmt.Errorf("key %q: %w", key, err)
 	}
 	if how.own || !x.redact(rec) {
-		sides = x.drop(sides, rec)
+		sides = x.drop(sides, key, rec)
 		rec.erase(x.st.Now())
 	}
 	write.Value = rec.encode()
@@ -178,7 +178,14 @@ func (r *record) redact() {
 }
 
 // drop adds the side writes for what lies beside a record.
-func (x *eraser[S]) drop(sides []store.SideWrite, rec *record) []store.SideWrite {
+func (x *eraser[S]) drop(sides []store.SideWrite, key string, rec *record) []store.SideWrite {
+	if rec.Life.listed() {
+		sides = append(sides, store.SideWrite{Key: x.key(listKey(rec.Life, key)), Delete: true})
+	}
+	if rec.Life.alive() {
+		sides = append(sides, store.SideWrite{Key: x.key(wronged + key), Value: []byte(rec.Life.String())})
+		rec.Counted = rec.Life
+	}
 	for _, a := range rec.Aliases {
 		sides = append(sides, store.SideWrite{Key: x.key(aliasKey(a.Name, a.Value)), Delete: true})
 	}

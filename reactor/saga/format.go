@@ -87,6 +87,7 @@ func (r *record) fields(c *fields.Coder) {
 	fields.Part(c, 22, &r.Why, failureFields)
 	fields.Part(c, 23, &r.Stuck, stuckFields)
 	fields.Strings(c, 24, &r.Skipped)
+	fields.Number(c, 25, &r.Counted)
 }
 
 // statuses by their numbers in the log.

@@ -42,9 +42,10 @@ type Instance[S any] struct {
 	// Phase, and when it was entered. Steps are the phases of a list of steps.
 	Phase   string
 	Entered time.Time
-	// Began and Ended; Ended is zero for one that has not.
-	Began, Ended time.Time
-	State        S
+	// Began and Ended; Ended is zero for one that has not. Since is since when it has been as it is:
+	// ended, stuck, or else in its phase.
+	Began, Ended, Since time.Time
+	State               S
 	// Steps that were requested, in that order.
 	Steps []StepState
 	// ToUndo are the steps that compensation would undo, in that order. What it has undone is none of
@@ -172,7 +173,7 @@ func (h *Instances[S]) instance(p *program[S], key string, rec *record) (o Insta
 	}
 	o = Instance[S]{
 		Key: key, Life: rec.Life, Unrunnable: lacks, Waiting: rec.Life == Running && len(rec.inFlight()) == 0,
-		Run: rec.Run, Version: rec.Version, Phase: rec.Phase, Entered: rec.Entered, Began: rec.Began, Ended: rec.Ended,
+		Run: rec.Run, Version: rec.Version, Phase: rec.Phase, Entered: rec.Entered, Began: rec.Began, Ended: rec.Ended, Since: rec.since(),
 		Held: len(rec.Held), Inputs: rec.Inputs, Err: rec.err(), Skipped: rec.Skipped,
 		Steps: rec.stepStates(h.saga.name, key), Timers: rec.timers(),
 	}
@@ -223,55 +224,6 @@ func (r *record) timers() (list []Timer) {
 		return 1
 	})
 	return list
-}
-
-// List iterates over all instances, by key. One that cannot be read comes with its error, and the
-// others follow; any other error is the last thing that it yields.
-func (h *Instances[S]) List() iter.Seq2[Instance[S], error] {
-	return func(yield func(Instance[S], error) bool) {
-		prefix, err := h.prefix()
-		if errors.Is(err, ErrNotFound) {
-			return
-		}
-		p, bad := h.saga.program()
-		if err := cmp.Or(err, bad); err != nil {
-			yield(Instance[S]{}, err)
-			return
-		}
-		from := prefix + recordKey("")
-		for side, err := range h.st.SideRange(from, from[:len(from)-1]+"0", 0) {
-			if side.Key == "" {
-				yield(Instance[S]{}, err)
-				return
-			}
-			o := Instance[S]{Key: side.Key[len(from):]}
-			var rec *record
-			if err == nil {
-				rec, err = decodeRecord(side.Value)
-			}
-			if err == nil && rec.Life == None {
-				continue // inputs that wait for it
-			}
-			if err == nil {
-				o, err = h.instance(p, o.Key, rec)
-			}
-			if !yield(o, err) {
-				return
-			}
-		}
-	}
-}
-
-// Counts returns how many instances there are of each life. It reads all of them.
-func (h *Instances[S]) Counts() (map[Life]int, error) {
-	counts := make(map[Life]int)
-	for o, err := range h.List() {
-		if err != nil {
-			return counts, err
-		}
-		counts[o.Life]++
-	}
-	return counts, nil
 }
 
 // Wait waits until the instance of a key has ended, or is stuck, and returns it. Where there is

@@ -3,6 +3,7 @@ package saga
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -22,7 +23,9 @@ type turn[S any] struct {
 
 	lacks string           // what the definition does not have of the instance, which waits for it
 	gone  bool             // the instance was purged
-	had   []store.Position // inputs that waited, before the turn
+	was   Life             // before the turn, and
+	under Life             // which it was counted under, after an erasure
+	had   []store.Position // inputs that waited then
 }
 
 // turn begins the handling of Events[i] of a batch.
@@ -40,15 +43,16 @@ func (p *program[S]) turn(ctx context.Context, b *cursor.Batch, i int, key, at s
 		return nil, err
 	}
 	out := outlet{b: b, i: i, e: &b.Events[i], saga: p.name, scope: p.scope, key: key, at: at, rec: rec}
-	return &turn[S]{outlet: out, ctx: ctx, d: d, lacks: lacks, now: b.Now(i), had: rec.waiting()}, nil
+	return &turn[S]{outlet: out, ctx: ctx, d: d, lacks: lacks, now: b.Now(i), was: rec.Life, under: rec.Counted, had: rec.waiting()}, nil
 }
 
 // save keeps the record.
 func (t *turn[S]) save() error {
+	life := t.rec.Life
 	if t.gone {
-		t.rec.Held = nil
+		life, t.rec.Held = None, nil
 	}
-	if err := t.keepInputs(t.had, t.rec.waiting()); err != nil {
+	if err := errors.Join(t.keepInputs(t.had, t.rec.waiting()), t.index(t.was, t.under, life)); err != nil {
 		return err
 	}
 	if t.rec.Life != None {
