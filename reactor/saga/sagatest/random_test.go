@@ -2,11 +2,13 @@ package sagatest_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -93,6 +95,7 @@ func (d *drawn) check(tb testing.TB, r *sagatest.Run[order]) {
 	for o, err := range r.Instances().List() {
 		require.NoError(tb, err)
 		story := r.Story(o.Key)
+		d.checkNothingInFlight(tb, r, o.Key)
 		last := len(d.steps)
 		for _, name := range d.steps {
 			there := d.there[o.Key+"/"+name]
@@ -112,6 +115,32 @@ func (d *drawn) check(tb testing.TB, r *sagatest.Run[order]) {
 			}
 			require.Less(tb, n, last, "undone in the wrong order: %q\n%s", d.undone, story)
 			last = n
+		}
+	}
+}
+
+// checkNothingInFlight requires that an undo is requested where each action has its outcome, and
+// the undo before it, too.
+func (d *drawn) checkNothingInFlight(tb testing.TB, r *sagatest.Run[order], key string) {
+	tb.Helper()
+	flight := make(map[string]bool)
+	for e, err := range r.Instances().History(tb.Context(), key) {
+		require.NoError(tb, err)
+		var of struct {
+			Step string `json:"step"`
+			Undo bool   `json:"undo"`
+		}
+		switch what := strings.TrimPrefix(e.Kind, "saga.drawn."); what {
+		case "requested", "done", "refused", "unknown", "withdrawn":
+			require.NoError(tb, json.Unmarshal(e.Payload, &of))
+			require.NotEmpty(tb, of.Step)
+			name := saga.Attempt{Step: of.Step, Undo: of.Undo}.String()
+			if what != "requested" {
+				delete(flight, name)
+				continue
+			}
+			require.False(tb, of.Undo && len(flight) > 0, "%s is requested while %v is in flight", name, flight)
+			flight[name] = true
 		}
 	}
 }
