@@ -76,12 +76,13 @@ func order(t tb, st *store.Store, minutes ...int) {
 // ring writes all that is due, and returns how many events that were.
 func ring(t tb, st *store.Store, r *cursor.Runner) (n int) {
 	t.Helper()
-	for !cursor.Due(r).IsZero() && !cursor.Due(r).After(st.Now()) {
+	for {
 		written, err := cursor.Ring(t.Context(), r, st.Now())
 		require.NoError(t, err)
-		n += written
+		if n += written; written == 0 {
+			return n
+		}
 	}
-	return n
 }
 
 // reminded returns the orders that are overdue by now.

@@ -12,20 +12,63 @@ import (
 
 // alarm is when the first scheduled event is due.
 type alarm struct {
-	own  *owner
-	next *time.Time // not after that; nil for none, as in most workers
+	*shared
+	bell *bell // nil where nothing was ever scheduled, as in most workers
 }
 
-// maxRing is how many events that are due are written at a time, so that ordinary ones go on
-// meanwhile.
-const maxRing = 256
+// bell is what is known of scheduled events: of those that are not written, and of those that were
+// since the worker had handled nearly all of them. The log has the latter before whatever comes
+// then, and the worker handles it after them: so however many are overdue, there are maxRing of
+// them at a time.
+type bell struct {
+	next time.Time // the first is due; zero for none
+
+	rang int
+	upTo store.Position
+	wait time.Time // until then, where they are not handled
+}
+
+// maxRing is how many events that are due are written at a time, and how many before the worker has
+// handled nearly all of them.
+const maxRing = 128
+
+// ringWait is after how long maxRing more are written though the worker has not handled those
+// before: others may wait for them.
+const ringWait = 100 * time.Millisecond
+
+// expect takes in when an event is due.
+func (a *alarm) expect(due time.Time) {
+	if a.bell == nil {
+		a.bell = new(bell)
+	}
+	if a.bell.next.IsZero() || due.Before(a.bell.next) {
+		a.bell.next = due
+	}
+}
+
+// handled reports whether nearly all that was written is.
+func (a *alarm) handled() bool {
+	return a.win.at.scanned >= a.bell.upTo && len(a.win.done.undone) <= maxRing/2
+}
+
+// wrote takes in what was written.
+func (a *alarm) wrote(n int, now time.Time) {
+	b := a.bell
+	if a.handled() || b.rang >= maxRing {
+		b.rang = 0
+	}
+	b.rang += n
+	b.upTo, b.wait = a.own.st.Head(), now.Add(ringWait)
+}
 
 // maxRingBytes is from how much of them on no more are: each may have a mebibyte.
 const maxRingBytes = 4 << 20
 
 // load looks for the first one in the log.
 func (a *alarm) load() error {
-	a.next = nil
+	if a.bell != nil {
+		a.bell.next = time.Time{}
+	}
 	if a.own.lease == nil {
 		return nil
 	}
@@ -35,7 +78,7 @@ func (a *alarm) load() error {
 			return fmt.Errorf("scheduled events: %w", err)
 		}
 		if due, _, ok := ticketIn(first, side.Key).split(); ok {
-			a.next = &due
+			a.expect(due)
 			break
 		}
 	}
@@ -52,9 +95,7 @@ func (a *alarm) scheduled(t *Task) {
 		if value, _ := v.after(t.committed - 1); value == nil { // taken back
 			continue
 		}
-		if due := ticketIn(first, v.key).Due(); a.next == nil || due.Before(*a.next) {
-			a.next = &due
-		}
+		a.expect(ticketIn(first, v.key).Due())
 	}
 }
 
@@ -111,22 +152,26 @@ func (o *owner) unrung(event store.Position, of store.Causation, why string) sto
 }
 
 // Due returns when [Ring] has something to write, or looks whether it has; zero where nothing is
-// scheduled. It costs nothing.
+// scheduled. It is later while the worker has not handled what was written. It costs nothing.
 func Due(r *Runner) time.Time {
-	if r.alarm.next == nil {
+	a, b := &r.alarm, r.alarm.bell
+	switch {
+	case b == nil:
 		return time.Time{}
+	case !b.next.IsZero() && b.rang >= maxRing && b.wait.After(b.next) && !a.handled():
+		return b.wait
 	}
-	return *r.alarm.next
+	return b.next
 }
 
-// Ring writes the scheduled events that are due, up to some hundreds of them or some MiB, and
-// returns how many it is done with. Tasks may be in flight, but no submission. Once begun it is not
-// cut short by ctx. After an error they are still to be written.
+// Ring writes the scheduled events that are due, up to a hundred of them or some MiB, and returns
+// how many it is done with. Tasks may be in flight, but no submission. Once begun it is not cut
+// short by ctx. After an error they are still to be written.
 func Ring(ctx context.Context, r *Runner, now time.Time) (int, error) {
 	if err := refresh(ctx, r); err != nil {
 		return 0, err
 	}
-	if r.alarm.next == nil || r.alarm.next.After(now) {
+	if b := r.alarm.bell; b == nil || b.next.IsZero() || b.next.After(now) {
 		return 0, nil
 	}
 	var list []ringing
@@ -143,6 +188,7 @@ func Ring(ctx context.Context, r *Runner, now time.Time) (int, error) {
 	if err != nil {
 		return 0, r.own.failed(ErrCommit, err)
 	}
+	r.alarm.wrote(len(list), now)
 	if err := r.alarm.load(); err != nil {
 		return len(list), r.own.wrap("ring", err)
 	}

@@ -131,7 +131,7 @@ func newRunner(own owner) *Runner {
 	}
 	r.waits = suspension{own: &r.own}
 	r.replay = replays{shared: all, parking: &r.park, waits: &r.waits}
-	r.alarm = alarm{own: &r.own}
+	r.alarm = alarm{shared: all}
 	r.next = schedule{shared: all, replays: &r.replay, guard: &r.guard}
 	return r
 }
