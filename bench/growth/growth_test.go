@@ -33,7 +33,7 @@ func TestAllOfSagasIsMeasured(t *testing.T) {
 	}
 	for what, d := range map[string]time.Duration{
 		"filling": f.Filling, "opening": f.OpenClean, "after a kill": f.OpenKilled, "ready": f.Ready, "few": f.Few.Median,
-		"many": f.Many.Median, "listing": f.Listing.List.Median, "commit": f.Listing.Commit, "late": f.Late.Median, "overdue": f.Overdue.Took,
+		"many": f.Many.Median, "stuck": f.Stuck.List.Median, "all": f.All.List.Median, "commit": f.All.Commit, "late": f.Late.Median, "overdue": f.Overdue.Took,
 	} {
 		if d <= 0 {
 			t.Errorf("%s is missing in %+v", what, f)

@@ -3,6 +3,7 @@ package growth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"runtime"
 	"time"
@@ -10,7 +11,6 @@ import (
 	"github.com/penstock-io/penstock/bench/machine"
 	"github.com/penstock-io/penstock/bench/sagas"
 	"github.com/penstock-io/penstock/bench/workload"
-	"github.com/penstock-io/penstock/reactor/saga"
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -32,7 +32,8 @@ type SagaFigures struct {
 	OpenKilled time.Duration
 	Ready      time.Duration // from opening to the first signal that was handled
 	Few, Many  Sample        // signals beside fewInstances and beside all, synced
-	Listing    Listing       // all of them
+	Stuck      Listing       // those that are stuck: none
+	All        Listing       // all of them
 	Late       Sample        // until the handler of a timer was called, of overdueTimers evenly over a second
 	Overdue    sagas.OverdueFigures
 }
@@ -105,11 +106,21 @@ func (s Sagas) ask(ctx context.Context, f *SagaFigures) (err error) {
 	if f.Many, err = s.signals(ctx, many, s.Instances); err != nil {
 		return err
 	}
-	f.Listing, err = beside(ctx, many.Store, func(int) error {
-		_, err := many.Count(saga.Stuck)
-		return err
-	})
+	f.Stuck, err = beside(ctx, many.Store, func(int) error { return wants(0)(many.Count(sagas.Stuck())) })
+	if err == nil {
+		f.All, err = beside(ctx, many.Store, func(int) error { return wants(s.Instances)(many.Count()) })
+	}
 	return err
+}
+
+// wants requires a number of instances.
+func wants(want int) func(n int, err error) error {
+	return func(n int, err error) error {
+		if err == nil && n != want {
+			err = fmt.Errorf("%d instances, want %d", n, want)
+		}
+		return err
+	}
 }
 
 func (s Sagas) signals(ctx context.Context, w *sagas.Waiting, n int) (Sample, error) {

@@ -3,6 +3,7 @@ package sagas
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"time"
 
@@ -16,6 +17,7 @@ const (
 	unitMemory     = "bytes/instance"
 	unitGoroutines = "goroutines"
 	unitOpen       = "open-ms"
+	unitStuck      = "stuck-us" // to list those that are
 )
 
 // memory is what instances that wait take: heap that is reachable and stacks, goroutines beyond
@@ -34,10 +36,28 @@ func (h herd) memory(n int) delivery.Run {
 			return nil, err
 		}
 		ready := time.Since(began)
-		return delivery.Result{
+		res = delivery.Result{
 			unitMemory:     (machine.MemoryInUse() - before) / float64(n),
 			unitGoroutines: float64(runtime.NumGoroutine() - goroutines),
 			unitOpen:       figures.Millis(ready),
-		}, nil
+		}
+		if ours, ok := w.(*Waiting); ok {
+			res[unitStuck], err = ours.stuck()
+		}
+		return res, err
 	}
+}
+
+// stuck is the time of a list of those that are stuck, which none is.
+func (w *Waiting) stuck() (micros float64, err error) {
+	took := make([]time.Duration, 20)
+	for i := range took {
+		began := time.Now()
+		n, err := w.Count(Stuck())
+		if err != nil || n > 0 {
+			return 0, errors.Join(err, fmt.Errorf("%d instances are stuck", n))
+		}
+		took[i] = time.Since(began)
+	}
+	return figures.Micros(figures.Quantile(took, 0.5)), nil
 }

@@ -147,7 +147,7 @@ func signalRow(s Sizes) delivery.Row {
 func waitingRow(s Sizes) delivery.Row {
 	return delivery.Row{
 		Name: "saga-waiting", Unit: unitMemory, Less: true, Title: "An instance that waits",
-		Does: fmt.Sprintf("the log of instances that wait is opened, %s of Penstock, each with a timer and an alias, and %s of DBOS: heap that is reachable and stacks, per instance; goroutines of all; open-ms until a signal was handled, in DBOS once all wait again",
+		Does: fmt.Sprintf("the log of instances that wait is opened, %s of Penstock, each with a timer and an alias, and %s of DBOS: heap that is reachable and stacks, per instance; goroutines of all; stuck-us to list those that are stuck; open-ms until a signal was handled, in DBOS once all wait again",
 			figures.Short(float64(s.Waiting)), figures.Short(float64(s.WaitingInAll))),
 		Contestants: []delivery.Contestant{
 			{

@@ -158,18 +158,19 @@ func (w *Waiting) Fired() int {
 	return len(w.late)
 }
 
-// Count is how many instances there are that live as is asked for.
-func (w *Waiting) Count(life saga.Life) (n int, err error) {
-	for o, err := range w.Saga.List() {
+// Count lists instances, and returns how many there are: all, or those that match a filter.
+func (w *Waiting) Count(only ...saga.Filter) (n int, err error) {
+	for _, err := range w.Saga.List(only...) {
 		if err != nil {
 			return n, err
 		}
-		if o.Life == life {
-			n++
-		}
+		n++
 	}
 	return n, nil
 }
+
+// Stuck are those that an operator would look for.
+func Stuck() saga.Filter { return saga.Filter{Lives: []saga.Life{saga.Stuck}} }
 
 // Close stops the system and closes the log.
 func (w *Waiting) Close(ctx context.Context) error {

@@ -97,6 +97,7 @@ var goals = []goal{
 	{continuing, "saga-signal", "beside 100,000 × beside 1000", "x-few", we, "", "<=", 1.1},
 	{continuing, "saga-waiting", "memory", "bytes/instance", we, "", "<=", 350},
 	{continuing, "saga-waiting", "goroutines of all", "goroutines", we, "", "<=", 10},
+	{continuing, "saga-waiting", "list those that are stuck", "stuck-us", we, "", "<=", 1000},
 	{continuing, "saga-timers", "p50", "p50-us", we, "", "<=", 2000},
 	{continuing, "saga-timers", "p99", "p99-us", we, "", "<=", 20_000},
 	{continuing, "saga-overdue", "", "us/timer", we, "", "<=", 50},

@@ -22,7 +22,7 @@ func TestTheTableHasAColumnForEachSizeAndIsKept(t *testing.T) {
 			cells = append(cells, strings.Count(row, "|")-2)
 		}
 	}
-	if len(cells) != 19+14+14 || cells[0] != 2 || cells[18] != 2 || cells[19] != 3 || cells[32] != 3 || cells[33] != 1 {
+	if len(cells) != 19+14+16 || cells[0] != 2 || cells[18] != 2 || cells[19] != 3 || cells[32] != 3 || cells[33] != 1 {
 		t.Errorf("cells of the rows: %v\n%s", cells, &stdout)
 	}
 	if empty := regexp.MustCompile(`\| (–|0|0 ms|NaN.*) \|`).FindString(stdout.String()); empty != "" {
