@@ -49,8 +49,14 @@ func (t *turn[S]) outcome(w what) error {
 	if s == nil || !s.awaits(&o.request) {
 		return nil // answered before
 	}
+	def := t.d.steps[o.Step]
+	if w == whatDone && def != nil && def.read != nil {
+		if err := def.read(o.Result); err != nil { // by this program; it has happened all the same
+			w, o.Result, o.Error = whatUnknown, nil, "it is done, and its result cannot be read: "+err.Error()
+		}
+	}
 	s.Status, s.Result, s.Error = status(w), o.Result, clip(o.Error)
-	if def := t.d.steps[o.Step]; (w == whatDone || w == whatUnknown) && def != nil && def.undo != nil {
+	if (w == whatDone || w == whatUnknown) && def != nil && def.undo != nil {
 		t.rec.addUndo(s.toUndo(o.Step))
 	}
 	switch t.rec.Life {
@@ -174,6 +180,9 @@ func (t *turn[S]) unwind() error {
 	if t.rec.Life != Compensating || len(t.rec.inFlight()) > 0 || t.rec.undoing() != nil {
 		return nil
 	}
+	if name := t.d.asksFor(t.rec); name != "" {
+		return t.stick(t.now, name, false, t.rec.Steps[name].Error)
+	}
 	n := len(t.rec.Undo)
 	if n == 0 {
 		return t.end(t.rec.undoneLife())
@@ -184,6 +193,19 @@ func (t *turn[S]) unwind() error {
 	}
 	u.Try = 1
 	return t.own(whatRequested, t.rec.undoRequest(u))
+}
+
+// asksFor returns the first step whose outcome is unknown and which is not undone before an
+// operator has said what happened; "" for none.
+func (d *definition[S]) asksFor(rec *record) (first string) {
+	for name, s := range rec.Steps {
+		def := d.steps[name]
+		asks := s.Status == unknown && def != nil && def.ask && def.undo != nil
+		if asks && (first == "" || s.Order < rec.Steps[first].Order) {
+			first = name
+		}
+	}
+	return first
 }
 
 // undoneLife is how an instance ends that has nothing left to undo.
@@ -214,9 +236,6 @@ func (t *turn[S]) undone(w what, o *outcome) error {
 	if w != whatDone {
 		return t.stick(t.now, o.Step, true, o.Error)
 	}
-	if s := t.rec.Steps[u.Step]; s != nil && u.Visit == s.Visit {
-		s.Status = undone
-	}
-	t.rec.Undo, t.rec.Why.Undid = t.rec.Undo[:len(t.rec.Undo)-1], true
+	t.rec.undid()
 	return t.unwind()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
@@ -20,25 +21,29 @@ func (h *Instances[S]) Cancel(ctx context.Context, key string, r checkpoint.Requ
 }
 
 // Retry repeats what an instance is stuck at: under the same effect key where the outcome is
-// unknown, and under another one where it was refused, as a service may have kept that.
+// unknown, and under another one where it was refused, as a service may have kept that. What is in
+// flight, an action or an undo, is tried now, whatever delay or outage it waits for.
 func (h *Instances[S]) Retry(ctx context.Context, key string, r checkpoint.Request) (store.Receipt, error) {
 	return h.ask(ctx, key, r, ask{Do: opRetry})
 }
 
-// SkipUndo passes over the undo that an instance is stuck at. It continues to undo, and ends as
-// Failed.
+// SkipUndo passes over the undo that an instance is stuck at, or that is in flight. It continues to
+// undo, and ends as Failed. What an attempt answers that is under way is not looked at.
 func (h *Instances[S]) SkipUndo(ctx context.Context, key string, r checkpoint.Request) (store.Receipt, error) {
 	return h.ask(ctx, key, r, ask{Do: opSkip})
 }
 
-// SettleDone says that the action which an instance is stuck at, as its outcome is unknown, has
-// happened, with a result (any JSON type, nil for none); the instance goes forward.
-func (h *Instances[S]) SettleDone(ctx context.Context, key, step string, result any, r checkpoint.Request) (store.Receipt, error) {
-	a := ask{Do: opSettle, Step: step, Status: done}
+// SettleDone says that an action has happened, with its result: of the type that the action
+// returns, nil for the zero value. It is the action that the instance is stuck at, or one behind
+// the pivot that is in flight. Of an undo, "undo NAME", which the instance is stuck at or which is
+// in flight, it says that it was done otherwise, as by telephone; it has no result. The instance
+// continues. What an attempt answers that is under way is not looked at.
+func (h *Instances[S]) SettleDone(ctx context.Context, key, action string, result any, r checkpoint.Request) (store.Receipt, error) {
+	a := settle(action, done)
 	if result != nil {
 		data, err := json.Marshal(result)
 		if err != nil {
-			return store.Receipt{}, fmt.Errorf("saga %s: result of step %q: %w", h.saga.name, step, err)
+			return store.Receipt{}, fmt.Errorf("saga %s: result of %q: %w", h.saga.name, action, err)
 		}
 		a.Result = data
 	}
@@ -46,9 +51,15 @@ func (h *Instances[S]) SettleDone(ctx context.Context, key, step string, result 
 }
 
 // SettleRefused says that the action which an instance is stuck at, as its outcome is unknown, has
-// not happened.
+// not happened, and will not.
 func (h *Instances[S]) SettleRefused(ctx context.Context, key, step string, r checkpoint.Request) (store.Receipt, error) {
-	return h.ask(ctx, key, r, ask{Do: opSettle, Step: step, Status: refused})
+	return h.ask(ctx, key, r, settle(step, refused))
+}
+
+// settle is what is said of an action by its name, or of "undo NAME".
+func settle(action string, s status) ask {
+	step, undo := strings.CutPrefix(action, undoPrefix)
+	return ask{Do: opSettle, Step: step, Undo: undo, Status: s}
 }
 
 // Abandon ends an instance as Failed, whatever was not undone.
@@ -78,13 +89,17 @@ func (h *Instances[S]) Purge(ctx context.Context, key string, r checkpoint.Reque
 }
 
 // fitting returns the record of an instance that a call fits as it is now.
-func (h *Instances[S]) fitting(key string, r checkpoint.Request, a *ask) (*record, error) {
+func (h *Instances[S]) fitting(p *program[S], key string, r checkpoint.Request, a *ask) (*record, error) {
 	rec, err := h.record(key)
 	if err == nil {
 		err = r.Validate()
 	}
 	if err == nil {
 		err = rec.fits(a)
+	}
+	if err == nil {
+		d, _ := p.of(rec)
+		err = d.readable(rec, a)
 	}
 	if err != nil {
 		err = fmt.Errorf("saga %s, key %q: %s: %w", h.saga.name, key, a.Do, err)
@@ -94,18 +109,21 @@ func (h *Instances[S]) fitting(key string, r checkpoint.Request, a *ask) (*recor
 
 // ask appends what an operator asks of the present run of an instance.
 func (h *Instances[S]) ask(ctx context.Context, key string, r checkpoint.Request, a ask) (store.Receipt, error) {
-	d, err := h.saga.define()
+	p, err := h.saga.program()
 	if err != nil {
 		return store.Receipt{}, err
 	}
-	rec, err := h.fitting(key, r, &a)
+	rec, err := h.fitting(p, key, r, &a)
 	if err != nil || r.DryRun {
 		return store.Receipt{}, err
 	}
 	a.Run, a.By, a.Reason = rec.Run, r.By, r.Reason
-	raw, err := encode(d.name, whatAsked, a)
+	if a.Do == opRetry || a.Do == opSkip {
+		a.About = about(rec)
+	}
+	raw, err := encode(p.name, whatAsked, a)
 	if err != nil {
 		return store.Receipt{}, err
 	}
-	return h.st.Append(ctx, store.At(entity(d.name, key), d.scope), store.Any, raw)
+	return h.st.Append(ctx, store.At(entity(p.name, key), p.scope), store.Any, raw)
 }

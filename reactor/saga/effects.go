@@ -55,8 +55,11 @@ func (f effects[S]) CursorWorker() (cursor.Worker, error) {
 	}.CursorWorker()
 }
 
-// errSuspended is why a request waits.
-var errSuspended = errors.New("saga: the instance is suspended")
+// Why a request waits.
+var (
+	errSuspended = errors.New("saga: the instance is suspended")
+	errBusy      = errors.New("saga: an attempt of a request before is under way")
+)
 
 // performer carries out requests. Its lanes share it.
 type performer[S any] struct {
@@ -65,6 +68,7 @@ type performer[S any] struct {
 	kept   atomic.Pointer[string] // begins the keys of what the coordinator keeps; nil until it is known
 	before atomic.Uint64          // requests up to here may have been attempted by another owner
 	tried  sync.Map               // request -> int: how often each was attempted that is not answered
+	busy   sync.Map               // key of an effect -> struct{}: it is being attempted
 }
 
 // lane keeps the requests of one step of an instance in order. Others of it may run beside.
@@ -72,13 +76,19 @@ func (p *performer[S]) lane(e store.Event) string {
 	return e.Coordinate.Entity + "/" + p.dependency(e)
 }
 
-// dependency is the step: what it calls may be out of order, and others go on.
+// dependency is the action, or the undo: what it calls may be out of order, and others continue; a
+// service that cannot cancel may book. What an operator has tried again is one of its own: so it is
+// tried at once, whatever waits.
 func (p *performer[S]) dependency(e store.Event) string {
 	var r request
 	if err := decode(&e, &r); err != nil {
 		return ""
 	}
-	return r.Step
+	name := Attempt{Step: r.Step, Undo: r.Undo}.String()
+	if r.retried() {
+		return fmt.Sprintf("%s, retry %d", name, r.Try)
+	}
+	return name
 }
 
 // open begins an ownership of the requests: of those that are there already, any may have been
@@ -125,7 +135,7 @@ func (p *performer[S]) carryOut(ctx context.Context, b *cursor.Batch, i int) err
 	case rec.Life == Suspended:
 		return supervision.Wait(errSuspended)
 	}
-	if !r.Undo && rec.Life == Compensating { // there is no use in it any more
+	if !r.Undo && !r.Ask && rec.Life == Compensating { // there is no use in it any more
 		return p.withdraw(b, i, &r)
 	}
 	d, lacks, err := p.take(rec)
@@ -135,6 +145,11 @@ func (p *performer[S]) carryOut(ctx context.Context, b *cursor.Batch, i int) err
 	if lacks != "" {
 		return supervision.Wait(fmt.Errorf("%w: it lacks %s", ErrUnrunnable, lacks))
 	}
+	effect := effectKey(p.name, key, &r)
+	if _, busy := p.busy.LoadOrStore(effect, struct{}{}); busy {
+		return supervision.Wait(errBusy)
+	}
+	defer p.busy.Delete(effect)
 	n := p.triedSoFar(e.Position) + 1
 	p.tried.Store(e.Position, n)
 	return p.act(ctx, b, i, &action[S]{def: d.steps[r.Step], timeout: d.timeout, key: key, rec: rec, request: r, attempt: n})
@@ -199,7 +214,7 @@ func (r *record) awaitsAny() bool {
 // happened.
 func (p *performer[S]) withdraw(b *cursor.Batch, i int, r *request) error {
 	at := b.Events[i].Position
-	if p.triedSoFar(at) > 0 || uint64(at) <= p.before.Load() {
+	if p.triedSoFar(at) > 0 || r.retried() || uint64(at) <= p.before.Load() {
 		return p.answer(b, i, whatUnknown, &outcome{request: *r, Error: "it was not tried again, as the instance compensates"})
 	}
 	return p.answer(b, i, whatWithdrawn, &outcome{request: *r})

@@ -63,6 +63,7 @@ type request struct {
 	Undo  bool   `json:"undo,omitempty"`
 	Try   int    `json:"try,omitempty"` // by an operator, beyond the first
 	No    int    `json:"no,omitempty"`  // how many of the undos of this were refused
+	Ask   bool   `json:"ask,omitempty"` // it is carried out though the instance compensates, to find out
 }
 
 // implied sets what is left out.
@@ -73,6 +74,9 @@ type nth uint64
 
 // IsZero reports whether it is left out.
 func (n nth) IsZero() bool { return n == 1 }
+
+// retried reports whether it is an operator's, after one of the same action or undo.
+func (r *request) retried() bool { return r.Try > 1 || r.Try > 0 && !r.Undo }
 
 // outcome is the payload of what answers a request.
 type outcome struct {

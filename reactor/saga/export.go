@@ -112,7 +112,7 @@ func (p *program[S]) continues(key string, kept []byte, lacking *UnrunnableError
 			continue
 		}
 		if err := read(u.Result); err != nil {
-			return fmt.Errorf("step %q: %w", u.Step, err)
+			return fmt.Errorf("%w: step %q: result: %w", ErrRecord, u.Step, err)
 		}
 	}
 	return nil

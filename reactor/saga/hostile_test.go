@@ -134,7 +134,7 @@ func TestTwoOperatorsDecideAtOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, saga.Completed, o.Life)
 	require.Equal(t, []string{"reserve", "charge", "label", "invoice", "ship", "ship"}, w.calls)
-	require.Equal(t, []string{"retry: saga: the instance is not as the call needs it: it is running"}, recorded(t, in, "42"))
+	require.Equal(t, []string{"retry: saga: the instance is not as the call needs it: it is running, and that was about \"ship\""}, recorded(t, in, "42"))
 }
 
 // recorded is why inputs were passed over.

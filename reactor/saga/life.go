@@ -24,8 +24,8 @@ const (
 	Running
 	// Compensating is one that waits for what is in flight, and then undoes what was done.
 	Compensating
-	// Stuck is one whose undo has failed for good, or a step from which there is no way back. It waits
-	// for an operator.
+	// Stuck is one whose undo has failed for good, or a step from which there is no way back, or that
+	// asks ([Action.Ask]). It waits for an operator. In an outage nothing fails for good: see [Do].
 	Stuck
 	// Suspended is one that an operator has stopped. Its inputs are held until it is resumed.
 	Suspended

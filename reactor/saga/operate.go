@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -28,8 +29,10 @@ type ask struct {
 	Run    uint64          `json:"run,omitempty"` // 0 for whichever there is
 	Timer  string          `json:"timer,omitempty"`
 	Step   string          `json:"step,omitempty"`
+	Undo   bool            `json:"undo,omitempty"` // of the step
 	Status status          `json:"status,omitempty"`
 	Result json.RawMessage `json:"result,omitempty"`
+	About  string          `json:"about,omitempty"` // see about
 	Reason string          `json:"reason,omitempty"`
 	By     string          `json:"by,omitempty"`
 }
@@ -81,22 +84,28 @@ func (r *record) fits(a *ask) error {
 	}
 	is := unfit("it is %s", r.Life)
 	ok := false
+	if a.About != "" && a.About != about(r) {
+		_, name, _ := strings.Cut(a.About, " ")
+		return unfit("it is %s, and that was about %q", r.Life, name)
+	}
 	switch a.Do {
 	case opCancel:
 		if ok = r.Life == Running && !r.Pivoted; r.Pivoted {
 			is = unfit("it is behind its pivot")
 		}
 	case opRetry:
-		if ok = r.Life == Stuck; ok && !r.Stuck.Undo && (r.Steps[r.Stuck.Step] == nil || r.Steps[r.Stuck.Step].Status == requested) {
-			return unfit("there is no step to repeat: %s", r.Stuck.Error)
+		if ok = canRetry(r); r.Life == Stuck {
+			is = unfit("there is no step to repeat: %s", r.Stuck.Error)
+		} else if r.Life.alive() {
+			is = unfit("it is %s, with nothing in flight", r.Life)
 		}
 	case opSkip:
-		ok = r.Life == Stuck && r.Stuck.Undo
-	case opSettle:
-		s := r.Steps[a.Step]
-		if ok = r.Life == Stuck && !r.Stuck.Undo && r.Stuck.Step == a.Step && s != nil && s.Status == unknown; !ok {
-			is = unfit("it is not stuck at an unknown outcome of step %q", a.Step)
+		if ok = r.atUndo() != nil; r.Life.alive() {
+			is = unfit("it is %s, and undoes nothing now", r.Life)
 		}
+	case opSettle:
+		why := unsettled(r, a)
+		ok, is = why == "", unfit("%s", why)
 	case opAbandon:
 		ok = r.Life.alive()
 	case opSuspend:
@@ -118,24 +127,100 @@ func (r *record) fits(a *ask) error {
 	return is
 }
 
-// askedRetry repeats what the instance is stuck at.
+// about is what an operator has in mind who calls for a retry, or has an undo passed over; "" for
+// what is in flight, whatever that is. Of two calls the first one counts.
+func about(r *record) string {
+	if u := r.atUndo(); u != nil {
+		return fmt.Sprintf("%d.%d %s", u.Order, u.Try, Attempt{Step: u.Step, Undo: true})
+	}
+	if r.Life != Stuck || r.Steps[r.Stuck.Step] == nil {
+		return ""
+	}
+	s := r.Steps[r.Stuck.Step]
+	return fmt.Sprintf("%d.%d %s", s.Order, s.Try, r.Stuck.Step)
+}
+
+// canRetry reports whether there is something that can be tried again.
+func canRetry(r *record) bool {
+	switch r.Life {
+	case Stuck:
+		s := r.Steps[r.Stuck.Step]
+		return r.atUndo() != nil || !r.Stuck.Undo && s != nil && s.Status != requested
+	case Running, Compensating:
+		return r.atUndo() != nil || len(r.inFlight()) > 0
+	default:
+		return false
+	}
+}
+
+// unsettled says why an operator cannot say what happened in an action or an undo, "" where that
+// can be said. What is in flight may happen yet: so of that it cannot be said that it did not, and
+// where there is a way back it cannot be said of actions at all, or they might happen after they
+// were undone.
+func unsettled(r *record, a *ask) string {
+	name, s := Attempt{Step: a.Step, Undo: a.Undo}.String(), r.Steps[a.Step]
+	if a.Undo {
+		switch u := r.atUndo(); {
+		case u == nil || u.Step != a.Step:
+			return fmt.Sprintf("it is %s, and not at %q", r.Life, name)
+		case a.Status != done:
+			return "an undo that did not happen is repeated by Retry, or passed over by SkipUndo"
+		case len(a.Result) > 0:
+			return "an undo has no result"
+		}
+		return ""
+	}
+	switch stuckAt := r.Life == Stuck && !r.Stuck.Undo && r.Stuck.Step == a.Step && s != nil; {
+	case stuckAt && (s.Status == unknown || s.Status == refused && a.Status == done):
+		return ""
+	case a.Status == done && r.Life == Running && r.Pivoted && s != nil && s.Status == requested:
+		return ""
+	}
+	return fmt.Sprintf("it is %s, and not stuck at an unknown outcome of step %q", r.Life, name)
+}
+
+// askedRetry repeats what the instance is stuck at, or tries what is in flight now: as another
+// request, so that it does not wait for the delay of the one before, which is not answered then.
 func (t asking[S]) askedRetry() error {
-	at := t.rec.Stuck
-	if at.Undo {
-		u := &t.rec.Undo[len(t.rec.Undo)-1]
+	if at := t.rec.Stuck; at != nil && !at.Undo {
+		return t.repeat(at.Step)
+	}
+	if u := t.rec.atUndo(); u != nil {
 		u.Try++
 		t.rec.Life, t.rec.Stuck = Compensating, nil
 		return t.own(whatRequested, t.rec.undoRequest(u))
 	}
-	s := t.rec.Steps[at.Step]
+	for _, name := range t.rec.inFlight() {
+		s := t.rec.Steps[name]
+		s.Try++
+		if err := t.own(whatRequested, request{Run: nth(t.rec.Run), Step: name, Visit: nth(s.Visit), Try: s.Try}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// repeat has a step carried out once more that the instance is stuck at: to go forward, or where it
+// compensates to find out whether there is something to undo.
+func (t asking[S]) repeat(name string) error {
+	s := t.rec.Steps[name]
 	t.rec.forget(s)
 	if s.Status == refused { // a service may have kept its No under the key
 		s.Visit++
 	}
 	s.Status, s.Result, s.Error = requested, nil, ""
 	s.Try++
-	t.rec.Life, t.rec.Stuck = Running, nil
-	return t.own(whatRequested, request{Run: nth(t.rec.Run), Step: at.Step, Visit: nth(s.Visit), Try: s.Try})
+	t.rec.unstick()
+	return t.own(whatRequested, request{
+		Run: nth(t.rec.Run), Step: name, Visit: nth(s.Visit), Try: s.Try, Ask: t.rec.Life == Compensating,
+	})
+}
+
+// unstick lets the instance continue into the direction in which it went.
+func (r *record) unstick() {
+	if r.Life, r.Stuck = Running, nil; r.Why != nil {
+		r.Life = Compensating
+	}
 }
 
 // forget takes what a request has done from what is undone.
@@ -147,20 +232,45 @@ func (t asking[S]) askedSkip() error {
 	n := len(t.rec.Undo)
 	t.rec.Skipped = append(t.rec.Skipped, t.rec.Undo[n-1].Step)
 	t.rec.Undo = t.rec.Undo[:n-1]
-	t.rec.Life, t.rec.Stuck = Compensating, nil
+	t.rec.unstick()
 	return t.unwind()
 }
 
-// askedSettle says what has happened in an action whose outcome is unknown.
+// askedSettle says what has happened in an action, or that an undo has.
 func (t asking[S]) askedSettle(a *ask) error {
+	if err := t.d.readable(t.rec, a); err != nil {
+		return t.record(fmt.Sprintf("%s: %v", a.Do, err))
+	}
+	if a.Undo {
+		t.rec.undid()
+		t.rec.unstick()
+		return t.unwind()
+	}
 	s := t.rec.Steps[a.Step]
 	t.rec.forget(s)
 	s.Status, s.Result, s.Error = a.Status, a.Result, clip(a.Reason)
 	if def := t.d.steps[a.Step]; a.Status == done && def != nil && def.undo != nil {
 		t.rec.addUndo(s.toUndo(a.Step))
 	}
-	t.rec.Life, t.rec.Stuck = Running, nil
+	if t.rec.unstick(); t.rec.Life == Compensating {
+		return t.unwind()
+	}
 	return t.moveOn(a.Step, s)
+}
+
+// readable says why what an operator says of a step cannot be handled, nil where it can.
+func (d *definition[S]) readable(rec *record, a *ask) error {
+	if a.Do != opSettle || a.Undo {
+		return nil
+	}
+	s := d.steps[a.Step]
+	if s == nil || s.read == nil || d.list && d.stageOf(rec.Phase) < 0 {
+		return fmt.Errorf("%w: it lacks step %q", ErrUnrunnable, a.Step)
+	}
+	if err := s.read(a.Result); err != nil {
+		return fmt.Errorf("%w: the result of step %q: %w", ErrUnfit, a.Step, err)
+	}
+	return nil
 }
 
 func (t asking[S]) askedAbandon(a *ask) error {

@@ -150,6 +150,26 @@ func (r *record) undoing() *undoRecord {
 	return nil
 }
 
+// atUndo is the undo that is in flight, or that the instance is stuck at; nil for none.
+func (r *record) atUndo() *undoRecord {
+	if r.Life == Stuck && r.Stuck.Undo && len(r.Undo) > 0 {
+		return &r.Undo[len(r.Undo)-1]
+	}
+	if r.Life == Compensating {
+		return r.undoing()
+	}
+	return nil
+}
+
+// undid takes what was requested last from what is undone, as it is.
+func (r *record) undid() {
+	u := r.Undo[len(r.Undo)-1]
+	if s := r.Steps[u.Step]; s != nil && u.Visit == s.Visit {
+		s.Status = undone
+	}
+	r.Undo, r.Why.Undid = r.Undo[:len(r.Undo)-1], true
+}
+
 // addUndo adds something to what compensation undoes.
 func (r *record) addUndo(u undoRecord) {
 	i, _ := slices.BinarySearchFunc(r.Undo, u.Order, func(u undoRecord, order uint64) int {

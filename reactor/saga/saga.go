@@ -67,9 +67,10 @@ type Effects struct {
 	// Lanes is how many actions run at the same time; 0 means 32.
 	Lanes int
 	// Policy is the ladder of an action. Once its attempts are used up the outcome is unknown. In an
-	// outage of what a step calls no attempts are counted: the step is tried until that ends, or until
-	// the instance compensates, as at its Deadline. One step that fails alone for long looks the same.
-	// Policy.Outage.Off has attempts counted then, too, and so has Action.Attempts for a step.
+	// outage of what an action or an undo calls no attempts are counted: it is tried until that ends,
+	// until an operator decides, or until the instance compensates, as at its Deadline. One step that
+	// fails alone for long looks the same. Policy.Outage.Off has attempts counted then, too, and so
+	// has Action.Attempts for a step.
 	Policy supervision.Policy
 	// Timeout bounds one attempt at an action; 0 means 30 s. An action may have its own.
 	Timeout time.Duration
@@ -95,10 +96,13 @@ type Attempt struct {
 // String names the action: "charge", or "undo charge".
 func (a Attempt) String() string {
 	if a.Undo {
-		return "undo " + a.Step
+		return undoPrefix + a.Step
 	}
 	return a.Step
 }
+
+// undoPrefix begins the name of the undo of a step. No step begins with it.
+const undoPrefix = "undo "
 
 // Treatment says what is done with an input for which there is no handler now.
 type Treatment uint8

@@ -12,7 +12,7 @@ import (
 type Step[S any] struct {
 	// Key names the effect: it is the same at every attempt, after every restart, and in the undo of
 	// an action, which has it with "/undo" behind. A service that knows a key does nothing twice. Only
-	// what was refused, and is repeated by an operator, has another one.
+	// what was refused, and is repeated by an operator, has another one. An undo goes by Done.Key.
 	Key string
 	// Instance is the key of the instance, Name that of the step.
 	Instance, Name string
@@ -56,6 +56,17 @@ type step[S any] struct {
 // been; nil where there is nothing to take back. An undo that is refused, or whose ladder is used
 // up, makes the instance [Stuck].
 //
+// In an outage of what an action or an undo calls its ladder is not used up, and one instance alone
+// that fails cannot be told from an outage. So where it does not say how often ([Action.Attempts])
+// an action is tried until it works or the instance
+// turns back, as at its Deadline; an undo, and an action behind the pivot, until it works or an
+// operator says otherwise ([Instances.SkipUndo], [Instances.SettleDone]). See Effects.Policy.
+//
+// Each service that is called needs two rules. What comes twice under a key is done once. And what
+// was taken back before it came is refused when it comes: an undo may overtake an attempt that is
+// on its way still, after a time-out. So an undo goes by the key of its action ([Done.Key]), and
+// records that where the service does not know it yet.
+//
 // In [Steps] the action is a step by itself; in [New] it is carried out where a handler says so, by
 // [Tx.Run].
 func Do[S, R any](
@@ -73,7 +84,12 @@ func Do[S, R any](
 		}
 		return json.Marshal(result)
 	}
-	a.step.read = func(raw json.RawMessage) error { return decodeResult(raw, new(R)) }
+	a.step.read = func(raw json.RawMessage) error {
+		if len(raw) == 0 {
+			return nil
+		}
+		return json.Unmarshal(raw, new(R))
+	}
 	if undo != nil {
 		a.step.undo = func(ctx context.Context, s Step[S], u *undoRecord, key string) error {
 			d := Done[R]{Key: key, Certain: !u.Unknown}
@@ -158,7 +174,9 @@ func (a *Action[S, R]) positive(setting string, n int) {
 }
 
 // Ask makes the instance [Stuck] where the outcome is unknown, until an operator says what
-// happened: for what a blind undo would harm.
+// happened: for what a blind undo would harm. Where the instance turns back while the action is in
+// flight, as at its Deadline, it is so once nothing else is. [Instances.Retry] finds out by another
+// attempt under the same key, and what that has done is undone then.
 func (a *Action[S, R]) Ask() *Action[S, R] {
 	a.step.ask = true
 	return a
