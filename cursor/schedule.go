@@ -116,9 +116,15 @@ func (s *schedule) undecided() (waiting []*queue) {
 
 // failed finds the queue that waits for a verdict on an event, nil if there is none.
 func (s *schedule) failed(first store.Position) *queue {
-	for _, q := range s.undecided() {
-		if q.events[0].Position == first {
+	is := func(q *queue) bool { return q.undecided() && q.events[0].Position == first }
+	for q := range s.win.queues() {
+		if is(q) {
 			return q
+		}
+	}
+	for _, k := range s.list.keys {
+		if is(&k.queue) {
+			return &k.queue
 		}
 	}
 	return nil

@@ -42,7 +42,7 @@ func stories() map[string]story {
 		"a step is flaky": {
 			play: func(t *testing.T, run *reactortest.Run, s *saga.Saga[order]) {
 				settle(t, run, s)
-				run.Advance(time.Minute)
+				run.Advance(time.Second)
 			},
 			fails: map[string][]error{"reserve": {errDown, saga.Refuse(errDown)}}, life: saga.Compensated,
 		},
@@ -58,14 +58,14 @@ func stories() map[string]story {
 		"its deadline passes while a step is tried again": {
 			play: func(t *testing.T, run *reactortest.Run, s *saga.Saga[order]) {
 				settle(t, run, s)
-				run.Advance(time.Hour)
+				run.Advance(time.Minute)
 			},
 			fails: map[string][]error{"charge": {errDown}}, lies: []string{"charge"}, life: saga.Compensated,
 		},
 		"a step is tried for nothing": {
 			play: func(t *testing.T, run *reactortest.Run, s *saga.Saga[order]) {
 				settle(t, run, s)
-				run.Advance(20 * time.Minute)
+				run.Advance(20 * time.Second)
 			},
 			fails: map[string][]error{"charge": {errDown}}, lies: []string{"charge"}, attempts: 4, life: saga.Compensated,
 		},
@@ -78,7 +78,7 @@ func stories() map[string]story {
 				run.Advance(time.Second)
 				reactortest.SetClock(run, 2*time.Hour)
 				run.Settle()
-				run.Advance(time.Minute)
+				run.Advance(10 * time.Second)
 			},
 			fails: map[string][]error{"charge": {errDown}}, lies: []string{"charge"}, life: saga.Compensated,
 		},
@@ -106,6 +106,7 @@ func TestACrashAnywhereLeadsToTheSameEnd(t *testing.T) {
 					w.lies[step] = true
 				}
 				s = w.checkout()
+				s.Deadline = 30 * time.Second
 				s.Effects.Policy.Attempts = max(st.attempts, 1)
 				if st.attempts == 0 {
 					s.Effects.Policy.Attempts = 100

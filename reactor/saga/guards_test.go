@@ -132,12 +132,12 @@ func TestAMonthlyTimerRunsForTenYears(t *testing.T) {
 func TestTwoThousandBadInputsHoldUpNoInstance(t *testing.T) {
 	w := newWorld()
 	s := w.checkout()
+	s.Policy.Attempts = 2
 	run := reactortest.Start(t, s)
 	bad := make([]store.Payload, 0, less(2000))
 	for i := range less(2000) {
 		bad = append(bad, reactortest.At(at(fmt.Sprint(i)), store.Raw{Type: orderPlaced{}.Kind(), Data: []byte(`{"Order": 7}`)}))
 	}
-	s.Policy.Attempts = 1
 	run.Given(bad...)
 	run.Given(reactortest.At(at("42"), placed("good")))
 	run.Settle()
