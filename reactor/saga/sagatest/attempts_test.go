@@ -1,7 +1,6 @@
 package sagatest_test
 
 import (
-	"context"
 	"strconv"
 	"testing"
 	"time"
@@ -16,12 +15,10 @@ import (
 
 // patient is a checkout whose step says how often it is tried, and its undo.
 func (s *shop) patient(attempts, undoAttempts int) *saga.Saga[order] {
-	none := func(context.Context, saga.Step[order], saga.Done[string]) error { return nil }
 	return saga.Steps("checkout",
 		saga.Starts(func(e placed) string { return e.Order }, func(o *order, e placed) { *o = order{ID: e.Order, Cents: e.Cents} }),
 		saga.Do("reserve", s.reserve, s.release).UndoAttempts(undoAttempts),
-		saga.Do("charge", s.charge, s.refund).Attempts(attempts).UndoAttempts(undoAttempts),
-		saga.Do("send", s.send, none).Attempts(attempts))
+		saga.Do("charge", s.charge, s.refund).Attempts(attempts).UndoAttempts(undoAttempts))
 }
 
 // attempted is how often an action was attempted.
@@ -77,20 +74,36 @@ func TestEachInstanceHasTheAttemptsThatItsStepSays(t *testing.T) {
 	require.Equal(t, 10, attempted(r, "charge"))
 }
 
-func TestEveryFaultOfStepsThatSayHowOftenTheyAreTried(t *testing.T) {
+// Of the count nothing is kept: after a crash it begins again, and comes to the same.
+func TestFaultsAndCrashesOfStepsThatSayHowOftenTheyAreTried(t *testing.T) {
 	var s *shop
-	sagatest.EveryFault(t, func() *saga.Saga[order] {
+	def := func() *saga.Saga[order] {
 		s = newShop()
 		return s.patient(2, 3)
-	}, func(r *sagatest.Run[order]) {
-		given(r, placed{Order: "42", Cents: 900})
-		r.Settle()
-	}, func(r *sagatest.Run[order]) {
-		if r.Get("42").Life == saga.Compensated {
-			clear(s.sent) // a parcel is called back
-		}
-		s.check(t, r)
-	})
+	}
+	for name, test := range few(map[string]func(t *testing.T){
+		"every fault": func(t *testing.T) {
+			sagatest.EveryFault(t, def, func(r *sagatest.Run[order]) {
+				given(r, placed{Order: "42", Cents: 900})
+				r.Settle()
+			}, func(r *sagatest.Run[order]) {
+				if r.Get("42").Life == saga.Completed {
+					s.sent["42"] = true
+				}
+				s.check(t, r)
+			})
+		},
+		"every crash": func(t *testing.T) {
+			sagatest.EveryCrash(t, def, func(r *sagatest.Run[order]) {
+				r.Fault("charge", sagatest.Lie)
+				given(r, placed{Order: "42", Cents: 900})
+				r.Advance(time.Minute)
+				require.Equal(t, saga.Compensated, r.Get("42").Life)
+			})
+		},
+	}) {
+		t.Run(name, test)
+	}
 }
 
 func TestAttemptsMustBePositive(t *testing.T) {
