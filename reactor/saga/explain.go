@@ -2,33 +2,36 @@ package saga
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 )
 
-// Explain says in a few lines of text what the instance of a key is doing, what it waits for and
-// what would be undone, as for a person who was asked about it. Errors are those of Get.
+// Explain says in a few lines of text what the instance of a key is doing, what it waits for, what
+// would be undone and what an operator can call now, as for a person who was asked about it. How
+// often an action in flight was attempted is not in the log: the status of the worker NAME.do tells
+// that, in the system that runs it. Errors are those of Get.
 func (h *Instances[S]) Explain(key string) (string, error) {
+	rec, err := h.record(key)
+	if err != nil {
+		return "", fmt.Errorf("saga %s, key %q: %w", h.saga.name, key, err)
+	}
 	o, err := h.Get(key)
 	if err != nil {
 		return "", err
 	}
 	now := h.st.Now()
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s (run %d, version %d): %s", h.saga.name, o.Key, o.Run, o.Version, o.Life)
-	switch {
-	case o.Life.Ended():
-		fmt.Fprintf(&b, " at %s, after %s", o.Ended.Format(time.RFC3339), spent(o.Ended.Sub(o.Began)))
-	case o.Phase != "":
-		fmt.Fprintf(&b, " in %q for %s, since its start for %s", o.Phase, spent(now.Sub(o.Entered)), spent(now.Sub(o.Began)))
-	}
-	b.WriteString("\n")
+	fmt.Fprintf(&b, "%s %s (run %d, version %d): %s\n", h.saga.name, o.Key, o.Run, o.Version, o.come(now))
 	if o.Unrunnable != "" {
 		fmt.Fprintf(&b, "  this program cannot continue it: it lacks %s\n", o.Unrunnable)
 	}
 	if o.Err != nil {
 		fmt.Fprintf(&b, "  because: %v\n", o.Err)
+	}
+	if o.Blocked != nil {
+		fmt.Fprintf(&b, "  %v\n  once that is mended: System.Replay or System.Discard of the event\n", o.Blocked)
 	}
 	h.explainWaits(&b, &o, now)
 	if len(o.ToUndo) > 0 && !o.Life.Ended() {
@@ -40,7 +43,25 @@ func (h *Instances[S]) Explain(key string) (string, error) {
 	if len(o.Skipped) > 0 {
 		fmt.Fprintf(&b, "  not undone: %s\n", strings.Join(o.Skipped, ", "))
 	}
+	if calls := calls(rec); len(calls) > 0 && !o.Life.Ended() {
+		fmt.Fprintf(&b, "  an operator can call: %s\n", strings.Join(calls, ", "))
+	}
 	return b.String(), nil
+}
+
+// come says how far it has come.
+func (o *Instance[S]) come(now time.Time) string {
+	in := ""
+	if o.Phase != "" {
+		in = fmt.Sprintf(" in %q for %s,", o.Phase, spent(now.Sub(o.Entered)))
+	}
+	switch {
+	case o.Life.Ended():
+		return fmt.Sprintf("%s at %s, after %s", o.Life, o.Ended.Format(time.RFC3339), spent(o.Ended.Sub(o.Began)))
+	case o.Life != Running && o.Phase != "":
+		in = fmt.Sprintf(" after %q,", o.Phase)
+	}
+	return fmt.Sprintf("%s%s since its start for %s", o.Life, in, spent(now.Sub(o.Began)))
 }
 
 // undone are the steps that were undone, in the order of that.
@@ -55,10 +76,11 @@ func (o *Instance[S]) undone() (steps []string) {
 
 // explainWaits says what an instance waits for.
 func (h *Instances[S]) explainWaits(b *strings.Builder, o *Instance[S], now time.Time) {
-	for _, s := range o.Steps {
-		if s.Status == string(requested) {
-			fmt.Fprintf(b, "  in flight: step %q (visit %d, key %s)\n", s.Name, s.Visit, s.Key)
-		}
+	for _, a := range o.InFlight {
+		fmt.Fprintf(b, "  in flight: %s (key %s)\n", a, a.Key)
+	}
+	if len(o.InFlight) > 0 {
+		fmt.Fprintf(b, "  attempts, their last error and the next one: see the status of %s%s\n", h.saga.name, effectsSuffix)
 	}
 	if o.Waiting {
 		b.WriteString("  nothing is in flight: it waits for an event")
@@ -68,21 +90,49 @@ func (h *Instances[S]) explainWaits(b *strings.Builder, o *Instance[S], now time
 		b.WriteString("\n")
 	}
 	for _, t := range o.Timers {
-		fmt.Fprintf(b, "  timer %q is due in %s\n", t.Name, spent(t.Due.Sub(now)))
+		if left := t.Due.Sub(now); left >= 0 {
+			fmt.Fprintf(b, "  timer %q is due in %s\n", t.Name, spent(left))
+		} else {
+			fmt.Fprintf(b, "  timer %q is overdue for %s\n", t.Name, spent(-left))
+		}
 	}
 	for _, a := range o.Aliases {
 		fmt.Fprintf(b, "  is found by %s = %s\n", a[0], a[1])
 	}
-	if o.Held > 0 {
+	switch o.Held {
+	case 0:
+	case 1:
+		b.WriteString("  1 input is held\n")
+	default:
 		fmt.Fprintf(b, "  %d inputs are held\n", o.Held)
 	}
-	switch o.Life {
-	case Stuck:
-		b.WriteString("  an operator decides: Retry, SkipUndo, SettleDone, SettleRefused or Abandon\n")
-	case Suspended:
-		b.WriteString("  an operator has suspended it: Resume\n")
-	default:
+}
+
+// calls are those of operators that fit the instance as it is, by the names of the methods of
+// [Instances], with the action or the timer that they need.
+func calls(r *record) (list []string) {
+	add := func(a *ask, call string) {
+		if r.fits(a) == nil {
+			list = append(list, call)
+		}
 	}
+	add(&ask{Do: opRetry}, "Retry")
+	add(&ask{Do: opSkip}, "SkipUndo")
+	for _, name := range slices.Sorted(maps.Keys(r.Steps)) {
+		add(&ask{Do: opSettle, Step: name, Status: done}, fmt.Sprintf("SettleDone(%q)", name))
+		add(&ask{Do: opSettle, Step: name, Status: refused}, fmt.Sprintf("SettleRefused(%q)", name))
+	}
+	if u := r.atUndo(); u != nil {
+		add(&ask{Do: opSettle, Step: u.Step, Undo: true, Status: done}, fmt.Sprintf("SettleDone(%q)", undoPrefix+u.Step))
+	}
+	add(&ask{Do: opCancel}, "Cancel")
+	for _, t := range r.timers() {
+		add(&ask{Do: opFire, Timer: t.Name}, fmt.Sprintf("Fire(%q)", t.Name))
+	}
+	add(&ask{Do: opSuspend}, "Suspend")
+	add(&ask{Do: opResume}, "Resume")
+	add(&ask{Do: opAbandon}, "Abandon")
+	return list
 }
 
 // spent is a duration as people say it.

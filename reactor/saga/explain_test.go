@@ -1,6 +1,7 @@
 package saga_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ func TestAnInstanceIsExplained(t *testing.T) {
   timer "pay-by" is due in 10m0s
   is found by payment = pay-42
   to undo, in this order: release
+  an operator can call: Cancel, Fire("pay-by"), Suspend, Abandon
 `, text)
 	p.Advance(10 * time.Minute)
 	text, err = p.s.In(p.Store()).Explain("42")
@@ -32,6 +34,65 @@ func TestAnInstanceIsExplained(t *testing.T) {
 `, text)
 	_, err = p.s.In(p.Store()).Explain("43")
 	require.ErrorIs(t, err, saga.ErrNotFound)
+}
+
+func TestAnUndoInFlightIsExplained(t *testing.T) {
+	w := newWorld()
+	s, run := outage(t, w)
+	text, err := s.In(run.Store()).Explain("42")
+	require.NoError(t, err)
+	require.Equal(t, `checkout 42 (run 1, version 1): compensating after "dispatch", since its start for 2h0m0s
+  because: saga: step "label": refused: the service is down
+  in flight: undo charge (key checkout/42.1/charge.1/undo)
+  attempts, their last error and the next one: see the status of checkout.do
+  to undo, in this order: charge, reserve
+  an operator can call: Retry, SkipUndo, SettleDone("undo charge"), Suspend, Abandon
+`, text)
+	_, err = s.In(run.Store()).Suspend(t.Context(), "42", ana)
+	require.NoError(t, err)
+	run.Settle()
+	text, err = s.In(run.Store()).Explain("42")
+	require.NoError(t, err)
+	require.Contains(t, text, "\n  an operator can call: Resume, Abandon\n")
+}
+
+func TestATimerThatIsOverdueAndOneHeldInputAreExplained(t *testing.T) {
+	p := play(t)
+	p.given(placed("42"), stockReserved{"42"})
+	in := p.s.In(p.Store())
+	_, err := in.Suspend(t.Context(), "42", ana)
+	require.NoError(t, err)
+	p.given(orderCancelled{"42"})
+	p.Pause("checkout", time.Time{})
+	p.Advance(65 * time.Minute)
+	text, err := in.Explain("42")
+	require.NoError(t, err)
+	require.Contains(t, text, `  timer "pay-by" is overdue for 50m0s
+  is found by payment = pay-42
+  1 input is held
+`)
+}
+
+// A handler that fails for good has its input parked: nothing moves the instance any more.
+func TestWhatBlocksAnInstanceIsExplained(t *testing.T) {
+	w := newWorld()
+	s := w.checkout()
+	s.Policy.Attempts, s.MaxState = 1, 80
+	run := reactortest.Start(t, s)
+	run.Given(reactortest.At(at("42"), placed("42")), reactortest.At(at("43"), placed("43")))
+	run.Settle()
+	run.Advance(time.Hour)
+	in := s.In(run.Store())
+	parked := run.Parked("checkout")
+	require.NotEmpty(t, parked)
+	o, err := in.Get("42")
+	require.NoError(t, err)
+	require.ErrorContains(t, o.Blocked, "which checkout has parked: ")
+	text, err := in.Explain("42")
+	require.NoError(t, err)
+	require.Contains(t, text, fmt.Sprintf("  saga: blocked by event %d, which checkout has parked: ", parked[0].Position))
+	require.Contains(t, text, ", at most 80\n")
+	require.Contains(t, text, "\n  once that is mended: System.Replay or System.Discard of the event\n")
 }
 
 func TestWhatIsUndoneIsExplainedAndDrawn(t *testing.T) {

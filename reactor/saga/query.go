@@ -36,6 +36,11 @@ type Instance[S any] struct {
 	// Unrunnable is what the program does not have any more of what the instance needs next, such as
 	// `step "charge"`: its inputs are held until one does. "" for nothing.
 	Unrunnable string
+	// Blocked is why no input moves it any more: an event of it is parked, until an operator has that
+	// replayed or discarded; nil else. It is set by [Instances.Get] alone.
+	Blocked error
+	// InFlight are the actions that are in flight, or the undo that is, as they are requested.
+	InFlight []Attempt
 	// Run counts the runs of the key, from 1; Version is that of the definition.
 	Run     uint64
 	Version uint32
@@ -138,6 +143,15 @@ func (h *Instances[S]) prefix() (string, error) {
 // Get returns the instance of a key. Errors: [ErrNotFound] where there is none, [ErrRecord],
 // [ErrState], and those of the store.
 func (h *Instances[S]) Get(key string) (Instance[S], error) {
+	o, err := h.get(key)
+	if err == nil {
+		o.Blocked, err = h.blocked(key)
+	}
+	return o, err
+}
+
+// get is Get without what is parked.
+func (h *Instances[S]) get(key string) (Instance[S], error) {
 	rec, err := h.record(key)
 	if err != nil {
 		return Instance[S]{}, fmt.Errorf("saga %s, key %q: %w", h.saga.name, key, err)
@@ -175,7 +189,7 @@ func (h *Instances[S]) instance(p *program[S], key string, rec *record) (o Insta
 		Key: key, Life: rec.Life, Unrunnable: lacks, Waiting: rec.Life == Running && len(rec.inFlight()) == 0,
 		Run: rec.Run, Version: rec.Version, Phase: rec.Phase, Entered: rec.Entered, Began: rec.Began, Ended: rec.Ended, Since: rec.since(),
 		Held: len(rec.Held), Inputs: rec.Inputs, Err: rec.err(), Skipped: rec.Skipped,
-		Steps: rec.stepStates(h.saga.name, key), Timers: rec.timers(),
+		Steps: rec.stepStates(h.saga.name, key), Timers: rec.timers(), InFlight: attemptsInFlight(rec, h.saga.name, key),
 	}
 	for _, u := range slices.Backward(rec.Undo) {
 		o.ToUndo = append(o.ToUndo, u.Step)
@@ -210,6 +224,19 @@ func (r *record) stepStates(saga, key string) (list []StepState) {
 	return list
 }
 
+// attemptsInFlight are the actions, or the undo, that an instance waits for.
+func attemptsInFlight(r *record, saga, key string) (list []Attempt) {
+	for _, name := range r.inFlight() {
+		q := request{Run: nth(r.Run), Step: name, Visit: nth(r.Steps[name].Visit)}
+		list = append(list, Attempt{Key: effectKey(saga, key, &q), Saga: saga, Instance: key, Step: name})
+	}
+	if u := r.undoing(); u != nil && r.Life == Compensating {
+		q := r.undoRequest(u)
+		list = append(list, Attempt{Key: undoKey(effectKey(saga, key, &q), &q), Saga: saga, Instance: key, Step: u.Step, Undo: true})
+	}
+	return list
+}
+
 func (r *record) timers() (list []Timer) {
 	for name, t := range r.Timers {
 		list = append(list, Timer{Name: name, Due: t.Due})
@@ -232,7 +259,7 @@ func (r *record) timers() (list []Timer) {
 func (h *Instances[S]) Wait(ctx context.Context, key string) (Instance[S], error) {
 	for {
 		head := h.st.Head()
-		o, err := h.Get(key)
+		o, err := h.get(key)
 		if err != nil && !errors.Is(err, ErrNotFound) || err == nil && (o.Life.Ended() || o.Life == Stuck) {
 			return o, err
 		}
