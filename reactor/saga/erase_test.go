@@ -172,9 +172,9 @@ func TestAnInstanceDoesNotWaitForWhatWasErased(t *testing.T) {
 
 // However far the instance is, and wherever in the erasure the power is cut, the end is the same.
 func TestAnErasureSurvivesACrashAnywhere(t *testing.T) {
-	for name, paused := range map[string]string{
+	for name, paused := range few(map[string]string{
 		"a request is in flight": "checkout.do", "an outcome is": "checkout", "it has ended": "",
-	} {
+	}) {
 		t.Run(name, func(t *testing.T) {
 			var s *saga.Saga[order]
 			tree := func() supervision.Child {
