@@ -251,3 +251,39 @@ func byClock(a, b rang) int {
 	}
 	return int(a.Generation) - int(b.Generation)
 }
+
+// What was held is on its way to be handled again, and an input comes before that, as the disk was
+// full meanwhile: it waits for its turn all the same, however late it is.
+func TestWhatWasHeldIsNotLostWhereItsTurnIsCommittedLate(t *testing.T) {
+	for name, wait := range map[string]func(p *played){
+		"the disk was full": func(p *played) { p.Advance(5 * time.Minute) },
+		"the clock was set": func(p *played) { reactortest.SetClock(p.Run, time.Hour) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := play(t)
+			p.given(placed("42"))
+			in := p.s.In(p.Store())
+			_, err := in.Suspend(t.Context(), "42", ana)
+			require.NoError(t, err)
+			p.Settle()
+			p.given(stockReserved{"42"})
+			require.Equal(t, 1, p.get().Held)
+			_, err = in.Resume(t.Context(), "42", ana)
+			require.NoError(t, err)
+			p.Disk().SetCapacity(1)
+			filler := store.Raw{Type: "filler", Data: make([]byte, 300)}
+			for err == nil {
+				_, err = p.Store().Append(t.Context(), store.At("filler", "elsewhere"), store.Any, filler)
+			}
+			require.ErrorIs(t, err, store.ErrDiskFull)
+			p.Step("checkout")
+			require.Equal(t, saga.Suspended, p.get().Life, "the disk is not full")
+			wait(p)
+			p.Disk().SetCapacity(1 << 40)
+			p.Given(reactortest.At(at("42"), orderCancelled{"42"}))
+			p.Advance(10 * time.Minute)
+			require.Equal(t, []string{"undo reserve"}, p.m.w.calls)
+			require.Empty(t, recorded(t, in, "42"))
+		})
+	}
+}

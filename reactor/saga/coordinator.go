@@ -192,6 +192,9 @@ func (t *turn[S]) wait() error {
 	if t.lacks != "" || rec.rests() || rec.Again.IsZero() || t.e.Time.Time().Sub(rec.Again) < onWayFor {
 		return nil
 	}
+	if comes, err := retryComes(t); comes || err != nil {
+		return err
+	}
 	if rec.release(rec.Retried) {
 		if err := t.own(whatRecorded, pointer{Run: rec.Run, Input: rec.Retried, Why: "its retry was discarded"}); err != nil {
 			return err
@@ -199,6 +202,26 @@ func (t *turn[S]) wait() error {
 	}
 	rec.Again = time.Time{}
 	return t.again()
+}
+
+// retryComes reports whether the retry of a held input is behind this one in the log: it was
+// written late then, as the disk was full, or the clock was set meanwhile.
+func retryComes[S any](t *turn[S]) (bool, error) {
+	st := t.b.Store()
+	if st == nil {
+		return false, nil
+	}
+	retries := store.Region{Entity: entity(t.saga, t.key), Kinds: []string{whatAgain.kind(t.saga)}}
+	for e, err := range st.Read(t.ctx, retries, store.After(t.e.Position)) {
+		var of pointer
+		if err != nil {
+			return false, err
+		}
+		if err := decode(&e, &of); err == nil && of.Input == t.rec.Retried {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // dispatch handles an input by its kind.
