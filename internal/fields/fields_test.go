@@ -26,7 +26,7 @@ type all struct {
 	pairs  map[string]string
 }
 
-var names = []string{"", "red", "blue"} //nolint:gochecknoglobals // a table
+var names = []string{"", "red", "blue"}
 
 func (a *all) fields(c *fields.Coder) {
 	fields.Number(c, 1, &a.small)

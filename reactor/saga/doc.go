@@ -46,7 +46,8 @@
 //
 // The record of an instance is a side value of the saga's own checkpoint, named by the key. In it
 // everything goes by name, never by a number in a list, so that a deploy may add and move steps.
-// The events of an instance lie at the entity "saga:NAME:KEY".
+// Its fields are in format.go; a result is kept once, and the whole of it is written with each
+// input. The events of an instance lie at the entity "saga:NAME:KEY".
 //
 // The package must not know: actors, files, clocks, how a checkpoint is kept. It starts no
 // goroutine and holds no lock.
