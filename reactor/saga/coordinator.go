@@ -189,6 +189,12 @@ func (t *turn[S]) wait() error {
 		return err
 	}
 	rec := t.rec
+	if t.lacks != rec.Lacks {
+		rec.Lacks = t.lacks
+		if err := t.own(whatUnrunnable, lacking{Run: rec.Run, Lacks: t.lacks}); err != nil {
+			return err
+		}
+	}
 	if t.lacks != "" || rec.rests() || rec.Again.IsZero() || t.e.Time.Time().Sub(rec.Again) < onWayFor {
 		return nil
 	}

@@ -33,6 +33,8 @@ const (
 	whatRecorded what = "recorded"
 	// whatStuck is an instance that waits for an operator.
 	whatStuck what = "stuck"
+	// whatUnrunnable is one that has an input for which the program lacks something.
+	whatUnrunnable what = "unrunnable"
 	// whatEnded is the end of a run.
 	whatEnded what = "ended"
 )

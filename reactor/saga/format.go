@@ -88,6 +88,7 @@ func (r *record) fields(c *fields.Coder) {
 	fields.Part(c, 23, &r.Stuck, stuckFields)
 	fields.Strings(c, 24, &r.Skipped)
 	fields.Number(c, 25, &r.Counted)
+	fields.Text(c, 26, &r.Lacks)
 }
 
 // statuses by their numbers in the log.

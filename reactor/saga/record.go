@@ -41,6 +41,7 @@ type record struct {
 	Why     *failure // it does not go forward any more
 	Stuck   *stuckRecord
 	Skipped []string // steps that were not undone
+	Lacks   string   // what it waits for the program to have, as its last event said
 	Counted Life     // under which it still is, after an erasure; None for its own
 }
 

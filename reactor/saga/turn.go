@@ -42,6 +42,9 @@ func (p *program[S]) turn(ctx context.Context, b *cursor.Batch, i int, key, at s
 	if err != nil {
 		return nil, err
 	}
+	if lacks == "" {
+		rec.Lacks = ""
+	}
 	out := outlet{b: b, i: i, e: &b.Events[i], saga: p.name, scope: p.scope, key: key, at: at, rec: rec}
 	return &turn[S]{outlet: out, ctx: ctx, d: d, lacks: lacks, now: b.Now(i), was: rec.Life, under: rec.Counted, had: rec.waiting()}, nil
 }
