@@ -66,16 +66,16 @@ func limitTimers(n int, span time.Duration) delivery.Run {
 // bystander is the first of instances that have ids of their own.
 const bystander = 50_000_000
 
-// FillSoon begins instances whose timers are due evenly over a span, the first of them once all
-// instances are there. It returns when that is.
+// FillSoon begins as many bystanders, whose timers are never due, and then instances whose timers
+// are due evenly over a span, the first of them once all instances should be there, by the time
+// that the bystanders took. It returns when that is.
 func (w *Waiting) FillSoon(ctx context.Context, n int, span time.Duration) (first time.Time, err error) {
-	some := min(n, workload.LoadBatch)
 	began := time.Now()
-	if err := w.Fill(ctx, bystander, some, Far); err != nil {
+	if err := w.Fill(ctx, bystander, n, Far); err != nil {
 		return first, err
 	}
-	const slower = 4 // than the first ones
-	first = time.Now().Add(slower*time.Since(began)*time.Duration(n)/time.Duration(some) + 100*time.Millisecond)
+	const slack = 500 * time.Millisecond
+	first = time.Now().Add(2*time.Since(began) + slack)
 	err = w.Fill(ctx, 0, n, func(i int) time.Time { return first.Add(span * time.Duration(i) / time.Duration(n)) })
 	if late := time.Since(first); err == nil && late > 0 {
 		err = fmt.Errorf("instances were there %v after their first timer was due", late)
@@ -125,7 +125,7 @@ func Overdue(ctx context.Context, dir string, n, samples int) (f OverdueFigures,
 	}
 	defer func() { err = errors.Join(err, w.Close(ctx)) }()
 	signal := func(i int) (time.Duration, error) {
-		return w.Signal(ctx, bystander+scattered(i, min(n, workload.LoadBatch)))
+		return w.Signal(ctx, bystander+scattered(i, n))
 	}
 	for i := 0; w.Fired() < n; i++ {
 		took, err := signal(i)
