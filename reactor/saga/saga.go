@@ -47,7 +47,8 @@ type Saga[S any] struct {
 	// MaxVisits is how often one step may be requested in a run, and MaxHeld how many inputs may wait;
 	// 0 means 1,000 each.
 	MaxVisits, MaxHeld int
-	// Lanes is how many instances have an input handled at the same time; 0 means 16.
+	// Lanes is how many instances have an input handled at the same time; 0 means 64, so that as
+	// many share a commit.
 	Lanes int
 	// Policy of the coordinator: what is done with inputs whose handler fails. Once its attempts are
 	// used up an input is parked, and its instance is blocked until that is replayed or discarded; it
@@ -128,7 +129,7 @@ const (
 )
 
 const (
-	defaultLanes       = 16
+	defaultLanes       = 64
 	defaultEffectLanes = 32
 	defaultTimeout     = 30 * time.Second
 	defaultHoldFor     = time.Minute
