@@ -56,7 +56,6 @@ type ledgers struct {
 	t      *testing.T
 	random *rand.Rand
 	n      int // of the last entry
-	paused bool
 }
 
 var errBroken = errors.New("broken")

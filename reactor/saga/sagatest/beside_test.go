@@ -28,6 +28,9 @@ func clerk() supervision.Child {
 }
 
 func TestEveryFaultOfAManagerWithAReactorThatAnswersIt(t *testing.T) {
+	if underRace { // one of them
+		t.Setenv("PENSTOCK_FAULT", "send=lie*1,order=7")
+	}
 	var m manager
 	sagatest.EveryFault(t, func() *saga.Saga[order] {
 		m = manager{newShop()}

@@ -18,7 +18,7 @@ func Compatible[S any](tb testing.TB, def *saga.Saga[S], path string) {
 	if err != nil {
 		tb.Fatalf("sagatest: %v", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	n, err := def.Check(f)
 	if err == nil && n == 0 {
 		tb.Fatalf("sagatest: %s has no instance", path)
