@@ -71,6 +71,9 @@ func (p *program[S]) input(ctx context.Context, b *cursor.Batch, i int) error {
 	}
 	side := func(key string) ([]byte, bool, error) { return b.Side(i, key) }
 	at, err := p.place(&b.Events[i], side)
+	if errors.Is(err, ErrKey) { // it is the same each time
+		return supervision.Park(fmt.Errorf("saga %s, event %d (%s): %w", p.name, b.Events[i].Position, b.Events[i].Kind, err))
+	}
 	if err != nil {
 		return err
 	}

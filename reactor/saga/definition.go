@@ -35,6 +35,7 @@ type definition[S any] struct {
 	steps  map[string]*step[S]
 	stages []stage // of a list of steps; nil for handlers
 	list   bool
+	free   bool // there is a handler that may set timers and request actions
 
 	migrations map[uint32]func(*record) error // by the version that they are from
 }
@@ -134,7 +135,35 @@ func (d *definition[S]) complete() error {
 	if d.list && steps == 0 {
 		errs = append(errs, invalid(d.name, "it", "has no step"))
 	}
+	errs = append(errs, d.useless()...)
 	return errors.Join(errs...)
+}
+
+// useless is what the parts say that has no effect.
+func (d *definition[S]) useless() (errs []error) {
+	behind := false
+	for _, s := range d.stages {
+		behind = behind || s.pivot
+		for _, name := range s.steps {
+			if behind && d.steps[name].undo != nil {
+				errs = append(errs, invalid(d.name, "step "+name, "has an undo, and stands behind the pivot, where nothing is undone"))
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.timers)) {
+		if d.list && !d.free {
+			errs = append(errs, invalid(d.name, "timer "+name, "can be set by no handler of this list of steps; for a limit see Saga.Deadline and Action.Timeout"))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.steps)) {
+		if s := d.steps[name]; s.undoAttempts > 0 && s.undo == nil {
+			errs = append(errs, invalid(d.name, "step "+name, "has UndoAttempts, and no undo"))
+		}
+	}
+	if !d.list && !d.free && len(d.routes) > 0 {
+		errs = append(errs, invalid(d.name, "it", "has no handler: Starts is for Steps, and Start for New"))
+	}
+	return errs
 }
 
 // newest are the newest schema versions that are read, by kind.

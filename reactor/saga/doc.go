@@ -42,6 +42,16 @@
 // how often a step is tried whatever fails. Compensation begins once nothing of the instance is in
 // flight any more.
 //
+// # Deploys
+//
+// A program with another definition continues what waits in one of three ways:
+//   - by the new definition, where Saga.Version stays, or the definition has a [Migrate] from the
+//     former one: an instance takes the steps that it is not at yet as they are now;
+//   - by the one that it began with, where Saga.Version is another one and [Saga.With] names the
+//     former definition;
+//   - not, in all other cases, and where a step is gone that an instance is at: then the saga does
+//     not start, and its [UnrunnableError] says what is missing, for how many.
+//
 // # What is kept
 //
 // The record of an instance is a side value of the saga's own checkpoint, named by the key. In it

@@ -88,10 +88,14 @@ func Via[S any, T store.Payload](
 
 // Starts begins an instance of [Steps] with an event: set makes its state.
 func Starts[S any, T store.Payload](key func(body T) string, set func(state *S, body T)) Part[S] {
-	return Start(key, func(_ context.Context, e reactor.Event[T], tx *Tx[S]) error {
-		set(&tx.State, e.Body)
-		return nil
-	})
+	var handle func(context.Context, reactor.Event[T], *Tx[S]) error
+	if set != nil {
+		handle = func(_ context.Context, e reactor.Event[T], tx *Tx[S]) error {
+			set(&tx.State, e.Body)
+			return nil
+		}
+	}
+	return routeOf("Starts", "", key, handle, nil, func(r *route[S], in *input[S]) { r.start = in })
 }
 
 // CancelOn has an event end an instance: what was done is undone, with [ErrCancelled]. Behind the
@@ -127,6 +131,7 @@ func routeOf[S any, T store.Payload](
 			}
 			return handle(ctx, typed, tx)
 		}})
+		d.free = d.free || what != "Starts" && what != "CancelOn"
 		return d.route(&r)
 	})
 }

@@ -13,11 +13,11 @@ import (
 // handlers has one for each phase that an [In] or [To] names, and an arrow for each input and timer
 // that leads from one to another. The error is that of an invalid definition.
 func (s *Saga[S]) Picture() (lineage.Picture, error) {
-	d, err := s.define()
+	p, err := s.program()
 	if err != nil {
 		return lineage.Picture{}, err
 	}
-	return d.picture(&record{}), nil
+	return p.picture(&record{}), nil
 }
 
 // Picture is that of the saga, with what the instance of a key has come to: steps with their
@@ -35,7 +35,31 @@ func (h *Instances[S]) Picture(key string) (lineage.Picture, error) {
 	if err != nil {
 		return lineage.Picture{}, err
 	}
+	if rec.Life.Ended() {
+		d = p.ended(rec)
+	}
 	return d.picture(rec), nil
+}
+
+// ended is the definition by which an instance has ended. Where the program does not have that any
+// more it is the present one, without the steps that the instance has not come to.
+func (p *program[S]) ended(rec *record) *definition[S] {
+	d := p.definition
+	if rec.Version == d.version {
+		return d
+	}
+	if former := p.former[rec.Version]; former != nil {
+		return former
+	}
+	less := *d
+	less.stages = nil
+	for _, s := range d.stages {
+		s.steps = slices.DeleteFunc(slices.Clone(s.steps), func(name string) bool { return rec.Steps[name] == nil })
+		if s.pivot && rec.Pivoted || len(s.steps) > 0 {
+			less.stages = append(less.stages, s)
+		}
+	}
+	return &less
 }
 
 // drawing is a picture in the making.

@@ -28,7 +28,10 @@ type Saga[S any] struct {
 	// "" means all scopes, and "saga" for its own.
 	Scope string
 	// Deadline is how long an instance may take from its start; then it compensates, with
-	// ErrDeadline. Behind the pivot it does not count any more. 0 means no limit.
+	// ErrDeadline. Behind the pivot it does not count any more. 0 means no limit. What is in flight
+	// then is waited for before anything is undone: for the end of an attempt under way, which its
+	// Timeout bounds, or for the time of the next one, which is not made any more (Backoff and Outage
+	// of Effects.Policy bound the delay).
 	Deadline time.Duration
 	// Missing says what is done with an input that finds no instance, and Unexpected with one that its
 	// instance does not expect in its phase or at the end of its life.
@@ -164,7 +167,7 @@ func (s *Saga[S]) Name() string { return s.name }
 // Actions returns the names of its actions, and of their undos as "undo NAME", sorted. They are
 // those of [Attempt.String]. The error is all that is wrong with the definition.
 func (s *Saga[S]) Actions() (names []string, err error) {
-	d, err := s.define()
+	d, err := s.program()
 	for name, step := range d.steps {
 		if step.do != nil {
 			names = append(names, Attempt{Step: name}.String())

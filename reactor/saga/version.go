@@ -84,7 +84,8 @@ func (s *Saga[S]) program() (*program[S], error) {
 		old, err := f.define()
 		old.scope, old.types = d.scope, d.types
 		if _, twice := p.former[f.Version]; twice || f.Version == s.Version {
-			errs = append(errs, invalid(s.name, fmt.Sprintf("version %d", f.Version), "is there twice"))
+			rule := fmt.Sprintf("has two definitions of version %d: each needs its own Saga.Version", f.Version)
+			errs = append(errs, invalid(s.name, "With", rule))
 		}
 		p.former[f.Version] = old
 		errs = append(errs, err)
@@ -300,10 +301,18 @@ func (e *UnrunnableError) add(key string, version uint32, lacks string) {
 func (e *UnrunnableError) Error() string {
 	var list []string
 	for _, what := range slices.Sorted(maps.Keys(e.Missing)) {
-		list = append(list, fmt.Sprintf("%s (%d)", what, e.Missing[what]))
+		list = append(list, fmt.Sprintf("%s, for %s", what, instances(e.Missing[what])))
 	}
-	return fmt.Sprintf("saga %s: this program cannot continue %d instances, such as %q: it lacks %s",
-		e.Saga, e.Instances, e.Key, strings.Join(list, ", "))
+	return fmt.Sprintf("saga %s: this program cannot continue %s, such as %q: it lacks %s; "+
+		"to have them end as they began, give this definition another Version and the former one by With; "+
+		"to have them take this one, Migrate; AllowUnrunnable starts without them", e.Saga, instances(e.Instances), e.Key, strings.Join(list, "; "))
+}
+
+func instances(n int) string {
+	if n == 1 {
+		return "1 instance"
+	}
+	return fmt.Sprintf("%d instances", n)
 }
 
 // Unwrap returns ErrUnrunnable.

@@ -143,9 +143,9 @@ func TestADefinitionIsCompatibleWithWhatItCanContinue(t *testing.T) {
 	sagatest.Compatible(t, carts("p1"), path)
 	sagatest.Compatible(t, orders[string](1), path)
 	for want, def := range map[string]*saga.Saga[order]{
-		"result: json: cannot unmarshal string": orders[int](1),
-		"lacks version 0 (1)":                   newShop().checkoutAt(1),
-		`lacks version 0: step "send" (1)`:      newShop().checkoutAt(0),
+		"result: json: cannot unmarshal string":        orders[int](1),
+		"lacks version 0, for 1 instance":              newShop().checkoutAt(1),
+		`lacks version 0: step "send", for 1 instance`: newShop().checkoutAt(0),
 	} {
 		text := fails(t, func(tb testing.TB) { sagatest.Compatible(tb, def, path) })
 		require.Contains(t, text, want)

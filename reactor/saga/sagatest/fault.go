@@ -21,6 +21,10 @@ import (
 //	Panic    the action       a panic
 //	Die      the action       nothing: the process has died, and starts again
 //
+// One instance alone whose action fails each time looks like an outage of what that calls, in which
+// no attempt counts: it does not end where it has no deadline. For that use Refuse, or have the
+// saga say when it gives up: by Action.Attempts, or Policy.Outage.Off of its Effects.
+//
 // So with all but the first two the effect is there, and the saga does not know. It happens with
 // each attempt, unless [Fault.Times] says how often. Hang does not wait. 0 is no fault.
 type Fault uint32

@@ -108,7 +108,11 @@ func (r *Run[S]) Fault(action string, f Fault) {
 	r.tb.Helper()
 	actions, err := r.saga.Actions()
 	if err != nil || !slices.Contains(actions, action) {
-		r.tb.Fatalf("sagatest: the saga has no action %q, but %q (%v)", action, actions, err)
+		text := fmt.Sprintf("sagatest: the saga has no action %q, but %q", action, actions)
+		if err != nil {
+			text += fmt.Sprintf("; %v", err)
+		}
+		r.tb.Fatalf("%s", text)
 	}
 	r.faults.by[action] = f
 }
@@ -137,30 +141,53 @@ func (r *Run[S]) Get(key string) saga.Instance[S] {
 	return o
 }
 
-// patience is how long [Run.Finish] waits, in steps.
-const (
-	patience     = 7 * 24 * time.Hour
-	patienceStep = time.Hour
-)
+// patience is how long [Run.Finish] waits.
+const patience = 7 * 24 * time.Hour
 
-// Finish moves the clock until each instance has ended or is [saga.Stuck], by a week at most, and
-// returns them by key. It fails the test where one has not, with its story and what was parked.
+// Finish moves the clock until each instance has ended or is [saga.Stuck], no further than that and
+// by a week at most, and returns them by key. It fails the test where one has not, with its story,
+// what it waits for, what the workers of the saga are at, and what was parked.
 func (r *Run[S]) Finish() []saga.Instance[S] {
 	r.tb.Helper()
 	r.Settle()
 	var all, open []saga.Instance[S]
-	for waited := time.Duration(0); waited <= patience; waited += patienceStep {
+	for left := patience; ; {
 		all, open = r.list()
 		if len(open) == 0 {
 			return all
 		}
-		r.Advance(patienceStep)
+		if left <= 0 {
+			break
+		}
+		left -= max(time.Millisecond, reactortest.AdvanceNext(r.Run, left))
 	}
 	for _, o := range open {
-		r.tb.Logf("sagatest: the story of %q, which is %s in phase %q:\n%s", o.Key, o.Life, o.Phase, r.Story(o.Key))
+		why, err := r.Instances().Explain(o.Key)
+		if err != nil {
+			why = err.Error()
+		}
+		r.tb.Logf("sagatest: the story of %q:\n%s\n%s", o.Key, r.Story(o.Key), why)
 	}
-	r.tb.Fatalf("sagatest: %q has not ended after %s, and is not stuck%s", open[0].Key, patience, r.parked())
+	r.tb.Fatalf("sagatest: %q has not ended after %s, and is not stuck%s%s", open[0].Key, patience, r.states(), r.parked())
 	return nil
+}
+
+// states tells what the workers of the saga are at.
+func (r *Run[S]) states() string {
+	r.tb.Helper()
+	var b strings.Builder
+	for _, w := range r.saga.Group().Children {
+		name := w.Spec().Name
+		switch s := r.Status(name); {
+		case s.Reason == nil:
+			fmt.Fprintf(&b, "\n  %s is %s", name, s.State)
+		case s.Due.IsZero():
+			fmt.Fprintf(&b, "\n  %s is %s: %v", name, s.State, s.Reason)
+		default:
+			fmt.Fprintf(&b, "\n  %s is %s, next try in %s: %v", name, s.State, s.Due.Sub(r.Now()).Round(time.Millisecond), s.Reason)
+		}
+	}
+	return b.String()
 }
 
 // list returns all instances, and those that have not come to rest.

@@ -100,6 +100,36 @@ func TestTheClockIsSet(t *testing.T) {
 	require.ErrorIs(t, r.Get("42").Err, saga.ErrDeadline)
 }
 
+// One instance alone that fails looks like an outage: what the test says then tells that.
+func TestAFinishThatFailsSaysWhatTheWorkersAreAt(t *testing.T) {
+	text := fails(t, func(tb testing.TB) {
+		def := newShop().checkout()
+		def.Deadline, def.Effects.Policy.Backoff.Max = 0, 12*time.Hour
+		r := sagatest.Start(tb, def)
+		r.Fault("charge", sagatest.Fail)
+		given(r, placed{Order: "42", Cents: 900})
+		r.Finish()
+	})
+	require.Contains(t, text, "0s done reserve")
+	require.Contains(t, text, "in flight: charge")
+	require.Regexp(t, `checkout.do is outage, next try in .*: outage of "charge" since .*, last error: .*the fault of a test`, text)
+	text = fails(t, func(tb testing.TB) { sagatest.Start(tb, newShop().checkout()).Fault("chrage", sagatest.Fail) })
+	require.Contains(t, text, `has no action "chrage", but ["charge"`)
+	require.NotContains(t, text, "nil")
+}
+
+// The clock is moved no further than to the end.
+func TestAFinishEndsWithTheLastInstance(t *testing.T) {
+	r := sagatest.Start(t, newShop().checkout())
+	r.Fault("charge", sagatest.Fail)
+	given(r, placed{Order: "42", Cents: 900})
+	begun := r.Now()
+	all := r.Finish()
+	require.ErrorIs(t, all[0].Err, saga.ErrDeadline)
+	require.Less(t, r.Now().Sub(begun), 12*time.Minute)
+	require.Equal(t, all[0].Ended, r.Now().UTC())
+}
+
 func TestAStoryIsTheSameInEveryRun(t *testing.T) {
 	r := sagatest.Start(t, newShop().checkout())
 	r.Fault("invoice", sagatest.Refuse)
