@@ -156,6 +156,10 @@ func beside(ctx context.Context, st *store.Store, list func(i int) error) (l Lis
 	return l, errors.Join(err, <-ended)
 }
 
+// pause is what a writer takes between commits. One that never did would fill segments faster than
+// they can be sealed, and wait for that, where a commit is looked for that a listing holds up.
+const pause = 100 * time.Microsecond
+
 // write commits an event with a side value again and again, until it is told to stop.
 func write(ctx context.Context, st *store.Store, stop <-chan struct{}, longest *time.Duration) error {
 	for i := 0; ; i++ {
@@ -173,6 +177,7 @@ func write(ctx context.Context, st *store.Store, stop <-chan struct{}, longest *
 			return err
 		}
 		*longest = max(*longest, time.Since(began))
+		time.Sleep(pause)
 	}
 }
 
