@@ -241,7 +241,7 @@ func (t *turn[S]) dispatch(w what) error {
 	case whatFired:
 		return t.fired()
 	case whatWaited:
-		return t.waited()
+		return waited(t)
 	case whatDone, whatRefused, whatUnknown, whatWithdrawn:
 		return t.outcome(w)
 	default:
@@ -288,16 +288,4 @@ func (t *turn[S]) handleAt(at store.Position) error {
 	defer func() { t.e = now }()
 	t.e = &e
 	return t.dispatch(whatOf(t.d.name, e.Kind))
-}
-
-// waited ends the wait of an input that has found no instance.
-func (t *outlet) waited() error {
-	var p pointer
-	if err := decode(t.e, &p); err != nil {
-		return err
-	}
-	if t.rec.Life != None || !t.rec.release(p.Input) {
-		return nil
-	}
-	return t.own(whatRecorded, pointer{Input: p.Input, Why: "no instance came in time"})
 }

@@ -30,12 +30,13 @@ type definition[S any] struct {
 	exhausted           supervision.Action                                                           // of the coordinator
 	around              func(ctx context.Context, a Attempt, next func(context.Context) error) error // of Effects
 
-	routes map[string]*route[S]
-	timers map[string]*timerInput[S]
-	steps  map[string]*step[S]
-	stages []stage // of a list of steps; nil for handlers
-	list   bool
-	free   bool // there is a handler that may set timers and request actions
+	routes  map[string]*route[S]
+	answers map[string]answer[S] // by kind, where there is no instance
+	timers  map[string]*timerInput[S]
+	steps   map[string]*step[S]
+	stages  []stage // of a list of steps; nil for handlers
+	list    bool
+	free    bool // there is a handler that may set timers and request actions
 
 	migrations map[uint32]func(*record) error // by the version that they are from
 }
@@ -57,7 +58,7 @@ func (s *Saga[S]) define() (*definition[S], error) {
 		maxState: cmp.Or(s.MaxState, defaultMaxState), maxVisits: cmp.Or(s.MaxVisits, defaultMaxVisits),
 		maxHeld: cmp.Or(s.MaxHeld, defaultMaxHeld), timeout: cmp.Or(s.Effects.Timeout, defaultTimeout), around: s.Effects.Around,
 		exhausted: s.Policy.Exhausted,
-		routes:    make(map[string]*route[S]), timers: make(map[string]*timerInput[S]), steps: make(map[string]*step[S]),
+		routes:    make(map[string]*route[S]), answers: make(map[string]answer[S]), timers: make(map[string]*timerInput[S]), steps: make(map[string]*step[S]),
 		list: s.list, migrations: make(map[uint32]func(*record) error),
 	}
 	errs := []error{checkName(s.name, "the name", s.name), d.types.Err(), d.check()}
@@ -127,6 +128,11 @@ func (d *definition[S]) complete() error {
 	}
 	if starts == 0 {
 		errs = append(errs, invalid(d.name, "it", "has no event that starts it"))
+	}
+	for kind := range d.answers {
+		if r := d.routes[kind]; r == nil || r.on == nil {
+			errs = append(errs, invalid(d.name, "OnMissing of "+kind, "has no On or Via beside it"))
+		}
 	}
 	steps := 0
 	for _, s := range d.stages {

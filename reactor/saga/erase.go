@@ -148,11 +148,11 @@ func (x *eraser[S]) erase(sides []store.SideWrite, key string, how touch) ([]sto
 // it says so.
 func (x *eraser[S]) redact(rec *record) bool {
 	var state S
-	redacts, known := any(state).(interface{ Erased() S })
+	_, known := any(state).(interface{ Erased() S })
 	if _, lacks, err := x.take(rec); !known || lacks != "" || err != nil || decodeState(rec, &state) != nil {
 		return false
 	}
-	redacts, _ = any(state).(interface{ Erased() S })
+	redacts, _ := any(state).(interface{ Erased() S })
 	data, err := encodeState(redacts.Erased())
 	if err != nil {
 		return false

@@ -50,7 +50,6 @@ func TestNumbersAndListsOfLivesAreThoseOfTheInstances(t *testing.T) {
 		s.Effects.Policy.Attempts = 2
 		run := reactortest.Start(t, s)
 		run.Shuffle(seed)
-		in := s.In(run.Store())
 		for range 40 {
 			key := fmt.Sprint(dice.IntN(5))
 			switch dice.IntN(12) {
@@ -77,8 +76,7 @@ func TestNumbersAndListsOfLivesAreThoseOfTheInstances(t *testing.T) {
 			if dice.IntN(2) == 0 {
 				run.Settle()
 			}
-			in = s.In(run.Store())
-			for l, n := range requireIndexed(t, in) {
+			for l, n := range requireIndexed(t, s.In(run.Store())) {
 				all[l] += n
 			}
 		}

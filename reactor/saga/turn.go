@@ -117,6 +117,8 @@ func (t *turn[S]) start(in *input[S]) error {
 // missed is an input without an instance.
 func (t *turn[S]) missed(r *route[S]) error {
 	switch {
+	case t.d.answers[t.e.Kind] != nil && t.d.missing != Defer:
+		return t.d.answers[t.e.Kind].answer(t, t.e)
 	case r.on.optional || t.d.missing == Record:
 		return t.record("there is no instance")
 	case t.d.missing == Defer:

@@ -52,10 +52,9 @@ func TestAWatchTellsOfWhatNeedsAPerson(t *testing.T) {
 	require.Equal(t, "reserve", stuck.Step)
 	require.True(t, stuck.Undo)
 
-	p := &played{Run: run, t: t}
 	_, err := in.SkipUndo(t.Context(), "42", checkpoint.Request{})
 	require.NoError(t, err)
-	p.Settle()
+	run.Settle()
 	troubles(t, in, list[0].Position, 0)
 }
 
