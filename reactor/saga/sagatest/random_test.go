@@ -26,6 +26,7 @@ type drawn struct {
 	there   map[string]bool // by instance and step
 	undone  []string        // the undos, by instance and step, in the order of their first calls
 	actions []saga.Part[order]
+	pivoted bool // what follows has no undo
 }
 
 // draw draws a list; withdraws says that the branches of a stage may be withdrawn.
@@ -35,7 +36,7 @@ func draw(seed uint64, withdraws bool) *drawn {
 	pivot := d.random.IntN(2*stages + 1)
 	for i := range stages {
 		if i == pivot {
-			d.actions = append(d.actions, saga.Pivot[order]())
+			d.actions, d.pivoted = append(d.actions, saga.Pivot[order]()), true
 		}
 		if d.random.IntN(3) > 0 {
 			d.actions = append(d.actions, d.step())
@@ -46,7 +47,7 @@ func draw(seed uint64, withdraws bool) *drawn {
 			branches = append(branches, d.step())
 		}
 		all := saga.All(fmt.Sprint("all", i), branches...)
-		if d.random.IntN(2) == 0 && withdraws {
+		if d.random.IntN(2) == 0 && withdraws && !d.pivoted {
 			all.Withdraw()
 		}
 		d.actions = append(d.actions, all)
@@ -58,7 +59,7 @@ func (d *drawn) step() *saga.Action[order, string] {
 	name := fmt.Sprint("s", len(d.steps))
 	d.steps = append(d.steps, name)
 	var undo func(_ context.Context, at saga.Step[order], done saga.Done[string]) error
-	if d.random.IntN(4) > 0 {
+	if d.random.IntN(4) > 0 && !d.pivoted {
 		d.undo[name] = true
 		undo = func(_ context.Context, at saga.Step[order], _ saga.Done[string]) error {
 			effect := at.Instance + "/" + name
