@@ -1,29 +1,28 @@
 package saga
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/store"
 )
 
 // blocked returns why no input moves the instance of a key, nil where they do: the first event of
 // it that one of the workers has parked. It reads all that is parked.
-func (h *Instances[S]) blocked(key string) (why, err error) {
-	name := h.saga.name
+func blocked(st *store.Store, name, key string) (why, err error) {
 	for _, w := range []struct {
-		worker string
+		worker checkpoint.ID
 		of     func(parked string) bool
 	}{
-		{name, func(parked string) bool { return parked == recordKey(key) }},
-		{name + effectsSuffix, func(parked string) bool { return strings.HasPrefix(parked, entity(name, key)+"/") }},
+		{checkpoint.ID(name), func(parked string) bool { return parked == recordKey(key) }},
+		{checkpoint.ID(name + effectsSuffix), func(parked string) bool { return strings.HasPrefix(parked, entity(name, key)+"/") }},
 	} {
-		for p, err := range checkpoint.ParkedEvents(h.st, checkpoint.ID(w.worker)) {
+		for p, err := range checkpoint.ParkedEvents(st, w.worker) {
 			if err != nil {
 				return nil, err
 			}
 			if !p.Held && w.of(p.Key) {
-				return fmt.Errorf("saga: blocked by event %d, which %s has parked: %s", p.Position, w.worker, p.Error), nil
+				return &BlockedError{Worker: w.worker, Input: p.Position, Text: p.Error}, nil
 			}
 		}
 	}

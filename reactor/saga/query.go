@@ -36,8 +36,8 @@ type Instance[S any] struct {
 	// Unrunnable is what the program does not have any more of what the instance needs next, such as
 	// `step "charge"`: its inputs are held until one does. "" for nothing.
 	Unrunnable string
-	// Blocked is why no input moves it any more: an event of it is parked, until an operator has that
-	// replayed or discarded; nil else. It is set by [Instances.Get] alone.
+	// Blocked is a [BlockedError] where no input moves it any more: an event of it is parked, until an
+	// operator has that replayed or discarded; nil else. It is set by [Instances.Get] alone.
 	Blocked error
 	// InFlight are the actions that are in flight, or the undo that is, as they are requested.
 	InFlight []Attempt
@@ -145,7 +145,7 @@ func (h *Instances[S]) prefix() (string, error) {
 func (h *Instances[S]) Get(key string) (Instance[S], error) {
 	o, err := h.get(key)
 	if err == nil {
-		o.Blocked, err = h.blocked(key)
+		o.Blocked, err = blocked(h.st, h.saga.name, key)
 	}
 	return o, err
 }

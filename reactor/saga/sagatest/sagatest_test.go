@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/reactor/saga"
 	"github.com/penstock-io/penstock/reactor/saga/sagatest"
 )
@@ -128,6 +129,42 @@ func TestAFinishEndsWithTheLastInstance(t *testing.T) {
 	require.ErrorIs(t, all[0].Err, saga.ErrDeadline)
 	require.Less(t, r.Now().Sub(begun), 12*time.Minute)
 	require.Equal(t, all[0].Ended, r.Now().UTC())
+}
+
+// A story of production says what operators have settled, and that an input had been held.
+func TestAStoryTellsOfOperators(t *testing.T) {
+	s := newShop()
+	def := saga.Steps("checkout",
+		saga.Starts(func(e placed) string { return e.Order }, func(o *order, e placed) { *o = order{ID: e.Order} }),
+		saga.Do("charge", s.charge, s.refund).Ask(),
+		saga.CancelOn[order](func(e cancelled) string { return e.Order }),
+	)
+	r := sagatest.Start(t, def)
+	r.Fault("charge", sagatest.Fail)
+	given(r, placed{Order: "41"}, placed{Order: "42"})
+	r.Settle()
+	_, err := r.Instances().Suspend(t.Context(), "42", checkpoint.Request{Reason: "wait", By: "ana"})
+	require.NoError(t, err)
+	r.Settle()
+	given(r, cancelled{Order: "42"})
+	r.Settle()
+	_, err = r.Instances().Resume(t.Context(), "42", checkpoint.Request{Reason: "done", By: "ana"})
+	require.NoError(t, err)
+	r.Advance(time.Minute)
+	_, err = r.Instances().SettleRefused(t.Context(), "42", "charge", checkpoint.Request{Reason: "they say so", By: "ana"})
+	require.NoError(t, err)
+	r.Settle()
+	text, err := r.Instances().Story(t.Context(), "42")
+	require.NoError(t, err)
+	require.Contains(t, text, `0s asked suspend (wait)
+0s order.cancelled {"Order":"42"}
+0s asked resume (done)
+0s what was held is handled
+`)
+	require.Contains(t, text, "asked settle charge refused (they say so)\n    ended compensated")
+	text, err = r.Instances().Story(t.Context(), "43")
+	require.NoError(t, err)
+	require.Empty(t, text)
 }
 
 func TestAStoryIsTheSameInEveryRun(t *testing.T) {

@@ -1,0 +1,125 @@
+package saga
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/penstock-io/penstock/store"
+)
+
+// Story tells what happened to the instance of a key, from the log: each of its inputs, after how
+// much time, and below it what the saga wrote as the answer. It is the same in every run, so a test
+// can compare it with a text. It reads all of the log from the first input of the instance on, in
+// whatever run of the key that is: mind that where much was appended since. It needs no running
+// system. What was erased or dropped is not in it. Errors are those of reading.
+//
+//	0s order.placed {"Order":"42"}
+//	    requested charge
+//	0s done charge "payment 7"
+//	    ended completed
+func (h *Instances[S]) Story(ctx context.Context, key string) (string, error) {
+	from, err := began(ctx, h, key)
+	if err != nil || from == 0 {
+		return "", err
+	}
+	var inputs []store.Event
+	answers := make(map[uuid.UUID][]store.Event) // by their cause
+	for e, err := range h.st.Read(ctx, store.Region{}, store.After(from-1)) {
+		if err != nil {
+			return "", fmt.Errorf("saga %s, key %q: its story: %w", h.saga.name, key, err)
+		}
+		what := whatOf(h.saga.name, e.Kind)
+		if by, ok := e.Emitter(); ok && by.Worker == h.saga.name && !what.isInput() {
+			answers[e.Cause] = append(answers[e.Cause], e)
+			continue
+		}
+		if of, err := h.KeyOf(e); err == nil && of == key && (what == "" || what.isInput()) {
+			inputs = append(inputs, e)
+		}
+	}
+	var b strings.Builder
+	for _, e := range inputs {
+		fmt.Fprintf(&b, "%s %s\n", e.Time.Time().Sub(inputs[0].Time.Time()).Round(time.Millisecond), line(h.saga.name, e))
+		for _, answer := range answers[e.ID] {
+			fmt.Fprintf(&b, "    %s\n", line(h.saga.name, answer))
+		}
+	}
+	return b.String(), nil
+}
+
+// began is the position of the first input of a key that has led to an event, 0 where none has.
+func began[S any](ctx context.Context, h *Instances[S], key string) (store.Position, error) {
+	for e, err := range h.History(ctx, key) {
+		if err != nil {
+			return 0, err
+		}
+		if cause, err := h.st.Get(ctx, e.Cause); err == nil && cause.Position < e.Position {
+			return cause.Position, nil
+		}
+		return e.Position, nil
+	}
+	return 0, nil
+}
+
+// isInput reports whether an event of the saga's own is one.
+func (w what) isInput() bool { return slices.Contains(inputs, w) }
+
+// told is what a story tells of the payload of an event of a saga's own.
+type told struct {
+	Do      string          `json:"do"`
+	Step    string          `json:"step"`
+	Undo    bool            `json:"undo"`
+	Timer   string          `json:"timer"`
+	Status  string          `json:"status"`
+	Life    Life            `json:"life"`
+	Result  json.RawMessage `json:"result"`
+	Error   string          `json:"error"`
+	Why     string          `json:"why"`
+	Reason  string          `json:"reason"`
+	Skipped []string        `json:"skipped"`
+}
+
+// line tells of an event.
+func line(saga string, e store.Event) string {
+	what := whatOf(saga, e.Kind)
+	var t told
+	if what == "" || json.Unmarshal(e.Payload, &t) != nil {
+		return e.Kind + " " + string(compact(e.Payload))
+	}
+	if what == whatAgain {
+		return "what was held is handled"
+	}
+	words := []string{string(what), t.Do, t.Timer}
+	if t.Step != "" {
+		words = append(words, Attempt{Step: t.Step, Undo: t.Undo}.String())
+	}
+	if t.Life != None {
+		words = append(words, t.Life.String())
+	}
+	words = append(words, t.Status, string(t.Result))
+	for _, why := range []string{t.Error, t.Why, t.Reason} {
+		if why != "" {
+			words = append(words, "("+why+")")
+		}
+	}
+	for _, step := range t.Skipped {
+		words = append(words, "without undo "+step)
+	}
+	return strings.Join(strings.Fields(strings.Join(words, " ")), " ")
+}
+
+// compact is a payload without blanks, where it is JSON.
+func compact(payload []byte) []byte {
+	var b bytes.Buffer
+	if json.Compact(&b, payload) != nil {
+		return payload
+	}
+	return b.Bytes()
+}
