@@ -1,7 +1,6 @@
 package saga
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,19 +11,21 @@ import (
 	"strings"
 	"time"
 
-	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
 )
 
 // Instances are those of a saga in a log. Its queries need no running system; they see what was
 // committed. It is safe for concurrent use.
 type Instances[S any] struct {
+	shelf
+
 	saga *Saga[S]
-	st   *store.Store
 }
 
 // In returns the instances of the saga in a log.
-func (s *Saga[S]) In(st *store.Store) *Instances[S] { return &Instances[S]{saga: s, st: st} }
+func (s *Saga[S]) In(st *store.Store) *Instances[S] {
+	return &Instances[S]{shelf: shelf{name: s.name, st: st}, saga: s}
+}
 
 // Instance is one as it was committed last.
 type Instance[S any] struct {
@@ -130,16 +131,6 @@ func (e *FailureError) Error() string {
 // Unwrap returns Cause.
 func (e *FailureError) Unwrap() error { return e.Cause }
 
-// prefix begins the keys of what the coordinator keeps. A saga that has never run keeps nothing.
-func (h *Instances[S]) prefix() (string, error) {
-	id := checkpoint.ID(h.saga.name)
-	info, err := checkpoint.Inspect(h.st, id)
-	if errors.Is(err, checkpoint.ErrNotFound) {
-		return "", fmt.Errorf("%w: the saga has never run here", ErrNotFound)
-	}
-	return checkpoint.KeptPrefix(info.Record.FirstName(id)), err
-}
-
 // Get returns the instance of a key. Errors: [ErrNotFound] where there is none, [ErrRecord],
 // [ErrState], and those of the store.
 func (h *Instances[S]) Get(key string) (Instance[S], error) {
@@ -152,7 +143,16 @@ func (h *Instances[S]) Get(key string) (Instance[S], error) {
 
 // get is Get without what is parked.
 func (h *Instances[S]) get(key string) (Instance[S], error) {
-	rec, err := h.record(key)
+	side, err := h.side(key)
+	return h.of(key, side, err)
+}
+
+// of returns the instance of a record that was read, or failed to be.
+func (h *Instances[S]) of(key string, side store.SideValue, err error) (Instance[S], error) {
+	var rec *record
+	if err == nil {
+		rec, err = started(side)
+	}
 	if err != nil {
 		return Instance[S]{}, fmt.Errorf("saga %s, key %q: %w", h.saga.name, key, err)
 	}
@@ -161,23 +161,6 @@ func (h *Instances[S]) get(key string) (Instance[S], error) {
 		return Instance[S]{}, err
 	}
 	return h.instance(p, key, rec)
-}
-
-// record reads the record of an instance.
-func (h *Instances[S]) record(key string) (*record, error) {
-	prefix, err := h.prefix()
-	if err != nil {
-		return nil, err
-	}
-	side, found, err := h.st.Side(prefix + recordKey(key))
-	if err != nil || !found {
-		return nil, cmp.Or(err, ErrNotFound)
-	}
-	rec, err := decodeRecord(side.Value)
-	if err == nil && rec.Life == None { // there are inputs that wait for it
-		err = ErrNotFound
-	}
-	return rec, err
 }
 
 func (h *Instances[S]) instance(p *program[S], key string, rec *record) (o Instance[S], err error) {
@@ -256,12 +239,16 @@ func (r *record) timers() (list []Timer) {
 // Wait waits until the instance of a key has ended, or is stuck, and returns it. Where there is
 // none yet it waits for that, too. It ends with ctx. The commit that has ended the instance is as
 // durable as any other of the store.
-func (h *Instances[S]) Wait(ctx context.Context, key string) (Instance[S], error) {
+func (h *Instances[S]) Wait(ctx context.Context, key string) (o Instance[S], err error) {
+	var seen store.SideValue // the record that was looked at last
 	for {
 		head := h.st.Head()
-		o, err := h.get(key)
-		if err != nil && !errors.Is(err, ErrNotFound) || err == nil && (o.Life.Ended() || o.Life == Stuck) {
-			return o, err
+		if !h.isPresent(seen) { // each commit wakes all who wait: reading it is much more than asking
+			seen, err = h.side(key)
+			o, err = h.of(key, seen, err)
+			if err != nil && !errors.Is(err, ErrNotFound) || err == nil && (o.Life.Ended() || o.Life == Stuck) {
+				return o, err
+			}
 		}
 		if _, err := h.st.Wait(ctx, head); err != nil {
 			return o, err
