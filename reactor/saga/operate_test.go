@@ -43,14 +43,14 @@ func TestAnOperatorDecidesAboutAnUndoInAnOutage(t *testing.T) {
 		left   []string
 	}{
 		"it is passed over": {func(in *instances, _ *world) (store.Receipt, error) {
-			return in.SkipUndo(context.Background(), "42", ana)
+			return in.SkipUndo(t.Context(), "42", ana)
 		}, saga.Failed, []string{"checkout/42.1/charge.1", "checkout/42.1/invoice.1"}},
 		"it was done by telephone": {func(in *instances, _ *world) (store.Receipt, error) {
-			return in.SettleDone(context.Background(), "42", "undo charge", nil, ana)
+			return in.SettleDone(t.Context(), "42", "undo charge", nil, ana)
 		}, saga.Compensated, []string{"checkout/42.1/charge.1", "checkout/42.1/invoice.1"}},
 		"it is tried now": {func(in *instances, w *world) (store.Receipt, error) {
 			w.fails["undo charge"] = nil
-			return in.Retry(context.Background(), "42", ana)
+			return in.Retry(t.Context(), "42", ana)
 		}, saga.Compensated, []string{"checkout/42.1/invoice.1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -243,14 +243,14 @@ func TestWhatAsksIsNeverUndoneBlindly(t *testing.T) {
 		left   []string
 	}{
 		"it happened": {func(in *saga.Instances[order], _ *world) (store.Receipt, error) {
-			return in.SettleDone(context.Background(), "42", "charge", "pay-7", ana)
+			return in.SettleDone(t.Context(), "42", "charge", "pay-7", ana)
 		}, []string{"undo charge", "undo reserve"}, nil},
 		"it did not": {func(in *saga.Instances[order], _ *world) (store.Receipt, error) {
-			return in.SettleRefused(context.Background(), "42", "charge", ana)
+			return in.SettleRefused(t.Context(), "42", "charge", ana)
 		}, []string{"undo reserve"}, []string{"checkout/42.1/charge.1"}},
 		"it is tried, to find out": {func(in *saga.Instances[order], w *world) (store.Receipt, error) {
 			w.fails["charge"] = nil
-			return in.Retry(context.Background(), "42", ana)
+			return in.Retry(t.Context(), "42", ana)
 		}, []string{"charge", "undo charge", "undo reserve"}, nil},
 	}
 	for way, turn := range ways {
