@@ -1,8 +1,6 @@
 package saga
 
 import (
-	"strings"
-
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
 )
@@ -15,7 +13,7 @@ func blocked(st *store.Store, name, key string) (why, err error) {
 		of     func(parked string) bool
 	}{
 		{checkpoint.ID(name), func(parked string) bool { return parked == recordKey(key) }},
-		{checkpoint.ID(name + effectsSuffix), func(parked string) bool { return strings.HasPrefix(parked, entity(name, key)+"/") }},
+		{checkpoint.ID(name + effectsSuffix), func(parked string) bool { of, ok := instanceOf(name, parked); return ok && of == key }},
 	} {
 		for p, err := range checkpoint.ParkedEvents(st, w.worker) {
 			if err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -74,6 +75,16 @@ type performer[S any] struct {
 // lane keeps the requests of one step of an instance in order. Others of it may run beside.
 func (p *performer[S]) lane(e store.Event) string {
 	return e.Coordinate.Entity + "/" + p.dependency(e)
+}
+
+// instanceOf returns the key of the instance of a lane, and whether it is one of this saga. A key
+// may have slashes, the names of steps have none.
+func instanceOf(saga, lane string) (key string, ok bool) {
+	last := strings.LastIndexByte(lane, '/')
+	if last < 0 {
+		return "", false
+	}
+	return strings.CutPrefix(lane[:last], entity(saga, ""))
 }
 
 // dependency is the action, or the undo: what it calls may be out of order, and others continue; a

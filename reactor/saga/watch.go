@@ -129,8 +129,7 @@ func (d *definition[S]) trouble(ctx context.Context, st *store.Store, e *store.E
 		case d.name:
 			t.Key, found = strings.CutPrefix(a.Key, recordKey(""))
 		case d.name + effectsSuffix: // its keys are those of steps
-			t.Key, _, _ = strings.Cut(strings.TrimPrefix(a.Key, entity(d.name, "")), "/")
-			found = strings.HasPrefix(a.Key, entity(d.name, ""))
+			t.Key, found = instanceOf(d.name, a.Key)
 		}
 		if found && err == nil {
 			t.Err = blocked

@@ -94,3 +94,24 @@ func TestAWatchWaits(t *testing.T) {
 	cancel()
 	require.True(t, errors.Is(<-ended, context.Canceled))
 }
+
+// What is parked of one instance is not said of another one, whose key is the beginning of its.
+func TestAKeyMayHaveSlashesAndBeTheBeginningOfAnother(t *testing.T) {
+	w := newWorld()
+	s := w.checkout()
+	run := reactortest.Start(t, s)
+	in := s.In(run.Store())
+	run.Given(reactortest.At(at("42"), placed("42")), reactortest.At(at("42"), placed("42/7")))
+	run.Settle()
+	bad := store.Raw{Type: "saga.checkout.requested", Data: []byte(`"no request"`)}
+	run.Given(reactortest.At(store.At("saga:checkout:42/7", "saga"), bad))
+	run.Settle()
+	require.Len(t, run.Parked("checkout.do"), 1)
+	list := troubles(t, in, 0, 1)
+	require.Equal(t, "42/7", list[0].Key)
+	for key, is := range map[string]bool{"42": false, "42/7": true} {
+		o, err := in.Get(key)
+		require.NoError(t, err)
+		require.Equal(t, is, o.Blocked != nil, key)
+	}
+}
