@@ -107,11 +107,8 @@ type Fault interface {
 // while may well say for how long.
 func Evidence(err error) bool {
 	d, directed := ownDirective(err)
-	switch {
-	case err == nil, directed && d.Action != ActionRetry:
+	if err == nil || directed && d.Action != ActionRetry {
 		return false
-	case d.NoAttempt:
-		return true
 	}
 	for e := range Own(err) {
 		if _, fault := e.(Fault); fault { //nolint:errorlint // Own unwraps

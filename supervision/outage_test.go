@@ -38,6 +38,7 @@ func TestWhatAHandlerReturnsIsEvidenceUnlessItSaysOtherwise(t *testing.T) {
 		{supervision.RetryAfter(time.Second, refused), true},
 		{supervision.RetryAfter(time.Second, fault{}), false},
 		{supervision.Wait(refused), true},
+		{supervision.Wait(fault{}), false},
 		{fmt.Errorf("charge: %w", supervision.Wait(refused)), true},
 		{supervision.Park(refused), false},
 		{supervision.Skip(refused), false},

@@ -56,10 +56,10 @@ func (f effects[S]) CursorWorker() (cursor.Worker, error) {
 	}.CursorWorker()
 }
 
-// Why a request waits.
+// Why a request waits, which says nothing against what its step calls.
 var (
-	errSuspended = errors.New("saga: the instance is suspended")
-	errBusy      = errors.New("saga: an attempt of a request before is under way")
+	errSuspended error = fault{errors.New("saga: the instance is suspended")}
+	errBusy      error = fault{errors.New("saga: an attempt of a request before is under way")}
 )
 
 // performer carries out requests. Its lanes share it.
@@ -154,7 +154,7 @@ func (p *performer[S]) carryOut(ctx context.Context, b *cursor.Batch, i int) err
 		return supervision.Wait(err)
 	}
 	if lacks != "" {
-		return supervision.Wait(fmt.Errorf("%w: it lacks %s", ErrUnrunnable, lacks))
+		return supervision.Wait(fault{fmt.Errorf("%w: it lacks %s", ErrUnrunnable, lacks)})
 	}
 	effect := effectKey(p.name, key, &r)
 	if _, busy := p.busy.LoadOrStore(effect, struct{}{}); busy {

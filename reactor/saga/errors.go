@@ -12,6 +12,8 @@ type fault struct{ error }
 
 func (fault) Fault() {}
 
+func (f fault) Unwrap() error { return f.error }
+
 var (
 	// ErrDefinition says that a saga cannot be. The text names the part and the rule that it breaks.
 	ErrDefinition = errors.New("saga: invalid definition")

@@ -152,3 +152,33 @@ func TestAHandlerThatEndsTheProcessEachTimeBlocksItsInstanceAlone(t *testing.T) 
 	require.NoError(t, err)
 	require.Equal(t, saga.Completed, o.Life)
 }
+
+// Requests of instances that are suspended wait, and are no evidence against what a step calls.
+func TestSuspendedInstancesAreNoOutage(t *testing.T) {
+	w := newWorld()
+	s := w.checkout()
+	s.Effects.Policy.Outage.Off = false
+	run := reactortest.Start(t, s)
+	run.Pause("checkout.do", time.Time{})
+	var ids []string
+	for i := range 8 {
+		id := fmt.Sprint("s", i)
+		ids = append(ids, id)
+		run.Given(reactortest.At(at(id), placed(id)))
+	}
+	run.Settle()
+	for _, id := range ids {
+		_, err := s.In(run.Store()).Suspend(t.Context(), id, ana)
+		require.NoError(t, err)
+	}
+	run.Settle()
+	run.Resume("checkout.do")
+	run.Settle()
+	run.Advance(20 * time.Minute)
+	require.NotErrorIs(t, run.Status("checkout.do").Reason, supervision.ErrOutage)
+	run.Given(reactortest.At(at("42"), placed("42")))
+	run.Settle()
+	o, err := s.In(run.Store()).Get("42")
+	require.NoError(t, err)
+	require.Equal(t, saga.Completed, o.Life)
+}
