@@ -68,7 +68,7 @@ type performer[S any] struct {
 
 	kept   atomic.Pointer[string] // begins the keys of what the coordinator keeps; nil until it is known
 	before atomic.Uint64          // requests up to here may have been attempted by another owner
-	tried  sync.Map               // request -> int: how often each was attempted that is not answered
+	tried  tries                  // of requests whose answer is not committed
 	busy   sync.Map               // key of an effect -> struct{}: it is being attempted
 }
 
@@ -141,7 +141,7 @@ func (p *performer[S]) carryOut(ctx context.Context, b *cursor.Batch, i int) err
 	}
 	switch {
 	case !rec.awaits(&r): // abandoned or purged
-		p.tried.Delete(e.Position)
+		p.tried.forget(e.Position)
 		return nil
 	case rec.Life == Suspended:
 		return supervision.Wait(errSuspended)
@@ -161,16 +161,8 @@ func (p *performer[S]) carryOut(ctx context.Context, b *cursor.Batch, i int) err
 		return supervision.Wait(errBusy)
 	}
 	defer p.busy.Delete(effect)
-	n := p.triedSoFar(e.Position) + 1
-	p.tried.Store(e.Position, n)
+	n := p.tried.add(e.Position)
 	return p.act(ctx, b, i, &action[S]{def: d.steps[r.Step], timeout: d.timeout, key: key, rec: rec, request: r, attempt: n})
-}
-
-// triedSoFar is how often this owner has attempted a request.
-func (p *performer[S]) triedSoFar(at store.Position) int {
-	n, _ := p.tried.Load(at)
-	count, _ := n.(int)
-	return count
 }
 
 // awaits reports whether an instance waits for the answer to a request.
@@ -210,7 +202,7 @@ func (p *performer[S]) record(st *store.Store, key string) (*record, error) {
 // lose answers a request that was erased: nothing says any more what it was.
 func (p *performer[S]) lose(b *cursor.Batch, i int, rec *record) error {
 	if !rec.awaitsAny() {
-		p.tried.Delete(b.Events[i].Position)
+		p.tried.forget(b.Events[i].Position)
 		return nil
 	}
 	return p.answer(b, i, whatUnknown, &outcome{request: request{Run: nth(rec.Run)}, Lost: true})
@@ -225,7 +217,7 @@ func (r *record) awaitsAny() bool {
 // happened.
 func (p *performer[S]) withdraw(b *cursor.Batch, i int, r *request) error {
 	at := b.Events[i].Position
-	if p.triedSoFar(at) > 0 || r.retried() || uint64(at) <= p.before.Load() {
+	if p.tried.of(at) > 0 || r.retried() || uint64(at) <= p.before.Load() {
 		return p.answer(b, i, whatUnknown, &outcome{request: *r, Error: "it was not tried again, as the instance compensates"})
 	}
 	return p.answer(b, i, whatWithdrawn, &outcome{request: *r})
@@ -344,7 +336,7 @@ func (p *performer[S]) giveUp(ctx context.Context, b *cursor.Batch, failure erro
 	if err := decode(&b.Events[0], &r); err != nil {
 		return err
 	}
-	attempts = max(attempts, p.triedSoFar(b.Events[0].Position))
+	attempts = max(attempts, p.tried.of(b.Events[0].Position))
 	return p.answer(b, 0, whatUnknown, &outcome{request: r, Error: clip(givenUp(failure, attempts)), Attempts: attempts})
 }
 
@@ -357,6 +349,6 @@ func (p *performer[S]) answer(b *cursor.Batch, i int, w what, o *outcome) error 
 	if err := b.Stage(i, store.Proposal{At: e.Coordinate, Payload: raw}); err != nil {
 		return err
 	}
-	p.tried.Delete(e.Position)
+	p.tried.answered(b.Store(), checkpoint.ID(p.name+effectsSuffix), e.Position)
 	return nil
 }
