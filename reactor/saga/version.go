@@ -137,6 +137,11 @@ func (d *definition[S]) lacks(rec *record) string {
 			return fmt.Sprintf("step %q", name)
 		}
 	}
+	if at := rec.Stuck; at != nil && !at.Undo && at.Step != "" {
+		if s := d.steps[at.Step]; s == nil || s.do == nil {
+			return fmt.Sprintf("step %q", at.Step)
+		}
+	}
 	for _, u := range rec.Undo {
 		if s := d.steps[u.Step]; s == nil || s.undo == nil {
 			return fmt.Sprintf("undo of step %q", u.Step)
