@@ -278,7 +278,7 @@ func (t *turn[S]) handleAt(at store.Position) error {
 		}
 		err = store.ErrErased
 	}
-	if errors.Is(err, store.ErrDropped) || errors.Is(err, store.ErrErased) || errors.Is(err, store.ErrLost) {
+	if isGone(err) {
 		return t.own(whatRecorded, pointer{Run: t.rec.Run, Input: at, Why: clip(err.Error())})
 	}
 	if err != nil {

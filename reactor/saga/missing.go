@@ -57,9 +57,22 @@ func waited[S any](t *turn[S]) error {
 	}
 	if len(t.d.answers) > 0 {
 		e, err := eventAt(t.ctx, t.b, p.Input)
-		if a := t.d.answers[e.Kind]; err == nil && a != nil && !isErased(&e) {
+		if err == nil && isErased(&e) {
+			err = store.ErrErased
+		}
+		switch a := t.d.answers[e.Kind]; {
+		case isGone(err):
+			return t.own(whatRecorded, pointer{Input: p.Input, Why: err.Error()})
+		case err != nil:
+			return err
+		case a != nil:
 			return a.answer(t, &e)
 		}
 	}
 	return t.own(whatRecorded, pointer{Input: p.Input, Why: "no instance came in time"})
+}
+
+// isGone reports whether an event cannot be read, now and ever.
+func isGone(err error) bool {
+	return errors.Is(err, store.ErrDropped) || errors.Is(err, store.ErrErased) || errors.Is(err, store.ErrLost)
 }
