@@ -239,3 +239,15 @@ func (t *turn[S]) undone(w what, o *outcome) error {
 	t.rec.undid()
 	return t.unwind()
 }
+
+// skipAll notes that nothing is undone any more, of what is in flight neither.
+func (d *definition[S]) skipAll(rec *record) {
+	for _, u := range rec.Undo {
+		rec.Skipped = append(rec.Skipped, u.Step)
+	}
+	for _, name := range rec.inFlight() {
+		if def := d.steps[name]; def != nil && def.undo != nil {
+			rec.Skipped = append(rec.Skipped, name)
+		}
+	}
+}

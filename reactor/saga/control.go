@@ -118,7 +118,7 @@ func (h *Instances[S]) ask(ctx context.Context, key string, r checkpoint.Request
 		return store.Receipt{}, err
 	}
 	a.Run, a.By, a.Reason = rec.Run, r.By, r.Reason
-	if a.Do == opRetry || a.Do == opSkip {
+	if a.Do == opRetry || a.Do == opSkip || a.Do == opSettle {
 		a.About = about(rec)
 	}
 	raw, err := encode(p.name, whatAsked, a)

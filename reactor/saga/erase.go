@@ -138,7 +138,8 @@ func (x *eraser[S]) erase(sides []store.SideWrite, key string, how touch) ([]sto
 	}
 	if how.own || !x.redact(rec) {
 		sides = x.drop(sides, key, rec)
-		rec.erase(x.st.Now())
+		d, _ := x.of(rec)
+		d.erase(rec, x.st.Now())
 	}
 	write.Value = rec.encode()
 	return append(sides, write), nil
@@ -199,9 +200,11 @@ func (x *eraser[S]) drop(sides []store.SideWrite, key string, rec *record) []sto
 }
 
 // erase leaves of an instance how far it has come. One that is alive ends.
-func (r *record) erase(now time.Time) {
+func (d *definition[S]) erase(r *record, now time.Time) {
 	if r.Life.alive() {
-		r.fail(now)
+		d.skipAll(r)
+		r.Life, r.Ended, r.Before = Failed, now, None
+		r.Why = &failure{Error: store.ErrErased.Error(), Cause: causeErased}
 	}
 	r.State, r.Steps, r.Undo, r.Timers, r.Aliases, r.Stuck = nil, nil, nil, nil, nil, nil
 	r.redact()
@@ -209,15 +212,6 @@ func (r *record) erase(now time.Time) {
 
 // causeErased is that of a failure.
 const causeErased = "erased"
-
-// fail ends an instance whose events were erased.
-func (r *record) fail(now time.Time) {
-	r.Life, r.Ended, r.Before = Failed, now, None
-	r.Why = &failure{Error: store.ErrErased.Error(), Cause: causeErased}
-	for _, u := range r.Undo {
-		r.Skipped = append(r.Skipped, u.Step)
-	}
-}
 
 func isErased(e *store.Event) bool {
 	_, erased := e.Erased()
@@ -276,7 +270,7 @@ func (t erasing[S]) finish() error {
 	if err := t.unalias(); err != nil {
 		return err
 	}
-	t.rec.erase(t.now)
+	t.d.erase(t.rec, t.now)
 	if err := t.end(Failed); err != nil {
 		return err
 	}

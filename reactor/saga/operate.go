@@ -193,7 +193,8 @@ func (t asking[S]) askedRetry() error {
 	for _, name := range t.rec.inFlight() {
 		s := t.rec.Steps[name]
 		s.Try++
-		if err := t.own(whatRequested, request{Run: nth(t.rec.Run), Step: name, Visit: nth(s.Visit), Try: s.Try}); err != nil {
+		q := request{Run: nth(t.rec.Run), Step: name, Visit: nth(s.Visit), Try: s.Try, Ask: t.asks(name)}
+		if err := t.own(whatRequested, q); err != nil {
 			return err
 		}
 	}
@@ -212,8 +213,15 @@ func (t asking[S]) repeat(name string) error {
 	s.Try++
 	t.rec.unstick()
 	return t.own(whatRequested, request{
-		Run: nth(t.rec.Run), Step: name, Visit: nth(s.Visit), Try: s.Try, Ask: t.rec.Life == Compensating,
+		Run: nth(t.rec.Run), Step: name, Visit: nth(s.Visit), Try: s.Try, Ask: t.rec.Life == Compensating || t.asks(name),
 	})
+}
+
+// asks reports whether a step that an operator has tried again is attempted though the instance
+// compensates by then: its outcome must be known.
+func (t asking[S]) asks(name string) bool {
+	def := t.d.steps[name]
+	return def != nil && def.ask
 }
 
 // unstick lets the instance continue into the direction in which it went.
@@ -277,9 +285,7 @@ func (t asking[S]) askedAbandon(a *ask) error {
 	if t.rec.Why == nil {
 		t.rec.Why = &failure{Error: clip(a.Reason), Cause: "abandoned"}
 	}
-	for _, u := range t.rec.Undo {
-		t.rec.Skipped = append(t.rec.Skipped, u.Step)
-	}
+	t.d.skipAll(t.rec)
 	return t.end(Failed)
 }
 

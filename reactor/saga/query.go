@@ -42,7 +42,8 @@ type Instance[S any] struct {
 	Blocked error
 	// InFlight are the actions that are in flight, or the undo that is, as they are requested.
 	InFlight []Attempt
-	// Run counts the runs of the key, from 1; Version is that of the definition.
+	// Run counts the runs of the key; it begins above that of any instance that was purged. Version is
+	// that of the definition.
 	Run     uint64
 	Version uint32
 	// Phase, and when it was entered. Steps are the phases of a list of steps.
