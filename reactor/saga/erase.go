@@ -88,30 +88,61 @@ func (x *eraser[S]) touched(ctx context.Context, scope string, erased func(store
 		kinds = append(kinds, w.kind(x.name))
 	}
 	all := make(map[string]touch)
+	passed := make(map[store.Position]bool) // inputs that were recorded: nothing is made from them
+	var inputs []store.Event
 	for e, err := range x.st.Read(ctx, store.Region{Scope: scope, Kinds: kinds}, store.Beginning()) {
 		if err != nil {
 			return nil, err
 		}
-		if !erased(e.Position) {
-			continue
-		}
-		if whatOf(x.name, e.Kind) != "" {
-			if key, found := strings.CutPrefix(e.Coordinate.Entity, entity(x.name, "")); found {
-				all[key] = touch{made: true, own: true}
+		if w := whatOf(x.name, e.Kind); w == whatRecorded && !isErased(&e) {
+			var p pointer
+			if decode(&e, &p) == nil {
+				passed[p.Input] = true
 			}
+		}
+		if erased(e.Position) {
+			inputs = append(inputs, e)
+		}
+	}
+	for i := range inputs {
+		e := &inputs[i]
+		key, own, ok := x.keyOf(e)
+		rec := x.present(key)
+		if !ok || passed[e.Position] || e.Position < rec.From {
 			continue
 		}
-		at, err := x.place(&e, x.side)
-		if err != nil || at.key == "" { // it was never handled
-			continue
+		made, err := own, error(nil)
+		if !own && !slices.Contains(rec.waiting(), e.Position) {
+			made, err = checkpoint.Handled(x.st, x.info, e.Position)
 		}
-		made, err := checkpoint.Handled(x.st, x.info, e.Position)
 		if err != nil {
 			return nil, err
 		}
-		all[at.key] = touch{made: made || all[at.key].made, own: all[at.key].own}
+		all[key] = touch{made: made || all[key].made, own: own || all[key].own}
 	}
 	return all, nil
+}
+
+// keyOf returns the instance of an event, and whether the event is one of its own. One that was
+// never handled may have none.
+func (x *eraser[S]) keyOf(e *store.Event) (key string, own, ok bool) {
+	if whatOf(x.name, e.Kind) != "" {
+		key, ok = strings.CutPrefix(e.Coordinate.Entity, entity(x.name, ""))
+		return key, true, ok
+	}
+	at, err := x.place(e, x.side)
+	return at.key, false, err == nil && at.key != ""
+}
+
+// present is the record of an instance, an empty one where there is none, or none that can be read.
+func (x *eraser[S]) present(key string) *record {
+	kept, _, err := x.side(recordKey(key))
+	if err == nil {
+		if rec, err := decodeRecord(kept); err == nil {
+			return rec
+		}
+	}
+	return new(record)
 }
 
 func (x *eraser[S]) side(key string) ([]byte, bool, error) {

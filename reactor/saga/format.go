@@ -89,6 +89,7 @@ func (r *record) fields(c *fields.Coder) {
 	fields.Strings(c, 24, &r.Skipped)
 	fields.Number(c, 25, &r.Counted)
 	fields.Text(c, 26, &r.Lacks)
+	fields.Number(c, 27, &r.From)
 }
 
 // statuses by their numbers in the log.

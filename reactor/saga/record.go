@@ -13,9 +13,13 @@ import (
 // record is an instance as it is kept, see [record.fields]. Everything in it goes by name.
 type record struct {
 	Life    Life
-	Run     uint64 // of the key, from 1
+	Run     uint64 // of the key
 	Version uint32 // of the definition
 	Phase   string
+
+	// From is the position of the first event that the run may be made from. Texts for comparison lack
+	// it: after a crash the same events lie elsewhere.
+	From store.Position `json:"-"`
 
 	Began   time.Time
 	Entered time.Time // the phase

@@ -96,7 +96,10 @@ func (t *turn[S]) start(in *input[S]) error {
 	}
 	*t.rec = record{
 		Life: Running, Run: max(t.rec.Run, purged) + 1, Version: t.d.version, Began: t.now, Entered: t.now,
-		Held: t.rec.Held, Setting: t.rec.Setting,
+		Held: t.rec.Held, Setting: t.rec.Setting, From: t.e.Position,
+	}
+	for _, h := range t.rec.Held {
+		t.rec.From = min(t.rec.From, h.At)
 	}
 	if t.d.deadline > 0 {
 		if err := t.set(deadlineTimer, t.now.Add(t.d.deadline)); err != nil {
@@ -225,6 +228,7 @@ func (t *turn[S]) adopt(at string) error {
 	}
 	for _, h := range strays.Held {
 		t.rec.hold(h.At, false)
+		t.rec.From = min(t.rec.From, h.At)
 	}
 	return t.b.Put(t.i, at, nil)
 }
