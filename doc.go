@@ -30,8 +30,9 @@
 //
 //	actors              runs workers as actors under supervisors; only it knows an actor library
 //	  |
-//	  |    reactor      typed events, routes, reactions; reactor/projector for SQL databases,
-//	  |      |          reactor/reactortest for tests in virtual time
+//	  |    reactor      typed events, routes, reactions; reactor/saga for processes of several steps,
+//	  |      |          reactor/projector for SQL databases, reactor/reactortest for tests in virtual
+//	  |      |          time
 //	cursor/drive        decides what a worker and a tree of workers do next: pure
 //	  |      |
 //	cursor              pull, handle, commit: synchronous

@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/penstock-io/penstock/checkpoint"
-	"github.com/penstock-io/penstock/internal/fields"
+	"github.com/penstock-io/penstock/cursor/fields"
 	"github.com/penstock-io/penstock/store"
 )
 

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/penstock-io/penstock/internal/fields"
+	"github.com/penstock-io/penstock/cursor/fields"
 )
 
 // recordFormat is the first byte of a record, before its fields. It is for changes that the fields

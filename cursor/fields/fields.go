@@ -13,6 +13,8 @@
 // A list is a field for each element, all with its tag. What no call names is an error, so that
 // nothing is lost of what a newer program has written.
 //
+// It is for what packages cursor and reactor/saga keep, and promises no compatibility of its API.
+//
 // The package must not know: what the fields mean.
 package fields
 

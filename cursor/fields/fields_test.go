@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/penstock-io/penstock/internal/fields"
+	"github.com/penstock-io/penstock/cursor/fields"
 )
 
 // all has a field of each kind.
