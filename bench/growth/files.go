@@ -3,7 +3,6 @@ package growth
 import (
 	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,19 +79,4 @@ func openedAfterKill(dir string, o store.Options) (took time.Duration, err error
 		return 0, err
 	}
 	return took, st.Close()
-}
-
-// diskUse is the size of all files of a directory.
-func diskUse(dir string) (bytes int64, err error) {
-	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		info, err := d.Info()
-		if err == nil {
-			bytes += info.Size()
-		}
-		return err
-	})
-	return bytes, err
 }

@@ -78,7 +78,7 @@ func (l Log) Fill(ctx context.Context) (f Filled, err error) {
 	}
 	err = errors.Join(err, st.Close())
 	if err == nil {
-		f.Disk, err = diskUse(l.Dir)
+		f.Disk, err = machine.DiskUse(l.Dir)
 	}
 	return f, err
 }

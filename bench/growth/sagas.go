@@ -73,7 +73,7 @@ func (s Sagas) fill(ctx context.Context, f *SagaFigures) (err error) {
 		}
 	}
 	machine.Settle()
-	f.Disk, err = diskUse(s.dir("many"))
+	f.Disk, err = machine.DiskUse(s.dir("many"))
 	return err
 }
 

@@ -213,7 +213,7 @@ func (s Sides) wear(ctx context.Context, name string, n, size int, o store.Optio
 	if err := errors.Join(err, st.Close()); err != nil {
 		return w, err
 	}
-	w.Disk, err = diskUse(dir)
+	w.Disk, err = machine.DiskUse(dir)
 	return w, err
 }
 

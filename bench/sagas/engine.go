@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -177,25 +176,10 @@ func disk(sagas, inFlight int, open opener) delivery.Run {
 			return sagas, err
 		})
 		if err == nil && bytes == 0 {
-			bytes, err = held(t.Dir)
+			bytes, err = machine.DiskUse(t.Dir)
 		}
 		return delivery.Result{unitDisk: float64(bytes) / float64(sagas)}, err
 	}
-}
-
-// held is the size of all files in a directory.
-func held(dir string) (bytes int64, err error) {
-	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		info, err := d.Info()
-		if err == nil {
-			bytes += info.Size()
-		}
-		return err
-	})
-	return bytes, err
 }
 
 // hall is where those wait whose saga has not ended yet.

@@ -36,26 +36,28 @@ func limitSteps(sagas, inFlight int) delivery.Run {
 	}
 }
 
-// limitIdle does the writes of a saga with an fdatasync each.
-func limitIdle(_ context.Context, t delivery.Turn) (delivery.Result, error) {
-	dir := filepath.Join(t.Dir, "limit")
-	if err := mkdir(dir); err != nil {
-		return nil, err
-	}
-	z, err := machine.NewZeroed(dir)
-	if err != nil {
-		return nil, err
-	}
-	rec := make([]byte, workload.RecordBytes)
-	res, err := besideSyncs(t, delivery.Idly, func(int) (total time.Duration, err error) {
-		for range writesPerSaga {
-			took, err := z.Append(rec, true)
-			if err != nil {
-				return 0, err
-			}
-			total += took
+// limitWrites does so many writes, one after the other, with an fdatasync each.
+func limitWrites(writes int) delivery.Run {
+	return func(_ context.Context, t delivery.Turn) (delivery.Result, error) {
+		dir := filepath.Join(t.Dir, "limit")
+		if err := mkdir(dir); err != nil {
+			return nil, err
 		}
-		return total, nil
-	})
-	return res, errors.Join(err, z.Close())
+		z, err := machine.NewZeroed(dir)
+		if err != nil {
+			return nil, err
+		}
+		rec := make([]byte, workload.RecordBytes)
+		res, err := besideSyncs(t, delivery.Idly, func(int) (total time.Duration, err error) {
+			for range writes {
+				took, err := z.Append(rec, true)
+				if err != nil {
+					return 0, err
+				}
+				total += took
+			}
+			return total, nil
+		})
+		return res, errors.Join(err, z.Close())
+	}
 }

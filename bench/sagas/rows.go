@@ -94,7 +94,7 @@ func idleRow() delivery.Row {
 		Name: "saga-idle", Unit: delivery.UnitP50, Less: true, Title: "Saga of 3 steps, start to end, idle",
 		Does: "a saga is started in an idle process; the time until its end is acknowledged; syncs is that in bare writes with an fdatasync each, taken in turns with it",
 		Contestants: []delivery.Contestant{
-			{Name: limit, Durable: true, Promise: fmt.Sprintf("%d bare writes with an fdatasync each", writesPerSaga), Run: limitIdle},
+			{Name: limit, Durable: true, Promise: fmt.Sprintf("%d bare writes with an fdatasync each", writesPerSaga), Run: limitWrites(writesPerSaga)},
 			{Name: penstock, Durable: true, Promise: promisePenstock, Run: idle(openPenstock(store.SyncAlways))},
 			{Name: penstockCrash, Promise: promiseCrash, Run: idle(openPenstock(store.SyncInterval))},
 			{Name: dbosFull, Durable: true, Promise: promiseDBOS, Run: idle(openDBOS("FULL"))},
@@ -127,7 +127,7 @@ func signalRow(s Sizes) delivery.Row {
 		Does: fmt.Sprintf("a signal is sent in an idle process; the time until it was handled and that is kept; syncs is that in bare writes with an fdatasync; x-few is the same beside %s, or beside %s instances of go-workflows",
 			figures.Short(float64(s.Waiting)), figures.Short(float64(s.Few))),
 		Contestants: []delivery.Contestant{
-			{Name: limit, Durable: true, Promise: "two bare writes with an fdatasync each", Run: limitSignal},
+			{Name: limit, Durable: true, Promise: "two bare writes with an fdatasync each", Run: limitWrites(2)},
 			{
 				Name: penstock, Durable: true, Promise: "signal synced; record and an event synced, and seen by a reader",
 				Prepare: inPenstock.prepare(s.Few, s.Waiting), Run: inPenstock.signals(delivery.Idly, s.Few, s.Waiting),

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -16,7 +15,6 @@ import (
 
 	"github.com/penstock-io/penstock/bench/delivery"
 	"github.com/penstock-io/penstock/bench/figures"
-	"github.com/penstock-io/penstock/bench/machine"
 	"github.com/penstock-io/penstock/bench/workload"
 	"github.com/penstock-io/penstock/store"
 )
@@ -95,25 +93,6 @@ func (h herd) signals(sample sampler, sizes ...int) delivery.Run {
 
 // scattered is an instance far from that of the next signal.
 func scattered(i, n int) int { return (i*7919 + 13) % n }
-
-// limitSignal does two writes with an fdatasync each.
-func limitSignal(_ context.Context, t delivery.Turn) (delivery.Result, error) {
-	dir := filepath.Join(t.Dir, "limit")
-	if err := mkdir(dir); err != nil {
-		return nil, err
-	}
-	z, err := machine.NewZeroed(dir)
-	if err != nil {
-		return nil, err
-	}
-	rec := make([]byte, workload.RecordBytes)
-	res, err := besideSyncs(t, delivery.Idly, func(int) (time.Duration, error) {
-		first, err1 := z.Append(rec, true)
-		second, err2 := z.Append(rec, true)
-		return first + second, errors.Join(err1, err2)
-	})
-	return res, errors.Join(err, z.Close())
-}
 
 // inPenstock are instances of a saga.
 var inPenstock = herd{
