@@ -53,9 +53,7 @@ func TestWhatIsAroundAnAttemptMayTakeItsPlace(t *testing.T) {
 		}
 		return next(ctx)
 	}
-	run := reactortest.Start(t, s)
-	run.Given(reactortest.At(at("42"), placed("42")))
-	run.Settle()
+	run := begun(t, s)
 	o, err := s.In(run.Store()).Get("42")
 	require.NoError(t, err)
 	require.Equal(t, saga.Completed, o.Life)

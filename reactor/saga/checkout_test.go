@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"testing"
 	"time"
 
+	"github.com/penstock-io/penstock/reactor/reactortest"
 	"github.com/penstock-io/penstock/reactor/saga"
 	"github.com/penstock-io/penstock/store"
 )
@@ -128,6 +130,15 @@ func (w *world) checkout() *saga.Saga[order] {
 }
 
 func at(id string) store.Coordinate { return store.At("order:"+id, "shop") }
+
+// begun is a run in which instance 42 has begun, and all was done that takes no time.
+func begun[S any](t *testing.T, s *saga.Saga[S]) *reactortest.Run {
+	t.Helper()
+	run := reactortest.Start(t, s)
+	run.Given(reactortest.At(at("42"), placed("42")))
+	run.Settle()
+	return run
+}
 
 func placed(id string) orderPlaced { return orderPlaced{Order: id, Cents: 900} }
 

@@ -22,9 +22,7 @@ import (
 func TestAPurgedKeyStartsWithEffectKeysOfItsOwn(t *testing.T) {
 	w := newWorld()
 	s := w.checkout()
-	run := reactortest.Start(t, s)
-	run.Given(reactortest.At(at("42"), placed("42")))
-	run.Settle()
+	run := begun(t, s)
 	run.Advance(30 * 24 * time.Hour)
 	_, err := s.In(run.Store()).Get("42")
 	require.ErrorIs(t, err, saga.ErrNotFound)
@@ -85,9 +83,7 @@ func TestNothingIsLostWhileAnInstanceIsStuck(t *testing.T) {
 	w.fails["charge"] = []error{errDown}
 	w.fails["label"] = []error{errDown, errDown}
 	s := asking(w)
-	run := reactortest.Start(t, s)
-	run.Given(reactortest.At(at("42"), placed("42")))
-	run.Settle()
+	run := begun(t, s)
 	delete(w.fails, "label")
 	run.Advance(2 * time.Hour)
 	in := s.In(run.Store())
@@ -168,9 +164,7 @@ func TestAResultThatIsTooLargeIsUndone(t *testing.T) {
 	large := func(context.Context, saga.Step[order]) (string, error) { return strings.Repeat("x", 100_000), nil }
 	s := saga.Steps("checkout", saga.Starts(byOrder, func(o *order, e orderPlaced) { o.ID = e.Order }),
 		saga.Do("charge", large, w.back("charge")))
-	run := reactortest.Start(t, s)
-	run.Given(reactortest.At(at("42"), placed("42")))
-	run.Settle()
+	run := begun(t, s)
 	o, err := s.In(run.Store()).Get("42")
 	require.NoError(t, err)
 	require.Equal(t, saga.Compensated, o.Life)

@@ -33,9 +33,7 @@ func TestTwoOperatorsSettleOneUndoOnce(t *testing.T) {
 			return nil
 		}))
 	s.Effects.Policy.Attempts, s.Effects.Policy.Outage.Off = 3, true
-	run := reactortest.Start(t, s)
-	run.Given(reactortest.At(at("42"), placed("42")))
-	run.Settle()
+	run := begun(t, s)
 	w.fails["undo charge"] = []error{saga.Refuse(errDown)}
 	in := s.In(run.Store())
 	_, err := in.Cancel(t.Context(), "42", ana)
@@ -57,9 +55,7 @@ func TestARetryThatFindsOutMayBeTriedNow(t *testing.T) {
 	w := newWorld()
 	w.fails["charge"] = []error{errDown}
 	s := charging(w)
-	run := reactortest.Start(t, s)
-	run.Given(reactortest.At(at("42"), placed("42")))
-	run.Settle()
+	run := begun(t, s)
 	in := s.In(run.Store())
 	_, err := in.Cancel(t.Context(), "42", ana)
 	require.NoError(t, err)
@@ -106,9 +102,7 @@ func TestWhatWasInFlightIsAmongWhatWasNotUndone(t *testing.T) {
 			w := newWorld()
 			w.fails["charge"], w.lies["charge"] = []error{errDown}, true
 			s := w.checkout()
-			run := reactortest.Start(t, s)
-			run.Given(reactortest.At(at("42"), placed("42")))
-			run.Settle()
+			run := begun(t, s)
 			require.Contains(t, w.effects(), "checkout/42.1/charge.1")
 			if how == "erased" {
 				reactortest.Erase(run, "order:42", s)

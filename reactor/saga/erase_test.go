@@ -107,9 +107,7 @@ func TestAStateMaySayWhatStaysOfIt(t *testing.T) {
 	)
 	w.fails["ship"] = []error{errDown}
 	s.Effects.Policy.Attempts, s.Effects.Policy.Outage.Off = 100, true
-	run := reactortest.Start(t, s)
-	run.Given(reactortest.At(at("42"), placed("42")))
-	run.Settle()
+	run := begun(t, s)
 	reactortest.Erase(run, "order:42", s)
 	o, err := s.In(run.Store()).Get("42")
 	require.NoError(t, err)

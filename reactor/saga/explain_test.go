@@ -99,9 +99,7 @@ func TestWhatIsUndoneIsExplainedAndDrawn(t *testing.T) {
 	w := newWorld()
 	w.fails["label"] = []error{saga.Refuse(errDown)}
 	s := w.checkout()
-	run := reactortest.Start(t, s)
-	run.Given(reactortest.At(at("42"), placed("42")))
-	run.Settle()
+	run := begun(t, s)
 	text, err := s.In(run.Store()).Explain("42")
 	require.NoError(t, err)
 	require.Equal(t, `checkout 42 (run 1, version 1): compensated at 2000-01-01T00:00:00Z, after 0s
@@ -128,9 +126,7 @@ func TestASagaIsDrawn(t *testing.T) {
 	w.fails["charge"] = []error{saga.Refuse(errDown)}
 	w.fails["undo reserve"] = []error{saga.Refuse(errDown)}
 	s := w.checkout()
-	run := reactortest.Start(t, s)
-	run.Given(reactortest.At(at("42"), placed("42")))
-	run.Settle()
+	run := begun(t, s)
 	whole, err := s.Picture()
 	require.NoError(t, err)
 	one, err := s.In(run.Store()).Picture("42")

@@ -108,9 +108,7 @@ func TestTheWorkersOfASagaAreNotMoved(t *testing.T) {
 	w.fails["ship"] = []error{errDown}
 	s := w.checkout()
 	s.Effects.Policy.Attempts = 100
-	run := reactortest.Start(t, s)
-	run.Given(reactortest.At(at("42"), placed("42")))
-	run.Settle()
+	run := begun(t, s)
 	for _, name := range []string{"checkout", "checkout.do"} {
 		for _, c := range []checkpoint.Change{
 			checkpoint.Rewind{To: 1}, checkpoint.Rewind{To: 1, Emit: true}, checkpoint.SkipTo{To: run.Store().Head()},
@@ -136,9 +134,7 @@ func TestTwoOperatorsDecideAtOnce(t *testing.T) {
 	w := newWorld()
 	w.fails["ship"] = []error{saga.Refuse(errDown)}
 	s := w.checkout()
-	run := reactortest.Start(t, s)
-	run.Given(reactortest.At(at("42"), placed("42")))
-	run.Settle()
+	run := begun(t, s)
 	in := s.In(run.Store())
 	for range 2 {
 		_, err := in.Retry(t.Context(), "42", ana)
@@ -172,9 +168,7 @@ func TestAnInstanceIsAbandonedWhileItsRetryIsInFlight(t *testing.T) {
 	w := newWorld()
 	w.fails["label"], w.fails["undo charge"] = []error{saga.Refuse(errDown)}, []error{saga.Refuse(errDown)}
 	s := w.checkout()
-	run := reactortest.Start(t, s)
-	run.Given(reactortest.At(at("42"), placed("42")))
-	run.Settle()
+	run := begun(t, s)
 	in := s.In(run.Store())
 	_, err := in.Retry(t.Context(), "42", ana)
 	require.NoError(t, err)

@@ -20,9 +20,7 @@ func outage(t *testing.T, w *world) (*saga.Saga[order], *reactortest.Run) {
 	w.fails["undo charge"] = []error{errDown}
 	s := w.checkout()
 	s.Effects.Policy.Outage.Off = false
-	run := reactortest.Start(t, s)
-	run.Given(reactortest.At(at("42"), placed("42")))
-	run.Settle()
+	run := begun(t, s)
 	run.Advance(2 * time.Hour)
 	require.Equal(t, saga.Compensating, get(t, s, run).Life)
 	return s, run
@@ -146,9 +144,7 @@ func TestAStepBehindThePivotInAnOutageIsSettledOrTriedNow(t *testing.T) {
 	w.fails["ship"] = []error{errDown}
 	s := w.checkout()
 	s.Effects.Policy.Outage.Off = false
-	run := reactortest.Start(t, s)
-	run.Given(reactortest.At(at("42"), placed("42")))
-	run.Settle()
+	run := begun(t, s)
 	run.Advance(2 * time.Hour)
 	in, calls := s.In(run.Store()), len(w.calls)
 	_, err := in.Retry(t.Context(), "42", ana)
@@ -168,9 +164,7 @@ func TestAStepThatIsWithdrawnAfterARetryIsUndone(t *testing.T) {
 	w := newWorld()
 	w.fails["charge"], w.lies["charge"] = []error{errDown}, true
 	s := w.checkout()
-	run := reactortest.Start(t, s)
-	run.Given(reactortest.At(at("42"), placed("42")))
-	run.Settle()
+	run := begun(t, s)
 	in := s.In(run.Store())
 	_, err := in.Retry(t.Context(), "42", ana)
 	require.NoError(t, err)
@@ -186,9 +180,7 @@ func TestASettlementOfTheWrongTypeIsRefused(t *testing.T) {
 	w := newWorld()
 	w.fails["charge"] = []error{errDown}
 	s := charging(w)
-	run := reactortest.Start(t, s)
-	run.Given(reactortest.At(at("42"), placed("42")))
-	run.Settle()
+	run := begun(t, s)
 	run.Advance(10 * time.Minute)
 	require.Equal(t, saga.Stuck, get(t, s, run).Life)
 	in := s.In(run.Store())
@@ -295,9 +287,7 @@ func TestAResultThatCannotBeReadParksNothing(t *testing.T) {
 				return nil
 			}).Keep(func(o *order, u unreadable) { o.Payment = u.Name }),
 	)
-	run := reactortest.Start(t, s)
-	run.Given(reactortest.At(at("42"), placed("42")))
-	run.Settle()
+	run := begun(t, s)
 	run.Advance(time.Hour)
 	require.Empty(t, run.Parked("checkout"))
 	o := get(t, s, run)

@@ -16,9 +16,7 @@ import (
 func TestStepsAreCarriedOutInOrder(t *testing.T) {
 	w := newWorld()
 	s := w.checkout()
-	run := reactortest.Start(t, s)
-	run.Given(reactortest.At(at("42"), placed("42")))
-	run.Settle()
+	run := begun(t, s)
 	require.Equal(t, []string{"reserve", "charge", "label", "invoice", "ship"}, w.calls)
 	o, err := s.In(run.Store()).Get("42")
 	require.NoError(t, err)
@@ -30,9 +28,7 @@ func TestARefusedStepUndoesThoseBeforeInReverse(t *testing.T) {
 	w := newWorld()
 	w.fails["label"] = []error{saga.Refuse(errDown)}
 	s := w.checkout()
-	run := reactortest.Start(t, s)
-	run.Given(reactortest.At(at("42"), placed("42")))
-	run.Settle()
+	run := begun(t, s)
 	require.Equal(t, []string{"reserve", "charge", "label", "invoice", "undo charge", "undo reserve"}, w.calls)
 	o, err := s.In(run.Store()).Get("42")
 	require.NoError(t, err)
@@ -45,9 +41,7 @@ func TestAnActionWhoseOutcomeIsUnknownIsUndone(t *testing.T) {
 	w := newWorld()
 	w.fails["charge"], w.lies["charge"] = []error{errDown}, true
 	s := w.checkout()
-	run := reactortest.Start(t, s)
-	run.Given(reactortest.At(at("42"), placed("42")))
-	run.Settle()
+	run := begun(t, s)
 	run.Advance(10 * time.Minute)
 	o, err := s.In(run.Store()).Get("42")
 	require.NoError(t, err)
@@ -78,9 +72,7 @@ func TestAnUndoThatFailsStopsTheInstanceUntilAnOperatorDecides(t *testing.T) {
 			w.fails["invoice"] = []error{saga.Refuse(errDown)}
 			w.fails["undo charge"] = []error{saga.Refuse(errDown)}
 			s := w.checkout()
-			run := reactortest.Start(t, s)
-			run.Given(reactortest.At(at("42"), placed("42")))
-			run.Settle()
+			run := begun(t, s)
 			in := s.In(run.Store())
 			o, err := in.Get("42")
 			require.NoError(t, err)
@@ -110,9 +102,7 @@ func TestAStepBehindThePivotThatFailsIsRepeatedByAnOperator(t *testing.T) {
 	w := newWorld()
 	w.fails["ship"] = []error{saga.Refuse(errDown)}
 	s := w.checkout()
-	run := reactortest.Start(t, s)
-	run.Given(reactortest.At(at("42"), placed("42")))
-	run.Settle()
+	run := begun(t, s)
 	in := s.In(run.Store())
 	o, err := in.Get("42")
 	require.NoError(t, err)
@@ -133,9 +123,7 @@ func TestASuspendedInstanceDoesNotMoveUntilItIsResumed(t *testing.T) {
 	w := newWorld()
 	w.fails["charge"] = []error{errDown, errDown}
 	s := w.checkout()
-	run := reactortest.Start(t, s)
-	run.Given(reactortest.At(at("42"), placed("42")))
-	run.Settle()
+	run := begun(t, s)
 	in := s.In(run.Store())
 	_, err := in.Suspend(t.Context(), "42", checkpoint.Request{})
 	require.NoError(t, err)

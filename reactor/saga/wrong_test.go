@@ -63,9 +63,7 @@ func TestAnOutcomeIsNotSkipped(t *testing.T) {
 			tx.Complete()
 			return nil
 		}))
-	run := reactortest.Start(t, s)
-	run.Given(reactortest.At(at("42"), placed("42")))
-	run.Settle()
+	run := begun(t, s)
 	require.Len(t, run.Parked("checkout"), 1)
 	skip = false
 	run.Replay("checkout", cursor.ParkedFilter{All: true})
@@ -85,9 +83,7 @@ func TestAnActionThatSaysHowItIsToBeTreatedHasAnOutcome(t *testing.T) {
 		w := newWorld()
 		w.fails["charge"], w.lies["charge"] = []error{says(errDown)}, true
 		s := w.checkout()
-		run := reactortest.Start(t, s)
-		run.Given(reactortest.At(at("42"), placed("42")))
-		run.Settle()
+		run := begun(t, s)
 		o, err := s.In(run.Store()).Get("42")
 		require.NoError(t, err)
 		require.Equal(t, saga.Compensated, o.Life, name)
