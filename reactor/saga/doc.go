@@ -60,5 +60,5 @@
 // input. The events of an instance lie at the entity "saga:NAME:KEY".
 //
 // The package must not know: actors, files, clocks, how a checkpoint is kept. It starts no
-// goroutine and holds no lock.
+// goroutine, and holds its locks only over what it counts in memory.
 package saga

@@ -47,17 +47,28 @@ func (t *tries) forget(at store.Position) {
 
 // answered notes that a request is answered, which its worker commits then.
 func (t *tries) answered(st *store.Store, worker checkpoint.ID, at store.Position) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.ended = append(t.ended, at); len(t.ended) < maxEnded {
+	if !t.end(at) {
 		return
 	}
-	info, err := checkpoint.Inspect(st, worker)
-	if err != nil {
-		return // the next answer looks
+	if info, err := checkpoint.Inspect(st, worker); err == nil { // else the next answer looks
+		t.sweep(info.Record.Done)
 	}
+}
+
+// end notes that a request is answered, and reports whether it is time for a sweep.
+func (t *tries) end(at store.Position) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ended = append(t.ended, at)
+	return len(t.ended) >= maxEnded
+}
+
+// sweep forgets the requests that were answered for good.
+func (t *tries) sweep(done func(store.Position) bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.ended = slices.DeleteFunc(t.ended, func(at store.Position) bool {
-		if !info.Record.Done(at) {
+		if !done(at) {
 			return false
 		}
 		delete(t.n, at)
