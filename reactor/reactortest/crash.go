@@ -100,7 +100,8 @@ const (
 //
 // The same means: each entity has the same events, and those of them that answer one entity are in
 // the same order. Where a worker with lanes has keys of its own, no order is compared. Times in
-// what is kept, in the format of RFC 3339, are not compared: a crash may delay what they are of.
+// reactions and in what is kept, in the format of RFC 3339, are not compared: a crash may delay
+// what they are of.
 //
 // A short scenario is run up to four times for each operation: with different remains of what was
 // not synced, and with the power cut again soon after the start. Of more than 500 operations (50

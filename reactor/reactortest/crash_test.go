@@ -163,3 +163,24 @@ func TestAProgramIsStartedAgainAfterACrashWithTheStoreAsItIsThen(t *testing.T) {
 		reactortest.Start(tb, supervision.Group{Name: "g", Children: []supervision.Child{reactortest.Program(nil)}})
 	}), "is neither")
 }
+
+// A crash takes the attempt before it, or adds one, and so the reaction comes earlier or later.
+func TestEveryCrashIgnoresTheTimesOfReactions(t *testing.T) {
+	var now *reactortest.Run
+	tree := func() supervision.Child {
+		failed := false
+		return reactor.New("r", reactor.On(func(_ context.Context, _ reactor.Event[ordered], emit *reactor.Reactions) error {
+			if !failed {
+				failed = true
+				return errDown
+			}
+			emit.Append(store.At("log", "shop"), billed{Order: now.Now().Format(time.RFC3339Nano)})
+			return nil
+		}))
+	}
+	reactortest.EveryCrash(t, tree, func(run *reactortest.Run) {
+		now = run
+		run.Given(order(1))
+		run.Advance(time.Minute)
+	})
+}

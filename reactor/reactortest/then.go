@@ -158,7 +158,7 @@ func final(r *Run) []string {
 		}
 		line := at + ": " + e.Kind + " " + compact(e.Payload)
 		if by, ok := e.Emitter(); ok { // epoch and attempt differ from run to run
-			line += fmt.Sprintf(" by %q of %q", by.Worker, by.Build)
+			line = instants.ReplaceAllString(line, "TIME") + fmt.Sprintf(" by %q of %q", by.Worker, by.Build)
 		}
 		all[at] = append(all[at], line)
 	}
