@@ -92,7 +92,7 @@
 //
 //	LOCK             locked while a writer is open, and the directory itself with it, where the
 //	                 system can do that; the file stays
-//	OWNER            which process that is, for people; removed by Close
+//	OWNER            which process that is, for people, see [OwnerOf]; removed by Close
 //	STATUS           how far readers in other processes may read; overwritten after each group,
 //	                 never synced
 //	0000000001.seg   sealed: batches, index, side values, trailer
@@ -117,8 +117,8 @@
 //
 // The format of segments is drawn in package store/internal/wal, that of the index and the side
 // values at their ends in store/internal/index. OWNER is a JSON object {"pid", "program",
-// "started"}; readers ignore other members. STATUS, the writer's beacon, is 96 bytes, its numbers
-// little-endian:
+// "started", "admin"}; readers ignore other members. STATUS, the writer's beacon, is 96 bytes, its
+// numbers little-endian:
 //
 //	 0   8  magic "PENSTAT1"
 //	 8   4  CRC-32C of the bytes from 12 on

@@ -84,14 +84,9 @@ var (
 	ErrInvalid = errors.New("store: invalid")
 )
 
-// LockedError says which process has the directory open for writing: what that process says of
-// itself, for people who look for it. Nothing decides by it, and it is zero where the process did
-// not say.
-type LockedError struct {
-	PID     int
-	Program string    // path of the executable
-	Started time.Time // when it opened the directory, to the second
-}
+// LockedError says which process has the directory open for writing; the Owner is zero where that
+// process did not say.
+type LockedError struct{ Owner }
 
 // Error is as in "store: directory is locked by another writer: process 4711 (/usr/bin/shop), since
 // 2006-01-02T15:04:05Z".

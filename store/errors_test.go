@@ -12,9 +12,9 @@ import (
 func TestEachTypeOfErrorWrapsItsSentinelAndNamesItsEvidence(t *testing.T) {
 	for text, c := range map[string]struct{ err, sentinel error }{
 		"store: directory is locked by another writer: unknown process":     {&LockedError{}, ErrLocked},
-		"store: directory is locked by another writer: process 7 (/bin/sh)": {&LockedError{PID: 7, Program: "/bin/sh"}, ErrLocked},
+		"store: directory is locked by another writer: process 7 (/bin/sh)": {&LockedError{Owner{PID: 7, Program: "/bin/sh"}}, ErrLocked},
 		"store: directory is locked by another writer: process 7, since 2026-01-02T03:04:05Z": {
-			&LockedError{PID: 7, Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}, ErrLocked,
+			&LockedError{Owner{PID: 7, Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}}, ErrLocked,
 		},
 		"store: segment 3, offset 64: corrupt: no record here": {
 			&CorruptError{Segment: 3, Offset: 64, Reason: "no record here"}, ErrCorrupt,

@@ -180,3 +180,58 @@ func TestAStoreWhoseCreationWasCutOffDoesNotExistYet(t *testing.T) {
 		}
 	}
 }
+
+func TestAnOwnerAnnouncesWhereItCanBeAsked(t *testing.T) {
+	dir := t.TempDir()
+	s := diskLog(t, dir, Options{})
+	put(t, s, "a")
+	of := func() *Owner {
+		o, err := OwnerOf(dir)
+		require.NoError(t, err)
+		return o
+	}
+	require.Equal(t, os.Getpid(), of().PID)
+	require.Empty(t, of().Admin)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, ownerNew), []byte("half"), 0o600))
+	require.NoError(t, Announce(s, "unix:/run/shop"))
+	require.Equal(t, "unix:/run/shop", of().Admin)
+	require.Equal(t, os.Getpid(), requireLocked(t, dir).PID)
+	require.NoError(t, Announce(s, ""))
+	require.Equal(t, Owner{PID: of().PID, Program: of().Program, Started: of().Started}, *of())
+
+	require.ErrorIs(t, Announce(s, strings.Repeat("x", maxAdminBytes+1)), ErrInvalid)
+	require.NoError(t, s.Close())
+	require.Nil(t, of())
+	require.ErrorIs(t, Announce(s, "x"), ErrClosed)
+	requireNoOwner(t, dir)
+	require.ErrorIs(t, Announce(diskLog(t, dir, Options{ReadOnly: true}), "x"), ErrReadOnly)
+}
+
+func TestTheOwnerOfADirectoryWithoutAStoreIsAnError(t *testing.T) {
+	top := t.TempDir()
+	for _, dir := range []string{top, filepath.Join(top, "missing")} {
+		_, err := OwnerOf(dir)
+		require.ErrorIs(t, err, ErrNotStore)
+	}
+	_, err := OwnerOf("")
+	require.ErrorIs(t, err, ErrInvalid)
+	entries, err := os.ReadDir(top)
+	require.NoError(t, err)
+	require.Empty(t, entries, "nothing was made")
+}
+
+func TestAnAnnouncementThatFailsLeavesTheOneBefore(t *testing.T) {
+	disk := vfs.NewMemory()
+	s := openLog(t, disk, Options{})
+	put(t, s, "a")
+	require.NoError(t, Announce(s, "old"))
+	for _, op := range []int{2, 3, 4} { // created, written, renamed; first what a crash left is removed
+		disk.FailAt(disk.Ops()+op, syscall.ENOSPC)
+		require.ErrorIs(t, Announce(s, "new"), syscall.ENOSPC)
+		require.Equal(t, "old", readOwner(s.dir).Admin)
+		require.Equal(t, "old", s.owner.Admin)
+	}
+	require.NoError(t, Announce(s, "new"))
+	require.Equal(t, "new", readOwner(s.dir).Admin)
+	require.NoError(t, s.Close())
+}

@@ -71,6 +71,7 @@ type Store struct {
 	committer   *committer
 	writing     vfs.File
 	lock        io.Closer
+	owner       Owner // what the file says of this process; guarded by closing
 	beaconFile  vfs.File
 	beaconMap   []byte // the file in memory, where the system can do that
 	unmapBeacon func() error
