@@ -26,8 +26,8 @@ func State[S store.Payload](r *Run, name, key string) (state S) {
 	return state
 }
 
-// instants are times within reactions and what is kept, and tickets of what is scheduled, which have
-// one. A crash may delay what they are of.
+// instants are times within reactions and what is kept, and tickets of what is scheduled, which
+// have one. A crash may delay what they are of.
 var instants = regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)|\b[0-9a-f]{16}/[0-9a-f]{4}/[0-9a-f]{16}\b`)
 
 // keptOf returns what a worker keeps, a line for each value, without the times in it.
