@@ -74,7 +74,8 @@
 // Options.Logger receives the entries of [LogEntry], each at a level that Options.Levels may
 // change. An outage is logged when it begins and when it is over, and what is waited for at each
 // doubling of the number of times. A panic has its stack as a field, once, and an ordinary error
-// has none. [System.Watch] has all transitions.
+// has none. [System.Watch] has all transitions, numbered, and the last
+// 1,024 also afterwards.
 //
 // What functions of the program say goes through Options.Redact, and is cut, before anything shows
 // or keeps it.

@@ -40,7 +40,7 @@ func Example_outage() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	transitions := sys.Watch(ctx)
+	transitions := sys.Watch(ctx, actors.FromNow)
 
 	var orders store.Batch
 	for n := range 10 {

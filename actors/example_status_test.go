@@ -34,7 +34,7 @@ func ExampleSystem_Status() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	transitions := sys.Watch(ctx)
+	transitions := sys.Watch(ctx, actors.FromNow)
 
 	var last store.Receipt
 	for _, order := range []string{"order:1", "order:2"} {

@@ -31,7 +31,7 @@ func ExampleSystem_Watch() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	transitions := sys.Watch(ctx)
+	transitions := sys.Watch(ctx, actors.FromNow)
 
 	if _, err := st.Append(ctx, store.At("order:1", "shop"), store.Absent, Placed{SKU: "lamp"}); err != nil {
 		log.Fatal(err)

@@ -69,7 +69,7 @@ func newNode(l *drive.Node) *node {
 func (n *node) join(s *System) {
 	n.baton.Worker = n.baton.Worker.WithBuild(s.options.Build).WithRedact(s.options.Redact).WithPages(&s.pages)
 	n.baton.Store = s.store
-	n.published.watched(s.watchers, s.store.Now)
+	n.published.watched(&s.transitions, s.store.Now)
 }
 
 // childError is nil for nil.

@@ -316,7 +316,7 @@ func TestAWatcherSeesWhichEventsAreParkedAndSkipped(t *testing.T) {
 			}
 			return cursor.Continue, nil
 		}})
-		watched := sys.Watch(t.Context())
+		watched := sys.Watch(t.Context(), actors.FromNow)
 		appendInputs(t, st, 3)
 		time.Sleep(time.Second)
 		require.NoError(t, sys.Stop(t.Context()))

@@ -86,7 +86,7 @@ func TestAWorkerWithNoRoomToHoldMoreWaitsForItAndContinuesByItself(t *testing.T)
 func watch(tb testing.TB, sys *actors.System) func(actors.State) []actors.Transition {
 	tb.Helper()
 	transitions := make(chan actors.Transition, 1000)
-	all := sys.Watch(tb.Context())
+	all := sys.Watch(tb.Context(), actors.FromNow)
 	go func() { // ends with the system
 		for t := range all {
 			transitions <- t

@@ -37,11 +37,11 @@ const (
 type published struct {
 	// Set before the first incarnation, and never changed.
 	of    *drive.Node // of it Path and the name of its Worker, which never change
-	watch watchers
+	watch *transitions
 	now   func() time.Time // of the store
 
 	// mu guards all that follows. It is held for a few assignments, never while a user's function
-	// runs, and taken before the lock of watchers.
+	// runs, and taken before that of transitions.
 	mu sync.Mutex
 
 	// The supervisor writes what it decides (Starting, Restarting, Halted, Ended, Stopped), the actor
@@ -86,7 +86,7 @@ type published struct {
 var everything store.Region
 
 // watched is done once, before anything is published.
-func (c *published) watched(by watchers, now func() time.Time) {
+func (c *published) watched(by *transitions, now func() time.Time) {
 	c.watch, c.now, c.since, c.movedAt = by, now, now(), time.Now()
 	c.region = &everything
 }

@@ -49,7 +49,7 @@ func traces(t *testing.T, redact cursor.Redact, w cursor.Worker) string {
 		}
 		var seen []actors.Transition
 		watched := make(chan struct{})
-		transitions := sys.Watch(t.Context())
+		transitions := sys.Watch(t.Context(), actors.FromNow)
 		go func() {
 			defer close(watched)
 			for one := range transitions {

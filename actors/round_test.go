@@ -23,7 +23,7 @@ func collect(tb testing.TB, sys *actors.System) (seen func() []actors.Transition
 	tb.Helper()
 	ctx, cancel := context.WithCancel(tb.Context())
 	all := make(chan []actors.Transition, 1)
-	watch := sys.Watch(ctx)
+	watch := sys.Watch(ctx, actors.FromNow)
 	go func() { all <- slices.Collect(watch) }()
 	return func() []actors.Transition {
 		synctest.Wait()

@@ -16,8 +16,11 @@ const maxLag = 10_000
 
 // Status is a snapshot of a system.
 type Status struct {
-	Head    store.Position
-	Workers []WorkerStatus // in the order of the tree
+	Head store.Position
+	// Transition is the number of the latest [Transition] when the first worker was looked at, 0
+	// before the first one: System.Watch after it yields all that happens after this status.
+	Transition uint64
+	Workers    []WorkerStatus // in the order of the tree
 	// ClockAhead is how far the store's clock is ahead of that of the machine: see store.Stats.
 	ClockAhead time.Duration
 	// Err is the result of System.Err.
@@ -99,7 +102,8 @@ func failingEvents(waits []drive.Wait) (list []FailingEvent) {
 func (s *System) Status() Status {
 	workers := s.workers.all()
 	status := Status{
-		Head: s.store.Head(), Workers: make([]WorkerStatus, len(workers)), Err: s.Err(),
+		Transition: s.transitions.begin(FromNow),
+		Head:       s.store.Head(), Workers: make([]WorkerStatus, len(workers)), Err: s.Err(),
 		ClockAhead: s.store.Stats().ClockAhead,
 	}
 	for i, p := range workers {

@@ -53,7 +53,7 @@ type System struct {
 	life      context.Context //nolint:containedctx // of the waker
 	stopWaker context.CancelFunc
 
-	watchers watchers
+	transitions transitions // locked
 
 	watchdog *watchdog
 	pages    cursor.Pages // of all workers; locked
@@ -151,7 +151,6 @@ func newSystem(st *store.Store, o Options, workers []*node) *System {
 		started:  make(chan error, 1),
 		stopping: make(chan struct{}),
 		done:     make(chan struct{}),
-		watchers: &watcherList{list: make(map[*watcher]struct{})},
 	}
 	for _, n := range workers {
 		n.join(s)

@@ -216,7 +216,7 @@ func TestAWatcherSeesEveryTransitionWithItsReason(t *testing.T) {
 		synctest.Wait()
 		ctx, cancel := context.WithCancel(t.Context())
 		seen := make(chan []actors.Transition)
-		watch := sys.Watch(ctx)
+		watch := sys.Watch(ctx, actors.FromNow)
 		go func() { seen <- slices.Collect(watch) }()
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
 		synctest.Wait()
@@ -237,7 +237,7 @@ func TestAWatcherSeesEveryTransitionWithItsReason(t *testing.T) {
 		}, slices.Compact(states))
 
 		ended := make(chan bool)
-		rest := sys.Watch(t.Context())
+		rest := sys.Watch(t.Context(), actors.FromNow)
 		go func() {
 			for range rest {
 			}
@@ -256,7 +256,7 @@ func TestTheWatchdogNamesTheEventThatHoldsAWorker(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		stalls := make(chan *actors.EventError, 10)
-		watch := sys.Watch(ctx)
+		watch := sys.Watch(ctx, actors.FromNow)
 		go func() {
 			for tr := range watch {
 				var stalled *actors.EventError

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -12,8 +13,15 @@ import (
 	"github.com/penstock-io/penstock/supervision"
 )
 
-// watchBuffer is how many transitions wait for a slow watcher.
-const watchBuffer = 1024
+// FromNow has [System.Watch] begin with the first transition after the call.
+const FromNow = math.MaxUint64
+
+const (
+	// keptTransitions is how many transitions of a system can be watched after they happened.
+	keptTransitions = 1024
+	// transitionPage bounds how long a watcher keeps those waiting that report one.
+	transitionPage = 64
+)
 
 // Transition reports that a worker came into a state, or into the same one for another reason; or
 // that it has parked an event or skipped one, with an [EventError] as the reason
@@ -23,6 +31,8 @@ const watchBuffer = 1024
 // of an outage, nor what is handled in lanes beside an event that is being retried. Status has the
 // latest of it.
 type Transition struct {
+	// Number counts the transitions of a system, all workers together: from 1, without a hole.
+	Number   uint64
 	Time     time.Time
 	Worker   string
 	Path     string // names of the groups above it and its own, joined by "/"
@@ -35,7 +45,8 @@ type Transition struct {
 	Attempt int
 	// Position up to which everything was done then.
 	Position store.Position
-	// Missed is the number of transitions left out before this one because the watcher was too slow.
+	// Missed is the number of transitions left out before this one, because the watcher was too slow
+	// or began too late for them.
 	Missed int
 }
 
@@ -72,91 +83,98 @@ func gist(reason error) string {
 	return reason.Error()
 }
 
-// watchers of a system. The zero value has none, and so has a nil one.
-type watchers = *watcherList
-
-// watcherList is locked after a published, and before each of its watchers.
-type watcherList struct {
-	mu   sync.Mutex
-	list map[*watcher]struct{}
-}
-
-// watcher is filled by the goroutines that report, and emptied by the one that runs its loop.
-type watcher struct {
+// transitions are the latest ones of a system. Those that report one never wait for those that
+// watch: these copy what is kept, a page at a time, and wait for what follows without being known
+// here. The lock is taken after that of a published, and before none.
+type transitions struct {
 	mu      sync.Mutex
-	waiting []Transition  // oldest first, at most watchBuffer
-	missed  int           // dropped since the last one that was taken
-	ready   chan struct{} // holds a token when something waits
+	ring    []Transition  // number n is at (n-1) % keptTransitions
+	last    uint64        // number of the latest one
+	changed chan struct{} // closed at the next one; nil while no goroutine waits
 }
 
-// report passes a transition on. It never waits.
-func (w *watcherList) report(t Transition) {
-	if w == nil {
+// report numbers a transition and keeps it. A nil receiver, as of a worker that is in no system,
+// keeps none.
+func (k *transitions) report(t Transition) {
+	if k == nil {
 		return
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for one := range w.list {
-		one.push(t)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if t.Number = k.last + 1; len(k.ring) < keptTransitions {
+		k.ring = append(k.ring, t)
+	} else {
+		k.ring[k.last%keptTransitions] = t
+	}
+	k.last = t.Number
+	if k.changed != nil {
+		close(k.changed)
+		k.changed = nil
 	}
 }
 
-func (w *watcher) push(t Transition) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.waiting) == watchBuffer {
-		w.missed += 1 + w.waiting[0].Missed
-		w.waiting = w.waiting[1:]
+// page adds the first few of those after a number to a list. The channel is closed once there are
+// more.
+func (k *transitions) page(after uint64, list []Transition) ([]Transition, <-chan struct{}) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	from := max(after, k.last-uint64(len(k.ring)))
+	for n := from; n < min(k.last, from+transitionPage); n++ {
+		list = append(list, k.ring[n%keptTransitions])
 	}
-	if w.missed > 0 && len(w.waiting) > 0 {
-		w.waiting[0].Missed += w.missed
-		w.missed = 0
+	if len(list) > 0 {
+		list[0].Missed = int(from - after)
 	}
-	w.waiting = append(w.waiting, t)
-	select {
-	case w.ready <- struct{}{}:
-	default:
+	if k.changed == nil {
+		k.changed = make(chan struct{})
 	}
+	return list, k.changed
 }
 
-func (w *watcher) take() []Transition {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	taken := w.waiting
-	w.waiting = nil
-	return taken
+// begin is the number after which to watch. One that was not reached yet is that of another system,
+// of which this one knows nothing.
+func (k *transitions) begin(after uint64) uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case after == FromNow:
+		return k.last
+	case after > k.last:
+		return 0
+	}
+	return after
 }
 
-// Watch yields every transition of every worker, in order, from the call on (not only from the
-// first step of the loop), until ctx ends or the system has stopped. For a slow watcher the last
-// 1,024 are kept; how many older ones were dropped is in Transition.Missed. It never holds up a
-// worker. A caller that does not run the loop must end ctx.
-func (s *System) Watch(ctx context.Context) iter.Seq[Transition] {
-	w := &watcher{ready: make(chan struct{}, 1)}
-	s.watchers.mu.Lock()
-	s.watchers.list[w] = struct{}{}
-	s.watchers.mu.Unlock()
-	leave := func() {
-		s.watchers.mu.Lock()
-		delete(s.watchers.list, w)
-		s.watchers.mu.Unlock()
-	}
-	unhook := context.AfterFunc(ctx, leave) // where the loop is never run
+// Watch yields the transitions of all workers in order, those after the one with a number first,
+// until ctx ends or the system has stopped: 0 for all that are kept, the number of the last one
+// that was seen to resume, [Status.Transition] for all since a Status, [FromNow] for those from the
+// call on (not only from the first step of the loop). The last 1,024 are kept, also for a slow
+// watcher; how many older ones it does not get is in Transition.Missed. It never holds up a worker.
+//
+// The numbers begin again with each system: one that this system has not reached was of another,
+// and then all that are kept are yielded.
+func (s *System) Watch(ctx context.Context, after uint64) iter.Seq[Transition] {
+	begin := s.transitions.begin(after)
 	return func(yield func(Transition) bool) {
-		defer unhook()
-		defer leave()
-		for {
-			done := s.isDone()
-			for _, t := range w.take() {
-				if !yield(t) {
-					return
+		list := make([]Transition, 0, transitionPage)
+		for after := begin; ; {
+			done := s.isDone() // before the look: then there is nothing after it
+			var changed <-chan struct{}
+			if list, changed = s.transitions.page(after, list[:0]); len(list) > 0 {
+				for _, t := range list {
+					if !yield(t) {
+						return
+					}
+				}
+				if after = list[len(list)-1].Number; ctx.Err() == nil {
+					continue
 				}
 			}
-			if done {
+			if done || ctx.Err() != nil {
 				return
 			}
 			select {
-			case <-w.ready:
+			case <-changed:
 			case <-s.done:
 			case <-ctx.Done():
 				return

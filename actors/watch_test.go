@@ -3,6 +3,7 @@ package actors_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -97,12 +98,67 @@ func TestLanesThatHandleOthersBesideARetryAreNoTransitions(t *testing.T) {
 	})
 }
 
+func TestTransitionsAreNumberedWithoutAHoleOverAllWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		workers := []supervision.Child{
+			handling("a", func(context.Context, *cursor.Batch) error { return nil }),
+			handling("b", func(context.Context, *cursor.Batch) error { return nil }),
+			broken(func() error { return errBroken }),
+		}
+		sys := start(t, st, workers...)
+		for range 20 {
+			appendInputs(t, st, 3)
+			time.Sleep(time.Second)
+		}
+		synctest.Wait()
+		at := sys.Status().Transition
+		require.Greater(t, at, uint64(20))
+		appendInputs(t, st, 3)
+		synctest.Wait()
+		require.NoError(t, sys.Stop(t.Context()))
+
+		all := slices.Collect(sys.Watch(t.Context(), 0))
+		for i, one := range all {
+			require.Equal(t, uint64(i+1), one.Number)
+			require.Zero(t, one.Missed)
+		}
+		require.Greater(t, uint64(len(all)), at)
+		require.Equal(t, all[at:], slices.Collect(sys.Watch(t.Context(), at)), "since the status")
+		require.Empty(t, slices.Collect(sys.Watch(t.Context(), uint64(len(all)))))
+		require.Empty(t, slices.Collect(sys.Watch(t.Context(), actors.FromNow)))
+		require.Equal(t, all, slices.Collect(sys.Watch(t.Context(), uint64(len(all))+1)), "of another system")
+	})
+}
+
+func TestAWatcherWhoseContextEndsIsLetGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		sys := start(t, st, handling("w", func(context.Context, *cursor.Batch) error { return nil }))
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		all := sys.Watch(ctx, actors.FromNow)
+		ended := make(chan int)
+		go func() {
+			n := 0
+			for range all {
+				n++
+			}
+			ended <- n
+		}()
+		appendInputs(t, st, 1)
+		synctest.Wait()
+		cancel()
+		require.Equal(t, 2, <-ended, "running, and idle")
+	})
+}
+
 // states returns the states that a watcher was told so far, each of which must continue the one
 // before.
 func states(tb testing.TB, sys *actors.System) func() []actors.State {
 	tb.Helper()
 	told := make(chan actors.Transition, 1000)
-	all := sys.Watch(tb.Context())
+	all := sys.Watch(tb.Context(), actors.FromNow)
 	go func() { // ends with the system
 		for one := range all {
 			told <- one
