@@ -72,9 +72,14 @@ type performer[S any] struct {
 	busy   sync.Map               // key of an effect -> struct{}: it is being attempted
 }
 
-// lane keeps the requests of one step of an instance in order. Others of it may run beside.
+// lane is a request by its effect: what was requested of a step earlier, and waits in a backoff
+// though it was settled, holds up neither its next visit nor its next undo.
 func (p *performer[S]) lane(e store.Event) string {
-	return e.Coordinate.Entity + "/" + p.dependency(e)
+	var r request
+	if err := decode(&e, &r); err != nil {
+		return e.Coordinate.Entity + "/"
+	}
+	return fmt.Sprintf("%s/%d.%d %s", e.Coordinate.Entity, r.Run, r.number(), r.what())
 }
 
 // instanceOf returns the key of the instance of a lane, and whether it is one of this saga. A key
@@ -95,6 +100,11 @@ func (p *performer[S]) dependency(e store.Event) string {
 	if err := decode(&e, &r); err != nil {
 		return ""
 	}
+	return r.what()
+}
+
+// what is requested.
+func (r *request) what() string {
 	name := Attempt{Step: r.Step, Undo: r.Undo}.String()
 	if r.retried() {
 		return fmt.Sprintf("%s, retry %d", name, r.Try)

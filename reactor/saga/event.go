@@ -142,11 +142,15 @@ func decode(e *store.Event, body any) error {
 // effectKey names the effect of an action: the saga, the instance and its run, the step and its
 // visit; of an undo without an action, the number of that in place of the visit.
 func effectKey(saga, key string, r *request) string {
-	number := uint64(r.Visit)
+	return fmt.Sprintf("%s/%s.%d/%s.%d", saga, key, r.Run, r.Step, r.number())
+}
+
+// number tells the effects of a step from each other.
+func (r *request) number() uint64 {
 	if r.Visit == 0 {
-		number = r.Order
+		return r.Order
 	}
-	return fmt.Sprintf("%s/%s.%d/%s.%d", saga, key, r.Run, r.Step, number)
+	return uint64(r.Visit)
 }
 
 // undoKey names the effect of an undo. One that was refused, and is repeated, is another effect: a
