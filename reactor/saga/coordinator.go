@@ -175,8 +175,12 @@ func (t *turn[S]) handle() error {
 		if err := t.close(); err != nil {
 			return err
 		}
+		if t.lacks != "" { // maybe not any more, as it compensates
+			now := *t.rec
+			_, t.lacks, _ = t.p.take(&now)
+		}
 		return t.again()
-	case t.lacks != "" || t.rec.rests() || !t.rec.Again.IsZero():
+	case t.lacks != "" || t.rec.rests() || t.rec.Life != None && t.rec.untried() != 0:
 		return t.wait()
 	}
 	if err := t.dispatch(w); err != nil {
@@ -188,17 +192,14 @@ func (t *turn[S]) handle() error {
 // wait keeps the input while others wait before it. The retry of one of these comes before an input
 // that is much later than it: where it has not, an operator has discarded it, and what it was for.
 func (t *turn[S]) wait() error {
-	if err := t.hold(false); err != nil {
-		return err
-	}
 	rec := t.rec
-	if t.lacks != rec.Lacks {
-		rec.Lacks = t.lacks
-		if err := t.own(whatUnrunnable, lacking{Run: rec.Run, Lacks: t.lacks}); err != nil {
-			return err
-		}
-	}
-	if t.lacks != "" || rec.rests() || rec.Again.IsZero() || t.e.Time.Time().Sub(rec.Again) < onWayFor {
+	rec.hold(t.e.Position, false)
+	switch {
+	case t.lacks != "" || rec.rests():
+		return nil
+	case rec.Again.IsZero(): // it lacks nothing any more
+		return t.again()
+	case t.e.Time.Time().Sub(rec.Again) < onWayFor:
 		return nil
 	}
 	if comes, err := retryComes(t); comes || err != nil {
@@ -256,6 +257,9 @@ func (t *turn[S]) handleHeld() error {
 		if err := decode(t.e, &p); err != nil {
 			return err
 		}
+	}
+	if p.Input != t.rec.Retried || t.rec.Again.IsZero() {
+		return t.again() // of before a suspension: what it is about was handled, or is on its way by another one
 	}
 	t.rec.Again = time.Time{}
 	if t.lacks != "" || t.rec.rests() {

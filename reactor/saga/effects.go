@@ -159,10 +159,7 @@ func (p *performer[S]) carryOut(ctx context.Context, b *cursor.Batch, i int) err
 	if !r.Undo && !r.Ask && rec.Life == Compensating { // there is no use in it any more
 		return p.withdraw(b, i, &r)
 	}
-	d, lacks, err := p.take(rec)
-	if err != nil { // of a migration: it is no attempt at the action
-		return supervision.Wait(err)
-	}
+	d, lacks, _ := p.take(rec)
 	if lacks != "" {
 		return supervision.Wait(fault{fmt.Errorf("%w: it lacks %s", ErrUnrunnable, lacks)})
 	}

@@ -95,12 +95,9 @@ func (p *program[S]) continues(key string, kept []byte, lacking *UnrunnableError
 	}
 	version := rec.Version
 	d, lacks, err := p.take(rec)
-	if err != nil {
-		return err
-	}
 	if lacks != "" {
-		lacking.add(key, version, lacks)
-		return nil
+		lacking.add(key, version, lacks, err)
+		return err
 	}
 	var state S
 	if err := decodeState(rec, &state); err != nil {

@@ -189,7 +189,8 @@ func (l *lister[S]) one(side store.SideValue, err error) bool {
 	if rec.Life == None { // there are inputs that wait for it
 		return true
 	}
-	_, lacks := l.of(rec)
+	now := *rec
+	_, lacks, _ := l.take(&now)
 	matches := func(f Filter) bool { return f.matches(l.now, rec.since(), rec, lacks) }
 	if len(l.only) > 0 && !slices.ContainsFunc(l.only, matches) {
 		return true

@@ -26,7 +26,7 @@ func outage(t *testing.T, w *world) (*saga.Saga[order], *reactortest.Run) {
 	return s, run
 }
 
-func get(t *testing.T, s *saga.Saga[order], run *reactortest.Run) saga.Instance[order] {
+func get[S any](t *testing.T, s *saga.Saga[S], run *reactortest.Run) saga.Instance[S] {
 	t.Helper()
 	o, err := s.In(run.Store()).Get("42")
 	require.NoError(t, err)

@@ -101,6 +101,22 @@ func (t *outlet) unalias() error {
 	return nil
 }
 
+// lack has what the program lacks of the instance known: by an event, and to the next start, which
+// looks at all instances then.
+func (t *outlet) lack(lacks string) error {
+	if !t.rec.Life.alive() {
+		lacks = ""
+	}
+	was := t.rec.Lacks
+	if t.rec.Lacks = lacks; lacks == "" || lacks == was {
+		return nil
+	}
+	if err := t.b.Put(t.i, printKey, nil); err != nil {
+		return err
+	}
+	return t.own(whatUnrunnable, lacking{Run: t.rec.Run, Lacks: lacks})
+}
+
 // stick stops the instance until an operator says how it continues. The event wakes those who wait.
 func (t *outlet) stick(now time.Time, step string, undo bool, why string) error {
 	t.rec.Life = Stuck

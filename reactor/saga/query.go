@@ -52,7 +52,8 @@ type Instance[S any] struct {
 	// Began and Ended; Ended is zero for one that has not. Since is since when it has been as it is:
 	// ended, stuck, or else in its phase.
 	Began, Ended, Since time.Time
-	State               S
+	// State is zero where it is Unrunnable, and of another type.
+	State S
 	// Steps that were requested, in that order.
 	Steps []StepState
 	// ToUndo are the steps that compensation would undo, in that order. What it has undone is none of
@@ -165,10 +166,7 @@ func (h *Instances[S]) of(key string, side store.SideValue, err error) (Instance
 }
 
 func (h *Instances[S]) instance(p *program[S], key string, rec *record) (o Instance[S], err error) {
-	_, lacks, err := p.take(rec)
-	if err != nil {
-		return Instance[S]{Key: key, Life: rec.Life, Run: rec.Run, Version: rec.Version}, err
-	}
+	_, lacks, _ := p.take(rec)
 	o = Instance[S]{
 		Key: key, Life: rec.Life, Unrunnable: lacks, Waiting: rec.Life == Running && len(rec.inFlight()) == 0,
 		Run: rec.Run, Version: rec.Version, Phase: rec.Phase, Entered: rec.Entered, Began: rec.Began, Ended: rec.Ended, Since: rec.since(),
@@ -181,7 +179,11 @@ func (h *Instances[S]) instance(p *program[S], key string, rec *record) (o Insta
 	for _, a := range rec.Aliases {
 		o.Aliases = append(o.Aliases, [2]string{a.Name, a.Value})
 	}
-	return o, decodeState(rec, &o.State)
+	if err = decodeState(rec, &o.State); err != nil && lacks != "" {
+		var none S
+		o.State, err = none, nil // it is that of another version
+	}
+	return o, err
 }
 
 // err is why the instance does not go forward.

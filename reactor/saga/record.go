@@ -194,6 +194,16 @@ func (r *record) hold(at store.Position, tried bool) {
 	}
 }
 
+// kept is how many inputs wait that were tried, or were not.
+func (r *record) kept(tried bool) (n int) {
+	for _, h := range r.Held {
+		if h.Tried == tried {
+			n++
+		}
+	}
+	return n
+}
+
 // rests reports whether inputs wait for an operator, whatever they are.
 func (r *record) rests() bool { return r.Life == Suspended || r.Life == Stuck }
 

@@ -22,7 +22,8 @@ type Saga[S any] struct {
 	// Version of the definition, kept with each instance that it starts.
 	Version uint32
 	// AllowUnrunnable lets the saga start though there are instances that it cannot continue: their
-	// inputs are held until a program can. Otherwise that is an UnrunnableError of the start.
+	// inputs are held until a program can, and are handled first then. As long as there are such
+	// instances each start looks at all. Otherwise they are an UnrunnableError of the start.
 	AllowUnrunnable bool
 	// Scope narrows what is read to the events of a scope, and is the scope of the saga's own events.
 	// "" means all scopes, and "saga" for its own.
@@ -47,9 +48,12 @@ type Saga[S any] struct {
 	Retain time.Duration
 	// MaxState is the largest state in bytes, as JSON; 0 means 64 KiB, the most is 512 KiB.
 	MaxState int
-	// MaxVisits is how often one step may be requested in a run, and MaxHeld how many inputs may wait;
-	// 0 means 1,000 each.
-	MaxVisits, MaxHeld int
+	// MaxVisits is how often one step may be requested in a run; 0 means 1,000.
+	MaxVisits int
+	// MaxHeld is how many inputs an instance may have that wait for it to begin, or for another phase
+	// ([Defer]), which may never come: one more fails. 0 means 1,000. There is no limit to those that
+	// an operator or a deploy keeps from being handled: they wait in the order of the log.
+	MaxHeld int
 	// Lanes is how many instances have an input handled at the same time; 0 means 64, so that as
 	// many share a commit.
 	Lanes int

@@ -18,6 +18,7 @@ type turn[S any] struct {
 	outlet
 
 	ctx context.Context //nolint:containedctx // of the call of the handler, as the turn is
+	p   *program[S]
 	d   *definition[S]
 	now time.Time
 
@@ -38,19 +39,16 @@ func (p *program[S]) turn(ctx context.Context, b *cursor.Batch, i int, key, at s
 	if err != nil {
 		return nil, err
 	}
-	d, lacks, err := p.take(rec)
-	if err != nil {
-		return nil, err
-	}
-	if lacks == "" {
-		rec.Lacks = ""
-	}
+	d, lacks, _ := p.take(rec)
 	out := outlet{b: b, i: i, e: &b.Events[i], saga: p.name, scope: p.scope, key: key, at: at, rec: rec}
-	return &turn[S]{outlet: out, ctx: ctx, d: d, lacks: lacks, now: b.Now(i), was: rec.Life, under: rec.Counted, had: rec.waiting()}, nil
+	return &turn[S]{outlet: out, ctx: ctx, p: p, d: d, lacks: lacks, now: b.Now(i), was: rec.Life, under: rec.Counted, had: rec.waiting()}, nil
 }
 
 // save keeps the record.
 func (t *turn[S]) save() error {
+	if err := t.lack(t.lacks); err != nil {
+		return err
+	}
 	life := t.rec.Life
 	if t.gone {
 		life, t.rec.Held = None, nil
@@ -167,10 +165,10 @@ func (t *turn[S]) unexpected(in *input[S]) error {
 	}
 }
 
-// hold keeps the input for later.
+// hold keeps the input for what may never come: an instance, or another phase.
 func (t *turn[S]) hold(tried bool) error {
-	if len(t.rec.Held) >= t.d.maxHeld {
-		return fmt.Errorf("%w: %d inputs wait", ErrLimit, len(t.rec.Held))
+	if n := t.rec.kept(tried); n >= t.d.maxHeld {
+		return fmt.Errorf("%w: %d inputs wait", ErrLimit, n)
 	}
 	t.rec.hold(t.e.Position, tried)
 	return nil
@@ -186,7 +184,7 @@ func (r *record) enter(now time.Time, phase string) {
 // way already.
 func (t *turn[S]) again() error {
 	at := t.rec.untried()
-	if at == 0 || !t.rec.Again.IsZero() || t.rec.Life == None || t.rec.rests() || t.gone {
+	if at == 0 || !t.rec.Again.IsZero() || t.rec.Life == None || t.rec.rests() || t.gone || t.lacks != "" {
 		return nil
 	}
 	t.rec.Again, t.rec.Retried = t.now, at

@@ -30,8 +30,11 @@ type Place struct{ Phase string }
 
 // Migrate takes instances of a former version over, whose state was of type Old: before the next
 // input of each, and in the commit of that. migrate returns the state in this version, and may move
-// the instance to another phase. An error fails the input. What is in flight, set and to be undone
-// keeps its names.
+// the instance to another phase. What is in flight, set and to be undone keeps its names.
+//
+// An instance whose migration fails, panics or leads to a phase of a list of steps that is not
+// there is unrunnable, as one for which there is none: see Saga.AllowUnrunnable. Starts and queries
+// call migrate, too, to find that out, so it does nothing else.
 func Migrate[Old, S any](from uint32, migrate func(old Old, at *Place) (S, error)) Part[S] {
 	return part[S](func(d *definition[S]) error {
 		what := fmt.Sprintf("migration from version %d", from)
@@ -107,7 +110,8 @@ func (p *program[S]) of(rec *record) (d *definition[S], lacks string) {
 	return d, d.lacks(rec)
 }
 
-// take is of for an instance that is continued: it is migrated where that is to be done.
+// take is of for an instance that is continued: it is migrated where that is to be done. err is why
+// the migration has failed, which lacks says, too.
 func (p *program[S]) take(rec *record) (d *definition[S], lacks string, err error) {
 	d, lacks = p.of(rec)
 	migrate := d.migrations[rec.Version]
@@ -115,8 +119,8 @@ func (p *program[S]) take(rec *record) (d *definition[S], lacks string, err erro
 		return d, lacks, nil
 	}
 	now := *rec
-	if err := migrate(&now); err != nil {
-		return d, "", err
+	if err := guarded(func() error { return migrate(&now) }); err != nil {
+		return d, clip(err.Error()), err
 	}
 	if lacks = d.lacks(&now); lacks == "" {
 		*rec = now
@@ -214,12 +218,14 @@ func (p *program[S]) print() ([]byte, error) {
 	return json.Marshal(list)
 }
 
-// printKey is where the print of the last start is kept.
+// printKey is where the print of the last start is kept, as long as no instance is known that the
+// program cannot continue.
 const printKey = "d/names"
 
 // open looks at the instances that are alive, where the names of the saga have changed since the
-// last start: whether they can continue, and whether what was held for those that could not is to
-// be handled now.
+// last start, or one could not be continued: whether they can now, and whether what was held for
+// those that could not is to be handled. The same names may do something else, as a migration that
+// is mended.
 func (p *program[S]) open(ctx context.Context, o *cursor.Opening) error {
 	now, err := p.print()
 	if err != nil {
@@ -230,15 +236,17 @@ func (p *program[S]) open(ctx context.Context, o *cursor.Opening) error {
 		return err
 	}
 	lacking := &UnrunnableError{Saga: p.name}
-	if found {
-		if err := p.look(ctx, o, lacking); err != nil {
-			return err
-		}
+	if err := p.look(ctx, o, lacking); err != nil {
+		return err
 	}
-	if lacking.Instances > 0 && !p.allow {
+	switch {
+	case lacking.Instances == 0:
+		return o.Put(printKey, now)
+	case p.allow:
+		return o.Put(printKey, nil)
+	default:
 		return supervision.Halt(lacking)
 	}
-	return o.Put(printKey, now)
 }
 
 func (p *program[S]) look(ctx context.Context, o *cursor.Opening, lacking *UnrunnableError) error {
@@ -251,8 +259,9 @@ func (p *program[S]) look(ctx context.Context, o *cursor.Opening, lacking *Unrun
 			continue // one that cannot be read stops itself alone
 		}
 		key := strings.TrimPrefix(side.Key, recordKey(""))
-		if _, lacks := p.of(rec); lacks != "" {
-			lacking.add(key, rec.Version, lacks)
+		now := *rec
+		if _, lacks, err := p.take(&now); lacks != "" {
+			lacking.add(key, rec.Version, lacks, err)
 			continue
 		}
 		if err := p.revive(o, key, rec); err != nil {
@@ -283,18 +292,28 @@ func (p *program[S]) revive(o *cursor.Opening, key string, rec *record) error {
 type UnrunnableError struct {
 	Saga      string
 	Instances int
-	// Missing says what is missing for how many of them, as `version 1: step "charge"`.
+	// Missing says what is missing for how many of them, as `version 1: step "charge"`, or
+	// "version 1: a migration that works".
 	Missing map[string]int
 	// Key of one of them.
 	Key string
+	// Migration is why the first migration failed of those that did; nil where none did.
+	Migration error
 }
 
-func (e *UnrunnableError) add(key string, version uint32, lacks string) {
+// add counts an instance; migration is why its migration failed.
+func (e *UnrunnableError) add(key string, version uint32, lacks string, migration error) {
 	if e.Missing == nil {
 		e.Missing = make(map[string]int)
 	}
 	what := fmt.Sprintf("version %d: %s", version, lacks)
-	if strings.HasPrefix(lacks, "version ") {
+	switch {
+	case migration != nil: // each may say something else
+		what = fmt.Sprintf("version %d: a migration that works", version)
+		if e.Migration == nil {
+			e.Migration = fmt.Errorf("key %q: %w", key, migration)
+		}
+	case strings.HasPrefix(lacks, "version "):
 		what = lacks
 	}
 	e.Missing[what]++
@@ -308,9 +327,13 @@ func (e *UnrunnableError) Error() string {
 	for _, what := range slices.Sorted(maps.Keys(e.Missing)) {
 		list = append(list, fmt.Sprintf("%s, for %s", what, instances(e.Missing[what])))
 	}
-	return fmt.Sprintf("saga %s: this program cannot continue %s, such as %q: it lacks %s; "+
+	text := fmt.Sprintf("saga %s: this program cannot continue %s, such as %q: it lacks %s; "+
 		"to have them end as they began, give this definition another Version and the former one by With; "+
 		"to have them take this one, Migrate; AllowUnrunnable starts without them", e.Saga, instances(e.Instances), e.Key, strings.Join(list, "; "))
+	if e.Migration != nil {
+		text += fmt.Sprintf("; %v", e.Migration)
+	}
+	return text
 }
 
 func instances(n int) string {
@@ -320,5 +343,10 @@ func instances(n int) string {
 	return fmt.Sprintf("%d instances", n)
 }
 
-// Unwrap returns ErrUnrunnable.
-func (e *UnrunnableError) Unwrap() error { return ErrUnrunnable }
+// Unwrap returns ErrUnrunnable, and Migration where that is set.
+func (e *UnrunnableError) Unwrap() []error {
+	if e.Migration == nil {
+		return []error{ErrUnrunnable}
+	}
+	return []error{ErrUnrunnable, e.Migration}
+}

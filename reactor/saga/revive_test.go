@@ -1,0 +1,204 @@
+package saga_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/reactor"
+	"github.com/penstock-io/penstock/reactor/reactortest"
+	"github.com/penstock-io/penstock/reactor/saga"
+	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/supervision"
+)
+
+var errMigration = errors.New("an order without a number")
+
+// migrations are what a migration does; all but one are wrong.
+var migrations = map[string]func(o order, at *saga.Place) (order, error){
+	"works":         func(o order, _ *saga.Place) (order, error) { return o, nil },
+	"leads nowhere": func(o order, at *saga.Place) (order, error) { at.Phase = "nowhere"; return o, nil },
+	"fails":         func(o order, _ *saga.Place) (order, error) { return o, errMigration },
+	"panics":        func(order, *saga.Place) (order, error) { panic("of the migration") },
+}
+
+// migrating is the second version of a checkout with the same steps, which takes the first one
+// over.
+func migrating(w *world, how string, allow bool) *saga.Saga[order] {
+	s := saga.Steps("checkout", saga.Starts(byOrder, func(o *order, e orderPlaced) { o.ID = e.Order }),
+		saga.Do("reserve", w.action("reserve"), w.back("reserve")), saga.Do("charge", w.action("charge"), w.back("charge")),
+		saga.Migrate(1, migrations[how]))
+	s.Version, s.AllowUnrunnable = 2, allow
+	return s
+}
+
+// refused is why a coordinator does not start.
+func (d *deploys) refused(s *saga.Saga[order]) (lacking *saga.UnrunnableError) {
+	d.t.Helper()
+	w, err := s.Group().Children[0].(interface {
+		CursorWorker() (cursor.Worker, error)
+	}).CursorWorker()
+	require.NoError(d.t, err)
+	_, err = cursor.NewRunner(d.t.Context(), d.run.Store(), w)
+	require.ErrorAs(d.t, err, &lacking)
+	return lacking
+}
+
+// An instance whose migration is wrong keeps the program from starting, or has its inputs held
+// until one comes whose migration works: no name of the saga differs in that.
+func TestWhatAWrongMigrationHoldsIsHandledOnceThatIsMended(t *testing.T) {
+	for how, shown := range map[string]string{
+		"leads nowhere": `step "nowhere"`, "fails": errMigration.Error(), "panics": "of the migration",
+	} {
+		t.Run(how, func(t *testing.T) {
+			w := newWorld()
+			v1, _ := two(w)
+			d := deployed(t, v1)
+			d.run.Given(reactortest.At(at("42"), placed("42")))
+			d.run.Step("checkout")
+			d.run.Step("checkout.do") // the outcome of its first step is in the log
+
+			lacking := d.refused(migrating(w, how, false))
+			require.ErrorContains(t, lacking, shown)
+			require.Equal(t, how == "fails", errors.Is(lacking, errMigration))
+			require.Equal(t, 1, lacking.Instances)
+
+			d.deploy(migrating(w, how, true))
+			d.run.Advance(time.Hour)
+			require.Contains(t, d.get().Unrunnable, shown)
+			require.Equal(t, 1, d.get().Held)
+			require.Empty(t, d.run.Parked("checkout"))
+			require.NotNil(t, d.refused(migrating(w, how, false)), "though the names are those of a program that has started")
+
+			d.deploy(migrating(w, "works", false))
+			require.Equal(t, saga.Completed, d.get().Life)
+			require.Zero(t, d.get().Held)
+			require.Equal(t, []string{"reserve", "charge"}, w.calls)
+		})
+	}
+}
+
+// A migration that worked as the saga was started first is wrong in a later program of the same
+// names.
+func TestAMigrationThatIsBrokenLaterIsSeenByTheNextStart(t *testing.T) {
+	w := newWorld()
+	v1, _ := two(w)
+	d := waiting(t, w, v1)
+	d.deploy(migrating(w, "works", false))
+	d.deploy(migrating(w, "leads nowhere", false)) // no name has changed, so nothing is looked at
+	d.run.Given(reactortest.At(at("42"), placed("42")))
+	d.run.Settle()
+	require.Equal(t, 1, d.get().Held)
+	require.NotNil(t, d.refused(migrating(w, "leads nowhere", false)))
+	delete(w.fails, "charge")
+	d.deploy(migrating(w, "works", false))
+	require.Equal(t, saga.Completed, d.get().Life)
+	require.Zero(t, d.get().Held)
+	require.Len(t, recorded(t, d.saga.In(d.run.Store()), "42"), 1)
+}
+
+// counted is a saga that keeps the numbers of what it has seen.
+func counted(parts ...saga.Part[[]string]) *saga.Saga[[]string] {
+	return saga.New("checkout", append(parts,
+		saga.Start(byOrder, func(context.Context, reactor.Event[orderPlaced], *saga.Tx[[]string]) error { return nil }),
+		saga.On(func(e paymentTaken) string { return e.Ref }, func(_ context.Context, e reactor.Event[paymentTaken], tx *saga.Tx[[]string]) error {
+			tx.State = append(tx.State, e.Body.ID)
+			return nil
+		}))...)
+}
+
+func numbers(from, to int) (list []string) {
+	for i := from; i < to; i++ {
+		list = append(list, fmt.Sprint(i))
+	}
+	return list
+}
+
+// payments are inputs of an instance with numbers.
+func payments(run *reactortest.Run, from, to int) {
+	for _, id := range numbers(from, to) {
+		run.Given(reactortest.At(at("42"), paymentTaken{Ref: "42", ID: id}))
+	}
+}
+
+// A migration works again, without a start, as something outside is there again.
+func TestWhatIsHeldIsHandledBeforeTheInputThatFindsNothingLackedAnyMore(t *testing.T) {
+	broken := true
+	now := counted(saga.Migrate(0, func(old []string, _ *saga.Place) ([]string, error) {
+		if broken {
+			return nil, errMigration
+		}
+		return old, nil
+	}))
+	now.Version, now.AllowUnrunnable = 1, true
+	var tree supervision.Child = counted()
+	run := reactortest.Start(t, reactortest.Program(func(*store.Store) supervision.Child { return tree }))
+	run.Given(reactortest.At(at("42"), placed("42")))
+	payments(run, 0, 2)
+	run.Settle()
+	tree = now
+	run.Crash(1)
+	payments(run, 2, 5)
+	run.Settle()
+	require.Equal(t, 3, get(t, now, run).Held)
+	broken = false
+	payments(run, 5, 8)
+	run.Settle()
+	require.Equal(t, numbers(0, 8), get(t, now, run).State)
+}
+
+// There is no limit to what an operator or a deploy has stopped, so that the operator gets through,
+// and what comes while that is handled waits behind it.
+func TestNoLimitKeepsWhatWasStoppedFromStartingAgain(t *testing.T) {
+	const n = 40
+	def := func(version uint32) *saga.Saga[[]string] {
+		s := counted()
+		s.MaxHeld, s.Policy.Attempts, s.Version, s.AllowUnrunnable = 3, 2, version, true
+		return s
+	}
+	suspend := func(in *saga.Instances[[]string]) error {
+		_, err := in.Suspend(t.Context(), "42", ana)
+		return err
+	}
+	resume := func(in *saga.Instances[[]string]) error {
+		_, err := in.Resume(t.Context(), "42", ana)
+		return err
+	}
+	nothing := func(*saga.Instances[[]string]) error { return nil }
+	for name, c := range map[string]struct {
+		stop, start func(*saga.Instances[[]string]) error
+		versions    [3]uint32
+	}{
+		"by an operator": {suspend, resume, [3]uint32{}},
+		"by a deploy":    {nothing, nothing, [3]uint32{0, 1, 0}},
+		"by both":        {suspend, resume, [3]uint32{0, 1, 0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := def(c.versions[0])
+			run := reactortest.Start(t, reactortest.Program(func(*store.Store) supervision.Child { return s }))
+			run.Given(reactortest.At(at("42"), placed("42")))
+			run.Settle()
+			require.NoError(t, c.stop(s.In(run.Store())))
+			s = def(c.versions[1])
+			run.Crash(1)
+			payments(run, 0, n)
+			run.Settle()
+			require.Equal(t, n, get(t, s, run).Held)
+			s = def(c.versions[2])
+			run.Crash(2)
+			require.NoError(t, c.start(s.In(run.Store())))
+			for i := range n {
+				payments(run, n+i, n+i+1)
+				run.Step("checkout")
+			}
+			run.Settle()
+			require.Equal(t, numbers(0, 2*n), get(t, s, run).State)
+			require.Empty(t, run.Parked("checkout"))
+		})
+	}
+}
