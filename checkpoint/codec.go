@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/penstock-io/penstock/store"
@@ -17,58 +18,55 @@ var (
 
 const magic = "PSCP"
 
-// Versions of the format of a record. Each has what the one before has, and more after it.
-const (
-	versionPlain   = 1 // up to the kinds
-	versionPending = 2 // and what is pending, of a crash, and of keys
-	versionNamed   = 3 // and flags and former names; written only where there are any
-)
+// version of the format of a record. It is written with each commit of a worker, so it is short:
+//
+//	store id (16)  incarnation  flags (1)  epoch  scanned  scanned - delivered
+//	region  kinds  trying  tries  key version  pending  former names
+//
+// Numbers are uvarints; texts are a length and bytes; kinds and former names are a number and so
+// many of them, pending is as [appendPositions] writes it. A kind is how many bytes it shares with
+// the one before, and then the rest of it as a text: those of one program mostly begin alike. What
+// was before this version was never released.
+const version = 4
 
-// Flags of a record of versionNamed.
+// Flags of a record.
 const (
 	flagStateful = 1 << iota
 	flagPulled
-	flagsKnown = flagStateful | flagPulled
+	flagClean
+	flagsKnown = flagStateful | flagPulled | flagClean
 )
 
 // bytes returns the encoded record. Equal records have equal bytes.
-//
-// A program that does not know former names would repeat effects under the new one. So a record
-// that has some is of a format that such a program refuses to read; all others are as they were
-// before there were names.
 func (r Record) bytes() []byte {
 	return r.encode(make([]byte, 0, 128+len(r.Region)+3*len(r.Pending)))
 }
 
 // encode is bytes into an empty buffer.
 func (r Record) encode(b []byte) []byte {
-	kinds, flags := canonical(r.Kinds), r.flags()
-	version := byte(versionPending)
-	if flags != 0 || len(r.Formerly) > 0 {
-		version = versionNamed
-	}
+	kinds := canonical(r.Kinds)
 	b = append(append(b, magic...), version)
 	b = append(b, r.Origin.Store[:]...)
-	b = binary.LittleEndian.AppendUint32(b, r.Origin.Incarnation)
-	b = binary.LittleEndian.AppendUint64(b, r.Epoch)
-	b = binary.LittleEndian.AppendUint64(b, uint64(r.Scanned))
-	b = binary.LittleEndian.AppendUint64(b, uint64(r.Delivered))
-	b = appendText(b, r.Region)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(kinds)))
+	b = binary.AppendUvarint(b, uint64(r.Origin.Incarnation))
+	b = append(b, r.flags())
+	b = binary.AppendUvarint(b, r.Epoch)
+	b = binary.AppendUvarint(b, uint64(r.Scanned))
+	b = binary.AppendUvarint(b, uint64(r.Scanned-r.Delivered))
+	b = appendShort(b, r.Region)
+	b = binary.AppendUvarint(b, uint64(len(kinds)))
+	last := ""
 	for _, k := range kinds {
-		b = appendText(b, k)
+		n := shared(last, k)
+		b = appendShort(binary.AppendUvarint(b, uint64(n)), k[n:])
+		last = k
 	}
-	b = appendFlag(b, r.Clean)
-	b = binary.LittleEndian.AppendUint64(b, uint64(r.Trying))
-	b = binary.LittleEndian.AppendUint32(b, r.Tries)
-	b = binary.LittleEndian.AppendUint32(b, r.KeyVersion)
+	b = binary.AppendUvarint(b, uint64(r.Trying))
+	b = binary.AppendUvarint(b, uint64(r.Tries))
+	b = binary.AppendUvarint(b, uint64(r.KeyVersion))
 	b = appendPositions(b, r.Pending)
-	if version < versionNamed {
-		return seal(b)
-	}
-	b = binary.AppendUvarint(append(b, flags), uint64(len(r.Formerly)))
+	b = binary.AppendUvarint(b, uint64(len(r.Formerly)))
 	for _, name := range r.Formerly {
-		b = appendText(b, string(name))
+		b = appendShort(b, string(name))
 	}
 	return seal(b)
 }
@@ -80,36 +78,45 @@ func (r Record) flags() (flags byte) {
 	if r.Pulled {
 		flags |= flagPulled
 	}
+	if r.Clean {
+		flags |= flagClean
+	}
 	return flags
 }
 
+// shared is how many bytes two texts begin with alike.
+func shared(a, b string) (n int) {
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
 // decode is the inverse of bytes. It returns an error that wraps [ErrCorrupt] or [ErrNewerFormat];
-// of all formats but the first it accepts exactly the bytes that encode returns, and it allocates
-// no more than a small multiple of len(b). Records of the first format, which ended after the
-// kinds, count as left in good order.
+// it accepts exactly the bytes that encode returns, and it allocates no more than a small multiple
+// of len(b), and for a kind that names most of the one before at most [store.MaxKindBytes].
 func decode(b []byte) (Record, error) {
-	version, body, err := open(b, magic, versionNamed)
+	written, body, err := open(b, magic, version)
 	if err != nil {
 		return Record{}, err
 	}
+	if written != version {
+		return Record{}, fmt.Errorf("%w: format %d was never released", ErrCorrupt, written)
+	}
 	in := reader{rest: body}
-	r := Record{Clean: true}
+	var r Record
 	copy(r.Origin.Store[:], in.take(len(r.Origin.Store)))
-	r.Origin.Incarnation = in.u32()
-	r.Epoch = in.u64()
-	r.Scanned, r.Delivered = store.Position(in.u64()), store.Position(in.u64())
-	r.Region, r.Kinds = in.text(), in.kinds()
-	if version >= versionPending {
-		r.Clean, r.Trying, r.Tries, r.KeyVersion = in.flag(), store.Position(in.u64()), in.u32(), in.u32()
-		r.Pending = in.positions()
-		in.bad = in.bad || len(r.Pending) > maxPending || len(r.Pending) > 0 && r.Pending[len(r.Pending)-1] > r.Scanned
-	}
-	if version >= versionNamed {
-		flags := in.take(1)[0]
-		r.Stateful, r.Pulled = flags&flagStateful != 0, flags&flagPulled != 0
-		r.Formerly = in.names()
-		in.bad = in.bad || flags&^flagsKnown != 0 || flags == 0 && len(r.Formerly) == 0 // is not written
-	}
+	r.Origin.Incarnation = in.short32()
+	flags := in.take(1)[0]
+	in.bad = in.bad || flags&^flagsKnown != 0
+	r.Stateful, r.Pulled, r.Clean = flags&flagStateful != 0, flags&flagPulled != 0, flags&flagClean != 0
+	r.Epoch, r.Scanned = in.number(), store.Position(in.number())
+	r.Delivered = r.Scanned - store.Position(in.number())
+	r.Region, r.Kinds = in.short(), in.kinds()
+	r.Trying, r.Tries, r.KeyVersion = store.Position(in.number()), in.short32(), in.short32()
+	r.Pending = in.positions()
+	in.bad = in.bad || len(r.Pending) > maxPending || len(r.Pending) > 0 && r.Pending[len(r.Pending)-1] > r.Scanned
+	r.Formerly = in.names()
 	if err := in.end(); err != nil {
 		return Record{}, err
 	}
@@ -119,12 +126,16 @@ func decode(b []byte) (Record, error) {
 // kinds reads a sorted list. The count in the bytes is not trusted: nothing is allocated for kinds
 // that are not there.
 func (r *reader) kinds() (kinds []string) {
-	for n := r.u32(); n > 0 && !r.bad; n-- {
-		kind := r.text()
-		if len(kinds) > 0 && kinds[len(kinds)-1] >= kind {
-			r.bad = true
+	last := ""
+	for n := r.number(); n > 0 && !r.bad; n-- {
+		same := r.number()
+		rest := r.short()
+		if r.bad = r.bad || same > uint64(len(last)) || same+uint64(len(rest)) > store.MaxKindBytes; r.bad {
+			return nil
 		}
-		kinds = append(kinds, kind)
+		kind := last[:same] + rest
+		r.bad = len(kinds) > 0 && kind <= last || shared(last, kind) != int(same)
+		kinds, last = append(kinds, kind), kind
 	}
 	return kinds
 }
@@ -132,7 +143,7 @@ func (r *reader) kinds() (kinds []string) {
 // names reads a list of names, each once.
 func (r *reader) names() (names []ID) {
 	for n := r.number(); n > 0 && !r.bad; n-- {
-		name := ID(r.text())
+		name := ID(r.short())
 		r.bad = r.bad || len(names) == MaxFormerNames || slices.Contains(names, name)
 		names = append(names, name)
 	}

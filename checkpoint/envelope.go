@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
 
 	"github.com/penstock-io/penstock/store"
 )
@@ -111,6 +112,28 @@ func (r *reader) number() uint64 {
 	}
 	r.rest = r.rest[n:]
 	return v
+}
+
+// short32 is a number of four bytes at most, in its shortest form.
+func (r *reader) short32() uint32 {
+	v := r.number()
+	r.bad = r.bad || v > math.MaxUint32
+	return uint32(v)
+}
+
+// short reads a text whose length is a number.
+func (r *reader) short() string {
+	n := r.number()
+	if n > uint64(len(r.rest)) {
+		r.rest, r.bad = nil, true
+		return ""
+	}
+	return string(r.take(int(n)))
+}
+
+// appendShort is the reverse.
+func appendShort(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
 func (r *reader) text() string {
