@@ -47,6 +47,7 @@ type parkedPulls struct {
 	scanned store.Position   // no parked pull matches an event up to here
 	segment uint32           // that was written when parked workers last wrote their position
 	pulls   map[string]*pull // by its worker's actor, which has one at most
+	erased  uint64           // the store's number of erasures that all parked pulls were woken for
 	// byTerm has each parked pull under every term of its region: an event of the region has one of
 	// them.
 	byTerm map[store.Term]pulls
@@ -56,6 +57,7 @@ func newParkedPulls(sys *System) *parkedPulls {
 	return &parkedPulls{
 		sys:     sys,
 		segment: store.LastSegment(sys.store),
+		erased:  store.Erasures(sys.store),
 		pulls:   make(map[string]*pull),
 		byTerm:  make(map[store.Term]pulls),
 	}
@@ -148,7 +150,7 @@ func (t *parkedPulls) wakeDirectly(p *store.Publication) bool {
 		return false
 	}
 	defer t.mu.Unlock()
-	if t.scanned < p.After || t.segment != p.Segment {
+	if t.scanned < p.After || t.segment != p.Segment || t.erased != store.Erasures(t.sys.store) {
 		return false
 	}
 	may := effort{looks: maxLooks, wakes: maxWakes}
@@ -186,6 +188,21 @@ func (t *parkedPulls) wakeFor(e *store.Event, head store.Position) {
 func (t *parkedPulls) wakeAll(head store.Position) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	for _, p := range t.pulls {
+		t.wake(p, head)
+	}
+}
+
+// wakeErased wakes all where something was erased: it may have left any of them something to do,
+// see cursor.Remind.
+func (t *parkedPulls) wakeErased(head store.Position) {
+	now := store.Erasures(t.sys.store)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.erased == now {
+		return
+	}
+	t.erased = now
 	for _, p := range t.pulls {
 		t.wake(p, head)
 	}

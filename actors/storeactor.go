@@ -57,6 +57,7 @@ func (a *storeActor) scanNew() {
 	head := a.sys.store.Head()
 	from, parked := a.sys.parked.behind(head)
 	if parked {
+		a.sys.parked.wakeErased(head)
 		a.wakeReserved(from, head)
 		a.wakeMatching(from, head)
 	}

@@ -91,6 +91,25 @@ func (b *Batch) Schedule(i int, due time.Time, p store.Proposal) (Ticket, error)
 	return s.at.Ticket, nil
 }
 
+// Remind returns the side write that has a worker write an event when a time has come, as it does
+// what it has scheduled itself: for a commit beside the worker that leaves it something to do, such
+// as an erasure of what it keeps. first is the first name of its checkpoint, about the event that
+// it counts as a reaction to; the text of p must say nothing of that, as it is written also where
+// that is erased. There is one for each time and event. A worker that runs learns of it where the
+// commit is that of an erasure, else when it writes one of its own, or starts.
+//
+// Errors are those of [Batch.Schedule] for what the store would refuse.
+func Remind(first checkpoint.ID, due time.Time, about *store.Event, p store.Proposal) (store.SideWrite, error) {
+	p.Causation, p.Emitter = about.Causation(), nil
+	p.Causation.Depth = 1
+	encoded, err := p.Encode()
+	if err != nil {
+		return store.SideWrite{}, err
+	}
+	own := batchOwner{ownership: Ownership{FirstName: first}, lasting: true}
+	return own.keepDue(ticketOf(due, MaxReactions, about.Position), encoded, about) // behind all of its own
+}
+
 // Unschedule stages that an event which was scheduled is not written: by an event of this batch, or
 // of any former one of the worker. It is taken back in the commit of the reactions to Events[i],
 // and like them that is dropped where the handler fails. What was written before it stays, and

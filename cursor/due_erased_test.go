@@ -1,12 +1,15 @@
 package cursor_test
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 )
@@ -34,4 +37,35 @@ func TestAnErasedEventThatHadBeenScheduledLeavesNothingOfThat(t *testing.T) {
 	forget(t, st, bills.Entity)
 	require.NotContains(t, inFiles(t, dir), `{"Order":4711}`)
 	require.Zero(t, cursor.Due(r))
+}
+
+// An erasure may leave a worker something to do, which it learns of whether it runs or not.
+func TestAWorkerWritesWhatAnErasureHasScheduledForIt(t *testing.T) {
+	for _, runs := range []bool{true, false} {
+		st := open(t)
+		fill(t, st, 2, 0)
+		r := runner(t, st, cursor.Worker{Region: orders, Handle: nothing})
+		drain(t, r)
+		require.Zero(t, cursor.Due(r))
+		_, err := store.Erase(t.Context(), st, store.Erasure{
+			Entity: "order:1", Reason: "asked for", By: "an officer",
+			Sides: func(ctx context.Context, erased func(store.Position) bool) ([]store.SideWrite, error) {
+				sides, err := checkpoint.ErasedSides(st)(ctx, erased)
+				e, bad := st.GetAt(ctx, 2)
+				require.NoError(t, bad)
+				if _, before := e.Erased(); before {
+					return sides, err
+				}
+				due, bad := cursor.Remind("reserve", st.Now(), &e, store.Proposal{At: bills, Payload: overdue{Order: 1}})
+				return append(sides, due), errors.Join(err, bad)
+			},
+		})
+		require.NoError(t, err)
+		if !runs {
+			r = runner(t, st, cursor.Worker{Region: orders, Handle: nothing})
+		}
+		require.Equal(t, 1, ring(t, st, r))
+		require.Equal(t, []int{1}, reminded(t, st))
+		require.Zero(t, cursor.Due(r))
+	}
 }

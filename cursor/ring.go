@@ -46,6 +46,14 @@ func (a *alarm) expect(due time.Time) {
 	}
 }
 
+// look is load after an erasure, which may have scheduled something. What it cannot read [Ring]
+// meets, at once.
+func (a *alarm) look() {
+	if err := a.load(); err != nil {
+		a.expect(a.own.st.Now())
+	}
+}
+
 // handled reports whether nearly all that was written is.
 func (a *alarm) handled() bool {
 	return a.win.at.scanned >= a.bell.upTo && len(a.win.done.undone) <= maxRing/2

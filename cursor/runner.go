@@ -214,6 +214,7 @@ func takeInErasures(ctx context.Context, r *Runner) {
 	if store.Erasures(r.own.st) != r.park.erasures {
 		r.feed.ahead.drop()
 		r.park.takeIn(ctx)
+		r.alarm.look()
 	}
 }
 

@@ -67,7 +67,8 @@ func (j *erasureJob) unwritten(sides []SideWrite) []SideWrite {
 func (e *erasure) job() *erasureJob { return &erasureJob{erasure: e, tries: make(chan struct{})} }
 
 // Erasures returns a number that grows each time the store learns of an erasure, before readers see
-// its events as erased. What keeps events in memory drops them when it changes.
+// its events as erased, and again once the side values are seen that were written with it. What
+// keeps events in memory drops them when it changes.
 func Erasures(s *Store) uint64 { return s.erasing.learned.Load() }
 
 // UnlessErased returns a condition by which a commit is refused where an erasure was committed

@@ -345,7 +345,11 @@ func (w *writer) publish() {
 	w.writeBeacon(assigned, false)
 	head := visibleUpTo(w, assigned)
 	moves := head != Position(s.head.Load())
-	if w.pendingSides = s.sides.publish(w.pendingSides, &s.head, head); moves {
+	w.pendingSides = s.sides.publish(w.pendingSides, &s.head, head)
+	if len(w.erases) > 0 { // and with what was written beside them
+		s.erasing.learned.Add(1)
+	}
+	if moves {
 		s.announce()
 	}
 	if w.runs.due(s.runBytes(), w.next.Offset, w.durable) {
