@@ -163,7 +163,14 @@ func (p *program[S]) aliased() bool {
 // handle handles the input, or keeps it while others wait before it.
 func (t *turn[S]) handle() error {
 	w := whatOf(t.d.name, t.e.Kind)
+	if t.under != None {
+		if err := (erasing[S]{t}).rest(); err != nil {
+			return err
+		}
+	}
 	switch {
+	case w == whatErased:
+		return nil
 	case w == whatAgain:
 		return t.handleHeld()
 	case isErased(t.e):

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/store"
 )
@@ -25,11 +26,11 @@ var _ reactor.Keeper = (*Saga[struct{}])(nil)
 // An instance is erased of which an event is that it was made from, or one of its own, at the
 // entity "saga:NAME:KEY": its state, the results of its steps, its aliases and the texts of its
 // errors go, in the commit of the erasure. One that has ended keeps how, and keeps its key from
-// starting again, until it is purged. One that has not can neither continue nor undo what was done:
-// it ends as [Failed], because of [store.ErrErased], and what was not undone is in
-// Instance.Skipped. So an instance that is to undo first is cancelled, and erased once it has
-// ended. Its timers are gone, inputs that wait hold retention back no longer, and what is in flight
-// ends without an outcome.
+// starting again, until it is purged, after Saga.Retain. One that has not can neither continue nor
+// undo what was done: it ends as [Failed], because of [store.ErrErased], and what was not undone is
+// in Instance.Skipped. So an instance that is to undo first is cancelled, and erased once it has
+// ended. Its timers are gone, what is in flight ends without an outcome, and once the saga runs the
+// inputs that wait for it are recorded, and hold retention back no longer.
 //
 // A type of state may say what stays of it instead, by a method Erased that returns that, such as
 // the state itself where it has nothing of what is to be forgotten: its instances continue with it,
@@ -79,6 +80,8 @@ type eraser[S any] struct {
 type touch struct {
 	made bool // an event is erased that it was made from; else one that it may be about to be made from
 	own  bool // an event of its own is
+
+	event store.Event // the last of them
 }
 
 // touched returns the instances of events that are erased, by key.
@@ -108,7 +111,7 @@ func (x *eraser[S]) touched(ctx context.Context, scope string, erased func(store
 		e := &inputs[i]
 		key, own, ok := x.keyOf(e)
 		rec := x.present(key)
-		if !ok || passed[e.Position] || e.Position < rec.From {
+		if !ok || passed[e.Position] || !x.reached(e, rec) {
 			continue
 		}
 		made, err := own, error(nil)
@@ -118,7 +121,7 @@ func (x *eraser[S]) touched(ctx context.Context, scope string, erased func(store
 		if err != nil {
 			return nil, err
 		}
-		all[key] = touch{made: made || all[key].made, own: own || all[key].own}
+		all[key] = touch{made: made || all[key].made, own: own || all[key].own, event: *e}
 	}
 	return all, nil
 }
@@ -132,6 +135,19 @@ func (x *eraser[S]) keyOf(e *store.Event) (key string, own, ok bool) {
 	}
 	at, err := x.place(e, x.side)
 	return at.key, false, err == nil && at.key != ""
+}
+
+// reached reports whether an event had come by the time that made it one of the present run of an
+// instance: a former run may have had its key, or another instance its alias.
+func (x *eraser[S]) reached(e *store.Event, rec *record) bool {
+	r := x.routeOf(e.Kind)
+	if r == nil || r.alias == "" {
+		return e.Position >= rec.From
+	}
+	value, err := r.key(e)
+	return err != nil || !slices.ContainsFunc(rec.Aliases, func(a alias) bool {
+		return a.Name == r.alias && a.Value == value && e.Position < a.From
+	})
 }
 
 // present is the record of an instance, an empty one where there is none, or none that can be read.
@@ -168,6 +184,13 @@ func (x *eraser[S]) erase(sides []store.SideWrite, key string, how touch) ([]sto
 		return nil, fmt.Errorf("key %q: %w", key, err)
 	}
 	if how.own || !x.redact(rec) {
+		if rec.Life.alive() {
+			rest, err := x.remind(key, rec, &how.event)
+			if err != nil {
+				return nil, fmt.Errorf("key %q: %w", key, err)
+			}
+			sides = append(sides, rest)
+		}
 		sides = x.drop(sides, key, rec)
 		d, _ := x.of(rec)
 		d.erase(rec, x.st.Now())
@@ -224,10 +247,19 @@ func (x *eraser[S]) drop(sides []store.SideWrite, key string, rec *record) []sto
 	for _, t := range rec.Timers {
 		sides = append(sides, store.SideWrite{Key: checkpoint.DuePrefix(x.first) + string(t.Ticket), Delete: true})
 	}
-	for _, h := range rec.Held {
-		sides = append(sides, checkpoint.Needless(x.first, h.At))
-	}
 	return sides
+}
+
+// remind has the coordinator do the rest of the end of an instance, see [erasing.rest].
+func (x *eraser[S]) remind(key string, rec *record, erased *store.Event) (store.SideWrite, error) {
+	raw, err := encode(x.name, whatErased, struct {
+		Run uint64 `json:"run"`
+	}{rec.Run})
+	if err != nil {
+		return store.SideWrite{}, err
+	}
+	p := store.Proposal{At: store.At(entity(x.name, key), x.scope), Payload: raw}
+	return cursor.Remind(x.first, x.st.Now(), erased, p)
 }
 
 // erase leaves of an instance how far it has come. One that is alive ends.
@@ -251,6 +283,15 @@ func isErased(e *store.Event) bool {
 
 // erasing is the turn of an erasure.
 type erasing[S any] struct{ *turn[S] }
+
+// rest does what an erasure that has ended the instance has left: with the first input after it,
+// which at the latest is the event that it has scheduled for that.
+func (t erasing[S]) rest() error {
+	if err := t.passOver(); err != nil {
+		return err
+	}
+	return t.ended()
+}
 
 // handle handles an input of the instance's own that was erased before it was handled. Where the
 // instance may wait for what it said, it waits no longer.
@@ -302,8 +343,8 @@ func (t erasing[S]) finish() error {
 		return err
 	}
 	t.d.erase(t.rec, t.now)
-	if err := t.end(Failed); err != nil {
+	if err := t.passOver(); err != nil {
 		return err
 	}
-	return t.again()
+	return t.ended()
 }

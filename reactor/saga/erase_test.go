@@ -51,6 +51,7 @@ func TestAnInstanceEndsOfWhichAnEventIsErased(t *testing.T) {
 		require.Equal(t, saga.Failed, o.Life)
 		require.ErrorIs(t, o.Err, store.ErrErased)
 		require.Equal(t, []string{"release"}, o.Skipped)
+		p.Settle()
 		p.requireGone(`"Cents"`, "pay-42")
 		p.Advance(time.Hour)
 		require.Empty(t, p.m.w.calls)

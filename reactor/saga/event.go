@@ -29,6 +29,8 @@ const (
 	whatWaited what = "waited"
 	// whatAsked is the call of an operator.
 	whatAsked what = "asked"
+	// whatErased comes after an erasure that has ended the instance, so that the rest is done.
+	whatErased what = "erased"
 	// whatRecorded is an input that was passed over.
 	whatRecorded what = "recorded"
 	// whatStuck is an instance that waits for an operator.
@@ -42,7 +44,7 @@ const (
 // inputs are those that the coordinator reads.
 //
 //nolint:gochecknoglobals // a table
-var inputs = []what{whatDone, whatRefused, whatUnknown, whatWithdrawn, whatFired, whatAgain, whatWaited, whatAsked}
+var inputs = []what{whatDone, whatRefused, whatUnknown, whatWithdrawn, whatFired, whatAgain, whatWaited, whatAsked, whatErased}
 
 // kind of an own event of a saga.
 func (w what) kind(saga string) string { return "saga." + saga + "." + string(w) }

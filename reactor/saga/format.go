@@ -74,6 +74,7 @@ func (r *record) fields(c *fields.Coder) {
 	fields.List(c, 15, &r.Aliases, func(c *fields.Coder, a *alias) {
 		fields.Text(c, 1, &a.Name)
 		fields.Text(c, 2, &a.Value)
+		fields.Number(c, 3, &a.From)
 	})
 	c.Flag(16, &r.Pivoted)
 	c.Flag(17, &r.Closing)

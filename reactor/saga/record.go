@@ -93,6 +93,7 @@ type timerRecord struct {
 type alias struct {
 	Name  string
 	Value string
+	From  store.Position `json:"-"` // of the first input that it may have led to the instance, as record.From
 }
 
 // held is an input that waits.

@@ -206,29 +206,33 @@ func (t *turn[S]) alias(name, value string) error {
 	case found:
 		return nil
 	}
-	t.rec.Aliases = append(t.rec.Aliases, alias{Name: name, Value: value})
 	if err := t.b.Put(t.i, at, []byte(t.key)); err != nil {
 		return err
 	}
-	return t.adopt(strayKey(name, value))
+	from, err := adopt(t, strayKey(name, value))
+	t.rec.Aliases = append(t.rec.Aliases, alias{Name: name, Value: value, From: from})
+	return err
 }
 
 // adopt takes over what waits for an alias. Where nothing does, that is written, too: the commit
-// expects what was read, so that an input which begins to wait meanwhile is not missed.
-func (t *turn[S]) adopt(at string) error {
+// expects what was read, so that an input which begins to wait meanwhile is not missed. It returns
+// the position from which on the inputs come to this instance.
+func adopt[S any](t *turn[S], at string) (from store.Position, err error) {
+	from = t.b.Events[t.i].Position
 	kept, _, err := t.b.Side(t.i, at)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	strays, err := decodeRecord(kept)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, h := range strays.Held {
 		t.rec.hold(h.At, false)
-		t.rec.From = min(t.rec.From, h.At)
+		from = min(from, h.At)
 	}
-	return t.b.Put(t.i, at, nil)
+	t.rec.From = min(t.rec.From, from)
+	return from, t.b.Put(t.i, at, nil)
 }
 
 // end ends the run. It is kept for a while.
@@ -239,7 +243,12 @@ func (t *turn[S]) end(life Life) error {
 		}
 	}
 	t.rec.Life, t.rec.Ended, t.rec.Stuck = life, t.now, nil
-	e := ending{Run: t.rec.Run, Life: life, Skipped: t.rec.Skipped, Inputs: t.rec.Inputs + 1}
+	return t.ended()
+}
+
+// ended tells of the end of the run, and has it forgotten in time.
+func (t *turn[S]) ended() error {
+	e := ending{Run: t.rec.Run, Life: t.rec.Life, Skipped: t.rec.Skipped, Inputs: t.rec.Inputs + 1}
 	if t.rec.Why != nil {
 		e.Error = t.rec.Why.Error
 	}
@@ -247,6 +256,6 @@ func (t *turn[S]) end(life Life) error {
 		return err
 	}
 	t.rec.retry()
-	_, err := t.later(t.now.Add(t.d.retain), whatAsked, ask{Do: opPurge, Run: t.rec.Run, By: "saga"})
+	_, err := t.later(t.rec.Ended.Add(t.d.retain), whatAsked, ask{Do: opPurge, Run: t.rec.Run, By: "saga"})
 	return err
 }
