@@ -113,15 +113,9 @@ func ExampleSystem_Discard() {
 	if errors.As(err, &parked) {
 		fmt.Println("held for an event that was parked:", parked.Held)
 	}
-	for p, err := range sys.Parked("pick") {
-		if err != nil {
-			log.Fatal(err)
-		}
-		if !p.Held { // the one that failed
-			if err := sys.Discard(ctx, "pick", p.Position, checkpoint.Request{Reason: "a typo", By: "ada"}); err != nil {
-				log.Fatal(err)
-			}
-		}
+	typos, why := cursor.ParkedFilter{Error: "no SKU", Max: 10}, checkpoint.Request{Reason: "a typo", By: "ada"}
+	if _, err := sys.Discard(ctx, "pick", typos, why); err != nil {
+		log.Fatal(err)
 	}
 	if err := sys.WaitApplied(ctx, "pick", last); err != nil {
 		log.Fatal(err)

@@ -10,7 +10,6 @@ import (
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/cursor/drive"
-	"github.com/penstock-io/penstock/store"
 )
 
 // The calls in this file change what a worker does, between two batches: with lanes, when none has
@@ -79,9 +78,10 @@ func owned(c checkpoint.Change) checkpoint.Change {
 	return c
 }
 
-// Replay marks parked events to be handled again: the event that failed of each selected key, and
-// then what is held for it. It returns them by position when that is durably marked, before they
-// are handled; a crash in between does not stop it. Errors: cursor.ErrNotParked.
+// Replay marks parked events to be handled again: each key of which one is selected, with what is
+// held. It returns them by position when that is durably marked, before they are handled; a crash
+// in between does not stop it. Errors: cursor.ErrNotParked, and a [store.InvalidError] for a filter
+// that breaks a rule, as one that selects more than 1,000 events without a Max.
 func (s *System) Replay(
 	ctx context.Context, name string, which cursor.ParkedFilter, q checkpoint.Request,
 ) ([]checkpoint.Parked, error) {
@@ -90,10 +90,14 @@ func (s *System) Replay(
 	})
 }
 
-// Discard drops a parked event for good; what is held for it is handled. Errors:
-// cursor.ErrNotParked.
-func (s *System) Discard(ctx context.Context, name string, event store.Position, q checkpoint.Request) error {
-	return s.control(ctx, name, func(ctx context.Context, b *drive.Baton) error { return b.Discard(ctx, event, q) })
+// Discard drops parked events that failed, for good; what is held for these alone is handled. It
+// returns both by position: what is Held is handled. Errors: as those of Replay.
+func (s *System) Discard(
+	ctx context.Context, name string, which cursor.ParkedFilter, q checkpoint.Request,
+) ([]checkpoint.Parked, error) {
+	return query(ctx, s, name, func(ctx context.Context, b *drive.Baton) ([]checkpoint.Parked, error) {
+		return b.Discard(ctx, which, q)
+	})
 }
 
 // Parked iterates over the parked events of a worker, by position: those that failed, and those

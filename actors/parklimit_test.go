@@ -145,7 +145,8 @@ func TestAnEventThatThereIsNoRoomToParkIsTriedAgainUntilThereIs(t *testing.T) {
 				require.Equal(t, 2, s.Parked)
 				require.Empty(t, reactions(t, st, "w"))
 
-				require.NoError(t, sys.Discard(t.Context(), "w", 1, checkpoint.Request{}))
+				_, err := sys.Discard(t.Context(), "w", cursor.ParkedFilter{Position: 1}, checkpoint.Request{})
+				require.NoError(t, err)
 				time.Sleep(time.Hour)
 				require.Equal(t, []store.Position{2, 3}, parkedPositions(t, sys))
 				require.Equal(t, []store.Position{4}, reactions(t, st, "w"))

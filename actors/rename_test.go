@@ -121,9 +121,10 @@ func TestACallToAnEndedWorkerNamesTheWorker(t *testing.T) {
 		sys := start(t, st, w)
 		require.NoError(t, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)))
 		synctest.Wait()
+		_, discarded := sys.Discard(t.Context(), "w", cursor.ParkedFilter{All: true}, checkpoint.Request{})
 		for _, err := range []error{
 			sys.Pause(t.Context(), "w", time.Time{}, checkpoint.Request{}), apply(t.Context(), sys, "w", checkpoint.Rewind{}),
-			sys.Discard(t.Context(), "w", 1, checkpoint.Request{}), sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)),
+			discarded, sys.WaitApplied(t.Context(), "w", appendInputs(t, st, 1)),
 		} {
 			require.ErrorIs(t, err, actors.ErrEnded)
 			require.EqualError(t, err,

@@ -48,19 +48,21 @@ type Audit struct {
 	Position store.Position `json:"position,omitempty"` // of the event, or where the worker was
 	To       store.Position `json:"to,omitempty"`       // where it was sent
 	Key      string         `json:"key,omitempty"`
-	Events   int            `json:"events,omitempty"` // how many it concerns
-	Reason   string         `json:"reason,omitempty"`
-	By       string         `json:"by,omitempty"` // who decided, see [Request]; empty for what the worker did
-	Error    string         `json:"error,omitempty"`
-	Attempts int            `json:"attempts,omitempty"`
-	Until    *time.Time     `json:"until,omitempty"`
-	Emit     bool           `json:"emit,omitempty"`
-	Region   string         `json:"region,omitempty"` // readable
+	Events   int            `json:"events,omitempty"` // how many it concerns, or of how many it is one
+	// Selection says which parked events were to be replayed or discarded, as people read it.
+	Selection string     `json:"selection,omitempty"`
+	Reason    string     `json:"reason,omitempty"`
+	By        string     `json:"by,omitempty"` // who decided, see [Request]; empty for what the worker did
+	Error     string     `json:"error,omitempty"`
+	Attempts  int        `json:"attempts,omitempty"`
+	Until     *time.Time `json:"until,omitempty"`
+	Emit      bool       `json:"emit,omitempty"`
+	Region    string     `json:"region,omitempty"` // readable
 }
 
 // Proposal makes an event of one of the kinds above.
 func (a Audit) Proposal(kind string) store.Proposal {
-	a.Error, a.Reason = Clip(a.Error), Clip(a.Reason)
+	a.Error, a.Reason, a.Selection = Clip(a.Error), Clip(a.Reason), Clip(a.Selection)
 	return store.Audit(workerPrefix+string(a.Worker), audit{a, kind})
 }
 

@@ -132,7 +132,7 @@ func (m *chaos) replay() {
 
 func (m *chaos) discard() {
 	m.control(func() error {
-		err := m.runner.Discard(m.t.Context(), m.oneParked(), checkpoint.Request{})
+		err := discard(m.t.Context(), m.runner, m.oneParked())
 		if errors.Is(err, cursor.ErrNotParked) { // it is only held
 			return nil
 		}

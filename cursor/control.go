@@ -22,7 +22,7 @@ type Operator interface {
 	Pause(ctx context.Context, until time.Time, q checkpoint.Request) error
 	Resume(ctx context.Context, q checkpoint.Request) error
 	Replay(ctx context.Context, which ParkedFilter, q checkpoint.Request) ([]checkpoint.Parked, error)
-	Discard(ctx context.Context, event store.Position, q checkpoint.Request) error
+	Discard(ctx context.Context, which ParkedFilter, q checkpoint.Request) ([]checkpoint.Parked, error)
 }
 
 var _ Operator = (*Runner)(nil)
@@ -107,27 +107,8 @@ func settled(ctx context.Context, r *Runner, what string) error {
 	return nil
 }
 
-// note commits an audit event and a side value, with the checkpoint as it is.
-func note(
-	ctx context.Context, r *Runner, kind string, a checkpoint.Audit, q checkpoint.Request, side store.SideWrite,
-) error {
-	return r.own.noted(noteWith(ctx, r, kind, a, q, store.Batch{Sides: []store.SideWrite{side}}))
-}
-
-// noteParked is note with changes of parked events.
-func noteParked(
-	ctx context.Context, r *Runner, kind string, a checkpoint.Audit, q checkpoint.Request, sides func() []store.SideWrite,
-) error {
-	return r.own.noted(r.out.unlessErased(ctx, func(c store.Condition) error {
-		return noteWith(ctx, r, kind, a, q, store.Batch{Sides: sides(), Conditions: []store.Condition{c}})
-	}))
-}
-
-func noteWith(
-	ctx context.Context, r *Runner, kind string, a checkpoint.Audit, q checkpoint.Request, b store.Batch,
-) error {
-	a.Reason, a.By = q.Reason, q.By
-	b.Events = []store.Proposal{r.own.audited(nil, kind, a)}
+// note commits what an operator has written, with the checkpoint as it is.
+func note(ctx context.Context, r *Runner, b store.Batch) error {
 	r.own.lease.Stage(&b, r.out.present())
 	return r.own.commit(ctx, b)
 }
@@ -142,96 +123,83 @@ func requested(ctx context.Context, r *Runner, what string, q checkpoint.Request
 
 // Pause keeps over restarts that the worker is paused: until a time, or with the zero time until it
 // is resumed. The caller that runs the worker has to heed it; the runner itself does not. A time
-// that is not after that of the store, or after the year 9999, is a [store.InvalidError].
+// that is not after that of the store, or after the year 9999, is a [store.InvalidError]. Resume
+// takes it back.
 func (r *Runner) Pause(ctx context.Context, until time.Time, q checkpoint.Request) error {
-	p := checkpoint.Pause{Since: r.own.st.Now(), Until: until, Reason: q.Reason, By: q.By}
-	if err := p.Validate(); err != nil {
+	b, err := pausing(r.own.st, checkpoint.ID(r.own.worker.Name), until, q)
+	if err != nil {
 		return r.own.wrap("pause", err)
 	}
 	if err := settled(ctx, r, "pause"); err != nil || q.DryRun {
 		return err
 	}
-	var a checkpoint.Audit
-	if !until.IsZero() {
-		a.Until = &until
-	}
-	return note(ctx, r, checkpoint.AuditPaused, a, q, p.Write(r.own.lease.ID()))
+	return r.own.noted(note(ctx, r, b))
 }
 
-// Resume ends a pause. A worker that is not paused stays as it is, and nothing is written.
+// Resume ends a pause. A worker that is not paused stays as it is, and nothing is written. A Pause
+// takes it back.
 func (r *Runner) Resume(ctx context.Context, q checkpoint.Request) error {
 	if err := requested(ctx, r, "resume", q); err != nil || q.DryRun {
 		return err
 	}
-	info, err := checkpoint.Inspect(r.own.st, r.own.lease.ID())
-	if info.Pause == nil && err == nil { // one that cannot be read ends, too
+	b, paused := resuming(r.own.st, r.own.lease.ID(), q)
+	if !paused {
 		return nil
 	}
-	return note(ctx, r, checkpoint.AuditResumed, checkpoint.Audit{}, q, checkpoint.Resume(r.own.lease.ID()))
+	return r.own.noted(note(ctx, r, b))
 }
 
 // Replay marks parked events to be handled again, between the batches of new ones, with a fresh
-// count of attempts: the event that failed of each key that is selected, and then what is held for
-// it. It returns them by position. Once it is committed a crash does not stop it: the next runner
-// resumes it. Errors: [ErrNotParked], and [store.ErrInvalid] for a filter with two selectors.
+// count of attempts: each key of which one is selected, from what it begins with on to the last
+// that is held. It returns all of them by position, as they were; of a dry run, those that it would
+// mark. Once it is committed a crash does not stop it: the next runner resumes it. Nothing takes it
+// back.
+//
+// Errors: [ErrNotParked] where one event or key is not there, and a [store.InvalidError] for a
+// filter that breaks a rule, or more than the store takes in one commit.
 func (r *Runner) Replay(ctx context.Context, which ParkedFilter, q checkpoint.Request) ([]checkpoint.Parked, error) {
-	if err := requested(ctx, r, "replay", q); err != nil {
-		return nil, err
-	}
-	keys, err := which.keys(&r.list)
-	if err != nil {
-		return nil, r.own.wrap("replay", err)
-	}
-	chosen := r.list.events(keys)
-	if q.DryRun || len(chosen) == 0 {
-		return chosen, nil
-	}
-	return chosen, markReplaying(ctx, r, which, keys, chosen, q)
+	return ordered(ctx, r, "replay", which, q, replayOrder)
 }
 
-func markReplaying(
-	ctx context.Context, r *Runner, which ParkedFilter, keys []string, chosen []checkpoint.Parked,
-	q checkpoint.Request,
-) error {
-	sides := func() (sides []store.SideWrite) {
-		for _, entry := range r.list.events(keys) {
-			entry.Replaying = true
-			sides = append(sides, entry.Write(r.own.lease.ID()))
-		}
-		return sides
+// Discard drops parked events that failed, for good; what is held for these alone is handled. It
+// returns both by position, as they were: what is Held is handled, the rest dropped. Each that is
+// dropped has an audit event. Nothing takes it back. Errors: as those of Replay.
+func (r *Runner) Discard(ctx context.Context, which ParkedFilter, q checkpoint.Request) ([]checkpoint.Parked, error) {
+	return ordered(ctx, r, "discard", which, q, discardOrder)
+}
+
+// decision works out an order on a list.
+type decision func(context.Context, *store.Store, *parkedList, ParkedFilter) (parkedOrder, error)
+
+func ordered(
+	ctx context.Context, r *Runner, what string, which ParkedFilter, q checkpoint.Request, decide decision,
+) ([]checkpoint.Parked, error) {
+	if err := requested(ctx, r, what, q); err != nil {
+		return nil, err
 	}
-	a := checkpoint.Audit{Position: which.Position, Key: which.Key, Events: len(chosen)}
-	if err := noteParked(ctx, r, checkpoint.AuditReplay, a, q, sides); err != nil {
-		return err
+	o, err := decide(ctx, r.own.st, &r.list, which)
+	if err != nil {
+		return nil, r.own.wrap(what, err)
 	}
-	r.list.replay(keys)
-	for _, key := range keys { // one that is being replayed already, and failed, is tried again now
-		if q := &r.list.keys[key].queue; q.undecided() {
+	touched := o.touched()
+	if q.DryRun || len(touched) == 0 {
+		return touched, nil
+	}
+	err = r.out.unlessErased(ctx, func(c store.Condition) error {
+		b := o.batch(r.own.lease.ID(), q)
+		b.Conditions = []store.Condition{c}
+		return note(ctx, r, b)
+	})
+	if err != nil {
+		return nil, r.own.noted(err)
+	}
+	o.carryOut()
+	for _, e := range o.chosen {
+		if o.drop {
+			delete(r.own.emission.given, e.Position)
+		} else if q := &r.list.keys[e.Key].queue; q.undecided() { // it failed again, and is tried now
 			r.next.release(q)
 		}
 	}
-	return nil
-}
-
-// Discard drops a parked event for good; what is held for it is handled. Errors: [ErrNotParked].
-func (r *Runner) Discard(ctx context.Context, event store.Position, q checkpoint.Request) error {
-	if err := requested(ctx, r, "discard", q); err != nil {
-		return err
-	}
-	keys, err := ParkedFilter{Position: event}.keys(&r.list)
-	if err != nil {
-		return r.own.wrap("discard", err)
-	}
-	if q.DryRun {
-		return nil
-	}
-	given, id := r.list.at[event], r.own.lease.ID()
-	sides := func() []store.SideWrite { return append(r.list.freed(id, given), checkpoint.Unpark(id, event)) }
-	a := checkpoint.Audit{Position: event, Key: keys[0]}
-	if err := noteParked(ctx, r, checkpoint.AuditDiscarded, a, q, sides); err != nil {
-		return err
-	}
-	r.list.discard(given)
-	delete(r.own.emission.given, event)
-	return nil
+	return touched, nil
 }

@@ -84,19 +84,6 @@ func TestAResumeOfAWorkerThatIsNotPausedWritesNothing(t *testing.T) {
 	require.Nil(t, info.Pause)
 }
 
-func TestAFilterOfParkedEventsHasOneSelector(t *testing.T) {
-	st := open(t)
-	r := runner(t, st, cursor.Worker{Region: orders, Handle: nothing})
-	for _, which := range []cursor.ParkedFilter{
-		{All: true, Key: "a"}, {All: true, Position: 1}, {Position: 1, Key: "a"},
-	} {
-		_, err := r.Replay(t.Context(), which, checkpoint.Request{})
-		require.ErrorIs(t, err, store.ErrInvalid, which)
-	}
-	_, err := r.Replay(t.Context(), cursor.ParkedFilter{Key: "a"}, checkpoint.Request{})
-	require.ErrorIs(t, err, cursor.ErrNotParked)
-}
-
 func TestAReaderWithRoutesIsNotBoundToKindsWithoutOne(t *testing.T) {
 	st := open(t)
 	fill(t, st, 3, 0)

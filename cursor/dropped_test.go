@@ -97,7 +97,7 @@ func TestAParkedEventThatWasDroppedStopsNothing(t *testing.T) {
 		for seen = nil; len(parkedIn(t, st)) > 0; drain(t, r) {
 			p := parkedIn(t, st)[0]
 			require.Less(t, p.Position, first)
-			require.NoError(t, r.Discard(t.Context(), p.Position, checkpoint.Request{}))
+			require.NoError(t, discard(t.Context(), r, p.Position))
 		}
 		require.NotEmpty(t, seen)
 		require.GreaterOrEqual(t, seen[0], first)

@@ -114,7 +114,7 @@ func (x *errorRace) step() {
 		require.NoError(x.t, err)
 	case 5:
 		if list := parkedIn(x.t, x.st); len(list) > 0 {
-			err := x.r.Discard(x.t.Context(), list[x.dice.IntN(len(list))].Position, checkpoint.Request{})
+			err := discard(x.t.Context(), x.r, list[x.dice.IntN(len(list))].Position)
 			require.True(x.t, err == nil || errors.Is(err, cursor.ErrNotParked), "%v", err)
 		}
 	case 6:

@@ -37,7 +37,7 @@ func (k *keeping) replay() {
 }
 
 func (k *keeping) discard() {
-	k.control(func(ctx context.Context) error { return k.runner.Discard(ctx, k.someParked(), checkpoint.Request{}) })
+	k.control(func(ctx context.Context) error { return discard(ctx, k.runner, k.someParked()) })
 }
 
 // probe handles a parked event where it is, as in an outage.

@@ -253,7 +253,7 @@ func TestASkippedOrDiscardedEventCountsAsSkippedUntilItIsParkedAgain(t *testing.
 		require.NoError(t, err)
 	}
 	for _, p := range []store.Position{1, 5} {
-		require.NoError(t, r.Discard(t.Context(), p, checkpoint.Request{}))
+		require.NoError(t, discard(t.Context(), r, p))
 	}
 	skipped := func() []store.Position {
 		all := []store.Position{1, 2, 3, 4, 5}

@@ -170,6 +170,15 @@ func apply(ctx context.Context, r cursor.Operator, c checkpoint.Change) error {
 	return err
 }
 
+// discard drops one parked event; 0 is none.
+func discard(ctx context.Context, of cursor.Operator, event store.Position) error {
+	if event == 0 {
+		return cursor.ErrNotParked
+	}
+	_, err := of.Discard(ctx, cursor.ParkedFilter{Position: event}, checkpoint.Request{})
+	return err
+}
+
 // applyCold changes a checkpoint without its worker.
 func applyCold(ctx context.Context, st *store.Store, id checkpoint.ID, c checkpoint.Change) error {
 	_, err := checkpoint.Apply(ctx, st, id, c, checkpoint.Request{})

@@ -243,10 +243,10 @@ func TestAParkedEventCanBeSkippedAlthoughEarlierOnesAreHeldWithIt(t *testing.T) 
 		if restart {
 			r = runner(t, st, w)
 		}
-		require.ErrorIs(t, r.Discard(t.Context(), 1, checkpoint.Request{}), cursor.ErrNotParked)
+		require.ErrorIs(t, discard(t.Context(), r, 1), cursor.ErrNotParked)
 		_, err = r.Replay(t.Context(), cursor.ParkedFilter{Position: 2}, checkpoint.Request{DryRun: true})
 		require.NoError(t, err)
-		require.NoError(t, r.Discard(t.Context(), 2, checkpoint.Request{}))
+		require.NoError(t, discard(t.Context(), r, 2))
 		drain(t, r)
 		require.Equal(t, []store.Position{1, 3}, slices.Sorted(slices.Values(reactions(t, st))))
 		parked, held = r.Progress().Parked, r.Progress().Held
@@ -263,7 +263,7 @@ func TestABatchOfParkedEventsFitsInMemory(t *testing.T) {
 	r := runner(t, st, cursor.Worker{Region: orders, Handle: brokenAt(1)})
 	park(t, r, 1)
 	drain(t, r)
-	require.NoError(t, r.Discard(t.Context(), 1, checkpoint.Request{}))
+	require.NoError(t, discard(t.Context(), r, 1))
 	task, err := r.Next(t.Context(), 0)
 	require.NoError(t, err)
 	require.Equal(t, 4, task.Size(), "of 5")

@@ -50,12 +50,37 @@ func (k *parkedKey) orphaned() bool {
 	return !slices.ContainsFunc(k.entries, func(e *checkpoint.Parked) bool { return !e.Held || e.Replaying })
 }
 
+// failed returns the entries of a key that failed themselves, whether they are about to be handled
+// again or not.
+func (k *parkedKey) failed() (failed []*checkpoint.Parked) {
+	for _, e := range k.entries {
+		if !e.Held {
+			failed = append(failed, e)
+		}
+	}
+	return failed
+}
+
+// waiting returns the entries of a key that failed and wait for an operator.
+func (k *parkedKey) waiting() []*checkpoint.Parked {
+	return slices.DeleteFunc(k.failed(), func(e *checkpoint.Parked) bool { return e.Replaying })
+}
+
+// replayable returns the entries of a key for which that is replayed: those that failed, or the
+// first one where none did, as that may fail now.
+func (k *parkedKey) replayable() []*checkpoint.Parked {
+	if failed := k.failed(); len(failed) > 0 {
+		return failed
+	}
+	return []*checkpoint.Parked{k.entries[0]}
+}
+
 // freed returns what is held for nothing that failed and waits: what stands before the first such
-// entry, once one of them is gone, if that is not nil.
-func (k *parkedKey) freed(gone *checkpoint.Parked) (free []*checkpoint.Parked) {
+// entry, once some of them are gone.
+func (k *parkedKey) freed(gone ...*checkpoint.Parked) (free []*checkpoint.Parked) {
 	for _, e := range k.entries {
 		switch {
-		case e == gone:
+		case slices.Contains(gone, e):
 		case !e.Held && !e.Replaying:
 			return free
 		default:
@@ -187,7 +212,7 @@ func (p *parkedList) resumed(id checkpoint.ID, last *checkpoint.Parked) (sides [
 	if len(entries) == 0 || entries[0].Replaying {
 		return nil
 	}
-	for _, e := range (&parkedKey{entries: entries}).freed(nil) {
+	for _, e := range (&parkedKey{entries: entries}).freed() {
 		again := *e
 		again.Replaying = true
 		sides = append(sides, again.Write(id))
@@ -203,23 +228,13 @@ func (p *parkedList) resume(key string) {
 	}
 }
 
-// freed returns the side writes that let what is held for one entry alone be handled.
-func (p *parkedList) freed(id checkpoint.ID, gone *checkpoint.Parked) (sides []store.SideWrite) {
-	for _, e := range p.keys[gone.Key].freed(gone) {
-		again := *e
-		again.Replaying = true
-		sides = append(sides, again.Write(id))
-	}
-	return sides
-}
-
 // free lets what is held for nothing that waits be handled.
 func (p *parkedList) free(key string) {
 	k := p.keys[key]
 	if k == nil {
 		return
 	}
-	for _, e := range k.freed(nil) {
+	for _, e := range k.freed() {
 		e.Replaying = true
 	}
 	p.index(key)

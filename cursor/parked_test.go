@@ -36,35 +36,6 @@ func twoKeys() *parkedList {
 	)
 }
 
-func TestParkedEventsAreSelectedByPositionByKeyOrAll(t *testing.T) {
-	list := twoKeys()
-	for name, c := range map[string]struct {
-		filter ParkedFilter
-		want   []store.Position
-	}{
-		"the event that failed, and what is held after it": {ParkedFilter{Position: 1}, []store.Position{1, 4}},
-		"one alone":           {ParkedFilter{Position: 2}, []store.Position{2}},
-		"a held one":          {ParkedFilter{Position: 4}, nil},
-		"one that is not":     {ParkedFilter{Position: 3}, nil},
-		"a key":               {ParkedFilter{Key: "a"}, []store.Position{1, 4}},
-		"a key without any":   {ParkedFilter{Key: "c"}, nil},
-		"nothing said":        {ParkedFilter{}, nil},
-		"all, in their order": {ParkedFilter{All: true}, []store.Position{1, 2, 4}},
-	} {
-		keys, err := c.filter.keys(list)
-		if c.want == nil {
-			require.ErrorIs(t, err, ErrNotParked, name)
-			require.ErrorContains(t, err, c.filter.String(), name)
-			continue
-		}
-		require.NoError(t, err, name)
-		require.Equal(t, c.want, positionsOf(list.events(keys)), name)
-	}
-	keys, err := ParkedFilter{All: true}.keys(&parkedList{})
-	require.NoError(t, err)
-	require.Empty(t, keys)
-}
-
 func TestAReplayIsOverWhenAllOfItsKeyIsHandled(t *testing.T) {
 	list := twoKeys()
 	require.False(t, list.replaying())

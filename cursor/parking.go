@@ -86,7 +86,7 @@ func (p *parking) takeBack(events []store.Position) {
 		entry.Replaying = true
 		p.list.free(entry.Key)
 		p.out.side(entry.Write(p.own.lease.ID()))
-		for _, one := range p.list.keys[entry.Key].freed(nil) {
+		for _, one := range p.list.keys[entry.Key].freed() {
 			p.out.side(one.Write(p.own.lease.ID()))
 		}
 	}

@@ -121,7 +121,10 @@ func (l *lagged) step() {
 		})
 	case 10:
 		to := l.position()
-		l.do("w", func(ctx context.Context, w cursor.Operator) error { return w.Discard(ctx, to, q) })
+		l.do("w", func(ctx context.Context, w cursor.Operator) error {
+			_, err := w.Discard(ctx, cursor.ParkedFilter{Position: to}, q)
+			return err
+		})
 	case 11:
 		to := l.position()
 		l.do("w", func(ctx context.Context, w cursor.Operator) error {

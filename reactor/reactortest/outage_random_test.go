@@ -136,7 +136,8 @@ func (p *outagePlay) operate() {
 		}
 		given := parked[p.dice.IntN(len(parked))].Position
 		err := p.run.Control("charge", func(ctx context.Context, w cursor.Operator) error {
-			return w.Discard(ctx, given, checkpoint.Request{By: "play"})
+			_, err := w.Discard(ctx, cursor.ParkedFilter{Position: given}, checkpoint.Request{By: "play"})
+			return err
 		})
 		if errors.Is(err, cursor.ErrNotParked) {
 			return

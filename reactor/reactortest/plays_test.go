@@ -293,8 +293,8 @@ func (r remote) Replay(ctx context.Context, f cursor.ParkedFilter, q checkpoint.
 	return r.sys.Replay(ctx, r.worker, f, q)
 }
 
-func (r remote) Discard(ctx context.Context, event store.Position, q checkpoint.Request) error {
-	return r.sys.Discard(ctx, r.worker, event, q)
+func (r remote) Discard(ctx context.Context, f cursor.ParkedFilter, q checkpoint.Request) ([]checkpoint.Parked, error) {
+	return r.sys.Discard(ctx, r.worker, f, q)
 }
 
 // do does a deed; to is the input that it picks.
@@ -313,7 +313,7 @@ func (d deed) do(on stage, to store.Position) error {
 		case "replay":
 			_, err = w.Replay(ctx, cursor.ParkedFilter{Key: inputOf(d.pick).Entity}, q)
 		case "discard":
-			err = w.Discard(ctx, to, q)
+			_, err = w.Discard(ctx, cursor.ParkedFilter{Position: to}, q)
 		case "rewind", "emit":
 			_, err = w.Apply(ctx, checkpoint.Rewind{To: to, Emit: d.what == "emit"}, q)
 		case "skip":

@@ -212,7 +212,8 @@ func TestAllOperatorActionsSurviveEveryCrash(t *testing.T) {
 		run.Given(reactortest.At(store.At("order:9", "shop"), ordered{SKU: "desk"}))
 		run.Advance(time.Minute)
 		require.NoError(t, run.Control("stock", func(ctx context.Context, r cursor.Operator) error {
-			return r.Discard(ctx, 2, checkpoint.Request{Reason: "cancelled"})
+			_, err := r.Discard(ctx, cursor.ParkedFilter{Position: 2}, checkpoint.Request{Reason: "cancelled"})
+			return err
 		}))
 		w.fail = nil
 		run.Pause("stock", run.Now().Add(time.Hour))

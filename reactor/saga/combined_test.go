@@ -151,7 +151,8 @@ func TestADiscardedRetryHoldsUpNoLaterInput(t *testing.T) {
 	parked := p.Parked("checkout")
 	require.Len(t, parked, 1)
 	require.NoError(t, p.Control("checkout", func(ctx context.Context, o cursor.Operator) error {
-		return o.Discard(ctx, parked[0].Position, checkpoint.Request{By: "ana"})
+		_, err := o.Discard(ctx, cursor.ParkedFilter{Position: parked[0].Position}, checkpoint.Request{By: "ana"})
+		return err
 	}))
 	p.Advance(2 * time.Minute)
 	p.given(shipped{"42"})

@@ -229,7 +229,8 @@ func TestWhatWasDiscardedStaysOut(t *testing.T) {
 	p := totals(db, h)
 	r := newRunner(t, st, p)
 	stepParking(t, r)
-	require.NoError(t, r.Discard(t.Context(), 4, checkpoint.Request{Reason: "it is not needed"}))
+	_, err := r.Discard(t.Context(), cursor.ParkedFilter{Position: 4}, checkpoint.Request{Reason: "it is not needed"})
+	require.NoError(t, err)
 	stepAll(t, r)
 	requireExact(t, st, db, 4)
 
