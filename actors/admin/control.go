@@ -94,7 +94,7 @@ func (h *here) operate(
 	if err != nil {
 		return err
 	}
-	if h.sys != nil {
+	if h.runs(name) {
 		return do(ctx, running{h.sys, name}, r)
 	}
 	return h.change(ctx, func(context.Context, *store.Store) error {

@@ -59,7 +59,8 @@ type operation interface {
 // operations are all that there are.
 func operations() []operation {
 	return []operation{
-		view(), status(), events(), oneEvent(), payload(), story(), history(), parked(), pause(), resume(),
+		view(), status(), watch(), events(), oneEvent(), payload(), story(), history(), names(), parked(), audit(), logInfo(),
+		pause(), resume(), change(), appendEvent(), retain(), erase(),
 	}
 }
 

@@ -111,12 +111,17 @@ func shown(p checkpoint.Parked) Parked {
 	}
 }
 
+// runs reports whether a system runs a worker here.
+func (h *here) runs(name string) bool {
+	return h.sys != nil && slices.ContainsFunc(h.sys.Status().Workers, func(w workerStatus) bool { return w.Name == name })
+}
+
 // known makes sure that there is a worker of a name.
 func (h *here) known(name string) error {
 	if name == "" {
 		return fail(Usage, "", "the name of a worker is missing")
 	}
-	if h.sys != nil && slices.ContainsFunc(h.sys.Status().Workers, func(w workerStatus) bool { return w.Name == name }) {
+	if h.runs(name) {
 		return nil
 	}
 	_, err := checkpoint.Inspect(h.st, checkpoint.ID(name))

@@ -38,6 +38,9 @@ type Options struct {
 	// Redact returns the payload of an event as operators may see it; nil shows it as it is. It is
 	// called by many goroutines.
 	Redact func(store.Event) []byte
+	// ErasedSides says what of an erasure the program keeps elsewhere: reactor.ErasedSides of its
+	// reactors and sagas. nil is checkpoint.ErasedSides, which reaches what is parked.
+	ErasedSides func(context.Context, func(store.Position) bool) ([]store.SideWrite, error)
 }
 
 // Surface is what can be seen and done. It is safe for concurrent use.

@@ -56,7 +56,7 @@ func (r *remote) send(ctx context.Context, name string, access Access, q any) (*
 	method, address, body := http.MethodGet, r.base+name, io.Reader(nil)
 	content, err := json.Marshal(q)
 	if err != nil {
-		return nil, err
+		return nil, fail(Usage, "", "%v", err)
 	}
 	if access == Control {
 		method, body = http.MethodPost, bytes.NewReader(content)
