@@ -126,6 +126,6 @@ func (r running) Replay(ctx context.Context, which cursor.ParkedFilter, q checkp
 	return r.sys.Replay(ctx, r.name, which, q)
 }
 
-func (r running) Discard(ctx context.Context, event store.Position, q checkpoint.Request) error {
-	return r.sys.Discard(ctx, r.name, event, q)
+func (r running) Discard(ctx context.Context, which cursor.ParkedFilter, q checkpoint.Request) ([]checkpoint.Parked, error) {
+	return r.sys.Discard(ctx, r.name, which, q)
 }
