@@ -177,3 +177,39 @@ func TestTransitionsAreWatched(t *testing.T) {
 		}
 	})
 }
+
+func TestParkedEventsAreReplayedAndDiscarded(t *testing.T) {
+	s := sold(t)
+	listening(t, s)
+	surface := surfaceOf(t, s.dir)
+	all := admin.ParkedRequest{Worker: "bill", Selection: admin.Selection{Error: "card"}, Act: because}
+	for _, wrong := range []admin.Selection{{}, {At: 99}, {All: true, Key: "x"}} {
+		q := all
+		q.Selection = wrong
+		_, err := surface.Discard(t.Context(), q)
+		require.Contains(t, []admin.Code{admin.Usage, admin.NotFound}, admin.CodeOf(err), "%v", err)
+	}
+	dry := all
+	dry.Act.DryRun = true
+	other := all
+	other.Selection.Error = "no such text"
+	none, err := surface.Discard(t.Context(), other)
+	require.NoError(t, err)
+	require.Empty(t, none)
+	would, err := surface.Discard(t.Context(), dry)
+	require.NoError(t, err)
+	require.Len(t, would, 1)
+	again, err := surface.Replay(t.Context(), all)
+	require.NoError(t, err)
+	require.Equal(t, store.Position(2), again[0].Position)
+	require.Eventually(t, func() bool { // it fails once more
+		list, err := surface.Discard(t.Context(), dry)
+		return err == nil && len(list) == 1 && !list[0].Replaying
+	}, 10*time.Second, time.Millisecond)
+	gone, err := surface.Discard(t.Context(), all)
+	require.NoError(t, err)
+	require.Len(t, gone, 1)
+	status, err := surface.Status(t.Context())
+	require.NoError(t, err)
+	require.True(t, status.Workers[0].Healthy())
+}

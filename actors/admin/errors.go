@@ -58,8 +58,11 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.err }
 
 // CodeOf returns the code of an error: that of an [Error], and otherwise that of the sentinel which
-// it wraps.
+// it wraps; "" of none.
 func CodeOf(err error) Code {
+	if err == nil {
+		return ""
+	}
 	var e *Error
 	if errors.As(err, &e) {
 		return e.Code

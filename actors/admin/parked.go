@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -29,16 +30,33 @@ type Parked struct {
 	Damage string `json:"damage,omitempty"`
 }
 
-// ParkedQuery selects parked events of a worker. What is set must all hold.
-type ParkedQuery struct {
-	Worker string         `json:"worker"`
+// Selection selects parked events of those that failed: what is set must all hold. What is held for
+// them comes with them. See [cursor.ParkedFilter].
+type Selection struct {
+	All    bool           `json:"all,omitempty"`
 	At     store.Position `json:"at,omitempty"`    // this one alone
 	Key    string         `json:"key,omitempty"`   // of this key
 	Error  string         `json:"error,omitempty"` // with this in the text of the error
 	Kind   string         `json:"kind,omitempty"`  // events of this kind
-	Older  Duration       `json:"older,omitempty"` // parked for longer
-	Limit  int            `json:"limit,omitempty"` // the first so many; 0 for all
-	Events bool           `json:"events,omitempty"`
+	Before *time.Time     `json:"before,omitempty"`
+	Max    int            `json:"max,omitempty"` // the oldest so many; more than 1,000 have to be asked for
+}
+
+func (s Selection) filter() cursor.ParkedFilter {
+	f := cursor.ParkedFilter{All: s.All, Position: s.At, Key: s.Key, Error: s.Error, Kind: s.Kind, Max: s.Max}
+	if s.Before != nil {
+		f.Before = *s.Before
+	}
+	return f
+}
+
+// ParkedQuery asks for parked events of a worker. Of a list a selection without a field selects
+// everything, and Max counts what is held, too.
+type ParkedQuery struct {
+	Selection
+
+	Worker string `json:"worker"`
+	Events bool   `json:"events,omitempty"` // with each event
 }
 
 // Parked yields the parked events of a worker, by position.
@@ -61,7 +79,7 @@ func (h *here) parked(ctx context.Context, q ParkedQuery, yield func(Parked, err
 	if q.At != 0 {
 		at = append(at, q.At)
 	}
-	left := q.Limit
+	left := q.Max
 	for entry, damage := range checkpoint.ParkedEvents(h.st, checkpoint.ID(q.Worker), at...) {
 		if err := ctx.Err(); err != nil || entry.Position == 0 {
 			yield(Parked{}, errors.Join(err, damage))
@@ -83,7 +101,7 @@ func (h *here) entry(ctx context.Context, q ParkedQuery, p checkpoint.Parked, da
 	switch {
 	case q.Key != "" && p.Key != q.Key,
 		!strings.Contains(p.Error, q.Error),
-		q.Older > 0 && h.st.Now().Sub(p.Since) <= time.Duration(q.Older):
+		q.Before != nil && !p.Since.Before(*q.Before):
 		return out, false
 	}
 	out = shown(p)
@@ -135,4 +153,49 @@ func (h *here) known(name string) error {
 		}
 	}
 	return fail(NotFound, "there are: "+strings.Join(others, ", "), "no worker is called %q", name)
+}
+
+// ParkedRequest replays or discards parked events of a worker.
+type ParkedRequest struct {
+	Act
+	Selection
+
+	Worker string `json:"worker"`
+}
+
+// Replay has parked events handled again, and returns them. Nothing takes it back.
+func (s *Surface) Replay(ctx context.Context, q ParkedRequest) ([]Parked, error) {
+	return replay().ask(ctx, s, q)
+}
+
+func replay() question[ParkedRequest, []Parked] {
+	return question[ParkedRequest, []Parked]{"replay", Control, func(ctx context.Context, h *here, q ParkedRequest) ([]Parked, error) {
+		return h.unpark(ctx, q, cursor.Operator.Replay)
+	}}
+}
+
+// Discard drops parked events for good, and returns them, with those that were held for them and
+// are handled now. Nothing takes it back.
+func (s *Surface) Discard(ctx context.Context, q ParkedRequest) ([]Parked, error) {
+	return discard().ask(ctx, s, q)
+}
+
+func discard() question[ParkedRequest, []Parked] {
+	return question[ParkedRequest, []Parked]{"discard", Control, func(ctx context.Context, h *here, q ParkedRequest) ([]Parked, error) {
+		return h.unpark(ctx, q, cursor.Operator.Discard)
+	}}
+}
+
+func (h *here) unpark(
+	ctx context.Context, q ParkedRequest,
+	do func(cursor.Operator, context.Context, cursor.ParkedFilter, checkpoint.Request) ([]checkpoint.Parked, error),
+) (list []Parked, err error) {
+	err = h.operate(ctx, q.Worker, q.Act, func(ctx context.Context, o cursor.Operator, r checkpoint.Request) error {
+		chosen, err := do(o, ctx, q.filter(), r)
+		for _, p := range chosen {
+			list = append(list, shown(p))
+		}
+		return err
+	})
+	return list, err
 }
