@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -16,6 +18,7 @@ import (
 	"github.com/penstock-io/penstock/reactor/reactortest"
 	"github.com/penstock-io/penstock/reactor/saga"
 	"github.com/penstock-io/penstock/store"
+	"github.com/penstock-io/penstock/store/storetest"
 	"github.com/penstock-io/penstock/supervision"
 )
 
@@ -114,6 +117,48 @@ func TestThereIsOneAttemptAtATimeUnderOneKey(t *testing.T) {
 	}
 	require.Equal(t, 1, most)
 	require.Len(t, made, 5*n)
+}
+
+// An operator has an action tried now while an attempt is under way that has its effect key.
+func TestARetryWaitsForTheAttemptThatIsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		s := w.checkout()
+		under, made, most := make(chan struct{}), 0, 0
+		var now atomic.Int32
+		s.Effects.Around = func(ctx context.Context, a saga.Attempt, next func(context.Context) error) error {
+			if a.String() != "charge" {
+				return next(ctx)
+			}
+			most = max(most, int(now.Add(1)))
+			defer now.Add(-1)
+			if made++; made == 1 {
+				<-under
+			}
+			return next(ctx)
+		}
+		st, err := storetest.Open(store.Options{})
+		require.NoError(t, err)
+		defer st.Close()
+		sys, err := actors.Start(t.Context(), st, actors.Options{}, supervision.Group{Name: "shop", Children: []supervision.Child{s}})
+		require.NoError(t, err)
+		_, err = st.Append(t.Context(), at("42"), store.Any, placed("42"))
+		require.NoError(t, err)
+		synctest.Wait()
+		require.Equal(t, 1, made)
+		_, err = s.In(st).Retry(t.Context(), "42", ana)
+		require.NoError(t, err)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		require.Equal(t, 1, made)
+		close(under)
+		o, err := s.In(st).Wait(t.Context(), "42")
+		require.NoError(t, err)
+		require.Equal(t, saga.Completed, o.Life)
+		require.Equal(t, 2, made, "the answer to the request before is not looked at")
+		require.Equal(t, 1, most)
+		require.NoError(t, sys.Stop(t.Context()))
+	})
 }
 
 // A record that cannot be read stops its instance alone, also over a start and a deploy.
