@@ -117,7 +117,8 @@ func statusOf(st *store.Store, p *node, head store.Position) WorkerStatus {
 	if !v.acquired {
 		return w
 	}
-	w.Unwritten, _ = p.unwritten.Load().say(context.Background(), st, *v.region, head)
+	region, _ := sought(p, *v.region)
+	w.Unwritten, _ = p.unwritten.Load().say(context.Background(), st, region, head)
 	w.LagErr = measure(&w, st, p, v.progress(), head)
 	return w
 }

@@ -84,6 +84,17 @@ func partsOf(r store.Region) (parts []part) {
 	return parts
 }
 
+// sought is what of the region of a worker is looked for: not the kinds that its own program writes,
+// which are not misspelled. some is false where nothing else is left.
+func sought(n *node, r store.Region) (rest store.Region, some bool) {
+	own := n.baton.Worker.OwnKinds
+	if len(own) == 0 || len(r.Kinds) == 0 {
+		return r, true
+	}
+	r.Kinds = slices.DeleteFunc(slices.Clone(r.Kinds), func(kind string) bool { return slices.Contains(own, kind) })
+	return r, len(r.Kinds) > 0
+}
+
 // within is the region of a part of r alone.
 func (p part) within(r store.Region) store.Region {
 	switch p.what {
@@ -257,9 +268,13 @@ func warnOfUnwritten(s *System, workers []*node) {
 		if !v.acquired {
 			continue
 		}
-		missing := lookFor(ctx, s.store, *v.region, until)
+		region, some := sought(n, *v.region)
+		if !some {
+			continue
+		}
+		missing := lookFor(ctx, s.store, region, until)
 		n.unwritten.Store(missing)
-		text, likely := missing.say(ctx, s.store, *v.region, head)
+		text, likely := missing.say(ctx, s.store, region, head)
 		switch {
 		case text == "":
 		case likely:

@@ -58,6 +58,17 @@ func TestAWorkerThatReadsWhatWasNeverWrittenIsToldOfOnceWithTheNameThatMayBeMean
 	require.Equal(t, []string{`no event has kind "order.refunded"`}, unwrittenLines(t, st, zapcore.InfoLevel, rare), "that may still come")
 }
 
+func TestWhatAProgramWritesItselfIsNotMisspelled(t *testing.T) {
+	st := memory(t, store.Options{})
+	appendInputs(t, st, 1)
+	w, own := reacting("w"), reacting("own")
+	w.Kinds, w.OwnKinds = []string{"in.mended", "in.answered"}, []string{"in.answered"}
+	own.Region, own.Kinds, own.OwnKinds = store.Region{Scope: "answers"}, w.OwnKinds, w.OwnKinds
+	sys := start(t, st, w, own)
+	require.Equal(t, `no event has kind "in.mended"`, statusOf(t, sys, "w").Unwritten)
+	require.Empty(t, statusOf(t, sys, "own").Unwritten)
+}
+
 func TestWhatWasNeverWrittenIsToldInStatusUntilItIs(t *testing.T) {
 	st := memory(t, store.Options{})
 	w := reacting("w")

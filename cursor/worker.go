@@ -111,6 +111,9 @@ type Worker struct {
 	// checkpoint.MismatchError says what was added and removed. Region.Kinds is for a [Cursor],
 	// which has no other.
 	Kinds []string
+	// OwnKinds are those of Kinds that the worker's own program writes, as the answers to what it asks
+	// for: that there is none of them yet is no mistake, and System.Status tells of none.
+	OwnKinds []string
 	// Handle is called with one batch at a time.
 	Handle Handler
 	// SchemaVersions are the newest schema versions that Handle reads, by kind. A handler parks an

@@ -49,6 +49,9 @@ func TestAWaitEndsWhereTheInstanceIsStuck(t *testing.T) {
 	o, err := s.In(st).Wait(t.Context(), "42")
 	require.NoError(t, err)
 	require.Equal(t, saga.Stuck, o.Life)
+	for _, w := range sys.Status().Workers {
+		require.NotContains(t, w.Unwritten, "saga", "it writes that itself")
+	}
 	require.NoError(t, sys.Stop(t.Context()))
 }
 

@@ -37,7 +37,7 @@ func (c coordinator[S]) CursorWorker() (cursor.Worker, error) {
 		lanes = defaultLanes
 	}
 	w := cursor.Worker{
-		Name: c.s.name, Region: store.Region{Scope: c.s.Scope}, Kinds: p.kinds(), SchemaVersions: p.newest(),
+		Name: c.s.name, Region: store.Region{Scope: c.s.Scope}, Kinds: p.kinds(), OwnKinds: ownKinds(p.name), SchemaVersions: p.newest(),
 		Handle: each(p.input), Open: p.open, Lanes: lanes, Key: p.lane, Policy: c.s.Policy, Stateful: true, NewChains: true, Impersonal: true, Erased: true,
 		KeptText: keptText,
 		NewKinds: checkpoint.NewKindsFromNow, MaxParkedKeys: maxParked, MaxParked: maxParked,

@@ -46,6 +46,14 @@ const (
 //nolint:gochecknoglobals // a table
 var inputs = []what{whatDone, whatRefused, whatUnknown, whatWithdrawn, whatFired, whatAgain, whatWaited, whatAsked, whatErased}
 
+// ownKinds are the kinds of inputs.
+func ownKinds(saga string) (kinds []string) {
+	for _, w := range inputs {
+		kinds = append(kinds, w.kind(saga))
+	}
+	return kinds
+}
+
 // kind of an own event of a saga.
 func (w what) kind(saga string) string { return "saga." + saga + "." + string(w) }
 

@@ -174,10 +174,7 @@ func (p *program[S]) routeOf(kind string) *route[S] {
 
 // kinds are those of all versions, and the saga's own that it reads.
 func (p *program[S]) kinds() []string {
-	kinds := slices.Collect(maps.Keys(p.newest()))
-	for _, w := range inputs {
-		kinds = append(kinds, w.kind(p.name))
-	}
+	kinds := append(slices.Collect(maps.Keys(p.newest())), ownKinds(p.name)...)
 	slices.Sort(kinds)
 	return kinds
 }
