@@ -84,8 +84,8 @@ func partsOf(r store.Region) (parts []part) {
 	return parts
 }
 
-// sought is what of the region of a worker is looked for: not the kinds that its own program writes,
-// which are not misspelled. some is false where nothing else is left.
+// sought is what of the region of a worker is looked for: not the kinds that its own program
+// writes, which are not misspelled. some is false where nothing else is left.
 func sought(n *node, r store.Region) (rest store.Region, some bool) {
 	own := n.baton.Worker.OwnKinds
 	if len(own) == 0 || len(r.Kinds) == 0 {

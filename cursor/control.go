@@ -185,9 +185,13 @@ func ordered(
 	if q.DryRun || len(touched) == 0 {
 		return touched, nil
 	}
+	answers, err := o.answers(ctx, &r.own)
+	if err != nil {
+		return nil, r.own.wrap(what, err)
+	}
 	err = r.out.unlessErased(ctx, func(c store.Condition) error {
 		b := o.batch(r.own.lease.ID(), q)
-		b.Conditions = []store.Condition{c}
+		b.Events, b.Conditions = append(b.Events, answers...), []store.Condition{c}
 		return note(ctx, r, b)
 	})
 	if err != nil {

@@ -44,6 +44,19 @@ func (o *owner) isolate(ctx context.Context, f func() error) error {
 	return err
 }
 
+// discarded calls the function of the user.
+func discarded(ctx context.Context, o *owner, e store.Event) ([]store.Proposal, error) {
+	var list []store.Proposal
+	err := o.isolate(ctx, func() (err error) {
+		list, err = o.worker.Discarded(e)
+		return err
+	})
+	if err != nil { // it may still be at work
+		return nil, err
+	}
+	return list, nil
+}
+
 // externalPosition calls the function of the user.
 func (o *owner) externalPosition(ctx context.Context, s ResumeState) (store.Position, error) {
 	var at store.Position

@@ -2,6 +2,7 @@ package cursor
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -114,6 +115,34 @@ func (o parkedOrder) batch(id checkpoint.ID, q checkpoint.Request) store.Batch {
 		}))
 	}
 	return b
+}
+
+// answers are what Worker.Discarded has written in place of what is dropped.
+func (o parkedOrder) answers(ctx context.Context, of *owner) (answers []store.Proposal, err error) {
+	if !o.drop || of.worker.Discarded == nil {
+		return nil, nil
+	}
+	for _, entry := range o.chosen {
+		e, err := of.st.GetAt(ctx, entry.Position)
+		if errors.Is(err, store.ErrDropped) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		list, err := discarded(ctx, of, e)
+		if err != nil {
+			return nil, err
+		}
+		b := &Batch{events: []store.Event{e}, own: of.batches, begun: -1}
+		for _, p := range list {
+			if p, err = b.encode(0, p); err != nil {
+				return nil, err
+			}
+			answers = append(answers, p)
+		}
+	}
+	return answers, nil
 }
 
 // carryOut does to the list what was written.

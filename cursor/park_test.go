@@ -254,6 +254,37 @@ func TestAParkedEventCanBeSkippedAlthoughEarlierOnesAreHeldWithIt(t *testing.T) 
 	}
 }
 
+// What waits for a parked event hears that it is discarded, in the commit of that.
+func TestADiscardedEventIsAnswered(t *testing.T) {
+	st := open(t)
+	keyed(t, st, "bad")
+	fails := func() error { return errBroken }
+	r := runner(t, st, cursor.Worker{Region: orders, Handle: brokenAt(1), Discarded: func(e store.Event) ([]store.Proposal, error) {
+		return []store.Proposal{{At: e.Coordinate, Payload: store.Raw{Type: "answer.lost", Data: []byte("1")}}}, fails()
+	}})
+	park(t, r, 1)
+	answers := func() (list []store.Event) {
+		for e, err := range st.Read(t.Context(), store.Region{Kinds: []string{"answer.lost"}}, store.Beginning()) {
+			require.NoError(t, err)
+			list = append(list, e)
+		}
+		return list
+	}
+	_, err := r.Discard(t.Context(), cursor.ParkedFilter{Position: 1}, checkpoint.Request{DryRun: true})
+	require.NoError(t, err)
+	require.ErrorIs(t, discard(t.Context(), r, 1), errBroken)
+	fails = func() error { panic("broken") }
+	require.ErrorContains(t, discard(t.Context(), r, 1), "broken")
+	require.Empty(t, answers())
+	fails = func() error { return nil }
+	require.NoError(t, discard(t.Context(), r, 1))
+	require.Len(t, answers(), 1)
+	given, err := st.GetAt(t.Context(), 1)
+	require.NoError(t, err)
+	require.Equal(t, given.ID, answers()[0].Cause)
+	require.Zero(t, r.Progress().Parked)
+}
+
 func TestABatchOfParkedEventsFitsInMemory(t *testing.T) {
 	st := open(t)
 	for range 6 {

@@ -180,6 +180,12 @@ type Worker struct {
 	// event is handled again. In an outage nothing is given up. It excludes Volatile and
 	// ExternalPosition.
 	GiveUp func(ctx context.Context, b *Batch, failure error, attempts int) error
+	// Discarded returns what is written where an operator discards a parked event, as a reaction to
+	// it, in the commit of that: so what waits for what the event says hears that it is gone. The
+	// event may be one that was erased; for one that retention has dropped it is not called. It may be
+	// called again, and not for a dry run. An error of it, or a panic, is that of the call of the
+	// operator, and the event stays parked. nil means that nothing is written.
+	Discarded func(e store.Event) ([]store.Proposal, error)
 	// Timeout bounds the handling of one event: when it is over, the context of the handler ends,
 	// and if the handler then returns an error, that is an attempt at the event. It counts from the
 	// call of the handler, and again from each [Batch.Begin]: a handler that never calls that has

@@ -38,7 +38,7 @@ func (c coordinator[S]) CursorWorker() (cursor.Worker, error) {
 	}
 	w := cursor.Worker{
 		Name: c.s.name, Region: store.Region{Scope: c.s.Scope}, Kinds: p.kinds(), OwnKinds: ownKinds(p.name), SchemaVersions: p.newest(),
-		Handle: each(p.input), Open: p.open, Lanes: lanes, Key: p.lane, Policy: c.s.Policy, Stateful: true, NewChains: true, Impersonal: true, Erased: true,
+		Handle: each(p.input), Discarded: p.discarded, Open: p.open, Lanes: lanes, Key: p.lane, Policy: c.s.Policy, Stateful: true, NewChains: true, Impersonal: true, Erased: true,
 		KeptText: keptText,
 		NewKinds: checkpoint.NewKindsFromNow, MaxParkedKeys: maxParked, MaxParked: maxParked,
 	}
@@ -91,6 +91,25 @@ func (p *program[S]) input(ctx context.Context, b *cursor.Batch, i int) error {
 		return &inputError{saga: p.name, key: at.key, input: b.Events[i].Position, err: err}
 	}
 	return nil
+}
+
+// discarded is what is written where an operator discards a request or the answer to one, for which
+// its instance waits: what has happened is unknown then.
+func (p *program[S]) discarded(e store.Event) ([]store.Proposal, error) {
+	why := "its answer was discarded"
+	switch whatOf(p.name, e.Kind) {
+	case whatRequested:
+		why = "its request was discarded"
+	case whatDone, whatRefused, whatUnknown, whatWithdrawn:
+	default:
+		return nil, nil
+	}
+	var o outcome
+	if isErased(&e) || decode(&e, &o) != nil { // nothing says what it was of
+		return nil, nil
+	}
+	raw, err := encode(p.name, whatUnknown, outcome{request: o.request, Lost: o.Lost, Error: why})
+	return []store.Proposal{{At: e.Coordinate, Payload: raw}}, err
 }
 
 // place is where an input belongs.

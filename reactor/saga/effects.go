@@ -51,7 +51,7 @@ func (f effects[S]) CursorWorker() (cursor.Worker, error) {
 	requests := []string{whatRequested.kind(p.name)}
 	return cursor.Worker{
 		Name: f.s.name + effectsSuffix, Region: store.Region{Scope: p.scope}, Kinds: requests, OwnKinds: requests,
-		Handle: each(run.carryOut), Open: open, GiveUp: run.giveUp, Lanes: lanes, Key: run.lane, Dependency: run.dependency, Policy: f.s.Effects.Policy,
+		Handle: each(run.carryOut), Open: open, GiveUp: run.giveUp, Discarded: p.discarded, Lanes: lanes, Key: run.lane, Dependency: run.dependency, Policy: f.s.Effects.Policy,
 		Rate: f.s.Effects.Rate, BatchSize: readAhead, NewChains: true, Erased: true,
 		Stateful: true, // it keeps nothing, but instances wait for the answers to requests: none may be skipped
 	}.CursorWorker()

@@ -59,7 +59,8 @@ type Saga[S any] struct {
 	Lanes int
 	// Policy of the coordinator: what is done with inputs whose handler fails. Once its attempts are
 	// used up an input is parked, and its instance is blocked until that is replayed or discarded; it
-	// must not be skipped. A panic is an error as any other, here and in actions.
+	// must not be skipped. Where the answer to a request is discarded, its outcome is unknown. A panic
+	// is an error as any other, here and in actions.
 	Policy supervision.Policy
 	// Effects are the settings of the worker that carries out actions.
 	Effects Effects

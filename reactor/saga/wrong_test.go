@@ -47,6 +47,46 @@ func TestAnOutcomeThatMeetsALimitWaitsForAProgramThatCanTakeIt(t *testing.T) {
 	require.Equal(t, saga.Completed, d.get().Life)
 }
 
+// An operator who discards the answer to a request leaves nothing that says what has happened.
+func TestADiscardedAnswerIsUnknown(t *testing.T) {
+	type then struct {
+		ask  bool
+		life saga.Life
+	}
+	for name, c := range few(map[string]then{"it is undone": {false, saga.Compensated}, "it asks": {true, saga.Stuck}}) {
+		t.Run(name, func(t *testing.T) {
+			var w *world
+			var s *saga.Saga[order]
+			reactortest.EveryCrash(t, func() supervision.Child {
+				w = newWorld()
+				charge := saga.Do("charge", w.action("charge"), w.back("charge"))
+				if c.ask {
+					charge.Ask()
+				}
+				s = saga.Steps("checkout", saga.Starts(byOrder, func(o *order, e orderPlaced) { o.ID = e.Order }),
+					charge.Keep(func(o *order, _ string) { o.Payment = strings.Repeat("x", 1000) }))
+				s.MaxState, s.Policy.Attempts = 500, 3 // two may end with the power
+				return s
+			}, func(run *reactortest.Run) {
+				run.Given(reactortest.At(at("42"), placed("42")))
+				run.Advance(time.Minute)
+				for _, p := range run.Parked("checkout") {
+					require.NoError(t, run.Control("checkout", func(ctx context.Context, o cursor.Operator) error {
+						_, err := o.Discard(ctx, cursor.ParkedFilter{Position: p.Position}, ana)
+						return err
+					}))
+				}
+				run.Advance(time.Minute)
+				o, err := s.In(run.Store()).Get("42")
+				require.NoError(t, err)
+				require.Equal(t, c.life, o.Life)
+				require.ErrorContains(t, o.Err, "its answer was discarded")
+				require.Equal(t, c.ask, len(w.effects()) > 0)
+			})
+		})
+	}
+}
+
 // An outcome that a handler skips would be waited for without an end.
 func TestAnOutcomeIsNotSkipped(t *testing.T) {
 	w := newWorld()
