@@ -67,9 +67,7 @@ func (t asking[S]) asked() error {
 		t.rec.Before, t.rec.Life = t.rec.Life, Suspended
 		return nil
 	case opResume:
-		t.rec.Life, t.rec.Before, t.rec.Again = t.rec.Before, None, time.Time{}
-		t.rec.retry()
-		return nil
+		return t.askedResume()
 	case opFire:
 		return t.askedFire(&a)
 	default:
@@ -179,21 +177,38 @@ func unsettled(r *record, a *ask) string {
 	return fmt.Sprintf("it is %s, and not stuck at an unknown outcome of step %q", r.Life, name)
 }
 
-// askedRetry repeats what the instance is stuck at, or tries what is in flight now: as another
-// request, so that it does not wait for the delay of the one before, which is not answered then.
+// askedResume lets the instance continue. What is in flight may wait for long, as it was suspended.
+func (t asking[S]) askedResume() error {
+	t.rec.Life, t.rec.Before, t.rec.Again = t.rec.Before, None, time.Time{}
+	t.rec.retry()
+	if t.rec.Life == Stuck {
+		return nil
+	}
+	return t.tryNow(func(string) bool { return false })
+}
+
+// askedRetry repeats what the instance is stuck at, or tries what is in flight now.
 func (t asking[S]) askedRetry() error {
 	if at := t.rec.Stuck; at != nil && !at.Undo {
 		return t.repeat(at.Step)
 	}
+	if t.rec.Life == Stuck {
+		t.rec.Life, t.rec.Stuck = Compensating, nil
+	}
+	return t.tryNow(t.asks)
+}
+
+// tryNow has what is in flight tried: as another request, so that it does not wait for the delay of
+// the one before, which is not answered then.
+func (t asking[S]) tryNow(asks func(step string) bool) error {
 	if u := t.rec.atUndo(); u != nil {
 		u.Try++
-		t.rec.Life, t.rec.Stuck = Compensating, nil
 		return t.own(whatRequested, t.rec.undoRequest(u))
 	}
 	for _, name := range t.rec.inFlight() {
 		s := t.rec.Steps[name]
 		s.Try++
-		q := request{Run: nth(t.rec.Run), Step: name, Visit: nth(s.Visit), Try: s.Try, Ask: t.asks(name)}
+		q := request{Run: nth(t.rec.Run), Step: name, Visit: nth(s.Visit), Try: s.Try, Ask: asks(name)}
 		if err := t.own(whatRequested, q); err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/reactor/reactortest"
@@ -201,4 +202,64 @@ func TestNoLimitKeepsWhatWasStoppedFromStartingAgain(t *testing.T) {
 			require.Empty(t, run.Parked("checkout"))
 		})
 	}
+}
+
+// Requests of an instance that is suspended wait, the longer the later it is resumed.
+func TestAResumedInstanceContinuesAtOnce(t *testing.T) {
+	for name, prepare := range map[string]func(w *world, run *reactortest.Run){
+		"with an action": func(*world, *reactortest.Run) {},
+		"with an undo": func(w *world, run *reactortest.Run) {
+			w.fails["label"] = []error{saga.Refuse(errDown)}
+			w.fails["undo charge"] = []error{errDown}
+			run.Resume("checkout.do")
+			run.Settle()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			s := w.checkout()
+			s.Effects.Policy, s.Deadline = supervision.Policy{}, 0
+			run := reactortest.Start(t, s)
+			run.Pause("checkout.do", time.Time{})
+			run.Given(reactortest.At(at("42"), placed("42")))
+			run.Settle()
+			in := s.In(run.Store())
+			prepare(w, run)
+			_, err := in.Suspend(t.Context(), "42", ana)
+			require.NoError(t, err)
+			run.Settle()
+			run.Resume("checkout.do")
+			calls := len(w.calls)
+			run.Advance(5 * time.Hour)
+			require.Len(t, w.calls, calls)
+			delete(w.fails, "undo charge")
+			_, err = in.Resume(t.Context(), "42", ana)
+			require.NoError(t, err)
+			run.Settle()
+			require.True(t, get(t, s, run).Life.Ended())
+		})
+	}
+}
+
+// What an instance is stuck at is not tried as it is resumed.
+func TestAnInstanceThatIsStuckIsSoWhenItIsResumed(t *testing.T) {
+	w := newWorld()
+	w.fails["label"] = []error{saga.Refuse(errDown)}
+	w.fails["undo charge"] = []error{saga.Refuse(errDown)}
+	s := w.checkout()
+	run := begun(t, s)
+	in := s.In(run.Store())
+	calls := len(w.calls)
+	for _, call := range []func(context.Context, string, checkpoint.Request) (store.Receipt, error){in.Suspend, in.Resume} {
+		require.NotEqual(t, saga.Running, get(t, s, run).Life)
+		_, err := call(t.Context(), "42", ana)
+		require.NoError(t, err)
+		run.Settle()
+	}
+	require.Equal(t, saga.Stuck, get(t, s, run).Life)
+	require.Len(t, w.calls, calls)
+	_, err := in.Retry(t.Context(), "42", ana)
+	require.NoError(t, err)
+	run.Settle()
+	require.Equal(t, saga.Compensated, get(t, s, run).Life)
 }
