@@ -122,6 +122,10 @@ func TestWhatComesForAnInstanceThatCannotContinueIsHeldUntilItCan(t *testing.T) 
 	v2.AllowUnrunnable = true
 	d.deploy(v2)
 	require.Equal(t, "version 1", d.get().Unrunnable)
+	v2.AllowUnrunnable = false
+	require.NotNil(t, d.refused(v2), "though the same program has started before")
+	v2.AllowUnrunnable = true
+	d.deploy(v2)
 	delete(w.fails, "charge")
 	for _, id := range []string{"43", "42", "42"} { // the latter are held
 		d.run.Given(reactortest.At(at(id), orderPlaced{Order: id}))
