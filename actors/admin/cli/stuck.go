@@ -1,0 +1,236 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/actors/admin"
+	"github.com/penstock-io/penstock/actors/admin/cli/render"
+	"github.com/penstock-io/penstock/store"
+)
+
+// Stuck is what does not proceed, and what helps.
+type Stuck struct {
+	View     admin.View `json:"view"`
+	Troubles []Trouble  `json:"troubles"`
+}
+
+// Trouble is one thing that does not proceed.
+type Trouble struct {
+	Worker string     `json:"worker,omitempty"` // "" for the whole system
+	What   string     `json:"what"`             // one of the words of troubles
+	Means  string     `json:"means"`
+	Since  *time.Time `json:"since,omitempty"`
+	Why    string     `json:"why,omitempty"`
+	// The event that it is about, where it is about one.
+	Event   store.Position `json:"event,omitempty"`
+	Key     string         `json:"key,omitempty"`
+	Attempt int            `json:"attempt,omitempty"`
+	Due     *time.Time     `json:"due,omitempty"`  // when it is tried again
+	More    int            `json:"more,omitempty"` // events that it is about, too
+	// Helps are the commands to type next.
+	Helps []string `json:"helps,omitempty"`
+}
+
+// The words of troubles.
+const (
+	systemStopped = "stopped"
+	unreadable    = "unreadable"
+	stalled       = "stalled"
+	failing       = "failing"
+	hasParked     = "parked"
+	resting       = "paused"
+)
+
+// meanings say what a trouble means for the events of the worker.
+func meanings() map[string]string {
+	return map[string]string{
+		systemStopped:              "no worker runs; the program has to be started again once the cause is gone",
+		unreadable:                 "what the log keeps of this worker cannot be read",
+		stalled:                    "its handler does not return; what follows waits",
+		failing:                    "the event failed and is tried again by itself; its key waits",
+		hasParked:                  "the events are kept apart until they are replayed or discarded; the others are handled",
+		resting:                    "it rests until the time, or until it is resumed",
+		actors.Halted.String():     "its policy has ended it; it stays so until it is resumed, or the program starts again",
+		actors.Full.String():       "so much is parked that it reads no new events",
+		actors.Outage.String():     "what its handler calls cannot be reached; it continues by itself once that answers",
+		actors.Restarting.String(): "it has crashed and is about to be started again",
+	}
+}
+
+// Schema implements [render.Answer].
+func (s *Stuck) Schema() string { return "stuck" }
+
+// Finding implements [render.Finder].
+func (s *Stuck) Finding() bool {
+	return slices.ContainsFunc(s.Troubles, func(t Trouble) bool { return t.What != resting })
+}
+
+// Items implements [render.List].
+func (s *Stuck) Items() iter.Seq[render.Answer] {
+	return func(yield func(render.Answer) bool) {
+		for i := range s.Troubles {
+			if !yield(&s.Troubles[i]) {
+				return
+			}
+		}
+	}
+}
+
+// Text implements [render.Answer].
+func (s *Stuck) Text(p *render.Page) {
+	header(p, s.View)
+	if len(s.Troubles) == 0 {
+		p.Line(render.Good.In("nothing is stuck"))
+	}
+	for i := range s.Troubles {
+		p.Line()
+		s.Troubles[i].Text(p)
+	}
+}
+
+// Schema implements [render.Answer].
+func (t *Trouble) Schema() string { return "trouble" }
+
+// Text implements [render.Answer].
+func (t *Trouble) Text(p *render.Page) {
+	tone := render.Bad
+	if t.What == resting || t.What == failing {
+		tone = render.Warning
+	}
+	p.Line(render.Strong.In(t.Worker), tone.In(t.What), render.Of(ago(p, t.Since)))
+	p.Line(render.Of("  " + t.Means))
+	if t.Why != "" {
+		p.Block("  why: ", render.Clip(t.Why, 2_000), render.Usual)
+	}
+	if t.Event != 0 {
+		at := fmt.Sprintf("  event %d", t.Event)
+		if t.Key != "" {
+			at += " of key " + t.Key
+		}
+		if t.Attempt > 0 {
+			at += fmt.Sprintf(", attempt %d", t.Attempt)
+		}
+		if t.Due != nil {
+			at += ", tried again " + p.In(*t.Due)
+		}
+		p.Line(render.Of(at))
+	}
+	if t.More > 0 {
+		p.Line(render.Of("  and " + render.Count(t.More, "more event")))
+	}
+	for _, command := range t.Helps {
+		p.Line(render.Faint.In("  try:"), render.Of(command))
+	}
+}
+
+func ago(p *render.Page, since *time.Time) string {
+	if since == nil {
+		return ""
+	}
+	return "for " + p.Since(*since)
+}
+
+// stands reports whether something needs a person before it proceeds.
+func stands(s *admin.Status) bool {
+	return s.Error != "" || slices.ContainsFunc(s.Workers, func(w admin.Worker) bool {
+		r := w.Running
+		return w.Error != "" || r != nil && (r.Stalled || r.State == actors.Halted.String() || r.State == actors.Full.String())
+	})
+}
+
+func (a *app) stuck() *cobra.Command {
+	return a.command(spec{
+		name: "stuck", short: "Say what does not proceed, why, and which command helps",
+		long: "It ends with exit code 5 where there is something, but for workers that were paused.",
+		run: func(c *call) (render.Answer, error) {
+			s, err := c.surface()
+			if err != nil {
+				return nil, err
+			}
+			at, err := s.Status(c.ctx)
+			if err != nil {
+				return nil, err
+			}
+			out := &Stuck{View: c.seen(at.View), Troubles: []Trouble{}}
+			if at.Error != "" {
+				out.Troubles = append(out.Troubles, Trouble{What: systemStopped, Why: at.Error, Helps: []string{c.next("store", "verify")}})
+			}
+			for i := range at.Workers {
+				found, err := c.troubles(c.ctx, s, &at.Workers[i])
+				if err != nil {
+					return nil, err
+				}
+				out.Troubles = append(out.Troubles, found...)
+			}
+			for i := range out.Troubles {
+				out.Troubles[i].Means = meanings()[out.Troubles[i].What]
+			}
+			return out, nil
+		},
+	})
+}
+
+// troubles are those of one worker.
+func (c *call) troubles(ctx context.Context, s *admin.Surface, w *admin.Worker) (out []Trouble, err error) {
+	if w.Error != "" {
+		out = append(out, Trouble{Worker: w.Name, What: unreadable, Why: w.Error, Helps: []string{c.next("worker", "show", w.Name)}})
+	}
+	if w.Running != nil {
+		out = append(out, c.running(w)...)
+	}
+	if w.Pause != nil {
+		out = append(out, Trouble{
+			Worker: w.Name, What: resting, Since: &w.Pause.Since, Why: w.Pause.Reason, Due: w.Pause.Until,
+			Helps: []string{c.next("worker", "resume", w.Name, "--reason", "…")},
+		})
+	}
+	if w.Parked == 0 {
+		return out, nil
+	}
+	for p, err := range s.Parked(ctx, admin.ParkedQuery{Selection: admin.Selection{Max: 1}, Worker: w.Name}) {
+		if err != nil {
+			return out, err
+		}
+		out = append(out, Trouble{
+			Worker: w.Name, What: hasParked, Since: &p.Since, Why: p.Error, Event: p.Position, Key: p.Key, Attempt: p.Attempts,
+			More: w.Parked - 1, Helps: []string{c.next("parked", "ls", w.Name), c.next("get", fmt.Sprint(p.Position)), c.next("why", fmt.Sprint(p.Position))},
+		})
+	}
+	return out, nil
+}
+
+// running are the troubles that only the process knows.
+func (c *call) running(w *admin.Worker) (out []Trouble) {
+	r := w.Running
+	show := c.next("worker", "show", w.Name)
+	switch {
+	case r.Stalled:
+		out = append(out, Trouble{Worker: w.Name, What: stalled, Since: &r.Since, Why: r.Reason, Event: w.Lag.Oldest, Key: w.Lag.OldestKey, Helps: []string{show}})
+	case r.State == actors.Halted.String():
+		out = append(out, Trouble{
+			Worker: w.Name, What: r.State, Since: &r.Since, Why: r.Reason, Attempt: r.Attempt,
+			Helps: []string{c.next("worker", "resume", w.Name, "--reason", "…"), show},
+		})
+	case r.State == actors.Full.String() || r.State == actors.Outage.String() || r.State == actors.Restarting.String():
+		out = append(out, Trouble{Worker: w.Name, What: r.State, Since: &r.Since, Why: r.Reason, Helps: []string{show}})
+	}
+	const most = 5
+	for i, f := range r.Failing {
+		if i == most {
+			out[len(out)-1].More = len(r.Failing) - most
+			break
+		}
+		out = append(out, Trouble{
+			Worker: w.Name, What: failing, Why: f.Reason, Event: f.Event, Key: f.Key, Attempt: f.Attempt, Due: &f.Due,
+			Helps: []string{c.next("get", fmt.Sprint(f.Event)), c.next("why", fmt.Sprint(f.Event))},
+		})
+	}
+	return out
+}
