@@ -65,7 +65,7 @@ type published struct {
 	movedAt  time.Time        // when position changed last: with a monotonic reading, for what elapses
 	region   *store.Region    // see cursor.Progress; everything before begun
 	handled  uint64           // events, since Start
-	waits    []FailingEvent   // replaced as a whole, as pending
+	failing  *failingEvents   // replaced as a whole, as pending; nil in nearly all workers
 	parked   int32
 	held     int32
 
@@ -266,10 +266,10 @@ func (c *published) progress(p cursor.Progress, handled int) {
 	}
 }
 
-// failing records that the worker waits for a retry, and why. An incarnation that is about to be
+// wait records that the worker waits for a retry, and why. An incarnation that is about to be
 // replaced may wait, too, for another event than the one that it is replaced for: then the attempt
 // is that of the restart, as the reason is.
-func (c *published) failing(state State, reason error, attempt int) {
+func (c *published) wait(state State, reason error, attempt int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.state.MayBecome(state) {
@@ -284,12 +284,18 @@ func (c *published) failing(state State, reason error, attempt int) {
 	}
 }
 
-// fails records what waits to be tried again.
-func (c *published) fails(waits []drive.Wait) {
-	list := failingEvents(waits)
+// fails records the first of what failed and is not done, and how much there is altogether.
+func (c *published) fails(waits []drive.Wait, all int) {
+	var list *failingEvents
+	if all > 0 {
+		list = &failingEvents{more: all - len(waits)}
+		for _, w := range waits {
+			list.first = append(list.first, FailingEvent(w))
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waits = list
+	c.failing = list
 }
 
 // notify wakes the goroutines that wait for a change. Called with mu held.

@@ -20,7 +20,7 @@ func TestAStateThatMayNotComeLeavesAllOfThePresentOne(t *testing.T) {
 			c.show(drive.Effect{State: s, Err: late, Attempt: 9, Stack: []byte("late")})
 		},
 		"set":     func(c *published, s State) { c.set(s, late) },
-		"failing": func(c *published, s State) { c.failing(s, late, 9) },
+		"failing": func(c *published, s State) { c.wait(s, late, 9) },
 		"moved":   func(c *published, s State) { c.moved(s, 0, false) },
 	}
 	refused := 0

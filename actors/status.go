@@ -73,28 +73,34 @@ type WorkerStatus struct {
 	Handled  uint64
 	Restarts int
 	Attempt  int
-	// Failing are the events that failed and wait to be tried again, by position: the first 100. With
-	// lanes others are handled meanwhile, and State may be Running.
-	Failing []FailingEvent
+	// Failing are the events that failed and are not done, by position, each with its own reason: the
+	// first 100, and MoreFailing is how many there are beside them. With lanes others are handled
+	// meanwhile, and State may be Running; in an outage all of them wait for its end. What is parked
+	// is none of them.
+	Failing     []FailingEvent
+	MoreFailing int
 }
 
-// FailingEvent is an event that failed and waits to be tried again.
+// FailingEvent is an event that failed and will be tried again, or is being tried.
 type FailingEvent struct {
-	Event   store.Position // 0 for what keeps all events from being handled
-	Key     string         // of the event
-	Due     time.Time      // when it is tried again
-	Reason  error
-	Attempt int // the number of the one that failed
+	Event store.Position // 0 for what keeps all events from being handled
+	Key   string         // of the event
+	// Due is when it is tried again: zero while it is being tried, and in an outage, where one after
+	// the other is.
+	Due    time.Time
+	Reason error // of its own latest failure
+	// Attempt is the number of the one that failed; in an outage, where none counts, of those that did
+	// before.
+	Attempt int
 }
 
 // maxFailing bounds WorkerStatus.Failing.
 const maxFailing = 100
 
-func failingEvents(waits []drive.Wait) (list []FailingEvent) {
-	for _, w := range waits[:min(len(waits), maxFailing)] {
-		list = append(list, FailingEvent(w))
-	}
-	return list
+// failingEvents are the first events that fail, and how many there are beside them.
+type failingEvents struct {
+	first []FailingEvent
+	more  int
 }
 
 // Status describes the system and all its workers. It does not wait for any of them; for each one
@@ -153,7 +159,7 @@ func keyOf(n *node, e store.Event) string {
 func (c *published) status() (WorkerStatus, view) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return WorkerStatus{
+	w := WorkerStatus{
 		Name:     c.of.Worker.Name,
 		Path:     c.of.Path,
 		State:    c.state,
@@ -166,8 +172,11 @@ func (c *published) status() (WorkerStatus, view) {
 		Handled:  c.handled,
 		Restarts: int(c.restarts),
 		Attempt:  int(c.attempt),
-		Failing:  slices.Clone(c.waits),
-	}, c.copy()
+	}
+	if c.failing != nil {
+		w.Failing, w.MoreFailing = slices.Clone(c.failing.first), c.failing.more
+	}
+	return w, c.copy()
 }
 
 // reportParked reports to watchers that an event was parked or skipped.

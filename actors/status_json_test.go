@@ -109,3 +109,54 @@ func TestAWorkerThatEndsHasNothingLeftThatFails(t *testing.T) {
 		require.Empty(t, statusOf(t, sys, "w").Failing)
 	})
 }
+
+func TestEachFailingEventHasItsOwnReasonInAnOutageToo(t *testing.T) {
+	for _, lanes := range []int{1, 4} {
+		t.Run(fmt.Sprint(lanes, " lanes"), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st := memory(t, store.Options{})
+				var broken atomic.Bool
+				broken.Store(true)
+				w := handling("w", func(_ context.Context, b *cursor.Batch) error {
+					if broken.Load() {
+						return fmt.Errorf("%w for %s", errBroken, b.Events[0].Coordinate.Entity)
+					}
+					return nil
+				})
+				w.Lanes, w.BatchSize = lanes, 1
+				sys := start(t, st, w)
+				for i := range 120 {
+					one := input(i)
+					one.At.Entity = fmt.Sprintf("in:%d", i)
+					appendAll(t, st, one)
+				}
+				failed := make(map[actors.State]int) // the most there were at once in a state
+				for range 120 {
+					time.Sleep(40 * time.Second)
+					synctest.Wait()
+					shown := statusOf(t, sys, "w")
+					n := len(shown.Failing)
+					require.True(t, n == 100 || shown.MoreFailing == 0)
+					failed[shown.State] = max(failed[shown.State], n+shown.MoreFailing)
+					for i, one := range shown.Failing {
+						require.Equal(t, fmt.Sprintf("in:%d", one.Event-1), one.Key)
+						require.ErrorContains(t, one.Reason, "broken for "+one.Key)
+						require.ErrorContains(t, one.Reason, fmt.Sprintf("event %d", one.Event))
+						require.True(t, i == 0 || one.Event > shown.Failing[i-1].Event)
+					}
+				}
+				if lanes == 1 { // else it is found at once
+					require.Equal(t, 1, failed[actors.Retrying])
+				}
+				require.Greater(t, failed[actors.Outage], 100, "in an outage")
+				broken.Store(false)
+				time.Sleep(time.Hour)
+				synctest.Wait()
+				shown := statusOf(t, sys, "w")
+				require.Equal(t, actors.Idle, shown.State)
+				require.Empty(t, shown.Failing)
+				require.Zero(t, shown.MoreFailing)
+			})
+		})
+	}
+}

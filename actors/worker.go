@@ -325,7 +325,7 @@ func (w *worker) show() {
 		return
 	}
 	if fails || w.fails {
-		w.node.published.fails(w.core.Waits())
+		w.node.published.fails(drive.Failures(w.core, maxFailing))
 	}
 	w.shown, w.fails = state, fails
 	switch shown := &w.node.published; state {
@@ -333,11 +333,11 @@ func (w *worker) show() {
 		shown.moved(state, w.baton.Progress().Position, fails)
 	case Retrying:
 		if waits := w.core.Waits(); len(waits) > 0 {
-			shown.failing(Retrying, waits[0].Reason, waits[0].Attempt)
+			shown.wait(Retrying, waits[0].Reason, waits[0].Attempt)
 		}
 	case Outage, Full:
 		w.publish(0) // what was held or deferred, also where no commit of core has written that
-		shown.failing(state, w.core.Trouble(), 0)
+		shown.wait(state, w.core.Trouble(), 0)
 	case Paused:
 		shown.set(Paused, pausedError(w.baton.Paused()))
 	case Throttled, Stopped:
@@ -390,5 +390,5 @@ func (w *worker) stop() {
 	if w.sent != nil {
 		w.sent.end.Wait() // the next incarnation acquires the checkpoint after it
 	}
-	w.node.published.fails(nil)
+	w.node.published.fails(nil, 0)
 }

@@ -23,6 +23,14 @@ func (w Worker) WithBuild(build string) Worker {
 	return w
 }
 
+// BuildOf returns the build that [Worker.WithBuild] has set, "" where it did not.
+func BuildOf(w *Worker) string {
+	if w.emission == nil {
+		return ""
+	}
+	return w.emission.build
+}
+
 //nolint:gochecknoglobals // computed once, of what never changes while the program runs.
 var programBuild = sync.OnceValue(func() string {
 	info, ok := debug.ReadBuildInfo()

@@ -1,6 +1,7 @@
 package cursor
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -59,5 +60,13 @@ func (w Worker) With(s Settings) Worker {
 	w.Key, w.KeyVersion, w.Timeout, w.NewKinds = s.Key, s.KeyVersion, s.Timeout, s.NewKinds
 	w.Dependency, w.MaxParkedKeys, w.MaxParked, w.Rate = s.Dependency, s.MaxParkedKeys, s.MaxParked, s.Rate
 	w.Policy, w.Restart, w.StopTimeout = s.Policy, s.Restart, s.StopTimeout
+	return w
+}
+
+// WithDefaults returns the worker with each setting that is zero set to its default.
+func (w Worker) WithDefaults() Worker {
+	w.BatchSize, w.Lanes = cmp.Or(w.BatchSize, defaultBatchSize), max(1, w.Lanes)
+	w.MaxParkedKeys, w.MaxParked = cmp.Or(w.MaxParkedKeys, defaultMaxParkedKeys), cmp.Or(w.MaxParked, defaultMaxParked)
+	w.Policy = w.Policy.WithDefaults()
 	return w
 }

@@ -170,7 +170,7 @@ func (j *Judge) judge(now time.Time, f Failure) Verdict {
 	if directed && f.Event != 0 && (d.Action == ActionPark || d.Action == ActionSkip) {
 		n := j.ladders[f.Event] + 1
 		j.forget(f.Event)
-		v := Verdict{Action: d.Action, Attempt: n, Reason: f.about("attempt %d", n)}
+		v := Verdict{Action: d.Action, Attempt: n, Reason: f.about(n, "attempt %d", n)}
 		return j.restarting(now, f, v)
 	}
 	var v Verdict
@@ -195,7 +195,7 @@ func (j *Judge) ordered(now time.Time, f Failure) Verdict {
 		return halt(n, f.cause())
 	}
 	n := j.ladders[f.Event] + 1
-	return halt(n, f.about("attempt %d", n))
+	return halt(n, f.about(n, "attempt %d", n))
 }
 
 // wait answers a failure that is no attempt.
@@ -209,14 +209,14 @@ func (j *Judge) wait(f Failure) Verdict {
 		Action:  ActionRetry,
 		Delay:   j.delay(n),
 		Attempt: n,
-		Reason:  &WaitError{Event: f.Event, Waits: n, Err: f.cause()},
+		Reason:  &WaitError{Event: f.Event, Key: f.Key, Waits: n, Err: f.cause()},
 	}
 }
 
 // restartChild answers a failure that belongs to no event.
 func (j *Judge) restartChild(now time.Time, f Failure) Verdict {
 	if j.restart == Temporary {
-		return halt(1, f.about("temporary, never restarted"))
+		return halt(1, f.about(1, "temporary, never restarted"))
 	}
 	n, over := j.charge(now)
 	if over {
@@ -226,7 +226,7 @@ func (j *Judge) restartChild(now time.Time, f Failure) Verdict {
 		Action:  ActionRestart,
 		Delay:   j.delay(j.charged),
 		Attempt: n,
-		Reason:  f.about("restart %d of %d within %v", n, j.policy.Intensity, j.policy.Period),
+		Reason:  f.about(n, "restart %d of %d within %v", n, j.policy.Intensity, j.policy.Period),
 	}
 }
 
@@ -236,10 +236,11 @@ func (j *Judge) attempt(now time.Time, f Failure) Verdict {
 	j.ladders[f.Event] = n
 	if n >= j.policy.Attempts {
 		j.forget(f.Event)
-		v := Verdict{Action: j.policy.Exhausted, Attempt: n, Reason: &ExhaustedError{Event: f.Event, Attempts: n, Err: f.cause()}}
+		reason := &ExhaustedError{Event: f.Event, Key: f.Key, Attempts: n, Err: f.cause()}
+		v := Verdict{Action: j.policy.Exhausted, Attempt: n, Reason: reason}
 		return j.restarting(now, f, v)
 	}
-	v := Verdict{Action: ActionRetry, Attempt: n, Reason: f.about("attempt %d of %d", n, j.policy.Attempts)}
+	v := Verdict{Action: ActionRetry, Attempt: n, Reason: f.about(n, "attempt %d of %d", n, j.policy.Attempts)}
 	steps := n
 	if f.Panic {
 		v.Action = ActionRestart
@@ -262,7 +263,7 @@ func (j *Judge) restarting(now time.Time, f Failure, v Verdict) Verdict {
 		return v
 	}
 	if j.restart == Temporary {
-		return halt(v.Attempt, f.about("temporary, never restarted"))
+		return halt(v.Attempt, f.about(v.Attempt, "temporary, never restarted"))
 	}
 	if j.tooManyPanics(now, f.Event) {
 		if _, over := j.charge(now); over {
@@ -301,7 +302,8 @@ func (j *Judge) tooManyPanics(now time.Time, event uint64) bool {
 func (j *Judge) overBudget(f Failure) error {
 	last := f.cause()
 	if f.Event != 0 {
-		last = f.about("attempt %d", max(1, j.ladders[f.Event]))
+		n := max(1, j.ladders[f.Event])
+		last = f.about(n, "attempt %d", n)
 	}
 	text := "no restart allowed, error"
 	if n := j.policy.Intensity; n > 0 {
@@ -309,6 +311,10 @@ func (j *Judge) overBudget(f Failure) error {
 	}
 	return &intensityError{text: text, err: last}
 }
+
+// Charged returns when each failure happened that counts against Intensity within the Period before
+// the latest one, oldest first, by the clock that the judge was told: a new slice.
+func (j *Judge) Charged() []time.Time { return slices.Clone(j.budget.times) }
 
 func (j *Judge) delay(attempt int) time.Duration { return j.policy.Backoff.Delay(attempt, j.random) }
 

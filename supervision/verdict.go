@@ -62,6 +62,9 @@ type Failure struct {
 	// as in construction, loading and acquiring.
 	Event uint64
 
+	// Key of the event, for the reasons of verdicts; "" where it is not known.
+	Key string
+
 	// Panic says that the child panicked, so that its state cannot be trusted.
 	Panic bool
 
@@ -86,13 +89,9 @@ func (f Failure) cause() error {
 	return err
 }
 
-// about prefixes the cause of f with a description and, where there is one, the event.
-func (f Failure) about(format string, args ...any) error {
-	text := fmt.Sprintf(format, args...)
-	if f.Event != 0 {
-		text = fmt.Sprintf("event %d, %s", f.Event, text)
-	}
-	return fmt.Errorf("%s: %w", text, f.cause())
+// about is the failure in the words of a verdict.
+func (f Failure) about(attempt int, format string, args ...any) error {
+	return &FailureError{Event: f.Event, Key: f.Key, Attempt: attempt, What: fmt.Sprintf(format, args...), Err: f.cause()}
 }
 
 var errUnknown = errors.New("supervision: failure without an error")
@@ -127,9 +126,56 @@ var (
 	ErrPanic = errors.New("supervision: panic")
 )
 
+// A FailureError is a failure in the words of a verdict: an attempt that another one follows, or
+// why none does.
+type FailureError struct {
+	Event   uint64 // position, 0 where it belongs to no event
+	Key     string // of the event, "" where it is not known
+	Attempt int    // its number, in what it was counted against: see Verdict
+	What    string // as in "attempt 2 of 10"
+	Err     error
+}
+
+func (e *FailureError) Error() string {
+	if e.Event != 0 {
+		return fmt.Sprintf("event %d, %s: %v", e.Event, e.What, e.Err)
+	}
+	return fmt.Sprintf("%s: %v", e.What, e.Err)
+}
+
+// Unwrap returns the failure.
+func (e *FailureError) Unwrap() error { return e.Err }
+
+// A Blame is what failed, as far as that is known: the zero value where nothing of it is.
+type Blame struct {
+	Event   uint64 // position, 0 for none
+	Key     string // of the event
+	Attempt int    // the number of the failure: see Verdict
+}
+
+// BlameOf returns what the reason of a verdict is about. What the failure itself says of events is
+// not looked at: it may be about those of another child.
+func BlameOf(reason error) Blame {
+	for {
+		switch e := reason.(type) { //nolint:errorlint // the outermost, and what a judge has put around it
+		case *FailureError:
+			return Blame{Event: e.Event, Key: e.Key, Attempt: e.Attempt}
+		case *ExhaustedError:
+			return Blame{Event: e.Event, Key: e.Key, Attempt: e.Attempts}
+		case *WaitError:
+			return Blame{Event: e.Event, Key: e.Key, Attempt: e.Waits}
+		case *intensityError:
+			reason = e.err
+		default:
+			return Blame{}
+		}
+	}
+}
+
 // An ExhaustedError says that the attempts at an event are used up.
 type ExhaustedError struct {
 	Event    uint64 // position
+	Key      string // of the event, "" where it is not known
 	Attempts int    // made, the last one included
 	Err      error  // of the last attempt
 }
@@ -144,6 +190,7 @@ func (e *ExhaustedError) Unwrap() []error { return []error{ErrExhausted, e.Err} 
 // A WaitError is the reason of a child that waits for something that is no fault of an event.
 type WaitError struct {
 	Event uint64 // position, 0 where it belongs to no event
+	Key   string // of the event, "" where it is not known
 	Waits int    // in a row
 	Err   error  // of the latest failure
 }

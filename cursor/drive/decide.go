@@ -27,7 +27,7 @@ func (l *leaf) failed(u *Update) {
 	if u.Crashes > 0 {
 		l.judged().Remember(u.Failure.Event, u.Crashes)
 	}
-	v := l.judged().Failed(l.tree.now, u.Failure)
+	v := judge(l, u.Failure)
 	if v.Action != supervision.ActionPark && v.Action != supervision.ActionSkip { // noted when it is written
 		l.tree.note(l.node, v, u.Failure.Stack)
 	}
@@ -132,6 +132,7 @@ func (l *leaf) ended() {
 	l.leave()
 	if permanent && l.tree.final == nil && !l.fresh {
 		v := l.judged().Ended(l.tree.now)
+		l.node.charge(l.judge)
 		l.tree.note(l.node, v, nil)
 		if v.Action == supervision.ActionRestart {
 			l.showRestarting(v, nil)

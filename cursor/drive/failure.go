@@ -2,6 +2,7 @@ package drive
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/penstock-io/penstock/checkpoint"
@@ -99,6 +100,9 @@ func classifyHandler(e *cursor.HandlerError) ruling {
 	r := ruling{
 		outcome: outcomeCharged, first: e.First, crashes: e.Crashes,
 		failure: supervision.Failure{Err: e.Err, Event: uint64(e.Event), Panic: e.Panic, Stack: e.Stack},
+	}
+	if e.Timeout { // which the handler has not said itself
+		r.failure.Err = fmt.Errorf("%w: %w", cursor.ErrTimeout, e.Err)
 	}
 	if v := e.Verdict; v != nil && e.Panic {
 		r.crashes = max(r.crashes, v.Attempt-1)

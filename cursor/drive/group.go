@@ -30,6 +30,12 @@ func (g *group) judged() *supervision.Judge {
 	return g.judge
 }
 
+// acquit forgets the failures of a group.
+func (g *group) acquit() {
+	g.judge = nil
+	g.node.charge(nil)
+}
+
 // escalate judges a failure of a group, and carries the verdict out. Beyond the top nothing is left
 // that could be restarted.
 func (g *group) escalate(reason error) {
@@ -39,6 +45,7 @@ func (g *group) escalate(reason error) {
 		return
 	}
 	v := g.judged().Failed(g.tree.now, supervision.Failure{Err: reason})
+	g.node.charge(g.judge)
 	g.tree.note(g.node, v, nil)
 	switch v.Action {
 	case supervision.ActionHalt:
@@ -100,7 +107,7 @@ func (t *Tree) refresh(child *Node) {
 		l.fresh = true
 	}
 	for i := child.state.number + 1; i < child.state.last; i++ {
-		t.groups[i].judge = nil
+		t.groups[i].acquit()
 	}
 }
 

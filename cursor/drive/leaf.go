@@ -74,12 +74,25 @@ func (l *leaf) succeeded() {
 	}
 }
 
+// judge judges a failure of the leaf.
+func judge(l *leaf, f supervision.Failure) supervision.Verdict {
+	v := l.judged().Failed(l.tree.now, f)
+	l.node.charge(l.judge)
+	return v
+}
+
 // forgive forgets the failures of a leaf and of the groups above.
 func (l *leaf) forgive() {
-	l.judge, l.limit = nil, 0
+	acquit(l)
 	for g := l.above; g != nil; g = g.above {
-		g.judge = nil
+		g.acquit()
 	}
+}
+
+// acquit forgets the failures of a leaf.
+func acquit(l *leaf) {
+	l.judge, l.limit = nil, 0
+	l.node.charge(nil)
 }
 
 // order has something done to the present incarnation of a leaf.
@@ -120,7 +133,8 @@ func (l *leaf) move(m leafMove) {
 func (l *leaf) spawn() {
 	l.tree.gen++
 	if l.fresh {
-		l.judge, l.limit, l.fresh = nil, 0, false
+		l.fresh = false
+		acquit(l)
 	}
 	l.move(leafSpawned)
 	l.show(Effect{State: Starting})

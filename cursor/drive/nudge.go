@@ -27,6 +27,9 @@ func nudged(w *Worker, now time.Time, r ruling) bool {
 	if t == nil || !t.until.After(now) || directed || r.failure.Panic {
 		return false
 	}
-	t.step, t.due, t.until, t.reason = troubleDelayed, t.until, time.Time{}, r.failure.Err
+	t.step, t.due, t.until = troubleDelayed, t.until, time.Time{}
+	t.reason = &supervision.FailureError{
+		Event: r.failure.Event, Key: t.key, Attempt: t.attempt, What: "tried early, no attempt", Err: r.failure.Err,
+	}
 	return true
 }

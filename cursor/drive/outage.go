@@ -109,6 +109,7 @@ type suspected struct {
 	of     *dependency
 	event  store.Position
 	key    string
+	err    error // of its latest failure
 	place  place
 	fails  int  // since the last success
 	old    bool // it failed before that, too

@@ -84,7 +84,7 @@ func (o *outages) count(now time.Time, e *suspected, err error, says bool) {
 		o.turn(d, outageSuspect)
 		d.since = now
 	}
-	d.err = err
+	d.err, e.err = err, err
 	switch {
 	case !e.onTrial():
 		e.fails++

@@ -251,7 +251,7 @@ func (t *Tree) Crashed(now time.Time, number int, gen uint64, f supervision.Fail
 		l.show(Effect{State: Halted, Err: f.Err})
 		t.emit(Effect{Kind: Fail, Err: f.Err})
 	default:
-		v := l.judged().Failed(now, f)
+		v := judge(l, f)
 		t.note(l.node, v, nil) // the stack is in the note above
 		l.decide(v, f.Stack)
 	}

@@ -153,6 +153,9 @@ func (w *Worker) charge(r ruling) {
 		return
 	}
 	w.serial++
+	if r.failure.Event > 0 {
+		r.failure.Key = keyOf(w, r.first)
+	}
 	t.until = time.Time{}
 	t.step, t.serial, t.fault = troubleJudged, w.serial, !r.evidence
 	if r.first == 0 && w.phase == workerWorking {
@@ -233,12 +236,19 @@ func dispose(w *Worker, now time.Time, d Decision) {
 func (w *Worker) delay(now time.Time, event store.Position, d Decision) {
 	t := w.failing.at(event)
 	t.step, t.due, t.reason, t.attempt = troubleDelayed, now.Add(d.Delay), d.Reason, d.Attempt
-	if event > 0 && t.key == "" {
-		t.key = w.engine.Subject(event).Key
-	}
+	keyOf(w, event)
 	if event == 0 && w.phase == workerWorking {
 		w.enter(workerWaiting)
 	}
+}
+
+// keyOf returns the key of an event that failed, and keeps it.
+func keyOf(w *Worker, event store.Position) string {
+	t := w.failing.at(event)
+	if event > 0 && t.key == "" && w.engine != nil {
+		t.key = w.engine.Subject(event).Key
+	}
+	return t.key
 }
 
 // progressed reports what a commit of n events shows: an incarnation that works, and events that
@@ -314,23 +324,4 @@ func (t *turn) tryAgain(event store.Position) {
 		}
 		w.unsettled.retry()
 	}
-}
-
-// Wait is something that a worker waits to try again.
-type Wait struct {
-	Event   store.Position // 0 for the worker itself
-	Key     string         // of the event
-	Due     time.Time
-	Reason  error
-	Attempt int // the number of the one that failed
-}
-
-// Waits returns what the worker waits to try again, by event.
-func (w *Worker) Waits() (waits []Wait) {
-	for _, event := range w.failing.events() {
-		if t := w.failing[event]; t.step == troubleDelayed {
-			waits = append(waits, Wait{Event: event, Key: t.key, Due: t.due, Reason: t.reason, Attempt: t.attempt})
-		}
-	}
-	return waits
 }

@@ -85,9 +85,10 @@ func (d *withholding) changed() {
 //   - It is skipped where others wait for it that cannot be tried before it.
 //   - Nothing halts because of an outage, and nothing is given up for good: see Worker.gives.
 func (d *withholding) giveUp(now time.Time, r ruling) bool {
-	w, tries, suspicious := d.w, d.events[r.first].tries, d.events[r.first].old
+	w, e := d.w, d.events[r.first]
+	tries, suspicious := e.tries, e.old
 	v := Decision{First: r.first, Action: d.policy.Exhausted, Attempt: tries}
-	v.Reason = &supervision.ExhaustedError{Event: uint64(r.first), Attempts: tries, Err: r.failure.Err}
+	v.Reason = &supervision.ExhaustedError{Event: uint64(r.first), Key: e.key, Attempts: tries, Err: r.failure.Err}
 	switch {
 	case w.gives:
 		return false

@@ -328,4 +328,4 @@ func (w *Worker) State() State { return w.state }
 
 // Fails reports whether something of a worker has failed and is not done, also while it is being
 // tried again.
-func Fails(w *Worker) bool { return len(w.failing) > 0 }
+func Fails(w *Worker) bool { return len(w.failing) > 0 || w.doubts != nil && len(w.doubts.events) > 0 }
