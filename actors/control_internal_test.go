@@ -38,7 +38,7 @@ func TestACallIsMadeOnceEvenIfItsWorkerIsRestarted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, workers, err := planTree(nested(fine))
 		require.NoError(t, err)
-		sys, p := newSystem(openMemory(t), Options{Logger: zap.NewNop()}, workers), workers[1]
+		sys, p := newSystem(openMemory(t), Options{Logger: zap.NewNop()}, nil, workers), workers[1]
 
 		m := newControl(nil)
 		asked := make(chan error)

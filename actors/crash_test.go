@@ -169,7 +169,7 @@ func (c *sent) ActorSystem() *actor.ActorSystem { return c.sys.actors }
 func restarted(t *testing.T, failing ...drive.Failing) (*worker, *sent) {
 	_, workers, err := planTree(nested(fine))
 	require.NoError(t, err)
-	sys := newSystem(openMemory(t), Options{Logger: zap.NewNop(), KillTimeout: time.Hour}, workers)
+	sys := newSystem(openMemory(t), Options{Logger: zap.NewNop(), KillTimeout: time.Hour}, nil, workers)
 	w := newWorker(sys, workers[1], drive.Effect{Kind: drive.Spawn, Leaf: 1, Gen: 1, Later: true, Failing: failing})
 	return w, &sent{sys: sys}
 }

@@ -75,8 +75,11 @@ type EventError struct {
 	Err    error // ErrParked, ErrSkipped or ErrStalled
 	Worker string
 	Event  store.Position
-	Held   bool   // of ErrParked: it did not fail itself, but waits for a parked event of its key
-	Reason string // the text of the last error; of ErrStalled the key of the event, and since when
+	Key    string // of the event, "" where it is not known
+	// Attempt is the number of the last one, 0 where it is not known.
+	Attempt int
+	Held    bool   // of ErrParked: it did not fail itself, but waits for a parked event of its key
+	Reason  string // the text of the last error; of ErrStalled the key of the event, and since when
 }
 
 func (e *EventError) Error() string {

@@ -138,7 +138,7 @@ func (l late) Receive(c actor.Context) {
 
 func TestAPanicWhileStoppingIsLoggedAndTheActorStops(t *testing.T) {
 	core, logs := observer.New(zapcore.DebugLevel)
-	sys := newSystem(openMemory(t), Options{Logger: zap.New(core)}, nil)
+	sys := newSystem(openMemory(t), Options{Logger: zap.New(core)}, nil, nil)
 	pid := sys.actors.Root.Spawn(newProps(&sys.dispatcher, func() actor.Actor { return late{sys} }))
 	stopped := sys.actors.Root.StopFuture(pid)
 	require.NoError(t, stopped.Wait())
@@ -146,7 +146,7 @@ func TestAPanicWhileStoppingIsLoggedAndTheActorStops(t *testing.T) {
 }
 
 func TestErrorsOfOurPanicsKeepTheirCause(t *testing.T) {
-	sys := newSystem(openMemory(t), Options{Logger: zap.NewNop()}, nil)
+	sys := newSystem(openMemory(t), Options{Logger: zap.NewNop()}, nil, nil)
 	f := sys.log.failureOf(&crashed{value: errBoom, stack: []byte("here")})
 	require.ErrorIs(t, f.Err, errBoom)
 	require.Equal(t, supervision.Failure{Err: f.Err, Panic: true, Stack: []byte("here")}, f)

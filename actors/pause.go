@@ -9,7 +9,11 @@ import (
 
 // pausedError is the reason of a worker that is paused, as a text: [checkpoint.Inspect] has it in
 // fields.
-func pausedError(p *checkpoint.Pause) error {
+type pausedError struct{ text string }
+
+func (e *pausedError) Error() string { return e.text }
+
+func newPausedError(p *checkpoint.Pause) error {
 	until, by := "until it is resumed", ""
 	if !p.Until.IsZero() {
 		until = "until " + p.Until.Format(time.RFC3339)
@@ -17,5 +21,5 @@ func pausedError(p *checkpoint.Pause) error {
 	if p.By != "" {
 		by = " by " + p.By
 	}
-	return fmt.Errorf("paused%s %s: %s", by, until, p.Reason)
+	return &pausedError{fmt.Sprintf("paused%s %s: %s", by, until, p.Reason)}
 }

@@ -14,84 +14,90 @@ import (
 // maxLag is how far lag is counted.
 const maxLag = 10_000
 
-// Status is a snapshot of a system.
+// Status is a snapshot of a system. The tree is in the paths of its groups and workers.
 type Status struct {
-	Head store.Position
+	Head store.Position `json:"head"`
 	// Transition is the number of the latest [Transition] when the first worker was looked at, 0
 	// before the first one: System.Watch after it yields all that happens after this status.
-	Transition uint64
-	Workers    []WorkerStatus // in the order of the tree
+	Transition uint64         `json:"transition"`
+	Groups     []GroupStatus  `json:"groups"`  // each before those in it; the first is the top
+	Workers    []WorkerStatus `json:"workers"` // in the order of the tree
 	// ClockAhead is how far the store's clock is ahead of that of the machine: see store.Stats.
-	ClockAhead time.Duration
+	ClockAhead time.Duration `json:"-"`
 	// Err is the result of System.Err.
-	Err error
+	Err error `json:"-"`
 }
 
 // WorkerStatus is a snapshot of a worker.
 type WorkerStatus struct {
-	Name string
+	Name string `json:"name"`
 	// Path is the names of the groups above it and its own, joined by "/".
-	Path  string
-	State State
-	// Reason of the state, when the worker is in trouble or paused: it wraps the last error, and names
-	// the event.
-	Reason error
+	Path  string `json:"path"`
+	State State  `json:"state"`
+	// Reason of the state, when the worker is in trouble or paused: it wraps the last error. See
+	// [ReasonOf] for its kind, and the event that it is about.
+	Reason error `json:"-"`
 	// Since is when it came into the state, by the clock of the store.
-	Since time.Time
+	Since time.Time `json:"since"`
 	// Position up to which everything that concerns the worker is handled and committed, or parked.
 	// Where nothing after it does, the checkpoint may have come further, and it counts as lag no more
 	// than what concerns others: see Lag.
-	Position store.Position
+	Position store.Position `json:"position"`
 	// Lag is the number of events that wait for it. What is parked does not count. LagAtLeast says
 	// that there may be more: counting ended at 10,000; for a region with a version range, and a
 	// worker that was widened, at so many that were looked at, and some 64 MiB of the log.
-	Lag        int
-	LagAtLeast bool
+	Lag        int  `json:"-"`
+	LagAtLeast bool `json:"-"`
 	// LagTime is how long the oldest of them has waited by the clock of the store, to the millisecond;
 	// LagBytes how much of the log there is from it on, events for other workers included. Both are 0
 	// where nothing waits.
-	LagTime  time.Duration
-	LagBytes int64
+	LagTime  time.Duration `json:"-"`
+	LagBytes int64         `json:"-"`
 	// LagErr is why not all of the lag is known: what was to be counted is damaged, or the store is
 	// closed. A figure that is 0 then does not mean that nothing waits.
-	LagErr error
+	LagErr error `json:"-"`
 	// OldestPending is the oldest event that waits, 0 where none does or none is known, and
 	// OldestPendingKey its key, "" while a worker with a function for keys has not read the event yet.
-	OldestPending    store.Position
-	OldestPendingKey string
+	OldestPending    store.Position `json:"-"`
+	OldestPendingKey string         `json:"-"`
 	// Unwritten is what no event of the log has of what the worker reads, for people, as in
 	// `no event has kind "order.payed" (there is "order.paid")`. "" while the log is empty, or where
 	// asking its index took too long at the start.
-	Unwritten string
+	Unwritten string `json:"unwritten"`
 	// Stalled says that the watchdog found it behind and not moving.
-	Stalled bool
+	Stalled bool `json:"stalled"`
 	// Parked is the number of parked events. Held of them did not fail, but follow one of their key
 	// that did.
-	Parked, Held int
+	Parked int `json:"parked"`
+	Held   int `json:"held"`
 	// Handled counts events since Start, Restarts fresh actors since Start; Attempt is the number of
 	// the failed attempt while it is retrying or restarting.
-	Handled  uint64
-	Restarts int
-	Attempt  int
+	Handled  uint64 `json:"handled"`
+	Restarts int    `json:"restarts"`
+	Attempt  int    `json:"attempt"`
+	// Budget is how many restarts are left to it.
+	Budget Budget `json:"budget"`
 	// Failing are the events that failed and are not done, by position, each with its own reason: the
 	// first 100, and MoreFailing is how many there are beside them. With lanes others are handled
 	// meanwhile, and State may be Running; in an outage all of them wait for its end. What is parked
 	// is none of them.
-	Failing     []FailingEvent
-	MoreFailing int
+	Failing     []FailingEvent `json:"failing"`
+	MoreFailing int            `json:"moreFailing"`
+	// Definition is what it was declared with.
+	Definition Definition `json:"definition"`
 }
 
 // FailingEvent is an event that failed and will be tried again, or is being tried.
 type FailingEvent struct {
-	Event store.Position // 0 for what keeps all events from being handled
-	Key   string         // of the event
+	Event store.Position `json:"event"` // 0 for what keeps all events from being handled
+	Key   string         `json:"key"`   // of the event
 	// Due is when it is tried again: zero while it is being tried, and in an outage, where one after
 	// the other is.
-	Due    time.Time
-	Reason error // of its own latest failure
+	Due    time.Time `json:"-"`
+	Reason error     `json:"-"` // of its own latest failure
 	// Attempt is the number of the one that failed; in an outage, where none counts, of those that did
 	// before.
-	Attempt int
+	Attempt int `json:"attempt"`
 }
 
 // maxFailing bounds WorkerStatus.Failing.
@@ -106,20 +112,26 @@ type failingEvents struct {
 // Status describes the system and all its workers. It does not wait for any of them; for each one
 // that is behind it reads one event, or as many as [WorkerStatus] says for its lag.
 func (s *System) Status() Status {
-	workers := s.workers.all()
+	transition := s.transitions.begin(FromNow) // before all that it covers
+	workers, now := s.workers.all(), s.store.Now()
 	status := Status{
-		Transition: s.transitions.begin(FromNow),
-		Head:       s.store.Head(), Workers: make([]WorkerStatus, len(workers)), Err: s.Err(),
-		ClockAhead: s.store.Stats().ClockAhead,
+		Head: s.store.Head(), Transition: transition, Err: s.Err(), ClockAhead: s.store.Stats().ClockAhead,
+		Groups: make([]GroupStatus, len(s.groups)), Workers: make([]WorkerStatus, len(workers)),
+	}
+	for i, g := range s.groups {
+		status.Groups[i] = groupStatus(g, now)
 	}
 	for i, p := range workers {
-		status.Workers[i] = statusOf(s.store, p, status.Head)
+		w := &status.Workers[i]
+		*w = statusOf(s.store, p, status.Head)
+		w.Budget = budgetOf(p.Node, w.Definition.Policy, now)
 	}
 	return status
 }
 
 func statusOf(st *store.Store, p *node, head store.Position) WorkerStatus {
 	w, v := p.published.status()
+	w.Definition = definitionOf(&p.baton.Worker, v.reads(&p.baton.Worker))
 	if !v.acquired {
 		return w
 	}
@@ -183,7 +195,10 @@ func (c *published) status() (WorkerStatus, view) {
 func (c *published) reportParked(d drive.Decision) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	reason := &EventError{Err: ErrParked, Worker: c.of.Worker.Name, Event: d.First, Reason: d.Reason.Error()}
+	reason := &EventError{
+		Err: ErrParked, Worker: c.of.Worker.Name, Event: d.First, Key: supervision.BlameOf(d.Reason).Key, Attempt: d.Attempt,
+		Reason: d.Reason.Error(),
+	}
 	if d.Action == supervision.ActionSkip {
 		reason.Err = ErrSkipped
 	}

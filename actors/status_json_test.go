@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -25,7 +27,7 @@ func TestAStateIsItsNameInJSON(t *testing.T) {
 	require.JSONEq(t, `{"state": "retrying"}`, string(text))
 }
 
-func TestErrorsAreTheirTextsInJSON(t *testing.T) {
+func TestErrorsAreReasonsInJSON(t *testing.T) {
 	reason := &actors.HaltedError{Worker: "w", Reason: errBroken}
 	for name, value := range map[string]any{
 		"status":     actors.Status{Err: reason},
@@ -38,32 +40,83 @@ func TestErrorsAreTheirTextsInJSON(t *testing.T) {
 	} {
 		text, err := json.Marshal(value)
 		require.NoError(t, err, name)
-		require.Contains(t, string(text), `"actors: worker \"w\" is halted: broken"`, name)
+		require.Contains(t, string(text), `{"code":"failed","text":"actors: worker \"w\" is halted: broken"}`, name)
 	}
-	text, err := json.Marshal(actors.WorkerStatus{Name: "w", State: actors.Idle, Parked: 3})
-	require.NoError(t, err)
-	require.Contains(t, string(text), `"Name":"w","Path":"","State":"idle"`)
-	require.Contains(t, string(text), `"Reason":""`)
-	text, err = json.Marshal(actors.Transition{From: actors.Running, To: actors.Halted, Stack: []byte("main.go:1")})
-	require.NoError(t, err)
-	require.Contains(t, string(text), `"Stack":"main.go:1"`)
 }
 
-func TestEveryFieldForAnErrorIsATextInJSON(t *testing.T) {
-	for _, shown := range []any{&actors.Status{}, &actors.WorkerStatus{}, &actors.FailingEvent{}, &actors.Transition{}} {
-		value := reflect.ValueOf(shown).Elem()
-		fields := 0
-		for i := range value.NumField() {
-			if field := value.Type().Field(i); field.Type == reflect.TypeFor[error]() {
-				value.Field(i).Set(reflect.ValueOf(fmt.Errorf("text of %s", field.Name)))
-				fields++
-			}
-		}
-		require.Positive(t, fields)
+// Each field is a member, so that JSON says no less than Go.
+func TestEveryFieldIsAMemberOfTheJSON(t *testing.T) {
+	elsewhere := map[string]string{ // within lag
+		"Err": "error", "LagErr": "lag", "Lag": "lag", "LagAtLeast": "lag", "LagTime": "lag", "LagBytes": "lag", "OldestPending": "lag",
+		"OldestPendingKey": "lag",
+	}
+	for _, shown := range []any{
+		actors.Status{},
+		actors.GroupStatus{},
+		actors.WorkerStatus{},
+		actors.FailingEvent{},
+		actors.Definition{},
+		actors.Budget{},
+		actors.Transition{Stack: []byte("main.go:1")},
+		actors.Reason{Event: 1, Key: "k", Attempt: 1},
+	} {
 		text, err := json.Marshal(shown)
 		require.NoError(t, err)
-		require.Equal(t, fields, strings.Count(string(text), `":"text of `), string(text))
+		var members map[string]any
+		require.NoError(t, json.Unmarshal(text, &members))
+		for _, field := range reflect.VisibleFields(reflect.TypeOf(shown)) {
+			name := strings.ToLower(field.Name[:1]) + field.Name[1:]
+			if other := elsewhere[field.Name]; other != "" {
+				name = other
+			}
+			require.Contains(t, members, name, "%T: %s", shown, text)
+			delete(members, name)
+			if name == "lag" {
+				members[name] = nil
+			}
+		}
+		delete(members, "lag")
+		require.Empty(t, members)
 	}
+}
+
+func TestStatusInJSON(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		deliver := handling("deliver", func(_ context.Context, b *cursor.Batch) error {
+			return supervision.RetryAfter(time.Hour, errBroken)
+		})
+		deliver.Lanes, deliver.BatchSize, deliver.Timeout = 2, 1, 90*time.Second
+		deliver.Kinds = []string{"in.made"}
+		index := handling("index", func(context.Context, *cursor.Batch) error { return nil })
+		index.Region = store.Region{Entity: "in", Scope: "test"}
+		inner := supervision.Group{Name: "mail", Strategy: supervision.RestForOne, Children: []supervision.Child{deliver}}
+		inner.Policy = supervision.Policy{Intensity: 5}
+		sys, err := actors.Start(t.Context(), st, actors.Options{Build: "b1"},
+			supervision.Group{Name: "shop", Children: []supervision.Child{inner, index}})
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = sys.Stop(context.WithoutCancel(t.Context())) })
+		appendInputs(t, st, 1)
+		synctest.Wait()
+		time.Sleep(1500 * time.Millisecond)
+		status := sys.Status()
+		status.Transition, status.Workers[0].LagBytes = 4, 400 // they depend on who was first, and on the format
+		text, err := json.MarshalIndent(status, "", "  ")
+		require.NoError(t, err)
+		golden(t, "testdata/status.json", text)
+	})
+}
+
+// golden compares a text with that of a file. UPDATE_GOLDEN=1 writes it.
+func golden(t *testing.T, file string, text []byte) {
+	t.Helper()
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
+		require.NoError(t, os.WriteFile(file, append(text, '\n'), 0o600))
+	}
+	want, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, string(want), string(text)+"\n")
 }
 
 func TestStatusNamesEachKeyThatWaitsToBeTriedAgain(t *testing.T) {
@@ -159,4 +212,50 @@ func TestEachFailingEventHasItsOwnReasonInAnOutageToo(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestStatusTellsHowManyRestartsAreLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		var broken atomic.Bool
+		broken.Store(true)
+		w := handling("w", func(context.Context, *cursor.Batch) error { return nil })
+		w.Open = func(context.Context, *cursor.Opening) error {
+			if broken.Load() {
+				return errBroken
+			}
+			return nil
+		}
+		w.Policy = supervision.Policy{
+			Intensity: 2, Period: time.Hour, OverBudget: supervision.ActionEscalate,
+			Backoff: supervision.Backoff{Initial: time.Minute, Max: time.Minute, Jitter: 1e-9},
+		}
+		group := supervision.Group{Name: "inner", Children: []supervision.Child{w}}
+		group.Policy = supervision.Policy{Intensity: 3, Period: 2 * time.Hour, Backoff: supervision.Backoff{Initial: time.Second}}
+		sys, err := actors.Start(t.Context(), st, actors.Options{}, supervision.Group{Name: "top", Children: []supervision.Child{group}})
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = sys.Stop(context.WithoutCancel(t.Context())) })
+		left := func() [2]int {
+			synctest.Wait()
+			s := sys.Status()
+			require.Len(t, s.Groups, 2)
+			require.Equal(t, "top/inner", s.Groups[1].Path)
+			require.Equal(t, 3, s.Groups[1].Budget.Of)
+			require.Equal(t, actors.Budget{Left: s.Workers[0].Budget.Left, Of: 2, Period: time.Hour}, s.Workers[0].Budget)
+			return [2]int{s.Groups[1].Budget.Left, s.Workers[0].Budget.Left}
+		}
+		require.Equal(t, [2]int{3, 1}, left(), "the first start")
+		time.Sleep(70 * time.Second)
+		require.Equal(t, [2]int{3, 0}, left(), "tried once more")
+		time.Sleep(55 * time.Second)
+		require.Equal(t, [2]int{2, 1}, left(), "it has escalated, and begins with a budget of its own")
+		broken.Store(false)
+		time.Sleep(50 * time.Minute)
+		require.Equal(t, [2]int{2, 1}, left(), "it runs")
+		time.Sleep(11 * time.Minute)
+		require.Equal(t, [2]int{2, 2}, left(), "what is older than its period counts no more")
+		time.Sleep(2 * time.Hour)
+		require.Equal(t, [2]int{3, 2}, left(), "nor for the group")
+		require.NoError(t, sys.Stop(t.Context()))
+	})
 }

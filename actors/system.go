@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/cursor/drive"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
@@ -25,7 +26,8 @@ type System struct {
 	store   *store.Store
 	options Options
 	log     journal
-	workers *roster // locked
+	workers *roster       // locked
+	groups  []*drive.Node // of them any goroutine reads what never changes, and Charged
 
 	dispatcher dispatcher // locked
 	actors     *actor.ActorSystem
@@ -100,7 +102,7 @@ func Start(ctx context.Context, st *store.Store, o Options, tree supervision.Gro
 	if err != nil {
 		return nil, err
 	}
-	s := newSystem(st, o, workers)
+	s := newSystem(st, o, top, workers)
 	s.start.Store(&ctx)
 	supervisor := func() actor.Actor { return newSupervisor(s, top) }
 	_, err = s.actors.Root.SpawnNamed(newProps(&s.dispatcher, func() actor.Actor { return &root{sys: s, make: supervisor} }), rootName)
@@ -142,12 +144,13 @@ const (
 	supervisorName = "supervisor"
 )
 
-func newSystem(st *store.Store, o Options, workers []*node) *System {
+func newSystem(st *store.Store, o Options, top *drive.Node, workers []*node) *System {
 	s := &System{
 		store:    st,
 		options:  o,
 		log:      newJournal(o),
 		workers:  newRoster(workers),
+		groups:   groupsOf(top),
 		started:  make(chan error, 1),
 		stopping: make(chan struct{}),
 		done:     make(chan struct{}),

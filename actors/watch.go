@@ -32,22 +32,24 @@ const (
 // latest of it.
 type Transition struct {
 	// Number counts the transitions of a system, all workers together: from 1, without a hole.
-	Number   uint64
-	Time     time.Time
-	Worker   string
-	Path     string // names of the groups above it and its own, joined by "/"
-	From, To State
-	// Reason wraps the last error, and says at which event, where the worker is in trouble.
-	Reason error
+	Number uint64    `json:"number"`
+	Time   time.Time `json:"time"`
+	Worker string    `json:"worker"`
+	Path   string    `json:"path"` // names of the groups above it and its own, joined by "/"
+	From   State     `json:"from"`
+	To     State     `json:"to"`
+	// Reason wraps the last error, and says at which event, where the worker is in trouble: see
+	// [ReasonOf].
+	Reason error `json:"-"`
 	// Stack of a panic, or of a handler that does not return.
-	Stack []byte
+	Stack []byte `json:"-"`
 	// Attempt is the number of the failed attempt.
-	Attempt int
+	Attempt int `json:"attempt"`
 	// Position up to which everything was done then.
-	Position store.Position
+	Position store.Position `json:"position"`
 	// Missed is the number of transitions left out before this one, because the watcher was too slow
 	// or began too late for them.
-	Missed int
+	Missed int `json:"missed"`
 }
 
 // tell reports the present state to watchers, unless they know it, with the stack of what led to

@@ -339,7 +339,7 @@ func (w *worker) show() {
 		w.publish(0) // what was held or deferred, also where no commit of core has written that
 		shown.wait(state, w.core.Trouble(), 0)
 	case Paused:
-		shown.set(Paused, pausedError(w.baton.Paused()))
+		shown.set(Paused, newPausedError(w.baton.Paused()))
 	case Throttled, Stopped:
 		shown.set(state, nil)
 	default: // the supervisor publishes the others

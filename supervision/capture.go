@@ -34,6 +34,12 @@ func Capture(err error, redact func(text string) string) error {
 	return c
 }
 
+// IsCaptured reports whether [Capture] made err itself: what it wraps was said by the program.
+func IsCaptured(err error) bool {
+	_, is := err.(*captured) //nolint:errorlint // what is around it is not captured
+	return is
+}
+
 // maxShort is how many errors of a tree are kept.
 const maxShort = 16
 

@@ -72,3 +72,27 @@ func TestErrorsWrapTheirSentinelAndTheLastError(t *testing.T) {
 		require.ErrorIs(t, err, sentinel)
 	}
 }
+
+func TestAReasonSaysWhatItIsAboutAndNotWhatTheFailureItselfIs(t *testing.T) {
+	other := supervision.FailureError{Event: 9, Key: "other", Attempt: 5, Err: io.EOF}
+	for name, c := range map[string]struct {
+		policy supervision.Policy
+		f      supervision.Failure
+		want   supervision.Blame
+	}{
+		"an attempt":   {f: supervision.Failure{Event: 7, Key: "k", Err: &other}, want: supervision.Blame{Event: 7, Key: "k", Attempt: 1}},
+		"the last one": {supervision.Policy{Attempts: 1}, supervision.Failure{Event: 7, Key: "k", Err: &other}, supervision.Blame{Event: 7, Key: "k", Attempt: 1}},
+		"a wait":       {f: supervision.Failure{Event: 7, Key: "k", NoAttempt: true}, want: supervision.Blame{Event: 7, Key: "k", Attempt: 1}},
+		"a restart":    {f: supervision.Failure{Err: &other}, want: supervision.Blame{Attempt: 1}},
+		"one too many": {supervision.Policy{Intensity: -1}, supervision.Failure{Event: 7, Key: "k", Panic: true}, supervision.Blame{Event: 7, Key: "k", Attempt: 1}},
+	} {
+		v := supervision.NewJudge(supervision.Spec{Name: "w", Policy: c.policy}, nil).Failed(time.Now(), c.f)
+		require.Equal(t, c.want, supervision.BlameOf(v.Reason), name)
+	}
+	require.Zero(t, supervision.BlameOf(io.EOF))
+	require.Zero(t, supervision.BlameOf(nil))
+	said := supervision.Capture(&other, nil)
+	require.True(t, supervision.IsCaptured(said))
+	require.False(t, supervision.IsCaptured(&other))
+	require.Zero(t, supervision.BlameOf(said))
+}
