@@ -171,6 +171,9 @@ func (t *turn[S]) compensate(why failure) error {
 		}
 	}
 	t.rec.Life, t.rec.Why = Compensating, &why
+	if err := recallAll(t); err != nil {
+		return err
+	}
 	return t.unwind()
 }
 

@@ -60,5 +60,6 @@
 // input. The events of an instance lie at the entity "saga:NAME:KEY".
 //
 // The package must not know: actors, files, clocks, how a checkpoint is kept. It starts no
-// goroutine, and holds its locks only over what it counts in memory.
+// goroutine but one for each attempt, which ends with that, and holds its locks only over what it
+// counts in memory.
 package saga

@@ -1,15 +1,12 @@
 package saga
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
@@ -48,7 +45,7 @@ func (f effects[S]) CursorWorker() (cursor.Worker, error) {
 		run.open(o)
 		return nil
 	}
-	requests := []string{whatRequested.kind(p.name)}
+	requests := []string{whatRequested.kind(p.name), whatRecalled.kind(p.name)}
 	return cursor.Worker{
 		Name: f.s.name + effectsSuffix, Region: store.Region{Scope: p.scope}, Kinds: requests, OwnKinds: requests,
 		Handle: each(run.carryOut), Open: open, GiveUp: run.giveUp, Discarded: p.discarded, Lanes: lanes, Key: run.lane, Dependency: run.dependency, Policy: f.s.Effects.Policy,
@@ -70,7 +67,8 @@ type performer[S any] struct {
 	kept   atomic.Pointer[string] // begins the keys of what the coordinator keeps; nil until it is known
 	before atomic.Uint64          // requests up to here may have been attempted by another owner
 	tried  tries                  // of requests whose answer is not committed
-	busy   sync.Map               // key of an effect -> struct{}: it is being attempted
+	busy   sync.Map               // key of an effect -> *attempt: it is under way
+	left   atomic.Int64           // how many of these are overdue
 }
 
 // lane is a request by its effect: what was requested of a step earlier, and waits in a backoff
@@ -80,7 +78,7 @@ func (p *performer[S]) lane(e store.Event) string {
 	if err := decode(&e, &r); err != nil {
 		return e.Coordinate.Entity + "/"
 	}
-	return fmt.Sprintf("%s/%d.%d %s", e.Coordinate.Entity, r.Run, r.number(), r.what())
+	return fmt.Sprintf("%s/%d.%d %s", e.Coordinate.Entity, r.Run, r.number(), p.dependency(e))
 }
 
 // instanceOf returns the key of the instance of a lane, and whether it is one of this saga. A key
@@ -101,13 +99,11 @@ func (p *performer[S]) dependency(e store.Event) string {
 	if err := decode(&e, &r); err != nil {
 		return ""
 	}
-	return r.what()
-}
-
-// what is requested.
-func (r *request) what() string {
 	name := Attempt{Step: r.Step, Undo: r.Undo}.String()
-	if r.retried() {
+	switch {
+	case whatOf(p.name, e.Kind) == whatRecalled: // which calls nothing
+		return string(whatRecalled) + " " + name
+	case r.retried():
 		return fmt.Sprintf("%s, retry %d", name, r.Try)
 	}
 	return name
@@ -139,38 +135,50 @@ func (p *performer[S]) carryOut(ctx context.Context, b *cursor.Batch, i int) err
 	}
 	e := &b.Events[i]
 	key := keyOfEntity(p.name, e.Coordinate.Entity)
-	rec, err := p.record(b.Store(), key)
-	if err != nil {
-		return err
+	recalls := whatOf(p.name, e.Kind) == whatRecalled
+	if isErased(e) {
+		return p.lose(b, i, key, recalls)
 	}
 	var r request
-	if isErased(e) {
-		return p.lose(b, i, rec)
-	}
 	if err := decode(e, &r); err != nil {
 		return supervision.Park(err)
 	}
+	effect := effectKey(p.name, key, &r)
+	under, busy := p.begin(effect)
+	if !busy { // before the record is read: what is recalled meanwhile is not attempted then
+		defer p.leave(effect, under)
+	}
+	underWay := busy && !under.overdue.Load()
+	rec, err := p.record(b.Store(), key)
 	switch {
-	case !rec.awaits(&r): // abandoned or purged
-		p.tried.forget(e.Position)
-		return nil
+	case err != nil:
+		return err
+	case recalls && underWay, !rec.awaits(&r): // the attempt sees it once it returns; abandoned, settled or purged
+		return p.drop(e, recalls)
+	case recalls:
+		return p.recall(ctx, b, i, rec, &r)
 	case rec.Life == Suspended:
 		return supervision.Wait(errSuspended)
-	}
-	if !r.Undo && !r.Ask && rec.Life == Compensating { // there is no use in it any more
-		return p.withdraw(b, i, &r)
+	case r.isUseless(rec):
+		return p.giveBack(ctx, b, i, &r, "")
 	}
 	d, lacks, _ := p.take(rec)
 	if lacks != "" {
 		return supervision.Wait(fault{fmt.Errorf("%w: it lacks %s", ErrUnrunnable, lacks)})
 	}
-	effect := effectKey(p.name, key, &r)
-	if _, busy := p.busy.LoadOrStore(effect, struct{}{}); busy {
+	if underWay {
 		return supervision.Wait(errBusy)
 	}
-	defer p.busy.Delete(effect)
 	n := p.tried.add(e.Position)
-	return p.act(ctx, b, i, &action[S]{def: d.steps[r.Step], timeout: d.timeout, key: key, rec: rec, request: r, attempt: n})
+	return p.act(ctx, b, i, &action[S]{attempt: under, def: d.steps[r.Step], timeout: d.timeout, key: key, effect: effect, rec: rec, request: r, number: n})
+}
+
+// drop has an event done without an answer.
+func (p *performer[S]) drop(e *store.Event, recalls bool) error {
+	if !recalls {
+		p.tried.forget(e.Position)
+	}
+	return nil
 }
 
 // awaits reports whether an instance waits for the answer to a request.
@@ -208,10 +216,10 @@ func (p *performer[S]) record(st *store.Store, key string) (*record, error) {
 }
 
 // lose answers a request that was erased: nothing says any more what it was.
-func (p *performer[S]) lose(b *cursor.Batch, i int, rec *record) error {
-	if !rec.awaitsAny() {
-		p.tried.forget(b.Events[i].Position)
-		return nil
+func (p *performer[S]) lose(b *cursor.Batch, i int, key string, recalls bool) error {
+	rec, err := p.record(b.Store(), key)
+	if err != nil || recalls || !rec.awaitsAny() {
+		return errors.Join(err, p.drop(&b.Events[i], recalls))
 	}
 	return p.answer(b, i, whatUnknown, &outcome{request: request{Run: nth(rec.Run)}, Lost: true})
 }
@@ -221,117 +229,6 @@ func (r *record) awaitsAny() bool {
 	return r.Life.alive() && (len(r.inFlight()) > 0 || r.undoing() != nil)
 }
 
-// withdraw answers a request that is not carried out. What may have been attempted before may have
-// happened.
-func (p *performer[S]) withdraw(b *cursor.Batch, i int, r *request) error {
-	at := b.Events[i].Position
-	if p.tried.of(at) > 0 || r.retried() || uint64(at) <= p.before.Load() {
-		return p.answer(b, i, whatUnknown, &outcome{request: *r, Error: "it was not tried again, as the instance compensates"})
-	}
-	return p.answer(b, i, whatWithdrawn, &outcome{request: *r})
-}
-
-// action is a request with what carries it out.
-type action[S any] struct {
-	def     *step[S]
-	timeout time.Duration
-	key     string
-	rec     *record
-	request request
-	attempt int // which one this is
-}
-
-// act calls the action or the undo.
-func (p *performer[S]) act(ctx context.Context, b *cursor.Batch, i int, a *action[S]) error {
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(a.def.timeout, a.timeout))
-	defer cancel()
-	s := Step[S]{Key: effectKey(p.name, a.key, &a.request), Instance: a.key, Name: a.request.Step}
-	if err := decodeState(a.rec, &s.State); err != nil {
-		return err
-	}
-	before := store.Erasures(b.Store())
-	result, err := p.attemptAt(ctx, s, a)
-	if store.Erasures(b.Store()) != before {
-		if now, bad := p.record(b.Store(), a.key); bad != nil || !now.awaits(&a.request) {
-			return bad // the instance was erased meanwhile, and what is known of it
-		}
-	}
-	switch {
-	case err == nil && len(result) > p.maxState: // it has happened, and will be as large again
-		why := fmt.Sprintf("%v: a result of %d bytes, at most %d", ErrLimit, len(result), p.maxState)
-		return p.answer(b, i, whatUnknown, &outcome{request: a.request, Error: why})
-	case err == nil:
-		return p.answer(b, i, whatDone, &outcome{request: a.request, Result: result})
-	case errors.Is(err, ErrRefused):
-		return p.answer(b, i, whatRefused, &outcome{request: a.request, Error: text(err)})
-	}
-	return a.failed(err)
-}
-
-// failed is the error of an attempt. Where the step says how many there are, no other counts.
-func (a *action[S]) failed(err error) error {
-	most := a.def.attempts
-	if a.request.Undo {
-		most = a.def.undoAttempts
-	}
-	err = &attemptError{step: a.request.Step, key: a.key, err: err}
-	switch {
-	case most == 0:
-		return err
-	case a.attempt < most:
-		return supervision.Wait(err)
-	default:
-		return supervision.Park(err)
-	}
-}
-
-// attemptError names the action of an error.
-type attemptError struct {
-	step, key string
-	err       error
-}
-
-func (e *attemptError) Error() string {
-	return fmt.Sprintf("step %q of instance %q: %v", e.step, e.key, e.err)
-}
-
-func (e *attemptError) Unwrap() error { return e.err }
-
-// givenUp is the text of why a request is given up, for those who know what it asks for.
-func givenUp(failure error, attempts int) string {
-	if errors.Is(failure, cursor.ErrCrashLoop) {
-		return fmt.Sprintf("the process ended each time it was attempted, %d times", attempts)
-	}
-	if e := new(attemptError); errors.As(failure, &e) {
-		failure = e.err
-	}
-	if attempts <= 1 {
-		return failure.Error()
-	}
-	return fmt.Sprintf("%v (attempt %d)", failure, attempts)
-}
-
-// attemptAt makes an attempt at an action, or at the undo of one, with what the program has around
-// it.
-func (p *performer[S]) attemptAt(ctx context.Context, s Step[S], a *action[S]) (result json.RawMessage, err error) {
-	call := func(ctx context.Context) (err error) {
-		result, err = a.def.do(ctx, s)
-		return err
-	}
-	if a.request.Undo {
-		of := s.Key
-		s.Key = undoKey(of, &a.request)
-		call = func(ctx context.Context) error { return a.def.undo(ctx, s, a.rec.undoing(), of) }
-	}
-	if p.around == nil {
-		err = guarded(func() error { return call(ctx) })
-		return result, err
-	}
-	at := Attempt{Key: s.Key, Saga: p.name, Instance: s.Instance, Step: s.Name, Undo: a.request.Undo}
-	err = guarded(func() error { return p.around(ctx, at, call) })
-	return result, err
-}
-
 // giveUp answers a request whose attempts are used up, or which ends the process each time.
 func (p *performer[S]) giveUp(ctx context.Context, b *cursor.Batch, failure error, attempts int) error {
 	if err := p.start(b); err != nil {
@@ -339,6 +236,9 @@ func (p *performer[S]) giveUp(ctx context.Context, b *cursor.Batch, failure erro
 	}
 	if isErased(&b.Events[0]) {
 		return p.carryOut(ctx, b, 0)
+	}
+	if whatOf(p.name, b.Events[0].Kind) == whatRecalled {
+		return nil // the request is answered all the same, later
 	}
 	var r request
 	if err := decode(&b.Events[0], &r); err != nil {
@@ -357,6 +257,8 @@ func (p *performer[S]) answer(b *cursor.Batch, i int, w what, o *outcome) error 
 	if err := b.Stage(i, store.Proposal{At: e.Coordinate, Payload: raw}); err != nil {
 		return err
 	}
-	p.tried.answered(b.Store(), checkpoint.ID(p.name+effectsSuffix), e.Position)
+	if whatOf(p.name, e.Kind) == whatRequested {
+		p.tried.answered(b.Store(), checkpoint.ID(p.name+effectsSuffix), e.Position)
+	}
 	return nil
 }

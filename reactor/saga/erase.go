@@ -87,7 +87,7 @@ type touch struct {
 // touched returns the instances of events that are erased, by key.
 func (x *eraser[S]) touched(ctx context.Context, scope string, erased func(store.Position) bool) (map[string]touch, error) {
 	kinds := x.kinds()
-	for _, w := range []what{whatRequested, whatRecorded, whatStuck, whatUnrunnable, whatEnded} {
+	for _, w := range []what{whatRequested, whatRecalled, whatRecorded, whatStuck, whatUnrunnable, whatEnded} {
 		kinds = append(kinds, w.kind(x.name))
 	}
 	all := make(map[string]touch)

@@ -16,6 +16,8 @@ type what string
 const (
 	// whatRequested asks for an action, or an undo.
 	whatRequested what = "requested"
+	// whatRecalled asks for an action not to be attempted any more.
+	whatRecalled what = "recalled"
 	// The outcomes.
 	whatDone      what = "done"
 	whatRefused   what = "refused"
@@ -66,7 +68,7 @@ func whatOf(saga, kind string) what {
 	return what(own)
 }
 
-// request is the payload of whatRequested.
+// request is the payload of whatRequested, and of whatRecalled for the same request.
 type request struct {
 	Run   nth    `json:"run,omitzero"`
 	Step  string `json:"step"`

@@ -31,8 +31,8 @@ type Saga[S any] struct {
 	// Deadline is how long an instance may take from its start; then it compensates, with
 	// ErrDeadline. Behind the pivot it does not count any more. 0 means no limit. What is in flight
 	// then is waited for before anything is undone: for the end of an attempt under way, which its
-	// Timeout bounds, or for the time of the next one, which is not made any more (Backoff and Outage
-	// of Effects.Policy bound the delay).
+	// Timeout bounds. What waits for its next attempt, in a backoff or an outage, is not attempted any
+	// more.
 	Deadline time.Duration
 	// Missing says what is done with an input that finds no instance, and Unexpected with one that its
 	// instance does not expect in its phase or at the end of its life.
@@ -81,7 +81,13 @@ type Effects struct {
 	// fails alone for long looks the same. Policy.Outage.Off has attempts counted then, too, and so
 	// has Action.Attempts for a step.
 	Policy supervision.Policy
-	// Timeout bounds one attempt at an action; 0 means 30 s. An action may have its own.
+	// Timeout bounds one attempt at an action; 0 means 30 s. An action may have its own. When it is
+	// over the context of the attempt ends. One that has not returned as long after that again, or a
+	// second, has failed by context.DeadlineExceeded: others take its place, though its goroutine
+	// cannot be ended, and what it returns in the end is not looked at. No other attempt is made of
+	// its effect before it returns, and the action is not undone: each is a failed attempt, so that
+	// the outcome is unknown, or the instance [Stuck], once these are used up. Where a thousand are
+	// left behind others are waited for.
 	Timeout time.Duration
 	// Rate is how many attempts are made in a second at most; 0 means no limit.
 	Rate float64

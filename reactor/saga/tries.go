@@ -63,6 +63,13 @@ func (t *tries) end(at store.Position) bool {
 	return len(t.ended) >= maxEnded
 }
 
+// isAnswered reports whether a request is answered, maybe not for good.
+func (t *tries) isAnswered(at store.Position) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Contains(t.ended, at)
+}
+
 // sweep forgets the requests that were answered for good.
 func (t *tries) sweep(done func(store.Position) bool) {
 	t.mu.Lock()

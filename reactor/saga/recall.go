@@ -1,0 +1,87 @@
+package saga
+
+import (
+	"context"
+	"errors"
+
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+)
+
+// recallAll has what is in flight not attempted any more, whatever delay or outage that waits for.
+func recallAll[S any](t *turn[S]) error {
+	for _, name := range t.rec.inFlight() {
+		s := t.rec.Steps[name]
+		if def := t.d.steps[name]; s.Try > 0 && def != nil && def.ask {
+			continue // an operator finds out by it
+		}
+		if err := t.own(whatRecalled, request{Run: nth(t.rec.Run), Step: name, Visit: nth(s.Visit), Try: s.Try}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recall answers a request whose instance has turned back, and which waits: in a backoff, in an
+// outage, or for its turn. One of which an attempt is under way is answered once that returns.
+func (p *performer[S]) recall(ctx context.Context, b *cursor.Batch, i int, rec *record, r *request) error {
+	if !r.isUseless(rec) {
+		return nil // it is suspended, or stuck
+	}
+	at, answered, err := p.find(ctx, b, i, rec.From, r)
+	pending := uint64(at) <= p.before.Load() && p.tried.of(at) == 0 // after a start each is at its turn at once
+	if err != nil || answered || pending || p.tried.isAnswered(at) {
+		return err
+	}
+	return p.withdraw(b, i, at, r, "")
+}
+
+// isUseless reports whether a request is not to be carried out: its instance turns back.
+func (q *request) isUseless(r *record) bool { return !q.Undo && !q.Ask && r.Life == Compensating }
+
+// find finds a request of the instance of Events[i] after a position, and whether an answer to it
+// is written.
+func (p *performer[S]) find(
+	ctx context.Context, b *cursor.Batch, i int, after store.Position, r *request,
+) (at store.Position, answered bool, err error) {
+	kinds := []what{whatRequested, whatDone, whatRefused, whatUnknown, whatWithdrawn}
+	of := store.Region{Entity: b.Events[i].Coordinate.Entity}
+	for _, w := range kinds {
+		of.Kinds = append(of.Kinds, w.kind(p.name))
+	}
+	for e, err := range b.Store().Read(ctx, of, store.After(after)) {
+		var q outcome
+		switch {
+		case err != nil:
+			return 0, false, err
+		case decode(&e, &q) != nil || q.request != *r:
+		case whatOf(p.name, e.Kind) == whatRequested:
+			at = e.Position
+		default:
+			return at, true, nil
+		}
+	}
+	return at, false, nil
+}
+
+// giveBack answers a request that is useless, as the one that recalls it may have done.
+func (p *performer[S]) giveBack(ctx context.Context, b *cursor.Batch, i int, r *request, why string) error {
+	at := b.Events[i].Position
+	_, answered, err := p.find(ctx, b, i, at, r)
+	if err != nil || answered {
+		return errors.Join(err, p.drop(&b.Events[i], false))
+	}
+	return p.withdraw(b, i, at, r, why)
+}
+
+// withdraw answers the request at a position, which is not carried out; why is the error of an
+// attempt. What may have been attempted before may have happened.
+func (p *performer[S]) withdraw(b *cursor.Batch, i int, at store.Position, r *request, why string) error {
+	if p.tried.of(at) > 0 || r.retried() || uint64(at) <= p.before.Load() {
+		if why != "" {
+			why = ": " + why
+		}
+		return p.answer(b, i, whatUnknown, &outcome{request: *r, Error: clip("it was not tried again, as the instance compensates" + why)})
+	}
+	return p.answer(b, i, whatWithdrawn, &outcome{request: *r})
+}
