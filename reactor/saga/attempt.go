@@ -81,10 +81,9 @@ func (p *performer[S]) act(ctx context.Context, b *cursor.Batch, i int, a *actio
 			return bad // the instance was erased meanwhile, and what is known of it
 		}
 	}
-	switch {
-	case err == nil && len(result) > p.maxState: // it has happened, and will be as large again
-		why := fmt.Sprintf("%v: a result of %d bytes, at most %d", ErrLimit, len(result), p.maxState)
-		return p.answer(b, i, whatUnknown, &outcome{request: a.request, Error: why})
+	switch tooLarge := p.room(a.rec, a.def, result); {
+	case err == nil && tooLarge != nil: // it has happened, and will be as large again
+		return p.answer(b, i, whatUnknown, &outcome{request: a.request, Error: tooLarge.Error()})
 	case err == nil:
 		return p.answer(b, i, whatDone, &outcome{request: a.request, Result: result})
 	case errors.Is(err, ErrRefused):

@@ -1,6 +1,7 @@
 package saga
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 )
@@ -51,17 +52,23 @@ func (t *turn[S]) outcome(w what) error {
 	}
 	def := t.d.steps[o.Step]
 	if w == whatDone && def != nil && def.read != nil {
-		if err := def.read(o.Result); err != nil { // by this program; it has happened all the same
-			w, o.Result, o.Error = whatUnknown, nil, "it is done, and its result cannot be read: "+err.Error()
+		err := def.read(o.Result)
+		if err != nil { // by this program
+			err = fmt.Errorf("cannot be read: %w", err)
+		} else if err = t.d.room(t.rec, def, o.Result); err != nil { // others may have taken that since the attempt began
+			err = fmt.Errorf("cannot be kept: %w", err)
+		}
+		if err != nil { // it has happened all the same
+			w, o.Result, o.Error = whatUnknown, nil, "it is done, and its result "+err.Error()
 		}
 	}
-	s.Status, s.Result, s.Error = status(w), o.Result, clip(o.Error)
+	t.d.settle(t.rec, s, status(w), o.Result, o.Error)
 	if (w == whatDone || w == whatUnknown) && def != nil && def.undo != nil {
 		t.rec.addUndo(s.toUndo(o.Step))
 	}
 	switch t.rec.Life {
 	case Running:
-		if err := t.moveOn(o.Step, s); err != nil {
+		if err := t.moveOn(o.Step, s, o.Result); err != nil {
 			return err
 		}
 		return t.close()
@@ -73,7 +80,7 @@ func (t *turn[S]) outcome(w what) error {
 }
 
 // moveOn is what follows the outcome of an action of an instance that goes forward.
-func (t *turn[S]) moveOn(name string, s *stepRecord) error {
+func (t *turn[S]) moveOn(name string, s *stepRecord, result json.RawMessage) error {
 	def := t.d.steps[name]
 	if def == nil {
 		return fmt.Errorf("%w: the saga has no action %q any more", ErrTransition, name)
@@ -82,7 +89,7 @@ func (t *turn[S]) moveOn(name string, s *stepRecord) error {
 		return t.stick(t.now, name, false, s.Error)
 	}
 	if s.Status == done && def.keep != nil {
-		if err := t.call(phases{}, func(tx *Tx[S]) error { return def.keep(&tx.State, s.Result) }); err != nil {
+		if err := t.call(phases{}, func(tx *Tx[S]) error { return def.keep(&tx.State, result) }); err != nil {
 			return err
 		}
 	}
@@ -90,7 +97,7 @@ func (t *turn[S]) moveOn(name string, s *stepRecord) error {
 	case t.d.list:
 		return t.join(name)
 	case s.Status == done && def.then != nil:
-		return t.call(phases{}, func(tx *Tx[S]) error { return def.then(t.ctx, s.Result, tx) })
+		return t.call(phases{}, func(tx *Tx[S]) error { return def.then(t.ctx, result, tx) })
 	case s.Status == done:
 		return nil
 	case s.Status == refused && def.refused != nil:

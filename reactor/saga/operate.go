@@ -271,14 +271,14 @@ func (t asking[S]) askedSettle(a *ask) error {
 	}
 	s := t.rec.Steps[a.Step]
 	t.rec.forget(s)
-	s.Status, s.Result, s.Error = a.Status, a.Result, clip(a.Reason)
+	t.d.settle(t.rec, s, a.Status, a.Result, a.Reason)
 	if def := t.d.steps[a.Step]; a.Status == done && def != nil && def.undo != nil {
 		t.rec.addUndo(s.toUndo(a.Step))
 	}
 	if t.rec.unstick(); t.rec.Life == Compensating {
 		return t.unwind()
 	}
-	return t.moveOn(a.Step, s)
+	return t.moveOn(a.Step, s, a.Result)
 }
 
 // readable says why what an operator says of a step cannot be handled, nil where it can.
@@ -290,7 +290,14 @@ func (d *definition[S]) readable(rec *record, a *ask) error {
 	if s == nil || s.read == nil || d.list && d.stageOf(rec.Phase) < 0 {
 		return fmt.Errorf("%w: it lacks step %q", ErrUnrunnable, a.Step)
 	}
-	if err := s.read(a.Result); err != nil {
+	err := s.read(a.Result)
+	if err == nil {
+		err = d.room(rec, s, a.Result)
+	}
+	if err == nil {
+		err = d.tryKeep(rec, s, a.Result)
+	}
+	if err != nil {
 		return fmt.Errorf("%w: the result of step %q: %w", ErrUnfit, a.Step, err)
 	}
 	return nil

@@ -46,7 +46,10 @@ type Saga[S any] struct {
 	// Retain is how long an instance is kept after its end, to be asked for, and to keep its key from
 	// starting again; 0 means 30 days.
 	Retain time.Duration
-	// MaxState is the largest state in bytes, as JSON; 0 means 64 KiB, the most is 512 KiB.
+	// MaxState is the largest state in bytes, as JSON, and the largest result of an action; 0 means
+	// 64 KiB, the most is 512 KiB. The results of an instance that an undo may need take 704 KiB less
+	// MaxState together. An action that returns more has an unknown outcome: it is undone without its
+	// result. So a result is better the key of what is kept elsewhere.
 	MaxState int
 	// MaxVisits is how often one step may be requested in a run; 0 means 1,000.
 	MaxVisits int

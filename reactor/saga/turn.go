@@ -22,11 +22,12 @@ type turn[S any] struct {
 	d   *definition[S]
 	now time.Time
 
-	lacks string           // what the definition does not have of the instance, which waits for it
-	gone  bool             // the instance was purged
-	was   Life             // before the turn, and
-	under Life             // which it was counted under, after an erasure
-	had   []store.Position // inputs that waited then
+	lacks  string           // what the definition does not have of the instance, which waits for it
+	gone   bool             // the instance was purged
+	called bool             // a handler was
+	was    Life             // before the turn, and
+	under  Life             // which it was counted under, after an erasure
+	had    []store.Position // inputs that waited then
 }
 
 // turn begins the handling of Events[i] of a batch.
@@ -62,7 +63,11 @@ func (t *turn[S]) save() error {
 	if t.gone || t.rec.empty() {
 		return t.b.Put(t.i, t.at, nil)
 	}
-	return t.b.Put(t.i, t.at, t.rec.encode())
+	kept, err := t.kept()
+	if err != nil {
+		return err
+	}
+	return t.b.Put(t.i, t.at, kept)
 }
 
 // event handles an event of the program's.

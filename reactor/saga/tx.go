@@ -170,7 +170,12 @@ func (t *turn[S]) call(p phases, handle func(tx *Tx[S]) error) error {
 	if tx.err != nil {
 		return tx.err
 	}
-	return t.keepState(&tx.State)
+	t.called = true
+	data, err := t.d.encodeState(&tx.State)
+	if err == nil {
+		t.rec.State = data
+	}
+	return err
 }
 
 // decodeState decodes the state of an instance.
@@ -192,16 +197,13 @@ func encodeState(state any) (json.RawMessage, error) {
 	return data, nil
 }
 
-func (t *turn[S]) keepState(state *S) error {
+// encodeState is encodeState with the limit of the saga.
+func (d *definition[S]) encodeState(state *S) (json.RawMessage, error) {
 	data, err := encodeState(state)
-	switch {
-	case err != nil:
-		return err
-	case len(data) > t.d.maxState:
-		return fmt.Errorf("%w: a state of %d bytes, at most %d", ErrLimit, len(data), t.d.maxState)
+	if err == nil && len(data) > d.maxState {
+		return nil, fmt.Errorf("%w: a state of %d bytes, at most %d", ErrLimit, len(data), d.maxState)
 	}
-	t.rec.State = data
-	return nil
+	return data, err
 }
 
 // text of an error, as it is kept.
