@@ -93,22 +93,32 @@ func (p *program[S]) input(ctx context.Context, b *cursor.Batch, i int) error {
 	return nil
 }
 
-// discarded is what is written where an operator discards a request or the answer to one, for which
-// its instance waits: what has happened is unknown then.
+// discarded is what is written where an operator discards a request, the answer to one, or what
+// ends the wait of an input: what has happened is unknown then, and what has waited is recorded.
 func (p *program[S]) discarded(e store.Event) ([]store.Proposal, error) {
-	why := "its answer was discarded"
-	switch whatOf(p.name, e.Kind) {
-	case whatRequested:
-		why = "its request was discarded"
-	case whatDone, whatRefused, whatUnknown, whatWithdrawn:
+	var answer any
+	w, why := whatOf(p.name, e.Kind), "its answer was discarded"
+	switch w {
+	case whatRequested, whatDone, whatRefused, whatUnknown, whatWithdrawn:
+		if w == whatRequested {
+			why = "its request was discarded"
+		}
+		var o outcome
+		if isErased(&e) || decode(&e, &o) != nil { // nothing says what it was of
+			return nil, nil
+		}
+		w, answer = whatUnknown, outcome{request: o.request, Lost: o.Lost, Error: why}
+	case whatAgain, whatWaited:
+		var of pointer // of an erased one it is the one on its way, or all that waits
+		if !isErased(&e) && decode(&e, &of) != nil {
+			return nil, nil
+		}
+		of.Why = why
+		answer = of
 	default:
 		return nil, nil
 	}
-	var o outcome
-	if isErased(&e) || decode(&e, &o) != nil { // nothing says what it was of
-		return nil, nil
-	}
-	raw, err := encode(p.name, whatUnknown, outcome{request: o.request, Lost: o.Lost, Error: why})
+	raw, err := encode(p.name, w, answer)
 	return []store.Proposal{{At: e.Coordinate, Payload: raw}}, err
 }
 
@@ -284,6 +294,9 @@ func (t *turn[S]) handleHeld() error {
 			return err
 		}
 	}
+	if p.Input == 0 {
+		p.Input = t.rec.Retried
+	}
 	if p.Input != t.rec.Retried || t.rec.Again.IsZero() {
 		return t.again() // of before a suspension: what it is about was handled, or is on its way by another one
 	}
@@ -292,7 +305,13 @@ func (t *turn[S]) handleHeld() error {
 		return nil
 	}
 	if t.rec.release(p.Input) {
-		if err := t.handleAt(p.Input); err != nil {
+		handle := t.handleAt
+		if p.Why != "" {
+			handle = func(at store.Position) error {
+				return t.own(whatRecorded, pointer{Run: t.rec.Run, Input: at, Why: p.Why})
+			}
+		}
+		if err := handle(p.Input); err != nil {
 			return err
 		}
 	}

@@ -112,7 +112,8 @@ type Fired struct {
 	Run        uint64 `json:"run"`
 }
 
-// pointer is the payload of what is about another input.
+// pointer is the payload of what is about another input. Why says of whatAgain and whatWaited that
+// it is not handled, but recorded.
 type pointer struct {
 	Run   uint64         `json:"run,omitempty"`
 	Input store.Position `json:"input"`

@@ -47,8 +47,8 @@ var (
 // webhook with a reference of its own.
 type manager struct{ w *world }
 
-func (m manager) saga() *saga.Saga[order] {
-	return saga.New("checkout",
+func (m manager) saga(more ...saga.Part[order]) *saga.Saga[order] {
+	return saga.New("checkout", append(more,
 		saga.Start(byOrder, m.placed, saga.To("reserving")),
 		saga.On(func(e stockReserved) string { return e.Order }, m.reserved, saga.In("reserving"), saga.To("paying")),
 		saga.On(func(e stockRefused) string { return e.Order }, m.soldOut, saga.In("reserving")),
@@ -58,7 +58,7 @@ func (m manager) saga() *saga.Saga[order] {
 		saga.OnTimer("pay-by", m.late, saga.In("paying")),
 		saga.Do("invoice", m.w.action("invoice"), m.w.back("invoice")),
 		saga.Undo("release", m.release),
-	)
+	)...)
 }
 
 func (m manager) placed(_ context.Context, e reactor.Event[orderPlaced], tx *saga.Tx[order]) error {

@@ -52,8 +52,14 @@ func waited[S any](t *turn[S]) error {
 	if err := decode(t.e, &p); err != nil {
 		return err
 	}
+	if t.rec.Life == None && p.Input == 0 {
+		return erasing[S]{t}.passOver()
+	}
 	if t.rec.Life != None || !t.rec.release(p.Input) {
 		return nil
+	}
+	if p.Why != "" {
+		return t.own(whatRecorded, pointer{Input: p.Input, Why: p.Why})
 	}
 	if len(t.d.answers) > 0 {
 		e, err := eventAt(t.ctx, t.b, p.Input)
