@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor"
@@ -297,6 +299,9 @@ func (t erasing[S]) rest() error {
 // instance may wait for what it said, it waits no longer.
 func (t erasing[S]) handle(w what, e *store.Event) error {
 	rec := t.rec
+	if of, err := t.former(e); of || err != nil {
+		return err
+	}
 	switch w {
 	case whatWaited:
 		if rec.Life == None {
@@ -319,6 +324,21 @@ func (t erasing[S]) handle(w what, e *store.Event) error {
 	default:
 	}
 	return nil
+}
+
+// former reports whether an event of the instance's own is one of a former run: the run in it is
+// erased, but what it answers is older than the present run. Of what retention has dropped that is
+// not known: then it may be what the present run waits for.
+func (t erasing[S]) former(e *store.Event) (bool, error) {
+	st := t.b.Store()
+	if st == nil || e.Cause == uuid.Nil || t.rec.Life == None {
+		return false, nil
+	}
+	cause, err := st.Get(t.ctx, e.Cause)
+	if errors.Is(err, store.ErrDropped) || errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return cause.Position < t.rec.From, err
 }
 
 // passOver records all that waits.

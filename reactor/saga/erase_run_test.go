@@ -3,7 +3,9 @@ package saga_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock-io/penstock/reactor/reactortest"
@@ -64,4 +66,36 @@ func TestAnErasureOfWhatWasNotTakenLeavesTheInstanceAlone(t *testing.T) {
 		reactortest.Erase(p.Run, "visitor:2", p.s)
 		require.Equal(t, saga.Suspended, p.get().Life)
 	})
+}
+
+// An answer of a former run that is erased before it is handled says of which run it was no more.
+func TestAnErasedAnswerOfAFormerRunLeavesTheNextOneAlone(t *testing.T) {
+	w := newWorld()
+	s := saga.Steps("checkout", saga.Starts(byOrder, func(o *order, e orderPlaced) { o.ID = e.Order }),
+		saga.Do("charge", w.action("charge"), w.back("charge")))
+	s.Restarts = saga.AfterEnd
+	run := reactortest.Start(t, s)
+	run.Given(reactortest.At(at("42"), placed("42")))
+	run.Step("checkout")
+	_, err := s.In(run.Store()).Abandon(t.Context(), "42", ana)
+	require.NoError(t, err)
+	run.Given(reactortest.At(at("42"), placed("42")))
+	run.Pause("checkout", time.Time{})
+	run.Settle() // the answer is behind the start of the next run
+	var answer store.Event
+	for e, bad := range s.In(run.Store()).History(t.Context(), "42") {
+		require.NoError(t, bad)
+		if e.Kind == "saga.checkout.done" {
+			answer = e
+		}
+	}
+	require.Equal(t, "saga.checkout.done", answer.Kind)
+	_, err = store.Erase(t.Context(), run.Store(), store.Erasure{Events: []uuid.UUID{answer.ID}, Reason: "asked for", By: "an officer"})
+	require.NoError(t, err)
+	run.Resume("checkout")
+	run.Settle()
+	o, err := s.In(run.Store()).Get("42")
+	require.NoError(t, err)
+	require.EqualValues(t, 2, o.Run)
+	require.Equal(t, saga.Completed, o.Life)
 }
