@@ -224,6 +224,9 @@ const printKey = "d/names"
 // those that could not is to be handled. The same names may do something else, as a migration that
 // is mended.
 func (p *program[S]) open(ctx context.Context, o *cursor.Opening) error {
+	if err := p.sameName(o); err != nil {
+		return err
+	}
 	now, err := p.print()
 	if err != nil {
 		return err
@@ -244,6 +247,16 @@ func (p *program[S]) open(ctx context.Context, o *cursor.Opening) error {
 	default:
 		return supervision.Halt(lacking)
 	}
+}
+
+// sameName requires that the checkpoint has always had the name of the saga: what is in flight, set
+// and asked of instances comes by events with that name, and would be waited for without an end
+// under another one.
+func (p *program[S]) sameName(o *cursor.Opening) error {
+	if first := string(o.FirstName); first != p.name {
+		return supervision.Halt(invalid(p.name, "its name", fmt.Sprintf("was %q: a saga keeps it, as its events have it", first)))
+	}
+	return nil
 }
 
 func (p *program[S]) look(ctx context.Context, o *cursor.Opening, lacking *UnrunnableError) error {

@@ -55,7 +55,8 @@ type lacking struct {
 // an input that the program cannot handle for want of a step, a timer or a version; what it is by
 // now says [Instances.Get], and what is stuck now [Instances.List]. A reactor learns of the same by
 // the events "saga.NAME.stuck" and "saga.NAME.unrunnable" at the entities "saga:NAME:KEY", and by
-// checkpoint.AuditParked of the workers NAME and NAME.do in the reserved scope.
+// checkpoint.AuditParked of the workers NAME and NAME.do in the reserved scope. After a
+// checkpoint.Reset it tells of what was once more.
 func (h *Instances[S]) Watch(ctx context.Context, after store.Position) iter.Seq2[Trouble, error] {
 	return func(yield func(Trouble, error) bool) {
 		d, err := h.saga.define()
