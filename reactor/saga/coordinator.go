@@ -105,13 +105,13 @@ func (p *program[S]) discarded(e store.Event) ([]store.Proposal, error) {
 		}
 		var o outcome
 		if isErased(&e) || decode(&e, &o) != nil { // nothing says what it was of
-			return nil, nil
+			return nil, nil //nolint:nilerr // as above
 		}
 		w, answer = whatUnknown, outcome{request: o.request, Lost: o.Lost, Error: why}
 	case whatAgain, whatWaited:
 		var of pointer // of an erased one it is the one on its way, or all that waits
 		if !isErased(&e) && decode(&e, &of) != nil {
-			return nil, nil
+			return nil, nil //nolint:nilerr // it is none of the saga's
 		}
 		of.Why = why
 		answer = of
