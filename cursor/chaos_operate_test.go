@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -22,6 +23,24 @@ func (m *chaos) control(do func() error) {
 		m.failed = nil
 	}
 	m.through(m.ledger.fold(m.st))
+}
+
+// operate gives an order to the runner, or to its worker while that is not run: then what the
+// runner has not written is lost, as by the end of its process.
+func (m *chaos) operate(do func(cursor.Operator) error) {
+	unlessParked := func(of cursor.Operator) error {
+		if err := do(of); !errors.Is(err, cursor.ErrNotParked) {
+			return err
+		}
+		return nil
+	}
+	if m.random.IntN(2) == 0 {
+		m.control(func() error { return unlessParked(m.runner) })
+		return
+	}
+	if m.through(unlessParked(cursor.OperatorOf(m.st, m.id()))) {
+		m.open()
+	}
 }
 
 func (m *chaos) someParked() (list []store.Position) {
@@ -117,25 +136,35 @@ func (m *chaos) widen() {
 }
 
 func (m *chaos) replay() {
-	m.control(func() error {
-		which := cursor.ParkedFilter{All: true}
-		if m.random.IntN(2) == 0 {
-			which = cursor.ParkedFilter{Key: fmt.Sprintf("in:%d", m.random.IntN(3))}
-		}
-		_, err := m.runner.Replay(m.t.Context(), which, checkpoint.Request{})
-		if errors.Is(err, cursor.ErrNotParked) {
-			return nil
-		}
+	which := cursor.ParkedFilter{All: true}
+	switch m.random.IntN(4) {
+	case 0:
+		which = cursor.ParkedFilter{Kind: "a.x"}
+	case 1:
+		which = cursor.ParkedFilter{Key: fmt.Sprintf("in:%d", m.random.IntN(3))}
+	}
+	which.Max = m.random.IntN(3)
+	m.operate(func(o cursor.Operator) error {
+		_, err := o.Replay(m.t.Context(), which, checkpoint.Request{})
 		return err
 	})
 }
 
 func (m *chaos) discard() {
-	m.control(func() error {
-		err := discard(m.t.Context(), m.runner, m.oneParked())
-		if errors.Is(err, cursor.ErrNotParked) { // it is only held
-			return nil
-		}
+	which := cursor.ParkedFilter{All: true, Max: 1 + m.random.IntN(3)}
+	if m.random.IntN(3) > 0 {
+		which = cursor.ParkedFilter{Position: max(m.oneParked(), 1)}
+	}
+	m.operate(func(o cursor.Operator) error {
+		_, err := o.Discard(m.t.Context(), which, checkpoint.Request{})
 		return err
 	})
+}
+
+func (m *chaos) pause() {
+	m.operate(func(o cursor.Operator) error { return o.Pause(m.t.Context(), time.Time{}, checkpoint.Request{}) })
+}
+
+func (m *chaos) resume() {
+	m.operate(func(o cursor.Operator) error { return o.Resume(m.t.Context(), checkpoint.Request{}) })
 }

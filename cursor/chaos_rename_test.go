@@ -107,10 +107,6 @@ func (m *chaos) kept() ([]any, error) {
 	return all, nil
 }
 
-func (m *chaos) pause() {
-	m.control(func() error { return m.runner.Pause(m.t.Context(), time.Time{}, checkpoint.Request{}) })
-}
-
 // outlived lets a runner that was fenced try to write.
 func (m *chaos) outlived() {
 	if m.former == nil || m.former == m.runner {

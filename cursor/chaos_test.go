@@ -327,7 +327,7 @@ func playHistory(t *testing.T, seed uint64) {
 	often := []func(){m.append, m.take, m.take, m.take, m.take, m.giveBack, m.giveBack, m.giveBack, m.write, m.write, m.decide}
 	seldom := []func(){
 		m.rewind, m.reset, m.skipTo, m.widen, m.replay, m.discard, m.cutSoon, m.failSoon, m.fillUp, m.makeRoom, m.open,
-		m.rename, m.pause, m.outlived, m.probe, m.probe, m.takeBack, m.doubt,
+		m.rename, m.pause, m.resume, m.outlived, m.probe, m.probe, m.takeBack, m.doubt,
 	}
 	for range m.random.IntN(200) {
 		turns := often

@@ -16,7 +16,8 @@ import (
 // They change the lists in memory only after their commit is answered: where it fails, the worker
 // continues as if it had not been asked.
 
-// Operator is what can be done to a worker between two of its batches. A [Runner] is one.
+// Operator is what can be done to a worker between two of its batches. A [Runner] is one;
+// [OperatorOf] returns one for a worker that is not run. The two do the same to the log.
 type Operator interface {
 	Apply(ctx context.Context, c checkpoint.Change, q checkpoint.Request) (checkpoint.Outcome, error)
 	Pause(ctx context.Context, until time.Time, q checkpoint.Request) error

@@ -32,6 +32,9 @@ var (
 	ErrStateless = errors.New("cursor: worker keeps nothing: it is not Stateful")
 	// ErrNotParked says that no event is parked at a position, or for a key.
 	ErrNotParked = errors.New("cursor: not parked")
+	// ErrPulled is the error of a call for a worker, at a checkpoint whose events a program pulls
+	// itself, with a [Cursor]: it heeds no pause, and parks nothing.
+	ErrPulled = errors.New("cursor: a program pulls these events itself, and no worker does")
 	// ErrExternalPosition is the error of a call that moves a worker which keeps its position
 	// itself, see Worker.ExternalPosition.
 	ErrExternalPosition = errors.New("cursor: worker keeps its position elsewhere: move it there")

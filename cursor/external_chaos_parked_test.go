@@ -26,18 +26,25 @@ func (k *keeping) decide() {
 }
 
 func (k *keeping) replay() {
-	k.control(func(ctx context.Context) error {
-		which := cursor.ParkedFilter{Key: fmt.Sprint("in:", k.random.IntN(3))}
-		if k.random.IntN(4) == 0 {
-			which = cursor.ParkedFilter{All: true}
-		}
-		_, err := k.runner.Replay(ctx, which, checkpoint.Request{})
+	which := cursor.ParkedFilter{Key: fmt.Sprint("in:", k.random.IntN(3))}
+	if k.random.IntN(4) == 0 {
+		which = cursor.ParkedFilter{All: true, Max: k.random.IntN(3)}
+	}
+	k.operate(func(ctx context.Context, o cursor.Operator) error {
+		_, err := o.Replay(ctx, which, checkpoint.Request{})
 		return err
 	})
 }
 
 func (k *keeping) discard() {
-	k.control(func(ctx context.Context) error { return discard(ctx, k.runner, k.someParked()) })
+	which := cursor.ParkedFilter{Error: errBroken.Error(), Max: 1 + k.random.IntN(3)}
+	if p := k.someParked(); p > 0 {
+		which = cursor.ParkedFilter{Position: p}
+	}
+	k.operate(func(ctx context.Context, o cursor.Operator) error {
+		_, err := o.Discard(ctx, which, checkpoint.Request{})
+		return err
+	})
 }
 
 // probe handles a parked event where it is, as in an outage.

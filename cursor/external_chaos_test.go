@@ -220,9 +220,23 @@ func (k *keeping) control(do func(ctx context.Context) error) {
 	k.through(err)
 }
 
+// operate gives an order to the runner, or to its worker while that is not run.
+func (k *keeping) operate(do func(context.Context, cursor.Operator) error) {
+	if k.random.IntN(2) == 0 {
+		k.control(func(ctx context.Context) error { return do(ctx, k.runner) })
+		return
+	}
+	err := do(k.t.Context(), cursor.OperatorOf(k.st, "keeping"))
+	if errors.Is(err, cursor.ErrNotParked) || k.through(err) {
+		k.restart()
+	}
+}
+
 func (k *keeping) pause() {
-	k.control(func(ctx context.Context) error { return k.runner.Pause(ctx, time.Time{}, checkpoint.Request{}) })
-	k.control(func(ctx context.Context) error { return k.runner.Resume(ctx, checkpoint.Request{}) })
+	k.operate(func(ctx context.Context, o cursor.Operator) error {
+		return o.Pause(ctx, time.Time{}, checkpoint.Request{})
+	})
+	k.operate(func(ctx context.Context, o cursor.Operator) error { return o.Resume(ctx, checkpoint.Request{}) })
 }
 
 func (k *keeping) rewind() {

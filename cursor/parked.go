@@ -2,6 +2,7 @@ package cursor
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -88,6 +89,17 @@ func (k *parkedKey) freed(gone ...*checkpoint.Parked) (free []*checkpoint.Parked
 		}
 	}
 	return free
+}
+
+// readParked reads the list of a worker from its side values.
+func readParked(st *store.Store, id checkpoint.ID) (list parkedList, err error) {
+	for e, err := range checkpoint.ParkedEvents(st, id) {
+		if err != nil {
+			return parkedList{}, fmt.Errorf("read what is parked: %w", err)
+		}
+		list.add(&e)
+	}
+	return list, nil
 }
 
 func byPosition(a, b checkpoint.Parked) int { return cmp.Compare(a.Position, b.Position) }

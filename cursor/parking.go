@@ -55,14 +55,12 @@ func (p *parking) resume(ctx context.Context) error {
 // load reads the list from the side values. What the owner before parked in doubt, and did not come
 // to a conclusion about, is handled again, and so is what was too new for an owner before and is
 // not for this one; and what is held for nothing, since a rewind took off the list what had failed.
-func (p *parking) load() error {
-	p.list = parkedList{}
+func (p *parking) load() (err error) {
+	if p.list, err = readParked(p.own.st, p.own.lease.ID()); err != nil {
+		return err
+	}
 	var again []store.Position
-	for e, err := range checkpoint.ParkedEvents(p.own.st, p.own.lease.ID()) {
-		if err != nil {
-			return fmt.Errorf("read what is parked: %w", err)
-		}
-		p.list.add(&e)
+	for _, e := range p.list.at {
 		if e.Doubt || p.own.readable(e.Newer) {
 			again = append(again, e.Position)
 		}
