@@ -159,6 +159,7 @@ func TestAStoryTellsOfOperators(t *testing.T) {
 	require.Contains(t, text, `0s asked suspend (wait)
 0s order.cancelled {"Order":"42"}
 0s asked resume (done)
+    requested charge
 0s what was held is handled
 `)
 	require.Contains(t, text, "asked settle charge refused (they say so)\n    ended compensated")
