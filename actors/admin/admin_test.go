@@ -149,6 +149,9 @@ func TestEachModeSaysTheSameAndWhichItIs(t *testing.T) {
 		if w.Running != nil {
 			require.Equal(t, "shop/bill", w.Running.Path)
 			require.Equal(t, "idle", w.Running.State)
+			require.Nil(t, w.Running.Reason)
+			require.Contains(t, string(w.Running.Definition), `"build":"v7"`)
+			require.Equal(t, []admin.Group{{Path: "shop", Strategy: "OneForOne", Budget: status.Groups[0].Budget}}, status.Groups)
 		}
 		require.Equal(t, "bill", w.Name)
 		require.Equal(t, 1, w.Parked)

@@ -170,8 +170,9 @@ func TestTransitionsAreWatched(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			if transition.Reason != "" {
-				require.Contains(t, transition.Reason, errCard.Error())
+			if transition.Reason != nil {
+				require.Contains(t, transition.Reason.Text, errCard.Error())
+				require.Equal(t, store.Position(2), transition.Reason.Event)
 				return
 			}
 		}

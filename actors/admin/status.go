@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -13,9 +14,12 @@ import (
 
 // Status is what all workers do, and what waits for them.
 type Status struct {
-	View    View           `json:"view"`
-	Head    store.Position `json:"head"`
-	Workers []Worker       `json:"workers"`
+	View View           `json:"view"`
+	Head store.Position `json:"head"`
+	// Transition is the number of the latest one: Watch continues after it.
+	Transition uint64   `json:"transition,omitempty"`
+	Groups     []Group  `json:"groups,omitempty"` // of a system, each before those in it
+	Workers    []Worker `json:"workers"`
 	// Error is why the system has stopped, or what of it cannot be run; "" in good order.
 	Error string `json:"error,omitempty"`
 }
@@ -39,6 +43,21 @@ type Worker struct {
 	Running *Running `json:"running,omitempty"`
 }
 
+// Group is one of the tree of a system: its children are those in whose Path its own is followed by
+// their name.
+type Group struct {
+	Path     string `json:"path"`
+	Strategy string `json:"strategy"`
+	Budget   Budget `json:"budget"` // for what its children escalate
+}
+
+// Budget is how many restarts are allowed yet, Of how many in a Period.
+type Budget struct {
+	Left   int      `json:"left"`
+	Of     int      `json:"of"`
+	Period Duration `json:"period"`
+}
+
 // Lag is what waits for a worker.
 type Lag struct {
 	Events  int  `json:"events"`
@@ -60,25 +79,39 @@ type Pause struct {
 
 // Running is what only the system knows that runs the worker.
 type Running struct {
-	Path      string    `json:"path"` // of the groups above it, and its name
-	State     string    `json:"state"`
-	Since     time.Time `json:"since"`
-	Reason    string    `json:"reason,omitempty"`
-	Stalled   bool      `json:"stalled,omitempty"`
-	Handled   uint64    `json:"handled"` // events since the start
-	Restarts  int       `json:"restarts"`
-	Attempt   int       `json:"attempt,omitempty"`
-	Unwritten string    `json:"unwritten,omitempty"`
-	Failing   []Failing `json:"failing,omitempty"`
+	Path  string    `json:"path"` // of the groups above it, and its name
+	State string    `json:"state"`
+	Since time.Time `json:"since"`
+	// Reason of the state, nil in good order.
+	Reason    *actors.Reason `json:"reason,omitempty"`
+	Stalled   bool           `json:"stalled,omitempty"`
+	Handled   uint64         `json:"handled"` // events since the start
+	Restarts  int            `json:"restarts"`
+	Budget    Budget         `json:"budget"` // of restarts
+	Attempt   int            `json:"attempt,omitempty"`
+	Unwritten string         `json:"unwritten,omitempty"` // what no event of the log has of what it reads
+	// Failing are the first events that fail, MoreFailing is how many there are beside them.
+	Failing     []Failing `json:"failing,omitempty"`
+	MoreFailing int       `json:"moreFailing,omitempty"`
+	// Definition is that of actors.WorkerStatus, as JSON.
+	Definition json.RawMessage `json:"definition"`
+}
+
+// Why is the text of the reason, "" in good order.
+func (r *Running) Why() string {
+	if r.Reason == nil {
+		return ""
+	}
+	return r.Reason.Text
 }
 
 // Failing is an event that failed and is tried again.
 type Failing struct {
 	Event   store.Position `json:"event"`
 	Key     string         `json:"key"`
-	Attempt int            `json:"attempt"` // that failed
-	Due     time.Time      `json:"due"`     // when it is tried again
-	Reason  string         `json:"reason"`
+	Attempt int            `json:"attempt"`       // that failed
+	Due     *time.Time     `json:"due,omitempty"` // when it is tried again, nil while it is, and in an outage
+	Reason  actors.Reason  `json:"reason"`
 }
 
 // Healthy reports whether a worker needs no operator: nothing is parked, and if it runs, it is
@@ -115,7 +148,10 @@ func (h *here) status(ctx context.Context) (Status, error) {
 	var running map[string]*actors.WorkerStatus
 	if h.sys != nil {
 		said := h.sys.Status()
-		at.Head, at.View.AsOf, at.Error = said.Head, said.Head, text(said.Err)
+		at.Head, at.View.AsOf, at.Error, at.Transition = said.Head, said.Head, text(said.Err), said.Transition
+		for _, g := range said.Groups {
+			at.Groups = append(at.Groups, Group{Path: g.Path, Strategy: g.Strategy.String(), Budget: budget(g.Budget)})
+		}
 		running = make(map[string]*actors.WorkerStatus, len(said.Workers))
 		for i := range said.Workers {
 			w := &said.Workers[i]
@@ -145,13 +181,22 @@ func worker(st *store.Store, w *actors.WorkerStatus) Worker {
 			Events: w.Lag, AtLeast: w.LagAtLeast, Time: Duration(w.LagTime), Bytes: w.LagBytes, Oldest: w.OldestPending, OldestKey: w.OldestPendingKey,
 		},
 		Running: &Running{
-			Path: w.Path, State: w.State.String(), Since: w.Since, Reason: text(w.Reason), Stalled: w.Stalled, Handled: w.Handled,
-			Restarts: w.Restarts, Attempt: w.Attempt, Unwritten: w.Unwritten,
+			Path: w.Path, State: w.State.String(), Since: w.Since, Stalled: w.Stalled, Handled: w.Handled, Restarts: w.Restarts,
+			Budget: budget(w.Budget), Attempt: w.Attempt, Unwritten: w.Unwritten, MoreFailing: w.MoreFailing,
 		},
 	}
-	for _, f := range w.Failing {
-		out.Running.Failing = append(out.Running.Failing, Failing{Event: f.Event, Key: f.Key, Attempt: f.Attempt, Due: f.Due, Reason: text(f.Reason)})
+	if w.Reason != nil {
+		reason := actors.ReasonOf(w.Reason)
+		out.Running.Reason = &reason
 	}
+	for _, f := range w.Failing {
+		one := Failing{Event: f.Event, Key: f.Key, Attempt: f.Attempt, Reason: actors.ReasonOf(f.Reason)}
+		if !f.Due.IsZero() {
+			one.Due = &f.Due
+		}
+		out.Running.Failing = append(out.Running.Failing, one)
+	}
+	out.Running.Definition, _ = json.Marshal(w.Definition) // it has nothing that cannot be written
 	info, err := checkpoint.Inspect(st, checkpoint.ID(w.Name))
 	if err == nil {
 		out.define(info)
@@ -159,6 +204,10 @@ func worker(st *store.Store, w *actors.WorkerStatus) Worker {
 		out.Error = text(err)
 	}
 	return out
+}
+
+func budget(b actors.Budget) Budget {
+	return Budget{Left: b.Left, Of: b.Of, Period: Duration(b.Period)}
 }
 
 // define takes in what the checkpoint says of the worker itself.

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"time"
 
+	"github.com/penstock-io/penstock/actors"
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -16,7 +17,7 @@ type Transition struct {
 	Path     string         `json:"path"`
 	From     string         `json:"from"`
 	To       string         `json:"to"`
-	Reason   string         `json:"reason,omitempty"`
+	Reason   *actors.Reason `json:"reason,omitempty"`
 	Stack    string         `json:"stack,omitempty"`
 	Attempt  int            `json:"attempt,omitempty"`
 	Position store.Position `json:"position"`
@@ -44,8 +45,12 @@ func watch() listing[WatchQuery, Transition] {
 			}
 			for t := range h.sys.Watch(ctx, q.After) {
 				out := Transition{
-					Number: t.Number, Time: t.Time, Worker: t.Worker, Path: t.Path, From: t.From.String(), To: t.To.String(), Reason: text(t.Reason),
+					Number: t.Number, Time: t.Time, Worker: t.Worker, Path: t.Path, From: t.From.String(), To: t.To.String(),
 					Stack: string(t.Stack), Attempt: t.Attempt, Position: t.Position, Missed: t.Missed,
+				}
+				if t.Reason != nil {
+					reason := actors.ReasonOf(t.Reason)
+					out.Reason = &reason
 				}
 				if !yield(out, nil) {
 					return

@@ -118,8 +118,8 @@ func position(w *admin.Worker) render.Cell { return render.Of(fmt.Sprint(w.Posit
 // shortReason is why a worker is as it is, on one line.
 func shortReason(w *admin.Worker) string {
 	why := w.Error
-	if w.Running != nil && w.Running.Reason != "" {
-		why = w.Running.Reason
+	if w.Running != nil && w.Running.Reason != nil {
+		why = w.Running.Why()
 	}
 	if why == "" && w.Pause != nil {
 		why = w.Pause.Reason

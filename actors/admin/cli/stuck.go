@@ -212,14 +212,14 @@ func (c *call) running(w *admin.Worker) (out []Trouble) {
 	show := c.next("worker", "show", w.Name)
 	switch {
 	case r.Stalled:
-		out = append(out, Trouble{Worker: w.Name, What: stalled, Since: &r.Since, Why: r.Reason, Event: w.Lag.Oldest, Key: w.Lag.OldestKey, Helps: []string{show}})
+		out = append(out, Trouble{Worker: w.Name, What: stalled, Since: &r.Since, Why: r.Why(), Event: w.Lag.Oldest, Key: w.Lag.OldestKey, Helps: []string{show}})
 	case r.State == actors.Halted.String():
 		out = append(out, Trouble{
-			Worker: w.Name, What: r.State, Since: &r.Since, Why: r.Reason, Attempt: r.Attempt,
+			Worker: w.Name, What: r.State, Since: &r.Since, Why: r.Why(), Attempt: r.Attempt,
 			Helps: []string{c.next("worker", "resume", w.Name, "--reason", "…"), show},
 		})
 	case r.State == actors.Full.String() || r.State == actors.Outage.String() || r.State == actors.Restarting.String():
-		out = append(out, Trouble{Worker: w.Name, What: r.State, Since: &r.Since, Why: r.Reason, Helps: []string{show}})
+		out = append(out, Trouble{Worker: w.Name, What: r.State, Since: &r.Since, Why: r.Why(), Helps: []string{show}})
 	}
 	const most = 5
 	for i, f := range r.Failing {
@@ -228,7 +228,7 @@ func (c *call) running(w *admin.Worker) (out []Trouble) {
 			break
 		}
 		out = append(out, Trouble{
-			Worker: w.Name, What: failing, Why: f.Reason, Event: f.Event, Key: f.Key, Attempt: f.Attempt, Due: &f.Due,
+			Worker: w.Name, What: failing, Why: f.Reason.Text, Event: f.Event, Key: f.Key, Attempt: f.Attempt, Due: f.Due,
 			Helps: []string{c.next("get", fmt.Sprint(f.Event)), c.next("why", fmt.Sprint(f.Event))},
 		})
 	}

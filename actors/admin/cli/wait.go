@@ -142,7 +142,7 @@ func (w *waiting) reached(s *admin.Surface, one *admin.Worker) (bool, string, er
 		return true, "has caught up", nil
 	}
 	if r := one.Running; r != nil && r.State == actors.Halted.String() {
-		return false, "", &admin.Error{Code: admin.Refused, Text: fmt.Sprintf("%s has halted: %s", w.name, r.Reason), Hint: w.next("stuck")}
+		return false, "", &admin.Error{Code: admin.Refused, Text: fmt.Sprintf("%s has halted: %s", w.name, r.Why()), Hint: w.next("stuck")}
 	}
 	return false, "", nil
 }

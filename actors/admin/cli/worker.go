@@ -131,17 +131,21 @@ func writeRunning(p *render.Page, r *admin.Running) {
 		render.Fact{Name: "attempt", Value: render.Of(number(uint64(max(0, r.Attempt))))},
 		render.Fact{Name: "unwritten", Value: render.Warning.In(r.Unwritten)},
 	)
-	if r.Reason != "" {
+	if r.Reason != nil {
 		p.Line(render.Faint.In("reason"))
-		p.Block("  ", r.Reason, render.Usual)
+		p.Block("  ", r.Why(), render.Usual)
 	}
 	if len(r.Failing) == 0 {
 		return
 	}
 	rows := make([][]render.Cell, 0, len(r.Failing))
 	for _, f := range r.Failing {
+		due := "now"
+		if f.Due != nil {
+			due = p.In(*f.Due)
+		}
 		rows = append(rows, []render.Cell{
-			render.Of(fmt.Sprint(f.Event)), render.Of(f.Key), render.Of(fmt.Sprint(f.Attempt)), render.Of(p.In(f.Due)), render.Of(f.Reason),
+			render.Of(fmt.Sprint(f.Event)), render.Of(f.Key), render.Of(fmt.Sprint(f.Attempt)), render.Of(due), render.Of(f.Reason.Text),
 		})
 	}
 	p.Table([]string{"FAILING", "KEY", "ATTEMPT", "AGAIN", "REASON"}, rows)
