@@ -28,6 +28,9 @@ type Binding struct {
 	Stateful bool
 	// Pulled says that the reader is a program that pulls events itself, not a worker of a system.
 	Pulled bool
+	// External says that the reader keeps its position itself, and the checkpoint is a copy of it.
+	// What would move only that is [ErrExternal].
+	External bool
 	// Epoch is for an owner that starts again after it failed: it takes the checkpoint only as its own
 	// epoch left it. Where there is a newer owner, or an operator changed the checkpoint, that is
 	// [ErrFenced], and the newer owner is not disturbed. 0 takes it over from whichever owner there

@@ -198,6 +198,9 @@ func (p *plan) mayMove(c Change) error {
 	if err := checkHistory(p.id, p.record, p.st.Origin()); err != nil {
 		return err
 	}
+	if p.record.External {
+		return fmt.Errorf("checkpoint %q: %s: %w", p.id, c, ErrExternal)
+	}
 	return p.stateless(c)
 }
 

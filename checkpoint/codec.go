@@ -34,7 +34,8 @@ const (
 	flagStateful = 1 << iota
 	flagPulled
 	flagClean
-	flagsKnown = flagStateful | flagPulled | flagClean
+	flagExternal
+	flagsKnown = flagStateful | flagPulled | flagClean | flagExternal
 )
 
 // bytes returns the encoded record. Equal records have equal bytes.
@@ -81,6 +82,9 @@ func (r Record) flags() (flags byte) {
 	if r.Clean {
 		flags |= flagClean
 	}
+	if r.External {
+		flags |= flagExternal
+	}
 	return flags
 }
 
@@ -110,6 +114,7 @@ func decode(b []byte) (Record, error) {
 	flags := in.take(1)[0]
 	in.bad = in.bad || flags&^flagsKnown != 0
 	r.Stateful, r.Pulled, r.Clean = flags&flagStateful != 0, flags&flagPulled != 0, flags&flagClean != 0
+	r.External = flags&flagExternal != 0
 	r.Epoch, r.Scanned = in.number(), store.Position(in.number())
 	r.Delivered = r.Scanned - store.Position(in.number())
 	r.Region, r.Kinds = in.short(), in.kinds()

@@ -47,6 +47,9 @@ var (
 	// takes that name, or an operator takes the rename back, as after a deploy that was rolled back;
 	// another reader takes a name that was never in use.
 	ErrRenamed = errors.New("checkpoint: renamed")
+	// ErrExternal: the reader keeps its position elsewhere, and would take no notice of a change of
+	// the copy here.
+	ErrExternal = errors.New("checkpoint: its reader keeps its position elsewhere: move it there")
 	// ErrStateful: the change would move the checkpoint away from the side values that are the state
 	// of its reader.
 	ErrStateful = errors.New("checkpoint: its reader keeps state beside it")

@@ -15,7 +15,7 @@ import (
 //
 // Errors: [ErrNotBackwards] for a position that was never reached, since a rewind to it would skip
 // events; [ErrAhead] beyond the head of the log; [store.ErrDropped] before what retention has
-// dropped, but for 0, which is where the log begins; [ErrStateful].
+// dropped, but for 0, which is where the log begins; [ErrStateful]; [ErrExternal].
 type Rewind struct {
 	To   store.Position
 	Emit bool
@@ -69,7 +69,8 @@ func (c Rewind) apply(ctx context.Context, p *plan) error {
 // Reset moves the checkpoint to 0, as if its reader had never run: it handles everything again, as
 // one does that rebuilds a projection, and emits everything again. What is parked leaves the list,
 // since it comes again too, and what its worker keeps is removed, to be made again. It is also the
-// answer to a position beyond the head, and to a foreign history, since 0 is valid in any.
+// answer to a position beyond the head, and to a foreign history, since 0 is valid in any. A reader
+// that keeps its position elsewhere stays there, and only what is parked comes again.
 //
 // Error: a [store.InvalidError] where more is kept than one commit can remove, 65,536 values with
 // what is parked.
@@ -109,7 +110,8 @@ func (Reset) apply(ctx context.Context, p *plan) error {
 // is. What is parked stays so.
 //
 // Errors: [ErrNotForward] for a position that was passed already, [ErrAhead] beyond the head of the
-// log, [store.ErrDropped] where retention has dropped the event after it, [ErrStateful].
+// log, [store.ErrDropped] where retention has dropped the event after it, [ErrStateful],
+// [ErrExternal].
 type SkipTo struct{ To store.Position }
 
 // String describes the change.

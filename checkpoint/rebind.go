@@ -15,7 +15,7 @@ import (
 // the Region and the Kinds of its CursorWorker: without kinds it would be given events that it has
 // no route for.
 //
-// Errors: [ErrRebuild] where the new region leaves something out, [ErrStateful].
+// Errors: [ErrRebuild] where the new region leaves something out, [ErrStateful], [ErrExternal].
 type Widen struct {
 	Region store.Region
 	Kinds  []string

@@ -42,6 +42,8 @@ type Record struct {
 	Stateful bool
 	// Pulled says that a program pulls the events itself, and no worker does.
 	Pulled bool
+	// External says that the reader keeps its position itself, see [Binding].
+	External bool
 }
 
 // maxPending is the most positions in Record.Pending: as many as the longest batch has, of which

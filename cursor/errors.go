@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
 )
@@ -37,7 +38,7 @@ var (
 	ErrPulled = errors.New("cursor: a program pulls these events itself, and no worker does")
 	// ErrExternalPosition is the error of a call that moves a worker which keeps its position
 	// itself, see Worker.ExternalPosition.
-	ErrExternalPosition = errors.New("cursor: worker keeps its position elsewhere: move it there")
+	ErrExternalPosition = checkpoint.ErrExternal
 )
 
 // What a [*RunnerError] is about.

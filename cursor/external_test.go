@@ -272,14 +272,32 @@ func TestASkippedOrDiscardedEventCountsAsSkippedUntilItIsParkedAgain(t *testing.
 	require.Empty(t, list, "made by hand it knows nothing")
 }
 
-func TestACheckpointThatWasRewoundIsRefusedByAWorkerThatKeepsItsPosition(t *testing.T) {
+func TestNoChangeMovesAWorkerThatKeepsItsPosition(t *testing.T) {
 	st := open(t)
 	fill(t, st, 12, 0)
 	k := &keeper{}
 	r := k.runner(t, st)
 	drain(t, r)
-	require.ErrorIs(t, apply(t.Context(), r, checkpoint.Rewind{To: 3}), cursor.ErrExternalPosition)
-	require.NoError(t, applyCold(t.Context(), st, "keeper", checkpoint.Rewind{To: 3}))
+	before := record(t, st, "keeper")
+	for _, c := range []checkpoint.Change{
+		checkpoint.Rewind{To: 3}, checkpoint.SkipTo{To: st.Head()}, checkpoint.Widen{Region: store.Region{Scope: "shop"}},
+	} {
+		require.ErrorIs(t, apply(t.Context(), r, c), cursor.ErrExternalPosition, c)
+		require.ErrorIs(t, applyCold(t.Context(), st, "keeper", c), cursor.ErrExternalPosition, c)
+		require.Equal(t, before, record(t, st, "keeper"))
+	}
+}
+
+// It was another worker's, which kept its position in the log.
+func TestACheckpointThatWasRewoundIsRefusedByAWorkerThatKeepsItsPosition(t *testing.T) {
+	st := open(t)
+	fill(t, st, 12, 0)
+	k := &keeper{}
+	drain(t, k.runner(t, st))
+	former := k.worker()
+	former.ExternalPosition = nil
+	r := runner(t, st, former)
+	require.NoError(t, apply(t.Context(), r, checkpoint.Rewind{To: 3}))
 	_, err := cursor.NewRunner(t.Context(), st, k.worker())
 	require.ErrorIs(t, err, cursor.ErrExternalPosition)
 	require.NoError(t, applyCold(t.Context(), st, "keeper", checkpoint.Reset{}))

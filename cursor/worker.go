@@ -283,7 +283,7 @@ func (w Worker) binding() checkpoint.Binding {
 	}
 	return checkpoint.Binding{
 		Region: w.Region, Kinds: w.Kinds, Start: start, NewKinds: w.NewKinds, KeyVersion: w.KeyVersion,
-		Formerly: w.formerIDs(), Stateful: w.Stateful,
+		Formerly: w.formerIDs(), Stateful: w.Stateful, External: w.ExternalPosition != nil,
 	}
 }
 
