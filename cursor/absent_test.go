@@ -53,7 +53,7 @@ func TestWhatIsAskedOfAWorkerThatDoesNotRunIsDoneByItsNextStart(t *testing.T) {
 		for kind, n := range map[string]int{
 			checkpoint.AuditPaused: 1, checkpoint.AuditResumed: 1, checkpoint.AuditReplay: 1, checkpoint.AuditDiscarded: 1,
 		} {
-			audits := auditsOf(t, st, "reserve", kind)
+			audits := auditsOf(t, st, kind)
 			require.Len(t, audits, n, kind)
 			require.Equal(t, [2]string{q.Reason, q.By}, [2]string{audits[0].Reason, audits[0].By}, kind)
 		}
@@ -295,14 +295,14 @@ func cutOrders(t *testing.T, st *store.Store, lanes int, asked *bool) error {
 	}
 	*asked = true
 	cold := cursor.OperatorOf(st, "reserve")
-	dropped := auditsOf(t, st, "reserve", checkpoint.AuditDiscarded)
+	dropped := auditsOf(t, st, checkpoint.AuditDiscarded)
 	if len(dropped) == 0 {
 		require.Len(t, parkedIn(t, st), 4)
 		if _, err := cold.Discard(ctx, cursor.ParkedFilter{Error: "3: "}, checkpoint.Request{}); err != nil {
 			return err
 		}
 	}
-	again := auditsOf(t, st, "reserve", checkpoint.AuditReplay)
+	again := auditsOf(t, st, checkpoint.AuditReplay)
 	for _, p := range parkedIn(t, st) {
 		require.Equal(t, p.Position == 4 || len(again) > 0, p.Replaying, p.Position)
 	}
@@ -316,8 +316,8 @@ func cutOrders(t *testing.T, st *store.Store, lanes int, asked *bool) error {
 	}
 	require.ElementsMatch(t, []store.Position{1, 2, 4}, reactions(t, st))
 	require.Empty(t, parkedIn(t, st))
-	require.Len(t, auditsOf(t, st, "reserve", checkpoint.AuditDiscarded), 1)
-	require.Len(t, auditsOf(t, st, "reserve", checkpoint.AuditReplay), 1)
+	require.Len(t, auditsOf(t, st, checkpoint.AuditDiscarded), 1)
+	require.Len(t, auditsOf(t, st, checkpoint.AuditReplay), 1)
 	return nil
 }
 

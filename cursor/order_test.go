@@ -46,9 +46,9 @@ func parkEach(t tb, r *cursor.Runner) {
 }
 
 // auditsOf are what the audit events of a kind say.
-func auditsOf(t tb, st *store.Store, id checkpoint.ID, kind string) (all []checkpoint.Audit) {
+func auditsOf(t tb, st *store.Store, kind string) (all []checkpoint.Audit) {
 	t.Helper()
-	for e, err := range checkpoint.Audits(t.Context(), st, id, 0, kind) {
+	for e, err := range checkpoint.Audits(t.Context(), st, "reserve", 0, kind) {
 		require.NoError(t, err)
 		a, err := checkpoint.AuditOf(t.Context(), st, e)
 		require.NoError(t, err)
@@ -98,11 +98,11 @@ func TestADryRunReturnsWhatTheCallAfterItTouches(t *testing.T) {
 	require.Equal(t, []store.Position{1, 3, 5}, reactions(t, st))
 	require.Equal(t, []checkpoint.Audit{
 		{Worker: "reserve", Events: 2, Selection: `error with "1: "`, Reason: q.Reason, By: q.By},
-	}, auditsOf(t, st, "reserve", checkpoint.AuditReplay))
+	}, auditsOf(t, st, checkpoint.AuditReplay))
 	require.Equal(t, []checkpoint.Audit{
 		{Worker: "reserve", Position: 2, Key: "order:b", Events: 1, Selection: `error with "2: "`, Reason: q.Reason, By: q.By},
 		{Worker: "reserve", Position: 4, Key: "order:c", Events: 1, Selection: "all, at most 3", Reason: q.Reason, By: q.By},
-	}, auditsOf(t, st, "reserve", checkpoint.AuditDiscarded))
+	}, auditsOf(t, st, checkpoint.AuditDiscarded))
 }
 
 func TestOfManyThatAreDiscardedEachHasAnAuditEvent(t *testing.T) {
@@ -115,7 +115,7 @@ func TestOfManyThatAreDiscardedEachHasAnAuditEvent(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, touched, 4)
 	require.Equal(t, head+3, st.Head(), "one commit")
-	for i, a := range auditsOf(t, st, "reserve", checkpoint.AuditDiscarded) {
+	for i, a := range auditsOf(t, st, checkpoint.AuditDiscarded) {
 		require.Equal(t, store.Position(i+1), a.Position)
 		require.Equal(t, 3, a.Events)
 	}
@@ -174,7 +174,7 @@ func TestASliceLeavesOutWhatIsAboutToBeHandledAgain(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, chosen, want)
 	}
-	require.Len(t, auditsOf(t, st, "reserve", checkpoint.AuditReplay), 2)
+	require.Len(t, auditsOf(t, st, checkpoint.AuditReplay), 2)
 	drain(t, r)
 	require.Equal(t, []store.Position{1, 2, 3}, reactions(t, st))
 }

@@ -69,7 +69,7 @@ func TestAFilterSelectsTheKeysOfEventsThatAllItsFieldsApplyTo(t *testing.T) {
 		"more than there are":       {ParkedFilter{Kind: "b.x", Max: 9}, []store.Position{}, []store.Position{2}},
 		"one that is replayed, now": {ParkedFilter{Position: 2}, []store.Position{2, 6}, []store.Position{2}},
 	} {
-		check := func(o parkedOrder, err error, want, of []store.Position) {
+		check := func(err error, want, of []store.Position) {
 			if want == nil {
 				require.ErrorIs(t, err, ErrNotParked, name)
 				return
@@ -78,14 +78,14 @@ func TestAFilterSelectsTheKeysOfEventsThatAllItsFieldsApplyTo(t *testing.T) {
 			require.ElementsMatch(t, want, of, name)
 		}
 		o, err := replayOrder(t.Context(), st, list, c.filter)
-		check(o, err, c.replayed, positionsOf(o.touched()))
+		check(err, c.replayed, positionsOf(o.touched()))
 		require.True(t, slices.IsSorted(positionsOf(o.touched())), name)
 		o, err = discardOrder(t.Context(), st, list, c.filter)
 		var chosen []store.Position
 		for _, e := range o.chosen {
 			chosen = append(chosen, e.Position)
 		}
-		check(o, err, c.dropped, chosen)
+		check(err, c.dropped, chosen)
 	}
 }
 
