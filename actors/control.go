@@ -65,15 +65,15 @@ func query[T any](
 	if pid != nil {
 		s.actors.Root.Send(pid, &called{incarnation{leaf: p.Leaf, gen: gen}})
 	}
-	a := s.answer(ctx, p, m)
+	a := awaitAnswer(ctx, s, p, m)
 	if a.err == nil {
 		result, _ = a.result.(T)
 	}
 	return result, a.err
 }
 
-// answer waits for the answer to a call.
-func (s *System) answer(ctx context.Context, p *node, m *control) answer {
+// awaitAnswer waits for the answer to a call.
+func awaitAnswer(ctx context.Context, s *System, p *node, m *control) answer {
 	for {
 		v := p.published.await()
 		if reason := never(s, v, p.name()); reason != nil && m.claim() {

@@ -42,7 +42,7 @@ func TestACallIsMadeOnceEvenIfItsWorkerIsRestarted(t *testing.T) {
 
 		m := newControl(nil)
 		asked := make(chan error)
-		ask := func() { asked <- sys.answer(t.Context(), p, m).err }
+		ask := func() { asked <- awaitAnswer(t.Context(), sys, p, m).err }
 		p.calls.add(m)
 		require.True(t, p.calls.serve(actor.NewPID("nonhost", "w"), 1), "the first incarnation is told of it")
 		go ask()

@@ -14,6 +14,8 @@ var (
 	ErrOptions = errors.New("actors: bad options")
 	// ErrUnknownWorker: the system has no worker of that name.
 	ErrUnknownWorker = errors.New("actors: unknown worker")
+	// ErrNotInFlight: no handler of the worker has the event in flight.
+	ErrNotInFlight = errors.New("actors: not in flight")
 	// ErrEmptyReceipt: the receipt is the zero value, which a commit that failed returns.
 	ErrEmptyReceipt = errors.New("actors: empty receipt (was the error of the commit checked?)")
 	// ErrInsideHandler: the call would wait for the handler it was made from.
@@ -104,8 +106,10 @@ type HungError struct {
 	Workers []string
 	// Positions up to which each of them has committed: the batch in flight lies after it.
 	Positions []store.Position
-	// Stack of the handler, when it is one worker's: as the goroutine profile shows it.
-	Stack []byte
+	// InFlight is what they have in flight, when it is one worker's, and Stack theirs: as the
+	// goroutine profile shows it.
+	InFlight []Handling
+	Stack    []byte
 }
 
 func (e *HungError) Error() string {

@@ -81,7 +81,7 @@ type lagJSON struct {
 // lag: events, atLeast, time, bytes, oldest, oldestKey and error.
 func (w WorkerStatus) MarshalJSON() ([]byte, error) {
 	type plain WorkerStatus
-	w.Failing = filled(w.Failing)
+	w.Failing, w.InFlight = filled(w.Failing), filled(w.InFlight)
 	return json.Marshal(struct {
 		plain
 		Reason *Reason `json:"reason"`

@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"time"
+
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/penstock-io/penstock/cursor"
@@ -72,6 +74,7 @@ type (
 	handle struct {
 		quiet
 		task *cursor.Task
+		now  time.Time
 	}
 	handled struct {
 		quiet

@@ -52,7 +52,7 @@ type published struct {
 	begun   bool  // of the actor: an incarnation has acquired its checkpoint
 	attempt int32
 	reason  error
-	since   time.Time
+	since   int64 // in microseconds since 1970, as a time.Time takes as much again
 	// toldReason is why, as watchers were told last.
 	toldReason error
 
@@ -74,8 +74,10 @@ type published struct {
 	returned bool // and has since
 	removed  bool // it is no part of the system any more
 	restarts int32
-	cancel   context.CancelFunc // of the handlers of the latest incarnation
-	aborted  uint64             // the latest incarnation whose handlers were cancelled
+	cancel   context.CancelCauseFunc // of the handlers of the latest incarnation
+	aborted  uint64                  // the latest incarnation whose handlers were cancelled
+
+	slots *slots // of the latest incarnation that has called its handler, which sets it; nil before the first
 
 	changed chan struct{} // closed at the next change; nil while no goroutine waits
 }
@@ -87,18 +89,18 @@ var everything store.Region
 
 // watched is done once, before anything is published.
 func (c *published) watched(by *transitions, now func() time.Time) {
-	c.watch, c.now, c.since, c.movedAt = by, now, now(), time.Now()
+	c.watch, c.now, c.since, c.movedAt = by, now, now().UnixMicro(), time.Now()
 	c.region = &everything
 }
 
 // arm records how to cancel the contexts of the handlers of an incarnation, and does so at once if
 // abort was called for it already.
-func (c *published) arm(gen uint64, cancel context.CancelFunc) {
+func (c *published) arm(gen uint64, cancel context.CancelCauseFunc) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.cancel = cancel
 	if gen <= c.aborted {
-		cancel()
+		cancel(nil)
 	}
 }
 
@@ -108,8 +110,23 @@ func (c *published) abort(gen uint64) {
 	defer c.mu.Unlock()
 	c.aborted = gen
 	if c.cancel != nil {
-		c.cancel()
+		c.cancel(nil)
 	}
+}
+
+// handed records where the handlers of an incarnation are found.
+func (c *published) handed(all *slots) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.slots = all
+}
+
+// inFlight describes what the handlers have in flight: see slots.
+func (c *published) inFlight(event store.Position, end error) []Handling {
+	c.mu.Lock()
+	all := c.slots
+	c.mu.Unlock()
+	return all.inFlight(event, end)
 }
 
 // begin records that an incarnation starts; later says that another one was before it.
@@ -157,10 +174,13 @@ func (c *published) set(state State, reason error) {
 // hang records that a handler does not return, and halts the worker for that reason, unless it is
 // halted already.
 func (c *published) hang(stack []byte) {
+	held := c.inFlight(0, nil)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.hung = true
-	reason := &HungError{Workers: []string{c.of.Worker.Name}, Positions: []store.Position{c.position}, Stack: stack}
+	reason := &HungError{
+		Workers: []string{c.of.Worker.Name}, Positions: []store.Position{c.position}, InFlight: held, Stack: stack,
+	}
 	if c.state.MayBecome(Halted) {
 		c.come(Halted, reason)
 		c.tell(reason, stack)
@@ -191,7 +211,7 @@ func (c *published) enter(state State, reason error) (entered bool) {
 func (c *published) come(state State, reason error) {
 	from := c.state
 	if from != state {
-		c.since = c.now()
+		c.since = c.now().UnixMicro()
 		if working(state) && !working(from) { // how long it was idle, paused or halted does not count as a stall
 			c.movedAt, c.stalled = time.Now(), false
 		}

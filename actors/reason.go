@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"cmp"
+
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
@@ -58,6 +60,7 @@ var codes = []struct {
 	{of: cursor.ErrCrashLoop, code: "crash-loop", inside: true},
 	{of: cursor.ErrGoexit, code: "panic", inside: true},
 	{of: supervision.ErrPanic, code: "panic"},
+	{of: cursor.ErrInterrupted, code: "interrupted", inside: true},
 	{of: cursor.ErrTimeout, code: "timeout", inside: true},
 	{of: cursor.ErrKey, code: "no-key"},
 	{of: cursor.ErrNoPosition, code: "no-position"},
@@ -182,6 +185,10 @@ func (s *search) about(err error) {
 	switch e := err.(type) { //nolint:errorlint // the walk unwraps
 	case *EventError:
 		s.event, s.key, s.attempt = e.Event, e.Key, e.Attempt
+	case *HungError:
+		for _, h := range e.InFlight[:min(1, len(e.InFlight))] {
+			s.event, s.key, s.attempt = cmp.Or(h.Event, h.First), h.Key, h.Attempt
+		}
 	case *cursor.HandlerError:
 		s.event = e.Event
 	case *cursor.RunnerError:

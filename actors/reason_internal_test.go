@@ -23,7 +23,7 @@ import (
 // noReasons are the exported errors that are never the reason of a worker: answers to calls of a
 // program or an operator, and to those that open a log or copy it.
 var noReasons = strings.Fields(`
-	actors.ErrOptions actors.ErrUnknownWorker actors.ErrEmptyReceipt actors.ErrInsideHandler actors.ErrUnknownGroup
+	actors.ErrOptions actors.ErrUnknownWorker actors.ErrEmptyReceipt actors.ErrInsideHandler actors.ErrUnknownGroup actors.ErrNotInFlight
 	cursor.ErrInFlight cursor.ErrNoCheckpoint cursor.ErrStateless cursor.ErrNotParked
 	checkpoint.ErrNotFound checkpoint.ErrRunning checkpoint.ErrRebuild checkpoint.ErrNotBackwards checkpoint.ErrNotForward
 	store.ErrLocked store.ErrNotFound store.ErrNotStore store.ErrNotBackup store.ErrUnfinishedCopy store.ErrNotEmpty

@@ -64,6 +64,6 @@ func (r *root) start(c actor.Context) {
 func (r *root) HandleFailure(
 	_ *actor.ActorSystem, s actor.Supervisor, pid *actor.PID, _ *actor.RestartStatistics, reason, _ any,
 ) {
-	r.sys.crashed(pid, r.sys.log.failureOf(reason))
+	actorCrashed(r.sys, pid, r.sys.log.failureOf(reason))
 	s.StopChildren(pid)
 }

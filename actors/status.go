@@ -37,7 +37,7 @@ type WorkerStatus struct {
 	// Reason of the state, when the worker is in trouble or paused: it wraps the last error. See
 	// [ReasonOf] for its kind, and the event that it is about.
 	Reason error `json:"-"`
-	// Since is when it came into the state, by the clock of the store.
+	// Since is when it came into the state, by the clock of the store, to the microsecond.
 	Since time.Time `json:"since"`
 	// Position up to which everything that concerns the worker is handled and committed, or parked.
 	// Where nothing after it does, the checkpoint may have come further, and it counts as lag no more
@@ -83,6 +83,9 @@ type WorkerStatus struct {
 	// is none of them.
 	Failing     []FailingEvent `json:"failing"`
 	MoreFailing int            `json:"moreFailing"`
+	// InFlight are the calls of its handler that have not returned, by lane. System.Stack has where
+	// they are.
+	InFlight []Handling `json:"inFlight"`
 	// Definition is what it was declared with.
 	Definition Definition `json:"definition"`
 }
@@ -131,6 +134,7 @@ func (s *System) Status() Status {
 
 func statusOf(st *store.Store, p *node, head store.Position) WorkerStatus {
 	w, v := p.published.status()
+	w.InFlight = p.published.inFlight(0, nil)
 	w.Definition = definitionOf(&p.baton.Worker, v.reads(&p.baton.Worker))
 	if !v.acquired {
 		return w
@@ -176,7 +180,7 @@ func (c *published) status() (WorkerStatus, view) {
 		Path:     c.of.Path,
 		State:    c.state,
 		Reason:   c.reason,
-		Since:    c.since,
+		Since:    time.UnixMicro(c.since).UTC(),
 		Position: c.position,
 		Stalled:  c.stalled,
 		Parked:   int(c.parked),

@@ -312,6 +312,13 @@ func TestStatusDoesNotBlock(t *testing.T) {
 		require.Positive(t, slowly.LagBytes)
 		require.Equal(t, slowly.LagBytes, badly.LagBytes)
 		slowly.LagBytes, badly.LagBytes = 0, 0
+		require.Len(t, slowly.InFlight, 1)
+		slowly.InFlight = nil
+		for _, w := range []*actors.WorkerStatus{&slowly, &badly, &well} { // TestStatusInJSON has these
+			require.Equal(t, 10, w.Budget.Left)
+			require.Equal(t, "entity=in", w.Definition.Region)
+			w.Budget, w.Definition = actors.Budget{}, actors.Definition{}
+		}
 		require.Equal(t, actors.WorkerStatus{
 			Name: "slow", Path: "test/g/slow", State: actors.Running, Since: began, Lag: 3, LagTime: 50 * time.Second,
 			OldestPending: 1, OldestPendingKey: "in:0",

@@ -205,8 +205,8 @@ func (s *System) drain() {
 	})
 }
 
-// crashed ends the system because an actor that no restart brings back has panicked.
-func (s *System) crashed(pid *actor.PID, failure supervision.Failure) {
+// actorCrashed ends the system because an actor that no restart brings back has panicked.
+func actorCrashed(s *System, pid *actor.PID, failure supervision.Failure) {
 	s.log.end("actor panicked", zap.String("actor", pid.Id), errorField(failure.Err), stackField(failure.Stack))
 	s.fail(failure.Err)
 }

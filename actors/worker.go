@@ -28,13 +28,14 @@ type worker struct {
 	baton *drive.Baton // of the node
 
 	ctx    context.Context //nolint:containedctx // of the handlers: ends at the end of Stop's drain, or with the actor
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 	labels context.Context //nolint:containedctx // of the goroutines of the handlers, in profiles; nil before the first
 
 	core  *drive.Worker
 	shown State         // what core showed last
 	fails bool          // and whether something failed and was not done
 	left  bool          // a handler has ended the goroutine of Receive
+	slots *slots        // of its lanes, or the one it has without; nil before the first handler
 	lanes []*actor.PID  // idle ones: the others return with their task; nil before Begin
 	took  time.Duration // by the handler of the batch before
 	sent  *underway     // the commit under way; nil before the first one
@@ -63,8 +64,7 @@ func newWorker(sys *System, n *node, order drive.Effect) *worker {
 		sys: sys, node: n, id: incarnation{leaf: order.Leaf, gen: order.Gen}, baton: &n.baton,
 		core: n.baton.Spawn(order),
 	}
-	w.ctx, w.cancel = context.WithCancel(context.WithValue(sys.handlers, insideKey{}, w))
-	n.published.arm(order.Gen, w.cancel)
+	w.renew()
 	return w
 }
 
@@ -162,7 +162,7 @@ func (w *worker) turn(c actor.Context) {
 			}
 			return
 		case drive.StepRun:
-			intake = w.run(c, next.Task.(*cursor.Task))
+			intake = w.run(c, next.Task.(*cursor.Task), now)
 			now = w.sys.store.Now()
 		case drive.StepAnswer:
 			if !w.answered(now) {
@@ -247,8 +247,9 @@ func (w *worker) acquire() {
 func (w *worker) begin(c actor.Context) {
 	w.core.Begin()
 	if n := w.node.baton.Worker.Lanes; n > 1 && w.lanes == nil {
-		for range n {
-			props := newProps(&w.sys.dispatcher, func() actor.Actor { return &lane{w: w} })
+		w.makeSlots(n)
+		for i := range n {
+			props := newProps(&w.sys.dispatcher, func() actor.Actor { return newLane(w, &(*w.slots)[i]) })
 			w.lanes = append(w.lanes, c.Spawn(props))
 		}
 	}
@@ -386,7 +387,7 @@ func (w *worker) stop() {
 	if w.timer != nil {
 		w.timer.Stop()
 	}
-	w.cancel()
+	w.cancel(nil)
 	if w.sent != nil {
 		w.sent.end.Wait() // the next incarnation acquires the checkpoint after it
 	}

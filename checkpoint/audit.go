@@ -31,6 +31,8 @@ const (
 	AuditDeleted   = "penstock.deleted"    // the checkpoint was removed
 	AuditAdded     = "penstock.added"      // the worker was added to a running system
 	AuditRemoved   = "penstock.removed"    // it was removed from one; its checkpoint stays
+	// AuditInterrupted: the context of its handler was ended.
+	AuditInterrupted = "penstock.interrupted"
 )
 
 // workerPrefix begins the entities of audit events; the name of the worker follows.

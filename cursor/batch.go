@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
@@ -38,7 +39,7 @@ type Batch struct {
 	lent    *[]store.Event // what Events is a part of, until the batch is over; nil by hand
 	events  []store.Event  // the runner's, which no handler can change
 	staged  *staged        // nil without a reaction
-	begun   int            // the event that the handler works on, -1 when it never said
+	begun   int32          // the event that the handler works on, -1 when it never said; see Begin
 	invalid *eventError    // of the first event with a reaction that cannot be encoded, or nil
 
 	// These are rare, and pointers, so that other batches stay small.
@@ -112,7 +113,7 @@ func takeBack(b *Batch) {
 // It panics itself when there is no Events[i].
 func (b *Batch) Begin(i int) {
 	_ = b.events[i]
-	b.begun = i
+	atomic.StoreInt32(&b.begun, int32(i)) // which HandlingOf looks at meanwhile
 	if d := b.deadline; d != nil && d.restart() && d.late == 0 {
 		d.late = i
 	}

@@ -17,6 +17,9 @@ var (
 	// ErrTimeout is the cause of the end of a handler's context when Worker.Timeout is over; its error
 	// is context.DeadlineExceeded.
 	ErrTimeout = errors.New("cursor: timeout of the handler")
+	// ErrInterrupted is the cause of the end of a handler's context when an operator has interrupted
+	// it.
+	ErrInterrupted = errors.New("cursor: handler was interrupted")
 	// ErrGoexit is the reason of a handler that ended its goroutine with runtime.Goexit, as the
 	// FailNow of package testing does.
 	ErrGoexit = errors.New("cursor: handler called runtime.Goexit")

@@ -89,14 +89,20 @@ func (t *Task) call(ctx context.Context) {
 }
 
 // classify decides how many events are done. When the caller's context ended, the failure of a
-// handler says nothing about its events. One that succeeded all the same is done: what it did
-// outside of the store cannot be taken back.
+// handler says nothing about its events, unless the cause is [ErrInterrupted]: then it is an
+// attempt, whatever is said of what it depends on. One that succeeded all the same is done: what it
+// did outside of the store cannot be taken back.
 func (t *Task) classify(parent, ctx context.Context) {
 	t.good = t.Size()
 	if t.failed == nil {
 		return
 	}
-	if err := parent.Err(); err != nil {
+	switch err, cause := parent.Err(), context.Cause(parent); {
+	case errors.Is(cause, ErrInterrupted):
+		t.good = t.failed.at
+		t.failed.err.Evidence, t.failed.err.Err = false, fmt.Errorf("%w: %w", cause, t.failed.err.Err)
+		return
+	case err != nil:
 		t.good, t.cancelled = 0, fmt.Errorf("cursor: worker %q: %w", t.own.worker.Name, err)
 		return
 	}
@@ -118,7 +124,7 @@ func (t *Task) classify(parent, ctx context.Context) {
 func (t *Task) timedOutByPredecessor() bool {
 	at, b := t.failed.at, &t.batch
 	late := b.deadline.late
-	return at > 0 && !t.failed.err.Panic && (late > 0 && late <= at || b.begun >= 0 && b.begun < at)
+	return at > 0 && !t.failed.err.Panic && (late > 0 && late <= at || b.begun >= 0 && int(b.begun) < at)
 }
 
 // Err is how the handler failed, a [*HandlerError], or the error of the context that Run was given
@@ -178,7 +184,7 @@ func panicError(value any, redact Redact) (err error) {
 
 // panicked must be called while the stack of the panic is still there.
 func (t *Task) panicked(err error) *failure {
-	f := t.failureAt(t.batch.begun, err)
+	f := t.failureAt(int(t.batch.begun), err)
 	f.err.Panic, f.err.Stack = true, debug.Stack()
 	t.givesUp().refused(f.err)
 	return f

@@ -219,9 +219,6 @@ type Worker struct {
 	// checkpoint.ErrStateful, and a checkpoint.Reset removes it, to be made again. It excludes
 	// Volatile and ExternalPosition.
 	Stateful bool
-	// KeptText returns what is kept under a key as text, for people, and for tests that compare what
-	// is left; nil means that it is text.
-	KeptText func(key string, value []byte) string
 	// NewChains gives each reaction depth 1 ([store.Event.Depth]), with the cause and the correlation
 	// that any reaction has: for a worker that ends by itself each loop that leads through it. No
 	// limit of depth does that then, and workers that answer it do not fail after so many rounds.
@@ -239,6 +236,9 @@ type Worker struct {
 	// actors tells when that is complete. store.Retain does not wait for it, but for a hold set
 	// with store.SetHold. A worker that stores its own position uses ExternalPosition.
 	Volatile bool
+	// KeptText returns what is kept under a key as text, for people, and for tests that compare what
+	// is left; nil means that it is text.
+	KeptText func(key string, value []byte) string
 	// ExternalPosition is for a worker that keeps its position itself, in the transaction in which
 	// it saves. It is called each time the checkpoint was acquired, before the first event is read,
 	// and returns the position after which to read; see [ResumeState]. The checkpoint is only a
