@@ -24,6 +24,13 @@ type Change struct {
 	Reason string `json:"reason,omitempty"`
 	By     string `json:"by,omitempty"`
 	DryRun bool   `json:"dryRun"`
+	// One of these is all that is known of what it did, where it is more than the words above.
+	Outcome  *admin.Outcome      `json:"outcome,omitempty"`
+	Parked   []admin.Parked      `json:"parked,omitempty"` // that are replayed or discarded
+	Appended *admin.Appended     `json:"appended,omitempty"`
+	Retained *admin.Retained     `json:"retained,omitempty"`
+	Erased   *admin.ErasedEvents `json:"erased,omitempty"`
+	Repaired *Repaired           `json:"repaired,omitempty"`
 }
 
 // Schema implements [render.Answer].
@@ -38,7 +45,16 @@ func (c *Change) Text(p *render.Page) {
 		p.Line(render.Good.In("done: "+c.Change), render.Of("for: "+c.Reason), render.Of("by: "+c.By))
 	}
 	for _, what := range c.Touches {
-		p.Line(render.Of("  " + what))
+		p.Block("  ", what, render.Usual)
+	}
+	const most = 20
+	for i, one := range c.Parked {
+		if i == most {
+			p.Line(render.Of(fmt.Sprintf("  and %d more, all with --json", len(c.Parked)-most)))
+			break
+		}
+		first, _, _ := strings.Cut(one.Error, "\n")
+		p.Line(render.Of(fmt.Sprintf("  %d", one.Position)), render.Of("of key "+one.Key), parkedState(&one), render.Of(render.Clip(first, 80)))
 	}
 	if c.Undo != "" {
 		p.Line(render.Of("undo: " + c.Undo))

@@ -55,8 +55,8 @@ func newApp(o Options) *app {
 	}
 	a := &app{options: o, now: time.Now, typed: func() []string { return os.Args[1:] }}
 	a.root = a.group(o.Name, "Look at a Penstock event log and its workers, and operate them",
-		a.status(), a.stuck(), a.tail(), a.get(), a.why(), a.effects(), a.trace(), a.history(), a.worker(), a.parked(),
-		a.version(), a.completion())
+		statusCommand(a), stuckCommand(a), tailCommand(a), getCommand(a), whyCommand(a), effectsCommand(a), traceCommand(a), historyCommand(a), workerCommand(a), parkedCommand(a), auditCommand(a),
+		appendCommand(a), storeCommand(a), versionCommand(a), completionCommand(a))
 	a.root.Long = rootHelp
 	a.root.CompletionOptions.DisableDefaultCmd = true
 	a.root.SetFlagErrorFunc(a.flagError)

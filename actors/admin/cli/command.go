@@ -97,11 +97,8 @@ func (a *app) execute(cmd *cobra.Command, s *spec, args []string) error {
 	if err == nil {
 		err = c.answer(s)
 	}
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, errFinding):
-		return &exitError{exitFinding, err}
+	if err == nil || errors.Is(err, errFinding) {
+		return err
 	}
 	return a.failed(cmd, err)
 }
@@ -111,14 +108,20 @@ func (c *call) answer(s *spec) error {
 		return c.make(s.change)
 	}
 	out, err := s.run(c)
-	if out != nil {
-		err = errors.Join(c.printer(c.cmd).Print(out), err)
+	if err != nil || out == nil { // nil: it has written to stdout itself
+		return err
 	}
-	if f, ok := out.(render.Finder); err == nil && ok && f.Finding() {
-		return errFinding
+	if err := c.printer(c.cmd).Print(out); err != nil {
+		return err
 	}
-	return err
+	if e, ok := out.(exiter); ok && e.exit() != exitFine {
+		return &exitError{e.exit(), errFinding}
+	}
+	return nil
 }
+
+// exiter is an answer that was found, and ends the process with another code than 0 all the same.
+type exiter interface{ exit() int }
 
 func (c *call) close() {
 	if c.opened != nil {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/penstock-io/penstock/actors/admin"
 )
 
 // patience is how long a completion may take.
@@ -42,13 +44,13 @@ func workerNames(c *call) []string {
 	if err != nil {
 		return nil
 	}
-	at, err := s.Status(c.ctx)
+	at, err := s.Names(c.ctx, admin.NameQuery{Field: admin.Workers, Limit: 1_000})
 	if err != nil {
 		return nil
 	}
-	names := make([]string, len(at.Workers))
-	for i, w := range at.Workers {
-		names[i] = w.Name
+	names := make([]string, len(at.Names))
+	for i, n := range at.Names {
+		names[i] = n.Text
 	}
 	return names
 }

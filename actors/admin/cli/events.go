@@ -76,7 +76,7 @@ func (c *call) lines(events iter.Seq2[admin.Event, error]) iter.Seq2[*Event, err
 	}
 }
 
-func (a *app) tail() *cobra.Command {
+func tailCommand(a *app) *cobra.Command {
 	var q admin.EventQuery
 	var last int
 	var match string
@@ -223,7 +223,7 @@ func writeEvent(p *render.Page, e *admin.Event) {
 	}
 }
 
-func (a *app) get() *cobra.Command {
+func getCommand(a *app) *cobra.Command {
 	var raw bool
 	return a.command(spec{
 		name: "get", short: "Show one event, by its position or its id", args: []argument{{name: "EVENT"}},
@@ -259,7 +259,7 @@ func (b *Bytes) Schema() string { return "payload" }
 // Text implements [render.Answer].
 func (b *Bytes) Text(p *render.Page) { p.Raw(b.Bytes) }
 
-func (a *app) history() *cobra.Command {
+func historyCommand(a *app) *cobra.Command {
 	return a.command(spec{
 		name: "history", short: "Show all events of one entity, and check their chain of hashes", args: []argument{{name: "ENTITY"}},
 		run: func(c *call) (render.Answer, error) {

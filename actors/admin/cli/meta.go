@@ -33,7 +33,7 @@ func (v *Version) Text(p *render.Page) {
 	p.Line(render.Of(v.Module), render.Of(v.Version), render.Of(v.Revision), render.Of(changed), render.Of(v.Go), render.Of(v.System))
 }
 
-func (a *app) version() *cobra.Command {
+func versionCommand(a *app) *cobra.Command {
 	return a.command(spec{
 		name: "version", short: "Say which version this is", free: true,
 		run: func(*call) (render.Answer, error) {
@@ -68,7 +68,7 @@ func (s *Script) Schema() string { return "completion" }
 // Text implements [render.Answer].
 func (s *Script) Text(p *render.Page) { p.Raw([]byte(s.Script)) }
 
-func (a *app) completion() *cobra.Command {
+func completionCommand(a *app) *cobra.Command {
 	shells := []string{"bash", "zsh", "fish", "powershell"}
 	return a.command(spec{
 		name: "completion", short: "Print the script that completes commands in a shell", free: true,

@@ -14,8 +14,8 @@ import (
 	"github.com/penstock-io/penstock/store"
 )
 
-func (a *app) parked() *cobra.Command {
-	return a.group("parked", "Look at events that workers keep apart because they failed", a.parkedList(), a.parkedShow())
+func parkedCommand(a *app) *cobra.Command {
+	return a.group("parked", "Look at events that workers keep apart because they failed", parkedListCommand(a), parkedShowCommand(a), parkedReplayCommand(a), parkedDiscardCommand(a))
 }
 
 // ParkedList is what a worker keeps apart.
@@ -135,7 +135,7 @@ func (q *selecting) selected(c *call) (admin.Selection, error) {
 	return s, nil
 }
 
-func (a *app) parkedList() *cobra.Command {
+func parkedListCommand(a *app) *cobra.Command {
 	var q selecting
 	return a.command(spec{
 		name: "ls", short: "List what a worker keeps apart, with the errors", args: []argument{workerArgument()},
@@ -187,7 +187,7 @@ func (o *ParkedOne) Text(p *render.Page) {
 	writeParked(p, &o.Parked)
 }
 
-func (a *app) parkedShow() *cobra.Command {
+func parkedShowCommand(a *app) *cobra.Command {
 	return a.command(spec{
 		name: "show", short: "Show one event that a worker keeps apart: the whole error beside the payload",
 		args: []argument{workerArgument(), {"POSITION", parkedPositions}},

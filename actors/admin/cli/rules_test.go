@@ -87,18 +87,24 @@ func TestADirectoryThatIsNotThereIsNeverMade(t *testing.T) {
 	top := t.TempDir()
 	typo := filepath.Join(top, "tyop")
 	ofEach(t, func(t *testing.T, words []string, cmd *cobra.Command) {
-		if isFree(cmd) {
+		if cmd.Name() == "version" || cmd.Name() == "completion" {
 			return
 		}
 		for _, target := range []string{typo, top} {
-			args := with(words, target)
-			for range strings.Count(strings.TrimSuffix(cmd.Use, " [flags]"), " ") - 1 - strings.Count(cmd.Use, "..]") {
-				args = append(args, "1")
+			args := strings.Fields(calls[joined(words)][0].line)
+			for i, word := range args {
+				switch word {
+				case "$T", "$BACKUP", "$EXPORT":
+					args[i] = target
+				case "$NEW":
+					args[i] = filepath.Join(top, "new")
+				case "$BILL", "$PARKED":
+					args[i] = "1"
+				}
 			}
-			if cmd.Flags().Lookup("reason") != nil {
-				args = append(args, "--yes", "--reason", "test")
+			if target == top && isFree(cmd) {
+				continue // that is a directory, and another mistake
 			}
-			args = append(args, required(words)...)
 			out := run(t, append(args, "--json")...)
 			require.Equal(t, exitNotFound, out.code, out.err)
 			require.Equal(t, admin.NotFound, errorOf(t, out).Code)
@@ -109,24 +115,23 @@ func TestADirectoryThatIsNotThereIsNeverMade(t *testing.T) {
 	})
 }
 
-// required are flags without which a command is not understood.
-func required(words []string) []string {
-	return map[string][]string{"worker wait": {"--caught-up"}}[joined(words)]
-}
-
 // Without a terminal a change needs --yes and --reason, and does nothing without them, or with
 // --dry-run.
 func TestAChangeNeedsYesAndAReason(t *testing.T) {
-	s := inMode(t, admin.Live)
+	live, cold := inMode(t, admin.Live), inMode(t, admin.Cold)
 	changes := 0
 	ofEach(t, func(t *testing.T, words []string, cmd *cobra.Command) {
 		if cmd.Flags().Lookup("reason") == nil {
 			return
 		}
 		changes++
+		s := live
+		if calls[joined(words)][0].stopped {
+			s = cold
+		}
 		args := calls[joined(words)][0].words(t, s)
 		args = slices.DeleteFunc(args, func(word string) bool { return word == "--dry-run" })
-		head := s.st.Head()
+		head := live.st.Head()
 		for _, more := range [][]string{nil, {"--yes"}, {"--reason", "test"}, {"--yes", "--reason", ""}} {
 			out := run(t, append(with(args, more...), "--json")...)
 			require.Equal(t, exitUsage, out.code, "%v: %s", more, out.err)
@@ -138,7 +143,8 @@ func TestAChangeNeedsYesAndAReason(t *testing.T) {
 			require.Contains(t, out.out, "nothing was done")
 			require.Contains(t, out.out, "undo: ")
 		}
-		require.Equal(t, head, s.st.Head())
+		require.Equal(t, head, live.st.Head())
+		require.Contains(t, run(t, "status", cold.dir).out, "as of 4:")
 	})
 	require.NotZero(t, changes)
 }
@@ -231,7 +237,7 @@ func TestWhatALogHoldsMovesNoCursor(t *testing.T) {
 	s.end()
 	for _, list := range calls {
 		for _, c := range list {
-			if c.same || strings.Contains(c.line, "$BILL") || strings.Contains(c.line, "--raw") {
+			if c.cold || strings.Contains(c.line, "$BILL") || strings.Contains(c.line, "--raw") {
 				continue
 			}
 			out := run(t, c.words(t, s)...)

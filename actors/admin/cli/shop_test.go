@@ -14,6 +14,7 @@ import (
 
 	"github.com/penstock-io/penstock/actors"
 	"github.com/penstock-io/penstock/actors/admin"
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
@@ -80,7 +81,13 @@ func sold(t *testing.T) *shop {
 	s := opened(t, filepath.Join(t.TempDir(), "shop"))
 	s.order(t, "1", "lamp", "4711")
 	s.order(t, "2", "vase", "")
-	require.Eventually(t, func() bool { return s.sys.Status().Workers[0].State == actors.Idle }, 10*time.Second, time.Millisecond)
+	// What asks a worker lets it look at the log once more, and so know that the last events are none
+	// of its own.
+	require.NoError(t, s.sys.Pause(t.Context(), "bill", time.Time{}, checkpoint.Request{DryRun: true}))
+	require.Eventually(t, func() bool {
+		w := s.sys.Status().Workers[0]
+		return w.State == actors.Idle && w.Position == s.st.Head()
+	}, 10*time.Second, time.Millisecond)
 	return s
 }
 

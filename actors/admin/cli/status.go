@@ -18,8 +18,12 @@ type Status struct{ admin.Status }
 // Schema implements [render.Answer].
 func (s *Status) Schema() string { return "status" }
 
-// Finding implements [render.Finder].
-func (s *Status) Finding() bool { return stands(&s.Status) }
+func (s *Status) exit() int {
+	if stands(&s.Status) {
+		return exitFinding
+	}
+	return exitFine
+}
 
 // Text implements [render.Answer].
 func (s *Status) Text(p *render.Page) {
@@ -38,7 +42,10 @@ func (s *Status) Text(p *render.Page) {
 		groups := groupsOf(w)
 		for depth := range groups {
 			if depth >= len(above) || strings.Join(groups[:depth+1], "/") != strings.Join(above[:depth+1], "/") {
-				rows = append(rows, []render.Cell{render.Faint.In(strings.Repeat("  ", depth) + groups[depth] + "/")})
+				path := strings.Join(groups[:depth+1], "/")
+				rows = append(rows, []render.Cell{
+					render.Faint.In(strings.Repeat("  ", depth) + groups[depth] + "/"), {}, {}, {}, {}, {}, {}, render.Faint.In(s.group(path)),
+				})
 			}
 		}
 		above = groups
@@ -49,6 +56,21 @@ func (s *Status) Text(p *render.Page) {
 		})
 	}
 	p.Table([]string{"WORKER", "STATE", "SINCE", "LAG", "OLDEST", "PARKED", "POSITION", "REASON"}, rows)
+}
+
+// group says how the children of a group are restarted.
+func (s *Status) group(path string) string {
+	for _, g := range s.Groups {
+		if g.Path == path {
+			return g.Strategy + ", " + budget(g.Budget)
+		}
+	}
+	return ""
+}
+
+// budget is how many restarts are left.
+func budget(b admin.Budget) string {
+	return fmt.Sprintf("%d of %d restarts left within %s", b.Left, b.Of, render.Age(timeOf(b.Period)))
 }
 
 // groupsOf are the groups above a worker that runs.
@@ -128,7 +150,7 @@ func shortReason(w *admin.Worker) string {
 	return render.Clip(first, 60)
 }
 
-func (a *app) status() *cobra.Command {
+func statusCommand(a *app) *cobra.Command {
 	return a.command(spec{
 		name: "status", short: "Show all workers: states, lag, parked events",
 		long: "It ends with exit code 5 where a worker is halted, stalled or cannot be read, or the system has stopped.",

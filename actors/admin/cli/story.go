@@ -47,15 +47,15 @@ func drawings() map[string]func(lineage.Picture, io.Writer) error {
 
 const formats = "tree, json, dot, mermaid, svg"
 
-func (a *app) why() *cobra.Command {
+func whyCommand(a *app) *cobra.Command {
 	return a.story("why", "Show why an event is there: its causes, up to the first", "EVENT", admin.Why)
 }
 
-func (a *app) effects() *cobra.Command {
+func effectsCommand(a *app) *cobra.Command {
 	return a.story("effects", "Show all that followed from an event", "EVENT", admin.Effects)
 }
 
-func (a *app) trace() *cobra.Command {
+func traceCommand(a *app) *cobra.Command {
 	return a.story("trace", "Show the whole story that an event, or a correlation, belongs to", "CORRELATION|EVENT", admin.Trace)
 }
 

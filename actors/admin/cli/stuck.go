@@ -27,6 +27,7 @@ type Trouble struct {
 	What   string     `json:"what"`             // one of the words of troubles
 	Means  string     `json:"means"`
 	Since  *time.Time `json:"since,omitempty"`
+	Code   string     `json:"code,omitempty"` // of the reason, where a process said it
 	Why    string     `json:"why,omitempty"`
 	// The event that it is about, where it is about one.
 	Event   store.Position `json:"event,omitempty"`
@@ -67,9 +68,11 @@ func meanings() map[string]string {
 // Schema implements [render.Answer].
 func (s *Stuck) Schema() string { return "stuck" }
 
-// Finding implements [render.Finder].
-func (s *Stuck) Finding() bool {
-	return slices.ContainsFunc(s.Troubles, func(t Trouble) bool { return t.What != resting })
+func (s *Stuck) exit() int {
+	if slices.ContainsFunc(s.Troubles, func(t Trouble) bool { return t.What != resting }) {
+		return exitFinding
+	}
+	return exitFine
 }
 
 // Items implements [render.List].
@@ -104,7 +107,7 @@ func (t *Trouble) Text(p *render.Page) {
 	if t.What == resting || t.What == failing {
 		tone = render.Warning
 	}
-	p.Line(render.Strong.In(t.Worker), tone.In(t.What), render.Of(ago(p, t.Since)))
+	p.Line(render.Strong.In(t.Worker), tone.In(t.What), render.Of(t.Code), render.Of(ago(p, t.Since)))
 	p.Line(render.Of("  " + t.Means))
 	if t.Why != "" {
 		p.Block("  why: ", render.Clip(t.Why, 2_000), render.Usual)
@@ -145,7 +148,7 @@ func stands(s *admin.Status) bool {
 	})
 }
 
-func (a *app) stuck() *cobra.Command {
+func stuckCommand(a *app) *cobra.Command {
 	return a.command(spec{
 		name: "stuck", short: "Say what does not proceed, why, and which command helps",
 		long: "It ends with exit code 5 where there is something, but for workers that were paused.",
@@ -200,7 +203,10 @@ func (c *call) troubles(ctx context.Context, s *admin.Surface, w *admin.Worker) 
 		}
 		out = append(out, Trouble{
 			Worker: w.Name, What: hasParked, Since: &p.Since, Why: p.Error, Event: p.Position, Key: p.Key, Attempt: p.Attempts,
-			More: w.Parked - 1, Helps: []string{c.next("parked", "ls", w.Name), c.next("get", fmt.Sprint(p.Position)), c.next("why", fmt.Sprint(p.Position))},
+			More: w.Parked - 1, Helps: []string{
+				c.next("parked", "show", w.Name, fmt.Sprint(p.Position)), c.next("why", fmt.Sprint(p.Position)),
+				c.next("parked", "ls", w.Name), c.next("parked", "replay", w.Name, fmt.Sprint(p.Position), "--dry-run"),
+			},
 		})
 	}
 	return out, nil
@@ -210,27 +216,32 @@ func (c *call) troubles(ctx context.Context, s *admin.Surface, w *admin.Worker) 
 func (c *call) running(w *admin.Worker) (out []Trouble) {
 	r := w.Running
 	show := c.next("worker", "show", w.Name)
+	one := Trouble{Worker: w.Name, What: r.State, Since: &r.Since, Why: r.Why(), Attempt: r.Attempt, Helps: []string{show}}
+	if r.Reason != nil {
+		one.Code, one.Event, one.Key = string(r.Reason.Code), r.Reason.Event, r.Reason.Key
+	}
 	switch {
 	case r.Stalled:
-		out = append(out, Trouble{Worker: w.Name, What: stalled, Since: &r.Since, Why: r.Why(), Event: w.Lag.Oldest, Key: w.Lag.OldestKey, Helps: []string{show}})
+		one.What, one.Event, one.Key = stalled, w.Lag.Oldest, w.Lag.OldestKey
+		out = append(out, one)
 	case r.State == actors.Halted.String():
-		out = append(out, Trouble{
-			Worker: w.Name, What: r.State, Since: &r.Since, Why: r.Why(), Attempt: r.Attempt,
-			Helps: []string{c.next("worker", "resume", w.Name, "--reason", "…"), show},
-		})
+		one.Helps = []string{c.next("worker", "resume", w.Name, "--reason", "…"), show}
+		out = append(out, one)
 	case r.State == actors.Full.String() || r.State == actors.Outage.String() || r.State == actors.Restarting.String():
-		out = append(out, Trouble{Worker: w.Name, What: r.State, Since: &r.Since, Why: r.Why(), Helps: []string{show}})
+		out = append(out, one)
 	}
 	const most = 5
 	for i, f := range r.Failing {
 		if i == most {
-			out[len(out)-1].More = len(r.Failing) - most
 			break
 		}
 		out = append(out, Trouble{
-			Worker: w.Name, What: failing, Why: f.Reason.Text, Event: f.Event, Key: f.Key, Attempt: f.Attempt, Due: f.Due,
+			Worker: w.Name, What: failing, Code: string(f.Reason.Code), Why: f.Reason.Text, Event: f.Event, Key: f.Key, Attempt: f.Attempt, Due: f.Due,
 			Helps: []string{c.next("get", fmt.Sprint(f.Event)), c.next("why", fmt.Sprint(f.Event))},
 		})
+	}
+	if more := len(r.Failing) + r.MoreFailing - most; more > 0 {
+		out[len(out)-1].More = more
 	}
 	return out
 }

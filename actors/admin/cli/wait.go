@@ -34,7 +34,7 @@ func (w *Waited) Text(p *render.Page) {
 // pace is how often a worker that is waited for is looked at.
 const pace = 250 * time.Millisecond
 
-func (a *app) workerWait() *cobra.Command {
+func workerWaitCommand(a *app) *cobra.Command {
 	var caughtUp bool
 	var applied, state string
 	return a.command(spec{
@@ -47,12 +47,19 @@ func (a *app) workerWait() *cobra.Command {
 			f.BoolVar(&caughtUp, "caught-up", false, "until nothing waits for it")
 			f.StringVar(&applied, "applied", "", "until it has handled this event, by position or id")
 			f.StringVar(&state, "state", "", "until it is in this state, as paused")
-			cmd.MarkFlagsMutuallyExclusive("caught-up", "applied", "state")
 		},
 		run: func(c *call) (render.Answer, error) {
+			asked := 0
+			for _, is := range []bool{caughtUp, applied != "", state != ""} {
+				if is {
+					asked++
+				}
+			}
+			if asked != 1 {
+				return nil, usage("give --caught-up, --applied EVENT or --state STATE", "one thing to wait for is needed, and there are %d", asked)
+			}
 			w := waiting{call: c, name: c.args[0], state: state, began: c.now()}
-			switch {
-			case applied != "":
+			if applied != "" {
 				s, err := c.surface()
 				if err != nil {
 					return nil, err
@@ -62,8 +69,6 @@ func (a *app) workerWait() *cobra.Command {
 					return nil, err
 				}
 				w.event = e.Position
-			case !caughtUp && state == "":
-				return nil, usage("give --caught-up, --applied EVENT or --state STATE", "what to wait for is missing")
 			}
 			return w.wait()
 		},

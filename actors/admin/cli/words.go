@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -50,4 +51,35 @@ func compact(b []byte) string {
 		return string(b)
 	}
 	return out.String()
+}
+
+// settings are the members of a JSON object that are set, on one line: as in "lanes=4
+// policy.attempts=10".
+func settings(b []byte) string {
+	var object map[string]any
+	decoder := json.NewDecoder(bytes.NewReader(b))
+	decoder.UseNumber()
+	if decoder.Decode(&object) != nil {
+		return ""
+	}
+	out := make(map[string]string)
+	flatten(out, "", object)
+	return pairs(out)
+}
+
+func flatten(out map[string]string, prefix string, object map[string]any) {
+	for name, value := range object {
+		switch v := value.(type) {
+		case map[string]any:
+			flatten(out, prefix+name+".", v)
+		case []any:
+			if len(v) > 0 {
+				out[prefix+name] = strings.Trim(fmt.Sprint(v), "[]")
+			}
+		default:
+			if text := fmt.Sprint(v); text != "false" && text != "0" && text != "" {
+				out[prefix+name] = text
+			}
+		}
+	}
 }

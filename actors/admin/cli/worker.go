@@ -12,8 +12,9 @@ import (
 	"github.com/penstock-io/penstock/actors/admin/cli/render"
 )
 
-func (a *app) worker() *cobra.Command {
-	return a.group("worker", "Look at workers, and operate them", a.workerList(), a.workerShow(), a.workerPause(), a.workerResume(), a.workerWait())
+func workerCommand(a *app) *cobra.Command {
+	return a.group("worker", "Look at workers, and operate them", workerListCommand(a), workerShowCommand(a), workerPauseCommand(a), workerResumeCommand(a), workerWaitCommand(a),
+		workerWatchCommand(a), workerRewindCommand(a), workerSkipToCommand(a), workerResetCommand(a), workerWidenCommand(a), workerRebindCommand(a), workerRenameCommand(a), workerDeleteCommand(a))
 }
 
 // Workers are what each worker is.
@@ -62,7 +63,7 @@ func (w *Workers) Text(p *render.Page) {
 
 func kindsOf(w *admin.Worker) string { return or(strings.Join(w.Kinds, " "), "all") }
 
-func (a *app) workerList() *cobra.Command {
+func workerListCommand(a *app) *cobra.Command {
 	return a.command(spec{
 		name: "ls", short: "List the workers: what each reads, and how far it is",
 		run: func(c *call) (render.Answer, error) {
@@ -127,12 +128,13 @@ func writeRunning(p *render.Page, r *admin.Running) {
 	p.Facts(
 		render.Fact{Name: "path", Value: render.Of(r.Path)},
 		render.Fact{Name: "handled", Value: render.Of(render.Count(r.Handled, "event") + " since it was started")},
-		render.Fact{Name: "restarts", Value: render.Of(fmt.Sprint(r.Restarts))},
+		render.Fact{Name: "restarts", Value: render.Of(fmt.Sprintf("%d, %s", r.Restarts, budget(r.Budget)))},
 		render.Fact{Name: "attempt", Value: render.Of(number(uint64(max(0, r.Attempt))))},
 		render.Fact{Name: "unwritten", Value: render.Warning.In(r.Unwritten)},
 	)
+	p.Facts(render.Fact{Name: "definition", Value: render.Of(settings(r.Definition))})
 	if r.Reason != nil {
-		p.Line(render.Faint.In("reason"))
+		p.Line(render.Faint.In("reason"), render.Strong.In(string(r.Reason.Code)))
 		p.Block("  ", r.Why(), render.Usual)
 	}
 	if len(r.Failing) == 0 {
@@ -149,6 +151,9 @@ func writeRunning(p *render.Page, r *admin.Running) {
 		})
 	}
 	p.Table([]string{"FAILING", "KEY", "ATTEMPT", "AGAIN", "REASON"}, rows)
+	if r.MoreFailing > 0 {
+		p.Line(render.Faint.In(fmt.Sprintf("and %d more", r.MoreFailing)))
+	}
 }
 
 func pauseText(p *render.Page, pause *admin.Pause) string {
@@ -162,7 +167,7 @@ func pauseText(p *render.Page, pause *admin.Pause) string {
 	return fmt.Sprintf("for %s, %s, by %s: %s", p.Since(pause.Since), until, or(pause.By, "unknown"), pause.Reason)
 }
 
-func (a *app) workerShow() *cobra.Command {
+func workerShowCommand(a *app) *cobra.Command {
 	return a.command(spec{
 		name: "show", short: "Show all that is known of one worker", args: []argument{workerArgument()},
 		run: func(c *call) (render.Answer, error) {
@@ -194,7 +199,7 @@ func (c *call) find(s *admin.Surface, name string) (admin.Status, *admin.Worker,
 	return at, nil, &admin.Error{Code: admin.NotFound, Text: fmt.Sprintf("no worker is called %q", name), Hint: "there are: " + strings.Join(names, ", ")}
 }
 
-func (a *app) workerPause() *cobra.Command {
+func workerPauseCommand(a *app) *cobra.Command {
 	var until string
 	return a.command(spec{
 		name: "pause", short: "Let a worker rest: it begins no new batch", args: []argument{workerArgument()},
@@ -218,7 +223,7 @@ func (a *app) workerPause() *cobra.Command {
 	})
 }
 
-func (a *app) workerResume() *cobra.Command {
+func workerResumeCommand(a *app) *cobra.Command {
 	return a.command(spec{
 		name: "resume", short: "End the pause of a worker, or start one that is halted", args: []argument{workerArgument()},
 		change: func(c *call, act admin.Act) (*Change, error) {

@@ -25,9 +25,6 @@ type List interface {
 	Items() iter.Seq[Answer]
 }
 
-// Finder is an answer that may say that a person is needed.
-type Finder interface{ Finding() bool }
-
 // Format is how answers are printed.
 type Format uint8
 
