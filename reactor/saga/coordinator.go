@@ -199,7 +199,7 @@ func (t *turn[S]) handle() error {
 	}
 	switch {
 	case w == whatErased:
-		return nil
+		return t.again()
 	case w == whatAgain:
 		return t.handleHeld()
 	case isErased(t.e):
@@ -229,7 +229,9 @@ func (t *turn[S]) handle() error {
 // that is much later than it: where it has not, an operator has discarded it, and what it was for.
 func (t *turn[S]) wait() error {
 	rec := t.rec
-	rec.hold(t.e.Position, false)
+	if err := t.queue(); err != nil {
+		return err
+	}
 	switch {
 	case t.lacks != "" || rec.rests():
 		return nil
@@ -241,7 +243,11 @@ func (t *turn[S]) wait() error {
 	if comes, err := retryComes(t); comes || err != nil {
 		return err
 	}
-	if rec.release(rec.Retried) {
+	found, err := t.release(rec.Retried)
+	if err != nil {
+		return err
+	}
+	if found {
 		if err := t.own(whatRecorded, pointer{Run: rec.Run, Input: rec.Retried, Why: "its retry was discarded"}); err != nil {
 			return err
 		}
@@ -304,16 +310,16 @@ func (t *turn[S]) handleHeld() error {
 	if t.lacks != "" || t.rec.rests() {
 		return nil
 	}
-	if t.rec.release(p.Input) {
-		handle := t.handleAt
-		if p.Why != "" {
-			handle = func(at store.Position) error {
-				return t.own(whatRecorded, pointer{Run: t.rec.Run, Input: at, Why: p.Why})
-			}
-		}
-		if err := handle(p.Input); err != nil {
-			return err
-		}
+	found, err := t.release(p.Input)
+	switch {
+	case err != nil || !found:
+	case p.Why != "":
+		err = t.own(whatRecorded, pointer{Run: t.rec.Run, Input: p.Input, Why: p.Why})
+	default:
+		err = t.handleAt(p.Input)
+	}
+	if err != nil {
+		return err
 	}
 	return t.again()
 }

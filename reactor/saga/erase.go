@@ -117,7 +117,7 @@ func (x *eraser[S]) touched(ctx context.Context, scope string, erased func(store
 			continue
 		}
 		made, err := own, error(nil)
-		if !own && !slices.Contains(rec.waiting(), e.Position) {
+		if !own && !x.waits(e.Position) {
 			made, err = checkpoint.Handled(x.st, x.info, e.Position)
 		}
 		if err != nil {
@@ -150,6 +150,12 @@ func (x *eraser[S]) reached(e *store.Event, rec *record) bool {
 	return err != nil || !slices.ContainsFunc(rec.Aliases, func(a alias) bool {
 		return a.Name == r.alias && a.Value == value && e.Position < a.From
 	})
+}
+
+// waits reports whether an input was held and is not handled yet: then it is held in the log, too.
+func (x *eraser[S]) waits(at store.Position) bool {
+	_, found, err := x.st.Side(checkpoint.Needless(x.first, at).Key)
+	return found && err == nil
 }
 
 // present is the record of an instance, an empty one where there is none, or none that can be read.
@@ -349,7 +355,7 @@ func (t erasing[S]) passOver() error {
 		}
 	}
 	t.rec.Held = nil
-	return nil
+	return t.refill() // these are recorded one by one
 }
 
 // finish ends an instance of which an event was erased that it waits for.
@@ -366,5 +372,8 @@ func (t erasing[S]) finish() error {
 	if err := t.passOver(); err != nil {
 		return err
 	}
-	return t.ended()
+	if err := t.ended(); err != nil {
+		return err
+	}
+	return t.again()
 }

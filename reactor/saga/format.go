@@ -2,11 +2,13 @@ package saga
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"strings"
 
 	"github.com/penstock-io/penstock/cursor/fields"
+	"github.com/penstock-io/penstock/store"
 )
 
 // recordFormat is the first byte of a record, before its fields. It is for changes that the fields
@@ -38,6 +40,10 @@ func decodeRecord(kept []byte) (*record, error) {
 
 // keptText is what the coordinator keeps under a key, for people.
 func keptText(key string, value []byte) string {
+	if strings.HasPrefix(key, pagePrefix) {
+		inputs, err := decodePage(value)
+		return fmt.Sprint(inputs, err)
+	}
 	if !strings.HasPrefix(key, recordKey("")) && !strings.HasPrefix(key, strays) {
 		return string(value)
 	}
@@ -91,6 +97,36 @@ func (r *record) fields(c *fields.Coder) {
 	fields.Number(c, 25, &r.Counted)
 	fields.Text(c, 26, &r.Lacks)
 	fields.Number(c, 27, &r.From)
+	fields.Number(c, 30, &r.Pages.First)
+	fields.Number(c, 31, &r.Pages.Count)
+	fields.Number(c, 32, &r.Pages.Inputs)
+}
+
+// encodePage is a page: the positions of inputs, each as what it is more than the one before.
+func encodePage(inputs []store.Position) (b []byte) {
+	last := store.Position(0)
+	for _, at := range inputs {
+		b = binary.AppendUvarint(b, uint64(at-last))
+		last = at
+	}
+	return b
+}
+
+// decodePage reads one, which is not empty.
+func decodePage(b []byte) (inputs []store.Position, err error) {
+	last := store.Position(0)
+	for len(b) > 0 {
+		more, n := binary.Uvarint(b)
+		if n <= 0 {
+			return nil, fmt.Errorf("%w: a page of inputs", ErrRecord)
+		}
+		last += store.Position(more)
+		inputs, b = append(inputs, last), b[n:]
+	}
+	if len(inputs) == 0 {
+		return nil, fmt.Errorf("%w: a page of inputs is missing", ErrRecord)
+	}
+	return inputs, nil
 }
 
 // statuses by their numbers in the log.

@@ -149,7 +149,7 @@ func TestTwoOperatorsDecideAtOnce(t *testing.T) {
 }
 
 // recorded is why inputs were passed over.
-func recorded(t *testing.T, in *saga.Instances[order], key string) (why []string) {
+func recorded[S any](t *testing.T, in *saga.Instances[S], key string) (why []string) {
 	t.Helper()
 	for e, err := range in.History(t.Context(), key) {
 		require.NoError(t, err)

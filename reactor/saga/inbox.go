@@ -43,6 +43,82 @@ func (t *outlet) keepInputs(was, now []store.Position) error {
 	return nil
 }
 
+// pageSize is how many inputs are in a page.
+const pageSize = 64
+
+// pages have the inputs that wait behind those in the record, none of which was tried: an instance
+// that is stopped for long may have very many, and each commit of it writes the record.
+type pages struct {
+	First  uint64 // the number of the first one
+	Count  uint64 // all but the last one are full
+	Inputs int    // that they have
+}
+
+func pageKey(n uint64, key string) string { return fmt.Sprintf("%s%d/%s", pagePrefix, n, key) }
+
+const pagePrefix = "q/"
+
+// queue has the input wait behind all others.
+func (t *outlet) queue() error {
+	p, at := &t.rec.Pages, t.e.Position
+	if p.Count == 0 && t.rec.kept(false) < pageSize {
+		t.rec.hold(at, false)
+		return nil
+	}
+	var inputs []store.Position
+	if p.Count > 0 {
+		var err error
+		if inputs, err = t.page(p.First + p.Count - 1); err != nil {
+			return err
+		}
+	}
+	if p.Count == 0 || len(inputs) >= pageSize {
+		inputs = nil
+		p.Count++
+	}
+	p.Inputs++
+	if err := t.b.Hold(t.i, at, t.who()); err != nil {
+		return err
+	}
+	return t.b.Put(t.i, pageKey(p.First+p.Count-1, t.key), encodePage(append(inputs, at)))
+}
+
+func (t *outlet) page(n uint64) ([]store.Position, error) {
+	kept, _, err := t.b.Side(t.i, pageKey(n, t.key))
+	if err != nil {
+		return nil, err
+	}
+	return decodePage(kept)
+}
+
+// release takes an input from those that wait, and reports whether it was there. Where all in the
+// record were tried, those of the first page come into it.
+func (t *outlet) release(at store.Position) (found bool, err error) {
+	found = t.rec.release(at)
+	return found, t.refill()
+}
+
+func (t *outlet) refill() error {
+	p := &t.rec.Pages
+	if p.Count == 0 || t.rec.untried() != 0 {
+		return nil
+	}
+	inputs, err := t.page(p.First)
+	if err != nil {
+		return err
+	}
+	key := pageKey(p.First, t.key)
+	for _, at := range inputs {
+		t.rec.hold(at, false)
+	}
+	t.turned = append(t.turned, inputs...)
+	p.First, p.Count, p.Inputs = p.First+1, p.Count-1, p.Inputs-len(inputs)
+	if p.Count == 0 {
+		*p = pages{}
+	}
+	return t.b.Put(t.i, key, nil)
+}
+
 // who waits, for people.
 func (t *outlet) who() string {
 	if t.key == "" {

@@ -20,6 +20,8 @@ type outlet struct {
 	key   string // of the instance; "" for inputs that wait for an alias
 	at    string // where the record is kept
 	rec   *record
+
+	turned []store.Position // inputs that have come into the record from a page
 }
 
 // propose stages an event.

@@ -170,7 +170,7 @@ func (h *Instances[S]) instance(p *program[S], key string, rec *record) (o Insta
 	o = Instance[S]{
 		Key: key, Life: rec.Life, Unrunnable: lacks, Waiting: rec.Life == Running && len(rec.inFlight()) == 0,
 		Run: rec.Run, Version: rec.Version, Phase: rec.Phase, Entered: rec.Entered, Began: rec.Began, Ended: rec.Ended, Since: rec.since(),
-		Held: len(rec.Held), Inputs: rec.Inputs, Err: rec.err(), Skipped: rec.Skipped,
+		Held: len(rec.Held) + rec.Pages.Inputs, Inputs: rec.Inputs, Err: rec.err(), Skipped: rec.Skipped,
 		Steps: rec.stepStates(h.saga.name, key), Timers: rec.timers(), InFlight: attemptsInFlight(rec, h.saga.name, key),
 	}
 	for _, u := range slices.Backward(rec.Undo) {

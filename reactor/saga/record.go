@@ -38,6 +38,7 @@ type record struct {
 	Closing bool // it completes once nothing is in flight
 
 	Held    []held         // inputs for later, by position
+	Pages   pages          // further ones
 	Again   time.Time      // since when one of them is on its way to be handled
 	Retried store.Position // that one
 

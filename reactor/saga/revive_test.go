@@ -105,12 +105,14 @@ func TestAMigrationThatIsBrokenLaterIsSeenByTheNextStart(t *testing.T) {
 
 // counted is a saga that keeps the numbers of what it has seen.
 func counted(parts ...saga.Part[[]string]) *saga.Saga[[]string] {
-	return saga.New("checkout", append(parts,
+	s := saga.New("checkout", append(parts,
 		saga.Start(byOrder, func(context.Context, reactor.Event[orderPlaced], *saga.Tx[[]string]) error { return nil }),
 		saga.On(func(e paymentTaken) string { return e.Ref }, func(_ context.Context, e reactor.Event[paymentTaken], tx *saga.Tx[[]string]) error {
 			tx.State = append(tx.State, e.Body.ID)
 			return nil
 		}))...)
+	s.Unexpected = saga.Record
+	return s
 }
 
 func numbers(from, to int) (list []string) {
@@ -123,7 +125,7 @@ func numbers(from, to int) (list []string) {
 // payments are inputs of an instance with numbers.
 func payments(run *reactortest.Run, from, to int) {
 	for _, id := range numbers(from, to) {
-		run.Given(reactortest.At(at("42"), paymentTaken{Ref: "42", ID: id}))
+		run.Given(reactortest.At(store.At("bank", "shop"), paymentTaken{Ref: "42", ID: id}))
 	}
 }
 
@@ -156,7 +158,7 @@ func TestWhatIsHeldIsHandledBeforeTheInputThatFindsNothingLackedAnyMore(t *testi
 // There is no limit to what an operator or a deploy has stopped, so that the operator gets through,
 // and what comes while that is handled waits behind it.
 func TestNoLimitKeepsWhatWasStoppedFromStartingAgain(t *testing.T) {
-	const n = 40
+	const n = 200 // a few pages
 	def := func(version uint32) *saga.Saga[[]string] {
 		s := counted()
 		s.MaxHeld, s.Policy.Attempts, s.Version, s.AllowUnrunnable = 3, 2, version, true
@@ -190,15 +192,20 @@ func TestNoLimitKeepsWhatWasStoppedFromStartingAgain(t *testing.T) {
 			payments(run, 0, n)
 			run.Settle()
 			require.Equal(t, n, get(t, s, run).Held)
+			require.Len(t, sides(t, run, "needed/checkout/"), n, "retention keeps them")
+			for _, kept := range sides(t, run, "kept/checkout/") {
+				require.Less(t, len(kept.Value), 1000, "what is written with each input has no limit: %s", kept.Key)
+			}
 			s = def(c.versions[2])
 			run.Crash(2)
 			require.NoError(t, c.start(s.In(run.Store())))
-			for i := range n {
-				payments(run, n+i, n+i+1)
+			for i := range n / 10 {
+				payments(run, n+10*i, n+10*i+10)
 				run.Step("checkout")
 			}
 			run.Settle()
 			require.Equal(t, numbers(0, 2*n), get(t, s, run).State)
+			requireNothingHeld(t, run)
 			require.Empty(t, run.Parked("checkout"))
 		})
 	}
@@ -262,4 +269,78 @@ func TestAnInstanceThatIsStuckIsSoWhenItIsResumed(t *testing.T) {
 	require.NoError(t, err)
 	run.Settle()
 	require.Equal(t, saga.Compensated, get(t, s, run).Life)
+}
+
+// requireNothingHeld looks for what is kept of inputs that wait.
+func requireNothingHeld(t *testing.T, run *reactortest.Run) {
+	t.Helper()
+	require.Empty(t, sides(t, run, "needed/checkout/"))
+	require.Empty(t, sides(t, run, "kept/checkout/q/"))
+}
+
+func sides(t *testing.T, run *reactortest.Run, prefix string) (list []store.SideValue) {
+	t.Helper()
+	for side, err := range run.Store().Sides(prefix) {
+		require.NoError(t, err)
+		list = append(list, side)
+	}
+	return list
+}
+
+// Many inputs that wait are recorded before their instance is purged.
+func TestAnInstanceIsPurgedOnceAllThatItHeldIsRecorded(t *testing.T) {
+	const n = 200
+	s := counted()
+	run := begun(t, s)
+	in := s.In(run.Store())
+	_, err := in.Suspend(t.Context(), "42", ana)
+	require.NoError(t, err)
+	payments(run, 0, n)
+	run.Settle()
+	_, err = in.Abandon(t.Context(), "42", ana)
+	require.NoError(t, err)
+	run.Step("checkout")
+	_, err = in.Purge(t.Context(), "42", ana)
+	require.NoError(t, err)
+	run.Settle()
+	run.Advance(2 * time.Minute)
+	_, err = in.Get("42")
+	require.ErrorIs(t, err, saga.ErrNotFound)
+	require.Len(t, recorded(t, in, "42"), n)
+	requireNothingHeld(t, run)
+}
+
+// What waits in a page is nothing that the instance was made from.
+func TestAnErasureOfWhatWaitsInAPageLeavesTheInstanceAlone(t *testing.T) {
+	s := counted()
+	run := begun(t, s)
+	in := s.In(run.Store())
+	_, err := in.Suspend(t.Context(), "42", ana)
+	require.NoError(t, err)
+	payments(run, 0, 100)
+	run.Given(reactortest.At(store.At("another", "shop"), paymentTaken{Ref: "42", ID: "erased"}))
+	payments(run, 100, 200)
+	run.Settle()
+	reactortest.Erase(run, "another", s)
+	require.Equal(t, saga.Suspended, get(t, s, run).Life)
+	_, err = s.In(run.Store()).Resume(t.Context(), "42", ana)
+	require.NoError(t, err)
+	run.Settle()
+	require.Equal(t, numbers(0, 200), get(t, s, run).State)
+	requireNothingHeld(t, run)
+}
+
+// What waits in pages is recorded where an erasure ends the instance.
+func TestAllThatAnErasedInstanceHeldIsRecorded(t *testing.T) {
+	s := counted()
+	run := begun(t, s)
+	_, err := s.In(run.Store()).Suspend(t.Context(), "42", ana)
+	require.NoError(t, err)
+	payments(run, 0, 200)
+	run.Settle()
+	reactortest.Erase(run, "order:42", s)
+	run.Settle()
+	require.Equal(t, saga.Failed, get(t, s, run).Life)
+	require.Len(t, recorded(t, s.In(run.Store()), "42"), 200)
+	requireNothingHeld(t, run)
 }

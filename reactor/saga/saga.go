@@ -55,7 +55,8 @@ type Saga[S any] struct {
 	MaxVisits int
 	// MaxHeld is how many inputs an instance may have that wait for it to begin, or for another phase
 	// ([Defer]), which may never come: one more fails. 0 means 1,000. There is no limit to those that
-	// an operator or a deploy keeps from being handled: they wait in the order of the log.
+	// an operator or a deploy keeps from being handled: they wait in the order of the log, and the
+	// operator's calls pass them.
 	MaxHeld int
 	// Lanes is how many instances have an input handled at the same time; 0 means 64, so that as
 	// many share a commit.

@@ -138,6 +138,12 @@ func (p *stopped) some() {
 				p.given++
 			}
 		}},
+		{1, "many inputs", func() {
+			for range 200 {
+				p.Given(reactortest.At(at("42"), paymentTaken{Ref: "42", ID: fmt.Sprint(p.given)}))
+				p.given++
+			}
+		}},
 		{1, "event", func() { p.Given(reactortest.At(at("42"), orderCancelled{"42"})) }},
 		{3, "suspend", nil},
 		{4, "resume", nil},
@@ -207,6 +213,7 @@ func (p *stopped) mend() {
 			p.call(p.calls()["resume"])
 		case saga.Stuck:
 			p.call(p.calls()["retry"])
+		default:
 		}
 		p.Settle()
 	}
@@ -265,6 +272,7 @@ func TestWhateverStopsAnInstanceAllThatItHoldsIsHandledInOrder(t *testing.T) {
 			p.mend()
 			o := p.get()
 			require.Zero(t, o.Held, "%s\n%s", o.Life, p.story())
+			requireNothingHeld(t, p.Run)
 			require.True(t, o.Life.Ended() || o.Life == saga.Running, "%s\n%s", o.Life, p.story())
 			require.Empty(t, p.Parked("checkout"), p.story())
 			want := make([]int, p.given)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/penstock-io/penstock/cursor"
@@ -54,7 +55,11 @@ func (t *turn[S]) save() error {
 	if t.gone {
 		life, t.rec.Held = None, nil
 	}
-	if err := errors.Join(t.keepInputs(t.had, t.rec.waiting()), t.index(t.was, t.under, life)); err != nil {
+	had := t.had
+	if len(t.turned) > 0 { // they are held in the log already
+		had = slices.Sorted(slices.Values(slices.Concat(had, t.turned)))
+	}
+	if err := errors.Join(t.keepInputs(had, t.rec.waiting()), t.index(t.was, t.under, life)); err != nil {
 		return err
 	}
 	if t.rec.Life != None {
