@@ -107,6 +107,13 @@ func TestTheTablesAreExactWhateverFailsInWhateverOrder(t *testing.T) {
 				o.quietly(boot)
 			case o.chance(5): // as after a panic
 				o.quietly(func() { o.r = newRunner(t, o.st, p) })
+			case o.chance(5): // an operator of the log, while the worker does not run
+				o.quietly(func() {
+					which := cursor.ParkedFilter{Error: errBroken.Error(), Max: o.IntN(3)}
+					_, err := cursor.OperatorOf(o.st, "totals").Replay(t.Context(), which, checkpoint.Request{})
+					require.NoError(t, err)
+					o.r = newRunner(t, o.st, p)
+				})
 			case o.chance(5): // what is handled is written before
 				if o.r.Pause(t.Context(), time.Time{}, checkpoint.Request{}) == nil {
 					require.NoError(t, o.r.Resume(t.Context(), checkpoint.Request{}))
