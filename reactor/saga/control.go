@@ -111,6 +111,9 @@ func (h *Instances[S]) fitting(p *program[S], key string, r checkpoint.Request, 
 // ask appends what an operator asks of the present run of an instance.
 func (h *Instances[S]) ask(ctx context.Context, key string, r checkpoint.Request, a ask) (store.Receipt, error) {
 	p, err := h.saga.program()
+	if err == nil && p.untyped {
+		err = fmt.Errorf("saga %s, key %q: %s: %w", p.name, key, a.Do, ErrUndefined)
+	}
 	if err != nil {
 		return store.Receipt{}, err
 	}

@@ -36,6 +36,7 @@ type definition[S any] struct {
 	steps   map[string]*step[S]
 	stages  []stage // of a list of steps; nil for handlers
 	list    bool
+	untyped bool // the name alone is known
 	free    bool // there is a handler that may set timers and request actions
 
 	migrations map[uint32]func(*record) error // by the version that they are from

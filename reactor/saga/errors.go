@@ -50,6 +50,9 @@ var (
 	ErrAbandoned = errors.New("saga: abandoned")
 	// ErrUnrunnable says that instances cannot be continued by the program. See UnrunnableError.
 	ErrUnrunnable = errors.New("saga: instances that this program cannot continue")
+	// ErrUndefined is the error of a call that needs the definition of the saga, of [Untyped]
+	// instances.
+	ErrUndefined = errors.New("saga: its definition is not known here")
 	// ErrUnfit is the error of an operator's call that does not fit the instance as it is.
 	ErrUnfit = errors.New("saga: the instance is not as the call needs it")
 	// ErrNotFound is the error of a query for a key without an instance.

@@ -24,9 +24,7 @@ func (h *Instances[S]) Explain(key string) (string, error) {
 	now := h.st.Now()
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s (run %d, version %d): %s\n", h.saga.name, o.Key, o.Run, o.Version, o.come(now))
-	if o.Unrunnable != "" {
-		fmt.Fprintf(&b, "  this program cannot continue it: it lacks %s\n", o.Unrunnable)
-	}
+	b.WriteString(o.program(h.saga.untyped))
 	if o.Err != nil {
 		fmt.Fprintf(&b, "  because: %v\n", o.Err)
 	}
@@ -47,6 +45,19 @@ func (h *Instances[S]) Explain(key string) (string, error) {
 		fmt.Fprintf(&b, "  an operator can call: %s\n", strings.Join(calls, ", "))
 	}
 	return b.String(), nil
+}
+
+// program says whether a program can continue it, as far as that is known.
+func (o *Instance[S]) program(untyped bool) string {
+	switch {
+	case untyped && o.Unrunnable != "":
+		return fmt.Sprintf("  its program could not continue it when the last input came: it lacked %s\n", o.Unrunnable)
+	case untyped && !o.Life.Ended():
+		return "  it is seen without its program: whether that can continue it is not known\n"
+	case o.Unrunnable != "":
+		return fmt.Sprintf("  this program cannot continue it: it lacks %s\n", o.Unrunnable)
+	}
+	return ""
 }
 
 // come says how far it has come.

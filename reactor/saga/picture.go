@@ -84,9 +84,12 @@ func (g *drawing) arrow(from, to int, label string) {
 
 func (d *definition[S]) picture(rec *record) lineage.Picture {
 	g := &drawing{at: make(map[string]int)}
-	if d.list {
+	switch {
+	case d.untyped:
+		d.drawRecord(g, rec)
+	case d.list:
 		d.drawList(g, rec)
-	} else {
+	default:
 		d.drawPhases(g, rec)
 	}
 	return g.Picture
@@ -140,7 +143,7 @@ func endBox(rec *record) lineage.Box {
 // stepBox says of a step whether it is undone, and how far it is.
 func (d *definition[S]) stepBox(name string, rec *record) lineage.Box {
 	b := lineage.Box{Title: name}
-	if d.steps[name].undo != nil {
+	if def := d.steps[name]; def != nil && def.undo != nil {
 		b.Lines = append(b.Lines, "has an undo")
 	}
 	s := rec.Steps[name]

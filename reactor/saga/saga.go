@@ -69,10 +69,12 @@ type Saga[S any] struct {
 	// Effects are the settings of the worker that carries out actions.
 	Effects Effects
 
-	name   string
-	list   bool // it was made by Steps
-	parts  []Part[S]
-	former []*Saga[S]
+	name string
+	list bool // it was made by Steps
+	// untyped says that it has no definition: see Untyped.
+	untyped bool
+	parts   []Part[S]
+	former  []*Saga[S]
 }
 
 // Effects are the settings of the worker that carries out the actions of a saga.

@@ -25,47 +25,71 @@ import (
 //	0s done charge "payment 7"
 //	    ended completed
 func (h *Instances[S]) Story(ctx context.Context, key string) (string, error) {
-	from, err := began(ctx, h, key)
-	if err != nil || from == 0 {
-		return "", err
+	inputs, err := h.Inputs(ctx, key)
+	var b strings.Builder
+	for _, in := range inputs {
+		fmt.Fprintf(&b, "%s %s\n", in.Event.Time.Time().Sub(inputs[0].Event.Time.Time()).Round(time.Millisecond), Tell(h.saga.name, in.Event))
+		for _, answer := range in.Answers {
+			fmt.Fprintf(&b, "    %s\n", Tell(h.saga.name, answer))
+		}
 	}
-	var inputs []store.Event
+	return b.String(), err
+}
+
+// Input is one that an instance was given, and what the saga wrote as the answer.
+type Input struct {
+	Event   store.Event
+	Answers []store.Event
+}
+
+// Inputs returns what [Instances.Story] tells, at the same cost, and with its errors.
+func (h *Instances[S]) Inputs(ctx context.Context, key string) ([]Input, error) {
+	from, led, err := began(ctx, h, key)
+	if err != nil || from == 0 {
+		return nil, err
+	}
+	var list []Input
 	answers := make(map[uuid.UUID][]store.Event) // by their cause
 	for e, err := range h.st.Read(ctx, store.Region{}, store.After(from-1)) {
 		if err != nil {
-			return "", fmt.Errorf("saga %s, key %q: its story: %w", h.saga.name, key, err)
+			return nil, fmt.Errorf("saga %s, key %q: its story: %w", h.saga.name, key, err)
 		}
 		what := whatOf(h.saga.name, e.Kind)
 		if by, ok := e.Emitter(); ok && by.Worker == h.saga.name && !what.isInput() {
 			answers[e.Cause] = append(answers[e.Cause], e)
 			continue
 		}
-		if of, err := h.KeyOf(e); err == nil && of == key && (what == "" || what.isInput()) {
-			inputs = append(inputs, e)
+		of, err := h.KeyOf(e)
+		if h.saga.untyped && led[e.ID] && !isErased(&e) {
+			of = key
+		}
+		if err == nil && of == key && (what == "" || what.isInput()) {
+			list = append(list, Input{Event: e})
 		}
 	}
-	var b strings.Builder
-	for _, e := range inputs {
-		fmt.Fprintf(&b, "%s %s\n", e.Time.Time().Sub(inputs[0].Time.Time()).Round(time.Millisecond), line(h.saga.name, e))
-		for _, answer := range answers[e.ID] {
-			fmt.Fprintf(&b, "    %s\n", line(h.saga.name, answer))
-		}
+	for i := range list {
+		list[i].Answers = answers[list[i].Event.ID]
 	}
-	return b.String(), nil
+	return list, nil
 }
 
-// began is the position of the first input of a key that has led to an event, 0 where none has.
-func began[S any](ctx context.Context, h *Instances[S], key string) (store.Position, error) {
+// began is the position of the first input of a key that has led to an event, 0 where none has, and
+// the ids of all that have.
+func began[S any](ctx context.Context, h *Instances[S], key string) (first store.Position, led map[uuid.UUID]bool, err error) {
+	led = make(map[uuid.UUID]bool)
 	for e, err := range h.History(ctx, key) {
 		if err != nil {
-			return 0, err
+			return 0, nil, err
 		}
+		if led[e.Cause] = true; first != 0 {
+			continue
+		}
+		first = e.Position
 		if cause, err := h.st.Get(ctx, e.Cause); err == nil && cause.Position < e.Position {
-			return cause.Position, nil
+			first = cause.Position
 		}
-		return e.Position, nil
 	}
-	return 0, nil
+	return first, led, nil
 }
 
 // isInput reports whether an event of the saga's own is one.
@@ -86,8 +110,8 @@ type told struct {
 	Skipped []string        `json:"skipped"`
 }
 
-// line tells of an event.
-func line(saga string, e store.Event) string {
+// Tell tells of an event in a line, as [Instances.Story] of a saga does.
+func Tell(saga string, e store.Event) string {
 	what := whatOf(saga, e.Kind)
 	var t told
 	if what == "" || json.Unmarshal(e.Payload, &t) != nil {

@@ -76,6 +76,9 @@ type program[S any] struct {
 
 // program checks the saga and its former versions.
 func (s *Saga[S]) program() (*program[S], error) {
+	if s.untyped {
+		return s.undefined(), nil
+	}
 	d, err := s.define()
 	errs := []error{err}
 	p := &program[S]{definition: d, former: make(map[uint32]*definition[S]), allow: s.AllowUnrunnable}
@@ -100,6 +103,8 @@ func (s *Saga[S]) program() (*program[S], error) {
 // nothing.
 func (p *program[S]) of(rec *record) (d *definition[S], lacks string) {
 	switch {
+	case p.untyped:
+		return p.definition, rec.Lacks
 	case !rec.Life.alive() || rec.Version == p.version || p.migrations[rec.Version] != nil:
 		d = p.definition
 	case p.former[rec.Version] != nil:

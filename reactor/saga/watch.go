@@ -59,14 +59,14 @@ type lacking struct {
 // checkpoint.Reset it tells of what was once more.
 func (h *Instances[S]) Watch(ctx context.Context, after store.Position) iter.Seq2[Trouble, error] {
 	return func(yield func(Trouble, error) bool) {
-		d, err := h.saga.define()
+		p, err := h.saga.program()
 		if err != nil {
 			yield(Trouble{}, err)
 			return
 		}
 		for {
 			head := h.st.Head()
-			list, err := h.troubles(ctx, d, after, head)
+			list, err := h.troubles(ctx, p.definition, after, head)
 			for _, t := range list {
 				if !yield(t, nil) {
 					return

@@ -15,7 +15,7 @@ import (
 )
 
 // troubles are those after a position, as long as there is no need to wait.
-func troubles(t *testing.T, in *saga.Instances[order], after store.Position, n int) (list []saga.Trouble) {
+func troubles[S any](t *testing.T, in *saga.Instances[S], after store.Position, n int) (list []saga.Trouble) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()

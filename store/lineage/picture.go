@@ -2,6 +2,7 @@ package lineage
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -9,21 +10,23 @@ import (
 
 // Picture is boxes and the arrows between them.
 type Picture struct {
-	Boxes  []Box
-	Arrows []Arrow
+	Boxes  []Box   `json:"boxes"`
+	Arrows []Arrow `json:"arrows"`
 }
 
 // Box is a text in a frame. What it is called in a rendering follows from its place in the picture.
 type Box struct {
-	Title string
-	Lines []string // below the title
-	Style Style
+	Title string   `json:"title"`
+	Lines []string `json:"lines,omitempty"` // below the title
+	Style Style    `json:"style"`
 }
 
 // Arrow leads from one box to another. One from or to a place without a box is not drawn.
 type Arrow struct {
-	From, To int    // places in Picture.Boxes
-	Label    string // "" for none
+	// From and To are places in Picture.Boxes.
+	From  int    `json:"from"`
+	To    int    `json:"to"`
+	Label string `json:"label,omitempty"` // "" for none
 }
 
 // Style is how a box is drawn.
@@ -36,6 +39,29 @@ const (
 	Dashed       // that belongs to something else
 	Strong       // of more weight
 )
+
+var styles = [...]string{Plain: "plain", Faint: "faint", Dashed: "dashed", Strong: "strong"} //nolint:gochecknoglobals // a table that is never written.
+
+// String is as in "dashed".
+func (s Style) String() string {
+	if int(s) < len(styles) {
+		return styles[s]
+	}
+	return fmt.Sprintf("Style(%d)", uint8(s))
+}
+
+// MarshalText returns [Style.String].
+func (s Style) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText is the reverse of MarshalText.
+func (s *Style) UnmarshalText(text []byte) error {
+	i := slices.Index(styles[:], string(text))
+	if i < 0 {
+		return fmt.Errorf("lineage: %q is no style", text)
+	}
+	*s = Style(i)
+	return nil
+}
 
 // valid returns the arrows between boxes that there are.
 func (p Picture) valid() (arrows []Arrow) {
