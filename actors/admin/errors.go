@@ -9,6 +9,7 @@ import (
 	"github.com/penstock-io/penstock/actors"
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/reactor/saga"
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -87,18 +88,18 @@ type coded struct {
 func codes() []coded {
 	return []coded{
 		{Unknown, []error{store.ErrOutcomeUnknown}},
-		{Damage, []error{store.ErrCorrupt, store.ErrNewerFormat, checkpoint.ErrCorrupt}},
-		{Usage, []error{store.ErrInvalid}},
+		{Damage, []error{store.ErrCorrupt, store.ErrNewerFormat, checkpoint.ErrCorrupt, saga.ErrRecord, saga.ErrState}},
+		{Usage, []error{store.ErrInvalid, saga.ErrKey}},
 		{NotFound, []error{
 			actors.ErrUnknownWorker, actors.ErrUnknownGroup, checkpoint.ErrNotFound, store.ErrNotFound, store.ErrNotStore, cursor.ErrNotParked,
-			fs.ErrNotExist,
+			fs.ErrNotExist, saga.ErrNotFound,
 		}},
 		{Forbidden, []error{fs.ErrPermission}},
 		{Refused, []error{
 			store.ErrLocked, store.ErrConflict, store.ErrReadOnly, store.ErrDropped, store.ErrDenied, store.ErrBusy, store.ErrDiskFull,
 			store.ErrPoisoned, checkpoint.ErrRunning, checkpoint.ErrStateful, checkpoint.ErrAhead, checkpoint.ErrNotBackwards,
 			checkpoint.ErrNotForward, checkpoint.ErrRebuild, checkpoint.ErrExists, checkpoint.ErrFenced, checkpoint.ErrRenamed, actors.ErrHalted, actors.ErrEnded,
-			actors.ErrRemoved,
+			actors.ErrRemoved, saga.ErrUnfit, saga.ErrUnrunnable, saga.ErrUndefined,
 		}},
 		{Unreachable, []error{store.ErrClosed, actors.ErrStopped, context.DeadlineExceeded, context.Canceled}},
 	}

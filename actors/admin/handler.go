@@ -61,6 +61,7 @@ func operations() []operation {
 	return []operation{
 		view(), status(), watch(), events(), oneEvent(), payload(), story(), history(), names(), parked(), audit(), logInfo(),
 		pause(), resume(), replay(), discard(), change(), appendEvent(), retain(), erase(),
+		sagas(), listInstances(), oneInstance(), sagaStory(), sagaPicture(), callSaga(),
 		metricsPage{},
 	}
 }

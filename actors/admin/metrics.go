@@ -11,6 +11,7 @@ import (
 
 	"github.com/penstock-io/penstock/actors"
 	"github.com/penstock-io/penstock/cursor/drive"
+	"github.com/penstock-io/penstock/reactor/saga"
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -32,8 +33,13 @@ func (metricsPage) serve(w http.ResponseWriter, r *http.Request, s *Surface) {
 		refuse(w, httpStatus(CodeOf(err)), said(err))
 		return
 	}
+	sagas, err := s.here.sagas()
+	if err != nil {
+		refuse(w, httpStatus(CodeOf(err)), said(err))
+		return
+	}
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	_ = writeMetrics(w, status, s.here.st.Stats())
+	_ = writeMetrics(w, status, s.here.st.Stats(), sagas)
 }
 
 // exposition writes metrics. The first error of the writer stays.
@@ -41,10 +47,11 @@ type exposition struct {
 	to *bufio.Writer
 }
 
-func writeMetrics(w io.Writer, status Status, t store.Stats) error {
+func writeMetrics(w io.Writer, status Status, t store.Stats, sagas []SagaStatus) error {
 	x := exposition{bufio.NewWriter(w)}
 	x.store(status, t)
 	x.workers(status.Workers)
+	x.sagas(sagas)
 	return x.to.Flush()
 }
 
@@ -163,6 +170,20 @@ func (x exposition) workers(list []Worker) {
 		}
 		for state := actors.Starting; state <= drive.Stopped; state++ {
 			x.value("penstock_worker_state", truth(w.Running.State == state.String()), append(w.labels(), "state", state.String())...)
+		}
+	}
+}
+
+// sagas writes the number of instances of each life: those of none, too, so that a rule that
+// watches for one has something to watch.
+func (x exposition) sagas(list []SagaStatus) {
+	if len(list) == 0 {
+		return
+	}
+	x.metric("penstock_saga_instances", "gauge", "Instances of a saga, by how far they have come.")
+	for _, s := range list {
+		for life := saga.Running; life <= saga.Failed && s.Error == ""; life++ {
+			x.value("penstock_saga_instances", float64(s.Instances[life]), "saga", s.Name, "life", life.String())
 		}
 	}
 }

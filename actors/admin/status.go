@@ -190,11 +190,7 @@ func worker(st *store.Store, w *actors.WorkerStatus) Worker {
 		out.Running.Reason = &reason
 	}
 	for _, f := range w.Failing {
-		one := Failing{Event: f.Event, Key: f.Key, Attempt: f.Attempt, Reason: actors.ReasonOf(f.Reason)}
-		if !f.Due.IsZero() {
-			one.Due = &f.Due
-		}
-		out.Running.Failing = append(out.Running.Failing, one)
+		out.Running.Failing = append(out.Running.Failing, failing(f))
 	}
 	out.Running.Definition, _ = json.Marshal(w.Definition) // it has nothing that cannot be written
 	info, err := checkpoint.Inspect(st, checkpoint.ID(w.Name))
@@ -202,6 +198,14 @@ func worker(st *store.Store, w *actors.WorkerStatus) Worker {
 		out.define(info)
 	} else if !errors.Is(err, checkpoint.ErrNotFound) { // a volatile worker has none
 		out.Error = text(err)
+	}
+	return out
+}
+
+func failing(f actors.FailingEvent) Failing {
+	out := Failing{Event: f.Event, Key: f.Key, Attempt: f.Attempt, Reason: actors.ReasonOf(f.Reason)}
+	if !f.Due.IsZero() {
+		out.Due = &f.Due
 	}
 	return out
 }

@@ -36,8 +36,12 @@ type View struct {
 // Options of a surface in the process of the system.
 type Options struct {
 	// Redact returns the payload of an event as operators may see it; nil shows it as it is. It is
-	// called by many goroutines.
+	// called by many goroutines. States of sagas, and results of their steps, come as events of the
+	// instance with the kinds "saga.NAME.state" and "saga.NAME.result".
 	Redact func(store.Event) []byte
+	// Sagas are those of the program. Of others that the log has less is seen, and nothing can be
+	// done: see SagaStatus.Untyped.
+	Sagas []Saga
 	// ErasedSides says what of an erasure the program keeps elsewhere: reactor.ErasedSides of its
 	// reactors and sagas. nil is checkpoint.ErasedSides, which reaches what is parked.
 	ErasedSides func(context.Context, func(store.Position) bool) ([]store.SideWrite, error)
