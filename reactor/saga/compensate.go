@@ -154,17 +154,13 @@ func (t *turn[S]) join(name string) error {
 			failed = step
 		}
 	}
-	switch {
-	case failed == "":
+	if failed == "" {
 		return t.stage(at + 1)
-	case t.rec.Pivoted:
-		return t.stick(t.now, failed, false, t.rec.Steps[failed].Error)
-	default:
-		return t.compensate(t.rec.Steps[failed].failed(failed))
 	}
+	return t.compensate(t.rec.Steps[failed].failed(failed))
 }
 
-// compensate turns the instance back.
+// compensate turns the instance back, or where there is no way back stops it.
 func (t *turn[S]) compensate(why failure) error {
 	if t.rec.Life != Running {
 		return nil
@@ -187,7 +183,7 @@ func (t *turn[S]) compensate(why failure) error {
 // unwind undoes the next thing, once nothing is in flight any more; with nothing left it ends the
 // instance.
 func (t *turn[S]) unwind() error {
-	if t.rec.Life != Compensating || len(t.rec.inFlight()) > 0 || t.rec.undoing() != nil {
+	if len(t.rec.inFlight()) > 0 || t.rec.undoing() != nil {
 		return nil
 	}
 	if name := t.d.asksFor(t.rec); name != "" {

@@ -55,8 +55,8 @@ func (t *turn[S]) fired() error {
 	switch {
 	case in == nil:
 		return fmt.Errorf("%w: the saga has no timer %q any more", ErrTransition, f.Name)
-	case t.rec.Life != Running || !in.expected(t.rec.Phase):
-		return t.record(fmt.Sprintf("timer %q is not expected: the instance is %s in phase %q", f.Name, t.rec.Life, t.rec.Phase))
+	case !in.expected(t.rec.Phase):
+		return t.record(fmt.Sprintf("timer %q is not expected: the instance is in phase %q", f.Name, t.rec.Phase))
 	}
 	return t.call(in.phases, func(tx *Tx[S]) error { return in.call(t.ctx, f, tx) })
 }
