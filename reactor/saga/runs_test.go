@@ -2,6 +2,7 @@ package saga_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -98,10 +99,10 @@ func TestACancellationWithoutAnInstanceIsRecorded(t *testing.T) {
 	w := newWorld()
 	s := w.checkout()
 	run := reactortest.Start(t, s)
-	run.Given(reactortest.At(at("42"), orderCancelled{"42"}))
+	run.Given(reactortest.At(at("43"), orderCancelled{"43"}))
 	run.Settle()
 	require.Empty(t, run.Parked("checkout"))
-	require.Len(t, recorded(t, s.In(run.Store()), "42"), 1)
+	require.Len(t, recorded(t, s.In(run.Store()), "43"), 1)
 }
 
 // What waits for nothing leaves nothing behind.
@@ -246,4 +247,64 @@ func TestWhatHasEndedIsNotMigrated(t *testing.T) {
 	d.run.Settle()
 	_, err = migrating.In(d.run.Store()).Get("42")
 	require.ErrorIs(t, err, saga.ErrNotFound)
+}
+
+// A handler of refusals is called for these alone.
+func TestAnUnknownOutcomeIsNoRefusal(t *testing.T) {
+	w := newWorld()
+	w.fails["charge"] = []error{errDown}
+	s := saga.New("checkout",
+		saga.Start(byOrder, func(_ context.Context, _ reactor.Event[orderPlaced], tx *saga.Tx[order]) error {
+			tx.Run("charge")
+			return nil
+		}),
+		saga.Do("charge", w.action("charge"), w.back("charge")).Attempts(1).Refused(func(_ context.Context, _ error, tx *saga.Tx[order]) error {
+			tx.Complete()
+			return nil
+		}))
+	run := begun(t, s)
+	require.Equal(t, saga.Compensated, get(t, s, run).Life)
+	require.Equal(t, []string{"charge", "undo charge"}, w.calls)
+}
+
+// A timer that an operator has had fire does not fire once more when it is due.
+func TestATimerThatAnOperatorFiresIsOver(t *testing.T) {
+	w := newWorld()
+	s := timed(w, func(tx *saga.Tx[order]) { tx.Goto("late") })
+	run := begun(t, s)
+	in := s.In(run.Store())
+	_, err := in.Suspend(t.Context(), "42", ana)
+	require.NoError(t, err)
+	run.Settle()
+	_, err = in.Fire(t.Context(), "42", "a", ana)
+	require.ErrorIs(t, err, saga.ErrUnfit)
+	_, err = in.Resume(t.Context(), "42", ana)
+	require.NoError(t, err)
+	run.Settle()
+	_, err = in.Fire(t.Context(), "42", "a", ana)
+	require.NoError(t, err)
+	run.Advance(2 * time.Hour)
+	require.Equal(t, "late", get(t, s, run).State.Payment)
+	require.Len(t, firings(t, run), 1)
+}
+
+// What is abandoned has failed because of what it has turned back for.
+func TestAnInstanceIsAbandonedWhileItTurnsBack(t *testing.T) {
+	w := newWorld()
+	w.fails["charge"], w.fails["undo reserve"] = []error{errDown}, []error{errDown}
+	s := w.checkout()
+	run := begun(t, s)
+	in := s.In(run.Store())
+	_, err := in.SettleDone(t.Context(), "42", "charge", "p", ana)
+	require.ErrorIs(t, err, saga.ErrUnfit, "it may happen yet, and could not be undone then")
+	_, err = in.Cancel(t.Context(), "42", checkpoint.Request{Reason: strings.Repeat("x", 1<<16)})
+	require.ErrorIs(t, err, store.ErrInvalid)
+	_, err = in.Cancel(t.Context(), "42", ana)
+	require.NoError(t, err)
+	run.Settle()
+	_, err = in.Abandon(t.Context(), "42", ana)
+	require.NoError(t, err)
+	run.Settle()
+	require.Equal(t, saga.Failed, get(t, s, run).Life)
+	require.ErrorIs(t, get(t, s, run).Err, saga.ErrCancelled)
 }

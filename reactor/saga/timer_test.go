@@ -2,6 +2,8 @@ package saga_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -116,4 +118,40 @@ func TestAnInstanceThatFailsWithSomethingToUndoIsCompensated(t *testing.T) {
 	})
 	run := begun(t, s)
 	require.Equal(t, saga.Compensated, get(t, s, run).Life)
+}
+
+// However many timers of an instance are due, over restarts: each fires once, in the order of their
+// times, and the deadline behind them.
+func TestManyTimersOfAnInstanceFireOnceInTheirOrder(t *testing.T) {
+	const n = 300 // more than are written at a time
+	parts := []saga.Part[order]{saga.Start(byOrder, func(_ context.Context, _ reactor.Event[orderPlaced], tx *saga.Tx[order]) error {
+		for i := range n {
+			tx.After(fmt.Sprint("t", i), time.Duration(i*7919%n+1)*time.Second)
+		}
+		return nil
+	})}
+	for i := range n {
+		parts = append(parts, saga.OnTimer(fmt.Sprint("t", i), func(_ context.Context, _ saga.Fired, tx *saga.Tx[order]) error {
+			tx.State.Cents++
+			return nil
+		}))
+	}
+	s := saga.New("checkout", parts...)
+	s.Deadline = time.Hour
+	run := begun(t, s)
+	run.Pause("checkout", time.Time{})
+	run.Advance(2 * time.Hour)
+	run.Resume("checkout")
+	for i := uint64(0); !get(t, s, run).Life.Ended() && i < 50; i++ {
+		run.Step("checkout")
+		if i%2 == 0 {
+			run.Crash(i)
+		}
+		run.Advance(time.Second)
+	}
+	require.EqualValues(t, n, get(t, s, run).State.Cents)
+	require.ErrorIs(t, get(t, s, run).Err, saga.ErrDeadline)
+	all := firings(t, run)
+	require.Len(t, all, n+1)
+	require.True(t, slices.IsSortedFunc(all, func(a, b firing) int { return a.Due.Compare(b.Due) }))
 }
