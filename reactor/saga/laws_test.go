@@ -34,6 +34,7 @@ func TestOverdueTimersFireInTheirOrder(t *testing.T) {
 	run.Pause("clocks", time.Time{})
 	run.Advance(30 * 24 * time.Hour)
 	run.Resume("clocks")
+	run.Step("clocks")
 	run.Given(wind{Clock: "new", Timer: "a", For: time.Hour})
 	for {
 		run.Step("clocks")
@@ -41,7 +42,7 @@ func TestOverdueTimersFireInTheirOrder(t *testing.T) {
 			break
 		}
 	}
-	require.Less(t, len(reactortest.Of[rang](run)), n)
+	require.Less(t, len(firings(t, run)), n, "those that are not written come after the input")
 	run.Settle()
 	all := firings(t, run)
 	require.Len(t, all, n)
