@@ -33,9 +33,13 @@ type kept struct {
 
 // keptValues are side values: however often a batch writes one, a commit writes it once.
 type keptValues struct {
-	at    map[string]*keptValue // by key of the side value
 	order []*keptValue          // in which they were asked for, so that commits are the same each time
+	at    map[string]*keptValue // by key of the side value, where they are more than a few
 }
+
+// fewValues is how many side values are looked through rather than looked up. A batch of a worker
+// with lanes hardly has more. They are kept for the next batch.
+const fewValues = 8
 
 // keptValue is one side value.
 type keptValue struct {
@@ -54,16 +58,50 @@ type keptPut struct {
 
 // of returns what is known of a key.
 func (k *keptValues) of(key string) *keptValue {
-	v := k.at[key]
-	if v == nil {
-		if k.at == nil {
-			k.at = make(map[string]*keptValue)
-		}
-		v = &keptValue{key: key}
+	if v := k.known(key); v != nil {
+		return v
+	}
+	n := len(k.order)
+	if k.order = slices.Grow(k.order, 1)[:n+1]; k.order[n] == nil {
+		k.order[n] = new(keptValue)
+	}
+	v := k.order[n]
+	v.key = key
+	switch {
+	case k.at != nil:
 		k.at[key] = v
-		k.order = append(k.order, v)
+	case n >= fewValues:
+		k.at = make(map[string]*keptValue, 2*n)
+		for _, v := range k.order {
+			k.at[v.key] = v
+		}
 	}
 	return v
+}
+
+func (k *keptValues) known(key string) *keptValue {
+	if k.at != nil {
+		return k.at[key]
+	}
+	for _, v := range k.order {
+		if v.key == key {
+			return v
+		}
+	}
+	return nil
+}
+
+// reset forgets all values. Where there were few, the next batch has their memory.
+func (k *keptValues) reset() {
+	if k.at != nil {
+		*k = keptValues{}
+		return
+	}
+	for _, v := range k.order {
+		clear(v.puts)
+		*v = keptValue{puts: v.puts[:0]}
+	}
+	k.order = k.order[:0]
 }
 
 // sides adds to a list what events from one up to, but not including, another leave.
@@ -136,6 +174,15 @@ func (v *keptValue) write(event int) store.SideWrite {
 		w.Expect = store.Exactly(v.revision)
 	}
 	return w
+}
+
+// reset forgets everything.
+func (k *kept) reset() {
+	k.values.reset()
+	k.due.reset()
+	clear(k.scheduled)
+	clear(k.counts)
+	k.scheduled, k.counts, k.now, k.nowOf = k.scheduled[:0], k.counts[:0], time.Time{}, 0
 }
 
 // keeps returns what the batch has of what its worker keeps.

@@ -53,7 +53,9 @@ const (
 	// maxStagedData is how many bytes of reactions that came encoded the memory of a batch may have
 	// that is kept for the next one.
 	maxStagedData = 1 << 20
-	// maxKeptSides is the same for side values.
+	// maxKeptItems is how many of each kind the memory of a commit may have that is kept for the next
+	// one, maxKeptSides that of a [Submission].
+	maxKeptItems = 1024
 	maxKeptSides = 4
 	// maxRuns is at how many events, which are not done, runs of the handler are counted. More than
 	// so many cannot fail and wait; those that an operator discarded or left out stay until it is

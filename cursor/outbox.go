@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 
 	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/store"
@@ -26,21 +27,45 @@ type outbox struct {
 	survived bool             // the process outlived an event that was marked, and the checkpoint does not say so
 	clean    bool             // what the next commit says about the end
 
-	kept *commitBuffers // nil until the first commit: thousands of workers may wait for their first event
+	lent *commitBuffers // nil but during a commit
 }
 
-// commitBuffers are used again by each commit. The store has copied what they hold when it is done.
+// commitBuffers are used again by a later commit, of any runner. The store has copied what they
+// hold when it is done.
 type commitBuffers struct {
 	ranges    []taskRange
 	positions []store.Position
+	events    []store.Proposal
+	beside    []store.SideWrite // beside the checkpoint
 	sides     []store.SideWrite
 }
 
+// commitPool are those that no commit has.
+//
+//nolint:gochecknoglobals // as eventBuffers
+var commitPool sync.Pool
+
 func (o *outbox) buffers() *commitBuffers {
-	if o.kept == nil {
-		o.kept = new(commitBuffers)
+	if o.lent == nil {
+		if o.lent, _ = commitPool.Get().(*commitBuffers); o.lent == nil {
+			o.lent = new(commitBuffers)
+		}
 	}
-	return o.kept
+	return o.lent
+}
+
+// free ends the use of buffers.
+func (o *outbox) free() {
+	b := o.lent
+	o.lent = nil
+	if max(cap(b.ranges), cap(b.positions), cap(b.events), cap(b.sides)) > maxKeptItems {
+		return
+	}
+	clear(b.ranges)
+	clear(b.events)
+	clear(b.beside)
+	clear(b.sides)
+	commitPool.Put(b)
 }
 
 func (o *outbox) empty() bool {
@@ -149,12 +174,15 @@ func (o *outbox) write(ctx context.Context, b store.Batch, done []store.Position
 	var err error
 	switch {
 	case o.own.lease != nil:
+		if o.lent == nil { // else those who lent it are not done with it
+			defer o.free()
+		}
 		beside := b.Sides
 		b.Sides = o.buffers().sides[:0]
 		o.own.lease.Stage(&b, o.move(next))
 		b.Sides = append(b.Sides, beside...) // last: that there is a newer owner comes before what it wrote
+		o.lent.sides = b.Sides
 		err = o.own.commit(ctx, b)
-		o.keep(b.Sides)
 	case len(b.Events) > 0:
 		_, err = o.own.st.Commit(context.WithoutCancel(ctx), b)
 	}
@@ -178,15 +206,6 @@ func (o *outbox) markAttempt(ctx context.Context, event store.Position, givesUp 
 		return crashes, false, o.own.failed(ErrCommit, err)
 	}
 	return crashes, true, nil
-}
-
-// keep lets a small list of side values be used again.
-func (o *outbox) keep(sides []store.SideWrite) {
-	clear(sides)
-	buffers := o.buffers()
-	if buffers.sides = sides[:0]; cap(sides) > maxKeptSides {
-		buffers.sides = nil
-	}
 }
 
 // move is the checkpoint that says what a frontier does.

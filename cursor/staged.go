@@ -50,7 +50,10 @@ func (b *Batch) unstage() {
 	b.staged = nil
 	clear(s.proposals) // or the pool keeps payloads alive
 	clear(s.of)
-	s.proposals, s.of, s.data, s.kept = s.proposals[:0], s.of[:0], s.data[:0], nil
+	s.proposals, s.of, s.data = s.proposals[:0], s.of[:0], s.data[:0]
+	if s.kept != nil {
+		s.kept.reset()
+	}
 	if cap(s.data) > maxStagedData {
 		s.data = nil
 	}

@@ -19,6 +19,7 @@ type taskRange struct {
 // writeTasks writes what is handled of some tasks, and notes in each how much of it is committed.
 // The task whose reactions are refused is returned with the error that says so.
 func (o *outbox) writeTasks(ctx context.Context, tasks []*Task) (rejected *Task, err error) {
+	defer o.free()
 	buffers := o.buffers()
 	buffers.ranges = buffers.ranges[:0]
 	for _, t := range tasks {
@@ -26,9 +27,7 @@ func (o *outbox) writeTasks(ctx context.Context, tasks []*Task) (rejected *Task,
 			buffers.ranges = append(buffers.ranges, taskRange{task: t, from: t.committed, to: t.good})
 		}
 	}
-	rejected, err = o.writeHalved(ctx, buffers.ranges)
-	clear(buffers.ranges)
-	return rejected, err
+	return o.writeHalved(ctx, buffers.ranges)
 }
 
 // writeHalved writes ranges. What the store refuses because of its content is halved until the
@@ -107,12 +106,9 @@ func (o *outbox) writeOnce(ctx context.Context, ranges []taskRange, b store.Batc
 	var counts tally
 	buffers := o.buffers()
 	done := buffers.positions[:0]
+	b.Events, b.Sides = buffers.events[:0], buffers.beside[:0]
 	for _, s := range ranges {
-		if reactions := s.task.batch.proposals(s.from, s.to); b.Events == nil {
-			b.Events = reactions
-		} else {
-			b.Events = append(b.Events, reactions...)
-		}
+		b.Events = append(b.Events, s.task.batch.proposals(s.from, s.to)...)
 		b.Sides = s.task.batch.staged.sides(b.Sides, s.from, s.to)
 		counts = s.task.batch.staged.tally(counts, s.from, s.to)
 		decides = decides || quotes(s)
@@ -131,9 +127,9 @@ func (o *outbox) writeOnce(ctx context.Context, ranges []taskRange, b store.Batc
 	if len(ranges) > 1 {
 		slices.Sort(done)
 	}
-	buffers.positions = small(done)
 	var err error
-	if b.Sides, err = counts.write(b.Sides, o.own.st); err != nil {
+	b.Sides, err = counts.write(b.Sides, o.own.st)
+	if buffers.positions, buffers.events, buffers.beside = done, b.Events, b.Sides; err != nil {
 		return err
 	}
 	b.Lazy = !decides && o.own.lazy(b)
