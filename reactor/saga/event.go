@@ -3,6 +3,7 @@ package saga
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -155,7 +156,7 @@ func decode(e *store.Event, body any) error {
 // effectKey names the effect of an action: the saga, the instance and its run, the step and its
 // visit; of an undo without an action, the number of that in place of the visit.
 func effectKey(saga, key string, r *request) string {
-	return fmt.Sprintf("%s/%s.%d/%s.%d", saga, key, r.Run, r.Step, r.number())
+	return saga + "/" + key + "." + strconv.FormatUint(uint64(r.Run), 10) + "/" + r.Step + "." + strconv.FormatUint(r.number(), 10)
 }
 
 // number tells the effects of a step from each other.

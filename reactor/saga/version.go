@@ -156,6 +156,9 @@ func (d *definition[S]) lacks(rec *record) string {
 			return fmt.Sprintf("undo of step %q", u.Step)
 		}
 	}
+	if len(rec.Timers) == 0 { // as mostly, and to sort allocates
+		return ""
+	}
 	for _, name := range slices.Sorted(maps.Keys(rec.Timers)) {
 		if d.timers[name] == nil && name != deadlineTimer {
 			return fmt.Sprintf("timer %q", name)
