@@ -216,7 +216,10 @@ func (o *outbox) ring(ctx context.Context, list []ringing, unlessErased store.Co
 	if len(list) == 0 {
 		return nil
 	}
-	b := store.Batch{Conditions: []store.Condition{unlessErased}}
+	b := store.Batch{
+		Events: make([]store.Proposal, 0, len(list)), Sides: make([]store.SideWrite, 0, len(list)),
+		Conditions: []store.Condition{unlessErased},
+	}
 	for _, one := range list {
 		b.Events, b.Sides = append(b.Events, one.write), append(b.Sides, one.side)
 	}

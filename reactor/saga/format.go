@@ -73,7 +73,10 @@ func (r *record) fields(c *fields.Coder) {
 	fields.Number(c, 8, &r.Inputs)
 	fields.Text(c, 9, &r.State)
 	fields.Table(c, 10, &r.Steps, stepFields)
-	fields.List(c, 11, &r.Undo, r.undoFields)
+	implied := !c.Reads() && undoImplied(r)
+	if !implied {
+		fields.List(c, 11, &r.Undo, r.undoFields)
+	}
 	fields.Number(c, 12, &r.Order)
 	fields.Table(c, 13, &r.Timers, timerFields)
 	fields.Number(c, 14, &r.Setting)
@@ -97,6 +100,9 @@ func (r *record) fields(c *fields.Coder) {
 	fields.Number(c, 25, &r.Counted)
 	fields.Text(c, 26, &r.Lacks)
 	fields.Number(c, 27, &r.From)
+	if c.Flag(28, &implied); implied && c.Reads() {
+		implyUndo(r)
+	}
 	fields.Number(c, 30, &r.Pages.First)
 	fields.Number(c, 31, &r.Pages.Count)
 	fields.Number(c, 32, &r.Pages.Inputs)
@@ -185,6 +191,40 @@ func stuckFields(c *fields.Coder, s *stuckRecord) {
 	fields.Text(c, 3, &s.Error)
 	c.Time(4, &s.Since)
 }
+
+// undoImplied reports whether the steps say all that is undone: each that is done or may be, as it
+// was requested last, and no other.
+func undoImplied(r *record) bool {
+	n := 0
+	for _, s := range r.Steps {
+		if s.happened() {
+			n++
+		}
+	}
+	if n == 0 || n != len(r.Undo) {
+		return false
+	}
+	for i := range r.Undo {
+		u := &r.Undo[i]
+		s := r.Steps[u.Step]
+		if s == nil || !s.happened() || !u.isOf(s) || u.Try > 0 || u.Refused > 0 || i > 0 && u.Order <= r.Undo[i-1].Order {
+			return false
+		}
+	}
+	return true
+}
+
+// implyUndo is the reverse.
+func implyUndo(r *record) {
+	for name, s := range r.Steps {
+		if s.happened() {
+			r.addUndo(s.toUndo(name))
+		}
+	}
+}
+
+// happened reports whether the last request of the step was carried out, or may have been.
+func (s *stepRecord) happened() bool { return s.Status == done || s.Status == unknown }
 
 // toUndo is what compensation undoes of a request that is done, or may be.
 func (s *stepRecord) toUndo(name string) undoRecord {

@@ -100,6 +100,49 @@ func TestWhatIsUndoneIsKeptOnce(t *testing.T) {
 	require.Equal(t, r, got)
 }
 
+// The record is written with each input, and what was done is mostly what would be undone.
+func TestWhatTheStepsSayOfWhatIsUndoneIsNotKept(t *testing.T) {
+	r := &record{Life: Running, Steps: make(map[string]*stepRecord)}
+	undo := func(name string, order uint64, as status) *stepRecord {
+		s := &stepRecord{Status: as, Visit: 1, Order: order, Result: json.RawMessage(`"a result"`)}
+		r.Steps[name] = s
+		if s.happened() {
+			r.addUndo(s.toUndo(name))
+		}
+		return s
+	}
+	undo("ship", 3, done)
+	undo("charge", 2, unknown)
+	reserve := undo("reserve", 1, done)
+	undo("invoice", 4, refused)
+	undo("bill", 5, requested)
+	short := len(r.encode())
+	read := func(what string) {
+		got, err := decodeRecord(r.encode())
+		require.NoError(t, err, what)
+		require.Equal(t, r, got, what)
+	}
+	read("all that was done")
+	all := r.Undo
+	for what, change := range map[string]func(){
+		"an undo that was requested": func() { r.Undo[2].Try = 1 },
+		"one that was refused":       func() { r.Undo[2].Refused = 1 },
+		"one of a request before":    func() { r.Undo[0].Visit = 7 },
+		"a step that has no undo":    func() { r.Undo = r.Undo[1:] },
+		"an undo that no action has": func() { r.addUndo(undoRecord{Step: "stock", Order: 9}) },
+		"one that is not done":       func() { r.Undo[2] = r.Steps["bill"].toUndo("bill") },
+		"the same step twice":        func() { r.Undo[1] = r.Undo[0] },
+		"a step that was undone":     func() { reserve.Status = undone },
+	} {
+		r.Undo, reserve.Status = slices.Clone(all), done
+		change()
+		read(what)
+	}
+	r.Undo, reserve.Status = nil, done // behind the pivot
+	read("nothing")
+	require.LessOrEqual(t, short-len(r.encode()), 1)
+}
+
 func TestARecordThatCannotBeReadIsAnError(t *testing.T) {
 	kept := whole(t).encode()
 	for i := range kept {
