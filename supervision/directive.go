@@ -41,11 +41,16 @@ func Wait(err error) error {
 	return &directiveError{directive: Directive{Action: ActionRetry, NoAttempt: true}, err: err}
 }
 
+// WaitFor is [Wait] with a delay of exactly d, without backoff and jitter; 0 or less is Wait.
+func WaitFor(d time.Duration, err error) error {
+	return &directiveError{directive: Directive{Action: ActionRetry, NoAttempt: true, Delay: max(0, d)}, err: err}
+}
+
 // A Directive is what an error decides about itself.
 type Directive struct {
 	Action    Action        // ActionRetry, ActionPark, ActionSkip or ActionHalt
 	Delay     time.Duration // of ActionRetry
-	NoAttempt bool          // of ActionRetry: not counted as an attempt; Delay is ignored, the backoff sets it
+	NoAttempt bool          // of ActionRetry: not counted as an attempt; where Delay is 0 the backoff sets it
 }
 
 // DirectiveOf returns the directive in err, made by [RetryAfter], [Wait], [Park], [Skip] or [Halt],

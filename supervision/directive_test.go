@@ -26,6 +26,7 @@ func TestDirectivesAreFoundHoweverTheyAreWrapped(t *testing.T) {
 		"joined":              {errors.Join(errStock, supervision.RetryAfter(time.Second, nil)), retry},
 		"outermost decides":   {supervision.RetryAfter(time.Second, supervision.Halt(errStock)), retry},
 		"outermost decides 2": {supervision.Halt(supervision.RetryAfter(time.Second, errStock)), halt},
+		"wait for":            {supervision.WaitFor(time.Minute, errStock), supervision.Directive{Action: supervision.ActionRetry, NoAttempt: true, Delay: time.Minute}},
 		"wait":                {supervision.Wait(errStock), supervision.Directive{Action: supervision.ActionRetry, NoAttempt: true}},
 		"negative delay":      {supervision.RetryAfter(-time.Second, errStock), supervision.Directive{Action: supervision.ActionRetry}},
 		"panicked":            {&supervision.PanicError{Err: supervision.Halt(errStock)}, halt},

@@ -182,7 +182,7 @@ func (j *Judge) judge(now time.Time, f Failure) Verdict {
 	default:
 		v = j.attempt(now, f)
 	}
-	if directed && d.Action == ActionRetry && !d.NoAttempt && (v.Action == ActionRetry || v.Action == ActionRestart) {
+	if directed && d.Action == ActionRetry && (!d.NoAttempt || d.Delay > 0) && (v.Action == ActionRetry || v.Action == ActionRestart) {
 		v.Delay = d.Delay
 	}
 	return v

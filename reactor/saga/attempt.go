@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -116,13 +117,19 @@ func (a *action[S]) failed(err error) error {
 		most = a.def.undoAttempts
 	}
 	err = &attemptError{step: a.request.Step, key: a.key, err: err}
+	delay := time.Duration(0)
+	if a.def.backoff != nil {
+		delay = a.def.backoff.Delay(a.number, rand.Float64)
+	}
 	switch {
-	case most == 0:
-		return err
-	case a.number < most:
-		return supervision.Wait(err)
-	default:
+	case most > 0 && a.number >= most:
 		return supervision.Park(err)
+	case most > 0:
+		return supervision.WaitFor(delay, err)
+	case delay > 0:
+		return supervision.RetryAfter(delay, err)
+	default:
+		return err
 	}
 }
 

@@ -156,3 +156,29 @@ func TestAnActionThatHangsHoldsUpNoOther(t *testing.T) {
 	require.Equal(t, []string{"checkout/43.1/charge.1"}, w.effects())
 	require.Equal(t, 1, most)
 }
+
+// Whether attempts are counted by the step or by the policy.
+func TestAStepIsTriedWithTheDelaysThatItSays(t *testing.T) {
+	for name, counted := range map[string]func(a *saga.Action[order, string]){
+		"by the step":   func(a *saga.Action[order, string]) { a.Attempts(1000) },
+		"by the policy": func(*saga.Action[order, string]) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			charge := saga.Do("charge", w.action("charge"), w.back("charge")).Backoff(supervision.Backoff{Initial: 10 * time.Minute})
+			counted(charge)
+			s := saga.Steps("checkout", saga.Starts(byOrder, func(o *order, e orderPlaced) { o.ID = e.Order }), charge)
+			s.Effects.Policy.Attempts, s.Effects.Policy.Outage.Off = 1000, true
+			w.fails["charge"] = []error{errDown}
+			run := begun(t, s)
+			run.Advance(2 * time.Hour)
+			require.GreaterOrEqual(t, len(w.calls), 13) // each is 8 to 10 minutes
+			require.LessOrEqual(t, len(w.calls), 16)
+		})
+	}
+	s := saga.Steps("checkout", saga.Starts[order](byOrder, nil),
+		saga.Do("charge", newWorld().action("charge"), nil).Backoff(supervision.Backoff{Initial: -1}))
+	_, err := s.Actions()
+	require.ErrorIs(t, err, saga.ErrDefinition)
+	require.ErrorIs(t, err, supervision.ErrSetting)
+}

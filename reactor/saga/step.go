@@ -3,9 +3,12 @@ package saga
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/penstock-io/penstock/supervision"
 )
 
 // Step is what an action or an undo is called with.
@@ -45,7 +48,8 @@ type step[S any] struct {
 	refused func(ctx context.Context, err error, tx *Tx[S]) error
 	timeout time.Duration // of one attempt; 0 for that of the saga
 
-	attempts, undoAttempts int // 0 for Effects.Policy
+	attempts, undoAttempts int                  // 0 for Effects.Policy
+	backoff                *supervision.Backoff // nil for Effects.Policy
 
 	ask bool // where it is unknown, an operator says what happened
 	err error
@@ -164,6 +168,23 @@ func (a *Action[S, R]) UndoAttempts(n int) *Action[S, R] {
 	a.step.undoAttempts = n
 	a.positive("UndoAttempts", n)
 	return a
+}
+
+// Backoff is the delays between the attempts at the action, and at its undo, in place of those of
+// Effects.Policy: for a service that is to be asked rarely. In an outage they are the shortest
+// ones.
+func (a *Action[S, R]) Backoff(b supervision.Backoff) *Action[S, R] {
+	a.step.backoff = &b
+	a.step.err = errors.Join(a.step.err, delays(a.step.name, b))
+	return a
+}
+
+// delays says what is wrong with those of a step.
+func delays(step string, b supervision.Backoff) error {
+	if err := (supervision.Spec{Name: "step", Policy: supervision.Policy{Backoff: b}}).Validate(); err != nil {
+		return fmt.Errorf("%w: step %q: %w", ErrDefinition, step, err)
+	}
+	return nil
 }
 
 // positive requires a setting to be so.
