@@ -102,7 +102,8 @@ func (p *performer[S]) failed(ctx context.Context, b *cursor.Batch, i int, a *ac
 	case bad != nil:
 		return bad
 	case !rec.awaits(&a.request):
-		return p.drop(&b.Events[i], false)
+		p.drop(&b.Events[i], false)
+		return nil
 	case a.request.isUseless(rec):
 		return p.giveBack(ctx, b, i, &a.request, err.Error())
 	}

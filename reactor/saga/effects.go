@@ -154,7 +154,8 @@ func (p *performer[S]) carryOut(ctx context.Context, b *cursor.Batch, i int) err
 	case err != nil:
 		return err
 	case recalls && underWay, !rec.awaits(&r): // the attempt sees it once it returns; abandoned, settled or purged
-		return p.drop(e, recalls)
+		p.drop(e, recalls)
+		return nil
 	case recalls:
 		return p.recall(ctx, b, i, rec, &r)
 	case rec.Life == Suspended:
@@ -174,11 +175,10 @@ func (p *performer[S]) carryOut(ctx context.Context, b *cursor.Batch, i int) err
 }
 
 // drop has an event done without an answer.
-func (p *performer[S]) drop(e *store.Event, recalls bool) error {
+func (p *performer[S]) drop(e *store.Event, recalls bool) {
 	if !recalls {
 		p.tried.forget(e.Position)
 	}
-	return nil
 }
 
 // awaits reports whether an instance waits for the answer to a request.
@@ -218,8 +218,12 @@ func (p *performer[S]) record(st *store.Store, key string) (*record, error) {
 // lose answers a request that was erased: nothing says any more what it was.
 func (p *performer[S]) lose(b *cursor.Batch, i int, key string, recalls bool) error {
 	rec, err := p.record(b.Store(), key)
-	if err != nil || recalls || !rec.awaitsAny() {
-		return errors.Join(err, p.drop(&b.Events[i], recalls))
+	if err != nil {
+		return err
+	}
+	if recalls || !rec.awaitsAny() {
+		p.drop(&b.Events[i], recalls)
+		return nil
 	}
 	return p.answer(b, i, whatUnknown, &outcome{request: request{Run: nth(rec.Run)}, Lost: true})
 }

@@ -2,7 +2,6 @@ package saga
 
 import (
 	"context"
-	"errors"
 
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
@@ -68,8 +67,12 @@ func (p *performer[S]) find(
 func (p *performer[S]) giveBack(ctx context.Context, b *cursor.Batch, i int, r *request, why string) error {
 	at := b.Events[i].Position
 	_, answered, err := p.find(ctx, b, i, at, r)
-	if err != nil || answered {
-		return errors.Join(err, p.drop(&b.Events[i], false))
+	if err != nil {
+		return err
+	}
+	if answered {
+		p.drop(&b.Events[i], false)
+		return nil
 	}
 	return p.withdraw(b, i, at, r, why)
 }

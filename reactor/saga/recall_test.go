@@ -99,7 +99,7 @@ func running(t *testing.T, s *saga.Saga[order]) (*store.Store, *actors.System) {
 	require.NoError(t, err)
 	sys, err := actors.Start(t.Context(), st, actors.Options{}, supervision.Group{Name: "shop", Children: []supervision.Child{s}})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, errors.Join(sys.Stop(context.Background()), st.Close())) })
+	t.Cleanup(func() { require.NoError(t, errors.Join(sys.Stop(context.WithoutCancel(t.Context())), st.Close())) })
 	return st, sys
 }
 
