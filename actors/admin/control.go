@@ -97,9 +97,13 @@ func (h *here) operate(
 	if h.runs(name) {
 		return do(ctx, running{h.sys, name}, r)
 	}
-	return h.change(ctx, func(context.Context, *store.Store) error {
-		return fail(Refused, "start its program", "worker %q does not run", name)
-	})
+	absent := func(ctx context.Context, st *store.Store) error {
+		return do(ctx, cursor.OperatorOf(st, checkpoint.ID(name)), r)
+	}
+	if r.DryRun { // nothing is written, so a reader will do
+		return absent(ctx, h.st)
+	}
+	return h.change(ctx, absent)
 }
 
 // running is a worker that a system runs.

@@ -91,13 +91,13 @@ func codes() []coded {
 		{Damage, []error{store.ErrCorrupt, store.ErrNewerFormat, checkpoint.ErrCorrupt, saga.ErrRecord, saga.ErrState}},
 		{Usage, []error{store.ErrInvalid, saga.ErrKey}},
 		{NotFound, []error{
-			actors.ErrUnknownWorker, actors.ErrUnknownGroup, checkpoint.ErrNotFound, store.ErrNotFound, store.ErrNotStore, cursor.ErrNotParked,
-			fs.ErrNotExist, saga.ErrNotFound,
+			actors.ErrUnknownWorker, actors.ErrUnknownGroup, actors.ErrNotInFlight, checkpoint.ErrNotFound, store.ErrNotFound,
+			store.ErrNotStore, cursor.ErrNotParked, fs.ErrNotExist, saga.ErrNotFound,
 		}},
 		{Forbidden, []error{fs.ErrPermission}},
 		{Refused, []error{
 			store.ErrLocked, store.ErrConflict, store.ErrReadOnly, store.ErrDropped, store.ErrDenied, store.ErrBusy, store.ErrDiskFull,
-			store.ErrPoisoned, checkpoint.ErrRunning, checkpoint.ErrStateful, checkpoint.ErrAhead, checkpoint.ErrNotBackwards,
+			store.ErrPoisoned, cursor.ErrPulled, checkpoint.ErrRunning, checkpoint.ErrStateful, checkpoint.ErrAhead, checkpoint.ErrNotBackwards,
 			checkpoint.ErrNotForward, checkpoint.ErrRebuild, checkpoint.ErrExists, checkpoint.ErrFenced, checkpoint.ErrRenamed, actors.ErrHalted, actors.ErrEnded,
 			actors.ErrRemoved, saga.ErrUnfit, saga.ErrUnrunnable, saga.ErrUndefined,
 		}},

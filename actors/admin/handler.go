@@ -60,7 +60,7 @@ type operation interface {
 func operations() []operation {
 	return []operation{
 		view(), status(), watch(), events(), oneEvent(), payload(), story(), history(), names(), parked(), audit(), logInfo(),
-		pause(), resume(), replay(), discard(), change(), appendEvent(), retain(), erase(),
+		pause(), resume(), stack(), interrupt(), replay(), discard(), change(), appendEvent(), retain(), erase(),
 		sagas(), listInstances(), oneInstance(), sagaStory(), sagaPicture(), callSaga(),
 		metricsPage{},
 	}

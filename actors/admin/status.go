@@ -93,6 +93,8 @@ type Running struct {
 	// Failing are the first events that fail, MoreFailing is how many there are beside them.
 	Failing     []Failing `json:"failing,omitempty"`
 	MoreFailing int       `json:"moreFailing,omitempty"`
+	// InFlight are the calls of its handler that have not returned; Stack says where they are.
+	InFlight []actors.Handling `json:"inFlight,omitempty"`
 	// Definition is that of actors.WorkerStatus, as JSON.
 	Definition json.RawMessage `json:"definition"`
 }
@@ -182,7 +184,7 @@ func worker(st *store.Store, w *actors.WorkerStatus) Worker {
 		},
 		Running: &Running{
 			Path: w.Path, State: w.State.String(), Since: w.Since, Stalled: w.Stalled, Handled: w.Handled, Restarts: w.Restarts,
-			Budget: budget(w.Budget), Attempt: w.Attempt, Unwritten: w.Unwritten, MoreFailing: w.MoreFailing,
+			Budget: budget(w.Budget), Attempt: w.Attempt, Unwritten: w.Unwritten, MoreFailing: w.MoreFailing, InFlight: w.InFlight,
 		},
 	}
 	if w.Reason != nil {

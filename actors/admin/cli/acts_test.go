@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock-io/penstock/actors"
 	"github.com/penstock-io/penstock/actors/admin"
 	"github.com/penstock-io/penstock/store"
 )
@@ -222,4 +223,56 @@ func TestProgressIsALineEachFiveSecondsWithoutATerminal(t *testing.T) {
 		}
 		require.Equal(t, "verify: 4.0 MiB of 24.0 MiB, 819.2 KiB/s, 25s left\nverify: 9.0 MiB of 24.0 MiB, 921.6 KiB/s, 16s left\n", out.String())
 	}
+}
+
+// A handler that does not return is named with its event, key, attempt and stack, and what is
+// advised ends it.
+func TestAHandlerThatHangsIsFoundAndEnded(t *testing.T) {
+	s := openedWith(t, filepath.Join(t.TempDir(), "shop"), actors.Options{StallAfter: 20 * time.Millisecond, WatchdogInterval: 5 * time.Millisecond})
+	listening(t, s)
+	_, err := s.st.Append(t.Context(), store.At("order:1", "shop"), store.Any, ordered{hanging, "1"})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return len(s.sys.Status().Workers[0].InFlight) > 0 }, 10*time.Second, time.Millisecond)
+	later := newApp(Options{}).at(time.Now().Add(time.Minute)).runs(t, "stuck", s.dir)
+	require.Regexp(t, "bill (slow|stalled)", later.out)
+	require.Eventually(t, func() bool { return s.sys.Status().Workers[0].Stalled }, 10*time.Second, time.Millisecond)
+	out := run(t, "status", s.dir)
+	require.Equal(t, exitFinding, out.code)
+	require.Contains(t, out.out, "stalled")
+	out = run(t, "stuck", s.dir)
+	require.Equal(t, exitFinding, out.code)
+	require.Contains(t, out.out, "event 1 of key order:1, attempt 1")
+	require.Contains(t, out.out, "shop_test.go:", "where the handler is")
+	require.Contains(t, run(t, "worker", "stack", s.dir, "bill").out, "shop_test.go:")
+	require.Contains(t, run(t, "worker", "show", s.dir, "bill").out, "IN FLIGHT")
+	line := strings.TrimSpace(lines(out.out, "  try: penstock worker interrupt")[0])
+	words := typed(strings.TrimPrefix(line, "try: "))
+	require.Equal(t, exitUsage, run(t, append(words, "2", "3", "--yes")...).code)
+	require.Equal(t, exitNotFound, run(t, append(words, "99", "--yes")...).code)
+	require.Contains(t, run(t, append(words, "--dry-run")...).out, "events 1 to 1, attempt 1, key order:1")
+	require.Zero(t, run(t, append(words, "1", "--yes")...).code)
+	require.Eventually(t, func() bool {
+		w := s.sys.Status().Workers[0]
+		return len(w.Failing) > 0 && strings.Contains(w.Failing[0].Reason.Error(), "interrupted")
+	}, 10*time.Second, time.Millisecond)
+	out = run(t, "stuck", s.dir)
+	require.Contains(t, out.out, "bill failing interrupted")
+	require.Contains(t, out.out, "tried again in")
+	require.Contains(t, run(t, "audit", s.dir).out, "interrupted")
+}
+
+// What is decided over a cold log is there at the next start.
+func TestAColdWorkerIsOperated(t *testing.T) {
+	s := inMode(t, admin.Cold)
+	s.end()
+	changed(t, "worker", "pause", s.dir, "bill")
+	require.Contains(t, run(t, "status", s.dir).out, "paused")
+	require.Len(t, changed(t, "parked", "replay", s.dir, "bill", "--all").Parked, 1)
+	changed(t, "worker", "resume", s.dir, "bill")
+	again := opened(t, s.dir)
+	again.order(t, "3", "cup", "4711")
+	require.Eventually(t, func() bool {
+		out := run(t, "audit", s.dir, "-n", "0").out
+		return strings.Count(out, "worker:bill parked") == 2 && again.sys.Status().Workers[0].Parked == 1
+	}, 10*time.Second, 10*time.Millisecond, "it was handled again")
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/penstock-io/penstock/actors"
 	"github.com/penstock-io/penstock/actors/admin"
 	"github.com/penstock-io/penstock/actors/admin/cli/render"
 )
@@ -31,6 +32,7 @@ type Change struct {
 	Retained *admin.Retained     `json:"retained,omitempty"`
 	Erased   *admin.ErasedEvents `json:"erased,omitempty"`
 	Repaired *Repaired           `json:"repaired,omitempty"`
+	InFlight []actors.Handling   `json:"inFlight,omitempty"` // that was interrupted
 }
 
 // Schema implements [render.Answer].

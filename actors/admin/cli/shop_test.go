@@ -42,16 +42,28 @@ type shop struct {
 
 func opened(t *testing.T, dir string) *shop {
 	t.Helper()
+	return openedWith(t, dir, actors.Options{Build: "v7"})
+}
+
+// hanging is what the shop's handler does not return from.
+const hanging = "bell"
+
+func openedWith(t *testing.T, dir string, o actors.Options) *shop {
+	t.Helper()
 	st, err := store.Open(dir, store.Options{})
 	require.NoError(t, err)
-	bill := reactor.New("bill", reactor.On(func(_ context.Context, e reactor.Event[ordered], out *reactor.Reactions) error {
+	bill := reactor.New("bill", reactor.On(func(ctx context.Context, e reactor.Event[ordered], out *reactor.Reactions) error {
+		if e.Body.Item == hanging {
+			<-ctx.Done()
+			return ctx.Err()
+		}
 		if e.Body.Card == "" {
 			return supervision.Park(errors.New("no card for the " + e.Body.Item))
 		}
 		out.Append(e.Coordinate, billed{e.Body.Item})
 		return nil
 	}))
-	sys, err := actors.Start(t.Context(), st, actors.Options{Build: "v7"}, supervision.Group{Name: "shop", Children: []supervision.Child{bill}})
+	sys, err := actors.Start(t.Context(), st, o, supervision.Group{Name: "shop", Children: []supervision.Child{bill}})
 	require.NoError(t, err)
 	s := &shop{dir: dir, st: st, sys: sys}
 	t.Cleanup(s.end)

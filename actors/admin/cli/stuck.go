@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -35,6 +36,8 @@ type Trouble struct {
 	Attempt int            `json:"attempt,omitempty"`
 	Due     *time.Time     `json:"due,omitempty"`  // when it is tried again
 	More    int            `json:"more,omitempty"` // events that it is about, too
+	// Stack is where the handler is that does not return.
+	Stack string `json:"stack,omitempty"`
 	// Helps are the commands to type next.
 	Helps []string `json:"helps,omitempty"`
 }
@@ -47,6 +50,7 @@ const (
 	failing       = "failing"
 	hasParked     = "parked"
 	resting       = "paused"
+	slow          = "slow"
 )
 
 // meanings say what a trouble means for the events of the worker.
@@ -57,6 +61,7 @@ func meanings() map[string]string {
 		stalled:                    "its handler does not return; what follows waits",
 		failing:                    "the event failed and is tried again by itself; its key waits",
 		hasParked:                  "the events are kept apart until they are replayed or discarded; the others are handled",
+		slow:                       "its handler has been at one call for long; what follows it waits",
 		resting:                    "it rests until the time, or until it is resumed",
 		actors.Halted.String():     "its policy has ended it; it stays so until it is resumed, or the program starts again",
 		actors.Full.String():       "so much is parked that it reads no new events",
@@ -69,7 +74,7 @@ func meanings() map[string]string {
 func (s *Stuck) Schema() string { return "stuck" }
 
 func (s *Stuck) exit() int {
-	if slices.ContainsFunc(s.Troubles, func(t Trouble) bool { return t.What != resting }) {
+	if slices.ContainsFunc(s.Troubles, func(t Trouble) bool { return t.What != resting && t.What != slow }) {
 		return exitFinding
 	}
 	return exitFine
@@ -104,7 +109,7 @@ func (t *Trouble) Schema() string { return "trouble" }
 // Text implements [render.Answer].
 func (t *Trouble) Text(p *render.Page) {
 	tone := render.Bad
-	if t.What == resting || t.What == failing {
+	if t.What == resting || t.What == failing || t.What == slow {
 		tone = render.Warning
 	}
 	p.Line(render.Strong.In(t.Worker), tone.In(t.What), render.Of(t.Code), render.Of(ago(p, t.Since)))
@@ -127,6 +132,10 @@ func (t *Trouble) Text(p *render.Page) {
 	}
 	if t.More > 0 {
 		p.Line(render.Of("  and " + render.Count(t.More, "more event")))
+	}
+	if t.Stack != "" {
+		p.Line(render.Of("  its handler is at"))
+		p.Block("    ", handlerFrames(t.Stack), render.Faint)
 	}
 	for _, command := range t.Helps {
 		p.Line(render.Faint.In("  try:"), render.Of(command))
@@ -151,7 +160,7 @@ func stands(s *admin.Status) bool {
 func stuckCommand(a *app) *cobra.Command {
 	return a.command(spec{
 		name: "stuck", short: "Say what does not proceed, why, and which command helps",
-		long: "It ends with exit code 5 where there is something, but for workers that were paused.",
+		long: "It ends with exit code 5 where there is something, but for workers that were paused, and handlers that are slow.",
 		run: func(c *call) (render.Answer, error) {
 			s, err := c.surface()
 			if err != nil {
@@ -186,7 +195,15 @@ func (c *call) troubles(ctx context.Context, s *admin.Surface, w *admin.Worker) 
 		out = append(out, Trouble{Worker: w.Name, What: unreadable, Why: w.Error, Helps: []string{c.next("worker", "show", w.Name)}})
 	}
 	if w.Running != nil {
-		out = append(out, c.running(w)...)
+		running := c.running(w)
+		for i := range running {
+			if running[i].What == stalled || running[i].What == slow {
+				if running[i].Stack, err = s.Stack(ctx, w.Name); err != nil {
+					return nil, err
+				}
+			}
+		}
+		out = append(out, running...)
 	}
 	if w.Pause != nil {
 		out = append(out, Trouble{
@@ -212,6 +229,19 @@ func (c *call) troubles(ctx context.Context, s *admin.Surface, w *admin.Worker) 
 	return out, nil
 }
 
+// slowAfter is how long a handler may be at one call before stuck names it.
+const slowAfter = 10 * time.Second
+
+// oldest is the call that has not returned for longest, nil for none.
+func oldest(list []actors.Handling) (one *actors.Handling) {
+	for i := range list {
+		if one == nil || list[i].Since.Before(one.Since) {
+			one = &list[i]
+		}
+	}
+	return one
+}
+
 // running are the troubles that only the process knows.
 func (c *call) running(w *admin.Worker) (out []Trouble) {
 	r := w.Running
@@ -220,9 +250,17 @@ func (c *call) running(w *admin.Worker) (out []Trouble) {
 	if r.Reason != nil {
 		one.Code, one.Event, one.Key = string(r.Reason.Code), r.Reason.Event, r.Reason.Key
 	}
+	longest := oldest(r.InFlight)
 	switch {
-	case r.Stalled:
-		one.What, one.Event, one.Key = stalled, w.Lag.Oldest, w.Lag.OldestKey
+	case r.Stalled, longest != nil && c.now().Sub(longest.Since) >= slowAfter:
+		one.What = slow
+		if r.Stalled {
+			one.What, one.Event, one.Key = stalled, w.Lag.Oldest, w.Lag.OldestKey
+		}
+		if longest != nil {
+			one.Event, one.Key, one.Attempt, one.Since = cmp.Or(longest.Event, longest.First), longest.Key, longest.Attempt, &longest.Since
+			one.Helps = []string{c.next("worker", "interrupt", w.Name, "--reason", "…"), c.next("worker", "stack", w.Name), show}
+		}
 		out = append(out, one)
 	case r.State == actors.Halted.String():
 		one.Helps = []string{c.next("worker", "resume", w.Name, "--reason", "…"), show}

@@ -8,13 +8,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/penstock-io/penstock/actors"
 	"github.com/penstock-io/penstock/actors/admin"
 	"github.com/penstock-io/penstock/actors/admin/cli/render"
 )
 
 func workerCommand(a *app) *cobra.Command {
 	return a.group("worker", "Look at workers, and operate them", workerListCommand(a), workerShowCommand(a), workerPauseCommand(a), workerResumeCommand(a), workerWaitCommand(a),
-		workerWatchCommand(a), workerRewindCommand(a), workerSkipToCommand(a), workerResetCommand(a), workerWidenCommand(a), workerRebindCommand(a), workerRenameCommand(a), workerDeleteCommand(a))
+		workerWatchCommand(a), workerStackCommand(a), workerInterruptCommand(a), workerRewindCommand(a), workerSkipToCommand(a), workerResetCommand(a), workerWidenCommand(a), workerRebindCommand(a), workerRenameCommand(a), workerDeleteCommand(a))
 }
 
 // Workers are what each worker is.
@@ -137,6 +138,7 @@ func writeRunning(p *render.Page, r *admin.Running) {
 		p.Line(render.Faint.In("reason"), render.Strong.In(string(r.Reason.Code)))
 		p.Block("  ", r.Why(), render.Usual)
 	}
+	writeInFlight(p, r.InFlight)
 	if len(r.Failing) == 0 {
 		return
 	}
@@ -154,6 +156,28 @@ func writeRunning(p *render.Page, r *admin.Running) {
 	if r.MoreFailing > 0 {
 		p.Line(render.Faint.In(fmt.Sprintf("and %d more", r.MoreFailing)))
 	}
+}
+
+// writeInFlight writes the calls of a handler that have not returned.
+func writeInFlight(p *render.Page, list []actors.Handling) {
+	if len(list) == 0 {
+		return
+	}
+	rows := make([][]render.Cell, 0, len(list))
+	for _, h := range list {
+		event, interrupted := "–", ""
+		if h.Event != 0 {
+			event = fmt.Sprint(h.Event)
+		}
+		if h.Interrupted {
+			interrupted = "interrupted"
+		}
+		rows = append(rows, []render.Cell{
+			render.Of(event), render.Of(fmt.Sprintf("%d to %d", h.First, h.Last)), render.Of(h.Key), render.Of(fmt.Sprint(h.Attempt)),
+			render.Of(fmt.Sprint(h.Lane)), render.Of(p.Since(h.Since)), render.Warning.In(interrupted),
+		})
+	}
+	p.Table([]string{"IN FLIGHT", "OF", "KEY", "ATTEMPT", "LANE", "FOR", ""}, rows)
 }
 
 func pauseText(p *render.Page, pause *admin.Pause) string {
