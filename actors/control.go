@@ -41,14 +41,14 @@ func newControl(do func(context.Context, *drive.Baton) (any, error)) *control {
 // the first call returns true.
 func (m *control) claim() bool { return m.claimed.CompareAndSwap(false, true) }
 
-// control has the worker call do between two batches, and waits for the answer. If the incarnation
+// order has the worker call do between two batches, and waits for the answer. If the incarnation
 // ends before it began, the next one makes the call, before it handles anything.
-func (s *System) control(ctx context.Context, name string, do func(context.Context, *drive.Baton) error) error {
+func order(ctx context.Context, s *System, name string, do func(context.Context, *drive.Baton) error) error {
 	_, err := query(ctx, s, name, func(ctx context.Context, b *drive.Baton) (struct{}, error) { return struct{}{}, do(ctx, b) })
 	return err
 }
 
-// query is control for a call with a result: the zero value beside an error.
+// query is order for a call with a result: the zero value beside an error.
 func query[T any](
 	ctx context.Context, s *System, name string, do func(context.Context, *drive.Baton) (T, error),
 ) (result T, err error) {

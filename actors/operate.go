@@ -29,7 +29,7 @@ import (
 // time that is not after [store.Store.Now] when the worker begins with the call, or is after the
 // year 9999, is a [store.InvalidError].
 func (s *System) Pause(ctx context.Context, name string, until time.Time, q checkpoint.Request) error {
-	return s.control(ctx, name, func(ctx context.Context, b *drive.Baton) error { return b.Pause(ctx, until, q) })
+	return order(ctx, s, name, func(ctx context.Context, b *drive.Baton) error { return b.Pause(ctx, until, q) })
 }
 
 // Resume ends the pause of a worker. One that is halted is started again, with a fresh count of
@@ -44,7 +44,7 @@ func (s *System) Resume(ctx context.Context, name string, q checkpoint.Request) 
 			return resumeHalted(ctx, s, p, q)
 		}
 	}
-	return s.control(ctx, name, func(ctx context.Context, b *drive.Baton) error { return b.Resume(ctx, q) })
+	return order(ctx, s, name, func(ctx context.Context, b *drive.Baton) error { return b.Resume(ctx, q) })
 }
 
 // Apply changes the checkpoint of a worker: checkpoint.Rewind, SkipTo, Reset, Widen and Rebind,

@@ -104,7 +104,7 @@ var reservedTerm = store.Region{Scope: store.ReservedScope}.Terms()[0]
 // watchHead has commits wake the workers from now on. A store that is opened read-only has none:
 // for it there is the waker, the one goroutine of a system, which waits for the head and ends with
 // the system, or when the store does.
-func (s *System) watchHead() {
+func watchHead(s *System) {
 	stop, err := store.Watch(s.store, s.parked)
 	if err == nil {
 		context.AfterFunc(s.life, stop)

@@ -113,7 +113,7 @@ func Start(ctx context.Context, st *store.Store, o Options, tree supervision.Gro
 		s.shut(nil)
 		return nil, err
 	}
-	s.watchHead()
+	watchHead(s)
 	s.watchdog.clock.look(s)
 	s.watchdog.start()
 	s.actors.Root.Send(s.root, &begin{})
