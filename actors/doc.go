@@ -2,7 +2,8 @@
 // everything, and is the only package that knows protoactor.
 //
 //	System                       Start, Stop, Status, Watch, WaitApplied, WaitCaughtUp, Done, Err
-//	  |                          Pause, Resume, Apply, Parked, Replay, Discard, Add, Remove
+//	  |                          Pause, Resume, PauseGroup, ResumeGroup, Apply, Parked, Replay, Discard,
+//	  |                          Add, Remove, Stack, Interrupt
 //	  |
 //	root                         stops the supervisor first, then the store actor
 //	  |-- store                  answers pulls; parks those that find nothing
@@ -68,6 +69,13 @@
 // stack, and never run beside itself. A failure that escalates beyond the top group halts all
 // workers. When the store itself fails, nothing can be committed any more: the handlers' contexts
 // are cancelled, all workers stop, and Err says why.
+//
+// # What it tells of itself
+//
+// [System.Status] has the groups with what is left of their budgets, and of each worker its
+// definition, its state, why it is in trouble, every event that fails with a reason of its own, and
+// what its handlers have in flight, also while they hang. It waits for no worker. [ReasonOf] makes
+// of each reason a [Code], a word that stays, from one table of typed errors; all of it is JSON.
 //
 // # What is logged
 //

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/penstock-io/penstock/actors"
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 	"github.com/penstock-io/penstock/supervision"
@@ -254,8 +255,50 @@ func TestStatusTellsHowManyRestartsAreLeft(t *testing.T) {
 		require.Equal(t, [2]int{2, 1}, left(), "it runs")
 		time.Sleep(11 * time.Minute)
 		require.Equal(t, [2]int{2, 2}, left(), "what is older than its period counts no more")
-		time.Sleep(2 * time.Hour)
-		require.Equal(t, [2]int{3, 2}, left(), "nor for the group")
+		_, err = sys.Apply(t.Context(), "w", checkpoint.Rewind{}, why)
+		require.NoError(t, err)
+		require.Equal(t, [2]int{3, 2}, left(), "an operator has moved it: what was before counts no more")
 		require.NoError(t, sys.Stop(t.Context()))
+	})
+}
+
+// In an outage an event that failed is passed over only while there is room for what is held for
+// it: one that is not is shown all the same.
+func TestAFailingEventIsShownWhereThereIsNoRoomToPassItOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		w := handling("w", func(context.Context, *cursor.Batch) error { return errBroken })
+		w.Lanes, w.BatchSize, w.MaxParked, w.MaxParkedKeys = 8, 1, 1, 1
+		sys := start(t, st, w)
+		for i := range 8 {
+			one := input(i)
+			one.At.Entity = fmt.Sprintf("in:%d", i)
+			appendAll(t, st, one)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		shown := statusOf(t, sys, "w")
+		require.Equal(t, actors.Outage, shown.State)
+		require.Len(t, shown.Failing, 8)
+	})
+}
+
+func TestATimeoutIsNamedInTheReasonWhateverTheHandlerSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		w := handling("w", func(ctx context.Context, _ *cursor.Batch) error {
+			<-ctx.Done()
+			return errBroken
+		})
+		w.BatchSize, w.Timeout = 1, time.Minute
+		sys := start(t, st, w)
+		appendInputs(t, st, 1)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		failing := statusOf(t, sys, "w").Failing
+		require.Len(t, failing, 1)
+		require.ErrorIs(t, failing[0].Reason, cursor.ErrTimeout)
+		require.ErrorIs(t, failing[0].Reason, errBroken)
+		require.Equal(t, actors.Code("timeout"), actors.ReasonOf(failing[0].Reason).Code)
 	})
 }
