@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"sync"
 	"time"
 
 	"github.com/penstock-io/penstock/checkpoint"
@@ -77,10 +78,33 @@ type Budget struct {
 	Period time.Duration `json:"-"`  // a failure counts for so long
 }
 
-func budgetOf(n *drive.Node, p supervision.Policy, now time.Time) Budget {
+// charges are the failures that count against budgets, by the node of the tree: very few have any.
+// The supervisor writes them, any goroutine reads them.
+type charges struct {
+	mu sync.Mutex
+	at map[*drive.Node][]time.Time // each list replaced as a whole
+}
+
+func (c *charges) set(n *drive.Node, at []time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(at) == 0 {
+		delete(c.at, n)
+		return
+	}
+	if c.at == nil {
+		c.at = make(map[*drive.Node][]time.Time)
+	}
+	c.at[n] = at
+}
+
+// left is what is left of the budget that a policy of a node allows.
+func (c *charges) left(n *drive.Node, p supervision.Policy, now time.Time) Budget {
 	b := Budget{Of: max(0, p.Intensity), Period: p.Period}
 	b.Left = b.Of
-	for _, at := range n.Charged() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, at := range c.at[n] {
 		if now.Sub(at) < p.Period && b.Left > 0 {
 			b.Left--
 		}
@@ -114,10 +138,10 @@ func groupsOf(n *drive.Node) (groups []*drive.Node) {
 	return groups
 }
 
-func groupStatus(n *drive.Node, now time.Time) GroupStatus {
+func groupStatus(n *drive.Node, c *charges, now time.Time) GroupStatus {
 	s := n.Supervised()
 	return GroupStatus{
 		Name: n.Name, Path: n.Path, Strategy: n.Strategy, Policy: s.Policy, StopTimeout: s.StopTimeout,
-		Budget: budgetOf(n, s.Policy, now),
+		Budget: c.left(n, s.Policy, now),
 	}
 }

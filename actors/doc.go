@@ -2,8 +2,8 @@
 // everything, and is the only package that knows protoactor.
 //
 //	System                       Start, Stop, Status, Watch, WaitApplied, WaitCaughtUp, Done, Err
-//	  |                          Pause, Resume, PauseGroup, ResumeGroup, Apply, Parked, Replay, Discard,
-//	  |                          Add, Remove, Stack, Interrupt
+//	  |                          Pause, Resume, PauseGroup, ResumeGroup, Apply, Parked, Replay,
+//	  |                          Discard, Add, Remove, Stack, Interrupt
 //	  |
 //	root                         stops the supervisor first, then the store actor
 //	  |-- store                  answers pulls; parks those that find nothing

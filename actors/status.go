@@ -122,12 +122,12 @@ func (s *System) Status() Status {
 		Groups: make([]GroupStatus, len(s.groups)), Workers: make([]WorkerStatus, len(workers)),
 	}
 	for i, g := range s.groups {
-		status.Groups[i] = groupStatus(g, now)
+		status.Groups[i] = groupStatus(g, &s.charges, now)
 	}
 	for i, p := range workers {
 		w := &status.Workers[i]
 		*w = statusOf(s.store, p, status.Head)
-		w.Budget = budgetOf(p.Node, w.Definition.Policy, now)
+		w.Budget = s.charges.left(p.Node, w.Definition.Policy, now)
 	}
 	return status
 }

@@ -31,6 +31,7 @@ func newSupervisor(sys *System, root *drive.Node) *supervisor {
 		sys: sys, nodes: make(map[int]*node), living: make(map[string]*node), added: make(map[int]chan error),
 		tree: drive.NewTree(root, drive.TreeOptions{
 			KillTimeout: sys.options.KillTimeout, AllOrNothing: sys.options.AllOrNothing, Random: rand.Float64,
+			Charged: sys.charges.set,
 		}),
 	}
 	for _, n := range sys.workers.all() {
@@ -150,6 +151,7 @@ func (s *supervisor) add(c actor.Context, now time.Time, m *addition) {
 // remove forgets a worker that has no actor any more, and answers those who wait for it.
 func (s *supervisor) remove(n *node) {
 	delete(s.nodes, n.Leaf)
+	s.sys.charges.set(n.Node, nil)
 	s.sys.workers.remove(n)
 	n.published.remove()
 }

@@ -27,7 +27,7 @@ type System struct {
 	options Options
 	log     journal
 	workers *roster       // locked
-	groups  []*drive.Node // of them any goroutine reads what never changes, and Charged
+	groups  []*drive.Node // of them any goroutine reads what never changes
 
 	dispatcher dispatcher // locked
 	actors     *actor.ActorSystem
@@ -56,6 +56,7 @@ type System struct {
 	stopWaker context.CancelFunc
 
 	transitions transitions // locked
+	charges     charges     // locked
 
 	watchdog *watchdog
 	pages    cursor.Pages // of all workers; locked

@@ -132,7 +132,7 @@ func (l *leaf) ended() {
 	l.leave()
 	if permanent && l.tree.final == nil && !l.fresh {
 		v := l.judged().Ended(l.tree.now)
-		l.node.charge(l.judge)
+		charge(l.tree, l.node, l.judge)
 		l.tree.note(l.node, v, nil)
 		if v.Action == supervision.ActionRestart {
 			l.showRestarting(v, nil)

@@ -32,8 +32,10 @@ func (g *group) judged() *supervision.Judge {
 
 // acquit forgets the failures of a group.
 func (g *group) acquit() {
+	if g.judge != nil {
+		charge(g.tree, g.node, nil)
+	}
 	g.judge = nil
-	g.node.charge(nil)
 }
 
 // escalate judges a failure of a group, and carries the verdict out. Beyond the top nothing is left
@@ -45,7 +47,7 @@ func (g *group) escalate(reason error) {
 		return
 	}
 	v := g.judged().Failed(g.tree.now, supervision.Failure{Err: reason})
-	g.node.charge(g.judge)
+	charge(g.tree, g.node, g.judge)
 	g.tree.note(g.node, v, nil)
 	switch v.Action {
 	case supervision.ActionHalt:

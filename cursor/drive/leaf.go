@@ -77,7 +77,7 @@ func (l *leaf) succeeded() {
 // judge judges a failure of the leaf.
 func judge(l *leaf, f supervision.Failure) supervision.Verdict {
 	v := l.judged().Failed(l.tree.now, f)
-	l.node.charge(l.judge)
+	charge(l.tree, l.node, l.judge)
 	return v
 }
 
@@ -91,8 +91,10 @@ func (l *leaf) forgive() {
 
 // acquit forgets the failures of a leaf.
 func acquit(l *leaf) {
+	if l.judge != nil {
+		charge(l.tree, l.node, nil)
+	}
 	l.judge, l.limit = nil, 0
-	l.node.charge(nil)
 }
 
 // order has something done to the present incarnation of a leaf.

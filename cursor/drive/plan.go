@@ -3,8 +3,6 @@ package drive
 import (
 	"errors"
 	"fmt"
-	"sync/atomic"
-	"time"
 
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/supervision"
@@ -29,32 +27,6 @@ type Node struct {
 	// that tree.
 	from, to int
 	state    *group
-
-	// charged is when each of the latest failures happened that count against Intensity, nil for none:
-	// the tree writes it, any goroutine reads it.
-	charged atomic.Pointer[[]time.Time]
-}
-
-// Charged returns when each failure of the node happened that counts against the Intensity of its
-// policy, oldest first: those of the last Period count. Any goroutine may call it.
-func (n *Node) Charged() []time.Time {
-	if times := n.charged.Load(); times != nil {
-		return *times
-	}
-	return nil
-}
-
-// charge publishes what a judge of the node has charged to it; of none, nothing.
-func (n *Node) charge(j *supervision.Judge) {
-	switch {
-	case j == nil && n.charged.Load() != nil:
-		n.charged.Store(nil)
-	case j == nil:
-	default:
-		if times := j.Charged(); len(times) > 0 || n.charged.Load() != nil {
-			n.charged.Store(&times)
-		}
-	}
 }
 
 // Supervised is what supervision knows of the node, with what it inherits and the defaults of its

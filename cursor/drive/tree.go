@@ -40,6 +40,22 @@ type TreeOptions struct {
 	AllOrNothing bool
 	// Random is the source of jitter as in supervision.NewJudge; nil means none.
 	Random func() float64
+	// Charged is told when each failure of a node happened that counts against the Intensity of its
+	// policy, oldest first, each time that this changes: of these, those of the last Period count. nil
+	// means that it interests no caller.
+	Charged func(n *Node, at []time.Time)
+}
+
+// charge tells what a judge of a node has charged to it: of none, nothing.
+func charge(t *Tree, n *Node, j *supervision.Judge) {
+	if t.options.Charged == nil {
+		return
+	}
+	var at []time.Time
+	if j != nil {
+		at = j.Charged()
+	}
+	t.options.Charged(n, at)
 }
 
 // Errors of [Tree.Resume].
