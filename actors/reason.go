@@ -51,6 +51,7 @@ var codes = []struct {
 	{of: checkpoint.ErrRenamed, code: "unrunnable"},
 	{of: checkpoint.ErrExists, code: "unrunnable"},
 	{of: checkpoint.ErrStateful, code: "unrunnable"},
+	{of: cursor.ErrPulled, code: "unrunnable"},
 	{of: cursor.ErrWorker, code: "unrunnable"},
 	{of: ErrChild, code: "unrunnable"},
 	{of: ErrHung, code: "hung"},

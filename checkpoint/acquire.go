@@ -93,7 +93,7 @@ func takeOver(ctx context.Context, st *store.Store, id ID, b Binding) (*takeover
 	if err := p.fit(b, f.fresh); err != nil {
 		return nil, err
 	}
-	p.record.Stateful, p.record.Pulled, p.record.External = b.Stateful, b.Pulled, b.External
+	p.record.Stateful, p.record.Pulled, p.record.External, p.record.Answers = b.Stateful, b.Pulled, b.External, b.Answers
 	if f.name != id {
 		if err := p.rename(id); err != nil {
 			return nil, err

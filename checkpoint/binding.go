@@ -31,6 +31,9 @@ type Binding struct {
 	// External says that the reader keeps its position itself, and the checkpoint is a copy of it.
 	// What would move only that is [ErrExternal].
 	External bool
+	// Answers says that the reader writes something in the place of an event that is discarded: only
+	// where it runs can one be.
+	Answers bool
 	// Epoch is for an owner that starts again after it failed: it takes the checkpoint only as its own
 	// epoch left it. Where there is a newer owner, or an operator changed the checkpoint, that is
 	// [ErrFenced], and the newer owner is not disturbed. 0 takes it over from whichever owner there

@@ -35,7 +35,8 @@ const (
 	flagPulled
 	flagClean
 	flagExternal
-	flagsKnown = flagStateful | flagPulled | flagClean | flagExternal
+	flagAnswers
+	flagsKnown = flagStateful | flagPulled | flagClean | flagExternal | flagAnswers
 )
 
 // bytes returns the encoded record. Equal records have equal bytes.
@@ -85,6 +86,9 @@ func (r Record) flags() (flags byte) {
 	if r.External {
 		flags |= flagExternal
 	}
+	if r.Answers {
+		flags |= flagAnswers
+	}
 	return flags
 }
 
@@ -114,7 +118,7 @@ func decode(b []byte) (Record, error) {
 	flags := in.take(1)[0]
 	in.bad = in.bad || flags&^flagsKnown != 0
 	r.Stateful, r.Pulled, r.Clean = flags&flagStateful != 0, flags&flagPulled != 0, flags&flagClean != 0
-	r.External = flags&flagExternal != 0
+	r.External, r.Answers = flags&flagExternal != 0, flags&flagAnswers != 0
 	r.Epoch, r.Scanned = in.number(), store.Position(in.number())
 	r.Delivered = r.Scanned - store.Position(in.number())
 	r.Region, r.Kinds = in.short(), in.kinds()

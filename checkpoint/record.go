@@ -44,6 +44,8 @@ type Record struct {
 	Pulled bool
 	// External says that the reader keeps its position itself, see [Binding].
 	External bool
+	// Answers says that the reader answers what is discarded, see [Binding].
+	Answers bool
 }
 
 // maxPending is the most positions in Record.Pending: as many as the longest batch has, of which

@@ -45,7 +45,7 @@ func TestARecordComesBackAsItWasWritten(t *testing.T) {
 			Delivered: store.Position(rapid.Uint64().Draw(t, "delivered")),
 		}
 		r.Stateful, r.Pulled = rapid.Bool().Draw(t, "stateful"), rapid.Bool().Draw(t, "pulled")
-		r.External = rapid.Bool().Draw(t, "external")
+		r.External, r.Answers = rapid.Bool().Draw(t, "external"), rapid.Bool().Draw(t, "answers")
 		names := rapid.SliceOfNDistinct(rapid.String(), 0, checkpoint.MaxFormerNames, rapid.ID[string]).Draw(t, "names")
 		for _, name := range names {
 			r.Formerly = append(r.Formerly, checkpoint.ID(name))
@@ -70,10 +70,10 @@ func TestTheFormatOfARecordStaysAsItIs(t *testing.T) {
 		Origin: store.Origin{Store: uuid.UUID{0: 0xaa, 15: 0xbb}, Incarnation: 300},
 		Region: "r", Kinds: []string{"k.a", "k.ab", "k.b", "l"}, Epoch: 2, Scanned: 300, Delivered: 4,
 		Pending: []store.Position{7, 300}, Clean: true, Trying: 5, Tries: 6, KeyVersion: 8,
-		Formerly: []checkpoint.ID{"a", "bc"}, Stateful: true, Pulled: true, External: true,
+		Formerly: []checkpoint.ID{"a", "bc"}, Stateful: true, Pulled: true, External: true, Answers: true,
 	}
 	want := []byte("PSCP\x04" +
-		"\xaa\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xbb" + "\xac\x02" + "\x0f" +
+		"\xaa\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xbb" + "\xac\x02" + "\x1f" +
 		"\x02" + "\xac\x02" + "\xa8\x02" + "\x01r" + "\x04" + "\x00\x03k.a" + "\x03\x01b" + "\x02\x01b" + "\x00\x01l" +
 		"\x05" + "\x06" + "\x08" + "\x02\x07\xa5\x02" + "\x02" + "\x01a" + "\x02bc" + "CRC!")
 	require.Equal(t, seal(want), r.Encode())
@@ -85,7 +85,7 @@ func TestTheFormatOfARecordStaysAsItIs(t *testing.T) {
 	require.Equal(t, checkpoint.ID("a"), got.FirstName("d"))
 
 	for what, change := range map[string][2]string{
-		"a flag that is not known":                 {"\xac\x02\x0f", "\xac\x02\x1f"},
+		"a flag that is not known":                 {"\xac\x02\x1f", "\xac\x02\x3f"},
 		"a kind that shares less than it has":      {"\x03\x01b", "\x02\x02ab"},
 		"a kind that shares more than there is":    {"\x03\x01b", "\x04\x01b"},
 		"a kind that comes before the last":        {"\x02\x01b", "\x02\x01a"},

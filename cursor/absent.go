@@ -25,8 +25,11 @@ import (
 //
 // Errors besides those of the calls of a Runner: [checkpoint.ErrNotFound],
 // [checkpoint.ErrCorrupt], and [checkpoint.ErrNewerFormat] where a newer program has written what
-// the call would have to understand; [store.ErrForeignHistory]; and [ErrPulled].
+// the call would have to understand; [store.ErrForeignHistory]; [ErrPulled]; and [ErrAnswers].
 func OperatorOf(st *store.Store, id checkpoint.ID) Operator { return absent{st: st, id: id} }
+
+// discarding is what the call does that drops parked events.
+const discarding = "discard"
 
 // absent is a worker that is not run.
 type absent struct {
@@ -57,7 +60,7 @@ func (a absent) Replay(ctx context.Context, which ParkedFilter, q checkpoint.Req
 }
 
 func (a absent) Discard(ctx context.Context, which ParkedFilter, q checkpoint.Request) ([]checkpoint.Parked, error) {
-	return a.order(ctx, "discard", which, q, discardOrder)
+	return a.order(ctx, discarding, which, q, discardOrder)
 }
 
 func (a absent) order(
@@ -91,8 +94,12 @@ func (a absent) operate(ctx context.Context, what string, q checkpoint.Request, 
 	for {
 		unless := store.UnlessErased(a.st)
 		lease, err := checkpoint.Claim(a.st, a.id)
-		if err == nil && lease.Record().Pulled {
+		switch {
+		case err != nil:
+		case lease.Record().Pulled:
 			err = ErrPulled
+		case lease.Record().Answers && what == discarding:
+			err = ErrAnswers
 		}
 		if err != nil {
 			return own.wrap(what, err)

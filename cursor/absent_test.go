@@ -338,3 +338,19 @@ func tryParkEach(ctx context.Context, st *store.Store, w cursor.Worker) error {
 	}
 	return err
 }
+
+func TestWhatItsProgramAnswersIsDiscardedByThatAlone(t *testing.T) {
+	st := open(t)
+	keyed(t, st, "a")
+	w := sickWorker(func(store.Position) bool { return true })
+	w.Discarded = func(store.Event) ([]store.Proposal, error) { return nil, nil }
+	r := runner(t, st, w)
+	parkEach(t, r)
+	cold, head := cursor.OperatorOf(st, "reserve"), st.Head()
+	_, err := cold.Discard(t.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})
+	require.ErrorIs(t, err, cursor.ErrAnswers)
+	require.Equal(t, head, st.Head())
+	_, err = r.Discard(t.Context(), cursor.ParkedFilter{All: true}, checkpoint.Request{})
+	require.NoError(t, err)
+	require.Empty(t, parkedIn(t, st))
+}

@@ -166,7 +166,7 @@ func (r *Runner) Replay(ctx context.Context, which ParkedFilter, q checkpoint.Re
 // returns both by position, as they were: what is Held is handled, the rest dropped. Each that is
 // dropped has an audit event. Nothing takes it back. Errors: as those of Replay.
 func (r *Runner) Discard(ctx context.Context, which ParkedFilter, q checkpoint.Request) ([]checkpoint.Parked, error) {
-	return ordered(ctx, r, "discard", which, q, discardOrder)
+	return ordered(ctx, r, discarding, which, q, discardOrder)
 }
 
 // decision works out an order on a list.

@@ -185,6 +185,7 @@ type Worker struct {
 	// event may be one that was erased; for one that retention has dropped it is not called. It may be
 	// called again, and not for a dry run. An error of it, or a panic, is that of the call of the
 	// operator, and the event stays parked. nil means that nothing is written.
+	// Where the program of the worker does not run, nothing of it can be discarded: [ErrAnswers].
 	Discarded func(e store.Event) ([]store.Proposal, error)
 	// Timeout bounds the handling of one event: when it is over, the context of the handler ends,
 	// and if the handler then returns an error, that is an attempt at the event. It counts from the
@@ -284,6 +285,7 @@ func (w Worker) binding() checkpoint.Binding {
 	return checkpoint.Binding{
 		Region: w.Region, Kinds: w.Kinds, Start: start, NewKinds: w.NewKinds, KeyVersion: w.KeyVersion,
 		Formerly: w.formerIDs(), Stateful: w.Stateful, External: w.ExternalPosition != nil,
+		Answers: w.Discarded != nil,
 	}
 }
 

@@ -84,8 +84,10 @@ func (s *shop) order(t *testing.T, id, card string) store.Receipt {
 func sold(t *testing.T) *shop {
 	t.Helper()
 	s := opened(t, filepath.Join(t.TempDir(), "data"))
-	s.order(t, "1", "4711")
-	s.order(t, "2", "")
+	_, err := s.st.Commit(t.Context(), store.Batch{Events: []store.Proposal{
+		{At: store.At("order:1", "shop"), Payload: ordered{"lamp 1", "4711"}}, {At: store.At("order:2", "shop"), Payload: ordered{"lamp 2", ""}},
+	}})
+	require.NoError(t, err)
 	require.ErrorIs(t, s.sys.WaitCaughtUp(t.Context(), "bill"), actors.ErrParked)
 	return s
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/penstock-io/penstock/actors"
 	"github.com/penstock-io/penstock/actors/admin"
 	"github.com/penstock-io/penstock/store"
 )
@@ -180,37 +181,56 @@ func TestTransitionsAreWatched(t *testing.T) {
 }
 
 func TestParkedEventsAreReplayedAndDiscarded(t *testing.T) {
+	modes(t, func(t *testing.T, mode admin.Mode, s *admin.Surface) {
+		all := admin.ParkedRequest{Worker: "bill", Selection: admin.Selection{Error: "card"}, Act: because}
+		for _, wrong := range []admin.Selection{{}, {At: 99}, {All: true, Key: "x"}} {
+			q := all
+			q.Selection = wrong
+			q.Act.DryRun = true
+			_, err := s.Discard(t.Context(), q)
+			require.Contains(t, []admin.Code{admin.Usage, admin.NotFound}, admin.CodeOf(err), "%v", err)
+		}
+		dry := all
+		dry.Act.DryRun = true
+		other := dry
+		other.Selection.Error = "no such text"
+		none, err := s.Discard(t.Context(), other)
+		require.NoError(t, err)
+		require.Empty(t, none)
+		would, err := s.Discard(t.Context(), dry)
+		require.NoError(t, err)
+		require.Len(t, would, 1)
+		again, err := s.Replay(t.Context(), all)
+		if refused(t, mode, err) {
+			return
+		}
+		require.Equal(t, would[0].Position, again[0].Position)
+		if mode == admin.Live {
+			require.Eventually(t, func() bool { // it fails once more
+				list, err := s.Discard(t.Context(), dry)
+				return err == nil && len(list) == 1 && !list[0].Replaying
+			}, 10*time.Second, time.Millisecond)
+		}
+		gone, err := s.Discard(t.Context(), all)
+		require.NoError(t, err)
+		require.Len(t, gone, 1)
+		status, err := s.Status(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, status.Workers[0].Parked)
+		require.True(t, status.Workers[0].Healthy())
+	})
+}
+
+func TestAWorkerThatDoesNotRunIsPausedAndResumed(t *testing.T) {
 	s := sold(t)
-	listening(t, s)
+	s.end()
 	surface := surfaceOf(t, s.dir)
-	all := admin.ParkedRequest{Worker: "bill", Selection: admin.Selection{Error: "card"}, Act: because}
-	for _, wrong := range []admin.Selection{{}, {At: 99}, {All: true, Key: "x"}} {
-		q := all
-		q.Selection = wrong
-		_, err := surface.Discard(t.Context(), q)
-		require.Contains(t, []admin.Code{admin.Usage, admin.NotFound}, admin.CodeOf(err), "%v", err)
-	}
-	dry := all
-	dry.Act.DryRun = true
-	other := all
-	other.Selection.Error = "no such text"
-	none, err := surface.Discard(t.Context(), other)
-	require.NoError(t, err)
-	require.Empty(t, none)
-	would, err := surface.Discard(t.Context(), dry)
-	require.NoError(t, err)
-	require.Len(t, would, 1)
-	again, err := surface.Replay(t.Context(), all)
-	require.NoError(t, err)
-	require.Equal(t, store.Position(2), again[0].Position)
-	require.Eventually(t, func() bool { // it fails once more
-		list, err := surface.Discard(t.Context(), dry)
-		return err == nil && len(list) == 1 && !list[0].Replaying
-	}, 10*time.Second, time.Millisecond)
-	gone, err := surface.Discard(t.Context(), all)
-	require.NoError(t, err)
-	require.Len(t, gone, 1)
+	require.NoError(t, surface.Pause(t.Context(), admin.PauseRequest{Worker: "bill", Act: because}))
+	again := opened(t, s.dir)
+	require.Eventually(t, func() bool { return again.sys.Status().Workers[0].State == actors.Paused }, 10*time.Second, time.Millisecond)
+	again.end()
+	require.NoError(t, surface.Resume(t.Context(), admin.ResumeRequest{Worker: "bill", Act: because}))
 	status, err := surface.Status(t.Context())
 	require.NoError(t, err)
-	require.True(t, status.Workers[0].Healthy())
+	require.Nil(t, status.Workers[0].Pause)
 }

@@ -97,7 +97,8 @@ func codes() []coded {
 		{Forbidden, []error{fs.ErrPermission}},
 		{Refused, []error{
 			store.ErrLocked, store.ErrConflict, store.ErrReadOnly, store.ErrDropped, store.ErrDenied, store.ErrBusy, store.ErrDiskFull,
-			store.ErrPoisoned, cursor.ErrPulled, checkpoint.ErrRunning, checkpoint.ErrStateful, checkpoint.ErrAhead, checkpoint.ErrNotBackwards,
+			store.ErrPoisoned, cursor.ErrAnswers, cursor.ErrPulled, checkpoint.ErrExternal, checkpoint.ErrRunning, checkpoint.ErrStateful,
+			checkpoint.ErrAhead, checkpoint.ErrNotBackwards,
 			checkpoint.ErrNotForward, checkpoint.ErrRebuild, checkpoint.ErrExists, checkpoint.ErrFenced, checkpoint.ErrRenamed, actors.ErrHalted, actors.ErrEnded,
 			actors.ErrRemoved, saga.ErrUnfit, saga.ErrUnrunnable, saga.ErrUndefined,
 		}},
