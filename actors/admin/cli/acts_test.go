@@ -55,7 +55,7 @@ func TestWhatUndoesAChangeUndoesIt(t *testing.T) {
 		words := typed(undo)
 		out := run(t, append(words, "--yes", "--by", "bob")...)
 		require.Zero(t, out.code, "%s: %s", undo, out.err)
-		require.Equal(t, lines(show, "region", "kinds"), lines(run(t, "worker", "show", s.dir, "bill").out, "region", "kinds"), undo)
+		require.Equal(t, rowsOf(show, "region", "kinds"), rowsOf(run(t, "worker", "show", s.dir, "bill").out, "region", "kinds"), undo)
 		require.Equal(t, before, s.positionOf(t, "bill"), undo)
 	}
 	require.Contains(t, run(t, "audit", s.dir, "--worker", "bill").out, "rebound")
@@ -66,8 +66,8 @@ func TestWhatUndoesAChangeUndoesIt(t *testing.T) {
 	require.Equal(t, exitNotFound, run(t, "worker", "show", s.dir, "bill").code)
 }
 
-// lines are those of a text that begin with a word.
-func lines(text string, words ...string) (out []string) {
+// rowsOf are those of a text that begin with a word.
+func rowsOf(text string, words ...string) (out []string) {
 	for line := range strings.Lines(text) {
 		for _, word := range words {
 			if strings.HasPrefix(line, word+" ") {
@@ -245,7 +245,7 @@ func TestAHandlerThatHangsIsFoundAndEnded(t *testing.T) {
 	require.Contains(t, out.out, "shop_test.go:", "where the handler is")
 	require.Contains(t, run(t, "worker", "stack", s.dir, "bill").out, "shop_test.go:")
 	require.Contains(t, run(t, "worker", "show", s.dir, "bill").out, "IN FLIGHT")
-	line := strings.TrimSpace(lines(out.out, "  try: penstock worker interrupt")[0])
+	line := strings.TrimSpace(rowsOf(out.out, "  try: penstock worker interrupt")[0])
 	words := typed(strings.TrimPrefix(line, "try: "))
 	require.Equal(t, exitUsage, run(t, append(words, "2", "3", "--yes")...).code)
 	require.Equal(t, exitNotFound, run(t, append(words, "99", "--yes")...).code)

@@ -86,9 +86,10 @@ func (c *call) make(do func(*call, admin.Act) (*Change, error)) error {
 		act.By = admin.Someone()
 	}
 	ask := !yes && !act.DryRun
+	person := interactive(c.cmd.InOrStdin(), c.cmd.OutOrStdout()) && terminal(c.cmd.ErrOrStderr())
 	switch {
 	case act.DryRun:
-	case ask && !interactive(c.cmd.InOrStdin(), c.cmd.OutOrStdout()):
+	case ask && !person:
 		return usage("give --yes and --reason, or --dry-run to see what it would touch", "without a terminal a change needs --yes and --reason")
 	case act.Reason == "":
 		return usage("give --reason, or --dry-run to see what it would touch", "a change needs a reason")

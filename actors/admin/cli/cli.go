@@ -55,7 +55,7 @@ func newApp(o Options) *app {
 	}
 	a := &app{options: o, now: time.Now, typed: func() []string { return os.Args[1:] }}
 	a.root = a.group(o.Name, "Look at a Penstock event log and its workers, and operate them",
-		statusCommand(a), stuckCommand(a), tailCommand(a), getCommand(a), whyCommand(a), effectsCommand(a), traceCommand(a), historyCommand(a), workerCommand(a), parkedCommand(a), auditCommand(a),
+		statusCommand(a), topCommand(a), stuckCommand(a), tailCommand(a), getCommand(a), whyCommand(a), effectsCommand(a), traceCommand(a), historyCommand(a), workerCommand(a), parkedCommand(a), auditCommand(a),
 		appendCommand(a), storeCommand(a), versionCommand(a), completionCommand(a))
 	a.root.Long = rootHelp
 	a.root.CompletionOptions.DisableDefaultCmd = true

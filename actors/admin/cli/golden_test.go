@@ -37,6 +37,7 @@ type one struct {
 
 var calls = map[string][]one{
 	"status":           {{line: "status $T", answer: new(Status)}},
+	"top":              {{line: "top $T", answer: new(Status)}},
 	"stuck":            {{line: "stuck $T", answer: new(Stuck)}},
 	"tail":             {{line: "tail $T -n 3 --entity order", answer: new(Event), values: true}},
 	"get":              {{line: "get $T 1", answer: new(One)}, {line: "get $T 1 --raw", answer: new(Bytes)}},

@@ -145,30 +145,35 @@ func parkedListCommand(a *app) *cobra.Command {
 			if err != nil {
 				return nil, err
 			}
-			s, v, err := c.look()
-			if err != nil {
-				return nil, err
-			}
-			out := &ParkedList{View: v, Worker: c.args[0], Parked: []admin.Parked{}}
-			most := which.Max
-			if most > 0 {
-				which.Max++
-			}
-			for one, err := range s.Parked(c.ctx, admin.ParkedQuery{Selection: which, Worker: out.Worker, Events: true}) {
-				if err != nil {
-					return nil, err
-				}
-				if out.More = most > 0 && len(out.Parked) == most; out.More {
-					break
-				}
-				if one.Event != nil {
-					*one.Event = c.shown(*one.Event)
-				}
-				out.Parked = append(out.Parked, one)
-			}
-			return out, nil
+			return c.parkedOf(c.args[0], which)
 		},
 	})
+}
+
+// parkedOf lists what a worker keeps apart.
+func (c *call) parkedOf(worker string, which admin.Selection) (*ParkedList, error) {
+	s, v, err := c.look()
+	if err != nil {
+		return nil, err
+	}
+	out := &ParkedList{View: v, Worker: worker, Parked: []admin.Parked{}}
+	most := which.Max
+	if most > 0 {
+		which.Max++
+	}
+	for one, err := range s.Parked(c.ctx, admin.ParkedQuery{Selection: which, Worker: worker, Events: true}) {
+		if err != nil {
+			return nil, err
+		}
+		if out.More = most > 0 && len(out.Parked) == most; out.More {
+			break
+		}
+		if one.Event != nil {
+			*one.Event = c.shown(*one.Event)
+		}
+		out.Parked = append(out.Parked, one)
+	}
+	return out, nil
 }
 
 // ParkedOne is one event that is kept apart.

@@ -154,17 +154,17 @@ func statusCommand(a *app) *cobra.Command {
 	return a.command(spec{
 		name: "status", short: "Show all workers: states, lag, parked events",
 		long: "It ends with exit code 5 where a worker is halted, stalled or cannot be read, or the system has stopped.",
-		run: func(c *call) (render.Answer, error) {
-			s, err := c.surface()
-			if err != nil {
-				return nil, err
-			}
-			at, err := s.Status(c.ctx)
-			if err != nil {
-				return nil, err
-			}
-			at.View = c.seen(at.View)
-			return &Status{at}, nil
-		},
+		run:  func(c *call) (render.Answer, error) { return c.status() },
 	})
+}
+
+// status asks for it.
+func (c *call) status() (*Status, error) {
+	s, err := c.surface()
+	if err != nil {
+		return nil, err
+	}
+	at, err := s.Status(c.ctx)
+	at.View = c.seen(at.View)
+	return &Status{at}, err
 }
