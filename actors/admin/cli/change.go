@@ -33,6 +33,7 @@ type Change struct {
 	Erased   *admin.ErasedEvents `json:"erased,omitempty"`
 	Repaired *Repaired           `json:"repaired,omitempty"`
 	InFlight []actors.Handling   `json:"inFlight,omitempty"` // that was interrupted
+	Asked    *admin.SagaAsked    `json:"asked,omitempty"`
 }
 
 // Schema implements [render.Answer].

@@ -27,6 +27,9 @@ type Options struct {
 	// Redact returns the payload of an event as operators may see it; nil shows it as it is. It is
 	// for logs that the command reads itself: a process that is asked has its own (admin.Options).
 	Redact func(store.Event) []byte
+	// Sagas are those of the program, for logs that the command reads itself. Without their
+	// definitions less is seen of them, and nothing asked: see [admin.Options].
+	Sagas []admin.Saga
 	// Decode returns the payload of an event as JSON, where it is neither JSON nor nothing, as of a
 	// protocol buffer. An error, or nil, leaves it as it is.
 	Decode func(admin.Event) (json.RawMessage, error)
@@ -56,6 +59,7 @@ func newApp(o Options) *app {
 	a := &app{options: o, now: time.Now, typed: func() []string { return os.Args[1:] }}
 	a.root = a.group(o.Name, "Look at a Penstock event log and its workers, and operate them",
 		statusCommand(a), topCommand(a), stuckCommand(a), tailCommand(a), getCommand(a), whyCommand(a), effectsCommand(a), traceCommand(a), historyCommand(a), workerCommand(a), parkedCommand(a), auditCommand(a),
+		explainCommand(a), sagaCommand(a),
 		appendCommand(a), storeCommand(a), versionCommand(a), completionCommand(a))
 	a.root.Long = rootHelp
 	a.root.CompletionOptions.DisableDefaultCmd = true

@@ -178,7 +178,7 @@ func (c *call) surface() (*admin.Surface, error) {
 	if c.opened != nil {
 		return c.opened, nil
 	}
-	o := admin.OpenOptions{Options: admin.Options{Redact: c.options.Redact}}
+	o := admin.OpenOptions{Options: admin.Options{Redact: c.options.Redact, Sagas: c.options.Sagas}}
 	if c.flags.tokenFile != "" {
 		token, err := os.ReadFile(c.flags.tokenFile)
 		if err != nil {

@@ -33,6 +33,8 @@ type one struct {
 	stopped bool
 	// idle is for what is refused while no handler is at work.
 	idle bool
+	// sagas is for a shop that has some.
+	sagas bool
 }
 
 var calls = map[string][]one{
@@ -78,6 +80,28 @@ var calls = map[string][]one{
 	"store erase":      {{line: "store erase $T --event 1 --dry-run", answer: new(Change)}},
 	"version":          {{line: "version", answer: new(Version), varies: true, cold: true}},
 	"completion":       {{line: "completion bash", answer: new(Script), varies: true, cold: true}},
+
+	"explain": {{line: "explain $T checkout 2", answer: new(Explained), sagas: true}},
+	"saga ls": {{line: "saga ls $T", answer: new(SagaList), sagas: true}},
+	"saga instances": {
+		{line: "saga instances $T checkout", answer: new(InstanceList), sagas: true},
+		{line: "saga instances $T checkout --life stuck --limit 1", answer: new(InstanceList), sagas: true},
+	},
+	"saga show":  {{line: "saga show $T checkout 2", answer: new(Instance), sagas: true}},
+	"saga story": {{line: "saga story $T checkout 2", answer: new(Told), values: true, sagas: true}},
+	"saga graph": {
+		{line: "saga graph $T checkout 2", answer: new(Graph), sagas: true},
+		{line: "saga graph $T checkout 2 --format mermaid", answer: new(Drawing), sagas: true},
+	},
+	"saga retry":   {{line: "saga retry $T checkout 2 --dry-run", answer: new(Change), sagas: true}},
+	"saga skip":    {{line: "saga skip $T checkout 2 --dry-run", answer: new(Change), sagas: true}},
+	"saga settle":  {{line: "saga settle $T checkout 3 charge --refused --dry-run", answer: new(Change), sagas: true}},
+	"saga abandon": {{line: "saga abandon $T checkout 4 --dry-run", answer: new(Change), sagas: true}},
+	"saga cancel":  {{line: "saga cancel $T checkout 4 --dry-run", answer: new(Change), sagas: true}},
+	"saga suspend": {{line: "saga suspend $T checkout 4 --dry-run", answer: new(Change), sagas: true}},
+	"saga resume":  {{line: "saga resume $T checkout 5 --dry-run", answer: new(Change), sagas: true}},
+	"saga fire":    {{line: "saga fire $T checkout 4 saga-deadline --dry-run", answer: new(Change), sagas: true}},
+	"saga purge":   {{line: "saga purge $T checkout 1 --dry-run", answer: new(Change), sagas: true}},
 }
 
 // words are the arguments of a call.
@@ -131,9 +155,9 @@ func TestEachCommandIsCalled(t *testing.T) {
 // have.
 func TestGolden(t *testing.T) {
 	now := time.Now()
-	shops := make(map[admin.Mode]*shop)
+	shops, sagas := make(map[admin.Mode]*shop), make(map[admin.Mode]*shop)
 	for _, mode := range allModes {
-		shops[mode] = inMode(t, mode)
+		shops[mode], sagas[mode] = inMode(t, mode), sagasIn(t, mode)
 	}
 	for name, list := range calls {
 		t.Run(name, func(t *testing.T) {
@@ -144,6 +168,9 @@ func TestGolden(t *testing.T) {
 						continue
 					}
 					s := shops[mode]
+					if c.sagas {
+						s = sagas[mode]
+					}
 					outs := make(map[string]said)
 					for _, format := range []string{"", " --json", " --json=lines"} {
 						out := newApp(Options{}).at(now).runs(t, c.words(t, s, strings.Fields(format)...)...)

@@ -118,7 +118,7 @@ func TestADirectoryThatIsNotThereIsNeverMade(t *testing.T) {
 // Without a terminal a change needs --yes and --reason, and does nothing without them, or with
 // --dry-run.
 func TestAChangeNeedsYesAndAReason(t *testing.T) {
-	live, cold := inMode(t, admin.Live), inMode(t, admin.Cold)
+	live, cold, sagas := inMode(t, admin.Live), inMode(t, admin.Cold), sagasIn(t, admin.Live)
 	changes := 0
 	ofEach(t, func(t *testing.T, words []string, cmd *cobra.Command) {
 		if cmd.Flags().Lookup("reason") == nil {
@@ -129,9 +129,12 @@ func TestAChangeNeedsYesAndAReason(t *testing.T) {
 		if calls[joined(words)][0].stopped {
 			s = cold
 		}
+		if calls[joined(words)][0].sagas {
+			s = sagas
+		}
 		args := calls[joined(words)][0].words(t, s)
 		args = slices.DeleteFunc(args, func(word string) bool { return word == "--dry-run" })
-		head := live.st.Head()
+		head, sagaHead := live.st.Head(), sagas.st.Head()
 		for _, more := range [][]string{nil, {"--yes"}, {"--reason", "test"}, {"--yes", "--reason", ""}} {
 			out := run(t, append(with(args, more...), "--json")...)
 			require.Equal(t, exitUsage, out.code, "%v: %s", more, out.err)
@@ -148,6 +151,7 @@ func TestAChangeNeedsYesAndAReason(t *testing.T) {
 			require.Contains(t, out.out, "undo: ")
 		}
 		require.Equal(t, head, live.st.Head())
+		require.Equal(t, sagaHead, sagas.st.Head())
 		require.Contains(t, run(t, "status", cold.dir).out, "as of 4:")
 	})
 	require.NotZero(t, changes)

@@ -139,11 +139,16 @@ func writeRunning(p *render.Page, r *admin.Running) {
 		p.Block("  ", r.Why(), render.Usual)
 	}
 	writeInFlight(p, r.InFlight)
-	if len(r.Failing) == 0 {
+	writeFailing(p, r.Failing, r.MoreFailing)
+}
+
+// writeFailing writes what failed and is tried again, of which there is more.
+func writeFailing(p *render.Page, list []admin.Failing, more int) {
+	if len(list) == 0 {
 		return
 	}
-	rows := make([][]render.Cell, 0, len(r.Failing))
-	for _, f := range r.Failing {
+	rows := make([][]render.Cell, 0, len(list))
+	for _, f := range list {
 		due := "now"
 		if f.Due != nil {
 			due = p.In(*f.Due)
@@ -153,8 +158,8 @@ func writeRunning(p *render.Page, r *admin.Running) {
 		})
 	}
 	p.Table([]string{"FAILING", "KEY", "ATTEMPT", "AGAIN", "REASON"}, rows)
-	if r.MoreFailing > 0 {
-		p.Line(render.Faint.In(fmt.Sprintf("and %d more", r.MoreFailing)))
+	if more > 0 {
+		p.Line(render.Faint.In(fmt.Sprintf("and %d more", more)))
 	}
 }
 
