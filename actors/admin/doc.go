@@ -46,6 +46,42 @@
 // is copied. [Handler] is for everything else: without an authorizer it answers only to the machine
 // itself, and refuses requests that a page of another origin has sent.
 //
+// # Runbook
+//
+// What is not as it should be, what it means, and what to type. DIR is the directory of the store,
+// or the URL of a surface; W a worker. "penstock stuck DIR" finds all but the last two, and names
+// the command that helps.
+//
+//	halted            Its policy has ended it: an event failed too often and may not be parked, or it
+//	                  was restarted more often than its budget allows. Mend the cause, then
+//	                  penstock worker resume DIR W; the next start of the program does so, too.
+//	stalled           It is behind and does not move, while its handler has not returned:
+//	                  penstock stuck DIR shows the event, its key and the stack; penstock worker
+//	                  interrupt ends the handler's context, as a failed attempt at that event.
+//	outage            What its handlers call cannot be reached. Nothing is parked or lost, one event
+//	                  at a time is tried; it continues by itself. See to the other service.
+//	parked growing    Events fail for good, one by one: penstock parked ls DIR W says why. Mend the
+//	                  program or the data, then penstock parked replay DIR W --error TEXT --max 10,
+//	                  and more once those pass. At its limit the worker is full, and reads no more.
+//	                  Those that must never be handled: penstock parked discard.
+//	lag growing       It is slower than what comes: penstock worker show DIR W has its lanes, batch
+//	                  and rate; more lanes help where events of other keys may overtake.
+//	fenced            A newer owner has its checkpoint: the same worker was started twice, or an
+//	                  operator has changed it cold. One of the two ends; start the right one again.
+//	disk full         Commits are refused, nothing is half written, and readers continue. Make room,
+//	                  or penstock store retain DIR --max-age 2160h --dry-run to see what may go.
+//	poisoned          A sync of the disk failed, so that what was written last is not known to be
+//	                  there; the store takes no more commits. Look at the disk, then start the
+//	                  program again: opening keeps all that was acknowledged.
+//	foreign history   A checkpoint speaks of another log than this one: a copy was put in its place,
+//	                  or one that had lost its end. penstock store info DIR tells which it is; put
+//	                  the right one back, or penstock worker reset for readers that may start over.
+//	damage            penstock store verify DIR names segment and offset, and what it costs; a backup
+//	                  is restored with penstock store restore, what is whole is saved with penstock
+//	                  store repair.
+//	twice             An effect came twice: penstock why DIR EVENT shows worker, build, epoch and
+//	                  attempt of each; penstock audit DIR --worker W who rewound or replayed.
+//
 // It must not know how segments, checkpoints and records are written, and decides nothing that a
 // call of the packages below does not decide: it is a front.
 package admin
