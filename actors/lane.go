@@ -96,6 +96,7 @@ func (w *worker) runHere(c actor.Context, t *cursor.Task, now time.Time) {
 func (w *worker) handle(ctx context.Context, s *slot, t *cursor.Task, now time.Time) {
 	s.take(t, now)
 	pprof.SetGoroutineLabels(w.labels)
+	t.Lane = s.lane
 	t.Run(ctx)
 	pprof.SetGoroutineLabels(context.Background())
 }

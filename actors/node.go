@@ -67,7 +67,7 @@ func newNode(l *drive.Node) *node {
 // join makes a node part of a system, before its first incarnation: the runs of a handler are
 // counted over all of them.
 func (n *node) join(s *System) {
-	n.baton.Worker = n.baton.Worker.WithBuild(s.options.Build).WithRedact(s.options.Redact).WithPages(&s.pages)
+	n.baton.Worker = n.baton.Worker.WithBuild(s.options.Build).WithRedact(s.options.Redact).WithPages(&s.pages).WithProbe(s.options.Probe)
 	n.baton.Store = s.store
 	n.published.watched(&s.transitions, s.store.Now)
 }

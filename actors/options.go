@@ -47,6 +47,9 @@ type Options struct {
 	// program chooses itself is shown as it is: entities, keys, kinds, names, and why an operator did
 	// something. See [cursor.Redact].
 	Redact cursor.Redact
+	// Probe is told of each try of a handler and of each commit, of all workers: see telemetry.Probe
+	// for spans and histograms. nil means none, and costs a comparison for each.
+	Probe cursor.Probe
 }
 
 const (

@@ -46,6 +46,7 @@ type Batch struct {
 	again    *again                            // of events that may have been handled before, or nil
 	deadline *deadline                         // nil without a timeout
 	retried  map[store.Position]*store.Emitter // of events whose handler ran before, for nothing; or nil
+	probed   *probed                           // nil without a probe
 }
 
 // batchOwner is what all batches of a runner share. It is never written to after it was made, so
@@ -110,8 +111,16 @@ func takeBack(b *Batch) {
 
 // Begin says that the handler is done with everything before Events[i] and works on that event now.
 // If it panics, the events before are committed with their reactions, and the error names this one.
-// It panics itself when there is no Events[i].
+// It panics itself when there is no Events[i]. See also [Batch.Enter].
 func (b *Batch) Begin(i int) {
+	begun(b, i)
+	if b.probed != nil {
+		b.probed.enter(b.probed.ctx, i)
+	}
+}
+
+// begun is what Begin does but for the probe.
+func begun(b *Batch, i int) {
 	_ = b.events[i]
 	atomic.StoreInt32(&b.begun, int32(i)) // which HandlingOf looks at meanwhile
 	if d := b.deadline; d != nil && d.restart() && d.late == 0 {

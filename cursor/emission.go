@@ -73,6 +73,7 @@ func (w Worker) checkBuild() error {
 // its last task before the next one is made, and does not touch it any more.
 type emission struct {
 	build string
+	probe Probe // set by WithProbe, nil for none; here, where it does not make each worker larger
 	// runs counts, of events that are not done, the runs of the handler whose reactions were not
 	// committed. An event that succeeds at once is never in it, so that normal running pays
 	// nothing.

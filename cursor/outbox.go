@@ -182,14 +182,23 @@ func (o *outbox) write(ctx context.Context, b store.Batch, done []store.Position
 		o.own.lease.Stage(&b, o.move(next))
 		b.Sides = append(b.Sides, beside...) // last: that there is a newer owner comes before what it wrote
 		o.lent.sides = b.Sides
-		err = o.own.commit(ctx, b)
+		err = o.own.lease.Committed(o.send(ctx, b, len(done)))
 	case len(b.Events) > 0:
-		_, err = o.own.st.Commit(context.WithoutCancel(ctx), b)
+		_, err = o.send(ctx, b, len(done))
 	}
 	if err == nil {
 		o.win.advance(next, len(done))
 	}
 	return err
+}
+
+// send is the commit itself, which makes so many events done. The context cannot end the wait, see
+// commitStaged.
+func (o *outbox) send(ctx context.Context, b store.Batch, handled int) (store.Receipt, error) {
+	end := probeCommit(&o.own, &b, handled)
+	receipt, err := o.own.st.Commit(context.WithoutCancel(ctx), b)
+	probeCommitted(&o.own, end, receipt, err)
+	return receipt, err
 }
 
 // markAttempt notes durably that an event is about to be handled alone. It returns how many

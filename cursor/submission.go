@@ -22,6 +22,7 @@ type Submission struct {
 	err     error
 
 	answer func(store.Receipt, error) // its own answered, made once
+	end    func(store.Receipt, error) // of the probe; nil where that is not to be told
 	tell   func(error)
 }
 
@@ -55,11 +56,15 @@ func (s *Submission) free() {
 // if it is in the log, and has to do as that demands. Nothing cuts it short.
 func (s *Submission) Send(tell func(error)) {
 	s.tell = tell
+	s.end = probeCommit(s.task.own, &s.batch, len(s.done))
 	store.Submit(s.st, s.batch, s.answer)
 }
 
 func (s *Submission) answered(r store.Receipt, err error) {
 	s.receipt, s.err = r, err
+	if s.end != nil {
+		probeCommitted(s.task.own, s.end, r, err)
+	}
 	s.tell(err)
 }
 

@@ -15,6 +15,9 @@ import (
 //
 // It is machinery for packages that run workers, and promises no compatibility; see [Runner].
 type Task struct {
+	// Lane that runs it, from 0, for a [Probe]. It is set before Run.
+	Lane int
+
 	// These are set by Next, and only read afterwards, by the handler's goroutine too.
 	own     *owner
 	queue   *queue
@@ -55,10 +58,12 @@ func (t *Task) Run(ctx context.Context) {
 		if !returned {
 			t.failed = t.panicked(ErrGoexit)
 			t.classify(parent, ctx)
+			t.probeEnd()
 		}
 	}()
 	t.call(ctx)
 	t.classify(parent, ctx)
+	t.probeEnd()
 	returned = true
 }
 
@@ -72,7 +77,7 @@ func (t *Task) call(ctx context.Context) {
 	if t.passedOver() {
 		return
 	}
-	action, err := t.handle(ctx)
+	action, err := t.handle(t.probe(ctx))
 	if err == nil && action > StopWithRollback {
 		err = fmt.Errorf("cursor: handler returned an unknown %s", action)
 	}

@@ -272,9 +272,9 @@ func (d *definition) handle(ctx context.Context, b *cursor.Batch) (cursor.Action
 		if err := ctx.Err(); err != nil {
 			return cursor.Continue, cursor.FailedAt(i, err)
 		}
-		b.Begin(i)
+		within := b.Enter(ctx, i)
 		c := call{reactor: name, event: &b.Events[i], replayed: b.Replayed(i)}
-		if err := d.react(ctx, c, b, i); err != nil {
+		if err := d.react(within, c, b, i); err != nil {
 			return cursor.Continue, cursor.FailedAt(i, traced(ctx, b, i, err))
 		}
 	}
