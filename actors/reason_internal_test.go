@@ -24,13 +24,8 @@ import (
 // program or an operator, and to those that open a log or copy it.
 var noReasons = strings.Fields(`
 	actors.ErrOptions actors.ErrUnknownWorker actors.ErrEmptyReceipt actors.ErrInsideHandler actors.ErrUnknownGroup actors.ErrNotInFlight
-<<<<<<< HEAD
-	cursor.ErrInFlight cursor.ErrNoCheckpoint cursor.ErrStateless cursor.ErrNotParked cursor.ErrPulled
-	checkpoint.ErrNotFound checkpoint.ErrRunning checkpoint.ErrExternal checkpoint.ErrRebuild checkpoint.ErrNotBackwards checkpoint.ErrNotForward
-=======
 	cursor.ErrInFlight cursor.ErrNoCheckpoint cursor.ErrStateless cursor.ErrNotParked cursor.ErrAnswers
 	checkpoint.ErrNotFound checkpoint.ErrRunning checkpoint.ErrRebuild checkpoint.ErrNotBackwards checkpoint.ErrNotForward checkpoint.ErrExternal
->>>>>>> 27bdba7 (Let a worker that does not run be paused, replayed and discarded, but for what it answers)
 	store.ErrLocked store.ErrNotFound store.ErrNotStore store.ErrNotBackup store.ErrUnfinishedCopy store.ErrNotEmpty
 	store.ErrFenceCancelled store.ErrFenceEnded
 `)
