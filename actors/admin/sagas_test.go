@@ -188,12 +188,12 @@ func TestWhatCannotBeAnsweredOfSagasHasACode(t *testing.T) {
 		require.ErrorContains(t, noSaga, "there are: checkout")
 		_, noName := s.SagaPicture(ctx, "", "1")
 		last := func(seq func(func(admin.Instance, error) bool)) (err error) {
-			for _, err = range seq { //nolint:revive // the last one counts
+			for _, err = range seq { // the last one counts
 			}
 			return err
 		}
 		var noStory error
-		for _, noStory = range s.SagaStory(ctx, "checkout", "9") { //nolint:revive // the last one counts
+		for _, noStory = range s.SagaStory(ctx, "checkout", "9") { // the last one counts
 		}
 		call := func(q admin.SagaRequest) error {
 			q.Saga = "checkout"
