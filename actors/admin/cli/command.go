@@ -63,6 +63,7 @@ func (a *app) command(s spec) *cobra.Command {
 	if s.change != nil {
 		changeFlags(cmd)
 	}
+	a.completeFlags(cmd, &s)
 	return cmd
 }
 
@@ -161,9 +162,9 @@ func (c *call) understand(s *spec, args []string) error {
 }
 
 // given is the target that is no argument, "" for none.
-func (c *call) given() string {
-	if c.flags.target != "" {
-		return c.flags.target
+func (a *app) given() string {
+	if a.flags.target != "" {
+		return a.flags.target
 	}
 	return os.Getenv(targetVariable)
 }

@@ -38,13 +38,38 @@ func (a *app) complete(cmd *cobra.Command, s *spec, args []string) ([]string, co
 	return s.args[at].complete(c), cobra.ShellCompDirectiveNoFileComp
 }
 
+// completeFlags completes the flags that name what the log has.
+func (a *app) completeFlags(cmd *cobra.Command, s *spec) {
+	for flag, field := range map[string]admin.NameField{
+		"kind": admin.Kinds, "region-kind": admin.Kinds, "category": admin.Categories, "scope": admin.Scopes, "entity": admin.Entities,
+		"worker": admin.Workers,
+	} {
+		if s.free || cmd.Flags().Lookup(flag) == nil {
+			continue
+		}
+		_ = cmd.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+			ctx, done := context.WithTimeout(context.Background(), patience)
+			defer done()
+			c := &call{app: a, ctx: ctx, cmd: cmd, target: a.given()}
+			defer c.close()
+			if len(args) > len(s.args) || c.target == "" && len(args) > 0 {
+				c.target = args[0]
+			}
+			return names(c, field, begun), cobra.ShellCompDirectiveNoFileComp
+		}) // the flag is there, so it cannot fail
+	}
+}
+
 // workerNames are those of the target.
-func workerNames(c *call) []string {
+func workerNames(c *call) []string { return names(c, admin.Workers, "") }
+
+// names are those of the target that begin with a text.
+func names(c *call, field admin.NameField, begun string) []string {
 	s, err := c.surface()
 	if err != nil {
 		return nil
 	}
-	at, err := s.Names(c.ctx, admin.NameQuery{Field: admin.Workers, Limit: 1_000})
+	at, err := s.Names(c.ctx, admin.NameQuery{Field: field, Prefix: begun, Limit: 1_000})
 	if err != nil {
 		return nil
 	}

@@ -218,7 +218,11 @@ func TestWorkersAndPositionsAreCompleted(t *testing.T) {
 		}
 	})
 	require.Equal(t, []string{s.position(t, "$PARKED") + "\torder:2"}, complete("parked", "show", s.dir, "bill", ""))
+	require.Equal(t, []string{"order.billed", "order.placed"}, complete("tail", s.dir, "--kind", "order."))
+	require.Equal(t, []string{"shop"}, complete("tail", s.dir, "--scope", ""))
+	require.Equal(t, []string{"bill"}, complete("audit", s.dir, "--worker", ""))
 	t.Setenv(targetVariable, s.dir)
+	require.Equal(t, []string{"order.placed"}, complete("parked", "ls", "bill", "--kind", "order.p"))
 	require.Equal(t, []string{"bill"}, complete("worker", "show", ""))
 	require.Contains(t, run(t, "completion", "bash").out, "__start_penstock")
 	require.Equal(t, exitUsage, run(t, "completion", "tyop").code)
