@@ -46,8 +46,9 @@ links:
 words: ## words that are never right here
 	@.ci/words
 
-shape: ## files, functions, method sets and comments that are too long
+shape: ## files, functions, method sets and comments that are too long; libraries where none belong
 	@go run ./.ci/shape -except store.Store
+	@! go list -deps ./store ./cursor ./checkpoint ./reactor ./supervision | grep opentelemetry
 
 tidy: ## go mod tidy in every module
 	@for m in . $(MODULES) bench; do go -C "$$m" mod tidy || exit 1; done

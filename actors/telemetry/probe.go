@@ -1,0 +1,95 @@
+package telemetry
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/penstock-io/penstock/cursor"
+	"github.com/penstock-io/penstock/store"
+)
+
+// probe makes a span of each try and each commit, and counts how long they take.
+type probe struct {
+	tracer         trace.Tracer
+	handle, commit metric.Float64Histogram
+}
+
+// Probe returns what actors.Options.Probe takes: each try of a handler is a span "handle KIND",
+// "replay KIND" where it comes again by order of an operator, or "give up KIND", and each commit
+// one "commit WORKER". The context of a handler has its span, so what it begins is under it.
+// Histograms penstock_worker_handle_seconds and penstock_worker_commit_seconds have how long they
+// took, by worker. An error is that of the meter.
+func Probe(tracer trace.Tracer, meter metric.Meter) (cursor.Probe, error) {
+	p := &probe{tracer: tracer}
+	var err error
+	if p.handle, err = meter.Float64Histogram("penstock_worker_handle_seconds",
+		metric.WithDescription("How long each try of a handler took."), metric.WithUnit("s")); err != nil {
+		return nil, err
+	}
+	p.commit, err = meter.Float64Histogram("penstock_worker_commit_seconds",
+		metric.WithDescription("How long each commit of what was handled took."), metric.WithUnit("s"))
+	return p, err
+}
+
+// Handle implements cursor.Probe.
+func (p *probe) Handle(ctx context.Context, t cursor.Try) (context.Context, func(error)) {
+	first, began := &t.Events[0], t.Began
+	if began.IsZero() {
+		began = time.Now()
+	}
+	// What is replayed has the number of the first run once more: that span is not to be overwritten.
+	ids := &wanted{TraceOf(first.Correlation), SpanOf(first.ID, t.By)}
+	if t.Replayed {
+		ids = nil
+	}
+	span := started(ctx, p.tracer, doing(t)+" "+first.Kind, ids, trace.WithSpanKind(trace.SpanKindConsumer),
+		trace.WithTimestamp(began), trace.WithLinks(links(t.Events)...), trace.WithAttributes(ofTry(t)...))
+	return trace.ContextWithSpan(ctx, span), func(err error) {
+		ended(span, err)
+		p.handle.Record(ctx, time.Since(began).Seconds(), metric.WithAttributes(attribute.String("worker", t.By.Worker)))
+	}
+}
+
+func doing(t cursor.Try) string {
+	switch {
+	case t.GivesUp:
+		return "give up"
+	case t.Replayed, t.Parked:
+		return "replay"
+	}
+	return "handle"
+}
+
+// links are those to the spans that events came from, and to those of requests that led to them.
+func links(events []store.Event) (list []trace.Link) {
+	for i := range events {
+		list = append(list, trace.Link{SpanContext: origin(&events[i])})
+		if request := RequestOf(events[i]); request.IsValid() {
+			list = append(list, trace.Link{SpanContext: request})
+		}
+	}
+	return list
+}
+
+func ended(span trace.Span, err error) {
+	if err != nil {
+		span.RecordError(err)
+		span.SetStatus(codes.Error, err.Error())
+	}
+	span.End()
+}
+
+// Commit implements cursor.Probe.
+func (p *probe) Commit(w cursor.Writing) func(store.Receipt, error) {
+	ctx, began := context.Background(), time.Now()
+	span := started(ctx, p.tracer, "commit "+w.Worker, nil, trace.WithTimestamp(began), trace.WithAttributes(ofWriting(w)...))
+	return func(_ store.Receipt, err error) {
+		ended(span, err)
+		p.commit.Record(ctx, time.Since(began).Seconds(), metric.WithAttributes(attribute.String("worker", w.Worker)))
+	}
+}
