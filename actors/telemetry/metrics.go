@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -38,7 +39,7 @@ func Metrics(meter metric.Meter, sys *actors.System, st *store.Store) (metric.Re
 				o.ObserveFloat64(ofWorker[i], s.of(&seen), metric.WithAttributes(by...))
 			}
 			for s := actors.Starting; s <= drive.Stopped; s++ {
-				is := metric.WithAttributes(append(by[:len(by):len(by)], attribute.String("state", s.String()))...)
+				is := metric.WithAttributes(append(slices.Clip(by), attribute.String("state", s.String()))...)
 				o.ObserveFloat64(state, truth(seen.worker.State == s), is)
 			}
 		}
