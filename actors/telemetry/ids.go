@@ -21,7 +21,8 @@ func TraceOf(correlation uuid.UUID) trace.TraceID { return trace.TraceID(correla
 //	"penstock/1\0handle\0", the worker, "\0", the 16 bytes of the event's id, the epoch, the attempt
 //
 // with the numbers as 8 bytes, big-endian. The epoch is part of it since attempts are counted again
-// by a process that takes over. Worker.Build is not.
+// by a process that takes over. Worker.Build is not. What a rewind has handled again is a span of a
+// random id.
 func SpanOf(event uuid.UUID, by store.Emitter) trace.SpanID {
 	text := append([]byte("penstock/1\x00handle\x00"), by.Worker...)
 	text = append(append(text, 0), event[:]...)
@@ -58,7 +59,7 @@ func origin(e *store.Event) trace.SpanContext {
 // wanted is the ids that the next span of a context is to have.
 type wanted struct {
 	trace trace.TraceID
-	span  trace.SpanID
+	span  trace.SpanID // zero for a random one
 }
 
 type wantedKey struct{}
@@ -70,6 +71,9 @@ type IDs struct{}
 // NewIDs returns the ids of a span that begins a trace.
 func (IDs) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
 	if w, ok := ctx.Value(wantedKey{}).(wanted); ok {
+		if !w.span.IsValid() {
+			w.span = randomSpan()
+		}
 		return w.trace, w.span
 	}
 	var id trace.TraceID

@@ -42,10 +42,9 @@ func (p *probe) Handle(ctx context.Context, t cursor.Try) (context.Context, func
 	if began.IsZero() {
 		began = time.Now()
 	}
-	// What is replayed has the number of the first run once more: that span is not to be overwritten.
-	ids := &wanted{TraceOf(first.Correlation), SpanOf(first.ID, t.By)}
-	if t.Replayed {
-		ids = nil
+	ids := &wanted{trace: TraceOf(first.Correlation)}
+	if !t.Replayed { // else it may have the number of the first run, whose span is another
+		ids.span = SpanOf(first.ID, t.By)
 	}
 	span := started(ctx, p.tracer, doing(t)+" "+first.Kind, ids, trace.WithSpanKind(trace.SpanKindConsumer),
 		trace.WithTimestamp(began), trace.WithLinks(links(t.Events)...), trace.WithAttributes(ofTry(t)...))

@@ -16,6 +16,7 @@ import (
 
 	"github.com/penstock-io/penstock/actors"
 	"github.com/penstock-io/penstock/actors/telemetry"
+	"github.com/penstock-io/penstock/checkpoint"
 	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/reactor"
 	"github.com/penstock-io/penstock/store"
@@ -188,6 +189,17 @@ func TestAHandlerHasTheSpanOfItsEvent(t *testing.T) {
 	require.Equal(t, handler, spans[0].Parent.SpanID())
 	require.NotEqual(t, handler, spans[0].SpanContext.SpanID())
 	require.Equal(t, "commit w", spans[2].Name)
+
+	// After a rewind the same run of it comes again, which is another span of the same trace.
+	exporter.Reset()
+	_, err = run.Apply(t.Context(), checkpoint.Rewind{Emit: true}, checkpoint.Request{By: "mary", Reason: "test"})
+	require.NoError(t, err)
+	_, err = run.Step(t.Context(), 0, 0)
+	require.NoError(t, err)
+	again := exporter.GetSpans()[1]
+	require.Equal(t, "replay order.placed", again.Name)
+	require.Equal(t, telemetry.TraceOf(r.Events[0].ID), again.SpanContext.TraceID())
+	require.NotEqual(t, handler, again.SpanContext.SpanID())
 }
 
 // The rule is published, so what it gives may not change.
