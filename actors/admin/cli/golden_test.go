@@ -40,7 +40,7 @@ type one struct {
 var calls = map[string][]one{
 	"status":           {{line: "status $T", answer: new(Status)}},
 	"top":              {{line: "top $T", answer: new(Status)}},
-	"stuck":            {{line: "stuck $T", answer: new(Stuck)}},
+	"stuck":            {{line: "stuck $T", answer: new(Stuck)}, {line: "stuck $T", answer: new(Stuck), sagas: true}},
 	"tail":             {{line: "tail $T -n 3 --entity order", answer: new(Event), values: true}},
 	"get":              {{line: "get $T 1", answer: new(One)}, {line: "get $T 1 --raw", answer: new(Bytes)}},
 	"why":              {{line: "why $T $BILL", answer: new(Story)}, {line: "why $T $BILL --format dot", answer: new(Drawing)}},
@@ -244,6 +244,9 @@ var masks = []struct {
 	{regexp.MustCompile(`("pid": ?)\d+`), "${1}N"},
 	{regexp.MustCompile(`process \d+ \([^)]*\)`), "process PID (PROGRAM)"},
 	{regexp.MustCompile(`"program":( ?)"[^"]*"`), `"program":$1"PROGRAM"`},
+	{regexp.MustCompile(`attempt \d+|waiting \(\d+\)`), "attempt N"}, // more of them, the longer it took
+	{regexp.MustCompile(`("attempts?": ?)\d+`), "${1}N"},
+	{regexp.MustCompile(`("transition": ?)\d+`), "${1}N"},
 	{regexp.MustCompile(`\b\d+(\.\d+)?(ms|µs|ns|s|m|h|d)\b`), "AGE"},
 	{regexp.MustCompile(`\b\d+(\.\d+)? ([KMGT]i)?B\b`), "SIZE"},
 	{regexp.MustCompile(`("\w*[bB]ytes": ?)\d+`), "${1}N"},

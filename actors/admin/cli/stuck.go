@@ -13,6 +13,7 @@ import (
 	"github.com/penstock-io/penstock/actors"
 	"github.com/penstock-io/penstock/actors/admin"
 	"github.com/penstock-io/penstock/actors/admin/cli/render"
+	"github.com/penstock-io/penstock/reactor/saga"
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -35,7 +36,7 @@ type Trouble struct {
 	Key     string         `json:"key,omitempty"`
 	Attempt int            `json:"attempt,omitempty"`
 	Due     *time.Time     `json:"due,omitempty"`  // when it is tried again
-	More    int            `json:"more,omitempty"` // events that it is about, too
+	More    int            `json:"more,omitempty"` // events, or instances, that it is about, too
 	// Stack is where the handler is that does not return.
 	Stack string `json:"stack,omitempty"`
 	// Helps are the commands to type next.
@@ -51,6 +52,7 @@ const (
 	hasParked     = "parked"
 	resting       = "paused"
 	slow          = "slow"
+	undecided     = "undecided"
 )
 
 // meanings say what a trouble means for the events of the worker.
@@ -62,6 +64,7 @@ func meanings() map[string]string {
 		failing:                    "the event failed and is tried again by itself; its key waits",
 		hasParked:                  "the events are kept apart until they are replayed or discarded; the others are handled",
 		slow:                       "its handler has been at one call for long; what follows it waits",
+		undecided:                  "an instance of the saga is stuck until a person decides about it; the others continue",
 		resting:                    "it rests until the time, or until it is resumed",
 		actors.Halted.String():     "its policy has ended it; it stays so until it is resumed, or the program starts again",
 		actors.Full.String():       "so much is parked that it reads no new events",
@@ -117,6 +120,9 @@ func (t *Trouble) Text(p *render.Page) {
 	if t.Why != "" {
 		p.Block("  why: ", render.Clip(t.Why, 2_000), render.Usual)
 	}
+	if t.What == undecided {
+		p.Line(render.Of("  instance " + t.Key))
+	}
 	if t.Event != 0 {
 		at := fmt.Sprintf("  event %d", t.Event)
 		if t.Key != "" {
@@ -131,7 +137,11 @@ func (t *Trouble) Text(p *render.Page) {
 		p.Line(render.Of(at))
 	}
 	if t.More > 0 {
-		p.Line(render.Of("  and " + render.Count(t.More, "more event")))
+		of := "more event"
+		if t.What == undecided {
+			of = "more instance"
+		}
+		p.Line(render.Of("  and " + render.Count(t.More, of)))
 	}
 	if t.Stack != "" {
 		p.Line(render.Of("  its handler is at"))
@@ -181,6 +191,11 @@ func stuckCommand(a *app) *cobra.Command {
 				}
 				out.Troubles = append(out.Troubles, found...)
 			}
+			found, err := c.undecided(s)
+			if err != nil {
+				return nil, err
+			}
+			out.Troubles = append(out.Troubles, found...)
 			for i := range out.Troubles {
 				out.Troubles[i].Means = meanings()[out.Troubles[i].What]
 			}
@@ -227,6 +242,28 @@ func (c *call) troubles(ctx context.Context, s *admin.Surface, w *admin.Worker) 
 		})
 	}
 	return out, nil
+}
+
+// undecided are the sagas that have instances which are stuck.
+func (c *call) undecided(s *admin.Surface) (out []Trouble, err error) {
+	sagas, err := s.Sagas(c.ctx)
+	for _, one := range sagas {
+		n := one.Instances[saga.Stuck]
+		if n == 0 {
+			continue
+		}
+		stuck := admin.InstanceQuery{Saga: one.Name, Life: []string{saga.Stuck.String()}, Limit: 1}
+		for o, err := range s.Instances(c.ctx, stuck) {
+			if err != nil {
+				return out, err
+			}
+			out = append(out, Trouble{
+				Worker: one.Name, What: undecided, Since: &o.Since, Why: cmp.Or(o.Err, o.Damage), Key: o.Key, More: n - 1,
+				Helps: []string{c.next("explain", one.Name, o.Key), c.next("saga", "instances", one.Name, "--life", saga.Stuck.String())},
+			})
+		}
+	}
+	return out, err
 }
 
 // slowAfter is how long a handler may be at one call before stuck names it.
