@@ -98,6 +98,9 @@ func (h *Instances[S]) fitting(p *program[S], key string, r checkpoint.Request, 
 	if err == nil {
 		err = rec.fits(a)
 	}
+	if err != nil && rec != nil && a.Do == opSettle {
+		err = fmt.Errorf("%w; %s", err, rec.settleHint())
+	}
 	if err == nil {
 		d, _ := p.of(rec)
 		err = d.readable(rec, a)

@@ -131,6 +131,7 @@ type stuckEvent struct {
 type ending struct {
 	Run     uint64   `json:"run"`
 	Life    Life     `json:"life"`
+	Cause   string   `json:"cause,omitempty"` // of causes, where it was no step that has failed
 	Error   string   `json:"error,omitempty"`
 	Skipped []string `json:"skipped,omitempty"`
 	Inputs  uint64   `json:"inputs"`

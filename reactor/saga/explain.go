@@ -129,13 +129,7 @@ func calls(r *record) (list []string) {
 	}
 	add(&ask{Do: opRetry}, "Retry")
 	add(&ask{Do: opSkip}, "SkipUndo")
-	for _, name := range slices.Sorted(maps.Keys(r.Steps)) {
-		add(&ask{Do: opSettle, Step: name, Status: done}, fmt.Sprintf("SettleDone(%q)", name))
-		add(&ask{Do: opSettle, Step: name, Status: refused}, fmt.Sprintf("SettleRefused(%q)", name))
-	}
-	if u := r.atUndo(); u != nil {
-		add(&ask{Do: opSettle, Step: u.Step, Undo: true, Status: done}, fmt.Sprintf("SettleDone(%q)", undoPrefix+u.Step))
-	}
+	list = append(list, settlements(r)...)
 	add(&ask{Do: opCancel}, "Cancel")
 	for _, t := range r.timers() {
 		add(&ask{Do: opFire, Timer: t.Name}, fmt.Sprintf("Fire(%q)", t.Name))
@@ -144,6 +138,31 @@ func calls(r *record) (list []string) {
 	add(&ask{Do: opResume}, "Resume")
 	add(&ask{Do: opAbandon}, "Abandon")
 	return list
+}
+
+// settlements are the calls that say what has happened and fit the instance as it is.
+func settlements(r *record) (list []string) {
+	add := func(call, step string, undo bool, s status) {
+		if r.fits(&ask{Do: opSettle, Step: step, Undo: undo, Status: s}) == nil {
+			list = append(list, fmt.Sprintf("%s(%q)", call, Attempt{Step: step, Undo: undo}.String()))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Steps)) {
+		add("SettleDone", name, false, done)
+		add("SettleRefused", name, false, refused)
+	}
+	if u := r.atUndo(); u != nil {
+		add("SettleDone", u.Step, true, done)
+	}
+	return list
+}
+
+// settleHint says which calls would fit in place of one that says what has happened and does not.
+func (r *record) settleHint() string {
+	if fit := settlements(r); len(fit) > 0 {
+		return "what fits is " + strings.Join(fit, " or ")
+	}
+	return "there is nothing to settle: no undo is in flight or stuck, and no outcome is asked for"
 }
 
 // spent is a duration as people say it.

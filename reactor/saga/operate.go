@@ -157,6 +157,9 @@ func canRetry(r *record) bool {
 // were undone.
 func unsettled(r *record, a *ask) string {
 	name, s := Attempt{Step: a.Step, Undo: a.Undo}.String(), r.Steps[a.Step]
+	if a.Step == "" {
+		return fmt.Sprintf("it is %s, and the call names no action", r.Life)
+	}
 	if a.Undo {
 		switch u := r.atUndo(); {
 		case u == nil || u.Step != a.Step:

@@ -61,6 +61,10 @@ func TestAnOperatorDecidesAboutAnUndoInAnOutage(t *testing.T) {
 			require.ErrorIs(t, err, saga.ErrUnfit)
 			_, err = in.SettleDone(t.Context(), "42", "undo reserve", nil, ana)
 			require.ErrorIs(t, err, saga.ErrUnfit)
+			for _, action := range []string{"", "charge", "undo reserve"} { // it is the undo that waits
+				_, err = in.SettleDone(t.Context(), "42", action, nil, ana)
+				require.ErrorContains(t, err, `; what fits is SettleDone("undo charge")`)
+			}
 			_, err = c.decide(in, w)
 			require.NoError(t, err)
 			run.Settle()

@@ -104,9 +104,11 @@ type told struct {
 	Status  string          `json:"status"`
 	Life    Life            `json:"life"`
 	Result  json.RawMessage `json:"result"`
+	Cause   string          `json:"cause"`
 	Error   string          `json:"error"`
 	Why     string          `json:"why"`
 	Reason  string          `json:"reason"`
+	By      string          `json:"by"`
 	Skipped []string        `json:"skipped"`
 }
 
@@ -128,10 +130,16 @@ func Tell(saga string, e store.Event) string {
 		words = append(words, t.Life.String())
 	}
 	words = append(words, t.Status, string(t.Result))
-	for _, why := range []string{t.Error, t.Why, t.Reason} {
+	if t.Cause != "" && t.Error != "" {
+		t.Error = ": " + t.Error
+	}
+	for _, why := range []string{t.Cause + t.Error, t.Why, t.Reason} {
 		if why != "" {
 			words = append(words, "("+why+")")
 		}
+	}
+	if t.By != "" {
+		words = append(words, "by "+t.By)
 	}
 	for _, step := range t.Skipped {
 		words = append(words, "without undo "+step)

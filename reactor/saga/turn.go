@@ -261,6 +261,9 @@ func (t *turn[S]) ended() error {
 	e := ending{Run: t.rec.Run, Life: t.rec.Life, Skipped: t.rec.Skipped, Inputs: t.rec.Inputs + 1}
 	if t.rec.Why != nil {
 		e.Error = t.rec.Why.Error
+		if t.rec.Why.Step == "" && t.rec.Why.Cause != causeErased { // of which the error says it
+			e.Cause = t.rec.Why.Cause
+		}
 	}
 	if err := t.own(whatEnded, e); err != nil {
 		return err

@@ -345,13 +345,27 @@ func (e *UnrunnableError) Error() string {
 	for _, what := range slices.Sorted(maps.Keys(e.Missing)) {
 		list = append(list, fmt.Sprintf("%s, for %s", what, instances(e.Missing[what])))
 	}
-	text := fmt.Sprintf("saga %s: this program cannot continue %s, such as %q: it lacks %s; "+
-		"to have them end as they began, give this definition another Version and the former one by With; "+
-		"to have them take this one, Migrate; AllowUnrunnable starts without them", e.Saga, instances(e.Instances), e.Key, strings.Join(list, "; "))
+	text := fmt.Sprintf("saga %s: this program cannot continue %s, such as %q: it lacks %s; ",
+		e.Saga, instances(e.Instances), e.Key, strings.Join(list, "; "))
+	if e.lacksVersion() {
+		text += "where this definition only has more than theirs, such as one more step, keep Saga.Version as it was, and they take it; "
+	}
+	text += "to have them end as they began, give this definition another Version and the former one by With; " +
+		"to have them take this one, Migrate; AllowUnrunnable starts without them"
 	if e.Migration != nil {
 		text += fmt.Sprintf("; %v", e.Migration)
 	}
 	return text
+}
+
+// lacksVersion reports whether there are instances of a version that the program does not have.
+func (e *UnrunnableError) lacksVersion() bool {
+	for what := range e.Missing {
+		if !strings.Contains(what, ": ") {
+			return true
+		}
+	}
+	return false
 }
 
 func instances(n int) string {

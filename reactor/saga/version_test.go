@@ -2,6 +2,7 @@ package saga_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -109,6 +110,7 @@ func TestAnInstanceThatTheProgramCannotContinueKeepsItFromStarting(t *testing.T)
 		require.ErrorIs(t, err, saga.ErrUnrunnable)
 		require.Equal(t, map[string]int{missing: 1}, lacking.Missing)
 		require.Equal(t, "42", lacking.Key)
+		require.Equal(t, version == 2, strings.Contains(err.Error(), "keep Saga.Version as it was"), "the simplest cure: %v", err)
 	}
 	sys, err = start(v1)
 	require.NoError(t, err)

@@ -134,3 +134,27 @@ func TestWhatAnInstanceSaysThatOthersHaveEnded(t *testing.T) {
 		})
 	}
 }
+
+func TestAStoryTellsWhyAnInstanceTurnsBackAndWhoDecided(t *testing.T) {
+	ana := checkpoint.Request{Reason: "the customer has called", By: "ana"}
+	for want, do := range map[string]func(r *sagatest.Run[order]){
+		"ended compensated (cancelled: by an event)\n": func(r *sagatest.Run[order]) { given(r, cancelled{"42"}) },
+		"ended compensated (deadline)\n":               func(r *sagatest.Run[order]) { r.Advance(10 * time.Minute) },
+		"asked cancel (the customer has called) by ana\n": func(r *sagatest.Run[order]) {
+			_, err := r.Instances().Cancel(t.Context(), "42", ana)
+			require.NoError(t, err)
+		},
+		"ended failed (abandoned: the customer has called)": func(r *sagatest.Run[order]) {
+			_, err := r.Instances().Abandon(t.Context(), "42", ana)
+			require.NoError(t, err)
+		},
+	} {
+		r := sagatest.Start(t, newShop().checkout())
+		r.Fault("charge", sagatest.Fail)
+		given(r, placed{Order: "42", Cents: 900})
+		r.Settle()
+		do(r)
+		r.Finish()
+		require.Contains(t, r.Story("42"), want)
+	}
+}

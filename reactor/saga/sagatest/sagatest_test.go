@@ -156,13 +156,13 @@ func TestAStoryTellsOfOperators(t *testing.T) {
 	r.Settle()
 	text, err := r.Instances().Story(t.Context(), "42")
 	require.NoError(t, err)
-	require.Contains(t, text, `0s asked suspend (wait)
+	require.Contains(t, text, `0s asked suspend (wait) by ana
 0s order.cancelled {"Order":"42"}
-0s asked resume (done)
+0s asked resume (done) by ana
     requested charge
 0s what was held is handled
 `)
-	require.Contains(t, text, "asked settle charge refused (they say so)\n    ended compensated")
+	require.Contains(t, text, "asked settle charge refused (they say so) by ana\n    ended compensated (cancelled: by an event)\n")
 	text, err = r.Instances().Story(t.Context(), "43")
 	require.NoError(t, err)
 	require.Empty(t, text)
