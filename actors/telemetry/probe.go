@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -17,6 +18,17 @@ import (
 type probe struct {
 	tracer         trace.Tracer
 	handle, commit metric.Float64Histogram
+	labels         sync.Map // of worker, to its metric.MeasurementOption: there are as many as workers
+}
+
+// label is the attribute of a worker.
+func (p *probe) label(worker string) metric.MeasurementOption {
+	if known, ok := p.labels.Load(worker); ok {
+		return known.(metric.MeasurementOption)
+	}
+	made := metric.WithAttributeSet(attribute.NewSet(attribute.String("worker", worker)))
+	p.labels.Store(worker, made)
+	return made
 }
 
 // Probe returns what actors.Options.Probe takes: each try of a handler is a span "handle KIND",
@@ -47,10 +59,16 @@ func (p *probe) Handle(ctx context.Context, t cursor.Try) (context.Context, func
 		ids.span = SpanOf(first.ID, t.By)
 	}
 	span := started(ctx, p.tracer, doing(t)+" "+first.Kind, ids, trace.WithSpanKind(trace.SpanKindConsumer),
-		trace.WithTimestamp(began), trace.WithLinks(links(t.Events)...), trace.WithAttributes(ofTry(t)...))
+		trace.WithTimestamp(began))
+	if span.IsRecording() { // what is not sampled does not pay for it
+		for _, l := range links(t.Events) {
+			span.AddLink(l)
+		}
+		span.SetAttributes(ofTry(t)...)
+	}
 	return trace.ContextWithSpan(ctx, span), func(err error) {
 		ended(span, err)
-		p.handle.Record(ctx, time.Since(began).Seconds(), metric.WithAttributes(attribute.String("worker", t.By.Worker)))
+		p.handle.Record(ctx, time.Since(began).Seconds(), p.label(t.By.Worker))
 	}
 }
 
@@ -86,9 +104,12 @@ func ended(span trace.Span, err error) {
 // Commit implements cursor.Probe.
 func (p *probe) Commit(w cursor.Writing) func(store.Receipt, error) {
 	ctx, began := context.Background(), time.Now()
-	span := started(ctx, p.tracer, "commit "+w.Worker, nil, trace.WithTimestamp(began), trace.WithAttributes(ofWriting(w)...))
+	span := started(ctx, p.tracer, "commit "+w.Worker, nil, trace.WithTimestamp(began))
+	if span.IsRecording() {
+		span.SetAttributes(ofWriting(w)...)
+	}
 	return func(_ store.Receipt, err error) {
 		ended(span, err)
-		p.commit.Record(ctx, time.Since(began).Seconds(), metric.WithAttributes(attribute.String("worker", w.Worker)))
+		p.commit.Record(ctx, time.Since(began).Seconds(), p.label(w.Worker))
 	}
 }
