@@ -35,7 +35,8 @@ func (p *probe) label(worker string) metric.MeasurementOption {
 // "replay KIND" where it comes again by order of an operator, or "give up KIND", and each commit
 // one "commit WORKER". The context of a handler has its span, so what it begins is under it.
 // Histograms penstock_worker_handle_seconds and penstock_worker_commit_seconds have how long they
-// took, by worker. An error is that of the meter.
+// took, by worker. A sampler sees name, kind and trace: attributes and links are for what it takes.
+// One that decides by the trace takes a correlation whole. An error is that of the meter.
 func Probe(tracer trace.Tracer, meter metric.Meter) (cursor.Probe, error) {
 	p := &probe{tracer: tracer}
 	var err error
