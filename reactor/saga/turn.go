@@ -104,7 +104,7 @@ func (t *turn[S]) start(in *input[S]) error {
 	}
 	*t.rec = record{
 		Life: Running, Run: max(t.rec.Run, purged) + 1, Version: t.d.version, Began: t.now, Entered: t.now,
-		Held: t.rec.Held, From: t.e.Position,
+		Held: t.rec.Held, Pages: t.rec.Pages, From: t.e.Position,
 	}
 	for _, h := range t.rec.Held {
 		t.rec.From = min(t.rec.From, h.At)
