@@ -138,7 +138,7 @@ func (d *definition[S]) lacks(rec *record) string {
 	if !rec.Life.alive() {
 		return ""
 	}
-	if d.list && rec.Life == Running && d.migrations[rec.Version] == nil && d.stageOf(rec.Phase) < 0 {
+	if d.list && rec.Why == nil && d.migrations[rec.Version] == nil && d.stageOf(rec.Phase) < 0 {
 		return fmt.Sprintf("step %q", rec.Phase)
 	}
 	for _, name := range rec.inFlight() {

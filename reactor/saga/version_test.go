@@ -195,3 +195,73 @@ func TestAnInstanceIsMigratedBeforeItsNextInput(t *testing.T) {
 	require.Equal(t, order{ID: "42", Cents: 1}, o.State)
 	require.EqualValues(t, 2, o.Version)
 }
+
+// Suspended and stuck instances need their stage, too: their next input may come at any time.
+func TestAStageThatIsNotThereIsSeenOfAnInstanceThatWaitsForAnOperator(t *testing.T) {
+	for _, life := range []saga.Life{saga.Running, saga.Suspended, saga.Stuck} {
+		t.Run(life.String(), func(t *testing.T) {
+			w := newWorld()
+			v1, v2 := charged(w), charged(w, saga.Migrate(1, migrations["works"]))
+			d := resting(t, w, v1, life)
+			lacking := d.refused(charged(w, saga.Migrate(1, migrations["leads nowhere"])))
+			require.Equal(t, map[string]int{`version 1: step "nowhere"`: 1}, lacking.Missing)
+			renamed := saga.Steps("checkout", saga.Starts(byOrder, func(o *order, e orderPlaced) { o.ID = e.Order }),
+				saga.All("send", saga.Do("charge", w.action("charge"), w.back("charge"))))
+			renamed.Version = 1
+			require.Equal(t, map[string]int{`version 1: step "charge"`: 1}, d.refused(renamed).Missing)
+
+			nowhere := charged(w, saga.Migrate(1, migrations["leads nowhere"]))
+			nowhere.AllowUnrunnable = true
+			d.deploy(nowhere)
+			clear(w.fails)
+			d.run.Resume("checkout.do")
+			d.release(life)
+			d.run.Advance(time.Hour)
+			require.EqualValues(t, 1, d.get().Version, "it is not taken over")
+			d.deploy(v2)
+			d.run.Advance(time.Hour)
+			require.Equal(t, saga.Completed, d.get().Life)
+		})
+	}
+}
+
+// charged is a checkout that charges and asks, of version 1, or with a migration from that.
+func charged(w *world, more ...saga.Part[order]) *saga.Saga[order] {
+	s := saga.Steps("checkout", append(more, saga.Starts(byOrder, func(o *order, e orderPlaced) { o.ID = e.Order }),
+		saga.Do("charge", w.action("charge"), w.back("charge")).Ask().Attempts(1))...)
+	s.Version = 1 + uint32(len(more))
+	return s
+}
+
+// resting runs an instance to where it is running with an action that is not tried yet, suspended
+// so, or stuck at it.
+func resting(t *testing.T, w *world, s *saga.Saga[order], life saga.Life) *deploys {
+	t.Helper()
+	w.fails["charge"] = []error{errDown}
+	d := deployed(t, s)
+	if life != saga.Stuck {
+		d.run.Pause("checkout.do", time.Time{})
+	}
+	d.run.Given(reactortest.At(at("42"), placed("42")))
+	d.run.Settle()
+	if life == saga.Suspended {
+		_, err := s.In(d.run.Store()).Suspend(t.Context(), "42", ana)
+		require.NoError(t, err)
+		d.run.Settle()
+	}
+	require.Equal(t, life, d.get().Life)
+	return d
+}
+
+// release is what an operator does for an instance that rests.
+func (d *deploys) release(life saga.Life) {
+	d.t.Helper()
+	in, err := d.saga.In(d.run.Store()), error(nil)
+	switch life {
+	case saga.Suspended:
+		_, err = in.Resume(d.t.Context(), "42", ana)
+	case saga.Stuck:
+		_, err = in.Retry(d.t.Context(), "42", ana)
+	}
+	require.NoError(d.t, err)
+}
