@@ -39,7 +39,7 @@ var (
 	// ErrPulled is the error of a call for a worker, at a checkpoint whose events a program pulls
 	// itself, with a [Cursor]: it heeds no pause, and parks nothing.
 	ErrPulled = errors.New("cursor: a program pulls these events itself, and no worker does")
-	// ErrAnswers: an event of the worker cannot be discarded without its program, which writes
+	// ErrAnswers is the error of a discard without the program of the worker, which writes
 	// something in its place. See Worker.Discarded.
 	ErrAnswers = errors.New("cursor: its program answers what is discarded: discard it where that runs")
 	// ErrExternalPosition is the error of a call that moves a worker which keeps its position
