@@ -50,7 +50,7 @@ const pageSize = 64
 // that is stopped for long may have very many, and each commit of it writes the record.
 type pages struct {
 	First  uint64 // the number of the first one
-	Count  uint64 // all but the last one are full
+	Count  uint64 // all but the last one are full, or more than that
 	Inputs int    // that they have
 }
 
@@ -81,6 +81,39 @@ func (t *outlet) queue() error {
 		return err
 	}
 	return t.b.Put(t.i, pageKey(p.First+p.Count-1, t.key), encodePage(append(inputs, at)))
+}
+
+// mix has inputs, ascending, that waited elsewhere wait here: each where its position says, in the
+// record before those of the first page, and else in a page, which has more than pageSize then.
+func (t *outlet) mix(inputs []store.Position) error {
+	p := &t.rec.Pages
+	for n := p.Count; n > 0 && len(inputs) > 0; n-- {
+		key := p.First + n - 1
+		page, err := t.page(key)
+		if err != nil {
+			return err
+		}
+		before, _ := slices.BinarySearch(inputs, page[0])
+		joined := inputs[before:]
+		inputs = inputs[:before]
+		if len(joined) == 0 {
+			continue
+		}
+		for _, at := range joined { // their holds in the log name the alias
+			if err := t.b.Hold(t.i, at, t.who()); err != nil {
+				return err
+			}
+		}
+		p.Inputs += len(joined)
+		page = slices.Sorted(slices.Values(slices.Concat(page, joined)))
+		if err := t.b.Put(t.i, pageKey(key, t.key), encodePage(page)); err != nil {
+			return err
+		}
+	}
+	for _, at := range inputs {
+		t.rec.hold(at, false)
+	}
+	return nil
 }
 
 func (t *outlet) page(n uint64) ([]store.Position, error) {

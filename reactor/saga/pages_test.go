@@ -47,3 +47,41 @@ func TestTheNextRunHandlesThePagesOfTheFormer(t *testing.T) {
 	require.Zero(t, o.Held)
 	requireNothingHeld(t, run)
 }
+
+// What has waited for an alias is handled where its position says, among what waits in pages.
+func TestWhatWaitedForAnAliasIsHandledAmongThePages(t *testing.T) {
+	s := listing(
+		saga.On(func(e stockReserved) string { return e.Order }, func(_ context.Context, _ reactor.Event[stockReserved], tx *saga.Tx[seen]) error {
+			tx.Alias("payment", "card-1")
+			return nil
+		}),
+		saga.Via("payment", func(e paymentTaken) string { return e.Ref }, func(_ context.Context, e reactor.Event[paymentTaken], tx *saga.Tx[seen]) error {
+			tx.State.Inputs = append(tx.State.Inputs, int(e.Position))
+			return nil
+		}))
+	s.Missing, s.HoldFor = saga.Defer, 24*time.Hour
+	run := begun(t, s)
+	in := s.In(run.Store())
+	_, err := in.Suspend(t.Context(), "42", ana)
+	require.NoError(t, err)
+	run.Settle()
+	run.Given(reactortest.At(at("42"), paymentTaken{Ref: "card-1"}))
+	run.Given(reactortest.At(at("42"), stockReserved{"42"}))
+	for i := range 200 {
+		run.Given(reactortest.At(at("42"), shipped{"42"}))
+		if i%30 == 0 {
+			run.Given(reactortest.At(at("42"), paymentTaken{Ref: "card-1"}))
+		}
+	}
+	run.Settle()
+	_, err = in.Resume(t.Context(), "42", ana)
+	require.NoError(t, err)
+	run.CrashAt(90)
+	run.Settle()
+	o, err := s.In(run.Store()).Get("42")
+	require.NoError(t, err)
+	require.Len(t, o.State.Inputs, 208)
+	require.IsIncreasing(t, o.State.Inputs)
+	require.Zero(t, o.Held)
+	requireNothingHeld(t, run)
+}

@@ -237,11 +237,13 @@ func adopt[S any](t *turn[S], at string) (from store.Position, err error) {
 	if err != nil {
 		return 0, err
 	}
-	for _, h := range strays.Held {
-		t.rec.hold(h.At, false)
-		from = min(from, h.At)
+	if len(strays.Held) > 0 {
+		from = min(from, strays.Held[0].At)
 	}
 	t.rec.From = min(t.rec.From, from)
+	if err := t.mix(strays.waiting()); err != nil {
+		return 0, err
+	}
 	return from, t.b.Put(t.i, at, nil)
 }
 
