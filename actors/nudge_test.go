@@ -81,3 +81,34 @@ func TestAHandlerMayNudgeItsOwnWorker(t *testing.T) {
 		require.Less(t, time.Since(began), time.Hour/2)
 	})
 }
+
+// Not before its batch is committed: what is nudged finds what the handler has staged.
+func TestABatchNudgesAnotherKeyOfItsWorkerOnceItIsCommitted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := memory(t, store.Options{})
+		ill := sick()
+		w := poisoned(ill, 1)
+		w.Lanes, w.Policy.Backoff = 2, supervision.Backoff{Initial: time.Hour, Max: time.Hour}
+		handle := w.Handle
+		w.Handle = func(ctx context.Context, b *cursor.Batch) (cursor.Action, error) {
+			switch b.Events[0].Coordinate.Entity {
+			case "in:1":
+				ill.Store(false)
+				cursor.Nudge(b, "in:0")
+			case "in:0":
+				if !ill.Load() {
+					require.Len(t, reactions(t, st, "w"), 1)
+				}
+			}
+			return handle(ctx, b)
+		}
+		s := start(t, st, w)
+		appendInputs(t, st, 1)
+		synctest.Wait()
+		began := time.Now()
+		require.NoError(t, s.WaitApplied(t.Context(), "w", appendAll(t, st, input(1))))
+		synctest.Wait()
+		require.Less(t, time.Since(began), time.Hour/2)
+		require.ElementsMatch(t, positions(t, st, inputs), reactions(t, st, "w"))
+	})
+}

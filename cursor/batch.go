@@ -67,6 +67,7 @@ type again struct {
 	mutes    func(store.Event) bool // reactions to it are dropped; nil where none are
 	aside    []store.Position       // parked before the last event, for a worker that keeps its position itself
 
+	nudged   []string               // see Nudge
 	given    *givenUp               // why the one event is given up; nil where it is handled
 	attempts map[store.Position]int // that there were before; nil where there was none
 }
@@ -194,6 +195,15 @@ func (b *Batch) PassedOver(after store.Position) []store.Position {
 // muted reports whether the reactions to Events[i] are dropped.
 func (b *Batch) muted(i int) bool {
 	return b.again != nil && b.again.mutes != nil && b.again.mutes(b.events[i])
+}
+
+// Nudge has what of another key of the worker waits in a backoff tried at once when the batch is
+// committed, as nothing needs the outcome any more and the handler will find out; as actors.Nudge
+// does, which can be called from outside. Where the batch fails, where nothing of the key waits,
+// and in a batch made by hand it does nothing.
+func Nudge(b *Batch, key string) {
+	again := rarely(b)
+	again.nudged = append(again.nudged, key)
 }
 
 // Store returns the log that the events are in, for a handler that was built before there was one;

@@ -155,6 +155,14 @@ func (t *Task) Tried(attempts func(event store.Position) int) {
 // Action that the handler returned.
 func (t *Task) Action() Action { return t.action }
 
+// Nudged are the keys that its handler gave to [Nudge], of a task that has not failed.
+func (t *Task) Nudged() []string {
+	if t.batch.again == nil || t.Err() != nil {
+		return nil
+	}
+	return t.batch.again.nudged
+}
+
 // Size is the number of events of the task.
 func (t *Task) Size() int { return len(t.batch.events) }
 

@@ -53,6 +53,7 @@ func Answered(ctx context.Context, w *Worker, now time.Time) int {
 	}
 	w.unsettled.settle()
 	w.progressed(n)
+	nudgeAll(w, now)
 	if held != nil {
 		w.Finished(held)
 	}

@@ -88,6 +88,7 @@ type Task interface {
 	Err() error
 	Action() cursor.Action
 	Size() int
+	Nudged() []string
 	// Tried takes how many attempts there were at each of its events, before it is run.
 	Tried(attempts func(event store.Position) int)
 }

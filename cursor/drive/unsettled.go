@@ -20,6 +20,7 @@ type unsettled struct {
 	crash    *cursor.HandlerError   // to be reported, in workerCrashed
 	failures []*cursor.HandlerError // of tasks whose commit is not settled
 	decided  []Decision             // to park or skip, that the next commit writes
+	nudged   []string               // keys, by handlers whose commit is not settled
 }
 
 // due has a commit ordered, unless one is, or was refused.

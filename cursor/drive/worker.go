@@ -156,6 +156,7 @@ func (w *Worker) Finished(t Task) {
 	w.inFlight--
 	w.fill = fillStale
 	w.unsettled.due()
+	w.unsettled.nudged = append(w.unsettled.nudged, t.Nudged()...)
 	//nolint:errorlint // what a handler says may wrap another worker's failure
 	failure, failed := t.Err().(*cursor.HandlerError)
 	switch {
@@ -288,6 +289,7 @@ func (w *Worker) Commit(ctx context.Context, now time.Time) int {
 		return n
 	}
 	w.unsettled.reportDecided(&w.updates)
+	nudgeAll(w, now)
 	for _, failure := range w.unsettled.takeFailures() {
 		if w.engine.Failed(failure.First) { // or it will be met again, after what was refused
 			w.fail(ctx, now, failure)

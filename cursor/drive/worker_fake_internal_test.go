@@ -27,6 +27,7 @@ type fakeTask struct {
 func (t *fakeTask) Err() error            { return t.err }
 func (t *fakeTask) Action() cursor.Action { return t.action }
 func (t *fakeTask) Size() int             { return 1 }
+func (t *fakeTask) Nudged() []string      { return nil }
 
 func (t *fakeTask) Tried(attempts func(store.Position) int) { t.tried = attempts(t.event) }
 

@@ -78,7 +78,18 @@ func (p *performer[S]) lane(e store.Event) string {
 	if err := decode(&e, &r); err != nil {
 		return e.Coordinate.Entity + "/"
 	}
-	return fmt.Sprintf("%s/%d.%d %s", e.Coordinate.Entity, r.Run, r.number(), p.dependency(e))
+	return laneOf(e.Coordinate.Entity, &r, p.dependency(e))
+}
+
+// laneOf is the lane of a request of an entity, by what it depends on.
+func laneOf(entity string, r *request, dependency string) string {
+	return fmt.Sprintf("%s/%d.%d %s", entity, r.Run, r.number(), dependency)
+}
+
+// supersede has a request end at once that is answered, or that its instance does not wait for any
+// more: it may be in a backoff, and is seen to fail until then.
+func supersede(b *cursor.Batch, e *store.Event, r *request) {
+	cursor.Nudge(b, laneOf(e.Coordinate.Entity, r, r.dependency()))
 }
 
 // instanceOf returns the key of the instance of a lane, and whether it is one of this saga. A key
@@ -99,11 +110,16 @@ func (p *performer[S]) dependency(e store.Event) string {
 	if err := decode(&e, &r); err != nil {
 		return ""
 	}
+	if whatOf(p.name, e.Kind) == whatRecalled { // which calls nothing
+		return string(whatRecalled) + " " + Attempt{Step: r.Step, Undo: r.Undo}.String()
+	}
+	return r.dependency()
+}
+
+// dependency is that of a request.
+func (r *request) dependency() string {
 	name := Attempt{Step: r.Step, Undo: r.Undo}.String()
-	switch {
-	case whatOf(p.name, e.Kind) == whatRecalled: // which calls nothing
-		return string(whatRecalled) + " " + name
-	case r.retried():
+	if r.retried() {
 		return fmt.Sprintf("%s, retry %d", name, r.Try)
 	}
 	return name
@@ -155,6 +171,9 @@ func (p *performer[S]) carryOut(ctx context.Context, b *cursor.Batch, i int) err
 		return err
 	case recalls && underWay, !rec.awaits(&r): // the attempt sees it once it returns; abandoned, settled or purged
 		p.drop(e, recalls)
+		if recalls && !underWay {
+			supersede(b, e, &r)
+		}
 		return nil
 	case recalls:
 		return p.recall(ctx, b, i, rec, &r)

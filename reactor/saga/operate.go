@@ -2,6 +2,7 @@ package saga
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -255,6 +256,9 @@ func (r *record) forget(s *stepRecord) {
 }
 
 func (t asking[S]) askedSkip() error {
+	if err := recallUndo(t.turn); err != nil {
+		return err
+	}
 	n := len(t.rec.Undo)
 	t.rec.Skipped = append(t.rec.Skipped, t.rec.Undo[n-1].Step)
 	t.rec.Undo = t.rec.Undo[:n-1]
@@ -268,11 +272,19 @@ func (t asking[S]) askedSettle(a *ask) error {
 		return t.record(fmt.Sprintf("%s: %v", a.Do, err))
 	}
 	if a.Undo {
+		if err := recallUndo(t.turn); err != nil {
+			return err
+		}
 		t.rec.undid()
 		t.rec.unstick()
 		return t.unwind()
 	}
 	s := t.rec.Steps[a.Step]
+	if s.Status == requested {
+		if err := t.own(whatRecalled, request{Run: nth(t.rec.Run), Step: a.Step, Visit: nth(s.Visit), Try: s.Try}); err != nil {
+			return err
+		}
+	}
 	t.rec.forget(s)
 	t.d.settle(t.rec, s, a.Status, a.Result, a.Reason)
 	if def := t.d.steps[a.Step]; a.Status == done && def != nil && def.undo != nil {
@@ -309,6 +321,9 @@ func (d *definition[S]) readable(rec *record, a *ask) error {
 func (t asking[S]) askedAbandon(a *ask) error {
 	if t.rec.Why == nil {
 		t.rec.Why = &failure{Error: clip(a.Reason), Cause: "abandoned"}
+	}
+	if err := errors.Join(recallUndo(t.turn), recallAll(t.turn)); err != nil {
+		return err
 	}
 	t.d.skipAll(t.rec)
 	return t.end(Failed)

@@ -21,6 +21,15 @@ func recallAll[S any](t *turn[S]) error {
 	return nil
 }
 
+// recallUndo has the undo that is in flight not attempted any more: an operator has settled it.
+func recallUndo[S any](t *turn[S]) error {
+	u := t.rec.undoing()
+	if u == nil || t.rec.Life != Compensating {
+		return nil
+	}
+	return t.own(whatRecalled, t.rec.undoRequest(u))
+}
+
 // recall answers a request whose instance has turned back, and which waits: in a backoff, in an
 // outage, or for its turn. One of which an attempt is under way is answered once that returns.
 func (p *performer[S]) recall(ctx context.Context, b *cursor.Batch, i int, rec *record, r *request) error {
@@ -28,6 +37,7 @@ func (p *performer[S]) recall(ctx context.Context, b *cursor.Batch, i int, rec *
 		return nil // it is suspended, or stuck
 	}
 	at, answered, err := p.find(ctx, b, i, rec.From, r)
+	supersede(b, &b.Events[i], r)
 	pending := uint64(at) <= p.before.Load() && p.tried.of(at) == 0 // after a start each is at its turn at once
 	if err != nil || answered || pending || p.tried.isAnswered(at) {
 		return err

@@ -56,6 +56,58 @@ func TestAnInstanceTurnsBackAtOnceThoughItsActionWaits(t *testing.T) {
 	}
 }
 
+// It is not shown to fail until its delay is over, nor does its worker lag until then.
+func TestARequestThatIsSupersededEndsAtOnceThoughItWaits(t *testing.T) {
+	type instances = saga.Instances[order]
+	for name, supersede := range map[string]func(in *instances) error{
+		"an undo that is settled": func(in *instances) error {
+			_, err := in.SettleDone(t.Context(), "42", "undo charge", nil, ana)
+			return err
+		},
+		"an undo that is passed over": func(in *instances) error {
+			_, err := in.SkipUndo(t.Context(), "42", ana)
+			return err
+		},
+		"an undo that is abandoned": func(in *instances) error {
+			_, err := in.Abandon(t.Context(), "42", ana)
+			return err
+		},
+		"an action that is settled": func(in *instances) error {
+			_, err := in.SettleDone(t.Context(), "42", "ship", "by hand", ana)
+			return err
+		},
+		"an action that is abandoned": func(in *instances) error {
+			_, err := in.Abandon(t.Context(), "42", ana)
+			return err
+		},
+		"an action that is recalled": func(in *instances) error {
+			_, err := in.Cancel(t.Context(), "42", ana)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			switch name {
+			case "an action that is settled", "an action that is abandoned":
+				w.fails["ship"] = []error{errDown}
+			case "an action that is recalled":
+				w.fails["charge"] = []error{errDown}
+			default:
+				w.fails["label"], w.fails["undo charge"] = []error{saga.Refuse(errDown)}, []error{errDown}
+			}
+			s := w.checkout()
+			s.Deadline, s.Effects.Policy.Attempts = 0, 1000
+			run := begun(t, s)
+			run.Advance(2 * time.Hour)
+			require.NotZero(t, run.Status("checkout.do").Lag)
+			require.NoError(t, supersede(s.In(run.Store())))
+			run.Settle()
+			require.True(t, get(t, s, run).Life.Ended())
+			require.Zero(t, run.Status("checkout.do").Lag)
+		})
+	}
+}
+
 // What is under way is waited for, and says what has happened.
 func TestAnAttemptUnderWayIsNotRecalled(t *testing.T) {
 	for name, fail := range map[string]error{"done": nil, "failed": errDown} {
