@@ -55,8 +55,7 @@ func each(one func(ctx context.Context, b *cursor.Batch, i int) error) cursor.Ha
 			if err := ctx.Err(); err != nil {
 				return cursor.Continue, cursor.FailedAt(i, err)
 			}
-			b.Begin(i)
-			if err := one(ctx, b, i); err != nil {
+			if err := one(b.Enter(ctx, i), b, i); err != nil {
 				return cursor.Continue, cursor.FailedAt(i, err)
 			}
 		}
