@@ -309,6 +309,9 @@ func (t *turn[S]) handleHeld() error {
 	if t.lacks != "" || t.rec.rests() {
 		return nil
 	}
+	if t.rec.Passing.Before > 0 {
+		return errors.Join(t.pass(), t.again())
+	}
 	found, err := t.release(p.Input)
 	switch {
 	case err != nil || !found:

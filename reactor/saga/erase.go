@@ -348,15 +348,7 @@ func (t erasing[S]) former(e *store.Event) (bool, error) {
 }
 
 // passOver records all that waits.
-func (t erasing[S]) passOver() error {
-	for _, h := range t.rec.Held {
-		if err := t.own(whatRecorded, pointer{Run: t.rec.Run, Input: h.At, Why: store.ErrErased.Error()}); err != nil {
-			return err
-		}
-	}
-	t.rec.Held = nil
-	return t.refill() // these are recorded one by one
-}
+func (t erasing[S]) passOver() error { return t.outlet.passOver(store.ErrErased.Error()) }
 
 // finish ends an instance of which an event was erased that it waits for.
 func (t erasing[S]) finish() error {

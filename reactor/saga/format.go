@@ -106,6 +106,8 @@ func (r *record) fields(c *fields.Coder) {
 	fields.Number(c, 30, &r.Pages.First)
 	fields.Number(c, 31, &r.Pages.Count)
 	fields.Number(c, 32, &r.Pages.Inputs)
+	fields.Number(c, 33, &r.Passing.Before)
+	fields.Text(c, 34, &r.Passing.Why)
 }
 
 // encodePage is a page: the positions of inputs, each as what it is more than the one before.

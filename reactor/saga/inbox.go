@@ -152,6 +152,38 @@ func (t *outlet) refill() error {
 	return t.b.Put(t.i, key, nil)
 }
 
+// passing says that inputs are recorded, not handled.
+type passing struct {
+	Before store.Position // those that are further on are handled; 0 where none is to be recorded
+	Why    string
+}
+
+// passOver records all that waits. What is in pages may be more than a commit takes: each retry of
+// what is held records one page of it.
+func (t *outlet) passOver(why string) error {
+	t.rec.Passing = passing{Before: t.b.Events[t.i].Position, Why: why}
+	return t.pass()
+}
+
+// pass records what is in the record of that which is to be recorded, and has the next page come.
+func (t *outlet) pass() error {
+	p, held := t.rec.Passing, t.rec.Held
+	for len(held) > 0 && held[0].At < p.Before {
+		if err := t.own(whatRecorded, pointer{Run: t.rec.Run, Input: held[0].At, Why: p.Why}); err != nil {
+			return err
+		}
+		held = held[1:]
+	}
+	t.rec.Held = slices.Clone(held)
+	if err := t.refill(); err != nil {
+		return err
+	}
+	if held = t.rec.Held; len(held) == 0 || held[0].At >= p.Before {
+		t.rec.Passing = passing{}
+	}
+	return nil
+}
+
 // who waits, for people.
 func (t *outlet) who() string {
 	if t.key == "" {

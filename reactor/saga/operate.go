@@ -340,15 +340,12 @@ func (t asking[S]) askedFire(a *ask) error {
 
 // askedPurge forgets an instance that has ended.
 func (t asking[S]) askedPurge() error {
-	if t.rec.Pages.Count > 0 { // too many for one commit; meanwhile they are recorded one by one
-		_, err := t.later(t.now.Add(time.Minute), whatAsked, ask{Do: opPurge, Run: t.rec.Run, By: "saga"})
+	if err := t.passOver("the instance was purged before it was handled"); err != nil {
 		return err
 	}
-	for _, h := range t.rec.Held {
-		p := pointer{Run: t.rec.Run, Input: h.At, Why: "the instance was purged before it was handled"}
-		if err := t.own(whatRecorded, p); err != nil {
-			return err
-		}
+	if t.rec.Pages.Count > 0 || len(t.rec.Held) > 0 { // too many for one commit
+		_, err := t.later(t.now.Add(time.Minute), whatAsked, ask{Do: opPurge, Run: t.rec.Run, By: "saga"})
+		return err
 	}
 	t.gone = true
 	return t.forget()

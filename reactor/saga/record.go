@@ -39,6 +39,7 @@ type record struct {
 
 	Held    []held         // inputs for later, by position
 	Pages   pages          // further ones
+	Passing passing        // which of these are not handled any more
 	Again   time.Time      // since when one of them is on its way to be handled
 	Retried store.Position // that one
 
