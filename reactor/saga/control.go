@@ -72,8 +72,8 @@ func (h *Instances[S]) Suspend(ctx context.Context, key string, r checkpoint.Req
 	return h.ask(ctx, key, r, ask{Do: opSuspend})
 }
 
-// Resume lets a suspended instance continue: what is in flight is tried now, as by
-// [Instances.Retry], and what was held comes before all that comes later.
+// Resume lets a suspended instance continue: what is in flight and not answered yet is tried now,
+// as by [Instances.Retry], and what was held comes before all that comes later.
 func (h *Instances[S]) Resume(ctx context.Context, key string, r checkpoint.Request) (store.Receipt, error) {
 	return h.ask(ctx, key, r, ask{Do: opResume})
 }

@@ -182,13 +182,18 @@ func unsettled(r *record, a *ask) string {
 }
 
 // askedResume lets the instance continue. What is in flight may wait for long, as it was suspended.
+// What is answered is not tried again: its answer is held, or comes.
 func (t asking[S]) askedResume() error {
 	t.rec.Life, t.rec.Before, t.rec.Again = t.rec.Before, None, time.Time{}
 	t.rec.retry()
 	if t.rec.Life == Stuck {
 		return nil
 	}
-	return t.tryNow(func(string) bool { return false })
+	answered, err := t.answered()
+	if err != nil {
+		return err
+	}
+	return t.tryNow(func(string) bool { return false }, answered)
 }
 
 // askedRetry repeats what the instance is stuck at, or tries what is in flight now.
@@ -199,17 +204,23 @@ func (t asking[S]) askedRetry() error {
 	if t.rec.Life == Stuck {
 		t.rec.Life, t.rec.Stuck = Compensating, nil
 	}
-	return t.tryNow(t.asks)
+	return t.tryNow(t.asks, nil)
 }
 
-// tryNow has what is in flight tried: as another request, so that it does not wait for the delay of
-// the one before, which is not answered then.
-func (t asking[S]) tryNow(asks func(step string) bool) error {
+// tryNow has what is in flight tried, but for the actions and undos in answered: as another
+// request, so that it does not wait for the delay of the one before, which is not answered then.
+func (t asking[S]) tryNow(asks func(step string) bool, answered map[string]bool) error {
 	if u := t.rec.atUndo(); u != nil {
+		if answered[undoPrefix+u.Step] {
+			return nil
+		}
 		u.Try++
 		return t.own(whatRequested, t.rec.undoRequest(u))
 	}
 	for _, name := range t.rec.inFlight() {
+		if answered[name] {
+			continue
+		}
 		s := t.rec.Steps[name]
 		s.Try++
 		q := request{Run: nth(t.rec.Run), Step: name, Visit: nth(s.Visit), Try: s.Try, Ask: asks(name)}

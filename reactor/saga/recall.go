@@ -53,11 +53,7 @@ func (q *request) isUseless(r *record) bool { return !q.Undo && !q.Ask && r.Life
 func (p *performer[S]) find(
 	ctx context.Context, b *cursor.Batch, i int, after store.Position, r *request,
 ) (at store.Position, answered bool, err error) {
-	kinds := []what{whatRequested, whatDone, whatRefused, whatUnknown, whatWithdrawn}
-	of := store.Region{Entity: b.Events[i].Coordinate.Entity}
-	for _, w := range kinds {
-		of.Kinds = append(of.Kinds, w.kind(p.name))
-	}
+	of := store.Region{Entity: b.Events[i].Coordinate.Entity, Kinds: append(answerKinds(p.name), whatRequested.kind(p.name))}
 	for e, err := range b.Store().Read(ctx, of, store.After(after)) {
 		var q outcome
 		switch {
@@ -71,6 +67,32 @@ func (p *performer[S]) find(
 		}
 	}
 	return at, false, nil
+}
+
+// answerKinds are the kinds of the answers to requests.
+func answerKinds(saga string) []string {
+	return []string{whatDone.kind(saga), whatRefused.kind(saga), whatUnknown.kind(saga), whatWithdrawn.kind(saga)}
+}
+
+// answered returns the names of the actions and undos that the instance waits for and whose answer
+// is written already, be it held or behind this input.
+func (t asking[S]) answered() (map[string]bool, error) {
+	names := make(map[string]bool)
+	st := t.b.Store()
+	if st == nil || !t.rec.awaitsAny() {
+		return names, nil
+	}
+	of := store.Region{Entity: entity(t.saga, t.key), Kinds: answerKinds(t.saga)}
+	for e, err := range st.Read(t.ctx, of, store.After(t.rec.From)) {
+		if err != nil {
+			return nil, err
+		}
+		var o outcome
+		if !isErased(&e) && decode(&e, &o) == nil && t.rec.awaits(&o.request) {
+			names[Attempt{Step: o.Step, Undo: o.Undo}.String()] = true
+		}
+	}
+	return names, nil
 }
 
 // giveBack answers a request that is useless, as the one that recalls it may have done.
