@@ -20,8 +20,8 @@ import (
 type action[S any] struct {
 	*attempt
 
+	of      *definition[S] // of the instance
 	def     *step[S]
-	timeout time.Duration
 	key     string
 	effect  string // key of it
 	rec     *record
@@ -82,7 +82,7 @@ func (p *performer[S]) act(ctx context.Context, b *cursor.Batch, i int, a *actio
 			return bad // the instance was erased meanwhile, and what is known of it
 		}
 	}
-	switch tooLarge := p.room(a.rec, a.def, result); {
+	switch tooLarge := a.of.room(a.rec, a.def, result); {
 	case err == nil && tooLarge != nil: // it has happened, and will be as large again
 		return p.answer(b, i, whatUnknown, &outcome{request: a.request, Error: tooLarge.Error()})
 	case err == nil:
@@ -167,7 +167,7 @@ func (p *performer[S]) attemptAt(ctx context.Context, s Step[S], a *action[S]) (
 	if a.overdue.Load() {
 		return nil, errOverdue
 	}
-	timeout := cmp.Or(a.def.timeout, a.timeout)
+	timeout := cmp.Or(a.def.timeout, a.of.timeout)
 	due := time.Now().Add(timeout)
 	ctx, cancel := context.WithDeadline(ctx, due)
 	defer cancel()

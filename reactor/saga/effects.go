@@ -190,7 +190,7 @@ func (p *performer[S]) carryOut(ctx context.Context, b *cursor.Batch, i int) err
 		return supervision.Wait(errBusy)
 	}
 	n := p.tried.add(e.Position)
-	return p.act(ctx, b, i, &action[S]{attempt: under, def: d.steps[r.Step], timeout: d.timeout, key: key, effect: effect, rec: rec, request: r, number: n})
+	return p.act(ctx, b, i, &action[S]{attempt: under, of: d, def: d.steps[r.Step], key: key, effect: effect, rec: rec, request: r, number: n})
 }
 
 // drop has an event done without an answer.

@@ -113,3 +113,24 @@ func TestARecordThatAHandlerFillsLeavesRoomForFacts(t *testing.T) {
 	require.Len(t, parked, 1)
 	require.Contains(t, parked[0].Error, "4000 aliases")
 }
+
+// An instance of a former version has the limits of that.
+func TestTheRoomForAResultIsThatOfTheVersionOfItsInstance(t *testing.T) {
+	w := newWorld()
+	def := func(version uint32, most int) *saga.Saga[order] {
+		s := saga.Steps("checkout", saga.Starts(byOrder, func(o *order, e orderPlaced) { o.ID = e.Order }),
+			saga.Do("charge", func(_ context.Context, s saga.Step[order]) (string, error) {
+				_, err := w.do("charge", s.Key)
+				return strings.Repeat("x", 100_000), err
+			}, w.back("charge")))
+		s.Version, s.MaxState = version, most
+		return s
+	}
+	v1 := def(1, 128<<10)
+	d := resting(t, w, v1, saga.Running)
+	clear(w.fails)
+	d.deploy(def(2, 0).With(v1))
+	d.run.Resume("checkout.do")
+	d.run.Settle()
+	require.Equal(t, saga.Completed, d.get().Life, "%v", d.get().Err)
+}
