@@ -38,6 +38,15 @@ func (d *definition[S]) keeps(rec *record, result json.RawMessage) bool {
 	return len(result) == 0 || resultBytes(rec)+len(result) <= mostResults-d.maxState
 }
 
+// together says why a record cannot have a migrated state beside its results, which had the limit
+// of a former version; nil where it can.
+func together(rec *record) error {
+	if n := resultBytes(rec); len(rec.State)+n > mostResults {
+		return fmt.Errorf("%w: a state of %d bytes beside results of %d, at most %d together", ErrLimit, len(rec.State), n, mostResults)
+	}
+	return nil
+}
+
 // settle notes the outcome of a request, with its result where there is room.
 func (d *definition[S]) settle(rec *record, s *stepRecord, as status, result json.RawMessage, why string) {
 	if !d.keeps(rec, result) {

@@ -134,3 +134,28 @@ func TestTheRoomForAResultIsThatOfTheVersionOfItsInstance(t *testing.T) {
 	d.run.Settle()
 	require.Equal(t, saga.Completed, d.get().Life, "%v", d.get().Err)
 }
+
+// A migration to a state that no handler could leave is one that fails: the next deploy mends it.
+func TestAMigrationToAStateThatIsTooLargeIsNotTaken(t *testing.T) {
+	for _, size := range []int{100 << 10, 2 << 20} {
+		w := newWorld()
+		def := func(size int) *saga.Saga[order] {
+			s := charged(w, saga.Migrate(1, func(o order, _ *saga.Place) (order, error) {
+				o.Parcel = strings.Repeat("x", size)
+				return o, nil
+			}))
+			s.AllowUnrunnable = true
+			return s
+		}
+		d := resting(t, w, charged(w), saga.Running)
+		clear(w.fails)
+		d.deploy(def(size))
+		require.Contains(t, d.get().Unrunnable, "a state of")
+		d.run.Resume("checkout.do")
+		d.run.Advance(time.Hour)
+		require.EqualValues(t, 1, d.get().Version)
+		d.deploy(def(10))
+		d.run.Advance(time.Hour)
+		require.Equal(t, saga.Completed, d.get().Life, "%v", d.get().Blocked)
+	}
+}

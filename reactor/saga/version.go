@@ -32,9 +32,10 @@ type Place struct{ Phase string }
 // input of each, and in the commit of that. migrate returns the state in this version, and may move
 // the instance to another phase. What is in flight, set and to be undone keeps its names.
 //
-// An instance whose migration fails, panics or leads to a phase of a list of steps that is not
-// there is unrunnable, as one for which there is none: see Saga.AllowUnrunnable. Starts and queries
-// call migrate, too, to find that out, so it does nothing else.
+// An instance whose migration fails, panics, leads to a phase of a list of steps that is not there
+// or to a state larger than Saga.MaxState is unrunnable, as one for which there is none: see
+// Saga.AllowUnrunnable. Starts and queries call migrate, too, to find that out, so it does nothing
+// else.
 func Migrate[Old, S any](from uint32, migrate func(old Old, at *Place) (S, error)) Part[S] {
 	return part[S](func(d *definition[S]) error {
 		what := fmt.Sprintf("migration from version %d", from)
@@ -56,8 +57,11 @@ func Migrate[Old, S any](from uint32, migrate func(old Old, at *Place) (S, error
 			if err != nil {
 				return fmt.Errorf("%s: %w", what, err)
 			}
-			if rec.State, err = json.Marshal(state); err != nil {
-				return fmt.Errorf("%w: %s: %w", ErrState, what, err)
+			if rec.State, err = d.encodeState(&state); err == nil {
+				err = together(rec)
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", what, err)
 			}
 			rec.Phase, rec.Version = at.Phase, d.version
 			return nil
