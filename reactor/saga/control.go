@@ -102,8 +102,9 @@ func (h *Instances[S]) fitting(p *program[S], key string, r checkpoint.Request, 
 		err = fmt.Errorf("%w; %s", err, rec.settleHint())
 	}
 	if err == nil {
-		d, _ := p.of(rec)
-		err = d.readable(rec, a)
+		now := *rec
+		d, _, _ := p.take(&now)
+		err = d.readable(&now, a)
 	}
 	if err != nil {
 		err = fmt.Errorf("saga %s, key %q: %s: %w", h.saga.name, key, a.Do, err)

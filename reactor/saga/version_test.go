@@ -266,3 +266,20 @@ func (d *deploys) release(life saga.Life) {
 		require.NoError(d.t, err)
 	}
 }
+
+func TestAStuckInstanceIsSettledWhoseStageAMigrationRenames(t *testing.T) {
+	w := newWorld()
+	d := resting(t, w, charged(w), saga.Stuck)
+	v2 := saga.Steps("checkout", saga.Starts(byOrder, func(o *order, e orderPlaced) { o.ID = e.Order }),
+		saga.All("billing", saga.Do("charge", w.action("charge"), w.back("charge")).Ask().Attempts(1)),
+		saga.Migrate(1, func(o order, at *saga.Place) (order, error) {
+			at.Phase = "billing"
+			return o, nil
+		}))
+	v2.Version = 2
+	d.deploy(v2)
+	_, err := v2.In(d.run.Store()).SettleDone(t.Context(), "42", "charge", "p1", ana)
+	require.NoError(t, err)
+	d.run.Settle()
+	require.Equal(t, saga.Completed, d.get().Life)
+}
