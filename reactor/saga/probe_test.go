@@ -32,19 +32,25 @@ func TestAHandlerOfASagaHasTheContextOfItsProbe(t *testing.T) {
 	st, err := store.Open(t.TempDir(), store.Options{})
 	require.NoError(t, err)
 	defer st.Close()
-	var batch store.Batch
-	for _, id := range []string{"1", "2", "3"} {
-		batch.Events = append(batch.Events, store.Proposal{At: at(id), Payload: placed(id)})
-	}
+	batch := store.Batch{Events: []store.Proposal{
+		{At: at("1"), Payload: placed("1")}, {At: at("1"), Payload: orderCancelled{"1"}}, {At: at("1"), Payload: orderCancelled{"1"}},
+	}}
 	_, err = st.Commit(t.Context(), batch) // they are one batch of the saga
 	require.NoError(t, err)
 	var handled atomic.Int32
-	s := saga.New("checkout", saga.Start(byOrder, func(ctx context.Context, e reactor.Event[orderPlaced], _ *saga.Tx[order]) error {
-		if ctx.Value(marking{}) == e.Position {
+	count := func(ctx context.Context, at store.Position) error {
+		if ctx.Value(marking{}) == at {
 			handled.Add(1)
 		}
 		return nil
-	}))
+	}
+	s := saga.New("checkout",
+		saga.Start(byOrder, func(ctx context.Context, e reactor.Event[orderPlaced], _ *saga.Tx[order]) error {
+			return count(ctx, e.Position)
+		}),
+		saga.On(func(e orderCancelled) string { return e.Order }, func(ctx context.Context, e reactor.Event[orderCancelled], _ *saga.Tx[order]) error {
+			return count(ctx, e.Position)
+		}))
 	sys, err := actors.Start(t.Context(), st, actors.Options{Probe: marking{}}, supervision.Group{Name: "shop", Children: []supervision.Child{s}})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return handled.Load() == 3 }, 10*time.Second, time.Millisecond)
