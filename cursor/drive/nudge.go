@@ -20,10 +20,9 @@ func Nudge(w *Worker, now time.Time, key string) {
 
 // nudgeAll does what handlers want whose batches are committed.
 func nudgeAll(w *Worker, now time.Time) {
-	for _, key := range w.unsettled.nudged {
+	for _, key := range w.unsettled.takeNudged() {
 		Nudge(w, now, key)
 	}
-	w.unsettled.nudged = nil
 }
 
 // nudged reports whether something was tried before its delay was over and has failed: then it

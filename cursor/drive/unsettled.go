@@ -17,10 +17,36 @@ const (
 type unsettled struct {
 	commit   commitState
 	refusal  error                  // of the last commit, while it is commitRefused
-	crash    *cursor.HandlerError   // to be reported, in workerCrashed
+	rare     *rare                  // nil in most workers
 	failures []*cursor.HandlerError // of tasks whose commit is not settled
 	decided  []Decision             // to park or skip, that the next commit writes
-	nudged   []string               // keys, by handlers whose commit is not settled
+}
+
+// rare is what few workers ever have: it keeps the others small.
+type rare struct {
+	crash  *cursor.HandlerError // to be reported, in workerCrashed
+	nudged []string             // keys, by handlers whose commit is not settled
+}
+
+func (u *unsettled) rarely() *rare {
+	if u.rare == nil {
+		u.rare = new(rare)
+	}
+	return u.rare
+}
+
+// nudge keeps what a handler wants of other keys until its commit is settled.
+func (u *unsettled) nudge(keys []string) {
+	if len(keys) > 0 {
+		u.rarely().nudged = append(u.rarely().nudged, keys...)
+	}
+}
+
+func (u *unsettled) takeNudged() (keys []string) {
+	if u.rare != nil {
+		keys, u.rare.nudged = u.rare.nudged, nil
+	}
+	return keys
 }
 
 // due has a commit ordered, unless one is, or was refused.
@@ -66,8 +92,11 @@ func (u *unsettled) dropCrash() {
 }
 
 func (u *unsettled) takeCrash() *cursor.HandlerError {
-	crash := u.crash
-	u.crash = nil
+	if u.rare == nil {
+		return nil
+	}
+	crash := u.rare.crash
+	u.rare.crash = nil
 	return crash
 }
 

@@ -156,7 +156,7 @@ func (w *Worker) Finished(t Task) {
 	w.inFlight--
 	w.fill = fillStale
 	w.unsettled.due()
-	w.unsettled.nudged = append(w.unsettled.nudged, t.Nudged()...)
+	w.unsettled.nudge(t.Nudged())
 	//nolint:errorlint // what a handler says may wrap another worker's failure
 	failure, failed := t.Err().(*cursor.HandlerError)
 	switch {
@@ -177,7 +177,7 @@ func (w *Worker) panicked(failure *cursor.HandlerError) {
 	case workerWorking, workerWaiting, workerEnding:
 		if w.drain == noDrain {
 			w.enter(workerCrashed)
-			w.unsettled.crash = failure
+			w.unsettled.rarely().crash = failure
 			return
 		}
 	default: // it is about to end already

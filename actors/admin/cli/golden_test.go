@@ -239,7 +239,8 @@ var masks = []struct {
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME"},
 	{regexp.MustCompile(`"started":( ?)"[^"]*"`), `"started":$1"TIME"`},
 	{regexp.MustCompile(`/tmp/\S*/(new|backup|export)\b`), "$1"},
-	{regexp.MustCompile(`\s*"delayNs": ?\d+,`), ""}, // not there where it is 0
+	{regexp.MustCompile(`\s*"delayNs": ?\d+,`), ""},          // not there where it is 0
+	{regexp.MustCompile(`\s*"after": ?"[^"]*",| \+\S+`), ""}, // as little
 	{regexp.MustCompile(`,?\s*"admin": ?"[^"]*"`), ""},
 	{regexp.MustCompile(`("pid": ?)\d+`), "${1}N"},
 	{regexp.MustCompile(`process \d+ \([^)]*\)`), "process PID (PROGRAM)"},
