@@ -89,6 +89,10 @@ func sold(t *testing.T) *shop {
 	}})
 	require.NoError(t, err)
 	require.ErrorIs(t, s.sys.WaitCaughtUp(t.Context(), "bill"), actors.ErrParked)
+	require.Eventually(t, func() bool {
+		w := s.sys.Status().Workers[0]
+		return w.State == actors.Idle && w.Lag == 0 && w.Parked == 1 && s.st.Head() >= 4
+	}, 10*time.Second, time.Millisecond)
 	return s
 }
 

@@ -289,8 +289,8 @@ func column(tb testing.TB, db *sql.DB, query string) string {
 	return strings.Join(all, " ")
 }
 
-// applyCold changes the checkpoint "totals" while no worker runs.
-func applyCold(ctx context.Context, st *store.Store, c checkpoint.Change) error {
-	_, err := checkpoint.Apply(ctx, st, "totals", c, checkpoint.Request{})
+// resetCold has the worker "totals" begin again, while none runs.
+func resetCold(ctx context.Context, st *store.Store) error {
+	_, err := checkpoint.Apply(ctx, st, "totals", checkpoint.Reset{}, checkpoint.Request{})
 	return err
 }

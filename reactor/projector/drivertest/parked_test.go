@@ -198,9 +198,9 @@ func TestInARestoredDatabaseAnEventMayFailBeforeAParkedOne(t *testing.T) {
 
 func TestAnEventThatTheLogNoLongerListsAsParkedIsHandledAgain(t *testing.T) {
 	for name, forgets := range map[string]func(st *store.Store) error{
-		"reset": func(st *store.Store) error { return applyCold(t.Context(), st, checkpoint.Reset{}) },
+		"reset": func(st *store.Store) error { return resetCold(t.Context(), st) },
 		"reset twice": func(st *store.Store) error {
-			return errors.Join(applyCold(t.Context(), st, checkpoint.Reset{}), applyCold(t.Context(), st, checkpoint.Reset{}))
+			return errors.Join(resetCold(t.Context(), st), resetCold(t.Context(), st))
 		},
 	} {
 		db, st := newDatabase(t), newStore(t)

@@ -98,7 +98,7 @@ func TestTheTablesAreExactWhateverFailsInWhateverOrder(t *testing.T) {
 				o.quietly(func() { copied.restore(t, db); boot() })
 			case o.chance(2): // the log loses the list of parked events
 				o.quietly(func() {
-					require.NoError(t, applyCold(t.Context(), o.st, checkpoint.Reset{}))
+					require.NoError(t, resetCold(t.Context(), o.st))
 					boot()
 				})
 			case o.chance(10):
