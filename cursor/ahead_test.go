@@ -84,5 +84,9 @@ func TestACheckpointOfOneEventCostsFewAllocations(t *testing.T) {
 	}
 	step()
 	require.Zero(t, testing.AllocsPerRun(100, func() { _ = r.Progress() }))
-	require.LessOrEqual(t, testing.AllocsPerRun(1000, step), 7.0, "4 where no pool is emptied meanwhile")
+	most := 7.0
+	if thinned > 1 { // the race detector has pools lose a part of what is in them
+		most = 10
+	}
+	require.LessOrEqual(t, testing.AllocsPerRun(1000, step), most, "4 where no pool is emptied meanwhile")
 }
