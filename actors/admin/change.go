@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/penstock-io/penstock/checkpoint"
+	"github.com/penstock-io/penstock/cursor"
 	"github.com/penstock-io/penstock/store"
 )
 
@@ -87,33 +88,18 @@ func change() question[ChangeRequest, Outcome] {
 }
 
 func (h *here) move(ctx context.Context, q ChangeRequest) (out Outcome, err error) {
-	r, err := q.Act.request(ctx)
-	if err == nil {
-		err = h.known(q.Worker)
-	}
-	if err != nil {
-		return out, err
-	}
 	do, err := h.meant(ctx, q.Change)
 	if err != nil {
 		return out, err
 	}
-	var o checkpoint.Outcome
-	switch {
-	case h.runs(q.Worker):
-		o, err = h.sys.Apply(ctx, q.Worker, do, r)
-	case r.DryRun: // nothing is written, so a reader will do
-		o, err = checkpoint.Apply(ctx, h.st, checkpoint.ID(q.Worker), do, r)
-	default:
-		err = h.change(ctx, func(ctx context.Context, st *store.Store) error {
-			o, err = checkpoint.Apply(ctx, st, checkpoint.ID(q.Worker), do, r)
-			return err
-		})
-	}
-	if err != nil {
-		return out, err
-	}
-	return outcome(o, r.DryRun), nil
+	err = h.operate(ctx, q.Worker, q.Act, func(ctx context.Context, o cursor.Operator, r checkpoint.Request) error {
+		did, err := o.Apply(ctx, do, r)
+		if err == nil {
+			out = outcome(did, r.DryRun)
+		}
+		return err
+	})
+	return out, err
 }
 
 // meant is the change as package checkpoint has it.

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/penstock-io/penstock/actors"
@@ -94,8 +95,10 @@ func (h *here) operate(
 	if err != nil {
 		return err
 	}
-	if h.runs(name) {
-		return do(ctx, running{h.sys, name}, r)
+	if h.sys != nil {
+		if err = do(ctx, actors.OperatorOf(h.sys, name), r); !errors.Is(err, actors.ErrUnknownWorker) {
+			return err
+		}
 	}
 	absent := func(ctx context.Context, st *store.Store) error {
 		return do(ctx, cursor.OperatorOf(st, checkpoint.ID(name)), r)
@@ -104,32 +107,4 @@ func (h *here) operate(
 		return absent(ctx, h.st)
 	}
 	return h.change(ctx, absent)
-}
-
-// running is a worker that a system runs.
-type running struct {
-	sys  *actors.System
-	name string
-}
-
-var _ cursor.Operator = running{}
-
-func (r running) Apply(ctx context.Context, c checkpoint.Change, q checkpoint.Request) (checkpoint.Outcome, error) {
-	return r.sys.Apply(ctx, r.name, c, q)
-}
-
-func (r running) Pause(ctx context.Context, until time.Time, q checkpoint.Request) error {
-	return r.sys.Pause(ctx, r.name, until, q)
-}
-
-func (r running) Resume(ctx context.Context, q checkpoint.Request) error {
-	return r.sys.Resume(ctx, r.name, q)
-}
-
-func (r running) Replay(ctx context.Context, which cursor.ParkedFilter, q checkpoint.Request) ([]checkpoint.Parked, error) {
-	return r.sys.Replay(ctx, r.name, which, q)
-}
-
-func (r running) Discard(ctx context.Context, which cursor.ParkedFilter, q checkpoint.Request) ([]checkpoint.Parked, error) {
-	return r.sys.Discard(ctx, r.name, which, q)
 }

@@ -139,12 +139,9 @@ func (h *here) known(name string) error {
 	if name == "" {
 		return fail(Usage, "", "the name of a worker is missing")
 	}
-	if h.runs(name) {
-		return nil
-	}
 	_, err := checkpoint.Inspect(h.st, checkpoint.ID(name))
-	if !errors.Is(err, checkpoint.ErrNotFound) {
-		return nil // one that cannot be read is there
+	if !errors.Is(err, checkpoint.ErrNotFound) || h.runs(name) { // one that cannot be read is there; a volatile one has none
+		return nil
 	}
 	var others []string
 	for info, err := range checkpoint.List(h.st) {

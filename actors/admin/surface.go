@@ -48,6 +48,13 @@ type Options struct {
 }
 
 // Surface is what can be seen and done. It is safe for concurrent use.
+//
+// Each error of its methods is an [*Error], whose [Code] says of what kind it is: of each method
+// Usage for what breaks a rule, NotFound for a worker, an event or an entity that there is not,
+// Damage, and Unreachable where another process is asked and does not answer, or ctx ends. Of a
+// change also Refused beside a writer, Forbidden for a caller without [Control], and Unknown where
+// the answer of another process was lost: it may be done. Within an [*Error] of this process stands
+// what the packages below have returned. In a list an error is the last thing that is yielded.
 type Surface struct {
 	here   *here   // nil where another process is asked
 	remote *remote // nil where this one answers

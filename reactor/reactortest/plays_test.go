@@ -268,33 +268,7 @@ func (s system) status(worker string) standing {
 }
 
 func (s system) operate(worker string, do func(context.Context, cursor.Operator) error) error {
-	return do(s.t.Context(), remote{s.System, worker})
-}
-
-// remote is the operator of one worker of a system.
-type remote struct {
-	sys    *actors.System
-	worker string
-}
-
-func (r remote) Apply(ctx context.Context, c checkpoint.Change, q checkpoint.Request) (checkpoint.Outcome, error) {
-	return r.sys.Apply(ctx, r.worker, c, q)
-}
-
-func (r remote) Pause(ctx context.Context, until time.Time, q checkpoint.Request) error {
-	return r.sys.Pause(ctx, r.worker, until, q)
-}
-
-func (r remote) Resume(ctx context.Context, q checkpoint.Request) error {
-	return r.sys.Resume(ctx, r.worker, q)
-}
-
-func (r remote) Replay(ctx context.Context, f cursor.ParkedFilter, q checkpoint.Request) ([]checkpoint.Parked, error) {
-	return r.sys.Replay(ctx, r.worker, f, q)
-}
-
-func (r remote) Discard(ctx context.Context, f cursor.ParkedFilter, q checkpoint.Request) ([]checkpoint.Parked, error) {
-	return r.sys.Discard(ctx, r.worker, f, q)
+	return do(s.t.Context(), actors.OperatorOf(s.System, worker))
 }
 
 // do does a deed; to is the input that it picks.
