@@ -31,13 +31,7 @@ func (l *ParkedList) Schema() string { return "parked" }
 
 // Items implements [render.List].
 func (l *ParkedList) Items() iter.Seq[render.Answer] {
-	return func(yield func(render.Answer) bool) {
-		for _, one := range l.Parked {
-			if !yield(&parkedItem{one}) {
-				return
-			}
-		}
-	}
+	return each(l.Parked, func(one admin.Parked) render.Answer { return &parkedItem{one} })
 }
 
 // parkedItem is one of a list.

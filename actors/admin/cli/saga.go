@@ -29,13 +29,7 @@ func (l *SagaList) Schema() string { return "sagas" }
 
 // Items implements [render.List].
 func (l *SagaList) Items() iter.Seq[render.Answer] {
-	return func(yield func(render.Answer) bool) {
-		for _, one := range l.Sagas {
-			if !yield(&sagaItem{one}) {
-				return
-			}
-		}
-	}
+	return each(l.Sagas, func(one admin.SagaStatus) render.Answer { return &sagaItem{one} })
 }
 
 // sagaItem is one of a list.
@@ -106,13 +100,7 @@ func (l *InstanceList) Schema() string { return "instances" }
 
 // Items implements [render.List].
 func (l *InstanceList) Items() iter.Seq[render.Answer] {
-	return func(yield func(render.Answer) bool) {
-		for _, one := range l.Instances {
-			if !yield(&instanceItem{l.Saga, one}) {
-				return
-			}
-		}
-	}
+	return each(l.Instances, func(one admin.Instance) render.Answer { return &instanceItem{l.Saga, one} })
 }
 
 // instanceItem is one of a list.

@@ -195,13 +195,9 @@ func sagaGraphCommand(a *app) *cobra.Command {
 			cmd.Flags().StringVar(&format, "format", format, "one of "+formats)
 		},
 		run: func(c *call) (render.Answer, error) {
-			draw := drawings()[format]
-			switch {
-			case format == "json" && c.flags.json == "":
-				c.flags.json = jsonObject
-			case format == "json", format == "tree":
-			case draw == nil:
-				return nil, usage("there are "+formats, "there is no format %q", format)
+			draw, err := c.drawing(format)
+			if err != nil {
+				return nil, err
 			}
 			s, v, err := c.look()
 			if err != nil {

@@ -119,13 +119,7 @@ func (n *NameList) Schema() string { return "names" }
 
 // Items implements [render.List].
 func (n *NameList) Items() iter.Seq[render.Answer] {
-	return func(yield func(render.Answer) bool) {
-		for _, one := range n.Names {
-			if !yield(&nameItem{one}) {
-				return
-			}
-		}
-	}
+	return each(n.Names, func(one admin.Name) render.Answer { return &nameItem{one} })
 }
 
 // nameItem is one of a list.

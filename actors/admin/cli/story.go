@@ -47,6 +47,20 @@ func drawings() map[string]func(lineage.Picture, io.Writer) error {
 
 const formats = "tree, json, dot, mermaid, svg"
 
+// drawing returns what draws in a format: nil where the answer itself is text or JSON, and then
+// "json" asks for that.
+func (c *call) drawing(format string) (draw func(lineage.Picture, io.Writer) error, err error) {
+	draw = drawings()[format]
+	switch {
+	case format == "json" && c.flags.json == "":
+		c.flags.json = jsonObject
+	case format == "json", format == "tree":
+	case draw == nil:
+		return nil, usage("there are "+formats, "there is no format %q", format)
+	}
+	return draw, nil
+}
+
 func whyCommand(a *app) *cobra.Command {
 	return a.story("why", "Show why an event is there: its causes, up to the first", "EVENT", admin.Why)
 }
@@ -71,13 +85,9 @@ func (a *app) story(name, short, of string, direction admin.Direction) *cobra.Co
 			f.IntVar(&limit, "limit", 1_000, "how many events; 0 for any number")
 		},
 		run: func(c *call) (render.Answer, error) {
-			draw := drawings()[format]
-			switch {
-			case format == "json" && c.flags.json == "":
-				c.flags.json = jsonObject
-			case format == "json", format == "tree":
-			case draw == nil:
-				return nil, usage("there are "+formats, "there is no format %q", format)
+			draw, err := c.drawing(format)
+			if err != nil {
+				return nil, err
 			}
 			s, v, err := c.look()
 			if err != nil {

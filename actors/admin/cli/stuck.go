@@ -85,13 +85,7 @@ func (s *Stuck) exit() int {
 
 // Items implements [render.List].
 func (s *Stuck) Items() iter.Seq[render.Answer] {
-	return func(yield func(render.Answer) bool) {
-		for i := range s.Troubles {
-			if !yield(&s.Troubles[i]) {
-				return
-			}
-		}
-	}
+	return each(s.Troubles, func(one Trouble) render.Answer { return &one })
 }
 
 // Text implements [render.Answer].

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"iter"
 	"path/filepath"
 
 	"github.com/penstock-io/penstock/actors/admin"
@@ -31,6 +32,17 @@ func owner(v admin.View) string {
 		return "a process that did not say its name"
 	}
 	return fmt.Sprintf("process %d (%s)", v.Owner.PID, filepath.Base(v.Owner.Program))
+}
+
+// each are the answers that a list is printed as, one by one.
+func each[T any](list []T, item func(one T) render.Answer) iter.Seq[render.Answer] {
+	return func(yield func(render.Answer) bool) {
+		for _, one := range list {
+			if !yield(item(one)) {
+				return
+			}
+		}
+	}
 }
 
 // headed is an answer that is only how the values of a stream were found.

@@ -29,13 +29,7 @@ func (w *Workers) Schema() string { return "workers" }
 
 // Items implements [render.List].
 func (w *Workers) Items() iter.Seq[render.Answer] {
-	return func(yield func(render.Answer) bool) {
-		for _, one := range w.Workers {
-			if !yield(&listed{one}) {
-				return
-			}
-		}
-	}
+	return each(w.Workers, func(one admin.Worker) render.Answer { return &listed{one} })
 }
 
 // listed is a worker in a list.
